@@ -1,0 +1,227 @@
+//! The kinds of resource, their names in every spelling, and the key that names one object.
+//!
+//! Facts: datastore sheet sections 1.1 (plurals, scope) and 5.2 (aliases of the command line).
+
+use std::fmt;
+use std::str::FromStr;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident $plural:literal $scope:ident [$($alias:literal)*],)*) => {
+        /// A kind of resource.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Kind { $($(#[$doc])* $kind,)* }
+
+        impl Kind {
+            /// Every kind, in the order of their names.
+            pub const ALL: &'static [Kind] = &[$(Kind::$kind,)*];
+
+            /// The name in manifests: `HostEndpoint`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Kind::$kind => stringify!($kind),)* }
+            }
+
+            /// The lower-case plural that stands in keys: `hostendpoints`.
+            pub const fn plural(self) -> &'static str {
+                match self { $(Kind::$kind => $plural,)* }
+            }
+
+            /// Whether objects of this kind live in a namespace.
+            pub const fn namespaced(self) -> bool {
+                match self { $(Kind::$kind => kinds!(@$scope),)* }
+            }
+
+            /// Short names of the command line beside the name and the plural.
+            pub const fn aliases(self) -> &'static [&'static str] {
+                match self { $(Kind::$kind => &[$($alias,)*],)* }
+            }
+        }
+    };
+    (@cluster) => { false };
+    (@namespaced) => { true };
+}
+
+kinds! {
+    /// How BGP is spoken, cluster-wide or for a node.
+    BGPConfiguration "bgpconfigurations" cluster ["bgpconfig" "bgpconfigs"],
+    /// Filters for routes exchanged over BGP.
+    BGPFilter "bgpfilters" cluster ["bgpf" "bgpfs" "bf" "bfs"],
+    /// A BGP peering.
+    BGPPeer "bgppeers" cluster ["bgpp" "bgpps" "bp" "bps"],
+    /// A block of addresses and the host it belongs to.
+    BlockAffinity "blockaffinities" cluster [],
+    /// A request for a node's live state.
+    CalicoNodeStatus "caliconodestatuses" cluster ["nodestatus" "nodestatuses"],
+    /// The one object about the cluster itself.
+    ClusterInformation "clusterinformations" cluster ["clusterinfo" "clusterinfos"],
+    /// Settings of the node agent.
+    FelixConfiguration "felixconfigurations" cluster ["felixconfig" "felixconfigs"],
+    /// A policy for endpoints of the whole cluster, host endpoints included.
+    GlobalNetworkPolicy "globalnetworkpolicies" cluster ["gnp" "gnps"],
+    /// A labelled set of nets, for the whole cluster.
+    GlobalNetworkSet "globalnetworksets" cluster ["gnetsets"],
+    /// An interface of a host.
+    HostEndpoint "hostendpoints" cluster ["hep" "heps"],
+    /// Settings of address management.
+    IPAMConfiguration "ipamconfigurations" cluster ["ipamconfig" "ipamconfigs"],
+    /// A range that workload addresses come from.
+    IPPool "ippools" cluster ["ipp" "ipps" "pool" "pools"],
+    /// Addresses that are never handed out.
+    IPReservation "ipreservations" cluster ["reservation" "reservations"],
+    /// Settings of the controllers that follow Kubernetes.
+    KubeControllersConfiguration "kubecontrollersconfigurations" cluster ["kubecontrollersconfig" "kubecontrollersconfigs"],
+    /// A virtual machine on the move.
+    LiveMigration "livemigrations" namespaced [],
+    /// A policy for workloads of one namespace.
+    NetworkPolicy "networkpolicies" namespaced ["policy" "policies" "np" "pol" "pols"],
+    /// A labelled set of nets of one namespace.
+    NetworkSet "networksets" namespaced ["netsets"],
+    /// A host.
+    Node "nodes" cluster ["no" "nos"],
+    /// Rules and labels that endpoints take by naming it.
+    Profile "profiles" cluster ["pro" "pros"],
+    /// A GlobalNetworkPolicy that is watched, not enforced.
+    StagedGlobalNetworkPolicy "stagedglobalnetworkpolicies" cluster ["sgnp" "sgnps"],
+    /// A Kubernetes NetworkPolicy that is watched, not enforced.
+    StagedKubernetesNetworkPolicy "stagedkubernetesnetworkpolicies" namespaced ["stagedkubernetespolicy" "stagedkubernetespolicies" "sknp" "skpol" "skpols"],
+    /// A NetworkPolicy that is watched, not enforced.
+    StagedNetworkPolicy "stagednetworkpolicies" namespaced ["stagedpolicy" "stagedpolicies" "snp" "spol" "spols"],
+    /// A step in the order of policies.
+    Tier "tiers" cluster [],
+    /// An interface of a container, pod or virtual machine.
+    WorkloadEndpoint "workloadendpoints" namespaced ["wep" "weps"],
+}
+
+/// The only API version, of every kind.
+pub const API_VERSION: &str = "projectcalico.org/v3";
+
+impl Kind {
+    /// The kind with exactly this name, as manifests spell it.
+    pub fn from_name(name: &str) -> Option<Kind> {
+        Kind::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+
+    /// The kind with this plural, as keys spell it.
+    pub fn from_plural(plural: &str) -> Option<Kind> {
+        Kind::ALL
+            .iter()
+            .copied()
+            .find(|kind| kind.plural() == plural)
+    }
+
+    /// The kind that a user of the command line means: name, plural or alias, without case.
+    pub fn from_alias(text: &str) -> Option<Kind> {
+        let text = text.to_ascii_lowercase();
+        Kind::ALL.iter().copied().find(|kind| {
+            kind.name().eq_ignore_ascii_case(&text)
+                || kind.plural() == text
+                || kind.aliases().contains(&text.as_str())
+        })
+    }
+
+    /// The name of a list of these: `HostEndpointList`.
+    pub fn list_name(self) -> String {
+        format!("{}List", self.name())
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What names one object: kind, namespace (empty for cluster-scoped kinds) and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// The kind.
+    pub kind: Kind,
+    /// The namespace; empty for cluster-scoped kinds.
+    pub namespace: String,
+    /// The name, verbatim.
+    pub name: String,
+}
+
+impl Key {
+    /// The key of a cluster-scoped object.
+    pub fn cluster(kind: Kind, name: impl Into<String>) -> Self {
+        Self {
+            kind,
+            namespace: String::new(),
+            name: name.into(),
+        }
+    }
+
+    /// The key of an object in a namespace.
+    pub fn namespaced(kind: Kind, namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            kind,
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+
+    /// The etcd key (datastore sheet 1.1): `/calico/resources/v3/projectcalico.org/<plural>/[<namespace>/]<name>`.
+    pub fn path(&self) -> String {
+        let plural = self.kind.plural();
+        if self.kind.namespaced() {
+            format!(
+                "/calico/resources/v3/{API_VERSION_GROUP}/{plural}/{}/{}",
+                self.namespace, self.name
+            )
+        } else {
+            format!(
+                "/calico/resources/v3/{API_VERSION_GROUP}/{plural}/{}",
+                self.name
+            )
+        }
+    }
+}
+
+const API_VERSION_GROUP: &str = "projectcalico.org";
+
+/// A key path that names no object of ours.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not the key of a resource")]
+pub struct KeyError(String);
+
+impl FromStr for Key {
+    type Err = KeyError;
+
+    /// Reads an etcd key path back.
+    fn from_str(path: &str) -> Result<Self, KeyError> {
+        let wrong = || KeyError(path.to_owned());
+        let rest = path
+            .strip_prefix("/calico/resources/v3/projectcalico.org/")
+            .ok_or_else(wrong)?;
+        let mut parts = rest.split('/');
+        let kind = parts.next().and_then(Kind::from_plural).ok_or_else(wrong)?;
+        let namespace = if kind.namespaced() {
+            parts.next().ok_or_else(wrong)?
+        } else {
+            ""
+        };
+        let name = parts
+            .next()
+            .filter(|name| !name.is_empty())
+            .ok_or_else(wrong)?;
+        if parts.next().is_some() || (kind.namespaced() && namespace.is_empty()) {
+            return Err(wrong());
+        }
+        Ok(Self {
+            kind,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for Key {
+    /// As Calico's messages name an object: `HostEndpoint(web1)`, `NetworkPolicy(shop/db)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.kind.namespaced() {
+            write!(f, "{}({}/{})", self.kind, self.namespace, self.name)
+        } else {
+            write!(f, "{}({})", self.kind, self.name)
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The reference evaluator: what decides a packet, and why

@@ -1,0 +1,1 @@
+//! Addresses, nets, ports and protocols

@@ -1,0 +1,1 @@
+//! The checked policy model, valid once built

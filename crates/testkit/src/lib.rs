@@ -1,0 +1,1 @@
+//! Worlds, generators and topologies for tests
