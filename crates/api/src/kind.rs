@@ -102,19 +102,14 @@ impl Kind {
 
     /// The kind with this plural, as keys spell it.
     pub fn from_plural(plural: &str) -> Option<Kind> {
-        Kind::ALL
-            .iter()
-            .copied()
-            .find(|kind| kind.plural() == plural)
+        Kind::ALL.iter().copied().find(|kind| kind.plural() == plural)
     }
 
     /// The kind that a user of the command line means: name, plural or alias, without case.
     pub fn from_alias(text: &str) -> Option<Kind> {
         let text = text.to_ascii_lowercase();
         Kind::ALL.iter().copied().find(|kind| {
-            kind.name().eq_ignore_ascii_case(&text)
-                || kind.plural() == text
-                || kind.aliases().contains(&text.as_str())
+            kind.name().eq_ignore_ascii_case(&text) || kind.plural() == text || kind.aliases().contains(&text.as_str())
         })
     }
 
@@ -144,35 +139,21 @@ pub struct Key {
 impl Key {
     /// The key of a cluster-scoped object.
     pub fn cluster(kind: Kind, name: impl Into<String>) -> Self {
-        Self {
-            kind,
-            namespace: String::new(),
-            name: name.into(),
-        }
+        Self { kind, namespace: String::new(), name: name.into() }
     }
 
     /// The key of an object in a namespace.
     pub fn namespaced(kind: Kind, namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self {
-            kind,
-            namespace: namespace.into(),
-            name: name.into(),
-        }
+        Self { kind, namespace: namespace.into(), name: name.into() }
     }
 
     /// The etcd key (datastore sheet 1.1): `/calico/resources/v3/projectcalico.org/<plural>/[<namespace>/]<name>`.
     pub fn path(&self) -> String {
         let plural = self.kind.plural();
         if self.kind.namespaced() {
-            format!(
-                "/calico/resources/v3/{API_VERSION_GROUP}/{plural}/{}/{}",
-                self.namespace, self.name
-            )
+            format!("/calico/resources/v3/{API_VERSION_GROUP}/{plural}/{}/{}", self.namespace, self.name)
         } else {
-            format!(
-                "/calico/resources/v3/{API_VERSION_GROUP}/{plural}/{}",
-                self.name
-            )
+            format!("/calico/resources/v3/{API_VERSION_GROUP}/{plural}/{}", self.name)
         }
     }
 }
@@ -190,28 +171,15 @@ impl FromStr for Key {
     /// Reads an etcd key path back.
     fn from_str(path: &str) -> Result<Self, KeyError> {
         let wrong = || KeyError(path.to_owned());
-        let rest = path
-            .strip_prefix("/calico/resources/v3/projectcalico.org/")
-            .ok_or_else(wrong)?;
+        let rest = path.strip_prefix("/calico/resources/v3/projectcalico.org/").ok_or_else(wrong)?;
         let mut parts = rest.split('/');
         let kind = parts.next().and_then(Kind::from_plural).ok_or_else(wrong)?;
-        let namespace = if kind.namespaced() {
-            parts.next().ok_or_else(wrong)?
-        } else {
-            ""
-        };
-        let name = parts
-            .next()
-            .filter(|name| !name.is_empty())
-            .ok_or_else(wrong)?;
+        let namespace = if kind.namespaced() { parts.next().ok_or_else(wrong)? } else { "" };
+        let name = parts.next().filter(|name| !name.is_empty()).ok_or_else(wrong)?;
         if parts.next().is_some() || (kind.namespaced() && namespace.is_empty()) {
             return Err(wrong());
         }
-        Ok(Self {
-            kind,
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        })
+        Ok(Self { kind, namespace: namespace.to_owned(), name: name.to_owned() })
     }
 }
 

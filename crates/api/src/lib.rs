@@ -1,5 +1,12 @@
 //! Resources as users write them: kinds and keys, one file a kind, reading with places, validation, defaults.
 
 mod kind;
+pub mod kinds;
+mod object;
+mod problem;
+pub mod scalar;
+pub mod shape;
 
 pub use kind::{API_VERSION, Key, KeyError, Kind};
+pub use object::{Metadata, Object, OwnerReference};
+pub use problem::{Layer, Path, Problem, Severity, Step};
