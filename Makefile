@@ -1,0 +1,51 @@
+# The verbs people type. `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+RELEASE := target/$(HOST)/release
+PREFIX ?= /usr/local
+STATIC := RUSTFLAGS="-C target-feature=+crt-static"
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: help deps test check lint docs build bench demo mutants soak install
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+deps: ## install the Debian packages that the tests need and that are missing
+	@scripts/deps
+
+test: deps lint docs ## everything that CI runs
+	cargo test --workspace --all-features --no-fail-fast
+
+check: ## the inner loop: format, lints, quick tests; installs nothing
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test --workspace --lib --bins
+
+lint: ## format and lints, warnings as errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+docs: ## the API documentation, warnings as errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+
+build: ## the release binary, static: $(RELEASE)/tortie
+	$(STATIC) cargo build --release --target $(HOST) -p tortie-cli
+	@ls -l $(RELEASE)/tortie
+
+bench: build ## measure; results go to bench/results
+	@scripts/bench $(RELEASE)/tortie
+
+demo: ## endpoints, policies and every kind of mistake, in a store of its own, in a minute
+	@cargo build --quiet -p tortie-cli
+	@scripts/demo target/debug/tortie
+
+mutants: ## prove that the tests can fail: each named fault must be caught
+	@scripts/mutants
+
+install: build ## install tortie, and calicoctl beside it as a link, under $(PREFIX)/bin
+	install -D -m 0755 $(RELEASE)/tortie $(DESTDIR)$(PREFIX)/bin/tortie
+	@echo "tortie is in $(DESTDIR)$(PREFIX)/bin. To use it as calicoctl: ln -s tortie $(DESTDIR)$(PREFIX)/bin/calicoctl"
