@@ -1,4 +1,54 @@
 //! The types of every kind, one file a kind. Fields stand in Calico's order, since that is the order they are
-//! written in.
+//! written in. [`shape`] puts a kind's types together to the shape of the whole object.
+
+use std::sync::OnceLock;
+
+use schemars::JsonSchema;
+
+use crate::kind::Kind;
+use crate::object::Metadata;
+use crate::shape::{Field, Form, Record, Rules, Shape};
 
 pub mod host_endpoint;
+
+/// The shape of a whole object of a kind: kind, apiVersion, metadata, spec and, where it has one, status.
+///
+/// A shape is compiled when it is first asked for, so a command that touches one kind pays for one.
+pub fn shape(kind: Kind) -> &'static Shape {
+    static SHAPES: [OnceLock<Shape>; Kind::ALL.len()] = [const { OnceLock::new() }; Kind::ALL.len()];
+    SHAPES[kind as usize].get_or_init(|| match kind {
+        Kind::HostEndpoint => object(of::<host_endpoint::HostEndpointSpec>(), None),
+        _ => object(Shape::plain(Form::Any), None),
+    })
+}
+
+fn of<T: JsonSchema>() -> Shape {
+    Shape::of::<T>()
+}
+
+/// What stands in `status`, and whether it is written even when empty.
+type Status = Option<(Shape, bool)>;
+
+fn object(spec: Shape, status: Status) -> Shape {
+    static METADATA: OnceLock<Shape> = OnceLock::new();
+    let metadata = METADATA.get_or_init(of::<Metadata>).clone();
+    let text = || Shape { rules: Rules { required: true, ..Rules::default() }, ..Shape::plain(Form::Text) };
+    let mut fields = vec![
+        field("kind", "The kind of object.", text(), true),
+        field("apiVersion", "Always `projectcalico.org/v3`.", text(), true),
+        field("metadata", "Name, labels and annotations.", metadata, true),
+        field("spec", "What is wanted.", spec, true),
+    ];
+    if let Some((shape, always)) = status {
+        fields.push(field("status", "What is, as programs report it.", shape, always));
+    }
+    Shape::plain(Form::Record(Box::new(Record::new(fields))))
+}
+
+fn field(name: &str, doc: &str, shape: Shape, always: bool) -> Field {
+    let go = match name {
+        "apiVersion" => "APIVersion".to_owned(),
+        _ => name[..1].to_uppercase() + &name[1..],
+    };
+    Field { name: name.to_owned(), go, always, doc: doc.to_owned(), shape }
+}

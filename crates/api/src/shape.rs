@@ -111,6 +111,11 @@ impl Shape {
         compile(schema_of::<T>().as_object().unwrap_or(&Map::new()))
     }
 
+    /// A shape without rules.
+    pub fn plain(form: Form) -> Shape {
+        Shape { form, pointer: false, rules: Rules::default() }
+    }
+
     /// The record, if it is one.
     pub fn record(&self) -> Option<&Record> {
         match &self.form {
@@ -121,6 +126,16 @@ impl Shape {
 }
 
 impl Record {
+    /// A record of these fields.
+    pub fn new(fields: Vec<Field>) -> Self {
+        let mut by_name = HashMap::with_capacity(fields.len() * 2);
+        for (at, field) in fields.iter().enumerate() {
+            by_name.insert(field.name.clone(), at);
+            by_name.insert(field.name.to_lowercase(), at);
+        }
+        Self { fields, by_name }
+    }
+
     /// The field of this name; case does not count, as it does not in Go's JSON.
     pub fn field(&self, name: &str) -> Option<&Field> {
         let at = self.by_name.get(name).or_else(|| self.by_name.get(&name.to_lowercase()))?;
@@ -196,23 +211,21 @@ fn compile(schema: &Map<String, Value>) -> Shape {
 }
 
 fn compile_record(properties: &Map<String, Value>) -> Record {
-    let mut record = Record::default();
-    for (name, schema) in properties {
-        let empty = Map::new();
+    let empty = Map::new();
+    let field = |(name, schema): (&String, &Value)| {
         let schema = schema.as_object().unwrap_or(&empty);
-        record.by_name.insert(name.clone(), record.fields.len());
-        record.by_name.insert(name.to_lowercase(), record.fields.len());
-        record.fields.push(Field {
+        Field {
             name: name.clone(),
             go: schema.get("x-go").and_then(Value::as_str).map_or_else(|| go_name(name), str::to_owned),
             always: flag(schema, "x-always"),
             doc: schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned(),
             shape: compile(schema),
-        });
-    }
-    record
+        }
+    };
+    Record::new(properties.iter().map(field).collect())
 }
 
+/// Anything at all; null and absence differ from emptiness.
 fn any() -> Shape {
     Shape { form: Form::Any, pointer: true, rules: Rules::default() }
 }
