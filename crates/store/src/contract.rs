@@ -1,0 +1,39 @@
+//! The contract: what can be asked of a store, and what a running watch tells.
+
+use std::time::Duration;
+
+use tortie_api::Key;
+
+use crate::{Event, Listing, Revision, Selection, StoreError, Stored, Write, WriteError, Written};
+
+/// A store of resources.
+pub trait Store: Send + Sync {
+    /// What this store is, for messages: `embedded store /var/lib/tortie/tortie.db`.
+    fn describe(&self) -> String;
+
+    /// One object as it is now.
+    fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError>;
+
+    /// All objects of a selection, at one revision.
+    fn list(&self, selection: &Selection) -> Result<Listing, StoreError>;
+
+    /// Makes each change, in this order, or says why not; a refused one does not stop the rest. A later
+    /// change of the same call sees what an earlier one did. When this returns, every accepted one is
+    /// durable. An `Err` means that nothing of this call can be relied on being there.
+    fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError>;
+
+    /// Every change after revision `from`, once and in order. From a listing's revision nothing is missed
+    /// and nothing told twice. A `from` that is older than what is kept, or that this store has not
+    /// reached (it was replaced by another), is answered with [`StoreError::Compacted`], here or by the
+    /// first [`Watch::next`].
+    fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError>;
+}
+
+/// A running watch.
+pub trait Watch: Send {
+    /// The next change; `None` when there was none within `wait` (zero asks without waiting).
+    ///
+    /// After [`StoreError::Compacted`] the watch is over: list again and watch from there. After
+    /// [`StoreError::Failed`] it can be asked again, and goes on where it was; leave a pause between.
+    fn next(&mut self, wait: Duration) -> Result<Option<Event>, StoreError>;
+}

@@ -1,0 +1,119 @@
+//! What goes into a store: changes, each with the condition under which it may be made, and their fates.
+
+use std::sync::Arc;
+
+use tortie_api::Key;
+
+use crate::{Revision, Stored};
+
+/// One change to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// What to change.
+    pub key: Key,
+    /// How.
+    pub op: Op,
+}
+
+impl Write {
+    /// Make a new object.
+    pub fn create(key: Key, value: impl Into<Arc<[u8]>>) -> Self {
+        Self { key, op: Op::Create(value.into()) }
+    }
+
+    /// Replace an object that is still at `revision`.
+    pub fn update(key: Key, value: impl Into<Arc<[u8]>>, revision: Revision) -> Self {
+        Self { key, op: Op::Update(value.into(), revision) }
+    }
+
+    /// Remove an object, if a revision is given only at that one.
+    pub fn delete(key: Key, revision: Option<Revision>) -> Self {
+        Self { key, op: Op::Delete(revision) }
+    }
+}
+
+/// How to change an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Make it; fails with [`WriteError::Exists`].
+    Create(Arc<[u8]>),
+    /// Replace it if it is still at this revision; fails with [`WriteError::Missing`] or [`WriteError::Conflict`].
+    Update(Arc<[u8]>, Revision),
+    /// Remove it, if a revision is given only at that one; fails as an update does.
+    Delete(Option<Revision>),
+}
+
+impl Op {
+    /// Whether the change may be made to what stands there now. Every backend that decides for itself
+    /// decides by this.
+    pub fn check(&self, current: Option<&Stored>) -> Result<(), WriteError> {
+        let wanted = match self {
+            Op::Create(_) => {
+                return match current {
+                    Some(stored) => Err(WriteError::Exists(stored.clone())),
+                    None => Ok(()),
+                };
+            }
+            Op::Update(_, revision) => Some(*revision),
+            Op::Delete(revision) => *revision,
+        };
+        let current = current.ok_or(WriteError::Missing)?;
+        if wanted.is_some_and(|wanted| wanted != current.revision) {
+            return Err(WriteError::Conflict(current.clone()));
+        }
+        Ok(())
+    }
+}
+
+/// What one write did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The revision of this change.
+    pub revision: Revision,
+    /// What stood there before: the replaced or the removed object.
+    pub previous: Option<Stored>,
+}
+
+/// Why one write was refused. The others of its batch are not touched by that.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// Create found an object.
+    #[error("it exists already, at revision {}", .0.revision)]
+    Exists(Stored),
+    /// Update or delete found none.
+    #[error("it does not exist")]
+    Missing,
+    /// The object has moved on.
+    #[error("it was changed meanwhile, at revision {}", .0.revision)]
+    Conflict(Stored),
+    /// The store does not take an object like this: it is too large, or a server's own rules forbid it.
+    #[error("the store refuses it: {0}")]
+    Refused(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use tortie_api::Kind;
+
+    use super::*;
+
+    #[test]
+    fn an_op_is_allowed_by_what_stands_there() {
+        let stored = Stored { key: Key::cluster(Kind::Tier, "a"), revision: 7, value: Arc::from(*b"{}") };
+        let value: Arc<[u8]> = Arc::from(*b"{}");
+        let exists = Err(WriteError::Exists(stored.clone()));
+        let conflict = Err(WriteError::Conflict(stored.clone()));
+        let missing = Err(WriteError::Missing);
+        for (op, on_none, on_seven) in [
+            (Op::Create(value.clone()), Ok(()), exists),
+            (Op::Update(value.clone(), 7), missing.clone(), Ok(())),
+            (Op::Update(value, 6), missing.clone(), conflict.clone()),
+            (Op::Delete(None), missing.clone(), Ok(())),
+            (Op::Delete(Some(7)), missing.clone(), Ok(())),
+            (Op::Delete(Some(8)), missing, conflict),
+        ] {
+            assert_eq!(op.check(None), on_none, "{op:?}");
+            assert_eq!(op.check(Some(&stored)), on_seven, "{op:?}");
+        }
+    }
+}
