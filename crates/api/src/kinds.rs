@@ -10,6 +10,13 @@ use crate::object::Metadata;
 use crate::shape::{Field, Form, Record, Rules, Shape};
 
 pub mod host_endpoint;
+pub mod network_policy;
+pub mod network_set;
+pub mod profile;
+pub mod rule;
+pub mod staged_kubernetes_network_policy;
+pub mod tier;
+pub mod workload_endpoint;
 
 /// The shape of a whole object of a kind: kind, apiVersion, metadata, spec and, where it has one, status.
 ///
@@ -17,7 +24,18 @@ pub mod host_endpoint;
 pub fn shape(kind: Kind) -> &'static Shape {
     static SHAPES: [OnceLock<Shape>; Kind::ALL.len()] = [const { OnceLock::new() }; Kind::ALL.len()];
     SHAPES[kind as usize].get_or_init(|| match kind {
+        Kind::GlobalNetworkPolicy => object(of::<network_policy::GlobalNetworkPolicySpec>(), None),
+        Kind::GlobalNetworkSet | Kind::NetworkSet => object(of::<network_set::NetworkSetSpec>(), None),
         Kind::HostEndpoint => object(of::<host_endpoint::HostEndpointSpec>(), None),
+        Kind::NetworkPolicy => object(of::<network_policy::NetworkPolicySpec>(), None),
+        Kind::Profile => object(of::<profile::ProfileSpec>(), None),
+        Kind::StagedGlobalNetworkPolicy => object(of::<network_policy::StagedGlobalNetworkPolicySpec>(), None),
+        Kind::StagedKubernetesNetworkPolicy => {
+            object(of::<staged_kubernetes_network_policy::StagedKubernetesNetworkPolicySpec>(), None)
+        }
+        Kind::StagedNetworkPolicy => object(of::<network_policy::StagedNetworkPolicySpec>(), None),
+        Kind::Tier => object(of::<tier::TierSpec>(), Some((of::<tier::TierStatus>(), true))),
+        Kind::WorkloadEndpoint => object(of::<workload_endpoint::WorkloadEndpointSpec>(), None),
         _ => object(Shape::plain(Form::Any), None),
     })
 }

@@ -32,12 +32,12 @@ pub struct HostEndpointSpec {
 #[serde(rename_all = "camelCase", default)]
 pub struct EndpointPort {
     /// The name that rules use.
-    #[schemars(extend("x-tag" = "portName", "x-always" = true))]
+    #[schemars(extend("x-tag" = "!portName", "x-always" = true))]
     pub name: String,
     /// TCP, UDP or SCTP, or its number.
     #[schemars(extend("x-always" = true))]
     pub protocol: Protocol,
     /// The number.
-    #[schemars(extend("x-minimum" = 1, "x-maximum" = 65535, "x-always" = true))]
+    #[schemars(extend("x-minimum" = 1, "x-maximum" = 65535, "x-tag" = "!gt=0", "x-always" = true))]
     pub port: u16,
 }

@@ -1,0 +1,106 @@
+//! StagedKubernetesNetworkPolicy: a Kubernetes NetworkPolicy that is watched, not enforced. Facts: datastore sheet 3.4.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::network_policy::StagedAction;
+use crate::scalar::IntOrString;
+
+/// A Kubernetes NetworkPolicy and what staging it means.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StagedKubernetesNetworkPolicySpec {
+    /// What the staged policy would do to the enforced one of its name.
+    pub staged_action: StagedAction,
+    /// The pods that the policy is for; empty means all of the namespace.
+    #[schemars(extend("x-always" = true))]
+    pub pod_selector: LabelSelector,
+    /// What may come in.
+    pub ingress: Vec<IngressRule>,
+    /// What may go out.
+    pub egress: Vec<EgressRule>,
+    /// The directions that the policy governs.
+    #[schemars(length(min = 1, max = 2))]
+    pub policy_types: Vec<String>,
+}
+
+/// What may come in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IngressRule {
+    /// To any of these ports; empty means all.
+    pub ports: Vec<PolicyPort>,
+    /// From any of these; empty means from anywhere.
+    pub from: Vec<Peer>,
+}
+
+/// What may go out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EgressRule {
+    /// To any of these ports; empty means all.
+    pub ports: Vec<PolicyPort>,
+    /// To any of these; empty means to anywhere.
+    pub to: Vec<Peer>,
+}
+
+/// A port, or some.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PolicyPort {
+    /// TCP, UDP or SCTP; TCP if absent.
+    pub protocol: Option<String>,
+    /// A number or the name of a pod's port; all if absent.
+    pub port: Option<IntOrString>,
+    /// The last port of a range that begins at `port`.
+    pub end_port: Option<i32>,
+}
+
+/// Pods, or a range of addresses.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Peer {
+    /// Pods with these labels.
+    pub pod_selector: Option<LabelSelector>,
+    /// Pods of namespaces with these labels.
+    pub namespace_selector: Option<LabelSelector>,
+    /// Addresses.
+    pub ip_block: Option<IpBlock>,
+}
+
+/// A range of addresses with holes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IpBlock {
+    /// The range.
+    #[schemars(extend("x-go" = "CIDR", "x-always" = true, "x-required" = true))]
+    pub cidr: String,
+    /// The holes.
+    pub except: Vec<String>,
+}
+
+/// Kubernetes' own form of a selector.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LabelSelector {
+    /// Labels with these values.
+    pub match_labels: BTreeMap<String, String>,
+    /// Further conditions; all must hold.
+    pub match_expressions: Vec<Requirement>,
+}
+
+/// One condition on a label.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Requirement {
+    /// The label.
+    #[schemars(extend("x-always" = true, "x-required" = true))]
+    pub key: String,
+    /// In, NotIn, Exists or DoesNotExist.
+    #[schemars(extend("x-always" = true, "x-required" = true))]
+    pub operator: String,
+    /// The values of In and NotIn.
+    pub values: Vec<String>,
+}
