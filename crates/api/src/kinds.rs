@@ -9,9 +9,22 @@ use crate::kind::Kind;
 use crate::object::Metadata;
 use crate::shape::{Field, Form, Record, Rules, Shape};
 
+pub mod bgp_configuration;
+pub mod bgp_filter;
+pub mod bgp_peer;
+pub mod block_affinity;
+pub mod calico_node_status;
+pub mod cluster_information;
+pub mod felix_configuration;
 pub mod host_endpoint;
+pub mod ip_pool;
+pub mod ip_reservation;
+pub mod ipam_configuration;
+pub mod kube_controllers_configuration;
+pub mod live_migration;
 pub mod network_policy;
 pub mod network_set;
+pub mod node;
 pub mod profile;
 pub mod rule;
 pub mod staged_kubernetes_network_policy;
@@ -24,10 +37,29 @@ pub mod workload_endpoint;
 pub fn shape(kind: Kind) -> &'static Shape {
     static SHAPES: [OnceLock<Shape>; Kind::ALL.len()] = [const { OnceLock::new() }; Kind::ALL.len()];
     SHAPES[kind as usize].get_or_init(|| match kind {
+        Kind::BGPConfiguration => object(of::<bgp_configuration::BgpConfigurationSpec>(), None),
+        Kind::BGPFilter => object(of::<bgp_filter::BgpFilterSpec>(), None),
+        Kind::BGPPeer => object(of::<bgp_peer::BgpPeerSpec>(), None),
+        Kind::BlockAffinity => object(of::<block_affinity::BlockAffinitySpec>(), None),
+        Kind::CalicoNodeStatus => object(
+            of::<calico_node_status::CalicoNodeStatusSpec>(),
+            Some((of::<calico_node_status::CalicoNodeStatusStatus>(), true)),
+        ),
+        Kind::ClusterInformation => object(of::<cluster_information::ClusterInformationSpec>(), None),
+        Kind::FelixConfiguration => object(of::<felix_configuration::FelixConfigurationSpec>(), None),
         Kind::GlobalNetworkPolicy => object(of::<network_policy::GlobalNetworkPolicySpec>(), None),
         Kind::GlobalNetworkSet | Kind::NetworkSet => object(of::<network_set::NetworkSetSpec>(), None),
         Kind::HostEndpoint => object(of::<host_endpoint::HostEndpointSpec>(), None),
+        Kind::IPAMConfiguration => object(of::<ipam_configuration::IpamConfigurationSpec>(), None),
+        Kind::IPPool => object(of::<ip_pool::IpPoolSpec>(), Some((pointer(of::<ip_pool::IpPoolStatus>()), false))),
+        Kind::IPReservation => object(of::<ip_reservation::IpReservationSpec>(), None),
+        Kind::KubeControllersConfiguration => object(
+            of::<kube_controllers_configuration::KubeControllersConfigurationSpec>(),
+            Some((of::<kube_controllers_configuration::KubeControllersConfigurationStatus>(), true)),
+        ),
+        Kind::LiveMigration => object(of::<live_migration::LiveMigrationSpec>(), None),
         Kind::NetworkPolicy => object(of::<network_policy::NetworkPolicySpec>(), None),
+        Kind::Node => object(of::<node::NodeSpec>(), Some((of::<node::NodeStatus>(), true))),
         Kind::Profile => object(of::<profile::ProfileSpec>(), None),
         Kind::StagedGlobalNetworkPolicy => object(of::<network_policy::StagedGlobalNetworkPolicySpec>(), None),
         Kind::StagedKubernetesNetworkPolicy => {
@@ -36,12 +68,16 @@ pub fn shape(kind: Kind) -> &'static Shape {
         Kind::StagedNetworkPolicy => object(of::<network_policy::StagedNetworkPolicySpec>(), None),
         Kind::Tier => object(of::<tier::TierSpec>(), Some((of::<tier::TierStatus>(), true))),
         Kind::WorkloadEndpoint => object(of::<workload_endpoint::WorkloadEndpointSpec>(), None),
-        _ => object(Shape::plain(Form::Any), None),
     })
 }
 
 fn of<T: JsonSchema>() -> Shape {
     Shape::of::<T>()
+}
+
+/// The same, where an explicit `{}` differs from absence.
+fn pointer(shape: Shape) -> Shape {
+    Shape { pointer: true, ..shape }
 }
 
 /// What stands in `status`, and whether it is written even when empty.
@@ -68,5 +104,5 @@ fn field(name: &str, doc: &str, shape: Shape, always: bool) -> Field {
         "apiVersion" => "APIVersion".to_owned(),
         _ => name[..1].to_uppercase() + &name[1..],
     };
-    Field { name: name.to_owned(), go, always, doc: doc.to_owned(), shape }
+    Field { name: name.to_owned(), go, felix: None, always, doc: doc.to_owned(), shape }
 }

@@ -56,6 +56,7 @@ pub struct Metadata {
     /// Not used any more; kept out of stores.
     pub self_link: String,
     /// Set once, when the object is made.
+    #[schemars(extend("x-go" = "UID"))]
     pub uid: String,
     /// The revision; kept out of stores.
     pub resource_version: String,
@@ -84,7 +85,7 @@ pub struct Metadata {
 #[serde(rename_all = "camelCase", default)]
 pub struct OwnerReference {
     /// The owner's API version.
-    #[schemars(extend("x-always" = true))]
+    #[schemars(extend("x-go" = "APIVersion", "x-always" = true))]
     pub api_version: String,
     /// The owner's kind.
     #[schemars(extend("x-always" = true))]
@@ -93,7 +94,7 @@ pub struct OwnerReference {
     #[schemars(extend("x-always" = true))]
     pub name: String,
     /// The owner's uid.
-    #[schemars(extend("x-always" = true))]
+    #[schemars(extend("x-go" = "UID", "x-always" = true))]
     pub uid: String,
     /// Whether it is the managing controller.
     pub controller: Option<bool>,

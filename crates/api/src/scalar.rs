@@ -65,6 +65,15 @@ scalar!(
     Duration "duration" "type": "string"
 );
 scalar!(
+    /// A duration that the schema layer checks against a pattern. The doubled backslash is the schema's own; with it
+    /// `1.5s` is refused (`0.5h` passes, since it is `30m0s` by then).
+    Interval "duration" "type": "string", "pattern": r"^([0-9]+(\\.[0-9]+)?(ms|s|m|h))*$"
+);
+scalar!(
+    /// An AS number: a number, or `high.low`.
+    AsNumber "as-number" "type": ["integer", "string"]
+);
+scalar!(
     /// A time, RFC 3339.
     Time "time" "type": "string"
 );

@@ -6,8 +6,12 @@
 //!
 //! | key | meaning |
 //! |---|---|
-//! | `x-tag` | Calico's validator tag of the field: `name`, `interface`, `selector`, ... (an empty value passes) |
+//! | `x-tag` | Calico's validator tag of the field: `name`, `interface`, `selector`, ... (an empty value passes, unless the tag begins with `!`) |
 //! | `x-each` | the same for every item of a list |
+//! | `x-felix` | the setting's name in the agent's file and environment, where it is not the Go name |
+//! | `x-format` | a format that the schema layer checks: `cidr` |
+//! | `x-default` | what the schema layer fills in |
+//! | `x-minimum`, `x-maximum` | the schema layer's bounds (not those of the Rust type) |
 //! | `x-go` | the field's name in Calico's messages, where it is not the JSON name with a capital |
 //! | `x-type` | a scalar with its own text form: `port`, `protocol`, `int-or-string`, `duration`, `time`, ... |
 //! | `x-always` | written even when empty |
@@ -70,6 +74,8 @@ pub struct Field {
     pub name: String,
     /// Its name in Calico's messages.
     pub go: String,
+    /// Its name in the agent's configuration file and environment, where that is not the Go name; `-` has none.
+    pub felix: Option<String>,
     /// Written even when empty.
     pub always: bool,
     /// What it is for, one paragraph.
@@ -93,6 +99,8 @@ pub struct Rules {
     pub max_items: Option<u64>,
     /// Fewest items.
     pub min_items: Option<u64>,
+    /// What the integer's type can hold; beyond it a value cannot even be read.
+    pub holds: Option<(i64, i64)>,
     /// Smallest number.
     pub minimum: Option<i64>,
     /// Largest number.
@@ -101,6 +109,8 @@ pub struct Rules {
     pub one_of: Vec<Value>,
     /// A regular expression the text matches.
     pub pattern: Option<String>,
+    /// A format the schema layer checks: `cidr`.
+    pub format: Option<String>,
     /// What the schema layer fills in.
     pub default: Option<Value>,
 }
@@ -201,13 +211,33 @@ fn compile(schema: &Map<String, Value>) -> Shape {
         min_length: number("minLength"),
         max_items: number("maxItems"),
         min_items: number("minItems"),
+        holds: text("format").and_then(|format| range_of(&format)),
         minimum: signed("x-minimum"),
         maximum: signed("x-maximum"),
-        one_of: schema.get("enum").and_then(Value::as_array).cloned().unwrap_or_default(),
+        one_of: choices(schema),
         pattern: text("pattern"),
+        format: text("x-format"),
         default: schema.get("x-default").cloned(),
     };
     Shape { form, pointer, rules }
+}
+
+/// The values of `enum`; schemars adds null for an `Option`.
+fn choices(schema: &Map<String, Value>) -> Vec<Value> {
+    let choices = schema.get("enum").and_then(Value::as_array);
+    choices.into_iter().flatten().filter(|value| !value.is_null()).cloned().collect()
+}
+
+/// The range of a Rust integer, by the name that schemars gives it.
+fn range_of(format: &str) -> Option<(i64, i64)> {
+    match format {
+        "uint8" => Some((0, u8::MAX.into())),
+        "uint16" => Some((0, u16::MAX.into())),
+        "uint32" => Some((0, u32::MAX.into())),
+        "int32" => Some((i32::MIN.into(), i32::MAX.into())),
+        "int64" => Some((i64::MIN, i64::MAX)),
+        _ => None,
+    }
 }
 
 fn compile_record(properties: &Map<String, Value>) -> Record {
@@ -217,6 +247,7 @@ fn compile_record(properties: &Map<String, Value>) -> Record {
         Field {
             name: name.clone(),
             go: schema.get("x-go").and_then(Value::as_str).map_or_else(|| go_name(name), str::to_owned),
+            felix: schema.get("x-felix").and_then(Value::as_str).map(str::to_owned),
             always: flag(schema, "x-always"),
             doc: schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned(),
             shape: compile(schema),

@@ -1,0 +1,122 @@
+//! Node: a host. Facts: datastore sheet 3.6 and 4.6.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::scalar::AsNumber;
+
+/// What is known of a host. Mostly written by its agent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeSpec {
+    /// How it speaks BGP.
+    #[schemars(extend("x-go" = "BGP"))]
+    pub bgp: Option<NodeBgpSpec>,
+    /// Address of its IPv4 VXLAN device.
+    #[serde(rename = "ipv4VXLANTunnelAddr")]
+    #[schemars(extend("x-go" = "IPv4VXLANTunnelAddr", "x-tag" = "ipv4"))]
+    pub ipv4_vxlan_tunnel_addr: String,
+    /// Hardware address of its IPv4 VXLAN device.
+    #[serde(rename = "vxlanTunnelMACAddr")]
+    #[schemars(extend("x-tag" = "mac"))]
+    pub vxlan_tunnel_mac_addr: String,
+    /// Address of its IPv6 VXLAN device.
+    #[serde(rename = "ipv6VXLANTunnelAddr")]
+    #[schemars(extend("x-go" = "IPv6VXLANTunnelAddr", "x-tag" = "ipv6"))]
+    pub ipv6_vxlan_tunnel_addr: String,
+    /// Hardware address of its IPv6 VXLAN device.
+    #[serde(rename = "vxlanTunnelMACAddrV6")]
+    #[schemars(extend("x-tag" = "mac"))]
+    pub vxlan_tunnel_mac_addr_v6: String,
+    /// What orchestrators call it.
+    pub orch_refs: Vec<OrchRef>,
+    /// How it speaks WireGuard.
+    pub wireguard: Option<NodeWireguardSpec>,
+    /// Its addresses.
+    pub addresses: Vec<NodeAddress>,
+    /// Its interfaces and their addresses.
+    pub interfaces: Vec<NodeInterface>,
+}
+
+/// How a node speaks BGP.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeBgpSpec {
+    /// Its AS number; the global one if absent.
+    pub as_number: Option<AsNumber>,
+    /// Its IPv4 address, perhaps with its net.
+    #[schemars(extend("x-go" = "IPv4Address", "x-tag" = "cidrv4"))]
+    pub ipv4_address: String,
+    /// Its IPv6 address, perhaps with its net.
+    #[schemars(extend("x-go" = "IPv6Address", "x-tag" = "cidrv6"))]
+    pub ipv6_address: String,
+    /// Address of its IP-in-IP device.
+    #[serde(rename = "ipv4IPIPTunnelAddr")]
+    #[schemars(extend("x-go" = "IPv4IPIPTunnelAddr", "x-tag" = "ipv4"))]
+    pub ipv4_ipip_tunnel_addr: String,
+    /// Makes it a route reflector of this cluster.
+    #[serde(rename = "routeReflectorClusterID")]
+    #[schemars(extend("x-tag" = "ipv4"))]
+    pub route_reflector_cluster_id: String,
+}
+
+/// A node as an orchestrator knows it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OrchRef {
+    /// Its name there.
+    pub node_name: String,
+    /// The orchestrator: `k8s`.
+    #[schemars(extend("x-always" = true))]
+    pub orchestrator: String,
+}
+
+/// How a node speaks WireGuard.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeWireguardSpec {
+    /// Address of its IPv4 WireGuard interface.
+    #[schemars(extend("x-tag" = "ipv4"))]
+    pub interface_i_pv4_address: String,
+    /// Address of its IPv6 WireGuard interface.
+    #[schemars(extend("x-tag" = "ipv6"))]
+    pub interface_i_pv6_address: String,
+}
+
+/// An address of a node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeAddress {
+    /// The address, perhaps with its net.
+    #[schemars(extend("x-tag" = "!net", "x-always" = true))]
+    pub address: String,
+    /// CalicoNodeIP, InternalIP or ExternalIP.
+    #[schemars(extend("x-tag" = "ipType"))]
+    pub r#type: String,
+}
+
+/// An interface of a node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeInterface {
+    /// Its name.
+    #[schemars(extend("x-tag" = "name"))]
+    pub name: String,
+    /// Its addresses.
+    pub addresses: Vec<String>,
+}
+
+/// What the node's agent reports. Always written.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeStatus {
+    /// Its WireGuard key for IPv4.
+    #[schemars(extend("x-tag" = "wireguardPublicKey"))]
+    pub wireguard_public_key: String,
+    /// Its WireGuard key for IPv6.
+    #[schemars(extend("x-tag" = "wireguardPublicKey"))]
+    pub wireguard_public_key_v6: String,
+    /// Nets that Kubernetes gave it for pods.
+    #[serde(rename = "podCIDRs")]
+    pub pod_cidrs: Vec<String>,
+}
