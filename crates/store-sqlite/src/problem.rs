@@ -1,0 +1,111 @@
+//! Why the embedded store could not do something: always with the path, and with what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::ErrorCode;
+use tortie_store::{Revision, StoreError};
+
+/// What went wrong, and with which file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Problem {
+    #[error("the history of the store {} before revision {kept} is compacted", path.display())]
+    Compacted { path: PathBuf, from: Revision, kept: Revision },
+    #[error(
+        "{} is not a tortie store: {what}. It is left as it is; name another file with --store or \
+         TORTIE_STORE, or move this one away", path.display()
+    )]
+    Foreign { path: PathBuf, what: String },
+    #[error(
+        "the store {} was written by a newer tortie (its schema is {found}, this one knows {known}). It is \
+         left as it is; use that newer tortie", path.display(), known = crate::schema::VERSION
+    )]
+    Newer { path: PathBuf, found: i64 },
+    #[error(
+        "the store {} is damaged ({what}). Put a copy of it back, or move it and the files beside it that \
+         begin with its name away to start with an empty one", path.display()
+    )]
+    Damaged { path: PathBuf, what: String },
+    #[error(
+        "the store {} is on a network file system ({kind}), where locks and shared memory between processes \
+         are not kept. Name a file on a local disk with --store or TORTIE_STORE", path.display()
+    )]
+    Network { path: PathBuf, kind: &'static str },
+    #[error(
+        "the store {} was removed while in use. Put it back, or start again to begin with an empty one",
+        path.display()
+    )]
+    Removed { path: PathBuf },
+    #[error("the store {} is a symbolic link to nothing. Make its target's directory, or remove the link", path.display())]
+    Dangling { path: PathBuf },
+    #[error(
+        "another process kept the store {} locked for {} s, so nothing was done. Try again; \
+         `fuser {}` shows who has it open", path.display(), waited.as_secs_f32(), path.display()
+    )]
+    Busy { path: PathBuf, waited: Duration },
+    #[error("no space is left for the store {}, so nothing was written. Free some on its disk and try again", path.display())]
+    Full { path: PathBuf },
+    #[error(
+        "the store {} cannot be written: it, its directory or its file system is read-only for this user. \
+         Nothing was written; become a user who may (root, usually) or name another with --store or \
+         TORTIE_STORE", path.display()
+    )]
+    ReadOnly { path: PathBuf },
+    #[error(
+        "permission denied for the store {}. Become a user who may use it (root, usually) or name another \
+         with --store or TORTIE_STORE", path.display()
+    )]
+    Denied { path: PathBuf },
+    #[error("the store {} cannot be used: {what}", path.display())]
+    Io { path: PathBuf, what: String },
+}
+
+impl Problem {
+    /// What an operation on the file system said.
+    pub(crate) fn of_io(path: &Path, error: &io::Error) -> Self {
+        let path = path.to_owned();
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Problem::Denied { path },
+            io::ErrorKind::ReadOnlyFilesystem => Problem::ReadOnly { path },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Problem::Full { path },
+            _ => Problem::Io { path, what: error.to_string() },
+        }
+    }
+
+    /// What SQLite said.
+    pub(crate) fn of_sql(path: &Path, waited: Duration, error: &rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        let what = error.to_string();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Problem::Busy { path, waited },
+            Some(ErrorCode::DiskFull) => Problem::Full { path },
+            Some(ErrorCode::ReadOnly) => Problem::ReadOnly { path },
+            Some(ErrorCode::PermissionDenied) => Problem::Denied { path },
+            Some(ErrorCode::DatabaseCorrupt) => Problem::Damaged { path, what },
+            Some(ErrorCode::NotADatabase) => Problem::Foreign { path, what: "it is no SQLite database".to_owned() },
+            Some(ErrorCode::CannotOpen) => Problem::Io {
+                path,
+                what: format!("{what}. Its directory must be writable, for the files that stand beside it"),
+            },
+            Some(ErrorCode::SystemIoFailure) => {
+                Problem::Io { path, what: format!("{what}. Its disk may be full or failing; nothing was acknowledged") }
+            }
+            _ => Problem::Io { path, what },
+        }
+    }
+
+    /// Whether the connection that met this can be used further.
+    pub(crate) fn spares_connection(&self) -> bool {
+        matches!(self, Problem::Compacted { .. } | Problem::Busy { .. } | Problem::ReadOnly { .. })
+    }
+}
+
+impl From<Problem> for StoreError {
+    fn from(problem: Problem) -> Self {
+        match problem {
+            Problem::Compacted { from, kept, .. } => StoreError::Compacted { from, kept },
+            other => StoreError::Failed(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What is read: one object, a list, the log after a revision. Rows of kinds that this tortie does not know
+//! (a newer one wrote them) are passed over.
+
+use std::sync::Arc;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use tortie_api::{Key, Kind};
+use tortie_store::{Event, Listing, Revision, Selection, Stored};
+
+/// SQLite's integers are signed; a revision beyond them was never reached.
+pub(crate) fn to_sql(revision: Revision) -> i64 {
+    i64::try_from(revision).unwrap_or(i64::MAX)
+}
+
+fn from_sql(revision: i64) -> Revision {
+    Revision::try_from(revision).unwrap_or(0)
+}
+
+/// What the log still holds: the first and the last revision. Both 0 when nothing was ever written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) first: Revision,
+    pub(crate) last: Revision,
+}
+
+impl Extent {
+    /// The oldest revision that can be watched from.
+    pub(crate) fn kept(self) -> Revision {
+        self.first.saturating_sub(1)
+    }
+}
+
+pub(crate) fn extent(sql: &Connection) -> rusqlite::Result<Extent> {
+    // Two searches: SQLite answers min or max from the end of the tree, but not both in one.
+    sql.prepare_cached("SELECT (SELECT min(revision) FROM log), (SELECT max(revision) FROM log)")?.query_row(
+        [],
+        |row| {
+            let end = |at| -> rusqlite::Result<Revision> { Ok(from_sql(row.get::<_, Option<i64>>(at)?.unwrap_or(0))) };
+            Ok(Extent { first: end(0)?, last: end(1)? })
+        },
+    )
+}
+
+pub(crate) fn get(sql: &Connection, key: &Key) -> rusqlite::Result<Option<Stored>> {
+    sql.prepare_cached("SELECT revision, value FROM objects WHERE kind = ?1 AND namespace = ?2 AND name = ?3")?
+        .query_row(params![key.kind.name(), key.namespace, key.name], |row| {
+            Ok(Stored {
+                key: key.clone(),
+                revision: from_sql(row.get(0)?),
+                value: Arc::from(row.get_ref(1)?.as_blob()?),
+            })
+        })
+        .optional()
+}
+
+pub(crate) fn list(sql: &Connection, selection: &Selection) -> rusqlite::Result<Listing> {
+    let (condition, parameters) = condition(selection);
+    let mut statement = sql.prepare_cached(&format!(
+        "SELECT kind, namespace, name, revision, value FROM objects WHERE {condition}
+         ORDER BY kind, namespace, name"
+    ))?;
+    let mut rows = statement.query(params_from_iter(parameters))?;
+    let mut items = Vec::new();
+    while let Some(row) = rows.next()? {
+        if let Some(key) = key(row)? {
+            items.push(Stored { key, revision: from_sql(row.get(3)?), value: Arc::from(row.get_ref(4)?.as_blob()?) });
+        }
+    }
+    Ok(Listing { revision: extent(sql)?.last, items })
+}
+
+/// A piece of the log.
+pub(crate) struct Piece {
+    pub(crate) events: Vec<Event>,
+    /// Everything up to here is in the piece or not of the selection.
+    pub(crate) upto: Revision,
+    /// What the log holds.
+    pub(crate) extent: Extent,
+}
+
+/// How much of the log is read at once, so that no read is long and no watcher swells.
+const PIECE_ROWS: usize = 500;
+const PIECE_BYTES: usize = 4 << 20;
+
+/// The events of a selection after a revision, or the first of them.
+pub(crate) fn after(sql: &Connection, selection: &Selection, from: Revision) -> rusqlite::Result<Piece> {
+    let extent = extent(sql)?;
+    let mut piece = Piece { events: Vec::new(), upto: extent.last, extent };
+    let (condition, mut parameters) = condition(selection);
+    parameters.push(to_sql(from).into());
+    let mut statement = sql.prepare_cached(&format!(
+        "SELECT kind, namespace, name, revision, value FROM log WHERE {condition} AND revision > ?
+         ORDER BY revision"
+    ))?;
+    let mut rows = statement.query(params_from_iter(parameters))?;
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        let Some(key) = key(row)? else { continue };
+        let revision = from_sql(row.get(3)?);
+        piece.events.push(match row.get_ref(4)?.as_blob_or_null()? {
+            Some(value) => {
+                bytes += value.len();
+                Event::Put(Stored { key, revision, value: Arc::from(value) })
+            }
+            None => Event::Deleted(key, revision),
+        });
+        if piece.events.len() >= PIECE_ROWS || bytes >= PIECE_BYTES {
+            piece.upto = revision;
+            break;
+        }
+    }
+    Ok(piece)
+}
+
+/// The columns `kind, namespace, name` as a key.
+fn key(row: &Row<'_>) -> rusqlite::Result<Option<Key>> {
+    let Some(kind) = Kind::from_name(row.get_ref(0)?.as_str()?) else {
+        return Ok(None);
+    };
+    Ok(Some(Key { kind, namespace: row.get(1)?, name: row.get(2)? }))
+}
+
+/// A selection as SQL, with what stands for its question marks.
+fn condition(selection: &Selection) -> (&'static str, Vec<Value>) {
+    let kind = selection.kind.map(|kind| kind.name().to_owned().into());
+    let namespace = selection.namespace.clone().map(Value::from);
+    let condition = match (&kind, &namespace) {
+        (None, None) => "true",
+        (Some(_), None) => "kind = ?",
+        (None, Some(_)) => "namespace = ?",
+        (Some(_), Some(_)) => "kind = ? AND namespace = ?",
+    };
+    (condition, kind.into_iter().chain(namespace).collect())
+}

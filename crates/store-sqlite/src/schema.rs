@@ -1,0 +1,47 @@
+//! What is in the file: its tables, its version, and the marks by which it is known.
+
+use rusqlite::Connection;
+
+/// `application_id` in the header of every store of ours: "tort".
+pub(crate) const APPLICATION_ID: i32 = 0x746f_7274;
+
+/// The version of the tables, kept in `user_version` and read in every transaction. A tortie that knows
+/// only older ones must refuse the file; a newer tortie must not raise it while an older one uses the file.
+pub(crate) const VERSION: i64 = 1;
+
+/// The tables. `objects` is what is; `log` is what happened, one row a revision without gaps, with no value
+/// where an object was removed. The last row of the log is always kept: its revision is the store's.
+const TABLES: &str = "
+    CREATE TABLE objects (
+        kind      TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        name      TEXT NOT NULL,
+        revision  INTEGER NOT NULL,
+        value     BLOB NOT NULL,
+        PRIMARY KEY (kind, namespace, name)
+    ) STRICT;
+    CREATE TABLE log (
+        revision  INTEGER PRIMARY KEY,
+        kind      TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        name      TEXT NOT NULL,
+        value     BLOB
+    ) STRICT;
+";
+
+/// The bytes of a store in which nothing is, in WAL mode from the start.
+pub(crate) fn empty_file() -> rusqlite::Result<Vec<u8>> {
+    let mut memory = Connection::open_in_memory()?;
+    memory.pragma_update(None, "application_id", APPLICATION_ID)?;
+    memory.pragma_update(None, "user_version", VERSION)?;
+    memory.execute_batch(TABLES)?;
+    let mut bytes = memory.serialize(rusqlite::MAIN_DB)?.to_vec();
+    // The versions to write and to read it: 2 says WAL (the file format's section 1.3).
+    bytes[18..20].fill(2);
+    Ok(bytes)
+}
+
+/// The version of the open transaction's file.
+pub(crate) fn version(sql: &Connection) -> rusqlite::Result<i64> {
+    sql.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0))
+}

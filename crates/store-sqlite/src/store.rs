@@ -1,0 +1,152 @@
+//! The store itself: a handle that any number of threads and processes can have on one file.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tortie_api::Key;
+use tortie_store::{Listing, Op, Revision, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written};
+
+use crate::connection::{Connection, Role};
+use crate::place::Place;
+use crate::problem::Problem;
+use crate::watch::Watcher;
+use crate::{create, read, wake, write};
+
+/// Where the embedded store is unless something else is said.
+pub const DEFAULT_PATH: &str = "/var/lib/tortie/tortie.db";
+
+/// What may be chosen. The default is what everything but a test wants.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long another process's write is waited for. 10 s.
+    pub busy: Duration,
+    /// How often a watcher looks without having been told to. 500 ms.
+    pub poll: Duration,
+    /// How many of the last changes this handle's writes leave in the log, at least. 10,000.
+    pub keep: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { busy: Duration::from_secs(10), poll: Duration::from_millis(500), keep: 10_000 }
+    }
+}
+
+/// A handle on one file.
+pub struct SqliteStore {
+    place: Arc<Place>,
+    reader: Mutex<Option<Connection>>,
+    writer: Mutex<Option<Connection>>,
+    created: AtomicBool,
+}
+
+impl SqliteStore {
+    /// The store at this path. A file that is there is checked; one that is not is an empty store, and is
+    /// made by the first write that creates an object.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        Self::open_with(path, Options::default())
+    }
+
+    /// As [`open`](Self::open), with other [`Options`].
+    pub fn open_with(path: impl Into<PathBuf>, options: Options) -> Result<Self, StoreError> {
+        let store = Self {
+            place: Arc::new(Place::new(path.into(), options)),
+            reader: Mutex::default(),
+            writer: Mutex::default(),
+            created: AtomicBool::new(false),
+        };
+        store.with(&store.reader, Role::Reader, |connection| connection.read(|_| Ok(())))?;
+        Ok(store)
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// Whether a write through this handle has made the file.
+    pub fn created(&self) -> bool {
+        self.created.load(Ordering::Relaxed)
+    }
+
+    /// As [`Store::watch`], with access to the watcher's [`Stats`](crate::Stats).
+    pub fn watcher(&self, selection: &Selection, from: Revision) -> Result<Watcher, StoreError> {
+        Watcher::start(self.place.clone(), selection.clone(), from)
+    }
+
+    /// Does something with a connection, kept for the next time. None when there is no file.
+    fn with<T>(
+        &self,
+        slot: &Mutex<Option<Connection>>,
+        role: Role,
+        work: impl FnOnce(&mut Connection) -> Result<T, Problem>,
+    ) -> Result<Option<T>, Problem> {
+        // What a panic left is a connection whose transaction was rolled back.
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(connection) = self.place.connect(&mut slot, role)? else {
+            return Ok(None);
+        };
+        let result = work(connection);
+        if result.as_ref().is_err_and(|problem| !problem.spares_connection()) {
+            *slot = None;
+        }
+        result.map(Some)
+    }
+
+    fn write_to_file(&self, writes: &[Write]) -> Result<Option<Vec<Result<Written, WriteError>>>, Problem> {
+        let keep = self.place.options().keep;
+        self.with(&self.writer, Role::Writer, |connection| {
+            let results = connection.write(|sql| write::batch(sql, writes, keep))?;
+            if results.iter().any(Result::is_ok) {
+                wake::touch(connection.path());
+                connection.checkpoint();
+            }
+            Ok(results)
+        })
+    }
+}
+
+impl Store for SqliteStore {
+    fn describe(&self) -> String {
+        format!("embedded store {}", self.path().display())
+    }
+
+    fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        let found = self.with(&self.reader, Role::Reader, |connection| connection.read(|sql| read::get(sql, key)))?;
+        Ok(found.flatten())
+    }
+
+    fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
+        let listing =
+            self.with(&self.reader, Role::Reader, |connection| connection.read(|sql| read::list(sql, selection)))?;
+        Ok(listing.unwrap_or_default())
+    }
+
+    fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
+        if let Some(results) = self.write_to_file(writes)? {
+            return Ok(results);
+        }
+        // There is no file, and what creates nothing does not need one.
+        if !writes.iter().any(|write| matches!(write.op, Op::Create(_))) {
+            return Ok(writes.iter().map(|_| Err(WriteError::Missing)).collect());
+        }
+        if create::create(self.path())? {
+            self.created.store(true, Ordering::Relaxed);
+        }
+        let results = self.write_to_file(writes)?;
+        // Something stands there, or it could not be made; but it leads nowhere.
+        results.ok_or_else(|| {
+            let path = self.path().to_owned();
+            Problem::Dangling { path }.into()
+        })
+    }
+
+    fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError> {
+        Ok(Box::new(self.watcher(selection, from)?))
+    }
+}

@@ -1,0 +1,171 @@
+//! A running watch: reads the log from where it is, waits to be told of a commit, reads on.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tortie_store::{Event, Revision, Selection, StoreError, Watch};
+
+use crate::connection::{Connection, Role};
+use crate::header::FileId;
+use crate::place::Place;
+use crate::problem::Problem;
+use crate::read;
+use crate::wake::{Ear, Heard};
+
+/// What a watcher has done, for tests and metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// How often it asked the file whether something had changed.
+    pub looks: u64,
+    /// How often it read the log.
+    pub reads: u64,
+    /// How often a writer's touch woke it.
+    pub touches: u64,
+    /// How often something else about the files woke it.
+    pub stirs: u64,
+}
+
+/// A watch of the embedded store.
+pub struct Watcher {
+    place: Arc<Place>,
+    selection: Selection,
+    /// Everything up to here was told or is in `pending`.
+    position: Revision,
+    pending: VecDeque<Event>,
+    connection: Option<Connection>,
+    /// The file that the position is of; none as long as there is no file.
+    file: Option<FileId>,
+    /// Whether that file was removed: what comes in its place has another history.
+    removed: bool,
+    /// The file's data version when the log was last read to its end.
+    read_at: Option<i64>,
+    /// Set when history is missing: the watch is over.
+    over: Option<Revision>,
+    ear: Option<Ear>,
+    stats: Stats,
+}
+
+impl Watcher {
+    pub(crate) fn start(place: Arc<Place>, selection: Selection, from: Revision) -> Result<Self, StoreError> {
+        let mut watcher = Self {
+            place,
+            selection,
+            position: from,
+            pending: VecDeque::new(),
+            connection: None,
+            file: None,
+            removed: false,
+            read_at: None,
+            over: None,
+            ear: None,
+            stats: Stats::default(),
+        };
+        watcher.look()?;
+        Ok(watcher)
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Fetches events if there are any that are not fetched.
+    fn look(&mut self) -> Result<(), Problem> {
+        self.stats.looks += 1;
+        let result = self.look_at_file();
+        match &result {
+            Err(Problem::Compacted { kept, .. }) => self.over = Some(*kept),
+            Err(problem) if !problem.spares_connection() => {
+                self.connection = None;
+                self.read_at = None;
+                self.removed |= matches!(problem, Problem::Removed { .. });
+            }
+            _ => {}
+        }
+        result
+    }
+
+    fn look_at_file(&mut self) -> Result<(), Problem> {
+        let Some(connection) = self.place.connect(&mut self.connection, Role::Reader)? else {
+            return if self.position == 0 { Ok(()) } else { Err(self.compacted(0)) };
+        };
+        let other = self.file.is_some_and(|file| file != connection.id());
+        let replaced = self.removed || other;
+        if self.file != Some(connection.id()) {
+            self.file = Some(connection.id());
+            self.read_at = None;
+            // Where the file really is may be another directory than where its name stands.
+            self.ear = Ear::beside(connection.path());
+        }
+        // Asked before the log is read: a commit between the two is read now, or seen next time.
+        let version = connection.data_version()?;
+        if self.read_at == Some(version) {
+            return Ok(());
+        }
+        let (selection, position) = (&self.selection, self.position);
+        let piece = connection.read(|sql| read::after(sql, selection, position))?;
+        self.stats.reads += 1;
+        let kept = piece.extent.kept();
+        if replaced || position < kept || position > piece.extent.last {
+            return Err(self.compacted(kept));
+        }
+        self.position = piece.upto;
+        self.pending.extend(piece.events);
+        if piece.upto == piece.extent.last {
+            self.read_at = Some(version);
+        }
+        Ok(())
+    }
+
+    fn compacted(&self, kept: Revision) -> Problem {
+        Problem::Compacted { path: self.place.path().to_owned(), from: self.position, kept }
+    }
+
+    /// Waits until there may be something to look at.
+    fn wait(&mut self, left: Duration) {
+        let wait = left.min(self.place.options().poll);
+        if self.ear.is_none() {
+            // No file yet: its directory will tell of it.
+            self.ear = Ear::beside(self.place.path());
+            if self.ear.is_some() {
+                return; // It may have come just before.
+            }
+        }
+        match &mut self.ear {
+            Some(ear) => match ear.listen(wait) {
+                Heard::Touch => self.stats.touches += 1,
+                Heard::Files => self.stats.stirs += 1,
+                Heard::Nothing => {}
+            },
+            // Nothing can tell us, so ask often enough; this is still cheap.
+            None => std::thread::sleep(wait.min(DEAF_POLL)),
+        }
+    }
+}
+
+/// How often a watcher looks that cannot be told.
+const DEAF_POLL: Duration = Duration::from_millis(20);
+
+impl Watch for Watcher {
+    fn next(&mut self, wait: Duration) -> Result<Option<Event>, StoreError> {
+        let deadline = Instant::now().checked_add(wait);
+        loop {
+            if let Some(event) = self.pending.pop_front() {
+                return Ok(Some(event));
+            }
+            if let Some(kept) = self.over {
+                return Err(self.compacted(kept).into());
+            }
+            self.look()?;
+            if !self.pending.is_empty() {
+                continue;
+            }
+            let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return Ok(None);
+            }
+            self.wait(left);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What is written: a batch in one transaction, each object in a savepoint of its own, and the trimming of
+//! the log.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, ErrorCode, params};
+use tortie_store::{Op, Revision, Write, WriteError, Written};
+
+use crate::faults::{self, Fault};
+use crate::read::{self, Extent, to_sql};
+
+/// Makes each change or says why not. The log keeps at least the last `keep` revisions before the batch, and
+/// all of the batch: who watches closely is never cut off by one large write.
+pub(crate) fn batch(
+    sql: &Connection,
+    writes: &[Write],
+    keep: u64,
+) -> rusqlite::Result<Vec<Result<Written, WriteError>>> {
+    let extent = read::extent(sql)?;
+    let mut last = extent.last;
+    let mut results = Vec::with_capacity(writes.len());
+    for write in writes {
+        let result = in_savepoint(sql, |sql| one(sql, write, last + 1))?;
+        if let Ok(written) = &result {
+            last = written.revision;
+        }
+        results.push(result);
+    }
+    trim(sql, extent, last - extent.last, keep)?;
+    Ok(results)
+}
+
+/// A change that is either made whole or leaves no trace, without an end to the batch.
+fn in_savepoint(
+    sql: &Connection,
+    change: impl FnOnce(&Connection) -> rusqlite::Result<Result<Written, WriteError>>,
+) -> rusqlite::Result<Result<Written, WriteError>> {
+    let run = |text| sql.prepare_cached(text)?.execute([]);
+    run("SAVEPOINT object")?;
+    let result = match change(sql) {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::TooBig) => {
+            Err(WriteError::Refused("it is larger than 16 MiB".to_owned()))
+        }
+        other => other?,
+    };
+    if result.is_err() {
+        run("ROLLBACK TO object")?;
+    }
+    run("RELEASE object")?;
+    Ok(result)
+}
+
+fn one(sql: &Connection, write: &Write, revision: Revision) -> rusqlite::Result<Result<Written, WriteError>> {
+    let previous = read::get(sql, &write.key)?;
+    if let Err(refused) = write.op.check(previous.as_ref()) {
+        let ignored = faults::is_on(Fault::IgnoreRevision) && matches!(refused, WriteError::Conflict(_));
+        if !ignored {
+            return Ok(Err(refused));
+        }
+    }
+    let (kind, namespace, name) = (write.key.kind.name(), &write.key.namespace, &write.key.name);
+    let value = match &write.op {
+        Op::Create(value) | Op::Update(value, _) => Some(value),
+        Op::Delete(_) => None,
+    };
+    let at = to_sql(revision);
+    let bytes: Option<&[u8]> = value.map(Arc::as_ref);
+    sql.prepare_cached("INSERT INTO log (revision, kind, namespace, name, value) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![at, kind, namespace, name, bytes])?;
+    if faults::is_on(Fault::HalfObject) {
+        sql.execute_batch("COMMIT; BEGIN IMMEDIATE; SAVEPOINT object")?;
+    }
+    match bytes {
+        Some(bytes) => sql
+            .prepare_cached(
+                "INSERT INTO objects (kind, namespace, name, revision, value) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT DO UPDATE SET revision = excluded.revision, value = excluded.value",
+            )?
+            .execute(params![kind, namespace, name, at, bytes])?,
+        None => sql
+            .prepare_cached("DELETE FROM objects WHERE kind = ?1 AND namespace = ?2 AND name = ?3")?
+            .execute(params![kind, namespace, name])?,
+    };
+    Ok(Ok(Written { revision, previous }))
+}
+
+/// Removes what the log need not keep, a little more than was added: so a backlog goes away in time, and no
+/// single write pays for it.
+fn trim(sql: &Connection, before: Extent, added: u64, keep: u64) -> rusqlite::Result<()> {
+    let old = before.last.saturating_sub(keep);
+    if added == 0 || before.first == 0 || before.first > old || faults::is_on(Fault::SkipTrim) {
+        return Ok(());
+    }
+    let upto = old.min(before.first + 2 * added + 16);
+    sql.prepare_cached("DELETE FROM log WHERE revision <= ?1")?.execute([to_sql(upto)])?;
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! Between what is stored and what users see.
+//!
+//! Policies carry the name that users gave them in an annotation (datastore sheet 1.4): older releases stored
+//! policies of the default tier as `default.<name>` and showed them as `<name>`. Some fields are filled in on
+//! reading; they are not written back by that.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use tortie_api::{Key, Kind, Object, decode, encode};
+
+use super::{ClientError, pool};
+use crate::Stored;
+
+const NAME_ANNOTATION: &str = "projectcalico.org/metadata";
+const TIER_LABEL: &str = "projectcalico.org/tier";
+/// What older releases put before the names of policies of the default tier.
+pub(super) const LEGACY_PREFIX: &str = "default.";
+
+/// Whether objects of this kind are in a tier and carry their name in an annotation.
+pub(super) fn is_tiered(kind: Kind) -> bool {
+    TIERED.contains(&kind)
+}
+
+/// The kinds that are in tiers.
+pub(super) const TIERED: [Kind; 4] =
+    [Kind::NetworkPolicy, Kind::GlobalNetworkPolicy, Kind::StagedNetworkPolicy, Kind::StagedGlobalNetworkPolicy];
+
+/// The tier of a policy.
+pub(super) fn tier(object: &Object) -> &str {
+    text(object, "tier").unwrap_or("default")
+}
+
+/// A text field of the spec, if it is there and not empty.
+pub(super) fn text<'a>(object: &'a Object, field: &str) -> Option<&'a str> {
+    object.body.get("spec")?.get(field)?.as_str().filter(|text| !text.is_empty())
+}
+
+/// The spec, made if it is not there or is no record.
+pub(super) fn spec(object: &mut Object) -> &mut Map<String, Value> {
+    let spec = object.body.entry("spec").or_insert_with(|| json!({}));
+    if !spec.is_object() {
+        *spec = json!({});
+    }
+    spec.as_object_mut().expect("it is a record by now")
+}
+
+/// The object as users see it.
+pub(super) fn read(stored: &Stored) -> Result<Object, ClientError> {
+    let mut object = read_raw(stored)?;
+    object.metadata.resource_version = stored.revision.to_string();
+    match object.kind {
+        kind if is_tiered(kind) => show_policy(&mut object, &stored.key)?,
+        Kind::Tier => {
+            let spec = spec(&mut object);
+            fill(spec, "order", || json!(1_000_000));
+            fill(spec, "defaultAction", || json!("Deny"));
+        }
+        Kind::IPPool => pool::fill(&mut object),
+        Kind::BlockAffinity => {
+            let deleted = object.body.get_mut("spec").and_then(|spec| spec.get_mut("deleted"));
+            if let Some(Value::String(text)) = deleted.as_deref() {
+                let is = matches!(text.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True");
+                *deleted.expect("it was just read") = Value::Bool(is);
+            }
+        }
+        _ => {}
+    }
+    Ok(object)
+}
+
+/// The object as it is stored. The key is what names it, whatever the JSON says.
+fn read_raw(stored: &Stored) -> Result<Object, ClientError> {
+    let mut object = decode::stored(&stored.key, &stored.value)
+        .map_err(|error| ClientError::Unreadable { key: stored.key.clone(), reason: error.to_string() })?;
+    object.kind = stored.key.kind;
+    object.metadata.name.clone_from(&stored.key.name);
+    object.metadata.namespace.clone_from(&stored.key.namespace);
+    object.metadata.self_link.clear();
+    object.metadata.resource_version.clear();
+    Ok(object)
+}
+
+fn show_policy(object: &mut Object, key: &Key) -> Result<(), ClientError> {
+    match object.metadata.annotations.remove(NAME_ANNOTATION).filter(|text| !text.is_empty()) {
+        Some(text) => {
+            let noted: Value = serde_json::from_str(&text).map_err(|error| ClientError::Unreadable {
+                key: key.clone(),
+                reason: format!("CRD annotation {NAME_ANNOTATION:?} contained invalid JSON: {error}"),
+            })?;
+            if let Some(name) = noted.get("name").and_then(Value::as_str).filter(|name| !name.is_empty()) {
+                object.metadata.name = name.to_owned();
+            }
+        }
+        None if tier(object) == "default" => {
+            if let Some(name) = key.name.strip_prefix(LEGACY_PREFIX).filter(|name| !name.is_empty()) {
+                object.metadata.name = name.to_owned();
+            }
+        }
+        None => {}
+    }
+    if !object.metadata.labels.contains_key(TIER_LABEL) {
+        let tier = tier(object).to_owned();
+        object.metadata.labels.insert(TIER_LABEL.to_owned(), tier);
+    }
+    Ok(())
+}
+
+/// The bytes to store an object as.
+pub(super) fn write(object: &Object) -> Arc<[u8]> {
+    let mut object = object.clone();
+    if is_tiered(object.kind) {
+        let name = json!({ "name": object.metadata.name }).to_string();
+        object.metadata.annotations.insert(NAME_ANNOTATION.to_owned(), name);
+        let tier = tier(&object).to_owned();
+        object.metadata.labels.insert(TIER_LABEL.to_owned(), tier);
+    }
+    if object.kind == Kind::BlockAffinity
+        && let Some(deleted) = object.body.get_mut("spec").and_then(|spec| spec.get_mut("deleted"))
+        && let Some(is) = deleted.as_bool()
+    {
+        *deleted = Value::String(is.to_string()); // text in the store, for historical reasons
+    }
+    encode::stored(&object).into()
+}
+
+/// Whether writing these bytes would change nothing but the form of what is stored.
+pub(super) fn is_same(stored: &Stored, value: &[u8]) -> bool {
+    if *stored.value == *value {
+        return true;
+    }
+    let Ok(mut object) = read_raw(stored) else { return false };
+    if is_tiered(object.kind)
+        && let Ok(shown) = read(stored)
+    {
+        object.metadata.name = shown.metadata.name;
+    }
+    encode::stored(&object) == value
+}
+
+/// Sets a field that is absent, null or empty text.
+pub(super) fn fill(record: &mut Map<String, Value>, field: &str, value: impl FnOnce() -> Value) {
+    let empty = match record.get(field) {
+        None | Some(Value::Null) => true,
+        Some(Value::String(text)) => text.is_empty(),
+        Some(Value::Array(items)) => items.is_empty(),
+        Some(_) => false,
+    };
+    if empty {
+        record.insert(field.to_owned(), value());
+    }
+}

@@ -1,0 +1,166 @@
+//! Why the client refused something.
+//!
+//! The texts are Calico's, word for word (datastore sheet 4.8), since scripts match on them; the fields are for
+//! who wants to show more: the key, the problems with their places, what to do about it.
+
+use std::sync::Arc;
+
+use tortie_api::validate::calico_text;
+use tortie_api::{Key, Path, Problem};
+
+use crate::{Revision, StoreError};
+
+/// Why the client refused something.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ClientError {
+    /// What was named is not there: the object itself, or the tier that a new policy names.
+    #[error("resource does not exist: {key} with error: <nil>")]
+    Missing {
+        /// What is missing.
+        key: Key,
+        /// The field that names it, if it is not the object itself.
+        at: Option<Path>,
+    },
+    /// It is there already.
+    #[error("resource already exists: {key} with error: <nil>")]
+    Exists {
+        /// What is there.
+        key: Key,
+    },
+    /// It is built in, so it is always there.
+    #[error(
+        "resource already exists: {name} with error: {name} already exists. The profile {name:?} is default provided by Calico"
+    )]
+    BuiltIn {
+        /// Its name.
+        name: String,
+    },
+    /// It was changed by someone else.
+    #[error("update conflict: {key}")]
+    Conflict {
+        /// What was changed.
+        key: Key,
+        /// The revision it is at now, where that is known.
+        current: Option<Revision>,
+    },
+    /// This cannot be done to such an object.
+    #[error("operation {operation} is not supported on {on}{}", reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
+    Unsupported {
+        /// What was asked for, in Calico's words.
+        operation: &'static str,
+        /// What it was asked of.
+        on: String,
+        /// Why not.
+        reason: Option<String>,
+    },
+    /// The object is not valid. Warnings are not among the problems.
+    #[error("{}", calico_text(problems))]
+    Invalid {
+        /// What is wrong, in Calico's order.
+        problems: Vec<Problem>,
+    },
+    /// A rule that Calico states without naming a field.
+    #[error("{0}")]
+    Refused(String),
+    /// What is stored cannot be read.
+    #[error("failed to parse datastore entry key={}; {reason}", key.path())]
+    Unreadable {
+        /// Where it is stored.
+        key: Key,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The patch itself cannot be used.
+    #[error("performing strategic merge patch: {0}")]
+    Patch(String),
+    /// The patch leads to something that is no such object.
+    #[error("{}", patched_text(problems))]
+    Patched {
+        /// What is wrong; the paths are those of the patched object.
+        problems: Vec<Problem>,
+    },
+    /// The patched object was refused.
+    #[error("updating existing resource: {0}")]
+    Updating(Box<ClientError>),
+    /// A label that is to be set has another value already.
+    #[error("key {key} is already present. please use '--overwrite' to set a new value")]
+    LabelTaken {
+        /// The label.
+        key: String,
+        /// Its value.
+        value: String,
+    },
+    /// A label that is to go is not there.
+    #[error("key {key} does not exist")]
+    LabelMissing {
+        /// The label.
+        key: String,
+    },
+    /// The store did not answer. Nothing of the call can be relied on being done.
+    #[error("{0}")]
+    Store(Arc<StoreError>),
+}
+
+/// Unknown fields have a text of their own in Calico, and it stands for the whole error.
+fn patched_text(problems: &[Problem]) -> String {
+    let texts: Vec<&str> = problems.iter().map(|problem| problem.reason.as_str()).collect();
+    match texts.as_slice() {
+        [only] if only.starts_with("field in document is not recognized") => (*only).to_owned(),
+        _ => format!("creating resource from patched data: {}", texts.join("; ")),
+    }
+}
+
+impl ClientError {
+    /// An object with one problem.
+    pub(super) fn invalid(problem: Problem) -> Self {
+        ClientError::Invalid { problems: vec![problem] }
+    }
+
+    /// A problem of one field, in Calico's words.
+    pub(super) fn field(path: &str, field: &str, value: Option<&str>, reason: &str) -> Self {
+        Self::invalid(field_problem(path, field, value, reason))
+    }
+
+    /// The object that was asked for is missing.
+    pub(super) fn missing(key: &Key) -> Self {
+        ClientError::Missing { key: key.clone(), at: None }
+    }
+
+    pub(super) fn unsupported(operation: &'static str, on: impl Into<String>, reason: Option<&str>) -> Self {
+        ClientError::Unsupported { operation, on: on.into(), reason: reason.map(str::to_owned) }
+    }
+
+    /// What is wrong with the object, with places.
+    pub fn problems(&self) -> &[Problem] {
+        match self {
+            ClientError::Invalid { problems } | ClientError::Patched { problems } => problems,
+            ClientError::Updating(inner) => inner.problems(),
+            _ => &[],
+        }
+    }
+
+    /// Whether the object (not something that it names) is missing.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, ClientError::Missing { at: None, .. })
+    }
+
+    /// Whether it exists already.
+    pub fn is_exists(&self) -> bool {
+        matches!(self, ClientError::Exists { .. } | ClientError::BuiltIn { .. })
+    }
+}
+
+impl From<StoreError> for ClientError {
+    fn from(error: StoreError) -> Self {
+        ClientError::Store(Arc::new(error))
+    }
+}
+
+/// A problem of one field, in Calico's words; without a value none is shown.
+pub(super) fn field_problem(path: &str, field: &str, value: Option<&str>, reason: &str) -> Problem {
+    let mut problem = Problem::field(Path::from(path), field, value.unwrap_or_default(), reason);
+    if value.is_none() {
+        problem.value = None;
+    }
+    problem
+}

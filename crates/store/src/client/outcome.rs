@@ -1,0 +1,89 @@
+//! What can be asked for a batch of objects, and what becomes of each.
+
+use tortie_api::{Key, Object, Problem};
+
+use super::ClientError;
+
+/// How objects are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Make it; an object that exists is an error.
+    Create,
+    /// Make it; an object that exists is left alone.
+    CreateSkipExisting,
+    /// Make it, or replace what exists.
+    Apply,
+    /// Replace what exists; an object that does not exist is an error.
+    Replace,
+}
+
+/// What happened to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is new.
+    Created,
+    /// It was changed.
+    Changed,
+    /// It was as wanted already; nothing was written.
+    Unchanged,
+    /// It was left alone, as asked: it exists, or does not, already.
+    Skipped,
+    /// It is gone.
+    Deleted,
+}
+
+/// What became of one object of a batch. The order is that of the input.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What it is about.
+    pub key: Key,
+    /// What happened, or why not.
+    pub result: Result<Done, ClientError>,
+}
+
+/// Something that was done.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// What.
+    pub change: Change,
+    /// The object as it is now, or as it was when it was deleted or left alone.
+    pub object: Object,
+    /// What is worth knowing, as warnings.
+    pub notes: Vec<Problem>,
+    /// What was deleted along with it (a node's endpoints).
+    pub along: Vec<Key>,
+}
+
+/// Something to delete.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// What.
+    pub key: Key,
+    /// Only if it is still at this `resourceVersion`; empty for any.
+    pub resource_version: String,
+}
+
+impl From<Key> for Target {
+    fn from(key: Key) -> Self {
+        Self { key, resource_version: String::new() }
+    }
+}
+
+/// One change of labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LabelChange {
+    /// Set it; another value is replaced only with `overwrite`.
+    Set {
+        /// The label.
+        key: String,
+        /// Its value.
+        value: String,
+        /// Whether another value may be replaced.
+        overwrite: bool,
+    },
+    /// Take it away; it must be there.
+    Remove {
+        /// The label.
+        key: String,
+    },
+}

@@ -1,0 +1,103 @@
+//! Claims about several writes in one call.
+
+use super::Subject;
+use super::support::{Must, create, delete, tier, until, update, value};
+use crate::{Selection, Write, WriteError};
+
+/// No writes, no results, no revision.
+pub fn an_empty_batch_changes_nothing(subject: &dyn Subject) {
+    let store = subject.store();
+    assert_eq!(store.write(&[]).expect("write"), vec![]);
+    assert_eq!(store.revision(), 0);
+    let revision = store.one(create(&tier("a"), "one")).revision;
+    assert_eq!(store.write(&[]).expect("write"), vec![]);
+    assert_eq!(store.revision(), revision);
+}
+
+/// Each write of a batch has its own fate, told in the order of the writes.
+pub fn a_refused_write_does_not_stop_the_rest(subject: &dyn Subject) {
+    let store = subject.store();
+    let a = store.one(create(&tier("a"), "one"));
+    let b = store.one(create(&tier("b"), "one"));
+    let results = store
+        .write(&[
+            create(&tier("a"), "refused: exists"),
+            create(&tier("c"), "one"),
+            update(&tier("missing"), "refused: missing", a.revision),
+            update(&tier("a"), "two", a.revision),
+            update(&tier("b"), "refused: conflict", a.revision),
+            delete(&tier("missing"), None),
+            delete(&tier("b"), b.revision),
+        ])
+        .expect("write");
+    assert!(matches!(&results[0], Err(WriteError::Exists(at)) if at.revision == a.revision));
+    assert!(matches!(&results[1], Ok(done) if done.previous.is_none()));
+    assert_eq!(results[2], Err(WriteError::Missing));
+    assert!(matches!(&results[3], Ok(done) if done.previous.is_some()));
+    assert!(matches!(&results[4], Err(WriteError::Conflict(at)) if at.revision == b.revision));
+    assert_eq!(results[5], Err(WriteError::Missing));
+    assert!(matches!(&results[6], Ok(done) if done.previous.is_some()));
+    assert_eq!(results.len(), 7);
+    let names: Vec<_> = store
+        .list(&Selection::default())
+        .expect("list")
+        .items
+        .into_iter()
+        .map(|stored| (stored.key.name.clone(), stored.value))
+        .collect();
+    assert_eq!(names, [("a".to_owned(), value(&tier("a"), "two")), ("c".to_owned(), value(&tier("c"), "one")),]);
+}
+
+/// Within a batch and between batches revisions grow, and each is the object's own.
+pub fn every_change_has_its_own_growing_revision(subject: &dyn Subject) {
+    let store = subject.store();
+    let mut last = 0;
+    for batch in 0..5 {
+        let writes: Vec<_> = (0..7).map(|n| create(&tier(&format!("t{batch}-{n}")), "one")).collect();
+        for (write, result) in writes.iter().zip(store.write(&writes).expect("write")) {
+            let revision = result.expect("accepted").revision;
+            assert!(revision > last, "{revision} after {last}");
+            assert_eq!(store.standing(&write.key).revision, revision);
+            last = revision;
+        }
+    }
+    assert_eq!(store.revision(), last);
+}
+
+/// The same key twice in one batch: each write meets what the one before it left.
+pub fn a_later_write_of_a_batch_sees_the_earlier(subject: &dyn Subject) {
+    let store = subject.store();
+    let key = tier("a");
+    let results = store
+        .write(&[
+            create(&key, "one"),
+            create(&key, "two"),
+            delete(&key, None),
+            delete(&key, None),
+            create(&key, "three"),
+        ])
+        .expect("write");
+    let first = results[0].as_ref().expect("accepted").revision;
+    assert!(matches!(&results[1], Err(WriteError::Exists(at)) if at.revision == first));
+    let deleted = results[2].as_ref().expect("accepted");
+    assert_eq!(deleted.previous.as_ref().map(|stored| stored.revision), Some(first));
+    assert_eq!(results[3], Err(WriteError::Missing));
+    let last = results[4].as_ref().expect("accepted").revision;
+    assert!(first < deleted.revision && deleted.revision < last);
+    assert_eq!(store.standing(&key).value, value(&key, "three"));
+    // A watch tells all three, not only what was left in the end.
+    let told: Vec<_> = until(&mut *store.follow(0), last).iter().map(|event| event.revision()).collect();
+    assert_eq!(told, [first, deleted.revision, last]);
+}
+
+/// Hundreds of objects in one call are all there, and told in order.
+pub fn a_large_batch_is_kept_whole(subject: &dyn Subject) {
+    let store = subject.store();
+    let writes: Vec<Write> = (0..500).map(|n| create(&tier(&format!("t{n:03}")), "one")).collect();
+    let results = store.write(&writes).expect("write");
+    assert!(results.iter().all(Result::is_ok));
+    let listing = store.list(&Selection::default()).expect("list");
+    assert_eq!(listing.items.len(), writes.len());
+    let told = until(&mut *store.follow(0), listing.revision);
+    assert!(told.iter().map(|event| event.key()).eq(writes.iter().map(|write| &write.key)));
+}
