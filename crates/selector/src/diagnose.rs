@@ -15,7 +15,8 @@ const ONE_LINE: &str = "a selector is one line: use a space instead";
 #[cold]
 pub(crate) fn condition(text: &str, at: usize) -> ParseError {
     let found = found(text, at);
-    let error = expected("a condition", text, at);
+    let in_has = text[..at].trim_end_matches([' ', '\t']).ends_with("has(");
+    let error = expected(if in_has { "a label name" } else { "a condition" }, text, at);
     match text[at..].chars().next() {
         Some('"' | '\'') => {
             let name = text[found].trim_matches(['"', '\'']);

@@ -60,6 +60,9 @@ impl Selector {
     }
 
     /// The canonical text.
+    ///
+    /// Read again it gives itself, with one exception that is Calico's: the negation of a parenthesised negation,
+    /// `!(!has(a))`, is written `!!has(a)`, which reads as `has(a)`. The two select the same under different ids.
     pub fn as_str(&self) -> &str {
         &self.0.text
     }

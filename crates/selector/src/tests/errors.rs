@@ -41,7 +41,7 @@ fn errors_mark_the_place_and_guess_what_was_meant() {
         "a [not] contains 'b' -> expected an operator after label `a`, found `not`; `!` before the label negates a comparison",
         "a[:] b -> expected an operator after label `a`, found `:`; a label is compared like this: `label == \"value\"`",
         "has([\"a\"]) -> expected a label name, found `\"a\"`; label names are not quoted: did you mean `a`?",
-        "has([)] -> expected a condition, found `)`",
+        "has([)] -> expected a label name, found `)`",
         "has(a [==] 'b') -> expected `)`, found `==`; `has()` takes the name of one label",
         "[has(a] -> `has(` is never closed",
         "all([a]) -> expected `)`, found `a`; `all()` takes nothing",

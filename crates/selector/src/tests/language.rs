@@ -142,6 +142,14 @@ fn what_calico_refuses_is_refused() {
 }
 
 #[test]
+fn a_double_negation_reads_back_as_none_as_it_does_for_calico() {
+    let written = Selector::parse("!(!has(a))").unwrap();
+    let again = Selector::parse(written.as_str()).unwrap();
+    assert_eq!((written.as_str(), again.as_str()), ("!!has(a)", "has(a)"));
+    assert_ne!(written.id(), again.id());
+}
+
+#[test]
 fn label_names_have_at_most_512_bytes() {
     let longest = "a".repeat(512);
     assert!(Selector::parse(&format!("has({longest})")).is_ok());
