@@ -1,0 +1,342 @@
+//! A batch: one transaction, all or nothing.
+//!
+//! Each method appends one message and returns its index, by which a [`BatchError`] names it. Order
+//! matters as in a script: what is referred to comes first, and what refers to something goes before it
+//! is deleted. Large element lists are split into messages; the transaction stays one.
+//!
+//! Source: fact sheet sections 2.1 and 2.5; `nfnetlink_rcv_batch` for what an absent end means.
+
+use std::collections::HashMap;
+use std::io;
+
+use crate::chain::Chain;
+use crate::element::{Element, LIST_ELEMENTS, LIST_OVERHEAD, encode_list};
+use crate::error::{Answer, BatchError, CommitError, ObjectRef, subject};
+use crate::message::{BATCH_BEGIN, BATCH_END, BATCH_GENID, BATCH_RESOURCE};
+use crate::message::{DEL_CHAIN, DEL_ELEMENTS, DEL_RULE, DEL_SET, DEL_TABLE};
+use crate::message::{NEW_CHAIN, NEW_ELEMENTS, NEW_RULE, NEW_SET, NEW_TABLE};
+use crate::rule::{Place, Rule};
+use crate::set::Set;
+use crate::socket::Socket;
+use crate::table::{Table, TableId};
+use crate::wire::{ACK, APPEND, ATTR_MAX, CREATE, ECHO, Header, Messages, NLMSG_ERROR, REPLACE, REQUEST, Writer};
+
+/// The begin message's sequence number; message `n` of the batch has `FIRST + n`.
+const BEGIN: u32 = 1;
+const FIRST: u32 = 2;
+
+/// What a commit brought back.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Committed {
+    /// The handles of the rules made, by the index of their message, if the batch asked for them.
+    pub handles: HashMap<usize, u64>,
+}
+
+/// A transaction under construction.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    writer: Writer,
+    len: usize,
+    generation: Option<u32>,
+    echo: bool,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self { writer: Writer::new(), len: 0, generation: None, echo: false }
+    }
+
+    /// Has the commit fail with [`CommitError::Stale`] unless the generation id is still this one.
+    pub fn require_generation(&mut self, generation: u32) {
+        self.generation = Some(generation);
+    }
+
+    /// Has the commit bring back the handles of the rules made from here on. Each comes with the whole
+    /// rule; not for thousands.
+    pub fn want_handles(&mut self) {
+        self.echo = true;
+    }
+
+    /// How many messages there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many bytes one send has to take.
+    pub fn byte_len(&self) -> usize {
+        self.writer.len()
+    }
+
+    /// Makes or adopts a table, or changes its flags.
+    pub fn add_table(&mut self, table: &Table) -> usize {
+        self.push(NEW_TABLE, CREATE, &table.id, |writer| table.encode(writer))
+    }
+
+    /// Deletes a table with everything in it.
+    pub fn delete_table(&mut self, table: &TableId) -> usize {
+        self.push(DEL_TABLE, 0, table, |writer| writer.text(1, &table.name))
+    }
+
+    /// Deletes a table with everything in it, if there is one.
+    pub fn remove_table(&mut self, table: &TableId) -> usize {
+        self.add_table(&Table::new(table.clone()));
+        self.delete_table(table)
+    }
+
+    /// Makes a chain, or changes a base chain's policy.
+    pub fn add_chain(&mut self, table: &TableId, chain: &Chain) -> usize {
+        self.push(NEW_CHAIN, CREATE, table, |writer| chain.encode(table, writer))
+    }
+
+    /// Deletes a chain with its rules; nothing may lead to it any more.
+    pub fn delete_chain(&mut self, table: &TableId, chain: &str) -> usize {
+        self.push(DEL_CHAIN, 0, table, |writer| Chain::encode_name(table, chain, writer))
+    }
+
+    /// Deletes the rules of a chain.
+    pub fn flush_chain(&mut self, table: &TableId, chain: &str) -> usize {
+        self.push(DEL_RULE, 0, table, |writer| Rule::encode_place(table, chain, None, writer))
+    }
+
+    /// Appends a rule to its chain.
+    pub fn append_rule(&mut self, table: &TableId, rule: &Rule) -> usize {
+        self.rule(APPEND, table, rule, Place::Chain)
+    }
+
+    /// Puts a rule at the head of its chain.
+    pub fn insert_rule(&mut self, table: &TableId, rule: &Rule) -> usize {
+        self.rule(0, table, rule, Place::Chain)
+    }
+
+    /// Puts a rule behind the one with this handle.
+    pub fn append_rule_after(&mut self, table: &TableId, rule: &Rule, handle: u64) -> usize {
+        self.rule(APPEND, table, rule, Place::Beside(handle))
+    }
+
+    /// Puts a rule before the one with this handle.
+    pub fn insert_rule_before(&mut self, table: &TableId, rule: &Rule, handle: u64) -> usize {
+        self.rule(0, table, rule, Place::Beside(handle))
+    }
+
+    /// Puts a rule in place of the one with this handle.
+    pub fn replace_rule(&mut self, table: &TableId, rule: &Rule, handle: u64) -> usize {
+        self.rule(REPLACE, table, rule, Place::Instead(handle))
+    }
+
+    /// Deletes the rule with this handle.
+    pub fn delete_rule(&mut self, table: &TableId, chain: &str, handle: u64) -> usize {
+        self.push(DEL_RULE, 0, table, |writer| Rule::encode_place(table, chain, Some(handle), writer))
+    }
+
+    /// Makes a set or map, empty.
+    pub fn add_set(&mut self, table: &TableId, set: &Set) -> usize {
+        self.push(NEW_SET, CREATE, table, |writer| set.encode(table, writer))
+    }
+
+    /// Deletes a set or map with its elements; no rule may look in it any more.
+    pub fn delete_set(&mut self, table: &TableId, set: &str) -> usize {
+        self.push(DEL_SET, 0, table, |writer| Set::encode_name(table, set, writer))
+    }
+
+    /// Deletes the elements of a set or map.
+    pub fn flush_set(&mut self, table: &TableId, set: &str) -> usize {
+        self.push(DEL_ELEMENTS, 0, table, |writer| encode_list(table, set, None, writer))
+    }
+
+    /// Puts elements into a set or map. One that is there already stays, one with other data is
+    /// refused. Returns the index of the first message.
+    pub fn add_elements<'a>(
+        &mut self,
+        table: &TableId,
+        set: &Set,
+        elements: impl IntoIterator<Item = &'a Element>,
+    ) -> usize {
+        self.elements(NEW_ELEMENTS, CREATE, table, set, elements)
+    }
+
+    /// Takes elements out of a set or map; one that is not there is refused. Returns the index of the
+    /// first message.
+    pub fn delete_elements<'a>(
+        &mut self,
+        table: &TableId,
+        set: &Set,
+        elements: impl IntoIterator<Item = &'a Element>,
+    ) -> usize {
+        self.elements(DEL_ELEMENTS, 0, table, set, elements)
+    }
+
+    /// Sends the batch and reads whether the kernel took it. The batch stays as it is.
+    pub fn commit(&self, socket: &mut Socket) -> Result<Committed, CommitError> {
+        if self.is_empty() {
+            return Ok(Committed::default());
+        }
+        let bytes = self.bytes(true)?;
+        self.send(socket, &bytes)?;
+        let (errors, handles, acknowledged, failure) = self.answers(socket, &bytes);
+        if errors.iter().any(|error| error.index.is_none() && error.errno == libc::ERESTART) {
+            return Err(CommitError::Stale);
+        }
+        if !errors.is_empty() {
+            return Err(CommitError::Refused(errors));
+        }
+        if !acknowledged {
+            return Err(CommitError::Unacknowledged(failure));
+        }
+        Ok(Committed { handles })
+    }
+
+    /// Has the kernel go through the batch and change nothing. All it would have refused is returned.
+    pub fn check(&self, socket: &mut Socket) -> Result<Vec<BatchError>, CommitError> {
+        if self.is_empty() {
+            return Ok(Vec::new());
+        }
+        let bytes = self.bytes(false)?;
+        self.send(socket, &bytes)?;
+        match self.answers(socket, &bytes) {
+            (errors, _, _, None) => Ok(errors),
+            (.., failure) => Err(CommitError::Unacknowledged(failure)),
+        }
+    }
+
+    fn rule(&mut self, flags: u16, table: &TableId, rule: &Rule, place: Place) -> usize {
+        let flags = if flags & REPLACE == 0 { flags | CREATE } else { flags };
+        let echo = if self.echo { ECHO } else { 0 };
+        self.push(NEW_RULE, flags | echo, table, |writer| rule.encode(table, place, writer))
+    }
+
+    fn elements<'a>(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        table: &TableId,
+        set: &Set,
+        elements: impl IntoIterator<Item = &'a Element>,
+    ) -> usize {
+        let first = self.len;
+        let mut elements = elements.into_iter().peekable();
+        while elements.peek().is_some() {
+            self.push(kind, flags, table, |writer| {
+                encode_list(table, &set.name, set.id, writer);
+                writer.nest(LIST_ELEMENTS, |writer| {
+                    let start = writer.len();
+                    let room = |writer: &Writer, element: &Element| {
+                        LIST_OVERHEAD + writer.len() - start + element.encoded_max() <= ATTR_MAX
+                    };
+                    // One at least, so that it ends; too long a one is found as an overflow.
+                    let mut one = elements.next();
+                    while let Some(element) = one {
+                        element.write(set, kind == DEL_ELEMENTS, writer);
+                        one = elements.next_if(|next| room(writer, next));
+                    }
+                });
+            });
+        }
+        first
+    }
+
+    fn push(&mut self, kind: u16, flags: u16, table: &TableId, body: impl FnOnce(&mut Writer)) -> usize {
+        let index = self.len;
+        let header = Header {
+            kind,
+            flags: REQUEST | flags,
+            seq: FIRST + index as u32,
+            family: table.family.number(),
+            resource: 0,
+        };
+        self.writer.message(header, body);
+        self.len += 1;
+        index
+    }
+
+    /// The whole batch; without its end the kernel goes through it and changes nothing.
+    fn bytes(&self, end: bool) -> Result<Vec<u8>, CommitError> {
+        if let Some(seq) = self.writer.overflowed() {
+            let object =
+                self.refused(self.writer.as_bytes(), seq, Answer { errno: 0, message: None, offset: None }).object;
+            return Err(CommitError::Oversized(Box::new(object)));
+        }
+        let frame =
+            |kind, flags, seq| Header { kind, flags: REQUEST | flags, seq, family: 0, resource: BATCH_RESOURCE };
+        let mut begin = Writer::new();
+        begin.message(frame(BATCH_BEGIN, 0, BEGIN), |writer| {
+            if let Some(generation) = self.generation {
+                writer.u32(BATCH_GENID, generation);
+            }
+        });
+        let mut last = Writer::new();
+        if end {
+            last.message(frame(BATCH_END, ACK, FIRST + self.len as u32), |_| ());
+        }
+        Ok([begin.as_bytes(), self.writer.as_bytes(), last.as_bytes()].concat())
+    }
+
+    fn send(&self, socket: &mut Socket, bytes: &[u8]) -> Result<(), CommitError> {
+        socket.send(bytes).map_err(|error| match error.raw_os_error() {
+            Some(libc::EMSGSIZE) => CommitError::TooLong { len: bytes.len() },
+            _ => CommitError::Send(error),
+        })
+    }
+
+    /// Everything the kernel answered: refusals (the batch's own last), handles, whether the end was
+    /// acknowledged, and what kept the rest from being read.
+    fn answers(
+        &self,
+        socket: &mut Socket,
+        sent: &[u8],
+    ) -> (Vec<BatchError>, HashMap<usize, u64>, bool, Option<io::Error>) {
+        let mut errors = Vec::new();
+        let mut handles = HashMap::new();
+        let mut acknowledged = false;
+        let mut failure = None;
+        loop {
+            let read = socket.receive(|bytes| {
+                for message in Messages::new(bytes).map_while(Result::ok) {
+                    if message.kind == NEW_RULE {
+                        let handle = Rule::decode(&message).ok().and_then(|rule| rule.handle);
+                        handles.extend(Some(message.seq.wrapping_sub(FIRST) as usize).zip(handle));
+                    }
+                    if message.kind != NLMSG_ERROR {
+                        continue;
+                    }
+                    match Answer::read(&message) {
+                        Ok(answer) if answer.errno == 0 => acknowledged = true,
+                        Ok(answer) => errors.push(self.refused(sent, message.seq, answer)),
+                        Err(error) => failure = Some(io::Error::other(error)),
+                    }
+                }
+            });
+            match read {
+                Ok(Some(())) => (),
+                Ok(None) => break,
+                // Some answers were lost; those that are left may still tell.
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => failure = Some(error),
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        errors.sort_by_key(|error: &BatchError| error.index.unwrap_or(usize::MAX));
+        (errors, handles, acknowledged, failure)
+    }
+
+    fn refused(&self, sent: &[u8], seq: u32, answer: Answer) -> BatchError {
+        let about = Messages::new(sent).map_while(Result::ok).find(|message| message.seq == seq);
+        let (operation, object) =
+            about.map_or((crate::Operation::Add, ObjectRef::Batch), |message| subject(&message, answer.offset));
+        let index = seq.checked_sub(FIRST).map(|index| index as usize).filter(|index| *index < self.len);
+        BatchError { errno: answer.errno, index, operation, object, message: answer.message, offset: answer.offset }
+    }
+}

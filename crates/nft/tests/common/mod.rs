@@ -1,0 +1,92 @@
+//! What the tests share: a network namespace of a test's own, and the independent decoder.
+//!
+//! A namespace belongs to the thread that made it and goes with it, also when the test fails. The
+//! thread keeps to one processor: there the packets it sends have gone their whole way, in order,
+//! before it goes on, or wait behind each other in one queue.
+
+#![allow(unsafe_code)] // unshare, affinity and packet sockets
+#![allow(dead_code)] // each test file uses its part
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tortie_nft::{Batch, Chain, Rule, Socket, Table, TableId};
+
+/// How long a condition may take to come true.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Runs `test` in a network namespace of its own, in which only `lo` is up.
+pub fn in_namespace<T: Send>(test: impl FnOnce() -> T + Send) -> T {
+    let result = std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            // SAFETY: only this thread is moved, and it holds nothing of the old namespace.
+            let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+            assert_eq!(result, 0, "these tests need root, or a user namespace: unshare -rn cargo test");
+            keep_to_one_processor();
+            run("ip", &["link", "set", "lo", "up"]);
+            test()
+        });
+        thread.join()
+    });
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn keep_to_one_processor() {
+    // SAFETY: the set is a plain bit field that the calls fill and read within its size.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        let cpu = libc::sched_getcpu();
+        assert!(cpu >= 0);
+        libc::CPU_SET(cpu as usize, &mut set);
+        assert_eq!(libc::sched_setaffinity(0, size_of_val(&set), &set), 0);
+    }
+}
+
+/// Runs a program to its end and returns what it printed.
+pub fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {stderr}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Feeds a script to `nft`.
+pub fn nft_script(script: &str) {
+    let mut child = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "nft refused\n{script}");
+}
+
+/// Waits until `condition` gives something.
+pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(start.elapsed() < DEADLINE, "waited too long for {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A batch that makes `table` with these chains and rules.
+pub fn program(table: &TableId, chains: &[Chain], rules: &[Rule]) -> Batch {
+    let mut batch = Batch::new();
+    batch.add_table(&Table::new(table.clone()));
+    for chain in chains {
+        batch.add_chain(table, chain);
+    }
+    for rule in rules {
+        batch.append_rule(table, rule);
+    }
+    batch
+}
+
+/// The packets that the rule with this comment has counted.
+pub fn counted(socket: &mut Socket, table: &TableId, comment: &str) -> u64 {
+    let rules = tortie_nft::dump::rules(socket, table, None).unwrap();
+    let rule = rules.iter().find(|rule| rule.comment.as_deref() == Some(comment)).unwrap();
+    rule.counter().unwrap().packets
+}
