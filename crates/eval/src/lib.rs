@@ -1,1 +1,26 @@
-//! The reference evaluator: what decides a packet, and why
+//! The reference evaluator: what decides a packet, and why. It is the definition of our semantics.
+//!
+//! [`judge`] takes everything in the store, one node's interfaces and one packet, and gives the [`Verdict`] with its
+//! path: every stage that the packet passes on that node, in order, and in each what was asked and what answered.
+//! It is slow, obvious and complete: no index, no cache, no cleverness; it reads top to bottom like the fact sheet.
+//! `calc` and the dataplane answer the same questions by other means and are held against it.
+
+mod builtin;
+mod explain;
+mod governing;
+mod judge;
+mod matching;
+mod members;
+mod packet;
+mod path;
+mod policies;
+
+pub use explain::failsafe_list;
+pub use governing::{
+    List, Subject, TierView, host_endpoint, specific_host_endpoint, wildcard_host_endpoint, workload_endpoint,
+};
+pub use judge::judge;
+pub use matching::protocol_name;
+pub use members::{effective_labels, is_member, names_at};
+pub use packet::{Conntrack, Host, Link, Packet, Transport, Way};
+pub use path::{Builtin, By, Decision, Entry, Hook, Outcome, RuleStep, Step, StepKind, Verdict, Why};

@@ -1,1 +1,25 @@
-//! The checked policy model, valid once built
+//! The checked policy model: what the resources of a store mean, valid once built.
+//!
+//! `api` holds what users wrote; a value of this crate cannot hold anything that has no meaning. Each kind has one
+//! file here for its meaning and one in `from_api/` for the way into it; what cannot be read says which field.
+//! [`Snapshot`] is everything at one revision: `eval` answers packets from it, `calc` follows its changes.
+//!
+//! Facts: enforcement sheet sections 1 to 5, datastore sheet appendix A.
+
+mod endpoint;
+pub mod from_api;
+mod group;
+mod policy;
+mod rule;
+mod settings;
+mod snapshot;
+
+pub use endpoint::{
+    EndpointId, HostEndpoint, Interface, Labels, Limits, NamedPort, Nat, Rate, WorkloadEndpoint, WorkloadId,
+};
+pub use from_api::{Invalid, Item};
+pub use group::{NetworkSet, Node, Pool, Profile, Service, ServiceId, ServiceMember, SetId};
+pub use policy::{Direction, Order, Policy, PolicyId, Stage, Tier, TierEnd, Types};
+pub use rule::{Action, Family, Icmp, PeerMatch, Peers, PortMatch, Rule};
+pub use settings::{Failsafe, HostAction, LogLimit, Refusal, Settings};
+pub use snapshot::Snapshot;

@@ -1,0 +1,149 @@
+//! What is decided without policy: neighbour discovery, failsafes, tunnels between nodes, the source check.
+
+use std::net::IpAddr;
+
+use tortie_net::Protocol;
+use tortie_policy::{Direction, Failsafe, Settings, Snapshot, WorkloadEndpoint};
+
+use crate::matching::{View, protocol_name};
+use crate::packet::{Host, Packet, Transport};
+use crate::path::Builtin;
+
+const IPIP: u8 = 4;
+const UDP: u8 = 17;
+/// Multicast listener queries, reports and done, and version 2 reports.
+const LISTENER: [u8; 4] = [130, 131, 132, 143];
+/// Router and neighbour solicitation and advertisement, redirect not among what workloads may send unasked.
+const DISCOVERY: [u8; 4] = [133, 134, 135, 136];
+/// What a workload may always send to its host (enforcement sheet 3.6).
+const FROM_WORKLOAD: [u8; 6] = [130, 131, 132, 133, 135, 136];
+
+fn icmpv6_type(view: &View) -> Option<u8> {
+    match view.transport {
+        Transport::Icmp { kind, .. } if view.protocol == Protocol::ICMPV6.number() => Some(kind),
+        _ => None,
+    }
+}
+
+/// Neighbour discovery between a host and its link, which no host endpoint polices (design section 10): discovery with
+/// hop limit 255, listener reports from a link-local or unspecified source.
+pub(crate) fn is_neighbour_discovery(view: &View, hop_limit: u8) -> bool {
+    let link_local = match view.source {
+        IpAddr::V6(source) => source.is_unspecified() || source.is_unicast_link_local(),
+        IpAddr::V4(_) => false,
+    };
+    icmpv6_type(view)
+        .is_some_and(|kind| (DISCOVERY.contains(&kind) && hop_limit == 255) || (LISTENER.contains(&kind) && link_local))
+}
+
+/// Neighbour discovery of a workload towards its host, allowed before any policy.
+pub(crate) fn is_workload_discovery(view: &View) -> bool {
+    icmpv6_type(view).is_some_and(|kind| FROM_WORKLOAD.contains(&kind))
+}
+
+/// The failsafe that opens a packet, as `tcp/22`. In raw it also opens the replies of the other direction.
+pub(crate) fn failsafe(settings: &Settings, direction: Direction, view: &View, raw: bool) -> Option<String> {
+    let (source_port, destination_port) = view.ports()?;
+    let (own, other, peer) = match direction {
+        Direction::Ingress => (&settings.failsafe_inbound, &settings.failsafe_outbound, view.source),
+        Direction::Egress => (&settings.failsafe_outbound, &settings.failsafe_inbound, view.destination),
+    };
+    let opens = |failsafe: &&Failsafe, port: u16| {
+        failsafe.protocol.number() == view.protocol
+            && failsafe.port == port
+            && failsafe.net.is_none_or(|net| net.contains(&peer))
+    };
+    let text = |failsafe: &Failsafe, reply: &str| {
+        let net = failsafe.net.map_or(String::new(), |net| format!(" for {net}"));
+        format!("{}/{}{net}{reply}", protocol_name(failsafe.protocol.number()), failsafe.port)
+    };
+    own.iter().find(|failsafe| opens(failsafe, destination_port)).map(|failsafe| text(failsafe, "")).or_else(|| {
+        let reply = other.iter().find(|failsafe| raw && opens(failsafe, source_port));
+        reply.map(|failsafe| text(failsafe, " (its reply)"))
+    })
+}
+
+/// What the tunnels between nodes say to a packet to the host itself (enforcement sheet 2.5, 2.9).
+pub(crate) fn tunnel_in(snapshot: &Snapshot, settings: &Settings, view: &View) -> Option<Builtin> {
+    let v4 = view.source.is_ipv4();
+    if settings.ipip && v4 && view.protocol == IPIP {
+        let known = is_node(snapshot, settings, view.source);
+        return Some(if known { Builtin::TunnelAllowed } else { Builtin::TunnelDenied });
+    }
+    let port = view.ports().map(|(_, destination)| destination).filter(|_| view.protocol == UDP)?;
+    if vxlan(settings, v4) && port == settings.vxlan_port {
+        let known = is_vxlan_peer(snapshot, view.source);
+        return Some(if known { Builtin::TunnelAllowed } else { Builtin::TunnelDenied });
+    }
+    (wireguard(settings, v4) == Some(port)).then_some(Builtin::TunnelAllowed)
+}
+
+/// Whether a packet from the host itself is one of its tunnels'.
+pub(crate) fn tunnel_out(snapshot: &Snapshot, settings: &Settings, view: &View) -> bool {
+    let v4 = view.source.is_ipv4();
+    if settings.ipip && v4 && view.protocol == IPIP {
+        return is_node(snapshot, settings, view.destination);
+    }
+    let Some((source, destination)) = view.ports().filter(|_| view.protocol == UDP) else { return false };
+    (vxlan(settings, v4) && destination == settings.vxlan_port && is_vxlan_peer(snapshot, view.destination))
+        || wireguard(settings, v4) == Some(source)
+}
+
+fn vxlan(settings: &Settings, v4: bool) -> bool {
+    if v4 { settings.vxlan } else { settings.vxlan_v6 }
+}
+
+fn wireguard(settings: &Settings, v4: bool) -> Option<u16> {
+    if v4 { settings.wireguard } else { settings.wireguard_v6 }
+}
+
+fn is_node(snapshot: &Snapshot, settings: &Settings, address: IpAddr) -> bool {
+    snapshot.nodes.values().any(|node| node.addresses.contains(&address))
+        || settings.external_nodes.iter().any(|net| net.contains(&address))
+}
+
+fn is_vxlan_peer(snapshot: &Snapshot, address: IpAddr) -> bool {
+    snapshot.nodes.values().any(|node| node.vxlan_peers.contains(&address))
+}
+
+/// Whether a workload sends encapsulated packets that it may not send (enforcement sheet 3.10).
+pub(crate) fn is_forbidden_encapsulation(settings: &Settings, view: &View) -> bool {
+    let vxlan = view.protocol == UDP && view.ports().is_some_and(|(_, destination)| destination == settings.vxlan_port);
+    (vxlan && !settings.vxlan_from_workloads) || (view.protocol == IPIP && !settings.ipip_from_workloads)
+}
+
+/// Whether a packet's source belongs to the workload that sends it (enforcement sheet 3.4; section 13, row 25).
+pub(crate) fn source_check(
+    settings: &Settings,
+    _host: &Host,
+    endpoint: Option<&WorkloadEndpoint>,
+    packet: &Packet,
+) -> Builtin {
+    let Some(endpoint) = endpoint else {
+        // No route leads to an interface that nothing is known of, unless the host's owner made one.
+        return if packet.source_route_ok == Some(true) { Builtin::SourceOk } else { Builtin::UnknownWorkload };
+    };
+    if settings.spoofing_allowed && endpoint.spoofing.iter().any(|net| net.contains(&packet.source)) {
+        return Builtin::SourceExcepted;
+    }
+    let floating = settings.floating_ips && endpoint.nats.iter().any(|nat| nat.external == packet.source);
+    let own = endpoint.addresses.contains(&packet.source) || floating || passes_any_source_check(packet);
+    if packet.source_route_ok.unwrap_or(own) { Builtin::SourceOk } else { Builtin::SourceWrong }
+}
+
+/// Sources that the kernel's reverse lookup takes for right on every interface: link-local ones, and the unspecified
+/// address where it asks for an address of its own.
+fn passes_any_source_check(packet: &Packet) -> bool {
+    match (packet.source, packet.destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            source.octets()[0] == 0 && (destination.is_broadcast() || destination.octets()[..3] == [224, 0, 0])
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            source.is_unicast_link_local()
+                || (source.is_unspecified()
+                    && packet.protocol == Protocol::ICMPV6.number()
+                    && (destination.is_unicast_link_local() || destination.octets()[..2] == [0xff, 0x02]))
+        }
+        _ => false,
+    }
+}

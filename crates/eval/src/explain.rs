@@ -1,0 +1,38 @@
+//! Short texts for people about what was asked.
+
+use tortie_policy::{Direction, Failsafe, Settings};
+
+use crate::matching::{View, protocol_name};
+
+/// `tcp/5432 is not one of tcp/22,179 udp/68`.
+pub(crate) fn failsafes_text(settings: &Settings, direction: Direction, view: &View) -> String {
+    let list = match direction {
+        Direction::Ingress => &settings.failsafe_inbound,
+        Direction::Egress => &settings.failsafe_outbound,
+    };
+    if list.is_empty() {
+        return "there are none".to_owned();
+    }
+    let what = match view.ports() {
+        Some((_, port)) => format!("{}/{port}", protocol_name(view.protocol)),
+        None => protocol_name(view.protocol),
+    };
+    format!("{what} is not one of {}", failsafe_list(list))
+}
+
+/// `tcp/22,179 udp/68`, nets in brackets.
+pub fn failsafe_list(list: &[Failsafe]) -> String {
+    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+    for failsafe in list {
+        let protocol = protocol_name(failsafe.protocol.number());
+        let port = match failsafe.net {
+            Some(net) => format!("{}[{net}]", failsafe.port),
+            None => failsafe.port.to_string(),
+        };
+        match groups.iter_mut().find(|(name, _)| *name == protocol) {
+            Some((_, ports)) => ports.push(port),
+            None => groups.push((protocol, vec![port])),
+        }
+    }
+    groups.iter().map(|(name, ports)| format!("{name}/{}", ports.join(","))).collect::<Vec<_>>().join(" ")
+}

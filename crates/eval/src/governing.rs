@@ -1,0 +1,165 @@
+//! Which endpoint governs an interface (enforcement sheet 2.2, 3.2), and which policies apply to it, in their order
+//! (1.1 to 1.4).
+
+use std::collections::BTreeMap;
+
+use tortie_policy::{
+    Direction, EndpointId, HostEndpoint, Interface, Labels, Order, Policy, Snapshot, Stage, TierEnd, WorkloadEndpoint,
+};
+
+use crate::members::effective_labels;
+use crate::packet::Host;
+
+/// Which list of an endpoint's policies a stage asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// Untracked policies.
+    Untracked,
+    /// Pre-DNAT policies.
+    PreDnat,
+    /// Normal policies.
+    Normal,
+    /// Normal policies with `applyOnForward`.
+    Forward,
+}
+
+/// The host endpoint named for an interface or found there by its addresses: of several the first by name.
+pub fn specific_host_endpoint<'a>(snapshot: &'a Snapshot, host: &Host, interface: &str) -> Option<&'a HostEndpoint> {
+    if !is_host_interface(snapshot, host, interface) {
+        return None;
+    }
+    let link = host.links.iter().find(|link| link.name == interface);
+    let here = |endpoint: &&HostEndpoint| match &endpoint.interface {
+        Interface::Named(name) => name == interface,
+        Interface::ByAddress => {
+            link.is_some_and(|link| endpoint.addresses.iter().any(|address| link.addresses.contains(address)))
+        }
+        Interface::All => false,
+    };
+    snapshot.host_endpoints.values().filter(|endpoint| endpoint.node == host.node).find(here)
+}
+
+/// The host endpoint for all interfaces of the node: of several the first by name.
+pub fn wildcard_host_endpoint<'a>(snapshot: &'a Snapshot, host: &Host) -> Option<&'a HostEndpoint> {
+    snapshot.host_endpoints.values().find(|endpoint| endpoint.node == host.node && endpoint.interface == Interface::All)
+}
+
+/// The specific one, else the wildcard: nothing of the two is merged.
+pub fn host_endpoint<'a>(snapshot: &'a Snapshot, host: &Host, interface: &str) -> Option<&'a HostEndpoint> {
+    specific_host_endpoint(snapshot, host, interface).or_else(|| wildcard_host_endpoint(snapshot, host))
+}
+
+fn is_host_interface(snapshot: &Snapshot, host: &Host, interface: &str) -> bool {
+    let settings = snapshot.settings(&host.node);
+    !settings.is_workload_interface(interface) && !settings.is_excluded_interface(interface)
+}
+
+/// The workload endpoint of an interface: of several the lowest of orchestrator, workload and endpoint. One that asks
+/// for spoofed prefixes while that is not allowed counts as absent.
+pub fn workload_endpoint<'a>(snapshot: &'a Snapshot, host: &Host, interface: &str) -> Option<&'a WorkloadEndpoint> {
+    let spoofing_allowed = snapshot.settings(&host.node).spoofing_allowed;
+    snapshot
+        .workload_endpoints
+        .values()
+        .filter(|endpoint| endpoint.node == host.node && endpoint.interface == interface)
+        .filter(|endpoint| spoofing_allowed || endpoint.spoofing.is_empty())
+        .min_by(|a, b| a.precedence.cmp(&b.precedence))
+}
+
+/// One tier as it applies to an endpoint in one list and direction.
+#[derive(Clone, Debug)]
+pub struct TierView<'a> {
+    /// Its name.
+    pub name: String,
+    /// Its order; none when it does not exist as a resource.
+    pub order: Option<Order>,
+    /// Its policies, staged ones too, in order.
+    pub policies: Vec<&'a Policy>,
+    /// Whether its end denies here.
+    pub denies: bool,
+    /// Why its end does not do what its setting says.
+    pub note: Option<&'static str>,
+}
+
+/// An endpoint as policies see it.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// What names it.
+    pub id: EndpointId,
+    /// Its labels, inherited ones too.
+    pub labels: Labels,
+    /// Its profiles.
+    pub profiles: Vec<String>,
+}
+
+impl Subject {
+    /// A host endpoint.
+    pub fn host(snapshot: &Snapshot, endpoint: &HostEndpoint) -> Self {
+        Self {
+            id: EndpointId::Host(endpoint.name.clone()),
+            labels: effective_labels(snapshot, &endpoint.labels, &endpoint.profiles),
+            profiles: endpoint.profiles.clone(),
+        }
+    }
+
+    /// A workload endpoint.
+    pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Self {
+        Self {
+            id: EndpointId::Workload(endpoint.id.clone()),
+            labels: effective_labels(snapshot, &endpoint.labels, &endpoint.profiles),
+            profiles: endpoint.profiles.clone(),
+        }
+    }
+
+    /// The tiers that take part for this endpoint in a list and direction, in order.
+    pub fn tiers<'a>(&self, snapshot: &'a Snapshot, list: List, direction: Direction) -> Vec<TierView<'a>> {
+        let mut by_tier: BTreeMap<&str, Vec<&Policy>> = BTreeMap::new();
+        for policy in snapshot.policies.values() {
+            if in_list(policy, list) && policy.speaks(direction) && policy.selector.matches(&self.labels) {
+                by_tier.entry(&policy.tier).or_default().push(policy);
+            }
+        }
+        let mut tiers: Vec<TierView<'a>> = by_tier
+            .into_iter()
+            .map(|(name, mut policies)| {
+                policies.sort_by(|a, b| a.order.cmp(&b.order).then_with(|| a.id.cmp(&b.id)));
+                let (denies, note) = end(snapshot, name, &policies, list);
+                let order = snapshot.tiers.get(name).map(|tier| tier.order);
+                TierView { name: name.to_owned(), order, policies, denies, note }
+            })
+            .collect();
+        // A tier that does not exist comes after all that do; no order comes after every number.
+        tiers.sort_by(|a, b| {
+            a.order.is_none().cmp(&b.order.is_none()).then(a.order.cmp(&b.order)).then_with(|| a.name.cmp(&b.name))
+        });
+        tiers
+    }
+
+    /// Whether any policy, staged ones not counted, is in a list, in whichever direction.
+    pub fn has_policy(&self, snapshot: &Snapshot, list: List, direction: Direction) -> bool {
+        self.tiers(snapshot, list, direction).iter().any(|tier| tier.policies.iter().any(|policy| !policy.staged))
+    }
+}
+
+fn in_list(policy: &Policy, list: List) -> bool {
+    match list {
+        List::Untracked => policy.stage == Stage::Untracked,
+        List::PreDnat => policy.stage == Stage::PreDnat,
+        List::Normal => matches!(policy.stage, Stage::Normal { .. }),
+        List::Forward => policy.stage == Stage::Normal { forward: true },
+    }
+}
+
+/// What the end of a tier does in a list, and why not what its setting says.
+fn end(snapshot: &Snapshot, name: &str, policies: &[&Policy], list: List) -> (bool, Option<&'static str>) {
+    if matches!(list, List::Untracked | List::PreDnat) {
+        return (false, Some("tiers never deny at their end here"));
+    }
+    if policies.iter().all(|policy| policy.staged) {
+        return (false, Some("only staged policies"));
+    }
+    match snapshot.tiers.get(name) {
+        Some(tier) => (tier.end == TierEnd::Deny, None),
+        None => (true, Some("the tier does not exist")),
+    }
+}

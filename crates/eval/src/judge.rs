@@ -1,0 +1,391 @@
+//! The way of a packet through a node, stage by stage, as it is in the kernel (enforcement sheet 2.5, 2.6; design
+//! section 7).
+
+use std::net::IpAddr;
+
+use tortie_policy::{Direction, EndpointId, HostEndpoint, Settings, Snapshot};
+
+use crate::builtin::{
+    failsafe, is_forbidden_encapsulation, is_neighbour_discovery, is_workload_discovery, source_check, tunnel_in,
+    tunnel_out,
+};
+use crate::governing::{
+    List, Subject, host_endpoint, specific_host_endpoint, wildcard_host_endpoint, workload_endpoint,
+};
+use crate::matching::View;
+use crate::packet::{Conntrack, Host, Packet, Transport, Way};
+use crate::path::{Builtin, By, Decision, Entry, Hook, Outcome, Step, StepKind, Verdict};
+use crate::policies::ask;
+
+/// What becomes of a packet on one node, and why.
+pub fn judge(snapshot: &Snapshot, host: &Host, packet: &Packet) -> Verdict {
+    let mut way = Walk::new(snapshot, host, packet);
+    // The first stage that denies ends the way.
+    let _ = way.walk();
+    let denied = way.path.last().is_some_and(|step| step.decision.outcome == Outcome::Deny);
+    let rejected = denied && way.rejects();
+    Verdict { allowed: !denied, rejected, untracked: way.untracked, path: way.path }
+}
+
+/// The packet was denied; the last step of the path says by what.
+struct Denied;
+
+struct Walk<'a> {
+    snapshot: &'a Snapshot,
+    host: &'a Host,
+    settings: &'a Settings,
+    packet: &'a Packet,
+    /// The packet as it arrived, and later as it was translated.
+    view: View,
+    conntrack: Conntrack,
+    /// An untracked or pre-DNAT policy allowed it, which answers for the host endpoint's later ingress stages.
+    accepted: bool,
+    untracked: bool,
+    path: Vec<Step>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(snapshot: &'a Snapshot, host: &'a Host, packet: &'a Packet) -> Self {
+        let view = View {
+            source: packet.source,
+            destination: packet.destination,
+            protocol: packet.protocol,
+            transport: packet.transport,
+        };
+        Self {
+            snapshot,
+            host,
+            settings: snapshot.settings(&host.node),
+            packet,
+            view,
+            conntrack: packet.conntrack,
+            accepted: false,
+            untracked: false,
+            path: Vec::new(),
+        }
+    }
+
+    fn walk(&mut self) -> Result<(), Denied> {
+        match &self.packet.way {
+            Way::In { interface } => {
+                self.prerouting(interface)?;
+                self.input(interface)
+            }
+            Way::Forward { from, to } => {
+                self.prerouting(from)?;
+                self.forward(from, to)
+            }
+            Way::Out { interface } => self.output(interface),
+        }
+    }
+
+    fn prerouting(&mut self, interface: &str) -> Result<(), Denied> {
+        if self.settings.is_workload_interface(interface) {
+            self.source_check(interface)?;
+        } else {
+            self.untracked_stage(Hook::UntrackedIn, interface, Direction::Ingress)?;
+        }
+        self.pre_dnat(interface)?;
+        self.translate();
+        Ok(())
+    }
+
+    fn source_check(&mut self, interface: &str) -> Result<(), Denied> {
+        let endpoint = workload_endpoint(self.snapshot, self.host, interface);
+        let answer = source_check(self.settings, self.host, endpoint, self.packet);
+        let wrong = matches!(answer, Builtin::SourceWrong | Builtin::UnknownWorkload);
+        let id = endpoint.map(|endpoint| EndpointId::Workload(endpoint.id.clone()));
+        self.builtin(Hook::SourceCheck, interface, id, Direction::Egress, answer, wrong)
+    }
+
+    /// Untracked policy, of the endpoint named for the interface only: `*` has none.
+    fn untracked_stage(&mut self, hook: Hook, interface: &str, direction: Direction) -> Result<(), Denied> {
+        let Some(endpoint) = specific_host_endpoint(self.snapshot, self.host, interface) else { return Ok(()) };
+        let subject = Subject::host(self.snapshot, endpoint);
+        if !subject.has_policy(self.snapshot, List::Untracked, direction) {
+            return Ok(());
+        }
+        let early = self.discovery().or_else(|| self.failsafe(direction, true));
+        let outcome = self.stage(hook, interface, &subject, List::Untracked, direction, early)?;
+        if outcome == Outcome::Accept {
+            self.accepted = true;
+            self.untracked = true;
+            self.conntrack = Conntrack::Untracked;
+        }
+        Ok(())
+    }
+
+    /// The interface's own endpoint if it has pre-DNAT policy, else `*` (enforcement sheet section 13, row 16).
+    fn pre_dnat(&mut self, interface: &str) -> Result<(), Denied> {
+        if self.accepted {
+            return Ok(());
+        }
+        let with_policy = |endpoint: &&HostEndpoint| {
+            Subject::host(self.snapshot, endpoint).has_policy(self.snapshot, List::PreDnat, Direction::Ingress)
+        };
+        let specific = specific_host_endpoint(self.snapshot, self.host, interface).filter(with_policy);
+        let endpoint = specific.or_else(|| wildcard_host_endpoint(self.snapshot, self.host).filter(with_policy));
+        let Some(endpoint) = endpoint else { return Ok(()) };
+        let subject = Subject::host(self.snapshot, endpoint);
+        let early = self.discovery().or_else(|| self.known_flow()).or_else(|| self.failsafe(Direction::Ingress, false));
+        let outcome = self.stage(Hook::PreDnat, interface, &subject, List::PreDnat, Direction::Ingress, early)?;
+        self.accepted |= outcome == Outcome::Accept;
+        Ok(())
+    }
+
+    /// Destination NAT: what a foreign rule does, else a floating IP of a workload of this node. Nothing that is not
+    /// tracked is translated.
+    fn translate(&mut self) -> bool {
+        if self.conntrack == Conntrack::Untracked {
+            return false;
+        }
+        let floating = || {
+            self.snapshot
+                .workload_endpoints
+                .values()
+                .filter(|endpoint| self.settings.floating_ips && endpoint.node == self.host.node)
+                .flat_map(|endpoint| &endpoint.nats)
+                .filter(|nat| nat.external == self.view.destination)
+                .map(|nat| nat.internal)
+                .min()
+        };
+        let (destination, port): (IpAddr, Option<u16>) = match self.packet.translated {
+            Some(translated) => translated,
+            None => match floating() {
+                Some(internal) => (internal, None),
+                None => return false,
+            },
+        };
+        self.view.destination = destination;
+        if let (Some(port), Transport::Ports { source, .. }) = (port, self.view.transport) {
+            self.view.transport = Transport::Ports { source, destination: port };
+        }
+        true
+    }
+
+    fn input(&mut self, interface: &str) -> Result<(), Denied> {
+        if self.settings.is_workload_interface(interface) {
+            return self.workload_to_host(interface);
+        }
+        if let Some(answer) = tunnel_in(self.snapshot, self.settings, &self.view) {
+            let denied = answer == Builtin::TunnelDenied;
+            return self.builtin(Hook::HostIn, interface, None, Direction::Ingress, answer, denied);
+        }
+        let Some(endpoint) = host_endpoint(self.snapshot, self.host, interface) else {
+            return self.nothing(Hook::HostIn, interface, Direction::Ingress);
+        };
+        if self.accepted {
+            let id = Some(EndpointId::Host(endpoint.name.clone()));
+            return self.builtin(Hook::HostIn, interface, id, Direction::Ingress, Builtin::AcceptedBefore, false);
+        }
+        self.host_stage(Hook::HostIn, interface, endpoint, Direction::Ingress)
+    }
+
+    fn workload_to_host(&mut self, interface: &str) -> Result<(), Denied> {
+        let hook = Hook::WorkloadToHost;
+        let Some(endpoint) = workload_endpoint(self.snapshot, self.host, interface) else {
+            return self.builtin(hook, interface, None, Direction::Egress, Builtin::UnknownWorkload, true);
+        };
+        let subject = Subject::workload(self.snapshot, endpoint);
+        let early = if is_workload_discovery(&self.view) {
+            Some(pass(By::Builtin(Builtin::NeighbourDiscovery)))
+        } else {
+            self.known_flow().or_else(|| self.encapsulation())
+        };
+        // Replies to the host's own connections must not meet a Drop.
+        let settled = early.is_some();
+        self.stage(hook, interface, &subject, List::Normal, Direction::Egress, early)?;
+        if !settled && self.settings.host_action == tortie_policy::HostAction::Drop {
+            let id = Some(subject.id);
+            return self.builtin(hook, interface, id, Direction::Egress, Builtin::HostAction, true);
+        }
+        Ok(())
+    }
+
+    fn forward(&mut self, from: &str, to: &str) -> Result<(), Denied> {
+        if !self.accepted {
+            self.forward_stage(Hook::ForwardIn, from, Direction::Ingress)?;
+        } else if let Some(endpoint) = host_endpoint(self.snapshot, self.host, from) {
+            let id = Some(EndpointId::Host(endpoint.name.clone()));
+            self.builtin(Hook::ForwardIn, from, id, Direction::Ingress, Builtin::AcceptedBefore, false)?;
+        }
+        if self.settings.is_workload_interface(from) {
+            self.workload_stage(Hook::WorkloadEgress, from, Direction::Egress)?;
+        }
+        if self.settings.is_workload_interface(to) {
+            self.workload_stage(Hook::WorkloadIngress, to, Direction::Ingress)?;
+        }
+        self.forward_stage(Hook::ForwardOut, to, Direction::Egress)
+    }
+
+    /// Whoever governs the interface; without forward policy in this direction only INVALID is denied.
+    fn forward_stage(&mut self, hook: Hook, interface: &str, direction: Direction) -> Result<(), Denied> {
+        let Some(endpoint) = host_endpoint(self.snapshot, self.host, interface) else { return Ok(()) };
+        let subject = Subject::host(self.snapshot, endpoint);
+        let early = self.known_flow();
+        self.stage(hook, interface, &subject, List::Forward, direction, early).map(drop)
+    }
+
+    fn workload_stage(&mut self, hook: Hook, interface: &str, direction: Direction) -> Result<(), Denied> {
+        let Some(endpoint) = workload_endpoint(self.snapshot, self.host, interface) else {
+            return self.builtin(hook, interface, None, direction, Builtin::UnknownWorkload, true);
+        };
+        let subject = Subject::workload(self.snapshot, endpoint);
+        let encapsulation = || if direction == Direction::Egress { self.encapsulation() } else { None };
+        let early = self.known_flow().or_else(encapsulation);
+        self.stage(hook, interface, &subject, List::Normal, direction, early).map(drop)
+    }
+
+    fn output(&mut self, interface: &str) -> Result<(), Denied> {
+        self.untracked_stage(Hook::UntrackedOut, interface, Direction::Egress)?;
+        let translated = self.translate();
+        if self.accepted {
+            return Ok(());
+        }
+        if translated {
+            let last = self.packet.translated_interface.as_deref().unwrap_or(interface).to_owned();
+            return self.host_egress(Hook::HostOutTranslated, &last);
+        }
+        if !self.settings.is_workload_interface(interface) && tunnel_out(self.snapshot, self.settings, &self.view) {
+            let allowed = Builtin::TunnelAllowed;
+            return self.builtin(Hook::HostOut, interface, None, Direction::Egress, allowed, false);
+        }
+        self.host_egress(Hook::HostOut, interface)
+    }
+
+    fn host_egress(&mut self, hook: Hook, interface: &str) -> Result<(), Denied> {
+        if self.settings.is_workload_interface(interface) {
+            return self.builtin(hook, interface, None, Direction::Egress, Builtin::HostToWorkload, false);
+        }
+        let Some(endpoint) = host_endpoint(self.snapshot, self.host, interface) else {
+            return self.nothing(hook, interface, Direction::Egress);
+        };
+        self.host_stage(hook, interface, endpoint, Direction::Egress)
+    }
+
+    /// Normal policy of a host endpoint.
+    fn host_stage(
+        &mut self,
+        hook: Hook,
+        interface: &str,
+        endpoint: &HostEndpoint,
+        direction: Direction,
+    ) -> Result<(), Denied> {
+        let subject = Subject::host(self.snapshot, endpoint);
+        let early = self.discovery().or_else(|| self.known_flow()).or_else(|| self.failsafe(direction, false));
+        self.stage(hook, interface, &subject, List::Normal, direction, early).map(drop)
+    }
+
+    fn discovery(&self) -> Option<Decision> {
+        is_neighbour_discovery(&self.view, self.packet.hop_limit)
+            .then(|| pass(By::Builtin(Builtin::NeighbourDiscovery)))
+    }
+
+    /// What connection tracking decides; untracked packets are neither established nor INVALID.
+    fn known_flow(&self) -> Option<Decision> {
+        match self.conntrack {
+            Conntrack::Established => Some(pass(By::Established)),
+            Conntrack::Invalid if !self.settings.accept_invalid => {
+                Some(Decision { outcome: Outcome::Deny, by: By::Invalid })
+            }
+            _ => None,
+        }
+    }
+
+    fn failsafe(&self, direction: Direction, raw: bool) -> Option<Decision> {
+        failsafe(self.settings, direction, &self.view, raw).map(|text| pass(By::Failsafe(text)))
+    }
+
+    fn encapsulation(&self) -> Option<Decision> {
+        is_forbidden_encapsulation(self.settings, &self.view)
+            .then_some(Decision { outcome: Outcome::Deny, by: By::Builtin(Builtin::Encapsulation) })
+    }
+
+    /// One stage of an endpoint: what settles it early, else its policies.
+    fn stage(
+        &mut self,
+        hook: Hook,
+        interface: &str,
+        subject: &Subject,
+        list: List,
+        direction: Direction,
+        early: Option<Decision>,
+    ) -> Result<Outcome, Denied> {
+        let (entries, decision) = ask(self.snapshot, subject, list, direction, &self.view, early);
+        let (entries, decision) = (self.with_failsafes(entries, &decision, hook, direction), decision);
+        let outcome = decision.outcome;
+        self.path.push(Step {
+            hook,
+            interface: interface.to_owned(),
+            endpoint: Some(subject.id.clone()),
+            direction,
+            entries,
+            decision,
+        });
+        if outcome == Outcome::Deny { Err(Denied) } else { Ok(outcome) }
+    }
+
+    /// Says that the failsafes were asked, where they were and did not decide.
+    fn with_failsafes(&self, entries: Vec<Entry>, decision: &Decision, hook: Hook, direction: Direction) -> Vec<Entry> {
+        let asked = matches!(
+            hook,
+            Hook::UntrackedIn
+                | Hook::UntrackedOut
+                | Hook::PreDnat
+                | Hook::HostIn
+                | Hook::HostOut
+                | Hook::HostOutTranslated
+        ) && !matches!(decision.by, By::Failsafe(_) | By::Established | By::Invalid | By::Builtin(_));
+        if !asked {
+            return entries;
+        }
+        let text = crate::explain::failsafes_text(self.settings, direction, &self.view);
+        let first = Entry { kind: StepKind::Builtin(text), reached: true };
+        std::iter::once(first).chain(entries).collect()
+    }
+
+    fn builtin(
+        &mut self,
+        hook: Hook,
+        interface: &str,
+        endpoint: Option<EndpointId>,
+        direction: Direction,
+        answer: Builtin,
+        denied: bool,
+    ) -> Result<(), Denied> {
+        let outcome = if denied { Outcome::Deny } else { Outcome::Pass };
+        let decision = Decision { outcome, by: By::Builtin(answer) };
+        self.path.push(Step {
+            hook,
+            interface: interface.to_owned(),
+            endpoint,
+            direction,
+            entries: Vec::new(),
+            decision,
+        });
+        if denied { Err(Denied) } else { Ok(()) }
+    }
+
+    fn nothing(&mut self, hook: Hook, interface: &str, direction: Direction) -> Result<(), Denied> {
+        let decision = pass(By::Nothing);
+        let interface = interface.to_owned();
+        self.path.push(Step { hook, interface, endpoint: None, direction, entries: Vec::new(), decision });
+        Ok(())
+    }
+
+    /// Whether the refusal is answered: only where the kernel can, and never for what is always dropped.
+    fn rejects(&self) -> bool {
+        let reject = self.settings.refusal == tortie_policy::Refusal::Reject;
+        self.path.last().is_some_and(|step| {
+            let silent = matches!(
+                step.hook,
+                Hook::SourceCheck | Hook::UntrackedIn | Hook::UntrackedOut | Hook::PreDnat | Hook::HostOutTranslated
+            ) || matches!(step.decision.by, By::Builtin(Builtin::HostAction | Builtin::TunnelDenied));
+            reject && !silent
+        })
+    }
+}
+
+fn pass(by: By) -> Decision {
+    Decision { outcome: Outcome::Pass, by }
+}

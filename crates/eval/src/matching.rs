@@ -1,0 +1,241 @@
+//! Whether one rule matches one packet, and if not, on what it failed first (enforcement sheet section 4).
+
+use std::net::IpAddr;
+
+use tortie_net::Protocol;
+use tortie_policy::{Family, Icmp, PeerMatch, PortMatch, Rule, Snapshot};
+
+use crate::members::{has_named_port, has_ports, names_at, satisfies};
+use crate::packet::Transport;
+use crate::path::Why;
+
+/// A packet as one stage sees it: before a translation or after.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) protocol: u8,
+    pub(crate) transport: Transport,
+}
+
+impl View {
+    pub(crate) fn family(&self) -> Family {
+        Family::of(self.destination)
+    }
+
+    pub(crate) fn ports(&self) -> Option<(u16, u16)> {
+        match self.transport {
+            Transport::Ports { source, destination } => Some((source, destination)),
+            _ => None,
+        }
+    }
+}
+
+/// None if everything in the rule holds; else the first that does not, in the order of the fields.
+pub(crate) fn mismatch(snapshot: &Snapshot, rule: &Rule, view: &View) -> Option<Why> {
+    let family = view.family();
+    if let Some(only) = rule.family
+        && only != family
+    {
+        return why("ipVersion", format!("{family} is not {only}"));
+    }
+    if let Some(only) = rule.protocol
+        && only.number() != view.protocol
+    {
+        return why("protocol", format!("{} is not {}", protocol_name(view.protocol), protocol_name(only.number())));
+    }
+    if let Some(not) = rule.not_protocol
+        && not.number() == view.protocol
+    {
+        return why("notProtocol", format!("it is {}", protocol_name(not.number())));
+    }
+    if let Some(only) = rule.icmp
+        && icmp_matches(only, view) != Some(true)
+    {
+        return why("icmp", format!("{} is not {}", transport_text(view), icmp_text(only)));
+    }
+    // What has no readable ICMP header meets neither the match nor its negation.
+    if let Some(not) = rule.not_icmp
+        && icmp_matches(not, view) != Some(false)
+    {
+        return why("notICMP", format!("{} is {}, or no readable ICMP", transport_text(view), icmp_text(not)));
+    }
+    let (source_port, destination_port) = match view.ports() {
+        Some((source, destination)) => (Some(source), Some(destination)),
+        None => (None, None),
+    };
+    side_mismatch(snapshot, &rule.source, view, view.source, source_port, &SOURCE)
+        .or_else(|| side_mismatch(snapshot, &rule.destination, view, view.destination, destination_port, &DESTINATION))
+}
+
+struct Fields {
+    nets: &'static str,
+    not_nets: &'static str,
+    selector: &'static str,
+    ports: &'static str,
+    not_ports: &'static str,
+    services: &'static str,
+    with_port: bool,
+}
+
+const SOURCE: Fields = Fields {
+    nets: "source.nets",
+    not_nets: "source.notNets",
+    selector: "source.selector",
+    ports: "source.ports",
+    not_ports: "source.notPorts",
+    services: "source.services",
+    with_port: false,
+};
+
+const DESTINATION: Fields = Fields {
+    nets: "destination.nets",
+    not_nets: "destination.notNets",
+    selector: "destination.selector",
+    ports: "destination.ports",
+    not_ports: "destination.notPorts",
+    services: "destination.services",
+    with_port: true,
+};
+
+fn side_mismatch(
+    snapshot: &Snapshot,
+    side: &PeerMatch,
+    view: &View,
+    address: IpAddr,
+    port: Option<u16>,
+    fields: &Fields,
+) -> Option<Why> {
+    let family = view.family();
+    if !side.nets.is_empty() && !side.nets.iter().any(|net| net.contains(&address)) {
+        return why(fields.nets, format!("{address} is not in {}", list(&side.nets)));
+    }
+    if !side.not_nets.is_empty() {
+        // Without a net of this family the rule is left out for it, whatever its action.
+        if !side.not_nets.iter().any(|net| Family::of_net(net) == family) {
+            return why(fields.not_nets, format!("names no {family} net, so the rule is not for {family}"));
+        }
+        if let Some(net) = side.not_nets.iter().find(|net| net.contains(&address)) {
+            return why(fields.not_nets, format!("{address} is in {net}"));
+        }
+    }
+    if let Some(peers) = &side.peers
+        && !satisfies(snapshot, peers, address)
+    {
+        return why(fields.selector, format!("{}: {}", peers.written, who(snapshot, address, peers.negated)));
+    }
+    if let Some(id) = &side.service {
+        let served = snapshot.services.get(id).is_some_and(|service| {
+            service.members.iter().any(|member| {
+                member.address == address
+                    && (!fields.with_port || (member.protocol.number() == view.protocol && Some(member.port) == port))
+            })
+        });
+        if !served {
+            return why(fields.services, format!("{address} does not serve {}/{}", id.namespace, id.name));
+        }
+    }
+    let on = |entry: &PortMatch| {
+        port.is_some_and(|port| match entry {
+            PortMatch::Range(range) => has_ports(view.protocol) && range.contains(port),
+            PortMatch::Named(name) => has_named_port(snapshot, side, name, address, view.protocol, port),
+        })
+    };
+    if !side.ports.is_empty() && !side.ports.iter().any(on) {
+        return why(fields.ports, format!("{} is not {}", port_text(view, port), ports_text(&side.ports)));
+    }
+    if !side.not_ports.is_empty() {
+        // A protocol without ports is on none of them; one whose ports cannot be read is on neither side.
+        if port.is_none() && has_ports(view.protocol) {
+            return why(fields.not_ports, "its ports cannot be read".to_owned());
+        }
+        if side.not_ports.iter().any(on) {
+            return why(
+                fields.not_ports,
+                format!("{} is among {}", port_text(view, port), ports_text(&side.not_ports)),
+            );
+        }
+    }
+    None
+}
+
+/// None where there is no ICMP header of the packet's family to read.
+fn icmp_matches(icmp: Icmp, view: &View) -> Option<bool> {
+    let own = match view.family() {
+        Family::V4 => Protocol::ICMP,
+        Family::V6 => Protocol::ICMPV6,
+    };
+    match view.transport {
+        Transport::Icmp { kind, code } if view.protocol == own.number() => {
+            Some(icmp.kind.is_none_or(|only| only == kind) && icmp.code.is_none_or(|only| only == code))
+        }
+        _ => None,
+    }
+}
+
+fn who(snapshot: &Snapshot, address: IpAddr, negated: bool) -> String {
+    let names = names_at(snapshot, address);
+    match names.as_slice() {
+        [] => format!("{address} is in no endpoint or network set"),
+        names if negated => format!("{address} is {}, which it excludes", names.join(", ")),
+        names => format!("{address} is {}, which it does not select", names.join(", ")),
+    }
+}
+
+fn why(field: &'static str, text: String) -> Option<Why> {
+    Some(Why { field, text })
+}
+
+/// A protocol as people write it: `tcp`, `icmpv6`, `protocol 253`.
+pub fn protocol_name(number: u8) -> String {
+    match Protocol::from_number(number).ok().and_then(Protocol::name) {
+        Some(name) => name.to_ascii_lowercase(),
+        None => format!("protocol {number}"),
+    }
+}
+
+fn icmp_text(icmp: Icmp) -> String {
+    match (icmp.kind, icmp.code) {
+        (Some(kind), Some(code)) => format!("type {kind} code {code}"),
+        (Some(kind), None) => format!("type {kind}"),
+        _ => "any type".to_owned(),
+    }
+}
+
+fn transport_text(view: &View) -> String {
+    match view.transport {
+        Transport::Icmp { kind, code } => format!("type {kind} code {code}"),
+        _ => protocol_name(view.protocol),
+    }
+}
+
+fn port_text(view: &View, port: Option<u16>) -> String {
+    match port {
+        Some(port) => format!("port {port}"),
+        None if has_ports(view.protocol) => "its port cannot be read, and".to_owned(),
+        None => format!("{} has no ports, and", protocol_name(view.protocol)),
+    }
+}
+
+fn ports_text(ports: &[PortMatch]) -> String {
+    list(
+        &ports
+            .iter()
+            .map(|port| match port {
+                PortMatch::Range(range) if range.first() == range.last() => range.first().to_string(),
+                PortMatch::Range(range) => format!("{}:{}", range.first(), range.last()),
+                PortMatch::Named(name) => name.clone(),
+            })
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// The first few of a list, and how many more.
+fn list<T: ToString>(items: &[T]) -> String {
+    const SHOWN: usize = 8;
+    let mut text = items.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(",");
+    if items.len() > SHOWN {
+        text += &format!(" and {} more", items.len() - SHOWN);
+    }
+    text
+}

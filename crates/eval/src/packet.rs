@@ -1,0 +1,105 @@
+//! A packet as a node meets it, and what must be known of the node itself.
+
+use std::net::IpAddr;
+
+/// What a packet carries beyond its addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// TCP, UDP, SCTP or UDPLite with readable ports.
+    Ports {
+        /// Source port.
+        source: u16,
+        /// Destination port.
+        destination: u16,
+    },
+    /// ICMP or ICMPv6 with a readable header.
+    Icmp {
+        /// Type.
+        kind: u8,
+        /// Code.
+        code: u8,
+    },
+    /// Nothing that rules read: another protocol, or a later fragment or a truncated header, whose ports and ICMP
+    /// type no rule matches, negated or not.
+    Opaque,
+}
+
+/// What connection tracking says of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Conntrack {
+    /// The first packet of a flow.
+    New,
+    /// Part of a known flow, or related to one.
+    Established,
+    /// Neither new nor part of anything known.
+    Invalid,
+    /// Not tracked, by someone else's rule (ours are worked out).
+    Untracked,
+}
+
+/// How the packet crosses the node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// From outside (or a workload) to a local process.
+    In {
+        /// Where it came in.
+        interface: String,
+    },
+    /// From a local process.
+    Out {
+        /// Where it leaves, as routed before any translation.
+        interface: String,
+    },
+    /// Through.
+    Forward {
+        /// Where it came in.
+        from: String,
+        /// Where it leaves, after any translation.
+        to: String,
+    },
+}
+
+/// One packet on one node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Packet {
+    /// Source address, before any source translation.
+    pub source: IpAddr,
+    /// Destination address as it arrives, before any translation.
+    pub destination: IpAddr,
+    /// The protocol's number. For IPv6 the one the kernel finds after extension headers.
+    pub protocol: u8,
+    /// Ports or ICMP type, as they arrive.
+    pub transport: Transport,
+    /// Its way through the node.
+    pub way: Way,
+    /// What a foreign rule (a NodePort, a service address) translates its destination to, with the port where that
+    /// changes too. Floating IPs are worked out from the store.
+    pub translated: Option<(IpAddr, Option<u16>)>,
+    /// Where a packet of a local process leaves after that translation, when elsewhere.
+    pub translated_interface: Option<String>,
+    /// What connection tracking says of it.
+    pub conntrack: Conntrack,
+    /// Its source is reached over the interface it came in by, by the host's routes; none lets the evaluator work it out
+    /// from the store (a workload's own addresses and floating IPs).
+    pub source_route_ok: Option<bool>,
+    /// The IP hop limit, which neighbour discovery must have at 255.
+    pub hop_limit: u8,
+}
+
+/// A network interface of the node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Its name.
+    pub name: String,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// What must be known of the node beside the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Host {
+    /// The node's name.
+    pub node: String,
+    /// Its interfaces. Host endpoints by address need their addresses; workload interfaces may be left out.
+    pub links: Vec<Link>,
+}

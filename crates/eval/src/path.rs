@@ -1,0 +1,235 @@
+//! The answer: a verdict and the way to it. Everything that explains, tests or compares reads these types.
+
+use std::fmt;
+
+use tortie_policy::{Action, Direction, EndpointId, PolicyId};
+
+/// What becomes of the packet on this node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// Whether it gets past every stage of ours.
+    pub allowed: bool,
+    /// Whether a denied one is answered (Reject, or a reset for the connection limit) where the kernel can.
+    pub rejected: bool,
+    /// Whether it goes on without connection tracking because an untracked policy allowed it.
+    pub untracked: bool,
+    /// Every stage that it met, in order. When denied the last one decided.
+    pub path: Vec<Step>,
+}
+
+/// A place where endpoints have their say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hook {
+    /// prerouting raw: the source check of workloads.
+    SourceCheck,
+    /// prerouting raw: untracked ingress of a host endpoint.
+    UntrackedIn,
+    /// output raw: untracked egress of a host endpoint.
+    UntrackedOut,
+    /// prerouting mangle: pre-DNAT ingress of a host endpoint.
+    PreDnat,
+    /// input filter: egress of the workload that sends to its host.
+    WorkloadToHost,
+    /// input filter: normal ingress of a host endpoint.
+    HostIn,
+    /// forward filter: forward ingress of a host endpoint.
+    ForwardIn,
+    /// forward filter: egress of a workload.
+    WorkloadEgress,
+    /// forward filter: ingress of a workload.
+    WorkloadIngress,
+    /// forward filter: forward egress of a host endpoint.
+    ForwardOut,
+    /// output filter: normal egress of a host endpoint, before a translation elsewhere is known.
+    HostOut,
+    /// postrouting mangle: normal egress of a host endpoint for translated packets, at their final interface.
+    HostOutTranslated,
+}
+
+/// One stage on the way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Where.
+    pub hook: Hook,
+    /// The interface it is about.
+    pub interface: String,
+    /// The endpoint that has its say; none where no endpoint governs the interface.
+    pub endpoint: Option<EndpointId>,
+    /// Towards the endpoint or from it.
+    pub direction: Direction,
+    /// Everything asked before the decision, in order.
+    pub entries: Vec<Entry>,
+    /// What the stage decided.
+    pub decision: Decision,
+}
+
+/// One thing asked inside a stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// What it is.
+    pub kind: StepKind,
+    /// Whether it comes after the decision, and is told for information only.
+    pub reached: bool,
+}
+
+/// What was asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StepKind {
+    /// A policy of a tier, with each rule that was looked at.
+    Policy {
+        /// The tier.
+        tier: String,
+        /// The policy.
+        id: PolicyId,
+        /// Shown only; what it would have done is in the rules.
+        staged: bool,
+        /// Its rules of this direction.
+        rules: Vec<RuleStep>,
+    },
+    /// The end of a tier.
+    TierEnd {
+        /// The tier.
+        tier: String,
+        /// What its end does here.
+        denies: bool,
+        /// Why, when not by the tier's own setting: a missing tier, staged policies only, a stage whose tiers never deny.
+        note: Option<&'static str>,
+    },
+    /// A profile.
+    Profile {
+        /// Its name.
+        name: String,
+        /// It does not exist, which denies.
+        missing: bool,
+        /// Its rules of this direction.
+        rules: Vec<RuleStep>,
+    },
+    /// Anything built in that was asked and did not decide, in a few words: failsafes, tunnel allowances.
+    Builtin(String),
+}
+
+/// One rule looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleStep {
+    /// Its number in its list, from 1.
+    pub number: usize,
+    /// What it would do.
+    pub action: Action,
+    /// None if it matched; else the first condition that failed.
+    pub miss: Option<Why>,
+}
+
+/// The first condition of a rule that failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Why {
+    /// The field: `source.selector`, `destination.ports`, `protocol`.
+    pub field: &'static str,
+    /// In words, with the packet's own value: `port 8080 is not 80`.
+    pub text: String,
+}
+
+/// What decided a stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// What becomes of the packet here.
+    pub outcome: Outcome,
+    /// What decided.
+    pub by: By,
+}
+
+/// What a stage does with the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It goes on to the next stage.
+    Pass,
+    /// It goes on and the host endpoint's later ingress stages let it by (untracked and pre-DNAT allows).
+    Accept,
+    /// It is denied.
+    Deny,
+}
+
+/// What decided.
+#[derive(Clone, Debug, PartialEq)]
+pub enum By {
+    /// A rule of a policy.
+    Rule {
+        /// The tier.
+        tier: String,
+        /// The policy.
+        id: PolicyId,
+        /// The rule's number in its list, from 1.
+        number: usize,
+    },
+    /// The end of a tier.
+    TierEnd {
+        /// The tier.
+        tier: String,
+    },
+    /// A rule of a profile.
+    Profile {
+        /// The profile.
+        name: String,
+        /// The rule's number in its list, from 1; none when the profile does not exist.
+        number: Option<usize>,
+    },
+    /// No profile allowed it.
+    NoProfile,
+    /// A failsafe, as `tcp/22`.
+    Failsafe(String),
+    /// Part of a known flow.
+    Established,
+    /// INVALID for connection tracking.
+    Invalid,
+    /// Something built in: the source check, neighbour discovery, a tunnel allowance, an unknown workload interface,
+    /// the workload-to-host action, host to own workload, encapsulation.
+    Builtin(Builtin),
+    /// No endpoint, or nothing of it in this stage.
+    Nothing,
+}
+
+/// Built-in decisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Builtin {
+    /// The source address belongs to the sending workload.
+    SourceOk,
+    /// The source address is excepted from the check.
+    SourceExcepted,
+    /// The source address does not belong to the sending workload.
+    SourceWrong,
+    /// IPv6 neighbour discovery and listener reports.
+    NeighbourDiscovery,
+    /// A tunnel packet between nodes.
+    TunnelAllowed,
+    /// A tunnel packet from or to a stranger.
+    TunnelDenied,
+    /// An interface with a workload prefix and no endpoint.
+    UnknownWorkload,
+    /// A host's own packet to its own workload.
+    HostToWorkload,
+    /// An earlier stage's accept stands for this one.
+    AcceptedBefore,
+    /// The workload-to-host action.
+    HostAction,
+    /// VXLAN or IPIP from a workload.
+    Encapsulation,
+    /// Translated; judged at its final interface.
+    TranslatedLater,
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Hook::SourceCheck => "source check",
+            Hook::UntrackedIn => "untracked in",
+            Hook::UntrackedOut => "untracked out",
+            Hook::PreDnat => "pre-DNAT in",
+            Hook::WorkloadToHost => "egress to its host",
+            Hook::HostIn => "ingress",
+            Hook::ForwardIn => "forward in",
+            Hook::WorkloadEgress | Hook::HostOut => "egress",
+            Hook::WorkloadIngress => "ingress",
+            Hook::ForwardOut => "forward out",
+            Hook::HostOutTranslated => "egress after translation",
+        })
+    }
+}

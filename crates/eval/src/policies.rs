@@ -1,0 +1,112 @@
+//! What an endpoint's tiers and profiles say to a packet, in one list and direction: steps 9 to 13 of the algorithm
+//! (enforcement sheet 1.5, 1.6).
+
+use tortie_policy::{Action, Direction, Policy, Rule, Snapshot};
+
+use crate::governing::{List, Subject};
+use crate::matching::{View, mismatch};
+use crate::path::{By, Decision, Entry, Outcome, RuleStep, StepKind};
+
+/// How far the question has got. What comes after the decision is still looked at, for people.
+struct Walk<'a> {
+    snapshot: &'a Snapshot,
+    view: &'a View,
+    entries: Vec<Entry>,
+    decision: Option<Decision>,
+}
+
+/// Everything asked, in order, and the decision. With `decided` an earlier check has settled the packet already, and
+/// all is told as not reached.
+pub(crate) fn ask(
+    snapshot: &Snapshot,
+    subject: &Subject,
+    list: List,
+    direction: Direction,
+    view: &View,
+    decided: Option<Decision>,
+) -> (Vec<Entry>, Decision) {
+    let mut walk = Walk { snapshot, view, entries: Vec::new(), decision: decided };
+    // An allow before connection tracking or before DNAT also answers for the endpoint's later ingress stages.
+    let allowed = if matches!(list, List::Untracked | List::PreDnat) { Outcome::Accept } else { Outcome::Pass };
+    for tier in subject.tiers(snapshot, list, direction) {
+        let mut passed = false;
+        for policy in &tier.policies {
+            let reached = walk.decision.is_none() && !passed;
+            let (rules, hit) = walk.rules(policy.rules(direction));
+            walk.push(reached, policy_entry(&tier.name, policy, rules));
+            let Some((number, action)) = hit.filter(|_| reached && !policy.staged) else { continue };
+            let by = By::Rule { tier: tier.name.clone(), id: policy.id.clone(), number };
+            match action {
+                Action::Allow => walk.decide(allowed, by),
+                Action::Deny => walk.decide(Outcome::Deny, by),
+                Action::Pass | Action::Log => passed = true,
+            }
+        }
+        let reached = walk.decision.is_none() && !passed;
+        walk.push(reached, StepKind::TierEnd { tier: tier.name.clone(), denies: tier.denies, note: tier.note });
+        if reached && tier.denies {
+            walk.decide(Outcome::Deny, By::TierEnd { tier: tier.name });
+        }
+    }
+    if list == List::Normal {
+        walk.profiles(subject, direction);
+    }
+    let decision = walk.decision.unwrap_or(Decision { outcome: Outcome::Pass, by: By::Nothing });
+    (walk.entries, decision)
+}
+
+fn policy_entry(tier: &str, policy: &Policy, rules: Vec<RuleStep>) -> StepKind {
+    StepKind::Policy { tier: tier.to_owned(), id: policy.id.clone(), staged: policy.staged, rules }
+}
+
+impl Walk<'_> {
+    fn decide(&mut self, outcome: Outcome, by: By) {
+        self.decision = Some(Decision { outcome, by });
+    }
+
+    fn push(&mut self, reached: bool, kind: StepKind) {
+        self.entries.push(Entry { kind, reached });
+    }
+
+    /// The rules up to the first that ends the list, and that one: its number from 1, and its action.
+    fn rules(&self, rules: &[Rule]) -> (Vec<RuleStep>, Option<(usize, Action)>) {
+        let mut steps = Vec::new();
+        for (index, rule) in rules.iter().enumerate() {
+            let number = index + 1;
+            let miss = mismatch(self.snapshot, rule, self.view);
+            let ends = miss.is_none() && rule.action != Action::Log;
+            steps.push(RuleStep { number, action: rule.action, miss });
+            if ends {
+                return (steps, Some((number, rule.action)));
+            }
+        }
+        (steps, None)
+    }
+
+    /// A Pass goes on to the next profile; what no profile settles is denied.
+    fn profiles(&mut self, subject: &Subject, direction: Direction) {
+        for name in &subject.profiles {
+            let reached = self.decision.is_none();
+            let profile = self.snapshot.profiles.get(name);
+            let list = profile.map_or(&[][..], |profile| match direction {
+                Direction::Ingress => &profile.ingress,
+                Direction::Egress => &profile.egress,
+            });
+            let (rules, hit) = self.rules(list);
+            self.push(reached, StepKind::Profile { name: name.clone(), missing: profile.is_none(), rules });
+            if !reached {
+                continue;
+            }
+            let by = |number| By::Profile { name: name.clone(), number };
+            match hit {
+                _ if profile.is_none() => self.decide(Outcome::Deny, by(None)),
+                Some((number, Action::Allow)) => self.decide(Outcome::Pass, by(Some(number))),
+                Some((number, Action::Deny)) => self.decide(Outcome::Deny, by(Some(number))),
+                _ => {}
+            }
+        }
+        if self.decision.is_none() {
+            self.decide(Outcome::Deny, By::NoProfile);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Endpoints: the interfaces that policy is enforced on (enforcement sheet sections 2.1, 2.2 and 3).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use tortie_net::Protocol;
+
+/// Labels as selectors see them.
+pub type Labels = BTreeMap<String, String>;
+
+/// What names a workload endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkloadId {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// What names an endpoint of either kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EndpointId {
+    /// A host endpoint's name.
+    Host(String),
+    /// A workload endpoint.
+    Workload(WorkloadId),
+}
+
+impl fmt::Display for EndpointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EndpointId::Host(name) => write!(f, "hep/{name}"),
+            EndpointId::Workload(id) => write!(f, "wep/{}/{}", id.namespace, id.name),
+        }
+    }
+}
+
+/// A named port of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NamedPort {
+    /// Its name.
+    pub name: String,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Its number.
+    pub port: u16,
+}
+
+/// Where a host endpoint sits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Interface {
+    /// On the interface of this name.
+    Named(String),
+    /// On the interface that has one of `expectedIPs`.
+    ByAddress,
+    /// On every interface of the host that has no endpoint of its own (`*`).
+    All,
+}
+
+/// An interface of a host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostEndpoint {
+    /// Its name.
+    pub name: String,
+    /// The node it is on.
+    pub node: String,
+    /// Where it sits.
+    pub interface: Interface,
+    /// Its addresses, for label rules elsewhere and for [`Interface::ByAddress`].
+    pub addresses: Vec<IpAddr>,
+    /// Its own labels.
+    pub labels: Labels,
+    /// Its profiles, in order.
+    pub profiles: Vec<String>,
+    /// Its named ports.
+    pub ports: Vec<NamedPort>,
+}
+
+/// An address that stands for another: a floating IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Nat {
+    /// The endpoint's own address.
+    pub internal: IpAddr,
+    /// The one it is also reached by.
+    pub external: IpAddr,
+}
+
+/// Packets per second, and how many may come at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rate {
+    /// Packets a second.
+    pub per_second: u32,
+    /// Packets at once.
+    pub burst: u32,
+}
+
+/// Limits of one direction of a workload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// More packets than this are dropped.
+    pub packets: Option<Rate>,
+    /// More connections than this are reset.
+    pub connections: Option<u32>,
+}
+
+/// An interface of a container, pod or virtual machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkloadEndpoint {
+    /// What names it.
+    pub id: WorkloadId,
+    /// Decides between two endpoints of one interface: orchestrator, workload id, endpoint id (enforcement sheet 3.2).
+    pub precedence: (String, String, String),
+    /// The node it is on.
+    pub node: String,
+    /// Its interface on that node.
+    pub interface: String,
+    /// Its pod, where it has one.
+    pub pod: String,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Its floating IPs.
+    pub nats: Vec<Nat>,
+    /// Its own labels: `pcns.` and `pcsa.` ones removed, namespace, orchestrator and service account put in.
+    pub labels: Labels,
+    /// Its profiles, in order.
+    pub profiles: Vec<String>,
+    /// Its named ports.
+    pub ports: Vec<NamedPort>,
+    /// Its MAC, as written.
+    pub mac: String,
+    /// Nets it may send from although they are not its own.
+    pub spoofing: Vec<IpNet>,
+    /// Limits towards it.
+    pub ingress_limits: Limits,
+    /// Limits from it.
+    pub egress_limits: Limits,
+}
+
+impl fmt::Display for WorkloadEndpoint {
+    /// As operators speak of it: `pod default/web`, or `workload endpoint ns/name` where there is no pod.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.pod.is_empty() {
+            write!(f, "workload endpoint {}/{}", self.id.namespace, self.id.name)
+        } else {
+            write!(f, "pod {}/{}", self.id.namespace, self.pod)
+        }
+    }
+}

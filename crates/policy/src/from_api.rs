@@ -1,0 +1,127 @@
+//! From what users wrote to what it means, one file a kind. What cannot be read says which field; nothing is dropped.
+
+mod endpoint;
+mod group;
+mod kubernetes;
+mod policy;
+mod rule;
+mod settings;
+
+use tortie_api::{Kind, Object, Path};
+use tortie_selector::Selector;
+
+use crate::{HostEndpoint, NetworkSet, Node, Policy, Pool, Profile, Snapshot, Tier, WorkloadEndpoint};
+
+/// One object, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    /// A tier.
+    Tier(Tier),
+    /// A policy of any kind. Boxed, since it is much larger than the rest.
+    Policy(Box<Policy>),
+    /// A profile.
+    Profile(Profile),
+    /// A host endpoint.
+    HostEndpoint(HostEndpoint),
+    /// A workload endpoint.
+    WorkloadEndpoint(Box<WorkloadEndpoint>),
+    /// A network set of either scope.
+    NetworkSet(NetworkSet),
+    /// A node.
+    Node(Node),
+    /// A pool.
+    Pool(Pool),
+    /// Present, and without meaning for a verdict: other kinds, staged deletions, workloads without an address.
+    Nothing,
+}
+
+/// A field that has no meaning.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {reason}")]
+pub struct Invalid {
+    /// Where.
+    pub path: Path,
+    /// Why.
+    pub reason: String,
+}
+
+impl Invalid {
+    /// Says why a field has no meaning.
+    pub fn new(path: &Path, reason: impl ToString) -> Self {
+        Self { path: path.clone(), reason: reason.to_string() }
+    }
+}
+
+impl TryFrom<&Object> for Item {
+    type Error = Invalid;
+
+    fn try_from(object: &Object) -> Result<Self, Invalid> {
+        Ok(match object.kind {
+            Kind::Tier => Item::Tier(policy::tier(object)?),
+            Kind::NetworkPolicy => Item::Policy(Box::new(policy::namespaced(object)?)),
+            Kind::GlobalNetworkPolicy => Item::Policy(Box::new(policy::global(object)?)),
+            Kind::StagedNetworkPolicy | Kind::StagedGlobalNetworkPolicy | Kind::StagedKubernetesNetworkPolicy => {
+                policy::staged(object)?.map_or(Item::Nothing, |policy| Item::Policy(Box::new(policy)))
+            }
+            Kind::Profile => Item::Profile(group::profile(object)?),
+            Kind::HostEndpoint => Item::HostEndpoint(endpoint::host(object)?),
+            Kind::WorkloadEndpoint => {
+                endpoint::workload(object)?.map_or(Item::Nothing, |endpoint| Item::WorkloadEndpoint(Box::new(endpoint)))
+            }
+            Kind::NetworkSet | Kind::GlobalNetworkSet => Item::NetworkSet(group::network_set(object)?),
+            Kind::Node => Item::Node(group::node(object)?),
+            Kind::IPPool => Item::Pool(group::pool(object)?),
+            _ => Item::Nothing,
+        })
+    }
+}
+
+impl Snapshot {
+    /// Everything in these objects, and what could not be read.
+    pub fn from_objects<'a>(objects: impl IntoIterator<Item = &'a Object>) -> (Snapshot, Vec<(&'a Object, Invalid)>) {
+        let mut snapshot = Snapshot::default();
+        let mut invalid = Vec::new();
+        let open = Profile::default_allow();
+        snapshot.profiles.insert(open.name.clone(), open);
+        let mut configurations = Vec::new();
+        for object in objects {
+            if object.kind == Kind::FelixConfiguration {
+                configurations.push(object);
+                continue;
+            }
+            match Item::try_from(object) {
+                Ok(item) => snapshot.insert(item),
+                Err(why) => invalid.push((object, why)),
+            }
+        }
+        snapshot.configure(&configurations, &mut invalid);
+        (snapshot, invalid)
+    }
+
+    /// Puts one item in, in place of one of its name.
+    pub fn insert(&mut self, item: Item) {
+        match item {
+            Item::Tier(tier) => drop(self.tiers.insert(tier.name.clone(), tier)),
+            Item::Policy(policy) => drop(self.policies.insert(policy.id.clone(), *policy)),
+            Item::Profile(profile) => drop(self.profiles.insert(profile.name.clone(), profile)),
+            Item::HostEndpoint(endpoint) => drop(self.host_endpoints.insert(endpoint.name.clone(), endpoint)),
+            Item::WorkloadEndpoint(endpoint) => {
+                drop(self.workload_endpoints.insert(endpoint.id.clone(), *endpoint));
+            }
+            Item::NetworkSet(set) => drop(self.network_sets.insert(set.id.clone(), set)),
+            Item::Node(node) => drop(self.nodes.insert(node.name.clone(), node)),
+            Item::Pool(pool) => drop(self.pools.insert(pool.name.clone(), pool)),
+            Item::Nothing => {}
+        }
+    }
+}
+
+/// The spec as its type.
+fn spec<T: serde::de::DeserializeOwned>(object: &Object) -> Result<T, Invalid> {
+    object.spec().map_err(|error| Invalid::new(&Path::from("spec"), error))
+}
+
+/// A selector, or all when it is empty.
+fn selector(text: &str, path: &Path) -> Result<Selector, Invalid> {
+    Selector::parse(text).map_err(|error| Invalid::new(path, error))
+}

@@ -1,0 +1,153 @@
+//! A Kubernetes NetworkPolicy, the body of StagedKubernetesNetworkPolicy, as a Calico one. Facts: datastore sheet 3.4.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use tortie_api::kinds::network_policy::{NetworkPolicySpec, PolicyType};
+use tortie_api::kinds::rule::{EntityRule, Rule};
+use tortie_api::kinds::staged_kubernetes_network_policy::{
+    LabelSelector, Peer, PolicyPort, StagedKubernetesNetworkPolicySpec,
+};
+use tortie_api::scalar::{Port, Protocol};
+use tortie_api::{Object, Path};
+use tortie_net::parse_cidr;
+
+use super::{Invalid, spec};
+
+const ORCHESTRATOR: &str = "projectcalico.org/orchestrator == 'k8s'";
+const ORDER: f64 = 1000.0;
+
+/// The Calico policy that it stands for, and its staged action.
+pub(super) struct Converted {
+    /// Set, Delete, Learn or Ignore.
+    pub(super) staged_action: String,
+    /// The policy.
+    pub(super) policy: NetworkPolicySpec,
+}
+
+pub(super) fn convert(object: &Object) -> Result<Converted, Invalid> {
+    let path = Path::from("spec");
+    let spec: StagedKubernetesNetworkPolicySpec = spec(object)?;
+    let mut policy = NetworkPolicySpec {
+        tier: "default".to_owned(),
+        order: Some(ORDER),
+        selector: pods(Some(&spec.pod_selector)),
+        ..NetworkPolicySpec::default()
+    };
+    let types: &[String] = if spec.policy_types.is_empty() { &["Ingress".to_owned()] } else { &spec.policy_types };
+    policy.types = ["Ingress", "Egress"]
+        .into_iter()
+        .filter(|name| types.iter().any(|one| one == name))
+        .map(|name| PolicyType(name.to_owned()))
+        .collect();
+    for (index, rule) in spec.ingress.iter().enumerate() {
+        let place = path.key("ingress").index(index);
+        policy.ingress.extend(rules(&rule.ports, &rule.from, true, &place)?);
+    }
+    for (index, rule) in spec.egress.iter().enumerate() {
+        let place = path.key("egress").index(index);
+        policy.egress.extend(rules(&rule.ports, &rule.to, false, &place)?);
+    }
+    Ok(Converted { staged_action: spec.staged_action.0, policy })
+}
+
+/// One rule for each protocol and peer; protocols in the order of their names, no ports meaning any protocol.
+fn rules(ports: &[PolicyPort], peers: &[Peer], ingress: bool, path: &Path) -> Result<Vec<Rule>, Invalid> {
+    let mut by_protocol: BTreeMap<Option<String>, Option<Vec<Port>>> = BTreeMap::new();
+    for (index, port) in ports.iter().enumerate() {
+        let place = path.key("ports").index(index);
+        let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
+        let list = by_protocol.entry(Some(protocol)).or_insert_with(|| Some(Vec::new()));
+        match (&port.port, list.as_mut()) {
+            // Without a number it is every port of the protocol, whatever else stands there.
+            (None, _) => *list = None,
+            (Some(number), Some(list)) => list.push(self::port(&number.0, port.end_port, &place)?),
+            (Some(_), None) => {}
+        }
+    }
+    if by_protocol.is_empty() {
+        by_protocol.insert(None, None);
+    }
+    let sides: Vec<EntityRule> = if peers.is_empty() {
+        vec![EntityRule::default()]
+    } else {
+        peers
+            .iter()
+            .enumerate()
+            .map(|(index, peer)| side(peer, &path.key("peers").index(index)))
+            .collect::<Result<_, _>>()?
+    };
+    let mut rules = Vec::new();
+    for (protocol, ports) in by_protocol {
+        for side in &sides {
+            let mut rule = Rule {
+                action: "Allow".to_owned(),
+                protocol: protocol.as_deref().map(Protocol::from),
+                ..Rule::default()
+            };
+            if ingress {
+                rule.source = side.clone();
+            } else {
+                rule.destination = side.clone();
+            }
+            rule.destination.ports = ports.clone().unwrap_or_default();
+            rules.push(rule);
+        }
+    }
+    Ok(rules)
+}
+
+fn port(number: &Value, end: Option<i32>, path: &Path) -> Result<Port, Invalid> {
+    match (number, end) {
+        (Value::Number(first), Some(last)) => Ok(Port::from(format!("{first}:{last}").as_str())),
+        (_, None) => Ok(Port(number.clone())),
+        (_, Some(_)) => Err(Invalid::new(&path.key("endPort"), "a range must begin with a number")),
+    }
+}
+
+fn side(peer: &Peer, path: &Path) -> Result<EntityRule, Invalid> {
+    if let Some(block) = &peer.ip_block {
+        let masked = |text: &String| {
+            parse_cidr(text)
+                .map(|net| net.trunc().to_string())
+                .map_err(|error| Invalid::new(&path.key("ipBlock"), error))
+        };
+        return Ok(EntityRule {
+            nets: vec![masked(&block.cidr)?],
+            not_nets: block.except.iter().map(masked).collect::<Result<_, _>>()?,
+            ..EntityRule::default()
+        });
+    }
+    Ok(EntityRule {
+        selector: pods(peer.pod_selector.as_ref()),
+        namespace_selector: peer.namespace_selector.as_ref().map(namespaces).unwrap_or_default(),
+        ..EntityRule::default()
+    })
+}
+
+fn pods(selector: Option<&LabelSelector>) -> String {
+    let mut all = vec![ORCHESTRATOR.to_owned()];
+    all.extend(selector.map(terms).unwrap_or_default());
+    all.join(" && ")
+}
+
+fn namespaces(selector: &LabelSelector) -> String {
+    let terms = terms(selector);
+    if terms.is_empty() { "all()".to_owned() } else { terms.join(" && ") }
+}
+
+fn terms(selector: &LabelSelector) -> Vec<String> {
+    let mut terms: Vec<String> =
+        selector.match_labels.iter().map(|(label, value)| format!("{label} == '{value}'")).collect();
+    for requirement in &selector.match_expressions {
+        let label = &requirement.key;
+        let values = requirement.values.iter().map(|value| format!("'{value}'")).collect::<Vec<_>>().join(", ");
+        terms.push(match requirement.operator.as_str() {
+            "In" => format!("{label} in {{ {values} }}"),
+            "NotIn" => format!("{label} not in {{ {values} }}"),
+            "Exists" => format!("has({label})"),
+            _ => format!("! has({label})"),
+        });
+    }
+    terms
+}

@@ -1,0 +1,112 @@
+//! What rules and endpoints refer to by name or label: profiles, network sets, services, nodes, pools.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use tortie_net::Protocol;
+
+use crate::endpoint::Labels;
+use crate::rule::Rule;
+
+/// Rules and labels that endpoints take by naming the profile.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// Its name.
+    pub name: String,
+    /// Labels that its endpoints inherit.
+    pub labels: Labels,
+    /// Rules towards the endpoint.
+    pub ingress: Vec<Rule>,
+    /// Rules from the endpoint.
+    pub egress: Vec<Rule>,
+}
+
+/// What names a network set; a global one has no namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SetId {
+    /// The namespace, empty for global sets.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl fmt::Display for SetId {
+    /// `set scanners`, `set shop/partners`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slash = if self.namespace.is_empty() { "" } else { "/" };
+        write!(f, "set {}{slash}{}", self.namespace, self.name)
+    }
+}
+
+/// A labelled set of nets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkSet {
+    /// What names it.
+    pub id: SetId,
+    /// Its own labels, with the namespace label of namespaced ones.
+    pub labels: Labels,
+    /// The profile whose labels it inherits: that of its namespace.
+    pub profile: Option<String>,
+    /// Its nets, masked.
+    pub nets: Vec<IpNet>,
+}
+
+/// What names a service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// The endpoints of a service. No store of ours holds any yet: a rule that names a service matches nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Service {
+    /// What names it.
+    pub id: ServiceId,
+    /// Where it is served.
+    pub members: Vec<ServiceMember>,
+}
+
+/// One place where a service is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceMember {
+    /// The address.
+    pub address: IpAddr,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The port.
+    pub port: u16,
+}
+
+/// A host of the cluster: the peers of tunnels.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: Labels,
+    /// Addresses that IPIP comes from and goes to.
+    pub addresses: Vec<IpAddr>,
+    /// Addresses that VXLAN comes from and goes to.
+    pub vxlan_peers: Vec<IpAddr>,
+}
+
+/// A range that workload addresses come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// Its range.
+    pub net: IpNet,
+    /// What leaves the pools is translated.
+    pub nat_outgoing: bool,
+    /// Uses IPIP.
+    pub ipip: bool,
+    /// Uses VXLAN.
+    pub vxlan: bool,
+    /// For load balancers only, so not counted among the pools of workloads.
+    pub load_balancer_only: bool,
+}

@@ -1,0 +1,193 @@
+//! Policies and tiers: what applies to which endpoints, and in which order (enforcement sheet 1.1 to 1.4).
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use tortie_api::Kind;
+use tortie_selector::Selector;
+
+use crate::rule::Rule;
+
+/// What names a policy. Ordered as Calico breaks ties between policies of one order: by the text
+/// `name/namespace/kind`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PolicyId {
+    /// The kind; Kubernetes' own policies are [`Kind::StagedKubernetesNetworkPolicy`] only when staged.
+    pub kind: Kind,
+    /// The namespace; empty for global kinds.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl PolicyId {
+    /// The text that decides between policies of one order.
+    pub fn tie_break(&self) -> String {
+        format!("{}/{}/{}", self.name, self.namespace, self.kind)
+    }
+
+    /// The short name of the kind: `gnp`, `np`, `sgnp`, `snp`, `sknp` (enforcement sheet 4.10).
+    pub fn short_kind(&self) -> &'static str {
+        match self.kind {
+            Kind::NetworkPolicy => "np",
+            Kind::StagedNetworkPolicy => "snp",
+            Kind::StagedGlobalNetworkPolicy => "sgnp",
+            Kind::StagedKubernetesNetworkPolicy => "sknp",
+            _ => "gnp",
+        }
+    }
+}
+
+impl Ord for PolicyId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.tie_break().cmp(&other.tie_break())
+    }
+}
+
+impl PartialOrd for PolicyId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for PolicyId {
+    /// As operators speak of it: `gnp platform.db`, `np shop/db`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            write!(f, "{} {}", self.short_kind(), self.name)
+        } else {
+            write!(f, "{} {}/{}", self.short_kind(), self.namespace, self.name)
+        }
+    }
+}
+
+/// A place in an order. None comes after every number; a NaN cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Order(pub Option<f64>);
+
+impl Eq for Order {}
+
+impl Ord for Order {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self.0, other.0) {
+            (Some(a), Some(b)) => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => Ordering::Equal,
+        }
+    }
+}
+
+impl PartialOrd for Order {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// A tier that exists as a resource. Policies may also name one that does not: it sorts last and denies at its end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tier {
+    /// Its name.
+    pub name: String,
+    /// Its place.
+    pub order: Order,
+    /// What happens to what none of its policies settled.
+    pub end: TierEnd,
+}
+
+/// What the end of a tier does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TierEnd {
+    /// Denies.
+    Deny,
+    /// Goes on to the next tier, or to the profiles.
+    Pass,
+}
+
+/// Towards the endpoint or from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// Towards the endpoint.
+    Ingress,
+    /// From the endpoint.
+    Egress,
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Direction::Ingress => "ingress",
+            Direction::Egress => "egress",
+        })
+    }
+}
+
+/// The directions that a policy speaks about, whether it has rules there or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Types {
+    /// Ingress.
+    pub ingress: bool,
+    /// Egress.
+    pub egress: bool,
+}
+
+/// Where on a host endpoint a policy has its say; on a workload only [`Stage::Normal`] with either flag has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// Before connection tracking (`doNotTrack`).
+    Untracked,
+    /// Before destination NAT (`preDNAT`).
+    PreDnat,
+    /// To and from local processes; with `forward` also what is forwarded through (`applyOnForward`).
+    Normal {
+        /// Also in the forward stage.
+        forward: bool,
+    },
+}
+
+/// A policy, enforced or staged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// What names it.
+    pub id: PolicyId,
+    /// Its tier; never empty.
+    pub tier: String,
+    /// Its place in the tier.
+    pub order: Order,
+    /// The endpoints it applies to: its selector with namespace, namespace and service-account selectors worked in
+    /// (enforcement sheet 1.8, row 22 of section 13).
+    pub selector: Selector,
+    /// The selector as written, for people.
+    pub written_selector: String,
+    /// The directions it speaks about.
+    pub types: Types,
+    /// Rules towards the endpoint, in order.
+    pub ingress: Vec<Rule>,
+    /// Rules from the endpoint, in order.
+    pub egress: Vec<Rule>,
+    /// Where it has its say.
+    pub stage: Stage,
+    /// Shown, never enforced.
+    pub staged: bool,
+    /// Its sets are wanted on every node (`AssumeNeededOnEveryNode`).
+    pub everywhere: bool,
+}
+
+impl Policy {
+    /// Whether it speaks about a direction.
+    pub fn speaks(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Ingress => self.types.ingress,
+            Direction::Egress => self.types.egress,
+        }
+    }
+
+    /// Its rules of a direction; those of a direction that it does not speak about do not count.
+    pub fn rules(&self, direction: Direction) -> &[Rule] {
+        match direction {
+            Direction::Ingress if self.types.ingress => &self.ingress,
+            Direction::Egress if self.types.egress => &self.egress,
+            _ => &[],
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! One rule: what it matches and what it then does (enforcement sheet section 4).
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use tortie_net::{PortRange, Protocol};
+use tortie_selector::Selector;
+
+use crate::group::ServiceId;
+
+/// What a matching rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Lets the packet past this endpoint.
+    Allow,
+    /// Denies it.
+    Deny,
+    /// Leaves the tier for the next one, or for the profiles.
+    Pass,
+    /// Logs it and goes on with the next rule.
+    Log,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Action::Allow => "Allow",
+            Action::Deny => "Deny",
+            Action::Pass => "Pass",
+            Action::Log => "Log",
+        })
+    }
+}
+
+/// An IP version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+
+    /// The family of a net.
+    pub fn of_net(net: &IpNet) -> Self {
+        Self::of(net.addr())
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Family::V4 => "IPv4",
+            Family::V6 => "IPv6",
+        })
+    }
+}
+
+/// An ICMP type, with or without a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Icmp {
+    /// The type; none matches every type.
+    pub kind: Option<u8>,
+    /// The code; only with a type.
+    pub code: Option<u8>,
+}
+
+/// One entry of `ports` or `notPorts`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PortMatch {
+    /// These numbers.
+    Range(PortRange),
+    /// An endpoint's port of this name.
+    Named(String),
+}
+
+/// One rule. Everything in it must hold for it to match; inside one list any entry will do, and inside a negated list
+/// none may.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// What it does.
+    pub action: Action,
+    /// Only this family: `ipVersion`, or what ICMP and ICMPv6 imply.
+    pub family: Option<Family>,
+    /// Only this protocol.
+    pub protocol: Option<Protocol>,
+    /// Not this protocol.
+    pub not_protocol: Option<Protocol>,
+    /// Only this ICMP type and code.
+    pub icmp: Option<Icmp>,
+    /// Not this ICMP type and code, both together.
+    pub not_icmp: Option<Icmp>,
+    /// What the source must be.
+    pub source: PeerMatch,
+    /// What the destination must be.
+    pub destination: PeerMatch,
+    /// Has an HTTP match, of which only the L3/L4 part decides here.
+    pub http: bool,
+    /// Annotations, for people.
+    pub annotations: Vec<(String, String)>,
+}
+
+impl Rule {
+    /// A rule that matches every packet.
+    pub fn any(action: Action) -> Rule {
+        Rule {
+            action,
+            family: None,
+            protocol: None,
+            not_protocol: None,
+            icmp: None,
+            not_icmp: None,
+            source: PeerMatch::default(),
+            destination: PeerMatch::default(),
+            http: false,
+            annotations: Vec::new(),
+        }
+    }
+}
+
+/// What one end of a packet must be.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PeerMatch {
+    /// Known endpoints and sets.
+    pub peers: Option<Peers>,
+    /// In one of these nets.
+    pub nets: Vec<IpNet>,
+    /// In none of these.
+    pub not_nets: Vec<IpNet>,
+    /// On one of these ports.
+    pub ports: Vec<PortMatch>,
+    /// On none of these.
+    pub not_ports: Vec<PortMatch>,
+    /// An address (source) or an address with protocol and port (destination) of this service.
+    pub service: Option<ServiceId>,
+}
+
+/// Which known endpoints and sets one end must be among.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Peers {
+    /// The addresses of all that match this: selector, namespace and service accounts in one, and not `notSelector`
+    /// (enforcement sheet 4.3).
+    pub selector: Selector,
+    /// The match is turned round: `notSelector` stood alone, so addresses that nobody knows match too.
+    pub negated: bool,
+    /// What was written, for people: `role == 'app'`.
+    pub written: String,
+}
+
+impl Peers {
+    /// The selector that says which endpoints lend their named ports to the rule; a negated match restricts nothing.
+    pub fn positive(&self) -> Option<&Selector> {
+        (!self.negated).then_some(&self.selector)
+    }
+}

@@ -1,0 +1,42 @@
+//! Everything in the store at one revision, as it is enforced.
+
+use std::collections::BTreeMap;
+
+use crate::endpoint::{HostEndpoint, WorkloadEndpoint, WorkloadId};
+use crate::group::{NetworkSet, Node, Pool, Profile, Service, ServiceId, SetId};
+use crate::policy::{Policy, PolicyId, Tier};
+use crate::settings::Settings;
+
+/// The whole of a store, checked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// Tiers that exist as resources, by name.
+    pub tiers: BTreeMap<String, Tier>,
+    /// Policies, staged ones too.
+    pub policies: BTreeMap<PolicyId, Policy>,
+    /// Profiles, the built-in one too.
+    pub profiles: BTreeMap<String, Profile>,
+    /// Host endpoints of every node, by name.
+    pub host_endpoints: BTreeMap<String, HostEndpoint>,
+    /// Workload endpoints of every node.
+    pub workload_endpoints: BTreeMap<WorkloadId, WorkloadEndpoint>,
+    /// Network sets.
+    pub network_sets: BTreeMap<SetId, NetworkSet>,
+    /// Services.
+    pub services: BTreeMap<ServiceId, Service>,
+    /// Nodes.
+    pub nodes: BTreeMap<String, Node>,
+    /// Pools.
+    pub pools: BTreeMap<String, Pool>,
+    /// The settings of each node that has its own; see [`Snapshot::settings`].
+    pub node_settings: BTreeMap<String, Settings>,
+    /// The settings of all other nodes.
+    pub default_settings: Settings,
+}
+
+impl Snapshot {
+    /// The settings in force on a node.
+    pub fn settings(&self, node: &str) -> &Settings {
+        self.node_settings.get(node).unwrap_or(&self.default_settings)
+    }
+}
