@@ -1,5 +1,9 @@
 //! Resources as users write them: kinds and keys, one file a kind, reading with places, validation, defaults.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod decode;
+pub mod encode;
 mod kind;
 pub mod kinds;
 mod object;

@@ -78,6 +78,9 @@ pub struct Metadata {
     pub finalizers: Vec<String>,
     /// Who manages which fields, where a server tracks that.
     pub managed_fields: Vec<Value>,
+    /// What other programs wrote beside these; kept.
+    #[serde(skip)]
+    pub other: Map<String, Value>,
 }
 
 /// An object that owns another.

@@ -141,14 +141,20 @@ impl Record {
         let mut by_name = HashMap::with_capacity(fields.len() * 2);
         for (at, field) in fields.iter().enumerate() {
             by_name.insert(field.name.clone(), at);
-            by_name.insert(field.name.to_lowercase(), at);
+            by_name.insert(fold(&field.name), at);
         }
         Self { fields, by_name }
     }
 
     /// The field of this name; case does not count, as it does not in Go's JSON.
     pub fn field(&self, name: &str) -> Option<&Field> {
-        let at = self.by_name.get(name).or_else(|| self.by_name.get(&name.to_lowercase()))?;
+        // Hashing costs more than looking through a few names.
+        if self.fields.len() <= 16
+            && let Some(field) = self.fields.iter().find(|field| field.name == name)
+        {
+            return Some(field);
+        }
+        let at = self.by_name.get(name).or_else(|| self.by_name.get(&fold(name)))?;
         self.fields.get(*at)
     }
 }
@@ -254,6 +260,16 @@ fn compile_record(properties: &Map<String, Value>) -> Record {
         }
     };
     Record::new(properties.iter().map(field).collect())
+}
+
+/// The form in which names are compared. Two letters beyond ASCII fold to ASCII ones: the long s and the Kelvin sign.
+fn fold(name: &str) -> String {
+    let letter = |c: char| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    };
+    name.chars().map(letter).collect()
 }
 
 /// Anything at all; null and absence differ from emptiness.
