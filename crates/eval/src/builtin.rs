@@ -6,8 +6,8 @@ use tortie_net::Protocol;
 use tortie_policy::{Direction, Failsafe, Settings, Snapshot, WorkloadEndpoint};
 
 use crate::matching::{View, protocol_name};
-use crate::packet::{Host, Packet, Transport};
 use crate::path::Builtin;
+use tortie_policy::packet::{Host, Packet, Transport};
 
 const IPIP: u8 = 4;
 const UDP: u8 = 17;

@@ -8,7 +8,7 @@ use tortie_policy::{
 };
 
 use crate::members::effective_labels;
-use crate::packet::Host;
+use tortie_policy::packet::Host;
 
 /// Which list of an endpoint's policies a stage asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,9 +13,9 @@ use crate::governing::{
     List, Subject, host_endpoint, specific_host_endpoint, wildcard_host_endpoint, workload_endpoint,
 };
 use crate::matching::View;
-use crate::packet::{Conntrack, Host, Packet, Transport, Way};
 use crate::path::{Builtin, By, Decision, Entry, Hook, Outcome, Step, StepKind, Verdict};
 use crate::policies::ask;
+use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
 
 /// What becomes of a packet on one node, and why.
 pub fn judge(snapshot: &Snapshot, host: &Host, packet: &Packet) -> Verdict {

@@ -11,7 +11,6 @@ mod governing;
 mod judge;
 mod matching;
 mod members;
-mod packet;
 mod path;
 mod policies;
 
@@ -22,5 +21,5 @@ pub use governing::{
 pub use judge::judge;
 pub use matching::protocol_name;
 pub use members::{effective_labels, is_member, names_at};
-pub use packet::{Conntrack, Host, Link, Packet, Transport, Way};
 pub use path::{Builtin, By, Decision, Entry, Hook, Outcome, RuleStep, Step, StepKind, Verdict, Why};
+pub use tortie_policy::packet::{Conntrack, Host, Link, Packet, Transport, Way};

@@ -6,8 +6,8 @@ use tortie_net::Protocol;
 use tortie_policy::{Family, Icmp, PeerMatch, PortMatch, Rule, Snapshot};
 
 use crate::members::{has_named_port, has_ports, names_at, satisfies};
-use crate::packet::Transport;
 use crate::path::Why;
+use tortie_policy::packet::Transport;
 
 /// A packet as one stage sees it: before a translation or after.
 #[derive(Clone, Copy, Debug)]

@@ -9,6 +9,7 @@
 mod endpoint;
 pub mod from_api;
 mod group;
+pub mod packet;
 mod policy;
 mod rule;
 mod settings;
