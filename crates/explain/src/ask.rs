@@ -1,0 +1,202 @@
+//! Reading a question: who to whom, over what.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use tortie_net::{Protocol, parse_address};
+
+/// Why a question cannot be answered; always says what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct AskError(pub String);
+
+/// One end, as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// An address.
+    Address(IpAddr),
+    /// A process on a host.
+    Node(String),
+    /// The host that a host endpoint is on, at that endpoint.
+    HostEndpoint(String),
+    /// A pod.
+    Pod(String, String),
+    /// A workload endpoint.
+    Workload(String, String),
+    /// `NAMESPACE/NAME`: a pod or a workload endpoint.
+    Either(String, String),
+    /// A workload that is not there yet: its labels, with `ns` and `sa` for namespace and service account.
+    Labels(BTreeMap<String, String>),
+    /// An address that nothing in the store knows.
+    Any,
+}
+
+const PARTIES: &str =
+    "an address, node/NAME, hep/NAME, pod/NAMESPACE/NAME, wep/NAMESPACE/NAME, labels:KEY=VALUE,... or any";
+
+impl FromStr for Party {
+    type Err = AskError;
+
+    fn from_str(text: &str) -> Result<Self, AskError> {
+        let wrong = || AskError(format!("{text:?} is none of {PARTIES}"));
+        if text == "any" {
+            return Ok(Party::Any);
+        }
+        if let Some(labels) = text.strip_prefix("labels:") {
+            let pair = |part: &str| {
+                let (key, value) =
+                    part.split_once('=').ok_or_else(|| AskError(format!("{part:?} in {text:?} is not KEY=VALUE")))?;
+                Ok((key.trim().to_owned(), value.trim().to_owned()))
+            };
+            return labels
+                .split(',')
+                .filter(|part| !part.is_empty())
+                .map(pair)
+                .collect::<Result<_, _>>()
+                .map(Party::Labels);
+        }
+        if let Ok(address) = parse_address(text.trim_start_matches('[').trim_end_matches(']')) {
+            return Ok(Party::Address(address));
+        }
+        let parts: Vec<&str> = text.split('/').collect();
+        if parts.iter().any(|part| part.is_empty()) {
+            return Err(wrong());
+        }
+        let owned = |part: &str| part.to_owned();
+        match parts.as_slice() {
+            ["node", name] => Ok(Party::Node(owned(name))),
+            ["hep" | "hostendpoint", name] => Ok(Party::HostEndpoint(owned(name))),
+            ["pod", namespace, name] => Ok(Party::Pod(owned(namespace), owned(name))),
+            ["wep" | "workloadendpoint", namespace, name] => Ok(Party::Workload(owned(namespace), owned(name))),
+            ["pod" | "wep", name] => {
+                Err(AskError(format!("{text:?} needs its namespace: {}/NAMESPACE/{name}", parts[0])))
+            }
+            [namespace, name] => Ok(Party::Either(owned(namespace), owned(name))),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+/// Over what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A protocol with a port.
+    Port(Protocol, u16),
+    /// A port that the target's endpoint has under this name.
+    Named(String),
+    /// ICMP or ICMPv6, whichever fits the addresses; without a type an echo request.
+    Icmp(Option<(u8, u8)>),
+    /// Another protocol.
+    Other(u8),
+}
+
+/// Names of services that people type; the rest have numbers.
+const SERVICES: [(&str, Protocol, u16); 20] = [
+    ("ftp", Protocol::TCP, 21),
+    ("ssh", Protocol::TCP, 22),
+    ("smtp", Protocol::TCP, 25),
+    ("dns", Protocol::UDP, 53),
+    ("domain", Protocol::UDP, 53),
+    ("dhcp", Protocol::UDP, 67),
+    ("http", Protocol::TCP, 80),
+    ("ntp", Protocol::UDP, 123),
+    ("snmp", Protocol::UDP, 161),
+    ("bgp", Protocol::TCP, 179),
+    ("ldap", Protocol::TCP, 389),
+    ("https", Protocol::TCP, 443),
+    ("syslog", Protocol::UDP, 514),
+    ("ldaps", Protocol::TCP, 636),
+    ("nfs", Protocol::TCP, 2049),
+    ("etcd", Protocol::TCP, 2379),
+    ("mysql", Protocol::TCP, 3306),
+    ("postgresql", Protocol::TCP, 5432),
+    ("redis", Protocol::TCP, 6379),
+    ("kubernetes", Protocol::TCP, 6443),
+];
+
+impl FromStr for What {
+    type Err = AskError;
+
+    fn from_str(text: &str) -> Result<Self, AskError> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let number = |part: &str| {
+            part.parse::<u8>().map_err(|_| AskError(format!("{part:?} in {text:?} is not a number from 0 to 255")))
+        };
+        match parts.as_slice() {
+            [one] if one.bytes().all(|byte| byte.is_ascii_digit()) && !one.is_empty() => Err(AskError(format!(
+                "{one} alone could be a port or a protocol: write tcp/{one} or udp/{one} for the port, proto/{one} for the protocol"
+            ))),
+            ["icmp" | "icmpv6" | "icmp6"] => Ok(What::Icmp(None)),
+            ["icmp" | "icmpv6" | "icmp6", kind] => Ok(What::Icmp(Some((number(kind)?, 0)))),
+            ["icmp" | "icmpv6" | "icmp6", kind, code] => Ok(What::Icmp(Some((number(kind)?, number(code)?)))),
+            ["proto" | "protocol", one] => Ok(What::Other(number(one)?)),
+            [name] => Ok(SERVICES
+                .iter()
+                .find(|(service, ..)| service.eq_ignore_ascii_case(name))
+                .map_or_else(|| What::Named((*name).to_owned()), |(_, protocol, port)| What::Port(*protocol, *port))),
+            [a, b] => {
+                let (protocol, port) = match (protocol(a), protocol(b)) {
+                    (Some(protocol), _) => (protocol, b),
+                    (_, Some(protocol)) => (protocol, a),
+                    _ => {
+                        return Err(AskError(format!(
+                            "{text:?} names no protocol with ports: tcp, udp, sctp or udplite"
+                        )));
+                    }
+                };
+                match port.parse() {
+                    Ok(port) => Ok(What::Port(protocol, port)),
+                    Err(_) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+                        Err(AskError(format!("{port} in {text:?} is not a port: ports go from 0 to 65535")))
+                    }
+                    Err(_) => Ok(What::Named((*port).to_owned())),
+                }
+            }
+            _ => Err(AskError(format!("{text:?} is none of tcp/443, https, icmp/8/0, proto/253 or a port's name"))),
+        }
+    }
+}
+
+fn protocol(text: &str) -> Option<Protocol> {
+    let with_ports = |protocol: &Protocol| protocol.has_ports() || *protocol == Protocol::UDPLITE;
+    let number = text.bytes().all(|byte| byte.is_ascii_digit());
+    Protocol::parse_any_case(text).ok().filter(|protocol| !number && with_ports(protocol))
+}
+
+/// What connection tracking says of the packet asked about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// The first of its flow.
+    #[default]
+    New,
+    /// Of a known flow.
+    Established,
+    /// Of none, and not the first of one.
+    Invalid,
+    /// Not tracked, by a rule that is not ours.
+    Untracked,
+}
+
+/// The whole question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Who sends.
+    pub from: Party,
+    /// To whom.
+    pub to: Party,
+    /// Over what.
+    pub what: What,
+    /// The node that it passes, when neither end is on one; the node of a workload that is not there yet.
+    pub node: Option<String>,
+    /// Where it comes into the node.
+    pub in_interface: Option<String>,
+    /// Where it leaves the node.
+    pub out_interface: Option<String>,
+    /// The source port; any high one otherwise.
+    pub source_port: Option<u16>,
+    /// A translation of the destination that is not ours.
+    pub dnat: Option<(IpAddr, Option<u16>)>,
+    /// What connection tracking says.
+    pub state: State,
+}

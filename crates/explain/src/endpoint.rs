@@ -1,0 +1,135 @@
+//! What applies to one endpoint: its policies in evaluation order, its failsafes, and what happens at the end.
+
+use std::fmt::Write as _;
+
+use tortie_eval::{List, Subject, failsafe_list};
+use tortie_policy::{Direction, HostEndpoint, Interface, Policy, Settings, Snapshot, WorkloadEndpoint};
+
+/// What applies to a host endpoint.
+pub fn host(snapshot: &Snapshot, endpoint: &HostEndpoint) -> String {
+    let settings = snapshot.settings(&endpoint.node);
+    let subject = Subject::host(snapshot, endpoint);
+    let place = match &endpoint.interface {
+        Interface::Named(name) => format!("interface {name}"),
+        Interface::ByAddress => "the interface that has one of its addresses".to_owned(),
+        Interface::All => "every interface that has no endpoint of its own".to_owned(),
+    };
+    let mut text = format!("host endpoint {} on {}, {place}\n", endpoint.name, endpoint.node);
+    let addresses: Vec<String> = endpoint.addresses.iter().map(ToString::to_string).collect();
+    describe(&mut text, &subject, &addresses);
+    let lists = [
+        ("untracked", List::Untracked, &[Direction::Ingress, Direction::Egress][..]),
+        ("pre-DNAT", List::PreDnat, &[Direction::Ingress]),
+        ("", List::Normal, &[Direction::Ingress, Direction::Egress]),
+        ("forward", List::Forward, &[Direction::Ingress, Direction::Egress]),
+    ];
+    for (name, list, directions) in lists {
+        for direction in directions {
+            section(&mut text, snapshot, settings, &subject, name, list, *direction);
+        }
+    }
+    text
+}
+
+/// What applies to a workload endpoint.
+pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> String {
+    let settings = snapshot.settings(&endpoint.node);
+    let subject = Subject::workload(snapshot, endpoint);
+    let mut text = format!("{endpoint} on {}, interface {}\n", endpoint.node, endpoint.interface);
+    let addresses: Vec<String> = endpoint.addresses.iter().map(ToString::to_string).collect();
+    describe(&mut text, &subject, &addresses);
+    if !endpoint.spoofing.is_empty() && !settings.spoofing_allowed {
+        text += "  CLOSED: it asks for allowSpoofedSourcePrefixes while workloadSourceSpoofing is Disabled\n";
+    }
+    for direction in [Direction::Ingress, Direction::Egress] {
+        section(&mut text, snapshot, settings, &subject, "", List::Normal, direction);
+    }
+    text
+}
+
+fn describe(text: &mut String, subject: &Subject, addresses: &[String]) {
+    let labels: Vec<String> = subject.labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
+    let or_none = |list: Vec<String>| if list.is_empty() { "none".to_owned() } else { list.join(", ") };
+    let _ = writeln!(text, "  addresses: {}", or_none(addresses.to_vec()));
+    let _ = writeln!(text, "  labels:    {}", or_none(labels));
+    let _ = writeln!(text, "  profiles:  {}", or_none(subject.profiles.clone()));
+}
+
+fn section(
+    text: &mut String,
+    snapshot: &Snapshot,
+    settings: &Settings,
+    subject: &Subject,
+    name: &str,
+    list: List,
+    direction: Direction,
+) {
+    let tiers = subject.tiers(snapshot, list, direction);
+    let title = format!("{name} {direction}");
+    let title = title.trim();
+    if tiers.is_empty() && list != List::Normal {
+        if list == List::Forward {
+            let _ = writeln!(text, "{title}: no policy; forwarded packets pass");
+        }
+        return;
+    }
+    let _ = writeln!(text, "{title}:");
+    if list == List::Normal && matches!(subject.id, tortie_policy::EndpointId::Host(_)) {
+        let failsafes = match direction {
+            Direction::Ingress => &settings.failsafe_inbound,
+            Direction::Egress => &settings.failsafe_outbound,
+        };
+        let shown = if failsafes.is_empty() { "none".to_owned() } else { failsafe_list(failsafes) };
+        let origin = if *failsafes == default_failsafes(direction) { "the defaults" } else { "FelixConfiguration" };
+        let _ = writeln!(text, "    failsafes: {shown} ({origin})");
+    }
+    let mut number = 0;
+    for tier in &tiers {
+        let order = match tier.order {
+            Some(order) => order.0.map_or_else(|| "no order".to_owned(), |order| format!("order {order}")),
+            None => "does not exist: sorts last and denies".to_owned(),
+        };
+        let _ = writeln!(text, "  tier {} ({order})", tier.name);
+        for policy in &tier.policies {
+            number += 1;
+            let _ = writeln!(text, "  {number:>2} {}", policy_line(policy, direction));
+        }
+        let note = tier.note.map_or(String::new(), |note| format!(" ({note})"));
+        let end = if tier.denies { "denies what is left" } else { "passes on what is left" };
+        let _ = writeln!(text, "     end of tier {}: {end}{note}", tier.name);
+    }
+    let _ = writeln!(text, "     {}", ending(snapshot, subject, list, &tiers));
+}
+
+fn default_failsafes(direction: Direction) -> Vec<tortie_policy::Failsafe> {
+    let settings = Settings::default();
+    match direction {
+        Direction::Ingress => settings.failsafe_inbound,
+        Direction::Egress => settings.failsafe_outbound,
+    }
+}
+
+fn policy_line(policy: &Policy, direction: Direction) -> String {
+    let order = policy.order.0.map_or_else(|| "no order".to_owned(), |order| format!("order {order}"));
+    let rules = policy.rules(direction).len();
+    let staged = if policy.staged { ", staged: not enforced" } else { "" };
+    let plural = if rules == 1 { "" } else { "s" };
+    format!("{} ({order}, {rules} rule{plural}{staged})", policy.id)
+}
+
+/// Whether it is default-deny, and why.
+fn ending(snapshot: &Snapshot, subject: &Subject, list: List, tiers: &[tortie_eval::TierView<'_>]) -> String {
+    if let Some(tier) = tiers.iter().find(|tier| tier.denies) {
+        return format!("DEFAULT DENY: what no rule settles is denied at the end of tier {}", tier.name);
+    }
+    if list != List::Normal {
+        return "what no rule settles goes on to the next stage".to_owned();
+    }
+    if subject.profiles.is_empty() {
+        return "DEFAULT DENY: no tier ends in a deny, and there is no profile to allow anything".to_owned();
+    }
+    let profiles = subject.profiles.iter().map(|name| {
+        if snapshot.profiles.contains_key(name) { name.clone() } else { format!("{name} (does not exist, denies)") }
+    });
+    format!("then profiles: {}; what none of them allows is denied", profiles.collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,123 @@
+//! The answer as JSON, of a stable shape: `docs/explain-json.md` describes it.
+
+use serde_json::{Value, json};
+use tortie_eval::{By, Entry, Outcome, RuleStep, Step, StepKind, Transport, Way};
+use tortie_policy::Snapshot;
+
+use crate::journey::{Answer, Leg};
+use crate::text::verdict_line;
+
+/// The answer, with every step.
+pub fn render(snapshot: &Snapshot, answer: &Answer) -> Value {
+    json!({
+        "allowed": answer.allowed(),
+        "summary": verdict_line(snapshot, answer),
+        "legs": answer.legs.iter().map(leg).collect::<Vec<_>>(),
+    })
+}
+
+fn leg(leg: &Leg) -> Value {
+    let packet = &leg.packet;
+    let mut shown = json!({
+        "source": packet.source,
+        "destination": packet.destination,
+        "protocol": packet.protocol,
+    });
+    match packet.transport {
+        Transport::Ports { source, destination } => {
+            shown["sourcePort"] = json!(source);
+            shown["destinationPort"] = json!(destination);
+        }
+        Transport::Icmp { kind, code } => {
+            shown["icmpType"] = json!(kind);
+            shown["icmpCode"] = json!(code);
+        }
+        Transport::Opaque => {}
+    }
+    let way = match &packet.way {
+        Way::In { interface } => json!({ "in": interface }),
+        Way::Out { interface } => json!({ "out": interface }),
+        Way::Forward { from, to } => json!({ "in": from, "out": to }),
+    };
+    json!({
+        "node": leg.host.node,
+        "packet": shown,
+        "interfaces": way,
+        "allowed": leg.verdict.allowed,
+        "rejected": leg.verdict.rejected,
+        "untracked": leg.verdict.untracked,
+        "steps": leg.verdict.path.iter().map(step).collect::<Vec<_>>(),
+    })
+}
+
+fn step(step: &Step) -> Value {
+    json!({
+        "stage": kebab(&step.hook),
+        "interface": step.interface,
+        "endpoint": step.endpoint.as_ref().map(ToString::to_string),
+        "direction": step.direction.to_string(),
+        "outcome": match step.decision.outcome {
+            Outcome::Pass => "pass",
+            Outcome::Accept => "accept",
+            Outcome::Deny => "deny",
+        },
+        "by": by(&step.decision.by),
+        "asked": step.entries.iter().map(entry).collect::<Vec<_>>(),
+    })
+}
+
+fn by(by: &By) -> Value {
+    match by {
+        By::Rule { tier, id, number } => json!({
+            "kind": "rule", "tier": tier, "policy": { "kind": id.kind.name(), "namespace": id.namespace, "name": id.name },
+            "rule": number,
+        }),
+        By::TierEnd { tier } => json!({ "kind": "tierEnd", "tier": tier }),
+        By::Profile { name, number } => json!({ "kind": "profile", "profile": name, "rule": number }),
+        By::NoProfile => json!({ "kind": "noProfile" }),
+        By::Failsafe(text) => json!({ "kind": "failsafe", "failsafe": text }),
+        By::Established => json!({ "kind": "established" }),
+        By::Invalid => json!({ "kind": "invalid" }),
+        By::Builtin(builtin) => json!({ "kind": "builtin", "builtin": kebab(builtin) }),
+        By::Nothing => json!({ "kind": "nothing" }),
+    }
+}
+
+fn entry(entry: &Entry) -> Value {
+    let mut shown = match &entry.kind {
+        StepKind::Policy { tier, id, staged, rules } => json!({
+            "kind": "policy", "tier": tier, "policy": { "kind": id.kind.name(), "namespace": id.namespace, "name": id.name },
+            "staged": staged, "rules": rules.iter().map(rule).collect::<Vec<_>>(),
+        }),
+        StepKind::TierEnd { tier, denies, note } => {
+            json!({ "kind": "tierEnd", "tier": tier, "denies": denies, "note": note })
+        }
+        StepKind::Profile { name, missing, rules } => json!({
+            "kind": "profile", "profile": name, "missing": missing, "rules": rules.iter().map(rule).collect::<Vec<_>>(),
+        }),
+        StepKind::Builtin(text) => json!({ "kind": "failsafes", "text": text }),
+    };
+    shown["reached"] = json!(entry.reached);
+    shown
+}
+
+fn rule(rule: &RuleStep) -> Value {
+    json!({
+        "rule": rule.number,
+        "action": rule.action.to_string(),
+        "matched": rule.miss.is_none(),
+        "failed": rule.miss.as_ref().map(|why| json!({ "field": why.field, "text": why.text })),
+    })
+}
+
+/// The name of a unit variant, as `host-in`.
+fn kebab(variant: &impl std::fmt::Debug) -> String {
+    let mut text = String::new();
+    for letter in format!("{variant:?}").chars() {
+        if letter.is_ascii_uppercase() && !text.is_empty() {
+            text.push('-');
+        }
+        text.push(letter.to_ascii_lowercase());
+    }
+    text
+}

@@ -1,0 +1,19 @@
+//! Questions of people about packets, and their answers in words: `tortie explain`.
+//!
+//! A [`Question`] names two ends and a protocol; [`Places`] finds them in the store; [`journey`] walks the packet over
+//! every node on its way and asks `eval` on each; [`text`], [`json`] and [`table`] tell the answer. No store, no clock and no
+//! terminal in here: values in, values out.
+
+mod ask;
+pub mod endpoint;
+mod journey;
+pub mod json;
+mod place;
+mod staged;
+pub mod table;
+pub mod text;
+
+pub use ask::{AskError, Party, Question, State, What};
+pub use journey::{Answer, Leg, journey};
+pub use place::{Place, Places};
+pub use staged::enforce_staged;

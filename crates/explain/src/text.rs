@@ -1,0 +1,332 @@
+//! The answer as numbered steps, in the user's own names.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use tortie_eval::{
+    Builtin, By, Conntrack, Entry, Hook, Outcome, RuleStep, Step, StepKind, Transport, Way, protocol_name,
+};
+use tortie_policy::{Action, EndpointId, Interface, Snapshot};
+
+use crate::journey::{Answer, Leg};
+use crate::place::Place;
+
+/// Width of the column that says what is asked.
+const LABEL: usize = 26;
+
+/// The whole answer: what the packet is, every step, and one last line.
+pub fn render(snapshot: &Snapshot, answer: &Answer) -> String {
+    let mut text = header(snapshot, answer);
+    let mut number = 0;
+    for leg in &answer.legs {
+        for step in &leg.verdict.path {
+            text += &step_text(snapshot, leg, step, &mut number);
+        }
+    }
+    text + &verdict_line(snapshot, answer) + "\n"
+}
+
+/// `ALLOWED by ...` or `DENIED by ...`: by what, and where.
+pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
+    let word = if answer.allowed() { "ALLOWED" } else { "DENIED" };
+    let steps = answer.legs.iter().flat_map(|leg| leg.verdict.path.iter().map(move |step| (leg, step)));
+    let decisive = steps.filter(|(_, step)| step.decision.by != By::Nothing).last();
+    let Some((leg, step)) = decisive else {
+        return format!("{word}: no endpoint of ours has a say on its way");
+    };
+    let mut line =
+        format!("{word} by {}, {} on {}", by_text(&step.decision.by, step), place_text(snapshot, step), leg.host.node);
+    if leg.verdict.rejected {
+        line += " (refused with an answer)";
+    }
+    if !answer.allowed()
+        && let Some(miss) = near_miss(step)
+    {
+        let _ = write!(line, ". Near miss: {miss}");
+    }
+    line
+}
+
+fn header(snapshot: &Snapshot, answer: &Answer) -> String {
+    let Some(leg) = answer.legs.first() else { return String::new() };
+    let packet = &leg.packet;
+    let (source, destination) = match packet.transport {
+        Transport::Ports { destination, .. } => (address(packet.source), with_port(packet.destination, destination)),
+        _ => (address(packet.source), address(packet.destination)),
+    };
+    let kind = match packet.transport {
+        Transport::Icmp { kind, code } => format!(" type {kind} code {code}"),
+        _ => String::new(),
+    };
+    let state = match packet.conntrack {
+        Conntrack::New => "new",
+        Conntrack::Established => "of a known flow",
+        Conntrack::Invalid => "INVALID",
+        Conntrack::Untracked => "untracked",
+    };
+    let way = match &packet.way {
+        Way::In { interface } | Way::Forward { from: interface, .. } => {
+            format!("enters {} at {interface}", leg.host.node)
+        }
+        Way::Out { interface } => format!("leaves {} by {interface}", leg.host.node),
+    };
+    format!(
+        "{}{kind} {source} → {destination}, {state}, {way}; source: {}; target: {}\n",
+        protocol_name(packet.protocol),
+        end_text(snapshot, &answer.from, packet.source),
+        end_text(snapshot, &answer.to, packet.destination),
+    )
+}
+
+fn address(address: IpAddr) -> String {
+    address.to_string()
+}
+
+fn with_port(address: IpAddr, port: u16) -> String {
+    std::net::SocketAddr::new(address, port).to_string()
+}
+
+fn end_text(snapshot: &Snapshot, place: &Place, address: IpAddr) -> String {
+    match place {
+        Place::Process { node, .. } => format!("{node} itself"),
+        Place::Workload(endpoint) => endpoint.to_string(),
+        Place::Outside(_) => match tortie_eval::names_at(snapshot, address).as_slice() {
+            [] => "no endpoint, no set".to_owned(),
+            names => names.join(", "),
+        },
+    }
+}
+
+fn step_text(snapshot: &Snapshot, leg: &Leg, step: &Step, number: &mut usize) -> String {
+    let mut lines: Vec<(String, String)> = Vec::new();
+    let mut tier = String::new();
+    for entry in &step.entries {
+        if let Some((label, text)) = entry_text(snapshot, entry, step) {
+            let label = if label == tier { String::new() } else { label };
+            if !label.is_empty() {
+                tier.clone_from(&label);
+            }
+            lines.push((label, text));
+        }
+    }
+    let decided_by_entry = matches!(step.decision.by, By::Rule { .. } | By::TierEnd { .. } | By::Profile { .. });
+    if !decided_by_entry {
+        let line = (decision_label(step), decision_text(step));
+        // An early decision stands before what it kept from being asked.
+        let early = step.entries.iter().position(|entry| !entry.reached);
+        match early.filter(|_| !matches!(step.decision.by, By::NoProfile | By::Nothing)) {
+            Some(_) => lines.insert(0, line),
+            None => lines.push(line),
+        }
+    }
+    let mut text = format!("{} · {}{}\n", leg.host.node, place_text(snapshot, step), matched_text(snapshot, step));
+    for (label, line) in lines {
+        *number += 1;
+        let _ = writeln!(text, "{number:>2} {label:<LABEL$} {line}");
+    }
+    if let Some(translated) = leg.packet.translated.filter(|_| step.hook == Hook::PreDnat) {
+        let (address, port) = translated;
+        let to = port.map_or_else(|| address.to_string(), |port| with_port(address, port));
+        let _ = writeln!(text, "   ── translated to {to}; from here only that can match ──");
+    }
+    text
+}
+
+/// `ingress of web1-eth0`, `forward in at eth1`.
+fn place_text(snapshot: &Snapshot, step: &Step) -> String {
+    match &step.endpoint {
+        Some(EndpointId::Host(name)) => format!("{} of {name}", step.hook),
+        Some(EndpointId::Workload(id)) => {
+            let name = snapshot.workload_endpoints.get(id).filter(|endpoint| !endpoint.pod.is_empty());
+            let name = name.map_or_else(|| &id.name, |endpoint| &endpoint.pod);
+            format!("{} of {}/{name}", step.hook, id.namespace)
+        }
+        None => format!("{} at {}", step.hook, step.interface),
+    }
+}
+
+fn matched_text(snapshot: &Snapshot, step: &Step) -> String {
+    let Some(EndpointId::Host(name)) = &step.endpoint else { return String::new() };
+    match snapshot.host_endpoints.get(name).map(|endpoint| &endpoint.interface) {
+        Some(Interface::Named(_)) => format!(" (host endpoint of {} by name)", step.interface),
+        Some(Interface::ByAddress) => format!(" (host endpoint of {} by address)", step.interface),
+        Some(Interface::All) => format!(" (host endpoint of every interface; here {})", step.interface),
+        None => String::new(),
+    }
+}
+
+/// The label and the text of one line; none where there is nothing to tell.
+fn entry_text(snapshot: &Snapshot, entry: &Entry, step: &Step) -> Option<(String, String)> {
+    match &entry.kind {
+        StepKind::Policy { tier, id, staged, rules } => {
+            let what = policy_text(rules, *staged, entry.reached)?;
+            Some((
+                tier_label(snapshot, tier),
+                format!("{}{id}: {what}", if entry.reached { "" } else { "never reached: " }),
+            ))
+        }
+        StepKind::Profile { name, missing: true, .. } => {
+            let unreached = if entry.reached { "" } else { "never reached: " };
+            Some((format!("profile {name}"), format!("{unreached}it does not exist, which denies everything")))
+        }
+        StepKind::Profile { name, rules, .. } => {
+            let what = policy_text(rules, false, entry.reached)?;
+            Some((format!("profile {name}"), format!("{}{what}", if entry.reached { "" } else { "never reached: " })))
+        }
+        StepKind::TierEnd { tier, denies, note } if entry.reached => {
+            let note = note.map_or(String::new(), |note| format!(" ({note})"));
+            let text = if *denies {
+                let rest = if matches!(step.hook, Hook::ForwardIn | Hook::ForwardOut) {
+                    ""
+                } else {
+                    "; profiles are not reached"
+                };
+                format!("Deny{note}: its policies select this endpoint and nothing matched{rest}")
+            } else {
+                format!("Pass{note}: goes on")
+            };
+            Some((format!("end of tier {tier}"), text))
+        }
+        StepKind::TierEnd { .. } => None,
+        StepKind::Builtin(text) => Some(("failsafes".to_owned(), text.clone())),
+    }
+}
+
+fn tier_label(snapshot: &Snapshot, tier: &str) -> String {
+    match snapshot.tiers.get(tier) {
+        Some(known) => match known.order.0 {
+            Some(order) => format!("tier {tier} (order {order})"),
+            None => format!("tier {tier} (no order)"),
+        },
+        None => format!("tier {tier} (does not exist)"),
+    }
+}
+
+/// What the rules said; for what was never reached only a match is worth a line.
+fn policy_text(rules: &[RuleStep], staged: bool, reached: bool) -> Option<String> {
+    let hit = rules.iter().find(|rule| rule.miss.is_none() && rule.action != Action::Log);
+    if staged || !reached {
+        let note = if staged { " (staged, not enforced)" } else { "" };
+        return match hit {
+            Some(rule) => Some(format!("would {} by rule {}{note}", rule.action, rule.number)),
+            None if staged && reached => Some(format!("would match nothing{note}")),
+            None => None,
+        };
+    }
+    if rules.is_empty() {
+        return Some("has no rules in this direction".to_owned());
+    }
+    Some(rules.iter().map(rule_text).collect::<Vec<_>>().join("; "))
+}
+
+fn rule_text(rule: &RuleStep) -> String {
+    match &rule.miss {
+        Some(why) => format!("rule {} {} no ({}: {})", rule.number, rule.action, why.field, why.text),
+        None => {
+            let then = match rule.action {
+                Action::Pass => " → leaves the tier",
+                Action::Log => " → logs, goes on",
+                Action::Allow | Action::Deny => "",
+            };
+            format!("rule {} {}{then}", rule.number, rule.action)
+        }
+    }
+}
+
+fn decision_label(step: &Step) -> String {
+    match &step.decision.by {
+        By::Failsafe(_) => "failsafes",
+        By::Established | By::Invalid => "connection tracking",
+        By::NoProfile => "profiles",
+        By::Builtin(Builtin::SourceOk | Builtin::SourceExcepted | Builtin::SourceWrong) => "source address",
+        By::Builtin(_) => "built in",
+        _ => "policy",
+    }
+    .to_owned()
+}
+
+fn decision_text(step: &Step) -> String {
+    let outcome = match step.decision.outcome {
+        Outcome::Pass => "passes",
+        Outcome::Accept => "accepted, for the host endpoint's later ingress stages too",
+        Outcome::Deny => "denied",
+    };
+    match &step.decision.by {
+        By::Nothing if step.endpoint.is_none() => "no endpoint governs this interface: passes".to_owned(),
+        By::Nothing if step.entries.iter().all(|entry| matches!(entry.kind, StepKind::Builtin(_))) => {
+            "none in this direction: passes".to_owned()
+        }
+        By::Nothing => "nothing settles it here: passes".to_owned(),
+        By::Failsafe(text) => format!("{text} is open whatever the policy says: passes"),
+        by => format!("{}: {outcome}", by_text(by, step)),
+    }
+}
+
+/// What decided, in words.
+fn by_text(by: &By, step: &Step) -> String {
+    match by {
+        By::Rule { id, number, .. } => format!("{id} rule {number}"),
+        By::TierEnd { tier } => format!("end of tier {tier}"),
+        By::Profile { name, number: Some(number) } => format!("profile {name} rule {number}"),
+        By::Profile { name, number: None } => format!("missing profile {name}"),
+        By::NoProfile => {
+            let any = step.entries.iter().any(|entry| matches!(entry.kind, StepKind::Profile { .. }));
+            if any {
+                "default deny: no policy and no profile settles it"
+            } else {
+                "default deny: no policy settles it and there is no profile"
+            }
+            .to_owned()
+        }
+        By::Failsafe(text) => format!("failsafe {text}"),
+        By::Established => "a known flow".to_owned(),
+        By::Invalid => "connection tracking, which says INVALID".to_owned(),
+        By::Builtin(builtin) => builtin_text(*builtin).to_owned(),
+        By::Nothing => "nothing".to_owned(),
+    }
+}
+
+fn builtin_text(builtin: Builtin) -> &'static str {
+    match builtin {
+        Builtin::SourceOk => "the source address is the workload's own",
+        Builtin::SourceExcepted => "the source address is in allowSpoofedSourcePrefixes",
+        Builtin::SourceWrong => "the source check: the address is not the workload's own",
+        Builtin::NeighbourDiscovery => "IPv6 neighbour discovery, which is always let through",
+        Builtin::TunnelAllowed => "a tunnel between nodes, which is always let through",
+        Builtin::TunnelDenied => "the tunnel check: no node of the cluster has this address",
+        Builtin::UnknownWorkload => "an interface with a workload prefix and no endpoint",
+        Builtin::HostToWorkload => "host to own workload, which is always let through",
+        Builtin::AcceptedBefore => "an untracked or pre-DNAT allow before",
+        Builtin::HostAction => "defaultEndpointToHostAction Drop",
+        Builtin::Encapsulation => "the check for VXLAN and IPIP from workloads",
+        Builtin::TranslatedLater => "a translation: judged where it leaves",
+    }
+}
+
+/// The Allow rule that came nearest: of those asked, the one that failed at the latest condition.
+fn near_miss(step: &Step) -> Option<String> {
+    const LATER: [&str; 10] = [
+        "protocol",
+        "source.nets",
+        "destination.nets",
+        "source.selector",
+        "destination.selector",
+        "icmp",
+        "notPorts",
+        "source.ports",
+        "destination.notPorts",
+        "destination.ports",
+    ];
+    let mut best: Option<(usize, String)> = None;
+    for entry in step.entries.iter().filter(|entry| entry.reached) {
+        let StepKind::Policy { id, staged: false, rules, .. } = &entry.kind else { continue };
+        for rule in rules.iter().filter(|rule| rule.action == Action::Allow) {
+            let Some(why) = &rule.miss else { continue };
+            let Some(rank) = LATER.iter().position(|field| *field == why.field) else { continue };
+            if rank > 0 && best.as_ref().is_none_or(|(other, _)| rank > *other) {
+                best = Some((rank, format!("{id} rule {}: {}", rule.number, why.text)));
+            }
+        }
+    }
+    best.map(|(_, text)| text)
+}
