@@ -1,1 +1,3 @@
 //! Worlds, generators and topologies for tests
+
+pub mod faults;

@@ -1,0 +1,93 @@
+//! What becomes of a packet, stage by stage, and what decided.
+
+use tortie_policy::{EndpointId, PolicyId};
+
+/// The answer to one packet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// It gets past every stage.
+    pub allowed: bool,
+    /// It is denied and the sender is told.
+    pub rejected: bool,
+    /// It goes on without connection tracking.
+    pub untracked: bool,
+    /// Every stage that had a say, in order.
+    pub said: Vec<Said>,
+}
+
+/// What one stage said.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Said {
+    /// Where.
+    pub stage: Stage,
+    /// The interface it is about.
+    pub interface: String,
+    /// Whose say it was.
+    pub endpoint: Option<EndpointId>,
+    /// What it comes to.
+    pub outcome: Outcome,
+    /// Why.
+    pub because: Because,
+}
+
+/// The base chains and, in the shared ones, the parts that are stages of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the names are those of the chains
+pub enum Stage {
+    SourceCheck,
+    UntrackedIn,
+    UntrackedOut,
+    PreDnat,
+    WorkloadToHost,
+    HostIn,
+    ForwardIn,
+    WorkloadEgress,
+    WorkloadIngress,
+    ForwardOut,
+    HostOut,
+    HostOutTranslated,
+}
+
+impl Stage {
+    /// Whether a refusal can be answered from here: not from raw, nor before or after routing.
+    pub(super) fn can_reject(self) -> bool {
+        use Stage::{HostOutTranslated, PreDnat, SourceCheck, UntrackedIn, UntrackedOut};
+        !matches!(self, SourceCheck | UntrackedIn | UntrackedOut | PreDnat | HostOutTranslated)
+    }
+}
+
+/// What a stage comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// On to the next stage.
+    Pass,
+    /// On, with the accept bit.
+    Accept,
+    /// No further.
+    Deny,
+}
+
+/// What decided.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)] // said by the names
+pub enum Because {
+    Rule { tier: String, id: PolicyId, number: usize },
+    TierEnd { tier: String },
+    Profile { name: String, number: Option<usize> },
+    NoProfile,
+    Failsafe,
+    Established,
+    Invalid,
+    SourceOk,
+    SourceExcepted,
+    SourceWrong,
+    NeighbourDiscovery,
+    TunnelAllowed,
+    TunnelDenied,
+    UnknownWorkload,
+    HostToWorkload,
+    AcceptedBefore,
+    HostAction,
+    Encapsulation,
+    Nothing,
+}

@@ -1,0 +1,27 @@
+//! What one node must enforce: a value, changes to it, and what any dataplane promises to do with them.
+//!
+//! ```text
+//!   calc ──Delta──> Dataplane        State: sets <─ rules <─ programs <─ endpoints, host
+//! ```
+//!
+//! Everything is named by what it is, not by when it came: equal stores give equal states, whatever the way there.
+//! A [`Delta`] is applied as one change, in the order of its fields, in which nothing is used before it is there or
+//! gone while it is used. [`Fake`] is a dataplane that keeps the state, checks that promise and judges packets by it.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod delta;
+mod endpoint;
+pub mod fake;
+mod faults;
+mod program;
+mod rule;
+mod set;
+mod state;
+
+pub use delta::{Dataplane, Delta, SetChange};
+pub use endpoint::{Both, Endpoint, Host, Place, Programs};
+pub use fake::Fake;
+pub use program::{Profile, Program, ProgramId, Then, Tier};
+pub use rule::{End, Owner, PeerSet, Ports, Rule, RulesId};
+pub use set::{Members, PortMember, SetId};
+pub use state::{Broken, SetState, State};

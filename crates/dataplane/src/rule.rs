@@ -1,0 +1,112 @@
+//! Rules as a dataplane needs them: selectors, named ports and services have become sets.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use tortie_net::{PortRange, Protocol};
+use tortie_policy::{Action, Direction, Family, Icmp, PolicyId};
+
+use crate::set::SetId;
+
+/// Whose rules a list is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Owner {
+    /// A policy's.
+    Policy(Arc<PolicyId>),
+    /// A profile's.
+    Profile(Arc<str>),
+}
+
+/// What names a list of rules: its owner and direction. With a rule's number it names the rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RulesId {
+    /// Whose.
+    pub owner: Owner,
+    /// Towards the endpoint or from it.
+    pub direction: Direction,
+}
+
+impl fmt::Display for RulesId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.owner {
+            Owner::Policy(id) => write!(f, "{id} {}", self.direction),
+            Owner::Profile(name) => write!(f, "profile {name} {}", self.direction),
+        }
+    }
+}
+
+/// One rule. Everything in it must hold; see [`tortie_policy::Rule`], whose meaning it keeps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// Its number in its list, from 1.
+    pub number: u32,
+    /// What it does.
+    pub action: Action,
+    /// Only this family.
+    pub family: Option<Family>,
+    /// Only this protocol.
+    pub protocol: Option<Protocol>,
+    /// Not this protocol.
+    pub not_protocol: Option<Protocol>,
+    /// Only this ICMP type and code.
+    pub icmp: Option<Icmp>,
+    /// Not this ICMP type and code, both together.
+    pub not_icmp: Option<Icmp>,
+    /// What the source must be.
+    pub source: End,
+    /// What the destination must be.
+    pub destination: End,
+}
+
+/// What one end of a packet must be.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct End {
+    /// Among these addresses, or not among them.
+    pub peers: Option<PeerSet>,
+    /// In one of these nets.
+    pub nets: Vec<IpNet>,
+    /// In none of these. For a family that it names no net of, the rule is left out.
+    pub not_nets: Vec<IpNet>,
+    /// On one of these ports; none given means any.
+    pub ports: Ports,
+    /// On none of these ports.
+    pub not_ports: Ports,
+    /// In this set of a service: of addresses for a source, of addresses with ports for a destination.
+    pub service: Option<SetId>,
+}
+
+/// A set of addresses, matched as it is or turned round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerSet {
+    /// The set.
+    pub set: SetId,
+    /// What is *not* in it matches.
+    pub negated: bool,
+}
+
+/// Ports by number and by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ports {
+    /// Numbers, for TCP, UDP and SCTP.
+    pub ranges: Vec<PortRange>,
+    /// Sets of addresses with protocol and port.
+    pub named: Vec<SetId>,
+}
+
+impl Ports {
+    /// Whether none are given.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty() && self.named.is_empty()
+    }
+}
+
+impl Rule {
+    /// The sets it refers to.
+    pub fn sets(&self) -> impl Iterator<Item = &SetId> {
+        [&self.source, &self.destination].into_iter().flat_map(|end| {
+            let ports = end.ports.named.iter().chain(&end.not_ports.named);
+            end.peers.iter().map(|peers| &peers.set).chain(ports).chain(&end.service)
+        })
+    }
+}

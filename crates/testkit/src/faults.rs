@@ -1,0 +1,30 @@
+//! Deliberate small mistakes, for tests that prove that the tests can fail.
+//!
+//! Code that has one asks [`is_on`] under its feature `faults`. One at a time is on, for one thread.
+
+use std::cell::Cell;
+
+thread_local! {
+    static ON: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+/// Whether this fault is switched on.
+pub fn is_on(name: &str) -> bool {
+    ON.get() == Some(name)
+}
+
+/// Runs something with a fault on.
+pub fn with<T>(name: &'static str, run: impl FnOnce() -> T) -> T {
+    /// Switches it off also when `run` panics.
+    struct Off;
+    impl Drop for Off {
+        fn drop(&mut self) {
+            ON.set(None);
+        }
+    }
+    let off = Off;
+    ON.set(Some(name));
+    let result = run();
+    drop(off);
+    result
+}
