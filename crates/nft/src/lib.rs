@@ -22,6 +22,7 @@ pub mod dump;
 mod element;
 mod error;
 pub mod expr;
+pub mod interp;
 mod message;
 mod numbers;
 pub mod probe;

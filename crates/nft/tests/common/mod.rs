@@ -8,6 +8,10 @@
 #![allow(dead_code)] // each test file uses its part
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+pub mod link;
+pub mod random;
+pub mod worlds;
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
