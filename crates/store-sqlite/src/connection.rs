@@ -235,3 +235,6 @@ impl Settings {
         self.journal == "wal" && self.synchronous == 2 && self.mmap == 0
     }
 }
+
+#[cfg(test)]
+mod tests;

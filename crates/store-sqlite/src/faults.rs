@@ -1,17 +1,17 @@
 //! Named ways to break a promise on purpose, so that it can be shown which test notices.
 //!
 //! Built in only with the feature `faults`; without it nothing here can be switched on. A fault is switched
-//! on by [`set`] or by its name in the environment variable `TORTIE_FAULTS` (several with commas).
+//! on by `set` or by its name in the environment variable `TORTIE_FAULTS` (several with commas).
 //!
 //! | name | what breaks | noticed by |
 //! |---|---|---|
-//! | `store.skip-wake` | no touch after COMMIT | `wake` |
-//! | `store.ack-before-commit` | a write returns before its COMMIT | `conformance`, `kill`, `power` |
-//! | `store.synchronous-off` | nothing is synced | `settings`, `power` |
-//! | `store.half-object` | an object and its log entry in two transactions | `kill`, `power` |
+//! | `store.skip-wake` | no touch after COMMIT | `wake`, `processes` |
+//! | `store.ack-before-commit` | a write returns before its COMMIT | `conformance`, `bounds` |
+//! | `store.synchronous-off` | nothing is synced | `connection::tests`, `power` |
+//! | `store.half-object` | an object and its log entry in two transactions | `conformance`, `kill`, `power` |
 //! | `store.ignore-revision` | updates do not look at the revision | `conformance`, `processes` |
 //! | `store.deferred-writers` | writers do not wait for each other at BEGIN | `conformance`, `processes` |
-//! | `store.skip-trim` | the log is never trimmed | `bounds` |
+//! | `store.skip-trim` | the log is never trimmed | `conformance`, `bounds` |
 //! | `store.skip-checkpoint` | the WAL is never checkpointed while in use | `bounds` |
 //! | `store.unsynced-directory` | a new file's name is not synced | `power` |
 //! | `store.any-schema` | the schema version is not looked at in transactions | `refusals` |

@@ -26,6 +26,8 @@
 //!
 //! SQLite must be 3.51.3 or later: earlier ones have a bug that corrupts a WAL which several processes reset.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod connection;
 mod create;
 pub mod faults;

@@ -47,9 +47,9 @@ pub(crate) enum Problem {
     #[error("no space is left for the store {}, so nothing was written. Free some on its disk and try again", path.display())]
     Full { path: PathBuf },
     #[error(
-        "the store {} cannot be written: it, its directory or its file system is read-only for this user. \
-         Nothing was written; become a user who may (root, usually) or name another with --store or \
-         TORTIE_STORE", path.display()
+        "the store {} is read-only for this user: the file, its directory (where SQLite has to write even to \
+         read) or its file system. Nothing was written; become a user who may (root, usually) or name \
+         another with --store or TORTIE_STORE", path.display()
     )]
     ReadOnly { path: PathBuf },
     #[error(

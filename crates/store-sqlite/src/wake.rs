@@ -20,6 +20,7 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
 use crate::create::directory_of;
+use crate::faults::{self, Fault};
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -29,6 +30,9 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// Tells watchers that something was committed. Best effort: they have a net below it.
 pub(crate) fn touch(database: &Path) {
+    if faults::is_on(Fault::SkipWake) {
+        return;
+    }
     let wake = beside(database, ".wake");
     if OpenOptions::new().write(true).open(&wake).is_ok() {
         return;

@@ -1,0 +1,102 @@
+//! What does not grow: the WAL under steady writing with a permanent watcher, and the log.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use support::{key, next, until};
+use tortie_store::{Selection, Store, StoreError, Write};
+use tortie_store_sqlite::{Options, SqliteStore};
+
+fn wal_length(path: &Path) -> u64 {
+    let wal = path.with_extension("db-wal");
+    fs::metadata(wal).map_or(0, |metadata| metadata.len())
+}
+
+/// Replaces one object by another large one.
+fn put(store: &SqliteStore, name: &str, size: usize) -> u64 {
+    let at = store.get(&key(name)).unwrap();
+    let value = vec![b' '; size];
+    let write = match at {
+        None => Write::create(key(name), value),
+        Some(stored) => Write::update(key(name), value, stored.revision),
+    };
+    store.write(&[write]).unwrap().remove(0).unwrap().revision
+}
+
+#[test]
+fn the_wal_stays_small_under_steady_writing_with_a_permanent_watcher() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tortie.db");
+    let options = Options { keep: 50, ..Options::default() };
+    let store = SqliteStore::open_with(&path, options).unwrap();
+    let mut watch = store.watch(&Selection::default(), 0).unwrap();
+    let mut longest = 0;
+    for turn in 0..600 {
+        put(&store, &format!("t{}", turn % 10), 50_000);
+        next(&mut *watch);
+        longest = longest.max(wal_length(&path));
+    }
+    // 60 MB went through it.
+    assert!(longest < 8 << 20, "the WAL grew to {longest} bytes");
+    let database = fs::metadata(&path).unwrap().len();
+    assert!(database < 16 << 20, "the database grew to {database} bytes");
+}
+
+#[test]
+fn a_huge_transaction_leaves_no_huge_wal() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tortie.db");
+    let store = SqliteStore::open(&path).unwrap();
+    let mut watch = store.watch(&Selection::default(), 0).unwrap();
+    let writes: Vec<_> = (0..400).map(|n| Write::create(key(format!("t{n}")), vec![b' '; 50_000])).collect();
+    store.write(&writes).unwrap();
+    assert_eq!(until(&mut *watch, 400).len(), 400);
+    put(&store, "after", 1);
+    let length = wal_length(&path);
+    assert!(length < 8 << 20, "the WAL is {length} bytes");
+}
+
+#[test]
+fn the_log_keeps_at_least_what_was_promised_and_not_much_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let keep = 100;
+    let options = Options { keep, ..Options::default() };
+    let store = SqliteStore::open_with(directory.path().join("tortie.db"), options).unwrap();
+    for turn in 1..=500 {
+        let last = put(&store, &format!("t{}", turn % 7), 10);
+        let wanted = last.saturating_sub(keep);
+        let mut watch = store.watch(&Selection::default(), wanted).unwrap();
+        if turn % 50 == 0 {
+            assert_eq!(until(&mut *watch, last).len() as u64, last - wanted);
+        }
+        if wanted > 1 {
+            let Err(StoreError::Compacted { from, kept }) = store.watch(&Selection::default(), wanted - 2).map(|_| ())
+            else {
+                panic!("revision {} is still kept at {last}", wanted - 2);
+            };
+            assert_eq!(from, wanted - 2);
+            store.watch(&Selection::default(), kept).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_batch_larger_than_the_log_cuts_no_watcher_off_and_is_forgotten_in_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { keep: 10, ..Options::default() };
+    let store = SqliteStore::open_with(directory.path().join("tortie.db"), options).unwrap();
+    let mut watch = store.watch(&Selection::default(), 0).unwrap();
+    let writes: Vec<_> = (0..200).map(|n| Write::create(key(format!("t{n}")), &b"{}"[..])).collect();
+    store.write(&writes).unwrap();
+    assert_eq!(until(&mut *watch, 200).len(), 200);
+    // Each later write takes a little of it away.
+    for _ in 0..20 {
+        put(&store, "t0", 10);
+    }
+    let compacted = store.watch(&Selection::default(), 200).map(|_| ());
+    assert!(matches!(compacted, Err(StoreError::Compacted { .. })));
+}

@@ -1,0 +1,184 @@
+//! How watchers are woken, and that they cost nothing otherwise: counted, not timed.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod support;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use support::{Peer, as_child, key, next};
+use tortie_store::{Selection, Store, Watch, Write};
+use tortie_store_sqlite::{Options, SqliteStore};
+
+const TURNS: u64 = 30;
+
+#[test]
+fn child() {
+    as_child(|role, path| match role {
+        "write-when-told" => write_when_told(path, 1),
+        "write-much-when-told" => write_when_told(path, 3_000),
+        #[cfg(feature = "faults")]
+        "write-unheard" => {
+            tortie_store_sqlite::faults::set(tortie_store_sqlite::faults::Fault::SkipWake, true);
+            write_when_told(path, 1);
+        }
+        other => panic!("{other}"),
+    });
+}
+
+/// One batch of so many objects each time it is told to go on.
+fn write_when_told(path: PathBuf, objects: u64) {
+    let store = SqliteStore::open(path).unwrap();
+    let mut turn = 0;
+    while support::wait_for_go() {
+        let writes: Vec<_> =
+            (0..objects).map(|n| Write::create(key(format!("t{turn}-{n}")), vec![b' '; 1_000])).collect();
+        store.write(&writes).unwrap().pop().unwrap().unwrap();
+        turn += 1;
+    }
+}
+
+/// No poll comes to the rescue.
+fn never_polls() -> Options {
+    Options { poll: Duration::from_secs(3_600), ..Options::default() }
+}
+
+#[test]
+fn every_commit_of_another_process_is_heard_by_its_touch() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tortie.db");
+    let store = SqliteStore::open_with(&path, never_polls()).unwrap();
+    let mut watcher = store.watcher(&Selection::default(), 0).unwrap();
+    let mut writer = Peer::start("write-when-told", &path);
+    // The first makes the file; later ones find the watcher waiting.
+    for turn in 1..=TURNS {
+        let touches = watcher.stats().touches;
+        writer.go();
+        assert_eq!(next(&mut watcher).revision(), turn);
+        if turn > 1 {
+            assert_eq!(watcher.stats().touches, touches + 1, "turn {turn}");
+        }
+    }
+    // A commit costs its watchers one look and one read, and one of each to see that there is no more.
+    assert!(watcher.stats().reads <= 2 * TURNS + 2, "{:?}", watcher.stats());
+    writer.end();
+}
+
+#[test]
+fn a_commit_that_takes_long_is_heard_once_it_can_be_seen() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tortie.db");
+    let store = SqliteStore::open_with(&path, never_polls()).unwrap();
+    let mut watcher = store.watcher(&Selection::default(), 0).unwrap();
+    let mut writer = Peer::start("write-much-when-told", &path);
+    for turn in 1..=3 {
+        writer.go();
+        let told = support::until(&mut watcher, turn * 3_000);
+        assert_eq!(told.len(), 3_000);
+    }
+    // The long writing of the WAL wakes nobody: only its end does.
+    let stats = watcher.stats();
+    assert!(stats.looks < 50, "{stats:?}");
+    writer.end();
+}
+
+#[test]
+fn an_idle_watcher_only_polls() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tortie.db");
+    let options = Options { poll: Duration::from_millis(100), ..Options::default() };
+    let store = SqliteStore::open_with(&path, options).unwrap();
+    let create = Write::create(key("a"), &b"{}"[..]);
+    store.write(&[create]).unwrap().remove(0).unwrap();
+    // Others read and go meanwhile; their coming and going is not a change.
+    let mut watcher = store.watcher(&Selection::default(), 1).unwrap();
+    let before = watcher.stats();
+    assert_eq!(watcher.next(Duration::from_millis(550)).unwrap(), None);
+    let after = watcher.stats();
+    let looks = after.looks - before.looks;
+    assert!((1..=7).contains(&looks), "{looks} looks in five and a half polls");
+    assert_eq!(after.reads, before.reads, "the log is not read");
+    assert_eq!(after.touches, before.touches);
+}
+
+#[test]
+fn a_read_wakes_nobody_for_long() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tortie.db");
+    let store = SqliteStore::open_with(&path, never_polls()).unwrap();
+    let create = Write::create(key("a"), &b"{}"[..]);
+    store.write(&[create]).unwrap().remove(0).unwrap();
+    let mut watcher = store.watcher(&Selection::default(), 1).unwrap();
+    let before = watcher.stats();
+    for _ in 0..50 {
+        SqliteStore::open(&path).unwrap().list(&Selection::default()).unwrap();
+    }
+    let create = Write::create(key("b"), &b"{}"[..]);
+    store.write(&[create]).unwrap().remove(0).unwrap();
+    assert_eq!(next(&mut watcher).revision(), 2);
+    assert!(watcher.stats().reads <= before.reads + 1);
+}
+
+#[test]
+fn a_watcher_of_the_same_process_and_of_a_directory_yet_to_be_made_is_woken() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("new/tortie.db");
+    let store = SqliteStore::open_with(&path, never_polls()).unwrap();
+    let mut watch = store.watch(&Selection::default(), 0).unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(move || {
+            for revision in 1..=3 {
+                assert_eq!(next(&mut *watch).revision(), revision);
+            }
+        });
+        for name in ["a", "b", "c"] {
+            let create = Write::create(key(name), &b"{}"[..]);
+            store.write(&[create]).unwrap().remove(0).unwrap();
+        }
+        waiting.join().unwrap();
+    });
+}
+
+/// A writer killed between COMMIT and its touch: the kernel closes its files, and that is heard.
+#[cfg(feature = "faults")]
+#[test]
+fn a_commit_without_a_touch_is_heard_when_its_writer_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tortie.db");
+    let store = SqliteStore::open_with(&path, never_polls()).unwrap();
+    let create = Write::create(key("a"), &b"{}"[..]);
+    store.write(&[create]).unwrap().remove(0).unwrap();
+    let mut watcher = store.watcher(&Selection::default(), 1).unwrap();
+    let mut writer = Peer::start("write-unheard", &path);
+    writer.go();
+    // The commit is there before the writer goes.
+    let other = SqliteStore::open(&path).unwrap();
+    let begun = std::time::Instant::now();
+    while other.list(&Selection::default()).unwrap().revision == 1 {
+        assert!(begun.elapsed() < support::PATIENCE);
+        std::thread::yield_now();
+    }
+    writer.kill();
+    assert_eq!(next(&mut watcher).revision(), 2);
+    assert_eq!(watcher.stats().touches, 0);
+}
+
+/// And if even that is missed, the poll finds it.
+#[cfg(feature = "faults")]
+#[test]
+fn a_commit_that_nobody_tells_of_is_found_by_the_poll() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tortie.db");
+    let store = SqliteStore::open(&path).unwrap();
+    let create = Write::create(key("a"), &b"{}"[..]);
+    store.write(&[create]).unwrap().remove(0).unwrap();
+    let mut watcher = store.watcher(&Selection::default(), 1).unwrap();
+    let mut writer = Peer::start("write-unheard", &path);
+    for turn in 2..=3 {
+        writer.go();
+        assert_eq!(next(&mut watcher).revision(), turn);
+    }
+    assert_eq!(watcher.stats().touches, 0);
+    writer.end();
+}
