@@ -1,0 +1,150 @@
+//! Worlds as manifests and packets as text, for tables of claims.
+//!
+//! A packet: `in eth0 tcp 203.0.113.9:4000>192.0.2.11:80`, `out eth0 udp ...`, `fwd eth0>cali1 icmp 8/0 A>B`, `... proto 253 A>B`; after
+//! it any of `est`, `inv`, `untracked`, `frag`, `nat=ADDRESS:PORT`, `via=INTERFACE`, `hops=N`. The answer is `pass` or `deny` and
+//! what decided the last stage that decided anything, as `by()` below spells it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use tortie_api::read::{Source, read};
+use tortie_eval::{By, Conntrack, Host, Link, Packet, Transport, Verdict, Way, judge};
+use tortie_policy::Snapshot;
+
+/// The node under test: web1, with eth0 (192.0.2.11, 2001:db8::11), eth1 (198.51.100.11) and lo.
+pub(crate) fn host() -> Host {
+    let link = |name: &str, addresses: &[&str]| Link {
+        name: name.to_owned(),
+        addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+    };
+    Host {
+        node: "web1".to_owned(),
+        links: vec![
+            link("lo", &["127.0.0.1", "::1"]),
+            link("eth0", &["192.0.2.11", "2001:db8::11"]),
+            link("eth1", &["198.51.100.11"]),
+        ],
+    }
+}
+
+/// Reads a world; each line that begins `Kind name` is short for a manifest, the rest of the line its spec.
+pub(crate) fn world(lines: &str) -> Snapshot {
+    let mut objects = Vec::new();
+    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (head, spec) =
+            line.split_once('{').map_or((line, String::new()), |(head, rest)| (head, format!("{{{rest}")));
+        let words: Vec<&str> = head.split_whitespace().collect();
+        let labels: Vec<String> = words[2..]
+            .iter()
+            .map(|word| word.split_once('=').map_or_else(|| panic!("{word}"), |(k, v)| format!("{k}: \"{v}\"")))
+            .collect();
+        let (namespace, name) = words[1].split_once('/').map_or(("", words[1]), |(ns, name)| (ns, name));
+        let namespace_line = if namespace.is_empty() { String::new() } else { format!(", namespace: {namespace}") };
+        let text = format!(
+            "{{apiVersion: projectcalico.org/v3, kind: {}, metadata: {{name: \"{name}\"{namespace_line}, labels: {{{}}}}}, spec: {}}}",
+            words[0],
+            labels.join(", "),
+            if spec.is_empty() { "{}" } else { &spec },
+        );
+        for located in read(&Source::new(line, text)) {
+            assert!(located.problems.is_empty(), "{line}: {:?}", located.problems);
+            objects.push(located.object.unwrap());
+        }
+    }
+    let (snapshot, invalid) = Snapshot::from_objects(&objects);
+    assert!(invalid.is_empty(), "{invalid:?}");
+    snapshot
+}
+
+fn packet(text: &str) -> Packet {
+    let mut words = text.split_whitespace();
+    let mut next = || words.next().unwrap_or_else(|| panic!("{text}: too short"));
+    let kind = next();
+    let place = next();
+    let protocol = next();
+    let way = match kind {
+        "in" => Way::In { interface: place.to_owned() },
+        "out" => Way::Out { interface: place.to_owned() },
+        _ => {
+            let (from, to) = place.split_once('>').unwrap();
+            Way::Forward { from: from.to_owned(), to: to.to_owned() }
+        }
+    };
+    let socket = |text: &str| -> (IpAddr, Option<u16>) {
+        text.parse::<SocketAddr>()
+            .map_or_else(|_| (text.trim_matches(['[', ']']).parse().unwrap(), None), |s| (s.ip(), Some(s.port())))
+    };
+    let icmp = (protocol == "icmp").then(&mut next).map(|one| {
+        let (kind, code) = one.split_once('/').unwrap();
+        Transport::Icmp { kind: kind.parse().unwrap(), code: code.parse().unwrap() }
+    });
+    let number: Option<u8> = (protocol == "proto").then(|| next().parse().unwrap());
+    let (source, destination) = next().split_once('>').unwrap();
+    let ((source, source_port), (destination, destination_port)) = (socket(source), socket(destination));
+    let mut packet = Packet {
+        source,
+        destination,
+        protocol: match protocol {
+            "tcp" => 6,
+            "udp" => 17,
+            "sctp" => 132,
+            "icmp" if destination.is_ipv4() => 1,
+            "icmp" => 58,
+            _ => number.unwrap(),
+        },
+        transport: icmp.unwrap_or(match (source_port, destination_port) {
+            (source, Some(destination)) => Transport::Ports { source: source.unwrap_or(40000), destination },
+            _ => Transport::Opaque,
+        }),
+        way,
+        translated: None,
+        translated_interface: None,
+        conntrack: Conntrack::New,
+        source_route_ok: None,
+        hop_limit: 64,
+    };
+    for word in words {
+        match word.split_once('=').unwrap_or((word, "")) {
+            ("est", _) => packet.conntrack = Conntrack::Established,
+            ("inv", _) => packet.conntrack = Conntrack::Invalid,
+            ("untracked", _) => packet.conntrack = Conntrack::Untracked,
+            ("frag", _) => packet.transport = Transport::Opaque,
+            ("nat", to) => packet.translated = Some(socket(to)),
+            ("via", interface) => packet.translated_interface = Some(interface.to_owned()),
+            ("hops", hops) => packet.hop_limit = hops.parse().unwrap(),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    packet
+}
+
+/// `gnp p#1`, `tier t`, `profile p#1`, `profile missing p`, `no profile`, `failsafe tcp/22`, `established`, `invalid`, a built-in's
+/// name, `nothing`.
+fn by(verdict: &Verdict) -> String {
+    let decisive = verdict.path.iter().rev().find(|step| step.decision.by != By::Nothing);
+    match decisive.map(|step| &step.decision.by) {
+        None | Some(By::Nothing) => "nothing".to_owned(),
+        Some(By::Rule { id, number, .. }) => format!("{id}#{number}"),
+        Some(By::TierEnd { tier }) => format!("tier {tier}"),
+        Some(By::Profile { name, number: Some(number) }) => format!("profile {name}#{number}"),
+        Some(By::Profile { name, number: None }) => format!("profile missing {name}"),
+        Some(By::NoProfile) => "no profile".to_owned(),
+        Some(By::Failsafe(text)) => format!("failsafe {text}"),
+        Some(By::Established) => "established".to_owned(),
+        Some(By::Invalid) => "invalid".to_owned(),
+        Some(By::Builtin(builtin)) => format!("{builtin:?}"),
+    }
+}
+
+/// Judges each packet of a table and tells all that are not as said.
+pub(crate) fn check(lines: &str, table: &[(&str, &str)]) {
+    let snapshot = world(lines);
+    let wrong: Vec<String> = table
+        .iter()
+        .filter_map(|(text, want)| {
+            let verdict = judge(&snapshot, &host(), &packet(text));
+            let got = format!("{} {}", if verdict.allowed { "pass" } else { "deny" }, by(&verdict));
+            (got != *want).then(|| format!("{text}: want {want}, got {got}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,219 @@
+//! What a rule matches: enforcement sheet sections 4, 5, 12 and 13.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+use common::check;
+
+const WORLD: &str = "Tier default {order: 1000000, defaultAction: Deny}
+    Profile kns.ns {labelsToApply: {pcns.team: red, pcns.projectcalico.org/name: ns}}
+    HostEndpoint e r=h {node: web1, interfaceName: eth0, expectedIPs: [192.0.2.11, 2001:db8::11], ports: [{name: adm, protocol: TCP, port: 9}]}
+    HostEndpoint far r=far {node: web2, interfaceName: eth0}
+    WorkloadEndpoint ns/web2-k8s-a-eth0 projectcalico.org/namespace=ns app=a {orchestrator: k8s, node: web2, pod: a, endpoint: eth0, interfaceName: cali1, ipNetworks: [10.65.1.1/32, fd65::1/128], profiles: [kns.ns], serviceAccountName: sa1, ports: [{name: web, protocol: TCP, port: 80}, {name: web, protocol: UDP, port: 8080}]}
+    GlobalNetworkSet g kind=g {nets: [203.0.113.0/25, 2001:db8:1::/64]}
+    NetworkSet ns/n kind=n {nets: [198.18.0.0/24]}\n";
+
+/// One rule that allows, for packets into the host (`in`) or from it (`out`): which packets match.
+fn matching(direction: &str, rule: &str, yes: &[&str], no: &[&str]) {
+    let world = match direction {
+        "in" => format!(
+            "{WORLD}GlobalNetworkPolicy p {{selector: r == 'h', types: [Ingress], ingress: [{{action: Allow, {rule}}}]}}"
+        ),
+        _ => format!(
+            "{WORLD}GlobalNetworkPolicy p {{selector: r == 'h', types: [Egress], egress: [{{action: Allow, {rule}}}]}}"
+        ),
+    };
+    let line = |text: &&str| format!("{direction} eth0 {text}");
+    let rows: Vec<(String, &str)> = yes
+        .iter()
+        .map(|text| (line(text), "pass gnp p#1"))
+        .chain(no.iter().map(|text| (line(text), "deny tier default")))
+        .collect();
+    let rows: Vec<(&str, &str)> = rows.iter().map(|(text, want)| (text.as_str(), *want)).collect();
+    check(&world, &rows);
+}
+
+const TCP: &str = "tcp 203.0.113.9:1>192.0.2.11:80";
+const TCP6: &str = "tcp [2001:db8:1::9]:1>[2001:db8::11]:80";
+const UDP: &str = "udp 203.0.113.9:1>192.0.2.11:80";
+const PING: &str = "icmp 8/0 203.0.113.9>192.0.2.11";
+const PING6: &str = "icmp 128/0 2001:db8:1::9>2001:db8::11";
+const RAW: &str = "proto 253 203.0.113.9>192.0.2.11";
+
+#[test]
+fn an_empty_rule_matches_everything() {
+    matching("in", "", &[TCP, TCP6, UDP, PING, PING6, RAW], &[]);
+}
+
+#[test]
+fn family_and_protocol() {
+    matching("in", "ipVersion: 4", &[TCP, PING], &[TCP6, PING6]);
+    matching("in", "protocol: TCP", &[TCP, TCP6], &[UDP, PING]);
+    matching("in", "protocol: 253", &[RAW], &[TCP]);
+    matching("in", "notProtocol: TCP", &[UDP, PING, RAW], &[TCP, TCP6]);
+    matching("in", "protocol: ICMP", &[PING], &[PING6]);
+    matching("in", "protocol: ICMPv6", &[PING6], &[PING]);
+}
+
+#[test]
+fn icmp_types_and_codes_and_their_negation_as_one() {
+    let other = "icmp 3/1 203.0.113.9>192.0.2.11";
+    matching("in", "protocol: ICMP, icmp: {type: 8}", &[PING], &[other, PING6]);
+    matching("in", "protocol: ICMP, icmp: {type: 3, code: 1}", &[other], &[PING, "icmp 3/2 203.0.113.9>192.0.2.11"]);
+    matching(
+        "in",
+        "protocol: ICMP, notICMP: {type: 3, code: 1}",
+        &[PING, "icmp 3/2 203.0.113.9>192.0.2.11"],
+        &[other, TCP],
+    );
+}
+
+#[test]
+fn a_later_fragment_meets_neither_ports_nor_their_negation() {
+    let frag = "tcp 203.0.113.9>192.0.2.11 frag";
+    matching("in", "protocol: TCP, destination: {ports: [80]}", &[TCP], &[frag]);
+    matching("in", "protocol: TCP, destination: {notPorts: [81]}", &[TCP], &[frag]);
+    matching("in", "protocol: TCP", &[TCP, frag], &[]);
+}
+
+#[test]
+fn nets_and_their_negation_keep_to_their_family() {
+    matching("in", "source: {nets: [203.0.113.8/29, 198.51.100.0/24]}", &[TCP], &[TCP6]);
+    matching("in", "source: {nets: ['2001:db8:1::/64']}", &[TCP6], &[TCP]);
+    matching("in", "source: {notNets: [203.0.113.8/29]}", &["tcp 203.0.113.1:1>192.0.2.11:80"], &[TCP, TCP6]);
+    matching("in", "destination: {nets: [192.0.2.11/32]}", &[TCP], &["tcp 203.0.113.9:1>192.0.2.12:80"]);
+}
+
+#[test]
+fn a_deny_with_not_nets_of_the_other_family_is_left_out_too() {
+    let world = format!(
+        "{WORLD}GlobalNetworkPolicy p {{selector: r == 'h', types: [Ingress], ingress: [{{action: Deny, source: {{notNets: [10.0.0.0/8]}}}}, {{action: Allow}}]}}"
+    );
+    check(&world, &[(&format!("in eth0 {TCP}"), "deny gnp p#1"), (&format!("in eth0 {TCP6}"), "pass gnp p#2")]);
+}
+
+#[test]
+fn a_selector_matches_known_endpoints_and_sets_only_and_not_selector_alone_everyone_else_too() {
+    matching("in", "source: {selector: kind == 'g'}", &[TCP, TCP6], &["tcp 203.0.113.200:1>192.0.2.11:80"]);
+    matching(
+        "in",
+        "source: {selector: \"kind != 'g'\"}",
+        &["tcp 10.65.1.1:1>192.0.2.11:80"],
+        &[TCP, "tcp 203.0.113.200:1>192.0.2.11:80"],
+    );
+    matching("in", "source: {notSelector: kind == 'g'}", &["tcp 203.0.113.200:1>192.0.2.11:80"], &[TCP]);
+    matching(
+        "in",
+        "source: {selector: has(kind), notSelector: kind == 'g'}",
+        &["tcp 198.18.0.1:1>192.0.2.11:80"],
+        &[TCP, "tcp 203.0.113.200:1>192.0.2.11:80"],
+    );
+}
+
+#[test]
+fn a_host_endpoint_without_addresses_is_in_no_selector() {
+    matching("in", "source: {selector: r == 'far'}", &[], &["tcp 192.0.2.12:1>192.0.2.11:80"]);
+}
+
+#[test]
+fn namespace_selectors_choose_namespaces_or_none() {
+    let pod = "tcp 10.65.1.1:1>192.0.2.11:80";
+    let set = "tcp 198.18.0.1:1>192.0.2.11:80";
+    matching("in", "source: {namespaceSelector: team == 'red'}", &[pod, set], &[TCP]);
+    matching("in", "source: {namespaceSelector: all()}", &[pod, set], &[TCP]);
+    matching("in", "source: {namespaceSelector: global()}", &[TCP], &[pod, set]);
+    matching("in", "source: {namespaceSelector: team == 'red', selector: app == 'a'}", &[pod], &[set]);
+    matching("in", "source: {serviceAccounts: {names: [sa1, sa2]}}", &[pod], &[set, TCP]);
+    // Not rewritten here: every known endpoint matches.
+    matching(
+        "in",
+        "source: {serviceAccounts: {selector: all()}}",
+        &[pod, set, TCP],
+        &["tcp 203.0.113.200:1>192.0.2.11:80"],
+    );
+}
+
+#[test]
+fn a_namespaced_policys_selector_is_of_its_namespace_but_its_nets_are_not() {
+    let pod = "WorkloadEndpoint ns/web1-k8s-t-eth0 projectcalico.org/namespace=ns app=t {orchestrator: k8s, node: web1, pod: t, endpoint: eth0, interfaceName: cali7, ipNetworks: [10.65.0.7/32]}
+        WorkloadEndpoint red/web2-k8s-b-eth0 projectcalico.org/namespace=red app=a {orchestrator: k8s, node: web2, pod: b, endpoint: eth0, interfaceName: cali2, ipNetworks: [10.65.1.2/32]}";
+    let world = |rule: &str| {
+        format!(
+            "{WORLD}{pod}\nNetworkPolicy ns/p {{selector: app == 't', types: [Ingress], ingress: [{{action: Allow, source: {{{rule}}}}}]}}"
+        )
+    };
+    let from = |address: &str| format!("fwd eth1>cali7 tcp {address}:1>10.65.0.7:80");
+    let yes = "pass np ns/p#1";
+    let no = "deny tier default";
+    check(&world("selector: app == 'a'"), &[(&from("10.65.1.1"), yes), (&from("10.65.1.2"), no)]);
+    check(&world("namespaceSelector: all(), selector: app == 'a'"), &[(&from("10.65.1.2"), yes)]);
+    check(
+        &world("notSelector: app == 'a'"),
+        &[(&from("198.18.0.1"), yes), (&from("10.65.1.1"), no), (&from("203.0.113.9"), no)],
+    );
+    check(&world("nets: [203.0.113.9/32]"), &[(&from("203.0.113.9"), yes)]);
+    check(&world("selector: kind == 'g'"), &[(&from("203.0.113.9"), no)]);
+    check(&world("namespaceSelector: global()"), &[(&from("203.0.113.9"), yes)]);
+}
+
+#[test]
+fn ports_in_numbers_ranges_and_their_negation() {
+    matching(
+        "in",
+        "protocol: TCP, destination: {ports: [79, '80:81']}",
+        &[TCP],
+        &["tcp 203.0.113.9:1>192.0.2.11:82", UDP],
+    );
+    matching("in", "protocol: TCP, source: {ports: [1]}", &[TCP], &["tcp 203.0.113.9:2>192.0.2.11:80"]);
+    matching(
+        "in",
+        "protocol: TCP, destination: {notPorts: [79, '81:90']}",
+        &[TCP],
+        &["tcp 203.0.113.9:1>192.0.2.11:85"],
+    );
+    matching(
+        "in",
+        "protocol: TCP, source: {notPorts: [1]}, destination: {notPorts: [80]}",
+        &["tcp 203.0.113.9:2>192.0.2.11:81"],
+        &[TCP, "tcp 203.0.113.9:2>192.0.2.11:80", "tcp 203.0.113.9:1>192.0.2.11:81"],
+    );
+}
+
+#[test]
+fn named_ports_never_mix_protocols_and_take_theirs_from_the_endpoint() {
+    let tcp = "tcp 192.0.2.11:1>10.65.1.1:80";
+    let udp = "udp 192.0.2.11:1>10.65.1.1:8080";
+    let crossed =
+        ["tcp 192.0.2.11:1>10.65.1.1:8080", "udp 192.0.2.11:1>10.65.1.1:80", "tcp 192.0.2.11:1>203.0.113.9:80"];
+    matching("out", "destination: {ports: [web]}", &[tcp, udp], &crossed);
+    matching("out", "protocol: TCP, destination: {ports: [web]}", &[tcp], &[udp, crossed[0], crossed[1]]);
+    matching(
+        "out",
+        "protocol: TCP, destination: {ports: [web, 443]}",
+        &[tcp, "tcp 192.0.2.11:1>203.0.113.9:443"],
+        &[crossed[2]],
+    );
+    matching("out", "destination: {selector: app == 'b', ports: [web]}", &[], &[tcp]);
+    matching("in", "protocol: TCP, destination: {ports: [adm]}", &["tcp 203.0.113.9:1>192.0.2.11:9"], &[TCP]);
+}
+
+#[test]
+fn a_protocol_without_ports_fails_ports_and_passes_their_negation() {
+    matching(
+        "out",
+        "destination: {notPorts: [web]}",
+        &["proto 253 192.0.2.11>10.65.1.1", "tcp 192.0.2.11:1>10.65.1.1:81"],
+        &["tcp 192.0.2.11:1>10.65.1.1:80"],
+    );
+    matching("out", "destination: {ports: [web]}", &[], &["proto 253 192.0.2.11>10.65.1.1"]);
+}
+
+#[test]
+fn a_service_that_no_store_holds_matches_nothing() {
+    matching("out", "destination: {services: {name: s, namespace: ns}}", &[], &["tcp 192.0.2.11:1>10.65.1.1:80"]);
+}
+
+#[test]
+fn of_an_http_match_the_rest_of_the_rule_decides() {
+    matching("in", "protocol: TCP, http: {methods: [GET]}", &[TCP], &[UDP]);
+}
