@@ -3,11 +3,13 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod decode;
+pub mod diagnostic;
 pub mod encode;
 mod kind;
 pub mod kinds;
 mod object;
 mod problem;
+pub mod read;
 pub mod scalar;
 pub mod shape;
 

@@ -1,0 +1,123 @@
+//! Reading what people write: YAML and JSON, strictly, with the place of everything.
+//!
+//! ```text
+//! Source ──documents──> parts ──tree──> Node ──resource──> kind ──decode──> Object
+//! (text)                (`---`)  (YAML)  (values, places)        (shape)    and problems
+//! ```
+//!
+//! Every mistake of a text is found, not only the first: a document that is no YAML does not hide those after it, and
+//! a wrong field not those beside it. What other programs wrote into stores is read elsewhere, and tolerantly.
+
+mod decode;
+mod documents;
+mod node;
+mod resource;
+mod scalar;
+mod source;
+mod special;
+mod suggest;
+mod syntax;
+mod tree;
+
+pub use node::{Entry, Found, Node, Value};
+pub(crate) use scalar::{float64_text, is_text};
+pub use source::{Position, Source};
+
+use std::ops::Range;
+
+use crate::object::Object;
+use crate::problem::{Path, Problem};
+
+/// One resource of a text, or a part of the text that is none.
+#[derive(Clone, Debug)]
+pub struct Located {
+    /// The object, if it could be read without errors. Validation comes after this.
+    pub object: Option<Object>,
+    /// In spite of errors, an object that lacks nothing that was rightly written: good for validation, so that its
+    /// findings are shown together with those of reading, and for nothing else.
+    pub partial: Option<Object>,
+    /// How messages name it: `HostEndpoint web1`; empty where nobody can tell.
+    pub about: String,
+    /// What is wrong with it.
+    pub problems: Vec<Problem>,
+    /// Its tree, which knows the places of [`Path`]s.
+    pub tree: Node,
+}
+
+impl Located {
+    /// The object to validate, if there is one: the good one or the partial one.
+    pub fn to_check(&self) -> Option<&Object> {
+        self.object.as_ref().or(self.partial.as_ref())
+    }
+
+    fn failed(tree: Node, about: String, problem: Problem) -> Self {
+        Self { object: None, partial: None, about, problems: vec![problem], tree }
+    }
+
+    fn at(span: Range<usize>, problem: Problem) -> Self {
+        Self::failed(Node { value: Value::Null, span }, String::new(), problem)
+    }
+}
+
+/// Reads everything in a text. Blank documents and comments are nothing; so an empty answer is no mistake of its own.
+pub fn read(source: &Source) -> Vec<Located> {
+    let text = source.text();
+    let mut out = Vec::new();
+    if let Some(at) = source.broken_at() {
+        let problem = Problem::read(Path::root(), "invalid UTF-8").message("these bytes are no text (UTF-8)");
+        return vec![Located::at(one(text, at), problem)];
+    }
+    if let Some(at) = control(text) {
+        let problem = Problem::read(Path::root(), "control characters are not allowed")
+            .help("in double quotes, write it as an escape such as \\x1b");
+        return vec![Located::at(one(text, at), problem)];
+    }
+    for part in documents::split(text) {
+        if part.span.len() > documents::MAX_SIZE {
+            let problem = Problem::read(Path::root(), "token too long")
+                .message("this document is larger than 10 MB")
+                .help("separate its resources with lines `---`");
+            out.push(Located::at(part.span.start..part.span.start, problem));
+        } else {
+            let (nodes, fault) = tree::parse(text, part.span);
+            nodes.into_iter().for_each(|node| resource::read(node, &mut out));
+            if let Some(fault) = fault {
+                let mut problem = Problem::read(Path::root(), fault.message);
+                problem.help = fault.help;
+                out.push(Located::at(fault.span, problem));
+            }
+        }
+        out.extend(part.dropped.map(|span| dropped(text, span)));
+    }
+    out
+}
+
+/// Text on a separator line is read by nobody. A mapping there was surely meant to be.
+fn dropped(text: &str, span: Range<usize>) -> Located {
+    let message = "what stands behind `---` is not read";
+    let problem = if text[span.clone()].contains(':') {
+        Problem::read(Path::root(), message).help("put it on a line of its own")
+    } else {
+        Problem::warning("text-after-separator", Path::root(), message)
+    };
+    Located::at(span, problem)
+}
+
+/// The first character that YAML does not allow.
+fn control(text: &str) -> Option<usize> {
+    let bad = |at: usize, byte: u8| match byte {
+        b'\t' | b'\n' | b'\r' => false,
+        0..0x20 | 0x7F => true,
+        0xC2 => text.as_bytes().get(at + 1).is_some_and(|next| *next < 0xA0 && *next != 0x85),
+        0xEF => matches!(text.as_bytes().get(at + 1..at + 3), Some([0xBF, 0xBE | 0xBF])),
+        _ => false,
+    };
+    text.bytes().enumerate().find(|(at, byte)| bad(*at, *byte)).map(|(at, _)| at)
+}
+
+fn one(text: &str, at: usize) -> Range<usize> {
+    at..at + text[at..].chars().next().map_or(0, char::len_utf8)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,292 @@
+//! What a scalar's text means, by the rules of YAML 1.1 as Calico's reader has them; and Go's texts for numbers.
+//!
+//! `yes` is true, `0x10` is 16 and `017` is 15; dates and `12:30:45` are text.
+
+use super::node::Value;
+
+/// What the names of YAML's own tags begin with; `!!` stands for it.
+pub(crate) const TAGS: &str = "tag:yaml.org,2002:";
+
+/// The value of an unquoted scalar.
+pub(crate) fn resolve(text: &str) -> Value {
+    let Some(first) = text.bytes().next() else { return Value::Null };
+    match first {
+        b'+' | b'-' | b'.' | b'0'..=b'9' => special_float(text)
+            .map(Value::Float)
+            .or_else(|| number(text, first))
+            .unwrap_or_else(|| Value::Text(text.to_owned())),
+        b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' | b'~' => word(text),
+        _ => Value::Text(text.to_owned()),
+    }
+}
+
+/// Whether an unquoted scalar of this text would be this very text.
+pub(crate) fn is_text(text: &str) -> bool {
+    text != "<<" && matches!(resolve(text), Value::Text(_))
+}
+
+/// The value of a scalar with a tag (`!!str`, `!!int`, ...).
+pub(crate) fn resolve_tagged(tag: &str, text: &str) -> Result<Value, String> {
+    let resolved = || if is_date(text) { Value::Text(text.to_owned()) } else { resolve(text) };
+    let value = match tag.strip_prefix(TAGS) {
+        Some("bool") => Some(resolved()).filter(|value| matches!(value, Value::Bool(_))),
+        Some("int") => Some(resolved()).filter(|value| matches!(value, Value::Int(_) | Value::Big(_))),
+        Some("null") => Some(resolved()).filter(|value| *value == Value::Null),
+        Some("float") => match resolved() {
+            Value::Int(value) => Some(Value::Float(value as f64)),
+            value @ Value::Float(_) => Some(value),
+            _ => None,
+        },
+        Some("timestamp") => Some(Value::Text(text.to_owned())).filter(|_| is_date(text)),
+        Some("str") => Some(Value::Text(text.to_owned())),
+        _ => None,
+    };
+    value.ok_or_else(|| format!("`{text}` cannot be read as `!!{}`", tag.rsplit(':').next().unwrap_or(tag)))
+}
+
+/// A float as Go prints it with `%g`, to the precision of 32 bits: how a number becomes text in a text field.
+pub(crate) fn float32_text(value: f64) -> String {
+    let narrow = value as f32;
+    if narrow.is_finite() { go_exponents(&format!("{narrow:e}")) } else { float64_text(f64::from(narrow)) }
+}
+
+/// A float as Go prints it with `%g`, to its full precision.
+pub(crate) fn float64_text(value: f64) -> String {
+    if !value.is_finite() {
+        return if value.is_nan() {
+            "NaN"
+        } else if value > 0.0 {
+            "+Inf"
+        } else {
+            "-Inf"
+        }
+        .to_owned();
+    }
+    go_exponents(&format!("{value:e}"))
+}
+
+/// Turns `1.5e3` into `1500` or, where Go keeps an exponent, into `1.5e+06`. Rust and Go agree on the digits.
+fn go_exponents(scientific: &str) -> String {
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+    let digits: String = mantissa.chars().filter(|char| *char != '.').collect();
+    if !(-4..6).contains(&exponent) {
+        let direction = if exponent < 0 { '-' } else { '+' };
+        return format!("{sign}{mantissa}e{direction}{:02}", exponent.abs());
+    }
+    if exponent < 0 {
+        return format!("{sign}0.{}{digits}", "0".repeat((-exponent - 1) as usize));
+    }
+    let whole = exponent as usize + 1;
+    if digits.len() <= whole {
+        format!("{sign}{digits}{}", "0".repeat(whole - digits.len()))
+    } else {
+        format!("{sign}{}.{}", &digits[..whole], &digits[whole..])
+    }
+}
+
+fn word(text: &str) -> Value {
+    match text {
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => Value::Bool(true),
+        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => Value::Bool(false),
+        "~" | "null" | "Null" | "NULL" => Value::Null,
+        _ => Value::Text(text.to_owned()),
+    }
+}
+
+fn special_float(text: &str) -> Option<f64> {
+    match text {
+        ".nan" | ".NaN" | ".NAN" => Some(f64::NAN),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Some(f64::INFINITY),
+        "-.inf" | "-.Inf" | "-.INF" => Some(f64::NEG_INFINITY),
+        _ => None,
+    }
+}
+
+fn number(text: &str, first: u8) -> Option<Value> {
+    // Most of what begins with a digit here is an address, a net, a range of ports or a version.
+    if text.len() > 400 || text.bytes().any(|byte| matches!(byte, b':' | b'/' | b' ')) {
+        return None;
+    }
+    if first == b'.' {
+        return decimal(text).map(Value::Float);
+    }
+    if is_date(text) {
+        return None;
+    }
+    let plain = if text.contains('_') { text.replace('_', "") } else { text.to_owned() };
+    integer(&plain).or_else(|| decimal(&plain).map(Value::Float)).or_else(|| {
+        let rest = plain.strip_prefix("0b").filter(|rest| rest.starts_with(['+', '-']))?;
+        i64::from_str_radix(rest, 2).ok().map(Value::Int)
+    })
+}
+
+/// A whole number in the notations of Go: `0x`, `0o`, `0b`, a leading 0 for octal.
+fn integer(text: &str) -> Option<Value> {
+    let (negative, unsigned) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let (radix, digits) = match unsigned.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (16, &unsigned[2..]),
+        [b'0', b'o' | b'O', ..] => (8, &unsigned[2..]),
+        [b'0', b'b' | b'B', ..] => (2, &unsigned[2..]),
+        [b'0', _, ..] => (8, &unsigned[1..]),
+        _ => (10, unsigned),
+    };
+    if digits.starts_with(['+', '-']) {
+        return None;
+    }
+    let magnitude = u64::from_str_radix(digits, radix).ok()?;
+    if negative {
+        return 0i64.checked_sub_unsigned(magnitude).map(Value::Int);
+    }
+    match i64::try_from(magnitude) {
+        Ok(value) => Some(Value::Int(value)),
+        // With a sign, Go takes no number beyond the signed ones.
+        Err(_) => (unsigned.len() == text.len()).then_some(Value::Big(magnitude)),
+    }
+}
+
+/// A decimal number: digits, at most one point, perhaps an exponent. One that is too large is no number.
+fn decimal(text: &str) -> Option<f64> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if !unsigned.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')) {
+        return None;
+    }
+    text.parse().ok().filter(|value: &f64| value.is_finite())
+}
+
+/// Whether it looks like a date, which stays text even where it could be a number; only `2001-1-1` and longer do, and
+/// none of those is a number, but `!!timestamp` asks.
+fn is_date(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() >= 8 && bytes[..4].iter().all(u8::is_ascii_digit) && bytes[4] == b'-' && bytes[5].is_ascii_digit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_numbers_mean_what_yaml_1_1_says() {
+        use Value::{Big, Bool, Float, Int, Null};
+        for (text, value) in [
+            ("", Null),
+            ("~", Null),
+            ("null", Null),
+            ("NULL", Null),
+            ("y", Bool(true)),
+            ("On", Bool(true)),
+            ("YES", Bool(true)),
+            ("n", Bool(false)),
+            ("off", Bool(false)),
+            ("False", Bool(false)),
+            ("0", Int(0)),
+            ("-0", Int(0)),
+            ("+5", Int(5)),
+            ("0x10", Int(16)),
+            ("-0X1f", Int(-31)),
+            ("017", Int(15)),
+            ("0o17", Int(15)),
+            ("0b1", Int(1)),
+            ("-0b11", Int(-3)),
+            ("0b-1", Int(-1)),
+            ("1_000", Int(1000)),
+            ("0x_1f", Int(31)),
+            ("9223372036854775807", Int(i64::MAX)),
+            ("-9223372036854775808", Int(i64::MIN)),
+            ("9223372036854775808", Big(1 << 63)),
+            ("18446744073709551616", Float(18446744073709551616.0)),
+            ("+9223372036854775808", Float(9223372036854775808.0)),
+            ("08", Float(8.0)),
+            ("1.50", Float(1.5)),
+            ("5.", Float(5.0)),
+            (".5", Float(0.5)),
+            ("1e3", Float(1000.0)),
+            ("-1.5E-3", Float(-0.0015)),
+            (".inf", Float(f64::INFINITY)),
+            ("-.Inf", Float(f64::NEG_INFINITY)),
+        ] {
+            assert_eq!(resolve(text), value, "{text}");
+        }
+        assert!(matches!(resolve(".NaN"), Float(value) if value.is_nan()));
+    }
+
+    #[test]
+    fn everything_else_is_text() {
+        for text in [
+            "yEs",
+            "nULL",
+            "nil",
+            "12:30:45",
+            "80:90",
+            "2001-01-01",
+            "2001-1-1",
+            "10.0.0.0/8",
+            "1.2.3.4",
+            "-",
+            "+",
+            ".",
+            "..",
+            "0x",
+            "0b",
+            "0b2",
+            "1e",
+            "1e400",
+            "-.5e400",
+            "e3",
+            "_1",
+            "0xg",
+            "inf",
+            "nan",
+            "Infinity",
+            ".5_0",
+            "--1",
+            "1-1",
+            "0x1p4",
+            "1 000",
+            "<<",
+            "=",
+            "1,000",
+            "+.5.",
+            "٣",
+        ] {
+            assert_eq!(resolve(text), Value::Text(text.into()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_tag_decides_or_is_an_error() {
+        let tagged = |tag: &str, text| resolve_tagged(&format!("tag:yaml.org,2002:{tag}"), text);
+        assert_eq!(tagged("str", "1"), Ok(Value::Text("1".into())));
+        assert_eq!(tagged("int", "0x10"), Ok(Value::Int(16)));
+        assert_eq!(tagged("float", "1"), Ok(Value::Float(1.0)));
+        assert_eq!(tagged("int", "a"), Err("`a` cannot be read as `!!int`".into()));
+        assert_eq!(tagged("int", "1.5").unwrap_err(), "`1.5` cannot be read as `!!int`");
+        assert!(tagged("binary", "aGk=").is_err(), "it would be bytes, not text");
+    }
+
+    #[test]
+    fn floats_have_gos_text() {
+        for (value, text) in [
+            (1.5, "1.5"),
+            (0.0, "0"),
+            (1e6, "1e+06"),
+            (100000.0, "100000"),
+            (1234567.5, "1.2345675e+06"),
+            (1e21, "1e+21"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (-2.5e-7, "-2.5e-07"),
+            (123456.789, "123456.789"),
+            (1e100, "1e+100"),
+        ] {
+            assert_eq!(float64_text(value), text);
+        }
+        assert_eq!(float32_text(1.23456789), "1.2345679");
+        assert_eq!(float32_text(1e300), "+Inf");
+    }
+}
