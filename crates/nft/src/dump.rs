@@ -13,7 +13,7 @@ use crate::message::{GET_CHAIN, GET_ELEMENTS, GET_RULE, GET_SET, GET_TABLE};
 use crate::rule::Rule;
 use crate::set::Set;
 use crate::socket::{RequestError, Socket};
-use crate::table::{Table, TableId, owner_of};
+use crate::table::{Table, TableId, is_of, name_of};
 use crate::wire::{DecodeError, Message, Writer};
 
 /// How often a table that others change is read again.
@@ -93,7 +93,7 @@ pub fn tables(socket: &mut Socket, ours: impl Fn(&str) -> bool) -> Result<Vec<Ta
         |_| (),
         Vec::new,
         |tables, message| {
-            if ours(&owner_of(message)?.1) {
+            if ours(&name_of(message)?) {
                 tables.push(Table::decode(message)?);
             }
             Ok(())
@@ -168,7 +168,7 @@ fn objects<T>(
         body(writer);
     };
     socket.dump(kind, id.family.number(), body, Vec::new, |objects, message| {
-        if owner_of(message)? == (id.family.number(), id.name.clone()) {
+        if is_of(message, id)? {
             objects.push(decode(message)?);
         }
         Ok(())

@@ -21,15 +21,18 @@ mod craft;
 mod eval;
 mod extension;
 mod index;
+mod loads;
 mod nat;
 mod packet;
+mod registers;
 mod ruleset;
+mod surroundings;
 mod walk;
 
 pub use craft::{Craft, Fragment, Transport};
-pub use eval::{FibAnswer, FibQuestion, Surroundings};
 pub use packet::{Connection, Interface, Packet, Tracking};
 pub use ruleset::{LoadError, Ruleset};
+pub use surroundings::{FibAnswer, FibQuestion, Surroundings};
 pub use walk::{Counted, Ending, InterpError, Outcome, RuleAt, Step};
 
 #[cfg(test)]

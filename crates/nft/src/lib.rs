@@ -17,6 +17,7 @@
 
 mod batch;
 mod chain;
+mod commit;
 mod datatype;
 pub mod dump;
 mod element;
@@ -35,8 +36,9 @@ mod userdata;
 mod verdict;
 pub mod wire;
 
-pub use batch::{Batch, Committed};
+pub use batch::Batch;
 pub use chain::{BaseChain, Chain, ChainKind, Hook, Policy};
+pub use commit::Committed;
 pub use datatype::{DataType, Fields, interface_name};
 pub use element::{Data, Element, Key, RawElement, assemble, decode_list};
 pub use error::{BatchError, CommitError, ObjectRef, Operation};

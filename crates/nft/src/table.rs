@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::userdata;
-use crate::wire::{Attrs, DecodeError, Message, Writer, be_u32, expect, table, text};
+use crate::wire::{DecodeError, Message, Writer, be_u32, expect, table, text};
 
 const NAME: u16 = 1;
 const FLAGS: u16 = 2;
@@ -143,10 +143,17 @@ impl Table {
     }
 }
 
-/// The name in attribute 1 of any object's message: its table. Enough to pass over what is not ours
-/// without reading it.
-pub(crate) fn owner_of(message: &Message<'_>) -> Result<(u8, String), DecodeError> {
+/// Whether any object's message, by its attribute 1, is of this table. Enough to pass over what is not
+/// ours without reading it.
+pub(crate) fn is_of(message: &Message<'_>, id: &TableId) -> Result<bool, DecodeError> {
     let (family, attrs) = message.nfnetlink()?;
-    let [_, name] = table::<2>(Attrs::clone(&attrs))?;
-    Ok((family, text(expect(name, "a table's name")?, "a table's name")?))
+    let [_, name] = table::<2>(attrs)?;
+    let name = expect(name, "a table's name")?;
+    Ok(family == id.family.number() && name.strip_suffix(&[0]).unwrap_or(name) == id.name.as_bytes())
+}
+
+/// The name in a table's own message.
+pub(crate) fn name_of(message: &Message<'_>) -> Result<String, DecodeError> {
+    let [_, name] = table::<2>(message.nfnetlink()?.1)?;
+    text(expect(name, "a table's name")?, "a table's name")
 }

@@ -4,10 +4,11 @@
 
 use std::fmt;
 
-use super::eval::{Machine, Surroundings};
+use super::eval::Machine;
 use super::nat;
 use super::packet::{IPV4, Info, Packet, Tracking};
 use super::ruleset::{Base, CONNTRACK, Prepared, Ruleset};
+use super::surroundings::Surroundings;
 use crate::chain::{ChainKind, Hook, Policy};
 use crate::expr::Reject;
 use crate::rule::Rule;

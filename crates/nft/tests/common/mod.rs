@@ -8,6 +8,7 @@
 #![allow(dead_code)] // each test file uses its part
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+pub mod everything;
 pub mod link;
 pub mod random;
 pub mod worlds;
