@@ -64,7 +64,7 @@ fn probing_changes_nothing() {
 fn other_tables_are_not_looked_at() {
     in_namespace(|| {
         nft_script(
-            "table ip theirs {
+            "table inet theirs {
                 set s { type ipv4_addr
                     flags timeout
                     timeout 5m
