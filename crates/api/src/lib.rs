@@ -12,6 +12,7 @@ mod problem;
 pub mod read;
 pub mod scalar;
 pub mod shape;
+pub mod write;
 
 pub use kind::{API_VERSION, Key, KeyError, Kind};
 pub use object::{Metadata, Object, OwnerReference};

@@ -17,6 +17,7 @@ mod source;
 mod special;
 mod suggest;
 mod syntax;
+mod timestamp;
 mod tree;
 
 pub use node::{Entry, Found, Node, Value};
@@ -117,6 +118,14 @@ fn control(text: &str) -> Option<usize> {
 
 fn one(text: &str, at: usize) -> Range<usize> {
     at..at + text[at..].chars().next().map_or(0, char::len_utf8)
+}
+
+/// The only document of a text, of any kind.
+#[cfg(test)]
+pub(crate) fn value(text: &str) -> serde_json::Value {
+    let (nodes, fault) = tree::parse(text, 0..text.len());
+    assert_eq!((nodes.len(), fault), (1, None), "{text:?}");
+    nodes[0].to_json()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! `yes` is true, `0x10` is 16 and `017` is 15; dates and `12:30:45` are text.
 
 use super::node::Value;
+use super::timestamp::is_timestamp;
 
 /// What the names of YAML's own tags begin with; `!!` stands for it.
 pub(crate) const TAGS: &str = "tag:yaml.org,2002:";
@@ -20,24 +21,23 @@ pub(crate) fn resolve(text: &str) -> Value {
     }
 }
 
-/// Whether an unquoted scalar of this text would be this very text.
+/// Whether an unquoted scalar of this text would be this very text, to all readers of YAML 1.1.
 pub(crate) fn is_text(text: &str) -> bool {
-    text != "<<" && matches!(resolve(text), Value::Text(_))
+    matches!(resolve(text), Value::Text(_)) && !is_timestamp(text)
 }
 
 /// The value of a scalar with a tag (`!!str`, `!!int`, ...).
 pub(crate) fn resolve_tagged(tag: &str, text: &str) -> Result<Value, String> {
-    let resolved = || if is_date(text) { Value::Text(text.to_owned()) } else { resolve(text) };
     let value = match tag.strip_prefix(TAGS) {
-        Some("bool") => Some(resolved()).filter(|value| matches!(value, Value::Bool(_))),
-        Some("int") => Some(resolved()).filter(|value| matches!(value, Value::Int(_) | Value::Big(_))),
-        Some("null") => Some(resolved()).filter(|value| *value == Value::Null),
-        Some("float") => match resolved() {
+        Some("bool") => Some(resolve(text)).filter(|value| matches!(value, Value::Bool(_))),
+        Some("int") => Some(resolve(text)).filter(|value| matches!(value, Value::Int(_) | Value::Big(_))),
+        Some("null") => Some(resolve(text)).filter(|value| *value == Value::Null),
+        Some("float") => match resolve(text) {
             Value::Int(value) => Some(Value::Float(value as f64)),
             value @ Value::Float(_) => Some(value),
             _ => None,
         },
-        Some("timestamp") => Some(Value::Text(text.to_owned())).filter(|_| is_date(text)),
+        Some("timestamp") => Some(Value::Text(text.to_owned())).filter(|_| is_timestamp(text)),
         Some("str") => Some(Value::Text(text.to_owned())),
         _ => None,
     };
@@ -62,7 +62,11 @@ pub(crate) fn float64_text(value: f64) -> String {
         }
         .to_owned();
     }
-    go_exponents(&format!("{value:e}"))
+    let shortest = format!("{value:e}");
+    // Of two shortest texts that are equally near, Go takes the even one.
+    let digits = shortest.bytes().take_while(|byte| *byte != b'e').filter(u8::is_ascii_digit).count();
+    let even = format!("{value:.*e}", digits.saturating_sub(1));
+    go_exponents(if even.parse() == Ok(value) { &even } else { &shortest })
 }
 
 /// Turns `1.5e3` into `1500` or, where Go keeps an exponent, into `1.5e+06`. Rust and Go agree on the digits.
@@ -110,10 +114,10 @@ fn number(text: &str, first: u8) -> Option<Value> {
         return None;
     }
     if first == b'.' {
-        return decimal(text).map(Value::Float);
-    }
-    if is_date(text) {
-        return None;
+        // Here, and only here, an underscore has to stand between digits.
+        let digit = |at: Option<usize>| at.and_then(|at| text.as_bytes().get(at)).is_some_and(u8::is_ascii_digit);
+        let between = text.match_indices('_').all(|(at, _)| digit(at.checked_sub(1)) && digit(Some(at + 1)));
+        return decimal(&text.replace('_', "")).filter(|_| between).map(Value::Float);
     }
     let plain = if text.contains('_') { text.replace('_', "") } else { text.to_owned() };
     integer(&plain).or_else(|| decimal(&plain).map(Value::Float)).or_else(|| {
@@ -159,13 +163,6 @@ fn decimal(text: &str) -> Option<f64> {
     text.parse().ok().filter(|value: &f64| value.is_finite())
 }
 
-/// Whether it looks like a date, which stays text even where it could be a number; only `2001-1-1` and longer do, and
-/// none of those is a number, but `!!timestamp` asks.
-fn is_date(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.len() >= 8 && bytes[..4].iter().all(u8::is_ascii_digit) && bytes[4] == b'-' && bytes[5].is_ascii_digit()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,6 +202,7 @@ mod tests {
             ("1.50", Float(1.5)),
             ("5.", Float(5.0)),
             (".5", Float(0.5)),
+            (".5_0", Float(0.5)),
             ("1e3", Float(1000.0)),
             ("-1.5E-3", Float(-0.0015)),
             (".inf", Float(f64::INFINITY)),
@@ -243,7 +241,9 @@ mod tests {
             "inf",
             "nan",
             "Infinity",
-            ".5_0",
+            ".5_",
+            "._5",
+            ".5__0",
             "--1",
             "1-1",
             "0x1p4",
@@ -283,6 +283,8 @@ mod tests {
             (-2.5e-7, "-2.5e-07"),
             (123456.789, "123456.789"),
             (1e100, "1e+100"),
+            (-174826048764712.62, "-1.7482604876471262e+14"),
+            (5e-324, "5e-324"),
         ] {
             assert_eq!(float64_text(value), text);
         }
