@@ -70,8 +70,8 @@ scalar!(
     Interval "duration" "type": "string", "pattern": r"^([0-9]+(\\.[0-9]+)?(ms|s|m|h))*$"
 );
 scalar!(
-    /// An AS number: a number, or `high.low`.
-    AsNumber "as-number" "type": ["integer", "string"]
+    /// An AS number: a number, or `high.low`. Schemas, where there is one, refuse what needs the 32nd bit.
+    AsNumber "as-number" "type": ["integer", "string"], "x-format": "int32"
 );
 scalar!(
     /// A time, RFC 3339.

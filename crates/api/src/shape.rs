@@ -9,7 +9,7 @@
 //! | `x-tag` | Calico's validator tag of the field: `name`, `interface`, `selector`, ... (an empty value passes, unless the tag begins with `!`) |
 //! | `x-each` | the same for every item of a list |
 //! | `x-felix` | the setting's name in the agent's file and environment, where it is not the Go name |
-//! | `x-format` | a format that the schema layer checks: `cidr` |
+//! | `x-format` | a format that the schema layer checks: `cidr`, `int32` |
 //! | `x-default` | what the schema layer fills in |
 //! | `x-minimum`, `x-maximum` | the schema layer's bounds (not those of the Rust type) |
 //! | `x-go` | the field's name in Calico's messages, where it is not the JSON name with a capital |
@@ -109,7 +109,7 @@ pub struct Rules {
     pub one_of: Vec<Value>,
     /// A regular expression the text matches.
     pub pattern: Option<String>,
-    /// A format the schema layer checks: `cidr`.
+    /// A format the schema layer checks: `cidr`, `int32`.
     pub format: Option<String>,
     /// What the schema layer fills in.
     pub default: Option<Value>,
