@@ -3,15 +3,19 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod decode;
+pub mod defaults;
 pub mod diagnostic;
 pub mod encode;
 mod kind;
 pub mod kinds;
+pub mod names;
 mod object;
 mod problem;
 pub mod read;
 pub mod scalar;
 pub mod shape;
+pub mod validate;
+pub mod warnings;
 pub mod write;
 
 pub use kind::{API_VERSION, Key, KeyError, Kind};

@@ -1,0 +1,58 @@
+//! Validates the manifests of standard input, one a line in JSON or flow YAML, and prints what calicoctl would say of
+//! each: `validate` looks at it as it stands, `create` fills in the defaults first and shows what would be stored.
+
+#![allow(clippy::print_stdout)]
+
+use std::io::{BufRead, stdin};
+
+use serde_json::{Value, json};
+use tortie_api::read::{Source, read};
+use tortie_api::{Object, defaults, encode, validate, warnings};
+
+fn main() {
+    let create = std::env::args().nth(1).as_deref() == Some("create");
+    for line in stdin().lock().lines().map_while(Result::ok) {
+        println!("{}", answer(&line, create));
+    }
+}
+
+fn answer(line: &str, create: bool) -> Value {
+    let located = read(&Source::new("<stdin>", line.as_bytes()));
+    let Some(first) = located.into_iter().next() else { return json!({ "phase": "read", "err": "nothing to read" }) };
+    let Some(mut object) = first.object else {
+        return json!({ "phase": "read", "err": validate::calico_text(&first.problems), "ours": texts(&first.problems) });
+    };
+    let problems = if create {
+        fill_name(&mut object);
+        defaults::apply(&mut object);
+        validate::create(&object)
+    } else {
+        validate::validate(&object)
+    };
+    let stored: Value = serde_json::from_slice(&encode::stored(&object)).unwrap_or_default();
+    if problems.is_empty() {
+        json!({ "phase": "ok", "err": "", "obj": stored, "warnings": texts(&warnings::of(&object)) })
+    } else {
+        json!({ "phase": "validate", "err": validate::calico_text(&problems), "obj": stored, "ours": texts(&problems) })
+    }
+}
+
+fn fill_name(object: &mut Object) {
+    if object.kind == tortie_api::Kind::WorkloadEndpoint
+        && object.metadata.name.is_empty()
+        && let Ok(spec) = object.spec()
+        && let Ok(name) = tortie_api::names::workload::compose(&spec)
+    {
+        object.metadata.name = name;
+        defaults::workload_labels(object);
+    }
+}
+
+fn texts(problems: &[tortie_api::Problem]) -> Vec<String> {
+    let text = |problem: &tortie_api::Problem| {
+        let help = problem.help.as_deref().map_or_else(String::new, |help| format!(" | {help}"));
+        let span = problem.span.as_ref().map_or_else(String::new, |span| format!(" @{span:?}"));
+        format!("{}{span}: {}{help}", problem.path, problem.text())
+    };
+    problems.iter().map(text).collect()
+}

@@ -1,0 +1,3 @@
+//! Names that are made of other names.
+
+pub mod workload;

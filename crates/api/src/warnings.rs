@@ -1,0 +1,65 @@
+//! Warnings: what is allowed and yet probably not meant.
+//!
+//! [`of`] looks at one object, [`references`] at what it names. [`CODES`] lists every code with what it says; codes
+//! never change, so that scripts and configuration can name them.
+
+mod endpoint;
+mod policy;
+
+use serde_json::{Map, Value};
+
+use crate::kind::{Key, Kind};
+use crate::object::Object;
+use crate::problem::Problem;
+
+pub use policy::untracked_on_any;
+
+/// Every code, and when it is given.
+pub const CODES: &[(&str, &str)] = &[
+    ("duplicate-port", "two ports of an endpoint have the same name and protocol"),
+    ("empty-address", "an address or net is an empty text, which means nothing"),
+    ("no-effect", "a setting is kept and has no effect here"),
+    ("no-expected-ips", "a host endpoint without addresses: label rules elsewhere do not match it"),
+    ("rules-not-asked", "a direction has rules but `types` leaves it out, so they are never asked"),
+    ("unknown-profile", "an endpoint names a profile that does not exist: what no policy allows is denied"),
+    ("unknown-tier", "a policy is in a tier that does not exist"),
+    ("untracked-on-any", "an untracked policy selects a `*` host endpoint, where it does not act"),
+];
+
+/// The warnings about an object as it stands.
+pub fn of(object: &Object) -> Vec<Problem> {
+    let none = Map::new();
+    let spec = object.body.get("spec").and_then(Value::as_object).unwrap_or(&none);
+    let mut out = Vec::new();
+    match object.kind {
+        Kind::HostEndpoint => endpoint::host(object, spec, &mut out),
+        Kind::WorkloadEndpoint => endpoint::workload(spec, &mut out),
+        Kind::NetworkSet | Kind::GlobalNetworkSet => endpoint::empty_texts(spec, "nets", &mut out),
+        Kind::NetworkPolicy
+        | Kind::GlobalNetworkPolicy
+        | Kind::StagedNetworkPolicy
+        | Kind::StagedGlobalNetworkPolicy => policy::check(object, spec, &mut out),
+        Kind::FelixConfiguration => policy::settings(spec, &mut out),
+        _ => {}
+    }
+    out
+}
+
+/// The warnings about what an object names; `exists` answers for one object of the store.
+pub fn references(object: &Object, exists: &dyn Fn(&Key) -> bool) -> Vec<Problem> {
+    let none = Map::new();
+    let spec = object.body.get("spec").and_then(Value::as_object).unwrap_or(&none);
+    let mut out = Vec::new();
+    match object.kind {
+        Kind::HostEndpoint | Kind::WorkloadEndpoint => endpoint::profiles(spec, exists, &mut out),
+        Kind::NetworkPolicy
+        | Kind::GlobalNetworkPolicy
+        | Kind::StagedNetworkPolicy
+        | Kind::StagedGlobalNetworkPolicy => policy::tier(spec, exists, &mut out),
+        _ => {}
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

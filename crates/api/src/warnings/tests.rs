@@ -1,0 +1,92 @@
+//! Each code, when it is given and when not.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn object(kind: Kind, spec: Value) -> Object {
+    let mut object = Object::new(Key::cluster(kind, "x"));
+    object.body.insert("spec".to_owned(), spec);
+    object
+}
+
+fn found(problems: &[Problem]) -> Vec<(&'static str, String)> {
+    let code = |problem: &Problem| match problem.severity {
+        crate::Severity::Warning(code) => code,
+        crate::Severity::Error => "error",
+    };
+    let found: Vec<_> = problems.iter().map(|problem| (code(problem), problem.path.to_string())).collect();
+    assert!(found.iter().all(|(code, _)| CODES.iter().any(|(known, _)| known == code)), "{found:?}");
+    found
+}
+
+#[test]
+fn codes_stand_sorted_and_once() {
+    assert!(CODES.is_sorted_by(|one, other| one.0 < other.0));
+}
+
+#[test]
+fn a_host_endpoint_without_addresses_is_warned_of() {
+    let warned = found(&of(&object(Kind::HostEndpoint, json!({"node": "n", "interfaceName": "eth0"}))));
+    assert_eq!(warned, [("no-expected-ips", "spec".to_owned())]);
+    let whole = json!({"node": "n", "interfaceName": "eth0", "expectedIPs": ["10.0.0.1"]});
+    assert!(of(&object(Kind::HostEndpoint, whole)).is_empty());
+}
+
+#[test]
+fn one_name_for_two_protocols_is_usual_and_twice_the_same_is_not() {
+    let ports = |second: Value| {
+        let ports =
+            json!([{"name": "dns", "protocol": "UDP", "port": 53}, {"name": "dns", "protocol": second, "port": 54}]);
+        found(&of(&object(Kind::WorkloadEndpoint, json!({"ports": ports}))))
+    };
+    assert!(ports(json!("TCP")).is_empty());
+    assert_eq!(ports(json!("UDP")), [("duplicate-port", "spec.ports[1].name".to_owned())]);
+    assert_eq!(ports(json!(17)), [("duplicate-port", "spec.ports[1].name".to_owned())]);
+}
+
+#[test]
+fn profiles_that_do_not_exist_deny_what_no_policy_allows() {
+    let endpoint =
+        object(Kind::HostEndpoint, json!({"profiles": ["profile1", "there", "projectcalico-default-allow"]}));
+    let problems = references(&endpoint, &|key| key.kind == Kind::Profile && key.name == "there");
+    assert_eq!(found(&problems), [("unknown-profile", "spec.profiles[0]".to_owned())]);
+    assert!(problems[0].text().contains("everything that no policy allows is denied"));
+}
+
+#[test]
+fn a_tier_that_does_not_exist_is_warned_of() {
+    let exists = |key: &Key| key.name == "there";
+    let tier = |name: &str| found(&references(&object(Kind::NetworkPolicy, json!({"tier": name})), &exists));
+    assert_eq!(tier("nowhere"), [("unknown-tier", "spec.tier".to_owned())]);
+    assert!(tier("there").is_empty() && tier("default").is_empty() && tier("").is_empty());
+}
+
+#[test]
+fn rules_of_a_direction_that_types_leave_out_are_warned_of() {
+    let policy = json!({"types": ["Ingress"], "egress": [{"action": "Deny"}], "ingress": [{"action": "Allow"}]});
+    assert_eq!(found(&of(&object(Kind::GlobalNetworkPolicy, policy))), [("rules-not-asked", "spec.egress".to_owned())]);
+    let open = json!({"egress": [{"action": "Deny"}]});
+    assert!(of(&object(Kind::GlobalNetworkPolicy, open)).is_empty(), "without types, those with rules are meant");
+}
+
+#[test]
+fn empty_addresses_and_settings_without_effect_are_warned_of() {
+    let nets = object(Kind::NetworkSet, json!({"nets": ["10.0.0.0/8", ""]}));
+    assert_eq!(found(&of(&nets)), [("empty-address", "spec.nets[1]".to_owned())]);
+    let settings = object(Kind::FelixConfiguration, json!({"iptablesFilterAllowAction": "Return"}));
+    assert_eq!(found(&of(&settings)), [("no-effect", "spec.iptablesFilterAllowAction".to_owned())]);
+}
+
+#[test]
+fn an_untracked_policy_does_not_act_on_any_interface() {
+    let mut any = object(Kind::HostEndpoint, json!({"interfaceName": "*"}));
+    any.metadata.labels.insert("role".to_owned(), "db".to_owned());
+    let mut named = any.clone();
+    named.body["spec"]["interfaceName"] = json!("eth0");
+    let policy = |selector: &str| object(Kind::GlobalNetworkPolicy, json!({"doNotTrack": true, "selector": selector}));
+    let warned = found(&untracked_on_any(&policy("role == 'db'"), [&any, &named]));
+    assert_eq!(warned, [("untracked-on-any", "spec.doNotTrack".to_owned())]);
+    assert!(untracked_on_any(&policy("role == 'db'"), [&named]).is_empty());
+    assert!(untracked_on_any(&policy("role == 'web'"), [&any]).is_empty());
+}
