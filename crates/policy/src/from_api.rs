@@ -1,5 +1,6 @@
 //! From what users wrote to what it means, one file a kind. What cannot be read says which field; nothing is dropped.
 
+mod closed;
 mod endpoint;
 mod group;
 mod kubernetes;

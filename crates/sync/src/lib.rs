@@ -1,0 +1,179 @@
+//! One ordered stream of checked changes out of a store.
+//!
+//! [`Sync`] lists a store, tells everything it found, says [`Message::InSync`], and then follows the watch. When the watch can no
+//! longer be followed (compacted, or the store was away) it lists again and tells the differences as one message, so
+//! whoever applies each message as a whole never sees a state that was not in the store.
+//!
+//! Objects that cannot be read are decided here, before anyone who judges sees them (design section 3): the last good
+//! form stays in force; without one the object is closed part by part ([`tortie_policy::Item::closed`]). Either way the change says so.
+
+mod trouble;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tortie_api::{Key, Kind, Object, decode};
+use tortie_policy::Item;
+use tortie_store::{Event, Revision, Selection, Store, StoreError, Stored, Watch};
+
+pub use trouble::{InForce, LastGood, Nowhere, Trouble};
+
+/// What a change puts in the place of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// The object, checked. Boxed, since most messages carry one.
+    Item(Box<Item>),
+    /// Settings of the agent, which are worked out from all of them together.
+    Settings(Box<Object>),
+    /// It is gone.
+    Gone,
+}
+
+/// One object that is not as it was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The object.
+    pub key: Key,
+    /// What stands there now.
+    pub content: Content,
+    /// What could not be read of it, and what is in force instead.
+    pub trouble: Option<Trouble>,
+}
+
+/// One step of the stream.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message {
+    /// Changes that belong together, and the revision at which the store was so.
+    Changes(Vec<Change>, Revision),
+    /// Everything that was in the store at first has been told.
+    InSync(Revision),
+    /// The store cannot be asked; what is known stays in force. Told once until it answers again.
+    Lost(String),
+}
+
+/// The stream.
+pub struct Sync<'a> {
+    store: &'a dyn Store,
+    last_good: Box<dyn LastGood + 'a>,
+    /// What was told, with the revision of each: what a later listing is compared with.
+    known: BTreeMap<Key, Revision>,
+    watch: Option<Box<dyn Watch>>,
+    revision: Revision,
+    announced: bool,
+    lost: bool,
+}
+
+impl<'a> Sync<'a> {
+    /// Begins with nothing told. `last_good` keeps good forms over restarts.
+    pub fn new(store: &'a dyn Store, last_good: impl LastGood + 'a) -> Self {
+        Self {
+            store,
+            last_good: Box::new(last_good),
+            known: BTreeMap::new(),
+            watch: None,
+            revision: 0,
+            announced: false,
+            lost: false,
+        }
+    }
+
+    /// The next step; none when nothing happened within `wait`.
+    pub fn next(&mut self, wait: Duration) -> Option<Message> {
+        if !self.announced && self.watch.is_some() {
+            self.announced = true;
+            return Some(Message::InSync(self.revision));
+        }
+        let step = match &mut self.watch {
+            Some(watch) => match watch.next(wait) {
+                Ok(event) => Ok(event.and_then(|event| self.event(event))),
+                Err(StoreError::Compacted { .. }) => self.relist(),
+                Err(error) => {
+                    self.watch = None;
+                    Err(error)
+                }
+            },
+            None => self.relist(),
+        };
+        match step {
+            Ok(message) => {
+                self.lost = false;
+                message
+            }
+            Err(_) if self.lost => None,
+            Err(error) => {
+                self.lost = true;
+                Some(Message::Lost(error.to_string()))
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event) -> Option<Message> {
+        self.revision = event.revision();
+        let change = match event {
+            Event::Put(stored) => {
+                self.known.insert(stored.key.clone(), stored.revision);
+                self.read(&stored)
+            }
+            Event::Deleted(key, _) => {
+                self.known.remove(&key)?;
+                self.last_good.forget(&key);
+                Change { key, content: Content::Gone, trouble: None }
+            }
+        };
+        Some(Message::Changes(vec![change], self.revision))
+    }
+
+    /// Reads everything, tells what is not as it was told before, and watches from there.
+    fn relist(&mut self) -> Result<Option<Message>, StoreError> {
+        let listing = self.store.list(&Selection::default())?;
+        let watch = self.store.watch(&Selection::default(), listing.revision)?;
+        let mut gone = std::mem::take(&mut self.known);
+        let mut changes = Vec::new();
+        for stored in &listing.items {
+            if gone.remove(&stored.key) != Some(stored.revision) {
+                changes.push(self.read(stored));
+            }
+            self.known.insert(stored.key.clone(), stored.revision);
+        }
+        for key in gone.into_keys() {
+            self.last_good.forget(&key);
+            changes.push(Change { key, content: Content::Gone, trouble: None });
+        }
+        self.watch = Some(watch);
+        self.revision = listing.revision;
+        Ok((!changes.is_empty() || !self.announced).then_some(Message::Changes(changes, listing.revision)))
+    }
+
+    /// One stored object as it is to be enforced.
+    fn read(&mut self, stored: &Stored) -> Change {
+        let key = stored.key.clone();
+        let object = match decode::stored(&key, &stored.value) {
+            Ok(object) => object,
+            Err(error) => return self.keep(key, vec![error.to_string()], None),
+        };
+        if object.kind == Kind::FelixConfiguration {
+            return Change { key, content: Content::Settings(Box::new(object)), trouble: None };
+        }
+        match Item::closed(&object) {
+            (item, wrong) if wrong.is_empty() => {
+                self.last_good.keep(&key, stored.revision, &stored.value);
+                Change { key, content: Content::Item(Box::new(item)), trouble: None }
+            }
+            (item, wrong) => self.keep(key, wrong.iter().map(ToString::to_string).collect(), Some(item)),
+        }
+    }
+
+    /// The last good form if there is one, else the closed one, else nothing.
+    fn keep(&self, key: Key, reasons: Vec<String>, closed: Option<Item>) -> Change {
+        let last = self.last_good.find(&key).and_then(|(revision, value)| {
+            let item = Item::try_from(&decode::stored(&key, &value).ok()?).ok()?;
+            Some((item, InForce::LastGood(revision)))
+        });
+        let closed = closed.filter(|item| *item != Item::Nothing).map(|item| (item, InForce::Closed));
+        let (content, in_force) = match last.or(closed) {
+            Some((item, in_force)) => (Content::Item(Box::new(item)), in_force),
+            None => (Content::Gone, InForce::Nothing),
+        };
+        Change { key, content, trouble: Some(Trouble { reasons, in_force }) }
+    }
+}

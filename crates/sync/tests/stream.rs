@@ -1,0 +1,256 @@
+//! The stream: in sync once, differences only after a gap, and objects that cannot be read.
+
+#![allow(clippy::unwrap_used)]
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tortie_api::{Key, Kind};
+use tortie_policy::{Action, Item};
+use tortie_store::memory::MemoryStore;
+use tortie_store::{Listing, Op, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written};
+use tortie_sync::{Content, InForce, Message, Nowhere, Sync};
+
+const SHORT: Duration = Duration::from_millis(1);
+
+fn policy(name: &str) -> Key {
+    Key::cluster(Kind::GlobalNetworkPolicy, name)
+}
+
+fn value(key: &Key, spec: Value) -> Arc<[u8]> {
+    let metadata = json!({ "name": key.name });
+    let object =
+        json!({ "kind": key.kind.name(), "apiVersion": "projectcalico.org/v3", "metadata": metadata, "spec": spec });
+    serde_json::to_vec(&object).unwrap().into()
+}
+
+fn put(store: &dyn Store, key: &Key, spec: Value) -> u64 {
+    let op = match store.get(key).unwrap() {
+        Some(stored) => Op::Update(value(key, spec), stored.revision),
+        None => Op::Create(value(key, spec)),
+    };
+    store.write(&[Write { key: key.clone(), op }]).unwrap().remove(0).unwrap().revision
+}
+
+fn delete(store: &dyn Store, key: &Key) {
+    store.write(&[Write { key: key.clone(), op: Op::Delete(None) }]).unwrap().remove(0).unwrap();
+}
+
+/// Everything there is to tell now, in short.
+fn drain(sync: &mut Sync<'_>) -> Vec<String> {
+    let mut told = Vec::new();
+    while let Some(message) = sync.next(SHORT) {
+        told.push(match message {
+            Message::Changes(changes, _) => changes
+                .iter()
+                .map(|change| {
+                    let mark = if change.content == Content::Gone { "-" } else { "+" };
+                    format!("{mark}{}", change.key.name)
+                })
+                .collect::<Vec<_>>()
+                .join(" "),
+            Message::InSync(_) => "in sync".to_owned(),
+            Message::Lost(why) => format!("lost: {why}"),
+        });
+    }
+    told
+}
+
+#[test]
+fn everything_first_then_in_sync_then_one_message_a_change() {
+    let store = MemoryStore::new();
+    put(&store, &policy("a"), json!({}));
+    put(&store, &policy("b"), json!({}));
+    let mut sync = Sync::new(&store, Nowhere);
+    assert_eq!(drain(&mut sync), ["+a +b", "in sync"]);
+    put(&store, &policy("c"), json!({}));
+    delete(&store, &policy("a"));
+    assert_eq!(drain(&mut sync), ["+c", "-a"]);
+}
+
+#[test]
+fn an_empty_store_is_in_sync_at_once() {
+    let store = MemoryStore::new();
+    let mut sync = Sync::new(&store, Nowhere);
+    assert_eq!(drain(&mut sync), ["", "in sync"]);
+    put(&store, &policy("a"), json!({}));
+    assert_eq!(drain(&mut sync), ["+a"]);
+}
+
+/// A store whose connection can be cut: watches end, and nothing answers until it is back.
+struct Cut {
+    inner: MemoryStore,
+    away: Arc<AtomicBool>,
+}
+
+struct CutWatch(Box<dyn Watch>, Arc<AtomicBool>);
+
+fn away() -> StoreError {
+    StoreError::Failed("the store is away".to_owned())
+}
+
+impl Watch for CutWatch {
+    fn next(&mut self, wait: Duration) -> Result<Option<tortie_store::Event>, StoreError> {
+        if self.1.load(Ordering::SeqCst) { Err(away()) } else { self.0.next(wait) }
+    }
+}
+
+impl Store for Cut {
+    fn describe(&self) -> String {
+        "a store that can be cut".to_owned()
+    }
+
+    fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        self.inner.get(key)
+    }
+
+    fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
+        if self.away.load(Ordering::SeqCst) { Err(away()) } else { self.inner.list(selection) }
+    }
+
+    fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
+        self.inner.write(writes)
+    }
+
+    fn watch(&self, selection: &Selection, from: u64) -> Result<Box<dyn Watch>, StoreError> {
+        Ok(Box::new(CutWatch(self.inner.watch(selection, from)?, self.away.clone())))
+    }
+}
+
+#[test]
+fn a_gap_is_told_once_and_then_as_its_differences_in_one_message() {
+    let store = Cut { inner: MemoryStore::new(), away: Arc::default() };
+    for name in ["kept", "changed", "gone"] {
+        put(&store, &policy(name), json!({}));
+    }
+    let mut sync = Sync::new(&store, Nowhere);
+    drain(&mut sync);
+    store.away.store(true, Ordering::SeqCst);
+    put(&store, &policy("changed"), json!({ "order": 1 }));
+    delete(&store, &policy("gone"));
+    put(&store, &policy("new"), json!({}));
+    assert_eq!(drain(&mut sync), ["lost: the store is away"]);
+    assert_eq!(sync.next(SHORT), None, "the loss is told once");
+    store.away.store(false, Ordering::SeqCst);
+    assert_eq!(drain(&mut sync), ["+changed +new -gone"]);
+    put(&store, &policy("later"), json!({}));
+    assert_eq!(drain(&mut sync), ["+later"]);
+}
+
+#[test]
+fn a_compacted_watch_lists_again_and_tells_only_differences() {
+    let store = MemoryStore::new();
+    put(&store, &policy("a"), json!({}));
+    let mut sync = Sync::new(&store, Nowhere);
+    drain(&mut sync);
+    put(&store, &policy("b"), json!({}));
+    put(&store, &policy("c"), json!({}));
+    delete(&store, &policy("b"));
+    store.compact(u64::MAX);
+    assert_eq!(drain(&mut sync), ["+c"]);
+}
+
+/// The one change of a store with one object.
+fn only(store: &dyn Store, sync: &mut Sync<'_>) -> tortie_sync::Change {
+    let _ = store;
+    loop {
+        if let Some(Message::Changes(mut changes, _)) = sync.next(SHORT)
+            && !changes.is_empty()
+        {
+            return changes.remove(0);
+        }
+    }
+}
+
+fn rules(change: &tortie_sync::Change) -> Vec<(Action, usize)> {
+    let Content::Item(item) = &change.content else { panic!("{change:?}") };
+    let Item::Policy(policy) = &**item else { panic!("{change:?}") };
+    policy.ingress.iter().map(|rule| (rule.action, rule.destination.nets.len())).collect()
+}
+
+#[test]
+fn the_last_good_form_stays_in_force_and_the_change_says_so() {
+    let store = MemoryStore::new();
+    let good = put(&store, &policy("p"), json!({ "ingress": [{ "action": "Allow" }] }));
+    let kept = RefCell::new(BTreeMap::new());
+    let mut sync = Sync::new(&store, kept);
+    drain(&mut sync);
+    put(&store, &policy("p"), json!({ "ingress": [{ "action": "Allow", "destination": { "nets": ["nonsense"] } }] }));
+    let change = only(&store, &mut sync);
+    assert_eq!(rules(&change), [(Action::Allow, 0)]);
+    let trouble = change.trouble.unwrap();
+    assert_eq!(trouble.in_force, InForce::LastGood(good));
+    assert!(trouble.reasons[0].contains("spec.ingress[0].destination.nets[0]"), "{:?}", trouble.reasons);
+}
+
+#[test]
+fn without_a_last_good_form_each_rule_is_closed() {
+    let store = MemoryStore::new();
+    let bad = json!({ "nets": ["nonsense"] });
+    put(
+        &store,
+        &policy("p"),
+        json!({ "order": "soon", "ingress": [
+            { "action": "Allow", "destination": bad },
+            { "action": "Deny", "protocol": "TCP", "destination": bad },
+            { "action": "Log", "destination": bad },
+            { "action": "Frobnicate", "protocol": "UDP" },
+            { "action": "Deny", "protocol": [] },
+            { "action": "Allow", "destination": { "nets": ["10.0.0.0/8"] } },
+            17,
+        ] }),
+    );
+    let mut sync = Sync::new(&store, Nowhere);
+    let change = only(&store, &mut sync);
+    let want = [Action::Deny, Action::Deny, Action::Deny, Action::Allow, Action::Deny];
+    assert_eq!(rules(&change).iter().map(|rule| rule.0).collect::<Vec<_>>(), want);
+    let Content::Item(item) = &change.content else { panic!() };
+    let Item::Policy(policy) = &**item else { panic!() };
+    assert!(policy.ingress[0].protocol.is_some(), "what could be read of a Deny stays");
+    assert!(policy.ingress[2].protocol.is_none(), "a condition of a wrong type is no condition");
+    assert_eq!(policy.ingress[3].destination.nets.len(), 1, "readable rules stay");
+    assert_eq!(change.trouble.unwrap().in_force, InForce::Closed);
+}
+
+#[test]
+fn an_unreadable_selector_applies_nowhere_and_neighbours_are_unaffected() {
+    let store = MemoryStore::new();
+    put(&store, &policy("bad"), json!({ "selector": "a = b" }));
+    put(&store, &policy("good"), json!({ "selector": "a == 'b'" }));
+    let mut sync = Sync::new(&store, Nowhere);
+    let Some(Message::Changes(changes, _)) = sync.next(SHORT) else { panic!() };
+    assert_eq!(changes[0].content, Content::Gone);
+    assert_eq!(changes[0].trouble.as_ref().unwrap().in_force, InForce::Nothing);
+    assert!(changes[1].trouble.is_none());
+}
+
+#[test]
+fn bytes_that_are_no_object_are_reported_with_their_key() {
+    let store = MemoryStore::new();
+    let key = policy("p");
+    store.write(&[Write { key: key.clone(), op: Op::Create(b"\xff{".to_vec().into()) }]).unwrap().remove(0).unwrap();
+    let mut sync = Sync::new(&store, Nowhere);
+    let change = only(&store, &mut sync);
+    assert_eq!((change.key, change.content), (key, Content::Gone));
+    assert!(change.trouble.is_some());
+}
+
+#[test]
+fn an_unreadable_workload_is_closed_by_being_absent_and_a_host_endpoint_keeps_its_interface() {
+    let store = MemoryStore::new();
+    let key = Key::cluster(Kind::HostEndpoint, "h");
+    put(
+        &store,
+        &key,
+        json!({ "node": "n", "interfaceName": "eth0", "expectedIPs": ["nonsense"], "profiles": ["open"] }),
+    );
+    let mut sync = Sync::new(&store, Nowhere);
+    let change = only(&store, &mut sync);
+    let Content::Item(item) = &change.content else { panic!("{change:?}") };
+    let Item::HostEndpoint(endpoint) = &**item else { panic!() };
+    assert!(endpoint.addresses.is_empty() && endpoint.profiles == ["open"]);
+}
