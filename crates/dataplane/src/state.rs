@@ -114,16 +114,16 @@ impl State {
     /// That everything referred to is there, and everything there is referred to, but for the sets in `kept`.
     pub fn check(&self, kept: &BTreeSet<SetId>) -> Result<(), Broken> {
         let programs: BTreeSet<ProgramId> = self.endpoints.values().flat_map(|one| one.programs.iter()).collect();
-        for id in programs.symmetric_difference(&self.programs.keys().copied().collect()) {
+        if let Some(id) = programs.symmetric_difference(&self.programs.keys().copied().collect()).next() {
             return Err(broken("program", id, "missing, or of no use"));
         }
         let rules: BTreeSet<RulesId> = self.programs.values().flat_map(Program::rules).collect();
-        for id in rules.symmetric_difference(&self.rules.keys().cloned().collect()) {
+        if let Some(id) = rules.symmetric_difference(&self.rules.keys().cloned().collect()).next() {
             return Err(broken("rules", id, "missing, or of no use"));
         }
         let mut sets: BTreeSet<SetId> = self.rules.values().flatten().flat_map(Rule::sets).cloned().collect();
         sets.extend(kept.iter().cloned());
-        for id in sets.symmetric_difference(&self.sets.keys().cloned().collect()) {
+        if let Some(id) = sets.symmetric_difference(&self.sets.keys().cloned().collect()).next() {
             return Err(broken("set", id, "missing, or of no use"));
         }
         Ok(())

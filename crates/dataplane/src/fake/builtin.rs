@@ -136,7 +136,7 @@ fn always_routed(packet: &Packet) -> bool {
         }
         (IpAddr::V6(from), IpAddr::V6(to)) => {
             let link_local = |address: std::net::Ipv6Addr| address.segments()[0] & 0xffc0 == 0xfe80;
-            let near = link_local(to) || to.segments()[0] & 0xffff == 0xff02;
+            let near = link_local(to) || to.segments()[0] == 0xff02;
             link_local(from) || (from.is_unspecified() && packet.protocol == 58 && near)
         }
         _ => false,

@@ -1,0 +1,216 @@
+//! Endpoints that the same policy selectors match have the same policies: they share one class, and what follows from it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use tortie_policy::{Direction, Stage, TierEnd};
+
+use crate::cost::Cost;
+use crate::faults;
+use crate::policies::{Policies, PolicyIndex, TierIndex};
+use crate::selectors::SelectorIndex;
+use crate::slab::Slab;
+
+/// A class's number.
+pub(crate) type ClassIndex = u32;
+
+/// Which of an endpoint's policies a stage asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum List {
+    Normal,
+    Forward,
+    PreDnat,
+    Untracked,
+}
+
+impl List {
+    fn takes(self, stage: Stage) -> bool {
+        match self {
+            List::Normal => matches!(stage, Stage::Normal { .. }),
+            List::Forward => stage == Stage::Normal { forward: true },
+            List::PreDnat => stage == Stage::PreDnat,
+            List::Untracked => stage == Stage::Untracked,
+        }
+    }
+
+    /// Whether ends of tiers deny here.
+    fn denies(self) -> bool {
+        matches!(self, List::Normal | List::Forward)
+    }
+}
+
+/// What one class comes to.
+#[derive(Debug)]
+pub(crate) struct Class {
+    selectors: Box<[SelectorIndex]>,
+    uses: u32,
+    /// All its policies by tier, in order; worked out when asked for.
+    ordered: Option<Arc<[OrderedTier]>>,
+}
+
+/// The policies of one tier, in order, whatever their direction and stage.
+#[derive(Debug)]
+pub(crate) struct OrderedTier {
+    tier: TierIndex,
+    policies: Vec<PolicyIndex>,
+}
+
+/// A tier as one stage has it in one direction.
+#[derive(Debug)]
+pub(crate) struct PlannedTier {
+    pub(crate) name: Arc<str>,
+    pub(crate) policies: Vec<PolicyIndex>,
+    pub(crate) denies: bool,
+    /// Some rule in it passes.
+    pub(crate) passes: bool,
+}
+
+/// All classes.
+#[derive(Debug, Default)]
+pub(crate) struct Classes {
+    slab: Slab<Class>,
+    by_selectors: HashMap<Box<[SelectorIndex]>, ClassIndex>,
+}
+
+impl Classes {
+    /// The class of those that these selectors match, in order, with one more in it.
+    pub(crate) fn acquire(&mut self, selectors: Vec<SelectorIndex>) -> ClassIndex {
+        if let Some(&index) = self.by_selectors.get(selectors.as_slice()) {
+            self.slab.get_mut(index).uses += 1;
+            return index;
+        }
+        let selectors: Box<[SelectorIndex]> = selectors.into();
+        let index = self.slab.insert(Class { selectors: selectors.clone(), uses: 1, ordered: None });
+        self.by_selectors.insert(selectors, index);
+        index
+    }
+
+    /// One less in it.
+    pub(crate) fn release(&mut self, index: ClassIndex) {
+        let class = self.slab.get_mut(index);
+        class.uses -= 1;
+        if class.uses == 0 {
+            let class = self.slab.remove(index);
+            self.by_selectors.remove(&class.selectors);
+            if self.by_selectors.is_empty() {
+                self.by_selectors = HashMap::new();
+            }
+        }
+    }
+
+    pub(crate) fn selectors(&self, index: ClassIndex) -> &[SelectorIndex] {
+        &self.slab.get(index).selectors
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Forgets what follows from a selector's policies, and says for which classes.
+    pub(crate) fn spoil(&mut self, spoilt: impl Fn(&Class) -> bool) -> Vec<ClassIndex> {
+        let hit: Vec<ClassIndex> =
+            self.slab.iter().filter(|(_, class)| spoilt(class)).map(|(index, _)| index).collect();
+        hit.iter().for_each(|&index| self.slab.get_mut(index).ordered = None);
+        hit
+    }
+
+    /// The policies of a class by tier, in order.
+    fn ordered(&mut self, index: ClassIndex, policies: &Policies, cost: &mut Cost) -> Arc<[OrderedTier]> {
+        let class = self.slab.get_mut(index);
+        if let Some(ordered) = &class.ordered {
+            return ordered.clone();
+        }
+        let mut all: Vec<(TierIndex, PolicyIndex)> = Vec::new();
+        for &selector in &class.selectors {
+            all.extend(policies.of_selector(selector).map(|policy| (policies.slab.get(policy).meta.tier, policy)));
+        }
+        cost.policies += all.len() as u64;
+        all.sort_unstable();
+        let mut tiers: Vec<OrderedTier> = all
+            .chunk_by(|a, b| a.0 == b.0)
+            .map(|tier| {
+                let mut order: Vec<PolicyIndex> = tier.iter().map(|&(_, policy)| policy).collect();
+                sort(&mut order, policies);
+                OrderedTier { tier: tier[0].0, policies: order }
+            })
+            .collect();
+        tiers.sort_by(|a, b| policies.tiers.get(a.tier).compare(policies.tiers.get(b.tier)));
+        let ordered: Arc<[OrderedTier]> = tiers.into();
+        class.ordered = Some(ordered.clone());
+        ordered
+    }
+
+    /// What one stage of a class asks in one direction.
+    pub(crate) fn plan(
+        &mut self,
+        index: ClassIndex,
+        list: List,
+        direction: Direction,
+        policies: &Policies,
+        cost: &mut Cost,
+    ) -> Vec<PlannedTier> {
+        let ordered = self.ordered(index, policies, cost);
+        let mut plan = Vec::new();
+        for tier in ordered.iter() {
+            let meta = |index: &PolicyIndex| &policies.slab.get(*index).meta;
+            let asked = |index: &&PolicyIndex| {
+                let speaks = meta(index).speaks(direction) || faults::is_on("types-ignored");
+                list.takes(meta(index).stage) && speaks
+            };
+            let asked: Vec<PolicyIndex> = tier.policies.iter().filter(asked).copied().collect();
+            if asked.is_empty() {
+                continue;
+            }
+            let entry = policies.tiers.get(tier.tier);
+            let end = match entry.resource {
+                Some((_, end)) => end,
+                None if faults::is_on("missing-tier-passes") => TierEnd::Pass,
+                None => TierEnd::Deny,
+            };
+            plan.push(PlannedTier {
+                name: entry.name.clone(),
+                denies: list.denies() && end == TierEnd::Deny && !faults::is_on("tier-end"),
+                passes: asked.iter().any(|index| *meta(index).passes.get(direction)),
+                policies: asked,
+            });
+        }
+        plan
+    }
+}
+
+impl Class {
+    pub(crate) fn has_any(&self, selectors: &BTreeSet<SelectorIndex>) -> bool {
+        if selectors.len() < self.selectors.len() {
+            selectors.iter().any(|selector| self.selectors.binary_search(selector).is_ok())
+        } else {
+            self.selectors.iter().any(|selector| selectors.contains(selector))
+        }
+    }
+
+    pub(crate) fn is_in_tier(&self, tier: TierIndex) -> bool {
+        self.ordered.as_ref().is_none_or(|ordered| ordered.iter().any(|one| one.tier == tier))
+    }
+}
+
+/// By order, then by the text `name/namespace/kind`.
+fn sort(order: &mut Vec<PolicyIndex>, policies: &Policies) {
+    let mut keyed: Vec<(tortie_policy::Order, String, PolicyIndex)> = order
+        .drain(..)
+        .map(|index| {
+            let policy = policies.slab.get(index);
+            let text = if faults::is_on("ties-by-namespace") {
+                format!("{}/{}", policy.id.namespace, policy.id.name)
+            } else {
+                policy.id.tie_break()
+            };
+            (policy.meta.order, text, index)
+        })
+        .collect();
+    if faults::is_on("no-order-first") {
+        keyed.sort_by(|a, b| b.0.0.is_none().cmp(&a.0.0.is_none()).then_with(|| (&a.0, &a.1).cmp(&(&b.0, &b.1))));
+    } else {
+        keyed.sort_unstable_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+    }
+    order.extend(keyed.into_iter().map(|(.., index)| index));
+}

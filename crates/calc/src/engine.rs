@@ -1,0 +1,173 @@
+//! The engine: its parts, and the way in.
+
+use std::collections::BTreeSet;
+
+use tortie_policy::packet::Link;
+use tortie_policy::{Item, Settings};
+
+use crate::classes::Classes;
+use crate::cost::Cost;
+use crate::index::Requirements;
+use crate::locals::Locals;
+use crate::members::{Members, Shared};
+use crate::peers::Peers;
+use crate::policies::{Lists, Policies, PolicyIndex, TierIndex};
+use crate::profiles::ProfileIndex;
+use crate::programs::Programs;
+use crate::selectors::SelectorIndex;
+use crate::update::{Id, Update};
+
+/// Keeps what one node must enforce.
+///
+/// ```
+/// use tortie_calc::{Engine, Update};
+/// use tortie_policy::Settings;
+///
+/// let mut engine = Engine::new("web1");
+/// engine.update(Update::Settings(Box::new(Settings::default())));
+/// assert!(engine.flush().host.is_some());
+/// assert!(engine.flush().is_empty());
+/// ```
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) node: String,
+    pub(crate) settings: Settings,
+    pub(crate) links: Vec<Link>,
+    pub(crate) shared: Shared,
+    pub(crate) members: Members,
+    pub(crate) peers: Peers,
+    pub(crate) policies: Policies,
+    pub(crate) lists: Lists,
+    pub(crate) locals: Locals,
+    /// The selectors of policies, for local endpoints.
+    pub(crate) applies: Requirements,
+    pub(crate) classes: Classes,
+    pub(crate) programs: Programs,
+    pub(crate) host: Option<tortie_dataplane::Host>,
+    pub(crate) pending: Pending,
+}
+
+/// What the next flush has to look at.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    /// Selectors that no policy has any more.
+    pub(crate) gone_selectors: BTreeSet<SelectorIndex>,
+    /// Selectors that came with a policy.
+    pub(crate) new_selectors: BTreeSet<SelectorIndex>,
+    /// Selectors whose policies are others, or stand elsewhere.
+    pub(crate) reordered: BTreeSet<SelectorIndex>,
+    /// Tiers that are other than they were.
+    pub(crate) tiers: BTreeSet<TierIndex>,
+    /// Policies to forget.
+    pub(crate) dead_policies: Vec<PolicyIndex>,
+    /// Profiles that are held because the dataplane may still know their rules.
+    pub(crate) held_profiles: Vec<ProfileIndex>,
+    /// Anything else of the host.
+    pub(crate) host: bool,
+}
+
+/// How much of everything an engine holds. All zero in a new one, but for the sets that are always there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // said by the names
+pub struct Size {
+    pub names: usize,
+    pub selectors: usize,
+    pub profiles: usize,
+    pub items: usize,
+    pub policies: usize,
+    pub tiers: usize,
+    pub locals: usize,
+    pub classes: usize,
+    pub programs: usize,
+    pub lists: usize,
+    pub sets: usize,
+    pub filed: usize,
+    pub peers: usize,
+}
+
+impl Engine {
+    /// One for a node, which knows nothing yet.
+    pub fn new(node: &str) -> Self {
+        let mut engine = Self {
+            node: node.to_owned(),
+            settings: Settings::default(),
+            links: Vec::new(),
+            shared: Shared::default(),
+            members: Members::default(),
+            peers: Peers::default(),
+            policies: Policies::default(),
+            lists: Lists::default(),
+            locals: Locals::default(),
+            applies: Requirements::default(),
+            classes: Classes::default(),
+            programs: Programs::default(),
+            host: None,
+            pending: Pending { host: true, ..Pending::default() },
+        };
+        engine.make_known_sets();
+        engine
+    }
+
+    /// Takes one change in. What it comes to is told by the next flush.
+    pub fn update(&mut self, update: Update) {
+        match update {
+            Update::Put(item) => self.put(item),
+            Update::Delete(id) => self.delete(id),
+            Update::PutService(service) => self.put_service(service),
+            Update::Settings(settings) => self.put_settings(*settings),
+            Update::Links(links) => self.put_links(links),
+        }
+    }
+
+    fn put(&mut self, item: Item) {
+        match item {
+            Item::Tier(tier) => self.put_tier(&tier.name, Some((tier.order, tier.end))),
+            Item::Policy(policy) => self.put_policy(*policy),
+            Item::Profile(profile) => self.put_profile(profile),
+            Item::HostEndpoint(endpoint) => self.put_host_endpoint(endpoint),
+            Item::WorkloadEndpoint(endpoint) => self.put_workload_endpoint(endpoint),
+            Item::NetworkSet(set) => self.put_network_set(set),
+            Item::Node(node) => self.put_node(node),
+            Item::Pool(pool) => self.put_pool(pool),
+            Item::Nothing => {}
+        }
+    }
+
+    fn delete(&mut self, id: Id) {
+        match id {
+            Id::Tier(name) => self.put_tier(&name, None),
+            Id::Policy(id) => self.delete_policy(&id),
+            Id::Profile(name) => self.delete_profile(&name),
+            Id::HostEndpoint(name) => self.delete_host_endpoint(&name),
+            Id::WorkloadEndpoint(id) => self.delete_workload_endpoint(&id),
+            Id::NetworkSet(id) => self.delete_network_set(&id),
+            Id::Node(name) => self.delete_node(&name),
+            Id::Pool(name) => self.delete_pool(&name),
+            Id::Service(id) => self.delete_service(&id),
+        }
+    }
+
+    /// What the work since the last time came to.
+    pub fn take_cost(&mut self) -> Cost {
+        std::mem::take(&mut self.shared.cost)
+    }
+
+    /// How much it holds.
+    pub fn size(&self) -> Size {
+        Size {
+            names: self.shared.names.len(),
+            selectors: self.shared.selectors.len(),
+            profiles: self.shared.profiles.len(),
+            items: self.members.items.len(),
+            policies: self.policies.slab.len(),
+            tiers: self.policies.tiers.len(),
+            locals: self.locals.len(),
+            classes: self.classes.len(),
+            programs: self.programs.len(),
+            lists: self.lists.active.len(),
+            sets: self.members.sets.len(),
+            filed: self.applies.len() + self.members.requirements.len(),
+            peers: self.peers.len(),
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Works out what has changed, from the inside out: classes, places, programs, rules, sets. Then tells it.
+
+use std::collections::{BTreeSet, HashSet};
+
+use hashbrown::HashMap;
+use tortie_dataplane::{Both, Delta, Endpoint, Host, Owner, Place, ProgramId, Programs as ByStage, RulesId};
+use tortie_policy::{Direction, EndpointId};
+
+use crate::classes::{ClassIndex, List};
+use crate::engine::Engine;
+use crate::locals::{Body, LocalIndex};
+use crate::policies::ListKey;
+use crate::profiles::ProfileIndex;
+use crate::programs::{draft, ends_open};
+use crate::rules::{self, Rule};
+use crate::selectors::SelectorIndex;
+
+/// With more selectors than this come or gone, local endpoints look at all of theirs again.
+const FEW: usize = 16;
+
+/// Programs worked out in this flush.
+#[derive(Default)]
+struct Memo {
+    /// Whether profiles can be reached.
+    open: HashMap<(ClassIndex, Direction), bool>,
+    programs: HashMap<(ClassIndex, List, Direction, Vec<ProfileIndex>), Option<ProgramId>>,
+}
+
+impl Engine {
+    /// What has changed since the last flush, and nothing else.
+    pub fn flush(&mut self) -> Delta {
+        let mut delta = Delta::default();
+        self.classify();
+        self.spoil();
+        let places = self.locals.elect(&self.settings, &self.links);
+        self.tell_places(places, &mut delta);
+        (delta.programs_made, delta.programs_removed) = self.programs.settle(&mut self.lists);
+        self.tell_rules(&mut delta);
+        self.tell_sets(&mut delta);
+        self.tell_host(&mut delta);
+        self.bury();
+        self.shared.cost.messages += delta.len() as u64;
+        delta
+    }
+
+    /// Finds the policies of local endpoints: for those whose labels have changed by their labels, for the others by
+    /// the selectors that have come or gone.
+    fn classify(&mut self) {
+        let gone = std::mem::take(&mut self.pending.gone_selectors);
+        let new = std::mem::take(&mut self.pending.new_selectors);
+        let mut rematch = std::mem::take(&mut self.locals.rematch);
+        let all: Vec<LocalIndex> = self.locals.iter().map(|(index, _)| index).collect();
+        if gone.len() + new.len() > FEW {
+            rematch.extend(&all);
+        } else if !(gone.is_empty() && new.is_empty()) {
+            for index in all.into_iter().filter(|index| !rematch.contains(index)) {
+                self.shared.cost.items += 1;
+                if let Some(selectors) = self.adjusted(index, &gone, &new) {
+                    self.enclass(index, selectors);
+                }
+            }
+        }
+        for index in rematch {
+            let view = self.members.items.view(self.locals.get(index).item, &self.shared.names, &self.shared.profiles);
+            let selectors = self.applies.matches(&view, &self.shared.selectors, &mut self.shared.cost);
+            self.enclass(index, selectors);
+            self.locals.rebuild.insert(index);
+        }
+    }
+
+    /// The selectors of an endpoint after a few have come and gone; none if they are the same.
+    fn adjusted(
+        &mut self,
+        index: LocalIndex,
+        gone: &BTreeSet<SelectorIndex>,
+        new: &BTreeSet<SelectorIndex>,
+    ) -> Option<Vec<SelectorIndex>> {
+        let local = self.locals.get(index);
+        let before = self.classes.selectors(local.class?);
+        let mut after: Vec<SelectorIndex> = before.iter().copied().filter(|one| !gone.contains(one)).collect();
+        let view = self.members.items.view(local.item, &self.shared.names, &self.shared.profiles);
+        for &selector in new {
+            self.shared.cost.selectors += 1;
+            let matches = self.shared.selectors.get(selector).matches(&view);
+            if let (true, Err(position)) = (matches, after.binary_search(&selector)) {
+                after.insert(position, selector);
+            }
+        }
+        (after != before).then_some(after)
+    }
+
+    fn enclass(&mut self, index: LocalIndex, selectors: Vec<SelectorIndex>) {
+        let class = self.classes.acquire(selectors);
+        let before = self.locals.get_mut(index).class.replace(class);
+        before.into_iter().for_each(|before| self.classes.release(before));
+        if before != Some(class) {
+            self.locals.rebuild.insert(index);
+        }
+    }
+
+    /// Forgets the order of policies where policies or tiers are others.
+    fn spoil(&mut self) {
+        let reordered = std::mem::take(&mut self.pending.reordered);
+        let tiers = std::mem::take(&mut self.pending.tiers);
+        if reordered.is_empty() && tiers.is_empty() {
+            return;
+        }
+        let spoilt =
+            self.classes.spoil(|class| class.has_any(&reordered) || tiers.iter().any(|&tier| class.is_in_tier(tier)));
+        let spoilt: HashSet<ClassIndex> = spoilt.into_iter().collect();
+        let hit = self.locals.iter().filter(|(_, local)| local.class.is_some_and(|class| spoilt.contains(&class)));
+        let hit: Vec<LocalIndex> = hit.map(|(index, _)| index).collect();
+        self.locals.rebuild.extend(hit);
+    }
+
+    fn tell_places(&mut self, places: BTreeSet<Place>, delta: &mut Delta) {
+        let mut memo = Memo::default();
+        for place in places {
+            let new = self.locals.governor(&place).map(|index| self.endpoint(index, &mut memo));
+            let old = self.locals.told.get(&place);
+            if old == new.as_ref() {
+                new.iter().flat_map(|one| one.programs.iter()).for_each(|id| self.programs.release(id));
+                continue;
+            }
+            let old = match &new {
+                Some(new) => self.locals.told.insert(place.clone(), new.clone()),
+                None => self.locals.told.remove(&place),
+            };
+            old.iter().flat_map(|one| one.programs.iter()).for_each(|id| self.programs.release(id));
+            match new {
+                Some(new) => delta.endpoints_put.push((place, new)),
+                None => delta.endpoints_removed.push(place),
+            }
+        }
+    }
+
+    /// An endpoint as a dataplane takes it. Each of its programs has one more user now.
+    fn endpoint(&mut self, index: LocalIndex, memo: &mut Memo) -> Endpoint {
+        use Direction::{Egress, Ingress};
+        let local = self.locals.get(index);
+        let class = local.class.expect("every local endpoint is classified before places are told");
+        let parents = self.members.items.get(local.item).parents.as_slice().to_vec();
+        let is_host = matches!(local.body, Body::Host(_));
+        let normal = |engine: &mut Self, direction, memo: &mut Memo| {
+            let program = engine.program(class, List::Normal, direction, &parents, memo);
+            program.expect("the normal stage has a program even without policies")
+        };
+        let mut programs = ByStage {
+            normal: Both { ingress: normal(self, Ingress, memo), egress: normal(self, Egress, memo) },
+            forward: Both::default(),
+            pre_dnat: None,
+            untracked: Both::default(),
+        };
+        if is_host {
+            let mut stage = |list, direction| self.program(class, list, direction, &[], memo);
+            programs.forward = Both { ingress: stage(List::Forward, Ingress), egress: stage(List::Forward, Egress) };
+            programs.pre_dnat = stage(List::PreDnat, Ingress);
+            programs.untracked =
+                Both { ingress: stage(List::Untracked, Ingress), egress: stage(List::Untracked, Egress) };
+        }
+        match &self.locals.get(index).body {
+            Body::Workload(endpoint) => Endpoint {
+                id: EndpointId::Workload(endpoint.id.clone()),
+                programs,
+                addresses: endpoint.addresses.clone(),
+                nats: endpoint.nats.clone(),
+                mac: endpoint.mac.clone(),
+                spoofing: endpoint.spoofing.clone(),
+                limits: Both { ingress: endpoint.ingress_limits, egress: endpoint.egress_limits },
+            },
+            Body::Host(endpoint) => Endpoint {
+                id: EndpointId::Host(endpoint.name.clone()),
+                programs,
+                addresses: endpoint.addresses.clone(),
+                nats: Vec::new(),
+                mac: String::new(),
+                spoofing: Vec::new(),
+                limits: Both::default(),
+            },
+        }
+    }
+
+    /// The program of a stage, with one more user; none where the stage has nothing to say.
+    fn program(
+        &mut self,
+        class: ClassIndex,
+        list: List,
+        direction: Direction,
+        parents: &[ProfileIndex],
+        memo: &mut Memo,
+    ) -> Option<ProgramId> {
+        let closed = list != List::Normal || memo.open.get(&(class, direction)) == Some(&false);
+        let key = (class, list, direction, if closed { Vec::new() } else { parents.to_vec() });
+        if let Some(&known) = memo.programs.get(&key) {
+            known.into_iter().for_each(|id| self.programs.again(id));
+            return known;
+        }
+        let plan = self.classes.plan(class, list, direction, &self.policies, &mut self.shared.cost);
+        let mut key = key;
+        if list == List::Normal {
+            let open = ends_open(&plan);
+            memo.open.insert((class, direction), open);
+            if !open {
+                key.3.clear();
+            }
+        }
+        let program = if list != List::Normal && plan.is_empty() {
+            None
+        } else {
+            let profiles = (list == List::Normal).then_some(parents);
+            let draft = draft(plan, direction, profiles, &self.policies, &self.shared.profiles);
+            Some(self.programs.acquire(draft, &mut self.lists))
+        };
+        memo.programs.insert(key, program);
+        program
+    }
+
+    fn tell_rules(&mut self, delta: &mut Delta) {
+        let mut dirty: Vec<ListKey> = self.lists.dirty.drain().collect();
+        self.lists.dirty.shrink_to_fit();
+        dirty.sort_unstable();
+        for key in dirty {
+            let Some(list) = self.lists.active.get_mut(&key) else { continue };
+            let before = list.before.take();
+            let (used, told) = (list.users > 0, list.told);
+            list.told = used;
+            if !used {
+                self.lists.active.remove(&key);
+            }
+            let changed = before.as_deref().is_some_and(|before| before != self.rules(key));
+            if used && (!told || changed) {
+                let ready = self.ready(key);
+                delta.rules_put.push((self.rules_id(key), ready));
+            }
+            if told && !used {
+                delta.rules_removed.push(self.rules_id(key));
+            }
+            if told && (changed || !used) {
+                let told: &[Rule] = match &before {
+                    Some(before) => before,
+                    None => self.rules(key),
+                };
+                let needed: Vec<_> = told.iter().flat_map(Rule::sets).collect();
+                needed.iter().for_each(|key| self.members.sets.release(key));
+            }
+            if let Some(before) = before {
+                rules::release(before, &mut self.shared.selectors, &mut self.shared.names);
+            }
+        }
+        if self.lists.active.is_empty() {
+            self.lists.active = HashMap::new();
+        }
+        delta.rules_put.sort_by(|a, b| a.0.cmp(&b.0));
+        delta.rules_removed.sort();
+    }
+
+    fn rules(&self, key: ListKey) -> &[Rule] {
+        let both = if key.profile {
+            &self.shared.profiles.get(key.owner).rules
+        } else {
+            &self.policies.slab.get(key.owner).rules
+        };
+        both.get(key.direction)
+    }
+
+    fn rules_id(&self, key: ListKey) -> RulesId {
+        let owner = if key.profile {
+            Owner::Profile(self.shared.profiles.get(key.owner).name.clone())
+        } else {
+            Owner::Policy(self.policies.slab.get(key.owner).id.clone())
+        };
+        RulesId { owner, direction: key.direction }
+    }
+
+    /// Rules as a dataplane takes them; the sets they need have one more user.
+    fn ready(&mut self, key: ListKey) -> Vec<tortie_dataplane::Rule> {
+        let needed: Vec<_> = self.rules(key).iter().flat_map(Rule::sets).collect();
+        for set in &needed {
+            self.members.sets.acquire(set, &mut self.shared.selectors, &mut self.shared.names);
+        }
+        let sets = &self.members.sets;
+        let id = |key: &_| {
+            let index = sets.find(key).expect("the sets of these rules were acquired just now");
+            sets.get(index).id.clone()
+        };
+        let rules = self.rules(key);
+        let ready: Vec<_> = rules.iter().zip(1..).map(|(rule, number)| rule.ready(number, id)).collect();
+        self.shared.cost.rules += ready.len() as u64;
+        ready
+    }
+
+    fn tell_sets(&mut self, delta: &mut Delta) {
+        let new = self.members.fill(&mut self.shared);
+        self.fill_services(&new);
+        delta.sets_changed = self.members.sets.take_changes();
+        delta.sets_made = self.members.sets.tell(&new);
+        let swept = self.members.sets.sweep(&mut self.shared.selectors, &mut self.shared.names);
+        delta.sets_removed = swept.told;
+        swept.selectors.into_iter().for_each(|selector| self.members.forget(selector, &mut self.shared));
+    }
+
+    fn tell_host(&mut self, delta: &mut Delta) {
+        if !std::mem::take(&mut self.pending.host) && !std::mem::take(&mut self.locals.changed_nats) {
+            return;
+        }
+        self.locals.changed_nats = false;
+        let nats = if self.settings.floating_ips { self.locals.nats() } else { Default::default() };
+        let host = Host { settings: self.settings.clone(), nats };
+        if self.host.as_ref() != Some(&host) {
+            delta.host = Some(Box::new(host.clone()));
+            self.host = Some(host);
+        }
+    }
+
+    /// Forgets what was deleted, now that the dataplane does not use it.
+    fn bury(&mut self) {
+        for index in std::mem::take(&mut self.pending.held_profiles) {
+            let profile = self.shared.profiles.get_mut(index);
+            if profile.labels.is_none() {
+                let Both { ingress, egress } = std::mem::take(&mut profile.rules);
+                rules::release(ingress, &mut self.shared.selectors, &mut self.shared.names);
+                rules::release(egress, &mut self.shared.selectors, &mut self.shared.names);
+            }
+            self.shared.release_profile(index);
+        }
+        let dead: BTreeSet<_> = std::mem::take(&mut self.pending.dead_policies).into_iter().collect();
+        for index in dead {
+            if !self.policies.slab.get(index).dead {
+                continue;
+            }
+            let Both { ingress, egress } = self.policies.remove(index).rules;
+            rules::release(ingress, &mut self.shared.selectors, &mut self.shared.names);
+            rules::release(egress, &mut self.shared.selectors, &mut self.shared.names);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Finds the selectors that may match a thing, by what they require.
+//!
+//! A selector that demands one of some values of a label is filed under each of them; one that demands that a label
+//! is there, under its name; what demands neither is looked at each time. Of several demands the one that shares its
+//! place with the fewest others is taken. Places are hashes: a collision costs one look in vain.
+
+use std::collections::BTreeSet;
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashMap};
+use tortie_selector::Selector;
+
+use crate::cost::Cost;
+use crate::labels::View;
+use crate::names::{Name, Names};
+use crate::selectors::{SelectorIndex, Selectors};
+
+/// More values than this are not worth a place each.
+const VALUES: usize = 32;
+/// How far the others at a place are counted.
+const CROWD: usize = 8;
+
+/// How a selector is filed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filed {
+    /// Under values of this label.
+    Values(Name),
+    /// Under this label.
+    Has(Name),
+    /// Under nothing.
+    Rest,
+}
+
+/// Selectors by what they require.
+#[derive(Debug, Default)]
+pub(crate) struct Requirements {
+    filed: HashMap<SelectorIndex, Filed>,
+    /// Hash of label and value, or of label alone, above the selector.
+    places: BTreeSet<u64>,
+    rest: BTreeSet<SelectorIndex>,
+    /// How many selectors are filed under values of a label, and under its presence.
+    labels: HashMap<Name, (u32, u32)>,
+    hasher: DefaultHashBuilder,
+}
+
+/// The places of one hash.
+fn range(hash: u32) -> std::ops::RangeInclusive<u64> {
+    place(hash, 0)..=place(hash, u32::MAX)
+}
+
+fn place(hash: u32, index: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(index)
+}
+
+impl Requirements {
+    /// The hash under which things with this value of this label are found.
+    pub(crate) fn value_hash(&self, name: Name, value: &[u8]) -> u32 {
+        self.hasher.hash_one((name, value)) as u32
+    }
+
+    fn has_hash(&self, name: Name) -> u32 {
+        self.hasher.hash_one(name) as u32
+    }
+
+    /// Files a selector that is not filed yet, and holds the label's name.
+    pub(crate) fn add(&mut self, index: SelectorIndex, selector: &Selector, names: &mut Names) -> Filed {
+        let how = self.choose(selector, names);
+        self.places.extend(self.hashes(how, selector, names).into_iter().map(|hash| place(hash, index)));
+        match how {
+            Filed::Values(name) => self.labels.entry(name).or_default().0 += 1,
+            Filed::Has(name) => self.labels.entry(name).or_default().1 += 1,
+            Filed::Rest => drop(self.rest.insert(index)),
+        }
+        self.filed.insert(index, how);
+        how
+    }
+
+    /// Takes a selector out.
+    pub(crate) fn remove(&mut self, index: SelectorIndex, selector: &Selector, names: &mut Names) -> Filed {
+        let Some(how) = self.filed.remove(&index) else { return Filed::Rest };
+        for hash in self.hashes(how, selector, names) {
+            self.places.remove(&place(hash, index));
+        }
+        match how {
+            Filed::Values(name) | Filed::Has(name) => {
+                if let Some(counts) = self.labels.get_mut(&name) {
+                    match how {
+                        Filed::Values(_) => counts.0 -= 1,
+                        _ => counts.1 -= 1,
+                    }
+                    if *counts == (0, 0) {
+                        self.labels.remove(&name);
+                    }
+                }
+                names.release(name);
+            }
+            Filed::Rest => drop(self.rest.remove(&index)),
+        }
+        if self.filed.is_empty() {
+            self.filed = HashMap::new();
+            self.labels = HashMap::new();
+        }
+        how
+    }
+
+    pub(crate) fn filed(&self, index: SelectorIndex) -> Option<Filed> {
+        self.filed.get(&index).copied()
+    }
+
+    /// Whether any selector is filed under a label, whose name is held then.
+    pub(crate) fn uses(&self, label: Name) -> bool {
+        self.labels.contains_key(&label)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.filed.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.filed.len()
+    }
+
+    /// The selectors that match, in order.
+    pub(crate) fn matches(&self, view: &View<'_>, selectors: &Selectors, cost: &mut Cost) -> Vec<SelectorIndex> {
+        let mut found = Vec::new();
+        let mut look = |index: SelectorIndex| {
+            cost.selectors += 1;
+            if selectors.get(index).matches(view) {
+                found.push(index);
+            }
+        };
+        let wanted = |name: Name| self.labels.contains_key(&name);
+        if !self.labels.is_empty() {
+            view.each(wanted, |name, value| {
+                let Some(&(values, has)) = self.labels.get(&name) else { return };
+                if values > 0 {
+                    self.places.range(range(self.value_hash(name, value))).for_each(|&place| look(place as u32));
+                }
+                if has > 0 {
+                    self.places.range(range(self.has_hash(name))).for_each(|&place| look(place as u32));
+                }
+            });
+        }
+        self.rest.iter().for_each(|&index| look(index));
+        found.sort_unstable();
+        // Two places that collide may both lead to a selector.
+        found.dedup();
+        found
+    }
+
+    /// The hashes of the places where a selector is filed. Its label's name is held, so it has a number.
+    pub(crate) fn hashes(&self, how: Filed, selector: &Selector, names: &Names) -> Vec<u32> {
+        match how {
+            Filed::Has(name) => vec![self.has_hash(name)],
+            Filed::Values(name) => {
+                let mut restrictions = selector.restrictions();
+                let values = restrictions.remove(names.text(name)).and_then(|one| one.values).unwrap_or_default();
+                values.into_iter().map(|value| self.value_hash(name, value.as_bytes())).collect()
+            }
+            Filed::Rest => Vec::new(),
+        }
+    }
+
+    /// The demand that shares its place with the fewest. The name of its label is held from now on.
+    fn choose(&self, selector: &Selector, names: &mut Names) -> Filed {
+        let mut best: Option<(usize, usize, Filed, Name)> = None;
+        let mut losers = Vec::new();
+        for (label, restriction) in selector.restrictions().into_iter().filter(|(_, one)| one.present) {
+            let name = names.acquire(label);
+            let crowd = |hash: u32| self.places.range(range(hash)).take(CROWD).count();
+            let candidate = match &restriction.values {
+                Some(values) if values.len() <= VALUES => {
+                    let hashes = values.iter().map(|value| self.value_hash(name, value.as_bytes()));
+                    (0, hashes.map(|hash| 1 + crowd(hash)).sum(), Filed::Values(name), name)
+                }
+                _ => (1, crowd(self.has_hash(name)), Filed::Has(name), name),
+            };
+            match best {
+                Some((rank, others, ..)) if (rank, others) <= (candidate.0, candidate.1) => losers.push(name),
+                _ => losers.extend(best.replace(candidate).map(|(.., name)| name)),
+            }
+        }
+        losers.into_iter().for_each(|name| names.release(name));
+        best.map_or(Filed::Rest, |(_, _, how, _)| how)
+    }
+}

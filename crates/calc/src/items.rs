@@ -1,0 +1,266 @@
+//! What rules can find by label: endpoints of every node, and network sets.
+//!
+//! Labels that set selectors are filed under have postings: which items have which value. They are made on first need,
+//! in one go over all items, and kept while a selector uses them.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use ipnet::IpNet;
+use std::hash::BuildHasher;
+use tortie_dataplane::PortMember;
+use tortie_policy::{SetId, WorkloadId};
+
+use crate::cost::Cost;
+use crate::index::{Filed, Requirements};
+use crate::labels::{Packed, View};
+use crate::names::{Name, Names};
+use crate::profiles::{ProfileIndex, Profiles};
+use crate::selectors::{SelectorIndex, Selectors};
+use crate::slab::Slab;
+
+/// An item's number.
+pub(crate) type ItemIndex = u32;
+
+/// What names an item, in one piece.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ItemId(Box<str>);
+
+impl ItemId {
+    pub(crate) fn host(name: &str) -> Self {
+        Self(format!("h{name}").into())
+    }
+
+    pub(crate) fn workload(id: &WorkloadId) -> Self {
+        Self::spaced("w", &id.namespace, &id.name)
+    }
+
+    pub(crate) fn set(id: &SetId) -> Self {
+        Self::spaced("s", &id.namespace, &id.name)
+    }
+
+    fn spaced(kind: &str, namespace: &str, name: &str) -> Self {
+        let mut text = String::with_capacity(kind.len() + namespace.len() + name.len() + 1);
+        for part in [kind, namespace, "\0", name] {
+            text.push_str(part);
+        }
+        Self(text.into())
+    }
+}
+
+/// One endpoint or set.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Item {
+    pub(crate) id: ItemId,
+    pub(crate) labels: Packed,
+    pub(crate) parents: Few<ProfileIndex>,
+    pub(crate) nets: Few<IpNet>,
+    pub(crate) ports: Box<[Port]>,
+}
+
+/// A named port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Port {
+    pub(crate) name: Name,
+    pub(crate) protocol: u8,
+    pub(crate) port: u16,
+}
+
+/// Mostly one.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Few<T> {
+    One([T; 1]),
+    Many(Box<[T]>),
+}
+
+impl<T> Few<T> {
+    pub(crate) fn new(mut values: Vec<T>) -> Self {
+        match values.pop() {
+            Some(only) if values.is_empty() => Few::One([only]),
+            last => {
+                values.extend(last);
+                Few::Many(values.into())
+            }
+        }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[T] {
+        match self {
+            Few::One(one) => one,
+            Few::Many(many) => many,
+        }
+    }
+}
+
+impl Item {
+    /// Its ports of a name, at each of its addresses.
+    pub(crate) fn port_members(&self, name: Name) -> impl Iterator<Item = PortMember> {
+        let addresses = self.nets.as_slice().iter().map(IpNet::addr);
+        addresses.flat_map(move |address: IpAddr| {
+            let named = self.ports.iter().filter(move |port| port.name == name);
+            named.map(move |port| PortMember { address, protocol: port.protocol, port: port.port })
+        })
+    }
+}
+
+/// All items.
+#[derive(Debug, Default)]
+pub(crate) struct Items {
+    slab: Slab<Item>,
+    by_id: HashTable<ItemIndex>,
+    /// By label: hash of the value above the item.
+    postings: HashMap<Name, BTreeSet<u64>>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Items {
+    pub(crate) fn find(&self, id: &ItemId) -> Option<ItemIndex> {
+        self.by_id.find(self.hasher.hash_one(id), |&index| self.slab.get(index).id == *id).copied()
+    }
+
+    pub(crate) fn insert(&mut self, item: Item) -> ItemIndex {
+        let hash = self.hasher.hash_one(&item.id);
+        let index = self.slab.insert(item);
+        let (slab, hasher) = (&self.slab, &self.hasher);
+        self.by_id.insert_unique(hash, index, |&index| hasher.hash_one(&slab.get(index).id));
+        index
+    }
+
+    pub(crate) fn replace(&mut self, index: ItemIndex, item: Item) -> Item {
+        std::mem::replace(self.slab.get_mut(index), item)
+    }
+
+    pub(crate) fn remove(&mut self, index: ItemIndex) -> Item {
+        let item = self.slab.remove(index);
+        if let Ok(found) = self.by_id.find_entry(self.hasher.hash_one(&item.id), |&one| one == index) {
+            found.remove();
+        }
+        if self.by_id.is_empty() {
+            self.by_id = HashTable::new();
+        }
+        item
+    }
+
+    pub(crate) fn get(&self, index: ItemIndex) -> &Item {
+        self.slab.get(index)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    pub(crate) fn has_postings(&self) -> bool {
+        !self.postings.is_empty()
+    }
+
+    /// What selectors see of an item.
+    pub(crate) fn view<'a>(&'a self, index: ItemIndex, names: &'a Names, profiles: &'a Profiles) -> View<'a> {
+        let item = self.slab.get(index);
+        View { names, profiles, own: &item.labels, parents: item.parents.as_slice(), before: None }
+    }
+
+    /// The entries of an item in the postings: label, and hash of the value above the item.
+    pub(crate) fn entries(&self, index: ItemIndex, view: &View<'_>, requirements: &Requirements) -> Vec<(Name, u64)> {
+        let mut entries = Vec::new();
+        if !self.postings.is_empty() {
+            view.each(
+                |name| self.postings.contains_key(&name),
+                |name, value| entries.push((name, posting(requirements.value_hash(name, value), index))),
+            );
+        }
+        entries
+    }
+
+    /// Turns some entries into others.
+    pub(crate) fn repost(&mut self, old: &[(Name, u64)], new: &[(Name, u64)]) {
+        if old == new {
+            return;
+        }
+        for (name, entry) in old {
+            self.postings.get_mut(name).map(|entries| entries.remove(entry));
+        }
+        for (name, entry) in new {
+            self.postings.get_mut(name).map(|entries| entries.insert(*entry));
+        }
+    }
+
+    /// Makes the postings of some labels, in one go over everything.
+    pub(crate) fn post(
+        &mut self,
+        labels: &BTreeSet<Name>,
+        requirements: &Requirements,
+        names: &Names,
+        profiles: &Profiles,
+        cost: &mut Cost,
+    ) {
+        let missing = |name: Name| labels.contains(&name) && !self.postings.contains_key(&name);
+        let mut collected: HashMap<Name, Vec<u64>> =
+            labels.iter().copied().filter(|&name| missing(name)).map(|name| (name, Vec::new())).collect();
+        if collected.is_empty() {
+            return;
+        }
+        for (index, item) in self.slab.iter() {
+            cost.items += 1;
+            let view = View { names, profiles, own: &item.labels, parents: item.parents.as_slice(), before: None };
+            view.each(missing, |name, value| {
+                let entries = collected.entry(name).or_default();
+                entries.push(posting(requirements.value_hash(name, value), index));
+            });
+        }
+        for (name, entries) in collected {
+            self.postings.insert(name, entries.into_iter().collect());
+        }
+    }
+
+    /// Forgets the postings of a label.
+    pub(crate) fn unpost(&mut self, label: Name) {
+        self.postings.remove(&label);
+        if self.postings.is_empty() {
+            self.postings = HashMap::new();
+        }
+    }
+
+    /// The items that a filed selector matches.
+    pub(crate) fn matching(
+        &self,
+        selector: SelectorIndex,
+        requirements: &Requirements,
+        selectors: &Selectors,
+        names: &Names,
+        profiles: &Profiles,
+        cost: &mut Cost,
+    ) -> Vec<ItemIndex> {
+        let mut found = Vec::new();
+        let how = requirements.filed(selector).unwrap_or(Filed::Rest);
+        let selector = selectors.get(selector);
+        let mut look = |index: ItemIndex| {
+            cost.items += 1;
+            if selector.matches(&self.view(index, names, profiles)) {
+                found.push(index);
+            }
+        };
+        match how {
+            Filed::Values(name) => {
+                for hash in requirements.hashes(how, selector, names) {
+                    let entries = self.postings.get(&name).into_iter();
+                    entries
+                        .flat_map(|all| all.range(posting(hash, 0)..=posting(hash, u32::MAX)))
+                        .for_each(|&e| look(e as u32));
+                }
+            }
+            Filed::Has(name) => {
+                self.postings.get(&name).into_iter().flatten().for_each(|&entry| look(entry as u32));
+            }
+            Filed::Rest => self.slab.iter().for_each(|(index, _)| look(index)),
+        }
+        // Values whose hashes collide lead to an item twice.
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+}
+
+fn posting(hash: u32, index: ItemIndex) -> u64 {
+    u64::from(hash) << 32 | u64::from(index)
+}

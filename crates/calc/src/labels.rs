@@ -1,0 +1,137 @@
+//! Labels in a few bytes, and the labels that selectors see: own ones, then those of profiles in order.
+//!
+//! Names are numbers; values stand beside them as they are, since most that are not shared are never asked for.
+
+use tortie_policy::Labels as Written;
+use tortie_selector::Labels;
+
+use crate::faults;
+use crate::names::{Name, Names};
+use crate::profiles::{ProfileIndex, Profiles};
+
+/// One object's labels: name, length and bytes of the value, one after the other, in no order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Packed(Box<[u8]>);
+
+impl Packed {
+    /// Packs labels and counts the names' uses.
+    pub(crate) fn new(labels: &Written, names: &mut Names) -> Self {
+        let mut bytes = Vec::with_capacity(labels.values().map(|value| value.len() + 4).sum());
+        for (name, value) in labels {
+            put_number(&mut bytes, names.acquire(name) as usize);
+            put_number(&mut bytes, value.len());
+            bytes.extend_from_slice(value.as_bytes());
+        }
+        Self(bytes.into_boxed_slice())
+    }
+
+    /// Gives the names back.
+    pub(crate) fn release(self, names: &mut Names) {
+        for (name, _) in self.iter() {
+            names.release(name);
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Name, &[u8])> {
+        let mut rest = &*self.0;
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            let name = take_number(&mut rest) as Name;
+            let length = take_number(&mut rest);
+            let (value, after) = rest.split_at(length);
+            rest = after;
+            Some((name, value))
+        })
+    }
+
+    fn get(&self, name: Name) -> Option<&[u8]> {
+        self.iter().find(|(one, _)| *one == name).map(|(_, value)| value)
+    }
+}
+
+/// Seven bits a byte, the lowest first.
+fn put_number(bytes: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        bytes.push(0x80 | (number & 0x7f) as u8);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn take_number(bytes: &mut &[u8]) -> usize {
+    let mut number = 0;
+    let mut shift = 0;
+    while let Some((&byte, rest)) = bytes.split_first() {
+        *bytes = rest;
+        number |= usize::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            break;
+        }
+        shift += 7;
+    }
+    number
+}
+
+/// What a selector sees of one thing.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) names: &'a Names,
+    pub(crate) profiles: &'a Profiles,
+    pub(crate) own: &'a Packed,
+    pub(crate) parents: &'a [ProfileIndex],
+    /// Labels that this profile had before: to see things as they were.
+    pub(crate) before: Option<(ProfileIndex, &'a Packed)>,
+}
+
+impl<'a> View<'a> {
+    fn of_parent(&self, parent: ProfileIndex) -> &'a Packed {
+        match self.before {
+            Some((profile, labels)) if profile == parent => labels,
+            _ => self.profiles.labels(parent),
+        }
+    }
+
+    /// The value of a label.
+    pub(crate) fn get(&self, name: Name) -> Option<&'a [u8]> {
+        let inherited = |parent: &ProfileIndex| self.of_parent(*parent).get(name);
+        self.own.get(name).or_else(|| {
+            if faults::is_on("last-profile-wins") {
+                return self.parents.iter().rev().find_map(inherited);
+            }
+            self.parents.iter().find_map(inherited)
+        })
+    }
+
+    /// Each label once, with the value that counts, for the names that `wanted` lets through.
+    pub(crate) fn each(&self, wanted: impl Fn(Name) -> bool, mut visit: impl FnMut(Name, &'a [u8])) {
+        for (name, value) in self.own.iter() {
+            if wanted(name) {
+                visit(name, value);
+            }
+        }
+        for (position, &parent) in self.parents.iter().enumerate() {
+            let earlier = &self.parents[..position];
+            for (name, _) in self.of_parent(parent).iter() {
+                let hidden = || {
+                    self.own.get(name).is_some()
+                        || earlier.iter().any(|&before| self.of_parent(before).get(name).is_some())
+                };
+                if wanted(name)
+                    && !hidden()
+                    && let Some(value) = self.get(name)
+                {
+                    visit(name, value);
+                }
+            }
+        }
+    }
+}
+
+impl Labels for View<'_> {
+    fn label(&self, name: &str) -> Option<&str> {
+        let value = self.get(self.names.find(name)?)?;
+        std::str::from_utf8(value).ok()
+    }
+}

@@ -1,0 +1,261 @@
+//! Keeps the members of sets right while endpoints, sets and profiles change.
+//!
+//! Nothing remembers which item is in which set: what an item gave follows from what it was, so before a change and
+//! after it the same question is asked, and the difference is what has changed.
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+
+use crate::cost::Cost;
+use crate::index::{Filed, Requirements};
+use crate::items::{Few, Item, ItemIndex, Items};
+use crate::labels::{Packed, View};
+use crate::names::{Name, Names};
+use crate::profiles::{ProfileIndex, Profiles};
+use crate::selectors::{SelectorIndex, Selectors};
+use crate::sets::{SetIndex, SetKey, Sets};
+
+/// Items, the selectors of sets, and the sets.
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    pub(crate) items: Items,
+    pub(crate) requirements: Requirements,
+    pub(crate) sets: Sets,
+}
+
+/// What all parts share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) names: Names,
+    pub(crate) selectors: Selectors,
+    pub(crate) profiles: Profiles,
+    pub(crate) cost: Cost,
+}
+
+/// What an item is to the sets at one moment.
+struct Standing {
+    selectors: Vec<SelectorIndex>,
+    entries: Vec<(Name, u64)>,
+}
+
+impl Members {
+    /// Puts an item in place of what was there. Says which item it is, and whether selectors see something new.
+    pub(crate) fn put(&mut self, item: Item, shared: &mut Shared) -> (ItemIndex, bool) {
+        let Some(index) = self.items.find(&item.id) else {
+            let index = self.items.insert(item);
+            let item = self.items.get(index);
+            shared.profiles.adopt(item.parents.as_slice(), index);
+            let standing = self.standing(index, None, shared);
+            self.items.repost(&[], &standing.entries);
+            self.contribute(&standing.selectors, index, true, &mut shared.cost);
+            return (index, true);
+        };
+        if *self.items.get(index) == item {
+            release(item, shared);
+            return (index, false);
+        }
+        let before = self.standing(index, None, shared);
+        let old = self.items.replace(index, item);
+        let new = self.items.get(index);
+        let relabelled = old.labels != new.labels || old.parents != new.parents;
+        if old.parents != new.parents {
+            shared.profiles.abandon(old.parents.as_slice(), index);
+            shared.profiles.adopt(new.parents.as_slice(), index);
+        }
+        let after = if relabelled {
+            let after = self.standing(index, None, shared);
+            self.items.repost(&before.entries, &after.entries);
+            after.selectors
+        } else {
+            before.selectors.clone()
+        };
+        self.move_item(&before.selectors, &after, &old, index, &mut shared.cost);
+        release(old, shared);
+        (index, relabelled)
+    }
+
+    /// Takes an item away.
+    pub(crate) fn remove(&mut self, index: ItemIndex, shared: &mut Shared) {
+        let standing = self.standing(index, None, shared);
+        self.items.repost(&standing.entries, &[]);
+        self.contribute(&standing.selectors, index, false, &mut shared.cost);
+        let item = self.items.remove(index);
+        shared.profiles.abandon(item.parents.as_slice(), index);
+        release(item, shared);
+    }
+
+    /// A profile's labels have changed from `old`: moves all that name it.
+    pub(crate) fn profile_changed(&mut self, profile: ProfileIndex, old: &Packed, shared: &mut Shared) {
+        if self.requirements.is_empty() && !self.items.has_postings() {
+            return;
+        }
+        let children: Vec<ItemIndex> = shared.profiles.children(profile).collect();
+        for index in children {
+            shared.cost.items += 1;
+            let before = self.standing(index, Some((profile, old)), shared);
+            let after = self.standing(index, None, shared);
+            self.items.repost(&before.entries, &after.entries);
+            let (gone, come) = differences(&before.selectors, &after.selectors);
+            self.contribute(&come, index, true, &mut shared.cost);
+            self.contribute(&gone, index, false, &mut shared.cost);
+        }
+    }
+
+    fn standing(&self, index: ItemIndex, before: Option<(ProfileIndex, &Packed)>, shared: &mut Shared) -> Standing {
+        if self.requirements.is_empty() {
+            return Standing { selectors: Vec::new(), entries: Vec::new() };
+        }
+        let Shared { names, selectors, profiles, cost } = shared;
+        let view = View { before, ..self.items.view(index, names, profiles) };
+        Standing {
+            selectors: self.requirements.matches(&view, selectors, cost),
+            entries: self.items.entries(index, &view, &self.requirements),
+        }
+    }
+
+    fn contribute(&mut self, selectors: &[SelectorIndex], index: ItemIndex, come: bool, cost: &mut Cost) {
+        let item = self.items.get(index);
+        for &selector in selectors {
+            for position in 0..self.sets.of_selector(selector).len() {
+                let set = self.sets.of_selector(selector)[position];
+                self.sets.contribute(set, item, come, cost);
+            }
+        }
+    }
+
+    /// An item that matched some selectors as it was matches others as it is. What comes goes first: a member that one
+    /// way takes and another gives never disappears.
+    fn move_item(
+        &mut self,
+        before: &[SelectorIndex],
+        after: &[SelectorIndex],
+        old: &Item,
+        index: ItemIndex,
+        cost: &mut Cost,
+    ) {
+        let new = self.items.get(index);
+        let (gone, come) = differences(before, after);
+        let stayed: Vec<SelectorIndex> = before.iter().copied().filter(|one| !gone.contains(one)).collect();
+        let (nets_gone, nets_come) = differences(old.nets.as_slice(), new.nets.as_slice());
+        let same_nets = nets_gone.is_empty() && nets_come.is_empty();
+        for (selectors, kind) in [(&come, 0), (&stayed, 1), (&gone, 2)] {
+            for &selector in selectors {
+                for position in 0..self.sets.of_selector(selector).len() {
+                    let set = self.sets.of_selector(selector)[position];
+                    match (kind, &self.sets.get(set).key) {
+                        (0, _) => self.sets.contribute(set, new, true, cost),
+                        (2, _) => self.sets.contribute(set, old, false, cost),
+                        (_, SetKey::Port(..)) if !(same_nets && old.ports == new.ports) => {
+                            self.sets.contribute(set, new, true, cost);
+                            self.sets.contribute(set, old, false, cost);
+                        }
+                        (_, SetKey::Port(..)) => {}
+                        _ => {
+                            nets_come.iter().for_each(|&net| self.sets.net(set, net, true, cost));
+                            nets_gone.iter().for_each(|&net| self.sets.net(set, net, false, cost));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Fills the sets that are new, and says which they are.
+    pub(crate) fn fill(&mut self, shared: &mut Shared) -> Vec<SetIndex> {
+        let empty = std::mem::take(&mut self.sets.empty);
+        let mut by_selector: Vec<(SelectorIndex, SetIndex)> = Vec::new();
+        let mut labels = BTreeSet::new();
+        let Shared { names, selectors, profiles, cost } = shared;
+        for &index in &empty {
+            let Some(selector) = self.sets.get(index).key.selector().filter(|_| self.sets.is_used(index)) else {
+                continue;
+            };
+            by_selector.push((selector, index));
+            let how = match self.requirements.filed(selector) {
+                Some(how) => how,
+                None => self.requirements.add(selector, selectors.get(selector), names),
+            };
+            if let Filed::Values(label) | Filed::Has(label) = how {
+                labels.insert(label);
+            }
+        }
+        by_selector.sort_unstable();
+        self.items.post(&labels, &self.requirements, names, profiles, cost);
+        for sets in by_selector.chunk_by(|a, b| a.0 == b.0) {
+            let found = self.items.matching(sets[0].0, &self.requirements, selectors, names, profiles, cost);
+            for item in found {
+                let item = self.items.get(item);
+                sets.iter().for_each(|&(_, set)| self.sets.contribute(set, item, true, cost));
+            }
+        }
+        empty
+    }
+
+    /// Forgets a selector that no set has any more.
+    pub(crate) fn forget(&mut self, selector: SelectorIndex, shared: &mut Shared) {
+        let Shared { names, selectors, .. } = shared;
+        if let Filed::Values(label) | Filed::Has(label) =
+            self.requirements.remove(selector, selectors.get(selector), names)
+            && !self.requirements.uses(label)
+        {
+            self.items.unpost(label);
+        }
+        selectors.release(selector);
+    }
+}
+
+/// Gives back what an item holds.
+fn release(item: Item, shared: &mut Shared) {
+    item.labels.release(&mut shared.names);
+    item.ports.iter().for_each(|port| shared.names.release(port.name));
+    item.parents.as_slice().iter().for_each(|&parent| shared.release_profile(parent));
+}
+
+impl Shared {
+    /// A profile is named once less.
+    pub(crate) fn release_profile(&mut self, index: ProfileIndex) {
+        self.profiles.release(index);
+        self.profiles.sweep(index);
+    }
+
+    /// The numbers of profiles, which are named once more.
+    pub(crate) fn parents(&mut self, profiles: &[String]) -> Few<ProfileIndex> {
+        Few::new(profiles.iter().map(|name| self.profiles.acquire(name)).collect())
+    }
+}
+
+/// What is only in the first, and what is only in the second, each as often as it is there more often.
+pub(crate) fn differences<T: Ord + Copy>(old: &[T], new: &[T]) -> (Vec<T>, Vec<T>) {
+    if old == new {
+        return (Vec::new(), Vec::new());
+    }
+    let sorted = |list: &[T]| {
+        let mut list = list.to_vec();
+        list.sort_unstable();
+        list
+    };
+    let (old, new) = (sorted(old), sorted(new));
+    let (mut gone, mut come) = (Vec::new(), Vec::new());
+    let (mut i, mut j) = (0, 0);
+    while i < old.len() || j < new.len() {
+        match (old.get(i), new.get(j)) {
+            (Some(a), Some(b)) if a == b => (i, j) = (i + 1, j + 1),
+            (Some(a), b) if b.is_none_or(|b| a < b) => {
+                gone.push(*a);
+                i += 1;
+            }
+            (_, Some(b)) => {
+                come.push(*b);
+                j += 1;
+            }
+            (Some(_), None) | (None, None) => break,
+        }
+    }
+    (gone, come)
+}
+
+/// A net of one address.
+pub(crate) fn host_nets(addresses: &[std::net::IpAddr]) -> Few<IpNet> {
+    Few::new(addresses.iter().map(|&address| IpNet::from(address)).collect())
+}

@@ -1,0 +1,202 @@
+//! Policies and tiers, and the lists of rules that are in use.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use tortie_dataplane::Both;
+use tortie_policy::{Direction, Order, PolicyId, Stage, TierEnd, Types};
+
+use crate::rules::Rule;
+use crate::selectors::SelectorIndex;
+use crate::slab::Slab;
+
+/// A policy's number.
+pub(crate) type PolicyIndex = u32;
+/// A tier's number.
+pub(crate) type TierIndex = u32;
+
+/// A policy that is enforced.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    pub(crate) id: Arc<PolicyId>,
+    pub(crate) meta: Meta,
+    /// Kept over a deletion until the next flush.
+    pub(crate) rules: Both<Box<[Rule]>>,
+    /// Deleted since the last flush.
+    pub(crate) dead: bool,
+}
+
+/// What says where a policy applies and when.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Meta {
+    pub(crate) selector: SelectorIndex,
+    pub(crate) tier: TierIndex,
+    pub(crate) order: Order,
+    pub(crate) stage: Stage,
+    pub(crate) types: Types,
+    /// Some rule of the direction passes.
+    pub(crate) passes: Both<bool>,
+    /// Its sets are wanted whether it applies here or not.
+    pub(crate) everywhere: bool,
+}
+
+impl Meta {
+    pub(crate) fn speaks(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Ingress => self.types.ingress,
+            Direction::Egress => self.types.egress,
+        }
+    }
+}
+
+/// A tier, existing or only named.
+#[derive(Debug)]
+pub(crate) struct Tier {
+    pub(crate) name: Arc<str>,
+    /// What the resource says, if it exists.
+    pub(crate) resource: Option<(Order, TierEnd)>,
+    policies: u32,
+}
+
+impl Tier {
+    /// Those that exist come first, by order and name.
+    pub(crate) fn compare(&self, other: &Tier) -> Ordering {
+        let order = |tier: &Tier| tier.resource.map(|(order, _)| order);
+        order(self)
+            .is_none()
+            .cmp(&order(other).is_none())
+            .then_with(|| order(self).cmp(&order(other)))
+            .then_with(|| self.name.cmp(&other.name))
+    }
+}
+
+/// All policies and tiers.
+#[derive(Debug, Default)]
+pub(crate) struct Policies {
+    pub(crate) slab: Slab<Policy>,
+    pub(crate) by_id: HashMap<Arc<PolicyId>, PolicyIndex>,
+    /// Selector and policy.
+    by_selector: BTreeSet<(SelectorIndex, PolicyIndex)>,
+    pub(crate) tiers: Slab<Tier>,
+    tiers_by_name: HashMap<Arc<str>, TierIndex>,
+}
+
+impl Policies {
+    /// The number of a tier, made if it is not known.
+    pub(crate) fn tier(&mut self, name: &str) -> TierIndex {
+        if let Some(&index) = self.tiers_by_name.get(name) {
+            return index;
+        }
+        let name: Arc<str> = name.into();
+        let index = self.tiers.insert(Tier { name: name.clone(), resource: None, policies: 0 });
+        self.tiers_by_name.insert(name, index);
+        index
+    }
+
+    /// Counts a policy of a tier in.
+    pub(crate) fn join(&mut self, tier: TierIndex) {
+        self.tiers.get_mut(tier).policies += 1;
+    }
+
+    /// Counts a policy of a tier out.
+    pub(crate) fn leave(&mut self, tier: TierIndex) {
+        self.tiers.get_mut(tier).policies -= 1;
+        self.sweep_tier(tier);
+    }
+
+    /// Forgets a tier that does not exist and that nothing names.
+    pub(crate) fn sweep_tier(&mut self, tier: TierIndex) {
+        let entry = self.tiers.get(tier);
+        if entry.policies == 0 && entry.resource.is_none() {
+            self.tiers_by_name.remove(&entry.name);
+            self.tiers.remove(tier);
+            if self.tiers_by_name.is_empty() {
+                self.tiers_by_name = HashMap::new();
+            }
+        }
+    }
+
+    /// Says that a policy has a selector. True if it is the first one with it.
+    pub(crate) fn attach(&mut self, selector: SelectorIndex, policy: PolicyIndex) -> bool {
+        let first = self.of_selector(selector).next().is_none();
+        self.by_selector.insert((selector, policy));
+        first
+    }
+
+    /// True if no policy has the selector any more.
+    pub(crate) fn detach(&mut self, selector: SelectorIndex, policy: PolicyIndex) -> bool {
+        self.by_selector.remove(&(selector, policy));
+        self.of_selector(selector).next().is_none()
+    }
+
+    /// The policies with a selector.
+    pub(crate) fn of_selector(&self, selector: SelectorIndex) -> impl Iterator<Item = PolicyIndex> {
+        self.by_selector.range((selector, 0)..=(selector, u32::MAX)).map(|&(_, policy)| policy)
+    }
+
+    /// Takes a policy out for good.
+    pub(crate) fn remove(&mut self, index: PolicyIndex) -> Policy {
+        let policy = self.slab.remove(index);
+        self.by_id.remove(&policy.id);
+        if self.by_id.is_empty() {
+            self.by_id = HashMap::new();
+        }
+        policy
+    }
+}
+
+/// Whose rules, and which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ListKey {
+    pub(crate) profile: bool,
+    pub(crate) owner: u32,
+    pub(crate) direction: Direction,
+}
+
+/// A list of rules that programs use, or did at the last flush.
+#[derive(Debug, Default)]
+pub(crate) struct Active {
+    pub(crate) users: u32,
+    pub(crate) told: bool,
+    /// What the dataplane was told, if it is different now.
+    pub(crate) before: Option<Box<[Rule]>>,
+}
+
+/// The lists in use.
+#[derive(Debug, Default)]
+pub(crate) struct Lists {
+    pub(crate) active: HashMap<ListKey, Active>,
+    pub(crate) dirty: HashSet<ListKey>,
+}
+
+impl Lists {
+    pub(crate) fn acquire(&mut self, key: ListKey) {
+        let list = self.active.entry(key).or_default();
+        list.users += 1;
+        if list.users == 1 {
+            self.dirty.insert(key);
+        }
+    }
+
+    pub(crate) fn release(&mut self, key: ListKey) {
+        let Some(list) = self.active.get_mut(&key) else { return };
+        list.users -= 1;
+        if list.users == 0 {
+            self.dirty.insert(key);
+        }
+    }
+
+    /// The rules are no longer `old`. Gives them back unless the dataplane still has them.
+    pub(crate) fn replaced(&mut self, key: ListKey, old: Box<[Rule]>) -> Option<Box<[Rule]>> {
+        match self.active.get_mut(&key) {
+            Some(list) if list.told && list.before.is_none() => {
+                list.before = Some(old);
+                self.dirty.insert(key);
+                None
+            }
+            _ => Some(old),
+        }
+    }
+}

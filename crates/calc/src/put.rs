@@ -1,0 +1,262 @@
+//! Takes objects in and out, and notes what the next flush has to look at.
+
+use tortie_dataplane::Both;
+use tortie_policy::packet::Link;
+use tortie_policy::{
+    Direction, HostEndpoint, Labels, NamedPort, NetworkSet, Order, Policy as Written, PolicyId,
+    Profile as WrittenProfile, SetId, TierEnd, WorkloadEndpoint, WorkloadId,
+};
+
+use crate::engine::Engine;
+use crate::items::{Few, Item, ItemId, Port};
+use crate::labels::Packed;
+use crate::locals::Body;
+use crate::members::host_nets;
+use crate::policies::{ListKey, Meta, Policy, PolicyIndex};
+use crate::profiles::ProfileIndex;
+use crate::programs::passes;
+use crate::rules::{self, Rule};
+
+const BOTH: [Direction; 2] = [Direction::Ingress, Direction::Egress];
+
+impl Engine {
+    pub(crate) fn put_tier(&mut self, name: &str, resource: Option<(Order, TierEnd)>) {
+        let index = self.policies.tier(name);
+        let tier = self.policies.tiers.get_mut(index);
+        if tier.resource != resource {
+            tier.resource = resource;
+            self.pending.tiers.insert(index);
+        }
+        self.policies.sweep_tier(index);
+    }
+
+    pub(crate) fn put_policy(&mut self, policy: Written) {
+        if policy.staged {
+            // Shown by others; nothing here depends on it.
+            return self.delete_policy(&policy.id);
+        }
+        let shared = &mut self.shared;
+        let mut pack = |list: &[tortie_policy::Rule]| rules::pack(list, &mut shared.selectors, &mut shared.names);
+        let packed = Both { ingress: pack(&policy.ingress), egress: pack(&policy.egress) };
+        let meta = Meta {
+            selector: shared.selectors.acquire(&policy.selector),
+            tier: self.policies.tier(&policy.tier),
+            order: policy.order,
+            stage: policy.stage,
+            types: policy.types,
+            passes: Both { ingress: passes(&packed.ingress), egress: passes(&packed.egress) },
+            everywhere: policy.everywhere,
+        };
+        self.policies.join(meta.tier);
+        if meta.everywhere {
+            self.want(&packed);
+        }
+        let Some(&index) = self.policies.by_id.get(&policy.id) else {
+            let id = std::sync::Arc::new(policy.id);
+            let index = self.policies.slab.insert(Policy { id: id.clone(), meta, rules: packed, dead: false });
+            self.policies.by_id.insert(id, index);
+            return self.attach(index);
+        };
+        if !self.policies.slab.get(index).dead {
+            self.withdraw(index, Some(&meta));
+        }
+        let entry = self.policies.slab.get_mut(index);
+        let placed = !entry.dead && entry.meta == meta;
+        entry.dead = false;
+        entry.meta = meta;
+        let old = std::mem::replace(&mut entry.rules, packed);
+        self.replace_rules(false, index, old);
+        if !placed {
+            self.attach(index);
+        }
+    }
+
+    pub(crate) fn delete_policy(&mut self, id: &PolicyId) {
+        let Some(&index) = self.policies.by_id.get(id) else { return };
+        if self.policies.slab.get(index).dead {
+            return;
+        }
+        self.withdraw(index, None);
+        self.policies.slab.get_mut(index).dead = true;
+        self.pending.dead_policies.push(index);
+    }
+
+    /// Makes a policy's selector count.
+    fn attach(&mut self, index: PolicyIndex) {
+        let selector = self.policies.slab.get(index).meta.selector;
+        if self.policies.attach(selector, index) {
+            let shared = &mut self.shared;
+            self.applies.add(selector, shared.selectors.get(selector), &mut shared.names);
+            self.pending.new_selectors.insert(selector);
+        }
+        self.pending.reordered.insert(selector);
+    }
+
+    /// Gives back what a living policy's place in the order holds. Where the new place is the same one, the policy
+    /// stays attached.
+    fn withdraw(&mut self, index: PolicyIndex, new: Option<&Meta>) {
+        let policy = self.policies.slab.get(index);
+        let meta = policy.meta.clone();
+        if meta.everywhere {
+            let rules = self.policies.slab.get(index);
+            let keys: Vec<_> = sets_of(&rules.rules).collect();
+            keys.iter().for_each(|key| self.members.sets.release(key));
+        }
+        self.policies.leave(meta.tier);
+        if new != Some(&meta) {
+            self.pending.reordered.insert(meta.selector);
+            if self.policies.detach(meta.selector, index) {
+                let shared = &mut self.shared;
+                self.applies.remove(meta.selector, shared.selectors.get(meta.selector), &mut shared.names);
+                self.pending.gone_selectors.insert(meta.selector);
+                self.pending.new_selectors.remove(&meta.selector);
+            }
+        }
+        self.shared.selectors.release(meta.selector);
+    }
+
+    /// Needs the sets of rules that may not apply here.
+    fn want(&mut self, rules: &Both<Box<[Rule]>>) {
+        for key in sets_of(rules) {
+            self.members.sets.acquire(&key, &mut self.shared.selectors, &mut self.shared.names);
+        }
+    }
+
+    /// Rules are others now: the old ones stay while the dataplane has them.
+    fn replace_rules(&mut self, profile: bool, owner: u32, old: Both<Box<[Rule]>>) {
+        let Both { ingress, egress } = old;
+        for (direction, old) in BOTH.into_iter().zip([ingress, egress]) {
+            if let Some(old) = self.lists.replaced(ListKey { profile, owner, direction }, old) {
+                rules::release(old, &mut self.shared.selectors, &mut self.shared.names);
+            }
+        }
+    }
+
+    pub(crate) fn put_profile(&mut self, profile: WrittenProfile) {
+        let index = self.shared.profiles.make(&profile.name);
+        let shared = &mut self.shared;
+        let labels = Packed::new(&profile.labels, &mut shared.names);
+        let mut pack = |list: &[tortie_policy::Rule]| rules::pack(list, &mut shared.selectors, &mut shared.names);
+        let packed = Both { ingress: pack(&profile.ingress), egress: pack(&profile.egress) };
+        let old = std::mem::replace(&mut self.shared.profiles.get_mut(index).rules, packed);
+        self.replace_rules(true, index, old);
+        self.relabel_profile(index, Some(labels));
+    }
+
+    pub(crate) fn delete_profile(&mut self, name: &str) {
+        let Some(index) = self.shared.profiles.find(name) else { return };
+        if self.shared.profiles.get(index).labels.is_none() {
+            return;
+        }
+        self.shared.profiles.acquire(name);
+        self.pending.held_profiles.push(index);
+        self.relabel_profile(index, None);
+    }
+
+    /// A profile gives other labels, or comes into being, or ends.
+    fn relabel_profile(&mut self, index: ProfileIndex, labels: Option<Packed>) {
+        let profile = self.shared.profiles.get_mut(index);
+        let old = std::mem::replace(&mut profile.labels, labels);
+        let relabelled = self.shared.profiles.labels(index) != old.as_ref().unwrap_or(&Packed::default());
+        let was_there = old.is_some();
+        let is_there = self.shared.profiles.get(index).labels.is_some();
+        if relabelled || was_there != is_there {
+            let names_it = |item| self.members.items.get(item).parents.as_slice().contains(&index);
+            let touched = self.locals.iter().filter(|(_, local)| names_it(local.item)).map(|(local, _)| local);
+            let touched: Vec<_> = touched.collect();
+            if relabelled {
+                self.locals.rematch.extend(&touched);
+            }
+            self.locals.rebuild.extend(touched);
+        }
+        let old = old.unwrap_or_default();
+        if relabelled {
+            self.members.profile_changed(index, &old, &mut self.shared);
+        }
+        old.release(&mut self.shared.names);
+    }
+
+    pub(crate) fn put_network_set(&mut self, set: NetworkSet) {
+        let item = self.item(ItemId::set(&set.id), &set.labels, set.profile.as_slice(), Few::new(set.nets), &[]);
+        self.members.put(item, &mut self.shared);
+    }
+
+    pub(crate) fn delete_network_set(&mut self, id: &SetId) {
+        self.delete_item(&ItemId::set(id));
+    }
+
+    pub(crate) fn put_workload_endpoint(&mut self, mut endpoint: Box<WorkloadEndpoint>) {
+        let id = ItemId::workload(&endpoint.id);
+        let nets = host_nets(&endpoint.addresses);
+        let item = self.item(id, &endpoint.labels, &endpoint.profiles, nets, &endpoint.ports);
+        let (index, relabelled) = self.members.put(item, &mut self.shared);
+        if endpoint.node != self.node {
+            return self.forget_local(index);
+        }
+        (endpoint.labels, endpoint.profiles, endpoint.ports) = Default::default();
+        self.locals.put(index, Body::Workload(endpoint), relabelled);
+    }
+
+    pub(crate) fn delete_workload_endpoint(&mut self, id: &WorkloadId) {
+        self.delete_item(&ItemId::workload(id));
+    }
+
+    pub(crate) fn put_host_endpoint(&mut self, mut endpoint: HostEndpoint) {
+        let id = ItemId::host(&endpoint.name);
+        let nets = host_nets(&endpoint.addresses);
+        let item = self.item(id, &endpoint.labels, &endpoint.profiles, nets, &endpoint.ports);
+        let (index, relabelled) = self.members.put(item, &mut self.shared);
+        if endpoint.node != self.node {
+            return self.forget_local(index);
+        }
+        (endpoint.labels, endpoint.profiles, endpoint.ports) = Default::default();
+        self.locals.put(index, Body::Host(Box::new(endpoint)), relabelled);
+    }
+
+    pub(crate) fn delete_host_endpoint(&mut self, name: &str) {
+        self.delete_item(&ItemId::host(name));
+    }
+
+    fn item(
+        &mut self,
+        id: ItemId,
+        labels: &Labels,
+        profiles: &[String],
+        nets: Few<ipnet::IpNet>,
+        ports: &[NamedPort],
+    ) -> Item {
+        let shared = &mut self.shared;
+        let port = |port: &NamedPort| Port {
+            name: shared.names.acquire(&port.name),
+            protocol: port.protocol.number(),
+            port: port.port,
+        };
+        let ports = ports.iter().map(port).collect();
+        Item { id, labels: Packed::new(labels, &mut shared.names), parents: shared.parents(profiles), nets, ports }
+    }
+
+    fn delete_item(&mut self, id: &ItemId) {
+        if let Some(index) = self.members.items.find(id) {
+            self.forget_local(index);
+            self.members.remove(index, &mut self.shared);
+        }
+    }
+
+    fn forget_local(&mut self, item: u32) {
+        if let Some(class) = self.locals.remove(item) {
+            self.classes.release(class);
+        }
+    }
+
+    pub(crate) fn put_links(&mut self, links: Vec<Link>) {
+        if links != self.links {
+            self.links = links;
+            self.locals.links_changed();
+        }
+    }
+}
+
+/// The sets that rules of both directions need.
+fn sets_of(rules: &Both<Box<[Rule]>>) -> impl Iterator<Item = crate::sets::SetKey> {
+    rules.ingress.iter().chain(&rules.egress).flat_map(Rule::sets)
+}

@@ -1,0 +1,314 @@
+//! The sets in use, with their members counted, and what has changed in them since the last flush.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashbrown::HashMap;
+use ipnet::IpNet;
+use sha2::{Digest, Sha224};
+use tortie_dataplane::{Members, PortMember, SetChange, SetId};
+use tortie_net::CoveringSet;
+use tortie_policy::ServiceId;
+
+use crate::cost::Cost;
+use crate::faults;
+use crate::items::Item;
+use crate::names::{Name, Names};
+use crate::selectors::{SelectorIndex, Selectors};
+use crate::slab::Slab;
+
+/// A set's number.
+pub(crate) type SetIndex = u32;
+
+/// What is in a set.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum SetKey {
+    /// The addresses of all that match a selector.
+    Peers(SelectorIndex),
+    /// The ports of this name of all that match a selector.
+    Port(SelectorIndex, Name),
+    /// The addresses of a service.
+    Service(ServiceId),
+    /// The addresses of a service, with their ports.
+    ServicePorts(ServiceId),
+    /// One of those that are always there.
+    Known(&'static str),
+}
+
+impl SetKey {
+    pub(crate) fn service(id: &ServiceId, with_port: bool) -> Self {
+        if with_port { SetKey::ServicePorts(id.clone()) } else { SetKey::Service(id.clone()) }
+    }
+
+    pub(crate) fn selector(&self) -> Option<SelectorIndex> {
+        match self {
+            SetKey::Peers(selector) | SetKey::Port(selector, _) => Some(*selector),
+            _ => None,
+        }
+    }
+
+    fn has_ports(&self) -> bool {
+        matches!(self, SetKey::Port(..) | SetKey::ServicePorts(_))
+    }
+
+    /// The name: what Calico calls the set, where it has such a one.
+    fn id(&self, selectors: &Selectors, names: &Names) -> SetId {
+        let text = match self {
+            SetKey::Peers(selector) => selectors.get(*selector).id().to_owned(),
+            SetKey::Port(selector, name) => {
+                let text = format!("{}\0{}", names.text(*name), selectors.get(*selector));
+                let hash = Sha224::digest(text.as_bytes());
+                hash.iter().fold("n:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+            }
+            SetKey::Service(id) => format!("svcnoport:{}/{}", id.namespace, id.name),
+            SetKey::ServicePorts(id) => format!("svc:{}/{}", id.namespace, id.name),
+            SetKey::Known(name) => (*name).to_owned(),
+        };
+        SetId::new(&text)
+    }
+}
+
+/// One set.
+#[derive(Debug)]
+pub(crate) struct Set {
+    pub(crate) key: SetKey,
+    pub(crate) id: SetId,
+    /// How many lists of rules, and everything else, need it.
+    uses: u32,
+    content: Content,
+    /// The dataplane knows it.
+    told: bool,
+    /// What has changed since it was told; true for what came.
+    pending: Option<Box<Pending>>,
+}
+
+#[derive(Debug)]
+enum Content {
+    Nets(CoveringSet),
+    Ports(BTreeMap<PortMember, u32>),
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    nets: BTreeMap<IpNet, bool>,
+    ports: BTreeMap<PortMember, bool>,
+}
+
+/// All sets in use.
+#[derive(Debug, Default)]
+pub(crate) struct Sets {
+    slab: Slab<Set>,
+    by_key: HashMap<SetKey, SetIndex>,
+    by_selector: HashMap<SelectorIndex, Vec<SetIndex>>,
+    /// Sets that are not filled yet.
+    pub(crate) empty: Vec<SetIndex>,
+    /// Sets that perhaps nobody needs any more.
+    idle: BTreeSet<SetIndex>,
+    /// Sets with something pending.
+    changed: Vec<SetIndex>,
+}
+
+impl Sets {
+    /// A set that one more needs. If it is new it will be filled by the next flush.
+    pub(crate) fn acquire(&mut self, key: &SetKey, selectors: &mut Selectors, names: &mut Names) -> SetIndex {
+        if let Some(&index) = self.by_key.get(key) {
+            self.slab.get_mut(index).uses += 1;
+            return index;
+        }
+        let content = if key.has_ports() { Content::Ports(BTreeMap::new()) } else { Content::Nets(CoveringSet::new()) };
+        let id = key.id(selectors, names);
+        let index = self.slab.insert(Set { key: key.clone(), id, uses: 1, content, told: false, pending: None });
+        self.by_key.insert(key.clone(), index);
+        if let Some(selector) = key.selector() {
+            selectors.again(selector);
+            self.by_selector.entry(selector).or_default().push(index);
+        }
+        if let SetKey::Port(_, name) = key {
+            names.again(*name);
+        }
+        self.empty.push(index);
+        index
+    }
+
+    /// One less needs it.
+    pub(crate) fn release(&mut self, key: &SetKey) {
+        let Some(&index) = self.by_key.get(key) else { return };
+        let set = self.slab.get_mut(index);
+        set.uses -= 1;
+        if set.uses == 0 {
+            self.idle.insert(index);
+        }
+    }
+
+    pub(crate) fn find(&self, key: &SetKey) -> Option<SetIndex> {
+        self.by_key.get(key).copied()
+    }
+
+    pub(crate) fn get(&self, index: SetIndex) -> &Set {
+        self.slab.get(index)
+    }
+
+    pub(crate) fn of_selector(&self, selector: SelectorIndex) -> &[SetIndex] {
+        self.by_selector.get(&selector).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether anybody needs it.
+    pub(crate) fn is_used(&self, index: SetIndex) -> bool {
+        self.slab.get(index).uses > 0
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Puts in, or takes out, what an item gives to a set.
+    pub(crate) fn contribute(&mut self, index: SetIndex, item: &Item, come: bool, cost: &mut Cost) {
+        match self.slab.get(index).key {
+            SetKey::Port(_, name) => {
+                item.port_members(name).for_each(|member| self.port(index, member, come, cost));
+            }
+            _ => item.nets.as_slice().iter().for_each(|&net| self.net(index, net, come, cost)),
+        }
+    }
+
+    /// Puts a net in once more, or takes it out once.
+    pub(crate) fn net(&mut self, index: SetIndex, net: IpNet, come: bool, cost: &mut Cost) {
+        cost.members += 1;
+        let set = self.slab.get_mut(index);
+        let Content::Nets(nets) = &mut set.content else { return };
+        if faults::is_on("members-not-counted") && !come {
+            while nets.count(net) > 1 {
+                nets.remove(net);
+            }
+        }
+        let delta = if come { nets.insert(net) } else { nets.remove(net) };
+        if !set.told || delta.is_empty() {
+            return;
+        }
+        let pending = pending(&mut set.pending, &mut self.changed, index);
+        delta.removed.into_iter().for_each(|net| note(&mut pending.nets, net, false));
+        delta.added.into_iter().for_each(|net| note(&mut pending.nets, net, true));
+    }
+
+    /// Puts a port in once more, or takes it out once.
+    pub(crate) fn port(&mut self, index: SetIndex, member: PortMember, come: bool, cost: &mut Cost) {
+        cost.members += 1;
+        let set = self.slab.get_mut(index);
+        let Content::Ports(ports) = &mut set.content else { return };
+        let count = ports.entry(member).or_default();
+        let shown = *count > 0;
+        *count = if come { *count + 1 } else { count.saturating_sub(1) };
+        let shows = *count > 0;
+        if !shows {
+            ports.remove(&member);
+        }
+        if set.told && shown != shows {
+            note(&mut pending(&mut set.pending, &mut self.changed, index).ports, member, shows);
+        }
+    }
+
+    /// What has changed in sets that the dataplane knows.
+    pub(crate) fn take_changes(&mut self) -> Vec<SetChange> {
+        let mut changes = Vec::new();
+        for index in std::mem::take(&mut self.changed) {
+            let set = self.slab.get_mut(index);
+            let Some(pending) = set.pending.take().filter(|_| set.uses > 0) else { continue };
+            let split = |come: bool| match &set.content {
+                Content::Nets(_) => Members::Nets(side(&pending.nets, come)),
+                Content::Ports(_) => Members::Ports(side(&pending.ports, come)),
+            };
+            let change = SetChange { id: set.id.clone(), removed: split(false), added: split(true) };
+            if !(change.removed.is_empty() && change.added.is_empty()) {
+                changes.push(change);
+            }
+        }
+        changes.sort_by(|a, b| a.id.cmp(&b.id));
+        changes
+    }
+
+    /// The sets that the dataplane does not know yet, of those given; it does from now on.
+    pub(crate) fn tell(&mut self, indexes: &[SetIndex]) -> Vec<(SetId, Members)> {
+        let mut made = Vec::new();
+        for &index in indexes {
+            let set = self.slab.get_mut(index);
+            if set.told || set.uses == 0 {
+                continue;
+            }
+            set.told = true;
+            let members = match &set.content {
+                Content::Nets(nets) => {
+                    let mut members = Vec::with_capacity(nets.len());
+                    members.extend(nets.iter());
+                    Members::Nets(members)
+                }
+                Content::Ports(ports) => Members::Ports(ports.keys().copied().collect()),
+            };
+            made.push((set.id.clone(), members));
+        }
+        made.sort_by(|a, b| a.0.cmp(&b.0));
+        made
+    }
+
+    /// Sets that nobody needs any more, told or not: they are gone.
+    pub(crate) fn sweep(&mut self, selectors: &mut Selectors, names: &mut Names) -> Swept {
+        let mut swept = Swept::default();
+        for index in std::mem::take(&mut self.idle) {
+            if self.slab.get(index).uses > 0 {
+                continue;
+            }
+            let set = self.slab.remove(index);
+            self.by_key.remove(&set.key);
+            if let Some(selector) = set.key.selector()
+                && let Some(sets) = self.by_selector.get_mut(&selector)
+            {
+                sets.retain(|&one| one != index);
+                if sets.is_empty() {
+                    self.by_selector.remove(&selector);
+                    swept.selectors.push(selector);
+                } else {
+                    selectors.release(selector);
+                }
+            }
+            if let SetKey::Port(_, name) = set.key {
+                names.release(name);
+            }
+            if set.told {
+                swept.told.push(set.id);
+            }
+        }
+        swept.told.sort();
+        if self.by_key.len() <= SetId::WELL_KNOWN.len() {
+            self.by_key.shrink_to_fit();
+            self.by_selector.shrink_to_fit();
+        }
+        swept
+    }
+}
+
+/// What a sweep of sets leaves to do.
+#[derive(Debug, Default)]
+pub(crate) struct Swept {
+    /// Sets that the dataplane knew.
+    pub(crate) told: Vec<SetId>,
+    /// Selectors without sets now, each still held once.
+    pub(crate) selectors: Vec<SelectorIndex>,
+}
+
+fn pending<'a>(pending: &'a mut Option<Box<Pending>>, changed: &mut Vec<SetIndex>, index: SetIndex) -> &'a mut Pending {
+    pending.get_or_insert_with(|| {
+        changed.push(index);
+        Box::default()
+    })
+}
+
+/// What comes and goes again was never there.
+fn note<T: Ord>(pending: &mut BTreeMap<T, bool>, member: T, come: bool) {
+    match pending.entry(member) {
+        std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(come)),
+        std::collections::btree_map::Entry::Occupied(entry) if *entry.get() != come => drop(entry.remove()),
+        std::collections::btree_map::Entry::Occupied(_) => {}
+    }
+}
+
+fn side<T: Copy>(pending: &BTreeMap<T, bool>, come: bool) -> Vec<T> {
+    pending.iter().filter(|(_, came)| **came == come).map(|(member, _)| *member).collect()
+}

@@ -1,0 +1,59 @@
+//! What the engine is told.
+
+use tortie_policy::packet::Link;
+use tortie_policy::{Item, PolicyId, Service, ServiceId, SetId, Settings, WorkloadId};
+
+/// One change of the store, of this node's settings or of its interfaces.
+#[derive(Clone, Debug)]
+pub enum Update {
+    /// An object is there, in place of one of its name.
+    Put(Item),
+    /// An object is gone.
+    Delete(Id),
+    /// Where a service is served.
+    PutService(Service),
+    /// The settings of this node.
+    Settings(Box<Settings>),
+    /// The interfaces of this node, all of them, with their addresses.
+    Links(Vec<Link>),
+}
+
+/// What names an object that can be gone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Id {
+    /// A tier.
+    Tier(String),
+    /// A policy of any kind.
+    Policy(PolicyId),
+    /// A profile.
+    Profile(String),
+    /// A host endpoint.
+    HostEndpoint(String),
+    /// A workload endpoint.
+    WorkloadEndpoint(WorkloadId),
+    /// A network set of either scope.
+    NetworkSet(SetId),
+    /// A node.
+    Node(String),
+    /// A pool.
+    Pool(String),
+    /// A service.
+    Service(ServiceId),
+}
+
+impl Id {
+    /// What names an item; none for what has no meaning.
+    pub fn of(item: &Item) -> Option<Id> {
+        Some(match item {
+            Item::Tier(tier) => Id::Tier(tier.name.clone()),
+            Item::Policy(policy) => Id::Policy(policy.id.clone()),
+            Item::Profile(profile) => Id::Profile(profile.name.clone()),
+            Item::HostEndpoint(endpoint) => Id::HostEndpoint(endpoint.name.clone()),
+            Item::WorkloadEndpoint(endpoint) => Id::WorkloadEndpoint(endpoint.id.clone()),
+            Item::NetworkSet(set) => Id::NetworkSet(set.id.clone()),
+            Item::Node(node) => Id::Node(node.name.clone()),
+            Item::Pool(pool) => Id::Pool(pool.name.clone()),
+            Item::Nothing => return None,
+        })
+    }
+}
