@@ -38,14 +38,30 @@ pub fn validate(object: &Object) -> Vec<Problem> {
     problems
 }
 
+/// What to show a person: one mistake once. Both layers may speak of it, and a tag may before a rule does; the first is
+/// the clearest. For [`calico_text`] give all.
+pub fn distinct(problems: Vec<Problem>) -> Vec<Problem> {
+    let mut kept: Vec<Problem> = Vec::with_capacity(problems.len());
+    for problem in problems {
+        let said = |earlier: &Problem| {
+            let by_tag = earlier.reason.starts_with("Reason: ");
+            earlier.path == problem.path
+                && (earlier.text() == problem.text() || earlier.layer != problem.layer || by_tag)
+        };
+        if !kept.iter().any(said) {
+            kept.push(problem);
+        }
+    }
+    kept
+}
+
 /// The errors as calicoctl prints them (datastore sheet 4.8).
 pub fn calico_text(problems: &[Problem]) -> String {
     let errors: Vec<_> = problems.iter().filter(|problem| problem.is_error()).collect();
     match errors.as_slice() {
         [] => "unknown validation error".to_owned(),
-        // A few refusals of the client are no field errors.
-        [first, ..] if first.field.is_empty() => first.reason.clone(),
-        [only] if only.layer == Layer::Read => only.reason.clone(),
+        // What is found while reading, and a few refusals of the client, are no field errors.
+        [only] if only.layer == Layer::Read || only.field.is_empty() => only.reason.clone(),
         [only] => format!("error with field {}", calico_field(only)),
         many => {
             let lines: String = many.iter().map(|problem| format!("-  {}\n", calico_field(problem))).collect();
@@ -55,6 +71,9 @@ pub fn calico_text(problems: &[Problem]) -> String {
 }
 
 fn calico_field(problem: &Problem) -> String {
+    if problem.field.is_empty() {
+        return problem.reason.clone();
+    }
     let mut text = problem.field.clone();
     if let Some(value) = &problem.value {
         text.push_str(&format!(" = '{value}'"));

@@ -89,6 +89,11 @@ pub(super) fn label_key_errors(key: &str) -> Vec<String> {
     errors
 }
 
+/// The first half of such an error, which says it all; the regular expression stands in the second.
+pub(super) fn in_short(error: &str) -> &str {
+    error.find(" (e.g. ").map_or(error, |end| &error[..end])
+}
+
 /// What is wrong with a label's value, in Kubernetes' words.
 pub(super) fn label_value_errors(value: &str) -> Vec<String> {
     let mut errors = Vec::new();

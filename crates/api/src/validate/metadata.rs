@@ -59,7 +59,9 @@ pub(super) fn check_annotations<'a>(
     for (key, value) in annotations {
         for error in formats::label_key_errors(&key.to_lowercase()) {
             let problem = Problem::field(place.key(key), "Metadata.Annotations (key)", key, &error);
-            out.push(problem.message(format!("`{key}` cannot be the key of an annotation: {error}")));
+            out.push(
+                problem.message(format!("`{key}` cannot be the key of an annotation: {}", formats::in_short(&error))),
+            );
         }
         size += key.len() + value.len();
     }
@@ -132,11 +134,13 @@ fn labels(object: &Object, out: &mut Vec<Problem>) {
         let place = || Path::from("metadata.labels").key(key);
         for error in formats::label_key_errors(key) {
             let problem = Problem::field(place(), "Metadata.Labels (label)", key, &error);
-            out.push(problem.message(format!("`{key}` cannot be a label: {error}")));
+            out.push(problem.message(format!("`{key}` cannot be a label: {}", formats::in_short(&error))));
         }
         for error in formats::label_value_errors(value) {
             let problem = Problem::field(place(), "Metadata.Labels (value)", value, &error);
-            out.push(problem.message(format!("`{value}` cannot be the value of a label: {error}")));
+            out.push(
+                problem.message(format!("`{value}` cannot be the value of a label: {}", formats::in_short(&error))),
+            );
         }
     }
 }

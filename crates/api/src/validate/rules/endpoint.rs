@@ -49,7 +49,7 @@ fn port_protocol(fields: &Fields, owner: &str, place: &Place, out: &mut Vec<Prob
         let reason = format!("{owner} protocol does not support ports.");
         let problem = Problem::field(place.key("protocol").path(), format!("{owner}.Protocol"), shown.as_str(), reason);
         let message = match protocol {
-            None => "a port needs a protocol".to_owned(),
+            None => "a protocol is missing".to_owned(),
             Some(_) => format!("`{shown}` has no ports"),
         };
         out.push(problem.message(message).help("write TCP, UDP or SCTP"));

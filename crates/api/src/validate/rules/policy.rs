@@ -134,7 +134,7 @@ pub(super) fn global_schema(fields: &Fields, node: &Node, place: &Place, out: &m
     };
     if untracked && pre_dnat {
         let reason = "preDNAT and doNotTrack cannot both be true";
-        out.push(at("preDNAT", reason, Some("doNotTrack")).message("a policy is `preDNAT` or `doNotTrack`, not both"));
+        out.push(at("doNotTrack", reason, Some("preDNAT")).message("a policy is `preDNAT` or `doNotTrack`, not both"));
     }
     if pre_dnat && filled(fields, "egress") {
         let problem = at("egress", "preDNAT policy cannot have any egress rules", Some("preDNAT"));

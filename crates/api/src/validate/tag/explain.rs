@@ -12,7 +12,7 @@ use crate::validate::suggest::{self, Dots};
 pub(super) fn explain(problem: Problem, tag: &str, argument: &str, value: Option<&Value>) -> Problem {
     match value {
         Some(Value::String(text)) => explain_text(problem, tag, argument, text),
-        None if tag == "required" => problem.message("a value is missing"),
+        None if matches!(tag, "required" | "gt" | "gte") => problem.message("a value is missing"),
         None => explain_text(problem, tag, argument, ""),
         Some(value) => explain_other(problem, tag, argument, value),
     }
@@ -74,7 +74,9 @@ fn explain_other(problem: Problem, tag: &str, argument: &str, value: &Value) -> 
                 key_errors.chain(formats::label_value_errors(value).into_iter().map(move |error| (value, error)))
             });
             match errors.into_iter().next() {
-                Some((text, error)) => problem.message(format!("`{text}` cannot be part of a label: {error}")),
+                Some((text, error)) => {
+                    problem.message(format!("`{text}` cannot be part of a label: {}", formats::in_short(&error)))
+                }
                 None => problem,
             }
         }

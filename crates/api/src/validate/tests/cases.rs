@@ -1,0 +1,375 @@
+//! The cases: kind, name (or metadata) and spec, by subject. `create` stands before a kind to fill in the defaults and
+//! ask what the client demands.
+
+type Case = (&'static str, &'static str, &'static str);
+
+/// The cases.
+pub(super) const CASES: &[(&str, &[Case])] = &[
+    (
+        "names",
+        &[
+            ("HostEndpoint", "a.b-c.d1", r#"{"node": "n", "interfaceName": "eth0"}"#),
+            ("HostEndpoint", "My_Host", r#"{"node": "n", "interfaceName": "eth0"}"#),
+            ("HostEndpoint", "web_1", r#"{"node": "n", "interfaceName": "eth0"}"#),
+            ("HostEndpoint", "-web-", r#"{"node": "n", "interfaceName": "eth0"}"#),
+            ("HostEndpoint", "a..b", r#"{"node": "n", "interfaceName": "eth0"}"#),
+            ("HostEndpoint", "", r#"{"node": "n", "interfaceName": "eth0"}"#),
+            ("NetworkPolicy", "tier.name", "{}"),
+            ("NetworkPolicy", "a.b.c", "{}"),
+            ("NetworkPolicy", "knp.default.a.b.c", "{}"),
+            ("NetworkPolicy", "Deny_All", "{}"),
+            ("GlobalNetworkPolicy", "knp.default.a.b.c", "{}"),
+            ("StagedGlobalNetworkPolicy", "a.b.c", "{}"),
+            ("StagedKubernetesNetworkPolicy", "a.b.c", "{}"),
+            ("Tier", "a.b", "{}"),
+            ("Tier", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "{}"),
+            ("NetworkSet", r#"{"name": "s", "namespace": "a/b"}"#, "{}"),
+        ],
+    ),
+    (
+        "labels and annotations",
+        &[
+            ("Profile", r#"{"name": "p", "labels": {"a": "", "a.b/C_d": "x.Y-1"}}"#, "{}"),
+            ("Profile", r#"{"name": "p", "labels": {"a b": "c"}}"#, "{}"),
+            ("Profile", r#"{"name": "p", "labels": {"a/b/c": "d"}}"#, "{}"),
+            ("Profile", r#"{"name": "p", "labels": {"/x": "y"}}"#, "{}"),
+            ("Profile", r#"{"name": "p", "labels": {"A.b/c": "v"}}"#, "{}"),
+            ("Profile", r#"{"name": "p", "labels": {"a": "c-"}}"#, "{}"),
+            ("Profile", r#"{"name": "p", "annotations": {"A/B": "anything goes here: ü"}}"#, "{}"),
+            ("Profile", r#"{"name": "p", "annotations": {"a b": "x"}}"#, "{}"),
+            ("NetworkSet", r#"{"name": "s", "labels": {"projectcalico.org/namespace": "x"}}"#, "{}"),
+            ("Profile", "p", r#"{"labelsToApply": {"a": "b", "A": "x-"}}"#),
+        ],
+    ),
+    (
+        "host endpoints",
+        &[
+            ("HostEndpoint", "h", r#"{"node": "n", "interfaceName": "*"}"#),
+            ("HostEndpoint", "h", r#"{"node": "n", "expectedIPs": ["10.0.0.1", "fd00::1"], "profiles": ["p"]}"#),
+            ("HostEndpoint", "h", "{}"),
+            ("HostEndpoint", "h", r#"{"node": "Node_1", "interfaceName": "eth0"}"#),
+            ("HostEndpoint", "h", r#"{"node": "n", "interfaceName": "wibblywobblyeth0"}"#),
+            ("HostEndpoint", "h", r#"{"node": "n", "interfaceName": "eth0:1"}"#),
+            ("HostEndpoint", "h", r#"{"node": "n", "interfaceName": "e*"}"#),
+            ("HostEndpoint", "h", r#"{"node": "n", "expectedIPs": ["10.0.0.1/32", "x"]}"#),
+            ("HostEndpoint", "h", r#"{"node": "n", "interfaceName": "eth0", "profiles": ["Profile_1"]}"#),
+            (
+                "HostEndpoint",
+                "h",
+                r#"{"node": "n", "interfaceName": "eth0", "ports": [{"name": "dns", "protocol": "UDP", "port": 53}, {"name": "dns", "protocol": "TCP", "port": 53}, {"name": "x", "protocol": 6, "port": 1}]}"#,
+            ),
+            (
+                "HostEndpoint",
+                "h",
+                r#"{"node": "n", "interfaceName": "eth0", "ports": [{"name": "HTTP", "protocol": "tcp", "port": 0}, {"name": "80", "protocol": "ICMP", "port": 80}, {}]}"#,
+            ),
+            (
+                "HostEndpoint",
+                "h",
+                r#"{"node": "n", "interfaceName": "eth0", "ports": [{"name": "a--b", "protocol": "TCP", "port": 1}, {"name": "a-name-that-is-long", "protocol": "TCP", "port": 1}]}"#,
+            ),
+        ],
+    ),
+    (
+        "workload endpoints",
+        &[
+            (
+                "WorkloadEndpoint",
+                "w",
+                r#"{"interfaceName": "cali1", "ipNetworks": ["10.0.0.1/32", "fd00::1"], "mac": "0011.2233.4455", "ipv4Gateway": "10.0.0.254", "containerID": "A-1", "allowSpoofedSourcePrefixes": ["10.0.0.1/8"], "qosControls": {"ingressBandwidth": -5, "dscp": 99}}"#,
+            ),
+            ("WorkloadEndpoint", "w", "{}"),
+            (
+                "WorkloadEndpoint",
+                "w",
+                r#"{"interfaceName": "cali1", "ipNetworks": ["10.0.0.0/24", "10.0.0.1/24", ""]}"#,
+            ),
+            ("WorkloadEndpoint", "w", r#"{"interfaceName": "cali1", "ipNetworks": ["x"]}"#),
+            ("WorkloadEndpoint", "w", r#"{"interfaceName": "cali1", "ipv4Gateway": "fd00::1", "ipv6Gateway": "x"}"#),
+            (
+                "WorkloadEndpoint",
+                "w",
+                r#"{"interfaceName": "cali1", "ipNetworks": ["10.0.0.1/32"], "ipNATs": [{"internalIP": "10.0.0.1", "externalIP": "1.2.3.4"}]}"#,
+            ),
+            (
+                "WorkloadEndpoint",
+                "w",
+                r#"{"interfaceName": "cali1", "ipNetworks": ["10.0.0.1/32"], "ipNATs": [{"internalIP": "10.0.0.1", "externalIP": "fd00::1"}, {"internalIP": "10.0.0.2", "externalIP": "1.2.3.4"}]}"#,
+            ),
+            (
+                "WorkloadEndpoint",
+                "w",
+                r#"{"interfaceName": "cali1", "ipNetworks": ["10.0.0.1/32"], "ipNATs": [{"internalIP": "10.0.0.1"}, {"internalIP": "x", "externalIP": "1.2.3.4"}]}"#,
+            ),
+            (
+                "WorkloadEndpoint",
+                "w",
+                r#"{"interfaceName": "cali1", "ports": [{"protocol": "TCP", "port": 80, "hostPort": 8080, "hostIP": "1.2.3.4"}, {"protocol": "TCP", "port": 80}, {"name": "x", "protocol": "ICMP", "port": 0, "hostIP": "1.2.3.4/24"}]}"#,
+            ),
+            ("WorkloadEndpoint", "w", r#"{"interfaceName": "cali1", "mac": "x", "pod": "Pod", "containerID": "a_b"}"#),
+            (
+                "create WorkloadEndpoint",
+                "n1-k8s-p--1-eth0",
+                r#"{"node": "n1", "orchestrator": "k8s", "pod": "p-1", "endpoint": "eth0", "interfaceName": "cali1"}"#,
+            ),
+            (
+                "create WorkloadEndpoint",
+                "other",
+                r#"{"node": "n1", "orchestrator": "k8s", "pod": "p-1", "endpoint": "eth0", "interfaceName": "cali1"}"#,
+            ),
+            ("create WorkloadEndpoint", "w", r#"{"node": "n1", "orchestrator": "cni", "endpoint": "eth0"}"#),
+        ],
+    ),
+    (
+        "policies",
+        &[
+            ("NetworkPolicy", "p", r#"{"tier": "T_1", "selector": "a = 'b'"}"#),
+            ("NetworkPolicy", "p", r#"{"types": ["Ingress", "Ingress"]}"#),
+            ("NetworkPolicy", "p", r#"{"types": ["ingress"]}"#),
+            ("NetworkPolicy", "p", r#"{"types": ["Ingress"], "egress": [{"action": "Deny"}], "order": -1.5}"#),
+            ("NetworkPolicy", "p", r#"{"performanceHints": ["AssumeNeededOnEveryNode"]}"#),
+            ("NetworkPolicy", "p", r#"{"performanceHints": ["AssumeNeeded", "AssumeNeeded"]}"#),
+            ("NetworkPolicy", "p", r#"{"performanceHints": ["AssumeNeeded"]}"#),
+            ("NetworkPolicy", "p", r#"{"selector": "global()", "serviceAccountSelector": "a == 'b' || global()"}"#),
+            ("GlobalNetworkPolicy", "p", r#"{"namespaceSelector": "global()"}"#),
+            ("GlobalNetworkPolicy", "p", r#"{"doNotTrack": true, "preDNAT": true}"#),
+            (
+                "GlobalNetworkPolicy",
+                "p",
+                r#"{"preDNAT": true, "applyOnForward": true, "types": ["Egress"], "egress": [{"action": "Allow"}]}"#,
+            ),
+            ("GlobalNetworkPolicy", "p", r#"{"doNotTrack": true, "applyOnForward": true}"#),
+            ("StagedGlobalNetworkPolicy", "p", r#"{"stagedAction": "set"}"#),
+            ("StagedNetworkPolicy", "p", r#"{"stagedAction": "Delete", "tier": "t"}"#),
+            ("StagedNetworkPolicy", "p", r#"{"stagedAction": "Delete", "types": ["Ingress"]}"#),
+            ("create StagedNetworkPolicy", "p", r#"{"stagedAction": "Delete", "types": ["Ingress"]}"#),
+            ("create StagedNetworkPolicy", "p", r#"{"stagedAction": ""}"#),
+            ("StagedGlobalNetworkPolicy", "p", r#"{"stagedAction": "Delete", "order": 0}"#),
+            (
+                "NetworkPolicy",
+                "p",
+                r#"{"egress": [{"action": "Allow", "source": {"services": {"name": "s"}}, "http": {"methods": ["GET"]}}], "ingress": [{"action": "Allow", "destination": {"services": {"name": "s"}}}]}"#,
+            ),
+            (
+                "GlobalNetworkPolicy",
+                "p",
+                r#"{"egress": [{"action": "Allow", "destination": {"services": {"name": "s"}}, "http": {}}], "ingress": [{"action": "Allow", "source": {"services": {"name": "s"}}}]}"#,
+            ),
+        ],
+    ),
+    (
+        "rules",
+        &[
+            ("Profile", "p", r#"{"ingress": [{"action": "Foo", "protocol": "tcp"}]}"#),
+            ("NetworkPolicy", "p", r#"{"ingress": [{"action": "allow"}, {}]}"#),
+            ("NetworkPolicy", "p", r#"{"ingress": [{"action": "Allow", "ipVersion": 5}]}"#),
+            ("NetworkPolicy", "p", r#"{"ingress": [{"action": "Allow", "protocol": "tcp", "notProtocol": 0}]}"#),
+            ("NetworkPolicy", "p", r#"{"ingress": [{"action": "Allow", "protocol": "UDPlite"}]}"#),
+            (
+                "NetworkPolicy",
+                "p",
+                r#"{"ingress": [{"action": "Allow", "destination": {"ports": [80, "http"]}}, {"action": "Allow", "destination": {"ports": ["http"]}}]}"#,
+            ),
+            (
+                "NetworkPolicy",
+                "p",
+                r#"{"ingress": [{"action": "Allow", "protocol": "ICMP", "source": {"ports": ["80:90"]}, "destination": {"notPorts": ["http"]}}]}"#,
+            ),
+            (
+                "NetworkPolicy",
+                "p",
+                r#"{"ingress": [{"action": "Allow", "protocol": "TCP", "destination": {"ports": [0, "0:5", "HTTP", 65535]}}]}"#,
+            ),
+            (
+                "NetworkPolicy",
+                "p",
+                r#"{"ingress": [{"action": "Allow", "source": {"nets": ["10.0.0.1/8"], "notNets": ["10.0.0.1", "x", ""]}}]}"#,
+            ),
+            (
+                "NetworkPolicy",
+                "p",
+                r#"{"ingress": [{"action": "Allow", "source": {"notNets": ["0.0.0.0/0"]}, "destination": {"notNets": ["::/0"]}}]}"#,
+            ),
+            (
+                "NetworkPolicy",
+                "p",
+                r#"{"ingress": [{"action": "Allow", "ipVersion": 6, "source": {"nets": ["10.0.0.0/8"]}}, {"action": "Allow", "source": {"nets": ["10.0.0.0/8"]}, "destination": {"nets": ["fd00::/64"]}}]}"#,
+            ),
+            (
+                "NetworkPolicy",
+                "p",
+                r#"{"ingress": [{"action": "Allow", "icmp": {"type": 8}}, {"action": "Allow", "protocol": "ICMP", "icmp": {"code": 0}, "notICMP": {"type": 255, "code": 256}}]}"#,
+            ),
+            (
+                "NetworkPolicy",
+                "p",
+                r#"{"ingress": [{"action": "Allow", "protocol": "ICMP", "ipVersion": 6}, {"action": "Allow", "notProtocol": 58, "ipVersion": 4}, {"action": "Allow", "protocol": "ICMP", "icmp": {"type": 8}}]}"#,
+            ),
+            (
+                "NetworkPolicy",
+                "p",
+                r#"{"ingress": [{"action": "Deny", "protocol": "UDP", "http": {"methods": ["GET", "GET"], "paths": [{"exact": "/a", "prefix": "/b"}]}}, {"action": "Allow", "http": {"paths": [{"exact": "a?"}]}}, {"action": "Allow", "http": {"paths": [{}]}}]}"#,
+            ),
+            (
+                "NetworkPolicy",
+                "p",
+                r#"{"ingress": [{"action": "Allow", "source": {"selector": "global()", "notSelector": "global()", "serviceAccounts": {"selector": "global()"}, "namespaceSelector": "global() && a == 'b'"}}, {"action": "Allow", "source": {"namespaceSelector": " global( )"}}]}"#,
+            ),
+            (
+                "GlobalNetworkPolicy",
+                "p",
+                r#"{"egress": [{"action": "Allow", "destination": {"services": {"name": "s", "namespace": "n"}, "ports": ["http"], "selector": "all()", "nets": ["10.0.0.0/8"], "namespaceSelector": "all()", "serviceAccounts": {"names": ["x"]}}}]}"#,
+            ),
+            ("GlobalNetworkPolicy", "p", r#"{"egress": [{"action": "Allow", "destination": {"services": {}}}]}"#),
+            (
+                "GlobalNetworkPolicy",
+                "p",
+                r#"{"egress": [{"action": "Allow", "destination": {"services": {"name": "Svc_1", "namespace": "n"}, "serviceAccounts": {"names": ["Any_Thing"], "selector": "has("}}}]}"#,
+            ),
+            ("Profile", "p", r#"{"egress": [{"action": "Log", "metadata": {"annotations": {"a b": "x"}}}]}"#),
+            ("Profile", "p", r#"{"ingress": [{"action": "Deny", "icmp": {"code": 3}, "ipVersion": 9}]}"#),
+        ],
+    ),
+    (
+        "staged Kubernetes policies",
+        &[
+            (
+                "StagedKubernetesNetworkPolicy",
+                "p",
+                r#"{"podSelector": {"matchExpressions": [{"key": "a b", "operator": "Foo"}]}, "policyTypes": ["x", "x"], "ingress": [{"ports": [{"port": "http"}, {"port": 80, "endPort": 90}], "from": [{"ipBlock": {"cidr": "x"}}]}]}"#,
+            ),
+            (
+                "StagedKubernetesNetworkPolicy",
+                "p",
+                r#"{"podSelector": {}, "ingress": [{"ports": [{"port": 90, "endPort": 80}]}], "egress": [{"ports": [{"port": 70000}]}]}"#,
+            ),
+            ("StagedKubernetesNetworkPolicy", "p", r#"{"stagedAction": "Delete", "podSelector": {}}"#),
+            ("StagedKubernetesNetworkPolicy", "p", r#"{"stagedAction": "Delete", "policyTypes": ["Ingress"]}"#),
+        ],
+    ),
+    (
+        "tiers and sets",
+        &[
+            ("Tier", "t", r#"{"order": 5, "defaultAction": "Pass"}"#),
+            ("Tier", "t", r#"{"defaultAction": "Allow"}"#),
+            ("Tier", "default", r#"{"order": 5, "defaultAction": "Pass"}"#),
+            ("create Tier", "default", "{}"),
+            ("create Tier", "kube-admin", "{}"),
+            ("Tier", "kube-baseline", r#"{"order": 10000000, "defaultAction": "Pass"}"#),
+            ("NetworkSet", "s", r#"{"nets": ["10.0.0.1/8", "10.0.0.1", "fd00::/64", "", "x"]}"#),
+            ("GlobalNetworkSet", "s", r#"{"nets": ["1.2.3.4/33"]}"#),
+        ],
+    ),
+    (
+        "pools and addresses",
+        &[
+            ("create IPPool", "p", r#"{"cidr": "FD00::/64"}"#),
+            ("create IPPool", "p", "{}"),
+            ("create IPPool", "p", r#"{"cidr": "10.0.0.1/16"}"#),
+            ("create IPPool", "p", r#"{"cidr": "10.0.0.1"}"#),
+            ("create IPPool", "p", r#"{"cidr": "x"}"#),
+            ("create IPPool", "p", r#"{"cidr": "169.254.1.0/24"}"#),
+            ("create IPPool", "p", r#"{"cidr": "fe80::/64", "ipipMode": "Always"}"#),
+            ("create IPPool", "p", r#"{"cidr": "10.0.0.0/28"}"#),
+            ("create IPPool", "p", r#"{"cidr": "10.0.0.0/28", "disabled": true, "blockSize": 19}"#),
+            ("create IPPool", "p", r#"{"cidr": "10.0.0.0/16", "ipipMode": "Always", "vxlanMode": "CrossSubnet"}"#),
+            ("create IPPool", "p", r#"{"cidr": "10.0.0.0/16", "ipipMode": "always", "allowedUses": ["workload"]}"#),
+            (
+                "create IPPool",
+                "p",
+                r#"{"cidr": "10.0.0.0/16", "allowedUses": ["LoadBalancer", "Tunnel"], "nodeSelector": "a == 'b'", "vxlanMode": "Always", "disableBGPExport": true, "namespaceSelector": "global()"}"#,
+            ),
+            ("IPReservation", "r", r#"{"reservedCIDRs": ["10.0.0.0/8", "10.0.0.1"]}"#),
+            ("create IPAMConfiguration", "default", r#"{"maxBlocksPerHost": -1}"#),
+            ("create IPAMConfiguration", "other", "{}"),
+            ("BlockAffinity", "b", r#"{"node": "n", "cidr": "10.0.0.0/26", "state": "confirmed", "deleted": true}"#),
+        ],
+    ),
+    (
+        "nodes and controllers",
+        &[
+            ("Node", "n", r#"{"bgp": {}}"#),
+            (
+                "Node",
+                "n",
+                r#"{"bgp": {"ipv4Address": "fd00::1", "ipv6Address": "fd00::1/64"}, "ipv4VXLANTunnelAddr": "10.0.0.1/32"}"#,
+            ),
+            ("Node", "n", r#"{"addresses": [{"address": "x", "type": "y"}], "interfaces": [{"name": "A_b"}]}"#),
+            ("create ClusterInformation", "other", "{}"),
+            ("create KubeControllersConfiguration", "other", r#"{"controllers": {}}"#),
+            (
+                "create KubeControllersConfiguration",
+                "default",
+                r#"{"controllers": {"node": {"hostEndpoint": {"templates": [{"generateName": "a", "interfacePattern": "^eth"}, {"generateName": "a", "interfacePattern": "x"}]}}}}"#,
+            ),
+            (
+                "KubeControllersConfiguration",
+                "default",
+                r#"{"controllers": {"node": {"syncLabels": "enabled"}}, "healthChecks": "x"}"#,
+            ),
+        ],
+    ),
+    (
+        "settings",
+        &[
+            (
+                "FelixConfiguration",
+                "default",
+                r#"{"bpfLogLevel": "off", "reportingInterval": "30m0s", "dataplaneWatchdogTimeout": "-5s"}"#,
+            ),
+            (
+                "FelixConfiguration",
+                "default",
+                r#"{"reportingInterval": "1.5s", "iptablesBackend": "auto", "logSeverityScreen": "Inof"}"#,
+            ),
+            ("FelixConfiguration", "default", r#"{"nodeSelector": "all()"}"#),
+            ("FelixConfiguration", "x", r#"{"natOutgoingAddress": "fd00::1", "deviceRouteSourceAddress": "x"}"#),
+            (
+                "FelixConfiguration",
+                "x",
+                r#"{"routeTableRange": {"min": 0, "max": 5}, "routeTableRanges": [{"min": 5, "max": 1}]}"#,
+            ),
+            (
+                "FelixConfiguration",
+                "x",
+                r#"{"kubeNodePortRanges": ["http", 0], "externalNodesList": ["fd00::/64"], "openstackRegion": "R1"}"#,
+            ),
+            (
+                "FelixConfiguration",
+                "x",
+                r#"{"healthTimeoutOverrides": [{"name": "a!", "timeout": "-5s"}], "failsafeInboundHostPorts": [{"protocol": "foo", "port": 0}]}"#,
+            ),
+            (
+                "FelixConfiguration",
+                "x",
+                r#"{"wireguardListeningPort": 0, "debugPort": 70000, "goGCThreshold": -2, "bpfDataIfacePattern": "("}"#,
+            ),
+        ],
+    ),
+    (
+        "BGP",
+        &[
+            (
+                "BGPPeer",
+                "b",
+                r#"{"node": "n", "nodeSelector": "all()", "peerIP": "10.0.0.1:0", "reachableBy": "fd00::1"}"#,
+            ),
+            (
+                "BGPPeer",
+                "b",
+                r#"{"peerIP": "10.0.0.1:179", "reachableBy": "fd00::1", "keepOriginalNextHop": true, "nextHopMode": "Auto"}"#,
+            ),
+            ("create BGPConfiguration", "node.n", r#"{"nodeToNodeMeshEnabled": false}"#),
+            (
+                "BGPConfiguration",
+                "default",
+                r#"{"communities": [{"name": "c", "value": "1:70000"}], "nodeToNodeMeshEnabled": false, "nodeMeshMaxRestartTime": "5s"}"#,
+            ),
+            (
+                "BGPFilter",
+                "f",
+                r#"{"exportV4": [{"action": "accept", "cidr": "10.0.0.0/8", "operations": [{}, {"addCommunity": {}}]}]}"#,
+            ),
+        ],
+    ),
+];
