@@ -4,6 +4,32 @@
 
 use std::cell::Cell;
 
+/// Every fault there is, by what goes wrong.
+pub const ALL: &[&str] = &[
+    "tier-end",
+    "missing-tier-passes",
+    "pass-ends-tier",
+    "no-order-first",
+    "ties-by-namespace",
+    "types-ignored",
+    "not-protocol",
+    "not-nets-family",
+    "not-ports",
+    "negated-peers",
+    "icmp-code",
+    "log-ends-list",
+    "last-profile-wins",
+    "profile-pass-allows",
+    "missing-profile-skipped",
+    "failsafe-reply",
+    "failsafe-net",
+    "hop-limit",
+    "encapsulation",
+    "specific-hides-prednat",
+    "names-before-addresses",
+    "members-not-counted",
+];
+
 thread_local! {
     static ON: Cell<Option<&'static str>> = const { Cell::new(None) };
 }

@@ -1,3 +1,4 @@
-//! Worlds, generators and topologies for tests
+//! Worlds, generators and topologies for tests.
 
 pub mod faults;
+pub mod worlds;

@@ -1,0 +1,187 @@
+//! Runs a case: the engine step by step into the fake, and the evaluator from scratch, answer for answer.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tortie_calc::{Engine, Id, Update};
+use tortie_dataplane::fake::{Answer, Because, Outcome};
+use tortie_dataplane::{Dataplane, Fake, Rule, SetId, State};
+use tortie_eval::{Builtin, By, Verdict, judge};
+use tortie_policy::{Item, PolicyId, WorkloadId};
+use tortie_testkit::worlds::{Case, Change, NODE, Step, World};
+
+/// An engine, and the fake that it tells.
+pub struct Node {
+    pub engine: Engine,
+    pub fake: Fake,
+    /// Policies whose sets stay whether they apply or not.
+    everywhere: std::collections::BTreeMap<PolicyId, bool>,
+}
+
+impl Node {
+    pub fn new() -> Self {
+        let mut node = Self { engine: Engine::new(NODE), fake: Fake::new(), everywhere: Default::default() };
+        World::start().into_iter().for_each(|change| node.take(change).unwrap());
+        node
+    }
+
+    /// Takes a change; a flush is told to the fake, and checked.
+    pub fn take(&mut self, change: Change) -> Result<(), String> {
+        if let Change::Put(Item::Policy(policy)) = &change {
+            self.everywhere.insert(policy.id.clone(), policy.everywhere && !policy.staged);
+        }
+        match update(change) {
+            Some(update) => {
+                if let Update::Delete(Id::Policy(id)) = &update {
+                    self.everywhere.remove(id);
+                }
+                self.engine.update(update);
+                Ok(())
+            }
+            None => self.flush(),
+        }
+    }
+
+    pub fn flush(&mut self) -> Result<(), String> {
+        let before = self.fake.state.clone();
+        let delta = self.engine.flush();
+        self.fake.apply(&delta).map_err(|broken| format!("broken delta: {broken}"))?;
+        let mut kept: BTreeSet<SetId> = SetId::WELL_KNOWN.into_iter().map(SetId::new).collect();
+        if self.everywhere.values().any(|everywhere| *everywhere) {
+            // Which sets those are is not known here, so nothing is too much.
+            kept.extend(self.fake.state.sets.keys().cloned());
+        } else {
+            kept.extend(self.fake.state.rules.values().flatten().flat_map(Rule::sets).cloned());
+        }
+        self.fake.state.check(&kept).map_err(|broken| format!("after a flush: {broken}"))?;
+        if !delta.is_empty() && before == self.fake.state {
+            return Err(format!("a delta that changes nothing: {delta:?}"));
+        }
+        let again = self.engine.flush();
+        if again.is_empty() { Ok(()) } else { Err(format!("a second flush says more: {again:?}")) }
+    }
+}
+
+/// The update that a change is; none for a flush.
+fn update(change: Change) -> Option<Update> {
+    use tortie_api::Kind;
+    Some(match change {
+        Change::Put(item) => Update::Put(item),
+        Change::Settings(settings) => Update::Settings(settings),
+        Change::Links(links) => Update::Links(links),
+        Change::Flush => return None,
+        Change::Delete(key) => Update::Delete(match key.kind {
+            Kind::Tier => Id::Tier(key.name),
+            Kind::Profile => Id::Profile(key.name),
+            Kind::HostEndpoint => Id::HostEndpoint(key.name),
+            Kind::WorkloadEndpoint => Id::WorkloadEndpoint(WorkloadId { namespace: key.namespace, name: key.name }),
+            Kind::NetworkSet | Kind::GlobalNetworkSet => {
+                Id::NetworkSet(tortie_policy::SetId { namespace: key.namespace, name: key.name })
+            }
+            Kind::Node => Id::Node(key.name),
+            Kind::IPPool => Id::Pool(key.name),
+            kind => Id::Policy(PolicyId { kind, namespace: key.namespace, name: key.name }),
+        }),
+    })
+}
+
+/// Plays a case and says what goes wrong first. A case that makes no sense is no failure.
+pub fn play(case: &Case) -> Result<(), String> {
+    let run = catch_unwind(AssertUnwindSafe(|| play_through(case)));
+    run.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        Err(format!(
+            "panic: {}",
+            text.or(panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap_or_default()
+        ))
+    })
+}
+
+fn play_through(case: &Case) -> Result<(), String> {
+    let mut world = World::new();
+    let mut node = Node::new();
+    for (number, step) in case.steps.iter().enumerate() {
+        let Ok(changes) = world.apply(step) else { return Ok(()) };
+        let at = |problem: String| format!("step {number}: {problem}");
+        for change in changes {
+            node.take(change).map_err(at)?;
+        }
+        if *step == Step::Flush {
+            compare(&world, &node.fake, case).map_err(at)?;
+        }
+    }
+    Ok(())
+}
+
+fn compare(world: &World, fake: &Fake, case: &Case) -> Result<(), String> {
+    for (number, probe) in case.probes.iter().enumerate() {
+        let packet = probe.packet();
+        let verdict = judge(&world.snapshot, &world.host, &packet);
+        let answer = fake.judge(&packet);
+        if let Some(difference) = difference(&verdict, &answer) {
+            return Err(format!("packet {number} {packet:?}: {difference}\neval: {verdict:#?}\nfake: {answer:#?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Where the two answers part, stage by stage.
+fn difference(verdict: &Verdict, answer: &Answer) -> Option<String> {
+    if (verdict.allowed, verdict.rejected, verdict.untracked) != (answer.allowed, answer.rejected, answer.untracked) {
+        return Some("another verdict".to_owned());
+    }
+    for (step, said) in verdict.path.iter().zip(&answer.said) {
+        let same = format!("{:?}", step.hook) == format!("{:?}", said.stage)
+            && step.interface == said.interface
+            && step.endpoint == said.endpoint
+            && outcome(step.decision.outcome) == said.outcome
+            && because(&step.decision.by) == said.because;
+        if !same {
+            return Some(format!("{:?} says {:?}, not {:?}", step.hook, said.because, step.decision));
+        }
+    }
+    (verdict.path.len() != answer.said.len()).then(|| "another number of stages".to_owned())
+}
+
+fn outcome(outcome: tortie_eval::Outcome) -> Outcome {
+    match outcome {
+        tortie_eval::Outcome::Pass => Outcome::Pass,
+        tortie_eval::Outcome::Accept => Outcome::Accept,
+        tortie_eval::Outcome::Deny => Outcome::Deny,
+    }
+}
+
+fn because(by: &By) -> Because {
+    match by.clone() {
+        By::Rule { tier, id, number } => Because::Rule { tier, id, number },
+        By::TierEnd { tier } => Because::TierEnd { tier },
+        By::Profile { name, number } => Because::Profile { name, number },
+        By::NoProfile => Because::NoProfile,
+        By::Failsafe(_) => Because::Failsafe,
+        By::Established => Because::Established,
+        By::Invalid => Because::Invalid,
+        By::Nothing => Because::Nothing,
+        By::Builtin(builtin) => match builtin {
+            Builtin::SourceOk => Because::SourceOk,
+            Builtin::SourceExcepted => Because::SourceExcepted,
+            Builtin::SourceWrong => Because::SourceWrong,
+            Builtin::NeighbourDiscovery => Because::NeighbourDiscovery,
+            Builtin::TunnelAllowed => Because::TunnelAllowed,
+            Builtin::TunnelDenied => Because::TunnelDenied,
+            Builtin::UnknownWorkload => Because::UnknownWorkload,
+            Builtin::HostToWorkload => Because::HostToWorkload,
+            Builtin::AcceptedBefore => Because::AcceptedBefore,
+            Builtin::HostAction => Because::HostAction,
+            Builtin::Encapsulation => Because::Encapsulation,
+            Builtin::TranslatedLater => Because::Nothing,
+        },
+    }
+}
+
+/// The state that changes come to, flushed where they say and at the end.
+pub fn state_after(changes: impl IntoIterator<Item = Change>) -> (State, Engine) {
+    let mut node = Node::new();
+    changes.into_iter().for_each(|change| node.take(change).unwrap());
+    node.flush().unwrap();
+    (node.fake.state, node.engine)
+}

@@ -1,0 +1,168 @@
+//! Random packets: some of any kind, some aimed at the boundaries of what the rules say.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use super::case::{Probe, Step};
+use super::objects::{ADDRESSES, LINKS, WORKLOADS};
+use super::random::Random;
+use super::rules::PORTS;
+
+/// Packets for a history.
+pub(super) fn probes(random: &mut Random, steps: &[Step]) -> Vec<Probe> {
+    let objects: Vec<&Value> =
+        steps.iter().filter_map(|step| if let Step::Put(object) = step { Some(object) } else { None }).collect();
+    let rules: Vec<(&'static str, &Value)> = objects
+        .iter()
+        .flat_map(|object| ["ingress", "egress"].map(|direction| (direction, object["spec"][direction].as_array())))
+        .flat_map(|(direction, list)| list.into_iter().flatten().map(move |rule| (direction, rule)))
+        .collect();
+    (0..24)
+        .map(|_| {
+            let aim = (!rules.is_empty() && !random.once_in(3)).then(|| *random.pick(&rules));
+            probe(random, aim, &objects)
+        })
+        .collect()
+}
+
+fn probe(random: &mut Random, aim: Option<(&str, &Value)>, objects: &[&Value]) -> Probe {
+    let (from, to) = way(random, aim.map(|(direction, _)| direction));
+    let nothing = Value::Null;
+    let rule = aim.map_or(&nothing, |(_, rule)| rule);
+    let (mut source, mut destination) = (address(random, &rule["source"]), address(random, &rule["destination"]));
+    // Most of what a workload sends must have an address of its own, or nothing gets past the source check.
+    if let Some(own) =
+        from.as_deref().filter(|_| !random.once_in(6)).and_then(|from| own_address(random, from, objects))
+    {
+        source = own;
+    }
+    if let Some(own) = to.as_deref().filter(|_| !random.once_in(4)).and_then(|to| own_address(random, to, objects)) {
+        destination = own;
+    }
+    if source.is_ipv4() != destination.is_ipv4() {
+        let fitting: Vec<IpAddr> = all().filter(|one| one.is_ipv4() == source.is_ipv4()).collect();
+        destination = *random.pick(&fitting);
+    }
+    let protocol = protocol(random, &rule["protocol"], source.is_ipv4());
+    let readable = !random.once_in(12);
+    let ports = matches!(protocol, 6 | 17 | 132 | 136).then(|| {
+        let source = if random.once_in(3) { port(random, &rule["source"]) } else { 40000 };
+        [source, port(random, &rule["destination"])]
+    });
+    let icmp = matches!(protocol, 1 | 58).then(|| [*random.pick(&[8, 128, 3, 135, 143, 134]), random.below(2) as u8]);
+    let state = *random.pick(&["new", "new", "new", "new", "new", "new", "established", "invalid", "untracked"]);
+    let translated = random.once_in(6).then(|| {
+        let fitting: Vec<IpAddr> = all().filter(|one| one.is_ipv4() == source.is_ipv4()).collect();
+        (*random.pick(&fitting), random.once_in(2).then(|| *random.pick(&PORTS)))
+    });
+    let translated_to = (from.is_none() && translated.is_some() && random.once_in(2)).then(|| interface(random));
+    Probe {
+        source,
+        destination,
+        protocol,
+        ports: ports.filter(|_| readable),
+        icmp: icmp.filter(|_| readable),
+        from,
+        to,
+        state: state.to_owned(),
+        translated,
+        translated_to,
+        source_route_ok: if random.once_in(10) { Some(random.once_in(2)) } else { None },
+        hop_limit: *random.pick(&[64, 255]),
+    }
+}
+
+fn interface(random: &mut Random) -> String {
+    random.pick(&[WORKLOADS.as_slice(), &LINKS[..2], &LINKS].concat()).to_string()
+}
+
+fn way(random: &mut Random, direction: Option<&str>) -> (Option<String>, Option<String>) {
+    match random.below(6) {
+        0 | 1 if direction != Some("egress") => (Some(interface(random)), None),
+        2 if direction != Some("ingress") => (None, Some(interface(random))),
+        _ => (Some(interface(random)), Some(interface(random))),
+    }
+}
+
+fn all() -> impl Iterator<Item = IpAddr> {
+    ADDRESSES.iter().chain(&["fe80::1", "::", "0.0.0.0"]).filter_map(|address| address.parse().ok())
+}
+
+/// An address of a workload on an interface.
+fn own_address(random: &mut Random, interface: &str, objects: &[&Value]) -> Option<IpAddr> {
+    let owners = objects
+        .iter()
+        .filter(|object| object["kind"] == "WorkloadEndpoint" && object["spec"]["interfaceName"] == interface);
+    let nets: Vec<&str> =
+        owners.flat_map(|one| one["spec"]["ipNetworks"].as_array()).flatten().filter_map(Value::as_str).collect();
+    if nets.is_empty() {
+        return None;
+    }
+    random.pick(&nets).parse::<IpNet>().ok().map(|net| net.addr())
+}
+
+/// On or beside the edges of a net that the rule names, or any.
+fn address(random: &mut Random, side: &Value) -> IpAddr {
+    let field = *random.pick(&["nets", "notNets"]);
+    let nets: Vec<IpNet> =
+        side[field].as_array().into_iter().flatten().filter_map(|net| net.as_str()?.parse().ok()).collect();
+    if nets.is_empty() || random.once_in(3) {
+        let all: Vec<IpAddr> = all().collect();
+        let end = if random.once_in(8) { all.len() } else { ADDRESSES.len() };
+        return *random.pick(&all[..end]);
+    }
+    let net = random.pick(&nets);
+    match random.below(4) {
+        0 => net.network(),
+        1 => net.broadcast(),
+        2 => beside(net.broadcast(), 1),
+        _ => beside(net.network(), -1),
+    }
+}
+
+fn beside(address: IpAddr, by: i8) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => IpAddr::V4(address.to_bits().wrapping_add_signed(by.into()).into()),
+        IpAddr::V6(address) => IpAddr::V6(address.to_bits().wrapping_add_signed(by.into()).into()),
+    }
+}
+
+fn protocol(random: &mut Random, written: &Value, v4: bool) -> u8 {
+    let aimed = match written.as_str() {
+        Some("TCP") => Some(6),
+        Some("UDP") => Some(17),
+        Some("ICMP") => Some(1),
+        Some("ICMPv6") => Some(58),
+        Some("SCTP") => Some(132),
+        Some("UDPLite") => Some(136),
+        _ => written.as_u64().and_then(|number| u8::try_from(number).ok()),
+    };
+    match aimed {
+        Some(aimed) if !random.once_in(4) => aimed,
+        _ => *random.pick(&[6, 6, 6, 17, 17, if v4 { 1 } else { 58 }, 132, 4, 253]),
+    }
+}
+
+/// A port that the rule names, or the one beside it, or any.
+fn port(random: &mut Random, side: &Value) -> u16 {
+    let field = *random.pick(&["ports", "ports", "notPorts"]);
+    let mut named: Vec<u16> = Vec::new();
+    for port in side[field].as_array().into_iter().flatten() {
+        match port {
+            Value::Number(number) => named.extend(number.as_u64().and_then(|number| u16::try_from(number).ok())),
+            Value::String(text) => named.extend(text.split(':').filter_map(|part| part.parse::<u16>().ok())),
+            _ => {}
+        }
+    }
+    if named.is_empty() || random.once_in(3) {
+        return *random.pick(&PORTS);
+    }
+    let port = *random.pick(&named);
+    match random.below(4) {
+        0 => port.wrapping_add(1),
+        1 => port.wrapping_sub(1),
+        _ => port,
+    }
+}

@@ -1,0 +1,154 @@
+//! A store as a history makes it: the snapshot for the evaluator, and the changes for an engine.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use tortie_api::{Key, Kind, Object};
+use tortie_policy::packet::{Host, Link};
+use tortie_policy::{Item, PolicyId, Profile, SetId, Settings, Snapshot, WorkloadId};
+
+use super::NODE;
+use super::case::Step;
+
+/// What a step does, to whoever follows the store.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// An object is there.
+    Put(Item),
+    /// An object is gone.
+    Delete(Key),
+    /// The settings of the node.
+    Settings(Box<Settings>),
+    /// The interfaces of the node.
+    Links(Vec<Link>),
+    /// Everything so far takes effect.
+    Flush,
+}
+
+/// A store, and the node that looks at it.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// Everything in the store.
+    pub snapshot: Snapshot,
+    /// The node.
+    pub host: Host,
+    objects: BTreeMap<Key, Object>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl World {
+    /// An empty store; only the built-in profile is there.
+    pub fn new() -> Self {
+        let mut snapshot = Snapshot::default();
+        snapshot.insert(Item::Profile(Profile::default_allow()));
+        let host = Host { node: NODE.to_owned(), links: Vec::new() };
+        Self { snapshot, host, objects: BTreeMap::new() }
+    }
+
+    /// What is there before anything happens.
+    pub fn start() -> Vec<Change> {
+        vec![Change::Put(Item::Profile(Profile::default_allow()))]
+    }
+
+    /// Takes a step, and says what it changes. What cannot be read is an error, and the world is of no use then.
+    pub fn apply(&mut self, step: &Step) -> Result<Vec<Change>, String> {
+        match step {
+            Step::Put(value) => self.put(object(value)?),
+            Step::Delete(value) => {
+                let key = key(value)?;
+                self.objects.remove(&key);
+                self.remove(&key);
+                Ok(self.and_settings(key.kind, vec![Change::Delete(key)]))
+            }
+            Step::Links(links) => {
+                let link =
+                    |(name, addresses): &(String, Vec<_>)| Link { name: name.clone(), addresses: addresses.clone() };
+                self.host.links = links.iter().map(link).collect();
+                Ok(vec![Change::Links(self.host.links.clone())])
+            }
+            Step::Flush => Ok(vec![Change::Flush]),
+        }
+    }
+
+    /// Everything there is, as changes to nothing.
+    pub fn all(&self) -> Vec<Change> {
+        let mut changes = Self::start();
+        changes.push(Change::Settings(Box::new(self.snapshot.settings(NODE).clone())));
+        changes.push(Change::Links(self.host.links.clone()));
+        let items = self.objects.values().filter_map(|object| Item::try_from(object).ok());
+        changes.extend(items.map(Change::Put));
+        changes
+    }
+
+    /// What takes everything away again.
+    pub fn nothing(&self) -> Vec<Change> {
+        let mut changes: Vec<Change> = self.objects.keys().cloned().map(Change::Delete).collect();
+        changes.push(Change::Delete(Key::cluster(Kind::Profile, Profile::default_allow().name)));
+        changes.push(Change::Settings(Box::default()));
+        changes.push(Change::Links(Vec::new()));
+        changes
+    }
+
+    fn put(&mut self, object: Object) -> Result<Vec<Change>, String> {
+        let key = object.key();
+        let item = Item::try_from(&object).map_err(|invalid| format!("{key}: {invalid}"))?;
+        self.remove(&key);
+        self.objects.insert(key.clone(), object);
+        let change = match item {
+            Item::Nothing => Change::Delete(key.clone()),
+            item => {
+                self.snapshot.insert(item.clone());
+                Change::Put(item)
+            }
+        };
+        Ok(self.and_settings(key.kind, vec![change]))
+    }
+
+    /// Settings follow from configurations, nodes and pools.
+    fn and_settings(&mut self, kind: Kind, mut changes: Vec<Change>) -> Vec<Change> {
+        let sources = [Kind::FelixConfiguration, Kind::Node, Kind::IPPool];
+        if sources.contains(&kind) {
+            let objects = self.objects.values().filter(|object| sources.contains(&object.kind));
+            let (from, _) = Snapshot::from_objects(objects);
+            self.snapshot.node_settings = from.node_settings;
+            self.snapshot.default_settings = from.default_settings;
+            changes.push(Change::Settings(Box::new(self.snapshot.settings(NODE).clone())));
+        }
+        changes
+    }
+
+    fn remove(&mut self, key: &Key) {
+        let (namespace, name) = (key.namespace.clone(), key.name.clone());
+        let snapshot = &mut self.snapshot;
+        match key.kind {
+            Kind::Tier => drop(snapshot.tiers.remove(&name)),
+            Kind::Profile => drop(snapshot.profiles.remove(&name)),
+            Kind::HostEndpoint => drop(snapshot.host_endpoints.remove(&name)),
+            Kind::WorkloadEndpoint => drop(snapshot.workload_endpoints.remove(&WorkloadId { namespace, name })),
+            Kind::NetworkSet | Kind::GlobalNetworkSet => drop(snapshot.network_sets.remove(&SetId { namespace, name })),
+            Kind::Node => drop(snapshot.nodes.remove(&name)),
+            Kind::IPPool => drop(snapshot.pools.remove(&name)),
+            kind => drop(snapshot.policies.remove(&PolicyId { kind, namespace, name })),
+        }
+    }
+}
+
+fn key(value: &Value) -> Result<Key, String> {
+    let text = |field: &str| value[field].as_str().unwrap_or_default().to_owned();
+    let kind = Kind::from_name(&text("kind")).ok_or_else(|| format!("{value} is of no kind"))?;
+    Ok(Key { kind, namespace: text("namespace"), name: text("name") })
+}
+
+fn object(value: &Value) -> Result<Object, String> {
+    let mut object = Object::new(key(value)?);
+    for (label, value) in value["labels"].as_object().into_iter().flatten() {
+        object.metadata.labels.insert(label.clone(), value.as_str().unwrap_or_default().to_owned());
+    }
+    object.body.insert("spec".to_owned(), value["spec"].clone());
+    Ok(object)
+}
