@@ -29,8 +29,8 @@ pub fn render(snapshot: &Snapshot, answer: &Answer) -> String {
 /// `ALLOWED by ...` or `DENIED by ...`: by what, and where.
 pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
     let word = if answer.allowed() { "ALLOWED" } else { "DENIED" };
-    let steps = answer.legs.iter().flat_map(|leg| leg.verdict.path.iter().map(move |step| (leg, step)));
-    let decisive = steps.filter(|(_, step)| step.decision.by != By::Nothing).last();
+    let mut steps = answer.legs.iter().flat_map(|leg| leg.verdict.path.iter().map(move |step| (leg, step)));
+    let decisive = steps.rfind(|(_, step)| step.decision.by != By::Nothing);
     let Some((leg, step)) = decisive else {
         return format!("{word}: no endpoint of ours has a say on its way");
     };
