@@ -40,7 +40,33 @@ pub(super) const ADDRESSES: [&str; 14] = [
 pub(super) fn history(random: &mut Random) -> Vec<Step> {
     let mut there: BTreeMap<String, Value> = BTreeMap::new();
     let mut steps = vec![Step::Links(links(random))];
-    for _ in 0..12 + random.below(16) {
+    // Something to police: most interfaces have an endpoint, most profiles exist.
+    for (number, interface) in WORKLOADS.into_iter().enumerate() {
+        if random.once_in(5) {
+            continue;
+        }
+        let mut endpoint = of_kind(random, "WorkloadEndpoint");
+        endpoint["name"] = json!(format!("w{number}"));
+        let spec = &mut endpoint["spec"];
+        (spec["node"], spec["interfaceName"]) = (json!(NODE), json!(interface));
+        spec["ipNetworks"] = json!([format!("{}/32", ADDRESSES[number]), format!("{}/128", ADDRESSES[5 + number])]);
+        if random.once_in(2) {
+            spec["allowSpoofedSourcePrefixes"] = json!([]);
+        }
+        steps.push(put(endpoint, &mut there));
+    }
+    for kind in [
+        "FelixConfiguration",
+        "HostEndpoint",
+        "Profile",
+        "Profile",
+        "Profile",
+        "GlobalNetworkPolicy",
+        "GlobalNetworkPolicy",
+    ] {
+        steps.push(put(of_kind(random, kind), &mut there));
+    }
+    for _ in 0..6 + random.below(16) {
         steps.push(put(object(random), &mut there));
     }
     steps.push(Step::Flush);
@@ -169,7 +195,7 @@ fn policy(random: &mut Random, global: bool) -> Value {
     let types = *random.pick(&[["Ingress", "Egress"].as_slice(), &["Ingress"], &["Egress"]]);
     let mut spec = json!({
         "tier": random.pick(&TIERS),
-        "selector": if random.once_in(4) { String::new() } else { selector(random, 2) },
+        "selector": if random.once_in(3) { String::new() } else { selector(random, 1) },
         "types": types,
         "ingress": rules(random, 3),
         "egress": rules(random, 3),
@@ -201,10 +227,17 @@ fn policy(random: &mut Random, global: bool) -> Value {
 }
 
 fn profile(random: &mut Random) -> Value {
-    let prefix = *random.pick(&["", "pcns.", "pcsa."]);
+    let prefix = *random.pick(&["", "", "pcns.", "pcsa."]);
     let labels: serde_json::Map<String, Value> =
         labels(random).into_iter().map(|(label, value)| (format!("{prefix}{label}"), value)).collect();
     json!({"labelsToApply": labels, "ingress": rules(random, 2), "egress": rules(random, 2)})
+}
+
+/// Profiles, in any order.
+fn several(random: &mut Random) -> Vec<&'static str> {
+    let mut profiles = random.some(&PROFILES, 3);
+    random.shuffle(&mut profiles);
+    profiles
 }
 
 fn ports(random: &mut Random) -> Value {
@@ -218,7 +251,7 @@ fn host_endpoint(random: &mut Random) -> Value {
         "node": if random.once_in(5) { "n2" } else { NODE },
         "interfaceName": random.pick(&["eth0", "eth0", "eth1", "*", "*", "", "", "cali1", "kube-ipvs0", "lo"]),
         "expectedIPs": random.some(&ADDRESSES, 2),
-        "profiles": random.some(&PROFILES, 2),
+        "profiles": several(random),
         "ports": ports(random),
     })
 }
@@ -242,10 +275,10 @@ fn workload_endpoint(random: &mut Random) -> Value {
         "interfaceName": random.pick(&WORKLOADS),
         "ipNetworks": addresses.iter().map(net).collect::<Vec<_>>(),
         "ipNATs": nats,
-        "profiles": random.some(&PROFILES, 3),
+        "profiles": several(random),
         "ports": ports(random),
         "serviceAccountName": if random.once_in(4) { "s" } else { "" },
-        "allowSpoofedSourcePrefixes": if random.once_in(8) { vec!["10.0.0.4/31"] } else { vec![] },
+        "allowSpoofedSourcePrefixes": if random.once_in(4) { vec!["10.0.0.4/31"] } else { vec![] },
     })
 }
 
@@ -275,10 +308,10 @@ fn configuration(random: &mut Random) -> Value {
             1 => spec["nftablesFilterDenyAction"] = json!(random.pick(&["Drop", "Reject"])),
             2 => spec["disableConntrackInvalidCheck"] = json!(random.once_in(2)),
             3 => spec["floatingIPs"] = json!(random.pick(&["Enabled", "Enabled", "Disabled"])),
-            4 => spec["workloadSourceSpoofing"] = json!(random.pick(&["Any", "Disabled"])),
+            4 => spec["workloadSourceSpoofing"] = json!(random.pick(&["Any", "Any", "Disabled"])),
             5 => spec["allowVXLANPacketsFromWorkloads"] = json!(random.once_in(2)),
             6 => spec["allowIPIPPacketsFromWorkloads"] = json!(random.once_in(2)),
-            7 => spec["interfacePrefix"] = json!(random.pick(&["cali", "cali1,cali2", "cali,eth1"])),
+            7 => spec["interfacePrefix"] = json!(random.pick(&["cali", "cali", "cali1,cali2", "cali,eth1"])),
             8 => spec["externalNodesList"] = json!(["203.0.113.8/30"]),
             9 => spec["wireguardEnabled"] = json!(random.once_in(2)),
             _ => {

@@ -21,6 +21,9 @@ pub(super) fn probes(random: &mut Random, steps: &[Step]) -> Vec<Probe> {
         .collect();
     (0..24)
         .map(|_| {
+            if random.once_in(16) {
+                return tunnelled(random);
+            }
             let aim = (!rules.is_empty() && !random.once_in(3)).then(|| *random.pick(&rules));
             probe(random, aim, &objects)
         })
@@ -28,7 +31,7 @@ pub(super) fn probes(random: &mut Random, steps: &[Step]) -> Vec<Probe> {
 }
 
 fn probe(random: &mut Random, aim: Option<(&str, &Value)>, objects: &[&Value]) -> Probe {
-    let (from, to) = way(random, aim.map(|(direction, _)| direction));
+    let (from, to) = way(random, aim.map(|(direction, _)| direction), objects);
     let nothing = Value::Null;
     let rule = aim.map_or(&nothing, |(_, rule)| rule);
     let (mut source, mut destination) = (address(random, &rule["source"]), address(random, &rule["destination"]));
@@ -52,12 +55,14 @@ fn probe(random: &mut Random, aim: Option<(&str, &Value)>, objects: &[&Value]) -
         [source, port(random, &rule["destination"])]
     });
     let icmp = matches!(protocol, 1 | 58).then(|| [*random.pick(&[8, 128, 3, 135, 143, 134]), random.below(2) as u8]);
-    let state = *random.pick(&["new", "new", "new", "new", "new", "new", "established", "invalid", "untracked"]);
+    let state =
+        *random.pick(&["new", "new", "new", "new", "new", "new", "new", "new", "established", "invalid", "untracked"]);
     let translated = random.once_in(6).then(|| {
         let fitting: Vec<IpAddr> = all().filter(|one| one.is_ipv4() == source.is_ipv4()).collect();
         (*random.pick(&fitting), random.once_in(2).then(|| *random.pick(&PORTS)))
     });
-    let translated_to = (from.is_none() && translated.is_some() && random.once_in(2)).then(|| interface(random));
+    let translated_to =
+        (from.is_none() && translated.is_some() && random.once_in(2)).then(|| interface(random, objects));
     Probe {
         source,
         destination,
@@ -74,15 +79,49 @@ fn probe(random: &mut Random, aim: Option<(&str, &Value)>, objects: &[&Value]) -
     }
 }
 
-fn interface(random: &mut Random) -> String {
-    random.pick(&[WORKLOADS.as_slice(), &LINKS[..2], &LINKS].concat()).to_string()
+/// What a tunnel of this node sends or gets.
+fn tunnelled(random: &mut Random) -> Probe {
+    let own = IpAddr::from([192, 0, 2, 1]);
+    let peer =
+        *random.pick(&[IpAddr::from([203, 0, 113, 9]), IpAddr::from([10, 0, 0, 5]), IpAddr::from([192, 0, 2, 9])]);
+    let comes = random.once_in(2);
+    let port = *random.pick(&[4789, 51820]);
+    let protocol = *random.pick(&[4, 17]);
+    let link = Some(random.pick(&LINKS[..2]).to_string());
+    Probe {
+        source: if comes { peer } else { own },
+        destination: if comes { own } else { peer },
+        protocol,
+        ports: (protocol == 17).then_some([port, port]),
+        icmp: None,
+        from: link.clone().filter(|_| comes),
+        to: link.filter(|_| !comes),
+        state: "new".to_owned(),
+        translated: None,
+        translated_to: None,
+        source_route_ok: None,
+        hop_limit: 64,
+    }
 }
 
-fn way(random: &mut Random, direction: Option<&str>) -> (Option<String>, Option<String>) {
+/// Any interface, or one that an endpoint names.
+fn interface(random: &mut Random, objects: &[&Value]) -> String {
+    let named: Vec<&str> = objects
+        .iter()
+        .filter_map(|object| object["spec"]["interfaceName"].as_str())
+        .filter(|name| name.len() > 1)
+        .collect();
+    if named.is_empty() || random.once_in(3) {
+        return random.pick(&[WORKLOADS.as_slice(), &LINKS[..2], &LINKS].concat()).to_string();
+    }
+    random.pick(&named).to_string()
+}
+
+fn way(random: &mut Random, direction: Option<&str>, objects: &[&Value]) -> (Option<String>, Option<String>) {
     match random.below(6) {
-        0 | 1 if direction != Some("egress") => (Some(interface(random)), None),
-        2 if direction != Some("ingress") => (None, Some(interface(random))),
-        _ => (Some(interface(random)), Some(interface(random))),
+        0 | 1 if direction != Some("egress") => (Some(interface(random, objects)), None),
+        2 | 3 if direction != Some("ingress") => (None, Some(interface(random, objects))),
+        _ => (Some(interface(random, objects)), Some(interface(random, objects))),
     }
 }
 

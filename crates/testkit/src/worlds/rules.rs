@@ -74,13 +74,13 @@ fn rule(random: &mut Random) -> Value {
     let action = *random.pick(&["Allow", "Allow", "Allow", "Deny", "Deny", "Pass", "Pass", "Log"]);
     let mut rule = json!({ "action": action });
     let mut with_icmp = false;
-    if random.once_in(2) {
+    if random.once_in(3) {
         let end = if random.once_in(2) { 2 } else { 6 };
         let protocol = *random.pick(&PROTOCOLS[..end]);
         rule["protocol"] = if random.once_in(8) { json!(random.pick(&[4, 6, 17, 253])) } else { json!(protocol) };
         with_icmp = protocol.starts_with("ICMP");
     }
-    if random.once_in(8) {
+    if random.once_in(12) {
         rule["notProtocol"] = json!(random.pick(&PROTOCOLS));
     }
     if random.once_in(8) {
@@ -93,44 +93,59 @@ fn rule(random: &mut Random) -> Value {
             if random.once_in(2) { json!({"type": kind}) } else { json!({"type": kind, "code": random.below(2)}) };
     }
     for side in ["source", "destination"] {
-        if random.once_in(2) {
+        if !random.once_in(3) && (side == "source" || random.once_in(2)) {
             rule[side] = entity(random);
         }
     }
     rule
 }
 
+/// One thing that an end must be, or a few: with more, no packet would ever match.
 fn entity(random: &mut Random) -> Value {
     let mut entity = json!({});
-    if random.once_in(2) {
-        entity["selector"] = json!(selector(random, 1));
-    }
-    if random.once_in(5) {
-        entity["notSelector"] = json!(selector(random, 1));
-    }
-    if random.once_in(8) {
-        entity["namespaceSelector"] = json!(match random.below(4) {
-            0 => "all()".to_owned(),
-            1 if entity.get("selector").is_none() && entity.get("notSelector").is_none() => "global()".to_owned(),
-            _ => selector(random, 0),
-        });
-    }
-    if random.once_in(12) {
-        entity["serviceAccounts"] = match random.below(3) {
-            0 => json!({"names": ["s"]}),
-            1 => json!({"selector": selector(random, 0)}),
-            _ => json!({"names": ["s"], "selector": selector(random, 0)}),
+    let count = 1 + usize::from(random.once_in(3)) + usize::from(random.once_in(8));
+    for _ in 0..count {
+        let field = *random.pick(&[
+            "selector",
+            "selector",
+            "selector",
+            "selector",
+            "notSelector",
+            "notSelector",
+            "namespaceSelector",
+            "serviceAccounts",
+            "nets",
+            "nets",
+            "nets",
+            "notNets",
+            "notNets",
+            "ports",
+            "ports",
+            "ports",
+            "notPorts",
+            "notPorts",
+        ]);
+        entity[field] = match field {
+            "nets" | "notNets" => {
+                let mut nets = nets(random, 3);
+                if nets.is_empty() {
+                    nets.push("10.0.0.0/29");
+                }
+                json!(nets)
+            }
+            "ports" | "notPorts" => json!(ports(random)),
+            "namespaceSelector" => json!(match random.below(5) {
+                0 => "all()".to_owned(),
+                1 => "global()".to_owned(),
+                _ => selector(random, 0),
+            }),
+            "serviceAccounts" => match random.below(3) {
+                0 => json!({"names": ["s"]}),
+                1 => json!({"selector": selector(random, 0)}),
+                _ => json!({"names": ["s"], "selector": selector(random, 0)}),
+            },
+            _ => json!(selector(random, 1)),
         };
-    }
-    for (field, times) in [("nets", 4), ("notNets", 8)] {
-        if random.once_in(times) {
-            entity[field] = json!(nets(random, 3));
-        }
-    }
-    for (field, times) in [("ports", 3), ("notPorts", 8)] {
-        if random.once_in(times) {
-            entity[field] = json!(ports(random));
-        }
     }
     entity
 }
