@@ -1,2 +1,48 @@
-//! The `tortie` binary.
-fn main() {}
+//! The `tortie` binary: one name, one command, one exit code.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod args;
+mod calico;
+mod commands;
+mod config;
+mod diagnose;
+mod doubts;
+mod input;
+mod names;
+mod namespace;
+mod output;
+mod persona;
+mod report;
+mod session;
+mod store;
+mod target;
+mod usage;
+
+use std::process::ExitCode;
+
+use clap::FromArgMatches;
+
+use crate::args::Cli;
+use crate::persona::Persona;
+use crate::report::Terminal;
+use crate::session::Session;
+
+fn main() -> ExitCode {
+    let argv = args::plain_flags(std::env::args_os());
+    let persona = Persona::of(argv.first().map_or("tortie".as_ref(), |arg| arg.as_os_str()));
+    let mut terminal = Terminal::new(persona);
+    let parsed = args::command(persona).try_get_matches_from(&argv);
+    match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(Cli { global, command }) => {
+            let mut session = Session { persona, global, terminal };
+            let result = commands::run(command, &mut session);
+            session.terminal.finish(result)
+        }
+        Err(error) => {
+            let code = usage::report(&error, persona, &argv, &mut terminal);
+            let ended = terminal.finish(Ok(report::Exit::Done));
+            if code == 0 { ended } else { ExitCode::from(code) }
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! The command line as it is typed: commands, flags, and the help that explains them.
+//!
+//! Help texts say `tortie`; started under another name they say that name ([`command`]).
+
+use std::path::PathBuf;
+
+use clap::builder::StyledStr;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::commands::{apply, completion, datastore, delete, get, label, man, patch, schema, version};
+use crate::persona::Persona;
+
+/// Label-based network policy for Linux machines.
+///
+/// Endpoints and policies are written in manifests, applied to a store, and read back with the same verbs as
+/// calicoctl. With nothing configured the store is a file on this machine, /var/lib/tortie/tortie.db.
+#[derive(Parser, Debug)]
+#[command(name = "tortie", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Global {
+    /// The file of the embedded store; $TORTIE_STORE where the flag is not given
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) store: Option<PathBuf>,
+    /// How much to log; accepted as calicoctl's, of no effect yet
+    #[arg(short, long, global = true, value_name = "LEVEL", default_value = "panic", hide = true)]
+    pub(crate) log_level: String,
+    /// The context of the kubeconfig to use
+    #[arg(long, global = true, value_name = "CONTEXT", hide = true)]
+    pub(crate) context: Option<String>,
+    /// Go on although the cluster is of another version of Calico
+    #[arg(long, global = true)]
+    pub(crate) allow_version_mismatch: bool,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Make objects from manifests; an object that exists already is an error
+    #[command(after_help = "\
+Examples:
+  # Make what a file describes.
+  tortie create -f policy.yaml
+
+  # From another program.
+  generate-policy | tortie create -f -")]
+    Create(apply::CreateArgs),
+    /// Make objects from manifests, or change those that exist
+    #[command(after_help = "\
+Examples:
+  # Apply a file; the second time nothing changes.
+  tortie apply -f policy.yaml
+
+  # Every manifest of a directory and those below it.
+  tortie apply -R -f manifests/
+
+  # See what would happen.
+  tortie apply -f policy.yaml --dry-run")]
+    Apply(apply::ApplyArgs),
+    /// Change objects that exist to what manifests say
+    #[command(after_help = "\
+Examples:
+  # A policy that does not exist yet is an error.
+  tortie replace -f policy.yaml")]
+    Replace(apply::ReplaceArgs),
+    /// Delete objects, named or described in manifests
+    #[command(after_help = "\
+Examples:
+  # By kind and name.
+  tortie delete networkpolicy db cache -n shop
+
+  # What a file describes.
+  tortie delete -f policy.yaml")]
+    Delete(delete::DeleteArgs),
+    /// Show objects: all of a kind, named ones, or those that manifests describe
+    #[command(after_help = "\
+Examples:
+  # All host endpoints, with all that matters at a glance.
+  tortie get hostendpoints -o wide
+
+  # Some policies as YAML, to edit and apply again.
+  tortie get networkpolicy db cache -n shop -o yaml
+
+  # By kind and name in one word.
+  tortie get hep/web1")]
+    Get(get::GetArgs),
+    /// Change some fields of an object
+    #[command(after_help = "\
+Examples:
+  # Give a policy another place in the order.
+  tortie patch globalnetworkpolicy allow-ssh -p '{\"spec\":{\"order\":50}}'
+
+  # YAML is understood as well.
+  tortie patch hep web1 -p 'spec: {interfaceName: eth1}'")]
+    Patch(patch::PatchArgs),
+    /// Set, change or remove labels of an object
+    #[command(after_help = "\
+Examples:
+  # Set labels.
+  tortie label hostendpoint web1 role=web zone=a
+
+  # Change one that is set already.
+  tortie label hostendpoint web1 zone=b --overwrite
+
+  # Remove one.
+  tortie label hostendpoint web1 zone --remove")]
+    Label(label::LabelArgs),
+    /// Check manifests without a store
+    #[command(after_help = "\
+Examples:
+  # Every mistake of every manifest in a directory.
+  tortie validate -R -f manifests/")]
+    Validate(apply::ValidateArgs),
+    /// Lock the store, rename old policies, take the content elsewhere
+    #[command(after_help = "\
+Examples:
+  # Keep other programs from acting on the store while you work on it.
+  tortie datastore migrate lock")]
+    Datastore(datastore::DatastoreArgs),
+    /// Print the JSON schema of a kind
+    #[command(after_help = "\
+Examples:
+  # For an editor that checks manifests while you type.
+  tortie schema HostEndpoint > hostendpoint.schema.json")]
+    Schema(schema::SchemaArgs),
+    /// Print the completion script of a shell
+    #[command(after_help = "\
+Examples:
+  tortie completion bash > /etc/bash_completion.d/tortie")]
+    Completion(completion::CompletionArgs),
+    /// Write the manual pages into a directory
+    #[command(after_help = "\
+Examples:
+  tortie man /usr/local/share/man/man1")]
+    Man(man::ManArgs),
+    /// Print versions, of this program and of the store
+    #[command(after_help = "\
+Examples:
+  # Without asking the store.
+  tortie version --client")]
+    Version(version::VersionArgs),
+    /// Not done by this program: manage addresses
+    #[command(hide = true, disable_help_flag = true)]
+    Ipam(Elsewhere),
+    /// Not done by this program: manage Calico's node container
+    #[command(hide = true, disable_help_flag = true)]
+    Node(Elsewhere),
+    /// Not done by this program: collect a cluster's diagnostics
+    #[command(hide = true, disable_help_flag = true)]
+    Cluster(Elsewhere),
+    /// Not done by this program: look at BGP
+    #[command(hide = true, disable_help_flag = true)]
+    Bgp(Elsewhere),
+}
+
+/// Whatever is typed behind a command that is not ours.
+#[derive(Args, Debug)]
+pub(crate) struct Elsewhere {
+    /// Not looked at
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) rest: Vec<String>,
+}
+
+/// Which store, and which namespace of it.
+#[derive(Args, Debug)]
+pub(crate) struct Place {
+    /// The file that says how to reach the store
+    #[arg(short, long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    pub(crate) config: PathBuf,
+    /// The namespace of objects that name none
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<String>,
+}
+
+/// Which manifests.
+#[derive(Args, Debug)]
+pub(crate) struct Files {
+    /// A manifest, a directory of manifests, or - for standard input; may be given several times
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) filename: Vec<String>,
+    /// Also read the directories below
+    #[arg(short = 'R', long)]
+    pub(crate) recursive: bool,
+    /// It is no error when there is nothing in the files
+    #[arg(long)]
+    pub(crate) skip_empty: bool,
+}
+
+/// The definition of the command line, in the name of a persona.
+pub(crate) fn command(persona: Persona) -> clap::Command {
+    let command = Cli::command();
+    if persona == Persona::Tortie { command } else { renamed(command, persona.name()).name(persona.name()) }
+}
+
+/// Says another name wherever help says `tortie`, and leaves out what calicoctl does not have.
+fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
+    let say = |text: Option<&StyledStr>| {
+        let text = text?.to_string();
+        let ours = |example: &&str| !["--dry-run", "hep/web1", "-p 'spec:"].iter().any(|flag| example.contains(flag));
+        let known: Vec<&str> = text.split("\n\n").filter(ours).collect();
+        Some(known.join("\n\n").replace("tortie ", &format!("{name} ")))
+    };
+    let about = say(command.get_about());
+    let after = say(command.get_after_help());
+    let subcommands: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    let mut command = command.bin_name(name);
+    if let Some(about) = about {
+        command = command.about(about);
+    }
+    if let Some(after) = after {
+        command = command.after_help(after);
+    }
+    for sub in subcommands {
+        let ours = matches!(sub.as_str(), "schema" | "man");
+        command = command.mut_subcommand(sub, |sub| {
+            let sub = renamed(sub, name);
+            if ours { sub.hide(true) } else { sub }
+        });
+    }
+    command.mut_args(|arg| {
+        let ours = matches!(arg.get_id().as_str(), "store" | "strict" | "dry_run");
+        if ours { arg.hide(true) } else { arg }
+    })
+}
+
+/// Go's flags take `--flag=true`; ours are either there or not.
+pub(crate) fn plain_flags(args: impl Iterator<Item = std::ffi::OsString>) -> Vec<std::ffi::OsString> {
+    const SWITCHES: &[&str] = &[
+        "all-namespaces",
+        "allow-version-mismatch",
+        "client",
+        "export",
+        "overwrite",
+        "recursive",
+        "remove",
+        "skip-empty",
+        "skip-exists",
+        "skip-not-exists",
+    ];
+    args.filter_map(|arg| {
+        let switch = arg.to_str().and_then(|text| {
+            let (name, value) = text.strip_prefix("--")?.split_once('=')?;
+            SWITCHES.contains(&name).then(|| (format!("--{name}"), value.to_owned()))
+        });
+        match switch {
+            Some((name, value)) if matches!(value.as_str(), "true" | "1" | "t" | "T" | "TRUE" | "True") => {
+                Some(name.into())
+            }
+            Some((_, value)) if matches!(value.as_str(), "false" | "0" | "f" | "F" | "FALSE" | "False") => None,
+            _ => Some(arg),
+        }
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        for persona in [Persona::Tortie, Persona::Calicoctl, Persona::KubectlPlugin] {
+            command(persona).debug_assert();
+        }
+    }
+
+    #[test]
+    fn help_under_another_name_says_that_name() {
+        let mut command = command(Persona::Calicoctl);
+        let create = command.find_subcommand_mut("create").unwrap();
+        let help = create.render_long_help().to_string();
+        assert!(help.contains("calicoctl create -f policy.yaml"), "{help}");
+        assert!(!help.contains("tortie"), "{help}");
+    }
+
+    #[test]
+    fn a_switch_may_be_spelt_as_go_takes_it() {
+        let args = ["tortie", "get", "--export=true", "--recursive=false", "--output=json", "x=true"];
+        let plain = plain_flags(args.iter().map(Into::into));
+        assert_eq!(plain, ["tortie", "get", "--export", "--output=json", "x=true"]);
+    }
+}

@@ -1,0 +1,125 @@
+//! What calicoctl says about a batch: the summary on standard output, the errors on standard error, in its words
+//! (datastore sheet 5.8). Our diagnostics follow below; they are printed by the commands.
+
+use tortie_api::Kind;
+
+use crate::input::FileError;
+use crate::report::{Exit, Terminal};
+
+/// What became of a batch, as far as the summary tells.
+pub(crate) struct Tally {
+    /// The one kind of all objects, if there is one.
+    pub(crate) kind: Option<Kind>,
+    /// How many objects there were.
+    pub(crate) total: usize,
+    /// The errors of those that failed, in order.
+    pub(crate) errors: Vec<String>,
+    /// How many of the errors came before the object was even looked at (namespaces).
+    pub(crate) untried: usize,
+}
+
+impl Tally {
+    /// `'HostEndpoint' `, or nothing when kinds are mixed.
+    fn named(&self) -> String {
+        self.kind.map(|kind| format!("'{kind}' ")).unwrap_or_default()
+    }
+
+    /// The one kind of all these.
+    pub(crate) fn kind_of(mut kinds: impl Iterator<Item = Kind>) -> Option<Kind> {
+        let first = kinds.next()?;
+        kinds.all(|kind| kind == first).then_some(first)
+    }
+}
+
+/// After `create`, `apply` and `validate`.
+pub(crate) fn written(verb: &str, past: &str, tally: &Tally, terminal: &mut Terminal) -> Exit {
+    let named = tally.named();
+    let handled = tally.total - tally.errors.len();
+    if tally.errors.is_empty() {
+        terminal.line(format_args!("Successfully {past} {handled} {named}resource(s)"));
+        return Exit::Done;
+    }
+    let errors = tally.errors.join(" ");
+    if handled == 0 && tally.total == 1 {
+        terminal.error(format_args!("failed to {verb} {named}resource: [{errors}]"));
+    } else if handled == 0 {
+        terminal.error(format_args!("failed to {verb} any {named}resources: [{errors}]"));
+    } else {
+        if handled > tally.errors.len() {
+            let total = tally.total;
+            terminal.line(format_args!("Partial success: {past} the first {handled} out of {total} {named}resources:"));
+        }
+        terminal.error(format_args!("hit error: [{errors}]"));
+    }
+    Exit::Failed
+}
+
+/// After `replace`: calicoctl counts failures as replaced and tells the last error.
+pub(crate) fn replaced(tally: &Tally, terminal: &mut Terminal) -> Exit {
+    let named = tally.named();
+    let total = tally.total;
+    let handled = total - tally.untried;
+    match tally.errors.last() {
+        None => {
+            terminal.line(format_args!("Successfully replaced {handled} {named}resource(s)"));
+            return Exit::Done;
+        }
+        Some(error) if handled == 0 && total == 1 => {
+            terminal.error(format_args!("failed to replace {named}resource: {error}"));
+        }
+        Some(error) if handled == 0 => {
+            terminal.error(format_args!("failed to replace any {named}resources: {error}"));
+        }
+        Some(error) => {
+            terminal
+                .line(format_args!("Partial success: replaced the first {handled} out of {total} {named}resources:"));
+            terminal.error(format_args!("hit error: {error}"));
+        }
+    }
+    Exit::Failed
+}
+
+/// After `delete`.
+pub(crate) fn deleted(tally: &Tally, terminal: &mut Terminal) -> Exit {
+    let named = tally.named();
+    let handled = tally.total - tally.errors.len();
+    if handled > 0 {
+        terminal.line(format_args!("Successfully deleted {handled} {named}resource(s)"));
+    }
+    if tally.errors.is_empty() {
+        return Exit::Done;
+    }
+    let errors: Vec<String> =
+        tally.errors.iter().map(|error| format!("Failed to delete {named}resource: {error}\n")).collect();
+    terminal.error(errors.concat());
+    Exit::Failed
+}
+
+/// A file that cannot be read, or holds nothing.
+pub(crate) fn no_file(verb: &str, error: &FileError) -> String {
+    match error {
+        FileError::Unreadable { .. } => format!("failed to execute command: {error}"),
+        FileError::Empty { .. } if verb == "get" => format!("failed to get resources: {error}"),
+        FileError::Empty { .. } => error.to_string(),
+    }
+}
+
+/// A file with a mistake in it. Unknown fields have a text that stands alone.
+pub(crate) fn bad_file(reason: &str, kind: &str) -> String {
+    if reason.starts_with("field in document is not recognized") {
+        return reason.to_owned();
+    }
+    format!("failed to execute command: {}", decoding(reason, kind))
+}
+
+/// A wrong type is said by Go's decoder, which says so, and names Go's type of the record: that of a spec is known.
+pub(crate) fn decoding(reason: &str, kind: &str) -> String {
+    let decoder = "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal";
+    let text = reason.replacen("cannot unmarshal", decoder, 1);
+    match text.split_once("Go struct field .spec.") {
+        Some((before, after)) if !after.split(' ').next().is_some_and(|field| field.contains('.')) => {
+            format!("{before}Go struct field {kind}Spec.spec.{after}")
+        }
+        _ => text,
+    }
+}

@@ -1,0 +1,64 @@
+//! The commands, one file each.
+
+pub(crate) mod apply;
+pub(crate) mod completion;
+pub(crate) mod datastore;
+pub(crate) mod delete;
+mod elsewhere;
+pub(crate) mod get;
+pub(crate) mod label;
+pub(crate) mod man;
+pub(crate) mod patch;
+pub(crate) mod schema;
+pub(crate) mod version;
+
+use tortie_store::client::{Change, Mode};
+
+use crate::args::Command;
+use crate::report::{Exit, Usage};
+use crate::session::Session;
+
+/// What `--log-level` takes.
+const LOG_LEVELS: [&str; 8] = ["panic", "fatal", "error", "warn", "warning", "info", "debug", "trace"];
+
+/// Does what was asked for.
+pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exit> {
+    let level = &session.global.log_level;
+    if !LOG_LEVELS.contains(&level.to_lowercase().as_str()) {
+        let expected = "panic, fatal, error, warn, info, debug";
+        return Err(Usage(format!("unknown log level: {level}, expected one of: {expected}")).into());
+    }
+    match command {
+        Command::Create(args) => {
+            let mode = if args.skip_exists { Mode::CreateSkipExisting } else { Mode::Create };
+            apply::run("create", mode, &args.write, session)
+        }
+        Command::Apply(args) => apply::run("apply", Mode::Apply, &args.write, session),
+        Command::Replace(args) => apply::run("replace", Mode::Replace, &args.write, session),
+        Command::Validate(args) => apply::validate(&args, session),
+        Command::Delete(args) => delete::run(&args, session),
+        Command::Get(args) => get::run(&args, session),
+        Command::Patch(args) => patch::run(&args, session),
+        Command::Label(args) => label::run(&args, session),
+        Command::Datastore(args) => datastore::run(&args, session),
+        Command::Version(args) => version::run(&args, session),
+        Command::Schema(args) => schema::run(&args, session),
+        Command::Completion(args) => completion::run(&args, session),
+        Command::Man(args) => man::run(&args, session),
+        Command::Ipam(_) => Err(elsewhere::refuse("ipam", session.persona)),
+        Command::Node(_) => Err(elsewhere::refuse("node", session.persona)),
+        Command::Cluster(_) => Err(elsewhere::refuse("cluster", session.persona)),
+        Command::Bgp(_) => Err(elsewhere::refuse("bgp", session.persona)),
+    }
+}
+
+/// What happened to an object, in a word.
+fn word(change: Change) -> &'static str {
+    match change {
+        Change::Created => "created",
+        Change::Changed => "changed",
+        Change::Unchanged => "unchanged",
+        Change::Skipped => "left alone",
+        Change::Deleted => "deleted",
+    }
+}

@@ -1,0 +1,132 @@
+//! `datastore`: lock and unlock the store, rename old policies, take the content elsewhere.
+
+mod export;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::report::Exit;
+use crate::session::Session;
+use crate::store::Link;
+
+/// Arguments of `datastore`.
+#[derive(Args, Debug)]
+pub(crate) struct DatastoreArgs {
+    #[command(subcommand)]
+    command: DatastoreCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum DatastoreCommand {
+    /// Take the content of a store to Kubernetes
+    Migrate(MigrateArgs),
+    /// Give policies that were stored as default.<name> by Calico before v3.32 their plain name
+    MigratePolicyNames(StoreArgs),
+}
+
+#[derive(Args, Debug)]
+struct MigrateArgs {
+    #[command(subcommand)]
+    command: MigrateCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum MigrateCommand {
+    /// Lock the store: agents and CNI plugins that use it pause
+    Lock(StoreArgs),
+    /// Unlock the store
+    Unlock(StoreArgs),
+    /// Print the content of a locked store, for `calicoctl datastore migrate import`
+    Export(StoreArgs),
+    /// Store an export in Kubernetes (not there yet)
+    Import(ImportArgs),
+}
+
+#[derive(Args, Debug)]
+struct StoreArgs {
+    /// The file that says how to reach the store
+    #[arg(short, long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    config: PathBuf,
+}
+
+#[derive(Args, Debug)]
+struct ImportArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// The export
+    #[arg(short, long, value_name = "FILE")]
+    filename: Option<String>,
+}
+
+/// Does what was asked for.
+pub(crate) fn run(args: &DatastoreArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    match &args.command {
+        DatastoreCommand::Migrate(migrate) => match &migrate.command {
+            MigrateCommand::Lock(args) => lock(args, session),
+            MigrateCommand::Unlock(args) => unlock(args, session),
+            MigrateCommand::Export(args) => {
+                let link = connect(args, session)?;
+                export::run(&link.reader()?, session)
+            }
+            MigrateCommand::Import(args) => import(args, session),
+        },
+        DatastoreCommand::MigratePolicyNames(args) => {
+            let link = connect(args, session)?;
+            let outcomes = link.writer(false)?.migrate_policy_names()?;
+            let failed: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err()).collect();
+            if let Some(error) = failed.first() {
+                anyhow::bail!("{error}");
+            }
+            let count = outcomes.len();
+            session.terminal.line(format_args!("Policy name migration complete, migrated {count} policies."));
+            Ok(Exit::Done)
+        }
+    }
+}
+
+fn connect(args: &StoreArgs, session: &mut Session) -> anyhow::Result<Link> {
+    let link = Link::find_by(session, &args.config)?;
+    link.check_version(session)?;
+    // These commands say what is wrong with the store on standard error.
+    if let Err(error) = link.reader() {
+        anyhow::bail!("{error}");
+    }
+    Ok(link)
+}
+
+fn lock(args: &StoreArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    let link = connect(args, session)?;
+    let client = link.writer(false)?;
+    client.lock().map_err(|error| anyhow::anyhow!("error updating ClusterInformation for locking: {error}"))?;
+    link.announce(session);
+    session.terminal.line("Datastore locked.");
+    Ok(Exit::Done)
+}
+
+fn unlock(args: &StoreArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    let client = connect(args, session)?.writer(false)?;
+    let calico = session.persona.is_calico();
+    client.unlock().map_err(|error| {
+        if error.is_missing() && !calico {
+            anyhow::anyhow!("the store is empty: there is nothing to unlock")
+        } else if error.is_missing() {
+            anyhow::anyhow!("error retrieving ClusterInformation for unlocking: {error}")
+        } else {
+            anyhow::anyhow!("error updating ClusterInformation for unlocking: {error}")
+        }
+    })?;
+    session.terminal.line("Datastore unlocked.");
+    Ok(Exit::Done)
+}
+
+fn import(args: &ImportArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    let _ = &args.filename;
+    connect(&args.store, session)?;
+    if !session.persona.is_calico() {
+        anyhow::bail!("import writes into a Kubernetes store, which is not there yet; this one is embedded");
+    }
+    anyhow::bail!(
+        "invalid datastore type: embedded to import to for datastore migration. Datastore type must be kubernetes"
+    )
+}

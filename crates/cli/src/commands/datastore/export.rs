@@ -1,0 +1,148 @@
+//! The content of a locked store in the form that `calicoctl datastore migrate import` reads: YAML lists, one a kind,
+//! then ClusterInformation, then the address management's data, of which our stores have none.
+//!
+//! calicoctl leaves staged policies of other namespaces than `default` out; here they are all in.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use tortie_api::{Key, Kind, Object, encode, write};
+use tortie_store::Selection;
+use tortie_store::client::Client;
+
+use crate::report::Exit;
+use crate::session::Session;
+
+/// The kinds, in the order of the export: what others refer to comes first.
+const KINDS: [Kind; 17] = [
+    Kind::IPPool,
+    Kind::BGPPeer,
+    Kind::Tier,
+    Kind::GlobalNetworkPolicy,
+    Kind::StagedGlobalNetworkPolicy,
+    Kind::GlobalNetworkSet,
+    Kind::HostEndpoint,
+    Kind::KubeControllersConfiguration,
+    Kind::NetworkPolicy,
+    Kind::StagedNetworkPolicy,
+    Kind::StagedKubernetesNetworkPolicy,
+    Kind::NetworkSet,
+    Kind::Node,
+    Kind::BGPConfiguration,
+    Kind::FelixConfiguration,
+    Kind::IPReservation,
+    Kind::BGPFilter,
+];
+
+/// What a Kubernetes NetworkPolicy is named in an etcd store; Kubernetes has it itself.
+const KUBERNETES_POLICY: &str = "knp.default.";
+
+/// Prints everything, or an error and as little as possible: all is read before anything is printed.
+pub(super) fn run(client: &Client, session: &mut Session) -> anyhow::Result<Exit> {
+    let name = session.persona.name();
+    let calico = session.persona.is_calico();
+    let information = client.get(&Key::cluster(Kind::ClusterInformation, "default")).map_err(|error| {
+        if error.is_missing() && !calico {
+            return anyhow::anyhow!("the store is empty: there is nothing to export");
+        }
+        anyhow::anyhow!("error while checking if datastore was locked: error retrieving ClusterInformation: {error}")
+    })?;
+    let information = information.object;
+    let ready = information.body.get("spec").and_then(|spec| spec.get("datastoreReady")).and_then(Value::as_bool);
+    if ready != Some(false) {
+        anyhow::bail!(
+            "datastore is not locked. Run the `{name} datastore migrate lock` command in order to begin migration"
+        );
+    }
+    let mut text = String::new();
+    let mut nodes = HashMap::new();
+    for kind in KINDS {
+        let listed = client.list(&Selection::kind(kind))?;
+        if let Some(error) = listed.unreadable.first() {
+            anyhow::bail!("an export would not be whole: {error}");
+        }
+        let mut items = Vec::new();
+        for mut object in listed.objects {
+            if kind == Kind::NetworkPolicy && object.metadata.name.starts_with(KUBERNETES_POLICY) {
+                continue;
+            }
+            strip(&mut object);
+            match kind {
+                Kind::Node => rename_node(&mut object, &mut nodes)?,
+                Kind::FelixConfiguration => {
+                    follow_node(&mut object, &nodes);
+                    spell_actions(&mut object);
+                }
+                Kind::BGPConfiguration => follow_node(&mut object, &nodes),
+                _ => {}
+            }
+            items.push(encode::shown(&object));
+        }
+        text.push_str(&write::yaml(&encode::shown_list(kind, &listed.revision.to_string(), items)));
+        text.push_str("---\n");
+    }
+    text.push_str("===\n");
+    text.push_str(&encode::go_json(&encode::shown(&information), true));
+    text.push_str("\n===\n{}\n");
+    session.terminal.print(&text);
+    Ok(Exit::Done)
+}
+
+/// Takes away what belongs to this store.
+fn strip(object: &mut Object) {
+    object.metadata.uid.clear();
+    object.metadata.resource_version.clear();
+    object.metadata.creation_timestamp = None;
+    object.metadata.deletion_timestamp = None;
+    object.metadata.deletion_grace_period_seconds = None;
+}
+
+/// In Kubernetes a node has the name that Kubernetes knows it by.
+fn rename_node(object: &mut Object, nodes: &mut HashMap<String, String>) -> anyhow::Result<()> {
+    let references = object.body.get("spec").and_then(|spec| spec.get("orchRefs")).and_then(Value::as_array);
+    let name = references
+        .into_iter()
+        .flatten()
+        .filter(|reference| reference.get("orchestrator").is_some_and(|orchestrator| orchestrator == "k8s"))
+        .filter_map(|reference| reference.get("nodeName").and_then(Value::as_str))
+        .rfind(|name| !name.is_empty());
+    let old = object.metadata.name.clone();
+    let Some(name) = name else {
+        anyhow::bail!(
+            "unable to process metadata for export for Node resource: node {old} missing a 'k8s' orchestrator \
+             reference. Unable to export data unless every node has a 'k8s' orchestrator reference"
+        );
+    };
+    let name = name.to_owned();
+    object.metadata.name.clone_from(&name);
+    nodes.insert(old, name);
+    Ok(())
+}
+
+/// `node.<name>` configurations follow their node.
+fn follow_node(object: &mut Object, nodes: &HashMap<String, String>) {
+    let renamed = object.metadata.name.strip_prefix("node.").and_then(|node| nodes.get(node));
+    if let Some(name) = renamed {
+        object.metadata.name = format!("node.{name}");
+    }
+}
+
+/// `ACCEPT` and `accept` of old stores are `Accept` in Kubernetes.
+fn spell_actions(object: &mut Object) {
+    const FIELDS: [&str; 4] = [
+        "defaultEndpointToHostAction",
+        "iptablesFilterAllowAction",
+        "iptablesMangleAllowAction",
+        "iptablesFilterDenyAction",
+    ];
+    let Some(spec) = object.body.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    for field in FIELDS {
+        if let Some(Value::String(text)) = spec.get_mut(field) {
+            let mut lower = text.to_lowercase();
+            if let Some(first) = lower.get_mut(..1) {
+                first.make_ascii_uppercase();
+            }
+            *text = lower;
+        }
+    }
+}

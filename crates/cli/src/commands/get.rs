@@ -1,0 +1,188 @@
+//! `get`: all objects of a kind, named ones, or those that manifests describe.
+
+use clap::Args;
+use tortie_api::{Key, Kind, Object, Problem};
+use tortie_store::Selection;
+use tortie_store::client::{Client, ClientError};
+
+use crate::args::{Files, Place};
+use crate::diagnose;
+use crate::names;
+use crate::namespace::{self, Wanted};
+use crate::output::{self, Format, Found};
+use crate::report::{Exit, Usage};
+use crate::session::Session;
+use crate::store::Link;
+use crate::target;
+
+/// Arguments of `get`.
+#[derive(Args, Debug)]
+pub(crate) struct GetArgs {
+    /// The kind, and the names of objects if not all are wanted; or KIND/NAME...
+    #[arg(value_name = "KIND [NAME]")]
+    targets: Vec<String>,
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    place: Place,
+    /// yaml, json, name, wide, or custom-columns=HEADING,...
+    #[arg(short, long, value_name = "FORMAT", default_value = "ps", hide_default_value = true)]
+    output: String,
+    /// Of every namespace
+    #[arg(short = 'A', long, short_alias = 'a')]
+    all_namespaces: bool,
+    /// Leave out what belongs to this store: uid, revision, times, namespace
+    #[arg(long)]
+    export: bool,
+}
+
+/// One thing to look up; no name means all.
+struct Request {
+    kind: Kind,
+    namespace: String,
+    name: Option<String>,
+}
+
+/// Looks them up and prints them.
+pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    let calico = session.persona.is_calico();
+    let format = Format::parse(&args.output, session.persona)?;
+    let link = Link::find(session, &args.place)?;
+    link.check_version(session)?;
+    let mut errors: Vec<String> = Vec::new();
+    let requests = match (args.files.filename.is_empty(), args.targets.is_empty()) {
+        (true, true) => {
+            let text = "get needs a kind (`get hostendpoints`), or manifests with -f";
+            return Err(Usage(if calico { text.to_owned() } else { format!("{text}\n\n{}", target::kinds()) }).into());
+        }
+        (false, false) => return Err(Usage("get takes KIND [NAME...] or -f, not both".to_owned()).into()),
+        (true, false) => named(args, session, &mut errors)?,
+        (false, true) => {
+            let Some(manifests) = session.manifests("get", &args.files)? else { return Ok(Exit::Failed) };
+            let objects = manifests.items.iter().map(|item| names::filled(item.object().clone()));
+            requests(
+                objects.map(|object| (object.kind, object.metadata.namespace, Some(object.metadata.name))),
+                args,
+                calico,
+                &mut errors,
+            )
+        }
+    };
+    let client = link.reader()?;
+    let mut found = Vec::with_capacity(requests.len());
+    let mut remarks = Vec::new();
+    for request in requests {
+        let answer = look_up(&client, request);
+        remarks.extend(answer.remarks.iter().map(|remark| diagnose::remark(remark, &answer.key)));
+        remarks.extend(answer.unreadable.iter().map(|error| format!("warning[unreadable]: {error}")));
+        match answer.found {
+            Ok(one) => found.push(one),
+            Err(error) if calico => errors.push(error.to_string()),
+            Err(error) => errors.push(diagnose::line(&error, &answer.key)),
+        }
+    }
+    // As with calicoctl this is for objects named on the command line, not for those of files.
+    if args.export && args.files.filename.is_empty() {
+        export(&mut found);
+    }
+    let nothing = found.iter().all(Found::is_empty);
+    let cluster = output::cluster(&client, &found, &format);
+    let printing =
+        output::Printing { namespaces: args.all_namespaces || calico && args.place.namespace.is_some(), cluster };
+    output::print(&found, &format, &printing, session)?;
+    for remark in &remarks {
+        session.terminal.note(remark);
+    }
+    for error in &errors {
+        session.terminal.error(error);
+    }
+    if nothing {
+        link.mention_absent(session);
+    }
+    Ok(if errors.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+fn named(args: &GetArgs, session: &Session, errors: &mut Vec<String>) -> anyhow::Result<Vec<Request>> {
+    let calico = session.persona.is_calico();
+    let targets = target::parse(&args.targets, session.persona);
+    let targets =
+        if calico { targets.map_err(|error| anyhow::anyhow!("failed to get resources: {error}"))? } else { targets? };
+    let targets = targets.into_iter().map(|target| (target.kind, String::new(), target.name));
+    Ok(requests(targets, args, calico, errors))
+}
+
+fn requests(
+    wishes: impl Iterator<Item = (Kind, String, Option<String>)>,
+    args: &GetArgs,
+    calico: bool,
+    errors: &mut Vec<String>,
+) -> Vec<Request> {
+    let wanted = Wanted { namespace: args.place.namespace.as_deref(), all: args.all_namespaces };
+    let mut requests = Vec::new();
+    for (kind, own, name) in wishes {
+        match namespace::resolve(kind, &own, wanted) {
+            Ok(namespace) if namespace.is_empty() && kind.namespaced() && name.is_some() => {
+                let text = "cannot use --all-namespace flag for getting a single resource";
+                errors.push(
+                    if calico { text } else { "-A lists all objects of a kind; leave out the names, or say -n" }
+                        .to_owned(),
+                );
+            }
+            Ok(namespace) => requests.push(Request { kind, namespace, name }),
+            Err(problem) => errors.push(if calico { problem.reason } else { problem.text().to_owned() }),
+        }
+    }
+    errors.dedup();
+    requests
+}
+
+/// What a request brought.
+struct Answer {
+    found: Result<Found, ClientError>,
+    key: Key,
+    /// What is worth knowing beside it.
+    remarks: Vec<Problem>,
+    /// What is stored and cannot be read.
+    unreadable: Vec<ClientError>,
+}
+
+fn look_up(client: &Client, request: Request) -> Answer {
+    let Request { kind, namespace, name } = request;
+    let Some(name) = name else {
+        let within = (!namespace.is_empty()).then(|| namespace.clone());
+        let listed = client.list(&Selection { kind: Some(kind), namespace: within });
+        let key = Key { kind, namespace, name: String::new() };
+        let (found, unreadable) = match listed {
+            Ok(all) => {
+                (Ok(Found::List { kind, revision: all.revision.to_string(), items: all.objects }), all.unreadable)
+            }
+            Err(error) => (Err(error), Vec::new()),
+        };
+        return Answer { found, key, remarks: Vec::new(), unreadable };
+    };
+    let key = Key { kind, namespace, name };
+    let (found, remarks) = match client.get(&key) {
+        Ok(got) => (Ok(Found::One(Box::new(got.object))), got.notes),
+        Err(error) => (Err(error), Vec::new()),
+    };
+    Answer { found, key, remarks, unreadable: Vec::new() }
+}
+
+/// Takes away what is of this store only. As with calicoctl this is for named objects, not for lists.
+fn export(found: &mut [Found]) {
+    for one in found {
+        if let Found::One(object) = one {
+            strip(object);
+        }
+    }
+}
+
+fn strip(object: &mut Object) {
+    let metadata = &mut object.metadata;
+    metadata.namespace.clear();
+    metadata.uid.clear();
+    metadata.resource_version.clear();
+    metadata.creation_timestamp = None;
+    metadata.deletion_timestamp = None;
+    metadata.deletion_grace_period_seconds = None;
+}

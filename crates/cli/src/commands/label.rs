@@ -1,0 +1,120 @@
+//! `label`: sets, changes and removes labels of one object, all of them or none.
+
+use clap::Args;
+use tortie_api::Key;
+use tortie_store::client::{ClientError, LabelChange};
+
+use crate::args::Place;
+use crate::diagnose::{self, name_of};
+use crate::namespace::{self, Wanted};
+use crate::report::{Exit, Usage};
+use crate::session::Session;
+use crate::store::Link;
+use crate::target;
+
+/// Arguments of `label`.
+#[derive(Args, Debug)]
+pub(crate) struct LabelArgs {
+    /// The kind and the name of the object (or KIND/NAME), then KEY=VALUE..., or with --remove KEY...
+    #[arg(value_name = "KIND NAME KEY=VALUE")]
+    words: Vec<String>,
+    /// Replace the value of a label that is set already
+    #[arg(long)]
+    overwrite: bool,
+    /// Remove the labels
+    #[arg(long)]
+    remove: bool,
+    #[command(flatten)]
+    place: Place,
+    /// Say what would happen, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Changes the labels.
+pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    let calico = session.persona.is_calico();
+    if calico && args.words.len() < 3 {
+        anyhow::bail!("requires at least 3 arg(s), only received {}", args.words.len());
+    }
+    let by_slash = !calico && args.words.first().is_some_and(|word| word.contains('/'));
+    let (target, labels) = args.words.split_at(if by_slash { 1 } else { 2.min(args.words.len()) });
+    if labels.is_empty() {
+        return Err(Usage("label needs an object and labels: label hostendpoint web1 role=web".to_owned()).into());
+    }
+    let changes: Vec<LabelChange> = labels.iter().map(|label| change(label, args)).collect::<anyhow::Result<_>>()?;
+    let link = Link::find(session, &args.place)?;
+    link.check_version(session)?;
+    let typed = target.join(" ");
+    let target = match target::one(target, session.persona) {
+        Ok(target) => target,
+        Err(error) if calico => anyhow::bail!("failed to get {typed}, error {error}"),
+        Err(error) => return Err(error),
+    };
+    let wanted = Wanted { namespace: args.place.namespace.as_deref(), all: false };
+    let namespace = namespace::resolve(target.kind, "", wanted).map_err(|problem| {
+        if calico { anyhow::anyhow!("{typed} not found") } else { anyhow::anyhow!("{}", problem.text()) }
+    })?;
+    let key = Key { kind: target.kind, namespace, name: target.name };
+    let client = link.writer(args.dry_run)?;
+    // Whether a label was there before decides between two of calicoctl's words.
+    let before = client.get(&key).map(|found| found.object.metadata.labels);
+    match client.label(&key, &changes) {
+        Ok(_) if calico => {
+            for change in &changes {
+                let text = match change {
+                    LabelChange::Remove { key } => format!("Successfully removed label {key} from {typed}"),
+                    LabelChange::Set { key, .. } => {
+                        let was = before.as_ref().is_ok_and(|labels| labels.contains_key(key));
+                        format!("Successfully {} label {key} on {typed}", if was { "updated" } else { "set" })
+                    }
+                };
+                session.terminal.line(text);
+            }
+            Ok(Exit::Done)
+        }
+        Ok(done) => {
+            let word = super::word(done.change);
+            let would = if args.dry_run { " (dry run)" } else { "" };
+            session.terminal.line(format_args!("{} {word}{would}", name_of(&key)));
+            for note in &done.notes {
+                session.terminal.note(diagnose::remark(note, &key));
+            }
+            Ok(Exit::Done)
+        }
+        Err(error) if calico => Err(calico_error(&error, &typed)),
+        Err(error) => Err(our_error(&error, &key)),
+    }
+}
+
+fn change(label: &str, args: &LabelArgs) -> anyhow::Result<LabelChange> {
+    if args.remove {
+        return Ok(LabelChange::Remove { key: label.to_owned() });
+    }
+    match label.split_once('=') {
+        Some((key, value)) => {
+            Ok(LabelChange::Set { key: key.to_owned(), value: value.to_owned(), overwrite: args.overwrite })
+        }
+        None => Err(Usage(format!("invalid label {label}")).into()),
+    }
+}
+
+fn calico_error(error: &ClientError, typed: &str) -> anyhow::Error {
+    match error {
+        ClientError::LabelTaken { .. } => anyhow::anyhow!("failed to update label of {typed}, {error}"),
+        ClientError::LabelMissing { .. } => anyhow::anyhow!("cannot remove label of {typed}, {error}"),
+        ClientError::Missing { .. } => anyhow::anyhow!("{typed} not found"),
+        _ => anyhow::anyhow!("failed to update {typed}, label not changed"),
+    }
+}
+
+fn our_error(error: &ClientError, key: &Key) -> anyhow::Error {
+    let name = name_of(key);
+    match error {
+        ClientError::LabelTaken { key, value } => {
+            anyhow::anyhow!("{name} has the label {key}={value} already; --overwrite replaces it")
+        }
+        ClientError::LabelMissing { key } => anyhow::anyhow!("{name} has no label {key}"),
+        _ => anyhow::anyhow!("{}", diagnose::line(error, key)),
+    }
+}

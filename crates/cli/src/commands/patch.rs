@@ -1,0 +1,95 @@
+//! `patch`: some fields of one object.
+
+use clap::Args;
+use tortie_api::Key;
+use tortie_api::read::{self, Source};
+
+use crate::args::Place;
+use crate::calico;
+use crate::diagnose::{self, name_of};
+use crate::namespace::{self, Wanted};
+use crate::report::{Exit, Usage};
+use crate::session::Session;
+use crate::store::Link;
+use crate::target;
+
+/// Arguments of `patch`.
+#[derive(Args, Debug)]
+pub(crate) struct PatchArgs {
+    /// The kind and the name of the object, or KIND/NAME
+    #[arg(value_name = "KIND NAME")]
+    target: Vec<String>,
+    /// The fields to change, as JSON or YAML; null takes a field away
+    #[arg(short, long, value_name = "PATCH")]
+    patch: Option<String>,
+    /// Accepted as calicoctl's: strategic, json or merge; the patch is always a strategic merge
+    #[arg(short = 't', long = "type", value_name = "TYPE", default_value = "strategic", hide = true)]
+    kind: String,
+    #[command(flatten)]
+    place: Place,
+    /// Say what would happen, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Patches it.
+pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    let calico = session.persona.is_calico();
+    if calico && args.target.len() != 2 {
+        anyhow::bail!("accepts 2 arg(s), received {}", args.target.len());
+    }
+    let Some(patch) = args.patch.as_deref().filter(|_| calico || args.patch.is_some()).or(calico.then_some("")) else {
+        return Err(Usage("patch needs the fields to change: -p '{\"spec\": {...}}'".to_owned()).into());
+    };
+    let link = Link::find(session, &args.place)?;
+    link.check_version(session)?;
+    let target = target::one(&args.target, session.persona)?;
+    let wanted = Wanted { namespace: args.place.namespace.as_deref(), all: false };
+    let hit = |text: String| anyhow::anyhow!(if calico { format!("hit error: {text}") } else { text });
+    let namespace = namespace::resolve(target.kind, "", wanted)
+        .map_err(|problem| hit(if calico { problem.reason } else { problem.text().to_owned() }))?;
+    let key = Key { kind: target.kind, namespace, name: target.name };
+    let client = link.writer(args.dry_run)?;
+    let patch = if calico { patch.to_owned() } else { as_json(patch)? };
+    match client.patch(&key, &patch) {
+        Ok(_) if calico => {
+            session.terminal.line(format_args!("Successfully patched 1 '{}' resource", key.kind));
+            Ok(Exit::Done)
+        }
+        Ok(done) => {
+            let word = super::word(done.change);
+            let would = if args.dry_run { " (dry run)" } else { "" };
+            session.terminal.line(format_args!("{} {word}{would}", name_of(&key)));
+            for note in &done.notes {
+                session.terminal.note(diagnose::remark(note, &key));
+            }
+            Ok(Exit::Done)
+        }
+        Err(error) if calico => {
+            let text = calico::decoding(&error.to_string(), key.kind.name());
+            // An unknown field has a text that stands alone.
+            if text.starts_with("field in document is not recognized") {
+                anyhow::bail!("{text}")
+            }
+            Err(hit(text))
+        }
+        Err(error) if error.is_missing() => Err(anyhow::anyhow!("{}", diagnose::line(&error, &key))),
+        Err(error) => Err(anyhow::anyhow!("{} was not changed: {}", name_of(&key), diagnose::line(&error, &key))),
+    }
+}
+
+/// A patch may be written as YAML too.
+fn as_json(patch: &str) -> anyhow::Result<String> {
+    if serde_json::from_str::<serde_json::Value>(patch).is_ok() {
+        return Ok(patch.to_owned());
+    }
+    let documents = read::read(&Source::new("<patch>", patch));
+    match documents.as_slice() {
+        [one] if !one.tree.entries().is_empty() => Ok(one.tree.to_json().to_string()),
+        [one] => {
+            let what = one.problems.first().map(|problem| format!(": {}", problem.text())).unwrap_or_default();
+            anyhow::bail!("the patch is neither JSON nor YAML{what}")
+        }
+        _ => anyhow::bail!("the patch is to be one record, such as '{{\"spec\": {{...}}}}'"),
+    }
+}

@@ -1,0 +1,134 @@
+//! `version`: of this program, and of the store it talks to.
+
+use std::time::Duration;
+
+use clap::Args;
+use tortie_api::{Key, Kind, Object};
+use tortie_store::client::Client;
+
+use crate::report::{Exit, Usage};
+use crate::session::Session;
+use crate::store::{CALICO_VERSION, Link};
+
+/// The commit that this program was built from, where the build says it.
+const COMMIT: &str = match option_env!("TORTIE_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
+/// Arguments of `version`.
+#[derive(Args, Debug)]
+pub(crate) struct VersionArgs {
+    /// The file that says how to reach the store
+    #[arg(short, long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    config: std::path::PathBuf,
+    /// Ask the store again and again, this far apart: 5s, 1m
+    #[arg(long, value_name = "TIME")]
+    poll: Option<String>,
+    /// Do not ask the store
+    #[arg(long)]
+    client: bool,
+}
+
+/// Prints the versions.
+pub(crate) fn run(args: &VersionArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    let poll = args.poll.as_deref().map(duration).transpose()?;
+    if session.persona.is_calico() {
+        let version = format!("{CALICO_VERSION}-tortie-{}", env!("CARGO_PKG_VERSION"));
+        session.terminal.line(format_args!("Client Version:    {version}"));
+        session.terminal.line(format_args!("Git commit:        {COMMIT}"));
+    } else {
+        session.terminal.line(format_args!("tortie {}, commit {COMMIT}", env!("CARGO_PKG_VERSION")));
+        session.terminal.line(format_args!("speaks projectcalico.org/v3 as Calico {CALICO_VERSION} does"));
+    }
+    if args.client {
+        return Ok(Exit::Done);
+    }
+    let link = Link::find_by(session, &args.config)?;
+    let client = link.reader()?;
+    if !session.persona.is_calico() {
+        let store = link.describe()?;
+        session.terminal.line(format_args!("store: {store}"));
+    }
+    let mut seen = (String::new(), String::new());
+    loop {
+        let result = look(&client, &mut seen, session);
+        let Some(pause) = poll else { return result };
+        if let Err(error) = result {
+            session.terminal.error(format_args!("{error:#}"));
+            seen = Default::default();
+        }
+        session.terminal.flush();
+        std::thread::sleep(pause);
+    }
+}
+
+fn look(client: &Client, seen: &mut (String, String), session: &mut Session) -> anyhow::Result<Exit> {
+    let key = Key::cluster(Kind::ClusterInformation, "default");
+    let calico = session.persona.is_calico();
+    let information = match client.get(&key) {
+        Ok(found) => found.object,
+        Err(error) if error.is_missing() && !calico => return Ok(Exit::Done),
+        Err(error) => anyhow::bail!("unable to retrieve Cluster Version or Type: {error}"),
+    };
+    if !calico {
+        let ready = information.body.get("spec").and_then(|spec| spec.get("datastoreReady"));
+        let locked = ready.and_then(serde_json::Value::as_bool) == Some(false);
+        session.terminal.line(format_args!("state: {}", if locked { "locked" } else { "ready" }));
+        return Ok(Exit::Done);
+    }
+    let version = field(&information, "calicoVersion");
+    let cluster_type = field(&information, "clusterType");
+    if seen.0 != version {
+        session.terminal.line(format_args!("Cluster Version:   {version}"));
+    }
+    if seen.1 != cluster_type {
+        session.terminal.line(format_args!("Cluster Type:      {cluster_type}"));
+    }
+    *seen = (version, cluster_type);
+    Ok(Exit::Done)
+}
+
+fn field(information: &Object, name: &str) -> String {
+    let value = information.body.get("spec").and_then(|spec| spec.get(name)).and_then(serde_json::Value::as_str);
+    value.filter(|text| !text.is_empty()).unwrap_or("unknown").to_owned()
+}
+
+/// Go's text for a time: `1m30s`, `500ms`.
+fn duration(text: &str) -> anyhow::Result<Duration> {
+    let wrong = || Usage(format!("invalid poll duration specified: {text}"));
+    let mut seconds = 0.0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+        let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
+        let unit = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |end| digits + end);
+        seconds += number
+            * match &rest[digits..unit] {
+                "h" => 3600.0,
+                "m" => 60.0,
+                "s" => 1.0,
+                "ms" => 1e-3,
+                "us" | "µs" => 1e-6,
+                "ns" => 1e-9,
+                _ => return Err(wrong().into()),
+            };
+        rest = &rest[unit..];
+    }
+    if text.is_empty() { Err(wrong().into()) } else { Ok(Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_go_reads_them() {
+        assert_eq!(duration("1m30s").unwrap(), Duration::from_secs(90));
+        assert_eq!(duration("1.5s").unwrap(), Duration::from_millis(1500));
+        assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
+        for text in ["", "5", "x", "5x", "s", "1..5s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Problems as people read them: with the line and a caret where there is a manifest, in words where there is none.
+
+use tortie_api::diagnostic::{self, Style};
+use tortie_api::{Key, Kind, Layer, Path, Problem, Severity};
+use tortie_store::client::ClientError;
+
+use crate::input::{Item, Manifests};
+use crate::report::Terminal;
+
+/// How messages look on this terminal.
+pub(crate) fn style(terminal: &Terminal) -> Style {
+    if terminal.colour_err() { Style::Colour } else { Style::Plain }
+}
+
+/// Says all that is wrong (or doubtful) about an object of a manifest. Of two layers of validation that find the
+/// same value wrong, the first speaks.
+pub(crate) fn show_all(problems: &[Problem], manifests: &Manifests, item: &Item, terminal: &mut Terminal) {
+    for (at, problem) in problems.iter().enumerate() {
+        let said = |earlier: &Problem| earlier.layer < problem.layer && earlier.path == problem.path;
+        if problem.layer != Layer::Schema || !problems[..at].iter().any(said) {
+            show(problem, manifests, item, terminal);
+        }
+    }
+}
+
+/// A doubt that `--strict` takes for an error.
+pub(crate) fn severe(mut problem: Problem) -> Problem {
+    if let Severity::Warning(code) = problem.severity {
+        problem.message = Some(format!("{} [{code}, an error with --strict]", problem.text()));
+        problem.severity = Severity::Error;
+    }
+    problem
+}
+
+/// Says what is wrong (or doubtful) about an object of a manifest.
+pub(crate) fn show(problem: &Problem, manifests: &Manifests, item: &Item, terminal: &mut Terminal) {
+    let text = diagnostic::render(problem, &item.located, manifests.source(item), style(terminal));
+    terminal.note(text.trim_end_matches('\n'));
+}
+
+/// What is wrong with an object, as problems: those that came with the error, or one made of its text.
+pub(crate) fn problems(error: &ClientError, key: &Key) -> Vec<Problem> {
+    let of_name = |reason: String| Problem::read(Path::from("metadata.name"), reason);
+    let name = name_of(key);
+    match error {
+        ClientError::Invalid { problems } | ClientError::Patched { problems } => problems.clone(),
+        ClientError::Updating(inner) => self::problems(inner, key),
+        ClientError::Missing { key: missing, at: Some(path) } => {
+            vec![
+                Problem::read(path.clone(), error.to_string())
+                    .message(format!("{} does not exist", name_of(missing)))
+                    .help(format!("apply the {} first, or in the same file before this object", missing.kind)),
+            ]
+        }
+        ClientError::Missing { key: missing, at: None } => {
+            vec![of_name(error.to_string()).message(format!("{} does not exist", name_of(missing)))]
+        }
+        ClientError::Exists { .. } => vec![
+            of_name(error.to_string())
+                .message(format!("{name} exists already"))
+                .help("use apply or replace to change it"),
+        ],
+        ClientError::BuiltIn { .. } => {
+            vec![of_name(error.to_string()).message(format!("{name} is built in: it is always there as it is"))]
+        }
+        ClientError::Conflict { .. } => vec![
+            Problem::read(Path::from("metadata.resourceVersion"), error.to_string())
+                .message(format!("{name} was changed by someone else meanwhile"))
+                .help(
+                    "get it again and repeat your change, or remove metadata.resourceVersion to change it as it is now",
+                ),
+        ],
+        ClientError::Unsupported { operation, reason, .. } => {
+            let why = why_not(operation, reason.as_deref(), key);
+            vec![of_name(error.to_string()).message(format!("{name} {why}"))]
+        }
+        other => vec![of_name(other.to_string())],
+    }
+}
+
+/// Why something cannot be done to an object, in our words.
+fn why_not(operation: &str, reason: Option<&str>, key: &Key) -> String {
+    let deleting = operation.eq_ignore_ascii_case("delete");
+    let done = if deleting { "deleted" } else { "written" };
+    match (key.kind, reason) {
+        (Kind::ClusterInformation, _) => format!("cannot be {done}: it is kept by the programs that use the store"),
+        (Kind::Tier, Some(reason)) if reason.contains("non-empty") => {
+            "cannot be deleted: there are policies in it; delete them, or move them to another tier, first".to_owned()
+        }
+        (Kind::Tier | Kind::Profile, _) => format!("cannot be {done}: it is built in"),
+        (_, Some(reason)) => format!("cannot be {done}: {reason}"),
+        (_, None) => format!("cannot be {done}"),
+    }
+}
+
+/// What went wrong with a named object, in one line.
+pub(crate) fn line(error: &ClientError, key: &Key) -> String {
+    let problems = problems(error, key);
+    let texts: Vec<String> = problems
+        .iter()
+        .map(|problem| match &problem.help {
+            Some(help) => format!("{} ({help})", problem.text()),
+            None => problem.text().to_owned(),
+        })
+        .collect();
+    texts.join("; ")
+}
+
+/// A warning about a stored object, in one line.
+pub(crate) fn remark(problem: &Problem, key: &Key) -> String {
+    let code = match problem.severity {
+        Severity::Warning(code) => format!("warning[{code}]"),
+        Severity::Error => "error".to_owned(),
+    };
+    format!("{code}: {}: {}", name_of(key), problem.text())
+}
+
+/// `hostendpoint/web1`, `networkpolicy/shop/db`.
+pub(crate) fn name_of(key: &Key) -> String {
+    let kind = key.kind.name().to_ascii_lowercase();
+    if key.kind.namespaced() {
+        format!("{kind}/{}/{}", key.namespace, key.name)
+    } else {
+        format!("{kind}/{}", key.name)
+    }
+}

@@ -1,0 +1,134 @@
+//! Manifests: from `-f` to objects with their places.
+//!
+//! Everything is read before anything is done. A mistake in the text of any file (syntax, unknown fields, wrong
+//! types) ends the command there; all of them are reported.
+
+mod files;
+
+use tortie_api::read::{Located, Source};
+use tortie_api::{API_VERSION, Kind, Object, Path, Problem};
+
+use crate::args::Files;
+use crate::diagnose;
+use crate::report::Usage;
+use crate::session::Session;
+
+/// What the files hold.
+#[derive(Default)]
+pub(crate) struct Manifests {
+    /// The files.
+    pub(crate) sources: Vec<Source>,
+    /// The objects, in the order in which they are written.
+    pub(crate) items: Vec<Item>,
+}
+
+/// One object of a file.
+pub(crate) struct Item {
+    /// The file.
+    pub(crate) source: usize,
+    /// The object and its places.
+    pub(crate) located: Located,
+}
+
+impl Manifests {
+    /// The file of an object.
+    pub(crate) fn source(&self, item: &Item) -> &Source {
+        &self.sources[item.source]
+    }
+}
+
+impl Item {
+    /// The object; reading has made sure that there is one.
+    pub(crate) fn object(&self) -> &Object {
+        self.located.object.as_ref().expect("an item without an object is a mistake that ends the command")
+    }
+}
+
+/// Why there is nothing to work on.
+pub(crate) enum Unread {
+    /// A file cannot be read, or holds nothing.
+    File(FileError),
+    /// The files hold mistakes; here they are, with the objects that could be read.
+    Mistakes(Manifests),
+}
+
+/// What is wrong with a file as a whole.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FileError {
+    /// It cannot be opened or read. The text is Go's, which scripts know: `open x: no such file or directory`.
+    #[error("open {path}: {what}")]
+    Unreadable {
+        /// Its path.
+        path: String,
+        /// Why not.
+        what: String,
+    },
+    /// There is nothing in it.
+    #[error("no resources specified in {what} {name}")]
+    Empty {
+        /// `file` or `directory`.
+        what: &'static str,
+        /// Its name as it was given.
+        name: String,
+    },
+}
+
+/// Reads all files. No items at all only with `--skip-empty`.
+pub(crate) fn load(files: &Files, session: &mut Session) -> anyhow::Result<Result<Manifests, Unread>> {
+    if files.filename.iter().filter(|name| *name == "-").count() > 1 {
+        return Err(Usage("standard input (-f -) can be read only once".to_owned()).into());
+    }
+    let mut manifests = Manifests::default();
+    for name in &files.filename {
+        let found = match files::find(name, files.recursive) {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(Unread::File(error))),
+        };
+        if found.paths.is_empty() && !files.skip_empty {
+            return Ok(Err(Unread::File(FileError::Empty { what: "directory", name: name.clone() })));
+        }
+        for path in found.paths {
+            let source = match files::read(&path) {
+                Ok(source) => source,
+                Err(error) => return Ok(Err(Unread::File(error))),
+            };
+            let located = tortie_api::read::read(&source);
+            if located.is_empty() && !files.skip_empty {
+                return Ok(Err(Unread::File(FileError::Empty { what: "file", name: path })));
+            }
+            let source_at = manifests.sources.len();
+            if source_at > 0 && source_at % 100 == 0 {
+                session.terminal.status(format_args!("reading: {source_at} files, {} objects", manifests.items.len()));
+            }
+            manifests.sources.push(source);
+            for mut located in located {
+                if session.persona.is_calico() {
+                    known_to_calicoctl(&mut located);
+                }
+                manifests.items.push(Item { source: source_at, located });
+            }
+        }
+    }
+    if manifests.items.iter().any(|item| item.located.problems.iter().any(Problem::is_error)) {
+        return Ok(Err(Unread::Mistakes(manifests)));
+    }
+    // What is no object by now is only a remark about the text.
+    let (items, remarks) = manifests.items.into_iter().partition(|item| item.located.object.is_some());
+    let manifests = Manifests { items, ..manifests };
+    let remarks: Vec<Item> = remarks;
+    for item in &remarks {
+        diagnose::show_all(&item.located.problems, &manifests, item, &mut session.terminal);
+    }
+    Ok(Ok(manifests))
+}
+
+/// Two kinds have no commands in calicoctl.
+fn known_to_calicoctl(located: &mut Located) {
+    let Some(kind) = located.object.as_ref().map(|object| object.kind) else { return };
+    if matches!(kind, Kind::LiveMigration | Kind::BlockAffinity) {
+        let reason = format!("unknown resource type ({kind}) and/or version ({API_VERSION})");
+        let problem = Problem::read(Path::from("kind"), reason).message(format!("calicoctl does not manage a {kind}"));
+        located.problems.push(problem.help("tortie, under its own name, does"));
+        located.object = None;
+    }
+}

@@ -1,0 +1,233 @@
+//! What `get` prints: tables, YAML, JSON, names.
+
+mod calico_columns;
+mod columns;
+mod goprint;
+mod label_selector;
+mod table;
+mod tabs;
+
+use serde_json::Value;
+use tortie_api::{Key, Kind, Object, encode, write};
+use tortie_store::client::Client;
+
+use crate::diagnose::name_of;
+use crate::persona::Persona;
+use crate::report::{Exit, Usage};
+use crate::session::Session;
+use calico_columns::Cluster;
+use label_selector::selector_text;
+
+/// One answer to one request.
+pub(crate) enum Found {
+    /// A named object.
+    One(Box<Object>),
+    /// All of a kind.
+    List {
+        /// The kind.
+        kind: Kind,
+        /// At which revision this was so.
+        revision: String,
+        /// The objects.
+        items: Vec<Object>,
+    },
+}
+
+impl Found {
+    fn kind(&self) -> Kind {
+        match self {
+            Found::One(object) => object.kind,
+            Found::List { kind, .. } => *kind,
+        }
+    }
+
+    fn objects(&self) -> &[Object] {
+        match self {
+            Found::One(object) => std::slice::from_ref(object),
+            Found::List { items, .. } => items,
+        }
+    }
+
+    /// Whether there is nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.objects().is_empty()
+    }
+
+    fn shown(&self) -> Value {
+        match self {
+            Found::One(object) => encode::shown(object),
+            Found::List { kind, revision, items } => {
+                encode::shown_list(*kind, revision, items.iter().map(encode::shown).collect())
+            }
+        }
+    }
+}
+
+/// How to print it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// A table.
+    Table {
+        /// With more columns.
+        wide: bool,
+    },
+    /// A table with just these columns of calicoctl's.
+    Columns(Vec<String>),
+    /// YAML.
+    Yaml,
+    /// JSON.
+    Json,
+    /// One `kind/name` a line.
+    Name,
+}
+
+impl Format {
+    /// What `-o` says.
+    pub(crate) fn parse(text: &str, persona: Persona) -> anyhow::Result<Format> {
+        let (word, value) = text.split_once('=').unwrap_or((text, ""));
+        Ok(match (word, value) {
+            ("ps", _) if text == "ps" => Format::Table { wide: false },
+            ("wide", _) if text == "wide" => Format::Table { wide: true },
+            ("yaml" | "yml", _) if text == word => Format::Yaml,
+            ("json", _) if text == word => Format::Json,
+            ("name", _) if text == word && !persona.is_calico() => Format::Name,
+            ("custom-columns", "") => return Err(wrong("need to specify at least one column", persona)),
+            ("custom-columns", columns) => Format::Columns(columns.split(',').map(str::to_owned).collect()),
+            ("go-template", "") => return Err(wrong("need to specify a template", persona)),
+            ("go-template-file", "") => return Err(wrong("need to specify a template file", persona)),
+            ("go-template" | "go-template-file", _) => anyhow::bail!(
+                "-o {word} is not there: {} has no engine for Go's templates; -o json prints everything they could",
+                if persona.is_calico() { "this calicoctl (tortie)" } else { "tortie" }
+            ),
+            _ if persona.is_calico() => anyhow::bail!("unrecognized output format '{text}'"),
+            _ => {
+                let formats = "it is yaml, json, name, wide, or custom-columns=HEADING,...";
+                return Err(wrong(&format!("there is no output format '{text}'; {formats}"), persona));
+            }
+        })
+    }
+}
+
+fn wrong(text: &str, persona: Persona) -> anyhow::Error {
+    if persona.is_calico() { anyhow::anyhow!("{text}") } else { Usage(text.to_owned()).into() }
+}
+
+/// What tables depend on beside the objects.
+pub(crate) struct Printing {
+    /// Whether there is a column for namespaces.
+    pub(crate) namespaces: bool,
+    /// Cluster-wide values that stand in cells.
+    pub(crate) cluster: Cluster,
+}
+
+/// The cluster-wide values that stand in the cells of this output.
+pub(crate) fn cluster(client: &Client, found: &[Found], format: &Format) -> Cluster {
+    let asked = matches!(format, Format::Table { .. } | Format::Columns(_));
+    let configuration = (asked && found.iter().any(|one| one.kind() == Kind::Node))
+        .then(|| client.get(&Key::cluster(Kind::BGPConfiguration, "default")));
+    let number = match &configuration {
+        Some(Ok(found)) => goprint::text(found.object.body.get("spec").and_then(|spec| spec.get("asNumber"))),
+        _ => String::new(),
+    };
+    let unknown = matches!(&configuration, Some(Err(error)) if !error.is_missing());
+    let as_number = match number {
+        _ if unknown => "unknown".to_owned(),
+        number if number.is_empty() => "64512".to_owned(),
+        number => number,
+    };
+    Cluster { as_number }
+}
+
+/// Prints everything that was found.
+pub(crate) fn print(
+    found: &[Found],
+    format: &Format,
+    printing: &Printing,
+    session: &mut Session,
+) -> anyhow::Result<Exit> {
+    match format {
+        Format::Yaml if !found.is_empty() => session.terminal.print(&write::yaml(&all(found))),
+        Format::Json if !found.is_empty() => {
+            session.terminal.print(&encode::go_json(&all(found), true));
+            if !session.persona.is_calico() {
+                session.terminal.print("\n");
+            }
+        }
+        Format::Yaml | Format::Json => {}
+        Format::Name => {
+            for object in found.iter().flat_map(Found::objects) {
+                session.terminal.line(name_of(&object.key()));
+            }
+        }
+        Format::Columns(headings) => {
+            for one in found {
+                let known = calico_columns::known(one.kind());
+                if let Some(heading) = headings.iter().find(|heading| !known.contains(&heading.as_str())) {
+                    let known = known.join(", ");
+                    anyhow::bail!("unknown heading {heading}, valid values are: {known}");
+                }
+            }
+            let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
+            for one in found {
+                calico_table(one, &headings, printing, session);
+            }
+        }
+        Format::Table { wide } if session.persona.is_calico() => {
+            for one in found {
+                let mut headings = calico_columns::headings(one.kind(), *wide).to_vec();
+                if printing.namespaces && one.kind().namespaced() {
+                    headings.insert(0, "NAMESPACE");
+                }
+                calico_table(one, &headings, printing, session);
+            }
+        }
+        Format::Table { wide } => our_tables(found, *wide, printing, session),
+    }
+    Ok(Exit::Done)
+}
+
+/// One answer as it is; several as a list.
+fn all(found: &[Found]) -> Value {
+    match found {
+        [one] => one.shown(),
+        several => Value::Array(several.iter().map(Found::shown).collect()),
+    }
+}
+
+fn calico_table(one: &Found, headings: &[&str], printing: &Printing, session: &mut Session) {
+    let mut rows = vec![headings.iter().map(|heading| (*heading).to_owned()).collect::<Vec<_>>()];
+    for object in one.objects() {
+        rows.push(headings.iter().map(|heading| calico_columns::cell(object, heading, &printing.cluster)).collect());
+    }
+    session.terminal.print(&tabs::render(&rows));
+}
+
+/// One table for each kind, with all objects of it that were asked for.
+fn our_tables(found: &[Found], wide: bool, printing: &Printing, session: &mut Session) {
+    let mut kinds: Vec<Kind> = Vec::new();
+    for one in found {
+        if !kinds.contains(&one.kind()) {
+            kinds.push(one.kind());
+        }
+    }
+    let mut first = true;
+    for kind in kinds {
+        let objects: Vec<&Object> = found.iter().filter(|one| one.kind() == kind).flat_map(Found::objects).collect();
+        if objects.is_empty() {
+            session.terminal.note(format_args!("no {}", kind.plural()));
+            continue;
+        }
+        if !std::mem::take(&mut first) {
+            session.terminal.print("\n");
+        }
+        let mut columns = columns::of(kind, wide);
+        if printing.namespaces && kind.namespaced() {
+            columns.insert(0, columns::namespace());
+        }
+        let titles: Vec<&str> = columns.iter().map(|column| column.title).collect();
+        let row = |object: &&Object| columns.iter().map(|column| column.cell(object, &printing.cluster)).collect();
+        let rows: Vec<Vec<String>> = objects.iter().map(row).collect();
+        let colour = session.terminal.colour_out();
+        session.terminal.print(&table::render(&titles, &rows, colour));
+    }
+}

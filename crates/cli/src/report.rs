@@ -1,0 +1,162 @@
+//! The one writer: what is printed where, in which colours, and how a call ends.
+//!
+//! Standard output is buffered and sent before anything goes to standard error, so the two keep their order on a
+//! terminal. A reader that goes away early (`tortie get ... | head`) is no error: what was to be done is done.
+
+use std::fmt::Display;
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+use std::process::ExitCode;
+
+use crate::persona::Persona;
+
+/// How a command ended that said itself what there was to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All went well.
+    Done,
+    /// Something did not, or the answer is no; it has been said.
+    Failed,
+}
+
+/// The command line itself is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// There is no store to talk to. calicoctl says this on standard output.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NoStore(pub(crate) String);
+
+/// All there is to say has been said.
+#[derive(Debug, thiserror::Error)]
+#[error("reported")]
+struct Reported;
+
+/// An error that has been shown already and only ends the call.
+pub(crate) fn reported() -> anyhow::Error {
+    Reported.into()
+}
+
+/// Standard output and standard error of this call.
+pub(crate) struct Terminal {
+    persona: Persona,
+    out: BufWriter<io::Stdout>,
+    colour_out: bool,
+    colour_err: bool,
+    /// A line about what is going on stands on the terminal, to be taken away again.
+    status: bool,
+    broken: Option<io::Error>,
+}
+
+impl Terminal {
+    /// The terminal, or what stands for it.
+    pub(crate) fn new(persona: Persona) -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        Self {
+            persona,
+            out: BufWriter::with_capacity(64 * 1024, io::stdout()),
+            colour_out: wanted && !persona.is_calico() && io::stdout().is_terminal(),
+            colour_err: wanted && !persona.is_calico() && io::stderr().is_terminal(),
+            status: false,
+            broken: None,
+        }
+    }
+
+    /// Whether tables are coloured.
+    pub(crate) fn colour_out(&self) -> bool {
+        self.colour_out
+    }
+
+    /// Whether messages are coloured.
+    pub(crate) fn colour_err(&self) -> bool {
+        self.colour_err
+    }
+
+    /// Tells a person at a terminal what is going on, until something else is printed.
+    pub(crate) fn status(&mut self, text: impl Display) {
+        if io::stderr().is_terminal() && !self.persona.is_calico() {
+            let _ = write!(io::stderr().lock(), "\r\x1b[K{text}");
+            self.status = true;
+        }
+    }
+
+    /// Takes the status line away.
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.status) {
+            let _ = write!(io::stderr().lock(), "\r\x1b[K");
+        }
+    }
+
+    /// A result, as it is.
+    pub(crate) fn print(&mut self, text: &str) {
+        self.clear();
+        if self.broken.is_none()
+            && let Err(error) = self.out.write_all(text.as_bytes())
+        {
+            self.broken = Some(error);
+        }
+    }
+
+    /// A result, as a line.
+    pub(crate) fn line(&mut self, text: impl Display) {
+        self.print(&format!("{text}\n"));
+    }
+
+    /// Something to know beside the result, as a line.
+    pub(crate) fn note(&mut self, text: impl Display) {
+        self.clear();
+        self.flush();
+        // There is nobody left to tell that standard error is gone.
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    /// What went wrong, as the persona says it.
+    pub(crate) fn error(&mut self, text: impl Display) {
+        if self.persona.is_calico() {
+            self.note(text);
+        } else if self.colour_err {
+            self.note(format_args!("\x1b[1;31merror\x1b[0m: {text}"));
+        } else {
+            self.note(format_args!("error: {text}"));
+        }
+    }
+
+    /// Sends what has been printed.
+    pub(crate) fn flush(&mut self) {
+        if self.broken.is_none()
+            && let Err(error) = self.out.flush()
+        {
+            self.broken = Some(error);
+        }
+    }
+
+    /// Ends the call.
+    pub(crate) fn finish(mut self, result: anyhow::Result<Exit>) -> ExitCode {
+        self.clear();
+        let mut code = match result {
+            Ok(Exit::Done) => 0,
+            Ok(Exit::Failed) => 1,
+            Err(error) => self.fail(&error),
+        };
+        self.flush();
+        if let Some(error) = self.broken.take().filter(|error| error.kind() != ErrorKind::BrokenPipe) {
+            self.error(format_args!("cannot write to standard output: {error}"));
+            code = 1;
+        }
+        ExitCode::from(code)
+    }
+
+    fn fail(&mut self, error: &anyhow::Error) -> u8 {
+        if error.is::<Reported>() {
+            return 1;
+        }
+        if self.persona.is_calico() && error.is::<NoStore>() {
+            self.line(format_args!("Failed to create Calico API client: {error}"));
+            return 1;
+        }
+        self.error(format_args!("{error:#}"));
+        if error.is::<Usage>() && !self.persona.is_calico() { 2 } else { 1 }
+    }
+}

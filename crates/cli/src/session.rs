@@ -1,0 +1,88 @@
+//! What every command has at hand: who we are, the flags of every command, and the terminal.
+
+use tortie_api::Problem;
+
+use crate::args::{Files, Global};
+use crate::calico;
+use crate::diagnose;
+use crate::input::{self, FileError, Manifests, Unread};
+use crate::names;
+use crate::persona::Persona;
+use crate::report::Terminal;
+
+/// One call of the program.
+pub(crate) struct Session {
+    /// Who we are.
+    pub(crate) persona: Persona,
+    /// The flags that every command takes.
+    pub(crate) global: Global,
+    /// Where to print.
+    pub(crate) terminal: Terminal,
+}
+
+impl Session {
+    /// Reads the manifests of a command. None when they cannot be used; that has been said.
+    pub(crate) fn manifests(&mut self, verb: &str, files: &Files) -> anyhow::Result<Option<Manifests>> {
+        match input::load(files, self)? {
+            Ok(manifests) => Ok(Some(manifests)),
+            Err(Unread::File(error)) => {
+                self.unread_file(verb, &error);
+                Ok(None)
+            }
+            Err(Unread::Mistakes(manifests)) => {
+                self.mistakes(verb, &manifests);
+                Ok(None)
+            }
+        }
+    }
+
+    fn unread_file(&mut self, verb: &str, error: &FileError) {
+        if self.persona.is_calico() {
+            self.terminal.error(calico::no_file(verb, error));
+            return;
+        }
+        match error {
+            FileError::Unreadable { path, what } => self.terminal.error(format_args!("cannot open {path}: {what}")),
+            FileError::Empty { name, .. } if name == "-" => {
+                self.terminal.error("there is no object on standard input (--skip-empty accepts that)");
+            }
+            FileError::Empty { what: "file", name } => {
+                self.terminal.error(format_args!("there is no object in {name} (--skip-empty accepts that)"));
+            }
+            FileError::Empty { name, .. } => self.terminal.error(format_args!(
+                "there is no manifest (*.yaml, *.yml, *.json) in {name} (--skip-empty accepts that; -R looks deeper)"
+            )),
+        }
+    }
+
+    fn mistakes(&mut self, verb: &str, manifests: &Manifests) {
+        let all = || manifests.items.iter().flat_map(|item| item.located.problems.iter().map(move |p| (item, p)));
+        if self.persona.is_calico()
+            && let Some((item, first)) = all().find(|(_, problem)| problem.is_error())
+        {
+            let kind = item.located.about.split(' ').next().unwrap_or_default();
+            self.terminal.error(calico::bad_file(&first.reason, kind));
+        }
+        let mut count = 0;
+        for item in &manifests.items {
+            let mut problems = item.located.problems.clone();
+            // What validation finds is shown as well, so that all can be mended at once.
+            if let Some(object) = item.located.to_check() {
+                let object = names::filled(object.clone());
+                problems.extend(tortie_api::validate::validate(&object).into_iter().filter(Problem::is_error));
+            }
+            count += problems.iter().filter(|problem| problem.is_error()).count();
+            diagnose::show_all(&problems, manifests, item, &mut self.terminal);
+        }
+        if !self.persona.is_calico() {
+            let mistakes = if count == 1 { "a mistake".to_owned() } else { format!("{count} mistakes") };
+            let nothing = match verb {
+                "get" => "nothing was looked up",
+                "validate" => "no object was validated",
+                "delete" => "nothing was deleted",
+                _ => "nothing was written",
+            };
+            self.terminal.error(format_args!("{mistakes} in the manifests; {nothing}"));
+        }
+    }
+}

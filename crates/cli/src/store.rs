@@ -1,0 +1,139 @@
+//! The store of this call: which one is meant, and a client of it.
+
+mod choice;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tortie_api::{Key, Kind};
+use tortie_store::client::Client;
+use tortie_store_sqlite::SqliteStore;
+
+use crate::args::Place;
+use crate::config;
+use crate::report::NoStore;
+use crate::session::Session;
+use choice::{Asked, Choice, StoreKind};
+
+/// The version of Calico whose data we speak.
+pub(crate) const CALICO_VERSION: &str = "v3.32.0";
+
+/// The way to the store, if there is one.
+pub(crate) struct Link {
+    opened: Result<Arc<SqliteStore>, NoStore>,
+}
+
+impl Link {
+    /// Finds out which store is meant, and opens it. A configuration that cannot be read is an error at once; a store
+    /// that cannot be used is one only when it is needed.
+    pub(crate) fn find(session: &mut Session, place: &Place) -> anyhow::Result<Link> {
+        Self::find_by(session, &place.config)
+    }
+
+    /// The same, for commands without a namespace.
+    pub(crate) fn find_by(session: &mut Session, config: &Path) -> anyhow::Result<Link> {
+        let file = config::load(config, session)?;
+        let felix = std::fs::read_to_string(choice::FELIX_CONFIG).ok();
+        let choice = choice::choose(&Asked {
+            persona: session.persona,
+            store: session.global.store.as_deref(),
+            file: file.as_ref().map(|spec| (config, spec)),
+            env: &|name| std::env::var(name).ok(),
+            felix: felix.as_deref(),
+        });
+        Ok(Link { opened: open(choice) })
+    }
+
+    /// A client that writes, or in a dry run only says what it would.
+    pub(crate) fn writer(&self, dry_run: bool) -> anyhow::Result<Client> {
+        let client = self.reader()?;
+        Ok(if dry_run { client.dry_run() } else { client })
+    }
+
+    /// A client to read with.
+    pub(crate) fn reader(&self) -> anyhow::Result<Client> {
+        Ok(Client::new(self.opened()?.clone()))
+    }
+
+    /// What the store is, for messages.
+    pub(crate) fn describe(&self) -> anyhow::Result<String> {
+        let path = self.opened()?.path();
+        let absent = if path.exists() { "" } else { ", not made yet" };
+        Ok(format!("embedded, {}{absent}", path.display()))
+    }
+
+    /// Says so when this call has made the store.
+    pub(crate) fn announce(&self, session: &mut Session) {
+        if let Ok(store) = &self.opened
+            && store.created()
+        {
+            session.terminal.note(format_args!("made a new store: {}", store.path().display()));
+        }
+    }
+
+    /// Says so when there is no store yet, after a reading that found nothing.
+    pub(crate) fn mention_absent(&self, session: &mut Session) {
+        if let Ok(store) = &self.opened
+            && !session.persona.is_calico()
+            && !store.path().exists()
+        {
+            let path = store.path().display();
+            session.terminal.note(format_args!("there is no store at {path} yet; the first apply makes it"));
+        }
+    }
+
+    /// As calicoctl: a cluster of another version is left alone (datastore sheet 5.5).
+    pub(crate) fn check_version(&self, session: &Session) -> anyhow::Result<()> {
+        let Ok(client) = self.reader() else { return Ok(()) };
+        if !session.persona.is_calico() || session.global.allow_version_mismatch {
+            return Ok(());
+        }
+        let key = Key::cluster(Kind::ClusterInformation, "default");
+        let information = match client.get(&key) {
+            Ok(found) => found.object,
+            Err(error) if error.is_missing() => return Ok(()),
+            Err(error) => anyhow::bail!(
+                "unable to get Cluster Information to verify version mismatch: {error}\n\
+                 Use --allow-version-mismatch to override"
+            ),
+        };
+        let cluster = information.body.get("spec").and_then(|spec| spec.get("calicoVersion"));
+        let cluster = plain(cluster.and_then(|version| version.as_str()).unwrap_or_default());
+        if cluster.is_empty() || cluster == plain(CALICO_VERSION) {
+            return Ok(());
+        }
+        anyhow::bail!(
+            "version mismatch.\nClient Version:   {CALICO_VERSION}\nCluster Version:  {cluster}\n\
+             Use --allow-version-mismatch to override"
+        )
+    }
+
+    fn opened(&self) -> anyhow::Result<&Arc<SqliteStore>> {
+        self.opened.as_ref().map_err(|error| NoStore(error.0.clone()).into())
+    }
+}
+
+/// `v3.32.0-1-gabc` is `3.32.0`.
+fn plain(version: &str) -> &str {
+    version.trim_start_matches('v').split('-').next().unwrap_or_default()
+}
+
+fn open(choice: Choice) -> Result<Arc<SqliteStore>, NoStore> {
+    let Choice { kind, by } = choice;
+    let instead = "this version has the embedded store only (--store PATH, or DATASTORE_TYPE=embedded)";
+    match kind {
+        StoreKind::Embedded(path) => SqliteStore::open(path).map(Arc::new).map_err(|error| NoStore(error.to_string())),
+        StoreKind::Etcd(endpoints) if endpoints.is_empty() => {
+            Err(NoStore(format!("the store is etcd ({by}), which is not there yet; {instead}")))
+        }
+        StoreKind::Etcd(endpoints) => {
+            Err(NoStore(format!("the store is etcd at {endpoints} ({by}), which is not there yet; {instead}")))
+        }
+        StoreKind::Kubernetes => {
+            Err(NoStore(format!("the store is Kubernetes ({by}), which is not there yet; {instead}")))
+        }
+        StoreKind::Unknown(word) => Err(NoStore(format!(
+            "there is no kind of store named '{word}' ({by}); it is embedded, etcdv3 or kubernetes"
+        ))),
+    }
+}

@@ -1,0 +1,214 @@
+//! Which store is meant.
+//!
+//! As calicoctl does it: the file given with `-c`, else the environment. What differs by persona is the end of the
+//! search: calicoctl means Kubernetes, tortie means what Felix on this machine would use, else the embedded store.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::Spec;
+use crate::persona::Persona;
+
+/// Where the embedded store is unless something else is said.
+pub(crate) const DEFAULT_STORE: &str = "/var/lib/tortie/tortie.db";
+
+/// The file whose presence says that Felix runs here.
+pub(crate) const FELIX_CONFIG: &str = "/etc/calico/felix.cfg";
+
+/// A store, and what chose it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// The store.
+    pub(crate) kind: StoreKind,
+    /// What chose it, for messages: `DATASTORE_TYPE in the environment`.
+    pub(crate) by: String,
+}
+
+/// A kind of store, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StoreKind {
+    /// A file on this machine.
+    Embedded(PathBuf),
+    /// etcd, with its endpoints.
+    Etcd(String),
+    /// Kubernetes.
+    Kubernetes,
+    /// A word that names no store.
+    Unknown(String),
+}
+
+/// What the choice depends on.
+pub(crate) struct Asked<'a> {
+    /// Who we are.
+    pub(crate) persona: Persona,
+    /// `--store`.
+    pub(crate) store: Option<&'a Path>,
+    /// The configuration file and what stands in it, if there is one.
+    pub(crate) file: Option<(&'a Path, &'a Spec)>,
+    /// The environment.
+    pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
+    /// The text of `felix.cfg`, if there is one.
+    pub(crate) felix: Option<&'a str>,
+}
+
+/// The store that is meant.
+pub(crate) fn choose(asked: &Asked<'_>) -> Choice {
+    if let Some(path) = asked.store {
+        return Choice { kind: StoreKind::Embedded(path.to_owned()), by: "--store".to_owned() };
+    }
+    if let Some((path, spec)) = asked.file {
+        let by = format!("{}", path.display());
+        return by_type(asked, &spec.datastore_type, &spec.etcd_endpoints, &by)
+            .unwrap_or_else(|| fallback(asked, Some(by)));
+    }
+    let set = |name: &str| calico_env(asked.env, name);
+    let datastore_type = set("DATASTORE_TYPE");
+    let endpoints = set("ETCD_ENDPOINTS").or_else(|| set("ETCD_DISCOVERY_SRV")).unwrap_or_default();
+    let by = if datastore_type.is_some() { "DATASTORE_TYPE" } else { "ETCD_ENDPOINTS" };
+    let by = format!("{by} in the environment");
+    by_type(asked, &datastore_type.unwrap_or_default(), &endpoints, &by).unwrap_or_else(|| fallback(asked, None))
+}
+
+/// `CALICO_<NAME>`, else `<NAME>`; an empty value is none.
+fn calico_env(env: &dyn Fn(&str) -> Option<String>, name: &str) -> Option<String> {
+    env(&format!("CALICO_{name}")).or_else(|| env(name)).filter(|value| !value.is_empty())
+}
+
+fn by_type(asked: &Asked<'_>, datastore_type: &str, endpoints: &str, by: &str) -> Option<Choice> {
+    let kind = match datastore_type {
+        "embedded" => StoreKind::Embedded(embedded_path(asked)),
+        "etcdv3" => StoreKind::Etcd(endpoints.to_owned()),
+        "kubernetes" => StoreKind::Kubernetes,
+        "" if !endpoints.is_empty() => StoreKind::Etcd(endpoints.to_owned()),
+        "" => return None,
+        other => StoreKind::Unknown(other.to_owned()),
+    };
+    Some(Choice { kind, by: by.to_owned() })
+}
+
+fn embedded_path(asked: &Asked<'_>) -> PathBuf {
+    let path = (asked.env)("TORTIE_STORE").filter(|path| !path.is_empty());
+    path.map_or_else(|| PathBuf::from(DEFAULT_STORE), PathBuf::from)
+}
+
+/// Nothing names a store.
+fn fallback(asked: &Asked<'_>, file: Option<String>) -> Choice {
+    if asked.persona.is_calico() {
+        let by = file.unwrap_or_else(|| "default of calicoctl".to_owned());
+        return Choice { kind: StoreKind::Kubernetes, by };
+    }
+    if let Some(path) = (asked.env)("TORTIE_STORE").filter(|path| !path.is_empty()) {
+        return Choice { kind: StoreKind::Embedded(path.into()), by: "TORTIE_STORE in the environment".to_owned() };
+    }
+    if let Some(choice) = felix(asked) {
+        return choice;
+    }
+    Choice { kind: StoreKind::Embedded(DEFAULT_STORE.into()), by: "default".to_owned() }
+}
+
+/// What Felix on this machine uses, if anything here speaks of Felix.
+fn felix(asked: &Asked<'_>) -> Option<Choice> {
+    const NAMES: [&str; 2] = ["datastoretype", "etcdendpoints"];
+    let env = |name: &str| {
+        let value = (asked.env)(&format!("FELIX_{}", name.to_ascii_uppercase()));
+        value.filter(|value| !value.is_empty()).map(|value| (value, "the environment's FELIX settings".to_owned()))
+    };
+    let file = |name: &str| {
+        let value = asked.felix.and_then(|text| ini(text, name));
+        value.map(|value| (value, FELIX_CONFIG.to_owned()))
+    };
+    let [datastore_type, endpoints] = NAMES.map(|name| env(name).or_else(|| file(name)));
+    if datastore_type.is_none() && endpoints.is_none() && asked.felix.is_none() {
+        return None;
+    }
+    let by = datastore_type.as_ref().or(endpoints.as_ref()).map_or(FELIX_CONFIG, |(_, by)| by).to_owned();
+    let value = |found: Option<(String, String)>| found.map(|(value, _)| value).unwrap_or_default();
+    let (datastore_type, endpoints) = (value(datastore_type), value(endpoints));
+    // Felix's own default.
+    let datastore_type = if datastore_type.is_empty() { "etcdv3" } else { &datastore_type };
+    by_type(asked, datastore_type, &endpoints, &by)
+}
+
+/// The value of a name in a file of `Name = value` lines; case does not count in names.
+fn ini(text: &str, name: &str) -> Option<String> {
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with(['#', ';', '[']))
+        .filter_map(|line| line.split_once('='))
+        .filter(|(key, _)| key.trim().eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim().to_owned())
+        .rfind(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(persona: Persona, env: &[(&str, &str)], felix: Option<&str>) -> StoreKind {
+        let env = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        choose(&Asked { persona, store: None, file: None, env: &env, felix }).kind
+    }
+
+    fn embedded(path: &str) -> StoreKind {
+        StoreKind::Embedded(path.into())
+    }
+
+    #[test]
+    fn with_nothing_said_tortie_means_its_own_file_and_calicoctl_kubernetes() {
+        assert_eq!(chosen(Persona::Tortie, &[], None), embedded(DEFAULT_STORE));
+        assert_eq!(chosen(Persona::Calicoctl, &[], None), StoreKind::Kubernetes);
+        assert_eq!(chosen(Persona::KubectlPlugin, &[("TORTIE_STORE", "/x")], None), StoreKind::Kubernetes);
+        assert_eq!(chosen(Persona::Tortie, &[("TORTIE_STORE", "/x")], None), embedded("/x"));
+    }
+
+    #[test]
+    fn the_environment_chooses_for_both() {
+        for persona in [Persona::Tortie, Persona::Calicoctl] {
+            let etcd = StoreKind::Etcd("http://e:2379".into());
+            assert_eq!(chosen(persona, &[("ETCD_ENDPOINTS", "http://e:2379")], None), etcd);
+            assert_eq!(chosen(persona, &[("CALICO_ETCD_ENDPOINTS", "http://e:2379")], None), etcd);
+            assert_eq!(chosen(persona, &[("DATASTORE_TYPE", "kubernetes")], None), StoreKind::Kubernetes);
+            assert_eq!(chosen(persona, &[("DATASTORE_TYPE", "embedded")], None), embedded(DEFAULT_STORE));
+            let both = [("DATASTORE_TYPE", "embedded"), ("TORTIE_STORE", "/x"), ("ETCD_ENDPOINTS", "http://e")];
+            assert_eq!(chosen(persona, &both, None), embedded("/x"));
+            let calico_first = [("DATASTORE_TYPE", "embedded"), ("CALICO_DATASTORE_TYPE", "kubernetes")];
+            assert_eq!(chosen(persona, &calico_first, None), StoreKind::Kubernetes);
+            assert_eq!(chosen(persona, &[("DATASTORE_TYPE", "redis")], None), StoreKind::Unknown("redis".into()));
+        }
+    }
+
+    #[test]
+    fn a_felix_on_this_machine_chooses_for_tortie_only() {
+        let felix = "# a comment\n[global]\nDatastoreType = kubernetes\n";
+        assert_eq!(chosen(Persona::Tortie, &[], Some(felix)), StoreKind::Kubernetes);
+        assert_eq!(chosen(Persona::Tortie, &[], Some("LogSeverity = info\n")), StoreKind::Etcd(String::new()));
+        let endpoints = "EtcdEndpoints = https://a:2379\n";
+        assert_eq!(chosen(Persona::Tortie, &[], Some(endpoints)), StoreKind::Etcd("https://a:2379".into()));
+        let env = [("FELIX_DATASTORETYPE", "embedded")];
+        assert_eq!(chosen(Persona::Tortie, &env, Some(felix)), embedded(DEFAULT_STORE));
+        assert_eq!(chosen(Persona::Tortie, &[("TORTIE_STORE", "/x")], Some(felix)), embedded("/x"));
+        assert_eq!(chosen(Persona::Calicoctl, &env, Some(felix)), StoreKind::Kubernetes);
+    }
+
+    #[test]
+    fn a_configuration_file_hides_the_environment() {
+        let env = |name: &str| (name == "DATASTORE_TYPE").then(|| "embedded".to_owned());
+        let ask = |persona, spec: &Spec| {
+            let file = Some((Path::new("c.cfg"), spec));
+            choose(&Asked { persona, store: None, file, env: &env, felix: None })
+        };
+        let etcd = Spec { datastore_type: "etcdv3".into(), etcd_endpoints: "http://e".into() };
+        assert_eq!(
+            ask(Persona::Tortie, &etcd),
+            Choice { kind: StoreKind::Etcd("http://e".into()), by: "c.cfg".into() }
+        );
+        assert_eq!(ask(Persona::Calicoctl, &Spec::default()).kind, StoreKind::Kubernetes);
+        assert_eq!(ask(Persona::Tortie, &Spec::default()).kind, embedded(DEFAULT_STORE));
+    }
+
+    #[test]
+    fn the_flag_comes_before_everything() {
+        let env = |_: &str| Some("kubernetes".to_owned());
+        let store = Some(Path::new("/y"));
+        let asked = Asked { persona: Persona::Calicoctl, store, file: None, env: &env, felix: None };
+        assert_eq!(choose(&asked), Choice { kind: embedded("/y"), by: "--store".into() });
+    }
+}

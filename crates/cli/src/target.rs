@@ -1,0 +1,168 @@
+//! Objects named on the command line: kinds in every spelling, `KIND NAME...` and `KIND/NAME`.
+
+use tortie_api::Kind;
+
+use crate::persona::Persona;
+use crate::report::Usage;
+
+/// What the words behind `get` or `delete` name: kinds, each with a name or without.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// The kind.
+    pub(crate) kind: Kind,
+    /// The kind as it was typed.
+    pub(crate) typed: String,
+    /// The name; none means all.
+    pub(crate) name: Option<String>,
+}
+
+/// The kind that a word means.
+///
+/// Beside calicoctl's names and aliases this takes what a user of kubectl types: `hostendpoints.projectcalico.org`,
+/// `hostendpoint.v3.projectcalico.org`, `hostendpoint.p`.
+pub(crate) fn kind(word: &str, persona: Persona) -> anyhow::Result<Kind> {
+    let found = if persona.is_calico() {
+        Kind::from_alias(word).filter(|kind| !matches!(kind, Kind::LiveMigration | Kind::BlockAffinity))
+    } else {
+        let (name, group) = word.split_once('.').unwrap_or((word, ""));
+        let group = group.to_ascii_lowercase();
+        let group = group.strip_prefix("v3.").unwrap_or(&group);
+        let ours = "projectcalico.org".starts_with(group) || group == "crd.projectcalico.org";
+        Kind::from_alias(name).filter(|_| ours)
+    };
+    found.ok_or_else(|| unknown(word, persona))
+}
+
+fn unknown(word: &str, persona: Persona) -> anyhow::Error {
+    if persona.is_calico() {
+        return anyhow::anyhow!("resource type '{word}' is not supported");
+    }
+    match nearest(word) {
+        Some(near) => Usage(format!("there is no kind '{word}'; did you mean '{near}'?")).into(),
+        None => Usage(format!("there is no kind '{word}'\n\n{}", kinds())).into(),
+    }
+}
+
+/// Every kind with its short names, for messages.
+pub(crate) fn kinds() -> String {
+    let mut text = String::from("Kinds (short names in brackets; singular or plural, upper or lower case):\n");
+    for kind in Kind::ALL {
+        match kind.aliases().iter().min_by_key(|alias| alias.len()) {
+            Some(short) => text.push_str(&format!("  {} [{short}]\n", kind.plural())),
+            None => text.push_str(&format!("  {}\n", kind.plural())),
+        }
+    }
+    text.pop();
+    text
+}
+
+fn nearest(word: &str) -> Option<&'static str> {
+    let word = word.to_ascii_lowercase();
+    let names = Kind::ALL.iter().flat_map(|kind| [kind.plural()].into_iter().chain(kind.aliases().iter().copied()));
+    let scored = names.map(|name| (strsim::damerau_levenshtein(&word, name), name));
+    scored.min().filter(|(distance, name)| *distance * 3 <= name.len()).map(|(_, name)| name)
+}
+
+/// Reads `KIND`, `KIND NAME...` or `KIND/NAME...`.
+pub(crate) fn parse(words: &[String], persona: Persona) -> anyhow::Result<Vec<Target>> {
+    let Some(first) = words.first() else { return Ok(Vec::new()) };
+    if !persona.is_calico() && words.iter().all(|word| word.contains('/')) {
+        return words
+            .iter()
+            .map(|word| {
+                let (typed, name) = word.split_once('/').unwrap_or((word, ""));
+                let kind = kind(typed, persona)?;
+                Ok(Target { kind, typed: typed.to_owned(), name: Some(named(name)?) })
+            })
+            .collect();
+    }
+    let found = kind(first, persona)?;
+    let typed = || first.clone();
+    if words.len() == 1 {
+        return Ok(vec![Target { kind: found, typed: typed(), name: None }]);
+    }
+    let names = words.iter().skip(1);
+    names.map(|name| Ok(Target { kind: found, typed: typed(), name: Some(named(name)?) })).collect()
+}
+
+/// One object: what `patch` and `label` work on.
+#[derive(Debug)]
+pub(crate) struct Named {
+    /// The kind.
+    pub(crate) kind: Kind,
+    /// The name.
+    pub(crate) name: String,
+}
+
+/// Reads `KIND NAME` or `KIND/NAME`.
+pub(crate) fn one(words: &[String], persona: Persona) -> anyhow::Result<Named> {
+    let mut targets = parse(words, persona)?;
+    match (targets.pop(), targets.is_empty()) {
+        (Some(Target { kind, name: Some(name), .. }), true) => Ok(Named { kind, name }),
+        _ => Err(Usage("name one object: KIND NAME, or KIND/NAME".to_owned()).into()),
+    }
+}
+
+fn named(name: &str) -> anyhow::Result<String> {
+    if name.is_empty() {
+        return Err(Usage("resource name may not be empty".to_owned()).into());
+    }
+    Ok(name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_known_by_every_name() {
+        for word in [
+            "HostEndpoint",
+            "hostendpoint",
+            "HOSTENDPOINTS",
+            "hep",
+            "heps",
+            "hostendpoints.projectcalico.org",
+            "hostendpoint.p",
+            "hostendpoints.v3.projectcalico.org",
+            "hostendpoints.crd.projectcalico.org",
+        ] {
+            assert_eq!(kind(word, Persona::Tortie).unwrap(), Kind::HostEndpoint, "{word}");
+        }
+        for word in ["", "host", "gnetset", "netset", "nps", "hep.example.org", "livemigration.x"] {
+            assert!(kind(word, Persona::Tortie).is_err(), "{word}");
+        }
+    }
+
+    #[test]
+    fn calicoctl_knows_its_own_names_only() {
+        assert!(kind("heps", Persona::Calicoctl).is_ok());
+        for word in ["hep.p", "livemigration", "blockaffinity", "foo"] {
+            let text = kind(word, Persona::Calicoctl).unwrap_err().to_string();
+            assert_eq!(text, format!("resource type '{word}' is not supported"));
+        }
+    }
+
+    #[test]
+    fn a_near_miss_is_named() {
+        let text = kind("hostendpiont", Persona::Tortie).unwrap_err().to_string();
+        assert!(text.starts_with("there is no kind 'hostendpiont'; did you mean 'hostendpoints'?"), "{text}");
+    }
+
+    #[test]
+    fn words_name_objects_in_both_forms() {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let names = |list: &[&str]| {
+            let targets = parse(&words(list), Persona::Tortie).unwrap();
+            targets.into_iter().map(|target| (target.kind, target.name)).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&["hep"]), [(Kind::HostEndpoint, None)]);
+        assert_eq!(names(&["hep", "a"]), [(Kind::HostEndpoint, Some("a".into()))]);
+        assert_eq!(
+            names(&["hep/a", "tier/b"]),
+            [(Kind::HostEndpoint, Some("a".into())), (Kind::Tier, Some("b".into())),]
+        );
+        assert!(parse(&words(&["hep", ""]), Persona::Tortie).is_err());
+        assert!(parse(&words(&["hep/"]), Persona::Tortie).is_err());
+    }
+}

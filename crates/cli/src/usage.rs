@@ -1,0 +1,80 @@
+//! Mistakes in the command line: ours as clap words them (exit code 2), calicoctl's as its own parser does (1).
+
+use std::ffi::OsString;
+
+use clap::Error;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::args;
+use crate::persona::Persona;
+use crate::report::Terminal;
+
+/// Says what is wrong, or prints the help that was asked for; gives the exit code.
+pub(crate) fn report(error: &Error, persona: Persona, typed: &[OsString], terminal: &mut Terminal) -> u8 {
+    if !error.use_stderr() {
+        terminal.print(&error.render().to_string());
+        return 0;
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        if persona.is_calico() {
+            terminal.print(&error.render().to_string());
+            return 0;
+        }
+        terminal.note(error.render().to_string().trim_end());
+        return 2;
+    }
+    if persona.is_calico() {
+        terminal.note(cobra(error, persona, typed));
+        return 1;
+    }
+    let text = error.render();
+    let text = if terminal.colour_err() { text.ansi().to_string() } else { text.to_string() };
+    terminal.note(text.trim_end());
+    2
+}
+
+/// What calicoctl's parser would say; clap's own words where it has none for the case.
+fn cobra(error: &Error, persona: Persona, typed: &[OsString]) -> String {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => texts.first().cloned(),
+        _ => None,
+    };
+    let arg = text(ContextKind::InvalidArg);
+    match (error.kind(), arg) {
+        (ErrorKind::UnknownArgument, Some(arg)) if arg.starts_with("--") => format!("unknown flag: {arg}"),
+        (ErrorKind::UnknownArgument, Some(arg)) if arg.starts_with('-') => {
+            let letter: String = arg.chars().skip(1).take(1).collect();
+            let letters = |word: &&str| word.starts_with('-') && !word.starts_with("--") && word.contains(&letter);
+            let word = typed.iter().filter_map(|word| word.to_str()).find(letters).unwrap_or(&arg);
+            format!("unknown shorthand flag: '{letter}' in {word}")
+        }
+        (ErrorKind::InvalidSubcommand, _) => {
+            let typed = text(ContextKind::InvalidSubcommand).unwrap_or_default();
+            let near = near(&typed, persona);
+            let near = if near.is_empty() { near } else { format!("\n\nDid you mean this?\n{near}") };
+            format!("unknown command \"{typed}\" for \"{}\"{near}", persona.name())
+        }
+        (ErrorKind::InvalidValue, Some(arg)) if text(ContextKind::InvalidValue).is_none_or(|v| v.is_empty()) => {
+            // The argument is missing because the flag is the last word.
+            let last = typed.last().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+            match last.strip_prefix('-').filter(|letters| !letters.starts_with('-')).and_then(|l| l.chars().last()) {
+                Some(letter) => format!("flag needs an argument: '{letter}' in {last}"),
+                None => format!("flag needs an argument: {}", arg.split_whitespace().next().unwrap_or_default()),
+            }
+        }
+        _ => {
+            let text = error.render().to_string();
+            let text = text.split("\n\nUsage:").next().unwrap_or(&text);
+            text.trim_start_matches("error: ").trim_end().to_owned()
+        }
+    }
+}
+
+/// The commands that were perhaps meant, a line each: two changes away, or longer.
+fn near(typed: &str, persona: Persona) -> String {
+    let command = args::command(persona);
+    let near = command.get_subcommands().filter(|sub| !sub.is_hide_set()).map(clap::Command::get_name);
+    let near = near.filter(|name| strsim::levenshtein(typed, name) <= 2 || name.starts_with(typed));
+    near.map(|name| format!("\t{name}\n")).collect()
+}
