@@ -1,0 +1,91 @@
+//! What is to be in the kernel, as values: chains with their rules, sets with their elements.
+
+use std::collections::BTreeMap;
+
+use tortie_nft::{BaseChain, Element, Expr, Key, Set, TableId};
+
+/// A whole table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ruleset {
+    /// Which.
+    pub table: TableId,
+    /// Its sets and maps by name.
+    pub sets: BTreeMap<String, SetForm>,
+    /// Its chains by name.
+    pub chains: BTreeMap<String, ChainForm>,
+}
+
+/// A set or map with its elements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetForm {
+    /// The set.
+    pub set: Set,
+    /// Its elements, each key once, ordered by key.
+    pub elements: Vec<Element>,
+}
+
+/// A chain with its rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChainForm {
+    /// Where it stands, if it is a base chain.
+    pub base: Option<BaseChain>,
+    /// A comment for people.
+    pub comment: Option<String>,
+    /// Its rules.
+    pub lines: Vec<Line>,
+}
+
+/// A rule. [`Line`]'s methods write it word by word; see `words`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// What it does, step by step. An anonymous set is looked up by its place in `inline`.
+    pub exprs: Vec<Expr>,
+    /// The anonymous sets that it looks in.
+    pub inline: Vec<SetForm>,
+    /// A comment for people.
+    pub comment: Option<String>,
+}
+
+impl Ruleset {
+    /// An empty one.
+    pub fn new(table: TableId) -> Self {
+        Self { table, sets: BTreeMap::new(), chains: BTreeMap::new() }
+    }
+}
+
+impl SetForm {
+    /// A set without elements.
+    pub fn new(set: Set) -> Self {
+        Self { set, elements: Vec::new() }
+    }
+
+    /// Puts the elements in the one order that a set has.
+    pub(crate) fn sort(&mut self) {
+        sort(&mut self.elements);
+    }
+}
+
+/// Orders elements by key, the catch-all last.
+pub(crate) fn sort(elements: &mut [Element]) {
+    fn order(key: &Key) -> (bool, &[u8], &[u8]) {
+        match key {
+            Key::One(one) => (false, one, &[]),
+            Key::Range(first, last) => (false, first, last),
+            Key::CatchAll => (true, &[], &[]),
+        }
+    }
+    elements.sort_by(|a, b| order(&a.key).cmp(&order(&b.key)));
+}
+
+impl ChainForm {
+    /// A chain to jump to.
+    pub(crate) fn new(lines: Vec<Line>) -> Self {
+        Self { lines, ..Self::default() }
+    }
+
+    /// With a comment.
+    pub(crate) fn note(mut self, comment: impl Into<String>) -> Self {
+        self.comment = Some(comment.into());
+        self
+    }
+}

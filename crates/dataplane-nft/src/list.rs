@@ -1,0 +1,185 @@
+//! Lists of rules as chains: a policy's, a profile's.
+//!
+//! A chain is shared by the programs that ask it. If some of its rules read transport headers and some do not, there is a
+//! second chain of those that do not, for later fragments.
+
+use tortie_dataplane::{Owner, Rule, RulesId, SetId};
+use tortie_nft::expr::{Limit, LimitKind, Log};
+use tortie_nft::{Expr, Verdict};
+use tortie_policy::{Action, Settings};
+
+use crate::form::{ChainForm, Line};
+use crate::names;
+use crate::options::Options;
+use crate::rule::{Match, matches};
+use crate::sets::Shape;
+use crate::stage::{Acting, Allow};
+
+/// Informational, the level that Log writes at.
+const INFO: u32 = 6;
+/// The longest log prefix that the kernel takes.
+const PREFIX_MAX: usize = 127;
+
+/// What programs must know of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traits {
+    /// Some line decides or logs.
+    pub(crate) says: bool,
+    /// Some line does so without reading a transport header.
+    pub(crate) says_to_fragments: bool,
+    /// Some line reads a transport header.
+    pub(crate) reads: bool,
+    /// Some rule of it passes.
+    pub(crate) passes: bool,
+}
+
+/// A list's chains, and how it looks to programs.
+pub(crate) struct List<'a> {
+    pub(crate) id: &'a RulesId,
+    pub(crate) rules: &'a [Rule],
+    /// The tier of a policy, for log prefixes.
+    pub(crate) tier: &'a str,
+}
+
+impl List<'_> {
+    /// What programs must know of it.
+    pub(crate) fn traits(&self, shape: &impl Fn(&SetId) -> Shape) -> Traits {
+        let mut traits = Traits::default();
+        for rule in self.rules {
+            for found in matches(rule, shape) {
+                traits.says = true;
+                traits.says_to_fragments |= !found.transport;
+                traits.reads |= found.transport;
+                traits.passes |= rule.action == Action::Pass && matches!(self.id.owner, Owner::Policy(_));
+            }
+        }
+        traits
+    }
+
+    /// Its chains in one rendering, by name.
+    pub(crate) fn chains(
+        &self,
+        acting: Acting,
+        settings: &Settings,
+        options: &Options,
+        shape: &impl Fn(&SetId) -> Shape,
+    ) -> Vec<(String, ChainForm)> {
+        let mut all = Vec::new();
+        let mut for_fragments = Vec::new();
+        let mut reads = false;
+        for rule in self.rules {
+            for Match { line, transport } in matches(rule, shape) {
+                let line = self.act(rule, line, acting, settings, options);
+                reads |= transport;
+                if !transport {
+                    for_fragments.push(line.clone());
+                }
+                all.push(line);
+            }
+        }
+        let name = chain_name(self.id, acting, settings);
+        let mut chains = Vec::new();
+        if reads && !for_fragments.is_empty() {
+            chains.push((fragment_name(&name), ChainForm::new(for_fragments)));
+        }
+        chains.push((name, ChainForm::new(all)));
+        chains
+    }
+
+    /// What a rule does with what it matches.
+    fn act(&self, rule: &Rule, line: Line, acting: Acting, settings: &Settings, options: &Options) -> Line {
+        let line = match rule.action {
+            Action::Allow => match acting.allow {
+                Allow::Accept => line.count().accept(),
+                Allow::Mark => line.count().mark(options.bits.accept, true).accept(),
+                Allow::Notrack => line.count().expr(Expr::Notrack).mark(options.bits.accept, true).accept(),
+            },
+            Action::Deny => line.deny(acting.refuse),
+            // A profile's Pass leads to the next profile.
+            Action::Pass if matches!(self.id.owner, Owner::Profile(_)) => line.count().verdict(Verdict::Return),
+            Action::Pass => line.count().mark(options.bits.pass, true).verdict(Verdict::Return),
+            Action::Log => self.log(line.count(), settings, options),
+        };
+        line.note(format!("rule {} of {}: {}", rule.number, self.id, rule.action))
+    }
+
+    fn log(&self, line: Line, settings: &Settings, options: &Options) -> Line {
+        let line = match settings.log_limit {
+            None => line,
+            Some(limit) => line.expr(Limit {
+                rate: limit.count.into(),
+                unit: limit.seconds.into(),
+                // The kernel makes five of none.
+                burst: if limit.burst == 0 { 5 } else { limit.burst },
+                kind: LimitKind::Packets,
+                inverted: false,
+            }),
+        };
+        let prefix = self.prefix(&settings.log_prefix) + ": ";
+        let prefix = &prefix[..prefix.floor_char_boundary(PREFIX_MAX)];
+        line.expr(match options.log_group {
+            Some(group) => Log::group(group, prefix),
+            None => Log::Kernel { prefix: prefix.to_owned(), level: INFO, flags: 0 },
+        })
+    }
+
+    /// The prefix with what it stands for: `%t` tier, `%k` kind, `%n` name, `%p` namespace and name.
+    fn prefix(&self, template: &str) -> String {
+        let (kind, namespace, name) = match &self.id.owner {
+            Owner::Policy(id) => (id.short_kind(), id.namespace.as_str(), id.name.as_str()),
+            Owner::Profile(name) => ("pro", "", &**name),
+        };
+        let mut text = String::new();
+        let mut rest = template;
+        while let Some((before, behind)) = rest.split_once('%') {
+            text += before;
+            let mut letters = behind.chars();
+            match letters.next() {
+                Some('t') => text += self.tier,
+                Some('k') => text += kind,
+                Some('n') => text += name,
+                Some('p') if namespace.is_empty() => text += name,
+                Some('p') => text += &format!("{namespace}/{name}"),
+                _ => {
+                    text.push('%');
+                    rest = behind;
+                    continue;
+                }
+            }
+            rest = letters.as_str();
+        }
+        text + rest
+    }
+}
+
+/// A list's chain in one rendering.
+pub(crate) fn chain_name(id: &RulesId, acting: Acting, settings: &Settings) -> String {
+    names::list(id) + acting.suffix(settings)
+}
+
+/// The chain beside another that later fragments take.
+pub(crate) fn fragment_name(name: &str) -> String {
+    format!("{name}/fragments")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tortie_policy::Direction;
+
+    use super::*;
+
+    #[test]
+    fn a_log_prefix_names_the_policy() {
+        let policy = tortie_policy::PolicyId {
+            kind: tortie_api::Kind::NetworkPolicy,
+            namespace: "shop".into(),
+            name: "web".into(),
+        };
+        let id = RulesId { owner: Owner::Policy(Arc::new(policy)), direction: Direction::Ingress };
+        let list = List { id: &id, rules: &[], tier: "default" };
+        assert_eq!(list.prefix("%t|%k|%n|%p|100%"), "default|np|web|shop/web|100%");
+        assert_eq!(list.prefix("%%t%x"), "%default%x");
+    }
+}

@@ -1,0 +1,84 @@
+//! What the operator may set about the tables themselves, and the mark bits that follow from it.
+
+/// The least bits that a mark mask must have.
+const BITS: u32 = 3;
+
+/// How our tables stand among others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The table's name.
+    pub table: String,
+    /// Added to the priority of every base chain of type filter.
+    pub priority_shift: i32,
+    /// The bits of packet marks that are ours.
+    pub bits: Bits,
+    /// Log to this nflog group; to the kernel's log if there is none.
+    pub log_group: Option<u16>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { table: "tortie".to_owned(), priority_shift: 0, bits: Bits::default(), log_group: None }
+    }
+}
+
+/// The bits of a packet's mark that we use, each for one thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bits {
+    /// An untracked or pre-DNAT policy allowed the packet, which answers for later ingress stages of host endpoints.
+    pub accept: u32,
+    /// A rule passed, so the rest of its tier is not asked.
+    pub pass: u32,
+    /// The host's own packet goes elsewhere than it was sent to, so it is asked about after routing.
+    pub translated: u32,
+}
+
+/// A mark mask has too few bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the mark mask {mask:#010x} has {} bits; {BITS} are needed", .mask.count_ones())]
+pub struct TooFewBits {
+    /// The mask.
+    pub mask: u32,
+}
+
+impl Bits {
+    /// The lowest bits of a mask.
+    pub fn from_mask(mask: u32) -> Result<Self, TooFewBits> {
+        let mut left = mask;
+        let mut lowest = || {
+            let bit = left & left.wrapping_neg();
+            left ^= bit;
+            if bit == 0 { Err(TooFewBits { mask }) } else { Ok(bit) }
+        };
+        Ok(Self { accept: lowest()?, pass: lowest()?, translated: lowest()? })
+    }
+
+    /// All of them.
+    pub fn all(self) -> u32 {
+        self.accept | self.pass | self.translated
+    }
+}
+
+impl Default for Bits {
+    fn default() -> Self {
+        Self { accept: 0x1_0000, pass: 0x2_0000, translated: 0x4_0000 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_come_from_the_mask_lowest_first() {
+        assert_eq!(Bits::from_mask(0xffff_0000).unwrap(), Bits::default());
+        let odd = Bits::from_mask(0x8000_0011).unwrap();
+        assert_eq!((odd.accept, odd.pass, odd.translated), (1, 0x10, 0x8000_0000));
+    }
+
+    #[test]
+    fn a_mask_with_too_few_bits_is_refused_by_name() {
+        let error = Bits::from_mask(0x3000).unwrap_err();
+        assert_eq!(error.to_string(), "the mark mask 0x00003000 has 2 bits; 3 are needed");
+    }
+}

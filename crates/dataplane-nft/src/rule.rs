@@ -1,0 +1,209 @@
+//! What one rule matches, as the kernel can ask it.
+//!
+//! A rule becomes one line or several: one for each family where it reads addresses, one for each way to meet its ports
+//! (a number, or one of the named sets), and for `notPorts` without a protocol one for protocols without ports, which are
+//! on none. A packet meets several lines of one rule only with the same action, so the first decides.
+//!
+//! Lines that read a transport header say so: they must not see later fragments.
+
+use ipnet::IpNet;
+use tortie_dataplane::{End, Rule, SetId};
+use tortie_net::PortRange;
+use tortie_policy::Family;
+
+use crate::form::Line;
+use crate::names;
+use crate::sets::{FAMILIES, Shape};
+use crate::words::{ICMP, ICMPV6, PORTED, Side, outermost};
+
+/// One way to match a rule.
+#[derive(Clone, Debug)]
+pub(crate) struct Match {
+    pub(crate) line: Line,
+    /// It reads ports or an ICMP type.
+    pub(crate) transport: bool,
+}
+
+/// How the ports of one end are met.
+#[derive(Clone, Copy)]
+enum Met<'a> {
+    /// There is nothing to meet.
+    Any,
+    Numbers(&'a [PortRange]),
+    Named(&'a SetId),
+}
+
+/// All ways to match a rule; none if nothing can. `shape` says how a set is kept.
+pub(crate) fn matches(rule: &Rule, shape: &impl Fn(&SetId) -> Shape) -> Vec<Match> {
+    let mut found = Vec::new();
+    for family in families(rule) {
+        for ported in classes(rule) {
+            for source in met(&rule.source, ported) {
+                for destination in met(&rule.destination, ported) {
+                    found.extend(one(rule, family, ported, [source, destination], shape));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The families that the rule is for; none given where it does not matter.
+fn families(rule: &Rule) -> Vec<Option<Family>> {
+    let ends = [&rule.source, &rule.destination];
+    let reads = |end: &&End| {
+        end.peers.is_some()
+            || end.service.is_some()
+            || !(end.nets.is_empty() && end.not_nets.is_empty())
+            || !(end.ports.named.is_empty() && end.not_ports.named.is_empty())
+    };
+    let matters = rule.family.is_some() || rule.icmp.is_some() || rule.not_icmp.is_some() || ends.iter().any(reads);
+    if !matters {
+        return vec![None];
+    }
+    let named = |nets: &[IpNet], family| nets.is_empty() || nets.iter().any(|net| Family::of_net(net) == family);
+    let possible = |family: &Family| {
+        rule.family.is_none_or(|only| only == *family)
+            && ends.iter().all(|end| named(&end.nets, *family) && named(&end.not_nets, *family))
+    };
+    FAMILIES.into_iter().filter(possible).map(Some).collect()
+}
+
+fn is_ported(protocol: u8) -> bool {
+    PORTED.contains(&protocol)
+}
+
+/// Whether the packet's protocol has ports, where that matters.
+fn classes(rule: &Rule) -> Vec<Option<bool>> {
+    let ends = [&rule.source, &rule.destination];
+    let excludes = ends.iter().any(|end| !end.not_ports.is_empty());
+    let numbers = ends.iter().any(|end| !end.ports.ranges.is_empty());
+    if !excludes && !numbers {
+        return vec![None];
+    }
+    let wanted = ends.iter().any(|end| !end.ports.is_empty());
+    match rule.protocol.map(|protocol| is_ported(protocol.number())) {
+        Some(ported) => vec![Some(ported)],
+        None if wanted => vec![Some(true), Some(false)],
+        None => vec![Some(false), Some(true)],
+    }
+}
+
+/// The ways to meet an end's `ports` with a protocol of this class.
+fn met(end: &End, ported: Option<bool>) -> Vec<Met<'_>> {
+    if end.ports.is_empty() {
+        return vec![Met::Any];
+    }
+    let numbers = !end.ports.ranges.is_empty() && ported == Some(true);
+    let numbers = numbers.then_some(Met::Numbers(&end.ports.ranges));
+    numbers.into_iter().chain(end.ports.named.iter().map(Met::Named)).collect()
+}
+
+fn one(
+    rule: &Rule,
+    family: Option<Family>,
+    ported: Option<bool>,
+    ports: [Met<'_>; 2],
+    shape: &impl Fn(&SetId) -> Shape,
+) -> Option<Match> {
+    let ends = [(Side::Source, &rule.source), (Side::Destination, &rule.destination)];
+    let mut line = family.into_iter().fold(Line::new(), Line::family);
+    line = match (rule.protocol, ported) {
+        (Some(protocol), _) => line.protocol(protocol.number()),
+        (None, Some(ported)) => line.ported(ported),
+        (None, None) => line,
+    };
+    if let Some(not) = rule.not_protocol {
+        line = line.not_protocol(not.number());
+    }
+    let mut transport = false;
+    if rule.icmp.is_some() || rule.not_icmp.is_some() {
+        line = icmp(rule, family?, line)?;
+        transport = true;
+    }
+    for ((side, end), met) in ends.into_iter().zip(ports) {
+        if let Met::Numbers(ranges) = met {
+            line = line.ports(side, ranges, false);
+            transport = true;
+        }
+        if !end.not_ports.is_empty() && ported == Some(true) {
+            // Where the end is read anyway, what cannot be read has ended the rule.
+            line = match end.not_ports.ranges.as_slice() {
+                [] => line,
+                ranges => line.ports(side, ranges, true),
+            };
+            transport = true;
+        }
+    }
+    for (side, end) in ends {
+        if let Some(family) = family {
+            line = addresses(side, end, family, line, shape)?;
+        }
+    }
+    for ((side, end), met) in ends.into_iter().zip(ports) {
+        let Some(family) = family else { continue };
+        let name = |set: &SetId| names::set(set, Shape::Ports, family);
+        if let Met::Named(set) = met {
+            line = line.peer_ports(side, family, &name(set), false);
+            transport = true;
+        }
+        if ported != Some(false) {
+            for set in &end.not_ports.named {
+                line = line.peer_ports(side, family, &name(set), true);
+            }
+        }
+        if let Some(set) = &end.service {
+            let with_ports = shape(set) == Shape::Ports;
+            transport |= with_ports;
+            line = match with_ports {
+                true => line.peer_ports(side, family, &name(set), false),
+                false => line.peers(side, family, &names::set(set, shape(set), family), false),
+            };
+        }
+    }
+    Some(Match { line, transport })
+}
+
+/// ICMP of the packet's own family, whose header can be read. None if nothing can match.
+fn icmp(rule: &Rule, family: Family, line: Line) -> Option<Line> {
+    let own = match family {
+        Family::V4 => ICMP,
+        Family::V6 => ICMPV6,
+    };
+    let mut line = match rule.protocol {
+        Some(protocol) if protocol.number() == own => line,
+        Some(_) => return None,
+        None => line.protocol(own),
+    };
+    if let Some(only) = rule.icmp {
+        line = only.kind.into_iter().fold(line, Line::icmp_type);
+        line = only.code.into_iter().fold(line, Line::icmp_code);
+    }
+    match rule.not_icmp.map(|not| (not.kind, not.code)) {
+        None => {}
+        Some((Some(kind), Some(code))) => line = line.not_icmp(family, kind, code),
+        Some((Some(kind), None)) => line = line.not_icmp_type(kind),
+        Some((None, _)) => return None,
+    }
+    let untyped = rule.icmp.is_none_or(|only| only.kind.is_none()) && rule.not_icmp.is_none();
+    Some(if untyped { line.some_icmp_type() } else { line })
+}
+
+/// What the address of one end must be. None if nothing can match.
+fn addresses(side: Side, end: &End, family: Family, mut line: Line, shape: &impl Fn(&SetId) -> Shape) -> Option<Line> {
+    let ours = |nets: &[IpNet]| outermost(nets.iter().copied().filter(|net| Family::of_net(net) == family));
+    if !end.nets.is_empty() {
+        line = line.nets(side, family, &ours(&end.nets), false);
+    }
+    if !end.not_nets.is_empty() {
+        let nets = ours(&end.not_nets);
+        if nets.iter().any(|net| net.prefix_len() == 0) {
+            return None;
+        }
+        line = line.nets(side, family, &nets, true);
+    }
+    if let Some(peers) = &end.peers {
+        line = line.peers(side, family, &names::set(&peers.set, shape(&peers.set), family), peers.negated);
+    }
+    Some(line)
+}

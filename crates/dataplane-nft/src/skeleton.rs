@@ -1,0 +1,136 @@
+//! The base chains, the maps they dispatch by, and what is decided before any policy.
+//!
+//! ```text
+//!   prerouting  -300 start-in: clear our bits, source check | untracked-in      -150 pre-dnat      (conntrack is at -200)
+//!   input          0 from-workload      1 host-in                                                  2 end-in
+//!   forward        0 forward-in         1 from-workload       2 to-workload     3 forward-out
+//!   output      -300 start-out: clear our bits | untracked-out                  0 host-out
+//!   postrouting -150 host-out-late   -149 end-out: clear our bits
+//! ```
+//!
+//! A stage in which nothing can happen has no base chain, so a packet pays only for what is used.
+
+mod base;
+mod early;
+mod nat;
+
+use tortie_dataplane::{Host, Place, SetId, State};
+use tortie_nft::{DataType, Set};
+use tortie_policy::{Family, Settings};
+
+use crate::form::{ChainForm, Line, Ruleset, SetForm};
+use crate::options::Options;
+use crate::place::{WORKLOADS, exceptions};
+use crate::sets::{FAMILIES, Shape};
+use crate::stage::Stage;
+use crate::words::{address_type, fields};
+
+/// The chain that keeps connection tracking on.
+const CONNTRACK: &str = "conntrack";
+
+/// What the skeleton depends on, all of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Plan {
+    host: Host,
+    /// Some host endpoint is here.
+    hosts: bool,
+    /// What `*` has at each stage: nothing here, no program, or a program's chain.
+    any: Vec<Option<Option<String>>>,
+    /// The stages at which some named host endpoint has a program.
+    named: Vec<Stage>,
+    /// Some rule passes.
+    passes: bool,
+    /// Some pool is translated.
+    pools: bool,
+    /// How the sets that it looks in are kept.
+    shapes: Vec<(&'static str, Shape)>,
+}
+
+impl Plan {
+    /// Reads it off the desired state. `passes` says whether some list of rules has a Pass.
+    pub(crate) fn new(state: &State, passes: bool) -> Self {
+        let host = state.host.clone().unwrap_or_default();
+        let any = state.endpoints.get(&Place::AnyHost);
+        let chain = |stage: Stage| {
+            let endpoint = any.filter(|_| stage.is_at(&Place::AnyHost))?;
+            let stages = stage.chains(&host.settings);
+            Some(stage.program(endpoint).map(|program| crate::program::chain_name(stages, program)))
+        };
+        let named = |stage: &Stage| {
+            let mut hosts = state.endpoints.iter().filter(|(place, _)| stage.is_at(place));
+            hosts.any(|(place, endpoint)| matches!(place, Place::Host(_)) && stage.program(endpoint).is_some())
+        };
+        let translated = state.sets.get(&SetId::new(SetId::TRANSLATED_POOLS));
+        Self {
+            any: Stage::ALL.map(chain).to_vec(),
+            named: Stage::ALL.into_iter().filter(named).collect(),
+            hosts: state.endpoints.keys().any(|place| !matches!(place, Place::Workload(_))),
+            passes,
+            pools: translated.is_some_and(|set| !set.is_empty()),
+            shapes: SetId::WELL_KNOWN.map(|name| (name, crate::render::shape(state, &SetId::new(name)))).to_vec(),
+            host,
+        }
+    }
+
+    /// The kernel set of a set that is always there.
+    fn set(&self, name: &str, family: Family) -> String {
+        let shape = self.shapes.iter().find(|(known, _)| *known == name).map_or(Shape::Hosts, |(_, shape)| *shape);
+        crate::names::set(&SetId::new(name), shape, family)
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.host.settings
+    }
+
+    /// Whether anything can happen at a host endpoint's stage, and what `*` has there.
+    fn stage(&self, stage: Stage) -> (bool, Option<&Option<String>>) {
+        let any = self.any[stage as usize].as_ref();
+        let some = any.is_some_and(|program| program.is_some()) || self.named.contains(&stage);
+        match stage {
+            Stage::ForwardIn | Stage::ForwardOut => (self.hosts, any),
+            _ => (some, any),
+        }
+    }
+
+    fn has(&self, stage: Stage) -> bool {
+        self.stage(stage).0
+    }
+
+    fn workloads(&self) -> bool {
+        !self.settings().interface_prefixes.is_empty()
+    }
+
+    /// Whether any allow of an early stage answers for later ones.
+    fn accepts(&self) -> bool {
+        [Stage::UntrackedIn, Stage::UntrackedOut, Stage::PreDnat].into_iter().any(|stage| self.has(stage))
+    }
+
+    /// Whether any chain reads a mark bit of ours.
+    fn marks(&self) -> bool {
+        self.accepts() || self.passes || self.has(Stage::HostOut)
+    }
+}
+
+/// Puts the skeleton into a table.
+pub(crate) fn render(plan: &Plan, options: &Options, into: &mut Ruleset) {
+    for stage in Stage::ALL {
+        let map = Set::vmap(stage.tag(), DataType::IfName);
+        into.sets.insert(map.name.clone(), SetForm::new(map));
+    }
+    let workloads = Set::new(WORKLOADS, DataType::IfName);
+    into.sets.insert(WORKLOADS.to_owned(), SetForm::new(workloads));
+    if plan.settings().spoofing_allowed {
+        for family in FAMILIES {
+            let key = fields(&[DataType::IfName, address_type(family)]);
+            let set = Set::new(exceptions(family), key).interval();
+            into.sets.insert(set.name.clone(), SetForm::new(set));
+        }
+    }
+    let keep = Line::new().new_flow().count();
+    let tracking =
+        ChainForm::new(vec![keep]).note("keeps connection tracking on: known flows outlive the first denial");
+    into.chains.insert(CONNTRACK.to_owned(), tracking);
+    early::render(plan, into);
+    nat::render(plan, options, into);
+    base::render(plan, options, into);
+}

@@ -1,0 +1,208 @@
+//! The base chains, stage by stage.
+
+use tortie_nft::{BaseChain, Hook, Verdict};
+use tortie_policy::{Family, HostAction};
+
+use super::Plan;
+use super::early::{TUNNELS_IN, TUNNELS_OUT, WORKLOAD_NEIGHBOURS, known_flows};
+use crate::form::{ChainForm, Line, Ruleset};
+use crate::options::Options;
+use crate::place::{WORKLOADS, exceptions};
+use crate::sets::FAMILIES;
+use crate::stage::Stage;
+use crate::words::{ICMPV6, Link, Refuse, Side};
+
+/// Before connection tracking.
+const RAW: i32 = -300;
+const MANGLE: i32 = -150;
+const FILTER: i32 = 0;
+
+const SOURCE_CHECK: &str = "source-check";
+const WORKLOAD_TO_HOST: &str = "workload-to-host";
+const FROM_WORKLOAD: &str = "from-workload";
+/// The same with what only the host is asked.
+const INPUT_FROM_WORKLOAD: &str = "from-workload-in";
+const TO_WORKLOAD: &str = "to-workload";
+
+/// Collects base chains; one without lines is none.
+struct Bases<'a> {
+    plan: &'a Plan,
+    options: &'a Options,
+    into: &'a mut Ruleset,
+}
+
+pub(super) fn render(plan: &Plan, options: &Options, into: &mut Ruleset) {
+    let mut bases = Bases { plan, options, into };
+    bases.start();
+    bases.pre_dnat();
+    bases.input();
+    bases.forward();
+    bases.output();
+    bases.end();
+}
+
+impl Bases<'_> {
+    fn base(&mut self, name: &str, hook: Hook, priority: i32, lines: Vec<Line>) {
+        if !lines.is_empty() {
+            let base = Some(BaseChain::filter(hook, priority.saturating_add(self.options.priority_shift)));
+            self.into.chains.insert(name.to_owned(), ChainForm { base, ..ChainForm::new(lines) });
+        }
+    }
+
+    fn chain(&mut self, name: &str, lines: Vec<Line>) {
+        self.into.chains.insert(name.to_owned(), ChainForm::new(lines));
+    }
+
+    /// Whose turn it is: named endpoints by interface, then `*`.
+    fn dispatch(&self, stage: Stage) -> Vec<Line> {
+        let mut lines = vec![Line::new().dispatch(stage.link(), stage.tag())];
+        let any = match self.plan.stage(stage).1 {
+            Some(Some(program)) => Some(program.clone()),
+            Some(None) if matches!(stage, Stage::ForwardIn | Stage::ForwardOut) => Some(stage.nothing()),
+            _ => None,
+        };
+        lines.extend(any.map(|program| Line::new().goto(program).note("host endpoint *")));
+        lines
+    }
+
+    fn if_workload(&self, link: Link, chain: &str) -> Vec<Line> {
+        let prefixes = &self.plan.settings().interface_prefixes;
+        prefixes.iter().map(|prefix| Line::new().interface_prefix(link, prefix).goto(chain)).collect()
+    }
+
+    fn clear(&self) -> Option<Line> {
+        let bits = self.options.bits.all();
+        self.plan.marks().then(|| Line::new().marked(bits, true).mark(bits, false).note("our mark bits are only ours"))
+    }
+
+    fn start(&mut self) {
+        let plan = self.plan;
+        let mut lines: Vec<Line> = self.clear().into_iter().collect();
+        if plan.workloads() {
+            let mut check = Vec::new();
+            if plan.settings().spoofing_allowed {
+                for family in FAMILIES {
+                    let line = Line::new().family(family);
+                    let line = line.interface_peer(Link::In, Side::Source, family, &exceptions(family));
+                    check.push(line.count().accept().note("excepted sources"));
+                }
+            }
+            check.push(Line::new().wrong_source().deny(Refuse::Drop).note("not the workload's own source"));
+            self.chain(SOURCE_CHECK, check);
+            lines.extend(self.if_workload(Link::In, SOURCE_CHECK));
+        }
+        if plan.has(Stage::UntrackedIn) {
+            lines.extend(self.dispatch(Stage::UntrackedIn));
+        }
+        self.base("start-in", Hook::Prerouting, RAW, lines);
+        let mut lines: Vec<Line> = self.clear().into_iter().collect();
+        if plan.has(Stage::UntrackedOut) {
+            lines.extend(self.dispatch(Stage::UntrackedOut));
+        }
+        self.base("start-out", Hook::Output, RAW, lines);
+    }
+
+    fn accepted(&self) -> Option<Line> {
+        let bit = self.options.bits.accept;
+        self.plan.accepts().then(|| Line::new().marked(bit, true).count().accept().note("allowed before"))
+    }
+
+    fn pre_dnat(&mut self) {
+        if self.plan.has(Stage::PreDnat) {
+            let mut lines: Vec<Line> = self.accepted().into_iter().collect();
+            lines.push(known_flows());
+            lines.extend(self.dispatch(Stage::PreDnat));
+            self.base("before-dnat", Hook::Prerouting, MANGLE, lines);
+        }
+    }
+
+    fn input(&mut self) {
+        let plan = self.plan;
+        // An interface that is nobody's has no neighbours either.
+        let discovery = || {
+            let line = Line::new().family(Family::V6).protocol(ICMPV6).interface(Link::In, WORKLOADS);
+            line.jump(WORKLOAD_NEIGHBOURS)
+        };
+        if plan.workloads() {
+            let settings = plan.settings();
+            let unknown = Line::new().deny(Stage::WorkloadOut.refuse(settings)).note("unknown workload interface");
+            let dispatch = Line::new().dispatch(Link::In, Stage::WorkloadOut.tag());
+            self.chain(FROM_WORKLOAD, vec![dispatch.clone(), unknown.clone()]);
+            let unknown_in = Line::new().dispatch(Link::Out, Stage::WorkloadIn.tag());
+            self.chain(TO_WORKLOAD, vec![unknown_in, unknown]);
+            self.chain(INPUT_FROM_WORKLOAD, vec![discovery(), Line::new().goto(FROM_WORKLOAD)]);
+            let lines = self.if_workload(Link::In, INPUT_FROM_WORKLOAD);
+            self.base("input-from-workload", Hook::Input, FILTER, lines);
+            let action = match settings.host_action {
+                HostAction::Drop => Line::new().count().verdict(Verdict::Drop).note("workload to host: Drop"),
+                HostAction::Return => Line::new().count().accept().note("workload to host: Return"),
+                HostAction::Accept => Line::new().count().accept().note("workload to host: Accept"),
+            };
+            self.chain(WORKLOAD_TO_HOST, vec![discovery(), Line::new().established().accept(), action]);
+        }
+        let mut lines = self.if_workload(Link::In, WORKLOAD_TO_HOST);
+        if self.into.chains.contains_key(TUNNELS_IN) {
+            lines.push(Line::new().jump(TUNNELS_IN));
+        }
+        if plan.has(Stage::HostIn) {
+            lines.extend(self.accepted());
+            lines.push(known_flows());
+            lines.extend(self.dispatch(Stage::HostIn));
+        }
+        self.base("input", Hook::Input, FILTER + 1, lines);
+    }
+
+    fn forward(&mut self) {
+        let plan = self.plan;
+        if plan.has(Stage::ForwardIn) {
+            let mut lines: Vec<Line> = self.accepted().into_iter().collect();
+            lines.push(known_flows());
+            lines.extend(self.dispatch(Stage::ForwardIn));
+            self.base("forward-in-host", Hook::Forward, FILTER, lines);
+        }
+        let lines = self.if_workload(Link::In, FROM_WORKLOAD);
+        self.base("forward-from-workload", Hook::Forward, FILTER + 1, lines);
+        let lines = self.if_workload(Link::Out, TO_WORKLOAD);
+        self.base("forward-to-workload", Hook::Forward, FILTER + 2, lines);
+        if plan.has(Stage::ForwardOut) {
+            let mut lines = vec![known_flows()];
+            lines.extend(self.dispatch(Stage::ForwardOut));
+            self.base("forward-out-host", Hook::Forward, FILTER + 3, lines);
+        }
+    }
+
+    fn to_workload_passes(&self) -> Vec<Line> {
+        let prefixes = &self.plan.settings().interface_prefixes;
+        let line = |prefix: &String| Line::new().interface_prefix(Link::Out, prefix).accept().note("to own workloads");
+        prefixes.iter().map(line).collect()
+    }
+
+    fn output(&mut self) {
+        let plan = self.plan;
+        if !plan.has(Stage::HostOut) {
+            return;
+        }
+        let bit = self.options.bits.translated;
+        let mut lines: Vec<Line> = self.accepted().into_iter().collect();
+        lines.push(Line::new().translated().mark(bit, true).accept().note("translated: asked after routing"));
+        lines.extend(self.to_workload_passes());
+        if self.into.chains.contains_key(TUNNELS_OUT) {
+            lines.push(Line::new().jump(TUNNELS_OUT));
+        }
+        lines.push(known_flows());
+        lines.extend(self.dispatch(Stage::HostOut));
+        self.base("output", Hook::Output, FILTER, lines);
+        let mut lines = vec![Line::new().marked(bit, false).accept()];
+        lines.extend(self.to_workload_passes());
+        lines.push(known_flows());
+        lines.extend(self.dispatch(Stage::HostOutLate));
+        self.base("output-late", Hook::Postrouting, MANGLE, lines);
+    }
+
+    fn end(&mut self) {
+        if let Some(clear) = self.clear() {
+            self.base("end-in", Hook::Input, FILTER + 2, vec![clear.clone()]);
+            self.base("end-out", Hook::Postrouting, MANGLE + 1, vec![clear]);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The places where an endpoint has its say.
+//!
+//! Each is a base chain, and `accept` ends only the base chain that it is in; so an allow is `accept` and no mark carries a
+//! verdict on, with the one exception that [`Allow`] tells.
+
+use tortie_dataplane::{Endpoint, Place, ProgramId};
+use tortie_policy::{Refusal, Settings};
+
+use crate::words::{Link, Refuse};
+
+/// A place where an endpoint has its say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Stage {
+    UntrackedIn,
+    UntrackedOut,
+    PreDnat,
+    HostIn,
+    HostOut,
+    /// The host's own packets that were translated, after routing.
+    HostOutLate,
+    ForwardIn,
+    ForwardOut,
+    WorkloadOut,
+    WorkloadIn,
+}
+
+/// What a rule's Allow does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Allow {
+    /// The packet is past this stage.
+    Accept,
+    /// It also is past the later ingress stages of host endpoints.
+    Mark,
+    /// The same, and its flow is not tracked.
+    Notrack,
+}
+
+/// How the rules of a list act; lists that different stages ask may have several renderings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Acting {
+    pub(crate) allow: Allow,
+    pub(crate) refuse: Refuse,
+}
+
+impl Stage {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::UntrackedIn,
+        Self::UntrackedOut,
+        Self::PreDnat,
+        Self::HostIn,
+        Self::HostOut,
+        Self::HostOutLate,
+        Self::ForwardIn,
+        Self::ForwardOut,
+        Self::WorkloadOut,
+        Self::WorkloadIn,
+    ];
+
+    /// What its map and its chains are called.
+    pub(crate) fn tag(self) -> &'static str {
+        match self {
+            Self::UntrackedIn => "untracked-in",
+            Self::UntrackedOut => "untracked-out",
+            Self::PreDnat => "pre-dnat",
+            Self::HostIn => "host-in",
+            Self::HostOut => "host-out",
+            Self::HostOutLate => "host-out-late",
+            Self::ForwardIn => "forward-in",
+            Self::ForwardOut => "forward-out",
+            Self::WorkloadOut => "workload-out",
+            Self::WorkloadIn => "workload-in",
+        }
+    }
+
+    /// The chain of what is decided before any policy.
+    pub(crate) fn early(self) -> String {
+        format!("{}/early", self.tag())
+    }
+
+    /// The chain of an endpoint that governs an interface and has no policy here.
+    pub(crate) fn nothing(self) -> String {
+        format!("{}/nothing", self.tag())
+    }
+
+    /// The interface that says whose turn it is.
+    pub(crate) fn link(self) -> Link {
+        match self {
+            Self::UntrackedIn | Self::PreDnat | Self::HostIn | Self::ForwardIn | Self::WorkloadOut => Link::In,
+            Self::UntrackedOut | Self::HostOut | Self::HostOutLate | Self::ForwardOut | Self::WorkloadIn => Link::Out,
+        }
+    }
+
+    /// How a packet is denied here: the kernel answers only where it can.
+    pub(crate) fn refuse(self, settings: &Settings) -> Refuse {
+        match self {
+            Self::UntrackedIn | Self::UntrackedOut | Self::PreDnat | Self::HostOutLate => Refuse::Drop,
+            _ => refuse(settings),
+        }
+    }
+
+    pub(crate) fn acting(self, settings: &Settings) -> Acting {
+        let allow = match self {
+            Self::UntrackedIn | Self::UntrackedOut => Allow::Notrack,
+            Self::PreDnat => Allow::Mark,
+            _ => Allow::Accept,
+        };
+        Acting { allow, refuse: self.refuse(settings) }
+    }
+
+    /// The stage whose chains this one uses: two that come to the same share them.
+    pub(crate) fn chains(self, settings: &Settings) -> Self {
+        match self {
+            Self::HostOutLate if refuse(settings) == Refuse::Drop => Self::HostOut,
+            other => other,
+        }
+    }
+
+    /// Whether an endpoint in this place has its say here.
+    pub(crate) fn is_at(self, place: &Place) -> bool {
+        match self {
+            Self::WorkloadOut | Self::WorkloadIn => matches!(place, Place::Workload(_)),
+            // `*` has no untracked policy.
+            Self::UntrackedIn | Self::UntrackedOut => matches!(place, Place::Host(_)),
+            _ => !matches!(place, Place::Workload(_)),
+        }
+    }
+
+    /// The program that an endpoint in a place where it has its say has for it.
+    pub(crate) fn program(self, endpoint: &Endpoint) -> Option<ProgramId> {
+        let programs = &endpoint.programs;
+        match self {
+            Self::UntrackedIn => programs.untracked.ingress,
+            Self::UntrackedOut => programs.untracked.egress,
+            Self::PreDnat => programs.pre_dnat,
+            Self::HostIn | Self::WorkloadIn => Some(programs.normal.ingress),
+            Self::HostOut | Self::HostOutLate | Self::WorkloadOut => Some(programs.normal.egress),
+            Self::ForwardIn => programs.forward.ingress,
+            Self::ForwardOut => programs.forward.egress,
+        }
+    }
+}
+
+impl Acting {
+    /// What the names of a rendering end in; that of most lists ends in nothing.
+    pub(crate) fn suffix(self, settings: &Settings) -> &'static str {
+        match self.allow {
+            Allow::Notrack => "/untracked",
+            Allow::Mark => "/pre-dnat",
+            Allow::Accept if self.refuse == refuse(settings) => "",
+            Allow::Accept => "/silent",
+        }
+    }
+}
+
+/// How packets are denied where the kernel can answer.
+pub(crate) fn refuse(settings: &Settings) -> Refuse {
+    match settings.refusal {
+        Refusal::Drop => Refuse::Drop,
+        Refusal::Reject => Refuse::Reject,
+    }
+}

@@ -1,0 +1,8 @@
+//! What the tests share.
+
+#![allow(dead_code)] // each test file uses its part
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+pub mod follow;
+pub mod namespace;
+pub mod walk;

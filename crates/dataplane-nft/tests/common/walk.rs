@@ -1,0 +1,217 @@
+//! Packets of questions as packets of bytes, walked through tables that were read back from the kernel.
+
+use std::net::IpAddr;
+
+use tortie_dataplane::{Place, State};
+use tortie_nft::dump::TableDump;
+use tortie_nft::expr::{Bitwise, Cmp, Nat, NatKind};
+use tortie_nft::expr::{Immediate, Meta, MetaKey, ct_state};
+use tortie_nft::interp::{
+    Connection, Craft, Ending, FibAnswer, FibQuestion, Fragment, Interface, Packet as Bytes, Ruleset, Step,
+    Surroundings, Tracking, Transport as Payload,
+};
+use tortie_nft::{BaseChain, Chain, Expr, Hook, Reg, Rule, Table, TableId};
+use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
+
+/// What came of a packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fate {
+    /// It got past every hook.
+    pub allowed: bool,
+    /// It was denied with an answer.
+    pub rejected: bool,
+    /// It goes on without connection tracking.
+    pub untracked: bool,
+    /// The rules that it passed, for people.
+    pub way: Vec<String>,
+    /// Its mark at the end.
+    pub mark: u32,
+}
+
+/// The mark that packets carry before they meet us. It says which of the foreign translations is theirs.
+fn mark(index: usize) -> u32 {
+    index as u32 + 1
+}
+
+/// Packets as they can be: what cannot happen is taken out, so that everyone judges the same.
+pub fn plausible(packet: &Packet, state: &State) -> Packet {
+    let mut packet = packet.clone();
+    let own = if packet.destination.is_ipv4() { 1 } else { 58 };
+    if packet.protocol != own && matches!(packet.transport, Transport::Icmp { .. }) {
+        packet.transport = Transport::Opaque;
+    }
+    // What has no entry of its own is not translated, and an entry's packets are translated by it.
+    if packet.conntrack != Conntrack::New || packet.translated.is_some_and(|(to, _)| to == packet.destination) {
+        packet.translated = None;
+    }
+    if packet.translated.is_none() {
+        packet.translated_interface = None;
+    }
+    let floating = state.host.as_ref().is_some_and(|host| host.nats.contains_key(&packet.destination));
+    if packet.conntrack == Conntrack::Invalid && floating {
+        packet.conntrack = Conntrack::New;
+    }
+    packet
+}
+
+/// A table of another's that translates destinations, packet by packet.
+fn foreign(packets: &[Packet]) -> TableDump {
+    let mut rules = Vec::new();
+    for (index, packet) in packets.iter().enumerate() {
+        let Some((address, port)) = packet.translated else { continue };
+        let family = if address.is_ipv4() { 2 } else { 10 };
+        let has_port = matches!(packet.transport, Transport::Ports { .. });
+        let port = port.filter(|_| has_port);
+        let mut exprs: Vec<Expr> = vec![
+            Meta::get(MetaKey::Mark, Reg::R1).into(),
+            Bitwise::mask(Reg::R1, 0xffffu32.to_ne_bytes()).into(),
+            Cmp::eq(Reg::R1, mark(index).to_ne_bytes()).into(),
+            Immediate::data(Reg::R1, octets(address)).into(),
+        ];
+        exprs.extend(port.map(|port| Expr::from(Immediate::data(Reg::R3, port.to_be_bytes()))));
+        let pair = |reg| Some((reg, reg));
+        let nat =
+            Nat { kind: NatKind::Destination, family, address: pair(Reg::R1), port: port.and(pair(Reg::R3)), flags: 0 };
+        exprs.push(nat.into());
+        rules.extend(["in", "out"].map(|chain| Rule { handle: Some(index as u64), ..Rule::new(chain, exprs.clone()) }));
+    }
+    let chains = vec![
+        Chain::base("in", BaseChain::nat(Hook::Prerouting, -101)),
+        Chain::base("out", BaseChain::nat(Hook::Output, -101)),
+    ];
+    TableDump { table: Table::new(TableId::inet("foreign")), chains, rules, sets: Vec::new() }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+/// Walks every packet through a table.
+pub fn walk(dump: &TableDump, state: &State, packets: &[Packet]) -> Vec<Fate> {
+    let ruleset = Ruleset::new([dump.clone(), foreign(packets)]).unwrap();
+    packets.iter().enumerate().map(|(index, packet)| one(&ruleset, state, index, packet)).collect()
+}
+
+fn craft(index: usize, packet: &Packet) -> Vec<u8> {
+    let ports = |source: u16, destination: u16| [source.to_be_bytes(), destination.to_be_bytes()].concat();
+    let protocol = packet.protocol;
+    // What stands where the ports would be in later fragments must not be taken for some.
+    let (payload, fragment) = match packet.transport {
+        Transport::Ports { source, destination } if protocol == 6 => {
+            (Payload::Tcp { source, destination, flags: 2 }, None)
+        }
+        Transport::Ports { source, destination } if protocol == 17 => (Payload::Udp { source, destination }, None),
+        Transport::Ports { source, destination } => {
+            (Payload::Other { protocol, payload: [ports(source, destination), vec![0; 8]].concat() }, None)
+        }
+        Transport::Icmp { kind, code } => (Payload::Icmp { kind, code, rest: [0; 4] }, None),
+        Transport::Opaque if [1, 6, 17, 58, 132, 136].contains(&protocol) && index % 2 == 1 => {
+            (Payload::Other { protocol, payload: vec![] }, None)
+        }
+        Transport::Opaque if [1, 6, 17, 58, 132, 136].contains(&protocol) => {
+            let like =
+                if [1, 58].contains(&protocol) { vec![135, 0, 0, 0] } else { ports(22, [22, 80, 53][index % 3]) };
+            let fragment = Some(Fragment { offset: 10, more: index % 4 == 0 });
+            (Payload::Other { protocol, payload: [like, vec![0; 12]].concat() }, fragment)
+        }
+        Transport::Opaque => (Payload::Other { protocol, payload: vec![0; 8] }, None),
+    };
+    let mut craft = Craft::new(packet.source, packet.destination, payload);
+    craft.fragment = fragment;
+    craft.ttl = packet.hop_limit;
+    craft.bytes().unwrap()
+}
+
+fn one(ruleset: &Ruleset, state: &State, index: usize, packet: &Packet) -> Fate {
+    let interface =
+        |name: &str| Interface::new(name.bytes().fold(7, |sum, byte| sum * 31 % 1000 + u32::from(byte)), name);
+    let mut bytes = Bytes::new(craft(index, packet));
+    bytes.mark = start_mark(index);
+    if packet.conntrack == Conntrack::Untracked {
+        bytes.ct = Tracking::Untracked;
+    }
+    bytes.conntrack = match packet.conntrack {
+        Conntrack::New => Tracking::Tracked(Connection::new()),
+        Conntrack::Established => Tracking::Tracked(Connection { state: ct_state::ESTABLISHED, ..Connection::new() }),
+        Conntrack::Invalid | Conntrack::Untracked => Tracking::None,
+    };
+    let hooks: &[Hook] = match &packet.way {
+        Way::In { interface: from } => {
+            bytes.iif = Some(interface(from));
+            &[Hook::Prerouting, Hook::Input]
+        }
+        Way::Forward { from, to } => {
+            bytes.iif = Some(interface(from));
+            bytes.oif = Some(interface(to));
+            &[Hook::Prerouting, Hook::Forward, Hook::Postrouting]
+        }
+        Way::Out { interface: to } => {
+            bytes.oif = Some(interface(to));
+            &[Hook::Output, Hook::Postrouting]
+        }
+    };
+    let route_ok = source_route_ok(state, packet);
+    let iif = bytes.iif.clone();
+    let fib = |_: FibQuestion<'_>| Some(FibAnswer::Interface(iif.clone().filter(|_| route_ok)));
+    let own = if packet.source.is_ipv4() { "192.0.2.77" } else { "fd77::1" };
+    let around = Surroundings {
+        fib: Some(&fib),
+        over_limit: Some(false),
+        connections: Some(0),
+        own_address: Some(own.parse().unwrap()),
+    };
+    let mut way = Vec::new();
+    for hook in hooks {
+        if *hook == Hook::Postrouting
+            && let (Way::Out { .. }, Some(to)) = (&packet.way, &packet.translated_interface)
+            && bytes.ct != Tracking::Untracked
+        {
+            bytes.oif = Some(interface(to));
+        }
+        let outcome = ruleset.hook(*hook, &mut bytes, &around).unwrap();
+        way.extend(outcome.steps.iter().map(|step| match step {
+            Step::Rule(rule) => format!("{hook:?}: {rule}"),
+            other => format!("{hook:?}: {other:?}"),
+        }));
+        if outcome.ending != Ending::Accept {
+            let rejected = matches!(outcome.ending, Ending::Reject(_));
+            return Fate { allowed: false, rejected, untracked: false, way, mark: bytes.mark };
+        }
+    }
+    let untracked = bytes.ct == Tracking::Untracked;
+    Fate { allowed: true, rejected: false, untracked, way, mark: bytes.mark }
+}
+
+/// Whether the routes lead back to where the packet came in by.
+fn source_route_ok(state: &State, packet: &Packet) -> bool {
+    if let Some(ok) = packet.source_route_ok {
+        return ok;
+    }
+    let (Way::In { interface } | Way::Forward { from: interface, .. }) = &packet.way else { return true };
+    let Some(endpoint) = state.endpoints.get(&Place::Workload(interface.clone())) else { return false };
+    let floating = state.host.as_ref().is_some_and(|host| host.settings.floating_ips)
+        && endpoint.nats.iter().any(|nat| nat.external == packet.source);
+    endpoint.addresses.contains(&packet.source) || floating || always_routed(packet)
+}
+
+/// Sources whose way back the kernel finds on every interface.
+fn always_routed(packet: &Packet) -> bool {
+    match (packet.source, packet.destination) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            from.octets()[0] == 0 && (to.is_broadcast() || to.octets()[..3] == [224, 0, 0])
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            let near = to.is_unicast_link_local() || to.octets()[..2] == [0xff, 0x02];
+            from.is_unicast_link_local() || (from.is_unspecified() && packet.protocol == 58 && near)
+        }
+        _ => false,
+    }
+}
+
+/// The mark that a packet comes with.
+pub fn start_mark(index: usize) -> u32 {
+    mark(index) | (index as u32 % 7) << 16 // and bits of ours, which must gain nothing
+}
