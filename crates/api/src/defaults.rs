@@ -131,7 +131,7 @@ fn pool(spec: &mut Fields) {
 fn schema(value: &mut Value, shape: &Shape, defaults: bool) {
     match (value, &shape.form) {
         (Value::Object(fields), Form::Record(record)) => {
-            for field in &record.fields {
+            for field in record.fields.iter().filter(|field| concerns(&field.shape)) {
                 let shape = &field.shape;
                 if let Some(default) = shape.rules.default.as_ref().filter(|_| defaults)
                     && !field.always
@@ -157,6 +157,15 @@ fn schema(value: &mut Value, shape: &Shape, defaults: bool) {
             values.values_mut().for_each(|value| schema(value, shape, defaults));
         }
         _ => {}
+    }
+}
+
+/// Whether there is anything to fill in at or below a field, or to tidy away.
+fn concerns(shape: &Shape) -> bool {
+    match &shape.form {
+        Form::Record(_) => true,
+        Form::List(item) | Form::Map(item) => concerns(item),
+        _ => shape.rules.default.is_some(),
     }
 }
 

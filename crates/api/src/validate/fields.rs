@@ -36,8 +36,8 @@ fn visit(node: &Node, value: Option<&Value>, go: &str, place: &Place, out: &mut 
                 None if node.shape.pointer => return tag::check(&node.tags, None, node.shape, go, place, out),
                 _ => &none,
             };
-            for field in node.fields.iter().filter(|field| field.has_tags) {
-                visit(field, fields.get(&field.name), &field.go, &place.key(&field.name), out);
+            for (field, value) in node.fields.iter().zip(node.values(fields)).filter(|(field, _)| field.has_tags) {
+                visit(field, value, &field.go, &place.key(&field.name), out);
             }
             for rule in &node.record_rules {
                 rule(fields, node, place, out);

@@ -5,6 +5,7 @@
 use std::sync::OnceLock;
 
 use regex_lite::Regex;
+use serde_json::Value;
 
 use super::place::Place;
 use super::rules;
@@ -78,6 +79,8 @@ pub(super) struct Node {
     pub(super) has_tags: bool,
     /// Whether the schema layer has.
     pub(super) has_schema: bool,
+    /// Whether it has rules of records here or below.
+    pub(super) has_rules: bool,
 }
 
 impl Plan {
@@ -154,6 +157,9 @@ impl Node {
             || limits.pattern.is_some()
             || fields.iter().any(|field| field.has_schema)
             || item.as_ref().is_some_and(|item| item.has_schema);
+        let has_rules = !schema_rules.is_empty()
+            || fields.iter().any(|field| field.has_rules)
+            || item.as_ref().is_some_and(|item| item.has_rules);
         let item = item.map(|mut item| {
             item.has_tags &= visited;
             item
@@ -175,7 +181,20 @@ impl Node {
             format,
             has_tags,
             has_schema,
+            has_rules,
         }
+    }
+
+    /// The value of each field, in the order of [`Node::fields`]. Objects say few of the fields that they could, so
+    /// looking up what is there is faster than asking for each.
+    pub(super) fn values<'v>(&self, found: &'v Fields) -> Vec<Option<&'v Value>> {
+        let mut values = vec![None; self.fields.len()];
+        for (name, value) in found {
+            if let Some(at) = self.fields.iter().position(|field| field.name == *name) {
+                values[at] = Some(value);
+            }
+        }
+        values
     }
 
     /// What is to be checked in a field.

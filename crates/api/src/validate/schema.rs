@@ -22,7 +22,7 @@ pub(super) fn check(object: &Object, plan: &Plan, out: &mut Vec<Problem>) {
         rule(object, plan, out);
     }
     let none = Value::Object(Fields::new());
-    for node in plan.roots.iter().filter(|node| node.has_schema) {
+    for node in plan.roots.iter().filter(|node| node.has_rules) {
         let value = object.body.get(&node.name).or((node.name == "spec").then_some(&none));
         if let Some(value) = value {
             rules(node, value, &Place::ROOT.key(&node.name), out);
@@ -71,8 +71,8 @@ fn null(form: &Form, place: &Place) -> Problem {
 }
 
 fn fields(node: &Node, found: &Fields, place: &Place, out: &mut Vec<Problem>) {
-    for field in node.fields.iter().filter(|field| field.has_schema) {
-        bounds(field, found.get(&field.name), &place.key(&field.name), out);
+    for (field, value) in node.fields.iter().zip(node.values(found)).filter(|(field, _)| field.has_schema) {
+        bounds(field, value, &place.key(&field.name), out);
     }
 }
 
@@ -194,14 +194,14 @@ fn rules(node: &Node, value: &Value, place: &Place, out: &mut Vec<Problem>) {
             for rule in &node.schema_rules {
                 rule(found, node, place, out);
             }
-            for field in node.fields.iter().filter(|field| field.has_schema) {
-                if let Some(value) = found.get(&field.name) {
+            for (field, value) in node.fields.iter().zip(node.values(found)).filter(|(field, _)| field.has_rules) {
+                if let Some(value) = value {
                     rules(field, value, &place.key(&field.name), out);
                 }
             }
         }
         Value::Array(items) => {
-            let Some(item) = node.item.as_ref().filter(|item| item.has_schema) else { return };
+            let Some(item) = node.item.as_ref().filter(|item| item.has_rules) else { return };
             for (index, value) in items.iter().enumerate() {
                 rules(item, value, &place.index(index), out);
             }

@@ -35,7 +35,8 @@ pub(super) fn schema(fields: &Fields, _: &Node, place: &Place, out: &mut Vec<Pro
             let problem = Problem::schema(place.path(), format!("cannot specify {said} and Services on the same rule"))
                 .message(format!("`services` says already which endpoints are meant; `{field}` cannot stand beside it"))
                 .help(format!("remove `{field}`, or write two rules"));
-            out.push(Problem { also: vec![(place.key(field).path(), "here".to_owned())], ..problem });
+            let also = vec![(place.key("services").path(), "here".to_owned())];
+            out.push(Problem { path: place.key(field).path(), also, ..problem });
         }
     };
     beside(&["namespaceSelector"], "NamespaceSelector", out);

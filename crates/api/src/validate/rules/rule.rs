@@ -201,13 +201,13 @@ pub(super) fn schema(fields: &Fields, _: &Node, place: &Place, out: &mut Vec<Pro
     }
     if let Some(destination) = record(fields, "destination")
         && present(destination, "services")
-        && (filled(destination, "ports") || filled(destination, "notPorts"))
+        && let Some(field) = ["ports", "notPorts"].into_iter().find(|field| filled(destination, field))
     {
-        out.push(
-            at("destination", "ports and notPorts cannot be specified with services").message(
-                "`services` says already which ports are meant; `ports` and `notPorts` cannot stand beside it",
-            ),
-        );
+        let side = place.key("destination");
+        let problem = Problem::schema(place.path(), "ports and notPorts cannot be specified with services")
+            .message(format!("`services` says already which ports are meant; `{field}` cannot stand beside it"));
+        let also = vec![(side.key("services").path(), "here".to_owned())];
+        out.push(Problem { path: side.key(field).path(), also, ..problem });
     }
     let v4 = |value| scalar::is(value, "ICMP", 1);
     let v6 = |value| scalar::is(value, "ICMPv6", 58);
