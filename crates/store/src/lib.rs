@@ -12,9 +12,12 @@
 //! The calls block: a caller that wants to wait for several things at once gives each a thread. A backend
 //! that needs an async runtime keeps it to itself.
 //!
-//! [`memory`] is the smallest store that keeps the promises; `conformance` (feature `conformance`) is
-//! the suite that every backend runs to show that it keeps them too.
+//! [`client`] puts Calico's rules on top. [`memory`] is the smallest store that keeps the promises;
+//! `conformance` (feature `conformance`) is the suite that every backend runs to show that it keeps them too.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod client;
 mod contract;
 mod error;
 pub mod memory;

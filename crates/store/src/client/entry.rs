@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use tortie_api::{Key, Kind, Object, decode, encode};
 
 use super::{ClientError, pool};
-use crate::Stored;
+use crate::{Revision, Stored};
 
 const NAME_ANNOTATION: &str = "projectcalico.org/metadata";
 const TIER_LABEL: &str = "projectcalico.org/tier";
@@ -122,6 +122,11 @@ pub(super) fn write(object: &Object) -> Arc<[u8]> {
         *deleted = Value::String(is.to_string()); // text in the store, for historical reasons
     }
     encode::stored(&object).into()
+}
+
+/// The object that these bytes were made of, as users will see it: encoding leaves out what is empty.
+pub(super) fn reread(key: &Key, revision: Revision, value: &Arc<[u8]>, object: Object) -> Object {
+    read(&Stored { key: key.clone(), revision, value: value.clone() }).unwrap_or(object)
 }
 
 /// Whether writing these bytes would change nothing but the form of what is stored.

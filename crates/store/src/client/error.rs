@@ -53,8 +53,16 @@ pub enum ClientError {
         /// Why not.
         reason: Option<String>,
     },
+    /// The tier is in use.
+    #[error("operation delete is not supported on {tier}: Cannot delete a non-empty tier")]
+    TierInUse {
+        /// The tier.
+        tier: String,
+        /// The policies that are in it.
+        policies: Vec<Key>,
+    },
     /// The object is not valid. Warnings are not among the problems.
-    #[error("{}", calico_text(problems))]
+    #[error("{}", invalid_text(problems))]
     Invalid {
         /// What is wrong, in Calico's order.
         problems: Vec<Problem>,
@@ -101,6 +109,13 @@ pub enum ClientError {
     Store(Arc<StoreError>),
 }
 
+/// Calico comes to what it says without a field only when nothing else is wrong.
+fn invalid_text(problems: &[Problem]) -> String {
+    let (named, bare): (Vec<Problem>, Vec<Problem>) =
+        problems.iter().cloned().partition(|problem| !problem.field.is_empty());
+    calico_text(if named.is_empty() { &bare } else { &named })
+}
+
 /// Unknown fields have a text of their own in Calico, and it stands for the whole error.
 fn patched_text(problems: &[Problem]) -> String {
     let texts: Vec<&str> = problems.iter().map(|problem| problem.reason.as_str()).collect();
@@ -116,9 +131,13 @@ impl ClientError {
         ClientError::Invalid { problems: vec![problem] }
     }
 
-    /// A problem of one field, in Calico's words.
+    /// A problem of one field, in Calico's words; without a value none is shown.
     pub(super) fn field(path: &str, field: &str, value: Option<&str>, reason: &str) -> Self {
-        Self::invalid(field_problem(path, field, value, reason))
+        let mut problem = Problem::field(Path::from(path), field, value.unwrap_or_default(), reason);
+        if value.is_none() {
+            problem.value = None;
+        }
+        Self::invalid(problem)
     }
 
     /// The object that was asked for is missing.
@@ -154,13 +173,4 @@ impl From<StoreError> for ClientError {
     fn from(error: StoreError) -> Self {
         ClientError::Store(Arc::new(error))
     }
-}
-
-/// A problem of one field, in Calico's words; without a value none is shown.
-pub(super) fn field_problem(path: &str, field: &str, value: Option<&str>, reason: &str) -> Problem {
-    let mut problem = Problem::field(Path::from(path), field, value.unwrap_or_default(), reason);
-    if value.is_none() {
-        problem.value = None;
-    }
-    problem
 }

@@ -54,6 +54,12 @@ pub struct Done {
     pub along: Vec<Key>,
 }
 
+impl Done {
+    pub(super) fn new(change: Change, object: Object) -> Self {
+        Self { change, object, notes: Vec::new(), along: Vec::new() }
+    }
+}
+
 /// Something to delete.
 #[derive(Clone, Debug)]
 pub struct Target {

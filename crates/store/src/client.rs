@@ -1,0 +1,209 @@
+//! Calico's rules on top of a store, so that every store gives the same answers.
+//!
+//! A [`Store`] takes any bytes under any key. The client decides what may be written: it names workload
+//! endpoints, fills in defaults, validates, sets uid and time, keeps what Calico protects, and makes one
+//! [`Store::write`] of a whole batch. What comes back is what users see: policies under the names they gave
+//! them, pools with their defaults, the built-in profile.
+//!
+//! ```text
+//!   Object ──> rules ──> stored bytes ──> Store::write      apply, delete, patch, label
+//!   Object <── shown <── stored bytes <── Store::get, list  get, list
+//! ```
+//!
+//! Errors carry Calico's texts ([`ClientError`]). Facts: datastore sheet sections 1.3 to 1.6, 4 and 5.7.
+
+mod batch;
+mod builtin;
+mod entry;
+mod error;
+mod initial;
+mod label;
+mod legacy;
+mod outcome;
+mod patch;
+mod plan;
+mod pool;
+mod remove;
+mod rules;
+mod unknown;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+use tortie_api::{Key, Kind, Object, Problem};
+
+use crate::{Revision, Selection, Store};
+use batch::{Job, Task};
+use initial::TIERS;
+use view::View;
+
+pub use builtin::{DEFAULT_ALLOW, default_allow};
+pub use error::ClientError;
+pub use outcome::{Change, Done, LabelChange, Mode, Outcome, Target};
+
+/// Calico's rules on top of a store.
+pub struct Client {
+    store: Arc<dyn Store>,
+    dry_run: bool,
+    /// Unknown fields that were warned of.
+    warned: Mutex<HashSet<(Kind, String)>>,
+}
+
+/// An object, and what is worth knowing about it.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The object.
+    pub object: Object,
+    /// Warnings.
+    pub notes: Vec<Problem>,
+}
+
+/// The objects of a selection.
+#[derive(Clone, Debug, Default)]
+pub struct Objects {
+    /// The revision at which this was true.
+    pub revision: Revision,
+    /// What can be read, in the order of the keys; tiers in their own order.
+    pub objects: Vec<Object>,
+    /// Why the others cannot.
+    pub unreadable: Vec<ClientError>,
+}
+
+impl Client {
+    /// A client of this store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, dry_run: false, warned: Mutex::default() }
+    }
+
+    /// The same, but nothing is written: everything is checked and answered as if.
+    #[must_use]
+    pub fn dry_run(mut self) -> Self {
+        self.dry_run = true;
+        self
+    }
+
+    /// The store below.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// One object, by the name that lists show.
+    pub fn get(&self, key: &Key) -> Result<Found, ClientError> {
+        rules::namespace(key)?;
+        let found = plan::find(&mut View::new(&*self.store), key)?;
+        let notes = if found.stored.key == *key { None } else { plan::legacy_note(&found.stored.key, key) };
+        Ok(Found { object: found.object, notes: notes.into_iter().collect() })
+    }
+
+    /// All objects of a selection. Listing profiles includes the built-in one.
+    pub fn list(&self, selection: &Selection) -> Result<Objects, ClientError> {
+        let listing = self.store.list(selection)?;
+        let mut all = Objects { revision: listing.revision, ..Objects::default() };
+        all.objects.reserve(listing.items.len() + 1);
+        for stored in &listing.items {
+            match entry::read(stored) {
+                Ok(object) => all.objects.push(object),
+                Err(error) => all.unreadable.push(error),
+            }
+        }
+        match selection.kind {
+            Some(Kind::Profile) => all.objects.push(default_allow()),
+            Some(Kind::Tier) => all.objects.sort_by(|a, b| order(a).total_cmp(&order(b))),
+            _ => {}
+        }
+        Ok(all)
+    }
+
+    /// Writes objects, in order; one that fails does not stop the rest. A store that lacks its initial content
+    /// gets it first.
+    pub fn apply(&self, objects: Vec<Object>, mode: Mode) -> Vec<Outcome> {
+        let job = |mut object: Object| {
+            // One that cannot be named is refused in its turn.
+            let _ = rules::name(&mut object);
+            Job { key: object.key(), task: Task::Put(Box::new(object), mode) }
+        };
+        batch::run(self, objects.into_iter().map(job).collect(), self.dry_run)
+    }
+
+    /// Deletes, in order; one that fails does not stop the rest. With `skip_missing` what is not there is no error.
+    pub fn delete(&self, targets: Vec<Target>, skip_missing: bool) -> Vec<Outcome> {
+        let job = |target: Target| Job { key: target.key.clone(), task: Task::Delete(target, skip_missing) };
+        batch::run(self, targets.into_iter().map(job).collect(), self.dry_run)
+    }
+
+    /// Changes labels of one object, all of them or none.
+    pub fn label(&self, key: &Key, changes: &[LabelChange]) -> Result<Done, ClientError> {
+        self.edit(key, &|object| label::change(object, changes))
+    }
+
+    /// Patches one object with a strategic merge patch, which is JSON.
+    pub fn patch(&self, key: &Key, patch: &str) -> Result<Done, ClientError> {
+        self.edit(key, &|object| patch::apply(object, patch)).map_err(|error| match error {
+            ClientError::Patch(_) | ClientError::Patched { .. } | ClientError::Store(_) => error,
+            error if error.is_missing() => error,
+            error => ClientError::Updating(Box::new(error)),
+        })
+    }
+
+    /// Changes one object by a function, which may be called again if someone else changed it meanwhile.
+    pub fn edit(&self, key: &Key, edit: &dyn Fn(&Object) -> Result<Object, ClientError>) -> Result<Done, ClientError> {
+        rules::namespace(key)?;
+        let job = Job { key: key.clone(), task: Task::Edit(edit) };
+        let outcome = batch::run(self, vec![job], self.dry_run).pop();
+        outcome.expect("there is one outcome for each job").result
+    }
+
+    /// What names this object in the store; a workload endpoint without a name gets the one that its spec demands.
+    pub fn key_of(&self, object: &Object) -> Result<Key, ClientError> {
+        let mut object = object.clone();
+        rules::name(&mut object)?;
+        Ok(object.key())
+    }
+
+    /// Writes the initial content that is missing; says what was. The version and the types of the cluster
+    /// (separated by commas) are noted if they are not empty.
+    pub fn initialise(&self, version: &str, cluster_type: &str) -> Result<Vec<Key>, ClientError> {
+        if self.dry_run {
+            let writes = initial::missing(&mut View::new(&*self.store), version, cluster_type)?;
+            return Ok(writes.into_iter().map(|write| write.key).collect());
+        }
+        initial::initialise(self, version, cluster_type)
+    }
+
+    /// Whether the store is locked: agents wait until it is unlocked.
+    pub fn is_locked(&self) -> Result<bool, ClientError> {
+        initial::is_locked(self)
+    }
+
+    /// Locks the store. Says whether it was unlocked before.
+    pub fn lock(&self) -> Result<bool, ClientError> {
+        self.initialise("", "")?;
+        initial::set_locked(self, true)
+    }
+
+    /// Unlocks the store. Says whether it was locked before.
+    pub fn unlock(&self) -> Result<bool, ClientError> {
+        initial::set_locked(self, false)
+    }
+
+    /// Gives policies that older releases stored as `default.<name>` the key of their name; one outcome for each.
+    pub fn migrate_policy_names(&self) -> Result<Vec<Outcome>, ClientError> {
+        legacy::migrate(self, self.dry_run)
+    }
+
+    /// Whether this unknown field is met for the first time.
+    fn is_first(&self, kind: Kind, field: &str) -> bool {
+        self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert((kind, field.to_owned()))
+    }
+}
+
+/// Where a tier stands.
+fn order(tier: &Object) -> f64 {
+    let order = tier.body.get("spec").and_then(|spec| spec.get("order")).and_then(Value::as_f64);
+    order.unwrap_or(f64::INFINITY)
+}

@@ -1,0 +1,236 @@
+//! The way of a batch: plan each object against what is stored, write all plans in one call, plan again what
+//! lost a race.
+//!
+//! ```text
+//!   jobs ──> plan (view: read + planned) ──> one Store::write ──> outcomes
+//!               ▲                                  │
+//!               └──── lost a race: read anew ◄─────┘
+//! ```
+//!
+//! Planning stops early at a job whose answer hangs on a write of the same batch that might still fail: the same
+//! object again, or a tier that is deleted after its policies. What was planned is written first. A policy in a
+//! tier that is made earlier in the batch does not wait: it goes into the same call, behind its tier.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, VecDeque};
+use std::thread;
+use std::time::Duration;
+
+use tortie_api::{Key, Object, warnings};
+
+use super::view::{PLANNED, View};
+use super::{Change, Client, ClientError, Done, Mode, Outcome, Target, initial, plan, unknown};
+use crate::{Op, Revision, Write, WriteError, Written};
+
+/// How often a job is planned again because another writer was faster.
+const TRIES: u32 = 5;
+
+/// One thing to do.
+pub(super) struct Job<'a> {
+    /// What it is about.
+    pub(super) key: Key,
+    pub(super) task: Task<'a>,
+}
+
+/// What to do.
+pub(super) enum Task<'a> {
+    /// Write this object.
+    Put(Box<Object>, Mode),
+    /// Read, change, write back.
+    Edit(&'a dyn Fn(&Object) -> Result<Object, ClientError>),
+    /// Delete; if it may be missing, that is no error.
+    Delete(Target, bool),
+}
+
+/// What a job comes to, given what is stored.
+pub(super) struct Plan {
+    /// What is to be written. The last one is the object's own, unless the job fails or skips the object.
+    pub(super) writes: Vec<Write>,
+    /// What is to be said once that is written.
+    pub(super) result: Result<Done, ClientError>,
+}
+
+/// A job on its way.
+struct Waiting<'a> {
+    at: usize,
+    tries: u32,
+    job: Job<'a>,
+}
+
+/// A job whose writes are in the current call.
+struct Going<'a> {
+    waiting: Waiting<'a>,
+    writes: usize,
+    result: Result<Done, ClientError>,
+}
+
+/// Does all jobs, in order.
+pub(super) fn run(client: &Client, jobs: Vec<Job>, dry_run: bool) -> Vec<Outcome> {
+    let keys: Vec<Key> = jobs.iter().map(|job| job.key.clone()).collect();
+    let mut results: Vec<Option<Result<Done, ClientError>>> = keys.iter().map(|_| None).collect();
+    let mut view = View::new(&*client.store);
+    let done = start(client, &mut view, &jobs, dry_run).and_then(|()| {
+        let jobs = jobs.into_iter().enumerate().map(|(at, job)| Waiting { at, tries: 0, job }).collect();
+        work(client, &mut view, jobs, dry_run, &mut results)
+    });
+    remark(client, &mut view, &mut results);
+    let rest = done.err();
+    let unanswered = || rest.clone().expect("every job has a result unless the store failed");
+    keys.into_iter()
+        .zip(results)
+        .map(|(key, result)| Outcome { key, result: result.unwrap_or_else(|| Err(unanswered())) })
+        .collect()
+}
+
+/// Before anything is written the store gets its initial content.
+fn start(client: &Client, view: &mut View, jobs: &[Job], dry_run: bool) -> Result<(), ClientError> {
+    if !jobs.iter().any(|job| matches!(job.task, Task::Put(..))) {
+        return Ok(());
+    }
+    if dry_run {
+        for write in initial::missing(view, "", "")? {
+            view.assume(&write, PLANNED);
+        }
+    } else {
+        // As in Calico this may fail: who may write policies need not be allowed to write tiers. What of it is
+        // needed and missing is found out below.
+        let _ = client.initialise("", "");
+    }
+    Ok(())
+}
+
+fn work<'a>(
+    client: &Client,
+    view: &mut View,
+    mut queue: VecDeque<Waiting<'a>>,
+    dry_run: bool,
+    results: &mut [Option<Result<Done, ClientError>>],
+) -> Result<(), ClientError> {
+    while !queue.is_empty() {
+        let mut writes: Vec<Write> = Vec::new();
+        let mut going: Vec<Going<'a>> = Vec::new();
+        let mut touched: BTreeSet<Key> = BTreeSet::new();
+        while let Some(waiting) = queue.pop_front() {
+            let must_wait = touched.contains(&waiting.job.key) || (plan::is_last(&waiting.job) && !writes.is_empty());
+            if must_wait && !dry_run {
+                queue.push_front(waiting);
+                break;
+            }
+            let Plan { writes: planned, result } = match plan::plan(view, &waiting.job) {
+                Err(ClientError::Store(error)) => return Err(ClientError::Store(error)),
+                Err(error) => Plan { writes: Vec::new(), result: Err(error) },
+                Ok(plan) => plan,
+            };
+            if planned.is_empty() {
+                results[waiting.at] = Some(result);
+                continue;
+            }
+            if !dry_run && planned.iter().any(|write| hangs_on_planned(&write.op)) {
+                queue.push_front(waiting);
+                break;
+            }
+            for write in &planned {
+                view.assume(write, PLANNED);
+                touched.insert(write.key.clone());
+            }
+            touched.insert(waiting.job.key.clone());
+            going.push(Going { waiting, writes: planned.len(), result });
+            writes.extend(planned);
+        }
+        if writes.is_empty() {
+            continue;
+        }
+        let answers = if dry_run {
+            writes.iter().map(|_| Ok(Written { revision: PLANNED, previous: None })).collect()
+        } else {
+            client.store.write(&writes)?
+        };
+        let lost = settle(view, &writes, answers, going, results);
+        if let Some(tries) = lost.iter().map(|waiting| waiting.tries).max() {
+            view.forget();
+            thread::sleep(Duration::from_millis(5 << tries));
+            for waiting in lost.into_iter().rev() {
+                queue.push_front(waiting);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes in what the store answered. Gives back the jobs that lost a race, to be planned again.
+fn settle<'a>(
+    view: &mut View,
+    writes: &[Write],
+    answers: Vec<Result<Written, WriteError>>,
+    going: Vec<Going<'a>>,
+    results: &mut [Option<Result<Done, ClientError>>],
+) -> Vec<Waiting<'a>> {
+    for (write, answer) in writes.iter().zip(&answers) {
+        if let Ok(written) = answer {
+            view.assume(write, written.revision);
+        }
+    }
+    let mut lost = Vec::new();
+    let mut all = writes.iter().zip(answers);
+    for Going { mut waiting, writes, result } in going {
+        let own: Vec<_> = all.by_ref().take(writes).collect();
+        let mut done = match result {
+            Ok(done) => done,
+            Err(error) => {
+                results[waiting.at] = Some(Err(error));
+                continue;
+            }
+        };
+        let Some(((write, answer), others)) = own.split_last() else { continue };
+        let others = if done.change == Change::Skipped { &own } else { others };
+        let result = match answer {
+            Ok(written) => {
+                let along = others.iter().filter(|(_, answer)| answer.is_ok()).map(|(write, _)| write.key.clone());
+                done.along = along.collect();
+                stamp(&mut done, written.revision);
+                Ok(done)
+            }
+            Err(WriteError::Refused(reason)) => Err(ClientError::Refused(reason.clone())),
+            Err(_) if waiting.tries < TRIES => {
+                waiting.tries += 1;
+                lost.push(waiting);
+                continue;
+            }
+            Err(WriteError::Missing) => Err(ClientError::missing(&waiting.job.key)),
+            Err(WriteError::Exists(stored) | WriteError::Conflict(stored)) => {
+                Err(ClientError::Conflict { key: write.key.clone(), current: Some(stored.revision) })
+            }
+        };
+        results[waiting.at] = Some(result);
+    }
+    lost
+}
+
+/// The revision that an object was written at.
+fn stamp(done: &mut Done, revision: Revision) {
+    match (done.change, revision) {
+        (Change::Deleted, _) => {}
+        (_, PLANNED) => done.object.metadata.resource_version.clear(),
+        (_, revision) => done.object.metadata.resource_version = revision.to_string(),
+    }
+}
+
+fn hangs_on_planned(op: &Op) -> bool {
+    matches!(op, Op::Update(_, PLANNED) | Op::Delete(Some(PLANNED)))
+}
+
+/// Adds what is worth knowing, now that everything is where it will be.
+fn remark(client: &Client, view: &mut View, results: &mut [Option<Result<Done, ClientError>>]) {
+    let view = RefCell::new(view);
+    let exists = |key: &Key| view.borrow_mut().exists(key).unwrap_or(true);
+    for done in results.iter_mut().flatten().flatten() {
+        if matches!(done.change, Change::Created | Change::Changed | Change::Unchanged) {
+            done.notes.extend(warnings::references(&done.object, &exists));
+        }
+        if matches!(done.change, Change::Changed | Change::Unchanged) {
+            let new =
+                unknown::fields(&done.object).into_iter().filter(|field| client.is_first(done.object.kind, field));
+            done.notes.extend(new.map(|field| unknown::warning(&field)));
+        }
+    }
+}

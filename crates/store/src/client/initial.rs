@@ -1,0 +1,146 @@
+//! What a store holds before anything else: the ClusterInformation and the three tiers (datastore sheet 1.5).
+
+use serde_json::{Map, Value, json};
+use tortie_api::{Key, Kind, Metadata, Object};
+use uuid::Uuid;
+
+use super::view::View;
+use super::{Client, ClientError, entry, plan};
+use crate::{Write, WriteError};
+
+/// A tier that is always there and cannot be deleted.
+pub(super) struct InitialTier {
+    pub(super) name: &'static str,
+    order: u32,
+    default_action: &'static str,
+}
+
+/// The tiers that are always there.
+pub(super) const TIERS: [InitialTier; 3] = [
+    InitialTier { name: "default", order: 1_000_000, default_action: "Deny" },
+    InitialTier { name: "kube-admin", order: 1_000, default_action: "Pass" },
+    InitialTier { name: "kube-baseline", order: 10_000_000, default_action: "Pass" },
+];
+
+const TRIES: u32 = 5;
+
+/// The one ClusterInformation.
+pub(super) fn cluster_information() -> Key {
+    Key::cluster(Kind::ClusterInformation, "default")
+}
+
+/// Writes what is missing; several may do so at once. Gives back what was written.
+pub(super) fn initialise(client: &Client, version: &str, cluster_type: &str) -> Result<Vec<Key>, ClientError> {
+    let mut done = Vec::new();
+    for tries in 1.. {
+        let writes = missing(&mut View::new(&*client.store), version, cluster_type)?;
+        if writes.is_empty() {
+            break;
+        }
+        let mut again = None;
+        for (write, answer) in writes.iter().zip(client.store.write(&writes)?) {
+            match answer {
+                Ok(_) => done.push(write.key.clone()),
+                Err(WriteError::Refused(reason)) => return Err(ClientError::Refused(reason)),
+                // Someone else was faster. A tier is as good from him; the information may still lack something.
+                Err(WriteError::Exists(_)) if write.key.kind == Kind::Tier => {}
+                Err(_) => again = Some(write.key.clone()),
+            }
+        }
+        match again {
+            None => break,
+            Some(key) if tries == TRIES => return Err(ClientError::Conflict { key, current: None }),
+            Some(_) => {}
+        }
+    }
+    Ok(done)
+}
+
+/// The writes that bring what is missing.
+pub(super) fn missing(view: &mut View, version: &str, cluster_type: &str) -> Result<Vec<Write>, ClientError> {
+    let mut writes = Vec::new();
+    writes.extend(information(view, version, cluster_type)?);
+    for tier in &TIERS {
+        let key = Key::cluster(Kind::Tier, tier.name);
+        if view.get(&key)?.is_none() {
+            let mut object = new(&key);
+            object.body.insert("spec".to_owned(), json!({ "order": tier.order, "defaultAction": tier.default_action }));
+            writes.push(Write::create(key, entry::write(&object)));
+        }
+    }
+    Ok(writes)
+}
+
+fn information(view: &mut View, version: &str, cluster_type: &str) -> Result<Option<Write>, ClientError> {
+    let key = cluster_information();
+    let Some(stored) = view.get(&key)? else {
+        let mut object = new(&key);
+        complete(entry::spec(&mut object), version, cluster_type);
+        return Ok(Some(Write::create(key, entry::write(&object))));
+    };
+    let mut object = entry::read(&stored)?;
+    let before = object.clone();
+    complete(entry::spec(&mut object), version, cluster_type);
+    plan::stamp(&mut object.metadata, &before.metadata);
+    Ok((object.body != before.body).then(|| Write::update(key, entry::write(&object), stored.revision)))
+}
+
+/// Fills in what is missing. A store that says that it is not ready stays so.
+fn complete(spec: &mut Map<String, Value>, version: &str, cluster_type: &str) {
+    entry::fill(spec, "clusterGUID", || json!(Uuid::new_v4().simple().to_string()));
+    let old = spec.get("clusterType").and_then(Value::as_str).unwrap_or_default();
+    let mut types: Vec<&str> = old.split(',').filter(|one| !one.is_empty()).collect();
+    let known = types.len();
+    for one in cluster_type.split(',').filter(|one| !one.is_empty()) {
+        if !types.contains(&one) {
+            types.push(one);
+        }
+    }
+    if types.len() > known {
+        let joined = types.join(",");
+        spec.insert("clusterType".to_owned(), json!(joined));
+    }
+    if !version.is_empty() {
+        spec.insert("calicoVersion".to_owned(), json!(version));
+    }
+    entry::fill(spec, "datastoreReady", || json!(true));
+}
+
+/// Whether the store is locked: its users shall not change it, and agents wait.
+pub(super) fn is_locked(client: &Client) -> Result<bool, ClientError> {
+    let object = plan::find(&mut View::new(&*client.store), &cluster_information())?.object;
+    let ready = object.body.get("spec").and_then(|spec| spec.get("datastoreReady")).and_then(Value::as_bool);
+    Ok(ready == Some(false))
+}
+
+/// Locks or unlocks the store. Gives back whether that changed anything.
+pub(super) fn set_locked(client: &Client, locked: bool) -> Result<bool, ClientError> {
+    let key = cluster_information();
+    for tries in 1.. {
+        let mut found = plan::find(&mut View::new(&*client.store), &key)?;
+        let before = entry::spec(&mut found.object).insert("datastoreReady".to_owned(), json!(!locked));
+        if before == Some(json!(!locked)) {
+            return Ok(false);
+        }
+        if client.dry_run {
+            break;
+        }
+        let write = Write::update(key.clone(), entry::write(&found.object), found.stored.revision);
+        match client.store.write(&[write])?.pop() {
+            Some(Err(WriteError::Refused(reason))) => return Err(ClientError::Refused(reason)),
+            Some(Err(WriteError::Conflict(_))) if tries < TRIES => {}
+            Some(Err(WriteError::Conflict(stored))) => {
+                return Err(ClientError::Conflict { key, current: Some(stored.revision) });
+            }
+            Some(Err(_)) => return Err(ClientError::missing(&key)),
+            _ => break,
+        }
+    }
+    Ok(true)
+}
+
+fn new(key: &Key) -> Object {
+    let mut object = Object::new(key.clone());
+    plan::stamp(&mut object.metadata, &Metadata::default());
+    object
+}

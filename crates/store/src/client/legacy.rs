@@ -1,0 +1,60 @@
+//! Giving policies that older releases stored as `default.<name>` the key `<name>` (datastore sheet 1.4).
+
+use tortie_api::Object;
+
+use super::{Change, Client, ClientError, Done, Outcome, entry};
+use crate::{Selection, Stored, Write, WriteError};
+
+/// Moves every policy of the default tier whose key is not its name; one outcome for each. Can be run again at
+/// any time.
+///
+/// Where the new key is taken by the same policy, an earlier run was broken off, and only the old entry is left to
+/// go. Where it is taken by another one, both stay and that is an error: deleting one would lose it.
+pub(super) fn migrate(client: &Client, dry_run: bool) -> Result<Vec<Outcome>, ClientError> {
+    let mut moves = Vec::new();
+    for kind in entry::TIERED {
+        for stored in client.store.list(&Selection::kind(kind))?.items {
+            // One that cannot be read has no other name that is known.
+            let Ok(object) = entry::read(&stored) else { continue };
+            if object.key() != stored.key && entry::tier(&object) == "default" {
+                moves.push((stored, object));
+            }
+        }
+    }
+    let mut results: Vec<Result<(), ClientError>> = moves.iter().map(|_| Ok(())).collect();
+    if !dry_run && !moves.is_empty() {
+        let creates: Vec<Write> =
+            moves.iter().map(|(_, object)| Write::create(object.key(), entry::write(object))).collect();
+        results = client.store.write(&creates)?.into_iter().zip(&moves).map(made).collect();
+        // The old ones go only when the new ones are there, so that at no moment a policy is absent.
+        let (old, deletes): (Vec<usize>, Vec<Write>) = moves
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| results[*at].is_ok())
+            .map(|(at, (stored, _))| (at, Write::delete(stored.key.clone(), Some(stored.revision))))
+            .unzip();
+        for (at, answer) in old.into_iter().zip(client.store.write(&deletes)?) {
+            match answer {
+                Ok(_) | Err(WriteError::Missing) => {}
+                Err(WriteError::Refused(reason)) => results[at] = Err(ClientError::Refused(reason)),
+                Err(WriteError::Exists(stored) | WriteError::Conflict(stored)) => {
+                    results[at] = Err(ClientError::Conflict { key: stored.key, current: Some(stored.revision) });
+                }
+            }
+        }
+    }
+    let outcome = |((stored, object), result): ((Stored, Object), Result<(), ClientError>)| Outcome {
+        key: stored.key,
+        result: result.map(|()| Done::new(Change::Changed, object)),
+    };
+    Ok(moves.into_iter().zip(results).map(outcome).collect())
+}
+
+fn made((answer, (_, object)): (Result<crate::Written, WriteError>, &(Stored, Object))) -> Result<(), ClientError> {
+    match answer {
+        Ok(_) => Ok(()),
+        Err(WriteError::Exists(other)) if entry::read(&other).is_ok_and(|other| other.body == object.body) => Ok(()),
+        Err(WriteError::Refused(reason)) => Err(ClientError::Refused(reason)),
+        Err(_) => Err(ClientError::Exists { key: object.key() }),
+    }
+}

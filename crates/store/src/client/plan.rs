@@ -1,0 +1,185 @@
+//! What one job comes to: the object's way through the rules to its writes.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tortie_api::kinds::shape;
+use tortie_api::scalar::Time;
+use tortie_api::{Key, Kind, Metadata, Object, Path, Problem};
+use uuid::Uuid;
+
+use super::batch::{Job, Plan, Task};
+use super::view::{Found, View};
+use super::{Change, ClientError, Done, Mode, builtin, entry, remove, rules, unknown};
+use crate::Write;
+
+/// What the job comes to, given what is stored.
+pub(super) fn plan(view: &mut View, job: &Job) -> Result<Plan, ClientError> {
+    match &job.task {
+        Task::Put(object, mode) => put(view, (**object).clone(), *mode),
+        Task::Edit(edit) => {
+            let found = find(view, &job.key)?;
+            let mut object = edit(&found.object)?;
+            if object.metadata.resource_version != found.object.metadata.resource_version {
+                return Err(ClientError::Conflict { key: job.key.clone(), current: Some(found.stored.revision) });
+            }
+            unchanged_name(&found.object, &object)?;
+            stamp(&mut object.metadata, &found.object.metadata);
+            replace(view, found, object)
+        }
+        Task::Delete(target, may_be_missing) => remove::plan(view, target, *may_be_missing),
+    }
+}
+
+/// Whether the job's answer hangs on everything before it: a tier can go when the last policy in it is gone.
+pub(super) fn is_last(job: &Job) -> bool {
+    matches!(job.task, Task::Delete(..)) && job.key.kind == Kind::Tier
+}
+
+fn put(view: &mut View, mut object: Object, mode: Mode) -> Result<Plan, ClientError> {
+    // What is applied is first tried as new, so a new object's rules hold for it: its tier must exist.
+    let given = object.clone();
+    object.metadata = new_metadata(object.metadata);
+    if mode == Mode::Apply {
+        if object.kind == Kind::ClusterInformation {
+            let reason = Some("resource is readonly");
+            return Err(ClientError::unsupported("apply", "ClusterInformation", reason));
+        }
+        object.metadata.resource_version.clear();
+    }
+    match mode {
+        Mode::Replace => update(view, given),
+        Mode::Apply => match rules::create(view, &mut object) {
+            Ok(()) if view.locate(&object.key())?.is_none() => Ok(create(object)),
+            Ok(()) | Err(ClientError::BuiltIn { .. } | ClientError::Unsupported { .. }) => update(view, given),
+            Err(error) => Err(error),
+        },
+        Mode::Create | Mode::CreateSkipExisting => {
+            let exists = match rules::create(view, &mut object) {
+                Err(error @ ClientError::BuiltIn { .. }) => Err((error, builtin::default_allow())),
+                Err(error) => return Err(error),
+                Ok(()) => match view.locate(&object.key())? {
+                    None => Ok(()),
+                    // What cannot be read is there all the same.
+                    Some(stored) => {
+                        let object = entry::read(&stored).unwrap_or_else(|_| Object::new(object.key()));
+                        Err((ClientError::Exists { key: given.key() }, object))
+                    }
+                },
+            };
+            match exists {
+                Ok(()) => Ok(create(object)),
+                Err((_, object)) if mode == Mode::CreateSkipExisting => Ok(settled(Change::Skipped, object)),
+                Err((error, _)) => Err(error),
+            }
+        }
+    }
+}
+
+fn create(mut object: Object) -> Plan {
+    stamp(&mut object.metadata, &Metadata::default());
+    let key = object.key();
+    let value = entry::write(&object);
+    let object = entry::reread(&key, 0, &value, object);
+    Plan { writes: vec![Write::create(key, value)], result: Ok(Done::new(Change::Created, object)) }
+}
+
+fn update(view: &mut View, mut object: Object) -> Result<Plan, ClientError> {
+    rules::name(&mut object)?;
+    rules::namespace(&object.key())?;
+    let found = find(view, &object.key())?;
+    let wanted = &object.metadata.resource_version;
+    if !wanted.is_empty() && *wanted != found.object.metadata.resource_version {
+        return Err(ClientError::Conflict { key: object.key(), current: Some(found.stored.revision) });
+    }
+    let given = object.metadata;
+    object.metadata =
+        Metadata { labels: given.labels, annotations: given.annotations, ..found.object.metadata.clone() };
+    stamp(&mut object.metadata, &found.object.metadata);
+    unknown::keep(&found.object, &mut object);
+    keep_status(&found.object, &mut object);
+    replace(view, found, object)
+}
+
+/// The last part of every update: the rules, and whether it changes anything.
+fn replace(view: &mut View, found: Found, mut object: Object) -> Result<Plan, ClientError> {
+    rules::update(view, &mut object, &found.object)?;
+    let stored = found.stored;
+    let value = entry::write(&object);
+    let same = entry::is_same(&stored, &value);
+    let object = entry::reread(&stored.key, stored.revision, &value, object);
+    let mut plan = settled(if same { Change::Unchanged } else { Change::Changed }, object);
+    if let Ok(done) = &mut plan.result {
+        done.notes.extend(legacy_note(&stored.key, &done.object.key()));
+    }
+    if !same {
+        plan.writes.push(Write::update(stored.key, value, stored.revision));
+    }
+    Ok(plan)
+}
+
+pub(super) fn settled(change: Change, object: Object) -> Plan {
+    Plan { writes: Vec::new(), result: Ok(Done::new(change, object)) }
+}
+
+/// The object of this name; the built-in profile too, which every update then refuses.
+pub(super) fn find(view: &mut View, key: &Key) -> Result<Found, ClientError> {
+    if builtin::is(key) {
+        let stored = crate::Stored { key: key.clone(), revision: 1, value: [].into() };
+        return Ok(Found { stored, object: builtin::default_allow() });
+    }
+    view.find(key)?.ok_or_else(|| ClientError::missing(key))
+}
+
+/// A warning if the object stands under another name than the one that users know.
+pub(super) fn legacy_note(stored: &Key, shown: &Key) -> Option<Problem> {
+    let text = format!(
+        "{shown} is stored under the older name {:?}, where Calico's own tools do not find it by the name they list",
+        stored.name
+    );
+    let help = "datastore migrate-policy-names gives every such policy its listed name";
+    (stored != shown).then(|| Problem::warning("legacy-name", Path::from("metadata.name"), text).help(help))
+}
+
+/// What users may say of a new object's metadata. The rest is set elsewhere.
+fn new_metadata(given: Metadata) -> Metadata {
+    Metadata {
+        name: given.name,
+        namespace: given.namespace,
+        resource_version: given.resource_version,
+        labels: given.labels,
+        annotations: given.annotations,
+        ..Metadata::default()
+    }
+}
+
+/// Fills in what every object has, if neither it nor the one it replaces had it.
+pub(super) fn stamp(metadata: &mut Metadata, old: &Metadata) {
+    if metadata.uid.is_empty() && old.uid.is_empty() {
+        metadata.uid = Uuid::new_v4().to_string();
+    }
+    if metadata.creation_timestamp.is_none() && old.creation_timestamp.is_none() {
+        let seconds = Timestamp::now().as_second();
+        let now = Timestamp::from_second(seconds).unwrap_or_default();
+        metadata.creation_timestamp = Some(Time(Value::String(now.to_string())));
+    }
+}
+
+/// Status is written by programs; a file that leaves it out does not mean to remove it.
+fn keep_status(old: &Object, new: &mut Object) {
+    let has_status = shape(new.kind).record().is_some_and(|record| record.field("status").is_some());
+    if has_status
+        && !new.body.contains_key("status")
+        && let Some(status) = old.body.get("status")
+    {
+        new.body.insert("status".to_owned(), status.clone());
+    }
+}
+
+fn unchanged_name(old: &Object, new: &Object) -> Result<(), ClientError> {
+    if old.key() == new.key() {
+        return Ok(());
+    }
+    let text =
+        format!("{} cannot become {}: kind, name and namespace of an object do not change", old.key(), new.key());
+    Err(ClientError::Patch(text))
+}

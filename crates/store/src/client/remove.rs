@@ -1,0 +1,89 @@
+//! Deleting: what may go, only when, and what goes with it.
+
+use tortie_api::{Key, Kind, Object};
+
+use super::batch::Plan;
+use super::view::View;
+use super::{Change, ClientError, Done, Target, entry, plan, rules};
+use crate::{Revision, StoreError, Write};
+
+/// What deleting comes to.
+pub(super) fn plan(view: &mut View, target: &Target, may_be_missing: bool) -> Result<Plan, ClientError> {
+    let key = &target.key;
+    rules::namespace(key)?;
+    rules::delete_allowed(key)?;
+    if key.kind == Kind::Tier {
+        empty(view, key)?;
+    }
+    let mut writes = if key.kind == Kind::Node { belongings(view, &key.name)? } else { Vec::new() };
+    let wanted = revision(&target.resource_version)?;
+    let Some(stored) = view.locate(key)? else {
+        // Without the node its belongings go all the same.
+        let result = match may_be_missing {
+            true => Ok(Done::new(Change::Skipped, Object::new(key.clone()))),
+            false => Err(ClientError::missing(key)),
+        };
+        return Ok(Plan { writes, result });
+    };
+    if wanted.is_some_and(|wanted| wanted != stored.revision) {
+        return Err(ClientError::Conflict { key: key.clone(), current: Some(stored.revision) });
+    }
+    // What cannot be read can be deleted.
+    let object = entry::read(&stored).unwrap_or_else(|_| Object::new(key.clone()));
+    let mut done = Done::new(Change::Deleted, object);
+    done.notes.extend(plan::legacy_note(&stored.key, key));
+    writes.push(Write::delete(stored.key, wanted));
+    Ok(Plan { writes, result: Ok(done) })
+}
+
+/// A `resourceVersion` as a revision; empty is none.
+fn revision(text: &str) -> Result<Option<Revision>, ClientError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let parsed = text.parse().map(Some);
+    parsed.map_err(|_| ClientError::field("metadata.resourceVersion", "ResourceVersion", Some(text), ""))
+}
+
+/// A tier that policies are in stays.
+fn empty(view: &mut View, tier: &Key) -> Result<(), ClientError> {
+    let mut policies = Vec::new();
+    for kind in entry::TIERED {
+        for stored in view.list(kind)? {
+            // One that cannot be read is not known to be in this tier, as in Calico.
+            if let Ok(policy) = entry::read(&stored)
+                && entry::text(&policy, "tier") == Some(&tier.name)
+            {
+                policies.push(policy.key());
+            }
+        }
+    }
+    if policies.is_empty() { Ok(()) } else { Err(ClientError::TierInUse { tier: tier.name.clone(), policies }) }
+}
+
+/// What belongs to a node and goes with it. Addresses that address management holds for it are not objects of
+/// this store and stay.
+fn belongings(view: &mut View, node: &str) -> Result<Vec<Write>, StoreError> {
+    let mut writes = Vec::new();
+    if node.is_empty() {
+        return Ok(writes);
+    }
+    let mut take = |view: &mut View, kind: Kind| -> Result<(), StoreError> {
+        for stored in view.list(kind)? {
+            if entry::read(&stored).is_ok_and(|object| entry::text(&object, "node") == Some(node)) {
+                writes.push(Write::delete(stored.key, None));
+            }
+        }
+        Ok(())
+    };
+    take(view, Kind::WorkloadEndpoint)?;
+    take(view, Kind::BGPPeer)?;
+    take(view, Kind::HostEndpoint)?;
+    for kind in [Kind::FelixConfiguration, Kind::BGPConfiguration] {
+        let key = Key::cluster(kind, format!("node.{node}"));
+        if view.get(&key)?.is_some() {
+            writes.push(Write::delete(key, None));
+        }
+    }
+    Ok(writes)
+}

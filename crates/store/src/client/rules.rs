@@ -1,0 +1,205 @@
+//! What the client demands of an object before it is written, beside what the object alone can be asked:
+//! the tier it names, the name it must have, what may never be written this way (datastore sheet 1.4 to 1.6, 4.6).
+
+use serde_json::Value;
+use tortie_api::kinds::workload_endpoint::WorkloadEndpointSpec;
+use tortie_api::{Key, Kind, Object, Path, Problem, defaults, names, validate};
+
+use super::view::View;
+use super::{ClientError, DEFAULT_ALLOW, builtin, entry};
+
+const KUBERNETES_PREFIX: &str = "knp.default.";
+const KUBERNETES_REASON: &str = "kubernetes network policies must be managed through the kubernetes API";
+const NAMESPACE_LABEL: &str = "projectcalico.org/namespace";
+const ORCHESTRATOR_LABEL: &str = "projectcalico.org/orchestrator";
+
+/// Makes an object ready to be created, or says why it cannot be. Whether it exists is not looked at.
+pub(super) fn create(view: &mut View, object: &mut Object) -> Result<(), ClientError> {
+    place(object)?;
+    match object.kind {
+        Kind::ClusterInformation => {
+            return Err(ClientError::unsupported("create or apply", "ClusterInformation", None));
+        }
+        _ if is_kubernetes(&object.key()) => {
+            return Err(ClientError::unsupported("create or apply", object.key().to_string(), Some(KUBERNETES_REASON)));
+        }
+        _ if builtin::is(&object.key()) => return Err(ClientError::BuiltIn { name: DEFAULT_ALLOW.to_owned() }),
+        kind if entry::is_tiered(kind) => tier_exists(view, object)?,
+        _ => {}
+    }
+    prepare(view, object)?;
+    let mut problems = validate::create(object);
+    if object.kind == Kind::IPPool {
+        overlapping(view, object, &mut problems)?;
+    }
+    refuse(problems)?;
+    label(object);
+    if object.metadata.name.is_empty() {
+        return Err(meta("Name", "", "field must be set for a Create request"));
+    }
+    if !object.metadata.resource_version.is_empty() {
+        let given = object.metadata.resource_version.clone();
+        return Err(meta("ResourceVersion", &given, "field must not be set for a Create request"));
+    }
+    Ok(())
+}
+
+/// Makes an object ready to replace `old`, or says why it cannot.
+pub(super) fn update(view: &mut View, object: &mut Object, old: &Object) -> Result<(), ClientError> {
+    place(object)?;
+    update_allowed(&object.key())?;
+    prepare(view, object)?;
+    refuse(validate::update(old, object))?;
+    label(object);
+    if object.metadata.creation_timestamp.is_none() {
+        let zero = "0001-01-01 00:00:00 +0000 UTC";
+        return Err(meta("CreationTimestamp", zero, "field must be set for an Update request"));
+    }
+    if object.metadata.uid.is_empty() {
+        return Err(meta("UID", "", "field must be set for an Update request"));
+    }
+    Ok(())
+}
+
+/// Whether what has this name may be changed at all.
+fn update_allowed(key: &Key) -> Result<(), ClientError> {
+    if key.kind == Kind::ClusterInformation {
+        return Err(ClientError::unsupported("apply or replace", "ClusterInformation", None));
+    }
+    if is_kubernetes(key) {
+        return Err(ClientError::unsupported("apply or replace", key.to_string(), Some(KUBERNETES_REASON)));
+    }
+    if builtin::is(key) {
+        let reason = format!("The profile {DEFAULT_ALLOW:?} is a default provided by Calico and cannot be updated");
+        return Err(ClientError::unsupported("Update", DEFAULT_ALLOW, Some(&reason)));
+    }
+    Ok(())
+}
+
+/// Whether what has this name may be deleted, as far as the name tells.
+pub(super) fn delete_allowed(key: &Key) -> Result<(), ClientError> {
+    if key.kind == Kind::ClusterInformation {
+        return Err(ClientError::unsupported("delete", "ClusterInformation", None));
+    }
+    if is_kubernetes(key) {
+        return Err(ClientError::unsupported("delete", key.to_string(), Some(KUBERNETES_REASON)));
+    }
+    if builtin::is(key) {
+        let reason = format!("The profile {DEFAULT_ALLOW:?} is a default provided by Calico and cannot be deleted");
+        return Err(ClientError::unsupported("Delete", DEFAULT_ALLOW, Some(&reason)));
+    }
+    if key.kind == Kind::Tier && super::TIERS.iter().any(|tier| tier.name == key.name) {
+        return Err(ClientError::unsupported("Delete", &key.name, Some(&format!("Cannot delete {} tier", key.name))));
+    }
+    Ok(())
+}
+
+/// A namespace where one belongs, and none elsewhere.
+pub(super) fn namespace(key: &Key) -> Result<(), ClientError> {
+    let reason = "namespace is not specified on namespaced resource";
+    match (key.kind.namespaced(), key.namespace.as_str()) {
+        (true, "") => Err(ClientError::field("metadata.namespace", "Metadata.Namespace", None, reason)),
+        (false, namespace) if !namespace.is_empty() => Err(ClientError::Refused(format!(
+            "namespace should not be specified for a non-namespaced resource. {} is not a namespaced resource",
+            key.kind
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Gives a workload endpoint that has no name the one that its spec demands.
+pub(super) fn name(object: &mut Object) -> Result<(), ClientError> {
+    if object.kind == Kind::WorkloadEndpoint && object.metadata.name.is_empty() {
+        object.metadata.name = workload_name(object)?;
+    }
+    Ok(())
+}
+
+/// What create and update have in common before validation.
+fn prepare(view: &mut View, object: &mut Object) -> Result<(), ClientError> {
+    name(object)?;
+    if object.kind == Kind::BGPPeer {
+        filters_exist(view, object)?;
+    }
+    defaults::apply(object);
+    Ok(())
+}
+
+fn refuse(mut problems: Vec<Problem>) -> Result<(), ClientError> {
+    problems.retain(Problem::is_error);
+    if problems.is_empty() { Ok(()) } else { Err(ClientError::Invalid { problems }) }
+}
+
+/// The labels that a workload endpoint has whatever the user says.
+fn label(object: &mut Object) {
+    if object.kind == Kind::WorkloadEndpoint {
+        let orchestrator = entry::text(object, "orchestrator").unwrap_or_default().to_owned();
+        let labels = &mut object.metadata.labels;
+        labels.insert(NAMESPACE_LABEL.to_owned(), object.metadata.namespace.clone());
+        labels.insert(ORCHESTRATOR_LABEL.to_owned(), orchestrator);
+    }
+}
+
+/// Adds the pools that a new one shares addresses with. Calico says these first, and then only what else is wrong
+/// with the net.
+fn overlapping(view: &mut View, pool: &Object, problems: &mut Vec<Problem>) -> Result<(), ClientError> {
+    let others: Vec<Object> = view.list(Kind::IPPool)?.iter().filter_map(|stored| entry::read(stored).ok()).collect();
+    let overlaps = validate::overlaps(pool, &others);
+    if !overlaps.is_empty() {
+        problems.retain(|problem| problem.field.starts_with("IPPool.Spec."));
+    }
+    problems.splice(..0, overlaps);
+    Ok(())
+}
+
+fn place(object: &Object) -> Result<(), ClientError> {
+    let key = object.key();
+    namespace(&key)?;
+    for (field, path, text) in
+        [("Metadata.Namespace", "metadata.namespace", &key.namespace), ("Metadata.Name", "metadata.name", &key.name)]
+    {
+        // Such a key could be written to etcd, but no listing would ever show it.
+        if text.contains('/') {
+            return Err(ClientError::field(path, field, Some(text), "must not contain '/'"));
+        }
+    }
+    Ok(())
+}
+
+fn tier_exists(view: &mut View, object: &Object) -> Result<(), ClientError> {
+    let tier = Key::cluster(Kind::Tier, entry::tier(object));
+    if view.exists(&tier)? {
+        return Ok(());
+    }
+    Err(ClientError::Missing { key: tier, at: Some(Path::from("spec.tier")) })
+}
+
+fn filters_exist(view: &mut View, object: &Object) -> Result<(), ClientError> {
+    let filters = object.body.get("spec").and_then(|spec| spec.get("filters")).and_then(Value::as_array);
+    let mut missing = Vec::new();
+    for filter in filters.into_iter().flatten().filter_map(Value::as_str) {
+        if !view.exists(&Key::cluster(Kind::BGPFilter, filter))? {
+            missing.push(filter);
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let value = format!("[{}]", missing.join(" "));
+    Err(ClientError::field("spec.filters", "BGPPeer.Spec.Filters", Some(&value), "BGPFilter(s) not found"))
+}
+
+fn workload_name(object: &Object) -> Result<String, ClientError> {
+    let spec: WorkloadEndpointSpec =
+        object.spec().map_err(|error| ClientError::invalid(Problem::read(Path::from("spec"), error.to_string())))?;
+    names::workload::compose(&spec).map_err(ClientError::invalid)
+}
+
+fn is_kubernetes(key: &Key) -> bool {
+    key.kind == Kind::NetworkPolicy && key.name.starts_with(KUBERNETES_PREFIX)
+}
+
+fn meta(field: &str, value: &str, reason: &str) -> ClientError {
+    let path = format!("metadata.{}{}", field[..1].to_lowercase(), &field[1..]);
+    ClientError::field(&path, &format!("Metadata.{field}"), Some(value), reason)
+}

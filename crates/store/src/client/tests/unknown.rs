@@ -1,0 +1,86 @@
+//! Fields that other programs wrote and that we do not know.
+
+use tortie_api::Severity;
+
+use super::*;
+
+fn key() -> Key {
+    hep("h1").key()
+}
+
+/// A stored endpoint with unknown fields in the spec, in an item of a list and beside the spec.
+fn with_unknown() -> (Client, Arc<Spy>) {
+    let (client, spy) = ready();
+    let mut given = hep("h1");
+    given.body["spec"]["ports"] = json!([
+        { "name": "a", "protocol": "TCP", "port": 1 }, { "name": "b", "protocol": "TCP", "port": 2 }]);
+    put(&client, given, Mode::Create);
+    let mut json = stored(&spy, &key());
+    json["spec"]["allowedIps"] = json!(["1.1.1.1"]);
+    json["spec"]["ports"][1]["future"] = json!({ "x": 1 });
+    json["metadata"]["later"] = json!({ "y": [2] });
+    json["extra"] = json!(7);
+    raw(&spy, &key(), &json);
+    (client, spy)
+}
+
+fn warnings(done: &Done) -> Vec<String> {
+    let unknown = done.notes.iter().filter(|note| note.severity == Severity::Warning("unknown-field-kept"));
+    unknown.map(|note| note.path.to_string()).collect()
+}
+
+fn endpoint(node: &str, ports: Value) -> Object {
+    let mut given = hep("h1");
+    given.body["spec"]["node"] = json!(node);
+    given.body["spec"]["ports"] = ports;
+    given
+}
+
+#[test]
+fn unknown_fields_stay_through_replace_patch_and_label_and_are_warned_of_once() {
+    let (client, spy) = with_unknown();
+    let same = json!([{ "name": "a", "protocol": "TCP", "port": 1 }, { "name": "b", "protocol": "TCP", "port": 2 }]);
+    let check = |node: &str| {
+        let json = stored(&spy, &key());
+        assert_eq!(json["spec"]["node"], node);
+        assert_eq!(json["spec"]["allowedIps"], json!(["1.1.1.1"]));
+        assert_eq!(json["spec"]["ports"][1]["future"], json!({ "x": 1 }));
+        assert_eq!(json["metadata"]["later"], json!({ "y": [2] }));
+        assert_eq!(json["extra"], 7);
+    };
+    assert_eq!(put(&Client::new(spy.clone()), endpoint("n1", same.clone()), Mode::Apply), "Unchanged");
+    let done = client.apply(vec![endpoint("n2", same.clone())], Mode::Replace).remove(0).result.unwrap();
+    assert_eq!(done.change, Change::Changed);
+    let mut fields = warnings(&done);
+    fields.sort();
+    assert_eq!(fields, ["extra", "metadata.later", "spec.allowedIps", "spec.ports.future"]);
+    check("n2");
+    let done = client.apply(vec![endpoint("n3", same)], Mode::Apply).remove(0).result.unwrap();
+    assert!(warnings(&done).is_empty(), "once");
+    check("n3");
+    client.patch(&key(), r#"{"spec":{"node":"n4"}}"#).unwrap();
+    check("n4");
+    let set = LabelChange::Set { key: "a".into(), value: "b".into(), overwrite: false };
+    client.label(&key(), &[set]).unwrap();
+    check("n4");
+}
+
+#[test]
+fn an_item_keeps_its_unknown_fields_wherever_it_moves_and_a_changed_one_loses_them() {
+    let (client, spy) = with_unknown();
+    let b = json!({ "name": "b", "protocol": "TCP", "port": 2 });
+    let swapped = json!([b, { "name": "z", "protocol": "TCP", "port": 9 }]);
+    put(&client, endpoint("n1", swapped), Mode::Replace);
+    let ports = stored(&spy, &key())["spec"]["ports"].clone();
+    assert_eq!(ports[0]["future"], json!({ "x": 1 }));
+    assert!(ports[1].get("future").is_none());
+    put(&client, endpoint("n1", json!([{ "name": "b", "protocol": "TCP", "port": 3 }])), Mode::Replace);
+    assert!(stored(&spy, &key())["spec"]["ports"][0].get("future").is_none());
+}
+
+#[test]
+fn a_patch_cannot_name_an_unknown_field_even_where_one_is_stored() {
+    let (client, _) = with_unknown();
+    let text = said(&client.patch(&key(), r#"{"spec":{"allowedIps":[]}}"#));
+    assert_eq!(text, "field in document is not recognized or is in the wrong location: allowedIps");
+}
