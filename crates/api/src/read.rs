@@ -62,35 +62,56 @@ impl Located {
 
 /// Reads everything in a text. Blank documents and comments are nothing; so an empty answer is no mistake of its own.
 pub fn read(source: &Source) -> Vec<Located> {
-    let text = source.text();
     let mut out = Vec::new();
-    if let Some(at) = source.broken_at() {
-        let problem = Problem::read(Path::root(), "invalid UTF-8").message("these bytes are no text (UTF-8)");
-        return vec![Located::at(one(text, at), problem)];
-    }
-    if let Some(at) = control(text) {
-        let problem = Problem::read(Path::root(), "control characters are not allowed")
-            .help("in double quotes, write it as an escape such as \\x1b");
-        return vec![Located::at(one(text, at), problem)];
-    }
-    for part in documents::split(text) {
-        if part.span.len() > documents::MAX_SIZE {
-            let problem = Problem::read(Path::root(), "token too long")
-                .message("this document is larger than 10 MB")
-                .help("separate its resources with lines `---`");
-            out.push(Located::at(part.span.start..part.span.start, problem));
-        } else {
-            let (nodes, fault) = tree::parse(text, part.span);
-            nodes.into_iter().for_each(|node| resource::read(node, &mut out));
-            if let Some(fault) = fault {
-                let mut problem = Problem::read(Path::root(), fault.message);
-                problem.help = fault.help;
-                out.push(Located::at(fault.span, problem));
-            }
+    for document in trees(source) {
+        match document {
+            Ok(node) => resource::read(node, &mut out),
+            Err(trouble) => out.push(trouble),
         }
-        out.extend(part.dropped.map(|span| dropped(text, span)));
     }
     out
+}
+
+/// The documents of a text without regard to what they mean, and what is no document.
+pub fn trees(source: &Source) -> Vec<Result<Node, Located>> {
+    let text = source.text();
+    if let Some(at) = source.broken_at() {
+        let problem = Problem::read(Path::root(), "invalid UTF-8").message("these bytes are no text (UTF-8)");
+        return vec![Err(Located::at(one(text, at), problem))];
+    }
+    let mut out = Vec::new();
+    for part in documents::split(text) {
+        match unreadable(text, &part.span) {
+            Some(trouble) => out.push(Err(trouble)),
+            None => {
+                let (nodes, fault) = tree::parse(text, part.span);
+                out.extend(nodes.into_iter().map(Ok));
+                if let Some(fault) = fault {
+                    let mut problem = Problem::read(Path::root(), fault.message);
+                    problem.help = fault.help;
+                    out.push(Err(Located::at(fault.span, problem)));
+                }
+            }
+        }
+        if let Some(span) = part.dropped {
+            out.push(Err(dropped(text, span)));
+        }
+    }
+    out
+}
+
+/// Why a part of a text is not even looked at.
+fn unreadable(text: &str, part: &Range<usize>) -> Option<Located> {
+    if part.len() > documents::MAX_SIZE {
+        let problem = Problem::read(Path::root(), "token too long")
+            .message("this document is larger than 10 MB")
+            .help("separate its resources with lines `---`");
+        return Some(Located::at(part.start..part.start, problem));
+    }
+    let at = part.start + control(&text[part.clone()])?;
+    let problem = Problem::read(Path::root(), "control characters are not allowed")
+        .help("in double quotes, write it as an escape such as \\x1b");
+    Some(Located::at(one(text, at), problem))
 }
 
 /// Text on a separator line is read by nobody. A mapping there was surely meant to be.
@@ -106,14 +127,17 @@ fn dropped(text: &str, span: Range<usize>) -> Located {
 
 /// The first character that YAML does not allow.
 fn control(text: &str) -> Option<usize> {
-    let bad = |at: usize, byte: u8| match byte {
-        b'\t' | b'\n' | b'\r' => false,
-        0..0x20 | 0x7F => true,
-        0xC2 => text.as_bytes().get(at + 1).is_some_and(|next| *next < 0xA0 && *next != 0x85),
-        0xEF => matches!(text.as_bytes().get(at + 1..at + 3), Some([0xBF, 0xBE | 0xBF])),
-        _ => false,
-    };
-    text.bytes().enumerate().find(|(at, byte)| bad(*at, *byte)).map(|(at, _)| at)
+    let bytes = text.as_bytes();
+    bytes.iter().enumerate().find_map(|(at, byte)| {
+        let bad = match byte {
+            b' '..=b'~' | b'\t' | b'\n' | b'\r' => false,
+            ..0x20 | 0x7F => true,
+            0xC2 => bytes.get(at + 1).is_some_and(|next| *next < 0xA0 && *next != 0x85),
+            0xEF => matches!(bytes.get(at + 1..at + 3), Some([0xBF, 0xBE | 0xBF])),
+            _ => false,
+        };
+        bad.then_some(at)
+    })
 }
 
 fn one(text: &str, at: usize) -> Range<usize> {

@@ -107,7 +107,7 @@ impl Decoder {
 
     fn map(&mut self, entries: &mut [Entry], shape: &'static Shape) -> Json {
         self.twice(entries);
-        let mut map = Map::new();
+        let mut map = Map::with_capacity(entries.len());
         for entry in entries {
             self.path.push(At::Key(entry.key.clone()));
             let null = entry.value.value == Value::Null;
@@ -136,7 +136,7 @@ impl Decoder {
             fields.push(field);
         }
         self.twice(entries);
-        let mut map = Map::new();
+        let mut map = Map::with_capacity(entries.len());
         for (entry, field) in entries.iter_mut().zip(fields) {
             let Some(field) = field else { continue };
             self.path.push(At::Field(&field.name));
@@ -165,7 +165,7 @@ impl Decoder {
             }
             Value::Map(entries) => {
                 self.twice(entries);
-                let mut map = Map::new();
+                let mut map = Map::with_capacity(entries.len());
                 for entry in entries {
                     self.path.push(At::Key(entry.key.clone()));
                     if let Some(value) = self.any(&mut entry.value) {
@@ -235,7 +235,7 @@ impl Decoder {
             (Value::Text(text), "a whole number" | "a number") if text.parse::<f64>().is_ok() => {
                 Some("leave the quotes out")
             }
-            (Value::Text(text), "true or false") if matches!(scalar::resolve(text), Value::Bool(_)) => {
+            (Value::Text(text), "true or false") if matches!(scalar::resolve(text.into()), Value::Bool(_)) => {
                 Some("leave the quotes out")
             }
             (Value::List(_) | Value::Map(_) | Value::Null, "a list") => None,

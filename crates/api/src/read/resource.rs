@@ -207,6 +207,9 @@ fn about(node: &Node, kind: &str) -> String {
     let metadata = node.entries().iter().find(|entry| entry.key.eq_ignore_ascii_case("metadata"));
     let text = |key: &str| metadata.map_or_else(String::new, |entry| scalar(&entry.value, key));
     let (namespace, name) = (text("namespace"), text("name"));
+    if kind.is_empty() {
+        return name;
+    }
     match (namespace.is_empty(), name.is_empty()) {
         (_, true) => kind.to_owned(),
         (true, false) => format!("{kind} {name}"),

@@ -2,6 +2,8 @@
 //!
 //! `yes` is true, `0x10` is 16 and `017` is 15; dates and `12:30:45` are text.
 
+use std::borrow::Cow;
+
 use super::node::Value;
 use super::timestamp::is_timestamp;
 
@@ -9,39 +11,42 @@ use super::timestamp::is_timestamp;
 pub(crate) const TAGS: &str = "tag:yaml.org,2002:";
 
 /// The value of an unquoted scalar.
-pub(crate) fn resolve(text: &str) -> Value {
-    let Some(first) = text.bytes().next() else { return Value::Null };
+pub(crate) fn resolve(text: Cow<'_, str>) -> Value {
+    meaning(&text).unwrap_or_else(|| Value::Text(text.into_owned()))
+}
+
+/// What a text means that is not just text.
+fn meaning(text: &str) -> Option<Value> {
+    let Some(first) = text.bytes().next() else { return Some(Value::Null) };
     match first {
-        b'+' | b'-' | b'.' | b'0'..=b'9' => special_float(text)
-            .map(Value::Float)
-            .or_else(|| number(text, first))
-            .unwrap_or_else(|| Value::Text(text.to_owned())),
+        b'+' | b'-' | b'.' | b'0'..=b'9' => special_float(text).map(Value::Float).or_else(|| number(text, first)),
         b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' | b'~' => word(text),
-        _ => Value::Text(text.to_owned()),
+        _ => None,
     }
 }
 
 /// Whether an unquoted scalar of this text would be this very text, to all readers of YAML 1.1.
 pub(crate) fn is_text(text: &str) -> bool {
-    matches!(resolve(text), Value::Text(_)) && !is_timestamp(text)
+    meaning(text).is_none() && !is_timestamp(text)
 }
 
 /// The value of a scalar with a tag (`!!str`, `!!int`, ...).
 pub(crate) fn resolve_tagged(tag: &str, text: &str) -> Result<Value, String> {
+    let meaning = meaning(text);
     let value = match tag.strip_prefix(TAGS) {
-        Some("bool") => Some(resolve(text)).filter(|value| matches!(value, Value::Bool(_))),
-        Some("int") => Some(resolve(text)).filter(|value| matches!(value, Value::Int(_) | Value::Big(_))),
-        Some("null") => Some(resolve(text)).filter(|value| *value == Value::Null),
-        Some("float") => match resolve(text) {
-            Value::Int(value) => Some(Value::Float(value as f64)),
-            value @ Value::Float(_) => Some(value),
-            _ => None,
-        },
-        Some("timestamp") => Some(Value::Text(text.to_owned())).filter(|_| is_timestamp(text)),
         Some("str") => Some(Value::Text(text.to_owned())),
+        Some("timestamp") => is_timestamp(text).then(|| Value::Text(text.to_owned())),
+        Some("bool") => meaning.filter(|value| matches!(value, Value::Bool(_))),
+        Some("int") => meaning.filter(|value| matches!(value, Value::Int(_) | Value::Big(_))),
+        Some("null") => meaning.filter(|value| *value == Value::Null),
+        Some("float") => match meaning {
+            Some(Value::Int(value)) => Some(Value::Float(value as f64)),
+            float => float.filter(|value| matches!(value, Value::Float(_))),
+        },
         _ => None,
     };
-    value.ok_or_else(|| format!("`{text}` cannot be read as `!!{}`", tag.rsplit(':').next().unwrap_or(tag)))
+    let shown: String = text.chars().map(|char| if char.is_control() { ' ' } else { char }).take(40).collect();
+    value.ok_or_else(|| format!("`{shown}` cannot be read as `!!{}`", tag.rsplit(':').next().unwrap_or(tag)))
 }
 
 /// A float as Go prints it with `%g`, to the precision of 32 bits: how a number becomes text in a text field.
@@ -90,12 +95,14 @@ fn go_exponents(scientific: &str) -> String {
     }
 }
 
-fn word(text: &str) -> Value {
+fn word(text: &str) -> Option<Value> {
     match text {
-        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => Value::Bool(true),
-        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => Value::Bool(false),
-        "~" | "null" | "Null" | "NULL" => Value::Null,
-        _ => Value::Text(text.to_owned()),
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => Some(Value::Bool(true)),
+        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
+            Some(Value::Bool(false))
+        }
+        "~" | "null" | "Null" | "NULL" => Some(Value::Null),
+        _ => None,
     }
 }
 
@@ -208,9 +215,9 @@ mod tests {
             (".inf", Float(f64::INFINITY)),
             ("-.Inf", Float(f64::NEG_INFINITY)),
         ] {
-            assert_eq!(resolve(text), value, "{text}");
+            assert_eq!(resolve(text.into()), value, "{text}");
         }
-        assert!(matches!(resolve(".NaN"), Float(value) if value.is_nan()));
+        assert!(matches!(resolve(".NaN".into()), Float(value) if value.is_nan()));
     }
 
     #[test]
@@ -254,7 +261,7 @@ mod tests {
             "+.5.",
             "٣",
         ] {
-            assert_eq!(resolve(text), Value::Text(text.into()), "{text}");
+            assert_eq!(resolve(text.into()), Value::Text(text.into()), "{text}");
         }
     }
 

@@ -30,7 +30,7 @@ fn cause(text: &str, part: &Range<usize>, at: usize, info: &str) -> Cause {
     if info.contains("anchor or alias") || info.contains("unknown anchor") {
         let mark =
             if rest.starts_with(['*', '&']) { at } else { before.rfind(['*', '&']).map_or(at, |i| line_start + i) };
-        let name = text[mark..part.end].split_whitespace().next().unwrap_or_default();
+        let name = text[mark..part.end].split([' ', '\t', '\r', '\n', ',', ']', '}']).next().unwrap_or_default();
         let message = format!("without quotes, YAML takes `{name}` for a reference to another value");
         return (mark..mark + name.len().max(1), message, Some("put it in quotes, as in \"*\""));
     }
@@ -40,9 +40,10 @@ fn cause(text: &str, part: &Range<usize>, at: usize, info: &str) -> Cause {
         "found unexpected document indicator",
     ];
     if unclosed.iter().any(|words| info.contains(words)) {
-        let quote = open(text, part.clone()).quote;
-        let span = quote.map_or(here, |quote| quote..quote + 1);
-        return (span, said("this quote is never closed"), None);
+        return match open(text, part.clone()).quote {
+            Some(quote) => (quote..quote + 1, said("this quote is never closed"), None),
+            None => (here, said("a line of a quoted text has to be indented further than its key"), None),
+        };
     }
     if info.contains("escape") && info.contains("quoted scalar") {
         let message = said("an unknown escape in double quotes");

@@ -29,22 +29,44 @@ pub(crate) struct Fault {
     pub(crate) help: Option<String>,
 }
 
+/// How many tabs behind a colon are made good in one text.
+const MAX_TABS: usize = 100;
+
 /// All documents of a part of a text; after a fault there are no more of that part.
 pub(crate) fn parse(text: &str, part: Range<usize>) -> (Vec<Node>, Option<Fault>) {
+    // The parser refuses a tab between a colon and a value, where YAML allows one. A blank takes its place then, which
+    // moves nothing.
+    let mut spaced = Cow::Borrowed(text);
+    for _ in 0..MAX_TABS {
+        match attempt(&spaced, part.clone()) {
+            Err(tab) => spaced.to_mut().replace_range(tab..tab + 1, " "),
+            Ok(result) => return result,
+        }
+    }
+    let fault =
+        Fault { span: part.start..part.start, message: "too many tabs stand behind colons".to_owned(), help: None };
+    (Vec::new(), Some(fault))
+}
+
+/// One attempt; an error is the place of a tab that the parser should not have minded.
+fn attempt(text: &str, part: Range<usize>) -> std::result::Result<(Vec<Node>, Option<Fault>), usize> {
     let mut documents = Vec::new();
     let offsets = Offsets::new(&text[part.clone()]);
     let mut first = 0;
     loop {
         let mut builder = Builder::new(text, part.clone(), &offsets, first);
         let before = documents.len();
-        let Err(fault) = builder.documents(&mut documents) else { return (documents, None) };
+        let Err(fault) = builder.documents(&mut documents) else { return Ok((documents, None)) };
+        if let Some(tab) = builder.tab {
+            return Err(tab);
+        }
         // JSON objects one after the other, which YAML does not have but people do.
         let flow = |at: usize| text.as_bytes().get(at).is_some_and(|byte| matches!(byte, b'{' | b'['));
         let stopped = builder.stopped.max(first);
         let at = builder.byte(stopped);
-        let Some(last) = documents[before..].last() else { return (documents, Some(fault)) };
+        let Some(last) = documents[before..].last() else { return Ok((documents, Some(fault))) };
         if !(stopped > first && flow(at) && flow(last.span.start) && last.span.end <= at) {
-            return (documents, Some(fault));
+            return Ok((documents, Some(fault)));
         }
         first = stopped;
     }
@@ -59,6 +81,8 @@ struct Builder<'a> {
     first: usize,
     /// The character of the part at which the parser gave up.
     stopped: usize,
+    /// A tab behind a colon at which it gave up.
+    tab: Option<usize>,
     /// Where the event before the last one ended, and where the last one did.
     previous: usize,
     end: usize,
@@ -91,6 +115,7 @@ impl<'a> Builder<'a> {
             offsets,
             first,
             stopped: first,
+            tab: None,
             previous: start,
             end: start,
             anchors: HashMap::new(),
@@ -130,7 +155,13 @@ impl<'a> Builder<'a> {
 
     fn syntax(&mut self, error: &ScanError) -> Fault {
         self.stopped = self.first + error.marker().index();
-        syntax::explain(self.text, &self.part, self.byte(self.stopped), error.info())
+        let at = self.byte(self.stopped);
+        if error.info().starts_with("':' must be followed") {
+            let before = self.text[self.part.start..at].trim_end_matches([' ', '\t']);
+            let tab = self.part.start + before.len();
+            self.tab = Some(tab).filter(|tab| self.text[*tab..].starts_with('\t'));
+        }
+        syntax::explain(self.text, &self.part, at, error.info())
     }
 
     fn node(&mut self, event: Event<'a>, span: Range<usize>, depth: usize) -> Result<Built> {
@@ -140,8 +171,9 @@ impl<'a> Builder<'a> {
         let (anchor, built) = match event {
             Event::Alias(id) => return self.alias(id, &span, depth),
             Event::Scalar(text, style, anchor, tag) => {
-                let value = scalar(text, style, tag.as_deref(), &span)?;
                 let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                let text = if block { self.block_text(text, &span) } else { text };
+                let value = scalar(text, style, tag.as_deref(), &span)?;
                 let span = if block { self.block(span) } else { span };
                 (anchor, Built { node: Node { value, span }, height: 1, size: 1 })
             }
@@ -171,6 +203,16 @@ impl<'a> Builder<'a> {
         start..start + self.text[start..span.end].trim_end_matches(['\n', '\r', ' ']).len()
     }
 
+    /// The text of a block scalar. The last line has a line break only if one stands there, which before a separator
+    /// does not: it belongs to the separator.
+    fn block_text<'t>(&self, text: Cow<'t, str>, span: &Range<usize>) -> Cow<'t, str> {
+        let unfinished = span.end >= self.part.end && !self.text[self.part.clone()].ends_with(['\n', '\r']);
+        match text.strip_suffix('\n').filter(|_| unfinished) {
+            Some(rest) => Cow::Owned(rest.to_owned()),
+            None => text,
+        }
+    }
+
     /// The bytes of a list's beginning; of a list not indented the parser leaves out the first `-`.
     fn dash(&self, span: Range<usize>) -> Range<usize> {
         let before = &self.text[self.previous.min(span.start)..span.start];
@@ -179,7 +221,7 @@ impl<'a> Builder<'a> {
     }
 
     fn list(&mut self, start: Range<usize>, depth: usize) -> Result<Built> {
-        let mut items = Vec::new();
+        let mut items = Vec::with_capacity(4);
         let (mut height, mut size, mut end) = (0, 1, start.end);
         loop {
             let (event, span) = self.next()?;
@@ -196,7 +238,7 @@ impl<'a> Builder<'a> {
     }
 
     fn map(&mut self, start: Range<usize>, depth: usize) -> Result<Built> {
-        let mut entries = Vec::new();
+        let mut entries = Vec::with_capacity(4);
         let (mut height, mut size, mut end) = (0, 1, start.end);
         loop {
             let (event, span) = self.next()?;
@@ -288,7 +330,7 @@ fn scalar(text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Tag>, span: &Rang
             help: None,
         });
     }
-    if style == ScalarStyle::Plain { Ok(scalar::resolve(&text)) } else { Ok(Value::Text(text.into_owned())) }
+    if style == ScalarStyle::Plain { Ok(scalar::resolve(text)) } else { Ok(Value::Text(text.into_owned())) }
 }
 
 fn tag_name(tag: &Tag) -> String {

@@ -33,6 +33,25 @@ fn every_style_of_scalar_and_collection_is_read() {
 }
 
 #[test]
+fn a_tab_may_stand_between_a_colon_and_a_value() {
+    assert_eq!(
+        json("a:\tb\nc:\t\td\ne: {f:\tg}\nh: \"i:\tj\"\n"),
+        json!({"a": "b", "c": "d", "e": {"f": "g"}, "h": "i:\tj"})
+    );
+    assert_eq!(fault("a:\tb: c\n").0, "a `:` that makes no sense here");
+    assert!(all(&"a:\tb\n".repeat(1000)).1.is_some());
+}
+
+#[test]
+fn a_block_scalar_at_the_very_end_has_no_line_break_of_its_own() {
+    assert_eq!(json("a: |\n  x\n"), json!({"a": "x\n"}));
+    assert_eq!(json("a: |\n  x"), json!({"a": "x"}));
+    assert_eq!(json("a: |+\n  x\n\n"), json!({"a": "x\n\n"}));
+    let (nodes, _) = parse("a: >\n  x\n---\n", 0..8);
+    assert_eq!(nodes[0].to_json(), json!({"a": "x"}), "the separator takes the line break before it");
+}
+
+#[test]
 fn keys_become_text() {
     assert_eq!(json("0x10: a\nyes: b\n1.50: c\n.inf: d\n"), json!({"16": "a", "true": "b", "1.5": "c", ".inf": "d"}));
     assert_eq!(fault("~: a").0, "a key is missing before the `:`");
@@ -94,6 +113,7 @@ fn every_value_knows_its_bytes() {
 fn mistakes_of_syntax_are_explained_where_they_are() {
     for (text, message, at) in [
         ("a: \"x\nb: y\n", "this quote is never closed", "\""),
+        ("a:\n  b: 'x\n y'\n", "a line of a quoted text has to be indented further than its key", "'"),
         ("a: 'it's'\n", "text goes on after the closing quote", "s"),
         ("a: \"x\" == y\n", "text goes on after the closing quote", "="),
         ("a: \"\\q\"\n", "an unknown escape in double quotes", "\\"),
