@@ -159,7 +159,7 @@ pub(crate) fn print(
                 session.terminal.line(name_of(&object.key()));
             }
         }
-        Format::Columns(headings) => {
+        Format::Columns(headings) if session.persona.is_calico() => {
             for one in found {
                 let known = calico_columns::known(one.kind());
                 if let Some(heading) = headings.iter().find(|heading| !known.contains(&heading.as_str())) {
@@ -172,6 +172,18 @@ pub(crate) fn print(
                 calico_table(one, &headings, printing, session);
             }
         }
+        Format::Columns(headings) => {
+            let chosen = |kind: Kind| {
+                let column = |title: &String| {
+                    columns::titled(kind, title).ok_or_else(|| {
+                        let known = columns::titles(kind).join(", ");
+                        Usage(format!("{} have no column '{title}'; there are {known}", kind.plural())).into()
+                    })
+                };
+                headings.iter().map(column).collect()
+            };
+            our_tables(found, chosen, printing, session)?;
+        }
         Format::Table { wide } if session.persona.is_calico() => {
             for one in found {
                 let mut headings = calico_columns::headings(one.kind(), *wide).to_vec();
@@ -181,7 +193,16 @@ pub(crate) fn print(
                 calico_table(one, &headings, printing, session);
             }
         }
-        Format::Table { wide } => our_tables(found, *wide, printing, session),
+        Format::Table { wide } => {
+            let chosen = |kind: Kind| {
+                let mut columns = columns::of(kind, *wide);
+                if printing.namespaces && kind.namespaced() {
+                    columns.insert(0, columns::namespace());
+                }
+                Ok(columns)
+            };
+            our_tables(found, chosen, printing, session)?;
+        }
     }
     Ok(Exit::Done)
 }
@@ -203,7 +224,12 @@ fn calico_table(one: &Found, headings: &[&str], printing: &Printing, session: &m
 }
 
 /// One table for each kind, with all objects of it that were asked for.
-fn our_tables(found: &[Found], wide: bool, printing: &Printing, session: &mut Session) {
+fn our_tables(
+    found: &[Found],
+    chosen: impl Fn(Kind) -> anyhow::Result<Vec<columns::Column>>,
+    printing: &Printing,
+    session: &mut Session,
+) -> anyhow::Result<()> {
     let mut kinds: Vec<Kind> = Vec::new();
     for one in found {
         if !kinds.contains(&one.kind()) {
@@ -220,14 +246,12 @@ fn our_tables(found: &[Found], wide: bool, printing: &Printing, session: &mut Se
         if !std::mem::take(&mut first) {
             session.terminal.print("\n");
         }
-        let mut columns = columns::of(kind, wide);
-        if printing.namespaces && kind.namespaced() {
-            columns.insert(0, columns::namespace());
-        }
+        let columns = chosen(kind)?;
         let titles: Vec<&str> = columns.iter().map(|column| column.title).collect();
         let row = |object: &&Object| columns.iter().map(|column| column.cell(object, &printing.cluster)).collect();
         let rows: Vec<Vec<String>> = objects.iter().map(row).collect();
         let colour = session.terminal.colour_out();
         session.terminal.print(&table::render(&titles, &rows, colour));
     }
+    Ok(())
 }

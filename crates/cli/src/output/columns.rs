@@ -41,6 +41,25 @@ pub(crate) fn of(kind: Kind, wide: bool) -> Vec<Column> {
     columns
 }
 
+/// The column with this title, of ours or of calicoctl's; case does not count.
+pub(crate) fn titled(kind: Kind, title: &str) -> Option<Column> {
+    let same = |known: &str| known.eq_ignore_ascii_case(title);
+    if kind.namespaced() && same("NAMESPACE") {
+        return Some(namespace());
+    }
+    let ours = of(kind, true).into_iter().find(|column| same(column.title));
+    ours.or_else(|| calico_columns::known(kind).into_iter().find(|known| same(known)).map(calico))
+}
+
+/// Every title that [`titled`] knows, sorted.
+pub(crate) fn titles(kind: Kind) -> Vec<&'static str> {
+    let mut titles = calico_columns::known(kind);
+    titles.extend(of(kind, true).iter().map(|column| column.title));
+    titles.sort_unstable();
+    titles.dedup();
+    titles
+}
+
 /// The column that a namespaced kind gets first when several namespaces are listed.
 pub(crate) fn namespace() -> Column {
     ours("NAMESPACE", |o| o.metadata.namespace.clone())
