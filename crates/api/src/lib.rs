@@ -6,6 +6,8 @@ pub mod decode;
 pub mod defaults;
 pub mod diagnostic;
 pub mod encode;
+#[cfg(any(test, feature = "generate"))]
+pub mod generate;
 mod kind;
 pub mod kinds;
 pub mod names;
@@ -13,6 +15,7 @@ mod object;
 mod problem;
 pub mod read;
 pub mod scalar;
+pub mod schema;
 pub mod shape;
 pub mod validate;
 pub mod warnings;

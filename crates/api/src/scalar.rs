@@ -61,6 +61,10 @@ scalar!(
     IntOrString "int-or-string" "type": ["integer", "string"]
 );
 scalar!(
+    /// A class of service: 0 to 63, or its name. A number that is written as text becomes a number.
+    Dscp "dscp" "type": ["integer", "string"]
+);
+scalar!(
     /// Go's text for a duration: `1m30s`.
     Duration "duration" "type": "string"
 );

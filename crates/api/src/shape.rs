@@ -225,6 +225,8 @@ fn compile(schema: &Map<String, Value>) -> Shape {
         format: text("x-format"),
         default: schema.get("x-default").cloned(),
     };
+    // Of a thing that may be anything, null and emptiness may mean something.
+    let pointer = pointer || matches!(form, Form::Any);
     Shape { form, pointer, rules }
 }
 
@@ -293,3 +295,6 @@ fn go_name(json: &str) -> String {
     let mut chars = json.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::scalar::{Duration, IntOrString, Interval, Port};
+use crate::scalar::{Dscp, Duration, Interval, Port};
 
 /// Settings. Absent ones are taken from the next weaker source: a global object, then the built-in default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -421,7 +421,7 @@ pub struct FelixConfigurationSpec {
     pub istio_ambient_mode: Option<String>,
     /// The DSCP that marks packets for Istio. Default 23.
     #[serde(rename = "istioDSCPMark")]
-    pub istio_dscp_mark: Option<IntOrString>,
+    pub istio_dscp_mark: Option<Dscp>,
     /// Where the cgroup hierarchy is.
     pub cgroup_v2_path: String,
     /// Whether running flows are judged anew when policy changes. Default Continuous.
