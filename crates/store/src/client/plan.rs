@@ -92,8 +92,13 @@ fn update(view: &mut View, mut object: Object) -> Result<Plan, ClientError> {
         return Err(ClientError::Conflict { key: object.key(), current: Some(found.stored.revision) });
     }
     let given = object.metadata;
-    object.metadata =
-        Metadata { labels: given.labels, annotations: given.annotations, ..found.object.metadata.clone() };
+    object.metadata = Metadata {
+        // What was applied is what comes back, also where an older release showed it under another name.
+        name: given.name,
+        labels: given.labels,
+        annotations: given.annotations,
+        ..found.object.metadata.clone()
+    };
     stamp(&mut object.metadata, &found.object.metadata);
     unknown::keep(&found.object, &mut object);
     keep_status(&found.object, &mut object);

@@ -68,6 +68,17 @@ fn the_listed_name_reaches_the_stored_policy() {
 }
 
 #[test]
+fn what_is_applied_under_the_stored_name_keeps_that_name() {
+    let (client, spy) = ready();
+    store(&spy, "default.foo", "default", None);
+    assert_eq!(names(&client), ["foo"]);
+    assert_eq!(put(&client, gnp("default.foo", "default"), Mode::Apply), "Changed");
+    assert_eq!(names(&client), ["default.foo"], "no rename, and still one policy");
+    assert_eq!(put(&client, gnp("default.foo", "default"), Mode::Apply), "Unchanged");
+    assert!(client.migrate_policy_names().unwrap().is_empty());
+}
+
+#[test]
 fn a_policy_under_its_own_name_comes_first() {
     let (client, spy) = ready();
     store(&spy, "default.foo", "default", None);
