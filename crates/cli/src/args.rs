@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::builder::StyledStr;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::commands::{apply, completion, datastore, delete, get, label, man, patch, schema, version};
+use crate::commands::{apply, completion, datastore, delete, explain, get, label, man, patch, schema, version};
 use crate::persona::Persona;
 
 /// Label-based network policy for Linux machines.
@@ -119,6 +119,23 @@ Examples:
   # Every mistake of every manifest in a directory.
   tortie validate -R -f manifests/")]
     Validate(apply::ValidateArgs),
+    /// Say what decides a packet, and why; what applies to an endpoint; what can be reached
+    #[command(after_help = "\
+Examples:
+  # May this address reach that host's HTTPS port, and by what?
+  tortie explain 203.0.113.9 node/web1 https
+
+  # Everything that can be reached between two ends.
+  tortie explain pod/shop/front pod/shop/db
+
+  # What applies to an endpoint, in evaluation order.
+  tortie explain hep/web1-eth0
+
+  # As if these manifests were applied; nothing is written.
+  tortie explain 203.0.113.9 node/web1 tcp/5432 -f policy.yaml
+
+Exit status: 0 allowed, 1 denied, 2 anything else.")]
+    Explain(explain::ExplainArgs),
     /// Lock the store, rename old policies, take the content elsewhere
     #[command(after_help = "\
 Examples:
@@ -219,7 +236,7 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
         command = command.after_help(after);
     }
     for sub in subcommands {
-        let ours = matches!(sub.as_str(), "schema" | "man");
+        let ours = matches!(sub.as_str(), "explain" | "schema" | "man");
         command = command.mut_subcommand(sub, |sub| {
             let sub = renamed(sub, name);
             if ours { sub.hide(true) } else { sub }

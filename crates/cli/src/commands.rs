@@ -5,6 +5,7 @@ pub(crate) mod completion;
 pub(crate) mod datastore;
 pub(crate) mod delete;
 mod elsewhere;
+pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod label;
 pub(crate) mod man;
@@ -40,6 +41,7 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
         Command::Get(args) => get::run(&args, session),
         Command::Patch(args) => patch::run(&args, session),
         Command::Label(args) => label::run(&args, session),
+        Command::Explain(args) => explain::run(&args, session),
         Command::Datastore(args) => datastore::run(&args, session),
         Command::Version(args) => version::run(&args, session),
         Command::Schema(args) => schema::run(&args, session),

@@ -16,6 +16,8 @@ pub(crate) enum Exit {
     Done,
     /// Something did not, or the answer is no; it has been said.
     Failed,
+    /// The question could not be answered; why has been said.
+    Unanswered,
 }
 
 /// The command line itself is wrong.
@@ -138,6 +140,7 @@ impl Terminal {
         let mut code = match result {
             Ok(Exit::Done) => 0,
             Ok(Exit::Failed) => 1,
+            Ok(Exit::Unanswered) => 2,
             Err(error) => self.fail(&error),
         };
         self.flush();

@@ -1,0 +1,249 @@
+//! `explain`: what decides a packet and why; what applies to an endpoint; what can be reached.
+//!
+//! Exit status 0: allowed (or something was told), 1: denied, 2: the question could not be answered.
+
+use std::net::{IpAddr, SocketAddr};
+
+use clap::{Args, ValueEnum};
+use tortie_api::{Key, Object, Problem};
+use tortie_explain::{AskError, Party, Place as End, Places, Question, State, What, endpoint, enforce_staged, journey};
+use tortie_explain::{json, table, text};
+use tortie_policy::Snapshot;
+use tortie_store::Selection;
+
+use crate::args::{Files, Place};
+use crate::names;
+use crate::report::{Exit, Usage};
+use crate::session::Session;
+use crate::store::Link;
+
+/// Arguments of `explain`.
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArgs {
+    /// Who sends: an address, node/NAME, hep/NAME, pod/NAMESPACE/NAME, wep/NAMESPACE/NAME, labels:KEY=VALUE,... or any
+    #[arg(value_name = "FROM", required_unless_present = "log")]
+    from: Option<String>,
+    /// To whom, in the same forms; without it, what applies to the endpoint FROM is told
+    #[arg(value_name = "TO")]
+    to: Option<String>,
+    /// Over what: tcp/443, https, a port's name, icmp/8/0, proto/253; without it, all that can be reached is told
+    #[arg(value_name = "PROTOCOL/PORT")]
+    what: Option<String>,
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    place: Place,
+    /// The node that the packet passes, when neither end is on one; the node of a workload that is not there yet
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// The interface it comes in by
+    #[arg(long, value_name = "NAME")]
+    in_interface: Option<String>,
+    /// The interface it leaves by
+    #[arg(long, value_name = "NAME")]
+    out_interface: Option<String>,
+    /// The source port
+    #[arg(long, value_name = "PORT")]
+    source_port: Option<u16>,
+    /// A translation of the destination by someone else's rule
+    #[arg(long, value_name = "ADDRESS[:PORT]")]
+    dnat: Option<String>,
+    /// What connection tracking says of the packet
+    #[arg(long, value_name = "STATE", default_value = "new")]
+    state: StateArg,
+    /// A line of the kernel's log, instead of FROM, TO and PROTOCOL/PORT
+    #[arg(long, value_name = "LINE", conflicts_with_all = ["from", "to", "what"])]
+    log: Option<String>,
+    /// As if staged policies were enforced
+    #[arg(long)]
+    staged: bool,
+    /// Only the manifests of -f, without the store
+    #[arg(long, requires = "filename")]
+    offline: bool,
+    /// text or json
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+    /// Only the last line
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StateArg {
+    New,
+    Established,
+    Invalid,
+    Untracked,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// Answers.
+pub(crate) fn run(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    let Some(mut snapshot) = snapshot(args, session)? else { return Ok(Exit::Unanswered) };
+    if args.staged {
+        enforce_staged(&mut snapshot);
+    }
+    answer(args, &snapshot, session).or_else(|error| {
+        session.terminal.error(error);
+        Ok(Exit::Unanswered)
+    })
+}
+
+fn answer(args: &ExplainArgs, snapshot: &Snapshot, session: &mut Session) -> Result<Exit, AskError> {
+    let places = Places::new(snapshot);
+    if let (Some(one), None) = (&args.from, &args.to) {
+        session.terminal.print(&what_applies(&places, &one.parse()?)?);
+        return Ok(Exit::Done);
+    }
+    let question = question(args)?;
+    if args.log.is_none() && args.what.is_none() {
+        let lines = table::reach(&places, &question)?;
+        if args.output == Format::Json {
+            session.terminal.line(serde_json::Value::from_iter(lines.iter().map(
+                |line| serde_json::json!({ "what": line.what, "allowed": line.allowed, "verdict": line.verdict }),
+            )));
+        } else {
+            for line in &lines {
+                session.terminal.line(format_args!("{}: {}", line.what, line.verdict));
+            }
+        }
+        return Ok(Exit::Done);
+    }
+    let answer = journey(&places, &question)?;
+    match args.output {
+        Format::Json => session.terminal.line(format_args!("{:#}", json::render(snapshot, &answer))),
+        Format::Text if args.quiet => session.terminal.line(text::verdict_line(snapshot, &answer)),
+        Format::Text => session.terminal.print(&text::render(snapshot, &answer)),
+    }
+    Ok(if answer.allowed() { Exit::Done } else { Exit::Failed })
+}
+
+fn what_applies(places: &Places<'_>, party: &Party) -> Result<String, AskError> {
+    let snapshot = places.snapshot();
+    if let Party::HostEndpoint(name) = party
+        && let Some(found) = snapshot.host_endpoints.get(name)
+    {
+        return Ok(endpoint::host(snapshot, found));
+    }
+    match places.find(party, None)? {
+        End::Workload(found) => Ok(endpoint::workload(snapshot, &found)),
+        End::Process { node, .. } => {
+            let endpoints = snapshot.host_endpoints.values().filter(|endpoint| endpoint.node == node);
+            let told: Vec<String> = endpoints.map(|found| endpoint::host(snapshot, found)).collect();
+            if told.is_empty() {
+                Ok(format!("{node} has no host endpoint: nothing is denied\n"))
+            } else {
+                Ok(told.join("\n"))
+            }
+        }
+        End::Outside(_) => Err(AskError(
+            "this is no endpoint of ours; name one (hep/NAME, pod/NAMESPACE/NAME), or give a second end".to_owned(),
+        )),
+    }
+}
+
+fn question(args: &ExplainArgs) -> Result<Question, AskError> {
+    let state = match args.state {
+        StateArg::New => State::New,
+        StateArg::Established => State::Established,
+        StateArg::Invalid => State::Invalid,
+        StateArg::Untracked => State::Untracked,
+    };
+    if let Some(line) = &args.log {
+        return logged(line, args, state);
+    }
+    let end = |text: &Option<String>| text.as_deref().unwrap_or_default().parse::<Party>();
+    Ok(Question {
+        from: end(&args.from)?,
+        to: end(&args.to)?,
+        what: args.what.as_deref().map_or(Ok(What::Icmp(None)), str::parse)?,
+        node: args.node.clone(),
+        in_interface: args.in_interface.clone(),
+        out_interface: args.out_interface.clone(),
+        source_port: args.source_port,
+        dnat: args.dnat.as_deref().map(translation).transpose()?,
+        state,
+    })
+}
+
+fn translation(text: &str) -> Result<(IpAddr, Option<u16>), AskError> {
+    if let Ok(socket) = text.parse::<SocketAddr>() {
+        return Ok((socket.ip(), Some(socket.port())));
+    }
+    let address = text.trim_matches(['[', ']']).parse();
+    address.map(|address| (address, None)).map_err(|_| AskError(format!("{text:?} is not ADDRESS or ADDRESS:PORT")))
+}
+
+/// The packet of a kernel log line: `... IN=eth0 OUT= ... SRC=1.2.3.4 DST=5.6.7.8 ... PROTO=TCP SPT=1 DPT=2 ...`.
+fn logged(line: &str, args: &ExplainArgs, state: State) -> Result<Question, AskError> {
+    let field = |name: &str| {
+        line.split_whitespace()
+            .filter_map(|word| word.split_once('='))
+            .find(|(key, value)| *key == name && !value.is_empty())
+            .map(|(_, value)| value)
+    };
+    let missing = |name: &str| AskError(format!("the line has no {name}=: is it a line of the kernel's packet log?"));
+    let needed = |name: &str| field(name).ok_or_else(|| missing(name));
+    let protocol = needed("PROTO")?;
+    let what = match (protocol, field("DPT"), field("TYPE")) {
+        (_, Some(port), _) => format!("{protocol}/{port}"),
+        (_, None, Some(kind)) => format!("icmp/{kind}/{}", field("CODE").unwrap_or("0")),
+        _ => format!("proto/{protocol}"),
+    };
+    Ok(Question {
+        from: needed("SRC")?.parse()?,
+        to: needed("DST")?.parse()?,
+        what: what.parse()?,
+        node: args.node.clone(),
+        in_interface: args.in_interface.clone().or_else(|| field("IN").map(str::to_owned)),
+        out_interface: args.out_interface.clone().or_else(|| field("OUT").map(str::to_owned)),
+        source_port: args.source_port.or_else(|| field("SPT").and_then(|port| port.parse().ok())),
+        dnat: None,
+        state,
+    })
+}
+
+/// Everything in the store, and over it the manifests as if they were applied. None when those cannot be used; that
+/// has been said.
+fn snapshot(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Option<Snapshot>> {
+    let mut objects: Vec<Object> = Vec::new();
+    if !args.offline {
+        let link = Link::find(session, &args.place)?;
+        let listed = link.reader()?.list(&Selection::default())?;
+        for error in &listed.unreadable {
+            session.terminal.note(format_args!("warning[unreadable]: {error}"));
+        }
+        objects = listed.objects;
+    }
+    if !args.files.filename.is_empty() {
+        let Some(manifests) = session.manifests("explain", &args.files)? else { return Ok(None) };
+        let mut wrong = 0;
+        for item in &manifests.items {
+            let mut object = names::filled(item.object().clone());
+            tortie_api::defaults::apply(&mut object);
+            if object.kind.namespaced() && object.metadata.namespace.is_empty() {
+                object.metadata.namespace = args.place.namespace.clone().unwrap_or_else(|| "default".to_owned());
+            }
+            let problems: Vec<Problem> =
+                tortie_api::validate::validate(&object).into_iter().filter(Problem::is_error).collect();
+            wrong += problems.len();
+            crate::diagnose::show_all(&problems, &manifests, item, &mut session.terminal);
+            let key: Key = object.key();
+            objects.retain(|known| known.key() != key);
+            objects.push(object);
+        }
+        if wrong > 0 {
+            return Err(Usage("with these mistakes there is nothing to explain".to_owned()).into());
+        }
+    }
+    let (snapshot, invalid) = Snapshot::from_objects(&objects);
+    for (object, why) in &invalid {
+        session.terminal.note(format_args!("warning[unreadable]: {} is left out: {why}", object.key()));
+    }
+    Ok(Some(snapshot))
+}
