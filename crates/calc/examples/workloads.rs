@@ -17,7 +17,7 @@ use tortie_calc::{Engine, Id, Update};
 use tortie_net::{PortRange, Protocol};
 use tortie_policy::{
     Action, Item, Limits, NetworkSet, Order, PeerMatch, Peers, Policy, PolicyId, PortMatch, Profile, Rule, SetId,
-    Settings, Stage, Tier, TierEnd, Types, WorkloadEndpoint, WorkloadId,
+    Stage, Tier, TierEnd, Types, WorkloadEndpoint, WorkloadId,
 };
 use tortie_selector::Selector;
 
@@ -31,6 +31,13 @@ unsafe impl GlobalAlloc for Counting {
         LIVE.fetch_add(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        LIVE.fetch_add(size, Ordering::Relaxed);
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
@@ -88,10 +95,17 @@ fn main() {
     }
 }
 
+/// The time that this thread has had on a processor: other work on the machine does not count.
+fn processor_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+}
+
 /// An engine that is fed and timed.
 struct Run {
     engine: Engine,
     time: Duration,
+    wall: Duration,
     base: usize,
     delta: usize,
 }
@@ -99,26 +113,28 @@ struct Run {
 impl Run {
     fn new() -> Self {
         let base = LIVE.load(Ordering::Relaxed);
-        let mut run = Self { engine: Engine::new(NODE), time: Duration::ZERO, base, delta: 0 };
+        let mut run = Self { engine: Engine::new(NODE), time: Duration::ZERO, wall: Duration::ZERO, base, delta: 0 };
         let tier = Tier { name: "default".to_owned(), order: Order(Some(1e6)), end: TierEnd::Deny };
-        run.feed([Update::Settings(Box::new(Settings::default())), Update::Put(Item::Tier(tier))].into_iter());
+        run.feed([Update::Settings(Box::default()), Update::Put(Item::Tier(tier))].into_iter());
         run
     }
 
     fn feed(&mut self, updates: impl Iterator<Item = Update>) {
         let mut updates = updates.peekable();
         while updates.peek().is_some() {
-            let piece: Vec<Update> = updates.by_ref().take(1000).collect();
-            let start = Instant::now();
+            let piece: Vec<Update> = updates.by_ref().take(32).collect();
+            let (start, processor) = (Instant::now(), processor_time());
             piece.into_iter().for_each(|update| self.engine.update(update));
-            self.time += start.elapsed();
+            self.time += processor_time() - processor;
+            self.wall += start.elapsed();
         }
     }
 
     fn flush(&mut self) {
-        let start = Instant::now();
+        let (start, processor) = (Instant::now(), processor_time());
         let delta = self.engine.flush();
-        self.time += start.elapsed();
+        self.time += processor_time() - processor;
+        self.wall += start.elapsed();
         self.delta = delta.len();
     }
 
@@ -129,10 +145,11 @@ impl Run {
         let live = LIVE.load(Ordering::Relaxed);
         let heap = |bytes: usize| format!("{:.1} MB", bytes as f64 / 1e6);
         println!(
-            "| {name} | {:.3} s (updates {:.3}, flush {:.3}) | {} | {} | {} |",
+            "| {name} | {:.3} s (updates {:.3}, flush {:.3}; {:.3} on the clock) | {} | {} | {} |",
             self.time.as_secs_f64(),
             fed.as_secs_f64(),
             (self.time - fed).as_secs_f64(),
+            self.wall.as_secs_f64(),
             heap(live - self.base),
             heap(live.saturating_sub(before)),
             self.delta,
@@ -293,10 +310,10 @@ fn tenant_pod(n: usize, count: usize, namespace: usize) -> Update {
         ("app.example.com/revision", unique(2, 10)),
         ("app.example.com/session", unique(3, 20)),
         ("app.example.com/shard", unique(4, 8)),
-        ("canary", (n % 2 == 0).to_string()),
-        ("metered", (n % 3 == 0).to_string()),
-        ("paid", (n % 5 == 0).to_string()),
-        ("secure", (n % 7 == 0).to_string()),
+        ("canary", n.is_multiple_of(2).to_string()),
+        ("metered", n.is_multiple_of(3).to_string()),
+        ("paid", n.is_multiple_of(5).to_string()),
+        ("secure", n.is_multiple_of(7).to_string()),
         ("size", of(3)),
         ("region", of(4)),
         ("stage", of(5)),
@@ -304,7 +321,7 @@ fn tenant_pod(n: usize, count: usize, namespace: usize) -> Update {
         ("managed-by", "platform".to_owned()),
         ("customer", of(5000)),
     ]);
-    let local = n % (count / 100) == 0;
+    let local = n.is_multiple_of(count / 100);
     let node = if local { NODE.to_owned() } else { format!("node-{}", n % 1000) };
     let id = WorkloadId { namespace: format!("tenant-{n}"), name: "pod".to_owned() };
     endpoint(id, &node, n, labels, format!("kns.tenant-{namespace}"))
@@ -330,7 +347,7 @@ fn tenants(run: &mut Run, count: usize) {
         let labels = labels([
             ("pcns.kubernetes.io/metadata.name", format!("tenant-{n}")),
             ("pcns.example.com/tenant-id", text(n * 16 + 5, 20)),
-            ("pcns.example.com/production", (n % 2 == 0).to_string()),
+            ("pcns.example.com/production", n.is_multiple_of(2).to_string()),
         ]);
         profile(format!("kns.tenant-{n}"), labels)
     }));
@@ -378,21 +395,19 @@ fn changes(mut run: Run, count: usize) {
             Vec::new(),
         )
     };
-    run_pairs(&mut measure, "a set's selector comes or goes, label in use", count, &|n| {
+    run_pairs(&mut measure, "a set's selector comes or goes, label in use", &|n| {
         everywhere(n, &format!("pcns.kubernetes.io/metadata.name == 'tenant-{}'", n + 11))
     });
-    run_pairs(&mut measure, "a set's selector comes or goes, label not used yet", count, &|n| {
+    run_pairs(&mut measure, "a set's selector comes or goes, label not used yet", &|n| {
         everywhere(n, &format!("app.example.com/instance == '{}'", text(n * 16, 20)))
     });
 }
 
+/// Takes a title and the n-th update, and prints what one costs.
+type Measure<'a> = dyn FnMut(&str, &mut dyn FnMut(usize) -> Update) + 'a;
+
 /// Comes and goes in turn.
-fn run_pairs(
-    measure: &mut dyn FnMut(&str, &mut dyn FnMut(usize) -> Update),
-    what: &str,
-    _count: usize,
-    make: &dyn Fn(usize) -> Update,
-) {
+fn run_pairs(measure: &mut Measure<'_>, what: &str, make: &dyn Fn(usize) -> Update) {
     measure(what, &mut |n| {
         let update = make(n / 2);
         match (&update, n % 2) {

@@ -240,11 +240,11 @@ impl Engine {
                     Some(before) => before,
                     None => self.rules(key),
                 };
-                let needed: Vec<_> = told.iter().flat_map(Rule::sets).collect();
+                let needed: Vec<_> = told.iter().flat_map(|rule| rule.sets(&self.shared.ends)).collect();
                 needed.iter().for_each(|key| self.members.sets.release(key));
             }
             if let Some(before) = before {
-                rules::release(before, &mut self.shared.selectors, &mut self.shared.names);
+                rules::release(before, &mut self.shared);
             }
         }
         if self.lists.active.is_empty() {
@@ -255,12 +255,11 @@ impl Engine {
     }
 
     fn rules(&self, key: ListKey) -> &[Rule] {
-        let both = if key.profile {
-            &self.shared.profiles.get(key.owner).rules
+        if key.profile {
+            self.shared.profiles.get(key.owner).rules(key.direction)
         } else {
-            &self.policies.slab.get(key.owner).rules
-        };
-        both.get(key.direction)
+            self.policies.slab.get(key.owner).rules.get(key.direction)
+        }
     }
 
     fn rules_id(&self, key: ListKey) -> RulesId {
@@ -274,7 +273,7 @@ impl Engine {
 
     /// Rules as a dataplane takes them; the sets they need have one more user.
     fn ready(&mut self, key: ListKey) -> Vec<tortie_dataplane::Rule> {
-        let needed: Vec<_> = self.rules(key).iter().flat_map(Rule::sets).collect();
+        let needed: Vec<_> = self.rules(key).iter().flat_map(|rule| rule.sets(&self.shared.ends)).collect();
         for set in &needed {
             self.members.sets.acquire(set, &mut self.shared.selectors, &mut self.shared.names);
         }
@@ -284,7 +283,8 @@ impl Engine {
             sets.get(index).id.clone()
         };
         let rules = self.rules(key);
-        let ready: Vec<_> = rules.iter().zip(1..).map(|(rule, number)| rule.ready(number, id)).collect();
+        let ready: Vec<_> =
+            rules.iter().zip(1..).map(|(rule, number)| rule.ready(number, &self.shared.ends, id)).collect();
         self.shared.cost.rules += ready.len() as u64;
         ready
     }
@@ -317,9 +317,9 @@ impl Engine {
         for index in std::mem::take(&mut self.pending.held_profiles) {
             let profile = self.shared.profiles.get_mut(index);
             if profile.labels.is_none() {
-                let Both { ingress, egress } = std::mem::take(&mut profile.rules);
-                rules::release(ingress, &mut self.shared.selectors, &mut self.shared.names);
-                rules::release(egress, &mut self.shared.selectors, &mut self.shared.names);
+                let Both { ingress, egress } = profile.replace_rules(Both::default());
+                rules::release(ingress, &mut self.shared);
+                rules::release(egress, &mut self.shared);
             }
             self.shared.release_profile(index);
         }
@@ -329,8 +329,8 @@ impl Engine {
                 continue;
             }
             let Both { ingress, egress } = self.policies.remove(index).rules;
-            rules::release(ingress, &mut self.shared.selectors, &mut self.shared.names);
-            rules::release(egress, &mut self.shared.selectors, &mut self.shared.names);
+            rules::release(ingress, &mut self.shared);
+            rules::release(egress, &mut self.shared);
         }
     }
 }

@@ -14,7 +14,7 @@ use tortie_policy::{SetId, WorkloadId};
 
 use crate::cost::Cost;
 use crate::index::{Filed, Requirements};
-use crate::labels::{Packed, View};
+use crate::labels::{Packed, View, put_number, take_number};
 use crate::names::{Name, Names};
 use crate::profiles::{ProfileIndex, Profiles};
 use crate::selectors::{SelectorIndex, Selectors};
@@ -23,37 +23,41 @@ use crate::slab::Slab;
 /// An item's number.
 pub(crate) type ItemIndex = u32;
 
-/// What names an item, in one piece.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct ItemId(Box<str>);
+/// What names an item.
+#[derive(Clone, Copy)]
+pub(crate) struct ItemId<'a>(&'static str, &'a str, &'a str);
 
-impl ItemId {
-    pub(crate) fn host(name: &str) -> Self {
-        Self(format!("h{name}").into())
+impl<'a> ItemId<'a> {
+    pub(crate) fn host(name: &'a str) -> Self {
+        Self("h", "", name)
     }
 
-    pub(crate) fn workload(id: &WorkloadId) -> Self {
-        Self::spaced("w", &id.namespace, &id.name)
+    pub(crate) fn workload(id: &'a WorkloadId) -> Self {
+        Self("w", &id.namespace, &id.name)
     }
 
-    pub(crate) fn set(id: &SetId) -> Self {
-        Self::spaced("s", &id.namespace, &id.name)
+    pub(crate) fn set(id: &'a SetId) -> Self {
+        Self("s", &id.namespace, &id.name)
     }
 
-    fn spaced(kind: &str, namespace: &str, name: &str) -> Self {
-        let mut text = String::with_capacity(kind.len() + namespace.len() + name.len() + 1);
+    /// Its length, then itself, with room for `more` behind.
+    pub(crate) fn pack(self, more: usize) -> Vec<u8> {
+        let Self(kind, namespace, name) = self;
+        let length = kind.len() + namespace.len() + name.len() + 1;
+        let mut bytes = Vec::with_capacity(length + more + if length < 0x80 { 1 } else { 2 });
+        put_number(&mut bytes, length);
         for part in [kind, namespace, "\0", name] {
-            text.push_str(part);
+            bytes.extend_from_slice(part.as_bytes());
         }
-        Self(text.into())
+        bytes
     }
 }
 
 /// One endpoint or set.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Item {
-    pub(crate) id: ItemId,
-    pub(crate) labels: Packed,
+    /// The packed id, then the packed labels: one piece of memory for both.
+    pub(crate) bytes: Box<[u8]>,
     pub(crate) parents: Few<ProfileIndex>,
     pub(crate) nets: Few<IpNet>,
     pub(crate) ports: Box<[Port]>,
@@ -75,13 +79,11 @@ pub(crate) enum Few<T> {
 }
 
 impl<T> Few<T> {
-    pub(crate) fn new(mut values: Vec<T>) -> Self {
-        match values.pop() {
-            Some(only) if values.is_empty() => Few::One([only]),
-            last => {
-                values.extend(last);
-                Few::Many(values.into())
-            }
+    pub(crate) fn new(values: impl IntoIterator<Item = T>) -> Self {
+        let mut values = values.into_iter();
+        match (values.next(), values.next()) {
+            (Some(only), None) => Few::One([only]),
+            (first, second) => Few::Many(first.into_iter().chain(second).chain(values).collect()),
         }
     }
 
@@ -93,7 +95,24 @@ impl<T> Few<T> {
     }
 }
 
+/// Splits the bytes of an item: what names it, and its labels.
+fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let mut rest = bytes;
+    let length = take_number(&mut rest);
+    rest.split_at(length)
+}
+
 impl Item {
+    /// What names it, packed.
+    fn id(&self) -> &[u8] {
+        split(&self.bytes).0
+    }
+
+    /// Its labels.
+    pub(crate) fn labels(&self) -> Packed<'_> {
+        Packed::new(split(&self.bytes).1)
+    }
+
     /// Its ports of a name, at each of its addresses.
     pub(crate) fn port_members(&self, name: Name) -> impl Iterator<Item = PortMember> {
         let addresses = self.nets.as_slice().iter().map(IpNet::addr);
@@ -115,15 +134,17 @@ pub(crate) struct Items {
 }
 
 impl Items {
-    pub(crate) fn find(&self, id: &ItemId) -> Option<ItemIndex> {
-        self.by_id.find(self.hasher.hash_one(id), |&index| self.slab.get(index).id == *id).copied()
+    /// The item whose bytes begin with the same id.
+    pub(crate) fn find(&self, bytes: &[u8]) -> Option<ItemIndex> {
+        let id = split(bytes).0;
+        self.by_id.find(self.hasher.hash_one(id), |&index| self.slab.get(index).id() == id).copied()
     }
 
     pub(crate) fn insert(&mut self, item: Item) -> ItemIndex {
-        let hash = self.hasher.hash_one(&item.id);
+        let hash = self.hasher.hash_one(item.id());
         let index = self.slab.insert(item);
         let (slab, hasher) = (&self.slab, &self.hasher);
-        self.by_id.insert_unique(hash, index, |&index| hasher.hash_one(&slab.get(index).id));
+        self.by_id.insert_unique(hash, index, |&index| hasher.hash_one(slab.get(index).id()));
         index
     }
 
@@ -133,7 +154,7 @@ impl Items {
 
     pub(crate) fn remove(&mut self, index: ItemIndex) -> Item {
         let item = self.slab.remove(index);
-        if let Ok(found) = self.by_id.find_entry(self.hasher.hash_one(&item.id), |&one| one == index) {
+        if let Ok(found) = self.by_id.find_entry(self.hasher.hash_one(item.id()), |&one| one == index) {
             found.remove();
         }
         if self.by_id.is_empty() {
@@ -157,7 +178,7 @@ impl Items {
     /// What selectors see of an item.
     pub(crate) fn view<'a>(&'a self, index: ItemIndex, names: &'a Names, profiles: &'a Profiles) -> View<'a> {
         let item = self.slab.get(index);
-        View { names, profiles, own: &item.labels, parents: item.parents.as_slice(), before: None }
+        View { names, profiles, own: item.labels(), parents: item.parents.as_slice(), before: None }
     }
 
     /// The entries of an item in the postings: label, and hash of the value above the item.
@@ -202,7 +223,7 @@ impl Items {
         }
         for (index, item) in self.slab.iter() {
             cost.items += 1;
-            let view = View { names, profiles, own: &item.labels, parents: item.parents.as_slice(), before: None };
+            let view = View { names, profiles, own: item.labels(), parents: item.parents.as_slice(), before: None };
             view.each(missing, |name, value| {
                 let entries = collected.entry(name).or_default();
                 entries.push(posting(requirements.value_hash(name, value), index));

@@ -10,19 +10,27 @@ use crate::names::{Name, Names};
 use crate::profiles::{ProfileIndex, Profiles};
 
 /// One object's labels: name, length and bytes of the value, one after the other, in no order.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Packed(Box<[u8]>);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Packed<'a>(&'a [u8]);
 
-impl Packed {
-    /// Packs labels and counts the names' uses.
-    pub(crate) fn new(labels: &Written, names: &mut Names) -> Self {
-        let mut bytes = Vec::with_capacity(labels.values().map(|value| value.len() + 4).sum());
-        for (name, value) in labels {
-            put_number(&mut bytes, names.acquire(name) as usize);
-            put_number(&mut bytes, value.len());
-            bytes.extend_from_slice(value.as_bytes());
-        }
-        Self(bytes.into_boxed_slice())
+/// How many bytes labels mostly take.
+pub(crate) fn packed_size(labels: &Written) -> usize {
+    labels.values().map(|value| value.len() + 2).sum()
+}
+
+/// Packs labels and counts the names' uses.
+pub(crate) fn pack(labels: &Written, bytes: &mut Vec<u8>, names: &mut Names) {
+    for (name, value) in labels {
+        put_number(bytes, names.acquire(name) as usize);
+        put_number(bytes, value.len());
+        bytes.extend_from_slice(value.as_bytes());
+    }
+}
+
+impl<'a> Packed<'a> {
+    /// Labels that were packed before.
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
     }
 
     /// Gives the names back.
@@ -32,8 +40,8 @@ impl Packed {
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Name, &[u8])> {
-        let mut rest = &*self.0;
+    pub(crate) fn iter(self) -> impl Iterator<Item = (Name, &'a [u8])> {
+        let mut rest = self.0;
         std::iter::from_fn(move || {
             if rest.is_empty() {
                 return None;
@@ -46,13 +54,13 @@ impl Packed {
         })
     }
 
-    fn get(&self, name: Name) -> Option<&[u8]> {
+    fn get(self, name: Name) -> Option<&'a [u8]> {
         self.iter().find(|(one, _)| *one == name).map(|(_, value)| value)
     }
 }
 
 /// Seven bits a byte, the lowest first.
-fn put_number(bytes: &mut Vec<u8>, mut number: usize) {
+pub(crate) fn put_number(bytes: &mut Vec<u8>, mut number: usize) {
     while number >= 0x80 {
         bytes.push(0x80 | (number & 0x7f) as u8);
         number >>= 7;
@@ -60,7 +68,7 @@ fn put_number(bytes: &mut Vec<u8>, mut number: usize) {
     bytes.push(number as u8);
 }
 
-fn take_number(bytes: &mut &[u8]) -> usize {
+pub(crate) fn take_number(bytes: &mut &[u8]) -> usize {
     let mut number = 0;
     let mut shift = 0;
     while let Some((&byte, rest)) = bytes.split_first() {
@@ -79,14 +87,14 @@ fn take_number(bytes: &mut &[u8]) -> usize {
 pub(crate) struct View<'a> {
     pub(crate) names: &'a Names,
     pub(crate) profiles: &'a Profiles,
-    pub(crate) own: &'a Packed,
+    pub(crate) own: Packed<'a>,
     pub(crate) parents: &'a [ProfileIndex],
     /// Labels that this profile had before: to see things as they were.
-    pub(crate) before: Option<(ProfileIndex, &'a Packed)>,
+    pub(crate) before: Option<(ProfileIndex, Packed<'a>)>,
 }
 
 impl<'a> View<'a> {
-    fn of_parent(&self, parent: ProfileIndex) -> &'a Packed {
+    fn of_parent(&self, parent: ProfileIndex) -> Packed<'a> {
         match self.before {
             Some((profile, labels)) if profile == parent => labels,
             _ => self.profiles.labels(parent),

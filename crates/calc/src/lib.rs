@@ -17,6 +17,7 @@
 
 mod classes;
 mod cost;
+mod ends;
 mod engine;
 mod faults;
 mod flush;

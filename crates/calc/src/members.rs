@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 
 use crate::cost::Cost;
+use crate::ends::Ends;
 use crate::index::{Filed, Requirements};
 use crate::items::{Few, Item, ItemIndex, Items};
 use crate::labels::{Packed, View};
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) names: Names,
     pub(crate) selectors: Selectors,
     pub(crate) profiles: Profiles,
+    pub(crate) ends: Ends,
     pub(crate) cost: Cost,
 }
 
@@ -42,7 +44,7 @@ struct Standing {
 impl Members {
     /// Puts an item in place of what was there. Says which item it is, and whether selectors see something new.
     pub(crate) fn put(&mut self, item: Item, shared: &mut Shared) -> (ItemIndex, bool) {
-        let Some(index) = self.items.find(&item.id) else {
+        let Some(index) = self.items.find(&item.bytes) else {
             let index = self.items.insert(item);
             let item = self.items.get(index);
             shared.profiles.adopt(item.parents.as_slice(), index);
@@ -58,7 +60,7 @@ impl Members {
         let before = self.standing(index, None, shared);
         let old = self.items.replace(index, item);
         let new = self.items.get(index);
-        let relabelled = old.labels != new.labels || old.parents != new.parents;
+        let relabelled = old.labels() != new.labels() || old.parents != new.parents;
         if old.parents != new.parents {
             shared.profiles.abandon(old.parents.as_slice(), index);
             shared.profiles.adopt(new.parents.as_slice(), index);
@@ -86,7 +88,7 @@ impl Members {
     }
 
     /// A profile's labels have changed from `old`: moves all that name it.
-    pub(crate) fn profile_changed(&mut self, profile: ProfileIndex, old: &Packed, shared: &mut Shared) {
+    pub(crate) fn profile_changed(&mut self, profile: ProfileIndex, old: Packed<'_>, shared: &mut Shared) {
         if self.requirements.is_empty() && !self.items.has_postings() {
             return;
         }
@@ -102,11 +104,11 @@ impl Members {
         }
     }
 
-    fn standing(&self, index: ItemIndex, before: Option<(ProfileIndex, &Packed)>, shared: &mut Shared) -> Standing {
+    fn standing(&self, index: ItemIndex, before: Option<(ProfileIndex, Packed<'_>)>, shared: &mut Shared) -> Standing {
         if self.requirements.is_empty() {
             return Standing { selectors: Vec::new(), entries: Vec::new() };
         }
-        let Shared { names, selectors, profiles, cost } = shared;
+        let Shared { names, selectors, profiles, cost, .. } = shared;
         let view = View { before, ..self.items.view(index, names, profiles) };
         Standing {
             selectors: self.requirements.matches(&view, selectors, cost),
@@ -166,7 +168,7 @@ impl Members {
         let empty = std::mem::take(&mut self.sets.empty);
         let mut by_selector: Vec<(SelectorIndex, SetIndex)> = Vec::new();
         let mut labels = BTreeSet::new();
-        let Shared { names, selectors, profiles, cost } = shared;
+        let Shared { names, selectors, profiles, cost, .. } = shared;
         for &index in &empty {
             let Some(selector) = self.sets.get(index).key.selector().filter(|_| self.sets.is_used(index)) else {
                 continue;
@@ -207,7 +209,7 @@ impl Members {
 
 /// Gives back what an item holds.
 fn release(item: Item, shared: &mut Shared) {
-    item.labels.release(&mut shared.names);
+    item.labels().release(&mut shared.names);
     item.ports.iter().for_each(|port| shared.names.release(port.name));
     item.parents.as_slice().iter().for_each(|&parent| shared.release_profile(parent));
 }
@@ -221,7 +223,7 @@ impl Shared {
 
     /// The numbers of profiles, which are named once more.
     pub(crate) fn parents(&mut self, profiles: &[String]) -> Few<ProfileIndex> {
-        Few::new(profiles.iter().map(|name| self.profiles.acquire(name)).collect())
+        Few::new(profiles.iter().map(|name| self.profiles.acquire(name)))
     }
 }
 
@@ -257,5 +259,5 @@ pub(crate) fn differences<T: Ord + Copy>(old: &[T], new: &[T]) -> (Vec<T>, Vec<T
 
 /// A net of one address.
 pub(crate) fn host_nets(addresses: &[std::net::IpAddr]) -> Few<IpNet> {
-    Few::new(addresses.iter().map(|&address| IpNet::from(address)).collect())
+    Few::new(addresses.iter().map(|&address| IpNet::from(address)))
 }

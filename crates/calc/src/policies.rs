@@ -2,9 +2,10 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashSet};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use tortie_dataplane::Both;
 use tortie_policy::{Direction, Order, PolicyId, Stage, TierEnd, Types};
 
@@ -76,7 +77,8 @@ impl Tier {
 #[derive(Debug, Default)]
 pub(crate) struct Policies {
     pub(crate) slab: Slab<Policy>,
-    pub(crate) by_id: HashMap<Arc<PolicyId>, PolicyIndex>,
+    by_id: HashTable<PolicyIndex>,
+    hasher: DefaultHashBuilder,
     /// Selector and policy.
     by_selector: BTreeSet<(SelectorIndex, PolicyIndex)>,
     pub(crate) tiers: Slab<Tier>,
@@ -136,12 +138,28 @@ impl Policies {
         self.by_selector.range((selector, 0)..=(selector, u32::MAX)).map(|&(_, policy)| policy)
     }
 
+    /// The policy of an id, which may be dead.
+    pub(crate) fn find(&self, id: &PolicyId) -> Option<PolicyIndex> {
+        self.by_id.find(self.hasher.hash_one(id), |&index| *self.slab.get(index).id == *id).copied()
+    }
+
+    /// Puts a policy in whose id is not there.
+    pub(crate) fn insert(&mut self, policy: Policy) -> PolicyIndex {
+        let hash = self.hasher.hash_one(&*policy.id);
+        let index = self.slab.insert(policy);
+        let (slab, hasher) = (&self.slab, &self.hasher);
+        self.by_id.insert_unique(hash, index, |&index| hasher.hash_one(&*slab.get(index).id));
+        index
+    }
+
     /// Takes a policy out for good.
     pub(crate) fn remove(&mut self, index: PolicyIndex) -> Policy {
         let policy = self.slab.remove(index);
-        self.by_id.remove(&policy.id);
+        if let Ok(found) = self.by_id.find_entry(self.hasher.hash_one(&*policy.id), |&one| one == index) {
+            found.remove();
+        }
         if self.by_id.is_empty() {
-            self.by_id = HashMap::new();
+            self.by_id = HashTable::new();
         }
         policy
     }

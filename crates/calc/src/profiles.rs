@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 use tortie_dataplane::Both;
+use tortie_policy::Direction;
 
 use crate::labels::Packed;
 use crate::rules::Rule;
@@ -20,19 +23,33 @@ pub(crate) struct Profile {
     /// By how many endpoints and sets it is named.
     uses: u32,
     /// Its content, if it exists.
-    pub(crate) labels: Option<Packed>,
+    pub(crate) labels: Option<Box<[u8]>>,
     /// Its rules; kept over a deletion until the next flush.
-    pub(crate) rules: Both<Box<[Rule]>>,
+    rules: Option<Box<Both<Box<[Rule]>>>>,
+}
+
+impl Profile {
+    /// Its rules of a direction.
+    pub(crate) fn rules(&self, direction: Direction) -> &[Rule] {
+        self.rules.as_ref().map_or(&[], |rules| rules.get(direction))
+    }
+
+    /// Puts rules in place of those it had.
+    pub(crate) fn replace_rules(&mut self, rules: Both<Box<[Rule]>>) -> Both<Box<[Rule]>> {
+        let none = rules.ingress.is_empty() && rules.egress.is_empty();
+        let old = std::mem::replace(&mut self.rules, (!none).then(|| Box::new(rules)));
+        old.map_or_else(Both::default, |old| *old)
+    }
 }
 
 /// Profiles by number.
 #[derive(Debug, Default)]
 pub(crate) struct Profiles {
     slab: Slab<Profile>,
-    by_name: HashMap<Arc<str>, ProfileIndex>,
+    by_name: HashTable<ProfileIndex>,
+    hasher: DefaultHashBuilder,
     /// Profile above each item that names it.
     children: BTreeSet<u64>,
-    none: Packed,
 }
 
 impl Profiles {
@@ -45,17 +62,18 @@ impl Profiles {
 
     /// The number of a profile, made if it is not known.
     pub(crate) fn make(&mut self, name: &str) -> ProfileIndex {
-        if let Some(&index) = self.by_name.get(name) {
+        if let Some(index) = self.find(name) {
             return index;
         }
-        let name: Arc<str> = name.into();
-        let index = self.slab.insert(Profile { name: name.clone(), uses: 0, labels: None, rules: Both::default() });
-        self.by_name.insert(name, index);
+        let index = self.slab.insert(Profile { name: name.into(), uses: 0, labels: None, rules: None });
+        let (slab, hasher) = (&self.slab, &self.hasher);
+        let rehash = |&index: &ProfileIndex| hasher.hash_one(&*slab.get(index).name);
+        self.by_name.insert_unique(hasher.hash_one(name), index, rehash);
         index
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<ProfileIndex> {
-        self.by_name.get(name).copied()
+        self.by_name.find(self.hasher.hash_one(name), |&index| &*self.slab.get(index).name == name).copied()
     }
 
     /// Named once less. The caller lets it go when nothing is left of it.
@@ -69,10 +87,12 @@ impl Profiles {
         if profile.uses > 0 || profile.labels.is_some() {
             return false;
         }
-        self.by_name.remove(&profile.name);
+        if let Ok(found) = self.by_name.find_entry(self.hasher.hash_one(&*profile.name), |&one| one == index) {
+            found.remove();
+        }
         self.slab.remove(index);
         if self.by_name.is_empty() {
-            self.by_name = HashMap::new();
+            self.by_name = HashTable::new();
         }
         true
     }
@@ -86,8 +106,8 @@ impl Profiles {
     }
 
     /// The labels that it gives; none while it does not exist.
-    pub(crate) fn labels(&self, index: ProfileIndex) -> &Packed {
-        self.slab.get(index).labels.as_ref().unwrap_or(&self.none)
+    pub(crate) fn labels(&self, index: ProfileIndex) -> Packed<'_> {
+        Packed::new(self.slab.get(index).labels.as_deref().unwrap_or_default())
     }
 
     pub(crate) fn adopt(&mut self, parents: &[ProfileIndex], item: u32) {

@@ -7,9 +7,10 @@ use tortie_policy::{
     Profile as WrittenProfile, SetId, TierEnd, WorkloadEndpoint, WorkloadId,
 };
 
+use crate::ends::Ends;
 use crate::engine::Engine;
 use crate::items::{Few, Item, ItemId, Port};
-use crate::labels::Packed;
+use crate::labels::{Packed, pack, packed_size};
 use crate::locals::Body;
 use crate::members::host_nets;
 use crate::policies::{ListKey, Meta, Policy, PolicyIndex};
@@ -36,8 +37,8 @@ impl Engine {
             return self.delete_policy(&policy.id);
         }
         let shared = &mut self.shared;
-        let mut pack = |list: &[tortie_policy::Rule]| rules::pack(list, &mut shared.selectors, &mut shared.names);
-        let packed = Both { ingress: pack(&policy.ingress), egress: pack(&policy.egress) };
+        let packed =
+            Both { ingress: rules::pack(&policy.ingress, shared), egress: rules::pack(&policy.egress, shared) };
         let meta = Meta {
             selector: shared.selectors.acquire(&policy.selector),
             tier: self.policies.tier(&policy.tier),
@@ -51,10 +52,8 @@ impl Engine {
         if meta.everywhere {
             self.want(&packed);
         }
-        let Some(&index) = self.policies.by_id.get(&policy.id) else {
-            let id = std::sync::Arc::new(policy.id);
-            let index = self.policies.slab.insert(Policy { id: id.clone(), meta, rules: packed, dead: false });
-            self.policies.by_id.insert(id, index);
+        let Some(index) = self.policies.find(&policy.id) else {
+            let index = self.policies.insert(Policy { id: policy.id.into(), meta, rules: packed, dead: false });
             return self.attach(index);
         };
         if !self.policies.slab.get(index).dead {
@@ -72,7 +71,7 @@ impl Engine {
     }
 
     pub(crate) fn delete_policy(&mut self, id: &PolicyId) {
-        let Some(&index) = self.policies.by_id.get(id) else { return };
+        let Some(index) = self.policies.find(id) else { return };
         if self.policies.slab.get(index).dead {
             return;
         }
@@ -99,7 +98,7 @@ impl Engine {
         let meta = policy.meta.clone();
         if meta.everywhere {
             let rules = self.policies.slab.get(index);
-            let keys: Vec<_> = sets_of(&rules.rules).collect();
+            let keys: Vec<_> = sets_of(&rules.rules, &self.shared.ends).collect();
             keys.iter().for_each(|key| self.members.sets.release(key));
         }
         self.policies.leave(meta.tier);
@@ -117,7 +116,8 @@ impl Engine {
 
     /// Needs the sets of rules that may not apply here.
     fn want(&mut self, rules: &Both<Box<[Rule]>>) {
-        for key in sets_of(rules) {
+        let keys: Vec<_> = sets_of(rules, &self.shared.ends).collect();
+        for key in keys {
             self.members.sets.acquire(&key, &mut self.shared.selectors, &mut self.shared.names);
         }
     }
@@ -127,7 +127,7 @@ impl Engine {
         let Both { ingress, egress } = old;
         for (direction, old) in BOTH.into_iter().zip([ingress, egress]) {
             if let Some(old) = self.lists.replaced(ListKey { profile, owner, direction }, old) {
-                rules::release(old, &mut self.shared.selectors, &mut self.shared.names);
+                rules::release(old, &mut self.shared);
             }
         }
     }
@@ -135,12 +135,13 @@ impl Engine {
     pub(crate) fn put_profile(&mut self, profile: WrittenProfile) {
         let index = self.shared.profiles.make(&profile.name);
         let shared = &mut self.shared;
-        let labels = Packed::new(&profile.labels, &mut shared.names);
-        let mut pack = |list: &[tortie_policy::Rule]| rules::pack(list, &mut shared.selectors, &mut shared.names);
-        let packed = Both { ingress: pack(&profile.ingress), egress: pack(&profile.egress) };
-        let old = std::mem::replace(&mut self.shared.profiles.get_mut(index).rules, packed);
+        let mut labels = Vec::with_capacity(packed_size(&profile.labels));
+        pack(&profile.labels, &mut labels, &mut shared.names);
+        let packed =
+            Both { ingress: rules::pack(&profile.ingress, shared), egress: rules::pack(&profile.egress, shared) };
+        let old = self.shared.profiles.get_mut(index).replace_rules(packed);
         self.replace_rules(true, index, old);
-        self.relabel_profile(index, Some(labels));
+        self.relabel_profile(index, Some(labels.into()));
     }
 
     pub(crate) fn delete_profile(&mut self, name: &str) {
@@ -154,10 +155,11 @@ impl Engine {
     }
 
     /// A profile gives other labels, or comes into being, or ends.
-    fn relabel_profile(&mut self, index: ProfileIndex, labels: Option<Packed>) {
+    fn relabel_profile(&mut self, index: ProfileIndex, labels: Option<Box<[u8]>>) {
         let profile = self.shared.profiles.get_mut(index);
         let old = std::mem::replace(&mut profile.labels, labels);
-        let relabelled = self.shared.profiles.labels(index) != old.as_ref().unwrap_or(&Packed::default());
+        let before = Packed::new(old.as_deref().unwrap_or_default());
+        let relabelled = self.shared.profiles.labels(index) != before;
         let was_there = old.is_some();
         let is_there = self.shared.profiles.get(index).labels.is_some();
         if relabelled || was_there != is_there {
@@ -169,25 +171,28 @@ impl Engine {
             }
             self.locals.rebuild.extend(touched);
         }
-        let old = old.unwrap_or_default();
         if relabelled {
-            self.members.profile_changed(index, &old, &mut self.shared);
+            self.members.profile_changed(index, before, &mut self.shared);
         }
-        old.release(&mut self.shared.names);
+        before.release(&mut self.shared.names);
     }
 
     pub(crate) fn put_network_set(&mut self, set: NetworkSet) {
-        let item = self.item(ItemId::set(&set.id), &set.labels, set.profile.as_slice(), Few::new(set.nets), &[]);
+        let nets = match set.nets.as_slice() {
+            [only] => Few::One([*only]),
+            _ => Few::Many(set.nets.into()),
+        };
+        let item = self.item(ItemId::set(&set.id), &set.labels, set.profile.as_slice(), nets, &[]);
         self.members.put(item, &mut self.shared);
     }
 
     pub(crate) fn delete_network_set(&mut self, id: &SetId) {
-        self.delete_item(&ItemId::set(id));
+        self.delete_item(ItemId::set(id));
     }
 
     pub(crate) fn put_workload_endpoint(&mut self, mut endpoint: Box<WorkloadEndpoint>) {
-        let id = ItemId::workload(&endpoint.id);
         let nets = host_nets(&endpoint.addresses);
+        let id = ItemId::workload(&endpoint.id);
         let item = self.item(id, &endpoint.labels, &endpoint.profiles, nets, &endpoint.ports);
         let (index, relabelled) = self.members.put(item, &mut self.shared);
         if endpoint.node != self.node {
@@ -198,12 +203,12 @@ impl Engine {
     }
 
     pub(crate) fn delete_workload_endpoint(&mut self, id: &WorkloadId) {
-        self.delete_item(&ItemId::workload(id));
+        self.delete_item(ItemId::workload(id));
     }
 
     pub(crate) fn put_host_endpoint(&mut self, mut endpoint: HostEndpoint) {
-        let id = ItemId::host(&endpoint.name);
         let nets = host_nets(&endpoint.addresses);
+        let id = ItemId::host(&endpoint.name);
         let item = self.item(id, &endpoint.labels, &endpoint.profiles, nets, &endpoint.ports);
         let (index, relabelled) = self.members.put(item, &mut self.shared);
         if endpoint.node != self.node {
@@ -214,12 +219,12 @@ impl Engine {
     }
 
     pub(crate) fn delete_host_endpoint(&mut self, name: &str) {
-        self.delete_item(&ItemId::host(name));
+        self.delete_item(ItemId::host(name));
     }
 
     fn item(
         &mut self,
-        id: ItemId,
+        id: ItemId<'_>,
         labels: &Labels,
         profiles: &[String],
         nets: Few<ipnet::IpNet>,
@@ -232,11 +237,13 @@ impl Engine {
             port: port.port,
         };
         let ports = ports.iter().map(port).collect();
-        Item { id, labels: Packed::new(labels, &mut shared.names), parents: shared.parents(profiles), nets, ports }
+        let mut bytes = id.pack(packed_size(labels));
+        pack(labels, &mut bytes, &mut shared.names);
+        Item { bytes: bytes.into(), parents: shared.parents(profiles), nets, ports }
     }
 
-    fn delete_item(&mut self, id: &ItemId) {
-        if let Some(index) = self.members.items.find(id) {
+    fn delete_item(&mut self, id: ItemId<'_>) {
+        if let Some(index) = self.members.items.find(&id.pack(0)) {
             self.forget_local(index);
             self.members.remove(index, &mut self.shared);
         }
@@ -257,6 +264,6 @@ impl Engine {
 }
 
 /// The sets that rules of both directions need.
-fn sets_of(rules: &Both<Box<[Rule]>>) -> impl Iterator<Item = crate::sets::SetKey> {
-    rules.ingress.iter().chain(&rules.egress).flat_map(Rule::sets)
+fn sets_of(rules: &Both<Box<[Rule]>>, ends: &Ends) -> impl Iterator<Item = crate::sets::SetKey> {
+    rules.ingress.iter().chain(&rules.egress).flat_map(|rule| rule.sets(ends))
 }

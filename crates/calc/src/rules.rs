@@ -1,14 +1,13 @@
-//! Rules in few bytes: selectors and port names are numbers, and an end that says little takes little.
+//! Rules in few bytes: selectors, port names and whatever else an end says are numbers.
 
-use ipnet::IpNet;
-use tortie_dataplane::SetId;
-use tortie_dataplane::{End, PeerSet, Ports, Rule as Ready};
-use tortie_net::{PortRange, Protocol};
-use tortie_policy::{Action, Family, Icmp, PeerMatch, PortMatch, Rule as Written, ServiceId};
+use tortie_dataplane::{End, PeerSet, Ports, Rule as Ready, SetId};
+use tortie_net::Protocol;
+use tortie_policy::{Action, Family, Icmp, PeerMatch, Rule as Written};
 use tortie_selector::Selector;
 
-use crate::names::{Name, Names};
-use crate::selectors::{SelectorIndex, Selectors};
+use crate::ends::{EndIndex, Ends, Full, Numbers, Selected};
+use crate::members::Shared;
+use crate::selectors::SelectorIndex;
 use crate::sets::SetKey;
 
 /// One rule.
@@ -25,67 +24,22 @@ pub(crate) struct Rule {
 }
 
 /// One end of a rule.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Peer {
     Any,
-    Selected(Selected),
-    Full(Box<Full>),
-}
-
-/// Who matches a selector, or who does not.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Selected {
-    selector: SelectorIndex,
-    negated: bool,
-}
-
-/// An end that says more.
-#[derive(Debug, PartialEq)]
-struct Full {
-    selected: Option<Selected>,
-    nets: Box<[IpNet]>,
-    not_nets: Box<[IpNet]>,
-    ports: Numbers,
-    not_ports: Numbers,
-    /// Whose named ports count; held where there are any.
-    named_of: Option<SelectorIndex>,
-    service: Option<Box<ServiceId>>,
-}
-
-/// Ports by number and by name.
-#[derive(Debug, Default, PartialEq)]
-struct Numbers {
-    ranges: Box<[PortRange]>,
-    named: Box<[Name]>,
+    Among(SelectorIndex),
+    NotAmong(SelectorIndex),
+    Full(EndIndex),
 }
 
 impl Rule {
-    /// Packs a rule; its selectors and names are held until [`Rule::release`].
-    pub(crate) fn new(rule: &Written, selectors: &mut Selectors, names: &mut Names) -> Self {
-        Self {
-            action: rule.action,
-            family: rule.family,
-            protocol: rule.protocol,
-            not_protocol: rule.not_protocol,
-            icmp: rule.icmp,
-            not_icmp: rule.not_icmp,
-            source: Peer::new(&rule.source, selectors, names),
-            destination: Peer::new(&rule.destination, selectors, names),
-        }
-    }
-
-    /// Gives back what it holds.
-    pub(crate) fn release(self, selectors: &mut Selectors, names: &mut Names) {
-        self.source.release(selectors, names);
-        self.destination.release(selectors, names);
-    }
-
     /// The sets that it needs, some perhaps twice.
-    pub(crate) fn sets(&self) -> Vec<SetKey> {
+    pub(crate) fn sets(&self, ends: &Ends) -> Vec<SetKey> {
         let mut keys = Vec::new();
-        for (peer, with_port) in [(&self.source, false), (&self.destination, true)] {
-            keys.extend(peer.selected().map(|one| SetKey::Peers(one.selector)));
+        for (peer, with_port) in [(self.source, false), (self.destination, true)] {
+            keys.extend(peer.selected(ends).map(|one| SetKey::Peers(one.selector)));
             let Peer::Full(full) = peer else { continue };
+            let full = ends.get(full);
             keys.extend(full.named().map(|(selector, name)| SetKey::Port(selector, name)));
             keys.extend(full.service.as_deref().map(|id| SetKey::service(id, with_port)));
         }
@@ -93,7 +47,7 @@ impl Rule {
     }
 
     /// The rule as a dataplane takes it.
-    pub(crate) fn ready(&self, number: usize, id: impl Fn(&SetKey) -> SetId) -> Ready {
+    pub(crate) fn ready(&self, number: usize, ends: &Ends, id: impl Fn(&SetKey) -> SetId) -> Ready {
         Ready {
             number: number as u32,
             action: self.action,
@@ -102,14 +56,15 @@ impl Rule {
             not_protocol: self.not_protocol,
             icmp: self.icmp,
             not_icmp: self.not_icmp,
-            source: self.source.ready(false, &id),
-            destination: self.destination.ready(true, &id),
+            source: self.source.ready(false, ends, &id),
+            destination: self.destination.ready(true, ends, &id),
         }
     }
 }
 
 impl Peer {
-    fn new(peer: &PeerMatch, selectors: &mut Selectors, names: &mut Names) -> Self {
+    fn new(peer: &PeerMatch, shared: &mut Shared) -> Self {
+        let Shared { selectors, names, ends, .. } = shared;
         let selected = peer
             .peers
             .as_ref()
@@ -117,7 +72,11 @@ impl Peer {
         let PeerMatch { nets, not_nets, ports, not_ports, service, .. } = peer;
         let more = !(nets.is_empty() && not_nets.is_empty() && ports.is_empty() && not_ports.is_empty());
         if !more && service.is_none() {
-            return selected.map_or(Peer::Any, Peer::Selected);
+            return match selected {
+                None => Peer::Any,
+                Some(Selected { selector, negated: false }) => Peer::Among(selector),
+                Some(Selected { selector, negated: true }) => Peer::NotAmong(selector),
+            };
         }
         let ports = Numbers::new(ports, names);
         let not_ports = Numbers::new(not_ports, names);
@@ -127,7 +86,7 @@ impl Peer {
             Some(Selected { selector, negated: false }) => selectors.again(selector),
             _ => selectors.acquire(&Selector::all()),
         });
-        Peer::Full(Box::new(Full {
+        let full = Full {
             selected,
             nets: nets.as_slice().into(),
             not_nets: not_nets.as_slice().into(),
@@ -135,30 +94,33 @@ impl Peer {
             not_ports,
             named_of,
             service: service.clone().map(Box::new),
-        }))
+        };
+        Peer::Full(ends.acquire(full, selectors, names))
     }
 
-    fn release(self, selectors: &mut Selectors, names: &mut Names) {
-        if let Some(selected) = self.selected() {
-            selectors.release(selected.selector);
-        }
-        if let Peer::Full(full) = self {
-            full.named_of.into_iter().for_each(|selector| selectors.release(selector));
-            full.ports.named.iter().chain(&full.not_ports.named).for_each(|&name| names.release(name));
+    fn release(self, shared: &mut Shared) {
+        let Shared { selectors, names, ends, .. } = shared;
+        match self {
+            Peer::Any => {}
+            Peer::Among(selector) | Peer::NotAmong(selector) => selectors.release(selector),
+            Peer::Full(full) => ends.release(full, selectors, names),
         }
     }
 
-    fn selected(&self) -> Option<Selected> {
+    fn selected(self, ends: &Ends) -> Option<Selected> {
         match self {
             Peer::Any => None,
-            Peer::Selected(selected) => Some(*selected),
-            Peer::Full(full) => full.selected,
+            Peer::Among(selector) => Some(Selected { selector, negated: false }),
+            Peer::NotAmong(selector) => Some(Selected { selector, negated: true }),
+            Peer::Full(full) => ends.get(full).selected,
         }
     }
 
-    fn ready(&self, with_port: bool, id: &impl Fn(&SetKey) -> SetId) -> End {
-        let peers = self.selected().map(|one| PeerSet { set: id(&SetKey::Peers(one.selector)), negated: one.negated });
+    fn ready(self, with_port: bool, ends: &Ends, id: &impl Fn(&SetKey) -> SetId) -> End {
+        let peers =
+            self.selected(ends).map(|one| PeerSet { set: id(&SetKey::Peers(one.selector)), negated: one.negated });
         let Peer::Full(full) = self else { return End { peers, ..End::default() } };
+        let full = ends.get(full);
         let ports = |numbers: &Numbers| Ports {
             ranges: numbers.ranges.to_vec(),
             named: full.of(numbers).map(|(selector, name)| id(&SetKey::Port(selector, name))).collect(),
@@ -174,36 +136,25 @@ impl Peer {
     }
 }
 
-impl Full {
-    fn named(&self) -> impl Iterator<Item = (SelectorIndex, Name)> {
-        self.of(&self.ports).chain(self.of(&self.not_ports))
-    }
-
-    fn of(&self, numbers: &Numbers) -> impl Iterator<Item = (SelectorIndex, Name)> {
-        self.named_of.into_iter().flat_map(|selector| numbers.named.iter().map(move |&name| (selector, name)))
-    }
-}
-
-impl Numbers {
-    fn new(ports: &[PortMatch], names: &mut Names) -> Self {
-        let mut ranges = Vec::new();
-        let mut named = Vec::new();
-        for port in ports {
-            match port {
-                PortMatch::Range(range) => ranges.push(*range),
-                PortMatch::Named(name) => named.push(names.acquire(name)),
-            }
-        }
-        Self { ranges: ranges.into(), named: named.into() }
-    }
-}
-
-/// Packs a list of rules.
-pub(crate) fn pack(rules: &[Written], selectors: &mut Selectors, names: &mut Names) -> Box<[Rule]> {
-    rules.iter().map(|rule| Rule::new(rule, selectors, names)).collect()
+/// Packs a list of rules; what they hold is held until [`release`].
+pub(crate) fn pack(rules: &[Written], shared: &mut Shared) -> Box<[Rule]> {
+    let rule = |rule: &Written| Rule {
+        action: rule.action,
+        family: rule.family,
+        protocol: rule.protocol,
+        not_protocol: rule.not_protocol,
+        icmp: rule.icmp,
+        not_icmp: rule.not_icmp,
+        source: Peer::new(&rule.source, shared),
+        destination: Peer::new(&rule.destination, shared),
+    };
+    rules.iter().map(rule).collect()
 }
 
 /// Gives back what a list holds.
-pub(crate) fn release(rules: Box<[Rule]>, selectors: &mut Selectors, names: &mut Names) {
-    rules.into_iter().for_each(|rule| rule.release(selectors, names));
+pub(crate) fn release(rules: Box<[Rule]>, shared: &mut Shared) {
+    for rule in rules {
+        rule.source.release(shared);
+        rule.destination.release(shared);
+    }
 }

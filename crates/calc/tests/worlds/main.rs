@@ -2,7 +2,7 @@
 //!
 //! `TORTIE_WORLDS` says how many, `TORTIE_SEED` from which seed on. A case that fails is made small and kept in
 //! `cases/`; what stands there is played on every run.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[cfg(feature = "faults")]
 mod faults;

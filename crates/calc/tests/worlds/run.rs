@@ -11,7 +11,7 @@ use tortie_policy::{Item, PolicyId, WorkloadId};
 use tortie_testkit::worlds::{Case, Change, NODE, Step, World};
 
 /// An engine, and the fake that it tells.
-pub struct Node {
+pub(crate) struct Node {
     pub engine: Engine,
     pub fake: Fake,
     /// Policies whose sets stay whether they apply or not.
@@ -19,14 +19,14 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut node = Self { engine: Engine::new(NODE), fake: Fake::new(), everywhere: Default::default() };
         World::start().into_iter().for_each(|change| node.take(change).unwrap());
         node
     }
 
     /// Takes a change; a flush is told to the fake, and checked.
-    pub fn take(&mut self, change: Change) -> Result<(), String> {
+    pub(crate) fn take(&mut self, change: Change) -> Result<(), String> {
         if let Change::Put(Item::Policy(policy)) = &change {
             self.everywhere.insert(policy.id.clone(), policy.everywhere && !policy.staged);
         }
@@ -42,7 +42,7 @@ impl Node {
         }
     }
 
-    pub fn flush(&mut self) -> Result<(), String> {
+    pub(crate) fn flush(&mut self) -> Result<(), String> {
         let before = self.fake.state.clone();
         let delta = self.engine.flush();
         self.fake.apply(&delta).map_err(|broken| format!("broken delta: {broken}"))?;
@@ -86,7 +86,7 @@ fn update(change: Change) -> Option<Update> {
 }
 
 /// Plays a case and says what goes wrong first. A case that makes no sense is no failure.
-pub fn play(case: &Case) -> Result<(), String> {
+pub(crate) fn play(case: &Case) -> Result<(), String> {
     let run = catch_unwind(AssertUnwindSafe(|| play_through(case)));
     run.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
@@ -179,7 +179,7 @@ fn because(by: &By) -> Because {
 }
 
 /// The state that changes come to, flushed where they say and at the end.
-pub fn state_after(changes: impl IntoIterator<Item = Change>) -> (State, Engine) {
+pub(crate) fn state_after(changes: impl IntoIterator<Item = Change>) -> (State, Engine) {
     let mut node = Node::new();
     changes.into_iter().for_each(|change| node.take(change).unwrap());
     node.flush().unwrap();

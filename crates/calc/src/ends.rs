@@ -1,0 +1,122 @@
+//! Ends of rules that say more than a selector, each kept once: many policies say the same of a name server.
+
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use ipnet::IpNet;
+use tortie_net::PortRange;
+use tortie_policy::{PortMatch, ServiceId};
+
+use crate::names::{Name, Names};
+use crate::selectors::{SelectorIndex, Selectors};
+use crate::slab::Slab;
+
+/// An end's number.
+pub(crate) type EndIndex = u32;
+
+/// Who matches a selector, or who does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Selected {
+    pub(crate) selector: SelectorIndex,
+    pub(crate) negated: bool,
+}
+
+/// An end that says more. It holds its selectors and names.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Full {
+    pub(crate) selected: Option<Selected>,
+    pub(crate) nets: Box<[IpNet]>,
+    pub(crate) not_nets: Box<[IpNet]>,
+    pub(crate) ports: Numbers,
+    pub(crate) not_ports: Numbers,
+    /// Whose named ports count; there where any are named.
+    pub(crate) named_of: Option<SelectorIndex>,
+    pub(crate) service: Option<Box<ServiceId>>,
+}
+
+/// Ports by number and by name.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Numbers {
+    pub(crate) ranges: Box<[PortRange]>,
+    pub(crate) named: Box<[Name]>,
+}
+
+impl Numbers {
+    pub(crate) fn new(ports: &[PortMatch], names: &mut Names) -> Self {
+        let mut ranges = Vec::new();
+        let mut named = Vec::new();
+        for port in ports {
+            match port {
+                PortMatch::Range(range) => ranges.push(*range),
+                PortMatch::Named(name) => named.push(names.acquire(name)),
+            }
+        }
+        Self { ranges: ranges.into(), named: named.into() }
+    }
+}
+
+impl Full {
+    /// The sets of all its named ports: whose, and which name.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (SelectorIndex, Name)> {
+        self.of(&self.ports).chain(self.of(&self.not_ports))
+    }
+
+    /// Those of one list.
+    pub(crate) fn of(&self, numbers: &Numbers) -> impl Iterator<Item = (SelectorIndex, Name)> {
+        self.named_of.into_iter().flat_map(|selector| numbers.named.iter().map(move |&name| (selector, name)))
+    }
+
+    fn release(self, selectors: &mut Selectors, names: &mut Names) {
+        self.selected.into_iter().for_each(|one| selectors.release(one.selector));
+        self.named_of.into_iter().for_each(|selector| selectors.release(selector));
+        self.ports.named.iter().chain(&self.not_ports.named).for_each(|&name| names.release(name));
+    }
+}
+
+/// Ends in use, counted.
+#[derive(Debug, Default)]
+pub(crate) struct Ends {
+    slab: Slab<(Full, u32)>,
+    table: HashTable<EndIndex>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Ends {
+    /// The number of an end, which is used once more. What it holds is given back if it is there already.
+    pub(crate) fn acquire(&mut self, end: Full, selectors: &mut Selectors, names: &mut Names) -> EndIndex {
+        let hash = self.hasher.hash_one(&end);
+        let slab = &mut self.slab;
+        if let Some(&found) = self.table.find(hash, |&index| slab.get(index).0 == end) {
+            end.release(selectors, names);
+            slab.get_mut(found).1 += 1;
+            return found;
+        }
+        let index = slab.insert((end, 1));
+        self.table.insert_unique(hash, index, |&index| self.hasher.hash_one(&slab.get(index).0));
+        index
+    }
+
+    /// One use less.
+    pub(crate) fn release(&mut self, index: EndIndex, selectors: &mut Selectors, names: &mut Names) {
+        let (end, uses) = self.slab.get_mut(index);
+        *uses -= 1;
+        if *uses > 0 {
+            return;
+        }
+        if let Ok(found) = self.table.find_entry(self.hasher.hash_one(&*end), |&one| one == index) {
+            found.remove();
+        }
+        self.slab.remove(index).0.release(selectors, names);
+        if self.table.is_empty() {
+            self.table = HashTable::new();
+        }
+    }
+
+    pub(crate) fn get(&self, index: EndIndex) -> &Full {
+        &self.slab.get(index).0
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+}
