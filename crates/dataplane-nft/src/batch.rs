@@ -3,7 +3,7 @@
 use tortie_nft::expr::{Expr, Lookup};
 use tortie_nft::{Batch, Chain, Element, Rule, Set, Table, TableId};
 
-use crate::form::{ChainForm, Line, Ruleset, SetForm};
+use crate::form::{ChainForm, Line, Ruleset};
 
 /// A batch under construction, for one table.
 #[derive(Debug)]
@@ -18,7 +18,6 @@ impl Script {
     pub(crate) fn new(table: &TableId) -> Self {
         Self { batch: Batch::new(), table: table.clone(), next: 1 }
     }
-
 
     pub(crate) fn add_elements<'a>(&mut self, set: &Set, elements: impl IntoIterator<Item = &'a Element>) {
         self.batch.add_elements(&self.table, set, elements);

@@ -114,7 +114,7 @@ fn craft(index: usize, packet: &Packet) -> Vec<u8> {
         Transport::Opaque if [1, 6, 17, 58, 132, 136].contains(&protocol) => {
             let like =
                 if [1, 58].contains(&protocol) { vec![135, 0, 0, 0] } else { ports(22, [22, 80, 53][index % 3]) };
-            let fragment = Some(Fragment { offset: 10, more: index % 4 == 0 });
+            let fragment = Some(Fragment { offset: 10, more: index.is_multiple_of(4) });
             (Payload::Other { protocol, payload: [like, vec![0; 12]].concat() }, fragment)
         }
         Transport::Opaque => (Payload::Other { protocol, payload: vec![0; 8] }, None),
