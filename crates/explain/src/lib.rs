@@ -1,6 +1,6 @@
 //! Questions of people about packets, and their answers in words: `tortie explain`.
 //!
-//! A [`Question`] names two ends and a protocol; [`Places`] finds them in the store; [`journey`] walks the packet over
+//! A [`Question`] names two ends and a protocol; [`Places`] finds them in the store; `journey` walks the packet over
 //! every node on its way and asks `eval` on each; [`text`], [`json`] and [`table`] tell the answer. No store, no clock and no
 //! terminal in here: values in, values out.
 

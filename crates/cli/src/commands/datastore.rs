@@ -21,7 +21,7 @@ pub(crate) struct DatastoreArgs {
 enum DatastoreCommand {
     /// Take the content of a store to Kubernetes
     Migrate(MigrateArgs),
-    /// Give policies that were stored as default.<name> by Calico before v3.32 their plain name
+    /// Give policies that were stored as default.NAME by Calico before v3.32 their plain name
     MigratePolicyNames(StoreArgs),
 }
 
