@@ -39,20 +39,26 @@ impl Writer {
 
     /// Appends a message whose attributes `body` writes.
     pub fn message(&mut self, header: Header, body: impl FnOnce(&mut Self)) {
+        let [high, low] = header.resource.to_be_bytes();
+        self.raw_message(header.kind, header.flags, header.seq, &[header.family, 0, high, low], body);
+    }
+
+    /// Appends a message of any netlink protocol: `fixed` is what stands between netlink's header and the attributes.
+    pub fn raw_message(&mut self, kind: u16, flags: u16, seq: u32, fixed: &[u8], body: impl FnOnce(&mut Self)) {
         let start = self.bytes.len();
-        self.seq = header.seq;
+        self.seq = seq;
         self.bytes.extend_from_slice(&[0; 4]);
-        self.bytes.extend_from_slice(&header.kind.to_ne_bytes());
-        self.bytes.extend_from_slice(&header.flags.to_ne_bytes());
-        self.bytes.extend_from_slice(&header.seq.to_ne_bytes());
+        self.bytes.extend_from_slice(&kind.to_ne_bytes());
+        self.bytes.extend_from_slice(&flags.to_ne_bytes());
+        self.bytes.extend_from_slice(&seq.to_ne_bytes());
         self.bytes.extend_from_slice(&[0; 4]);
-        self.bytes.extend_from_slice(&[header.family, 0]);
-        self.bytes.extend_from_slice(&header.resource.to_be_bytes());
-        debug_assert_eq!(self.bytes.len() - start, NLMSG_HEADER + super::NFGEN_HEADER);
+        debug_assert_eq!(self.bytes.len() - start, NLMSG_HEADER);
+        self.bytes.extend_from_slice(fixed);
+        self.bytes.resize(start + NLMSG_HEADER + padded(fixed.len()), 0);
         body(self);
         match u32::try_from(self.bytes.len() - start) {
             Ok(len) => self.bytes[start..start + 4].copy_from_slice(&len.to_ne_bytes()),
-            Err(_) => self.overflow = self.overflow.or(Some(header.seq)),
+            Err(_) => self.overflow = self.overflow.or(Some(seq)),
         }
     }
 

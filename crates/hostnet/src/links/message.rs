@@ -1,0 +1,78 @@
+//! What a netlink message says of a link or an address.
+
+use std::net::IpAddr;
+
+use tortie_nft::wire::{Attrs, Message};
+
+use crate::netlink::{address, text};
+
+/// Length of `struct ifinfomsg`.
+pub(crate) const IFINFO: usize = 16;
+/// Length of `struct ifaddrmsg`.
+pub(crate) const IFADDR: usize = 8;
+
+const NEW_LINK: u16 = libc::RTM_NEWLINK;
+const DEL_LINK: u16 = libc::RTM_DELLINK;
+const NEW_ADDRESS: u16 = libc::RTM_NEWADDR;
+const DEL_ADDRESS: u16 = libc::RTM_DELADDR;
+
+/// An address of an interface, by what tells it apart from the interface's others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Assigned {
+    /// The interface's own address.
+    pub(super) local: IpAddr,
+    /// The other end's, or again its own.
+    pub(super) peer: IpAddr,
+    /// How much of it is the net.
+    pub(super) prefix: u8,
+}
+
+/// One fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// A link is there, so named (if the message says), with these flags.
+    Link { index: u32, name: Option<String>, flags: u32 },
+    /// A link is gone.
+    NoLink { index: u32 },
+    /// An address is there.
+    Address { index: u32, address: Assigned },
+    /// An address is gone.
+    NoAddress { index: u32, address: Assigned },
+}
+
+/// Reads a message; none if it is about something else, or is too short to be anything.
+pub(super) fn read(message: &Message<'_>) -> Option<Said> {
+    match message.kind {
+        NEW_LINK | DEL_LINK => {
+            let (&[family, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..], rest) =
+                message.body.split_first_chunk::<IFINFO>()?;
+            // A bridge tells of its ports by messages that look like links, its port's leaving as the link's end.
+            if i32::from(family) != libc::AF_UNSPEC {
+                return None;
+            }
+            let index = u32::from_ne_bytes([i0, i1, i2, i3]);
+            if message.kind == DEL_LINK {
+                return Some(Said::NoLink { index });
+            }
+            let name = find(rest, libc::IFLA_IFNAME).map(text);
+            Some(Said::Link { index, name, flags: u32::from_ne_bytes([f0, f1, f2, f3]) })
+        }
+        NEW_ADDRESS | DEL_ADDRESS => {
+            let (&[_, prefix, _, _, i0, i1, i2, i3], rest) = message.body.split_first_chunk::<IFADDR>()?;
+            let index = u32::from_ne_bytes([i0, i1, i2, i3]);
+            let peer = find(rest, libc::IFA_ADDRESS).and_then(address);
+            // On a point-to-point link the two differ; IPv6 gives the local one only then.
+            let local = find(rest, libc::IFA_LOCAL).and_then(address).or(peer)?;
+            let address = Assigned { local, peer: peer.unwrap_or(local), prefix };
+            Some(match message.kind {
+                NEW_ADDRESS => Said::Address { index, address },
+                _ => Said::NoAddress { index, address },
+            })
+        }
+        _ => None,
+    }
+}
+
+fn find(rest: &[u8], kind: u16) -> Option<&[u8]> {
+    Attrs::new(rest).flatten().find(|attr| attr.kind == kind).map(|attr| attr.payload)
+}
