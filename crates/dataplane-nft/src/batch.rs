@@ -12,11 +12,13 @@ pub(crate) struct Script {
     pub(crate) table: TableId,
     /// The next number for an anonymous set. Numbers are the batch's, not the kernel's.
     next: u32,
+    /// The chains that messages are about, each from the index of its first message on.
+    chains: Vec<(usize, String)>,
 }
 
 impl Script {
     pub(crate) fn new(table: &TableId) -> Self {
-        Self { batch: Batch::new(), table: table.clone(), next: 1 }
+        Self { batch: Batch::new(), table: table.clone(), next: 1, chains: Vec::new() }
     }
 
     pub(crate) fn add_elements<'a>(&mut self, set: &Set, elements: impl IntoIterator<Item = &'a Element>) {
@@ -29,10 +31,64 @@ impl Script {
     }
 
     pub(crate) fn append(&mut self, chain: &str, lines: &[Line]) {
+        self.about(chain);
         for line in lines {
             let rule = self.rule(chain, line);
             self.batch.append_rule(&self.table, &rule);
         }
+    }
+
+    /// Turns one form of a chain into another. What is the same at both ends stays, counts and all; in between rules
+    /// take each other's place. Without the handles of all rules the chain is written anew.
+    pub(crate) fn alter(&mut self, chain: &str, before: &ChainForm, after: &ChainForm, handles: &[u64]) {
+        let (old, new) = (&before.lines, &after.lines);
+        if handles.len() != old.len() {
+            self.flush_chain(chain);
+            return self.append(chain, new);
+        }
+        self.about(chain);
+        let head = old.iter().zip(new).take_while(|(a, b)| a == b).count();
+        let tail = old[head..].iter().rev().zip(new[head..].iter().rev()).take_while(|(a, b)| a == b).count();
+        let mut gone = handles[head..old.len() - tail].iter();
+        let next = handles.get(old.len() - tail);
+        for line in &new[head..new.len() - tail] {
+            let rule = self.rule(chain, line);
+            match (gone.next(), next) {
+                (Some(handle), _) => self.batch.replace_rule(&self.table, &rule, *handle),
+                (None, Some(next)) => self.batch.insert_rule_before(&self.table, &rule, *next),
+                (None, None) => self.batch.append_rule(&self.table, &rule),
+            };
+        }
+        for handle in gone {
+            self.batch.delete_rule(&self.table, chain, *handle);
+        }
+    }
+
+    pub(crate) fn flush_chain(&mut self, chain: &str) {
+        self.batch.flush_chain(&self.table, chain);
+    }
+
+    pub(crate) fn delete_chain(&mut self, chain: &str) {
+        self.batch.delete_chain(&self.table, chain);
+    }
+
+    pub(crate) fn delete_set(&mut self, set: &str) {
+        self.batch.delete_set(&self.table, set);
+    }
+
+    pub(crate) fn delete_elements<'a>(&mut self, set: &Set, elements: impl IntoIterator<Item = &'a Element>) {
+        self.batch.delete_elements(&self.table, set, elements);
+    }
+
+    /// The messages from here on are about a chain.
+    fn about(&mut self, chain: &str) {
+        self.chains.push((self.batch.len(), chain.to_owned()));
+    }
+
+    /// The chain whose rules a message is about.
+    pub(crate) fn chain_of(&self, message: usize) -> Option<&str> {
+        let behind = self.chains.partition_point(|(first, _)| *first <= message);
+        behind.checked_sub(1).map(|at| self.chains[at].1.as_str())
     }
 
     /// The rule of a line, whose anonymous sets are put before it.
@@ -55,10 +111,11 @@ impl Script {
     }
 
     /// A whole table, in place of what is there under its name.
-    pub(crate) fn replace(&mut self, table: &Table, ruleset: &Ruleset) {
-        // A table that others left cannot be changed before it is adopted, nor owned unless it was made so.
-        self.batch.add_table(table);
-        self.batch.delete_table(&table.id);
+    pub(crate) fn replace(&mut self, table: &Table, is_there: bool, ruleset: &Ruleset) {
+        // A table that is there cannot become owned, so it goes first; a packet sees the one or the other.
+        if is_there {
+            self.batch.delete_table(&table.id);
+        }
         self.batch.add_table(table);
         self.fill(ruleset);
     }
@@ -84,11 +141,4 @@ impl Script {
             self.append(name, &form.lines);
         }
     }
-}
-
-/// A batch that puts `ruleset` into a table of its own, in place of what is there under the name.
-pub fn replace(ruleset: &Ruleset) -> Batch {
-    let mut script = Script::new(&ruleset.table);
-    script.replace(&Table::new(ruleset.table.clone()), ruleset);
-    script.batch
 }

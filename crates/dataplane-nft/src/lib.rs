@@ -1,30 +1,56 @@
 //! The nftables dataplane: the desired state of one node as nf_tables objects, and how it gets into the kernel.
 //!
 //! ```text
-//!   State ──render──> Ruleset        values; the whole table
+//!   State ──render──> Ruleset                  the whole table, as values
+//!   Delta ──change──> Script ──> kernel        one transaction of what a step changes
+//!   kernel ──read_back──> Ruleset              to compare
 //! ```
 //!
 //! One table of family `inet` holds everything. A place where an endpoint has its say is a base chain of its own, so a
 //! verdict is a verdict and needs no mark (`stage`). Base chains (`skeleton`) dispatch by a map from interface to the
 //! endpoint's program (`place`), a program (`program`) jumps to the lists of rules (`list`, `rule`) in their order, and
 //! rules look addresses up in sets (`sets`). All of it follows from the state alone, so it is the same after a restart.
+//!
+//! An agent does this, all on one thread (the table belongs to the socket, and that to the thread's network namespace):
+//!
+//! ```no_run
+//! # use tortie_dataplane::{Dataplane, Delta, State};
+//! # use tortie_dataplane_nft::{ApplyError, Kernel, Options};
+//! # fn agent(store_in_sync: State, delta: Delta) -> Result<(), ApplyError> {
+//! let mut kernel = Kernel::open(Options::default())?;
+//! kernel.adopt()?; // What an earlier agent left stays in force; connections are tracked from now on.
+//! kernel.replace(store_in_sync)?; // Once the store is in sync: everything at once, no packet sees an empty moment.
+//! kernel.apply(&delta)?; // Then only what changes. An empty change sends nothing.
+//! for (refused, reason) in kernel.refused() {} // For status: what the kernel would not take, the rest is in force.
+//! if !kernel.is_intact()? {
+//!     kernel.repair()?; // On kernels without owned tables (`Kernel::is_owner`), every 50 ms.
+//! }
+//! # Ok(()) }
+//! ```
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod batch;
+mod change;
 mod form;
+mod index;
+mod kernel;
 mod list;
 mod names;
 mod options;
 mod place;
 mod program;
+mod readback;
 mod render;
 mod rule;
 mod sets;
 mod skeleton;
+mod source;
 mod stage;
+mod undo;
 mod words;
 
-pub use batch::replace;
 pub use form::{ChainForm, Line, Ruleset, SetForm};
+pub use kernel::{ApplyError, Found, Kernel, Refused};
 pub use options::{Bits, Options, TooFewBits};
+pub use readback::{differences, read_back};
 pub use render::render;

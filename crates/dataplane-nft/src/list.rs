@@ -86,6 +86,14 @@ impl List<'_> {
         chains
     }
 
+    /// What stands for it where the kernel refuses it: a denial. Programs find the chains that they ask.
+    pub(crate) fn stand_in(&self, acting: Acting, settings: &Settings, traits: Traits) -> Vec<(String, ChainForm)> {
+        let name = chain_name(self.id, acting, settings);
+        let deny = || ChainForm::new(vec![Line::new().deny(acting.refuse).note(format!("refused: {}", self.id))]);
+        let fragments = (traits.reads && traits.says_to_fragments).then(|| (fragment_name(&name), deny()));
+        fragments.into_iter().chain([(name, deny())]).collect()
+    }
+
     /// What a rule does with what it matches.
     fn act(&self, rule: &Rule, line: Line, acting: Acting, settings: &Settings, options: &Options) -> Line {
         let line = match rule.action {

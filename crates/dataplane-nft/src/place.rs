@@ -84,7 +84,7 @@ fn target(
         return Some(chain);
     }
     let own = format!("{}/of/{}", stage.tag(), crate::names::clean(interface));
-    let form = ChainForm::new(limited(stage, limits, chain)).note(endpoint.id.to_string());
+    let form = ChainForm::new(limited(stage, limits, chain));
     rendered.chains.push((own.clone(), form));
     Some(own)
 }

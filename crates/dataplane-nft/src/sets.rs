@@ -37,7 +37,8 @@ impl Shape {
     }
 }
 
-fn is_host(net: &IpNet) -> bool {
+/// Whether a net is one address.
+pub(crate) fn is_host(net: &IpNet) -> bool {
     net.prefix_len() == net.max_prefix_len()
 }
 

@@ -19,6 +19,7 @@ use tortie_nft::{DataType, Set};
 use tortie_policy::{Family, Settings};
 
 use crate::form::{ChainForm, Line, Ruleset, SetForm};
+use crate::index::Index;
 use crate::options::Options;
 use crate::place::{WORKLOADS, exceptions};
 use crate::sets::{FAMILIES, Shape};
@@ -47,8 +48,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Reads it off the desired state. `passes` says whether some list of rules has a Pass.
-    pub(crate) fn new(state: &State, passes: bool) -> Self {
+    /// Reads it off the desired state.
+    pub(crate) fn new(state: &State, index: &Index) -> Self {
         let host = state.host.clone().unwrap_or_default();
         let any = state.endpoints.get(&Place::AnyHost);
         let chain = |stage: Stage| {
@@ -60,14 +61,15 @@ impl Plan {
             let mut hosts = state.endpoints.iter().filter(|(place, _)| stage.is_at(place));
             hosts.any(|(place, endpoint)| matches!(place, Place::Host(_)) && stage.program(endpoint).is_some())
         };
+        let shape = |name: &str| index.shapes.get(&SetId::new(name)).copied().unwrap_or(Shape::Hosts);
         let translated = state.sets.get(&SetId::new(SetId::TRANSLATED_POOLS));
         Self {
             any: Stage::ALL.map(chain).to_vec(),
             named: Stage::ALL.into_iter().filter(named).collect(),
             hosts: state.endpoints.keys().any(|place| !matches!(place, Place::Workload(_))),
-            passes,
+            passes: index.passes(),
             pools: translated.is_some_and(|set| !set.is_empty()),
-            shapes: SetId::WELL_KNOWN.map(|name| (name, crate::render::shape(state, &SetId::new(name)))).to_vec(),
+            shapes: SetId::WELL_KNOWN.map(|name| (name, shape(name))).to_vec(),
             host,
         }
     }
@@ -111,26 +113,34 @@ impl Plan {
     }
 }
 
-/// Puts the skeleton into a table.
-pub(crate) fn render(plan: &Plan, options: &Options, into: &mut Ruleset) {
-    for stage in Stage::ALL {
-        let map = Set::vmap(stage.tag(), DataType::IfName);
-        into.sets.insert(map.name.clone(), SetForm::new(map));
-    }
-    let workloads = Set::new(WORKLOADS, DataType::IfName);
-    into.sets.insert(WORKLOADS.to_owned(), SetForm::new(workloads));
-    if plan.settings().spoofing_allowed {
+/// The maps and sets that endpoints have elements in.
+pub(crate) fn maps(settings: &Settings) -> Vec<Set> {
+    let mut maps: Vec<Set> = Stage::ALL.map(|stage| Set::vmap(stage.tag(), DataType::IfName)).into();
+    maps.push(Set::new(WORKLOADS, DataType::IfName));
+    if settings.spoofing_allowed {
         for family in FAMILIES {
             let key = fields(&[DataType::IfName, address_type(family)]);
-            let set = Set::new(exceptions(family), key).interval();
-            into.sets.insert(set.name.clone(), SetForm::new(set));
+            maps.push(Set::new(exceptions(family), key).interval());
         }
     }
+    maps
+}
+
+/// Puts the skeleton into a table.
+pub(crate) fn render(plan: &Plan, options: &Options, into: &mut Ruleset) {
+    for set in maps(plan.settings()) {
+        into.sets.insert(set.name.clone(), SetForm::new(set));
+    }
+    begin(into);
+    early::render(plan, into);
+    nat::render(plan, options, into);
+    base::render(plan, options, into);
+}
+
+/// What keeps connection tracking on: there from the first moment.
+pub(crate) fn begin(into: &mut Ruleset) {
     let keep = Line::new().new_flow().count();
     let tracking =
         ChainForm::new(vec![keep]).note("keeps connection tracking on: known flows outlive the first denial");
     into.chains.insert(CONNTRACK.to_owned(), tracking);
-    early::render(plan, into);
-    nat::render(plan, options, into);
-    base::render(plan, options, into);
 }

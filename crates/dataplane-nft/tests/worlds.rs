@@ -10,11 +10,11 @@ mod common;
 use common::follow::Followed;
 use common::namespace::in_namespace;
 use common::walk::{plausible, start_mark, walk};
-use tortie_dataplane_nft::{Options, render, replace};
+use tortie_dataplane::Dataplane;
+use tortie_dataplane_nft::{Kernel, Options, render};
 use tortie_eval::judge;
-use tortie_nft::{Socket, TableId, dump};
 use tortie_policy::packet::Packet;
-use tortie_testkit::worlds::{Case, Probe};
+use tortie_testkit::worlds::{Case, Probe, Step};
 
 fn seeds(default: u64) -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
@@ -25,8 +25,8 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
 }
 
 /// Judges every probe of a world by what is in the kernel, and tells where the evaluator differs.
-fn compare(socket: &mut Socket, followed: &Followed, case: &Case) -> Vec<String> {
-    let dump = dump::table(socket, &TableId::inet("tortie")).unwrap().unwrap();
+fn compare(kernel: &mut Kernel, followed: &Followed, case: &Case) -> Vec<String> {
+    let dump = kernel.read().unwrap().unwrap();
     let packets: Vec<Packet> =
         case.probes.iter().map(Probe::packet).map(|packet| plausible(&packet, &followed.state)).collect();
     let fates = walk(&dump, &followed.state, &packets);
@@ -57,32 +57,48 @@ fn compare(socket: &mut Socket, followed: &Followed, case: &Case) -> Vec<String>
     wrong
 }
 
-#[test]
-fn worlds_in_the_kernel_do_what_the_evaluator_says() {
-    in_namespace(|| {
-        let mut socket = Socket::open().unwrap();
-        let options = Options::default();
-        let (mut judged, mut allowed) = (0, 0);
-        for seed in seeds(300) {
-            let case = Case::random(seed);
-            let mut followed = Followed::new();
-            let flushes = case.steps.iter().filter(|step| matches!(step, tortie_testkit::worlds::Step::Flush)).count();
-            let mut flush = 0;
-            for step in &case.steps {
-                let Some(delta) = followed.step(step) else { continue };
-                followed.state.apply(&delta).unwrap();
-                flush += 1;
-                if flush != 1 && flush != flushes {
-                    continue;
-                }
-                let ruleset = render(&followed.state, &options);
-                replace(&ruleset).commit(&mut socket).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-                let wrong = compare(&mut socket, &followed, &case);
+/// Every step of every history goes into the kernel as a change. At the first and the last the packets are judged.
+fn run(mut kernel: Kernel, seeds: std::ops::Range<u64>) {
+    let options = Options::default();
+    let (mut judged, mut steps, worlds) = (0, 0, seeds.end - seeds.start);
+    for seed in seeds {
+        let case = Case::random(seed);
+        let mut followed = Followed::new();
+        let flushes = case.steps.iter().filter(|step| matches!(step, Step::Flush)).count();
+        let mut flush = 0;
+        for step in &case.steps {
+            let Some(delta) = followed.step(step) else { continue };
+            followed.state.apply(&delta).unwrap();
+            flush += 1;
+            match flush {
+                // The world before gives way as a whole, as a new agent's first state does.
+                1 => kernel.replace(followed.state.clone()),
+                _ => kernel.apply(&delta),
+            }
+            .unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
+            steps += 1;
+            assert_eq!(kernel.refused().len(), 0, "seed {seed}: {:?}", kernel.refused());
+            assert_eq!(kernel.state(), &followed.state, "seed {seed}");
+            assert_eq!(kernel.ruleset(), render(&followed.state, &options), "seed {seed}, flush {flush}");
+            let differences = kernel.differences(3).unwrap();
+            assert!(differences.is_empty(), "seed {seed}, flush {flush}: {differences:#?}");
+            assert!(kernel.is_intact().unwrap(), "seed {seed}");
+            if flush == 1 || flush == flushes {
+                let wrong = compare(&mut kernel, &followed, &case);
                 assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong[0]);
                 judged += case.probes.len();
             }
-            allowed += 1;
         }
-        eprintln!("{judged} packets in {allowed} worlds");
-    });
+    }
+    eprintln!("{judged} packets, {steps} steps, {worlds} worlds");
+}
+
+#[test]
+fn worlds_in_the_kernel_do_what_the_evaluator_says() {
+    in_namespace(|| run(Kernel::open(Options::default()).unwrap(), seeds(1000)));
+}
+
+#[test]
+fn worlds_in_a_table_that_anyone_may_change_do_the_same() {
+    in_namespace(|| run(Kernel::open_unowned(Options::default()).unwrap(), seeds(100)));
 }

@@ -1,0 +1,224 @@
+//! What a step changes in the kernel: the objects of before and after it, and the script from one to the other.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use tortie_dataplane::{Delta, Place, ProgramId, RulesId, SetId};
+use tortie_nft::{Element, MapData, Set};
+
+use crate::batch::Script;
+use crate::form::{ChainForm, Ruleset, SetForm};
+use crate::index::{Index, Touched};
+use crate::options::Options;
+use crate::sets::{self, FAMILIES, Shape};
+use crate::skeleton::{self, Plan};
+use crate::source::{Before, Now, Source};
+use crate::stage::{Acting, Stage};
+
+/// Objects of before and after.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    sets_made: Vec<SetForm>,
+    sets_gone: BTreeSet<String>,
+    /// Elements that go and that come.
+    elements: BTreeMap<String, (Set, Vec<Element>, Vec<Element>)>,
+    before: BTreeMap<String, ChainForm>,
+    after: BTreeMap<String, ChainForm>,
+}
+
+/// One step, from all sides.
+pub(crate) struct Step<'a> {
+    pub(crate) delta: &'a Delta,
+    pub(crate) touched: &'a Touched,
+    pub(crate) index: &'a Index,
+    pub(crate) before: &'a Before<'a>,
+    pub(crate) now: &'a Now<'a>,
+    pub(crate) plans: Option<(&'a Plan, &'a Plan)>,
+    pub(crate) state_sets: &'a BTreeMap<SetId, tortie_dataplane::SetState>,
+    pub(crate) options: &'a Options,
+    /// Lists and places whose standing with the kernel has changed.
+    pub(crate) lists: BTreeSet<RulesId>,
+    pub(crate) places: BTreeSet<Place>,
+}
+
+impl Change {
+    /// What a step changes.
+    pub(crate) fn of(step: &Step<'_>) -> Self {
+        let mut change = Self::default();
+        change.sets(step);
+        change.lists(step);
+        change.programs(step);
+        change.places(step);
+        change.skeleton(step);
+        let same = |name: &&String| change.before[*name].lines == change.after[*name].lines;
+        let both = change.before.keys().filter(|name| change.after.contains_key(*name));
+        let same: Vec<String> = both.filter(same).cloned().collect();
+        for name in same {
+            change.before.remove(&name);
+            change.after.remove(&name);
+        }
+        change
+    }
+
+    fn sets(&mut self, step: &Step<'_>) {
+        let made: HashSet<&SetId> = step.delta.sets_made.iter().map(|(id, _)| id).collect();
+        let reshaped = |id: &SetId| step.touched.shapes.get(id).is_some_and(|before| before.is_some());
+        for (id, before) in &step.touched.shapes {
+            if let Some(before) = before {
+                self.sets_gone.extend(FAMILIES.map(|family| sets::empty(id, *before, family).name));
+            }
+            if let Some(set) = step.state_sets.get(id) {
+                self.sets_made.extend(sets::render(id, set));
+            }
+        }
+        for one in &step.delta.sets_changed {
+            let id = &one.id;
+            if made.contains(id) || reshaped(id) || !step.state_sets.contains_key(id) {
+                continue;
+            }
+            let shape: Shape = step.now.shape(id);
+            for family in FAMILIES {
+                let set = sets::empty(id, shape, family);
+                let [gone, come] = [&one.removed, &one.added].map(|members| sets::elements(members, shape, family));
+                if !gone.is_empty() || !come.is_empty() {
+                    self.elements.insert(set.name.clone(), (set, gone, come));
+                }
+            }
+        }
+        self.sets_made.sort_by(|a, b| a.set.name.cmp(&b.set.name));
+    }
+
+    fn lists(&mut self, step: &Step<'_>) {
+        let put = step.delta.rules_put.iter().map(|(id, _)| id);
+        let mut ids: BTreeSet<&RulesId> = put.chain(&step.delta.rules_removed).chain(&step.lists).collect();
+        let reshaped = step.touched.shapes.iter().filter(|(_, before)| before.is_some());
+        ids.extend(reshaped.filter_map(|(set, _)| step.index.lookers.get(set)).flatten());
+        // A log prefix may name the tier.
+        ids.extend(step.touched.tiers.iter().filter(|(_, before)| before.is_some()).map(|(id, _)| id));
+        let mut keys: HashSet<(&RulesId, Acting)> = HashSet::new();
+        for ((id, acting), before) in &step.touched.actings {
+            if (*before > 0) != step.now.is_acting(id, *acting) {
+                keys.insert((id, *acting));
+            }
+        }
+        for id in ids {
+            keys.extend(step.index.actings.get(id).into_iter().flatten().map(|(acting, _)| (id, *acting)));
+        }
+        for (id, acting) in keys {
+            self.before.extend(step.before.list_chains(id, acting, step.options));
+            self.after.extend(step.now.list_chains(id, acting, step.options));
+        }
+    }
+
+    fn programs(&mut self, step: &Step<'_>) {
+        let turned =
+            |((id, stage), before): &(&(ProgramId, Stage), &u32)| (**before > 0) != step.now.is_staged(*id, *stage);
+        let mut keys: BTreeSet<(ProgramId, Stage)> =
+            step.touched.stages.iter().filter(turned).map(|(key, _)| *key).collect();
+        for id in &step.touched.askers {
+            keys.extend(step.index.stages.get(id).into_iter().flatten().map(|(stage, _)| (*id, *stage)));
+        }
+        for (id, stage) in keys {
+            self.before.extend(step.before.program_chains(id, stage, step.options));
+            self.after.extend(step.now.program_chains(id, stage, step.options));
+        }
+    }
+
+    fn places(&mut self, step: &Step<'_>) {
+        let put = step.delta.endpoints_put.iter().map(|(place, _)| place);
+        let places: BTreeSet<&Place> = put.chain(&step.delta.endpoints_removed).chain(&step.places).collect();
+        let maps: HashMap<String, Set> =
+            skeleton::maps(step.now.settings()).into_iter().map(|set| (set.name.clone(), set)).collect();
+        for place in places {
+            let (before, after) = (step.before.place(place), step.now.place(place));
+            self.before.extend(before.chains);
+            self.after.extend(after.chains);
+            for (name, set) in &maps {
+                let of = |all: &[(String, Element)]| -> Vec<Element> {
+                    all.iter().filter(|(map, _)| map == name).map(|(_, element)| element.clone()).collect()
+                };
+                self.swap(set, &of(&before.elements), &of(&after.elements));
+            }
+        }
+    }
+
+    /// Elements that are in only one of two lists.
+    fn swap(&mut self, set: &Set, before: &[Element], after: &[Element]) {
+        let gone: Vec<Element> = before.iter().filter(|element| !after.contains(element)).cloned().collect();
+        let come: Vec<Element> = after.iter().filter(|element| !before.contains(element)).cloned().collect();
+        if !gone.is_empty() || !come.is_empty() {
+            let entry = self.elements.entry(set.name.clone()).or_insert_with(|| (set.clone(), Vec::new(), Vec::new()));
+            entry.1.extend(gone);
+            entry.2.extend(come);
+        }
+    }
+
+    fn skeleton(&mut self, step: &Step<'_>) {
+        let Some((before, after)) = step.plans else { return };
+        let draw = |plan: &Plan| {
+            let mut ruleset = Ruleset::new(tortie_nft::TableId::inet(""));
+            skeleton::render(plan, step.options, &mut ruleset);
+            ruleset
+        };
+        let (before, mut after) = (draw(before), draw(after));
+        self.before.extend(before.chains);
+        self.after.extend(after.chains);
+        for (name, form) in before.sets {
+            match after.sets.remove(&name) {
+                None => {
+                    self.sets_gone.insert(name);
+                }
+                Some(now) => self.swap(&now.set, &form.elements, &now.elements),
+            }
+        }
+        self.sets_made.extend(after.sets.into_values());
+    }
+
+    /// Whether there is nothing to send.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sets_made.is_empty()
+            && self.sets_gone.is_empty()
+            && self.elements.is_empty()
+            && self.before.is_empty()
+            && self.after.is_empty()
+    }
+
+    /// The chains that stay and get other rules: the kernel's handles of their rules are needed.
+    pub(crate) fn altered(&self) -> impl Iterator<Item = &str> {
+        self.before.keys().filter(|name| self.after.contains_key(*name)).map(String::as_str)
+    }
+
+    /// Writes the change. Nothing is used before it is there or taken away while it is used.
+    pub(crate) fn write(&self, script: &mut Script, handles: &HashMap<String, Vec<u64>>) {
+        let is_map = |set: &Set| set.data == MapData::Verdict;
+        for form in &self.sets_made {
+            script.batch.add_set(&script.table.clone(), &form.set);
+            script.add_elements(&form.set, &form.elements);
+        }
+        for (set, gone, come) in self.elements.values().filter(|(set, ..)| !is_map(set)) {
+            script.delete_elements(set, gone);
+            script.add_elements(set, come);
+        }
+        let new = || self.after.iter().filter(|(name, _)| !self.before.contains_key(*name));
+        new().filter(|(_, form)| form.base.is_none()).for_each(|(name, form)| script.add_chain(name, form));
+        for (name, form) in new().filter(|(_, form)| form.base.is_none()) {
+            script.append(name, &form.lines);
+        }
+        for (name, form) in &self.after {
+            if let Some(before) = self.before.get(name) {
+                script.alter(name, before, form, handles.get(name).map_or(&[], Vec::as_slice));
+            }
+        }
+        for (set, gone, come) in self.elements.values().filter(|(set, ..)| is_map(set)) {
+            script.delete_elements(set, gone);
+            script.add_elements(set, come);
+        }
+        for (name, form) in new().filter(|(_, form)| form.base.is_some()) {
+            script.add_chain(name, form);
+            script.append(name, &form.lines);
+        }
+        let gone = || self.before.keys().filter(|name| !self.after.contains_key(*name));
+        gone().for_each(|name| script.flush_chain(name));
+        gone().for_each(|name| script.delete_chain(name));
+        self.sets_gone.iter().for_each(|name| script.delete_set(name));
+    }
+}

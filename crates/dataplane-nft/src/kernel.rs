@@ -1,0 +1,250 @@
+//! The dataplane: a desired state kept in the kernel, one transaction a change.
+//!
+//! ```text
+//!   open ──> adopt ──> replace(State) ──> apply(Delta) ...      on the way: is_intact? repair
+//! ```
+//!
+//! What a previous agent left stays in force until the first change, which replaces it at once. After that only what a
+//! change touches is sent. Where the kernel lets us own the table nobody else can change it; elsewhere
+//! [`Kernel::is_intact`] notices, and [`Kernel::repair`] puts everything back.
+
+mod aside;
+mod commit;
+mod step;
+
+use std::collections::BTreeMap;
+
+use tortie_dataplane::{Broken, Place, RulesId, State};
+use tortie_nft::dump::TableDump;
+use tortie_nft::probe::{self, Feature};
+use tortie_nft::{Batch, CommitError, ObjectRef, RequestError, Socket, Table, TableId, dump};
+
+use crate::batch::Script;
+use crate::form::Ruleset;
+use crate::index::Index;
+use crate::options::Options;
+use crate::readback::{differences, read_back};
+use crate::render::whole;
+use crate::skeleton::{self, Plan};
+
+use aside::Aside;
+
+/// The kernel's table, kept as a desired state says. It works in the network namespace of the thread that opened it.
+#[derive(Debug)]
+pub struct Kernel {
+    socket: Socket,
+    options: Options,
+    table: Table,
+    state: State,
+    index: Index,
+    /// None until the state is in the kernel.
+    plan: Option<Plan>,
+    aside: Aside,
+    /// The generation that our last commit left; none if anything may have happened since.
+    generation: Option<u32>,
+}
+
+/// What was there when the dataplane came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing. Connection tracking is on from now, and nothing is denied yet.
+    Nothing,
+    /// A table that an earlier agent left. It stays in force until the first change.
+    Table,
+}
+
+/// An object that the kernel refused.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refused {
+    /// A list of rules. Its last good form stays, or, if there is none, a denial stands for it.
+    Rules(RulesId),
+    /// An endpoint. Its interface is in no map: a workload's is closed.
+    Endpoint(Place),
+}
+
+/// Why a change is not in the kernel. Nothing of it is.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The change does not fit the state. The state is of no use any more; only [`Kernel::replace`] helps.
+    #[error("the change does not fit what is there")]
+    Broken(#[from] Broken),
+    /// The kernel's answer to a question.
+    #[error("the kernel could not be asked")]
+    Request(#[from] RequestError),
+    /// Another process holds the table: an agent that runs.
+    #[error("table {0} is held by another process")]
+    Held(TableId),
+    /// The kernel refused, and no object could be set aside for it.
+    #[error("the change is not in the kernel")]
+    Commit(#[source] CommitError),
+}
+
+impl From<CommitError> for ApplyError {
+    fn from(error: CommitError) -> Self {
+        match error.cause() {
+            Some(cause) if cause.errno == libc::EPERM => match &cause.object {
+                ObjectRef::Table(table) => Self::Held(table.clone()),
+                _ => Self::Commit(error),
+            },
+            _ => Self::Commit(error),
+        }
+    }
+}
+
+impl Kernel {
+    /// Opens the dataplane. Nothing is changed yet.
+    pub fn open(options: Options) -> Result<Self, ApplyError> {
+        let mut socket = Socket::open().map_err(RequestError::Io)?;
+        let id = TableId::inet(&options.table);
+        let owns = Feature::Persist.is_there(&mut socket)?;
+        let table = if owns { Table::owned(id) } else { Table::new(id) };
+        Ok(Self::with(socket, options, table))
+    }
+
+    /// The same with a table that anyone may change, as on kernels before 6.9.
+    pub fn open_unowned(options: Options) -> Result<Self, ApplyError> {
+        let socket = Socket::open().map_err(RequestError::Io)?;
+        let table = Table::new(TableId::inet(&options.table));
+        Ok(Self::with(socket, options, table))
+    }
+
+    fn with(socket: Socket, options: Options, table: Table) -> Self {
+        let (state, index, aside) = (State::default(), Index::default(), Aside::default());
+        Self { socket, options, table, state, index, plan: None, aside, generation: None }
+    }
+
+    /// What the kernel lacks of what we use. Without [`Feature::Owner`] and [`Feature::Persist`] others can change the
+    /// table; nothing else can be done without.
+    pub fn missing(&mut self) -> Result<Vec<Feature>, ApplyError> {
+        Ok(probe::missing(&mut self.socket)?)
+    }
+
+    /// Takes over the table that an earlier agent left, so that nobody else changes it, or begins one, so that
+    /// connections are tracked from now on.
+    pub fn adopt(&mut self) -> Result<Found, ApplyError> {
+        let there = dump::tables(&mut self.socket, |name| name == self.options.table)?;
+        let there = there.into_iter().find(|table| table.id == self.table.id);
+        let mut script = Script::new(&self.table.id);
+        match &there {
+            // A table that was made without an owner cannot get one.
+            Some(table) if self.table.owner && !table.persist => return Ok(Found::Table),
+            Some(_) => drop(script.batch.add_table(&self.table)),
+            None => {
+                let mut beginning = Ruleset::new(self.table.id.clone());
+                skeleton::begin(&mut beginning);
+                script.replace(&self.table, false, &beginning);
+            }
+        }
+        self.commit(&script)?;
+        Ok(if there.is_some() { Found::Table } else { Found::Nothing })
+    }
+
+    /// Puts a whole state into the kernel, in place of whatever is there, in one transaction.
+    pub fn replace(&mut self, state: State) -> Result<(), ApplyError> {
+        let index = Index::of(&state);
+        let before = (
+            std::mem::replace(&mut self.state, state),
+            std::mem::replace(&mut self.index, index),
+            std::mem::take(&mut self.aside),
+        );
+        self.repair().inspect_err(|_| (self.state, self.index, self.aside) = before)
+    }
+
+    /// Puts everything into the kernel anew, in one transaction.
+    pub fn repair(&mut self) -> Result<(), ApplyError> {
+        loop {
+            let there = dump::tables(&mut self.socket, |name| name == self.options.table)?;
+            let is_there = there.iter().any(|table| table.id == self.table.id);
+            let mut script = Script::new(&self.table.id);
+            script.replace(&self.table, is_there, &self.ruleset());
+            match self.commit(&script) {
+                Ok(()) => {
+                    self.plan = Some(Plan::new(&self.state, &self.index));
+                    return Ok(());
+                }
+                Err(CommitError::Refused(errors)) => match self.blame(&script, &errors) {
+                    Some((refused, reason)) => self.aside.put(refused, reason),
+                    None => return Err(CommitError::Refused(errors).into()),
+                },
+                Err(other) => return Err(other.into()),
+            }
+        }
+    }
+
+    /// Takes everything of ours out of the kernel. Fails with [`ApplyError::Held`] while an agent runs that owns it.
+    pub fn uninstall(options: &Options) -> Result<Found, ApplyError> {
+        let mut socket = Socket::open().map_err(RequestError::Io)?;
+        remove(&mut socket, &TableId::inet(&options.table))
+    }
+
+    /// The same by the dataplane itself, which may: it is the owner.
+    pub fn remove(&mut self) -> Result<Found, ApplyError> {
+        (self.state, self.index, self.aside) = Default::default();
+        (self.plan, self.generation) = (None, None);
+        remove(&mut self.socket, &self.table.id)
+    }
+
+    /// What is enforced, but for what was refused.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Whether nobody else can change the table.
+    pub fn is_owner(&self) -> bool {
+        self.table.owner
+    }
+
+    /// What the kernel refused, with its words.
+    pub fn refused(&self) -> &BTreeMap<Refused, String> {
+        &self.aside.reasons
+    }
+
+    /// What is to be in the kernel.
+    pub fn ruleset(&self) -> Ruleset {
+        whole(&self.state, &self.index, &self.options, &self.aside.lists, &self.aside.places)
+    }
+
+    /// What is in the kernel; none if our table is not there.
+    pub fn read(&mut self) -> Result<Option<TableDump>, RequestError> {
+        dump::table(&mut self.socket, &self.table.id)
+    }
+
+    /// Whether the kernel still has what was put there. Asking costs microseconds as long as nobody commits anything, so
+    /// it can be asked every few milliseconds. A table that we own can only be missing, so others' commits cost little there.
+    pub fn is_intact(&mut self) -> Result<bool, RequestError> {
+        if self.plan.is_none() {
+            return Ok(true);
+        }
+        let generation = self.socket.generation()?;
+        if self.generation == Some(generation) {
+            return Ok(true);
+        }
+        let intact = match self.table.owner {
+            true => dump::tables(&mut self.socket, |name| name == self.options.table)?.iter().any(|table| table.owner),
+            false => self.differences(1)?.is_empty(),
+        };
+        self.generation = intact.then_some(generation);
+        Ok(intact)
+    }
+
+    /// Where the kernel differs from what was put there; at most `most` places.
+    pub fn differences(&mut self, most: usize) -> Result<Vec<String>, RequestError> {
+        let wanted = self.ruleset();
+        Ok(match self.read()? {
+            None => vec![format!("table {} is missing", self.table.id)],
+            Some(dump) => differences(&wanted, &read_back(&dump), most),
+        })
+    }
+}
+
+/// Removes a table if it is there.
+fn remove(socket: &mut Socket, id: &TableId) -> Result<Found, ApplyError> {
+    let there = dump::tables(socket, |name| name == id.name)?;
+    if !there.iter().any(|table| table.id == *id) {
+        return Ok(Found::Nothing);
+    }
+    let mut batch = Batch::new();
+    batch.delete_table(id);
+    batch.commit(socket)?;
+    Ok(Found::Table)
+}

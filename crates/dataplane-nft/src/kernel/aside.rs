@@ -1,0 +1,77 @@
+//! What the kernel refused, and what stands for it.
+//!
+//! A list that the kernel refuses keeps its last good form; where there is none a denial stands for it. An endpoint is
+//! left out, which closes a workload's interface. Whatever is written anew is tried anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tortie_dataplane::{Delta, Place, Rule, RulesId, State};
+
+use super::Refused;
+
+/// What the kernel refused.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Aside {
+    /// Lists that a denial stands for.
+    pub(super) lists: BTreeSet<RulesId>,
+    /// Lists that are still as they were before.
+    behind: BTreeSet<RulesId>,
+    /// Endpoints that are left out.
+    pub(super) places: BTreeSet<Place>,
+    /// All of them, with the kernel's words.
+    pub(super) reasons: BTreeMap<Refused, String>,
+}
+
+impl Aside {
+    /// Sets an object aside.
+    pub(super) fn put(&mut self, refused: Refused, reason: String) {
+        match &refused {
+            Refused::Rules(id) => drop(self.lists.insert(id.clone())),
+            Refused::Endpoint(place) => drop(self.places.insert(place.clone())),
+        }
+        self.reasons.insert(refused, reason);
+    }
+
+    /// Takes off what a change says anew. What has to be given up for lost joins the change.
+    pub(super) fn reconsider(&mut self, state: &State, delta: &mut Delta) {
+        let put: BTreeSet<&RulesId> = delta.rules_put.iter().map(|(id, _)| id).chain(&delta.rules_removed).collect();
+        self.lists.retain(|id| !put.contains(id));
+        self.behind.retain(|id| !put.contains(id));
+        self.reasons.retain(|refused, _| !matches!(refused, Refused::Rules(id) if put.contains(id)));
+        let places = delta.endpoints_put.iter().map(|(place, _)| place).chain(&delta.endpoints_removed);
+        for place in places {
+            self.places.remove(place);
+            self.reasons.remove(&Refused::Endpoint(place.clone()));
+        }
+        // What is behind must not look in sets that go.
+        let lost = |id: &&RulesId| {
+            let rules = state.rules.get(*id).map_or(&[][..], Vec::as_slice);
+            looks_in_removed(rules, delta)
+        };
+        let lost: Vec<RulesId> = self.behind.iter().filter(lost).cloned().collect();
+        for id in lost {
+            self.behind.remove(&id);
+            self.lists.insert(id.clone());
+            delta.rules_put.push((id, Vec::new()));
+        }
+    }
+
+    /// Keeps what the kernel refused out of a change: as it was if it can stay so, else a stand-in.
+    pub(super) fn keep_out(&mut self, state: &State, delta: &mut Delta, refused: Refused, reason: String) {
+        if let Refused::Rules(id) = &refused {
+            let old = state.rules.get(id).filter(|_| !self.lists.contains(id));
+            let stays = old.is_some_and(|rules| !looks_in_removed(rules, delta));
+            if stays && delta.rules_put.iter().any(|(put, _)| put == id) {
+                delta.rules_put.retain(|(put, _)| put != id);
+                self.behind.insert(id.clone());
+                self.reasons.insert(refused, reason);
+                return;
+            }
+        }
+        self.put(refused, reason);
+    }
+}
+
+fn looks_in_removed(rules: &[Rule], delta: &Delta) -> bool {
+    rules.iter().flat_map(Rule::sets).any(|set| delta.sets_removed.contains(set))
+}

@@ -1,0 +1,49 @@
+//! Sending a batch, and finding the object that a refusal is about.
+
+use std::io;
+
+use tortie_dataplane::Place;
+use tortie_nft::{BatchError, CommitError};
+
+use super::{Kernel, Refused};
+use crate::batch::Script;
+use crate::names;
+
+impl Kernel {
+    /// Sends a script, and keeps in mind the generation that it leads to.
+    pub(super) fn commit(&mut self, script: &Script) -> Result<(), CommitError> {
+        let before = self.generation.take();
+        if script.batch.is_empty() {
+            self.generation = before;
+            return Ok(());
+        }
+        let now = self.socket.generation().ok();
+        script.batch.commit(&mut self.socket)?;
+        // A generation that was not ours would hide what it brought.
+        let known = before.is_none() || before == now;
+        self.generation = now.filter(|_| known).map(next_generation);
+        Ok(())
+    }
+
+    /// The object that the first of some refusals is about.
+    pub(super) fn blame(&self, script: &Script, errors: &[BatchError]) -> Option<(Refused, String)> {
+        let error = errors.iter().find(|error| error.index.is_some())?;
+        let chain = script.chain_of(error.index?)?;
+        let reason = io::Error::from_raw_os_error(error.errno).to_string();
+        let is_of = |name: &str| chain == name || chain.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
+        let lists = self.state.rules.keys().filter(|id| !self.aside.lists.contains(id));
+        if let Some(id) = lists.into_iter().find(|id| is_of(&names::list(id))) {
+            return Some((Refused::Rules(id.clone()), reason));
+        }
+        let own = |place: &&Place| match place {
+            Place::Workload(name) => chain.ends_with(&format!("/of/{}", names::clean(name))),
+            _ => false,
+        };
+        let place = self.state.endpoints.keys().filter(|place| !self.aside.places.contains(place)).find(own)?;
+        Some((Refused::Endpoint(place.clone()), reason))
+    }
+}
+/// The generation behind another; there is no generation 0.
+fn next_generation(generation: u32) -> u32 {
+    generation.checked_add(1).unwrap_or(1)
+}

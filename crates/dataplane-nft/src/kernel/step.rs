@@ -1,0 +1,158 @@
+//! A step: from one state to the next, in one transaction. The state follows only if the kernel does.
+
+use std::collections::HashMap;
+
+use tortie_dataplane::{Broken, Dataplane, Delta, Host, SetId};
+use tortie_nft::{CommitError, RequestError, Rule, dump};
+
+use super::aside::Aside;
+use super::{ApplyError, Kernel, Refused};
+use crate::batch::Script;
+use crate::change::{Change, Step};
+use crate::index::{Index, Touched};
+use crate::skeleton::Plan;
+use crate::source::{Before, Now};
+use crate::undo::undo;
+
+impl Dataplane for Kernel {
+    type Error = ApplyError;
+
+    fn apply(&mut self, delta: &Delta) -> Result<(), ApplyError> {
+        let mut delta = delta.clone();
+        if self.plan.is_none() || self.changes_everything(&delta) {
+            let mut state = self.state.clone();
+            state.apply(&delta)?;
+            let before = std::mem::replace(&mut self.state, state);
+            self.aside.reconsider(&self.state, &mut delta);
+            self.index = Index::of(&self.state);
+            return self.repair().inspect_err(|_| {
+                self.index = Index::of(&before);
+                self.state = before;
+            });
+        }
+        if delta.is_empty() {
+            return Ok(());
+        }
+        let standing = self.aside.clone();
+        self.aside.reconsider(&self.state, &mut delta);
+        loop {
+            match self.try_step(&delta, &standing) {
+                Ok(()) => return Ok(()),
+                Err(Failure::Refused(refused, reason)) => self.aside.keep_out(&self.state, &mut delta, refused, reason),
+                Err(failure) => {
+                    self.aside = standing;
+                    return Err(match failure {
+                        Failure::Request(error) => error.into(),
+                        Failure::Commit(error) => error.into(),
+                        Failure::Torn(broken) => broken.into(),
+                        Failure::Refused(..) => unreachable!("handled above"),
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Kernel {
+    /// Whether settings change that every rule depends on.
+    fn changes_everything(&self, delta: &Delta) -> bool {
+        let Some(host) = &delta.host else { return false };
+        let before = self.state.host.clone().unwrap_or_default().settings;
+        let now = &host.settings;
+        before.refusal != now.refusal
+            || before.log_prefix != now.log_prefix
+            || before.log_limit != now.log_limit
+            || before.spoofing_allowed != now.spoofing_allowed
+    }
+
+    /// One try at a change. The state follows only if the kernel does.
+    fn try_step(&mut self, delta: &Delta, standing: &Aside) -> Result<(), Failure> {
+        let undo = undo(&self.state, delta);
+        let before_host = self.state.host.clone();
+        let touched = self.index.step(&self.state, delta);
+        if let Err(broken) = self.state.apply(delta) {
+            return Err(Failure::Torn(broken));
+        }
+        let (change, plan) = self.draw(delta, &undo, &touched, before_host.as_ref(), standing);
+        let result = self.send(&change);
+        match result {
+            Ok(()) => {
+                if plan.is_some() {
+                    self.plan = plan;
+                }
+                Ok(())
+            }
+            Err(failure) => {
+                self.index.step(&self.state, &undo);
+                self.state.apply(&undo).map_err(Failure::Torn)?;
+                Err(failure)
+            }
+        }
+    }
+
+    fn draw(
+        &self,
+        delta: &Delta,
+        undo: &Delta,
+        touched: &Touched,
+        before_host: Option<&Host>,
+        standing: &Aside,
+    ) -> (Change, Option<Plan>) {
+        let concerned = delta.host.is_some()
+            || touched.passes
+            || !delta.endpoints_put.is_empty()
+            || !delta.endpoints_removed.is_empty()
+            || touched
+                .shapes
+                .keys()
+                .chain(delta.sets_changed.iter().map(|one| &one.id))
+                .any(|id| SetId::WELL_KNOWN.contains(&id.as_str()));
+        let plan = concerned.then(|| Plan::new(&self.state, &self.index));
+        let plan = plan.filter(|plan| self.plan.as_ref() != Some(plan));
+        let now = Now::new(&self.state, &self.index, &self.aside.lists, &self.aside.places);
+        let before = Before::new(&now, touched, undo, before_host, &standing.lists, &standing.places);
+        let step = Step {
+            delta,
+            touched,
+            index: &self.index,
+            before: &before,
+            now: &now,
+            plans: self.plan.as_ref().zip(plan.as_ref()),
+            state_sets: &self.state.sets,
+            options: &self.options,
+            lists: standing.lists.symmetric_difference(&self.aside.lists).cloned().collect(),
+            places: standing.places.symmetric_difference(&self.aside.places).cloned().collect(),
+        };
+        (Change::of(&step), plan)
+    }
+
+    fn send(&mut self, change: &Change) -> Result<(), Failure> {
+        if change.is_empty() {
+            return Ok(());
+        }
+        let mut handles = HashMap::new();
+        for chain in change.altered() {
+            let rules = dump::rules(&mut self.socket, &self.table.id, Some(chain)).map_err(Failure::Request)?;
+            handles.insert(chain.to_owned(), rules.iter().filter_map(|rule: &Rule| rule.handle).collect::<Vec<u64>>());
+        }
+        let mut script = Script::new(&self.table.id);
+        change.write(&mut script, &handles);
+        match self.commit(&script) {
+            Ok(()) => Ok(()),
+            Err(CommitError::Refused(errors)) => match self.blame(&script, &errors) {
+                Some((refused, reason)) => Err(Failure::Refused(refused, reason)),
+                None => Err(Failure::Commit(CommitError::Refused(errors))),
+            },
+            Err(other) => Err(Failure::Commit(other)),
+        }
+    }
+}
+
+/// Why a try failed.
+enum Failure {
+    Refused(Refused, String),
+    Request(RequestError),
+    Commit(CommitError),
+    /// The state is of no use any more.
+    Torn(Broken),
+}

@@ -1,0 +1,220 @@
+//! Where renderers read from: the state as it is, or as it was before the last step.
+
+use std::collections::{BTreeSet, HashMap};
+
+use tortie_dataplane::{Delta, Endpoint, Host, Place, Program, ProgramId, Rule, RulesId, SetId, State};
+use tortie_policy::Settings;
+
+use crate::form::ChainForm;
+use crate::index::{Index, Touched};
+use crate::list::{List, Traits};
+use crate::options::Options;
+use crate::place;
+use crate::program::Writer;
+use crate::sets::Shape;
+use crate::stage::{Acting, Stage};
+
+/// Chains by name.
+pub(crate) type Chains = Vec<(String, ChainForm)>;
+
+/// A state that can be asked for what renderers need.
+pub(crate) trait Source {
+    fn settings(&self) -> &Settings;
+    fn rules(&self, id: &RulesId) -> &[Rule];
+    fn program(&self, id: ProgramId) -> Option<&Program>;
+    fn traits(&self, id: &RulesId) -> Traits;
+    fn tier(&self, id: &RulesId) -> &str;
+    fn shape(&self, set: &SetId) -> Shape;
+    fn endpoint(&self, place: &Place) -> Option<&Endpoint>;
+    /// Whether a program's chains are needed at a stage.
+    fn is_staged(&self, id: ProgramId, stage: Stage) -> bool;
+    /// Whether a list is needed in a rendering.
+    fn is_acting(&self, id: &RulesId, acting: Acting) -> bool;
+    /// Whether a denial stands for a list, because the kernel refused it.
+    fn refused(&self, id: &RulesId) -> bool;
+    /// Whether an endpoint is left out for that.
+    fn left_out(&self, place: &Place) -> bool;
+
+    fn list_chains(&self, id: &RulesId, acting: Acting, options: &Options) -> Chains
+    where
+        Self: Sized,
+    {
+        if !self.is_acting(id, acting) {
+            return Vec::new();
+        }
+        let list = List { id, rules: self.rules(id), tier: self.tier(id) };
+        if self.refused(id) {
+            return list.stand_in(acting, self.settings(), self.traits(id));
+        }
+        list.chains(acting, self.settings(), options, &|set| self.shape(set))
+    }
+
+    fn program_chains(&self, id: ProgramId, stage: Stage, options: &Options) -> Chains
+    where
+        Self: Sized,
+    {
+        let Some(program) = self.program(id).filter(|_| self.is_staged(id, stage)) else { return Vec::new() };
+        let traits = |rules: &RulesId| self.traits(rules);
+        Writer { stage, program, settings: self.settings(), options, traits: &traits }.chains(id)
+    }
+
+    fn place(&self, place: &Place) -> place::Rendered {
+        let endpoint = self.endpoint(place).filter(|_| !self.left_out(place));
+        endpoint.map(|one| place::render(place, one, self.settings())).unwrap_or_default()
+    }
+}
+
+/// A state as it is.
+pub(crate) struct Now<'a> {
+    state: &'a State,
+    index: &'a Index,
+    settings: Settings,
+    refused: &'a BTreeSet<RulesId>,
+    left_out: &'a BTreeSet<Place>,
+}
+
+impl<'a> Now<'a> {
+    pub(crate) fn new(
+        state: &'a State,
+        index: &'a Index,
+        refused: &'a BTreeSet<RulesId>,
+        left_out: &'a BTreeSet<Place>,
+    ) -> Self {
+        let settings = state.host.as_ref().map(|host| host.settings.clone()).unwrap_or_default();
+        Self { state, index, settings, refused, left_out }
+    }
+}
+
+impl Source for Now<'_> {
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn rules(&self, id: &RulesId) -> &[Rule] {
+        self.state.rules.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    fn program(&self, id: ProgramId) -> Option<&Program> {
+        self.state.programs.get(&id)
+    }
+
+    fn traits(&self, id: &RulesId) -> Traits {
+        self.index.traits.get(id).copied().unwrap_or_default()
+    }
+
+    fn tier(&self, id: &RulesId) -> &str {
+        self.index.tiers.get(id).map_or("", |tier| tier)
+    }
+
+    fn shape(&self, set: &SetId) -> Shape {
+        self.index.shapes.get(set).copied().unwrap_or(Shape::Hosts)
+    }
+
+    fn endpoint(&self, place: &Place) -> Option<&Endpoint> {
+        self.state.endpoints.get(place)
+    }
+
+    fn is_staged(&self, id: ProgramId, stage: Stage) -> bool {
+        self.index.stages.get(&id).is_some_and(|stages| stages.contains_key(&stage))
+    }
+
+    fn is_acting(&self, id: &RulesId, acting: Acting) -> bool {
+        self.index.actings.get(id).is_some_and(|actings| actings.contains_key(&acting))
+    }
+
+    fn refused(&self, id: &RulesId) -> bool {
+        self.refused.contains(id)
+    }
+
+    fn left_out(&self, place: &Place) -> bool {
+        self.left_out.contains(place)
+    }
+}
+
+/// The state before a step, told by what undoes it.
+pub(crate) struct Before<'a> {
+    now: &'a Now<'a>,
+    touched: &'a Touched,
+    refused: &'a BTreeSet<RulesId>,
+    left_out: &'a BTreeSet<Place>,
+    settings: Settings,
+    rules: HashMap<&'a RulesId, &'a [Rule]>,
+    programs: HashMap<ProgramId, &'a Program>,
+    endpoints: HashMap<&'a Place, Option<&'a Endpoint>>,
+}
+
+impl<'a> Before<'a> {
+    pub(crate) fn new(
+        now: &'a Now<'a>,
+        touched: &'a Touched,
+        undo: &'a Delta,
+        host: Option<&Host>,
+        refused: &'a BTreeSet<RulesId>,
+        left_out: &'a BTreeSet<Place>,
+    ) -> Self {
+        let gone = undo.endpoints_removed.iter().map(|place| (place, None));
+        Self {
+            now,
+            touched,
+            refused,
+            left_out,
+            settings: host.map(|host| host.settings.clone()).unwrap_or_default(),
+            rules: undo.rules_put.iter().map(|(id, rules)| (id, rules.as_slice())).collect(),
+            programs: undo.programs_made.iter().map(|(id, program)| (*id, program)).collect(),
+            endpoints: undo.endpoints_put.iter().map(|(place, one)| (place, Some(one))).chain(gone).collect(),
+        }
+    }
+}
+
+impl Source for Before<'_> {
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn rules(&self, id: &RulesId) -> &[Rule] {
+        self.rules.get(id).copied().unwrap_or_else(|| self.now.rules(id))
+    }
+
+    fn program(&self, id: ProgramId) -> Option<&Program> {
+        self.programs.get(&id).copied().or_else(|| self.now.program(id))
+    }
+
+    fn traits(&self, id: &RulesId) -> Traits {
+        self.touched.traits.get(id).copied().unwrap_or_else(|| self.now.traits(id))
+    }
+
+    fn tier(&self, id: &RulesId) -> &str {
+        match self.touched.tiers.get(id) {
+            Some(before) => before.as_deref().unwrap_or_default(),
+            None => self.now.tier(id),
+        }
+    }
+
+    fn shape(&self, set: &SetId) -> Shape {
+        match self.touched.shapes.get(set) {
+            Some(before) => before.unwrap_or(Shape::Hosts),
+            None => self.now.shape(set),
+        }
+    }
+
+    fn endpoint(&self, place: &Place) -> Option<&Endpoint> {
+        self.endpoints.get(place).copied().unwrap_or_else(|| self.now.endpoint(place))
+    }
+
+    fn is_staged(&self, id: ProgramId, stage: Stage) -> bool {
+        self.touched.stages.get(&(id, stage)).map_or_else(|| self.now.is_staged(id, stage), |count| *count > 0)
+    }
+
+    fn is_acting(&self, id: &RulesId, acting: Acting) -> bool {
+        let before = self.touched.actings.get(&(id.clone(), acting));
+        before.map_or_else(|| self.now.is_acting(id, acting), |count| *count > 0)
+    }
+
+    fn refused(&self, id: &RulesId) -> bool {
+        self.refused.contains(id)
+    }
+
+    fn left_out(&self, place: &Place) -> bool {
+        self.left_out.contains(place)
+    }
+}
