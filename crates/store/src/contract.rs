@@ -14,12 +14,28 @@ pub trait Store: Send + Sync {
     /// One object as it is now.
     fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError>;
 
+    /// Several objects, in the order of the keys, each as it is now.
+    fn get_all(&self, keys: &[Key]) -> Result<Vec<Option<Stored>>, StoreError> {
+        keys.iter().map(|key| self.get(key)).collect()
+    }
+
     /// All objects of a selection, at one revision.
     fn list(&self, selection: &Selection) -> Result<Listing, StoreError>;
+
+    /// The same in pieces and in no promised order, for whoever need not hold them all at once. After an error,
+    /// [`StoreError::Compacted`] included, what was given so far is not whole: begin again.
+    fn list_pages(&self, selection: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Revision, StoreError> {
+        let listing = self.list(selection)?;
+        page(listing.items);
+        Ok(listing.revision)
+    }
 
     /// Makes each change, in this order, or says why not; a refused one does not stop the rest. A later
     /// change of the same call sees what an earlier one did. When this returns, every accepted one is
     /// durable. An `Err` means that nothing of this call can be relied on being there.
+    ///
+    /// Each change has its own revision; but where a store makes many at once, those that are seen at once may share
+    /// one.
     fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError>;
 
     /// Every change after revision `from`, once and in order. From a listing's revision nothing is missed
@@ -27,11 +43,16 @@ pub trait Store: Send + Sync {
     /// reached (it was replaced by another), is answered with [`StoreError::Compacted`], here or by the
     /// first [`Watch::next`].
     fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError>;
+
+    /// What was met in this store so far and has no key that this release knows, each as a line for people.
+    fn unread(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A running watch.
 pub trait Watch: Send {
-    /// The next change; `None` when there was none within `wait` (zero asks without waiting).
+    /// The next change; several may be of one revision (another program's transaction). `None` when there was none within `wait` (zero asks without waiting).
     ///
     /// After [`StoreError::Compacted`] the watch is over: list again and watch from there. After
     /// [`StoreError::Failed`] it can be asked again, and goes on where it was; leave a pause between.

@@ -1,0 +1,288 @@
+//! One connection to one member at a time; another member when it does not answer.
+//!
+//! Every handle asks one member and stays with it. What fails is tried again, at the next member and after a pause
+//! that grows and differs from client to client, until the patience of [`Settings`] is at its end. What makes no sense
+//! to try again, such as a wrong password, fails at once.
+
+use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, timeout};
+use tonic::Status;
+use tonic::transport::Endpoint;
+
+use crate::rpc::Member;
+use crate::settings::Settings;
+use crate::tls;
+use crate::trouble::{self, Trouble};
+use crate::wire::AuthenticateRequest;
+
+/// How long a member may take for one answer, and for a connection.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How often a member is asked whether it is still there, and how long it may take to say so.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
+/// After a wrong password etcd is left alone for this long: each try costs it a slow hash.
+const REFUSED: Duration = Duration::from_secs(60);
+/// What may be on its way to us before we take it.
+const WINDOW: u32 = 4 << 20;
+
+/// The way to etcd.
+pub(crate) struct Connection {
+    settings: Settings,
+    state: Mutex<State>,
+    /// The highest revision that was heard of.
+    seen: AtomicI64,
+}
+
+struct State {
+    live: Option<Live>,
+    /// Which endpoint is asked next.
+    at: usize,
+    serial: u64,
+    refused: Option<(Instant, String)>,
+}
+
+/// A connection that works, as far as we know.
+#[derive(Clone)]
+pub(crate) struct Live {
+    pub(crate) member: Member,
+    pub(crate) endpoint: String,
+    /// Which cluster it is: one that was made anew has another id.
+    pub(crate) cluster: u64,
+    /// Whether it can be asked how far a watch is: before 3.4.25 and 3.5.8 the answer could overtake events.
+    pub(crate) tells_progress: bool,
+    serial: u64,
+}
+
+impl Connection {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let at = random() as usize % settings.endpoints.len().max(1);
+        let state = State { live: None, at, serial: 0, refused: None };
+        Self { settings, state: Mutex::new(state), seen: AtomicI64::new(0) }
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The highest revision that was heard of so far.
+    pub(crate) fn seen(&self) -> i64 {
+        self.seen.load(Ordering::Relaxed)
+    }
+
+    /// This revision was heard of.
+    pub(crate) fn see(&self, revision: i64) {
+        self.seen.fetch_max(revision, Ordering::Relaxed);
+    }
+
+    /// Does something that can be done twice, at whichever member answers. It is told whether an earlier try may have
+    /// been carried out.
+    pub(crate) async fn call<T, W>(&self, work: impl Fn(Member, bool) -> W) -> Result<T, Trouble>
+    where
+        W: Future<Output = Result<T, Status>>,
+    {
+        let deadline = Instant::now() + self.settings.patience;
+        let mut pause = Pause::new();
+        let (mut maybe_done, mut tokens) = (false, 0);
+        loop {
+            let trouble = match self.live().await {
+                Ok(live) => {
+                    let trouble = match timeout(ANSWER, work(live.member.clone(), maybe_done)).await {
+                        Ok(Ok(answer)) => return Ok(answer),
+                        Ok(Err(status)) => Trouble::of(&status),
+                        Err(_) => Trouble::silent(ANSWER),
+                    };
+                    match trouble {
+                        Trouble::Token if tokens < 3 => {
+                            tokens += 1;
+                            self.leave(&live, false).await;
+                            continue;
+                        }
+                        Trouble::Away(text) => {
+                            maybe_done = true;
+                            self.leave(&live, true).await;
+                            Trouble::Away(format!("{}: {text}", live.endpoint))
+                        }
+                        other => return Err(other),
+                    }
+                }
+                Err(trouble @ Trouble::Away(_)) => trouble,
+                Err(trouble) => return Err(trouble),
+            };
+            let pause = pause.next();
+            if Instant::now() + pause >= deadline {
+                return Err(trouble);
+            }
+            sleep(pause).await;
+        }
+    }
+
+    /// The connection, made if there is none: one try at each member.
+    pub(crate) async fn live(&self) -> Result<Live, Trouble> {
+        let mut state = self.state.lock().await;
+        if let Some(live) = &state.live {
+            return Ok(live.clone());
+        }
+        if let Some((since, text)) = &state.refused
+            && since.elapsed() < REFUSED
+        {
+            return Err(Trouble::Fatal(text.clone()));
+        }
+        let mut failures: Vec<(String, Trouble)> = Vec::new();
+        for _ in 0..self.settings.endpoints.len() {
+            let endpoint = self.settings.endpoints[state.at % self.settings.endpoints.len()].clone();
+            match timeout(ANSWER, self.connect(&endpoint, state.serial + 1)).await {
+                Ok(Ok(live)) => {
+                    state.serial = live.serial;
+                    state.refused = None;
+                    state.live = Some(live.clone());
+                    return Ok(live);
+                }
+                Ok(Err(Failure::Password(text))) => {
+                    state.refused = Some((Instant::now(), text.clone()));
+                    return Err(Trouble::Fatal(text));
+                }
+                Ok(Err(Failure::Other(trouble))) => failures.push((endpoint, trouble)),
+                Err(_) => failures.push((endpoint, Trouble::silent(ANSWER))),
+            }
+            state.at = state.at.wrapping_add(1);
+        }
+        let lines: Vec<String> =
+            failures.iter().map(|(endpoint, trouble)| format!("{endpoint}: {}", trouble.text())).collect();
+        let text = lines.join("; ");
+        let hopeless = failures.iter().all(|(_, trouble)| matches!(trouble, Trouble::Fatal(_)));
+        Err(if hopeless { Trouble::Fatal(text) } else { Trouble::Away(text) })
+    }
+
+    /// Gives a connection up, unless that was done already; if `rotate`, the next one is to another member.
+    pub(crate) async fn leave(&self, live: &Live, rotate: bool) {
+        let mut state = self.state.lock().await;
+        if state.live.as_ref().is_some_and(|current| current.serial == live.serial) {
+            state.live = None;
+            if rotate {
+                state.at = state.at.wrapping_add(1);
+            }
+        }
+    }
+
+    async fn connect(&self, url: &str, serial: u64) -> Result<Live, Failure> {
+        let fatal = |text: String| Failure::Other(Trouble::Fatal(text));
+        let mut endpoint = Endpoint::from_shared(url.to_owned())
+            .map_err(|error| fatal(format!("it is no URL ({})", trouble::reason(&error))))?
+            .connect_timeout(ANSWER)
+            .http2_keep_alive_interval(KEEPALIVE.0)
+            .keep_alive_timeout(KEEPALIVE.1)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(2 * WINDOW)
+            .tcp_nodelay(true);
+        if url.starts_with("https://") {
+            let config = tls::config(&self.settings.tls).map_err(fatal)?;
+            endpoint = endpoint.tls_config(config).map_err(|error| {
+                fatal(format!("the certificates that are given cannot be used: {}", trouble::reason(&error)))
+            })?;
+        }
+        let channel = endpoint.connect().await.map_err(|error| {
+            let text = trouble::reason(&error);
+            let hopeless = ["certificate", "InvalidContentType"].iter().any(|part| text.contains(part));
+            Failure::Other(if hopeless { Trouble::Fatal(text) } else { Trouble::Away(text) })
+        })?;
+        let mut member = Member::new(channel);
+        if let Some(user) = &self.settings.user {
+            let who = AuthenticateRequest { name: user.name.clone(), password: user.password.clone() };
+            match member.authenticate(who).await {
+                Ok(answer) => {
+                    let other = |status| Failure::Other(Trouble::of(&status));
+                    member = member.with_token(&answer.token).map_err(other)?;
+                }
+                // Then it does not matter who we are.
+                Err(status) if status.message().contains("authentication is not enabled") => {}
+                Err(status) if status.message().contains("authentication failed") => {
+                    return Err(Failure::Password(format!(
+                        "it refuses the user {:?} with the password that is given (ETCD_USERNAME, ETCD_PASSWORD)",
+                        user.name
+                    )));
+                }
+                Err(status) => return Err(Failure::Other(Trouble::of(&status))),
+            }
+        }
+        let mut live = Live { member, endpoint: url.to_owned(), cluster: 0, tells_progress: false, serial };
+        match live.member.status().await {
+            Ok(status) => {
+                live.tells_progress = tells_progress(&status.version);
+                live.cluster = status.header.map_or(0, |header| header.cluster_id);
+            }
+            Err(status) => match Trouble::of(&status) {
+                // It may be that this user may not ask.
+                Trouble::Denied | Trouble::Token => {}
+                Trouble::Fatal(text) if !text.contains("user") => {
+                    return Err(fatal(text));
+                }
+                Trouble::Fatal(_) => {}
+                Trouble::Away(text) if text.contains("ertificate") => return Err(fatal(text)),
+                trouble => return Err(Failure::Other(trouble)),
+            },
+        }
+        Ok(live)
+    }
+}
+
+/// Why there is no connection.
+enum Failure {
+    Password(String),
+    Other(Trouble),
+}
+
+/// Pauses that grow, and differ from client to client.
+pub(crate) struct Pause {
+    next: Duration,
+}
+
+impl Pause {
+    pub(crate) fn new() -> Self {
+        Self { next: Duration::from_millis(100) }
+    }
+
+    /// The next one: between half and all of a time that doubles, up to 10 s.
+    pub(crate) fn next(&mut self) -> Duration {
+        let whole = self.next;
+        self.next = (whole * 2).min(Duration::from_secs(10));
+        whole.mul_f64(0.5 + 0.5 * (random() as f64 / u64::MAX as f64))
+    }
+}
+
+/// Something that another process does not get as well. It need not be more random than that.
+fn random() -> u64 {
+    RandomState::new().hash_one(0)
+}
+
+fn tells_progress(version: &str) -> bool {
+    let mut numbers = version.split(['.', '-', '+']).map(|part| part.parse::<u32>().unwrap_or(0));
+    let version = [(); 3].map(|()| numbers.next().unwrap_or(0));
+    version >= [3, 5, 8] || ([3, 4, 25]..[3, 5, 0]).contains(&version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_asked_for_only_where_the_answer_can_be_trusted() {
+        for (version, trusted) in
+            [("3.4.23", false), ("3.4.25", true), ("3.5.0", false), ("3.5.8", true), ("3.6.1", true), ("", false)]
+        {
+            assert_eq!(tells_progress(version), trusted, "{version}");
+        }
+    }
+
+    #[test]
+    fn pauses_grow_to_a_bound() {
+        let mut pause = Pause::new();
+        let pauses: Vec<Duration> = (0..12).map(|_| pause.next()).collect();
+        assert!(pauses[0] >= Duration::from_millis(50) && pauses[0] <= Duration::from_millis(100));
+        assert!(pauses[11] >= Duration::from_secs(5) && pauses[11] <= Duration::from_secs(10));
+    }
+}

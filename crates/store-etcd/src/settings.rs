@@ -1,0 +1,216 @@
+//! How to reach etcd: what users say in Calico's words, and what of it can be meant.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The settings as they stand in the environment and in files, under Calico's names. Empty means not given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// `etcdEndpoints`: a list separated by commas.
+    pub endpoints: String,
+    /// `etcdDiscoverySrv`: the domain whose SRV records name the members.
+    pub discovery_srv: String,
+    /// `etcdUsername`.
+    pub username: String,
+    /// `etcdPassword`.
+    pub password: String,
+    /// `etcdKeyFile`.
+    pub key_file: String,
+    /// `etcdCertFile`.
+    pub cert_file: String,
+    /// `etcdCACertFile`.
+    pub ca_file: String,
+    /// `etcdKey`, in PEM.
+    pub key: String,
+    /// `etcdCert`, in PEM.
+    pub cert: String,
+    /// `etcdCACert`, in PEM.
+    pub ca: String,
+}
+
+/// How to reach etcd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The members to ask, each a URL.
+    pub endpoints: Vec<String>,
+    /// Who we are to etcd.
+    pub user: Option<User>,
+    /// Keys and certificates.
+    pub tls: TlsFiles,
+    /// How long a call goes on trying before it fails.
+    pub patience: Duration,
+}
+
+impl Settings {
+    /// Plain members without users, as in tests.
+    pub fn plain<S: Into<String>>(endpoints: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            endpoints: endpoints.into_iter().map(Into::into).collect(),
+            user: None,
+            tls: TlsFiles::default(),
+            patience: PATIENCE,
+        }
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A user of etcd.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// The name.
+    pub name: String,
+    /// The password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Keys and certificates. Files are read again for each connection, so that they can be replaced while we run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The authority that must have signed the members' certificates; the system's where it is not given.
+    pub ca: Option<Pem>,
+    /// Our certificate and its key.
+    pub identity: Option<(Pem, Pem)>,
+}
+
+impl TlsFiles {
+    /// Whether anything is given.
+    pub fn is_empty(&self) -> bool {
+        self.ca.is_none() && self.identity.is_none()
+    }
+}
+
+/// Where a certificate or a key stands.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Pem {
+    /// In a file.
+    File(PathBuf),
+    /// Here.
+    Inline(String),
+}
+
+impl std::fmt::Debug for Pem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Inline(_) => write!(f, "given inline"),
+        }
+    }
+}
+
+/// Settings that cannot be meant. The first two and the mix are in Calico's words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// Nothing says where etcd is.
+    #[error("no etcd endpoints specified")]
+    NoEndpoints,
+    /// Two ways to find etcd.
+    #[error("multiple discovery or bootstrap options specified, use either \"etcdEndpoints\" or \"etcdDiscoverySrv\"")]
+    Both,
+    /// Files and inline texts.
+    #[error("Cannot mix inline certificate-key and certificate / key files")]
+    Mixed,
+    /// One of two that belong together.
+    #[error("an etcd client certificate needs its key, and a key its certificate: {0} is missing")]
+    Half(&'static str),
+    /// A way that we do not go.
+    #[error(
+        "etcd by SRV records of {domain} (etcdDiscoverySrv) is not supported; list the members instead: \
+         ETCD_ENDPOINTS or etcdEndpoints, with what `dig +short SRV _etcd-client._tcp.{domain}` (or \
+         _etcd-client-ssl) prints, as https://HOST:PORT separated by commas"
+    )]
+    Discovery {
+        /// The domain that was given.
+        domain: String,
+    },
+}
+
+impl TryFrom<Given> for Settings {
+    type Error = SettingsError;
+
+    fn try_from(given: Given) -> Result<Self, SettingsError> {
+        let endpoints: Vec<&str> =
+            given.endpoints.split(',').map(str::trim).filter(|endpoint| !endpoint.is_empty()).collect();
+        match (endpoints.is_empty(), given.discovery_srv.is_empty()) {
+            (false, false) => return Err(SettingsError::Both),
+            (true, true) => return Err(SettingsError::NoEndpoints),
+            (true, false) => return Err(SettingsError::Discovery { domain: given.discovery_srv }),
+            (false, true) => {}
+        }
+        let tls = tls(&given)?;
+        let scheme = if tls.is_empty() { "http://" } else { "https://" };
+        let with_scheme = |endpoint: &str| match endpoint.contains("://") {
+            true => endpoint.trim_end_matches('/').to_owned(),
+            false => format!("{scheme}{endpoint}"),
+        };
+        // As in Calico, one of the two alone is nothing.
+        let user = (!given.username.is_empty() && !given.password.is_empty())
+            .then_some(User { name: given.username, password: given.password });
+        Ok(Self { endpoints: endpoints.into_iter().map(with_scheme).collect(), user, tls, patience: PATIENCE })
+    }
+}
+
+fn tls(given: &Given) -> Result<TlsFiles, SettingsError> {
+    let some = |text: &String| (!text.is_empty()).then(|| text.clone());
+    let inline = [&given.ca, &given.cert, &given.key].map(|text| some(text).map(Pem::Inline));
+    let files = [&given.ca_file, &given.cert_file, &given.key_file]
+        .map(|text| some(text).map(|text| Pem::File(PathBuf::from(text))));
+    let [ca, cert, key] = match (inline.iter().any(Option::is_some), files.iter().any(Option::is_some)) {
+        (true, true) => return Err(SettingsError::Mixed),
+        (true, false) => inline,
+        _ => files,
+    };
+    let identity = match (cert, key) {
+        (Some(cert), Some(key)) => Some((cert, key)),
+        (None, None) => None,
+        (Some(_), None) => return Err(SettingsError::Half("the key")),
+        (None, Some(_)) => return Err(SettingsError::Half("the certificate")),
+    };
+    Ok(TlsFiles { ca, identity })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(change: impl FnOnce(&mut Given)) -> Result<Settings, SettingsError> {
+        let mut given = Given { endpoints: "http://a:2379, https://b:2379/,c:1".into(), ..Given::default() };
+        change(&mut given);
+        Settings::try_from(given)
+    }
+
+    #[test]
+    fn endpoints_are_a_list_and_plain_ones_get_a_scheme() {
+        let settings = given(|_| {}).unwrap();
+        assert_eq!(settings.endpoints, ["http://a:2379", "https://b:2379", "http://c:1"]);
+        let settings = given(|given| given.ca_file = "/ca".into()).unwrap();
+        assert_eq!(settings.endpoints[2], "https://c:1");
+        assert_eq!(settings.tls.ca, Some(Pem::File("/ca".into())));
+    }
+
+    #[test]
+    fn a_user_has_a_name_and_a_password() {
+        assert_eq!(given(|given| given.username = "u".into()).unwrap().user, None);
+        let settings = given(|given| (given.username, given.password) = ("u".into(), "secret".into())).unwrap();
+        assert_eq!(settings.user.as_ref().map(|user| user.name.as_str()), Some("u"));
+        assert!(!format!("{settings:?}").contains("secret"));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        let text = |change: fn(&mut Given)| given(change).unwrap_err().to_string();
+        assert_eq!(text(|given| given.endpoints = " ,".into()), "no etcd endpoints specified");
+        assert!(text(|given| given.discovery_srv = "d".into()).starts_with("multiple discovery"));
+        assert!(text(|given| (given.ca, given.cert_file) = ("x".into(), "y".into())).starts_with("Cannot mix"));
+        assert!(text(|given| given.cert = "x".into()).contains("the key is missing"));
+        assert!(text(|given| given.key_file = "x".into()).contains("the certificate is missing"));
+        let srv = text(|given| (given.endpoints, given.discovery_srv) = (String::new(), "example.org".into()));
+        assert!(srv.contains("_etcd-client._tcp.example.org"), "{srv}");
+    }
+}

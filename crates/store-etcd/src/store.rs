@@ -1,0 +1,176 @@
+//! The store itself: a handle that any number of threads can use.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tortie_api::Key;
+use tortie_store::{Listing, Revision, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written};
+
+use crate::connection::Connection;
+use crate::page::{self, stored};
+use crate::path;
+use crate::runtime::wait_for;
+use crate::settings::Settings;
+use crate::trouble::Trouble;
+use crate::unread::Unread;
+use crate::watch::EtcdWatch;
+use crate::wire::{RangeRequest, Request, RequestOp, Response, TxnRequest};
+use crate::write::{self, ChunkSize};
+
+/// How often a list is begun again because history was compacted under it.
+const TRIES: u32 = 5;
+/// How many objects are asked for in one request.
+const GETS: usize = 100;
+
+/// A handle on one etcd.
+pub struct EtcdStore {
+    shared: Arc<Shared>,
+    chunk_size: ChunkSize,
+}
+
+/// What a handle and its watches share.
+pub(crate) struct Shared {
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) unread: Unread,
+}
+
+impl Shared {
+    /// The error that says where and why.
+    pub(crate) fn failed(&self, trouble: &Trouble) -> StoreError {
+        let endpoints = self.connection.settings().endpoints.join(",");
+        let text = trouble.text();
+        // With one endpoint its name would stand there twice.
+        let text = text.strip_prefix(&format!("{endpoints}: ")).unwrap_or(&text);
+        StoreError::Failed(format!("etcd at {endpoints} cannot be used: {text}"))
+    }
+}
+
+impl EtcdStore {
+    /// A handle that connects when it is first needed.
+    pub fn new(settings: Settings) -> Self {
+        let connection = Arc::new(Connection::new(settings));
+        let shared = Arc::new(Shared { connection, unread: Unread::default() });
+        Self { shared, chunk_size: ChunkSize::default() }
+    }
+
+    /// A handle that is connected: an etcd that cannot be used is an error now.
+    pub fn connect(settings: Settings) -> Result<Self, StoreError> {
+        let store = Self::new(settings);
+        wait_for(store.connection().live()).map_err(|trouble| store.failed(&trouble))?;
+        Ok(store)
+    }
+
+    /// As [`Store::watch`].
+    pub fn watcher(&self, selection: &Selection, from: Revision) -> Result<EtcdWatch, StoreError> {
+        EtcdWatch::start(self.shared.clone(), selection.clone(), from)
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.shared.connection
+    }
+
+    pub(crate) fn failed(&self, trouble: &Trouble) -> StoreError {
+        self.shared.failed(trouble)
+    }
+
+    fn get_some(&self, keys: &[Key]) -> Result<Vec<Option<Stored>>, Trouble> {
+        // A key that has no path cannot be there.
+        let paths: Vec<Option<String>> = keys.iter().map(path::of).collect();
+        let ops: Vec<RequestOp> = paths
+            .iter()
+            .flatten()
+            .map(|path| {
+                let range = RangeRequest { key: Bytes::copy_from_slice(path.as_bytes()), ..RangeRequest::default() };
+                RequestOp { request: Some(Request::Range(range)) }
+            })
+            .collect();
+        let request = TxnRequest { compare: Vec::new(), success: ops, failure: Vec::new() };
+        let answer = wait_for(self.connection().call(|member, _| {
+            let request = request.clone();
+            async move { member.txn(request).await }
+        }))?;
+        let mut answers = answer.responses.into_iter().map(|answer| match answer.response {
+            Some(Response::Range(range)) => range.kvs.first().and_then(stored),
+            _ => None,
+        });
+        Ok(paths.iter().map(|path| path.as_ref().and_then(|_| answers.next().flatten())).collect())
+    }
+}
+
+impl Store for EtcdStore {
+    fn describe(&self) -> String {
+        format!("etcd at {}", self.connection().settings().endpoints.join(","))
+    }
+
+    fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        let Some(path) = path::of(key) else { return Ok(None) };
+        let request = RangeRequest { key: path.into(), ..RangeRequest::default() };
+        let answer = wait_for(self.connection().call(|member, _| {
+            let request = request.clone();
+            async move { member.range(request).await }
+        }))
+        .map_err(|trouble| self.failed(&trouble))?;
+        Ok(answer.kvs.first().and_then(stored))
+    }
+
+    fn get_all(&self, keys: &[Key]) -> Result<Vec<Option<Stored>>, StoreError> {
+        let mut all = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(GETS) {
+            match self.get_some(keys) {
+                Ok(some) => all.extend(some),
+                Err(Trouble::TooMany | Trouble::TooLarge(_) | Trouble::Denied) => {
+                    for key in keys {
+                        all.push(self.get(key)?);
+                    }
+                }
+                Err(trouble) => return Err(self.failed(&trouble)),
+            }
+        }
+        Ok(all)
+    }
+
+    fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
+        let mut tries = 0;
+        loop {
+            let mut items = Vec::new();
+            tries += 1;
+            match self.list_pages(selection, &mut |page| items.extend(page)) {
+                Ok(revision) => {
+                    items.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+                    return Ok(Listing { revision, items });
+                }
+                Err(StoreError::Compacted { .. }) if tries < TRIES => {}
+                Err(StoreError::Compacted { .. }) => {
+                    return Err(StoreError::Failed(format!(
+                        "etcd at {} compacts its history faster than it can be read; compact less often",
+                        self.connection().settings().endpoints.join(",")
+                    )));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn list_pages(&self, selection: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Revision, StoreError> {
+        let shared = &self.shared;
+        page::pages(&shared.connection, &shared.unread, selection, page).map_err(|trouble| match trouble {
+            Trouble::Compacted => {
+                let seen = page::told(self.connection().seen());
+                StoreError::Compacted { from: seen, kept: seen }
+            }
+            trouble => self.failed(&trouble),
+        })
+    }
+
+    fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
+        wait_for(write::all(self.connection(), &self.chunk_size, writes)).map_err(|trouble| self.failed(&trouble))
+    }
+
+    fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError> {
+        Ok(Box::new(self.watcher(selection, from)?))
+    }
+
+    fn unread(&self) -> Vec<String> {
+        self.shared.unread.lines()
+    }
+}

@@ -1,0 +1,50 @@
+//! Keys of the layout that name nothing we know: collected, so that they can be reported.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+/// How many are kept; more than that is no longer read one by one by anybody.
+const KEPT: usize = 1_000;
+
+/// The keys that were met and not understood.
+#[derive(Default)]
+pub(crate) struct Unread {
+    met: Mutex<BTreeSet<String>>,
+}
+
+impl Unread {
+    /// One was met.
+    pub(crate) fn add(&self, path: &[u8]) {
+        let mut met = self.lock();
+        if met.len() < KEPT {
+            met.insert(shown(path));
+        }
+    }
+
+    /// These, and no others, were met under a prefix.
+    pub(crate) fn replace(&self, prefix: &[u8], paths: &[Bytes]) {
+        let prefix = shown(prefix);
+        self.lock().retain(|path| !path.starts_with(&prefix));
+        paths.iter().for_each(|path| self.add(path));
+    }
+
+    /// One is gone.
+    pub(crate) fn remove(&self, path: &[u8]) {
+        self.lock().remove(&shown(path));
+    }
+
+    /// All of them, each as a line.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lock().iter().map(|path| format!("{path:?} is the key of no kind that this release knows")).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}

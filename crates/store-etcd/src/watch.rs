@@ -1,0 +1,329 @@
+//! A running watch: one stream from one member, and the way back to where it was when that ends.
+//!
+//! The position is the last revision of which everything was taken. A stream is asked for what came from there on,
+//! that revision included: so etcd itself says, and exactly then, when something after it has been compacted. What
+//! was taken already is passed over.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+use tonic::Streaming;
+use tortie_store::{Event, Revision, Selection, StoreError, Watch};
+
+use crate::connection::{Live, Pause};
+use crate::page::{stored, told};
+use crate::path;
+use crate::runtime::wait_for;
+use crate::store::Shared;
+use crate::trouble::Trouble;
+use crate::wire::{self, RangeRequest, WatchCreate, WatchProgress, WatchRequest, WatchResponse, WatchUnion};
+
+/// How long a member may take to begin a watch.
+const ANSWER: Duration = Duration::from_secs(5);
+/// After how long without news a member is asked how far it is.
+const IDLE: Duration = Duration::from_secs(60);
+/// How long a lost stream is looked for before that is worth telling.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A watch of etcd.
+pub struct EtcdWatch {
+    shared: Arc<Shared>,
+    selection: Selection,
+    prefix: String,
+    /// Everything up to here was told or is pending.
+    position: i64,
+    /// Which cluster the position is of.
+    cluster: u64,
+    pending: VecDeque<Event>,
+    /// The first part of a revision whose rest is on its way.
+    part: Vec<wire::Event>,
+    stream: Option<Running>,
+    lost: Option<Lost>,
+    /// Set when history is missing: the watch is over.
+    over: Option<Revision>,
+}
+
+/// A stream that works, as far as we know.
+struct Running {
+    live: Live,
+    requests: mpsc::Sender<WatchRequest>,
+    answers: Streaming<WatchResponse>,
+    heard: Instant,
+}
+
+/// No stream, and when to look for one again.
+struct Lost {
+    since: Instant,
+    next: Instant,
+    pause: Pause,
+    why: Trouble,
+}
+
+impl EtcdWatch {
+    pub(crate) fn start(shared: Arc<Shared>, selection: Selection, from: Revision) -> Result<Self, StoreError> {
+        let prefix = path::prefix(&selection);
+        let mut watch = Self {
+            shared,
+            selection,
+            prefix,
+            // Nothing is at revision 1, and 0 would mean "from now on".
+            position: i64::try_from(from).unwrap_or(i64::MAX).max(1),
+            cluster: 0,
+            pending: VecDeque::new(),
+            part: Vec::new(),
+            stream: None,
+            lost: None,
+            over: None,
+        };
+        if from == 1 {
+            // Only an etcd that was never written to is at revision 1, and that is our 0.
+            watch.check_reached(from)?;
+        }
+        match wait_for(watch.open()) {
+            Ok(()) => Ok(watch),
+            Err(Trouble::Compacted) => Err(StoreError::Compacted { from, kept: watch.over.unwrap_or_default() }),
+            Err(trouble) => Err(watch.shared.failed(&trouble)),
+        }
+    }
+
+    fn check_reached(&self, from: Revision) -> Result<(), StoreError> {
+        let current = wait_for(self.current(0)).map_err(|trouble| self.shared.failed(&trouble))?;
+        if current <= 1 { Err(StoreError::Compacted { from, kept: 0 }) } else { Ok(()) }
+    }
+
+    /// The revision that etcd is at, if it has reached this one.
+    async fn current(&self, at_least: i64) -> Result<i64, Trouble> {
+        let key = Bytes::from(self.prefix.clone());
+        let request = RangeRequest { key, revision: at_least, limit: 1, keys_only: true, ..RangeRequest::default() };
+        let connection = &self.shared.connection;
+        let answer = connection.call(|member, _| {
+            let request = request.clone();
+            async move { member.range(request).await }
+        });
+        let revision = answer.await?.header.map_or(0, |header| header.revision);
+        connection.see(revision);
+        Ok(revision)
+    }
+
+    /// Starts the stream at the position.
+    async fn open(&mut self) -> Result<(), Trouble> {
+        // Etcd would wait for a revision that it has not reached, and never get to ours if it was made anew.
+        match self.current(self.position).await {
+            // The stream will say what is left.
+            Ok(_) | Err(Trouble::Compacted) => {}
+            Err(Trouble::Future) => return self.replaced().await,
+            Err(trouble) => return Err(trouble),
+        }
+        let live = self.shared.connection.live().await?;
+        if self.cluster != 0 && live.cluster != 0 && live.cluster != self.cluster {
+            return self.replaced().await;
+        }
+        let create = WatchCreate {
+            key: Bytes::from(self.prefix.clone()),
+            range_end: path::end_of(&self.prefix).into(),
+            start_revision: self.position,
+            progress_notify: true,
+            fragment: true,
+        };
+        let begun = timeout(ANSWER, async {
+            let (requests, mut answers) = live.member.watch(create).await?;
+            let first = answers.message().await?;
+            Ok::<_, tonic::Status>((requests, answers, first))
+        });
+        let (requests, answers, first) = match begun.await {
+            Ok(Ok(begun)) => begun,
+            failed => {
+                let trouble = match failed {
+                    Ok(Err(status)) => Trouble::of(&status),
+                    _ => Trouble::silent(ANSWER),
+                };
+                self.shared.connection.leave(&live, !matches!(trouble, Trouble::Token)).await;
+                return Err(named(&live, trouble));
+            }
+        };
+        self.cluster = live.cluster;
+        self.part.clear();
+        self.stream = Some(Running { live, requests, answers, heard: Instant::now() });
+        match first {
+            Some(first) => self.take(first),
+            None => Err(Trouble::Away("it ended the watch at once".to_owned())),
+        }
+    }
+
+    /// The position is of another history than this etcd's.
+    async fn replaced(&mut self) -> Result<(), Trouble> {
+        self.over = Some(told(self.current(0).await?));
+        Err(Trouble::Compacted)
+    }
+
+    /// Takes in one message.
+    fn take(&mut self, message: WatchResponse) -> Result<(), Trouble> {
+        if message.compact_revision > 0 {
+            self.over = Some(told(message.compact_revision));
+            return Err(Trouble::Compacted);
+        }
+        if message.canceled {
+            let why = message.cancel_reason.trim_start_matches("etcdserver: ").to_owned();
+            return Err(match why.as_str() {
+                why if why.contains("permission denied") => Trouble::Denied,
+                why if why.contains("auth token") || why.contains("auth store") => Trouble::Token,
+                "" => Trouble::Away("it ended the watch".to_owned()),
+                why => Trouble::Away(format!("it ended the watch: {why}")),
+            });
+        }
+        let revision = message.header.as_ref().map_or(0, |header| header.revision);
+        if message.events.is_empty() && !message.created && !message.fragment {
+            // All up to here has been told.
+            self.position = self.position.max(revision);
+            return Ok(());
+        }
+        self.part.extend(message.events);
+        if !message.fragment {
+            // Whole revisions, so what is not after the position was taken before.
+            let known = self.position;
+            for event in std::mem::take(&mut self.part) {
+                self.event(event, known);
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: wire::Event, known: i64) {
+        let Some(kv) = event.kv.filter(|kv| kv.mod_revision > known) else { return };
+        self.position = self.position.max(kv.mod_revision);
+        self.shared.connection.see(kv.mod_revision);
+        let deleted = event.kind == 1;
+        let Some(object) = stored(&kv) else {
+            if deleted {
+                self.shared.unread.remove(&kv.key)
+            } else {
+                self.shared.unread.add(&kv.key)
+            }
+            return;
+        };
+        if self.selection.contains(&object.key) {
+            self.pending.push_back(match deleted {
+                true => Event::Deleted(object.key, object.revision),
+                false => Event::Put(object),
+            });
+        }
+    }
+
+    /// Waits for a message, until the deadline.
+    async fn listen(&mut self, deadline: Option<Instant>) -> Result<(), Trouble> {
+        let Some(running) = &mut self.stream else { return Ok(()) };
+        let idle = running.heard + IDLE;
+        let until = deadline.map_or(idle, |deadline| deadline.min(idle));
+        match tokio::time::timeout_at(until, running.answers.message()).await {
+            Ok(Ok(Some(message))) => {
+                running.heard = Instant::now();
+                self.take(message)
+            }
+            Ok(Ok(None)) => Err(Trouble::Away("it ended the watch".to_owned())),
+            Ok(Err(status)) => Err(Trouble::of(&status)),
+            Err(_) => {
+                if Instant::now() >= idle {
+                    running.heard = Instant::now();
+                    if running.live.tells_progress {
+                        let ask = WatchRequest { union: Some(WatchUnion::Progress(WatchProgress {})) };
+                        // Where it cannot be asked, the stream ends and that is heard.
+                        let _ = running.requests.try_send(ask);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Drops a stream that ended.
+    async fn lose(&mut self, trouble: Trouble) {
+        let Some(running) = self.stream.take() else { return };
+        self.part.clear();
+        let rotate = !matches!(trouble, Trouble::Token);
+        self.shared.connection.leave(&running.live, rotate).await;
+        let now = Instant::now();
+        let why = named(&running.live, trouble);
+        self.lost = Some(Lost { since: now, next: now, pause: Pause::new(), why });
+    }
+
+    /// Looks for a stream again. Says whether that is over for now: until the deadline nothing more can be done.
+    async fn find(&mut self, deadline: Option<Instant>) -> Result<bool, Trouble> {
+        let now = Instant::now();
+        let Some(lost) = &self.lost else { return self.open().await.map(|()| false) };
+        if lost.next > now {
+            let until = deadline.map_or(lost.next, |deadline| deadline.min(lost.next));
+            tokio::time::sleep_until(until).await;
+            if lost.next > Instant::now() {
+                return if lost.since.elapsed() > GRACE { Err(lost.why.clone()) } else { Ok(true) };
+            }
+        }
+        match self.open().await {
+            Ok(()) => {
+                self.lost = None;
+                Ok(false)
+            }
+            Err(Trouble::Compacted) => Err(Trouble::Compacted),
+            Err(trouble) => {
+                self.stream = None;
+                let lost = self.lost.as_mut().expect("it was there a moment ago");
+                let fatal = matches!(trouble, Trouble::Fatal(_) | Trouble::Denied);
+                lost.next = Instant::now() + lost.pause.next();
+                lost.why = trouble.clone();
+                if fatal || lost.since.elapsed() > GRACE { Err(trouble) } else { Ok(false) }
+            }
+        }
+    }
+
+    async fn step(&mut self, deadline: Option<Instant>) -> Result<Option<Event>, Trouble> {
+        loop {
+            if let Some(event) = self.pending.pop_front() {
+                return Ok(Some(event));
+            }
+            if self.over.is_some() {
+                return Err(Trouble::Compacted);
+            }
+            let past = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if self.stream.is_none() {
+                if self.find(deadline).await? {
+                    return Ok(None);
+                }
+            } else if let Err(trouble) = self.listen(deadline).await
+                && trouble != Trouble::Compacted
+            {
+                self.lose(trouble).await;
+            }
+            if past && self.pending.is_empty() {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+impl Watch for EtcdWatch {
+    fn next(&mut self, wait: Duration) -> Result<Option<Event>, StoreError> {
+        // A message that is here already is a reading away, however short the wait.
+        if let Some(event) = self.pending.pop_front() {
+            return Ok(Some(event));
+        }
+        let deadline = Instant::now().checked_add(wait);
+        match wait_for(self.step(deadline)) {
+            Ok(event) => Ok(event),
+            Err(Trouble::Compacted) => {
+                self.stream = None;
+                Err(StoreError::Compacted { from: told(self.position), kept: self.over.unwrap_or_default() })
+            }
+            Err(trouble) => Err(self.shared.failed(&trouble)),
+        }
+    }
+}
+
+fn named(live: &Live, trouble: Trouble) -> Trouble {
+    match trouble {
+        Trouble::Away(text) => Trouble::Away(format!("{}: {text}", live.endpoint)),
+        other => other,
+    }
+}
