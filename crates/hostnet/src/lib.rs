@@ -2,16 +2,43 @@
 //!
 //! ```text
 //!   kernel ──links::Watcher──> interfaces and addresses, and what changes of them
+//!
+//!   workloads, settings ─┐
+//!   kernel ── facts ─────┴─> Model ── plan: steps ──> kernel        (Network: all of it, kept going)
 //! ```
 //!
-//! [`links`] tells which interfaces there are and what addresses they have, first all, then changes.
+//! [`links`] tells which interfaces there are and what addresses they have, first all, then changes. [`Network`] keeps
+//! the routes, static neighbours and settings of workloads' interfaces as they should be, has the connections of
+//! addresses forgotten that are somebody else's now, and lets the host forward once it has a workload. What to do is
+//! decided by [`Model`], a value; what does it is thin.
+//!
+//! Ours are: routes of the main table out of interfaces with a workload prefix, if they carry our protocol number or
+//! routes of others are to be removed; and static neighbours there with our number. Nothing else is ever touched.
 //!
 //! Everything speaks netlink itself and works on the network namespace of the thread that opened it. Reading picks
 //! the few attributes that matter and passes over all others: a kernel newer than this text, or a link of an unheard-of
 //! kind, is no reason to see nothing.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod config;
+mod conntrack;
+mod kernel;
 pub mod links;
+mod model;
+mod neighbour;
 mod netlink;
+mod network;
+mod route;
+mod seen;
+mod step;
+mod sysctl;
+mod workload;
 
+pub use config::{Config, GRACE};
+pub use model::{Host, Model, Plan};
+pub use neighbour::Neighbour;
 pub use netlink::Error;
+pub use network::{Network, Worked};
+pub use route::Route;
+pub use step::{Setting, Step};
+pub use workload::Workload;

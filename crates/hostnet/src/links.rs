@@ -13,9 +13,9 @@
 //! policy can be in place before the first packet.
 
 mod change;
-mod message;
-mod table;
-mod watcher;
+pub(crate) mod message;
+pub(crate) mod table;
+pub(crate) mod watcher;
 
 pub use change::{Change, Interface};
 pub use watcher::Watcher;

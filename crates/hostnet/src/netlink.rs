@@ -3,10 +3,12 @@
 //! The framing of messages and attributes is [`tortie_nft::wire`]'s; numbers are those of `linux/rtnetlink.h`,
 //! `linux/if_link.h` and `linux/if_addr.h`, by way of `libc` where it has them.
 
+mod follow;
 mod read;
 mod socket;
 
-pub(crate) use read::{address, text};
+pub(crate) use follow::Follower;
+pub(crate) use read::{address, host_u32, text};
 pub(crate) use socket::{Got, Protocol, Socket};
 
 use std::io;

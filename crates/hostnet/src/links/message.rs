@@ -18,18 +18,18 @@ const DEL_ADDRESS: u16 = libc::RTM_DELADDR;
 
 /// An address of an interface, by what tells it apart from the interface's others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Assigned {
+pub(crate) struct Assigned {
     /// The interface's own address.
-    pub(super) local: IpAddr,
+    pub(crate) local: IpAddr,
     /// The other end's, or again its own.
-    pub(super) peer: IpAddr,
+    pub(crate) peer: IpAddr,
     /// How much of it is the net.
-    pub(super) prefix: u8,
+    pub(crate) prefix: u8,
 }
 
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(crate) enum Said {
     /// A link is there, so named (if the message says), with these flags.
     Link { index: u32, name: Option<String>, flags: u32 },
     /// A link is gone.
@@ -41,7 +41,7 @@ pub(super) enum Said {
 }
 
 /// Reads a message; none if it is about something else, or is too short to be anything.
-pub(super) fn read(message: &Message<'_>) -> Option<Said> {
+pub(crate) fn read(message: &Message<'_>) -> Option<Said> {
     match message.kind {
         NEW_LINK | DEL_LINK => {
             let (&[family, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..], rest) =

@@ -8,7 +8,7 @@ use super::{Change, Interface, Interfaces};
 /// Everything known, and what has been touched since somebody last looked. Addresses are kept beside links, because an
 /// address may be told before its link.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(crate) struct Table {
     links: BTreeMap<u32, (String, u32)>,
     addresses: BTreeMap<u32, BTreeSet<Assigned>>,
     touched: BTreeSet<u32>,
@@ -17,7 +17,7 @@ pub(super) struct Table {
 impl Table {
     /// Takes a fact. Facts may be repeated and may be older than what is known, as long as everything up to the newest
     /// follows: the end is the same.
-    pub(super) fn take(&mut self, said: Said) {
+    pub(crate) fn take(&mut self, said: Said) {
         match said {
             Said::Link { index, name, flags } => {
                 match (self.links.get_mut(&index), name) {
@@ -49,14 +49,19 @@ impl Table {
         }
     }
 
+    /// The name of a link.
+    pub(crate) fn name(&self, index: u32) -> Option<&str> {
+        self.links.get(&index).map(|(name, _)| name.as_str())
+    }
+
     /// Brings `interfaces` up to date where something was touched, and says what changed.
-    pub(super) fn look(&mut self, interfaces: &mut Interfaces) -> Vec<Change> {
+    pub(crate) fn look(&mut self, interfaces: &mut Interfaces) -> Vec<Change> {
         let touched = std::mem::take(&mut self.touched);
         touched.into_iter().filter_map(|index| put(interfaces, index, self.interface(index))).collect()
     }
 
     /// Brings `interfaces` up to date everywhere, after everything was read anew, and says what changed.
-    pub(super) fn look_anew(&mut self, interfaces: &mut Interfaces) -> Vec<Change> {
+    pub(crate) fn look_anew(&mut self, interfaces: &mut Interfaces) -> Vec<Change> {
         self.touched.extend(interfaces.keys().chain(self.links.keys()));
         self.look(interfaces)
     }

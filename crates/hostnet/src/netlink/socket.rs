@@ -26,6 +26,8 @@ const DUMP_TRIES: usize = 20;
 pub(crate) enum Protocol {
     /// Links, addresses, routes, neighbours.
     Route,
+    /// Connection tracking.
+    Netfilter,
 }
 
 /// What one look at the queue gave.
@@ -54,6 +56,7 @@ impl Socket {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let protocol = match protocol {
             Protocol::Route => None, // number 0
+            Protocol::Netfilter => Some(netlink::NETFILTER),
         };
         let fd = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?;
         // Forced where the process may; otherwise below a limit of the system's.
@@ -108,7 +111,6 @@ impl Socket {
     }
 
     /// Makes one request and waits for its acknowledgement.
-    #[allow(dead_code)]
     pub(crate) fn request(
         &mut self,
         what: &'static str,

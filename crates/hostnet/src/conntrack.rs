@@ -1,0 +1,135 @@
+//! Forgetting the connections of addresses, over ctnetlink.
+//!
+//! A connection is an address's when the address began it (the source of the original direction) or answers it (the
+//! source of the reply). The kernel is asked for the connections of one address at a time; of many, for all there are.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use tortie_nft::wire::{Attrs, Message, Writer};
+
+use crate::netlink::{Error, Protocol, Socket, address};
+use crate::route::{bytes, family};
+
+/// `NFNL_SUBSYS_CTNETLINK` in a message type's upper byte.
+const SUBSYSTEM: u16 = 1 << 8;
+const GET: u16 = SUBSYSTEM | 1;
+const DELETE: u16 = SUBSYSTEM | 2;
+
+// `enum ctattr_type`.
+const ORIGINAL: u16 = 1;
+const REPLY: u16 = 2;
+const ID: u16 = 12;
+const ZONE: u16 = 18;
+const FILTER: u16 = 25;
+// `enum ctattr_tuple`, `enum ctattr_ip`.
+const TUPLE_IP: u16 = 1;
+const SOURCE_V4: u16 = 1;
+const SOURCE_V6: u16 = 3;
+// `enum ctattr_filter`, and its flag for a tuple's source.
+const FILTER_ORIGINAL: u16 = 1;
+const FILTER_REPLY: u16 = 2;
+const BY_SOURCE: u32 = 1;
+
+/// From so many addresses on, one look at every connection is cheaper.
+const MANY: usize = 8;
+const ROOM: usize = 1 << 20;
+
+/// What it takes to name a connection: its family and the attributes that say which.
+type Found = (u8, Vec<(u16, Vec<u8>)>);
+
+/// A socket for connection tracking.
+#[derive(Debug)]
+pub(crate) struct Conntrack {
+    socket: Socket,
+}
+
+impl Conntrack {
+    pub(crate) fn open() -> Result<Self, Error> {
+        Ok(Self { socket: Socket::open(Protocol::Netfilter, 0, ROOM)? })
+    }
+
+    /// Makes the connections of these addresses forgotten.
+    pub(crate) fn forget(&mut self, addresses: &BTreeSet<IpAddr>) -> Result<(), Error> {
+        let mut found = Vec::new();
+        if addresses.len() < MANY {
+            for address in addresses {
+                for side in [ORIGINAL, REPLY] {
+                    found.append(&mut self.find(family(*address), Some((side, *address)), addresses)?);
+                }
+            }
+        } else {
+            for family in [libc::AF_INET, libc::AF_INET6] {
+                found.append(&mut self.find(family as u8, None, addresses)?);
+            }
+        }
+        for (family, which) in found {
+            let done = self.socket.request("forget a connection", DELETE, 0, &[family, 0, 0, 0], |writer| {
+                which.iter().for_each(|(kind, payload)| writer.bytes(*kind, payload));
+            });
+            match done {
+                // Ended in the meantime.
+                Err(Error::Refused { source, .. }) if source.raw_os_error() == Some(libc::ENOENT) => (),
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    fn find(
+        &mut self,
+        family: u8,
+        only: Option<(u16, IpAddr)>,
+        addresses: &BTreeSet<IpAddr>,
+    ) -> Result<Vec<Found>, Error> {
+        let filter = |writer: &mut Writer| {
+            if let Some((side, address)) = only {
+                write_filter(writer, side, address);
+            }
+        };
+        let (what, fixed) = ("list the connections", [family, 0, 0, 0]);
+        // Whatever a kernel makes of the filter, only these addresses' connections are taken.
+        self.socket.dump(what, GET, &fixed, filter, Vec::new, |found, message| found.extend(read(message, addresses)))
+    }
+}
+
+fn write_filter(writer: &mut Writer, side: u16, address: IpAddr) {
+    let kind = if address.is_ipv4() { SOURCE_V4 } else { SOURCE_V6 };
+    writer.nest(side, |writer| writer.nest(TUPLE_IP, |writer| bytes(writer, kind, address)));
+    writer.nest(FILTER, |writer| {
+        // Both sides must be said; no flag is no condition.
+        for (attribute, one) in [(FILTER_ORIGINAL, ORIGINAL), (FILTER_REPLY, REPLY)] {
+            let flags = if one == side { BY_SOURCE } else { 0 };
+            writer.bytes(attribute, &flags.to_ne_bytes());
+        }
+    });
+}
+
+/// What names the connection in a message, if it is one of these addresses'.
+fn read(message: &Message<'_>, addresses: &BTreeSet<IpAddr>) -> Option<Found> {
+    let (family, attrs) = message.nfnetlink().ok()?;
+    let mut which = Vec::new();
+    let mut theirs = false;
+    for attr in attrs.flatten() {
+        match attr.kind {
+            ORIGINAL | REPLY => {
+                theirs |= source(attr.payload).is_some_and(|source| addresses.contains(&source));
+                if attr.kind == ORIGINAL {
+                    which.push((ORIGINAL | NESTED, attr.payload.to_vec()));
+                }
+            }
+            ID | ZONE => which.push((attr.kind, attr.payload.to_vec())),
+            _ => (),
+        }
+    }
+    theirs.then_some((family, which))
+}
+
+/// `NLA_F_NESTED`.
+const NESTED: u16 = 0x8000;
+
+fn source(tuple: &[u8]) -> Option<IpAddr> {
+    let ip = Attrs::new(tuple).flatten().find(|attr| attr.kind == TUPLE_IP)?;
+    let kinds = [SOURCE_V4, SOURCE_V6];
+    Attrs::new(ip.payload).flatten().find(|attr| kinds.contains(&attr.kind)).and_then(|attr| address(attr.payload))
+}

@@ -1,0 +1,71 @@
+//! One thing to do to the kernel.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::neighbour::Neighbour;
+use crate::route::Route;
+
+/// One thing to do. Each can be done again without harm.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// Write a setting.
+    Set(Setting),
+    /// Take a route away.
+    Unroute(Route),
+    /// Forget the connections of an address: it is, or will be, somebody else's.
+    Forget(IpAddr),
+    /// Make a route, in place of one of its net and metric.
+    Route(Route),
+    /// Take a static neighbour away.
+    Unresolve(Neighbour),
+    /// Make a static neighbour.
+    Resolve(Neighbour),
+}
+
+/// A value in a file under `/proc/sys/net`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Setting {
+    /// The interface it is about; none for the whole host.
+    pub index: Option<u32>,
+    /// The file, below `/proc/sys/net`.
+    pub file: String,
+    /// What it says.
+    pub value: u8,
+    /// Where the kernel does not know it, nothing is lost.
+    pub optional: bool,
+}
+
+impl Step {
+    /// The interface it is about.
+    pub fn index(&self) -> Option<u32> {
+        match self {
+            Step::Set(setting) => setting.index,
+            Step::Unroute(route) | Step::Route(route) => Some(route.index),
+            Step::Unresolve(neighbour) | Step::Resolve(neighbour) => Some(neighbour.index),
+            Step::Forget(_) => None,
+        }
+    }
+
+    /// The address whose connections it makes forgotten.
+    pub(crate) fn forgets(&self) -> Option<IpAddr> {
+        match self {
+            Step::Forget(address) => Some(*address),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    /// As operators speak of it, after "could not".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Set(setting) => write!(f, "set /proc/sys/net/{} to {}", setting.file, setting.value),
+            Step::Unroute(route) => write!(f, "remove the route to {} metric {}", route.destination, route.metric),
+            Step::Forget(address) => write!(f, "forget the connections of {address}"),
+            Step::Route(route) => write!(f, "make the route to {} metric {}", route.destination, route.metric),
+            Step::Unresolve(neighbour) => write!(f, "remove the neighbour {}", neighbour.address),
+            Step::Resolve(neighbour) => write!(f, "make the neighbour {}", neighbour.address),
+        }
+    }
+}
