@@ -3,6 +3,8 @@
 #![allow(dead_code)] // each test file uses its part
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+pub mod bed;
 pub mod follow;
 pub mod namespace;
+pub mod real;
 pub mod walk;

@@ -186,7 +186,7 @@ fn one(ruleset: &Ruleset, state: &State, index: usize, packet: &Packet) -> Fate 
 }
 
 /// Whether the routes lead back to where the packet came in by.
-fn source_route_ok(state: &State, packet: &Packet) -> bool {
+pub fn source_route_ok(state: &State, packet: &Packet) -> bool {
     if let Some(ok) = packet.source_route_ok {
         return ok;
     }
