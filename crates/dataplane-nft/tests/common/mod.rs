@@ -7,4 +7,5 @@ pub mod bed;
 pub mod follow;
 pub mod namespace;
 pub mod real;
+pub mod scenario;
 pub mod walk;

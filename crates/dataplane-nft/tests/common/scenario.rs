@@ -1,0 +1,212 @@
+//! Scenarios as text: resources, steps, packets and what must become of them, played with real packets and answered by the
+//! evaluator.
+//!
+//! ```text
+//!   put HostEndpoint h role=web {node: n1, interfaceName: eth0}     resources in short, namespaced ones as ns/name
+//!   delete HostEndpoint h
+//!   links eth0=192.0.2.11 eth1=                                     interfaces with their addresses
+//!   deny in eth0 tcp A>H:80                                         or pass; in LINK, out LINK, fwd LINK>LINK
+//! ```
+//!
+//! A packet's protocol is `tcp`, `udp`, `sctp`, `icmp TYPE/CODE` or `proto N`; behind it may stand `inv`, `untracked`, `torn`
+//! (in two fragments), `nat=ADDRESS:PORT` (a foreign translation), `via=LINK` (where a local one leaves then), `hops=N`, `spoofed`
+//! (the routes do not lead back). Names stand for addresses, see [`NAMES`].
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde_json::{Value, json};
+use tortie_api::read::{Source, read};
+use tortie_dataplane::Dataplane;
+use tortie_dataplane_nft::{Kernel, Options};
+use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
+use tortie_testkit::worlds::Step;
+
+use super::bed::{Bed, LINKS, Shot};
+use super::follow::Followed;
+use super::namespace::in_namespace;
+use super::real::{compare, shot};
+
+/// Who is who: outside hosts, the host itself on eth0 and eth1, its workloads on cali1 and cali2, a remote workload, another
+/// node; the same for IPv6.
+pub const NAMES: [(&str, &str); 15] = [
+    ("A", "203.0.113.9"),
+    ("B", "203.0.113.77"),
+    ("H", "192.0.2.11"),
+    ("H1", "198.51.100.11"),
+    ("W1", "10.0.0.1"),
+    ("W2", "10.0.0.2"),
+    ("W3", "10.0.0.3"),
+    ("R", "10.1.0.1"),
+    ("N", "192.0.2.12"),
+    ("S", "10.96.0.10"),
+    ("A6", "2001:db8:f::9"),
+    ("H6", "2001:db8::11"),
+    ("W16", "fd00::1"),
+    ("W26", "fd00::2"),
+    ("N6", "2001:db8::12"),
+];
+
+/// Plays a scenario in a namespace of its own.
+pub fn play(name: &str, text: &str) {
+    in_namespace(|| {
+        let mut bed = Bed::new(&LINKS);
+        let mut kernel = Kernel::open(Options::default()).unwrap();
+        let mut followed = Followed::new();
+        followed.step(&links("eth0=192.0.2.11,2001:db8::11 eth1=198.51.100.11"));
+        let mut fresh = true;
+        let mut waiting: Vec<(usize, &str, bool)> = Vec::new();
+        for (number, line) in (1..).zip(text.lines().map(str::trim)).chain([(0, "end {}")]) {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (verb, rest) = line.split_once(' ').unwrap();
+            if matches!(verb, "pass" | "deny") {
+                waiting.push((number, rest, verb == "pass"));
+                continue;
+            }
+            if !waiting.is_empty() {
+                apply(&mut kernel, &mut followed, std::mem::take(&mut fresh));
+                judge(name, &mut bed, &mut kernel, &followed, &std::mem::take(&mut waiting));
+            }
+            match verb {
+                "put" => drop(followed.step(&Step::Put(resource(rest)))),
+                "delete" => {
+                    let (kind, name) = rest.split_once(' ').unwrap();
+                    let (namespace, name) = name.split_once('/').unwrap_or(("", name));
+                    followed.step(&Step::Delete(json!({"kind": kind, "namespace": namespace, "name": name})));
+                }
+                "links" => drop(followed.step(&links(rest))),
+                "end" => {}
+                other => panic!("{name}:{number}: {other}"),
+            }
+        }
+    });
+}
+
+fn apply(kernel: &mut Kernel, followed: &mut Followed, fresh: bool) {
+    let delta = followed.step(&Step::Flush).unwrap();
+    followed.state.apply(&delta).unwrap();
+    if fresh {
+        kernel.replace(followed.state.clone()).unwrap();
+    } else {
+        kernel.apply(&delta).unwrap();
+    }
+    assert!(kernel.refused().is_empty(), "{:?}", kernel.refused());
+}
+
+fn judge(name: &str, bed: &mut Bed, kernel: &mut Kernel, followed: &Followed, lines: &[(usize, &str, bool)]) {
+    let shots: Vec<Shot> = lines
+        .iter()
+        .map(|(number, text, _)| {
+            let (packet, torn, spoofed) = packet(text);
+            let mut shot = shot(&packet, &followed.state, torn)
+                .unwrap_or_else(|| panic!("{name}:{number}: no wire carries {packet:?}"));
+            if spoofed {
+                (shot.route_ok, shot.packet.source_route_ok) = (false, Some(false));
+            }
+            shot
+        })
+        .collect();
+    let compared = compare(bed, kernel, &followed.world.snapshot, &followed.world.host, &shots);
+    let mut wrong = compared.wrong;
+    for ((number, text, pass), seen) in lines.iter().zip(&compared.seen) {
+        if seen.allowed != *pass {
+            wrong.push(format!("line {number}: {text}: must {}", if *pass { "pass" } else { "not pass" }));
+        }
+    }
+    assert!(wrong.is_empty(), "{name}: {}", wrong.join("\n"));
+}
+
+/// `Kind name label=value ... {spec}`
+pub fn resource(line: &str) -> Value {
+    let (head, spec) = line.split_once('{').map_or((line, "{}".to_owned()), |(head, rest)| (head, format!("{{{rest}")));
+    let words: Vec<&str> = head.split_whitespace().collect();
+    let (namespace, name) = words[1].split_once('/').unwrap_or(("", words[1]));
+    let text = format!("{{apiVersion: projectcalico.org/v3, kind: {}, metadata: {{name: x}}, spec: {spec}}}", words[0]);
+    let mut located = read(&Source::new(line, text)).into_iter();
+    let one = located.next().unwrap();
+    assert!(one.problems.is_empty(), "{line}: {:?}", one.problems);
+    let mut labels: serde_json::Map<String, Value> =
+        words[2..].iter().map(|word| word.split_once('=').unwrap()).map(|(k, v)| (k.to_owned(), json!(v))).collect();
+    if words[0] == "WorkloadEndpoint" {
+        labels.insert("projectcalico.org/namespace".to_owned(), json!(namespace));
+    }
+    let spec = one.object.unwrap().body.remove("spec").unwrap();
+    json!({"kind": words[0], "namespace": namespace, "name": name, "labels": labels, "spec": spec})
+}
+
+fn links(text: &str) -> Step {
+    let link = |word: &str| {
+        let (name, addresses) = word.split_once('=').unwrap();
+        let addresses = addresses.split(',').filter(|one| !one.is_empty()).map(|one| one.parse().unwrap());
+        (name.to_owned(), addresses.collect())
+    };
+    Step::Links(text.split_whitespace().map(link).collect())
+}
+
+/// `A`, `A:80`, `10.0.0.1:80`, `[fd00::1]:80`
+fn end(text: &str) -> (IpAddr, Option<u16>) {
+    let (name, port) = text.split_once(':').unwrap_or((text, ""));
+    if let Some((_, address)) = NAMES.iter().find(|(known, _)| *known == name) {
+        return (address.parse().unwrap(), port.parse().ok());
+    }
+    text.parse::<SocketAddr>()
+        .map_or_else(|_| (text.trim_matches(['[', ']']).parse().unwrap(), None), |one| (one.ip(), Some(one.port())))
+}
+
+fn packet(text: &str) -> (Packet, bool, bool) {
+    let mut words = text.split_whitespace();
+    let mut next = || words.next().unwrap_or_else(|| panic!("{text}: too short"));
+    let (kind, place, protocol) = (next(), next(), next());
+    let way = match kind {
+        "in" => Way::In { interface: place.to_owned() },
+        "out" => Way::Out { interface: place.to_owned() },
+        _ => {
+            let (from, to) = place.split_once('>').unwrap();
+            Way::Forward { from: from.to_owned(), to: to.to_owned() }
+        }
+    };
+    let icmp = (protocol == "icmp").then(&mut next).map(|one| {
+        let (kind, code) = one.split_once('/').unwrap();
+        Transport::Icmp { kind: kind.parse().unwrap(), code: code.parse().unwrap() }
+    });
+    let number: Option<u8> = (protocol == "proto").then(|| next().parse().unwrap());
+    let (source, destination) = next().split_once('>').unwrap();
+    let ((source, source_port), (destination, destination_port)) = (end(source), end(destination));
+    let mut packet = Packet {
+        source,
+        destination,
+        protocol: match protocol {
+            "tcp" => 6,
+            "udp" => 17,
+            "sctp" => 132,
+            "icmp" if destination.is_ipv4() => 1,
+            "icmp" => 58,
+            _ => number.unwrap(),
+        },
+        transport: icmp.unwrap_or(match destination_port {
+            Some(destination) => Transport::Ports { source: source_port.unwrap_or(40000), destination },
+            None => Transport::Opaque,
+        }),
+        way,
+        translated: None,
+        translated_interface: None,
+        conntrack: Conntrack::New,
+        source_route_ok: None,
+        hop_limit: 64,
+    };
+    let (mut torn, mut spoofed) = (false, false);
+    for word in words {
+        match word.split_once('=').unwrap_or((word, "")) {
+            ("inv", _) => packet.conntrack = Conntrack::Invalid,
+            ("untracked", _) => packet.conntrack = Conntrack::Untracked,
+            ("torn", _) => torn = true,
+            ("spoofed", _) => spoofed = true,
+            ("nat", to) => packet.translated = Some(end(to)),
+            ("via", interface) => packet.translated_interface = Some(interface.to_owned()),
+            ("hops", hops) => packet.hop_limit = hops.parse().unwrap(),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    (packet, torn, spoofed)
+}

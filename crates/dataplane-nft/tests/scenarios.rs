@@ -1,0 +1,46 @@
+//! The scenarios of `tests/scenarios`, each with real packets and answered by the evaluator. The numbers in the files are
+//! those of the reference's own functional tests that they follow.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+macro_rules! scenarios {
+    ($($name:ident)*) => {
+        $(#[test]
+        fn $name() {
+            common::scenario::play(stringify!($name), include_str!(concat!("scenarios/", stringify!($name), ".txt")));
+        })*
+
+        #[test]
+        fn every_file_is_played() {
+            let played = [$(stringify!($name)),*];
+            let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios")).unwrap();
+            for file in files {
+                let file = file.unwrap().path();
+                assert!(played.contains(&file.file_stem().unwrap().to_str().unwrap()), "{file:?}");
+            }
+        }
+    };
+}
+
+scenarios! {
+    a_host_endpoint_without_policy_denies_the_host
+    host_endpoint_policies_decide_by_direction
+    host_endpoint_profiles_allow_what_policies_leave
+    forward_policy_is_asked_for_forwarded_packets
+    failsafes_stay_open
+    pre_dnat_policy_sees_the_port_before_translation
+    untracked_policy_needs_both_directions
+    a_translated_port_is_reached_by_pre_dnat_policy_only
+    tiers_decide_in_their_order
+    which_endpoint_governs_an_interface
+    workloads_are_policed_by_direction
+    workloads_cannot_lie_about_their_source
+    workloads_reach_their_host_as_set
+    tunnels_pass_between_nodes_only
+    named_ports_never_mix_protocols
+    sets_are_followed
+    ipv6_lives_behind_a_default_deny
+    rules_match_what_they_say
+}
