@@ -42,6 +42,16 @@ pub struct Kernel {
     aside: Aside,
     /// The generation that our last commit left; none if anything may have happened since.
     generation: Option<u32>,
+    sent: Sent,
+}
+
+/// How much a transaction was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Messages: a rule is one, and so are the elements of a set that change together.
+    pub messages: usize,
+    /// Bytes of all of them.
+    pub bytes: usize,
 }
 
 /// What was there when the dataplane came.
@@ -110,7 +120,7 @@ impl Kernel {
 
     fn with(socket: Socket, options: Options, table: Table) -> Self {
         let (state, index, aside) = (State::default(), Index::default(), Aside::default());
-        Self { socket, options, table, state, index, plan: None, aside, generation: None }
+        Self { socket, options, table, state, index, plan: None, aside, generation: None, sent: Sent::default() }
     }
 
     /// What the kernel lacks of what we use. Without [`Feature::Owner`] and [`Feature::Persist`] others can change the
@@ -197,6 +207,11 @@ impl Kernel {
     /// What the kernel refused, with its words.
     pub fn refused(&self) -> &BTreeMap<Refused, String> {
         &self.aside.reasons
+    }
+
+    /// What the last change was for the kernel; nothing, if it had nothing to do.
+    pub fn sent(&self) -> Sent {
+        self.sent
     }
 
     /// What is to be in the kernel.

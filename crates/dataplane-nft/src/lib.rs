@@ -50,7 +50,7 @@ mod undo;
 mod words;
 
 pub use form::{ChainForm, Line, Ruleset, SetForm};
-pub use kernel::{ApplyError, Found, Kernel, Refused};
+pub use kernel::{ApplyError, Found, Kernel, Refused, Sent};
 pub use options::{Bits, Options, TooFewBits};
 pub use readback::{differences, read_back};
 pub use render::render;

@@ -5,7 +5,7 @@ use std::io;
 use tortie_dataplane::Place;
 use tortie_nft::{BatchError, CommitError};
 
-use super::{Kernel, Refused};
+use super::{Kernel, Refused, Sent};
 use crate::batch::Script;
 use crate::names;
 
@@ -13,6 +13,7 @@ impl Kernel {
     /// Sends a script, and keeps in mind the generation that it leads to.
     pub(super) fn commit(&mut self, script: &Script) -> Result<(), CommitError> {
         let before = self.generation.take();
+        self.sent = Sent { messages: script.batch.len(), bytes: script.batch.byte_len() };
         if script.batch.is_empty() {
             self.generation = before;
             return Ok(());

@@ -6,7 +6,7 @@ use tortie_dataplane::{Broken, Dataplane, Delta, Host, SetId};
 use tortie_nft::{CommitError, RequestError, Rule, dump};
 
 use super::aside::Aside;
-use super::{ApplyError, Kernel, Refused};
+use super::{ApplyError, Kernel, Refused, Sent};
 use crate::batch::Script;
 use crate::change::{Change, Step};
 use crate::index::{Index, Touched};
@@ -31,6 +31,7 @@ impl Dataplane for Kernel {
             });
         }
         if delta.is_empty() {
+            self.sent = Sent::default();
             return Ok(());
         }
         let standing = self.aside.clone();
@@ -128,6 +129,7 @@ impl Kernel {
 
     fn send(&mut self, change: &Change) -> Result<(), Failure> {
         if change.is_empty() {
+            self.sent = Sent::default();
             return Ok(());
         }
         let mut handles = HashMap::new();

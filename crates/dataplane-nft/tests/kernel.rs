@@ -1,0 +1,307 @@
+//! What the dataplane does with the kernel beside verdicts: how much it sends, what becomes of refusals, and whose the
+//! table is.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::follow::Followed;
+use common::namespace::{feed, in_namespace, run};
+use common::scenario::resource;
+use serde_json::json;
+use tortie_dataplane::{Dataplane, Delta, State};
+use tortie_dataplane_nft::{ApplyError, Found, Kernel, Options, Refused, Sent};
+use tortie_policy::LogLimit;
+use tortie_testkit::worlds::Step;
+
+const HOST: &str = "HostEndpoint h role=web {node: n1, interfaceName: eth0, expectedIPs: [192.0.2.11]}";
+
+/// A store and the kernel behind it.
+struct Node {
+    followed: Followed,
+    kernel: Kernel,
+}
+
+impl Node {
+    fn new(kernel: Kernel, resources: &[&str]) -> Self {
+        let mut node = Self { followed: Followed::new(), kernel };
+        resources.iter().for_each(|line| drop(node.followed.step(&Step::Put(resource(line)))));
+        let delta = node.flush();
+        assert!(!delta.is_empty());
+        node.kernel.replace(node.followed.state.clone()).unwrap();
+        node
+    }
+
+    fn open(resources: &[&str]) -> Self {
+        Self::new(Kernel::open(Options::default()).unwrap(), resources)
+    }
+
+    fn flush(&mut self) -> Delta {
+        let delta = self.followed.step(&Step::Flush).unwrap();
+        self.followed.state.apply(&delta).unwrap();
+        delta
+    }
+
+    /// Puts a resource and says how much that was for the kernel.
+    fn put(&mut self, line: &str) -> Sent {
+        self.followed.step(&Step::Put(resource(line)));
+        let delta = self.flush();
+        self.kernel.apply(&delta).unwrap();
+        assert_eq!(self.kernel.differences(3).unwrap(), [] as [String; 0]);
+        self.kernel.sent()
+    }
+
+    fn delete(&mut self, kind: &str, name: &str) -> Sent {
+        self.followed.step(&Step::Delete(json!({"kind": kind, "namespace": "", "name": name})));
+        let delta = self.flush();
+        self.kernel.apply(&delta).unwrap();
+        assert_eq!(self.kernel.differences(3).unwrap(), [] as [String; 0]);
+        self.kernel.sent()
+    }
+}
+
+fn table() -> String {
+    run("nft", &["list", "ruleset"])
+}
+
+#[test]
+fn adding_ports_to_an_endpoint_that_no_rule_names_sends_nothing() {
+    in_namespace(|| {
+        let mut node = Node::open(&[
+            HOST,
+            "GlobalNetworkPolicy p {selector: role == 'web', types: [Ingress], ingress: [{action: Allow, destination: {ports: [web]}}]}",
+        ]);
+        let with = |name: &str| {
+            format!(
+                "HostEndpoint h role=web {{node: n1, interfaceName: eth0, expectedIPs: [192.0.2.11], ports: [{{name: {name}, protocol: TCP, port: 80}}]}}"
+            )
+        };
+        assert_eq!(node.put(&with("other")), Sent::default());
+        // A name that a rule asks for is one element.
+        assert_eq!(node.put(&with("web")).messages, 1);
+    });
+}
+
+#[test]
+fn one_member_of_a_large_set_is_one_message() {
+    in_namespace(|| {
+        let nets = |count: u32| {
+            let nets: Vec<String> = (0..count).map(|n| format!("10.{}.{}.1/32", n / 250, n % 250)).collect();
+            format!("GlobalNetworkSet s trust=yes {{nets: [{}]}}", nets.join(", "))
+        };
+        let policy = "GlobalNetworkPolicy p {selector: role == 'web', types: [Ingress], ingress: [{action: Allow, source: {selector: trust == 'yes'}}]}";
+        let mut node = Node::open(&[HOST, policy, &nets(5000)]);
+        let more = node.put(&nets(5001));
+        assert_eq!(more.messages, 1);
+        assert!(more.bytes < 200, "{more:?}");
+        assert_eq!(node.put(&nets(5000)).messages, 1);
+    });
+}
+
+#[test]
+fn a_changed_rule_is_one_message_and_the_counts_of_the_others_stay() {
+    in_namespace(|| {
+        let rules = |port: u32| {
+            let ports: Vec<String> = (1..10)
+                .map(|n| if n == 5 { port } else { n })
+                .map(|port| format!("{{action: Allow, protocol: TCP, destination: {{ports: [{port}]}}}}"))
+                .collect();
+            format!(
+                "GlobalNetworkPolicy p {{selector: role == 'web', types: [Ingress], ingress: [{}]}}",
+                ports.join(", ")
+            )
+        };
+        let mut node = Node::open(&[HOST, &rules(5)]);
+        let handles = |node: &mut Node| -> Vec<Option<u64>> {
+            let dump = node.kernel.read().unwrap().unwrap();
+            dump.rules_of("policy-in/gnp/p").map(|rule| rule.handle).collect()
+        };
+        let before = handles(&mut node);
+        assert_eq!(node.put(&rules(50)).messages, 1);
+        let after = handles(&mut node);
+        let same = before.iter().zip(&after).filter(|(before, after)| before == after).count();
+        assert!(before.len() == 9 && same >= 8, "{before:?} {after:?}");
+    });
+}
+
+#[test]
+fn one_more_workload_with_a_known_program_is_elements_only() {
+    in_namespace(|| {
+        let workload = |n: u32| {
+            format!(
+                "WorkloadEndpoint a/w{n} app=web {{node: n1, orchestrator: k8s, pod: p{n}, endpoint: eth0, interfaceName: cali{n}, ipNetworks: [10.0.0.{n}/32]}}"
+            )
+        };
+        let policy = "NetworkPolicy a/p {selector: app == 'web', types: [Ingress, Egress], ingress: [{action: Allow}], egress: [{action: Allow}]}";
+        let mut node = Node::open(&[policy, &workload(1)]);
+        let rules = node.kernel.read().unwrap().unwrap().rules.len();
+        assert_eq!(node.put(&workload(2)).messages, 3, "two maps and the set of workloads");
+        assert_eq!(node.kernel.read().unwrap().unwrap().rules.len(), rules);
+    });
+}
+
+#[test]
+fn everything_that_is_put_goes_again() {
+    in_namespace(|| {
+        let mut node = Node::open(&[HOST]);
+        let before = node.kernel.ruleset();
+        node.put("GlobalNetworkSet s trust=yes {nets: [10.0.0.0/8, 192.0.2.1/32]}");
+        node.put("GlobalNetworkPolicy p {selector: role == 'web', preDNAT: true, applyOnForward: true, types: [Ingress], ingress: [{action: Allow, source: {selector: trust == 'yes'}}, {action: Pass}]}");
+        node.put("HostEndpoint all role=web {node: n1, interfaceName: '*'}");
+        assert_ne!(node.kernel.ruleset(), before);
+        node.delete("HostEndpoint", "all");
+        node.delete("GlobalNetworkPolicy", "p");
+        node.delete("GlobalNetworkSet", "s");
+        assert_eq!(node.kernel.ruleset(), before);
+    });
+}
+
+#[test]
+fn what_the_kernel_refuses_is_set_aside_with_its_reason_and_the_rest_is_applied() {
+    in_namespace(|| {
+        let mut node = Node::open(&[
+            HOST,
+            "GlobalNetworkPolicy good {selector: role == 'web', order: 1, types: [Ingress], ingress: [{action: Allow, protocol: TCP}]}",
+            "GlobalNetworkPolicy bad {selector: role == 'web', order: 2, types: [Ingress], ingress: [{action: Allow, protocol: UDP}]}",
+        ]);
+        // No kernel takes a rate of none.
+        let mut delta = Delta::default();
+        let mut host = node.kernel.state().host.clone().unwrap();
+        host.settings.log_limit = Some(LogLimit { count: 0, seconds: 1, burst: 5 });
+        delta.host = Some(Box::new(host));
+        node.kernel.apply(&delta).unwrap();
+        assert!(node.kernel.refused().is_empty());
+
+        let put = |node: &mut Node, line: &str| {
+            node.followed.step(&Step::Put(resource(line)));
+            let delta = node.flush();
+            node.kernel.apply(&delta).unwrap();
+            let names = node.kernel.refused().keys().map(|refused| match refused {
+                Refused::Rules(id) => id.to_string(),
+                Refused::Endpoint(place) => format!("{place:?}"),
+            });
+            names.collect::<Vec<_>>()
+        };
+        // It keeps its last good form.
+        let logging = "GlobalNetworkPolicy bad {selector: role == 'web', order: 2, types: [Ingress], ingress: [{action: Log}, {action: Allow, protocol: SCTP}]}";
+        let refused = put(&mut node, logging);
+        assert_eq!(refused.len(), 1);
+        assert!(refused[0].contains("bad"), "{refused:?}");
+        let reasons: Vec<&String> = node.kernel.refused().values().collect();
+        assert!(!reasons[0].is_empty());
+        assert!(table().contains("meta l4proto udp"), "the last good form:\n{}", table());
+        // What has none is denied, and its neighbours apply.
+        let fresh =
+            "GlobalNetworkPolicy fresh {selector: role == 'web', order: 0, types: [Ingress], ingress: [{action: Log}]}";
+        assert_eq!(put(&mut node, fresh).len(), 2);
+        assert!(table().contains("refused: "), "{}", table());
+        let good = "GlobalNetworkPolicy good {selector: role == 'web', order: 1, types: [Ingress], ingress: [{action: Allow, protocol: TCP, destination: {ports: [4711]}}]}";
+        assert_eq!(put(&mut node, good).len(), 2);
+        assert!(table().contains("tcp dport 4711"), "{}", table());
+        // Written anew they are taken.
+        put(
+            &mut node,
+            "GlobalNetworkPolicy fresh {selector: role == 'web', order: 0, types: [Ingress], ingress: [{action: Deny, protocol: UDP}]}",
+        );
+        let left = put(
+            &mut node,
+            "GlobalNetworkPolicy bad {selector: role == 'web', order: 2, types: [Ingress], ingress: [{action: Allow, protocol: SCTP}]}",
+        );
+        assert!(left.is_empty(), "{left:?}");
+        assert_eq!(node.kernel.differences(3).unwrap(), [] as [String; 0]);
+    });
+}
+
+#[test]
+fn an_endpoint_that_the_kernel_refuses_is_closed() {
+    in_namespace(|| {
+        let workload = "WorkloadEndpoint a/w1 {node: n1, orchestrator: k8s, pod: p1, endpoint: eth0, interfaceName: cali1, ipNetworks: [10.0.0.1/32]}";
+        let mut node = Node::open(&[HOST, workload]);
+        let (place, mut endpoint) =
+            node.kernel.state().endpoints.iter().next().map(|(a, b)| (a.clone(), b.clone())).unwrap();
+        let good = endpoint.clone();
+        endpoint.limits.ingress.packets = Some(tortie_policy::Rate { per_second: 0, burst: 5 });
+        let put = |endpoint| Delta { endpoints_put: vec![(place.clone(), endpoint)], ..Delta::default() };
+        node.kernel.apply(&put(endpoint)).unwrap();
+        assert_eq!(node.kernel.refused().keys().collect::<Vec<_>>(), [&Refused::Endpoint(place.clone())]);
+        let closed = table();
+        assert!(!closed.contains("\"cali1\" : "), "{closed}");
+        node.kernel.apply(&put(good)).unwrap();
+        assert!(node.kernel.refused().is_empty());
+        assert!(table().contains("\"cali1\""));
+        assert_eq!(node.kernel.differences(3).unwrap(), [] as [String; 0]);
+    });
+}
+
+#[test]
+fn nobody_else_can_change_an_owned_table_and_the_next_agent_adopts_it() {
+    in_namespace(|| {
+        let mut node = Node::open(&[HOST]);
+        assert!(node.kernel.is_owner(), "this kernel has owned tables");
+        run("nft", &["flush", "ruleset"]);
+        assert!(node.kernel.is_intact().unwrap());
+        assert!(matches!(Kernel::uninstall(&Options::default()), Err(ApplyError::Held(_))));
+        let mut second = Kernel::open(Options::default()).unwrap();
+        assert!(matches!(second.adopt(), Err(ApplyError::Held(_))));
+        assert!(matches!(second.replace(State::default()), Err(ApplyError::Held(_))));
+        assert_eq!(node.kernel.differences(3).unwrap(), [] as [String; 0]);
+
+        // The agent dies; its policy stays.
+        let Node { followed, kernel } = node;
+        let wanted = kernel.ruleset();
+        drop(kernel);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while second.adopt().is_err() {
+            assert!(Instant::now() < deadline, "the table was never let go");
+            std::thread::yield_now();
+        }
+        assert_eq!(second.adopt().unwrap(), Found::Table);
+        let there = tortie_dataplane_nft::read_back(&second.read().unwrap().unwrap());
+        assert_eq!(tortie_dataplane_nft::differences(&wanted, &there, 3), [] as [String; 0]);
+        second.replace(followed.state).unwrap();
+        assert_eq!(second.ruleset(), wanted);
+        assert_eq!(second.remove().unwrap(), Found::Table);
+        assert_eq!(table(), "");
+        assert_eq!(Kernel::uninstall(&Options::default()).unwrap(), Found::Nothing);
+    });
+}
+
+#[test]
+fn without_ownership_what_others_do_is_noticed_and_repaired() {
+    in_namespace(|| {
+        let mut node = Node::new(Kernel::open_unowned(Options::default()).unwrap(), &[HOST]);
+        assert!(node.kernel.is_intact().unwrap());
+        // Commits of others elsewhere are none of ours.
+        run("nft", &["add", "table", "ip", "theirs"]);
+        assert!(node.kernel.is_intact().unwrap());
+        for damage in [
+            "flush ruleset",
+            "flush chain inet tortie host-in/early",
+            "add rule inet tortie input accept",
+            "insert rule inet tortie input accept",
+            "delete element inet tortie host-in { \"eth0\" }",
+            "add chain inet tortie more",
+        ] {
+            feed("nft", &["-f", "-"], damage);
+            assert!(!node.kernel.is_intact().unwrap(), "{damage}");
+            node.kernel.repair().unwrap();
+            assert!(node.kernel.is_intact().unwrap(), "{damage}");
+            assert_eq!(node.kernel.differences(3).unwrap(), [] as [String; 0]);
+        }
+        assert_eq!(Kernel::uninstall(&Options::default()).unwrap(), Found::Table);
+        assert!(!table().contains("tortie"));
+    });
+}
+
+#[test]
+fn connections_are_tracked_from_the_first_moment() {
+    in_namespace(|| {
+        let mut kernel = Kernel::open(Options::default()).unwrap();
+        assert_eq!(kernel.adopt().unwrap(), Found::Nothing);
+        let listed = table();
+        assert!(listed.contains("ct state new"), "{listed}");
+        assert!(!listed.contains("hook"), "nothing is denied yet:\n{listed}");
+    });
+}
