@@ -141,6 +141,7 @@ impl Problem {
 
     /// A warning.
     pub fn warning(code: &'static str, path: Path, message: impl Into<String>) -> Self {
+        debug_assert!(crate::warnings::CODES.iter().any(|(known, _)| *known == code), "{code} is not listed");
         let field = path.to_string();
         Self::new(Severity::Warning(code), Layer::Struct, path, field, None, message.into())
     }

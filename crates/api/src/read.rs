@@ -65,7 +65,7 @@ pub fn read(source: &Source) -> Vec<Located> {
     let mut out = Vec::new();
     for document in trees(source) {
         match document {
-            Ok(node) => resource::read(node, &mut out),
+            Ok(node) => resource::read(node, source.text(), &mut out),
             Err(trouble) => out.push(trouble),
         }
     }

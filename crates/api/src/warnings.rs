@@ -1,7 +1,7 @@
 //! Warnings: what is allowed and yet probably not meant.
 //!
-//! [`of`] looks at one object, [`references`] at what it names. [`CODES`] lists every code with what it says; codes
-//! never change, so that scripts and configuration can name them.
+//! [`of`] looks at one object, [`references`] at what it names; reading text and stored objects has some of its own.
+//! [`CODES`] lists every code with what it says; codes never change, so that scripts and configuration can name them.
 
 mod endpoint;
 mod policy;
@@ -18,11 +18,16 @@ pub use policy::untracked_on_any;
 pub const CODES: &[(&str, &str)] = &[
     ("duplicate-port", "two ports of an endpoint have the same name and protocol"),
     ("empty-address", "an address or net is an empty text, which means nothing"),
+    ("legacy-name", "a policy is stored under the name that Calico gave it before v3.32"),
     ("no-effect", "a setting is kept and has no effect here"),
     ("no-expected-ips", "a host endpoint without addresses: label rules elsewhere do not match it"),
     ("rules-not-asked", "a direction has rules but `types` leaves it out, so they are never asked"),
+    ("text-after-separator", "what stands behind `---` on its line is not read"),
+    ("unknown-field-kept", "a stored object has a field that is not known here; it is kept"),
     ("unknown-profile", "an endpoint names a profile that does not exist: what no policy allows is denied"),
     ("unknown-tier", "a policy is in a tier that does not exist"),
+    ("unquoted", "YAML takes unquoted text for a yes or no or for a number, and other text is read than stands there"),
+    ("unreadable", "a stored object cannot be read; the others are shown"),
     ("untracked-on-any", "an untracked policy selects a `*` host endpoint, where it does not act"),
 ];
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tortie_api::shape::{Form, Record, Shape};
+use tortie_api::warnings::CODES;
 use tortie_api::{Kind, kinds};
 
 const STATES: &[&str] = &["enforced", "not yet", "stored"];
@@ -53,6 +54,15 @@ fn states_are_known_ones_and_every_row_says_what_the_field_does() {
         assert!(points || STATES.contains(&state), "{line}");
         assert!(!cells[2].trim_end_matches('|').trim().is_empty(), "{line}");
     }
+}
+
+#[test]
+fn every_warning_has_its_row() {
+    let text = whole();
+    let (_, table) = text.split_once("| Code | When |\n|---|---|\n").expect("there is a table of warnings");
+    let rows: Vec<&str> = table.lines().take_while(|line| line.starts_with('|')).collect();
+    let expected: Vec<String> = CODES.iter().map(|(code, when)| format!("| {code} | {when} |")).collect();
+    assert_eq!(rows, expected);
 }
 
 struct Reader<'a> {
@@ -128,9 +138,13 @@ fn names(record: &Record) -> Vec<&str> {
 }
 
 /// The part with the tables of fields; the cases behind it are prose.
-fn text() -> String {
+fn whole() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/compat.md");
-    let mut text = std::fs::read_to_string(path).expect("docs/compat.md is there");
+    std::fs::read_to_string(path).expect("docs/compat.md is there")
+}
+
+fn text() -> String {
+    let mut text = whole();
     text.truncate(text.find("\n## Behaviour\n").expect("the cases stand at the end"));
     text
 }

@@ -15,7 +15,7 @@ use crate::persona::Persona;
 /// Endpoints and policies are written in manifests, applied to a store, and read back with the same verbs as
 /// calicoctl. With nothing configured the store is a file on this machine, /var/lib/tortie/tortie.db.
 #[derive(Parser, Debug)]
-#[command(name = "tortie", version, max_term_width = 100)]
+#[command(name = "tortie", version, max_term_width = 100, args_override_self = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -214,7 +214,11 @@ pub(crate) struct Files {
 /// The definition of the command line, in the name of a persona.
 pub(crate) fn command(persona: Persona) -> clap::Command {
     let command = Cli::command();
-    if persona == Persona::Tortie { command } else { renamed(command, persona.name()).name(persona.name()) }
+    if persona == Persona::Tortie {
+        command
+    } else {
+        renamed(command, persona.name()).name(persona.name()).disable_version_flag(true)
+    }
 }
 
 /// Says another name wherever help says `tortie`, and leaves out what calicoctl does not have.

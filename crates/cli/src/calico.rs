@@ -1,7 +1,8 @@
 //! What calicoctl says about a batch: the summary on standard output, the errors on standard error, in its words
 //! (datastore sheet 5.8). Our diagnostics follow below; they are printed by the commands.
 
-use tortie_api::Kind;
+use tortie_api::read::{Located, Source};
+use tortie_api::{Kind, Problem};
 
 use crate::input::FileError;
 use crate::report::{Exit, Terminal};
@@ -105,21 +106,52 @@ pub(crate) fn no_file(verb: &str, error: &FileError) -> String {
 }
 
 /// A file with a mistake in it. Unknown fields have a text that stands alone.
-pub(crate) fn bad_file(reason: &str, kind: &str) -> String {
-    if reason.starts_with("field in document is not recognized") {
-        return reason.to_owned();
+pub(crate) fn bad_file(problem: &Problem, located: &Located, source: &Source) -> String {
+    if problem.reason.starts_with("field in document is not recognized") {
+        return problem.reason.clone();
     }
-    format!("failed to execute command: {}", decoding(reason, kind))
+    format!("failed to execute command: {}", unread(problem, located, source))
 }
+
+/// What stage of Go's reading a mistake belongs to: YAML, or the decoder of JSON.
+pub(crate) fn unread(problem: &Problem, located: &Located, source: &Source) -> String {
+    let reason = &problem.reason;
+    if reason.starts_with("unknown resource type") || reason.starts_with("namespace should not") {
+        return reason.clone();
+    }
+    let line = |at: usize| {
+        let document = source.text()[..at].rfind("\n---").map_or(0, |cut| source.position(cut + 1).line);
+        (source.position(at).line - document).max(1)
+    };
+    if reason.ends_with("already set in map") {
+        let place = located.tree.find(&problem.path, 1).entry.map_or(0, |entry| entry.key_span.start);
+        return format!("error converting YAML to JSON: yaml: unmarshal errors:\n  line {}: {reason}", line(place));
+    }
+    if problem.path.0.is_empty() && located.about.is_empty() && !reason.starts_with("cannot unmarshal") {
+        return format!("error converting YAML to JSON: yaml: line {}: {reason}", line(located.tree.span.start));
+    }
+    let text = decoding(reason, located.about.split(' ').next().unwrap_or_default());
+    if text.starts_with(DECODER) { text } else { format!("{DECODER}{text}") }
+}
+
+/// What Go's decoder of JSON says first.
+const DECODER: &str = "error unmarshaling JSON: while decoding JSON: ";
 
 /// A wrong type is said by Go's decoder, which says so, and names Go's type of the record: that of a spec is known.
 pub(crate) fn decoding(reason: &str, kind: &str) -> String {
-    let decoder = "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal";
-    let text = reason.replacen("cannot unmarshal", decoder, 1);
-    match text.split_once("Go struct field .spec.") {
-        Some((before, after)) if !after.split(' ').next().is_some_and(|field| field.contains('.')) => {
-            format!("{before}Go struct field {kind}Spec.spec.{after}")
-        }
-        _ => text,
-    }
+    let text = reason.replacen("cannot unmarshal", &format!("{DECODER}json: cannot unmarshal"), 1);
+    let Some((before, after)) = text.split_once("Go struct field .") else { return text };
+    let field = after.split(' ').next().unwrap_or_default();
+    let record = match field.split('.').collect::<Vec<_>>().as_slice() {
+        [_] => kind.to_owned(),
+        ["spec", _] => format!("{kind}Spec"),
+        ["metadata", _] => "ObjectMeta".to_owned(),
+        _ => return text,
+    };
+    let after = match field {
+        "spec" => after.replacen("of type struct", &format!("of type v3.{kind}Spec"), 1),
+        "metadata" => after.replacen("of type struct", "of type v1.ObjectMeta", 1),
+        _ => after.to_owned(),
+    };
+    format!("{before}Go struct field {record}.{after}")
 }

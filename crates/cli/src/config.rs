@@ -8,6 +8,7 @@ use std::path::Path as FilePath;
 use tortie_api::read::{self, Located, Node, Source, Value};
 use tortie_api::{API_VERSION, Path, Problem};
 
+use crate::calico;
 use crate::diagnose;
 use crate::report::reported;
 use crate::session::Session;
@@ -73,7 +74,17 @@ pub(crate) fn load(path: &FilePath, session: &mut Session) -> anyhow::Result<Opt
     let (spec, located, problems) = understand(&source);
     let Some(first) = problems.first() else { return Ok(Some(spec)) };
     if session.persona.is_calico() {
-        let text = format!("syntax error in {}: {}", path.display(), first.reason);
+        let said = match first.reason.strip_prefix("field in document is not recognized or is in the wrong location: ")
+        {
+            Some(field) => format!("error unmarshaling JSON: while decoding JSON: json: unknown field {field:?}"),
+            None if first.reason.starts_with("invalid config file") => String::new(),
+            None => calico::unread(first, &located, &source),
+        };
+        let said = match said.as_str() {
+            "" => first.reason.clone(),
+            said => format!("failed to parse config as YAML/JSON: {said}"),
+        };
+        let text = format!("syntax error in {}: {said}", path.display());
         session.terminal.line(format_args!("Failed to create Calico API client: {text}"));
     }
     for problem in &problems {
@@ -86,7 +97,11 @@ pub(crate) fn load(path: &FilePath, session: &mut Session) -> anyhow::Result<Opt
 fn understand(source: &Source) -> (Spec, Located, Vec<Problem>) {
     let mut documents = read::read(source);
     let mut problems = Vec::new();
-    if documents.len() != 1 {
+    if documents.is_empty() {
+        let reason = "invalid config file: unknown APIVersion ''";
+        let message = format!("there is no {KIND} in this configuration file");
+        problems.push(Problem::read(Path::root(), reason).message(message));
+    } else if documents.len() != 1 {
         let text = format!("a configuration file holds one {KIND}; this one holds {}", documents.len());
         problems.push(Problem::read(Path::root(), text));
     }
@@ -192,7 +207,7 @@ mod tests {
             (format!("{head}spec: {{datastoretpye: x}}"), "there is no setting 'datastoretpye'"),
             (format!("{head}spec: {{kubeconfig: a, Kubeconfig: b}}"), "key \"kubeconfig\" already set in map"),
             (format!("{head}spec: [a]"), "spec is a record of settings"),
-            (String::new(), "a configuration file holds one CalicoAPIConfig; this one holds 0"),
+            (String::new(), "there is no CalicoAPIConfig in this configuration file"),
         ] {
             let problems = understood(&text).unwrap_err();
             assert_eq!(problems[0], said, "{text}");

@@ -60,8 +60,8 @@ impl Session {
         if self.persona.is_calico()
             && let Some((item, first)) = all().find(|(_, problem)| problem.is_error())
         {
-            let kind = item.located.about.split(' ').next().unwrap_or_default();
-            self.terminal.error(calico::bad_file(&first.reason, kind));
+            let text = calico::bad_file(first, &item.located, manifests.source(item));
+            self.terminal.error(text);
         }
         let mut count = 0;
         for item in &manifests.items {

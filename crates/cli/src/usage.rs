@@ -63,6 +63,12 @@ fn cobra(error: &Error, persona: Persona, typed: &[OsString]) -> String {
                 None => format!("flag needs an argument: {}", arg.split_whitespace().next().unwrap_or_default()),
             }
         }
+        (ErrorKind::TooManyValues, Some(arg)) => {
+            let value = text(ContextKind::InvalidValue).unwrap_or_default();
+            format!(
+                "invalid argument {value:?} for \"{arg}\" flag: strconv.ParseBool: parsing {value:?}: invalid syntax"
+            )
+        }
         _ => {
             let text = error.render().to_string();
             let text = text.split("\n\nUsage:").next().unwrap_or(&text);

@@ -48,11 +48,11 @@ fn values_of_several_lines_are_shown_by_their_key() {
 #[test]
 fn further_places_have_their_own_lines() {
     let shown = first(TEXT, |_| {
-        let mut problem = Problem::warning("order", "spec.order".into(), "this comes too early").help("swap them");
+        let mut problem = Problem::warning("no-effect", "spec.order".into(), "this comes too early").help("swap them");
         problem.also.push(("spec.ingress[0].action".into(), "because of this".into()));
         problem
     });
-    let expected = "warning[order]: this comes too early\n  --> f.yaml:8:10  GlobalNetworkPolicy x  spec.order\n   |\n 8 |   order: 1\n   |          ^\n10 |   - action: Allow\n   |             ----- because of this\n   = help: swap them\n";
+    let expected = "warning[no-effect]: this comes too early\n  --> f.yaml:8:10  GlobalNetworkPolicy x  spec.order\n   |\n 8 |   order: 1\n   |          ^\n10 |   - action: Allow\n   |             ----- because of this\n   = help: swap them\n";
     assert_eq!(shown, expected);
 }
 

@@ -26,8 +26,8 @@ pub(crate) struct Decoded {
 const MAX_PROBLEMS: usize = 100;
 
 /// Decodes a whole object (or any other map) against its shape.
-pub(crate) fn decode(node: &mut Node, shape: &'static Shape) -> Decoded {
-    let mut decoder = Decoder { root: shape, path: Vec::new(), problems: Vec::new(), untold: 0, damaged: false };
+pub(crate) fn decode(node: &mut Node, shape: &'static Shape, text: &str) -> Decoded {
+    let mut decoder = Decoder { root: shape, text, path: Vec::new(), problems: Vec::new(), untold: 0, damaged: false };
     let value = match decoder.value(node, shape) {
         Some(Json::Object(map)) => map,
         _ => Map::new(),
@@ -39,8 +39,10 @@ pub(crate) fn decode(node: &mut Node, shape: &'static Shape) -> Decoded {
     Decoded { value, problems, damaged }
 }
 
-struct Decoder {
+struct Decoder<'a> {
     root: &'static Shape,
+    /// The text that the tree was made of.
+    text: &'a str,
     path: Vec<At>,
     problems: Vec<Problem>,
     untold: usize,
@@ -54,7 +56,7 @@ enum At {
     Index(usize),
 }
 
-impl Decoder {
+impl Decoder<'_> {
     /// The value, or none if it is null or cannot be read.
     fn value(&mut self, node: &mut Node, shape: &'static Shape) -> Option<Json> {
         match (&shape.form, &mut node.value) {
@@ -65,7 +67,10 @@ impl Decoder {
             },
             (Form::Text, Value::Text(text)) => Some(Json::String(text.clone())),
             (Form::Text, value) => match as_text(value) {
-                Some(text) => Some(Json::String(text)),
+                Some(text) => {
+                    self.respelled(node, &text);
+                    Some(Json::String(text))
+                }
                 None => self.mismatch(node, "string", "text"),
             },
             (_, Value::Null) => None,
@@ -82,9 +87,9 @@ impl Decoder {
             (Form::Float, Value::Float(value)) if value.is_finite() => Some(node.to_json()),
             (Form::Float, _) => self.mismatch(node, "float64", "a number"),
             (Form::List(inner), Value::List(items)) => Some(self.list(items, inner)),
-            (Form::List(_), _) => self.mismatch(node, "[]", "a list"),
+            (Form::List(inner), _) => self.mismatch(node, go_list(inner), "a list"),
             (Form::Map(inner), Value::Map(entries)) => Some(self.map(entries, inner)),
-            (Form::Map(_), _) => self.mismatch(node, "map", "a map"),
+            (Form::Map(_), _) => self.mismatch(node, "map[string]string", "a map"),
             (Form::Record(record), Value::Map(entries)) => Some(self.record(entries, record)),
             (Form::Record(_), _) => self.mismatch(node, "struct", "a map"),
         }
@@ -199,6 +204,21 @@ impl Decoder {
         }
     }
 
+    /// YAML takes unquoted `no` for false and `1.10` for a number, so other text arrives than was written.
+    fn respelled(&mut self, node: &Node, read: &str) {
+        let written = self.text.get(node.span.clone()).unwrap_or_default();
+        if read.is_empty() || written == read {
+            return;
+        }
+        let what = match node.value {
+            Value::Bool(_) => "a yes or no",
+            _ => "a number",
+        };
+        let message = format!("YAML takes `{written}` without quotes for {what}: this is read as `{read}`");
+        let problem = Problem::warning("unquoted", self.path(), message);
+        self.tell(problem.help(format!("write \"{written}\" in quotes, or `{read}`, whichever is meant")));
+    }
+
     fn tell(&mut self, problem: Problem) {
         if self.problems.len() < MAX_PROBLEMS { self.problems.push(problem) } else { self.untold += 1 }
     }
@@ -223,7 +243,7 @@ impl Decoder {
         let found = special::go_kind(&node.value);
         // Go shows a number where it wanted another one, and else only its kind.
         let found = if number { found.as_str() } else { found.split(' ').next().unwrap_or_default() };
-        let reason = format!("cannot unmarshal {found} into Go struct field .{path} of type {go}");
+        let reason = format!("cannot unmarshal {found} into Go struct field .{} of type {go}", self.go_path());
         let found = describe(&node.value);
         let message = match (&node.value, wanted) {
             (Value::Int(_) | Value::Big(_) | Value::Float(_), "a whole number") => {
@@ -254,10 +274,20 @@ impl Decoder {
 
     fn unreadable(&mut self, reason: String, message: Option<String>) -> Option<Json> {
         self.damaged = true;
-        let mut problem = Problem::read(self.path(), reason);
-        problem.message = message;
+        let field = format!("Go struct field .{} of type", self.go_path());
+        let mut problem = Problem::read(self.path(), reason.replacen("Go value of type", &field, 1));
+        problem.message = message.or(Some(reason));
         self.tell(problem);
         None
+    }
+
+    /// The path as Go's decoder says it: fields only.
+    fn go_path(&self) -> String {
+        let fields = self.path.iter().filter_map(|at| match at {
+            At::Field(name) => Some(*name),
+            At::Key(_) | At::Index(_) => None,
+        });
+        fields.collect::<Vec<_>>().join(".")
     }
 
     fn path(&self) -> Path {
@@ -316,6 +346,15 @@ fn zero(shape: &Shape) -> Json {
         Form::Bool => Json::from(false),
         Form::Record(_) => Json::Object(Map::new()),
         Form::Special(_) | Form::List(_) | Form::Map(_) | Form::Any => Json::Null,
+    }
+}
+
+/// What Go calls a list of these.
+fn go_list(inner: &Shape) -> &'static str {
+    match &inner.form {
+        Form::Text => "[]string",
+        Form::Record(_) => "[]struct",
+        _ => "[]",
     }
 }
 

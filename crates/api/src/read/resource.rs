@@ -2,7 +2,7 @@
 
 use super::decode::{self, Decoded};
 use super::node::{Node, Value};
-use super::{Located, suggest};
+use super::{Located, special, suggest};
 use crate::kind::{API_VERSION, Kind};
 use crate::kinds;
 use crate::object::{Metadata, Object};
@@ -10,17 +10,22 @@ use crate::problem::{Path, Problem};
 use crate::shape::{Form, Shape};
 
 /// Reads every resource of a document.
-pub(crate) fn read(node: Node, out: &mut Vec<Located>) {
+pub(crate) fn read(node: Node, text: &str, out: &mut Vec<Located>) {
     match node.value {
         Value::Null => {}
-        Value::List(items) => items.into_iter().for_each(|item| one(item, out)),
-        _ => one(node, out),
+        Value::List(items) => items.into_iter().for_each(|item| one(item, text, "map[string]interface {}", out)),
+        _ => one(node, text, LIST, out),
     }
 }
 
-fn one(node: Node, out: &mut Vec<Located>) {
+/// What Go tries to read as when a document is no resource.
+const LIST: &str = "[]unstructured.Unstructured";
+
+fn one(node: Node, text: &str, go: &str, out: &mut Vec<Located>) {
     let Value::Map(_) = node.value else {
-        let problem = Problem::read(Path::root(), unknown("", ""))
+        let found = special::go_kind(&node.value);
+        let found = found.split(' ').next().unwrap_or_default();
+        let problem = Problem::read(Path::root(), format!("cannot unmarshal {found} into Go value of type {go}"))
             .message("this is no resource")
             .help(format!("a resource is a map with `apiVersion: {API_VERSION}`, `kind`, `metadata` and `spec`"));
         return out.push(Located::failed(node, String::new(), problem));
@@ -30,21 +35,21 @@ fn one(node: Node, out: &mut Vec<Located>) {
     if let Some(kind) = Kind::from_name(&name)
         && version == API_VERSION
     {
-        return out.push(object(node, kind));
+        return out.push(object(node, text, kind));
     }
     if let Some(kind) = list_of(&name)
         && version == API_VERSION
     {
-        return list(node, kind, out);
+        return list(node, text, kind, out);
     }
     let problem = stranger(&node, &name, &version);
     let about = about(&node, &name);
     out.push(Located::failed(node, about, problem));
 }
 
-fn object(mut node: Node, kind: Kind) -> Located {
+fn object(mut node: Node, text: &str, kind: Kind) -> Located {
     let about = about(&node, kind.name());
-    let Decoded { mut value, mut problems, mut damaged } = decode::decode(&mut node, kinds::shape(kind));
+    let Decoded { mut value, mut problems, mut damaged } = decode::decode(&mut node, kinds::shape(kind), text);
     value.remove("kind");
     value.remove("apiVersion");
     let metadata = match value.remove("metadata") {
@@ -67,20 +72,20 @@ fn object(mut node: Node, kind: Kind) -> Located {
     }
 }
 
-fn list(mut node: Node, kind: Kind, out: &mut Vec<Located>) {
+fn list(mut node: Node, text: &str, kind: Kind, out: &mut Vec<Located>) {
     let items = match &mut node.value {
         Value::Map(entries) => entries.iter_mut().find(|entry| entry.key.eq_ignore_ascii_case("items")),
         _ => None,
     };
     let items = items.map(|entry| std::mem::replace(&mut entry.value.value, Value::Null));
-    let problems = decode::decode(&mut node, list_shape()).problems;
+    let problems = decode::decode(&mut node, list_shape(), text).problems;
     if !problems.is_empty() {
         out.push(Located { object: None, partial: None, about: kind.list_name(), problems, tree: node.clone() });
     }
     match items {
         None | Some(Value::Null) => {}
         Some(Value::List(items)) => {
-            items.into_iter().enumerate().for_each(|(at, item)| out.push(self::item(item, kind, at)))
+            items.into_iter().enumerate().for_each(|(at, item)| out.push(self::item(item, text, kind, at)))
         }
         Some(_) => {
             let problem = Problem::read(Path::from("items"), "cannot unmarshal into Go struct field .items of type []")
@@ -91,7 +96,7 @@ fn list(mut node: Node, kind: Kind, out: &mut Vec<Located>) {
 }
 
 /// An item of a list is of the list's kind, whether it says so or not.
-fn item(node: Node, kind: Kind, at: usize) -> Located {
+fn item(node: Node, text: &str, kind: Kind, at: usize) -> Located {
     let (name, version) = (scalar(&node, "kind"), scalar(&node, "apiVersion"));
     let about = format!("{} (items[{at}])", about(&node, kind.name()));
     if !matches!(node.value, Value::Map(_)) {
@@ -112,7 +117,7 @@ fn item(node: Node, kind: Kind, at: usize) -> Located {
             .help(format!("leave `{field}` out, or put the item into a document of its own"));
         return Located::failed(node, about, problem);
     }
-    Located { about, ..object(node, kind) }
+    Located { about, ..object(node, text, kind) }
 }
 
 /// A document whose kind or version we do not know, and what to do about it.
@@ -129,6 +134,11 @@ fn stranger(node: &Node, kind: &str, version: &str) -> Problem {
         let help = match field {
             "kind" => "say what it is, for example `kind: GlobalNetworkPolicy`".to_owned(),
             _ => format!("write `apiVersion: {API_VERSION}`"),
+        };
+        // Without a kind, Go takes it for a list.
+        let reason = match field {
+            "kind" => format!("cannot unmarshal object into Go value of type {LIST}"),
+            _ => reason,
         };
         return Problem::read(Path::root().key(field), reason).message(format!("`{field}` is missing")).help(help);
     }

@@ -61,7 +61,9 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
             let Some(manifests) = session.manifests("get", &args.files)? else { return Ok(Exit::Failed) };
             let objects = manifests.items.iter().map(|item| names::filled(item.object().clone()));
             requests(
-                objects.map(|object| (object.kind, object.metadata.namespace, Some(object.metadata.name))),
+                objects.map(|object| {
+                    (object.kind, object.metadata.namespace, named_in_file(object.metadata.name, calico))
+                }),
                 args,
                 calico,
                 &mut errors,
@@ -87,8 +89,11 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
     }
     let nothing = found.iter().all(Found::is_empty);
     let cluster = output::cluster(&client, &found, &format);
-    let printing =
-        output::Printing { namespaces: args.all_namespaces || calico && args.place.namespace.is_some(), cluster };
+    let printing = output::Printing {
+        namespaces: args.all_namespaces
+            || calico && args.place.namespace.as_deref().is_some_and(|namespace| !namespace.is_empty()),
+        cluster,
+    };
     output::print(&found, &format, &printing, session)?;
     for remark in &remarks {
         session.terminal.note(remark);
@@ -134,6 +139,11 @@ fn requests(
     }
     errors.dedup();
     requests
+}
+
+/// To calicoctl a manifest without a name means all of its kind.
+fn named_in_file(name: String, calico: bool) -> Option<String> {
+    Some(name).filter(|name| !calico || !name.is_empty())
 }
 
 /// What a request brought.

@@ -16,10 +16,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::thread;
 use std::time::Duration;
 
-use tortie_api::{Key, Object, warnings};
+use tortie_api::{Key, Kind, Object, Problem, warnings};
 
 use super::view::{PLANNED, View};
-use super::{Change, Client, ClientError, Done, Mode, Outcome, Target, initial, plan, unknown};
+use super::{Change, Client, ClientError, Done, Mode, Outcome, Target, entry, initial, plan, unknown};
 use crate::{Op, Revision, Write, WriteError, Written};
 
 /// How often a job is planned again because another writer was faster.
@@ -226,6 +226,7 @@ fn remark(client: &Client, view: &mut View, results: &mut [Option<Result<Done, C
     for done in results.iter_mut().flatten().flatten() {
         if matches!(done.change, Change::Created | Change::Changed | Change::Unchanged) {
             done.notes.extend(warnings::references(&done.object, &exists));
+            done.notes.extend(untracked(&done.object, &view));
         }
         if matches!(done.change, Change::Changed | Change::Unchanged) {
             let new =
@@ -233,4 +234,16 @@ fn remark(client: &Client, view: &mut View, results: &mut [Option<Result<Done, C
             done.notes.extend(new.map(|field| unknown::warning(&field)));
         }
     }
+}
+
+/// An untracked policy that selects a host endpoint where it does not act.
+fn untracked(object: &Object, view: &RefCell<&mut View>) -> Vec<Problem> {
+    if object.kind != Kind::GlobalNetworkPolicy
+        || object.body.get("spec").is_none_or(|spec| spec.get("doNotTrack").is_none())
+    {
+        return Vec::new();
+    }
+    let endpoints = view.borrow_mut().list(Kind::HostEndpoint).unwrap_or_default();
+    let endpoints: Vec<Object> = endpoints.iter().filter_map(|stored| entry::read(stored).ok()).collect();
+    warnings::untracked_on_any(object, &endpoints)
 }

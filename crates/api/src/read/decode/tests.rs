@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::Severity;
 use crate::read::{Located, Source, read};
 
 fn one(text: &str) -> Located {
@@ -140,7 +141,7 @@ fn wrong_types_say_what_is_wanted() {
         ),
         (
             "{types: Ingress}",
-            "cannot unmarshal string into Go struct field .spec.types of type []",
+            "cannot unmarshal string into Go struct field .spec.types of type []string",
             "`spec.types` takes a list, not text",
         ),
         (
@@ -160,7 +161,7 @@ fn wrong_types_say_what_is_wanted() {
         ),
         (
             "{ingress: [a]}",
-            "cannot unmarshal string into Go struct field .spec.ingress[0] of type struct",
+            "cannot unmarshal string into Go struct field .spec.ingress of type struct",
             "`spec.ingress[0]` takes a map, not text",
         ),
         ("5", "cannot unmarshal number into Go struct field .spec of type struct", "`spec` takes a map, not 5"),
@@ -171,7 +172,7 @@ fn wrong_types_say_what_is_wanted() {
         ),
         (
             "{ingress: [{icmp: {type: 1.5}}]}",
-            "cannot unmarshal number 1.5 into Go struct field .spec.ingress[0].icmp.type of type int",
+            "cannot unmarshal number 1.5 into Go struct field .spec.ingress.icmp.type of type int",
             "1.5 is not a number that `spec.ingress[0].icmp.type` can hold",
         ),
     ] {
@@ -179,6 +180,22 @@ fn wrong_types_say_what_is_wanted() {
         let found = problems(&located);
         assert_eq!((found.len(), found[0].1, found[0].2), (1, reason, text), "{spec}");
         assert!(located.object.is_none() && located.partial.is_none());
+    }
+}
+
+#[test]
+fn text_that_yaml_changes_is_warned_of() {
+    for (tier, read) in
+        [("no", "false"), ("1.10", "1.1"), ("0x10", "16"), ("on", "true"), ("1_0", "10"), ("1e3", "1000")]
+    {
+        let located = policy(&format!("{{tier: {tier}}}"));
+        assert_eq!(located.object.unwrap().body["spec"]["tier"], read);
+        let warning = &located.problems[0];
+        assert_eq!(warning.severity, Severity::Warning("unquoted"), "{tier}");
+        assert!(warning.text().contains(&format!("`{tier}`")) && warning.text().ends_with(&format!("`{read}`")));
+    }
+    for tier in ["true", "10", "1.5", "'no'", "\"1.10\"", "~", "12:30:45", "!!str no"] {
+        assert!(policy(&format!("{{tier: {tier}}}")).problems.is_empty(), "{tier}");
     }
 }
 
