@@ -1,0 +1,225 @@
+//! The packets that are judged for one interface: for each rule that can concern it one packet that the rule means, and
+//! one beside each edge of each condition; what one rule says with what another does; and what every endpoint is asked whatever its rules say.
+
+use std::collections::{BTreeSet, HashSet};
+use std::net::IpAddr;
+
+use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
+use tortie_policy::{Direction, Family, PeerMatch, Rule, Settings, Snapshot};
+
+use crate::aims::{addresses, protocols, stranger, transports};
+use crate::spot::Spot;
+
+/// How many packets of one way combine what two rules say.
+const ACROSS: usize = 1000;
+
+/// Every packet once.
+pub(crate) fn cells(snapshot: &Snapshot, host: &Host, spot: &Spot) -> Vec<Packet> {
+    let mut asked = Asked { snapshot, spot, seen: HashSet::new(), packets: Vec::new() };
+    let settings = snapshot.settings(&host.node);
+    let other = other_link(settings, host, spot);
+    for direction in [Direction::Ingress, Direction::Egress] {
+        let rules = rules(snapshot, spot, direction);
+        for way in ways(spot, direction, &other) {
+            for family in families(spot) {
+                let near = own_address(spot, family);
+                asked.usual(settings, &way, direction, family, near);
+                for rule in &rules {
+                    asked.around(rule, &way, direction, family, near);
+                }
+                asked.across(&rules, &way, direction, family, near);
+            }
+        }
+    }
+    asked.packets
+}
+
+/// The rules that can concern an endpoint, of all stages, profiles included.
+fn rules<'a>(snapshot: &'a Snapshot, spot: &Spot, direction: Direction) -> Vec<&'a Rule> {
+    let Some(subject) = &spot.subject else { return Vec::new() };
+    let policies = snapshot.policies.values();
+    let selecting = policies.filter(|policy| !policy.staged && policy.selector.matches(&subject.labels));
+    let profiles = subject.profiles.iter().filter_map(|name| snapshot.profiles.get(name));
+    let of_profiles = profiles.flat_map(|profile| match direction {
+        Direction::Ingress => &profile.ingress,
+        Direction::Egress => &profile.egress,
+    });
+    selecting.flat_map(|policy| policy.rules(direction)).chain(of_profiles).collect()
+}
+
+/// How packets of a direction pass an interface.
+fn ways(spot: &Spot, direction: Direction, other: &str) -> [Way; 2] {
+    let interface = spot.interface.clone();
+    let through = |from: &str, to: &str| Way::Forward { from: from.to_owned(), to: to.to_owned() };
+    let towards_interface = spot.workload == (direction == Direction::Ingress);
+    if towards_interface {
+        [through(other, &interface), Way::Out { interface }]
+    } else {
+        [through(&interface, other), Way::In { interface }]
+    }
+}
+
+/// Another interface of the host's, for what is forwarded; a name that no interface has when there is none.
+fn other_link(settings: &Settings, host: &Host, spot: &Spot) -> String {
+    let others = host.links.iter().map(|link| link.name.as_str());
+    let mut others =
+        others.filter(|name| *name != spot.interface && *name != "lo" && !settings.is_workload_interface(name));
+    others.next().unwrap_or("elsewhere").to_owned()
+}
+
+/// Those of the endpoint's addresses; both when it has none.
+fn families(spot: &Spot) -> Vec<Family> {
+    let all = [Family::V4, Family::V6];
+    let has = |family: &Family| spot.own.iter().any(|address| Family::of(*address) == *family);
+    let own: Vec<Family> = all.into_iter().filter(has).collect();
+    if own.is_empty() { all.to_vec() } else { own }
+}
+
+fn own_address(spot: &Spot, family: Family) -> IpAddr {
+    let unused = match family {
+        Family::V4 => IpAddr::from([198, 18, 255, 1]),
+        Family::V6 => IpAddr::from([0x2001, 0x2, 0, 0xffff, 0, 0, 0, 1]),
+    };
+    spot.own.iter().copied().find(|address| Family::of(*address) == family).unwrap_or(unused)
+}
+
+struct Asked<'a> {
+    snapshot: &'a Snapshot,
+    spot: &'a Spot,
+    seen: HashSet<Packet>,
+    packets: Vec<Packet>,
+}
+
+impl Asked<'_> {
+    fn add(&mut self, packet: Packet) {
+        // A floating address is translated, so an entry of connection tracking would say to whom.
+        let nats = self.snapshot.workload_endpoints.values().flat_map(|endpoint| &endpoint.nats);
+        let floating = packet.conntrack != Conntrack::New
+            && nats.into_iter().any(|nat| nat.external == packet.destination || nat.internal == packet.source);
+        if !floating && self.seen.insert(packet.clone()) {
+            self.packets.push(packet);
+        }
+    }
+
+    /// What every endpoint is asked: strangers, failsafes, states, neighbours, tunnels, fragments, spoofed sources.
+    fn usual(&mut self, settings: &Settings, way: &Way, direction: Direction, family: Family, near: IpAddr) {
+        let base = between(way, direction, near, stranger(family));
+        let tcp = |port| (6, Transport::Ports { source: 40000, destination: port });
+        let icmp = match family {
+            Family::V4 => [(1, 8), (1, 3)],
+            Family::V6 => [(58, 128), (58, 135)],
+        };
+        let mut payloads =
+            vec![tcp(1), (17, Transport::Ports { source: 40000, destination: 1 }), (6, Transport::Opaque)];
+        payloads.extend(icmp.map(|(protocol, kind)| (protocol, Transport::Icmp { kind, code: 0 })));
+        payloads.extend([(4, Transport::Opaque), (253, Transport::Opaque)]);
+        let vxlan = Transport::Ports { source: 40000, destination: settings.vxlan_port };
+        payloads.push((17, vxlan));
+        for failsafe in settings.failsafe_inbound.iter().chain(&settings.failsafe_outbound) {
+            let transport = Transport::Ports { source: 40000, destination: failsafe.port };
+            payloads.push((failsafe.protocol.number(), transport));
+        }
+        for (protocol, transport) in payloads {
+            for hop_limit in [64, 255] {
+                if hop_limit == 64 || protocol == 58 {
+                    self.add(Packet { protocol, transport, hop_limit, ..base.clone() });
+                }
+            }
+        }
+        let (protocol, transport) = tcp(1);
+        for conntrack in [Conntrack::Established, Conntrack::Invalid, Conntrack::Untracked] {
+            self.add(Packet { protocol, transport, conntrack, ..base.clone() });
+        }
+        self.add(Packet { protocol, transport, source_route_ok: Some(false), ..base });
+        // Tunnels of this node and of others.
+        let nodes = self.snapshot.nodes.values().flat_map(|node| node.addresses.iter().chain(&node.vxlan_peers));
+        for node in nodes.copied().filter(|address| Family::of(*address) == family).take(4) {
+            for (protocol, transport) in [(4, Transport::Opaque), (17, vxlan)] {
+                self.add(Packet { protocol, transport, ..between(way, direction, near, node) });
+            }
+        }
+    }
+
+    /// What one rule says of the far end with what another says of ports: where one rule comes before another.
+    fn across(&mut self, rules: &[&Rule], way: &Way, direction: Direction, family: Family, near: IpAddr) {
+        let mut fars = BTreeSet::new();
+        let mut payloads = Vec::new();
+        for rule in rules {
+            fars.insert(addresses(self.snapshot, far_side(rule, direction), family)[0]);
+            let protocol = protocols(rule, family)[0];
+            let payload = (protocol, transports(self.snapshot, rule, protocol)[0]);
+            if !payloads.contains(&payload) {
+                payloads.push(payload);
+            }
+            if fars.len() * payloads.len() >= ACROSS {
+                break;
+            }
+        }
+        for &far in &fars {
+            for &(protocol, transport) in &payloads {
+                self.add(Packet { protocol, transport, ..between(way, direction, near, far) });
+            }
+        }
+    }
+
+    /// One packet that a rule means, and one beside each edge.
+    fn around(&mut self, rule: &Rule, way: &Way, direction: Direction, family: Family, near: IpAddr) {
+        let near_side = match direction {
+            Direction::Ingress => &rule.destination,
+            Direction::Egress => &rule.source,
+        };
+        let fars = addresses(self.snapshot, far_side(rule, direction), family);
+        let protocols = protocols(rule, family);
+        let payloads: Vec<(u8, Transport)> = protocols
+            .iter()
+            .flat_map(|&protocol| {
+                let found = transports(self.snapshot, rule, protocol);
+                found.into_iter().map(move |transport| (protocol, transport))
+            })
+            .collect();
+        let (protocol, transport) = payloads[0];
+        // What the rule means in any state: known flows pass whatever it says, invalid packets never do.
+        for conntrack in [Conntrack::Established, Conntrack::Invalid] {
+            self.add(Packet { protocol, transport, conntrack, ..between(way, direction, near, fars[0]) });
+        }
+        for &far in &fars {
+            self.add(Packet { protocol, transport, ..between(way, direction, near, far) });
+        }
+        for &(protocol, transport) in &payloads {
+            self.add(Packet { protocol, transport, ..between(way, direction, near, fars[0]) });
+        }
+        // The near end is the endpoint itself, unless the rule speaks of others that are forwarded by it.
+        if !self.spot.workload {
+            for near in addresses(self.snapshot, near_side, family) {
+                self.add(Packet { protocol, transport, ..between(way, direction, near, fars[0]) });
+            }
+        }
+    }
+}
+
+fn far_side(rule: &Rule, direction: Direction) -> &PeerMatch {
+    match direction {
+        Direction::Ingress => &rule.source,
+        Direction::Egress => &rule.destination,
+    }
+}
+
+/// A packet from the far end to the endpoint, or back.
+fn between(way: &Way, direction: Direction, near: IpAddr, far: IpAddr) -> Packet {
+    let (source, destination) = match direction {
+        Direction::Ingress => (far, near),
+        Direction::Egress => (near, far),
+    };
+    Packet {
+        source,
+        destination,
+        protocol: 6,
+        transport: Transport::Opaque,
+        way: way.clone(),
+        translated: None,
+        translated_interface: None,
+        conntrack: Conntrack::New,
+        source_route_ok: Some(true),
+        hop_limit: 64,
+    }
+}
