@@ -286,7 +286,7 @@ fn netsets(run: &mut Run, count: usize) {
         let policy = policy(format!("netset-policy-{i}"), "", "all()", INGRESS, vec![rule], Vec::new());
         let labels = labels([("network-set-name", name.clone())]);
         let id = SetId { namespace: String::new(), name };
-        [Update::Put(Item::NetworkSet(NetworkSet { id, labels, profile: None, nets })), policy]
+        [Update::Put(Item::NetworkSet(NetworkSet { id, labels, profile: None, nets, incomplete: false })), policy]
     }));
     run.feed(tagged_local());
 }

@@ -14,6 +14,7 @@ use crate::profiles::ProfileIndex;
 use crate::programs::{draft, ends_open};
 use crate::rules::{self, Rule};
 use crate::selectors::SelectorIndex;
+use crate::sets::SetIndex;
 
 /// With more selectors than this come or gone, local endpoints look at all of theirs again.
 const FEW: usize = 16;
@@ -26,6 +27,12 @@ struct Memo {
     programs: HashMap<(ClassIndex, List, Direction, Vec<ProfileIndex>), Option<ProgramId>>,
 }
 
+/// A list of rules to be told, and what was told of it before.
+struct Put {
+    key: ListKey,
+    before: Option<Vec<tortie_dataplane::Rule>>,
+}
+
 impl Engine {
     /// What has changed since the last flush, and nothing else.
     pub fn flush(&mut self) -> Delta {
@@ -35,10 +42,11 @@ impl Engine {
         let places = self.locals.elect(&self.settings, &self.links);
         self.tell_places(places, &mut delta);
         (delta.programs_made, delta.programs_removed) = self.programs.settle(&mut self.lists);
-        self.tell_rules(&mut delta);
-        self.tell_sets(&mut delta);
+        let put = self.settle_rules(&mut delta);
+        self.tell_rules(put, &mut delta);
         self.tell_host(&mut delta);
         self.bury();
+        self.shed();
         self.shared.cost.messages += delta.len() as u64;
         delta
     }
@@ -215,10 +223,12 @@ impl Engine {
         program
     }
 
-    fn tell_rules(&mut self, delta: &mut Delta) {
+    /// The lists that are new or have changed, to be told once their sets are filled; and those that are gone.
+    fn settle_rules(&mut self, delta: &mut Delta) -> Vec<Put> {
         let mut dirty: Vec<ListKey> = self.lists.dirty.drain().collect();
         self.lists.dirty.shrink_to_fit();
         dirty.sort_unstable();
+        let mut put = Vec::new();
         for key in dirty {
             let Some(list) = self.lists.active.get_mut(&key) else { continue };
             let before = list.before.take();
@@ -229,8 +239,9 @@ impl Engine {
             }
             let changed = before.as_deref().is_some_and(|before| before != self.rules(key));
             if used && (!told || changed) {
-                let ready = self.ready(key);
-                delta.rules_put.push((self.rules_id(key), ready));
+                let before = before.as_deref().filter(|_| told).map(|before| self.ready(before));
+                self.need_sets(key);
+                put.push(Put { key, before });
             }
             if told && !used {
                 delta.rules_removed.push(self.rules_id(key));
@@ -250,8 +261,50 @@ impl Engine {
         if self.lists.active.is_empty() {
             self.lists.active = HashMap::new();
         }
-        delta.rules_put.sort_by(|a, b| a.0.cmp(&b.0));
         delta.rules_removed.sort();
+        put
+    }
+
+    /// Fills the sets that are new, and tells what has become of sets and rules. The rules that name a set which has
+    /// just been closed, or is open again, are others now too; that is rare, and costs a look at all.
+    fn tell_rules(&mut self, mut put: Vec<Put>, delta: &mut Delta) {
+        let mut sets = self.members.fill(&mut self.shared);
+        self.fill_services(&sets);
+        let turned = self.members.sets.take_doubted();
+        let mut hit = self.lists_naming(&turned);
+        hit.retain(|key| put.iter().all(|one| one.key != *key));
+        put.extend(hit.into_iter().map(|key| Put { key, before: Some(self.ready(self.rules(key))) }));
+        delta.sets_removed = self.members.sets.turn(&turned);
+        for Put { key, before } in put {
+            let ready = self.ready(self.rules(key));
+            if before.as_ref() != Some(&ready) {
+                self.shared.cost.rules += ready.len() as u64;
+                delta.rules_put.push((self.rules_id(key), ready));
+            }
+        }
+        delta.rules_put.sort_by(|a, b| a.0.cmp(&b.0));
+        delta.sets_changed = self.members.sets.take_changes();
+        sets.extend(turned);
+        delta.sets_made = self.members.sets.tell(&sets);
+        let swept = self.members.sets.sweep(&mut self.shared.selectors, &mut self.shared.names);
+        delta.sets_removed.extend(swept.told);
+        delta.sets_removed.sort();
+        swept.selectors.into_iter().for_each(|selector| self.members.forget(selector, &mut self.shared));
+    }
+
+    /// The lists in force that name any of these sets.
+    fn lists_naming(&self, sets: &[SetIndex]) -> Vec<ListKey> {
+        if sets.is_empty() {
+            return Vec::new();
+        }
+        let selectors: HashSet<SelectorIndex> =
+            sets.iter().filter_map(|&set| self.members.sets.get(set).key.selector()).collect();
+        let named = |key: &&ListKey| {
+            self.rules(**key).iter().any(|rule| rule.names(&self.shared.ends, |one| selectors.contains(&one)))
+        };
+        let mut lists: Vec<ListKey> = self.lists.active.keys().filter(named).copied().collect();
+        lists.sort_unstable();
+        lists
     }
 
     fn rules(&self, key: ListKey) -> &[Rule] {
@@ -271,32 +324,22 @@ impl Engine {
         RulesId { owner, direction: key.direction }
     }
 
-    /// Rules as a dataplane takes them; the sets they need have one more user.
-    fn ready(&mut self, key: ListKey) -> Vec<tortie_dataplane::Rule> {
+    /// The sets of a list have one more user.
+    fn need_sets(&mut self, key: ListKey) {
         let needed: Vec<_> = self.rules(key).iter().flat_map(|rule| rule.sets(&self.shared.ends)).collect();
         for set in &needed {
             self.members.sets.acquire(set, &mut self.shared.selectors, &mut self.shared.names);
         }
-        let sets = &self.members.sets;
-        let id = |key: &_| {
-            let index = sets.find(key).expect("the sets of these rules were acquired just now");
-            sets.get(index).id.clone()
-        };
-        let rules = self.rules(key);
-        let ready: Vec<_> =
-            rules.iter().zip(1..).map(|(rule, number)| rule.ready(number, &self.shared.ends, id)).collect();
-        self.shared.cost.rules += ready.len() as u64;
-        ready
     }
 
-    fn tell_sets(&mut self, delta: &mut Delta) {
-        let new = self.members.fill(&mut self.shared);
-        self.fill_services(&new);
-        delta.sets_changed = self.members.sets.take_changes();
-        delta.sets_made = self.members.sets.tell(&new);
-        let swept = self.members.sets.sweep(&mut self.shared.selectors, &mut self.shared.names);
-        delta.sets_removed = swept.told;
-        swept.selectors.into_iter().for_each(|selector| self.members.forget(selector, &mut self.shared));
+    /// Rules as a dataplane takes them.
+    fn ready(&self, rules: &[Rule]) -> Vec<tortie_dataplane::Rule> {
+        let sets = &self.members.sets;
+        let id = |key: &_| {
+            let set = sets.get(sets.find(key).expect("the sets of rules in force are in use"));
+            (!set.closed).then(|| set.id.clone())
+        };
+        rules.iter().zip(1..).filter_map(|(rule, number)| rule.ready(number, &self.shared.ends, id)).collect()
     }
 
     fn tell_host(&mut self, delta: &mut Delta) {
@@ -310,6 +353,14 @@ impl Engine {
             delta.host = Some(Box::new(host.clone()));
             self.host = Some(host);
         }
+    }
+
+    fn shed(&mut self) {
+        self.locals.shed();
+        self.policies.shed();
+        self.applies.shed();
+        self.members.requirements.shed();
+        self.shared.profiles.shed();
     }
 
     /// Forgets what was deleted, now that the dataplane does not use it.

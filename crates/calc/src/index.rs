@@ -14,6 +14,7 @@ use crate::cost::Cost;
 use crate::labels::View;
 use crate::names::{Name, Names};
 use crate::selectors::{SelectorIndex, Selectors};
+use crate::shed::Shed;
 
 /// More values than this are not worth a place each.
 const VALUES: usize = 32;
@@ -101,6 +102,12 @@ impl Requirements {
             self.labels = HashMap::new();
         }
         how
+    }
+
+    /// Gives back the memory of what is empty.
+    pub(crate) fn shed(&mut self) {
+        self.places.shed();
+        self.rest.shed();
     }
 
     pub(crate) fn filed(&self, index: SelectorIndex) -> Option<Filed> {

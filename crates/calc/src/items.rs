@@ -61,6 +61,8 @@ pub(crate) struct Item {
     pub(crate) parents: Few<ProfileIndex>,
     pub(crate) nets: Few<IpNet>,
     pub(crate) ports: Box<[Port]>,
+    /// A set whose content nobody knows.
+    pub(crate) incomplete: bool,
 }
 
 /// A named port.

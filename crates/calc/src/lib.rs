@@ -35,6 +35,7 @@ mod put;
 mod rules;
 mod selectors;
 mod sets;
+mod shed;
 mod slab;
 mod update;
 

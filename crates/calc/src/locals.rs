@@ -11,6 +11,7 @@ use tortie_policy::{HostEndpoint, Interface, Settings, WorkloadEndpoint, Workloa
 use crate::classes::ClassIndex;
 use crate::faults;
 use crate::items::ItemIndex;
+use crate::shed::Shed;
 use crate::slab::Slab;
 
 /// A local endpoint's number.
@@ -132,6 +133,14 @@ impl Locals {
                 self.changed_hosts = true;
             }
         }
+    }
+
+    /// Gives back the memory of what is empty.
+    pub(crate) fn shed(&mut self) {
+        self.interfaces.shed();
+        self.hosts.shed();
+        self.governs.shed();
+        self.told.shed();
     }
 
     pub(crate) fn get(&self, index: LocalIndex) -> &Local {

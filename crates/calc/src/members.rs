@@ -154,6 +154,9 @@ impl Members {
                         }
                         (_, SetKey::Port(..)) => {}
                         _ => {
+                            if old.incomplete != new.incomplete {
+                                self.sets.doubt(set, new.incomplete);
+                            }
                             nets_come.iter().for_each(|&net| self.sets.net(set, net, true, cost));
                             nets_gone.iter().for_each(|&net| self.sets.net(set, net, false, cost));
                         }
@@ -165,7 +168,7 @@ impl Members {
 
     /// Fills the sets that are new, and says which they are.
     pub(crate) fn fill(&mut self, shared: &mut Shared) -> Vec<SetIndex> {
-        let empty = std::mem::take(&mut self.sets.empty);
+        let empty = self.sets.take_empty();
         let mut by_selector: Vec<(SelectorIndex, SetIndex)> = Vec::new();
         let mut labels = BTreeSet::new();
         let Shared { names, selectors, profiles, cost, .. } = shared;

@@ -94,12 +94,12 @@ impl Engine {
         }
     }
 
-    /// Puts members into the sets of a service, or takes them out, where such sets are filled already.
+    /// Puts members into the sets of a service, or takes them out, where there are such sets.
     fn serve(&mut self, id: &ServiceId, members: &[ServiceMember], come: bool) {
         for with_port in [false, true] {
             let key = SetKey::service(id, with_port);
             let sets = &mut self.members.sets;
-            if let Some(index) = sets.find(&key).filter(|index| !sets.empty.contains(index)) {
+            if let Some(index) = sets.find(&key) {
                 members.iter().for_each(|member| sets.serve(index, member, come, &mut self.shared.cost));
             }
         }

@@ -11,6 +11,7 @@ use tortie_policy::{Direction, Order, PolicyId, Stage, TierEnd, Types};
 
 use crate::rules::Rule;
 use crate::selectors::SelectorIndex;
+use crate::shed::Shed;
 use crate::slab::Slab;
 
 /// A policy's number.
@@ -136,6 +137,11 @@ impl Policies {
     /// The policies with a selector.
     pub(crate) fn of_selector(&self, selector: SelectorIndex) -> impl Iterator<Item = PolicyIndex> {
         self.by_selector.range((selector, 0)..=(selector, u32::MAX)).map(|&(_, policy)| policy)
+    }
+
+    /// Gives back the memory of what is empty.
+    pub(crate) fn shed(&mut self) {
+        self.by_selector.shed();
     }
 
     /// The policy of an id, which may be dead.

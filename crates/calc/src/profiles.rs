@@ -11,6 +11,7 @@ use tortie_policy::Direction;
 
 use crate::labels::Packed;
 use crate::rules::Rule;
+use crate::shed::Shed;
 use crate::slab::Slab;
 
 /// A profile's number.
@@ -108,6 +109,11 @@ impl Profiles {
     /// The labels that it gives; none while it does not exist.
     pub(crate) fn labels(&self, index: ProfileIndex) -> Packed<'_> {
         Packed::new(self.slab.get(index).labels.as_deref().unwrap_or_default())
+    }
+
+    /// Gives back the memory of what is empty.
+    pub(crate) fn shed(&mut self) {
+        self.children.shed();
     }
 
     pub(crate) fn adopt(&mut self, parents: &[ProfileIndex], item: u32) {

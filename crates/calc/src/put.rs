@@ -182,7 +182,8 @@ impl Engine {
             [only] => Few::One([*only]),
             _ => Few::Many(set.nets.into()),
         };
-        let item = self.item(ItemId::set(&set.id), &set.labels, set.profile.as_slice(), nets, &[]);
+        let mut item = self.item(ItemId::set(&set.id), &set.labels, set.profile.as_slice(), nets, &[]);
+        item.incomplete = set.incomplete;
         self.members.put(item, &mut self.shared);
     }
 
@@ -239,7 +240,7 @@ impl Engine {
         let ports = ports.iter().map(port).collect();
         let mut bytes = id.pack(packed_size(labels));
         pack(labels, &mut bytes, &mut shared.names);
-        Item { bytes: bytes.into(), parents: shared.parents(profiles), nets, ports }
+        Item { bytes: bytes.into(), parents: shared.parents(profiles), nets, ports, incomplete: false }
     }
 
     fn delete_item(&mut self, id: ItemId<'_>) {

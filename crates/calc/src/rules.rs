@@ -2,7 +2,7 @@
 
 use tortie_dataplane::{End, PeerSet, Ports, Rule as Ready, SetId};
 use tortie_net::Protocol;
-use tortie_policy::{Action, Family, Icmp, PeerMatch, Rule as Written};
+use tortie_policy::{Action, Family, Icmp, PeerMatch, Rule as Written, Unknown};
 use tortie_selector::Selector;
 
 use crate::ends::{EndIndex, Ends, Full, Numbers, Selected};
@@ -46,9 +46,20 @@ impl Rule {
         keys
     }
 
-    /// The rule as a dataplane takes it.
-    pub(crate) fn ready(&self, number: usize, ends: &Ends, id: impl Fn(&SetKey) -> SetId) -> Ready {
-        Ready {
+    /// Whether any set of peers that it names is one of these.
+    pub(crate) fn names(&self, ends: &Ends, those: impl Fn(SelectorIndex) -> bool) -> bool {
+        [self.source, self.destination].iter().any(|peer| peer.selected(ends).is_some_and(|one| those(one.selector)))
+    }
+
+    /// The rule as a dataplane takes it; none while it can never match, for want of knowing who is in a set. A `set`
+    /// that is closed has no id.
+    pub(crate) fn ready(&self, number: usize, ends: &Ends, id: impl Fn(&SetKey) -> Option<SetId>) -> Option<Ready> {
+        let is_closed = |peer: Peer| peer.selected(ends).is_some_and(|one| id(&SetKey::Peers(one.selector)).is_none());
+        let never = Written::against_unknown(self.action) == Unknown::Never;
+        if never && (is_closed(self.source) || is_closed(self.destination)) {
+            return None;
+        }
+        Some(Ready {
             number: number as u32,
             action: self.action,
             family: self.family,
@@ -58,7 +69,7 @@ impl Rule {
             not_icmp: self.not_icmp,
             source: self.source.ready(false, ends, &id),
             destination: self.destination.ready(true, ends, &id),
-        }
+        })
     }
 }
 
@@ -116,14 +127,16 @@ impl Peer {
         }
     }
 
-    fn ready(self, with_port: bool, ends: &Ends, id: &impl Fn(&SetKey) -> SetId) -> End {
-        let peers =
-            self.selected(ends).map(|one| PeerSet { set: id(&SetKey::Peers(one.selector)), negated: one.negated });
+    fn ready(self, with_port: bool, ends: &Ends, id: &impl Fn(&SetKey) -> Option<SetId>) -> End {
+        let peers = self.selected(ends).and_then(|one| {
+            let set = id(&SetKey::Peers(one.selector))?;
+            Some(PeerSet { set, negated: one.negated })
+        });
         let Peer::Full(full) = self else { return End { peers, ..End::default() } };
         let full = ends.get(full);
         let ports = |numbers: &Numbers| Ports {
             ranges: numbers.ranges.to_vec(),
-            named: full.of(numbers).map(|(selector, name)| id(&SetKey::Port(selector, name))).collect(),
+            named: full.of(numbers).filter_map(|(selector, name)| id(&SetKey::Port(selector, name))).collect(),
         };
         End {
             peers,
@@ -131,7 +144,7 @@ impl Peer {
             not_nets: full.not_nets.to_vec(),
             ports: ports(&full.ports),
             not_ports: ports(&full.not_ports),
-            service: full.service.as_deref().map(|service| id(&SetKey::service(service, with_port))),
+            service: full.service.as_deref().and_then(|service| id(&SetKey::service(service, with_port))),
         }
     }
 }

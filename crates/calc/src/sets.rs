@@ -75,6 +75,13 @@ pub(crate) struct Set {
     /// How many lists of rules, and everything else, need it.
     uses: u32,
     content: Content,
+    /// How many of those who give to it are incomplete: while any is, the dataplane does not have it, and rules that
+    /// name it are closed.
+    doubts: u32,
+    /// Rules were told with the set closed.
+    pub(crate) closed: bool,
+    /// It has what it should: until then nothing is put in or taken out.
+    filled: bool,
     /// The dataplane knows it.
     told: bool,
     /// What has changed since it was told; true for what came.
@@ -100,11 +107,13 @@ pub(crate) struct Sets {
     by_key: HashMap<SetKey, SetIndex>,
     by_selector: HashMap<SelectorIndex, Vec<SetIndex>>,
     /// Sets that are not filled yet.
-    pub(crate) empty: Vec<SetIndex>,
+    empty: Vec<SetIndex>,
     /// Sets that perhaps nobody needs any more.
     idle: BTreeSet<SetIndex>,
     /// Sets with something pending.
     changed: Vec<SetIndex>,
+    /// Sets that may be closed now and were not, or the other way round.
+    doubted: BTreeSet<SetIndex>,
 }
 
 impl Sets {
@@ -116,7 +125,18 @@ impl Sets {
         }
         let content = if key.has_ports() { Content::Ports(BTreeMap::new()) } else { Content::Nets(CoveringSet::new()) };
         let id = key.id(selectors, names);
-        let index = self.slab.insert(Set { key: key.clone(), id, uses: 1, content, told: false, pending: None });
+        let index = self.slab.insert(Set {
+            key: key.clone(),
+            id,
+            uses: 1,
+            content,
+            doubts: 0,
+            closed: false,
+            // Those that are always there have something in them before the first flush.
+            filled: matches!(key, SetKey::Known(_)),
+            told: false,
+            pending: None,
+        });
         self.by_key.insert(key.clone(), index);
         if let Some(selector) = key.selector() {
             selectors.again(selector);
@@ -137,6 +157,13 @@ impl Sets {
         if set.uses == 0 {
             self.idle.insert(index);
         }
+    }
+
+    /// The sets that are not filled yet. The caller fills them.
+    pub(crate) fn take_empty(&mut self) -> Vec<SetIndex> {
+        let empty = std::mem::take(&mut self.empty);
+        empty.iter().for_each(|&index| self.slab.get_mut(index).filled = true);
+        empty
     }
 
     pub(crate) fn find(&self, key: &SetKey) -> Option<SetIndex> {
@@ -166,14 +193,57 @@ impl Sets {
             SetKey::Port(_, name) => {
                 item.port_members(name).for_each(|member| self.port(index, member, come, cost));
             }
-            _ => item.nets.as_slice().iter().for_each(|&net| self.net(index, net, come, cost)),
+            _ => {
+                if item.incomplete {
+                    self.doubt(index, come);
+                }
+                item.nets.as_slice().iter().for_each(|&net| self.net(index, net, come, cost));
+            }
         }
+    }
+
+    /// One more who gives to a set is incomplete, or one less.
+    pub(crate) fn doubt(&mut self, index: SetIndex, come: bool) {
+        let set = self.slab.get_mut(index);
+        if !set.filled {
+            return;
+        }
+        set.doubts = if come { set.doubts + 1 } else { set.doubts.saturating_sub(1) };
+        self.doubted.insert(index);
+    }
+
+    /// The sets that are closed now and were not, or the other way round, and are in use.
+    pub(crate) fn take_doubted(&mut self) -> Vec<SetIndex> {
+        let doubted = std::mem::take(&mut self.doubted).into_iter();
+        let turned = |&index: &SetIndex| {
+            let set = self.slab.get(index);
+            set.uses > 0 && set.closed != (set.doubts > 0)
+        };
+        doubted.filter(turned).collect()
+    }
+
+    /// Closes or opens sets. Those that the dataplane must not have any more are given back; those that it lacks are
+    /// told like new ones.
+    pub(crate) fn turn(&mut self, indexes: &[SetIndex]) -> Vec<SetId> {
+        let mut gone = Vec::new();
+        for &index in indexes {
+            let set = self.slab.get_mut(index);
+            set.closed = set.doubts > 0;
+            if set.closed && std::mem::take(&mut set.told) {
+                set.pending = None;
+                gone.push(set.id.clone());
+            }
+        }
+        gone
     }
 
     /// Puts a net in once more, or takes it out once.
     pub(crate) fn net(&mut self, index: SetIndex, net: IpNet, come: bool, cost: &mut Cost) {
-        cost.members += 1;
         let set = self.slab.get_mut(index);
+        if !set.filled {
+            return;
+        }
+        cost.members += 1;
         let Content::Nets(nets) = &mut set.content else { return };
         if faults::is_on("members-not-counted") && !come {
             while nets.count(net) > 1 {
@@ -191,8 +261,11 @@ impl Sets {
 
     /// Puts a port in once more, or takes it out once.
     pub(crate) fn port(&mut self, index: SetIndex, member: PortMember, come: bool, cost: &mut Cost) {
-        cost.members += 1;
         let set = self.slab.get_mut(index);
+        if !set.filled {
+            return;
+        }
+        cost.members += 1;
         let Content::Ports(ports) = &mut set.content else { return };
         let count = ports.entry(member).or_default();
         let shown = *count > 0;
@@ -230,7 +303,7 @@ impl Sets {
         let mut made = Vec::new();
         for &index in indexes {
             let set = self.slab.get_mut(index);
-            if set.told || set.uses == 0 {
+            if set.told || set.uses == 0 || set.closed {
                 continue;
             }
             set.told = true;
@@ -277,6 +350,7 @@ impl Sets {
         }
         swept.told.sort();
         if self.by_key.len() <= SetId::WELL_KNOWN.len() {
+            self.slab.shrink();
             self.by_key.shrink_to_fit();
             self.by_selector.shrink_to_fit();
         }

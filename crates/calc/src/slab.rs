@@ -1,15 +1,17 @@
 //! A vector with holes: small numbers stand for things that come and go.
 
-/// Things by number. When the last one goes, so does the memory.
+/// Things by number. Memory follows what is in it, as far as what lives longest stands in front.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     entries: Vec<Option<T>>,
+    /// Holes. Some of these numbers may be at work again, or beyond the end.
     free: Vec<u32>,
+    live: usize,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { entries: Vec::new(), free: Vec::new() }
+        Self { entries: Vec::new(), free: Vec::new(), live: 0 }
     }
 }
 
@@ -17,9 +19,12 @@ const LIVES: &str = "whoever holds a number holds what it stands for";
 
 impl<T> Slab<T> {
     pub(crate) fn insert(&mut self, value: T) -> u32 {
-        if let Some(index) = self.free.pop() {
-            self.entries[index as usize] = Some(value);
-            return index;
+        self.live += 1;
+        while let Some(index) = self.free.pop() {
+            if let Some(hole @ None) = self.entries.get_mut(index as usize) {
+                *hole = Some(value);
+                return index;
+            }
         }
         // Grown by an eighth, not doubled: there are hundreds of thousands of these.
         if self.entries.len() == self.entries.capacity() {
@@ -31,11 +36,26 @@ impl<T> Slab<T> {
 
     pub(crate) fn remove(&mut self, index: u32) -> T {
         let value = self.entries[index as usize].take().expect(LIVES);
-        self.free.push(index);
-        if self.free.len() == self.entries.len() {
-            *self = Self::default();
+        self.live -= 1;
+        while let Some(None) = self.entries.last() {
+            self.entries.pop();
+        }
+        if self.entries.len() == self.live {
+            self.free = Vec::new();
+        } else if (index as usize) < self.entries.len() {
+            self.free.push(index);
+        }
+        if self.entries.capacity() > 2 * self.entries.len() {
+            self.shrink();
         }
         value
+    }
+
+    /// Gives back the memory behind the last one.
+    pub(crate) fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
+        self.free.retain(|&hole| (hole as usize) < self.entries.len());
+        self.free.shrink_to_fit();
     }
 
     pub(crate) fn get(&self, index: u32) -> &T {
@@ -51,6 +71,37 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.entries.len() - self.free.len()
+        self.live
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_nobody_elses_while_it_is_held_and_memory_follows_the_content() {
+        let mut slab = Slab::default();
+        let mut held = std::collections::BTreeMap::new();
+        let mut state = 1u32;
+        for round in 0..20_000u32 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            // Grows for a while, then shrinks for a while.
+            let grows = (round / 2000).is_multiple_of(2);
+            if (state >> 16).is_multiple_of(4) || (grows && (state >> 16) % 4 < 3) {
+                let index = slab.insert(round);
+                assert!(held.insert(index, round).is_none(), "{index} is held already");
+            } else if let Some(&index) =
+                held.range(state % 1000..).next().or(held.iter().next()).map(|(index, _)| index)
+            {
+                assert_eq!(Some(slab.remove(index)), held.remove(&index));
+            }
+            assert_eq!(slab.len(), held.len());
+        }
+        assert!(slab.iter().all(|(index, value)| held[&index] == *value));
+        held.into_keys().rev().for_each(|index| {
+            slab.remove(index);
+        });
+        assert_eq!(slab.entries.capacity() + slab.free.capacity(), 0);
     }
 }

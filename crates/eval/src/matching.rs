@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use tortie_net::Protocol;
-use tortie_policy::{Family, Icmp, PeerMatch, PortMatch, Rule, Snapshot};
+use tortie_policy::{Action, Family, Icmp, PeerMatch, PortMatch, Rule, Snapshot, Unknown};
 
-use crate::members::{has_named_port, has_ports, names_at, satisfies};
+use crate::members::{has_named_port, has_ports, incomplete_set, names_at, satisfies};
 use crate::path::Why;
 use tortie_policy::packet::Transport;
 
@@ -64,8 +64,10 @@ pub(crate) fn mismatch(snapshot: &Snapshot, rule: &Rule, view: &View) -> Option<
         Some((source, destination)) => (Some(source), Some(destination)),
         None => (None, None),
     };
-    side_mismatch(snapshot, &rule.source, view, view.source, source_port, &SOURCE)
-        .or_else(|| side_mismatch(snapshot, &rule.destination, view, view.destination, destination_port, &DESTINATION))
+    side_mismatch(snapshot, rule.action, &rule.source, view, view.source, source_port, &SOURCE).or_else(|| {
+        let (to, port) = (view.destination, destination_port);
+        side_mismatch(snapshot, rule.action, &rule.destination, view, to, port, &DESTINATION)
+    })
 }
 
 struct Fields {
@@ -100,6 +102,7 @@ const DESTINATION: Fields = Fields {
 
 fn side_mismatch(
     snapshot: &Snapshot,
+    action: Action,
     side: &PeerMatch,
     view: &View,
     address: IpAddr,
@@ -119,10 +122,17 @@ fn side_mismatch(
             return why(fields.not_nets, format!("{address} is in {net}"));
         }
     }
-    if let Some(peers) = &side.peers
-        && !satisfies(snapshot, peers, address)
-    {
-        return why(fields.selector, format!("{}: {}", peers.written, who(snapshot, address, peers.negated)));
+    if let Some(peers) = &side.peers {
+        match (incomplete_set(snapshot, &peers.selector), Rule::against_unknown(action)) {
+            (Some(set), Unknown::Never) => {
+                return why(fields.selector, format!("{}: nobody knows what is in {}", peers.written, set.id));
+            }
+            (Some(_), Unknown::Met) => {}
+            (None, _) if satisfies(snapshot, peers, address) => {}
+            (None, _) => {
+                return why(fields.selector, format!("{}: {}", peers.written, who(snapshot, address, peers.negated)));
+            }
+        }
     }
     if let Some(id) = &side.service {
         let served = snapshot.services.get(id).is_some_and(|service| {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use tortie_net::Protocol;
-use tortie_policy::{Labels, PeerMatch, Peers, Snapshot};
+use tortie_policy::{Labels, NetworkSet, PeerMatch, Peers, Snapshot};
 use tortie_selector::Selector;
 
 /// Own labels, and those inherited from profiles: the own one wins, then the first profile's.
@@ -36,6 +36,14 @@ pub fn is_member(snapshot: &Snapshot, selector: &Selector, address: IpAddr) -> b
         || snapshot.network_sets.values().any(|set| {
             set.nets.iter().any(|net| net.contains(&address)) && matches(&set.labels, set.profile.as_slice())
         })
+}
+
+/// A set that a selector matches and whose content nobody knows.
+pub(crate) fn incomplete_set<'a>(snapshot: &'a Snapshot, selector: &Selector) -> Option<&'a NetworkSet> {
+    let matches = |set: &&NetworkSet| {
+        set.incomplete && selector.matches(&effective_labels(snapshot, &set.labels, set.profile.as_slice()))
+    };
+    snapshot.network_sets.values().find(matches)
 }
 
 /// Whether an address is on the right side of a selector match, turned round or not.

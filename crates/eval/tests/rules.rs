@@ -217,3 +217,32 @@ fn a_service_that_no_store_holds_matches_nothing() {
 fn of_an_http_match_the_rest_of_the_rule_decides() {
     matching("in", "protocol: TCP, http: {methods: [GET]}", &[TCP], &[UDP]);
 }
+
+#[test]
+fn by_a_set_that_nobody_can_read_an_allow_never_matches_and_a_deny_matches_whatever_else_it_says() {
+    let answers = |rule: &str, packets: &[(&str, &str)]| {
+        let policy = "GlobalNetworkPolicy p {selector: r == 'h', types: [Ingress], ingress: [";
+        let mut world = common::world(&format!("{WORLD}{policy}{rule}, {{action: Allow}}]}}"));
+        for set in world.network_sets.values_mut().filter(|set| set.id.name == "g") {
+            (set.incomplete, set.nets) = (true, Vec::new());
+        }
+        for (packet, want) in packets {
+            common::check_in(&world, &[(&format!("in eth0 {packet}"), want)]);
+        }
+    };
+    let stranger = "tcp 198.51.100.9:1>192.0.2.11:80";
+    let other_port = "tcp 198.51.100.9:1>192.0.2.11:81";
+    // An Allow: neither for members nor, turned round, for anybody else. The next rule decides.
+    for peer in ["selector: kind == 'g'", "notSelector: kind == 'g'"] {
+        answers(
+            &format!("{{action: Allow, source: {{{peer}}}}}"),
+            &[(TCP, "pass gnp p#2"), (stranger, "pass gnp p#2")],
+        );
+        answers(&format!("{{action: Pass, source: {{{peer}}}}}"), &[(TCP, "pass gnp p#2")]);
+        let deny = format!("{{action: Deny, protocol: TCP, source: {{{peer}}}, destination: {{ports: [80]}}}}");
+        answers(&deny, &[(TCP, "deny gnp p#1"), (stranger, "deny gnp p#1"), (other_port, "pass gnp p#2")]);
+    }
+    // Sets that the selector leaves out do not matter.
+    answers("{action: Deny, source: {selector: kind == 'n'}}", &[(stranger, "pass gnp p#2")]);
+    answers("{action: Deny, source: {selector: has(kind), notSelector: kind == 'g'}}", &[(stranger, "pass gnp p#2")]);
+}

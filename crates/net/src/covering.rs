@@ -169,6 +169,9 @@ impl<K: Prefix> Family<K> {
             // Past all that lies in it: that stays hidden.
             from = Excluded(next.last());
         }
+        if self.hidden.is_empty() {
+            self.hidden = BTreeMap::new();
+        }
         Delta { added, removed: vec![key.net()] }
     }
 
@@ -195,6 +198,10 @@ fn decrement<K: Ord>(map: &mut BTreeMap<K, u32>, key: K) -> bool {
     match *entry.get() {
         0 | 1 => {
             entry.remove();
+            // An empty tree would keep its last leaf.
+            if map.is_empty() {
+                *map = BTreeMap::new();
+            }
         }
         count => *entry.get_mut() = count - 1,
     }

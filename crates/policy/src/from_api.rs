@@ -78,7 +78,7 @@ impl TryFrom<&Object> for Item {
 }
 
 impl Snapshot {
-    /// Everything in these objects, and what could not be read.
+    /// Everything in these objects, and what could not be read: such an object is closed ([`Item::closed`]).
     pub fn from_objects<'a>(objects: impl IntoIterator<Item = &'a Object>) -> (Snapshot, Vec<(&'a Object, Invalid)>) {
         let mut snapshot = Snapshot::default();
         let mut invalid = Vec::new();
@@ -90,10 +90,9 @@ impl Snapshot {
                 configurations.push(object);
                 continue;
             }
-            match Item::try_from(object) {
-                Ok(item) => snapshot.insert(item),
-                Err(why) => invalid.push((object, why)),
-            }
+            let (item, wrong) = Item::closed(object);
+            snapshot.insert(item);
+            invalid.extend(wrong.into_iter().map(|why| (object, why)));
         }
         snapshot.configure(&configurations, &mut invalid);
         (snapshot, invalid)

@@ -50,6 +50,14 @@ pub struct NetworkSet {
     pub profile: Option<String>,
     /// Its nets, masked.
     pub nets: Vec<IpNet>,
+    /// Nobody knows what is in it: a net could not be read, or there are too many. `nets` is empty then. A rule that
+    /// allows by it never matches, one that denies by it matches whatever else it says ([`Rule::against_unknown`]).
+    pub incomplete: bool,
+}
+
+impl NetworkSet {
+    /// More nets than this are too many: what Calico lets one set of the kernel hold.
+    pub const LIMIT: usize = 1_048_576;
 }
 
 /// What names a service.

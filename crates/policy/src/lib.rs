@@ -21,6 +21,6 @@ pub use endpoint::{
 pub use from_api::{Invalid, Item};
 pub use group::{NetworkSet, Node, Pool, Profile, Service, ServiceId, ServiceMember, SetId};
 pub use policy::{Direction, Order, Policy, PolicyId, Stage, Tier, TierEnd, Types};
-pub use rule::{Action, Family, Icmp, PeerMatch, Peers, PortMatch, Rule};
+pub use rule::{Action, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, Unknown};
 pub use settings::{Failsafe, HostAction, LogLimit, Refusal, Settings};
 pub use snapshot::Snapshot;

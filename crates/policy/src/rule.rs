@@ -107,7 +107,22 @@ pub struct Rule {
     pub annotations: Vec<(String, String)>,
 }
 
+/// What becomes of a condition when nobody knows whether it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// The rule does not match.
+    Never,
+    /// The condition counts as met.
+    Met,
+}
+
 impl Rule {
+    /// How the rule takes a peer condition that depends on an incomplete set: never larger in what it allows, never
+    /// smaller in what it denies.
+    pub fn against_unknown(action: Action) -> Unknown {
+        if action == Action::Deny { Unknown::Met } else { Unknown::Never }
+    }
+
     /// A rule that matches every packet.
     pub fn any(action: Action) -> Rule {
         Rule {

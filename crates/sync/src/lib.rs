@@ -10,6 +10,7 @@
 mod trouble;
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use tortie_api::{Key, Kind, Object, decode};
@@ -51,12 +52,22 @@ pub enum Message {
     Lost(String),
 }
 
+/// A version of an object: its revision, and a hash of its content, since a store that was put in the place of another
+/// (a backup, say) counts its revisions anew.
+type Version = (Revision, u64);
+
+fn version(stored: &Stored) -> Version {
+    let mut hasher = DefaultHasher::new();
+    stored.value.hash(&mut hasher);
+    (stored.revision, hasher.finish())
+}
+
 /// The stream.
 pub struct Sync<'a> {
     store: &'a dyn Store,
     last_good: Box<dyn LastGood + 'a>,
-    /// What was told, with the revision of each: what a later listing is compared with.
-    known: BTreeMap<Key, Revision>,
+    /// What was told: what a later listing is compared with.
+    known: BTreeMap<Key, Version>,
     watch: Option<Box<dyn Watch>>,
     revision: Revision,
     announced: bool,
@@ -111,7 +122,7 @@ impl<'a> Sync<'a> {
         self.revision = event.revision();
         let change = match event {
             Event::Put(stored) => {
-                self.known.insert(stored.key.clone(), stored.revision);
+                self.known.insert(stored.key.clone(), version(&stored));
                 self.read(&stored)
             }
             Event::Deleted(key, _) => {
@@ -130,10 +141,11 @@ impl<'a> Sync<'a> {
         let mut gone = std::mem::take(&mut self.known);
         let mut changes = Vec::new();
         for stored in &listing.items {
-            if gone.remove(&stored.key) != Some(stored.revision) {
+            let version = version(stored);
+            if gone.remove(&stored.key) != Some(version) {
                 changes.push(self.read(stored));
             }
-            self.known.insert(stored.key.clone(), stored.revision);
+            self.known.insert(stored.key.clone(), version);
         }
         for key in gone.into_keys() {
             self.last_good.forget(&key);

@@ -13,7 +13,7 @@ use tortie_api::{Key, Kind};
 use tortie_policy::{Action, Item};
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Op, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written};
-use tortie_sync::{Content, InForce, Message, Nowhere, Sync};
+use tortie_sync::{Content, InForce, Message, Nowhere, Sync, Trouble};
 
 const SHORT: Duration = Duration::from_millis(1);
 
@@ -253,4 +253,49 @@ fn an_unreadable_workload_is_closed_by_being_absent_and_a_host_endpoint_keeps_it
     let Content::Item(item) = &change.content else { panic!("{change:?}") };
     let Item::HostEndpoint(endpoint) = &**item else { panic!() };
     assert!(endpoint.addresses.is_empty() && endpoint.profiles == ["open"]);
+}
+
+/// What stands for a network set that is written like this and has no last good form.
+fn set(nets: Value) -> (tortie_policy::NetworkSet, Option<Trouble>) {
+    let store = MemoryStore::new();
+    put(&store, &Key::cluster(Kind::GlobalNetworkSet, "s"), json!({ "nets": nets }));
+    let mut sync = Sync::new(&store, Nowhere);
+    let change = only(&store, &mut sync);
+    let Content::Item(item) = change.content else { panic!("{change:?}") };
+    let Item::NetworkSet(set) = *item else { panic!() };
+    (set, change.trouble)
+}
+
+#[test]
+fn a_set_with_a_net_that_cannot_be_read_is_incomplete_and_says_so() {
+    let (good, trouble) = set(json!(["10.0.0.0/8"]));
+    assert!(!good.incomplete && good.nets.len() == 1 && trouble.is_none());
+    for nets in [json!(["10.0.0.0/8", "10.0.0.0/33"]), json!("10.0.0.0/8"), json!([17])] {
+        let (set, trouble) = set(nets.clone());
+        assert!(set.incomplete && set.nets.is_empty(), "{nets}");
+        let trouble = trouble.unwrap();
+        assert_eq!(trouble.in_force, InForce::Closed);
+        assert!(trouble.reasons[0].starts_with("spec"), "{:?}", trouble.reasons);
+    }
+}
+
+#[test]
+fn a_set_over_its_limit_keeps_its_last_good_content_and_is_incomplete_without_one() {
+    let nets: Vec<String> = (0..=tortie_policy::NetworkSet::LIMIT as u32)
+        .map(|number| std::net::Ipv4Addr::from_bits(number).to_string())
+        .collect();
+    let (too_large, trouble) = set(json!(nets));
+    assert!(too_large.incomplete);
+    assert_eq!(trouble.unwrap().reasons, ["spec.nets: 1048577 nets are more than 1048576"]);
+    let store = MemoryStore::new();
+    let key = Key::cluster(Kind::GlobalNetworkSet, "s");
+    let good = put(&store, &key, json!({ "nets": ["10.0.0.0/8"] }));
+    let mut sync = Sync::new(&store, RefCell::new(BTreeMap::new()));
+    drain(&mut sync);
+    put(&store, &key, json!({ "nets": nets }));
+    let change = only(&store, &mut sync);
+    assert_eq!(change.trouble.unwrap().in_force, InForce::LastGood(good));
+    let Content::Item(item) = change.content else { panic!() };
+    let Item::NetworkSet(set) = *item else { panic!() };
+    assert!(!set.incomplete && set.nets.len() == 1);
 }

@@ -3,11 +3,11 @@
 use tortie_calc::Engine;
 use tortie_testkit::worlds::{Case, Change, NODE, Random, Step, World};
 
-use crate::run::{Node, state_after};
+use crate::run::{Node, state_after, update};
 use crate::{for_seeds, number};
 
 /// Worlds for each of these; a history is played many times over.
-const WORLDS: u64 = 300;
+const WORLDS: u64 = 600;
 
 /// All changes of a case, and the world at its end.
 fn history(seed: u64) -> (Vec<Change>, World) {
@@ -64,6 +64,43 @@ fn nothing_is_left_when_everything_is_deleted() {
         assert_eq!(state, empty, "seed {seed}");
         assert_eq!(engine.size(), new.size(), "seed {seed}");
         assert!(engine.flush().is_empty());
+    });
+}
+
+/// The memory that an engine holds after these changes and a flush.
+fn memory_after(changes: &[Change]) -> i64 {
+    // Selectors note their own id when first asked; the ones in the changes shall have done so.
+    measured(changes);
+    measured(changes)
+}
+
+fn measured(changes: &[Change]) -> i64 {
+    let mut kept = None;
+    let made = allocation_counter::measure(|| {
+        let mut engine = Engine::new(NODE);
+        for change in changes.iter().cloned() {
+            match update(change) {
+                Some(update) => engine.update(update),
+                None => drop(engine.flush()),
+            }
+        }
+        engine.flush();
+        kept = Some(engine);
+    });
+    drop(kept);
+    made.bytes_current
+}
+
+#[test]
+fn no_memory_is_left_when_everything_is_deleted() {
+    let empty = memory_after(&[Change::Settings(Box::default()), Change::Links(Vec::new())]);
+    for_seeds(number("TORTIE_WORLDS", WORLDS), |seed| {
+        let (mut changes, world) = history(seed);
+        changes.push(Change::Flush);
+        let mut nothing = world.nothing();
+        Random::new(seed).shuffle(&mut nothing);
+        changes.extend(nothing);
+        assert_eq!(memory_after(&changes), empty, "seed {seed}");
     });
 }
 

@@ -19,7 +19,7 @@ use tortie_testkit::worlds::{Case, shrink};
 use run::play;
 
 /// Worlds when nothing else is said.
-const WORLDS: u64 = 2000;
+const WORLDS: u64 = 3000;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -32,6 +32,7 @@ fn cases() -> PathBuf {
 /// Runs a closure for every seed, on as many threads as there are cores.
 fn for_seeds(count: u64, run: impl Fn(u64) + Sync) {
     let first = number("TORTIE_SEED", 1);
+    println!("seeds {first} to {}", first + count - 1);
     let threads = thread::available_parallelism().map_or(2, |count| count.get() as u64);
     thread::scope(|scope| {
         let run = &run;

@@ -1,6 +1,6 @@
 //! Runs a case: the engine step by step into the fake, and the evaluator from scratch, answer for answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tortie_calc::{Engine, Id, Update};
@@ -15,12 +15,19 @@ pub(crate) struct Node {
     pub engine: Engine,
     pub fake: Fake,
     /// Policies whose sets stay whether they apply or not.
-    everywhere: std::collections::BTreeMap<PolicyId, bool>,
+    everywhere: BTreeMap<PolicyId, bool>,
+    /// Network sets that nobody knows the content of. The other sets of rules that cannot match because of them stay.
+    incomplete: BTreeSet<tortie_policy::SetId>,
 }
 
 impl Node {
     pub(crate) fn new() -> Self {
-        let mut node = Self { engine: Engine::new(NODE), fake: Fake::new(), everywhere: Default::default() };
+        let mut node = Self {
+            engine: Engine::new(NODE),
+            fake: Fake::new(),
+            everywhere: Default::default(),
+            incomplete: Default::default(),
+        };
         World::start().into_iter().for_each(|change| node.take(change).unwrap());
         node
     }
@@ -30,8 +37,15 @@ impl Node {
         if let Change::Put(Item::Policy(policy)) = &change {
             self.everywhere.insert(policy.id.clone(), policy.everywhere && !policy.staged);
         }
+        if let Change::Put(Item::NetworkSet(set)) = &change {
+            self.incomplete.remove(&set.id);
+            self.incomplete.extend(set.incomplete.then(|| set.id.clone()));
+        }
         match update(change) {
             Some(update) => {
+                if let Update::Delete(Id::NetworkSet(id)) = &update {
+                    self.incomplete.remove(id);
+                }
                 if let Update::Delete(Id::Policy(id)) = &update {
                     self.everywhere.remove(id);
                 }
@@ -47,7 +61,7 @@ impl Node {
         let delta = self.engine.flush();
         self.fake.apply(&delta).map_err(|broken| format!("broken delta: {broken}"))?;
         let mut kept: BTreeSet<SetId> = SetId::WELL_KNOWN.into_iter().map(SetId::new).collect();
-        if self.everywhere.values().any(|everywhere| *everywhere) {
+        if self.everywhere.values().any(|everywhere| *everywhere) || !self.incomplete.is_empty() {
             // Which sets those are is not known here, so nothing is too much.
             kept.extend(self.fake.state.sets.keys().cloned());
         } else {
@@ -63,12 +77,14 @@ impl Node {
 }
 
 /// The update that a change is; none for a flush.
-fn update(change: Change) -> Option<Update> {
+pub(crate) fn update(change: Change) -> Option<Update> {
     use tortie_api::Kind;
     Some(match change {
         Change::Put(item) => Update::Put(item),
         Change::Settings(settings) => Update::Settings(settings),
         Change::Links(links) => Update::Links(links),
+        Change::PutService(service) => Update::PutService(service),
+        Change::DeleteService(id) => Update::Delete(Id::Service(id)),
         Change::Flush => return None,
         Change::Delete(key) => Update::Delete(match key.kind {
             Kind::Tier => Id::Tier(key.name),

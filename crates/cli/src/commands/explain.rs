@@ -243,7 +243,9 @@ fn snapshot(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Option<
     }
     let (snapshot, invalid) = Snapshot::from_objects(&objects);
     for (object, why) in &invalid {
-        session.terminal.note(format_args!("warning[unreadable]: {} is left out: {why}", object.key()));
+        session
+            .terminal
+            .note(format_args!("warning[unreadable]: {}: {why}; what it cannot say is closed", object.key()));
     }
     Ok(Some(snapshot))
 }

@@ -43,6 +43,8 @@ fn update(change: Change) -> Option<Update> {
         Change::Delete(key) => Update::Delete(id(key)),
         Change::Settings(settings) => Update::Settings(settings),
         Change::Links(links) => Update::Links(links),
+        Change::PutService(service) => Update::PutService(service),
+        Change::DeleteService(id) => Update::Delete(Id::Service(id)),
         Change::Flush => return None,
     })
 }

@@ -137,11 +137,15 @@ fn by(verdict: &Verdict) -> String {
 
 /// Judges each packet of a table and tells all that are not as said.
 pub(crate) fn check(lines: &str, table: &[(&str, &str)]) {
-    let snapshot = world(lines);
+    check_in(&world(lines), table);
+}
+
+/// The same, in a world that is there already.
+pub(crate) fn check_in(snapshot: &Snapshot, table: &[(&str, &str)]) {
     let wrong: Vec<String> = table
         .iter()
         .filter_map(|(text, want)| {
-            let verdict = judge(&snapshot, &host(), &packet(text));
+            let verdict = judge(snapshot, &host(), &packet(text));
             let got = format!("{} {}", if verdict.allowed { "pass" } else { "deny" }, by(&verdict));
             (got != *want).then(|| format!("{text}: want {want}, got {got}"))
         })

@@ -11,12 +11,13 @@
 //! | a host endpoint's profiles, ports, addresses | none of that field: closed but for policy |
 //! | a workload endpoint | nothing: its interface is closed |
 //! | a profile's rules, a tier's default | rule by rule; deny |
-//! | a network set's net | the set without it |
+//! | a network set's net, or too many of them | an incomplete set: who allows by it never matches, who denies by it does |
 
 use serde_json::{Map, Value, json};
 use tortie_api::{Kind, Object, Path, Step};
 
 use super::{Invalid, Item};
+use crate::NetworkSet;
 
 /// How often a field is taken out before the object is given up: more mistakes than any real object has fields.
 const PATIENCE: usize = 10_000;
@@ -29,6 +30,9 @@ impl Item {
         let mut wrong = Vec::new();
         for _ in 0..PATIENCE {
             match Item::try_from(&object) {
+                Ok(Item::NetworkSet(set)) => {
+                    return (Item::NetworkSet(NetworkSet { incomplete: !wrong.is_empty(), ..set }), wrong);
+                }
                 Ok(item) => return (item, wrong),
                 Err(why) => {
                     let mended = mend(&mut object, &why.path);
@@ -45,6 +49,11 @@ impl Item {
 
 /// Takes out what stands at a path in the closed way; false when nothing can stand for the object.
 fn mend(object: &mut Object, path: &Path) -> bool {
+    if matches!(object.kind, Kind::NetworkSet | Kind::GlobalNetworkSet) {
+        // One net that is not known is as bad as all of them.
+        object.body.insert("spec".to_owned(), json!({}));
+        return true;
+    }
     let steps: Vec<&Step> = path.0.iter().collect();
     let field = match steps.get(1) {
         Some(Step::Key(field)) => field.clone(),
@@ -57,7 +66,6 @@ fn mend(object: &mut Object, path: &Path) -> bool {
     let Some(spec) = object.body.get_mut("spec").and_then(Value::as_object_mut) else { return false };
     match (field.as_str(), steps.get(2)) {
         ("ingress" | "egress", Some(Step::Index(index))) => mend_rule(spec, &field, *index, &steps[3..]),
-        ("nets", Some(Step::Index(index))) => remove_item(spec, &field, *index),
         _ => spec.remove(&field).is_some(),
     }
 }

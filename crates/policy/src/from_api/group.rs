@@ -44,6 +44,9 @@ pub(super) fn network_set(object: &Object) -> Result<NetworkSet, Invalid> {
     let nets = spec.nets.iter().enumerate().filter(|(_, text)| !text.is_empty()).map(|(index, text)| {
         parse_cidr(text).map(|net| net.trunc()).map_err(|error| Invalid::new(&path.index(index), error))
     });
+    if spec.nets.len() > NetworkSet::LIMIT {
+        return Err(Invalid::new(&path, format!("{} nets are more than {}", spec.nets.len(), NetworkSet::LIMIT)));
+    }
     let namespace = if object.kind == Kind::NetworkSet { object.metadata.namespace.clone() } else { String::new() };
     let mut labels = object.metadata.labels.clone();
     let mut profile = None;
@@ -56,6 +59,7 @@ pub(super) fn network_set(object: &Object) -> Result<NetworkSet, Invalid> {
         id: SetId { namespace, name: object.metadata.name.clone() },
         labels,
         profile,
+        incomplete: false,
     })
 }
 

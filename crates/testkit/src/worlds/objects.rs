@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::NODE;
 use super::case::Step;
 use super::random::Random;
-use super::rules::{PORT_NAMES, PORTS, labels, nets, rules, selector};
+use super::rules::{LABELS, NAMESPACES, PORT_NAMES, PORTS, SERVICES, VALUES, labels, nets, rules, selector};
 
 /// Interfaces of workloads.
 pub(super) const WORKLOADS: [&str; 3] = ["cali1", "cali2", "cali3"];
@@ -16,7 +16,6 @@ pub(super) const WORKLOADS: [&str; 3] = ["cali1", "cali2", "cali3"];
 pub(super) const LINKS: [&str; 4] = ["eth0", "eth1", "lo", "kube-ipvs0"];
 const TIERS: [&str; 5] = ["t1", "t2", "t3", "default", "gone"];
 const PROFILES: [&str; 6] = ["kns.a", "kns.b", "ksa.a.s", "pr1", "pr2", "projectcalico-default-allow"];
-const NAMESPACES: [&str; 2] = ["a", "b"];
 
 /// The addresses of worlds: workloads', the host's, others'.
 pub(super) const ADDRESSES: [&str; 14] = [
@@ -133,6 +132,8 @@ fn object(random: &mut Random) -> Value {
         "NetworkPolicy",
         "StagedGlobalNetworkPolicy",
         "StagedNetworkPolicy",
+        "StagedKubernetesNetworkPolicy",
+        "Service",
         "Profile",
         "Profile",
         "HostEndpoint",
@@ -153,18 +154,28 @@ fn object(random: &mut Random) -> Value {
 }
 
 fn of_kind(random: &mut Random, kind: &str) -> Value {
-    let namespaced = matches!(kind, "NetworkPolicy" | "StagedNetworkPolicy" | "WorkloadEndpoint" | "NetworkSet");
+    let namespaced = matches!(
+        kind,
+        "NetworkPolicy"
+            | "StagedNetworkPolicy"
+            | "StagedKubernetesNetworkPolicy"
+            | "WorkloadEndpoint"
+            | "NetworkSet"
+            | "Service"
+    );
     let namespace = if namespaced { *random.pick(&NAMESPACES) } else { "" };
     let (name, spec) = match kind {
         "Tier" => (random.pick(&TIERS[..4]).to_string(), tier(random)),
         "Profile" => (random.pick(&PROFILES[..5]).to_string(), profile(random)),
         "HostEndpoint" => (format!("h{}", random.below(4)), host_endpoint(random)),
         "WorkloadEndpoint" => (format!("w{}", random.below(4)), workload_endpoint(random)),
-        "NetworkSet" | "GlobalNetworkSet" => (format!("s{}", random.below(3)), json!({"nets": nets(random, 4)})),
+        "NetworkSet" | "GlobalNetworkSet" => (format!("s{}", random.below(3)), network_set(random)),
+        "Service" => (random.pick(&SERVICES).to_string(), service(random)),
+        "StagedKubernetesNetworkPolicy" => (format!("k{}", random.below(2)), kubernetes(random)),
         "Node" => (random.pick(&[NODE, "n2"]).to_string(), node(random)),
         "IPPool" => ("pool".to_owned(), pool(random)),
         "FelixConfiguration" => (random.pick(&["default", "node.n1"]).to_string(), configuration(random)),
-        _ => (format!("p{}", random.below(5)), policy(random, !namespaced)),
+        _ => (format!("p{}", random.below(5)), policy(random, !namespaced, kind.starts_with("Staged"))),
     };
     let mut object =
         json!({"kind": kind, "namespace": namespace, "name": name, "labels": labels(random), "spec": spec});
@@ -191,7 +202,30 @@ fn tier(random: &mut Random) -> Value {
     spec
 }
 
-fn policy(random: &mut Random, global: bool) -> Value {
+/// Once in a while one with something in it that is no net.
+fn network_set(random: &mut Random) -> Value {
+    let mut nets = nets(random, 4);
+    if random.once_in(8) {
+        nets.push("10.0.0.0/33");
+    }
+    json!({ "nets": nets })
+}
+
+fn service(random: &mut Random) -> Value {
+    let member = |random: &mut Random| {
+        let protocol = random.pick(&[6, 6, 17, 132]);
+        json!({"address": random.pick(&ADDRESSES), "protocol": protocol, "port": random.pick(&PORTS)})
+    };
+    let members: Vec<Value> = (0..random.below(5)).map(|_| member(random)).collect();
+    json!({ "members": members })
+}
+
+fn kubernetes(random: &mut Random) -> Value {
+    let pods = json!({"matchLabels": {*random.pick(&LABELS): random.pick(&VALUES)}});
+    json!({"podSelector": pods, "policyTypes": ["Ingress"], "ingress": [{"from": [{"podSelector": {}}]}]})
+}
+
+fn policy(random: &mut Random, global: bool, staged: bool) -> Value {
     let types = *random.pick(&[["Ingress", "Egress"].as_slice(), &["Ingress"], &["Egress"]]);
     let mut spec = json!({
         "tier": random.pick(&TIERS),
@@ -200,6 +234,13 @@ fn policy(random: &mut Random, global: bool) -> Value {
         "ingress": rules(random, 3),
         "egress": rules(random, 3),
     });
+    if staged && random.once_in(4) {
+        spec["stagedAction"] = json!(random.pick(&["Set", "Delete", "Learn", "Ignore"]));
+    }
+    if random.once_in(16) {
+        // As old programs left it: both directions.
+        spec["types"] = json!([]);
+    }
     if !random.once_in(4) {
         spec["order"] = json!(random.pick(&[1.0, 2.0, 2.0, 2.5]));
     }
@@ -278,7 +319,7 @@ fn workload_endpoint(random: &mut Random) -> Value {
         "profiles": several(random),
         "ports": ports(random),
         "serviceAccountName": if random.once_in(4) { "s" } else { "" },
-        "allowSpoofedSourcePrefixes": if random.once_in(4) { vec!["10.0.0.4/31"] } else { vec![] },
+        "allowSpoofedSourcePrefixes": if random.once_in(3) { vec!["10.0.0.0/29"] } else { vec![] },
     })
 }
 

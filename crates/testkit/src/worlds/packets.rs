@@ -49,10 +49,22 @@ fn probe(random: &mut Random, aim: Option<(&str, &Value)>, objects: &[&Value]) -
         destination = *random.pick(&fitting);
     }
     let protocol = protocol(random, &rule["protocol"], source.is_ipv4());
+    let named = match random.below(3) {
+        0 => None,
+        _ => known(random, &rule["destination"], objects),
+    };
+    let (destination, protocol) = match named {
+        Some((address, protocol, _)) if address.is_ipv4() == source.is_ipv4() => (address, protocol),
+        _ => (destination, protocol),
+    };
     let readable = !random.once_in(12);
     let ports = matches!(protocol, 6 | 17 | 132 | 136).then(|| {
         let source = if random.once_in(3) { port(random, &rule["source"]) } else { 40000 };
-        [source, port(random, &rule["destination"])]
+        let destination = match named {
+            Some((_, _, port)) if !random.once_in(4) => port,
+            _ => port(random, &rule["destination"]),
+        };
+        [source, destination]
     });
     let icmp = matches!(protocol, 1 | 58).then(|| [*random.pick(&[8, 128, 3, 135, 143, 134]), random.below(2) as u8]);
     let state =
@@ -166,6 +178,33 @@ fn beside(address: IpAddr, by: i8) -> IpAddr {
         IpAddr::V4(address) => IpAddr::V4(address.to_bits().wrapping_add_signed(by.into()).into()),
         IpAddr::V6(address) => IpAddr::V6(address.to_bits().wrapping_add_signed(by.into()).into()),
     }
+}
+
+/// An address, protocol and port of what a rule knows by name: a service, or a port of an endpoint.
+fn known(random: &mut Random, side: &Value, objects: &[&Value]) -> Option<(IpAddr, u8, u16)> {
+    let number = |value: &Value| value.as_u64().and_then(|number| u16::try_from(number).ok());
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let mut found = Vec::new();
+    if let Some(name) = text(&side["services"]["name"]) {
+        let services = objects.iter().filter(|one| one["kind"] == "Service" && one["name"] == name.as_str());
+        for member in services.flat_map(|one| one["spec"]["members"].as_array()).flatten() {
+            let address = member["address"].as_str()?.parse().ok()?;
+            found.push((address, u8::try_from(number(&member["protocol"])?).ok()?, number(&member["port"])?));
+        }
+    }
+    let field = *random.pick(&["ports", "notPorts"]);
+    for name in side[field].as_array().into_iter().flatten().filter_map(text) {
+        for object in objects {
+            for port in object["spec"]["ports"].as_array().into_iter().flatten().filter(|port| port["name"] == *name) {
+                let addresses = object["spec"]["ipNetworks"].as_array().or(object["spec"]["expectedIPs"].as_array());
+                for address in addresses.into_iter().flatten().filter_map(Value::as_str) {
+                    let address = address.split('/').next()?.parse().ok()?;
+                    found.push((address, protocol(random, &port["protocol"], true), number(&port["port"])?));
+                }
+            }
+        }
+    }
+    (!found.is_empty()).then(|| *random.pick(&found))
 }
 
 fn protocol(random: &mut Random, written: &Value, v4: bool) -> u8 {

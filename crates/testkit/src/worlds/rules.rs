@@ -12,6 +12,10 @@ pub(super) const VALUES: [&str; 3] = ["1", "2", "12"];
 pub(super) const PORT_NAMES: [&str; 2] = ["web", "dns"];
 /// Ports that packets and rules use.
 pub(super) const PORTS: [u16; 9] = [22, 53, 68, 80, 81, 443, 4789, 6443, 51820];
+/// Names of services.
+pub(super) const SERVICES: [&str; 2] = ["api", "db"];
+/// Namespaces.
+pub(super) const NAMESPACES: [&str; 2] = ["a", "b"];
 const NETS_V4: [&str; 8] = [
     "10.0.0.0/30",
     "10.0.0.0/29",
@@ -92,6 +96,13 @@ fn rule(random: &mut Random) -> Value {
         rule[field] =
             if random.once_in(2) { json!({"type": kind}) } else { json!({"type": kind, "code": random.below(2)}) };
     }
+    if rule["action"] == "Allow" && random.once_in(12) {
+        rule["http"] = json!({"methods": ["GET"], "paths": [{"prefix": "/x"}]});
+    }
+    // What no version of ours can read: the rule is closed.
+    if random.once_in(60) {
+        rule["protocol"] = json!("no-such");
+    }
     for side in ["source", "destination"] {
         if !random.once_in(3) && (side == "source" || random.once_in(2)) {
             rule[side] = entity(random);
@@ -103,6 +114,11 @@ fn rule(random: &mut Random) -> Value {
 /// One thing that an end must be, or a few: with more, no packet would ever match.
 fn entity(random: &mut Random) -> Value {
     let mut entity = json!({});
+    // A service stands alone, as far as the rest does not name ports.
+    if random.once_in(12) {
+        let (namespace, name) = (random.pick(&NAMESPACES), random.pick(&SERVICES));
+        return json!({"services": {"namespace": namespace, "name": name}});
+    }
     let count = 1 + usize::from(random.once_in(3)) + usize::from(random.once_in(8));
     for _ in 0..count {
         let field = *random.pick(&[

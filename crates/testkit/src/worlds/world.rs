@@ -4,11 +4,17 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tortie_api::{Key, Kind, Object};
+use tortie_net::Protocol;
 use tortie_policy::packet::{Host, Link};
-use tortie_policy::{Item, PolicyId, Profile, SetId, Settings, Snapshot, WorkloadId};
+use tortie_policy::{
+    Item, PolicyId, Profile, Service, ServiceId, ServiceMember, SetId, Settings, Snapshot, WorkloadId,
+};
 
 use super::NODE;
 use super::case::Step;
+
+/// The kind under which steps speak of services. No store of ours holds any.
+const SERVICE: &str = "Service";
 
 /// What a step does, to whoever follows the store.
 #[derive(Clone, Debug)]
@@ -17,6 +23,10 @@ pub enum Change {
     Put(Item),
     /// An object is gone.
     Delete(Key),
+    /// A service is served so.
+    PutService(Service),
+    /// A service is gone.
+    DeleteService(ServiceId),
     /// The settings of the node.
     Settings(Box<Settings>),
     /// The interfaces of the node.
@@ -58,7 +68,17 @@ impl World {
     /// Takes a step, and says what it changes. What cannot be read is an error, and the world is of no use then.
     pub fn apply(&mut self, step: &Step) -> Result<Vec<Change>, String> {
         match step {
-            Step::Put(value) => self.put(object(value)?),
+            Step::Put(value) if value["kind"] == SERVICE => {
+                let service = service(value)?;
+                self.snapshot.services.insert(service.id.clone(), service.clone());
+                Ok(vec![Change::PutService(service)])
+            }
+            Step::Delete(value) if value["kind"] == SERVICE => {
+                let id = service_id(value);
+                self.snapshot.services.remove(&id);
+                Ok(vec![Change::DeleteService(id)])
+            }
+            Step::Put(value) => Ok(self.put(object(value)?)),
             Step::Delete(value) => {
                 let key = key(value)?;
                 self.objects.remove(&key);
@@ -80,23 +100,25 @@ impl World {
         let mut changes = Self::start();
         changes.push(Change::Settings(Box::new(self.snapshot.settings(NODE).clone())));
         changes.push(Change::Links(self.host.links.clone()));
-        let items = self.objects.values().filter_map(|object| Item::try_from(object).ok());
-        changes.extend(items.map(Change::Put));
+        changes.extend(self.objects.values().map(|object| Change::Put(Item::closed(object).0)));
+        changes.extend(self.snapshot.services.values().cloned().map(Change::PutService));
         changes
     }
 
     /// What takes everything away again.
     pub fn nothing(&self) -> Vec<Change> {
         let mut changes: Vec<Change> = self.objects.keys().cloned().map(Change::Delete).collect();
+        changes.extend(self.snapshot.services.keys().cloned().map(Change::DeleteService));
         changes.push(Change::Delete(Key::cluster(Kind::Profile, Profile::default_allow().name)));
         changes.push(Change::Settings(Box::default()));
         changes.push(Change::Links(Vec::new()));
         changes
     }
 
-    fn put(&mut self, object: Object) -> Result<Vec<Change>, String> {
+    /// What cannot be read is closed, as `sync` does it without a last good form.
+    fn put(&mut self, object: Object) -> Vec<Change> {
         let key = object.key();
-        let item = Item::try_from(&object).map_err(|invalid| format!("{key}: {invalid}"))?;
+        let (item, _) = Item::closed(&object);
         self.remove(&key);
         self.objects.insert(key.clone(), object);
         let change = match item {
@@ -106,7 +128,7 @@ impl World {
                 Change::Put(item)
             }
         };
-        Ok(self.and_settings(key.kind, vec![change]))
+        self.and_settings(key.kind, vec![change])
     }
 
     /// Settings follow from configurations, nodes and pools.
@@ -136,6 +158,21 @@ impl World {
             kind => drop(snapshot.policies.remove(&PolicyId { kind, namespace, name })),
         }
     }
+}
+
+fn service_id(value: &Value) -> ServiceId {
+    let text = |field: &str| value[field].as_str().unwrap_or_default().to_owned();
+    ServiceId { namespace: text("namespace"), name: text("name") }
+}
+
+fn service(value: &Value) -> Result<Service, String> {
+    let member = |member: &Value| {
+        let number = |field: &str| member[field].as_u64().and_then(|number| u16::try_from(number).ok());
+        let protocol = Protocol::from_number(u8::try_from(number("protocol")?).ok()?).ok()?;
+        Some(ServiceMember { address: member["address"].as_str()?.parse().ok()?, protocol, port: number("port")? })
+    };
+    let members = value["spec"]["members"].as_array().into_iter().flatten().map(member).collect::<Option<_>>();
+    Ok(Service { id: service_id(value), members: members.ok_or_else(|| format!("{value} has a member that is none"))? })
 }
 
 fn key(value: &Value) -> Result<Key, String> {
