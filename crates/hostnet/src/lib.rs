@@ -12,6 +12,8 @@
 //! addresses forgotten that are somebody else's now, and lets the host forward once it has a workload. What to do is
 //! decided by [`Model`], a value; what does it is thin.
 //!
+//! [`status`] writes the files that Calico's CNI plugin waits for.
+//!
 //! Ours are: routes of the main table out of interfaces with a workload prefix, if they carry our protocol number or
 //! routes of others are to be removed; and static neighbours there with our number. Nothing else is ever touched.
 //!
@@ -30,6 +32,7 @@ mod netlink;
 mod network;
 mod route;
 mod seen;
+pub mod status;
 mod step;
 mod sysctl;
 mod workload;

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::links::{Change, Interfaces};
+use crate::route::Route;
 use crate::seen::{Fact, Seen};
 use crate::step::Step;
 use crate::workload::Workload;
@@ -56,6 +57,8 @@ pub struct Model {
     /// Settings that were written: for which name, with which answer to spoofing, and whether it ran then.
     written: BTreeMap<u32, Written>,
     forwarding: bool,
+    /// Our routes out of interfaces that are workloads' no more: nothing else tells later that they are ours.
+    leaving: BTreeSet<Route>,
     failed: BTreeMap<Step, String>,
     retry: Option<(Duration, Duration)>,
     touched: BTreeSet<u32>,
@@ -85,6 +88,7 @@ impl Model {
             since: BTreeMap::new(),
             written: BTreeMap::new(),
             forwarding: false,
+            leaving: BTreeSet::new(),
             failed: BTreeMap::new(),
             retry: None,
             touched: BTreeSet::new(),
@@ -143,12 +147,13 @@ impl Model {
             return false;
         }
         let anew = config.prefixes != self.config.prefixes;
+        if anew {
+            self.leave(&config);
+            self.seen.reset(config.prefixes.clone());
+        }
         let workloads = std::mem::take(&mut self.workloads);
         self.touched_addresses.extend(self.claims.keys());
         self.claims.clear();
-        if anew {
-            self.seen.reset(config.prefixes.clone());
-        }
         self.config = config;
         workloads.into_iter().for_each(|(interface, workload)| self.put(&interface, workload));
         self.touched.extend(self.seen.interfaces().keys());
@@ -201,7 +206,10 @@ impl Model {
         self.failed.remove(step);
         match step {
             Step::Set(setting) => self.wrote(setting.index),
-            Step::Unroute(route) => self.seen.take(Fact::NoRoute(*route)),
+            Step::Unroute(route) => {
+                self.leaving.remove(route);
+                self.seen.take(Fact::NoRoute(*route));
+            }
             Step::Forget(address) => drop(self.forget.remove(address)),
             Step::Route(route) => self.seen.take(Fact::Route { route: *route, replaces: true }),
             Step::Unresolve(neighbour) => self.seen.unresolved(neighbour),
@@ -240,6 +248,20 @@ impl Model {
             let spoofing = self.workloads.get(&is.name).is_some_and(|workload| workload.spoofing);
             self.written.insert(index, Written { name: is.name.clone(), spoofing, running: is.running });
         }
+    }
+
+    /// Remembers what is ours on interfaces that are no workloads' under the next settings.
+    fn leave(&mut self, next: &Config) {
+        let workloads = self.seen.interfaces().values().filter(|one| self.config.is_workload(&one.name));
+        let leaving = workloads.filter(|one| !next.is_workload(&one.name)).flat_map(|one| self.seen.routes(one.index));
+        let ours = leaving.filter(|route| self.wanted(route.destination.addr()).as_ref() == Some(*route));
+        self.leaving.extend(ours.copied().collect::<Vec<_>>());
+    }
+
+    /// Whether the interface of a workload runs and is fit to carry its packets.
+    pub fn is_up(&self, interface: &str) -> bool {
+        let Some(is) = self.seen.named(interface).filter(|is| is.running) else { return false };
+        self.workloads.contains_key(interface) && self.written.get(&is.index).is_some_and(|written| written.running)
     }
 
     fn unclaim(&mut self, interface: &str) {

@@ -109,7 +109,7 @@ fn unspecified(v4: bool, prefix: u8) -> Option<IpNet> {
     IpNet::new(address, prefix).ok()
 }
 
-pub(crate) fn family(address: IpAddr) -> u8 {
+fn family(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(_) => libc::AF_INET as u8,
         IpAddr::V6(_) => libc::AF_INET6 as u8,

@@ -39,8 +39,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Nothing yet. Routes and neighbours are kept only for interfaces whose names begin so: a host may have a million
-    /// others.
+    /// Nothing yet. Routes are kept only for interfaces whose names begin so: a host may have a million others.
     pub(crate) fn new(prefixes: Vec<String>) -> Self {
         Self { prefixes, ..Self::default() }
     }
@@ -70,11 +69,7 @@ impl Seen {
         self.neighbours.clear();
         self.unread.clear();
         facts.into_iter().for_each(|fact| self.take(fact));
-        for neighbour in neighbours {
-            if self.is_workload(neighbour.index) {
-                self.resolved(neighbour);
-            }
-        }
+        neighbours.into_iter().for_each(|neighbour| self.resolved(neighbour));
         self.touched.extend(self.interfaces.keys());
     }
 

@@ -49,7 +49,9 @@ impl Model {
             addresses.extend(workload.claims(self.config.floating_ips));
         }
         indexes.retain(|index| self.seen.interfaces().contains_key(index));
-        let mut steps = Steps::default();
+        let interfaces = self.seen.interfaces();
+        self.leaving.retain(|route| interfaces.contains_key(&route.index));
+        let mut steps = Steps { moved: self.leaving.clone(), ..Steps::default() };
         self.plan_host(&mut steps);
         for address in &addresses {
             self.plan_address(*address, &mut steps, now);
@@ -105,7 +107,7 @@ impl Model {
     }
 
     /// The one route to an address: out of the newest running interface whose workload has it.
-    fn wanted(&self, address: IpAddr) -> Option<Route> {
+    pub(super) fn wanted(&self, address: IpAddr) -> Option<Route> {
         if !self.routes(&address) {
             return None;
         }

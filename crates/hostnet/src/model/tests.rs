@@ -1,1 +1,205 @@
+//! The model against a kernel made of values.
+#![allow(clippy::unwrap_used)]
 
+mod fake;
+mod random;
+
+use fake::{Fake, GRACE, at};
+
+use super::*;
+
+use crate::step::Step;
+
+fn workload(addresses: &[&str]) -> Workload {
+    let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+    Workload { addresses, mac: Some([2, 0, 0, 0, 0, 9]), ..Workload::default() }
+}
+
+fn destinations<'a>(routes: impl IntoIterator<Item = &'a Route>) -> Vec<String> {
+    routes.into_iter().map(|route| format!("{} {}", route.index, route.destination)).collect()
+}
+
+#[test]
+fn nothing_is_done_for_an_endpoint_without_its_interface() {
+    let mut fake = Fake::new();
+    fake.model.put("cali1", workload(&["10.65.0.2"]));
+    let steps = fake.settle(at(0));
+    assert!(steps.iter().all(|step| matches!(step, Step::Set(setting) if setting.index.is_none())), "{steps:?}");
+}
+
+#[test]
+fn an_interface_is_made_fit_before_a_route_leads_to_it() {
+    let mut fake = Fake::new();
+    let index = fake.link("cali1", true);
+    fake.model.put("cali1", workload(&["10.65.0.2"]));
+    let steps = fake.settle(at(0));
+    let kind = |step: &Step| match step {
+        Step::Set(_) => 0,
+        Step::Unroute(_) => 1,
+        Step::Forget(_) => 2,
+        Step::Route(_) => 3,
+        Step::Unresolve(_) => 4,
+        Step::Resolve(_) => 5,
+    };
+    assert!(steps.is_sorted_by_key(kind), "{steps:?}");
+    assert_eq!(destinations(&fake.routes), [format!("{index} 10.65.0.2/32")]);
+}
+
+#[test]
+fn an_address_that_moves_is_unrouted_then_forgotten_then_routed() {
+    let mut fake = Fake::new();
+    let old = fake.link("cali1", true);
+    fake.model.put("cali1", workload(&["10.65.0.2"]));
+    fake.settle(at(0));
+    let new = fake.link("cali2", true);
+    fake.model.put("cali2", workload(&["10.65.0.2"]));
+    let steps = fake.settle(at(1));
+    let moving: Vec<String> = steps
+        .iter()
+        .filter(|step| !matches!(step, Step::Set(_) | Step::Resolve(_)))
+        .map(|step| match step {
+            Step::Unroute(route) => format!("- {}", route.index),
+            Step::Route(route) => format!("+ {}", route.index),
+            other => other.to_string(),
+        })
+        .collect();
+    assert_eq!(moving, [format!("- {old}"), "forget the connections of 10.65.0.2".into(), format!("+ {new}")]);
+}
+
+#[test]
+fn a_stray_route_is_removed_and_connections_stay() {
+    let mut fake = Fake::new();
+    let (right, wrong) = (fake.link("cali1", true), fake.link("cali2", true));
+    fake.model.put("cali1", workload(&["10.65.0.2"]));
+    fake.model.put("cali2", workload(&["10.65.0.3"]));
+    fake.settle(at(0));
+    let stray = Route { index: wrong, metric: 7, ..*fake.routes.iter().find(|route| route.index == right).unwrap() };
+    fake.foreign(stray);
+    assert_eq!(fake.settle(at(1)), [Step::Unroute(stray)]);
+}
+
+#[test]
+fn a_route_with_other_attributes_is_replaced_and_not_missing_for_a_moment() {
+    let mut fake = Fake::new();
+    let index = fake.link("cali1", true);
+    let destination = "10.65.0.2/32".parse().unwrap();
+    let made = Route { index, destination, metric: 0, tos: 0, protocol: 3, scope: 253, gateway: None, source: None };
+    fake.foreign(made);
+    fake.foreign(Route { metric: 1024, protocol: 4, ..made });
+    fake.model.put("cali1", workload(&["10.65.0.2"]));
+    let steps = fake.settle(at(0));
+    let routes: Vec<&Step> = steps.iter().filter(|step| matches!(step, Step::Route(_) | Step::Unroute(_))).collect();
+    assert_eq!(routes, [&Step::Route(Route { metric: 1024, ..made }), &Step::Unroute(made)]);
+}
+
+#[test]
+fn a_foreign_route_waits_out_its_grace_unless_a_workload_comes() {
+    for comes in [false, true] {
+        let mut fake = Fake::new();
+        let index = fake.link("cali1", true);
+        fake.settle(at(0));
+        let destination = "10.66.0.0/16".parse().unwrap();
+        let foreign =
+            Route { index, destination, metric: 0, tos: 0, protocol: 4, scope: 253, gateway: None, source: None };
+        fake.foreign(foreign);
+        fake.settle(at(1));
+        assert!(fake.routes.contains(&foreign));
+        assert_eq!(fake.again, Some(GRACE));
+        if comes {
+            fake.model.put("cali1", workload(&["10.65.0.2"]));
+            fake.settle(at(2));
+        } else {
+            fake.settle(GRACE);
+        }
+        assert!(!fake.routes.contains(&foreign));
+    }
+}
+
+#[test]
+fn what_fails_is_tried_again_more_and_more_slowly() {
+    let mut fake = Fake::new();
+    let index = fake.link("cali1", true);
+    fake.model.put("cali1", workload(&["10.65.0.2"]));
+    fake.refuses = Some(index);
+    let mut pauses = Vec::new();
+    let mut now = at(0);
+    for _ in 0..10 {
+        fake.settle(now);
+        let again = fake.again.unwrap();
+        pauses.push((again - now).as_millis());
+        assert!(fake.model.troubles().count() > 0);
+        // Nothing is tried before its time.
+        assert_eq!(fake.settle(now), []);
+        now = again;
+    }
+    assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000]);
+    fake.refuses = None;
+    fake.settle(now);
+    assert_eq!((fake.again, fake.model.troubles().count(), fake.routes.len()), (None, 0, 1));
+    // The next failure begins anew.
+    fake.refuses = Some(index);
+    fake.model.put("cali1", workload(&["10.65.0.3"]));
+    fake.settle(now);
+    assert_eq!(fake.again.unwrap() - now, FIRST);
+}
+
+#[test]
+fn what_failed_is_tried_at_once_when_its_interface_changes() {
+    let mut fake = Fake::new();
+    let index = fake.link("cali1", true);
+    fake.model.put("cali1", workload(&["10.65.0.2"]));
+    fake.refuses = Some(index);
+    fake.settle(at(0));
+    fake.refuses = None;
+    fake.flags("cali1", false);
+    fake.settle(at(0));
+    fake.flags("cali1", true);
+    fake.settle(at(0));
+    assert_eq!((fake.routes.len(), fake.model.troubles().count()), (1, 0));
+}
+
+#[test]
+fn a_host_without_ipv6_gets_no_ipv6() {
+    let mut fake = Fake::new();
+    fake.model = Model::new(Config { grace: GRACE, ..Config::default() }, Host { ipv6: false, rp_filter: 1 });
+    let index = fake.link("cali1", true);
+    fake.model.put("cali1", workload(&["10.65.0.2", "fd00::2"]));
+    let steps = fake.settle(at(0));
+    let six = |step: &&Step| matches!(step, Step::Set(setting) if setting.file.contains("ipv6") && !setting.optional);
+    assert_eq!(steps.iter().find(six), None);
+    assert_eq!(destinations(&fake.routes), [format!("{index} 10.65.0.2/32")]);
+}
+
+#[test]
+fn what_is_ours_leaves_an_interface_that_is_no_workloads_any_more() {
+    let mut fake = Fake::new();
+    fake.link("cali1", true);
+    fake.model.put("cali1", workload(&["10.65.0.2"]));
+    fake.settle(at(0));
+    assert_eq!((fake.routes.len(), fake.neighbours.len()), (1, 1));
+    let config = Config { prefixes: vec!["tap".to_owned()], ..fake.model.config().clone() };
+    assert!(fake.model.configure(config));
+    fake.reread(at(1));
+    fake.settle(at(1));
+    assert_eq!((fake.routes.len(), fake.neighbours.len()), (0, 0));
+}
+
+#[test]
+fn a_workload_is_up_when_its_interface_runs_and_is_fit() {
+    let mut fake = Fake::new();
+    fake.model.put("cali1", workload(&["10.65.0.2"]));
+    let up = |fake: &mut Fake| {
+        fake.settle(at(0));
+        fake.model.is_up("cali1")
+    };
+    assert!(!up(&mut fake));
+    fake.link("cali1", false);
+    assert!(!up(&mut fake));
+    fake.flags("cali1", true);
+    assert!(up(&mut fake));
+    fake.flags("cali1", false);
+    assert!(!up(&mut fake));
+    fake.flags("cali1", true);
+    fake.model.remove("cali1");
+    assert!(!up(&mut fake));
+}

@@ -9,6 +9,8 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use tortie_hostnet::Network;
+
 /// How long a condition may take to come true.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -43,4 +45,18 @@ pub fn ip(arguments: &str) -> String {
 /// The time by which a condition must have come true.
 pub fn soon() -> Instant {
     Instant::now() + DEADLINE
+}
+
+/// Lets the network work until `done`, or fails.
+pub fn until(network: &mut Network, mut done: impl FnMut(&Network) -> bool) {
+    let deadline = soon();
+    loop {
+        let worked = network.work().unwrap();
+        if done(network) {
+            return;
+        }
+        let troubles: Vec<_> = network.model().troubles().map(|(step, why)| format!("{step}: {why}")).collect();
+        assert!(Instant::now() < deadline, "waited too long; troubles: {troubles:?}\n{}", ip("route"));
+        network.wait(Some(worked.again.unwrap_or(deadline).min(deadline))).unwrap();
+    }
 }
