@@ -106,10 +106,10 @@ fn invalid(plan: &Plan, stage: Stage) -> Option<Line> {
 fn neighbours() -> Vec<Line> {
     let [link_local, none] = ["fe80::/10", "::/128"].map(|net| net.parse().expect("a net"));
     let mut lines = not_fragments(&[Family::V6]);
-    let discovery = Line::new().icmp_types(&[133, 134, 135, 136]).family(Family::V6).hop_limit(255);
+    let discovery = Line::new().protocol(ICMPV6).icmp_types(&[133, 134, 135, 136]).family(Family::V6).hop_limit(255);
     lines.push(discovery.count().accept().note("neighbour discovery"));
     for source in [link_local, none] {
-        let reports = Line::new().icmp_types(&[130, 131, 132, 143]).family(Family::V6);
+        let reports = Line::new().protocol(ICMPV6).icmp_types(&[130, 131, 132, 143]).family(Family::V6);
         lines.push(reports.net(Side::Source, &source, false).count().accept().note("listener reports"));
     }
     lines
@@ -117,7 +117,7 @@ fn neighbours() -> Vec<Line> {
 
 fn workload_neighbours() -> Vec<Line> {
     let mut lines = not_fragments(&[Family::V6]);
-    let kinds = Line::new().icmp_types(&[130, 131, 132, 133, 135, 136]);
+    let kinds = Line::new().protocol(ICMPV6).icmp_types(&[130, 131, 132, 133, 135, 136]);
     lines.push(kinds.count().accept().note("neighbour discovery of workloads"));
     lines
 }
