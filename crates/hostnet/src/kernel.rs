@@ -10,7 +10,7 @@ use tortie_nft::wire::{CREATE, Message, REPLACE};
 
 use crate::conntrack::Conntrack;
 use crate::links::message;
-use crate::links::watcher::{GROUPS, ROOM, read_all};
+use crate::links::watcher::{GROUPS, read_all};
 use crate::model::Model;
 use crate::neighbour::{self, NDMSG};
 use crate::netlink::{Error, Follower, Socket};
@@ -41,8 +41,8 @@ pub(crate) struct Kernel {
 
 impl Kernel {
     /// Begins to follow links, addresses and routes; nothing is read yet.
-    pub(crate) fn open() -> Result<Self, Error> {
-        Ok(Self { follower: Follower::open(GROUPS | ROUTES, ROOM)?, conntrack: Conntrack::open()? })
+    pub(crate) fn open(room: usize) -> Result<Self, Error> {
+        Ok(Self { follower: Follower::open(GROUPS | ROUTES, room)?, conntrack: Conntrack::open()? })
     }
 
     /// Reads everything into the model.

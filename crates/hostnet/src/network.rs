@@ -8,6 +8,7 @@ use tortie_dataplane::{Delta, Place};
 
 use crate::config::Config;
 use crate::kernel::Kernel;
+use crate::links::watcher::ROOM;
 use crate::links::{Change, Interfaces};
 use crate::model::{Host, Model};
 use crate::netlink::Error;
@@ -55,9 +56,14 @@ pub struct Worked {
 impl Network {
     /// Opens the network. Nothing is changed until [`work`](Self::work): say first what is wanted.
     pub fn open(config: Config) -> Result<Self, Error> {
+        Self::open_with(config, ROOM)
+    }
+
+    /// As [`open`](Self::open), with about so many bytes of room for what the kernel has told and nobody has read.
+    pub fn open_with(config: Config, room: usize) -> Result<Self, Error> {
         let rp_filter = sysctl::read("ipv4/conf/default/rp_filter").ok().and_then(|text| text.parse().ok());
         let host = Host { ipv6: sysctl::has_ipv6(), rp_filter: rp_filter.unwrap_or(0) };
-        let (mut model, mut kernel) = (Model::new(config, host), Kernel::open()?);
+        let (mut model, mut kernel) = (Model::new(config, host), Kernel::open(room)?);
         kernel.read(&mut model)?;
         model.look(true, Duration::ZERO);
         Ok(Self { model, kernel, began: Instant::now(), read: true })

@@ -322,6 +322,26 @@ fn a_restart_with_no_memory_keeps_what_is_right_and_removes_the_rest() {
 }
 
 #[test]
+fn after_lost_notifications_everything_is_as_it_should_be() {
+    in_namespace(|| {
+        let mut network = Network::open_with(Config::default(), 1).unwrap();
+        for n in 0..20 {
+            network.put(&format!("cali{n}"), workload(&[&format!("10.65.0.{}", n + 1)]));
+        }
+        network.work().unwrap();
+        (0..20).for_each(|n| veth(&format!("cali{n}")));
+        until(&mut network, |_| (0..20).all(|n| of(&format!("cali{n}")).len() == 1));
+        (0..20).for_each(|n| drop(ip(&format!("route del 10.65.0.{} dev cali{n}", n + 1))));
+        (0..10).for_each(|n| drop(ip(&format!("link set cali{n} down"))));
+        until(&mut network, |_| (10..20).all(|n| of(&format!("cali{n}")).len() == 1));
+        assert!(network.overflows() > 0);
+        (0..10).for_each(|n| drop(ip(&format!("link set cali{n} up"))));
+        until(&mut network, |_| (0..20).all(|n| of(&format!("cali{n}")).len() == 1));
+        calm(&network);
+    });
+}
+
+#[test]
 fn five_hundred_workloads_made_and_removed_in_any_order_leave_nothing() {
     in_namespace(|| {
         const ALL: usize = 500;
