@@ -120,8 +120,8 @@ fn workloads_reach_each_other_and_their_host() {
                 ADDRESSES.iter().flatten().all(|address| all.contains(&format!("{address} dev cali")))
             });
             for (one, pod) in pods.iter().enumerate() {
-                for family in 0..2 {
-                    let to = SocketAddr::new(ADDRESSES[1 - one][family].parse().unwrap(), PORT);
+                for address in ADDRESSES[1 - one] {
+                    let to = SocketAddr::new(address.parse().unwrap(), PORT);
                     pod.go.send(Some(to)).unwrap();
                     assert_eq!(pod.said.recv().unwrap(), Some(to), "from {one}");
                 }
