@@ -6,6 +6,8 @@
 pub mod bed;
 pub mod follow;
 pub mod namespace;
+pub mod nflog;
+pub mod peer;
 pub mod real;
 pub mod scenario;
 pub mod walk;
