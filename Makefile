@@ -46,6 +46,9 @@ demo: ## endpoints, policies and every kind of mistake, in a store of its own, i
 mutants: ## prove that the tests can fail: each named fault must be caught
 	@scripts/mutants
 
+soak: ## random worlds with ever new seeds, engine and kernel, until one fails; SOAK=minutes (10)
+	@scripts/soak
+
 install: build ## install tortie, and calicoctl beside it as a link, under $(PREFIX)/bin
 	install -D -m 0755 $(RELEASE)/tortie $(DESTDIR)$(PREFIX)/bin/tortie
 	@echo "tortie is in $(DESTDIR)$(PREFIX)/bin. To use it as calicoctl: ln -s tortie $(DESTDIR)$(PREFIX)/bin/calicoctl"

@@ -294,6 +294,19 @@ mod tests {
     }
 
     #[test]
+    fn every_command_has_an_example() {
+        fn look(command: &clap::Command, path: &str) {
+            for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+                let path = format!("{path} {}", sub.get_name());
+                let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("Examples:\n") && help.contains(&path), "{path} has no example");
+                look(sub, &path);
+            }
+        }
+        look(&command(Persona::Tortie), "tortie");
+    }
+
+    #[test]
     fn help_under_another_name_says_that_name() {
         let mut command = command(Persona::Calicoctl);
         let create = command.find_subcommand_mut("create").unwrap();

@@ -74,6 +74,8 @@ pub(crate) fn problems(error: &ClientError, key: &Key) -> Vec<Problem> {
             let why = why_not(operation, reason.as_deref(), key);
             vec![of_name(error.to_string()).message(format!("{name} {why}"))]
         }
+        // This is about the store, not about the object.
+        ClientError::Store(_) => Vec::new(),
         other => vec![of_name(other.to_string())],
     }
 }
@@ -95,6 +97,9 @@ fn why_not(operation: &str, reason: Option<&str>, key: &Key) -> String {
 
 /// What went wrong with a named object, in one line.
 pub(crate) fn line(error: &ClientError, key: &Key) -> String {
+    if let ClientError::Store(error) = error {
+        return error.to_string();
+    }
     let problems = problems(error, key);
     let texts: Vec<String> = problems
         .iter()

@@ -30,7 +30,20 @@ pub(crate) fn report(error: &Error, persona: Persona, typed: &[OsString], termin
     let text = error.render();
     let text = if terminal.colour_err() { text.ansi().to_string() } else { text.to_string() };
     terminal.note(text.trim_end());
+    if let Some(file) = file_without_flag(error) {
+        terminal.note(format_args!("\n  tip: manifests are given with -f: `-f {file}`"));
+    }
     2
+}
+
+/// A file that was named as kubectl names none, without `-f`.
+fn file_without_flag(error: &Error) -> Option<&str> {
+    match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(word))) if !word.starts_with('-') => {
+            (word == "-" || std::path::Path::new(word).exists()).then_some(word)
+        }
+        _ => None,
+    }
 }
 
 /// What calicoctl's parser would say; clap's own words where it has none for the case.

@@ -259,6 +259,8 @@ fn report(verb: &str, past: &str, manifests: &Manifests, fates: &[Fate], dry_run
 fn report_ours(past: &str, manifests: &Manifests, fates: &[Fate], dry_run: bool, session: &mut Session) -> Exit {
     let would = if dry_run { " (dry run)" } else { "" };
     let mut failed = 0;
+    // What the store itself says is said once.
+    let mut said: Vec<String> = Vec::new();
     for (item, fate) in manifests.items.iter().zip(fates) {
         match &fate.result {
             Ok(done) => {
@@ -267,7 +269,13 @@ fn report_ours(past: &str, manifests: &Manifests, fates: &[Fate], dry_run: bool,
                     session.terminal.line(format_args!("{} deleted with it{would}", name_of(key)));
                 }
             }
-            Err(_) => failed += 1,
+            Err(trouble) => {
+                failed += 1;
+                if trouble.problems.is_empty() && !said.contains(&trouble.text) {
+                    session.terminal.error(&trouble.text);
+                    said.push(trouble.text.clone());
+                }
+            }
         }
         show_problems(fate, manifests, item, session);
     }

@@ -20,8 +20,16 @@ pub(crate) struct DatastoreArgs {
 #[derive(Subcommand, Debug)]
 enum DatastoreCommand {
     /// Take the content of a store to Kubernetes
+    #[command(after_help = "\
+Examples:
+  tortie datastore migrate lock
+  tortie datastore migrate export > export.yaml
+  tortie datastore migrate unlock")]
     Migrate(MigrateArgs),
     /// Give policies that were stored as default.NAME by Calico before v3.32 their plain name
+    #[command(after_help = "\
+Examples:
+  tortie datastore migrate-policy-names")]
     MigratePolicyNames(StoreArgs),
 }
 
@@ -34,12 +42,25 @@ struct MigrateArgs {
 #[derive(Subcommand, Debug)]
 enum MigrateCommand {
     /// Lock the store: agents and CNI plugins that use it pause
+    #[command(after_help = "\
+Examples:
+  tortie datastore migrate lock")]
     Lock(StoreArgs),
     /// Unlock the store
+    #[command(after_help = "\
+Examples:
+  tortie datastore migrate unlock")]
     Unlock(StoreArgs),
     /// Print the content of a locked store, for `calicoctl datastore migrate import`
+    #[command(after_help = "\
+Examples:
+  tortie datastore migrate lock
+  tortie datastore migrate export > export.yaml")]
     Export(StoreArgs),
     /// Store an export in Kubernetes (not there yet)
+    #[command(after_help = "\
+Examples:
+  tortie datastore migrate import -f export.yaml")]
     Import(ImportArgs),
 }
 

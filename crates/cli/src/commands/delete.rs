@@ -94,6 +94,10 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
             }
             Ok(_) => {}
             Err((text, problems)) => {
+                // What the store itself says is said once.
+                if problems.is_empty() && !session.persona.is_calico() && !errors.contains(&text) {
+                    session.terminal.error(&text);
+                }
                 errors.push(text);
                 shown.push((wish, problems));
             }

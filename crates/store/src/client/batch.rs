@@ -69,10 +69,15 @@ pub(super) fn run(client: &Client, jobs: Vec<Job>, dry_run: bool) -> Vec<Outcome
     let keys: Vec<Key> = jobs.iter().map(|job| job.key.clone()).collect();
     let mut results: Vec<Option<Result<Done, ClientError>>> = keys.iter().map(|_| None).collect();
     let mut view = View::new(&*client.store);
-    let done = start(client, &mut view, &jobs, dry_run).and_then(|()| {
+    let mut unprepared = None;
+    let done = start(client, &mut view, &jobs, dry_run).and_then(|failed| {
+        unprepared = failed;
         let jobs = jobs.into_iter().enumerate().map(|(at, job)| Waiting { at, tries: 0, job }).collect();
         work(client, &mut view, jobs, dry_run, &mut results)
     });
+    if let Some(reason) = unprepared {
+        explain(&reason, &mut results);
+    }
     remark(client, &mut view, &mut results);
     let rest = done.err();
     let unanswered = || rest.clone().expect("every job has a result unless the store failed");
@@ -82,10 +87,10 @@ pub(super) fn run(client: &Client, jobs: Vec<Job>, dry_run: bool) -> Vec<Outcome
         .collect()
 }
 
-/// Before anything is written the store gets its initial content.
-fn start(client: &Client, view: &mut View, jobs: &[Job], dry_run: bool) -> Result<(), ClientError> {
+/// Before anything is written the store gets its initial content; why it did not is the answer.
+fn start(client: &Client, view: &mut View, jobs: &[Job], dry_run: bool) -> Result<Option<ClientError>, ClientError> {
     if !jobs.iter().any(|job| matches!(job.task, Task::Put(..))) {
-        return Ok(());
+        return Ok(None);
     }
     if dry_run {
         for write in initial::missing(view, "", "")? {
@@ -94,9 +99,19 @@ fn start(client: &Client, view: &mut View, jobs: &[Job], dry_run: bool) -> Resul
     } else {
         // As in Calico this may fail: who may write policies need not be allowed to write tiers. What of it is
         // needed and missing is found out below.
-        let _ = client.initialise("", "");
+        return Ok(client.initialise("", "").err());
     }
-    Ok(())
+    Ok(None)
+}
+
+/// Where a built-in tier is missing, the reason is why it could not be made.
+fn explain(reason: &ClientError, results: &mut [Option<Result<Done, ClientError>>]) {
+    let built_in = |key: &Key| key.kind == Kind::Tier && super::TIERS.iter().any(|tier| tier.name == key.name);
+    for result in results.iter_mut().flatten() {
+        if matches!(result, Err(ClientError::Missing { key, at: Some(_) }) if built_in(key)) {
+            *result = Err(reason.clone());
+        }
+    }
 }
 
 fn work<'a>(
