@@ -92,8 +92,23 @@ pub(super) fn object(object: &mut Object, random: &mut Random) {
         Kind::BlockAffinity => {
             spec.insert("deleted".into(), json!(false));
         }
+        Kind::KubeControllersConfiguration => templates(spec, random),
         Kind::Node if spec.get("bgp") == Some(&json!({})) => _ = spec.remove("bgp"),
         _ => {}
+    }
+}
+
+/// Templates of host endpoints are named, each for itself, and say which interfaces they are for.
+fn templates(spec: &mut Map<String, Value>, random: &mut Random) {
+    let all = spec.get_mut("controllers").and_then(|controllers| {
+        controllers.get_mut("node")?.get_mut("hostEndpoint")?.get_mut("templates")?.as_array_mut()
+    });
+    let each = all.into_iter().flatten().filter_map(Value::as_object_mut);
+    for (at, template) in each.enumerate() {
+        template.insert("generateName".into(), json!(format!("t{at}-{}", text::label(random))));
+        if !has(template, "interfacePattern") {
+            template.insert("interfaceCIDRs".into(), json!([text::net(random, false)]));
+        }
     }
 }
 
