@@ -9,7 +9,7 @@ use crate::batch::Script;
 use crate::form::{ChainForm, Ruleset, SetForm};
 use crate::index::{Index, Touched};
 use crate::options::Options;
-use crate::sets::{self, FAMILIES, Shape};
+use crate::sets::{self, Shape};
 use crate::skeleton::{self, Plan};
 use crate::source::{Before, Now, Source};
 use crate::stage::{Acting, Stage};
@@ -64,10 +64,11 @@ impl Change {
         let reshaped = |id: &SetId| step.touched.shapes.get(id).is_some_and(|before| before.is_some());
         for (id, before) in &step.touched.shapes {
             if let Some(before) = before {
-                self.sets_gone.extend(FAMILIES.map(|family| sets::empty(id, *before, family).name));
+                let families = step.index.families.of_set(id);
+                self.sets_gone.extend(families.map(|family| sets::empty(id, *before, family).name));
             }
             if let Some(set) = step.state_sets.get(id) {
-                self.sets_made.extend(sets::render(id, set));
+                self.sets_made.extend(sets::render(id, set, step.index.families));
             }
         }
         for one in &step.delta.sets_changed {
@@ -76,7 +77,7 @@ impl Change {
                 continue;
             }
             let shape: Shape = step.now.shape(id);
-            for family in FAMILIES {
+            for family in step.index.families.of_set(id) {
                 let set = sets::empty(id, shape, family);
                 let [gone, come] = [&one.removed, &one.added].map(|members| sets::elements(members, shape, family));
                 if !gone.is_empty() || !come.is_empty() {

@@ -11,7 +11,7 @@ use tortie_dataplane::{Delta, Endpoint, Members, Owner, Place, Program, ProgramI
 use tortie_policy::Settings;
 
 use crate::list::{List, Traits};
-use crate::sets::{Shape, is_host};
+use crate::sets::{Families, Shape, is_host};
 use crate::stage::{Acting, Stage};
 
 /// What follows from a state.
@@ -32,6 +32,8 @@ pub(crate) struct Index {
     pub(crate) actings: HashMap<RulesId, BTreeMap<Acting, u32>>,
     /// How many lists pass.
     passing: usize,
+    /// The families that sets are kept for. A change that needs another one is no step.
+    pub(crate) families: Families,
 }
 
 /// What a step changed, with what was there before.
@@ -51,7 +53,13 @@ pub(crate) struct Touched {
 impl Index {
     /// What follows from a whole state.
     pub(crate) fn of(state: &State) -> Self {
-        let mut index = Self::default();
+        Self::with(state, Families::default())
+    }
+
+    /// The same with sets kept for some families in any case.
+    pub(crate) fn with(state: &State, families: Families) -> Self {
+        let families = families.or(Families::of_all(state.sets.iter()));
+        let mut index = Self { families, ..Self::default() };
         index.step(&State::default(), &state.to_delta());
         index
     }
@@ -138,7 +146,9 @@ impl Index {
     fn put_rules(&mut self, id: &RulesId, rules: &[Rule], touched: &mut Touched) {
         let list = List { id, rules, tier: "" };
         let shapes = &self.shapes;
-        let traits = list.traits(&|set| shapes.get(set).copied().unwrap_or(Shape::Hosts));
+        let shape = |set: &SetId| shapes.get(set).copied().unwrap_or(Shape::Hosts);
+        let families = self.families;
+        let traits = list.traits(&|set, family| families.keep(set, family).then(|| shape(set)));
         self.passing += usize::from(traits.passes);
         for set in rules.iter().flat_map(Rule::sets) {
             self.lookers.entry(set.clone()).or_default().insert(id.clone());

@@ -6,7 +6,7 @@
 use tortie_dataplane::{Owner, Rule, RulesId, SetId};
 use tortie_nft::expr::{Limit, LimitKind, Log};
 use tortie_nft::{Expr, Verdict};
-use tortie_policy::{Action, Settings};
+use tortie_policy::{Action, Family, Settings};
 
 use crate::form::{ChainForm, Line};
 use crate::names;
@@ -43,7 +43,7 @@ pub(crate) struct List<'a> {
 
 impl List<'_> {
     /// What programs must know of it.
-    pub(crate) fn traits(&self, shape: &impl Fn(&SetId) -> Shape) -> Traits {
+    pub(crate) fn traits(&self, shape: &impl Fn(&SetId, Family) -> Option<Shape>) -> Traits {
         let mut traits = Traits::default();
         for rule in self.rules {
             for found in matches(rule, shape) {
@@ -62,7 +62,7 @@ impl List<'_> {
         acting: Acting,
         settings: &Settings,
         options: &Options,
-        shape: &impl Fn(&SetId) -> Shape,
+        shape: &impl Fn(&SetId, Family) -> Option<Shape>,
     ) -> Vec<(String, ChainForm)> {
         let mut all = Vec::new();
         let mut for_fragments = Vec::new();

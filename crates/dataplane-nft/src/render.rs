@@ -29,7 +29,7 @@ pub(crate) fn whole(
     let mut ruleset = Ruleset::new(TableId::inet(&options.table));
     skeleton::render(&Plan::new(state, index), options, &mut ruleset);
     for (id, set) in &state.sets {
-        ruleset.sets.extend(sets::render(id, set).map(|form| (form.set.name.clone(), form)));
+        ruleset.sets.extend(sets::render(id, set, index.families).map(|form| (form.set.name.clone(), form)));
     }
     for (id, actings) in &index.actings {
         for acting in actings.keys() {

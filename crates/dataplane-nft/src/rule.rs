@@ -33,8 +33,9 @@ enum Met<'a> {
     Named(&'a SetId),
 }
 
-/// All ways to match a rule; none if nothing can. `shape` says how a set is kept.
-pub(crate) fn matches(rule: &Rule, shape: &impl Fn(&SetId) -> Shape) -> Vec<Match> {
+/// All ways to match a rule; none if nothing can. `shape` says how a set is kept for a family; not at all if it has no
+/// members there.
+pub(crate) fn matches(rule: &Rule, shape: &impl Fn(&SetId, Family) -> Option<Shape>) -> Vec<Match> {
     let mut found = Vec::new();
     for family in families(rule) {
         for ported in classes(rule) {
@@ -104,7 +105,7 @@ fn one(
     family: Option<Family>,
     ported: Option<bool>,
     ports: [Met<'_>; 2],
-    shape: &impl Fn(&SetId) -> Shape,
+    shape: &impl Fn(&SetId, Family) -> Option<Shape>,
 ) -> Option<Match> {
     let ends = [(Side::Source, &rule.source), (Side::Destination, &rule.destination)];
     let mut line = family.into_iter().fold(Line::new(), Line::family);
@@ -142,22 +143,22 @@ fn one(
     }
     for ((side, end), met) in ends.into_iter().zip(ports) {
         let Some(family) = family else { continue };
-        let name = |set: &SetId| names::set(set, Shape::Ports, family);
+        let name = |set: &SetId| Some(names::set(set, shape(set, family)?, family));
         if let Met::Named(set) = met {
-            line = line.peer_ports(side, family, &name(set), false);
+            line = line.peer_ports(side, family, &name(set)?, false);
             transport = true;
         }
         if ported != Some(false) {
-            for set in &end.not_ports.named {
-                line = line.peer_ports(side, family, &name(set), true);
+            for set in end.not_ports.named.iter().filter_map(name) {
+                line = line.peer_ports(side, family, &set, true);
             }
         }
         if let Some(set) = &end.service {
-            let with_ports = shape(set) == Shape::Ports;
+            let with_ports = shape(set, family)? == Shape::Ports;
             transport |= with_ports;
             line = match with_ports {
-                true => line.peer_ports(side, family, &name(set), false),
-                false => line.peers(side, family, &names::set(set, shape(set), family), false),
+                true => line.peer_ports(side, family, &name(set)?, false),
+                false => line.peers(side, family, &name(set)?, false),
             };
         }
     }
@@ -190,7 +191,13 @@ fn icmp(rule: &Rule, family: Family, line: Line) -> Option<Line> {
 }
 
 /// What the address of one end must be. None if nothing can match.
-fn addresses(side: Side, end: &End, family: Family, mut line: Line, shape: &impl Fn(&SetId) -> Shape) -> Option<Line> {
+fn addresses(
+    side: Side,
+    end: &End,
+    family: Family,
+    mut line: Line,
+    shape: &impl Fn(&SetId, Family) -> Option<Shape>,
+) -> Option<Line> {
     let ours = |nets: &[IpNet]| outermost(nets.iter().copied().filter(|net| Family::of_net(net) == family));
     if !end.nets.is_empty() {
         line = line.nets(side, family, &ours(&end.nets), false);
@@ -203,7 +210,11 @@ fn addresses(side: Side, end: &End, family: Family, mut line: Line, shape: &impl
         line = line.nets(side, family, &nets, true);
     }
     if let Some(peers) = &end.peers {
-        line = line.peers(side, family, &names::set(&peers.set, shape(&peers.set), family), peers.negated);
+        line = match shape(&peers.set, family) {
+            Some(shape) => line.peers(side, family, &names::set(&peers.set, shape, family), peers.negated),
+            None if peers.negated => line,
+            None => return None,
+        };
     }
     Some(line)
 }

@@ -54,10 +54,59 @@ pub(crate) fn empty(id: &SetId, shape: Shape, family: Family) -> Set {
     set.comment(id.as_str())
 }
 
+/// The families that sets are kept for. Without any IPv6 member in any set those for IPv6 are left out, and half of the
+/// rules with them: a rule about an empty set matches nothing, or everything but nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Families {
+    /// Some set has an IPv6 member.
+    pub(crate) v6: bool,
+}
+
+impl Families {
+    /// What some members need.
+    pub(crate) fn of(members: &Members) -> Self {
+        let v6 = match members {
+            Members::Nets(nets) => nets.iter().any(|net| net.addr().is_ipv6()),
+            Members::Ports(ports) => ports.iter().any(|port| port.address.is_ipv6()),
+        };
+        Self { v6 }
+    }
+
+    /// What all sets of a state need.
+    pub(crate) fn of_all<'a>(sets: impl Iterator<Item = (&'a SetId, &'a SetState)>) -> Self {
+        let mut sets = sets.filter(|(id, _)| !is_well_known(id));
+        // They are in order, IPv4 first.
+        let v6 = sets.any(|(_, set)| match set {
+            SetState::Nets(nets) => nets.last().is_some_and(|net| net.addr().is_ipv6()),
+            SetState::Ports(ports) => ports.last().is_some_and(|port| port.address.is_ipv6()),
+        });
+        Self { v6 }
+    }
+
+    /// What both need.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self { v6: self.v6 || other.v6 }
+    }
+
+    /// Whether a set is kept for a family. What the skeleton looks in always is.
+    pub(crate) fn keep(self, set: &SetId, family: Family) -> bool {
+        family == Family::V4 || self.v6 || is_well_known(set)
+    }
+
+    /// The families that a set is kept for.
+    pub(crate) fn of_set(self, set: &SetId) -> impl Iterator<Item = Family> {
+        FAMILIES.into_iter().filter(move |family| self.keep(set, *family))
+    }
+}
+
+fn is_well_known(set: &SetId) -> bool {
+    SetId::WELL_KNOWN.contains(&set.as_str())
+}
+
 /// The kernel sets of a set with all its members.
-pub(crate) fn render(id: &SetId, set: &SetState) -> [SetForm; 2] {
+pub(crate) fn render(id: &SetId, set: &SetState, families: Families) -> impl Iterator<Item = SetForm> {
     let shape = Shape::of(set);
-    FAMILIES.map(|family| {
+    families.of_set(id).map(move |family| {
         let set_of_family = empty(id, shape, family);
         let mut form = SetForm { elements: elements(&set.members(), shape, family), set: set_of_family };
         form.sort();
@@ -91,6 +140,20 @@ pub(crate) fn elements(members: &Members, shape: Shape, family: Family) -> Vec<E
 mod tests {
     use super::*;
 
+    const BOTH: Families = Families { v6: true };
+
+    #[test]
+    fn without_ipv6_members_only_what_the_skeleton_looks_in_is_kept_for_ipv6() {
+        let id = SetId::new("s:x");
+        let set = nets(&["10.0.0.1/32"]);
+        assert_eq!(Families::of_all([(&id, &set)].into_iter()), Families::default());
+        assert_eq!(render(&id, &set, Families::default()).count(), 1);
+        assert_eq!(render(&SetId::new(SetId::POOLS), &set, Families::default()).count(), 2);
+        let more = nets(&["10.0.0.1/32", "fd00::/64"]);
+        assert_eq!(Families::of_all([(&id, &more)].into_iter()), BOTH);
+        assert_eq!(Families::of(&Members::Nets(vec!["fd00::/64".parse().unwrap()])), BOTH);
+    }
+
     fn nets(nets: &[&str]) -> SetState {
         SetState::Nets(nets.iter().map(|net| net.parse().unwrap()).collect())
     }
@@ -98,7 +161,7 @@ mod tests {
     #[test]
     fn a_set_of_addresses_is_a_hash_until_the_first_net() {
         let id = SetId::new("s:x");
-        let names = |set: &SetState| render(&id, set).map(|form| form.set.name);
+        let names = |set: &SetState| render(&id, set, BOTH).map(|form| form.set.name).collect::<Vec<_>>();
         assert_eq!(names(&nets(&["10.0.0.1/32", "fd00::1/128"])), ["hosts4-s.x", "hosts6-s.x"]);
         assert_eq!(names(&nets(&["10.0.0.1/32", "fd00::/64"])), ["nets4-s.x", "nets6-s.x"]);
         assert_eq!(Shape::of(&nets(&[])), Shape::Hosts);
@@ -106,7 +169,8 @@ mod tests {
 
     #[test]
     fn members_go_to_the_set_of_their_family() {
-        let [v4, v6] = render(&SetId::new("s:x"), &nets(&["10.0.0.0/8", "fd00::1/128"]));
+        let forms: Vec<SetForm> = render(&SetId::new("s:x"), &nets(&["10.0.0.0/8", "fd00::1/128"]), BOTH).collect();
+        let [v4, v6] = forms.as_slice() else { panic!("{forms:?}") };
         assert_eq!(v4.elements, [Element::new(Key::Range(vec![10, 0, 0, 0], vec![10, 255, 255, 255]))]);
         assert_eq!(v6.elements.len(), 1);
     }

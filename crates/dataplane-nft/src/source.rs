@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use tortie_dataplane::{Delta, Endpoint, Host, Place, Program, ProgramId, Rule, RulesId, SetId, State};
-use tortie_policy::Settings;
+use tortie_policy::{Family, Settings};
 
 use crate::form::ChainForm;
 use crate::index::{Index, Touched};
@@ -25,6 +25,8 @@ pub(crate) trait Source {
     fn traits(&self, id: &RulesId) -> Traits;
     fn tier(&self, id: &RulesId) -> &str;
     fn shape(&self, set: &SetId) -> Shape;
+    /// Whether sets are kept for a family.
+    fn keeps(&self, set: &SetId, family: Family) -> bool;
     fn endpoint(&self, place: &Place) -> Option<&Endpoint>;
     /// Whether a program's chains are needed at a stage.
     fn is_staged(&self, id: ProgramId, stage: Stage) -> bool;
@@ -46,7 +48,8 @@ pub(crate) trait Source {
         if self.refused(id) {
             return list.stand_in(acting, self.settings(), self.traits(id));
         }
-        list.chains(acting, self.settings(), options, &|set| self.shape(set))
+        let shape = |set: &SetId, family| self.keeps(set, family).then(|| self.shape(set));
+        list.chains(acting, self.settings(), options, &shape)
     }
 
     fn program_chains(&self, id: ProgramId, stage: Stage, options: &Options) -> Chains
@@ -108,6 +111,10 @@ impl Source for Now<'_> {
 
     fn shape(&self, set: &SetId) -> Shape {
         self.index.shapes.get(set).copied().unwrap_or(Shape::Hosts)
+    }
+
+    fn keeps(&self, set: &SetId, family: Family) -> bool {
+        self.index.families.keep(set, family)
     }
 
     fn endpoint(&self, place: &Place) -> Option<&Endpoint> {
@@ -195,6 +202,10 @@ impl Source for Before<'_> {
             Some(before) => before.unwrap_or(Shape::Hosts),
             None => self.now.shape(set),
         }
+    }
+
+    fn keeps(&self, set: &SetId, family: Family) -> bool {
+        self.now.keeps(set, family)
     }
 
     fn endpoint(&self, place: &Place) -> Option<&Endpoint> {

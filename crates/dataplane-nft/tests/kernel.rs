@@ -305,3 +305,22 @@ fn connections_are_tracked_from_the_first_moment() {
         assert!(!listed.contains("hook"), "nothing is denied yet:\n{listed}");
     });
 }
+
+#[test]
+fn the_first_ipv6_member_brings_the_sets_for_ipv6_and_they_stay() {
+    in_namespace(|| {
+        let policy = "GlobalNetworkPolicy p {selector: role == 'web', types: [Ingress], ingress: [{action: Allow, source: {selector: trust == 'yes'}}, {action: Deny, source: {notSelector: trust == 'yes'}}]}";
+        let v4 = "GlobalNetworkSet s trust=yes {nets: [10.0.0.1/32]}";
+        let mut node = Node::open(&[HOST, policy, v4]);
+        let lists_v6 = || table().lines().any(|line| line.contains("ip6 saddr @"));
+        assert!(!lists_v6(), "{}", table());
+        node.put("GlobalNetworkSet s trust=yes {nets: [10.0.0.1/32, 'fd00::1/128']}");
+        assert!(lists_v6());
+        node.put(v4);
+        assert_eq!(node.put("GlobalNetworkSet s trust=yes {nets: [10.0.0.1/32, 'fd00::2/128']}").messages, 1);
+        node.kernel.replace(node.followed.state.clone()).unwrap();
+        node.put(v4);
+        node.kernel.replace(node.followed.state.clone()).unwrap();
+        assert!(!lists_v6());
+    });
+}

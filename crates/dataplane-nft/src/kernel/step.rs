@@ -10,6 +10,7 @@ use super::{ApplyError, Kernel, Refused, Sent};
 use crate::batch::Script;
 use crate::change::{Change, Step};
 use crate::index::{Index, Touched};
+use crate::sets::Families;
 use crate::skeleton::Plan;
 use crate::source::{Before, Now};
 use crate::undo::undo;
@@ -24,9 +25,10 @@ impl Dataplane for Kernel {
             state.apply(&delta)?;
             let before = std::mem::replace(&mut self.state, state);
             self.aside.reconsider(&self.state, &mut delta);
-            self.index = Index::of(&self.state);
+            // What has been needed once may be needed again, and each turn costs everything.
+            self.index = Index::with(&self.state, self.index.families);
             return self.repair().inspect_err(|_| {
-                self.index = Index::of(&before);
+                self.index = Index::with(&before, self.index.families);
                 self.state = before;
             });
         }
@@ -55,8 +57,15 @@ impl Dataplane for Kernel {
 }
 
 impl Kernel {
-    /// Whether settings change that every rule depends on.
+    /// Whether something changes that every rule depends on: settings, or the first IPv6 member of any set.
     fn changes_everything(&self, delta: &Delta) -> bool {
+        let made = delta.sets_made.iter().map(|(id, members)| (id, members));
+        let more = made.chain(delta.sets_changed.iter().map(|change| (&change.id, &change.added)));
+        let more = more.filter(|(id, _)| !SetId::WELL_KNOWN.contains(&id.as_str()));
+        let needed = more.map(|(_, members)| Families::of(members)).fold(self.index.families, Families::or);
+        if needed != self.index.families {
+            return true;
+        }
         let Some(host) = &delta.host else { return false };
         let before = self.state.host.clone().unwrap_or_default().settings;
         let now = &host.settings;
