@@ -332,3 +332,54 @@ fn log_writes_its_prefix_as_often_as_it_may() {
         assert_eq!(log.prefixes(), ["tortie gnp p: "; 3]);
     });
 }
+
+#[test]
+fn an_allow_of_ours_never_ends_anothers_denial() {
+    in_namespace(|| {
+        let mut host = Host::new(Options::default());
+        let here = TcpListener::bind("0.0.0.0:7000").unwrap();
+        host.put(&["HostEndpoint h {node: n1, interfaceName: eth0, profiles: [projectcalico-default-allow]}"]);
+        let mut far = host.a.run(|| connect(at("192.0.2.11:7000")).unwrap());
+        say(&mut far, &mut accept(&here));
+        for priority in ["-10", "10"] {
+            let table = format!(
+                "table inet own {{ counter dropped {{ }}
+                    chain in {{ type filter hook input priority {priority}; tcp dport 7000 ct state new counter name dropped drop; }}
+                }}"
+            );
+            feed("nft", &["-f", "-"], &table);
+            host.a.run(|| knock(at("192.0.2.11:7000")));
+            until("the other's drop", || {
+                let text = run("nft", &["list", "counter", "inet", "own", "dropped"]);
+                (!text.contains("packets 0 ")).then_some(())
+            });
+            run("nft", &["delete", "table", "inet", "own"]);
+        }
+        let mut far = host.a.run(|| connect(at("192.0.2.11:7000")).unwrap());
+        say(&mut far, &mut accept(&here));
+    });
+}
+
+#[test]
+fn a_packet_rate_holds_for_known_flows_too() {
+    in_namespace(|| {
+        let mut host = Host::new(Options::default());
+        let workload = Peer::new("cali1", &["169.254.1.1/32"], &["10.0.0.1/32"]);
+        run("ip", &["route", "add", "10.0.0.1/32", "dev", "cali1"]);
+        host.put(&["WorkloadEndpoint a/w1 {node: n1, orchestrator: k8s, pod: p1, endpoint: eth0, interfaceName: cali1, ipNetworks: [10.0.0.1/32], profiles: [projectcalico-default-allow]}"]);
+        let place = Place::Workload("cali1".to_owned());
+        let mut endpoint = host.kernel.state().endpoints[&place].clone();
+        // One a second: what comes at once is the burst.
+        endpoint.limits.ingress.packets = Some(tortie_policy::Rate { per_second: 1, burst: 5 });
+        host.kernel.apply(&Delta { endpoints_put: vec![(place, endpoint)], ..Delta::default() }).unwrap();
+        let inbox = workload.run(|| UdpSocket::bind("10.0.0.1:9").unwrap());
+        inbox.set_read_timeout(Some(LIMIT)).unwrap();
+        let outbox = host.a.run(|| UdpSocket::bind("192.0.2.9:0").unwrap());
+        outbox.send_to(b"first", "10.0.0.1:9").unwrap();
+        let (_, back) = inbox.recv_from(&mut [0; 8]).unwrap();
+        inbox.send_to(b"known", back).unwrap();
+        let before = host.denials();
+        (0..50).for_each(|_| drop(outbox.send_to(b"more", "10.0.0.1:9").unwrap()));
+        until("all but a few dropped", || (host.denials() >= before + 40).then_some(()));
+    });
+}

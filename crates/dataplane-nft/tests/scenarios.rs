@@ -43,4 +43,5 @@ scenarios! {
     sets_are_followed
     ipv6_lives_behind_a_default_deny
     rules_match_what_they_say
+    what_differs_on_purpose
 }
