@@ -1,11 +1,11 @@
-//! Whether one rule matches one packet, and if not, on what it failed first (enforcement sheet section 4).
+//! Whether one rule matches one packet, and if not, on what it failed (enforcement sheet section 4).
 
 use std::net::IpAddr;
 
 use tortie_net::Protocol;
-use tortie_policy::{Action, Family, Icmp, PeerMatch, PortMatch, Rule, Snapshot, Unknown};
+use tortie_policy::{Action, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, Snapshot, Unknown};
 
-use crate::members::{has_named_port, has_ports, incomplete_set, names_at, satisfies};
+use crate::members::{has_named_port, has_ports, incomplete_set, names_at, satisfies, set_of};
 use crate::path::Why;
 use tortie_policy::packet::Transport;
 
@@ -31,43 +31,52 @@ impl View {
     }
 }
 
-/// None if everything in the rule holds; else the first that does not, in the order of the fields.
-pub(crate) fn mismatch(snapshot: &Snapshot, rule: &Rule, view: &View) -> Option<Why> {
+/// Everything in the rule that does not hold, in the order of the fields; empty if it matches.
+pub(crate) fn mismatches(snapshot: &Snapshot, rule: &Rule, view: &View) -> Vec<Why> {
+    let mut misses = Vec::new();
+    let mut miss = |field: &'static str, text: String| misses.push(Why { field, text });
     let family = view.family();
     if let Some(only) = rule.family
         && only != family
     {
-        return why("ipVersion", format!("{family} is not {only}"));
+        miss("ipVersion", format!("{family} is not {only}"));
     }
     if let Some(only) = rule.protocol
         && only.number() != view.protocol
     {
-        return why("protocol", format!("{} is not {}", protocol_name(view.protocol), protocol_name(only.number())));
+        miss("protocol", format!("{} is not {}", protocol_name(view.protocol), protocol_name(only.number())));
     }
     if let Some(not) = rule.not_protocol
         && not.number() == view.protocol
     {
-        return why("notProtocol", format!("it is {}", protocol_name(not.number())));
+        miss("notProtocol", format!("it is {}", protocol_name(not.number())));
     }
     if let Some(only) = rule.icmp
         && icmp_matches(only, view) != Some(true)
     {
-        return why("icmp", format!("{} is not {}", transport_text(view), icmp_text(only)));
+        miss("icmp", format!("{} is not {}", transport_text(view), icmp_text(only)));
     }
     // What has no readable ICMP header meets neither the match nor its negation.
     if let Some(not) = rule.not_icmp
         && icmp_matches(not, view) != Some(false)
     {
-        return why("notICMP", format!("{} is {}, or no readable ICMP", transport_text(view), icmp_text(not)));
+        miss("notICMP", format!("{} is {}, or no readable ICMP", transport_text(view), icmp_text(not)));
     }
     let (source_port, destination_port) = match view.ports() {
         Some((source, destination)) => (Some(source), Some(destination)),
         None => (None, None),
     };
-    side_mismatch(snapshot, rule.action, &rule.source, view, view.source, source_port, &SOURCE).or_else(|| {
-        let (to, port) = (view.destination, destination_port);
-        side_mismatch(snapshot, rule.action, &rule.destination, view, to, port, &DESTINATION)
-    })
+    let question = Question { snapshot, action: rule.action, view };
+    side(&question, &rule.source, view.source, source_port, &SOURCE, &mut miss);
+    side(&question, &rule.destination, view.destination, destination_port, &DESTINATION, &mut miss);
+    misses
+}
+
+/// What both ends of a rule are asked about.
+struct Question<'a> {
+    snapshot: &'a Snapshot,
+    action: Action,
+    view: &'a View,
 }
 
 struct Fields {
@@ -100,38 +109,35 @@ const DESTINATION: Fields = Fields {
     with_port: true,
 };
 
-fn side_mismatch(
-    snapshot: &Snapshot,
-    action: Action,
+fn side(
+    question: &Question<'_>,
     side: &PeerMatch,
-    view: &View,
     address: IpAddr,
     port: Option<u16>,
     fields: &Fields,
-) -> Option<Why> {
+    miss: &mut impl FnMut(&'static str, String),
+) {
+    let Question { snapshot, action, view } = *question;
     let family = view.family();
     if !side.nets.is_empty() && !side.nets.iter().any(|net| net.contains(&address)) {
-        return why(fields.nets, format!("{address} is not in {}", list(&side.nets)));
+        miss(fields.nets, format!("{address} is not in {}", list(&side.nets)));
     }
     if !side.not_nets.is_empty() {
         // Without a net of this family the rule is left out for it, whatever its action.
         if !side.not_nets.iter().any(|net| Family::of_net(net) == family) {
-            return why(fields.not_nets, format!("names no {family} net, so the rule is not for {family}"));
-        }
-        if let Some(net) = side.not_nets.iter().find(|net| net.contains(&address)) {
-            return why(fields.not_nets, format!("{address} is in {net}"));
+            miss(fields.not_nets, format!("names no {family} net, so the rule is not for {family}"));
+        } else if let Some(net) = side.not_nets.iter().find(|net| net.contains(&address)) {
+            miss(fields.not_nets, format!("{address} is in {net}"));
         }
     }
     if let Some(peers) = &side.peers {
         match (incomplete_set(snapshot, &peers.selector), Rule::against_unknown(action)) {
             (Some(set), Unknown::Never) => {
-                return why(fields.selector, format!("{}: nobody knows what is in {}", peers.written, set.id));
+                miss(fields.selector, format!("{}: nobody knows what is in {}", peers.written, set.id));
             }
             (Some(_), Unknown::Met) => {}
             (None, _) if satisfies(snapshot, peers, address) => {}
-            (None, _) => {
-                return why(fields.selector, format!("{}: {}", peers.written, who(snapshot, address, peers.negated)));
-            }
+            (None, _) => miss(fields.selector, format!("{}: {}", peers.written, who(snapshot, address, peers))),
         }
     }
     if let Some(id) = &side.service {
@@ -142,7 +148,7 @@ fn side_mismatch(
             })
         });
         if !served {
-            return why(fields.services, format!("{address} does not serve {}/{}", id.namespace, id.name));
+            miss(fields.services, format!("{address} does not serve {}/{}", id.namespace, id.name));
         }
     }
     let on = |entry: &PortMatch| {
@@ -152,21 +158,16 @@ fn side_mismatch(
         })
     };
     if !side.ports.is_empty() && !side.ports.iter().any(on) {
-        return why(fields.ports, format!("{} is not {}", port_text(view, port), ports_text(&side.ports)));
+        miss(fields.ports, format!("{} is not {}", port_text(view, port), ports_text(&side.ports)));
     }
     if !side.not_ports.is_empty() {
         // A protocol without ports is on none of them; one whose ports cannot be read is on neither side.
         if port.is_none() && has_ports(view.protocol) {
-            return why(fields.not_ports, "its ports cannot be read".to_owned());
-        }
-        if side.not_ports.iter().any(on) {
-            return why(
-                fields.not_ports,
-                format!("{} is among {}", port_text(view, port), ports_text(&side.not_ports)),
-            );
+            miss(fields.not_ports, "its ports cannot be read".to_owned());
+        } else if side.not_ports.iter().any(on) {
+            miss(fields.not_ports, format!("{} is among {}", port_text(view, port), ports_text(&side.not_ports)));
         }
     }
-    None
 }
 
 /// None where there is no ICMP header of the packet's family to read.
@@ -183,17 +184,19 @@ fn icmp_matches(icmp: Icmp, view: &View) -> Option<bool> {
     }
 }
 
-fn who(snapshot: &Snapshot, address: IpAddr, negated: bool) -> String {
+fn who(snapshot: &Snapshot, address: IpAddr, peers: &Peers) -> String {
     let names = names_at(snapshot, address);
     match names.as_slice() {
-        [] => format!("{address} is in no endpoint or network set"),
-        names if negated => format!("{address} is {}, which it excludes", names.join(", ")),
+        [] => match set_of(snapshot, &peers.selector) {
+            Some(set) => {
+                let plural = if set.nets.len() == 1 { "" } else { "s" };
+                format!("{address} is not in {}, {} net{plural}", set.id, set.nets.len())
+            }
+            None => format!("{address} is in no endpoint or network set"),
+        },
+        names if peers.negated => format!("{address} is {}, which it excludes", names.join(", ")),
         names => format!("{address} is {}, which it does not select", names.join(", ")),
     }
-}
-
-fn why(field: &'static str, text: String) -> Option<Why> {
-    Some(Why { field, text })
 }
 
 /// A protocol as people write it: `tcp`, `icmpv6`, `protocol 253`.

@@ -46,6 +46,14 @@ pub(crate) fn incomplete_set<'a>(snapshot: &'a Snapshot, selector: &Selector) ->
     snapshot.network_sets.values().find(matches)
 }
 
+/// The set that a selector means: the only one it matches. Endpoints are not looked at, there can be many.
+pub(crate) fn set_of<'a>(snapshot: &'a Snapshot, selector: &Selector) -> Option<&'a NetworkSet> {
+    let matches =
+        |set: &&NetworkSet| selector.matches(&effective_labels(snapshot, &set.labels, set.profile.as_slice()));
+    let mut sets = snapshot.network_sets.values().filter(matches);
+    sets.next().filter(|_| sets.next().is_none())
+}
+
 /// Whether an address is on the right side of a selector match, turned round or not.
 pub(crate) fn satisfies(snapshot: &Snapshot, peers: &Peers, address: IpAddr) -> bool {
     is_member(snapshot, &peers.selector, address) != peers.negated

@@ -115,11 +115,18 @@ pub struct RuleStep {
     pub number: usize,
     /// What it would do.
     pub action: Action,
-    /// None if it matched; else the first condition that failed.
-    pub miss: Option<Why>,
+    /// Every condition that failed, in the order of the fields; empty if it matched.
+    pub misses: Vec<Why>,
 }
 
-/// The first condition of a rule that failed.
+impl RuleStep {
+    /// Whether everything in it held.
+    pub fn matched(&self) -> bool {
+        self.misses.is_empty()
+    }
+}
+
+/// A condition of a rule that failed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Why {
     /// The field: `source.selector`, `destination.ports`, `protocol`.

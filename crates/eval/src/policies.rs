@@ -4,7 +4,7 @@
 use tortie_policy::{Action, Direction, Policy, Rule, Snapshot};
 
 use crate::governing::{List, Subject};
-use crate::matching::{View, mismatch};
+use crate::matching::{View, mismatches};
 use crate::path::{By, Decision, Entry, Outcome, RuleStep, StepKind};
 
 /// How far the question has got. What comes after the decision is still looked at, for people.
@@ -73,9 +73,9 @@ impl Walk<'_> {
         let mut steps = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
             let number = index + 1;
-            let miss = mismatch(self.snapshot, rule, self.view);
-            let ends = miss.is_none() && rule.action != Action::Log;
-            steps.push(RuleStep { number, action: rule.action, miss });
+            let misses = mismatches(self.snapshot, rule, self.view);
+            let ends = misses.is_empty() && rule.action != Action::Log;
+            steps.push(RuleStep { number, action: rule.action, misses });
             if ends {
                 return (steps, Some((number, rule.action)));
             }

@@ -1,5 +1,6 @@
 //! The way of a packet over the nodes between two ends, judged on each.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use tortie_eval::{Conntrack, Host, Packet, Transport, Verdict, Way, judge};
@@ -48,40 +49,68 @@ pub fn journey(places: &Places<'_>, question: &Question) -> Result<Answer, AskEr
     let node = question.node.as_deref();
     let from = places.find(&question.from, node)?;
     let to = places.find(&question.to, node)?;
-    let mut snapshot = places.snapshot().clone();
+    let mut snapshot = Cow::Borrowed(places.snapshot());
     for place in [&from, &to] {
-        if let Place::Workload(endpoint) = place {
-            snapshot.workload_endpoints.entry(endpoint.id.clone()).or_insert_with(|| (**endpoint).clone());
+        if let Place::Workload(endpoint) = place
+            && !snapshot.workload_endpoints.contains_key(&endpoint.id)
+        {
+            snapshot.to_mut().workload_endpoints.insert(endpoint.id.clone(), (**endpoint).clone());
         }
     }
     let route = Route::new(places, question, &from, &to)?;
-    let mut answers: Vec<(Vec<String>, Vec<Leg>)> = Vec::new();
-    for choice in route.choices(places) {
-        let legs = route.legs(places, &snapshot, &choice);
-        let allowed = |legs: &[Leg]| legs.iter().all(|leg| leg.verdict.allowed);
-        if let Some((other, before)) = answers.first()
-            && allowed(before) != allowed(&legs)
-        {
-            return Err(depends(&route, &choice, other, allowed(&legs)));
-        }
-        answers.push((choice, legs));
+    let answers: Vec<(Vec<String>, Vec<Leg>)> = route
+        .choices(places)
+        .into_iter()
+        .map(|choice| {
+            let legs = route.legs(places, &snapshot, &choice);
+            (choice, legs)
+        })
+        .collect();
+    if answers.iter().any(|(_, legs)| allowed(legs) != allowed(&answers[0].1)) {
+        return Err(depends(&route, &answers));
     }
     let legs = answers.into_iter().next().map(|(_, legs)| legs).unwrap_or_default();
     Ok(Answer { legs, from, to })
 }
 
-fn depends(route: &Route, choice: &[String], other: &[String], allowed: bool) -> AskError {
-    let word = |allowed: bool| if allowed { "allowed" } else { "denied" };
-    let place = (0..choice.len()).find(|index| choice[*index] != other[*index]).unwrap_or_default();
+fn allowed(legs: &[Leg]) -> bool {
+    legs.iter().all(|leg| leg.verdict.allowed)
+}
+
+/// Asks for the first interface that makes a difference, with what each of the choices comes to.
+fn depends(route: &Route, answers: &[(Vec<String>, Vec<Leg>)]) -> AskError {
+    let outcomes = |place: usize| {
+        let mut outcomes: Vec<(&str, Vec<bool>)> = Vec::new();
+        for (choice, legs) in answers {
+            match outcomes.iter_mut().find(|(name, _)| *name == choice[place]) {
+                Some((_, all)) => all.push(allowed(legs)),
+                None => outcomes.push((&choice[place], vec![allowed(legs)])),
+            }
+        }
+        outcomes
+    };
+    let differs = |place: &usize| {
+        let outcomes = outcomes(*place);
+        outcomes.iter().any(|(_, all)| *all != outcomes[0].1)
+    };
+    let place = (0..route.uplinks.len()).find(differs).unwrap_or_default();
+    let told: Vec<String> = outcomes(place)
+        .into_iter()
+        .map(|(name, all)| {
+            let word = match (all.contains(&true), all.contains(&false)) {
+                (true, false) => "allowed",
+                (false, _) => "denied",
+                (true, true) => "it depends",
+            };
+            format!("{name} ({word})")
+        })
+        .collect();
     let uplink = &route.uplinks[place];
-    let option = if uplink.entering { "--in-interface" } else { "--out-interface" };
+    let (verb, option) = if uplink.entering { ("enters", "--in-interface") } else { ("leaves", "--out-interface") };
     AskError(format!(
-        "the answer depends on the interface of {}: {} by {}, {} by {}; name it with {option}",
+        "the answer depends on the interface by which the packet {verb} {}: name it with {option}: {}",
         uplink.node,
-        word(allowed),
-        choice[place],
-        word(!allowed),
-        other[place],
+        told.join(", "),
     ))
 }
 
@@ -181,7 +210,7 @@ impl Route {
     fn choices(&self, places: &Places<'_>) -> Vec<Vec<String>> {
         let mut choices: Vec<Vec<String>> = vec![Vec::new()];
         for uplink in &self.uplinks {
-            let names = uplink.fixed.clone().map_or_else(|| places.uplinks(&uplink.node), |name| vec![name]);
+            let names = uplink.fixed.clone().map_or_else(|| self.candidates(places, uplink), |name| vec![name]);
             choices = choices
                 .into_iter()
                 .flat_map(|choice| {
@@ -190,6 +219,24 @@ impl Route {
                 .collect();
         }
         choices
+    }
+
+    /// The tunnels between the nodes, where the target's pool has them, and the interfaces to other machines.
+    fn candidates(&self, places: &Places<'_>, uplink: &Uplink) -> Vec<String> {
+        let mut names = Vec::new();
+        let (first, last) = (self.nodes.first(), self.nodes.last());
+        let between = if uplink.entering { first != Some(&uplink.node) } else { last != Some(&uplink.node) };
+        if let Place::Workload(endpoint) = &self.end
+            && between
+        {
+            let pools = places.snapshot().pools.values();
+            for pool in pools.filter(|pool| endpoint.addresses.iter().any(|address| pool.net.contains(address))) {
+                let tunnels = [(pool.ipip, "tunl0"), (pool.vxlan, "vxlan.calico")];
+                names.extend(tunnels.iter().filter(|(used, _)| *used).map(|(_, name)| (*name).to_owned()));
+            }
+        }
+        names.extend(places.uplinks(&uplink.node));
+        names
     }
 
     fn legs(&self, places: &Places<'_>, snapshot: &Snapshot, choice: &[String]) -> Vec<Leg> {

@@ -1,7 +1,7 @@
 //! The answer as JSON, of a stable shape: `docs/explain-json.md` describes it.
 
 use serde_json::{Value, json};
-use tortie_eval::{By, Entry, Outcome, RuleStep, Step, StepKind, Transport, Way};
+use tortie_eval::{By, Entry, Outcome, RuleStep, Step, StepKind, Transport, Way, Why};
 use tortie_policy::Snapshot;
 
 use crate::journey::{Answer, Leg};
@@ -105,9 +105,14 @@ fn rule(rule: &RuleStep) -> Value {
     json!({
         "rule": rule.number,
         "action": rule.action.to_string(),
-        "matched": rule.miss.is_none(),
-        "failed": rule.miss.as_ref().map(|why| json!({ "field": why.field, "text": why.text })),
+        "matched": rule.matched(),
+        "failed": rule.misses.first().map(why),
+        "allFailed": rule.misses.iter().map(why).collect::<Vec<_>>(),
     })
+}
+
+fn why(why: &Why) -> Value {
+    json!({ "field": why.field, "text": why.text })
 }
 
 /// The name of a unit variant, as `host-in`.

@@ -12,7 +12,7 @@ use tortie_policy::{PortMatch, Rule, Snapshot};
 use crate::ask::{AskError, Question, What};
 use crate::journey::{Answer, journey};
 use crate::place::Places;
-use crate::text::verdict_line;
+use crate::text::decided_by;
 
 /// One line: what, and what becomes of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,25 +25,49 @@ pub struct Line {
     pub verdict: String,
 }
 
-/// The lines, allowed ones first.
+/// The lines, allowed ones first; what is denied by one and the same thing is told as "everything else".
 pub fn reach(places: &Places<'_>, question: &Question) -> Result<Vec<Line>, AskError> {
-    let mut lines = Vec::new();
+    let mut groups = Vec::new();
     for protocol in [Protocol::TCP, Protocol::UDP, Protocol::SCTP] {
-        lines.extend(ports(places, question, protocol)?);
+        groups.extend(ports(places, question, protocol)?);
     }
-    for what in [What::Icmp(None), What::Other(253)] {
-        let answer = journey(places, &Question { what: what.clone(), ..question.clone() })?;
-        let name = match what {
-            What::Icmp(_) => "icmp (echo)".to_owned(),
-            _ => "other protocols".to_owned(),
-        };
-        lines.push(Line { what: name, allowed: answer.allowed(), verdict: verdict_line(places.snapshot(), &answer) });
+    for (what, name) in [(What::Icmp(None), "icmp (echo)"), (What::Other(253), "other protocols")] {
+        let answer = journey(places, &Question { what, ..question.clone() })?;
+        groups.push((answer, name.to_owned()));
     }
-    lines.sort_by_key(|line| !line.allowed);
+    let line = |(answer, what): (Answer, String)| Line {
+        what,
+        allowed: answer.allowed(),
+        verdict: by_all_failsafes(decided_by(places.snapshot(), &answer), &answer),
+    };
+    let (allowed, denied): (Vec<_>, Vec<_>) = groups.into_iter().partition(|(answer, _)| answer.allowed());
+    let mut lines: Vec<Line> = allowed.into_iter().map(line).collect();
+    let mut denied = denied.into_iter();
+    if let Some((first, what)) = denied.next() {
+        let rest: Vec<_> = denied.collect();
+        if !rest.is_empty() && rest.iter().all(|(answer, _)| alike(answer, &first)) {
+            let what = if lines.is_empty() { "everything" } else { "everything else" };
+            lines.push(line((first, what.to_owned())));
+        } else {
+            lines.push(line((first, what)));
+            lines.extend(rest.into_iter().map(line));
+        }
+    }
     Ok(lines)
 }
 
-fn ports(places: &Places<'_>, question: &Question, protocol: Protocol) -> Result<Vec<Line>, AskError> {
+/// What one failsafe decides is told with what others do.
+fn by_all_failsafes(verdict: String, answer: &Answer) -> String {
+    let steps = answer.legs.iter().flat_map(|leg| &leg.verdict.path);
+    let named = steps.filter_map(|step| match &step.decision.by {
+        By::Failsafe(text) => Some(format!("failsafe {text},")),
+        _ => None,
+    });
+    named.fold(verdict, |text, one| text.replace(&one, "failsafes,"))
+}
+
+/// The answers of one protocol, each with the ports that have it.
+fn ports(places: &Places<'_>, question: &Question, protocol: Protocol) -> Result<Vec<(Answer, String)>, AskError> {
     let boundaries: Vec<u16> = boundaries(places.snapshot()).into_iter().collect();
     let mut groups: Vec<(Answer, Vec<(u16, u16)>)> = Vec::new();
     for (index, first) in boundaries.iter().enumerate() {
@@ -58,12 +82,11 @@ fn ports(places: &Places<'_>, question: &Question, protocol: Protocol) -> Result
         }
     }
     let name = protocol.name().unwrap_or("protocol").to_ascii_lowercase();
-    let line = |(answer, ranges): (Answer, Vec<(u16, u16)>)| Line {
-        what: format!("{name} {}", ranges_text(&ranges)),
-        allowed: answer.allowed(),
-        verdict: verdict_line(places.snapshot(), &answer),
+    let all = |ranges: &[(u16, u16)]| matches!(ranges, [(1, u16::MAX)]);
+    let what = |ranges: &[(u16, u16)]| {
+        if all(ranges) { name.clone() } else { format!("{name} {}", ranges_text(ranges)) }
     };
-    Ok(groups.into_iter().map(line).collect())
+    Ok(groups.into_iter().map(|(answer, ranges)| (answer, what(&ranges))).collect())
 }
 
 /// Decided by the same things all the way; which failsafe it is does not count.
@@ -82,9 +105,10 @@ fn alike(a: &Answer, b: &Answer) -> bool {
 
 /// Where a stretch of ports that are decided alike may begin.
 fn boundaries(snapshot: &Snapshot) -> BTreeSet<u16> {
-    let mut starts = BTreeSet::from([0]);
+    // Nothing listens on port 0.
+    let mut starts = BTreeSet::from([1]);
     let mut range = |first: u16, last: u16| {
-        starts.insert(first);
+        starts.insert(first.max(1));
         starts.extend(last.checked_add(1));
     };
     let rules = snapshot.policies.values().flat_map(|policy| policy.ingress.iter().chain(&policy.egress));

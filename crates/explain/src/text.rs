@@ -6,13 +6,13 @@ use std::net::IpAddr;
 use tortie_eval::{
     Builtin, By, Conntrack, Entry, Hook, Outcome, RuleStep, Step, StepKind, Transport, Way, protocol_name,
 };
-use tortie_policy::{Action, EndpointId, Interface, Snapshot};
+use tortie_policy::{Action, Direction, EndpointId, Interface, Settings, Snapshot};
 
 use crate::journey::{Answer, Leg};
 use crate::place::Place;
 
 /// Width of the column that says what is asked.
-const LABEL: usize = 26;
+const LABEL: usize = 28;
 
 /// The whole answer: what the packet is, every step, and one last line.
 pub fn render(snapshot: &Snapshot, answer: &Answer) -> String {
@@ -26,8 +26,20 @@ pub fn render(snapshot: &Snapshot, answer: &Answer) -> String {
     text + &verdict_line(snapshot, answer) + "\n"
 }
 
-/// `ALLOWED by ...` or `DENIED by ...`: by what, and where.
+/// `ALLOWED by ...` or `DENIED by ...`: by what, and where; for what is denied also what came nearest to allowing it.
 pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
+    let mut line = decided_by(snapshot, answer);
+    let steps = answer.legs.iter().flat_map(|leg| &leg.verdict.path);
+    if !answer.allowed()
+        && let Some(miss) = steps.last().and_then(near_miss)
+    {
+        let _ = write!(line, ". Near miss: {miss}");
+    }
+    line
+}
+
+/// The same, without what came near.
+pub fn decided_by(snapshot: &Snapshot, answer: &Answer) -> String {
     let word = if answer.allowed() { "ALLOWED" } else { "DENIED" };
     let mut steps = answer.legs.iter().flat_map(|leg| leg.verdict.path.iter().map(move |step| (leg, step)));
     let decisive = steps.rfind(|(_, step)| step.decision.by != By::Nothing);
@@ -38,11 +50,6 @@ pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
         format!("{word} by {}, {} on {}", by_text(&step.decision.by, step), place_text(snapshot, step), leg.host.node);
     if leg.verdict.rejected {
         line += " (refused with an answer)";
-    }
-    if !answer.allowed()
-        && let Some(miss) = near_miss(step)
-    {
-        let _ = write!(line, ". Near miss: {miss}");
     }
     line
 }
@@ -109,40 +116,70 @@ fn step_text(snapshot: &Snapshot, leg: &Leg, step: &Step, number: &mut usize) ->
             lines.push((label, text));
         }
     }
+    lines.splice(0..0, silent_before(leg, step));
     let decided_by_entry = matches!(step.decision.by, By::Rule { .. } | By::TierEnd { .. } | By::Profile { .. });
     if !decided_by_entry {
-        let line = (decision_label(step), decision_text(step));
+        let line = (decision_label(step), decision_text(snapshot, leg, step));
         // An early decision stands before what it kept from being asked.
-        let early = step.entries.iter().position(|entry| !entry.reached);
-        match early.filter(|_| !matches!(step.decision.by, By::NoProfile | By::Nothing)) {
-            Some(_) => lines.insert(0, line),
-            None => lines.push(line),
+        let early = step.entries.iter().any(|entry| !entry.reached);
+        if early && !matches!(step.decision.by, By::NoProfile | By::Nothing) {
+            lines.insert(silent_before(leg, step).iter().count(), line);
+        } else {
+            lines.push(line);
         }
     }
     let mut text = format!("{} · {}{}\n", leg.host.node, place_text(snapshot, step), matched_text(snapshot, step));
     for (label, line) in lines {
-        *number += 1;
-        let _ = writeln!(text, "{number:>2} {label:<LABEL$} {line}");
+        // What is of the same tier goes on under its number.
+        let mut margin = String::new();
+        if !label.is_empty() {
+            *number += 1;
+            margin = number.to_string();
+        }
+        let _ = writeln!(text, "{margin:>2} {label:<LABEL$} {line}");
     }
     if let Some(translated) = leg.packet.translated.filter(|_| step.hook == Hook::PreDnat) {
         let (address, port) = translated;
         let to = port.map_or_else(|| address.to_string(), |port| with_port(address, port));
-        let _ = writeln!(text, "   ── translated to {to}; from here only that can match ──");
+        let only = port.map_or_else(|| "that".to_owned(), |port| format!(":{port}"));
+        let _ = writeln!(text, "   ── translated to {to}; from here only {only} can match ──");
     }
     text
 }
 
+/// The earlier stages in which the host endpoint had no policy, so that the packet did not meet them.
+fn silent_before(leg: &Leg, step: &Step) -> Option<(String, String)> {
+    let met = |hook| leg.verdict.path.iter().any(|step| step.hook == hook);
+    let silent = match step.hook {
+        Hook::HostIn if step.endpoint.is_some() => match (met(Hook::UntrackedIn), met(Hook::PreDnat)) {
+            (false, false) => "untracked, pre-DNAT",
+            (false, true) => "untracked",
+            (true, false) => "pre-DNAT",
+            (true, true) => return None,
+        },
+        Hook::HostOut if step.endpoint.is_some() && !met(Hook::UntrackedOut) => "untracked",
+        _ => return None,
+    };
+    Some((silent.to_owned(), "no policy".to_owned()))
+}
+
 /// `ingress of web1-eth0`, `forward in at eth1`.
 fn place_text(snapshot: &Snapshot, step: &Step) -> String {
-    match &step.endpoint {
-        Some(EndpointId::Host(name)) => format!("{} of {name}", step.hook),
-        Some(EndpointId::Workload(id)) => {
-            let name = snapshot.workload_endpoints.get(id).filter(|endpoint| !endpoint.pod.is_empty());
-            let name = name.map_or_else(|| &id.name, |endpoint| &endpoint.pod);
-            format!("{} of {}/{name}", step.hook, id.namespace)
-        }
+    match endpoint_text(snapshot, step) {
+        Some(endpoint) => format!("{} of {endpoint}", step.hook),
         None => format!("{} at {}", step.hook, step.interface),
     }
+}
+
+/// `web1-eth0`, `default/api`: a workload by its pod where it has one.
+fn endpoint_text(snapshot: &Snapshot, step: &Step) -> Option<String> {
+    Some(match step.endpoint.as_ref()? {
+        EndpointId::Host(name) => name.clone(),
+        EndpointId::Workload(id) => {
+            let pod = snapshot.workload_endpoints.get(id).filter(|endpoint| !endpoint.pod.is_empty());
+            format!("{}/{}", id.namespace, pod.map_or(&id.name, |endpoint| &endpoint.pod))
+        }
+    })
 }
 
 fn matched_text(snapshot: &Snapshot, step: &Step) -> String {
@@ -181,7 +218,7 @@ fn entry_text(snapshot: &Snapshot, entry: &Entry, step: &Step) -> Option<(String
                 } else {
                     "; profiles are not reached"
                 };
-                format!("Deny{note}: its policies select this endpoint and nothing matched{rest}")
+                format!("Deny{note}: {} and nothing matched{rest}", selecting(snapshot, step, tier))
             } else {
                 format!("Pass{note}: goes on")
             };
@@ -189,6 +226,22 @@ fn entry_text(snapshot: &Snapshot, entry: &Entry, step: &Step) -> Option<(String
         }
         StepKind::TierEnd { .. } => None,
         StepKind::Builtin(text) => Some(("failsafes".to_owned(), text.clone())),
+    }
+}
+
+/// `platform.db selects web1-eth0`: whose being there makes the end of a tier count.
+fn selecting(snapshot: &Snapshot, step: &Step, tier: &str) -> String {
+    let of_tier = |entry: &Entry| match &entry.kind {
+        StepKind::Policy { tier: one, id, staged: false, .. } if one == tier => Some(id.name.clone()),
+        _ => None,
+    };
+    let names: Vec<String> = step.entries.iter().filter_map(of_tier).collect();
+    let endpoint = endpoint_text(snapshot, step).unwrap_or_else(|| "this endpoint".to_owned());
+    match names.as_slice() {
+        [one] => format!("{one} selects {endpoint}"),
+        [one, two] => format!("{one} and {two} select {endpoint}"),
+        [one, rest @ ..] => format!("{one} and {} more select {endpoint}", rest.len()),
+        [] => format!("its policies select {endpoint}"),
     }
 }
 
@@ -204,11 +257,12 @@ fn tier_label(snapshot: &Snapshot, tier: &str) -> String {
 
 /// What the rules said; for what was never reached only a match is worth a line.
 fn policy_text(rules: &[RuleStep], staged: bool, reached: bool) -> Option<String> {
-    let hit = rules.iter().find(|rule| rule.miss.is_none() && rule.action != Action::Log);
+    let hit = rules.iter().find(|rule| rule.matched() && rule.action != Action::Log);
     if staged || !reached {
         let note = if staged { " (staged, not enforced)" } else { "" };
         return match hit {
-            Some(rule) => Some(format!("would {} by rule {}{note}", rule.action, rule.number)),
+            Some(rule) if staged => Some(format!("would {} by rule {}{note}", rule.action, rule.number)),
+            Some(rule) => Some(format!("rule {} {} would match", rule.number, rule.action)),
             None if staged && reached => Some(format!("would match nothing{note}")),
             None => None,
         };
@@ -220,7 +274,7 @@ fn policy_text(rules: &[RuleStep], staged: bool, reached: bool) -> Option<String
 }
 
 fn rule_text(rule: &RuleStep) -> String {
-    match &rule.miss {
+    match rule.misses.first() {
         Some(why) => format!("rule {} {} no ({}: {})", rule.number, rule.action, why.field, why.text),
         None => {
             let then = match rule.action {
@@ -245,7 +299,7 @@ fn decision_label(step: &Step) -> String {
     .to_owned()
 }
 
-fn decision_text(step: &Step) -> String {
+fn decision_text(snapshot: &Snapshot, leg: &Leg, step: &Step) -> String {
     let outcome = match step.decision.outcome {
         Outcome::Pass => "passes",
         Outcome::Accept => "accepted, for the host endpoint's later ingress stages too",
@@ -257,9 +311,30 @@ fn decision_text(step: &Step) -> String {
             "none in this direction: passes".to_owned()
         }
         By::Nothing => "nothing settles it here: passes".to_owned(),
-        By::Failsafe(text) => format!("{text} is open whatever the policy says: passes"),
+        By::Failsafe(text) => {
+            let (anywhere, origin) = (anywhere(text, step.direction), origin(snapshot, &leg.host.node, step.direction));
+            format!("{text}{anywhere} ({origin}): accepted before any tier")
+        }
         by => format!("{}: {outcome}", by_text(by, step)),
     }
+}
+
+fn anywhere(failsafe: &str, direction: Direction) -> &'static str {
+    match direction {
+        _ if failsafe.contains(' ') || failsafe.contains('[') => "",
+        Direction::Ingress => " from anywhere",
+        Direction::Egress => " to anywhere",
+    }
+}
+
+/// Where the failsafes come from.
+fn origin(snapshot: &Snapshot, node: &str, direction: Direction) -> String {
+    let (settings, default) = (snapshot.settings(node), Settings::default());
+    let (field, same) = match direction {
+        Direction::Ingress => ("failsafeInboundHostPorts", settings.failsafe_inbound == default.failsafe_inbound),
+        Direction::Egress => ("failsafeOutboundHostPorts", settings.failsafe_outbound == default.failsafe_outbound),
+    };
+    if same { format!("default of {field}") } else { format!("set by {field}") }
 }
 
 /// What decided, in words.
@@ -303,28 +378,17 @@ fn builtin_text(builtin: Builtin) -> &'static str {
     }
 }
 
-/// The Allow rule that came nearest: of those asked, the one that failed at the latest condition.
+/// The Allow rule that came nearest: the one of which the fewest conditions failed, where those are few.
 fn near_miss(step: &Step) -> Option<String> {
-    const LATER: [&str; 10] = [
-        "protocol",
-        "source.nets",
-        "destination.nets",
-        "source.selector",
-        "destination.selector",
-        "icmp",
-        "notPorts",
-        "source.ports",
-        "destination.notPorts",
-        "destination.ports",
-    ];
+    const FEW: usize = 2;
     let mut best: Option<(usize, String)> = None;
     for entry in step.entries.iter().filter(|entry| entry.reached) {
         let StepKind::Policy { id, staged: false, rules, .. } = &entry.kind else { continue };
-        for rule in rules.iter().filter(|rule| rule.action == Action::Allow) {
-            let Some(why) = &rule.miss else { continue };
-            let Some(rank) = LATER.iter().position(|field| *field == why.field) else { continue };
-            if rank > 0 && best.as_ref().is_none_or(|(other, _)| rank > *other) {
-                best = Some((rank, format!("{id} rule {}: {}", rule.number, why.text)));
+        for rule in rules.iter().filter(|rule| rule.action == Action::Allow && !rule.matched()) {
+            let failed = rule.misses.len();
+            if failed <= FEW && best.as_ref().is_none_or(|(other, _)| failed < *other) {
+                let why: Vec<&str> = rule.misses.iter().map(|why| why.text.as_str()).collect();
+                best = Some((failed, format!("{id} rule {}: {}", rule.number, why.join(", and "))));
             }
         }
     }

@@ -7,8 +7,14 @@ use tortie_explain::{Party, Places, Question, State, What, endpoint, enforce_sta
 use tortie_policy::Snapshot;
 
 fn world(name: &str) -> Snapshot {
+    world_with(name, "")
+}
+
+/// A world, and some more manifests.
+fn world_with(name: &str, more: &str) -> Snapshot {
     let path = format!("{}/tests/worlds/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
-    let located = read(&Source::new(name, std::fs::read(path).unwrap()));
+    let text = format!("{}\n---\n{more}", std::fs::read_to_string(path).unwrap());
+    let located = read(&Source::new(name, text.into_bytes()));
     let objects: Vec<_> = located
         .into_iter()
         .map(|located| {
@@ -142,4 +148,108 @@ fn a_question_that_cannot_be_answered_says_what_to_write() {
         told.push(format!("{what:?}: {}", what.parse::<What>().map_or_else(|e| e.to_string(), |w| format!("{w:?}"))));
     }
     insta::assert_snapshot!(told.join("\n"));
+}
+
+const STAGED_DELETE: &str = "
+apiVersion: projectcalico.org/v3
+kind: StagedGlobalNetworkPolicy
+metadata: {name: platform.db}
+spec: {tier: platform, stagedAction: Delete}
+";
+
+#[test]
+fn a_staged_deletion_takes_the_policy_away_when_staged_ones_count() {
+    let mut snapshot = world_with("bare-metal", STAGED_DELETE);
+    let question = question("203.0.113.9", "node/web1", "tcp/5432");
+    let before = answer(&snapshot, &question);
+    assert!(before.contains("gnp platform.db: rule 1 Allow no"), "{before}");
+    enforce_staged(&mut snapshot);
+    let after = answer(&snapshot, &question);
+    assert!(!after.contains("gnp platform.db:") && after.contains("gnp platform.db-v2: "), "{after}");
+}
+
+const SECOND_INTERFACE: &str = "
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: web1-eth1}
+spec: {node: web1, interfaceName: eth1, expectedIPs: [198.18.7.1], profiles: [open]}
+";
+
+#[test]
+fn where_the_answer_depends_on_the_interface_it_is_asked_for_with_the_choices() {
+    let snapshot = world_with("bare-metal", SECOND_INTERFACE);
+    let mut question = question("203.0.113.9", "node/web1", "tcp/5432");
+    insta::assert_snapshot!(answer(&snapshot, &question));
+    question.in_interface = Some("eth1".to_owned());
+    assert!(answer(&snapshot, &question).contains("ALLOWED by profile open"));
+}
+
+const OVERLAY: &str = "
+apiVersion: projectcalico.org/v3
+kind: IPPool
+metadata: {name: pods}
+spec: {cidr: 10.65.0.0/16, ipipMode: Always}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: out}
+spec: {order: 1, selector: app == 'shop', types: [Egress], egress: [{action: Allow, destination: {selector: app == 'api'}}]}
+";
+
+#[test]
+fn between_nodes_with_an_overlay_the_packet_goes_through_the_tunnel() {
+    let snapshot = world_with("two-nodes", OVERLAY);
+    insta::assert_snapshot!(answer(&snapshot, &question("pod/default/shop", "pod/default/api", "tcp/80")));
+}
+
+#[test]
+fn of_several_rules_the_one_with_the_fewest_failed_conditions_is_the_near_miss() {
+    let more = "
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: platform.more}
+spec:
+  tier: platform
+  selector: role == 'web'
+  types: [Ingress]
+  ingress:
+  - {action: Allow, protocol: UDP, source: {selector: role == 'app'}, destination: {ports: [53]}}
+  - {action: Allow, protocol: TCP, source: {nets: [203.0.113.0/24]}, destination: {ports: [5433]}}
+";
+    let snapshot = world_with("bare-metal", more);
+    let text = answer(&snapshot, &question("203.0.113.9", "node/web1", "tcp/5434"));
+    assert!(text.ends_with("Near miss: gnp platform.more rule 2: port 5434 is not 5433\n"), "{text}");
+}
+
+/// The names of all fields of a JSON value.
+fn fields(value: &serde_json::Value, found: &mut std::collections::BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(all) => all.iter().for_each(|(name, value)| {
+            found.insert(name.clone());
+            fields(value, found);
+        }),
+        serde_json::Value::Array(all) => all.iter().for_each(|value| fields(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_of_the_json_is_documented() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/explain-json.md");
+    let documented = std::fs::read_to_string(path).unwrap();
+    let mut found = std::collections::BTreeSet::new();
+    for (name, from, to, what) in [
+        ("bare-metal", "198.51.100.7", "hep/web1-eth0", "tcp/22"),
+        ("bare-metal", "203.0.113.9", "node/web1", "icmp"),
+        ("bare-metal", "node/web1", "203.0.113.9", "https"),
+        ("two-nodes", "pod/default/shop", "pod/default/api", "tcp/81"),
+    ] {
+        let snapshot = world(name);
+        let answer = journey(&Places::new(&snapshot), &question(from, to, what)).unwrap();
+        fields(&json::render(&snapshot, &answer), &mut found);
+    }
+    let word =
+        |name: &&String| !documented.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == name.as_str());
+    let missing: Vec<_> = found.iter().filter(word).collect();
+    assert!(missing.is_empty() && found.len() > 25, "not in docs/explain-json.md: {missing:?}");
 }

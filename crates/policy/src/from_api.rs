@@ -11,7 +11,7 @@ mod settings;
 use tortie_api::{Kind, Object, Path};
 use tortie_selector::Selector;
 
-use crate::{HostEndpoint, NetworkSet, Node, Policy, Pool, Profile, Snapshot, Tier, WorkloadEndpoint};
+use crate::{HostEndpoint, NetworkSet, Node, Policy, PolicyId, Pool, Profile, Snapshot, Tier, WorkloadEndpoint};
 
 /// One object, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,6 +90,7 @@ impl Snapshot {
                 configurations.push(object);
                 continue;
             }
+            snapshot.staged_deletions.extend(staged_deletion(object));
             let (item, wrong) = Item::closed(object);
             snapshot.insert(item);
             invalid.extend(wrong.into_iter().map(|why| (object, why)));
@@ -113,6 +114,22 @@ impl Snapshot {
             Item::Pool(pool) => drop(self.pools.insert(pool.name.clone(), pool)),
             Item::Nothing => {}
         }
+    }
+}
+
+/// The enforced policy that a staged one wants deleted.
+fn staged_deletion(object: &Object) -> Option<PolicyId> {
+    let deletes = object.body.get("spec")?.get("stagedAction")?.as_str()? == "Delete";
+    let kind = enforced_kind(object.kind).filter(|_| deletes)?;
+    Some(PolicyId { kind, namespace: object.metadata.namespace.clone(), name: object.metadata.name.clone() })
+}
+
+/// The kind that a staged policy becomes when it is enforced.
+pub fn enforced_kind(staged: Kind) -> Option<Kind> {
+    match staged {
+        Kind::StagedGlobalNetworkPolicy => Some(Kind::GlobalNetworkPolicy),
+        Kind::StagedNetworkPolicy | Kind::StagedKubernetesNetworkPolicy => Some(Kind::NetworkPolicy),
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Everything in the store at one revision, as it is enforced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::endpoint::{HostEndpoint, WorkloadEndpoint, WorkloadId};
 use crate::group::{NetworkSet, Node, Pool, Profile, Service, ServiceId, SetId};
@@ -14,6 +14,8 @@ pub struct Snapshot {
     pub tiers: BTreeMap<String, Tier>,
     /// Policies, staged ones too.
     pub policies: BTreeMap<PolicyId, Policy>,
+    /// Enforced policies whose deletion is staged; they hold until then.
+    pub staged_deletions: BTreeSet<PolicyId>,
     /// Profiles, the built-in one too.
     pub profiles: BTreeMap<String, Profile>,
     /// Host endpoints of every node, by name.
