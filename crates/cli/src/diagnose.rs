@@ -17,7 +17,9 @@ pub(crate) fn style(terminal: &Terminal) -> Style {
 pub(crate) fn show_all(problems: &[Problem], manifests: &Manifests, item: &Item, terminal: &mut Terminal) {
     for (at, problem) in problems.iter().enumerate() {
         let said = |earlier: &Problem| earlier.layer < problem.layer && earlier.path == problem.path;
-        if problem.layer != Layer::Schema || !problems[..at].iter().any(said) {
+        let same = |earlier: &Problem| earlier.path == problem.path && earlier.text() == problem.text();
+        let earlier = &problems[..at];
+        if !(problem.layer == Layer::Schema && earlier.iter().any(said) || earlier.iter().any(same)) {
             show(problem, manifests, item, terminal);
         }
     }

@@ -15,7 +15,7 @@ use tortie_api::{Key, Kind, Object, encode, write};
 fn what_is_applied_comes_back() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let first = number("TORTIE_SEED").unwrap_or(1);
-    for seed in first..first + number("TORTIE_WORLDS").unwrap_or(40) {
+    for seed in first..first + number("TORTIE_WORLDS").unwrap_or(25) {
         let folder = tempfile::tempdir().unwrap();
         let objects = world(&mut Random::new(seed));
         let text: Vec<String> = objects.iter().map(|object| write::yaml(&encode::shown(object))).collect();

@@ -1,0 +1,76 @@
+//! Ctrl-C at any moment leaves whole objects only, and what was printed as done is on disk.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const OBJECTS: usize = 600;
+
+#[test]
+fn ctrl_c_leaves_whole_objects_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::new();
+    for n in 0..OBJECTS {
+        let _ = write!(
+            text,
+            "---\napiVersion: projectcalico.org/v3\nkind: GlobalNetworkSet\nmetadata: {{name: set-{n}}}\nspec: {{nets: [10.0.0.0/8]}}\n"
+        );
+    }
+    std::fs::write(folder.path().join("all.yaml"), text).unwrap();
+    let mut interrupted = 0;
+    for round in 0..8_u64 {
+        let store = folder.path().join(format!("{round}.db"));
+        // A pipe that nobody reads would fill up.
+        let said = folder.path().join(format!("{round}.txt"));
+        let mut apply = tortie(folder.path(), &store, &["apply", "-f", "all.yaml"]);
+        let mut child = apply.stdout(std::fs::File::create(&said).unwrap()).stderr(Stdio::null()).spawn().unwrap();
+        // Each round goes a little further: nothing there, the file, ever more of its log.
+        wait(&mut child, || match round {
+            0 => true,
+            1 => store.exists(),
+            _ => log_size(&store) >= (round - 2) * 50_000,
+        });
+        let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).stderr(Stdio::null()).status();
+        interrupted += u32::from(!child.wait().unwrap().success());
+        let done: BTreeSet<String> = std::fs::read_to_string(said)
+            .unwrap()
+            .split_inclusive('\n')
+            .filter_map(|line| line.strip_suffix(" created\n").map(str::to_owned))
+            .collect();
+
+        let listed = tortie(folder.path(), &store, &["get", "globalnetworksets", "-o", "name"]).output().unwrap();
+        assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+        let there: BTreeSet<String> = String::from_utf8(listed.stdout).unwrap().lines().map(str::to_owned).collect();
+        assert!(done.is_subset(&there), "round {round}: printed and not there: {:?}", done.difference(&there).next());
+        assert!(there.is_empty() || there.len() == OBJECTS, "round {round}: {} of {OBJECTS}", there.len());
+        let again = tortie(folder.path(), &store, &["apply", "-f", "all.yaml"]).output().unwrap();
+        assert!(again.status.success(), "round {round}: {}", String::from_utf8_lossy(&again.stderr));
+    }
+    assert!(interrupted > 0, "no round came before the end");
+}
+
+fn tortie(folder: &Path, store: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tortie"));
+    command.arg("--store").arg(store).args(args).current_dir(folder).env_clear();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn log_size(store: &Path) -> u64 {
+    let mut log = store.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).map_or(0, |found| found.len())
+}
+
+/// Until the condition holds or the program has ended.
+fn wait(child: &mut Child, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() && child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "neither happened nor ended");
+        std::thread::yield_now();
+    }
+}
