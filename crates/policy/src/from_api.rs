@@ -8,6 +8,8 @@ mod policy;
 mod rule;
 mod settings;
 
+pub use settings::configurations_of;
+
 use tortie_api::{Kind, Object, Path};
 use tortie_selector::Selector;
 

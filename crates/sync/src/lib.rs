@@ -44,7 +44,8 @@ pub struct Change {
 /// One step of the stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {
-    /// Changes that belong together, and the revision at which the store was so.
+    /// Changes that belong together, and the revision at which the store was so. None at all when everything was listed
+    /// again and is as it was told.
     Changes(Vec<Change>, Revision),
     /// Everything that was in the store at first has been told.
     InSync(Revision),
@@ -153,7 +154,7 @@ impl<'a> Sync<'a> {
         }
         self.watch = Some(watch);
         self.revision = listing.revision;
-        Ok((!changes.is_empty() || !self.announced).then_some(Message::Changes(changes, listing.revision)))
+        Ok(Some(Message::Changes(changes, listing.revision)))
     }
 
     /// One stored object as it is to be enforced.

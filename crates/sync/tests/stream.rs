@@ -299,3 +299,15 @@ fn a_set_over_its_limit_keeps_its_last_good_content_and_is_incomplete_without_on
     let Item::NetworkSet(set) = *item else { panic!() };
     assert!(!set.incomplete && set.nets.len() == 1);
 }
+
+#[test]
+fn a_store_that_answers_again_as_it_was_is_told_of_by_an_empty_message() {
+    let store = Cut { inner: MemoryStore::new(), away: Arc::default() };
+    let mut sync = Sync::new(&store, Nowhere);
+    drain(&mut sync);
+    store.away.store(true, Ordering::SeqCst);
+    assert_eq!(drain(&mut sync), ["lost: the store is away"]);
+    store.away.store(false, Ordering::SeqCst);
+    assert_eq!(sync.next(SHORT), Some(Message::Changes(Vec::new(), 0)));
+    assert_eq!(sync.next(SHORT), None);
+}

@@ -2,11 +2,15 @@
 //! node's own `node.NAME` (enforcement sheet 6.1). What is not said, or has no meaning, leaves the weaker value; a
 //! failsafe list that cannot be read leaves the weaker list, never an empty one.
 
-use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
 use tortie_api::{Object, Path};
 use tortie_net::{Protocol, parse_cidr};
 
 use super::Invalid;
+use crate::endpoint::Labels;
+use crate::group::Pool;
 use crate::settings::{Failsafe, HostAction, LogLimit, Refusal, Settings};
 use crate::snapshot::Snapshot;
 
@@ -15,58 +19,97 @@ const OWN: &str = "node.";
 impl Snapshot {
     /// Works out the settings of every node that has an own configuration or is known by name.
     pub(super) fn configure<'a>(&mut self, configurations: &[&'a Object], invalid: &mut Vec<(&'a Object, Invalid)>) {
-        let mut base = Settings {
-            ipip: self.pools.values().any(|pool| pool.ipip),
-            vxlan: self.pools.values().any(|pool| pool.vxlan && pool.net.addr().is_ipv4()),
-            vxlan_v6: self.pools.values().any(|pool| pool.vxlan && pool.net.addr().is_ipv6()),
-            ..Settings::default()
-        };
-        let mut overlay = |settings: &mut Settings, object: &'a Object| {
-            invalid.extend(settings.overlay(object).into_iter().map(|why| (object, why)));
-        };
-        if let Some(object) = configurations.iter().find(|object| object.metadata.name == "default") {
-            overlay(&mut base, object);
-        }
-        let own = |object: &&&'a Object| object.metadata.name.starts_with(OWN);
-        let mut names: Vec<String> = self.nodes.keys().cloned().collect();
-        names.extend(configurations.iter().filter(own).map(|object| object.metadata.name[OWN.len()..].to_owned()));
+        let mut names: Vec<&str> = self.nodes.keys().map(String::as_str).collect();
+        names.extend(configurations.iter().filter_map(|object| object.metadata.name.strip_prefix(OWN)));
         names.sort();
         names.dedup();
-        for name in names {
-            let mut settings = base.clone();
-            if let Some(object) = self.selected_configuration(configurations, &name) {
-                overlay(&mut settings, object);
+        let mut noted = BTreeSet::new();
+        let mut settled = |node: Option<&str>| {
+            let labels = node.and_then(|node| self.nodes.get(node)).map(|node| &node.labels);
+            let objects = configurations_of(node.unwrap_or_default(), labels, configurations);
+            let specs: Vec<&Value> = objects.iter().map(|object| spec_of(object)).collect();
+            let (settings, wrong) = Settings::of_pools(self.pools.values()).settle(&specs);
+            for (index, why) in wrong {
+                if noted.insert((&objects[index].metadata.name, why.path.to_string())) {
+                    invalid.push((objects[index], why));
+                }
             }
-            if let Some(object) = configurations.iter().find(|object| object.metadata.name == format!("{OWN}{name}")) {
-                overlay(&mut settings, object);
-            }
-            if settings != base {
-                self.node_settings.insert(name, settings);
-            }
-        }
+            settings
+        };
+        let base = settled(None);
+        let own: Vec<_> = names.iter().map(|name| ((*name).to_owned(), settled(Some(name)))).collect();
+        self.node_settings.extend(own.into_iter().filter(|(_, settings)| *settings != base));
         self.default_settings = base;
-    }
-
-    /// Of several configurations that select a node the oldest is in force, then the first by name.
-    fn selected_configuration<'a>(&self, configurations: &[&'a Object], node: &str) -> Option<&'a Object> {
-        let labels = &self.nodes.get(node)?.labels;
-        let selects = |object: &&&'a Object| {
-            let text = object.body.get("spec").and_then(|spec| spec.get("nodeSelector")).and_then(Value::as_str);
-            text.and_then(|text| tortie_selector::Selector::parse(text).ok()).is_some_and(|s| s.matches(labels))
-        };
-        let age = |object: &&Object| {
-            let created = object.metadata.creation_timestamp.as_ref().map(tortie_api::scalar::Time::text);
-            (created.unwrap_or_default(), object.metadata.name.clone())
-        };
-        configurations.iter().filter(selects).copied().min_by_key(age)
     }
 }
 
+/// The FelixConfigurations in force on a node, weakest first: `default`, the one that selects the node's labels (of
+/// several the oldest, then the first by name), the node's own.
+pub fn configurations_of<'a>(node: &str, labels: Option<&Labels>, all: &[&'a Object]) -> Vec<&'a Object> {
+    let named = |name: &str| all.iter().copied().find(|object| object.metadata.name == name);
+    let selects = |object: &&'a Object| {
+        let text = spec_of(object).get("nodeSelector").and_then(Value::as_str);
+        let selector = text.and_then(|text| tortie_selector::Selector::parse(text).ok());
+        selector.zip(labels).is_some_and(|(selector, labels)| selector.matches(labels))
+    };
+    let age = |object: &&Object| {
+        let created = object.metadata.creation_timestamp.as_ref().map(tortie_api::scalar::Time::text);
+        (created.unwrap_or_default(), object.metadata.name.clone())
+    };
+    let selected = all.iter().copied().filter(selects).min_by_key(age);
+    let own = if node.is_empty() { None } else { named(&format!("{OWN}{node}")) };
+    [named("default"), selected, own].into_iter().flatten().collect()
+}
+
+fn spec_of(object: &Object) -> &Value {
+    object.body.get("spec").unwrap_or(&Value::Null)
+}
+
 impl Settings {
-    /// Takes over what a FelixConfiguration says, and returns what it says without meaning.
-    fn overlay(&mut self, object: &Object) -> Vec<Invalid> {
-        let empty = Value::Null;
-        let spec = object.body.get("spec").unwrap_or(&empty);
+    /// What holds before anything is said: tunnels are in use where pools ask for them.
+    pub fn of_pools<'a>(pools: impl Iterator<Item = &'a Pool>) -> Self {
+        let mut settings = Self::default();
+        for pool in pools {
+            settings.ipip |= pool.ipip;
+            settings.vxlan |= pool.vxlan && pool.net.addr().is_ipv4();
+            settings.vxlan_v6 |= pool.vxlan && pool.net.addr().is_ipv6();
+        }
+        settings
+    }
+
+    /// What holds when these `spec`s of FelixConfigurations are in force, the strongest last; and what in which of them
+    /// has no meaning, which leaves the value of the next weaker one. Empty text says nothing.
+    pub fn settle(self, specs: &[&Value]) -> (Self, Vec<(usize, Invalid)>) {
+        let mut wrong: Vec<(usize, Invalid)> = Vec::new();
+        loop {
+            let mut merged = Map::new();
+            let mut from: BTreeMap<&str, usize> = BTreeMap::new();
+            for (index, spec) in specs.iter().enumerate() {
+                let Some(fields) = spec.as_object() else { continue };
+                for (field, value) in fields {
+                    let silent = value.is_null() || value.as_str() == Some("");
+                    let bad = wrong.iter().any(|(at, why)| *at == index && why.path == Path::from("spec").key(field));
+                    if !silent && !bad {
+                        merged.insert(field.clone(), value.clone());
+                        from.insert(field, index);
+                    }
+                }
+            }
+            let mut settings = self.clone();
+            let mut invalid = settings.overlay(&Value::Object(merged)).into_iter().peekable();
+            if invalid.peek().is_none() {
+                return (settings, wrong);
+            }
+            for why in invalid {
+                let field = from.iter().find(|(field, _)| why.path == Path::from("spec").key(**field));
+                let (_, &index) = field.expect("what is invalid stands in one of the specs");
+                wrong.push((index, why));
+            }
+        }
+    }
+
+    /// Takes over what a merged `spec` says, and returns what it says without meaning.
+    fn overlay(&mut self, spec: &Value) -> Vec<Invalid> {
         let mut invalid = Vec::new();
         let mut note = |field: &str, reason: String| invalid.push(Invalid::new(&Path::from("spec").key(field), reason));
         let text = |field: &str| spec.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
