@@ -161,6 +161,12 @@ impl Chain {
     }
 }
 
+/// The name in a chain's own message.
+pub(crate) fn name_of(message: &Message<'_>) -> Result<String, DecodeError> {
+    let found = table::<4>(message.nfnetlink()?.1)?;
+    text(expect(found[NAME as usize], "a chain's name")?, "a chain's name")
+}
+
 fn read_base(hook: &[u8], policy: Option<&[u8]>, kind: Option<&[u8]>) -> Result<BaseChain, DecodeError> {
     let [_, number, priority, device, devices] = table::<5>(Attrs::new(hook))?;
     if device.is_some() || devices.is_some() {

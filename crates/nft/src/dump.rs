@@ -1,19 +1,20 @@
 //! Reading a table back, into the types it was written with.
 //!
-//! Only the table asked for is looked at: of anything else no more than the name of its table is read.
+//! Only the table asked for is looked at: of anything else no more than the name of its table is read, and where it is
+//! asked for those of its chains.
 //! Chains, rules, sets and elements come from separate dumps; the generation id before and after says
 //! whether they belong together, and if not they are read again.
 //!
 //! Source: fact sheet sections 2.2 and 6 (rows counters, generation id). Reading a map of 100k
 //! elements takes 0.2 s and grows with the square of its size.
 
-use crate::chain::Chain;
+use crate::chain::{self, Chain};
 use crate::element::{Element, Key, LIST_ELEMENTS, RawElement, assemble, decode_list, encode_list};
 use crate::message::{GET_CHAIN, GET_ELEMENTS, GET_RULE, GET_SET, GET_TABLE};
 use crate::rule::Rule;
 use crate::set::Set;
 use crate::socket::{RequestError, Socket};
-use crate::table::{Table, TableId, is_of, name_of};
+use crate::table::{Family, Table, TableId, is_of, name_of};
 use crate::wire::{DecodeError, Message, Writer};
 
 /// How often a table that others change is read again.
@@ -99,6 +100,25 @@ pub fn tables(socket: &mut Socket, ours: impl Fn(&str) -> bool) -> Result<Vec<Ta
             Ok(())
         },
     )
+}
+
+/// Every table, also those made by others in ways that this crate does not know: no more than the name is read.
+pub fn table_ids(socket: &mut Socket) -> Result<Vec<TableId>, RequestError> {
+    socket.dump(
+        GET_TABLE,
+        0,
+        |_| (),
+        Vec::new,
+        |tables, message| {
+            tables.push(TableId { family: Family::from_number(message.nfnetlink()?.0)?, name: name_of(message)? });
+            Ok(())
+        },
+    )
+}
+
+/// The names of the chains of a table, of any sort.
+pub fn chain_names(socket: &mut Socket, id: &TableId) -> Result<Vec<String>, RequestError> {
+    objects(socket, GET_CHAIN, id, |_| (), chain::name_of)
 }
 
 /// The chains of a table.
