@@ -39,7 +39,7 @@ build: ## the release binary, static: $(RELEASE)/tortie
 bench: build ## measure; results go to bench/results
 	@scripts/bench $(RELEASE)/tortie
 
-demo: ## endpoints, policies and every kind of mistake, in a store of its own, in a minute
+demo: ## a host with two neighbours, real connections before and after each policy; STAY=1 leaves a shell inside
 	@cargo build --quiet -p tortie-cli
 	@scripts/demo target/debug/tortie
 

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use clap::builder::StyledStr;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::commands::{apply, completion, datastore, delete, explain, get, label, man, patch, schema, version};
+use crate::commands::{
+    agent, apply, completion, datastore, delete, explain, get, label, man, patch, schema, status, version,
+};
 use crate::persona::Persona;
 
 /// Label-based network policy for Linux machines.
@@ -136,6 +138,28 @@ Examples:
 
 Exit status: 0 allowed, 1 denied, 2 anything else.")]
     Explain(explain::ExplainArgs),
+    /// Enforce on this machine what the store says, until it is told to end
+    #[command(after_help = "\
+Examples:
+  # In the foreground, as a service manager runs it.
+  tortie agent
+
+  # Take everything of ours out of the kernel, with or without a running agent.
+  tortie agent --uninstall
+
+Ending the agent leaves policy in place. SIGHUP makes it read its files again.")]
+    Agent(agent::AgentArgs),
+    /// Say what is enforced on this machine, and what is not
+    #[command(after_help = "\
+Examples:
+  # Endpoints, interfaces, policies in force, troubles.
+  tortie status
+
+  # After an apply: return once the kernel has everything that was written before.
+  tortie status --wait --timeout 10s
+
+Exit status: 0 the kernel has what the store said, 1 it has not or no agent answers.")]
+    Status(status::StatusArgs),
     /// Lock the store, rename old policies, take the content elsewhere
     #[command(after_help = "\
 Examples:
@@ -240,7 +264,7 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
         command = command.after_help(after);
     }
     for sub in subcommands {
-        let ours = matches!(sub.as_str(), "explain" | "schema" | "man");
+        let ours = matches!(sub.as_str(), "explain" | "schema" | "man" | "agent" | "status");
         command = command.mut_subcommand(sub, |sub| {
             let sub = renamed(sub, name);
             if ours { sub.hide(true) } else { sub }

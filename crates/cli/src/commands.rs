@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod agent;
 pub(crate) mod apply;
 pub(crate) mod completion;
 pub(crate) mod datastore;
@@ -11,6 +12,7 @@ pub(crate) mod label;
 pub(crate) mod man;
 pub(crate) mod patch;
 pub(crate) mod schema;
+pub(crate) mod status;
 pub(crate) mod version;
 
 use tortie_store::client::{Change, Mode};
@@ -42,6 +44,8 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
         Command::Patch(args) => patch::run(&args, session),
         Command::Label(args) => label::run(&args, session),
         Command::Explain(args) => explain::run(&args, session),
+        Command::Agent(args) => agent::run(&args, session),
+        Command::Status(args) => status::run(&args, session),
         Command::Datastore(args) => datastore::run(&args, session),
         Command::Version(args) => version::run(&args, session),
         Command::Schema(args) => schema::run(&args, session),

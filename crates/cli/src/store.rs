@@ -1,6 +1,7 @@
 //! The store of this call: which one is meant, and a client of it.
 
 mod choice;
+mod opener;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,16 +33,7 @@ impl Link {
 
     /// The same, for commands without a namespace.
     pub(crate) fn find_by(session: &mut Session, config: &Path) -> anyhow::Result<Link> {
-        let file = config::load(config, session)?;
-        let felix = std::fs::read_to_string(choice::FELIX_CONFIG).ok();
-        let choice = choice::choose(&Asked {
-            persona: session.persona,
-            store: session.global.store.as_deref(),
-            file: file.as_ref().map(|spec| (config, spec)),
-            env: &|name| std::env::var(name).ok(),
-            felix: felix.as_deref(),
-        });
-        Ok(Link { opened: open(choice) })
+        Ok(Link { opened: open(choose(session, config)?) })
     }
 
     /// A client that writes, or in a dry run only says what it would.
@@ -111,6 +103,19 @@ impl Link {
     fn opened(&self) -> anyhow::Result<&Arc<SqliteStore>> {
         self.opened.as_ref().map_err(|error| NoStore(error.0.clone()).into())
     }
+}
+
+/// Finds out which store is meant.
+fn choose(session: &mut Session, config: &Path) -> anyhow::Result<Choice> {
+    let file = config::load(config, session)?;
+    let felix = std::fs::read_to_string(choice::FELIX_CONFIG).ok();
+    Ok(choice::choose(&Asked {
+        persona: session.persona,
+        store: session.global.store.as_deref(),
+        file: file.as_ref().map(|spec| (config, spec)),
+        env: &|name| std::env::var(name).ok(),
+        felix: felix.as_deref(),
+    }))
 }
 
 /// `v3.32.0-1-gabc` is `3.32.0`.

@@ -95,7 +95,7 @@ fn field(information: &Object, name: &str) -> String {
 }
 
 /// Go's text for a time: `1m30s`, `500ms`.
-fn duration(text: &str) -> anyhow::Result<Duration> {
+pub(crate) fn duration(text: &str) -> anyhow::Result<Duration> {
     let wrong = || Usage(format!("invalid poll duration specified: {text}"));
     let mut seconds = 0.0;
     let mut rest = text;

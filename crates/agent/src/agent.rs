@@ -1,0 +1,266 @@
+//! The agent as a whole: its parts, started in the right order, until it is told to end.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::{Handle, Signals};
+use tortie_dataplane_nft::{ApplyError, Bits, Kernel, Options as NftOptions};
+use tortie_hostnet::links::Watcher;
+use tortie_nft::RequestError;
+use tortie_nft::probe::Feature;
+
+use crate::board::Board;
+use crate::config::{self, Local, LocalError, Sources};
+use crate::enforce::{self, Shared};
+use crate::engine::{Input, Mind};
+use crate::keep::{Disk, Kept, Opener, Shelved};
+use crate::lock::{Lock, LockError};
+use crate::services::Services;
+use crate::socket::{self, Reply, Request};
+use crate::stop::Stop;
+use crate::target::chain;
+use crate::{beside, describe, follow, links, logger};
+
+/// What an agent is told by whoever starts it.
+pub struct Options {
+    /// Opens the store.
+    pub opener: Opener,
+    /// What the store is, for people; the copy on disk is of the store of this name.
+    pub store_name: String,
+    /// Where the local socket is.
+    pub run: PathBuf,
+    /// Where the copy of the store is.
+    pub state: PathBuf,
+    /// Calico's file of settings.
+    pub felix: PathBuf,
+    /// Start although another policy agent has its tables here.
+    pub beside: bool,
+}
+
+/// Why an agent does not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The settings of this machine.
+    #[error("the settings of this machine cannot be used")]
+    Local(#[from] LocalError),
+    /// Another agent of ours.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// Another policy agent.
+    #[error(
+        "another policy agent enforces this machine ({0}); --beside starts all the same, and never touches what is not ours"
+    )]
+    Beside(String),
+    /// The kernel cannot be asked.
+    #[error("cannot ask the kernel for its tables (the agent needs CAP_NET_ADMIN)")]
+    Kernel(#[source] ApplyError),
+    /// The kernel cannot be asked.
+    #[error("cannot ask the kernel for others' tables (the agent needs CAP_NET_ADMIN)")]
+    Request(#[source] RequestError),
+    /// The kernel is too old, or was built without something.
+    #[error("this kernel lacks what is needed: {0}")]
+    Lacks(String),
+    /// The tables of an earlier agent cannot be taken over.
+    #[error("cannot take over our tables: {0}")]
+    Adopt(String),
+    /// The interfaces cannot be watched.
+    #[error("cannot watch the interfaces")]
+    Links(#[from] tortie_hostnet::Error),
+    /// The mark mask.
+    #[error("the setting of the mark mask cannot be used")]
+    Mask(#[from] tortie_dataplane_nft::TooFewBits),
+    /// The machine.
+    #[error("cannot {what}")]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Inputs that may wait for the engine.
+const WAITING: usize = 4096;
+/// The longest that a client may wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+/// Runs until a signal or a client ends it. Policy stays in place then, unless it was asked to be taken away.
+pub fn run(options: Options) -> Result<(), AgentError> {
+    logger::start();
+    let sources = Sources { env: std::env::vars().collect(), file: options.felix };
+    let local = Local::read(&sources)?;
+    let node = local.hostname.clone().unwrap_or_else(hostname);
+    let lock = Lock::take()?;
+    look_beside(options.beside)?;
+    let mask = config::resolve(&local, Default::default(), &[]).agent.mark_mask;
+    let kernel = open(mask)?;
+    let server = socket::Server::bind(&options.run).map_err(io("serve the local socket"))?;
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(io("hear signals"))?;
+    let watcher = Watcher::open()?;
+    log::info!("node {node}, {}", options.store_name);
+
+    let target: Shared = Arc::new(Mutex::new(Box::new(kernel)));
+    let board = Arc::new(Board::default());
+    let stop = Arc::new(Stop::default());
+    let disk = open_disk(&options.state, &board);
+    let (name, opener) = (&options.store_name, options.opener);
+    let store = Arc::new(Shelved::new(opener, name, disk.clone(), board.clone(), stop.clone()));
+    log::info!("{}", enforce::lock(&target).adopt().map_err(AgentError::Adopt)?);
+
+    let (tell, told) = sync_channel(WAITING);
+    let (order, orders) = sync_channel(1);
+    let ended = thread("dataplane", {
+        let (target, board, tell) = (target.clone(), board.clone(), tell.clone());
+        move || enforce::run(&target, &orders, &board, || drop(tell.send(Input::Free)))
+    })?;
+    thread("links", {
+        let (tell, board) = (tell.clone(), board.clone());
+        let failed = move |reason: String| {
+            log::error!("the interfaces are not watched any more: {reason}");
+            board.tell(|facts| drop(facts.problems.insert("interfaces", reason)));
+        };
+        move || links::run(watcher, move |links| tell.send(Input::Links(links)).is_ok(), failed)
+    })?;
+    thread("store", {
+        let (tell, stop, store, kept) = (tell.clone(), stop.clone(), store.clone(), Kept(disk.clone()));
+        move || follow::run(&store, kept, &stop, move |message| tell.send(Input::Store(message)).is_ok())
+    })?;
+    thread("engine", {
+        let mind = Mind::new(&node, local, board.clone());
+        let services = Services::new(&node, mask, board.clone(), target.clone());
+        move || mind.run(&told, &order, |settings| services.settle(settings))
+    })?;
+    let path = server.path().to_owned();
+    thread("socket", {
+        let client = Client { node, board, target, tell: tell.clone(), end: signals.handle() };
+        move || server.serve(move |request| client.answer(request))
+    })?;
+    attend(signals, &sources, &store, &tell);
+    stop.set();
+    // A panic there has been reported by itself.
+    drop(ended.join());
+    if let Some(disk) = &disk {
+        disk.settle();
+    }
+    drop(std::fs::remove_file(path));
+    drop(lock);
+    Ok(())
+}
+
+/// Does what signals ask for, until one or a client asks for the end.
+fn attend(mut signals: Signals, sources: &Sources, store: &Shelved, tell: &SyncSender<Input>) {
+    for signal in signals.forever() {
+        if signal != SIGHUP {
+            log::info!("asked to end; policy stays in place");
+            drop(tell.send(Input::Stop));
+            return;
+        }
+        log::info!("asked to read files again");
+        store.reopen();
+        match Local::read(sources) {
+            Ok(local) => drop(tell.send(Input::Local(Box::new(local)))),
+            Err(error) => log::error!("what was read before stays in force: {}", chain(&error)),
+        }
+    }
+}
+
+fn io(what: &'static str) -> impl Fn(io::Error) -> AgentError {
+    move |source| AgentError::Io { what, source }
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, AgentError> {
+    Builder::new().name(name.to_owned()).spawn(work).map_err(io("start a thread"))
+}
+
+fn look_beside(allowed: bool) -> Result<(), AgentError> {
+    match beside::find().map_err(AgentError::Request)? {
+        Some(other) if !allowed => Err(AgentError::Beside(other)),
+        Some(other) => {
+            log::warn!("beside another policy agent: {other}");
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Opens the nftables dataplane; what the kernel must have is looked for first.
+pub(crate) fn open(mask: u32) -> Result<Kernel, AgentError> {
+    let options = NftOptions { bits: Bits::from_mask(mask)?, ..NftOptions::default() };
+    let mut kernel = Kernel::open(options).map_err(AgentError::Kernel)?;
+    let missing = kernel.missing().map_err(AgentError::Kernel)?;
+    let needed = missing.iter().filter(|feature| !matches!(feature, Feature::Owner | Feature::Persist));
+    let needed: Vec<String> = needed.map(|feature| format!("{feature:?}")).collect();
+    if needed.is_empty() { Ok(kernel) } else { Err(AgentError::Lacks(needed.join(", "))) }
+}
+
+/// The copy of the store. The agent does without where there can be none, and says so.
+fn open_disk(state: &Path, board: &Arc<Board>) -> Option<Disk> {
+    let told = board.clone();
+    let failed = move |reason: String| {
+        log::error!("no copy of the store is kept, so a start without the store is one without policy: {reason}");
+        told.tell(|facts| drop(facts.problems.insert("copy of the store", reason)));
+    };
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state);
+    let made = made.map_err(|error| format!("{}: {error}", state.display()));
+    made.and_then(|()| Disk::open(&state.join("agent.db"), failed.clone()))
+        .inspect_err(|reason| failed(reason.clone()))
+        .ok()
+}
+
+/// The host's name, as Calico's agent takes it: lower case.
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().trim().to_lowercase()
+}
+
+/// Who answers on the local socket.
+#[derive(Clone)]
+struct Client {
+    node: String,
+    board: Arc<Board>,
+    target: Shared,
+    tell: SyncSender<Input>,
+    end: Handle,
+}
+
+impl Client {
+    fn answer(&self, request: Request) -> Reply {
+        match request {
+            Request::Status => Reply::Status(Box::new(describe::status(&self.node, &self.board, &self.target))),
+            Request::Wait { revision, store, timeout_ms } => {
+                let own = self.board.read().store_name.clone();
+                if own != store {
+                    return Reply::Failed { reason: format!("the agent follows {own}, and this call means {store}") };
+                }
+                let most = Duration::from_millis(timeout_ms).min(LONGEST_WAIT);
+                let done = self.board.wait(most, |facts| facts.programmed && facts.in_kernel.revision >= revision);
+                let facts = self.board.read();
+                let reason = facts
+                    .failing
+                    .clone()
+                    .or_else(|| Some(facts.store_reason.clone()).filter(|reason| !reason.is_empty()));
+                Reply::Waited { done, in_kernel: facts.in_kernel, reason: reason.filter(|_| !done) }
+            }
+            Request::Uninstall => {
+                log::info!("asked to remove everything of ours and to end");
+                let (answer, answered) = sync_channel(1);
+                let sent = self.tell.send(Input::Remove(answer)).is_ok();
+                let result = if sent { answered.recv_timeout(LONGEST_WAIT).ok() } else { None };
+                match result {
+                    Some(Ok(())) => {
+                        self.end.close();
+                        Reply::Done
+                    }
+                    Some(Err(reason)) => Reply::Failed { reason },
+                    None => Reply::Failed { reason: "the dataplane does not answer".to_owned() },
+                }
+            }
+        }
+    }
+}

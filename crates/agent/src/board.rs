@@ -1,0 +1,105 @@
+//! What the threads of the agent tell each other and whoever asks: the marks, how it stands with store and dataplane,
+//! troubles. Small, so that the one lock is never held for long.
+
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tortie_api::{Key, Kind};
+use tortie_policy::packet::Link;
+use tortie_policy::{EndpointId, Interface};
+use tortie_sync::Trouble;
+
+use crate::status::{Mark, SettingNote, StoreState};
+
+/// What is known, and a bell for those who wait for it.
+#[derive(Default)]
+pub(crate) struct Board {
+    facts: Mutex<Facts>,
+    changed: Condvar,
+}
+
+/// What is known.
+#[derive(Default)]
+pub(crate) struct Facts {
+    pub(crate) store_name: String,
+    pub(crate) store: StoreState,
+    /// Since when the store is so, as UTC.
+    pub(crate) store_since: String,
+    pub(crate) store_reason: String,
+    /// How often everything was read anew.
+    pub(crate) resyncs: u64,
+    pub(crate) wanted: Mark,
+    pub(crate) in_kernel: Mark,
+    /// Whether anything of ours was put into the kernel yet.
+    pub(crate) programmed: bool,
+    pub(crate) failing: Option<String>,
+    pub(crate) failures: u64,
+    pub(crate) repairs: u64,
+    /// How many changes were applied, and how long all of them took.
+    pub(crate) applied: u64,
+    pub(crate) apply_time: Duration,
+    /// When the threads that must not hang were last seen at work on something.
+    pub(crate) busy: BTreeMap<&'static str, Instant>,
+    pub(crate) troubles: BTreeMap<Key, Trouble>,
+    pub(crate) settings: Vec<SettingNote>,
+    pub(crate) problems: BTreeMap<&'static str, String>,
+    pub(crate) links: Vec<Link>,
+    /// The endpoints of this node that the store has, with where they are to sit.
+    pub(crate) locals: BTreeMap<EndpointId, Seat>,
+    /// How many objects of each kind the store has.
+    pub(crate) counts: BTreeMap<Kind, usize>,
+}
+
+/// Where an endpoint is to sit.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Seat {
+    /// A host endpoint.
+    Host(Interface),
+    /// A workload's interface.
+    Workload(String),
+}
+
+impl Board {
+    /// A look at what is known.
+    pub(crate) fn read(&self) -> MutexGuard<'_, Facts> {
+        // Every change is made in one step, so what a panic left is whole.
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is known, and rings.
+    pub(crate) fn tell<T>(&self, change: impl FnOnce(&mut Facts) -> T) -> T {
+        let told = change(&mut self.read());
+        self.changed.notify_all();
+        told
+    }
+
+    /// Waits until what is known fits, for at most this long. Whether it does.
+    pub(crate) fn wait(&self, most: Duration, fits: impl Fn(&Facts) -> bool) -> bool {
+        let facts = self.read();
+        let (facts, _) =
+            self.changed.wait_timeout_while(facts, most, |facts| !fits(facts)).unwrap_or_else(PoisonError::into_inner);
+        fits(&facts)
+    }
+}
+
+impl Facts {
+    /// Whether the kernel has what the store said when it was last heard.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.programmed && self.failing.is_none()
+    }
+
+    /// Notes how it stands with the store; the time only when that is new.
+    pub(crate) fn set_store(&mut self, state: StoreState, since: String, reason: String) {
+        if self.store != state {
+            self.store_since = since;
+        }
+        self.store = state;
+        self.store_reason = reason;
+    }
+}
+
+/// The time now, as UTC, for people.
+pub(crate) fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

@@ -1,0 +1,77 @@
+//! The settings in force: environment, file and FelixConfigurations, in Calico's order of strength (enforcement sheet
+//! section 6).
+//!
+//! ```text
+//!   FELIX_* ──┐
+//!   felix.cfg ┴─> local ──> one more spec, the strongest ─┐
+//!   FelixConfiguration default, by nodeSelector, node.X ──┴─> settings of verdicts, settings of the agent, notes
+//! ```
+//!
+//! Nothing is passed over in silence: a name that does not exist, a value without meaning and a setting that has no
+//! effect here each make a note, which status shows. What would make Calico's agent refuse to start makes ours refuse.
+
+mod agent;
+mod effect;
+mod local;
+mod value;
+
+use serde_json::Value;
+use tortie_api::Object;
+use tortie_policy::Settings;
+
+pub use agent::{AgentSettings, Served};
+pub use local::{Local, LocalError, Sources};
+
+use crate::status::SettingNote;
+
+/// What is in force on this node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolved {
+    /// What verdicts depend on.
+    pub settings: Settings,
+    /// What the agent itself does.
+    pub agent: AgentSettings,
+    /// What is to be known of them.
+    pub notes: Vec<SettingNote>,
+}
+
+/// Works out what is in force. `base` is what holds before anything is said; `configurations` are those of this node,
+/// weakest first.
+pub fn resolve(local: &Local, base: Settings, configurations: &[&Object]) -> Resolved {
+    let mut notes = local.notes.clone();
+    let mut specs: Vec<Value> = Vec::new();
+    for object in configurations {
+        let mut spec = object.body.get("spec").cloned().unwrap_or_default();
+        if let Some(fields) = spec.as_object_mut() {
+            let source = format!("FelixConfiguration {}", object.metadata.name);
+            let name = |field: &String| SettingNote {
+                source: source.clone(),
+                name: field.clone(),
+                note: "set, and without effect here".to_owned(),
+            };
+            let said = |value: &Value| !value.is_null() && value.as_str() != Some("");
+            notes.extend(
+                fields.iter().filter(|(field, value)| said(value) && !effect::has(field)).map(|(field, _)| name(field)),
+            );
+            // What is said locally counts alone; a local value without meaning leaves the built-in default.
+            fields.retain(|field, _| !local.decides(field));
+        }
+        specs.push(spec);
+    }
+    specs.push(Value::Object(local.spec.clone()));
+    let all: Vec<&Value> = specs.iter().collect();
+    let (settings, wrong) = base.settle(&all);
+    for (index, why) in wrong {
+        let source = match configurations.get(index) {
+            Some(object) => format!("FelixConfiguration {}", object.metadata.name),
+            None => "environment or file".to_owned(),
+        };
+        let name = why.path.to_string().trim_start_matches("spec.").to_owned();
+        notes.push(SettingNote { source, name, note: format!("{}; the next weaker value holds", why.reason) });
+    }
+    let agent = AgentSettings::from_specs(&all, &mut notes);
+    Resolved { settings, agent, notes }
+}
+
+#[cfg(test)]
+mod tests;

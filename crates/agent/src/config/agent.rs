@@ -1,0 +1,76 @@
+//! The settings that concern the agent itself rather than verdicts.
+
+use serde_json::Value;
+
+use crate::status::SettingNote;
+
+/// What the agent itself does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentSettings {
+    /// Where liveness and readiness are served, if they are.
+    pub health: Option<Served>,
+    /// Where metrics are served, if they are.
+    pub metrics: Option<Served>,
+    /// What is logged.
+    pub log: log::LevelFilter,
+    /// The bits of packet marks that are ours.
+    pub mark_mask: u32,
+}
+
+/// Where something is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// A name or an address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// The bits that Calico uses by default.
+const MARK_MASK: u32 = 0xffff_0000;
+
+impl AgentSettings {
+    /// Out of specs, the strongest last.
+    pub(super) fn from_specs(specs: &[&Value], notes: &mut Vec<SettingNote>) -> Self {
+        let find = |field: &str| specs.iter().rev().find_map(|spec| spec.get(field).filter(|value| !value.is_null()));
+        let flag = |field: &str| find(field).and_then(Value::as_bool).unwrap_or(false);
+        let text = |field: &str, default: &str| {
+            let found = find(field).and_then(Value::as_str).filter(|text| !text.is_empty());
+            found.unwrap_or(default).to_owned()
+        };
+        let mut number = |field: &str, default: u32, most: u32| match find(field) {
+            None => default,
+            Some(value) => match value.as_u64().and_then(|number| u32::try_from(number).ok()) {
+                Some(number) if number <= most => number,
+                _ => {
+                    let note = format!("{value} is no number from 0 to {most}; the default holds");
+                    notes.push(SettingNote { source: "in force".to_owned(), name: field.to_owned(), note });
+                    default
+                }
+            },
+        };
+        let port = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
+        let health_port = port(number("healthPort", 9099, u32::from(u16::MAX)));
+        let metrics_port = port(number("prometheusMetricsPort", 9091, u32::from(u16::MAX)));
+        let weaker = number("iptablesMarkMask", MARK_MASK, u32::MAX);
+        let mark_mask = number("nftablesMarkMask", weaker, u32::MAX);
+        Self {
+            health: flag("healthEnabled").then(|| Served { host: text("healthHost", "localhost"), port: health_port }),
+            // Calico listens on all addresses here; we do so only when told to.
+            metrics: flag("prometheusMetricsEnabled")
+                .then(|| Served { host: text("prometheusMetricsHost", "localhost"), port: metrics_port }),
+            log: level(&text("logSeverityScreen", "Info")),
+            mark_mask,
+        }
+    }
+}
+
+fn level(text: &str) -> log::LevelFilter {
+    match text.to_ascii_lowercase().as_str() {
+        "trace" => log::LevelFilter::Trace,
+        "debug" => log::LevelFilter::Debug,
+        "warning" => log::LevelFilter::Warn,
+        "error" | "fatal" => log::LevelFilter::Error,
+        _ => log::LevelFilter::Info,
+    }
+}

@@ -1,0 +1,89 @@
+//! Which settings do something here. Everything else that is set makes a note.
+
+/// The fields of a FelixConfiguration that have an effect, sorted.
+const EFFECTIVE: &[&str] = &[
+    "allowIPIPPacketsFromWorkloads",
+    "allowVXLANPacketsFromWorkloads",
+    "defaultEndpointToHostAction",
+    "disableConntrackInvalidCheck",
+    "externalNodesList",
+    "failsafeInboundHostPorts",
+    "failsafeOutboundHostPorts",
+    "floatingIPs",
+    "healthEnabled",
+    "healthHost",
+    "healthPort",
+    "interfaceExclude",
+    "interfacePrefix",
+    "ipipEnabled",
+    "iptablesFilterDenyAction",
+    "iptablesMarkMask",
+    "ipv6Support",
+    "logActionRateLimit",
+    "logActionRateLimitBurst",
+    "logPrefix",
+    "logSeverityScreen",
+    "nftablesFilterDenyAction",
+    "nftablesMarkMask",
+    "nodeSelector",
+    "prometheusMetricsEnabled",
+    "prometheusMetricsHost",
+    "prometheusMetricsPort",
+    "vxlanEnabled",
+    "vxlanPort",
+    "wireguardEnabled",
+    "wireguardEnabledV6",
+    "wireguardListeningPort",
+    "wireguardListeningPortV6",
+    "workloadSourceSpoofing",
+];
+
+/// Values without which Calico's agent would not start when they are wrong (enforcement sheet 6.4, column "Bad value").
+const FATAL: &[&str] = &[
+    "chainInsertMode",
+    "defaultEndpointToHostAction",
+    "externalNodesList",
+    "failsafeInboundHostPorts",
+    "failsafeOutboundHostPorts",
+    "interfacePrefix",
+    "iptablesFilterAllowAction",
+    "iptablesFilterDenyAction",
+    "iptablesMangleAllowAction",
+    "iptablesMarkMask",
+    "metadataAddr",
+    "metadataPort",
+    "nftablesFilterAllowAction",
+    "nftablesFilterDenyAction",
+    "nftablesMangleAllowAction",
+    "nftablesMarkMask",
+];
+
+/// Whether a setting does something here.
+pub(super) fn has(field: &str) -> bool {
+    EFFECTIVE.binary_search(&field).is_ok()
+}
+
+/// Whether a wrong value keeps the agent from starting.
+pub(super) fn is_fatal(field: &str) -> bool {
+    FATAL.binary_search(&field).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use tortie_api::kinds::felix_configuration::FelixConfigurationSpec;
+    use tortie_api::shape::Shape;
+
+    use super::*;
+
+    #[test]
+    fn both_lists_are_sorted_and_name_fields_that_exist() {
+        let shape = Shape::of::<FelixConfigurationSpec>();
+        let record = shape.record().unwrap();
+        for list in [EFFECTIVE, FATAL] {
+            assert!(list.is_sorted(), "{list:?}");
+            for field in list {
+                assert!(record.field(field).is_some(), "{field}");
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What this machine says: the environment and `felix.cfg`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+use tortie_api::kinds::felix_configuration::FelixConfigurationSpec;
+use tortie_api::shape::{Record, Shape};
+
+use super::effect;
+use super::value;
+use crate::status::SettingNote;
+
+/// Settings that are read here and elsewhere, and never from the store: how to reach it, and who we are.
+const CONNECTION: &[&str] = &["datastoretype", "felixhostname"];
+/// Beginnings of the names of others like that.
+const CONNECTION_PREFIXES: &[&str] = &["etcd", "typha"];
+/// What the environment's names begin with.
+const PREFIX: &str = "FELIX_";
+
+/// Where to read.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// The environment.
+    pub env: Vec<(String, String)>,
+    /// The file; it may be missing.
+    pub file: PathBuf,
+}
+
+/// What this machine says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Local {
+    /// The values that have a meaning, as a FelixConfiguration would say them.
+    pub(super) spec: Map<String, Value>,
+    /// Fields whose value has no meaning: the built-in default holds, whatever the store says.
+    pub(super) masked: BTreeSet<String>,
+    /// What is to be known.
+    pub(super) notes: Vec<SettingNote>,
+    /// The node's name, if it is said.
+    pub hostname: Option<String>,
+}
+
+/// Why the agent cannot start with what this machine says.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// The file is there and cannot be read.
+    #[error("cannot read {path}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A value without which it would not be safe to go on.
+    #[error("{name} in {origin}: {reason}")]
+    Value {
+        /// Where it is said.
+        origin: String,
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl Local {
+    /// Reads the environment and the file. What stands in the environment is the stronger.
+    pub fn read(sources: &Sources) -> Result<Self, LocalError> {
+        let text = match std::fs::read_to_string(&sources.file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(LocalError::File { path: sources.file.clone(), source }),
+        };
+        let file = sources.file.display().to_string();
+        let env = sources.env.iter().filter_map(|(key, value)| {
+            let name = key.get(..PREFIX.len()).filter(|prefix| prefix.eq_ignore_ascii_case(PREFIX))?;
+            Some(("the environment".to_owned(), key[name.len()..].to_owned(), value.trim().to_owned()))
+        });
+        let said: Vec<_> =
+            ini(&text).map(|(name, value)| (file.clone(), name.to_owned(), value.to_owned())).chain(env).collect();
+        let mut local = Self::default();
+        if said.is_empty() {
+            return Ok(local);
+        }
+        let shape = Shape::of::<FelixConfigurationSpec>();
+        let record = shape.record().cloned().unwrap_or_default();
+        for (origin, name, value) in said {
+            local.take(&record, origin, &name, &value)?;
+        }
+        Ok(local)
+    }
+
+    /// Whether the store's value of a field does not count.
+    pub(super) fn decides(&self, field: &str) -> bool {
+        self.spec.contains_key(field) || self.masked.contains(field)
+    }
+
+    fn take(&mut self, record: &Record, origin: String, name: &str, text: &str) -> Result<(), LocalError> {
+        let lower = name.to_ascii_lowercase();
+        if text.is_empty() {
+            return Ok(()); // the next source is asked
+        }
+        if lower == "felixhostname" {
+            self.hostname = Some(text.to_owned());
+        }
+        if CONNECTION.contains(&lower.as_str()) || CONNECTION_PREFIXES.iter().any(|prefix| lower.starts_with(prefix)) {
+            return Ok(());
+        }
+        let named = |field: &&tortie_api::shape::Field| {
+            field.felix.as_deref().unwrap_or(&field.go).eq_ignore_ascii_case(&lower)
+        };
+        let Some(field) = record.fields.iter().find(named) else {
+            self.note(origin, name, "there is no such setting".to_owned());
+            return Ok(());
+        };
+        if !effect::has(&field.name) {
+            self.note(origin.clone(), name, "set, and without effect here".to_owned());
+        }
+        match value::read(field, text) {
+            Ok(value) => {
+                self.masked.remove(&field.name);
+                self.spec.insert(field.name.clone(), value);
+            }
+            Err(reason) if effect::is_fatal(&field.name) => {
+                return Err(LocalError::Value { origin, name: name.to_owned(), reason });
+            }
+            Err(reason) => {
+                self.spec.remove(&field.name);
+                self.masked.insert(field.name.clone());
+                self.note(origin, name, format!("{reason}; the default holds"));
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, source: String, name: &str, note: String) {
+        self.notes.push(SettingNote { source, name: name.to_owned(), note });
+    }
+}
+
+/// The settings of a file of `Name = value` lines. Sections only group them.
+fn ini(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with(['#', ';', '[']))
+        .map(|line| line.split_once(['=', ':']).unwrap_or((line, "")))
+        .map(|(name, value)| (name.trim(), value.trim().trim_matches('"')))
+}

@@ -1,0 +1,197 @@
+//! What the agent says of itself, put together when somebody asks.
+
+use std::collections::BTreeMap;
+use std::sync::TryLockError;
+use std::time::{Duration, Instant};
+
+use tortie_dataplane::{Endpoint, Place, Program, ProgramId, State, Then};
+use tortie_policy::{EndpointId, Interface};
+
+use crate::board::{Board, Facts, Seat};
+use crate::enforce::Shared;
+use crate::engine;
+use crate::status::{
+    DataplaneStatus, EndpointStatus, InterfaceStatus, StageStatus, Status, StoreStatus, TroubleStatus,
+};
+
+/// How long the dataplane may be busy before the answer goes without it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// All of it.
+pub(crate) fn status(node: &str, board: &Board, target: &Shared) -> Status {
+    let mut told = TargetTold { busy: true, ..TargetTold::default() };
+    let deadline = Instant::now() + PATIENCE;
+    while told.busy && Instant::now() < deadline {
+        match target.try_lock() {
+            Ok(target) => {
+                told = TargetTold {
+                    busy: false,
+                    name: target.name(),
+                    refused: target.refused(),
+                    endpoints: endpoints(target.state()),
+                };
+            }
+            Err(TryLockError::Poisoned(_)) => break,
+            Err(TryLockError::WouldBlock) => drop(board.wait(Duration::from_millis(20), |_| false)),
+        }
+    }
+    let facts = board.read();
+    let governors: BTreeMap<&Place, &EndpointId> = told.endpoints.iter().map(|(place, one)| (place, &one.id)).collect();
+    Status {
+        node: node.to_owned(),
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ready: facts.is_ready(),
+        store: StoreStatus {
+            name: facts.store_name.clone(),
+            state: facts.store,
+            since: facts.store_since.clone(),
+            reason: facts.store_reason.clone(),
+        },
+        wanted: facts.wanted,
+        in_kernel: facts.in_kernel,
+        dataplane: DataplaneStatus {
+            name: told.name,
+            failing: facts.failing.clone(),
+            failures: facts.failures,
+            repairs: facts.repairs,
+            refused: told.refused,
+            busy: told.busy,
+        },
+        endpoints: all_endpoints(&facts, &told.endpoints),
+        interfaces: interfaces(&facts, &governors),
+        troubles: facts
+            .troubles
+            .iter()
+            .map(|(key, trouble)| TroubleStatus {
+                object: key.to_string(),
+                reasons: trouble.reasons.clone(),
+                in_force: engine::in_force(&trouble.in_force),
+            })
+            .collect(),
+        settings: facts.settings.clone(),
+        problems: facts.problems.iter().map(|(what, why)| format!("{what}: {why}")).collect(),
+    }
+}
+
+#[derive(Default)]
+struct TargetTold {
+    busy: bool,
+    name: String,
+    refused: Vec<(String, String)>,
+    endpoints: Vec<(Place, Enforced)>,
+}
+
+/// An endpoint as it is enforced.
+struct Enforced {
+    id: EndpointId,
+    stages: Vec<StageStatus>,
+}
+
+fn endpoints(state: &State) -> Vec<(Place, Enforced)> {
+    let one = |(place, endpoint): (&Place, &Endpoint)| {
+        (place.clone(), Enforced { id: endpoint.id.clone(), stages: stages(state, endpoint) })
+    };
+    state.endpoints.iter().map(one).collect()
+}
+
+fn stages(state: &State, endpoint: &Endpoint) -> Vec<StageStatus> {
+    let programs = &endpoint.programs;
+    let all: [(&str, &str, Option<ProgramId>); 7] = [
+        ("untracked", "ingress", programs.untracked.ingress),
+        ("untracked", "egress", programs.untracked.egress),
+        ("preDNAT", "ingress", programs.pre_dnat),
+        ("normal", "ingress", Some(programs.normal.ingress)),
+        ("normal", "egress", Some(programs.normal.egress)),
+        ("forward", "ingress", programs.forward.ingress),
+        ("forward", "egress", programs.forward.egress),
+    ];
+    let told = |(stage, direction, id): &(&str, &str, Option<ProgramId>)| {
+        let program = state.programs.get(&(*id)?)?;
+        Some(StageStatus {
+            stage: (*stage).to_owned(),
+            direction: (*direction).to_owned(),
+            policies: policies(program),
+            then: then(program),
+        })
+    };
+    all.iter().filter_map(told).collect()
+}
+
+fn policies(program: &Program) -> Vec<String> {
+    let of = |tier: &tortie_dataplane::Tier| {
+        let name = tier.name.clone();
+        tier.policies.iter().map(move |policy| format!("{name}/{policy}")).collect::<Vec<_>>()
+    };
+    program.tiers.iter().flat_map(of).collect()
+}
+
+fn then(program: &Program) -> String {
+    if let Some(tier) = program.tiers.iter().find(|tier| tier.denies) {
+        return format!("denied by the end of tier {}", tier.name);
+    }
+    match &program.then {
+        Then::Pass => "allowed".to_owned(),
+        Then::Deny => "denied".to_owned(),
+        Then::Profiles(profiles) if profiles.is_empty() => "denied, no profile allows it".to_owned(),
+        Then::Profiles(profiles) => {
+            let name = |profile: &tortie_dataplane::Profile| {
+                format!("{}{}", profile.name, if profile.missing { " (missing)" } else { "" })
+            };
+            format!("profiles {}, then denied", profiles.iter().map(name).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// The endpoints that the store has for this node, enforced or not, and any other that is enforced still.
+fn all_endpoints(facts: &Facts, enforced: &[(Place, Enforced)]) -> Vec<EndpointStatus> {
+    let mut all: BTreeMap<String, EndpointStatus> = BTreeMap::new();
+    for (place, one) in enforced {
+        let status = all.entry(one.id.to_string()).or_default();
+        status.name = one.id.to_string();
+        status.interfaces.push(place_name(place));
+        status.stages.clone_from(&one.stages);
+        let name = place_name(place);
+        if !matches!(place, Place::AnyHost) && !facts.links.iter().any(|link| link.name == name) {
+            status.note = format!("{name} is not there; it is closed the moment it appears");
+        }
+        if !facts.locals.contains_key(&one.id) {
+            status.note = "not in the store any more".to_owned();
+        }
+    }
+    for (id, seat) in &facts.locals {
+        let name = id.to_string();
+        all.entry(name.clone()).or_insert_with(|| EndpointStatus { name, note: waits(seat), ..Default::default() });
+    }
+    all.into_values().collect()
+}
+
+fn waits(seat: &Seat) -> String {
+    match seat {
+        Seat::Host(Interface::ByAddress) => "no interface has one of its expectedIPs".to_owned(),
+        Seat::Host(Interface::All) => "another endpoint for all interfaces comes before it".to_owned(),
+        Seat::Host(Interface::Named(name)) | Seat::Workload(name) => {
+            format!("not in force: another endpoint governs {name}, or it is left out by a setting")
+        }
+    }
+}
+
+fn place_name(place: &Place) -> String {
+    match place {
+        Place::Workload(name) | Place::Host(name) => name.clone(),
+        Place::AnyHost => "*".to_owned(),
+    }
+}
+
+fn interfaces(facts: &Facts, governors: &BTreeMap<&Place, &EndpointId>) -> Vec<InterfaceStatus> {
+    let governor = |name: &str| {
+        let places = [Place::Host(name.to_owned()), Place::Workload(name.to_owned()), Place::AnyHost];
+        places.iter().find_map(|place| governors.get(place)).map(ToString::to_string)
+    };
+    let one = |link: &tortie_policy::packet::Link| InterfaceStatus {
+        name: link.name.clone(),
+        addresses: link.addresses.iter().map(ToString::to_string).collect(),
+        endpoint: governor(&link.name),
+    };
+    facts.links.iter().map(one).collect()
+}

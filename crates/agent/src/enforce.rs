@@ -1,0 +1,165 @@
+//! The thread of the dataplane: one change after the other, tried again until it is in force.
+//!
+//! It holds at most one change. While the dataplane works, or a change waits for its next try, the engine only gathers;
+//! when it is free again it is given all that came meanwhile as one change. A change that cannot be made stays wanted:
+//! what comes after it is added, and the whole is tried at once, so a later change can mend an earlier one.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tortie_dataplane::{Delta, State};
+
+use crate::backoff::Backoff;
+use crate::board::Board;
+use crate::status::Mark;
+use crate::target::Target;
+
+/// How often it is looked whether someone else has changed what is ours.
+const GUARD: Duration = Duration::from_millis(50);
+
+/// What the thread is given.
+pub(crate) enum Order {
+    /// A change, and what is in force when it is made.
+    Change(Box<Delta>, Mark),
+    /// Take everything of ours away, and end.
+    Remove(SyncSender<Result<(), String>>),
+    /// End, and leave everything as it is.
+    Stop,
+}
+
+/// The dataplane, shared with whoever reads its state.
+pub(crate) type Shared = Arc<Mutex<Box<dyn Target>>>;
+
+/// The dataplane, for as long as the guard lives.
+pub(crate) fn lock(target: &Shared) -> MutexGuard<'_, Box<dyn Target>> {
+    target.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What could not be put in force yet.
+struct Behind {
+    /// The whole; or why that is not known.
+    wanted: Result<State, String>,
+    backoff: Backoff,
+    next: Instant,
+}
+
+/// Makes changes until it is told to stop. `free` is called when the next change may come.
+pub(crate) fn run(target: &Shared, orders: &Receiver<Order>, board: &Board, free: impl Fn()) {
+    let guarded = lock(target).is_guarded();
+    let mut behind: Option<Behind> = None;
+    let mut mark = Mark::default();
+    loop {
+        let pause = match (&behind, guarded) {
+            (Some(behind), _) => Some(behind.next.saturating_duration_since(Instant::now())),
+            (None, false) if board.read().programmed => Some(GUARD),
+            (None, _) => None,
+        };
+        let order = match pause {
+            None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(pause) => orders.recv_timeout(pause),
+        };
+        match order {
+            Ok(Order::Change(delta, at)) => {
+                mark = at;
+                change(target, board, &mut behind, Some(&delta), mark);
+                free();
+            }
+            Ok(Order::Remove(answer)) => {
+                // Nobody waits any more if this cannot be sent.
+                let _ = answer.send(lock(target).remove());
+                return;
+            }
+            Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) if behind.is_some() => change(target, board, &mut behind, None, mark),
+            Err(RecvTimeoutError::Timeout) => guard(target, board),
+        }
+    }
+}
+
+/// Tries a change, with all that is behind.
+fn change(target: &Shared, board: &Board, behind: &mut Option<Behind>, delta: Option<&Delta>, mark: Mark) {
+    if behind.is_none() && delta.is_none_or(Delta::is_empty) && board.read().programmed {
+        board.tell(|facts| facts.in_kernel = mark);
+        return;
+    }
+    let started = Instant::now();
+    board.tell(|facts| facts.busy.insert("dataplane", started));
+    let result = attempt(&mut **lock(target), behind, delta);
+    let took = started.elapsed();
+    match result {
+        Ok(()) => {
+            if behind.take().is_some() {
+                log::info!("the dataplane takes changes again");
+            }
+            board.tell(|facts| {
+                facts.in_kernel = mark;
+                facts.programmed = true;
+                facts.failing = None;
+                facts.applied += 1;
+                facts.apply_time += took;
+                facts.busy.remove("dataplane");
+            });
+        }
+        Err(reason) => {
+            if board.read().failing.as_ref() != Some(&reason) {
+                log::error!("a change is not in force, and is tried again: {reason}");
+            }
+            board.tell(|facts| {
+                facts.failing = Some(reason);
+                facts.failures += 1;
+                facts.busy.remove("dataplane");
+            });
+        }
+    }
+}
+
+fn attempt(target: &mut dyn Target, behind: &mut Option<Behind>, delta: Option<&Delta>) -> Result<(), String> {
+    let Some(late) = behind else {
+        let Some(delta) = delta else { return Ok(()) };
+        // What is wanted is only worked out when the change cannot be made.
+        return target.apply(delta).inspect_err(|_| {
+            let backoff = Backoff::default();
+            let wanted = Ok(target.state().clone()).and_then(|state| after(state, delta));
+            *behind = Some(Behind { wanted, next: backoff.at(), backoff });
+        });
+    };
+    if let Some(delta) = delta {
+        let wanted = std::mem::replace(&mut late.wanted, Err(String::new()));
+        late.wanted = wanted.and_then(|state| after(state, delta));
+    }
+    late.wanted.clone().and_then(|state| target.replace(state)).inspect_err(|_| {
+        late.backoff.longer();
+        late.next = late.backoff.at();
+    })
+}
+
+/// A state after a change. One that does not fit is a mistake of ours: nothing more is put into the kernel then.
+fn after(mut state: State, delta: &Delta) -> Result<State, String> {
+    match state.apply(delta) {
+        Ok(()) => Ok(state),
+        Err(broken) => Err(format!("a change does not fit what is there, start the agent anew: {broken}")),
+    }
+}
+
+fn guard(target: &Shared, board: &Board) {
+    match lock(target).repair() {
+        Ok(false) => {}
+        Ok(true) => {
+            log::warn!("someone else had changed our tables; they are put back");
+            board.tell(|facts| facts.repairs += 1);
+        }
+        Err(reason) => {
+            if board.tell(|facts| facts.problems.insert("guard", reason.clone())).as_ref() != Some(&reason) {
+                log::error!("cannot look after our tables: {reason}");
+            }
+            return;
+        }
+    }
+    if board.read().problems.contains_key("guard") {
+        board.tell(|facts| facts.problems.remove("guard"));
+    }
+}
+
+#[cfg(test)]
+mod tests;

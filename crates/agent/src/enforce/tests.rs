@@ -1,0 +1,116 @@
+//! Changes that the dataplane takes, refuses, and takes in the end.
+
+use std::sync::mpsc::sync_channel;
+
+use tortie_dataplane::{Fake, Host};
+
+use super::*;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A fake that refuses as long as it is told to.
+struct Refusing {
+    fake: Fake,
+    refuse: Arc<Mutex<bool>>,
+}
+
+impl Refusing {
+    fn check(&self) -> Result<(), String> {
+        if *self.refuse.lock().unwrap() { Err("no room".to_owned()) } else { Ok(()) }
+    }
+}
+
+impl Target for Refusing {
+    fn name(&self) -> String {
+        "refusing".to_owned()
+    }
+
+    fn adopt(&mut self) -> Result<String, String> {
+        Ok(String::new())
+    }
+
+    fn apply(&mut self, delta: &Delta) -> Result<(), String> {
+        self.check()?;
+        Target::apply(&mut self.fake, delta)
+    }
+
+    fn replace(&mut self, state: State) -> Result<(), String> {
+        self.check()?;
+        Target::replace(&mut self.fake, state)
+    }
+
+    fn state(&self) -> &State {
+        &self.fake.state
+    }
+
+    fn refused(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    fn is_guarded(&self) -> bool {
+        true
+    }
+
+    fn repair(&mut self) -> Result<bool, String> {
+        Ok(false)
+    }
+
+    fn remove(&mut self) -> Result<(), String> {
+        Target::remove(&mut self.fake)
+    }
+}
+
+fn prefix(text: &str) -> Delta {
+    let mut host = Host::default();
+    host.settings.log_prefix = text.to_owned();
+    Delta { host: Some(Box::new(host)), ..Delta::default() }
+}
+
+fn mark(generation: u64) -> Mark {
+    Mark { generation, revision: generation }
+}
+
+#[test]
+fn a_change_that_cannot_be_made_is_made_with_the_next_or_by_itself() {
+    let refuse = Arc::new(Mutex::new(true));
+    let target: Shared = Arc::new(Mutex::new(Box::new(Refusing { fake: Fake::new(), refuse: refuse.clone() })));
+    let board = Arc::new(Board::default());
+    let (order, orders) = sync_channel(1);
+    let (freed, free) = sync_channel(10);
+    let thread = {
+        let (target, board) = (target.clone(), board.clone());
+        std::thread::spawn(move || run(&target, &orders, &board, || freed.send(()).unwrap()))
+    };
+    order.send(Order::Change(Box::new(prefix("one")), mark(1))).unwrap();
+    free.recv_timeout(SOON).unwrap();
+    assert_eq!(board.read().failing.as_deref(), Some("no room"));
+    assert_eq!(board.read().in_kernel, mark(0));
+    // What is empty does not pass for made while something is behind.
+    order.send(Order::Change(Box::default(), mark(2))).unwrap();
+    free.recv_timeout(SOON).unwrap();
+    assert_eq!(board.read().in_kernel, mark(0));
+    order.send(Order::Change(Box::new(prefix("three")), mark(3))).unwrap();
+    free.recv_timeout(SOON).unwrap();
+    *refuse.lock().unwrap() = false;
+    assert!(board.wait(SOON, |facts| facts.in_kernel == mark(3)), "nobody asked again, but time did");
+    assert!(board.read().is_ready());
+    assert_eq!(lock(&target).state().host.as_ref().unwrap().settings.log_prefix, "three");
+    order.send(Order::Stop).unwrap();
+    thread.join().unwrap();
+    assert!(lock(&target).state().host.is_some(), "ending leaves everything in place");
+}
+
+#[test]
+fn an_empty_first_change_is_made_all_the_same() {
+    let target: Shared = Arc::new(Mutex::new(Box::new(Fake::new())));
+    let board = Board::default();
+    let mut behind = None;
+    change(&target, &board, &mut behind, Some(&Delta::default()), mark(1));
+    let seen = |board: &Board| {
+        let facts = board.read();
+        (facts.is_ready(), facts.in_kernel, facts.applied)
+    };
+    assert_eq!(seen(&board), (true, mark(1), 1));
+    change(&target, &board, &mut behind, Some(&Delta::default()), mark(2));
+    assert_eq!(seen(&board), (true, mark(2), 1));
+}

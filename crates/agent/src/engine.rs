@@ -1,0 +1,332 @@
+//! The engine's thread: everything that is heard goes in here, and changes of the desired state come out.
+//!
+//! ```text
+//!   store ─┐                                       ┌─> dataplane
+//!   links ─┼─> one bounded channel ─> Mind ─flush──┘
+//!   files ─┘         (drained before every flush)        free ─┘
+//! ```
+//!
+//! A flush happens when there is something to tell and the dataplane is free; there is no timer. So a slow kernel makes
+//! changes larger and never a queue longer. Nothing is told before the store and the interfaces are known as a whole:
+//! what an earlier agent left stays in force until then.
+
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender};
+
+use tortie_api::{Key, Kind, Object};
+use tortie_calc::{Engine, Id, Update};
+use tortie_policy::from_api::configurations_of;
+use tortie_policy::packet::Link;
+use tortie_policy::{EndpointId, Item, Labels, PolicyId, Pool, Profile, SetId, Settings, WorkloadId};
+use tortie_sync::{Change, Content, Message};
+
+use crate::board::{self, Board, Seat};
+use crate::config::{self, AgentSettings, Local};
+use crate::enforce::Order;
+use crate::status::StoreState;
+
+/// What the engine is told.
+pub(crate) enum Input {
+    /// By the store.
+    Store(Message),
+    /// The interfaces, all of them.
+    Links(Vec<Link>),
+    /// The dataplane can take the next change.
+    Free,
+    /// Environment and file were read again.
+    Local(Box<Local>),
+    /// No more changes. The dataplane is told so.
+    Stop,
+    /// Take everything of ours out of the kernel and stop.
+    Remove(SyncSender<Result<(), String>>),
+}
+
+/// Most inputs that are taken in before a flush.
+const BATCH: usize = 10_000;
+
+/// What is known, and what becomes of it.
+pub(crate) struct Mind {
+    node: String,
+    engine: Engine,
+    board: Arc<Board>,
+    local: Local,
+    configurations: BTreeMap<String, Object>,
+    pools: BTreeMap<String, Pool>,
+    labels: Option<Labels>,
+    /// The settings that the engine has.
+    settings: Option<Settings>,
+    /// What the settings follow from has changed.
+    unsettled: bool,
+    in_sync: bool,
+    linked: bool,
+    /// Something was heard that was not flushed.
+    dirty: bool,
+    /// Hashes of the keys that are there, for counting.
+    known: HashSet<u64>,
+    hasher: RandomState,
+}
+
+impl Mind {
+    /// One for a node, which knows nothing yet.
+    pub(crate) fn new(node: &str, local: Local, board: Arc<Board>) -> Self {
+        let mut engine = Engine::new(node);
+        engine.update(Update::Put(Item::Profile(Profile::default_allow())));
+        Self {
+            node: node.to_owned(),
+            engine,
+            board,
+            local,
+            configurations: BTreeMap::new(),
+            pools: BTreeMap::new(),
+            labels: None,
+            settings: None,
+            unsettled: true,
+            in_sync: false,
+            linked: false,
+            dirty: false,
+            known: HashSet::new(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Works until it is told to stop. `settle` is called with the agent's own settings whenever they change.
+    pub(crate) fn run(mut self, inputs: &Receiver<Input>, orders: &SyncSender<Order>, settle: impl Fn(&AgentSettings)) {
+        let mut free = true;
+        let mut in_force: Option<AgentSettings> = None;
+        while let Ok(first) = inputs.recv() {
+            for input in std::iter::once(first).chain(inputs.try_iter().take(BATCH)) {
+                match input {
+                    Input::Free => free = true,
+                    Input::Stop => return drop(orders.send(Order::Stop)),
+                    Input::Remove(answer) => return drop(orders.send(Order::Remove(answer))),
+                    Input::Store(message) => self.hear(message),
+                    Input::Links(links) => self.link(links),
+                    Input::Local(local) => {
+                        self.local = *local;
+                        self.unsettled = true;
+                    }
+                }
+            }
+            if !self.in_sync || !self.linked {
+                continue;
+            }
+            if let Some(agent) = self.settle()
+                && in_force.as_ref() != Some(&agent)
+            {
+                settle(&agent);
+                in_force = Some(agent);
+            }
+            if self.dirty && free {
+                self.dirty = false;
+                let delta = Box::new(self.engine.flush());
+                let mark = self.board.read().wanted;
+                free = false;
+                if orders.send(Order::Change(delta, mark)).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, message: Message) {
+        match message {
+            Message::Changes(changes, revision) => {
+                for change in changes {
+                    self.take(change);
+                }
+                self.heard(Some(revision));
+            }
+            Message::InSync(revision) => {
+                self.in_sync = true;
+                self.heard(Some(revision));
+                let counts: usize = self.board.read().counts.values().sum();
+                log::info!("the store has told everything: {counts} objects, revision {revision}");
+            }
+            Message::Lost(reason) => {
+                log::error!("the store is lost, what it said stays in force: {reason}");
+                self.board.tell(|facts| {
+                    let state = if self.in_sync { StoreState::Lost } else { StoreState::Waiting };
+                    facts.set_store(state, board::now(), reason);
+                });
+            }
+        }
+    }
+
+    /// Something was heard: it counts, and is to be flushed.
+    fn heard(&mut self, revision: Option<u64>) {
+        self.dirty = true;
+        let in_sync = self.in_sync;
+        self.board.tell(|facts| {
+            facts.wanted.generation += 1;
+            if let Some(revision) = revision {
+                facts.wanted.revision = revision;
+                if in_sync && facts.store != StoreState::Stale && facts.store != StoreState::InSync {
+                    if facts.store == StoreState::Lost {
+                        log::info!("the store answers again");
+                    }
+                    facts.set_store(StoreState::InSync, board::now(), String::new());
+                }
+            }
+        });
+    }
+
+    fn link(&mut self, links: Vec<Link>) {
+        self.board.tell(|facts| facts.links = links.clone());
+        self.engine.update(Update::Links(links));
+        self.linked = true;
+        self.heard(None);
+    }
+
+    fn take(&mut self, change: Change) {
+        let Change { key, content, trouble } = change;
+        self.count(&key, &content);
+        self.report(&key, trouble);
+        match content {
+            Content::Settings(object) => {
+                self.configurations.insert(key.name, *object);
+                self.unsettled = true;
+            }
+            Content::Gone if key.kind == Kind::FelixConfiguration => {
+                // What cannot be read leaves what was in force; what is gone is gone.
+                if !self.board.read().troubles.contains_key(&key) {
+                    self.configurations.remove(&key.name);
+                    self.unsettled = true;
+                }
+            }
+            Content::Item(item) => self.put(key, *item),
+            Content::Gone => self.put(key, Item::Nothing),
+        }
+    }
+
+    fn put(&mut self, key: Key, item: Item) {
+        match (&item, key.kind) {
+            (Item::Pool(pool), _) => {
+                self.unsettled |= self.pools.insert(key.name.clone(), pool.clone()).as_ref() != Some(pool)
+            }
+            (_, Kind::IPPool) => self.unsettled |= self.pools.remove(&key.name).is_some(),
+            (Item::Node(node), _) if node.name == self.node => {
+                self.unsettled |= self.labels.as_ref() != Some(&node.labels);
+                self.labels = Some(node.labels.clone());
+            }
+            (_, Kind::Node) if key.name == self.node => self.unsettled |= self.labels.take().is_some(),
+            _ => {}
+        }
+        self.seat(&key, &item);
+        match item {
+            // The built-in profile is always there.
+            Item::Nothing if key == Key::cluster(Kind::Profile, Profile::default_allow().name) => {
+                self.engine.update(Update::Put(Item::Profile(Profile::default_allow())));
+            }
+            Item::Nothing => {
+                if let Some(id) = id(key) {
+                    self.engine.update(Update::Delete(id));
+                }
+            }
+            item => self.engine.update(Update::Put(item)),
+        }
+    }
+
+    /// Notes where an endpoint of this node is to sit.
+    fn seat(&mut self, key: &Key, item: &Item) {
+        let id = match key.kind {
+            Kind::HostEndpoint => EndpointId::Host(key.name.clone()),
+            Kind::WorkloadEndpoint => {
+                EndpointId::Workload(WorkloadId { namespace: key.namespace.clone(), name: key.name.clone() })
+            }
+            _ => return,
+        };
+        let seat = match item {
+            Item::HostEndpoint(one) if one.node == self.node => Some(Seat::Host(one.interface.clone())),
+            Item::WorkloadEndpoint(one) if one.node == self.node => Some(Seat::Workload(one.interface.clone())),
+            _ => None,
+        };
+        self.board.tell(|facts| match seat {
+            Some(seat) => drop(facts.locals.insert(id, seat)),
+            None => drop(facts.locals.remove(&id)),
+        });
+    }
+
+    fn count(&mut self, key: &Key, content: &Content) {
+        let hash = self.hasher.hash_one(key);
+        let (changed, step) = match content {
+            Content::Gone => (self.known.remove(&hash), -1),
+            _ => (self.known.insert(hash), 1),
+        };
+        if changed {
+            self.board.tell(|facts| {
+                let count = facts.counts.entry(key.kind).or_default();
+                *count = count.saturating_add_signed(step);
+            });
+        }
+    }
+
+    fn report(&self, key: &Key, trouble: Option<tortie_sync::Trouble>) {
+        let known = self.board.read().troubles.get(key).cloned();
+        match &trouble {
+            Some(trouble) if known.as_ref() != Some(trouble) => {
+                log::error!("{key} cannot be read ({}); {}", trouble.reasons.join("; "), in_force(&trouble.in_force));
+            }
+            None if known.is_some() => log::info!("{key} can be read again"),
+            _ => return,
+        }
+        self.board.tell(|facts| match trouble {
+            Some(trouble) => drop(facts.troubles.insert(key.clone(), trouble)),
+            None => drop(facts.troubles.remove(key)),
+        });
+    }
+
+    /// Works the settings out again, if what they follow from has changed.
+    fn settle(&mut self) -> Option<AgentSettings> {
+        if !std::mem::take(&mut self.unsettled) {
+            return None;
+        }
+        let all: Vec<&Object> = self.configurations.values().collect();
+        let own = configurations_of(&self.node, self.labels.as_ref(), &all);
+        let resolved = config::resolve(&self.local, Settings::of_pools(self.pools.values()), &own);
+        let known = self.board.read().settings.clone();
+        for note in resolved.notes.iter().filter(|note| !known.contains(note)) {
+            log::warn!("setting {} in {}: {}", note.name, note.source, note.note);
+        }
+        self.board.tell(|facts| facts.settings = resolved.notes);
+        if self.settings.as_ref() != Some(&resolved.settings) {
+            self.settings = Some(resolved.settings.clone());
+            self.engine.update(Update::Settings(Box::new(resolved.settings)));
+            self.heard(None);
+        }
+        Some(resolved.agent)
+    }
+}
+
+/// What is in force instead of an object that cannot be read, in words.
+pub(crate) fn in_force(what: &tortie_sync::InForce) -> String {
+    match what {
+        tortie_sync::InForce::LastGood(revision) => format!("its form of revision {revision} is in force"),
+        tortie_sync::InForce::Closed => "what could be read of it is in force, closed".to_owned(),
+        tortie_sync::InForce::Nothing => "it is not in force".to_owned(),
+    }
+}
+
+/// What the engine calls an object; none for kinds that it does not know.
+fn id(key: Key) -> Option<Id> {
+    let Key { kind, namespace, name } = key;
+    Some(match kind {
+        Kind::Tier => Id::Tier(name),
+        Kind::Profile => Id::Profile(name),
+        Kind::HostEndpoint => Id::HostEndpoint(name),
+        Kind::WorkloadEndpoint => Id::WorkloadEndpoint(WorkloadId { namespace, name }),
+        Kind::NetworkSet | Kind::GlobalNetworkSet => Id::NetworkSet(SetId { namespace, name }),
+        Kind::Node => Id::Node(name),
+        Kind::IPPool => Id::Pool(name),
+        Kind::NetworkPolicy
+        | Kind::GlobalNetworkPolicy
+        | Kind::StagedNetworkPolicy
+        | Kind::StagedGlobalNetworkPolicy
+        | Kind::StagedKubernetesNetworkPolicy => Id::Policy(PolicyId { kind, namespace, name }),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! A store with a copy behind it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tortie_api::Key;
+use tortie_store::{Event, Listing, Revision, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written};
+
+use super::disk::{Copy, Disk};
+use crate::backoff::Backoff;
+use crate::board::{self, Board};
+use crate::status::StoreState;
+use crate::stop::Stop;
+
+/// Opens the store, with what its files and certificates say now.
+pub type Opener = Box<dyn Fn() -> Result<Arc<dyn Store>, StoreError> + Send + Sync>;
+
+/// A store that notes on disk what it says, and is stood in for by its copy while it has not answered yet.
+pub(crate) struct Shelved {
+    opener: Opener,
+    opened: Mutex<Option<Arc<dyn Store>>>,
+    disk: Option<Disk>,
+    copy: Mutex<Option<Copy>>,
+    /// The latest that was heard, now or by an earlier agent.
+    revision: AtomicU64,
+    /// Between tries while the copy stands in.
+    backoff: Mutex<Backoff>,
+    board: Arc<Board>,
+    stop: Arc<Stop>,
+    /// The files are to be read again.
+    reopen: Arc<AtomicBool>,
+}
+
+impl Shelved {
+    /// A store that this opens. `name` is what it is, as far as that is known without opening it.
+    pub(crate) fn new(opener: Opener, name: &str, disk: Option<Disk>, board: Arc<Board>, stop: Arc<Stop>) -> Self {
+        let copy = disk.as_ref().and_then(Disk::load);
+        if let Some(other) = copy.as_ref().filter(|copy| copy.store != name) {
+            log::warn!("the copy on disk is of {}, so it does not stand in for {name}", other.store);
+        }
+        let copy = copy.filter(|copy| copy.store == name);
+        board.tell(|facts| facts.store_name = name.to_owned());
+        Self {
+            opener,
+            opened: Mutex::default(),
+            disk,
+            revision: AtomicU64::new(copy.as_ref().map_or(0, |copy| copy.listing.revision)),
+            copy: Mutex::new(copy),
+            backoff: Mutex::default(),
+            board,
+            stop,
+            reopen: Arc::default(),
+        }
+    }
+
+    /// Asks for the files to be read again.
+    pub(crate) fn reopen(&self) {
+        self.reopen.store(true, Ordering::SeqCst);
+    }
+
+    fn store(&self) -> Result<Arc<dyn Store>, StoreError> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.reopen.load(Ordering::SeqCst) {
+            *opened = None;
+        }
+        if let Some(store) = &*opened {
+            return Ok(store.clone());
+        }
+        let store = (self.opener)()?;
+        self.reopen.store(false, Ordering::SeqCst);
+        Ok(opened.insert(store).clone())
+    }
+
+    /// What the store has. One that was known to hold something and now has no history at all is taken for away: a
+    /// disk that is not mounted must not open the machine.
+    fn real(&self) -> Result<Listing, StoreError> {
+        let store = self.store()?;
+        let listing = store.list(&Selection::default())?;
+        let most = self.revision.fetch_max(listing.revision, Ordering::SeqCst);
+        if listing.revision == 0 && listing.items.is_empty() && most > 0 {
+            return Err(StoreError::Failed(format!(
+                "{} is empty, and nothing was ever written to it",
+                store.describe()
+            )));
+        }
+        Ok(listing)
+    }
+
+    fn copy(&self) -> Option<Copy> {
+        self.copy.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The copy has done its work, and need not be held.
+    fn drop_copy(&self) {
+        *self.copy.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl Store for Shelved {
+    fn describe(&self) -> String {
+        self.board.read().store_name.clone()
+    }
+
+    fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        self.store()?.get(key)
+    }
+
+    fn list(&self, _: &Selection) -> Result<Listing, StoreError> {
+        match self.real() {
+            Ok(listing) => {
+                self.drop_copy();
+                if let Some(disk) = &self.disk {
+                    disk.listing(listing.clone(), self.describe());
+                }
+                self.board.tell(|facts| {
+                    facts.resyncs += 1;
+                    if facts.store == StoreState::Stale {
+                        log::info!("the store answers again");
+                        facts.set_store(StoreState::Waiting, board::now(), String::new());
+                    }
+                });
+                Ok(listing)
+            }
+            Err(error) => {
+                let Some(copy) = self.copy() else { return Err(error) };
+                let reason = error.to_string();
+                if self.board.read().store != StoreState::Stale {
+                    log::error!(
+                        "the store cannot be asked ({reason}); what it said until {} is enforced",
+                        copy.written
+                    );
+                }
+                self.board.tell(|facts| facts.set_store(StoreState::Stale, copy.written.clone(), reason));
+                Ok(copy.listing)
+            }
+        }
+    }
+
+    fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
+        self.store()?.write(writes)
+    }
+
+    fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError> {
+        if self.copy().is_some() {
+            let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
+            let pause = backoff.pause();
+            backoff.longer();
+            return Ok(Box::new(Standing { pause, stop: self.stop.clone(), from }));
+        }
+        let inner = self.store()?.watch(selection, from)?;
+        Ok(Box::new(Noted { inner, disk: self.disk.clone(), reopen: self.reopen.clone(), from }))
+    }
+}
+
+/// A watch that notes what it tells.
+struct Noted {
+    inner: Box<dyn Watch>,
+    disk: Option<Disk>,
+    reopen: Arc<AtomicBool>,
+    from: Revision,
+}
+
+impl Watch for Noted {
+    fn next(&mut self, wait: Duration) -> Result<Option<Event>, StoreError> {
+        if self.reopen.load(Ordering::SeqCst) {
+            return Err(StoreError::Compacted { from: self.from, kept: self.from });
+        }
+        let event = self.inner.next(wait)?;
+        if let (Some(disk), Some(event)) = (&self.disk, &event) {
+            disk.event(event.clone());
+        }
+        Ok(event)
+    }
+}
+
+/// The watch of a copy: nothing changes, and every now and then the store is to be tried again, which is what an
+/// overtaken watch asks for.
+struct Standing {
+    pause: Duration,
+    stop: Arc<Stop>,
+    from: Revision,
+}
+
+impl Watch for Standing {
+    fn next(&mut self, _: Duration) -> Result<Option<Event>, StoreError> {
+        self.stop.wait(self.pause);
+        Err(StoreError::Compacted { from: self.from, kept: self.from })
+    }
+}

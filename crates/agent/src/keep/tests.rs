@@ -1,0 +1,208 @@
+//! The copy on disk, the last good forms, and who answers when.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tortie_api::{Key, Kind};
+use tortie_store::memory::MemoryStore;
+use tortie_store::{Op, Store, StoreError, Write};
+use tortie_sync::{LastGood, Message, Sync};
+
+use super::*;
+use crate::board::Board;
+use crate::status::StoreState;
+use crate::stop::Stop;
+
+const SHORT: Duration = Duration::from_millis(50);
+
+fn key(name: &str) -> Key {
+    Key::cluster(Kind::GlobalNetworkPolicy, name)
+}
+
+fn value(name: &str, selector: &str) -> Arc<[u8]> {
+    let text = format!(
+        r#"{{"kind":"GlobalNetworkPolicy","apiVersion":"projectcalico.org/v3","metadata":{{"name":"{name}"}},"spec":{{"selector":"{selector}"}}}}"#
+    );
+    text.into_bytes().into()
+}
+
+fn write(store: &dyn Store, name: &str, selector: &str) {
+    let key = key(name);
+    let op = match store.get(&key).unwrap() {
+        Some(stored) => Op::Update(value(name, selector), stored.revision),
+        None => Op::Create(value(name, selector)),
+    };
+    store.write(&[Write { key, op }]).unwrap().remove(0).unwrap();
+}
+
+fn delete(store: &dyn Store, name: &str) {
+    store.write(&[Write { key: key(name), op: Op::Delete(None) }]).unwrap().remove(0).unwrap();
+}
+
+/// A place on disk, and agents that come and go.
+struct Machine {
+    place: tempfile::TempDir,
+    store: MemoryStore,
+    away: Arc<AtomicBool>,
+}
+
+impl Machine {
+    fn new() -> Self {
+        Self { place: tempfile::tempdir().unwrap(), store: MemoryStore::new(), away: Arc::default() }
+    }
+
+    fn disk(&self) -> Disk {
+        Disk::open(&self.place.path().join("agent.db"), |reason| panic!("{reason}")).unwrap()
+    }
+
+    fn shelved(&self, name: &str, disk: &Disk, board: &Arc<Board>) -> Shelved {
+        let (store, away) = (self.store.clone(), self.away.clone());
+        let opener: Opener = Box::new(move || {
+            if away.load(Ordering::SeqCst) {
+                return Err(StoreError::Failed("away".to_owned()));
+            }
+            Ok(Arc::new(store.clone()))
+        });
+        Shelved::new(opener, name, Some(disk.clone()), board.clone(), Arc::new(Stop::default()))
+    }
+
+    /// An agent's life: what it is told until there is nothing more to tell.
+    fn live(&self, name: &str) -> (Vec<String>, StoreState) {
+        let (disk, board) = (self.disk(), Arc::new(Board::default()));
+        let shelved = self.shelved(name, &disk, &board);
+        let mut sync = Sync::new(&shelved, Kept(Some(disk.clone())));
+        let told = drain(&mut sync);
+        disk.settle();
+        let state = board.read().store;
+        (told, state)
+    }
+}
+
+fn drain(sync: &mut Sync<'_>) -> Vec<String> {
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        match sync.next(SHORT) {
+            Some(Message::Changes(changes, _)) => {
+                told.extend(changes.iter().map(|change| {
+                    let trouble = change.trouble.as_ref().map(|trouble| format!(" {:?}", trouble.in_force));
+                    format!("{}{}", change.key.name, trouble.unwrap_or_default())
+                }));
+            }
+            Some(Message::InSync(_)) => told.push("in sync".to_owned()),
+            Some(Message::Lost(why)) => told.push(format!("lost: {why}")),
+            None => {}
+        }
+    }
+    told
+}
+
+#[test]
+fn a_start_without_the_store_tells_what_an_earlier_agent_heard() {
+    let machine = Machine::new();
+    write(&machine.store, "kept", "all()");
+    write(&machine.store, "gone", "all()");
+    delete(&machine.store, "gone");
+    assert_eq!(machine.live("s").0, ["kept", "in sync"]);
+    machine.away.store(true, Ordering::SeqCst);
+    assert_eq!(machine.live("s"), (vec!["kept".to_owned(), "in sync".to_owned()], StoreState::Stale));
+    assert_eq!(machine.live("another store").0, ["lost: away"], "the copy of another store is of no use");
+}
+
+#[test]
+fn changes_after_the_listing_are_in_the_copy_too() {
+    let machine = Machine::new();
+    write(&machine.store, "first", "all()");
+    {
+        let (disk, board) = (machine.disk(), Arc::new(Board::default()));
+        let shelved = machine.shelved("s", &disk, &board);
+        let mut sync = Sync::new(&shelved, Kept(Some(disk.clone())));
+        drain(&mut sync);
+        write(&machine.store, "second", "all()");
+        delete(&machine.store, "first");
+        assert_eq!(drain(&mut sync), ["second", "first"]);
+        disk.settle();
+    }
+    machine.away.store(true, Ordering::SeqCst);
+    assert_eq!(machine.live("s").0, ["second", "in sync"]);
+}
+
+#[test]
+fn the_store_takes_over_when_it_is_back_with_what_changed_meanwhile() {
+    let machine = Machine::new();
+    write(&machine.store, "same", "all()");
+    write(&machine.store, "gone", "all()");
+    machine.live("s");
+    delete(&machine.store, "gone");
+    write(&machine.store, "new", "all()");
+    machine.away.store(true, Ordering::SeqCst);
+    let (disk, board) = (machine.disk(), Arc::new(Board::default()));
+    let shelved = machine.shelved("s", &disk, &board);
+    let mut sync = Sync::new(&shelved, Kept(Some(disk.clone())));
+    assert_eq!(drain(&mut sync), ["gone", "same", "in sync"]);
+    assert_eq!(board.read().store, StoreState::Stale);
+    machine.away.store(false, Ordering::SeqCst);
+    let mut told = Vec::new();
+    while told.is_empty() {
+        told = drain(&mut sync);
+    }
+    assert_eq!(told, ["new", "gone"]);
+    assert_ne!(board.read().store, StoreState::Stale);
+}
+
+#[test]
+fn a_store_without_any_history_is_not_believed_when_there_was_one() {
+    let machine = Machine::new();
+    write(&machine.store, "kept", "all()");
+    machine.live("s");
+    let empty = Machine { place: machine.place, store: MemoryStore::new(), away: Arc::default() };
+    assert_eq!(empty.live("s"), (vec!["kept".to_owned(), "in sync".to_owned()], StoreState::Stale));
+    write(&empty.store, "new", "all()");
+    assert_eq!(empty.live("s").0, ["new", "in sync"], "one that was written to is");
+}
+
+#[test]
+fn the_last_good_form_outlives_the_agent() {
+    let machine = Machine::new();
+    write(&machine.store, "p", "has(a)");
+    machine.live("s");
+    write(&machine.store, "p", "a = b");
+    for _ in 0..2 {
+        assert_eq!(machine.live("s").0, ["p LastGood(1)", "in sync"]);
+    }
+    write(&machine.store, "p", "b = c");
+    assert_eq!(machine.live("s").0, ["p LastGood(1)", "in sync"], "a bad form does not take a good one's place");
+    write(&machine.store, "p", "has(b)");
+    assert_eq!(machine.live("s").0, ["p", "in sync"]);
+    write(&machine.store, "p", "c = d");
+    assert_eq!(machine.live("s").0, ["p LastGood(4)", "in sync"]);
+    delete(&machine.store, "p");
+    machine.live("s");
+    write(&machine.store, "p", "d = e");
+    assert_eq!(machine.live("s").0, ["p Nothing", "in sync"], "another object of its name begins anew");
+}
+
+#[test]
+fn two_agents_never_share_a_file() {
+    let machine = Machine::new();
+    let _first = machine.disk();
+    assert!(Disk::open(&machine.place.path().join("agent.db"), drop).is_err());
+}
+
+#[test]
+fn asking_to_read_files_again_opens_the_store_anew() {
+    let machine = Machine::new();
+    write(&machine.store, "p", "all()");
+    let (disk, board) = (machine.disk(), Arc::new(Board::default()));
+    let shelved = machine.shelved("s", &disk, &board);
+    let mut sync = Sync::new(&shelved, Kept(Some(disk.clone())));
+    drain(&mut sync);
+    assert_eq!(board.read().resyncs, 1);
+    shelved.reopen();
+    machine.away.store(true, Ordering::SeqCst);
+    assert_eq!(drain(&mut sync), ["lost: away"], "it is opened again, which fails now");
+    machine.away.store(false, Ordering::SeqCst);
+    drain(&mut sync);
+    assert_eq!(board.read().resyncs, 2);
+    assert!(Kept(None).find(&key("p")).is_none());
+}

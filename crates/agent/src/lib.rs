@@ -1,0 +1,56 @@
+//! The node agent: what the store says for this node is what the kernel enforces, within milliseconds.
+//!
+//! ```text
+//!   store ──follow──┐                          ┌──> enforce ──> dataplane (nftables)
+//!   links ──────────┼──> engine (calc) ──flush─┤       │ free
+//!   files, signals ─┘                          └<──────┘
+//!                        board: what is wanted, what is in the kernel, what went wrong
+//!                          └──> local socket, /liveness, /readiness, /metrics
+//! ```
+//!
+//! A thread for the store, one for the interfaces, one that decides (`engine`), one for the dataplane (`enforce`). Channels
+//! are bounded; the engine flushes only when the dataplane is free, so a slow kernel makes changes larger and never a
+//! queue longer. There are no timers in this path.
+//!
+//! What is promised:
+//!
+//! - **Nothing opens.** Until the store and the interfaces are known as a whole, what an earlier agent left stays in force;
+//!   then it is replaced in one transaction. Losing the store, the agent or both changes nothing in the kernel.
+//! - **A machine that boots without its store is protected** by what the store said last (`keep`), and says "stale since".
+//! - **Nothing is passed over in silence.** What cannot be read, has no effect or was refused stands in [`status`].
+//! - **One agent a network namespace** (`lock`), and none beside one of another make unless that is asked for (`beside`).
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod agent;
+mod backoff;
+mod beside;
+mod board;
+pub mod config;
+mod describe;
+mod enforce;
+mod engine;
+mod follow;
+mod health;
+mod http;
+mod keep;
+mod links;
+mod lock;
+mod logger;
+mod metrics;
+mod services;
+pub mod socket;
+pub mod status;
+mod stop;
+mod target;
+mod uninstall;
+
+pub use agent::{AgentError, Options, run};
+pub use keep::Opener;
+pub use lock::LockError;
+pub use target::Target;
+pub use uninstall::{UninstallError, uninstall};
+
+/// Where an agent keeps what outlives it, unless something else is said.
+pub const DEFAULT_STATE: &str = "/var/lib/tortie";
+/// The file that Calico's agent reads its settings from.
+pub const FELIX_CONFIG: &str = "/etc/calico/felix.cfg";

@@ -1,0 +1,123 @@
+//! What the agent's own settings turn on and off while it runs: probes, metrics, the log, the mark bits.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tortie_dataplane::Fake;
+
+use crate::agent;
+use crate::board::Board;
+use crate::config::{AgentSettings, Served};
+use crate::enforce::{Shared, lock};
+use crate::http::{Answer, Server};
+use crate::target::{Target, chain};
+use crate::{health, metrics};
+
+/// What runs, and by which settings.
+pub(crate) struct Services {
+    node: String,
+    board: Arc<Board>,
+    target: Shared,
+    running: Mutex<Running>,
+}
+
+#[derive(Default)]
+struct Running {
+    health: Slot,
+    metrics: Slot,
+    mask: u32,
+}
+
+/// A server, and where it was asked to serve.
+#[derive(Default)]
+struct Slot {
+    place: Option<Served>,
+    server: Option<Server>,
+}
+
+impl Services {
+    /// Nothing runs yet; the dataplane was opened with these mark bits.
+    pub(crate) fn new(node: &str, mask: u32, board: Arc<Board>, target: Shared) -> Self {
+        let running = Mutex::new(Running { mask, ..Running::default() });
+        Self { node: node.to_owned(), board, target, running }
+    }
+
+    /// Does as the settings say.
+    pub(crate) fn settle(&self, settings: &AgentSettings) {
+        log::set_max_level(settings.log);
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let board = self.board.clone();
+        self.fill(&mut running.health, &settings.health, "health", move |path| health::answer(path, &board));
+        let (board, target, node) = (self.board.clone(), self.target.clone(), self.node.clone());
+        let scrape = move |path: &str| metrics::answer(path, &node, &board, &target);
+        self.fill(&mut running.metrics, &settings.metrics, "metrics", scrape);
+        if running.mask != settings.mark_mask {
+            let result = self.remark(settings.mark_mask);
+            if result.is_ok() {
+                running.mask = settings.mark_mask;
+                log::info!("packet marks: the bits of {:#010x}", running.mask);
+            }
+            self.report("mark mask", result);
+        }
+    }
+
+    fn fill(
+        &self,
+        slot: &mut Slot,
+        place: &Option<Served>,
+        name: &'static str,
+        answer: impl Fn(&str) -> Answer + Send + 'static,
+    ) {
+        if slot.place == *place {
+            return;
+        }
+        slot.place.clone_from(place);
+        // The old one ends first: the place may be the same but for the address.
+        slot.server = None;
+        let Some(place) = place else { return self.report(name, Ok(())) };
+        let (host, port) = (&place.host, place.port);
+        let started =
+            Server::start(place, answer, name).map_err(|error| format!("cannot serve on {host}:{port}: {error}"));
+        if started.is_ok() {
+            log::info!("{name} on {host}:{port}");
+        }
+        let result = started.map(|server| slot.server = Some(server));
+        self.report(name, result);
+    }
+
+    /// Opens the dataplane anew with other mark bits. The tables stay until the new ones take their place.
+    fn remark(&self, mask: u32) -> Result<(), String> {
+        tortie_dataplane_nft::Bits::from_mask(mask).map_err(|error| error.to_string())?;
+        let mut target = lock(&self.target);
+        let state = target.state().clone();
+        // The tables belong to the old socket until it is closed.
+        *target = Box::new(Fake::new());
+        let opened = || {
+            let mut kernel = agent::open(mask).map_err(|error| chain(&error))?;
+            Target::adopt(&mut kernel)?;
+            if self.board.read().programmed {
+                Target::replace(&mut kernel, state)?;
+            }
+            Ok::<_, String>(kernel)
+        };
+        match opened() {
+            Ok(kernel) => *target = Box::new(kernel),
+            Err(reason) => {
+                // Without a dataplane we would only seem to enforce. What is in the kernel stays; whoever supervises us
+                // starts us anew.
+                log::error!("cannot take our tables over with other mark bits, ending: {reason}");
+                std::process::exit(1);
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&self, what: &'static str, result: Result<(), String>) {
+        match result {
+            Ok(()) => drop(self.board.tell(|facts| facts.problems.remove(what))),
+            Err(reason) => {
+                log::error!("{what}: {reason}");
+                self.board.tell(|facts| drop(facts.problems.insert(what, reason)));
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The local socket: one line of JSON asks, one line answers. [`ask`] is the other end.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::status::{Mark, Status};
+
+/// Where an agent serves its socket unless something else is said.
+pub const DEFAULT_RUN: &str = "/run/tortie";
+/// The longest question.
+const LONGEST: u64 = 64 * 1024;
+/// How long a client that says nothing is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Request {
+    /// Everything.
+    Status,
+    /// Wait until the kernel has what the store said at a revision.
+    Wait {
+        /// The revision.
+        revision: u64,
+        /// The store of which it is one.
+        store: String,
+        /// For at most this long.
+        timeout_ms: u64,
+    },
+    /// Take everything of ours out of the kernel, and end.
+    Uninstall,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Reply {
+    /// Everything.
+    Status(Box<Status>),
+    /// What is in the kernel now, and whether that is what was waited for.
+    Waited {
+        /// Whether it is.
+        done: bool,
+        /// What is in the kernel.
+        in_kernel: Mark,
+        /// Why not, as far as that is known.
+        reason: Option<String>,
+    },
+    /// It is done.
+    Done,
+    /// It could not be done.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Why an agent cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Nobody serves there.
+    #[error("no agent answers at {}", .0.display())]
+    Nobody(PathBuf),
+    /// We may not.
+    #[error("the agent's socket {} is for root only", .0.display())]
+    Forbidden(PathBuf),
+    /// Something failed on the way.
+    #[error("cannot ask the agent at {}", .path.display())]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// What failed.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The socket in a directory.
+pub fn path(run: &Path) -> PathBuf {
+    run.join("agent.sock")
+}
+
+/// Asks the agent whose socket is in this directory. `wait` is how long the answer may take.
+pub fn ask(run: &Path, request: &Request, wait: Duration) -> Result<Reply, AskError> {
+    let path = path(run);
+    let stream = UnixStream::connect(&path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::Nobody(path.clone()),
+        io::ErrorKind::PermissionDenied => AskError::Forbidden(path.clone()),
+        _ => AskError::Io { path: path.clone(), source },
+    })?;
+    let exchange = || {
+        stream.set_read_timeout(Some(wait))?;
+        send(&stream, request)?;
+        receive(BufReader::new(&stream))
+    };
+    exchange().map_err(|source| AskError::Io { path: path.clone(), source })
+}
+
+/// The listening socket, and its file as long as this lives.
+pub(crate) struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Server {
+    /// Makes the socket. Whoever served there before is gone, or this fails.
+    pub(crate) fn bind(run: &Path) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(run)?;
+        let path = path(run);
+        if UnixStream::connect(&path).is_ok() {
+            let what = format!("another agent serves {}; TORTIE_RUN names another directory", path.display());
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, what));
+        }
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        Ok(Self { listener, path })
+    }
+
+    /// Answers for as long as the process lives.
+    pub(crate) fn serve(&self, answer: impl Fn(Request) -> Reply + Clone + Send + 'static) {
+        for stream in self.listener.incoming() {
+            let Ok(stream) = stream else {
+                // Out of descriptors, most likely: they come back.
+                std::thread::sleep(Duration::from_millis(100));
+                continue;
+            };
+            let answer = answer.clone();
+            let talk = move || drop(converse(&stream, answer));
+            // A client that cannot be served is told so by the end of its connection.
+            drop(std::thread::Builder::new().name("client".to_owned()).spawn(talk));
+        }
+    }
+
+    /// The socket's file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn converse(stream: &UnixStream, answer: impl Fn(Request) -> Reply) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let reply = match receive(BufReader::new(io::Read::take(stream, LONGEST))) {
+        Ok(request) => answer(request),
+        Err(error) => Reply::Failed { reason: error.to_string() },
+    };
+    send(stream, &reply)
+}
+
+fn send(mut stream: &UnixStream, what: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(what)?;
+    line.push(b'\n');
+    stream.write_all(&line)
+}
+
+fn receive<T: DeserializeOwned>(mut from: impl BufRead) -> io::Result<T> {
+    let mut line = Vec::new();
+    from.read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended without an answer"));
+    }
+    Ok(serde_json::from_slice(&line)?)
+}

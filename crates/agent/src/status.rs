@@ -1,0 +1,156 @@
+//! What an agent says of itself: the answer on the local socket, and what `tortie status -o json` prints.
+
+use serde::{Deserialize, Serialize};
+
+/// All of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Status {
+    /// The node that is enforced.
+    pub node: String,
+    /// The agent's process.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// Whether the kernel has what the store said when it was last heard.
+    pub ready: bool,
+    /// The store, and how it stands with it.
+    pub store: StoreStatus,
+    /// What is to be enforced.
+    pub wanted: Mark,
+    /// What is enforced.
+    pub in_kernel: Mark,
+    /// What enforces.
+    pub dataplane: DataplaneStatus,
+    /// The endpoints of this node.
+    pub endpoints: Vec<EndpointStatus>,
+    /// The interfaces of this node, and who governs them.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// Objects that could not be read.
+    pub troubles: Vec<TroubleStatus>,
+    /// What is to be known of the settings: wrong, unknown, without effect.
+    pub settings: Vec<SettingNote>,
+    /// What else went wrong and still is.
+    pub problems: Vec<String>,
+}
+
+/// A point in what was heard, and the store's revision then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Mark {
+    /// Grows with everything that is heard.
+    pub generation: u64,
+    /// The store's.
+    pub revision: u64,
+}
+
+/// The store.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StoreStatus {
+    /// What it is: `embedded store /var/lib/tortie/tortie.db`.
+    pub name: String,
+    /// How it stands.
+    pub state: StoreState,
+    /// Since when, as UTC.
+    pub since: String,
+    /// Why it is not in sync.
+    pub reason: String,
+}
+
+/// How it stands with the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreState {
+    /// It has not told everything yet. The kernel keeps what it has.
+    #[default]
+    Waiting,
+    /// Every change is heard.
+    InSync,
+    /// It cannot be asked any more. What it said last is enforced.
+    Lost,
+    /// It could not be asked since the start. What it said to an earlier agent is enforced; `since` is of that.
+    Stale,
+}
+
+/// What enforces.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DataplaneStatus {
+    /// What it is.
+    pub name: String,
+    /// Why the last change is not in force; it is tried again.
+    pub failing: Option<String>,
+    /// How often a change could not be made.
+    pub failures: u64,
+    /// How often what someone else had changed was put back.
+    pub repairs: u64,
+    /// Objects that the kernel refused, with its reason. A closed form stands for each.
+    pub refused: Vec<(String, String)>,
+    /// It did not answer in time, so endpoints are not told.
+    pub busy: bool,
+}
+
+/// One endpoint of this node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EndpointStatus {
+    /// What names it: `hep/web1-eth0`.
+    pub name: String,
+    /// Where it is enforced; `*` is every interface without an endpoint of its own.
+    pub interfaces: Vec<String>,
+    /// Why it is enforced nowhere, or what is missing.
+    pub note: String,
+    /// What it asks, stage by stage.
+    pub stages: Vec<StageStatus>,
+}
+
+/// One stage of an endpoint in one direction.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StageStatus {
+    /// `normal`, `forward`, `preDNAT` or `untracked`.
+    pub stage: String,
+    /// `ingress` or `egress`.
+    pub direction: String,
+    /// The policies in force, in order: `tier/gnp name`.
+    pub policies: Vec<String>,
+    /// What becomes of what none of them settles.
+    pub then: String,
+}
+
+/// One interface.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct InterfaceStatus {
+    /// Its name.
+    pub name: String,
+    /// Its addresses.
+    pub addresses: Vec<String>,
+    /// The endpoint that governs it.
+    pub endpoint: Option<String>,
+}
+
+/// An object that could not be read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TroubleStatus {
+    /// What names it.
+    pub object: String,
+    /// What could not be read.
+    pub reasons: Vec<String>,
+    /// What is in force instead.
+    pub in_force: String,
+}
+
+/// Something to know of a setting.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SettingNote {
+    /// Where it is said.
+    pub source: String,
+    /// Its name there.
+    pub name: String,
+    /// What is to be known.
+    pub note: String,
+}

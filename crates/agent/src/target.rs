@@ -1,0 +1,139 @@
+//! What the agent asks of a dataplane, and the dataplanes that answer it.
+
+use std::error::Error;
+
+use tortie_dataplane::{Dataplane, Delta, Fake, State};
+use tortie_dataplane_nft::{Found, Kernel, Refused};
+
+/// A dataplane that an agent drives.
+pub trait Target: Send {
+    /// What it is, for people.
+    fn name(&self) -> String;
+
+    /// Begins: what an earlier agent left stays as it is. Says in words what was found.
+    fn adopt(&mut self) -> Result<String, String>;
+
+    /// Makes a whole change, or none of it.
+    fn apply(&mut self, delta: &Delta) -> Result<(), String>;
+
+    /// Puts a whole state in place of whatever is there, or changes nothing.
+    fn replace(&mut self, state: State) -> Result<(), String>;
+
+    /// What is enforced.
+    fn state(&self) -> &State;
+
+    /// Objects that were refused, with the reason.
+    fn refused(&self) -> Vec<(String, String)>;
+
+    /// Whether nobody else can change what is enforced, so that nobody has to look.
+    fn is_guarded(&self) -> bool;
+
+    /// Puts back what someone else has changed. Whether there was anything.
+    fn repair(&mut self) -> Result<bool, String>;
+
+    /// Takes everything of ours away.
+    fn remove(&mut self) -> Result<(), String>;
+}
+
+/// An error with all its causes in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+impl Target for Kernel {
+    fn name(&self) -> String {
+        let owned = if self.is_owner() { "owned" } else { "watched for others' changes" };
+        format!("nftables, table inet tortie, {owned}")
+    }
+
+    fn adopt(&mut self) -> Result<String, String> {
+        let found = Kernel::adopt(self).map_err(|error| chain(&error))?;
+        Ok(match found {
+            Found::Nothing => "nothing of ours is in the kernel yet".to_owned(),
+            Found::Table => "what an earlier agent left stays in force until the store has told everything".to_owned(),
+        })
+    }
+
+    fn apply(&mut self, delta: &Delta) -> Result<(), String> {
+        Dataplane::apply(self, delta).map_err(|error| chain(&error))
+    }
+
+    fn replace(&mut self, state: State) -> Result<(), String> {
+        Kernel::replace(self, state).map_err(|error| chain(&error))
+    }
+
+    fn state(&self) -> &State {
+        Kernel::state(self)
+    }
+
+    fn refused(&self) -> Vec<(String, String)> {
+        let name = |refused: &Refused| match refused {
+            Refused::Rules(id) => id.to_string(),
+            Refused::Endpoint(place) => format!("{place:?}"),
+        };
+        Kernel::refused(self).iter().map(|(refused, reason)| (name(refused), reason.clone())).collect()
+    }
+
+    fn is_guarded(&self) -> bool {
+        false // Even an owned table can be missing: a flush of the whole namespace's devices and tables by its end.
+    }
+
+    fn repair(&mut self) -> Result<bool, String> {
+        if self.is_intact().map_err(|error| chain(&error))? {
+            return Ok(false);
+        }
+        Kernel::repair(self).map_err(|error| chain(&error))?;
+        Ok(true)
+    }
+
+    fn remove(&mut self) -> Result<(), String> {
+        Kernel::remove(self).map(drop).map_err(|error| chain(&error))
+    }
+}
+
+impl Target for Fake {
+    fn name(&self) -> String {
+        "a fake without a kernel".to_owned()
+    }
+
+    fn adopt(&mut self) -> Result<String, String> {
+        Ok("nothing to adopt".to_owned())
+    }
+
+    fn apply(&mut self, delta: &Delta) -> Result<(), String> {
+        Dataplane::apply(self, delta).map_err(|error| chain(&error))
+    }
+
+    fn replace(&mut self, state: State) -> Result<(), String> {
+        self.state = state;
+        Ok(())
+    }
+
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn refused(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    fn is_guarded(&self) -> bool {
+        true
+    }
+
+    fn repair(&mut self) -> Result<bool, String> {
+        Ok(false)
+    }
+
+    fn remove(&mut self) -> Result<(), String> {
+        self.state = State::default();
+        Ok(())
+    }
+}

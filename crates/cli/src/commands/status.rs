@@ -1,0 +1,174 @@
+//! `status`: what is enforced on this machine, and what is not.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use tortie_agent::socket::{AskError, Reply, Request, ask};
+use tortie_agent::status::{EndpointStatus, Status, StoreState};
+
+use super::agent::run_directory;
+use super::version::duration;
+use crate::report::Exit;
+use crate::session::Session;
+use crate::store::Link;
+
+/// How long the agent may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Arguments of `status`.
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {
+    /// The file that says how to reach the store
+    #[arg(short, long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    config: std::path::PathBuf,
+    /// Return once everything that was written before this call is in the kernel
+    #[arg(long)]
+    wait: bool,
+    /// Fail when that takes longer than this: 500ms, 10s, 1m
+    #[arg(long, value_name = "TIME", default_value = "30s", requires = "wait")]
+    timeout: String,
+    /// text or json
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// Asks the agent of this machine.
+pub(crate) fn run(args: &StatusArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    let mut done = true;
+    if args.wait {
+        done = wait(args, session)?;
+        if args.output == Format::Text {
+            return Ok(if done { Exit::Done } else { Exit::Failed });
+        }
+    }
+    let status = match hinted(ask(&run_directory(), &Request::Status, PATIENCE))? {
+        Reply::Status(status) => status,
+        other => anyhow::bail!("the agent answered {other:?}"),
+    };
+    match args.output {
+        Format::Json => session.terminal.line(serde_json::to_string_pretty(&status)?),
+        Format::Text => session.terminal.print(&text(&status)),
+    }
+    Ok(if done && status.ready { Exit::Done } else { Exit::Failed })
+}
+
+fn wait(args: &StatusArgs, session: &mut Session) -> anyhow::Result<bool> {
+    let timeout = duration(&args.timeout)?;
+    let (_, name) = Link::opener(session, &args.config)?;
+    let revision = Link::find_by(session, &args.config)?.revision()?;
+    let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    let request = Request::Wait { revision, store: name, timeout_ms };
+    match hinted(ask(&run_directory(), &request, timeout + PATIENCE))? {
+        Reply::Waited { done: true, in_kernel, .. } => {
+            if args.output == Format::Text {
+                session.terminal.line(format_args!("in the kernel: revision {}", in_kernel.revision));
+            }
+            Ok(true)
+        }
+        Reply::Waited { in_kernel, reason, .. } => {
+            let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            session.terminal.error(format_args!(
+                "after {} revision {} is in the kernel, not {revision}{why}",
+                args.timeout, in_kernel.revision
+            ));
+            Ok(false)
+        }
+        Reply::Failed { reason } => anyhow::bail!("{reason}"),
+        other => anyhow::bail!("the agent answered {other:?}"),
+    }
+}
+
+fn hinted(reply: Result<Reply, AskError>) -> anyhow::Result<Reply> {
+    reply.map_err(|error| match error {
+        AskError::Nobody(_) => {
+            anyhow::anyhow!("{error}; `tortie agent` starts one (TORTIE_RUN names another directory than /run/tortie)")
+        }
+        other => other.into(),
+    })
+}
+
+/// Everything, for people.
+fn text(status: &Status) -> String {
+    let mut out = String::new();
+    // Writing into a String cannot fail.
+    let _ = write_text(status, &mut out);
+    out
+}
+
+fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
+    let Status { node, pid, version, store, wanted, in_kernel, dataplane, .. } = status;
+    writeln!(out, "node {node}: tortie {version}, process {pid}")?;
+    let state = match store.state {
+        StoreState::Waiting => "not heard yet; the kernel keeps what it had",
+        StoreState::InSync => "in sync since",
+        StoreState::Lost => "LOST; what it said stays in force; since",
+        StoreState::Stale => "STALE: away since the start; what it said last is in force, which is of",
+    };
+    writeln!(out, "store: {}, {state} {}, revision {}", store.name, store.since, wanted.revision)?;
+    if !store.reason.is_empty() {
+        writeln!(out, "  {}", store.reason)?;
+    }
+    writeln!(out, "dataplane: {}", if dataplane.busy { "busy, does not answer" } else { &dataplane.name })?;
+    let behind = if !status.ready {
+        "NOT in force"
+    } else if wanted == in_kernel {
+        "all in force"
+    } else {
+        "under way"
+    };
+    let (now, all) = (in_kernel.generation, wanted.generation);
+    writeln!(
+        out,
+        "changes: {behind}, generation {now} of {all}, revision {} of {}",
+        in_kernel.revision, wanted.revision
+    )?;
+    if let Some(reason) = &dataplane.failing {
+        writeln!(out, "  tried again, {} times so far: {reason}", dataplane.failures)?;
+    }
+    if dataplane.repairs > 0 {
+        writeln!(out, "  changed by others and put back: {} times", dataplane.repairs)?;
+    }
+    section(out, "endpoints", &status.endpoints, endpoint)?;
+    section(out, "interfaces", &status.interfaces, |one| {
+        let governor = one.endpoint.as_deref().unwrap_or("no endpoint: nothing is denied");
+        format!(
+            "{}  {}  {governor}",
+            one.name,
+            if one.addresses.is_empty() { "-".to_owned() } else { one.addresses.join(", ") }
+        )
+    })?;
+    section(out, "refused by the kernel", &dataplane.refused, |(object, reason)| format!("{object}: {reason}"))?;
+    section(out, "objects that cannot be read", &status.troubles, |one| {
+        format!("{}: {}; {}", one.object, one.reasons.join("; "), one.in_force)
+    })?;
+    section(out, "settings", &status.settings, |one| format!("{} ({}): {}", one.name, one.source, one.note))?;
+    section(out, "problems", &status.problems, Clone::clone)
+}
+
+/// A headed list; nothing where the list is empty.
+fn section<T>(out: &mut String, title: &str, all: &[T], line: impl Fn(&T) -> String) -> std::fmt::Result {
+    if all.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{title}:")?;
+    all.iter().try_for_each(|one| writeln!(out, "  {}", line(one)))
+}
+
+fn endpoint(one: &EndpointStatus) -> String {
+    let place = if one.interfaces.is_empty() { "nowhere".to_owned() } else { one.interfaces.join(", ") };
+    let note = if one.note.is_empty() { String::new() } else { format!("  ({})", one.note) };
+    let mut text = format!("{} on {place}{note}", one.name);
+    for stage in &one.stages {
+        let name = if stage.stage == "normal" { String::new() } else { format!("{} ", stage.stage) };
+        let policies: String = stage.policies.iter().map(|policy| format!("{policy}, ")).collect();
+        text.push_str(&format!("\n    {name}{}: {policies}then {}", stage.direction, stage.then));
+    }
+    text
+}

@@ -1,0 +1,43 @@
+//! The store as the agent takes it: opened when it is needed, and again whenever that is asked for.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tortie_agent::Opener;
+use tortie_api::Kind;
+use tortie_store::{Revision, Selection, Store, StoreError};
+
+use super::choice::StoreKind;
+use super::{Link, choose, open};
+use crate::session::Session;
+
+impl Link {
+    /// What opens the store that is meant, and the store's name. What chose it is read once, what stands in its files
+    /// whenever it is opened.
+    pub(crate) fn opener(session: &mut Session, config: &Path) -> anyhow::Result<(Opener, String)> {
+        let mut choice = choose(session, config)?;
+        let name = match &mut choice.kind {
+            StoreKind::Embedded(path) => {
+                *path = std::path::absolute(&path)?;
+                format!("embedded store {}", path.display())
+            }
+            StoreKind::Etcd(endpoints) => format!("etcd {endpoints}"),
+            StoreKind::Kubernetes => "Kubernetes".to_owned(),
+            // Waiting for it would be of no use.
+            StoreKind::Unknown(_) => {
+                return Err(open(choice).err().map_or_else(|| anyhow::anyhow!("no store"), Into::into));
+            }
+        };
+        let opener: Opener = Box::new(move || {
+            let opened = open(choice.clone()).map_err(|error| StoreError::Failed(error.to_string()))?;
+            Ok(opened as Arc<dyn Store>)
+        });
+        Ok((opener, name))
+    }
+
+    /// Where the store's history stands now.
+    pub(crate) fn revision(&self) -> anyhow::Result<Revision> {
+        // There are few objects of this kind, and the revision is that of the whole.
+        Ok(self.opened()?.list(&Selection::kind(Kind::ClusterInformation))?.revision)
+    }
+}

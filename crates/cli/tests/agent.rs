@@ -1,0 +1,254 @@
+//! The agent as a process, with real packets: what it puts into the kernel, and what it never takes out by accident.
+//!
+//! Needs root, or `unshare -rn`.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+#[path = "agent/world.rs"]
+mod world;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use rustix::process::Signal;
+use tortie_api::{Key, Kind};
+use tortie_store::{Op, Store, Write};
+use tortie_store_sqlite::SqliteStore;
+use world::{get, move_store, on_a_machine, reach, run, until};
+
+const ENDPOINT: &str = "
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: web1-eth0, labels: {role: web}}
+spec: {node: web1, interfaceName: eth0}
+---
+";
+
+/// A policy that allows one port and no other.
+fn allow(port: u16) -> String {
+    format!(
+        "
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {{name: web}}
+spec:
+  selector: role == 'web'
+  types: [Ingress]
+  ingress: [{{action: Allow, protocol: TCP, destination: {{ports: [{port}]}}}}]
+"
+    )
+}
+
+#[test]
+fn what_was_applied_is_in_the_kernel_when_wait_returns() {
+    on_a_machine(|world| {
+        world.listen(80);
+        world.listen(81);
+        let agent = world.agent();
+        assert!(world.reaches(80) && world.reaches(81), "without an endpoint nothing is denied");
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        assert!(!world.reaches(81) && world.reaches(80));
+        let status = world.call(&["status"]);
+        assert!(status.contains("hep/web1-eth0 on eth0\n    ingress: default/gnp web, then denied"), "{status}");
+        assert!(status.contains("eth0  192.0.2.11"), "{status}");
+        world.apply(&allow(81));
+        assert!(!world.reaches(80) && world.reaches(81));
+        let json = world.status();
+        assert_eq!(json["pid"], agent.pid());
+        assert_eq!(json["wanted"], json["inKernel"]);
+        world.call(&["delete", "hostendpoint", "web1-eth0"]);
+        world.call(&["status", "--wait"]);
+        assert!(world.reaches(80) && world.reaches(81));
+    });
+}
+
+#[test]
+fn a_killed_agent_leaves_policy_and_the_next_one_opens_nothing() {
+    on_a_machine(|world| {
+        world.listen(80);
+        world.listen(81);
+        let agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        agent.kill();
+        assert!(!world.reaches(81) && world.reaches(80));
+        // Written while nobody enforces.
+        let file = world.file("later.yaml", &allow(82));
+        world.call(&["apply", "-f", file.to_str().unwrap()]);
+        assert!(!world.reaches(81) && world.reaches(80));
+        // The neighbour tries a denied port without pause while the next agent starts and catches up.
+        let (end, tries, open) =
+            (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let watch = {
+            let (end, tries, open) = (end.clone(), tries.clone(), open.clone());
+            move || {
+                let senders: Vec<_> = (0..4)
+                    .map(|_| {
+                        let (end, tries, open) = (end.clone(), tries.clone(), open.clone());
+                        std::thread::spawn(move || {
+                            while !end.load(Ordering::SeqCst) {
+                                open.fetch_add(u64::from(reach(81)), Ordering::SeqCst);
+                                tries.fetch_add(1, Ordering::SeqCst);
+                            }
+                        })
+                    })
+                    .collect();
+                move || senders.into_iter().for_each(|sender| sender.join().unwrap())
+            }
+        };
+        let join = world.outside(watch);
+        until("the neighbour tries", || tries.load(Ordering::SeqCst) > 2);
+        let _agent = world.agent();
+        world.call(&["status", "--wait"]);
+        let so_far = tries.load(Ordering::SeqCst);
+        until("the neighbour tries on", || tries.load(Ordering::SeqCst) > so_far + 4);
+        end.store(true, Ordering::SeqCst);
+        join();
+        assert_eq!(open.load(Ordering::SeqCst), 0, "never open");
+        assert!(!world.reaches(80), "what was written meanwhile is in force");
+    });
+}
+
+#[test]
+fn a_machine_that_starts_without_its_store_is_protected_by_what_it_said_last() {
+    on_a_machine(|world| {
+        world.listen(80);
+        world.listen(81);
+        let agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        agent.signal(Signal::TERM);
+        assert!(agent.ended());
+        assert!(!world.reaches(81) && world.reaches(80), "ending leaves policy in place");
+        // The machine boots: its kernel is empty, and the disk with the store is not there yet.
+        run("nft", &["delete", "table", "inet", "tortie"]);
+        assert!(world.reaches(81));
+        let (store, aside) = (world.place.path().join("tortie.db"), world.place.path().join("aside.db"));
+        move_store(&store, &aside);
+        let _agent = world.agent();
+        assert!(!world.reaches(81) && world.reaches(80));
+        let status = world.call(&["status"]);
+        assert!(status.contains("STALE"), "{status}");
+        // It is back, and changed.
+        move_store(&aside, &store);
+        world.apply(&allow(81));
+        assert!(!world.reaches(80) && world.reaches(81));
+        assert_eq!(world.status()["store"]["state"], "in-sync");
+    });
+}
+
+#[test]
+fn a_store_that_is_lost_changes_nothing() {
+    on_a_machine(|world| {
+        world.listen(80);
+        world.listen(81);
+        let _agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        let (store, aside) = (world.place.path().join("tortie.db"), world.place.path().join("aside.db"));
+        move_store(&store, &aside);
+        until("the loss is noticed", || world.status()["store"]["state"] == "lost");
+        assert!(!world.reaches(81) && world.reaches(80));
+        move_store(&aside, &store);
+        until("it is back", || world.status()["store"]["state"] == "in-sync");
+        assert!(!world.reaches(81) && world.reaches(80));
+    });
+}
+
+#[test]
+fn uninstall_takes_everything_away_with_or_without_an_agent() {
+    on_a_machine(|world| {
+        world.listen(80);
+        world.listen(81);
+        for with in [true, false] {
+            let agent = world.agent();
+            world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+            assert!(!world.reaches(81) && world.reaches(80));
+            if with {
+                world.call(&["agent", "--uninstall"]);
+                assert!(agent.ended());
+            } else {
+                agent.kill();
+                world.call(&["agent", "--uninstall"]);
+            }
+            assert_eq!(run("nft", &["list", "ruleset"]), "");
+            assert!(world.reaches(81) && world.reaches(80));
+        }
+        assert_eq!(world.call(&["agent", "--uninstall"]), "nothing of ours is in the kernel\n");
+    });
+}
+
+#[test]
+fn a_second_agent_names_the_first() {
+    on_a_machine(|world| {
+        let agent = world.agent();
+        let said = world.fails(&["agent"]);
+        assert!(said.contains(&format!("already: process {}", agent.pid())), "{said}");
+    });
+}
+
+#[test]
+fn beside_another_policy_agent_only_when_asked_to() {
+    on_a_machine(|world| {
+        run("nft", &["add", "table", "ip", "filter"]);
+        run("nft", &["add", "chain", "ip", "filter", "cali-FORWARD"]);
+        let said = world.fails(&["agent"]);
+        assert!(said.contains("chain cali-FORWARD in table ip filter is Calico's"), "{said}");
+        let before = run("nft", &["list", "table", "ip", "filter"]);
+        let _agent = world.agent_with(&["--beside"]);
+        assert_eq!(run("nft", &["list", "table", "ip", "filter"]), before);
+    });
+}
+
+#[test]
+fn a_signal_makes_it_read_its_file_again_and_settings_apply_live() {
+    on_a_machine(|world| {
+        world.file("felix.cfg", "FailsafeInboundHostPorts = tcp:80\n");
+        world.listen(80);
+        world.listen(81);
+        let agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(82)));
+        assert!(!world.reaches(81) && world.reaches(80), "the failsafe is open");
+        assert_eq!(get(9099, "/readiness"), None);
+        let settings = "FailsafeInboundHostPorts = tcp:81\nHealthEnabled = yes\nPrometheusMetricsEnabled = yes\n";
+        world.file("felix.cfg", settings);
+        agent.signal(Signal::HUP);
+        until("probes are served", || get(9099, "/readiness").is_some_and(|answer| answer.contains(" 200 OK")));
+        until("the other failsafe is open", || world.reaches(81));
+        assert!(!world.reaches(80));
+        assert!(get(9091, "/metrics").unwrap().contains("felix_active_local_endpoints 1\n"));
+        // The file is stronger than the store, which is heard for what the file leaves open.
+        world.apply(
+            "{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: {name: default},
+              spec: {failsafeInboundHostPorts: [], healthEnabled: false, prometheusMetricsPort: 9192, bpfEnabled: true}}",
+        );
+        until("metrics have moved", || get(9192, "/metrics").is_some());
+        assert!(get(9099, "/liveness").is_some() && world.reaches(81));
+        let status = world.call(&["status"]);
+        assert!(status.contains("bpfEnabled (FelixConfiguration default): set, and without effect here"), "{status}");
+    });
+}
+
+#[test]
+fn what_cannot_be_read_keeps_its_last_good_form_over_a_restart_and_says_so() {
+    on_a_machine(|world| {
+        world.listen(80);
+        world.listen(81);
+        let mut agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        // Another program writes what this one refuses to.
+        let store = SqliteStore::open(world.place.path().join("tortie.db")).unwrap();
+        let key = Key::cluster(Kind::GlobalNetworkPolicy, "web");
+        let stored = store.get(&key).unwrap().unwrap();
+        let text = String::from_utf8(stored.value.to_vec()).unwrap();
+        let bad = text.replace("\"ports\":[80]", "\"ports\":[{}]");
+        assert_ne!(text, bad);
+        let op = Op::Update(bad.into_bytes().into(), stored.revision);
+        store.write(&[Write { key, op }]).unwrap().remove(0).unwrap();
+        world.call(&["status", "--wait"]);
+        for _ in 0..2 {
+            let status = world.call(&["status"]);
+            let said = format!("its form of revision {} is in force", stored.revision);
+            assert!(status.contains("GlobalNetworkPolicy(web): ") && status.contains(&said), "{status}");
+            assert!(!world.reaches(81) && world.reaches(80));
+            agent.kill();
+            agent = world.agent();
+        }
+    });
+}

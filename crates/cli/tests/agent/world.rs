@@ -1,0 +1,237 @@
+//! A machine of a test's own: a network namespace with one neighbour, a store, and the agent as a process.
+//!
+//! Everything goes with the test, also when it fails: namespaces with their threads, processes when they are dropped.
+
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output};
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+use rustix::thread::{UnshareFlags, gettid};
+
+/// How long anything may take.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+/// How long a connection is tried for. A denied one is proven by another that is allowed after it.
+const TRY: Duration = Duration::from_millis(300);
+
+/// The machine.
+pub struct World {
+    pub place: tempfile::TempDir,
+    neighbour: Sender<Box<dyn FnOnce() + Send>>,
+    listeners: Vec<TcpListener>,
+}
+
+/// Runs a test on a machine of its own.
+pub fn on_a_machine(test: impl FnOnce(&mut World) + Send) {
+    let result = std::thread::scope(|scope| {
+        let run = || {
+            namespace();
+            test(&mut World::new());
+        };
+        scope.spawn(run).join()
+    });
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+#[allow(unsafe_code)]
+fn namespace() {
+    // SAFETY: only this thread is moved, and it holds nothing of the old namespace.
+    let moved = unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) };
+    moved.expect("these tests need root, or a user namespace: unshare -rn cargo test");
+    run("ip", &["link", "set", "lo", "up"]);
+}
+
+impl World {
+    fn new() -> Self {
+        let (neighbour, work) = channel::<Box<dyn FnOnce() + Send>>();
+        let (tell, thread) = channel();
+        std::thread::spawn(move || {
+            namespace();
+            tell.send(gettid()).unwrap();
+            work.iter().for_each(|work| work());
+        });
+        let thread = thread.recv().unwrap().to_string();
+        run("ip", &["link", "add", "eth0", "type", "veth", "peer", "name", "out", "netns", &thread]);
+        run("ip", &["addr", "add", "192.0.2.11/24", "dev", "eth0"]);
+        run("ip", &["link", "set", "eth0", "up"]);
+        let world = Self { place: tempfile::tempdir().unwrap(), neighbour, listeners: Vec::new() };
+        world.outside(|| {
+            run("ip", &["addr", "add", "192.0.2.99/24", "dev", "out"]);
+            run("ip", &["link", "set", "out", "up"]);
+        });
+        world
+    }
+
+    /// Does something at the neighbour.
+    pub fn outside<T: Send + 'static>(&self, what: impl FnOnce() -> T + Send + 'static) -> T {
+        let (tell, told) = channel();
+        self.neighbour.send(Box::new(move || tell.send(what()).unwrap())).unwrap();
+        told.recv().unwrap()
+    }
+
+    /// Listens on a port of the machine.
+    pub fn listen(&mut self, port: u16) {
+        self.listeners.push(TcpListener::bind(("0.0.0.0", port)).unwrap());
+    }
+
+    /// Whether the neighbour reaches a port of the machine.
+    pub fn reaches(&self, port: u16) -> bool {
+        self.outside(move || reach(port))
+    }
+
+    /// The program, set up for this machine.
+    pub fn tortie(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tortie"));
+        let place = self.place.path();
+        command
+            .env_clear()
+            .env("TORTIE_STORE", place.join("tortie.db"))
+            .env("TORTIE_RUN", place.join("run"))
+            .env("TORTIE_STATE", place.join("state"))
+            .env("FELIX_FELIXHOSTNAME", "web1");
+        command
+    }
+
+    /// Calls the program, and expects it to succeed.
+    pub fn call(&self, arguments: &[&str]) -> String {
+        let output = self.tortie().args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Calls the program, and expects it to fail; what it says.
+    pub fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.tortie().args(arguments).output().unwrap();
+        assert!(!output.status.success(), "{arguments:?}: {}", text(&output));
+        text(&output)
+    }
+
+    /// Applies manifests, and waits until they are in the kernel.
+    pub fn apply(&self, manifests: &str) {
+        let file = self.file("manifests.yaml", manifests);
+        self.call(&["apply", "-f", file.to_str().unwrap()]);
+        self.call(&["status", "--wait"]);
+    }
+
+    /// Writes a file.
+    pub fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.place.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Starts an agent, and waits until it is ready.
+    pub fn agent(&self) -> Agent {
+        self.agent_with(&[])
+    }
+
+    /// The same with more arguments.
+    pub fn agent_with(&self, arguments: &[&str]) -> Agent {
+        let log = std::fs::File::create(self.place.path().join("log")).unwrap();
+        let felix = self.place.path().join("felix.cfg");
+        let mut command = self.tortie();
+        command.arg("agent").arg("--felix-config").arg(felix).args(arguments).stderr(log);
+        let mut agent = Agent { process: command.spawn().unwrap(), log: self.place.path().join("log") };
+        until("the agent is ready", || {
+            assert!(agent.process.try_wait().unwrap().is_none(), "the agent ended: {}", agent.log());
+            self.tortie().arg("status").output().unwrap().status.success()
+        });
+        agent
+    }
+
+    /// What the agent says of itself.
+    pub fn status(&self) -> serde_json::Value {
+        serde_json::from_str(&self.call(&["status", "-o", "json"])).unwrap()
+    }
+}
+
+/// Whether a port of the machine is reached from this thread's namespace.
+pub fn reach(port: u16) -> bool {
+    TcpStream::connect_timeout(&SocketAddr::from(([192, 0, 2, 11], port)), TRY).is_ok()
+}
+
+/// A running agent. Killed when it is dropped.
+pub struct Agent {
+    process: Child,
+    log: PathBuf,
+}
+
+impl Agent {
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.process), signal).unwrap();
+    }
+
+    /// Kills it as a crash would.
+    pub fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Waits until it has ended by itself. Whether it went well.
+    pub fn ended(mut self) -> bool {
+        let mut status = None;
+        until("the agent ends", || {
+            status = self.process.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap().success()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // It may have ended.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+/// Waits until something is so.
+pub fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !so() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Runs a program to its end and returns what it printed.
+pub fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {}", text(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+}
+
+/// What an HTTP server on this machine answers; none when nobody does.
+pub fn get(port: u16, path: &str) -> Option<String> {
+    use std::io::Write;
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+/// Moves a file, with what SQLite has beside it.
+pub fn move_store(from: &Path, to: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let with = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
+        if with(from).exists() {
+            std::fs::rename(with(from), with(to)).unwrap();
+        }
+    }
+}
