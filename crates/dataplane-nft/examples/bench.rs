@@ -1,5 +1,5 @@
 //! Measures how long changes take in the kernel, beside the kernel's own floor for the same change:
-//! `cargo run --release -p tortie-dataplane-nft --example bench [small|middle|large]`. Needs root.
+//! `cargo run --release -p tortie-dataplane-nft --example bench [small|middle|large|workloads]`. Needs root.
 //!
 //! The state is that of the reference's own benchmark: S sets of M members, C policies of ten rules, each rule `tcp, source
 //! in one set, one destination port`, every policy asked by one endpoint. The floor is a table of the same objects, written
@@ -35,6 +35,10 @@ fn main() {
         if wanted.is_empty() || wanted.iter().any(|one| one == name) {
             run(name, size);
         }
+    }
+    if wanted.is_empty() || wanted.iter().any(|one| one == "workloads") {
+        workloads(100);
+        workloads(1000);
     }
 }
 
@@ -77,6 +81,77 @@ fn run(name: &str, size: Size) {
         sent.bytes / 1024
     );
     kernel.remove().unwrap();
+}
+
+/// Workloads of 20 programs: one more comes and goes.
+fn workloads(count: usize) {
+    let mut state = state((20, 10, 20));
+    let programs: Vec<Programs> = (0..20u8)
+        .map(|number| {
+            let tier =
+                Tier { name: "default".into(), policies: vec![policy_of(&rules_id(number.into()))], denies: true };
+            let (ingress, egress) = (ProgramId([100 + number; 16]), ProgramId([2; 16]));
+            let program = Program { direction: Direction::Ingress, tiers: vec![tier], then: Then::Deny };
+            state.programs.insert(ingress, program);
+            Programs { normal: Both { ingress, egress }, ..endpoint(ingress, egress).programs }
+        })
+        .collect();
+    let place = |number: usize| Place::Workload(format!("cali{number:08}"));
+    let one = |number: usize| Endpoint {
+        programs: programs[number % 20],
+        ..endpoint(ProgramId([1; 16]), ProgramId([2; 16]))
+    };
+    state.endpoints.extend((0..count).map(|number| (place(number), one(number))));
+    let mut kernel = Kernel::open(Options::default()).unwrap();
+    let before = Instant::now();
+    kernel.replace(state).unwrap();
+    println!("| {count} workloads | everything, from nothing | {} | | |", show(before.elapsed()));
+    let mut times = toggle(|on| {
+        let mut delta = Delta::default();
+        if on {
+            delta.endpoints_put.push((place(count), one(count)));
+        } else {
+            delta.endpoints_removed.push(place(count));
+        }
+        let before = Instant::now();
+        kernel.apply(&delta).unwrap();
+        before.elapsed()
+    });
+    let (mut come, mut go): (Vec<Duration>, Vec<Duration>) = (Vec::new(), Vec::new());
+    for (round, time) in times.drain(..).enumerate() {
+        if round % 2 == 0 { come.push(time) } else { go.push(time) }
+    }
+    for (what, times) in [("comes", &mut come), ("goes", &mut go)] {
+        times.sort_unstable();
+        let (median, slow) = (times[times.len() / 2], times[times.len() * 99 / 100]);
+        println!("| {count} workloads | one {what} | {} / {} | | |", show(median), show(slow));
+    }
+    kernel.remove().unwrap();
+}
+
+fn policy_of(id: &RulesId) -> Arc<PolicyId> {
+    match &id.owner {
+        Owner::Policy(policy) => policy.clone(),
+        Owner::Profile(_) => unreachable!("all are policies"),
+    }
+}
+
+fn endpoint(ingress: ProgramId, egress: ProgramId) -> Endpoint {
+    let programs = Programs {
+        normal: Both { ingress, egress },
+        forward: Both::default(),
+        pre_dnat: None,
+        untracked: Both::default(),
+    };
+    Endpoint {
+        id: EndpointId::Host("h".to_owned()),
+        programs,
+        addresses: vec![],
+        nats: vec![],
+        mac: String::new(),
+        spoofing: vec![],
+        limits: Both::default(),
+    }
 }
 
 fn toggle(mut step: impl FnMut(bool) -> Duration) -> Vec<Duration> {
@@ -138,28 +213,9 @@ fn rules(size: Size, policy: usize, changed: bool) -> Vec<Rule> {
 fn state(size: Size) -> State {
     let (sets, members, policies) = size;
     let ids: Vec<RulesId> = (0..policies).map(rules_id).collect();
-    let of = |id: &RulesId| match &id.owner {
-        Owner::Policy(policy) => policy.clone(),
-        Owner::Profile(_) => unreachable!("all are policies"),
-    };
-    let tier = Tier { name: "default".into(), policies: ids.iter().map(of).collect(), denies: true };
+    let tier = Tier { name: "default".into(), policies: ids.iter().map(policy_of).collect(), denies: true };
     let (ingress, egress) = (ProgramId([1; 16]), ProgramId([2; 16]));
     let program = |direction, tiers| Program { direction, tiers, then: Then::Deny };
-    let programs = Programs {
-        normal: Both { ingress, egress },
-        forward: Both::default(),
-        pre_dnat: None,
-        untracked: Both::default(),
-    };
-    let endpoint = Endpoint {
-        id: EndpointId::Host("h".to_owned()),
-        programs,
-        addresses: vec![],
-        nats: vec![],
-        mac: String::new(),
-        spoofing: vec![],
-        limits: Both::default(),
-    };
     let nets = |set| SetState::Nets((0..members).map(|one| IpNet::from(IpAddr::from(member(set, one)))).collect());
     let known = SetId::WELL_KNOWN.map(|name| (SetId::new(name), SetState::Nets(BTreeSet::new())));
     State {
@@ -169,7 +225,7 @@ fn state(size: Size) -> State {
             (ingress, program(Direction::Ingress, vec![tier])),
             (egress, program(Direction::Egress, vec![])),
         ]),
-        endpoints: BTreeMap::from([(Place::Host("eth0".to_owned()), endpoint)]),
+        endpoints: BTreeMap::from([(Place::Host("eth0".to_owned()), endpoint(ingress, egress))]),
         host: Some(Host::default()),
     }
 }

@@ -57,16 +57,18 @@ impl Plan {
             let stages = stage.chains(&host.settings);
             Some(stage.program(endpoint).map(|program| crate::program::chain_name(stages, program)))
         };
+        // Workloads come first, and there may be very many.
+        let hosts = || state.endpoints.range(Place::Host(String::new())..);
         let named = |stage: &Stage| {
-            let mut hosts = state.endpoints.iter().filter(|(place, _)| stage.is_at(place));
-            hosts.any(|(place, endpoint)| matches!(place, Place::Host(_)) && stage.program(endpoint).is_some())
+            let mut named = hosts().filter(|(place, _)| matches!(place, Place::Host(_)) && stage.is_at(place));
+            named.any(|(_, endpoint)| stage.program(endpoint).is_some())
         };
         let shape = |name: &str| index.shapes.get(&SetId::new(name)).copied().unwrap_or(Shape::Hosts);
         let translated = state.sets.get(&SetId::new(SetId::TRANSLATED_POOLS));
         Self {
             any: Stage::ALL.map(chain).to_vec(),
             named: Stage::ALL.into_iter().filter(named).collect(),
-            hosts: state.endpoints.keys().any(|place| !matches!(place, Place::Workload(_))),
+            hosts: hosts().next().is_some(),
             passes: index.passes(),
             pools: translated.is_some_and(|set| !set.is_empty()),
             shapes: SetId::WELL_KNOWN.map(|name| (name, shape(name))).to_vec(),
