@@ -1,5 +1,5 @@
 //! Measures the engine on the workloads that the numbers are quoted for, one thread, live heap counted:
-//! `cargo run --release -p tortie-calc --example workloads [NAME...]`.
+//! `cargo run --release -p tortie-calc --example workloads [NAME...]`, each TORTIE_REPEAT times.
 //!
 //! Updates are made beforehand in pieces, so that neither their making nor their memory counts; timed are the engine's
 //! `update`, which takes them over and frees what it does not keep, and the final `flush`.
@@ -61,37 +61,68 @@ const MARKERS: [&str; 31] = [
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let repeat = std::env::var("TORTIE_REPEAT").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let mut rows = Rows::default();
+    for _ in 0..repeat {
+        measure_all(&wanted, &mut rows);
+    }
+    rows.print();
+}
+
+fn measure_all(wanted: &[String], rows: &mut Rows) {
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|one| one == name);
-    println!("| workload | time | live heap | of it allocated by flush | delta |\n|---|---|---|---|---|");
     if is_wanted("tags-250k") {
         let mut run = Run::new();
         tags(&mut run);
-        run.report("tags-250k");
-        run.delete_locals(200, "tags-250k-delete");
+        run.report("tags-250k", rows);
+        run.delete_locals(200, "tags-250k-delete", rows);
     }
     for (name, count) in [("netsets-1k", 1000), ("netsets-10k", 10_000)] {
         if is_wanted(name) {
             let mut run = Run::new();
             netsets(&mut run, count);
-            run.report(name);
-            run.delete_locals(200, &format!("{name}-delete"));
+            run.report(name, rows);
+            run.delete_locals(200, &format!("{name}-delete"), rows);
         }
     }
-    let mut times = Vec::new();
     for (name, count) in [("tenants-1k", 1000), ("tenants-10k", 10_000), ("tenants-100k", 100_000)] {
         if is_wanted(name) {
             let mut run = Run::new();
             tenants(&mut run, count);
-            run.report(name);
-            times.push(run.time);
-            changes(run, count);
+            run.report(name, rows);
+            changes(run, count, rows);
         }
     }
-    if let [small, .., large] = times.as_slice() {
-        println!("growth from tenants-1k to tenants-100k: {:.0} times", large.as_secs_f64() / small.as_secs_f64());
-    }
     if is_wanted("parse") {
-        parse();
+        parse(rows);
+    }
+}
+
+/// What was measured, by name, each as often as it was repeated.
+#[derive(Default)]
+struct Rows(Vec<(String, Vec<(Duration, String)>)>);
+
+impl Rows {
+    fn add(&mut self, name: &str, time: Duration, more: String) {
+        match self.0.iter_mut().find(|(one, _)| one == name) {
+            Some((_, times)) => times.push((time, more)),
+            None => self.0.push((name.to_owned(), vec![(time, more)])),
+        }
+    }
+
+    /// The median of each, and the best.
+    fn print(mut self) {
+        println!("| workload | median | best | of the median |\n|---|---|---|---|");
+        let mut medians = BTreeMap::new();
+        for (name, times) in &mut self.0 {
+            times.sort();
+            let (median, more) = &times[times.len() / 2];
+            medians.insert(name.as_str(), *median);
+            println!("| {name} | {median:.3?} | {:.3?} | {more} |", times[0].0);
+        }
+        if let (Some(small), Some(large)) = (medians.get("tenants-1k"), medians.get("tenants-100k")) {
+            println!("\nFrom tenants-1k to tenants-100k: {:.0} times.", large.as_secs_f64() / small.as_secs_f64());
+        }
     }
 }
 
@@ -138,30 +169,30 @@ impl Run {
         self.delta = delta.len();
     }
 
-    fn report(&mut self, name: &str) {
+    fn report(&mut self, name: &str, rows: &mut Rows) {
         let fed = self.time;
         let before = LIVE.load(Ordering::Relaxed);
         self.flush();
         let live = LIVE.load(Ordering::Relaxed);
         let heap = |bytes: usize| format!("{:.1} MB", bytes as f64 / 1e6);
-        println!(
-            "| {name} | {:.3} s (updates {:.3}, flush {:.3}; {:.3} on the clock) | {} | {} | {} |",
-            self.time.as_secs_f64(),
-            fed.as_secs_f64(),
-            (self.time - fed).as_secs_f64(),
-            self.wall.as_secs_f64(),
+        let more = format!(
+            "updates {:.3?}, flush {:.3?}; on the clock {:.3?}; live heap {}, of it by the flush {}; {} objects told",
+            fed,
+            self.time - fed,
+            self.wall,
             heap(live - self.base),
             heap(live.saturating_sub(before)),
             self.delta,
         );
+        rows.add(name, self.time, more);
         if std::env::var_os("TORTIE_COST").is_some() {
             println!("{:?} {:?}", self.engine.take_cost(), self.engine.size());
         }
     }
 
-    fn delete_locals(&mut self, count: usize, name: &str) {
+    fn delete_locals(&mut self, count: usize, name: &str, rows: &mut Rows) {
         self.feed((0..count).map(|n| Update::Delete(Id::WorkloadEndpoint(workload_id("local", n)))));
-        self.report(name);
+        self.report(name, rows);
     }
 }
 
@@ -357,7 +388,7 @@ fn tenants(run: &mut Run, count: usize) {
 }
 
 /// One update at a time, on an engine that holds everything.
-fn changes(mut run: Run, count: usize) {
+fn changes(mut run: Run, count: usize, rows: &mut Rows) {
     const TIMES: usize = 200;
     let mut measure = |what: &str, updates: &mut dyn FnMut(usize) -> Update| {
         let mut taken: Vec<Duration> = (0..TIMES)
@@ -374,7 +405,7 @@ fn changes(mut run: Run, count: usize) {
         let first = taken[0];
         taken.sort();
         let (median, worst) = (taken[TIMES / 2], taken[TIMES - 1]);
-        println!("| {what}, {count} of each | median {median:?}, worst {worst:?}, first {first:?} | | | |");
+        rows.add(&format!("{what}, {count} of each"), median, format!("worst {worst:.3?}, first {first:.3?}"));
     };
     // The local pod 0 moves to another tenant's namespace: its policy no longer matches, another does.
     measure("a local endpoint's labels change", &mut |n| tenant_pod(0, count, 1 + n));
@@ -417,12 +448,12 @@ fn run_pairs(measure: &mut Measure<'_>, what: &str, make: &dyn Fn(usize) -> Upda
     });
 }
 
-fn parse() {
+fn parse(rows: &mut Rows) {
     const TIMES: u32 = 200_000;
     let text = "(role == 'db' || has(admin)) && pcns.kubernetes.io/metadata.name == 'tenant-17'";
     let start = Instant::now();
     for _ in 0..TIMES {
         std::hint::black_box(Selector::parse(std::hint::black_box(text)).unwrap());
     }
-    println!("| parse a selector | {:?} | | | |", start.elapsed() / TIMES);
+    rows.add("parse a selector", start.elapsed() / TIMES, String::new());
 }

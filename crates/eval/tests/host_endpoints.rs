@@ -326,3 +326,37 @@ fn a_profile_that_does_not_exist_denies_and_a_pass_in_one_goes_on_to_the_next() 
         check(&with("", &w(profiles)), &[("in eth0 tcp 203.0.113.9:1>192.0.2.11:80", want)]);
     }
 }
+
+#[test]
+fn a_denial_is_answered_only_where_the_kernel_can_answer_it() {
+    let reject = "FelixConfiguration default {nftablesFilterDenyAction: Reject}";
+    check(
+        &with(EP, reject),
+        &[
+            ("in eth0 tcp 203.0.113.9:1>192.0.2.11:80", "reject no profile"),
+            ("in eth0 tcp 203.0.113.9:1>192.0.2.11:80 inv", "reject invalid"),
+            ("out eth0 tcp 192.0.2.11:1>203.0.113.9:80", "reject no profile"),
+            ("out eth0 tcp 192.0.2.11:1>203.0.113.9:80 nat=203.0.113.10:80", "deny no profile"),
+            ("fwd eth1>cali9 tcp 203.0.113.9:1>10.65.0.9:80", "reject UnknownWorkload"),
+            ("in cali9 tcp 10.65.0.9:1>192.0.2.11:80", "deny UnknownWorkload"),
+        ],
+    );
+    let early = |flag: &str| {
+        with(EP, reject)
+            + "\nGlobalNetworkPolicy p {selector: all(), "
+            + flag
+            + ": true, applyOnForward: true, types: [Ingress], ingress: [{action: Deny}]}"
+    };
+    check(&early("preDNAT"), &[("in eth0 tcp 203.0.113.9:1>192.0.2.11:80", "deny gnp p#1")]);
+    check(&early("doNotTrack"), &[("in eth0 tcp 203.0.113.9:1>192.0.2.11:80", "deny gnp p#1")]);
+}
+
+#[test]
+fn a_loser_takes_over_where_the_winner_is_gone() {
+    let two = "HostEndpoint b {node: web1, interfaceName: eth0, profiles: [open]}
+        Profile open {ingress: [{action: Allow}], egress: [{action: Allow}]}\n";
+    let packet = "in eth0 tcp 203.0.113.9:1>192.0.2.11:80";
+    let winner = "HostEndpoint a {node: web1, interfaceName: eth0}";
+    check(&format!("{two}{winner}"), &[(packet, "deny no profile")]);
+    check(two, &[(packet, "pass profile open#1")]);
+}

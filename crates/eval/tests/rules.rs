@@ -246,3 +246,19 @@ fn by_a_set_that_nobody_can_read_an_allow_never_matches_and_a_deny_matches_whate
     answers("{action: Deny, source: {selector: kind == 'n'}}", &[(stranger, "pass gnp p#2")]);
     answers("{action: Deny, source: {selector: has(kind), notSelector: kind == 'g'}}", &[(stranger, "pass gnp p#2")]);
 }
+
+#[test]
+fn each_negation_stands_alone_on_both_ends() {
+    matching(
+        "in",
+        "protocol: TCP, source: {notPorts: [1]}, destination: {notPorts: [80]}",
+        &["tcp 203.0.113.9:2>192.0.2.11:81"],
+        &[TCP, "tcp 203.0.113.9:2>192.0.2.11:80", "tcp 203.0.113.9:1>192.0.2.11:81"],
+    );
+    matching(
+        "in",
+        "protocol: TCP, source: {notNets: [203.0.113.8/29]}, destination: {notNets: [192.0.2.12/32]}",
+        &["tcp 203.0.113.1:1>192.0.2.11:80"],
+        &[TCP, "tcp 203.0.113.1:1>192.0.2.12:80", "tcp 203.0.113.9:1>192.0.2.12:80"],
+    );
+}

@@ -28,6 +28,8 @@ pub const ALL: &[&str] = &[
     "specific-hides-prednat",
     "names-before-addresses",
     "members-not-counted",
+    "service-ports",
+    "unreadable-set-is-read",
 ];
 
 thread_local! {

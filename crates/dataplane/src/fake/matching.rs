@@ -80,6 +80,7 @@ impl State {
             self.set_has(&peers.set, address) != (peers.negated && !faults::is_on("negated-peers"))
         });
         let service = end.service.as_ref().is_none_or(|set| match self.sets.get(set) {
+            Some(SetState::Ports(_)) if faults::is_on("service-ports") => true,
             Some(SetState::Ports(_)) => member.is_some_and(|member| self.set_has_port(set, member)),
             _ => self.set_has(set, address),
         });

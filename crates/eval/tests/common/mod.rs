@@ -1,7 +1,7 @@
 //! Worlds as manifests and packets as text, for tables of claims.
 //!
 //! A packet: `in eth0 tcp 203.0.113.9:4000>192.0.2.11:80`, `out eth0 udp ...`, `fwd eth0>cali1 icmp 8/0 A>B`, `... proto 253 A>B`; after
-//! it any of `est`, `inv`, `untracked`, `frag`, `nat=ADDRESS:PORT`, `via=INTERFACE`, `hops=N`. The answer is `pass` or `deny` and
+//! it any of `est`, `inv`, `untracked`, `frag`, `nat=ADDRESS:PORT`, `via=INTERFACE`, `hops=N`. The answer is `pass`, `deny` or `reject` and
 //! what decided the last stage that decided anything, as `by()` below spells it.
 
 use std::net::{IpAddr, SocketAddr};
@@ -146,7 +146,12 @@ pub(crate) fn check_in(snapshot: &Snapshot, table: &[(&str, &str)]) {
         .iter()
         .filter_map(|(text, want)| {
             let verdict = judge(snapshot, &host(), &packet(text));
-            let got = format!("{} {}", if verdict.allowed { "pass" } else { "deny" }, by(&verdict));
+            let word = match (verdict.allowed, verdict.rejected) {
+                (true, _) => "pass",
+                (false, false) => "deny",
+                (false, true) => "reject",
+            };
+            let got = format!("{word} {}", by(&verdict));
             (got != *want).then(|| format!("{text}: want {want}, got {got}"))
         })
         .collect();
