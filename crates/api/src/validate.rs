@@ -38,15 +38,16 @@ pub fn validate(object: &Object) -> Vec<Problem> {
     problems
 }
 
-/// What to show a person: one mistake once. Both layers may speak of it, and a tag may before a rule does; the first is
-/// the clearest. For [`calico_text`] give all.
+/// What to show a person: one mistake once. Both layers may say the same of it, and where a field's tag has spoken, the
+/// rules behind it have nothing to add. For [`calico_text`] give all.
 pub fn distinct(problems: Vec<Problem>) -> Vec<Problem> {
     let mut kept: Vec<Problem> = Vec::with_capacity(problems.len());
     for problem in problems {
         let said = |earlier: &Problem| {
             let by_tag = earlier.reason.starts_with("Reason: ");
             earlier.path == problem.path
-                && (earlier.text() == problem.text() || earlier.layer != problem.layer || by_tag)
+                && earlier.severity == problem.severity
+                && (earlier.text() == problem.text() || by_tag)
         };
         if !kept.iter().any(said) {
             kept.push(problem);

@@ -1,7 +1,8 @@
 //! Problems as people read them: with the line and a caret where there is a manifest, in words where there is none.
 
 use tortie_api::diagnostic::{self, Style};
-use tortie_api::{Key, Kind, Layer, Path, Problem, Severity};
+use tortie_api::validate;
+use tortie_api::{Key, Kind, Path, Problem, Severity};
 use tortie_store::client::ClientError;
 
 use crate::input::{Item, Manifests};
@@ -12,16 +13,10 @@ pub(crate) fn style(terminal: &Terminal) -> Style {
     if terminal.colour_err() { Style::Colour } else { Style::Plain }
 }
 
-/// Says all that is wrong (or doubtful) about an object of a manifest. Of two layers of validation that find the
-/// same value wrong, the first speaks.
+/// Says all that is wrong (or doubtful) about an object of a manifest, each mistake once.
 pub(crate) fn show_all(problems: &[Problem], manifests: &Manifests, item: &Item, terminal: &mut Terminal) {
-    for (at, problem) in problems.iter().enumerate() {
-        let said = |earlier: &Problem| earlier.layer < problem.layer && earlier.path == problem.path;
-        let same = |earlier: &Problem| earlier.path == problem.path && earlier.text() == problem.text();
-        let earlier = &problems[..at];
-        if !(problem.layer == Layer::Schema && earlier.iter().any(said) || earlier.iter().any(same)) {
-            show(problem, manifests, item, terminal);
-        }
+    for problem in validate::distinct(problems.to_vec()) {
+        show(&problem, manifests, item, terminal);
     }
 }
 

@@ -178,6 +178,8 @@ fn a_person_is_told_of_each_mistake_once() {
     assert_eq!(told("NetworkPolicy", "Deny_All", "{}"), ["metadata.name"]);
     let nets = r#"{"ingress": [{"action": "Deny", "source": {"nets": ["x"]}}]}"#;
     assert_eq!(told("NetworkPolicy", "p", nets), ["spec.ingress[0].source.nets[0]"]);
+    let networks = r#"{"node": "n", "orchestrator": "k8s", "pod": "p", "endpoint": "e", "interfaceName": "i", "ipNetworks": ["x"]}"#;
+    assert_eq!(told("WorkloadEndpoint", "n-k8s-p-e", networks), ["spec.ipNetworks[0]"]);
 }
 
 #[test]
