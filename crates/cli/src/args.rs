@@ -8,7 +8,7 @@ use clap::builder::StyledStr;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    agent, apply, completion, datastore, delete, explain, get, label, man, patch, schema, status, version,
+    agent, apply, backup, completion, datastore, delete, explain, get, label, man, patch, schema, status, version,
 };
 use crate::persona::Persona;
 
@@ -160,11 +160,25 @@ Examples:
 
 Exit status: 0 the kernel has what the store said, 1 it has not or no agent answers.")]
     Status(status::StatusArgs),
-    /// Lock the store, rename old policies, take the content elsewhere
+    /// Write the whole content of the store to a file, at one moment
+    #[command(after_help = "\
+Examples:
+  tortie backup before-the-change.tortie")]
+    Backup(backup::BackupArgs),
+    /// Fill an empty store with what a backup holds
+    #[command(after_help = "\
+Examples:
+  # Into a new file, to look at it first.
+  tortie restore before-the-change.tortie --store copy.db")]
+    Restore(backup::RestoreArgs),
+    /// Lock the store, rename old policies, copy it, take the content elsewhere
     #[command(after_help = "\
 Examples:
   # Keep other programs from acting on the store while you work on it.
-  tortie datastore migrate lock")]
+  tortie datastore migrate lock
+
+  # From this machine's file to etcd: everything, byte for byte, into an empty store.
+  tortie datastore copy /var/lib/tortie/tortie.db https://etcd1:2379,https://etcd2:2379")]
     Datastore(datastore::DatastoreArgs),
     /// Print the JSON schema of a kind
     #[command(after_help = "\
@@ -249,7 +263,9 @@ pub(crate) fn command(persona: Persona) -> clap::Command {
 fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
     let say = |text: Option<&StyledStr>| {
         let text = text?.to_string();
-        let ours = |example: &&str| !["--dry-run", "hep/web1", "-p 'spec:"].iter().any(|flag| example.contains(flag));
+        let ours = |example: &&str| {
+            !["--dry-run", "hep/web1", "-p 'spec:", "datastore copy"].iter().any(|flag| example.contains(flag))
+        };
         let known: Vec<&str> = text.split("\n\n").filter(ours).collect();
         Some(known.join("\n\n").replace("tortie ", &format!("{name} ")))
     };
@@ -264,7 +280,8 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
         command = command.after_help(after);
     }
     for sub in subcommands {
-        let ours = matches!(sub.as_str(), "explain" | "schema" | "man" | "agent" | "status");
+        const OURS: [&str; 8] = ["explain", "schema", "man", "agent", "status", "backup", "restore", "copy"];
+        let ours = OURS.contains(&sub.as_str());
         command = command.mut_subcommand(sub, |sub| {
             let sub = renamed(sub, name);
             if ours { sub.hide(true) } else { sub }

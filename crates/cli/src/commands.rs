@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod apply;
+pub(crate) mod backup;
 pub(crate) mod completion;
 pub(crate) mod datastore;
 pub(crate) mod delete;
@@ -13,6 +14,7 @@ pub(crate) mod man;
 pub(crate) mod patch;
 pub(crate) mod schema;
 pub(crate) mod status;
+mod transfer;
 pub(crate) mod version;
 
 use tortie_store::client::{Change, Mode};
@@ -46,6 +48,8 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
         Command::Explain(args) => explain::run(&args, session),
         Command::Agent(args) => agent::run(&args, session),
         Command::Status(args) => status::run(&args, session),
+        Command::Backup(args) => backup::backup(&args, session),
+        Command::Restore(args) => backup::restore(&args, session),
         Command::Datastore(args) => datastore::run(&args, session),
         Command::Version(args) => version::run(&args, session),
         Command::Schema(args) => schema::run(&args, session),

@@ -1,12 +1,13 @@
 //! The file that says how to reach a store: calicoctl's `CalicoAPIConfig`, read as strictly as manifests.
 //!
-//! Only what chooses the store is used so far; the other settings are known, so that a file written for calicoctl is
-//! accepted and a misspelt one is not.
+//! Only what chooses the store and leads to etcd is used so far; the other settings are known, so that a file written
+//! for calicoctl is accepted and a misspelt one is not.
 
 use std::path::Path as FilePath;
 
 use tortie_api::read::{self, Located, Node, Source, Value};
 use tortie_api::{API_VERSION, Path, Problem};
+use tortie_store_etcd::Given;
 
 use crate::calico;
 use crate::diagnose;
@@ -51,8 +52,8 @@ const SETTINGS: &[&str] = &[
 pub(crate) struct Spec {
     /// `datastoreType`.
     pub(crate) datastore_type: String,
-    /// `etcdEndpoints`, or the service to discover them by.
-    pub(crate) etcd_endpoints: String,
+    /// The way to etcd.
+    pub(crate) etcd: Given,
 }
 
 /// The configuration at a path; none when the default path has no file.
@@ -122,9 +123,19 @@ fn understand(source: &Source) -> (Spec, Located, Vec<Problem>) {
         let spec = located.tree.get("spec").map(|entry| &entry.value);
         spec.and_then(|spec| spec.get(name)).and_then(|entry| entry.value.text()).unwrap_or_default().to_owned()
     };
-    let endpoints = Some(setting("etcdEndpoints")).filter(|text| !text.is_empty());
-    let etcd_endpoints = endpoints.unwrap_or_else(|| setting("etcdDiscoverySrv"));
-    (Spec { datastore_type: setting("datastoreType"), etcd_endpoints }, located, problems)
+    let etcd = Given {
+        endpoints: setting("etcdEndpoints"),
+        discovery_srv: setting("etcdDiscoverySrv"),
+        username: setting("etcdUsername"),
+        password: setting("etcdPassword"),
+        key_file: setting("etcdKeyFile"),
+        cert_file: setting("etcdCertFile"),
+        ca_file: setting("etcdCACertFile"),
+        key: setting("etcdKey"),
+        cert: setting("etcdCert"),
+        ca: setting("etcdCACert"),
+    };
+    (Spec { datastore_type: setting("datastoreType"), etcd }, located, problems)
 }
 
 fn check(tree: &mut Node, problems: &mut Vec<Problem>) {
@@ -194,7 +205,8 @@ mod tests {
     fn a_configuration_for_calicoctl_is_understood() {
         let text = "apiVersion: projectcalico.org/v3\nkind: CalicoAPIConfig\nmetadata:\nspec:\n  \
                     datastoreType: etcdv3\n  etcdEndpoints: http://a:2379\n  ETCDUSERNAME: u\n";
-        let spec = Spec { datastore_type: "etcdv3".into(), etcd_endpoints: "http://a:2379".into() };
+        let etcd = Given { endpoints: "http://a:2379".into(), username: "u".into(), ..Given::default() };
+        let spec = Spec { datastore_type: "etcdv3".into(), etcd };
         assert_eq!(understood(text), Ok(spec));
         assert_eq!(understood("apiVersion: projectcalico.org/v3\nkind: CalicoAPIConfig\n"), Ok(Spec::default()));
     }

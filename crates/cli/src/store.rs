@@ -5,9 +5,12 @@ mod opener;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tortie_api::{Key, Kind};
+use tortie_store::Store;
 use tortie_store::client::Client;
+use tortie_store_etcd::{EtcdStore, Given, Settings};
 use tortie_store_sqlite::SqliteStore;
 
 use crate::args::Place;
@@ -21,8 +24,27 @@ pub(crate) const CALICO_VERSION: &str = "v3.32.0";
 
 /// The way to the store, if there is one.
 pub(crate) struct Link {
-    opened: Result<Arc<SqliteStore>, NoStore>,
+    opened: Result<Opened, NoStore>,
 }
+
+/// A store that is open.
+#[derive(Clone)]
+enum Opened {
+    Embedded(Arc<SqliteStore>),
+    Etcd(Arc<EtcdStore>),
+}
+
+impl Opened {
+    fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Embedded(store) => store.clone(),
+            Self::Etcd(store) => store.clone(),
+        }
+    }
+}
+
+/// How long a command goes on trying to reach etcd.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Link {
     /// Finds out which store is meant, and opens it. A configuration that cannot be read is an error at once; a store
@@ -44,19 +66,28 @@ impl Link {
 
     /// A client to read with.
     pub(crate) fn reader(&self) -> anyhow::Result<Client> {
-        Ok(Client::new(self.opened()?.clone()))
+        Ok(Client::new(self.opened()?.store()))
+    }
+
+    /// The store itself, for who moves its bytes.
+    pub(crate) fn store(&self) -> anyhow::Result<Arc<dyn Store>> {
+        Ok(self.opened()?.store())
     }
 
     /// What the store is, for messages.
     pub(crate) fn describe(&self) -> anyhow::Result<String> {
-        let path = self.opened()?.path();
-        let absent = if path.exists() { "" } else { ", not made yet" };
-        Ok(format!("embedded, {}{absent}", path.display()))
+        Ok(match self.opened()? {
+            Opened::Embedded(store) => {
+                let absent = if store.path().exists() { "" } else { ", not made yet" };
+                format!("embedded, {}{absent}", store.path().display())
+            }
+            Opened::Etcd(store) => store.describe(),
+        })
     }
 
     /// Says so when this call has made the store.
     pub(crate) fn announce(&self, session: &mut Session) {
-        if let Ok(store) = &self.opened
+        if let Ok(Opened::Embedded(store)) = &self.opened
             && store.created()
         {
             session.terminal.note(format_args!("made a new store: {}", store.path().display()));
@@ -65,13 +96,30 @@ impl Link {
 
     /// Says so when there is no store yet, after a reading that found nothing.
     pub(crate) fn mention_absent(&self, session: &mut Session) {
-        if let Ok(store) = &self.opened
+        if let Ok(Opened::Embedded(store)) = &self.opened
             && !session.persona.is_calico()
             && !store.path().exists()
         {
             let path = store.path().display();
             session.terminal.note(format_args!("there is no store at {path} yet; the first apply makes it"));
         }
+    }
+
+    /// Says what was met in the store under keys that we do not know.
+    pub(crate) fn mention_unread(&self, session: &mut Session) {
+        if let Ok(opened) = &self.opened {
+            for line in opened.store().unread() {
+                session.terminal.note(format_args!("warning[unreadable]: {line}"));
+            }
+        }
+    }
+
+    /// The kind of store, as `DATASTORE_TYPE` names it.
+    pub(crate) fn kind(&self) -> anyhow::Result<&'static str> {
+        Ok(match self.opened()? {
+            Opened::Embedded(_) => "embedded",
+            Opened::Etcd(_) => "etcdv3",
+        })
     }
 
     /// As calicoctl: a cluster of another version is left alone (datastore sheet 5.5).
@@ -100,7 +148,7 @@ impl Link {
         )
     }
 
-    fn opened(&self) -> anyhow::Result<&Arc<SqliteStore>> {
+    fn opened(&self) -> anyhow::Result<&Opened> {
         self.opened.as_ref().map_err(|error| NoStore(error.0.clone()).into())
     }
 }
@@ -123,20 +171,35 @@ fn plain(version: &str) -> &str {
     version.trim_start_matches('v').split('-').next().unwrap_or_default()
 }
 
-fn open(choice: Choice) -> Result<Arc<SqliteStore>, NoStore> {
+/// Opens the embedded store at this path, or etcd at these URLs in the way that the configuration knows.
+pub(crate) fn open_place(place: &str, session: &mut Session, config: &Path) -> anyhow::Result<Arc<dyn Store>> {
+    let kind = if place.starts_with("http://") || place.starts_with("https://") {
+        let file = config::load(config, session)?;
+        let known = file.map_or_else(|| choice::etcd_env(&|name| std::env::var(name).ok()), |spec| spec.etcd);
+        StoreKind::Etcd(Box::new(Given { endpoints: place.to_owned(), discovery_srv: String::new(), ..known }))
+    } else {
+        StoreKind::Embedded(place.into())
+    };
+    Ok(open(Choice { kind, by: "the command line".to_owned() })?.store())
+}
+
+fn open(choice: Choice) -> Result<Opened, NoStore> {
     let Choice { kind, by } = choice;
-    let instead = "this version has the embedded store only (--store PATH, or DATASTORE_TYPE=embedded)";
     match kind {
-        StoreKind::Embedded(path) => SqliteStore::open(path).map(Arc::new).map_err(|error| NoStore(error.to_string())),
-        StoreKind::Etcd(endpoints) if endpoints.is_empty() => {
-            Err(NoStore(format!("the store is etcd ({by}), which is not there yet; {instead}")))
+        StoreKind::Embedded(path) => SqliteStore::open(path)
+            .map(|store| Opened::Embedded(store.into()))
+            .map_err(|error| NoStore(error.to_string())),
+        StoreKind::Etcd(given) => {
+            let settings = Settings::try_from(*given).map_err(|error| NoStore(error.to_string()))?;
+            let store = EtcdStore::connect(Settings { patience: PATIENCE, ..settings });
+            store
+                .map(|store| Opened::Etcd(store.into()))
+                .map_err(|error| NoStore(format!("{error} (the store is etcd by {by})")))
         }
-        StoreKind::Etcd(endpoints) => {
-            Err(NoStore(format!("the store is etcd at {endpoints} ({by}), which is not there yet; {instead}")))
-        }
-        StoreKind::Kubernetes => {
-            Err(NoStore(format!("the store is Kubernetes ({by}), which is not there yet; {instead}")))
-        }
+        StoreKind::Kubernetes => Err(NoStore(format!(
+            "the store is Kubernetes ({by}), which is not there yet; this version has the embedded store (--store PATH, \
+             or DATASTORE_TYPE=embedded) and etcd (DATASTORE_TYPE=etcdv3 and ETCD_ENDPOINTS)"
+        ))),
         StoreKind::Unknown(word) => Err(NoStore(format!(
             "there is no kind of store named '{word}' ({by}); it is embedded, etcdv3 or kubernetes"
         ))),

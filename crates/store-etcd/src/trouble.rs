@@ -97,6 +97,8 @@ pub(crate) fn reason(error: &(dyn Error + 'static)) -> String {
     let text = text.trim_end_matches('.').replace(" (os error 111)", "");
     let hint = [
         ("UnknownIssuer", "its certificate is not signed by the given CA (ETCD_CA_CERT_FILE)"),
+        ("BadSignature", "its certificate is not signed by the given CA (ETCD_CA_CERT_FILE)"),
+        ("handshake eof", "it ended the TLS handshake; if it does not speak TLS, write http:// instead of https://"),
         ("NotValidForName", "its certificate is for another name; use a name that is in it"),
         ("not valid for name", "its certificate is for another name; use a name that is in it"),
         ("CertificateRequired", "it wants a client certificate (ETCD_CERT_FILE, ETCD_KEY_FILE)"),

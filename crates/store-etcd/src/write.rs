@@ -1,22 +1,23 @@
 //! Writing: each change a transaction of its own, or many of them in one.
 //!
-//! A few writes are made one after the other, each with its own revision. Many are made in chunks: each change is a
-//! transaction with its own condition inside the chunk's, so one that is refused does not stop its neighbours, and a
-//! chunk costs etcd one agreement and one sync to disk instead of a hundred.
+//! A few writes are made one after the other, each with its own revision. Many are made in chunks, which cost etcd one
+//! agreement and one sync to disk instead of a hundred. A chunk is made if all its conditions hold; if not, etcd's answer
+//! says what stands there, and the chunk is made again without the changes that cannot be.
+//!
+//! A transaction for each change inside the chunk's would spare that second try. But etcd 3.4 does not look at the user's
+//! permissions in there, and what the user may not write must not be written by that.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use tortie_store::{Op, Write, WriteError, Written};
+use tortie_store::{Op, Revision, Stored, Write, WriteError, Written};
 
 use crate::connection::Connection;
 use crate::page::{stored, told};
 use crate::path;
 use crate::trouble::Trouble;
-use crate::wire::{
-    Compare, DeleteRequest, PutRequest, RangeRequest, Request, RequestOp, Response, Target, TxnRequest, TxnResponse,
-};
+use crate::wire::{Compare, DeleteRequest, PutRequest, RangeRequest, Request, RequestOp, Response, Target, TxnRequest};
 
 /// How many writes are made one by one.
 const FEW: usize = 8;
@@ -81,20 +82,11 @@ fn size_of(write: &Write) -> usize {
     value + 3 * (path::ROOT.len() + write.key.name.len() + write.key.namespace.len() + 40)
 }
 
+/// One change.
 async fn one(connection: &Connection, write: &Write) -> Result<Fate, Trouble> {
-    let Some(change) = Change::of(write) else { return Ok(unwritable(write)) };
-    let seen = connection.seen();
-    let answer = connection
-        .call(|member, maybe_done| {
-            let change = change.clone();
-            async move { Ok((member.txn(change.txn(maybe_done.then_some(seen))).await?, maybe_done)) }
-        })
-        .await;
-    match answer {
-        Ok((answer, maybe_done)) => {
-            let revision = header(connection, &answer);
-            settle(connection, write, answer, revision, maybe_done).await
-        }
+    match made(connection, &[write], &mut false).await {
+        Ok(Made::All(mut fates)) => Ok(fates.remove(0)),
+        Ok(Made::Nothing(mut fates)) => fates.remove(0).ok_or_else(|| remade(write)),
         Err(Trouble::Denied) => Ok(Err(WriteError::Refused("etcd does not let this user write it".to_owned()))),
         Err(Trouble::TooLarge(_)) => {
             Ok(Err(WriteError::Refused("it is larger than this etcd takes (1.5 MiB unless set otherwise)".to_owned())))
@@ -103,31 +95,103 @@ async fn one(connection: &Connection, write: &Write) -> Result<Fate, Trouble> {
     }
 }
 
+/// A chunk: all that can be made of it, at once.
 async fn together(connection: &Connection, writes: &[Write]) -> Result<Vec<Fate>, Trouble> {
-    let changes: Vec<Option<Change>> = writes.iter().map(Change::of).collect();
+    let mut fates: Vec<Option<Fate>> = writes.iter().map(|_| None).collect();
+    let mut maybe_done = false;
+    loop {
+        let open: Vec<usize> = (0..writes.len()).filter(|at| fates[*at].is_none()).collect();
+        if open.is_empty() {
+            return Ok(fates.into_iter().flatten().collect());
+        }
+        let now: Vec<&Write> = open.iter().map(|at| &writes[*at]).collect();
+        let some: Vec<Option<Fate>> = match made(connection, &now, &mut maybe_done).await? {
+            Made::All(fates) => fates.into_iter().map(Some).collect(),
+            Made::Nothing(fates) => fates,
+        };
+        if some.iter().all(Option::is_none) {
+            return Err(remade(now[0]));
+        }
+        for (at, fate) in open.into_iter().zip(some) {
+            fates[at] = fate;
+        }
+    }
+}
+
+/// What came of some changes that are made at once or not at all.
+enum Made {
+    /// All were made; or those that were not never could be.
+    All(Vec<Fate>),
+    /// None was made. Here is the fate of those that are to blame.
+    Nothing(Vec<Option<Fate>>),
+}
+
+async fn made(connection: &Connection, writes: &[&Write], maybe_done: &mut bool) -> Result<Made, Trouble> {
+    let changes: Vec<Option<Change>> = writes.iter().map(|write| Change::of(write)).collect();
+    if let Some(at) = changes.iter().position(Option::is_none) {
+        let fates = (0..writes.len()).map(|n| (n == at).then(|| unwritable(writes[at]))).collect();
+        return Ok(Made::Nothing(fates));
+    }
     let seen = connection.seen();
-    let (answer, maybe_done) = connection
-        .call(|member, maybe_done| {
-            let inner = changes.iter().flatten().map(|change| change.txn(maybe_done.then_some(seen)));
-            let success = inner.map(|txn| op(Request::Txn(txn))).collect();
-            let whole = TxnRequest { compare: Vec::new(), success, failure: Vec::new() };
-            async move { Ok((member.txn(whole).await?, maybe_done)) }
+    let before = *maybe_done;
+    let (answer, maybe) = connection
+        .call(|member, maybe| {
+            let maybe = maybe || before;
+            let mut txn = TxnRequest::default();
+            for change in changes.iter().flatten() {
+                change.add_to(&mut txn, maybe.then_some(seen));
+            }
+            async move { Ok((member.txn(txn).await?, maybe)) }
         })
         .await?;
-    let revision = header(connection, &answer);
-    let mut answers = answer.responses.into_iter();
-    let mut fates = Vec::with_capacity(writes.len());
-    for (write, change) in writes.iter().zip(&changes) {
-        if change.is_none() {
-            fates.push(unwritable(write));
-            continue;
-        }
-        let Some(Response::Txn(answer)) = answers.next().and_then(|answer| answer.response) else {
-            return Err(Trouble::Fatal("its answer to a transaction is not one".to_owned()));
+    *maybe_done = maybe;
+    let revision = answer.header.as_ref().map_or(0, |header| header.revision);
+    connection.see(revision);
+    let found = answer.responses.into_iter().map(|answer| {
+        let kv = match answer.response {
+            Some(Response::Range(range)) => range.kvs.into_iter().next(),
+            Some(Response::Put(put)) => put.prev_kv,
+            Some(Response::Delete(deleted)) => deleted.prev_kvs.into_iter().next(),
+            None => None,
         };
-        fates.push(settle(connection, write, answer, revision, maybe_done).await?);
+        kv.as_ref().and_then(stored)
+    });
+    if answer.succeeded {
+        return Ok(Made::All(found.map(|previous| Ok(Written { revision: told(revision), previous })).collect()));
     }
-    Ok(fates)
+    let mut fates = Vec::with_capacity(writes.len());
+    for (write, found) in writes.iter().zip(found) {
+        fates.push(blame(connection, write, found, told(revision), maybe).await?);
+    }
+    Ok(Made::Nothing(fates))
+}
+
+/// Why a change could not be made where this stands now; none if it could.
+async fn blame(
+    connection: &Connection,
+    write: &Write,
+    found: Option<Stored>,
+    revision: Revision,
+    maybe_done: bool,
+) -> Result<Option<Fate>, Trouble> {
+    let refused = write.op.check(found.as_ref()).err();
+    // It may be because an earlier try, whose answer was lost, was carried out.
+    Ok(match (&write.op, found) {
+        (Op::Create(value), Some(found)) if maybe_done && found.value == *value => {
+            Some(Ok(Written { revision: found.revision, previous: None }))
+        }
+        (Op::Update(value, old), Some(found)) if maybe_done && found.revision != *old && found.value == *value => {
+            Some(Ok(Written { revision: found.revision, previous: at(connection, write, *old).await? }))
+        }
+        (Op::Delete(old), None) if maybe_done => {
+            let previous = match old {
+                Some(old) => at(connection, write, *old).await?,
+                None => None,
+            };
+            Some(Ok(Written { revision, previous }))
+        }
+        _ => refused.map(Err),
+    })
 }
 
 fn unwritable(write: &Write) -> Fate {
@@ -137,63 +201,16 @@ fn unwritable(write: &Write) -> Fate {
     }
 }
 
-fn header(connection: &Connection, answer: &TxnResponse) -> i64 {
-    let revision = answer.header.as_ref().map_or(0, |header| header.revision);
-    connection.see(revision);
-    revision
-}
-
-/// What came of one change.
-async fn settle(
-    connection: &Connection,
-    write: &Write,
-    answer: TxnResponse,
-    revision: i64,
-    maybe_done: bool,
-) -> Result<Fate, Trouble> {
-    let mut found = None;
-    for answer in answer.responses {
-        found = match answer.response {
-            Some(Response::Range(range)) => range.kvs.into_iter().next(),
-            Some(Response::Put(put)) => put.prev_kv,
-            Some(Response::Delete(deleted)) => deleted.prev_kvs.into_iter().next(),
-            _ => None,
-        };
-    }
-    let found = found.as_ref().and_then(stored);
-    if answer.succeeded {
-        return Ok(Ok(Written { revision: told(revision), previous: found }));
-    }
-    // The condition does not hold. It may be because an earlier try, whose answer was lost, was carried out.
-    Ok(match (&write.op, found) {
-        (Op::Create(value), Some(found)) if maybe_done && found.value == *value => {
-            Ok(Written { revision: found.revision, previous: None })
-        }
-        (Op::Update(value, old), Some(found)) if maybe_done && found.value == *value => {
-            Ok(Written { revision: found.revision, previous: at(connection, write, *old).await? })
-        }
-        (Op::Delete(old), None) if maybe_done => {
-            let previous = match old {
-                Some(old) => at(connection, write, *old).await?,
-                None => None,
-            };
-            Ok(Written { revision: told(revision), previous })
-        }
-        (Op::Delete(None), Some(found)) => {
-            return Err(Trouble::Fatal(format!(
-                "the connection was lost while {} was being deleted, and somebody has made it anew since; look \
-                 whether that is wanted",
-                found.key
-            )));
-        }
-        (Op::Create(_), Some(found)) => Err(WriteError::Exists(found)),
-        (_, Some(found)) => Err(WriteError::Conflict(found)),
-        (_, None) => Err(WriteError::Missing),
-    })
+fn remade(write: &Write) -> Trouble {
+    Trouble::Fatal(format!(
+        "the connection was lost while {} was being deleted, and somebody has made it anew since; look whether that is \
+         wanted",
+        write.key
+    ))
 }
 
 /// The object as it was at a revision; none if that is compacted.
-async fn at(connection: &Connection, write: &Write, revision: u64) -> Result<Option<tortie_store::Stored>, Trouble> {
+async fn at(connection: &Connection, write: &Write, revision: u64) -> Result<Option<Stored>, Trouble> {
     let (Some(path), Ok(revision)) = (path::of(&write.key), i64::try_from(revision)) else { return Ok(None) };
     let request = RangeRequest { key: path.into(), revision, ..RangeRequest::default() };
     let answer = connection
@@ -221,34 +238,35 @@ impl Change {
         Some(Self { path: path::of(&write.key)?.into(), op: write.op.clone() })
     }
 
-    /// The transaction. `again` is set when it is tried again: the revision known before the first try.
-    fn txn(&self, again: Option<i64>) -> TxnRequest {
-        let compare = |result, target, union| Compare { result, target, key: self.path.clone(), union: Some(union) };
-        let absent = || compare(0, 0, Target::Version(0));
-        let present = || compare(1, 0, Target::Version(0));
-        let at = |revision: u64| {
-            // A revision that etcd cannot have is one that nothing is at.
-            let revision = i64::try_from(revision).unwrap_or(-1);
-            compare(0, 2, Target::ModRevision(revision))
+    /// Adds the change and its condition to a transaction. `again` is set when it is tried again: the revision known
+    /// before the first try.
+    fn add_to(&self, txn: &mut TxnRequest, again: Option<i64>) {
+        let mut compare = |result, target, union| {
+            txn.compare.push(Compare { result, target, key: self.path.clone(), union: Some(union) });
         };
-        let put = |value: &[u8]| {
-            let value = Bytes::copy_from_slice(value);
-            op(Request::Put(PutRequest { key: self.path.clone(), value, lease: 0, prev_kv: true }))
-        };
-        let delete = || op(Request::Delete(DeleteRequest { key: self.path.clone(), prev_kv: true }));
-        let (compare, success) = match &self.op {
-            Op::Create(value) => (vec![absent()], put(value)),
-            Op::Update(value, revision) => (vec![present(), at(*revision)], put(value)),
-            Op::Delete(Some(revision)) => (vec![present(), at(*revision)], delete()),
-            Op::Delete(None) => {
-                let mut conditions = vec![present()];
-                // What was made after the first try is not what was meant.
-                conditions.extend(again.map(|seen| compare(2, 1, Target::CreateRevision(seen + 1))));
-                (conditions, delete())
+        match &self.op {
+            Op::Create(_) => compare(0, 0, Target::Version(0)),
+            Op::Update(_, revision) | Op::Delete(Some(revision)) => {
+                // What is not there counts as at 0. A revision that etcd cannot have is one that nothing is at.
+                let revision = i64::try_from(*revision).ok().filter(|revision| *revision > 0).unwrap_or(-1);
+                compare(0, 2, Target::ModRevision(revision));
             }
-        };
-        let range = RangeRequest { key: self.path.clone(), ..RangeRequest::default() };
-        TxnRequest { compare, success: vec![success], failure: vec![op(Request::Range(range))] }
+            Op::Delete(None) => {
+                compare(1, 0, Target::Version(0));
+                // What was made after the first try is not what was meant.
+                again.into_iter().for_each(|seen| compare(2, 1, Target::CreateRevision(seen + 1)));
+            }
+        }
+        txn.success.push(op(match &self.op {
+            Op::Create(value) | Op::Update(value, _) => Request::Put(PutRequest {
+                key: self.path.clone(),
+                value: Bytes::copy_from_slice(value),
+                lease: 0,
+                prev_kv: true,
+            }),
+            Op::Delete(_) => Request::Delete(DeleteRequest { key: self.path.clone(), prev_kv: true }),
+        }));
+        txn.failure.push(op(Request::Range(RangeRequest { key: self.path.clone(), ..RangeRequest::default() })));
     }
 }
 

@@ -84,6 +84,7 @@ claims! { $
         a_refused_write_does_not_stop_the_rest
         every_change_has_its_own_growing_revision
         a_later_write_of_a_batch_sees_the_earlier
+        a_large_batch_is_made_without_what_is_refused
         a_large_batch_is_kept_whole;
     listing:
         a_list_is_in_the_order_of_keys

@@ -1,5 +1,6 @@
-//! `datastore`: lock and unlock the store, rename old policies, take the content elsewhere.
+//! `datastore`: lock and unlock the store, rename old policies, copy it, take the content elsewhere.
 
+mod copy;
 mod export;
 
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ Examples:
   tortie datastore migrate export > export.yaml
   tortie datastore migrate unlock")]
     Migrate(MigrateArgs),
+    /// Copy a whole store into an empty one, byte for byte
+    Copy(copy::CopyArgs),
     /// Give policies that were stored as default.NAME by Calico before v3.32 their plain name
     #[command(after_help = "\
 Examples:
@@ -92,6 +95,7 @@ pub(crate) fn run(args: &DatastoreArgs, session: &mut Session) -> anyhow::Result
             }
             MigrateCommand::Import(args) => import(args, session),
         },
+        DatastoreCommand::Copy(args) => copy::run(args, session),
         DatastoreCommand::MigratePolicyNames(args) => {
             let link = connect(args, session)?;
             let outcomes = link.writer(false)?.migrate_policy_names()?;
@@ -143,11 +147,11 @@ fn unlock(args: &StoreArgs, session: &mut Session) -> anyhow::Result<Exit> {
 
 fn import(args: &ImportArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let _ = &args.filename;
-    connect(&args.store, session)?;
+    let kind = connect(&args.store, session)?.kind()?;
     if !session.persona.is_calico() {
-        anyhow::bail!("import writes into a Kubernetes store, which is not there yet; this one is embedded");
+        anyhow::bail!("import writes into a Kubernetes store, which is not there yet; this one is {kind}");
     }
     anyhow::bail!(
-        "invalid datastore type: embedded to import to for datastore migration. Datastore type must be kubernetes"
+        "invalid datastore type: {kind} to import to for datastore migration. Datastore type must be kubernetes"
     )
 }

@@ -95,6 +95,7 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
         cluster,
     };
     output::print(&found, &format, &printing, session)?;
+    link.mention_unread(session);
     for remark in &remarks {
         session.terminal.note(remark);
     }

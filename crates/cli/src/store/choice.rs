@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use tortie_store_etcd::Given;
+
 use crate::config::Spec;
 use crate::persona::Persona;
 
@@ -28,8 +30,8 @@ pub(crate) struct Choice {
 pub(crate) enum StoreKind {
     /// A file on this machine.
     Embedded(PathBuf),
-    /// etcd, with its endpoints.
-    Etcd(String),
+    /// etcd, and the way to it.
+    Etcd(Box<Given>),
     /// Kubernetes.
     Kubernetes,
     /// A word that names no store.
@@ -57,15 +59,28 @@ pub(crate) fn choose(asked: &Asked<'_>) -> Choice {
     }
     if let Some((path, spec)) = asked.file {
         let by = format!("{}", path.display());
-        return by_type(asked, &spec.datastore_type, &spec.etcd_endpoints, &by)
-            .unwrap_or_else(|| fallback(asked, Some(by)));
+        return by_type(asked, &spec.datastore_type, &spec.etcd, &by).unwrap_or_else(|| fallback(asked, Some(by)));
     }
-    let set = |name: &str| calico_env(asked.env, name);
-    let datastore_type = set("DATASTORE_TYPE");
-    let endpoints = set("ETCD_ENDPOINTS").or_else(|| set("ETCD_DISCOVERY_SRV")).unwrap_or_default();
+    let datastore_type = calico_env(asked.env, "DATASTORE_TYPE");
+    let etcd = etcd_env(asked.env);
     let by = if datastore_type.is_some() { "DATASTORE_TYPE" } else { "ETCD_ENDPOINTS" };
     let by = format!("{by} in the environment");
-    by_type(asked, &datastore_type.unwrap_or_default(), &endpoints, &by).unwrap_or_else(|| fallback(asked, None))
+    by_type(asked, &datastore_type.unwrap_or_default(), &etcd, &by).unwrap_or_else(|| fallback(asked, None))
+}
+
+/// The way to etcd that the environment knows.
+pub(crate) fn etcd_env(env: &dyn Fn(&str) -> Option<String>) -> Given {
+    let set = |name: &str| calico_env(env, name).unwrap_or_default();
+    Given {
+        endpoints: set("ETCD_ENDPOINTS"),
+        discovery_srv: set("ETCD_DISCOVERY_SRV"),
+        username: set("ETCD_USERNAME"),
+        password: set("ETCD_PASSWORD"),
+        key_file: set("ETCD_KEY_FILE"),
+        cert_file: set("ETCD_CERT_FILE"),
+        ca_file: set("ETCD_CA_CERT_FILE"),
+        ..Given::default()
+    }
 }
 
 /// `CALICO_<NAME>`, else `<NAME>`; an empty value is none.
@@ -73,12 +88,12 @@ fn calico_env(env: &dyn Fn(&str) -> Option<String>, name: &str) -> Option<String
     env(&format!("CALICO_{name}")).or_else(|| env(name)).filter(|value| !value.is_empty())
 }
 
-fn by_type(asked: &Asked<'_>, datastore_type: &str, endpoints: &str, by: &str) -> Option<Choice> {
+fn by_type(asked: &Asked<'_>, datastore_type: &str, etcd: &Given, by: &str) -> Option<Choice> {
     let kind = match datastore_type {
         "embedded" => StoreKind::Embedded(embedded_path(asked)),
-        "etcdv3" => StoreKind::Etcd(endpoints.to_owned()),
+        "etcdv3" => StoreKind::Etcd(Box::new(etcd.clone())),
         "kubernetes" => StoreKind::Kubernetes,
-        "" if !endpoints.is_empty() => StoreKind::Etcd(endpoints.to_owned()),
+        "" if !etcd.endpoints.is_empty() || !etcd.discovery_srv.is_empty() => StoreKind::Etcd(Box::new(etcd.clone())),
         "" => return None,
         other => StoreKind::Unknown(other.to_owned()),
     };
@@ -107,7 +122,6 @@ fn fallback(asked: &Asked<'_>, file: Option<String>) -> Choice {
 
 /// What Felix on this machine uses, if anything here speaks of Felix.
 fn felix(asked: &Asked<'_>) -> Option<Choice> {
-    const NAMES: [&str; 2] = ["datastoretype", "etcdendpoints"];
     let env = |name: &str| {
         let value = (asked.env)(&format!("FELIX_{}", name.to_ascii_uppercase()));
         value.filter(|value| !value.is_empty()).map(|value| (value, "the environment's FELIX settings".to_owned()))
@@ -116,16 +130,33 @@ fn felix(asked: &Asked<'_>) -> Option<Choice> {
         let value = asked.felix.and_then(|text| ini(text, name));
         value.map(|value| (value, FELIX_CONFIG.to_owned()))
     };
-    let [datastore_type, endpoints] = NAMES.map(|name| env(name).or_else(|| file(name)));
-    if datastore_type.is_none() && endpoints.is_none() && asked.felix.is_none() {
+    let find = |name: &str| env(name).or_else(|| file(name));
+    let value = |name: &str| find(name).map(|(value, _)| value);
+    let (datastore_type, endpoints, address) = (find("datastoretype"), find("etcdendpoints"), find("etcdaddr"));
+    let said = datastore_type.as_ref().or(endpoints.as_ref()).or(address.as_ref());
+    if said.is_none() && asked.felix.is_none() {
         return None;
     }
-    let by = datastore_type.as_ref().or(endpoints.as_ref()).map_or(FELIX_CONFIG, |(_, by)| by).to_owned();
-    let value = |found: Option<(String, String)>| found.map(|(value, _)| value).unwrap_or_default();
-    let (datastore_type, endpoints) = (value(datastore_type), value(endpoints));
+    let by = said.map_or(FELIX_CONFIG, |(_, by)| by).to_owned();
+    // Felix's settings stand over those of the environment that every component of Calico reads.
+    let mut etcd = etcd_env(asked.env);
+    let scheme = value("etcdscheme").unwrap_or_else(|| "http".to_owned());
+    for (field, found) in [
+        (
+            &mut etcd.endpoints,
+            endpoints.map(|(text, _)| text).or(address.map(|(text, _)| format!("{scheme}://{text}"))),
+        ),
+        (&mut etcd.key_file, value("etcdkeyfile")),
+        (&mut etcd.cert_file, value("etcdcertfile")),
+        (&mut etcd.ca_file, value("etcdcafile")),
+    ] {
+        if let Some(found) = found {
+            *field = found;
+        }
+    }
     // Felix's own default.
-    let datastore_type = if datastore_type.is_empty() { "etcdv3" } else { &datastore_type };
-    by_type(asked, datastore_type, &endpoints, &by)
+    let datastore_type = datastore_type.map_or_else(|| "etcdv3".to_owned(), |(value, _)| value);
+    by_type(asked, &datastore_type, &etcd, &by)
 }
 
 /// The value of a name in a file of `Name = value` lines; case does not count in names.
@@ -151,6 +182,10 @@ mod tests {
         StoreKind::Embedded(path.into())
     }
 
+    fn etcd(endpoints: &str) -> StoreKind {
+        StoreKind::Etcd(Box::new(Given { endpoints: endpoints.into(), ..Given::default() }))
+    }
+
     #[test]
     fn with_nothing_said_tortie_means_its_own_file_and_calicoctl_kubernetes() {
         assert_eq!(chosen(Persona::Tortie, &[], None), embedded(DEFAULT_STORE));
@@ -162,7 +197,7 @@ mod tests {
     #[test]
     fn the_environment_chooses_for_both() {
         for persona in [Persona::Tortie, Persona::Calicoctl] {
-            let etcd = StoreKind::Etcd("http://e:2379".into());
+            let etcd = etcd("http://e:2379");
             assert_eq!(chosen(persona, &[("ETCD_ENDPOINTS", "http://e:2379")], None), etcd);
             assert_eq!(chosen(persona, &[("CALICO_ETCD_ENDPOINTS", "http://e:2379")], None), etcd);
             assert_eq!(chosen(persona, &[("DATASTORE_TYPE", "kubernetes")], None), StoreKind::Kubernetes);
@@ -179,13 +214,30 @@ mod tests {
     fn a_felix_on_this_machine_chooses_for_tortie_only() {
         let felix = "# a comment\n[global]\nDatastoreType = kubernetes\n";
         assert_eq!(chosen(Persona::Tortie, &[], Some(felix)), StoreKind::Kubernetes);
-        assert_eq!(chosen(Persona::Tortie, &[], Some("LogSeverity = info\n")), StoreKind::Etcd(String::new()));
+        assert_eq!(chosen(Persona::Tortie, &[], Some("LogSeverity = info\n")), etcd(""));
         let endpoints = "EtcdEndpoints = https://a:2379\n";
-        assert_eq!(chosen(Persona::Tortie, &[], Some(endpoints)), StoreKind::Etcd("https://a:2379".into()));
+        assert_eq!(chosen(Persona::Tortie, &[], Some(endpoints)), etcd("https://a:2379"));
         let env = [("FELIX_DATASTORETYPE", "embedded")];
         assert_eq!(chosen(Persona::Tortie, &env, Some(felix)), embedded(DEFAULT_STORE));
         assert_eq!(chosen(Persona::Tortie, &[("TORTIE_STORE", "/x")], Some(felix)), embedded("/x"));
         assert_eq!(chosen(Persona::Calicoctl, &env, Some(felix)), StoreKind::Kubernetes);
+    }
+
+    #[test]
+    fn the_way_to_etcd_is_taken_from_the_environment_and_felix() {
+        let env = [
+            ("ETCD_ENDPOINTS", "http://e"),
+            ("ETCD_USERNAME", "u"),
+            ("CALICO_ETCD_CA_CERT_FILE", "/ca"),
+            ("ETCD_CA_CERT_FILE", "/other"),
+        ];
+        let StoreKind::Etcd(given) = chosen(Persona::Calicoctl, &env, None) else { panic!("etcd is meant") };
+        assert_eq!((given.username.as_str(), given.ca_file.as_str()), ("u", "/ca"));
+        let felix = "EtcdAddr = h:2379\nEtcdScheme = https\nEtcdCaFile = /felix\n";
+        let env = [("FELIX_ETCDKEYFILE", "/key"), ("ETCD_USERNAME", "u")];
+        let StoreKind::Etcd(given) = chosen(Persona::Tortie, &env, Some(felix)) else { panic!("etcd is meant") };
+        assert_eq!(given.endpoints, "https://h:2379");
+        assert_eq!([&given.username, &given.ca_file, &given.key_file], ["u", "/felix", "/key"]);
     }
 
     #[test]
@@ -195,11 +247,10 @@ mod tests {
             let file = Some((Path::new("c.cfg"), spec));
             choose(&Asked { persona, store: None, file, env: &env, felix: None })
         };
-        let etcd = Spec { datastore_type: "etcdv3".into(), etcd_endpoints: "http://e".into() };
-        assert_eq!(
-            ask(Persona::Tortie, &etcd),
-            Choice { kind: StoreKind::Etcd("http://e".into()), by: "c.cfg".into() }
-        );
+        let given = Given { endpoints: "http://e".into(), ca: "PEM".into(), ..Given::default() };
+        let spec = Spec { datastore_type: "etcdv3".into(), etcd: given.clone() };
+        let expected = Choice { kind: StoreKind::Etcd(Box::new(given)), by: "c.cfg".into() };
+        assert_eq!(ask(Persona::Tortie, &spec), expected);
         assert_eq!(ask(Persona::Calicoctl, &Spec::default()).kind, StoreKind::Kubernetes);
         assert_eq!(ask(Persona::Tortie, &Spec::default()).kind, embedded(DEFAULT_STORE));
     }

@@ -2,14 +2,19 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tortie_agent::Opener;
 use tortie_api::Kind;
 use tortie_store::{Revision, Selection, Store, StoreError};
+use tortie_store_etcd::{EtcdStore, Settings};
 
 use super::choice::StoreKind;
 use super::{Link, choose, open};
 use crate::session::Session;
+
+/// How long one call of an agent goes on trying: the agent itself tries again, and has the copy on disk meanwhile.
+const AGENT_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Link {
     /// What opens the store that is meant, and the store's name. What chose it is read once, what stands in its files
@@ -21,7 +26,12 @@ impl Link {
                 *path = std::path::absolute(&path)?;
                 format!("embedded store {}", path.display())
             }
-            StoreKind::Etcd(endpoints) => format!("etcd {endpoints}"),
+            StoreKind::Etcd(given) => {
+                // It connects when it is first asked, and one handle stays: it knows when to leave etcd alone.
+                let settings = Settings { patience: AGENT_PATIENCE, ..Settings::try_from((**given).clone())? };
+                let name = EtcdStore::new(settings.clone()).describe();
+                return Ok((Box::new(move || Ok(Arc::new(EtcdStore::new(settings.clone())))), name));
+            }
             StoreKind::Kubernetes => "Kubernetes".to_owned(),
             // Waiting for it would be of no use.
             StoreKind::Unknown(_) => {
@@ -30,7 +40,7 @@ impl Link {
         };
         let opener: Opener = Box::new(move || {
             let opened = open(choice.clone()).map_err(|error| StoreError::Failed(error.to_string()))?;
-            Ok(opened as Arc<dyn Store>)
+            Ok(opened.store())
         });
         Ok((opener, name))
     }
@@ -38,6 +48,6 @@ impl Link {
     /// Where the store's history stands now.
     pub(crate) fn revision(&self) -> anyhow::Result<Revision> {
         // There are few objects of this kind, and the revision is that of the whole.
-        Ok(self.opened()?.list(&Selection::kind(Kind::ClusterInformation))?.revision)
+        Ok(self.store()?.list(&Selection::kind(Kind::ClusterInformation))?.revision)
     }
 }

@@ -72,6 +72,8 @@ pub(super) fn run(client: &Client, jobs: Vec<Job>, dry_run: bool) -> Vec<Outcome
     let mut unprepared = None;
     let done = start(client, &mut view, &jobs, dry_run).and_then(|failed| {
         unprepared = failed;
+        // The planned writes of a dry run stand over what is read here.
+        view.expect(&keys)?;
         let jobs = jobs.into_iter().enumerate().map(|(at, job)| Waiting { at, tries: 0, job }).collect();
         work(client, &mut view, jobs, dry_run, &mut results)
     });

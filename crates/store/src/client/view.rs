@@ -31,6 +31,17 @@ impl<'a> View<'a> {
         Self { store, known: BTreeMap::new(), listed: BTreeSet::new() }
     }
 
+    /// Reads these at once, and what older releases called them, so that a batch asks the store once.
+    pub(super) fn expect(&mut self, keys: &[Key]) -> Result<(), StoreError> {
+        let legacy = keys.iter().filter_map(legacy_key);
+        let wanted: BTreeSet<Key> = keys.iter().cloned().chain(legacy).collect();
+        let unknown: Vec<Key> = wanted.into_iter().filter(|key| !self.known.contains_key(key)).collect();
+        for (key, stored) in unknown.iter().zip(self.store.get_all(&unknown)?) {
+            self.known.insert(key.clone(), stored);
+        }
+        Ok(())
+    }
+
     /// What stands under exactly this key.
     pub(super) fn get(&mut self, key: &Key) -> Result<Option<Stored>, StoreError> {
         if let Some(known) = self.known.get(key) {

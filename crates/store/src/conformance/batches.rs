@@ -90,6 +90,23 @@ pub fn a_later_write_of_a_batch_sees_the_earlier(subject: &dyn Subject) {
     assert_eq!(told, [first, deleted.revision, last]);
 }
 
+/// Every second one of many cannot be made: the others are, and the fates stand in their places.
+pub fn a_large_batch_is_made_without_what_is_refused(subject: &dyn Subject) {
+    let store = subject.store();
+    let key = |n: usize| tier(&format!("t{n:03}"));
+    let standing = (0..300).step_by(2).map(|n| (n, store.one(create(&key(n), "old"))));
+    let standing: Vec<_> = standing.map(|(n, written)| (n, written.revision)).collect();
+    let writes: Vec<Write> = (0..300).map(|n| create(&key(n), "new")).collect();
+    for (n, fate) in store.write(&writes).expect("write").into_iter().enumerate() {
+        let at = standing.iter().find(|(place, _)| *place == n);
+        match (at, fate) {
+            (None, Ok(written)) => assert_eq!(store.standing(&key(n)).revision, written.revision),
+            (Some((_, revision)), Err(WriteError::Exists(found))) => assert_eq!(found.revision, *revision),
+            (_, fate) => panic!("{n}: {fate:?}"),
+        }
+    }
+}
+
 /// Hundreds of objects in one call are all there, and told in order.
 pub fn a_large_batch_is_kept_whole(subject: &dyn Subject) {
     let store = subject.store();

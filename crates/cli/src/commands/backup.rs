@@ -1,0 +1,192 @@
+//! `backup` and `restore`: the whole content of a store in a file, and back.
+//!
+//! The file is text, a JSON value a line: what it is, then the objects, then how many they were and a sum over all
+//! lines before, so that a file that was cut off or changed is not taken for a whole one. Values stand in it byte for
+//! byte: as text, or in base64 where they are none.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use clap::Args;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tortie_api::{Key, Kind};
+
+use super::transfer::{self, Content};
+use crate::report::Exit;
+use crate::session::Session;
+use crate::store::Link;
+
+/// The form that we write, and the newest that we read.
+const VERSION: u64 = 1;
+
+/// Arguments of `backup`.
+#[derive(Args, Debug)]
+pub(crate) struct BackupArgs {
+    /// The file to write; one that is there is an error
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The file that says how to reach the store
+    #[arg(short, long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    config: PathBuf,
+}
+
+/// Arguments of `restore`.
+#[derive(Args, Debug)]
+pub(crate) struct RestoreArgs {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The file that says how to reach the store
+    #[arg(short, long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    config: PathBuf,
+}
+
+/// Writes a backup.
+pub(crate) fn backup(args: &BackupArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    let store = Link::find_by(session, &args.config)?.store()?;
+    let content = Content::of(&*store)?;
+    let text = written(&store.describe(), &content);
+    put(&args.file, text.as_bytes())?;
+    for line in &content.unread {
+        session.terminal.note(format_args!("warning[not-copied]: {line}"));
+    }
+    session.terminal.line(format_args!(
+        "wrote {} objects of the {} (revision {}) to {}",
+        content.objects.len(),
+        store.describe(),
+        content.revision,
+        args.file.display()
+    ));
+    Ok(if content.unread.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// Fills a store from a backup.
+pub(crate) fn restore(args: &RestoreArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    let file = args.file.display();
+    let text = fs::read_to_string(&args.file).with_context(|| format!("cannot read the backup {file}"))?;
+    let objects = read(&text).with_context(|| format!("{file} is not used, nothing was written"))?;
+    let link = Link::find_by(session, &args.config)?;
+    let store = link.store()?;
+    transfer::fill(&*store, &objects)?;
+    session.terminal.line(format_args!("restored {} objects to the {}", objects.len(), store.describe()));
+    link.announce(session);
+    Ok(Exit::Done)
+}
+
+/// The file's text.
+fn written(from: &str, content: &Content) -> String {
+    let head = json!({ "tortieBackup": VERSION, "from": from, "revision": content.revision });
+    let mut text = format!("{head}\n");
+    for (key, value) in &content.objects {
+        let mut line = json!({ "kind": key.kind.name(), "namespace": key.namespace, "name": key.name });
+        match std::str::from_utf8(value) {
+            Ok(value) => line["value"] = json!(value),
+            Err(_) => line["base64"] = json!(BASE64_STANDARD.encode(value)),
+        }
+        text.push_str(&format!("{line}\n"));
+    }
+    let end = json!({ "objects": content.objects.len(), "sha256": sum(&text) });
+    text.push_str(&format!("{end}\n"));
+    text
+}
+
+/// The objects in a file, if it is whole.
+fn read(text: &str) -> anyhow::Result<Vec<(Key, Vec<u8>)>> {
+    let (body, end) = text.strip_suffix('\n').unwrap_or(text).rsplit_once('\n').context("it is no backup")?;
+    let parse = |line: &str| serde_json::from_str::<Value>(line).ok();
+    let mut lines = body.lines();
+    let head = lines.next().and_then(parse).context("it is no backup")?;
+    match head.get("tortieBackup").and_then(Value::as_u64) {
+        None => bail!("it is no backup"),
+        Some(version) if version > VERSION => {
+            bail!("it was written by a newer tortie (form {version}, we know {VERSION})")
+        }
+        Some(_) => {}
+    }
+    let end =
+        parse(end).filter(|end| end.get("sha256").is_some()).context("it is cut off: its last line is missing")?;
+    if end["sha256"] != json!(sum(&format!("{body}\n"))) {
+        bail!("it was changed or damaged: its checksum is wrong");
+    }
+    let objects: Vec<(Key, Vec<u8>)> = lines
+        .enumerate()
+        .map(|(n, line)| {
+            parse(line)
+                .and_then(|line| object(&line))
+                .with_context(|| format!("line {} holds no object that this release knows", n + 2))
+        })
+        .collect::<anyhow::Result<_>>()?;
+    if end["objects"] != json!(objects.len()) {
+        bail!("it holds {} objects and says that it holds {}", objects.len(), end["objects"]);
+    }
+    Ok(objects)
+}
+
+fn object(line: &Value) -> Option<(Key, Vec<u8>)> {
+    let text = |name: &str| line.get(name).and_then(Value::as_str);
+    let kind = Kind::from_name(text("kind")?)?;
+    let key = Key { kind, namespace: text("namespace")?.to_owned(), name: text("name")?.to_owned() };
+    let value = match text("value") {
+        Some(value) => value.as_bytes().to_vec(),
+        None => BASE64_STANDARD.decode(text("base64")?).ok()?,
+    };
+    Some((key, value))
+}
+
+fn sum(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Writes a new file, whole and on disk, for its owner only: there are secrets of the network in it.
+fn put(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let shown = path.display();
+    let file = File::options().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = file.with_context(|| format!("cannot make {shown}"))?;
+    let done = file.write_all(bytes).and_then(|()| file.sync_all());
+    if let Err(error) = done {
+        let _ = fs::remove_file(path);
+        return Err(error).with_context(|| format!("cannot write {shown}"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content() -> Content {
+        let key = |name: &str| Key::namespaced(Kind::NetworkPolicy, "a\"b", name);
+        let objects = vec![(key("x"), b" {\"a\":\n1.0} ".to_vec()), (key("y"), vec![0xff, 0, 1])];
+        Content { revision: 7, objects, unread: Vec::new() }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let content = content();
+        assert_eq!(read(&written("here", &content)).unwrap(), content.objects);
+        let empty = Content { objects: Vec::new(), ..content };
+        assert_eq!(read(&written("here", &empty)).unwrap(), []);
+    }
+
+    #[test]
+    fn a_file_that_is_not_whole_is_refused() {
+        let text = written("here", &content());
+        let last = text.trim_end().rfind('\n').unwrap();
+        for (text, why) in [
+            (String::new(), "no backup"),
+            ("my notes\nand more\n".to_owned(), "no backup"),
+            (text[..=last].to_owned(), "cut off"),
+            (text.replace("1.0", "1.1"), "checksum"),
+            (text.replace("\"tortieBackup\":1", "\"tortieBackup\":2"), "newer tortie"),
+        ] {
+            let error = read(&text).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}

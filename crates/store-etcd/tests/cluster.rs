@@ -1,0 +1,175 @@
+//! Three members: the suite again, and again while members are killed and stopped under it.
+
+mod support;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use support::{Cluster, PATIENCE};
+use tortie_api::{Key, Kind};
+use tortie_store::conformance::Subject;
+use tortie_store::{Event, Op, Revision, Selection, Store, Write};
+use tortie_store_etcd::EtcdStore;
+
+/// One cluster for many claims: each claim begins with an etcd that is new to it. That takes a new cluster.
+struct Three(Cluster);
+
+impl Three {
+    fn new() -> Self {
+        Self(Cluster::start(3))
+    }
+}
+
+impl Subject for Three {
+    fn store(&self) -> Arc<dyn Store> {
+        self.0.store()
+    }
+
+    fn compact(&self) {
+        let revision = self.0.store().list(&Selection::default()).expect("list").revision;
+        self.0.ctl(&["compaction", &revision.to_string()]);
+    }
+}
+
+tortie_store::conformance!(Three::new);
+
+fn tier(name: &str) -> Key {
+    Key::cluster(Kind::Tier, name)
+}
+
+/// What writers did, as they were told.
+#[derive(Default)]
+struct Told(Mutex<Vec<(Revision, Key, Option<Vec<u8>>)>>);
+
+/// Writes without a pause until told to stop: creates, updates and deletes of its own keys, each once.
+fn write(store: &dyn Store, writer: usize, stop: &AtomicBool, told: &Told) -> usize {
+    let mut turns = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let key = tier(&format!("w{writer}-{turns}"));
+        let make = |note: &str| format!("{writer}-{turns}-{note}").into_bytes();
+        let one = |write: Write| -> Revision {
+            let value = match &write.op {
+                Op::Create(value) | Op::Update(value, _) => Some(value.to_vec()),
+                Op::Delete(_) => None,
+            };
+            let key = write.key.clone();
+            let fate = store.write(&[write]).expect("the store answers").remove(0);
+            let written = fate.unwrap_or_else(|refused| panic!("{key}: {refused}"));
+            told.0.lock().unwrap().push((written.revision, key, value));
+            written.revision
+        };
+        let first = one(Write::create(key.clone(), make("one")));
+        let second = one(Write::update(key.clone(), make("two"), first));
+        if turns % 2 == 0 {
+            one(Write::delete(key, Some(second)));
+        }
+        turns += 1;
+    }
+    turns
+}
+
+/// Runs writers and watchers while something is done to the cluster, and compares what all were told at the end.
+fn under(mut cluster: Cluster, trouble: impl FnOnce(&mut Cluster, &Told)) {
+    let (stop, told) = (AtomicBool::new(false), Told::default());
+    let stores: Vec<EtcdStore> = (0..3).map(|_| EtcdStore::new(cluster.settings())).collect();
+    std::thread::scope(|scope| {
+        let watchers: Vec<_> = (0..3)
+            .map(|_| {
+                let store = EtcdStore::new(cluster.settings());
+                let (last, end) = mpsc::channel::<Revision>();
+                let handle = scope.spawn(move || follow(&store, &end));
+                (last, handle)
+            })
+            .collect();
+        let writers: Vec<_> = stores
+            .iter()
+            .enumerate()
+            .map(|(writer, store)| {
+                let (stop, told) = (&stop, &told);
+                scope.spawn(move || write(store, writer, stop, told))
+            })
+            .collect();
+        progress(&told);
+        trouble(&mut cluster, &told);
+        progress(&told);
+        stop.store(true, Ordering::Relaxed);
+        for writer in writers {
+            assert!(writer.join().expect("no panic") > 0);
+        }
+        let end = cluster.store().list(&Selection::default()).expect("list").revision;
+        let mut written = std::mem::take(&mut *told.0.lock().unwrap());
+        written.sort();
+        for (last, watcher) in watchers {
+            last.send(end).expect("it listens");
+            assert_eq!(watcher.join().expect("no panic"), written);
+        }
+    });
+}
+
+/// Waits until the writers have got on.
+fn progress(told: &Told) {
+    let deadline = Instant::now() + PATIENCE;
+    let count = || told.0.lock().unwrap().len();
+    let before = count();
+    while count() < before + 50 {
+        assert!(Instant::now() < deadline, "nothing is written any more");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Takes every event up to a revision that is told when it is known.
+fn follow(store: &EtcdStore, end: &mpsc::Receiver<Revision>) -> Vec<(Revision, Key, Option<Vec<u8>>)> {
+    let mut watch = store.watch(&Selection::default(), 0).expect("watch");
+    let (mut seen, mut until) = (Vec::new(), None);
+    let mut deadline = None;
+    loop {
+        if until.is_none() {
+            until = end.try_recv().ok();
+            deadline = until.map(|_| Instant::now() + PATIENCE);
+        }
+        if until.is_some_and(|until| seen.last().is_some_and(|(revision, _, _)| *revision >= until)) {
+            return seen;
+        }
+        assert!(deadline.is_none_or(|deadline| Instant::now() < deadline), "the watch does not get to the end");
+        // What is said meanwhile is for people; the watch goes on where it was.
+        match watch.next(Duration::from_millis(100)) {
+            Ok(Some(Event::Put(stored))) => seen.push((stored.revision, stored.key, Some(stored.value.to_vec()))),
+            Ok(Some(Event::Deleted(key, revision))) => seen.push((revision, key, None)),
+            Ok(None) | Err(tortie_store::StoreError::Failed(_)) => {}
+            Err(compacted) => panic!("{compacted}"),
+        }
+    }
+}
+
+#[test]
+fn killing_the_leader_loses_nothing_and_repeats_nothing() {
+    under(Cluster::start(3), |cluster, _| {
+        let leader = cluster.leader();
+        cluster.kill(leader);
+    });
+}
+
+#[test]
+fn restarting_every_member_in_turn_loses_nothing_and_repeats_nothing() {
+    under(Cluster::start(3), |cluster, told| {
+        for member in 0..3 {
+            cluster.kill(member);
+            cluster.resurrect(member);
+            cluster.wait_for_all();
+            progress(told);
+        }
+    });
+}
+
+#[test]
+fn a_member_that_stands_still_is_left() {
+    under(Cluster::start(3), |cluster, told| {
+        let leader = cluster.leader();
+        cluster.pause(leader);
+        // Let go only when everybody has got on without it; it must not bring anything back.
+        progress(told);
+        cluster.resume(leader);
+        cluster.wait_for_all();
+    });
+}
