@@ -1,5 +1,7 @@
 //! Three members: the suite again, and again while members are killed and stopped under it.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod support;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,7 @@
 //! Users of etcd: who may come in, what becomes of a token that is not valid any more, and what is said.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod support;
 
 use support::Cluster;
