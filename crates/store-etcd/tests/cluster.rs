@@ -40,9 +40,12 @@ fn tier(name: &str) -> Key {
     Key::cluster(Kind::Tier, name)
 }
 
+/// A change: its revision, the key and what stands there from then on.
+type Seen = (Revision, Key, Option<Vec<u8>>);
+
 /// What writers did, as they were told.
 #[derive(Default)]
-struct Told(Mutex<Vec<(Revision, Key, Option<Vec<u8>>)>>);
+struct Told(Mutex<Vec<Seen>>);
 
 /// Writes without a pause until told to stop: creates, updates and deletes of its own keys, each once.
 fn write(store: &dyn Store, writer: usize, stop: &AtomicBool, told: &Told) -> usize {
@@ -121,7 +124,7 @@ fn progress(told: &Told) {
 }
 
 /// Takes every event up to a revision that is told when it is known.
-fn follow(store: &EtcdStore, end: &mpsc::Receiver<Revision>) -> Vec<(Revision, Key, Option<Vec<u8>>)> {
+fn follow(store: &EtcdStore, end: &mpsc::Receiver<Revision>) -> Vec<Seen> {
     let mut watch = store.watch(&Selection::default(), 0).expect("watch");
     let (mut seen, mut until) = (Vec::new(), None);
     let mut deadline = None;
