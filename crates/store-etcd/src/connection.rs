@@ -223,6 +223,11 @@ impl Connection {
                 }
                 Trouble::Fatal(_) => {}
                 Trouble::Away(text) if text.contains("ertificate") => return Err(fatal(text)),
+                // A member that misses a certificate may close before we have read its reason.
+                Trouble::Away(text) if url.starts_with("https://") && self.settings.tls.identity.is_none() => {
+                    let hint = "should it want a client certificate, give one (ETCD_CERT_FILE, ETCD_KEY_FILE)";
+                    return Err(Failure::Other(Trouble::Away(format!("{text}; {hint}"))));
+                }
                 trouble => return Err(Failure::Other(trouble)),
             },
         }
@@ -246,10 +251,10 @@ impl Pause {
         Self { next: Duration::from_millis(100) }
     }
 
-    /// The next one: between half and all of a time that doubles, up to 10 s.
+    /// The next one: between half and all of a time that doubles, up to 5 s.
     pub(crate) fn next(&mut self) -> Duration {
         let whole = self.next;
-        self.next = (whole * 2).min(Duration::from_secs(10));
+        self.next = (whole * 2).min(Duration::from_secs(5));
         whole.mul_f64(0.5 + 0.5 * (random() as f64 / u64::MAX as f64))
     }
 }
@@ -283,6 +288,6 @@ mod tests {
         let mut pause = Pause::new();
         let pauses: Vec<Duration> = (0..12).map(|_| pause.next()).collect();
         assert!(pauses[0] >= Duration::from_millis(50) && pauses[0] <= Duration::from_millis(100));
-        assert!(pauses[11] >= Duration::from_secs(5) && pauses[11] <= Duration::from_secs(10));
+        assert!(pauses[11] >= Duration::from_millis(2500) && pauses[11] <= Duration::from_secs(5));
     }
 }
