@@ -11,13 +11,12 @@ use crate::object::Object;
 use crate::scalar::Time;
 use crate::shape::{Form, Record};
 
-mod random;
 mod repair;
 mod rule;
 mod text;
 mod value;
 
-pub use random::Random;
+pub use tortie_random::Random;
 
 /// A random valid object of a kind, as someone would write it: neither uid nor time nor revision.
 pub fn object(kind: Kind, random: &mut Random) -> Object {

@@ -8,11 +8,11 @@ use std::collections::HashMap;
 
 use common::in_namespace;
 use common::link::{Link, SENT_MARK};
-use common::random::Random;
 use common::worlds::{self, Flavour, World, table};
 use tortie_nft::expr::*;
 use tortie_nft::interp::*;
 use tortie_nft::*;
+use tortie_random::Random;
 
 /// Packets and bytes by (rule handle, expression) or (set, element key).
 type Counts = HashMap<(String, u64), (u64, u64)>;

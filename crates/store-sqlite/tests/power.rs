@@ -77,7 +77,7 @@ fn check_sound(path: &Path) {
 
 #[test]
 fn power_loss_takes_only_what_was_not_acknowledged() {
-    let mut dice = Dice::of_today();
+    let mut dice = Dice::seeded();
     let directory = tempfile::tempdir().unwrap();
     let disk = Mounted::on(directory.path(), dice.below(u64::MAX >> 11), 4);
     let path = directory.path().join("new/dir/tortie.db");
@@ -105,7 +105,7 @@ fn power_loss_takes_only_what_was_not_acknowledged() {
 
 #[test]
 fn power_loss_while_the_file_is_made_leaves_none_or_a_whole_one() {
-    let mut dice = Dice::of_today();
+    let mut dice = Dice::seeded();
     for _ in 0..20 {
         let directory = tempfile::tempdir().unwrap();
         // At every sync.

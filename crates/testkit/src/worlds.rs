@@ -17,14 +17,13 @@
 mod case;
 mod objects;
 mod packets;
-mod random;
 mod rules;
 mod shrink;
 mod world;
 
 pub use case::{Case, Probe, Step};
-pub use random::Random;
 pub use shrink::shrink;
+pub use tortie_random::Random;
 pub use world::{Change, World};
 
 /// The node that the worlds are seen from.

@@ -22,7 +22,7 @@ fn rule(random: &mut Random, place: Place) -> Value {
     let six = random.chance(30);
     let mut rule = Map::new();
     let mut put = |name: &str, value: Value| _ = rule.insert(name.to_owned(), value);
-    let action = random.pick(&["Allow", "Deny", "Log", "Pass"]);
+    let action = *random.pick(&["Allow", "Deny", "Log", "Pass"]);
     put("action", json!(action));
     if random.chance(30) {
         put("ipVersion", json!(if six { 6 } else { 4 }));
@@ -31,7 +31,7 @@ fn rule(random: &mut Random, place: Place) -> Value {
     match random.below(6) {
         0 | 1 => {
             ports = true;
-            put("protocol", random.pick(&["TCP", "UDP", "SCTP"]).into());
+            put("protocol", json!(random.pick(&["TCP", "UDP", "SCTP"])));
         }
         2 => {
             let (name, number) = if six { ("ICMPv6", 58) } else { ("ICMP", 1) };

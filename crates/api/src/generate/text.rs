@@ -10,7 +10,7 @@ const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 pub(super) fn word(random: &mut Random) -> String {
     let mut word = String::from(char::from(LETTERS[random.below(26)]));
     for _ in 0..random.below(6) {
-        word.push(char::from(random.pick(LETTERS)));
+        word.push(char::from(*random.pick(LETTERS)));
     }
     word
 }
@@ -33,7 +33,7 @@ pub(super) fn name(random: &mut Random, parts: usize) -> String {
 pub(super) fn any(random: &mut Random) -> String {
     const AWKWARD: &[&str] =
         &["true", "1e3", "0x10", "~", "a: b", "- x", "#", "<a>&\"b\"", "é\u{2028}", " x ", "12:30", "null", "'", "\\"];
-    if random.chance(20) { random.pick(AWKWARD).to_owned() } else { word(random) }
+    if random.chance(20) { (*random.pick(AWKWARD)).to_owned() } else { word(random) }
 }
 
 pub(super) fn labels(random: &mut Random, least: usize) -> BTreeMap<String, String> {

@@ -34,7 +34,7 @@ pub(super) fn of(random: &mut Random, shape: &Shape) -> Value {
     let rules = &shape.rules;
     if !rules.one_of.is_empty() {
         let choices: Vec<_> = rules.one_of.iter().filter(|choice| **choice != "").collect();
-        return random.pick(&choices).clone();
+        return (*random.pick(&choices)).clone();
     }
     match &shape.form {
         Form::Text => json!(text_of(random, rules)),
@@ -90,7 +90,7 @@ fn text_of(random: &mut Random, rules: &Rules) -> String {
     let part = tag.split(',').next().unwrap_or_default();
     if let Some(choices) = part.strip_prefix("oneof=") {
         let choices: Vec<_> = choices.split(' ').collect();
-        return random.pick(&choices).to_owned();
+        return (*random.pick(&choices)).to_owned();
     }
     match part {
         "name" => text::name(random, 2),
@@ -111,10 +111,10 @@ fn text_of(random: &mut Random, rules: &Rules) -> String {
         "keyValueList" => format!("{}=true", text::word(random)),
         "prometheusHost" => "localhost".to_owned(),
         "wireguardPublicKey" => "jlkVyQYooZYzI2wFfNhSZez5eWh44yfq1wKVjLvSXgY=".to_owned(),
-        "ipType" => random.pick(&["CalicoNodeIP", "InternalIP", "ExternalIP"]).to_owned(),
+        "ipType" => (*random.pick(&["CalicoNodeIP", "InternalIP", "ExternalIP"])).to_owned(),
         "IP:port" => format!("{}:{}", text::address(random, false), random.between(1, 65535)),
         "reachableBy" => text::address(random, false),
-        "createDefaultHostEndpoint" => random.pick(&["Enabled", "Disabled"]).to_owned(),
+        "createDefaultHostEndpoint" => (*random.pick(&["Enabled", "Disabled"])).to_owned(),
         _ => text::word(random),
     }
 }
@@ -123,14 +123,14 @@ fn text_of(random: &mut Random, rules: &Rules) -> String {
 fn matching(random: &mut Random, pattern: &str) -> Option<String> {
     if let Some(choices) = pattern.strip_prefix("^(?i)(").and_then(|rest| rest.strip_suffix(")?$")) {
         let choices: Vec<_> = choices.split('|').collect();
-        return Some(random.pick(&choices).to_owned());
+        return Some((*random.pick(&choices)).to_owned());
     }
     let number = random.between(1, 99);
     Some(match pattern {
         p if p.contains("second|minute") => format!("{number}/{}", random.pick(&["second", "hour"])),
         p if p.contains("true|false") => format!("{}=true,b=", text::word(random)),
         p if p.contains("=([^=]+)") => format!("{}=on", text::word(random)),
-        p if p.contains("|Auto)") => random.pick(&["Auto", "20s", "1h"]).to_owned(),
+        p if p.contains("|Auto)") => (*random.pick(&["Auto", "20s", "1h"])).to_owned(),
         p if p.contains("%:") => "tortie: %t/%p".to_owned(),
         p if p.contains("65[0-4]") || p.contains(r"(\d+):(\d+)") => format!("{number}:{number}"),
         p if p.contains("[A-Za-z]") => "Ready".to_owned(),

@@ -10,7 +10,6 @@
 
 pub mod everything;
 pub mod link;
-pub mod random;
 pub mod worlds;
 
 use std::io::Write;

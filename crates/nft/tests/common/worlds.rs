@@ -6,7 +6,7 @@ use tortie_nft::expr::*;
 use tortie_nft::interp::{Craft, Fragment, Transport};
 use tortie_nft::*;
 
-use super::random::Random;
+use tortie_random::Random;
 
 /// What kinds of things a world may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

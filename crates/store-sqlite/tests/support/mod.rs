@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tortie_api::{Key, Kind};
+use tortie_random::Random;
 use tortie_store::{Event, Revision, Watch};
 
 /// How long anything that has to come is waited for.
@@ -125,31 +126,20 @@ pub(crate) fn until(watch: &mut dyn Watch, revision: Revision) -> Vec<Event> {
 }
 
 /// A small generator of numbers, so that a failing run can be repeated from its seed.
-pub(crate) struct Dice(u64);
+pub(crate) struct Dice(Random);
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        Self(Random::new(seed))
     }
 
-    /// A seed of this run, said where a failing test shows it.
-    pub(crate) fn of_today() -> Self {
-        let seed = std::env::var("TORTIE_TEST_SEED").map_or_else(
-            |_| {
-                let now = std::time::SystemTime::now();
-                now.duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos().into()
-            },
-            |seed| seed.parse().unwrap(),
-        );
-        let _ = writeln!(std::io::stderr(), "TORTIE_TEST_SEED={seed}");
-        Self::new(seed)
+    /// The same in every run, but for a seed given on purpose.
+    pub(crate) fn seeded() -> Self {
+        Self::new(std::env::var("TORTIE_SEED").map_or(1, |seed| seed.parse().unwrap()))
     }
 
     /// A number below the bound.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % bound
+        self.0.number() % bound
     }
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
 
-use super::random::Random;
 use super::{objects, packets};
+use tortie_random::Random;
 
 /// A history and packets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::NODE;
 use super::case::Step;
-use super::random::Random;
 use super::rules::{LABELS, NAMESPACES, PORT_NAMES, PORTS, SERVICES, VALUES, labels, nets, rules, selector};
+use tortie_random::Random;
 
 /// Interfaces of workloads.
 pub(super) const WORKLOADS: [&str; 3] = ["cali1", "cali2", "cali3"];

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::case::{Probe, Step};
 use super::objects::{ADDRESSES, LINKS, WORKLOADS};
-use super::random::Random;
 use super::rules::PORTS;
+use tortie_random::Random;
 
 /// Packets for a history.
 pub(super) fn probes(random: &mut Random, steps: &[Step]) -> Vec<Probe> {

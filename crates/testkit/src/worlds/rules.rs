@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::random::Random;
+use tortie_random::Random;
 
 /// Label names; values are those of [`VALUES`].
 pub(super) const LABELS: [&str; 3] = ["x", "y", "z"];
