@@ -19,6 +19,7 @@ use crate::board::Board;
 use crate::config::{self, Local, LocalError, Sources};
 use crate::enforce::{self, Shared};
 use crate::engine::{Input, Mind};
+use crate::ground::Ground;
 use crate::keep::{Disk, Kept, Opener, Shelved};
 use crate::lock::{Lock, LockError};
 use crate::services::Services;
@@ -215,7 +216,7 @@ fn open_disk(state: &Path, board: &Arc<Board>) -> Option<Disk> {
 }
 
 /// The host's name, as Calico's agent takes it: lower case.
-fn hostname() -> String {
+pub(crate) fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().trim().to_lowercase()
 }
 
@@ -233,6 +234,10 @@ impl Client {
     fn answer(&self, request: Request) -> Reply {
         match request {
             Request::Status => Reply::Status(Box::new(describe::status(&self.node, &self.board, &self.target))),
+            Request::Ground => {
+                let facts = self.board.read();
+                Reply::Ground(Box::new(Ground::new(self.node.clone(), &facts.links, facts.local.clone())))
+            }
             Request::Wait { revision, store, timeout_ms } => {
                 let own = self.board.read().store_name.clone();
                 if own != store {

@@ -10,6 +10,7 @@ use tortie_policy::packet::Link;
 use tortie_policy::{EndpointId, Interface};
 use tortie_sync::Trouble;
 
+use crate::config::Local;
 use crate::status::{Mark, SettingNote, StoreState};
 
 /// What is known, and a bell for those who wait for it.
@@ -45,6 +46,8 @@ pub(crate) struct Facts {
     pub(crate) settings: Vec<SettingNote>,
     pub(crate) problems: BTreeMap<&'static str, String>,
     pub(crate) links: Vec<Link>,
+    /// What this machine says of the settings.
+    pub(crate) local: Local,
     /// The endpoints of this node that the store has, with where they are to sit.
     pub(crate) locals: BTreeMap<EndpointId, Seat>,
     /// How many objects of each kind the store has.

@@ -71,6 +71,7 @@ pub(crate) struct Mind {
 impl Mind {
     /// One for a node, which knows nothing yet.
     pub(crate) fn new(node: &str, local: Local, board: Arc<Board>) -> Self {
+        board.tell(|facts| facts.local = local.clone());
         let mut engine = Engine::new(node);
         engine.update(Update::Put(Item::Profile(Profile::default_allow())));
         Self {
@@ -104,6 +105,7 @@ impl Mind {
                     Input::Store(message) => self.hear(message),
                     Input::Links(links) => self.link(links),
                     Input::Local(local) => {
+                        self.board.tell(|facts| facts.local = (*local).clone());
                         self.local = *local;
                         self.unsettled = true;
                     }

@@ -30,6 +30,7 @@ mod describe;
 mod enforce;
 mod engine;
 mod follow;
+mod ground;
 mod health;
 mod http;
 mod keep;
@@ -45,6 +46,7 @@ mod target;
 mod uninstall;
 
 pub use agent::{AgentError, Options, run};
+pub use ground::{Ground, GroundError};
 pub use keep::Opener;
 pub use lock::LockError;
 pub use target::Target;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::ground::Ground;
 use crate::status::{Mark, Status};
 
 /// Where an agent serves its socket unless something else is said.
@@ -25,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub enum Request {
     /// Everything.
     Status,
+    /// What verdicts depend on beside the store.
+    Ground,
     /// Wait until the kernel has what the store said at a revision.
     Wait {
         /// The revision.
@@ -44,6 +47,8 @@ pub enum Request {
 pub enum Reply {
     /// Everything.
     Status(Box<Status>),
+    /// What verdicts depend on beside the store.
+    Ground(Box<Ground>),
     /// What is in the kernel now, and whether that is what was waited for.
     Waited {
         /// Whether it is.

@@ -8,7 +8,8 @@ use clap::builder::StyledStr;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    agent, apply, backup, completion, datastore, delete, explain, get, label, man, patch, schema, status, version,
+    agent, apply, backup, completion, datastore, delete, explain, get, label, man, patch, schema, status, verify,
+    version,
 };
 use crate::persona::Persona;
 
@@ -171,6 +172,14 @@ Examples:
   # Into a new file, to look at it first.
   tortie restore before-the-change.tortie --store copy.db")]
     Restore(backup::RestoreArgs),
+    /// Check that the kernel of this machine enforces what the store says
+    #[command(after_help = "\
+Examples:
+  # Judge packets on and beside every boundary of every endpoint's rules; none is sent.
+  tortie verify
+
+Exit status: 0 the kernel enforces what the store says, 1 it does not, 2 that could not be found out.")]
+    Verify(verify::VerifyArgs),
     /// Lock the store, rename old policies, copy it, take the content elsewhere
     #[command(after_help = "\
 Examples:

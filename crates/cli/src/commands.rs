@@ -15,6 +15,7 @@ pub(crate) mod patch;
 pub(crate) mod schema;
 pub(crate) mod status;
 mod transfer;
+pub(crate) mod verify;
 pub(crate) mod version;
 
 use tortie_store::client::{Change, Mode};
@@ -50,6 +51,7 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
         Command::Status(args) => status::run(&args, session),
         Command::Backup(args) => backup::backup(&args, session),
         Command::Restore(args) => backup::restore(&args, session),
+        Command::Verify(args) => verify::run(&args, session),
         Command::Datastore(args) => datastore::run(&args, session),
         Command::Version(args) => version::run(&args, session),
         Command::Schema(args) => schema::run(&args, session),

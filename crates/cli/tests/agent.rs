@@ -252,3 +252,36 @@ fn what_cannot_be_read_keeps_its_last_good_form_over_a_restart_and_says_so() {
         }
     });
 }
+
+#[test]
+fn verify_tells_whether_the_kernel_enforces_what_the_store_says() {
+    on_a_machine(|world| {
+        world.call(&["get", "hostendpoints"]);
+        assert!(world.fails(&["verify"]).contains("nothing is enforced here"));
+        let agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        let told = world.call(&["verify"]);
+        assert!(
+            told.starts_with("1 endpoints, ") && told.ends_with(": the kernel enforces what the store says\n"),
+            "{told}"
+        );
+        // Settings that only the agent was started with count.
+        agent.kill();
+        world.file("felix.cfg", "FailsafeInboundHostPorts = tcp:81\n");
+        let agent = world.agent();
+        world.call(&["verify"]);
+        // What is written while nobody enforces is a difference.
+        agent.kill();
+        world.file("felix.cfg", "");
+        let file = world.file("later.yaml", &allow(443));
+        world.call(&["apply", "-f", file.to_str().unwrap()]);
+        let told = world.fails(&["verify", "--most", "100"]);
+        assert!(told.contains("no agent runs here"), "{told}");
+        assert!(told.contains("hep/web1-eth0 at eth0: tcp "), "{told}");
+        assert!(
+            told.contains("port 443, new, to the host from eth0: allowed by the store, dropped by the kernel"),
+            "{told}"
+        );
+        assert!(told.contains("are not judged as the store says"), "{told}");
+    });
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tortie_api::kinds::felix_configuration::FelixConfigurationSpec;
 use tortie_api::shape::{Record, Shape};
@@ -28,7 +29,8 @@ pub struct Sources {
 }
 
 /// What this machine says.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Local {
     /// The values that have a meaning, as a FelixConfiguration would say them.
     pub(super) spec: Map<String, Value>,

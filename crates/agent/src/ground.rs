@@ -1,0 +1,87 @@
+//! What verdicts on a node depend on beside the store, and whether the kernel gives them: `tortie verify`.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use tortie_api::Object;
+use tortie_dataplane_nft::Options;
+use tortie_hostnet::links::{Watcher, links};
+use tortie_nft::{Socket, TableId, dump};
+use tortie_policy::from_api::configurations_of;
+use tortie_policy::packet::{Host, Link};
+use tortie_policy::{Settings, Snapshot};
+use tortie_verify::{Report, VerifyError, verify};
+
+use crate::agent::hostname;
+use crate::config::{self, Local, LocalError, Sources};
+
+/// A node as its agent sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ground {
+    /// The node's name.
+    pub node: String,
+    /// Its interfaces and their addresses.
+    pub interfaces: Vec<(String, Vec<IpAddr>)>,
+    /// What this machine says of the settings.
+    pub local: Local,
+}
+
+/// Why the ground, or the kernel, cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum GroundError {
+    /// The settings of this machine.
+    #[error("the settings of this machine cannot be used")]
+    Local(#[from] LocalError),
+    /// The interfaces.
+    #[error("cannot list the interfaces")]
+    Interfaces(#[from] tortie_hostnet::Error),
+    /// The kernel cannot be asked.
+    #[error("cannot ask the kernel for its tables (that needs CAP_NET_ADMIN)")]
+    Socket(#[from] std::io::Error),
+    /// The kernel does not answer.
+    #[error("cannot read our table from the kernel")]
+    Read(#[from] tortie_nft::RequestError),
+    /// What the kernel has is not understood.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+}
+
+impl Ground {
+    /// Of this machine, when no agent runs that could say.
+    pub fn here(sources: &Sources) -> Result<Self, GroundError> {
+        let local = Local::read(sources)?;
+        let node = local.hostname.clone().unwrap_or_else(hostname);
+        let all = links(Watcher::open()?.interfaces(), |_| true);
+        Ok(Self::new(node, &all, local))
+    }
+
+    pub(crate) fn new(node: String, links: &[Link], local: Local) -> Self {
+        let interfaces = links.iter().map(|link| (link.name.clone(), link.addresses.clone())).collect();
+        Self { node, interfaces, local }
+    }
+
+    /// Judges the decision boundaries of every endpoint here by what a store says and by the table in the kernel; none
+    /// when there is no table of ours. At most `most` differences are kept.
+    pub fn verify(&self, objects: &[Object], most: usize) -> Result<Option<Report>, GroundError> {
+        let mut socket = Socket::open()?;
+        let Some(table) = dump::table(&mut socket, &TableId::inet(Options::default().table))? else { return Ok(None) };
+        let interfaces = self.interfaces.iter().cloned();
+        let links = interfaces.map(|(name, addresses)| Link { name, addresses }).collect();
+        let host = Host { node: self.node.clone(), links };
+        Ok(Some(verify(&self.snapshot(objects), &host, table, most)?))
+    }
+
+    /// What the store says, with the settings that are in force here.
+    fn snapshot(&self, objects: &[Object]) -> Snapshot {
+        // What cannot be read has been closed, as the agent does; whoever listed the objects has told of it.
+        let (mut snapshot, _) = Snapshot::from_objects(objects);
+        let configurations: Vec<&Object> =
+            objects.iter().filter(|object| object.kind == tortie_api::Kind::FelixConfiguration).collect();
+        let labels = snapshot.nodes.get(&self.node).map(|node| &node.labels);
+        let own = configurations_of(&self.node, labels, &configurations);
+        let resolved = config::resolve(&self.local, Settings::of_pools(snapshot.pools.values()), &own);
+        snapshot.node_settings.insert(self.node.clone(), resolved.settings);
+        snapshot
+    }
+}

@@ -1,0 +1,194 @@
+//! `verify`: whether the kernel of this machine enforces what the store says. Packets on and beside every boundary of every
+//! endpoint's rules are judged by the store and by the table as the kernel gives it back; none is sent.
+//!
+//! Exit status 0: it does, 1: it does not, 2: that could not be found out.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use tortie_agent::config::Sources;
+use tortie_agent::socket::{AskError, Reply, Request, ask};
+use tortie_agent::{FELIX_CONFIG, Ground};
+use tortie_policy::packet::{Packet, Transport, Way};
+use tortie_store::Selection;
+use tortie_verify::{Difference, Report};
+
+use super::agent::run_directory;
+use super::version::duration;
+use crate::report::Exit;
+use crate::session::Session;
+use crate::store::Link;
+
+/// How long the agent may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is tried again when the store goes on changing.
+const TRIES: usize = 3;
+
+/// Arguments of `verify`.
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// The file that says how to reach the store
+    #[arg(short, long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    config: std::path::PathBuf,
+    /// How many differences to show
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    most: usize,
+    /// How long the agent may take to put into the kernel what is in the store: 500ms, 10s, 1m
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    timeout: String,
+    /// text or json
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// Verifies.
+pub(crate) fn run(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    match report(args, session) {
+        Ok((ground, report)) => {
+            match args.output {
+                Format::Json => session.terminal.line(format_args!("{:#}", as_json(&ground, &report))),
+                Format::Text => show(&ground, &report, session),
+            }
+            Ok(if report.wrong == 0 { Exit::Done } else { Exit::Failed })
+        }
+        Err(error) => {
+            session.terminal.error(format_args!("{error:#}"));
+            Ok(Exit::Unanswered)
+        }
+    }
+}
+
+fn report(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<(Ground, Report)> {
+    let (_, store) = Link::opener(session, &args.config)?;
+    let link = Link::find_by(session, &args.config)?;
+    let timeout = duration(&args.timeout)?;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let listed = link.reader()?.list(&Selection::default())?;
+        let (ground, in_kernel) = match ground(&store, listed.revision, timeout)? {
+            Some(found) => found,
+            None => {
+                session.terminal.note("no agent runs here: this is what one left behind");
+                let sources = Sources { env: std::env::vars().collect(), file: FELIX_CONFIG.into() };
+                (Ground::here(&sources)?, listed.revision)
+            }
+        };
+        let Some(report) = ground.verify(&listed.objects, args.most)? else {
+            anyhow::bail!(
+                "there is no table of ours in the kernel: nothing is enforced here (`tortie agent` does that)"
+            )
+        };
+        // What was written in between explains a difference; then everything is looked at once more.
+        let moved = in_kernel != listed.revision || link.revision()? != listed.revision;
+        if report.wrong == 0 || !moved || tries == TRIES {
+            if tries == 1 {
+                for error in &listed.unreadable {
+                    session.terminal.note(format_args!("warning[unreadable]: {error}"));
+                }
+            }
+            return Ok((ground, report));
+        }
+    }
+}
+
+/// What the agent stands on, once it has put a revision of the store into the kernel, and the revision that is there.
+fn ground(store: &str, revision: u64, timeout: Duration) -> anyhow::Result<Option<(Ground, u64)>> {
+    let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    let wait = Request::Wait { revision, store: store.to_owned(), timeout_ms };
+    let in_kernel = match ask(&run_directory(), &wait, timeout + PATIENCE) {
+        Ok(Reply::Waited { done: true, in_kernel, .. }) => in_kernel.revision,
+        Ok(Reply::Waited { in_kernel, reason, .. }) => {
+            let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            anyhow::bail!("revision {} is in the kernel, not {revision}{why}", in_kernel.revision)
+        }
+        Ok(Reply::Failed { reason }) => anyhow::bail!("{reason}"),
+        Ok(other) => anyhow::bail!("the agent answered {other:?}"),
+        Err(AskError::Nobody(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    match ask(&run_directory(), &Request::Ground, PATIENCE)? {
+        Reply::Ground(ground) => Ok(Some((*ground, in_kernel))),
+        other => anyhow::bail!("the agent answered {other:?}"),
+    }
+}
+
+fn show(ground: &Ground, report: &Report, session: &mut Session) {
+    for difference in &report.differences {
+        let Difference { endpoint, packet, store, kernel, .. } = difference;
+        session
+            .terminal
+            .line(format_args!("{endpoint}: {}: {store} by the store, {kernel} by the kernel", words(packet)));
+        if let Some(last) = difference.way.last() {
+            session.terminal.line(format_args!("  the last rule in the kernel: {last}"));
+        }
+        if let Some(what) = asked(packet) {
+            let Packet { source, destination, .. } = packet;
+            let node = &ground.node;
+            session.terminal.line(format_args!("  tortie explain {source} {destination} {what} --node {node}"));
+        }
+    }
+    session.terminal.line(report);
+}
+
+/// A packet in words: `tcp 192.0.2.1:40000 → 192.0.2.11:443, forwarded from eth0 to cali1`.
+fn words(packet: &Packet) -> String {
+    let Packet { source, destination, .. } = packet;
+    let way = match &packet.way {
+        Way::In { interface } => format!("to the host from {interface}"),
+        Way::Out { interface } => format!("from the host by {interface}"),
+        Way::Forward { from, to } => format!("forwarded from {from} to {to}"),
+    };
+    let protocol = tortie_net::Protocol::from_number(packet.protocol).ok().and_then(|protocol| protocol.name());
+    let protocol = protocol.map_or_else(|| format!("protocol {}", packet.protocol), str::to_ascii_lowercase);
+    let state = format!("{:?}", packet.conntrack).to_ascii_lowercase();
+    match packet.transport {
+        Transport::Ports { source: from, destination: to } => {
+            format!("{protocol} {source} port {from} → {destination} port {to}, {state}, {way}")
+        }
+        Transport::Icmp { kind, code } => {
+            format!("{protocol} type {kind} code {code} {source} → {destination}, {state}, {way}")
+        }
+        Transport::Opaque => format!("{protocol} without ports {source} → {destination}, {state}, {way}"),
+    }
+}
+
+/// How `explain` is asked about it.
+fn asked(packet: &Packet) -> Option<String> {
+    let protocol = tortie_net::Protocol::from_number(packet.protocol).ok().and_then(|protocol| protocol.name());
+    match packet.transport {
+        Transport::Ports { destination, .. } => Some(format!("{}/{destination}", protocol?.to_ascii_lowercase())),
+        Transport::Icmp { kind, code } => Some(format!("icmp/{kind}/{code}")),
+        Transport::Opaque => None,
+    }
+}
+
+fn as_json(ground: &Ground, report: &Report) -> serde_json::Value {
+    let differences: Vec<_> = report
+        .differences
+        .iter()
+        .map(|difference| {
+            json!({
+                "endpoint": difference.endpoint,
+                "packet": words(&difference.packet),
+                "store": difference.store.to_string(),
+                "kernel": difference.kernel.to_string(),
+                "way": difference.way,
+            })
+        })
+        .collect();
+    json!({
+        "node": ground.node,
+        "endpoints": report.endpoints,
+        "cells": report.cells,
+        "wrong": report.wrong,
+        "differences": differences,
+    })
+}
