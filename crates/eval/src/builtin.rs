@@ -20,7 +20,9 @@ const FROM_WORKLOAD: [u8; 6] = [130, 131, 132, 133, 135, 136];
 
 fn icmpv6_type(view: &View) -> Option<u8> {
     match view.transport {
-        Transport::Icmp { kind, .. } if view.protocol == Protocol::ICMPV6.number() => Some(kind),
+        Transport::Icmp { kind, .. } if view.protocol == Protocol::ICMPV6.number() && view.source.is_ipv6() => {
+            Some(kind)
+        }
         _ => None,
     }
 }

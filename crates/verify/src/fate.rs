@@ -90,7 +90,13 @@ fn craft(packet: &Packet) -> Result<Vec<u8>, InterpError> {
             let ports = [source.to_be_bytes(), destination.to_be_bytes()].concat();
             (Payload::Other { protocol, payload: [ports, vec![0; 8]].concat() }, None)
         }
-        Transport::Icmp { kind, code } => (Payload::Icmp { kind, code, rest: [0; 4] }, None),
+        Transport::Icmp { kind, code } if protocol == if packet.source.is_ipv4() { 1 } else { 58 } => {
+            (Payload::Icmp { kind, code, rest: [0; 4] }, None)
+        }
+        // The other family's ICMP, which nobody sends and a rule can still name.
+        Transport::Icmp { kind, code } => {
+            (Payload::Other { protocol, payload: vec![kind, code, 0, 0, 0, 0, 0, 0] }, None)
+        }
         Transport::Opaque => {
             let fragment = [1, 6, 17, 58, 132, 136].contains(&protocol).then_some(Fragment { offset: 10, more: false });
             (Payload::Other { protocol, payload: vec![0; 16] }, fragment)

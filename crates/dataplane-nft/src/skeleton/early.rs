@@ -117,7 +117,7 @@ fn neighbours() -> Vec<Line> {
 
 fn workload_neighbours() -> Vec<Line> {
     let mut lines = not_fragments(&[Family::V6]);
-    let kinds = Line::new().protocol(ICMPV6).icmp_types(&[130, 131, 132, 133, 135, 136]);
+    let kinds = Line::new().protocol(ICMPV6).icmp_types(&[130, 131, 132, 133, 135, 136]).family(Family::V6);
     lines.push(kinds.count().accept().note("neighbour discovery of workloads"));
     lines
 }

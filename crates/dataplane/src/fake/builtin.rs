@@ -20,7 +20,7 @@ pub(super) type Decided = (Outcome, Because);
 
 fn icmpv6(packet: &Header) -> Option<u8> {
     match (packet.protocol, packet.transport) {
-        (58, Transport::Icmp { kind, .. }) => Some(kind),
+        (58, Transport::Icmp { kind, .. }) if packet.source.is_ipv6() => Some(kind),
         _ => None,
     }
 }

@@ -73,7 +73,7 @@ fn packet(text: &str) -> Packet {
         text.parse::<SocketAddr>()
             .map_or_else(|_| (text.trim_matches(['[', ']']).parse().unwrap(), None), |s| (s.ip(), Some(s.port())))
     };
-    let icmp = (protocol == "icmp").then(&mut next).map(|one| {
+    let icmp = protocol.starts_with("icmp").then(&mut next).map(|one| {
         let (kind, code) = one.split_once('/').unwrap();
         Transport::Icmp { kind: kind.parse().unwrap(), code: code.parse().unwrap() }
     });
@@ -88,7 +88,7 @@ fn packet(text: &str) -> Packet {
             "udp" => 17,
             "sctp" => 132,
             "icmp" if destination.is_ipv4() => 1,
-            "icmp" => 58,
+            "icmp" | "icmp6" => 58,
             _ => number.unwrap(),
         },
         transport: icmp.unwrap_or(match (source_port, destination_port) {
