@@ -128,8 +128,11 @@ impl Rows {
 
 /// The time that this thread has had on a processor: other work on the machine does not count.
 fn processor_time() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live timespec of our own.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    assert_eq!(failed, 0, "every thread has such a clock");
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// An engine that is fed and timed.
@@ -155,10 +158,16 @@ impl Run {
         while updates.peek().is_some() {
             let piece: Vec<Update> = updates.by_ref().take(32).collect();
             let (start, processor) = (Instant::now(), processor_time());
-            piece.into_iter().for_each(|update| self.engine.update(update));
+            self.take(piece);
             self.time += processor_time() - processor;
             self.wall += start.elapsed();
         }
+    }
+
+    /// Apart, so that a profiler can tell it from the rest.
+    #[inline(never)]
+    fn take(&mut self, piece: Vec<Update>) {
+        piece.into_iter().for_each(|update| self.engine.update(update));
     }
 
     fn flush(&mut self) {
@@ -394,10 +403,10 @@ fn changes(mut run: Run, count: usize, rows: &mut Rows) {
         let mut taken: Vec<Duration> = (0..TIMES)
             .map(|n| {
                 let update = updates(n);
-                let start = Instant::now();
+                let start = processor_time();
                 run.engine.update(update);
                 let delta = run.engine.flush();
-                let taken = start.elapsed();
+                let taken = processor_time() - start;
                 drop(delta);
                 taken
             })
@@ -451,9 +460,9 @@ fn run_pairs(measure: &mut Measure<'_>, what: &str, make: &dyn Fn(usize) -> Upda
 fn parse(rows: &mut Rows) {
     const TIMES: u32 = 200_000;
     let text = "(role == 'db' || has(admin)) && pcns.kubernetes.io/metadata.name == 'tenant-17'";
-    let start = Instant::now();
+    let start = processor_time();
     for _ in 0..TIMES {
         std::hint::black_box(Selector::parse(std::hint::black_box(text)).unwrap());
     }
-    rows.add("parse a selector", start.elapsed() / TIMES, String::new());
+    rows.add("parse a selector", (processor_time() - start) / TIMES, String::new());
 }

@@ -1,14 +1,13 @@
 //! Endpoints that the same policy selectors match have the same policies: they share one class, and what follows from it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use tortie_policy::{Direction, Stage, TierEnd};
 
 use crate::cost::Cost;
 use crate::faults;
-use crate::policies::{Policies, PolicyIndex, TierIndex};
+use crate::policies::{Policies, Policy, PolicyIndex, TierIndex};
 use crate::selectors::SelectorIndex;
 use crate::slab::Slab;
 
@@ -180,7 +179,7 @@ impl Classes {
 }
 
 impl Class {
-    pub(crate) fn has_any(&self, selectors: &BTreeSet<SelectorIndex>) -> bool {
+    pub(crate) fn has_any(&self, selectors: &HashSet<SelectorIndex>) -> bool {
         if selectors.len() < self.selectors.len() {
             selectors.iter().any(|selector| self.selectors.binary_search(selector).is_ok())
         } else {
@@ -194,23 +193,20 @@ impl Class {
 }
 
 /// By order, then by the text `name/namespace/kind`.
-fn sort(order: &mut Vec<PolicyIndex>, policies: &Policies) {
-    let mut keyed: Vec<(tortie_policy::Order, String, PolicyIndex)> = order
-        .drain(..)
-        .map(|index| {
-            let policy = policies.slab.get(index);
-            let text = if faults::is_on("ties-by-namespace") {
-                format!("{}/{}", policy.id.namespace, policy.id.name)
-            } else {
-                policy.id.tie_break()
-            };
-            (policy.meta.order, text, index)
+fn sort(order: &mut [PolicyIndex], policies: &Policies) {
+    order.sort_unstable_by(|&a, &b| {
+        let (a, b) = (policies.slab.get(a), policies.slab.get(b));
+        let orders = if faults::is_on("no-order-first") {
+            let number = |policy: &Policy| policy.meta.order.0.is_some();
+            number(a).cmp(&number(b)).then_with(|| a.meta.order.cmp(&b.meta.order))
+        } else {
+            a.meta.order.cmp(&b.meta.order)
+        };
+        orders.then_with(|| {
+            if faults::is_on("ties-by-namespace") {
+                return (&a.id.namespace, &a.id.name).cmp(&(&b.id.namespace, &b.id.name));
+            }
+            a.id.cmp(&b.id)
         })
-        .collect();
-    if faults::is_on("no-order-first") {
-        keyed.sort_by(|a, b| b.0.0.is_none().cmp(&a.0.0.is_none()).then_with(|| (&a.0, &a.1).cmp(&(&b.0, &b.1))));
-    } else {
-        keyed.sort_unstable_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
-    }
-    order.extend(keyed.into_iter().map(|(.., index)| index));
+    });
 }

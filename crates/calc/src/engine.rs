@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use hashbrown::HashSet;
 use tortie_policy::packet::Link;
 use tortie_policy::{Item, Settings};
 
@@ -51,11 +52,11 @@ pub struct Engine {
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     /// Selectors that no policy has any more.
-    pub(crate) gone_selectors: BTreeSet<SelectorIndex>,
+    pub(crate) gone_selectors: HashSet<SelectorIndex>,
     /// Selectors that came with a policy.
-    pub(crate) new_selectors: BTreeSet<SelectorIndex>,
+    pub(crate) new_selectors: HashSet<SelectorIndex>,
     /// Selectors whose policies are others, or stand elsewhere.
-    pub(crate) reordered: BTreeSet<SelectorIndex>,
+    pub(crate) reordered: HashSet<SelectorIndex>,
     /// Tiers that are other than they were.
     pub(crate) tiers: BTreeSet<TierIndex>,
     /// Policies to forget.

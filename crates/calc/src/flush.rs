@@ -1,8 +1,8 @@
 //! Works out what has changed, from the inside out: classes, places, programs, rules, sets. Then tells it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use tortie_dataplane::{Both, Delta, Endpoint, Host, Owner, Place, ProgramId, Programs as ByStage, RulesId};
 use tortie_policy::{Direction, EndpointId};
 
@@ -80,8 +80,8 @@ impl Engine {
     fn adjusted(
         &mut self,
         index: LocalIndex,
-        gone: &BTreeSet<SelectorIndex>,
-        new: &BTreeSet<SelectorIndex>,
+        gone: &HashSet<SelectorIndex>,
+        new: &HashSet<SelectorIndex>,
     ) -> Option<Vec<SelectorIndex>> {
         let local = self.locals.get(index);
         let before = self.classes.selectors(local.class?);

@@ -65,8 +65,8 @@ impl Requirements {
 
     /// Files a selector that is not filed yet, and holds the label's name.
     pub(crate) fn add(&mut self, index: SelectorIndex, selector: &Selector, names: &mut Names) -> Filed {
-        let how = self.choose(selector, names);
-        self.places.extend(self.hashes(how, selector, names).into_iter().map(|hash| place(hash, index)));
+        let (how, hashes) = self.choose(selector, names);
+        self.places.extend(hashes.into_iter().map(|hash| place(hash, index)));
         match how {
             Filed::Values(name) => self.labels.entry(name).or_default().0 += 1,
             Filed::Has(name) => self.labels.entry(name).or_default().1 += 1,
@@ -168,26 +168,36 @@ impl Requirements {
         }
     }
 
-    /// The demand that shares its place with the fewest. The name of its label is held from now on.
-    fn choose(&self, selector: &Selector, names: &mut Names) -> Filed {
-        let mut best: Option<(usize, usize, Filed, Name)> = None;
+    /// The demand that shares its places with the fewest, and their hashes. The name of its label is held from now on.
+    fn choose(&self, selector: &Selector, names: &mut Names) -> (Filed, Vec<u32>) {
+        let mut demands = selector.restrictions();
+        demands.retain(|_, demand| demand.present);
+        let alone = demands.len() == 1;
+        let crowd = |hash: &u32| self.places.range(range(*hash)).take(CROWD).count();
+        let mut best: Option<((bool, usize), Filed, Vec<u32>)> = None;
         let mut losers = Vec::new();
-        for (label, restriction) in selector.restrictions().into_iter().filter(|(_, one)| one.present) {
+        for (label, demand) in demands {
             let name = names.acquire(label);
-            let crowd = |hash: u32| self.places.range(range(hash)).take(CROWD).count();
-            let candidate = match &restriction.values {
+            let (how, hashes) = match &demand.values {
                 Some(values) if values.len() <= VALUES => {
-                    let hashes = values.iter().map(|value| self.value_hash(name, value.as_bytes()));
-                    (0, hashes.map(|hash| 1 + crowd(hash)).sum(), Filed::Values(name), name)
+                    let hashes = values.iter().map(|value| self.value_hash(name, value.as_bytes())).collect();
+                    (Filed::Values(name), hashes)
                 }
-                _ => (1, crowd(self.has_hash(name)), Filed::Has(name), name),
+                _ => (Filed::Has(name), vec![self.has_hash(name)]),
             };
-            match best {
-                Some((rank, others, ..)) if (rank, others) <= (candidate.0, candidate.1) => losers.push(name),
-                _ => losers.extend(best.replace(candidate).map(|(.., name)| name)),
+            // A value is better than none, whoever else asks for it. The only one there is needs no weighing.
+            let others = if alone { 0 } else { hashes.iter().map(|hash| 1 + crowd(hash)).sum() };
+            let weight = (matches!(how, Filed::Has(_)), others);
+            match &best {
+                Some((lightest, ..)) if *lightest <= weight => losers.push(how),
+                _ => losers.extend(best.replace((weight, how, hashes)).map(|(_, how, _)| how)),
             }
         }
-        losers.into_iter().for_each(|name| names.release(name));
-        best.map_or(Filed::Rest, |(_, _, how, _)| how)
+        for loser in losers {
+            if let Filed::Values(name) | Filed::Has(name) = loser {
+                names.release(name);
+            }
+        }
+        best.map_or((Filed::Rest, Vec::new()), |(_, how, hashes)| (how, hashes))
     }
 }

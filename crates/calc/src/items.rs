@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use ipnet::IpNet;
 use std::hash::BuildHasher;
 use tortie_dataplane::PortMember;
@@ -217,19 +217,21 @@ impl Items {
         profiles: &Profiles,
         cost: &mut Cost,
     ) {
-        let missing = |name: Name| labels.contains(&name) && !self.postings.contains_key(&name);
-        let mut collected: HashMap<Name, Vec<u64>> =
-            labels.iter().copied().filter(|&name| missing(name)).map(|name| (name, Vec::new())).collect();
-        if collected.is_empty() {
+        let missing: HashSet<Name> = labels.iter().copied().filter(|name| !self.postings.contains_key(name)).collect();
+        if missing.is_empty() {
             return;
         }
+        let mut collected: HashMap<Name, Vec<u64>> = missing.iter().map(|&name| (name, Vec::new())).collect();
         for (index, item) in self.slab.iter() {
             cost.items += 1;
             let view = View { names, profiles, own: item.labels(), parents: item.parents.as_slice(), before: None };
-            view.each(missing, |name, value| {
-                let entries = collected.entry(name).or_default();
-                entries.push(posting(requirements.value_hash(name, value), index));
-            });
+            view.each(
+                |name| missing.contains(&name),
+                |name, value| {
+                    let entries = collected.entry(name).or_default();
+                    entries.push(posting(requirements.value_hash(name, value), index));
+                },
+            );
         }
         for (name, entries) in collected {
             self.postings.insert(name, entries.into_iter().collect());

@@ -189,10 +189,8 @@ impl Members {
         self.items.post(&labels, &self.requirements, names, profiles, cost);
         for sets in by_selector.chunk_by(|a, b| a.0 == b.0) {
             let found = self.items.matching(sets[0].0, &self.requirements, selectors, names, profiles, cost);
-            for item in found {
-                let item = self.items.get(item);
-                sets.iter().for_each(|&(_, set)| self.sets.contribute(set, item, true, cost));
-            }
+            let found: Vec<&Item> = found.into_iter().map(|item| self.items.get(item)).collect();
+            sets.iter().for_each(|&(_, set)| self.sets.fill(set, &found, cost));
         }
         empty
     }

@@ -187,6 +187,17 @@ impl Sets {
         self.slab.len()
     }
 
+    /// Puts into a set that has just been made what those who match give to it.
+    pub(crate) fn fill(&mut self, index: SetIndex, items: &[&Item], cost: &mut Cost) {
+        if let SetKey::Port(..) = self.slab.get(index).key {
+            return items.iter().for_each(|item| self.contribute(index, item, true, cost));
+        }
+        items.iter().filter(|item| item.incomplete).for_each(|_| self.doubt(index, true));
+        let Content::Nets(nets) = &mut self.slab.get_mut(index).content else { return };
+        let all = items.iter().flat_map(|item| item.nets.as_slice());
+        nets.fill(all.inspect(|_| cost.members += 1).copied());
+    }
+
     /// Puts in, or takes out, what an item gives to a set.
     pub(crate) fn contribute(&mut self, index: SetIndex, item: &Item, come: bool, cost: &mut Cost) {
         match self.slab.get(index).key {

@@ -67,6 +67,20 @@ impl CoveringSet {
         }
     }
 
+    /// Adds nets, each once more: much faster than one after the other where the set is empty. What that shows is not
+    /// told.
+    pub fn fill(&mut self, nets: impl IntoIterator<Item = IpNet>) {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for net in nets {
+            match net {
+                IpNet::V4(net) => v4.push(net.into()),
+                IpNet::V6(net) => v6.push(net.into()),
+            }
+        }
+        self.v4.fill(v4);
+        self.v6.fill(v6);
+    }
+
     /// Takes a net away once; it stays while it was added more often. Taking what is not there changes nothing.
     pub fn remove(&mut self, net: IpNet) -> Delta {
         match net {
@@ -149,6 +163,28 @@ impl<K: Prefix> Family<K> {
         }
         self.shown.insert(key, 1);
         Delta { added: vec![key.net()], removed: covered.iter().map(|(inner, _)| inner.net()).collect() }
+    }
+
+    fn fill(&mut self, mut keys: Vec<K>) {
+        if !self.shown.is_empty() {
+            keys.into_iter().for_each(|key| drop(self.insert(key)));
+            return;
+        }
+        // In order a net comes directly before all that lies in it.
+        keys.sort_unstable();
+        let (mut shown, mut hidden) = (Vec::<(K, u32)>::new(), Vec::<(K, u32)>::new());
+        for key in keys {
+            let list = match shown.last() {
+                Some((outer, _)) if *outer != key && outer.covers(key) => &mut hidden,
+                _ => &mut shown,
+            };
+            match list.last_mut() {
+                Some((last, count)) if *last == key => *count = more(*count),
+                _ => list.push((key, 1)),
+            }
+        }
+        self.shown = shown.into_iter().collect();
+        self.hidden = hidden.into_iter().collect();
     }
 
     fn remove(&mut self, key: K) -> Delta {

@@ -1,5 +1,8 @@
 //! Policies and tiers: what applies to which endpoints, and in which order (enforcement sheet 1.1 to 1.4).
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -22,8 +25,8 @@ pub struct PolicyId {
 
 impl PolicyId {
     /// The text that decides between policies of one order.
-    pub fn tie_break(&self) -> String {
-        format!("{}/{}/{}", self.name, self.namespace, self.kind)
+    fn tie_break(&self) -> impl Iterator<Item = u8> {
+        [&self.name, "/", &self.namespace, "/", self.kind.name()].into_iter().flat_map(str::bytes)
     }
 
     /// The short name of the kind: `gnp`, `np`, `sgnp`, `snp`, `sknp` (enforcement sheet 4.10).
@@ -40,7 +43,11 @@ impl PolicyId {
 
 impl Ord for PolicyId {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.tie_break().cmp(&other.tie_break())
+        // What follows a name counts only where one name is the beginning of the other.
+        match self.name.cmp(&other.name) {
+            apart if !(self.name.starts_with(&other.name) || other.name.starts_with(&self.name)) => apart,
+            _ => self.tie_break().cmp(other.tie_break()),
+        }
     }
 }
 

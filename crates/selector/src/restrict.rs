@@ -35,6 +35,10 @@ struct Both<'a> {
 }
 
 pub(crate) fn restrictions(selector: &Inner) -> Map<'_> {
+    // Most selectors are one test.
+    if let [node] = selector.nodes() {
+        return test(selector, node).holds;
+    }
     // From the last node to the first, operands come before their parent and wait here, the first on top.
     let mut ready: Vec<Both<'_>> = Vec::new();
     for node in selector.nodes().iter().rev() {

@@ -162,4 +162,16 @@ proptest! {
         prop_assert!(set.is_empty());
         prop_assert!(set.v4.hidden.is_empty() && set.v6.hidden.is_empty());
     }
+
+    #[test]
+    fn filling_at_once_comes_to_what_one_after_the_other_does(
+        nets in prop::collection::vec(any_net(), 0..60), before in prop::collection::vec(any_net(), 0..2)
+    ) {
+        let (mut at_once, mut one_by_one) = (CoveringSet::new(), CoveringSet::new());
+        before.iter().for_each(|net| drop((at_once.insert(*net), one_by_one.insert(*net))));
+        at_once.fill(nets.iter().copied());
+        nets.iter().for_each(|net| drop(one_by_one.insert(*net)));
+        // Shown and hidden ones, with their counts.
+        prop_assert_eq!(format!("{at_once:?}"), format!("{one_by_one:?}"));
+    }
 }
