@@ -76,6 +76,11 @@ pub fn place(path: &Path, located: &Located, source: &Source) -> String {
     format!("{}:{}:{}", source.name, position.line, position.column)
 }
 
+/// At which byte of its text a problem is, to show several in the order of the text.
+pub fn offset(problem: &Problem, located: &Located, source: &Source) -> usize {
+    mark::of(problem, located, source).span.start
+}
+
 /// Where a problem is: `web.yaml:6:9`.
 pub fn problem_place(problem: &Problem, located: &Located, source: &Source) -> String {
     let position = source.position(mark::of(problem, located, source).span.start);

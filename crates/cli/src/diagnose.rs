@@ -2,7 +2,7 @@
 
 use tortie_api::diagnostic::{self, Style};
 use tortie_api::validate;
-use tortie_api::{Key, Kind, Path, Problem, Severity};
+use tortie_api::{Key, Kind, Layer, Path, Problem, Severity};
 use tortie_store::client::ClientError;
 
 use crate::input::{Item, Manifests};
@@ -13,10 +13,14 @@ pub(crate) fn style(terminal: &Terminal) -> Style {
     if terminal.colour_err() { Style::Colour } else { Style::Plain }
 }
 
-/// Says all that is wrong (or doubtful) about an object of a manifest, each mistake once.
+/// Says all that is wrong (or doubtful) about an object of a manifest, each mistake once: first what could
+/// not be read, since more may follow from it, then in the order of the text.
 pub(crate) fn show_all(problems: &[Problem], manifests: &Manifests, item: &Item, terminal: &mut Terminal) {
-    for problem in validate::distinct(problems.to_vec()) {
-        show(&problem, manifests, item, terminal);
+    let mut problems = validate::distinct(problems.to_vec());
+    let offset = |problem: &Problem| diagnostic::offset(problem, &item.located, manifests.source(item));
+    problems.sort_by_cached_key(|problem| (problem.layer != Layer::Read, offset(problem)));
+    for problem in &problems {
+        show(problem, manifests, item, terminal);
     }
 }
 

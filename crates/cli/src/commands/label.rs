@@ -42,7 +42,8 @@ pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exi
     if labels.is_empty() {
         return Err(Usage("label needs an object and labels: label hostendpoint web1 role=web".to_owned()).into());
     }
-    let changes: Vec<LabelChange> = labels.iter().map(|label| change(label, args)).collect::<anyhow::Result<_>>()?;
+    let changes: Vec<LabelChange> =
+        labels.iter().map(|label| change(label, args, calico)).collect::<anyhow::Result<_>>()?;
     let link = Link::find(session, &args.place)?;
     link.check_version(session)?;
     let typed = target.join(" ");
@@ -87,7 +88,7 @@ pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exi
     }
 }
 
-fn change(label: &str, args: &LabelArgs) -> anyhow::Result<LabelChange> {
+fn change(label: &str, args: &LabelArgs, calico: bool) -> anyhow::Result<LabelChange> {
     if args.remove {
         return Ok(LabelChange::Remove { key: label.to_owned() });
     }
@@ -95,7 +96,8 @@ fn change(label: &str, args: &LabelArgs) -> anyhow::Result<LabelChange> {
         Some((key, value)) => {
             Ok(LabelChange::Set { key: key.to_owned(), value: value.to_owned(), overwrite: args.overwrite })
         }
-        None => Err(Usage(format!("invalid label {label}")).into()),
+        None if calico => Err(Usage(format!("invalid label {label}")).into()),
+        None => Err(Usage(format!("write {label}=VALUE to set the label, or add --remove to remove it")).into()),
     }
 }
 
