@@ -26,7 +26,7 @@ use crate::services::Services;
 use crate::socket::{self, Reply, Request};
 use crate::stop::Stop;
 use crate::target::chain;
-use crate::{beside, describe, follow, links, logger};
+use crate::{beside, describe, follow, links, logger, memory};
 
 /// What an agent is told by whoever starts it.
 pub struct Options {
@@ -94,6 +94,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 /// Runs until a signal or a client ends it. Policy stays in place then, unless it was asked to be taken away.
 pub fn run(options: Options) -> Result<(), AgentError> {
+    memory::prepare();
     logger::start();
     let sources = Sources { env: std::env::vars().collect(), file: options.felix };
     let local = Local::read(&sources)?;

@@ -15,8 +15,10 @@ mod effect;
 mod local;
 mod value;
 
-use serde_json::Value;
-use tortie_api::Object;
+use std::cell::LazyCell;
+
+use serde_json::{Map, Value};
+use tortie_api::{Key, Kind, Object, defaults};
 use tortie_policy::Settings;
 
 pub use agent::{AgentSettings, Served};
@@ -40,6 +42,7 @@ pub struct Resolved {
 pub fn resolve(local: &Local, base: Settings, configurations: &[&Object]) -> Resolved {
     let mut notes = local.notes.clone();
     let mut specs: Vec<Value> = Vec::new();
+    let filled_in = LazyCell::new(filled_in);
     for object in configurations {
         let mut spec = object.body.get("spec").cloned().unwrap_or_default();
         if let Some(fields) = spec.as_object_mut() {
@@ -50,9 +53,9 @@ pub fn resolve(local: &Local, base: Settings, configurations: &[&Object]) -> Res
                 note: "set, and without effect here".to_owned(),
             };
             let said = |value: &Value| !value.is_null() && value.as_str() != Some("");
-            notes.extend(
-                fields.iter().filter(|(field, value)| said(value) && !effect::has(field)).map(|(field, _)| name(field)),
-            );
+            let in_vain = fields.iter().filter(|(field, value)| said(value) && !effect::has(field));
+            let meant = in_vain.filter(|(field, value)| filled_in.get(*field) != Some(value));
+            notes.extend(meant.map(|(field, _)| name(field)));
             // What is said locally counts alone; a local value without meaning leaves the built-in default.
             fields.retain(|field, _| !local.decides(field));
         }
@@ -71,6 +74,17 @@ pub fn resolve(local: &Local, base: Settings, configurations: &[&Object]) -> Res
     }
     let agent = AgentSettings::from_specs(&all, &mut notes);
     Resolved { settings, agent, notes }
+}
+
+/// What is filled in when a configuration is written: nobody meant anything by it.
+fn filled_in() -> Map<String, Value> {
+    let mut object = Object::new(Key::cluster(Kind::FelixConfiguration, "default"));
+    object.body.insert("spec".to_owned(), Value::Object(Map::new()));
+    defaults::apply(&mut object);
+    match object.body.remove("spec") {
+        Some(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    }
 }
 
 #[cfg(test)]

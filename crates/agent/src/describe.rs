@@ -86,13 +86,25 @@ struct TargetTold {
 struct Enforced {
     id: EndpointId,
     stages: Vec<StageStatus>,
+    note: String,
 }
 
 fn endpoints(state: &State) -> Vec<(Place, Enforced)> {
     let one = |(place, endpoint): (&Place, &Endpoint)| {
-        (place.clone(), Enforced { id: endpoint.id.clone(), stages: stages(state, endpoint) })
+        let (mut stages, mut note) = (stages(state, endpoint), String::new());
+        if *place == Place::AnyHost {
+            let vain: Vec<String> = stages.extract_if(.., is_untracked).flat_map(|stage| stage.policies).collect();
+            if !vain.is_empty() {
+                note = format!("untracked policy does not act on *: {}", vain.join(", "));
+            }
+        }
+        (place.clone(), Enforced { id: endpoint.id.clone(), stages, note })
     };
     state.endpoints.iter().map(one).collect()
+}
+
+fn is_untracked(stage: &mut StageStatus) -> bool {
+    stage.stage == "untracked"
 }
 
 fn stages(state: &State, endpoint: &Endpoint) -> Vec<StageStatus> {
@@ -151,6 +163,7 @@ fn all_endpoints(facts: &Facts, enforced: &[(Place, Enforced)]) -> Vec<EndpointS
         status.name = one.id.to_string();
         status.interfaces.push(place_name(place));
         status.stages.clone_from(&one.stages);
+        status.note.clone_from(&one.note);
         let name = place_name(place);
         if !matches!(place, Place::AnyHost) && !facts.links.iter().any(|link| link.name == name) {
             status.note = format!("{name} is not there; it is closed the moment it appears");

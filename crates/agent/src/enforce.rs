@@ -12,11 +12,12 @@ use tortie_dataplane::{Delta, State};
 
 use crate::backoff::Backoff;
 use crate::board::Board;
+use crate::memory;
 use crate::status::Mark;
 use crate::target::Target;
 
-/// How often it is looked whether someone else has changed what is ours.
-const GUARD: Duration = Duration::from_millis(50);
+/// After so long without a change what the last ones needed is given back.
+const REST: Duration = Duration::from_millis(500);
 
 /// What the thread is given.
 pub(crate) enum Order {
@@ -46,14 +47,15 @@ struct Behind {
 
 /// Makes changes until it is told to stop. `free` is called when the next change may come.
 pub(crate) fn run(target: &Shared, orders: &Receiver<Order>, board: &Board, free: impl Fn()) {
-    let guarded = lock(target).is_guarded();
+    let look_every = lock(target).look_every();
     let mut behind: Option<Behind> = None;
     let mut mark = Mark::default();
+    let mut changed: Option<Instant> = None;
     loop {
-        let pause = match (&behind, guarded) {
-            (Some(behind), _) => Some(behind.next.saturating_duration_since(Instant::now())),
-            (None, false) if board.read().programmed => Some(GUARD),
-            (None, _) => None,
+        let pause = match &behind {
+            Some(behind) => Some(behind.next.saturating_duration_since(Instant::now())),
+            None if board.read().programmed => look_every,
+            None => None,
         };
         let order = match pause {
             None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -62,6 +64,7 @@ pub(crate) fn run(target: &Shared, orders: &Receiver<Order>, board: &Board, free
         match order {
             Ok(Order::Change(delta, at)) => {
                 mark = at;
+                changed = Some(Instant::now());
                 change(target, board, &mut behind, Some(&delta), mark);
                 free();
             }
@@ -72,7 +75,12 @@ pub(crate) fn run(target: &Shared, orders: &Receiver<Order>, board: &Board, free
             }
             Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) if behind.is_some() => change(target, board, &mut behind, None, mark),
-            Err(RecvTimeoutError::Timeout) => guard(target, board),
+            Err(RecvTimeoutError::Timeout) => {
+                guard(target, board);
+                if changed.take_if(|at| at.elapsed() >= REST).is_some() {
+                    memory::give_back();
+                }
+            }
         }
     }
 }

@@ -10,7 +10,7 @@
 //! changes larger and never a queue longer. Nothing is told before the store and the interfaces are known as a whole:
 //! what an earlier agent left stays in force until then.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -19,7 +19,7 @@ use tortie_api::{Key, Kind, Object};
 use tortie_calc::{Engine, Id, Update};
 use tortie_policy::from_api::configurations_of;
 use tortie_policy::packet::Link;
-use tortie_policy::{EndpointId, Item, Labels, PolicyId, Pool, Profile, SetId, Settings, WorkloadId};
+use tortie_policy::{EndpointId, Item, Labels, PolicyId, Pool, Profile, Rule, SetId, Settings, WorkloadId};
 use tortie_sync::{Change, Content, Message};
 
 use crate::board::{self, Board, Seat};
@@ -46,6 +46,17 @@ pub(crate) enum Input {
 /// Most inputs that are taken in before a flush.
 const BATCH: usize = 10_000;
 
+/// What rules may ask for that nothing here can answer yet, and what becomes of such rules.
+const UNANSWERED: [(&str, &str); 2] = [
+    ("services in rules", "the store has no services, so these rules match nothing"),
+    ("http in rules", "requests are not looked at, the rest of these rules decides"),
+];
+
+/// Which of [`UNANSWERED`] a rule asks for.
+fn unanswered(rule: &Rule) -> [bool; UNANSWERED.len()] {
+    [rule.source.service.is_some() || rule.destination.service.is_some(), rule.http]
+}
+
 /// What is known, and what becomes of it.
 pub(crate) struct Mind {
     node: String,
@@ -63,6 +74,8 @@ pub(crate) struct Mind {
     linked: bool,
     /// Something was heard that was not flushed.
     dirty: bool,
+    /// Policies with rules that ask for what nothing here can answer.
+    unanswered: [BTreeSet<String>; UNANSWERED.len()],
     /// Hashes of the keys that are there, for counting.
     known: HashSet<u64>,
     hasher: RandomState,
@@ -87,6 +100,7 @@ impl Mind {
             in_sync: false,
             linked: false,
             dirty: false,
+            unanswered: Default::default(),
             known: HashSet::new(),
             hasher: RandomState::new(),
         }
@@ -95,7 +109,9 @@ impl Mind {
     /// Works until it is told to stop. `settle` is called with the agent's own settings whenever they change.
     pub(crate) fn run(mut self, inputs: &Receiver<Input>, orders: &SyncSender<Order>, settle: impl Fn(&AgentSettings)) {
         let mut free = true;
-        let mut in_force: Option<AgentSettings> = None;
+        // What this machine says holds from the start: probes are answered also while the store is not heard.
+        let mut in_force = config::resolve(&self.local, Settings::default(), &[]).agent;
+        settle(&in_force);
         while let Ok(first) = inputs.recv() {
             for input in std::iter::once(first).chain(inputs.try_iter().take(BATCH)) {
                 match input {
@@ -115,10 +131,10 @@ impl Mind {
                 continue;
             }
             if let Some(agent) = self.settle()
-                && in_force.as_ref() != Some(&agent)
+                && in_force != agent
             {
                 settle(&agent);
-                in_force = Some(agent);
+                in_force = agent;
             }
             if self.dirty && free {
                 self.dirty = false;
@@ -216,6 +232,7 @@ impl Mind {
             _ => {}
         }
         self.seat(&key, &item);
+        self.look_for_unanswered(&key, &item);
         match item {
             // The built-in profile is always there.
             Item::Nothing if key == Key::cluster(Kind::Profile, Profile::default_allow().name) => {
@@ -248,6 +265,29 @@ impl Mind {
             Some(seat) => drop(facts.locals.insert(id, seat)),
             None => drop(facts.locals.remove(&id)),
         });
+    }
+
+    /// Says which policies ask for what nothing here can answer.
+    fn look_for_unanswered(&mut self, key: &Key, item: &Item) {
+        let rules = match item {
+            Item::Policy(policy) => [&policy.ingress[..], &policy.egress[..]],
+            _ => [&[][..]; 2],
+        };
+        for (index, ((what, then), policies)) in UNANSWERED.iter().zip(&mut self.unanswered).enumerate() {
+            let asks = rules.into_iter().flatten().any(|rule| unanswered(rule)[index]);
+            let changed = match asks {
+                true => policies.insert(key.to_string()),
+                false => !policies.is_empty() && policies.remove(&key.to_string()),
+            };
+            if changed {
+                let all: Vec<&str> = policies.iter().map(String::as_str).collect();
+                let all = all.join(", ");
+                self.board.tell(|facts| match all.is_empty() {
+                    true => drop(facts.problems.remove(what)),
+                    false => drop(facts.problems.insert(what, format!("{all}: {then}"))),
+                });
+            }
+        }
     }
 
     fn count(&mut self, key: &Key, content: &Content) {

@@ -37,6 +37,7 @@ mod keep;
 mod links;
 mod lock;
 mod logger;
+mod memory;
 mod metrics;
 mod services;
 pub mod socket;

@@ -76,6 +76,9 @@ pub enum AskError {
     /// We may not.
     #[error("the agent's socket {} is for root only", .0.display())]
     Forbidden(PathBuf),
+    /// Somebody serves there, and says nothing.
+    #[error("the agent at {} does not answer", .0.display())]
+    Silent(PathBuf),
     /// Something failed on the way.
     #[error("cannot ask the agent at {}", .path.display())]
     Io {
@@ -105,7 +108,10 @@ pub fn ask(run: &Path, request: &Request, wait: Duration) -> Result<Reply, AskEr
         send(&stream, request)?;
         receive(BufReader::new(&stream))
     };
-    exchange().map_err(|source| AskError::Io { path: path.clone(), source })
+    exchange().map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent(path.clone()),
+        _ => AskError::Io { path: path.clone(), source },
+    })
 }
 
 /// The listening socket, and its file as long as this lives.

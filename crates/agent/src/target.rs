@@ -1,6 +1,7 @@
 //! What the agent asks of a dataplane, and the dataplanes that answer it.
 
 use std::error::Error;
+use std::time::Duration;
 
 use tortie_dataplane::{Dataplane, Delta, Fake, State};
 use tortie_dataplane_nft::{Found, Kernel, Refused};
@@ -25,8 +26,8 @@ pub trait Target: Send {
     /// Objects that were refused, with the reason.
     fn refused(&self) -> Vec<(String, String)>;
 
-    /// Whether nobody else can change what is enforced, so that nobody has to look.
-    fn is_guarded(&self) -> bool;
+    /// How often to look whether someone else has changed what is ours; never, if nobody can.
+    fn look_every(&self) -> Option<Duration>;
 
     /// Puts back what someone else has changed. Whether there was anything.
     fn repair(&mut self) -> Result<bool, String>;
@@ -81,8 +82,9 @@ impl Target for Kernel {
         Kernel::refused(self).iter().map(|(refused, reason)| (name(refused), reason.clone())).collect()
     }
 
-    fn is_guarded(&self) -> bool {
-        false // Even an owned table can be missing: a flush of the whole namespace's devices and tables by its end.
+    fn look_every(&self) -> Option<Duration> {
+        // Nobody else can change a table that we own, and still it costs little to look.
+        Some(Duration::from_millis(if self.is_owner() { 1000 } else { 50 }))
     }
 
     fn repair(&mut self) -> Result<bool, String> {
@@ -124,8 +126,8 @@ impl Target for Fake {
         Vec::new()
     }
 
-    fn is_guarded(&self) -> bool {
-        true
+    fn look_every(&self) -> Option<Duration> {
+        None
     }
 
     fn repair(&mut self) -> Result<bool, String> {

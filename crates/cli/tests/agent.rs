@@ -3,6 +3,8 @@
 //! Needs root, or `unshare -rn`.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+#[path = "agent/operation.rs"]
+mod operation;
 #[path = "agent/world.rs"]
 mod world;
 

@@ -268,6 +268,7 @@ fn nobody_else_can_change_an_owned_table_and_the_next_agent_adopts_it() {
     });
 }
 
+/// 107 of the reference's functional tests.
 #[test]
 fn without_ownership_what_others_do_is_noticed_and_repaired() {
     in_namespace(|| {

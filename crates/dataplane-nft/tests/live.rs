@@ -313,6 +313,7 @@ fn outer_packets_of_a_foreign_tunnel_carry_none_of_our_marks() {
     });
 }
 
+/// 72 of the reference's functional tests.
 #[test]
 fn log_writes_its_prefix_as_often_as_it_may() {
     in_namespace(|| {

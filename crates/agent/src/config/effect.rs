@@ -86,4 +86,17 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn what_the_table_for_people_calls_enforced_has_an_effect_and_nothing_else_has() {
+        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/compat.md")).unwrap();
+        let table = text.split("\n## FelixConfiguration\n").nth(1).unwrap().split("\n## ").next().unwrap();
+        let mut enforced: Vec<&str> = table
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `spec.")?.split_once("` | enforced |").map(|(field, _)| field))
+            .filter(|field| !field.contains('['))
+            .collect();
+        enforced.sort_unstable();
+        assert_eq!(enforced, EFFECTIVE);
+    }
 }

@@ -99,8 +99,31 @@ fn failsafes_are_read_in_every_form() {
 }
 
 #[test]
+fn metrics_are_served_on_localhost_unless_another_address_is_set() {
+    let served = |spec: Value| {
+        let object = configuration("default", spec);
+        resolve(&Local::default(), Settings::default(), &[&object]).agent.metrics.unwrap()
+    };
+    assert_eq!(served(json!({ "prometheusMetricsEnabled": true })).host, "localhost");
+    let all = json!({ "prometheusMetricsEnabled": true, "prometheusMetricsHost": "0.0.0.0" });
+    assert_eq!(served(all).host, "0.0.0.0");
+}
+
+#[test]
+fn the_settings_of_the_iptables_mode_count_where_those_of_ours_say_nothing() {
+    let old = configuration("default", json!({ "iptablesFilterDenyAction": "Reject", "iptablesMarkMask": 0xff }));
+    let resolved = resolve(&Local::default(), Settings::default(), &[&old]);
+    assert_eq!((resolved.settings.refusal, resolved.agent.mark_mask), (tortie_policy::Refusal::Reject, 0xff));
+    let own = configuration("node.n", json!({ "nftablesFilterDenyAction": "Drop", "nftablesMarkMask": 0xff00 }));
+    let resolved = resolve(&Local::default(), Settings::default(), &[&old, &own]);
+    assert_eq!((resolved.settings.refusal, resolved.agent.mark_mask), (tortie_policy::Refusal::Drop, 0xff00));
+}
+
+#[test]
 fn what_has_no_effect_is_said_wherever_it_stands() {
-    let object = configuration("default", json!({ "bpfEnabled": true, "chainInsertMode": "" }));
+    // The second one is what writing a configuration fills in.
+    let spec = json!({ "bpfEnabled": true, "bpfConnectTimeLoadBalancing": "TCP", "chainInsertMode": "" });
+    let object = configuration("default", spec);
     let local = local(&[("FELIX_IptablesFilterAllowAction", "Return"), ("FELIX_FelixHostname", "me")], "").unwrap();
     assert_eq!(local.hostname.as_deref(), Some("me"));
     let resolved = resolve(&local, Settings::default(), &[&object]);

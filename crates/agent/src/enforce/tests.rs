@@ -12,6 +12,8 @@ const SOON: Duration = Duration::from_secs(20);
 struct Refusing {
     fake: Fake,
     refuse: Arc<Mutex<bool>>,
+    /// Somebody else changes what is there, this many times.
+    meddled: usize,
 }
 
 impl Refusing {
@@ -47,12 +49,14 @@ impl Target for Refusing {
         Vec::new()
     }
 
-    fn is_guarded(&self) -> bool {
-        true
+    fn look_every(&self) -> Option<Duration> {
+        Some(Duration::from_millis(1))
     }
 
     fn repair(&mut self) -> Result<bool, String> {
-        Ok(false)
+        let left = self.meddled.checked_sub(1);
+        self.meddled = left.unwrap_or(0);
+        Ok(left.is_some())
     }
 
     fn remove(&mut self) -> Result<(), String> {
@@ -73,7 +77,8 @@ fn mark(generation: u64) -> Mark {
 #[test]
 fn a_change_that_cannot_be_made_is_made_with_the_next_or_by_itself() {
     let refuse = Arc::new(Mutex::new(true));
-    let target: Shared = Arc::new(Mutex::new(Box::new(Refusing { fake: Fake::new(), refuse: refuse.clone() })));
+    let target: Shared =
+        Arc::new(Mutex::new(Box::new(Refusing { fake: Fake::new(), refuse: refuse.clone(), meddled: 0 })));
     let board = Arc::new(Board::default());
     let (order, orders) = sync_channel(1);
     let (freed, free) = sync_channel(10);
@@ -113,4 +118,20 @@ fn an_empty_first_change_is_made_all_the_same() {
     assert_eq!(seen(&board), (true, mark(1), 1));
     change(&target, &board, &mut behind, Some(&Delta::default()), mark(2));
     assert_eq!(seen(&board), (true, mark(2), 1));
+}
+
+#[test]
+fn what_somebody_else_changes_is_put_back_and_counted_without_a_change_of_ours() {
+    let target = Refusing { fake: Fake::new(), refuse: Arc::default(), meddled: 2 };
+    let target: Shared = Arc::new(Mutex::new(Box::new(target)));
+    let board = Arc::new(Board::default());
+    let (order, orders) = sync_channel(1);
+    let thread = {
+        let (target, board) = (target.clone(), board.clone());
+        std::thread::spawn(move || run(&target, &orders, &board, || {}))
+    };
+    order.send(Order::Change(Box::default(), mark(1))).unwrap();
+    assert!(board.wait(SOON, |facts| facts.repairs == 2));
+    order.send(Order::Stop).unwrap();
+    thread.join().unwrap();
 }

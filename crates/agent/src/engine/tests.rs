@@ -219,3 +219,17 @@ fn objects_are_counted_once_each() {
     around.catch_up();
     assert_eq!(around.board.read().counts[&Kind::Tier], 0);
 }
+
+#[test]
+fn rules_that_nothing_here_can_answer_are_told_of() {
+    let mut around = Around::with_endpoint();
+    let problem = |around: &Around| around.board.read().problems.get("services in rules").cloned();
+    let rules = json!({ "egress": [{ "action": "Allow", "destination": { "services": { "name": "dns", "namespace": "x" } } }] });
+    around.put(Kind::GlobalNetworkPolicy, "p", rules);
+    around.catch_up();
+    let said = problem(&around).unwrap();
+    assert_eq!(said, "GlobalNetworkPolicy(p): the store has no services, so these rules match nothing");
+    around.gone(Kind::GlobalNetworkPolicy, "p");
+    around.catch_up();
+    assert_eq!(problem(&around), None);
+}

@@ -15,6 +15,8 @@ use crate::store::Link;
 
 /// How long the agent may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to say that what is waited for has not come.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Arguments of `status`.
 #[derive(Args, Debug)]
@@ -65,7 +67,7 @@ fn wait(args: &StatusArgs, session: &mut Session) -> anyhow::Result<bool> {
     let revision = Link::find_by(session, &args.config)?.revision()?;
     let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
     let request = Request::Wait { revision, store: name, timeout_ms };
-    match hinted(ask(&run_directory(), &request, timeout + PATIENCE))? {
+    match hinted(ask(&run_directory(), &request, timeout + GRACE))? {
         Reply::Waited { done: true, in_kernel, .. } => {
             if args.output == Format::Text {
                 session.terminal.line(format_args!("in the kernel: revision {}", in_kernel.revision));

@@ -129,16 +129,21 @@ impl World {
 
     /// The same with more arguments.
     pub fn agent_with(&self, arguments: &[&str]) -> Agent {
-        let log = std::fs::File::create(self.place.path().join("log")).unwrap();
-        let felix = self.place.path().join("felix.cfg");
-        let mut command = self.tortie();
-        command.arg("agent").arg("--felix-config").arg(felix).args(arguments).stderr(log);
-        let mut agent = Agent { process: command.spawn().unwrap(), log: self.place.path().join("log") };
+        let mut agent = self.started(arguments);
         until("the agent is ready", || {
             assert!(agent.process.try_wait().unwrap().is_none(), "the agent ended: {}", agent.log());
             self.tortie().arg("status").output().unwrap().status.success()
         });
         agent
+    }
+
+    /// Starts an agent, ready or not.
+    pub fn started(&self, arguments: &[&str]) -> Agent {
+        let log = std::fs::File::create(self.place.path().join("log")).unwrap();
+        let felix = self.place.path().join("felix.cfg");
+        let mut command = self.tortie();
+        command.arg("agent").arg("--felix-config").arg(felix).args(arguments).stderr(log);
+        Agent { process: command.spawn().unwrap(), log: self.place.path().join("log") }
     }
 
     /// What the agent says of itself.

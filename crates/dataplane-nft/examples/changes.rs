@@ -1,5 +1,5 @@
 //! Measures how long changes take in the kernel, beside the kernel's own floor for the same change:
-//! `cargo run --release -p tortie-dataplane-nft --example bench [small|middle|large|workloads]`. Needs root.
+//! `cargo run --release -p tortie-dataplane-nft --example changes [small|middle|large|workloads]`. Needs root.
 //!
 //! The state is that of the reference's own benchmark: S sets of M members, C policies of ten rules, each rule `tcp, source
 //! in one set, one destination port`, every policy asked by one endpoint. The floor is a table of the same objects, written

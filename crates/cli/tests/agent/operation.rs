@@ -1,0 +1,130 @@
+//! The agent while it runs: interfaces that change their names, limits of waiting, probes, settings that take hold live.
+
+use rustix::process::Signal;
+
+use super::world::{get, on_a_machine, run, until};
+use super::{ENDPOINT, allow};
+
+#[test]
+fn a_renamed_interface_loses_its_named_endpoint_and_keeps_the_one_by_address() {
+    on_a_machine(|world| {
+        world.listen(80);
+        world.listen(81);
+        let _agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        assert!(!world.reaches(81) && world.reaches(80));
+        let rename = |from: &str, to: &str| {
+            run("ip", &["link", "set", from, "down"]);
+            run("ip", &["link", "set", from, "name", to]);
+            run("ip", &["link", "set", to, "up"]);
+        };
+        let governor = |name: &str| {
+            let status = world.status();
+            let all = status["interfaces"].as_array().unwrap();
+            let one = all.iter().find(|one| one["name"] == name && one["addresses"][0] == "192.0.2.11");
+            one.map(|one| one["endpoint"].as_str().unwrap_or("none").to_owned())
+        };
+        rename("eth0", "lan0");
+        until("the new name is seen", || governor("lan0").as_deref() == Some("none"));
+        until("nothing governs it", || world.reaches(81));
+        assert!(world.call(&["status"]).contains("eth0 is not there; it is closed the moment it appears"));
+        world.apply(
+            "{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: by-address, labels: {role: web}},
+              spec: {node: web1, expectedIPs: [192.0.2.11]}}",
+        );
+        assert!(!world.reaches(81) && world.reaches(80));
+        rename("lan0", "wan0");
+        until("it is followed", || governor("wan0").as_deref() == Some("hep/by-address"));
+        assert!(!world.reaches(81) && world.reaches(80));
+        // Back: of the two that could have it, the earlier name has it.
+        rename("wan0", "eth0");
+        until("it is followed", || governor("eth0").as_deref() == Some("hep/by-address"));
+        world.call(&["delete", "hostendpoint", "by-address"]);
+        world.call(&["status", "--wait"]);
+        assert_eq!(governor("eth0").as_deref(), Some("hep/web1-eth0"));
+        assert!(!world.reaches(81) && world.reaches(80));
+    });
+}
+
+/// 17 of the reference's functional tests.
+#[test]
+fn a_host_that_is_not_to_forward_is_left_so() {
+    on_a_machine(|world| {
+        world.listen(80);
+        run("sysctl", &["-qw", "net.ipv4.ip_forward=0"]);
+        let _agent = world.agent();
+        world.apply(
+            &("{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: {name: default}, spec: {ipForwarding: Disabled}}\n---\n"
+                .to_owned() + ENDPOINT + &allow(80)),
+        );
+        assert!(world.reaches(80));
+        assert_eq!(run("sysctl", &["-n", "net.ipv4.ip_forward"]), "0\n");
+    });
+}
+
+#[test]
+fn waiting_ends_at_its_time_limit() {
+    on_a_machine(|world| {
+        let agent = world.agent();
+        agent.signal(Signal::STOP);
+        let said = world.fails(&["status", "--wait", "--timeout", "50ms"]);
+        agent.signal(Signal::CONT);
+        assert!(said.contains("does not answer"), "{said}");
+        world.call(&["status", "--wait", "--timeout", "30s"]);
+        agent.kill();
+        let said = world.fails(&["status", "--wait", "--timeout", "50ms"]);
+        assert!(said.contains("`tortie agent` starts one"), "{said}");
+    });
+}
+
+#[test]
+fn without_anything_to_enforce_it_is_live_and_not_ready() {
+    on_a_machine(|world| {
+        world.file("felix.cfg", "HealthEnabled = true\n");
+        // A folder in the place of the store: it cannot be opened, and nothing was heard of it before.
+        std::fs::create_dir(world.place.path().join("tortie.db")).unwrap();
+        let _agent = world.started(&[]);
+        until("probes are served", || get(9099, "/liveness").is_some());
+        assert!(get(9099, "/liveness").unwrap().contains(" 200 OK"));
+        let ready = get(9099, "/readiness").unwrap();
+        assert!(ready.contains(" 503 ") && ready.contains("nothing is enforced yet"), "{ready}");
+        std::fs::remove_dir(world.place.path().join("tortie.db")).unwrap();
+        world.apply(ENDPOINT);
+        assert!(get(9099, "/readiness").unwrap().contains(" 200 OK"));
+    });
+}
+
+#[test]
+fn other_mark_bits_are_taken_while_policy_holds() {
+    on_a_machine(|world| {
+        world.listen(80);
+        world.listen(81);
+        let _agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        assert!(run("nft", &["list", "table", "inet", "tortie"]).contains("0xfff8ffff"));
+        world.apply(
+            "{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: {name: default},
+              spec: {nftablesMarkMask: 0x00000ff0}}",
+        );
+        until("the other bits are used", || run("nft", &["list", "table", "inet", "tortie"]).contains("0xffffff8f"));
+        assert!(!world.reaches(81) && world.reaches(80));
+        world.apply(&allow(81));
+        assert!(!world.reaches(80) && world.reaches(81));
+    });
+}
+
+#[test]
+fn untracked_policy_on_every_interface_is_said_to_be_in_vain() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        world.apply(
+            "{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: any, labels: {role: web}},
+              spec: {node: web1, interfaceName: '*', profiles: [projectcalico-default-allow]}}\n---\n
+             {apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: raw},
+              spec: {selector: role == 'web', doNotTrack: true, applyOnForward: true, ingress: [{action: Deny}]}}",
+        );
+        let status = world.call(&["status"]);
+        assert!(status.contains("hep/any on *  (untracked policy does not act on *: default/gnp raw)"), "{status}");
+        assert!(!status.contains("    untracked"), "{status}");
+    });
+}
