@@ -248,7 +248,7 @@ pub(crate) struct Place {
 #[derive(Args, Debug)]
 pub(crate) struct Files {
     /// A manifest, a directory of manifests, or - for standard input; may be given several times
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::AnyPath)]
     pub(crate) filename: Vec<String>,
     /// Also read the directories below
     #[arg(short = 'R', long)]

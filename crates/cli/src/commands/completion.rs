@@ -1,6 +1,8 @@
 //! `completion`: the completion scripts of shells.
 
-use clap::{Args, ValueEnum};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Command, ValueEnum};
+use tortie_api::Kind;
 
 use crate::args;
 use crate::report::Exit;
@@ -30,7 +32,29 @@ pub(crate) fn run(args: &CompletionArgs, session: &mut Session) -> anyhow::Resul
         Shell::Zsh => clap_complete::Shell::Zsh,
     };
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut args::command(session.persona), session.persona.name(), &mut script);
+    clap_complete::generate(
+        shell,
+        &mut with_kinds(args::command(session.persona)),
+        session.persona.name(),
+        &mut script,
+    );
     session.terminal.print(&String::from_utf8_lossy(&script));
     Ok(Exit::Done)
+}
+
+/// Says which words stand for KIND. When arguments are read more is taken (short names, KIND/NAME), so the definition
+/// itself does not.
+fn with_kinds(command: Command) -> Command {
+    command.mut_subcommands(|sub| {
+        sub.mut_args(|arg| {
+            let names = arg.get_value_names().unwrap_or_default();
+            if arg.is_positional() && names.first().is_some_and(|name| name.starts_with("KIND")) {
+                arg.value_parser(PossibleValuesParser::new(Kind::ALL.iter().map(|kind| kind.plural())))
+            } else if arg.get_id() == "output" {
+                arg.value_parser(["yaml", "json", "name", "wide", "custom-columns="])
+            } else {
+                arg
+            }
+        })
+    })
 }
