@@ -12,6 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use tortie_dataplane_nft::{ApplyError, Bits, Kernel, Options as NftOptions};
 use tortie_hostnet::links::Watcher;
+use tortie_hostnet::{Config, Network};
 use tortie_nft::RequestError;
 use tortie_nft::probe::Feature;
 
@@ -22,8 +23,10 @@ use crate::engine::{Input, Mind};
 use crate::ground::Ground;
 use crate::keep::{Disk, Kept, Opener, Shelved};
 use crate::lock::{Lock, LockError};
+use crate::network::{self, Desk};
 use crate::services::Services;
 use crate::socket::{self, Reply, Request};
+use crate::status::Mark;
 use crate::stop::Stop;
 use crate::target::chain;
 use crate::{beside, describe, follow, links, logger, memory};
@@ -106,6 +109,8 @@ pub fn run(options: Options) -> Result<(), AgentError> {
     let server = socket::Server::bind(&options.run).map_err(io("serve the local socket"))?;
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(io("hear signals"))?;
     let watcher = Watcher::open()?;
+    let network = Network::open(Config::default())?;
+    let desk = Arc::new(Desk::new().map_err(io("make an eventfd"))?);
     log::info!("node {node}, {}", options.store_name);
 
     let target: Shared = Arc::new(Mutex::new(Box::new(kernel)));
@@ -119,8 +124,12 @@ pub fn run(options: Options) -> Result<(), AgentError> {
     let (tell, told) = sync_channel(WAITING);
     let (order, orders) = sync_channel(1);
     let ended = thread("dataplane", {
-        let (target, board, tell) = (target.clone(), board.clone(), tell.clone());
-        move || enforce::run(&target, &orders, &board, || drop(tell.send(Input::Free)))
+        let (target, board, desk, tell) = (target.clone(), board.clone(), desk.clone(), tell.clone());
+        move || enforce::run(&target, &orders, &board, &desk, || drop(tell.send(Input::Free)))
+    })?;
+    thread("network", {
+        let (desk, board) = (desk.clone(), board.clone());
+        move || network::run(network, &desk, &board)
     })?;
     thread("links", {
         let (tell, board) = (tell.clone(), board.clone());
@@ -136,7 +145,7 @@ pub fn run(options: Options) -> Result<(), AgentError> {
     })?;
     thread("engine", {
         let mind = Mind::new(&node, local, board.clone());
-        let services = Services::new(&node, mask, board.clone(), target.clone());
+        let services = Services::new(&node, mask, board.clone(), target.clone(), desk);
         move || mind.run(&told, &order, |settings| services.settle(settings))
     })?;
     let path = server.path().to_owned();
@@ -245,7 +254,10 @@ impl Client {
                     return Reply::Failed { reason: format!("the agent follows {own}, and this call means {store}") };
                 }
                 let most = Duration::from_millis(timeout_ms).min(LONGEST_WAIT);
-                let done = self.board.wait(most, |facts| facts.programmed && facts.in_kernel.revision >= revision);
+                let there = |mark: Mark| mark.revision >= revision;
+                let done = self
+                    .board
+                    .wait(most, |facts| facts.programmed && there(facts.in_kernel) && there(facts.network_at));
                 let facts = self.board.read();
                 let reason = facts
                     .failing

@@ -34,6 +34,10 @@ pub(crate) struct Facts {
     pub(crate) in_kernel: Mark,
     /// Whether anything of ours was put into the kernel yet.
     pub(crate) programmed: bool,
+    /// What the network of workloads follows.
+    pub(crate) network_at: Mark,
+    /// What could not be done to it.
+    pub(crate) network: Vec<String>,
     pub(crate) failing: Option<String>,
     pub(crate) failures: u64,
     pub(crate) repairs: u64,

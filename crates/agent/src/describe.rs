@@ -70,7 +70,12 @@ pub(crate) fn status(node: &str, board: &Board, target: &Shared) -> Status {
             })
             .collect(),
         settings: facts.settings.clone(),
-        problems: facts.problems.iter().map(|(what, why)| format!("{what}: {why}")).collect(),
+        problems: facts
+            .problems
+            .iter()
+            .map(|(what, why)| format!("{what}: {why}"))
+            .chain(facts.network.iter().map(|why| format!("the network of workloads: {why}")))
+            .collect(),
     }
 }
 

@@ -13,6 +13,7 @@ use tortie_dataplane::{Delta, State};
 use crate::backoff::Backoff;
 use crate::board::Board;
 use crate::memory;
+use crate::network::Desk;
 use crate::status::Mark;
 use crate::target::Target;
 
@@ -46,7 +47,7 @@ struct Behind {
 }
 
 /// Makes changes until it is told to stop. `free` is called when the next change may come.
-pub(crate) fn run(target: &Shared, orders: &Receiver<Order>, board: &Board, free: impl Fn()) {
+pub(crate) fn run(target: &Shared, orders: &Receiver<Order>, board: &Board, desk: &Desk, free: impl Fn()) {
     let look_every = lock(target).look_every();
     let mut behind: Option<Behind> = None;
     let mut mark = Mark::default();
@@ -65,7 +66,7 @@ pub(crate) fn run(target: &Shared, orders: &Receiver<Order>, board: &Board, free
             Ok(Order::Change(delta, at)) => {
                 mark = at;
                 changed = Some(Instant::now());
-                change(target, board, &mut behind, Some(&delta), mark);
+                change(target, board, desk, &mut behind, Some(&delta), mark);
                 free();
             }
             Ok(Order::Remove(answer)) => {
@@ -74,7 +75,7 @@ pub(crate) fn run(target: &Shared, orders: &Receiver<Order>, board: &Board, free
                 return;
             }
             Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) if behind.is_some() => change(target, board, &mut behind, None, mark),
+            Err(RecvTimeoutError::Timeout) if behind.is_some() => change(target, board, desk, &mut behind, None, mark),
             Err(RecvTimeoutError::Timeout) => {
                 guard(target, board);
                 if changed.take_if(|at| at.elapsed() >= REST).is_some() {
@@ -86,10 +87,10 @@ pub(crate) fn run(target: &Shared, orders: &Receiver<Order>, board: &Board, free
 }
 
 /// Tries a change, with all that is behind.
-fn change(target: &Shared, board: &Board, behind: &mut Option<Behind>, delta: Option<&Delta>, mark: Mark) {
+fn change(target: &Shared, board: &Board, desk: &Desk, behind: &mut Option<Behind>, delta: Option<&Delta>, mark: Mark) {
     if behind.is_none() && delta.is_none_or(Delta::is_empty) && board.read().programmed {
         board.tell(|facts| facts.in_kernel = mark);
-        return;
+        return desk.changed(None, mark);
     }
     let started = Instant::now();
     board.tell(|facts| facts.busy.insert("dataplane", started));
@@ -97,7 +98,8 @@ fn change(target: &Shared, board: &Board, behind: &mut Option<Behind>, delta: Op
     let took = started.elapsed();
     match result {
         Ok(()) => {
-            if behind.take().is_some() {
+            let late = behind.take().is_some();
+            if late {
                 log::info!("the dataplane takes changes again");
             }
             board.tell(|facts| {
@@ -108,6 +110,7 @@ fn change(target: &Shared, board: &Board, behind: &mut Option<Behind>, delta: Op
                 facts.apply_time += took;
                 facts.busy.remove("dataplane");
             });
+            if late { desk.replaced(lock(target).state(), mark) } else { desk.changed(delta, mark) }
         }
         Err(reason) => {
             if board.read().failing.as_ref() != Some(&reason) {

@@ -3,12 +3,14 @@
 //! ```text
 //!   store ──follow──┐                          ┌──> enforce ──> dataplane (nftables)
 //!   links ──────────┼──> engine (calc) ──flush─┤       │ free
-//!   files, signals ─┘                          └<──────┘
+//!   files, signals ─┘                          └<──────┘ │ in force
+//!                                                        └──> network (routes, neighbours, status files)
 //!                        board: what is wanted, what is in the kernel, what went wrong
 //!                          └──> local socket, /liveness, /readiness, /metrics
 //! ```
 //!
-//! A thread for the store, one for the interfaces, one that decides (`engine`), one for the dataplane (`enforce`). Channels
+//! A thread for the store, one for the interfaces, one that decides (`engine`), one for the dataplane (`enforce`), one for
+//! the `network` of workloads. Channels
 //! are bounded; the engine flushes only when the dataplane is free, so a slow kernel makes changes larger and never a
 //! queue longer. There are no timers in this path.
 //!
@@ -39,6 +41,7 @@ mod lock;
 mod logger;
 mod memory;
 mod metrics;
+mod network;
 mod services;
 pub mod socket;
 pub mod status;

@@ -9,6 +9,7 @@ use crate::board::Board;
 use crate::config::{AgentSettings, Served};
 use crate::enforce::{Shared, lock};
 use crate::http::{Answer, Server};
+use crate::network::Desk;
 use crate::target::{Target, chain};
 use crate::{health, metrics};
 
@@ -17,6 +18,7 @@ pub(crate) struct Services {
     node: String,
     board: Arc<Board>,
     target: Shared,
+    desk: Arc<Desk>,
     running: Mutex<Running>,
 }
 
@@ -36,14 +38,15 @@ struct Slot {
 
 impl Services {
     /// Nothing runs yet; the dataplane was opened with these mark bits.
-    pub(crate) fn new(node: &str, mask: u32, board: Arc<Board>, target: Shared) -> Self {
+    pub(crate) fn new(node: &str, mask: u32, board: Arc<Board>, target: Shared, desk: Arc<Desk>) -> Self {
         let running = Mutex::new(Running { mask, ..Running::default() });
-        Self { node: node.to_owned(), board, target, running }
+        Self { node: node.to_owned(), board, target, desk, running }
     }
 
     /// Does as the settings say.
     pub(crate) fn settle(&self, settings: &AgentSettings) {
         log::set_max_level(settings.log);
+        self.desk.configure(settings.network.clone());
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let board = self.board.clone();
         self.fill(&mut running.health, &settings.health, "health", move |path| health::answer(path, &board));

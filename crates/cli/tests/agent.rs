@@ -5,6 +5,8 @@
 
 #[path = "agent/operation.rs"]
 mod operation;
+#[path = "agent/workloads.rs"]
+mod workloads;
 #[path = "agent/world.rs"]
 mod world;
 

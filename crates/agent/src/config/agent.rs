@@ -1,6 +1,10 @@
 //! The settings that concern the agent itself rather than verdicts.
 
+use std::net::IpAddr;
+use std::path::PathBuf;
+
 use serde_json::Value;
+use tortie_hostnet::Config;
 
 use crate::status::SettingNote;
 
@@ -15,6 +19,17 @@ pub struct AgentSettings {
     pub log: log::LevelFilter,
     /// The bits of packet marks that are ours.
     pub mark_mask: u32,
+    /// What becomes of the network of workloads.
+    pub network: NetworkSettings,
+}
+
+/// What becomes of the network of workloads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkSettings {
+    /// Routes, neighbours and forwarding. What verdicts depend on too (prefixes, floating IPs, IPv6) counts elsewhere.
+    pub network: Config,
+    /// Below which folder files say which workloads are up, if they do.
+    pub status_files: Option<PathBuf>,
 }
 
 /// Where something is served.
@@ -29,11 +44,15 @@ pub struct Served {
 /// The bits that Calico uses by default.
 const MARK_MASK: u32 = 0xffff_0000;
 
+/// Where Calico's CNI plugin looks for files that say which workloads are up.
+const STATUS_FILES: &str = "/var/run/calico";
+
 impl AgentSettings {
     /// Out of specs, the strongest last.
     pub(super) fn from_specs(specs: &[&Value], notes: &mut Vec<SettingNote>) -> Self {
         let find = |field: &str| specs.iter().rev().find_map(|spec| spec.get(field).filter(|value| !value.is_null()));
-        let flag = |field: &str| find(field).and_then(Value::as_bool).unwrap_or(false);
+        let is = |field: &str, default: bool| find(field).and_then(Value::as_bool).unwrap_or(default);
+        let flag = |field: &str| is(field, false);
         let text = |field: &str, default: &str| {
             let found = find(field).and_then(Value::as_str).filter(|text| !text.is_empty());
             found.unwrap_or(default).to_owned()
@@ -49,6 +68,27 @@ impl AgentSettings {
                 }
             },
         };
+        let default = Config::default();
+        let protocol = number("deviceRouteProtocol", u32::from(default.protocol), u32::from(u8::MAX));
+        let metric_v4 = number("ipv4NormalRoutePriority", default.metric_v4, u32::MAX);
+        let metric_v6 = number("ipv6NormalRoutePriority", default.metric_v6, u32::MAX);
+        let sources = ["deviceRouteSourceAddress", "deviceRouteSourceAddressIPv6"];
+        let sources = sources.iter().filter_map(|field| text(field, "").parse::<IpAddr>().ok()).collect();
+        // Said to be nothing, it is nothing.
+        let folder = find("endpointStatusPathPrefix").and_then(Value::as_str).unwrap_or(STATUS_FILES);
+        let network = NetworkSettings {
+            network: Config {
+                protocol: u8::try_from(protocol).unwrap_or(default.protocol),
+                metric_v4,
+                metric_v6,
+                sources,
+                remove_external: is("removeExternalRoutes", true),
+                routes_disabled: flag("routeSyncDisabled"),
+                forwarding: text("ipForwarding", "Enabled") == "Enabled",
+                ..default
+            },
+            status_files: Some(folder).filter(|folder| !folder.is_empty()).map(PathBuf::from),
+        };
         let port = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
         let health_port = port(number("healthPort", 9099, u32::from(u16::MAX)));
         let metrics_port = port(number("prometheusMetricsPort", 9091, u32::from(u16::MAX)));
@@ -61,6 +101,7 @@ impl AgentSettings {
                 .then(|| Served { host: text("prometheusMetricsHost", "localhost"), port: metrics_port }),
             log: level(&text("logSeverityScreen", "Info")),
             mark_mask,
+            network,
         }
     }
 }

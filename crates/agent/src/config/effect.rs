@@ -1,11 +1,15 @@
-//! Which settings do something here. Everything else that is set makes a note.
+//! Which settings do something here. Everything else that somebody has set makes a note.
 
 /// The fields of a FelixConfiguration that have an effect, sorted.
 const EFFECTIVE: &[&str] = &[
     "allowIPIPPacketsFromWorkloads",
     "allowVXLANPacketsFromWorkloads",
     "defaultEndpointToHostAction",
+    "deviceRouteProtocol",
+    "deviceRouteSourceAddress",
+    "deviceRouteSourceAddressIPv6",
     "disableConntrackInvalidCheck",
+    "endpointStatusPathPrefix",
     "externalNodesList",
     "failsafeInboundHostPorts",
     "failsafeOutboundHostPorts",
@@ -15,9 +19,12 @@ const EFFECTIVE: &[&str] = &[
     "healthPort",
     "interfaceExclude",
     "interfacePrefix",
+    "ipForwarding",
     "ipipEnabled",
     "iptablesFilterDenyAction",
     "iptablesMarkMask",
+    "ipv4NormalRoutePriority",
+    "ipv6NormalRoutePriority",
     "ipv6Support",
     "logActionRateLimit",
     "logActionRateLimitBurst",
@@ -29,6 +36,8 @@ const EFFECTIVE: &[&str] = &[
     "prometheusMetricsEnabled",
     "prometheusMetricsHost",
     "prometheusMetricsPort",
+    "removeExternalRoutes",
+    "routeSyncDisabled",
     "vxlanEnabled",
     "vxlanPort",
     "wireguardEnabled",

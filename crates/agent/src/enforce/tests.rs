@@ -84,7 +84,7 @@ fn a_change_that_cannot_be_made_is_made_with_the_next_or_by_itself() {
     let (freed, free) = sync_channel(10);
     let thread = {
         let (target, board) = (target.clone(), board.clone());
-        std::thread::spawn(move || run(&target, &orders, &board, || freed.send(()).unwrap()))
+        std::thread::spawn(move || run(&target, &orders, &board, &Desk::new().unwrap(), || freed.send(()).unwrap()))
     };
     order.send(Order::Change(Box::new(prefix("one")), mark(1))).unwrap();
     free.recv_timeout(SOON).unwrap();
@@ -110,13 +110,13 @@ fn an_empty_first_change_is_made_all_the_same() {
     let target: Shared = Arc::new(Mutex::new(Box::new(Fake::new())));
     let board = Board::default();
     let mut behind = None;
-    change(&target, &board, &mut behind, Some(&Delta::default()), mark(1));
+    change(&target, &board, &Desk::new().unwrap(), &mut behind, Some(&Delta::default()), mark(1));
     let seen = |board: &Board| {
         let facts = board.read();
         (facts.is_ready(), facts.in_kernel, facts.applied)
     };
     assert_eq!(seen(&board), (true, mark(1), 1));
-    change(&target, &board, &mut behind, Some(&Delta::default()), mark(2));
+    change(&target, &board, &Desk::new().unwrap(), &mut behind, Some(&Delta::default()), mark(2));
     assert_eq!(seen(&board), (true, mark(2), 1));
 }
 
@@ -128,7 +128,7 @@ fn what_somebody_else_changes_is_put_back_and_counted_without_a_change_of_ours()
     let (order, orders) = sync_channel(1);
     let thread = {
         let (target, board) = (target.clone(), board.clone());
-        std::thread::spawn(move || run(&target, &orders, &board, || {}))
+        std::thread::spawn(move || run(&target, &orders, &board, &Desk::new().unwrap(), || {}))
     };
     order.send(Order::Change(Box::default(), mark(1))).unwrap();
     assert!(board.wait(SOON, |facts| facts.repairs == 2));

@@ -19,9 +19,12 @@ const TRY: Duration = Duration::from_millis(300);
 /// The machine.
 pub struct World {
     pub place: tempfile::TempDir,
-    neighbour: Sender<Box<dyn FnOnce() + Send>>,
+    neighbour: Elsewhere,
     listeners: Vec<TcpListener>,
 }
+
+/// A network namespace of its own, with a thread in it. It goes with this.
+pub struct Elsewhere(Sender<Box<dyn FnOnce() + Send>>);
 
 /// Runs a test on a machine of its own.
 pub fn on_a_machine(test: impl FnOnce(&mut World) + Send) {
@@ -43,17 +46,32 @@ fn namespace() {
     run("ip", &["link", "set", "lo", "up"]);
 }
 
-impl World {
-    fn new() -> Self {
-        let (neighbour, work) = channel::<Box<dyn FnOnce() + Send>>();
+impl Elsewhere {
+    /// One at the other end of a new cable.
+    pub fn behind(here: &str, there: &str) -> Self {
+        let (work, works) = channel::<Box<dyn FnOnce() + Send>>();
         let (tell, thread) = channel();
         std::thread::spawn(move || {
             namespace();
             tell.send(gettid()).unwrap();
-            work.iter().for_each(|work| work());
+            works.iter().for_each(|work| work());
         });
         let thread = thread.recv().unwrap().to_string();
-        run("ip", &["link", "add", "eth0", "type", "veth", "peer", "name", "out", "netns", &thread]);
+        run("ip", &["link", "add", here, "type", "veth", "peer", "name", there, "netns", &thread]);
+        Self(work)
+    }
+
+    /// Does something there.
+    pub fn run<T: Send + 'static>(&self, what: impl FnOnce() -> T + Send + 'static) -> T {
+        let (tell, told) = channel();
+        self.0.send(Box::new(move || tell.send(what()).unwrap())).unwrap();
+        told.recv().unwrap()
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let neighbour = Elsewhere::behind("eth0", "out");
         run("ip", &["addr", "add", "192.0.2.11/24", "dev", "eth0"]);
         run("ip", &["link", "set", "eth0", "up"]);
         let world = Self { place: tempfile::tempdir().unwrap(), neighbour, listeners: Vec::new() };
@@ -66,9 +84,7 @@ impl World {
 
     /// Does something at the neighbour.
     pub fn outside<T: Send + 'static>(&self, what: impl FnOnce() -> T + Send + 'static) -> T {
-        let (tell, told) = channel();
-        self.neighbour.send(Box::new(move || tell.send(what()).unwrap())).unwrap();
-        told.recv().unwrap()
+        self.neighbour.run(what)
     }
 
     /// Listens on a port of the machine.
@@ -90,6 +106,7 @@ impl World {
             .env("TORTIE_STORE", place.join("tortie.db"))
             .env("TORTIE_RUN", place.join("run"))
             .env("TORTIE_STATE", place.join("state"))
+            .env("FELIX_ENDPOINTSTATUSPATHPREFIX", place.join("calico"))
             .env("FELIX_FELIXHOSTNAME", "web1");
         command
     }
@@ -154,7 +171,12 @@ impl World {
 
 /// Whether a port of the machine is reached from this thread's namespace.
 pub fn reach(port: u16) -> bool {
-    TcpStream::connect_timeout(&SocketAddr::from(([192, 0, 2, 11], port)), TRY).is_ok()
+    reach_at([192, 0, 2, 11], port)
+}
+
+/// Whether a port of an address is reached from this thread's namespace.
+pub fn reach_at(address: [u8; 4], port: u16) -> bool {
+    TcpStream::connect_timeout(&SocketAddr::from((address, port)), TRY).is_ok()
 }
 
 /// A running agent. Killed when it is dropped.

@@ -1,0 +1,202 @@
+//! The thread of the host's network: routes, neighbours and settings of workloads' interfaces, and the files that say
+//! which workloads are up.
+//!
+//! It hears of a change only when the dataplane has it, so nothing leads to a workload whose policy is not in force. While
+//! it works, changes gather on its desk: one entry an interface, so a slow kernel makes no queue.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use std::{io, mem};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::time::Timespec;
+use tortie_dataplane::{Delta, Endpoint, Host, Place, State};
+use tortie_hostnet::status::status_file;
+use tortie_hostnet::{Config, Network};
+
+use crate::board::Board;
+use crate::config::NetworkSettings;
+use crate::status::Mark;
+use crate::target::chain;
+
+mod files;
+
+use files::Files;
+
+/// How often everything is looked at anew: static neighbours that others change are told by nobody.
+const REFRESH: Duration = Duration::from_secs(90);
+/// The pause after the kernel could not be asked.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Where the network's next work is laid down.
+pub(crate) struct Desk {
+    pile: Mutex<Pile>,
+    bell: OwnedFd,
+}
+
+#[derive(Default)]
+struct Pile {
+    settings: Option<NetworkSettings>,
+    host: Option<Box<Host>>,
+    /// What became of workloads' interfaces.
+    endpoints: BTreeMap<String, Option<Endpoint>>,
+    /// Interfaces that are not in `endpoints` have no workload.
+    whole: bool,
+    /// What is in force with all this.
+    mark: Option<Mark>,
+}
+
+impl Desk {
+    /// An empty one.
+    pub(crate) fn new() -> io::Result<Self> {
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self { pile: Mutex::default(), bell })
+    }
+
+    /// The settings have changed.
+    pub(crate) fn configure(&self, settings: NetworkSettings) {
+        self.lay(|pile| pile.settings = Some(settings));
+    }
+
+    /// A change is in force.
+    pub(crate) fn changed(&self, delta: Option<&Delta>, mark: Mark) {
+        self.lay(|pile| {
+            pile.mark = Some(mark);
+            let Some(delta) = delta else { return };
+            if delta.host.is_some() {
+                pile.host.clone_from(&delta.host);
+            }
+            let put = delta.endpoints_put.iter().map(|(place, endpoint)| (place, Some(endpoint)));
+            let removed = delta.endpoints_removed.iter().map(|place| (place, None));
+            pile.endpoints.extend(put.chain(removed).filter_map(workload));
+        });
+    }
+
+    /// A whole state is in force.
+    pub(crate) fn replaced(&self, state: &State, mark: Mark) {
+        self.lay(|pile| {
+            pile.mark = Some(mark);
+            pile.host = state.host.clone().map(Box::new);
+            pile.whole = true;
+            pile.endpoints =
+                state.endpoints.iter().map(|(place, one)| (place, Some(one))).filter_map(workload).collect();
+        });
+    }
+
+    fn lay(&self, work: impl FnOnce(&mut Pile)) {
+        work(&mut self.pile());
+        // It can only fail when it has rung 2^64 times unheard.
+        let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+    }
+
+    fn take(&self) -> Pile {
+        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
+        mem::take(&mut self.pile())
+    }
+
+    fn pile(&self) -> MutexGuard<'_, Pile> {
+        // Every change is made in one step, so what a panic left is whole.
+        self.pile.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until something lies here, the kernel tells something of the network, or the time has come.
+    fn wait(&self, network: Option<&Network>, until: Option<Instant>) {
+        let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        let mut fds = vec![PollFd::new(&self.bell, PollFlags::IN)];
+        fds.extend(network.map(|network| PollFd::from_borrowed_fd(network.as_fd(), PollFlags::IN)));
+        // Interrupted, or not: what there is to do is looked for either way.
+        let _ = poll(&mut fds, timeout.as_ref());
+    }
+}
+
+fn workload((place, endpoint): (&Place, Option<&Endpoint>)) -> Option<(String, Option<Endpoint>)> {
+    match place {
+        Place::Workload(interface) => Some((interface.clone(), endpoint.cloned())),
+        Place::Host(_) | Place::AnyHost => None,
+    }
+}
+
+/// Looks after the network, from the first change that is in force on. Until then all stays as it is.
+pub(crate) fn run(mut network: Network, desk: &Desk, board: &Board) {
+    let mut files = Files::default();
+    let mut begun = false;
+    let mut refresh = Instant::now() + REFRESH;
+    let (mut again, mut deaf) = (None, false);
+    loop {
+        let now = Instant::now();
+        if begun && now >= refresh {
+            network.refresh();
+            files.look();
+            refresh = now + REFRESH;
+        }
+        let mut pile = desk.take();
+        let mark = pile.mark;
+        begun |= mark.is_some();
+        take(&mut network, &mut files, &mut pile);
+        if begun {
+            let worked = network.work();
+            deaf = worked.is_err();
+            let mut troubles = Vec::new();
+            match worked {
+                Ok(worked) => {
+                    again = worked.again;
+                    files.stirred |= worked.done > 0 || !worked.changes.is_empty();
+                }
+                Err(error) => {
+                    troubles.push(chain(&error));
+                    network.refresh();
+                    again = Some(Instant::now() + PAUSE);
+                }
+            }
+            let model = network.model();
+            files.bring(|interface| model.is_up(interface));
+            troubles.extend(model.troubles().map(|(step, why)| format!("could not {step}: {why}")));
+            troubles.extend_from_slice(files.troubles());
+            report(board, troubles, mark);
+        }
+        let times = [begun.then_some(refresh), again, files.again()];
+        desk.wait((begun && !deaf).then_some(&network), times.into_iter().flatten().min());
+    }
+}
+
+/// Takes over what lay on the desk.
+fn take(network: &mut Network, files: &mut Files, pile: &mut Pile) {
+    if let Some(settings) = pile.settings.take() {
+        let now = network.model().config();
+        // What verdicts depend on too comes with the host.
+        let (prefixes, floating_ips, ipv6) = (now.prefixes.clone(), now.floating_ips, now.ipv6);
+        network.configure(Config { prefixes, floating_ips, ipv6, ..settings.network });
+        files.move_to(settings.status_files);
+    }
+    if pile.whole {
+        let kept: BTreeSet<&str> = pile.endpoints.keys().map(String::as_str).collect();
+        network.keep_only(&kept);
+        files.keep_only(&kept);
+    }
+    let mut delta = Delta { host: pile.host.take(), ..Delta::default() };
+    for (interface, endpoint) in mem::take(&mut pile.endpoints) {
+        files.want(&interface, endpoint.as_ref().and_then(|endpoint| status_file(&interface, endpoint)));
+        let place = Place::Workload(interface);
+        match endpoint {
+            Some(endpoint) => delta.endpoints_put.push((place, endpoint)),
+            None => delta.endpoints_removed.push(place),
+        }
+    }
+    network.apply(&delta);
+}
+
+fn report(board: &Board, troubles: Vec<String>, mark: Option<Mark>) {
+    let known = board.read().network.clone();
+    for trouble in troubles.iter().filter(|trouble| !known.contains(trouble)) {
+        log::error!("the network of workloads: {trouble}");
+    }
+    if mark.is_some() || troubles != known {
+        board.tell(|facts| {
+            facts.network = troubles;
+            facts.network_at = mark.unwrap_or(facts.network_at);
+        });
+    }
+}
