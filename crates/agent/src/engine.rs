@@ -19,7 +19,7 @@ use tortie_api::{Key, Kind, Object};
 use tortie_calc::{Engine, Id, Update};
 use tortie_policy::from_api::configurations_of;
 use tortie_policy::packet::Link;
-use tortie_policy::{EndpointId, Item, Labels, PolicyId, Pool, Profile, Rule, SetId, Settings, WorkloadId};
+use tortie_policy::{EndpointId, Item, Labels, Pool, Profile, Rule, Settings, WorkloadId};
 use tortie_sync::{Change, Content, Message};
 
 use crate::board::{self, Board, Seat};
@@ -239,7 +239,7 @@ impl Mind {
                 self.engine.update(Update::Put(Item::Profile(Profile::default_allow())));
             }
             Item::Nothing => {
-                if let Some(id) = id(key) {
+                if let Some(id) = Id::named(key) {
                     self.engine.update(Update::Delete(id));
                 }
             }
@@ -348,26 +348,6 @@ pub(crate) fn in_force(what: &tortie_sync::InForce) -> String {
         tortie_sync::InForce::Closed => "what could be read of it is in force, closed".to_owned(),
         tortie_sync::InForce::Nothing => "it is not in force".to_owned(),
     }
-}
-
-/// What the engine calls an object; none for kinds that it does not know.
-fn id(key: Key) -> Option<Id> {
-    let Key { kind, namespace, name } = key;
-    Some(match kind {
-        Kind::Tier => Id::Tier(name),
-        Kind::Profile => Id::Profile(name),
-        Kind::HostEndpoint => Id::HostEndpoint(name),
-        Kind::WorkloadEndpoint => Id::WorkloadEndpoint(WorkloadId { namespace, name }),
-        Kind::NetworkSet | Kind::GlobalNetworkSet => Id::NetworkSet(SetId { namespace, name }),
-        Kind::Node => Id::Node(name),
-        Kind::IPPool => Id::Pool(name),
-        Kind::NetworkPolicy
-        | Kind::GlobalNetworkPolicy
-        | Kind::StagedNetworkPolicy
-        | Kind::StagedGlobalNetworkPolicy
-        | Kind::StagedKubernetesNetworkPolicy => Id::Policy(PolicyId { kind, namespace, name }),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

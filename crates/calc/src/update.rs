@@ -1,5 +1,6 @@
 //! What the engine is told.
 
+use tortie_api::{Key, Kind};
 use tortie_policy::packet::Link;
 use tortie_policy::{Item, PolicyId, Service, ServiceId, SetId, Settings, WorkloadId};
 
@@ -54,6 +55,26 @@ impl Id {
             Item::Node(node) => Id::Node(node.name.clone()),
             Item::Pool(pool) => Id::Pool(pool.name.clone()),
             Item::Nothing => return None,
+        })
+    }
+
+    /// What the object of a key is called here; none for kinds that are no concern of the engine.
+    pub fn named(key: Key) -> Option<Id> {
+        let Key { kind, namespace, name } = key;
+        Some(match kind {
+            Kind::Tier => Id::Tier(name),
+            Kind::Profile => Id::Profile(name),
+            Kind::HostEndpoint => Id::HostEndpoint(name),
+            Kind::WorkloadEndpoint => Id::WorkloadEndpoint(WorkloadId { namespace, name }),
+            Kind::NetworkSet | Kind::GlobalNetworkSet => Id::NetworkSet(SetId { namespace, name }),
+            Kind::Node => Id::Node(name),
+            Kind::IPPool => Id::Pool(name),
+            Kind::NetworkPolicy
+            | Kind::GlobalNetworkPolicy
+            | Kind::StagedNetworkPolicy
+            | Kind::StagedGlobalNetworkPolicy
+            | Kind::StagedKubernetesNetworkPolicy => Id::Policy(PolicyId { kind, namespace, name }),
+            _ => return None,
         })
     }
 }

@@ -360,3 +360,44 @@ fn a_loser_takes_over_where_the_winner_is_gone() {
     check(&format!("{two}{winner}"), &[(packet, "deny no profile")]);
     check(two, &[(packet, "pass profile open#1")]);
 }
+
+#[test]
+fn a_failsafe_answers_for_its_own_stage_and_not_for_those_after_it() {
+    let w = "GlobalNetworkPolicy pre {selector: r == 'h', preDNAT: true, applyOnForward: true, types: [Ingress], ingress: [{action: Deny}]}
+        GlobalNetworkPolicy fwd {selector: r == 'h', applyOnForward: true, types: [Ingress], ingress: [{action: Allow, protocol: TCP, destination: {ports: [23]}}]}";
+    check(
+        &with(EP, w),
+        &[
+            // Past pre-DNAT by its failsafe, whatever the address; the forward stage has none.
+            ("fwd eth0>eth1 tcp 203.0.113.9:1>198.51.100.9:22", "deny tier default"),
+            ("fwd eth0>eth1 tcp 203.0.113.9:1>198.51.100.9:22 nat=198.51.100.9:23", "pass gnp fwd#1"),
+            ("fwd eth0>eth1 tcp 203.0.113.9:1>198.51.100.9:23", "deny gnp pre#1"),
+            ("in eth0 tcp 203.0.113.9:1>192.0.2.11:22", "pass failsafe tcp/22"),
+        ],
+    );
+}
+
+#[test]
+fn a_failsafe_with_a_net_is_of_that_nets_family_only() {
+    let w = "FelixConfiguration default {failsafeInboundHostPorts: [{protocol: TCP, port: 22, net: 0.0.0.0/0}]}";
+    check(
+        &with(EP, w),
+        &[
+            ("in eth0 tcp 203.0.113.9:1>192.0.2.11:22", "pass failsafe tcp/22 for 0.0.0.0/0"),
+            ("in eth0 tcp [2001:db8::1]:1>[2001:db8::11]:22", "deny no profile"),
+        ],
+    );
+}
+
+#[test]
+fn one_endpoint_governs_every_interface_that_has_one_of_its_addresses() {
+    let w = "HostEndpoint both {node: web1, expectedIPs: [192.0.2.11, 198.51.100.11]}";
+    check(
+        &with("", w),
+        &[
+            ("in eth0 tcp 203.0.113.9:1>192.0.2.11:80", "deny no profile"),
+            ("in eth1 tcp 203.0.113.9:1>198.51.100.11:80", "deny no profile"),
+            ("in lo tcp 127.0.0.1:1>127.0.0.1:80", "pass nothing"),
+        ],
+    );
+}

@@ -111,6 +111,20 @@ fn staged_policies_decide_nothing_and_a_tier_of_only_staged_ones_passes() {
 }
 
 #[test]
+fn a_staged_policy_changes_nothing_whatever_is_staged() {
+    for action in ["Set", "Delete", "Learn", "Ignore"] {
+        let staged = format!("StagedGlobalNetworkPolicy p {{selector: all(), stagedAction: {action}}}\n");
+        rows(
+            &format!(
+                "{staged}GlobalNetworkPolicy p {{selector: all(), types: [Ingress], ingress: [{{action: Deny}}]}}"
+            ),
+            &[(IN, "deny gnp p#1"), (OUT, "pass profile open#1")],
+        );
+        rows(&staged, &[(IN, "pass profile open#1"), (OUT, "pass profile open#1")]);
+    }
+}
+
+#[test]
 fn end_of_tier_never_denies_before_tracking_or_before_dnat() {
     rows(
         "GlobalNetworkPolicy u {selector: all(), doNotTrack: true, applyOnForward: true, types: [Ingress], ingress: [{action: Allow, protocol: UDP}]}
@@ -151,6 +165,26 @@ fn labels_of_namespaces_set_by_hand_count_on_host_endpoints_and_not_on_workloads
         &[
             ("in eth1 tcp 203.0.113.9:1>198.51.100.11:80", "deny gnp p#1"),
             ("fwd eth7>cali1 tcp 203.0.113.9:1>10.65.0.1:80", "pass profile open#1"),
+        ],
+    );
+}
+
+#[test]
+fn all_service_accounts_are_the_endpoints_that_have_one() {
+    let pod = |name: &str, account: &str| {
+        format!(
+            "WorkloadEndpoint ns/web1-k8s-{name}-eth0 projectcalico.org/namespace=ns {{orchestrator: k8s, node: web1, pod: {name}, endpoint: eth0, interfaceName: cali{name}, ipNetworks: [10.65.0.1/32], profiles: [open]{account}}}\n"
+        )
+    };
+    let w = pod("1", ", serviceAccountName: sa")
+        + &pod("2", "")
+        + "GlobalNetworkPolicy p {serviceAccountSelector: all(), types: [Ingress], ingress: [{action: Deny}]}";
+    rows(
+        &w,
+        &[
+            ("fwd eth7>cali1 tcp 203.0.113.9:1>10.65.0.1:80", "deny gnp p#1"),
+            ("fwd eth7>cali2 tcp 203.0.113.9:1>10.65.0.1:80", "pass profile open#1"),
+            (IN, "pass profile open#1"),
         ],
     );
 }

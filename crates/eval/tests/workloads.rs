@@ -195,3 +195,35 @@ fn a_network_policy_selects_in_its_namespace_only_and_by_service_account() {
         ],
     );
 }
+
+#[test]
+fn every_prefix_makes_workload_interfaces() {
+    rows(
+        "FelixConfiguration default {interfacePrefix: 'cali,tap'}",
+        &[
+            ("fwd eth0>tap9 tcp 203.0.113.9:1>10.65.0.9:80", "deny UnknownWorkload"),
+            ("fwd eth0>cali9 tcp 203.0.113.9:1>10.65.0.9:80", "deny UnknownWorkload"),
+            ("fwd eth0>veth9 tcp 203.0.113.9:1>10.65.0.9:80", "pass nothing"),
+        ],
+    );
+}
+
+#[test]
+fn a_floating_address_of_several_endpoints_leads_to_the_lowest_internal_one() {
+    let pod = |name: &str, number: u8| {
+        format!(
+            "WorkloadEndpoint ns/web1-k8s-{name}-eth0 projectcalico.org/namespace=ns app={name} {{orchestrator: k8s, node: web1, pod: {name}, endpoint: eth0, interfaceName: cali{number}, ipNetworks: [10.65.0.{number}/32], ipNATs: [{{internalIP: 10.65.0.{number}, externalIP: 203.0.113.200}}]}}\n"
+        )
+    };
+    let w = pod("p", 6)
+        + &pod("q", 5)
+        + "FelixConfiguration default {floatingIPs: Enabled}
+        GlobalNetworkPolicy p {selector: has(app), types: [Ingress], ingress: [{action: Allow, destination: {nets: [10.65.0.5/32]}}]}";
+    rows(
+        &w,
+        &[
+            ("fwd eth0>cali5 tcp 203.0.113.9:1>203.0.113.200:80", "pass gnp p#1"),
+            ("fwd eth0>cali6 tcp 203.0.113.9:1>10.65.0.6:80", "deny tier default"),
+        ],
+    );
+}

@@ -7,7 +7,7 @@ use tortie_calc::{Engine, Id, Update};
 use tortie_dataplane::fake::{Answer, Because, Outcome};
 use tortie_dataplane::{Dataplane, Fake, Rule, SetId, State};
 use tortie_eval::{Builtin, By, Verdict, judge};
-use tortie_policy::{Item, PolicyId, WorkloadId};
+use tortie_policy::{Item, PolicyId};
 use tortie_testkit::worlds::{Case, Change, NODE, Step, World};
 
 /// An engine, and the fake that it tells.
@@ -78,7 +78,6 @@ impl Node {
 
 /// The update that a change is; none for a flush.
 pub(crate) fn update(change: Change) -> Option<Update> {
-    use tortie_api::Kind;
     Some(match change {
         Change::Put(item) => Update::Put(item),
         Change::Settings(settings) => Update::Settings(settings),
@@ -86,18 +85,7 @@ pub(crate) fn update(change: Change) -> Option<Update> {
         Change::PutService(service) => Update::PutService(service),
         Change::DeleteService(id) => Update::Delete(Id::Service(id)),
         Change::Flush => return None,
-        Change::Delete(key) => Update::Delete(match key.kind {
-            Kind::Tier => Id::Tier(key.name),
-            Kind::Profile => Id::Profile(key.name),
-            Kind::HostEndpoint => Id::HostEndpoint(key.name),
-            Kind::WorkloadEndpoint => Id::WorkloadEndpoint(WorkloadId { namespace: key.namespace, name: key.name }),
-            Kind::NetworkSet | Kind::GlobalNetworkSet => {
-                Id::NetworkSet(tortie_policy::SetId { namespace: key.namespace, name: key.name })
-            }
-            Kind::Node => Id::Node(key.name),
-            Kind::IPPool => Id::Pool(key.name),
-            kind => Id::Policy(PolicyId { kind, namespace: key.namespace, name: key.name }),
-        }),
+        Change::Delete(key) => Update::Delete(Id::named(key).unwrap()),
     })
 }
 

@@ -1,9 +1,7 @@
 //! From a store to the desired state, by way of the engine.
 
-use tortie_api::{Key, Kind};
 use tortie_calc::{Engine, Id, Update};
 use tortie_dataplane::{Delta, State};
-use tortie_policy::{PolicyId, SetId, WorkloadId};
 use tortie_testkit::worlds::{Change, NODE, Step, World};
 
 /// A store and an engine that follows it.
@@ -40,25 +38,11 @@ impl Followed {
 fn update(change: Change) -> Option<Update> {
     Some(match change {
         Change::Put(item) => Update::Put(item),
-        Change::Delete(key) => Update::Delete(id(key)),
+        Change::Delete(key) => Update::Delete(Id::named(key).unwrap()),
         Change::Settings(settings) => Update::Settings(settings),
         Change::Links(links) => Update::Links(links),
         Change::PutService(service) => Update::PutService(service),
         Change::DeleteService(id) => Update::Delete(Id::Service(id)),
         Change::Flush => return None,
     })
-}
-
-fn id(key: Key) -> Id {
-    let Key { kind, namespace, name } = key;
-    match kind {
-        Kind::Tier => Id::Tier(name),
-        Kind::Profile => Id::Profile(name),
-        Kind::HostEndpoint => Id::HostEndpoint(name),
-        Kind::WorkloadEndpoint => Id::WorkloadEndpoint(WorkloadId { namespace, name }),
-        Kind::NetworkSet | Kind::GlobalNetworkSet => Id::NetworkSet(SetId { namespace, name }),
-        Kind::Node => Id::Node(name),
-        Kind::IPPool => Id::Pool(name),
-        kind => Id::Policy(PolicyId { kind, namespace, name }),
-    }
 }

@@ -83,7 +83,7 @@ impl World {
                 let key = key(value)?;
                 self.objects.remove(&key);
                 self.remove(&key);
-                Ok(self.and_settings(key.kind, vec![Change::Delete(key)]))
+                Ok(self.and_settings(key.kind, gone(key).collect()))
             }
             Step::Links(links) => {
                 let link =
@@ -107,7 +107,7 @@ impl World {
 
     /// What takes everything away again.
     pub fn nothing(&self) -> Vec<Change> {
-        let mut changes: Vec<Change> = self.objects.keys().cloned().map(Change::Delete).collect();
+        let mut changes: Vec<Change> = self.objects.keys().cloned().flat_map(gone).collect();
         changes.extend(self.snapshot.services.keys().cloned().map(Change::DeleteService));
         changes.push(Change::Delete(Key::cluster(Kind::Profile, Profile::default_allow().name)));
         changes.push(Change::Settings(Box::default()));
@@ -121,14 +121,14 @@ impl World {
         let (item, _) = Item::closed(&object);
         self.remove(&key);
         self.objects.insert(key.clone(), object);
-        let change = match item {
-            Item::Nothing => Change::Delete(key.clone()),
+        let changes = match item {
+            Item::Nothing => gone(key.clone()).collect(),
             item => {
                 self.snapshot.insert(item.clone());
-                Change::Put(item)
+                vec![Change::Put(item)]
             }
         };
-        self.and_settings(key.kind, vec![change])
+        self.and_settings(key.kind, changes)
     }
 
     /// Settings follow from configurations, nodes and pools.
@@ -158,6 +158,11 @@ impl World {
             kind => drop(snapshot.policies.remove(&PolicyId { kind, namespace, name })),
         }
     }
+}
+
+/// The change that takes an object away; of configurations only the settings are told.
+fn gone(key: Key) -> impl Iterator<Item = Change> {
+    (key.kind != Kind::FelixConfiguration).then_some(Change::Delete(key)).into_iter()
 }
 
 fn service_id(value: &Value) -> ServiceId {
