@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use tortie_net::Protocol;
 use tortie_policy::{Action, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, Snapshot, Unknown};
 
-use crate::members::{has_named_port, has_ports, incomplete_set, names_at, satisfies, set_of};
+use crate::members::{At, has_ports, incomplete_set, set_of};
 use crate::path::Why;
 use tortie_policy::packet::Transport;
 
@@ -31,8 +31,9 @@ impl View {
     }
 }
 
-/// Everything in the rule that does not hold, in the order of the fields; empty if it matches.
-pub(crate) fn mismatches(snapshot: &Snapshot, rule: &Rule, view: &View) -> Vec<Why> {
+/// Everything in the rule that does not hold, in the order of the fields; empty if it matches. `ends` are what stands
+/// at the source and at the destination.
+pub(crate) fn mismatches(snapshot: &Snapshot, rule: &Rule, view: &View, ends: &[At<'_>; 2]) -> Vec<Why> {
     let mut misses = Vec::new();
     let mut miss = |field: &'static str, text: String| misses.push(Why { field, text });
     let family = view.family();
@@ -67,8 +68,8 @@ pub(crate) fn mismatches(snapshot: &Snapshot, rule: &Rule, view: &View) -> Vec<W
         None => (None, None),
     };
     let question = Question { snapshot, action: rule.action, view };
-    side(&question, &rule.source, view.source, source_port, &SOURCE, &mut miss);
-    side(&question, &rule.destination, view.destination, destination_port, &DESTINATION, &mut miss);
+    side(&question, &rule.source, &ends[0], source_port, &SOURCE, &mut miss);
+    side(&question, &rule.destination, &ends[1], destination_port, &DESTINATION, &mut miss);
     misses
 }
 
@@ -112,12 +113,13 @@ const DESTINATION: Fields = Fields {
 fn side(
     question: &Question<'_>,
     side: &PeerMatch,
-    address: IpAddr,
+    at: &At<'_>,
     port: Option<u16>,
     fields: &Fields,
     miss: &mut impl FnMut(&'static str, String),
 ) {
     let Question { snapshot, action, view } = *question;
+    let address = at.address;
     let family = view.family();
     if !side.nets.is_empty() && !side.nets.iter().any(|net| net.contains(&address)) {
         miss(fields.nets, format!("{address} is not in {}", list(&side.nets)));
@@ -136,8 +138,8 @@ fn side(
                 miss(fields.selector, format!("{}: nobody knows what is in {}", peers.written, set.id));
             }
             (Some(_), Unknown::Met) => {}
-            (None, _) if satisfies(snapshot, peers, address) => {}
-            (None, _) => miss(fields.selector, format!("{}: {}", peers.written, who(snapshot, address, peers))),
+            (None, _) if at.satisfies(peers) => {}
+            (None, _) => miss(fields.selector, format!("{}: {}", peers.written, who(snapshot, at, peers))),
         }
     }
     if let Some(id) = &side.service {
@@ -154,7 +156,7 @@ fn side(
     let on = |entry: &PortMatch| {
         port.is_some_and(|port| match entry {
             PortMatch::Range(range) => has_ports(view.protocol) && range.contains(port),
-            PortMatch::Named(name) => has_named_port(snapshot, side, name, address, view.protocol, port),
+            PortMatch::Named(name) => at.has_named_port(side, name, view.protocol, port),
         })
     };
     if !side.ports.is_empty() && !side.ports.iter().any(on) {
@@ -184,9 +186,9 @@ fn icmp_matches(icmp: Icmp, view: &View) -> Option<bool> {
     }
 }
 
-fn who(snapshot: &Snapshot, address: IpAddr, peers: &Peers) -> String {
-    let names = names_at(snapshot, address);
-    match names.as_slice() {
+fn who(snapshot: &Snapshot, at: &At<'_>, peers: &Peers) -> String {
+    let address = at.address;
+    match at.names().as_slice() {
         [] => match set_of(snapshot, &peers.selector) {
             Some(set) => {
                 let plural = if set.nets.len() == 1 { "" } else { "s" };

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use tortie_net::Protocol;
-use tortie_policy::{Labels, NetworkSet, PeerMatch, Peers, Snapshot};
+use tortie_policy::{Labels, NamedPort, NetworkSet, PeerMatch, Peers, Snapshot};
 use tortie_selector::Selector;
 
 /// Own labels, and those inherited from profiles: the own one wins, then the first profile's.
@@ -23,19 +23,62 @@ pub fn effective_labels<'a>(
 
 /// Whether any endpoint or set that matches a selector has this address.
 pub fn is_member(snapshot: &Snapshot, selector: &Selector, address: IpAddr) -> bool {
-    let matches =
-        |labels: &Labels, profiles: &[String]| selector.matches(&effective_labels(snapshot, labels, profiles));
-    snapshot
-        .workload_endpoints
-        .values()
-        .any(|endpoint| endpoint.addresses.contains(&address) && matches(&endpoint.labels, &endpoint.profiles))
-        || snapshot
-            .host_endpoints
-            .values()
-            .any(|endpoint| endpoint.addresses.contains(&address) && matches(&endpoint.labels, &endpoint.profiles))
-        || snapshot.network_sets.values().any(|set| {
-            set.nets.iter().any(|net| net.contains(&address)) && matches(&set.labels, set.profile.as_slice())
+    At::new(snapshot, address).is_selected(selector)
+}
+
+/// Everything that stands at one address. Worked out once for all rules that ask for it.
+pub(crate) struct At<'a> {
+    pub(crate) address: IpAddr,
+    things: Vec<Thing<'a>>,
+}
+
+/// An endpoint or a set, with the labels that selectors see.
+struct Thing<'a> {
+    labels: Labels,
+    /// None for sets.
+    ports: Option<&'a [NamedPort]>,
+    name: String,
+}
+
+impl<'a> At<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot, address: IpAddr) -> Self {
+        let thing = |labels, profiles: &[String], ports, name| {
+            let labels = effective_labels(snapshot, labels, profiles);
+            Thing { labels, ports, name }
+        };
+        let workloads = snapshot.workload_endpoints.values().filter(|one| one.addresses.contains(&address));
+        let workloads = workloads.map(|one| thing(&one.labels, &one.profiles, Some(&*one.ports), one.to_string()));
+        let hosts = snapshot.host_endpoints.values().filter(|one| one.addresses.contains(&address));
+        let hosts = hosts
+            .map(|one| thing(&one.labels, &one.profiles, Some(&*one.ports), format!("host endpoint {}", one.name)));
+        let sets = snapshot.network_sets.values().filter(|set| set.nets.iter().any(|net| net.contains(&address)));
+        let sets = sets.map(|set| thing(&set.labels, set.profile.as_slice(), None, set.id.to_string()));
+        Self { address, things: workloads.chain(hosts).chain(sets).collect() }
+    }
+
+    /// In the user's own names: `pod default/web`, `host endpoint web1-eth0`, `set scanners`.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.things.iter().map(|thing| thing.name.as_str()).collect()
+    }
+
+    /// Whether the address is on the right side of a selector match, turned round or not.
+    pub(crate) fn satisfies(&self, peers: &Peers) -> bool {
+        self.is_selected(&peers.selector) != peers.negated
+    }
+
+    fn is_selected(&self, selector: &Selector) -> bool {
+        self.things.iter().any(|thing| selector.matches(&thing.labels))
+    }
+
+    /// Whether this protocol and port is a port of this name on an endpoint here that the rule's side selects.
+    pub(crate) fn has_named_port(&self, side: &PeerMatch, name: &str, protocol: u8, port: u16) -> bool {
+        let selector = side.peers.as_ref().and_then(Peers::positive);
+        let is_it = |named: &NamedPort| named.name == name && named.protocol.number() == protocol && named.port == port;
+        self.things.iter().any(|thing| {
+            thing.ports.is_some_and(|ports| ports.iter().any(is_it))
+                && selector.is_none_or(|selector| selector.matches(&thing.labels))
         })
+    }
 }
 
 /// A set that a selector matches and whose content nobody knows.
@@ -48,62 +91,17 @@ pub(crate) fn incomplete_set<'a>(snapshot: &'a Snapshot, selector: &Selector) ->
 
 /// The set that a selector means: the only one it matches. Endpoints are not looked at, there can be many.
 pub(crate) fn set_of<'a>(snapshot: &'a Snapshot, selector: &Selector) -> Option<&'a NetworkSet> {
-    let matches =
-        |set: &&NetworkSet| selector.matches(&effective_labels(snapshot, &set.labels, set.profile.as_slice()));
+    let matches = |set: &&NetworkSet| match &set.profile {
+        None => selector.matches(&set.labels),
+        profile => selector.matches(&effective_labels(snapshot, &set.labels, profile)),
+    };
     let mut sets = snapshot.network_sets.values().filter(matches);
     sets.next().filter(|_| sets.next().is_none())
 }
 
-/// Whether an address is on the right side of a selector match, turned round or not.
-pub(crate) fn satisfies(snapshot: &Snapshot, peers: &Peers, address: IpAddr) -> bool {
-    is_member(snapshot, &peers.selector, address) != peers.negated
-}
-
-/// Whether this address, protocol and port is a port of this name on an endpoint that the rule's side selects.
-pub(crate) fn has_named_port(
-    snapshot: &Snapshot,
-    side: &PeerMatch,
-    name: &str,
-    address: IpAddr,
-    protocol: u8,
-    port: u16,
-) -> bool {
-    let selector = side.peers.as_ref().and_then(Peers::positive);
-    let selected = |labels: &Labels, profiles: &[String]| {
-        selector.is_none_or(|selector| selector.matches(&effective_labels(snapshot, labels, profiles)))
-    };
-    let is_it = |named: &tortie_policy::NamedPort| {
-        named.name == name && named.protocol.number() == protocol && named.port == port
-    };
-    snapshot.workload_endpoints.values().any(|endpoint| {
-        endpoint.addresses.contains(&address)
-            && endpoint.ports.iter().any(is_it)
-            && selected(&endpoint.labels, &endpoint.profiles)
-    }) || snapshot.host_endpoints.values().any(|endpoint| {
-        endpoint.addresses.contains(&address)
-            && endpoint.ports.iter().any(is_it)
-            && selected(&endpoint.labels, &endpoint.profiles)
-    })
-}
-
 /// What stands at an address, in the user's own names: `pod default/web`, `host endpoint web1-eth0`, `set scanners`.
 pub fn names_at(snapshot: &Snapshot, address: IpAddr) -> Vec<String> {
-    let workloads = snapshot
-        .workload_endpoints
-        .values()
-        .filter(|endpoint| endpoint.addresses.contains(&address))
-        .map(|endpoint| endpoint.to_string());
-    let hosts = snapshot
-        .host_endpoints
-        .values()
-        .filter(|endpoint| endpoint.addresses.contains(&address))
-        .map(|endpoint| format!("host endpoint {}", endpoint.name));
-    let sets = snapshot
-        .network_sets
-        .values()
-        .filter(|set| set.nets.iter().any(|net| net.contains(&address)))
-        .map(|set| set.id.to_string());
-    workloads.chain(hosts).chain(sets).collect()
+    At::new(snapshot, address).things.into_iter().map(|thing| thing.name).collect()
 }
 
 /// Whether a protocol has ports that named ports and services know.

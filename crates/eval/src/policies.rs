@@ -5,12 +5,15 @@ use tortie_policy::{Action, Direction, Policy, Rule, Snapshot};
 
 use crate::governing::{List, Subject};
 use crate::matching::{View, mismatches};
+use crate::members::At;
 use crate::path::{By, Decision, Entry, Outcome, RuleStep, StepKind};
 
 /// How far the question has got. What comes after the decision is still looked at, for people.
 struct Walk<'a> {
     snapshot: &'a Snapshot,
     view: &'a View,
+    /// What stands at the packet's source and destination.
+    ends: [At<'a>; 2],
     entries: Vec<Entry>,
     decision: Option<Decision>,
 }
@@ -25,7 +28,8 @@ pub(crate) fn ask(
     view: &View,
     decided: Option<Decision>,
 ) -> (Vec<Entry>, Decision) {
-    let mut walk = Walk { snapshot, view, entries: Vec::new(), decision: decided };
+    let ends = [view.source, view.destination].map(|address| At::new(snapshot, address));
+    let mut walk = Walk { snapshot, view, ends, entries: Vec::new(), decision: decided };
     // An allow before connection tracking or before DNAT also answers for the endpoint's later ingress stages.
     let allowed = if matches!(list, List::Untracked | List::PreDnat) { Outcome::Accept } else { Outcome::Pass };
     for tier in subject.tiers(snapshot, list, direction) {
@@ -73,7 +77,7 @@ impl Walk<'_> {
         let mut steps = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
             let number = index + 1;
-            let misses = mismatches(self.snapshot, rule, self.view);
+            let misses = mismatches(self.snapshot, rule, self.view, &self.ends);
             let ends = misses.is_empty() && rule.action != Action::Log;
             steps.push(RuleStep { number, action: rule.action, misses });
             if ends {

@@ -46,6 +46,11 @@ impl Answer {
 /// Walks the packet of a question. Where it depends on an interface that the question does not name, and the answer
 /// on that, this asks for it.
 pub fn journey(places: &Places<'_>, question: &Question) -> Result<Answer, AskError> {
+    every_way(places, question).map(|(answer, _)| answer)
+}
+
+/// The same, and what the packet meets on the ways by other interfaces, which all come to the same.
+pub(crate) fn every_way(places: &Places<'_>, question: &Question) -> Result<(Answer, Vec<Leg>), AskError> {
     let node = question.node.as_deref();
     let from = places.find(&question.from, node)?;
     let to = places.find(&question.to, node)?;
@@ -69,8 +74,9 @@ pub fn journey(places: &Places<'_>, question: &Question) -> Result<Answer, AskEr
     if answers.iter().any(|(_, legs)| allowed(legs) != allowed(&answers[0].1)) {
         return Err(depends(&route, &answers));
     }
-    let legs = answers.into_iter().next().map(|(_, legs)| legs).unwrap_or_default();
-    Ok(Answer { legs, from, to })
+    let mut answers = answers.into_iter().map(|(_, legs)| legs);
+    let legs = answers.next().unwrap_or_default();
+    Ok((Answer { legs, from, to }, answers.flatten().collect()))
 }
 
 fn allowed(legs: &[Leg]) -> bool {

@@ -4,6 +4,8 @@
 //! every node on its way and asks `eval` on each; [`text`], [`json`] and [`table`] tell the answer. No store, no clock and no
 //! terminal in here: values in, values out.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod ask;
 pub mod endpoint;
 mod journey;

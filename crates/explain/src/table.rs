@@ -1,16 +1,18 @@
 //! Without a protocol: everything between two ends, grouped by what decides.
 //!
-//! Every port that any rule or failsafe names is a boundary; one port of each stretch between boundaries is asked,
-//! and what is decided alike is told together.
+//! The answer for a port holds up to the next one that something on the packet's way names: that one is asked then, and
+//! what is decided alike is told together.
 
-use std::collections::BTreeSet;
+#[cfg(test)]
+mod tests;
+mod turns;
 
 use tortie_eval::By;
 use tortie_net::Protocol;
-use tortie_policy::{PortMatch, Rule, Snapshot};
 
+use self::turns::turns;
 use crate::ask::{AskError, Question, What};
-use crate::journey::{Answer, journey};
+use crate::journey::{Answer, every_way, journey};
 use crate::place::Places;
 use crate::text::decided_by;
 
@@ -66,27 +68,53 @@ fn by_all_failsafes(verdict: String, answer: &Answer) -> String {
     named.fold(verdict, |text, one| text.replace(&one, "failsafes,"))
 }
 
-/// The answers of one protocol, each with the ports that have it.
+/// Ports from the first to the last.
+type Stretch = (u16, u16);
+
+/// The answers of one protocol, each with the ports that have it, in words.
 fn ports(places: &Places<'_>, question: &Question, protocol: Protocol) -> Result<Vec<(Answer, String)>, AskError> {
-    let boundaries: Vec<u16> = boundaries(places.snapshot()).into_iter().collect();
-    let mut groups: Vec<(Answer, Vec<(u16, u16)>)> = Vec::new();
-    for (index, first) in boundaries.iter().enumerate() {
-        let last = boundaries.get(index + 1).map_or(u16::MAX, |next| next - 1);
-        let answer = journey(places, &Question { what: What::Port(protocol, *first), ..question.clone() })?;
+    let name = protocol.name().unwrap_or("protocol").to_ascii_lowercase();
+    let what = |ranges: &[Stretch]| match ranges {
+        [(1, u16::MAX)] => name.clone(),
+        _ => format!("{name} {}", ranges_text(ranges)),
+    };
+    let groups = stretches(places, question, protocol)?;
+    Ok(groups.into_iter().map(|(answer, ranges)| (answer, what(&ranges))).collect())
+}
+
+/// The answers of one protocol, each with the ports that have it.
+fn stretches(
+    places: &Places<'_>,
+    question: &Question,
+    protocol: Protocol,
+) -> Result<Vec<(Answer, Vec<Stretch>)>, AskError> {
+    let mut groups: Vec<(Answer, Vec<Stretch>)> = Vec::new();
+    // Nothing listens on port 0.
+    let mut first = 1;
+    loop {
+        let asked = Question { what: What::Port(protocol, first), ..question.clone() };
+        let (answer, elsewhere) = every_way(places, &asked)?;
+        let mut next: Option<u16> = None;
+        for leg in answer.legs.iter().chain(&elsewhere) {
+            turns(places.snapshot(), leg, protocol, |turn| {
+                if turn > first && next.is_none_or(|next| turn < next) {
+                    next = Some(turn);
+                }
+            });
+        }
+        let last = next.map_or(u16::MAX, |next| next - 1);
         match groups.iter_mut().find(|(other, _)| alike(other, &answer)) {
             Some((_, ranges)) => match ranges.last_mut() {
-                Some((_, end)) if *end + 1 == *first => *end = last,
-                _ => ranges.push((*first, last)),
+                Some((_, end)) if *end + 1 == first => *end = last,
+                _ => ranges.push((first, last)),
             },
-            None => groups.push((answer, vec![(*first, last)])),
+            None => groups.push((answer, vec![(first, last)])),
+        }
+        match next {
+            Some(next) => first = next,
+            None => return Ok(groups),
         }
     }
-    let name = protocol.name().unwrap_or("protocol").to_ascii_lowercase();
-    let all = |ranges: &[(u16, u16)]| matches!(ranges, [(1, u16::MAX)]);
-    let what = |ranges: &[(u16, u16)]| {
-        if all(ranges) { name.clone() } else { format!("{name} {}", ranges_text(ranges)) }
-    };
-    Ok(groups.into_iter().map(|(answer, ranges)| (answer, what(&ranges))).collect())
 }
 
 /// Decided by the same things all the way; which failsafe it is does not count.
@@ -103,41 +131,7 @@ fn alike(a: &Answer, b: &Answer) -> bool {
     a.allowed() == b.allowed() && decisions(a) == decisions(b)
 }
 
-/// Where a stretch of ports that are decided alike may begin.
-fn boundaries(snapshot: &Snapshot) -> BTreeSet<u16> {
-    // Nothing listens on port 0.
-    let mut starts = BTreeSet::from([1]);
-    let mut range = |first: u16, last: u16| {
-        starts.insert(first.max(1));
-        starts.extend(last.checked_add(1));
-    };
-    let rules = snapshot.policies.values().flat_map(|policy| policy.ingress.iter().chain(&policy.egress));
-    let profiles = snapshot.profiles.values().flat_map(|profile| profile.ingress.iter().chain(&profile.egress));
-    for rule in rules.chain(profiles) {
-        for entry in destination_ports(rule) {
-            if let PortMatch::Range(ports) = entry {
-                range(ports.first(), ports.last());
-            }
-        }
-    }
-    let named = snapshot.workload_endpoints.values().flat_map(|endpoint| &endpoint.ports);
-    for port in named.chain(snapshot.host_endpoints.values().flat_map(|endpoint| &endpoint.ports)) {
-        range(port.port, port.port);
-    }
-    for settings in snapshot.node_settings.values().chain([&snapshot.default_settings]) {
-        for failsafe in settings.failsafe_inbound.iter().chain(&settings.failsafe_outbound) {
-            range(failsafe.port, failsafe.port);
-        }
-        range(settings.vxlan_port, settings.vxlan_port);
-    }
-    starts
-}
-
-fn destination_ports(rule: &Rule) -> impl Iterator<Item = &PortMatch> {
-    rule.destination.ports.iter().chain(&rule.destination.not_ports)
-}
-
-fn ranges_text(ranges: &[(u16, u16)]) -> String {
-    let one = |(first, last): &(u16, u16)| if first == last { first.to_string() } else { format!("{first}-{last}") };
+fn ranges_text(ranges: &[Stretch]) -> String {
+    let one = |(first, last): &Stretch| if first == last { first.to_string() } else { format!("{first}-{last}") };
     ranges.iter().map(one).collect::<Vec<_>>().join(",")
 }
