@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
@@ -15,15 +15,17 @@ use tortie_hostnet::links::Watcher;
 use tortie_hostnet::{Config, Network};
 use tortie_nft::RequestError;
 use tortie_nft::probe::Feature;
+use tortie_store::{Revision, Store};
 
-use crate::board::Board;
-use crate::config::{self, Local, LocalError, Sources};
+use crate::board::{Board, Facts};
+use crate::config::{self, AgentSettings, Local, LocalError, Sources};
 use crate::enforce::{self, Shared};
 use crate::engine::{Input, Mind};
 use crate::ground::Ground;
 use crate::keep::{Disk, Kept, Opener, Shelved};
 use crate::lock::{Lock, LockError};
 use crate::network::{self, Desk};
+use crate::report::Reporter;
 use crate::services::Services;
 use crate::socket::{self, Reply, Request};
 use crate::status::Mark;
@@ -92,6 +94,9 @@ pub enum AgentError {
 
 /// Inputs that may wait for the engine.
 const WAITING: usize = 4096;
+/// How long a revision is waited for before the store is asked whether anything is of it.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
+const LONGEST_LOOK: Duration = Duration::from_secs(2);
 /// The longest that a client may wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
@@ -133,24 +138,34 @@ pub fn run(options: Options) -> Result<(), AgentError> {
     })?;
     thread("links", {
         let (tell, board) = (tell.clone(), board.clone());
-        let failed = move |reason: String| {
+        let failed = |board: &Board, reason: String| {
             log::error!("the interfaces are not watched any more: {reason}");
             board.tell(|facts| drop(facts.problems.insert("interfaces", reason)));
         };
-        move || links::run(watcher, move |links| tell.send(Input::Links(links)).is_ok(), failed)
+        let told = move |links| tell.send(Input::Links(links)).is_ok();
+        move || links::run(watcher, &board, told, |reason| failed(&board, reason))
     })?;
     thread("store", {
         let (tell, stop, store, kept) = (tell.clone(), stop.clone(), store.clone(), Kept(disk.clone()));
         move || follow::run(&store, kept, &stop, move |message| tell.send(Input::Store(message)).is_ok())
     })?;
+    let reporter = Arc::new(Reporter::new(&node, board.clone(), target.clone(), store.clone()));
+    thread("report", {
+        let (reporter, stop) = (reporter.clone(), stop.clone());
+        move || reporter.run(&stop)
+    })?;
     thread("engine", {
         let mind = Mind::new(&node, local, board.clone());
         let services = Services::new(&node, mask, board.clone(), target.clone(), desk);
-        move || mind.run(&told, &order, |settings| services.settle(settings))
+        let settle = move |settings: &AgentSettings| {
+            services.settle(settings);
+            reporter.settle(&settings.reporting);
+        };
+        move || mind.run(&told, &order, settle)
     })?;
     let path = server.path().to_owned();
     thread("socket", {
-        let client = Client { node, board, target, tell: tell.clone(), end: signals.handle() };
+        let client = Client { node, board, target, store: store.clone(), tell: tell.clone(), end: signals.handle() };
         move || server.serve(move |request| client.answer(request))
     })?;
     attend(signals, &sources, &store, &tell);
@@ -236,6 +251,7 @@ struct Client {
     node: String,
     board: Arc<Board>,
     target: Shared,
+    store: Arc<Shelved>,
     tell: SyncSender<Input>,
     end: Handle,
 }
@@ -254,10 +270,7 @@ impl Client {
                     return Reply::Failed { reason: format!("the agent follows {own}, and this call means {store}") };
                 }
                 let most = Duration::from_millis(timeout_ms).min(LONGEST_WAIT);
-                let there = |mark: Mark| mark.revision >= revision;
-                let done = self
-                    .board
-                    .wait(most, |facts| facts.programmed && there(facts.in_kernel) && there(facts.network_at));
+                let done = self.wait(revision, Instant::now() + most);
                 let facts = self.board.read();
                 let reason = facts
                     .failing
@@ -279,6 +292,32 @@ impl Client {
                     None => Reply::Failed { reason: "the dataplane does not answer".to_owned() },
                 }
             }
+        }
+    }
+
+    /// Waits until what the store had at this revision is in the kernel. Whether it is.
+    fn wait(&self, revision: Revision, deadline: Instant) -> bool {
+        let mut look = FIRST_LOOK;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let there = |mark: Mark| mark.revision >= revision;
+            let all = |facts: &Facts| facts.programmed && there(facts.in_kernel) && there(facts.network_at);
+            if self.board.wait(left.min(look), all) {
+                return true;
+            }
+            // It may be that no object is of that revision.
+            let (settled, at) = {
+                let facts = self.board.read();
+                let marks = [facts.in_kernel, facts.network_at];
+                (facts.programmed && marks == [facts.wanted; 2], facts.wanted.revision)
+            };
+            if settled && self.store.is_quiet(at, revision).unwrap_or(false) {
+                return true;
+            }
+            if left.is_zero() {
+                return false;
+            }
+            look = (look * 2).min(LONGEST_LOOK);
         }
     }
 }

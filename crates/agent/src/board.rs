@@ -1,7 +1,7 @@
 //! What the threads of the agent tell each other and whoever asks: the marks, how it stands with store and dataplane,
 //! troubles. Small, so that the one lock is never held for long.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,8 @@ pub(crate) struct Facts {
     pub(crate) links: Vec<Link>,
     /// What this machine says of the settings.
     pub(crate) local: Local,
+    /// The interfaces that can carry packets.
+    pub(crate) up: BTreeSet<String>,
     /// The endpoints of this node that the store has, with where they are to sit.
     pub(crate) locals: BTreeMap<EndpointId, Seat>,
     /// How many objects of each kind the store has.

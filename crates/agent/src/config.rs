@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 use tortie_api::{Key, Kind, Object, defaults};
 use tortie_policy::Settings;
 
-pub use agent::{AgentSettings, NetworkSettings, Served};
+pub use agent::{AgentSettings, NetworkSettings, Reporting, Served};
 pub use local::{Local, LocalError, Sources};
 
 use crate::status::SettingNote;

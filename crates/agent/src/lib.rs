@@ -42,6 +42,7 @@ mod logger;
 mod memory;
 mod metrics;
 mod network;
+mod report;
 mod services;
 pub mod socket;
 pub mod status;

@@ -3,8 +3,14 @@
 //! Needs root, or `unshare -rn`.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+#[path = "agent/etcd.rs"]
+mod etcd;
+#[path = "agent/layout.rs"]
+mod layout;
 #[path = "agent/operation.rs"]
 mod operation;
+#[path = "agent/three.rs"]
+mod three;
 #[path = "agent/workloads.rs"]
 mod workloads;
 #[path = "agent/world.rs"]

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tonic::Status;
 use tonic::transport::Endpoint;
 
+use crate::discover;
 use crate::rpc::Member;
 use crate::settings::Settings;
 use crate::tls;
@@ -59,7 +60,7 @@ pub(crate) struct Live {
 
 impl Connection {
     pub(crate) fn new(settings: Settings) -> Self {
-        let at = random() as usize % settings.endpoints.len().max(1);
+        let at = random() as usize;
         let state = State { live: None, at, serial: 0, refused: None };
         Self { settings, state: Mutex::new(state), seen: AtomicI64::new(0) }
     }
@@ -132,8 +133,9 @@ impl Connection {
             return Err(Trouble::Fatal(text.clone()));
         }
         let mut failures: Vec<(String, Trouble)> = Vec::new();
-        for _ in 0..self.settings.endpoints.len() {
-            let endpoint = self.settings.endpoints[state.at % self.settings.endpoints.len()].clone();
+        let endpoints = self.endpoints().await?;
+        for _ in 0..endpoints.len() {
+            let endpoint = endpoints[state.at % endpoints.len()].clone();
             match timeout(ANSWER, self.connect(&endpoint, state.serial + 1)).await {
                 Ok(Ok(live)) => {
                     state.serial = live.serial;
@@ -155,6 +157,15 @@ impl Connection {
         let text = lines.join("; ");
         let hopeless = failures.iter().all(|(_, trouble)| matches!(trouble, Trouble::Fatal(_)));
         Err(if hopeless { Trouble::Fatal(text) } else { Trouble::Away(text) })
+    }
+
+    /// The members, looked up anew where a domain names them.
+    async fn endpoints(&self) -> Result<Vec<String>, Trouble> {
+        let Some((domain, servers)) = self.settings.discovery.clone() else {
+            return Ok(self.settings.endpoints.clone());
+        };
+        let found = tokio::task::spawn_blocking(move || discover::members(&domain, &servers)).await;
+        found.expect("looking names up does not panic").map_err(Trouble::Away)
     }
 
     /// Gives a connection up, unless that was done already; if `rotate`, the next one is to another member.
@@ -260,7 +271,7 @@ impl Pause {
 }
 
 /// Something that another process does not get as well. It need not be more random than that.
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(0)
 }
 

@@ -26,9 +26,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod connection;
+mod discover;
 mod page;
 mod path;
-mod raw;
+mod paths;
 mod rpc;
 mod runtime;
 mod settings;
@@ -40,7 +41,6 @@ mod watch;
 mod wire;
 mod write;
 
-pub use raw::{host_status_path, node_status_path, workload_status_path};
 pub use settings::{Given, Pem, Settings, SettingsError, TlsFiles, User};
 pub use store::EtcdStore;
 pub use watch::EtcdWatch;

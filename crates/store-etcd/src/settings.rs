@@ -1,5 +1,6 @@
 //! How to reach etcd: what users say in Calico's words, and what of it can be meant.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub struct Given {
 pub struct Settings {
     /// The members to ask, each a URL.
     pub endpoints: Vec<String>,
+    /// In their place: the domain whose SRV records name them, and the name servers to ask; the system's if none.
+    pub discovery: Option<(String, Vec<SocketAddr>)>,
     /// Who we are to etcd.
     pub user: Option<User>,
     /// Keys and certificates.
@@ -46,9 +49,18 @@ impl Settings {
     pub fn plain<S: Into<String>>(endpoints: impl IntoIterator<Item = S>) -> Self {
         Self {
             endpoints: endpoints.into_iter().map(Into::into).collect(),
+            discovery: None,
             user: None,
             tls: TlsFiles::default(),
             patience: PATIENCE,
+        }
+    }
+
+    /// Where etcd is, for people.
+    pub(crate) fn place(&self) -> String {
+        match &self.discovery {
+            Some((domain, _)) => format!("the SRV records of {domain}"),
+            None => self.endpoints.join(","),
         }
     }
 }
@@ -119,16 +131,6 @@ pub enum SettingsError {
     /// One of two that belong together.
     #[error("an etcd client certificate needs its key, and a key its certificate: {0} is missing")]
     Half(&'static str),
-    /// A way that we do not go.
-    #[error(
-        "etcd by SRV records of {domain} (etcdDiscoverySrv) is not supported; list the members instead: \
-         ETCD_ENDPOINTS or etcdEndpoints, with what `dig +short SRV _etcd-client._tcp.{domain}` (or \
-         _etcd-client-ssl) prints, as https://HOST:PORT separated by commas"
-    )]
-    Discovery {
-        /// The domain that was given.
-        domain: String,
-    },
 }
 
 impl TryFrom<Given> for Settings {
@@ -140,9 +142,9 @@ impl TryFrom<Given> for Settings {
         match (endpoints.is_empty(), given.discovery_srv.is_empty()) {
             (false, false) => return Err(SettingsError::Both),
             (true, true) => return Err(SettingsError::NoEndpoints),
-            (true, false) => return Err(SettingsError::Discovery { domain: given.discovery_srv }),
-            (false, true) => {}
+            _ => {}
         }
+        let discovery = (!given.discovery_srv.is_empty()).then(|| (given.discovery_srv.clone(), Vec::new()));
         let tls = tls(&given)?;
         let scheme = if tls.is_empty() { "http://" } else { "https://" };
         let with_scheme = |endpoint: &str| match endpoint.contains("://") {
@@ -152,7 +154,8 @@ impl TryFrom<Given> for Settings {
         // As in Calico, one of the two alone is nothing.
         let user = (!given.username.is_empty() && !given.password.is_empty())
             .then_some(User { name: given.username, password: given.password });
-        Ok(Self { endpoints: endpoints.into_iter().map(with_scheme).collect(), user, tls, patience: PATIENCE })
+        let endpoints = endpoints.into_iter().map(with_scheme).collect();
+        Ok(Self { endpoints, discovery, user, tls, patience: PATIENCE })
     }
 }
 
@@ -210,7 +213,11 @@ mod tests {
         assert!(text(|given| (given.ca, given.cert_file) = ("x".into(), "y".into())).starts_with("Cannot mix"));
         assert!(text(|given| given.cert = "x".into()).contains("the key is missing"));
         assert!(text(|given| given.key_file = "x".into()).contains("the certificate is missing"));
-        let srv = text(|given| (given.endpoints, given.discovery_srv) = (String::new(), "example.org".into()));
-        assert!(srv.contains("_etcd-client._tcp.example.org"), "{srv}");
+    }
+
+    #[test]
+    fn a_domain_stands_for_the_members_that_it_names() {
+        let settings = given(|given| (given.endpoints, given.discovery_srv) = (String::new(), "example.org".into()));
+        assert_eq!(settings.unwrap().place(), "the SRV records of example.org");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tortie_api::Key;
-use tortie_store::{Listing, Revision, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written};
+use tortie_store::{Listing, Paths, Revision, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written};
 
 use crate::connection::Connection;
 use crate::page::{self, stored};
@@ -37,7 +37,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// The error that says where and why.
     pub(crate) fn failed(&self, trouble: &Trouble) -> StoreError {
-        let endpoints = self.connection.settings().endpoints.join(",");
+        let endpoints = self.connection.settings().place();
         let text = trouble.text();
         // With one endpoint its name would stand there twice.
         let text = text.strip_prefix(&format!("{endpoints}: ")).unwrap_or(&text);
@@ -99,7 +99,7 @@ impl EtcdStore {
 
 impl Store for EtcdStore {
     fn describe(&self) -> String {
-        format!("etcd at {}", self.connection().settings().endpoints.join(","))
+        format!("etcd at {}", self.connection().settings().place())
     }
 
     fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
@@ -143,7 +143,7 @@ impl Store for EtcdStore {
                 Err(StoreError::Compacted { .. }) => {
                     return Err(StoreError::Failed(format!(
                         "etcd at {} compacts its history faster than it can be read; compact less often",
-                        self.connection().settings().endpoints.join(",")
+                        self.connection().settings().place()
                     )));
                 }
                 Err(error) => return Err(error),
@@ -168,6 +168,41 @@ impl Store for EtcdStore {
 
     fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError> {
         Ok(Box::new(self.watcher(selection, from)?))
+    }
+
+    fn is_quiet(&self, after: Revision, until: Revision) -> Result<bool, StoreError> {
+        if until <= after {
+            return Ok(true);
+        }
+        let ask = |revision: Revision, limit, min_mod_revision| {
+            let request = RangeRequest {
+                key: path::ROOT.into(),
+                range_end: path::end_of(path::ROOT).into(),
+                revision: i64::try_from(revision.max(1)).unwrap_or(i64::MAX),
+                limit,
+                keys_only: true,
+                count_only: min_mod_revision == 0,
+                min_mod_revision,
+            };
+            wait_for(self.connection().call(|member, _| {
+                let request = request.clone();
+                async move { member.range(request).await }
+            }))
+        };
+        let quiet = || {
+            let later = ask(until, 1, i64::try_from(after).unwrap_or(i64::MAX).saturating_add(1))?;
+            // Nothing was put; and nothing was deleted, if there are as many as before.
+            Ok(later.kvs.is_empty() && later.count == ask(after, 0, 0)?.count)
+        };
+        match quiet() {
+            Err(Trouble::Compacted | Trouble::Future) => Ok(false),
+            Err(trouble) => Err(self.failed(&trouble)),
+            Ok(quiet) => Ok(quiet),
+        }
+    }
+
+    fn paths(&self) -> Option<&dyn Paths> {
+        Some(self)
     }
 
     fn unread(&self) -> Vec<String> {

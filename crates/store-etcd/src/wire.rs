@@ -48,6 +48,10 @@ pub(crate) struct RangeRequest {
     pub(crate) revision: i64,
     #[prost(bool, tag = "8")]
     pub(crate) keys_only: bool,
+    #[prost(bool, tag = "9")]
+    pub(crate) count_only: bool,
+    #[prost(int64, tag = "10")]
+    pub(crate) min_mod_revision: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -58,6 +62,9 @@ pub(crate) struct RangeResponse {
     pub(crate) kvs: Vec<KeyValue>,
     #[prost(bool, tag = "3")]
     pub(crate) more: bool,
+    /// How many keys the range has, whatever was asked of them.
+    #[prost(int64, tag = "4")]
+    pub(crate) count: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -1,12 +1,16 @@
 //! etcd keeps the contract: the suite of `tortie-store` against a real one of a single member.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod support;
 
 use std::sync::Arc;
 
 use support::Cluster;
+use tortie_api::{Key, Kind};
 use tortie_store::conformance::Subject;
-use tortie_store::{Selection, Store};
+use tortie_store::{Paths, Selection, Store, Write};
+use tortie_store_etcd::EtcdStore;
 
 struct One(Cluster);
 
@@ -33,3 +37,51 @@ fn compact(cluster: &Cluster) {
 }
 
 tortie_store::conformance!(One::new);
+
+#[test]
+fn a_revision_that_is_no_objects_is_known_to_be_quiet() {
+    let cluster = Cluster::start(1);
+    let store = EtcdStore::new(cluster.settings());
+    let node = |name: &str| Key::cluster(Kind::Node, name);
+    let write = |write: Write| store.write(&[write]).unwrap().remove(0).unwrap().revision;
+    let now = || store.list(&Selection::default()).unwrap().revision;
+    write(Write::create(node("a"), &b"{}"[..]));
+    let first = write(Write::create(node("b"), &b"{}"[..]));
+    store.put("/calico/felix/v2/no-region/host/a/status", b"{}", None).unwrap();
+    assert!(now() > first && store.is_quiet(first, now()).unwrap());
+    let second = write(Write::delete(node("a"), None));
+    store.put("/calico/felix/v2/no-region/host/a/status", b"{}", None).unwrap();
+    assert!(!store.is_quiet(first, now()).unwrap(), "a deletion");
+    assert!(store.is_quiet(second, now()).unwrap());
+    // One goes and another comes: as many as before.
+    write(Write::create(node("a"), &b"{}"[..]));
+    assert!(!store.is_quiet(first, now()).unwrap());
+    assert!(!store.is_quiet(1, now()).unwrap());
+    assert!(store.is_quiet(now(), now()).unwrap());
+    let last = now();
+    compact(&cluster);
+    assert!(!store.is_quiet(last - 1, last).unwrap(), "what is not kept is not known");
+}
+
+#[test]
+fn what_is_put_beside_the_objects_is_there_until_its_time_is_over() {
+    let cluster = Cluster::start(1);
+    let store = EtcdStore::new(cluster.settings());
+    store.put("/calico/felix/v1/host/a/endpoint/x", b"1", None).unwrap();
+    store.put("/calico/felix/v1/host/a/endpoint/y", b"2", Some(std::time::Duration::from_secs(1))).unwrap();
+    store.put("/calico/felix/v1/host/ab/endpoint/z", b"3", None).unwrap();
+    let names = || -> Vec<String> {
+        let all = store.under("/calico/felix/v1/host/a/").unwrap();
+        all.into_iter().map(|(path, _)| path.rsplit('/').next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(), ["x", "y"]);
+    let deadline = std::time::Instant::now() + support::PATIENCE;
+    while names() != ["x"] {
+        assert!(std::time::Instant::now() < deadline, "it does not go away");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    store.remove("/calico/felix/v1/host/a/endpoint/x").unwrap();
+    store.remove("/calico/felix/v1/host/a/endpoint/x").unwrap();
+    assert!(names().is_empty());
+    assert!(store.list(&Selection::default()).unwrap().items.is_empty());
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tortie_api::Key;
 
-use crate::{Event, Listing, Revision, Selection, StoreError, Stored, Write, WriteError, Written};
+use crate::{Event, Listing, Paths, Revision, Selection, StoreError, Stored, Write, WriteError, Written};
 
 /// A store of resources.
 pub trait Store: Send + Sync {
@@ -43,6 +43,17 @@ pub trait Store: Send + Sync {
     /// reached (it was replaced by another), is answered with [`StoreError::Compacted`], here or by the
     /// first [`Watch::next`].
     fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError>;
+
+    /// Whether no object was changed after the first of these revisions up to the second: a store may count more than
+    /// changes of objects. It need not find out, and says no then.
+    fn is_quiet(&self, after: Revision, until: Revision) -> Result<bool, StoreError> {
+        Ok(until <= after)
+    }
+
+    /// What stands beside the objects, where the store keeps such things.
+    fn paths(&self) -> Option<&dyn Paths> {
+        None
+    }
 
     /// What was met in this store so far and has no key that this release knows, each as a line for people.
     fn unread(&self) -> Vec<String> {

@@ -22,6 +22,7 @@ mod contract;
 mod error;
 pub mod memory;
 mod object;
+pub mod paths;
 mod write;
 
 #[cfg(feature = "conformance")]
@@ -30,4 +31,5 @@ pub mod conformance;
 pub use contract::{Store, Watch};
 pub use error::StoreError;
 pub use object::{Event, Listing, Revision, Selection, Stored};
+pub use paths::Paths;
 pub use write::{Op, Write, WriteError, Written};

@@ -1,8 +1,9 @@
 //! One ordered stream of checked changes out of a store.
 //!
-//! [`Sync`] lists a store, tells everything it found, says [`Message::InSync`], and then follows the watch. When the watch can no
-//! longer be followed (compacted, or the store was away) it lists again and tells the differences as one message, so
-//! whoever applies each message as a whole never sees a state that was not in the store.
+//! [`Sync`] lists a store, tells everything it found, says [`Message::InSync`], and then follows the watch, which goes
+//! on where it was when the store was away. When it can no longer be followed (compacted) the store is listed again and
+//! the differences are told as one message, so whoever applies each message as a whole never sees a state that was not in
+//! the store.
 //!
 //! Objects that cannot be read are decided here, before anyone who judges sees them (design section 3): the last good
 //! form stays in force; without one the object is closed part by part ([`tortie_policy::Item::closed`]). Either way the change says so.
@@ -44,8 +45,8 @@ pub struct Change {
 /// One step of the stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {
-    /// Changes that belong together, and the revision at which the store was so. None at all when everything was listed
-    /// again and is as it was told.
+    /// Changes that belong together, and the revision at which the store was so. None at all when the store is heard again
+    /// and is as it was told.
     Changes(Vec<Change>, Revision),
     /// Everything that was in the store at first has been told.
     InSync(Revision),
@@ -97,12 +98,15 @@ impl<'a> Sync<'a> {
         }
         let step = match &mut self.watch {
             Some(watch) => match watch.next(wait) {
+                // It is heard again, and everything up to here was told.
+                Ok(None) if self.lost => Ok(Some(Message::Changes(Vec::new(), self.revision))),
                 Ok(event) => Ok(event.and_then(|event| self.event(event))),
-                Err(StoreError::Compacted { .. }) => self.relist(),
-                Err(error) => {
+                Err(StoreError::Compacted { .. }) => {
                     self.watch = None;
-                    Err(error)
+                    self.relist()
                 }
+                // It goes on where it was: a store that comes back is not asked for everything by everyone.
+                Err(error) => Err(error),
             },
             None => self.relist(),
         };

@@ -122,7 +122,7 @@ impl Store for Cut {
 }
 
 #[test]
-fn a_gap_is_told_once_and_then_as_its_differences_in_one_message() {
+fn a_gap_is_told_once_and_then_what_happened_in_it() {
     let store = Cut { inner: MemoryStore::new(), away: Arc::default() };
     for name in ["kept", "changed", "gone"] {
         put(&store, &policy(name), json!({}));
@@ -135,6 +135,28 @@ fn a_gap_is_told_once_and_then_as_its_differences_in_one_message() {
     put(&store, &policy("new"), json!({}));
     assert_eq!(drain(&mut sync), ["lost: the store is away"]);
     assert_eq!(sync.next(SHORT), None, "the loss is told once");
+    store.away.store(false, Ordering::SeqCst);
+    assert_eq!(drain(&mut sync), ["+changed", "-gone", "+new"], "the watch goes on where it was");
+    store.away.store(true, Ordering::SeqCst);
+    assert_eq!(drain(&mut sync), ["lost: the store is away"]);
+    store.away.store(false, Ordering::SeqCst);
+    assert_eq!(drain(&mut sync), [""], "that it is heard again is told although nothing happened");
+}
+
+#[test]
+fn a_gap_that_is_not_kept_is_told_as_its_differences_in_one_message() {
+    let store = Cut { inner: MemoryStore::new(), away: Arc::default() };
+    for name in ["kept", "changed", "gone"] {
+        put(&store, &policy(name), json!({}));
+    }
+    let mut sync = Sync::new(&store, Nowhere);
+    drain(&mut sync);
+    store.away.store(true, Ordering::SeqCst);
+    assert_eq!(drain(&mut sync), ["lost: the store is away"]);
+    put(&store, &policy("changed"), json!({ "order": 1 }));
+    delete(&store, &policy("gone"));
+    put(&store, &policy("new"), json!({}));
+    store.inner.compact(u64::MAX);
     store.away.store(false, Ordering::SeqCst);
     assert_eq!(drain(&mut sync), ["+changed +new -gone"]);
     put(&store, &policy("later"), json!({}));

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::Value;
 use tortie_hostnet::Config;
@@ -21,6 +22,19 @@ pub struct AgentSettings {
     pub mark_mask: u32,
     /// What becomes of the network of workloads.
     pub network: NetworkSettings,
+    /// What is told back to the store.
+    pub reporting: Reporting,
+}
+
+/// What is told back to the store, where it keeps such things.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reporting {
+    /// How often the agent says that it lives, and how long that stands; none for never.
+    pub alive: Option<(Duration, Duration)>,
+    /// How endpoints are, if that is told; and how long a change of it may wait.
+    pub endpoints: Option<Duration>,
+    /// The region of this node; it need not have one.
+    pub region: String,
 }
 
 /// What becomes of the network of workloads.
@@ -43,6 +57,8 @@ pub struct Served {
 
 /// The bits that Calico uses by default.
 const MARK_MASK: u32 = 0xffff_0000;
+/// The status of endpoints is not looked at more often.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Where Calico's CNI plugin looks for files that say which workloads are up.
 const STATUS_FILES: &str = "/var/run/calico";
@@ -94,7 +110,23 @@ impl AgentSettings {
         let metrics_port = port(number("prometheusMetricsPort", 9091, u32::from(u16::MAX)));
         let weaker = number("iptablesMarkMask", MARK_MASK, u32::MAX);
         let mark_mask = number("nftablesMarkMask", weaker, u32::MAX);
+        let mut interval = |field: &str, default: u64| match find(field) {
+            None => Duration::from_secs(default),
+            Some(value) => seconds(value).unwrap_or_else(|| {
+                let note = format!("{value} is no time such as 90s; the default holds");
+                notes.push(SettingNote { source: "in force".to_owned(), name: field.to_owned(), note });
+                Duration::from_secs(default)
+            }),
+        };
+        let every = interval("reportingInterval", 30);
+        let lasting = interval("reportingTTL", 90);
+        let delay = interval("endpointReportingDelay", 1);
         Self {
+            reporting: Reporting {
+                alive: (!every.is_zero()).then_some((every, lasting)),
+                endpoints: flag("endpointReportingEnabled").then_some(delay.max(SHORTEST)),
+                region: text("openstackRegion", ""),
+            },
             health: flag("healthEnabled").then(|| Served { host: text("healthHost", "localhost"), port: health_port }),
             // Calico listens on all addresses here; we do so only when told to.
             metrics: flag("prometheusMetricsEnabled")
@@ -106,6 +138,32 @@ impl AgentSettings {
     }
 }
 
+/// A time as the store says it (`1m30s`) or as the environment does (`90`).
+fn seconds(value: &Value) -> Option<Duration> {
+    if let Some(number) = value.as_f64() {
+        return Duration::try_from_secs_f64(number).ok();
+    }
+    let mut rest = value.as_str()?;
+    if let Ok(number) = rest.parse() {
+        return Duration::try_from_secs_f64(number).ok();
+    }
+    let mut sum = Duration::ZERO;
+    while !rest.is_empty() {
+        let (number, after) = rest.split_at(rest.find(|char: char| char.is_ascii_alphabetic())?);
+        let (unit, next) = after.split_at(after.find(|char: char| !char.is_ascii_alphabetic()).unwrap_or(after.len()));
+        let unit = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            _ => return None,
+        };
+        sum = sum.checked_add(Duration::try_from_secs_f64(number.parse::<f64>().ok()? * unit).ok()?)?;
+        rest = next;
+    }
+    Some(sum)
+}
+
 fn level(text: &str) -> log::LevelFilter {
     match text.to_ascii_lowercase().as_str() {
         "trace" => log::LevelFilter::Trace,
@@ -113,5 +171,29 @@ fn level(text: &str) -> log::LevelFilter {
         "warning" => log::LevelFilter::Warn,
         "error" | "fatal" => log::LevelFilter::Error,
         _ => log::LevelFilter::Info,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_the_store_and_the_environment_say_them() {
+        for (value, millis) in [
+            (json!("1m30s"), 90_000),
+            (json!("30"), 30_000),
+            (json!("0.5"), 500),
+            (json!(2), 2_000),
+            (json!("1h0m0.25s"), 3_600_250),
+            (json!("0s"), 0),
+        ] {
+            assert_eq!(seconds(&value), Some(Duration::from_millis(millis)), "{value}");
+        }
+        for wrong in [json!("soon"), json!("1d"), json!("-1s"), json!(true), json!("5s3")] {
+            assert_eq!(seconds(&wrong), None, "{wrong}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tortie_api::Key;
+use tortie_api::{Key, Kind, decode};
 use tortie_store::{Event, Listing, Revision, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written};
 
 use super::disk::{Copy, Disk};
@@ -59,6 +59,11 @@ impl Shelved {
         self.reopen.store(true, Ordering::SeqCst);
     }
 
+    /// The store itself, if it is open.
+    pub(crate) fn opened(&self) -> Option<Arc<dyn Store>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn store(&self) -> Result<Arc<dyn Store>, StoreError> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if self.reopen.load(Ordering::SeqCst) {
@@ -72,17 +77,29 @@ impl Shelved {
         Ok(opened.insert(store).clone())
     }
 
-    /// What the store has. One that was known to hold something and now has no history at all is taken for away: a
-    /// disk that is not mounted must not open the machine.
+    /// What the store has. One that says that it is not ready is taken for away; and so is one that was known to hold
+    /// something and is now empty and younger: a disk that is not mounted must not open the machine.
     fn real(&self) -> Result<Listing, StoreError> {
         let store = self.store()?;
-        let listing = store.list(&Selection::default())?;
-        let most = self.revision.fetch_max(listing.revision, Ordering::SeqCst);
-        if listing.revision == 0 && listing.items.is_empty() && most > 0 {
-            return Err(StoreError::Failed(format!(
-                "{} is empty, and nothing was ever written to it",
+        let not_ready = || {
+            StoreError::Failed(format!(
+                "{} says that it is not ready (ClusterInformation default: datastoreReady is false); \
+                 `calicoctl datastore migrate unlock` sets it",
                 store.describe()
-            )));
+            ))
+        };
+        // Asked before everything is fetched, and looked at again in what was.
+        if store.get(&readiness())?.is_some_and(|stored| is_locked(&stored)) {
+            return Err(not_ready());
+        }
+        let listing = store.list(&Selection::default())?;
+        if listing.items.iter().any(is_locked) {
+            return Err(not_ready());
+        }
+        let most = self.revision.fetch_max(listing.revision, Ordering::SeqCst);
+        if listing.items.is_empty() && listing.revision < most {
+            let (name, now) = (store.describe(), listing.revision);
+            return Err(StoreError::Failed(format!("{name} is empty and at revision {now}; it was at {most} before")));
         }
         Ok(listing)
     }
@@ -141,6 +158,10 @@ impl Store for Shelved {
         self.store()?.write(writes)
     }
 
+    fn is_quiet(&self, after: Revision, until: Revision) -> Result<bool, StoreError> {
+        self.store()?.is_quiet(after, until)
+    }
+
     fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError> {
         if self.copy().is_some() {
             let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
@@ -149,8 +170,22 @@ impl Store for Shelved {
             return Ok(Box::new(Standing { pause, stop: self.stop.clone(), from }));
         }
         let inner = self.store()?.watch(selection, from)?;
-        Ok(Box::new(Noted { inner, disk: self.disk.clone(), reopen: self.reopen.clone(), from }))
+        Ok(Box::new(Noted { inner, disk: self.disk.clone(), reopen: self.reopen.clone(), from, locked: false }))
     }
+}
+
+/// The object in which a store says whether it is ready.
+fn readiness() -> Key {
+    Key::cluster(Kind::ClusterInformation, "default")
+}
+
+/// Whether an object says that the store is not ready: that it is being migrated, and what is in it may be half of it.
+fn is_locked(stored: &Stored) -> bool {
+    let ready = |stored: &Stored| {
+        let object = decode::stored(&stored.key, &stored.value).ok()?;
+        object.body.get("spec")?.get("datastoreReady")?.as_bool()
+    };
+    stored.key == readiness() && ready(stored) == Some(false)
 }
 
 /// A watch that notes what it tells.
@@ -159,14 +194,23 @@ struct Noted {
     disk: Option<Disk>,
     reopen: Arc<AtomicBool>,
     from: Revision,
+    /// The store has said that it is not ready: it is asked anew from then on.
+    locked: bool,
 }
 
 impl Watch for Noted {
     fn next(&mut self, wait: Duration) -> Result<Option<Event>, StoreError> {
-        if self.reopen.load(Ordering::SeqCst) {
-            return Err(StoreError::Compacted { from: self.from, kept: self.from });
+        let over = StoreError::Compacted { from: self.from, kept: self.from };
+        if self.locked || self.reopen.load(Ordering::SeqCst) {
+            return Err(over);
         }
         let event = self.inner.next(wait)?;
+        if let Some(Event::Put(stored)) = &event
+            && is_locked(stored)
+        {
+            self.locked = true;
+            return Err(over);
+        }
         if let (Some(disk), Some(event)) = (&self.disk, &event) {
             disk.event(event.clone());
         }

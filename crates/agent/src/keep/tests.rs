@@ -161,6 +161,42 @@ fn a_store_without_any_history_is_not_believed_when_there_was_one() {
     assert_eq!(empty.live("s").0, ["new", "in sync"], "one that was written to is");
 }
 
+/// Says in a store whether it is ready.
+fn set_ready(store: &dyn Store, ready: bool) {
+    let key = Key::cluster(Kind::ClusterInformation, "default");
+    let text = format!(
+        r#"{{"kind":"ClusterInformation","apiVersion":"projectcalico.org/v3","metadata":{{"name":"default"}},"spec":{{"datastoreReady":{ready}}}}}"#
+    );
+    let op = match store.get(&key).unwrap() {
+        Some(stored) => Op::Update(text.into_bytes().into(), stored.revision),
+        None => Op::Create(text.into_bytes().into()),
+    };
+    store.write(&[Write { key, op }]).unwrap().remove(0).unwrap();
+}
+
+#[test]
+fn while_the_store_is_not_ready_what_was_heard_stays() {
+    let machine = Machine::new();
+    write(&machine.store, "kept", "all()");
+    set_ready(&machine.store, true);
+    {
+        let (disk, board) = (machine.disk(), Arc::new(Board::default()));
+        let shelved = machine.shelved("s", &disk, &board);
+        let mut sync = Sync::new(&shelved, Kept(Some(disk.clone())));
+        assert_eq!(drain(&mut sync), ["default", "kept", "in sync"]);
+        set_ready(&machine.store, false);
+        delete(&machine.store, "kept");
+        let told = drain(&mut sync);
+        assert!(matches!(&told[..], [lost] if lost.contains("datastoreReady is false")), "{told:?}");
+        assert!(drain(&mut sync).is_empty(), "what is written meanwhile is not followed");
+        disk.settle();
+    }
+    // Nor is it by an agent that starts now: the copy stands in.
+    assert_eq!(machine.live("s"), (vec!["default".into(), "kept".into(), "in sync".into()], StoreState::Stale));
+    set_ready(&machine.store, true);
+    assert_eq!(machine.live("s").0, ["default", "in sync"]);
+}
+
 #[test]
 fn the_last_good_form_outlives_the_agent() {
     let machine = Machine::new();

@@ -21,6 +21,9 @@ pub struct World {
     pub place: tempfile::TempDir,
     neighbour: Elsewhere,
     listeners: Vec<TcpListener>,
+    /// Where the etcd is that is the store, once one was started.
+    etcd: Option<String>,
+    etcd_process: Option<Child>,
 }
 
 /// A network namespace of its own, with a thread in it. It goes with this.
@@ -74,7 +77,13 @@ impl World {
         let neighbour = Elsewhere::behind("eth0", "out");
         run("ip", &["addr", "add", "192.0.2.11/24", "dev", "eth0"]);
         run("ip", &["link", "set", "eth0", "up"]);
-        let world = Self { place: tempfile::tempdir().unwrap(), neighbour, listeners: Vec::new() };
+        let world = Self {
+            place: tempfile::tempdir().unwrap(),
+            neighbour,
+            listeners: Vec::new(),
+            etcd: None,
+            etcd_process: None,
+        };
         world.outside(|| {
             run("ip", &["addr", "add", "192.0.2.99/24", "dev", "out"]);
             run("ip", &["link", "set", "out", "up"]);
@@ -103,12 +112,48 @@ impl World {
         let place = self.place.path();
         command
             .env_clear()
-            .env("TORTIE_STORE", place.join("tortie.db"))
             .env("TORTIE_RUN", place.join("run"))
             .env("TORTIE_STATE", place.join("state"))
             .env("FELIX_ENDPOINTSTATUSPATHPREFIX", place.join("calico"))
             .env("FELIX_FELIXHOSTNAME", "web1");
+        match &self.etcd {
+            None => command.env("TORTIE_STORE", place.join("tortie.db")),
+            Some(url) => command.env("DATASTORE_TYPE", "etcdv3").env("ETCD_ENDPOINTS", url),
+        };
         command
+    }
+
+    /// Starts etcd, which is the store from then on, and waits until it takes writes.
+    pub fn start_etcd(&mut self) {
+        self.start_etcd_on("127.0.0.1");
+    }
+
+    /// The same at an address of this machine.
+    pub fn start_etcd_on(&mut self, address: &str) {
+        let url = format!("http://{address}:2379");
+        let log = std::fs::File::create(self.place.path().join("etcd.log")).unwrap();
+        let mut command = Command::new("setpriv"); // should this thread end without ending it, the kernel does
+        command.args(["--pdeathsig", "KILL", "etcd", "--unsafe-no-fsync", "--log-level=error"]);
+        command.args(["--listen-client-urls", &url, "--advertise-client-urls", &url, "--data-dir"]);
+        command.arg(self.place.path().join("etcd")).stderr(log.try_clone().unwrap()).stdout(log);
+        self.etcd_process = Some(command.spawn().unwrap());
+        let health = || get_from((address, 2379), "/health");
+        until("etcd takes writes", || health().is_some_and(|answer| answer.contains("true")));
+        self.etcd = Some(url);
+    }
+
+    /// Ends etcd as a crash would. It remains the store.
+    pub fn kill_etcd(&mut self) {
+        if let Some(mut process) = self.etcd_process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+
+    /// Speaks to etcd as another program would.
+    pub fn etcdctl(&self, arguments: &[&str]) -> String {
+        let arguments = [&["etcdctl", "--endpoints", self.etcd.as_ref().unwrap()], arguments].concat();
+        run("env", &[&["ETCDCTL_API=3"], &arguments[..]].concat())
     }
 
     /// Calls the program, and expects it to succeed.
@@ -179,6 +224,12 @@ pub fn reach_at(address: [u8; 4], port: u16) -> bool {
     TcpStream::connect_timeout(&SocketAddr::from((address, port)), TRY).is_ok()
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        self.kill_etcd();
+    }
+}
+
 /// A running agent. Killed when it is dropped.
 pub struct Agent {
     process: Child,
@@ -245,9 +296,13 @@ fn text(output: &Output) -> String {
 
 /// What an HTTP server on this machine answers; none when nobody does.
 pub fn get(port: u16, path: &str) -> Option<String> {
+    get_from(("127.0.0.1", port), path)
+}
+
+fn get_from(place: (&str, u16), path: &str) -> Option<String> {
     use std::io::Write;
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").ok()?;
+    let mut stream = TcpStream::connect(place).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     Some(answer)

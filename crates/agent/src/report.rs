@@ -1,0 +1,190 @@
+//! What is told back to the store, where it keeps such things (etcd): that this agent lives, and how its endpoints are.
+//! Other programs read it: Calico's OpenStack driver takes a host whose agent is silent for dead.
+//!
+//! Nothing depends on it here, so what cannot be written is tried again and else only shown as a problem.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tortie_api::names::workload;
+use tortie_dataplane::{Place, State};
+use tortie_policy::EndpointId;
+use tortie_store::{Paths, StoreError, paths};
+
+use crate::board::{self, Board, Facts};
+use crate::config::Reporting;
+use crate::enforce::{Shared, lock};
+use crate::keep::Shelved;
+use crate::status::StoreState;
+use crate::stop::Stop;
+
+/// How long the settings are waited for, and the store.
+const IDLE: Duration = Duration::from_secs(1);
+/// After so many delays everything that stands in the store is looked at again.
+const LOOK: u32 = 180;
+
+/// Who tells.
+pub(crate) struct Reporter {
+    node: String,
+    board: Arc<Board>,
+    target: Shared,
+    store: Arc<Shelved>,
+    settings: Mutex<Option<Reporting>>,
+}
+
+impl Reporter {
+    /// One that waits for its settings.
+    pub(crate) fn new(node: &str, board: Arc<Board>, target: Shared, store: Arc<Shelved>) -> Self {
+        Self { node: node.to_owned(), board, target, store, settings: Mutex::default() }
+    }
+
+    /// Does as the settings say from now on.
+    pub(crate) fn settle(&self, reporting: &Reporting) {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Some(reporting.clone());
+    }
+
+    /// Tells until the agent ends.
+    pub(crate) fn run(&self, stop: &Stop) {
+        let mut told =
+            Told { started: Instant::now(), settings: None, alive: None, looked: None, written: BTreeMap::new() };
+        while !stop.is_set() {
+            let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            stop.wait(settings.as_ref().and_then(|settings| settings.endpoints).unwrap_or(IDLE));
+            let Some(settings) = settings else { continue };
+            let heard = self.board.read().store == StoreState::InSync;
+            let Some(store) = self.store.opened().filter(|_| heard) else { continue };
+            self.problem("keys of the store", unread(&store.unread()));
+            let Some(beside) = store.paths() else { continue };
+            let result = self.tell(beside, &settings, &mut told);
+            self.problem("status in the store", result.err().map(|error| error.to_string()));
+        }
+    }
+
+    /// Notes what is wrong, or that nothing is; says so when that is new.
+    fn problem(&self, what: &'static str, reason: Option<String>) {
+        if self.board.read().problems.get(what) == reason.as_ref() {
+            return;
+        }
+        self.board.tell(|facts| match reason {
+            Some(reason) => {
+                log::warn!("{what}: {reason}");
+                drop(facts.problems.insert(what, reason));
+            }
+            None => drop(facts.problems.remove(what)),
+        });
+    }
+
+    fn tell(&self, store: &dyn Paths, settings: &Reporting, told: &mut Told) -> Result<(), StoreError> {
+        if told.settings.as_ref() != Some(settings) {
+            told.looked = None;
+            told.settings = Some(settings.clone());
+        }
+        let region = paths::region(&settings.region);
+        if let Some((interval, time_to_live)) = settings.alive
+            && told.alive.is_none_or(|alive| alive.elapsed() >= interval)
+        {
+            let value = told.alive(&board::now());
+            store.put(&paths::node_status(&region, &self.node, false), value.as_bytes(), Some(time_to_live))?;
+            store.put(&paths::node_status(&region, &self.node, true), value.as_bytes(), None)?;
+            told.alive = Some(Instant::now());
+        }
+        let Some(delay) = settings.endpoints else { return Ok(()) };
+        if told.looked.is_none_or(|looked| looked.elapsed() >= delay * LOOK) {
+            told.written.clear();
+            for prefix in [paths::host_statuses(&self.node), paths::workload_statuses(&region, &self.node)] {
+                told.written.extend(store.under(&prefix)?);
+            }
+            told.looked = Some(Instant::now());
+        }
+        let wanted = {
+            let target = lock(&self.target);
+            statuses(&self.node, &region, &self.board.read(), target.state())
+        };
+        for (path, status) in &wanted {
+            let value = format!("{{\"status\":\"{status}\"}}").into_bytes();
+            if told.written.get(path) != Some(&value) {
+                store.put(path, &value, None)?;
+                told.written.insert(path.clone(), value);
+            }
+        }
+        for path in told.written.keys().filter(|path| !wanted.contains_key(*path)).cloned().collect::<Vec<_>>() {
+            store.remove(&path)?;
+            told.written.remove(&path);
+        }
+        Ok(())
+    }
+}
+
+/// What was met in the store and is not understood, in a line.
+fn unread(lines: &[String]) -> Option<String> {
+    const SHOWN: usize = 3;
+    let more = lines.len().saturating_sub(SHOWN);
+    let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
+    let shown = lines.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("; ");
+    (!lines.is_empty()).then(|| shown + &rest)
+}
+
+/// What was told so far.
+struct Told {
+    started: Instant,
+    settings: Option<Reporting>,
+    /// When it was last told that this agent lives.
+    alive: Option<Instant>,
+    /// When it was last looked what stands in the store.
+    looked: Option<Instant>,
+    /// What stands there.
+    written: BTreeMap<String, Vec<u8>>,
+}
+
+impl Told {
+    fn alive(&self, now: &str) -> String {
+        let (uptime, first) = (self.started.elapsed().as_secs_f64(), self.alive.is_none());
+        format!("{{\"time\":\"{now}\",\"uptime\":{uptime},\"first_update\":{first}}}")
+    }
+}
+
+/// How each endpoint of this node is, by the path of its status.
+fn statuses(node: &str, region: &str, facts: &Facts, state: &State) -> BTreeMap<String, &'static str> {
+    let mut places: BTreeMap<&EndpointId, BTreeSet<&Place>> = BTreeMap::new();
+    for (place, endpoint) in &state.endpoints {
+        places.entry(&endpoint.id).or_default().insert(place);
+    }
+    let none = BTreeSet::new();
+    let one = |id: &EndpointId| {
+        let places = places.get(id).unwrap_or(&none);
+        match id {
+            EndpointId::Host(name) => Some((paths::host_status(node, name), host(places, facts))),
+            EndpointId::Workload(id) => {
+                // One whose name is not of four parts has no path.
+                let [_, orchestrator, workload, endpoint] = workload::parts(&id.name)?;
+                let workload = format!("{}/{workload}", id.namespace);
+                let path = paths::workload_status(region, node, &orchestrator, &workload, &endpoint);
+                let up = places.iter().any(|place| matches!(place, Place::Workload(name) if is_up(facts, name)));
+                Some((path, if up { "up" } else { "down" }))
+            }
+        }
+    };
+    facts.locals.keys().filter_map(one).collect()
+}
+
+/// A host endpoint is up if all its interfaces are, and wrong if it has none; `*` is no interface.
+fn host(places: &BTreeSet<&Place>, facts: &Facts) -> &'static str {
+    let there = |name: &String| facts.links.iter().any(|link| link.name == *name);
+    let mut found = places.iter().filter_map(|place| match place {
+        Place::AnyHost => Some(true),
+        Place::Host(name) | Place::Workload(name) => there(name).then(|| is_up(facts, name)),
+    });
+    match found.next() {
+        None => "error",
+        Some(first) if first && found.all(|up| up) => "up",
+        Some(_) => "down",
+    }
+}
+
+fn is_up(facts: &Facts, interface: &str) -> bool {
+    facts.up.contains(interface)
+}
+
+#[cfg(test)]
+mod tests;

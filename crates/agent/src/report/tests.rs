@@ -1,0 +1,143 @@
+//! What is told of endpoints, and when.
+
+use std::time::Duration;
+
+use tortie_dataplane::{Both, Endpoint, Fake, ProgramId, Programs};
+use tortie_policy::packet::Link;
+use tortie_policy::{Interface, WorkloadId};
+
+use super::*;
+use crate::board::Seat;
+
+/// A board on which a node has these interfaces, the first `up` of them running.
+fn facts(interfaces: &[&str], up: usize) -> Facts {
+    let link = |name: &&str| Link { name: (*name).to_owned(), addresses: Vec::new() };
+    Facts {
+        links: interfaces.iter().map(link).collect(),
+        up: interfaces.iter().take(up).map(|name| (*name).to_owned()).collect(),
+        ..Facts::default()
+    }
+}
+
+fn endpoint(id: EndpointId) -> Endpoint {
+    Endpoint {
+        id,
+        programs: Programs {
+            normal: Both { ingress: ProgramId([1; 16]), egress: ProgramId([1; 16]) },
+            forward: Both::default(),
+            pre_dnat: None,
+            untracked: Both::default(),
+        },
+        addresses: Vec::new(),
+        nats: Vec::new(),
+        mac: String::new(),
+        spoofing: Vec::new(),
+        limits: Default::default(),
+    }
+}
+
+#[test]
+fn a_host_endpoint_is_up_if_all_its_interfaces_are_and_wrong_without_any() {
+    let facts = facts(&["eth0", "eth1", "eth2"], 2);
+    let host_place = |name: &str| Place::Host(name.to_owned());
+    for (places, status) in [
+        (vec![], "error"),
+        (vec![host_place("gone")], "error"),
+        (vec![host_place("eth0")], "up"),
+        (vec![host_place("eth0"), host_place("eth1")], "up"),
+        (vec![host_place("eth0"), host_place("eth2")], "down"),
+        (vec![Place::AnyHost], "up"),
+        (vec![Place::AnyHost, host_place("eth2")], "down"),
+    ] {
+        assert_eq!(host(&places.iter().collect(), &facts), status, "{places:?}");
+    }
+}
+
+#[test]
+fn each_endpoint_has_its_path() {
+    let mut facts = facts(&["eth0", "cali1"], 2);
+    let hep = EndpointId::Host("h".to_owned());
+    let wep = |name: &str| EndpointId::Workload(WorkloadId { namespace: "default".into(), name: name.into() });
+    facts.locals.insert(hep.clone(), Seat::Host(Interface::Named("eth0".into())));
+    facts.locals.insert(wep("node1-k8s-a--b-eth0"), Seat::Workload("cali1".into()));
+    facts.locals.insert(wep("node1-k8s-c-eth0"), Seat::Workload("cali2".into()));
+    facts.locals.insert(wep("odd"), Seat::Workload("cali1".into()));
+    let mut state = State::default();
+    state.endpoints.insert(Place::Host("eth0".into()), endpoint(hep));
+    state.endpoints.insert(Place::Workload("cali1".into()), endpoint(wep("node1-k8s-a--b-eth0")));
+    let told: Vec<(String, &str)> = statuses("node1", "no-region", &facts, &state).into_iter().collect();
+    let workloads = "/calico/felix/v2/no-region/host/node1/workload/k8s/default%2f";
+    let expected = [
+        ("/calico/felix/v1/host/node1/endpoint/h".to_owned(), "up"),
+        (format!("{workloads}a-b/endpoint/eth0"), "up"),
+        (format!("{workloads}c/endpoint/eth0"), "down"),
+    ];
+    assert_eq!(told, expected);
+}
+
+/// Paths in memory, and how often they were written.
+#[derive(Default)]
+struct Memory {
+    there: Mutex<BTreeMap<String, Vec<u8>>>,
+    writes: Mutex<usize>,
+}
+
+impl Paths for Memory {
+    fn put(&self, path: &str, value: &[u8], _: Option<Duration>) -> Result<(), StoreError> {
+        *self.writes.lock().unwrap() += 1;
+        self.there.lock().unwrap().insert(path.to_owned(), value.to_vec());
+        Ok(())
+    }
+
+    fn remove(&self, path: &str) -> Result<(), StoreError> {
+        *self.writes.lock().unwrap() += 1;
+        self.there.lock().unwrap().remove(path);
+        Ok(())
+    }
+
+    fn under(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let there = self.there.lock().unwrap();
+        Ok(there.iter().filter(|(path, _)| path.starts_with(prefix)).map(|(a, b)| (a.clone(), b.clone())).collect())
+    }
+}
+
+#[test]
+fn only_what_differs_is_written_and_what_an_earlier_agent_left_is_removed() {
+    let board = Arc::new(Board::default());
+    let mut target = Fake::new();
+    let hep = EndpointId::Host("h".to_owned());
+    target.state.endpoints.insert(Place::AnyHost, endpoint(hep.clone()));
+    board.tell(|facts| facts.locals.insert(hep.clone(), Seat::Host(Interface::All)));
+    let target: Shared = Arc::new(Mutex::new(Box::new(target)));
+    let opener: crate::keep::Opener = Box::new(|| Err(StoreError::Failed("not asked here".to_owned())));
+    let store = Shelved::new(opener, "s", None, board.clone(), Arc::default());
+    let reporter = Reporter::new("n", board.clone(), target, Arc::new(store));
+    let memory = Memory::default();
+    memory.put("/calico/felix/v1/host/n/endpoint/left", b"{}", None).unwrap();
+    memory.put("/calico/felix/v1/host/other/endpoint/left", b"{}", None).unwrap();
+    let settings = Reporting {
+        alive: Some((Duration::from_secs(3600), Duration::from_secs(90))),
+        endpoints: Some(Duration::from_secs(1)),
+        region: String::new(),
+    };
+    let mut told =
+        Told { started: Instant::now(), settings: None, alive: None, looked: None, written: BTreeMap::new() };
+    reporter.tell(&memory, &settings, &mut told).unwrap();
+    let paths = |memory: &Memory| memory.there.lock().unwrap().keys().cloned().collect::<Vec<_>>();
+    let expected = [
+        "/calico/felix/v1/host/n/endpoint/h",
+        "/calico/felix/v1/host/other/endpoint/left",
+        "/calico/felix/v2/no-region/host/n/last_reported_status",
+        "/calico/felix/v2/no-region/host/n/status",
+    ];
+    assert_eq!(paths(&memory), expected);
+    assert_eq!(memory.there.lock().unwrap()[expected[0]], b"{\"status\":\"up\"}");
+    let alive = String::from_utf8(memory.there.lock().unwrap()[expected[3]].clone()).unwrap();
+    assert!(alive.starts_with("{\"time\":\"20") && alive.ends_with(",\"first_update\":true}"), "{alive}");
+    let writes = *memory.writes.lock().unwrap();
+    reporter.tell(&memory, &settings, &mut told).unwrap();
+    assert_eq!(*memory.writes.lock().unwrap(), writes, "nothing changed");
+    board.tell(|facts| facts.locals.clear());
+    reporter.tell(&memory, &settings, &mut told).unwrap();
+    assert_eq!(paths(&memory), expected[1..]);
+}

@@ -1,0 +1,129 @@
+//! The same agent with etcd as its store.
+
+use rustix::process::Signal;
+
+use super::world::{on_a_machine, run, until};
+use super::{ENDPOINT, allow};
+
+#[test]
+fn etcd_says_what_is_enforced_and_while_it_is_away_that_stays() {
+    on_a_machine(|world| {
+        world.start_etcd();
+        world.listen(80);
+        world.listen(81);
+        let _agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        assert!(!world.reaches(81) && world.reaches(80));
+        let store = world.status()["store"].clone();
+        assert_eq!((&store["state"], &store["name"]), (&"in-sync".into(), &"etcd at http://127.0.0.1:2379".into()));
+        world.kill_etcd();
+        until("the loss is noticed", || world.status()["store"]["state"] == "lost");
+        let reason = world.status()["store"]["reason"].as_str().unwrap().to_owned();
+        assert!(reason.contains("http://127.0.0.1:2379 cannot be used: Connection refused"), "{reason}");
+        assert!(!world.reaches(81) && world.reaches(80));
+        world.start_etcd();
+        until("it is back", || world.status()["store"]["state"] == "in-sync");
+        assert!(!world.reaches(81) && world.reaches(80));
+        world.apply(&allow(81));
+        assert!(!world.reaches(80) && world.reaches(81));
+    });
+}
+
+#[test]
+fn a_machine_that_starts_while_etcd_is_away_is_protected_by_what_it_said_last() {
+    on_a_machine(|world| {
+        world.start_etcd();
+        world.listen(80);
+        world.listen(81);
+        let agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        agent.signal(Signal::TERM);
+        assert!(agent.ended());
+        world.kill_etcd();
+        run("nft", &["delete", "table", "inet", "tortie"]);
+        assert!(world.reaches(81));
+        let _agent = world.agent();
+        assert!(!world.reaches(81) && world.reaches(80));
+        assert!(world.call(&["status"]).contains("STALE"));
+        world.start_etcd();
+        until("it is back", || world.status()["store"]["state"] == "in-sync");
+        world.apply(&allow(81));
+        assert!(!world.reaches(80) && world.reaches(81));
+    });
+}
+
+#[test]
+fn while_the_store_says_that_it_is_not_ready_nothing_changes() {
+    on_a_machine(|world| {
+        world.start_etcd();
+        world.listen(80);
+        world.listen(81);
+        let _agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        world.call(&["datastore", "migrate", "lock"]);
+        until("it is noticed", || world.status()["store"]["state"] == "lost");
+        let status = world.call(&["status"]);
+        assert!(status.contains("datastoreReady is false"), "{status}");
+        let file = world.file("locked.yaml", &allow(81));
+        world.call(&["apply", "-f", file.to_str().unwrap()]);
+        assert!(!world.reaches(81) && world.reaches(80));
+        world.call(&["datastore", "migrate", "unlock"]);
+        world.call(&["status", "--wait"]);
+        assert!(!world.reaches(80) && world.reaches(81));
+    });
+}
+
+#[test]
+fn how_endpoints_are_is_told_to_etcd_and_taken_back() {
+    on_a_machine(|world| {
+        world.start_etcd();
+        world.file("felix.cfg", "EndpointReportingEnabled = true\nReportingIntervalSecs = 1\nReportingTTLSecs = 2\n");
+        let agent = world.agent();
+        world.apply(ENDPOINT);
+        let endpoint = "/calico/felix/v1/host/web1/endpoint/web1-eth0";
+        let alive = "/calico/felix/v2/no-region/host/web1/status";
+        let read = |path: &str| world.etcdctl(&["get", "--print-value-only", path]);
+        until("it is up", || read(endpoint) == "{\"status\":\"up\"}\n");
+        assert!(read(alive).contains("\"uptime\":"));
+        world.outside(|| run("ip", &["link", "set", "out", "down"]));
+        until("it is down", || read(endpoint) == "{\"status\":\"down\"}\n");
+        // What agents tell is no change of an object: it is waited for nothing that never comes.
+        world.call(&["status", "--wait"]);
+        world.call(&["delete", "hostendpoint", "web1-eth0"]);
+        until("it is taken back", || read(endpoint).is_empty());
+        agent.kill();
+        until("nobody says that it lives", || read(alive).is_empty());
+        assert!(read("/calico/felix/v2/no-region/host/web1/last_reported_status").contains("\"uptime\":"));
+    });
+}
+
+#[test]
+fn what_other_programs_write_is_enforced_or_reported() {
+    on_a_machine(|world| {
+        world.start_etcd();
+        world.listen(80);
+        world.listen(81);
+        let _agent = world.agent();
+        let put = |path: &str, value: &str| {
+            world.etcdctl(&["put", &format!("/calico/resources/v3/projectcalico.org/{path}"), value]);
+        };
+        put(
+            "hostendpoints/web1-eth0",
+            r#"{"kind":"HostEndpoint","apiVersion":"projectcalico.org/v3","metadata":{"name":"web1-eth0","uid":"0c8c26a6-c6a6-44c6-adc6-ac2646b46c1c","creationTimestamp":"2026-08-22T13:33:20Z","labels":{"role":"web"}},"spec":{"node":"web1","interfaceName":"eth0"}}"#,
+        );
+        // Written by a release that prefixed names of the default tier and wrote empty records.
+        put(
+            "globalnetworkpolicies/default.web",
+            r#"{"kind":"GlobalNetworkPolicy","apiVersion":"projectcalico.org/v3","metadata":{"name":"default.web","uid":"30316465-6365-4463-ad63-3564622d3638","creationTimestamp":"2021-08-22T13:33:20Z"},"spec":{"order":10,"ingress":[{"action":"Allow","protocol":"TCP","source":{},"destination":{"ports":[80]}}],"selector":"role == 'web'","types":["Ingress"]}}"#,
+        );
+        world.call(&["status", "--wait"]);
+        assert!(!world.reaches(81) && world.reaches(80));
+        put("globalnetworkpolicies/torn", "{\"kind\":");
+        put("ipamconfigs/default", "{}");
+        until("both are told", || {
+            let status = world.call(&["status"]);
+            status.contains("GlobalNetworkPolicy(torn)") && status.contains("ipamconfigs/default")
+        });
+        assert!(!world.reaches(81) && world.reaches(80), "its neighbours apply as before");
+    });
+}
