@@ -110,3 +110,25 @@ fn what_older_releases_wrote_is_enforced_and_loses_nothing_when_it_is_written() 
         assert!(!world.reaches(81) && world.reaches(80));
     });
 }
+
+#[test]
+fn a_whole_store_moves_to_a_file_and_back_and_is_equal() {
+    on_a_machine(|world| {
+        world.start_etcd();
+        put_all(world, CURRENT);
+        put_all(world, OLDER);
+        let all = || world.etcdctl(&["get", "--prefix", "/calico/resources/"]);
+        let before = all();
+        let (etcd, file) = ("http://127.0.0.1:2379", world.place.path().join("moved.db"));
+        let (file, backup) = (file.to_str().unwrap(), world.place.path().join("backup"));
+        world.call(&["datastore", "copy", etcd, file]);
+        world.call(&["backup", backup.to_str().unwrap()]);
+        for fill in [&["datastore", "copy", file, etcd][..], &["restore", backup.to_str().unwrap()]] {
+            let said = world.fails(fill);
+            assert!(said.contains("only an empty store is filled"), "{said}");
+            world.etcdctl(&["del", "--prefix", "/calico/resources/"]);
+            world.call(fill);
+            same(&all(), &before);
+        }
+    });
+}
