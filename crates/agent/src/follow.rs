@@ -16,20 +16,17 @@ const WAIT: Duration = Duration::from_secs(2);
 pub(crate) fn run(store: &Shelved, kept: Kept, stop: &Arc<Stop>, tell: impl Fn(Message) -> bool) {
     let mut sync = Sync::new(store, kept);
     let mut lost: Option<Backoff> = None;
-    while !stop.is_set() {
-        match sync.next(WAIT) {
-            Some(message) => {
-                lost = matches!(message, Message::Lost(_)).then(Backoff::default);
-                if !tell(message) {
-                    return;
-                }
-            }
-            None => {
-                if let Some(backoff) = &mut lost {
-                    stop.wait(backoff.pause());
-                    backoff.longer();
-                }
-            }
+    let mut heard = true;
+    while heard && !stop.is_set() {
+        let mut told = false;
+        sync.step(WAIT, &mut |message| {
+            lost = matches!(message, Message::Lost(_)).then(Backoff::default);
+            told = true;
+            heard = heard && tell(message);
+        });
+        if !told && let Some(backoff) = &mut lost {
+            stop.wait(backoff.pause());
+            backoff.longer();
         }
     }
 }

@@ -10,7 +10,7 @@
 
 mod trouble;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -45,7 +45,8 @@ pub struct Change {
 /// One step of the stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {
-    /// Changes that belong together, and the revision at which the store was so. None at all when the store is heard again
+    /// Changes that belong together, and the revision at which the store was so; of the first listing, a piece of it, and
+    /// the revision is what was known before. None at all when the store is heard again
     /// and is as it was told.
     Changes(Vec<Change>, Revision),
     /// Everything that was in the store at first has been told.
@@ -68,8 +69,11 @@ fn version(stored: &Stored) -> Version {
 pub struct Sync<'a> {
     store: &'a dyn Store,
     last_good: Box<dyn LastGood + 'a>,
-    /// What was told: what a later listing is compared with.
-    known: BTreeMap<Key, Version>,
+    /// What was told: what a later listing is compared with. Each with the listing that had it last.
+    known: BTreeMap<Key, (Version, u32)>,
+    listings: u32,
+    /// What is to be told next.
+    waiting: VecDeque<Message>,
     watch: Option<Box<dyn Watch>>,
     revision: Revision,
     announced: bool,
@@ -83,6 +87,8 @@ impl<'a> Sync<'a> {
             store,
             last_good: Box::new(last_good),
             known: BTreeMap::new(),
+            listings: 0,
+            waiting: VecDeque::new(),
             watch: None,
             revision: 0,
             announced: false,
@@ -92,9 +98,20 @@ impl<'a> Sync<'a> {
 
     /// The next step; none when nothing happened within `wait`.
     pub fn next(&mut self, wait: Duration) -> Option<Message> {
+        if self.waiting.is_empty() {
+            let mut told = VecDeque::new();
+            self.step(wait, &mut |message| told.push_back(message));
+            self.waiting = told;
+        }
+        self.waiting.pop_front()
+    }
+
+    /// The same for whoever takes messages as they come: the first listing is told piece by piece, so that it is never
+    /// held as a whole.
+    pub fn step(&mut self, wait: Duration, tell: &mut dyn FnMut(Message)) {
         if !self.announced && self.watch.is_some() {
             self.announced = true;
-            return Some(Message::InSync(self.revision));
+            return tell(Message::InSync(self.revision));
         }
         let step = match &mut self.watch {
             Some(watch) => match watch.next(wait) {
@@ -103,22 +120,22 @@ impl<'a> Sync<'a> {
                 Ok(event) => Ok(event.and_then(|event| self.event(event))),
                 Err(StoreError::Compacted { .. }) => {
                     self.watch = None;
-                    self.relist()
+                    self.relist(tell).map(Some)
                 }
                 // It goes on where it was: a store that comes back is not asked for everything by everyone.
                 Err(error) => Err(error),
             },
-            None => self.relist(),
+            None => self.relist(tell).map(Some),
         };
         match step {
             Ok(message) => {
                 self.lost = false;
-                message
+                message.into_iter().for_each(tell);
             }
-            Err(_) if self.lost => None,
+            Err(_) if self.lost => {}
             Err(error) => {
                 self.lost = true;
-                Some(Message::Lost(error.to_string()))
+                tell(Message::Lost(error.to_string()));
             }
         }
     }
@@ -127,7 +144,7 @@ impl<'a> Sync<'a> {
         self.revision = event.revision();
         let change = match event {
             Event::Put(stored) => {
-                self.known.insert(stored.key.clone(), version(&stored));
+                self.known.insert(stored.key.clone(), (version(&stored), self.listings));
                 self.read(&stored)
             }
             Event::Deleted(key, _) => {
@@ -139,26 +156,42 @@ impl<'a> Sync<'a> {
         Some(Message::Changes(vec![change], self.revision))
     }
 
-    /// Reads everything, tells what is not as it was told before, and watches from there.
-    fn relist(&mut self) -> Result<Option<Message>, StoreError> {
-        let listing = self.store.list(&Selection::default())?;
-        let watch = self.store.watch(&Selection::default(), listing.revision)?;
-        let mut gone = std::mem::take(&mut self.known);
+    /// Reads everything and watches from there. What is not as it was told before is told: before everything was told
+    /// once, piece by piece; later all at once.
+    fn relist(&mut self, tell: &mut dyn FnMut(Message)) -> Result<Message, StoreError> {
+        self.listings = self.listings.wrapping_add(1);
+        let (store, listing) = (self.store, self.listings);
         let mut changes = Vec::new();
-        for stored in &listing.items {
-            let version = version(stored);
-            if gone.remove(&stored.key) != Some(version) {
-                changes.push(self.read(stored));
+        // Versions count as known once their changes are told.
+        let mut versions: Vec<(Key, Version)> = Vec::new();
+        let revision = store.list_pages(&Selection::default(), &mut |page| {
+            if !self.announced && !changes.is_empty() {
+                self.known.extend(versions.drain(..).map(|(key, version)| (key, (version, listing))));
+                tell(Message::Changes(std::mem::take(&mut changes), self.revision));
             }
-            self.known.insert(stored.key.clone(), version);
-        }
-        for key in gone.into_keys() {
+            for stored in page {
+                let version = version(&stored);
+                match self.known.get_mut(&stored.key) {
+                    Some((known, seen)) if *known == version => *seen = listing,
+                    _ => {
+                        changes.push(self.read(&stored));
+                        versions.push((stored.key, version));
+                    }
+                }
+            }
+        })?;
+        let watch = store.watch(&Selection::default(), revision)?;
+        self.known.extend(versions.into_iter().map(|(key, version)| (key, (version, listing))));
+        let gone: Vec<Key> =
+            self.known.iter().filter(|(_, (_, seen))| *seen != listing).map(|(key, _)| key.clone()).collect();
+        for key in gone {
+            self.known.remove(&key);
             self.last_good.forget(&key);
             changes.push(Change { key, content: Content::Gone, trouble: None });
         }
         self.watch = Some(watch);
-        self.revision = listing.revision;
-        Ok(Some(Message::Changes(changes, listing.revision)))
+        self.revision = revision;
+        Ok(Message::Changes(changes, revision))
     }
 
     /// One stored object as it is to be enforced.

@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -161,6 +161,62 @@ fn a_gap_that_is_not_kept_is_told_as_its_differences_in_one_message() {
     assert_eq!(drain(&mut sync), ["+changed +new -gone"]);
     put(&store, &policy("later"), json!({}));
     assert_eq!(drain(&mut sync), ["+later"]);
+}
+
+/// A store that lists each object on a page of its own, and whose listing may end after some pages.
+struct Paged {
+    inner: MemoryStore,
+    most: Arc<AtomicUsize>,
+}
+
+impl Store for Paged {
+    fn describe(&self) -> String {
+        "a store of many pages".to_owned()
+    }
+
+    fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        self.inner.get(key)
+    }
+
+    fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
+        self.inner.list(selection)
+    }
+
+    fn list_pages(&self, selection: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<u64, StoreError> {
+        let listing = self.inner.list(selection)?;
+        let (all, most) = (listing.items.len(), self.most.load(Ordering::SeqCst));
+        listing.items.into_iter().take(most).for_each(|item| page(vec![item]));
+        if most < all { Err(away()) } else { Ok(listing.revision) }
+    }
+
+    fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
+        self.inner.write(writes)
+    }
+
+    fn watch(&self, selection: &Selection, from: u64) -> Result<Box<dyn Watch>, StoreError> {
+        self.inner.watch(selection, from)
+    }
+}
+
+#[test]
+fn the_first_listing_is_told_page_by_page_and_later_ones_as_a_whole_or_not_at_all() {
+    let store = Paged { inner: MemoryStore::new(), most: Arc::new(AtomicUsize::new(2)) };
+    for name in ["a", "b", "c"] {
+        put(&store, &policy(name), json!({}));
+    }
+    let mut sync = Sync::new(&store, Nowhere);
+    assert_eq!(drain(&mut sync), ["+a", "lost: the store is away"]);
+    delete(&store, &policy("a"));
+    store.most.store(10, Ordering::SeqCst);
+    assert_eq!(drain(&mut sync), ["+b", "+c -a", "in sync"], "what was told is not told again");
+    for name in ["b", "c", "d"] {
+        put(&store, &policy(name), json!({ "order": 2 }));
+    }
+    store.inner.compact(u64::MAX);
+    store.most.store(2, Ordering::SeqCst);
+    assert_eq!(drain(&mut sync), ["lost: the store is away"], "a part of the changes is not told");
+    store.most.store(10, Ordering::SeqCst);
+    assert_eq!(drain(&mut sync), ["+b +c +d"]);
 }
 
 #[test]

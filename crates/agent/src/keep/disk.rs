@@ -3,11 +3,12 @@
 //! `current` is the store as it was last heard. `good` has the form before the present one, of objects whose present
 //! one is not known to be good: an object is taken for good until somebody asks for its last good form.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tortie_api::Key;
@@ -18,6 +19,8 @@ use crate::target::chain;
 
 /// How much may wait to be written.
 const WAITING: usize = 4096;
+/// How many pages of a listing may wait to be written.
+const PAGES: usize = 3;
 /// How long an answer from the disk is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How much is written in one transaction.
@@ -43,7 +46,11 @@ pub(crate) struct Copy {
 }
 
 enum Job {
-    Listing(Listing, String),
+    /// A store of this name is listed; until its end pages come, among other jobs.
+    Listing(String),
+    Page(Vec<Stored>),
+    /// The listing is whole, at this revision; none if it was given up.
+    Listed(Option<Revision>),
     Event(Event),
     LastGood(Key, SyncSender<Option<(Revision, Arc<[u8]>)>>),
     Load(SyncSender<Option<Copy>>),
@@ -57,6 +64,46 @@ pub(crate) struct Disk {
     jobs: SyncSender<Job>,
     /// Something could not be noted, so the copy is not whole.
     torn: Arc<AtomicBool>,
+    /// How many pages wait to be written.
+    pages: Arc<AtomicUsize>,
+}
+
+/// A listing on its way to the disk. One that is dropped before it is whole leaves the copy as it was.
+pub(crate) struct Copying<'a> {
+    disk: &'a Disk,
+    whole: Option<Revision>,
+    /// How long the disk may still hold the listing up.
+    patience: Cell<Duration>,
+}
+
+impl Copying<'_> {
+    /// Notes some objects. Waits for a slow disk, so that what waits to be written stays small; but not for long.
+    pub(crate) fn page(&self, items: Vec<Stored>) {
+        let start = Instant::now();
+        while self.disk.pages.load(Ordering::SeqCst) >= PAGES && start.elapsed() < self.patience.get() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.patience.set(self.patience.get().saturating_sub(start.elapsed()));
+        if self.disk.pages.load(Ordering::SeqCst) >= PAGES {
+            self.disk.torn.store(true, Ordering::SeqCst);
+            return;
+        }
+        self.disk.pages.fetch_add(1, Ordering::SeqCst);
+        if !self.disk.note(Job::Page(items)) {
+            self.disk.pages.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// That was all, at this revision.
+    pub(crate) fn whole(mut self, revision: Revision) {
+        self.whole = Some(revision);
+    }
+}
+
+impl Drop for Copying<'_> {
+    fn drop(&mut self) {
+        self.disk.note(Job::Listed(self.whole));
+    }
 }
 
 impl Disk {
@@ -66,20 +113,23 @@ impl Disk {
         let tell = move |error: &rusqlite::Error| format!("{place}: {}", chain(error));
         let connection = connect(path).map_err(|error| tell(&error))?;
         let (jobs, todo) = sync_channel(WAITING);
-        let disk = Self { jobs, torn: Arc::default() };
-        let torn = disk.torn.clone();
+        let disk = Self { jobs, torn: Arc::default(), pages: Arc::default() };
+        let (torn, pages) = (disk.torn.clone(), disk.pages.clone());
         let work = move || {
-            if let Err(error) = work(connection, &todo, &torn) {
+            if let Err(error) = work(connection, &todo, &torn, &pages) {
                 failed(tell(&error));
             }
+            // Nobody takes pages any more, so nobody may wait for that.
+            pages.store(0, Ordering::SeqCst);
         };
         std::thread::Builder::new().name("disk".to_owned()).spawn(work).map_err(|error| error.to_string())?;
         Ok(disk)
     }
 
-    /// Notes everything that a store has.
-    pub(crate) fn listing(&self, listing: Listing, store: String) {
-        self.note(Job::Listing(listing, store));
+    /// Notes everything that a store has, page by page. One listing at a time.
+    pub(crate) fn listing(&self, store: String) -> Copying<'_> {
+        self.note(Job::Listing(store));
+        Copying { disk: self, whole: None, patience: Cell::new(PATIENCE) }
     }
 
     /// Notes one change.
@@ -97,10 +147,13 @@ impl Disk {
         self.ask(Job::Sync);
     }
 
-    fn note(&self, job: Job) {
-        if let Err(TrySendError::Full(_)) = self.jobs.try_send(job) {
+    /// Whether there was room.
+    fn note(&self, job: Job) -> bool {
+        let sent = self.jobs.try_send(job);
+        if let Err(TrySendError::Full(_)) = sent {
             self.torn.store(true, Ordering::SeqCst);
         }
+        sent.is_ok()
     }
 
     fn ask<T>(&self, job: impl FnOnce(SyncSender<T>) -> Job) -> Option<T> {
@@ -136,10 +189,14 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn work(mut sql: Connection, todo: &Receiver<Job>, torn: &AtomicBool) -> rusqlite::Result<()> {
-    while let Ok(first) = todo.recv() {
+fn work(mut sql: Connection, todo: &Receiver<Job>, torn: &AtomicBool, pages: &AtomicUsize) -> rusqlite::Result<()> {
+    let mut next = None;
+    while let Some(first) = next.take().or_else(|| todo.recv().ok()) {
         let mut answers: Vec<Box<dyn FnOnce()>> = Vec::new();
-        let result = batch(&mut sql, first, todo, torn, &mut answers);
+        let result = match first {
+            Job::Listing(store) => listing(&mut sql, &store, todo, torn, pages),
+            first => batch(&mut sql, first, todo, torn, &mut answers).map(|listing| next = listing),
+        };
         answers.into_iter().for_each(|answer| answer());
         if result.is_err() {
             // A copy that misses a change must not be used by the next agent.
@@ -150,26 +207,81 @@ fn work(mut sql: Connection, todo: &Receiver<Job>, torn: &AtomicBool) -> rusqlit
     Ok(())
 }
 
+/// A whole listing in one transaction: a half one leaves what was there.
+fn listing(
+    sql: &mut Connection,
+    store: &str,
+    todo: &Receiver<Job>,
+    torn: &AtomicBool,
+    pages: &AtomicUsize,
+) -> rusqlite::Result<()> {
+    torn.store(false, Ordering::SeqCst);
+    let transaction = sql.transaction()?;
+    transaction
+        .execute_batch("create temp table if not exists seen (key text primary key) without rowid; delete from seen")?;
+    for job in todo {
+        match job {
+            Job::Page(items) => {
+                let mut seen = transaction.prepare_cached("insert or ignore into seen values (?1)")?;
+                for stored in &items {
+                    put(&transaction, stored)?;
+                    seen.execute([stored.key.path()])?;
+                }
+                pages.fetch_sub(1, Ordering::SeqCst);
+            }
+            Job::Listed(None) => return transaction.rollback(),
+            Job::Listed(Some(revision)) => {
+                for table in ["current", "good"] {
+                    transaction.execute(&format!("delete from {table} where key not in (select key from seen)"), [])?;
+                }
+                set(&transaction, "store", store)?;
+                match torn.swap(false, Ordering::SeqCst) {
+                    true => transaction.execute("delete from facts where name = 'whole'", []).map(drop)?,
+                    false => set(&transaction, "whole", "yes")?,
+                }
+                heard(&transaction, revision)?;
+                transaction.execute("delete from seen", [])?;
+                return transaction.commit();
+            }
+            Job::Listing(_) => {}
+            // Whoever asks meanwhile is answered out of what there is, and does not wait for the end.
+            other => {
+                let mut answers: Vec<Box<dyn FnOnce()>> = Vec::new();
+                take(&transaction, other, &mut answers)?;
+                answers.into_iter().for_each(|answer| answer());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What waits to be written, in one transaction, up to a listing.
 fn batch(
     sql: &mut Connection,
     first: Job,
     todo: &Receiver<Job>,
     torn: &AtomicBool,
     answers: &mut Vec<Box<dyn FnOnce()>>,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<Option<Job>> {
     let transaction = sql.transaction()?;
+    let mut listing = None;
     for job in std::iter::once(first).chain(todo.try_iter().take(BATCH)) {
+        if matches!(job, Job::Listing(_)) {
+            listing = Some(job);
+            break;
+        }
         take(&transaction, job, answers)?;
     }
     if torn.swap(false, Ordering::SeqCst) {
         transaction.execute("delete from facts where name = 'whole'", [])?;
     }
-    transaction.commit()
+    transaction.commit().map(|()| listing)
 }
 
 fn take(sql: &Transaction<'_>, job: Job, answers: &mut Vec<Box<dyn FnOnce()>>) -> rusqlite::Result<()> {
     match job {
-        Job::Listing(listing, store) => list(sql, &listing, &store)?,
+        // Pages of a listing whose beginning was not noted: the copy is torn.
+        Job::Listing(_) | Job::Page(_) | Job::Listed(_) => {}
         Job::Event(Event::Put(stored)) => {
             put(sql, &stored)?;
             heard(sql, stored.revision)?;
@@ -194,22 +306,6 @@ fn take(sql: &Transaction<'_>, job: Job, answers: &mut Vec<Box<dyn FnOnce()>>) -
 /// Whoever asked may have given up.
 fn send<T>(answer: &SyncSender<T>, what: T) {
     let _ = answer.send(what);
-}
-
-fn list(sql: &Transaction<'_>, listing: &Listing, store: &str) -> rusqlite::Result<()> {
-    let mut known = sql.prepare_cached("select key from current")?;
-    let known: Vec<String> = known.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    let mut gone: std::collections::BTreeSet<String> = known.into_iter().collect();
-    for stored in &listing.items {
-        gone.remove(&stored.key.path());
-        put(sql, stored)?;
-    }
-    for key in gone {
-        remove(sql, &key)?;
-    }
-    set(sql, "store", store)?;
-    set(sql, "whole", "yes")?;
-    heard(sql, listing.revision)
 }
 
 fn put(sql: &Transaction<'_>, stored: &Stored) -> rusqlite::Result<()> {

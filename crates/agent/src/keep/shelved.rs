@@ -77,9 +77,9 @@ impl Shelved {
         Ok(opened.insert(store).clone())
     }
 
-    /// What the store has. One that says that it is not ready is taken for away; and so is one that was known to hold
-    /// something and is now empty and younger: a disk that is not mounted must not open the machine.
-    fn real(&self) -> Result<Listing, StoreError> {
+    /// What the store has, piece by piece. One that says that it is not ready is taken for away; and so is one that was
+    /// known to hold something and is now empty and younger: a disk that is not mounted must not open the machine.
+    fn real(&self, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Revision, StoreError> {
         let store = self.store()?;
         let not_ready = || {
             StoreError::Failed(format!(
@@ -92,16 +92,32 @@ impl Shelved {
         if store.get(&readiness())?.is_some_and(|stored| is_locked(&stored)) {
             return Err(not_ready());
         }
-        let listing = store.list(&Selection::default())?;
-        if listing.items.iter().any(is_locked) {
+        let copying = self.disk.as_ref().map(|disk| disk.listing(self.describe()));
+        let (mut locked, mut empty) = (false, true);
+        let revision = store.list_pages(&Selection::default(), &mut |items| {
+            locked = locked || items.iter().any(is_locked);
+            empty = empty && items.is_empty();
+            if !locked {
+                if let Some(copying) = &copying {
+                    copying.page(items.clone());
+                }
+                page(items);
+            }
+        })?;
+        if locked {
             return Err(not_ready());
         }
-        let most = self.revision.fetch_max(listing.revision, Ordering::SeqCst);
-        if listing.items.is_empty() && listing.revision < most {
-            let (name, now) = (store.describe(), listing.revision);
-            return Err(StoreError::Failed(format!("{name} is empty and at revision {now}; it was at {most} before")));
+        let most = self.revision.fetch_max(revision, Ordering::SeqCst);
+        if empty && revision < most {
+            let name = store.describe();
+            return Err(StoreError::Failed(format!(
+                "{name} is empty and at revision {revision}; it was at {most} before"
+            )));
         }
-        Ok(listing)
+        if let Some(copying) = copying {
+            copying.whole(revision);
+        }
+        Ok(revision)
     }
 
     fn copy(&self) -> Option<Copy> {
@@ -123,13 +139,16 @@ impl Store for Shelved {
         self.store()?.get(key)
     }
 
-    fn list(&self, _: &Selection) -> Result<Listing, StoreError> {
-        match self.real() {
-            Ok(listing) => {
+    fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
+        let mut items = Vec::new();
+        let revision = self.list_pages(selection, &mut |page| items.extend(page))?;
+        Ok(Listing { revision, items })
+    }
+
+    fn list_pages(&self, _: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Revision, StoreError> {
+        match self.real(page) {
+            Ok(revision) => {
                 self.drop_copy();
-                if let Some(disk) = &self.disk {
-                    disk.listing(listing.clone(), self.describe());
-                }
                 self.board.tell(|facts| {
                     facts.resyncs += 1;
                     if facts.store == StoreState::Stale {
@@ -137,7 +156,7 @@ impl Store for Shelved {
                         facts.set_store(StoreState::Waiting, board::now(), String::new());
                     }
                 });
-                Ok(listing)
+                Ok(revision)
             }
             Err(error) => {
                 let Some(copy) = self.copy() else { return Err(error) };
@@ -149,7 +168,8 @@ impl Store for Shelved {
                     );
                 }
                 self.board.tell(|facts| facts.set_store(StoreState::Stale, copy.written.clone(), reason));
-                Ok(copy.listing)
+                page(copy.listing.items);
+                Ok(copy.listing.revision)
             }
         }
     }
