@@ -46,19 +46,22 @@ fn a_renamed_interface_loses_its_named_endpoint_and_keeps_the_one_by_address() {
     });
 }
 
+/// Of the namespace of the thread that opens it.
+const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
+
 /// 17 of the reference's functional tests.
 #[test]
 fn a_host_that_is_not_to_forward_is_left_so() {
     on_a_machine(|world| {
         world.listen(80);
-        run("sysctl", &["-qw", "net.ipv4.ip_forward=0"]);
+        std::fs::write(FORWARDING, "0").unwrap();
         let _agent = world.agent();
         world.apply(
             &("{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: {name: default}, spec: {ipForwarding: Disabled}}\n---\n"
                 .to_owned() + ENDPOINT + &allow(80)),
         );
         assert!(world.reaches(80));
-        assert_eq!(run("sysctl", &["-n", "net.ipv4.ip_forward"]), "0\n");
+        assert_eq!(std::fs::read_to_string(FORWARDING).unwrap(), "0\n");
     });
 }
 
