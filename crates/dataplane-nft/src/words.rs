@@ -18,10 +18,11 @@ use crate::form::{Line, SetForm};
 
 pub(crate) const ICMP: u8 = 1;
 pub(crate) const IPIP: u8 = 4;
+pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
 pub(crate) const ICMPV6: u8 = 58;
 /// TCP, UDP and SCTP: what has ports for rules.
-pub(crate) const PORTED: [u8; 3] = [6, UDP, 132];
+pub(crate) const PORTED: [u8; 3] = [TCP, UDP, 132];
 
 /// One end of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -299,6 +300,13 @@ impl Line {
     /// An interface whose name begins so.
     pub(crate) fn interface_prefix(self, link: Link, prefix: &str) -> Self {
         self.expr(Meta::get(link.key(), Reg::R1)).expr(Cmp::eq(Reg::R1, prefix.as_bytes()))
+    }
+
+    /// An interface of this name.
+    pub(crate) fn interface_named(self, link: Link, name: &str) -> Self {
+        let mut whole = name.as_bytes().to_vec();
+        whole.resize(16, 0);
+        self.expr(Meta::get(link.key(), Reg::R1)).expr(Cmp::eq(Reg::R1, whole))
     }
 
     /// An interface in a set.

@@ -255,6 +255,40 @@ fn a_pools_addresses_are_translated_when_they_leave_it_and_floating_ones_on_thei
 }
 
 #[test]
+fn what_leaves_a_pool_is_translated_as_the_settings_say() {
+    in_namespace(|| {
+        let mut host = Host::new(Options::default());
+        let workload = Peer::new("cali1", &["169.254.1.1/32"], &["10.0.0.1/32"]);
+        run("ip", &["route", "add", "10.0.0.1/32", "dev", "cali1"]);
+        run("ip", &["addr", "add", "198.51.100.77/32", "dev", "eth1"]);
+        let outside = host.b.run(|| {
+            run("ip", &["route", "add", "10.0.0.0/16", "via", "198.51.100.11"]);
+            TcpListener::bind("0.0.0.0:8055").unwrap()
+        });
+        let mut source = |settings: &str| {
+            host.put(&[
+                "IPPool p {cidr: 10.0.0.0/16, natOutgoing: true}",
+                "Node n9 {bgp: {ipv4Address: 198.51.100.9/24}}",
+                &format!("FelixConfiguration default {{{settings}}}"),
+                "WorkloadEndpoint a/w1 {node: n1, orchestrator: k8s, pod: p1, endpoint: eth0, interfaceName: cali1, ipNetworks: [10.0.0.1/32], profiles: [projectcalico-default-allow]}",
+            ]);
+            let mut near = workload.run(|| connect(at("198.51.100.9:8055")).unwrap());
+            let mut far = accept(&outside);
+            say(&mut near, &mut far);
+            far.peer_addr().unwrap()
+        };
+        let range = source("natOutgoingAddress: 198.51.100.77, natPortRange: '4000:4003'");
+        assert!(range.ip() == at("198.51.100.77:0").ip() && (4000..=4003).contains(&range.port()), "{range}");
+        let one = source("natPortRange: 4007, iptablesNATOutgoingInterfaceFilter: eth1");
+        assert_eq!(one, at("198.51.100.11:4007"));
+        let same = at("10.0.0.1:0").ip();
+        assert_eq!(source("iptablesNATOutgoingInterfaceFilter: 'eth0'").ip(), same);
+        assert_eq!(source("iptablesNATOutgoingInterfaceFilter: 'et+'").ip(), at("198.51.100.11:0").ip());
+        assert_eq!(source("natOutgoingExclusions: IPPoolsAndHostIPs").ip(), same);
+    });
+}
+
+#[test]
 fn outer_packets_of_a_foreign_tunnel_carry_none_of_our_marks() {
     in_namespace(|| {
         let mut host = Host::new(Options::default());

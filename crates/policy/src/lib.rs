@@ -22,5 +22,5 @@ pub use from_api::{Invalid, Item, enforced_kind};
 pub use group::{NetworkSet, Node, Pool, Profile, Service, ServiceId, ServiceMember, SetId};
 pub use policy::{Direction, Order, Policy, PolicyId, Stage, Tier, TierEnd, Types};
 pub use rule::{Action, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, Unknown};
-pub use settings::{Failsafe, HostAction, LogLimit, Refusal, Settings};
+pub use settings::{Failsafe, HostAction, LogLimit, NatOutgoing, Refusal, Settings};
 pub use snapshot::Snapshot;

@@ -1,5 +1,7 @@
 //! The settings of a node that a verdict depends on (enforcement sheet section 6).
 
+use std::net::Ipv4Addr;
+
 use ipnet::IpNet;
 use tortie_net::Protocol;
 
@@ -45,6 +47,19 @@ pub struct LogLimit {
     pub burst: u32,
 }
 
+/// How the source of packets that leave the pools is translated (enforcement sheet 3.8).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NatOutgoing {
+    /// The IPv4 source; none for that of the interface that a packet leaves by.
+    pub address: Option<Ipv4Addr>,
+    /// The source ports of TCP and UDP, first and last; none for the kernel's choice.
+    pub ports: Option<(u16, u16)>,
+    /// What goes to addresses of nodes keeps its source too.
+    pub spare_nodes: bool,
+    /// Only what leaves by this interface, or by one whose name begins so where it ends with `+`.
+    pub interface: Option<String>,
+}
+
 /// What a node is set to. [`Settings::default`] is what a node without any configuration does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -84,6 +99,8 @@ pub struct Settings {
     pub external_nodes: Vec<IpNet>,
     /// Floating IPs are translated.
     pub floating_ips: bool,
+    /// What leaves the pools.
+    pub nat_outgoing: NatOutgoing,
     /// IPv6 is governed.
     pub ipv6: bool,
     /// What stands before a log line.
@@ -127,6 +144,7 @@ impl Default for Settings {
             wireguard_v6: None,
             external_nodes: Vec::new(),
             floating_ips: false,
+            nat_outgoing: NatOutgoing::default(),
             ipv6: true,
             log_prefix: "calico-packet".to_owned(),
             log_limit: None,

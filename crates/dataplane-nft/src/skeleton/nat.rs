@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use tortie_dataplane::SetId;
-use tortie_nft::expr::{Lookup, Masq, Nat, NatKind, Payload};
+use tortie_nft::expr::{Immediate, Lookup, Masq, Nat, NatKind, Payload};
 use tortie_nft::{BaseChain, Element, Hook, Key, Reg, Set};
-use tortie_policy::Family;
+use tortie_policy::{Family, NatOutgoing};
 
 use super::Plan;
 use crate::form::{ChainForm, Line, Ruleset, SetForm};
 use crate::options::Options;
 use crate::sets::FAMILIES;
-use crate::words::{Side, address_type, fields, octets};
+use crate::words::{Link, Side, TCP, UDP, address_type, fields, octets, word};
 
 /// Where destinations and sources are rewritten.
 const DESTINATION: i32 = -100;
@@ -35,7 +35,7 @@ pub(super) fn render(plan: &Plan, _options: &Options, into: &mut Ruleset) {
             source.push(rewrite_source(family));
         }
         if plan.pools {
-            source.push(masquerade(plan, family));
+            source.extend(outgoing(plan, family));
         }
     }
     let mut base = |name: &str, hook, priority, lines: &Vec<Line>| {
@@ -98,7 +98,7 @@ fn rewrite_destination(family: Family) -> Line {
 
 fn rewrite_source(family: Family) -> Line {
     let (source, destination) = match family {
-        Family::V4 => (Payload::ipv4_source(Reg::R1), Payload::ipv4_destination(crate::words::word(1))),
+        Family::V4 => (Payload::ipv4_source(Reg::R1), Payload::ipv4_destination(word(1))),
         Family::V6 => (Payload::ipv6_source(Reg::R1), Payload::ipv6_destination(Reg::R2)),
     };
     let address = Some((Reg::R1, Reg::R1));
@@ -107,12 +107,50 @@ fn rewrite_source(family: Family) -> Line {
     Line::new().family(family).expr(source).expr(destination).expr(map).expr(nat).note("own floating IPs")
 }
 
-fn masquerade(plan: &Plan, family: Family) -> Line {
-    Line::new()
-        .family(family)
-        .peers(Side::Source, family, &plan.set(SetId::TRANSLATED_POOLS, family), false)
-        .peers(Side::Destination, family, &plan.set(SetId::POOLS, family), true)
-        .count()
-        .expr(Masq::default())
-        .note("leaving the pools")
+/// What leaves the pools gets another source. TCP and UDP first, where their ports are said.
+fn outgoing(plan: &Plan, family: Family) -> Vec<Line> {
+    let settings = &plan.settings().nat_outgoing;
+    let leaving = |protocol: Option<u8>| {
+        let mut line = Line::new().family(family);
+        if let Some(name) = &settings.interface {
+            line = match name.strip_suffix('+') {
+                Some(prefix) => line.interface_prefix(Link::Out, prefix),
+                None => line.interface_named(Link::Out, name),
+            };
+        }
+        if let Some(protocol) = protocol {
+            line = line.protocol(protocol);
+        }
+        line = line.peers(Side::Source, family, &plan.set(SetId::TRANSLATED_POOLS, family), false);
+        line = line.peers(Side::Destination, family, &plan.set(SetId::POOLS, family), true);
+        if settings.spare_nodes {
+            line = line.peers(Side::Destination, family, &plan.set(SetId::IPIP_PEERS, family), true);
+        }
+        line.count()
+    };
+    let ported = settings.ports.into_iter().flat_map(|ports| [(Some(TCP), Some(ports)), (Some(UDP), Some(ports))]);
+    let all = ported.chain([(None, None)]);
+    all.map(|(protocol, ports)| translate(leaving(protocol), settings, family, ports).note("leaving the pools"))
+        .collect()
+}
+
+fn translate(mut line: Line, settings: &NatOutgoing, family: Family, ports: Option<(u16, u16)>) -> Line {
+    let [from, to] = [word(4), word(5)];
+    if let Some((first, last)) = ports {
+        line = line.expr(Immediate::data(from, first.to_be_bytes())).expr(Immediate::data(to, last.to_be_bytes()));
+    }
+    let port = ports.map(|_| (from, to));
+    match settings.address.filter(|_| family == Family::V4) {
+        Some(address) => {
+            let nat = Nat {
+                kind: NatKind::Source,
+                family: number(family),
+                address: Some((Reg::R1, Reg::R1)),
+                port,
+                flags: 0,
+            };
+            line.expr(Immediate::data(Reg::R1, address.octets())).expr(nat)
+        }
+        None => line.expr(Masq { port, ..Masq::default() }),
+    }
 }

@@ -1,7 +1,8 @@
 //! `nat`, `masq`, `redir`: rewrite addresses and ports of a connection, in chains of type nat.
 //!
 //! Addresses and ports come from registers; a range has two ends, a single value the same register
-//! twice. The kernel adds to the flags which of both were given; those two bits are not kept here.
+//! twice. Two bits of the flags say which of both were given. They are not kept here: the kernel adds them, except for
+//! `masq`, where it goes without the ports unless it is told.
 //!
 //! Source: `enum nft_nat_attributes`, `enum nft_masq_attributes`, `enum nft_redir_attributes`,
 //! `NF_NAT_RANGE_*` of `linux/netfilter/nf_nat.h`.
@@ -12,7 +13,8 @@ use crate::register::Reg;
 use crate::wire::{Attrs, DecodeError, Writer, be_u32, expect, table};
 
 /// `NF_NAT_RANGE_MAP_IPS | NF_NAT_RANGE_PROTO_SPECIFIED`: follow from the registers given.
-const DERIVED: u32 = 3;
+const DERIVED: u32 = 1 | PROTO_SPECIFIED;
+const PROTO_SPECIFIED: u32 = 2;
 
 numbers! {
     /// What is rewritten.
@@ -107,7 +109,10 @@ impl Coded for Masq {
     const NAME: &'static str = "masq";
 
     fn encode(&self, writer: &mut Writer) {
-        write_flags(writer, 1, self.flags);
+        match self.port {
+            Some(_) => writer.u32(1, self.flags & !DERIVED | PROTO_SPECIFIED),
+            None => write_flags(writer, 1, self.flags),
+        }
         write_pair(writer, 2, self.port);
     }
 

@@ -159,6 +159,28 @@ impl Settings {
         if let Some(value) = text("floatingIPs") {
             self.floating_ips = value.eq_ignore_ascii_case("enabled");
         }
+        let nat = &mut self.nat_outgoing;
+        if let Some(address) = text("natOutgoingAddress") {
+            match address.parse() {
+                Ok(address) => nat.address = Some(address),
+                Err(_) => note("natOutgoingAddress", format!("{address:?} is no IPv4 address")),
+            }
+        }
+        if let Some(value) = spec.get("natPortRange").filter(|value| !value.is_null() && value.as_str() != Some("")) {
+            match port_range(value) {
+                Some(ports) => nat.ports = Some(ports).filter(|ports| *ports != (0, 0)),
+                None => note("natPortRange", format!("{value} is neither a port nor a range of ports")),
+            }
+        }
+        if let Some(value) = text("natOutgoingExclusions") {
+            nat.spare_nodes = value.eq_ignore_ascii_case("IPPoolsAndHostIPs");
+        }
+        if let Some(name) = text("iptablesNATOutgoingInterfaceFilter") {
+            match name.len() {
+                1..=15 => nat.interface = Some(name.to_owned()),
+                _ => note("iptablesNATOutgoingInterfaceFilter", format!("{name:?} is no name of an interface")),
+            }
+        }
         if let Some(port) = spec.get("vxlanPort").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok()) {
             self.vxlan_port = port;
         }
@@ -191,6 +213,17 @@ impl Settings {
         }
         invalid
     }
+}
+
+/// A port, or `first:last`.
+fn port_range(value: &Value) -> Option<(u16, u16)> {
+    let Some(text) = value.as_str() else {
+        let port = value.as_u64().and_then(|port| u16::try_from(port).ok())?;
+        return Some((port, port));
+    };
+    let (first, last) = text.split_once(':').unwrap_or((text, text));
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last).then_some((first, last))
 }
 
 fn failsafes(list: &[Value]) -> Result<Vec<Failsafe>, String> {
