@@ -9,7 +9,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::{Handle, Signals};
+use signal_hook::iterator::Signals;
 use tortie_dataplane_nft::{ApplyError, Bits, Kernel, Options as NftOptions};
 use tortie_hostnet::links::Watcher;
 use tortie_hostnet::{Config, Network};
@@ -165,8 +165,15 @@ pub fn run(options: Options) -> Result<(), AgentError> {
     })?;
     let path = server.path().to_owned();
     thread("socket", {
-        let client = Client { node, board, target, store: store.clone(), tell: tell.clone(), end: signals.handle() };
-        move || server.serve(move |request| client.answer(request))
+        let client = Client { node, board, target, store: store.clone(), tell: tell.clone() };
+        let end = signals.handle();
+        // Only now: the end of the process would take the answer with it.
+        let sent = move |reply: &Reply| {
+            if matches!(reply, Reply::Done) {
+                end.close()
+            }
+        };
+        move || server.serve(move |request| client.answer(request), sent)
     })?;
     attend(signals, &sources, &store, &tell);
     stop.set();
@@ -253,7 +260,6 @@ struct Client {
     target: Shared,
     store: Arc<Shelved>,
     tell: SyncSender<Input>,
-    end: Handle,
 }
 
 impl Client {
@@ -284,10 +290,7 @@ impl Client {
                 let sent = self.tell.send(Input::Remove(answer)).is_ok();
                 let result = if sent { answered.recv_timeout(LONGEST_WAIT).ok() } else { None };
                 match result {
-                    Some(Ok(())) => {
-                        self.end.close();
-                        Reply::Done
-                    }
+                    Some(Ok(())) => Reply::Done,
                     Some(Err(reason)) => Reply::Failed { reason },
                     None => Reply::Failed { reason: "the dataplane does not answer".to_owned() },
                 }

@@ -138,16 +138,20 @@ impl Server {
         Ok(Self { listener, path })
     }
 
-    /// Answers for as long as the process lives.
-    pub(crate) fn serve(&self, answer: impl Fn(Request) -> Reply + Clone + Send + 'static) {
+    /// Answers for as long as the process lives. `sent` is told of each answer that is on its way.
+    pub(crate) fn serve(
+        &self,
+        answer: impl Fn(Request) -> Reply + Clone + Send + 'static,
+        sent: impl Fn(&Reply) + Clone + Send + 'static,
+    ) {
         for stream in self.listener.incoming() {
             let Ok(stream) = stream else {
                 // Out of descriptors, most likely: they come back.
                 std::thread::sleep(Duration::from_millis(100));
                 continue;
             };
-            let answer = answer.clone();
-            let talk = move || drop(converse(&stream, answer));
+            let (answer, sent) = (answer.clone(), sent.clone());
+            let talk = move || drop(converse(&stream, answer, sent));
             // A client that cannot be served is told so by the end of its connection.
             drop(std::thread::Builder::new().name("client".to_owned()).spawn(talk));
         }
@@ -159,14 +163,16 @@ impl Server {
     }
 }
 
-fn converse(stream: &UnixStream, answer: impl Fn(Request) -> Reply) -> io::Result<()> {
+fn converse(stream: &UnixStream, answer: impl Fn(Request) -> Reply, sent: impl Fn(&Reply)) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let reply = match receive(BufReader::new(io::Read::take(stream, LONGEST))) {
         Ok(request) => answer(request),
         Err(error) => Reply::Failed { reason: error.to_string() },
     };
-    send(stream, &reply)
+    let result = send(stream, &reply);
+    sent(&reply);
+    result
 }
 
 fn send(mut stream: &UnixStream, what: &impl Serialize) -> io::Result<()> {
