@@ -38,8 +38,10 @@ impl Object {
 
     /// The spec as its type; unknown fields are passed over.
     pub fn spec<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        let spec = self.body.get("spec").cloned().unwrap_or_else(|| Value::Object(Map::new()));
-        serde_json::from_value(spec)
+        match self.body.get("spec") {
+            Some(spec) => T::deserialize(spec),
+            None => serde_json::from_value(Value::Object(Map::new())),
+        }
     }
 }
 

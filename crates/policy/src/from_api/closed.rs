@@ -13,6 +13,8 @@
 //! | a profile's rules, a tier's default | rule by rule; deny |
 //! | a network set's net, or too many of them | an incomplete set: who allows by it never matches, who denies by it does |
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 use tortie_api::{Kind, Object, Path, Step};
 
@@ -26,16 +28,16 @@ impl Item {
     /// The object as it can safely be enforced, and everything that could not be read. An object without a mistake
     /// comes back as itself.
     pub fn closed(object: &Object) -> (Item, Vec<Invalid>) {
-        let mut object = object.clone();
+        let mut object = Cow::Borrowed(object);
         let mut wrong = Vec::new();
         for _ in 0..PATIENCE {
-            match Item::try_from(&object) {
+            match Item::try_from(&*object) {
                 Ok(Item::NetworkSet(set)) => {
                     return (Item::NetworkSet(NetworkSet { incomplete: !wrong.is_empty(), ..set }), wrong);
                 }
                 Ok(item) => return (item, wrong),
                 Err(why) => {
-                    let mended = mend(&mut object, &why.path);
+                    let mended = mend(object.to_mut(), &why.path);
                     wrong.push(why);
                     if !mended {
                         break;
