@@ -4,7 +4,7 @@ use tortie_policy::{Direction, Failsafe, Settings};
 
 use crate::matching::{View, protocol_name};
 
-/// `tcp/5432 is not one of tcp/22,179 udp/68`.
+/// `tcp/5432 is not one of tcp/22,179`: of the packet's protocol only.
 pub(crate) fn failsafes_text(settings: &Settings, direction: Direction, view: &View) -> String {
     let list = match direction {
         Direction::Ingress => &settings.failsafe_inbound,
@@ -13,11 +13,14 @@ pub(crate) fn failsafes_text(settings: &Settings, direction: Direction, view: &V
     if list.is_empty() {
         return "there are none".to_owned();
     }
-    let what = match view.ports() {
-        Some((_, port)) => format!("{}/{port}", protocol_name(view.protocol)),
-        None => protocol_name(view.protocol),
-    };
-    format!("{what} is not one of {}", failsafe_list(list))
+    let name = protocol_name(view.protocol);
+    let same = list.iter().filter(|failsafe| failsafe.protocol.number() == view.protocol);
+    let same: Vec<Failsafe> = same.cloned().collect();
+    match view.ports() {
+        _ if same.is_empty() => format!("none for {name}"),
+        Some((_, port)) => format!("{name}/{port} is not one of {}", failsafe_list(&same)),
+        None => format!("{name} without a port is not one of {}", failsafe_list(&same)),
+    }
 }
 
 /// `tcp/22,179 udp/68`, nets in brackets.

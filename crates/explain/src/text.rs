@@ -225,7 +225,7 @@ fn entry_text(snapshot: &Snapshot, entry: &Entry, step: &Step) -> Option<(String
             Some((format!("end of tier {tier}"), text))
         }
         StepKind::TierEnd { .. } => None,
-        StepKind::Builtin(text) => Some(("failsafes".to_owned(), text.clone())),
+        StepKind::Builtin(text) => Some((failsafes_label(step).to_owned(), text.clone())),
     }
 }
 
@@ -289,7 +289,7 @@ fn rule_text(rule: &RuleStep) -> String {
 
 fn decision_label(step: &Step) -> String {
     match &step.decision.by {
-        By::Failsafe(_) => "failsafes",
+        By::Failsafe(_) => failsafes_label(step),
         By::Established | By::Invalid => "connection tracking",
         By::NoProfile => "profiles",
         By::Builtin(Builtin::SourceOk | Builtin::SourceExcepted | Builtin::SourceWrong) => "source address",
@@ -297,6 +297,13 @@ fn decision_label(step: &Step) -> String {
         _ => "policy",
     }
     .to_owned()
+}
+
+fn failsafes_label(step: &Step) -> &'static str {
+    match step.direction {
+        Direction::Ingress => "failsafes in",
+        Direction::Egress => "failsafes out",
+    }
 }
 
 fn decision_text(snapshot: &Snapshot, leg: &Leg, step: &Step) -> String {
@@ -307,9 +314,10 @@ fn decision_text(snapshot: &Snapshot, leg: &Leg, step: &Step) -> String {
     };
     match &step.decision.by {
         By::Nothing if step.endpoint.is_none() => "no endpoint governs this interface: passes".to_owned(),
-        By::Nothing if step.entries.iter().all(|entry| matches!(entry.kind, StepKind::Builtin(_))) => {
-            "none in this direction: passes".to_owned()
-        }
+        By::Nothing if step.entries.iter().all(|entry| matches!(entry.kind, StepKind::Builtin(_))) => match step.hook {
+            Hook::ForwardIn | Hook::ForwardOut => "no applyOnForward policy in this direction: passes".to_owned(),
+            _ => "none in this direction: passes".to_owned(),
+        },
         By::Nothing => "nothing settles it here: passes".to_owned(),
         By::Failsafe(text) => {
             let (anywhere, origin) = (anywhere(text, step.direction), origin(snapshot, &leg.host.node, step.direction));
