@@ -23,6 +23,8 @@ const WAITING: usize = 4096;
 const PAGES: usize = 3;
 /// How long an answer from the disk is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long changes are gathered before they are written.
+const GATHER: Duration = Duration::from_millis(100);
 /// How much is written in one transaction.
 const BATCH: usize = 1000;
 
@@ -265,12 +267,18 @@ fn batch(
 ) -> rusqlite::Result<Option<Job>> {
     let transaction = sql.transaction()?;
     let mut listing = None;
-    for job in std::iter::once(first).chain(todo.try_iter().take(BATCH)) {
-        if matches!(job, Job::Listing(_)) {
-            listing = Some(job);
+    let end = Instant::now() + GATHER;
+    let (mut job, mut count) = (Some(first), 0);
+    while let Some(now) = job {
+        if matches!(now, Job::Listing(_)) {
+            listing = Some(now);
             break;
         }
-        take(&transaction, job, answers)?;
+        // Changes are gathered, since a transaction each costs more than they do. Whoever asks is answered at once.
+        take(&transaction, now, answers)?;
+        let patience = if answers.is_empty() { end.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+        count += 1;
+        job = if count < BATCH { todo.recv_timeout(patience).ok() } else { None };
     }
     if torn.swap(false, Ordering::SeqCst) {
         transaction.execute("delete from facts where name = 'whole'", [])?;
