@@ -20,6 +20,7 @@ mod syntax;
 mod timestamp;
 mod tree;
 
+pub use documents::Part;
 pub use node::{Entry, Found, Node, Value};
 pub(crate) use scalar::{float64_text, is_text};
 pub use source::{Position, Source};
@@ -62,8 +63,23 @@ impl Located {
 
 /// Reads everything in a text. Blank documents and comments are nothing; so an empty answer is no mistake of its own.
 pub fn read(source: &Source) -> Vec<Located> {
+    parts(source).iter().flat_map(|part| read_part(source, part)).collect()
+}
+
+/// The parts of a text between its separators, each of which can be read alone: [`read_part`] of all, in their order, is
+/// what [`read`] gives.
+pub fn parts(source: &Source) -> Vec<Part> {
+    match source.broken_at() {
+        // Nothing is looked for in what is no text.
+        Some(at) => vec![Part { span: at..at, dropped: None }],
+        None => documents::split(source.text()),
+    }
+}
+
+/// Reads one of the [`parts`] of a text.
+pub fn read_part(source: &Source, part: &Part) -> Vec<Located> {
     let mut out = Vec::new();
-    for document in trees(source) {
+    for document in trees_of(source, part) {
         match document {
             Ok(node) => resource::read(node, source.text(), &mut out),
             Err(trouble) => out.push(trouble),
@@ -74,28 +90,30 @@ pub fn read(source: &Source) -> Vec<Located> {
 
 /// The documents of a text without regard to what they mean, and what is no document.
 pub fn trees(source: &Source) -> Vec<Result<Node, Located>> {
+    parts(source).iter().flat_map(|part| trees_of(source, part)).collect()
+}
+
+fn trees_of(source: &Source, part: &Part) -> Vec<Result<Node, Located>> {
     let text = source.text();
     if let Some(at) = source.broken_at() {
         let problem = Problem::read(Path::root(), "invalid UTF-8").message("these bytes are no text (UTF-8)");
         return vec![Err(Located::at(one(text, at), problem))];
     }
     let mut out = Vec::new();
-    for part in documents::split(text) {
-        match unreadable(text, &part.span) {
-            Some(trouble) => out.push(Err(trouble)),
-            None => {
-                let (nodes, fault) = tree::parse(text, part.span);
-                out.extend(nodes.into_iter().map(Ok));
-                if let Some(fault) = fault {
-                    let mut problem = Problem::read(Path::root(), fault.message);
-                    problem.help = fault.help;
-                    out.push(Err(Located::at(fault.span, problem)));
-                }
+    match unreadable(text, &part.span) {
+        Some(trouble) => out.push(Err(trouble)),
+        None => {
+            let (nodes, fault) = tree::parse(text, part.span.clone());
+            out.extend(nodes.into_iter().map(Ok));
+            if let Some(fault) = fault {
+                let mut problem = Problem::read(Path::root(), fault.message);
+                problem.help = fault.help;
+                out.push(Err(Located::at(fault.span, problem)));
             }
         }
-        if let Some(span) = part.dropped {
-            out.push(Err(dropped(text, span)));
-        }
+    }
+    if let Some(span) = part.dropped.clone() {
+        out.push(Err(dropped(text, span)));
     }
     out
 }

@@ -5,7 +5,10 @@
 
 mod files;
 
-use tortie_api::read::{Located, Source};
+use std::num::NonZero;
+use std::thread;
+
+use tortie_api::read::{Located, Part, Source, read_part};
 use tortie_api::{API_VERSION, Kind, Object, Path, Problem};
 
 use crate::args::Files;
@@ -92,7 +95,7 @@ pub(crate) fn load(files: &Files, session: &mut Session) -> anyhow::Result<Resul
                 Ok(source) => source,
                 Err(error) => return Ok(Err(Unread::File(error))),
             };
-            let located = tortie_api::read::read(&source);
+            let located = read(&source);
             if located.is_empty() && !files.skip_empty {
                 return Ok(Err(Unread::File(FileError::Empty { what: "file", name: path })));
             }
@@ -122,6 +125,28 @@ pub(crate) fn load(files: &Files, session: &mut Session) -> anyhow::Result<Resul
     Ok(Ok(manifests))
 }
 
+/// Reads everything in a file, a large one by all processors.
+fn read(source: &Source) -> Vec<Located> {
+    let parts = tortie_api::read::parts(source);
+    let read = |parts: &[Part]| parts.iter().flat_map(|part| read_part(source, part)).collect::<Vec<_>>();
+    let workers = thread::available_parallelism().map_or(1, NonZero::get);
+    if parts.len() < 256 || workers == 1 {
+        return read(&parts);
+    }
+    thread::scope(|scope| {
+        let shares: Vec<_> = parts
+            .chunks(parts.len().div_ceil(workers))
+            .map(|share| (share, thread::Builder::new().spawn_scoped(scope, move || read(share))))
+            .collect();
+        let finished = shares.into_iter().map(|(share, worker)| match worker {
+            Ok(worker) => worker.join().expect("reading does not panic"),
+            // No more threads are to be had.
+            Err(_) => read(share),
+        });
+        finished.flatten().collect()
+    })
+}
+
 /// Two kinds have no commands in calicoctl.
 fn known_to_calicoctl(located: &mut Located) {
     let Some(kind) = located.object.as_ref().map(|object| object.kind) else { return };
@@ -130,5 +155,26 @@ fn known_to_calicoctl(located: &mut Located) {
         let problem = Problem::read(Path::from("kind"), reason).message(format!("calicoctl does not manage a {kind}"));
         located.problems.push(problem.help("tortie, under its own name, does"));
         located.object = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_file_reads_like_its_documents_in_their_order() {
+        let document = |n: usize| match n {
+            300 => "a: [b\n".to_owned(),
+            n => format!("{{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {{name: t{n}}}, spce: {{}}}}\n"),
+        };
+        let text = (0..600).map(document).collect::<Vec<_>>().join("---\n");
+        let source = Source::new("large.yaml", text);
+        let shown = |located: Vec<Located>| -> Vec<String> {
+            located.iter().map(|located| format!("{} {:?}", located.about, located.problems)).collect()
+        };
+        let seen = shown(read(&source));
+        assert_eq!(seen.len(), 600);
+        assert_eq!(seen, shown(tortie_api::read::read(&source)));
     }
 }

@@ -10,7 +10,7 @@ pub(crate) const MAX_SIZE: usize = 10 * 1024 * 1024;
 
 /// One part of a text between separators.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Part {
+pub struct Part {
     /// Its bytes.
     pub(crate) span: Range<usize>,
     /// Text on the separator line that ends it, which nobody reads.
