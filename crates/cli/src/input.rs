@@ -5,10 +5,8 @@
 
 mod files;
 
-use std::num::NonZero;
-use std::thread;
-
-use tortie_api::read::{Located, Part, Source, read_part};
+use rayon::prelude::*;
+use tortie_api::read::{Located, Source, read_part};
 use tortie_api::{API_VERSION, Kind, Object, Path, Problem};
 
 use crate::args::Files;
@@ -125,26 +123,16 @@ pub(crate) fn load(files: &Files, session: &mut Session) -> anyhow::Result<Resul
     Ok(Ok(manifests))
 }
 
-/// Reads everything in a file, a large one by all processors.
+/// From so many documents on a file is read by all processors.
+const MANY: usize = 200;
+
+/// Reads everything in a file.
 fn read(source: &Source) -> Vec<Located> {
     let parts = tortie_api::read::parts(source);
-    let read = |parts: &[Part]| parts.iter().flat_map(|part| read_part(source, part)).collect::<Vec<_>>();
-    let workers = thread::available_parallelism().map_or(1, NonZero::get);
-    if parts.len() < 256 || workers == 1 {
-        return read(&parts);
+    if parts.len() < MANY {
+        return parts.iter().flat_map(|part| read_part(source, part)).collect();
     }
-    thread::scope(|scope| {
-        let shares: Vec<_> = parts
-            .chunks(parts.len().div_ceil(workers))
-            .map(|share| (share, thread::Builder::new().spawn_scoped(scope, move || read(share))))
-            .collect();
-        let finished = shares.into_iter().map(|(share, worker)| match worker {
-            Ok(worker) => worker.join().expect("reading does not panic"),
-            // No more threads are to be had.
-            Err(_) => read(share),
-        });
-        finished.flatten().collect()
-    })
+    parts.par_iter().flat_map_iter(|part| read_part(source, part)).collect()
 }
 
 /// Two kinds have no commands in calicoctl.

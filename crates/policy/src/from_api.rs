@@ -82,18 +82,24 @@ impl TryFrom<&Object> for Item {
 impl Snapshot {
     /// Everything in these objects, and what could not be read: such an object is closed ([`Item::closed`]).
     pub fn from_objects<'a>(objects: impl IntoIterator<Item = &'a Object>) -> (Snapshot, Vec<(&'a Object, Invalid)>) {
+        Self::from_items(objects.into_iter().map(|object| (object, Item::closed(object))))
+    }
+
+    /// The same of objects that [`Item::closed`] has read already.
+    pub fn from_items<'a>(
+        objects: impl IntoIterator<Item = (&'a Object, (Item, Vec<Invalid>))>,
+    ) -> (Snapshot, Vec<(&'a Object, Invalid)>) {
         let mut snapshot = Snapshot::default();
         let mut invalid = Vec::new();
         let open = Profile::default_allow();
         snapshot.profiles.insert(open.name.clone(), open);
         let mut configurations = Vec::new();
-        for object in objects {
+        for (object, (item, wrong)) in objects {
             if object.kind == Kind::FelixConfiguration {
                 configurations.push(object);
                 continue;
             }
             snapshot.staged_deletions.extend(staged_deletion(object));
-            let (item, wrong) = Item::closed(object);
             snapshot.insert(item);
             invalid.extend(wrong.into_iter().map(|why| (object, why)));
         }

@@ -5,10 +5,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use clap::{Args, ValueEnum};
+use rayon::prelude::*;
 use tortie_api::{Key, Object, Problem};
 use tortie_explain::{AskError, Party, Place as End, Places, Question, State, What, endpoint, enforce_staged, journey};
 use tortie_explain::{json, table, text};
-use tortie_policy::Snapshot;
+use tortie_policy::{Item, Snapshot};
 use tortie_store::Selection;
 
 use crate::args::{Files, Place};
@@ -16,6 +17,9 @@ use crate::names;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::Link;
+
+/// From so many objects on all processors read them.
+const MANY: usize = 500;
 
 /// Arguments of `explain`.
 #[derive(Args, Debug)]
@@ -241,7 +245,12 @@ fn snapshot(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Option<
             return Err(Usage("with these mistakes there is nothing to explain".to_owned()).into());
         }
     }
-    let (snapshot, invalid) = Snapshot::from_objects(&objects);
+    let read = |object| (object, Item::closed(object));
+    let (snapshot, invalid) = if objects.len() < MANY {
+        Snapshot::from_items(objects.iter().map(read))
+    } else {
+        Snapshot::from_items(objects.par_iter().map(read).collect::<Vec<_>>())
+    };
     for (object, why) in &invalid {
         session
             .terminal
