@@ -68,7 +68,7 @@ impl Op {
 /// What one write did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// The revision of this change.
+    /// The revision of this change. Of a delete whose answer was lost on the way, one at which it had been done.
     pub revision: Revision,
     /// What stood there before: the replaced or the removed object.
     pub previous: Option<Stored>,
