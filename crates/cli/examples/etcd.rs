@@ -59,6 +59,7 @@ impl Bench {
             .envs([("DATASTORE_TYPE", "etcdv3"), ("ETCD_ENDPOINTS", ETCD), ("FELIX_FELIXHOSTNAME", "n1")])
             .env("TORTIE_RUN", self.dir.path().join("run"))
             .env("TORTIE_STATE", self.dir.path().join("state"))
+            .env("FELIX_ENDPOINTSTATUSPATHPREFIX", self.dir.path().join("calico"))
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         command

@@ -1,5 +1,6 @@
 //! The scenarios of `tests/scenarios`, each with real packets and answered by the evaluator. The numbers in the files are
-//! those of the reference's own functional tests that they follow; 72 is in `live.rs`, 107 in `kernel.rs`, 17 is the agent's.
+//! those of the reference's own functional tests that they follow; 72, 98 and 100 are in `live.rs`, 107 in `kernel.rs`, 17 and
+//! 113 are the agent's, 116 and 117 those of `hostnet`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -35,6 +36,7 @@ scenarios! {
     a_translated_port_is_reached_by_pre_dnat_policy_only
     tiers_decide_in_their_order
     which_endpoint_governs_an_interface
+    an_endpoint_for_all_interfaces_leaves_workloads_alone
     workloads_are_policed_by_direction
     workloads_cannot_lie_about_their_source
     workloads_reach_their_host_as_set
