@@ -5,7 +5,6 @@
 
 mod files;
 
-use rayon::prelude::*;
 use tortie_api::read::{Located, Source, read_part};
 use tortie_api::{API_VERSION, Kind, Object, Path, Problem};
 
@@ -13,6 +12,7 @@ use crate::args::Files;
 use crate::diagnose;
 use crate::report::Usage;
 use crate::session::Session;
+use crate::share;
 
 /// What the files hold.
 #[derive(Default)]
@@ -123,16 +123,10 @@ pub(crate) fn load(files: &Files, session: &mut Session) -> anyhow::Result<Resul
     Ok(Ok(manifests))
 }
 
-/// From so many documents on a file is read by all processors.
-const MANY: usize = 200;
-
 /// Reads everything in a file.
 fn read(source: &Source) -> Vec<Located> {
     let parts = tortie_api::read::parts(source);
-    if parts.len() < MANY {
-        return parts.iter().flat_map(|part| read_part(source, part)).collect();
-    }
-    parts.par_iter().flat_map_iter(|part| read_part(source, part)).collect()
+    share::each(&parts, |part| read_part(source, part)).into_iter().flatten().collect()
 }
 
 /// Two kinds have no commands in calicoctl.

@@ -15,6 +15,7 @@ mod output;
 mod persona;
 mod report;
 mod session;
+mod share;
 mod store;
 mod target;
 mod usage;

@@ -3,6 +3,8 @@
 //! The objects of all files go to the store as one batch, one transaction. An object that is refused does not stop
 //! the others; what is printed as done is on disk.
 
+use std::mem::ManuallyDrop;
+
 use clap::Args;
 use tortie_api::{Key, Object, Problem};
 use tortie_store::client::Mode;
@@ -16,6 +18,7 @@ use crate::names;
 use crate::namespace::{self, Wanted};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
+use crate::share;
 use crate::store::Link;
 
 /// Arguments of `create`.
@@ -184,33 +187,9 @@ pub(crate) fn validate(args: &ValidateArgs, session: &mut Session) -> anyhow::Re
     if manifests.items.is_empty() {
         return Ok(nothing(session));
     }
-    let mut fates = Vec::with_capacity(manifests.items.len());
-    for item in &manifests.items {
-        let key = item.object().key();
-        let object = match in_namespace(item, args.place.namespace.as_deref()) {
-            Ok(object) => object,
-            Err(problem) => {
-                fates.push(Fate { key, result: Err(Trouble::untried(problem)), warnings: Vec::new() });
-                continue;
-            }
-        };
-        let object = names::filled(object);
-        let mut warnings = warnings_of(item);
-        warnings.extend(tortie_api::warnings::of(&object));
-        let problems: Vec<Problem> =
-            tortie_api::validate::validate(&object).into_iter().filter(Problem::is_error).collect();
-        let key = object.key();
-        let result = if !problems.is_empty() {
-            warnings.clear();
-            let text = tortie_api::validate::calico_text(&problems);
-            Err(Trouble { text, problems, untried: false })
-        } else if args.strict && !warnings.is_empty() {
-            Err(Trouble::strict(std::mem::take(&mut warnings)))
-        } else {
-            Ok(Done { word: "valid", along: Vec::new() })
-        };
-        fates.push(Fate { key, result, warnings });
-    }
+    // The program ends with the report: giving back what was read piece by piece would only delay it.
+    let manifests = ManuallyDrop::new(manifests);
+    let fates = ManuallyDrop::new(share::each(&manifests.items, |item| validated(item, args)));
     Ok(report("validate", "validated", &manifests, &fates, false, session))
 }
 
@@ -235,6 +214,30 @@ fn in_namespace(item: &Item, namespace: Option<&str>) -> Result<Object, Box<Prob
 
 fn warnings_of(item: &Item) -> Vec<Problem> {
     item.located.problems.iter().filter(|problem| !problem.is_error()).cloned().collect()
+}
+
+/// What becomes of one manifest.
+fn validated(item: &Item, args: &ValidateArgs) -> Fate {
+    let object = match in_namespace(item, args.place.namespace.as_deref()) {
+        Ok(object) => names::filled(object),
+        Err(problem) => {
+            return Fate { key: item.object().key(), result: Err(Trouble::untried(problem)), warnings: Vec::new() };
+        }
+    };
+    let mut warnings = warnings_of(item);
+    warnings.extend(tortie_api::warnings::of(&object));
+    let problems: Vec<Problem> =
+        tortie_api::validate::validate(&object).into_iter().filter(Problem::is_error).collect();
+    let result = if !problems.is_empty() {
+        warnings.clear();
+        let text = tortie_api::validate::calico_text(&problems);
+        Err(Trouble { text, problems, untried: false })
+    } else if args.strict && !warnings.is_empty() {
+        Err(Trouble::strict(std::mem::take(&mut warnings)))
+    } else {
+        Ok(Done { word: "valid", along: Vec::new() })
+    };
+    Fate { key: object.key(), result, warnings }
 }
 
 fn report(verb: &str, past: &str, manifests: &Manifests, fates: &[Fate], dry_run: bool, session: &mut Session) -> Exit {

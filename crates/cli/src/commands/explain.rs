@@ -2,10 +2,10 @@
 //!
 //! Exit status 0: allowed (or something was told), 1: denied, 2: the question could not be answered.
 
+use std::mem::ManuallyDrop;
 use std::net::{IpAddr, SocketAddr};
 
 use clap::{Args, ValueEnum};
-use rayon::prelude::*;
 use tortie_api::{Key, Object, Problem};
 use tortie_explain::{AskError, Party, Place as End, Places, Question, State, What, endpoint, enforce_staged, journey};
 use tortie_explain::{json, table, text};
@@ -16,10 +16,8 @@ use crate::args::{Files, Place};
 use crate::names;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
+use crate::share;
 use crate::store::Link;
-
-/// From so many objects on all processors read them.
-const MANY: usize = 500;
 
 /// Arguments of `explain`.
 #[derive(Args, Debug)]
@@ -88,7 +86,9 @@ enum Format {
 
 /// Answers.
 pub(crate) fn run(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let Some(mut snapshot) = snapshot(args, session)? else { return Ok(Exit::Unanswered) };
+    // The program ends with the answer: giving back a whole store piece by piece would only delay it.
+    let Some(snapshot) = snapshot(args, session)? else { return Ok(Exit::Unanswered) };
+    let mut snapshot = ManuallyDrop::new(snapshot);
     if args.staged {
         enforce_staged(&mut snapshot);
     }
@@ -215,14 +215,14 @@ fn logged(line: &str, args: &ExplainArgs, state: State) -> Result<Question, AskE
 /// Everything in the store, and over it the manifests as if they were applied. None when those cannot be used; that
 /// has been said.
 fn snapshot(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Option<Snapshot>> {
-    let mut objects: Vec<Object> = Vec::new();
+    let mut objects: ManuallyDrop<Vec<Object>> = ManuallyDrop::default();
     if !args.offline {
         let link = Link::find(session, &args.place)?;
         let listed = link.reader()?.list(&Selection::default())?;
         for error in &listed.unreadable {
             session.terminal.note(format_args!("warning[unreadable]: {error}"));
         }
-        objects = listed.objects;
+        *objects = listed.objects;
     }
     if !args.files.filename.is_empty() {
         let Some(manifests) = session.manifests("explain", &args.files)? else { return Ok(None) };
@@ -245,12 +245,8 @@ fn snapshot(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Option<
             return Err(Usage("with these mistakes there is nothing to explain".to_owned()).into());
         }
     }
-    let read = |object| (object, Item::closed(object));
-    let (snapshot, invalid) = if objects.len() < MANY {
-        Snapshot::from_items(objects.iter().map(read))
-    } else {
-        Snapshot::from_items(objects.par_iter().map(read).collect::<Vec<_>>())
-    };
+    let (snapshot, invalid) =
+        Snapshot::from_items(share::each(&objects, |object: &Object| (object, Item::closed(object))));
     for (object, why) in &invalid {
         session
             .terminal
