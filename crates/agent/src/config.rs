@@ -22,7 +22,7 @@ use tortie_api::{Key, Kind, Object, defaults};
 use tortie_policy::Settings;
 
 pub use agent::{AgentSettings, NetworkSettings, Reporting, Served};
-pub use local::{Local, LocalError, Sources};
+pub use local::{Local, LocalError, Sources, felix_cfg};
 
 use crate::status::SettingNote;
 

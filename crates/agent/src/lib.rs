@@ -10,9 +10,8 @@
 //! ```
 //!
 //! A thread for the store, one for the interfaces, one that decides (`engine`), one for the dataplane (`enforce`), one for
-//! the `network` of workloads. Channels
-//! are bounded; the engine flushes only when the dataplane is free, so a slow kernel makes changes larger and never a
-//! queue longer. There are no timers in this path.
+//! the `network` of workloads. Channels are bounded; the engine flushes only when the dataplane is free, so a slow kernel
+//! makes changes larger and never a queue longer. There are no timers in this path.
 //!
 //! What is promised:
 //!

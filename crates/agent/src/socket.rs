@@ -71,7 +71,7 @@ pub enum Reply {
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// Nobody serves there.
-    #[error("no agent answers at {}", .0.display())]
+    #[error("no agent answers at {}; `tortie agent` starts one (TORTIE_RUN names another directory than {DEFAULT_RUN})", .0.display())]
     Nobody(PathBuf),
     /// We may not.
     #[error("the agent's socket {} is for root only", .0.display())]

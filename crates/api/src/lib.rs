@@ -5,6 +5,7 @@
 pub mod decode;
 pub mod defaults;
 pub mod diagnostic;
+pub mod duration;
 pub mod encode;
 #[cfg(any(test, feature = "generate"))]
 pub mod generate;

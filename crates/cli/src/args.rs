@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use clap::builder::StyledStr;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     agent, apply, backup, completion, datastore, delete, explain, get, label, man, patch, schema, status, verify,
@@ -258,6 +258,13 @@ pub(crate) struct Files {
     pub(crate) skip_empty: bool,
 }
 
+/// For whom an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
 /// The definition of the command line, in the name of a persona.
 pub(crate) fn command(persona: Persona) -> clap::Command {
     let command = Cli::command();
@@ -289,7 +296,7 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
         command = command.after_help(after);
     }
     for sub in subcommands {
-        const OURS: [&str; 8] = ["explain", "schema", "man", "agent", "status", "backup", "restore", "copy"];
+        const OURS: [&str; 9] = ["explain", "schema", "man", "agent", "status", "verify", "backup", "restore", "copy"];
         let ours = OURS.contains(&sub.as_str());
         command = command.mut_subcommand(sub, |sub| {
             let sub = renamed(sub, name);

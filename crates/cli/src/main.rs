@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod args;
+mod ask;
 mod calico;
 mod commands;
 mod config;
@@ -15,7 +16,6 @@ mod output;
 mod persona;
 mod report;
 mod session;
-mod share;
 mod store;
 mod target;
 mod usage;

@@ -34,7 +34,6 @@ mod tests;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rayon::prelude::*;
 use serde_json::Value;
 use tortie_api::{Key, Kind, Object, Problem};
 
@@ -54,9 +53,6 @@ pub struct Client {
     /// Unknown fields that were warned of.
     warned: Mutex<HashSet<(Kind, String)>>,
 }
-
-/// From so many objects on a listing is read by all processors.
-const MANY: usize = 500;
 
 /// An object, and what is worth knowing about it.
 #[derive(Clone, Debug)]
@@ -109,12 +105,7 @@ impl Client {
         let listing = self.store.list(selection)?;
         let mut all = Objects { revision: listing.revision, ..Objects::default() };
         all.objects.reserve(listing.items.len() + 1);
-        let read: Vec<_> = if listing.items.len() < MANY {
-            listing.items.iter().map(entry::read).collect()
-        } else {
-            listing.items.par_iter().map(entry::read).collect()
-        };
-        for object in read {
+        for object in crate::each(&listing.items, entry::read) {
             match object {
                 Ok(object) => all.objects.push(object),
                 Err(error) => all.unreadable.push(error),

@@ -23,6 +23,7 @@ mod error;
 pub mod memory;
 mod object;
 pub mod paths;
+mod share;
 mod write;
 
 #[cfg(feature = "conformance")]
@@ -32,4 +33,5 @@ pub use contract::{Store, Watch};
 pub use error::StoreError;
 pub use object::{Event, Listing, Revision, Selection, Stored};
 pub use paths::Paths;
+pub use share::each;
 pub use write::{Op, Write, WriteError, Written};

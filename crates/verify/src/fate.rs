@@ -20,39 +20,70 @@ pub struct Fate {
     pub way: Vec<String>,
 }
 
+/// A packet before the first hook on its way.
+pub struct Trip {
+    /// It, as the kernel sees it.
+    pub packet: Bytes,
+    hooks: &'static [Hook],
+}
+
+impl Trip {
+    /// The way of a packet of these bytes and this mark.
+    pub fn new(question: &Packet, bytes: Vec<u8>, mark: u32, interface: impl Fn(&str) -> Interface) -> Self {
+        let mut packet = Bytes::new(bytes);
+        packet.mark = mark;
+        if question.conntrack == Conntrack::Untracked {
+            packet.ct = Tracking::Untracked;
+        }
+        let known = Connection { state: ct_state::ESTABLISHED, ..Connection::new() };
+        packet.conntrack = match question.conntrack {
+            Conntrack::New => Tracking::Tracked(Connection::new()),
+            Conntrack::Established => Tracking::Tracked(known),
+            Conntrack::Invalid | Conntrack::Untracked => Tracking::None,
+        };
+        let (from, to, hooks): (_, _, &[Hook]) = match &question.way {
+            Way::In { interface } => (Some(interface), None, &[Hook::Prerouting, Hook::Input]),
+            Way::Forward { from, to } => (Some(from), Some(to), &[Hook::Prerouting, Hook::Forward, Hook::Postrouting]),
+            Way::Out { interface } => (None, Some(interface), &[Hook::Output, Hook::Postrouting]),
+        };
+        packet.iif = from.map(|name| interface(name));
+        packet.oif = to.map(|name| interface(name));
+        Self { packet, hooks }
+    }
+
+    /// Walks it, to the end or to where it is denied. `before` a hook, the packet can be changed as routing would.
+    pub fn walk(
+        &mut self,
+        ruleset: &Ruleset,
+        around: &Surroundings<'_>,
+        before: impl Fn(Hook, &mut Bytes),
+    ) -> Result<Fate, InterpError> {
+        let mut way = Vec::new();
+        for hook in self.hooks {
+            before(*hook, &mut self.packet);
+            let outcome = ruleset.hook(*hook, &mut self.packet, around)?;
+            way.extend(outcome.steps.iter().map(|step| match step {
+                Step::Rule(rule) => format!("{hook:?}: {rule}"),
+                other => format!("{hook:?}: {other:?}"),
+            }));
+            if outcome.ending != Ending::Accept {
+                return Ok(Fate { allowed: false, rejected: matches!(outcome.ending, Ending::Reject(_)), way });
+            }
+        }
+        Ok(Fate { allowed: true, rejected: false, way })
+    }
+}
+
 /// Walks a packet through every hook on its way. Its source is reached over the interface it came in by unless the
 /// packet says otherwise.
-pub fn fate(ruleset: &Ruleset, host: &Host, packet: &Packet) -> Result<Fate, InterpError> {
-    let mut bytes = Bytes::new(craft(packet)?);
-    bytes.mark = u32::MAX; // what others set must gain nobody anything
-    if packet.conntrack == Conntrack::Untracked {
-        bytes.ct = Tracking::Untracked;
-    }
-    bytes.conntrack = match packet.conntrack {
-        Conntrack::New => Tracking::Tracked(Connection::new()),
-        Conntrack::Established => Tracking::Tracked(Connection { state: ct_state::ESTABLISHED, ..Connection::new() }),
-        Conntrack::Invalid | Conntrack::Untracked => Tracking::None,
-    };
+pub(crate) fn fate(ruleset: &Ruleset, host: &Host, packet: &Packet) -> Result<Fate, InterpError> {
     let interface = |name: &str| {
         let at = host.links.iter().position(|link| link.name == name).unwrap_or(host.links.len());
         Interface::new(at as u32 + 1, name)
     };
-    let hooks: &[Hook] = match &packet.way {
-        Way::In { interface: from } => {
-            bytes.iif = Some(interface(from));
-            &[Hook::Prerouting, Hook::Input]
-        }
-        Way::Forward { from, to } => {
-            bytes.iif = Some(interface(from));
-            bytes.oif = Some(interface(to));
-            &[Hook::Prerouting, Hook::Forward, Hook::Postrouting]
-        }
-        Way::Out { interface: to } => {
-            bytes.oif = Some(interface(to));
-            &[Hook::Output, Hook::Postrouting]
-        }
-    };
-    let from = bytes.iif.clone().filter(|_| packet.source_route_ok != Some(false));
+    // Whatever mark others set must gain nobody anything.
+    let mut trip = Trip::new(packet, craft(packet)?, u32::MAX, interface);
+    let from = trip.packet.iif.clone().filter(|_| packet.source_route_ok != Some(false));
     let fib = |_: FibQuestion<'_>| Some(FibAnswer::Interface(from.clone()));
     // Masquerading asks for an address of the host; which one decides nothing.
     let own_default =
@@ -64,18 +95,7 @@ pub fn fate(ruleset: &Ruleset, host: &Host, packet: &Packet) -> Result<Fate, Int
         connections: Some(0),
         own_address: own.copied().find(|address| address.is_ipv4() == packet.source.is_ipv4()).or(Some(own_default)),
     };
-    let mut way = Vec::new();
-    for hook in hooks {
-        let outcome = ruleset.hook(*hook, &mut bytes, &around)?;
-        way.extend(outcome.steps.iter().map(|step| match step {
-            Step::Rule(rule) => format!("{hook:?}: {rule}"),
-            other => format!("{hook:?}: {other:?}"),
-        }));
-        if outcome.ending != Ending::Accept {
-            return Ok(Fate { allowed: false, rejected: matches!(outcome.ending, Ending::Reject(_)), way });
-        }
-    }
-    Ok(Fate { allowed: true, rejected: false, way })
+    trip.walk(ruleset, &around, |_, _| {})
 }
 
 /// The bytes of a packet. What carries no ports that can be read is a later fragment.

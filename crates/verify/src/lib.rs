@@ -25,7 +25,8 @@ use tortie_nft::interp::{InterpError, LoadError, Ruleset};
 use tortie_policy::Snapshot;
 use tortie_policy::packet::{Host, Packet};
 
-pub use fate::{Fate, fate};
+use fate::fate;
+pub use fate::{Fate, Trip};
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
+use tortie_api::duration;
 use tortie_hostnet::Config;
 
 use crate::status::SettingNote;
@@ -143,25 +144,8 @@ fn seconds(value: &Value) -> Option<Duration> {
     if let Some(number) = value.as_f64() {
         return Duration::try_from_secs_f64(number).ok();
     }
-    let mut rest = value.as_str()?;
-    if let Ok(number) = rest.parse() {
-        return Duration::try_from_secs_f64(number).ok();
-    }
-    let mut sum = Duration::ZERO;
-    while !rest.is_empty() {
-        let (number, after) = rest.split_at(rest.find(|char: char| char.is_ascii_alphabetic())?);
-        let (unit, next) = after.split_at(after.find(|char: char| !char.is_ascii_alphabetic()).unwrap_or(after.len()));
-        let unit = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            _ => return None,
-        };
-        sum = sum.checked_add(Duration::try_from_secs_f64(number.parse::<f64>().ok()? * unit).ok()?)?;
-        rest = next;
-    }
-    Some(sum)
+    let text = value.as_str()?;
+    text.parse().map_or_else(|_| duration::parse(text).ok(), |number| Duration::try_from_secs_f64(number).ok())
 }
 
 fn level(text: &str) -> log::LevelFilter {

@@ -79,8 +79,10 @@ impl Local {
             let name = key.get(..PREFIX.len()).filter(|prefix| prefix.eq_ignore_ascii_case(PREFIX))?;
             Some(("the environment".to_owned(), key[name.len()..].to_owned(), value.trim().to_owned()))
         });
-        let said: Vec<_> =
-            ini(&text).map(|(name, value)| (file.clone(), name.to_owned(), value.to_owned())).chain(env).collect();
+        let said: Vec<_> = felix_cfg(&text)
+            .map(|(name, value)| (file.clone(), name.to_owned(), value.to_owned()))
+            .chain(env)
+            .collect();
         let mut local = Self::default();
         if said.is_empty() {
             return Ok(local);
@@ -141,8 +143,8 @@ impl Local {
     }
 }
 
-/// The settings of a file of `Name = value` lines. Sections only group them.
-fn ini(text: &str) -> impl Iterator<Item = (&str, &str)> {
+/// The names and values of `felix.cfg`, a file of `Name = value` lines. Sections only group them; case does not count in names.
+pub fn felix_cfg(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.lines()
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with(['#', ';', '[']))

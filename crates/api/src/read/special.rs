@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use tortie_net::Port;
 
 use super::node::{Node, Value};
+use crate::duration;
 use crate::shape::Rules;
 
 /// Reads a scalar of this `x-type`. An error is Calico's text.
@@ -18,7 +19,7 @@ pub(crate) fn read(kind: &str, rules: &Rules, node: &Node) -> Result<Json, Strin
             _ => whole(node, "int32", i64::from(i32::MIN), i64::from(i32::MAX)),
         },
         "as-number" => as_number(node),
-        "duration" => duration(text(node)?).map(Json::from),
+        "duration" => duration::signed(text(node)?).map(|duration| duration.to_string().into()),
         "time" => time(text(node)?).map(Json::from),
         _ => Ok(node.to_json()),
     }
@@ -111,76 +112,6 @@ fn time(text: &str) -> Result<String, String> {
     let formed = marks.iter().all(|(at, mark)| shape.get(*at) == Some(mark)) && fields.into_iter().all(digits) && zone;
     let time = Some(text).filter(|_| formed).and_then(|text| text.parse::<Timestamp>().ok()).ok_or_else(wrong)?;
     Ok(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
-}
-
-const SECOND: u64 = 1_000_000_000;
-
-/// A duration in Go's syntax, brought to the form in which Go prints it: `90s` becomes `1m30s`.
-fn duration(text: &str) -> Result<String, String> {
-    let wrong = || format!("time: invalid duration {text:?}");
-    let (negative, mut rest) = match text.as_bytes().first() {
-        Some(b'-') => (true, &text[1..]),
-        Some(b'+') => (false, &text[1..]),
-        _ => (false, text),
-    };
-    if rest == "0" {
-        return Ok("0s".to_owned());
-    }
-    if rest.is_empty() {
-        return Err(wrong());
-    }
-    let mut total: u64 = 0;
-    while !rest.is_empty() {
-        let number_end = rest.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(rest.len());
-        let (number, after) = rest.split_at(number_end);
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if whole.len() + fraction.len() == 0 || fraction.contains('.') {
-            return Err(wrong());
-        }
-        let unit_end = after.find(|char: char| char.is_ascii_digit() || char == '.').unwrap_or(after.len());
-        let (unit, next) = after.split_at(unit_end);
-        let nanos = match unit {
-            "" => return Err(format!("time: missing unit in duration {text:?}")),
-            "ns" => 1,
-            "us" | "µs" | "μs" => 1_000,
-            "ms" => 1_000_000,
-            "s" => SECOND,
-            "m" => 60 * SECOND,
-            "h" => 3600 * SECOND,
-            other => return Err(format!("time: unknown unit {other:?} in duration {text:?}")),
-        };
-        let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| wrong())? };
-        let part = if fraction.is_empty() { 0.0 } else { format!("0.{fraction}").parse::<f64>().unwrap_or(0.0) };
-        let nanos = whole.checked_mul(nanos).and_then(|sum| sum.checked_add((part * nanos as f64) as u64));
-        total = nanos.and_then(|nanos| total.checked_add(nanos)).filter(|sum| *sum <= 1 << 63).ok_or_else(wrong)?;
-        rest = next;
-    }
-    if total > i64::MAX as u64 && !negative {
-        return Err(wrong());
-    }
-    Ok(format!("{}{}", if negative && total > 0 { "-" } else { "" }, duration_text(total)))
-}
-
-fn duration_text(nanos: u64) -> String {
-    let fraction = |nanos: u64, unit: u64| {
-        let digits = format!("{:0width$}", nanos % unit, width = unit.ilog10() as usize);
-        let digits = digits.trim_end_matches('0');
-        if digits.is_empty() { (nanos / unit).to_string() } else { format!("{}.{digits}", nanos / unit) }
-    };
-    match nanos {
-        0 => "0s".to_owned(),
-        1..1_000 => format!("{nanos}ns"),
-        1_000..1_000_000 => format!("{}µs", fraction(nanos, 1_000)),
-        1_000_000..SECOND => format!("{}ms", fraction(nanos, 1_000_000)),
-        _ => {
-            let (minutes, seconds) = (nanos / (60 * SECOND), fraction(nanos % (60 * SECOND), SECOND));
-            match (minutes / 60, minutes % 60) {
-                (0, 0) => format!("{seconds}s"),
-                (0, minutes) => format!("{minutes}m{seconds}s"),
-                (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,6 @@ use crate::names;
 use crate::namespace::{self, Wanted};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
-use crate::share;
 use crate::store::Link;
 
 /// Arguments of `create`.
@@ -189,7 +188,7 @@ pub(crate) fn validate(args: &ValidateArgs, session: &mut Session) -> anyhow::Re
     }
     // The program ends with the report: giving back what was read piece by piece would only delay it.
     let manifests = ManuallyDrop::new(manifests);
-    let fates = ManuallyDrop::new(share::each(&manifests.items, |item| validated(item, args)));
+    let fates = ManuallyDrop::new(tortie_store::each(&manifests.items, |item| validated(item, args)));
     Ok(report("validate", "validated", &manifests, &fates, false, session))
 }
 

@@ -12,11 +12,10 @@ use tortie_explain::{json, table, text};
 use tortie_policy::{Item, Snapshot};
 use tortie_store::Selection;
 
-use crate::args::{Files, Place};
+use crate::args::{Files, Format, Place};
 use crate::names;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
-use crate::share;
 use crate::store::Link;
 
 /// Arguments of `explain`.
@@ -76,12 +75,6 @@ enum StateArg {
     Established,
     Invalid,
     Untracked,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 /// Answers.
@@ -246,7 +239,7 @@ fn snapshot(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Option<
         }
     }
     let (snapshot, invalid) =
-        Snapshot::from_items(share::each(&objects, |object: &Object| (object, Item::closed(object))));
+        Snapshot::from_items(tortie_store::each(&objects, |object: &Object| (object, Item::closed(object))));
     for (object, why) in &invalid {
         session
             .terminal

@@ -3,20 +3,16 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
-use tortie_agent::socket::{AskError, Reply, Request, ask};
+use clap::Args;
+use tortie_agent::socket::{Reply, Request};
 use tortie_agent::status::{EndpointStatus, Status, StoreState};
+use tortie_api::duration;
 
-use super::agent::run_directory;
-use super::version::duration;
+use crate::args::Format;
+use crate::ask;
 use crate::report::Exit;
 use crate::session::Session;
 use crate::store::Link;
-
-/// How long the agent may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long it may take to say that what is waited for has not come.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// Arguments of `status`.
 #[derive(Args, Debug)]
@@ -28,17 +24,11 @@ pub(crate) struct StatusArgs {
     #[arg(long)]
     wait: bool,
     /// Fail when that takes longer than this: 500ms, 10s, 1m
-    #[arg(long, value_name = "TIME", default_value = "30s", requires = "wait")]
-    timeout: String,
+    #[arg(long, value_name = "TIME", default_value = "30s", requires = "wait", value_parser = duration::parse)]
+    timeout: Duration,
     /// text or json
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 /// Asks the agent of this machine.
@@ -50,7 +40,7 @@ pub(crate) fn run(args: &StatusArgs, session: &mut Session) -> anyhow::Result<Ex
             return Ok(if done { Exit::Done } else { Exit::Failed });
         }
     }
-    let status = match hinted(ask(&run_directory(), &Request::Status, PATIENCE))? {
+    let status = match ask::ask(&Request::Status)? {
         Reply::Status(status) => status,
         other => anyhow::bail!("the agent answered {other:?}"),
     };
@@ -62,38 +52,20 @@ pub(crate) fn run(args: &StatusArgs, session: &mut Session) -> anyhow::Result<Ex
 }
 
 fn wait(args: &StatusArgs, session: &mut Session) -> anyhow::Result<bool> {
-    let timeout = duration(&args.timeout)?;
-    let (_, name) = Link::opener(session, &args.config)?;
+    let (_, store) = Link::opener(session, &args.config)?;
     let revision = Link::find_by(session, &args.config)?.revision()?;
-    let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-    let request = Request::Wait { revision, store: name, timeout_ms };
-    match hinted(ask(&run_directory(), &request, timeout + GRACE))? {
-        Reply::Waited { done: true, in_kernel, .. } => {
+    match ask::wait(&store, revision, args.timeout)? {
+        Ok(in_kernel) => {
             if args.output == Format::Text {
                 session.terminal.line(format_args!("in the kernel: revision {}", in_kernel.revision));
             }
             Ok(true)
         }
-        Reply::Waited { in_kernel, reason, .. } => {
-            let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-            session.terminal.error(format_args!(
-                "after {} revision {} is in the kernel, not {revision}{why}",
-                args.timeout, in_kernel.revision
-            ));
+        Err(missing) => {
+            session.terminal.error(format_args!("after {} {missing}", duration::text(args.timeout)));
             Ok(false)
         }
-        Reply::Failed { reason } => anyhow::bail!("{reason}"),
-        other => anyhow::bail!("the agent answered {other:?}"),
     }
-}
-
-fn hinted(reply: Result<Reply, AskError>) -> anyhow::Result<Reply> {
-    reply.map_err(|error| match error {
-        AskError::Nobody(_) => {
-            anyhow::anyhow!("{error}; `tortie agent` starts one (TORTIE_RUN names another directory than /run/tortie)")
-        }
-        other => other.into(),
-    })
 }
 
 /// Everything, for people.

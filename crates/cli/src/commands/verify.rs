@@ -5,23 +5,22 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 use tortie_agent::config::Sources;
-use tortie_agent::socket::{AskError, Reply, Request, ask};
+use tortie_agent::socket::{AskError, Reply, Request};
 use tortie_agent::{FELIX_CONFIG, Ground};
+use tortie_api::duration;
 use tortie_policy::packet::{Packet, Transport, Way};
 use tortie_store::Selection;
 use tortie_verify::{Difference, Report};
 
-use super::agent::run_directory;
-use super::version::duration;
+use crate::args::Format;
+use crate::ask;
 use crate::report::Exit;
 use crate::session::Session;
 use crate::store::Link;
 
-/// How long the agent may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is tried again when the store goes on changing.
 const TRIES: usize = 3;
 
@@ -35,17 +34,11 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "N", default_value_t = 10)]
     most: usize,
     /// How long the agent may take to put into the kernel what is in the store: 500ms, 10s, 1m
-    #[arg(long, value_name = "TIME", default_value = "30s")]
-    timeout: String,
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
+    timeout: Duration,
     /// text or json
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 /// Verifies.
@@ -68,15 +61,15 @@ pub(crate) fn run(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Ex
 fn report(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<(Ground, Report)> {
     let (_, store) = Link::opener(session, &args.config)?;
     let link = Link::find_by(session, &args.config)?;
-    let timeout = duration(&args.timeout)?;
     let mut tries = 0;
     loop {
         tries += 1;
         let listed = link.reader()?.list(&Selection::default())?;
-        let (ground, in_kernel) = match ground(&store, listed.revision, timeout)? {
+        let from_agent = ground(&store, listed.revision, args.timeout)?;
+        let left_behind = from_agent.is_none();
+        let (ground, in_kernel) = match from_agent {
             Some(found) => found,
             None => {
-                session.terminal.note("no agent runs here: this is what one left behind");
                 let sources = Sources { env: std::env::vars().collect(), file: FELIX_CONFIG.into() };
                 (Ground::here(&sources)?, listed.revision)
             }
@@ -89,6 +82,9 @@ fn report(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<(Ground, R
         // What was written in between explains a difference; then everything is looked at once more.
         let moved = in_kernel != listed.revision || link.revision()? != listed.revision;
         if report.wrong == 0 || !moved || tries == TRIES {
+            if left_behind {
+                session.terminal.note("no agent runs here: this is what one left behind");
+            }
             if tries == 1 {
                 for error in &listed.unreadable {
                     session.terminal.note(format_args!("warning[unreadable]: {error}"));
@@ -99,22 +95,15 @@ fn report(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<(Ground, R
     }
 }
 
-/// What the agent stands on, once it has put a revision of the store into the kernel, and the revision that is there.
+/// What the agent stands on, once it has put a revision of the store into the kernel, and the revision that is there; none
+/// where no agent runs.
 fn ground(store: &str, revision: u64, timeout: Duration) -> anyhow::Result<Option<(Ground, u64)>> {
-    let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-    let wait = Request::Wait { revision, store: store.to_owned(), timeout_ms };
-    let in_kernel = match ask(&run_directory(), &wait, timeout + PATIENCE) {
-        Ok(Reply::Waited { done: true, in_kernel, .. }) => in_kernel.revision,
-        Ok(Reply::Waited { in_kernel, reason, .. }) => {
-            let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-            anyhow::bail!("revision {} is in the kernel, not {revision}{why}", in_kernel.revision)
-        }
-        Ok(Reply::Failed { reason }) => anyhow::bail!("{reason}"),
-        Ok(other) => anyhow::bail!("the agent answered {other:?}"),
-        Err(AskError::Nobody(_)) => return Ok(None),
-        Err(error) => return Err(error.into()),
+    let in_kernel = match ask::wait(store, revision, timeout) {
+        Ok(waited) => waited.map_err(anyhow::Error::msg)?.revision,
+        Err(error) if matches!(error.downcast_ref(), Some(AskError::Nobody(_))) => return Ok(None),
+        Err(error) => return Err(error),
     };
-    match ask(&run_directory(), &Request::Ground, PATIENCE)? {
+    match ask::ask(&Request::Ground)? {
         Reply::Ground(ground) => Ok(Some((*ground, in_kernel))),
         other => anyhow::bail!("the agent answered {other:?}"),
     }

@@ -1,9 +1,7 @@
 //! `version`: of this program, and of the store it talks to.
 
-use std::time::Duration;
-
 use clap::Args;
-use tortie_api::{Key, Kind, Object};
+use tortie_api::{Key, Kind, Object, duration};
 use tortie_store::client::Client;
 
 use crate::report::{Exit, Usage};
@@ -32,7 +30,8 @@ pub(crate) struct VersionArgs {
 
 /// Prints the versions.
 pub(crate) fn run(args: &VersionArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let poll = args.poll.as_deref().map(duration).transpose()?;
+    let invalid = |text| Usage(format!("invalid poll duration specified: {text}"));
+    let poll = args.poll.as_deref().map(|text| duration::parse(text).map_err(|_| invalid(text))).transpose()?;
     if session.persona.is_calico() {
         let version = format!("{CALICO_VERSION}-tortie-{}", env!("CARGO_PKG_VERSION"));
         session.terminal.line(format_args!("Client Version:    {version}"));
@@ -92,43 +91,4 @@ fn look(client: &Client, seen: &mut (String, String), session: &mut Session) -> 
 fn field(information: &Object, name: &str) -> String {
     let value = information.body.get("spec").and_then(|spec| spec.get(name)).and_then(serde_json::Value::as_str);
     value.filter(|text| !text.is_empty()).unwrap_or("unknown").to_owned()
-}
-
-/// Go's text for a time: `1m30s`, `500ms`.
-pub(crate) fn duration(text: &str) -> anyhow::Result<Duration> {
-    let wrong = || Usage(format!("invalid poll duration specified: {text}"));
-    let mut seconds = 0.0;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
-        let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
-        let unit = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |end| digits + end);
-        seconds += number
-            * match &rest[digits..unit] {
-                "h" => 3600.0,
-                "m" => 60.0,
-                "s" => 1.0,
-                "ms" => 1e-3,
-                "us" | "µs" => 1e-6,
-                "ns" => 1e-9,
-                _ => return Err(wrong().into()),
-            };
-        rest = &rest[unit..];
-    }
-    if text.is_empty() { Err(wrong().into()) } else { Ok(Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_read_as_go_reads_them() {
-        assert_eq!(duration("1m30s").unwrap(), Duration::from_secs(90));
-        assert_eq!(duration("1.5s").unwrap(), Duration::from_millis(1500));
-        assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
-        for text in ["", "5", "x", "5x", "s", "1..5s"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-    }
 }

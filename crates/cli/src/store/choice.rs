@@ -127,7 +127,8 @@ fn felix(asked: &Asked<'_>) -> Option<Choice> {
         value.filter(|value| !value.is_empty()).map(|value| (value, "the environment's FELIX settings".to_owned()))
     };
     let file = |name: &str| {
-        let value = asked.felix.and_then(|text| ini(text, name));
+        let mut said = tortie_agent::config::felix_cfg(asked.felix?).filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        let value = said.by_ref().map(|(_, value)| value.to_owned()).filter(|value| !value.is_empty()).last();
         value.map(|value| (value, FELIX_CONFIG.to_owned()))
     };
     let find = |name: &str| env(name).or_else(|| file(name));
@@ -157,16 +158,6 @@ fn felix(asked: &Asked<'_>) -> Option<Choice> {
     // Felix's own default.
     let datastore_type = datastore_type.map_or_else(|| "etcdv3".to_owned(), |(value, _)| value);
     by_type(asked, &datastore_type, &etcd, &by)
-}
-
-/// The value of a name in a file of `Name = value` lines; case does not count in names.
-fn ini(text: &str, name: &str) -> Option<String> {
-    text.lines()
-        .filter(|line| !line.trim_start().starts_with(['#', ';', '[']))
-        .filter_map(|line| line.split_once('='))
-        .filter(|(key, _)| key.trim().eq_ignore_ascii_case(name))
-        .map(|(_, value)| value.trim().to_owned())
-        .rfind(|value| !value.is_empty())
 }
 
 #[cfg(test)]

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use tortie_dataplane::{Place, State};
 use tortie_nft::dump::TableDump;
 use tortie_nft::expr::{Bitwise, Cmp, Nat, NatKind};
-use tortie_nft::expr::{Immediate, Meta, MetaKey, ct_state};
+use tortie_nft::expr::{Immediate, Meta, MetaKey};
 use tortie_nft::interp::{
-    Connection, Craft, Ending, FibAnswer, FibQuestion, Fragment, Interface, Packet as Bytes, Ruleset, Step,
-    Surroundings, Tracking, Transport as Payload,
+    Craft, FibAnswer, FibQuestion, Fragment, Interface, Packet as Bytes, Ruleset, Surroundings, Tracking,
+    Transport as Payload,
 };
 use tortie_nft::{BaseChain, Chain, Expr, Hook, Reg, Rule, Table, TableId};
 use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
+use tortie_verify::Trip;
 
 /// What came of a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,34 +129,9 @@ fn craft(index: usize, packet: &Packet) -> Vec<u8> {
 fn one(ruleset: &Ruleset, state: &State, index: usize, packet: &Packet) -> Fate {
     let interface =
         |name: &str| Interface::new(name.bytes().fold(7, |sum, byte| sum * 31 % 1000 + u32::from(byte)), name);
-    let mut bytes = Bytes::new(craft(index, packet));
-    bytes.mark = start_mark(index);
-    if packet.conntrack == Conntrack::Untracked {
-        bytes.ct = Tracking::Untracked;
-    }
-    bytes.conntrack = match packet.conntrack {
-        Conntrack::New => Tracking::Tracked(Connection::new()),
-        Conntrack::Established => Tracking::Tracked(Connection { state: ct_state::ESTABLISHED, ..Connection::new() }),
-        Conntrack::Invalid | Conntrack::Untracked => Tracking::None,
-    };
-    let hooks: &[Hook] = match &packet.way {
-        Way::In { interface: from } => {
-            bytes.iif = Some(interface(from));
-            &[Hook::Prerouting, Hook::Input]
-        }
-        Way::Forward { from, to } => {
-            bytes.iif = Some(interface(from));
-            bytes.oif = Some(interface(to));
-            &[Hook::Prerouting, Hook::Forward, Hook::Postrouting]
-        }
-        Way::Out { interface: to } => {
-            bytes.oif = Some(interface(to));
-            &[Hook::Output, Hook::Postrouting]
-        }
-    };
-    let route_ok = source_route_ok(state, packet);
-    let iif = bytes.iif.clone();
-    let fib = |_: FibQuestion<'_>| Some(FibAnswer::Interface(iif.clone().filter(|_| route_ok)));
+    let mut trip = Trip::new(packet, craft(index, packet), start_mark(index), interface);
+    let route = trip.packet.iif.clone().filter(|_| source_route_ok(state, packet));
+    let fib = |_: FibQuestion<'_>| Some(FibAnswer::Interface(route.clone()));
     let own = if packet.source.is_ipv4() { "192.0.2.77" } else { "fd77::1" };
     let around = Surroundings {
         fib: Some(&fib),
@@ -163,26 +139,17 @@ fn one(ruleset: &Ruleset, state: &State, index: usize, packet: &Packet) -> Fate 
         connections: Some(0),
         own_address: Some(own.parse().unwrap()),
     };
-    let mut way = Vec::new();
-    for hook in hooks {
-        if *hook == Hook::Postrouting
+    let reroute = |hook: Hook, bytes: &mut Bytes| {
+        if hook == Hook::Postrouting
             && let (Way::Out { .. }, Some(to)) = (&packet.way, &packet.translated_interface)
             && bytes.ct != Tracking::Untracked
         {
             bytes.oif = Some(interface(to));
         }
-        let outcome = ruleset.hook(*hook, &mut bytes, &around).unwrap();
-        way.extend(outcome.steps.iter().map(|step| match step {
-            Step::Rule(rule) => format!("{hook:?}: {rule}"),
-            other => format!("{hook:?}: {other:?}"),
-        }));
-        if outcome.ending != Ending::Accept {
-            let rejected = matches!(outcome.ending, Ending::Reject(_));
-            return Fate { allowed: false, rejected, untracked: false, way, mark: bytes.mark };
-        }
-    }
-    let untracked = bytes.ct == Tracking::Untracked;
-    Fate { allowed: true, rejected: false, untracked, way, mark: bytes.mark }
+    };
+    let tortie_verify::Fate { allowed, rejected, way } = trip.walk(ruleset, &around, reroute).unwrap();
+    let untracked = allowed && trip.packet.ct == Tracking::Untracked;
+    Fate { allowed, rejected, untracked, way, mark: trip.packet.mark }
 }
 
 /// Whether the routes lead back to where the packet came in by.

@@ -1,0 +1,31 @@
+//! Asking the agent of this machine.
+
+use std::time::Duration;
+
+use tortie_agent::socket::{self, AskError, Reply, Request};
+use tortie_agent::status::Mark;
+
+use crate::commands::agent::run_directory;
+
+/// How long the agent may take to answer, beyond what it was asked to wait.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Asks for what is known at once.
+pub(crate) fn ask(request: &Request) -> Result<Reply, AskError> {
+    socket::ask(&run_directory(), request, PATIENCE)
+}
+
+/// Waits until the kernel has a revision of a store. What it has then; or, when the time is over, what is missing and why.
+pub(crate) fn wait(store: &str, revision: u64, timeout: Duration) -> anyhow::Result<Result<Mark, String>> {
+    let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    let request = Request::Wait { revision, store: store.to_owned(), timeout_ms };
+    match socket::ask(&run_directory(), &request, timeout.saturating_add(PATIENCE))? {
+        Reply::Waited { done: true, in_kernel, .. } => Ok(Ok(in_kernel)),
+        Reply::Waited { in_kernel, reason, .. } => {
+            let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            Ok(Err(format!("revision {} is in the kernel, not {revision}{why}", in_kernel.revision)))
+        }
+        Reply::Failed { reason } => anyhow::bail!("{reason}"),
+        other => anyhow::bail!("the agent answered {other:?}"),
+    }
+}
