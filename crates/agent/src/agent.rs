@@ -6,32 +6,27 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tortie_dataplane_nft::{ApplyError, Bits, Kernel, Options as NftOptions};
 use tortie_hostnet::links::Watcher;
 use tortie_hostnet::{Config, Network};
 use tortie_nft::RequestError;
-use tortie_nft::probe::Feature;
-use tortie_store::{Revision, Store};
 
-use crate::board::{Board, Facts};
+use crate::board::Board;
+use crate::client::Client;
 use crate::config::{self, AgentSettings, Local, LocalError, Sources};
 use crate::enforce::{self, Shared};
 use crate::engine::{Input, Mind};
-use crate::ground::Ground;
 use crate::keep::{Disk, Kept, Opener, Shelved};
 use crate::lock::{Lock, LockError};
 use crate::network::{self, Desk};
 use crate::report::Reporter;
 use crate::services::Services;
-use crate::socket::{self, Reply, Request};
-use crate::status::Mark;
+use crate::socket::{self, Reply};
 use crate::stop::Stop;
-use crate::target::chain;
-use crate::{beside, describe, follow, links, logger, memory};
+use crate::target::{self, OpenError, chain};
+use crate::{beside, follow, links, logger, memory};
 
 /// What an agent is told by whoever starts it.
 pub struct Options {
@@ -63,24 +58,18 @@ pub enum AgentError {
         "another policy agent enforces this machine ({0}); --beside starts all the same, and never touches what is not ours"
     )]
     Beside(String),
-    /// The kernel cannot be asked.
-    #[error("cannot ask the kernel for its tables (the agent needs CAP_NET_ADMIN)")]
-    Kernel(#[source] ApplyError),
+    /// The kernel, or the setting of the mark mask.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// The kernel cannot be asked.
     #[error("cannot ask the kernel for others' tables (the agent needs CAP_NET_ADMIN)")]
     Request(#[source] RequestError),
-    /// The kernel is too old, or was built without something.
-    #[error("this kernel lacks what is needed: {0}")]
-    Lacks(String),
     /// The tables of an earlier agent cannot be taken over.
     #[error("cannot take over our tables: {0}")]
     Adopt(String),
     /// The interfaces cannot be watched.
     #[error("cannot watch the interfaces")]
     Links(#[from] tortie_hostnet::Error),
-    /// The mark mask.
-    #[error("the setting of the mark mask cannot be used")]
-    Mask(#[from] tortie_dataplane_nft::TooFewBits),
     /// The machine.
     #[error("cannot {what}")]
     Io {
@@ -94,11 +83,6 @@ pub enum AgentError {
 
 /// Inputs that may wait for the engine.
 const WAITING: usize = 4096;
-/// How long a revision is waited for before the store is asked whether anything is of it.
-const FIRST_LOOK: Duration = Duration::from_millis(50);
-const LONGEST_LOOK: Duration = Duration::from_secs(2);
-/// The longest that a client may wait.
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 /// Runs until a signal or a client ends it. Policy stays in place then, unless it was asked to be taken away.
 pub fn run(options: Options) -> Result<(), AgentError> {
@@ -106,11 +90,11 @@ pub fn run(options: Options) -> Result<(), AgentError> {
     logger::start();
     let sources = Sources { env: std::env::vars().collect(), file: options.felix };
     let local = Local::read(&sources)?;
-    let node = local.hostname.clone().unwrap_or_else(hostname);
+    let node = local.node();
     let lock = Lock::take()?;
     look_beside(options.beside)?;
     let mask = config::resolve(&local, Default::default(), &[]).agent.mark_mask;
-    let kernel = open(mask)?;
+    let kernel = target::open(mask)?;
     let server = socket::Server::bind(&options.run).map_err(io("serve the local socket"))?;
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(io("hear signals"))?;
     let watcher = Watcher::open()?;
@@ -223,16 +207,6 @@ fn look_beside(allowed: bool) -> Result<(), AgentError> {
     }
 }
 
-/// Opens the nftables dataplane; what the kernel must have is looked for first.
-pub(crate) fn open(mask: u32) -> Result<Kernel, AgentError> {
-    let options = NftOptions { bits: Bits::from_mask(mask)?, ..NftOptions::default() };
-    let mut kernel = Kernel::open(options).map_err(AgentError::Kernel)?;
-    let missing = kernel.missing().map_err(AgentError::Kernel)?;
-    let needed = missing.iter().filter(|feature| !matches!(feature, Feature::Owner | Feature::Persist));
-    let needed: Vec<String> = needed.map(|feature| format!("{feature:?}")).collect();
-    if needed.is_empty() { Ok(kernel) } else { Err(AgentError::Lacks(needed.join(", "))) }
-}
-
 /// The copy of the store. The agent does without where there can be none, and says so.
 fn open_disk(state: &Path, board: &Arc<Board>) -> Option<Disk> {
     let told = board.clone();
@@ -245,82 +219,4 @@ fn open_disk(state: &Path, board: &Arc<Board>) -> Option<Disk> {
     made.and_then(|()| Disk::open(&state.join("agent.db"), failed.clone()))
         .inspect_err(|reason| failed(reason.clone()))
         .ok()
-}
-
-/// The host's name, as Calico's agent takes it: lower case.
-pub(crate) fn hostname() -> String {
-    rustix::system::uname().nodename().to_string_lossy().trim().to_lowercase()
-}
-
-/// Who answers on the local socket.
-#[derive(Clone)]
-struct Client {
-    node: String,
-    board: Arc<Board>,
-    target: Shared,
-    store: Arc<Shelved>,
-    tell: SyncSender<Input>,
-}
-
-impl Client {
-    fn answer(&self, request: Request) -> Reply {
-        match request {
-            Request::Status => Reply::Status(Box::new(describe::status(&self.node, &self.board, &self.target))),
-            Request::Ground => {
-                let facts = self.board.read();
-                Reply::Ground(Box::new(Ground::new(self.node.clone(), &facts.links, facts.local.clone())))
-            }
-            Request::Wait { revision, store, timeout_ms } => {
-                let own = self.board.read().store_name.clone();
-                if own != store {
-                    return Reply::Failed { reason: format!("the agent follows {own}, and this call means {store}") };
-                }
-                let most = Duration::from_millis(timeout_ms).min(LONGEST_WAIT);
-                let done = self.wait(revision, Instant::now() + most);
-                let facts = self.board.read();
-                let reason = facts
-                    .failing
-                    .clone()
-                    .or_else(|| Some(facts.store_reason.clone()).filter(|reason| !reason.is_empty()));
-                Reply::Waited { done, in_kernel: facts.in_kernel, reason: reason.filter(|_| !done) }
-            }
-            Request::Uninstall => {
-                log::info!("asked to remove everything of ours and to end");
-                let (answer, answered) = sync_channel(1);
-                let sent = self.tell.send(Input::Remove(answer)).is_ok();
-                let result = if sent { answered.recv_timeout(LONGEST_WAIT).ok() } else { None };
-                match result {
-                    Some(Ok(())) => Reply::Done,
-                    Some(Err(reason)) => Reply::Failed { reason },
-                    None => Reply::Failed { reason: "the dataplane does not answer".to_owned() },
-                }
-            }
-        }
-    }
-
-    /// Waits until what the store had at this revision is in the kernel. Whether it is.
-    fn wait(&self, revision: Revision, deadline: Instant) -> bool {
-        let mut look = FIRST_LOOK;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let there = |mark: Mark| mark.revision >= revision;
-            let all = |facts: &Facts| facts.programmed && there(facts.in_kernel) && there(facts.network_at);
-            if self.board.wait(left.min(look), all) {
-                return true;
-            }
-            // It may be that no object is of that revision.
-            let (settled, at) = {
-                let facts = self.board.read();
-                let marks = [facts.in_kernel, facts.network_at];
-                (facts.programmed && marks == [facts.wanted; 2], facts.wanted.revision)
-            };
-            if settled && self.store.is_quiet(at, revision).unwrap_or(false) {
-                return true;
-            }
-            if left.is_zero() {
-                return false;
-            }
-            look = (look * 2).min(LONGEST_LOOK);
-        }
-    }
 }

@@ -12,7 +12,6 @@ use tortie_policy::packet::{Host, Link};
 use tortie_policy::{Settings, Snapshot};
 use tortie_verify::{Report, VerifyError, verify};
 
-use crate::agent::hostname;
 use crate::config::{self, Local, LocalError, Sources};
 
 /// A node as its agent sees it.
@@ -51,7 +50,7 @@ impl Ground {
     /// Of this machine, when no agent runs that could say.
     pub fn here(sources: &Sources) -> Result<Self, GroundError> {
         let local = Local::read(sources)?;
-        let node = local.hostname.clone().unwrap_or_else(hostname);
+        let node = local.node();
         let all = links(Watcher::open()?.interfaces(), |_| true);
         Ok(Self::new(node, &all, local))
     }

@@ -26,6 +26,7 @@ mod agent;
 mod backoff;
 mod beside;
 mod board;
+mod client;
 pub mod config;
 mod describe;
 mod enforce;
@@ -53,7 +54,7 @@ pub use agent::{AgentError, Options, run};
 pub use ground::{Ground, GroundError};
 pub use keep::Opener;
 pub use lock::LockError;
-pub use target::Target;
+pub use target::{OpenError, Target};
 pub use uninstall::{UninstallError, uninstall};
 
 /// Where an agent keeps what outlives it, unless something else is said.

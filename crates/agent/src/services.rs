@@ -4,13 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tortie_dataplane::Fake;
 
-use crate::agent;
 use crate::board::Board;
 use crate::config::{AgentSettings, Served};
 use crate::enforce::{Shared, lock};
 use crate::http::{Answer, Server};
 use crate::network::Desk;
-use crate::target::{Target, chain};
+use crate::target::{self, Target, chain};
 use crate::{health, metrics};
 
 /// What runs, and by which settings.
@@ -95,7 +94,7 @@ impl Services {
         // The tables belong to the old socket until it is closed.
         *target = Box::new(Fake::new());
         let opened = || {
-            let mut kernel = agent::open(mask).map_err(|error| chain(&error))?;
+            let mut kernel = target::open(mask).map_err(|error| chain(&error))?;
             Target::adopt(&mut kernel)?;
             if self.board.read().programmed {
                 Target::replace(&mut kernel, state)?;

@@ -4,7 +4,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use tortie_dataplane::{Dataplane, Delta, Fake, State};
-use tortie_dataplane_nft::{Found, Kernel, Refused};
+use tortie_dataplane_nft::{ApplyError, Bits, Found, Kernel, Options, Refused};
+use tortie_nft::probe::Feature;
 
 /// A dataplane that an agent drives.
 pub trait Target: Send {
@@ -34,6 +35,30 @@ pub trait Target: Send {
 
     /// Takes everything of ours away.
     fn remove(&mut self) -> Result<(), String>;
+}
+
+/// Why the kernel cannot be a dataplane.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It cannot be asked.
+    #[error("cannot ask the kernel for its tables (the agent needs CAP_NET_ADMIN)")]
+    Kernel(#[source] ApplyError),
+    /// It is too old, or was built without something.
+    #[error("this kernel lacks what is needed: {0}")]
+    Lacks(String),
+    /// The mark mask.
+    #[error("the setting of the mark mask cannot be used")]
+    Mask(#[from] tortie_dataplane_nft::TooFewBits),
+}
+
+/// Opens the nftables dataplane; what the kernel must have is looked for first.
+pub(crate) fn open(mask: u32) -> Result<Kernel, OpenError> {
+    let options = Options { bits: Bits::from_mask(mask)?, ..Options::default() };
+    let mut kernel = Kernel::open(options).map_err(OpenError::Kernel)?;
+    let missing = kernel.missing().map_err(OpenError::Kernel)?;
+    let needed = missing.iter().filter(|feature| !matches!(feature, Feature::Owner | Feature::Persist));
+    let needed: Vec<String> = needed.map(|feature| format!("{feature:?}")).collect();
+    if needed.is_empty() { Ok(kernel) } else { Err(OpenError::Lacks(needed.join(", "))) }
 }
 
 /// An error with all its causes in one line.

@@ -39,7 +39,7 @@ pub struct Local {
     /// What is to be known.
     pub(super) notes: Vec<SettingNote>,
     /// The node's name, if it is said.
-    pub hostname: Option<String>,
+    hostname: Option<String>,
 }
 
 /// Why the agent cannot start with what this machine says.
@@ -93,6 +93,12 @@ impl Local {
             local.take(&record, origin, &name, &value)?;
         }
         Ok(local)
+    }
+
+    /// The node's name: the one that is said, or else the host's own, in lower case as Calico's agent takes it.
+    pub fn node(&self) -> String {
+        let own = || rustix::system::uname().nodename().to_string_lossy().trim().to_lowercase();
+        self.hostname.clone().unwrap_or_else(own)
     }
 
     /// Whether the store's value of a field does not count.

@@ -125,7 +125,7 @@ fn what_has_no_effect_is_said_wherever_it_stands() {
     let spec = json!({ "bpfEnabled": true, "bpfConnectTimeLoadBalancing": "TCP", "chainInsertMode": "" });
     let object = configuration("default", spec);
     let local = local(&[("FELIX_IptablesFilterAllowAction", "Return"), ("FELIX_FelixHostname", "me")], "").unwrap();
-    assert_eq!(local.hostname.as_deref(), Some("me"));
+    assert_eq!(local.node(), "me");
     let resolved = resolve(&local, Settings::default(), &[&object]);
     let names: Vec<_> = resolved.notes.iter().map(|note| note.name.as_str()).collect();
     assert_eq!(names, ["IptablesFilterAllowAction", "bpfEnabled"]);
