@@ -4,6 +4,7 @@ mod closed;
 mod endpoint;
 mod group;
 mod kubernetes;
+mod plain;
 mod policy;
 mod rule;
 mod settings;

@@ -6,6 +6,8 @@
 //!
 //! Facts: enforcement sheet sections 1 to 5, datastore sheet appendix A.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod endpoint;
 pub mod from_api;
 mod group;

@@ -197,6 +197,10 @@ impl<'a> Sync<'a> {
     /// One stored object as it is to be enforced.
     fn read(&mut self, stored: &Stored) -> Change {
         let key = stored.key.clone();
+        if let Some(item) = Item::plain(&key, &stored.value) {
+            self.last_good.keep(&key, stored.revision, &stored.value);
+            return Change { key, content: Content::Item(Box::new(item)), trouble: None };
+        }
         let object = match decode::stored(&key, &stored.value) {
             Ok(object) => object,
             Err(error) => return self.keep(key, vec![error.to_string()], None),

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use tortie_api::kinds::host_endpoint::HostEndpointSpec;
 use tortie_api::kinds::workload_endpoint::WorkloadEndpointSpec;
-use tortie_api::{Object, Path};
+use tortie_api::{Metadata, Object, Path};
 use tortie_net::{Protocol, parse_address, parse_cidr};
 
 use super::rule::{NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX};
 use super::{Invalid, spec};
-use crate::endpoint::{HostEndpoint, Interface, Limits, NamedPort, Nat, Rate, WorkloadEndpoint, WorkloadId};
+use crate::endpoint::{HostEndpoint, Interface, Labels, Limits, NamedPort, Nat, Rate, WorkloadEndpoint, WorkloadId};
 
 const SERVICE_ACCOUNT_LABEL: &str = "projectcalico.org/serviceaccount";
 /// What Calico allows at once when only a rate is given.
@@ -45,8 +45,18 @@ pub(super) fn host(object: &Object) -> Result<HostEndpoint, Invalid> {
 
 /// A workload endpoint; none while it has no address, as Calico leaves it out too: its interface stays closed.
 pub(super) fn workload(object: &Object) -> Result<Option<WorkloadEndpoint>, Invalid> {
+    let Metadata { namespace, name, labels, .. } = &object.metadata;
+    let id = WorkloadId { namespace: namespace.clone(), name: name.clone() };
+    workload_of(id, labels.clone(), spec(object)?)
+}
+
+/// The same out of its parts.
+pub(super) fn workload_of(
+    id: WorkloadId,
+    mut labels: Labels,
+    spec: WorkloadEndpointSpec,
+) -> Result<Option<WorkloadEndpoint>, Invalid> {
     let path = Path::from("spec");
-    let spec: WorkloadEndpointSpec = spec(object)?;
     if spec.ip_networks.is_empty() {
         return Ok(None);
     }
@@ -80,15 +90,14 @@ pub(super) fn workload(object: &Object) -> Result<Option<WorkloadEndpoint>, Inva
         .enumerate()
         .filter(|(_, port)| !port.name.is_empty())
         .map(|(index, port)| named_port(&port.name, &port.protocol, port.port, &path.key("ports").index(index)));
-    let mut labels = object.metadata.labels.clone();
     labels.retain(|label, _| !label.starts_with(NAMESPACE_PREFIX) && !label.starts_with(SERVICE_ACCOUNT_PREFIX));
     if !spec.service_account_name.is_empty() {
         labels.insert(SERVICE_ACCOUNT_LABEL.to_owned(), spec.service_account_name.clone());
     }
     let qos = spec.qos_controls.clone().unwrap_or_default();
     Ok(Some(WorkloadEndpoint {
-        id: WorkloadId { namespace: object.metadata.namespace.clone(), name: object.metadata.name.clone() },
-        precedence: precedence(&object.metadata.namespace, &spec),
+        precedence: precedence(&id.namespace, &spec),
+        id,
         addresses: addresses.collect::<Result<_, _>>()?,
         nats: nats.collect::<Result<_, Invalid>>()?,
         spoofing: spoofing.collect::<Result<_, _>>()?,
