@@ -3,6 +3,8 @@
 //! Needs root, or `unshare -rn`.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+#[path = "agent/churn.rs"]
+mod churn;
 #[path = "agent/etcd.rs"]
 mod etcd;
 #[path = "agent/layout.rs"]
