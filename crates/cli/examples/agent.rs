@@ -4,93 +4,22 @@
 //! `agent PATH-OF-BINARY` prints a table: each figure's median and spread, and what is asked of it. `IDLE` is how many
 //! seconds the agent is left alone before its memory is read.
 
-#![allow(clippy::print_stdout, clippy::unwrap_used)]
+#![allow(clippy::print_stdout, clippy::unwrap_used, unreachable_pub)]
+
+#[path = "shared/place.rs"]
+mod place;
 
 use std::fmt::Write as _;
-use std::net::UdpSocket;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU32;
 
-use rustix::thread::{UnshareFlags, gettid};
-use tortie_agent::socket::{Reply, Request, ask};
-use tortie_api::{Key, Kind};
-use tortie_store::{Op, Store, Write};
-use tortie_store_sqlite::SqliteStore;
+use place::{PORT, Place, cable, namespace, rest, row, run, toggles};
 
-const TOGGLES: usize = 200;
 const POLICIES: usize = 1_000;
 const SETS: usize = 1_000;
-const PORT: u16 = 7777;
-/// Between two new flows.
-const APART: Duration = Duration::from_micros(400);
-const LONG: Duration = Duration::from_secs(60);
 
-/// A store, and the agent that follows it.
-struct Place {
-    binary: PathBuf,
-    dir: tempfile::TempDir,
-}
-
-struct Agent(Child);
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Place {
-    fn new(binary: &Path) -> Self {
-        Self { binary: binary.to_owned(), dir: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.binary);
-        command
-            .env("TORTIE_STORE", self.path("tortie.db"))
-            .env("TORTIE_RUN", self.path("run"))
-            .env("TORTIE_STATE", self.path("state"))
-            .env("FELIX_ENDPOINTSTATUSPATHPREFIX", self.path("calico"))
-            .env("FELIX_FELIXHOSTNAME", "web1");
-        command
-    }
-
-    fn apply(&self, manifests: &str) {
-        std::fs::write(self.path("m.yaml"), manifests).unwrap();
-        let done = self.command().args(["apply", "-f"]).arg(self.path("m.yaml")).output().unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    }
-
-    fn agent(&self) -> (Agent, f64) {
-        let log = std::fs::File::create(self.path("log")).unwrap();
-        let start = Instant::now();
-        let agent = Agent(self.command().arg("agent").stderr(log).spawn().unwrap());
-        while !matches!(self.ask(&Request::Status), Some(Reply::Status(status)) if status.ready) {
-            assert!(start.elapsed() < LONG, "{}", std::fs::read_to_string(self.path("log")).unwrap());
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        (agent, start.elapsed().as_secs_f64())
-    }
-
-    fn ask(&self, request: &Request) -> Option<Reply> {
-        ask(&self.path("run"), request, LONG).ok()
-    }
-
-    fn wait(&self, revision: u64) {
-        let store = format!("embedded store {}", self.path("tortie.db").display());
-        let reply = self.ask(&Request::Wait { revision, store, timeout_ms: 60_000 });
-        assert!(matches!(reply, Some(Reply::Waited { done: true, .. })), "{reply:?}");
-    }
-}
+static TARGET: AtomicU32 = AtomicU32::new(Ipv4Addr::new(192, 0, 2, 11).to_bits());
 
 fn main() {
     let binary =
@@ -98,13 +27,14 @@ fn main() {
     namespace();
     let idle: u64 = std::env::var("IDLE").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     println!("| | Median | Spread | At most |\n|---|---|---|---|");
-    cable();
+    cable(&TARGET);
+    let server = UdpSocket::bind(("192.0.2.11", PORT)).unwrap();
 
     let small = Place::new(&binary);
     small.apply(ENDPOINT);
     let (agent, _) = small.agent();
     rest("an empty node", &agent, idle, "12 MiB");
-    row("write acknowledged to first packet through", &toggles(&small), 1e3, "ms", "2 ms median, 8 ms p99");
+    row("write acknowledged to first packet through", &toggles(&small, &server), 1e3, "ms", "2 ms median, 8 ms p99");
     drop(agent);
     run("nft delete table inet tortie");
 
@@ -114,7 +44,7 @@ fn main() {
     row("start to ready, 1,000 policies and 1,000 sets", &starts, 1e3, "ms", "1 s");
     let (agent, _) = large.agent();
     rest("1,000 policies and 1,000 sets", &agent, idle, "30 MiB");
-    row("write to packet among them", &toggles(&large), 1e3, "ms", "8 ms median, 20 ms p99");
+    row("write to packet among them", &toggles(&large, &server), 1e3, "ms", "8 ms median, 20 ms p99");
 }
 
 const ENDPOINT: &str = "
@@ -157,127 +87,4 @@ fn crowd() -> String {
         .unwrap();
     }
     text
-}
-
-/// Seconds from the acknowledgement of a write that allows what was denied to the first packet that gets through.
-fn toggles(place: &Place) -> Vec<f64> {
-    let store = SqliteStore::open(place.path("tortie.db")).unwrap();
-    let key = Key::cluster(Kind::GlobalNetworkPolicy, "toggle");
-    let set = |from: &str, to: &str| {
-        let stored = store.get(&key).unwrap().unwrap();
-        let text = String::from_utf8(stored.value.to_vec()).unwrap();
-        let value = text.replace(&format!("\"action\":\"{from}\""), &format!("\"action\":\"{to}\"")).into_bytes();
-        let write = Write { key: key.clone(), op: Op::Update(value.into(), stored.revision) };
-        store.write(&[write]).unwrap().remove(0).unwrap().revision
-    };
-    let server = UdpSocket::bind(("192.0.2.11", PORT)).unwrap();
-    let mut buffer = [0; 16];
-    let mut times = Vec::new();
-    for _ in 0..TOGGLES {
-        server.set_nonblocking(true).unwrap();
-        while server.recv(&mut buffer).is_ok() {}
-        server.set_nonblocking(false).unwrap();
-        server.set_read_timeout(Some(LONG)).unwrap();
-        set("Deny", "Allow");
-        let acknowledged = Instant::now();
-        server.recv(&mut buffer).unwrap();
-        times.push(acknowledged.elapsed().as_secs_f64());
-        place.wait(set("Allow", "Deny"));
-    }
-    times
-}
-
-/// Memory and processor time of an agent that nothing happens to. The kernel maps a program's file in large pieces, so of
-/// the file two numbers are told: what was touched meanwhile, and what is mapped at all.
-fn rest(what: &str, agent: &Agent, seconds: u64, memory: &str) {
-    let process = format!("/proc/{}", agent.0.id());
-    let used = || {
-        let stat = std::fs::read_to_string(format!("{process}/stat")).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-    };
-    // What the start needed is given back first.
-    std::thread::sleep(Duration::from_secs(3));
-    std::fs::write(format!("{process}/clear_refs"), "3").unwrap();
-    let before = used();
-    std::thread::sleep(Duration::from_secs(seconds));
-    // A hundred ticks are a second.
-    let share = (used() - before) as f64 / seconds as f64;
-    let status = std::fs::read_to_string(format!("{process}/status")).unwrap();
-    let (anon, mapped) = (sum(&status, "RssAnon:"), sum(&status, "RssFile:"));
-    let touched = touched(&std::fs::read_to_string(format!("{process}/smaps")).unwrap());
-    println!(
-        "| memory, {what} | {anon:.1} MiB anonymous + {touched:.1} of the program touched | {mapped:.1} of it mapped | {memory} |"
-    );
-    println!("| idle, {what}, over {seconds} s | {share:.2} % of a core | | 0.1 % |");
-}
-
-/// MiB of the lines that begin so.
-fn sum(text: &str, name: &str) -> f64 {
-    let lines = text.lines().filter_map(|line| line.strip_prefix(name));
-    lines.map(|rest| rest.split_whitespace().next().unwrap().parse::<f64>().unwrap()).sum::<f64>() / 1024.0
-}
-
-/// MiB of the program's file that were touched.
-fn touched(smaps: &str) -> f64 {
-    let starts = |line: &&str| line.split(' ').next().is_some_and(|word| word.contains('-'));
-    let mut of_file = false;
-    let lines = smaps.lines().filter(|line| {
-        if starts(line) {
-            of_file = line.contains('/');
-        }
-        of_file
-    });
-    sum(&lines.collect::<Vec<_>>().join("\n"), "Referenced:")
-}
-
-fn row(what: &str, times: &[f64], scale: f64, unit: &str, most: &str) {
-    let mut sorted = times.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let at = |share: f64| sorted[((sorted.len() - 1) as f64 * share) as usize] * scale;
-    let (median, p99, worst) = (at(0.5), at(0.99), at(1.0));
-    println!("| {what} | {median:.2} {unit} | p99 {p99:.2}, worst {worst:.2} | {most} |");
-}
-
-#[allow(unsafe_code)]
-fn namespace() {
-    // SAFETY: only this thread is moved, and it holds nothing of the old namespace.
-    let moved = unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) };
-    moved.expect("this needs root, or a user namespace: unshare -rn");
-    run("ip link set lo up");
-}
-
-/// A neighbour outside eth0, who begins a new flow all the time.
-fn cable() {
-    let (tell, told) = channel();
-    let up = Arc::new(AtomicBool::new(false));
-    let is_up = up.clone();
-    std::thread::spawn(move || {
-        namespace();
-        tell.send(gettid()).unwrap();
-        while !is_up.load(Ordering::SeqCst) {
-            std::thread::yield_now();
-        }
-        run("ip addr add 192.0.2.99/24 dev out");
-        run("ip link set out up");
-        let mut next = Instant::now();
-        loop {
-            let flow = UdpSocket::bind(("192.0.2.99", 0)).unwrap();
-            // It may be refused while nobody listens.
-            let _ = flow.send_to(b"x", ("192.0.2.11", PORT));
-            next += APART;
-            std::thread::sleep(next.saturating_duration_since(Instant::now()));
-        }
-    });
-    let thread = told.recv().unwrap();
-    run(&format!("ip link add eth0 type veth peer name out netns {thread}"));
-    run("ip addr add 192.0.2.11/24 dev eth0");
-    run("ip link set eth0 up");
-    up.store(true, Ordering::SeqCst);
-}
-
-fn run(line: &str) {
-    let mut words = line.split(' ');
-    let done = Command::new(words.next().unwrap()).args(words).output().unwrap();
-    assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
 }

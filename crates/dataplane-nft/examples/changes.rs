@@ -21,6 +21,7 @@ use tortie_net::{PortRange, Protocol};
 use tortie_nft::expr::{Cmp, Counter, Lookup, Meta, MetaKey, Payload};
 use tortie_nft::{
     BaseChain, Batch, Chain, DataType, Element, Expr, Hook, Key, Reg, Set, Socket, Table, TableId, Verdict,
+    interface_name,
 };
 use tortie_policy::{Action, Direction, EndpointId, PolicyId};
 
@@ -102,11 +103,13 @@ fn workloads(count: usize) {
         ..endpoint(ProgramId([1; 16]), ProgramId([2; 16]))
     };
     state.endpoints.extend((0..count).map(|number| (place(number), one(number))));
+    let (floor_load, floor_times) = workload_floor(count);
     let mut kernel = Kernel::open(Options::default()).unwrap();
     let before = Instant::now();
     kernel.replace(state).unwrap();
-    println!("| {count} workloads | everything, from nothing | {} | | |", show(before.elapsed()));
-    let mut times = toggle(|on| {
+    let name = format!("{count} workloads");
+    report(&name, "everything, from nothing", &mut [before.elapsed()], &mut [floor_load]);
+    let times = toggle(|on| {
         let mut delta = Delta::default();
         if on {
             delta.endpoints_put.push((place(count), one(count)));
@@ -117,16 +120,15 @@ fn workloads(count: usize) {
         kernel.apply(&delta).unwrap();
         before.elapsed()
     });
-    let (mut come, mut go): (Vec<Duration>, Vec<Duration>) = (Vec::new(), Vec::new());
-    for (round, time) in times.drain(..).enumerate() {
-        if round % 2 == 0 { come.push(time) } else { go.push(time) }
-    }
-    for (what, times) in [("comes", &mut come), ("goes", &mut go)] {
-        times.sort_unstable();
-        let (median, slow) = (times[times.len() / 2], times[times.len() * 99 / 100]);
-        println!("| {count} workloads | one {what} | {} / {} | | |", show(median), show(slow));
+    for (what, turn) in [("one comes", 0), ("one goes", 1)] {
+        let [mut ours, mut floor] = [&times, &floor_times].map(|all| every_other(all, turn));
+        report(&name, what, &mut ours, &mut floor);
     }
     kernel.remove().unwrap();
+}
+
+fn every_other(times: &[Duration], first: usize) -> Vec<Duration> {
+    times.iter().skip(first).step_by(2).copied().collect()
 }
 
 fn policy_of(id: &RulesId) -> Arc<PolicyId> {
@@ -297,4 +299,71 @@ fn floor(size: Size) -> (Duration, Vec<Duration>, Vec<Duration>) {
     let chain = toggle(|on| commit(if on { &forth } else { &back }));
     commit(&one(&|batch| batch.delete_table(&table)));
     (loaded, member, chain)
+}
+
+/// Workloads by hand: an element in the map of either direction, leading to a chain of 20 that asks one list of ten rules;
+/// the time to load them, and those of one that comes and goes.
+fn workload_floor(count: usize) -> (Duration, Vec<Duration>) {
+    let table = TableId::inet("floor");
+    let (into, out) = (Set::vmap("in", DataType::IfName), Set::vmap("out", DataType::IfName));
+    let element = |direction: &str, number: usize| {
+        let name = interface_name(&format!("cali{number:08}")).unwrap();
+        Element::verdict(Key::One(name.to_vec()), Verdict::Goto(format!("{direction}{}", number % 20)))
+    };
+    let elements = |direction: &str| -> Vec<Element> { (0..count).map(|number| element(direction, number)).collect() };
+    let rule = |chain: &str, exprs: Vec<Expr>| tortie_nft::Rule::new(chain, exprs);
+    let mut load = Batch::new();
+    load.add_table(&Table::new(table.clone()));
+    load.add_set(&table, &into);
+    load.add_set(&table, &out);
+    for number in 0..20 {
+        let (list, from, to) = (format!("list{number}"), format!("out{number}"), format!("in{number}"));
+        for chain in [&list, &from, &to] {
+            load.add_chain(&table, &Chain::regular(chain));
+        }
+        for port in 1000..1010u16 {
+            let tcp = [Meta::get(MetaKey::L4Proto, Reg::R1).into(), Cmp::eq(Reg::R1, [6]).into()];
+            let port = [Payload::destination_port(Reg::R1).into(), Cmp::eq(Reg::R1, port.to_be_bytes()).into()];
+            let end = [Counter::default().into(), Verdict::Accept.into()];
+            load.append_rule(&table, &rule(&list, tcp.into_iter().chain(port).chain(end).collect()));
+        }
+        load.append_rule(&table, &rule(&to, vec![Verdict::Jump(list).into()]));
+        for chain in [&from, &to] {
+            load.append_rule(&table, &rule(chain, vec![Counter::default().into(), Verdict::Drop.into()]));
+        }
+    }
+    load.add_elements(&table, &into, &elements("in"));
+    load.add_elements(&table, &out, &elements("out"));
+    for (name, hook, priority, key, map) in [
+        ("input", Hook::Input, 0, MetaKey::IifName, "out"),
+        ("from", Hook::Forward, 0, MetaKey::IifName, "out"),
+        ("to", Hook::Forward, 1, MetaKey::OifName, "in"),
+    ] {
+        load.add_chain(&table, &Chain::base(name, BaseChain::filter(hook, priority)));
+        load.append_rule(&table, &rule(name, vec![Meta::get(key, Reg::R1).into(), Lookup::vmap(map, Reg::R1).into()]));
+    }
+    let mut socket = Socket::open().unwrap();
+    let mut commit = |batch: &Batch| {
+        let before = Instant::now();
+        batch.commit(&mut socket).unwrap();
+        before.elapsed()
+    };
+    let loaded = commit(&load);
+    let [more, less] = [true, false].map(|more| {
+        let mut batch = Batch::new();
+        for (set, direction) in [(&into, "in"), (&out, "out")] {
+            let one = [element(direction, count)];
+            if more {
+                batch.add_elements(&table, set, &one)
+            } else {
+                batch.delete_elements(&table, set, &one)
+            };
+        }
+        batch
+    });
+    let times = toggle(|on| commit(if on { &more } else { &less }));
+    let mut gone = Batch::new();
+    gone.delete_table(&table);
+    commit(&gone);
+    (loaded, times)
 }
