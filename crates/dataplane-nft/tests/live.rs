@@ -8,6 +8,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
+use common::bed::open;
 use common::follow::Followed;
 use common::namespace::{feed, in_namespace, run};
 use common::peer::Peer;
@@ -15,6 +16,7 @@ use common::real::denials;
 use common::scenario::resource;
 use tortie_dataplane::{Dataplane, Delta, Place};
 use tortie_dataplane_nft::{Kernel, Options};
+use tortie_nft::interp::{Craft, Transport};
 use tortie_testkit::worlds::Step;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -226,6 +228,30 @@ fn a_connection_limit_resets_and_a_freed_place_is_usable() {
         let again = until("a free place", || call(&host).ok());
         let mut again = (again, accept(&there));
         say(&mut again.0, &mut again.1);
+    });
+}
+
+#[test]
+fn a_stray_segment_to_a_workload_is_answered_with_a_reset() {
+    in_namespace(|| {
+        let mut host = Host::new(Options::default());
+        let _workload = Peer::new("cali1", &["169.254.1.1/32"], &["10.0.0.1/32"]);
+        run("ip", &["route", "add", "10.0.0.1/32", "dev", "cali1"]);
+        host.put(&["WorkloadEndpoint a/w1 {node: n1, orchestrator: k8s, pod: p1, endpoint: eth0, interfaceName: cali1, ipNetworks: [10.0.0.1/32], profiles: [projectcalico-default-allow]}"]);
+        let answer = host.a.run(|| {
+            // With a socket of this kind the kernel makes the header before, and reads it too.
+            let raw = UdpSocket::from(open(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_TCP));
+            raw.set_read_timeout(Some(LIMIT)).unwrap();
+            let [from, to] = ["192.0.2.9", "10.0.0.1"].map(|address| address.parse().unwrap());
+            let acknowledgement = Transport::Tcp { source: 4242, destination: 8055, flags: 0x10 };
+            let bytes = Craft::new(from, to, acknowledgement).bytes().unwrap();
+            raw.send_to(&bytes[20..], "10.0.0.1:0").unwrap();
+            let mut answer = [0; 64];
+            assert_eq!(raw.recv(&mut answer).unwrap(), 40);
+            answer
+        });
+        assert_eq!(answer[12..16], [10, 0, 0, 1]);
+        assert_eq!(answer[33] & 4, 4, "a reset");
     });
 }
 

@@ -1,5 +1,5 @@
 //! The scenarios of `tests/scenarios`, each with real packets and answered by the evaluator. The numbers in the files are
-//! those of the reference's own functional tests that they follow; 72, 98 and 100 are in `live.rs`, 107 in `kernel.rs`, 17 and
+//! those of the reference's own functional tests that they follow; 72, 78, 98 and 100 are in `live.rs`, 107 in `kernel.rs`, 17 and
 //! 113 are the agent's, 116 and 117 those of `hostnet`.
 
 #![allow(clippy::unwrap_used)]
@@ -40,8 +40,11 @@ scenarios! {
     workloads_are_policed_by_direction
     workloads_cannot_lie_about_their_source
     workloads_reach_their_host_as_set
+    workloads_are_chosen_by_namespace_and_service_account
+    workloads_talk_between_nodes_past_host_endpoints
     tunnels_pass_between_nodes_only
     named_ports_never_mix_protocols
+    named_ports_of_workloads_never_mix_protocols
     sets_are_followed
     ipv6_lives_behind_a_default_deny
     rules_match_what_they_say

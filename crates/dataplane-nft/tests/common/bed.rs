@@ -59,7 +59,8 @@ pub struct Shot {
     pub torn: bool,
 }
 
-fn open(family: i32, kind: i32, protocol: i32) -> OwnedFd {
+/// A socket of any family.
+pub fn open(family: i32, kind: i32, protocol: i32) -> OwnedFd {
     // SAFETY: a fresh descriptor, checked, and owned from here on.
     unsafe {
         let fd = libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol);
