@@ -27,6 +27,7 @@ pub use source::{Position, Source};
 
 use std::ops::Range;
 
+use crate::kind::Kind;
 use crate::object::Object;
 use crate::problem::{Path, Problem};
 
@@ -35,9 +36,8 @@ use crate::problem::{Path, Problem};
 pub struct Located {
     /// The object, if it could be read without errors. Validation comes after this.
     pub object: Option<Object>,
-    /// In spite of errors, an object that lacks nothing that was rightly written: good for validation, so that its
-    /// findings are shown together with those of reading, and for nothing else.
-    pub partial: Option<Object>,
+    /// In spite of errors, what could be read.
+    pub partial: Option<Partial>,
     /// How messages name it: `HostEndpoint web1`; empty where nobody can tell.
     pub about: String,
     /// What is wrong with it.
@@ -46,12 +46,37 @@ pub struct Located {
     pub tree: Node,
 }
 
-impl Located {
-    /// The object to validate, if there is one: the good one or the partial one.
-    pub fn to_check(&self) -> Option<&Object> {
-        self.object.as_ref().or(self.partial.as_ref())
-    }
+/// What could be read of an object: good for validation, so that its findings are shown together with those of reading, and
+/// for nothing else.
+#[derive(Clone, Debug)]
+pub struct Partial {
+    /// The object, with gaps.
+    pub object: Object,
+    /// Where the gaps are.
+    pub unread: Vec<Path>,
+}
 
+impl Partial {
+    /// Whether what validation has found may be no more than a consequence of a gap: it lies on the way to one, beside one,
+    /// or in the same item of a list of the spec (the same rule, say). The syntax of a text follows from nothing else.
+    pub fn explains(&self, found: &Problem) -> bool {
+        if found.span.is_some() {
+            return false;
+        }
+        // The name of a workload endpoint is made of fields of its spec.
+        if self.object.kind == Kind::WorkloadEndpoint && !self.unread.is_empty() {
+            return true;
+        }
+        self.unread.iter().any(|gap| {
+            let (gap, found) = (&gap.0, &found.path.0);
+            let shared = gap.iter().zip(found).take_while(|(a, b)| a == b).count();
+            let beside = shared + 1 == gap.len() && gap.len() == found.len();
+            shared == gap.len().min(found.len()) || beside && shared > 0 || shared >= 3
+        })
+    }
+}
+
+impl Located {
     fn failed(tree: Node, about: String, problem: Problem) -> Self {
         Self { object: None, partial: None, about, problems: vec![problem], tree }
     }

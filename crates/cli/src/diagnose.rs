@@ -14,14 +14,15 @@ pub(crate) fn style(terminal: &Terminal) -> Style {
 }
 
 /// Says all that is wrong (or doubtful) about an object of a manifest, each mistake once: first what could
-/// not be read, since more may follow from it, then in the order of the text.
-pub(crate) fn show_all(problems: &[Problem], manifests: &Manifests, item: &Item, terminal: &mut Terminal) {
+/// not be read, since more may follow from it, then in the order of the text. How many mistakes there are.
+pub(crate) fn show_all(problems: &[Problem], manifests: &Manifests, item: &Item, terminal: &mut Terminal) -> usize {
     let mut problems = validate::distinct(problems.to_vec());
     let offset = |problem: &Problem| diagnostic::offset(problem, &item.located, manifests.source(item));
     problems.sort_by_cached_key(|problem| (problem.layer != Layer::Read, offset(problem)));
     for problem in &problems {
         show(problem, manifests, item, terminal);
     }
+    problems.iter().filter(|problem| problem.is_error()).count()
 }
 
 /// A doubt that `--strict` takes for an error.

@@ -1,7 +1,5 @@
 //! What every command has at hand: who we are, the flags of every command, and the terminal.
 
-use tortie_api::Problem;
-
 use crate::args::{Files, Global};
 use crate::calico;
 use crate::diagnose;
@@ -67,12 +65,13 @@ impl Session {
         for item in &manifests.items {
             let mut problems = item.located.problems.clone();
             // What validation finds is shown as well, so that all can be mended at once.
-            if let Some(object) = item.located.to_check() {
-                let object = names::filled(object.clone());
-                problems.extend(tortie_api::validate::validate(&object).into_iter().filter(Problem::is_error));
+            let partial = item.located.partial.as_ref();
+            if let Some(object) = item.located.object.as_ref().or(partial.map(|partial| &partial.object)) {
+                let mut found = tortie_api::validate::validate(&names::filled(object.clone()));
+                found.retain(|problem| problem.is_error() && !partial.is_some_and(|one| one.explains(problem)));
+                problems.append(&mut found);
             }
-            count += problems.iter().filter(|problem| problem.is_error()).count();
-            diagnose::show_all(&problems, manifests, item, &mut self.terminal);
+            count += diagnose::show_all(&problems, manifests, item, &mut self.terminal);
         }
         if !self.persona.is_calico() {
             let mistakes = if count == 1 { "a mistake".to_owned() } else { format!("{count} mistakes") };

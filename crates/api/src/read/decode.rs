@@ -14,12 +14,12 @@ use crate::shape::{Form, Record, Shape};
 
 /// What decoding found.
 pub(crate) struct Decoded {
-    /// The value, without what could not be read.
+    /// The value; what could not be read is missing, or empty in a list.
     pub(crate) value: Map<String, Json>,
     /// What is wrong.
     pub(crate) problems: Vec<Problem>,
-    /// Whether something of a known field is missing from the value.
-    pub(crate) damaged: bool,
+    /// What of known fields could not be read.
+    pub(crate) unread: Vec<Path>,
 }
 
 /// How many problems of one object are told in full.
@@ -27,16 +27,17 @@ const MAX_PROBLEMS: usize = 100;
 
 /// Decodes a whole object (or any other map) against its shape.
 pub(crate) fn decode(node: &mut Node, shape: &'static Shape, text: &str) -> Decoded {
-    let mut decoder = Decoder { root: shape, text, path: Vec::new(), problems: Vec::new(), untold: 0, damaged: false };
+    let mut decoder =
+        Decoder { root: shape, text, path: Vec::new(), problems: Vec::new(), untold: 0, unread: Vec::new() };
     let value = match decoder.value(node, shape) {
         Some(Json::Object(map)) => map,
         _ => Map::new(),
     };
-    let Decoder { mut problems, untold, damaged, .. } = decoder;
+    let Decoder { mut problems, untold, unread, .. } = decoder;
     if untold > 0 {
         problems.push(Problem::read(Path::root(), format!("there are {untold} more problems")));
     }
-    Decoded { value, problems, damaged }
+    Decoded { value, problems, unread }
 }
 
 struct Decoder<'a> {
@@ -46,7 +47,7 @@ struct Decoder<'a> {
     path: Vec<At>,
     problems: Vec<Problem>,
     untold: usize,
-    damaged: bool,
+    unread: Vec<Path>,
 }
 
 /// A step of the path; most need no text of their own.
@@ -99,12 +100,8 @@ impl Decoder<'_> {
         let mut list = Vec::with_capacity(items.len());
         for (index, item) in items.iter_mut().enumerate() {
             self.path.push(At::Index(index));
-            let null = item.value == Value::Null;
-            match self.value(item, shape) {
-                Some(value) => list.push(value),
-                None if null => list.push(zero(shape)),
-                None => {}
-            }
+            // Also what cannot be read, so that those after it keep their places.
+            list.push(self.value(item, shape).unwrap_or_else(|| zero(shape)));
             self.path.pop();
         }
         Json::Array(list)
@@ -265,7 +262,7 @@ impl Decoder<'_> {
             }
             _ => None,
         };
-        self.damaged = true;
+        self.unread.push(path.clone());
         let mut problem = Problem::read(path, reason).message(message);
         problem.help = help.map(str::to_owned);
         self.tell(problem);
@@ -273,7 +270,7 @@ impl Decoder<'_> {
     }
 
     fn unreadable(&mut self, reason: String, message: Option<String>) -> Option<Json> {
-        self.damaged = true;
+        self.unread.push(self.path());
         let field = format!("Go struct field .{} of type", self.go_path());
         let mut problem = Problem::read(self.path(), reason.replacen("Go value of type", &field, 1));
         problem.message = message.or(Some(reason));

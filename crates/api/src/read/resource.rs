@@ -2,7 +2,7 @@
 
 use super::decode::{self, Decoded};
 use super::node::{Node, Value};
-use super::{Located, special, suggest};
+use super::{Located, Partial, special, suggest};
 use crate::kind::{API_VERSION, Kind};
 use crate::kinds;
 use crate::object::{Metadata, Object};
@@ -49,7 +49,7 @@ fn one(node: Node, text: &str, go: &str, out: &mut Vec<Located>) {
 
 fn object(mut node: Node, text: &str, kind: Kind) -> Located {
     let about = about(&node, kind.name());
-    let Decoded { mut value, mut problems, mut damaged } = decode::decode(&mut node, kinds::shape(kind), text);
+    let Decoded { mut value, mut problems, mut unread } = decode::decode(&mut node, kinds::shape(kind), text);
     value.remove("kind");
     value.remove("apiVersion");
     let metadata = match value.remove("metadata") {
@@ -57,7 +57,7 @@ fn object(mut node: Node, text: &str, kind: Kind) -> Located {
         None => Ok(Metadata::default()),
     };
     let metadata = metadata.unwrap_or_else(|error| {
-        damaged = true;
+        unread.push(Path::from("metadata"));
         problems.push(Problem::read(Path::from("metadata"), error.to_string()));
         Metadata::default()
     });
@@ -68,7 +68,7 @@ fn object(mut node: Node, text: &str, kind: Kind) -> Located {
     let object = Object { kind, metadata, body: value };
     match problems.iter().any(Problem::is_error) {
         false => Located { object: Some(object), partial: None, about, problems, tree: node },
-        true => Located { object: None, partial: Some(object).filter(|_| !damaged), about, problems, tree: node },
+        true => Located { object: None, partial: Some(Partial { object, unread }), about, problems, tree: node },
     }
 }
 

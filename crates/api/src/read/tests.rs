@@ -226,3 +226,22 @@ fn show(bytes: Vec<u8>) {
         }
     }
 }
+
+#[test]
+fn a_gap_explains_what_is_found_beside_it_and_in_its_rule_and_nothing_else() {
+    let text = "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: p}\n\
+                spec: {order: first, ingress: [{protocol: [TCP]}, {action: Allow}]}";
+    let located = read(&Source::new("p.yaml", text));
+    let partial = located[0].partial.as_ref().unwrap();
+    let unread: Vec<_> = partial.unread.iter().map(ToString::to_string).collect();
+    assert_eq!(unread, ["spec.order", "spec.ingress[0].protocol"]);
+    for explained in ["", "spec", "spec.order", "spec.types", "spec.ingress[0]", "spec.ingress[0].destination.ports"] {
+        assert!(partial.explains(&Problem::read(Path::from(explained), "")), "{explained}");
+    }
+    for other in ["metadata.name", "spec.ingress[1].action", "spec.egress[0].action"] {
+        assert!(!partial.explains(&Problem::read(Path::from(other), "")), "{other}");
+    }
+    let syntax = Problem { span: Some(0..1), ..Problem::read(Path::from("spec.selector"), "") };
+    assert!(!partial.explains(&syntax));
+    assert_eq!(partial.object.body["spec"]["ingress"][1]["action"], "Allow", "what follows keeps its place");
+}

@@ -179,7 +179,7 @@ fn wrong_types_say_what_is_wanted() {
         let located = policy(spec);
         let found = problems(&located);
         assert_eq!((found.len(), found[0].1, found[0].2), (1, reason, text), "{spec}");
-        assert!(located.object.is_none() && located.partial.is_none());
+        assert!(located.object.is_none() && located.partial.is_some());
     }
 }
 
