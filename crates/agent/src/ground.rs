@@ -65,22 +65,26 @@ impl Ground {
     pub fn verify(&self, objects: &[Object], most: usize) -> Result<Option<Report>, GroundError> {
         let mut socket = Socket::open()?;
         let Some(table) = dump::table(&mut socket, &TableId::inet(Options::default().table))? else { return Ok(None) };
-        let interfaces = self.interfaces.iter().cloned();
-        let links = interfaces.map(|(name, addresses)| Link { name, addresses }).collect();
-        let host = Host { node: self.node.clone(), links };
-        Ok(Some(verify(&self.snapshot(objects), &host, table, most)?))
-    }
-
-    /// What the store says, with the settings that are in force here.
-    fn snapshot(&self, objects: &[Object]) -> Snapshot {
         // What cannot be read has been closed, as the agent does; whoever listed the objects has told of it.
         let (mut snapshot, _) = Snapshot::from_objects(objects);
+        self.settle(&mut snapshot, objects);
+        Ok(Some(verify(&snapshot, &self.host(), table, most)?))
+    }
+
+    /// The node and its interfaces.
+    pub fn host(&self) -> Host {
+        let interfaces = self.interfaces.iter().cloned();
+        let links = interfaces.map(|(name, addresses)| Link { name, addresses }).collect();
+        Host { node: self.node.clone(), links }
+    }
+
+    /// Puts the settings that are in force here into what the store says: this machine's own are stronger.
+    pub fn settle(&self, snapshot: &mut Snapshot, objects: &[Object]) {
         let configurations: Vec<&Object> =
             objects.iter().filter(|object| object.kind == tortie_api::Kind::FelixConfiguration).collect();
         let labels = snapshot.nodes.get(&self.node).map(|node| &node.labels);
         let own = configurations_of(&self.node, labels, &configurations);
         let resolved = config::resolve(&self.local, Settings::of_pools(snapshot.pools.values()), &own);
         snapshot.node_settings.insert(self.node.clone(), resolved.settings);
-        snapshot
     }
 }

@@ -137,6 +137,9 @@ Examples:
   # As if these manifests were applied; nothing is written.
   tortie explain 203.0.113.9 node/web1 tcp/5432 -f policy.yaml
 
+Of this machine, while its agent runs, all interfaces, addresses and local settings are known; of others what
+the store says.
+
 Exit status: 0 allowed, 1 denied, 2 anything else.")]
     Explain(explain::ExplainArgs),
     /// Enforce on this machine what the store says, until it is told to end

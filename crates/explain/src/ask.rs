@@ -87,6 +87,8 @@ pub enum What {
     Named(String),
     /// ICMP or ICMPv6, whichever fits the addresses; without a type an echo request.
     Icmp(Option<(u8, u8)>),
+    /// The same over IPv6.
+    Icmpv6(Option<(u8, u8)>),
     /// Another protocol.
     Other(u8),
 }
@@ -127,9 +129,12 @@ impl FromStr for What {
             [one] if one.bytes().all(|byte| byte.is_ascii_digit()) && !one.is_empty() => Err(AskError(format!(
                 "{one} alone could be a port or a protocol: write tcp/{one} or udp/{one} for the port, proto/{one} for the protocol"
             ))),
-            ["icmp" | "icmpv6" | "icmp6"] => Ok(What::Icmp(None)),
-            ["icmp" | "icmpv6" | "icmp6", kind] => Ok(What::Icmp(Some((number(kind)?, 0)))),
-            ["icmp" | "icmpv6" | "icmp6", kind, code] => Ok(What::Icmp(Some((number(kind)?, number(code)?)))),
+            ["icmp"] => Ok(What::Icmp(None)),
+            ["icmp", kind] => Ok(What::Icmp(Some((number(kind)?, 0)))),
+            ["icmp", kind, code] => Ok(What::Icmp(Some((number(kind)?, number(code)?)))),
+            ["icmpv6" | "icmp6"] => Ok(What::Icmpv6(None)),
+            ["icmpv6" | "icmp6", kind] => Ok(What::Icmpv6(Some((number(kind)?, 0)))),
+            ["icmpv6" | "icmp6", kind, code] => Ok(What::Icmpv6(Some((number(kind)?, number(code)?)))),
             ["proto" | "protocol", one] => Ok(What::Other(number(one)?)),
             [name] => Ok(SERVICES
                 .iter()

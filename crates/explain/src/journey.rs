@@ -7,7 +7,7 @@ use tortie_eval::{Conntrack, Host, Packet, Transport, Verdict, Way, judge};
 use tortie_net::Protocol;
 use tortie_policy::{NamedPort, Snapshot};
 
-use crate::ask::{AskError, Question, State, What};
+use crate::ask::{AskError, Party, Question, State, What};
 use crate::place::{Place, Places};
 
 /// A source port for packets whose port nobody asked about.
@@ -139,7 +139,7 @@ struct Route {
 
 impl Route {
     fn new(places: &Places<'_>, question: &Question, from: &Place, to: &Place) -> Result<Route, AskError> {
-        let (source, destination) = addresses(from, to)?;
+        let (source, destination) = addresses(from, to, &question.what)?;
         let end = question.dnat.map_or_else(|| to.clone(), |(address, _)| places.at(address));
         let translator = question.dnat.is_some().then(|| to.node().or(from.node()).or(end.node())).flatten();
         let mut nodes: Vec<String> = Vec::new();
@@ -156,6 +156,7 @@ impl Route {
                         .to_owned(),
                 )
             })?;
+            own_addresses(places, question, &node)?;
             nodes.push(node);
         }
         let named = question.dnat.map_or(to, |_| &end);
@@ -186,26 +187,34 @@ impl Route {
             translation: question.dnat,
             nodes,
         };
-        route.uplinks = route.find_uplinks(question);
+        route.uplinks = route.find_uplinks(places, question);
         Ok(route)
     }
 
     /// Every place where the packet crosses between nodes or the outside, in order.
-    fn find_uplinks(&self, question: &Question) -> Vec<Uplink> {
+    fn find_uplinks(&self, places: &Places<'_>, question: &Question) -> Vec<Uplink> {
         let mut uplinks = Vec::new();
-        let asked = |place: &Place| match place {
-            Place::Process { interface, .. } => interface.clone(),
+        let asked = |place: &Place, address| match place {
+            Place::Process { node, interface, .. } => {
+                interface.clone().or_else(|| places.interface_with(node, address))
+            }
             _ => None,
         };
         for (index, node) in self.nodes.iter().enumerate() {
             let starts = index == 0 && self.from.node().is_some();
             let ends = index + 1 == self.nodes.len() && self.end.node().is_some();
             if !starts {
-                let fixed = question.in_interface.clone().or_else(|| if ends { asked(&self.end) } else { None });
+                let fixed = question
+                    .in_interface
+                    .clone()
+                    .or_else(|| if ends { asked(&self.end, self.packet.destination) } else { None });
                 uplinks.push(Uplink { node: node.clone(), entering: true, fixed });
             }
             if !ends {
-                let fixed = question.out_interface.clone().or_else(|| if starts { asked(&self.from) } else { None });
+                let fixed = question
+                    .out_interface
+                    .clone()
+                    .or_else(|| if starts { asked(&self.from, self.packet.source) } else { None });
                 uplinks.push(Uplink { node: node.clone(), entering: false, fixed });
             }
         }
@@ -295,10 +304,27 @@ impl Route {
     }
 }
 
-/// One address of each end, of one family; IPv4 where both have it.
-fn addresses(from: &Place, to: &Place) -> Result<(IpAddr, IpAddr), AskError> {
+/// What no store knows as anybody's may be the node's own address. Forwarding is taken for granted only where the node's
+/// addresses are known, or both interfaces are said.
+fn own_addresses(places: &Places<'_>, question: &Question, node: &str) -> Result<(), AskError> {
+    let said = question.in_interface.is_some() && question.out_interface.is_some();
+    let any = |party: &Party| !matches!(party, Party::Address(_));
+    if said || any(&question.from) && any(&question.to) {
+        return Ok(());
+    }
+    if places.find(&Party::Node(node.to_owned()), None)?.addresses().is_empty() {
+        return Err(AskError(format!(
+            "the store knows no address of node {node}, and so not whether the packet is forwarded: ask on {node} itself, whose agent tells them, set expectedIPs on its host endpoint, or say both --in-interface and --out-interface"
+        )));
+    }
+    Ok(())
+}
+
+/// One address of each end, of one family; IPv4 where both have it and nothing else is asked for.
+fn addresses(from: &Place, to: &Place, what: &What) -> Result<(IpAddr, IpAddr), AskError> {
+    let families: &[bool] = if matches!(what, What::Icmpv6(_)) { &[false] } else { &[true, false] };
     let one = |place: &Place, v4: bool| place.addresses().iter().copied().find(|address| address.is_ipv4() == v4);
-    for v4 in [true, false] {
+    for &v4 in families {
         if let (Some(source), Some(destination)) = (one(from, v4), one(to, v4)) {
             return Ok((source, destination));
         }
@@ -306,19 +332,20 @@ fn addresses(from: &Place, to: &Place) -> Result<(IpAddr, IpAddr), AskError> {
     for (place, other) in [(from, to), (to, from)] {
         if let (Place::Process { node, .. }, true) = (place, place.addresses().is_empty()) {
             return Err(AskError(format!(
-                "the store knows no address of node {node}: give its address instead, or set expectedIPs on its host endpoint{}",
+                "the store knows no address of node {node}: ask on {node} itself, whose agent tells them, or set expectedIPs on its host endpoint{}",
                 if other.addresses().is_empty() { ", and so for the other end" } else { "" }
             )));
         }
     }
-    Err(AskError("the two ends have no IP version in common".to_owned()))
+    let lack = if families.len() == 1 { "do not both have an IPv6 address" } else { "have no IP version in common" };
+    Err(AskError(format!("the two ends {lack}")))
 }
 
 fn transport(what: &What, source: Option<u16>, to: &Place, v4: bool) -> Result<(u8, Transport), AskError> {
     let source = source.unwrap_or(SOME_PORT);
     Ok(match what {
         What::Port(protocol, port) => (protocol.number(), Transport::Ports { source, destination: *port }),
-        What::Icmp(kind) => {
+        What::Icmp(kind) | What::Icmpv6(kind) => {
             let protocol = if v4 { Protocol::ICMP } else { Protocol::ICMPV6 };
             let (kind, code) = kind.unwrap_or((if v4 { 8 } else { 128 }, 0));
             (protocol.number(), Transport::Icmp { kind, code })

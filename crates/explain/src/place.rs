@@ -94,6 +94,12 @@ impl<'a> Places<'a> {
         Host { node: node.to_owned(), links: links.collect() }
     }
 
+    /// The interface that has an address, on a node whose interfaces are known better than the store knows them.
+    pub(crate) fn interface_with(&self, node: &str, address: IpAddr) -> Option<String> {
+        let link = self.hosts.get(node)?.links.iter().find(|link| link.addresses.contains(&address))?;
+        Some(link.name.clone())
+    }
+
     /// The interfaces of a node that packets from elsewhere may come in by, or leave by.
     pub fn uplinks(&self, node: &str) -> Vec<String> {
         let settings = self.snapshot.settings(node);
@@ -146,11 +152,14 @@ impl<'a> Places<'a> {
 
     /// Who has an address.
     pub fn at(&self, address: IpAddr) -> Place {
-        let workload = self.snapshot.workload_endpoints.values().find(|endpoint| {
-            endpoint.addresses.contains(&address) || endpoint.nats.iter().any(|nat| nat.external == address)
-        });
-        if let Some(endpoint) = workload {
-            return Place::Workload(Box::new(endpoint.clone()));
+        let floats = |endpoint: &WorkloadEndpoint| {
+            self.snapshot.settings(&endpoint.node).floating_ips
+                && endpoint.nats.iter().any(|nat| nat.external == address)
+        };
+        let mut workloads = self.snapshot.workload_endpoints.values();
+        if let Some(endpoint) = workloads.find(|endpoint| endpoint.addresses.contains(&address) || floats(endpoint)) {
+            // It may have others: this is the one that is asked about.
+            return Place::Workload(Box::new(WorkloadEndpoint { addresses: vec![address], ..endpoint.clone() }));
         }
         let by_link = self
             .hosts

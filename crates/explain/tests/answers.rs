@@ -5,6 +5,7 @@
 use tortie_api::read::{Source, read};
 use tortie_explain::{Party, Places, Question, State, What, endpoint, enforce_staged, journey, json, table, text};
 use tortie_policy::Snapshot;
+use tortie_policy::packet::{Host, Link};
 
 fn world(name: &str) -> Snapshot {
     world_with(name, "")
@@ -258,4 +259,54 @@ fn what_the_json_has_and_what_is_documented_are_the_same() {
     let last = |name: &str| name.rsplit('.').next().unwrap_or(name).trim_end_matches("[]").to_owned();
     let unprinted: Vec<String> = names.map(last).filter(|name| !found.contains(name)).collect();
     assert!(unprinted.is_empty(), "in docs/explain-json.md and never printed: {unprinted:?}");
+}
+
+#[test]
+fn where_no_address_of_the_node_is_known_a_packet_does_not_pass_for_forwarded() {
+    let endpoint = r#"{"apiVersion":"projectcalico.org/v3","kind":"HostEndpoint","metadata":{"name":"e"},"spec":{"node":"n","interfaceName":"eth0"}}"#;
+    let objects: Vec<_> =
+        read(&Source::new("e", endpoint.as_bytes().to_vec())).into_iter().map(|found| found.object.unwrap()).collect();
+    let (snapshot, _) = Snapshot::from_objects(&objects);
+    let mut asked = Question { node: Some("n".into()), ..question("203.0.113.9", "192.0.2.11", "tcp/80") };
+    let said = answer(&snapshot, &asked);
+    assert!(said.starts_with("error: the store knows no address of node n, and so not whether"), "{said}");
+    asked.node = Some("m".into());
+    let said = answer(&snapshot, &asked);
+    assert!(said.starts_with("error: nothing in the store is on a node \"m\""), "{said}");
+    asked.node = Some("n".into());
+    (asked.in_interface, asked.out_interface) = (Some("eth0".into()), Some("eth1".into()));
+    let said = answer(&snapshot, &asked);
+    assert!(said.contains("ALLOWED"), "{said}");
+    // The machine itself knows what is its own.
+    (asked.in_interface, asked.out_interface) = (None, None);
+    let link = Link { name: "eth0".into(), addresses: vec!["192.0.2.11".parse().unwrap()] };
+    let places = Places::new(&snapshot).with_host(Host { node: "n".into(), links: vec![link] });
+    let answer = journey(&places, &asked).unwrap();
+    assert!(text::verdict_line(&snapshot, &answer).starts_with("DENIED by default deny"));
+}
+
+#[test]
+fn the_address_that_is_asked_about_is_the_one_that_is_answered_for() {
+    let two = |name: &str, host: u8| {
+        format!(
+            r#"{{"apiVersion":"projectcalico.org/v3","kind":"WorkloadEndpoint","metadata":{{"name":"n-k8s-{name}-eth0","namespace":"a"}},
+            "spec":{{"node":"n","orchestrator":"k8s","pod":"{name}","endpoint":"eth0","interfaceName":"cali{host}",
+            "ipNetworks":["10.65.0.{host}/32","10.65.1.{host}/32","fd65::{host}/128"]}}}}"#
+        )
+    };
+    let snapshot = world_with("bare-metal", &format!("{}\n---\n{}", two("one", 1), two("two", 2)));
+    let ends = |from: &str, to: &str, what: &str| {
+        journey(&Places::new(&snapshot), &question(from, to, what)).map(|answer| {
+            let packet = &answer.legs[0].packet;
+            (packet.source.to_string(), packet.destination.to_string(), packet.protocol)
+        })
+    };
+    let said = |from: &str, to: &str, protocol| Ok((from.to_owned(), to.to_owned(), protocol));
+    assert_eq!(ends("10.65.1.1", "10.65.1.2", "tcp/80"), said("10.65.1.1", "10.65.1.2", 6));
+    assert_eq!(ends("fd65::1", "fd65::2", "tcp/80"), said("fd65::1", "fd65::2", 6));
+    assert_eq!(ends("fd65::1", "pod/a/two", "icmp"), said("fd65::1", "fd65::2", 58));
+    assert_eq!(ends("pod/a/one", "pod/a/two", "icmpv6/128"), said("fd65::1", "fd65::2", 58));
+    assert_eq!(ends("pod/a/one", "pod/a/two", "icmp"), said("10.65.0.1", "10.65.0.2", 1));
+    let error = ends("10.65.0.1", "pod/a/two", "icmpv6").unwrap_err();
+    assert_eq!(error.to_string(), "the two ends do not both have an IPv6 address");
 }

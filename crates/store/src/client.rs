@@ -37,7 +37,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 use tortie_api::{Key, Kind, Object, Problem};
 
-use crate::{Revision, Selection, Store};
+use crate::{Revision, Selection, Store, Stored};
 use batch::{Job, Task};
 use initial::TIERS;
 use view::View;
@@ -100,21 +100,44 @@ impl Client {
         Ok(Found { object: found.object, notes: notes.into_iter().collect() })
     }
 
+    /// Everything as it is stored, which is what an agent enforces: under the names of the keys, nothing filled in.
+    pub fn list_stored(&self) -> Result<Objects, ClientError> {
+        self.read_all(&Selection::default(), entry::read_raw)
+    }
+
+    /// The key under which the object that users know by this name stands, or would be made.
+    pub fn stored_key(&self, key: Key) -> Result<Key, ClientError> {
+        if !entry::is_tiered(key.kind) {
+            return Ok(key);
+        }
+        let found = View::new(&*self.store).locate(&key)?;
+        Ok(found.map_or(key, |stored| stored.key))
+    }
+
     /// All objects of a selection. Listing profiles includes the built-in one.
     pub fn list(&self, selection: &Selection) -> Result<Objects, ClientError> {
-        let listing = self.store.list(selection)?;
-        let mut all = Objects { revision: listing.revision, ..Objects::default() };
-        all.objects.reserve(listing.items.len() + 1);
-        for object in crate::each(&listing.items, entry::read) {
-            match object {
-                Ok(object) => all.objects.push(object),
-                Err(error) => all.unreadable.push(error),
-            }
-        }
+        let mut all = self.read_all(selection, entry::read)?;
         match selection.kind {
             Some(Kind::Profile) => all.objects.push(default_allow()),
             Some(Kind::Tier) => all.objects.sort_by(|a, b| order(a).total_cmp(&order(b))),
             _ => {}
+        }
+        Ok(all)
+    }
+
+    fn read_all(
+        &self,
+        selection: &Selection,
+        read: fn(&Stored) -> Result<Object, ClientError>,
+    ) -> Result<Objects, ClientError> {
+        let listing = self.store.list(selection)?;
+        let mut all = Objects { revision: listing.revision, ..Objects::default() };
+        all.objects.reserve(listing.items.len() + 1);
+        for object in crate::each(&listing.items, read) {
+            match object {
+                Ok(object) => all.objects.push(object),
+                Err(error) => all.unreadable.push(error),
+            }
         }
         Ok(all)
     }

@@ -25,7 +25,7 @@ pub struct FelixConfigurationSpec {
     /// How long the dataplane may be silent before it counts as hung. Default 90s. Old; `healthTimeoutOverrides`
     /// replaces it.
     pub dataplane_watchdog_timeout: Option<Duration>,
-    /// Whether IPv6 is handled at all. Default true.
+    /// Whether workloads' IPv6 addresses get routes; IPv6 is policed either way. Default true.
     #[schemars(extend("x-go" = "IPv6Support", "x-felix" = "Ipv6Support"))]
     pub ipv6_support: Option<bool>,
     /// How often routes are compared with the kernel's; 0 for never. Default 90s.

@@ -6,13 +6,15 @@ use std::mem::ManuallyDrop;
 use std::net::{IpAddr, SocketAddr};
 
 use clap::{Args, ValueEnum};
-use tortie_api::{Key, Object, Problem};
+use tortie_agent::Ground;
+use tortie_agent::socket::{Reply, Request};
+use tortie_api::{Object, Problem};
 use tortie_explain::{AskError, Party, Place as End, Places, Question, State, What, endpoint, enforce_staged, journey};
 use tortie_explain::{json, table, text};
 use tortie_policy::{Item, Snapshot};
-use tortie_store::Selection;
 
 use crate::args::{Files, Format, Place};
+use crate::ask;
 use crate::names;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
@@ -80,26 +82,39 @@ enum StateArg {
 /// Answers.
 pub(crate) fn run(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
     // The program ends with the answer: giving back a whole store piece by piece would only delay it.
-    let Some(snapshot) = snapshot(args, session)? else { return Ok(Exit::Unanswered) };
+    let ground = if args.offline { None } else { ground() };
+    let Some(snapshot) = snapshot(args, ground.as_ref(), session)? else { return Ok(Exit::Unanswered) };
     let mut snapshot = ManuallyDrop::new(snapshot);
     if args.staged {
         enforce_staged(&mut snapshot);
     }
-    answer(args, &snapshot, session).or_else(|error| {
+    let mut places = Places::new(&snapshot);
+    if let Some(ground) = ground {
+        places = places.with_host(ground.host());
+    }
+    answer(args, &places, session).or_else(|error| {
         session.terminal.error(error);
         Ok(Exit::Unanswered)
     })
 }
 
-fn answer(args: &ExplainArgs, snapshot: &Snapshot, session: &mut Session) -> Result<Exit, AskError> {
-    let places = Places::new(snapshot);
+/// What the agent of this machine stands on, if there is one: no store knows all interfaces and local settings.
+fn ground() -> Option<Ground> {
+    match ask::ask(&Request::Ground) {
+        Ok(Reply::Ground(ground)) => Some(*ground),
+        _ => None,
+    }
+}
+
+fn answer(args: &ExplainArgs, places: &Places<'_>, session: &mut Session) -> Result<Exit, AskError> {
+    let snapshot = places.snapshot();
     if let (Some(one), None) = (&args.from, &args.to) {
-        session.terminal.print(&what_applies(&places, &one.parse()?)?);
+        session.terminal.print(&what_applies(places, &one.parse()?)?);
         return Ok(Exit::Done);
     }
     let question = question(args)?;
     if args.log.is_none() && args.what.is_none() {
-        let lines = table::reach(&places, &question)?;
+        let lines = table::reach(places, &question)?;
         if args.output == Format::Json {
             session.terminal.line(serde_json::Value::from_iter(lines.iter().map(
                 |line| serde_json::json!({ "what": line.what, "allowed": line.allowed, "verdict": line.verdict }),
@@ -111,7 +126,7 @@ fn answer(args: &ExplainArgs, snapshot: &Snapshot, session: &mut Session) -> Res
         }
         return Ok(Exit::Done);
     }
-    let answer = journey(&places, &question)?;
+    let answer = journey(places, &question)?;
     match args.output {
         Format::Json => session.terminal.line(format_args!("{:#}", json::render(snapshot, &answer))),
         Format::Text if args.quiet => session.terminal.line(text::verdict_line(snapshot, &answer)),
@@ -207,11 +222,12 @@ fn logged(line: &str, args: &ExplainArgs, state: State) -> Result<Question, AskE
 
 /// Everything in the store, and over it the manifests as if they were applied. None when those cannot be used; that
 /// has been said.
-fn snapshot(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Option<Snapshot>> {
+fn snapshot(args: &ExplainArgs, ground: Option<&Ground>, session: &mut Session) -> anyhow::Result<Option<Snapshot>> {
     let mut objects: ManuallyDrop<Vec<Object>> = ManuallyDrop::default();
+    let mut store = None;
     if !args.offline {
         let link = Link::find(session, &args.place)?;
-        let listed = link.reader()?.list(&Selection::default())?;
+        let listed = store.insert(link.reader()?).list_stored()?;
         for error in &listed.unreadable {
             session.terminal.note(format_args!("warning[unreadable]: {error}"));
         }
@@ -230,7 +246,11 @@ fn snapshot(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Option<
                 tortie_api::validate::validate(&object).into_iter().filter(Problem::is_error).collect();
             wrong += problems.len();
             crate::diagnose::show_all(&problems, &manifests, item, &mut session.terminal);
-            let key: Key = object.key();
+            let mut key = object.key();
+            if let Some(store) = &store {
+                key = store.stored_key(key)?;
+                object.metadata.name.clone_from(&key.name);
+            }
             objects.retain(|known| known.key() != key);
             objects.push(object);
         }
@@ -238,12 +258,15 @@ fn snapshot(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Option<
             return Err(Usage("with these mistakes there is nothing to explain".to_owned()).into());
         }
     }
-    let (snapshot, invalid) =
+    let (mut snapshot, invalid) =
         Snapshot::from_items(tortie_store::each(&objects, |object: &Object| (object, Item::closed(object))));
     for (object, why) in &invalid {
         session
             .terminal
             .note(format_args!("warning[unreadable]: {}: {why}; what it cannot say is closed", object.key()));
+    }
+    if let Some(ground) = ground {
+        ground.settle(&mut snapshot, &objects);
     }
     Ok(Some(snapshot))
 }

@@ -12,7 +12,6 @@ use tortie_agent::socket::{AskError, Reply, Request};
 use tortie_agent::{FELIX_CONFIG, Ground};
 use tortie_api::duration;
 use tortie_policy::packet::{Packet, Transport, Way};
-use tortie_store::Selection;
 use tortie_verify::{Difference, Report};
 
 use crate::args::Format;
@@ -64,7 +63,7 @@ fn report(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<(Ground, R
     let mut tries = 0;
     loop {
         tries += 1;
-        let listed = link.reader()?.list(&Selection::default())?;
+        let listed = link.reader()?.list_stored()?;
         let from_agent = ground(&store, listed.revision, args.timeout)?;
         let left_behind = from_agent.is_none();
         let (ground, in_kernel) = match from_agent {

@@ -127,3 +127,32 @@ fn what_other_programs_write_is_enforced_or_reported() {
         assert!(!world.reaches(81) && world.reaches(80), "its neighbours apply as before");
     });
 }
+
+#[test]
+fn policies_of_older_releases_are_explained_as_they_are_enforced() {
+    on_a_machine(|world| {
+        world.start_etcd();
+        world.listen(80);
+        let _agent = world.agent();
+        world.apply(ENDPOINT);
+        // Both are listed as `web`. Of equal order, the first by the name of its key decides.
+        let put = |name: &str, action: &str| {
+            let value = format!(r#"{{"kind":"GlobalNetworkPolicy","spec":{{"ingress":[{{"action":"{action}"}}]}}}}"#);
+            let path = format!("/calico/resources/v3/projectcalico.org/globalnetworkpolicies/{name}");
+            world.etcdctl(&["put", &path, &value]);
+        };
+        put("default.web", "Deny");
+        put("web", "Allow");
+        world.call(&["status", "--wait"]);
+        assert!(!world.reaches(80));
+        let said = world.fails(&["explain", "192.0.2.1", "node/web1", "tcp/80"]);
+        assert!(said.contains("DENIED by gnp default.web rule 1"), "{said}");
+        world.call(&["verify"]);
+        // An older name is the one that a manifest changes.
+        world.etcdctl(&["del", "/calico/resources/v3/projectcalico.org/globalnetworkpolicies/web"]);
+        let change = "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: web}\nspec: {}\n";
+        let file = world.file("change.yaml", change);
+        let said = world.fails(&["explain", "192.0.2.1", "node/web1", "tcp/80", "-f", file.to_str().unwrap()]);
+        assert!(said.contains("DENIED by end of tier default"), "{said}");
+    });
+}

@@ -131,3 +131,20 @@ fn untracked_policy_on_every_interface_is_said_to_be_in_vain() {
         assert!(!status.contains("    untracked"), "{status}");
     });
 }
+
+#[test]
+fn explain_knows_the_addresses_and_the_settings_of_its_own_machine() {
+    on_a_machine(|world| {
+        world.file("felix.cfg", "FailsafeInboundHostPorts = none\n");
+        let agent = world.agent();
+        world.apply(ENDPOINT);
+        for to in ["node/web1", "192.0.2.11"] {
+            let said = world.fails(&["explain", "203.0.113.9", to, "tcp/22"]);
+            assert!(said.contains("DENIED by default deny") && !said.contains("forward"), "{said}");
+        }
+        // The store alone knows neither, and says so.
+        agent.kill();
+        let said = world.fails(&["explain", "203.0.113.9", "node/web1", "tcp/22"]);
+        assert!(said.contains("the store knows no address of node web1"), "{said}");
+    });
+}

@@ -70,7 +70,7 @@ pub(super) fn read(stored: &Stored) -> Result<Object, ClientError> {
 }
 
 /// The object as it is stored. The key is what names it, whatever the JSON says.
-fn read_raw(stored: &Stored) -> Result<Object, ClientError> {
+pub(super) fn read_raw(stored: &Stored) -> Result<Object, ClientError> {
     let mut object = decode::stored(&stored.key, &stored.value)
         .map_err(|error| ClientError::Unreadable { key: stored.key.clone(), reason: error.to_string() })?;
     object.kind = stored.key.kind;
