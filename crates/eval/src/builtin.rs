@@ -10,6 +10,7 @@ use crate::path::Builtin;
 use tortie_policy::packet::{Host, Packet, Transport};
 
 const IPIP: u8 = 4;
+const TCP: u8 = 6;
 const UDP: u8 = 17;
 /// Multicast listener queries, reports and done, and version 2 reports.
 const LISTENER: [u8; 4] = [130, 131, 132, 143];
@@ -41,6 +42,19 @@ pub(crate) fn is_neighbour_discovery(view: &View, hop_limit: u8) -> bool {
 /// Neighbour discovery of a workload towards its host, allowed before any policy.
 pub(crate) fn is_workload_discovery(view: &View) -> bool {
     icmpv6_type(view).is_some_and(|kind| FROM_WORKLOAD.contains(&kind))
+}
+
+/// What OpenStack's workloads may always ask of their host (enforcement sheet 3.6).
+pub(crate) fn is_openstack_service(settings: &Settings, view: &View) -> bool {
+    let Some((from, to)) = view.ports().filter(|_| settings.openstack) else { return false };
+    let dhcp = if view.source.is_ipv4() { (68, 67) } else { (546, 547) };
+    match view.protocol {
+        UDP => (from, to) == dhcp || to == 53,
+        TCP => settings
+            .metadata
+            .is_some_and(|server| (IpAddr::from(*server.ip()), server.port()) == (view.destination, to)),
+        _ => false,
+    }
 }
 
 /// The failsafe that opens a packet, as `tcp/22`. In raw it also opens the replies of the other direction.

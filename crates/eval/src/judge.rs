@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use tortie_policy::{Direction, EndpointId, HostEndpoint, Settings, Snapshot};
 
 use crate::builtin::{
-    failsafe, is_forbidden_encapsulation, is_neighbour_discovery, is_workload_discovery, source_check, tunnel_in,
-    tunnel_out,
+    failsafe, is_forbidden_encapsulation, is_neighbour_discovery, is_openstack_service, is_workload_discovery,
+    source_check, tunnel_in, tunnel_out,
 };
 use crate::governing::{
     List, Subject, host_endpoint, specific_host_endpoint, wildcard_host_endpoint, workload_endpoint,
@@ -189,6 +189,8 @@ impl<'a> Walk<'a> {
         let subject = Subject::workload(self.snapshot, endpoint);
         let early = if is_workload_discovery(&self.view) {
             Some(pass(By::Builtin(Builtin::NeighbourDiscovery)))
+        } else if is_openstack_service(self.settings, &self.view) {
+            Some(pass(By::Builtin(Builtin::OpenStack)))
         } else {
             self.known_flow().or_else(|| self.encapsulation())
         };

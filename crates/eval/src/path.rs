@@ -205,6 +205,8 @@ pub enum Builtin {
     SourceWrong,
     /// IPv6 neighbour discovery and listener reports.
     NeighbourDiscovery,
+    /// DHCP, DNS or OpenStack's metadata server, from a workload to its host.
+    OpenStack,
     /// A tunnel packet between nodes.
     TunnelAllowed,
     /// A tunnel packet from or to a stranger.

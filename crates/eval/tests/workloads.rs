@@ -81,6 +81,17 @@ fn the_workload_to_host_action_comes_after_policy_and_known_flows_come_before_bo
             ("in cali1 icmp6 130/0 10.65.0.1>192.0.2.11", "deny HostAction"),
         ],
     );
+    rows(
+        "FelixConfiguration default {metadataAddr: 169.254.169.254, metadataPort: 80}",
+        &[
+            ("in cali1 tcp 10.65.0.1:1>169.254.169.254:80", "pass OpenStack"),
+            ("in cali1 tcp 10.65.0.1:1>192.0.2.11:80", "deny HostAction"),
+            ("in cali1 udp 0.0.0.0:68>255.255.255.255:67", "pass OpenStack"),
+            ("in cali1 udp [fe80::1]:546>[ff02::1:2]:547", "pass OpenStack"),
+            ("in cali1 udp 10.65.0.1:1>192.0.2.11:53", "pass OpenStack"),
+            ("in cali9 udp 10.65.0.1:1>192.0.2.11:53", "deny UnknownWorkload"),
+        ],
+    );
     for action in ["Return", "ACCEPT"] {
         rows(
             &format!(

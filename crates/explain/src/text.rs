@@ -375,6 +375,7 @@ fn builtin_text(builtin: Builtin) -> &'static str {
         Builtin::SourceExcepted => "the source address is in allowSpoofedSourcePrefixes",
         Builtin::SourceWrong => "the source check: the address is not the workload's own",
         Builtin::NeighbourDiscovery => "IPv6 neighbour discovery, which is always let through",
+        Builtin::OpenStack => "what OpenStack's workloads need of their host, which is always let through",
         Builtin::TunnelAllowed => "a tunnel between nodes, which is always let through",
         Builtin::TunnelDenied => "the tunnel check: no node of the cluster has this address",
         Builtin::UnknownWorkload => "an interface with a workload prefix and no endpoint",

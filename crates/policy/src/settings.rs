@@ -1,6 +1,6 @@
 //! The settings of a node that a verdict depends on (enforcement sheet section 6).
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use ipnet::IpNet;
 use tortie_net::Protocol;
@@ -73,6 +73,10 @@ pub struct Settings {
     pub failsafe_outbound: Vec<Failsafe>,
     /// What happens to packets from a workload to its host.
     pub host_action: HostAction,
+    /// OpenStack runs here, so DHCP, DNS and the metadata server of the host are open to workloads.
+    pub openstack: bool,
+    /// That server.
+    pub metadata: Option<SocketAddrV4>,
     /// How packets are refused.
     pub refusal: Refusal,
     /// INVALID packets are not denied for being that.
@@ -131,6 +135,8 @@ impl Default for Settings {
             failsafe_inbound: failsafes(&INBOUND),
             failsafe_outbound: failsafes(&OUTBOUND),
             host_action: HostAction::Drop,
+            openstack: false,
+            metadata: None,
             refusal: Refusal::Drop,
             accept_invalid: false,
             spoofing_allowed: false,

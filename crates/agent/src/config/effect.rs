@@ -33,6 +33,8 @@ const EFFECTIVE: &[&str] = &[
     "logActionRateLimitBurst",
     "logPrefix",
     "logSeverityScreen",
+    "metadataAddr",
+    "metadataPort",
     "natOutgoingAddress",
     "natOutgoingExclusions",
     "natPortRange",

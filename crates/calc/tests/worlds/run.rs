@@ -170,6 +170,7 @@ fn because(by: &By) -> Because {
             Builtin::SourceExcepted => Because::SourceExcepted,
             Builtin::SourceWrong => Because::SourceWrong,
             Builtin::NeighbourDiscovery => Because::NeighbourDiscovery,
+            Builtin::OpenStack => Because::OpenStack,
             Builtin::TunnelAllowed => Because::TunnelAllowed,
             Builtin::TunnelDenied => Because::TunnelDenied,
             Builtin::UnknownWorkload => Because::UnknownWorkload,

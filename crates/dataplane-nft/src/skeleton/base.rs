@@ -4,7 +4,7 @@ use tortie_nft::{BaseChain, Hook, Verdict};
 use tortie_policy::{Family, HostAction};
 
 use super::Plan;
-use super::early::{TUNNELS_IN, TUNNELS_OUT, WORKLOAD_NEIGHBOURS, known_flows};
+use super::early::{TUNNELS_IN, TUNNELS_OUT, WORKLOAD_NEIGHBOURS, WORKLOAD_OPENSTACK, known_flows};
 use crate::form::{ChainForm, Line, Ruleset};
 use crate::options::Options;
 use crate::place::{WORKLOADS, exceptions};
@@ -119,9 +119,11 @@ impl Bases<'_> {
     fn input(&mut self) {
         let plan = self.plan;
         // An interface that is nobody's has no neighbours either.
-        let discovery = || {
+        let allowances = || {
             let line = Line::new().family(Family::V6).protocol(ICMPV6).interface(Link::In, WORKLOADS);
-            line.jump(WORKLOAD_NEIGHBOURS)
+            let openstack = || Line::new().ported(true).interface(Link::In, WORKLOADS).jump(WORKLOAD_OPENSTACK);
+            let openstack = plan.settings().openstack.then(openstack);
+            std::iter::once(line.jump(WORKLOAD_NEIGHBOURS)).chain(openstack)
         };
         if plan.workloads() {
             let settings = plan.settings();
@@ -130,7 +132,7 @@ impl Bases<'_> {
             self.chain(FROM_WORKLOAD, vec![dispatch.clone(), unknown.clone()]);
             let unknown_in = Line::new().dispatch(Link::Out, Stage::WorkloadIn.tag());
             self.chain(TO_WORKLOAD, vec![unknown_in, unknown]);
-            self.chain(INPUT_FROM_WORKLOAD, vec![discovery(), Line::new().goto(FROM_WORKLOAD)]);
+            self.chain(INPUT_FROM_WORKLOAD, allowances().chain([Line::new().goto(FROM_WORKLOAD)]).collect());
             let lines = self.if_workload(Link::In, INPUT_FROM_WORKLOAD);
             self.base("input-from-workload", Hook::Input, FILTER, lines);
             let action = match settings.host_action {
@@ -138,7 +140,8 @@ impl Bases<'_> {
                 HostAction::Return => Line::new().count().accept().note("workload to host: Return"),
                 HostAction::Accept => Line::new().count().accept().note("workload to host: Accept"),
             };
-            self.chain(WORKLOAD_TO_HOST, vec![discovery(), Line::new().established().accept(), action]);
+            let known = Line::new().established().accept();
+            self.chain(WORKLOAD_TO_HOST, allowances().chain([known, action]).collect());
         }
         let mut lines = self.if_workload(Link::In, WORKLOAD_TO_HOST);
         if self.into.chains.contains_key(TUNNELS_IN) {

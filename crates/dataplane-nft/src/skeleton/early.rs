@@ -2,19 +2,24 @@
 //!
 //! Chains that read ports or ICMP types send later fragments back first.
 
+use std::net::IpAddr;
+
 use tortie_dataplane::SetId;
+use tortie_net::PortRange;
 use tortie_nft::Verdict;
-use tortie_policy::{Direction, Failsafe, Family};
+use tortie_policy::{Direction, Failsafe, Family, Settings};
 
 use super::Plan;
 use crate::form::{ChainForm, Line, Ruleset};
 use crate::stage::Stage;
-use crate::words::{ICMPV6, IPIP, PORTED, Refuse, Side, UDP};
+use crate::words::{ICMPV6, IPIP, PORTED, Refuse, Side, TCP, UDP};
 
 /// Neighbour discovery between a host and its link.
 const NEIGHBOURS: &str = "neighbours";
 /// What a workload may always send to its host.
 pub(super) const WORKLOAD_NEIGHBOURS: &str = "workload-neighbours";
+/// What OpenStack's workloads may always ask of it.
+pub(super) const WORKLOAD_OPENSTACK: &str = "workload-openstack";
 /// Tunnel packets to the host.
 pub(super) const TUNNELS_IN: &str = "tunnels-in";
 /// Tunnel packets from the host.
@@ -54,6 +59,9 @@ pub(super) fn render(plan: &Plan, into: &mut Ruleset) {
         chain(&Stage::WorkloadOut.early(), out);
         chain(&Stage::WorkloadIn.early(), flows(plan, Stage::WorkloadIn));
         chain(WORKLOAD_NEIGHBOURS, workload_neighbours());
+        if plan.settings().openstack {
+            chain(WORKLOAD_OPENSTACK, openstack(plan.settings()));
+        }
     }
     for (name, lines) in [(TUNNELS_IN, tunnels_in(plan)), (TUNNELS_OUT, tunnels_out(plan))] {
         if !lines.is_empty() {
@@ -122,6 +130,24 @@ fn workload_neighbours() -> Vec<Line> {
     lines
 }
 
+/// DHCP, DNS and the metadata server.
+fn openstack(settings: &Settings) -> Vec<Line> {
+    let ports = |line: Line, side, port| line.ports(side, &[PortRange::single(port)], false);
+    let mut lines = not_fragments(&BOTH);
+    for (family, from, to) in [(Family::V4, 68, 67), (Family::V6, 546, 547)] {
+        let line = ports(Line::new().family(family).protocol(UDP), Side::Source, from);
+        lines.push(ports(line, Side::Destination, to).count().accept().note("DHCP of workloads"));
+    }
+    let dns = ports(Line::new().protocol(UDP), Side::Destination, 53);
+    lines.push(dns.count().accept().note("DNS of workloads"));
+    if let Some(server) = settings.metadata {
+        let line = ports(Line::new().family(Family::V4).protocol(TCP), Side::Destination, server.port());
+        let line = line.net(Side::Destination, &IpAddr::from(*server.ip()).into(), false);
+        lines.push(line.count().accept().note("the metadata server of workloads"));
+    }
+    lines
+}
+
 /// The failsafe chains that are needed: name, direction of the failsafes, whether their replies are meant.
 fn failsafe_chains(plan: &Plan) -> Vec<(&'static str, Direction, bool)> {
     let (ingress, egress) = (Direction::Ingress, Direction::Egress);
@@ -157,7 +183,7 @@ fn failsafes(plan: &Plan, direction: Direction, replies: bool) -> Vec<Line> {
     let with_net = |one: &Failsafe| {
         let (net, protocol) = (one.net?, one.protocol.number());
         let line = Line::new().family(Family::of_net(&net)).protocol(protocol);
-        let port = tortie_net::PortRange::single(one.port);
+        let port = PortRange::single(one.port);
         let line = line.ports(port_side, &[port], false).nets(peer_side, Family::of_net(&net), &[net.trunc()], false);
         PORTED.contains(&protocol).then(|| line.count().accept().note(note))
     };
@@ -175,7 +201,7 @@ fn encapsulation(plan: &Plan) -> Vec<Line> {
     }
     if !settings.vxlan_from_workloads {
         lines.extend(not_fragments(&BOTH));
-        let port = tortie_net::PortRange::single(settings.vxlan_port);
+        let port = PortRange::single(settings.vxlan_port);
         let line = Line::new().protocol(UDP).ports(Side::Destination, &[port], false);
         lines.push(line.deny(refuse).note("VXLAN from a workload"));
     }
@@ -195,7 +221,7 @@ fn tunnels_in(plan: &Plan) -> Vec<Line> {
     let mut ports = Vec::new();
     for (family, vxlan, wireguard) in tunnels(plan) {
         let to = |port: u16| {
-            let port = tortie_net::PortRange::single(port);
+            let port = PortRange::single(port);
             Line::new().family(family).protocol(UDP).ports(Side::Destination, &[port], false)
         };
         if vxlan {
@@ -220,7 +246,7 @@ fn tunnels_out(plan: &Plan) -> Vec<Line> {
     let mut ports = Vec::new();
     for (family, vxlan, wireguard) in tunnels(plan) {
         let line = |side, port: u16| {
-            let port = tortie_net::PortRange::single(port);
+            let port = PortRange::single(port);
             Line::new().family(family).protocol(UDP).ports(side, &[port], false)
         };
         if vxlan {

@@ -82,6 +82,7 @@ pub enum Because {
     SourceExcepted,
     SourceWrong,
     NeighbourDiscovery,
+    OpenStack,
     TunnelAllowed,
     TunnelDenied,
     UnknownWorkload,

@@ -42,6 +42,20 @@ pub(super) fn workload_neighbours(packet: &Header) -> Option<Decided> {
     matches!(icmpv6(packet)?, 130..=133 | 135 | 136).then_some((Outcome::Pass, Because::NeighbourDiscovery))
 }
 
+/// DHCP, DNS and the metadata server, where OpenStack runs.
+pub(super) fn openstack(settings: &Settings, packet: &Header) -> Option<Decided> {
+    let [from, to] = packet.ports()?;
+    let server = settings.metadata.filter(|server| IpAddr::from(*server.ip()) == packet.destination);
+    let open = match (packet.protocol, from, to) {
+        (17, _, 53) => true,
+        (17, 68, 67) => packet.source.is_ipv4(),
+        (17, 546, 547) => packet.source.is_ipv6(),
+        (6, _, port) => server.is_some_and(|server| server.port() == port),
+        _ => false,
+    };
+    (open && settings.openstack).then_some((Outcome::Pass, Because::OpenStack))
+}
+
 /// Ports that stay open. In raw, the replies of the other direction's too.
 pub(super) fn failsafes(settings: &Settings, direction: Direction, packet: &Header, raw: bool) -> Option<Decided> {
     let [from, to] = packet.ports()?;

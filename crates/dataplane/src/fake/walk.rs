@@ -147,7 +147,9 @@ impl<'a> Walk<'a> {
         let Some(endpoint) = self.workload(interface) else {
             return self.say(stage, interface, None, (Outcome::Deny, Because::UnknownWorkload)).map(drop);
         };
-        let early = builtin::workload_neighbours(&self.header).or_else(|| self.flow());
+        let early = builtin::workload_neighbours(&self.header)
+            .or_else(|| builtin::openstack(self.settings, &self.header))
+            .or_else(|| self.flow());
         if let Some(decided) = early {
             return self.say(stage, interface, Some(endpoint), decided).map(drop);
         }

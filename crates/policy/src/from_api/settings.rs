@@ -3,6 +3,7 @@
 //! failsafe list that cannot be read leaves the weaker list, never an empty one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddrV4;
 
 use serde_json::{Map, Value};
 use tortie_api::{Object, Path};
@@ -108,6 +109,17 @@ impl Settings {
         }
     }
 
+    /// OpenStack's own interfaces begin with `tap`; and who says where its metadata server is has one.
+    fn settle_openstack(&mut self, address: Option<&str>, port: Option<u64>) {
+        const USUAL: (&str, u16) = ("127.0.0.1", 8775);
+        let port = port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0).unwrap_or(USUAL.1);
+        let address = address.unwrap_or(USUAL.0);
+        let tap = self.interface_prefixes.iter().any(|prefix| prefix == "tap");
+        self.openstack = tap || (address, port) != USUAL;
+        // One by name is nobody, as in Calico.
+        self.metadata = address.parse().ok().map(|address| SocketAddrV4::new(address, port)).filter(|_| self.openstack);
+    }
+
     /// Takes over what a merged `spec` says, and returns what it says without meaning.
     fn overlay(&mut self, spec: &Value) -> Vec<Invalid> {
         let mut invalid = Vec::new();
@@ -144,6 +156,7 @@ impl Settings {
                 _ => note("defaultEndpointToHostAction", format!("{action:?} is none of Drop, Return, Accept")),
             }
         }
+        self.settle_openstack(text("metadataAddr"), spec.get("metadataPort").and_then(Value::as_u64));
         if let Some(action) = text("nftablesFilterDenyAction").or_else(|| text("iptablesFilterDenyAction")) {
             self.refusal = if action.eq_ignore_ascii_case("reject") { Refusal::Reject } else { Refusal::Drop };
         }

@@ -354,7 +354,14 @@ fn configuration(random: &mut Random) -> Value {
             6 => spec["allowIPIPPacketsFromWorkloads"] = json!(random.once_in(2)),
             7 => spec["interfacePrefix"] = json!(random.pick(&["cali", "cali", "cali1,cali2", "cali,eth1"])),
             8 => spec["externalNodesList"] = json!(["203.0.113.8/30"]),
-            9 => spec["wireguardEnabled"] = json!(random.once_in(2)),
+            9 => {
+                let wireguard = random.once_in(2);
+                spec["wireguardEnabled"] = json!(wireguard);
+                // Drawn together: what follows in known seeds stays as it is.
+                if !wireguard {
+                    (spec["metadataAddr"], spec["metadataPort"]) = (json!("192.0.2.11"), json!(80));
+                }
+            }
             _ => {
                 let field = *random.pick(&["failsafeInboundHostPorts", "failsafeOutboundHostPorts"]);
                 let one = |random: &mut Random| {
