@@ -83,6 +83,18 @@ impl Board {
         told
     }
 
+    /// What was heard up to this mark changes nothing: it is in the kernel without any work, unless something before it
+    /// is not there yet. Whether it is.
+    pub(crate) fn pass(&self, mark: Mark) -> bool {
+        self.tell(|facts| {
+            let passes = facts.is_ready() && facts.network_at == facts.in_kernel;
+            if passes {
+                (facts.in_kernel, facts.network_at) = (mark, mark);
+            }
+            passes
+        })
+    }
+
     /// Waits until what is known fits, for at most this long. Whether it does.
     pub(crate) fn wait(&self, most: Duration, fits: impl Fn(&Facts) -> bool) -> bool {
         let facts = self.read();

@@ -140,6 +140,10 @@ impl Mind {
                 self.dirty = false;
                 let delta = Box::new(self.engine.flush());
                 let mark = self.board.read().wanted;
+                // Most of what other nodes do changes nothing here, and wakes nobody.
+                if delta.is_empty() && self.board.pass(mark) {
+                    continue;
+                }
                 free = false;
                 if orders.send(Order::Change(delta, mark)).is_err() {
                     return;

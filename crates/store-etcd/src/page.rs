@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_page_is_bounded_by_bytes() {
-        let kvs = |size| vec![KeyValue { key: Bytes::new(), mod_revision: 2, value: vec![0; size].into() }; 3];
+        let kvs = |size| vec![KeyValue { value: vec![0; size].into(), ..KeyValue::default() }; 3];
         assert_eq!(limit_after(&kvs(1_000_000)), 8);
         assert!((7_000..9_000).contains(&limit_after(&kvs(1_000))));
         assert_eq!(limit_after(&kvs(0)), MOST);

@@ -1,13 +1,13 @@
 //! The store itself: a handle that any number of threads can use.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tortie_api::Key;
 use tortie_store::{Listing, Paths, Revision, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written};
 
 use crate::connection::Connection;
-use crate::page::{self, stored};
+use crate::page::{self, stored, told};
 use crate::path;
 use crate::runtime::wait_for;
 use crate::settings::Settings;
@@ -32,9 +32,17 @@ pub struct EtcdStore {
 pub(crate) struct Shared {
     pub(crate) connection: Arc<Connection>,
     pub(crate) unread: Unread,
+    /// How many keys there were after which change, as the last watch of everything counts them.
+    pub(crate) counted: Mutex<Option<(Revision, i64)>>,
 }
 
 impl Shared {
+    /// How many keys there were at a revision, if that is the last change that was watched.
+    fn counted(&self, revision: Revision) -> Option<i64> {
+        let counted = *self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.filter(|(at, _)| *at == revision).map(|(_, count)| count)
+    }
+
     /// The error that says where and why.
     pub(crate) fn failed(&self, trouble: &Trouble) -> StoreError {
         let endpoints = self.connection.settings().place();
@@ -49,7 +57,7 @@ impl EtcdStore {
     /// A handle that connects when it is first needed.
     pub fn new(settings: Settings) -> Self {
         let connection = Arc::new(Connection::new(settings));
-        let shared = Arc::new(Shared { connection, unread: Unread::default() });
+        let shared = Arc::new(Shared { connection, unread: Unread::default(), counted: Mutex::default() });
         Self { shared, chunk_size: ChunkSize::default() }
     }
 
@@ -155,7 +163,7 @@ impl Store for EtcdStore {
         let shared = &self.shared;
         page::pages(&shared.connection, &shared.unread, selection, page).map_err(|trouble| match trouble {
             Trouble::Compacted => {
-                let seen = page::told(self.connection().seen());
+                let seen = told(self.connection().seen());
                 StoreError::Compacted { from: seen, kept: seen }
             }
             trouble => self.failed(&trouble),
@@ -178,7 +186,7 @@ impl Store for EtcdStore {
             let request = RangeRequest {
                 key: path::ROOT.into(),
                 range_end: path::end_of(path::ROOT).into(),
-                revision: i64::try_from(revision.max(1)).unwrap_or(i64::MAX),
+                revision: i64::try_from(revision).unwrap_or(i64::MAX),
                 limit,
                 keys_only: true,
                 count_only: min_mod_revision == 0,
@@ -190,12 +198,22 @@ impl Store for EtcdStore {
             }))
         };
         let quiet = || {
-            let later = ask(until, 1, i64::try_from(after).unwrap_or(i64::MAX).saturating_add(1))?;
+            // Of now, which is kept however short history is: what comes after `until` is told anyway.
+            let later = ask(0, 1, i64::try_from(after).unwrap_or(i64::MAX).saturating_add(1))?;
+            let reached = later.header.as_ref().is_some_and(|header| told(header.revision) >= until);
+            if !reached || !later.kvs.is_empty() {
+                return Ok(false);
+            }
             // Nothing was put; and nothing was deleted, if there are as many as before.
-            Ok(later.kvs.is_empty() && later.count == ask(after, 0, 0)?.count)
+            let before = match ask(after.max(1), 0, 0) {
+                Ok(before) => Some(before.count),
+                Err(Trouble::Compacted) => self.shared.counted(after),
+                Err(trouble) => return Err(trouble),
+            };
+            Ok(before == Some(later.count))
         };
         match quiet() {
-            Err(Trouble::Compacted | Trouble::Future) => Ok(false),
+            Err(Trouble::Future) => Ok(false),
             Err(trouble) => Err(self.failed(&trouble)),
             Ok(quiet) => Ok(quiet),
         }

@@ -31,7 +31,7 @@ impl Trouble {
     pub(crate) fn of(status: &Status) -> Self {
         let text = status.message();
         let has = |part: &str| text.contains(part);
-        match status.code() {
+        match code(status) {
             Code::PermissionDenied => Self::Denied,
             Code::Unauthenticated => Self::Token,
             Code::InvalidArgument if has("revision of auth store is old") => Self::Token,
@@ -76,6 +76,26 @@ impl Trouble {
             Self::TooLarge(text) => format!("too large: {text}"),
             Self::TooMany => "too many operations in one transaction".to_owned(),
         }
+    }
+}
+
+/// What kind of answer it is. Etcd's gRPC proxy passes on only the words.
+fn code(status: &Status) -> Code {
+    const WORDS: [(&str, Code); 9] = [
+        ("etcdserver: permission denied", Code::PermissionDenied),
+        ("etcdserver: invalid auth token", Code::Unauthenticated),
+        ("etcdserver: revision of auth store is old", Code::InvalidArgument),
+        ("etcdserver: user name is empty", Code::InvalidArgument),
+        ("etcdserver: request is too large", Code::InvalidArgument),
+        ("etcdserver: too many operations", Code::InvalidArgument),
+        ("etcdserver: mvcc: required revision has been compacted", Code::OutOfRange),
+        ("etcdserver: mvcc: required revision is a future revision", Code::OutOfRange),
+        ("etcdserver: mvcc: database space exceeded", Code::ResourceExhausted),
+    ];
+    let words = || WORDS.iter().find(|(words, _)| status.message().starts_with(words));
+    match status.code() {
+        Code::Unknown => words().map_or(Code::Unknown, |(_, code)| *code),
+        code => code,
     }
 }
 
@@ -127,6 +147,9 @@ mod tests {
             (Code::InvalidArgument, "etcdserver: too many operations in txn request", Trouble::TooMany),
             (Code::OutOfRange, "etcdserver: mvcc: required revision has been compacted", Trouble::Compacted),
             (Code::OutOfRange, "etcdserver: mvcc: required revision is a future revision", Trouble::Future),
+            (Code::Unknown, "etcdserver: mvcc: required revision has been compacted", Trouble::Compacted),
+            (Code::Unknown, "etcdserver: permission denied", Trouble::Denied),
+            (Code::Unknown, "context canceled", Trouble::Away("context canceled".into())),
             (Code::Unavailable, "etcdserver: leader changed", Trouble::Away("leader changed".into())),
         ] {
             assert_eq!(Trouble::of(&Status::new(code, text)), meant);

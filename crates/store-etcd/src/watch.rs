@@ -5,7 +5,7 @@
 //! was taken already is passed over.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,6 +36,8 @@ pub struct EtcdWatch {
     prefix: String,
     /// Everything up to here was told or is pending.
     position: i64,
+    /// How many keys there are then, where everything is watched.
+    count: Option<i64>,
     /// Which cluster the position is of.
     cluster: u64,
     pending: VecDeque<Event>,
@@ -72,6 +74,7 @@ impl EtcdWatch {
             prefix,
             // Nothing is at revision 1, and 0 would mean "from now on".
             position: i64::try_from(from).unwrap_or(i64::MAX).max(1),
+            count: None,
             cluster: 0,
             pending: VecDeque::new(),
             part: Vec::new(),
@@ -83,10 +86,37 @@ impl EtcdWatch {
             // Only an etcd that was never written to is at revision 1, and that is our 0.
             watch.check_reached(from)?;
         }
+        if watch.prefix == path::ROOT {
+            let count = wait_for(watch.count_at(watch.position));
+            watch.count = count.map_err(|trouble| watch.shared.failed(&trouble))?;
+            watch.publish(from);
+        }
         match wait_for(watch.open()) {
             Ok(()) => Ok(watch),
             Err(Trouble::Compacted) => Err(StoreError::Compacted { from, kept: watch.over.unwrap_or_default() }),
             Err(trouble) => Err(watch.shared.failed(&trouble)),
+        }
+    }
+
+    /// How many keys there were at a revision; none if that is not kept, which the stream will say.
+    async fn count_at(&self, revision: i64) -> Result<Option<i64>, Trouble> {
+        let (key, range_end) = (Bytes::from(self.prefix.clone()), path::end_of(&self.prefix).into());
+        let request = RangeRequest { key, range_end, revision, count_only: true, ..RangeRequest::default() };
+        let answer = self.shared.connection.call(|member, _| {
+            let request = request.clone();
+            async move { member.range(request).await }
+        });
+        match answer.await {
+            Ok(answer) => Ok(Some(answer.count)),
+            Err(Trouble::Compacted | Trouble::Future) => Ok(None),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Tells how many keys there were after a change.
+    fn publish(&self, revision: Revision) {
+        if let Some(count) = self.count {
+            *self.shared.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some((revision, count));
         }
     }
 
@@ -197,6 +227,9 @@ impl EtcdWatch {
         self.position = self.position.max(kv.mod_revision);
         self.shared.connection.see(kv.mod_revision);
         let deleted = event.kind == 1;
+        let step = if deleted { -1 } else { i64::from(kv.version == 1) };
+        self.count = self.count.map(|count| count + step);
+        self.publish(told(kv.mod_revision));
         let Some(object) = stored(&kv) else {
             if deleted {
                 self.shared.unread.remove(&kv.key)
@@ -318,6 +351,10 @@ impl Watch for EtcdWatch {
             }
             Err(trouble) => Err(self.shared.failed(&trouble)),
         }
+    }
+
+    fn more(&mut self) -> Option<Event> {
+        self.pending.pop_front()
     }
 }
 

@@ -23,6 +23,9 @@ pub(crate) struct KeyValue {
     pub(crate) key: Bytes,
     #[prost(int64, tag = "3")]
     pub(crate) mod_revision: i64,
+    /// How often it was written since it was made: 1 for a new one, 0 for one that is gone.
+    #[prost(int64, tag = "4")]
+    pub(crate) version: i64,
     #[prost(bytes = "bytes", tag = "5")]
     pub(crate) value: Bytes,
 }

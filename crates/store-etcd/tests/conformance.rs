@@ -64,6 +64,41 @@ fn a_revision_that_is_no_objects_is_known_to_be_quiet() {
 }
 
 #[test]
+fn what_is_watched_is_known_to_be_quiet_also_when_history_is_gone() {
+    let cluster = Cluster::start(1);
+    let store = EtcdStore::new(cluster.settings());
+    let node = |name: &str| Key::cluster(Kind::Node, name);
+    let write = |write: Write| store.write(&[write]).unwrap().remove(0).unwrap().revision;
+    let beside = || store.put("/calico/felix/v2/no-region/host/a/status", b"{}", None).unwrap();
+    let now = || store.list(&Selection::default()).unwrap().revision;
+    let compacted = || cluster.ctl(&["compaction", &now().to_string()]);
+    write(Write::create(node("a"), &b"{}"[..]));
+    let first = write(Write::create(node("b"), &b"{}"[..]));
+    beside();
+    let told = |watch: &mut dyn tortie_store::Watch| watch.next(support::PATIENCE).unwrap().unwrap().revision();
+    let mut watch = store.watch(&Selection::default(), first - 1).unwrap();
+    assert_eq!(told(&mut *watch), first);
+    beside();
+    compacted();
+    assert!(store.is_quiet(first, now()).unwrap());
+    let second = write(Write::update(node("a"), &b"{ }"[..], first - 1));
+    assert!(!store.is_quiet(first, now()).unwrap(), "it was not told yet");
+    assert_eq!(told(&mut *watch), second);
+    let third = write(Write::delete(node("a"), None));
+    beside();
+    compacted();
+    assert!(!store.is_quiet(second, now()).unwrap(), "a deletion");
+    assert_eq!(told(&mut *watch), third);
+    assert!(store.is_quiet(third, now()).unwrap());
+    assert!(!store.is_quiet(second, now()).unwrap());
+    beside();
+    let fourth = write(Write::create(node("c"), &b"{}"[..]));
+    compacted();
+    assert_eq!(told(&mut *watch), fourth);
+    assert!(store.is_quiet(fourth, now()).unwrap());
+}
+
+#[test]
 fn what_is_put_beside_the_objects_is_there_until_its_time_is_over() {
     let cluster = Cluster::start(1);
     let store = EtcdStore::new(cluster.settings());

@@ -68,4 +68,10 @@ pub trait Watch: Send {
     /// After [`StoreError::Compacted`] the watch is over: list again and watch from there. After
     /// [`StoreError::Failed`] it can be asked again, and goes on where it was; leave a pause between.
     fn next(&mut self, wait: Duration) -> Result<Option<Event>, StoreError>;
+
+    /// A further change that is here already, so that many that come at once can be taken at once. `None` says nothing of
+    /// what comes: [`Watch::next`] does.
+    fn more(&mut self) -> Option<Event> {
+        None
+    }
 }

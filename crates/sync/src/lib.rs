@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tortie_api::{Key, Kind, Object, decode};
 use tortie_policy::Item;
-use tortie_store::{Event, Revision, Selection, Store, StoreError, Stored, Watch};
+use tortie_store::{Event, Revision, Selection, Store, StoreError, Stored, Watch, each};
 
 pub use trouble::{InForce, LastGood, Nowhere, Trouble};
 
@@ -55,6 +55,9 @@ pub enum Message {
     Lost(String),
 }
 
+/// Most changes in one message, of those that came at once.
+const TOGETHER: usize = 1_000;
+
 /// A version of an object: its revision, and a hash of its content, since a store that was put in the place of another
 /// (a backup, say) counts its revisions anew.
 type Version = (Revision, u64);
@@ -63,6 +66,28 @@ fn version(stored: &Stored) -> Version {
     let mut hasher = DefaultHasher::new();
     stored.value.hash(&mut hasher);
     (stored.revision, hasher.finish())
+}
+
+/// An object that could not be read: why, and what of it can be enforced.
+struct Unread {
+    reasons: Vec<String>,
+    closed: Option<Item>,
+}
+
+/// One stored object as it is to be enforced. Depends on nothing else, so many can be read at once.
+fn read(stored: &Stored) -> Result<Content, Unread> {
+    if let Some(item) = Item::plain(&stored.key, &stored.value) {
+        return Ok(Content::Item(Box::new(item)));
+    }
+    let object = decode::stored(&stored.key, &stored.value)
+        .map_err(|error| Unread { reasons: vec![error.to_string()], closed: None })?;
+    if object.kind == Kind::FelixConfiguration {
+        return Ok(Content::Settings(Box::new(object)));
+    }
+    match Item::closed(&object) {
+        (item, wrong) if wrong.is_empty() => Ok(Content::Item(Box::new(item))),
+        (item, wrong) => Err(Unread { reasons: wrong.iter().map(ToString::to_string).collect(), closed: Some(item) }),
+    }
 }
 
 /// The stream.
@@ -117,7 +142,7 @@ impl<'a> Sync<'a> {
             Some(watch) => match watch.next(wait) {
                 // It is heard again, and everything up to here was told.
                 Ok(None) if self.lost => Ok(Some(Message::Changes(Vec::new(), self.revision))),
-                Ok(event) => Ok(event.and_then(|event| self.event(event))),
+                Ok(event) => Ok(event.and_then(|event| self.events(event))),
                 Err(StoreError::Compacted { .. }) => {
                     self.watch = None;
                     self.relist(tell).map(Some)
@@ -140,20 +165,30 @@ impl<'a> Sync<'a> {
         }
     }
 
-    fn event(&mut self, event: Event) -> Option<Message> {
+    /// A change, and those that came together with it.
+    fn events(&mut self, first: Event) -> Option<Message> {
+        let mut changes = Vec::from_iter(self.event(first));
+        while changes.len() < TOGETHER
+            && let Some(event) = self.watch.as_mut().and_then(|watch| watch.more())
+        {
+            changes.extend(self.event(event));
+        }
+        (!changes.is_empty()).then(|| Message::Changes(changes, self.revision))
+    }
+
+    fn event(&mut self, event: Event) -> Option<Change> {
         self.revision = event.revision();
-        let change = match event {
+        Some(match event {
             Event::Put(stored) => {
                 self.known.insert(stored.key.clone(), (version(&stored), self.listings));
-                self.read(&stored)
+                self.stand(&stored, read(&stored))
             }
             Event::Deleted(key, _) => {
                 self.known.remove(&key)?;
                 self.last_good.forget(&key);
                 Change { key, content: Content::Gone, trouble: None }
             }
-        };
-        Some(Message::Changes(vec![change], self.revision))
+        })
     }
 
     /// Reads everything and watches from there. What is not as it was told before is told: before everything was told
@@ -169,16 +204,18 @@ impl<'a> Sync<'a> {
                 self.known.extend(versions.drain(..).map(|(key, version)| (key, (version, listing))));
                 tell(Message::Changes(std::mem::take(&mut changes), self.revision));
             }
-            for stored in page {
-                let version = version(&stored);
+            let mut new = Vec::new();
+            for (stored, version) in page.iter().zip(each(&page, version)) {
                 match self.known.get_mut(&stored.key) {
                     Some((known, seen)) if *known == version => *seen = listing,
                     _ => {
-                        changes.push(self.read(&stored));
-                        versions.push((stored.key, version));
+                        new.push(stored);
+                        versions.push((stored.key.clone(), version));
                     }
                 }
             }
+            let read = each(&new, |stored| read(stored));
+            changes.extend(new.iter().zip(read).map(|(stored, read)| self.stand(stored, read)));
         })?;
         let watch = store.watch(&Selection::default(), revision)?;
         self.known.extend(versions.into_iter().map(|(key, version)| (key, (version, listing))));
@@ -194,32 +231,20 @@ impl<'a> Sync<'a> {
         Ok(Message::Changes(changes, revision))
     }
 
-    /// One stored object as it is to be enforced.
-    fn read(&mut self, stored: &Stored) -> Change {
+    /// What stands for an object that was read, or not.
+    fn stand(&self, stored: &Stored, read: Result<Content, Unread>) -> Change {
         let key = stored.key.clone();
-        if let Some(item) = Item::plain(&key, &stored.value) {
-            self.last_good.keep(&key, stored.revision, &stored.value);
-            return Change { key, content: Content::Item(Box::new(item)), trouble: None };
-        }
-        let object = match decode::stored(&key, &stored.value) {
-            Ok(object) => object,
-            Err(error) => return self.keep(key, vec![error.to_string()], None),
-        };
-        if object.kind == Kind::FelixConfiguration {
-            return Change { key, content: Content::Settings(Box::new(object)), trouble: None };
-        }
-        match Item::closed(&object) {
-            (item, wrong) if wrong.is_empty() => {
-                self.last_good.keep(&key, stored.revision, &stored.value);
-                Change { key, content: Content::Item(Box::new(item)), trouble: None }
+        let Unread { reasons, closed } = match read {
+            Ok(content) => {
+                if matches!(content, Content::Item(_)) {
+                    self.last_good.keep(stored);
+                }
+                return Change { key, content, trouble: None };
             }
-            (item, wrong) => self.keep(key, wrong.iter().map(ToString::to_string).collect(), Some(item)),
-        }
-    }
-
-    /// The last good form if there is one, else the closed one, else nothing.
-    fn keep(&self, key: Key, reasons: Vec<String>, closed: Option<Item>) -> Change {
-        let last = self.last_good.find(&key).and_then(|(revision, value)| {
+            Err(unread) => unread,
+        };
+        // The last good form if there is one, else the closed one, else nothing.
+        let last = self.last_good.find(stored).and_then(|(revision, value)| {
             let item = Item::try_from(&decode::stored(&key, &value).ok()?).ok()?;
             Some((item, InForce::LastGood(revision)))
         });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tortie_api::Key;
-use tortie_store::Revision;
+use tortie_store::{Revision, Stored};
 
 /// What could not be read of an object, for status, log and metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,10 +30,10 @@ pub enum InForce {
 /// Keeps the last good form of objects, over restarts where it can.
 pub trait LastGood {
     /// This form is good.
-    fn keep(&self, key: &Key, revision: Revision, value: &Arc<[u8]>);
+    fn keep(&self, stored: &Stored);
 
-    /// The last good form.
-    fn find(&self, key: &Key) -> Option<(Revision, Arc<[u8]>)>;
+    /// The last good form of an object whose present one is not.
+    fn find(&self, present: &Stored) -> Option<(Revision, Arc<[u8]>)>;
 
     /// The object is gone.
     fn forget(&self, key: &Key);
@@ -43,9 +43,9 @@ pub trait LastGood {
 pub struct Nowhere;
 
 impl LastGood for Nowhere {
-    fn keep(&self, _: &Key, _: Revision, _: &Arc<[u8]>) {}
+    fn keep(&self, _: &Stored) {}
 
-    fn find(&self, _: &Key) -> Option<(Revision, Arc<[u8]>)> {
+    fn find(&self, _: &Stored) -> Option<(Revision, Arc<[u8]>)> {
         None
     }
 
@@ -54,12 +54,12 @@ impl LastGood for Nowhere {
 
 /// Keeps them in memory, for as long as the process runs.
 impl LastGood for RefCell<BTreeMap<Key, (Revision, Arc<[u8]>)>> {
-    fn keep(&self, key: &Key, revision: Revision, value: &Arc<[u8]>) {
-        self.borrow_mut().insert(key.clone(), (revision, value.clone()));
+    fn keep(&self, stored: &Stored) {
+        self.borrow_mut().insert(stored.key.clone(), (stored.revision, stored.value.clone()));
     }
 
-    fn find(&self, key: &Key) -> Option<(Revision, Arc<[u8]>)> {
-        self.borrow().get(key).cloned()
+    fn find(&self, present: &Stored) -> Option<(Revision, Arc<[u8]>)> {
+        self.borrow().get(&present.key).cloned()
     }
 
     fn forget(&self, key: &Key) {

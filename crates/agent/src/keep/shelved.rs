@@ -7,7 +7,8 @@ use std::time::Duration;
 use tortie_api::{Key, Kind, decode};
 use tortie_store::{Event, Listing, Revision, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written};
 
-use super::disk::{Copy, Disk};
+use super::book::Copy;
+use super::disk::Disk;
 use crate::backoff::Backoff;
 use crate::board::{self, Board};
 use crate::status::StoreState;
@@ -22,7 +23,7 @@ pub(crate) struct Shelved {
     opened: Mutex<Option<Arc<dyn Store>>>,
     disk: Option<Disk>,
     copy: Mutex<Option<Copy>>,
-    /// The latest that was heard, now or by an earlier agent.
+    /// The latest that was heard.
     revision: AtomicU64,
     /// Between tries while the copy stands in.
     backoff: Mutex<Backoff>,
@@ -35,7 +36,7 @@ pub(crate) struct Shelved {
 impl Shelved {
     /// A store that this opens. `name` is what it is, as far as that is known without opening it.
     pub(crate) fn new(opener: Opener, name: &str, disk: Option<Disk>, board: Arc<Board>, stop: Arc<Stop>) -> Self {
-        let copy = disk.as_ref().and_then(Disk::load);
+        let copy = disk.as_ref().and_then(Disk::copy);
         if let Some(other) = copy.as_ref().filter(|copy| copy.store != name) {
             log::warn!("the copy on disk is of {}, so it does not stand in for {name}", other.store);
         }
@@ -45,7 +46,7 @@ impl Shelved {
             opener,
             opened: Mutex::default(),
             disk,
-            revision: AtomicU64::new(copy.as_ref().map_or(0, |copy| copy.listing.revision)),
+            revision: AtomicU64::default(),
             copy: Mutex::new(copy),
             backoff: Mutex::default(),
             board,
@@ -99,7 +100,7 @@ impl Shelved {
             empty = empty && items.is_empty();
             if !locked {
                 if let Some(copying) = &copying {
-                    copying.page(items.clone());
+                    copying.page(&items);
                 }
                 page(items);
             }
@@ -107,7 +108,10 @@ impl Shelved {
         if locked {
             return Err(not_ready());
         }
-        let most = self.revision.fetch_max(revision, Ordering::SeqCst);
+        let mut most = self.revision.fetch_max(revision, Ordering::SeqCst);
+        if empty && let Some(held) = self.copy().and_then(|copy| copy.hold()) {
+            most = most.max(held.revision);
+        }
         if empty && revision < most {
             let name = store.describe();
             return Err(StoreError::Failed(format!(
@@ -159,7 +163,7 @@ impl Store for Shelved {
                 Ok(revision)
             }
             Err(error) => {
-                let Some(copy) = self.copy() else { return Err(error) };
+                let Some(copy) = self.copy().and_then(|copy| copy.hold()) else { return Err(error) };
                 let reason = error.to_string();
                 if self.board.read().store != StoreState::Stale {
                     log::error!(
@@ -168,8 +172,8 @@ impl Store for Shelved {
                     );
                 }
                 self.board.tell(|facts| facts.set_store(StoreState::Stale, copy.written.clone(), reason));
-                page(copy.listing.items);
-                Ok(copy.listing.revision)
+                copy.pages(page).map_err(|error| StoreError::Failed(format!("the copy of the store: {error}")))?;
+                Ok(copy.revision)
             }
         }
     }
@@ -218,23 +222,33 @@ struct Noted {
     locked: bool,
 }
 
+impl Noted {
+    /// Notes a change; none if it says that the store is not ready.
+    fn note(&mut self, event: Event) -> Option<Event> {
+        self.locked = matches!(&event, Event::Put(stored) if is_locked(stored));
+        if let Some(disk) = self.disk.as_ref().filter(|_| !self.locked) {
+            disk.event(&event);
+        }
+        (!self.locked).then_some(event)
+    }
+}
+
 impl Watch for Noted {
     fn next(&mut self, wait: Duration) -> Result<Option<Event>, StoreError> {
         let over = StoreError::Compacted { from: self.from, kept: self.from };
         if self.locked || self.reopen.load(Ordering::SeqCst) {
             return Err(over);
         }
-        let event = self.inner.next(wait)?;
-        if let Some(Event::Put(stored)) = &event
-            && is_locked(stored)
-        {
-            self.locked = true;
-            return Err(over);
+        let event = self.inner.next(wait)?.and_then(|event| self.note(event));
+        if self.locked { Err(over) } else { Ok(event) }
+    }
+
+    fn more(&mut self) -> Option<Event> {
+        if self.locked || self.reopen.load(Ordering::SeqCst) {
+            return None;
         }
-        if let (Some(disk), Some(event)) = (&self.disk, &event) {
-            disk.event(event.clone());
-        }
-        Ok(event)
+        let event = self.inner.more()?;
+        self.note(event)
     }
 }
 

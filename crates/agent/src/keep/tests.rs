@@ -53,7 +53,7 @@ impl Machine {
     }
 
     fn disk(&self) -> Disk {
-        Disk::open(&self.place.path().join("agent.db"), |reason| panic!("{reason}")).unwrap()
+        Disk::open(&self.place.path().join("agent.copy"), |reason| panic!("{reason}")).unwrap()
     }
 
     fn shelved(&self, name: &str, disk: &Disk, board: &Arc<Board>) -> Shelved {
@@ -219,10 +219,66 @@ fn the_last_good_form_outlives_the_agent() {
 }
 
 #[test]
+fn a_bad_object_that_is_listed_again_as_it_was_keeps_its_last_good_form() {
+    let machine = Machine::new();
+    write(&machine.store, "p", "has(a)");
+    write(&machine.store, "q", "has(a)");
+    machine.live("s");
+    write(&machine.store, "p", "a = b");
+    write(&machine.store, "q", "a = b");
+    {
+        let (disk, board) = (machine.disk(), Arc::new(Board::default()));
+        let shelved = machine.shelved("s", &disk, &board);
+        let mut sync = Sync::new(&shelved, Kept(Some(disk.clone())));
+        assert_eq!(drain(&mut sync), ["p LastGood(1)", "q LastGood(2)", "in sync"]);
+        shelved.reopen();
+        write(&machine.store, "q", "has(b)");
+        let told: Vec<String> = (0..3).flat_map(|_| drain(&mut sync)).collect();
+        assert_eq!(told, ["q"], "only what differs is told");
+        write(&machine.store, "q", "b = c");
+        assert_eq!(drain(&mut sync), ["q LastGood(5)"]);
+        disk.settle();
+    }
+    assert_eq!(machine.live("s").0, ["p LastGood(1)", "q LastGood(5)", "in sync"]);
+}
+
+#[test]
+fn what_was_written_before_a_damage_stands() {
+    let machine = Machine::new();
+    write(&machine.store, "kept", "all()");
+    machine.live("s");
+    let path = machine.place.path().join("agent.copy");
+    let whole = std::fs::read(&path).unwrap();
+    {
+        let (disk, board) = (machine.disk(), Arc::new(Board::default()));
+        let shelved = machine.shelved("s", &disk, &board);
+        let mut sync = Sync::new(&shelved, Kept(Some(disk.clone())));
+        drain(&mut sync);
+        write(&machine.store, "new", "all()");
+        drain(&mut sync);
+        disk.settle();
+    }
+    let longer = std::fs::read(&path).unwrap();
+    machine.away.store(true, Ordering::SeqCst);
+    let after = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        machine.live("s").0
+    };
+    assert!(longer.len() > whole.len());
+    assert_eq!(after(&longer), ["kept", "new", "in sync"]);
+    assert_eq!(after(&longer[..whole.len() + 20]), ["kept", "in sync"]);
+    let mut flipped = longer.clone();
+    flipped[whole.len() + 20] ^= 1;
+    assert_eq!(after(&flipped), ["kept", "in sync"]);
+    assert_eq!(after(&whole[..whole.len() - 1]), ["lost: away"], "a listing that is not whole");
+    assert_eq!(after(b"something else"), ["lost: away"]);
+}
+
+#[test]
 fn two_agents_never_share_a_file() {
     let machine = Machine::new();
     let _first = machine.disk();
-    assert!(Disk::open(&machine.place.path().join("agent.db"), drop).is_err());
+    assert!(Disk::open(&machine.place.path().join("agent.copy"), drop).is_err());
 }
 
 #[test]
@@ -240,5 +296,6 @@ fn asking_to_read_files_again_opens_the_store_anew() {
     machine.away.store(false, Ordering::SeqCst);
     drain(&mut sync);
     assert_eq!(board.read().resyncs, 2);
-    assert!(Kept(None).find(&key("p")).is_none());
+    let stored = machine.store.get(&key("p")).unwrap().unwrap();
+    assert!(Kept(None).find(&stored).is_none());
 }

@@ -207,7 +207,7 @@ impl Drop for Cluster {
 }
 
 /// Ports that nobody listens on now.
-fn free_ports(count: usize) -> Vec<u16> {
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     let listeners: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
     listeners.iter().map(|listener| listener.local_addr().expect("an address").port()).collect()
 }
