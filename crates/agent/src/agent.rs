@@ -131,7 +131,7 @@ pub fn run(options: Options) -> Result<(), AgentError> {
     })?;
     thread("store", {
         let (tell, stop, store, kept) = (tell.clone(), stop.clone(), store.clone(), Kept(disk.clone()));
-        move || follow::run(&store, kept, &stop, move |message| tell.send(Input::Store(message)).is_ok())
+        move || follow::run(&store, kept, &stop, &tell)
     })?;
     let reporter = Arc::new(Reporter::new(&node, board.clone(), target.clone(), store.clone()));
     thread("report", {

@@ -33,6 +33,8 @@ pub(crate) enum Input {
     Store(Message),
     /// The interfaces, all of them.
     Links(Vec<Link>),
+    /// Answer when all that was told before this is taken in.
+    Taken(SyncSender<()>),
     /// The dataplane can take the next change.
     Free,
     /// Environment and file were read again.
@@ -119,6 +121,8 @@ impl Mind {
                     Input::Stop => return drop(orders.send(Order::Stop)),
                     Input::Remove(answer) => return drop(orders.send(Order::Remove(answer))),
                     Input::Store(message) => self.hear(message),
+                    // Nobody waits any more if this cannot be sent.
+                    Input::Taken(answer) => drop(answer.send(())),
                     Input::Links(links) => self.link(links),
                     Input::Local(local) => {
                         self.board.tell(|facts| facts.local = (*local).clone());

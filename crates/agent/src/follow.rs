@@ -1,19 +1,37 @@
 //! The thread of the store: the stream of checked changes, for as long as the agent runs.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use tortie_sync::{Message, Sync};
 
 use crate::backoff::Backoff;
+use crate::engine::Input;
 use crate::keep::{Kept, Shelved};
 use crate::stop::Stop;
 
 /// How long one wait lasts, so that an end is heard of.
 const WAIT: Duration = Duration::from_secs(2);
 
+/// More changes than this are a piece of a listing.
+const PIECE: usize = 100;
+
 /// Hands on what the store says until it is told to stop, or nobody listens.
-pub(crate) fn run(store: &Shelved, kept: Kept, stop: &Arc<Stop>, tell: impl Fn(Message) -> bool) {
+pub(crate) fn run(store: &Shelved, kept: Kept, stop: &Arc<Stop>, engine: &SyncSender<Input>) {
+    let mut taken: Option<Receiver<()>> = None;
+    let mut tell = |message: Message| {
+        if !matches!(&message, Message::Changes(changes, _) if changes.len() > PIECE) {
+            return engine.send(Input::Store(message)).is_ok();
+        }
+        // Pieces are large: one waits while the one before it is taken in, and no more.
+        if let Some(before) = taken.take() {
+            let _ = before.recv();
+        }
+        let (answer, answered) = sync_channel(1);
+        taken = Some(answered);
+        engine.send(Input::Store(message)).is_ok() && engine.send(Input::Taken(answer)).is_ok()
+    };
     let mut sync = Sync::new(store, kept);
     let mut lost: Option<Backoff> = None;
     let mut heard = true;

@@ -29,6 +29,10 @@ use crate::persona::Persona;
 use crate::report::Terminal;
 use crate::session::Session;
 
+/// The agent's threads free what others of them made, which the C library's own allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let argv = args::plain_flags(std::env::args_os());
     let persona = Persona::of(argv.first().map_or("tortie".as_ref(), |arg| arg.as_os_str()));

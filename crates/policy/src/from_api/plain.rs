@@ -1,28 +1,124 @@
 //! Workload endpoints straight from the bytes that a store keeps, without a tree in between: they are most of what is
 //! in a large store.
 //!
-//! Only the plain form is read: every field known, spelt as we spell it, once, of its type, and with a meaning. Of
-//! any other this says nothing, and the long way decides; so nothing is read here otherwise than there.
+//! Only the plain form is read: the usual fields, spelt as we spell them, once, of their types, without escapes, and with
+//! a meaning. Of any other this says nothing, and the long way decides; so nothing is read here otherwise than there.
 
 use std::fmt;
 use std::marker::PhantomData;
 
+use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use tortie_api::kinds::workload_endpoint::WorkloadEndpointSpec;
-use tortie_api::{Key, Kind, Metadata};
+use serde::de::{Deserializer, MapAccess, Visitor};
+use tortie_api::kinds::workload_endpoint::{WorkloadEndpointPort, WorkloadEndpointSpec};
+use tortie_api::{Key, Kind};
 
 use super::{Item, endpoint};
-use crate::WorkloadId;
+use crate::{Labels, WorkloadId};
 
-#[derive(Default, serde::Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Whole {
-    kind: String,
-    #[allow(dead_code, reason = "it must be a text, and no reader looks at it")]
-    api_version: String,
-    metadata: Map<Metadata>,
-    spec: Map<WorkloadEndpointSpec>,
+impl Item {
+    /// What a store keeps under a key, if that is a workload endpoint in its plain form. None says nothing.
+    pub fn plain(key: &Key, bytes: &[u8]) -> Option<Item> {
+        if key.kind != Kind::WorkloadEndpoint {
+            return None;
+        }
+        let Map(whole): Map<Whole<'_>> = serde_json::from_slice(bytes).ok()?;
+        if !whole.kind.is_empty() && whole.kind != key.kind.name() {
+            return None;
+        }
+        let id = WorkloadId { namespace: key.namespace.clone(), name: key.name.clone() };
+        let item = endpoint::workload_of(id, whole.metadata.0.labels, whole.spec.0.into()).ok()?;
+        Some(item.map_or(Item::Nothing, |endpoint| Item::WorkloadEndpoint(Box::new(endpoint))))
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct Whole<'a> {
+    kind: &'a str,
+    #[serde(rename = "apiVersion")]
+    _api_version: &'a str,
+    #[serde(borrow)]
+    metadata: Map<Meta<'a>>,
+    spec: Map<Spec<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct Meta<'a> {
+    labels: Labels,
+    #[serde(rename = "name")]
+    _name: &'a str,
+    #[serde(rename = "generateName")]
+    _generate_name: &'a str,
+    #[serde(rename = "namespace")]
+    _namespace: &'a str,
+    #[serde(rename = "uid")]
+    _uid: &'a str,
+    #[serde(rename = "resourceVersion")]
+    _resource_version: &'a str,
+    #[serde(rename = "creationTimestamp")]
+    _creation_timestamp: Option<&'a str>,
+    #[serde(rename = "annotations")]
+    _annotations: Texts,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct Spec<'a> {
+    orchestrator: &'a str,
+    workload: &'a str,
+    node: &'a str,
+    #[serde(rename = "containerID")]
+    container_id: &'a str,
+    pod: &'a str,
+    endpoint: &'a str,
+    service_account_name: &'a str,
+    #[serde(borrow)]
+    ip_networks: Vec<&'a str>,
+    profiles: Vec<&'a str>,
+    interface_name: &'a str,
+    mac: &'a str,
+    ports: Vec<Port<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct Port<'a> {
+    name: &'a str,
+    protocol: &'a str,
+    port: u16,
+    #[serde(rename = "hostPort")]
+    _host_port: u16,
+    #[serde(rename = "hostIP")]
+    _host_ip: &'a str,
+}
+
+impl From<Spec<'_>> for WorkloadEndpointSpec {
+    fn from(spec: Spec<'_>) -> Self {
+        let owned = |texts: Vec<&str>| texts.into_iter().map(str::to_owned).collect();
+        let port = |port: Port<'_>| WorkloadEndpointPort {
+            name: port.name.to_owned(),
+            protocol: port.protocol.into(),
+            port: port.port,
+            ..WorkloadEndpointPort::default()
+        };
+        Self {
+            orchestrator: spec.orchestrator.to_owned(),
+            workload: spec.workload.to_owned(),
+            node: spec.node.to_owned(),
+            container_id: spec.container_id.to_owned(),
+            pod: spec.pod.to_owned(),
+            endpoint: spec.endpoint.to_owned(),
+            service_account_name: spec.service_account_name.to_owned(),
+            ip_networks: owned(spec.ip_networks),
+            profiles: owned(spec.profiles),
+            interface_name: spec.interface_name.to_owned(),
+            mac: spec.mac.to_owned(),
+            ports: spec.ports.into_iter().map(port).collect(),
+            ..Self::default()
+        }
+    }
 }
 
 /// A record that is written as one: serde would take a list of its fields too.
@@ -49,22 +145,51 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Map<T> {
     }
 }
 
-impl Item {
-    /// What a store keeps under a key, if that is a workload endpoint in its plain form. None says nothing.
-    pub fn plain(key: &Key, bytes: &[u8]) -> Option<Item> {
-        if key.kind != Kind::WorkloadEndpoint {
-            return None;
+/// Texts by name, which nobody looks at.
+#[derive(Default)]
+struct Texts;
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Texts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("texts")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Texts, A::Error> {
+                while map.next_entry::<Text, Text>()?.is_some() {}
+                Ok(Texts)
+            }
         }
-        let mut known = true;
-        let mut text = serde_json::Deserializer::from_slice(bytes);
-        let Map(whole): Map<Whole> = serde_ignored::deserialize(&mut text, |_| known = false).ok()?;
-        text.end().ok()?;
-        if !known || !(whole.kind.is_empty() || whole.kind == key.kind.name()) {
-            return None;
+
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+/// A text, with escapes or without.
+struct Text;
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl Visitor<'_> for Any {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Text, E> {
+                Ok(Text)
+            }
         }
-        let id = WorkloadId { namespace: key.namespace.clone(), name: key.name.clone() };
-        let item = endpoint::workload_of(id, whole.metadata.0.labels, whole.spec.0).ok()?;
-        Some(item.map_or(Item::Nothing, |endpoint| Item::WorkloadEndpoint(Box::new(endpoint))))
+
+        deserializer.deserialize_str(Any)
     }
 }
 

@@ -60,7 +60,12 @@ fn what_is_read_the_short_way_is_read_so_the_long_way() {
     let random = &mut Random::new(7);
     let (mut read, mut left) = (0, 0);
     for round in 0..4_000 {
-        let object = generate::stored(Kind::WorkloadEndpoint, random);
+        let mut object = generate::stored(Kind::WorkloadEndpoint, random);
+        if let Some(Value::Object(spec)) = object.body.get_mut("spec").filter(|_| random.chance(80)) {
+            for rare in ["ipNATs", "qosControls", "allowSpoofedSourcePrefixes", "ipv4Gateway", "ipv6Gateway"] {
+                spec.remove(rare);
+            }
+        }
         let mut bytes = encode::stored(&object);
         for _ in 0..round % 3 {
             let mut tree: Value = serde_json::from_slice(&bytes).unwrap();
@@ -81,7 +86,7 @@ fn what_is_read_the_short_way_is_read_so_the_long_way() {
             None => left += 1,
         }
     }
-    assert!(read > 1_600 && left > 400, "{read} and {left}");
+    assert!(read > 1_000 && left > 1_000, "{read} and {left}");
 }
 
 #[test]
