@@ -1,4 +1,5 @@
-//! Measures on a real etcd with a real agent, in a network namespace of its own: `etcd PATH-OF-BINARY`, as root.
+//! Measures on a real etcd with a real agent, in a network namespace of its own: `etcd PATH-OF-BINARY [PART]`, as root.
+//! A part is `bulk`, `packets`, `watchers` or `large`.
 //!
 //! `WORKLOADS` (250000) and `POLICIES` (10000) say how large the store is that an agent starts on.
 
@@ -93,16 +94,26 @@ impl Bench {
 }
 
 fn main() {
-    let binary = std::env::args().nth(1).map(PathBuf::from).expect("usage: etcd PATH-OF-BINARY");
+    let binary = std::env::args().nth(1).map(PathBuf::from).expect("usage: etcd PATH-OF-BINARY [PART]");
+    let only = std::env::args().nth(2);
+    let part = |name: &str| only.as_deref().is_none_or(|only| only == name);
     namespace();
     let bench = Bench { binary: binary.canonicalize().unwrap(), dir: tempfile::tempdir().unwrap() };
     let etcd = start_etcd(bench.dir.path());
     let store = EtcdStore::connect(Settings::plain([ETCD])).unwrap();
     println!("| | measured | at most |\n|---|---|---|");
-    bulk(&bench);
-    packets(&bench, &store);
-    watchers(&store, &etcd);
-    large(&bench, &store, &etcd);
+    if part("bulk") {
+        bulk(&bench);
+    }
+    if part("packets") {
+        packets(&bench, &store);
+    }
+    if part("watchers") {
+        watchers(&store, &etcd);
+    }
+    if part("large") {
+        large(&bench, &store, &etcd);
+    }
 }
 
 #[allow(unsafe_code)]
