@@ -29,6 +29,7 @@ pub(crate) fn status(node: &str, board: &Board, target: &Shared) -> Status {
                     name: target.name(),
                     refused: target.refused(),
                     endpoints: endpoints(target.state()),
+                    prefixes: prefixes(target.state()),
                 };
             }
             Err(TryLockError::Poisoned(_)) => break,
@@ -59,7 +60,7 @@ pub(crate) fn status(node: &str, board: &Board, target: &Shared) -> Status {
             busy: told.busy,
         },
         endpoints: all_endpoints(&facts, &told.endpoints),
-        interfaces: interfaces(&facts, &governors),
+        interfaces: interfaces(&facts, &governors, &told.prefixes),
         troubles: facts
             .troubles
             .iter()
@@ -85,6 +86,7 @@ struct TargetTold {
     name: String,
     refused: Vec<(String, String)>,
     endpoints: Vec<(Place, Enforced)>,
+    prefixes: Vec<String>,
 }
 
 /// An endpoint as it is enforced.
@@ -201,15 +203,26 @@ fn place_name(place: &Place) -> String {
     }
 }
 
-fn interfaces(facts: &Facts, governors: &BTreeMap<&Place, &EndpointId>) -> Vec<InterfaceStatus> {
-    let governor = |name: &str| {
-        let places = [Place::Host(name.to_owned()), Place::Workload(name.to_owned()), Place::AnyHost];
-        places.iter().find_map(|place| governors.get(place)).map(ToString::to_string)
-    };
-    let one = |link: &tortie_policy::packet::Link| InterfaceStatus {
-        name: link.name.clone(),
-        addresses: link.addresses.iter().map(ToString::to_string).collect(),
-        endpoint: governor(&link.name),
+/// What begins the names of workloads' interfaces, as the kernel has it.
+fn prefixes(state: &State) -> Vec<String> {
+    state.host.as_ref().map(|host| host.settings.interface_prefixes.clone()).unwrap_or_default()
+}
+
+fn interfaces(facts: &Facts, governors: &BTreeMap<&Place, &EndpointId>, prefixes: &[String]) -> Vec<InterfaceStatus> {
+    let one = |link: &tortie_policy::packet::Link| {
+        let workload = prefixes.iter().any(|prefix| link.name.starts_with(prefix.as_str()));
+        let places = if workload {
+            [Some(Place::Workload(link.name.clone())), None]
+        } else {
+            [Some(Place::Host(link.name.clone())), Some(Place::AnyHost)]
+        };
+        let governor = places.iter().flatten().find_map(|place| governors.get(place));
+        InterfaceStatus {
+            name: link.name.clone(),
+            addresses: link.addresses.iter().map(ToString::to_string).collect(),
+            endpoint: governor.map(ToString::to_string),
+            closed: workload && governor.is_none(),
+        }
     };
     facts.links.iter().map(one).collect()
 }

@@ -110,6 +110,8 @@ pub fn ask(run: &Path, request: &Request, wait: Duration) -> Result<Reply, AskEr
     };
     exchange().map_err(|source| match source.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent(path.clone()),
+        // It ended just now.
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => AskError::Nobody(path.clone()),
         _ => AskError::Io { path: path.clone(), source },
     })
 }

@@ -129,6 +129,8 @@ pub struct InterfaceStatus {
     pub addresses: Vec<String>,
     /// The endpoint that governs it.
     pub endpoint: Option<String>,
+    /// Whether it is a workload's and has no endpoint: everything is denied.
+    pub closed: bool,
 }
 
 /// An object that could not be read.

@@ -21,6 +21,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("legacy-name", "a policy is stored under the name that Calico gave it before v3.32"),
     ("no-effect", "a setting is kept and has no effect here"),
     ("no-expected-ips", "a host endpoint without addresses: label rules elsewhere do not match it"),
+    ("no-failsafes", "a list of failsafe ports is empty: no port stays open whatever the policy says"),
     ("rules-not-asked", "a direction has rules but `types` leaves it out, so they are never asked"),
     ("text-after-separator", "what stands behind `---` on its line is not read"),
     ("unknown-field-kept", "a stored object has a field that is not known here; it is kept"),

@@ -151,7 +151,8 @@ impl Terminal {
         ExitCode::from(code)
     }
 
-    fn fail(&mut self, error: &anyhow::Error) -> u8 {
+    /// Says what went wrong, unless that was said already; the exit code.
+    pub(crate) fn fail(&mut self, error: &anyhow::Error) -> u8 {
         if error.is::<Reported>() {
             return 1;
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use tortie_eval::{Conntrack, Host, Packet, Transport, Verdict, Way, judge};
 use tortie_net::Protocol;
-use tortie_policy::{NamedPort, Snapshot};
+use tortie_policy::Snapshot;
 
 use crate::ask::{AskError, Party, Question, State, What};
 use crate::place::{Place, Places};
@@ -160,7 +160,8 @@ impl Route {
             nodes.push(node);
         }
         let named = question.dnat.map_or(to, |_| &end);
-        let (protocol, transport) = transport(&question.what, question.source_port, named, destination.is_ipv4())?;
+        let (protocol, transport) =
+            transport(places, &question.what, question.source_port, named, destination.is_ipv4())?;
         let packet = Packet {
             source,
             destination,
@@ -341,7 +342,13 @@ fn addresses(from: &Place, to: &Place, what: &What) -> Result<(IpAddr, IpAddr), 
     Err(AskError(format!("the two ends {lack}")))
 }
 
-fn transport(what: &What, source: Option<u16>, to: &Place, v4: bool) -> Result<(u8, Transport), AskError> {
+fn transport(
+    places: &Places<'_>,
+    what: &What,
+    source: Option<u16>,
+    to: &Place,
+    v4: bool,
+) -> Result<(u8, Transport), AskError> {
     let source = source.unwrap_or(SOME_PORT);
     Ok(match what {
         What::Port(protocol, port) => (protocol.number(), Transport::Ports { source, destination: *port }),
@@ -352,10 +359,7 @@ fn transport(what: &What, source: Option<u16>, to: &Place, v4: bool) -> Result<(
         }
         What::Other(number) => (*number, Transport::Opaque),
         What::Named(name) => {
-            let ports: &[NamedPort] = match to {
-                Place::Workload(endpoint) => &endpoint.ports,
-                _ => &[],
-            };
+            let ports = places.ports(to);
             let found = ports.iter().find(|port| &port.name == name).ok_or_else(|| {
                 let names: Vec<&str> = ports.iter().map(|port| port.name.as_str()).collect();
                 let known = if names.is_empty() {

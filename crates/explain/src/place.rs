@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use tortie_eval::{Host, Link};
-use tortie_policy::{HostEndpoint, Interface, Limits, Snapshot, WorkloadEndpoint, WorkloadId};
+use tortie_policy::{HostEndpoint, Interface, Limits, NamedPort, Snapshot, WorkloadEndpoint, WorkloadId};
 
 use crate::ask::{AskError, Party};
 
@@ -92,6 +92,25 @@ impl<'a> Places<'a> {
             interface_of(endpoint).map(|name| Link { name, addresses: endpoint.addresses.clone() })
         });
         Host { node: node.to_owned(), links: links.collect() }
+    }
+
+    /// The named ports of a place: of a process those of the host endpoints that may stand before it.
+    pub(crate) fn ports(&self, place: &Place) -> Vec<&'a NamedPort> {
+        match place {
+            Place::Workload(endpoint) => {
+                let found = self.snapshot.workload_endpoints.get(&endpoint.id);
+                found.map(|endpoint| endpoint.ports.iter().collect()).unwrap_or_default()
+            }
+            Place::Process { node, addresses, interface } => self
+                .host_endpoints(node)
+                .filter(|endpoint| match interface {
+                    Some(_) if interface_of(endpoint) == *interface => true,
+                    _ => endpoint.addresses.iter().any(|address| addresses.contains(address)),
+                })
+                .flat_map(|endpoint| &endpoint.ports)
+                .collect(),
+            Place::Outside(_) => Vec::new(),
+        }
     }
 
     /// The interface that has an address, on a node whose interfaces are known better than the store knows them.

@@ -5,7 +5,7 @@
 use tortie_api::read::{Source, read};
 use tortie_explain::{Party, Places, Question, State, What, endpoint, enforce_staged, journey, json, table, text};
 use tortie_policy::Snapshot;
-use tortie_policy::packet::{Host, Link};
+use tortie_policy::packet::{Host, Link, Transport};
 
 fn world(name: &str) -> Snapshot {
     world_with(name, "")
@@ -309,4 +309,18 @@ fn the_address_that_is_asked_about_is_the_one_that_is_answered_for() {
     assert_eq!(ends("pod/a/one", "pod/a/two", "icmp"), said("10.65.0.1", "10.65.0.2", 1));
     let error = ends("10.65.0.1", "pod/a/two", "icmpv6").unwrap_err();
     assert_eq!(error.to_string(), "the two ends do not both have an IPv6 address");
+}
+
+#[test]
+fn a_port_of_a_host_endpoint_is_known_by_its_name() {
+    let more = r#"{"apiVersion":"projectcalico.org/v3","kind":"HostEndpoint","metadata":{"name":"e"},
+        "spec":{"node":"n","interfaceName":"eth0","expectedIPs":["192.0.2.77"],"ports":[{"name":"admin","protocol":"UDP","port":9000}]}}"#;
+    let snapshot = world_with("bare-metal", more);
+    for to in ["hep/e", "node/n", "192.0.2.77"] {
+        let answer = journey(&Places::new(&snapshot), &question("203.0.113.9", to, "admin")).unwrap();
+        let packet = &answer.legs[0].packet;
+        assert_eq!((packet.protocol, packet.transport), (17, Transport::Ports { source: 49152, destination: 9000 }));
+    }
+    let error = answer(&snapshot, &question("203.0.113.9", "hep/e", "nope"));
+    assert!(error.contains("no port of the target; it has: admin"), "{error}");
 }

@@ -34,7 +34,7 @@ pub(super) fn tier(spec: &Map<String, Value>, exists: &dyn Fn(&Key) -> bool, out
     }
 }
 
-/// Settings of the node agent that Calico has and we do not need.
+/// Settings of the node agent that Calico has and we do not need, and those that take away the net below every policy.
 pub(super) fn settings(spec: &Map<String, Value>, out: &mut Vec<Problem>) {
     const ALLOW_ACTIONS: [&str; 4] = [
         "iptablesFilterAllowAction",
@@ -45,6 +45,16 @@ pub(super) fn settings(spec: &Map<String, Value>, out: &mut Vec<Problem>) {
     for field in ALLOW_ACTIONS.into_iter().filter(|field| spec.contains_key(*field)) {
         let message = format!("`{field}` has no effect: what we allow is still seen by your own firewall rules");
         out.push(Problem::warning("no-effect", Path::from("spec").key(field), message));
+    }
+    for (field, danger) in [
+        ("failsafeInboundHostPorts", "a host endpoint that no policy opens cannot be reached at all, not even by ssh"),
+        ("failsafeOutboundHostPorts", "a host endpoint that no policy opens reaches nothing, not even its store"),
+    ] {
+        if spec.get(field).and_then(Value::as_array).is_some_and(Vec::is_empty) {
+            let message = format!("`{field}` is empty: {danger}");
+            let problem = Problem::warning("no-failsafes", Path::from("spec").key(field), message);
+            out.push(problem.help("leave it out for the default ports, or list those that you depend on"));
+        }
     }
 }
 

@@ -79,6 +79,15 @@ fn empty_addresses_and_settings_without_effect_are_warned_of() {
 }
 
 #[test]
+fn an_empty_list_of_failsafes_is_warned_of() {
+    let settings = |ports| object(Kind::FelixConfiguration, json!({"failsafeInboundHostPorts": ports}));
+    let warned = [("no-failsafes", "spec.failsafeInboundHostPorts".to_owned())];
+    assert_eq!(found(&of(&settings(json!([])))), warned);
+    assert!(of(&settings(json!([{"protocol": "tcp", "port": 2222}]))).is_empty());
+    assert!(of(&object(Kind::FelixConfiguration, json!({}))).is_empty(), "then there are the default ones");
+}
+
+#[test]
 fn an_untracked_policy_does_not_act_on_any_interface() {
     let mut any = object(Kind::HostEndpoint, json!({"interfaceName": "*"}));
     any.metadata.labels.insert("role".to_owned(), "db".to_owned());

@@ -79,8 +79,15 @@ enum StateArg {
     Untracked,
 }
 
-/// Answers.
+/// Answers. What keeps it from an answer must not pass for a denial, which is exit status 1.
 pub(crate) fn run(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    explain(args, session).or_else(|error| {
+        session.terminal.fail(&error);
+        Ok(Exit::Unanswered)
+    })
+}
+
+fn explain(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
     // The program ends with the answer: giving back a whole store piece by piece would only delay it.
     let ground = if args.offline { None } else { ground() };
     let Some(snapshot) = snapshot(args, ground.as_ref(), session)? else { return Ok(Exit::Unanswered) };
@@ -92,10 +99,7 @@ pub(crate) fn run(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<E
     if let Some(ground) = ground {
         places = places.with_host(ground.host());
     }
-    answer(args, &places, session).or_else(|error| {
-        session.terminal.error(error);
-        Ok(Exit::Unanswered)
-    })
+    Ok(answer(args, &places, session)?)
 }
 
 /// What the agent of this machine stands on, if there is one: no store knows all interfaces and local settings.

@@ -111,7 +111,10 @@ fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
     }
     section(out, "endpoints", &status.endpoints, endpoint)?;
     section(out, "interfaces", &status.interfaces, |one| {
-        let governor = one.endpoint.as_deref().unwrap_or("no endpoint: nothing is denied");
+        let governor = one.endpoint.as_deref().unwrap_or(match one.closed {
+            true => "a workload's without an endpoint: everything is denied",
+            false => "no endpoint: nothing is denied",
+        });
         format!(
             "{}  {}  {governor}",
             one.name,

@@ -148,3 +148,26 @@ fn explain_knows_the_addresses_and_the_settings_of_its_own_machine() {
         assert!(said.contains("the store knows no address of node web1"), "{said}");
     });
 }
+
+#[test]
+fn a_workloads_interface_without_an_endpoint_is_told_as_closed() {
+    on_a_machine(|world| {
+        run("ip", &["link", "add", "cali9", "type", "veth", "peer", "name", "peer9"]);
+        let _agent = world.agent();
+        world.apply(&ENDPOINT.replace("interfaceName: eth0", "interfaceName: '*'"));
+        let told = |name: &str| {
+            let status = world.status();
+            let all = status["interfaces"].as_array().unwrap();
+            let one = all.iter().find(|one| one["name"] == name).unwrap();
+            (one["endpoint"].clone(), one["closed"].clone())
+        };
+        assert_eq!(
+            told("cali9"),
+            (serde_json::Value::Null, true.into()),
+            "an endpoint for all interfaces is not for it"
+        );
+        assert_eq!(told("eth0"), ("hep/web1-eth0".into(), false.into()));
+        let said = world.call(&["status"]);
+        assert!(said.contains("cali9  -  a workload's without an endpoint: everything is denied"), "{said}");
+    });
+}
