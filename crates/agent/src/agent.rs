@@ -216,7 +216,7 @@ fn open_disk(state: &Path, board: &Arc<Board>) -> Option<Disk> {
     };
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state);
     let made = made.map_err(|error| format!("{}: {error}", state.display()));
-    made.and_then(|()| Disk::open(&state.join("agent.copy"), failed.clone()))
+    made.and_then(|()| Disk::open(&state.join("agent.db"), failed.clone()))
         .inspect_err(|reason| failed(reason.clone()))
         .ok()
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!   store ──> Shelved ──> sync          every listing and event passes through, and is noted on disk
 //!                │  └ away since the start: the copy answers in its place, until the store is back
-//!                └──> Disk (agent.copy, a thread) <── Kept: "the last good form of this object?"
+//!                └──> Disk (agent.db, a thread) <── Kept: "the last good form of this object?"
 //! ```
 //!
 //! Writing is never waited for: policy does not depend on the disk. When the disk cannot follow, the copy is marked as
@@ -11,8 +11,6 @@
 
 mod book;
 mod disk;
-mod file;
-mod index;
 mod shelved;
 
 pub(crate) use disk::{Disk, Kept};

@@ -1,257 +1,302 @@
-//! What becomes of the files: changes are added to the copy, a listing takes its place, and one that has grown long is
-//! made shorter.
+//! The copy's file: an SQLite database. Changes are added to it; a listing is a new one, which takes the old one's place when
+//! it is whole.
+//!
+//! Forms of objects are only ever added, which costs the same whatever the size of the copy: the last of an object is its
+//! present one. One that is not known to be bad is taken for good, so the last good form is one of those before. The store
+//! is the truth, so a change that the disk loses with the machine's power is no loss; but what is in the file is what the
+//! store said at some time.
 
-use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use tortie_api::Key;
-use tortie_store::{Revision, Stored};
+use tortie_store::{Event, Revision, Stored};
 
-use super::disk::Changes;
-use super::file::{self, Record, What};
-use super::index::Index;
 use crate::board;
+use crate::target::chain;
 
-/// A copy may grow by its own length and by this before it is made shorter.
-const SLACK: u64 = 64 << 20;
 /// How many objects of a copy are told at once.
 const PAGE: usize = 1_000;
+
+/// Without a value, the object is gone.
+const SCHEMA: &str = "
+    create table facts (name text primary key, value) without rowid;
+    create table forms (
+        id integer primary key, key text not null, revision integer not null, value blob, bad integer not null default 0
+    );
+    create index bad on forms (key) where bad;
+";
+
+/// Made when an object is first asked for: most copies are only written.
+const BY_KEY: &str = "create index if not exists by_key on forms (key)";
+
+/// Leaves the last form of each object, and the last that is not bad.
+const SHORTEN: &str = "
+    delete from forms where id not in (select max(id) from forms group by key)
+        and id not in (select max(id) from forms where not bad group by key);
+    delete from forms where value is null;
+";
+
+/// A copy may grow by its own length and by so many forms before it is made shorter.
+const SLACK: i64 = 50_000;
+
+/// Why the copy cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BookError {
+    /// The database.
+    #[error("{}", chain(.0))]
+    Sql(#[from] rusqlite::Error),
+    /// Its file.
+    #[error(transparent)]
+    File(#[from] io::Error),
+}
+
+type Result<T> = std::result::Result<T, BookError>;
+
+/// A form of an object.
+type Form = (Revision, Arc<[u8]>);
 
 /// The copy as it is written.
 pub(super) struct Book {
     path: PathBuf,
-    file: Option<File>,
-    /// Where it ends; not known of a file that another agent wrote.
-    end: Option<u64>,
-    /// How long it was when it was new.
-    base: u64,
-    /// Known once it was needed.
-    index: Option<Index>,
-    /// The objects whose present form is bad.
-    bad: BTreeSet<String>,
-    /// Nothing more is added: something is missing.
-    torn: bool,
-    new: Option<New>,
-}
-
-/// A listing that is not whole yet.
-struct New {
-    file: File,
-    length: u64,
-    /// The objects that are known to be bad in it.
-    bad: BTreeSet<String>,
-}
-
-impl New {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.length += bytes.len() as u64;
-        self.file.write_all(bytes)
-    }
+    now: Option<Connection>,
+    /// The number at which it is made shorter.
+    full: i64,
+    /// A listing that is not whole yet.
+    new: Option<Connection>,
 }
 
 impl Book {
-    /// Goes on with what is there.
+    /// Goes on with what is there. A file that is none of ours is as good as none, and goes with the next listing.
     pub(super) fn open(path: &Path) -> Self {
-        let file = OpenOptions::new().read(true).write(true).open(path).ok();
-        let path = path.to_owned();
-        Self { path, file, end: None, base: 0, index: None, bad: BTreeSet::new(), torn: false, new: None }
+        let now = if path.exists() { connect(path).ok() } else { None };
+        let full = now.as_ref().and_then(|now| full(now).ok()).unwrap_or(0);
+        Self { path: path.to_owned(), now, full, new: None }
     }
 
     /// Nothing more can be written. What is there must not be taken for whole.
     pub(super) fn give_up(&mut self) {
-        self.new = None;
-        drop(fs::remove_file(self.beside()));
+        self.drop_new();
         if self.tear().is_err() {
-            self.file = None;
-            drop(fs::remove_file(&self.path));
+            self.now = None;
+            remove(&self.path);
         }
     }
 
     /// Adds changes; something before them may be missing.
-    pub(super) fn changes(&mut self, mut changes: Changes, torn: bool) -> io::Result<()> {
+    pub(super) fn changes(&mut self, changes: &[Event], torn: bool) -> Result<()> {
         if torn {
-            self.new = None;
+            self.drop_new();
             self.tear()?;
         }
-        if changes.bytes.is_empty() || self.torn {
-            return Ok(());
+        let (Some(last), Some(now)) = (changes.last(), &mut self.now) else { return Ok(()) };
+        let sql = now.transaction()?;
+        for change in changes {
+            match change {
+                Event::Put(stored) => add(&sql, &stored.key, stored.revision, Some(&stored.value))?,
+                Event::Deleted(key, revision) => add(&sql, key, *revision, None)?,
+            }
         }
-        Record::of(What::Heard, &board::now(), changes.revision).write(&mut changes.bytes);
-        self.add(&changes.bytes)?;
-        if self.end.is_some_and(|end| end > 2 * self.base + SLACK) {
-            self.shorten()?;
+        heard(&sql, last.revision())?;
+        if sql.last_insert_rowid() > self.full {
+            sql.execute_batch(SHORTEN)?;
+            self.full = full(&sql)?;
         }
-        Ok(())
+        Ok(sql.commit()?)
     }
 
     /// A listing begins.
-    pub(super) fn listing(&mut self, store: &str) -> io::Result<()> {
-        self.new = Some(self.create(store)?);
+    pub(super) fn listing(&mut self, store: &str) -> Result<()> {
+        self.drop_new();
+        let path = self.beside();
+        let new = Connection::open(&path)?;
+        restrict(&path)?;
+        // Nobody reads it before it is whole.
+        new.execute_batch("pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -1024")?;
+        new.execute_batch(SCHEMA)?;
+        new.execute_batch("begin")?;
+        set(&new, "store", store)?;
+        self.new = Some(new);
         Ok(())
     }
 
     /// A piece of it.
-    pub(super) fn page(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.new.as_mut().map_or(Ok(()), |new| new.write(bytes))
+    pub(super) fn page(&mut self, items: &[Stored]) -> Result<()> {
+        let Some(new) = &self.new else { return Ok(()) };
+        items.iter().try_for_each(|stored| add(new, &stored.key, stored.revision, Some(&stored.value)))
     }
 
     /// It is whole, at this revision; or it was given up.
-    pub(super) fn listed(&mut self, revision: Option<Revision>) -> io::Result<()> {
-        let (Some(mut new), Some(revision)) = (self.new.take(), revision) else { return Ok(()) };
-        self.carry(&mut new)?;
-        let mut bytes = Vec::new();
-        Record::of(What::Heard, &board::now(), revision).write(&mut bytes);
-        new.write(&bytes)?;
-        self.replace(new)
+    pub(super) fn listed(&mut self, revision: Option<Revision>) -> Result<()> {
+        let Some(revision) = revision else {
+            self.drop_new();
+            return Ok(());
+        };
+        let Some(new) = self.new.take() else { return Ok(()) };
+        if let Some(now) = &self.now
+            && let Err(error) = carry(now, &new)
+        {
+            log::warn!("last good forms of an earlier copy are lost: {error}");
+        }
+        heard(&new, revision)?;
+        set(&new, "whole", "yes")?;
+        new.execute_batch("commit")?;
+        new.close().map_err(|(_, error)| error)?;
+        File::open(self.beside())?.sync_data()?;
+        // The old one's log must not be taken for the new one's.
+        self.now = None;
+        for log in ["-wal", "-shm"] {
+            match fs::remove_file(with(&self.path, log)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        fs::rename(self.beside(), &self.path)?;
+        let now = connect(&self.path)?;
+        self.full = full(&now)?;
+        self.now = Some(now);
+        Ok(())
     }
 
     /// The last good form of an object that is bad as it is now.
-    pub(super) fn last_good(&mut self, present: &Stored) -> io::Result<Option<(Revision, Arc<[u8]>)>> {
-        let key = present.key.path();
-        let (good, mark) = match self.index()? {
-            Some((index, file)) => index.good(file, present)?,
-            None => (None, false),
+    pub(super) fn last_good(&mut self, present: &Stored) -> Result<Option<Form>> {
+        let good = match &self.now {
+            Some(now) => good(now, present)?,
+            None => None,
         };
-        self.bad.insert(key.clone());
-        let mut bytes = Vec::new();
-        if let Some(new) = &mut self.new {
-            Record::of(What::Bad, &key, 0).write(&mut bytes);
-            if let Some((revision, value)) = &good {
-                Record { what: What::Good, revision: *revision, key: &key, value }.write(&mut bytes);
-            }
-            new.write(&bytes)?;
-            new.bad.insert(key);
-        } else if mark && !self.torn {
-            Record::of(What::Bad, &key, 0).write(&mut bytes);
-            self.add(&bytes)?;
+        match (&self.new, &self.now) {
+            (Some(new), _) if mark(new, present)? => before(new, &present.key, good.as_ref())?,
+            (None, Some(now)) => drop(mark(now, present)?),
+            _ => {}
         }
-        Ok(good.map(|(revision, value)| (revision, value.into())))
+        Ok(good)
     }
 
-    /// Objects that are as bad as they were are not asked about again, and keep their last good form all the same.
-    fn carry(&mut self, new: &mut New) -> io::Result<()> {
-        let left: Vec<String> = self.bad.difference(&new.bad).cloned().collect();
-        if left.is_empty() {
-            self.bad = std::mem::take(&mut new.bad);
-            return Ok(());
-        }
-        let (news, _) = Index::of(&new.file)?;
-        let mut bytes = Vec::new();
-        if let Some((index, file)) = self.index()? {
-            for key in &left {
-                let (mut one, mut other) = (Vec::new(), Vec::new());
-                let (old, now) = (index.forms(key), news.forms(key));
-                let (Some(was), Some(is)) = (old.present, now.present) else { continue };
-                if !old.bad || file::read_at(file, was, &mut one)? != file::read_at(&new.file, is, &mut other)? {
-                    continue;
-                }
-                Record::of(What::Bad, key, 0).write(&mut bytes);
-                if let Some(at) = old.before
-                    && let Some(good) = file::read_at(file, at, &mut one)?
-                {
-                    Record { what: What::Good, ..good }.write(&mut bytes);
-                }
-                new.bad.insert(key.clone());
-            }
-        }
-        self.bad = std::mem::take(&mut new.bad);
-        new.write(&bytes)
+    fn tear(&mut self) -> Result<()> {
+        let Some(now) = &self.now else { return Ok(()) };
+        now.execute("delete from facts where name = 'whole'", [])?;
+        Ok(())
     }
 
-    /// Writes what counts of the copy anew.
-    fn shorten(&mut self) -> io::Result<()> {
-        let Some(store) = file::store(&self.path) else { return Ok(()) };
-        let mut new = self.create(&store)?;
-        let Some((index, file)) = self.index()? else { return Ok(()) };
-        let (mut bytes, mut result) = (Vec::new(), Ok(()));
-        file::read(file, |record, at| {
-            let forms = index.forms(record.key);
-            match record.what {
-                What::Put if forms.present == Some(at) => {
-                    record.write(&mut bytes);
-                    if forms.bad {
-                        Record::of(What::Bad, record.key, 0).write(&mut bytes);
-                    }
-                }
-                What::Put | What::Good if forms.before == Some(at) => {
-                    Record { what: What::Good, ..record }.write(&mut bytes);
-                }
-                _ => {}
-            }
-            if bytes.len() >= 1 << 20 {
-                result = new.write(&bytes);
-                bytes.clear();
-            }
-            result.is_ok()
-        })?;
-        result?;
-        if let Some((revision, when)) = &index.heard {
-            Record::of(What::Heard, when, *revision).write(&mut bytes);
-        }
-        new.write(&bytes)?;
-        self.replace(new)
-    }
-
-    fn create(&self, store: &str) -> io::Result<New> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(self.beside())?;
-        let mut new = New { file, length: 0, bad: BTreeSet::new() };
-        new.write(&file::beginning(store))?;
-        Ok(new)
+    fn drop_new(&mut self) {
+        self.new = None;
+        remove(&self.beside());
     }
 
     fn beside(&self) -> PathBuf {
-        self.path.with_extension("new")
+        with(&self.path, ".new")
     }
+}
 
-    /// A new file is whole, and stands in the place of the old one from now on.
-    fn replace(&mut self, new: New) -> io::Result<()> {
-        new.file.sync_data()?;
-        fs::rename(self.beside(), &self.path)?;
-        (self.base, self.end) = (new.length, Some(new.length));
-        (self.file, self.index, self.torn) = (Some(new.file), None, false);
-        Ok(())
+fn with(path: &Path, end: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(end);
+    name.into()
+}
+
+/// Takes a database away. One that cannot be taken away cannot be written either, which is told then.
+fn remove(path: &Path) {
+    for end in ["", "-wal", "-shm"] {
+        drop(fs::remove_file(with(path, end)));
     }
+}
 
-    fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Some(end) = self.end()? else { return Ok(()) };
-        let Some(file) = &self.file else { return Ok(()) };
-        file.write_all_at(bytes, end)?;
-        if let Some(index) = &mut self.index {
-            file::each(bytes, |record, at| index.add(record, end + at));
+fn restrict(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+}
+
+fn connect(path: &Path) -> Result<Connection> {
+    let sql = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // No sync to disk for each change.
+    sql.execute_batch(
+        "pragma journal_mode = wal; pragma synchronous = normal; pragma cache_size = -1024;
+         pragma journal_size_limit = 16777216",
+    )?;
+    sql.prepare("select bad from forms")?;
+    Ok(sql)
+}
+
+/// The number of the form with which a copy of this length is made shorter.
+fn full(sql: &Connection) -> Result<i64> {
+    let (last, count): (i64, i64) =
+        sql.query_row("select coalesce(max(id), 0), count(*) from forms", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(last + count + SLACK)
+}
+
+fn add(sql: &Connection, key: &Key, revision: Revision, value: Option<&[u8]>) -> Result<()> {
+    let mut insert = sql.prepare_cached("insert into forms (key, revision, value) values (?1, ?2, ?3)")?;
+    insert.execute(params![key.path(), revision.cast_signed(), value])?;
+    Ok(())
+}
+
+/// The last good form of an object that is bad in this one, which may not be noted yet.
+fn good(sql: &Connection, present: &Stored) -> Result<Option<Form>> {
+    sql.execute_batch(BY_KEY)?;
+    let mut find = sql.prepare_cached(
+        "select revision, value from forms where key = ?1 and not bad and not (revision = ?2 and value is ?3) order by id desc",
+    )?;
+    let present = params![present.key.path(), present.revision.cast_signed(), &present.value[..]];
+    let form = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, Option<Vec<u8>>>(1)?));
+    let last = find.query_row(present, form).optional()?;
+    Ok(last.and_then(|(revision, value)| Some((revision, value?.into()))))
+}
+
+/// Notes that an object is bad in this form; whether it is its present one, and was not known to be bad.
+fn mark(sql: &Connection, present: &Stored) -> Result<bool> {
+    sql.execute_batch(BY_KEY)?;
+    let mut mark = sql.prepare_cached(
+        "update forms set bad = 1 where id = (select max(id) from forms where key = ?1)
+         and revision = ?2 and value is ?3 and not bad",
+    )?;
+    Ok(mark.execute(params![present.key.path(), present.revision.cast_signed(), &present.value[..]])? > 0)
+}
+
+/// Puts a form before all others.
+fn before(sql: &Connection, key: &Key, form: Option<&Form>) -> Result<()> {
+    let Some((revision, value)) = form else { return Ok(()) };
+    sql.prepare_cached("insert into forms (id, key, revision, value) select min(id) - 1, ?1, ?2, ?3 from forms")?
+        .execute(params![key.path(), revision.cast_signed(), &value[..]])?;
+    Ok(())
+}
+
+/// Objects that are as bad as they were are not asked about again, and keep their last good form all the same.
+fn carry(now: &Connection, new: &Connection) -> Result<()> {
+    let mut bad = now.prepare("select key, revision, value from forms where bad")?;
+    let mut bad = bad.query([])?;
+    while let Some(row) = bad.next()? {
+        if let Some(present) = stored(row)?
+            && mark(new, &present)?
+        {
+            before(new, &present.key, good(now, &present)?.as_ref())?;
         }
-        self.end = Some(end + bytes.len() as u64);
-        Ok(())
     }
+    Ok(())
+}
 
-    /// Notes that something is missing from here on.
-    fn tear(&mut self) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        Record::of(What::Torn, "", 0).write(&mut bytes);
-        self.torn = true;
-        self.add(&bytes)
-    }
+/// The object of a row; none under a key that this version does not know: it was no object for it before either.
+fn stored(row: &Row<'_>) -> Result<Option<Stored>> {
+    let (key, value): (String, Vec<u8>) = (row.get(0)?, row.get(2)?);
+    let Ok(key) = key.parse::<Key>() else { return Ok(None) };
+    Ok(Some(Stored { key, revision: row.get::<_, i64>(1)?.cast_unsigned(), value: value.into() }))
+}
 
-    /// Where the file ends that can be relied on; none if there is none of ours.
-    fn end(&mut self) -> io::Result<Option<u64>> {
-        let Some(file) = &self.file else { return Ok(None) };
-        if self.end.is_none() {
-            self.end = Some(file::read(file, |_, _| true)?).filter(|end| *end > 0);
-        }
-        Ok(self.end)
-    }
+fn set(sql: &Connection, name: &str, value: &str) -> Result<()> {
+    sql.prepare_cached("insert or replace into facts values (?1, ?2)")?.execute([name, value])?;
+    Ok(())
+}
 
-    fn index(&mut self) -> io::Result<Option<(&Index, &File)>> {
-        let Some(file) = &self.file else { return Ok(None) };
-        if self.index.is_none() {
-            self.index = Some(Index::of(file)?.0);
-        }
-        Ok(self.index.as_ref().map(|index| (index, file)))
-    }
+fn heard(sql: &Connection, revision: Revision) -> Result<()> {
+    set(sql, "revision", &revision.to_string())?;
+    set(sql, "written", &board::now())
+}
+
+fn fact(sql: &Connection, name: &str) -> Option<String> {
+    sql.query_row("select value from facts where name = ?1", [name], |row| row.get(0)).ok()
 }
 
 /// A copy of what a store said, on disk.
@@ -262,10 +307,9 @@ pub(crate) struct Copy {
     pub(crate) store: String,
 }
 
-/// A copy that was looked through.
+/// A copy that is known as a whole.
 pub(crate) struct Held {
-    file: File,
-    index: Index,
+    sql: Connection,
     /// When it was written, as UTC.
     pub(crate) written: String,
     /// How far the store had come.
@@ -275,117 +319,43 @@ pub(crate) struct Held {
 impl Copy {
     /// The copy at a path.
     pub(super) fn open(path: &Path) -> Option<Self> {
-        Some(Self { path: path.to_owned(), store: file::store(path)? })
+        let store = fact(&read(path)?, "store")?;
+        Some(Self { path: path.to_owned(), store })
     }
 
-    /// Looks through it; none if it is not known as a whole.
+    /// Takes it; none if it is not known as a whole.
     pub(crate) fn hold(&self) -> Option<Held> {
-        let file = File::open(&self.path).ok()?;
-        let (mut index, _) = Index::of(&file).ok()?;
-        let (revision, written) = index.heard.take().filter(|_| !index.torn)?;
-        Some(Held { file, index, written, revision })
+        let sql = read(&self.path)?;
+        fact(&sql, "whole")?;
+        let (written, revision) = (fact(&sql, "written")?, fact(&sql, "revision")?.parse().ok()?);
+        Some(Held { sql, written, revision })
     }
+}
+
+fn read(path: &Path) -> Option<Connection> {
+    path.exists().then(|| connect(path).ok())?
 }
 
 impl Held {
     /// Tells everything in it, piece by piece.
-    pub(crate) fn pages(&self, page: &mut dyn FnMut(Vec<Stored>)) -> io::Result<()> {
+    pub(crate) fn pages(&self, page: &mut dyn FnMut(Vec<Stored>)) -> std::result::Result<(), String> {
+        self.tell(page).map_err(|error| error.to_string())
+    }
+
+    fn tell(&self, page: &mut dyn FnMut(Vec<Stored>)) -> Result<()> {
+        let mut rows = self.sql.prepare(
+            "select key, revision, value from forms
+             where id in (select max(id) from forms group by key) and value is not null",
+        )?;
+        let mut rows = rows.query([])?;
         let mut items = Vec::new();
-        file::read(&self.file, |record, at| {
-            if record.what == What::Put && self.index.forms(record.key).present == Some(at) {
-                // A key that this version does not know was no object for it before either.
-                if let Ok(key) = record.key.parse::<Key>() {
-                    items.push(Stored { key, revision: record.revision, value: record.value.into() });
-                }
-            }
+        while let Some(row) = rows.next()? {
+            items.extend(stored(row)?);
             if items.len() >= PAGE {
                 page(std::mem::take(&mut items));
             }
-            true
-        })?;
+        }
         page(items);
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tortie_api::Kind;
-
-    use super::*;
-
-    fn stored(name: &str, revision: Revision, value: &str) -> Stored {
-        Stored { key: Key::cluster(Kind::Tier, name), revision, value: value.as_bytes().into() }
-    }
-
-    fn put(all: &[&Stored]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        all.iter().for_each(|stored| Record::put(&stored.key.path(), stored).write(&mut bytes));
-        bytes
-    }
-
-    fn gone(name: &str) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        Record::of(What::Gone, &Key::cluster(Kind::Tier, name).path(), 7).write(&mut bytes);
-        bytes
-    }
-
-    fn held(path: &Path) -> (Vec<Stored>, Revision) {
-        let held = Copy::open(path).unwrap().hold().unwrap();
-        let mut items = Vec::new();
-        held.pages(&mut |page| items.extend(page)).unwrap();
-        items.sort_by(|a, b| a.key.cmp(&b.key));
-        (items, held.revision)
-    }
-
-    #[test]
-    fn a_shorter_copy_says_the_same() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("copy");
-        let mut book = Book::open(&path);
-        let (a, b, c) = (stored("a", 1, "one"), stored("b", 2, "one"), stored("c", 3, "one"));
-        book.listing("s").unwrap();
-        book.page(&put(&[&a, &b, &c])).unwrap();
-        book.listed(Some(3)).unwrap();
-        let (bad, worse, other) = (stored("a", 4, "bad"), stored("a", 5, "worse"), stored("b", 6, "two"));
-        for (changes, revision) in [(put(&[&bad]), 4), (put(&[&worse, &other]), 6), (gone("c"), 7)] {
-            book.changes(Changes { bytes: changes, revision }, false).unwrap();
-            if revision < 7 {
-                let present = if revision == 4 { &bad } else { &worse };
-                assert_eq!(book.last_good(present).unwrap().unwrap().0, 1);
-            }
-        }
-        let before = held(&path);
-        assert_eq!(before, (vec![worse.clone(), other.clone()], 7));
-        let long = fs::metadata(&path).unwrap().len();
-        book.shorten().unwrap();
-        assert!(fs::metadata(&path).unwrap().len() < long);
-        assert_eq!(held(&path), before);
-        assert_eq!(book.last_good(&worse).unwrap(), Some((1, a.value)));
-        assert_eq!(book.last_good(&other).unwrap(), Some((2, b.value)), "it may have been asked for on the way");
-        let last = stored("b", 8, "three");
-        book.changes(Changes { bytes: put(&[&last]), revision: 8 }, false).unwrap();
-        assert_eq!(held(&path), (vec![worse, last], 8));
-    }
-
-    #[test]
-    fn a_copy_that_misses_something_is_not_used_until_all_is_there_again() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("copy");
-        let mut book = Book::open(&path);
-        let a = stored("a", 1, "one");
-        let list = |book: &mut Book| {
-            book.listing("s").unwrap();
-            book.page(&put(&[&a])).unwrap();
-            book.listed(Some(1)).unwrap();
-        };
-        list(&mut book);
-        book.changes(Changes { bytes: put(&[&stored("b", 3, "one")]), revision: 3 }, true).unwrap();
-        assert!(Copy::open(&path).unwrap().hold().is_none());
-        assert_eq!(book.last_good(&stored("a", 2, "bad")).unwrap().unwrap().0, 1, "what it had is known still");
-        list(&mut book);
-        assert_eq!(held(&path), (vec![a.clone()], 1));
-        book.give_up();
-        assert!(Copy::open(&path).is_none_or(|copy| copy.hold().is_none()));
     }
 }

@@ -1,7 +1,6 @@
 //! The copy's thread, and the handle that others have on it.
 //!
-//! What is to be written is put into its form by whoever tells it, so that it waits as plain bytes; the thread only
-//! writes them, changes ten times a second at most.
+//! Changes are gathered and written ten times a second at most: a transaction each would cost more than they do.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -16,8 +15,7 @@ use tortie_api::Key;
 use tortie_store::{Event, Revision, Stored};
 use tortie_sync::LastGood;
 
-use super::book::{Book, Copy};
-use super::file::{Record, What};
+use super::book::{Book, BookError, Copy};
 
 /// How much may wait to be done.
 const WAITING: usize = 64;
@@ -33,7 +31,7 @@ const GATHER: Duration = Duration::from_millis(100);
 enum Job {
     /// A store of this name is listed; until its end pages come, among other jobs.
     Listing(String),
-    Page(Vec<u8>),
+    Page(Vec<Stored>),
     /// The listing is whole, at this revision; none if it was given up.
     Listed(Option<Revision>),
     /// Changes wait to be written.
@@ -62,14 +60,14 @@ struct Shared {
 
 /// What waits to be written.
 #[derive(Default)]
-pub(super) struct Changes {
-    pub(super) bytes: Vec<u8>,
-    pub(super) revision: Revision,
+struct Changes {
+    events: Vec<Event>,
+    bytes: usize,
 }
 
 impl Shared {
     fn changes(&self) -> MutexGuard<'_, Changes> {
-        // Bytes are added in one step, so what a panic left is whole.
+        // A change is added in one step, so what a panic left is whole.
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -94,10 +92,8 @@ impl Copying<'_> {
             shared.torn.store(true, Ordering::SeqCst);
             return;
         }
-        let mut bytes = Vec::with_capacity(items.iter().map(|stored| stored.value.len() + 160).sum());
-        items.iter().for_each(|stored| Record::put(&stored.key.path(), stored).write(&mut bytes));
         shared.pages.fetch_add(1, Ordering::SeqCst);
-        if self.disk.jobs.send(Job::Page(bytes)).is_err() {
+        if self.disk.jobs.send(Job::Page(items.to_vec())).is_err() {
             shared.pages.store(0, Ordering::SeqCst);
         }
     }
@@ -119,8 +115,8 @@ impl Disk {
     /// Takes the copy at this path, which need not be there yet. `failed` hears when nothing can be written any more.
     pub(crate) fn open(path: &Path, failed: impl FnOnce(String) + Send + 'static) -> Result<Self, String> {
         let place = path.display().to_string();
-        let tell = move |error: &io::Error| format!("{place}: {error}");
-        let lock = lock(path).map_err(|error| tell(&error))?;
+        let tell = move |error: &BookError| format!("{place}: {error}");
+        let lock = lock(path).map_err(|error| tell(&error.into()))?;
         let (jobs, todo) = sync_channel(WAITING);
         let disk = Self { path: path.to_owned(), jobs, shared: Arc::default() };
         let (path, shared) = (path.to_owned(), disk.shared.clone());
@@ -148,19 +144,14 @@ impl Disk {
 
     /// Notes one change.
     pub(crate) fn event(&self, event: &Event) {
-        let key = event.key().path();
         let mut changes = self.shared.changes();
-        if changes.bytes.len() > BYTES {
+        if changes.bytes > BYTES {
             self.shared.torn.store(true, Ordering::SeqCst);
             return;
         }
-        let first = changes.bytes.is_empty();
-        match event {
-            Event::Put(stored) => Record::put(&key, stored),
-            Event::Deleted(_, revision) => Record::of(What::Gone, &key, *revision),
-        }
-        .write(&mut changes.bytes);
-        changes.revision = event.revision();
+        let first = changes.events.is_empty();
+        changes.bytes += size_of::<Event>() + if let Event::Put(stored) = event { stored.value.len() } else { 0 };
+        changes.events.push(event.clone());
         drop(changes);
         // Should the thread have much to do, it looks for changes all the same.
         if first && let Err(TrySendError::Disconnected(_)) = self.jobs.try_send(Job::Changes) {
@@ -216,7 +207,7 @@ fn lock(path: &Path) -> io::Result<File> {
     }
 }
 
-fn work(book: &mut Book, todo: &Receiver<Job>, shared: &Shared) -> io::Result<()> {
+fn work(book: &mut Book, todo: &Receiver<Job>, shared: &Shared) -> Result<(), BookError> {
     // When changes that wait are to be written.
     let mut due: Option<Instant> = None;
     loop {
@@ -230,11 +221,12 @@ fn work(book: &mut Book, todo: &Receiver<Job>, shared: &Shared) -> io::Result<()
         }
         // All that was told before the job comes before it.
         due = None;
-        book.changes(mem::take(&mut *shared.changes()), shared.torn.swap(false, Ordering::SeqCst))?;
+        let changes = mem::take(&mut *shared.changes());
+        book.changes(&changes.events, shared.torn.swap(false, Ordering::SeqCst))?;
         match job {
             Ok(Job::Listing(store)) => book.listing(&store)?,
-            Ok(Job::Page(bytes)) => {
-                book.page(&bytes)?;
+            Ok(Job::Page(items)) => {
+                book.page(&items)?;
                 shared.pages.fetch_sub(1, Ordering::SeqCst);
             }
             Ok(Job::Listed(revision)) => book.listed(revision)?,

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rusqlite::Connection;
 use tortie_api::{Key, Kind};
 use tortie_store::memory::MemoryStore;
-use tortie_store::{Op, Store, StoreError, Write};
+use tortie_store::{Event, Op, Store, StoreError, Stored, Write};
 use tortie_sync::{LastGood, Message, Sync};
 
+use super::book::{Book, Copy};
 use super::*;
 use crate::board::Board;
 use crate::status::StoreState;
@@ -53,7 +55,7 @@ impl Machine {
     }
 
     fn disk(&self) -> Disk {
-        Disk::open(&self.place.path().join("agent.copy"), |reason| panic!("{reason}")).unwrap()
+        Disk::open(&self.place.path().join("agent.db"), |reason| panic!("{reason}")).unwrap()
     }
 
     fn shelved(&self, name: &str, disk: &Disk, board: &Arc<Board>) -> Shelved {
@@ -243,42 +245,83 @@ fn a_bad_object_that_is_listed_again_as_it_was_keeps_its_last_good_form() {
 }
 
 #[test]
-fn what_was_written_before_a_damage_stands() {
+fn a_file_that_is_no_copy_is_not_used_and_makes_place_for_one() {
     let machine = Machine::new();
     write(&machine.store, "kept", "all()");
     machine.live("s");
-    let path = machine.place.path().join("agent.copy");
+    let path = machine.place.path().join("agent.db");
     let whole = std::fs::read(&path).unwrap();
-    {
-        let (disk, board) = (machine.disk(), Arc::new(Board::default()));
-        let shelved = machine.shelved("s", &disk, &board);
-        let mut sync = Sync::new(&shelved, Kept(Some(disk.clone())));
-        drain(&mut sync);
-        write(&machine.store, "new", "all()");
-        drain(&mut sync);
-        disk.settle();
+    for damaged in [b"something else".as_slice(), &whole[..100], &whole[..whole.len() / 2], &[]] {
+        std::fs::write(&path, damaged).unwrap();
+        machine.away.store(true, Ordering::SeqCst);
+        let told = machine.live("s").0;
+        assert!(matches!(&told[..], [lost] if lost.starts_with("lost: ")), "{}: {told:?}", damaged.len());
+        machine.away.store(false, Ordering::SeqCst);
+        assert_eq!(machine.live("s").0, ["kept", "in sync"]);
+        machine.away.store(true, Ordering::SeqCst);
+        assert_eq!(machine.live("s").0, ["kept", "in sync"]);
     }
-    let longer = std::fs::read(&path).unwrap();
-    machine.away.store(true, Ordering::SeqCst);
-    let after = |bytes: &[u8]| {
-        std::fs::write(&path, bytes).unwrap();
-        machine.live("s").0
+}
+
+#[test]
+fn a_copy_that_misses_something_is_not_used_until_all_is_there_again() {
+    let machine = Machine::new();
+    let path = machine.place.path().join("agent.db");
+    let stored = |revision, selector| Stored { key: key("p"), revision, value: value("p", selector) };
+    let mut book = Book::open(&path);
+    let list = |book: &mut Book| {
+        book.listing("s").unwrap();
+        book.page(&[stored(1, "all()")]).unwrap();
+        book.listed(Some(1)).unwrap();
     };
-    assert!(longer.len() > whole.len());
-    assert_eq!(after(&longer), ["kept", "new", "in sync"]);
-    assert_eq!(after(&longer[..whole.len() + 20]), ["kept", "in sync"]);
-    let mut flipped = longer.clone();
-    flipped[whole.len() + 20] ^= 1;
-    assert_eq!(after(&flipped), ["kept", "in sync"]);
-    assert_eq!(after(&whole[..whole.len() - 1]), ["lost: away"], "a listing that is not whole");
-    assert_eq!(after(b"something else"), ["lost: away"]);
+    let held = || Copy::open(&path).and_then(|copy| copy.hold()).map(|held| held.revision);
+    list(&mut book);
+    assert_eq!(held(), Some(1));
+    book.changes(&[Event::Put(stored(3, "has(a)"))], true).unwrap();
+    assert_eq!(held(), None);
+    assert_eq!(book.last_good(&stored(4, "a = b")).unwrap().unwrap().0, 3, "what it had is known still");
+    book.listing("s").unwrap();
+    book.listed(None).unwrap();
+    assert_eq!(held(), None, "a listing that was given up is none");
+    list(&mut book);
+    assert_eq!(held(), Some(1));
+    book.give_up();
+    assert_eq!(held(), None);
+}
+
+#[test]
+fn a_shorter_copy_says_the_same() {
+    let machine = Machine::new();
+    let path = machine.place.path().join("agent.db");
+    let stored = |name: &str, revision, selector| Stored { key: key(name), revision, value: value(name, selector) };
+    let mut book = Book::open(&path);
+    book.listing("s").unwrap();
+    book.page(&[stored("a", 1, "all()"), stored("b", 2, "all()"), stored("c", 3, "all()")]).unwrap();
+    book.listed(Some(3)).unwrap();
+    let (bad, other) = (stored("a", 4, "a = b"), stored("b", 5, "has(b)"));
+    book.changes(&[Event::Put(bad.clone()), Event::Put(other), Event::Deleted(key("c"), 6)], false).unwrap();
+    assert_eq!(book.last_good(&bad).unwrap().unwrap().0, 1);
+    let held = || {
+        let (held, mut names) = (Copy::open(&path).unwrap().hold().unwrap(), Vec::new());
+        held.pages(&mut |page| names.extend(page.iter().map(|one| (one.key.name.clone(), one.revision)))).unwrap();
+        (names, held.revision)
+    };
+    assert_eq!(held(), (vec![("a".to_owned(), 4), ("b".to_owned(), 5)], 6));
+    let many: Vec<Event> = (7..60_000).map(|revision| Event::Put(stored("b", revision, "has(b)"))).collect();
+    book.changes(&many, false).unwrap();
+    assert_eq!(held(), (vec![("a".to_owned(), 4), ("b".to_owned(), 59_999)], 59_999));
+    let forms = "select group_concat(revision) from (select revision from forms order by revision)";
+    let forms: String = Connection::open(&path).unwrap().query_row(forms, [], |row| row.get(0)).unwrap();
+    assert_eq!(forms, "1,4,59999", "with the last good form of the bad one");
+    assert_eq!(book.last_good(&bad).unwrap().unwrap().0, 1);
+    assert_eq!(book.last_good(&stored("c", 60_000, "a = b")).unwrap(), None, "what was deleted is forgotten");
 }
 
 #[test]
 fn two_agents_never_share_a_file() {
     let machine = Machine::new();
     let _first = machine.disk();
-    assert!(Disk::open(&machine.place.path().join("agent.copy"), drop).is_err());
+    assert!(Disk::open(&machine.place.path().join("agent.db"), drop).is_err());
 }
 
 #[test]
