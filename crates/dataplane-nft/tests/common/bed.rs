@@ -301,6 +301,8 @@ fn tracking(index: usize, shot: &Shot) -> String {
     match shot.packet.conntrack {
         Conntrack::Untracked if is_noted(&shot.packet) => "continue".to_owned(),
         Conntrack::Untracked => "notrack".to_owned(),
+        // It is part of no connection, and a policy may take it out of tracking.
+        Conntrack::Invalid => "continue".to_owned(),
         _ => format!("ct zone set {}", number(index)),
     }
 }

@@ -15,6 +15,9 @@ pub(super) const WORKLOADS: [&str; 3] = ["cali1", "cali2", "cali3"];
 /// Interfaces of the host; the last is one that host endpoints leave alone.
 pub(super) const LINKS: [&str; 4] = ["eth0", "eth1", "lo", "kube-ipvs0"];
 const TIERS: [&str; 5] = ["t1", "t2", "t3", "default", "gone"];
+/// Some begin like others, and go on with what sorts before or after what ends a name in the order of ties.
+const POLICIES: [&str; 6] = ["p0", "p1", "p1-a", "p1.a", "p10", "p2"];
+const HOST_ENDPOINTS: [&str; 4] = ["h0", "h1", "h1-a", "h2"];
 const PROFILES: [&str; 6] = ["kns.a", "kns.b", "ksa.a.s", "pr1", "pr2", "projectcalico-default-allow"];
 
 /// The addresses of worlds: workloads', the host's, others'.
@@ -167,7 +170,7 @@ fn of_kind(random: &mut Random, kind: &str) -> Value {
     let (name, spec) = match kind {
         "Tier" => (random.pick(&TIERS[..4]).to_string(), tier(random)),
         "Profile" => (random.pick(&PROFILES[..5]).to_string(), profile(random)),
-        "HostEndpoint" => (format!("h{}", random.below(4)), host_endpoint(random)),
+        "HostEndpoint" => (random.pick(&HOST_ENDPOINTS).to_string(), host_endpoint(random)),
         "WorkloadEndpoint" => (format!("w{}", random.below(4)), workload_endpoint(random)),
         "NetworkSet" | "GlobalNetworkSet" => (format!("s{}", random.below(3)), network_set(random)),
         "Service" => (random.pick(&SERVICES).to_string(), service(random)),
@@ -175,10 +178,16 @@ fn of_kind(random: &mut Random, kind: &str) -> Value {
         "Node" => (random.pick(&[NODE, "n2"]).to_string(), node(random)),
         "IPPool" => ("pool".to_owned(), pool(random)),
         "FelixConfiguration" => (random.pick(&["default", "node.n1"]).to_string(), configuration(random)),
-        _ => (format!("p{}", random.below(5)), policy(random, !namespaced, kind.starts_with("Staged"))),
+        _ => (random.pick(&POLICIES).to_string(), policy(random, !namespaced, kind.starts_with("Staged"))),
     };
     let mut object =
         json!({"kind": kind, "namespace": namespace, "name": name, "labels": labels(random), "spec": spec});
+    if kind.ends_with("Endpoint") && random.once_in(8) {
+        // What only profiles and specs may say of workloads, said by the endpoint itself.
+        let label =
+            *random.pick(&["pcns.x", "pcsa.y", "projectcalico.org/serviceaccount", "projectcalico.org/namespace"]);
+        object["labels"][label] = json!(random.pick(&["1", "2", "a", "s"]));
+    }
     keep_namespace(&mut object);
     object
 }
@@ -194,7 +203,7 @@ fn keep_namespace(object: &mut Value) {
 fn tier(random: &mut Random) -> Value {
     let mut spec = json!({});
     if !random.once_in(4) {
-        spec["order"] = json!(random.pick(&[1, 1, 2, 3]));
+        spec["order"] = json!(random.pick(&[-1.0, 1.0, 1.0, 2.0, 1e9]));
     }
     if !random.once_in(3) {
         spec["defaultAction"] = json!(random.pick(&["Deny", "Pass"]));
@@ -242,7 +251,7 @@ fn policy(random: &mut Random, global: bool, staged: bool) -> Value {
         spec["types"] = json!([]);
     }
     if !random.once_in(4) {
-        spec["order"] = json!(random.pick(&[1.0, 2.0, 2.0, 2.5]));
+        spec["order"] = json!(random.pick(&[-1.0, 0.0, 1.0, 2.0, 2.0, 2.5]));
     }
     if random.once_in(8) {
         spec["serviceAccountSelector"] = json!(selector(random, 0));
@@ -310,9 +319,11 @@ fn workload_endpoint(random: &mut Random) -> Value {
         .collect();
     json!({
         "node": if random.once_in(3) { "n2" } else { NODE },
-        "orchestrator": "k8s",
+        "orchestrator": random.pick(&["k8s", "k8s", "k8s", "cni", "openstack"]),
         "pod": format!("pod{}", random.below(3)),
-        "endpoint": "eth0",
+        "containerID": random.pick(&["1", "2"]),
+        "workload": random.pick(&["vm", "vm-1"]),
+        "endpoint": random.pick(&["eth0", "eth0", "eth1"]),
         "interfaceName": random.pick(&WORKLOADS),
         "ipNetworks": addresses.iter().map(net).collect::<Vec<_>>(),
         "ipNATs": nats,
@@ -344,7 +355,7 @@ fn pool(random: &mut Random) -> Value {
 fn configuration(random: &mut Random) -> Value {
     let mut spec = json!({});
     for _ in 0..1 + random.below(4) {
-        match random.below(11) {
+        match random.below(17) {
             0 => spec["defaultEndpointToHostAction"] = json!(random.pick(&["Drop", "Return", "Accept"])),
             1 => spec["nftablesFilterDenyAction"] = json!(random.pick(&["Drop", "Reject"])),
             2 => spec["disableConntrackInvalidCheck"] = json!(random.once_in(2)),
@@ -354,14 +365,13 @@ fn configuration(random: &mut Random) -> Value {
             6 => spec["allowIPIPPacketsFromWorkloads"] = json!(random.once_in(2)),
             7 => spec["interfacePrefix"] = json!(random.pick(&["cali", "cali", "cali1,cali2", "cali,eth1"])),
             8 => spec["externalNodesList"] = json!(["203.0.113.8/30"]),
-            9 => {
-                let wireguard = random.once_in(2);
-                spec["wireguardEnabled"] = json!(wireguard);
-                // Drawn together: what follows in known seeds stays as it is.
-                if !wireguard {
-                    (spec["metadataAddr"], spec["metadataPort"]) = (json!("192.0.2.11"), json!(80));
-                }
-            }
+            9 => spec["wireguardEnabled"] = json!(random.once_in(2)),
+            10 => spec["interfaceExclude"] = json!(random.pick(&["eth1", "/^eth/", "lo,/ipvs0$/", "kube-ipvs0"])),
+            11 => spec["vxlanEnabled"] = json!(random.once_in(2)),
+            12 => spec["ipipEnabled"] = json!(random.once_in(2)),
+            13 => spec["vxlanPort"] = json!(random.pick(&[4789, 443])),
+            14 => spec["ipv6Support"] = json!(random.once_in(2)),
+            15 => (spec["metadataAddr"], spec["metadataPort"]) = (json!("192.0.2.11"), json!(80)),
             _ => {
                 let field = *random.pick(&["failsafeInboundHostPorts", "failsafeOutboundHostPorts"]);
                 let one = |random: &mut Random| {

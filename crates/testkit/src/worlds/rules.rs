@@ -16,7 +16,8 @@ pub(super) const PORTS: [u16; 9] = [22, 53, 68, 80, 81, 443, 4789, 6443, 51820];
 pub(super) const SERVICES: [&str; 2] = ["api", "db"];
 /// Namespaces.
 pub(super) const NAMESPACES: [&str; 2] = ["a", "b"];
-const NETS_V4: [&str; 8] = [
+const NETS_V4: [&str; 9] = [
+    "10.0.0.3/30",
     "10.0.0.0/30",
     "10.0.0.0/29",
     "10.0.0.2/32",
@@ -26,7 +27,7 @@ const NETS_V4: [&str; 8] = [
     "192.0.2.0/24",
     "203.0.113.8/30",
 ];
-const NETS_V6: [&str; 5] = ["fd00::/126", "fd00::2/128", "::/0", "fd00::/16", "fd01::1/128"];
+const NETS_V6: [&str; 6] = ["fd00::3/126", "fd00::/126", "fd00::2/128", "::/0", "fd00::/16", "fd01::1/128"];
 const PROTOCOLS: [&str; 6] = ["TCP", "UDP", "ICMP", "ICMPv6", "SCTP", "UDPLite"];
 
 /// Nets of both families, or of one.
@@ -55,7 +56,7 @@ pub(super) fn selector(random: &mut Random, depth: usize) -> String {
         };
     }
     let (label, value) = (random.pick(&LABELS), random.pick(&VALUES));
-    match random.below(12) {
+    match random.below(16) {
         0..=3 => format!("{label} == '{value}'"),
         4 => format!("{label} != '{value}'"),
         5 => format!("{label} in {{'{value}', '{}'}}", random.pick(&VALUES)),
@@ -64,6 +65,10 @@ pub(super) fn selector(random: &mut Random, depth: usize) -> String {
         8 => format!("!has({label})"),
         9 => format!("{label} starts with '1'"),
         10 => format!("{label} contains '2'"),
+        11 => format!("{label} ends with '2'"),
+        12 => format!("{label} {} {{}}", random.pick(&["in", "not in"])),
+        13 => format!("projectcalico.org/namespace == '{}'", random.pick(&NAMESPACES)),
+        14 => format!("projectcalico.org/serviceaccount {} 's'", random.pick(&["==", "!="])),
         _ => "all()".to_owned(),
     }
 }
@@ -81,7 +86,11 @@ fn rule(random: &mut Random) -> Value {
     if random.once_in(3) {
         let end = if random.once_in(2) { 2 } else { 6 };
         let protocol = *random.pick(&PROTOCOLS[..end]);
-        rule["protocol"] = if random.once_in(8) { json!(random.pick(&[4, 6, 17, 253])) } else { json!(protocol) };
+        rule["protocol"] = match random.below(12) {
+            0 => json!(random.pick(&[4, 6, 17, 253])),
+            1 => json!(random.pick(&["tcp", "6", "17"])),
+            _ => json!(protocol),
+        };
         with_icmp = protocol.starts_with("ICMP");
     }
     if random.once_in(12) {
@@ -167,11 +176,15 @@ fn entity(random: &mut Random) -> Value {
 }
 
 fn ports(random: &mut Random) -> Vec<Value> {
+    if random.once_in(12) {
+        // More than some kernels' matches hold.
+        return (0..20).map(|index| json!(if index % 4 == 0 { 79 + index } else { 440 + index })).collect();
+    }
     let count = 1 + random.below(2);
     (0..count)
         .map(|_| match random.below(4) {
             0 => json!(random.pick(&PORT_NAMES)),
-            1 => json!(*random.pick(&["80:81", "22:100", "1:65535", "443:444"])),
+            1 => json!(*random.pick(&["80:81", "22:100", "1:65535", "443:444", "81:81", "0:79", "443:65535"])),
             _ => json!(random.pick(&PORTS)),
         })
         .collect()
