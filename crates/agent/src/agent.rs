@@ -26,7 +26,7 @@ use crate::services::Services;
 use crate::socket::{self, Reply};
 use crate::stop::Stop;
 use crate::target::{self, OpenError, chain};
-use crate::{beside, follow, links, logger, memory};
+use crate::{beside, follow, links, logger};
 
 /// What an agent is told by whoever starts it.
 pub struct Options {
@@ -42,6 +42,8 @@ pub struct Options {
     pub felix: PathBuf,
     /// Start although another policy agent has its tables here.
     pub beside: bool,
+    /// Gives free memory back to the machine. The start and large changes need several times what is kept afterwards.
+    pub give_back: fn(),
 }
 
 /// Why an agent does not start, or ended.
@@ -86,7 +88,6 @@ const WAITING: usize = 4096;
 
 /// Runs until a signal or a client ends it. Policy stays in place then, unless it was asked to be taken away.
 pub fn run(options: Options) -> Result<(), AgentError> {
-    memory::prepare();
     logger::start();
     let sources = Sources { env: std::env::vars().collect(), file: options.felix };
     let local = Local::read(&sources)?;
@@ -114,7 +115,7 @@ pub fn run(options: Options) -> Result<(), AgentError> {
     let (order, orders) = sync_channel(1);
     let ended = thread("dataplane", {
         let (target, board, desk, tell) = (target.clone(), board.clone(), desk.clone(), tell.clone());
-        move || enforce::run(&target, &orders, &board, &desk, || drop(tell.send(Input::Free)))
+        move || enforce::run(&target, &orders, &board, &desk, || drop(tell.send(Input::Free)), options.give_back)
     })?;
     thread("network", {
         let (desk, board) = (desk.clone(), board.clone());

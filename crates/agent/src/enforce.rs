@@ -12,7 +12,6 @@ use tortie_dataplane::{Delta, State};
 
 use crate::backoff::Backoff;
 use crate::board::Board;
-use crate::memory;
 use crate::network::Desk;
 use crate::status::Mark;
 use crate::target::Target;
@@ -46,8 +45,15 @@ struct Behind {
     next: Instant,
 }
 
-/// Makes changes until it is told to stop. `free` is called when the next change may come.
-pub(crate) fn run(target: &Shared, orders: &Receiver<Order>, board: &Board, desk: &Desk, free: impl Fn()) {
+/// Makes changes until it is told to stop. `free` is called when the next change may come, and `rest` a while after the last.
+pub(crate) fn run(
+    target: &Shared,
+    orders: &Receiver<Order>,
+    board: &Board,
+    desk: &Desk,
+    free: impl Fn(),
+    rest: impl Fn(),
+) {
     let look_every = lock(target).look_every();
     let mut behind: Option<Behind> = None;
     let mut mark = Mark::default();
@@ -79,7 +85,7 @@ pub(crate) fn run(target: &Shared, orders: &Receiver<Order>, board: &Board, desk
             Err(RecvTimeoutError::Timeout) => {
                 guard(target, board);
                 if changed.take_if(|at| at.elapsed() >= REST).is_some() {
-                    memory::give_back();
+                    rest();
                 }
             }
         }

@@ -39,7 +39,6 @@ mod keep;
 mod links;
 mod lock;
 mod logger;
-mod memory;
 mod metrics;
 mod network;
 mod report;

@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod allocator;
 mod args;
 mod ask;
 mod calico;
@@ -28,10 +29,6 @@ use crate::args::Cli;
 use crate::persona::Persona;
 use crate::report::Terminal;
 use crate::session::Session;
-
-/// The agent's threads free what others of them made, which the C library's own allocator is slow at.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let argv = args::plain_flags(std::env::args_os());

@@ -84,7 +84,9 @@ fn a_change_that_cannot_be_made_is_made_with_the_next_or_by_itself() {
     let (freed, free) = sync_channel(10);
     let thread = {
         let (target, board) = (target.clone(), board.clone());
-        std::thread::spawn(move || run(&target, &orders, &board, &Desk::new().unwrap(), || freed.send(()).unwrap()))
+        std::thread::spawn(move || {
+            run(&target, &orders, &board, &Desk::new().unwrap(), || freed.send(()).unwrap(), || {})
+        })
     };
     order.send(Order::Change(Box::new(prefix("one")), mark(1))).unwrap();
     free.recv_timeout(SOON).unwrap();
@@ -128,7 +130,7 @@ fn what_somebody_else_changes_is_put_back_and_counted_without_a_change_of_ours()
     let (order, orders) = sync_channel(1);
     let thread = {
         let (target, board) = (target.clone(), board.clone());
-        std::thread::spawn(move || run(&target, &orders, &board, &Desk::new().unwrap(), || {}))
+        std::thread::spawn(move || run(&target, &orders, &board, &Desk::new().unwrap(), || {}, || {}))
     };
     order.send(Order::Change(Box::default(), mark(1))).unwrap();
     assert!(board.wait(SOON, |facts| facts.repairs == 2));

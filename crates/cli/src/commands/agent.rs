@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tortie_agent::{FELIX_CONFIG, Options, uninstall};
 
+use crate::allocator;
 use crate::report::Exit;
 use crate::session::Session;
 use crate::store::Link;
@@ -45,6 +46,7 @@ pub(crate) fn run(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exi
         state: directory("TORTIE_STATE", tortie_agent::DEFAULT_STATE),
         felix: args.felix_config.clone(),
         beside: args.beside,
+        give_back: allocator::give_back,
     })?;
     Ok(Exit::Done)
 }
