@@ -14,7 +14,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
 
-use place::{PORT, Place, cable, namespace, rest, row, run, toggles};
+use place::{PORT, Place, cable, namespace, rest, row, run, ten_rules, toggles};
 
 const POLICIES: usize = 1_000;
 const SETS: usize = 1_000;
@@ -73,13 +73,7 @@ fn crowd() -> String {
         .unwrap();
     }
     for policy in 0..POLICIES {
-        let rules: Vec<String> = (0..10)
-            .map(|rule| {
-                let set = (policy + rule * 100) % SETS;
-                format!("{{action: Allow, protocol: TCP, source: {{selector: s == '{set}'}}, destination: {{ports: [{}]}}}}", 1000 + rule)
-            })
-            .collect();
-        let rules = rules.join(", ");
+        let rules = ten_rules(|rule| format!("s == '{}'", (policy + rule * 100) % SETS));
         write!(
             text,
             "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {{name: p{policy}}}\nspec: {{selector: role == 'web', types: [Ingress], ingress: [{rules}]}}\n---\n"

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Instant;
 
-use place::{LONG, PORT, Place, cable, drain, first_packet, namespace, rest, row, run, toggles};
+use place::{LONG, PORT, Place, cable, drain, first_packet, namespace, rest, row, run, ten_rules, toggles};
 use rustix::thread::gettid;
 use tortie_api::{Key, Kind};
 use tortie_store::{Op, Revision, Selection, Store, Write};
@@ -260,13 +260,7 @@ spec: {selector: app == 'a0', order: 1, types: [Ingress], ingress: [{action: Den
 "
     .to_owned();
     for policy in 0..POLICIES {
-        let rules: Vec<String> = (0..10)
-            .map(|rule| {
-                let app = (policy + rule + 1) % POLICIES;
-                format!("{{action: Allow, protocol: TCP, source: {{selector: app == 'a{app}'}}, destination: {{ports: [{}]}}}}", 1000 + rule)
-            })
-            .collect();
-        let rules = rules.join(", ");
+        let rules = ten_rules(|rule| format!("app == 'a{}'", (policy + rule + 1) % POLICIES));
         write!(
             text,
             "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {{name: p{policy}}}\nspec: {{selector: app == 'a{policy}', types: [Ingress, Egress], ingress: [{rules}, {{action: Allow, protocol: UDP, destination: {{ports: [{PORT}]}}}}], egress: [{{action: Allow}}]}}\n---\n"

@@ -7,8 +7,10 @@ use tortie_agent::status::Mark;
 
 use crate::commands::agent::run_directory;
 
-/// How long the agent may take to answer, beyond what it was asked to wait.
+/// How long the agent may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to say that what is waited for has not come.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Asks for what is known at once.
 pub(crate) fn ask(request: &Request) -> Result<Reply, AskError> {
@@ -19,7 +21,7 @@ pub(crate) fn ask(request: &Request) -> Result<Reply, AskError> {
 pub(crate) fn wait(store: &str, revision: u64, timeout: Duration) -> anyhow::Result<Result<Mark, String>> {
     let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
     let request = Request::Wait { revision, store: store.to_owned(), timeout_ms };
-    match socket::ask(&run_directory(), &request, timeout.saturating_add(PATIENCE))? {
+    match socket::ask(&run_directory(), &request, timeout.saturating_add(GRACE))? {
         Reply::Waited { done: true, in_kernel, .. } => Ok(Ok(in_kernel)),
         Reply::Waited { in_kernel, reason, .. } => {
             let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();

@@ -270,11 +270,7 @@ fn floor(size: Size) -> (Duration, Vec<Duration>, Vec<Duration>) {
         load.append_rule(&table, &tortie_nft::Rule::new("base", jump));
     }
     let mut socket = Socket::open().unwrap();
-    let mut commit = |batch: &Batch| {
-        let before = Instant::now();
-        batch.commit(&mut socket).unwrap();
-        before.elapsed()
-    };
+    let mut commit = |batch: &Batch| timed(&mut socket, batch);
     let loaded = commit(&load);
     let one = |change: &dyn Fn(&mut Batch) -> usize| {
         let mut batch = Batch::new();
@@ -343,11 +339,7 @@ fn workload_floor(count: usize) -> (Duration, Vec<Duration>) {
         load.append_rule(&table, &rule(name, vec![Meta::get(key, Reg::R1).into(), Lookup::vmap(map, Reg::R1).into()]));
     }
     let mut socket = Socket::open().unwrap();
-    let mut commit = |batch: &Batch| {
-        let before = Instant::now();
-        batch.commit(&mut socket).unwrap();
-        before.elapsed()
-    };
+    let mut commit = |batch: &Batch| timed(&mut socket, batch);
     let loaded = commit(&load);
     let [more, less] = [true, false].map(|more| {
         let mut batch = Batch::new();
@@ -366,4 +358,11 @@ fn workload_floor(count: usize) -> (Duration, Vec<Duration>) {
     gone.delete_table(&table);
     commit(&gone);
     (loaded, times)
+}
+
+/// Commits, and says how long that took.
+fn timed(socket: &mut Socket, batch: &Batch) -> Duration {
+    let before = Instant::now();
+    batch.commit(socket).unwrap();
+    before.elapsed()
 }

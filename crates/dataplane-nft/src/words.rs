@@ -218,6 +218,11 @@ impl Line {
         self.expr(Payload::network(7, 1, Reg::R1)).expr(Cmp::eq(Reg::R1, [hops]))
     }
 
+    /// A port.
+    pub(crate) fn port(self, side: Side, port: u16) -> Self {
+        self.ports(side, &[PortRange::single(port)], false)
+    }
+
     pub(crate) fn ports(self, side: Side, ranges: &[PortRange], negated: bool) -> Self {
         let line = self.expr(port(side, Reg::R1));
         match merged(ranges).as_slice() {

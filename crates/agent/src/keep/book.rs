@@ -338,11 +338,7 @@ fn read(path: &Path) -> Option<Connection> {
 
 impl Held {
     /// Tells everything in it, piece by piece.
-    pub(crate) fn pages(&self, page: &mut dyn FnMut(Vec<Stored>)) -> std::result::Result<(), String> {
-        self.tell(page).map_err(|error| error.to_string())
-    }
-
-    fn tell(&self, page: &mut dyn FnMut(Vec<Stored>)) -> Result<()> {
+    pub(super) fn pages(&self, page: &mut dyn FnMut(Vec<Stored>)) -> Result<()> {
         let mut rows = self.sql.prepare(
             "select key, revision, value from forms
              where id in (select max(id) from forms group by key) and value is not null",

@@ -217,3 +217,12 @@ pub fn cable(target: &'static AtomicU32) {
     run("ip link set eth0 up");
     up.store(true, Ordering::SeqCst);
 }
+
+/// Ten rules that allow TCP, each from those that a selector names.
+pub fn ten_rules(selector: impl Fn(usize) -> String) -> String {
+    let rule = |rule| {
+        let (from, port) = (selector(rule), 1000 + rule);
+        format!("{{action: Allow, protocol: TCP, source: {{selector: {from}}}, destination: {{ports: [{port}]}}}}")
+    };
+    (0..10).map(rule).collect::<Vec<_>>().join(", ")
+}

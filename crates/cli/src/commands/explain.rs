@@ -88,9 +88,9 @@ pub(crate) fn run(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<E
 }
 
 fn explain(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    // The program ends with the answer: giving back a whole store piece by piece would only delay it.
     let ground = if args.offline { None } else { ground() };
     let Some(snapshot) = snapshot(args, ground.as_ref(), session)? else { return Ok(Exit::Unanswered) };
+    // The program ends with the answer: giving back a whole store piece by piece would only delay it.
     let mut snapshot = ManuallyDrop::new(snapshot);
     if args.staged {
         enforce_staged(&mut snapshot);
@@ -248,8 +248,7 @@ fn snapshot(args: &ExplainArgs, ground: Option<&Ground>, session: &mut Session) 
             }
             let problems: Vec<Problem> =
                 tortie_api::validate::validate(&object).into_iter().filter(Problem::is_error).collect();
-            wrong += problems.len();
-            crate::diagnose::show_all(&problems, &manifests, item, &mut session.terminal);
+            wrong += crate::diagnose::show_all(&problems, &manifests, item, &mut session.terminal);
             let mut key = object.key();
             if let Some(store) = &store {
                 key = store.stored_key(key)?;

@@ -127,9 +127,9 @@ fn felix(asked: &Asked<'_>) -> Option<Choice> {
         value.filter(|value| !value.is_empty()).map(|value| (value, "the environment's FELIX settings".to_owned()))
     };
     let file = |name: &str| {
-        let mut said = tortie_agent::config::felix_cfg(asked.felix?).filter(|(key, _)| key.eq_ignore_ascii_case(name));
-        let value = said.by_ref().map(|(_, value)| value.to_owned()).filter(|value| !value.is_empty()).last();
-        value.map(|value| (value, FELIX_CONFIG.to_owned()))
+        let said = tortie_agent::config::felix_cfg(asked.felix?);
+        let last = said.filter(|(key, value)| key.eq_ignore_ascii_case(name) && !value.is_empty()).last();
+        last.map(|(_, value)| (value.to_owned(), FELIX_CONFIG.to_owned()))
     };
     let find = |name: &str| env(name).or_else(|| file(name));
     let value = |name: &str| find(name).map(|(value, _)| value);

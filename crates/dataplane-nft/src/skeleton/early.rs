@@ -5,7 +5,6 @@
 use std::net::IpAddr;
 
 use tortie_dataplane::SetId;
-use tortie_net::PortRange;
 use tortie_nft::Verdict;
 use tortie_policy::{Direction, Failsafe, Family, Settings};
 
@@ -132,16 +131,15 @@ fn workload_neighbours() -> Vec<Line> {
 
 /// DHCP, DNS and the metadata server.
 fn openstack(settings: &Settings) -> Vec<Line> {
-    let ports = |line: Line, side, port| line.ports(side, &[PortRange::single(port)], false);
     let mut lines = not_fragments(&BOTH);
     for (family, from, to) in [(Family::V4, 68, 67), (Family::V6, 546, 547)] {
-        let line = ports(Line::new().family(family).protocol(UDP), Side::Source, from);
-        lines.push(ports(line, Side::Destination, to).count().accept().note("DHCP of workloads"));
+        let line = Line::new().family(family).protocol(UDP).port(Side::Source, from);
+        lines.push(line.port(Side::Destination, to).count().accept().note("DHCP of workloads"));
     }
-    let dns = ports(Line::new().protocol(UDP), Side::Destination, 53);
+    let dns = Line::new().protocol(UDP).port(Side::Destination, 53);
     lines.push(dns.count().accept().note("DNS of workloads"));
     if let Some(server) = settings.metadata {
-        let line = ports(Line::new().family(Family::V4).protocol(TCP), Side::Destination, server.port());
+        let line = Line::new().family(Family::V4).protocol(TCP).port(Side::Destination, server.port());
         let line = line.net(Side::Destination, &IpAddr::from(*server.ip()).into(), false);
         lines.push(line.count().accept().note("the metadata server of workloads"));
     }
@@ -183,8 +181,7 @@ fn failsafes(plan: &Plan, direction: Direction, replies: bool) -> Vec<Line> {
     let with_net = |one: &Failsafe| {
         let (net, protocol) = (one.net?, one.protocol.number());
         let line = Line::new().family(Family::of_net(&net)).protocol(protocol);
-        let port = PortRange::single(one.port);
-        let line = line.ports(port_side, &[port], false).nets(peer_side, Family::of_net(&net), &[net.trunc()], false);
+        let line = line.port(port_side, one.port).nets(peer_side, Family::of_net(&net), &[net.trunc()], false);
         PORTED.contains(&protocol).then(|| line.count().accept().note(note))
     };
     lines.extend(list.iter().filter_map(with_net));
@@ -201,8 +198,7 @@ fn encapsulation(plan: &Plan) -> Vec<Line> {
     }
     if !settings.vxlan_from_workloads {
         lines.extend(not_fragments(&BOTH));
-        let port = PortRange::single(settings.vxlan_port);
-        let line = Line::new().protocol(UDP).ports(Side::Destination, &[port], false);
+        let line = Line::new().protocol(UDP).port(Side::Destination, settings.vxlan_port);
         lines.push(line.deny(refuse).note("VXLAN from a workload"));
     }
     lines
@@ -220,10 +216,7 @@ fn tunnels_in(plan: &Plan) -> Vec<Line> {
     }
     let mut ports = Vec::new();
     for (family, vxlan, wireguard) in tunnels(plan) {
-        let to = |port: u16| {
-            let port = PortRange::single(port);
-            Line::new().family(family).protocol(UDP).ports(Side::Destination, &[port], false)
-        };
+        let to = |port: u16| Line::new().family(family).protocol(UDP).port(Side::Destination, port);
         if vxlan {
             let set = plan.set(SetId::VXLAN_PEERS, family);
             let known = to(settings.vxlan_port).peers(Side::Source, family, &set, false);
@@ -245,10 +238,7 @@ fn tunnels_out(plan: &Plan) -> Vec<Line> {
     }
     let mut ports = Vec::new();
     for (family, vxlan, wireguard) in tunnels(plan) {
-        let line = |side, port: u16| {
-            let port = PortRange::single(port);
-            Line::new().family(family).protocol(UDP).ports(side, &[port], false)
-        };
+        let line = |side, port: u16| Line::new().family(family).protocol(UDP).port(side, port);
         if vxlan {
             let set = plan.set(SetId::VXLAN_PEERS, family);
             let line = line(Side::Destination, settings.vxlan_port).peers(Side::Destination, family, &set, false);
