@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 RELEASE := target/$(HOST)/release
+# What `make build` made: root, who installs it, need not have Rust.
+BUILT = $(firstword $(wildcard $(if $(HOST),$(RELEASE)/tortie) target/*/release/tortie))
 PREFIX ?= /usr/local
 STATIC := RUSTFLAGS="-C target-feature=+crt-static"
 export CARGO_TERM_COLOR ?= auto
@@ -40,7 +42,7 @@ bench: build ## measure; results go to bench/results
 	@scripts/bench $(RELEASE)/tortie
 
 demo: ## a host with two neighbours, real connections before and after each policy; STAY=1 leaves a shell inside
-	@cargo build --quiet -p tortie-cli
+	cargo build -p tortie-cli
 	@scripts/demo target/debug/tortie
 
 mutants: ## prove that the tests can fail: each named fault must be caught
@@ -49,6 +51,7 @@ mutants: ## prove that the tests can fail: each named fault must be caught
 soak: ## random worlds with ever new seeds, engine and kernel, until one fails; SOAK=minutes (10)
 	@scripts/soak
 
-install: build ## install tortie, and calicoctl beside it as a link, under $(PREFIX)/bin
-	install -D -m 0755 $(RELEASE)/tortie $(DESTDIR)$(PREFIX)/bin/tortie
+install: ## install what `make build` made under $(PREFIX)/bin; it may be run as root without Rust
+	@test -n "$(BUILT)" || { echo "install: nothing is built yet: run 'make build' first, as the user who has Rust" >&2; exit 1; }
+	install -D -m 0755 "$(BUILT)" $(DESTDIR)$(PREFIX)/bin/tortie
 	@echo "tortie is in $(DESTDIR)$(PREFIX)/bin. To use it as calicoctl: ln -s tortie $(DESTDIR)$(PREFIX)/bin/calicoctl"

@@ -8,11 +8,8 @@ use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::{CALICO_VERSION, Link};
 
-/// The commit that this program was built from, where the build says it.
-const COMMIT: &str = match option_env!("TORTIE_COMMIT") {
-    Some(commit) => commit,
-    None => "unknown",
-};
+/// The commit that this program was built from; `unknown` where the build could not tell.
+const COMMIT: &str = env!("TORTIE_COMMIT");
 
 /// Arguments of `version`.
 #[derive(Args, Debug)]

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-/// Replaces uids, times and the folder that the session ran in.
+/// Replaces uids, times, the commit that was built and the folder that the session ran in.
 pub(crate) fn mask(text: &str, folder: &Path) -> String {
     let text = text.replace(&*folder.to_string_lossy(), "<folder>");
+    let text = text.replace(concat!(" ", env!("TORTIE_COMMIT")), " <commit>");
     let mut masked = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         masked.push_str(&words(line));
