@@ -12,6 +12,7 @@
 
 mod agent;
 mod effect;
+mod felix_cfg;
 mod local;
 mod value;
 
@@ -22,7 +23,8 @@ use tortie_api::{Key, Kind, Object, defaults};
 use tortie_policy::Settings;
 
 pub use agent::{AgentSettings, NetworkSettings, Reporting, Served};
-pub use local::{Local, LocalError, Sources, felix_cfg};
+pub use felix_cfg::{FelixCfgError, felix_cfg};
+pub use local::{Local, LocalError, Sources};
 
 use crate::status::SettingNote;
 

@@ -7,6 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
+use tortie_agent::FELIX_CONFIG;
+use tortie_agent::config::felix_cfg;
 use tortie_api::{Key, Kind};
 use tortie_store::Store;
 use tortie_store::client::Client;
@@ -55,7 +58,7 @@ impl Link {
 
     /// The same, for commands without a namespace.
     pub(crate) fn find_by(session: &mut Session, config: &Path) -> anyhow::Result<Link> {
-        Ok(Link { opened: open(choose(session, config)?) })
+        Ok(Link { opened: open(choose(session, config, Path::new(FELIX_CONFIG))?) })
     }
 
     /// A client that writes, or in a dry run only says what it would.
@@ -153,17 +156,24 @@ impl Link {
     }
 }
 
-/// Finds out which store is meant.
-fn choose(session: &mut Session, config: &Path) -> anyhow::Result<Choice> {
+/// Finds out which store is meant; `felix` is the file of Calico's agent, which may not exist.
+fn choose(session: &mut Session, config: &Path, felix: &Path) -> anyhow::Result<Choice> {
     let file = config::load(config, session)?;
-    let felix = std::fs::read_to_string(choice::FELIX_CONFIG).ok();
+    let settings = if session.persona.is_calico() { None } else { felix_settings(felix)? };
     Ok(choice::choose(&Asked {
         persona: session.persona,
         store: session.global.store.as_deref(),
         file: file.as_ref().map(|spec| (config, spec)),
         env: &|name| std::env::var(name).ok(),
-        felix: felix.as_deref(),
+        felix: settings.as_deref().map(|settings| (felix, settings)),
     }))
+}
+
+/// What stands in Felix's file. One that this user may not read is no reason to stop: it then chooses no store.
+fn felix_settings(path: &Path) -> anyhow::Result<Option<Vec<(String, String)>>> {
+    let Ok(text) = std::fs::read_to_string(path) else { return Ok(None) };
+    let settings = felix_cfg(&text).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Some(settings))
 }
 
 /// `v3.32.0-1-gabc` is `3.32.0`.

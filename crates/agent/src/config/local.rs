@@ -9,6 +9,7 @@ use tortie_api::kinds::felix_configuration::FelixConfigurationSpec;
 use tortie_api::shape::{Record, Shape};
 
 use super::effect;
+use super::felix_cfg::{FelixCfgError, felix_cfg};
 use super::value;
 use crate::status::SettingNote;
 
@@ -54,6 +55,15 @@ pub enum LocalError {
         #[source]
         source: std::io::Error,
     },
+    /// The file has a line without a meaning.
+    #[error("cannot read {path}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where, and why.
+        #[source]
+        source: FelixCfgError,
+    },
     /// A value without which it would not be safe to go on.
     #[error("{name} in {origin}: {reason}")]
     Value {
@@ -79,10 +89,9 @@ impl Local {
             let name = key.get(..PREFIX.len()).filter(|prefix| prefix.eq_ignore_ascii_case(PREFIX))?;
             Some(("the environment".to_owned(), key[name.len()..].to_owned(), value.trim().to_owned()))
         });
-        let said: Vec<_> = felix_cfg(&text)
-            .map(|(name, value)| (file.clone(), name.to_owned(), value.to_owned()))
-            .chain(env)
-            .collect();
+        let path = || sources.file.clone();
+        let in_file = felix_cfg(&text).map_err(|source| LocalError::Syntax { path: path(), source })?;
+        let said: Vec<_> = in_file.into_iter().map(|(name, value)| (file.clone(), name, value)).chain(env).collect();
         let mut local = Self::default();
         if said.is_empty() {
             return Ok(local);
@@ -147,13 +156,4 @@ impl Local {
     fn note(&mut self, source: String, name: &str, note: String) {
         self.notes.push(SettingNote { source, name: name.to_owned(), note });
     }
-}
-
-/// The names and values of `felix.cfg`, a file of `Name = value` lines. Sections only group them; case does not count in names.
-pub fn felix_cfg(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with(['#', ';', '[']))
-        .map(|line| line.split_once(['=', ':']).unwrap_or((line, "")))
-        .map(|(name, value)| (name.trim(), value.trim().trim_matches('"')))
 }

@@ -16,7 +16,7 @@ pub(crate) struct AgentArgs {
     /// The file that says how to reach the store
     #[arg(short, long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
     config: PathBuf,
-    /// The file of Calico's agent with the settings of this machine; it may be missing
+    /// The file of Calico's agent with the settings of this machine, among them its datastore; it may not exist
     #[arg(long, value_name = "FILE", default_value = FELIX_CONFIG)]
     felix_config: PathBuf,
     /// Start although another policy agent has its tables or chains on this machine
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exi
         });
         return Ok(Exit::Done);
     }
-    let (opener, store_name) = Link::opener(session, &args.config)?;
+    let (opener, store_name) = Link::opener(session, &args.config, &args.felix_config)?;
     tortie_agent::run(Options {
         opener,
         store_name,

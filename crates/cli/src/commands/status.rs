@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use clap::Args;
+use tortie_agent::FELIX_CONFIG;
 use tortie_agent::socket::{Reply, Request};
 use tortie_agent::status::{EndpointStatus, Status, StoreState};
 use tortie_api::duration;
@@ -52,7 +53,7 @@ pub(crate) fn run(args: &StatusArgs, session: &mut Session) -> anyhow::Result<Ex
 }
 
 fn wait(args: &StatusArgs, session: &mut Session) -> anyhow::Result<bool> {
-    let (_, store) = Link::opener(session, &args.config)?;
+    let (_, store) = Link::opener(session, &args.config, FELIX_CONFIG.as_ref())?;
     let revision = Link::find_by(session, &args.config)?.revision()?;
     match ask::wait(&store, revision, args.timeout)? {
         Ok(in_kernel) => {

@@ -58,7 +58,7 @@ pub(crate) fn run(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Ex
 }
 
 fn report(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<(Ground, Report)> {
-    let (_, store) = Link::opener(session, &args.config)?;
+    let (_, store) = Link::opener(session, &args.config, FELIX_CONFIG.as_ref())?;
     let link = Link::find_by(session, &args.config)?;
     let mut tries = 0;
     loop {

@@ -13,9 +13,6 @@ use crate::persona::Persona;
 /// Where the embedded store is unless something else is said.
 pub(crate) const DEFAULT_STORE: &str = "/var/lib/tortie/tortie.db";
 
-/// The file whose presence says that Felix runs here.
-pub(crate) const FELIX_CONFIG: &str = "/etc/calico/felix.cfg";
-
 /// A store, and what chose it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Choice {
@@ -48,8 +45,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) file: Option<(&'a Path, &'a Spec)>,
     /// The environment.
     pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
-    /// The text of `felix.cfg`, if there is one.
-    pub(crate) felix: Option<&'a str>,
+    /// Felix's file on this machine, and what stands in it, if there is one.
+    pub(crate) felix: Option<(&'a Path, &'a [(String, String)])>,
 }
 
 /// The store that is meant.
@@ -127,18 +124,19 @@ fn felix(asked: &Asked<'_>) -> Option<Choice> {
         value.filter(|value| !value.is_empty()).map(|value| (value, "the environment's FELIX settings".to_owned()))
     };
     let file = |name: &str| {
-        let said = tortie_agent::config::felix_cfg(asked.felix?);
-        let last = said.filter(|(key, value)| key.eq_ignore_ascii_case(name) && !value.is_empty()).last();
-        last.map(|(_, value)| (value.to_owned(), FELIX_CONFIG.to_owned()))
+        let (path, settings) = asked.felix?;
+        let set = |(key, value): &&(String, String)| key.eq_ignore_ascii_case(name) && !value.is_empty();
+        settings.iter().rfind(set).map(|(_, value)| (value.clone(), path.display().to_string()))
     };
     let find = |name: &str| env(name).or_else(|| file(name));
     let value = |name: &str| find(name).map(|(value, _)| value);
     let (datastore_type, endpoints, address) = (find("datastoretype"), find("etcdendpoints"), find("etcdaddr"));
     let said = datastore_type.as_ref().or(endpoints.as_ref()).or(address.as_ref());
-    if said.is_none() && asked.felix.is_none() {
-        return None;
-    }
-    let by = said.map_or(FELIX_CONFIG, |(_, by)| by).to_owned();
+    let by = match (said, asked.felix) {
+        (Some((_, by)), _) => by.clone(),
+        (None, Some((path, _))) => path.display().to_string(),
+        (None, None) => return None,
+    };
     // Felix's settings stand over those of the environment that every component of Calico reads.
     let mut etcd = etcd_env(asked.env);
     let scheme = value("etcdscheme").unwrap_or_else(|| "http".to_owned());
@@ -166,6 +164,8 @@ mod tests {
 
     fn chosen(persona: Persona, env: &[(&str, &str)], felix: Option<&str>) -> StoreKind {
         let env = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let settings = felix.map(|text| tortie_agent::config::felix_cfg(text).unwrap());
+        let felix = settings.as_deref().map(|settings| (Path::new("felix.cfg"), settings));
         choose(&Asked { persona, store: None, file: None, env: &env, felix }).kind
     }
 

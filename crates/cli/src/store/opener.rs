@@ -18,9 +18,9 @@ const AGENT_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Link {
     /// What opens the store that is meant, and the store's name. What chose it is read once, what stands in its files
-    /// whenever it is opened.
-    pub(crate) fn opener(session: &mut Session, config: &Path) -> anyhow::Result<(Opener, String)> {
-        let mut choice = choose(session, config)?;
+    /// whenever it is opened. `felix` is the file of Calico's agent.
+    pub(crate) fn opener(session: &mut Session, config: &Path, felix: &Path) -> anyhow::Result<(Opener, String)> {
+        let mut choice = choose(session, config, felix)?;
         let name = match &mut choice.kind {
             StoreKind::Embedded(path) => {
                 *path = std::path::absolute(&path)?;
