@@ -123,12 +123,8 @@ pub fn run(options: Options) -> Result<(), AgentError> {
     })?;
     thread("links", {
         let (tell, board) = (tell.clone(), board.clone());
-        let failed = |board: &Board, reason: String| {
-            log::error!("the interfaces are not watched any more: {reason}");
-            board.tell(|facts| drop(facts.problems.insert("interfaces", reason)));
-        };
         let told = move |links| tell.send(Input::Links(links)).is_ok();
-        move || links::run(watcher, &board, told, |reason| failed(&board, reason))
+        move || links::run(watcher, &board, told)
     })?;
     thread("store", {
         let (tell, stop, store, kept) = (tell.clone(), stop.clone(), store.clone(), Kept(disk.clone()));

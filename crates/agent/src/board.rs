@@ -11,6 +11,7 @@ use tortie_policy::{EndpointId, Interface};
 use tortie_sync::Trouble;
 
 use crate::config::Local;
+use crate::links;
 use crate::status::{Mark, SettingNote, StoreState};
 
 /// What is known, and a bell for those who wait for it.
@@ -105,9 +106,9 @@ impl Board {
 }
 
 impl Facts {
-    /// Whether the kernel has what the store said when it was last heard.
+    /// Whether the kernel has what the store said when it was last heard, for the interfaces that exist.
     pub(crate) fn is_ready(&self) -> bool {
-        self.programmed && self.failing.is_none()
+        self.programmed && self.failing.is_none() && !self.problems.contains_key(links::PROBLEM)
     }
 
     /// Notes how it stands with the store; the time only when that is new.

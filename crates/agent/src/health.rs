@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::board::{Board, Facts};
 use crate::http::Answer;
+use crate::links;
 use crate::status::StoreState;
 
 /// A thread that works on one thing for longer than this hangs.
@@ -27,7 +28,11 @@ pub(crate) fn answer(path: &str, board: &Board) -> Answer {
 
 /// Whether the kernel has what the store said, in words.
 fn readiness(facts: &Facts) -> (bool, String) {
-    let words = match (facts.is_ready(), &facts.failing) {
+    let unwatched = facts.problems.get(links::PROBLEM);
+    let words = match (facts.is_ready(), facts.failing.as_ref()) {
+        (false, None) if let Some(reason) = unwatched => {
+            format!("not ready: the interfaces are not watched: {reason}")
+        }
         (_, Some(reason)) => format!("not ready: a change is not in force: {reason}"),
         (false, None) => format!("not ready: nothing is enforced yet; the store is {}", state(facts)),
         (true, None) => format!("ready; the store is {}", state(facts)),

@@ -1,18 +1,28 @@
-//! A very small HTTP server for probes and scrapes: one GET, one answer, one thread.
+//! A small HTTP server for probes and scrapes: one GET, one answer, one connection.
+//!
+//! Each connection has a thread of its own and one deadline for the whole exchange, and there are at most [`CLIENTS`] at
+//! a time: the oldest one is cut off for a new one. So a client that trickles bytes, or many of them, keep no probe from
+//! its answer.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
+use crate::backoff::Backoff;
 use crate::config::Served;
 
-/// How long a client may take for its question.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// The longest question.
+/// How long a whole exchange may take.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// The longest question, in bytes.
 const LONGEST: usize = 8 * 1024;
+/// Most connections at a time.
+const CLIENTS: usize = 32;
 
 /// An answer.
 pub(crate) struct Answer {
@@ -28,51 +38,93 @@ impl Answer {
     }
 }
 
-/// A running server; dropping it ends it.
+/// A server that runs, or waits until it can have its address; dropping it ends it.
 pub(crate) struct Server {
     _end: OwnedFd,
 }
 
 impl Server {
-    /// Serves until it is dropped. `answer` gets the path.
+    /// Serves until it is dropped. An address that cannot be had is tried again until it can; `report` is told each time.
+    /// `before` serves until then, so that a server that moves answers at one of its addresses all the time. `answer`
+    /// gets the path.
     pub(crate) fn start(
-        place: &Served,
-        answer: impl Fn(&str) -> Answer + Send + 'static,
+        place: Served,
+        before: Option<Server>,
+        answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
+        report: impl Fn(io::Result<()>) + Send + 'static,
         name: &str,
     ) -> io::Result<Self> {
-        // An IPv6 address may be written with or without brackets.
-        let host = place.host.trim_start_matches('[').trim_end_matches(']');
-        let listener = bind(host, place.port)?;
-        listener.set_nonblocking(true)?;
         let (ended, end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let work = move || {
-            loop {
-                let mut wait = [PollFd::new(&listener, PollFlags::IN), PollFd::new(&ended, PollFlags::IN)];
-                match rustix::event::poll(&mut wait, None) {
-                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                    Err(_) => return,
+            let mut backoff = Backoff::default();
+            let listener = loop {
+                match listen(&place) {
+                    Ok(listener) => break listener,
+                    Err(error) => report(Err(error)),
                 }
-                if !wait[1].revents().is_empty() {
+                if !matches!(wait(&[&ended], Some(backoff.pause())), Ok(ready) if !ready[0]) {
                     return;
                 }
-                if let Ok((stream, _)) = listener.accept() {
-                    // A client that went away is no trouble of ours.
-                    drop(serve(stream, &answer));
-                }
-            }
+                backoff.longer();
+            };
+            report(Ok(()));
+            drop(before);
+            accept(&listener, &ended, &Arc::new(answer));
         };
         std::thread::Builder::new().name(name.to_owned()).spawn(work)?;
         Ok(Self { _end: end })
     }
 }
 
-fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
-    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
+/// Answers connections until `ended` can be read; those that wait then are still answered.
+fn accept(listener: &TcpListener, ended: &OwnedFd, answer: &Arc<impl Fn(&str) -> Answer + Send + Sync + 'static>) {
+    let mut clients: VecDeque<TcpStream> = VecDeque::new();
+    loop {
+        let Ok(ready) = wait(&[listener, ended], None) else { return };
+        while let Ok((stream, _)) = listener.accept() {
+            if clients.len() == CLIENTS
+                && let Some(oldest) = clients.pop_front()
+            {
+                // It may have ended long ago, which is no trouble of ours.
+                drop(oldest.shutdown(Shutdown::Both));
+            }
+            clients.extend(stream.try_clone());
+            let answer = answer.clone();
+            let work = move || {
+                drop(serve(&stream, &*answer));
+                // The clone that is kept must not hold the connection open.
+                drop(stream.shutdown(Shutdown::Both));
+            };
+            // A client that cannot be served is told so by the end of its connection.
+            drop(std::thread::Builder::new().name("client".to_owned()).spawn(work));
+        }
+        if ready[1] {
+            return;
+        }
+    }
+}
+
+/// Which of the descriptors can be read; none of them when the time is over.
+fn wait(fds: &[&dyn std::os::fd::AsFd], most: Option<Duration>) -> io::Result<Vec<bool>> {
+    let mut polled: Vec<PollFd<'_>> =
+        fds.iter().map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)).collect();
+    let most = most.and_then(|most| Timespec::try_from(most).ok());
+    match rustix::event::poll(&mut polled, most.as_ref()) {
+        Ok(_) => Ok(polled.iter().map(|fd| !fd.revents().is_empty()).collect()),
+        Err(rustix::io::Errno::INTR) => Ok(vec![false; fds.len()]),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn listen(place: &Served) -> io::Result<TcpListener> {
+    // An IPv6 address may be written with or without brackets.
+    let host = place.host.trim_start_matches('[').trim_end_matches(']');
+    let addresses: Vec<_> = (host, place.port).to_socket_addrs()?.collect();
     // `localhost` may stand for ::1 first, on machines without IPv6 too.
     let sorted = addresses.iter().filter(|one| one.is_ipv4()).chain(addresses.iter().filter(|one| one.is_ipv6()));
     let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
     for address in sorted {
-        match TcpListener::bind(address) {
+        match listen_at(address) {
             Ok(listener) => return Ok(listener),
             Err(error) => last = error,
         }
@@ -80,11 +132,23 @@ fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
     Err(last)
 }
 
-fn serve(mut stream: TcpStream, answer: &impl Fn(&str) -> Answer) -> io::Result<()> {
+/// Two of our sockets may have one port, so that a server can move from one address of it to all of them.
+fn listen_at(address: &SocketAddr) -> io::Result<TcpListener> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    sockopt::set_socket_reuseport(&socket, true)?;
+    rustix::net::bind(&socket, address)?;
+    rustix::net::listen(&socket, 128)?;
+    Ok(TcpListener::from(socket))
+}
+
+fn serve(mut stream: &TcpStream, answer: &impl Fn(&str) -> Answer) -> io::Result<()> {
+    let deadline = Instant::now() + DEADLINE;
     stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let Answer { code, kind, body } = match question(&mut stream)? {
+    stream.set_write_timeout(Some(DEADLINE))?;
+    let Answer { code, kind, body } = match question(stream, deadline)? {
         Some(path) => answer(&path),
         None => Answer::text(400, "only GET\n"),
     };
@@ -102,11 +166,17 @@ fn serve(mut stream: TcpStream, answer: &impl Fn(&str) -> Answer) -> io::Result<
 }
 
 /// The path of a GET; none if it is none.
-fn question(stream: &mut TcpStream) -> io::Result<Option<String>> {
+fn question(mut stream: &TcpStream, deadline: Instant) -> io::Result<Option<String>> {
     let mut buffer = Vec::new();
     let mut piece = [0; 1024];
     loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // A time-out of zero would be none at all.
+        stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
         let read = stream.read(&mut piece)?;
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         buffer.extend_from_slice(&piece[..read]);
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut request = httparse::Request::new(&mut headers);
@@ -117,6 +187,94 @@ fn question(stream: &mut TcpStream) -> io::Result<Option<String>> {
             }
             Ok(httparse::Status::Partial) if read > 0 && buffer.len() < LONGEST => {}
             _ => return Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    fn start(place: &Served, before: Option<Server>, body: &'static str) -> (Server, Receiver<io::Result<()>>) {
+        let (report, reports) = channel();
+        let report = move |result| drop(report.send(result));
+        (Server::start(place.clone(), before, move |_| Answer::text(200, body), report, "test").unwrap(), reports)
+    }
+
+    fn free() -> Served {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Served { host: "127.0.0.1".to_owned(), port }
+    }
+
+    fn get(place: &Served) -> io::Result<String> {
+        let mut stream = TcpStream::connect((place.host.as_str(), place.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).map(|_| text)
+    }
+
+    #[test]
+    fn silent_and_trickling_clients_keep_no_probe_from_its_answer() {
+        let place = free();
+        let (_server, reports) = start(&place, None, "live");
+        reports.recv().unwrap().unwrap();
+        let hold = |_| TcpStream::connect((place.host.as_str(), place.port)).unwrap();
+        let mut silent: Vec<TcpStream> = (0..CLIENTS * 3).map(hold).collect();
+        silent.iter_mut().for_each(|one| drop(one.write_all(b"G")));
+        let begin = Instant::now();
+        assert!(get(&place).unwrap().ends_with("live"));
+        assert!(begin.elapsed() < DEADLINE, "the probe had to wait for the others");
+    }
+
+    #[test]
+    fn the_deadline_is_for_the_whole_question() {
+        let place = free();
+        let (_server, reports) = start(&place, None, "live");
+        reports.recv().unwrap().unwrap();
+        let mut slow = TcpStream::connect((place.host.as_str(), place.port)).unwrap();
+        slow.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        // A byte every tenth of a second would go on for ever if each read had a deadline of its own.
+        let end = Instant::now() + DEADLINE * 5;
+        let mut cut_off = false;
+        while Instant::now() < end && !cut_off {
+            let sent = slow.write_all(b"G");
+            cut_off = sent.is_err() || matches!(slow.read(&mut [0; 16]), Ok(0)) || {
+                let error = slow.take_error().unwrap();
+                error.is_some()
+            };
+        }
+        assert!(cut_off);
+    }
+
+    #[test]
+    fn an_address_that_is_taken_is_tried_until_it_is_free_and_the_old_one_serves_meanwhile() {
+        let (old, new) = (free(), free());
+        let (server, reports) = start(&old, None, "old");
+        reports.recv().unwrap().unwrap();
+        let other = TcpListener::bind((new.host.as_str(), new.port)).unwrap();
+        let (_moved, reports) = start(&new, Some(server), "new");
+        assert_eq!(reports.recv().unwrap().unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert!(get(&old).unwrap().ends_with("old"));
+        drop(other);
+        while reports.recv_timeout(Duration::from_secs(60)).unwrap().is_err() {}
+        assert!(get(&new).unwrap().ends_with("new"));
+    }
+
+    #[test]
+    fn a_server_moves_from_one_address_of_its_port_to_all() {
+        let one = free();
+        let (server, reports) = start(&one, None, "old");
+        reports.recv().unwrap().unwrap();
+        let all = Served { host: "0.0.0.0".to_owned(), port: one.port };
+        let (_moved, reports) = start(&all, Some(server), "new");
+        reports.recv().unwrap().unwrap();
+        let end = Instant::now() + Duration::from_secs(60);
+        // What waited for the old one is still answered; then the new one answers.
+        while !get(&one).is_ok_and(|answer| answer.ends_with("new")) {
+            assert!(Instant::now() < end);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What the agent's own settings turn on and off while it runs: probes, metrics, the log, the mark bits.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tortie_dataplane::Fake;
@@ -58,7 +59,7 @@ impl Services {
                 running.mask = settings.mark_mask;
                 log::info!("packet marks: the bits of {:#010x}", running.mask);
             }
-            self.report("mark mask", result);
+            report(&self.board, "mark mask", result);
         }
     }
 
@@ -67,23 +68,27 @@ impl Services {
         slot: &mut Slot,
         place: &Option<Served>,
         name: &'static str,
-        answer: impl Fn(&str) -> Answer + Send + 'static,
+        answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
     ) {
         if slot.place == *place {
             return;
         }
         slot.place.clone_from(place);
-        // The old one ends first: the place may be the same but for the address.
-        slot.server = None;
-        let Some(place) = place else { return self.report(name, Ok(())) };
-        let (host, port) = (&place.host, place.port);
-        let started =
-            Server::start(place, answer, name).map_err(|error| format!("cannot serve on {host}:{port}: {error}"));
-        if started.is_ok() {
-            log::info!("{name} on {host}:{port}");
+        let Some(place) = place.clone() else {
+            slot.server = None;
+            return report(&self.board, name, Ok(()));
+        };
+        let (board, at) = (self.board.clone(), format!("{}:{}", place.host, place.port));
+        let told = move |result: io::Result<()>| {
+            if result.is_ok() {
+                log::info!("{name} on {at}");
+            }
+            report(&board, name, result.map_err(|error| format!("cannot serve on {at}, trying again: {error}")));
+        };
+        match Server::start(place, slot.server.take(), answer, told, name) {
+            Ok(server) => slot.server = Some(server),
+            Err(error) => report(&self.board, name, Err(format!("cannot start a server: {error}"))),
         }
-        let result = started.map(|server| slot.server = Some(server));
-        self.report(name, result);
     }
 
     /// Opens the dataplane anew with other mark bits. The tables stay until the new ones take their place.
@@ -112,14 +117,16 @@ impl Services {
         }
         Ok(())
     }
+}
 
-    fn report(&self, what: &'static str, result: Result<(), String>) {
-        match result {
-            Ok(()) => drop(self.board.tell(|facts| facts.problems.remove(what))),
-            Err(reason) => {
-                log::error!("{what}: {reason}");
-                self.board.tell(|facts| drop(facts.problems.insert(what, reason)));
-            }
-        }
+/// Notes what a service could not do, and logs it when that is new.
+fn report(board: &Board, what: &'static str, result: Result<(), String>) {
+    let reason = match result {
+        Ok(()) => return drop(board.tell(|facts| facts.problems.remove(what))),
+        Err(reason) => reason,
+    };
+    if board.read().problems.get(what) != Some(&reason) {
+        log::error!("{what}: {reason}");
+        board.tell(|facts| drop(facts.problems.insert(what, reason)));
     }
 }
