@@ -37,7 +37,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 use tortie_api::{Key, Kind, Object, Problem};
 
-use crate::{Revision, Selection, Store, Stored};
+use crate::memory::MemoryStore;
+use crate::{Overlay, Revision, Selection, Store, Stored};
 use batch::{Job, Task};
 use initial::TIERS;
 use view::View;
@@ -49,7 +50,6 @@ pub use outcome::{Change, Done, LabelChange, Mode, Outcome, Target};
 /// Calico's rules on top of a store.
 pub struct Client {
     store: Arc<dyn Store>,
-    dry_run: bool,
     /// Unknown fields that were warned of.
     warned: Mutex<HashSet<(Kind, String)>>,
 }
@@ -74,17 +74,25 @@ pub struct Objects {
     pub unreadable: Vec<ClientError>,
 }
 
+/// What a write would come to.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    /// What would become of each object, in the order of the input.
+    pub outcomes: Vec<Outcome>,
+    /// Everything as it would be stored then, as [`Client::list_stored`] gives it.
+    pub stored: Objects,
+}
+
 impl Client {
     /// A client of this store.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, dry_run: false, warned: Mutex::default() }
+        Self { store, warned: Mutex::default() }
     }
 
-    /// The same, but nothing is written: everything is checked and answered as if.
+    /// The same, but what is written goes no further than this client: everything is checked and answered as if.
     #[must_use]
-    pub fn dry_run(mut self) -> Self {
-        self.dry_run = true;
-        self
+    pub fn dry_run(self) -> Self {
+        Self { store: Arc::new(Overlay::new(self.store)), ..self }
     }
 
     /// The store below.
@@ -150,13 +158,21 @@ impl Client {
             let _ = rules::name(&mut object);
             Job { key: object.key(), task: Task::Put(Box::new(object), mode) }
         };
-        batch::run(self, objects.into_iter().map(job).collect(), self.dry_run)
+        batch::run(self, objects.into_iter().map(job).collect())
+    }
+
+    /// Everything as it would be stored after [`Client::apply`] of these objects, and what would become of each. It is
+    /// the same code that works, on a copy of one moment of the store.
+    pub fn preview(&self, objects: Vec<Object>, mode: Mode) -> Result<Preview, ClientError> {
+        let copy = Client::new(Arc::new(MemoryStore::holding(self.store.list(&Selection::default())?)));
+        let outcomes = copy.apply(objects, mode);
+        Ok(Preview { outcomes, stored: copy.list_stored()? })
     }
 
     /// Deletes, in order; one that fails does not stop the rest. With `skip_missing` what is not there is no error.
     pub fn delete(&self, targets: Vec<Target>, skip_missing: bool) -> Vec<Outcome> {
         let job = |target: Target| Job { key: target.key.clone(), task: Task::Delete(target, skip_missing) };
-        batch::run(self, targets.into_iter().map(job).collect(), self.dry_run)
+        batch::run(self, targets.into_iter().map(job).collect())
     }
 
     /// Changes labels of one object, all of them or none.
@@ -177,7 +193,7 @@ impl Client {
     pub fn edit(&self, key: &Key, edit: &dyn Fn(&Object) -> Result<Object, ClientError>) -> Result<Done, ClientError> {
         rules::namespace(key)?;
         let job = Job { key: key.clone(), task: Task::Edit(edit) };
-        let outcome = batch::run(self, vec![job], self.dry_run).pop();
+        let outcome = batch::run(self, vec![job]).pop();
         outcome.expect("there is one outcome for each job").result
     }
 
@@ -191,10 +207,6 @@ impl Client {
     /// Writes the initial content that is missing; says what was. The version and the types of the cluster
     /// (separated by commas) are noted if they are not empty.
     pub fn initialise(&self, version: &str, cluster_type: &str) -> Result<Vec<Key>, ClientError> {
-        if self.dry_run {
-            let writes = initial::missing(&mut View::new(&*self.store), version, cluster_type)?;
-            return Ok(writes.into_iter().map(|write| write.key).collect());
-        }
         initial::initialise(self, version, cluster_type)
     }
 
@@ -216,7 +228,7 @@ impl Client {
 
     /// Gives policies that older releases stored as `default.<name>` the key of their name; one outcome for each.
     pub fn migrate_policy_names(&self) -> Result<Vec<Outcome>, ClientError> {
-        legacy::migrate(self, self.dry_run)
+        legacy::migrate(self)
     }
 
     /// Whether this unknown field is met for the first time.

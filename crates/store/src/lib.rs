@@ -12,7 +12,8 @@
 //! The calls block: a caller that wants to wait for several things at once gives each a thread. A backend
 //! that needs an async runtime keeps it to itself.
 //!
-//! [`client`] puts Calico's rules on top. [`memory`] is the smallest store that keeps the promises;
+//! [`client`] puts Calico's rules on top. [`memory`] is the smallest store that keeps the promises,
+//! [`Overlay`] one that keeps changes to itself over another store, for plans;
 //! `conformance` (feature `conformance`) is the suite that every backend runs to show that it keeps them too.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -22,6 +23,7 @@ mod contract;
 mod error;
 pub mod memory;
 mod object;
+mod overlay;
 pub mod paths;
 mod share;
 mod write;
@@ -32,6 +34,7 @@ pub mod conformance;
 pub use contract::{Store, Watch};
 pub use error::StoreError;
 pub use object::{Event, Listing, Revision, Selection, Stored};
+pub use overlay::Overlay;
 pub use paths::Paths;
 pub use share::each;
 pub use write::{Op, Write, WriteError, Written};

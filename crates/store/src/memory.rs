@@ -39,6 +39,14 @@ impl MemoryStore {
         Self::default()
     }
 
+    /// A store with the content of another one, at the same revisions; it has no history.
+    pub fn holding(listing: Listing) -> Self {
+        let store = Self::new();
+        let objects = listing.items.into_iter().map(|stored| (stored.key.clone(), stored)).collect();
+        *store.state() = State { revision: listing.revision, objects, log: VecDeque::new() };
+        store
+    }
+
     /// Forgets the changes up to this revision, so that watching from before it is answered with
     /// [`StoreError::Compacted`].
     pub fn compact(&self, revision: Revision) {

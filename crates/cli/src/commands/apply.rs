@@ -7,7 +7,7 @@ use std::mem::ManuallyDrop;
 
 use clap::Args;
 use tortie_api::{Key, Object, Problem};
-use tortie_store::client::Mode;
+use tortie_store::client::{Client, ClientError, Mode, Objects, Outcome};
 
 use crate::args::{Files, Place};
 use crate::calico::{self, Tally};
@@ -177,6 +177,42 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
     let exit = report(verb, past, &manifests, &fates, args.dry_run, session);
     link.announce(session);
     Ok(exit)
+}
+
+/// Everything as it would be stored after `apply` of the manifests. None when they cannot be used or `apply` would refuse
+/// them: that has been said, in the same words.
+pub(crate) fn preview(
+    verb: &str,
+    files: &Files,
+    place: &Place,
+    client: &Client,
+    session: &mut Session,
+) -> anyhow::Result<Option<Objects>> {
+    let Some(manifests) = session.manifests(verb, files)? else { return Ok(None) };
+    let objects: Vec<_> = manifests.items.iter().map(|item| in_namespace(item, place.namespace.as_deref())).collect();
+    let preview = client.preview(objects.iter().flatten().cloned().collect(), Mode::Apply)?;
+    let mut outcomes = preview.outcomes.into_iter();
+    let mut refused = 0;
+    for (item, object) in manifests.items.iter().zip(objects) {
+        let problems = match object {
+            Err(problem) => vec![*problem],
+            Ok(_) => match outcomes.next() {
+                // That is about the store, not about one object.
+                Some(Outcome { result: Err(error @ ClientError::Store(_)), .. }) => return Err(error.into()),
+                Some(Outcome { key, result: Err(error) }) => diagnose::problems(&error, &key),
+                _ => continue,
+            },
+        };
+        refused += 1;
+        diagnose::show_all(&problems, &manifests, item, &mut session.terminal);
+    }
+    if refused > 0 {
+        let total = manifests.items.len();
+        let would = format_args!("apply would refuse {refused} of {total} objects, so there is nothing to explain");
+        session.terminal.error(would);
+        return Ok(None);
+    }
+    Ok(Some(preview.stored))
 }
 
 /// `validate`.

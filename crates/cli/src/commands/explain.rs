@@ -4,19 +4,22 @@
 
 use std::mem::ManuallyDrop;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use tortie_agent::Ground;
 use tortie_agent::socket::{Reply, Request};
-use tortie_api::{Object, Problem};
+use tortie_api::Object;
 use tortie_explain::{AskError, Party, Place as End, Places, Question, State, What, endpoint, enforce_staged, journey};
 use tortie_explain::{json, table, text};
 use tortie_policy::{Item, Snapshot};
+use tortie_store::client::Client;
+use tortie_store::memory::MemoryStore;
 
 use crate::args::{Files, Format, Place};
 use crate::ask;
-use crate::names;
-use crate::report::{Exit, Usage};
+use crate::commands::apply;
+use crate::report::Exit;
 use crate::session::Session;
 use crate::store::Link;
 
@@ -224,43 +227,24 @@ fn logged(line: &str, args: &ExplainArgs, state: State) -> Result<Question, AskE
     })
 }
 
-/// Everything in the store, and over it the manifests as if they were applied. None when those cannot be used; that
+/// Everything in the store, or what will be there when the manifests are applied. None when those cannot be used; that
 /// has been said.
 fn snapshot(args: &ExplainArgs, ground: Option<&Ground>, session: &mut Session) -> anyhow::Result<Option<Snapshot>> {
-    let mut objects: ManuallyDrop<Vec<Object>> = ManuallyDrop::default();
-    let mut store = None;
-    if !args.offline {
-        let link = Link::find(session, &args.place)?;
-        let listed = store.insert(link.reader()?).list_stored()?;
-        for error in &listed.unreadable {
-            session.terminal.note(format_args!("warning[unreadable]: {error}"));
-        }
-        *objects = listed.objects;
+    let client = match args.offline {
+        true => Client::new(Arc::new(MemoryStore::new())),
+        false => Link::find(session, &args.place)?.reader()?,
+    };
+    let listed = match args.files.filename.is_empty() {
+        true => client.list_stored()?,
+        false => match apply::preview("explain", &args.files, &args.place, &client, session)? {
+            Some(stored) => stored,
+            None => return Ok(None),
+        },
+    };
+    for error in &listed.unreadable {
+        session.terminal.note(format_args!("warning[unreadable]: {error}"));
     }
-    if !args.files.filename.is_empty() {
-        let Some(manifests) = session.manifests("explain", &args.files)? else { return Ok(None) };
-        let mut wrong = 0;
-        for item in &manifests.items {
-            let mut object = names::filled(item.object().clone());
-            tortie_api::defaults::apply(&mut object);
-            if object.kind.namespaced() && object.metadata.namespace.is_empty() {
-                object.metadata.namespace = args.place.namespace.clone().unwrap_or_else(|| "default".to_owned());
-            }
-            let problems: Vec<Problem> =
-                tortie_api::validate::validate(&object).into_iter().filter(Problem::is_error).collect();
-            wrong += crate::diagnose::show_all(&problems, &manifests, item, &mut session.terminal);
-            let mut key = object.key();
-            if let Some(store) = &store {
-                key = store.stored_key(key)?;
-                object.metadata.name.clone_from(&key.name);
-            }
-            objects.retain(|known| known.key() != key);
-            objects.push(object);
-        }
-        if wrong > 0 {
-            return Err(Usage("with these mistakes there is nothing to explain".to_owned()).into());
-        }
-    }
+    let objects = ManuallyDrop::new(listed.objects);
     let (mut snapshot, invalid) =
         Snapshot::from_items(tortie_store::each(&objects, |object: &Object| (object, Item::closed(object))));
     for (object, why) in &invalid {

@@ -19,8 +19,8 @@ use std::time::Duration;
 use tortie_api::{Key, Kind, Object, Problem, warnings};
 
 use super::view::{PLANNED, View};
-use super::{Change, Client, ClientError, Done, Mode, Outcome, Target, entry, initial, plan, unknown};
-use crate::{Op, Revision, Write, WriteError, Written};
+use super::{Change, Client, ClientError, Done, Mode, Outcome, Target, entry, plan, unknown};
+use crate::{Op, Overlay, Revision, Write, WriteError, Written};
 
 /// How often a job is planned again because another writer was faster.
 const TRIES: u32 = 5;
@@ -65,17 +65,19 @@ struct Going<'a> {
 }
 
 /// Does all jobs, in order.
-pub(super) fn run(client: &Client, jobs: Vec<Job>, dry_run: bool) -> Vec<Outcome> {
+pub(super) fn run(client: &Client, jobs: Vec<Job>) -> Vec<Outcome> {
     let keys: Vec<Key> = jobs.iter().map(|job| job.key.clone()).collect();
     let mut results: Vec<Option<Result<Done, ClientError>>> = keys.iter().map(|_| None).collect();
     let mut view = View::new(&*client.store);
     let mut unprepared = None;
-    let done = start(client, &mut view, &jobs, dry_run).and_then(|failed| {
-        unprepared = failed;
-        // The planned writes of a dry run stand over what is read here.
-        view.expect(&keys)?;
+    // As in Calico the initial content may fail: who may write policies need not be allowed to write tiers. What of it
+    // is needed and missing is found out below.
+    if jobs.iter().any(|job| matches!(job.task, Task::Put(..))) {
+        unprepared = client.initialise("", "").err();
+    }
+    let done = view.expect(&keys).map_err(ClientError::from).and_then(|()| {
         let jobs = jobs.into_iter().enumerate().map(|(at, job)| Waiting { at, tries: 0, job }).collect();
-        work(client, &mut view, jobs, dry_run, &mut results)
+        work(client, &mut view, jobs, &mut results)
     });
     if let Some(reason) = unprepared {
         explain(&reason, &mut results);
@@ -87,23 +89,6 @@ pub(super) fn run(client: &Client, jobs: Vec<Job>, dry_run: bool) -> Vec<Outcome
         .zip(results)
         .map(|(key, result)| Outcome { key, result: result.unwrap_or_else(|| Err(unanswered())) })
         .collect()
-}
-
-/// Before anything is written the store gets its initial content; why it did not is the answer.
-fn start(client: &Client, view: &mut View, jobs: &[Job], dry_run: bool) -> Result<Option<ClientError>, ClientError> {
-    if !jobs.iter().any(|job| matches!(job.task, Task::Put(..))) {
-        return Ok(None);
-    }
-    if dry_run {
-        for write in initial::missing(view, "", "")? {
-            view.assume(&write, PLANNED);
-        }
-    } else {
-        // As in Calico this may fail: who may write policies need not be allowed to write tiers. What of it is
-        // needed and missing is found out below.
-        return Ok(client.initialise("", "").err());
-    }
-    Ok(None)
 }
 
 /// Where a built-in tier is missing, the reason is why it could not be made.
@@ -120,7 +105,6 @@ fn work<'a>(
     client: &Client,
     view: &mut View,
     mut queue: VecDeque<Waiting<'a>>,
-    dry_run: bool,
     results: &mut [Option<Result<Done, ClientError>>],
 ) -> Result<(), ClientError> {
     while !queue.is_empty() {
@@ -129,7 +113,7 @@ fn work<'a>(
         let mut touched: BTreeSet<Key> = BTreeSet::new();
         while let Some(waiting) = queue.pop_front() {
             let must_wait = touched.contains(&waiting.job.key) || (plan::is_last(&waiting.job) && !writes.is_empty());
-            if must_wait && !dry_run {
+            if must_wait {
                 queue.push_front(waiting);
                 break;
             }
@@ -142,7 +126,7 @@ fn work<'a>(
                 results[waiting.at] = Some(result);
                 continue;
             }
-            if !dry_run && planned.iter().any(|write| hangs_on_planned(&write.op)) {
+            if planned.iter().any(|write| hangs_on_planned(&write.op)) {
                 queue.push_front(waiting);
                 break;
             }
@@ -157,12 +141,7 @@ fn work<'a>(
         if writes.is_empty() {
             continue;
         }
-        let answers = if dry_run {
-            writes.iter().map(|_| Ok(Written { revision: PLANNED, previous: None })).collect()
-        } else {
-            client.store.write(&writes)?
-        };
-        let lost = settle(view, &writes, answers, going, results);
+        let lost = settle(view, &writes, client.store.write(&writes)?, going, results);
         if let Some(tries) = lost.iter().map(|waiting| waiting.tries).max() {
             view.forget();
             thread::sleep(Duration::from_millis(5 << tries));
@@ -227,7 +206,8 @@ fn settle<'a>(
 fn stamp(done: &mut Done, revision: Revision) {
     match (done.change, revision) {
         (Change::Deleted, _) => {}
-        (_, PLANNED) => done.object.metadata.resource_version.clear(),
+        // It is only planned, so there is no version yet.
+        (_, Overlay::FIRST..) => done.object.metadata.resource_version.clear(),
         (_, revision) => done.object.metadata.resource_version = revision.to_string(),
     }
 }

@@ -122,9 +122,6 @@ pub(super) fn set_locked(client: &Client, locked: bool) -> Result<bool, ClientEr
         if before == Some(json!(!locked)) {
             return Ok(false);
         }
-        if client.dry_run {
-            break;
-        }
         let write = Write::update(key.clone(), entry::write(&found.object), found.stored.revision);
         match client.store.write(&[write])?.pop() {
             Some(Err(WriteError::Refused(reason))) => return Err(ClientError::Refused(reason)),

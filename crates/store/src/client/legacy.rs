@@ -10,7 +10,7 @@ use crate::{Selection, Stored, Write, WriteError};
 ///
 /// Where the new key is taken by the same policy, an earlier run was broken off, and only the old entry is left to
 /// go. Where it is taken by another one, both stay and that is an error: deleting one would lose it.
-pub(super) fn migrate(client: &Client, dry_run: bool) -> Result<Vec<Outcome>, ClientError> {
+pub(super) fn migrate(client: &Client) -> Result<Vec<Outcome>, ClientError> {
     let mut moves = Vec::new();
     for kind in entry::TIERED {
         for stored in client.store.list(&Selection::kind(kind))?.items {
@@ -22,7 +22,7 @@ pub(super) fn migrate(client: &Client, dry_run: bool) -> Result<Vec<Outcome>, Cl
         }
     }
     let mut results: Vec<Result<(), ClientError>> = moves.iter().map(|_| Ok(())).collect();
-    if !dry_run && !moves.is_empty() {
+    if !moves.is_empty() {
         let creates: Vec<Write> =
             moves.iter().map(|(_, object)| Write::create(object.key(), entry::write(object))).collect();
         results = client.store.write(&creates)?.into_iter().zip(&moves).map(made).collect();

@@ -260,11 +260,12 @@ fn a_dry_run_says_the_same_and_writes_nothing() {
     assert_eq!(say(&client), dry);
     let before = spy.list(&Selection::default()).unwrap();
     let dry = Client::new(spy.clone()).dry_run();
-    assert_eq!(said(&dry.delete(vec![hep("h1").key().into()], false)[0].result), "Deleted");
     let set = LabelChange::Set { key: "a".into(), value: "b".into(), overwrite: false };
     assert_eq!(said(&dry.label(&hep("h1").key(), &[set])), "Changed");
     assert_eq!(said(&dry.patch(&hep("h1").key(), r#"{"spec":{"node":"n2"}}"#)), "Changed");
-    assert!(dry.lock().unwrap() && !dry.is_locked().unwrap());
+    assert_eq!(said(&dry.delete(vec![hep("h1").key().into()], false)[0].result), "Deleted");
+    assert!(dry.get(&hep("h1").key()).is_err(), "a dry run goes on from what it said");
+    assert!(dry.lock().unwrap() && dry.is_locked().unwrap() && !client.is_locked().unwrap());
     assert_eq!(spy.list(&Selection::default()).unwrap(), before);
 }
 
