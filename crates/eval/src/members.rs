@@ -82,7 +82,7 @@ impl<'a> At<'a> {
 }
 
 /// A set that a selector matches and whose content nobody knows.
-pub(crate) fn incomplete_set<'a>(snapshot: &'a Snapshot, selector: &Selector) -> Option<&'a NetworkSet> {
+pub fn incomplete_set<'a>(snapshot: &'a Snapshot, selector: &Selector) -> Option<&'a NetworkSet> {
     let matches = |set: &&NetworkSet| {
         set.incomplete && selector.matches(&effective_labels(snapshot, &set.labels, set.profile.as_slice()))
     };

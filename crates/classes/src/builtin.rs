@@ -1,0 +1,131 @@
+//! What is decided without policy: failsafes, neighbour discovery, tunnels, the source check, floating IPs.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+use tortie_policy::{Direction, Failsafe, Family, Settings, Stage, WorkloadEndpoint};
+
+use crate::addresses::AddressSet;
+use crate::conditions::{Conditions, End};
+use crate::payload::icmp_number;
+use crate::ranges::Ranges;
+
+const IPIP: u8 = 4;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+/// Types of ICMPv6 that neighbour discovery and multicast listeners use.
+const DISCOVERY: [u8; 8] = [130, 131, 132, 133, 134, 135, 136, 143];
+/// Source addresses that some built-in rule treats in its own way.
+const SPECIAL_SOURCES: [&str; 4] = ["0.0.0.0/8", "::/128", "fe80::/10", "ff02::/16"];
+/// The same of destination addresses.
+const SPECIAL_DESTINATIONS: [&str; 4] = ["224.0.0.0/24", "255.255.255.255/32", "fe80::/10", "ff02::/16"];
+
+impl Conditions<'_> {
+    /// What the settings of a node decide.
+    pub fn add_settings(&mut self, settings: &Settings) {
+        let nets = |texts: [&str; 4]| texts.map(|text| text.parse::<IpNet>().ok()).into_iter().flatten();
+        for net in nets(SPECIAL_SOURCES) {
+            self.add_source(&AddressSet::of_nets([&net]));
+        }
+        for net in nets(SPECIAL_DESTINATIONS) {
+            self.add_destination(&AddressSet::of_nets([&net]));
+        }
+        let v6 = &mut self.family_mut(Family::V6).payload;
+        v6.icmp.extend(DISCOVERY.map(|kind| Ranges::span(icmp_number(kind, 0), icmp_number(kind, u8::MAX))));
+        self.add_failsafes(&settings.failsafe_inbound, Direction::Ingress);
+        self.add_failsafes(&settings.failsafe_outbound, Direction::Egress);
+        self.add_tunnels(settings);
+        if settings.openstack {
+            self.add_openstack(settings);
+        }
+    }
+
+    /// The failsafes of one net are one condition, whichever port opens.
+    fn add_failsafes(&mut self, failsafes: &[Failsafe], direction: Direction) {
+        let mut ports: BTreeMap<(u8, Option<IpNet>), Vec<u16>> = BTreeMap::new();
+        for failsafe in failsafes {
+            ports.entry((failsafe.protocol.number(), failsafe.net)).or_default().push(failsafe.port);
+        }
+        // In raw the replies of the other direction are open too.
+        let raw = self.snapshot.policies.values().any(|policy| !policy.staged && policy.stage == Stage::Untracked);
+        for ((protocol, net), ports) in ports {
+            let ports = Ranges::of(ports.into_iter().map(|port| (port.into(), port.into())));
+            let families = match net {
+                Some(net) => vec![Family::of_net(&net)],
+                None => vec![Family::V4, Family::V6],
+            };
+            for family in families {
+                self.family_mut(family).payload.protocols.insert(protocol);
+                self.add_port_range(End::Destination, family, protocol, ports.clone());
+                if raw {
+                    self.add_port_range(End::Source, family, protocol, ports.clone());
+                }
+            }
+            if let Some(net) = net {
+                let peers = AddressSet::of_nets([&net]);
+                if raw || direction == Direction::Ingress {
+                    self.add_source(&peers);
+                }
+                if raw || direction == Direction::Egress {
+                    self.add_destination(&peers);
+                }
+            }
+        }
+    }
+
+    fn add_tunnels(&mut self, settings: &Settings) {
+        let nodes = || self.snapshot.nodes.values();
+        let mut ends = Vec::new();
+        if settings.ipip {
+            let addresses = AddressSet::of(nodes().flat_map(|node| &node.addresses));
+            ends.push(addresses.union(&AddressSet::of_nets(&settings.external_nodes)));
+        }
+        if settings.vxlan || settings.vxlan_v6 {
+            ends.push(AddressSet::of(nodes().flat_map(|node| &node.vxlan_peers)));
+        }
+        for addresses in ends {
+            self.add_source(&addresses);
+            self.add_destination(&addresses);
+        }
+        for (family, wireguard) in [(Family::V4, settings.wireguard), (Family::V6, settings.wireguard_v6)] {
+            self.family_mut(family).payload.protocols.insert(IPIP);
+            self.add_port_range(End::Destination, family, UDP, Ranges::one(settings.vxlan_port));
+            if let Some(port) = wireguard {
+                self.add_port_range(End::Source, family, UDP, Ranges::one(port));
+                self.add_port_range(End::Destination, family, UDP, Ranges::one(port));
+            }
+        }
+    }
+
+    /// DHCP, DNS and the metadata server.
+    fn add_openstack(&mut self, settings: &Settings) {
+        for (family, client, server) in [(Family::V4, 68u16, 67u16), (Family::V6, 546, 547)] {
+            self.add_port_range(End::Source, family, UDP, Ranges::one(client));
+            self.add_port_range(End::Destination, family, UDP, Ranges::one(server));
+            self.add_port_range(End::Destination, family, UDP, Ranges::one(53u16));
+        }
+        if let Some(server) = settings.metadata {
+            self.add_port_range(End::Destination, Family::V4, TCP, Ranges::one(server.port()));
+            self.add_destination(&AddressSet::of([&(*server.ip()).into()]));
+        }
+    }
+
+    /// Whose addresses a workload may send from.
+    pub fn add_source_check(&mut self, endpoint: &WorkloadEndpoint) {
+        let own = endpoint.addresses.iter().chain(endpoint.nats.iter().map(|nat| &nat.external));
+        self.add_source(&AddressSet::of(own));
+        self.add_source(&AddressSet::of(&endpoint.addresses));
+        self.add_source(&AddressSet::of_nets(&endpoint.spoofing));
+    }
+
+    /// The floating IPs of a node's workloads, each of which leads to its own address.
+    pub fn add_floating(&mut self, node: &str) {
+        if !self.snapshot.settings(node).floating_ips {
+            return;
+        }
+        let here = self.snapshot.workload_endpoints.values().filter(|endpoint| endpoint.node == node);
+        for nat in here.flat_map(|endpoint| &endpoint.nats) {
+            self.add_destination(&AddressSet::of([&nat.external]));
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The classes of packets of one family: the product of the classes of each dimension.
+
+use std::net::IpAddr;
+
+use tortie_policy::Family;
+use tortie_policy::packet::{Packet, Transport};
+
+use crate::addresses::{AddressSet, address, number};
+use crate::partition::Partition;
+use crate::payload::{PayloadClass, PayloadClasses};
+
+/// Every dimension of one family, divided.
+#[derive(Clone, Debug)]
+pub struct Classes {
+    /// The family.
+    pub family: Family,
+    /// Source addresses, as numbers.
+    pub sources: Partition,
+    /// Destination addresses as packets arrive, as numbers.
+    pub destinations: Partition,
+    /// Protocols, ports, ICMP types and codes.
+    pub payloads: PayloadClasses,
+}
+
+/// One class: the number of its class in each dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PacketClass {
+    /// Of [`Classes::sources`].
+    pub source: usize,
+    /// Of [`Classes::destinations`].
+    pub destination: usize,
+    /// Of [`Classes::payloads`].
+    pub payload: usize,
+}
+
+impl Classes {
+    /// Every class of packets, one after the other: nothing is made before it is asked for.
+    pub fn packets(&self) -> Packets<'_> {
+        Packets { classes: self, next: 0, end: self.size() }
+    }
+
+    fn size(&self) -> u128 {
+        // A dimension has at most as many classes as there are conditions' edges in memory: the product fits.
+        self.sources.len() as u128 * self.destinations.len() as u128 * self.payloads.len() as u128
+    }
+
+    /// The class of a packet of this family; none when it is outside of the domain.
+    pub fn class_of(&self, packet: &Packet) -> Option<PacketClass> {
+        let in_family = |address: IpAddr| (Family::of(address) == self.family).then(|| number(address));
+        Some(PacketClass {
+            source: self.sources.class_of(in_family(packet.source)?)?,
+            destination: self.destinations.class_of(in_family(packet.destination)?)?,
+            payload: self.payloads.class_of(packet.protocol, packet.transport)?,
+        })
+    }
+
+    /// One source address of a class of sources.
+    pub fn source(&self, class: usize) -> IpAddr {
+        address(self.family, self.sources.representative(class))
+    }
+
+    /// One destination address of a class of destinations.
+    pub fn destination(&self, class: usize) -> IpAddr {
+        address(self.family, self.destinations.representative(class))
+    }
+
+    /// All source addresses of a class of sources.
+    pub fn source_addresses(&self, class: usize) -> AddressSet {
+        AddressSet::of_family(self.family, self.sources.class(class).clone())
+    }
+
+    /// All destination addresses of a class of destinations.
+    pub fn destination_addresses(&self, class: usize) -> AddressSet {
+        AddressSet::of_family(self.family, self.destinations.class(class).clone())
+    }
+
+    /// One packet of a class. `like` gives all that is not a dimension.
+    pub fn packet(&self, class: PacketClass, like: &Packet) -> Packet {
+        let (protocol, transport) = self.payloads.class(class.payload).representative();
+        Packet {
+            source: self.source(class.source),
+            destination: self.destination(class.destination),
+            protocol,
+            transport,
+            ..like.clone()
+        }
+    }
+
+    /// What packets of a class carry.
+    pub fn payload(&self, class: PacketClass) -> PayloadClass {
+        self.payloads.class(class.payload)
+    }
+
+    /// The class of what a packet carries.
+    pub fn payload_of(&self, protocol: u8, transport: Transport) -> Option<usize> {
+        self.payloads.class_of(protocol, transport)
+    }
+}
+
+/// The classes of packets in order: by source, then destination, then payload.
+#[derive(Clone, Debug)]
+pub struct Packets<'a> {
+    classes: &'a Classes,
+    next: u128,
+    end: u128,
+}
+
+impl Packets<'_> {
+    /// How many are left.
+    pub fn len(&self) -> u128 {
+        self.end - self.next
+    }
+
+    /// Whether none is left.
+    pub fn is_empty(&self) -> bool {
+        self.next == self.end
+    }
+}
+
+impl Iterator for Packets<'_> {
+    type Item = PacketClass;
+
+    fn next(&mut self) -> Option<PacketClass> {
+        if self.is_empty() {
+            return None;
+        }
+        let (payloads, destinations) = (self.classes.payloads.len() as u128, self.classes.destinations.len() as u128);
+        let (rest, payload) = (self.next / payloads, self.next % payloads);
+        self.next += 1;
+        let index = |value: u128| usize::try_from(value).unwrap_or(usize::MAX);
+        Some(PacketClass {
+            source: index(rest / destinations),
+            destination: index(rest % destinations),
+            payload: index(payload),
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = usize::try_from(self.len());
+        (left.unwrap_or(usize::MAX), left.ok())
+    }
+}

@@ -1,0 +1,327 @@
+//! Everything that can tell packets apart, collected.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use tortie_eval::{Subject, incomplete_set};
+use tortie_net::Protocol;
+use tortie_policy::packet::Host;
+use tortie_policy::{Direction, Family, Icmp, PeerMatch, PortMatch, Rule, Snapshot, Unknown};
+
+use crate::addresses::AddressSet;
+use crate::classes::Classes;
+use crate::members::Members;
+use crate::partition::Partition;
+use crate::payload::{PayloadClasses, PayloadConditions, icmp_number};
+use crate::ranges::Ranges;
+
+/// The packets that a question is about.
+#[derive(Clone, Debug)]
+pub struct Domain {
+    /// Their sources.
+    pub source: AddressSet,
+    /// Their destinations, as they arrive.
+    pub destination: AddressSet,
+    /// Where translations that are not ours may send them.
+    pub translated: AddressSet,
+    /// Their source ports.
+    pub source_ports: Ranges,
+}
+
+impl Default for Domain {
+    /// All packets.
+    fn default() -> Self {
+        let all = AddressSet::all();
+        let translated = AddressSet::default();
+        Self { source: all.clone(), destination: all, translated, source_ports: Ranges::span(0u16, u16::MAX) }
+    }
+}
+
+/// The two ends of a packet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Source,
+    Destination,
+}
+
+/// The conditions of one family.
+#[derive(Default)]
+pub(crate) struct OfFamily {
+    source: BTreeSet<Ranges>,
+    destination: BTreeSet<Ranges>,
+    pub(crate) payload: PayloadConditions,
+}
+
+/// Conditions that can concern packets of a domain.
+pub struct Conditions<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    domain: Domain,
+    /// Destinations as rules may see them, after translations.
+    reached: AddressSet,
+    members: RefCell<Option<Members<'a>>>,
+    v4: OfFamily,
+    v6: OfFamily,
+}
+
+impl<'a> Conditions<'a> {
+    /// None yet.
+    pub fn new(snapshot: &'a Snapshot, domain: Domain) -> Self {
+        let nats = snapshot.workload_endpoints.values().flat_map(|endpoint| &endpoint.nats);
+        let floating = nats.filter(|nat| domain.destination.contains(nat.external)).map(|nat| &nat.internal);
+        let reached = domain.destination.union(&domain.translated).union(&AddressSet::of(floating));
+        let members = RefCell::new(None);
+        Self { snapshot, domain, reached, members, v4: OfFamily::default(), v6: OfFamily::default() }
+    }
+
+    /// What a rule asks of a packet. A rule that matches no packet of the domain adds nothing.
+    pub fn add_rule(&mut self, rule: &Rule) {
+        for family in [Family::V4, Family::V6] {
+            if rule.family.is_none_or(|only| only == family) {
+                self.add_rule_of(rule, family);
+            }
+        }
+    }
+
+    /// Every rule that can concern an endpoint in some directions: of the enforced policies that select it, of all
+    /// stages, and of its profiles.
+    pub fn add_endpoint(&mut self, subject: &Subject, directions: &[Direction]) {
+        let policies = self.snapshot.policies.values();
+        for policy in policies.filter(|policy| !policy.staged && policy.selector.matches(&subject.labels)) {
+            for direction in directions {
+                policy.rules(*direction).iter().for_each(|rule| self.add_rule(rule));
+            }
+        }
+        for profile in subject.profiles.iter().filter_map(|name| self.snapshot.profiles.get(name)) {
+            for direction in directions {
+                let rules = match direction {
+                    Direction::Ingress => &profile.ingress,
+                    Direction::Egress => &profile.egress,
+                };
+                rules.iter().for_each(|rule| self.add_rule(rule));
+            }
+        }
+    }
+
+    /// Everything that can concern a packet on a node, whichever way it takes.
+    pub fn add_node(&mut self, host: &Host) {
+        let snapshot = self.snapshot;
+        self.add_settings(snapshot.settings(&host.node));
+        self.add_floating(&host.node);
+        let both = [Direction::Ingress, Direction::Egress];
+        let mut seen = BTreeSet::new();
+        let mut add = |conditions: &mut Self, subject: Subject| {
+            if seen.insert((subject.labels.clone(), subject.profiles.clone())) {
+                conditions.add_endpoint(&subject, &both);
+            }
+        };
+        for endpoint in snapshot.workload_endpoints.values().filter(|endpoint| endpoint.node == host.node) {
+            self.add_source_check(endpoint);
+            add(self, Subject::workload(snapshot, endpoint));
+        }
+        for endpoint in snapshot.host_endpoints.values().filter(|endpoint| endpoint.node == host.node) {
+            add(self, Subject::host(snapshot, endpoint));
+        }
+    }
+
+    /// Tells these source addresses from all others.
+    pub fn add_source(&mut self, addresses: &AddressSet) {
+        self.add_addresses(End::Source, addresses);
+    }
+
+    /// Tells these destination addresses from all others.
+    pub fn add_destination(&mut self, addresses: &AddressSet) {
+        self.add_addresses(End::Destination, addresses);
+    }
+
+    /// The packets of the domain, of one family, in classes.
+    pub fn classes(&self, family: Family) -> Classes {
+        let conditions = match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        };
+        Classes {
+            family,
+            sources: Partition::new(self.domain.source.family(family), &conditions.source),
+            destinations: Partition::new(self.domain.destination.family(family), &conditions.destination),
+            payloads: PayloadClasses::new(family, &conditions.payload, &self.domain.source_ports),
+        }
+    }
+
+    pub(crate) fn add_addresses(&mut self, end: End, addresses: &AddressSet) {
+        for family in [Family::V4, Family::V6] {
+            self.add_ranges(end, family, addresses.family(family));
+        }
+    }
+
+    fn add_ranges(&mut self, end: End, family: Family, ranges: &Ranges) {
+        let domain = match end {
+            End::Source => self.domain.source.family(family),
+            End::Destination => self.domain.destination.family(family),
+        };
+        // What holds for all of the domain or for nothing of it divides nothing.
+        if !ranges.meets(domain) || domain.is_within(ranges) {
+            return;
+        }
+        let ranges = ranges.clone();
+        let conditions = self.family_mut(family);
+        match end {
+            End::Source => conditions.source.insert(ranges),
+            End::Destination => conditions.destination.insert(ranges),
+        };
+    }
+
+    pub(crate) fn family_mut(&mut self, family: Family) -> &mut OfFamily {
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        }
+    }
+
+    fn add_rule_of(&mut self, rule: &Rule, family: Family) {
+        let Some(source) = self.address_conditions(rule, End::Source, family) else { return };
+        let Some(destination) = self.address_conditions(rule, End::Destination, family) else { return };
+        for ranges in source {
+            self.add_ranges(End::Source, family, &ranges);
+        }
+        for ranges in destination {
+            self.add_ranges(End::Destination, family, &ranges);
+        }
+        self.add_ports(rule, End::Source, family);
+        self.add_ports(rule, End::Destination, family);
+        let payload = &mut self.family_mut(family).payload;
+        payload.protocols.extend(rule.protocol.into_iter().chain(rule.not_protocol).map(Protocol::number));
+        payload.icmp.extend(rule.icmp.into_iter().chain(rule.not_icmp).filter_map(icmp_pairs));
+    }
+
+    /// What a rule asks of the address of one end; none when no packet of the domain can match it.
+    fn address_conditions(&self, rule: &Rule, end: End, family: Family) -> Option<Vec<Ranges>> {
+        let (side, domain) = match end {
+            End::Source => (&rule.source, &self.domain.source),
+            End::Destination => (&rule.destination, &self.reached),
+        };
+        let domain = domain.family(family);
+        let mut asked = Vec::new();
+        if !side.nets.is_empty() {
+            let nets = AddressSet::of_nets(&side.nets).family(family).clone();
+            if !nets.meets(domain) {
+                return None;
+            }
+            asked.push(nets);
+        }
+        if !side.not_nets.is_empty() {
+            let nets = AddressSet::of_nets(&side.not_nets).family(family).clone();
+            // Without a net of this family the rule is left out for it.
+            if nets.is_empty() || domain.is_within(&nets) {
+                return None;
+            }
+            asked.push(nets);
+        }
+        if let Some(peers) = &side.peers {
+            match (incomplete_set(self.snapshot, &peers.selector), Rule::against_unknown(rule.action)) {
+                (Some(_), Unknown::Never) => return None,
+                (Some(_), Unknown::Met) => {}
+                (None, _) => {
+                    let members = self.with_members(|members| members.selected(&peers.selector).family(family).clone());
+                    let possible = if peers.negated { !domain.is_within(&members) } else { members.meets(domain) };
+                    if !possible {
+                        return None;
+                    }
+                    asked.push(members);
+                }
+            }
+        }
+        if let Some(id) = &side.service {
+            let members = self.snapshot.services.get(id).map(|service| &service.members);
+            let addresses = AddressSet::of(members.into_iter().flatten().map(|member| &member.address));
+            if !addresses.family(family).meets(domain) {
+                return None;
+            }
+            asked.push(addresses.family(family).clone());
+        }
+        Some(asked)
+    }
+
+    /// What a rule asks of the ports of one end: its numbers, named ports with the addresses that have them, and those
+    /// of a service.
+    fn add_ports(&mut self, rule: &Rule, end: End, family: Family) {
+        let side = match end {
+            End::Source => &rule.source,
+            End::Destination => &rule.destination,
+        };
+        for list in [&side.ports, &side.not_ports] {
+            let numbers = list.iter().filter_map(|entry| match entry {
+                PortMatch::Range(range) => Some((range.first().into(), range.last().into())),
+                PortMatch::Named(_) => None,
+            });
+            let numbers = Ranges::of(numbers);
+            for protocol in [Protocol::TCP, Protocol::UDP, Protocol::SCTP] {
+                if !numbers.is_empty() && concerns(rule, protocol.number()) {
+                    self.add_port_range(end, family, protocol.number(), numbers.clone());
+                }
+            }
+            for entry in list {
+                if let PortMatch::Named(name) = entry {
+                    self.add_named_port(rule, side, end, family, name);
+                }
+            }
+        }
+        if let (End::Destination, Some(id)) = (end, &side.service) {
+            let members = self.snapshot.services.get(id).map(|service| &*service.members).unwrap_or_default();
+            for member in members.iter().filter(|member| concerns(rule, member.protocol.number())) {
+                self.add_named(end, family, member.protocol.number(), member.port, &AddressSet::of([&member.address]));
+            }
+        }
+    }
+
+    fn add_named_port(&mut self, rule: &Rule, side: &PeerMatch, end: End, family: Family, name: &str) {
+        let selector = side.peers.as_ref().and_then(|peers| peers.positive());
+        let found = self.with_members(|members| members.named_ports(selector, name));
+        for ((protocol, port), addresses) in found {
+            let reached = match end {
+                End::Source => &self.domain.source,
+                End::Destination => &self.reached,
+            };
+            if concerns(rule, protocol) && reached.family(family).meets(addresses.family(family)) {
+                self.add_named(end, family, protocol, port, &addresses);
+            }
+        }
+    }
+
+    /// A port at some addresses.
+    fn add_named(&mut self, end: End, family: Family, protocol: u8, port: u16, addresses: &AddressSet) {
+        self.family_mut(family).payload.protocols.insert(protocol);
+        self.add_port_range(end, family, protocol, Ranges::one(port));
+        self.add_ranges(end, family, addresses.family(family));
+    }
+
+    pub(crate) fn add_port_range(&mut self, end: End, family: Family, protocol: u8, ports: Ranges) {
+        let [source, destination] = self.family_mut(family).payload.ports.entry(protocol).or_default();
+        match end {
+            End::Source => source.insert(ports),
+            End::Destination => destination.insert(ports),
+        };
+    }
+
+    fn with_members<T>(&self, use_them: impl FnOnce(&mut Members<'a>) -> T) -> T {
+        let mut members = self.members.borrow_mut();
+        use_them(members.get_or_insert_with(|| Members::new(self.snapshot)))
+    }
+}
+
+/// Whether a rule can match packets of a protocol.
+fn concerns(rule: &Rule, protocol: u8) -> bool {
+    rule.protocol.is_none_or(|only| only.number() == protocol)
+        && rule.not_protocol.is_none_or(|not| not.number() != protocol)
+}
+
+/// Types with codes; none for all of them.
+fn icmp_pairs(icmp: Icmp) -> Option<Ranges> {
+    match (icmp.kind, icmp.code) {
+        (Some(kind), Some(code)) => Some(Ranges::one(icmp_number(kind, code))),
+        (Some(kind), None) => Some(Ranges::span(icmp_number(kind, 0), icmp_number(kind, u8::MAX))),
+        (None, Some(code)) => {
+            Some(Ranges::of((0..=u8::MAX).map(|kind| (icmp_number(kind, code), icmp_number(kind, code)))))
+        }
+        (None, None) => None,
+    }
+}

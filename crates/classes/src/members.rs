@@ -1,0 +1,84 @@
+//! The addresses that selectors mean, and the named ports that stand there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use tortie_eval::effective_labels;
+use tortie_policy::{Labels, NamedPort, Snapshot};
+use tortie_selector::Selector;
+
+use crate::addresses::AddressSet;
+
+/// Everything that has labels and addresses, those with the same labels and named ports together.
+pub(crate) struct Members<'a> {
+    things: Vec<Thing<'a>>,
+    selected: HashMap<Selector, AddressSet>,
+}
+
+struct Thing<'a> {
+    labels: Labels,
+    ports: &'a [NamedPort],
+    addresses: AddressSet,
+}
+
+impl<'a> Members<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
+        let mut endpoints: HashMap<(Labels, &'a [NamedPort]), Vec<&'a IpAddr>> = HashMap::new();
+        let mut put = |labels, profiles: &[String], ports, addresses: &'a [IpAddr]| {
+            let labels = effective_labels(snapshot, labels, profiles);
+            endpoints.entry((labels, ports)).or_default().extend(addresses);
+        };
+        for one in snapshot.workload_endpoints.values() {
+            put(&one.labels, &one.profiles, &*one.ports, &*one.addresses);
+        }
+        for one in snapshot.host_endpoints.values() {
+            put(&one.labels, &one.profiles, &*one.ports, &*one.addresses);
+        }
+        let mut sets: HashMap<Labels, Vec<&'a IpNet>> = HashMap::new();
+        for set in snapshot.network_sets.values() {
+            let labels = effective_labels(snapshot, &set.labels, set.profile.as_slice());
+            sets.entry(labels).or_default().extend(&set.nets);
+        }
+        let endpoints = endpoints.into_iter().map(|((labels, ports), addresses)| Thing {
+            labels,
+            ports,
+            addresses: AddressSet::of(addresses),
+        });
+        let sets =
+            sets.into_iter().map(|(labels, nets)| Thing { labels, ports: &[], addresses: AddressSet::of_nets(nets) });
+        Self { things: endpoints.chain(sets).collect(), selected: HashMap::new() }
+    }
+
+    /// The addresses of all that a selector matches.
+    pub(crate) fn selected(&mut self, selector: &Selector) -> &AddressSet {
+        let things = &self.things;
+        self.selected.entry(selector.clone()).or_insert_with(|| {
+            let matching = things.iter().filter(|thing| selector.matches(&thing.labels));
+            union(matching.map(|thing| &thing.addresses))
+        })
+    }
+
+    /// Where a named port is, by protocol and number: on the endpoints that a selector matches, or on all.
+    pub(crate) fn named_ports(&self, selector: Option<&Selector>, name: &str) -> BTreeMap<(u8, u16), AddressSet> {
+        let mut found: BTreeMap<(u8, u16), Vec<&AddressSet>> = BTreeMap::new();
+        for thing in &self.things {
+            let mut ports = thing.ports.iter().filter(|port| port.name == name).peekable();
+            if ports.peek().is_some() && selector.is_none_or(|selector| selector.matches(&thing.labels)) {
+                for port in ports {
+                    found.entry((port.protocol.number(), port.port)).or_default().push(&thing.addresses);
+                }
+            }
+        }
+        found.into_iter().map(|(port, sets)| (port, union(sets))).collect()
+    }
+}
+
+fn union<'a>(sets: impl IntoIterator<Item = &'a AddressSet>) -> AddressSet {
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+    for set in sets {
+        v4.extend(set.v4.iter());
+        v6.extend(set.v6.iter());
+    }
+    AddressSet { v4: crate::Ranges::of(v4), v6: crate::Ranges::of(v6) }
+}

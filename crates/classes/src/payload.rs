@@ -1,0 +1,207 @@
+//! Classes of what a packet carries: its protocol, its ports or its ICMP type and code.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tortie_net::Protocol;
+use tortie_policy::Family;
+use tortie_policy::packet::Transport;
+
+use crate::partition::Partition;
+use crate::ranges::Ranges;
+
+/// Protocols whose packets have ports.
+const WITH_PORTS: [Protocol; 4] = [Protocol::TCP, Protocol::UDP, Protocol::SCTP, Protocol::UDPLITE];
+const ICMP_PAIRS: u16 = u16::MAX;
+
+/// The number of an ICMP type with its code, as [`Payload::Icmp`] holds them.
+pub(crate) fn icmp_number(kind: u8, code: u8) -> u128 {
+    u128::from(u16::from_be_bytes([kind, code]))
+}
+
+/// What packets of one class carry beyond their protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Payload {
+    /// Readable ports.
+    Ports {
+        /// Source ports.
+        source: Ranges,
+        /// Destination ports.
+        destination: Ranges,
+    },
+    /// A readable ICMP header: numbers of type times 256 plus code.
+    Icmp(Ranges),
+    /// Nothing that rules read: a protocol without ports, or a non-first fragment or a truncated header of one with.
+    Opaque,
+}
+
+/// Packets that carry the same as far as anything distinguishes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PayloadClass {
+    /// Their protocols: one, or all those that nothing names.
+    pub protocols: Ranges,
+    /// The rest.
+    pub payload: Payload,
+}
+
+impl PayloadClass {
+    /// The protocol and transport of one packet of the class.
+    pub fn representative(&self) -> (u8, Transport) {
+        let byte = |ranges: &Ranges| ranges.first().and_then(|value| u8::try_from(value).ok()).unwrap_or_default();
+        let pair = |ranges: &Ranges| ranges.first().and_then(|value| u16::try_from(value).ok()).unwrap_or_default();
+        let transport = match &self.payload {
+            Payload::Ports { source, destination } => {
+                Transport::Ports { source: usual(source), destination: pair(destination) }
+            }
+            Payload::Icmp(pairs) => {
+                let [kind, code] = pair(pairs).to_be_bytes();
+                Transport::Icmp { kind, code }
+            }
+            Payload::Opaque => Transport::Opaque,
+        };
+        (byte(&self.protocols), transport)
+    }
+}
+
+/// A source port of the class: one that a client may have, if there is one.
+fn usual(ports: &Ranges) -> u16 {
+    const CLIENT: u16 = 49152;
+    let found = if ports.contains(CLIENT.into()) { Some(CLIENT.into()) } else { ports.first() };
+    found.and_then(|value| u16::try_from(value).ok()).unwrap_or_default()
+}
+
+/// What divides payloads, of one family.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PayloadConditions {
+    pub(crate) protocols: BTreeSet<u8>,
+    /// Conditions on the ports of a protocol: of the source, and of the destination.
+    pub(crate) ports: BTreeMap<u8, [BTreeSet<Ranges>; 2]>,
+    pub(crate) icmp: BTreeSet<Ranges>,
+}
+
+/// All payloads of one family, divided. The classes are numbered from 0; those of one protocol follow each other.
+#[derive(Clone, Debug)]
+pub struct PayloadClasses {
+    groups: Vec<Group>,
+    len: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Group {
+    protocols: Ranges,
+    first: usize,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Ports { source: Partition, destination: Partition },
+    Icmp(Partition),
+    Plain,
+}
+
+impl Kind {
+    fn len(&self) -> usize {
+        // One more for what is opaque.
+        match self {
+            Kind::Ports { source, destination } => source.len() * destination.len() + 1,
+            Kind::Icmp(pairs) => pairs.len() + 1,
+            Kind::Plain => 1,
+        }
+    }
+}
+
+impl PayloadClasses {
+    pub(crate) fn new(family: Family, conditions: &PayloadConditions, source_ports: &Ranges) -> Self {
+        let icmp = match family {
+            Family::V4 => Protocol::ICMP,
+            Family::V6 => Protocol::ICMPV6,
+        };
+        let mut classes = Self { groups: Vec::new(), len: 0 };
+        let none = Default::default();
+        for protocol in WITH_PORTS {
+            let [source, destination] = conditions.ports.get(&protocol.number()).unwrap_or(&none);
+            classes.push(
+                Ranges::one(protocol.number()),
+                Kind::Ports {
+                    source: Partition::new(source_ports, source),
+                    destination: Partition::new(&Ranges::span(0u16, u16::MAX), destination),
+                },
+            );
+        }
+        let pairs = Partition::new(&Ranges::span(0u16, ICMP_PAIRS), &conditions.icmp);
+        classes.push(Ranges::one(icmp.number()), Kind::Icmp(pairs));
+        let mut others = Ranges::span(0u8, u8::MAX);
+        for protocol in WITH_PORTS.into_iter().chain([icmp]) {
+            others = others.minus(&Ranges::one(protocol.number()));
+        }
+        for number in conditions.protocols.iter().map(|number| Ranges::one(*number)) {
+            if number.is_within(&others) {
+                others = others.minus(&number);
+                classes.push(number, Kind::Plain);
+            }
+        }
+        classes.push(others, Kind::Plain);
+        classes
+    }
+
+    fn push(&mut self, protocols: Ranges, kind: Kind) {
+        let first = self.len;
+        self.len += kind.len();
+        self.groups.push(Group { protocols, first, kind });
+    }
+
+    /// How many classes there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// There is always one: the protocols that nothing names.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The class that holds the protocols that no condition names. It is the last one.
+    pub fn unnamed(&self) -> usize {
+        self.len - 1
+    }
+
+    /// A class, by its number.
+    ///
+    /// # Panics
+    ///
+    /// If there is no class of this number.
+    pub fn class(&self, class: usize) -> PayloadClass {
+        assert!(class < self.len, "class {class} of {}", self.len);
+        let group = &self.groups[self.groups.partition_point(|group| group.first <= class) - 1];
+        let within = class - group.first;
+        let payload = match &group.kind {
+            Kind::Ports { source, destination } if within + 1 < group.kind.len() => Payload::Ports {
+                source: source.class(within / destination.len()).clone(),
+                destination: destination.class(within % destination.len()).clone(),
+            },
+            Kind::Icmp(pairs) if within < pairs.len() => Payload::Icmp(pairs.class(within).clone()),
+            _ => Payload::Opaque,
+        };
+        PayloadClass { protocols: group.protocols.clone(), payload }
+    }
+
+    /// Every class, in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = PayloadClass> {
+        (0..self.len).map(|class| self.class(class))
+    }
+
+    /// The class of a payload; none for what no packet carries (ports of a protocol without ports), and for source
+    /// ports outside of the domain.
+    pub fn class_of(&self, protocol: u8, transport: Transport) -> Option<usize> {
+        let group = self.groups.iter().find(|group| group.protocols.contains(protocol.into()))?;
+        let within = match (&group.kind, transport) {
+            (_, Transport::Opaque) => group.kind.len() - 1,
+            (Kind::Ports { source, destination }, Transport::Ports { source: from, destination: to }) => {
+                source.class_of(from.into())? * destination.len() + destination.class_of(to.into())?
+            }
+            (Kind::Icmp(pairs), Transport::Icmp { kind, code }) => pairs.class_of(icmp_number(kind, code))?,
+            _ => return None,
+        };
+        Some(group.first + within)
+    }
+}
