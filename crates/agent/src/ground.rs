@@ -4,15 +4,15 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use tortie_api::Object;
-use tortie_dataplane_nft::Options;
+use tortie_dataplane_nft::{Bits, Options, TooFewBits};
 use tortie_hostnet::links::{Watcher, links};
-use tortie_nft::{Socket, TableId, dump};
+use tortie_nft::{Socket, TableId, inventory};
 use tortie_policy::from_api::configurations_of;
 use tortie_policy::packet::{Host, Link};
 use tortie_policy::{Settings, Snapshot};
 use tortie_verify::{Report, VerifyError, verify};
 
-use crate::config::{self, Local, LocalError, Sources};
+use crate::config::{self, AgentSettings, Local, LocalError, Sources};
 
 /// A node as its agent sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,9 @@ pub enum GroundError {
     /// The kernel does not answer.
     #[error("cannot read our table from the kernel")]
     Read(#[from] tortie_nft::RequestError),
+    /// The mark mask.
+    #[error("the setting of the mark mask cannot be used")]
+    Mask(#[from] TooFewBits),
     /// What the kernel has is not understood.
     #[error(transparent)]
     Verify(#[from] VerifyError),
@@ -60,15 +63,15 @@ impl Ground {
         Self { node, interfaces, local }
     }
 
-    /// Judges the decision boundaries of every endpoint here by what a store says and by the table in the kernel; none
-    /// when there is no table of ours. At most `most` differences are kept.
-    pub fn verify(&self, objects: &[Object], most: usize) -> Result<Option<Report>, GroundError> {
-        let mut socket = Socket::open()?;
-        let Some(table) = dump::table(&mut socket, &TableId::inet(Options::default().table))? else { return Ok(None) };
+    /// Judges the probe packets of every endpoint here by what a store says and by the table in the kernel, and compares
+    /// that table with what the store asks for. At most `most` differences of each sort are kept.
+    pub fn verify(&self, objects: &[Object], most: usize) -> Result<Report, GroundError> {
         // What cannot be read has been closed, as the agent does; whoever listed the objects has told of it.
         let (mut snapshot, _) = Snapshot::from_objects(objects);
-        self.settle(&mut snapshot, objects);
-        Ok(Some(verify(&snapshot, &self.host(), table, most)?))
+        let agent = self.settle(&mut snapshot, objects);
+        let options = Options { bits: Bits::from_mask(agent.mark_mask)?, ..Options::default() };
+        let inventory = inventory::read(&mut Socket::open()?, &TableId::inet(&options.table))?;
+        Ok(verify(&snapshot, &self.host(), &options, &inventory, most)?)
     }
 
     /// The node and its interfaces.
@@ -78,13 +81,15 @@ impl Ground {
         Host { node: self.node.clone(), links }
     }
 
-    /// Puts the settings that are in force here into what the store says: this machine's own are stronger.
-    pub fn settle(&self, snapshot: &mut Snapshot, objects: &[Object]) {
+    /// Puts the settings that are in force here into what the store says: this machine's own are stronger. Gives the
+    /// agent's own settings.
+    pub fn settle(&self, snapshot: &mut Snapshot, objects: &[Object]) -> AgentSettings {
         let configurations: Vec<&Object> =
             objects.iter().filter(|object| object.kind == tortie_api::Kind::FelixConfiguration).collect();
         let labels = snapshot.nodes.get(&self.node).map(|node| &node.labels);
         let own = configurations_of(&self.node, labels, &configurations);
         let resolved = config::resolve(&self.local, Settings::of_pools(snapshot.pools.values()), &own);
         snapshot.node_settings.insert(self.node.clone(), resolved.settings);
+        resolved.agent
     }
 }

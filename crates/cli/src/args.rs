@@ -178,10 +178,15 @@ Examples:
     /// Check that the kernel of this machine enforces what the store says
     #[command(after_help = "\
 Examples:
-  # Judge packets on and beside every boundary of every endpoint's rules; none is sent.
+  # Judge probe packets on and beside every boundary of every endpoint's rules (none is sent), and compare every object
+  # of the table in the kernel with what the store asks for.
   tortie verify
 
-Exit status: 0 the kernel enforces what the store says, 1 it does not, 2 that could not be found out.")]
+  # For a program.
+  tortie verify -o json
+
+Exit status: 0 the kernel enforces what the store says and nothing else, 1 there are differences, 2 that could not be
+found out.")]
     Verify(verify::VerifyArgs),
     /// Lock the store, rename old policies, copy it, take the content elsewhere
     #[command(after_help = "\

@@ -266,15 +266,57 @@ fn what_cannot_be_read_keeps_its_last_good_form_over_a_restart_and_says_so() {
 }
 
 #[test]
+fn verify_names_what_a_killed_agent_left_behind() {
+    on_a_machine(|world| {
+        let agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        agent.kill();
+        let told = world.call(&["verify"]);
+        assert!(told.contains("the kernel enforces what the store says, and nothing else"), "{told}");
+        assert!(told.contains("not looked at: tables of other programs"), "{told}");
+        // The labels no longer match the policy.
+        let file = world.file("changed.yaml", &ENDPOINT.replace("role: web", "role: db"));
+        world.call(&["apply", "-f", file.to_str().unwrap()]);
+        let told = world.fails(&["verify", "--most", "100"]);
+        assert!(told.contains("nothing asks for rule \"tier default\""), "{told}");
+        assert!(told.contains("used by hep/web1-eth0 at eth0"), "{told}");
+        let file = world.file("more.yaml", &ENDPOINT.replace("eth0", "eth1"));
+        world.call(&["apply", "-f", file.to_str().unwrap()]);
+        let told = world.fails(&["verify"]);
+        assert!(told.contains("interface eth1 is not governed by hep/web1-eth1 (forward-in, "), "{told}");
+        // The port stays closed, and no endpoint asks for it.
+        world.call(&["delete", "hostendpoint", "web1-eth0", "web1-eth1"]);
+        let told = world.fails(&["verify"]);
+        let said = "interface eth0 is still governed by hep/web1-eth0, which does not exist (forward-in, ";
+        assert!(told.contains(said), "{told}");
+        assert!(told.contains("0 endpoints, 0 probe packets, "), "{told}");
+        let json: serde_json::Value =
+            serde_json::from_slice(&world.tortie().args(["verify", "-o", "json"]).output().unwrap().stdout).unwrap();
+        assert_eq!((&json["endpoints"], &json["probes"]), (&0.into(), &0.into()), "{json}");
+        assert!(json["wrong"].as_u64().unwrap() > 0 && json["chains"].as_u64().unwrap() > 0, "{json}");
+        let differences = json["differences"].as_array().unwrap();
+        assert!(differences.iter().any(|one| one["text"].as_str().is_some_and(|text| text.contains(said))), "{json}");
+        // The next agent mends it.
+        let _agent = world.agent();
+        world.call(&["verify"]);
+    });
+}
+
+#[test]
 fn verify_tells_whether_the_kernel_enforces_what_the_store_says() {
     on_a_machine(|world| {
         world.call(&["get", "hostendpoints"]);
-        assert!(world.fails(&["verify"]).contains("nothing is enforced here"));
+        assert!(world.call(&["verify"]).contains("nothing is to be enforced here, and no table is in the kernel"));
+        let file = world.file("endpoint.yaml", ENDPOINT);
+        world.call(&["apply", "-f", file.to_str().unwrap()]);
+        let told = world.fails(&["verify"]);
+        assert!(told.contains("hep/web1-eth0 at eth0 is not enforced: table inet tortie does not exist"), "{told}");
         let agent = world.agent();
         world.apply(&(ENDPOINT.to_owned() + &allow(80)));
         let told = world.call(&["verify"]);
         assert!(
-            told.starts_with("1 endpoints, ") && told.ends_with(": the kernel enforces what the store says\n"),
+            told.starts_with("1 endpoint, ")
+                && told.contains(": the kernel enforces what the store says, and nothing else\n"),
             "{told}"
         );
         // Settings that only the agent was started with count.
@@ -294,6 +336,7 @@ fn verify_tells_whether_the_kernel_enforces_what_the_store_says() {
             told.contains("port 443, new, to the host from eth0: allowed by the store, dropped by the kernel"),
             "{told}"
         );
-        assert!(told.contains("are not judged as the store says"), "{told}");
+        assert!(told.contains("set member") || told.contains("rule 1 of"), "{told}");
+        assert!(told.contains(" differences\n"), "{told}");
     });
 }

@@ -9,6 +9,8 @@ use tortie_nft::{BaseChain, Element, Expr, Key, Set, TableId};
 pub struct Ruleset {
     /// Which.
     pub table: TableId,
+    /// Whether its base chains are switched off.
+    pub dormant: bool,
     /// Its sets and maps by name.
     pub sets: BTreeMap<String, SetForm>,
     /// Its chains by name.
@@ -49,7 +51,7 @@ pub struct Line {
 impl Ruleset {
     /// An empty one.
     pub fn new(table: TableId) -> Self {
-        Self { table, sets: BTreeMap::new(), chains: BTreeMap::new() }
+        Self { table, dormant: false, sets: BTreeMap::new(), chains: BTreeMap::new() }
     }
 }
 
@@ -65,15 +67,17 @@ impl SetForm {
     }
 }
 
-/// Orders elements by key, the catch-all last.
-pub(crate) fn sort(elements: &mut [Element]) {
-    fn order(key: &Key) -> (bool, &[u8], &[u8]) {
-        match key {
-            Key::One(one) => (false, one, &[]),
-            Key::Range(first, last) => (false, first, last),
-            Key::CatchAll => (true, &[], &[]),
-        }
+/// What elements are ordered by: the key, the catch-all last.
+pub(crate) fn order(key: &Key) -> (bool, &[u8], &[u8]) {
+    match key {
+        Key::One(one) => (false, one, &[]),
+        Key::Range(first, last) => (false, first, last),
+        Key::CatchAll => (true, &[], &[]),
     }
+}
+
+/// Puts elements in order.
+pub(crate) fn sort(elements: &mut [Element]) {
     elements.sort_by(|a, b| order(&a.key).cmp(&order(&b.key)));
 }
 

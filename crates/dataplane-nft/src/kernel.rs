@@ -20,10 +20,11 @@ use tortie_nft::probe::{self, Feature};
 use tortie_nft::{Batch, CommitError, ObjectRef, RequestError, Socket, Table, TableId, dump};
 
 use crate::batch::Script;
+use crate::compare::differences;
 use crate::form::Ruleset;
 use crate::index::Index;
 use crate::options::Options;
-use crate::readback::{differences, read_back};
+use crate::readback::read_back;
 use crate::render::whole;
 use crate::skeleton::{self, Plan};
 

@@ -31,6 +31,7 @@
 
 mod batch;
 mod change;
+mod compare;
 mod form;
 mod index;
 mod kernel;
@@ -49,8 +50,11 @@ mod stage;
 mod undo;
 mod words;
 
+pub use compare::{
+    Compared, Comparison, Difference, Origin, What, compare, differences, element_text, interface_of, last_word,
+};
 pub use form::{ChainForm, Line, Ruleset, SetForm};
 pub use kernel::{ApplyError, Found, Kernel, Refused, Sent};
 pub use options::{Bits, Options, TooFewBits};
-pub use readback::{differences, read_back};
-pub use render::render;
+pub use readback::read_back;
+pub use render::{render, render_with_ipv6};

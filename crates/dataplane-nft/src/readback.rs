@@ -11,6 +11,7 @@ use crate::form::{ChainForm, Line, Ruleset, SetForm};
 /// The same without handles and counts.
 pub fn read_back(dump: &TableDump) -> Ruleset {
     let mut ruleset = Ruleset::new(dump.table.id.clone());
+    ruleset.dormant = dump.table.dormant;
     let anonymous: HashMap<&str, &SetDump> =
         dump.sets.iter().filter(|set| set.set.anonymous).map(|set| (set.set.name.as_str(), set)).collect();
     for set in dump.sets.iter().filter(|set| !set.set.anonymous) {
@@ -54,50 +55,4 @@ fn line(rule: &Rule, anonymous: &HashMap<&str, &SetDump>) -> Line {
         other => other.clone(),
     });
     Line { exprs: exprs.collect(), comment: rule.comment.clone(), inline }
-}
-
-/// Where two tables differ, in words; at most `most` of them.
-pub fn differences(wanted: &Ruleset, found: &Ruleset, most: usize) -> Vec<String> {
-    let mut all = Vec::new();
-    for (name, form) in &wanted.sets {
-        match found.sets.get(name) {
-            None => all.push(format!("set {name} is missing")),
-            Some(there) if there.set != form.set => all.push(format!("set {name} is another: {:?}", there.set)),
-            Some(there) if there.elements != form.elements => {
-                let gone = form.elements.iter().filter(|one| !there.elements.contains(one));
-                let more = there.elements.iter().filter(|one| !form.elements.contains(one));
-                all.push(format!(
-                    "set {name}: {:?} missing, {:?} too many",
-                    gone.collect::<Vec<_>>(),
-                    more.collect::<Vec<_>>()
-                ));
-            }
-            Some(_) => {}
-        }
-    }
-    for (name, form) in &wanted.chains {
-        match found.chains.get(name) {
-            None => all.push(format!("chain {name} is missing")),
-            Some(there) if there.base != form.base => all.push(format!("chain {name} stands elsewhere")),
-            Some(there) if there.lines != form.lines => {
-                let pairs = form.lines.iter().zip(&there.lines);
-                let at = pairs.take_while(|(wanted, found)| wanted == found).count();
-                let of = |form: &ChainForm| form.lines.get(at).map_or("nothing".to_owned(), |line| format!("{line:?}"));
-                all.push(format!("chain {name}, rule {at}: {} instead of {}", of(there), of(form)));
-            }
-            Some(_) => {}
-        }
-    }
-    all.extend(
-        found.sets.keys().filter(|name| !wanted.sets.contains_key(*name)).map(|name| format!("set {name} is too many")),
-    );
-    all.extend(
-        found
-            .chains
-            .keys()
-            .filter(|name| !wanted.chains.contains_key(*name))
-            .map(|name| format!("chain {name} is too many")),
-    );
-    all.truncate(most);
-    all
 }

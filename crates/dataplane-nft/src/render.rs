@@ -8,13 +8,18 @@ use tortie_nft::TableId;
 use crate::form::{Ruleset, sort};
 use crate::index::Index;
 use crate::options::Options;
-use crate::sets;
+use crate::sets::{self, Families};
 use crate::skeleton::{self, Plan};
 use crate::source::{Now, Source};
 
 /// Everything that is to be in the kernel.
 pub fn render(state: &State, options: &Options) -> Ruleset {
     whole(state, &Index::of(state), options, &BTreeSet::new(), &BTreeSet::new())
+}
+
+/// The same with sets kept for IPv6 also where none has an IPv6 member: a table keeps them once they were needed.
+pub fn render_with_ipv6(state: &State, options: &Options) -> Ruleset {
+    whole(state, &Index::with(state, Families { v6: true }), options, &BTreeSet::new(), &BTreeSet::new())
 }
 
 /// The same with an index at hand, and stand-ins for what the kernel refuses.

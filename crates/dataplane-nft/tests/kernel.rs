@@ -284,6 +284,8 @@ fn without_ownership_what_others_do_is_noticed_and_repaired() {
             "insert rule inet tortie input accept",
             "delete element inet tortie host-in { \"eth0\" }",
             "add chain inet tortie more",
+            "chain inet tortie input { policy drop; }",
+            "add table inet tortie { flags dormant; }",
         ] {
             feed("nft", &["-f", "-"], damage);
             assert!(!node.kernel.is_intact().unwrap(), "{damage}");

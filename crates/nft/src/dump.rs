@@ -18,7 +18,7 @@ use crate::table::{Family, Table, TableId, is_of, name_of};
 use crate::wire::{DecodeError, Message, Writer};
 
 /// How often a table that others change is read again.
-const TRIES: usize = 20;
+pub(crate) const TRIES: usize = 20;
 
 /// A set with its elements.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,7 +176,7 @@ pub fn element(socket: &mut Socket, id: &TableId, set: &Set, key: &[u8]) -> Resu
 }
 
 /// The objects of one kind in a table; the kernel may send those of others too.
-fn objects<T>(
+pub(crate) fn objects<T>(
     socket: &mut Socket,
     kind: u16,
     id: &TableId,

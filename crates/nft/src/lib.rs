@@ -24,6 +24,7 @@ mod element;
 mod error;
 pub mod expr;
 pub mod interp;
+pub mod inventory;
 mod message;
 mod numbers;
 pub mod probe;

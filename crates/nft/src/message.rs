@@ -30,3 +30,5 @@ pub(crate) const GET_ELEMENTS: u16 = SUBSYSTEM | 13;
 pub(crate) const DEL_ELEMENTS: u16 = SUBSYSTEM | 14;
 pub(crate) const NEW_GENERATION: u16 = SUBSYSTEM | 15;
 pub(crate) const GET_GENERATION: u16 = SUBSYSTEM | 16;
+pub(crate) const GET_OBJECT: u16 = SUBSYSTEM | 19;
+pub(crate) const GET_FLOWTABLE: u16 = SUBSYSTEM | 23;

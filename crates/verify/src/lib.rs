@@ -1,91 +1,46 @@
-//! Whether a kernel enforces what a store says: `tortie verify`.
+//! Whether a kernel enforces what is in force by the store: `tortie verify`.
 //!
 //! ```text
-//!   snapshot ──cells──> packets at every boundary of every endpoint's rules ──┬──> eval::judge ──┐
-//!   kernel ──dump──> table ────────────────────────────────────────────fate───┴──> verdict ──────┴──> Report
+//!   snapshot ──probes──> packets at every boundary of every endpoint's rules ──┬──> eval::judge ──┐
+//!      │                                                                       │                  │
+//!      │                     ┌─────────────────────────────────────────────trace──> verdict ─────┼──> Report
+//!      │   kernel ──inventory┤                                                                    │
+//!      │                     └──> read_back ──┬──> compare ───────────────────────────────────────┘
+//!      └──desired──> State ──────render───────┘
 //! ```
 //!
-//! The two answers share nothing: one comes from the objects in the store, the other from the table as the kernel gave
-//! it back, walked by the interpreter of `tortie-nft`. No packet is sent and nothing is changed.
+//! There are two checks. The probe packets share nothing with the agent: one answer comes from the objects in the
+//! store, the other from the table as the kernel gave it back, walked by the interpreter of `tortie-nft`. They show that
+//! what the endpoints ask for is enforced. The comparison shows that nothing else is: every chain, rule, set, element and
+//! map entry of the table is asked for, and all that is asked for exists. No packet is sent and nothing is changed.
 //!
-//! Rates and connection counts are taken as not reached, and translations by others' tables are left out: neither
-//! follows from the store.
+//! Rates and connection counts are taken as not reached, and other programs' tables are left out with what they translate:
+//! neither follows from the store.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod aims;
-mod cells;
-mod fate;
-mod spot;
+mod boundaries;
+mod desired;
+mod governed;
+mod probes;
+mod report;
+mod sentences;
+mod trace;
 
-use std::fmt;
-
+use tortie_dataplane_nft::{Options, What, read_back};
 use tortie_eval::judge;
-use tortie_nft::dump::TableDump;
 use tortie_nft::interp::{InterpError, LoadError, Ruleset};
+use tortie_nft::inventory::Inventory;
 use tortie_policy::Snapshot;
-use tortie_policy::packet::{Host, Packet};
+use tortie_policy::packet::Host;
 
-use fate::fate;
-pub use fate::{Fate, Trip};
+use governed::{Governed, governed};
+pub use report::{Answer, Difference, Misjudged, Report, TableDifference};
+use sentences::Names;
+use trace::trace;
+pub use trace::{Probe, Trace};
 
-/// What was found.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Report {
-    /// How many interfaces that an endpoint governs were judged.
-    pub endpoints: usize,
-    /// How many packets.
-    pub cells: usize,
-    /// How many of them the kernel judges otherwise.
-    pub wrong: usize,
-    /// The first of those.
-    pub differences: Vec<Difference>,
-}
-
-/// A packet that the kernel judges otherwise than the store says.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Difference {
-    /// The endpoint it was aimed at, in words.
-    pub endpoint: String,
-    /// The packet.
-    pub packet: Packet,
-    /// What the store says.
-    pub store: Answer,
-    /// What the kernel would do.
-    pub kernel: Answer,
-    /// The rules of the kernel that it passed, for people.
-    pub way: Vec<String>,
-}
-
-/// What becomes of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// It passes.
-    Allowed,
-    /// It is dropped.
-    Dropped,
-    /// It is denied with an answer.
-    Rejected,
-}
-
-impl Answer {
-    fn new(allowed: bool, rejected: bool) -> Self {
-        match (allowed, rejected) {
-            (true, _) => Answer::Allowed,
-            (false, true) => Answer::Rejected,
-            (false, false) => Answer::Dropped,
-        }
-    }
-}
-
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Answer::Allowed => "allowed",
-            Answer::Dropped => "dropped",
-            Answer::Rejected => "rejected",
-        })
-    }
-}
+/// How many differences of the table are looked at before they are told together.
+const KEPT: usize = 1000;
 
 /// Why a table cannot be judged.
 #[derive(Debug, thiserror::Error)]
@@ -98,43 +53,93 @@ pub enum VerifyError {
     Rule(#[from] InterpError),
 }
 
-/// Judges every cell of every endpoint of a node by the store and by the table that is in its kernel. At most `most`
-/// differences are kept; all are counted.
-pub fn verify(snapshot: &Snapshot, host: &Host, table: TableDump, most: usize) -> Result<Report, VerifyError> {
-    let ruleset = Ruleset::new([table])?;
-    let mut report = Report::default();
-    for spot in spot::spots(snapshot, host) {
-        report.endpoints += 1;
-        for packet in cells::cells(snapshot, host, &spot) {
-            report.cells += 1;
-            let verdict = judge(snapshot, host, &packet);
-            let store = Answer::new(verdict.allowed, verdict.rejected);
-            let found = fate(&ruleset, host, &packet)?;
-            let kernel = Answer::new(found.allowed, found.rejected);
-            if store == kernel {
-                continue;
-            }
-            report.wrong += 1;
-            if report.differences.len() < most {
-                report.differences.push(Difference {
-                    endpoint: spot.to_string(),
-                    packet,
-                    store,
-                    kernel,
-                    way: found.way,
-                });
-            }
+/// Judges the probe packets of every endpoint of a node by the snapshot and by the table in its kernel, and compares that
+/// table with what the snapshot asks for. At most `most` differences of each sort are kept; all are counted.
+pub fn verify(
+    snapshot: &Snapshot,
+    host: &Host,
+    options: &Options,
+    inventory: &Inventory,
+    most: usize,
+) -> Result<Report, VerifyError> {
+    let governed = governed(snapshot, host);
+    let mut report = Report { endpoints: governed.len(), ..Report::default() };
+    let Some(table) = &inventory.table else {
+        for endpoint in &governed {
+            let is_not = if endpoint.subject.is_some() { "enforced" } else { "closed" };
+            let sentence = format!("{endpoint} is not {is_not}: table inet {} does not exist", options.table);
+            report.differ(most, Difference::Table(TableDifference { sentence, kernel: "no table".to_owned() }));
         }
+        report.foreign(inventory, most);
+        return Ok(report);
+    };
+    report.table = true;
+    compare_table(snapshot, host, options, inventory, most, &mut report);
+    report.foreign(inventory, most);
+    match judge_probes(snapshot, host, Ruleset::new([table.clone()]), &governed, most, &mut report) {
+        // What cannot be walked has been told as a difference of the table.
+        Err(error) if report.wrong > 0 => report.differ(
+            usize::MAX,
+            Difference::Table(TableDifference {
+                sentence: "not all probe packets could be judged".to_owned(),
+                kernel: error.to_string(),
+            }),
+        ),
+        result => result?,
     }
     Ok(report)
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} endpoints, {} cells: ", self.endpoints, self.cells)?;
-        if self.wrong == 0 {
-            return f.write_str("the kernel enforces what the store says");
-        }
-        write!(f, "{} are not judged as the store says", self.wrong)
+/// Compares the table with the desired state of the snapshot.
+fn compare_table(
+    snapshot: &Snapshot,
+    host: &Host,
+    options: &Options,
+    inventory: &Inventory,
+    most: usize,
+    report: &mut Report,
+) {
+    let Some(table) = &inventory.table else { return };
+    let state = desired::desired(snapshot, host);
+    let mut compared = desired::against(&state, options, &read_back(table), KEPT.max(most));
+    // What exists and cannot be decoded is told as that.
+    let kept = compared.differences.len();
+    compared.differences.retain(|difference| match &difference.what {
+        What::ChainMissing { chain, .. } => !inventory.foreign.iter().any(|one| one.name == *chain),
+        What::SetMissing { set } => !inventory.foreign.iter().any(|one| one.name == set.name),
+        _ => true,
+    });
+    let sentences = Names::new(snapshot, &state).sentences(&compared.differences);
+    report.compared = compared.compared;
+    report.wrong += compared.different - kept;
+    for (sentence, kernel) in sentences {
+        report.differ(most, Difference::Table(TableDifference { sentence, kernel }));
     }
+}
+
+/// Judges the probe packets.
+fn judge_probes(
+    snapshot: &Snapshot,
+    host: &Host,
+    ruleset: Result<Ruleset, LoadError>,
+    governed: &[Governed],
+    most: usize,
+    report: &mut Report,
+) -> Result<(), VerifyError> {
+    let ruleset = ruleset?;
+    let room = report.differences.len() + most;
+    for endpoint in governed {
+        for packet in probes::probes(snapshot, host, endpoint) {
+            let traced = trace(&ruleset, host, &packet)?;
+            report.probes += 1;
+            let verdict = judge(snapshot, host, &packet);
+            let store = Answer::new(verdict.allowed, verdict.rejected);
+            let kernel = Answer::new(traced.allowed, traced.rejected);
+            if store != kernel {
+                let (endpoint, trace) = (endpoint.to_string(), traced.rules);
+                report.differ(room, Difference::Probe(Misjudged { endpoint, packet, store, kernel, trace }));
+            }
+        }
+    }
+    Ok(())
 }

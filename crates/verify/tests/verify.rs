@@ -12,13 +12,16 @@ mod namespace;
 use std::collections::BTreeSet;
 
 use follow::Followed;
-use namespace::in_namespace;
+use namespace::{feed, in_namespace, run};
 use serde_json::json;
+use tortie_dataplane::Dataplane;
 use tortie_dataplane_nft::{Kernel, Options};
 use tortie_nft::dump::TableDump;
+use tortie_nft::inventory::{self, Inventory};
+use tortie_nft::{Socket, TableId};
 use tortie_policy::packet::Transport;
 use tortie_testkit::worlds::{Case, NODE, Step};
-use tortie_verify::{Answer, Report, verify};
+use tortie_verify::{Answer, Difference, Report, verify};
 
 /// A world, and its table as the kernel has it.
 fn world(kernel: &mut Kernel, case: &Case) -> (Followed, TableDump) {
@@ -33,25 +36,64 @@ fn world(kernel: &mut Kernel, case: &Case) -> (Followed, TableDump) {
     (followed, table)
 }
 
-fn judge(followed: &Followed, table: TableDump) -> Report {
-    verify(&followed.world.snapshot, &followed.world.host, table, 1).unwrap()
+/// Compares what was read with what the store of a world asks for.
+fn compare(followed: &Followed, inventory: &Inventory) -> Report {
+    verify(&followed.world.snapshot, &followed.world.host, &Options::default(), inventory, 100).unwrap()
+}
+
+/// The packets that a table judges otherwise than the store says.
+fn misjudged(followed: &Followed, table: TableDump) -> Vec<tortie_verify::Misjudged> {
+    let report = compare(followed, &Inventory { table: Some(table), foreign: Vec::new(), namesakes: Vec::new() });
+    let packets = report.differences.into_iter().filter_map(|difference| match difference {
+        Difference::Probe(misjudged) => Some(misjudged),
+        Difference::Table(_) => None,
+    });
+    packets.collect()
+}
+
+/// What is in the kernel of the calling thread's namespace.
+fn read() -> Inventory {
+    inventory::read(&mut Socket::open().unwrap(), &TableId::inet("tortie")).unwrap()
+}
+
+/// The sentences about the table.
+fn sentences(report: &Report) -> Vec<&str> {
+    let sentences = report.differences.iter().filter_map(|difference| match difference {
+        Difference::Table(table) => Some(table.sentence.as_str()),
+        Difference::Probe(_) => None,
+    });
+    sentences.collect()
 }
 
 #[test]
 fn what_was_rendered_enforces_what_the_store_says() {
     let worlds = std::env::var("TORTIE_WORLDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
-    let cells = in_namespace(|| {
+    let (probes, steps) = in_namespace(|| {
         let mut kernel = Kernel::open(Options::default()).unwrap();
-        let mut cells = 0;
+        let (mut probes, mut steps) = (0, 0);
         for seed in 0..worlds {
-            let (followed, table) = world(&mut kernel, &Case::random(seed));
-            let report = judge(&followed, table);
+            let case = Case::random(seed);
+            let mut followed = Followed::new();
+            let mut flushed = false;
+            for step in &case.steps {
+                let Some(delta) = followed.step(step) else { continue };
+                followed.state.apply(&delta).unwrap();
+                // The history of one world goes into the kernel change by change.
+                match std::mem::replace(&mut flushed, true) {
+                    false => kernel.replace(followed.state.clone()).unwrap(),
+                    true => kernel.apply(&delta).unwrap(),
+                }
+                steps += 1;
+            }
+            let report = compare(&followed, &read());
             assert_eq!(report.wrong, 0, "seed {seed}: {:#?}", report.differences[0]);
-            cells += report.cells;
+            assert!(report.table && report.compared.chains > 0 && report.compared.rules > 0);
+            probes += report.probes;
         }
-        cells
+        (probes, steps)
     });
-    assert!(cells > 100 * worlds as usize, "{cells} cells are too few to mean anything");
+    assert!(probes > 100 * worlds as usize, "{probes} probe packets are too few to mean anything");
+    assert!(steps > 2 * worlds, "{steps} changes are too few to mean anything");
 }
 
 /// A small store whose rules all decide something.
@@ -86,7 +128,7 @@ fn a_table_that_lacks_any_rule_of_a_policy_is_found_out() {
     in_namespace(|| {
         let mut kernel = Kernel::open(Options::default()).unwrap();
         let (followed, table) = world(&mut kernel, &small());
-        assert_eq!(judge(&followed, table.clone()).wrong, 0);
+        assert!(misjudged(&followed, table.clone()).is_empty());
         let lines = table.rules.iter().filter(|rule| !rule.chain.ends_with("/fragments"));
         let of_policies: BTreeSet<String> =
             lines.filter_map(|rule| rule.comment.clone()).filter(|comment| comment.starts_with("rule ")).collect();
@@ -94,7 +136,7 @@ fn a_table_that_lacks_any_rule_of_a_policy_is_found_out() {
         for gone in of_policies {
             let mut lacking = table.clone();
             lacking.rules.retain(|rule| rule.comment.as_ref() != Some(&gone));
-            assert!(judge(&followed, lacking).wrong > 0, "without {gone}");
+            assert!(!misjudged(&followed, lacking).is_empty(), "without {gone}");
         }
     });
 }
@@ -107,11 +149,206 @@ fn a_difference_names_the_endpoint_the_packet_and_both_answers() {
         table
             .rules
             .retain(|rule| !rule.comment.as_ref().is_some_and(|comment| comment.starts_with("rule 2 of gnp web")));
-        let report = judge(&followed, table);
-        let difference = &report.differences[0];
+        let misjudged = misjudged(&followed, table);
+        let difference = &misjudged[0];
         assert_eq!(difference.endpoint, "hep/web1 at eth0");
         assert_eq!((difference.store, difference.kernel), (Answer::Allowed, Answer::Dropped));
         assert!(matches!(difference.packet.transport, Transport::Ports { destination: 443, .. }));
-        assert!(report.to_string().ends_with("are not judged as the store says"), "{report}");
+    });
+}
+
+/// One way to damage a table, and what is said of it.
+struct Damage {
+    name: &'static str,
+    /// Commands of `nft`; `{text}` stands for the chain and handle of the first rule with this in its comment.
+    script: &'static str,
+    says: &'static str,
+}
+
+const DAMAGES: &[Damage] = &[
+    Damage {
+        name: "an element of a map is added",
+        script: "add element inet tortie host-in { \"eth9\" comment \"hep/gone\" : drop }",
+        says: "interface eth9 is still governed by hep/gone, which does not exist (host-in)",
+    },
+    Damage {
+        name: "an element of a map is removed",
+        script: "delete element inet tortie host-in { \"eth0\" }",
+        says: "interface eth0 is not governed by hep/web1 (host-in)",
+    },
+    Damage {
+        name: "an element of a map leads elsewhere",
+        script: "delete element inet tortie host-in { \"eth0\" }
+                 add element inet tortie host-in { \"eth0\" comment \"hep/web2\" : goto host-in/early }",
+        says: "interface eth0 is governed by hep/web2 instead of hep/web1 (host-in)",
+    },
+    Damage {
+        name: "a member of a set is added",
+        script: "add element inet tortie @set { 192.0.2.77 }",
+        says: "set member 192.0.2.77 of selector app == 'db' (source of rule 1 of np default/db ingress) is in the kernel",
+    },
+    Damage {
+        name: "a member of a set is removed",
+        script: "delete element inet tortie @set { 10.65.0.2 }",
+        says: "set member 10.65.0.2 of selector app == 'db' (source of rule 1 of np default/db ingress) is missing",
+    },
+    Damage {
+        name: "a rule is added",
+        script: "add rule inet tortie input accept",
+        says: "nothing asks for a rule that ends in `accept` (chain `input`)",
+    },
+    Damage {
+        name: "a rule is removed",
+        script: "delete rule inet tortie {rule 1 of gnp web ingress}",
+        says: "rule 1 of gnp web ingress: Deny is missing (chain `policy-in/gnp/web`, used by hep/web1 at eth0)",
+    },
+    Damage {
+        name: "a rule has another verdict",
+        script: "replace rule inet tortie {rule 1 of gnp web ingress} ip saddr 198.51.100.0/24 accept \
+                 comment \"rule 1 of gnp web ingress: Deny\"",
+        says: "rule 1 of gnp web ingress: Deny ends in `accept` instead of `drop`",
+    },
+    Damage {
+        name: "a rule has other conditions",
+        script: "replace rule inet tortie {rule 1 of gnp web ingress} ip saddr 198.51.0.0/24 counter drop \
+                 comment \"rule 1 of gnp web ingress: Deny\"",
+        says: "rule 1 of gnp web ingress: Deny has other conditions",
+    },
+    Damage {
+        name: "rules are swapped",
+        script: "delete rule inet tortie {rule 1 of gnp web ingress}
+                 add rule inet tortie policy-in/gnp/web meta nfproto ipv4 meta l4proto tcp ip saddr 198.51.100.0/24 \
+                 counter drop comment \"rule 1 of gnp web ingress: Deny\"",
+        says: "rule 2 of gnp web ingress: Allow comes before rule 1 of gnp web ingress: Deny instead of after it",
+    },
+    Damage {
+        name: "the label of a rule names another rule",
+        script: "replace rule inet tortie {rule 1 of gnp web ingress} meta nfproto ipv4 meta l4proto tcp \
+                 ip saddr 198.51.100.0/24 counter drop comment \"rule 9 of gnp other ingress: Deny\"",
+        says: "nothing asks for rule 9 of gnp other ingress: Deny",
+    },
+    Damage {
+        name: "the policy of a base chain is changed",
+        script: "chain inet tortie input { policy drop; }",
+        says: "base chain `input` (hook input) has policy drop instead of accept",
+    },
+    Damage {
+        name: "a base chain has another priority",
+        script: "@rehook input type filter hook input priority 10",
+        says: "base chain `input` (hook input) has priority 10 instead of 1",
+    },
+    Damage {
+        name: "a base chain has another hook",
+        script: "@rehook input type filter hook forward priority 1",
+        says: "base chain `input` (hook forward) has hook forward instead of input",
+    },
+    Damage {
+        name: "a base chain has another type",
+        script: "@rehook output type route hook output priority 0",
+        says: "base chain `output` (hook output) has type route instead of filter",
+    },
+    Damage {
+        name: "a base chain is missing",
+        script: "flush chain inet tortie input\n delete chain inet tortie input",
+        says: "base chain `input` (hook input, priority 1, type filter, policy accept) is missing",
+    },
+    Damage {
+        name: "a base chain is added",
+        script: "add chain inet tortie more { type filter hook input priority -5; }",
+        says: "base chain `more` (hook input, priority -5, type filter, policy accept) is not asked for",
+    },
+    Damage { name: "a chain is added", script: "add chain inet tortie more", says: "chain `more` is unused" },
+    Damage {
+        name: "a set is added",
+        script: "add set inet tortie more { type ipv4_addr; }",
+        says: "set `more` is unused",
+    },
+    Damage {
+        name: "a set that no type here describes is added",
+        script: "add set inet tortie more { type ipv4_addr; flags timeout; }",
+        says: "set `more` in the table cannot be decoded",
+    },
+    Damage {
+        name: "a rule that no type here describes is added",
+        script: "add rule inet tortie input numgen random mod 2 0 accept",
+        says: "nothing asks for a rule that ends in `accept` (chain `input`)",
+    },
+    Damage {
+        name: "a chain that no type here describes is added",
+        script: "add chain inet tortie more { type filter hook ingress device lo priority 0; }",
+        says: "chain `more` in the table cannot be decoded",
+    },
+    Damage {
+        name: "a stateful object is added",
+        script: "add counter inet tortie more",
+        says: "nothing asks for stateful object `more` in the table",
+    },
+    Damage {
+        name: "a table with a similar name is added",
+        script: "add table ip tortie-old",
+        says: "table ip tortie-old exists, and nothing asks for it",
+    },
+    Damage {
+        name: "the table is dormant",
+        script: "add table inet tortie { flags dormant; }",
+        says: "the table is dormant: nothing is enforced",
+    },
+    Damage {
+        name: "the table is deleted",
+        script: "delete table inet tortie",
+        says: "hep/web1 at eth0 is not enforced: table inet tortie does not exist",
+    },
+];
+
+/// The commands of a damage, with the names that the table has.
+fn script(damage: &Damage, table: &TableDump) -> String {
+    let members = table.sets.iter().find(|set| set.set.comment.as_deref().is_some_and(|id| id.starts_with("s:")));
+    let mut script = damage.script.replace("@set", &members.unwrap().set.name);
+    if let Some((before, rest)) = script.clone().split_once('{')
+        && let Some((text, after)) = rest.split_once('}')
+        && text.starts_with("rule ")
+    {
+        let is_it = |comment: &String| comment.starts_with(text);
+        let rule = table
+            .rules
+            .iter()
+            .find(|rule| !rule.chain.ends_with("/fragments") && rule.comment.as_ref().is_some_and(is_it));
+        let rule = rule.unwrap();
+        script = format!("{before}{} handle {}{after}", rule.chain, rule.handle.unwrap());
+    }
+    // A base chain is moved by making it anew with the rules that it has.
+    if let Some((name, base)) = script.clone().strip_prefix("@rehook ").and_then(|rest| rest.split_once(' ')) {
+        let listed = run("nft", &["list", "chain", "inet", "tortie", name]);
+        let rules = listed.lines().filter(|line| !line.contains("type filter hook"));
+        let rules: String = rules.skip(2).map(|line| line.to_owned() + "\n").collect();
+        script = format!(
+            "flush chain inet tortie {name}\ndelete chain inet tortie {name}\n\
+             table inet tortie {{\nchain {name} {{\n{base}; policy accept;\n{rules}"
+        );
+    }
+    script
+}
+
+#[test]
+fn every_damage_of_the_table_is_found_and_named() {
+    let only = std::env::var("TORTIE_DAMAGE").unwrap_or_default();
+    in_namespace(|| {
+        let mut kernel = Kernel::open_unowned(Options::default()).unwrap();
+        let (followed, _) = world(&mut kernel, &small());
+        for damage in DAMAGES.iter().filter(|damage| damage.name.contains(&only)) {
+            kernel.repair().unwrap();
+            let intact = read();
+            assert_eq!(sentences(&compare(&followed, &intact)), [] as [&str; 0], "before {}", damage.name);
+            feed("nft", &["-f", "-"], &script(damage, intact.table.as_ref().unwrap()));
+            let report = compare(&followed, &read());
+            let said = sentences(&report);
+            if !only.is_empty() || std::env::var_os("SHOW").is_some() {
+                eprintln!("{}: {said:#?}", damage.name);
+            }
+            assert!(said.iter().any(|sentence| sentence.contains(damage.says)), "{}: {said:#?}", damage.name);
+            // What follows from one damage is not told as more.
+            assert!(said.len() <= 2, "{}: {said:#?}", damage.name);
+            let _ = std::process::Command::new("nft").args(["delete", "table", "ip", "tortie-old"]).output();
+        }
     });
 }

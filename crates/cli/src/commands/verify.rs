@@ -1,7 +1,8 @@
-//! `verify`: whether the kernel of this machine enforces what the store says. Packets on and beside every boundary of every
-//! endpoint's rules are judged by the store and by the table as the kernel gives it back; none is sent.
+//! `verify`: whether the kernel of this machine enforces what the store says, and nothing else. Probe packets on and beside
+//! every boundary of every endpoint's rules are judged by the store and by the table as the kernel gives it back; none is
+//! sent. And every object of that table is compared with what the store asks for.
 //!
-//! Exit status 0: it does, 1: it does not, 2: that could not be found out.
+//! Exit status 0: they are equal, 1: there are differences, 2: that could not be found out.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tortie_agent::socket::{AskError, Reply, Request};
 use tortie_agent::{FELIX_CONFIG, Ground};
 use tortie_api::duration;
 use tortie_policy::packet::{Packet, Transport, Way};
-use tortie_verify::{Difference, Report};
+use tortie_verify::{Difference, Misjudged, Report, TableDifference};
 
 use crate::args::Format;
 use crate::ask;
@@ -23,13 +24,19 @@ use crate::store::Link;
 /// How often it is tried again when the store goes on changing.
 const TRIES: usize = 3;
 
+/// What no verification looks at.
+const NOT_LOOKED_AT: &str =
+    "not looked at: tables of other programs and what they translate, how much of a rate or connection limit is used";
+/// The same for programs.
+const NOT_LOOKED_AT_PARTS: [&str; 3] = ["tables of other programs", "translations by other programs", "use of limits"];
+
 /// Arguments of `verify`.
 #[derive(Args, Debug)]
 pub(crate) struct VerifyArgs {
     /// The file that says how to reach the store
     #[arg(short, long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
     config: std::path::PathBuf,
-    /// How many differences to show
+    /// How many differences to show, of the table and of packets each
     #[arg(long, value_name = "N", default_value_t = 10)]
     most: usize,
     /// How long the agent may take to put into the kernel what is in the store: 500ms, 10s, 1m
@@ -73,16 +80,15 @@ fn report(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<(Ground, R
                 (Ground::here(&sources)?, listed.revision)
             }
         };
-        let Some(report) = ground.verify(&listed.objects, args.most)? else {
-            anyhow::bail!(
-                "there is no table of ours in the kernel: nothing is enforced here (`tortie agent` does that)"
-            )
-        };
+        let report = ground.verify(&listed.objects, args.most)?;
         // What was written in between explains a difference; then everything is looked at once more.
         let moved = in_kernel != listed.revision || link.revision()? != listed.revision;
         if report.wrong == 0 || !moved || tries == TRIES {
             if left_behind {
-                session.terminal.note("no agent runs here: this is what one left behind");
+                session.terminal.note(match report.table {
+                    true => "no agent runs here: this is what one left behind",
+                    false => "no agent runs here (`tortie agent`), and there is no table of tortie in the kernel",
+                });
             }
             if tries == 1 {
                 for error in &listed.unreadable {
@@ -110,20 +116,28 @@ fn ground(store: &str, revision: u64, timeout: Duration) -> anyhow::Result<Optio
 
 fn show(ground: &Ground, report: &Report, session: &mut Session) {
     for difference in &report.differences {
-        let Difference { endpoint, packet, store, kernel, .. } = difference;
-        session
-            .terminal
-            .line(format_args!("{endpoint}: {}: {store} by the store, {kernel} by the kernel", words(packet)));
-        if let Some(last) = difference.way.last() {
-            session.terminal.line(format_args!("  the last rule in the kernel: {last}"));
-        }
-        if let Some(what) = asked(packet) {
-            let Packet { source, destination, .. } = packet;
-            let node = &ground.node;
-            session.terminal.line(format_args!("  tortie explain {source} {destination} {what} --node {node}"));
+        match difference {
+            Difference::Table(TableDifference { sentence, .. }) => session.terminal.line(sentence),
+            Difference::Probe(misjudged) => show_probe(ground, misjudged, session),
         }
     }
     session.terminal.line(report);
+    if report.table {
+        session.terminal.line(NOT_LOOKED_AT);
+    }
+}
+
+fn show_probe(ground: &Ground, misjudged: &Misjudged, session: &mut Session) {
+    let Misjudged { endpoint, packet, store, kernel, trace } = misjudged;
+    session.terminal.line(format_args!("{endpoint}: {}: {store} by the store, {kernel} by the kernel", words(packet)));
+    if let Some(last) = trace.last() {
+        session.terminal.line(format_args!("  the last rule in the kernel: {last}"));
+    }
+    if let Some(what) = asked(packet) {
+        let Packet { source, destination, .. } = packet;
+        let node = &ground.node;
+        session.terminal.line(format_args!("  tortie explain {source} {destination} {what} --node {node}"));
+    }
 }
 
 /// A packet in words: `tcp 192.0.2.1:40000 → 192.0.2.11:443, forwarded from eth0 to cali1`.
@@ -162,21 +176,32 @@ fn as_json(ground: &Ground, report: &Report) -> serde_json::Value {
     let differences: Vec<_> = report
         .differences
         .iter()
-        .map(|difference| {
-            json!({
-                "endpoint": difference.endpoint,
-                "packet": words(&difference.packet),
-                "store": difference.store.to_string(),
-                "kernel": difference.kernel.to_string(),
-                "way": difference.way,
-            })
+        .map(|difference| match difference {
+            Difference::Table(TableDifference { sentence, kernel }) => {
+                json!({"of": "table", "text": sentence, "kernel": kernel})
+            }
+            Difference::Probe(Misjudged { endpoint, packet, store, kernel, trace }) => json!({
+                "of": "packet",
+                "endpoint": endpoint,
+                "packet": words(packet),
+                "store": store.to_string(),
+                "kernel": kernel.to_string(),
+                "trace": trace,
+            }),
         })
         .collect();
+    let compared = &report.compared;
     json!({
         "node": ground.node,
+        "table": report.table,
         "endpoints": report.endpoints,
-        "cells": report.cells,
+        "probes": report.probes,
+        "chains": compared.chains,
+        "rules": compared.rules,
+        "sets": compared.sets,
+        "members": compared.elements,
         "wrong": report.wrong,
         "differences": differences,
+        "notLookedAt": NOT_LOOKED_AT_PARTS,
     })
 }

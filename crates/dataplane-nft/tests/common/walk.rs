@@ -12,7 +12,7 @@ use tortie_nft::interp::{
 };
 use tortie_nft::{BaseChain, Chain, Expr, Hook, Reg, Rule, Table, TableId};
 use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
-use tortie_verify::Trip;
+use tortie_verify::Probe;
 
 /// What came of a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,8 +129,8 @@ fn craft(index: usize, packet: &Packet) -> Vec<u8> {
 fn one(ruleset: &Ruleset, state: &State, index: usize, packet: &Packet) -> Fate {
     let interface =
         |name: &str| Interface::new(name.bytes().fold(7, |sum, byte| sum * 31 % 1000 + u32::from(byte)), name);
-    let mut trip = Trip::new(packet, craft(index, packet), start_mark(index), interface);
-    let route = trip.packet.iif.clone().filter(|_| source_route_ok(state, packet));
+    let mut probe = Probe::new(packet, craft(index, packet), start_mark(index), interface);
+    let route = probe.packet.iif.clone().filter(|_| source_route_ok(state, packet));
     let fib = |_: FibQuestion<'_>| Some(FibAnswer::Interface(route.clone()));
     let own = if packet.source.is_ipv4() { "192.0.2.77" } else { "fd77::1" };
     let around = Surroundings {
@@ -147,9 +147,9 @@ fn one(ruleset: &Ruleset, state: &State, index: usize, packet: &Packet) -> Fate 
             bytes.oif = Some(interface(to));
         }
     };
-    let tortie_verify::Fate { allowed, rejected, way } = trip.walk(ruleset, &around, reroute).unwrap();
-    let untracked = allowed && trip.packet.ct == Tracking::Untracked;
-    Fate { allowed, rejected, untracked, way, mark: trip.packet.mark }
+    let tortie_verify::Trace { allowed, rejected, rules: way } = probe.trace(ruleset, &around, reroute).unwrap();
+    let untracked = allowed && probe.packet.ct == Tracking::Untracked;
+    Fate { allowed, rejected, untracked, way, mark: probe.packet.mark }
 }
 
 /// Whether the routes lead back to where the packet came in by.

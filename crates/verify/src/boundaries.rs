@@ -1,4 +1,4 @@
-//! What a rule makes a difference between: values on both sides of each of its conditions.
+//! The boundaries of a rule: values on both sides of each of its conditions.
 
 use std::net::IpAddr;
 

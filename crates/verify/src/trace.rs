@@ -1,4 +1,4 @@
-//! A packet on its way through the tables of a kernel, as they were read.
+//! Traces: the path of a probe packet through the tables of a kernel, as they were read.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -9,26 +9,26 @@ use tortie_nft::interp::{
 use tortie_nft::{Hook, expr::ct_state};
 use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
 
-/// What came of a packet.
+/// The path of a packet and its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fate {
+pub struct Trace {
     /// It got past every hook.
     pub allowed: bool,
     /// It was denied with an answer.
     pub rejected: bool,
-    /// The rules that it passed, for people.
-    pub way: Vec<String>,
+    /// The rules that matched it, in order, for people.
+    pub rules: Vec<String>,
 }
 
-/// A packet before the first hook on its way.
-pub struct Trip {
-    /// It, as the kernel sees it.
+/// A probe packet before its first hook.
+pub struct Probe {
+    /// The packet as the kernel sees it.
     pub packet: Bytes,
     hooks: &'static [Hook],
 }
 
-impl Trip {
-    /// The way of a packet of these bytes and this mark.
+impl Probe {
+    /// A packet of these bytes and this mark, which passes the hooks that the question implies.
     pub fn new(question: &Packet, bytes: Vec<u8>, mark: u32, interface: impl Fn(&str) -> Interface) -> Self {
         let mut packet = Bytes::new(bytes);
         packet.mark = mark;
@@ -51,39 +51,39 @@ impl Trip {
         Self { packet, hooks }
     }
 
-    /// Walks it, to the end or to where it is denied. `before` a hook, the packet can be changed as routing would.
-    pub fn walk(
+    /// Traces it, to the end or to where it is denied. `before` a hook, the packet can be changed as routing would.
+    pub fn trace(
         &mut self,
         ruleset: &Ruleset,
         around: &Surroundings<'_>,
         before: impl Fn(Hook, &mut Bytes),
-    ) -> Result<Fate, InterpError> {
-        let mut way = Vec::new();
+    ) -> Result<Trace, InterpError> {
+        let mut rules = Vec::new();
         for hook in self.hooks {
             before(*hook, &mut self.packet);
             let outcome = ruleset.hook(*hook, &mut self.packet, around)?;
-            way.extend(outcome.steps.iter().map(|step| match step {
+            rules.extend(outcome.steps.iter().map(|step| match step {
                 Step::Rule(rule) => format!("{hook:?}: {rule}"),
                 other => format!("{hook:?}: {other:?}"),
             }));
             if outcome.ending != Ending::Accept {
-                return Ok(Fate { allowed: false, rejected: matches!(outcome.ending, Ending::Reject(_)), way });
+                return Ok(Trace { allowed: false, rejected: matches!(outcome.ending, Ending::Reject(_)), rules });
             }
         }
-        Ok(Fate { allowed: true, rejected: false, way })
+        Ok(Trace { allowed: true, rejected: false, rules })
     }
 }
 
-/// Walks a packet through every hook on its way. Its source is reached over the interface it came in by unless the
+/// Traces a packet through every hook that it passes. Its source is reached over the interface that it came in by, unless the
 /// packet says otherwise.
-pub(crate) fn fate(ruleset: &Ruleset, host: &Host, packet: &Packet) -> Result<Fate, InterpError> {
+pub(crate) fn trace(ruleset: &Ruleset, host: &Host, packet: &Packet) -> Result<Trace, InterpError> {
     let interface = |name: &str| {
         let at = host.links.iter().position(|link| link.name == name).unwrap_or(host.links.len());
         Interface::new(at as u32 + 1, name)
     };
     // Whatever mark others set must gain nobody anything.
-    let mut trip = Trip::new(packet, craft(packet)?, u32::MAX, interface);
-    let from = trip.packet.iif.clone().filter(|_| packet.source_route_ok != Some(false));
+    let mut probe = Probe::new(packet, craft(packet)?, u32::MAX, interface);
+    let from = probe.packet.iif.clone().filter(|_| packet.source_route_ok != Some(false));
     let fib = |_: FibQuestion<'_>| Some(FibAnswer::Interface(from.clone()));
     // Masquerading asks for an address of the host; which one decides nothing.
     let own_default =
@@ -95,7 +95,7 @@ pub(crate) fn fate(ruleset: &Ruleset, host: &Host, packet: &Packet) -> Result<Fa
         connections: Some(0),
         own_address: own.copied().find(|address| address.is_ipv4() == packet.source.is_ipv4()).or(Some(own_default)),
     };
-    trip.walk(ruleset, &around, |_, _| {})
+    probe.trace(ruleset, &around, |_, _| {})
 }
 
 /// The bytes of a packet. What carries no ports that can be read is a later fragment.

@@ -1,5 +1,5 @@
-//! The packets that are judged for one interface: for each rule that can concern it one packet that the rule means, and
-//! one beside each edge of each condition; what one rule says with what another does; and what every endpoint is asked whatever its rules say.
+//! The probe packets of one interface: for each rule that can concern it one packet that the rule means, and one beside each
+//! boundary of each condition; combinations of what two rules say; and what is asked of every endpoint whatever its rules say.
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
@@ -7,22 +7,22 @@ use std::net::IpAddr;
 use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
 use tortie_policy::{Direction, Family, PeerMatch, Rule, Settings, Snapshot};
 
-use crate::aims::{addresses, protocols, stranger, transports};
-use crate::spot::Spot;
+use crate::boundaries::{addresses, protocols, stranger, transports};
+use crate::governed::Governed;
 
 /// How many packets of one way combine what two rules say.
 const ACROSS: usize = 1000;
 
 /// Every packet once.
-pub(crate) fn cells(snapshot: &Snapshot, host: &Host, spot: &Spot) -> Vec<Packet> {
-    let mut asked = Asked { snapshot, spot, seen: HashSet::new(), packets: Vec::new() };
+pub(crate) fn probes(snapshot: &Snapshot, host: &Host, governed: &Governed) -> Vec<Packet> {
+    let mut asked = Asked { snapshot, governed, seen: HashSet::new(), packets: Vec::new() };
     let settings = snapshot.settings(&host.node);
-    let other = other_link(settings, host, spot);
+    let other = other_link(settings, host, governed);
     for direction in [Direction::Ingress, Direction::Egress] {
-        let rules = rules(snapshot, spot, direction);
-        for way in ways(spot, direction, &other) {
-            for family in families(spot) {
-                let near = own_address(spot, family);
+        let rules = rules(snapshot, governed, direction);
+        for way in ways(governed, direction, &other) {
+            for family in families(governed) {
+                let near = own_address(governed, family);
                 asked.usual(settings, &way, direction, family, near);
                 for rule in &rules {
                     asked.around(rule, &way, direction, family, near);
@@ -35,8 +35,8 @@ pub(crate) fn cells(snapshot: &Snapshot, host: &Host, spot: &Spot) -> Vec<Packet
 }
 
 /// The rules that can concern an endpoint, of all stages, profiles included.
-fn rules<'a>(snapshot: &'a Snapshot, spot: &Spot, direction: Direction) -> Vec<&'a Rule> {
-    let Some(subject) = &spot.subject else { return Vec::new() };
+fn rules<'a>(snapshot: &'a Snapshot, governed: &Governed, direction: Direction) -> Vec<&'a Rule> {
+    let Some(subject) = &governed.subject else { return Vec::new() };
     let policies = snapshot.policies.values();
     let selecting = policies.filter(|policy| !policy.staged && policy.selector.matches(&subject.labels));
     let profiles = subject.profiles.iter().filter_map(|name| snapshot.profiles.get(name));
@@ -48,10 +48,10 @@ fn rules<'a>(snapshot: &'a Snapshot, spot: &Spot, direction: Direction) -> Vec<&
 }
 
 /// How packets of a direction pass an interface.
-fn ways(spot: &Spot, direction: Direction, other: &str) -> [Way; 2] {
-    let interface = spot.interface.clone();
+fn ways(governed: &Governed, direction: Direction, other: &str) -> [Way; 2] {
+    let interface = governed.interface.clone();
     let through = |from: &str, to: &str| Way::Forward { from: from.to_owned(), to: to.to_owned() };
-    let towards_interface = spot.workload == (direction == Direction::Ingress);
+    let towards_interface = governed.workload == (direction == Direction::Ingress);
     if towards_interface {
         [through(other, &interface), Way::Out { interface }]
     } else {
@@ -60,32 +60,32 @@ fn ways(spot: &Spot, direction: Direction, other: &str) -> [Way; 2] {
 }
 
 /// Another interface of the host's, for what is forwarded; a name that no interface has when there is none.
-fn other_link(settings: &Settings, host: &Host, spot: &Spot) -> String {
+fn other_link(settings: &Settings, host: &Host, governed: &Governed) -> String {
     let others = host.links.iter().map(|link| link.name.as_str());
     let mut others =
-        others.filter(|name| *name != spot.interface && *name != "lo" && !settings.is_workload_interface(name));
+        others.filter(|name| *name != governed.interface && *name != "lo" && !settings.is_workload_interface(name));
     others.next().unwrap_or("elsewhere").to_owned()
 }
 
 /// Those of the endpoint's addresses; both when it has none.
-fn families(spot: &Spot) -> Vec<Family> {
+fn families(governed: &Governed) -> Vec<Family> {
     let all = [Family::V4, Family::V6];
-    let has = |family: &Family| spot.own.iter().any(|address| Family::of(*address) == *family);
+    let has = |family: &Family| governed.own.iter().any(|address| Family::of(*address) == *family);
     let own: Vec<Family> = all.into_iter().filter(has).collect();
     if own.is_empty() { all.to_vec() } else { own }
 }
 
-fn own_address(spot: &Spot, family: Family) -> IpAddr {
+fn own_address(governed: &Governed, family: Family) -> IpAddr {
     let unused = match family {
         Family::V4 => IpAddr::from([198, 18, 255, 1]),
         Family::V6 => IpAddr::from([0x2001, 0x2, 0, 0xffff, 0, 0, 0, 1]),
     };
-    spot.own.iter().copied().find(|address| Family::of(*address) == family).unwrap_or(unused)
+    governed.own.iter().copied().find(|address| Family::of(*address) == family).unwrap_or(unused)
 }
 
 struct Asked<'a> {
     snapshot: &'a Snapshot,
-    spot: &'a Spot,
+    governed: &'a Governed,
     seen: HashSet<Packet>,
     packets: Vec<Packet>,
 }
@@ -189,7 +189,7 @@ impl Asked<'_> {
             self.add(Packet { protocol, transport, ..between(way, direction, near, fars[0]) });
         }
         // The near end is the endpoint itself, unless the rule speaks of others that are forwarded by it.
-        if !self.spot.workload {
+        if !self.governed.workload {
             for near in addresses(self.snapshot, near_side, family) {
                 self.add(Packet { protocol, transport, ..between(way, direction, near, fars[0]) });
             }

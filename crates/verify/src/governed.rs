@@ -8,31 +8,31 @@ use tortie_eval::{Subject, host_endpoint, workload_endpoint};
 use tortie_policy::packet::Host;
 use tortie_policy::{EndpointId, Interface, Snapshot};
 
-/// One interface and who governs it.
+/// One interface and the endpoint that governs it.
 #[derive(Debug)]
-pub(crate) struct Spot {
+pub(crate) struct Governed {
     /// Its name.
     pub(crate) interface: String,
     /// It leads to a workload.
     pub(crate) workload: bool,
-    /// Who governs it; none for an interface that looks like a workload's and is no one's.
+    /// The endpoint that governs it; none for a workload interface without an endpoint.
     pub(crate) subject: Option<Subject>,
     /// The addresses behind it: the workload's, or the host's own.
     pub(crate) own: Vec<IpAddr>,
 }
 
-impl fmt::Display for Spot {
+impl fmt::Display for Governed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.subject.as_ref().map(|subject| &subject.id) {
             Some(EndpointId::Host(name)) => write!(f, "hep/{name} at {}", self.interface),
             Some(EndpointId::Workload(id)) => write!(f, "wep/{}/{} at {}", id.namespace, id.name, self.interface),
-            None => write!(f, "{}, which is no endpoint's", self.interface),
+            None => write!(f, "interface {} without an endpoint", self.interface),
         }
     }
 }
 
 /// All of a node, workloads first.
-pub(crate) fn spots(snapshot: &Snapshot, host: &Host) -> Vec<Spot> {
+pub(crate) fn governed(snapshot: &Snapshot, host: &Host) -> Vec<Governed> {
     let settings = snapshot.settings(&host.node);
     let here = snapshot.workload_endpoints.values().filter(|endpoint| endpoint.node == host.node);
     let named = snapshot.host_endpoints.values().filter(|endpoint| endpoint.node == host.node);
@@ -46,7 +46,7 @@ pub(crate) fn spots(snapshot: &Snapshot, host: &Host) -> Vec<Spot> {
         all.into_iter().filter(|name| !name.is_empty()).partition(|name| settings.is_workload_interface(name));
     let workload = |name: &str| {
         let endpoint = workload_endpoint(snapshot, host, name);
-        Spot {
+        Governed {
             interface: name.to_owned(),
             workload: true,
             subject: endpoint.map(|endpoint| Subject::workload(snapshot, endpoint)),
@@ -56,7 +56,7 @@ pub(crate) fn spots(snapshot: &Snapshot, host: &Host) -> Vec<Spot> {
     let guarded = |name: &str| {
         let endpoint = host_endpoint(snapshot, host, name).filter(|_| !settings.is_excluded_interface(name))?;
         let link = host.links.iter().find(|link| link.name == name);
-        Some(Spot {
+        Some(Governed {
             interface: name.to_owned(),
             workload: false,
             subject: Some(Subject::host(snapshot, endpoint)),

@@ -1,0 +1,248 @@
+//! Differences of a table as sentences in the terms of its users: interfaces, endpoints, policies and their rules, selectors.
+
+use std::collections::HashMap;
+
+use tortie_dataplane::{End, Owner, Rule, RulesId, SetId, State};
+use tortie_dataplane_nft::{Difference, Origin, What, element_text, interface_of, last_word};
+use tortie_nft::{Data, Element, Set};
+use tortie_policy::{PortMatch, Snapshot};
+
+/// What is needed to name things.
+pub(crate) struct Names<'a> {
+    snapshot: &'a Snapshot,
+    /// What each set of the desired state is for.
+    sets: HashMap<&'a str, String>,
+}
+
+/// What is said of the elements of one interface: those of several maps are one sentence.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Governing {
+    Missing,
+    Extra,
+}
+
+impl<'a> Names<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot, state: &'a State) -> Self {
+        let mut sets: HashMap<&str, String> = HashMap::new();
+        for (id, rules) in &state.rules {
+            for rule in rules {
+                for (side, end) in [("source", &rule.source), ("destination", &rule.destination)] {
+                    for (set, text) in sets_of(snapshot, id, rule, side, end) {
+                        sets.entry(set.as_str())
+                            .or_insert_with(|| format!("{text} ({side} of rule {} of {id})", rule.number));
+                    }
+                }
+            }
+        }
+        for (name, text) in [
+            (SetId::IPIP_PEERS, "the addresses of nodes that use IPIP"),
+            (SetId::VXLAN_PEERS, "the addresses of nodes that use VXLAN"),
+            (SetId::POOLS, "the IP pools"),
+            (SetId::TRANSLATED_POOLS, "the IP pools with outgoing NAT"),
+        ] {
+            sets.insert(name, text.to_owned());
+        }
+        Self { snapshot, sets }
+    }
+
+    /// One sentence for each difference; the elements that one interface has in several maps are told together.
+    pub(crate) fn sentences(&self, differences: &[Difference]) -> Vec<(String, String)> {
+        let mut told: Vec<(String, String)> = Vec::new();
+        let mut interfaces: Vec<(Governing, String, String, usize)> = Vec::new();
+        for Difference { what, origin } in differences {
+            let raw = what.to_string();
+            let Some((governing, interface, endpoint, map)) = governing(what) else {
+                told.push((self.sentence(what, origin), raw));
+                continue;
+            };
+            let same = |one: &&(Governing, String, String, usize)| {
+                (one.0, one.1.as_str(), one.2.as_str()) == (governing, &interface, endpoint)
+            };
+            match interfaces.iter().find(same) {
+                Some((.., at)) => {
+                    let (sentence, kernel) = &mut told[*at];
+                    sentence.insert_str(sentence.len() - 1, &format!(", {map}"));
+                    *kernel += &format!("; {raw}");
+                }
+                None => {
+                    let sentence = match governing {
+                        Governing::Missing => format!("interface {interface} is not governed by {endpoint} ({map})"),
+                        Governing::Extra => {
+                            format!(
+                                "interface {interface} is still governed by {endpoint}, {} ({map})",
+                                self.why(endpoint)
+                            )
+                        }
+                    };
+                    interfaces.push((governing, interface, endpoint.to_owned(), told.len()));
+                    told.push((sentence, raw));
+                }
+            }
+        }
+        told
+    }
+
+    /// Why an endpoint should not govern an interface.
+    fn why(&self, endpoint: &str) -> &'static str {
+        let exists = match endpoint.split_once('/') {
+            Some(("hep", name)) => self.snapshot.host_endpoints.contains_key(name),
+            Some(("wep", rest)) => self
+                .snapshot
+                .workload_endpoints
+                .keys()
+                .any(|id| rest.split_once('/') == Some((id.namespace.as_str(), id.name.as_str()))),
+            _ => false,
+        };
+        match exists {
+            true => "which should not govern it",
+            false if endpoint.starts_with("wep/") => "which does not exist or has no address",
+            false => "which does not exist",
+        }
+    }
+
+    /// What a set is for.
+    fn set(&self, set: &Set, origin: &Origin) -> String {
+        let known = set.comment.as_deref().and_then(|comment| self.sets.get(comment));
+        match (known, &origin.rule) {
+            (Some(text), _) => text.clone(),
+            (None, Some(rule)) => format!("set `{}` ({rule})", set.name),
+            (None, None) => format!("set `{}`", set.name),
+        }
+    }
+
+    fn sentence(&self, what: &What, origin: &Origin) -> String {
+        match what {
+            What::SetMissing { set } => format!("the set of {} is missing", self.set(set, origin)),
+            What::SetOther { wanted, .. } => format!("the set of {} has another type", self.set(wanted, origin)),
+            What::ElementMissing { set, element } => {
+                format!("set member {} of {} is missing", element_text(set, element), self.set(set, origin))
+            }
+            What::ElementExtra { set, element } => {
+                let member = element_text(set, element);
+                format!("set member {member} of {} is in the kernel, and nothing asks for it", self.set(set, origin))
+            }
+            What::ElementOther { set, wanted, found } => {
+                let key = element_text(set, wanted);
+                let key = interface_of(set, wanted).map_or(key, |interface| format!("interface {interface}"));
+                match (&wanted.comment, &found.comment) {
+                    (Some(endpoint), Some(other)) if endpoint != other => {
+                        format!("{key} is governed by {other} instead of {endpoint} ({})", set.name)
+                    }
+                    _ => what.to_string(),
+                }
+            }
+            What::RuleMissing { chain, line } => {
+                format!("{} is missing{}", rule(line), place(chain, origin))
+            }
+            What::RuleExtra { chain, line } => {
+                format!("nothing asks for {}{}", rule(line), place(chain, origin))
+            }
+            What::RuleOther { chain, wanted, found } => {
+                let (asked, there) = (last_word(wanted), last_word(found));
+                let what = if asked == there {
+                    "has other conditions or effects than asked for".to_owned()
+                } else {
+                    format!("ends in `{there}` instead of `{asked}`")
+                };
+                format!("{} {what}{}", rule(wanted), place(chain, origin))
+            }
+            What::RuleOrder { chain, first, then } => {
+                format!("{} comes before {} instead of after it{}", rule(first), rule(then), place(chain, origin))
+            }
+            What::ChainMissing { chain, base: None } => {
+                let origin = led(origin).map_or_else(String::new, |origin| format!(" (used by {origin})"));
+                format!("chain `{chain}` is missing{origin}")
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
+/// An element that says which endpoint governs an interface: that, the interface, the endpoint and the map.
+fn governing(what: &What) -> Option<(Governing, String, &str, &str)> {
+    let (governing, set, element): (Governing, &Set, &Element) = match what {
+        What::ElementMissing { set, element } => (Governing::Missing, set, element),
+        What::ElementExtra { set, element } => (Governing::Extra, set, element),
+        _ => return None,
+    };
+    let is_only_field = set.key.iter().len() == 1;
+    let interface = interface_of(set, element).filter(|_| is_only_field)?;
+    debug_assert!(!matches!(element.data, Some(Data::Value(_))));
+    Some((governing, interface, element.comment.as_deref().unwrap_or("nobody"), &set.name))
+}
+
+/// A rule by its comment, or by what it ends in.
+fn rule(line: &tortie_dataplane_nft::Line) -> String {
+    match &line.comment {
+        Some(comment) if comment.starts_with("rule ") => comment.clone(),
+        Some(comment) => format!("rule \"{comment}\""),
+        None => format!("a rule that ends in `{}`", last_word(line)),
+    }
+}
+
+/// Where a rule stands.
+fn place(chain: &str, origin: &Origin) -> String {
+    match led(origin) {
+        Some(origin) => format!(" (chain `{chain}`, used by {origin})"),
+        None => format!(" (chain `{chain}`)"),
+    }
+}
+
+/// What led to a chain.
+fn led(origin: &Origin) -> Option<String> {
+    let Origin { endpoint, interface, .. } = origin;
+    Some(match (endpoint, interface) {
+        (Some(endpoint), Some(interface)) => format!("{endpoint} at {interface}"),
+        (Some(endpoint), None) => endpoint.clone(),
+        _ => return None,
+    })
+}
+
+/// The sets of one end of a rule with what each is for.
+fn sets_of<'a>(
+    snapshot: &Snapshot,
+    id: &RulesId,
+    rule: &'a Rule,
+    side: &str,
+    end: &'a End,
+) -> Vec<(&'a SetId, String)> {
+    let written = written(snapshot, id, rule.number);
+    let written = written.map(|rule| if side == "source" { &rule.source } else { &rule.destination });
+    let mut found = Vec::new();
+    if let Some(peers) = &end.peers {
+        let selector = written.and_then(|end| end.peers.as_ref()).map(|peers| peers.written.as_str());
+        found.push((&peers.set, selector.map_or_else(|| "a selector".to_owned(), |text| format!("selector {text}"))));
+    }
+    let named = |ports: Option<&Vec<PortMatch>>| {
+        let names = ports.into_iter().flatten().filter_map(|port| match port {
+            PortMatch::Named(name) => Some(name.as_str()),
+            PortMatch::Range(_) => None,
+        });
+        format!("named port {}", names.collect::<Vec<_>>().join(" or "))
+    };
+    let ports = named(written.map(|end| &end.ports));
+    found.extend(end.ports.named.iter().map(|set| (set, ports.clone())));
+    let not_ports = named(written.map(|end| &end.not_ports));
+    found.extend(end.not_ports.named.iter().map(|set| (set, not_ports.clone())));
+    if let Some(set) = &end.service {
+        let service = written.and_then(|end| end.service.as_ref());
+        let name = service.map(|id| format!("service {}/{}", id.namespace, id.name));
+        found.push((set, name.unwrap_or_else(|| "a service".to_owned())));
+    }
+    found
+}
+
+/// A rule as the snapshot has it.
+fn written<'a>(snapshot: &'a Snapshot, id: &RulesId, number: u32) -> Option<&'a tortie_policy::Rule> {
+    let at = usize::try_from(number).ok()?.checked_sub(1)?;
+    match &id.owner {
+        Owner::Policy(policy) => snapshot.policies.get(&**policy)?.rules(id.direction).get(at),
+        Owner::Profile(name) => {
+            let profile = snapshot.profiles.get(&**name)?;
+            match id.direction {
+                tortie_policy::Direction::Ingress => profile.ingress.get(at),
+                tortie_policy::Direction::Egress => profile.egress.get(at),
+            }
+        }
+    }
+}
