@@ -8,6 +8,7 @@ use tortie_dataplane_nft::{Bits, Options, TooFewBits};
 use tortie_hostnet::links::{Watcher, links};
 use tortie_nft::{Socket, TableId, inventory};
 use tortie_policy::from_api::configurations_of;
+use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Host, Link};
 use tortie_policy::{Settings, Snapshot};
 use tortie_verify::{Report, VerifyError, verify};
@@ -24,6 +25,9 @@ pub struct Ground {
     pub interfaces: Vec<(String, Vec<IpAddr>)>,
     /// What this machine says of the settings.
     pub local: Local,
+    /// Its routes, and which of its interfaces are ports of others; none when they could not be read.
+    #[serde(default)]
+    pub machine: Option<Machine>,
 }
 
 /// Why the ground, or the kernel, cannot be looked at.
@@ -60,7 +64,10 @@ impl Ground {
 
     pub(crate) fn new(node: String, links: &[Link], local: Local) -> Self {
         let interfaces = links.iter().map(|link| (link.name.clone(), link.addresses.clone())).collect();
-        Self { node, interfaces, local }
+        // Without them questions about packets are answered for every interface.
+        let machine =
+            tortie_hostnet::machine().inspect_err(|error| log::debug!("cannot read the routes: {error}")).ok();
+        Self { node, interfaces, local, machine }
     }
 
     /// Judges the probe packets of every endpoint here by what a store says and by the table in the kernel, and compares

@@ -160,14 +160,20 @@ fn side(
         })
     };
     if !side.ports.is_empty() && !side.ports.iter().any(on) {
-        miss(fields.ports, format!("{} is not {}", port_text(view, port), ports_text(&side.ports)));
+        let why = match port {
+            Some(port) => format!("port {port} is not {}", ports_text(&side.ports)),
+            None if has_ports(view.protocol) => "its ports cannot be read".to_owned(),
+            None => format!("{} has no ports", protocol_name(view.protocol)),
+        };
+        miss(fields.ports, why);
     }
     if !side.not_ports.is_empty() {
         // A protocol without ports is on none of them; one whose ports cannot be read is on neither side.
         if port.is_none() && has_ports(view.protocol) {
             miss(fields.not_ports, "its ports cannot be read".to_owned());
         } else if side.not_ports.iter().any(on) {
-            miss(fields.not_ports, format!("{} is among {}", port_text(view, port), ports_text(&side.not_ports)));
+            let port = port.map_or_else(|| "its port".to_owned(), |port| format!("port {port}"));
+            miss(fields.not_ports, format!("{port} is among {}", ports_text(&side.not_ports)));
         }
     }
 }
@@ -221,14 +227,6 @@ fn transport_text(view: &View) -> String {
     match view.transport {
         Transport::Icmp { kind, code } => format!("type {kind} code {code}"),
         _ => protocol_name(view.protocol),
-    }
-}
-
-fn port_text(view: &View, port: Option<u16>) -> String {
-    match port {
-        Some(port) => format!("port {port}"),
-        None if has_ports(view.protocol) => "its port cannot be read, and".to_owned(),
-        None => format!("{} has no ports, and", protocol_name(view.protocol)),
     }
 }
 

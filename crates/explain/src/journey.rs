@@ -5,10 +5,13 @@ use std::net::IpAddr;
 
 use tortie_eval::{Conntrack, Host, Packet, Transport, Verdict, Way, judge};
 use tortie_net::Protocol;
-use tortie_policy::Snapshot;
+use tortie_policy::machine::RouteKind;
+use tortie_policy::{HostEndpoint, Interface, Snapshot};
 
 use crate::ask::{AskError, Party, Question, State, What};
 use crate::place::{Place, Places};
+use crate::text::legs_decided_by;
+use crate::{group, placement};
 
 /// A source port for packets whose port nobody asked about.
 const SOME_PORT: u16 = 49152;
@@ -28,59 +31,180 @@ pub struct Leg {
 /// The whole answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// Every node on the way, in order, up to the one that denied.
+    /// Every node on the way, in order, up to the one that denied; of several ways the first that is denied.
     pub legs: Vec<Leg>,
     /// Who sends.
     pub from: Place,
     /// To whom, before any translation.
     pub to: Place,
+    /// What was taken for granted, and what else bears on the answer.
+    pub notes: Vec<String>,
+    /// The ways that the packet may take where nothing tells which, and they are not answered alike; else empty.
+    pub ways: Vec<OneWay>,
+}
+
+/// A way that the packet may take, or several that are answered alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OneWay {
+    /// `it enters web1 at eth0 or eth1`.
+    pub when: String,
+    /// Every node on it, as in [`Answer::legs`].
+    pub legs: Vec<Leg>,
 }
 
 impl Answer {
-    /// Whether it arrives.
+    /// Whether it arrives, whichever way it takes.
     pub fn allowed(&self) -> bool {
-        self.legs.iter().all(|leg| leg.verdict.allowed)
+        allowed(&self.legs) && self.ways.iter().all(OneWay::allowed)
     }
 }
 
-/// Walks the packet of a question. Where it depends on an interface that the question does not name, and the answer
-/// on that, this asks for it.
-pub fn journey(places: &Places<'_>, question: &Question) -> Result<Answer, AskError> {
-    every_way(places, question).map(|(answer, _)| answer)
+impl OneWay {
+    /// Whether it arrives on this way.
+    pub fn allowed(&self) -> bool {
+        allowed(&self.legs)
+    }
 }
 
-/// The same, and what the packet meets on the ways by other interfaces, which all come to the same.
+/// Walks the packet of a question. Where nothing tells which interface it uses, every one is answered.
+pub fn journey(places: &Places<'_>, question: &Question) -> Result<Answer, AskError> {
+    let Walked { route, answers, from, to, mut notes } = walk(places, question)?;
+    let choices: Vec<&Vec<String>> = answers.iter().map(|(choice, _)| choice).collect();
+    let mut groups: Vec<(String, Vec<&Vec<String>>, &Vec<Leg>)> = Vec::new();
+    for (choice, legs) in &answers {
+        let told = legs_decided_by(places.snapshot(), legs);
+        match groups.iter_mut().find(|(other, ..)| *other == told) {
+            Some((_, all, _)) => all.push(choice),
+            None => groups.push((told, vec![choice], legs)),
+        }
+    }
+    let ways: Vec<OneWay> = groups
+        .into_iter()
+        .map(|(_, group, legs)| OneWay { when: when(&route, &choices, &group), legs: legs.clone() })
+        .collect();
+    let first = ways.iter().find(|way| !way.allowed()).or(ways.first());
+    let legs = first.map(|way| way.legs.clone()).unwrap_or_default();
+    let alike = ways.len() < 2;
+    if alike && choices.len() > 1 {
+        notes.extend(ways.first().map(|way| format!("the answer is the same whether {}", way.when)));
+    }
+    notes.extend(placement_notes(places, question, &legs));
+    Ok(Answer { legs, from, to, notes, ways: if alike { Vec::new() } else { ways } })
+}
+
+/// The same where all ways are allowed or all are denied, and what the packet meets on the other ways. Else this asks
+/// for the interface.
 pub(crate) fn every_way(places: &Places<'_>, question: &Question) -> Result<(Answer, Vec<Leg>), AskError> {
+    let Walked { route, answers, from, to, notes } = walk(places, question)?;
+    if answers.iter().any(|(_, legs)| allowed(legs) != allowed(&answers[0].1)) {
+        return Err(depends(&route, &answers));
+    }
+    let mut answers = answers.into_iter().map(|(_, legs)| legs);
+    let legs = answers.next().unwrap_or_default();
+    Ok((Answer { legs, from, to, notes, ways: Vec::new() }, answers.flatten().collect()))
+}
+
+/// Every way of a packet, by the interfaces chosen where nothing tells them.
+struct Walked {
+    route: Route,
+    answers: Vec<(Vec<String>, Vec<Leg>)>,
+    from: Place,
+    to: Place,
+    notes: Vec<String>,
+}
+
+fn walk(places: &Places<'_>, question: &Question) -> Result<Walked, AskError> {
     let node = question.node.as_deref();
+    node.map_or(Ok(()), |node| places.known(node))?;
     let from = places.find(&question.from, node)?;
     let to = places.find(&question.to, node)?;
+    let mut notes = Vec::new();
+    let to = group::receiver(places, question, &from, to)?;
+    let (from, to) = (places.facing(from.clone(), &to), places.facing(to, &from));
     let mut snapshot = Cow::Borrowed(places.snapshot());
     for place in [&from, &to] {
         if let Place::Workload(endpoint) = place
             && !snapshot.workload_endpoints.contains_key(&endpoint.id)
         {
             snapshot.to_mut().workload_endpoints.insert(endpoint.id.clone(), (**endpoint).clone());
+            notes.extend(places.chosen_node(node, &endpoint.node));
         }
     }
-    let route = Route::new(places, question, &from, &to)?;
+    let route = Route::new(places, question, &from, &to, &mut notes)?;
     let answers: Vec<(Vec<String>, Vec<Leg>)> = route
-        .choices(places)
+        .choices()
         .into_iter()
         .map(|choice| {
             let legs = route.legs(places, &snapshot, &choice);
             (choice, legs)
         })
         .collect();
-    if answers.iter().any(|(_, legs)| allowed(legs) != allowed(&answers[0].1)) {
-        return Err(depends(&route, &answers));
-    }
-    let mut answers = answers.into_iter().map(|(_, legs)| legs);
-    let legs = answers.next().unwrap_or_default();
-    Ok((Answer { legs, from, to }, answers.flatten().collect()))
+    notes.extend(group::copies(places, &snapshot, &answers));
+    Ok(Walked { route, answers, from, to, notes })
 }
 
 fn allowed(legs: &[Leg]) -> bool {
     legs.iter().all(|leg| leg.verdict.allowed)
+}
+
+/// The host endpoints that a reader may take for those that judge the packet, and that do not.
+fn placement_notes(places: &Places<'_>, question: &Question, legs: &[Leg]) -> Vec<String> {
+    let asked = |endpoint: &HostEndpoint| {
+        [&question.from, &question.to].into_iter().any(|party| *party == Party::HostEndpoint(endpoint.name.clone()))
+    };
+    let crossed = |endpoint: &HostEndpoint| {
+        let mut on_node = legs.iter().filter(|leg| leg.host.node == endpoint.node);
+        on_node.any(|leg| match (&leg.packet.way, &endpoint.interface) {
+            (Way::In { interface } | Way::Out { interface }, Interface::Named(name)) => interface == name,
+            (Way::Forward { from, to }, Interface::Named(name)) => from == name || to == name,
+            _ => false,
+        })
+    };
+    let endpoints = places.snapshot().host_endpoints.values().filter(|endpoint| asked(endpoint) || crossed(endpoint));
+    let told = endpoints.filter_map(|endpoint| {
+        placement::idle(places, endpoint).map(|why| format!("host endpoint {} {why}", endpoint.name))
+    });
+    told.collect()
+}
+
+/// `it enters gw at eth0 or eth1 and leaves gw by eth2`: what tells a group of choices from the others.
+fn when(route: &Route, all: &[&Vec<String>], group: &[&Vec<String>]) -> String {
+    const SHOWN: usize = 4;
+    let at = |choices: &[&Vec<String>], place: usize| {
+        let mut names: Vec<String> = Vec::new();
+        for choice in choices {
+            if !names.contains(&choice[place]) {
+                names.push(choice[place].clone());
+            }
+        }
+        names
+    };
+    let varies = |place: &usize| at(all, *place).len() > 1;
+    let places: Vec<usize> = (0..route.uplinks.len()).filter(varies).collect();
+    let crossing = |place: usize, names: &[String]| {
+        let Uplink { node, entering, .. } = &route.uplinks[place];
+        let (verb, word) = if *entering { ("enters", "at") } else { ("leaves", "by") };
+        format!("{verb} {node} {word} {}", names.join(" or "))
+    };
+    let sets: Vec<Vec<String>> = places.iter().map(|place| at(group, *place)).collect();
+    // The group is every combination of these: what may be anything need not be said.
+    if sets.iter().map(Vec::len).product::<usize>() == group.len() {
+        let said = places.iter().zip(&sets).filter(|(place, names)| at(all, **place).len() != names.len());
+        let mut said: Vec<String> = said.map(|(place, names)| crossing(*place, names)).collect();
+        if said.is_empty() {
+            said = places.iter().zip(&sets).map(|(place, names)| crossing(*place, names)).collect();
+        }
+        return format!("it {}", said.join(" and "));
+    }
+    let one = |choice: &&Vec<String>| {
+        let parts = places.iter().map(|place| crossing(*place, std::slice::from_ref(&choice[*place])));
+        format!("it {}", parts.collect::<Vec<_>>().join(" and "))
+    };
+    let mut said: Vec<String> = group.iter().take(SHOWN).map(one).collect();
+    if group.len() > SHOWN {
+        said.push(format!("in {} more ways", group.len() - SHOWN));
+    }
+    said.join(", or ")
 }
 
 /// Asks for the first interface that makes a difference, with what each of the choices comes to.
@@ -124,7 +248,8 @@ fn depends(route: &Route, answers: &[(Vec<String>, Vec<Leg>)]) -> AskError {
 struct Uplink {
     node: String,
     entering: bool,
-    fixed: Option<String>,
+    /// The interfaces that it may be.
+    names: Vec<String>,
 }
 
 struct Route {
@@ -132,13 +257,20 @@ struct Route {
     translator: Option<String>,
     uplinks: Vec<Uplink>,
     from: Place,
+    to: Place,
     end: Place,
     packet: Packet,
     translation: Option<(IpAddr, Option<u16>)>,
 }
 
 impl Route {
-    fn new(places: &Places<'_>, question: &Question, from: &Place, to: &Place) -> Result<Route, AskError> {
+    fn new(
+        places: &Places<'_>,
+        question: &Question,
+        from: &Place,
+        to: &Place,
+        notes: &mut Vec<String>,
+    ) -> Result<Route, AskError> {
         let (source, destination) = addresses(from, to, &question.what)?;
         let end = question.dnat.map_or_else(|| to.clone(), |(address, _)| places.at(address));
         let translator = question.dnat.is_some().then(|| to.node().or(from.node()).or(end.node())).flatten();
@@ -183,54 +315,98 @@ impl Route {
             translator: translator.map(str::to_owned),
             uplinks: Vec::new(),
             from: from.clone(),
+            to: to.clone(),
             end,
             packet,
             translation: question.dnat,
             nodes,
         };
-        route.uplinks = route.find_uplinks(places, question);
+        route.uplinks = route.find_uplinks(places, question, notes);
         Ok(route)
     }
 
     /// Every place where the packet crosses between nodes or the outside, in order.
-    fn find_uplinks(&self, places: &Places<'_>, question: &Question) -> Vec<Uplink> {
+    fn find_uplinks(&self, places: &Places<'_>, question: &Question, notes: &mut Vec<String>) -> Vec<Uplink> {
         let mut uplinks = Vec::new();
-        let asked = |place: &Place, address| match place {
-            Place::Process { node, interface, .. } => {
-                interface.clone().or_else(|| places.interface_with(node, address))
-            }
-            _ => None,
-        };
         for (index, node) in self.nodes.iter().enumerate() {
             let starts = index == 0 && self.from.node().is_some();
             let ends = index + 1 == self.nodes.len() && self.end.node().is_some();
-            if !starts {
-                let fixed = question
-                    .in_interface
-                    .clone()
-                    .or_else(|| if ends { asked(&self.end, self.packet.destination) } else { None });
-                uplinks.push(Uplink { node: node.clone(), entering: true, fixed });
-            }
-            if !ends {
-                let fixed = question
-                    .out_interface
-                    .clone()
-                    .or_else(|| if starts { asked(&self.from, self.packet.source) } else { None });
-                uplinks.push(Uplink { node: node.clone(), entering: false, fixed });
+            for entering in [true, false] {
+                if if entering { starts } else { ends } {
+                    continue;
+                }
+                let names = self.interfaces(places, question, node, entering, notes);
+                uplinks.push(Uplink { node: node.clone(), entering, names });
             }
         }
         uplinks
     }
 
+    /// The interfaces by which the packet may enter or leave a node: the one that is asked about, else the one that the
+    /// node's routes lead by, else all that it may be.
+    fn interfaces(
+        &self,
+        places: &Places<'_>,
+        question: &Question,
+        node: &str,
+        entering: bool,
+        notes: &mut Vec<String>,
+    ) -> Vec<String> {
+        let asked = if entering { &question.in_interface } else { &question.out_interface };
+        if let Some(name) = asked {
+            return vec![name.clone()];
+        }
+        // A translation does not change where a packet comes in.
+        let ends = if entering { [Some(&self.to), Some(&self.end)] } else { [Some(&self.from), None] };
+        for end in ends.into_iter().flatten() {
+            if let Place::Process { node: at, interface: Some(name), .. } = end
+                && at == node
+            {
+                return vec![name.clone()];
+            }
+        }
+        let peer = if entering {
+            self.packet.source
+        } else {
+            self.translation.map_or(self.packet.destination, |(address, _)| address)
+        };
+        let Some(machine) = places.machine(node) else { return self.candidates(places, node, entering) };
+        let (way, word) = if entering { ("enters", "at") } else { ("leaves", "by") };
+        let mut unknown = |why: String| {
+            let names = self.candidates(places, node, entering);
+            if names.len() > 1 {
+                notes.push(format!("nothing tells by which interface it {way} {node}: {why}"));
+            }
+            names
+        };
+        if let Some(why) = &machine.partial {
+            return unknown(why.clone());
+        }
+        if group::is_anywhere(peer) {
+            return unknown(format!("{peer} may be on every link"));
+        }
+        match machine.leads(peer) {
+            Some(leads)
+                if matches!(leads.kind, RouteKind::Unicast | RouteKind::Broadcast) && !leads.interfaces.is_empty() =>
+            {
+                let names: Vec<String> = leads.interfaces.into_iter().map(str::to_owned).collect();
+                notes.push(format!("it {way} {node} {word} {}, as {node}'s route to {peer} says", names.join(" or ")));
+                names
+            }
+            Some(leads) if leads.kind == RouteKind::Local => unknown(format!("{peer} is an address of {node} itself")),
+            _ => unknown(format!("{node} has no route to {peer}")),
+        }
+    }
+
     /// Every way to fill in the interfaces that are not known.
-    fn choices(&self, places: &Places<'_>) -> Vec<Vec<String>> {
+    fn choices(&self) -> Vec<Vec<String>> {
         let mut choices: Vec<Vec<String>> = vec![Vec::new()];
         for uplink in &self.uplinks {
-            let names = uplink.fixed.clone().map_or_else(|| self.candidates(places, uplink), |name| vec![name]);
             choices = choices
                 .into_iter()
                 .flat_map(|choice| {
-                    names.iter().map(move |name| choice.iter().chain([name]).cloned().collect()).collect::<Vec<_>>()
+                    let with = |name: &String| choice.iter().chain([name]).cloned().collect();
+                    uplink.names.iter().map(with).collect::<Vec<_>>()
                 })
                 .collect();
         }
@@ -238,10 +414,11 @@ impl Route {
     }
 
     /// The tunnels between the nodes, where the target's pool has them, and the interfaces to other machines.
-    fn candidates(&self, places: &Places<'_>, uplink: &Uplink) -> Vec<String> {
+    fn candidates(&self, places: &Places<'_>, node: &str, entering: bool) -> Vec<String> {
         let mut names = Vec::new();
         let (first, last) = (self.nodes.first(), self.nodes.last());
-        let between = if uplink.entering { first != Some(&uplink.node) } else { last != Some(&uplink.node) };
+        let between =
+            if entering { first.is_none_or(|first| first != node) } else { last.is_none_or(|last| last != node) };
         if let Place::Workload(endpoint) = &self.end
             && between
         {
@@ -251,7 +428,14 @@ impl Route {
                 names.extend(tunnels.iter().filter(|(used, _)| *used).map(|(_, name)| (*name).to_owned()));
             }
         }
-        names.extend(places.uplinks(&uplink.node));
+        names.extend(places.uplinks(node));
+        let mut seen = Vec::new();
+        names.retain(|name| {
+            !seen.contains(name) && {
+                seen.push(name.clone());
+                true
+            }
+        });
         names
     }
 
@@ -285,16 +469,19 @@ impl Route {
                     vec![Way::Out { interface: lo() }, Way::In { interface: lo() }]
                 }
             };
+            let mut untracked = false;
             for way in ways {
                 packet.way = way;
                 let verdict = judge(snapshot, &host, &packet);
                 let allowed = verdict.allowed;
+                untracked |= verdict.untracked;
                 legs.push(Leg { host: host.clone(), packet: packet.clone(), verdict });
                 if !allowed {
                     return legs;
                 }
             }
-            if let Some((address, port)) = packet.translated.take() {
+            // Nothing that is not tracked is translated.
+            if let Some((address, port)) = packet.translated.take().filter(|_| !untracked) {
                 packet.destination = address;
                 if let (Some(port), Transport::Ports { source, .. }) = (port, packet.transport) {
                     packet.transport = Transport::Ports { source, destination: port };

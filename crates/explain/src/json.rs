@@ -13,6 +13,12 @@ pub fn render(snapshot: &Snapshot, answer: &Answer) -> Value {
         "allowed": answer.allowed(),
         "summary": verdict_line(snapshot, answer),
         "legs": answer.legs.iter().map(leg).collect::<Vec<_>>(),
+        "notes": answer.notes,
+        "ways": answer.ways.iter().map(|way| json!({
+            "when": way.when,
+            "allowed": way.allowed(),
+            "legs": way.legs.iter().map(leg).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
     })
 }
 
@@ -43,6 +49,7 @@ fn leg(leg: &Leg) -> Value {
         "node": leg.host.node,
         "packet": shown,
         "interfaces": way,
+        "translated": packet.translated.map(|(address, port)| json!({ "address": address, "port": port })),
         "allowed": leg.verdict.allowed,
         "rejected": leg.verdict.rejected,
         "untracked": leg.verdict.untracked,

@@ -8,14 +8,16 @@
 
 mod ask;
 pub mod endpoint;
+mod group;
 mod journey;
 pub mod json;
 mod place;
+pub mod placement;
 mod staged;
 pub mod table;
 pub mod text;
 
 pub use ask::{AskError, Party, Question, State, What};
-pub use journey::{Answer, Leg, journey};
+pub use journey::{Answer, Leg, OneWay, journey};
 pub use place::{Place, Places};
 pub use staged::enforce_staged;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use tortie_eval::{Host, Link};
+use tortie_policy::machine::{Leads, Machine, RouteKind};
 use tortie_policy::{HostEndpoint, Interface, Limits, NamedPort, Snapshot, WorkloadEndpoint, WorkloadId};
 
 use crate::ask::{AskError, Party};
@@ -19,6 +20,8 @@ const STRANGERS: [&str; 8] = [
     "3fff:ffff::fffe",
     "100::fffe",
 ];
+/// An interface that no host endpoint names.
+const ANOTHER: &str = "another interface";
 const NEW_WORKLOAD: [&str; 2] = ["198.18.0.1", "2001:2::1"];
 
 /// One end, found.
@@ -63,12 +66,14 @@ pub struct Places<'a> {
     snapshot: &'a Snapshot,
     /// Nodes whose interfaces are known better than the store knows them: this machine's.
     hosts: BTreeMap<String, Host>,
+    /// The routes of such nodes.
+    machines: BTreeMap<String, Machine>,
 }
 
 impl<'a> Places<'a> {
     /// Places of a snapshot, as far as the store tells of interfaces.
     pub fn new(snapshot: &'a Snapshot) -> Self {
-        Self { snapshot, hosts: BTreeMap::new() }
+        Self { snapshot, hosts: BTreeMap::new(), machines: BTreeMap::new() }
     }
 
     /// Takes a node's interfaces from the machine instead of the store.
@@ -76,6 +81,51 @@ impl<'a> Places<'a> {
     pub fn with_host(mut self, host: Host) -> Self {
         self.hosts.insert(host.node.clone(), host);
         self
+    }
+
+    /// Takes a node's routes from the machine. Without them nothing tells which of several interfaces a packet uses.
+    #[must_use]
+    pub fn with_machine(mut self, node: &str, machine: Machine) -> Self {
+        self.machines.insert(node.to_owned(), machine);
+        self
+    }
+
+    /// What a node's machine says of its routes, if it was asked.
+    pub(crate) fn machine(&self, node: &str) -> Option<&Machine> {
+        self.machines.get(node)
+    }
+
+    /// The node's links, where the machine itself tells them.
+    pub(crate) fn known_host(&self, node: &str) -> Option<&Host> {
+        self.hosts.get(node)
+    }
+
+    /// Where a node's routes lead, if they are known and tell everything.
+    pub(crate) fn leads(&self, node: &str, address: IpAddr) -> Option<Leads<'_>> {
+        self.machine(node).filter(|machine| machine.partial.is_none())?.leads(address)
+    }
+
+    /// The node on one of whose links an address is the broadcast address, as far as the machines tell.
+    pub(crate) fn broadcasts_at(&self, address: IpAddr) -> Option<&str> {
+        let is_broadcast =
+            |machine: &Machine| machine.leads(address).is_some_and(|way| way.kind == RouteKind::Broadcast);
+        self.machines.iter().find(|(_, machine)| is_broadcast(machine)).map(|(node, _)| node.as_str())
+    }
+
+    /// A process with the address first that the machine uses towards its peer.
+    pub(crate) fn facing(&self, place: Place, peer: &Place) -> Place {
+        let Place::Process { node, mut addresses, interface: None } = place else { return place };
+        for v4 in [true, false] {
+            let towards = peer.addresses().iter().find(|address| address.is_ipv4() == v4);
+            let Some(leads) = towards.and_then(|address| self.leads(&node, *address)) else { continue };
+            let (RouteKind::Unicast, [interface]) = (leads.kind, leads.interfaces.as_slice()) else { continue };
+            let link = self.hosts.get(&node).and_then(|host| host.links.iter().find(|link| link.name == *interface));
+            let mut liked: Vec<IpAddr> = leads.source.into_iter().collect();
+            liked.extend(link.iter().flat_map(|link| &link.addresses));
+            let rank = |address: &IpAddr| liked.iter().position(|one| one == address).unwrap_or(liked.len());
+            addresses.sort_by_key(rank);
+        }
+        Place::Process { node, addresses, interface: None }
     }
 
     /// Everything in the store.
@@ -104,8 +154,8 @@ impl<'a> Places<'a> {
             Place::Process { node, addresses, interface } => self
                 .host_endpoints(node)
                 .filter(|endpoint| match interface {
-                    Some(_) if interface_of(endpoint) == *interface => true,
-                    _ => endpoint.addresses.iter().any(|address| addresses.contains(address)),
+                    Some(_) if self.interface_of(endpoint) == *interface => true,
+                    _ => self.has_one_of(endpoint, addresses),
                 })
                 .flat_map(|endpoint| &endpoint.ports)
                 .collect(),
@@ -113,25 +163,46 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// The interface that has an address, on a node whose interfaces are known better than the store knows them.
-    pub(crate) fn interface_with(&self, node: &str, address: IpAddr) -> Option<String> {
-        let link = self.hosts.get(node)?.links.iter().find(|link| link.addresses.contains(&address))?;
-        Some(link.name.clone())
+    /// Whether a host endpoint, or the interface that it names, has one of these addresses.
+    fn has_one_of(&self, endpoint: &HostEndpoint, addresses: &[IpAddr]) -> bool {
+        let link = match &endpoint.interface {
+            Interface::Named(name) => {
+                self.hosts.get(&endpoint.node).and_then(|host| host.links.iter().find(|link| link.name == *name))
+            }
+            _ => None,
+        };
+        let own = endpoint.addresses.iter().chain(link.into_iter().flat_map(|link| &link.addresses));
+        own.into_iter().any(|address| addresses.contains(address))
+    }
+
+    /// The interface that a host endpoint is on: the machine's, where that is known.
+    fn interface_of(&self, endpoint: &HostEndpoint) -> Option<String> {
+        let by_address = endpoint.interface == Interface::ByAddress;
+        match self.hosts.get(&endpoint.node) {
+            Some(host) if by_address => {
+                let has = |link: &&Link| endpoint.addresses.iter().any(|address| link.addresses.contains(address));
+                host.links.iter().find(has).map(|link| link.name.clone())
+            }
+            _ => interface_of(endpoint),
+        }
     }
 
     /// The interfaces of a node that packets from elsewhere may come in by, or leave by.
     pub fn uplinks(&self, node: &str) -> Vec<String> {
         let settings = self.snapshot.settings(node);
-        let mut names: Vec<String> = self
-            .host(node)
-            .links
-            .into_iter()
-            .map(|link| link.name)
-            .filter(|name| name != "lo" && !settings.is_workload_interface(name))
-            .collect();
-        names.dedup();
+        let mut names: Vec<String> = Vec::new();
+        for link in self.host(node).links {
+            let outward = link.name != "lo" && !settings.is_workload_interface(&link.name);
+            if outward && !names.contains(&link.name) {
+                names.push(link.name);
+            }
+        }
+        let every = |endpoint: &HostEndpoint| endpoint.interface == Interface::All;
         if names.is_empty() {
             names.push("uplink".to_owned());
+        } else if !self.hosts.contains_key(node) && self.host_endpoints(node).any(every) {
+            // The store does not name them all, and the endpoint for all of them governs the others.
+            names.push(ANOTHER.to_owned());
         }
         names
     }
@@ -195,15 +266,7 @@ impl<'a> Places<'a> {
             Some(node.name.clone())
         };
         match by_link.or_else(by_endpoint).or_else(by_node) {
-            Some(node) => {
-                let interface = self
-                    .host(&node)
-                    .links
-                    .into_iter()
-                    .find(|link| link.addresses.contains(&address))
-                    .map(|link| link.name);
-                Place::Process { node, addresses: vec![address], interface }
-            }
+            Some(node) => Place::Process { node, addresses: vec![address], interface: None },
             None => Place::Outside(vec![address]),
         }
     }
@@ -219,13 +282,7 @@ impl<'a> Places<'a> {
             let loopback = |address: &&IpAddr| !address.is_loopback();
             addresses.extend(host.links.iter().flat_map(|link| &link.addresses).filter(loopback));
         }
-        let known = own.is_some()
-            || self.hosts.contains_key(name)
-            || self.host_endpoints(name).next().is_some()
-            || self.snapshot.workload_endpoints.values().any(|endpoint| endpoint.node == name);
-        if !known {
-            return Err(AskError(format!("nothing in the store is on a node {name:?}; nodes: {}", self.nodes())));
-        }
+        self.known(name)?;
         let mut seen = Vec::new();
         addresses.retain(|address| {
             !seen.contains(address) && {
@@ -234,6 +291,24 @@ impl<'a> Places<'a> {
             }
         });
         Ok(Place::Process { node: name.to_owned(), addresses, interface: None })
+    }
+
+    /// Whether anything tells of a node; the error says what there is.
+    pub(crate) fn known(&self, name: &str) -> Result<(), AskError> {
+        let known = self.snapshot.nodes.contains_key(name)
+            || self.hosts.contains_key(name)
+            || self.host_endpoints(name).next().is_some()
+            || self.snapshot.workload_endpoints.values().any(|endpoint| endpoint.node == name);
+        if known {
+            return Ok(());
+        }
+        let nodes = self.node_names();
+        let meant = similar(name, nodes.iter().copied()).map(|near| format!("; did you mean {near}?"));
+        Err(AskError(format!(
+            "nothing in the store is on a node {name:?}{}; nodes: {}",
+            meant.unwrap_or_default(),
+            list(&nodes)
+        )))
     }
 
     fn at_host_endpoint(&self, name: &str) -> Result<Place, AskError> {
@@ -246,7 +321,7 @@ impl<'a> Places<'a> {
         };
         let mut own = endpoint.addresses.clone();
         own.extend(addresses.into_iter().filter(|address| !endpoint.addresses.contains(address)));
-        Ok(Place::Process { node, addresses: own, interface: interface_of(endpoint) })
+        Ok(Place::Process { node, addresses: own, interface: self.interface_of(endpoint) })
     }
 
     fn pod(&self, namespace: &str, name: &str) -> Option<Place> {
@@ -308,6 +383,14 @@ impl<'a> Places<'a> {
         found
     }
 
+    /// What to say where a workload that does not exist yet was put on a node that nobody named.
+    pub(crate) fn chosen_node(&self, named: Option<&str>, chosen: &str) -> Option<String> {
+        let nodes = self.node_names().len();
+        (named.is_none() && nodes > 1).then(|| {
+            format!("the workload is taken to be on {chosen}, the first of {nodes} nodes: --node names another")
+        })
+    }
+
     fn first_node(&self) -> String {
         let by_endpoint = || self.snapshot.workload_endpoints.values().next().map(|endpoint| endpoint.node.clone());
         let first = self.snapshot.nodes.keys().next().cloned().or_else(by_endpoint);
@@ -325,14 +408,44 @@ impl<'a> Places<'a> {
         list(&pods)
     }
 
-    fn nodes(&self) -> String {
-        let mut nodes: Vec<&str> = self.snapshot.nodes.keys().map(String::as_str).collect();
+    /// Every node that anything tells of.
+    pub(crate) fn node_names(&self) -> Vec<&str> {
+        let mut nodes: Vec<&str> = self.snapshot.nodes.keys().chain(self.hosts.keys()).map(String::as_str).collect();
         nodes.extend(self.snapshot.host_endpoints.values().map(|endpoint| endpoint.node.as_str()));
         nodes.extend(self.snapshot.workload_endpoints.values().map(|endpoint| endpoint.node.as_str()));
         nodes.sort_unstable();
         nodes.dedup();
-        list(&nodes)
+        nodes
     }
+}
+
+/// The name that is most likely meant: the same in another case, the same host with or without its domain, or one
+/// letter away.
+pub(crate) fn similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = name.to_ascii_lowercase();
+    let host = |name: &str| name.split('.').next().unwrap_or_default().to_ascii_lowercase();
+    let rank = |known: &str| {
+        let lower = known.to_ascii_lowercase();
+        let domain = plain.contains('.') != lower.contains('.');
+        if lower == plain {
+            Some(0)
+        } else if domain && host(&plain) == host(&lower) {
+            Some(1)
+        } else {
+            one_letter_apart(&plain, &lower).then_some(2)
+        }
+    };
+    known.into_iter().filter_map(|known| Some((rank(known)?, known))).min().map(|(_, known)| known)
+}
+
+/// Whether one letter more, less or other makes one name the other. What differs in a digit is another machine.
+fn one_letter_apart(a: &str, b: &str) -> bool {
+    let (long, short) = if a.len() >= b.len() { (a.as_bytes(), b.as_bytes()) } else { (b.as_bytes(), a.as_bytes()) };
+    let start = long.iter().zip(short).take_while(|(a, b)| a == b).count();
+    let rest = if long.len() == short.len() { short.get(start + 1..) } else { short.get(start..) };
+    let differing = [long.get(start), short.get(start)];
+    let digit = differing.into_iter().flatten().any(u8::is_ascii_digit);
+    short.len() > 2 && long.len() - short.len() <= 1 && !digit && long.get(start + 1..) == rest
 }
 
 /// The interface a host endpoint is on, as far as the store can tell; none for `*`.

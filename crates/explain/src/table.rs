@@ -12,7 +12,7 @@ use tortie_net::Protocol;
 
 use self::turns::turns;
 use crate::ask::{AskError, Question, What};
-use crate::journey::{Answer, every_way, journey};
+use crate::journey::{Answer, every_way};
 use crate::place::Places;
 use crate::text::decided_by;
 
@@ -34,7 +34,7 @@ pub fn reach(places: &Places<'_>, question: &Question) -> Result<Vec<Line>, AskE
         groups.extend(ports(places, question, protocol)?);
     }
     for (what, name) in [(What::Icmp(None), "icmp (echo)"), (What::Other(253), "other protocols")] {
-        let answer = journey(places, &Question { what, ..question.clone() })?;
+        let (answer, _) = every_way(places, &Question { what, ..question.clone() })?;
         groups.push((answer, name.to_owned()));
     }
     let line = |(answer, what): (Answer, String)| Line {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use tortie_eval::{
-    Builtin, By, Conntrack, Entry, Hook, Outcome, RuleStep, Step, StepKind, Transport, Way, protocol_name,
+    Builtin, By, Conntrack, Entry, Hook, Outcome, RuleStep, Step, StepKind, Transport, Way, Why, protocol_name,
 };
 use tortie_policy::{Action, Direction, EndpointId, Interface, Settings, Snapshot};
 
@@ -17,21 +17,68 @@ const LABEL: usize = 28;
 /// The whole answer: what the packet is, every step, and one last line.
 pub fn render(snapshot: &Snapshot, answer: &Answer) -> String {
     let mut text = header(snapshot, answer);
-    let mut number = 0;
-    for leg in &answer.legs {
-        for step in &leg.verdict.path {
-            text += &step_text(snapshot, leg, step, &mut number);
-        }
+    for note in &answer.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+    if answer.ways.is_empty() {
+        steps_text(&mut text, snapshot, &answer.legs);
+    }
+    for way in &answer.ways {
+        let _ = writeln!(text, "── if {} ──", way.when);
+        steps_text(&mut text, snapshot, &way.legs);
+        let word = if way.allowed() { "goes on" } else { "denied" };
+        let _ = writeln!(text, "   {word} {}", reason(snapshot, &way.legs));
     }
     text + &verdict_line(snapshot, answer) + "\n"
 }
 
+fn steps_text(text: &mut String, snapshot: &Snapshot, legs: &[Leg]) {
+    let mut number = 0;
+    for leg in legs {
+        let last = translation_after(leg);
+        for (index, step) in leg.verdict.path.iter().enumerate() {
+            if last == Some(index) {
+                translation_text(text, leg, &mut number);
+            }
+            *text += &step_text(snapshot, leg, step, &mut number);
+        }
+        if last == Some(leg.verdict.path.len()) {
+            translation_text(text, leg, &mut number);
+        }
+    }
+}
+
+/// Before which step of a node the packet is translated; none where it is not, or does not get there.
+fn translation_after(leg: &Leg) -> Option<usize> {
+    leg.packet.translated.filter(|_| !leg.verdict.untracked)?;
+    let early =
+        |step: &Step| matches!(step.hook, Hook::SourceCheck | Hook::UntrackedIn | Hook::UntrackedOut | Hook::PreDnat);
+    let denied = |step: &Step| step.decision.outcome == Outcome::Deny;
+    let before = leg.verdict.path.iter().take_while(|step| early(step)).count();
+    (!leg.verdict.path[..before].iter().any(denied)).then_some(before)
+}
+
+fn translation_text(text: &mut String, leg: &Leg, number: &mut usize) {
+    let Some((address, port)) = leg.packet.translated else { return };
+    *number += 1;
+    let to = port.map_or_else(|| address.to_string(), |port| with_port(address, port));
+    let only = port.map_or_else(|| address.to_string(), |port| format!(":{port}"));
+    let _ = writeln!(text, "{} · translation", leg.host.node);
+    let _ = writeln!(
+        text,
+        "{number:>2} {:<LABEL$} to {to}, as --dnat says; from here only {only} can match",
+        "another program"
+    );
+}
+
 /// `ALLOWED by ...` or `DENIED by ...`: by what, and where; for what is denied also what came nearest to allowing it.
+/// Where the packet may take several ways that are not answered alike, what each of them comes to.
 pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
     let mut line = decided_by(snapshot, answer);
-    let steps = answer.legs.iter().flat_map(|leg| &leg.verdict.path);
-    if !answer.allowed()
-        && let Some(miss) = steps.last().and_then(near_miss)
+    let steps = answer.legs.iter().flat_map(|leg| leg.verdict.path.iter().map(move |step| (leg, step)));
+    if answer.ways.is_empty()
+        && !answer.allowed()
+        && let Some(miss) = steps.last().and_then(|(leg, step)| near_miss(leg, step))
     {
         let _ = write!(line, ". Near miss: {miss}");
     }
@@ -40,18 +87,51 @@ pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
 
 /// The same, without what came near.
 pub fn decided_by(snapshot: &Snapshot, answer: &Answer) -> String {
-    let word = if answer.allowed() { "ALLOWED" } else { "DENIED" };
-    let mut steps = answer.legs.iter().flat_map(|leg| leg.verdict.path.iter().map(move |step| (leg, step)));
-    let decisive = steps.rfind(|(_, step)| step.decision.by != By::Nothing);
-    let Some((leg, step)) = decisive else {
-        return format!("{word}: no endpoint of ours has a say on its way");
-    };
-    let mut line =
-        format!("{word} by {}, {} on {}", by_text(&step.decision.by, step), place_text(snapshot, step), leg.host.node);
-    if leg.verdict.rejected {
-        line += " (refused with an answer)";
+    if answer.ways.is_empty() {
+        return legs_decided_by(snapshot, &answer.legs);
     }
-    line
+    let told = |allowed: bool| {
+        let ways = answer.ways.iter().filter(|way| way.allowed() == allowed);
+        let told: Vec<String> = ways.map(|way| format!("if {} ({})", way.when, reason(snapshot, &way.legs))).collect();
+        told.join("; ")
+    };
+    match (told(true), told(false)) {
+        (through, denied) if denied.is_empty() => format!("ALLOWED on every way: {through}"),
+        (through, denied) if through.is_empty() => format!("DENIED on every way: {denied}"),
+        (through, denied) => {
+            let differs = |word: &str| answer.ways.iter().any(|way| way.when.contains(word));
+            let option = if differs("enters") { "--in-interface" } else { "--out-interface" };
+            format!("DENIED {denied}; let through {through}: {option} says which")
+        }
+    }
+}
+
+/// What a packet met on one way comes to.
+pub(crate) fn legs_decided_by(snapshot: &Snapshot, legs: &[Leg]) -> String {
+    let word = if legs.iter().all(|leg| leg.verdict.allowed) { "ALLOWED" } else { "DENIED" };
+    match reason(snapshot, legs) {
+        reason if reason.starts_with("by ") => format!("{word} {reason}"),
+        reason => format!("{word}: {reason}"),
+    }
+}
+
+/// `by gnp web rule 1, ingress of web1-eth0 on web1`.
+fn reason(snapshot: &Snapshot, legs: &[Leg]) -> String {
+    let mut steps = legs.iter().flat_map(|leg| leg.verdict.path.iter().map(move |step| (leg, step)));
+    // What an earlier stage has accepted was decided there.
+    let stands_in = |step: &Step| matches!(step.decision.by, By::Builtin(Builtin::AcceptedBefore));
+    let decisive = steps.rfind(|(_, step)| step.decision.by != By::Nothing && !stands_in(step));
+    let Some((leg, step)) = decisive else {
+        let governed = legs.iter().flat_map(|leg| &leg.verdict.path).any(|step| step.endpoint.is_some());
+        return if governed { "no rule of a tortie policy denies it" } else { "no tortie endpoint applies to it" }
+            .to_owned();
+    };
+    let mut reason =
+        format!("by {}, {} on {}", by_text(&step.decision.by, step), place_text(snapshot, step), leg.host.node);
+    if leg.verdict.rejected {
+        reason += " (refused with an answer)";
+    }
+    reason
 }
 
 fn header(snapshot: &Snapshot, answer: &Answer) -> String {
@@ -77,8 +157,9 @@ fn header(snapshot: &Snapshot, answer: &Answer) -> String {
         }
         Way::Out { interface } => format!("leaves {} by {interface}", leg.host.node),
     };
+    let way = if answer.ways.is_empty() { format!(", {way}") } else { String::new() };
     format!(
-        "{}{kind} {source} → {destination}, {state}, {way}; source: {}; target: {}\n",
+        "{}{kind} {source} → {destination}, {state}{way}; source: {}; target: {}\n",
         protocol_name(packet.protocol),
         end_text(snapshot, &answer.from, packet.source),
         end_text(snapshot, &answer.to, packet.destination),
@@ -95,13 +176,22 @@ fn with_port(address: IpAddr, port: u16) -> String {
 
 fn end_text(snapshot: &Snapshot, place: &Place, address: IpAddr) -> String {
     match place {
+        Place::Process { node, addresses, .. } if addresses.iter().all(|one| *one == address) && is_group(address) => {
+            format!("whoever listens on {node}")
+        }
         Place::Process { node, .. } => format!("{node} itself"),
+        Place::Outside(_) if is_group(address) => "whoever listens on the link".to_owned(),
         Place::Workload(endpoint) => endpoint.to_string(),
         Place::Outside(_) => match tortie_eval::names_at(snapshot, address).as_slice() {
             [] => "no endpoint, no set".to_owned(),
             names => names.join(", "),
         },
     }
+}
+
+/// Whether an address is for everybody on the link; of the broadcast addresses only the one of every link.
+fn is_group(address: IpAddr) -> bool {
+    address.is_multicast() || address == IpAddr::V4(std::net::Ipv4Addr::BROADCAST)
 }
 
 fn step_text(snapshot: &Snapshot, leg: &Leg, step: &Step, number: &mut usize) -> String {
@@ -137,12 +227,6 @@ fn step_text(snapshot: &Snapshot, leg: &Leg, step: &Step, number: &mut usize) ->
             margin = number.to_string();
         }
         let _ = writeln!(text, "{margin:>2} {label:<LABEL$} {line}");
-    }
-    if let Some(translated) = leg.packet.translated.filter(|_| step.hook == Hook::PreDnat) {
-        let (address, port) = translated;
-        let to = port.map_or_else(|| address.to_string(), |port| with_port(address, port));
-        let only = port.map_or_else(|| "that".to_owned(), |port| format!(":{port}"));
-        let _ = writeln!(text, "   ── translated to {to}; from here only {only} can match ──");
     }
     text
 }
@@ -388,15 +472,19 @@ fn builtin_text(builtin: Builtin) -> &'static str {
 }
 
 /// The Allow rule that came nearest: the one of which the fewest conditions failed, where those are few.
-fn near_miss(step: &Step) -> Option<String> {
+fn near_miss(leg: &Leg, step: &Step) -> Option<String> {
     const FEW: usize = 2;
     let mut best: Option<(usize, String)> = None;
+    let no_ports = !matches!(leg.packet.transport, Transport::Ports { .. });
     for entry in step.entries.iter().filter(|entry| entry.reached) {
         let StepKind::Policy { id, staged: false, rules, .. } = &entry.kind else { continue };
         for rule in rules.iter().filter(|rule| rule.action == Action::Allow && !rule.matched()) {
             let failed = rule.misses.len();
             if failed <= FEW && best.as_ref().is_none_or(|(other, _)| failed < *other) {
-                let why: Vec<&str> = rule.misses.iter().map(|why| why.text.as_str()).collect();
+                // Another protocol is reason enough why there is no port.
+                let other_protocol = rule.misses.iter().any(|why| why.field == "protocol");
+                let told = |why: &&Why| !(other_protocol && no_ports && why.field.ends_with(".ports"));
+                let why: Vec<&str> = rule.misses.iter().filter(told).map(|why| why.text.as_str()).collect();
                 best = Some((failed, format!("{id} rule {}: {}", rule.number, why.join(", and "))));
             }
         }

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 use tortie_api::read::{Source, read};
-use tortie_explain::{Party, Places, Question, State, What, endpoint, enforce_staged, journey, json, table, text};
+use tortie_explain::{
+    Party, Places, Question, State, What, endpoint, enforce_staged, journey, json, placement, table, text,
+};
 use tortie_policy::Snapshot;
+use tortie_policy::machine::{Machine, Port, Route, RouteKind};
 use tortie_policy::packet::{Host, Link, Transport};
 
 fn world(name: &str) -> Snapshot {
@@ -177,12 +180,228 @@ spec: {node: web1, interfaceName: eth1, expectedIPs: [198.18.7.1], profiles: [op
 ";
 
 #[test]
-fn where_the_answer_depends_on_the_interface_it_is_asked_for_with_the_choices() {
+fn where_nothing_tells_the_interface_each_of_them_is_answered() {
     let snapshot = world_with("bare-metal", SECOND_INTERFACE);
     let mut question = question("203.0.113.9", "node/web1", "tcp/5432");
     insta::assert_snapshot!(answer(&snapshot, &question));
+    assert!(!journey(&Places::new(&snapshot), &question).unwrap().allowed());
     question.in_interface = Some("eth1".to_owned());
     assert!(answer(&snapshot, &question).contains("ALLOWED by profile open"));
+    // An address of eth0 does not say that the packet comes in there.
+    question.in_interface = None;
+    question.to = "192.0.2.11".parse().unwrap();
+    assert!(answer(&snapshot, &question).contains("\nDENIED if it enters web1 at eth0 ("));
+    // With all denied there is nothing to choose.
+    question.state = State::Invalid;
+    let said = answer(&snapshot, &question);
+    assert!(said.contains("\nDENIED on every way: if it enters web1 at eth0 (by connection tracking"), "{said}");
+    // What the endpoint that is asked about is on needs no guess.
+    question.state = State::New;
+    question.to = "hep/web1-eth1".parse().unwrap();
+    assert!(answer(&snapshot, &question).contains("ALLOWED by profile open"));
+}
+
+/// web1 with two interfaces, a bridge for containers, and the routes that go with them.
+fn machine() -> (Host, Machine) {
+    let link = |name: &str, addresses: &[&str]| Link {
+        name: name.into(),
+        addresses: addresses.iter().map(|one| one.parse().unwrap()).collect(),
+    };
+    let links = vec![
+        link("docker0", &["172.17.0.1"]),
+        link("eth0", &["192.0.2.11", "2001:db8::11"]),
+        link("eth1", &["198.18.7.1"]),
+        link("lo", &["127.0.0.1"]),
+    ];
+    let route = |to: &str, kind, interface: &str| Route {
+        to: to.parse().unwrap(),
+        kind,
+        local_table: kind != RouteKind::Unicast,
+        interfaces: vec![interface.into()],
+        metric: 0,
+        source: None,
+    };
+    let routes = vec![
+        route("0.0.0.0/0", RouteKind::Unicast, "eth0"),
+        route("192.0.2.0/24", RouteKind::Unicast, "eth0"),
+        route("198.18.7.0/24", RouteKind::Unicast, "eth1"),
+        route("172.17.0.0/16", RouteKind::Unicast, "docker0"),
+        route("192.0.2.11/32", RouteKind::Local, "eth0"),
+        route("198.18.7.1/32", RouteKind::Local, "eth1"),
+        route("192.0.2.255/32", RouteKind::Broadcast, "eth0"),
+        route("2001:db8::/64", RouteKind::Unicast, "eth0"),
+    ];
+    (Host { node: "web1".into(), links }, Machine { routes, ..Machine::default() })
+}
+
+fn told_there(snapshot: &Snapshot, question: &Question, change: impl FnOnce(&mut Machine)) -> String {
+    let (host, mut machine) = machine();
+    change(&mut machine);
+    let places = Places::new(snapshot).with_host(host).with_machine("web1", machine);
+    match journey(&places, question) {
+        Ok(answer) => text::render(snapshot, &answer),
+        Err(error) => format!("error: {error}\n"),
+    }
+}
+
+#[test]
+fn the_routes_of_the_machine_tell_where_a_packet_enters_and_leaves() {
+    let snapshot = world_with("bare-metal", SECOND_INTERFACE);
+    let told = |from: &str, to: &str| told_there(&snapshot, &question(from, to, "tcp/5432"), |_| ());
+    insta::assert_snapshot!(told("203.0.113.9", "node/web1"));
+    // By the other interface to the other address; and from the address that the route is used with.
+    let said = told("198.18.7.9", "node/web1");
+    assert!(said.starts_with("tcp 198.18.7.9 → 198.18.7.1:5432, new, enters web1 at eth1;"), "{said}");
+    let said = told("node/web1", "198.18.7.9");
+    assert!(said.starts_with("tcp 198.18.7.1 → 198.18.7.9:5432, new, leaves web1 by eth1;"), "{said}");
+    // Through the machine.
+    let asked = Question { node: Some("web1".into()), ..question("203.0.113.9", "172.17.0.2", "tcp/5432") };
+    let said = told_there(&snapshot, &asked, |_| ());
+    assert!(said.contains("note: it leaves web1 by docker0, as web1's route to 172.17.0.2 says"), "{said}");
+    // Where the routes do not tell everything, nothing is taken from them.
+    let asked = question("203.0.113.9", "192.0.2.11", "tcp/5432");
+    let said = told_there(&snapshot, &asked, |machine| machine.partial = Some("it has its own rules".into()));
+    assert!(said.contains("note: nothing tells by which interface it enters web1: it has its own rules"), "{said}");
+    assert!(said.contains("DENIED if it enters web1 at eth0 ("), "{said}");
+    // And a source without a route may come from anywhere.
+    let said = told_there(&snapshot, &question("2001:db8:f::9", "node/web1", "tcp/5432"), |_| ());
+    assert!(said.contains("web1 has no route to 2001:db8:f::9"), "{said}");
+}
+
+#[test]
+fn a_translation_to_a_container_is_a_step_and_does_not_change_where_the_packet_enters() {
+    let snapshot = world_with("bare-metal", SECOND_INTERFACE);
+    let asked = Question {
+        dnat: Some(("172.17.0.2".parse().unwrap(), Some(5000))),
+        ..question("203.0.113.9", "hep/web1-eth0", "tcp/80")
+    };
+    insta::assert_snapshot!(told_there(&snapshot, &asked, |_| ()));
+    // And without the machine: the endpoint that is asked about is where it comes in.
+    let said = answer(&snapshot, &asked);
+    assert!(said.contains("new, enters web1 at eth0") || said.contains("it leaves web1 by eth0 or eth1"), "{said}");
+}
+
+#[test]
+fn multicast_and_broadcast_are_judged_where_they_are_received() {
+    let snapshot = world_with("bare-metal", SECOND_INTERFACE);
+    let at = |from: &str, to: &str, what: &str| Question { node: Some("web1".into()), ..question(from, to, what) };
+    insta::assert_snapshot!(told_there(&snapshot, &at("192.0.2.9", "224.0.0.18", "proto/112"), |_| ()));
+    for (from, to, what) in [
+        ("192.0.2.9", "224.0.0.251", "udp/5353"),
+        ("192.0.2.9", "192.0.2.255", "udp/137"),
+        ("192.0.2.9", "255.255.255.255", "udp/67"),
+        ("2001:db8::9", "ff02::fb", "udp/5353"),
+    ] {
+        let said = told_there(&snapshot, &at(from, to, what), |_| ());
+        assert!(
+            said.ends_with("ingress of web1-eth0 on web1\n") && said.contains("\nDENIED by end of tier platform"),
+            "{said}"
+        );
+    }
+    // A client without an address may be on every link; a failsafe opens the answer to it.
+    let said = told_there(&snapshot, &at("0.0.0.0", "255.255.255.255", "udp/67"), |_| ());
+    assert!(said.contains("nothing tells by which interface it enters web1: 0.0.0.0 may be on every link"), "{said}");
+    let said = told_there(&snapshot, &at("192.0.2.1", "255.255.255.255", "udp/68"), |_| ());
+    assert!(said.contains("ALLOWED by failsafe udp/68"), "{said}");
+    // Whose broadcast address it is, the machine tells; of a group somebody must say who receives it.
+    let said = told_there(&snapshot, &question("192.0.2.9", "192.0.2.255", "udp/137"), |_| ());
+    assert!(said.contains("DENIED by end of tier platform, ingress of web1-eth0 on web1"), "{said}");
+    let said = told_there(&snapshot, &question("192.0.2.9", "224.0.0.18", "proto/112"), |_| ());
+    assert!(said.contains("224.0.0.18 is a multicast address: every machine on the link receives it; name"), "{said}");
+    let said = told_there(&snapshot, &question("224.0.0.18", "node/web1", "proto/112"), |_| ());
+    assert!(said.contains("224.0.0.18 is a multicast address: no packet comes from it"), "{said}");
+}
+
+#[test]
+fn who_sends_to_a_group_is_judged_at_output_and_receives_a_copy() {
+    let snapshot = world_with("bare-metal", SECOND_INTERFACE);
+    let asked = Question { out_interface: Some("eth0".into()), ..question("node/web1", "224.0.0.18", "proto/112") };
+    insta::assert_snapshot!(told_there(&snapshot, &asked, |_| ()));
+    // By which interface a program sends to a group is its own choice.
+    let said = told_there(&snapshot, &Question { out_interface: None, ..asked }, |_| ());
+    assert!(
+        said.contains("nothing tells by which interface it leaves web1: 224.0.0.18 may be on every link"),
+        "{said}"
+    );
+    // From a workload it ends at its node.
+    let snapshot = world("two-nodes");
+    let said = answer(&snapshot, &question("pod/default/shop", "224.0.0.251", "udp/5353"));
+    assert!(said.contains("web1 · egress to its host of default/shop"), "{said}");
+}
+
+#[test]
+fn host_endpoints_that_govern_nothing_are_told_with_the_reason() {
+    let more = r#"
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: web1-other}, spec: {node: web1, interfaceName: eth0}}
+---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: gone}, spec: {node: web1, expectedIPs: [192.0.2.99]}}
+---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: later}, spec: {node: web1, interfaceName: eth7}}
+---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: port}, spec: {node: web1, interfaceName: eth1}}
+---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: pods}, spec: {node: web1, interfaceName: cali12}}
+---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: all-a}, spec: {node: web1, interfaceName: '*'}}
+---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: all-b}, spec: {node: web1, interfaceName: '*'}}
+---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: far}, spec: {node: web1.example.com, interfaceName: eth0}}
+"#;
+    let snapshot = world_with("bare-metal", more);
+    let (host, mut machine) = machine();
+    machine.ports.push(Port { name: "eth1".into(), master: "br0".into(), kind: "bridge".into() });
+    let there = Places::new(&snapshot).with_host(host).with_machine("web1", machine);
+    let elsewhere = Places::new(&snapshot);
+    let told = |places: &Places<'_>| {
+        let all = snapshot.host_endpoints.values();
+        let told = all.filter_map(|one| placement::idle(places, one).map(|why| format!("{} {why}", one.name)));
+        told.collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(format!("{}\n\nas far as the store tells:\n{}", told(&there), told(&elsewhere)));
+    // An answer that such an endpoint seems to bear on says so.
+    let said = answer(&snapshot, &question("203.0.113.9", "hep/web1-other", "tcp/80"));
+    assert!(said.contains("note: host endpoint web1-other is not in force: web1-eth0 governs eth0"), "{said}");
+}
+
+#[test]
+fn a_node_that_nothing_tells_of_is_no_node_to_guess_about() {
+    let snapshot = world("bare-metal");
+    let asked = |from: &str, to: &str, node: &str| {
+        answer(&snapshot, &Question { node: Some(node.into()), ..question(from, to, "tcp/80") })
+    };
+    for (from, to) in [("any", "labels:app=x"), ("203.0.113.9", "node/web1"), ("203.0.113.9", "10.0.0.1")] {
+        let said = asked(from, to, "web1.example.com");
+        assert!(
+            said.starts_with("error: nothing in the store is on a node \"web1.example.com\"; did you mean web1?"),
+            "{said}"
+        );
+    }
+    assert!(!asked("any", "node/web1", "web2").contains("did you mean"));
+}
+
+#[test]
+fn the_last_line_names_the_policy_of_untracked_and_pre_dnat_allows() {
+    let early = |kind: &str| {
+        format!(
+            "{{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {{name: platform.early}}, spec: {{tier: platform,
+            selector: role == 'web', {kind}: true, applyOnForward: true, types: [Ingress], ingress: [{{action: Allow, protocol: TCP}}]}}}}"
+        )
+    };
+    for (kind, stage) in [("doNotTrack", "untracked in"), ("preDNAT", "pre-DNAT in")] {
+        let snapshot = world_with("bare-metal", &early(kind));
+        let said = answer(&snapshot, &question("203.0.113.9", "node/web1", "tcp/5432"));
+        let line = format!("\nALLOWED by gnp platform.early rule 1, {stage} of web1-eth0 on web1\n");
+        assert!(said.ends_with(&line), "{said}");
+    }
+}
+
+#[test]
+fn the_near_miss_of_a_packet_without_ports_says_no_more_than_that() {
+    let snapshot = world("bare-metal");
+    let said = answer(&snapshot, &question("203.0.113.9", "node/web1", "icmp"));
+    assert!(!said.contains("and is not"), "{said}");
+    assert!(said.contains("no (protocol: icmp is not tcp)"), "{said}");
 }
 
 const OVERLAY: &str = "
@@ -249,6 +468,14 @@ fn what_the_json_has_and_what_is_documented_are_the_same() {
         let answer = journey(&Places::new(&snapshot), &question(from, to, what)).unwrap();
         fields(&json::render(&snapshot, &answer), &mut found);
     }
+    // What several interfaces and a translation add.
+    let snapshot = world_with("bare-metal", SECOND_INTERFACE);
+    let translated = Question {
+        dnat: Some(("192.0.2.11".parse().unwrap(), Some(81))),
+        ..question("203.0.113.9", "node/web1", "tcp/80")
+    };
+    let answer = journey(&Places::new(&snapshot), &translated).unwrap();
+    fields(&json::render(&snapshot, &answer), &mut found);
     let word =
         |name: &&String| !documented.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == name.as_str());
     let missing: Vec<_> = found.iter().filter(word).collect();

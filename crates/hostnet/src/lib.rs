@@ -26,6 +26,7 @@ mod config;
 mod conntrack;
 mod kernel;
 pub mod links;
+mod machine;
 mod model;
 mod neighbour;
 mod netlink;
@@ -38,6 +39,7 @@ mod sysctl;
 mod workload;
 
 pub use config::{Config, GRACE};
+pub use machine::machine;
 pub use model::{Host, Model, Plan};
 pub use neighbour::Neighbour;
 pub use netlink::Error;

@@ -11,6 +11,7 @@
 mod endpoint;
 pub mod from_api;
 mod group;
+pub mod machine;
 pub mod packet;
 mod policy;
 mod rule;

@@ -1,6 +1,7 @@
 //! `explain`: what decides a packet and why; what applies to an endpoint; what can be reached.
 //!
-//! Exit status 0: allowed (or something was told), 1: denied, 2: the question could not be answered.
+//! Exit status 0: allowed (or something was told), 1: denied, or denied on one of the ways that the packet may take, 2: the
+//! question could not be answered.
 
 use std::mem::ManuallyDrop;
 use std::net::{IpAddr, SocketAddr};
@@ -11,8 +12,8 @@ use tortie_agent::Ground;
 use tortie_agent::socket::{Reply, Request};
 use tortie_api::Object;
 use tortie_explain::{AskError, Party, Place as End, Places, Question, State, What, endpoint, enforce_staged, journey};
-use tortie_explain::{json, table, text};
-use tortie_policy::{Item, Snapshot};
+use tortie_explain::{json, placement, table, text};
+use tortie_policy::{HostEndpoint, Item, Snapshot};
 use tortie_store::client::Client;
 use tortie_store::memory::MemoryStore;
 
@@ -101,6 +102,9 @@ fn explain(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let mut places = Places::new(&snapshot);
     if let Some(ground) = ground {
         places = places.with_host(ground.host());
+        if let Some(machine) = ground.machine {
+            places = places.with_machine(&ground.node, machine);
+        }
     }
     Ok(answer(args, &places, session)?)
 }
@@ -147,15 +151,15 @@ fn what_applies(places: &Places<'_>, party: &Party) -> Result<String, AskError> 
     if let Party::HostEndpoint(name) = party
         && let Some(found) = snapshot.host_endpoints.get(name)
     {
-        return Ok(endpoint::host(snapshot, found));
+        return Ok(host_endpoint(places, found));
     }
     match places.find(party, None)? {
         End::Workload(found) => Ok(endpoint::workload(snapshot, &found)),
         End::Process { node, .. } => {
             let endpoints = snapshot.host_endpoints.values().filter(|endpoint| endpoint.node == node);
-            let told: Vec<String> = endpoints.map(|found| endpoint::host(snapshot, found)).collect();
+            let told: Vec<String> = endpoints.map(|found| host_endpoint(places, found)).collect();
             if told.is_empty() {
-                Ok(format!("{node} has no host endpoint: nothing is denied\n"))
+                Ok(format!("{node} has no host endpoint: no tortie policy applies to its own packets\n"))
             } else {
                 Ok(told.join("\n"))
             }
@@ -164,6 +168,12 @@ fn what_applies(places: &Places<'_>, party: &Party) -> Result<String, AskError> 
             "this is no endpoint of ours; name one (hep/NAME, pod/NAMESPACE/NAME), or give a second end".to_owned(),
         )),
     }
+}
+
+/// What applies to a host endpoint, and before that whether it counts.
+fn host_endpoint(places: &Places<'_>, found: &HostEndpoint) -> String {
+    let idle = placement::idle(places, found).map(|why| format!("note: host endpoint {} {why}\n", found.name));
+    idle.unwrap_or_default() + &endpoint::host(places.snapshot(), found)
 }
 
 fn question(args: &ExplainArgs) -> Result<Question, AskError> {

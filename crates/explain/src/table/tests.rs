@@ -4,6 +4,7 @@ use tortie_api::read::{Source, read};
 use tortie_policy::Snapshot;
 
 use super::*;
+use crate::journey::journey;
 
 const WORLD: &str = "
 {apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name: one}, spec: {order: 1, defaultAction: Pass}}

@@ -1,0 +1,107 @@
+//! Host endpoints that govern no interface, and why.
+
+use std::net::IpAddr;
+
+use tortie_eval::{Host, specific_host_endpoint, wildcard_host_endpoint};
+use tortie_policy::{HostEndpoint, Interface};
+
+use crate::place::{Places, similar};
+
+/// Why a host endpoint does not count, in words that follow its name; none if it does, or if nothing tells that it does
+/// not.
+pub fn idle(places: &Places<'_>, endpoint: &HostEndpoint) -> Option<String> {
+    unknown_node(places, endpoint).or_else(|| match places.known_host(&endpoint.node) {
+        Some(host) => here(places, host, endpoint),
+        None => shadowed(places, endpoint),
+    })
+}
+
+/// Its node is none that anything else tells of.
+fn unknown_node(places: &Places<'_>, endpoint: &HostEndpoint) -> Option<String> {
+    let snapshot = places.snapshot();
+    let node = endpoint.node.as_str();
+    let has_workloads = || snapshot.workload_endpoints.values().any(|one| one.node == node);
+    if snapshot.nodes.contains_key(node) || places.known_host(node).is_some() || has_workloads() {
+        return None;
+    }
+    let known: Vec<&str> = places.node_names().into_iter().filter(|name| *name != node).collect();
+    let certain =
+        known.iter().copied().filter(|name| snapshot.nodes.contains_key(*name) || places.known_host(name).is_some());
+    // Without objects of kind Node any name may be right; one that looks like a known one most likely is not.
+    let meant = similar(node, certain);
+    if meant.is_none() && snapshot.nodes.is_empty() {
+        return None;
+    }
+    let meant = meant.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+    Some(format!("is on {node}, a node that nothing else tells of{meant}"))
+}
+
+/// As the store tells it: another endpoint of the same interface, or with one of its addresses, comes first by name.
+fn shadowed(places: &Places<'_>, endpoint: &HostEndpoint) -> Option<String> {
+    let others = places.snapshot().host_endpoints.values();
+    let mut earlier = others.filter(|one| one.node == endpoint.node && one.name < endpoint.name);
+    let by = earlier.find(|one| {
+        one.interface == endpoint.interface && endpoint.interface != Interface::ByAddress
+            || one.interface == Interface::ByAddress
+                && endpoint.interface == Interface::ByAddress
+                && endpoint.addresses.iter().all(|address| one.addresses.contains(address))
+    })?;
+    Some(match &endpoint.interface {
+        Interface::Named(name) => format!("is not in force: {} governs {name}, because its name sorts first", by.name),
+        Interface::All => {
+            format!("is not in force: {} is for every interface too, and its name sorts first", by.name)
+        }
+        Interface::ByAddress => {
+            format!("is not in force: {} has its addresses too, and its name sorts first", by.name)
+        }
+    })
+}
+
+/// As the machine tells it.
+fn here(places: &Places<'_>, host: &Host, endpoint: &HostEndpoint) -> Option<String> {
+    let snapshot = places.snapshot();
+    if endpoint.interface == Interface::All {
+        let first = wildcard_host_endpoint(snapshot, host)?;
+        return (first.name != endpoint.name)
+            .then(|| format!("is not in force: {} is for every interface too, and its name sorts first", first.name));
+    }
+    let names = match &endpoint.interface {
+        Interface::Named(name) => vec![name.as_str()],
+        _ => {
+            let has = |address: &IpAddr| endpoint.addresses.contains(address);
+            let links = host.links.iter().filter(|link| link.addresses.iter().any(has));
+            links.map(|link| link.name.as_str()).collect()
+        }
+    };
+    if names.is_empty() {
+        return Some(format!("is not in force: no interface of {} has one of its expectedIPs", host.node));
+    }
+    let governs =
+        |name: &str| specific_host_endpoint(snapshot, host, name).is_some_and(|first| first.name == endpoint.name);
+    let settings = snapshot.settings(&host.node);
+    let why = |name: &str| -> Option<String> {
+        if settings.is_workload_interface(name) {
+            return Some(format!("is not in force: {name} is an interface of workloads"));
+        }
+        if settings.is_excluded_interface(name) {
+            return Some(format!("is not in force: interfaceExclude has {name}"));
+        }
+        if !governs(name) {
+            let by = specific_host_endpoint(snapshot, host, name)?;
+            return Some(format!("is not in force: {} governs {name}, because its name sorts first", by.name));
+        }
+        if !host.links.iter().any(|link| link.name == name) {
+            return Some(format!(
+                "waits: {} has no interface {name}; it is in force as soon as there is one",
+                host.node
+            ));
+        }
+        let port = places.machine(&host.node)?.port(name)?;
+        Some(format!(
+            "judges no packet: {name} is a port of {} {}, where its packets are judged",
+            port.kind, port.master
+        ))
+    };
+    let reasons: Vec<String> = names.iter().filter_map(|name| why(name)).collect();
+    if reasons.len() == names.len() { reasons.into_iter().next() } else { None }
+}

@@ -1,0 +1,200 @@
+//! What this machine says of the ways into it and out of it, read once when somebody asks.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use tortie_nft::wire::{Attrs, Message};
+use tortie_policy::machine::{Machine, Port, Route, RouteKind};
+
+use crate::links::message::IFINFO;
+use crate::netlink::{Error, Protocol, Socket, address, host_u32, text};
+use crate::route::RTMSG;
+
+/// Room for answers.
+const ROOM: usize = 256 << 10;
+/// More routes than this are not kept: whoever routes for the Internet is asked for the interface.
+const MOST_ROUTES: usize = 20_000;
+/// Kinds of masters at which packets are seen instead of at their ports.
+const MASTERS: [&str; 5] = ["bridge", "bond", "team", "vrf", "openvswitch"];
+/// Length of `struct fib_rule_hdr`.
+const RULE: usize = 12;
+
+/// The routes of the network namespace of the calling thread, and its interfaces that are ports of others. Needs no
+/// privilege.
+pub fn machine() -> Result<Machine, Error> {
+    let mut socket = Socket::open(Protocol::Route, 0, ROOM)?;
+    let links = socket.dump(
+        "list the interfaces",
+        libc::RTM_GETLINK,
+        &[0; IFINFO],
+        |_| (),
+        Vec::new,
+        |all, message| all.extend(link(message)),
+    )?;
+    let names: BTreeMap<u32, &Link> = links.iter().map(|link| (link.index, link)).collect();
+    let mut machine = Machine { ports: ports(&links, &names), ..Machine::default() };
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let mut fixed = [0; RTMSG];
+        fixed[0] = family as u8;
+        let routes = socket.dump(
+            "list the routes",
+            libc::RTM_GETROUTE,
+            &fixed,
+            |_| (),
+            Vec::new,
+            |all, message| {
+                if all.len() <= MOST_ROUTES {
+                    all.extend(route(message, &names));
+                }
+            },
+        )?;
+        if routes.len() > MOST_ROUTES {
+            machine.partial = Some(format!("it has more than {MOST_ROUTES} routes"));
+        }
+        machine.routes.extend(routes);
+        let mut fixed = [0; RULE];
+        fixed[0] = family as u8;
+        let others = socket.dump(
+            "list the routing rules",
+            libc::RTM_GETRULE,
+            &fixed,
+            |_| (),
+            || 0,
+            |count, message| *count += usize::from(!is_usual_rule(message)),
+        )?;
+        if others > 0 {
+            machine.partial = Some("it chooses routes by rules of its own (ip rule)".to_owned());
+        }
+    }
+    Ok(machine)
+}
+
+struct Link {
+    index: u32,
+    name: String,
+    master: Option<u32>,
+    kind: Option<String>,
+}
+
+fn link(message: &Message<'_>) -> Option<Link> {
+    if message.kind != libc::RTM_NEWLINK {
+        return None;
+    }
+    let (&[family, _, _, _, i0, i1, i2, i3, ..], rest) = message.body.split_first_chunk::<IFINFO>()?;
+    if i32::from(family) != libc::AF_UNSPEC {
+        return None;
+    }
+    let mut link = Link { index: u32::from_ne_bytes([i0, i1, i2, i3]), name: String::new(), master: None, kind: None };
+    for attr in Attrs::new(rest).flatten() {
+        match attr.kind {
+            libc::IFLA_IFNAME => link.name = text(attr.payload),
+            libc::IFLA_MASTER => link.master = host_u32(attr.payload),
+            libc::IFLA_LINKINFO => {
+                let kind = Attrs::new(attr.payload).flatten().find(|attr| attr.kind == libc::IFLA_INFO_KIND);
+                link.kind = kind.map(|attr| text(attr.payload));
+            }
+            _ => (),
+        }
+    }
+    (!link.name.is_empty()).then_some(link)
+}
+
+fn ports(links: &[Link], names: &BTreeMap<u32, &Link>) -> Vec<Port> {
+    let port = |link: &Link| {
+        let master = names.get(&link.master?)?;
+        let kind = master.kind.clone().filter(|kind| MASTERS.contains(&kind.as_str()))?;
+        Some(Port { name: link.name.clone(), master: master.name.clone(), kind })
+    };
+    links.iter().filter_map(port).collect()
+}
+
+/// Reads a route of the tables that every packet is looked up in; none if it is of no interest.
+fn route(message: &Message<'_>, names: &BTreeMap<u32, &Link>) -> Option<Route> {
+    if message.kind != libc::RTM_NEWROUTE {
+        return None;
+    }
+    let (&[family, prefix, _, tos, table, _, _, kind, f0, f1, f2, f3], rest) =
+        message.body.split_first_chunk::<RTMSG>()?;
+    let flags = u32::from_ne_bytes([f0, f1, f2, f3]);
+    // What is dead leads nowhere, and what is for one type of service is not for an ordinary packet.
+    let unused = libc::RTM_F_CLONED | RTNH_F_DEAD;
+    if flags & unused != 0 || tos != 0 {
+        return None;
+    }
+    let kind = match kind {
+        libc::RTN_UNICAST => RouteKind::Unicast,
+        libc::RTN_LOCAL | libc::RTN_ANYCAST => RouteKind::Local,
+        libc::RTN_BROADCAST => RouteKind::Broadcast,
+        libc::RTN_MULTICAST => RouteKind::Multicast,
+        _ => RouteKind::Blocked,
+    };
+    let unspecified: IpAddr = if i32::from(family) == libc::AF_INET { [0; 4].into() } else { [0; 16].into() };
+    let mut route = Route {
+        to: IpNet::new(unspecified, prefix).ok()?,
+        kind,
+        local_table: false,
+        interfaces: Vec::new(),
+        metric: 0,
+        source: None,
+    };
+    let name = |index: u32| names.get(&index).map(|link| link.name.clone());
+    let mut table = u32::from(table);
+    for attr in Attrs::new(rest).flatten() {
+        match attr.kind {
+            libc::RTA_TABLE => table = host_u32(attr.payload)?,
+            libc::RTA_DST => route.to = IpNet::new(address(attr.payload)?, prefix).ok()?,
+            libc::RTA_OIF => route.interfaces.extend(host_u32(attr.payload).and_then(name)),
+            libc::RTA_PRIORITY => route.metric = host_u32(attr.payload)?,
+            libc::RTA_PREFSRC => route.source = address(attr.payload),
+            libc::RTA_MULTIPATH => route.interfaces.extend(hops(attr.payload).filter_map(name)),
+            _ => (),
+        }
+    }
+    route.interfaces.dedup();
+    route.local_table = table == u32::from(libc::RT_TABLE_LOCAL);
+    let main = [libc::RT_TABLE_MAIN, libc::RT_TABLE_DEFAULT].map(u32::from);
+    (route.local_table || main.contains(&table)).then_some(route)
+}
+
+/// The interfaces of the hops of a route of several: each is a `struct rtnexthop` with attributes behind it.
+fn hops(mut rest: &[u8]) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let &[l0, l1, _, _, i0, i1, i2, i3] = rest.first_chunk::<8>()?;
+        let length = usize::from(u16::from_ne_bytes([l0, l1])).max(8).next_multiple_of(4);
+        rest = rest.get(length..).unwrap_or_default();
+        Some(u32::from_ne_bytes([i0, i1, i2, i3]))
+    })
+}
+
+/// Whether a rule only asks the tables local, main and default, for every packet, as in a machine that nobody has told
+/// otherwise.
+fn is_usual_rule(message: &Message<'_>) -> bool {
+    if message.kind != libc::RTM_NEWRULE {
+        return true;
+    }
+    let Some((&[_, destination, source, tos, table, _, _, action, ..], rest)) =
+        message.body.split_first_chunk::<RULE>()
+    else {
+        return false;
+    };
+    let mut table = u32::from(table);
+    let mut narrow = false;
+    for attr in Attrs::new(rest).flatten() {
+        match attr.kind {
+            FRA_TABLE => table = host_u32(attr.payload).unwrap_or_default(),
+            FRA_PRIORITY | FRA_PROTOCOL => (),
+            FRA_SUPPRESS_PREFIXLEN => narrow |= host_u32(attr.payload) != Some(u32::MAX),
+            _ => narrow = true,
+        }
+    }
+    let usual = [libc::RT_TABLE_LOCAL, libc::RT_TABLE_MAIN, libc::RT_TABLE_DEFAULT].map(u32::from);
+    !narrow && [destination, source, tos] == [0; 3] && action == FR_ACT_TO_TBL && usual.contains(&table)
+}
+
+const RTNH_F_DEAD: u32 = 1;
+const FR_ACT_TO_TBL: u8 = 1;
+const FRA_PRIORITY: u16 = 6;
+const FRA_SUPPRESS_PREFIXLEN: u16 = 14;
+const FRA_TABLE: u16 = 15;
+const FRA_PROTOCOL: u16 = 21;

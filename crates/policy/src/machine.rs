@@ -1,0 +1,138 @@
+//! What a machine says of the ways into it and out of it: its routes, and which of its interfaces are ports of others.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// The ways of one machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Machine {
+    /// Its routes, of the tables that every packet is looked up in.
+    pub routes: Vec<Route>,
+    /// Why these routes do not tell everything, such as rules that choose other tables.
+    pub partial: Option<String>,
+    /// Its interfaces that hand what they receive to a master.
+    pub ports: Vec<Port>,
+}
+
+/// One route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Route {
+    /// The net that it leads to.
+    pub to: IpNet,
+    /// What becomes of the packets.
+    pub kind: RouteKind,
+    /// It is in the table `local`, which is asked before all others.
+    pub local_table: bool,
+    /// The interfaces that it leads by; several share the packets.
+    pub interfaces: Vec<String>,
+    /// Of two routes to one net the lower is used.
+    pub metric: u32,
+    /// The address that the machine sends from on it.
+    pub source: Option<IpAddr>,
+}
+
+/// What becomes of the packets of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RouteKind {
+    /// They leave by its interfaces.
+    Unicast,
+    /// They are for the machine itself.
+    Local,
+    /// They are for everybody on the link, the machine included.
+    Broadcast,
+    /// They are for a group on the link.
+    Multicast,
+    /// They go nowhere: blackhole, unreachable, prohibit.
+    Blocked,
+}
+
+/// An interface that hands what it receives to a master, where the packets are then seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Port {
+    /// Its name.
+    pub name: String,
+    /// The interface that it is a port of.
+    pub master: String,
+    /// What the master is: `bridge`, `bond`, `vrf`.
+    pub kind: String,
+}
+
+/// Where the routes lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leads<'a> {
+    /// What becomes of the packets.
+    pub kind: RouteKind,
+    /// By these interfaces, in the order of their names.
+    pub interfaces: Vec<&'a str>,
+    /// From this address.
+    pub source: Option<IpAddr>,
+}
+
+impl Machine {
+    /// Where an address leads: the table `local` first, the longest prefix, the lowest metric. None without any route.
+    pub fn leads(&self, address: IpAddr) -> Option<Leads<'_>> {
+        let of = |local: bool| {
+            let fitting =
+                || self.routes.iter().filter(move |one| one.local_table == local && one.to.contains(&address));
+            let best = fitting().map(|one| (std::cmp::Reverse(one.to.prefix_len()), one.metric)).min()?;
+            let all: Vec<&Route> =
+                fitting().filter(|one| (std::cmp::Reverse(one.to.prefix_len()), one.metric) == best).collect();
+            let first = all.first()?;
+            let mut interfaces: Vec<&str> = all.iter().flat_map(|one| &one.interfaces).map(String::as_str).collect();
+            interfaces.sort_unstable();
+            interfaces.dedup();
+            Some(Leads { kind: first.kind, interfaces, source: first.source })
+        };
+        of(true).or_else(|| of(false))
+    }
+
+    /// The port of this name, if the interface is one.
+    pub fn port(&self, name: &str) -> Option<&Port> {
+        self.ports.iter().find(|port| port.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(to: &str, kind: RouteKind, local_table: bool, interface: &str, metric: u32) -> Route {
+        let to = to.parse().unwrap();
+        Route { to, kind, local_table, interfaces: vec![interface.to_owned()], metric, source: None }
+    }
+
+    #[test]
+    fn the_local_table_comes_first_then_the_longest_prefix_then_the_lowest_metric() {
+        use RouteKind::{Broadcast, Local, Unicast};
+        let machine = Machine {
+            routes: vec![
+                route("0.0.0.0/0", Unicast, false, "eth1", 200),
+                route("0.0.0.0/0", Unicast, false, "eth0", 100),
+                route("192.0.2.0/24", Unicast, false, "eth0", 0),
+                route("192.0.2.11/32", Local, true, "eth0", 0),
+                route("192.0.2.255/32", Broadcast, true, "eth0", 0),
+                route("10.0.0.0/8", Unicast, false, "a", 5),
+                route("10.0.0.0/8", Unicast, false, "b", 5),
+                route("192.0.2.11/32", Unicast, false, "eth9", 0),
+            ],
+            ..Machine::default()
+        };
+        let leads = |address: &str| {
+            let found = machine.leads(address.parse().unwrap())?;
+            Some((found.kind, found.interfaces.join(",")))
+        };
+        let said = |kind, interfaces: &str| Some((kind, interfaces.to_owned()));
+        assert_eq!(leads("203.0.113.9"), said(Unicast, "eth0"));
+        assert_eq!(leads("192.0.2.77"), said(Unicast, "eth0"));
+        assert_eq!(leads("192.0.2.11"), said(Local, "eth0"));
+        assert_eq!(leads("192.0.2.255"), said(Broadcast, "eth0"));
+        assert_eq!(leads("10.1.2.3"), said(Unicast, "a,b"));
+        assert_eq!(leads("2001:db8::1"), None);
+    }
+}
