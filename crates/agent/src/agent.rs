@@ -127,7 +127,7 @@ pub fn run(options: Options) -> Result<(), AgentError> {
         move || links::run(watcher, &board, told)
     })?;
     thread("store", {
-        let (tell, stop, store, kept) = (tell.clone(), stop.clone(), store.clone(), Kept(disk.clone()));
+        let (tell, stop, store, kept) = (tell.clone(), stop.clone(), store.clone(), Kept::new(disk.clone()));
         move || follow::run(&store, kept, &stop, &tell)
     })?;
     let reporter = Arc::new(Reporter::new(&node, board.clone(), target.clone(), store.clone()));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tortie_api::{Key, Kind};
 use tortie_policy::packet::Link;
 use tortie_policy::{EndpointId, Interface};
-use tortie_sync::Trouble;
+use tortie_sync::Unreadable;
 
 use crate::config::Local;
 use crate::links;
@@ -47,7 +47,8 @@ pub(crate) struct Facts {
     pub(crate) apply_time: Duration,
     /// When the threads that must not hang were last seen at work on something.
     pub(crate) busy: BTreeMap<&'static str, Instant>,
-    pub(crate) troubles: BTreeMap<Key, Trouble>,
+    /// The objects that cannot be read.
+    pub(crate) unreadable: BTreeMap<Key, Unreadable>,
     pub(crate) settings: Vec<SettingNote>,
     pub(crate) problems: BTreeMap<&'static str, String>,
     pub(crate) links: Vec<Link>,

@@ -9,7 +9,6 @@ use tortie_policy::{EndpointId, Interface};
 
 use crate::board::{Board, Facts, Seat};
 use crate::enforce::Shared;
-use crate::engine;
 use crate::status::{
     DataplaneStatus, EndpointStatus, InterfaceStatus, StageStatus, Status, StoreStatus, TroubleStatus,
 };
@@ -62,12 +61,12 @@ pub(crate) fn status(node: &str, board: &Board, target: &Shared) -> Status {
         endpoints: all_endpoints(&facts, &told.endpoints),
         interfaces: interfaces(&facts, &governors, &told.prefixes),
         troubles: facts
-            .troubles
+            .unreadable
             .iter()
-            .map(|(key, trouble)| TroubleStatus {
+            .map(|(key, unreadable)| TroubleStatus {
                 object: key.to_string(),
-                reasons: trouble.reasons.clone(),
-                in_force: engine::in_force(&trouble.in_force),
+                reasons: unreadable.reasons.clone(),
+                in_force: unreadable.replacement.to_string(),
             })
             .collect(),
         settings: facts.settings.clone(),

@@ -20,7 +20,7 @@ use tortie_calc::{Engine, Id, Update};
 use tortie_policy::from_api::configurations_of;
 use tortie_policy::packet::Link;
 use tortie_policy::{EndpointId, Item, Labels, Pool, Profile, Rule, Settings, WorkloadId};
-use tortie_sync::{Change, Content, Message};
+use tortie_sync::{Change, Content, Message, Unreadable};
 
 use crate::board::{self, Board, Seat};
 use crate::config::{self, AgentSettings, Local};
@@ -206,23 +206,20 @@ impl Mind {
     }
 
     fn take(&mut self, change: Change) {
-        let Change { key, content, trouble } = change;
+        let Change { key, content, unreadable } = change;
         self.count(&key, &content);
-        self.report(&key, trouble);
+        self.report(&key, unreadable);
         match content {
             Content::Settings(object) => {
                 self.configurations.insert(key.name, *object);
                 self.unsettled = true;
             }
             Content::Gone if key.kind == Kind::FelixConfiguration => {
-                // What cannot be read leaves what was in force; what is gone is gone.
-                if !self.board.read().troubles.contains_key(&key) {
-                    self.configurations.remove(&key.name);
-                    self.unsettled = true;
-                }
+                self.unsettled |= self.configurations.remove(&key.name).is_some();
             }
             Content::Item(item) => self.put(key, *item),
-            Content::Gone => self.put(key, Item::Nothing),
+            // Whoever asks for a deletion that is only staged changes nothing of what is enforced.
+            Content::StagedDeletion(_) | Content::Gone => self.put(key, Item::Nothing),
         }
     }
 
@@ -312,18 +309,16 @@ impl Mind {
         }
     }
 
-    fn report(&self, key: &Key, trouble: Option<tortie_sync::Trouble>) {
-        let known = self.board.read().troubles.get(key).cloned();
-        match &trouble {
-            Some(trouble) if known.as_ref() != Some(trouble) => {
-                log::error!("{key} cannot be read ({}); {}", trouble.reasons.join("; "), in_force(&trouble.in_force));
-            }
+    fn report(&self, key: &Key, unreadable: Option<Unreadable>) {
+        let known = self.board.read().unreadable.get(key).cloned();
+        match &unreadable {
+            Some(unreadable) if known.as_ref() != Some(unreadable) => log::error!("{key}: {unreadable}"),
             None if known.is_some() => log::info!("{key} can be read again"),
             _ => return,
         }
-        self.board.tell(|facts| match trouble {
-            Some(trouble) => drop(facts.troubles.insert(key.clone(), trouble)),
-            None => drop(facts.troubles.remove(key)),
+        self.board.tell(|facts| match unreadable {
+            Some(unreadable) => drop(facts.unreadable.insert(key.clone(), unreadable)),
+            None => drop(facts.unreadable.remove(key)),
         });
     }
 
@@ -346,15 +341,6 @@ impl Mind {
             self.heard(None);
         }
         Some(resolved.agent)
-    }
-}
-
-/// What is in force instead of an object that cannot be read, in words.
-pub(crate) fn in_force(what: &tortie_sync::InForce) -> String {
-    match what {
-        tortie_sync::InForce::LastGood(revision) => format!("its form of revision {revision} is in force"),
-        tortie_sync::InForce::Closed => "what could be read of it is in force, closed".to_owned(),
-        tortie_sync::InForce::Nothing => "it is not in force".to_owned(),
     }
 }
 

@@ -7,10 +7,11 @@ use tortie_api::Object;
 use tortie_dataplane_nft::{Bits, Options, TooFewBits};
 use tortie_hostnet::links::{Watcher, links};
 use tortie_nft::{Socket, TableId, inventory};
+use tortie_policy::Settings;
 use tortie_policy::from_api::configurations_of;
 use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Host, Link};
-use tortie_policy::{Settings, Snapshot};
+use tortie_sync::InForce;
 use tortie_verify::{Report, VerifyError, verify};
 
 use crate::config::{self, AgentSettings, Local, LocalError, Sources};
@@ -70,15 +71,13 @@ impl Ground {
         Self { node, interfaces, local, machine }
     }
 
-    /// Judges the probe packets of every endpoint here by what a store says and by the table in the kernel, and compares
-    /// that table with what the store asks for. At most `most` differences of each sort are kept.
-    pub fn verify(&self, objects: &[Object], most: usize) -> Result<Report, GroundError> {
-        // What cannot be read has been closed, as the agent does; whoever listed the objects has told of it.
-        let (mut snapshot, _) = Snapshot::from_objects(objects);
-        let agent = self.settle(&mut snapshot, objects);
+    /// Judges the probe packets of every endpoint here by what is in force and by the table in the kernel, and compares
+    /// that table with what is in force. At most `most` differences of each sort are kept.
+    pub fn verify(&self, mut in_force: InForce, most: usize) -> Result<Report, GroundError> {
+        let agent = self.settle(&mut in_force);
         let options = Options { bits: Bits::from_mask(agent.mark_mask)?, ..Options::default() };
         let inventory = inventory::read(&mut Socket::open()?, &TableId::inet(&options.table))?;
-        Ok(verify(&snapshot, &self.host(), &options, &inventory, most)?)
+        Ok(verify(&in_force.snapshot, &self.host(), &options, &inventory, most)?)
     }
 
     /// The node and its interfaces.
@@ -90,9 +89,9 @@ impl Ground {
 
     /// Puts the settings that are in force here into what the store says: this machine's own are stronger. Gives the
     /// agent's own settings.
-    pub fn settle(&self, snapshot: &mut Snapshot, objects: &[Object]) -> AgentSettings {
-        let configurations: Vec<&Object> =
-            objects.iter().filter(|object| object.kind == tortie_api::Kind::FelixConfiguration).collect();
+    pub fn settle(&self, in_force: &mut InForce) -> AgentSettings {
+        let snapshot = &mut in_force.snapshot;
+        let configurations: Vec<&Object> = in_force.configurations.values().collect();
         let labels = snapshot.nodes.get(&self.node).map(|node| &node.labels);
         let own = configurations_of(&self.node, labels, &configurations);
         let resolved = config::resolve(&self.local, Settings::of_pools(snapshot.pools.values()), &own);

@@ -54,7 +54,7 @@ fn registry(node: &str, board: &Board, target: &Shared) -> Registry {
         ("tortie_generation_wanted", "What is to be enforced", signed(facts.wanted.generation)),
         ("tortie_generation_in_kernel", "What is enforced", signed(facts.in_kernel.generation)),
         ("tortie_store_revision", "The store's revision that is enforced", signed(facts.in_kernel.revision)),
-        ("tortie_unreadable_objects", "Objects that could not be read", count(facts.troubles.len())),
+        ("tortie_unreadable_objects", "Objects that could not be read", count(facts.unreadable.len())),
         ("tortie_refused_objects", "Objects that the kernel refused", refused),
         ("tortie_network_failures", "What could not be done to the network of workloads", count(facts.network.len())),
         ("tortie_repairs", "How often others' changes were undone", signed(facts.repairs)),

@@ -10,6 +10,7 @@ mod commands;
 mod config;
 mod diagnose;
 mod doubts;
+mod in_force;
 mod input;
 mod names;
 mod namespace;

@@ -256,7 +256,7 @@ fn what_cannot_be_read_keeps_its_last_good_form_over_a_restart_and_says_so() {
         world.call(&["status", "--wait"]);
         for _ in 0..2 {
             let status = world.call(&["status"]);
-            let said = format!("its form of revision {} is in force", stored.revision);
+            let said = format!("its last valid version, revision {}, is in force", stored.revision);
             assert!(status.contains("GlobalNetworkPolicy(web): ") && status.contains(&said), "{status}");
             assert!(!world.reaches(81) && world.reaches(80));
             agent.kill();

@@ -108,6 +108,15 @@ impl Snapshot {
         (snapshot, invalid)
     }
 
+    /// Works out the settings anew, when these are all FelixConfigurations and nodes and pools are as they are; and what
+    /// could not be read of them.
+    pub fn set_configurations<'a>(&mut self, configurations: &[&'a Object]) -> Vec<(&'a Object, Invalid)> {
+        let mut invalid = Vec::new();
+        self.node_settings.clear();
+        self.configure(configurations, &mut invalid);
+        invalid
+    }
+
     /// Puts one item in, in place of one of its name.
     pub fn insert(&mut self, item: Item) {
         match item {
@@ -127,7 +136,7 @@ impl Snapshot {
 }
 
 /// The enforced policy that a staged one wants deleted.
-fn staged_deletion(object: &Object) -> Option<PolicyId> {
+pub fn staged_deletion(object: &Object) -> Option<PolicyId> {
     let deletes = object.body.get("spec")?.get("stagedAction")?.as_str()? == "Delete";
     let kind = enforced_kind(object.kind).filter(|_| deletes)?;
     Some(PolicyId { kind, namespace: object.metadata.namespace.clone(), name: object.metadata.name.clone() })

@@ -21,7 +21,7 @@ mod snapshot;
 pub use endpoint::{
     EndpointId, HostEndpoint, Interface, Labels, Limits, NamedPort, Nat, Rate, WorkloadEndpoint, WorkloadId,
 };
-pub use from_api::{Invalid, Item, enforced_kind};
+pub use from_api::{Invalid, Item, enforced_kind, staged_deletion};
 pub use group::{NetworkSet, Node, Pool, Profile, Service, ServiceId, ServiceMember, SetId};
 pub use policy::{Direction, Order, Policy, PolicyId, Stage, Tier, TierEnd, Types};
 pub use rule::{Action, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, Unknown};

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tortie_api::{Key, Kind};
+
 use crate::endpoint::{HostEndpoint, WorkloadEndpoint, WorkloadId};
 use crate::group::{NetworkSet, Node, Pool, Profile, Service, ServiceId, SetId};
 use crate::policy::{Policy, PolicyId, Tier};
@@ -40,5 +42,31 @@ impl Snapshot {
     /// The settings in force on a node.
     pub fn settings(&self, node: &str) -> &Settings {
         self.node_settings.get(node).unwrap_or(&self.default_settings)
+    }
+
+    /// Takes out what stands under a key. The built-in profile comes back when one of its name goes.
+    pub fn remove(&mut self, key: &Key) {
+        let Key { kind, namespace, name } = key.clone();
+        match kind {
+            Kind::Tier => drop(self.tiers.remove(&name)),
+            Kind::Profile => {
+                self.profiles.remove(&name);
+                let open = Profile::default_allow();
+                if open.name == name {
+                    self.profiles.insert(name, open);
+                }
+            }
+            Kind::HostEndpoint => drop(self.host_endpoints.remove(&name)),
+            Kind::WorkloadEndpoint => drop(self.workload_endpoints.remove(&WorkloadId { namespace, name })),
+            Kind::NetworkSet | Kind::GlobalNetworkSet => drop(self.network_sets.remove(&SetId { namespace, name })),
+            Kind::Node => drop(self.nodes.remove(&name)),
+            Kind::IPPool => drop(self.pools.remove(&name)),
+            Kind::NetworkPolicy
+            | Kind::GlobalNetworkPolicy
+            | Kind::StagedNetworkPolicy
+            | Kind::StagedGlobalNetworkPolicy
+            | Kind::StagedKubernetesNetworkPolicy => drop(self.policies.remove(&PolicyId { kind, namespace, name })),
+            _ => {}
+        }
     }
 }

@@ -38,7 +38,7 @@ use serde_json::Value;
 use tortie_api::{Key, Kind, Object, Problem};
 
 use crate::memory::MemoryStore;
-use crate::{Overlay, Revision, Selection, Store, Stored};
+use crate::{Listing, Overlay, Revision, Selection, Store};
 use batch::{Job, Task};
 use initial::TIERS;
 use view::View;
@@ -79,8 +79,8 @@ pub struct Objects {
 pub struct Preview {
     /// What would become of each object, in the order of the input.
     pub outcomes: Vec<Outcome>,
-    /// Everything as it would be stored then, as [`Client::list_stored`] gives it.
-    pub stored: Objects,
+    /// Everything as it would be stored then.
+    pub stored: Listing,
 }
 
 impl Client {
@@ -108,11 +108,6 @@ impl Client {
         Ok(Found { object: found.object, notes: notes.into_iter().collect() })
     }
 
-    /// Everything as it is stored, which is what an agent enforces: under the names of the keys, nothing filled in.
-    pub fn list_stored(&self) -> Result<Objects, ClientError> {
-        self.read_all(&Selection::default(), entry::read_raw)
-    }
-
     /// The key under which the object that users know by this name stands, or would be made.
     pub fn stored_key(&self, key: Key) -> Result<Key, ClientError> {
         if !entry::is_tiered(key.kind) {
@@ -124,7 +119,7 @@ impl Client {
 
     /// All objects of a selection. Listing profiles includes the built-in one.
     pub fn list(&self, selection: &Selection) -> Result<Objects, ClientError> {
-        let mut all = self.read_all(selection, entry::read)?;
+        let mut all = self.read_all(selection)?;
         match selection.kind {
             Some(Kind::Profile) => all.objects.push(default_allow()),
             Some(Kind::Tier) => all.objects.sort_by(|a, b| order(a).total_cmp(&order(b))),
@@ -133,15 +128,11 @@ impl Client {
         Ok(all)
     }
 
-    fn read_all(
-        &self,
-        selection: &Selection,
-        read: fn(&Stored) -> Result<Object, ClientError>,
-    ) -> Result<Objects, ClientError> {
+    fn read_all(&self, selection: &Selection) -> Result<Objects, ClientError> {
         let listing = self.store.list(selection)?;
         let mut all = Objects { revision: listing.revision, ..Objects::default() };
         all.objects.reserve(listing.items.len() + 1);
-        for object in crate::each(&listing.items, read) {
+        for object in crate::each(&listing.items, entry::read) {
             match object {
                 Ok(object) => all.objects.push(object),
                 Err(error) => all.unreadable.push(error),
@@ -166,7 +157,7 @@ impl Client {
     pub fn preview(&self, objects: Vec<Object>, mode: Mode) -> Result<Preview, ClientError> {
         let copy = Client::new(Arc::new(MemoryStore::holding(self.store.list(&Selection::default())?)));
         let outcomes = copy.apply(objects, mode);
-        Ok(Preview { outcomes, stored: copy.list_stored()? })
+        Ok(Preview { outcomes, stored: copy.store.list(&Selection::default())? })
     }
 
     /// Deletes, in order; one that fails does not stop the rest. With `skip_missing` what is not there is no error.

@@ -18,6 +18,12 @@ pub struct Stored {
     pub value: Arc<[u8]>,
 }
 
+impl AsRef<Stored> for Stored {
+    fn as_ref(&self) -> &Stored {
+        self
+    }
+}
+
 /// Everything that a [`Selection`] names, at one revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {

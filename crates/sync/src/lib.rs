@@ -5,42 +5,26 @@
 //! the differences are told as one message, so whoever applies each message as a whole never sees a state that was not in
 //! the store.
 //!
-//! Objects that cannot be read are decided here, before anyone who judges sees them (design section 3): the last good
-//! form stays in force; without one the object is closed part by part ([`tortie_policy::Item::closed`]). Either way the change says so.
+//! Objects that cannot be read are decided here, before anyone who judges sees them (design section 3): the last valid
+//! version stays in force; without one a deny-by-default replacement is. Either way the change says so. What all changes
+//! together put in force is [`InForce`].
 
-mod trouble;
+mod change;
+mod in_force;
+mod last_valid;
+mod unreadable;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use tortie_api::{Key, Kind, Object, decode};
-use tortie_policy::Item;
+use tortie_api::Key;
 use tortie_store::{Event, Revision, Selection, Store, StoreError, Stored, Watch, each};
 
-pub use trouble::{InForce, LastGood, Nowhere, Trouble};
-
-/// What a change puts in the place of an object.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Content {
-    /// The object, checked. Boxed, since most messages carry one.
-    Item(Box<Item>),
-    /// Settings of the agent, which are worked out from all of them together.
-    Settings(Box<Object>),
-    /// It is gone.
-    Gone,
-}
-
-/// One object that is not as it was.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Change {
-    /// The object.
-    pub key: Key,
-    /// What stands there now.
-    pub content: Content,
-    /// What could not be read of it, and what is in force instead.
-    pub trouble: Option<Trouble>,
-}
+pub use change::{Change, Content, changes};
+pub use in_force::InForce;
+pub use last_valid::{LastValid, NoCache, Version};
+pub use unreadable::{Replacement, Unreadable};
 
 /// One step of the stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,44 +42,22 @@ pub enum Message {
 /// Most changes in one message, of those that came at once.
 const TOGETHER: usize = 1_000;
 
-/// A version of an object: its revision, and a hash of its content, since a store that was put in the place of another
+/// What tells versions of an object apart: its revision, and a hash of its content, since a store that was put in the place of another
 /// (a backup, say) counts its revisions anew.
-type Version = (Revision, u64);
+type Fingerprint = (Revision, u64);
 
-fn version(stored: &Stored) -> Version {
+fn fingerprint(stored: &Stored) -> Fingerprint {
     let mut hasher = DefaultHasher::new();
     stored.value.hash(&mut hasher);
     (stored.revision, hasher.finish())
 }
 
-/// An object that could not be read: why, and what of it can be enforced.
-struct Unread {
-    reasons: Vec<String>,
-    closed: Option<Item>,
-}
-
-/// One stored object as it is to be enforced. Depends on nothing else, so many can be read at once.
-fn read(stored: &Stored) -> Result<Content, Unread> {
-    if let Some(item) = Item::plain(&stored.key, &stored.value) {
-        return Ok(Content::Item(Box::new(item)));
-    }
-    let object = decode::stored(&stored.key, &stored.value)
-        .map_err(|error| Unread { reasons: vec![error.to_string()], closed: None })?;
-    if object.kind == Kind::FelixConfiguration {
-        return Ok(Content::Settings(Box::new(object)));
-    }
-    match Item::closed(&object) {
-        (item, wrong) if wrong.is_empty() => Ok(Content::Item(Box::new(item))),
-        (item, wrong) => Err(Unread { reasons: wrong.iter().map(ToString::to_string).collect(), closed: Some(item) }),
-    }
-}
-
 /// The stream.
 pub struct Sync<'a> {
     store: &'a dyn Store,
-    last_good: Box<dyn LastGood + 'a>,
+    last_valid: Box<dyn LastValid + 'a>,
     /// What was told: what a later listing is compared with. Each with the listing that had it last.
-    known: BTreeMap<Key, (Version, u32)>,
+    known: BTreeMap<Key, (Fingerprint, u32)>,
     listings: u32,
     /// What is to be told next.
     waiting: VecDeque<Message>,
@@ -106,11 +68,11 @@ pub struct Sync<'a> {
 }
 
 impl<'a> Sync<'a> {
-    /// Begins with nothing told. `last_good` keeps good forms over restarts.
-    pub fn new(store: &'a dyn Store, last_good: impl LastGood + 'a) -> Self {
+    /// Begins with nothing told. `last_valid` keeps valid versions over restarts.
+    pub fn new(store: &'a dyn Store, last_valid: impl LastValid + 'a) -> Self {
         Self {
             store,
-            last_good: Box::new(last_good),
+            last_valid: Box::new(last_valid),
             known: BTreeMap::new(),
             listings: 0,
             waiting: VecDeque::new(),
@@ -180,13 +142,13 @@ impl<'a> Sync<'a> {
         self.revision = event.revision();
         Some(match event {
             Event::Put(stored) => {
-                self.known.insert(stored.key.clone(), (version(&stored), self.listings));
-                self.stand(&stored, read(&stored))
+                self.known.insert(stored.key.clone(), (fingerprint(&stored), self.listings));
+                changes(&[&stored], &*self.last_valid).remove(0)
             }
             Event::Deleted(key, _) => {
                 self.known.remove(&key)?;
-                self.last_good.forget(&key);
-                Change { key, content: Content::Gone, trouble: None }
+                self.last_valid.forget(&key);
+                Change::deleted(key)
             }
         })
     }
@@ -198,14 +160,14 @@ impl<'a> Sync<'a> {
         let (store, listing) = (self.store, self.listings);
         let mut changes = Vec::new();
         // Versions count as known once their changes are told.
-        let mut versions: Vec<(Key, Version)> = Vec::new();
+        let mut versions: Vec<(Key, Fingerprint)> = Vec::new();
         let revision = store.list_pages(&Selection::default(), &mut |page| {
             if !self.announced && !changes.is_empty() {
                 self.known.extend(versions.drain(..).map(|(key, version)| (key, (version, listing))));
                 tell(Message::Changes(std::mem::take(&mut changes), self.revision));
             }
             let mut new = Vec::new();
-            for (stored, version) in page.iter().zip(each(&page, version)) {
+            for (stored, version) in page.iter().zip(each(&page, fingerprint)) {
                 match self.known.get_mut(&stored.key) {
                     Some((known, seen)) if *known == version => *seen = listing,
                     _ => {
@@ -214,8 +176,7 @@ impl<'a> Sync<'a> {
                     }
                 }
             }
-            let read = each(&new, |stored| read(stored));
-            changes.extend(new.iter().zip(read).map(|(stored, read)| self.stand(stored, read)));
+            changes.extend(crate::changes(&new, &*self.last_valid));
         })?;
         let watch = store.watch(&Selection::default(), revision)?;
         self.known.extend(versions.into_iter().map(|(key, version)| (key, (version, listing))));
@@ -223,36 +184,11 @@ impl<'a> Sync<'a> {
             self.known.iter().filter(|(_, (_, seen))| *seen != listing).map(|(key, _)| key.clone()).collect();
         for key in gone {
             self.known.remove(&key);
-            self.last_good.forget(&key);
-            changes.push(Change { key, content: Content::Gone, trouble: None });
+            self.last_valid.forget(&key);
+            changes.push(Change::deleted(key));
         }
         self.watch = Some(watch);
         self.revision = revision;
         Ok(Message::Changes(changes, revision))
-    }
-
-    /// What stands for an object that was read, or not.
-    fn stand(&self, stored: &Stored, read: Result<Content, Unread>) -> Change {
-        let key = stored.key.clone();
-        let Unread { reasons, closed } = match read {
-            Ok(content) => {
-                if matches!(content, Content::Item(_)) {
-                    self.last_good.keep(stored);
-                }
-                return Change { key, content, trouble: None };
-            }
-            Err(unread) => unread,
-        };
-        // The last good form if there is one, else the closed one, else nothing.
-        let last = self.last_good.find(stored).and_then(|(revision, value)| {
-            let item = Item::try_from(&decode::stored(&key, &value).ok()?).ok()?;
-            Some((item, InForce::LastGood(revision)))
-        });
-        let closed = closed.filter(|item| *item != Item::Nothing).map(|item| (item, InForce::Closed));
-        let (content, in_force) = match last.or(closed) {
-            Some((item, in_force)) => (Content::Item(Box::new(item)), in_force),
-            None => (Content::Gone, InForce::Nothing),
-        };
-        Change { key, content, trouble: Some(Trouble { reasons, in_force }) }
     }
 }

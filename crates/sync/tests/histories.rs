@@ -16,7 +16,7 @@ use tortie_store::memory::MemoryStore;
 use tortie_store::{
     Event, Listing, Op, Revision, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written,
 };
-use tortie_sync::{Content, Message, Nowhere, Sync};
+use tortie_sync::{Content, Message, NoCache, Sync};
 use tortie_testkit::worlds::Random;
 
 const HISTORIES: u64 = 500;
@@ -182,7 +182,7 @@ impl Reader {
                             let Item::Policy(policy) = *item else { panic!("{item:?}") };
                             self.held.insert(change.key.name, policy.order.0.unwrap());
                         }
-                        Content::Settings(_) => panic!("nobody wrote settings"),
+                        other => panic!("nobody wrote {other:?}"),
                     }
                 }
                 revision
@@ -212,7 +212,7 @@ fn the_stream_never_tells_a_state_that_was_not_in_the_store() {
     println!("seeds {first} to {}", first + HISTORIES - 1);
     for seed in first..first + HISTORIES {
         let bad = Bad::new(seed);
-        let mut sync = Sync::new(&bad, Nowhere);
+        let mut sync = Sync::new(&bad, NoCache);
         let mut reader = Reader { held: Held::new(), at: 0, in_sync: 0 };
         let mut choices = Random::new(!seed);
         for _ in 0..STEPS {

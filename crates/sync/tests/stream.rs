@@ -13,7 +13,7 @@ use tortie_api::{Key, Kind};
 use tortie_policy::{Action, Item};
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Op, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written};
-use tortie_sync::{Content, InForce, Message, Nowhere, Sync, Trouble};
+use tortie_sync::{Content, Message, NoCache, Replacement, Sync, Unreadable};
 
 const SHORT: Duration = Duration::from_millis(1);
 
@@ -65,7 +65,7 @@ fn everything_first_then_in_sync_then_one_message_a_change() {
     let store = MemoryStore::new();
     put(&store, &policy("a"), json!({}));
     put(&store, &policy("b"), json!({}));
-    let mut sync = Sync::new(&store, Nowhere);
+    let mut sync = Sync::new(&store, NoCache);
     assert_eq!(drain(&mut sync), ["+a +b", "in sync"]);
     put(&store, &policy("c"), json!({}));
     delete(&store, &policy("a"));
@@ -75,7 +75,7 @@ fn everything_first_then_in_sync_then_one_message_a_change() {
 #[test]
 fn an_empty_store_is_in_sync_at_once() {
     let store = MemoryStore::new();
-    let mut sync = Sync::new(&store, Nowhere);
+    let mut sync = Sync::new(&store, NoCache);
     assert_eq!(drain(&mut sync), ["", "in sync"]);
     put(&store, &policy("a"), json!({}));
     assert_eq!(drain(&mut sync), ["+a"]);
@@ -127,7 +127,7 @@ fn a_gap_is_told_once_and_then_what_happened_in_it() {
     for name in ["kept", "changed", "gone"] {
         put(&store, &policy(name), json!({}));
     }
-    let mut sync = Sync::new(&store, Nowhere);
+    let mut sync = Sync::new(&store, NoCache);
     drain(&mut sync);
     store.away.store(true, Ordering::SeqCst);
     put(&store, &policy("changed"), json!({ "order": 1 }));
@@ -149,7 +149,7 @@ fn a_gap_that_is_not_kept_is_told_as_its_differences_in_one_message() {
     for name in ["kept", "changed", "gone"] {
         put(&store, &policy(name), json!({}));
     }
-    let mut sync = Sync::new(&store, Nowhere);
+    let mut sync = Sync::new(&store, NoCache);
     drain(&mut sync);
     store.away.store(true, Ordering::SeqCst);
     assert_eq!(drain(&mut sync), ["lost: the store is away"]);
@@ -204,7 +204,7 @@ fn the_first_listing_is_told_page_by_page_and_later_ones_as_a_whole_or_not_at_al
     for name in ["a", "b", "c"] {
         put(&store, &policy(name), json!({}));
     }
-    let mut sync = Sync::new(&store, Nowhere);
+    let mut sync = Sync::new(&store, NoCache);
     assert_eq!(drain(&mut sync), ["+a", "lost: the store is away"]);
     delete(&store, &policy("a"));
     store.most.store(10, Ordering::SeqCst);
@@ -223,7 +223,7 @@ fn the_first_listing_is_told_page_by_page_and_later_ones_as_a_whole_or_not_at_al
 fn a_compacted_watch_lists_again_and_tells_only_differences() {
     let store = MemoryStore::new();
     put(&store, &policy("a"), json!({}));
-    let mut sync = Sync::new(&store, Nowhere);
+    let mut sync = Sync::new(&store, NoCache);
     drain(&mut sync);
     put(&store, &policy("b"), json!({}));
     put(&store, &policy("c"), json!({}));
@@ -251,7 +251,7 @@ fn rules(change: &tortie_sync::Change) -> Vec<(Action, usize)> {
 }
 
 #[test]
-fn the_last_good_form_stays_in_force_and_the_change_says_so() {
+fn the_last_valid_version_stays_in_force_and_the_change_says_so() {
     let store = MemoryStore::new();
     let good = put(&store, &policy("p"), json!({ "ingress": [{ "action": "Allow" }] }));
     let kept = RefCell::new(BTreeMap::new());
@@ -260,13 +260,13 @@ fn the_last_good_form_stays_in_force_and_the_change_says_so() {
     put(&store, &policy("p"), json!({ "ingress": [{ "action": "Allow", "destination": { "nets": ["nonsense"] } }] }));
     let change = only(&store, &mut sync);
     assert_eq!(rules(&change), [(Action::Allow, 0)]);
-    let trouble = change.trouble.unwrap();
-    assert_eq!(trouble.in_force, InForce::LastGood(good));
-    assert!(trouble.reasons[0].contains("spec.ingress[0].destination.nets[0]"), "{:?}", trouble.reasons);
+    let unreadable = change.unreadable.unwrap();
+    assert_eq!(unreadable.replacement, Replacement::LastValid(good));
+    assert!(unreadable.reasons[0].contains("spec.ingress[0].destination.nets[0]"), "{:?}", unreadable.reasons);
 }
 
 #[test]
-fn without_a_last_good_form_each_rule_is_closed() {
+fn without_a_last_valid_version_each_rule_is_closed() {
     let store = MemoryStore::new();
     let bad = json!({ "nets": ["nonsense"] });
     put(
@@ -282,7 +282,7 @@ fn without_a_last_good_form_each_rule_is_closed() {
             17,
         ] }),
     );
-    let mut sync = Sync::new(&store, Nowhere);
+    let mut sync = Sync::new(&store, NoCache);
     let change = only(&store, &mut sync);
     let want = [Action::Deny, Action::Deny, Action::Deny, Action::Allow, Action::Deny];
     assert_eq!(rules(&change).iter().map(|rule| rule.0).collect::<Vec<_>>(), want);
@@ -291,7 +291,7 @@ fn without_a_last_good_form_each_rule_is_closed() {
     assert!(policy.ingress[0].protocol.is_some(), "what could be read of a Deny stays");
     assert!(policy.ingress[2].protocol.is_none(), "a condition of a wrong type is no condition");
     assert_eq!(policy.ingress[3].destination.nets.len(), 1, "readable rules stay");
-    assert_eq!(change.trouble.unwrap().in_force, InForce::Closed);
+    assert_eq!(change.unreadable.unwrap().replacement, Replacement::DenyByDefault);
 }
 
 #[test]
@@ -299,11 +299,11 @@ fn an_unreadable_selector_applies_nowhere_and_neighbours_are_unaffected() {
     let store = MemoryStore::new();
     put(&store, &policy("bad"), json!({ "selector": "a = b" }));
     put(&store, &policy("good"), json!({ "selector": "a == 'b'" }));
-    let mut sync = Sync::new(&store, Nowhere);
+    let mut sync = Sync::new(&store, NoCache);
     let Some(Message::Changes(changes, _)) = sync.next(SHORT) else { panic!() };
     assert_eq!(changes[0].content, Content::Gone);
-    assert_eq!(changes[0].trouble.as_ref().unwrap().in_force, InForce::Nothing);
-    assert!(changes[1].trouble.is_none());
+    assert_eq!(changes[0].unreadable.as_ref().unwrap().replacement, Replacement::Nothing);
+    assert!(changes[1].unreadable.is_none());
 }
 
 #[test]
@@ -311,10 +311,10 @@ fn bytes_that_are_no_object_are_reported_with_their_key() {
     let store = MemoryStore::new();
     let key = policy("p");
     store.write(&[Write { key: key.clone(), op: Op::Create(b"\xff{".to_vec().into()) }]).unwrap().remove(0).unwrap();
-    let mut sync = Sync::new(&store, Nowhere);
+    let mut sync = Sync::new(&store, NoCache);
     let change = only(&store, &mut sync);
     assert_eq!((change.key, change.content), (key, Content::Gone));
-    assert!(change.trouble.is_some());
+    assert!(change.unreadable.is_some());
 }
 
 #[test]
@@ -326,45 +326,45 @@ fn an_unreadable_workload_is_closed_by_being_absent_and_a_host_endpoint_keeps_it
         &key,
         json!({ "node": "n", "interfaceName": "eth0", "expectedIPs": ["nonsense"], "profiles": ["open"] }),
     );
-    let mut sync = Sync::new(&store, Nowhere);
+    let mut sync = Sync::new(&store, NoCache);
     let change = only(&store, &mut sync);
     let Content::Item(item) = &change.content else { panic!("{change:?}") };
     let Item::HostEndpoint(endpoint) = &**item else { panic!() };
     assert!(endpoint.addresses.is_empty() && endpoint.profiles == ["open"]);
 }
 
-/// What stands for a network set that is written like this and has no last good form.
-fn set(nets: Value) -> (tortie_policy::NetworkSet, Option<Trouble>) {
+/// What stands for a network set that is written like this and has no last valid version.
+fn set(nets: Value) -> (tortie_policy::NetworkSet, Option<Unreadable>) {
     let store = MemoryStore::new();
     put(&store, &Key::cluster(Kind::GlobalNetworkSet, "s"), json!({ "nets": nets }));
-    let mut sync = Sync::new(&store, Nowhere);
+    let mut sync = Sync::new(&store, NoCache);
     let change = only(&store, &mut sync);
     let Content::Item(item) = change.content else { panic!("{change:?}") };
     let Item::NetworkSet(set) = *item else { panic!() };
-    (set, change.trouble)
+    (set, change.unreadable)
 }
 
 #[test]
 fn a_set_with_a_net_that_cannot_be_read_is_incomplete_and_says_so() {
-    let (good, trouble) = set(json!(["10.0.0.0/8"]));
-    assert!(!good.incomplete && good.nets.len() == 1 && trouble.is_none());
+    let (good, unreadable) = set(json!(["10.0.0.0/8"]));
+    assert!(!good.incomplete && good.nets.len() == 1 && unreadable.is_none());
     for nets in [json!(["10.0.0.0/8", "10.0.0.0/33"]), json!("10.0.0.0/8"), json!([17])] {
-        let (set, trouble) = set(nets.clone());
+        let (set, unreadable) = set(nets.clone());
         assert!(set.incomplete && set.nets.is_empty(), "{nets}");
-        let trouble = trouble.unwrap();
-        assert_eq!(trouble.in_force, InForce::Closed);
-        assert!(trouble.reasons[0].starts_with("spec"), "{:?}", trouble.reasons);
+        let unreadable = unreadable.unwrap();
+        assert_eq!(unreadable.replacement, Replacement::DenyByDefault);
+        assert!(unreadable.reasons[0].starts_with("spec"), "{:?}", unreadable.reasons);
     }
 }
 
 #[test]
-fn a_set_over_its_limit_keeps_its_last_good_content_and_is_incomplete_without_one() {
+fn a_set_over_its_limit_keeps_its_last_valid_version_and_is_incomplete_without_one() {
     let nets: Vec<String> = (0..=tortie_policy::NetworkSet::LIMIT as u32)
         .map(|number| std::net::Ipv4Addr::from_bits(number).to_string())
         .collect();
-    let (too_large, trouble) = set(json!(nets));
+    let (too_large, unreadable) = set(json!(nets));
     assert!(too_large.incomplete);
-    assert_eq!(trouble.unwrap().reasons, ["spec.nets: 1048577 nets are more than 1048576"]);
+    assert_eq!(unreadable.unwrap().reasons, ["spec.nets: 1048577 nets are more than 1048576"]);
     let store = MemoryStore::new();
     let key = Key::cluster(Kind::GlobalNetworkSet, "s");
     let good = put(&store, &key, json!({ "nets": ["10.0.0.0/8"] }));
@@ -372,7 +372,7 @@ fn a_set_over_its_limit_keeps_its_last_good_content_and_is_incomplete_without_on
     drain(&mut sync);
     put(&store, &key, json!({ "nets": nets }));
     let change = only(&store, &mut sync);
-    assert_eq!(change.trouble.unwrap().in_force, InForce::LastGood(good));
+    assert_eq!(change.unreadable.unwrap().replacement, Replacement::LastValid(good));
     let Content::Item(item) = change.content else { panic!() };
     let Item::NetworkSet(set) = *item else { panic!() };
     assert!(!set.incomplete && set.nets.len() == 1);
@@ -381,7 +381,7 @@ fn a_set_over_its_limit_keeps_its_last_good_content_and_is_incomplete_without_on
 #[test]
 fn a_store_that_answers_again_as_it_was_is_told_of_by_an_empty_message() {
     let store = Cut { inner: MemoryStore::new(), away: Arc::default() };
-    let mut sync = Sync::new(&store, Nowhere);
+    let mut sync = Sync::new(&store, NoCache);
     drain(&mut sync);
     store.away.store(true, Ordering::SeqCst);
     assert_eq!(drain(&mut sync), ["lost: the store is away"]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tortie_api::{Key, Kind, Object};
 use tortie_dataplane::{Place, State};
-use tortie_sync::InForce;
+use tortie_sync::{Replacement, Unreadable};
 
 use super::*;
 use crate::status::Mark;
@@ -60,11 +60,11 @@ impl Around {
             Kind::FelixConfiguration => Content::Settings(Box::new(object)),
             _ => Content::Item(Box::new(Item::try_from(&object).unwrap())),
         };
-        self.changes(vec![Change { key: Key::cluster(kind, name), content, trouble: None }]);
+        self.changes(vec![Change { key: Key::cluster(kind, name), content, unreadable: None }]);
     }
 
     fn gone(&mut self, kind: Kind, name: &str) {
-        self.changes(vec![Change { key: Key::cluster(kind, name), content: Content::Gone, trouble: None }]);
+        self.changes(vec![Change { key: Key::cluster(kind, name), content: Content::Gone, unreadable: None }]);
     }
 
     fn links(&self) {
@@ -153,16 +153,16 @@ fn settings_come_from_the_store_and_go_with_it() {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_read_leaves_what_was_in_force() {
+fn a_configuration_that_nothing_can_replace_is_not_in_force_and_is_told() {
     let mut around = Around::with_endpoint();
     around.put(Kind::FelixConfiguration, "default", json!({ "vxlanPort": 5 }));
     around.catch_up();
-    let trouble = tortie_sync::Trouble { reasons: vec!["no".to_owned()], in_force: InForce::Nothing };
+    let unreadable = Unreadable { revision: 2, reasons: vec!["no".to_owned()], replacement: Replacement::Nothing };
     let key = Key::cluster(Kind::FelixConfiguration, "default");
-    around.changes(vec![Change { key: key.clone(), content: Content::Gone, trouble: Some(trouble) }]);
+    around.changes(vec![Change { unreadable: Some(unreadable), ..Change::deleted(key.clone()) }]);
     around.catch_up();
-    assert_eq!(around.settings().vxlan_port, 5);
-    assert!(around.board.read().troubles.contains_key(&key));
+    assert_eq!(around.settings().vxlan_port, 4789);
+    assert!(around.board.read().unreadable.contains_key(&key));
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn labels_of_the_node_choose_the_configuration_and_pools_the_tunnels() {
     node.metadata.labels.insert("role".to_owned(), "edge".to_owned());
     let item = Item::try_from(&node).unwrap();
     let content = Content::Item(Box::new(item));
-    around.changes(vec![Change { key: node.key(), content, trouble: None }]);
+    around.changes(vec![Change { key: node.key(), content, unreadable: None }]);
     around.gone(Kind::IPPool, "pool");
     around.catch_up();
     assert_eq!((around.settings().vxlan_port, around.settings().vxlan), (6, false));

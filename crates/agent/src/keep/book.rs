@@ -2,7 +2,7 @@
 //! it is whole.
 //!
 //! Forms of objects are only ever added, which costs the same whatever the size of the copy: the last of an object is its
-//! present one. One that is not known to be bad is taken for good, so the last good form is one of those before. The store
+//! present one. One that is not known to be bad is taken for good, so the last valid version is one of those before. The store
 //! is the truth, so a change that the disk loses with the machine's power is no loss; but what is in the file is what the
 //! store said at some time.
 
@@ -140,7 +140,7 @@ impl Book {
         if let Some(now) = &self.now
             && let Err(error) = carry(now, &new)
         {
-            log::warn!("last good forms of an earlier copy are lost: {error}");
+            log::warn!("last valid versions of an earlier copy are lost: {error}");
         }
         heard(&new, revision)?;
         set(&new, "whole", "yes")?;
@@ -162,8 +162,8 @@ impl Book {
         Ok(())
     }
 
-    /// The last good form of an object that is bad as it is now.
-    pub(super) fn last_good(&mut self, present: &Stored) -> Result<Option<Form>> {
+    /// The last valid version of an object that is bad as it is now.
+    pub(super) fn last_valid(&mut self, present: &Stored) -> Result<Option<Form>> {
         let good = match &self.now {
             Some(now) => good(now, present)?,
             None => None,
@@ -234,7 +234,7 @@ fn add(sql: &Connection, key: &Key, revision: Revision, value: Option<&[u8]>) ->
     Ok(())
 }
 
-/// The last good form of an object that is bad in this one, which may not be noted yet.
+/// The last valid version of an object that is bad in this one, which may not be noted yet.
 fn good(sql: &Connection, present: &Stored) -> Result<Option<Form>> {
     sql.execute_batch(BY_KEY)?;
     let mut find = sql.prepare_cached(
@@ -264,7 +264,7 @@ fn before(sql: &Connection, key: &Key, form: Option<&Form>) -> Result<()> {
     Ok(())
 }
 
-/// Objects that are as bad as they were are not asked about again, and keep their last good form all the same.
+/// Objects that are as bad as they were are not asked about again, and keep their last valid version all the same.
 fn carry(now: &Connection, new: &Connection) -> Result<()> {
     let mut bad = now.prepare("select key, revision, value from forms where bad")?;
     let mut bad = bad.query([])?;

@@ -2,7 +2,8 @@
 //!
 //! Changes are gathered and written ten times a second at most: a transaction each would cost more than they do.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,9 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
-use tortie_api::Key;
+use tortie_api::{Key, Kind};
 use tortie_store::{Event, Revision, Stored};
-use tortie_sync::LastGood;
+use tortie_sync::{LastValid, Version};
 
 use super::book::{Book, BookError, Copy};
 
@@ -36,7 +37,7 @@ enum Job {
     Listed(Option<Revision>),
     /// Changes wait to be written.
     Changes,
-    LastGood(Stored, SyncSender<Option<(Revision, Arc<[u8]>)>>),
+    LastValid(Stored, SyncSender<Option<Version>>),
     /// Everything before this is written.
     Sync(SyncSender<()>),
 }
@@ -176,18 +177,38 @@ impl Disk {
     }
 }
 
-/// The last good forms, out of the copy if there is one.
-pub(crate) struct Kept(pub(crate) Option<Disk>);
+/// The last valid versions, out of the copy if there is one.
+pub(crate) struct Kept {
+    disk: Option<Disk>,
+    /// Without a copy those of settings, which are few: losing them could change every verdict.
+    settings: RefCell<BTreeMap<Key, Version>>,
+}
 
-impl LastGood for Kept {
-    // Every form that the store told was noted when it came, before it was known whether it is good.
-    fn keep(&self, _: &Stored) {}
+impl Kept {
+    /// Those in this copy.
+    pub(crate) fn new(disk: Option<Disk>) -> Self {
+        Self { disk, settings: RefCell::default() }
+    }
+}
 
-    fn find(&self, present: &Stored) -> Option<(Revision, Arc<[u8]>)> {
-        self.0.as_ref()?.ask(|answer| Job::LastGood(present.clone(), answer))?
+impl LastValid for Kept {
+    fn keep(&self, stored: &Stored) {
+        // A copy has every version that the store told, noted before it was known whether it is valid.
+        if self.disk.is_none() && stored.key.kind == Kind::FelixConfiguration {
+            self.settings.keep(stored);
+        }
     }
 
-    fn forget(&self, _: &Key) {}
+    fn find(&self, present: &Stored) -> Option<Version> {
+        match &self.disk {
+            Some(disk) => disk.ask(|answer| Job::LastValid(present.clone(), answer))?,
+            None => self.settings.find(present),
+        }
+    }
+
+    fn forget(&self, key: &Key) {
+        self.settings.forget(key);
+    }
 }
 
 /// Two agents never share a copy: its directory is locked for as long as one runs.
@@ -230,7 +251,7 @@ fn work(book: &mut Book, todo: &Receiver<Job>, shared: &Shared) -> Result<(), Bo
                 shared.pages.fetch_sub(1, Ordering::SeqCst);
             }
             Ok(Job::Listed(revision)) => book.listed(revision)?,
-            Ok(Job::LastGood(present, answer)) => send(&answer, book.last_good(&present)?),
+            Ok(Job::LastValid(present, answer)) => send(&answer, book.last_valid(&present)?),
             Ok(Job::Sync(answer)) => send(&answer, ()),
             Ok(Job::Changes) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(()),

@@ -1,4 +1,4 @@
-//! The copy on disk, the last good forms, and who answers when.
+//! The copy on disk, the last valid versions, and who answers when.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use tortie_api::{Key, Kind};
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Event, Op, Store, StoreError, Stored, Write};
-use tortie_sync::{LastGood, Message, Sync};
+use tortie_sync::{LastValid, Message, Sync};
 
 use super::book::{Book, Copy};
 use super::*;
@@ -73,7 +73,7 @@ impl Machine {
     fn live(&self, name: &str) -> (Vec<String>, StoreState) {
         let (disk, board) = (self.disk(), Arc::new(Board::default()));
         let shelved = self.shelved(name, &disk, &board);
-        let mut sync = Sync::new(&shelved, Kept(Some(disk.clone())));
+        let mut sync = Sync::new(&shelved, Kept::new(Some(disk.clone())));
         let told = drain(&mut sync);
         disk.settle();
         let state = board.read().store;
@@ -87,8 +87,9 @@ fn drain(sync: &mut Sync<'_>) -> Vec<String> {
         match sync.next(SHORT) {
             Some(Message::Changes(changes, _)) => {
                 told.extend(changes.iter().map(|change| {
-                    let trouble = change.trouble.as_ref().map(|trouble| format!(" {:?}", trouble.in_force));
-                    format!("{}{}", change.key.name, trouble.unwrap_or_default())
+                    let replaced =
+                        change.unreadable.as_ref().map(|unreadable| format!(" {:?}", unreadable.replacement));
+                    format!("{}{}", change.key.name, replaced.unwrap_or_default())
                 }));
             }
             Some(Message::InSync(_)) => told.push("in sync".to_owned()),
@@ -118,7 +119,7 @@ fn changes_after_the_listing_are_in_the_copy_too() {
     {
         let (disk, board) = (machine.disk(), Arc::new(Board::default()));
         let shelved = machine.shelved("s", &disk, &board);
-        let mut sync = Sync::new(&shelved, Kept(Some(disk.clone())));
+        let mut sync = Sync::new(&shelved, Kept::new(Some(disk.clone())));
         drain(&mut sync);
         write(&machine.store, "second", "all()");
         delete(&machine.store, "first");
@@ -140,7 +141,7 @@ fn the_store_takes_over_when_it_is_back_with_what_changed_meanwhile() {
     machine.away.store(true, Ordering::SeqCst);
     let (disk, board) = (machine.disk(), Arc::new(Board::default()));
     let shelved = machine.shelved("s", &disk, &board);
-    let mut sync = Sync::new(&shelved, Kept(Some(disk.clone())));
+    let mut sync = Sync::new(&shelved, Kept::new(Some(disk.clone())));
     assert_eq!(drain(&mut sync), ["gone", "same", "in sync"]);
     assert_eq!(board.read().store, StoreState::Stale);
     machine.away.store(false, Ordering::SeqCst);
@@ -184,7 +185,7 @@ fn while_the_store_is_not_ready_what_was_heard_stays() {
     {
         let (disk, board) = (machine.disk(), Arc::new(Board::default()));
         let shelved = machine.shelved("s", &disk, &board);
-        let mut sync = Sync::new(&shelved, Kept(Some(disk.clone())));
+        let mut sync = Sync::new(&shelved, Kept::new(Some(disk.clone())));
         assert_eq!(drain(&mut sync), ["default", "kept", "in sync"]);
         set_ready(&machine.store, false);
         delete(&machine.store, "kept");
@@ -200,20 +201,20 @@ fn while_the_store_is_not_ready_what_was_heard_stays() {
 }
 
 #[test]
-fn the_last_good_form_outlives_the_agent() {
+fn the_last_valid_form_outlives_the_agent() {
     let machine = Machine::new();
     write(&machine.store, "p", "has(a)");
     machine.live("s");
     write(&machine.store, "p", "a = b");
     for _ in 0..2 {
-        assert_eq!(machine.live("s").0, ["p LastGood(1)", "in sync"]);
+        assert_eq!(machine.live("s").0, ["p LastValid(1)", "in sync"]);
     }
     write(&machine.store, "p", "b = c");
-    assert_eq!(machine.live("s").0, ["p LastGood(1)", "in sync"], "a bad form does not take a good one's place");
+    assert_eq!(machine.live("s").0, ["p LastValid(1)", "in sync"], "a bad form does not take a good one's place");
     write(&machine.store, "p", "has(b)");
     assert_eq!(machine.live("s").0, ["p", "in sync"]);
     write(&machine.store, "p", "c = d");
-    assert_eq!(machine.live("s").0, ["p LastGood(4)", "in sync"]);
+    assert_eq!(machine.live("s").0, ["p LastValid(4)", "in sync"]);
     delete(&machine.store, "p");
     machine.live("s");
     write(&machine.store, "p", "d = e");
@@ -221,7 +222,7 @@ fn the_last_good_form_outlives_the_agent() {
 }
 
 #[test]
-fn a_bad_object_that_is_listed_again_as_it_was_keeps_its_last_good_form() {
+fn a_bad_object_that_is_listed_again_as_it_was_keeps_its_last_valid_form() {
     let machine = Machine::new();
     write(&machine.store, "p", "has(a)");
     write(&machine.store, "q", "has(a)");
@@ -231,17 +232,17 @@ fn a_bad_object_that_is_listed_again_as_it_was_keeps_its_last_good_form() {
     {
         let (disk, board) = (machine.disk(), Arc::new(Board::default()));
         let shelved = machine.shelved("s", &disk, &board);
-        let mut sync = Sync::new(&shelved, Kept(Some(disk.clone())));
-        assert_eq!(drain(&mut sync), ["p LastGood(1)", "q LastGood(2)", "in sync"]);
+        let mut sync = Sync::new(&shelved, Kept::new(Some(disk.clone())));
+        assert_eq!(drain(&mut sync), ["p LastValid(1)", "q LastValid(2)", "in sync"]);
         shelved.reopen();
         write(&machine.store, "q", "has(b)");
         let told: Vec<String> = (0..3).flat_map(|_| drain(&mut sync)).collect();
         assert_eq!(told, ["q"], "only what differs is told");
         write(&machine.store, "q", "b = c");
-        assert_eq!(drain(&mut sync), ["q LastGood(5)"]);
+        assert_eq!(drain(&mut sync), ["q LastValid(5)"]);
         disk.settle();
     }
-    assert_eq!(machine.live("s").0, ["p LastGood(1)", "q LastGood(5)", "in sync"]);
+    assert_eq!(machine.live("s").0, ["p LastValid(1)", "q LastValid(5)", "in sync"]);
 }
 
 #[test]
@@ -279,7 +280,7 @@ fn a_copy_that_misses_something_is_not_used_until_all_is_there_again() {
     assert_eq!(held(), Some(1));
     book.changes(&[Event::Put(stored(3, "has(a)"))], true).unwrap();
     assert_eq!(held(), None);
-    assert_eq!(book.last_good(&stored(4, "a = b")).unwrap().unwrap().0, 3, "what it had is known still");
+    assert_eq!(book.last_valid(&stored(4, "a = b")).unwrap().unwrap().0, 3, "what it had is known still");
     book.listing("s").unwrap();
     book.listed(None).unwrap();
     assert_eq!(held(), None, "a listing that was given up is none");
@@ -300,7 +301,7 @@ fn a_shorter_copy_says_the_same() {
     book.listed(Some(3)).unwrap();
     let (bad, other) = (stored("a", 4, "a = b"), stored("b", 5, "has(b)"));
     book.changes(&[Event::Put(bad.clone()), Event::Put(other), Event::Deleted(key("c"), 6)], false).unwrap();
-    assert_eq!(book.last_good(&bad).unwrap().unwrap().0, 1);
+    assert_eq!(book.last_valid(&bad).unwrap().unwrap().0, 1);
     let held = || {
         let (held, mut names) = (Copy::open(&path).unwrap().hold().unwrap(), Vec::new());
         held.pages(&mut |page| names.extend(page.iter().map(|one| (one.key.name.clone(), one.revision)))).unwrap();
@@ -312,9 +313,9 @@ fn a_shorter_copy_says_the_same() {
     assert_eq!(held(), (vec![("a".to_owned(), 4), ("b".to_owned(), 59_999)], 59_999));
     let forms = "select group_concat(revision) from (select revision from forms order by revision)";
     let forms: String = Connection::open(&path).unwrap().query_row(forms, [], |row| row.get(0)).unwrap();
-    assert_eq!(forms, "1,4,59999", "with the last good form of the bad one");
-    assert_eq!(book.last_good(&bad).unwrap().unwrap().0, 1);
-    assert_eq!(book.last_good(&stored("c", 60_000, "a = b")).unwrap(), None, "what was deleted is forgotten");
+    assert_eq!(forms, "1,4,59999", "with the last valid version of the bad one");
+    assert_eq!(book.last_valid(&bad).unwrap().unwrap().0, 1);
+    assert_eq!(book.last_valid(&stored("c", 60_000, "a = b")).unwrap(), None, "what was deleted is forgotten");
 }
 
 #[test]
@@ -330,7 +331,7 @@ fn asking_to_read_files_again_opens_the_store_anew() {
     write(&machine.store, "p", "all()");
     let (disk, board) = (machine.disk(), Arc::new(Board::default()));
     let shelved = machine.shelved("s", &disk, &board);
-    let mut sync = Sync::new(&shelved, Kept(Some(disk.clone())));
+    let mut sync = Sync::new(&shelved, Kept::new(Some(disk.clone())));
     drain(&mut sync);
     assert_eq!(board.read().resyncs, 1);
     shelved.reopen();
@@ -340,5 +341,5 @@ fn asking_to_read_files_again_opens_the_store_anew() {
     drain(&mut sync);
     assert_eq!(board.read().resyncs, 2);
     let stored = machine.store.get(&key("p")).unwrap().unwrap();
-    assert!(Kept(None).find(&stored).is_none());
+    assert!(Kept::new(None).find(&stored).is_none());
 }

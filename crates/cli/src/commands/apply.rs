@@ -7,7 +7,8 @@ use std::mem::ManuallyDrop;
 
 use clap::Args;
 use tortie_api::{Key, Object, Problem};
-use tortie_store::client::{Client, ClientError, Mode, Objects, Outcome};
+use tortie_store::Listing;
+use tortie_store::client::{Client, ClientError, Mode, Outcome};
 
 use crate::args::{Files, Place};
 use crate::calico::{self, Tally};
@@ -187,7 +188,7 @@ pub(crate) fn preview(
     place: &Place,
     client: &Client,
     session: &mut Session,
-) -> anyhow::Result<Option<Objects>> {
+) -> anyhow::Result<Option<Listing>> {
     let Some(manifests) = session.manifests(verb, files)? else { return Ok(None) };
     let objects: Vec<_> = manifests.items.iter().map(|item| in_namespace(item, place.namespace.as_deref())).collect();
     let preview = client.preview(objects.iter().flatten().cloned().collect(), Mode::Apply)?;

@@ -8,21 +8,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use tortie_agent::Ground;
-use tortie_agent::socket::{Reply, Request};
-use tortie_api::Object;
 use tortie_explain::{AskError, Party, Place as End, Places, Question, State, What, endpoint, enforce_staged, journey};
 use tortie_explain::{json, placement, table, text};
-use tortie_policy::{HostEndpoint, Item, Snapshot};
+use tortie_policy::HostEndpoint;
 use tortie_store::client::Client;
 use tortie_store::memory::MemoryStore;
+use tortie_sync::InForce;
 
 use crate::args::{Files, Format, Place};
-use crate::ask;
 use crate::commands::apply;
+use crate::in_force::{self, Sources};
 use crate::report::Exit;
 use crate::session::Session;
-use crate::store::Link;
 
 /// Arguments of `explain`.
 #[derive(Args, Debug)]
@@ -67,6 +64,9 @@ pub(crate) struct ExplainArgs {
     /// Only the manifests of -f, without the store
     #[arg(long, requires = "filename")]
     offline: bool,
+    /// Only the store: the agent of this machine is not asked
+    #[arg(long, conflicts_with = "offline")]
+    from_store: bool,
     /// text or json
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
@@ -92,29 +92,35 @@ pub(crate) fn run(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<E
 }
 
 fn explain(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let ground = if args.offline { None } else { ground() };
-    let Some(snapshot) = snapshot(args, ground.as_ref(), session)? else { return Ok(Exit::Unanswered) };
     // The program ends with the answer: giving back a whole store piece by piece would only delay it.
-    let mut snapshot = ManuallyDrop::new(snapshot);
+    let sources = ManuallyDrop::new(match args.offline {
+        true => Sources::default(),
+        false => in_force::load(session, &args.place.config, args.from_store)?,
+    });
+    let Some(in_force) = in_force(args, &sources, session)? else { return Ok(Exit::Unanswered) };
+    let mut in_force = ManuallyDrop::new(in_force);
+    in_force::warn(&in_force, session);
     if args.staged {
-        enforce_staged(&mut snapshot);
+        enforce_staged(&mut in_force.snapshot);
     }
-    let mut places = Places::new(&snapshot);
-    if let Some(ground) = ground {
+    let mut places = Places::new(&in_force.snapshot);
+    if let Some(ground) = &sources.ground {
         places = places.with_host(ground.host());
-        if let Some(machine) = ground.machine {
-            places = places.with_machine(&ground.node, machine);
+        if let Some(machine) = &ground.machine {
+            places = places.with_machine(&ground.node, machine.clone());
         }
     }
     Ok(answer(args, &places, session)?)
 }
 
-/// What the agent of this machine stands on, if there is one: no store knows all interfaces and local settings.
-fn ground() -> Option<Ground> {
-    match ask::ask(&Request::Ground) {
-        Ok(Reply::Ground(ground)) => Some(*ground),
-        _ => None,
+/// What is in force, or what will be when the manifests are applied. None when those cannot be used; that has been said.
+fn in_force(args: &ExplainArgs, sources: &Sources, session: &mut Session) -> anyhow::Result<Option<InForce>> {
+    if args.files.filename.is_empty() {
+        return Ok(Some(sources.in_force(&sources.listing)));
     }
+    let client = Client::new(Arc::new(MemoryStore::holding(sources.listing.clone())));
+    let preview = apply::preview("explain", &args.files, &args.place, &client, session)?;
+    Ok(preview.map(|listing| sources.in_force(&listing)))
 }
 
 fn answer(args: &ExplainArgs, places: &Places<'_>, session: &mut Session) -> Result<Exit, AskError> {
@@ -235,35 +241,4 @@ fn logged(line: &str, args: &ExplainArgs, state: State) -> Result<Question, AskE
         dnat: None,
         state,
     })
-}
-
-/// Everything in the store, or what will be there when the manifests are applied. None when those cannot be used; that
-/// has been said.
-fn snapshot(args: &ExplainArgs, ground: Option<&Ground>, session: &mut Session) -> anyhow::Result<Option<Snapshot>> {
-    let client = match args.offline {
-        true => Client::new(Arc::new(MemoryStore::new())),
-        false => Link::find(session, &args.place)?.reader()?,
-    };
-    let listed = match args.files.filename.is_empty() {
-        true => client.list_stored()?,
-        false => match apply::preview("explain", &args.files, &args.place, &client, session)? {
-            Some(stored) => stored,
-            None => return Ok(None),
-        },
-    };
-    for error in &listed.unreadable {
-        session.terminal.note(format_args!("warning[unreadable]: {error}"));
-    }
-    let objects = ManuallyDrop::new(listed.objects);
-    let (mut snapshot, invalid) =
-        Snapshot::from_items(tortie_store::each(&objects, |object: &Object| (object, Item::closed(object))));
-    for (object, why) in &invalid {
-        session
-            .terminal
-            .note(format_args!("warning[unreadable]: {}: {why}; what it cannot say is closed", object.key()));
-    }
-    if let Some(ground) = ground {
-        ground.settle(&mut snapshot, &objects);
-    }
-    Ok(Some(snapshot))
 }

@@ -13,10 +13,13 @@ use tortie_agent::socket::{AskError, Reply, Request};
 use tortie_agent::{FELIX_CONFIG, Ground};
 use tortie_api::duration;
 use tortie_policy::packet::{Packet, Transport, Way};
+use tortie_store::Selection;
+use tortie_sync::{InForce, NoCache};
 use tortie_verify::{Difference, Misjudged, Report, TableDifference};
 
 use crate::args::Format;
 use crate::ask;
+use crate::in_force;
 use crate::report::Exit;
 use crate::session::Session;
 use crate::store::Link;
@@ -70,7 +73,7 @@ fn report(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<(Ground, R
     let mut tries = 0;
     loop {
         tries += 1;
-        let listed = link.reader()?.list_stored()?;
+        let listed = link.store()?.list(&Selection::default())?;
         let from_agent = ground(&store, listed.revision, args.timeout)?;
         let left_behind = from_agent.is_none();
         let (ground, in_kernel) = match from_agent {
@@ -80,7 +83,11 @@ fn report(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<(Ground, R
                 (Ground::here(&sources)?, listed.revision)
             }
         };
-        let report = ground.verify(&listed.objects, args.most)?;
+        let in_force = InForce::from_stored(&listed.items, listed.revision, &NoCache);
+        if tries == 1 {
+            in_force::warn(&in_force, session);
+        }
+        let report = ground.verify(in_force, args.most)?;
         // What was written in between explains a difference; then everything is looked at once more.
         let moved = in_kernel != listed.revision || link.revision()? != listed.revision;
         if report.wrong == 0 || !moved || tries == TRIES {
@@ -89,11 +96,6 @@ fn report(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<(Ground, R
                     true => "no agent runs here: this is what one left behind",
                     false => "no agent runs here (`tortie agent`), and there is no table of tortie in the kernel",
                 });
-            }
-            if tries == 1 {
-                for error in &listed.unreadable {
-                    session.terminal.note(format_args!("warning[unreadable]: {error}"));
-                }
             }
             return Ok((ground, report));
         }

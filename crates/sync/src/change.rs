@@ -1,0 +1,100 @@
+//! One stored object as it is to be enforced: the only place where that is decided.
+//!
+//! An object that cannot be read is replaced by its last valid version, else by its deny-by-default replacement
+//! ([`Item::closed`]), else by nothing. Everyone who judges packets gets objects through [`changes`], so all agree.
+
+use tortie_api::{Key, Kind, Object, decode};
+use tortie_policy::{Item, PolicyId, staged_deletion};
+use tortie_store::{Stored, each};
+
+use crate::{LastValid, Replacement, Unreadable};
+
+/// What a change puts in the place of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// The object, checked. Boxed, since most messages carry one.
+    Item(Box<Item>),
+    /// A staged policy that asks for the deletion of this enforced one.
+    StagedDeletion(PolicyId),
+    /// Settings of the agent, which are worked out from all of them together.
+    Settings(Box<Object>),
+    /// Nothing: the object was deleted, or nothing can replace it.
+    Gone,
+}
+
+/// One object that has changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The object.
+    pub key: Key,
+    /// What is in force for it now.
+    pub content: Content,
+    /// What could not be read of it, and what is in force instead.
+    pub unreadable: Option<Unreadable>,
+}
+
+impl Change {
+    /// The object was deleted.
+    pub fn deleted(key: Key) -> Self {
+        Self { key, content: Content::Gone, unreadable: None }
+    }
+}
+
+/// What is in force for each of these objects. Reading is shared among threads.
+pub fn changes<S: AsRef<Stored> + Sync>(stored: &[S], last_valid: &(impl LastValid + ?Sized)) -> Vec<Change> {
+    let read = each(stored, |stored| read(stored.as_ref()));
+    stored.iter().zip(read).map(|(stored, read)| in_force(stored.as_ref(), read, last_valid)).collect()
+}
+
+/// An object that cannot be read: why, and its deny-by-default replacement.
+struct Failed {
+    reasons: Vec<String>,
+    replacement: Option<Content>,
+}
+
+/// Depends on the object alone.
+fn read(stored: &Stored) -> Result<Content, Failed> {
+    if let Some(item) = Item::plain(&stored.key, &stored.value) {
+        return Ok(Content::Item(Box::new(item)));
+    }
+    let object = decode::stored(&stored.key, &stored.value)
+        .map_err(|error| Failed { reasons: vec![error.to_string()], replacement: None })?;
+    if object.kind == Kind::FelixConfiguration {
+        return Ok(Content::Settings(Box::new(object)));
+    }
+    let (item, invalid) = Item::closed(&object);
+    let content = match staged_deletion(&object) {
+        Some(policy) if item == Item::Nothing => Content::StagedDeletion(policy),
+        _ => Content::Item(Box::new(item)),
+    };
+    if invalid.is_empty() {
+        return Ok(content);
+    }
+    let replacement = Some(content).filter(|content| *content != Content::Item(Box::new(Item::Nothing)));
+    Err(Failed { reasons: invalid.iter().map(ToString::to_string).collect(), replacement })
+}
+
+/// What is in force for an object that was read, or not.
+fn in_force(stored: &Stored, read: Result<Content, Failed>, last_valid: &(impl LastValid + ?Sized)) -> Change {
+    let key = stored.key.clone();
+    let Failed { reasons, replacement } = match read {
+        Ok(content) => {
+            last_valid.keep(stored);
+            return Change { key, content, unreadable: None };
+        }
+        Err(failed) => failed,
+    };
+    let (content, replacement) = match (valid_version(stored, last_valid), replacement) {
+        (Some((content, revision)), _) => (content, Replacement::LastValid(revision)),
+        (None, Some(content)) => (content, Replacement::DenyByDefault),
+        (None, None) => (Content::Gone, Replacement::Nothing),
+    };
+    Change { key, content, unreadable: Some(Unreadable { revision: stored.revision, reasons, replacement }) }
+}
+
+fn valid_version(present: &Stored, last_valid: &(impl LastValid + ?Sized)) -> Option<(Content, u64)> {
+    let (revision, value) = last_valid.find(present)?;
+    // Another release may have kept what this one cannot read.
+    let content = read(&Stored { key: present.key.clone(), revision, value }).ok()?;
+    Some((content, revision))
+}
