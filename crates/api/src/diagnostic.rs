@@ -16,7 +16,7 @@ mod mark;
 use std::fmt::Write as _;
 
 use crate::problem::{Path, Problem, Severity};
-use crate::read::{Located, Source};
+use crate::read::{Located, Source, unseen_name};
 use mark::Mark;
 
 /// How a diagnostic is dressed.
@@ -48,6 +48,11 @@ pub fn render(problem: &Problem, located: &Located, source: &Source, style: Styl
     }
     let mut marks: Vec<(Mark, bool)> =
         mark::also(problem, located, source).into_iter().map(|mark| (mark, false)).collect();
+    // Also right behind it: marks leave blanks at the end out.
+    let near = source.text().get(main.span.start..).unwrap_or_default().char_indices();
+    let near = near.take_while(|(at, _)| *at <= main.span.len()).filter(|_| problem.is_error());
+    let unseen = near.filter_map(|(_, char)| unseen_name(char)).next();
+    let unseen = unseen.map(|name| format!("{name} stands here; use plain spaces"));
     marks.push((main, true));
     marks.sort_by_key(|(mark, _)| mark.span.start);
     let numbers: Vec<usize> = marks.iter().map(|(mark, _)| source.position(mark.span.start).line).collect();
@@ -64,7 +69,7 @@ pub fn render(problem: &Problem, located: &Located, source: &Source, style: Styl
         _ = writeln!(out, "{} {}", gutter(&number.to_string()), text.text);
         _ = writeln!(out, "{} {}{}", gutter(""), " ".repeat(text.lead), paint.with(colour, &under));
     }
-    if let Some(help) = &problem.help {
+    if let Some(help) = unseen.as_ref().or(problem.help.as_ref()) {
         _ = writeln!(out, "{:width$} {} {help}", "", paint.with(CYAN, "= help:"));
     }
     out

@@ -24,6 +24,8 @@ pub use documents::Part;
 pub use node::{Entry, Found, Node, Value};
 pub(crate) use scalar::{float64_text, is_text};
 pub use source::{Position, Source};
+pub(crate) use suggest::port_range;
+pub(crate) use syntax::unseen_name;
 
 use std::ops::Range;
 

@@ -93,7 +93,10 @@ Examples:
   tortie get networkpolicy db cache -n shop -o yaml
 
   # By kind and name in one word.
-  tortie get hep/web1")]
+  tortie get hep/web1
+
+  # Those with a label.
+  tortie get hep -l role=web,zone!=a")]
     Get(get::GetArgs),
     /// Change some fields of an object
     #[command(after_help = "\
@@ -277,9 +280,12 @@ pub(crate) enum Format {
 pub(crate) fn command(persona: Persona) -> clap::Command {
     let command = Cli::command();
     if persona == Persona::Tortie {
-        command
+        // `-l` is kubectl's; under calicoctl's name it is calicoctl's.
+        let command = command.mut_arg("log_level", |arg| arg.short(None));
+        command.mut_subcommand("get", |get| get.mut_arg("selector", |arg| arg.short('l')))
     } else {
-        renamed(command, persona.name()).name(persona.name()).disable_version_flag(true)
+        let name = persona.name();
+        renamed(command, name).name(name).bin_name(name).disable_version_flag(true)
     }
 }
 
@@ -288,7 +294,9 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
     let say = |text: Option<&StyledStr>| {
         let text = text?.to_string();
         let ours = |example: &&str| {
-            !["--dry-run", "hep/web1", "-p 'spec:", "datastore copy"].iter().any(|flag| example.contains(flag))
+            !["--dry-run", "hep/web1", "hep -l ", "-p 'spec:", "datastore copy"]
+                .iter()
+                .any(|flag| example.contains(flag))
         };
         let known: Vec<&str> = text.split("\n\n").filter(ours).collect();
         Some(known.join("\n\n").replace("tortie ", &format!("{name} ")))
@@ -296,7 +304,7 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
     let about = say(command.get_about());
     let after = say(command.get_after_help());
     let subcommands: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-    let mut command = command.bin_name(name);
+    let mut command = command;
     if let Some(about) = about {
         command = command.about(about);
     }
@@ -312,7 +320,7 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
         });
     }
     command.mut_args(|arg| {
-        let ours = matches!(arg.get_id().as_str(), "store" | "strict" | "dry_run");
+        let ours = matches!(arg.get_id().as_str(), "store" | "strict" | "dry_run" | "selector");
         if ours { arg.hide(true) } else { arg }
     })
 }

@@ -12,6 +12,7 @@ mod diagnose;
 mod doubts;
 mod in_force;
 mod input;
+mod label_filter;
 mod names;
 mod namespace;
 mod output;
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
             session.terminal.finish(result)
         }
         Err(error) => {
-            let code = usage::report(&error, persona, &argv, &mut terminal);
+            let code = usage::report(error, persona, &argv, &mut terminal);
             let ended = terminal.finish(Ok(report::Exit::Done));
             if code == 0 { ended } else { ExitCode::from(code) }
         }

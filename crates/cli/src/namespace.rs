@@ -42,7 +42,7 @@ pub(crate) fn resolve(kind: Kind, own: &str, wanted: Wanted<'_>) -> Result<Strin
         (own, given) => {
             let reason = format!("resource namespace does not match client namespace. {own} != {given}");
             let problem = Problem::read(at(), reason)
-                .message(format!("the manifest says namespace {own}, the command line {given}"));
+                .message(format!("namespace {own} is given with the object, and namespace {given} with -n"));
             Err(problem.help("leave out one of the two, or make them agree").into())
         }
     }

@@ -114,6 +114,12 @@ fn wrong(text: &str, persona: Persona) -> anyhow::Error {
 
 /// What tables depend on beside the objects.
 pub(crate) struct Printing {
+    /// Whether all namespaces were looked at.
+    pub(crate) all_namespaces: bool,
+    /// The namespace that was looked at otherwise.
+    pub(crate) namespace: String,
+    /// Whether labels chose among the objects.
+    pub(crate) filtered: bool,
     /// Whether there is a column for namespaces.
     pub(crate) namespaces: bool,
     /// Cluster-wide values that stand in cells.
@@ -240,7 +246,13 @@ fn our_tables(
     for kind in kinds {
         let objects: Vec<&Object> = found.iter().filter(|one| one.kind() == kind).flat_map(Found::objects).collect();
         if objects.is_empty() {
-            session.terminal.note(format_args!("no {}", kind.plural()));
+            let with = if printing.filtered { " with these labels" } else { "" };
+            let within = if kind.namespaced() && !printing.all_namespaces {
+                format!(" in namespace {}; -A for all", printing.namespace)
+            } else {
+                String::new()
+            };
+            session.terminal.note(format_args!("no {}{with}{within}", kind.plural()));
             continue;
         }
         if !std::mem::take(&mut first) {

@@ -12,8 +12,24 @@ pub(crate) struct Target {
     pub(crate) kind: Kind,
     /// The kind as it was typed.
     pub(crate) typed: String,
+    /// The namespace that stands before the name, as in what we print; empty without one.
+    pub(crate) namespace: String,
     /// The name; none means all.
     pub(crate) name: Option<String>,
+}
+
+impl Target {
+    /// An object by name. As tortie, `NAMESPACE/NAME` is taken where a kind has namespaces.
+    fn named(kind: Kind, typed: &str, name: &str, persona: Persona) -> anyhow::Result<Self> {
+        let (namespace, name) = match name.split_once('/') {
+            Some((namespace, name)) if !persona.is_calico() && kind.namespaced() => (namespace, name),
+            _ => ("", name),
+        };
+        if name.is_empty() {
+            return Err(Usage("resource name may not be empty".to_owned()).into());
+        }
+        Ok(Target { kind, typed: typed.to_owned(), namespace: namespace.to_owned(), name: Some(name.to_owned()) })
+    }
 }
 
 /// The kind that a word means.
@@ -38,9 +54,19 @@ fn unknown(word: &str, persona: Persona) -> anyhow::Error {
         return anyhow::anyhow!("resource type '{word}' is not supported");
     }
     match nearest(word) {
+        _ if looks_like_file(word) => {
+            Usage(format!("there is no kind '{word}'; manifests are given with -f: `-f {word}`")).into()
+        }
         Some(near) => Usage(format!("there is no kind '{word}'; did you mean '{near}'?")).into(),
         None => Usage(format!("there is no kind '{word}'\n\n{}", kinds())).into(),
     }
+}
+
+/// Whether a word is probably the name of a manifest, which is given with `-f`.
+pub(crate) fn looks_like_file(word: &str) -> bool {
+    let path = std::path::Path::new(word);
+    let manifest = path.extension().is_some_and(|found| ["yaml", "yml", "json"].iter().any(|known| found == *known));
+    word == "-" || manifest || (!word.starts_with('-') && path.is_file())
 }
 
 /// Every kind with its short names, for messages.
@@ -58,8 +84,12 @@ pub(crate) fn kinds() -> String {
 
 fn nearest(word: &str) -> Option<&'static str> {
     let word = word.to_ascii_lowercase();
+    if matches!(word.as_str(), "pod" | "pods" | "po" | "vm" | "vms" | "container" | "containers") {
+        return Some(Kind::WorkloadEndpoint.plural());
+    }
     let names = Kind::ALL.iter().flat_map(|kind| [kind.plural()].into_iter().chain(kind.aliases().iter().copied()));
-    let scored = names.map(|name| (strsim::damerau_levenshtein(&word, name), name));
+    // Short names are near to everything.
+    let scored = names.filter(|name| name.len() > 4).map(|name| (strsim::damerau_levenshtein(&word, name), name));
     scored.min().filter(|(distance, name)| *distance * 3 <= name.len()).map(|(_, name)| name)
 }
 
@@ -71,18 +101,15 @@ pub(crate) fn parse(words: &[String], persona: Persona) -> anyhow::Result<Vec<Ta
             .iter()
             .map(|word| {
                 let (typed, name) = word.split_once('/').unwrap_or((word, ""));
-                let kind = kind(typed, persona)?;
-                Ok(Target { kind, typed: typed.to_owned(), name: Some(named(name)?) })
+                Target::named(kind(typed, persona)?, typed, name, persona)
             })
             .collect();
     }
     let found = kind(first, persona)?;
-    let typed = || first.clone();
     if words.len() == 1 {
-        return Ok(vec![Target { kind: found, typed: typed(), name: None }]);
+        return Ok(vec![Target { kind: found, typed: first.clone(), namespace: String::new(), name: None }]);
     }
-    let names = words.iter().skip(1);
-    names.map(|name| Ok(Target { kind: found, typed: typed(), name: Some(named(name)?) })).collect()
+    words.iter().skip(1).map(|name| Target::named(found, first, name, persona)).collect()
 }
 
 /// One object: what `patch` and `label` work on.
@@ -90,6 +117,8 @@ pub(crate) fn parse(words: &[String], persona: Persona) -> anyhow::Result<Vec<Ta
 pub(crate) struct Named {
     /// The kind.
     pub(crate) kind: Kind,
+    /// The namespace that stands before the name; empty without one.
+    pub(crate) namespace: String,
     /// The name.
     pub(crate) name: String,
 }
@@ -98,16 +127,9 @@ pub(crate) struct Named {
 pub(crate) fn one(words: &[String], persona: Persona) -> anyhow::Result<Named> {
     let mut targets = parse(words, persona)?;
     match (targets.pop(), targets.is_empty()) {
-        (Some(Target { kind, name: Some(name), .. }), true) => Ok(Named { kind, name }),
+        (Some(Target { kind, namespace, name: Some(name), .. }), true) => Ok(Named { kind, namespace, name }),
         _ => Err(Usage("name one object: KIND NAME, or KIND/NAME".to_owned()).into()),
     }
-}
-
-fn named(name: &str) -> anyhow::Result<String> {
-    if name.is_empty() {
-        return Err(Usage("resource name may not be empty".to_owned()).into());
-    }
-    Ok(name.to_owned())
 }
 
 #[cfg(test)]
@@ -162,6 +184,16 @@ mod tests {
             names(&["hep/a", "tier/b"]),
             [(Kind::HostEndpoint, Some("a".into())), (Kind::Tier, Some("b".into())),]
         );
+        let spaces = |list: &[&str], persona| {
+            let targets = parse(&words(list), persona).unwrap();
+            targets.into_iter().map(|target| (target.namespace, target.name.unwrap())).collect::<Vec<_>>()
+        };
+        for list in [&["np", "a/b"][..], &["networkpolicy/a/b"]] {
+            assert_eq!(spaces(list, Persona::Tortie), [("a".to_owned(), "b".to_owned())]);
+        }
+        assert_eq!(spaces(&["hep", "a/b"], Persona::Tortie), [(String::new(), "a/b".to_owned())]);
+        assert_eq!(spaces(&["np", "a/b"], Persona::Calicoctl), [(String::new(), "a/b".to_owned())]);
+        assert!(parse(&words(&["np", "a/"]), Persona::Tortie).is_err());
         assert!(parse(&words(&["hep", ""]), Persona::Tortie).is_err());
         assert!(parse(&words(&["hep/"]), Persona::Tortie).is_err());
     }

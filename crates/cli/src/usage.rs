@@ -8,9 +8,10 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use crate::args;
 use crate::persona::Persona;
 use crate::report::Terminal;
+use crate::target;
 
 /// Says what is wrong, or prints the help that was asked for; gives the exit code.
-pub(crate) fn report(error: &Error, persona: Persona, typed: &[OsString], terminal: &mut Terminal) -> u8 {
+pub(crate) fn report(mut error: Error, persona: Persona, typed: &[OsString], terminal: &mut Terminal) -> u8 {
     if !error.use_stderr() {
         terminal.print(&error.render().to_string());
         return 0;
@@ -24,26 +25,104 @@ pub(crate) fn report(error: &Error, persona: Persona, typed: &[OsString], termin
         return 2;
     }
     if persona.is_calico() {
-        terminal.note(cobra(error, persona, typed));
+        terminal.note(cobra(&error, persona, typed));
         return 1;
     }
+    if error.kind() == ErrorKind::InvalidSubcommand {
+        terminal.error(unknown_command(&error, persona));
+        return 2;
+    }
+    drop_far_suggestion(&mut error);
     let text = error.render();
     let text = if terminal.colour_err() { text.ansi().to_string() } else { text.to_string() };
     terminal.note(text.trim_end());
-    if let Some(file) = file_without_flag(error) {
+    if let Some(file) = file_without_flag(&error) {
         terminal.note(format_args!("\n  tip: manifests are given with -f: `-f {file}`"));
     }
     2
+}
+
+/// A flag that is proposed must be the longer form of what was typed, or a slip away from it.
+fn drop_far_suggestion(error: &mut Error) {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.trim_start_matches('-').to_owned(),
+        _ => String::new(),
+    };
+    let (typed, near) = (text(ContextKind::InvalidArg), text(ContextKind::SuggestedArg));
+    let slips = (typed.chars().count() / 3).min(2);
+    if !near.is_empty() && !near.starts_with(&typed) && strsim::damerau_levenshtein(&typed, &near) > slips {
+        error.remove(ContextKind::SuggestedArg);
+        error.remove(ContextKind::Usage);
+    }
 }
 
 /// A file that was named as kubectl names none, without `-f`.
 fn file_without_flag(error: &Error) -> Option<&str> {
     match (error.kind(), error.get(ContextKind::InvalidArg)) {
         (ErrorKind::UnknownArgument, Some(ContextValue::String(word))) if !word.starts_with('-') => {
-            (word == "-" || std::path::Path::new(word).exists()).then_some(word)
+            (target::looks_like_file(word) || std::path::Path::new(word).is_dir()).then_some(word)
         }
         _ => None,
     }
+}
+
+/// Words of other programs, and what does the same here.
+const ELSEWHERE: [(&str, &str); 24] = [
+    ("list", "get"),
+    ("ls", "get"),
+    ("show", "get"),
+    ("describe", "get"),
+    ("view", "get"),
+    ("add", "create"),
+    ("new", "create"),
+    ("update", "apply"),
+    ("set", "apply"),
+    ("edit", "patch"),
+    ("rm", "delete"),
+    ("del", "delete"),
+    ("remove", "delete"),
+    ("check", "validate"),
+    ("lint", "validate"),
+    ("why", "explain"),
+    ("trace", "explain"),
+    ("can-i", "explain"),
+    ("run", "agent"),
+    ("start", "agent"),
+    ("daemon", "agent"),
+    ("export", "backup"),
+    ("dump", "backup"),
+    ("import", "restore"),
+];
+
+/// Says that a command does not exist, and which one was meant if that is sure enough: the same in the words of other
+/// programs, a slip of one or two letters, or the beginning of just one. What deletes or overwrites is never guessed.
+fn unknown_command(error: &Error, persona: Persona) -> String {
+    let typed = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
+    };
+    let meant = match ELSEWHERE.iter().find(|(word, _)| word.eq_ignore_ascii_case(typed)) {
+        Some((_, command)) => Some((*command).to_owned()),
+        None => meant(&typed.to_lowercase(), persona),
+    };
+    let program = persona.name();
+    match meant {
+        Some(command) => format!("there is no command '{typed}'; did you mean `{program} {command}`?"),
+        None => format!("there is no command '{typed}'; `{program} help` lists the commands"),
+    }
+}
+
+fn meant(typed: &str, persona: Persona) -> Option<String> {
+    const NEVER: [&str; 2] = ["delete", "restore"];
+    let command = args::command(persona);
+    let all = command.get_subcommands().filter(|sub| !sub.is_hide_set()).map(clap::Command::get_name);
+    let names: Vec<&str> = all.filter(|name| !NEVER.contains(name)).collect();
+    let slips = typed.chars().count() / 3;
+    let near = names.iter().map(|name| (strsim::damerau_levenshtein(typed, name), *name));
+    let near = near.filter(|(distance, _)| *distance <= slips.min(2)).min();
+    let mut longer = names.iter().filter(|name| typed.len() > 1 && name.starts_with(typed));
+    let only = longer.next().filter(|_| longer.next().is_none());
+    near.map(|(_, name)| name).or(only.copied()).map(str::to_owned)
 }
 
 /// What calicoctl's parser would say; clap's own words where it has none for the case.

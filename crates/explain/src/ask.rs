@@ -83,8 +83,8 @@ impl FromStr for Party {
 pub enum What {
     /// A protocol with a port.
     Port(Protocol, u16),
-    /// A port that the target's endpoint has under this name.
-    Named(String),
+    /// A port that the target's endpoint has under this name, of this protocol if one is given.
+    Named(Option<Protocol>, String),
     /// ICMP or ICMPv6, whichever fits the addresses; without a type an echo request.
     Icmp(Option<(u8, u8)>),
     /// The same over IPv6.
@@ -136,10 +136,10 @@ impl FromStr for What {
             ["icmpv6" | "icmp6", kind] => Ok(What::Icmpv6(Some((number(kind)?, 0)))),
             ["icmpv6" | "icmp6", kind, code] => Ok(What::Icmpv6(Some((number(kind)?, number(code)?)))),
             ["proto" | "protocol", one] => Ok(What::Other(number(one)?)),
-            [name] => Ok(SERVICES
-                .iter()
-                .find(|(service, ..)| service.eq_ignore_ascii_case(name))
-                .map_or_else(|| What::Named((*name).to_owned()), |(_, protocol, port)| What::Port(*protocol, *port))),
+            [name] => Ok(match service(name) {
+                Some((protocol, port)) => What::Port(protocol, port),
+                None => What::Named(None, (*name).to_owned()),
+            }),
             [a, b] => {
                 let (protocol, port) = match (protocol(a), protocol(b)) {
                     (Some(protocol), _) => (protocol, b),
@@ -155,12 +155,20 @@ impl FromStr for What {
                     Err(_) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
                         Err(AskError(format!("{port} in {text:?} is not a port: ports go from 0 to 65535")))
                     }
-                    Err(_) => Ok(What::Named((*port).to_owned())),
+                    Err(_) => Ok(match service(port) {
+                        Some((_, port)) => What::Port(protocol, port),
+                        None => What::Named(Some(protocol), (*port).to_owned()),
+                    }),
                 }
             }
             _ => Err(AskError(format!("{text:?} is none of tcp/443, https, icmp/8/0, proto/253 or a port's name"))),
         }
     }
+}
+
+fn service(name: &str) -> Option<(Protocol, u16)> {
+    let found = SERVICES.iter().find(|(service, ..)| service.eq_ignore_ascii_case(name));
+    found.map(|(_, protocol, port)| (*protocol, *port))
 }
 
 fn protocol(text: &str) -> Option<Protocol> {

@@ -545,9 +545,10 @@ fn transport(
             (protocol.number(), Transport::Icmp { kind, code })
         }
         What::Other(number) => (*number, Transport::Opaque),
-        What::Named(name) => {
+        What::Named(protocol, name) => {
             let ports = places.ports(to);
-            let found = ports.iter().find(|port| &port.name == name).ok_or_else(|| {
+            let of = |port: Protocol| protocol.is_none_or(|protocol| port == protocol);
+            let found = ports.iter().find(|port| &port.name == name && of(port.protocol)).ok_or_else(|| {
                 let names: Vec<&str> = ports.iter().map(|port| port.name.as_str()).collect();
                 let known = if names.is_empty() {
                     "it has no named ports".to_owned()

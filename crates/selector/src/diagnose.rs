@@ -9,7 +9,8 @@ use crate::error::ParseError;
 use crate::lexer::{Lexer, in_names};
 use crate::{MAX_LABEL_LENGTH, MAX_LENGTH};
 
-const ONE_LINE: &str = "a selector is one line: use a space instead";
+const ONE_LINE: &str = "a selector is one line: use a space instead (in YAML, `>-` joins lines with spaces)";
+const LAST_LINE: &str = "the text ends with a line break: in YAML, `>-` and `|-` leave it out, `>` and `|` keep it";
 
 /// A condition was due.
 #[cold]
@@ -65,6 +66,11 @@ pub(crate) fn operator(text: &str, label: &str, at: usize) -> ParseError {
     }
     if rest.starts_with('=') {
         return ParseError::new(found(text, at), "`=` is not an operator").with_hint("did you mean `==`?");
+    }
+    if matches!(label.to_ascii_lowercase().as_str(), "all" | "global")
+        && (rest.is_empty() || ["&&", "||", ")", "\n", "\r"].iter().any(|end| rest.starts_with(end)))
+    {
+        return error.with_hint(format!("did you mean `{}()`?", label.to_ascii_lowercase()));
     }
     if rest.is_empty() || ["&&", "||", ")"].iter().any(|end| rest.starts_with(end)) {
         return error.with_hint(format!("did you mean `has({})`?", shorten(label)));
@@ -193,9 +199,12 @@ fn unquoted(error: ParseError, text: &str, at: usize) -> ParseError {
 /// The hints that fit anywhere.
 fn general(error: ParseError, text: &str, at: usize) -> ParseError {
     match text[at..].chars().next() {
+        Some('\n' | '\r') if text[at..].trim().is_empty() => error.with_hint(LAST_LINE),
         Some('\n' | '\r') => error.with_hint(ONE_LINE),
         Some('“' | '”' | '„' | '‘' | '’' | '`') => error.with_hint("quotes are `\"` or `'`"),
-        Some(c) if c.is_whitespace() => error.with_hint("only spaces and tabs may stand between words"),
+        Some(c) if c.is_whitespace() || is_invisible(c) => {
+            error.with_hint("only spaces and tabs may stand between words")
+        }
         _ => error,
     }
 }
@@ -205,7 +214,11 @@ fn expected(what: &str, text: &str, at: usize) -> ParseError {
     let message = match &text[span.clone()] {
         "" => format!("expected {what}, but the selector ends"),
         "\n" | "\r" | "\r\n" => format!("expected {what}, found a line break"),
-        found => format!("expected {what}, found `{}`", shorten(found)),
+        found => match found.chars().next().filter(|c| !c.is_ascii() && (c.is_whitespace() || is_invisible(*c))) {
+            Some('\u{A0}') => format!("expected {what}, found a no-break space (U+00A0)"),
+            Some(c) => format!("expected {what}, found the invisible character U+{:04X}", u32::from(c)),
+            None => format!("expected {what}, found `{}`", shorten(found)),
+        },
     };
     ParseError::new(span, message)
 }
@@ -221,6 +234,11 @@ fn found(text: &str, at: usize) -> Range<usize> {
         _ => rest.bytes().position(|b| !in_names(b)).unwrap_or(rest.len()).max(first.len_utf8()),
     };
     at..at + length
+}
+
+/// Characters of no width, which copied text brings along.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}'..='\u{2064}' | '\u{FEFF}')
 }
 
 /// Enough of a text to recognise it.

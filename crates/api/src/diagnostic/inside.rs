@@ -1,13 +1,13 @@
 //! From bytes of a scalar's value to bytes of its text, through quotes, escapes and folded lines.
 //!
-//! Folding only ever changes white space. So the other characters of the value stand in the text in the same order,
-//! and counting them is enough.
+//! Folding only ever changes spaces, tabs and line breaks. So the other characters of the value stand in the text in the
+//! same order, and counting them is enough.
 
 use std::ops::Range;
 
 /// Where a part of `value` stands in `raw`, the text that was read as it. None if the two do not go together.
 pub(super) fn locate(raw: &str, value: &str, part: &Range<usize>) -> Option<Range<usize>> {
-    let solid = |text: &str| text.chars().filter(|char| !char.is_whitespace()).count();
+    let solid = |text: &str| text.chars().filter(|char| !is_blank(*char)).count();
     let before = solid(value.get(..part.start)?);
     let upto = solid(value.get(..part.end)?);
     let places = places(raw);
@@ -17,14 +17,19 @@ pub(super) fn locate(raw: &str, value: &str, part: &Range<usize>) -> Option<Rang
     if upto > before {
         return Some(places[before].start..places[upto - 1].end);
     }
-    // An empty part, or white space: right behind what stands before it.
+    // An empty part, or blanks: right behind what stands before it.
     match before.checked_sub(1) {
         Some(last) => Some(places[last].end..places[last].end),
         None => places.first().map(|first| first.start..first.start),
     }
 }
 
-/// The places of all characters that are no white space, in order.
+/// What folding may change.
+fn is_blank(char: char) -> bool {
+    matches!(char, ' ' | '\t' | '\n' | '\r')
+}
+
+/// The places of all characters that are not blank, in order.
 fn places(raw: &str) -> Vec<Range<usize>> {
     let start = raw.len() - content(raw).len();
     let text = &raw[start..];
@@ -52,7 +57,7 @@ fn content(raw: &str) -> &str {
 }
 
 fn plain(text: &str, start: usize, places: &mut Vec<Range<usize>>) {
-    let solid = text.char_indices().filter(|(_, char)| !char.is_whitespace());
+    let solid = text.char_indices().filter(|(_, char)| !is_blank(*char));
     places.extend(solid.map(|(at, char)| start + at..start + at + char.len_utf8()));
 }
 
@@ -64,7 +69,7 @@ fn single_quoted(text: &str, start: usize, places: &mut Vec<Range<usize>>) {
         if char == '\'' {
             chars.next();
             places.push(at..at + 2);
-        } else if !char.is_whitespace() {
+        } else if !is_blank(char) {
             places.push(at..at + char.len_utf8());
         }
     }
@@ -76,7 +81,7 @@ fn double_quoted(text: &str, start: usize, places: &mut Vec<Range<usize>>) {
     while let Some((at, char)) = chars.next() {
         let first = start + 1 + at;
         if char != '\\' {
-            if !char.is_whitespace() {
+            if !is_blank(char) {
                 places.push(first..first + char.len_utf8());
             }
             continue;
@@ -91,10 +96,10 @@ fn double_quoted(text: &str, start: usize, places: &mut Vec<Range<usize>>) {
         let code: String = chars.by_ref().take(digits).map(|(_, char)| char).collect();
         let meant = match escape {
             'x' | 'u' | 'U' => u32::from_str_radix(&code, 16).ok().and_then(char::from_u32).unwrap_or('?'),
-            'n' | 't' | 'v' | 'f' | 'r' | 'N' | '_' | 'L' | 'P' | ' ' | '\t' | '\n' | '\r' => ' ',
+            'n' | 't' | 'r' | ' ' | '\t' | '\n' | '\r' => ' ',
             _ => '?',
         };
-        if !meant.is_whitespace() {
+        if !is_blank(meant) {
             places.push(first..first + 1 + escape.len_utf8() + digits);
         }
     }
@@ -120,6 +125,8 @@ mod tests {
         assert_eq!(found("> # why\n  a\n  && b\n", "a && b\n", "a && b"), "a\n  && b");
         assert_eq!(found("!!str &x a == b", "a == b", "a"), "a");
         assert_eq!(found("\"a\\\n   b\"", "ab", "b"), "b");
+        assert_eq!(found("|-\n  a &&\n  \u{A0}b", "a &&\n\u{A0}b", "\u{A0}"), "\u{A0}");
+        assert_eq!(found(r#""a\_b""#, "a\u{A0}b", "\u{A0}"), r"\_");
     }
 
     #[test]

@@ -421,6 +421,7 @@ pub struct FelixConfigurationSpec {
     pub istio_ambient_mode: Option<String>,
     /// The DSCP that marks packets for Istio. Default 23.
     #[serde(rename = "istioDSCPMark")]
+    #[schemars(extend("x-tag" = "dscp"))]
     pub istio_dscp_mark: Option<Dscp>,
     /// Where the cgroup hierarchy is.
     pub cgroup_v2_path: String,

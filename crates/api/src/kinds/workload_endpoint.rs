@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::scalar::{IntOrString, Protocol};
+use crate::scalar::{Dscp, Protocol};
 
 /// The host's side of a workload's interface. Which of the first six fields its name is made of depends on the
 /// orchestrator ([`crate::names::workload`]).
@@ -136,6 +136,6 @@ pub struct QosControls {
     /// Connections from the workload at one time, 1 to 4294967295.
     pub egress_max_connections: i64,
     /// The class of service (0 to 63, or its name) that its packets are marked with.
-    #[schemars(extend("x-go" = "DSCP"))]
-    pub dscp: Option<IntOrString>,
+    #[schemars(extend("x-go" = "DSCP", "x-tag" = "dscp"))]
+    pub dscp: Option<Dscp>,
 }

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value as Json};
+use tortie_net::{Port, PortError};
 
 use super::node::{Entry, Node, Value};
 use super::{scalar, special, suggest};
@@ -62,9 +63,9 @@ impl Decoder<'_> {
     fn value(&mut self, node: &mut Node, shape: &'static Shape) -> Option<Json> {
         match (&shape.form, &mut node.value) {
             (Form::Any, _) => self.any(node),
-            (Form::Special(kind), _) => match special::read(kind, &shape.rules, node) {
+            (Form::Special(kind), _) => match special::read(kind, node) {
                 Ok(value) => Some(value),
-                Err(reason) => self.unreadable(reason, special_message(kind, node)),
+                Err(reason) => self.unreadable(reason, special_message(kind, node), special_help(kind, node)),
             },
             (Form::Text, Value::Text(text)) => Some(Json::String(text.clone())),
             (Form::Text, value) => match as_text(value) {
@@ -193,9 +194,16 @@ impl Decoder<'_> {
         for (first, count) in repeated {
             let key = &entries[first].key;
             let path = self.path().key(key.as_str());
-            let times = if count == 2 { "twice".to_owned() } else { format!("{count} times") };
-            let mut problem = Problem::read(path.clone(), format!("key {key:?} already set in map"))
-                .message(format!("`{key}` is given {times}"));
+            let by_merge = entries.iter().any(|entry| entry.merged && entry.key == *key);
+            let problem = Problem::read(path.clone(), format!("key {key:?} already set in map"));
+            let mut problem = if by_merge {
+                let message = format!("`{key}` comes with `<<` and is given beside it, which does not override it");
+                let help = "leave it out of one of the two, or write the fields out without `<<`";
+                problem.message(message).help(help)
+            } else {
+                let times = if count == 2 { "twice".to_owned() } else { format!("{count} times") };
+                problem.message(format!("`{key}` is given {times}"))
+            };
             problem.also = (1..count.min(MAX_PROBLEMS)).map(|_| (path.clone(), "also given here".to_owned())).collect();
             self.tell(problem);
         }
@@ -269,11 +277,12 @@ impl Decoder<'_> {
         None
     }
 
-    fn unreadable(&mut self, reason: String, message: Option<String>) -> Option<Json> {
+    fn unreadable(&mut self, reason: String, message: Option<String>, help: Option<String>) -> Option<Json> {
         self.unread.push(self.path());
         let field = format!("Go struct field .{} of type", self.go_path());
         let mut problem = Problem::read(self.path(), reason.replacen("Go value of type", &field, 1));
         problem.message = message.or(Some(reason));
+        problem.help = help;
         self.tell(problem);
         None
     }
@@ -385,11 +394,23 @@ fn special_message(kind: &str, node: &Node) -> Option<String> {
     let found = describe(&node.value);
     let scalar = matches!(node.value, Value::Text(_));
     match kind {
+        "port" if node.text().is_some_and(|text| matches!(text.parse::<Port>(), Err(PortError::Name(_)))) => {
+            Some(format!("`{}` is no port: use 0 to 65535, `first:last`, or a name", node.text().unwrap_or_default()))
+        }
         "port" if !scalar => Some(format!("{found} is no port: use 0 to 65535, `first:last`, or a name")),
         "protocol" if !scalar => Some(format!("{found} is no protocol: use a name such as TCP, or 1 to 255")),
         "duration" if !scalar => Some(format!("{found} is no duration: use a number with a unit, such as `90s`")),
         "time" => Some("this is no time: use the form `2026-08-22T13:33:20Z`".to_owned()),
-        "int-or-string" | "dscp" if !scalar => Some(format!("{found} is out of range, or neither a number nor text")),
+        "dscp" if !scalar => Some(format!("{found} is no class of service: use 0 to 63, or its name")),
+        "int-or-string" if !scalar => Some(format!("{found} is out of range, or neither a number nor text")),
+        _ => None,
+    }
+}
+
+/// What to write instead of a scalar of a form of its own.
+fn special_help(kind: &str, node: &Node) -> Option<String> {
+    match &node.value {
+        Value::Text(text) if kind == "port" => suggest::port(text),
         _ => None,
     }
 }

@@ -47,6 +47,8 @@ pub struct Entry {
     pub key_span: Range<usize>,
     /// Whether the key itself is at fault (unknown, or given twice), so that messages point at it.
     pub faulty: bool,
+    /// Whether it was brought by `<<`.
+    pub merged: bool,
     /// The value.
     pub value: Node,
 }
@@ -152,7 +154,7 @@ mod tests {
     }
 
     fn entry(key: &str, value: Node) -> Entry {
-        Entry { key: key.into(), key_span: 0..0, faulty: false, value }
+        Entry { key: key.into(), key_span: 0..0, faulty: false, merged: false, value }
     }
 
     #[test]

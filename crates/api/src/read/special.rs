@@ -6,14 +6,12 @@ use tortie_net::Port;
 
 use super::node::{Node, Value};
 use crate::duration;
-use crate::shape::Rules;
 
 /// Reads a scalar of this `x-type`. An error is Calico's text.
-pub(crate) fn read(kind: &str, rules: &Rules, node: &Node) -> Result<Json, String> {
+pub(crate) fn read(kind: &str, node: &Node) -> Result<Json, String> {
     match kind {
         "port" => port(node),
         "protocol" | "dscp" => number_or_text(node),
-        "int-or-string" if rules.tag.as_deref().is_some_and(|tag| tag.contains("dscp")) => number_or_text(node),
         "int-or-string" => match &node.value {
             Value::Text(text) => Ok(Json::from(text.as_str())),
             _ => whole(node, "int32", i64::from(i32::MIN), i64::from(i32::MAX)),
@@ -119,7 +117,7 @@ mod tests {
     use super::*;
 
     fn of(kind: &str, value: Value) -> Result<Json, String> {
-        read(kind, &Rules::default(), &Node { value, span: 0..0 })
+        read(kind, &Node { value, span: 0..0 })
     }
 
     fn texts(kind: &str, text: &str) -> Result<Json, String> {

@@ -26,11 +26,9 @@ pub(crate) fn field(name: &str, path: &Path, record: &Record, root: &Shape) -> O
         let shared = shared.count();
         (place.len() - shared) + (current.len() - shared)
     };
-    if let Some(place) = places.iter().min_by_key(|place| distance(place)) {
-        return Some(match place.join(".") {
-            at if at.is_empty() => format!("`{name}` belongs at the top, beside `kind`; check its indentation"),
-            at => format!("`{name}` belongs under `{at}`; check its indentation"),
-        });
+    if let Some(least) = places.iter().map(distance).min() {
+        places.retain(|place| distance(place) == least);
+        return Some(belongs(name, &places));
     }
     let here = record.fields.iter().map(|field| field.name.as_str());
     if let Some(near) = nearest(&plain, here, 1 + name.len() / 4) {
@@ -38,6 +36,34 @@ pub(crate) fn field(name: &str, path: &Path, record: &Record, root: &Shape) -> O
     }
     let names: Vec<&str> = record.fields.iter().map(|field| field.name.as_str()).collect();
     (1..=15).contains(&names.len()).then(|| format!("the fields here are {}", names.join(", ")))
+}
+
+/// Where a field belongs, all places that are equally near. Which side of a rule a condition stands on changes what it means,
+/// so neither is proposed alone.
+fn belongs(name: &str, places: &[Vec<String>]) -> String {
+    let mut told = Vec::new();
+    let mut sides = false;
+    for place in places {
+        told.push(match (place.join("."), place.last().map(String::as_str)) {
+            (at, _) if at.is_empty() => "at the top, beside `kind`".to_owned(),
+            (at, Some("source")) if at.contains("gress[]") => format!("under `{at}` (where packets come from)"),
+            (at, Some("destination")) if at.contains("gress[]") => {
+                sides = true;
+                format!("under `{at}` (where they go to)")
+            }
+            (at, _) => format!("under `{at}`"),
+        });
+    }
+    if sides && places.len() > 3 {
+        let sides = "under `source` (where packets come from) or `destination` (where they go to)";
+        return format!("`{name}` belongs in a rule, an item of `ingress` or `egress`: {sides}");
+    }
+    let end = if sides { "" } else { "; check its indentation" };
+    match told.split_last() {
+        Some((last, [])) => format!("`{name}` belongs {last}{end}"),
+        Some((last, rest)) => format!("`{name}` belongs {} or {last}{end}", rest.join(", ")),
+        None => String::new(),
+    }
 }
 
 /// The kind that a name stands for that is none.
@@ -87,4 +113,32 @@ fn collect(shape: &Shape, path: &mut Vec<String>, name: &str, places: &mut Vec<V
         }
         _ => {}
     }
+}
+
+/// The range of ports that was probably meant by `8000-8080`, `8000..8080` or `8000 : 8080`.
+pub(crate) fn port_range(text: &str) -> Option<String> {
+    let numbers: Vec<&str> = text.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
+    let between = text.trim().trim_matches(|c: char| c.is_ascii_digit()).trim();
+    match numbers.as_slice() {
+        [first, last] if matches!(between, "-" | "–" | ".." | "..." | ":" | "to" | "/") => {
+            let (first, last) = (first.parse::<u16>().ok()?, last.parse::<u16>().ok()?);
+            (0 < first && first <= last).then(|| format!("{first}:{last}"))
+        }
+        _ => None,
+    }
+}
+
+/// What to write instead of a text that is no port.
+pub(crate) fn port(text: &str) -> Option<String> {
+    if let Some(range) = port_range(text) {
+        return Some(format!("write `{range}`"));
+    }
+    if let Some((first, last)) = text.split_once(':')
+        && let (Ok(first), Ok(last)) = (first.parse::<u16>(), last.parse::<u16>())
+    {
+        return Some(format!("a range begins with the lower port: `{}:{}`", first.min(last), first.max(last)));
+    }
+    let parts: Vec<&str> = text.split([',', ';', ' ']).filter(|part| !part.is_empty()).collect();
+    let ports = |part: &&str| part.parse::<tortie_net::Port>().is_ok();
+    (parts.len() > 1 && parts.iter().all(ports)).then(|| format!("write each port as an item: [{}]", parts.join(", ")))
 }

@@ -24,7 +24,14 @@ fn cause(text: &str, part: &Range<usize>, at: usize, info: &str) -> Cause {
     let rest = text[at..part.end].lines().next().unwrap_or_default();
     let said = |message: &str| message.to_owned();
 
-    if let Some(tab) = indenting_tab(text, part, at) {
+    let unseen =
+        no_space(text, part, line_start).or_else(|| no_space(text, part, start_of_line_before(text, part, line_start)));
+    if let Some((span, name)) = unseen {
+        return (span, format!("{name} stands here, which is no space to YAML"), Some("put plain spaces in its place"));
+    }
+    let tab =
+        indenting_tab(text, part, at).or_else(|| next_indenting_tab(text, part, at).filter(|_| info.contains("tab")));
+    if let Some(tab) = tab {
         return (tab..tab + 1, said("a tab indents this line; YAML indents with spaces only"), None);
     }
     if info.contains("anchor or alias") || info.contains("unknown anchor") {
@@ -118,6 +125,40 @@ fn indenting_tab(text: &str, part: &Range<usize>, at: usize) -> Option<usize> {
     let line = &text[line_start..part.end];
     let blank = line.len() - line.trim_start_matches([' ', '\t']).len();
     line[..blank].find('\t').map(|tab| line_start + tab)
+}
+
+/// The first tab in the indentation of a line after a place.
+fn next_indenting_tab(text: &str, part: &Range<usize>, at: usize) -> Option<usize> {
+    let breaks = text[at..part.end].match_indices('\n').map(|(newline, _)| at + newline + 1);
+    breaks.filter(|start| *start < part.end).find_map(|start| indenting_tab(text, part, start))
+}
+
+fn start_of_line_before(text: &str, part: &Range<usize>, line_start: usize) -> usize {
+    let before = text[part.start..line_start].trim_end_matches(['\n', '\r']);
+    before.rfind('\n').map_or(part.start, |newline| part.start + newline + 1)
+}
+
+/// A character where a space is due (before a line's text, or behind its first `:` or `-`) that looks like one.
+fn no_space(text: &str, part: &Range<usize>, line_start: usize) -> Option<(Range<usize>, String)> {
+    let line = text[line_start..part.end].lines().next().unwrap_or_default();
+    let indent = line.len() - line.trim_start().len();
+    let colon = line.find(':').map(|colon| colon + 1);
+    let dash = line.trim_start().starts_with('-').then_some(indent + 1);
+    [Some(line.len() - line.trim_start_matches([' ', '\t']).len()), colon, dash].into_iter().flatten().find_map(|at| {
+        let char = line[at..].chars().next()?;
+        Some((line_start + at..line_start + at + char.len_utf8(), unseen_name(char)?))
+    })
+}
+
+/// What a character is called that looks like a space, or like nothing, and is neither to YAML: text copied from a page
+/// has them.
+pub(crate) fn unseen_name(char: char) -> Option<String> {
+    let unseen = match char {
+        '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}'..='\u{2064}' | '\u{FEFF}' => true,
+        char => !char.is_ascii() && char.is_whitespace(),
+    };
+    let name = if char == '\u{A0}' { "a no-break space" } else { "an invisible character" };
+    unseen.then(|| format!("{name} (U+{:04X})", u32::from(char)))
 }
 
 /// What is still open at the end of a text: a quote, or brackets.

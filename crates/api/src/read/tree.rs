@@ -262,7 +262,13 @@ impl<'a> Builder<'a> {
                 self.merge(&key.node.span, value.node, &mut entries)?;
             } else {
                 let key_span = key.node.span.clone();
-                entries.push(Entry { key: key_text(key.node)?, key_span, faulty: false, value: value.node });
+                entries.push(Entry {
+                    key: key_text(key.node)?,
+                    key_span,
+                    faulty: false,
+                    merged: false,
+                    value: value.node,
+                });
             }
         }
     }
@@ -300,12 +306,12 @@ impl<'a> Builder<'a> {
 
     fn merge(&mut self, span: &Range<usize>, value: Node, entries: &mut Vec<Entry>) -> Result<()> {
         match value.value {
-            Value::Map(more) => entries.extend(more),
+            Value::Map(more) => entries.extend(merged(more)),
             // Of several, the last is taken in first.
             Value::List(items) if items.iter().all(|item| matches!(item.value, Value::Map(_))) => {
                 for item in items.into_iter().rev() {
                     if let Value::Map(more) = item.value {
-                        entries.extend(more);
+                        entries.extend(merged(more));
                     }
                 }
             }
@@ -316,6 +322,10 @@ impl<'a> Builder<'a> {
         }
         Ok(())
     }
+}
+
+fn merged(entries: Vec<Entry>) -> impl Iterator<Item = Entry> {
+    entries.into_iter().map(|entry| Entry { merged: true, ..entry })
 }
 
 fn too_deep(span: Range<usize>) -> Fault {

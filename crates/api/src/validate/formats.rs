@@ -56,6 +56,20 @@ pub(super) fn is_port_name(text: &str) -> bool {
         && framed(text, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit(), |byte| byte == b'-')
 }
 
+/// A class of service: 0 to 63, or one of the names that have numbers.
+pub(super) fn is_dscp(text: &str) -> bool {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse::<u8>().is_ok_and(|number| number <= 63);
+    }
+    let upper = text.to_ascii_uppercase();
+    match upper.as_bytes() {
+        b"DF" | b"EF" => true,
+        [b'A', b'F', class, drop] => (b'1'..=b'4').contains(class) && (b'1'..=b'3').contains(drop),
+        [b'C', b'S', class] => (b'0'..=b'6').contains(class),
+        _ => false,
+    }
+}
+
 /// What is wrong with a label's key, in Kubernetes' words.
 pub(super) fn label_key_errors(key: &str) -> Vec<String> {
     const WRONG: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \

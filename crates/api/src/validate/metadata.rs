@@ -100,7 +100,11 @@ fn bad_name(object: &Object, reason: String) -> Problem {
         | Kind::StagedGlobalNetworkPolicy => ("the name of a policy", Dots::One),
         _ => ("a name", Dots::Any),
     };
-    let problem = explain_name(problem, name, what, dots);
+    let mut problem = explain_name(problem, name, what, dots);
+    if object.kind == Kind::WorkloadEndpoint {
+        // Its name follows from its fields, so no other name would do.
+        problem.help = None;
+    }
     if formats::is_subdomain(name) {
         let most = if object.kind == Kind::Tier { "no `.`" } else { "at most one `.`" };
         return problem.message(format!("{what} has {most}; `{name}` has {}", name.matches('.').count()));

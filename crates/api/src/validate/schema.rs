@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::place::Place;
 use super::plan::{Format, Node, Plan};
+use super::suggest;
 use super::tag;
 use super::value::{Fields, as_int, go_text, is_empty};
 use crate::object::Object;
@@ -81,9 +82,9 @@ fn list(node: &Node, items: &[Value], place: &Place, out: &mut Vec<Problem>) {
     let count = items.len() as u64;
     if let Some(most) = limits.max_items.filter(|most| count > *most) {
         let reason = format!("must have at most {most} {}", if most == 1 { "item" } else { "items" });
-        out.push(
-            Problem::schema(place.path(), reason).message(format!("at most {most} can stand here; there are {count}")),
-        );
+        let message = format!("at most {most} can stand here; there are {count}");
+        let problem = Problem::schema(place.path(), reason).message(message);
+        out.push(Problem { help: suggest::for_limit(&node.name), ..problem });
     }
     if let Some(fewest) = limits.min_items.filter(|fewest| count < *fewest) {
         let reason = format!("{} in body should have at least {fewest} items", place.path());
@@ -123,7 +124,8 @@ fn scalar(node: &Node, value: &Value, place: &Place, out: &mut Vec<Problem>) {
         if let Some(most) = limits.max_length.filter(|most| text.len() as u64 > *most && count() > *most) {
             let reason = format!("may not be more than {most} {}", if most == 1 { "byte" } else { "bytes" });
             let message = format!("at most {most} characters can stand here; there are {}", count());
-            out.push(Problem::schema(place.path(), reason).message(message));
+            let problem = Problem::schema(place.path(), reason).message(message);
+            out.push(Problem { help: suggest::for_limit(&node.name), ..problem });
         }
         if let Some(least) = limits.min_length.filter(|least| count() < *least) {
             let reason = body(format!("be at least {least} chars long"));

@@ -39,6 +39,53 @@ pub(super) fn name(written: &str, dots: Dots) -> Option<String> {
     (name != written && formats::is_subdomain(&name)).then_some(name)
 }
 
+/// What was probably meant by a protocol that is none of the six names: a number, another name, or no protocol at all.
+pub(super) fn protocol(written: &str) -> Option<String> {
+    const NUMBERS: [(&str, u8); 14] = [
+        ("igmp", 2),
+        ("ipip", 4),
+        ("ipencap", 4),
+        ("ipv6", 41),
+        ("rsvp", 46),
+        ("gre", 47),
+        ("esp", 50),
+        ("ah", 51),
+        ("eigrp", 88),
+        ("ospf", 89),
+        ("pim", 103),
+        ("vrrp", 112),
+        ("carp", 112),
+        ("l2tp", 115),
+    ];
+    let plain: String = written.to_lowercase().chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+    if let Some((_, number)) = NUMBERS.iter().find(|(name, _)| *name == plain) {
+        return Some(format!("write its number: {number}"));
+    }
+    match plain.as_str() {
+        "icmp6" | "ipv6icmp" => Some("write `ICMPv6`".to_owned()),
+        "icmp4" | "icmpv4" => Some("write `ICMP`".to_owned()),
+        "any" | "all" | "ip" => Some("leave `protocol` out: the rule then matches every protocol".to_owned()),
+        _ => {
+            let names = tortie_net::Protocol::NAMES.iter().map(|(name, _)| *name);
+            nearest(written, names).map(|name| format!("did you mean `{name}`?"))
+        }
+    }
+}
+
+/// What to do where a field has more than it may: there is another way to say the same.
+pub(super) fn for_limit(field: &str) -> Option<String> {
+    let help = match field {
+        "nets" | "notNets" => "put the nets into a GlobalNetworkSet with a label of its own, and select that label",
+        "ports" | "notPorts" => "join ports that follow each other to a range, `first:last`, or use several rules",
+        "ingress" | "egress" => "divide the rules among several policies of the same tier",
+        _ if field == "selector" || field.ends_with("Selector") => {
+            "compare one label with many values by `label in {\"a\", \"b\"}`, or give what is selected one label for it"
+        }
+        _ => return None,
+    };
+    Some(help.to_owned())
+}
+
 /// How many dots a name may have.
 #[derive(Clone, Copy)]
 pub(super) enum Dots {

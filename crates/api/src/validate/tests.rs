@@ -155,7 +155,7 @@ fn every_pattern_compiles_and_every_tag_is_known() {
     const KNOWN: &str = " required gt gte lt lte name selector interface bgpFilterInterface ignoredInterface ifaceFilter \
         prometheusHost containerID portName mac ip ipv4 ipv6 reachableBy net netv4 netv6 cidr cidrv4 cidrv6 \
         bgpFilterPrefixLengthV4 bgpFilterPrefixLengthV6 IP:port keyValueList regexp wireguardPublicKey ipType \
-        createDefaultHostEndpoint oneof unique cidrs interfaceSlice ifaceFilterSlice labels bpfLogFilters ";
+        createDefaultHostEndpoint oneof unique cidrs interfaceSlice ifaceFilterSlice labels bpfLogFilters dscp ";
     let mut tags = Vec::new();
     Kind::ALL.iter().for_each(|kind| visit(kinds::shape(*kind), &mut tags));
     for tag in tags.iter().flat_map(|tags| tags.trim_start_matches('!').split(',')) {

@@ -11,7 +11,8 @@ use crate::session::Session;
 /// Arguments of `completion`.
 #[derive(Args, Debug)]
 pub(crate) struct CompletionArgs {
-    /// The shell
+    /// The shell; without one bash, as with calicoctl
+    #[arg(default_value = "bash", hide_default_value = true)]
     shell: Shell,
 }
 

@@ -154,7 +154,7 @@ fn named(args: &DeleteArgs, session: &Session) -> anyhow::Result<Vec<Wish>> {
                 ))
                 .into());
             };
-            let namespace = namespace::resolve(target.kind, "", wanted);
+            let namespace = namespace::resolve(target.kind, &target.namespace, wanted);
             let key = Key { kind: target.kind, namespace: namespace.clone().unwrap_or_default(), name };
             Ok(Wish { item: None, key: key.clone(), victim: namespace.map(|_| Victim::from(key)) })
         })

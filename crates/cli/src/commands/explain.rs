@@ -18,8 +18,9 @@ use tortie_sync::InForce;
 use crate::args::{Files, Format, Place};
 use crate::commands::apply;
 use crate::in_force::{self, Sources};
-use crate::report::Exit;
+use crate::report::{Exit, Usage};
 use crate::session::Session;
+use crate::target;
 
 /// Arguments of `explain`.
 #[derive(Args, Debug)]
@@ -92,6 +93,10 @@ pub(crate) fn run(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<E
 }
 
 fn explain(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    let ends = [&args.from, &args.to, &args.what].into_iter().flatten();
+    if let Some(file) = ends.clone().find(|word| word.contains('.') && target::looks_like_file(word)) {
+        return Err(Usage(format!("'{file}' is no end of a packet; manifests are given with -f: `-f {file}`")).into());
+    }
     // The program ends with the answer: giving back a whole store piece by piece would only delay it.
     let sources = ManuallyDrop::new(match args.offline {
         true => Sources::default(),

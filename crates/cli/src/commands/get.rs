@@ -7,6 +7,7 @@ use tortie_store::client::{Client, ClientError};
 
 use crate::args::{Files, Place};
 use crate::diagnose;
+use crate::label_filter::LabelFilter;
 use crate::names;
 use crate::namespace::{self, Wanted};
 use crate::output::{self, Format, Found};
@@ -31,6 +32,9 @@ pub(crate) struct GetArgs {
     /// Of every namespace
     #[arg(short = 'A', long, short_alias = 'a')]
     all_namespaces: bool,
+    /// Only objects with these labels: KEY=VALUE, KEY!=VALUE, KEY in (VALUE,...), KEY or !KEY, several with commas
+    #[arg(long, value_name = "LABELS")]
+    selector: Option<String>,
     /// Leave out what belongs to this store: uid, revision, times, namespace
     #[arg(long)]
     export: bool,
@@ -47,6 +51,7 @@ struct Request {
 pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let calico = session.persona.is_calico();
     let format = Format::parse(&args.output, session.persona)?;
+    let filter = args.selector.as_deref().map(LabelFilter::parse).transpose().map_err(Usage)?;
     let link = Link::find(session, &args.place)?;
     link.check_version(session)?;
     let mut errors: Vec<String> = Vec::new();
@@ -70,6 +75,9 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
             )
         }
     };
+    if filter.is_some() && (!args.files.filename.is_empty() || requests.iter().any(|request| request.name.is_some())) {
+        return Err(Usage("labels choose among all objects of a kind; leave out the names, or -l".to_owned()).into());
+    }
     let client = link.reader()?;
     let mut found = Vec::with_capacity(requests.len());
     let mut remarks = Vec::new();
@@ -78,7 +86,12 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
         remarks.extend(answer.remarks.iter().map(|remark| diagnose::remark(remark, &answer.key)));
         remarks.extend(answer.unreadable.iter().map(|error| format!("warning[unreadable]: {error}")));
         match answer.found {
-            Ok(one) => found.push(one),
+            Ok(mut one) => {
+                if let (Found::List { items, .. }, Some(filter)) = (&mut one, &filter) {
+                    items.retain(|object| filter.matches(&object.metadata.labels));
+                }
+                found.push(one);
+            }
             Err(error) if calico => errors.push(error.to_string()),
             Err(error) => errors.push(diagnose::line(&error, &answer.key)),
         }
@@ -90,6 +103,9 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
     let nothing = found.iter().all(Found::is_empty);
     let cluster = output::cluster(&client, &found, &format);
     let printing = output::Printing {
+        all_namespaces: args.all_namespaces,
+        filtered: filter.is_some(),
+        namespace: args.place.namespace.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| "default".to_owned()),
         namespaces: args.all_namespaces
             || calico && args.place.namespace.as_deref().is_some_and(|namespace| !namespace.is_empty()),
         cluster,
@@ -113,7 +129,7 @@ fn named(args: &GetArgs, session: &Session, errors: &mut Vec<String>) -> anyhow:
     let targets = target::parse(&args.targets, session.persona);
     let targets =
         if calico { targets.map_err(|error| anyhow::anyhow!("failed to get resources: {error}"))? } else { targets? };
-    let targets = targets.into_iter().map(|target| (target.kind, String::new(), target.name));
+    let targets = targets.into_iter().map(|target| (target.kind, target.namespace, target.name));
     Ok(requests(targets, args, calico, errors))
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exi
         Err(error) => return Err(error),
     };
     let wanted = Wanted { namespace: args.place.namespace.as_deref(), all: false };
-    let namespace = namespace::resolve(target.kind, "", wanted).map_err(|problem| {
+    let namespace = namespace::resolve(target.kind, &target.namespace, wanted).map_err(|problem| {
         if calico { anyhow::anyhow!("{typed} not found") } else { anyhow::anyhow!("{}", problem.text()) }
     })?;
     let key = Key { kind: target.kind, namespace, name: target.name };

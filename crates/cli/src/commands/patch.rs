@@ -46,7 +46,7 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
     let target = target::one(&args.target, session.persona)?;
     let wanted = Wanted { namespace: args.place.namespace.as_deref(), all: false };
     let hit = |text: String| anyhow::anyhow!(if calico { format!("hit error: {text}") } else { text });
-    let namespace = namespace::resolve(target.kind, "", wanted)
+    let namespace = namespace::resolve(target.kind, &target.namespace, wanted)
         .map_err(|problem| hit(if calico { problem.reason } else { problem.text().to_owned() }))?;
     let key = Key { kind: target.kind, namespace, name: target.name };
     let client = link.writer(args.dry_run)?;

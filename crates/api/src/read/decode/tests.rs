@@ -104,7 +104,8 @@ fn keys_given_twice_are_one_problem_with_all_places() {
     assert_eq!(located.problems[0].text(), "`a` is given twice", "keys of maps do not fold");
     let located =
         one("{apiVersion: projectcalico.org/v3, kind: Tier, metadata: &m {name: t}, spec: {<<: {order: 1}, order: 2}}");
-    assert_eq!(located.problems[0].text(), "`order` is given twice", "a merge cannot be overridden");
+    let text = "`order` comes with `<<` and is given beside it, which does not override it";
+    assert_eq!(located.problems[0].text(), text);
 }
 
 #[test]
@@ -113,11 +114,17 @@ fn an_unknown_field_gets_a_suggestion() {
         ("{ordr: 1}", "spec.ordr", "did you mean `order`?"),
         ("{pre_dnat: true}", "spec.pre_dnat", "did you mean `preDNAT`?"),
         ("{name: x}", "spec.name", "`name` belongs under `metadata`; check its indentation"),
-        ("{nets: []}", "spec.nets", "`nets` belongs under `spec.ingress[].source`; check its indentation"),
+        (
+            "{nets: []}",
+            "spec.nets",
+            "`nets` belongs in a rule, an item of `ingress` or `egress`: under `source` (where packets come from) or \
+             `destination` (where they go to)",
+        ),
         (
             "{egress: [{ports: [1]}]}",
             "spec.egress[0].ports",
-            "`ports` belongs under `spec.egress[].source`; check its indentation",
+            "`ports` belongs under `spec.egress[].source` (where packets come from) or under \
+             `spec.egress[].destination` (where they go to)",
         ),
         ("{kind: x}", "spec.kind", "`kind` belongs at the top, beside `kind`; check its indentation"),
         ("{ingress: [{icmp: {typ: 1}}]}", "spec.ingress[0].icmp.typ", "did you mean `type`?"),

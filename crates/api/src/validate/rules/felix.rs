@@ -8,7 +8,7 @@ use crate::problem::{Path, Problem};
 use crate::validate::formats;
 use crate::validate::place::Place;
 use crate::validate::plan::{Node, Plan};
-use crate::validate::value::{Fields, filled, go_text, int, list, present, record, records, text, texts};
+use crate::validate::value::{Fields, go_text, int, list, present, record, records, text, texts};
 
 /// The prefix of a namespace that is made of a region; both together are a label.
 const REGION_PREFIX: &str = "openstack-region-";
@@ -145,7 +145,7 @@ fn table_problem(place: &Place, min: i64, max: i64, reason: &str) -> Problem {
 /// The rule of the CRD about name and content together.
 pub(super) fn object_schema(object: &Object, _: &Plan, out: &mut Vec<Problem>) {
     let name = &object.metadata.name;
-    let selects = object.body.get("spec").and_then(Value::as_object).is_some_and(|spec| filled(spec, "nodeSelector"));
+    let selects = object.body.get("spec").and_then(Value::as_object).is_some_and(|spec| present(spec, "nodeSelector"));
     if selects && (name == "default" || name.starts_with("node.")) {
         let reason = "nodeSelector must not be set on the 'default' or per-node ('node.*') FelixConfiguration";
         let problem = Problem::schema(Path::from("spec.nodeSelector"), reason);

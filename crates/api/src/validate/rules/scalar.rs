@@ -52,8 +52,8 @@ pub(in crate::validate) fn protocol(value: Option<&Value>, place: &Place, out: &
         let problem = Problem::field(place.path(), "Protocol", shown.as_str(), "protocol name invalid").message(
             format!("`{shown}` is not a protocol; it must be {} or a number from 1 to 255", suggest::either(names())),
         );
-        out.push(match suggest::nearest(&shown, names()) {
-            Some(name) => problem.help(format!("did you mean `{name}`?")),
+        out.push(match suggest::protocol(&shown) {
+            Some(help) => problem.help(help),
             None => problem,
         });
     }

@@ -36,7 +36,11 @@ fn explain_text(problem: Problem, tag: &str, argument: &str, text: &str) -> Prob
         "ignoredInterface" | "bgpFilterInterface" => explain_word(problem, text, "interface names", 15, "_.*-", ""),
         "ifaceFilter" => explain_word(problem, text, "interface names", 15, ":._+-", "a `+` stands for any ending"),
         "prometheusHost" => explain_word(problem, text, "host names", 64, ":._+-", ""),
-        "containerID" => problem.message("a container ID has letters, digits and inner `-`"),
+        "containerID" => {
+            let message = format!("a container ID has letters, digits and inner `-`; this is read as `{text}`");
+            problem.message(message).help("put it in quotes if it consists of digits")
+        }
+        "dscp" => explain_dscp(problem, text),
         "portName" => explain_port_name(problem, text),
         "mac" => problem.message(format!("`{text}` is not a hardware address")).help("write it like 00:1b:44:11:3a:b7"),
         "ip" | "ipv4" | "ipv6" | "reachableBy" => explain_address(problem, tag, text),
@@ -54,8 +58,15 @@ fn explain_text(problem: Problem, tag: &str, argument: &str, text: &str) -> Prob
     }
 }
 
+fn explain_dscp(problem: Problem, shown: &str) -> Problem {
+    problem
+        .message(format!("`{shown}` is no class of service"))
+        .help("write 0 to 63, or one of DF, EF, AF11 to AF43, CS0 to CS6")
+}
+
 fn explain_other(problem: Problem, tag: &str, argument: &str, value: &Value) -> Problem {
     match (tag, value) {
+        ("dscp", value) => explain_dscp(problem, &value.to_string()),
         ("unique", _) => problem.message("the same value stands here twice").help("remove one of them"),
         ("gt", _) if argument == "0" => problem.message(format!("this must be above 0; it is {value}")),
         ("gt", _) => problem.message(format!("this must be above {argument}; it is {value}")),
@@ -129,6 +140,9 @@ fn explain_word(problem: Problem, text: &str, what: &str, longest: usize, others
 }
 
 fn explain_port_name(problem: Problem, text: &str) -> Problem {
+    if let Some(range) = crate::read::port_range(text) {
+        return problem.message(format!("`{text}` is not a range of ports")).help(format!("write `{range}`"));
+    }
     let fault = text.char_indices().find(|(_, c)| !matches!(c, 'a'..='z' | '0'..='9' | '-'));
     let problem = if text.is_empty() {
         return problem.message("a port's name is missing");

@@ -66,6 +66,7 @@ fn text_passes(tag: &str, argument: &str, text: &str) -> bool {
         "wireguardPublicKey" => is_key(text),
         "ipType" => matches!(text, "CalicoNodeIP" | "InternalIP" | "ExternalIP"),
         "createDefaultHostEndpoint" => matches!(text, "Enabled" | "Disabled"),
+        "dscp" => formats::is_dscp(text),
         "oneof" => argument.split(' ').any(|word| word == text),
         _ => true,
     }
