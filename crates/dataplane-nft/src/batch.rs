@@ -1,6 +1,5 @@
-//! Values into a batch: sets, chains and rules with the anonymous sets that belong to them.
+//! Values into a batch: sets, chains and rules.
 
-use tortie_nft::expr::{Expr, Lookup};
 use tortie_nft::{Batch, Chain, Element, Rule, Set, Table, TableId};
 
 use crate::form::{ChainForm, Line, Ruleset};
@@ -10,15 +9,13 @@ use crate::form::{ChainForm, Line, Ruleset};
 pub(crate) struct Script {
     pub(crate) batch: Batch,
     pub(crate) table: TableId,
-    /// The next number for an anonymous set. Numbers are the batch's, not the kernel's.
-    next: u32,
     /// The chains that messages are about, each from the index of its first message on.
     chains: Vec<(usize, String)>,
 }
 
 impl Script {
     pub(crate) fn new(table: &TableId) -> Self {
-        Self { batch: Batch::new(), table: table.clone(), next: 1, chains: Vec::new() }
+        Self { batch: Batch::new(), table: table.clone(), chains: Vec::new() }
     }
 
     pub(crate) fn add_elements<'a>(&mut self, set: &Set, elements: impl IntoIterator<Item = &'a Element>) {
@@ -33,7 +30,7 @@ impl Script {
     pub(crate) fn append(&mut self, chain: &str, lines: &[Line]) {
         self.about(chain);
         for line in lines {
-            let rule = self.rule(chain, line);
+            let rule = rule(chain, line);
             self.batch.append_rule(&self.table, &rule);
         }
     }
@@ -52,7 +49,7 @@ impl Script {
         let mut gone = handles[head..old.len() - tail].iter();
         let next = handles.get(old.len() - tail);
         for line in &new[head..new.len() - tail] {
-            let rule = self.rule(chain, line);
+            let rule = rule(chain, line);
             match (gone.next(), next) {
                 (Some(handle), _) => self.batch.replace_rule(&self.table, &rule, *handle),
                 (None, Some(next)) => self.batch.insert_rule_before(&self.table, &rule, *next),
@@ -91,25 +88,6 @@ impl Script {
         behind.checked_sub(1).map(|at| self.chains[at].1.as_str())
     }
 
-    /// The rule of a line, whose anonymous sets are put before it.
-    pub(crate) fn rule(&mut self, chain: &str, line: &Line) -> Rule {
-        let first = self.next;
-        self.next += line.inline.len() as u32;
-        for (number, form) in (first..).zip(&line.inline) {
-            let set = Set { id: Some(number), ..form.set.clone() };
-            self.batch.add_set(&self.table, &set);
-            self.batch.add_elements(&self.table, &set, &form.elements);
-        }
-        let exprs = line.exprs.iter().map(|expr| match expr {
-            Expr::Lookup(lookup) => {
-                let set_id = lookup.set_id.map(|place| first + place);
-                Expr::Lookup(Lookup { set_id, ..lookup.clone() })
-            }
-            other => other.clone(),
-        });
-        Rule { comment: line.comment.clone(), ..Rule::new(chain, exprs) }
-    }
-
     /// A whole table, in place of what is there under its name.
     pub(crate) fn replace(&mut self, table: &Table, is_there: bool, ruleset: &Ruleset) {
         // A table that is there cannot become owned, so it goes first; a packet sees the one or the other.
@@ -141,4 +119,8 @@ impl Script {
             self.append(name, &form.lines);
         }
     }
+}
+
+fn rule(chain: &str, line: &Line) -> Rule {
+    Rule { comment: line.comment.clone(), ..Rule::new(chain, line.exprs.iter().cloned()) }
 }

@@ -13,6 +13,7 @@ use crate::sets::{self, Shape};
 use crate::skeleton::{self, Plan};
 use crate::source::{Before, Now, Source};
 use crate::stage::{Acting, Stage};
+use crate::uses::{self, Uses};
 
 /// Objects of before and after.
 #[derive(Debug, Default)]
@@ -23,6 +24,7 @@ pub(crate) struct Change {
     elements: BTreeMap<String, (Set, Vec<Element>, Vec<Element>)>,
     before: BTreeMap<String, ChainForm>,
     after: BTreeMap<String, ChainForm>,
+    uses: uses::Difference,
 }
 
 /// One step, from all sides.
@@ -35,6 +37,8 @@ pub(crate) struct Step<'a> {
     pub(crate) plans: Option<(&'a Plan, &'a Plan)>,
     pub(crate) state_sets: &'a BTreeMap<SetId, tortie_dataplane::SetState>,
     pub(crate) options: &'a Options,
+    /// How often shared sets are named in the kernel, before the step.
+    pub(crate) uses: &'a Uses,
     /// Lists and places whose standing with the kernel has changed.
     pub(crate) lists: BTreeSet<RulesId>,
     pub(crate) places: BTreeSet<Place>,
@@ -56,7 +60,16 @@ impl Change {
             change.before.remove(&name);
             change.after.remove(&name);
         }
+        change.uses = uses::Difference::of(change.before.values(), change.after.values());
+        let (made, gone) = step.uses.turned(&change.uses);
+        change.sets_made.extend(made);
+        change.sets_gone.extend(gone);
         change
+    }
+
+    /// How often shared sets are named more or less than before.
+    pub(crate) fn uses(&self) -> &uses::Difference {
+        &self.uses
     }
 
     fn sets(&mut self, step: &Step<'_>) {

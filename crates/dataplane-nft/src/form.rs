@@ -1,6 +1,7 @@
 //! What is to be in the kernel, as values: chains with their rules, sets with their elements.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tortie_nft::{BaseChain, Element, Expr, Key, Set, TableId};
 
@@ -38,15 +39,24 @@ pub struct ChainForm {
 }
 
 /// A rule. [`Line`]'s methods write it word by word; see `words`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Line {
-    /// What it does, step by step. An anonymous set is looked up by its place in `inline`.
+    /// What it does, step by step.
     pub exprs: Vec<Expr>,
-    /// The anonymous sets that it looks in.
-    pub inline: Vec<SetForm>,
+    /// The shared sets that it looks in; none in what was read back. See `values`.
+    pub sets: Vec<Arc<SetForm>>,
     /// A comment for people.
     pub comment: Option<String>,
 }
+
+/// A shared set is named for its elements, so lines that name the same sets look in the same sets.
+impl PartialEq for Line {
+    fn eq(&self, other: &Self) -> bool {
+        self.exprs == other.exprs && self.comment == other.comment
+    }
+}
+
+impl Eq for Line {}
 
 impl Ruleset {
     /// An empty one.

@@ -27,6 +27,7 @@ use crate::options::Options;
 use crate::readback::read_back;
 use crate::render::whole;
 use crate::skeleton::{self, Plan};
+use crate::uses::Uses;
 
 use aside::Aside;
 
@@ -41,6 +42,8 @@ pub struct Kernel {
     /// None until the state is in the kernel.
     plan: Option<Plan>,
     aside: Aside,
+    /// The shared sets in the kernel.
+    uses: Uses,
     /// The generation that our last commit left; none if anything may have happened since.
     generation: Option<u32>,
     sent: Sent,
@@ -121,7 +124,8 @@ impl Kernel {
 
     fn with(socket: Socket, options: Options, table: Table) -> Self {
         let (state, index, aside) = (State::default(), Index::default(), Aside::default());
-        Self { socket, options, table, state, index, plan: None, aside, generation: None, sent: Sent::default() }
+        let (uses, sent) = (Uses::default(), Sent::default());
+        Self { socket, options, table, state, index, plan: None, aside, uses, generation: None, sent }
     }
 
     /// What the kernel lacks of what we use. Without [`Feature::Owner`] and [`Feature::Persist`] others can change the
@@ -167,9 +171,11 @@ impl Kernel {
             let there = dump::tables(&mut self.socket, |name| name == self.options.table)?;
             let is_there = there.iter().any(|table| table.id == self.table.id);
             let mut script = Script::new(&self.table.id);
-            script.replace(&self.table, is_there, &self.ruleset());
+            let ruleset = self.ruleset();
+            script.replace(&self.table, is_there, &ruleset);
             match self.commit(&script) {
                 Ok(()) => {
+                    self.uses = Uses::of(&ruleset);
                     self.plan = Some(Plan::new(&self.state, &self.index));
                     return Ok(());
                 }
@@ -190,7 +196,7 @@ impl Kernel {
 
     /// The same by the dataplane itself, which may: it is the owner.
     pub fn remove(&mut self) -> Result<Found, ApplyError> {
-        (self.state, self.index, self.aside) = Default::default();
+        (self.state, self.index, self.aside, self.uses) = Default::default();
         (self.plan, self.generation) = (None, None);
         remove(&mut self.socket, &self.table.id)
     }

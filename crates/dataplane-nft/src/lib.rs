@@ -9,7 +9,8 @@
 //! One table of family `inet` holds everything. A place where an endpoint has its say is a base chain of its own, so a
 //! verdict is a verdict and needs no mark (`stage`). Base chains (`skeleton`) dispatch by a map from interface to the
 //! endpoint's program (`place`), a program (`program`) jumps to the lists of rules (`list`, `rule`) in their order, and
-//! rules look addresses up in sets (`sets`). All of it follows from the state alone, so it is the same after a restart.
+//! rules look addresses up in sets (`sets`). Lists of ports and nets are comparisons, or sets that rules share (`values`,
+//! `uses`). All of it follows from the state alone, so it is the same after a restart.
 //!
 //! An agent does this, all on one thread (the table belongs to the socket, and that to the thread's network namespace):
 //!
@@ -48,6 +49,8 @@ mod skeleton;
 mod source;
 mod stage;
 mod undo;
+mod uses;
+mod values;
 mod words;
 
 pub use compare::{

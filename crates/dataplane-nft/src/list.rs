@@ -45,15 +45,28 @@ impl List<'_> {
     /// What programs must know of it.
     pub(crate) fn traits(&self, shape: &impl Fn(&SetId, Family) -> Option<Shape>) -> Traits {
         let mut traits = Traits::default();
-        for rule in self.rules {
-            for found in matches(rule, shape) {
-                traits.says = true;
-                traits.says_to_fragments |= !found.transport;
-                traits.reads |= found.transport;
-                traits.passes |= rule.action == Action::Pass && matches!(self.id.owner, Owner::Policy(_));
-            }
+        for (rule, found) in self.matches(shape) {
+            traits.says = true;
+            traits.says_to_fragments |= !found.transport;
+            traits.reads |= found.transport;
+            traits.passes |= rule.action == Action::Pass && matches!(self.id.owner, Owner::Policy(_));
         }
         traits
+    }
+
+    /// All ways to match its rules, up to one that every packet matches and that decides: nothing behind it is ever asked.
+    fn matches(&self, shape: &impl Fn(&SetId, Family) -> Option<Shape>) -> Vec<(&Rule, Match)> {
+        let mut all = Vec::new();
+        for rule in self.rules {
+            for found in matches(rule, shape) {
+                let ends = found.line.exprs.is_empty() && rule.action != Action::Log;
+                all.push((rule, found));
+                if ends {
+                    return all;
+                }
+            }
+        }
+        all
     }
 
     /// Its chains in one rendering, by name.
@@ -67,15 +80,13 @@ impl List<'_> {
         let mut all = Vec::new();
         let mut for_fragments = Vec::new();
         let mut reads = false;
-        for rule in self.rules {
-            for Match { line, transport } in matches(rule, shape) {
-                let line = self.act(rule, line, acting, settings, options);
-                reads |= transport;
-                if !transport {
-                    for_fragments.push(line.clone());
-                }
-                all.push(line);
+        for (rule, Match { line, transport }) in self.matches(shape) {
+            let line = self.act(rule, line, acting, settings, options);
+            reads |= transport;
+            if !transport {
+                for_fragments.push(line.clone());
             }
+            all.push(line);
         }
         let name = chain_name(self.id, acting, settings);
         let mut chains = Vec::new();

@@ -52,7 +52,9 @@ impl Writer<'_> {
     fn body(&self, fragments: bool) -> Vec<Line> {
         let mut lines = Vec::new();
         for tier in &self.program.tiers {
-            self.tier(tier, fragments, &mut lines);
+            if self.tier(tier, fragments, &mut lines) {
+                return lines;
+            }
         }
         match &self.program.then {
             Then::Pass => lines.push(Line::new().count().accept().note("nothing decided")),
@@ -70,7 +72,8 @@ impl Writer<'_> {
         Line::new().deny(self.refuse())
     }
 
-    fn tier(&self, tier: &Tier, fragments: bool, lines: &mut Vec<Line>) {
+    /// Writes a tier, and says whether it decides about every packet.
+    fn tier(&self, tier: &Tier, fragments: bool, lines: &mut Vec<Line>) -> bool {
         let rules = |policy: &Arc<PolicyId>| RulesId {
             owner: Owner::Policy(policy.clone()),
             direction: self.program.direction,
@@ -92,6 +95,7 @@ impl Writer<'_> {
             let line = if may_have_passed { Line::new().marked(pass, false) } else { Line::new() };
             lines.push(line.deny(self.refuse()).note(format!("end of tier {}", tier.name)));
         }
+        tier.denies && !may_have_passed
     }
 
     fn profiles(&self, profiles: &[Profile], fragments: bool, lines: &mut Vec<Line>) {

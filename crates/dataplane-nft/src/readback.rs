@@ -1,9 +1,9 @@
 //! A table as it was read back, in the form in which it was written, so that the two can be compared.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use tortie_nft::dump::{SetDump, TableDump};
-use tortie_nft::expr::{Counter, Expr, Lookup};
+use tortie_nft::expr::{Counter, Expr};
 use tortie_nft::{Element, Rule, Set};
 
 use crate::form::{ChainForm, Line, Ruleset, SetForm};
@@ -12,14 +12,12 @@ use crate::form::{ChainForm, Line, Ruleset, SetForm};
 pub fn read_back(dump: &TableDump) -> Ruleset {
     let mut ruleset = Ruleset::new(dump.table.id.clone());
     ruleset.dormant = dump.table.dormant;
-    let anonymous: HashMap<&str, &SetDump> =
-        dump.sets.iter().filter(|set| set.set.anonymous).map(|set| (set.set.name.as_str(), set)).collect();
-    for set in dump.sets.iter().filter(|set| !set.set.anonymous) {
-        ruleset.sets.insert(set.set.name.clone(), form(set, set.set.name.clone(), None));
+    for set in &dump.sets {
+        ruleset.sets.insert(set.set.name.clone(), form(set));
     }
     let mut lines: BTreeMap<&str, Vec<Line>> = BTreeMap::new();
     for rule in &dump.rules {
-        lines.entry(&rule.chain).or_default().push(line(rule, &anonymous));
+        lines.entry(&rule.chain).or_default().push(line(rule));
     }
     for chain in &dump.chains {
         let form = ChainForm {
@@ -32,27 +30,17 @@ pub fn read_back(dump: &TableDump) -> Ruleset {
     ruleset
 }
 
-fn form(dump: &SetDump, name: String, id: Option<u32>) -> SetForm {
-    let set = Set { name, id, handle: None, ..dump.set.clone() };
+fn form(dump: &SetDump) -> SetForm {
+    let set = Set { handle: None, ..dump.set.clone() };
     let mut form = SetForm { set, elements: dump.elements.iter().map(Element::shape).collect() };
     form.sort();
     form
 }
 
-fn line(rule: &Rule, anonymous: &HashMap<&str, &SetDump>) -> Line {
-    let mut inline: Vec<SetForm> = Vec::new();
+fn line(rule: &Rule) -> Line {
     let exprs = rule.exprs.iter().map(|expr| match expr {
         Expr::Counter(_) => Expr::Counter(Counter::default()),
-        Expr::Lookup(lookup) => match anonymous.get(lookup.set.as_str()) {
-            None => expr.clone(),
-            Some(dump) => {
-                let id = inline.len() as u32;
-                let written = dump.set.clone().anonymous(id);
-                inline.push(form(dump, written.name.clone(), Some(id)));
-                Expr::Lookup(Lookup { set: written.name, set_id: Some(id), ..lookup.clone() })
-            }
-        },
         other => other.clone(),
     });
-    Line { exprs: exprs.collect(), comment: rule.comment.clone(), inline }
+    Line { exprs: exprs.collect(), comment: rule.comment.clone(), sets: Vec::new() }
 }

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use tortie_dataplane::{Place, RulesId, State};
 use tortie_nft::TableId;
 
-use crate::form::{Ruleset, sort};
+use crate::form::{Ruleset, SetForm, sort};
 use crate::index::Index;
 use crate::options::Options;
 use crate::sets::{self, Families};
 use crate::skeleton::{self, Plan};
 use crate::source::{Now, Source};
+use crate::uses;
 
 /// Everything that is to be in the kernel.
 pub fn render(state: &State, options: &Options) -> Ruleset {
@@ -54,5 +55,8 @@ pub(crate) fn whole(
         }
     }
     ruleset.sets.values_mut().for_each(|form| sort(&mut form.elements));
+    for set in uses::named(ruleset.chains.values()) {
+        ruleset.sets.entry(set.set.name.clone()).or_insert_with(|| SetForm::clone(&set));
+    }
     ruleset
 }

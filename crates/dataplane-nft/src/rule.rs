@@ -2,14 +2,17 @@
 //!
 //! A rule becomes one line or several: one for each family where it reads addresses, one for each way to meet its ports
 //! (a number, or one of the named sets), and for `notPorts` without a protocol one for protocols without ports, which are
-//! on none. A packet meets several lines of one rule only with the same action, so the first decides.
+//! on none. The first line that a packet meets decides; behind a Log, which decides nothing, the lines of one rule exclude
+//! each other. So a rule counts a packet once.
+//!
+//! What is cheap and selective is asked first: a packet passes thousands of rules, and ends most of them at the port.
 //!
 //! Lines that read a transport header say so: they must not see later fragments.
 
 use ipnet::IpNet;
 use tortie_dataplane::{End, Rule, SetId};
 use tortie_net::PortRange;
-use tortie_policy::Family;
+use tortie_policy::{Action, Family};
 
 use crate::form::Line;
 use crate::names;
@@ -39,9 +42,11 @@ pub(crate) fn matches(rule: &Rule, shape: &impl Fn(&SetId, Family) -> Option<Sha
     let mut found = Vec::new();
     for family in families(rule) {
         for ported in classes(rule) {
-            for source in met(&rule.source, ported) {
-                for destination in met(&rule.destination, ported) {
-                    found.extend(one(rule, family, ported, [source, destination], shape));
+            let [sources, destinations] = [&rule.source, &rule.destination].map(|end| met(end, ported));
+            for source in 0..sources.len() {
+                for destination in 0..destinations.len() {
+                    let ports = [&sources[..=source], &destinations[..=destination]];
+                    found.extend(one(rule, family, ported, ports, shape));
                 }
             }
         }
@@ -100,19 +105,20 @@ fn met(end: &End, ported: Option<bool>) -> Vec<Met<'_>> {
     numbers.into_iter().chain(end.ports.named.iter().map(Met::Named)).collect()
 }
 
+/// One way to match a rule: at each end the last of the ways to meet its ports, behind those that come before it.
 fn one(
     rule: &Rule,
     family: Option<Family>,
     ported: Option<bool>,
-    ports: [Met<'_>; 2],
+    ports: [&[Met<'_>]; 2],
     shape: &impl Fn(&SetId, Family) -> Option<Shape>,
 ) -> Option<Match> {
     let ends = [(Side::Source, &rule.source), (Side::Destination, &rule.destination)];
-    let mut line = family.into_iter().fold(Line::new(), Line::family);
-    line = match (rule.protocol, ported) {
-        (Some(protocol), _) => line.protocol(protocol.number()),
-        (None, Some(ported)) => line.ported(ported),
-        (None, None) => line,
+    let ways = ports.map(|ports| ports.split_last().expect("there is always a way"));
+    let mut line = match (rule.protocol, ported) {
+        (Some(protocol), _) => Line::new().protocol(protocol.number()),
+        (None, Some(ported)) => Line::new().ported(ported),
+        (None, None) => Line::new(),
     };
     if let Some(not) = rule.not_protocol {
         line = line.not_protocol(not.number());
@@ -122,7 +128,7 @@ fn one(
         line = icmp(rule, family?, line)?;
         transport = true;
     }
-    for ((side, end), met) in ends.into_iter().zip(ports) {
+    for ((side, end), (met, earlier)) in ends.into_iter().zip(ways) {
         if let Met::Numbers(ranges) = met {
             line = line.ports(side, ranges, false);
             transport = true;
@@ -135,13 +141,19 @@ fn one(
             };
             transport = true;
         }
+        for way in earlier.iter().filter(|_| rule.action == Action::Log) {
+            if let Met::Numbers(ranges) = way {
+                line = line.ports(side, ranges, true);
+            }
+        }
     }
+    line = family.into_iter().fold(line, Line::family);
     for (side, end) in ends {
         if let Some(family) = family {
             line = addresses(side, end, family, line, shape)?;
         }
     }
-    for ((side, end), met) in ends.into_iter().zip(ports) {
+    for ((side, end), (met, earlier)) in ends.into_iter().zip(ways) {
         let Some(family) = family else { continue };
         let name = |set: &SetId| Some(names::set(set, shape(set, family)?, family));
         if let Met::Named(set) = met {
@@ -150,6 +162,13 @@ fn one(
         }
         if ported != Some(false) {
             for set in end.not_ports.named.iter().filter_map(name) {
+                line = line.peer_ports(side, family, &set, true);
+            }
+        }
+        for way in earlier.iter().filter(|_| rule.action == Action::Log) {
+            if let Met::Named(set) = way
+                && let Some(set) = name(set)
+            {
                 line = line.peer_ports(side, family, &set, true);
             }
         }

@@ -4,6 +4,7 @@
 //! in a table for both families an IPv6 packet's bytes would be read as an IPv4 packet's otherwise.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use tortie_net::PortRange;
@@ -15,6 +16,7 @@ use tortie_nft::{DataType, Element, Expr, Fields, Key, Reg, Set, Verdict};
 use tortie_policy::Family;
 
 use crate::form::{Line, SetForm};
+use crate::values::{Values, shared};
 
 pub(crate) const ICMP: u8 = 1;
 pub(crate) const IPIP: u8 = 4;
@@ -88,20 +90,6 @@ pub(crate) fn outermost(nets: impl Iterator<Item = IpNet>) -> Vec<IpNet> {
     kept
 }
 
-/// Port ranges in order, those that meet made one.
-fn merged(ranges: &[PortRange]) -> Vec<(u16, u16)> {
-    let mut ranges: Vec<(u16, u16)> = ranges.iter().map(|range| (range.first(), range.last())).collect();
-    ranges.sort_unstable();
-    let mut kept: Vec<(u16, u16)> = Vec::with_capacity(ranges.len());
-    for (first, last) in ranges {
-        match kept.last_mut() {
-            Some(before) if u32::from(first) <= u32::from(before.1) + 1 => before.1 = before.1.max(last),
-            _ => kept.push((first, last)),
-        }
-    }
-    kept
-}
-
 fn address(side: Side, family: Family, reg: Reg) -> Payload {
     match (side, family) {
         (Side::Source, Family::V4) => Payload::ipv4_source(reg),
@@ -157,13 +145,7 @@ impl Line {
 
     /// A protocol that has ports, or one that has none.
     pub(crate) fn ported(self, ported: bool) -> Self {
-        let elements = PORTED.iter().map(|protocol| Element::new(Key::One(vec![*protocol]))).collect();
-        self.expr(Meta::get(MetaKey::L4Proto, Reg::R1)).look(
-            Set::new("", DataType::Protocol),
-            elements,
-            Reg::R1,
-            !ported,
-        )
+        self.expr(Meta::get(MetaKey::L4Proto, Reg::R1)).look(Values::bytes(DataType::Protocol, &PORTED).set(), !ported)
     }
 
     /// A fragment that is not the first: what stands where its ports or its ICMP type would be is data.
@@ -201,17 +183,13 @@ impl Line {
             Family::V6 => fields(&[DataType::Icmp6Type, DataType::Icmp6Code]),
         };
         let element = Element::new(Key::One(key.value([&[kind][..], &[code]])));
-        self.expr(Payload::icmp_type(Reg::R1)).expr(Payload::icmp_code(word(1))).look(
-            Set::new("", key),
-            vec![element],
-            Reg::R1,
-            true,
-        )
+        self.expr(Payload::icmp_type(Reg::R1))
+            .expr(Payload::icmp_code(word(1)))
+            .look(shared(Set::new("icmp", key), vec![element]), true)
     }
 
     pub(crate) fn icmp_types(self, kinds: &[u8]) -> Self {
-        let elements = kinds.iter().map(|kind| Element::new(Key::One(vec![*kind]))).collect();
-        self.expr(Payload::icmp_type(Reg::R1)).look(Set::new("", DataType::Icmp6Type), elements, Reg::R1, false)
+        self.expr(Payload::icmp_type(Reg::R1)).within(&Values::bytes(DataType::Icmp6Type, kinds), false)
     }
 
     pub(crate) fn hop_limit(self, hops: u8) -> Self {
@@ -224,24 +202,7 @@ impl Line {
     }
 
     pub(crate) fn ports(self, side: Side, ranges: &[PortRange], negated: bool) -> Self {
-        let line = self.expr(port(side, Reg::R1));
-        match merged(ranges).as_slice() {
-            [(first, last)] if first == last => {
-                let value = first.to_be_bytes();
-                line.expr(if negated { Cmp::ne(Reg::R1, value) } else { Cmp::eq(Reg::R1, value) })
-            }
-            [(first, last)] => {
-                let (from, to) = (first.to_be_bytes().to_vec(), last.to_be_bytes().to_vec());
-                line.expr(Range { sreg: Reg::R1, negated, from, to })
-            }
-            many => {
-                let key = |&(first, last): &(u16, u16)| {
-                    Element::new(Key::range(first.to_be_bytes().to_vec(), last.to_be_bytes().to_vec()))
-                };
-                let elements = many.iter().map(key).collect();
-                line.look(Set::new("", DataType::Port).interval(), elements, Reg::R1, negated)
-            }
-        }
+        self.expr(port(side, Reg::R1)).within(&Values::ports(ranges), negated)
     }
 
     /// One of these protocols with its port.
@@ -250,39 +211,18 @@ impl Line {
         let element =
             |&(protocol, port): &(u8, u16)| Element::new(Key::One(key.value([&[protocol][..], &port.to_be_bytes()])));
         let elements = pairs.iter().map(element).collect();
-        self.expr(Meta::get(MetaKey::L4Proto, Reg::R1)).expr(port(side, word(1))).look(
-            Set::new("", key.clone()),
-            elements,
-            Reg::R1,
-            false,
-        )
-    }
-
-    /// An address in a net. The family must have been said.
-    pub(crate) fn net(self, side: Side, net: &IpNet, negated: bool) -> Self {
-        let family = Family::of_net(net);
-        let value = octets(net.network());
-        let line = self.expr(address(side, family, Reg::R1));
-        let line = if net.prefix_len() == net.max_prefix_len() {
-            line
-        } else {
-            line.expr(Bitwise::mask(Reg::R1, octets(net.netmask())))
-        };
-        line.expr(if negated { Cmp::ne(Reg::R1, value) } else { Cmp::eq(Reg::R1, value) })
+        self.expr(Meta::get(MetaKey::L4Proto, Reg::R1))
+            .expr(port(side, word(1)))
+            .look(shared(Set::new("protocol-ports", key.clone()), elements), false)
     }
 
     /// An address in one of these nets of one family, or in none of them. The family must have been said.
     pub(crate) fn nets(self, side: Side, family: Family, nets: &[IpNet], negated: bool) -> Self {
-        if let [one] = nets {
-            return if one.prefix_len() == 0 && !negated { self } else { self.net(side, one, negated) };
+        let everything = nets.iter().any(|net| net.prefix_len() == 0);
+        if everything && !negated {
+            return self;
         }
-        let elements = nets.iter().map(|net| Element::new(net_key(net))).collect();
-        self.expr(address(side, family, Reg::R1)).look(
-            Set::new("", address_type(family)).interval(),
-            elements,
-            Reg::R1,
-            negated,
-        )
+        self.expr(address(side, family, Reg::R1)).within(&Values::nets(family, nets), negated)
     }
 
     /// An address in a set. The family must have been said.
@@ -405,14 +345,21 @@ impl Line {
         }
     }
 
-    /// Looks a register up in a set of this rule's own.
-    fn look(mut self, set: Set, elements: Vec<Element>, reg: Reg, inverted: bool) -> Self {
-        let id = self.inline.len() as u32;
-        let set = set.anonymous(id);
-        let lookup = Lookup { inverted, ..Lookup::set(set.name.clone(), reg).with_id(id) };
-        let mut form = SetForm { set, elements };
-        form.sort();
-        self.inline.push(form);
+    /// The first register is one of these values, or none of them.
+    fn within(mut self, values: &Values, negated: bool) -> Self {
+        match values.comparisons(negated) {
+            Some(comparisons) => {
+                self.exprs.extend(comparisons);
+                self
+            }
+            None => self.look(values.set(), negated),
+        }
+    }
+
+    /// Looks the first register up in a shared set.
+    fn look(mut self, set: SetForm, inverted: bool) -> Self {
+        let lookup = Lookup { inverted, ..Lookup::set(set.set.name.clone(), Reg::R1) };
+        self.sets.push(Arc::new(set));
         self.expr(lookup)
     }
 }
@@ -436,12 +383,5 @@ mod tests {
             ["10.0.0.0/8", "10.1.0.0/16", "11.0.0.1/32", "11.0.0.1/32", "10.255.0.1/9"].map(|net| net.parse().unwrap());
         let kept: Vec<String> = outermost(nets.into_iter()).iter().map(ToString::to_string).collect();
         assert_eq!(kept, ["10.0.0.0/8", "11.0.0.1/32"]);
-    }
-
-    #[test]
-    fn port_ranges_that_meet_are_one() {
-        let range = |first, last| PortRange::new(first, last).unwrap();
-        let ranges = [range(90, 100), range(1, 5), range(6, 9), range(95, 65535), range(80, 80)];
-        assert_eq!(merged(&ranges), [(1, 9), (80, 80), (90, 65535)]);
     }
 }

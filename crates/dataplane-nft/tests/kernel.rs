@@ -158,6 +158,93 @@ fn everything_that_is_put_goes_again() {
     });
 }
 
+/// A policy with a rule for each match.
+fn policy(name: &str, matches: impl IntoIterator<Item = String>) -> String {
+    let rules: Vec<String> = matches.into_iter().map(|one| format!("{{action: Allow, {one}}}")).collect();
+    format!("GlobalNetworkPolicy {name} {{selector: role == 'web', types: [Ingress], ingress: [{}]}}", rules.join(", "))
+}
+
+/// The sets in the kernel that the rules of policies share, by name.
+fn shared(node: &mut Node) -> Vec<String> {
+    let dump = node.kernel.read().unwrap().unwrap();
+    let names = dump.sets.into_iter().map(|set| set.set.name);
+    names.filter(|name| name.starts_with("list-") && !name.contains("proto")).collect()
+}
+
+/// Five ports and five nets.
+const LONG: &str = "protocol: TCP, source: {nets: [10.0.0.1, 10.0.0.3, 10.0.0.5, 10.0.0.7, 10.0.0.9]}, destination: {ports: [1, 3, 5, 7, 9]}";
+
+#[test]
+fn rules_with_the_same_lists_share_a_set_for_each() {
+    in_namespace(|| {
+        let many = |name: &str| policy(name, (0..500).map(|_| LONG.to_owned()));
+        let mut node = Node::open(&[HOST, &many("p"), &many("q")]);
+        let sets = shared(&mut node);
+        assert_eq!(sets.len(), 2, "{sets:?}");
+        let dump = node.kernel.read().unwrap().unwrap();
+        assert!(dump.sets.iter().all(|set| !set.set.anonymous));
+        let lists = dump.sets.iter().filter(|set| sets.contains(&set.set.name));
+        assert!(lists.clone().all(|set| !set.set.interval), "single values need no set of ranges");
+        // Another user is one rule, and the last takes the sets along.
+        let with = |one: &str| policy("r", [one.to_owned(), "protocol: UDP".to_owned()]);
+        let other = "protocol: SCTP, destination: {ports: [9]}";
+        node.put(&with(other));
+        assert_eq!(node.put(&with(LONG)).messages, 1);
+        assert_eq!(node.put(&with(other)).messages, 1);
+        node.delete("GlobalNetworkPolicy", "p");
+        assert_eq!(shared(&mut node), sets);
+        node.delete("GlobalNetworkPolicy", "q");
+        assert_eq!(shared(&mut node), [] as [String; 0]);
+    });
+}
+
+#[test]
+fn a_changed_list_is_a_set_its_elements_a_rule_and_the_set_before() {
+    in_namespace(|| {
+        let ports = |last: u32| {
+            policy(
+                "p",
+                [format!("protocol: TCP, destination: {{ports: [1, 3, 5, 7, {last}]}}"), "protocol: UDP".into()],
+            )
+        };
+        let mut node = Node::open(&[HOST, &ports(9)]);
+        let before = shared(&mut node);
+        assert_eq!(node.put(&ports(11)).messages, 4);
+        let after = shared(&mut node);
+        assert!(before.len() == 1 && after.len() == 1 && before != after, "{before:?} {after:?}");
+    });
+}
+
+#[test]
+fn a_rule_with_two_ports_and_two_nets_is_one_line_without_a_set() {
+    in_namespace(|| {
+        let few = "protocol: TCP, source: {nets: [10.0.0.0/24, 192.0.2.7/32]}, destination: {ports: [80, '440:443'], notPorts: [441]}";
+        let mut node = Node::open(&[HOST, &policy("p", (0..10).map(|_| few.to_owned()))]);
+        assert_eq!(shared(&mut node), [] as [String; 0]);
+        let dump = node.kernel.read().unwrap().unwrap();
+        assert_eq!(dump.rules_of("policy-in/gnp/p").count(), 10);
+    });
+}
+
+#[test]
+fn a_refused_change_leaves_no_shared_set_behind() {
+    in_namespace(|| {
+        let mut node = Node::open(&[HOST, &policy("p", ["protocol: UDP".to_owned()])]);
+        let mut delta = Delta::default();
+        let mut host = node.kernel.state().host.clone().unwrap();
+        host.settings.log_limit = Some(LogLimit { count: 0, seconds: 1, burst: 5 });
+        delta.host = Some(Box::new(host));
+        node.kernel.apply(&delta).unwrap();
+        // No kernel takes a rate of none.
+        let bad = policy("p", [LONG.to_owned()]).replace("ingress: [", "ingress: [{action: Log}, ");
+        node.put(&bad);
+        assert_eq!(node.kernel.refused().len(), 1);
+        assert_eq!(shared(&mut node), [] as [String; 0]);
+        node.put(&policy("p", [LONG.to_owned()]));
+        assert_eq!((node.kernel.refused().len(), shared(&mut node).len()), (0, 2));
+    });
+}
+
 #[test]
 fn what_the_kernel_refuses_is_set_aside_with_its_reason_and_the_rest_is_applied() {
     in_namespace(|| {
@@ -272,8 +359,10 @@ fn nobody_else_can_change_an_owned_table_and_the_next_agent_adopts_it() {
 #[test]
 fn without_ownership_what_others_do_is_noticed_and_repaired() {
     in_namespace(|| {
-        let mut node = Node::new(Kernel::open_unowned(Options::default()).unwrap(), &[HOST]);
+        let mut node =
+            Node::new(Kernel::open_unowned(Options::default()).unwrap(), &[HOST, &policy("p", [LONG.into()])]);
         assert!(node.kernel.is_intact().unwrap());
+        let list = shared(&mut node).into_iter().find(|name| name.contains("port")).unwrap();
         // Commits of others elsewhere are none of ours.
         run("nft", &["add", "table", "ip", "theirs"]);
         assert!(node.kernel.is_intact().unwrap());
@@ -286,6 +375,10 @@ fn without_ownership_what_others_do_is_noticed_and_repaired() {
             "add chain inet tortie more",
             "chain inet tortie input { policy drop; }",
             "add table inet tortie { flags dormant; }",
+            &format!("delete element inet tortie {list} {{ 7 }}"),
+            &format!("delete element inet tortie {list} {{ 7 }}; add element inet tortie {list} {{ 8 }}"),
+            "add set inet tortie more { type mark; }",
+            "insert rule inet tortie input ip saddr { 192.0.2.1, 192.0.2.2 } accept",
         ] {
             feed("nft", &["-f", "-"], damage);
             assert!(!node.kernel.is_intact().unwrap(), "{damage}");

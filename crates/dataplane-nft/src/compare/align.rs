@@ -31,9 +31,9 @@ pub(super) fn align(wanted: &[Line], found: &[Line]) -> Alignment {
     let tail = rest.iter().rev().zip(other.iter().rev()).take_while(|(a, b)| a == b).count();
     alignment.same.extend((0..head).map(|at| (at, at)));
     let mut left: [Vec<usize>; 2] = [(head..wanted.len() - tail).collect(), (head..found.len() - tail).collect()];
-    let same = pairs(wanted, found, &mut left, |line| Some(format!("{line:?}")));
+    let same = pairs(wanted, found, &mut left, |line| Some(text(line)));
     alignment.same.extend(same);
-    let renamed = pairs(wanted, found, &mut left, |line| Some(format!("{:?}", shape(line))));
+    let renamed = pairs(wanted, found, &mut left, |line| Some(text(&shape(line))));
     alignment.same.extend(renamed);
     alignment.other = pairs(wanted, found, &mut left, |line| line.comment.clone());
     [alignment.missing, alignment.extra] = left;
@@ -44,6 +44,11 @@ pub(super) fn align(wanted: &[Line], found: &[Line]) -> Alignment {
     let turned = order.windows(2).find(|pair| pair[0].1 > pair[1].1);
     alignment.disordered = turned.map(|pair| (pair[1].1, pair[0].1));
     alignment
+}
+
+/// All that two equal rules have in common.
+fn text(line: &Line) -> String {
+    format!("{:?}", (&line.exprs, &line.comment))
 }
 
 /// Takes pairs of one key out of what is left of both, the first with the first.
@@ -84,9 +89,7 @@ pub(super) fn references(line: &Line) -> Vec<Reference<'_>> {
         Expr::Lookup(lookup) if lookup.set_id.is_none() => Some(Reference::Set(&lookup.set)),
         _ => None,
     };
-    let elements = line.inline.iter().flat_map(|form| &form.elements);
-    let of_elements = elements.filter_map(|element| target(element.data.as_ref()).map(Reference::Chain));
-    line.exprs.iter().filter_map(of_expr).chain(of_elements).collect()
+    line.exprs.iter().filter_map(of_expr).collect()
 }
 
 /// The chain that an element leads to.
@@ -124,9 +127,6 @@ pub(super) fn shape(line: &Line) -> Line {
             }
             _ => {}
         }
-    }
-    for element in line.inline.iter_mut().flat_map(|form| &mut form.elements) {
-        element.data = unnamed(element.data.as_ref());
     }
     line
 }

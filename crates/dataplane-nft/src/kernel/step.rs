@@ -87,6 +87,7 @@ impl Kernel {
         let result = self.send(&change);
         match result {
             Ok(()) => {
+                self.uses.follow(change.uses());
                 if plan.is_some() {
                     self.plan = plan;
                 }
@@ -130,6 +131,7 @@ impl Kernel {
             plans: self.plan.as_ref().zip(plan.as_ref()),
             state_sets: &self.state.sets,
             options: &self.options,
+            uses: &self.uses,
             lists: standing.lists.symmetric_difference(&self.aside.lists).cloned().collect(),
             places: standing.places.symmetric_difference(&self.aside.places).cloned().collect(),
         };

@@ -117,7 +117,7 @@ fn neighbours() -> Vec<Line> {
     lines.push(discovery.count().accept().note("neighbour discovery"));
     for source in [link_local, none] {
         let reports = Line::new().protocol(ICMPV6).icmp_types(&[130, 131, 132, 143]).family(Family::V6);
-        lines.push(reports.net(Side::Source, &source, false).count().accept().note("listener reports"));
+        lines.push(reports.nets(Side::Source, Family::V6, &[source], false).count().accept().note("listener reports"));
     }
     lines
 }
@@ -140,7 +140,7 @@ fn openstack(settings: &Settings) -> Vec<Line> {
     lines.push(dns.count().accept().note("DNS of workloads"));
     if let Some(server) = settings.metadata {
         let line = Line::new().family(Family::V4).protocol(TCP).port(Side::Destination, server.port());
-        let line = line.net(Side::Destination, &IpAddr::from(*server.ip()).into(), false);
+        let line = line.nets(Side::Destination, Family::V4, &[IpAddr::from(*server.ip()).into()], false);
         lines.push(line.count().accept().note("the metadata server of workloads"));
     }
     lines

@@ -1,0 +1,70 @@
+//! How often the lines in the kernel name each shared set: a set comes with the first line that names it and goes with the
+//! last, in the same transaction.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::form::{ChainForm, Ruleset, SetForm};
+
+/// How often each shared set is named, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Uses(HashMap<String, usize>);
+
+/// How often shared sets are named more or less than before.
+#[derive(Debug, Default)]
+pub(crate) struct Difference(BTreeMap<String, (Arc<SetForm>, isize)>);
+
+/// The shared sets that chains name, once for each line that does.
+pub(crate) fn named<'a>(chains: impl IntoIterator<Item = &'a ChainForm>) -> Vec<Arc<SetForm>> {
+    let lines = chains.into_iter().flat_map(|chain| &chain.lines);
+    lines.flat_map(|line| &line.sets).cloned().collect()
+}
+
+impl Difference {
+    /// What it is when chains take the place of others.
+    pub(crate) fn of<'a>(
+        before: impl IntoIterator<Item = &'a ChainForm>,
+        after: impl IntoIterator<Item = &'a ChainForm>,
+    ) -> Self {
+        let mut sets: BTreeMap<String, (Arc<SetForm>, isize)> = BTreeMap::new();
+        let more = named(after).into_iter().map(|set| (set, 1));
+        for (set, count) in more.chain(named(before).into_iter().map(|set| (set, -1))) {
+            sets.entry(set.set.name.clone()).or_insert((set, 0)).1 += count;
+        }
+        Self(sets)
+    }
+}
+
+impl Uses {
+    /// The uses in a whole table.
+    pub(crate) fn of(ruleset: &Ruleset) -> Self {
+        let mut uses = Self::default();
+        uses.follow(&Difference::of([], ruleset.chains.values()));
+        uses
+    }
+
+    /// The sets that a difference makes necessary, and the names of those that it makes needless.
+    pub(crate) fn turned(&self, difference: &Difference) -> (Vec<SetForm>, Vec<String>) {
+        let (mut made, mut gone) = (Vec::new(), Vec::new());
+        for (name, (set, count)) in &difference.0 {
+            let before = self.0.get(name).copied().unwrap_or_default();
+            match (before, before.saturating_add_signed(*count)) {
+                (0, 1..) => made.push(SetForm::clone(set)),
+                (1.., 0) => gone.push(name.clone()),
+                _ => {}
+            }
+        }
+        (made, gone)
+    }
+
+    /// Follows a difference, once it is in the kernel.
+    pub(crate) fn follow(&mut self, difference: &Difference) {
+        for (name, (_, count)) in &difference.0 {
+            let uses = self.0.entry(name.clone()).or_default();
+            *uses = uses.saturating_add_signed(*count);
+            if *uses == 0 {
+                self.0.remove(name);
+            }
+        }
+    }
+}
