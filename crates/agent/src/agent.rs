@@ -146,7 +146,7 @@ pub fn run(options: Options) -> Result<(), AgentError> {
     })?;
     let path = server.path().to_owned();
     thread("socket", {
-        let client = Client { node, board, target, store: store.clone(), tell: tell.clone() };
+        let client = Client { node, board, target, store: store.clone(), disk: disk.clone(), tell: tell.clone() };
         let end = signals.handle();
         // Only now: the end of the process would take the answer with it.
         let sent = move |reply: &Reply| {

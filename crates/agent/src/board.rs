@@ -12,7 +12,7 @@ use tortie_sync::Unreadable;
 
 use crate::config::Local;
 use crate::links;
-use crate::status::{Mark, SettingNote, StoreState};
+use crate::status::{Mark, SettingNote, StoreState, StoreStatus};
 
 /// What is known, and a bell for those who wait for it.
 #[derive(Default)]
@@ -110,6 +110,16 @@ impl Facts {
     /// Whether the kernel has what the store said when it was last heard, for the interfaces that exist.
     pub(crate) fn is_ready(&self) -> bool {
         self.programmed && self.failing.is_none() && !self.problems.contains_key(links::PROBLEM)
+    }
+
+    /// How it stands with the store.
+    pub(crate) fn store_status(&self) -> StoreStatus {
+        StoreStatus {
+            name: self.store_name.clone(),
+            state: self.store,
+            since: self.store_since.clone(),
+            reason: self.store_reason.clone(),
+        }
     }
 
     /// Notes how it stands with the store; the time only when that is new.

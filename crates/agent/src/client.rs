@@ -1,19 +1,23 @@
 //! What is answered on the local socket.
 
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use tortie_store::{Revision, Store};
+use tortie_api::Key;
+use tortie_store::{Revision, Store, Stored};
+use tortie_sync::Replacement;
 
 use crate::board::{Board, Facts};
 use crate::describe;
 use crate::enforce::Shared;
 use crate::engine::Input;
 use crate::ground::Ground;
-use crate::keep::Shelved;
-use crate::socket::{Reply, Request};
-use crate::status::Mark;
+use crate::keep::{Disk, Moment, Shelved};
+use crate::socket::{AgentState, Answer, Objects, Reply, Request};
+use crate::status::{Mark, StoreState};
+use crate::transfer;
 
 /// How long a revision is waited for before the store is asked whether anything is of it.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
@@ -28,18 +32,25 @@ pub(crate) struct Client {
     pub(crate) board: Arc<Board>,
     pub(crate) target: Shared,
     pub(crate) store: Arc<Shelved>,
+    /// The copy of the store.
+    pub(crate) disk: Option<Disk>,
     pub(crate) tell: SyncSender<Input>,
 }
 
 impl Client {
     /// Answers, which may take as long as was asked for.
-    pub(crate) fn answer(&self, request: Request) -> Reply {
+    pub(crate) fn answer(&self, request: Request) -> Answer {
         match request {
+            Request::InForce { store, revision } => self.in_force(&store, revision),
+            request => self.simple(request).into(),
+        }
+    }
+
+    fn simple(&self, request: Request) -> Reply {
+        match request {
+            Request::InForce { .. } => Reply::Failed { reason: "more than a line answers this".to_owned() },
             Request::Status => Reply::Status(Box::new(describe::status(&self.node, &self.board, &self.target))),
-            Request::Ground => {
-                let facts = self.board.read();
-                Reply::Ground(Box::new(Ground::new(self.node.clone(), &facts.links, facts.local.clone())))
-            }
+            Request::Ground => Reply::Ground(Box::new(self.ground())),
             Request::Wait { revision, store, timeout_ms } => {
                 let own = self.board.read().store_name.clone();
                 if own != store {
@@ -68,6 +79,88 @@ impl Client {
         }
     }
 
+    fn ground(&self) -> Ground {
+        let (links, local) = {
+            let facts = self.board.read();
+            (facts.links.clone(), facts.local.clone())
+        };
+        Ground::new(self.node.clone(), &links, local)
+    }
+
+    /// What is in force. A client that has read the store as it was received here needs only the last valid versions; any
+    /// other is given the copy of the store.
+    fn in_force(&self, store: &str, read_at: Option<Revision>) -> Answer {
+        let ground = self.ground();
+        let same = read_at.is_some_and(|revision| self.received(revision));
+        let facts = self.board.read();
+        let mut state = AgentState {
+            ground,
+            store: facts.store_status(),
+            wanted: facts.wanted,
+            in_kernel: facts.in_kernel,
+            objects: Objects::Same,
+        };
+        let replaced: Vec<(Key, Revision)> = facts
+            .unreadable
+            .iter()
+            .filter_map(|(key, unreadable)| match unreadable.replacement {
+                Replacement::LastValid(revision) => Some((key.clone(), revision)),
+                _ => None,
+            })
+            .collect();
+        drop(facts);
+        if state.store.name != store {
+            state.objects = Objects::OtherStore;
+            return with_objects(state, Vec::new(), None);
+        }
+        if same && replaced.is_empty() {
+            return with_objects(state, Vec::new(), None);
+        }
+        let moment = match &self.disk {
+            Some(disk) => disk.moment().map_err(|error| error.to_string()),
+            None => Err("the agent has no copy of the store on disk".to_owned()),
+        };
+        let moment = match moment {
+            Ok(moment) => moment,
+            Err(reason) => {
+                state.objects = Objects::Missing(reason);
+                return with_objects(state, Vec::new(), None);
+            }
+        };
+        let version = |(key, revision): &(Key, Revision)| moment.version(key, *revision).ok().flatten();
+        let last_valid = replaced.iter().filter_map(version).collect();
+        match moment.revision {
+            _ if same => with_objects(state, last_valid, None),
+            Some(revision) => {
+                state.objects = Objects::Copy(revision);
+                with_objects(state, last_valid, Some(moment))
+            }
+            None => {
+                state.objects = Objects::Missing("the agent's copy of the store is not complete".to_owned());
+                with_objects(state, Vec::new(), None)
+            }
+        }
+    }
+
+    /// Waits a moment until everything that the store had at this revision was received. Whether it was.
+    fn received(&self, revision: Revision) -> bool {
+        let in_sync = |facts: &Facts| facts.store == StoreState::InSync;
+        let reached = |facts: &Facts| !in_sync(facts) || facts.wanted.revision >= revision;
+        self.board.wait(FIRST_LOOK, reached);
+        let quiet = || {
+            let at = self.board.read().wanted.revision;
+            at < revision && self.store.is_quiet(at, revision).unwrap_or(false)
+        };
+        if in_sync(&self.board.read()) && !quiet() {
+            self.board.wait(LONGEST_LOOK, reached);
+        }
+        let (in_sync, at) = {
+            let facts = self.board.read();
+            (in_sync(&facts), facts.wanted.revision)
+        };
+        in_sync && (at == revision || quiet())
+    }
+
     /// Waits until what the store had at this revision is in the kernel. Whether it is.
     fn wait(&self, revision: Revision, deadline: Instant) -> bool {
         let mut look = FIRST_LOOK;
@@ -93,4 +186,16 @@ impl Client {
             look = (look * 2).min(LONGEST_LOOK);
         }
     }
+}
+
+/// An answer with objects behind it.
+fn with_objects(state: AgentState, last_valid: Vec<Stored>, copy: Option<Moment>) -> Answer {
+    let rest = move |to: &mut dyn Write| {
+        last_valid.iter().try_for_each(|stored| transfer::send(to, stored))?;
+        transfer::end(to)?;
+        let Some(copy) = copy else { return Ok(()) };
+        copy.each(|stored| transfer::send(to, &stored)).map_err(io::Error::other)??;
+        transfer::end(to)
+    };
+    Answer { reply: Reply::InForce(Box::new(state)), rest: Some(Box::new(rest)) }
 }

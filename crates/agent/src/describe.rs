@@ -9,9 +9,7 @@ use tortie_policy::{EndpointId, Interface};
 
 use crate::board::{Board, Facts, Seat};
 use crate::enforce::Shared;
-use crate::status::{
-    DataplaneStatus, EndpointStatus, InterfaceStatus, StageStatus, Status, StoreStatus, TroubleStatus,
-};
+use crate::status::{DataplaneStatus, EndpointStatus, InterfaceStatus, StageStatus, Status, TroubleStatus};
 
 /// How long the dataplane may be busy before the answer goes without it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -42,12 +40,7 @@ pub(crate) fn status(node: &str, board: &Board, target: &Shared) -> Status {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ready: facts.is_ready(),
-        store: StoreStatus {
-            name: facts.store_name.clone(),
-            state: facts.store,
-            since: facts.store_since.clone(),
-            reason: facts.store_reason.clone(),
-        },
+        store: facts.store_status(),
         wanted: facts.wanted,
         in_kernel: facts.in_kernel,
         dataplane: DataplaneStatus {

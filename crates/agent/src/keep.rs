@@ -13,6 +13,7 @@ mod book;
 mod disk;
 mod shelved;
 
+pub(crate) use book::Moment;
 pub(crate) use disk::{Disk, Kept};
 pub use shelved::Opener;
 pub(crate) use shelved::Shelved;

@@ -47,6 +47,7 @@ pub mod socket;
 pub mod status;
 mod stop;
 mod target;
+mod transfer;
 mod uninstall;
 
 pub use agent::{AgentError, Options, run};

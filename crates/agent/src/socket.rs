@@ -1,7 +1,7 @@
 //! The local socket: one line of JSON asks, one line answers. [`ask`] is the other end.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tortie_store::Stored;
 
 use crate::ground::Ground;
-use crate::status::{Mark, Status};
+use crate::status::{Mark, Status, StoreStatus};
+use crate::transfer;
 
 /// Where an agent serves its socket unless something else is said.
 pub const DEFAULT_RUN: &str = "/run/tortie";
@@ -28,6 +30,13 @@ pub enum Request {
     Status,
     /// What verdicts depend on beside the store.
     Ground,
+    /// What is in force here.
+    InForce {
+        /// The store that is meant.
+        store: String,
+        /// The revision at which the client has read it; none if it cannot.
+        revision: Option<u64>,
+    },
     /// Wait until the kernel has what the store said at a revision.
     Wait {
         /// The revision.
@@ -49,6 +58,8 @@ pub enum Reply {
     Status(Box<Status>),
     /// What verdicts depend on beside the store.
     Ground(Box<Ground>),
+    /// What is in force here. Behind the line come objects: the last valid versions, then all others if they were asked for.
+    InForce(Box<AgentState>),
     /// What is in the kernel now, and whether that is what was waited for.
     Waited {
         /// Whether it is.
@@ -65,6 +76,51 @@ pub enum Reply {
         /// Why.
         reason: String,
     },
+}
+
+/// How the agent stands with the store, told to whoever asks what is in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentState {
+    /// What verdicts depend on beside the store.
+    pub ground: Ground,
+    /// The store that the agent follows.
+    pub store: StoreStatus,
+    /// What was received of it.
+    pub wanted: Mark,
+    /// What is in the kernel.
+    pub in_kernel: Mark,
+    /// Which objects follow.
+    pub objects: Objects,
+}
+
+/// What the objects are that follow an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Objects {
+    /// Only last valid versions: the agent has the store as the client has read it.
+    Same,
+    /// The agent's copy of the store, which is of this revision.
+    Copy(u64),
+    /// None: the agent follows another store.
+    OtherStore,
+    /// None, for this reason.
+    Missing(String),
+}
+
+/// An answer, and what is written behind its line.
+pub(crate) struct Answer {
+    pub(crate) reply: Reply,
+    pub(crate) rest: Option<Rest>,
+}
+
+/// Writes what comes behind the line of an answer.
+pub(crate) type Rest = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()>>;
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self { reply, rest: None }
+    }
 }
 
 /// Why an agent cannot be asked.
@@ -97,18 +153,53 @@ pub fn path(run: &Path) -> PathBuf {
 
 /// Asks the agent whose socket is in this directory. `wait` is how long the answer may take.
 pub fn ask(run: &Path, request: &Request, wait: Duration) -> Result<Reply, AskError> {
+    exchange(run, request, wait, |mut from| receive(&mut from))
+}
+
+/// What an agent says of what is in force, with the objects that follow: last valid versions, and its copy of the store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// How the agent stands with the store.
+    pub state: AgentState,
+    /// The last valid versions of the objects that cannot be read.
+    pub last_valid: Vec<Stored>,
+    /// The copy of the store, when that was sent.
+    pub copy: Vec<Stored>,
+}
+
+/// Asks an agent what is in force, for a client that has read this store at this revision.
+pub fn ask_in_force(run: &Path, store: &str, revision: Option<u64>, wait: Duration) -> Result<Told, AskError> {
+    let request = Request::InForce { store: store.to_owned(), revision };
+    exchange(run, &request, wait, |mut from| {
+        let state = match receive(&mut from)? {
+            Reply::InForce(state) => *state,
+            // One of another release does not know the question.
+            other => return Err(io::Error::other(format!("it answered {other:?}"))),
+        };
+        let last_valid = transfer::receive(&mut from)?;
+        let copy = if matches!(state.objects, Objects::Copy(_)) { transfer::receive(&mut from)? } else { Vec::new() };
+        Ok(Told { state, last_valid, copy })
+    })
+}
+
+fn exchange<T>(
+    run: &Path,
+    request: &Request,
+    wait: Duration,
+    take: impl FnOnce(BufReader<&UnixStream>) -> io::Result<T>,
+) -> Result<T, AskError> {
     let path = path(run);
     let stream = UnixStream::connect(&path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::Nobody(path.clone()),
         io::ErrorKind::PermissionDenied => AskError::Forbidden(path.clone()),
         _ => AskError::Io { path: path.clone(), source },
     })?;
-    let exchange = || {
+    let talk = || {
         stream.set_read_timeout(Some(wait))?;
         send(&stream, request)?;
-        receive(BufReader::new(&stream))
+        take(BufReader::new(&stream))
     };
-    exchange().map_err(|source| match source.kind() {
+    talk().map_err(|source| match source.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent(path.clone()),
         // It ended just now.
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => AskError::Nobody(path.clone()),
@@ -143,7 +234,7 @@ impl Server {
     /// Answers for as long as the process lives. `sent` is told of each answer that is on its way.
     pub(crate) fn serve(
         &self,
-        answer: impl Fn(Request) -> Reply + Clone + Send + 'static,
+        answer: impl Fn(Request) -> Answer + Clone + Send + 'static,
         sent: impl Fn(&Reply) + Clone + Send + 'static,
     ) {
         for stream in self.listener.incoming() {
@@ -165,14 +256,20 @@ impl Server {
     }
 }
 
-fn converse(stream: &UnixStream, answer: impl Fn(Request) -> Reply, sent: impl Fn(&Reply)) -> io::Result<()> {
+fn converse(stream: &UnixStream, answer: impl Fn(Request) -> Answer, sent: impl Fn(&Reply)) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let reply = match receive(BufReader::new(io::Read::take(stream, LONGEST))) {
+    let Answer { reply, rest } = match receive(BufReader::new(io::Read::take(stream, LONGEST))) {
         Ok(request) => answer(request),
-        Err(error) => Reply::Failed { reason: error.to_string() },
+        Err(error) => Reply::Failed { reason: error.to_string() }.into(),
     };
-    let result = send(stream, &reply);
+    let mut result = send(stream, &reply);
+    if result.is_ok()
+        && let Some(rest) = rest
+    {
+        let mut to = BufWriter::with_capacity(64 * 1024, stream);
+        result = rest(&mut to).and_then(|()| to.flush());
+    }
     sent(&reply);
     result
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tortie_agent::socket::{self, AskError, Reply, Request};
+use tortie_agent::socket::{self, AskError, Reply, Request, Told};
 use tortie_agent::status::Mark;
 
 use crate::commands::agent::run_directory;
@@ -15,6 +15,11 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Asks for what is known at once.
 pub(crate) fn ask(request: &Request) -> Result<Reply, AskError> {
     socket::ask(&run_directory(), request, PATIENCE)
+}
+
+/// Asks what is in force, having read this store at this revision.
+pub(crate) fn in_force(store: &str, revision: Option<u64>) -> Result<Told, AskError> {
+    socket::ask_in_force(&run_directory(), store, revision, PATIENCE)
 }
 
 /// Waits until the kernel has a revision of a store. What it has then; or, when the time is over, what is missing and why.

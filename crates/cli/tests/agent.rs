@@ -13,6 +13,8 @@ mod layout;
 mod operation;
 #[path = "agent/three.rs"]
 mod three;
+#[path = "agent/truth.rs"]
+mod truth;
 #[path = "agent/workloads.rs"]
 mod workloads;
 #[path = "agent/world.rs"]

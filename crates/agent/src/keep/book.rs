@@ -41,12 +41,17 @@ const SHORTEN: &str = "
     delete from forms where value is null;
 ";
 
+/// Each object as it is now.
+const PRESENT: &str = "
+    select key, revision, value from forms
+    where id in (select max(id) from forms group by key) and value is not null";
+
 /// A copy may grow by its own length and by so many forms before it is made shorter.
 const SLACK: i64 = 50_000;
 
 /// Why the copy cannot be written.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BookError {
+pub(crate) enum BookError {
     /// The database.
     #[error("{}", chain(.0))]
     Sql(#[from] rusqlite::Error),
@@ -332,6 +337,51 @@ impl Copy {
     }
 }
 
+/// What a copy on disk holds at one moment, for whoever asks what is in force. It is only read: the connection neither shortens
+/// the log nor removes it, which would hurt a copy that has taken this one's place meanwhile.
+pub(crate) struct Moment {
+    sql: Connection,
+    /// How far the store had come; none if the copy is not known as a whole.
+    pub(crate) revision: Option<Revision>,
+}
+
+impl Moment {
+    pub(super) fn of(path: &Path) -> Result<Self> {
+        let sql = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        sql.execute_batch("begin")?;
+        let whole = fact(&sql, "whole").is_some();
+        let revision = fact(&sql, "revision").filter(|_| whole).and_then(|revision| revision.parse().ok());
+        Ok(Self { sql, revision })
+    }
+
+    /// The valid version of an object that is of a revision.
+    pub(crate) fn version(&self, key: &Key, revision: Revision) -> Result<Option<Stored>> {
+        let mut find = self.sql.prepare_cached(
+            "select key, revision, value from forms
+             where key = ?1 and revision = ?2 and not bad and value is not null order by id desc",
+        )?;
+        let mut rows = find.query(params![key.path(), revision.cast_signed()])?;
+        rows.next()?.map_or(Ok(None), stored)
+    }
+
+    /// Gives every object, one by one, as long as they are taken.
+    pub(crate) fn each<E>(
+        &self,
+        mut take: impl FnMut(Stored) -> std::result::Result<(), E>,
+    ) -> Result<std::result::Result<(), E>> {
+        let mut rows = self.sql.prepare(PRESENT)?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            if let Some(stored) = stored(row)?
+                && let Err(error) = take(stored)
+            {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
 fn read(path: &Path) -> Option<Connection> {
     path.exists().then(|| connect(path).ok())?
 }
@@ -339,10 +389,7 @@ fn read(path: &Path) -> Option<Connection> {
 impl Held {
     /// Tells everything in it, piece by piece.
     pub(super) fn pages(&self, page: &mut dyn FnMut(Vec<Stored>)) -> Result<()> {
-        let mut rows = self.sql.prepare(
-            "select key, revision, value from forms
-             where id in (select max(id) from forms group by key) and value is not null",
-        )?;
+        let mut rows = self.sql.prepare(PRESENT)?;
         let mut rows = rows.query([])?;
         let mut items = Vec::new();
         while let Some(row) = rows.next()? {

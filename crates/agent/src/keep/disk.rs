@@ -16,7 +16,7 @@ use tortie_api::{Key, Kind};
 use tortie_store::{Event, Revision, Stored};
 use tortie_sync::{LastValid, Version};
 
-use super::book::{Book, BookError, Copy};
+use super::book::{Book, BookError, Copy, Moment};
 
 /// How much may wait to be done.
 const WAITING: usize = 64;
@@ -163,6 +163,12 @@ impl Disk {
     /// What a store said last, if there is a copy of that.
     pub(crate) fn copy(&self) -> Option<Copy> {
         Copy::open(&self.path)
+    }
+
+    /// What the copy holds now, with all that was told before.
+    pub(crate) fn moment(&self) -> Result<Moment, BookError> {
+        self.settle();
+        Moment::of(&self.path)
     }
 
     /// Waits until everything is written.

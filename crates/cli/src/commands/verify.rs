@@ -13,8 +13,6 @@ use tortie_agent::socket::{AskError, Reply, Request};
 use tortie_agent::{FELIX_CONFIG, Ground};
 use tortie_api::duration;
 use tortie_policy::packet::{Packet, Transport, Way};
-use tortie_store::Selection;
-use tortie_sync::{InForce, NoCache};
 use tortie_verify::{Difference, Misjudged, Report, TableDifference};
 
 use crate::args::Format;
@@ -45,6 +43,9 @@ pub(crate) struct VerifyArgs {
     /// How long the agent may take to put into the kernel what is in the store: 500ms, 10s, 1m
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
     timeout: Duration,
+    /// Only the store: the agent of this machine is not asked what is in force
+    #[arg(long)]
+    from_store: bool,
     /// text or json
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
@@ -73,25 +74,25 @@ fn report(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<(Ground, R
     let mut tries = 0;
     loop {
         tries += 1;
-        let listed = link.store()?.list(&Selection::default())?;
-        let from_agent = ground(&store, listed.revision, args.timeout)?;
-        let left_behind = from_agent.is_none();
-        let (ground, in_kernel) = match from_agent {
-            Some(found) => found,
-            None => {
-                let sources = Sources { env: std::env::vars().collect(), file: FELIX_CONFIG.into() };
-                (Ground::here(&sources)?, listed.revision)
-            }
+        let sources = in_force::load(session, &args.config, args.from_store)?;
+        let revision = sources.listing.revision;
+        let in_kernel = match sources.is_agents {
+            true => ask::wait(&store, revision, args.timeout)?.map_err(anyhow::Error::msg)?.revision,
+            false => revision,
         };
-        let in_force = InForce::from_stored(&listed.items, listed.revision, &NoCache);
+        let ground = match &sources.ground {
+            Some(ground) => ground.clone(),
+            None => local_ground()?,
+        };
+        let in_force = sources.in_force(&sources.listing);
         if tries == 1 {
             in_force::warn(&in_force, session);
         }
         let report = ground.verify(in_force, args.most)?;
         // What was written in between explains a difference; then everything is looked at once more.
-        let moved = in_kernel != listed.revision || link.revision()? != listed.revision;
+        let moved = in_kernel != revision || link.revision().is_ok_and(|now| now != revision);
         if report.wrong == 0 || !moved || tries == TRIES {
-            if left_behind {
+            if !agent_runs() {
                 session.terminal.note(match report.table {
                     true => "no agent runs here: this is what one left behind",
                     false => "no agent runs here (`tortie agent`), and there is no table of tortie in the kernel",
@@ -102,17 +103,15 @@ fn report(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<(Ground, R
     }
 }
 
-/// What the agent stands on, once it has put a revision of the store into the kernel, and the revision that is there; none
-/// where no agent runs.
-fn ground(store: &str, revision: u64, timeout: Duration) -> anyhow::Result<Option<(Ground, u64)>> {
-    let in_kernel = match ask::wait(store, revision, timeout) {
-        Ok(waited) => waited.map_err(anyhow::Error::msg)?.revision,
-        Err(error) if matches!(error.downcast_ref(), Some(AskError::Nobody(_))) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    match ask::ask(&Request::Ground)? {
-        Reply::Ground(ground) => Ok(Some((*ground, in_kernel))),
-        other => anyhow::bail!("the agent answered {other:?}"),
+fn agent_runs() -> bool {
+    !matches!(ask::ask(&Request::Ground), Err(AskError::Nobody(_)))
+}
+
+/// What the agent of this machine stands on; without one, what it would stand on.
+fn local_ground() -> anyhow::Result<Ground> {
+    match ask::ask(&Request::Ground) {
+        Ok(Reply::Ground(ground)) => Ok(*ground),
+        _ => Ok(Ground::here(&Sources { env: std::env::vars().collect(), file: FELIX_CONFIG.into() })?),
     }
 }
 

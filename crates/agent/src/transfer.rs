@@ -1,0 +1,90 @@
+//! Stored objects over the local socket, behind the line of an answer: byte for byte, and never all at once.
+//!
+//! ```text
+//!   object   length of key (u32), key, revision (u64), length of value (u32), value      all big-endian
+//!   end      a key of length 0
+//! ```
+
+use std::io::{self, Read, Write};
+
+use tortie_api::Key;
+use tortie_store::Stored;
+
+/// The longest key or value; none in any store comes near.
+const LONGEST: u32 = 256 << 20;
+
+/// Writes one object.
+pub(crate) fn send(to: &mut dyn Write, stored: &Stored) -> io::Result<()> {
+    let key = stored.key.path();
+    bytes(to, key.as_bytes())?;
+    to.write_all(&stored.revision.to_be_bytes())?;
+    bytes(to, &stored.value)
+}
+
+/// Says that all objects were written.
+pub(crate) fn end(to: &mut dyn Write) -> io::Result<()> {
+    bytes(to, &[])
+}
+
+/// Reads objects up to the end.
+pub(crate) fn receive(from: &mut dyn Read) -> io::Result<Vec<Stored>> {
+    let mut all = Vec::new();
+    loop {
+        let key = block(from)?;
+        if key.is_empty() {
+            return Ok(all);
+        }
+        let mut revision = [0; 8];
+        from.read_exact(&mut revision)?;
+        let value = block(from)?;
+        let key: Key = String::from_utf8(key).ok().and_then(|key| key.parse().ok()).ok_or_else(invalid)?;
+        all.push(Stored { key, revision: u64::from_be_bytes(revision), value: value.into() });
+    }
+}
+
+fn invalid() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the agent sent what is no object")
+}
+
+fn bytes(to: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(bytes.len()).map_err(|_| invalid())?;
+    to.write_all(&length.to_be_bytes())?;
+    to.write_all(bytes)
+}
+
+fn block(from: &mut dyn Read) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length)?;
+    let length = u32::from_be_bytes(length);
+    if length > LONGEST {
+        return Err(invalid());
+    }
+    let mut bytes = Vec::new();
+    from.take(length.into()).read_to_end(&mut bytes)?;
+    if bytes.len() == length as usize { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use tortie_api::Kind;
+
+    use super::*;
+
+    #[test]
+    fn objects_arrive_as_they_were_sent_and_a_part_is_an_error() {
+        let stored = |name: &str, value: &[u8]| Stored {
+            key: Key::cluster(Kind::GlobalNetworkPolicy, name),
+            revision: 1 << 40,
+            value: value.into(),
+        };
+        let all = [stored("a", b"\xff\n{"), stored("b", b""), stored("c", &[7; 100_000])];
+        let mut sent = Vec::new();
+        all.iter().for_each(|stored| send(&mut sent, stored).unwrap());
+        end(&mut sent).unwrap();
+        assert_eq!(receive(&mut &sent[..]).unwrap(), all);
+        for length in [0, 3, 30, sent.len() - 1] {
+            assert!(receive(&mut &sent[..length]).is_err(), "{length}");
+        }
+        assert!(receive(&mut &u32::MAX.to_be_bytes()[..]).is_err());
+    }
+}

@@ -1,0 +1,126 @@
+//! The agent, `explain` and `verify` tell the same: while an object is unreadable, while the store is lost, and after a
+//! restart on the cached copy.
+
+use tortie_api::{Key, Kind};
+use tortie_store::{Op, Store, Write};
+use tortie_store_sqlite::SqliteStore;
+
+use super::allow;
+use super::world::{World, move_store, on_a_machine, until};
+
+/// With an address, so that the store alone knows where a packet goes.
+const ENDPOINT: &str = "
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: web1-eth0, labels: {role: web}}
+spec: {node: web1, interfaceName: eth0, expectedIPs: [192.0.2.11]}
+---
+";
+
+/// Another program changes a policy's stored text as this one would refuse to. The revisions before and after.
+fn damage(world: &World, from: &str, to: &str) -> (u64, u64) {
+    let store = SqliteStore::open(world.place.path().join("tortie.db")).unwrap();
+    let key = Key::cluster(Kind::GlobalNetworkPolicy, "web");
+    let stored = store.get(&key).unwrap().unwrap();
+    let text = String::from_utf8(stored.value.to_vec()).unwrap();
+    let bad = text.replace(from, to);
+    assert_ne!(text, bad);
+    let op = Op::Update(bad.into_bytes().into(), stored.revision);
+    let written = store.write(&[Write { key, op }]).unwrap().remove(0).unwrap();
+    (stored.revision, written.revision)
+}
+
+/// Whether `explain` says that a port is reached, and what it notes; none when it has no answer.
+fn explain(world: &World, port: u16, more: &[&str]) -> (Option<bool>, String) {
+    let what = format!("tcp/{port}");
+    let arguments = [&["explain", "192.0.2.99", "192.0.2.11", &what, "--in-interface", "eth0"], more].concat();
+    let output = world.tortie().args(&arguments).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let answer = match output.status.code() {
+        Some(0) => Some(true),
+        Some(1) => Some(false),
+        _ => None,
+    };
+    (answer, said)
+}
+
+/// The kernel allows these ports and denies those, and `explain` and `verify` say the same. What `explain` noted.
+fn agree(world: &World, allowed: &[u16], denied: &[u16]) -> String {
+    let mut noted = String::new();
+    for (ports, open) in [(allowed, true), (denied, false)] {
+        for port in ports {
+            assert_eq!(world.reaches(*port), open, "packets to port {port}");
+            let (said, notes) = explain(world, *port, &[]);
+            assert_eq!(said, Some(open), "explain of port {port}: {notes}");
+            noted = notes;
+        }
+    }
+    world.call(&["verify"]);
+    noted
+}
+
+#[test]
+fn the_agent_explain_and_verify_agree_on_an_object_that_cannot_be_read() {
+    on_a_machine(|world| {
+        world.listen(80);
+        world.listen(81);
+        let agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        assert_eq!(agree(world, &[80], &[81]), "");
+        let (good, bad) = damage(world, "\"ports\":[80]", "\"ports\":[{}]");
+        world.call(&["status", "--wait"]);
+        let said = agree(world, &[80], &[81]);
+        let expected = format!("its last valid version, revision {good}, is in force");
+        assert!(said.contains("GlobalNetworkPolicy(web): ") && said.contains(&expected), "{said}");
+        assert!(said.contains(&format!("revision {bad} cannot be read")), "{said}");
+        // The store alone knows no last valid version.
+        let (open, said) = explain(world, 80, &["--from-store"]);
+        assert!(open == Some(false) && said.contains("its deny-by-default replacement is in force"), "{said}");
+        // Without a last valid version everyone uses the same replacement.
+        agent.kill();
+        std::fs::remove_dir_all(world.place.path().join("state")).unwrap();
+        let _agent = world.agent();
+        until("the replacement is in the kernel", || !world.reaches(80));
+        let said = agree(world, &[], &[80, 81]);
+        assert!(said.contains("its deny-by-default replacement is in force"), "{said}");
+    });
+}
+
+#[test]
+fn the_agent_explain_and_verify_agree_while_the_store_is_lost_and_after_a_restart_on_the_copy() {
+    on_a_machine(|world| {
+        world.listen(80);
+        world.listen(81);
+        let agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        let (good, _) = damage(world, "\"ports\":[80]", "\"ports\":[{}]");
+        world.call(&["status", "--wait"]);
+        let (store, aside) = (world.place.path().join("tortie.db"), world.place.path().join("aside.db"));
+        move_store(&store, &aside);
+        until("the loss is noticed", || explain(world, 80, &[]).1.starts_with("the store is lost since "));
+        let said = agree(world, &[80], &[81]);
+        assert!(said.contains(&format!("last valid version, revision {good}")), "{said}");
+        agent.kill();
+        let _agent = world.agent();
+        until("the copy is in force", || {
+            explain(world, 80, &[]).1.starts_with("the store is lost since before the agent")
+        });
+        world.call(&["status", "--wait"]);
+        let said = agree(world, &[80], &[81]);
+        assert!(said.contains(&format!("last valid version, revision {good}")), "{said}");
+    });
+}
+
+#[test]
+fn an_agent_of_another_store_is_named_and_not_asked() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        let other = world.place.path().join("other.db");
+        let other = other.to_str().unwrap();
+        let file = world.file("other.yaml", &(ENDPOINT.to_owned() + &allow(81)));
+        world.call(&["--store", other, "apply", "-f", file.to_str().unwrap()]);
+        let (open, said) = explain(world, 81, &["--store", other]);
+        assert!(open == Some(true) && said.contains("the agent of this machine follows another store"), "{said}");
+    });
+}
