@@ -40,6 +40,9 @@ pub(crate) fn show(problem: &Problem, manifests: &Manifests, item: &Item, termin
     terminal.note(text.trim_end_matches('\n'));
 }
 
+/// How many policies of a tier are named.
+const SHOWN: usize = 5;
+
 /// What is wrong with an object, as problems: those that came with the error, or one made of its text.
 pub(crate) fn problems(error: &ClientError, key: &Key) -> Vec<Problem> {
     let of_name = |reason: String| Problem::read(Path::from("metadata.name"), reason);
@@ -72,6 +75,18 @@ pub(crate) fn problems(error: &ClientError, key: &Key) -> Vec<Problem> {
                     "get it again and repeat your change, or remove metadata.resourceVersion to change it as it is now",
                 ),
         ],
+        ClientError::TierInUse { policies, .. } => {
+            let policies: Vec<String> = policies.iter().map(name_of).collect();
+            let more = policies.len().saturating_sub(SHOWN);
+            let shown = policies[..policies.len() - more].join(", ");
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let is = if policies.len() == 1 { "is" } else { "are" };
+            vec![
+                of_name(error.to_string())
+                    .message(format!("{name} cannot be deleted: {shown}{more} {is} in it"))
+                    .help("delete these policies too, or move them to another tier first"),
+            ]
+        }
         ClientError::Unsupported { operation, reason, .. } => {
             let why = why_not(operation, reason.as_deref(), key);
             vec![of_name(error.to_string()).message(format!("{name} {why}"))]
@@ -88,9 +103,6 @@ fn why_not(operation: &str, reason: Option<&str>, key: &Key) -> String {
     let done = if deleting { "deleted" } else { "written" };
     match (key.kind, reason) {
         (Kind::ClusterInformation, _) => format!("cannot be {done}: it is kept by the programs that use the store"),
-        (Kind::Tier, Some(reason)) if reason.contains("non-empty") => {
-            "cannot be deleted: there are policies in it; delete them, or move them to another tier, first".to_owned()
-        }
         (Kind::Tier | Kind::Profile, _) => format!("cannot be {done}: it is built in"),
         (_, Some(reason)) => format!("cannot be {done}: {reason}"),
         (_, None) => format!("cannot be {done}"),

@@ -5,11 +5,11 @@
 mod allocator;
 mod args;
 mod ask;
+mod batch;
 mod calico;
 mod commands;
 mod config;
 mod diagnose;
-mod doubts;
 mod in_force;
 mod input;
 mod label_filter;

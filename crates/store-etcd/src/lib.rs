@@ -38,6 +38,7 @@ mod tls;
 mod trouble;
 mod unread;
 mod watch;
+mod whole;
 mod wire;
 mod write;
 

@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tortie_api::Key;
-use tortie_store::{Listing, Paths, Revision, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written};
+use tortie_store::{
+    Listing, Paths, Revision, Selection, Store, StoreError, Stored, Watch, Whole, Write, WriteError, Written,
+};
 
 use crate::connection::Connection;
 use crate::page::{self, stored, told};
@@ -14,6 +16,7 @@ use crate::settings::Settings;
 use crate::trouble::Trouble;
 use crate::unread::Unread;
 use crate::watch::EtcdWatch;
+use crate::whole;
 use crate::wire::{RangeRequest, Request, RequestOp, Response, TxnRequest};
 use crate::write::{self, ChunkSize};
 
@@ -172,6 +175,12 @@ impl Store for EtcdStore {
 
     fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
         wait_for(write::all(self.connection(), &self.chunk_size, writes)).map_err(|trouble| self.failed(&trouble))
+    }
+
+    fn write_whole(&self, writes: &[Write]) -> Result<Whole, StoreError> {
+        let failed = |trouble: &Trouble| self.failed(trouble);
+        wait_for(whole::all(self.connection(), &self.chunk_size, writes, failed))
+            .map_err(|trouble| self.failed(&trouble))
     }
 
     fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError> {

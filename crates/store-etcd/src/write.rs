@@ -25,7 +25,7 @@ const FEW: usize = 8;
 const CHUNK_BYTES: usize = 512 << 10;
 
 /// How many changes this etcd takes in a transaction: 128 unless it was told otherwise, found out if it is fewer.
-pub(crate) struct ChunkSize(AtomicUsize);
+pub(crate) struct ChunkSize(pub(crate) AtomicUsize);
 
 impl Default for ChunkSize {
     fn default() -> Self {
@@ -61,7 +61,7 @@ pub(crate) async fn all(connection: &Connection, size: &ChunkSize, writes: &[Wri
 }
 
 /// How many of these make a chunk: no key twice, and not too large.
-fn chunk_of(writes: &[Write], most: usize) -> usize {
+pub(crate) fn chunk_of(writes: &[Write], most: usize) -> usize {
     let (mut keys, mut bytes) = (HashSet::new(), 0);
     for write in writes.iter().take(most) {
         bytes += size_of(write);
@@ -119,14 +119,15 @@ async fn together(connection: &Connection, writes: &[Write]) -> Result<Vec<Fate>
 }
 
 /// What came of some changes that are made at once or not at all.
-enum Made {
+pub(crate) enum Made {
     /// All were made; or those that were not never could be.
     All(Vec<Fate>),
     /// None was made. Here is the fate of those that are to blame.
     Nothing(Vec<Option<Fate>>),
 }
 
-async fn made(connection: &Connection, writes: &[&Write], maybe_done: &mut bool) -> Result<Made, Trouble> {
+/// Makes changes in one transaction. `maybe_done` says that an earlier try may have been carried out.
+pub(crate) async fn made(connection: &Connection, writes: &[&Write], maybe_done: &mut bool) -> Result<Made, Trouble> {
     let changes: Vec<Option<Change>> = writes.iter().map(|write| Change::of(write)).collect();
     if let Some(at) = changes.iter().position(Option::is_none) {
         let fates = (0..writes.len()).map(|n| (n == at).then(|| unwritable(writes[at]))).collect();
@@ -201,7 +202,8 @@ fn unwritable(write: &Write) -> Fate {
     }
 }
 
-fn remade(write: &Write) -> Trouble {
+/// A deleted object exists again.
+pub(crate) fn remade(write: &Write) -> Trouble {
     Trouble::Fatal(format!(
         "the connection was lost while {} was being deleted, and somebody has made it anew since; look whether that is \
          wanted",
@@ -228,19 +230,20 @@ async fn at(connection: &Connection, write: &Write, revision: u64) -> Result<Opt
 
 /// A change with its path.
 #[derive(Clone)]
-struct Change {
+pub(crate) struct Change {
     path: Bytes,
     op: Op,
 }
 
 impl Change {
-    fn of(write: &Write) -> Option<Self> {
+    /// None when the key cannot stand in a path.
+    pub(crate) fn of(write: &Write) -> Option<Self> {
         Some(Self { path: path::of(&write.key)?.into(), op: write.op.clone() })
     }
 
     /// Adds the change and its condition to a transaction. `again` is set when it is tried again: the revision known
     /// before the first try.
-    fn add_to(&self, txn: &mut TxnRequest, again: Option<i64>) {
+    pub(crate) fn add_to(&self, txn: &mut TxnRequest, again: Option<i64>) {
         let mut compare = |result, target, union| {
             txn.compare.push(Compare { result, target, key: self.path.clone(), union: Some(union) });
         };

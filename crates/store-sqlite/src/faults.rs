@@ -9,6 +9,7 @@
 //! | `store.ack-before-commit` | a write returns before its COMMIT | `conformance`, `bounds` |
 //! | `store.synchronous-off` | nothing is synced | `connection::tests`, `power` |
 //! | `store.half-object` | an object and its log entry in two transactions | `conformance`, `kill`, `power` |
+//! | `store.half-batch` | changes that belong together are made although one was refused | `conformance` |
 //! | `store.ignore-revision` | updates do not look at the revision | `conformance`, `processes` |
 //! | `store.deferred-writers` | writers do not wait for each other at BEGIN | `conformance`, `processes` |
 //! | `store.skip-trim` | the log is never trimmed | `conformance`, `bounds` |
@@ -27,6 +28,8 @@ pub enum Fault {
     SynchronousOff,
     /// An object and its log entry in two transactions.
     HalfObject,
+    /// Changes that belong together are made although one of them was refused.
+    HalfBatch,
     /// Updates do not look at the revision.
     IgnoreRevision,
     /// Writers do not wait for each other at BEGIN.
@@ -48,6 +51,7 @@ impl Fault {
         Fault::AckBeforeCommit,
         Fault::SynchronousOff,
         Fault::HalfObject,
+        Fault::HalfBatch,
         Fault::IgnoreRevision,
         Fault::DeferredWriters,
         Fault::SkipTrim,
@@ -63,6 +67,7 @@ impl Fault {
             Fault::AckBeforeCommit => "store.ack-before-commit",
             Fault::SynchronousOff => "store.synchronous-off",
             Fault::HalfObject => "store.half-object",
+            Fault::HalfBatch => "store.half-batch",
             Fault::IgnoreRevision => "store.ignore-revision",
             Fault::DeferredWriters => "store.deferred-writers",
             Fault::SkipTrim => "store.skip-trim",

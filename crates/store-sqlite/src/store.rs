@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tortie_api::Key;
-use tortie_store::{Listing, Op, Revision, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written};
+use tortie_store::{
+    Listing, Op, Revision, Selection, Stopped, Store, StoreError, Stored, Watch, Whole, Write, WriteError, Written,
+};
 
 use crate::connection::{Connection, Role};
 use crate::place::Place;
@@ -33,6 +35,9 @@ impl Default for Options {
         Self { busy: Duration::from_secs(10), poll: Duration::from_millis(500), keep: 10_000 }
     }
 }
+
+/// An answer for each change.
+type Answers = Vec<Result<Written, WriteError>>;
 
 /// A handle on one file.
 pub struct SqliteStore {
@@ -95,15 +100,47 @@ impl SqliteStore {
         result.map(Some)
     }
 
-    fn write_to_file(&self, writes: &[Write]) -> Result<Option<Vec<Result<Written, WriteError>>>, Problem> {
+    /// Writes to the file, or gives back none when there is no file.
+    fn write_to_file(
+        &self,
+        writes: &[Write],
+        write: impl FnOnce(&rusqlite::Connection, &[Write], u64) -> rusqlite::Result<Answers>,
+    ) -> Result<Option<Answers>, Problem> {
         let keep = self.place.options().keep;
         self.with(&self.writer, Role::Writer, |connection| {
-            let results = connection.write(|sql| write::batch(sql, writes, keep))?;
+            let results = connection.write(|sql| write(sql, writes, keep))?;
             if results.iter().any(Result::is_ok) {
                 wake::touch(connection.path());
                 connection.checkpoint();
             }
             Ok(results)
+        })
+    }
+
+    /// Writes, and makes the file where there is none.
+    fn write_by(
+        &self,
+        writes: &[Write],
+        write: impl Fn(&rusqlite::Connection, &[Write], u64) -> rusqlite::Result<Answers>,
+    ) -> Result<Answers, StoreError> {
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
+        if let Some(results) = self.write_to_file(writes, &write)? {
+            return Ok(results);
+        }
+        // There is no file, and what creates nothing does not need one.
+        if !writes.iter().any(|write| matches!(write.op, Op::Create(_))) {
+            return Ok(writes.iter().map(|_| Err(WriteError::Missing)).collect());
+        }
+        if create::create(self.path())? {
+            self.created.store(true, Ordering::Relaxed);
+        }
+        let results = self.write_to_file(writes, &write)?;
+        // Something stands there, or it could not be made; but it leads nowhere.
+        results.ok_or_else(|| {
+            let path = self.path().to_owned();
+            Problem::Dangling { path }.into()
         })
     }
 }
@@ -125,25 +162,23 @@ impl Store for SqliteStore {
     }
 
     fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
-        if writes.is_empty() {
-            return Ok(Vec::new());
+        self.write_by(writes, write::batch)
+    }
+
+    /// One transaction.
+    fn write_whole(&self, writes: &[Write]) -> Result<Whole, StoreError> {
+        let mut made = Vec::with_capacity(writes.len());
+        let mut refused = Vec::new();
+        for (at, answer) in self.write_by(writes, write::whole)?.into_iter().enumerate() {
+            match answer {
+                Ok(written) => made.push(written),
+                Err(reason) => refused.push((at, reason)),
+            }
         }
-        if let Some(results) = self.write_to_file(writes)? {
-            return Ok(results);
+        if refused.is_empty() {
+            return Ok(Whole { made, stopped: None });
         }
-        // There is no file, and what creates nothing does not need one.
-        if !writes.iter().any(|write| matches!(write.op, Op::Create(_))) {
-            return Ok(writes.iter().map(|_| Err(WriteError::Missing)).collect());
-        }
-        if create::create(self.path())? {
-            self.created.store(true, Ordering::Relaxed);
-        }
-        let results = self.write_to_file(writes)?;
-        // Something stands there, or it could not be made; but it leads nowhere.
-        results.ok_or_else(|| {
-            let path = self.path().to_owned();
-            Problem::Dangling { path }.into()
-        })
+        Ok(Whole { made: Vec::new(), stopped: Some(Stopped::Refused(refused)) })
     }
 
     fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError> {

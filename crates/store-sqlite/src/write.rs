@@ -1,5 +1,5 @@
-//! What is written: a batch in one transaction, each object in a savepoint of its own, and the trimming of
-//! the log.
+//! What is written: a batch in one transaction, each object in a savepoint of its own, or all objects in one; and the
+//! trimming of the log.
 
 use std::sync::Arc;
 
@@ -28,6 +28,21 @@ pub(crate) fn batch(
     }
     trim(sql, extent, last - extent.last, keep)?;
     Ok(results)
+}
+
+/// Makes all changes or none of them: then the answers that are no refusals say what would have been made.
+pub(crate) fn whole(
+    sql: &Connection,
+    writes: &[Write],
+    keep: u64,
+) -> rusqlite::Result<Vec<Result<Written, WriteError>>> {
+    sql.execute_batch("SAVEPOINT whole")?;
+    let answers = batch(sql, writes, keep)?;
+    if answers.iter().any(Result::is_err) && !faults::is_on(Fault::HalfBatch) {
+        sql.execute_batch("ROLLBACK TO whole")?;
+    }
+    sql.execute_batch("RELEASE whole")?;
+    Ok(answers)
 }
 
 /// A change that is either made whole or leaves no trace, without an end to the batch.

@@ -19,6 +19,7 @@ mod error;
 mod initial;
 mod label;
 mod legacy;
+mod order;
 mod outcome;
 mod patch;
 mod plan;
@@ -27,6 +28,7 @@ mod remove;
 mod rules;
 mod unknown;
 mod view;
+mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -45,7 +47,8 @@ use view::View;
 
 pub use builtin::{DEFAULT_ALLOW, default_allow};
 pub use error::ClientError;
-pub use outcome::{Change, Done, LabelChange, Mode, Outcome, Target};
+pub use outcome::{Batch, Change, Done, Extent, LabelChange, Manner, Mode, Outcome, Target};
+pub use whole::Refuse;
 
 /// Calico's rules on top of a store.
 pub struct Client {
@@ -144,26 +147,36 @@ impl Client {
     /// Writes objects, in order; one that fails does not stop the rest. A store that lacks its initial content
     /// gets it first.
     pub fn apply(&self, objects: Vec<Object>, mode: Mode) -> Vec<Outcome> {
+        self.write(objects, mode, Manner::Calico, None).outcomes
+    }
+
+    /// Writes objects in this manner. Where `refuse` says so, the warnings about an object are errors.
+    pub fn write(&self, objects: Vec<Object>, mode: Mode, manner: Manner, refuse: Refuse) -> Batch {
         let job = |mut object: Object| {
             // One that cannot be named is refused in its turn.
             let _ = rules::name(&mut object);
             Job { key: object.key(), task: Task::Put(Box::new(object), mode) }
         };
-        batch::run(self, objects.into_iter().map(job).collect())
+        whole::run(self, objects.into_iter().map(job).collect(), manner, refuse)
     }
 
-    /// Everything as it would be stored after [`Client::apply`] of these objects, and what would become of each. It is
-    /// the same code that works, on a copy of one moment of the store.
+    /// Everything as it would be stored after [`Client::write`] of these objects as a whole, and what would become of
+    /// each. It is the same code that works, on a copy of one moment of the store.
     pub fn preview(&self, objects: Vec<Object>, mode: Mode) -> Result<Preview, ClientError> {
         let copy = Client::new(Arc::new(MemoryStore::holding(self.store.list(&Selection::default())?)));
-        let outcomes = copy.apply(objects, mode);
+        let outcomes = copy.write(objects, mode, Manner::Whole, None).outcomes;
         Ok(Preview { outcomes, stored: copy.store.list(&Selection::default())? })
     }
 
     /// Deletes, in order; one that fails does not stop the rest. With `skip_missing` what is not there is no error.
     pub fn delete(&self, targets: Vec<Target>, skip_missing: bool) -> Vec<Outcome> {
+        self.remove(targets, skip_missing, Manner::Calico).outcomes
+    }
+
+    /// Deletes in this manner.
+    pub fn remove(&self, targets: Vec<Target>, skip_missing: bool, manner: Manner) -> Batch {
         let job = |target: Target| Job { key: target.key.clone(), task: Task::Delete(target, skip_missing) };
-        batch::run(self, targets.into_iter().map(job).collect())
+        whole::run(self, targets.into_iter().map(job).collect(), manner, None)
     }
 
     /// Changes labels of one object, all of them or none.
@@ -184,7 +197,7 @@ impl Client {
     pub fn edit(&self, key: &Key, edit: &dyn Fn(&Object) -> Result<Object, ClientError>) -> Result<Done, ClientError> {
         rules::namespace(key)?;
         let job = Job { key: key.clone(), task: Task::Edit(edit) };
-        let outcome = batch::run(self, vec![job]).pop();
+        let outcome = batch::run(self, vec![job], None).pop();
         outcome.expect("there is one outcome for each job").result
     }
 

@@ -85,7 +85,10 @@ claims! { $
         every_change_has_its_own_growing_revision
         a_later_write_of_a_batch_sees_the_earlier
         a_large_batch_is_made_without_what_is_refused
-        a_large_batch_is_kept_whole;
+        a_large_batch_is_kept_whole
+        changes_that_belong_together_are_all_made
+        one_refused_change_keeps_all_that_belong_to_it_back
+        of_many_that_belong_together_only_the_beginning_is_made;
     listing:
         a_list_is_in_the_order_of_keys
         a_list_is_of_its_selection_only

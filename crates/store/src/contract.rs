@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tortie_api::Key;
 
-use crate::{Event, Listing, Paths, Revision, Selection, StoreError, Stored, Write, WriteError, Written};
+use crate::{
+    Event, Listing, Paths, Revision, Selection, Stopped, StoreError, Stored, Whole, Write, WriteError, Written,
+};
 
 /// A store of resources.
 pub trait Store: Send + Sync {
@@ -37,6 +39,32 @@ pub trait Store: Send + Sync {
     /// Each change has its own revision; but where a store makes many at once, those that are seen at once may share
     /// one.
     fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError>;
+
+    /// Makes all of these changes or none, as far as the store can: no object is named twice. A store whose transactions
+    /// are bounded makes them in their order, and after a refusal none that comes later: so what was made is always the
+    /// beginning. What was made is durable. An `Err` means that nothing was.
+    ///
+    /// Unless a store says otherwise each change is a transaction of its own.
+    fn write_whole(&self, writes: &[Write]) -> Result<Whole, StoreError> {
+        let mut whole = Whole::default();
+        for (at, write) in writes.iter().enumerate() {
+            match self.write(std::slice::from_ref(write)) {
+                Ok(answers) => {
+                    for answer in answers {
+                        match answer {
+                            Ok(written) => whole.made.push(written),
+                            Err(refused) => whole.stopped = Some(Stopped::Refused(vec![(at, refused)])),
+                        }
+                    }
+                }
+                Err(error) => whole.stopped = Some(Stopped::Failed(error)),
+            }
+            if whole.stopped.is_some() {
+                break;
+            }
+        }
+        Ok(whole)
+    }
 
     /// Every change after revision `from`, once and in order. From a listing's revision nothing is missed
     /// and nothing told twice. A `from` that is older than what is kept, or that this store has not

@@ -37,4 +37,4 @@ pub use object::{Event, Listing, Revision, Selection, Stored};
 pub use overlay::Overlay;
 pub use paths::Paths;
 pub use share::each;
-pub use write::{Op, Write, WriteError, Written};
+pub use write::{Op, Stopped, Whole, Write, WriteError, Written};

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use tortie_api::Key;
 
-use crate::{Event, Listing, Op, Revision, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written};
+use crate::{
+    Event, Listing, Op, Revision, Selection, Stopped, Store, StoreError, Stored, Watch, Whole, Write, WriteError,
+    Written,
+};
 
 /// A store in memory. Clones share their content.
 #[derive(Clone, Default)]
@@ -68,6 +71,11 @@ impl State {
         self.revision - self.log.len() as Revision
     }
 
+    fn trim(&mut self) {
+        let excess = self.log.len().saturating_sub(MemoryStore::KEPT);
+        self.log.drain(..excess);
+    }
+
     fn can_watch(&self, from: Revision) -> Result<(), StoreError> {
         let kept = self.kept();
         if from < kept || from > self.revision {
@@ -115,11 +123,24 @@ impl Store for MemoryStore {
     fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
         let mut state = self.state();
         let results = writes.iter().map(|write| state.write(write)).collect();
-        let excess = state.log.len().saturating_sub(Self::KEPT);
-        state.log.drain(..excess);
+        state.trim();
         drop(state);
         self.shared.changed.notify_all();
         Ok(results)
+    }
+
+    fn write_whole(&self, writes: &[Write]) -> Result<Whole, StoreError> {
+        let mut state = self.state();
+        let check = |(at, write): (usize, &Write)| Some((at, write.op.check(state.objects.get(&write.key)).err()?));
+        let refused: Vec<_> = writes.iter().enumerate().filter_map(check).collect();
+        if !refused.is_empty() {
+            return Ok(Whole { made: Vec::new(), stopped: Some(Stopped::Refused(refused)) });
+        }
+        let made = writes.iter().filter_map(|write| state.write(write).ok()).collect();
+        state.trim();
+        drop(state);
+        self.shared.changed.notify_all();
+        Ok(Whole { made, stopped: None })
     }
 
     fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tortie_api::Key;
 
-use crate::{Revision, Stored};
+use crate::{Revision, StoreError, Stored};
 
 /// One change to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,24 @@ pub struct Written {
     pub revision: Revision,
     /// What stood there before: the replaced or the removed object.
     pub previous: Option<Stored>,
+}
+
+/// How far changes came that belong together.
+#[derive(Debug, Default)]
+pub struct Whole {
+    /// What was made: the beginning of the changes, in their order.
+    pub made: Vec<Written>,
+    /// Why the others were not; none when all were made.
+    pub stopped: Option<Stopped>,
+}
+
+/// Why changes that belong together were not all made.
+#[derive(Debug)]
+pub enum Stopped {
+    /// These cannot be made, each by its number among the changes. Nothing behind the beginning was made.
+    Refused(Vec<(usize, WriteError)>),
+    /// The store stopped answering: it is not known whether the next changes were made.
+    Failed(StoreError),
 }
 
 /// Why one write was refused. The others of its batch are not touched by that.

@@ -1,19 +1,20 @@
 //! `create`, `apply`, `replace` and `validate`: manifests into a store, or only looked at.
 //!
-//! The objects of all files go to the store as one batch, one transaction. An object that is refused does not stop
-//! the others; what is printed as done is on disk.
+//! The objects of all files go to the store as one batch, which is written whole or not at all. With `--keep-going`,
+//! and as calicoctl, an object that is refused does not stop the others. What is printed as done is on disk.
 
+use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 
 use clap::Args;
 use tortie_api::{Key, Object, Problem};
 use tortie_store::Listing;
-use tortie_store::client::{Client, ClientError, Mode, Outcome};
+use tortie_store::client::{self, Client, ClientError, Extent, Manner, Mode, Outcome};
 
 use crate::args::{Files, Place};
+use crate::batch::{self, Count, Kept};
 use crate::calico::{self, Tally};
 use crate::diagnose::{self, name_of};
-use crate::doubts::Doubts;
 use crate::input::{Item, Manifests};
 use crate::names;
 use crate::namespace::{self, Wanted};
@@ -67,6 +68,9 @@ pub(crate) struct WriteArgs {
     /// Take warnings for errors: refuse what is doubtful
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Write what can be written although other objects are refused; otherwise one that is refused keeps all back
+    #[arg(long)]
+    pub(crate) keep_going: bool,
     /// Say what would happen, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -90,17 +94,25 @@ struct Trouble {
     problems: Vec<Problem>,
     /// It failed before it was its turn.
     untried: bool,
+    /// What kept it back if nothing is wrong with it.
+    kept: Option<Kept>,
 }
 
 impl Trouble {
     fn untried(problem: Box<Problem>) -> Self {
-        Self { text: problem.reason.clone(), problems: vec![*problem], untried: true }
+        Self { text: problem.reason.clone(), problems: vec![*problem], untried: true, kept: None }
     }
 
-    /// Doubts that `--strict` takes for errors.
+    /// Warnings that `--strict` takes for errors.
     fn strict(warnings: Vec<Problem>) -> Self {
         let text = warnings.iter().map(|warning| warning.text().to_owned()).collect::<Vec<_>>().join("; ");
-        Self { text, problems: warnings.into_iter().map(diagnose::severe).collect(), untried: false }
+        let problems = warnings.into_iter().map(diagnose::severe).collect();
+        Self { text, problems, untried: false, kept: None }
+    }
+
+    /// Problems with a text for all of them.
+    fn of(text: String, problems: Vec<Problem>) -> Self {
+        Self { text, problems, untried: false, kept: None }
     }
 }
 
@@ -113,71 +125,97 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
     if manifests.items.is_empty() {
         return Ok(nothing(session));
     }
-    let client = link.writer(args.dry_run)?;
-
-    let mut fates: Vec<Option<Fate>> = Vec::with_capacity(manifests.items.len());
-    let mut batch: Vec<Object> = Vec::new();
-    let mut doubts = args.strict.then(|| Doubts::new(&client));
+    let manner = batch::manner(session, args.keep_going);
     let prepared: Vec<Result<Object, Box<Problem>>> =
         manifests.items.iter().map(|item| in_namespace(item, args.place.namespace.as_deref())).collect();
-    for object in prepared.iter().flatten() {
-        doubts.iter_mut().for_each(|doubts| doubts.comes(object));
-    }
+    // What cannot be placed in a namespace keeps all back; what else is wrong is found out all the same.
+    let kept_back = manner == Manner::Whole && prepared.iter().any(Result::is_err);
+    let client = link.writer(args.dry_run || kept_back)?;
+
+    let mut fates: Vec<Option<Fate>> = Vec::with_capacity(manifests.items.len());
+    let mut objects: Vec<Object> = Vec::new();
+    // The number of each of them among the manifests, and the warnings that it comes with.
     let mut waiting: Vec<(usize, Vec<Problem>)> = Vec::new();
     for (at, (item, object)) in manifests.items.iter().zip(prepared).enumerate() {
-        let key = item.object().key();
         match object {
             Err(problem) => {
-                fates.push(Some(Fate { key, result: Err(Trouble::untried(problem)), warnings: Vec::new() }))
+                let key = item.object().key();
+                fates.push(Some(Fate { key, result: Err(Trouble::untried(problem)), warnings: Vec::new() }));
             }
             Ok(object) => {
                 let mut warnings = warnings_of(item);
                 warnings.extend(tortie_api::warnings::of(&object));
-                if let Some(doubts) = &doubts {
-                    warnings.extend(doubts.of(&object));
-                }
-                if args.strict && !warnings.is_empty() {
-                    fates.push(Some(Fate {
-                        key: object.key(),
-                        result: Err(Trouble::strict(warnings)),
-                        warnings: Vec::new(),
-                    }));
-                } else {
-                    fates.push(None);
-                    waiting.push((at, warnings));
-                    batch.push(object);
-                }
+                fates.push(None);
+                waiting.push((at, warnings));
+                objects.push(object);
             }
         }
     }
-    if batch.len() >= 1000 {
-        session.terminal.status(format_args!("writing {} objects", batch.len()));
+    if objects.len() >= 1000 {
+        session.terminal.status(format_args!("writing {} objects", objects.len()));
     }
-    let outcomes = client.apply(batch, mode);
-    for ((at, mut warnings), outcome) in waiting.into_iter().zip(outcomes) {
+    let is_warned = |at: usize, done: &client::Done| !waiting[at].1.is_empty() || !done.notes.is_empty();
+    let written = client.write(objects, mode, manner, if args.strict { Some(&is_warned) } else { None });
+    let extent = if kept_back { Extent::Nothing } else { written.extent };
+    let item = |at: usize| waiting.get(at).and_then(|(at, _)| manifests.items.get(*at));
+    for ((at, warnings), outcome) in waiting.iter().zip(written.outcomes) {
+        let mut warnings = warnings.clone();
         let result = match outcome.result {
             Ok(done) => {
                 warnings.extend(done.notes);
                 warnings.dedup();
                 Ok(Done { word: super::word(done.change), along: done.along })
             }
+            Err(ClientError::Warned { notes }) => {
+                warnings.extend(notes);
+                Err(Trouble::strict(std::mem::take(&mut warnings)))
+            }
             Err(error) => {
-                let problems = diagnose::problems(&error, &outcome.key);
                 warnings.clear();
-                Err(Trouble { text: error.to_string(), problems, untried: false })
+                let problems = batch::problems(&error, &outcome.key, &manifests, item);
+                Err(Trouble { kept: Kept::of(&error), ..Trouble::of(error.to_string(), problems) })
             }
         };
-        fates[at] = Some(Fate { key: outcome.key, result, warnings });
+        fates[*at] = Some(Fate { key: outcome.key, result, warnings });
     }
     let fates: Vec<Fate> = fates.into_iter().flatten().collect();
-    let past = match verb {
-        "create" => "created",
-        "replace" => "replaced",
-        _ => "applied",
+    let words = match verb {
+        "create" => Words { verb, past: "created", again: Some("--skip-exists") },
+        "replace" => Words { verb, past: "replaced", again: None },
+        _ => Words { verb, past: "applied", again: None },
     };
-    let exit = report(verb, past, &manifests, &fates, args.dry_run, session);
+    let exit = report(words, &manifests, &fates, extent, args.dry_run, session);
     link.announce(session);
     Ok(exit)
+}
+
+/// How a command speaks of what it does.
+#[derive(Clone, Copy)]
+struct Words {
+    verb: &'static str,
+    past: &'static str,
+    /// The flag with which the same command goes on where an earlier call ended.
+    again: Option<&'static str>,
+}
+
+impl Words {
+    const VALIDATE: Self = Self { verb: "validate", past: "validated", again: None };
+}
+
+/// An object that two manifests describe is an error of the second.
+fn given_twice(fates: &mut [Fate], manifests: &Manifests) {
+    let mut first: HashMap<Key, usize> = HashMap::new();
+    for (at, fate) in fates.iter_mut().enumerate().filter(|(_, fate)| !fate.key.name.is_empty()) {
+        let other = *first.entry(fate.key.clone()).or_insert(at);
+        if other == at {
+            continue;
+        }
+        let problem = batch::twice(&fate.key, manifests.items.get(other), manifests);
+        match &mut fate.result {
+            Err(trouble) => trouble.problems.push(problem),
+            Ok(_) => fate.result = Err(Trouble::of(problem.reason.clone(), vec![problem])),
+        }
+    }
 }
 
 /// Everything as it would be stored after `apply` of the manifests. None when they cannot be used or `apply` would refuse
@@ -192,6 +230,8 @@ pub(crate) fn preview(
     let Some(manifests) = session.manifests(verb, files)? else { return Ok(None) };
     let objects: Vec<_> = manifests.items.iter().map(|item| in_namespace(item, place.namespace.as_deref())).collect();
     let preview = client.preview(objects.iter().flatten().cloned().collect(), Mode::Apply)?;
+    let placed: Vec<&Item> =
+        manifests.items.iter().zip(&objects).filter_map(|(item, object)| object.is_ok().then_some(item)).collect();
     let mut outcomes = preview.outcomes.into_iter();
     let mut refused = 0;
     for (item, object) in manifests.items.iter().zip(objects) {
@@ -200,7 +240,9 @@ pub(crate) fn preview(
             Ok(_) => match outcomes.next() {
                 // That is about the store, not about one object.
                 Some(Outcome { result: Err(error @ ClientError::Store(_)), .. }) => return Err(error.into()),
-                Some(Outcome { key, result: Err(error) }) => diagnose::problems(&error, &key),
+                Some(Outcome { key, result: Err(error) }) => {
+                    batch::problems(&error, &key, &manifests, |at| placed.get(at).copied())
+                }
                 _ => continue,
             },
         };
@@ -225,8 +267,11 @@ pub(crate) fn validate(args: &ValidateArgs, session: &mut Session) -> anyhow::Re
     }
     // The program ends with the report: giving back what was read piece by piece would only delay it.
     let manifests = ManuallyDrop::new(manifests);
-    let fates = ManuallyDrop::new(tortie_store::each(&manifests.items, |item| validated(item, args)));
-    Ok(report("validate", "validated", &manifests, &fates, false, session))
+    let mut fates = ManuallyDrop::new(tortie_store::each(&manifests.items, |item| validated(item, args)));
+    if !session.persona.is_calico() {
+        given_twice(&mut fates, &manifests);
+    }
+    Ok(report(Words::VALIDATE, &manifests, &fates, Extent::Each, false, session))
 }
 
 fn needs_files(verb: &str, files: &Files) -> anyhow::Result<()> {
@@ -267,7 +312,7 @@ fn validated(item: &Item, args: &ValidateArgs) -> Fate {
     let result = if !problems.is_empty() {
         warnings.clear();
         let text = tortie_api::validate::calico_text(&problems);
-        Err(Trouble { text, problems, untried: false })
+        Err(Trouble::of(text, problems))
     } else if args.strict && !warnings.is_empty() {
         Err(Trouble::strict(std::mem::take(&mut warnings)))
     } else {
@@ -276,18 +321,25 @@ fn validated(item: &Item, args: &ValidateArgs) -> Fate {
     Fate { key: object.key(), result, warnings }
 }
 
-fn report(verb: &str, past: &str, manifests: &Manifests, fates: &[Fate], dry_run: bool, session: &mut Session) -> Exit {
+fn report(
+    words: Words,
+    manifests: &Manifests,
+    fates: &[Fate],
+    extent: Extent,
+    dry_run: bool,
+    session: &mut Session,
+) -> Exit {
     if !session.persona.is_calico() {
-        return report_ours(past, manifests, fates, dry_run, session);
+        return report_ours(words, manifests, fates, extent, dry_run, session);
     }
     let errors: Vec<String> =
         fates.iter().filter_map(|fate| fate.result.as_ref().err()).map(|trouble| trouble.text.clone()).collect();
     let untried = fates.iter().filter(|fate| fate.result.as_ref().is_err_and(|trouble| trouble.untried)).count();
     let kind = Tally::kind_of(fates.iter().map(|fate| fate.key.kind));
     let tally = Tally { kind, total: fates.len(), errors, untried };
-    let exit = match verb {
+    let exit = match words.verb {
         "replace" => calico::replaced(&tally, &mut session.terminal),
-        _ => calico::written(verb, past, &tally, &mut session.terminal),
+        _ => calico::written(words.verb, words.past, &tally, &mut session.terminal),
     };
     for (item, fate) in manifests.items.iter().zip(fates) {
         show_problems(fate, manifests, item, session);
@@ -295,13 +347,21 @@ fn report(verb: &str, past: &str, manifests: &Manifests, fates: &[Fate], dry_run
     exit
 }
 
-fn report_ours(past: &str, manifests: &Manifests, fates: &[Fate], dry_run: bool, session: &mut Session) -> Exit {
+fn report_ours(
+    words: Words,
+    manifests: &Manifests,
+    fates: &[Fate],
+    extent: Extent,
+    dry_run: bool,
+    session: &mut Session,
+) -> Exit {
     let would = if dry_run { " (dry run)" } else { "" };
     let mut failed = 0;
-    // What the store itself says is said once.
-    let mut said: Vec<String> = Vec::new();
+    let mut said = Vec::new();
     for (item, fate) in manifests.items.iter().zip(fates) {
         match &fate.result {
+            // It is as it was, and its warnings can wait.
+            Ok(_) if extent == Extent::Nothing => continue,
             Ok(done) => {
                 session.terminal.line(format_args!("{} {}{would}", name_of(&fate.key), done.word));
                 for key in &done.along {
@@ -310,22 +370,26 @@ fn report_ours(past: &str, manifests: &Manifests, fates: &[Fate], dry_run: bool,
             }
             Err(trouble) => {
                 failed += 1;
-                if trouble.problems.is_empty() && !said.contains(&trouble.text) {
-                    session.terminal.error(&trouble.text);
-                    said.push(trouble.text.clone());
+                if let Some(kept) = &trouble.kept {
+                    batch::say(&fate.key, extent, kept, &mut said, session);
                 }
             }
         }
         show_problems(fate, manifests, item, session);
     }
-    if failed == 0 {
-        return Exit::Done;
+    let count = Count {
+        total: fates.len(),
+        failed,
+        past: if extent == Extent::Each { words.past } else { "written" },
+        does: "writes",
+        dry_run,
+        flag: "--keep-going",
+        again: words.again,
+    };
+    if let Some(line) = count.last_line(extent, session.persona) {
+        session.terminal.error(line);
     }
-    if fates.len() > 1 {
-        let were = if failed == 1 { "was" } else { "were" };
-        session.terminal.error(format_args!("{failed} of {} objects {were} not {past}", fates.len()));
-    }
-    Exit::Failed
+    if failed == 0 { Exit::Done } else { Exit::Failed }
 }
 
 fn show_problems(fate: &Fate, manifests: &Manifests, item: &Item, session: &mut Session) {

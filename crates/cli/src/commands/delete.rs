@@ -2,9 +2,10 @@
 
 use clap::Args;
 use tortie_api::{Key, Problem};
-use tortie_store::client::{Change, Target as Victim};
+use tortie_store::client::{Change, Extent, Manner, Target as Victim};
 
 use crate::args::{Files, Place};
+use crate::batch::{self, Count, Kept};
 use crate::calico::{self, Tally};
 use crate::diagnose::{self, name_of};
 use crate::input::Manifests;
@@ -28,6 +29,9 @@ pub(crate) struct DeleteArgs {
     /// It is no error when an object does not exist
     #[arg(short, long)]
     skip_not_exists: bool,
+    /// Delete what can be deleted although other objects cannot; otherwise one that cannot keeps all
+    #[arg(long)]
+    keep_going: bool,
     /// Say what would happen, and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -40,7 +44,7 @@ struct Wish {
     victim: Result<Victim, Box<Problem>>,
 }
 
-/// Deletes them, as one batch.
+/// Deletes them, as one batch: all of them or none.
 pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let link = Link::find(session, &args.place)?;
     link.check_version(session)?;
@@ -62,49 +66,53 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
         session.terminal.line("No resources specified");
         return Ok(Exit::Done);
     }
-    let client = link.writer(args.dry_run)?;
-    let batch: Vec<Victim> = wishes.iter().filter_map(|wish| wish.victim.as_ref().ok().cloned()).collect();
-    let mut outcomes = client.delete(batch, args.skip_not_exists).into_iter();
+    let manner = batch::manner(session, args.keep_going);
+    // What cannot be placed in a namespace keeps all back; what else is wrong is found out all the same.
+    let kept_back = manner == Manner::Whole && wishes.iter().any(|wish| wish.victim.is_err());
+    let client = link.writer(args.dry_run || kept_back)?;
+    let placed: Vec<&Wish> = wishes.iter().filter(|wish| wish.victim.is_ok()).collect();
+    let victims: Vec<Victim> = placed.iter().filter_map(|wish| wish.victim.as_ref().ok().cloned()).collect();
+    let deleted = client.remove(victims, args.skip_not_exists, manner);
+    let extent = if kept_back { Extent::Nothing } else { deleted.extent };
+    let mut outcomes = deleted.outcomes.into_iter();
+    let other = |at: usize| placed.get(at).and_then(|wish| manifests.items.get(wish.item?));
 
     let would = if args.dry_run { " (dry run)" } else { "" };
-    let mut errors = Vec::new();
-    let kind = Tally::kind_of(wishes.iter().map(|wish| wish.key.kind));
-    let total = wishes.len();
-    let mut shown: Vec<(Wish, Vec<Problem>)> = Vec::new();
-    for wish in wishes {
-        let result = match &wish.victim {
-            Err(problem) => Err((problem.reason.clone(), vec![(**problem).clone()])),
-            Ok(victim) => {
-                let outcome = outcomes.next();
-                let result = outcome.map(|outcome| outcome.result);
-                match result {
-                    Some(Ok(done)) => Ok(done),
-                    Some(Err(error)) => Err((error.to_string(), diagnose::problems(&error, &victim.key))),
-                    None => continue,
-                }
+    let mut said = Vec::new();
+    let mut errors: Vec<String> = Vec::new();
+    let mut missing = 0;
+    let mut shown: Vec<(&Wish, Vec<Problem>)> = Vec::new();
+    for wish in &wishes {
+        let error = match &wish.victim {
+            Err(problem) => {
+                errors.push(problem.reason.clone());
+                shown.push((wish, vec![(**problem).clone()]));
+                continue;
             }
+            Ok(_) => match outcomes.next().map(|outcome| outcome.result) {
+                None => continue,
+                Some(Ok(_)) if session.persona.is_calico() || extent == Extent::Nothing => continue,
+                Some(Ok(done)) => {
+                    let word = if done.change == Change::Skipped { "does not exist" } else { "deleted" };
+                    session.terminal.line(format_args!("{} {word}{would}", name_of(&wish.key)));
+                    for key in &done.along {
+                        session.terminal.line(format_args!("{} deleted with it{would}", name_of(key)));
+                    }
+                    continue;
+                }
+                Some(Err(error)) => error,
+            },
         };
-        match result {
-            Ok(done) if !session.persona.is_calico() => {
-                let word = if done.change == Change::Skipped { "does not exist" } else { "deleted" };
-                session.terminal.line(format_args!("{} {word}{would}", name_of(&wish.key)));
-                for key in &done.along {
-                    session.terminal.line(format_args!("{} deleted with it{would}", name_of(key)));
-                }
-            }
-            Ok(_) => {}
-            Err((text, problems)) => {
-                // What the store itself says is said once.
-                if problems.is_empty() && !session.persona.is_calico() && !errors.contains(&text) {
-                    session.terminal.error(&text);
-                }
-                errors.push(text);
-                shown.push((wish, problems));
-            }
+        missing += usize::from(error.is_missing());
+        errors.push(error.to_string());
+        shown.push((wish, batch::problems(&error, &wish.key, &manifests, other)));
+        if let Some(kept) = Kept::of(&error).filter(|_| !session.persona.is_calico()) {
+            batch::say(&wish.key, extent, &kept, &mut said, session);
         }
     }
-    let failed = errors.len();
+    let (total, failed) = (wishes.len(), errors.len());
     if session.persona.is_calico() {
+        let kind = Tally::kind_of(wishes.iter().map(|wish| wish.key.kind));
         calico::deleted(&Tally { kind, total, errors, untried: 0 }, &mut session.terminal);
     }
     for (wish, problems) in &shown {
@@ -116,9 +124,20 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
             }
         }
     }
-    if failed > 0 && total > 1 && !session.persona.is_calico() {
-        let were = if failed == 1 { "was" } else { "were" };
-        session.terminal.error(format_args!("{failed} of {total} objects {were} not deleted"));
+    if !session.persona.is_calico() {
+        let count = Count {
+            total,
+            failed,
+            past: "deleted",
+            does: "deletes",
+            dry_run: args.dry_run,
+            // What does not exist need not be deleted.
+            flag: if missing == failed { "--skip-not-exists" } else { "--keep-going" },
+            again: Some("--skip-not-exists"),
+        };
+        if let Some(line) = count.last_line(extent, session.persona) {
+            session.terminal.error(line);
+        }
     }
     Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
 }

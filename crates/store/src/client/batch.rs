@@ -19,13 +19,14 @@ use std::time::Duration;
 use tortie_api::{Key, Kind, Object, Problem, warnings};
 
 use super::view::{PLANNED, View};
-use super::{Change, Client, ClientError, Done, Mode, Outcome, Target, entry, plan, unknown};
+use super::{Change, Client, ClientError, Done, Mode, Target, entry, plan, unknown};
 use crate::{Op, Overlay, Revision, Write, WriteError, Written};
 
 /// How often a job is planned again because another writer was faster.
 const TRIES: u32 = 5;
 
 /// One thing to do.
+#[derive(Clone)]
 pub(super) struct Job<'a> {
     /// What it is about.
     pub(super) key: Key,
@@ -33,6 +34,7 @@ pub(super) struct Job<'a> {
 }
 
 /// What to do.
+#[derive(Clone)]
 pub(super) enum Task<'a> {
     /// Write this object.
     Put(Box<Object>, Mode),
@@ -50,6 +52,20 @@ pub(super) struct Plan {
     pub(super) result: Result<Done, ClientError>,
 }
 
+/// What became of a job.
+pub(super) struct Settled {
+    pub(super) result: Result<Done, ClientError>,
+    /// The keys that were written, the object's own last.
+    pub(super) wrote: Vec<Key>,
+}
+
+/// The answers so far, in the order of the jobs.
+#[derive(Default)]
+struct Answers {
+    results: Vec<Option<Result<Done, ClientError>>>,
+    wrote: Vec<Vec<Key>>,
+}
+
 /// A job on its way.
 struct Waiting<'a> {
     at: usize,
@@ -64,31 +80,30 @@ struct Going<'a> {
     result: Result<Done, ClientError>,
 }
 
-/// Does all jobs, in order.
-pub(super) fn run(client: &Client, jobs: Vec<Job>) -> Vec<Outcome> {
+/// Does all jobs, in order. The store gets its initial content first, unless that is known to fail.
+pub(super) fn run(client: &Client, jobs: Vec<Job>, mut unprepared: Option<ClientError>) -> Vec<Settled> {
     let keys: Vec<Key> = jobs.iter().map(|job| job.key.clone()).collect();
-    let mut results: Vec<Option<Result<Done, ClientError>>> = keys.iter().map(|_| None).collect();
+    let mut answers =
+        Answers { results: keys.iter().map(|_| None).collect(), wrote: keys.iter().map(|_| Vec::new()).collect() };
     let mut view = View::new(&*client.store);
-    let mut unprepared = None;
     // As in Calico the initial content may fail: who may write policies need not be allowed to write tiers. What of it
     // is needed and missing is found out below.
-    if jobs.iter().any(|job| matches!(job.task, Task::Put(..))) {
+    if unprepared.is_none() && jobs.iter().any(|job| matches!(job.task, Task::Put(..))) {
         unprepared = client.initialise("", "").err();
     }
     let done = view.expect(&keys).map_err(ClientError::from).and_then(|()| {
         let jobs = jobs.into_iter().enumerate().map(|(at, job)| Waiting { at, tries: 0, job }).collect();
-        work(client, &mut view, jobs, &mut results)
+        work(client, &mut view, jobs, &mut answers)
     });
     if let Some(reason) = unprepared {
-        explain(&reason, &mut results);
+        explain(&reason, &mut answers.results);
     }
-    remark(client, &mut view, &mut results);
+    remark(client, &mut view, &mut answers.results);
     let rest = done.err();
     let unanswered = || rest.clone().expect("every job has a result unless the store failed");
-    keys.into_iter()
-        .zip(results)
-        .map(|(key, result)| Outcome { key, result: result.unwrap_or_else(|| Err(unanswered())) })
-        .collect()
+    let settled =
+        |(result, wrote): (Option<_>, _)| Settled { result: result.unwrap_or_else(|| Err(unanswered())), wrote };
+    answers.results.into_iter().zip(answers.wrote).map(settled).collect()
 }
 
 /// Where a built-in tier is missing, the reason is why it could not be made.
@@ -105,7 +120,7 @@ fn work<'a>(
     client: &Client,
     view: &mut View,
     mut queue: VecDeque<Waiting<'a>>,
-    results: &mut [Option<Result<Done, ClientError>>],
+    answers: &mut Answers,
 ) -> Result<(), ClientError> {
     while !queue.is_empty() {
         let mut writes: Vec<Write> = Vec::new();
@@ -123,7 +138,7 @@ fn work<'a>(
                 Ok(plan) => plan,
             };
             if planned.is_empty() {
-                results[waiting.at] = Some(result);
+                answers.results[waiting.at] = Some(result);
                 continue;
             }
             if planned.iter().any(|write| hangs_on_planned(&write.op)) {
@@ -141,7 +156,7 @@ fn work<'a>(
         if writes.is_empty() {
             continue;
         }
-        let lost = settle(view, &writes, client.store.write(&writes)?, going, results);
+        let lost = settle(view, &writes, client.store.write(&writes)?, going, answers);
         if let Some(tries) = lost.iter().map(|waiting| waiting.tries).max() {
             view.forget();
             thread::sleep(Duration::from_millis(5 << tries));
@@ -157,23 +172,25 @@ fn work<'a>(
 fn settle<'a>(
     view: &mut View,
     writes: &[Write],
-    answers: Vec<Result<Written, WriteError>>,
+    fates: Vec<Result<Written, WriteError>>,
     going: Vec<Going<'a>>,
-    results: &mut [Option<Result<Done, ClientError>>],
+    answers: &mut Answers,
 ) -> Vec<Waiting<'a>> {
-    for (write, answer) in writes.iter().zip(&answers) {
+    for (write, answer) in writes.iter().zip(&fates) {
         if let Ok(written) = answer {
             view.assume(write, written.revision);
         }
     }
     let mut lost = Vec::new();
-    let mut all = writes.iter().zip(answers);
+    let mut all = writes.iter().zip(fates);
     for Going { mut waiting, writes, result } in going {
         let own: Vec<_> = all.by_ref().take(writes).collect();
+        answers.wrote[waiting.at]
+            .extend(own.iter().filter(|(_, fate)| fate.is_ok()).map(|(write, _)| write.key.clone()));
         let mut done = match result {
             Ok(done) => done,
             Err(error) => {
-                results[waiting.at] = Some(Err(error));
+                answers.results[waiting.at] = Some(Err(error));
                 continue;
             }
         };
@@ -197,13 +214,13 @@ fn settle<'a>(
                 Err(ClientError::Conflict { key: write.key.clone(), current: Some(stored.revision) })
             }
         };
-        results[waiting.at] = Some(result);
+        answers.results[waiting.at] = Some(result);
     }
     lost
 }
 
 /// The revision that an object was written at.
-fn stamp(done: &mut Done, revision: Revision) {
+pub(super) fn stamp(done: &mut Done, revision: Revision) {
     match (done.change, revision) {
         (Change::Deleted, _) => {}
         // It is only planned, so there is no version yet.

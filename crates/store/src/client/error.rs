@@ -104,6 +104,26 @@ pub enum ClientError {
         /// The label.
         key: String,
     },
+    /// The batch names the same object twice.
+    #[error("{key} is given twice")]
+    Twice {
+        /// The object.
+        key: Key,
+        /// The number of the other one in the batch.
+        other: usize,
+    },
+    /// Its warnings were asked to be errors.
+    #[error("{}", notes.iter().map(|note| note.text()).collect::<Vec<_>>().join("; "))]
+    Warned {
+        /// The warnings of the client.
+        notes: Vec<Problem>,
+    },
+    /// The store did not come to it: it stopped at another object of the batch.
+    #[error("{key} was not reached")]
+    Unfinished {
+        /// The object.
+        key: Key,
+    },
     /// The store did not answer. Nothing of the call can be relied on being done.
     #[error("{0}")]
     Store(Arc<StoreError>),

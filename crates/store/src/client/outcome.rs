@@ -17,6 +17,40 @@ pub enum Mode {
     Replace,
 }
 
+/// How the objects of a batch hang together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// All or nothing: all are planned before the first is written. An object that is given twice is an error.
+    /// Written in the order in which they need each other, deleted in the reverse order.
+    Whole,
+    /// Each for itself, so that one that fails does not stop the others, but in the order in which they need each other.
+    /// An object that is given twice is an error.
+    KeepGoing,
+    /// As Calico does it: each for itself, in the order in which they are given.
+    Calico,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// What became of each object, in the order of the input.
+    pub outcomes: Vec<Outcome>,
+    /// How the outcomes are to be read.
+    pub extent: Extent,
+}
+
+/// How far a batch came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Each outcome says what was done.
+    Each,
+    /// Nothing was written. Outcomes without an error say what would have been done without the errors of others.
+    Nothing,
+    /// The store needed several transactions and did not finish them. Outcomes without an error were done, some of the
+    /// others perhaps.
+    Part,
+}
+
 /// What happened to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {

@@ -9,6 +9,7 @@ mod legacy;
 mod patch;
 mod races;
 mod unknown;
+mod whole;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,7 +19,7 @@ use tortie_api::{Key, Kind, Object};
 
 use super::*;
 use crate::memory::MemoryStore;
-use crate::{Listing, Op, StoreError, Stored, Watch, Write, WriteError, Written};
+use crate::{Listing, Op, Stopped, StoreError, Stored, Watch, Whole, Write, WriteError, Written};
 
 type Hook = Box<dyn FnMut(&MemoryStore) + Send>;
 
@@ -28,6 +29,8 @@ struct Spy {
     inner: MemoryStore,
     calls: AtomicUsize,
     done: AtomicUsize,
+    /// How many changes a transaction takes; 0 for any number.
+    chunk: AtomicUsize,
     before: Mutex<Option<Hook>>,
 }
 
@@ -65,9 +68,38 @@ impl Store for Spy {
         Ok(answers)
     }
 
+    fn write_whole(&self, writes: &[Write]) -> Result<Whole, StoreError> {
+        if let Some(hook) = &mut *self.before.lock().unwrap() {
+            hook(&self.inner);
+        }
+        let whole = match self.chunk.load(Ordering::Relaxed) {
+            0 => self.inner.write_whole(writes)?,
+            chunk => in_chunks(&self.inner, writes, chunk)?,
+        };
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.done.fetch_add(whole.made.len(), Ordering::Relaxed);
+        Ok(whole)
+    }
+
     fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError> {
         self.inner.watch(selection, from)
     }
+}
+
+/// As a store does whose transactions take so many changes.
+fn in_chunks(store: &MemoryStore, writes: &[Write], chunk: usize) -> Result<Whole, StoreError> {
+    let mut whole = Whole::default();
+    for writes in writes.chunks(chunk) {
+        let start = whole.made.len();
+        let next = store.write_whole(writes)?;
+        whole.made.extend(next.made);
+        if let Some(Stopped::Refused(refused)) = next.stopped {
+            let numbered = refused.into_iter().map(|(at, reason)| (start + at, reason));
+            whole.stopped = Some(Stopped::Refused(numbered.collect()));
+            break;
+        }
+    }
+    Ok(whole)
 }
 
 /// A client of a store with its initial content, and the store.

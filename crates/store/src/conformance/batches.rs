@@ -2,7 +2,7 @@
 
 use super::Subject;
 use super::support::{Must, create, delete, next, tier, until, update, value};
-use crate::{Selection, Write, WriteError};
+use crate::{Selection, Stopped, Write, WriteError};
 
 /// No writes, no results, no revision.
 pub fn an_empty_batch_changes_nothing(subject: &dyn Subject) {
@@ -120,4 +120,72 @@ pub fn a_large_batch_is_kept_whole(subject: &dyn Subject) {
     let told: Vec<_> = writes.iter().map(|_| next(&mut *watch)).collect();
     assert_eq!(told.last().map(|event| event.revision()), Some(listing.revision));
     assert!(told.iter().map(|event| event.key()).eq(writes.iter().map(|write| &write.key)));
+}
+
+/// Changes of every kind in one call, each under its condition.
+pub fn changes_that_belong_together_are_all_made(subject: &dyn Subject) {
+    let store = subject.store();
+    let a = store.one(create(&tier("a"), "one"));
+    let b = store.one(create(&tier("b"), "one"));
+    let writes = [create(&tier("c"), "new"), update(&tier("a"), "two", a.revision), delete(&tier("b"), b.revision)];
+    let whole = store.write_whole(&writes).expect("write");
+    assert!(whole.stopped.is_none(), "{whole:?}");
+    let previous: Vec<_> =
+        whole.made.iter().map(|written| written.previous.as_ref().map(|stored| stored.revision)).collect();
+    assert_eq!(previous, [None, Some(a.revision), Some(b.revision)]);
+    assert_eq!(store.standing(&tier("a")).value, value(&tier("a"), "two"));
+    assert_eq!(store.standing(&tier("c")).revision, whole.made[0].revision);
+    assert_eq!(store.get(&tier("b")).expect("get"), None);
+    assert!(store.write_whole(&[]).expect("write").made.is_empty());
+}
+
+/// A conflict, an object that exists, or one that does not: nothing is changed, nothing is told, and each reason is given.
+pub fn one_refused_change_keeps_all_that_belong_to_it_back(subject: &dyn Subject) {
+    let store = subject.store();
+    let a = store.one(create(&tier("a"), "one"));
+    store.one(update(&tier("a"), "two", a.revision));
+    let before = store.list(&Selection::default()).expect("list");
+    let writes = [
+        create(&tier("new"), "one"),
+        update(&tier("a"), "three", a.revision),
+        create(&tier("a"), "four"),
+        update(&tier("missing"), "one", a.revision),
+    ];
+    for (refused, kind) in [(1, "conflict"), (2, "exists"), (3, "missing")] {
+        let whole = store.write_whole(&[writes[0].clone(), writes[refused].clone()]).expect("write");
+        assert!(whole.made.is_empty(), "{kind}: {whole:?}");
+        let Some(Stopped::Refused(reasons)) = whole.stopped else { panic!("{kind} is refused") };
+        let [(1, reason)] = reasons.as_slice() else { panic!("{kind}: {reasons:?}") };
+        let fits = match reason {
+            WriteError::Conflict(_) => kind == "conflict",
+            WriteError::Exists(_) => kind == "exists",
+            WriteError::Missing => kind == "missing",
+            WriteError::Refused(_) => false,
+        };
+        assert!(fits, "{kind}: {reason:?}");
+    }
+    assert_eq!(store.list(&Selection::default()).expect("list"), before);
+    let next_change = store.one(create(&tier("z"), "one"));
+    let told = next(&mut *store.follow(before.revision));
+    assert_eq!((told.key(), told.revision()), (&tier("z"), next_change.revision));
+}
+
+/// However many they are: what was made is the beginning, in the order of the changes, and nothing behind it.
+pub fn of_many_that_belong_together_only_the_beginning_is_made(subject: &dyn Subject) {
+    let store = subject.store();
+    let key = |n: usize| tier(&format!("t{n:03}"));
+    store.one(create(&key(250), "old"));
+    let writes: Vec<Write> = (0..300).map(|n| create(&key(n), "new")).collect();
+    let whole = store.write_whole(&writes).expect("write");
+    assert!(matches!(&whole.stopped, Some(Stopped::Refused(reasons)) if reasons[0].0 == 250), "{:?}", whole.stopped);
+    assert!(whole.made.len() <= 250);
+    for n in 0..300 {
+        let stored = store.get(&key(n)).expect("get").map(|stored| stored.value);
+        let expected = match n {
+            250 => Some("old"),
+            n if n < whole.made.len() => Some("new"),
+            _ => None,
+        };
+        assert_eq!(stored, expected.map(|note| value(&key(n), note)), "{n}");
+    }
 }

@@ -1,0 +1,189 @@
+//! Batches of objects, as both `delete` and what writes manifests tell of them: in which manner they are done, which
+//! object is given twice, and what a call that wrote nothing or not everything says at its end.
+
+use tortie_api::diagnostic;
+use tortie_api::{Key, Path, Problem};
+use tortie_store::client::{ClientError, Extent, Manner};
+
+use crate::diagnose::{self, name_of};
+use crate::input::{Item, Manifests};
+use crate::persona::Persona;
+use crate::session::Session;
+
+/// The manner of this call.
+pub(crate) fn manner(session: &Session, keep_going: bool) -> Manner {
+    match (session.persona.is_calico(), keep_going) {
+        (true, _) => Manner::Calico,
+        (false, true) => Manner::KeepGoing,
+        (false, false) => Manner::Whole,
+    }
+}
+
+/// What is wrong with an object, as problems; `other` finds the manifest of another object of the batch.
+pub(crate) fn problems<'a>(
+    error: &ClientError,
+    key: &Key,
+    manifests: &Manifests,
+    other: impl Fn(usize) -> Option<&'a Item>,
+) -> Vec<Problem> {
+    match error {
+        ClientError::Twice { other: at, .. } => vec![twice(key, other(*at), manifests)],
+        ClientError::Unfinished { .. } => Vec::new(),
+        error => diagnose::problems(error, key),
+    }
+}
+
+/// This object is also described by another manifest.
+pub(crate) fn twice(key: &Key, other: Option<&Item>, manifests: &Manifests) -> Problem {
+    let at = Path::from("metadata.name");
+    let problem = Problem::read(at.clone(), format!("{key} is given twice"));
+    match other {
+        None => problem.message(format!("{} is named twice", name_of(key))),
+        Some(item) => {
+            let place = Problem::read(at, String::new());
+            let place = diagnostic::problem_place(&place, &item.located, manifests.source(item));
+            problem
+                .message(format!("{} is described twice, here and at {place}", name_of(key)))
+                .help("keep one of the two")
+        }
+    }
+}
+
+/// Says what kept an object back that has no problem of its own. What the store itself says is said once.
+pub(crate) fn say(key: &Key, extent: Extent, kept: &Kept, said: &mut Vec<String>, session: &mut Session) {
+    if let Kept::Store(text) = kept
+        && !said.contains(text)
+    {
+        session.terminal.error(text);
+        said.push(text.clone());
+    }
+    if extent == Extent::Part {
+        let was = if *kept == Kept::Unreached { "was not reached" } else { "was perhaps not reached" };
+        session.terminal.error(format_args!("{} {was}", name_of(key)));
+    }
+}
+
+/// Why an object without a problem of its own was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// The store did not answer, and said this.
+    Store(String),
+    /// The store stopped before it.
+    Unreached,
+}
+
+impl Kept {
+    /// What an error about an object is, if it is not about the object.
+    pub(crate) fn of(error: &ClientError) -> Option<Self> {
+        match error {
+            ClientError::Store(error) => Some(Self::Store(error.to_string())),
+            ClientError::Unfinished { .. } => Some(Self::Unreached),
+            _ => None,
+        }
+    }
+}
+
+/// What became of the objects of a batch.
+pub(crate) struct Count {
+    pub(crate) total: usize,
+    pub(crate) failed: usize,
+    /// What is done to objects: `written`, `deleted`.
+    pub(crate) past: &'static str,
+    /// The same as a command does it: `writes`, `deletes`.
+    pub(crate) does: &'static str,
+    pub(crate) dry_run: bool,
+    /// The flag that does what can be done.
+    pub(crate) flag: &'static str,
+    /// The flag with which the same command finishes what several transactions left.
+    pub(crate) again: Option<&'static str>,
+}
+
+impl Count {
+    /// The last line of a call that did not do everything.
+    pub(crate) fn last_line(&self, extent: Extent, persona: Persona) -> Option<String> {
+        let Self { total, failed, past, does, flag, .. } = self;
+        let was = if self.dry_run { "would be" } else { "was" };
+        match extent {
+            Extent::Part => {
+                let done = total - failed;
+                let finish = command(persona, self.again);
+                Some(format!("{done} of {total} objects were {past}; this finishes the rest: {finish}"))
+            }
+            _ if *total == 1 || *failed == 0 => None,
+            Extent::Each => {
+                let were = if *failed == 1 { "was" } else { "were" };
+                Some(format!("{failed} of {total} objects {were} not {past}"))
+            }
+            Extent::Nothing if failed == total => Some(format!("nothing {was} {past}")),
+            Extent::Nothing => {
+                let of = if *failed == 1 { "one".to_owned() } else { failed.to_string() };
+                Some(format!(
+                    "nothing {was} {past}, because of {of} of {total} objects; {flag} {does} what can be {past}"
+                ))
+            }
+        }
+    }
+}
+
+/// This call as it is typed, with another flag.
+fn command(persona: Persona, flag: Option<&str>) -> String {
+    let mut words = vec![persona.name().to_owned()];
+    words.extend(std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy())));
+    if let Some(flag) = flag.filter(|flag| !words.iter().any(|word| word == flag)) {
+        words.push(flag.to_owned());
+    }
+    words.join(" ")
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(total: usize, failed: usize) -> Count {
+        Count {
+            total,
+            failed,
+            past: "written",
+            does: "writes",
+            dry_run: false,
+            flag: "--keep-going",
+            again: Some("--skip-exists"),
+        }
+    }
+
+    #[test]
+    fn the_last_line_says_what_was_done_and_what_helps() {
+        let line = |given: Count, extent| given.last_line(extent, Persona::Tortie).unwrap_or_default();
+        assert_eq!(
+            line(count(3, 1), Extent::Nothing),
+            "nothing was written, because of one of 3 objects; --keep-going writes what can be written"
+        );
+        assert_eq!(
+            line(Count { dry_run: true, ..count(3, 2) }, Extent::Nothing),
+            "nothing would be written, because of 2 of 3 objects; --keep-going writes what can be written"
+        );
+        assert_eq!(line(count(2, 2), Extent::Nothing), "nothing was written");
+        assert_eq!(line(count(1, 1), Extent::Nothing), "");
+        assert_eq!(line(count(3, 2), Extent::Each), "2 of 3 objects were not written");
+        let part = line(count(300, 100), Extent::Part);
+        assert!(part.starts_with("200 of 300 objects were written; this finishes the rest: tortie "), "{part}");
+        assert!(part.ends_with(" --skip-exists"), "{part}");
+    }
+
+    #[test]
+    fn a_word_is_quoted_where_a_shell_would_change_it() {
+        assert_eq!(quoted("a/b-c.yaml"), "a/b-c.yaml");
+        assert_eq!(quoted("my file's"), r"'my file'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+}

@@ -1,0 +1,130 @@
+//! Changes that belong together: one transaction, or as few as etcd's bounds allow, one behind the other.
+//!
+//! Where it takes several, each is first sent with a condition that never holds. etcd looks at the sender's permissions and
+//! at its bounds before it looks at conditions, so what it would not take is known before anything is written.
+
+use std::sync::atomic::Ordering;
+
+use tortie_store::{Stopped, StoreError, Whole, Write, WriteError, Written};
+
+use crate::connection::Connection;
+use crate::trouble::Trouble;
+use crate::wire::{Compare, Target, TxnRequest};
+use crate::write::{Change, ChunkSize, Made, chunk_of, made, remade};
+
+type Refused = Vec<(usize, WriteError)>;
+
+/// Makes all changes, or those of the first transactions. An `Err` means that none was made.
+pub(crate) async fn all(
+    connection: &Connection,
+    size: &ChunkSize,
+    writes: &[Write],
+    failed: impl Fn(&Trouble) -> StoreError,
+) -> Result<Whole, Trouble> {
+    let mut whole = Whole::default();
+    let refused = refused_before(connection, size, writes).await?;
+    if !refused.is_empty() {
+        whole.stopped = Some(Stopped::Refused(refused));
+        return Ok(whole);
+    }
+    while whole.made.len() < writes.len() && whole.stopped.is_none() {
+        let start = whole.made.len();
+        let rest = &writes[start..];
+        let chunk = &rest[..chunk_of(rest, size.0.load(Ordering::Relaxed))];
+        let numbered = |refused: Refused| {
+            Some(Stopped::Refused(refused.into_iter().map(|(at, reason)| (start + at, reason)).collect()))
+        };
+        match together(connection, chunk).await {
+            Ok(Ok(written)) => whole.made.extend(written),
+            Ok(Err(refused)) => whole.stopped = numbered(refused),
+            Err(Trouble::TooMany | Trouble::TooLarge(_)) if chunk.len() > 1 => {
+                size.0.store(chunk.len() / 2, Ordering::Relaxed);
+            }
+            Err(trouble @ (Trouble::TooMany | Trouble::TooLarge(_) | Trouble::Denied)) => {
+                let found = refused_alone(connection, chunk).await;
+                let found = found.ok().filter(|refused| !refused.is_empty());
+                whole.stopped = found.map_or_else(|| Some(Stopped::Failed(failed(&trouble))), numbered);
+            }
+            Err(trouble) => whole.stopped = Some(Stopped::Failed(failed(&trouble))),
+        }
+    }
+    Ok(whole)
+}
+
+/// What etcd would not take, if it takes more than one transaction; for one, the transaction itself tells.
+async fn refused_before(connection: &Connection, size: &ChunkSize, writes: &[Write]) -> Result<Refused, Trouble> {
+    let mut known = 0;
+    while known < writes.len() {
+        let rest = &writes[known..];
+        let chunk = &rest[..chunk_of(rest, size.0.load(Ordering::Relaxed))];
+        if chunk.len() == writes.len() {
+            break;
+        }
+        match probe(connection, chunk).await {
+            Ok(()) => known += chunk.len(),
+            Err(Trouble::TooMany | Trouble::TooLarge(_)) if chunk.len() > 1 => {
+                size.0.store(chunk.len() / 2, Ordering::Relaxed);
+            }
+            Err(Trouble::TooMany | Trouble::TooLarge(_) | Trouble::Denied) => {
+                return refused_alone(connection, writes).await;
+            }
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// Which of these etcd would not take, each alone.
+async fn refused_alone(connection: &Connection, writes: &[Write]) -> Result<Refused, Trouble> {
+    let mut refused = Vec::new();
+    for (at, write) in writes.iter().enumerate() {
+        let reason = match probe(connection, std::slice::from_ref(write)).await {
+            Ok(()) => continue,
+            Err(Trouble::Denied) => WriteError::Refused("etcd does not let this user write it".to_owned()),
+            Err(Trouble::TooMany | Trouble::TooLarge(_)) => {
+                WriteError::Refused("it is larger than this etcd takes (1.5 MiB unless set otherwise)".to_owned())
+            }
+            Err(trouble) => return Err(trouble),
+        };
+        refused.push((at, reason));
+    }
+    Ok(refused)
+}
+
+/// Asks whether etcd would take these: a transaction whose condition never holds.
+async fn probe(connection: &Connection, writes: &[Write]) -> Result<(), Trouble> {
+    let mut txn = TxnRequest::default();
+    for change in writes.iter().filter_map(Change::of) {
+        change.add_to(&mut txn, None);
+    }
+    let Some(first) = txn.compare.first() else { return Ok(()) };
+    // No version is less than 0.
+    let never = Compare { result: 2, target: 0, key: first.key.clone(), union: Some(Target::Version(0)) };
+    txn.compare.insert(0, never);
+    let asked = connection.call(|member, _| {
+        let txn = txn.clone();
+        async move { member.txn(txn).await }
+    });
+    asked.await.map(drop)
+}
+
+/// One transaction: all of it, or why not.
+async fn together(connection: &Connection, writes: &[Write]) -> Result<Result<Vec<Written>, Refused>, Trouble> {
+    let all: Vec<&Write> = writes.iter().collect();
+    let fates = match made(connection, &all, &mut false).await? {
+        Made::All(fates) => fates.into_iter().map(Some).collect(),
+        Made::Nothing(fates) => fates,
+    };
+    if let Some(revision) = fates.iter().flatten().flatten().map(|written| written.revision).max() {
+        // It was carried out, perhaps by a try whose answer was lost; what is different by now was changed since.
+        let written = |fate: Option<Result<Written, WriteError>>| {
+            fate.and_then(Result::ok).unwrap_or(Written { revision, previous: None })
+        };
+        return Ok(Ok(fates.into_iter().map(written).collect()));
+    }
+    let refused: Refused = fates.into_iter().enumerate().filter_map(|(at, fate)| Some((at, fate?.err()?))).collect();
+    match (refused.is_empty(), writes.first()) {
+        (true, Some(first)) => Err(remade(first)),
+        _ => Ok(Err(refused)),
+    }
+}

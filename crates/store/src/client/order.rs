@@ -1,0 +1,39 @@
+//! The order in which objects of a batch are written, whatever order they are given in: what others need comes before
+//! them, and goes after them.
+
+use tortie_api::Kind;
+
+use super::batch::{Job, Task};
+
+/// Where a job stands. Jobs of the same rank keep their order.
+pub(super) fn rank(job: &Job) -> i8 {
+    let rank = of_kind(job.key.kind);
+    if matches!(job.task, Task::Delete(..)) { -rank } else { rank }
+}
+
+/// Policies are written before the endpoints that they select, so that no endpoint is in force without them.
+fn of_kind(kind: Kind) -> i8 {
+    match kind {
+        // A peering names filters.
+        Kind::BGPFilter => 0,
+        Kind::BGPConfiguration
+        | Kind::BGPPeer
+        | Kind::BlockAffinity
+        | Kind::CalicoNodeStatus
+        | Kind::ClusterInformation
+        | Kind::FelixConfiguration
+        | Kind::IPAMConfiguration
+        | Kind::IPPool
+        | Kind::IPReservation
+        | Kind::KubeControllersConfiguration
+        | Kind::LiveMigration
+        | Kind::Node => 1,
+        Kind::Tier | Kind::Profile | Kind::NetworkSet | Kind::GlobalNetworkSet => 2,
+        Kind::NetworkPolicy
+        | Kind::GlobalNetworkPolicy
+        | Kind::StagedNetworkPolicy
+        | Kind::StagedGlobalNetworkPolicy
+        | Kind::StagedKubernetesNetworkPolicy => 3,
+        Kind::HostEndpoint | Kind::WorkloadEndpoint => 4,
+    }
+}
