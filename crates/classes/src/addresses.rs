@@ -78,6 +78,16 @@ impl AddressSet {
         Self { v4: self.v4.union(&other.v4), v6: self.v6.union(&other.v6) }
     }
 
+    /// What is in any of some sets.
+    pub fn union_of<'a>(sets: impl IntoIterator<Item = &'a AddressSet>) -> AddressSet {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for set in sets {
+            v4.extend(set.v4.iter());
+            v6.extend(set.v6.iter());
+        }
+        Self { v4: Ranges::of(v4), v6: Ranges::of(v6) }
+    }
+
     /// What is in both.
     #[must_use]
     pub fn intersection(&self, other: &AddressSet) -> AddressSet {
@@ -98,6 +108,11 @@ impl AddressSet {
     /// Whether all of this is in the other.
     pub fn is_within(&self, other: &AddressSet) -> bool {
         self.v4.is_within(&other.v4) && self.v6.is_within(&other.v6)
+    }
+
+    /// How many addresses of a family it has.
+    pub fn size(&self, family: Family) -> f64 {
+        self.family(family).iter().map(|(first, last)| (last - first) as f64 + 1.0).sum()
     }
 
     /// The fewest nets that hold exactly these addresses, in order, IPv4 first.

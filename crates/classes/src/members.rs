@@ -55,7 +55,7 @@ impl<'a> Members<'a> {
         let things = &self.things;
         self.selected.entry(selector.clone()).or_insert_with(|| {
             let matching = things.iter().filter(|thing| selector.matches(&thing.labels));
-            union(matching.map(|thing| &thing.addresses))
+            AddressSet::union_of(matching.map(|thing| &thing.addresses))
         })
     }
 
@@ -70,15 +70,6 @@ impl<'a> Members<'a> {
                 }
             }
         }
-        found.into_iter().map(|(port, sets)| (port, union(sets))).collect()
+        found.into_iter().map(|(port, sets)| (port, AddressSet::union_of(sets))).collect()
     }
-}
-
-fn union<'a>(sets: impl IntoIterator<Item = &'a AddressSet>) -> AddressSet {
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    for set in sets {
-        v4.extend(set.v4.iter());
-        v6.extend(set.v6.iter());
-    }
-    AddressSet { v4: crate::Ranges::of(v4), v6: crate::Ranges::of(v6) }
 }

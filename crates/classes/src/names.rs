@@ -1,15 +1,19 @@
 //! Sets of addresses in the user's own names: `10.65.0.2 (wep shop/db)`, `set office`, `198.51.100.0/24`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use tortie_policy::Snapshot;
 
 use crate::addresses::AddressSet;
 
+/// A set of which more than this is missing is not told as a set with exceptions.
+const EXCEPTIONS: usize = 3;
+
 /// Everything that has a name and addresses.
 pub struct Names {
-    /// Network sets, by name.
+    /// Network sets by name, then the nets that rules name, large ones first.
     sets: Vec<(String, AddressSet)>,
     /// What stands at single addresses: endpoints, then nodes.
     singles: BTreeMap<IpAddr, String>,
@@ -39,29 +43,59 @@ impl Names {
         }
         let sets = snapshot.network_sets.values();
         let sets = sets.map(|set| (set.id.to_string(), AddressSet::of_nets(&set.nets)));
-        Self { sets: sets.filter(|(_, addresses)| !addresses.is_empty()).collect(), singles }
+        let policies = snapshot.policies.values().flat_map(|policy| policy.ingress.iter().chain(&policy.egress));
+        let profiles = snapshot.profiles.values().flat_map(|profile| profile.ingress.iter().chain(&profile.egress));
+        let sides = policies.chain(profiles).flat_map(|rule| [&rule.source, &rule.destination]);
+        let nets: BTreeSet<(u8, IpNet)> = sides
+            .flat_map(|side| side.nets.iter().chain(&side.not_nets))
+            .filter(|net| net.prefix_len() > 0 && net.prefix_len() < net.max_prefix_len())
+            .map(|net| (net.prefix_len(), net.trunc()))
+            .collect();
+        let nets = nets.into_iter().map(|(_, net)| (net.to_string(), AddressSet::of_nets([&net])));
+        Self { sets: sets.chain(nets).filter(|(_, addresses)| !addresses.is_empty()).collect(), singles }
     }
 
-    /// A set of addresses as parts that together are exactly it: network sets that are wholly in it, then single
-    /// addresses with their names, then nets.
-    pub fn parts(&self, addresses: &AddressSet) -> Vec<String> {
+    /// A set of addresses as parts that together are exactly it, as far as they are in `within`: network sets and nets
+    /// that rules name, where all or nearly all of them is in it, then single addresses with their names, then nets.
+    pub fn parts(&self, addresses: &AddressSet, within: &AddressSet) -> Vec<String> {
         let mut parts = Vec::new();
         let mut left = addresses.clone();
         for (name, set) in &self.sets {
-            // A set of which nothing is left is told already, by others.
-            if set.is_within(addresses) && set.meets(&left) {
-                left = left.minus(set);
-                parts.push(name.clone());
+            if left.is_empty() {
+                break;
             }
+            let set = set.intersection(within);
+            let new = set.intersection(&left);
+            // A set of which nothing is left is told already, by others.
+            if new.is_empty() {
+                continue;
+            }
+            let but: Vec<IpNet> = set.minus(addresses).nets().take(EXCEPTIONS + 1).collect();
+            if but.is_empty() {
+                parts.push(name.clone());
+            } else if but.len() <= EXCEPTIONS && new.nets().count() > but.len() {
+                let but: Vec<String> = but.iter().map(|net| self.net(net)).collect();
+                parts.push(format!("{name} except {}", but.join(" and ")));
+            } else {
+                continue;
+            }
+            left = left.minus(&new);
         }
-        let single: Vec<(&IpAddr, &String)> =
-            self.singles.iter().filter(|(address, _)| left.contains(**address)).collect();
-        left = left.minus(&AddressSet::of(single.iter().map(|(address, _)| *address)));
-        parts.extend(single.iter().map(|(address, name)| format!("{address} ({name})")));
-        parts.extend(left.nets().map(|net| {
-            let whole = net.prefix_len() == net.max_prefix_len();
-            if whole { net.addr().to_string() } else { net.to_string() }
-        }));
+        let single: Vec<IpAddr> = self.singles.keys().copied().filter(|address| left.contains(*address)).collect();
+        left = left.minus(&AddressSet::of(&single));
+        parts.extend(single.into_iter().map(|address| self.net(&IpNet::from(address))));
+        parts.extend(left.nets().map(|net| self.net(&net)));
         parts
+    }
+
+    /// A net, or an address with its name.
+    fn net(&self, net: &IpNet) -> String {
+        if net.prefix_len() < net.max_prefix_len() {
+            return net.to_string();
+        }
+        match self.singles.get(&net.addr()) {
+            Some(name) => format!("{} ({name})", net.addr()),
+            None => net.addr().to_string(),
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use tortie_net::{Protocol, parse_address};
+use tortie_net::{IpNet, Protocol, parse_address, parse_cidr};
 
 /// Why a question cannot be answered; always says what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,12 +28,22 @@ pub enum Party {
     Either(String, String),
     /// A workload that is not there yet: its labels, with `ns` and `sa` for namespace and service account.
     Labels(BTreeMap<String, String>),
-    /// An address that nothing in the store knows.
+    /// Every address of a net.
+    Net(IpNet),
+    /// Every address of a network set: its namespace, empty for a global one, and its name.
+    Set(String, String),
+    /// Every address from which packets come over the network, or to which they go.
     Any,
 }
 
-const PARTIES: &str =
-    "an address, node/NAME, hep/NAME, pod/NAMESPACE/NAME, wep/NAMESPACE/NAME, labels:KEY=VALUE,... or any";
+impl Party {
+    /// Whether it is many addresses, which [`crate::reach`] answers for.
+    pub fn is_wide(&self) -> bool {
+        matches!(self, Party::Net(_) | Party::Set(..) | Party::Any)
+    }
+}
+
+const PARTIES: &str = "an address, a net, node/NAME, hep/NAME, pod/NAMESPACE/NAME, wep/NAMESPACE/NAME, set/NAME, labels:KEY=VALUE,... or any";
 
 impl FromStr for Party {
     type Err = AskError;
@@ -59,6 +69,9 @@ impl FromStr for Party {
         if let Ok(address) = parse_address(text.trim_start_matches('[').trim_end_matches(']')) {
             return Ok(Party::Address(address));
         }
+        if let Ok(net) = parse_cidr(text) {
+            return Ok(Party::Net(net.trunc()));
+        }
         let parts: Vec<&str> = text.split('/').collect();
         if parts.iter().any(|part| part.is_empty()) {
             return Err(wrong());
@@ -69,6 +82,8 @@ impl FromStr for Party {
             ["hep" | "hostendpoint", name] => Ok(Party::HostEndpoint(owned(name))),
             ["pod", namespace, name] => Ok(Party::Pod(owned(namespace), owned(name))),
             ["wep" | "workloadendpoint", namespace, name] => Ok(Party::Workload(owned(namespace), owned(name))),
+            ["set" | "gns" | "globalnetworkset", name] => Ok(Party::Set(String::new(), owned(name))),
+            ["set" | "netset" | "networkset", namespace, name] => Ok(Party::Set(owned(namespace), owned(name))),
             ["pod" | "wep", name] => {
                 Err(AskError(format!("{text:?} needs its namespace: {}/NAMESPACE/{name}", parts[0])))
             }

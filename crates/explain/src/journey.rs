@@ -11,7 +11,7 @@ use tortie_policy::{HostEndpoint, Interface, Snapshot};
 use crate::ask::{AskError, Party, Question, State, What};
 use crate::place::{Place, Places};
 use crate::text::legs_decided_by;
-use crate::{group, placement};
+use crate::{candidates, group, placement};
 
 /// A source port for packets whose port nobody asked about.
 const SOME_PORT: u16 = 49152;
@@ -92,22 +92,10 @@ pub fn journey(places: &Places<'_>, question: &Question) -> Result<Answer, AskEr
     Ok(Answer { legs, from, to, notes, ways: if alike { Vec::new() } else { ways } })
 }
 
-/// The same where all ways are allowed or all are denied, and what the packet meets on the other ways. Else this asks
-/// for the interface.
-pub(crate) fn every_way(places: &Places<'_>, question: &Question) -> Result<(Answer, Vec<Leg>), AskError> {
-    let Walked { route, answers, from, to, notes } = walk(places, question)?;
-    if answers.iter().any(|(_, legs)| allowed(legs) != allowed(&answers[0].1)) {
-        return Err(depends(&route, &answers));
-    }
-    let mut answers = answers.into_iter().map(|(_, legs)| legs);
-    let legs = answers.next().unwrap_or_default();
-    Ok((Answer { legs, from, to, notes, ways: Vec::new() }, answers.flatten().collect()))
-}
-
 /// Every way of a packet, by the interfaces chosen where nothing tells them.
-struct Walked {
+pub(crate) struct Walked {
     route: Route,
-    answers: Vec<(Vec<String>, Vec<Leg>)>,
+    pub(crate) answers: Vec<(Vec<String>, Vec<Leg>)>,
     from: Place,
     to: Place,
     notes: Vec<String>,
@@ -118,15 +106,25 @@ fn walk(places: &Places<'_>, question: &Question) -> Result<Walked, AskError> {
     node.map_or(Ok(()), |node| places.known(node))?;
     let from = places.find(&question.from, node)?;
     let to = places.find(&question.to, node)?;
+    walk_between(places, question, from, to)
+}
+
+/// The same between two ends that are found.
+pub(crate) fn walk_between(
+    places: &Places<'_>,
+    question: &Question,
+    from: Place,
+    to: Place,
+) -> Result<Walked, AskError> {
+    let node = question.node.as_deref();
     let mut notes = Vec::new();
     let to = group::receiver(places, question, &from, to)?;
     let (from, to) = (places.facing(from.clone(), &to), places.facing(to, &from));
-    let mut snapshot = Cow::Borrowed(places.snapshot());
+    let snapshot = with_new_workloads(places, [&from, &to]);
     for place in [&from, &to] {
         if let Place::Workload(endpoint) = place
-            && !snapshot.workload_endpoints.contains_key(&endpoint.id)
+            && !places.snapshot().workload_endpoints.contains_key(&endpoint.id)
         {
-            snapshot.to_mut().workload_endpoints.insert(endpoint.id.clone(), (**endpoint).clone());
             notes.extend(places.chosen_node(node, &endpoint.node));
         }
     }
@@ -143,7 +141,20 @@ fn walk(places: &Places<'_>, question: &Question) -> Result<Walked, AskError> {
     Ok(Walked { route, answers, from, to, notes })
 }
 
-fn allowed(legs: &[Leg]) -> bool {
+/// The snapshot, with those ends in it that do not exist yet.
+pub(crate) fn with_new_workloads<'a>(places: &Places<'a>, ends: [&Place; 2]) -> Cow<'a, Snapshot> {
+    let mut snapshot = Cow::Borrowed(places.snapshot());
+    for end in ends {
+        if let Place::Workload(endpoint) = end
+            && !snapshot.workload_endpoints.contains_key(&endpoint.id)
+        {
+            snapshot.to_mut().workload_endpoints.insert(endpoint.id.clone(), (**endpoint).clone());
+        }
+    }
+    snapshot
+}
+
+pub(crate) fn allowed(legs: &[Leg]) -> bool {
     legs.iter().all(|leg| leg.verdict.allowed)
 }
 
@@ -205,43 +216,6 @@ fn when(route: &Route, all: &[&Vec<String>], group: &[&Vec<String>]) -> String {
         said.push(format!("in {} more ways", group.len() - SHOWN));
     }
     said.join(", or ")
-}
-
-/// Asks for the first interface that makes a difference, with what each of the choices comes to.
-fn depends(route: &Route, answers: &[(Vec<String>, Vec<Leg>)]) -> AskError {
-    let outcomes = |place: usize| {
-        let mut outcomes: Vec<(&str, Vec<bool>)> = Vec::new();
-        for (choice, legs) in answers {
-            match outcomes.iter_mut().find(|(name, _)| *name == choice[place]) {
-                Some((_, all)) => all.push(allowed(legs)),
-                None => outcomes.push((&choice[place], vec![allowed(legs)])),
-            }
-        }
-        outcomes
-    };
-    let differs = |place: &usize| {
-        let outcomes = outcomes(*place);
-        outcomes.iter().any(|(_, all)| *all != outcomes[0].1)
-    };
-    let place = (0..route.uplinks.len()).find(differs).unwrap_or_default();
-    let told: Vec<String> = outcomes(place)
-        .into_iter()
-        .map(|(name, all)| {
-            let word = match (all.contains(&true), all.contains(&false)) {
-                (true, false) => "allowed",
-                (false, _) => "denied",
-                (true, true) => "it depends",
-            };
-            format!("{name} ({word})")
-        })
-        .collect();
-    let uplink = &route.uplinks[place];
-    let (verb, option) = if uplink.entering { ("enters", "--in-interface") } else { ("leaves", "--out-interface") };
-    AskError(format!(
-        "the answer depends on the interface by which the packet {verb} {}: name it with {option}: {}",
-        uplink.node,
-        told.join(", "),
-    ))
 }
 
 /// A place on the way where the interface is not given by the ends.
@@ -335,7 +309,13 @@ impl Route {
                 if if entering { starts } else { ends } {
                     continue;
                 }
-                let names = self.interfaces(places, question, node, entering, notes);
+                let found =
+                    candidates::distinct(places, node, self.interfaces(places, question, node, entering, notes));
+                let same = found.iter().filter(|(_, more)| *more > 0);
+                notes.extend(same.map(|(name, more)| {
+                    format!("{name} stands for {more} more interfaces of {node}, whose endpoints have the same policies and profiles")
+                }));
+                let names = found.into_iter().map(|(name, _)| name).collect();
                 uplinks.push(Uplink { node: node.clone(), entering, names });
             }
         }
@@ -529,7 +509,7 @@ fn addresses(from: &Place, to: &Place, what: &What) -> Result<(IpAddr, IpAddr), 
     Err(AskError(format!("the two ends {lack}")))
 }
 
-fn transport(
+pub(crate) fn transport(
     places: &Places<'_>,
     what: &What,
     source: Option<u16>,

@@ -1,10 +1,12 @@
 //! The answer as JSON, of a stable shape: `docs/explain-json.md` describes it.
 
 use serde_json::{Value, json};
+use tortie_classes::{Payload, PayloadClass, Ranges};
 use tortie_eval::{By, Entry, Outcome, RuleStep, Step, StepKind, Transport, Way, Why};
-use tortie_policy::Snapshot;
+use tortie_policy::{Family, Snapshot};
 
 use crate::journey::{Answer, Leg};
+use crate::reach::{Addresses, Outcome as Becomes, Part, Reach};
 use crate::text::verdict_line;
 
 /// The answer, with every step.
@@ -20,6 +22,64 @@ pub fn render(snapshot: &Snapshot, answer: &Answer) -> Value {
             "legs": way.legs.iter().map(leg).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
     })
+}
+
+/// What can be reached: a list of rows.
+pub fn reach(reach: &Reach) -> Value {
+    Value::from_iter(reach.rows.iter().map(|row| {
+        let mut shown = json!({
+            "what": row.what,
+            "allowed": row.parts.iter().all(|part| part.outcome == Becomes::Allowed),
+            "verdict": row.verdict(),
+            "families": row.families.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        });
+        if !row.traffic.is_empty() {
+            shown["traffic"] = row.traffic.iter().map(|(family, class)| traffic(*family, class)).collect();
+        }
+        if row.parts.iter().any(|part| part.addresses.is_some()) {
+            shown["answers"] = row.parts.iter().map(part).collect();
+        }
+        shown
+    }))
+}
+
+fn traffic(family: Family, class: &PayloadClass) -> Value {
+    let ranges =
+        |ranges: &Ranges| ranges.iter().map(|(first, last)| json!([first as u64, last as u64])).collect::<Value>();
+    let mut shown = json!({ "family": family.to_string(), "protocols": ranges(&class.protocols) });
+    match &class.payload {
+        Payload::Ports { source, destination } => {
+            shown["sourcePorts"] = ranges(source);
+            shown["destinationPorts"] = ranges(destination);
+        }
+        Payload::Icmp(pairs) => shown["icmp"] = ranges(pairs),
+        Payload::Opaque => {}
+    }
+    shown
+}
+
+fn part(part: &Part) -> Value {
+    let by = part.verdicts.iter().map(|(verdict, at)| {
+        let mut shown = addresses(at.as_ref());
+        shown["verdict"] = json!(verdict);
+        shown
+    });
+    let mut shown = addresses(part.addresses.as_ref());
+    shown["outcome"] = json!(kebab(&part.outcome));
+    shown["by"] = by.collect();
+    shown
+}
+
+fn addresses(addresses: Option<&Addresses>) -> Value {
+    addresses.map_or_else(
+        || json!({}),
+        |addresses| {
+            json!({
+                "names": addresses.names,
+                "nets": addresses.set.nets().map(|net| net.to_string()).collect::<Vec<_>>(),
+            })
+        },
+    )
 }
 
 fn leg(leg: &Leg) -> Value {

@@ -1,21 +1,25 @@
 //! Questions of people about packets, and their answers in words: `tortie explain`.
 //!
 //! A [`Question`] names two ends and a protocol; [`Places`] finds them in the store; `journey` walks the packet over
-//! every node on its way and asks `eval` on each; [`text`], [`json`] and [`table`] tell the answer. No store, no clock and no
+//! every node on its way and asks `eval` on each; [`text`] and [`json`] tell the answer. Where there is no protocol, or an end
+//! is many addresses, [`reach`] asks for one packet of each class and tells what is answered alike together. No store, no clock and no
 //! terminal in here: values in, values out.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod ask;
+mod candidates;
+mod concern;
 pub mod endpoint;
 mod group;
 mod journey;
 pub mod json;
 mod place;
 pub mod placement;
+pub mod reach;
 mod staged;
-pub mod table;
 pub mod text;
+mod traffic;
 
 pub use ask::{AskError, Party, Question, State, What};
 pub use journey::{Answer, Leg, OneWay, journey};

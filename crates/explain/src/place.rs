@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use tortie_eval::{Host, Link};
 use tortie_policy::machine::{Leads, Machine, RouteKind};
 use tortie_policy::{HostEndpoint, Interface, Limits, NamedPort, Snapshot, WorkloadEndpoint, WorkloadId};
@@ -128,6 +129,17 @@ impl<'a> Places<'a> {
         Place::Process { node, addresses, interface: None }
     }
 
+    /// The addresses of interfaces that the machines themselves tell, with their nodes.
+    pub(crate) fn link_addresses(&self) -> impl Iterator<Item = (String, IpAddr)> {
+        let links = self.hosts.values().flat_map(|host| host.links.iter().map(move |link| (&host.node, link)));
+        links.flat_map(|(node, link)| link.addresses.iter().map(move |address| (node.clone(), *address)))
+    }
+
+    /// The nets that routes of machines tell apart.
+    pub(crate) fn routed_nets(&self) -> impl Iterator<Item = IpNet> {
+        self.machines.values().flat_map(|machine| &machine.routes).map(|route| route.to)
+    }
+
     /// Everything in the store.
     pub fn snapshot(&self) -> &'a Snapshot {
         self.snapshot
@@ -217,6 +229,8 @@ impl<'a> Places<'a> {
         match party {
             Party::Address(address) => Ok(self.at(*address)),
             Party::Any => Ok(Place::Outside(self.strangers())),
+            Party::Net(net) => Err(AskError(format!("{net} is many addresses, which are answered by class"))),
+            Party::Set(..) => Err(AskError("a network set is many addresses, which are answered by class".to_owned())),
             Party::Node(name) => self.process(name),
             Party::HostEndpoint(name) => self.at_host_endpoint(name),
             Party::Pod(namespace, name) => self.pod(namespace, name).ok_or_else(|| {

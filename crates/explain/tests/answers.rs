@@ -4,7 +4,7 @@
 
 use tortie_api::read::{Source, read};
 use tortie_explain::{
-    Party, Places, Question, State, What, endpoint, enforce_staged, journey, json, placement, table, text,
+    Party, Places, Question, State, What, endpoint, enforce_staged, journey, json, placement, reach, reach::reach, text,
 };
 use tortie_policy::Snapshot;
 use tortie_policy::machine::{Machine, Port, Route, RouteKind};
@@ -120,8 +120,8 @@ fn an_endpoint_says_whether_it_is_default_deny_and_why() {
 #[test]
 fn without_a_protocol_everything_is_told_in_groups() {
     let snapshot = world("bare-metal");
-    let lines = table::reach(&Places::new(&snapshot), &question("203.0.113.9", "node/web1", "icmp")).unwrap();
-    let lines: Vec<String> = lines.iter().map(|line| format!("{}: {}", line.what, line.verdict)).collect();
+    let table = reach(&Places::new(&snapshot), &question("203.0.113.9", "node/web1", "icmp"), None).unwrap();
+    let lines: Vec<String> = table.rows.iter().map(reach::Row::line).collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
 
@@ -476,6 +476,11 @@ fn what_the_json_has_and_what_is_documented_are_the_same() {
     };
     let answer = journey(&Places::new(&snapshot), &translated).unwrap();
     fields(&json::render(&snapshot, &answer), &mut found);
+    let places = Places::new(&snapshot);
+    for (from, what) in [("203.0.113.9", None), ("any", Some(What::Icmp(None)))] {
+        let question = question(from, "node/web1", "icmp");
+        fields(&json::reach(&reach(&places, &question, what.as_ref()).unwrap()), &mut found);
+    }
     let word =
         |name: &&String| !documented.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == name.as_str());
     let missing: Vec<_> = found.iter().filter(word).collect();

@@ -3,13 +3,15 @@
 //! Exit status 0: allowed (or something was told), 1: denied, or denied on one of the ways that the packet may take, 2: the
 //! question could not be answered.
 
+mod reach;
+
 use std::mem::ManuallyDrop;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use tortie_explain::{AskError, Party, Place as End, Places, Question, State, What, endpoint, enforce_staged, journey};
-use tortie_explain::{json, placement, table, text};
+use tortie_explain::{json, placement, text};
 use tortie_policy::HostEndpoint;
 use tortie_store::client::Client;
 use tortie_store::memory::MemoryStore;
@@ -25,7 +27,8 @@ use crate::target;
 /// Arguments of `explain`.
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
-    /// Who sends: an address, node/NAME, hep/NAME, pod/NAMESPACE/NAME, wep/NAMESPACE/NAME, labels:KEY=VALUE,... or any
+    /// Who sends: an address, node/NAME, hep/NAME, pod/NAMESPACE/NAME, wep/NAMESPACE/NAME, labels:KEY=VALUE,...;
+    /// or many addresses: any, a net, set/NAME, set/NAMESPACE/NAME
     #[arg(value_name = "FROM", required_unless_present = "log")]
     from: Option<String>,
     /// To whom, in the same forms; without it, what applies to the endpoint FROM is told
@@ -135,18 +138,8 @@ fn answer(args: &ExplainArgs, places: &Places<'_>, session: &mut Session) -> Res
         return Ok(Exit::Done);
     }
     let question = question(args)?;
-    if args.log.is_none() && args.what.is_none() {
-        let lines = table::reach(places, &question)?;
-        if args.output == Format::Json {
-            session.terminal.line(serde_json::Value::from_iter(lines.iter().map(
-                |line| serde_json::json!({ "what": line.what, "allowed": line.allowed, "verdict": line.verdict }),
-            )));
-        } else {
-            for line in &lines {
-                session.terminal.line(format_args!("{}: {}", line.what, line.verdict));
-            }
-        }
-        return Ok(Exit::Done);
+    if args.log.is_none() && (args.what.is_none() || question.from.is_wide() || question.to.is_wide()) {
+        return reach::answer(args, places, &question, session);
     }
     let answer = journey(places, &question)?;
     match args.output {

@@ -1,0 +1,43 @@
+//! `explain` without a protocol, or with an end that is many addresses: what is answered alike is told together.
+
+use tortie_explain::reach::{self, Row};
+use tortie_explain::{AskError, Places, Question, json};
+
+use super::ExplainArgs;
+use crate::args::Format;
+use crate::report::Exit;
+use crate::session::Session;
+
+/// Prints the rows. A table of all protocols is an answer whatever it says, exit status 0; with a protocol it is 0 if
+/// all of it is allowed, and 1 if any of it is denied. It is 2 if there is no answer to some of it.
+pub(super) fn answer(
+    args: &ExplainArgs,
+    places: &Places<'_>,
+    question: &Question,
+    session: &mut Session,
+) -> Result<Exit, AskError> {
+    let what = args.what.is_some().then(|| reach::named(places, question, &question.what)).transpose()?;
+    let question = Question { what: what.clone().unwrap_or_else(|| question.what.clone()), ..question.clone() };
+    let found = reach::reach(places, &question, what.as_ref())?;
+    match args.output {
+        Format::Json => session.terminal.line(json::reach(&found)),
+        Format::Text => {
+            for row in &found.rows {
+                session.terminal.line(row.line());
+                for reason in reasons(args, row) {
+                    session.terminal.line(format_args!("  {reason}"));
+                }
+            }
+        }
+    }
+    Ok(match (found.unanswered(), what.is_some() && !found.allowed()) {
+        (true, _) => Exit::Unanswered,
+        (_, true) => Exit::Failed,
+        _ => Exit::Done,
+    })
+}
+
+/// What decides for whom: of one protocol, unless only the last line is wanted.
+fn reasons(args: &ExplainArgs, row: &Row) -> Vec<String> {
+    if args.quiet || args.what.is_none() { Vec::new() } else { row.reasons() }
+}

@@ -1,0 +1,327 @@
+//! What can be reached, and from where: one packet of each class is walked, and what is answered alike is told together.
+//!
+//! With two fixed ends and no protocol this is the table of all that they may exchange. An end that is many addresses
+//! (`any`, a net, a network set) is answered by class. Every packet of the question is of one of the classes, so
+//! "everything else" and "everywhere else" are all that is left, and all of it has that answer.
+
+mod rows;
+mod wide;
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use tortie_classes::{AddressSet, Classes, Names, PayloadClass};
+use tortie_eval::{By, Transport};
+use tortie_net::Protocol;
+use tortie_policy::{Family, Snapshot};
+
+use crate::ask::{AskError, Party, Question, What};
+use crate::concern::{End, conditions};
+use crate::journey::{Leg, Walked, allowed, transport, walk_between, with_new_workloads};
+use crate::place::{Place, Places};
+use crate::text::legs_decided_by;
+
+pub use rows::{Addresses, Part, Row};
+
+/// More packets than this are not walked for one question.
+const MOST: usize = 100_000;
+
+/// What becomes of the packets of one class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// They arrive, whichever way they take.
+    Allowed,
+    /// It depends on the interface, which nothing tells.
+    Depends,
+    /// They do not arrive.
+    Denied,
+    /// There is no answer.
+    Unanswered,
+}
+
+impl Outcome {
+    /// In capital letters, as verdicts are.
+    pub fn word(self) -> &'static str {
+        match self {
+            Outcome::Allowed => "ALLOWED",
+            Outcome::Depends => "DEPENDS on the interface",
+            Outcome::Denied => "DENIED",
+            Outcome::Unanswered => "UNANSWERED",
+        }
+    }
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reach {
+    /// The rows, of the families in which both ends have addresses.
+    pub rows: Vec<Row>,
+    /// How many packets were walked.
+    pub walked: usize,
+}
+
+impl Reach {
+    /// Whether everything asked about is allowed.
+    pub fn allowed(&self) -> bool {
+        self.parts().all(|part| part.outcome == Outcome::Allowed)
+    }
+
+    /// Whether there is no answer for some of it.
+    pub fn unanswered(&self) -> bool {
+        self.parts().any(|part| part.outcome == Outcome::Unanswered)
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.rows.iter().flat_map(|row| &row.parts)
+    }
+}
+
+/// What becomes of one class, and by what.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Told {
+    pub(crate) outcome: Outcome,
+    /// `DENIED by gnp web rule 1, ingress of web1-eth0 on web1`.
+    pub(crate) verdict: String,
+}
+
+/// Answers a question without a protocol, or with an end that is many addresses. `what` is none for everything.
+pub fn reach(places: &Places<'_>, question: &Question, what: Option<&What>) -> Result<Reach, AskError> {
+    let (from, to) = wide::ends(places, question)?;
+    let fixed = [&from, &to].map(|end| match end {
+        End::Fixed(place) => place.clone(),
+        End::Wide(_) => Place::Outside(Vec::new()),
+    });
+    let snapshot = with_new_workloads(places, [&fixed[0], &fixed[1]]);
+    let names = Names::new(&snapshot);
+    let mut reach = Reach { rows: Vec::new(), walked: 0 };
+    let mut answered = 0;
+    for family in [Family::V4, Family::V6] {
+        let (Some(from), Some(to)) = (of_family(&from, family), of_family(&to, family)) else { continue };
+        if what.is_some_and(|what| excludes(what, family)) {
+            continue;
+        }
+        answered += 1;
+        let asked = Asked { places, question, what, family, from, to };
+        let grid = asked.grid(&snapshot)?;
+        reach.walked += grid.walked;
+        let rows = rows::rows(&grid, &names, question);
+        rows::merge(&mut reach.rows, rows, family);
+    }
+    if answered == 0 {
+        return Err(no_family(places, question, &fixed));
+    }
+    for row in &mut reach.rows {
+        row.apart = answered > row.families.len();
+    }
+    Ok(reach)
+}
+
+/// Whether packets of this kind are only of the other family.
+fn excludes(what: &What, family: Family) -> bool {
+    matches!((what, family), (What::Icmpv6(_), Family::V4))
+}
+
+/// The message of a single question, which tells what is missing.
+fn no_family(places: &Places<'_>, question: &Question, fixed: &[Place; 2]) -> AskError {
+    let fallback = || AskError("the two ends have no IP version in common".to_owned());
+    walk_between(places, question, fixed[0].clone(), fixed[1].clone()).err().unwrap_or_else(fallback)
+}
+
+/// An end with its addresses of one family; none without any.
+fn of_family(end: &End, family: Family) -> Option<End> {
+    let end = match end {
+        End::Wide(addresses) => End::Wide(AddressSet::of_family(family, addresses.family(family).clone())),
+        End::Fixed(place) => {
+            let mut place = place.clone();
+            let addresses = match &mut place {
+                Place::Process { addresses, .. } | Place::Outside(addresses) => addresses,
+                Place::Workload(endpoint) => &mut endpoint.addresses,
+            };
+            addresses.retain(|address| Family::of(*address) == family);
+            End::Fixed(place)
+        }
+    };
+    Some(end).filter(|end| !end.addresses().is_empty())
+}
+
+/// A question of one family.
+struct Asked<'a, 'b> {
+    places: &'a Places<'b>,
+    question: &'a Question,
+    what: Option<&'a What>,
+    family: Family,
+    from: End,
+    to: End,
+}
+
+/// The answers: for each class of the wide end's addresses, and each class of payloads that is asked about.
+pub(crate) struct Grid {
+    pub(crate) classes: Classes,
+    /// The wide end's addresses by class; none where both ends are fixed.
+    pub(crate) addresses: Option<Vec<AddressSet>>,
+    /// Whether the wide end is the source.
+    pub(crate) from: bool,
+    /// Classes of payloads; none where one payload is asked about.
+    pub(crate) payloads: Option<Vec<usize>>,
+    /// The one that is asked about.
+    pub(crate) title: String,
+    /// By class of addresses, then by payload.
+    pub(crate) told: Vec<Vec<Told>>,
+    pub(crate) walked: usize,
+}
+
+impl Asked<'_, '_> {
+    fn grid(&self, snapshot: &Snapshot) -> Result<Grid, AskError> {
+        let conditions = conditions(self.places, snapshot, self.question, &self.from, &self.to);
+        let classes = conditions.classes(self.family);
+        let count = match (&self.from, &self.to) {
+            (End::Wide(_), _) => classes.sources.len(),
+            (_, End::Wide(_)) => classes.destinations.len(),
+            _ => 1,
+        };
+        let payloads: Vec<Option<PayloadClass>> = match self.what {
+            Some(_) => vec![None],
+            None => classes.payloads.iter().map(Some).collect(),
+        };
+        let size = count.saturating_mul(payloads.len());
+        if size > MOST {
+            return Err(AskError(format!(
+                "the answer has {count} kinds of addresses times {} kinds of packets: name a protocol and port, or a smaller net",
+                payloads.len()
+            )));
+        }
+        let mut told = Vec::with_capacity(count);
+        for class in 0..count {
+            let one = |payload: &Option<PayloadClass>| self.tell(&classes, class, payload.as_ref());
+            told.push(payloads.iter().map(one).collect());
+        }
+        let addresses = match (&self.from, &self.to) {
+            (End::Wide(_), _) => Some((0..count).map(|class| classes.source_addresses(class)).collect()),
+            (_, End::Wide(_)) => Some((0..count).map(|class| classes.destination_addresses(class)).collect()),
+            _ => None,
+        };
+        Ok(Grid {
+            addresses,
+            from: matches!(self.from, End::Wide(_)),
+            payloads: self.what.is_none().then(|| (0..payloads.len()).collect()),
+            title: self.what.map(|what| title(what, self.family)).unwrap_or_default(),
+            told,
+            walked: size,
+            classes,
+        })
+    }
+
+    /// Walks one packet of a class.
+    fn tell(&self, classes: &Classes, class: usize, payload: Option<&PayloadClass>) -> Told {
+        let mut question = self.question.clone();
+        if let Some(payload) = payload {
+            let (protocol, transport) = payload.representative();
+            (question.what, question.source_port) = asking(protocol, transport, self.family);
+        }
+        let at = |end: &End, address: IpAddr, party: &mut Party| match end {
+            End::Fixed(place) => place.clone(),
+            End::Wide(_) => {
+                *party = Party::Address(address);
+                self.places.at(address)
+            }
+        };
+        let wide = matches!(self.from, End::Wide(_)) || matches!(self.to, End::Wide(_));
+        let class = if wide { class } else { 0 };
+        let source = if matches!(self.from, End::Wide(_)) { class } else { 0 };
+        let destination = if matches!(self.to, End::Wide(_)) { class } else { 0 };
+        let from = at(&self.from, classes.source(source), &mut question.from);
+        let to = at(&self.to, classes.destination(destination), &mut question.to);
+        match walk_between(self.places, &question, from, to) {
+            Ok(walked) => told(self.places.snapshot(), &walked),
+            Err(error) => Told { outcome: Outcome::Unanswered, verdict: error.0 },
+        }
+    }
+}
+
+/// How a question asks for a payload.
+fn asking(protocol: u8, transport: Transport, family: Family) -> (What, Option<u16>) {
+    match (transport, Protocol::from_number(protocol)) {
+        (Transport::Ports { source, destination }, Ok(protocol)) => (What::Port(protocol, destination), Some(source)),
+        (Transport::Icmp { kind, code }, _) => match family {
+            Family::V4 => (What::Icmp(Some((kind, code))), None),
+            Family::V6 => (What::Icmpv6(Some((kind, code))), None),
+        },
+        _ => (What::Other(protocol), None),
+    }
+}
+
+/// `tcp 5432`, `icmp type 8`.
+fn title(what: &What, family: Family) -> String {
+    let icmp = |kind: &Option<(u8, u8)>, name: &str, echo: u8| {
+        let (kind, code) = kind.unwrap_or((echo, 0));
+        if code == 0 { format!("{name} type {kind}") } else { format!("{name} type {kind} code {code}") }
+    };
+    match (what, family) {
+        (What::Port(protocol, port), _) => format!("{} {port}", tortie_eval::protocol_name(protocol.number())),
+        (What::Named(_, name), _) => name.clone(),
+        (What::Icmp(kind), Family::V4) => icmp(kind, "icmp", 8),
+        (What::Icmp(kind) | What::Icmpv6(kind), _) => icmp(kind, "icmpv6", 128),
+        (What::Other(number), _) => tortie_eval::protocol_name(*number),
+    }
+}
+
+/// What all ways of a packet come to.
+fn told(snapshot: &Snapshot, walked: &Walked) -> Told {
+    let ways: BTreeSet<(bool, String)> = walked
+        .answers
+        .iter()
+        .map(|(_, legs)| (allowed(legs), by_all_failsafes(legs_decided_by(snapshot, legs), legs)))
+        .collect();
+    let through = ways.iter().any(|(allowed, _)| *allowed);
+    let stopped = ways.iter().any(|(allowed, _)| !*allowed);
+    let outcome = match (through, stopped) {
+        (true, false) => Outcome::Allowed,
+        (true, true) => Outcome::Depends,
+        _ => Outcome::Denied,
+    };
+    let option = if outcome == Outcome::Depends { "; --in-interface or --out-interface says which" } else { "" };
+    let texts: Vec<String> = ways.into_iter().map(|(_, text)| text).collect();
+    Told { outcome, verdict: texts.join("; or ") + option }
+}
+
+/// What one failsafe decides is told with what others do.
+fn by_all_failsafes(verdict: String, legs: &[Leg]) -> String {
+    let steps = legs.iter().flat_map(|leg| &leg.verdict.path);
+    let named = steps.filter_map(|step| match &step.decision.by {
+        By::Failsafe(text) => Some(format!("failsafe {text},")),
+        _ => None,
+    });
+    named.fold(verdict, |text, one| text.replace(&one, "failsafes,"))
+}
+
+/// Answers about ports by name, as the target has them.
+pub fn named(places: &Places<'_>, question: &Question, what: &What) -> Result<What, AskError> {
+    if !matches!(what, What::Named(..)) {
+        return Ok(what.clone());
+    }
+    if question.to.is_wide() {
+        return Err(AskError("a port's name is that of one target: write the protocol and number".to_owned()));
+    }
+    let to = question
+        .dnat
+        .map_or_else(|| places.find(&question.to, question.node.as_deref()), |(address, _)| Ok(places.at(address)))?;
+    let (protocol, transport) = transport(places, what, None, &to, true)?;
+    match (transport, Protocol::from_number(protocol)) {
+        (Transport::Ports { destination, .. }, Ok(protocol)) => Ok(What::Port(protocol, destination)),
+        _ => Ok(What::Other(protocol)),
+    }
+}
+
+/// The answers to each class that has them, grouped.
+pub(crate) fn grouped<T: Clone + Eq + std::hash::Hash>(of: impl Iterator<Item = T>) -> Vec<(T, Vec<usize>)> {
+    let mut places: HashMap<T, usize> = HashMap::new();
+    let mut groups: Vec<(T, Vec<usize>)> = Vec::new();
+    for (index, key) in of.enumerate() {
+        let place = *places.entry(key.clone()).or_insert_with(|| {
+            groups.push((key, Vec::new()));
+            groups.len() - 1
+        });
+        groups[place].1.push(index);
+    }
+    groups
+}

@@ -1,0 +1,225 @@
+//! Every row of a table, and every class of a wide end, says what a single question says: random worlds, random packets.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::IpAddr;
+
+use tortie_classes::Payload;
+use tortie_explain::reach::{Outcome, Reach, reach};
+use tortie_explain::{AskError, Party, Places, Question, State, What, journey, text};
+use tortie_net::Protocol;
+use tortie_policy::Family;
+use tortie_policy::packet::Transport;
+use tortie_random::Random;
+use tortie_testkit::worlds::{Case, NODE, World};
+
+fn question(from: Party, to: Party) -> Question {
+    Question {
+        from,
+        to,
+        what: What::Icmp(None),
+        node: Some(NODE.to_owned()),
+        in_interface: None,
+        out_interface: None,
+        source_port: None,
+        dnat: None,
+        state: State::New,
+    }
+}
+
+fn world(seed: u64) -> World {
+    let mut world = World::new();
+    for step in &Case::random(seed).steps {
+        world.apply(step).unwrap();
+    }
+    world
+}
+
+fn addresses(world: &World) -> Vec<IpAddr> {
+    let mut all: Vec<IpAddr> =
+        ["198.51.100.9", "10.9.9.9", "2001:db8::9", "fd00::99"].iter().map(|text| text.parse().unwrap()).collect();
+    all.extend(world.snapshot.workload_endpoints.values().flat_map(|one| &one.addresses));
+    all.extend(world.snapshot.workload_endpoints.values().flat_map(|one| one.nats.iter().map(|nat| nat.external)));
+    all.extend(world.snapshot.host_endpoints.values().flat_map(|one| &one.addresses));
+    all.extend(world.snapshot.network_sets.values().flat_map(|one| one.nets.iter().map(|net| net.addr())));
+    all
+}
+
+/// What a single question comes to.
+fn single(places: &Places<'_>, question: &Question) -> Result<(Outcome, String), AskError> {
+    let answer = journey(places, question)?;
+    let text = text::decided_by(places.snapshot(), &answer);
+    Ok(match answer.ways.iter().map(|way| way.allowed()).collect::<Vec<_>>().as_slice() {
+        [] if answer.allowed() => (Outcome::Allowed, text),
+        [] => (Outcome::Denied, text),
+        ways if !ways.contains(&false) => (Outcome::Allowed, String::new()),
+        ways if !ways.contains(&true) => (Outcome::Denied, String::new()),
+        _ => (Outcome::Depends, String::new()),
+    })
+}
+
+fn payload(random: &mut Random) -> (u8, Transport) {
+    let ports = [0, 1, 22, 23, 53, 68, 80, 81, 443, 4789, 6443, 51820, 65535];
+    match random.below(4) {
+        0 => (*random.pick(&[0, 2, 4, 6, 17, 47, 58, 132, 136, 253]), Transport::Opaque),
+        1 => (0, Transport::Icmp { kind: *random.pick(&[0, 3, 8, 128, 135, 143]), code: *random.pick(&[0, 1]) }),
+        _ => {
+            let (source, destination) = (*random.pick(&ports), *random.pick(&ports));
+            (*random.pick(&[6, 6, 17, 132, 136]), Transport::Ports { source, destination })
+        }
+    }
+}
+
+fn asking(question: &Question, family: Family, (protocol, transport): (u8, Transport)) -> Question {
+    let (what, source_port) = match transport {
+        Transport::Ports { source, destination } => {
+            (What::Port(Protocol::from_number(protocol).unwrap(), destination), Some(source))
+        }
+        Transport::Icmp { kind, code } if family == Family::V4 => (What::Icmp(Some((kind, code))), None),
+        Transport::Icmp { kind, code } => (What::Icmpv6(Some((kind, code))), None),
+        Transport::Opaque => (What::Other(protocol), None),
+    };
+    Question { what, source_port, ..question.clone() }
+}
+
+/// The rows that a packet is in.
+fn rows_of(found: &Reach, family: Family, (protocol, transport): (u8, Transport)) -> Vec<usize> {
+    let icmp = if family == Family::V4 { 1u8 } else { 58 };
+    let is_in = |row: &tortie_explain::reach::Row| {
+        row.traffic.iter().any(|(of, class)| {
+            let protocol = if matches!(transport, Transport::Icmp { .. }) { icmp } else { protocol };
+            *of == family
+                && class.protocols.contains(protocol.into())
+                && match (&class.payload, transport) {
+                    (Payload::Ports { source, destination }, Transport::Ports { source: from, destination: to }) => {
+                        source.contains(from.into()) && destination.contains(to.into())
+                    }
+                    (Payload::Icmp(pairs), Transport::Icmp { kind, code }) => {
+                        pairs.contains(u16::from_be_bytes([kind, code]).into())
+                    }
+                    (Payload::Opaque, Transport::Opaque) => true,
+                    _ => false,
+                }
+        })
+    };
+    (0..found.rows.len()).filter(|row| is_in(&found.rows[*row])).collect()
+}
+
+#[test]
+fn every_packet_between_two_ends_is_in_one_row_that_says_what_a_single_question_says() {
+    let mut random = Random::new(1);
+    let mut compared = 0;
+    for seed in 0..150 {
+        let world = world(seed);
+        let places = Places::new(&world.snapshot).with_host(world.host.clone());
+        let all = addresses(&world);
+        for _ in 0..4 {
+            let (from, to) = (*random.pick(&all), *random.pick(&all));
+            let question = question(Party::Address(from), Party::Address(to));
+            let Ok(found) = reach(&places, &question, None) else { continue };
+            let family = Family::of(from);
+            for _ in 0..25 {
+                let payload = payload(&mut random);
+                let asked = asking(&question, family, payload);
+                let rows = rows_of(&found, family, payload);
+                let [row] = rows.as_slice() else {
+                    panic!("seed {seed}: {payload:?} is in rows {rows:?} of {found:?}")
+                };
+                let part = &found.rows[*row].parts[0];
+                match single(&places, &asked) {
+                    Ok((outcome, verdict)) => {
+                        assert_eq!(
+                            part.outcome,
+                            outcome,
+                            "seed {seed} {from} {to} {payload:?}: {}",
+                            found.rows[*row].line()
+                        );
+                        if !verdict.is_empty() && !verdict.contains("failsafe") {
+                            assert_eq!(part.verdicts[0].0, verdict, "seed {seed} {from} {to} {payload:?}");
+                        }
+                    }
+                    Err(_) => assert_eq!(part.outcome, Outcome::Unanswered, "seed {seed} {from} {to} {payload:?}"),
+                }
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 3_000, "{compared}");
+}
+
+#[test]
+fn every_address_of_a_wide_end_is_in_one_part_that_says_what_a_single_question_says() {
+    let mut random = Random::new(2);
+    let mut compared = 0;
+    for seed in 200..330 {
+        let world = world(seed);
+        let places = Places::new(&world.snapshot).with_host(world.host.clone());
+        let all = addresses(&world);
+        for _ in 0..6 {
+            let fixed = *random.pick(&all);
+            let as_source = random.once_in(2);
+            let wide = match random.below(3) {
+                0 => Party::Net("10.0.0.0/8".parse().unwrap()),
+                _ => Party::Any,
+            };
+            let party = |address| Party::Address(address);
+            let wide_question =
+                if as_source { question(wide.clone(), party(fixed)) } else { question(party(fixed), wide.clone()) };
+            let payload = payload(&mut random);
+            let family = Family::of(fixed);
+            let asked = asking(&wide_question, family, payload);
+            let Ok(found) = reach(&places, &asked, Some(&asked.what)) else { continue };
+            for _ in 0..15 {
+                let address = *random.pick(&all);
+                if Family::of(address) != family {
+                    continue;
+                }
+                let parts = found.rows.iter().flat_map(|row| &row.parts);
+                let holding: Vec<_> =
+                    parts.filter(|part| part.addresses.as_ref().unwrap().set.contains(address)).collect();
+                let part = match holding.as_slice() {
+                    [] if address == fixed
+                        || wide != Party::Any
+                        || address.is_multicast()
+                        || address.is_unspecified() =>
+                    {
+                        continue;
+                    }
+                    // The node's own addresses are not remote for a process of it.
+                    [] => {
+                        assert!(
+                            world.host.links.iter().any(|link| link.addresses.contains(&address))
+                                || places.at(address).node() == places.at(fixed).node(),
+                            "seed {seed}: {address} is in no part"
+                        );
+                        continue;
+                    }
+                    [part] => part,
+                    _ => panic!("seed {seed}: {address} is in several parts"),
+                };
+                let mut one = asked.clone();
+                *(if as_source { &mut one.from } else { &mut one.to }) = party(address);
+                let told: Vec<&String> = part
+                    .verdicts
+                    .iter()
+                    .filter(|(_, at)| at.as_ref().unwrap().set.contains(address))
+                    .map(|(verdict, _)| verdict)
+                    .collect();
+                assert_eq!(told.len(), 1, "seed {seed}: {address} has several verdicts");
+                match single(&places, &one) {
+                    Ok((outcome, verdict)) => {
+                        assert_eq!(part.outcome, outcome, "seed {seed} {one:?}: {}", found.rows[0].line());
+                        if !verdict.is_empty() && !verdict.contains("failsafe") {
+                            assert_eq!(*told[0], verdict, "seed {seed} {one:?}");
+                        }
+                    }
+                    Err(error) => {
+                        assert_eq!((part.outcome, told[0]), (Outcome::Unanswered, &error.0), "seed {seed} {one:?}")
+                    }
+                }
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 2_000, "{compared}");
+}
