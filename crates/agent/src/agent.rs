@@ -42,6 +42,8 @@ pub struct Options {
     pub felix: PathBuf,
     /// Start although another policy agent has its tables here.
     pub beside: bool,
+    /// Obey the store although it is not the one that an earlier agent obeyed.
+    pub accept_store: bool,
     /// Gives free memory back to the machine. The start and large changes need several times what is kept afterwards.
     pub give_back: fn(),
 }
@@ -109,6 +111,7 @@ pub fn run(options: Options) -> Result<(), AgentError> {
     let disk = open_disk(&options.state, &board);
     let (name, opener) = (&options.store_name, options.opener);
     let store = Arc::new(Shelved::new(opener, name, disk.clone(), board.clone(), stop.clone()));
+    store.accept(options.accept_store);
     log::info!("{}", enforce::lock(&target).adopt().map_err(AgentError::Adopt)?);
 
     let (tell, told) = sync_channel(WAITING);

@@ -22,6 +22,8 @@ use crate::transfer;
 /// How long a revision is waited for before the store is asked whether anything is of it.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
+/// How long a store that is accepted may take to be read, and then to be enforced.
+const LONGEST_ACCEPT: Duration = Duration::from_secs(30);
 /// The longest that a client may wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
@@ -65,6 +67,7 @@ impl Client {
                     .or_else(|| Some(facts.store_reason.clone()).filter(|reason| !reason.is_empty()));
                 Reply::Waited { done, in_kernel: facts.in_kernel, reason: reason.filter(|_| !done) }
             }
+            Request::AcceptStore { store } => self.accept(&store),
             Request::Uninstall => {
                 log::info!("asked to remove everything of ours and to end");
                 let (answer, answered) = sync_channel(1);
@@ -77,6 +80,31 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// Lets the store that is there now take over, and waits until it has.
+    fn accept(&self, store: &str) -> Reply {
+        let (own, resyncs) = {
+            let facts = self.board.read();
+            (facts.store_name.clone(), facts.resyncs)
+        };
+        if own != store {
+            return Reply::Failed { reason: format!("the agent follows {own}, and this call means {store}") };
+        }
+        log::warn!("asked to obey the store that is there now, whichever it is");
+        self.store.accept(true);
+        self.store.reopen();
+        let listed = |facts: &Facts| facts.resyncs > resyncs && facts.store == StoreState::InSync;
+        if !self.board.wait(LONGEST_ACCEPT, listed) {
+            self.store.accept(false);
+            let reason = self.board.read().store_reason.clone();
+            return Reply::Failed { reason: format!("the store cannot be read: {reason}") };
+        }
+        let wanted = self.board.read().wanted;
+        if !self.board.wait(LONGEST_ACCEPT, |facts| facts.in_kernel.generation >= wanted.generation) {
+            return Reply::Failed { reason: "the store was accepted, and is not in the kernel yet".to_owned() };
+        }
+        Reply::Accepted { revision: wanted.revision }
     }
 
     fn ground(&self) -> Ground {
@@ -167,7 +195,13 @@ impl Client {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let there = |mark: Mark| mark.revision >= revision;
-            let all = |facts: &Facts| facts.programmed && there(facts.in_kernel) && there(facts.network_at);
+            // A store that took another's place may count from less.
+            let one_history = |facts: &Facts| {
+                facts.store != StoreState::Replaced && facts.in_kernel.revision <= facts.wanted.revision
+            };
+            let all = |facts: &Facts| {
+                facts.programmed && one_history(facts) && there(facts.in_kernel) && there(facts.network_at)
+            };
             if self.board.wait(left.min(look), all) {
                 return true;
             }
@@ -175,7 +209,7 @@ impl Client {
             let (settled, at) = {
                 let facts = self.board.read();
                 let marks = [facts.in_kernel, facts.network_at];
-                (facts.programmed && marks == [facts.wanted; 2], facts.wanted.revision)
+                (facts.programmed && one_history(&facts) && marks == [facts.wanted; 2], facts.wanted.revision)
             };
             if settled && self.store.is_quiet(at, revision).unwrap_or(false) {
                 return true;

@@ -173,8 +173,11 @@ impl Mind {
             Message::Lost(reason) => {
                 log::error!("the store is lost, what it said stays in force: {reason}");
                 self.board.tell(|facts| {
-                    let state = if self.in_sync { StoreState::Lost } else { StoreState::Waiting };
-                    facts.set_store(state, board::now(), reason);
+                    // That it was replaced has been noted with its reason.
+                    if facts.store != StoreState::Replaced {
+                        let state = if self.in_sync { StoreState::Lost } else { StoreState::Waiting };
+                        facts.set_store(state, board::now(), reason);
+                    }
                 });
             }
         }
@@ -188,7 +191,8 @@ impl Mind {
             facts.wanted.generation += 1;
             if let Some(revision) = revision {
                 facts.wanted.revision = revision;
-                if in_sync && facts.store != StoreState::Stale && facts.store != StoreState::InSync {
+                let stands_in = matches!(facts.store, StoreState::Stale | StoreState::Replaced);
+                if in_sync && !stands_in && facts.store != StoreState::InSync {
                     if facts.store == StoreState::Lost {
                         log::info!("the store answers again");
                     }

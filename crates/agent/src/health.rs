@@ -45,6 +45,7 @@ fn state(facts: &Facts) -> String {
         StoreState::Waiting => format!("not heard yet {}", facts.store_reason).trim_end().to_owned(),
         StoreState::InSync => "in sync".to_owned(),
         StoreState::Lost => format!("lost since {}: {}", facts.store_since, facts.store_reason),
+        StoreState::Replaced => format!("replaced, and not obeyed since {}: {}", facts.store_since, facts.store_reason),
         StoreState::Stale => format!("stale since {}: {}", facts.store_since, facts.store_reason),
     }
 }

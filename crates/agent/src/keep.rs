@@ -11,6 +11,7 @@
 
 mod book;
 mod disk;
+mod identity;
 mod shelved;
 
 pub(crate) use book::Moment;

@@ -33,7 +33,7 @@ fn registry(node: &str, board: &Board, target: &Shared) -> Registry {
         |kinds: &[Kind]| kinds.iter().map(|kind| count(facts.counts.get(kind).copied().unwrap_or(0))).sum::<i64>();
     let resync = match facts.store {
         StoreState::Waiting => 1,
-        StoreState::Lost | StoreState::Stale => 2,
+        StoreState::Lost | StoreState::Stale | StoreState::Replaced => 2,
         StoreState::InSync => 3,
     };
     let policies = [Kind::NetworkPolicy, Kind::GlobalNetworkPolicy];
@@ -54,6 +54,11 @@ fn registry(node: &str, board: &Board, target: &Shared) -> Registry {
         ("tortie_generation_wanted", "What is to be enforced", signed(facts.wanted.generation)),
         ("tortie_generation_in_kernel", "What is enforced", signed(facts.in_kernel.generation)),
         ("tortie_store_revision", "The store's revision that is enforced", signed(facts.in_kernel.revision)),
+        (
+            "tortie_store_replaced",
+            "Whether another store stands in the place of the one in force, and is not obeyed",
+            i64::from(facts.store == StoreState::Replaced),
+        ),
         ("tortie_unreadable_objects", "Objects that could not be read", count(facts.unreadable.len())),
         ("tortie_refused_objects", "Objects that the kernel refused", refused),
         ("tortie_network_failures", "What could not be done to the network of workloads", count(facts.network.len())),

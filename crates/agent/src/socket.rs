@@ -46,6 +46,11 @@ pub enum Request {
         /// For at most this long.
         timeout_ms: u64,
     },
+    /// Obey the store that stands in the place of the one in force.
+    AcceptStore {
+        /// The store that is meant.
+        store: String,
+    },
     /// Take everything of ours out of the kernel, and end.
     Uninstall,
 }
@@ -68,6 +73,11 @@ pub enum Reply {
         in_kernel: Mark,
         /// Why not, as far as that is known.
         reason: Option<String>,
+    },
+    /// The store is obeyed, and the kernel has what it says.
+    Accepted {
+        /// The store's revision.
+        revision: u64,
     },
     /// It is done.
     Done,

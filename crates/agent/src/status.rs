@@ -69,6 +69,8 @@ pub enum StoreState {
     InSync,
     /// It cannot be asked any more. What it said last is enforced.
     Lost,
+    /// Another store, or another history, stands in its place. What was in force stays so until that store is accepted.
+    Replaced,
     /// It could not be asked since the start. What it said to an earlier agent is enforced; `since` is of that.
     Stale,
 }

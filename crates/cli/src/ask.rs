@@ -9,6 +9,8 @@ use crate::commands::agent::run_directory;
 
 /// How long the agent may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to obey another store.
+const ACCEPTED: Duration = Duration::from_secs(70);
 /// How long it may take to say that what is waited for has not come.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -20,6 +22,16 @@ pub(crate) fn ask(request: &Request) -> Result<Reply, AskError> {
 /// Asks what is in force, having read this store at this revision.
 pub(crate) fn in_force(store: &str, revision: Option<u64>) -> Result<Told, AskError> {
     socket::ask_in_force(&run_directory(), store, revision, PATIENCE)
+}
+
+/// Tells the agent to obey the store that stands in the place of the one in force. The revision that is in force then, or why not.
+pub(crate) fn accept_store(store: &str) -> Result<Result<u64, String>, AskError> {
+    let request = Request::AcceptStore { store: store.to_owned() };
+    Ok(match socket::ask(&run_directory(), &request, ACCEPTED)? {
+        Reply::Accepted { revision } => Ok(revision),
+        Reply::Failed { reason } => Err(reason),
+        other => Err(format!("the agent answered {other:?}")),
+    })
 }
 
 /// Waits until the kernel has a revision of a store. What it has then; or, when the time is over, what is missing and why.

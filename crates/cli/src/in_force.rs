@@ -30,8 +30,10 @@ pub(crate) struct Sources {
     last_valid: BTreeMap<Key, Version>,
     /// What the agent of this machine knows beside the store: the interfaces, and the settings of the machine.
     pub(crate) ground: Option<Ground>,
-    /// Whether the agent of this machine follows the store that was asked for.
-    pub(crate) is_agents: bool,
+    /// Whether the agent of this machine has received what was read of the store.
+    pub(crate) is_received: bool,
+    /// The revision that is in the kernel, where the agent enforces its own copy of the store.
+    pub(crate) in_kernel: Option<u64>,
     /// What is to be known of this answer: where it is not what the store says now.
     notes: Vec<String>,
 }
@@ -85,16 +87,20 @@ fn answered(listing: anyhow::Result<Listing>, told: Told) -> anyhow::Result<Sour
     let mut sources = Sources {
         last_valid: last_valid.into_iter().map(version).collect(),
         ground: Some(state.ground),
-        is_agents: true,
         ..Sources::default()
     };
     match state.objects {
-        Objects::Same => sources.listing = listing?,
-        Objects::Copy(revision) => sources.listing = Listing { revision, items: copy },
+        Objects::Same => {
+            sources.listing = listing?;
+            sources.is_received = true;
+        }
+        Objects::Copy(revision) => {
+            sources.listing = Listing { revision, items: copy };
+            sources.in_kernel = Some(state.in_kernel.revision);
+        }
         Objects::OtherStore => {
             sources.listing = listing?;
             sources.ground = None;
-            sources.is_agents = false;
         }
         Objects::Missing(_) => sources.listing = listing?,
     }
@@ -132,6 +138,10 @@ fn note(listing: &anyhow::Result<Listing>, state: &AgentState) -> Option<String>
         (StoreState::Stale, _) => format!(
             "the store is lost since before the agent started: what the agent enforces, revision {revision} of {}, is answered ({})",
             store.since, store.reason
+        ),
+        (StoreState::Replaced, _) => format!(
+            "the store was replaced: what the agent keeps in force, revision {revision} of the store before, is answered ({})",
+            store.reason
         ),
         (_, Err(error)) => {
             format!("the store cannot be read: what the agent enforces, revision {revision}, is answered ({error:#})")

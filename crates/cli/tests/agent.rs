@@ -61,7 +61,7 @@ fn what_was_applied_is_in_the_kernel_when_wait_returns() {
         assert!(world.reaches(80) && world.reaches(81), "without an endpoint nothing is denied");
         world.apply(&(ENDPOINT.to_owned() + &allow(80)));
         assert!(!world.reaches(81) && world.reaches(80));
-        let status = world.call(&["status"]);
+        let status = world.said(&["status"]);
         assert!(status.contains("hep/web1-eth0 on eth0\n    ingress: default/gnp web, then denied"), "{status}");
         assert!(status.contains("eth0  192.0.2.11"), "{status}");
         world.apply(&allow(81));
@@ -138,7 +138,7 @@ fn a_machine_that_starts_without_its_store_is_protected_by_what_it_said_last() {
         move_store(&store, &aside);
         let _agent = world.agent();
         assert!(!world.reaches(81) && world.reaches(80));
-        let status = world.call(&["status"]);
+        let status = world.said(&["status"]);
         assert!(status.contains("STALE"), "{status}");
         // It is back, and changed.
         move_store(&aside, &store);
@@ -234,7 +234,7 @@ fn a_signal_makes_it_read_its_file_again_and_settings_apply_live() {
         );
         until("metrics have moved", || get(9192, "/metrics").is_some());
         assert!(get(9099, "/liveness").is_some() && world.reaches(81));
-        let status = world.call(&["status"]);
+        let status = world.said(&["status"]);
         assert!(status.contains("bpfEnabled (FelixConfiguration default): set, and without effect here"), "{status}");
     });
 }
@@ -257,7 +257,7 @@ fn what_cannot_be_read_keeps_its_last_good_form_over_a_restart_and_says_so() {
         store.write(&[Write { key, op }]).unwrap().remove(0).unwrap();
         world.call(&["status", "--wait"]);
         for _ in 0..2 {
-            let status = world.call(&["status"]);
+            let status = world.said(&["status"]);
             let said = format!("its last valid version, revision {}, is in force", stored.revision);
             assert!(status.contains("GlobalNetworkPolicy(web): ") && status.contains(&said), "{status}");
             assert!(!world.reaches(81) && world.reaches(80));

@@ -16,6 +16,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use tortie_api::Key;
 use tortie_store::{Event, Revision, Stored};
 
+use super::identity::{self, Identity};
 use crate::board;
 use crate::target::chain;
 
@@ -105,6 +106,10 @@ impl Book {
                 Event::Put(stored) => add(&sql, &stored.key, stored.revision, Some(&stored.value))?,
                 Event::Deleted(key, revision) => add(&sql, key, *revision, None)?,
             }
+            if *change.key() == identity::key() {
+                let guid = if let Event::Put(stored) = change { identity::guid(stored) } else { None };
+                set(&sql, "guid", guid.as_deref().unwrap_or_default())?;
+            }
         }
         heard(&sql, last.revision())?;
         if sql.last_insert_rowid() > self.full {
@@ -132,6 +137,9 @@ impl Book {
     /// A piece of it.
     pub(super) fn page(&mut self, items: &[Stored]) -> Result<()> {
         let Some(new) = &self.new else { return Ok(()) };
+        if let Some(guid) = items.iter().find_map(identity::guid) {
+            set(new, "guid", &guid)?;
+        }
         items.iter().try_for_each(|stored| add(new, &stored.key, stored.revision, Some(&stored.value)))
     }
 
@@ -310,6 +318,8 @@ pub(crate) struct Copy {
     path: PathBuf,
     /// What the store was.
     pub(crate) store: String,
+    /// Its identity, and how far it was seen.
+    pub(crate) identity: Identity,
 }
 
 /// A copy that is known as a whole.
@@ -324,8 +334,12 @@ pub(crate) struct Held {
 impl Copy {
     /// The copy at a path.
     pub(super) fn open(path: &Path) -> Option<Self> {
-        let store = fact(&read(path)?, "store")?;
-        Some(Self { path: path.to_owned(), store })
+        let sql = read(path)?;
+        let identity = Identity {
+            guid: fact(&sql, "guid").filter(|guid| !guid.is_empty()),
+            revision: fact(&sql, "revision").and_then(|revision| revision.parse().ok()).unwrap_or_default(),
+        };
+        Some(Self { path: path.to_owned(), store: fact(&sql, "store")?, identity })
     }
 
     /// Takes it; none if it is not known as a whole.

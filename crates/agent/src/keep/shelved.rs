@@ -1,7 +1,7 @@
 //! A store with a copy behind it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tortie_api::{Key, Kind, decode};
@@ -9,6 +9,7 @@ use tortie_store::{Event, Listing, Revision, Selection, Store, StoreError, Store
 
 use super::book::Copy;
 use super::disk::Disk;
+use super::identity::{self, Identity};
 use crate::backoff::Backoff;
 use crate::board::{self, Board};
 use crate::status::StoreState;
@@ -23,8 +24,12 @@ pub(crate) struct Shelved {
     opened: Mutex<Option<Arc<dyn Store>>>,
     disk: Option<Disk>,
     copy: Mutex<Option<Copy>>,
-    /// The latest that was heard.
-    revision: AtomicU64,
+    /// The store that is obeyed, as far as it was seen.
+    seen: Arc<Mutex<Identity>>,
+    /// The last try found another store.
+    replaced: AtomicBool,
+    /// Another store may take over.
+    accepted: AtomicBool,
     /// Between tries while the copy stands in.
     backoff: Mutex<Backoff>,
     board: Arc<Board>,
@@ -42,11 +47,14 @@ impl Shelved {
         }
         let copy = copy.filter(|copy| copy.store == name);
         board.tell(|facts| facts.store_name = name.to_owned());
+        let seen = copy.as_ref().map(|copy| copy.identity.clone()).unwrap_or_default();
         Self {
             opener,
             opened: Mutex::default(),
             disk,
-            revision: AtomicU64::default(),
+            seen: Arc::new(Mutex::new(seen)),
+            replaced: AtomicBool::default(),
+            accepted: AtomicBool::default(),
             copy: Mutex::new(copy),
             backoff: Mutex::default(),
             board,
@@ -58,6 +66,11 @@ impl Shelved {
     /// Asks for the files to be read again.
     pub(crate) fn reopen(&self) {
         self.reopen.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets another store, or another history, take over with the next listing; or no longer.
+    pub(crate) fn accept(&self, may: bool) {
+        self.accepted.store(may, Ordering::SeqCst);
     }
 
     /// The store itself, if it is open.
@@ -78,8 +91,30 @@ impl Shelved {
         Ok(opened.insert(store).clone())
     }
 
-    /// What the store has, piece by piece. One that says that it is not ready is taken for away; and so is one that was
-    /// known to hold something and is now empty and younger: a disk that is not mounted must not open the machine.
+    /// Refuses a store that is not the one that is obeyed, unless it was accepted.
+    fn check(&self, store: &dyn Store, now: &Identity) -> Result<(), StoreError> {
+        let Some(why) = lock(&self.seen).differs(now) else { return Ok(()) };
+        if self.accepted.load(Ordering::SeqCst) {
+            log::warn!("{} {why}; it takes over, as was asked for", store.describe());
+            return Ok(());
+        }
+        // One without any history is not there (yet): a disk that is not mounted, say.
+        if *now == Identity::default() {
+            return Err(StoreError::Failed(format!(
+                "{} is empty and at revision 0; it was at {} before",
+                store.describe(),
+                lock(&self.seen).revision
+            )));
+        }
+        self.replaced.store(true, Ordering::SeqCst);
+        Err(StoreError::Failed(format!(
+            "{} {why}; what was in force stays in force, and `tortie agent --accept-store` lets this store take over",
+            store.describe()
+        )))
+    }
+
+    /// What the store has, piece by piece. One that says that it is not ready is taken for away; and so is one that is not
+    /// the store that was obeyed: a disk that is not mounted must not open the machine.
     fn real(&self, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Revision, StoreError> {
         let store = self.store()?;
         let not_ready = || {
@@ -89,15 +124,19 @@ impl Shelved {
                 store.describe()
             ))
         };
+        self.replaced.store(false, Ordering::SeqCst);
         // Asked before everything is fetched, and looked at again in what was.
-        if store.get(&readiness())?.is_some_and(|stored| is_locked(&stored)) {
+        let information = store.list(&Selection::kind(Kind::ClusterInformation))?;
+        if information.items.iter().any(is_locked) {
             return Err(not_ready());
         }
+        let mut now = Identity::of(&information);
+        self.check(&*store, &now)?;
         let copying = self.disk.as_ref().map(|disk| disk.listing(self.describe()));
-        let (mut locked, mut empty) = (false, true);
+        let (mut locked, mut guid) = (false, None);
         let revision = store.list_pages(&Selection::default(), &mut |items| {
             locked = locked || items.iter().any(is_locked);
-            empty = empty && items.is_empty();
+            guid = guid.take().or_else(|| items.iter().find_map(identity::guid));
             if !locked {
                 if let Some(copying) = &copying {
                     copying.page(&items);
@@ -108,16 +147,12 @@ impl Shelved {
         if locked {
             return Err(not_ready());
         }
-        let mut most = self.revision.fetch_max(revision, Ordering::SeqCst);
-        if empty && let Some(held) = self.copy().and_then(|copy| copy.hold()) {
-            most = most.max(held.revision);
+        if revision < now.revision {
+            return Err(StoreError::Failed(format!("{} was replaced while it was read", store.describe())));
         }
-        if empty && revision < most {
-            let name = store.describe();
-            return Err(StoreError::Failed(format!(
-                "{name} is empty and at revision {revision}; it was at {most} before"
-            )));
-        }
+        (now.guid, now.revision) = (guid, revision);
+        *lock(&self.seen) = now;
+        self.accept(false);
         if let Some(copying) = copying {
             copying.whole(revision);
         }
@@ -155,7 +190,7 @@ impl Store for Shelved {
                 self.drop_copy();
                 self.board.tell(|facts| {
                     facts.resyncs += 1;
-                    if facts.store == StoreState::Stale {
+                    if matches!(facts.store, StoreState::Stale | StoreState::Replaced) {
                         log::info!("the store answers again");
                         facts.set_store(StoreState::Waiting, board::now(), String::new());
                     }
@@ -163,15 +198,33 @@ impl Store for Shelved {
                 Ok(revision)
             }
             Err(error) => {
-                let Some(copy) = self.copy().and_then(|copy| copy.hold()) else { return Err(error) };
+                let replaced = self.replaced.load(Ordering::SeqCst);
                 let reason = error.to_string();
-                if self.board.read().store != StoreState::Stale {
+                let copy = self.copy().and_then(|copy| copy.hold());
+                if replaced && self.board.read().store != StoreState::Replaced {
+                    log::error!("the store was REPLACED: {reason}");
+                }
+                let Some(copy) = copy else {
+                    self.board.tell(|facts| match (replaced, facts.store) {
+                        (true, _) => facts.set_store(StoreState::Replaced, board::now(), reason),
+                        (false, StoreState::Replaced) if facts.resyncs > 0 => {
+                            facts.set_store(StoreState::Lost, board::now(), reason);
+                        }
+                        (false, StoreState::Replaced) => facts.set_store(StoreState::Waiting, board::now(), reason),
+                        (false, _) => {}
+                    });
+                    return Err(error);
+                };
+                if !replaced && self.board.read().store != StoreState::Stale {
                     log::error!(
                         "the store cannot be asked ({reason}); what it said until {} is enforced",
                         copy.written
                     );
                 }
-                self.board.tell(|facts| facts.set_store(StoreState::Stale, copy.written.clone(), reason));
+                self.board.tell(|facts| match replaced {
+                    true => facts.set_store(StoreState::Replaced, board::now(), reason),
+                    false => facts.set_store(StoreState::Stale, copy.written.clone(), reason),
+                });
                 copy.pages(page).map_err(|error| StoreError::Failed(format!("the copy of the store: {error}")))?;
                 Ok(copy.revision)
             }
@@ -194,13 +247,20 @@ impl Store for Shelved {
             return Ok(Box::new(Standing { pause, stop: self.stop.clone(), from }));
         }
         let inner = self.store()?.watch(selection, from)?;
-        Ok(Box::new(Noted { inner, disk: self.disk.clone(), reopen: self.reopen.clone(), from, locked: false }))
+        Ok(Box::new(Noted {
+            inner,
+            disk: self.disk.clone(),
+            seen: self.seen.clone(),
+            reopen: self.reopen.clone(),
+            from,
+            locked: false,
+        }))
     }
 }
 
-/// The object in which a store says whether it is ready.
-fn readiness() -> Key {
-    Key::cluster(Kind::ClusterInformation, "default")
+fn lock(seen: &Mutex<Identity>) -> MutexGuard<'_, Identity> {
+    // Every change is made in one step, so what a panic left is whole.
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether an object says that the store is not ready: that it is being migrated, and what is in it may be half of it.
@@ -209,13 +269,14 @@ fn is_locked(stored: &Stored) -> bool {
         let object = decode::stored(&stored.key, &stored.value).ok()?;
         object.body.get("spec")?.get("datastoreReady")?.as_bool()
     };
-    stored.key == readiness() && ready(stored) == Some(false)
+    stored.key == identity::key() && ready(stored) == Some(false)
 }
 
 /// A watch that notes what it tells.
 struct Noted {
     inner: Box<dyn Watch>,
     disk: Option<Disk>,
+    seen: Arc<Mutex<Identity>>,
     reopen: Arc<AtomicBool>,
     from: Revision,
     /// The store has said that it is not ready: it is asked anew from then on.
@@ -226,6 +287,9 @@ impl Noted {
     /// Notes a change; none if it says that the store is not ready.
     fn note(&mut self, event: Event) -> Option<Event> {
         self.locked = matches!(&event, Event::Put(stored) if is_locked(stored));
+        if !self.locked {
+            lock(&self.seen).see(&event);
+        }
         if let Some(disk) = self.disk.as_ref().filter(|_| !self.locked) {
             disk.event(&event);
         }

@@ -154,27 +154,72 @@ fn the_store_takes_over_when_it_is_back_with_what_changed_meanwhile() {
 }
 
 #[test]
-fn a_store_without_any_history_is_not_believed_when_there_was_one() {
+fn a_store_that_was_replaced_is_not_obeyed_until_it_is_accepted() {
     let machine = Machine::new();
     write(&machine.store, "kept", "all()");
+    write(&machine.store, "kept", "has(a)");
     machine.live("s");
-    let empty = Machine { place: machine.place, store: MemoryStore::new(), away: Arc::default() };
-    assert_eq!(empty.live("s"), (vec!["kept".to_owned(), "in sync".to_owned()], StoreState::Stale));
-    write(&empty.store, "new", "all()");
-    assert_eq!(empty.live("s").0, ["new", "in sync"], "one that was written to is");
+    let other = Machine { place: machine.place, store: MemoryStore::new(), away: Arc::default() };
+    let kept = || vec!["kept".to_owned(), "in sync".to_owned()];
+    assert_eq!(other.live("s"), (kept(), StoreState::Stale), "one without any history is not there yet");
+    write(&other.store, "new", "all()");
+    assert_eq!(other.live("s"), (kept(), StoreState::Replaced), "one whose history ends before");
+    let (disk, board) = (other.disk(), Arc::new(Board::default()));
+    let shelved = other.shelved("s", &disk, &board);
+    shelved.accept(true);
+    let mut sync = Sync::new(&shelved, Kept::new(Some(disk.clone())));
+    assert_eq!(drain(&mut sync), ["new", "in sync"]);
+    disk.settle();
+    drop(sync);
+    drop((shelved, disk));
+    assert_eq!(other.live("s").0, ["new", "in sync"], "it is the store from then on");
 }
 
 /// Says in a store whether it is ready.
 fn set_ready(store: &dyn Store, ready: bool) {
+    inform(store, &format!(r#"{{"datastoreReady":{ready}}}"#));
+}
+
+/// Gives a store a GUID.
+fn information(store: &dyn Store, guid: &str) {
+    inform(store, &format!(r#"{{"clusterGUID":"{guid}"}}"#));
+}
+
+fn inform(store: &dyn Store, spec: &str) {
     let key = Key::cluster(Kind::ClusterInformation, "default");
     let text = format!(
-        r#"{{"kind":"ClusterInformation","apiVersion":"projectcalico.org/v3","metadata":{{"name":"default"}},"spec":{{"datastoreReady":{ready}}}}}"#
+        r#"{{"kind":"ClusterInformation","apiVersion":"projectcalico.org/v3","metadata":{{"name":"default"}},"spec":{spec}}}"#
     );
-    let op = match store.get(&key).unwrap() {
-        Some(stored) => Op::Update(text.into_bytes().into(), stored.revision),
-        None => Op::Create(text.into_bytes().into()),
-    };
+    let value: Arc<[u8]> = text.into_bytes().into();
+    let op =
+        store.get(&key).unwrap().map_or(Op::Create(Arc::clone(&value)), |stored| Op::Update(value, stored.revision));
     store.write(&[Write { key, op }]).unwrap().remove(0).unwrap();
+}
+
+#[test]
+fn another_guid_is_another_store_whatever_its_revision_and_a_first_one_is_not() {
+    let machine = Machine::new();
+    write(&machine.store, "kept", "all()");
+    machine.live("s");
+    information(&machine.store, "one");
+    assert_eq!(machine.live("s").0.len(), 3, "a GUID that was not there before");
+    {
+        // One that is changed while that is followed is the same store still.
+        let (disk, board) = (machine.disk(), Arc::new(Board::default()));
+        let shelved = machine.shelved("s", &disk, &board);
+        let mut sync = Sync::new(&shelved, Kept::new(Some(disk.clone())));
+        drain(&mut sync);
+        information(&machine.store, "two");
+        drain(&mut sync);
+        disk.settle();
+    }
+    assert_ne!(machine.live("s").1, StoreState::Replaced);
+    let other = Machine { place: machine.place, store: MemoryStore::new(), away: Arc::default() };
+    for _ in 0..9 {
+        information(&other.store, "three");
+    }
+    let (told, state) = other.live("s");
+    assert_eq!((told.len(), state), (3, StoreState::Replaced), "{told:?}");
 }
 
 #[test]

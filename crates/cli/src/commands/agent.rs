@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use tortie_agent::socket::AskError;
 use tortie_agent::{FELIX_CONFIG, Options, uninstall};
 
 use crate::allocator;
+use crate::ask;
 use crate::report::Exit;
 use crate::session::Session;
 use crate::store::Link;
@@ -22,6 +24,9 @@ pub(crate) struct AgentArgs {
     /// Start although another policy agent has its tables or chains on this machine
     #[arg(long)]
     beside: bool,
+    /// Obey a store that stands in the place of the one in force; an agent that runs here is told so
+    #[arg(long, conflicts_with = "uninstall")]
+    accept_store: bool,
     /// Take everything of ours out of the kernel; an agent that runs here does so and ends
     #[arg(long)]
     uninstall: bool,
@@ -39,6 +44,18 @@ pub(crate) fn run(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exi
         return Ok(Exit::Done);
     }
     let (opener, store_name) = Link::opener(session, &args.config, &args.felix_config)?;
+    if args.accept_store {
+        match ask::accept_store(&store_name) {
+            Err(AskError::Nobody(_)) => {}
+            told => {
+                let revision = told?.map_err(anyhow::Error::msg)?;
+                session
+                    .terminal
+                    .line(format_args!("the agent obeys the {store_name}: revision {revision} is in force"));
+                return Ok(Exit::Done);
+            }
+        }
+    }
     tortie_agent::run(Options {
         opener,
         store_name,
@@ -46,6 +63,7 @@ pub(crate) fn run(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exi
         state: directory("TORTIE_STATE", tortie_agent::DEFAULT_STATE),
         felix: args.felix_config.clone(),
         beside: args.beside,
+        accept_store: args.accept_store,
         give_back: allocator::give_back,
     })?;
     Ok(Exit::Done)

@@ -15,9 +15,12 @@ use base64::prelude::BASE64_STANDARD;
 use clap::Args;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tortie_agent::FELIX_CONFIG;
+use tortie_agent::socket::{Reply, Request};
 use tortie_api::{Key, Kind};
 
 use super::transfer::{self, Content};
+use crate::ask;
 use crate::report::Exit;
 use crate::session::Session;
 use crate::store::Link;
@@ -76,7 +79,29 @@ pub(crate) fn restore(args: &RestoreArgs, session: &mut Session) -> anyhow::Resu
     transfer::fill(&*store, &objects)?;
     session.terminal.line(format_args!("restored {} objects to the {}", objects.len(), store.describe()));
     link.announce(session);
-    Ok(Exit::Done)
+    obeyed(args, session)
+}
+
+/// Who restores a store means it: an agent of this machine that follows it is told so.
+fn obeyed(args: &RestoreArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    let Ok((_, name)) = Link::opener(session, &args.config, FELIX_CONFIG.as_ref()) else { return Ok(Exit::Done) };
+    let status = match ask::ask(&Request::Status) {
+        Ok(Reply::Status(status)) => status,
+        _ => return Ok(Exit::Done),
+    };
+    if status.store.name != name {
+        return Ok(Exit::Done);
+    }
+    match ask::accept_store(&name)? {
+        Ok(revision) => {
+            session.terminal.line(format_args!("the agent of this machine obeys it: revision {revision} is in force"));
+            Ok(Exit::Done)
+        }
+        Err(reason) => {
+            session.terminal.error(format_args!("the agent of this machine does not obey it yet: {reason}"));
+            Ok(Exit::Failed)
+        }
+    }
 }
 
 /// The file's text.

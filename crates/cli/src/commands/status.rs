@@ -49,7 +49,13 @@ pub(crate) fn run(args: &StatusArgs, session: &mut Session) -> anyhow::Result<Ex
         Format::Json => session.terminal.line(serde_json::to_string_pretty(&status)?),
         Format::Text => session.terminal.print(&text(&status)),
     }
-    Ok(if done && status.ready { Exit::Done } else { Exit::Failed })
+    Ok(if done && is_in_force(&status) { Exit::Done } else { Exit::Failed })
+}
+
+/// Whether everything that the store says is in force.
+fn is_in_force(status: &Status) -> bool {
+    let degraded = !status.troubles.is_empty() || !status.problems.is_empty() || !status.dataplane.refused.is_empty();
+    status.ready && status.store.state == StoreState::InSync && !degraded
 }
 
 fn wait(args: &StatusArgs, session: &mut Session) -> anyhow::Result<bool> {
@@ -84,6 +90,7 @@ fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
         StoreState::Waiting => "not heard yet; the kernel keeps what it had",
         StoreState::InSync => "in sync since",
         StoreState::Lost => "LOST; what it said stays in force; since",
+        StoreState::Replaced => "REPLACED by another; what was in force stays in force; since",
         StoreState::Stale => "STALE: away since the start; what it said last is in force, which is of",
     };
     writeln!(out, "store: {}, {state} {}, revision {}", store.name, store.since, wanted.revision)?;

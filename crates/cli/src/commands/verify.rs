@@ -76,9 +76,9 @@ fn report(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<(Ground, R
         tries += 1;
         let sources = in_force::load(session, &args.config, args.from_store)?;
         let revision = sources.listing.revision;
-        let in_kernel = match sources.is_agents {
+        let in_kernel = match sources.is_received {
             true => ask::wait(&store, revision, args.timeout)?.map_err(anyhow::Error::msg)?.revision,
-            false => revision,
+            false => sources.in_kernel.unwrap_or(revision),
         };
         let ground = match &sources.ground {
             Some(ground) => ground.clone(),
@@ -90,7 +90,8 @@ fn report(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<(Ground, R
         }
         let report = ground.verify(in_force, args.most)?;
         // What was written in between explains a difference; then everything is looked at once more.
-        let moved = in_kernel != revision || link.revision().is_ok_and(|now| now != revision);
+        let changed = || sources.is_received && link.revision().is_ok_and(|now| now != revision);
+        let moved = in_kernel != revision || changed();
         if report.wrong == 0 || !moved || tries == TRIES {
             if !agent_runs() {
                 session.terminal.note(match report.table {

@@ -44,7 +44,7 @@ fn a_machine_that_starts_while_etcd_is_away_is_protected_by_what_it_said_last() 
         assert!(world.reaches(81));
         let _agent = world.agent();
         assert!(!world.reaches(81) && world.reaches(80));
-        assert!(world.call(&["status"]).contains("STALE"));
+        assert!(world.said(&["status"]).contains("STALE"));
         world.start_etcd();
         until("it is back", || world.status()["store"]["state"] == "in-sync");
         world.apply(&allow(81));
@@ -62,7 +62,7 @@ fn while_the_store_says_that_it_is_not_ready_nothing_changes() {
         world.apply(&(ENDPOINT.to_owned() + &allow(80)));
         world.call(&["datastore", "migrate", "lock"]);
         until("it is noticed", || world.status()["store"]["state"] == "lost");
-        let status = world.call(&["status"]);
+        let status = world.said(&["status"]);
         assert!(status.contains("datastoreReady is false"), "{status}");
         let file = world.file("locked.yaml", &allow(81));
         world.call(&["apply", "-f", file.to_str().unwrap()]);
@@ -125,7 +125,7 @@ fn what_other_programs_write_is_enforced_or_reported() {
         put("globalnetworkpolicies/torn", "{\"kind\":");
         put("ipamconfigs/default", "{}");
         until("both are told", || {
-            let status = world.call(&["status"]);
+            let status = world.said(&["status"]);
             status.contains("GlobalNetworkPolicy(torn)") && status.contains("ipamconfigs/default")
         });
         assert!(!world.reaches(81) && world.reaches(80), "its neighbours apply as before");

@@ -27,7 +27,7 @@ fn a_renamed_interface_loses_its_named_endpoint_and_keeps_the_one_by_address() {
         rename("eth0", "lan0");
         until("the new name is seen", || governor("lan0").as_deref() == Some("none"));
         until("nothing governs it", || world.reaches(81));
-        assert!(world.call(&["status"]).contains("eth0 is not there; it is closed the moment it appears"));
+        assert!(world.said(&["status"]).contains("eth0 is not there; it is closed the moment it appears"));
         world.apply(
             "{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: by-address, labels: {role: web}},
               spec: {node: web1, expectedIPs: [192.0.2.11]}}",
@@ -126,7 +126,7 @@ fn untracked_policy_on_every_interface_is_said_to_be_in_vain() {
              {apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: raw},
               spec: {selector: role == 'web', doNotTrack: true, applyOnForward: true, ingress: [{action: Deny}]}}",
         );
-        let status = world.call(&["status"]);
+        let status = world.said(&["status"]);
         assert!(status.contains("hep/any on *  (untracked policy does not act on *: default/gnp raw)"), "{status}");
         assert!(!status.contains("    untracked"), "{status}");
     });
@@ -167,7 +167,7 @@ fn a_workloads_interface_without_an_endpoint_is_told_as_closed() {
             "an endpoint for all interfaces is not for it"
         );
         assert_eq!(told("eth0"), ("hep/web1-eth0".into(), false.into()));
-        let said = world.call(&["status"]);
+        let said = world.said(&["status"]);
         assert!(said.contains("cali9  -  a workload's without an endpoint: everything is denied"), "{said}");
     });
 }

@@ -124,3 +124,53 @@ fn an_agent_of_another_store_is_named_and_not_asked() {
         assert!(open == Some(true) && said.contains("the agent of this machine follows another store"), "{said}");
     });
 }
+
+#[test]
+fn a_store_that_was_replaced_is_not_obeyed_until_that_is_asked_for() {
+    on_a_machine(|world| {
+        world.listen(80);
+        world.listen(81);
+        let agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        let remove = || {
+            for suffix in ["", "-wal", "-shm"] {
+                drop(std::fs::remove_file(world.place.path().join(format!("tortie.db{suffix}"))));
+            }
+        };
+        let state = || world.status()["store"]["state"].clone();
+        remove();
+        let file = world.file("other.yaml", &(ENDPOINT.to_owned() + &allow(81)));
+        world.call(&["apply", "-f", file.to_str().unwrap()]);
+        until("it is noticed", || state() == "replaced");
+        let said = world.fails(&["status"]);
+        assert!(said.contains("REPLACED by another") && said.contains("is another store: its GUID is"), "{said}");
+        let said = agree(world, &[80], &[81]);
+        assert!(said.starts_with("the store was replaced: what the agent keeps in force"), "{said}");
+        // The next agent remembers.
+        agent.kill();
+        let agent = world.started(&[]);
+        until("it is noticed again", || world.said(&["status"]).contains("REPLACED"));
+        agree(world, &[80], &[81]);
+        let said = world.fails(&["status", "--wait", "--timeout", "50ms"]);
+        assert!(said.contains("--accept-store"), "{said}");
+        let said = world.call(&["agent", "--accept-store"]);
+        assert!(said.starts_with("the agent obeys the embedded store"), "{said}");
+        assert_eq!(agree(world, &[81], &[80]), "");
+        assert_eq!(state(), "in-sync");
+        // A start can be told so as well, and so can a restored backup.
+        agent.kill();
+        remove();
+        world.call(&["apply", "-f", world.file("other.yaml", &(ENDPOINT.to_owned() + &allow(80))).to_str().unwrap()]);
+        let _agent = world.agent_with(&["--accept-store"]);
+        world.call(&["status", "--wait"]);
+        assert_eq!(agree(world, &[80], &[81]), "");
+        let backup = world.place.path().join("backup");
+        let backup = backup.to_str().unwrap();
+        world.call(&["backup", backup]);
+        remove();
+        until("the loss is noticed", || state() != "in-sync");
+        let said = world.call(&["restore", backup]);
+        assert!(said.contains("the agent of this machine obeys it"), "{said}");
+        assert_eq!(agree(world, &[80], &[81]), "");
+    });
+}

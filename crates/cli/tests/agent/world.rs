@@ -170,6 +170,11 @@ impl World {
         text(&output)
     }
 
+    /// Calls the program, which may fail; what it prints.
+    pub fn said(&self, arguments: &[&str]) -> String {
+        String::from_utf8(self.tortie().args(arguments).output().unwrap().stdout).unwrap()
+    }
+
     /// Applies manifests, and waits until they are in the kernel.
     pub fn apply(&self, manifests: &str) {
         let file = self.file("manifests.yaml", manifests);
@@ -194,7 +199,8 @@ impl World {
         let mut agent = self.started(arguments);
         until("the agent is ready", || {
             assert!(agent.process.try_wait().unwrap().is_none(), "the agent ended: {}", agent.log());
-            self.tortie().arg("status").output().unwrap().status.success()
+            let status = serde_json::from_str::<serde_json::Value>(&self.said(&["status", "-o", "json"]));
+            status.is_ok_and(|status| status["ready"] == true)
         });
         agent
     }
@@ -210,7 +216,7 @@ impl World {
 
     /// What the agent says of itself.
     pub fn status(&self) -> serde_json::Value {
-        serde_json::from_str(&self.call(&["status", "-o", "json"])).unwrap()
+        serde_json::from_str(&self.said(&["status", "-o", "json"])).unwrap()
     }
 }
 

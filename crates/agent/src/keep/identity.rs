@@ -1,0 +1,93 @@
+//! Which store it is whose policy is in force, and how far its history was seen: a store that is put in its place must not be
+//! obeyed in silence.
+//!
+//! | Seen before | Now | |
+//! |---|---|---|
+//! | a GUID in ClusterInformation `default` | another, or none | another store |
+//! | a revision | an earlier one | a backup, or a new store |
+//! | no GUID (nobody wrote ClusterInformation) | any, at the same or a later revision | the same store |
+//! | nothing | anything | the first store of this machine |
+
+use serde_json::Value;
+use tortie_api::{Key, Kind, decode};
+use tortie_store::{Event, Listing, Revision, Stored};
+
+/// What tells a store and its history from another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) guid: Option<String>,
+    pub(crate) revision: Revision,
+}
+
+/// The object with a store's GUID, in which it also says whether it is ready.
+pub(crate) fn key() -> Key {
+    Key::cluster(Kind::ClusterInformation, "default")
+}
+
+/// The GUID in an object; none if it is not the one that has it.
+pub(crate) fn guid(stored: &Stored) -> Option<String> {
+    if stored.key != key() {
+        return None;
+    }
+    let object = decode::stored(&stored.key, &stored.value).ok()?;
+    let guid = object.body.get("spec")?.get("clusterGUID").and_then(Value::as_str)?;
+    Some(guid.to_owned()).filter(|guid| !guid.is_empty())
+}
+
+impl Identity {
+    /// That of a store whose ClusterInformations are these.
+    pub(crate) fn of(listing: &Listing) -> Self {
+        Self { guid: listing.items.iter().find_map(guid), revision: listing.revision }
+    }
+
+    /// The same store changes.
+    pub(crate) fn see(&mut self, event: &Event) {
+        self.revision = self.revision.max(event.revision());
+        match event {
+            Event::Put(stored) if stored.key == key() => self.guid = guid(stored),
+            Event::Deleted(deleted, _) if *deleted == key() => self.guid = None,
+            _ => {}
+        }
+    }
+
+    /// Why a store is not the one that was seen, or not the history of it; none if nothing speaks against that.
+    pub(crate) fn differs(&self, now: &Self) -> Option<String> {
+        match (&self.guid, &now.guid) {
+            (Some(seen), Some(guid)) if seen != guid => {
+                Some(format!("is another store: its GUID is {guid}, and the store in force has {seen}"))
+            }
+            (Some(seen), None) => Some(format!("is another store: it has no GUID, and the store in force has {seen}")),
+            _ if now.revision < self.revision => Some(format!(
+                "has another history: it ends at revision {}, and revision {} was seen",
+                now.revision, self.revision
+            )),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_guid_and_an_earlier_end_are_told_and_nothing_else_is() {
+        let identity =
+            |guid: &str, revision| Identity { guid: Some(guid.to_owned()).filter(|guid| !guid.is_empty()), revision };
+        for (seen, now, differs) in [
+            (("", 0), ("a", 3), false),
+            (("a", 3), ("a", 3), false),
+            (("a", 3), ("a", 9), false),
+            (("a", 3), ("b", 9), true),
+            (("a", 3), ("", 9), true),
+            (("a", 3), ("a", 2), true),
+            (("", 3), ("", 2), true),
+            (("", 3), ("", 3), false),
+            (("", 3), ("a", 4), false),
+            (("", 3), ("a", 2), true),
+        ] {
+            let told = identity(seen.0, seen.1).differs(&identity(now.0, now.1));
+            assert_eq!(told.is_some(), differs, "{seen:?} {now:?} {told:?}");
+        }
+    }
+}
