@@ -50,4 +50,5 @@ scenarios! {
     ipv6_lives_behind_a_default_deny
     rules_match_what_they_say
     what_differs_on_purpose
+    multicast_and_broadcast_are_judged_where_they_are_received
 }

@@ -44,6 +44,8 @@ pub struct Bed {
     links: Vec<String>,
     /// The routes of the last packet of each family.
     routes: [Vec<String>; 2],
+    /// The groups that it listens to, and where.
+    joined: Vec<(IpAddr, String)>,
 }
 
 /// A packet with what the bed needs beside the question.
@@ -112,14 +114,20 @@ impl Bed {
             libc::setsockopt(raw[1].as_raw_fd(), libc::SOL_IPV6, libc::IPV6_HDRINCL, (&raw const on).cast(), 4)
         };
         assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+        // SAFETY: the pointer and length describe `on`.
+        let result = unsafe {
+            libc::setsockopt(raw[0].as_raw_fd(), libc::SOL_SOCKET, libc::SO_BROADCAST, (&raw const on).cast(), 4)
+        };
+        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
         let links = links.iter().map(ToString::to_string).collect();
-        Self { frames, raw, socket: Socket::open().unwrap(), links, routes: Default::default() }
+        Self { frames, raw, socket: Socket::open().unwrap(), links, routes: Default::default(), joined: Vec::new() }
     }
 
     /// Sends packets one after the other and tells what came of each.
     pub fn send(&mut self, shots: &[Shot]) -> Vec<Seen> {
         feed("nft", &["-f", "-"], &table(shots));
         for (index, shot) in shots.iter().enumerate() {
+            self.join(shot);
             self.route(shot);
             self.shoot(index, shot);
             self.wait(index, shot);
@@ -131,6 +139,18 @@ impl Bed {
                 Seen { allowed: mark.is_some(), mark: mark.unwrap_or_default() }
             })
             .collect()
+    }
+
+    /// Lets the host listen to a group on an interface, as a daemon would.
+    fn join(&mut self, shot: &Shot) {
+        let (Way::In { interface }, true) = (&shot.packet.way, shot.lands.is_multicast()) else { return };
+        let group = (shot.lands, interface.clone());
+        if self.joined.contains(&group) {
+            return;
+        }
+        let prefix = if shot.lands.is_ipv4() { 32 } else { 128 };
+        run("ip", &["addr", "add", &format!("{}/{prefix}", shot.lands), "dev", interface, "autojoin"]);
+        self.joined.push(group);
     }
 
     /// Makes the routes of a packet in place of those before.
@@ -317,6 +337,9 @@ fn routes(shot: &Shot) -> Vec<String> {
     let packet = &shot.packet;
     let to = shot.lands;
     let mut routes = match &packet.way {
+        // The kernel delivers a group's packets to whoever has joined it, whatever the routes say.
+        Way::In { .. } if is_group(to) => vec![],
+        Way::In { interface } if is_broadcast(to) => vec![format!("broadcast {to} dev {interface}")],
         Way::In { .. } => vec![format!("local {to} dev lo")],
         Way::Forward { to: link, .. } => vec![format!("{to} dev {link}")],
         Way::Out { interface } => {
@@ -329,6 +352,16 @@ fn routes(shot: &Shot) -> Vec<String> {
         routes.push(format!("{} dev {interface}", packet.source));
     }
     routes
+}
+
+/// Multicast, and the broadcast address of every link.
+pub fn is_group(address: IpAddr) -> bool {
+    address.is_multicast() || address == IpAddr::V4(std::net::Ipv4Addr::BROADCAST)
+}
+
+/// The broadcast address of a link: those of these tests end so.
+pub fn is_broadcast(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(address) if address.octets()[3] == 255 && !is_group(address.into()))
 }
 
 /// A packet's bytes, in one piece or two.

@@ -10,7 +10,7 @@ use tortie_nft::{Verdict, dump::TableDump};
 use tortie_policy::Snapshot;
 use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
 
-use super::bed::{Bed, LINKS, Seen, Shot};
+use super::bed::{Bed, LINKS, Seen, Shot, is_group};
 use super::walk::{plausible, source_route_ok, start_mark};
 
 /// The packet as this kernel will see it; none if no wire can carry it here.
@@ -22,8 +22,10 @@ pub fn shot(packet: &Packet, state: &State, torn: bool) -> Option<Shot> {
     };
     let elsewhere = packet.translated_interface.iter();
     let ends = [packet.source, packet.destination].into_iter().chain(packet.translated.map(|(to, _)| to));
+    let through = matches!(packet.way, Way::Forward { .. });
+    let to_group = !through && packet.translated.is_none() && is_group(packet.destination);
     let possible = interfaces.into_iter().chain(elsewhere).all(|name| LINKS.contains(&name.as_str()))
-        && ends.clone().all(is_plain)
+        && ends.clone().all(|end| is_plain(end) || end == packet.destination && to_group)
         && !ends.skip(1).any(|to| to == packet.source);
     if !possible {
         return None;
