@@ -5,6 +5,7 @@ use std::sync::TryLockError;
 use std::time::{Duration, Instant};
 
 use tortie_dataplane::{Endpoint, Place, Program, ProgramId, State, Then};
+use tortie_policy::machine::Port;
 use tortie_policy::{EndpointId, Interface};
 
 use crate::board::{Board, Facts, Seat};
@@ -33,6 +34,8 @@ pub(crate) fn status(node: &str, board: &Board, target: &Shared) -> Status {
             Err(TryLockError::WouldBlock) => drop(board.wait(Duration::from_millis(20), |_| false)),
         }
     }
+    // Without them an endpoint is told as one that counts.
+    let ports = tortie_hostnet::ports().unwrap_or_default();
     let facts = board.read();
     let governors: BTreeMap<&Place, &EndpointId> = told.endpoints.iter().map(|(place, one)| (place, &one.id)).collect();
     Status {
@@ -51,7 +54,7 @@ pub(crate) fn status(node: &str, board: &Board, target: &Shared) -> Status {
             refused: told.refused,
             busy: told.busy,
         },
-        endpoints: all_endpoints(&facts, &told.endpoints),
+        endpoints: all_endpoints(&facts, &told.endpoints, &ports),
         interfaces: interfaces(&facts, &governors, &told.prefixes),
         troubles: facts
             .unreadable
@@ -123,7 +126,7 @@ fn stages(state: &State, endpoint: &Endpoint) -> Vec<StageStatus> {
             stage: (*stage).to_owned(),
             direction: (*direction).to_owned(),
             policies: policies(program),
-            then: then(program),
+            then: then(stage, program),
         })
     };
     all.iter().filter_map(told).collect()
@@ -137,11 +140,15 @@ fn policies(program: &Program) -> Vec<String> {
     program.tiers.iter().flat_map(of).collect()
 }
 
-fn then(program: &Program) -> String {
+fn then(stage: &str, program: &Program) -> String {
     if let Some(tier) = program.tiers.iter().find(|tier| tier.denies) {
         return format!("denied by the end of tier {}", tier.name);
     }
     match &program.then {
+        Then::Pass if matches!(stage, "untracked" | "preDNAT") => {
+            let name = if stage == "untracked" { "untracked" } else { "pre-DNAT" };
+            format!("packets that no {name} policy matches go on")
+        }
         Then::Pass => "allowed".to_owned(),
         Then::Deny => "denied".to_owned(),
         Then::Profiles(profiles) if profiles.is_empty() => "denied, no profile allows it".to_owned(),
@@ -155,7 +162,7 @@ fn then(program: &Program) -> String {
 }
 
 /// The endpoints that the store has for this node, enforced or not, and any other that is enforced still.
-fn all_endpoints(facts: &Facts, enforced: &[(Place, Enforced)]) -> Vec<EndpointStatus> {
+fn all_endpoints(facts: &Facts, enforced: &[(Place, Enforced)], ports: &[Port]) -> Vec<EndpointStatus> {
     let mut all: BTreeMap<String, EndpointStatus> = BTreeMap::new();
     for (place, one) in enforced {
         let status = all.entry(one.id.to_string()).or_default();
@@ -167,22 +174,43 @@ fn all_endpoints(facts: &Facts, enforced: &[(Place, Enforced)]) -> Vec<EndpointS
         if !matches!(place, Place::AnyHost) && !facts.links.iter().any(|link| link.name == name) {
             status.note = format!("{name} is not there; it is closed the moment it appears");
         }
+        if let (Place::Host(_), Some(port)) = (place, ports.iter().find(|port| port.name == name)) {
+            status.note =
+                format!("{name} is a port of {} {}: its packets are judged there, not here", port.kind, port.master);
+        }
         if !facts.locals.contains_key(&one.id) {
             status.note = "not in the store any more".to_owned();
         }
     }
     for (id, seat) in &facts.locals {
         let name = id.to_string();
-        all.entry(name.clone()).or_insert_with(|| EndpointStatus { name, note: waits(seat), ..Default::default() });
+        all.entry(name.clone()).or_insert_with(|| EndpointStatus {
+            name,
+            note: waits(seat, enforced),
+            ..Default::default()
+        });
     }
     all.into_values().collect()
 }
 
-fn waits(seat: &Seat) -> String {
+fn waits(seat: &Seat, enforced: &[(Place, Enforced)]) -> String {
+    let governor = |place: Place| {
+        enforced.iter().find(|(at, _)| *at == place).map(|(_, one)| format!("{}, whose name sorts first,", one.id))
+    };
     match seat {
-        Seat::Host(Interface::ByAddress) => "no interface has one of its expectedIPs".to_owned(),
-        Seat::Host(Interface::All) => "another endpoint for all interfaces comes before it".to_owned(),
-        Seat::Host(Interface::Named(name)) | Seat::Workload(name) => {
+        Seat::Host(Interface::ByAddress) => {
+            "not in force: no interface has one of its expectedIPs, or endpoints whose names sort first govern those that do"
+                .to_owned()
+        }
+        Seat::Host(Interface::All) => match governor(Place::AnyHost) {
+            Some(governor) => format!("not in force: {governor} is for all interfaces too"),
+            None => "not in force: another endpoint for all interfaces comes before it".to_owned(),
+        },
+        Seat::Host(Interface::Named(name)) => match governor(Place::Host(name.clone())) {
+            Some(governor) => format!("not in force: {governor} governs {name}"),
+            None => format!("not in force: a setting leaves {name} out"),
+        },
+        Seat::Workload(name) => {
             format!("not in force: another endpoint governs {name}, or it is left out by a setting")
         }
     }

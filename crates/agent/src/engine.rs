@@ -78,6 +78,8 @@ pub(crate) struct Mind {
     dirty: bool,
     /// Policies with rules that ask for what nothing here can answer.
     unanswered: [BTreeSet<String>; UNANSWERED.len()],
+    /// Host endpoints on nodes that are called almost as this one, with their nodes.
+    misnamed: BTreeMap<String, String>,
     /// Hashes of the keys that are there, for counting.
     known: HashSet<u64>,
     hasher: RandomState,
@@ -103,6 +105,7 @@ impl Mind {
             linked: false,
             dirty: false,
             unanswered: Default::default(),
+            misnamed: BTreeMap::new(),
             known: HashSet::new(),
             hasher: RandomState::new(),
         }
@@ -265,6 +268,9 @@ impl Mind {
             }
             _ => return,
         };
+        if let EndpointId::Host(name) = &id {
+            self.look_for_misnamed_node(name, item);
+        }
         let seat = match item {
             Item::HostEndpoint(one) if one.node == self.node => Some(Seat::Host(one.interface.clone())),
             Item::WorkloadEndpoint(one) if one.node == self.node => Some(Seat::Workload(one.interface.clone())),
@@ -273,6 +279,31 @@ impl Mind {
         self.board.tell(|facts| match seat {
             Some(seat) => drop(facts.locals.insert(id, seat)),
             None => drop(facts.locals.remove(&id)),
+        });
+    }
+
+    /// Says which host endpoints are on a node that is called as this one but for its domain or case: most likely this
+    /// one is meant.
+    fn look_for_misnamed_node(&mut self, name: &str, item: &Item) {
+        let host = |node: &str| node.split('.').next().unwrap_or_default().to_ascii_lowercase();
+        let node = match item {
+            Item::HostEndpoint(one) if one.node != self.node && host(&one.node) == host(&self.node) => Some(&one.node),
+            _ => None,
+        };
+        let changed = match node {
+            Some(node) => self.misnamed.insert(name.to_owned(), node.clone()).as_ref() != Some(node),
+            None => self.misnamed.remove(name).is_some(),
+        };
+        if !changed {
+            return;
+        }
+        const WHAT: &str = "host endpoints of another node";
+        let all = self.misnamed.iter().map(|(name, node)| format!("hep/{name} is on {node}"));
+        let all = all.collect::<Vec<_>>().join(", ");
+        let own = self.node.clone();
+        self.board.tell(|facts| match all.is_empty() {
+            true => drop(facts.problems.remove(WHAT)),
+            false => drop(facts.problems.insert(WHAT, format!("{all}, and this node is {own}: which one is meant?"))),
         });
     }
 

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use tortie_api::Object;
 use tortie_dataplane_nft::{Bits, Options, TooFewBits};
 use tortie_hostnet::links::{Watcher, links};
-use tortie_nft::{Socket, TableId, inventory};
+use tortie_nft::dump::{self, TableDump};
+use tortie_nft::{Family, Socket, TableId, inventory};
 use tortie_policy::Settings;
 use tortie_policy::from_api::configurations_of;
 use tortie_policy::machine::Machine;
@@ -29,6 +30,17 @@ pub struct Ground {
     /// Its routes, and which of its interfaces are ports of others; none when they could not be read.
     #[serde(default)]
     pub machine: Option<Machine>,
+}
+
+/// The tables of other programs.
+#[derive(Debug, Default)]
+pub struct TablesOfOthers {
+    /// Those that were read.
+    pub tables: Vec<TableDump>,
+    /// Those that could not be read, and why.
+    pub unread: Vec<(String, String)>,
+    /// Tables of the kernel's older packet filter, of which only the names are known: `iptables nat`.
+    pub legacy: Vec<String>,
 }
 
 /// Why the ground, or the kernel, cannot be looked at.
@@ -78,6 +90,27 @@ impl Ground {
         let options = Options { bits: Bits::from_mask(agent.mark_mask)?, ..Options::default() };
         let inventory = inventory::read(&mut Socket::open()?, &TableId::inet(&options.table))?;
         Ok(verify(&in_force.snapshot, &self.host(), &options, &inventory, most)?)
+    }
+
+    /// The tables of other programs on the hooks of packets, read when somebody asks and never changed.
+    pub fn tables_of_others() -> Result<TablesOfOthers, GroundError> {
+        let mut socket = Socket::open()?;
+        let own = TableId::inet(Options::default().table);
+        let mut found = TablesOfOthers::default();
+        for id in dump::table_ids(&mut socket)? {
+            if id == own || !matches!(id.family, Family::Inet | Family::Ipv4 | Family::Ipv6) {
+                continue;
+            }
+            match dump::table(&mut socket, &id) {
+                Ok(table) => found.tables.extend(table),
+                Err(error) => found.unread.push((id.to_string(), error.to_string())),
+            }
+        }
+        for (program, file) in [("iptables", "ip_tables_names"), ("ip6tables", "ip6_tables_names")] {
+            let names = std::fs::read_to_string(format!("/proc/self/net/{file}")).unwrap_or_default();
+            found.legacy.extend(names.lines().map(|name| format!("{program} {name}")));
+        }
+        Ok(found)
     }
 
     /// The node and its interfaces.

@@ -51,7 +51,7 @@ mod transfer;
 mod uninstall;
 
 pub use agent::{AgentError, Options, run};
-pub use ground::{Ground, GroundError};
+pub use ground::{Ground, GroundError, TablesOfOthers};
 pub use keep::Opener;
 pub use lock::LockError;
 pub use target::{OpenError, Target};

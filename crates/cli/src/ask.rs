@@ -11,6 +11,8 @@ use crate::commands::agent::run_directory;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take to obey another store.
 const ACCEPTED: Duration = Duration::from_secs(70);
+/// How long it may take where the answer can do without it.
+const SOON: Duration = Duration::from_secs(1);
 /// How long it may take to say that what is waited for has not come.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -19,9 +21,10 @@ pub(crate) fn ask(request: &Request) -> Result<Reply, AskError> {
     socket::ask(&run_directory(), request, PATIENCE)
 }
 
-/// Asks what is in force, having read this store at this revision.
+/// Asks what is in force, having read this store at this revision. Who asks can go on without an agent, so one that hangs
+/// must not hold up the answer.
 pub(crate) fn in_force(store: &str, revision: Option<u64>) -> Result<Told, AskError> {
-    socket::ask_in_force(&run_directory(), store, revision, PATIENCE)
+    socket::ask_in_force(&run_directory(), store, revision, SOON)
 }
 
 /// Tells the agent to obey the store that stands in the place of the one in force. The revision that is in force then, or why not.

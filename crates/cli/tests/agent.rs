@@ -15,6 +15,8 @@ mod operation;
 mod three;
 #[path = "agent/truth.rs"]
 mod truth;
+#[path = "agent/ways.rs"]
+mod ways;
 #[path = "agent/workloads.rs"]
 mod workloads;
 #[path = "agent/world.rs"]

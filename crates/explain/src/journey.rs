@@ -41,6 +41,8 @@ pub struct Answer {
     pub notes: Vec<String>,
     /// The ways that the packet may take where nothing tells which, and they are not answered alike; else empty.
     pub ways: Vec<OneWay>,
+    /// What stops the packet for certain and is not tortie: whoever asked may have looked for it.
+    pub beyond: Option<String>,
 }
 
 /// A way that the packet may take, or several that are answered alike.
@@ -89,7 +91,7 @@ pub fn journey(places: &Places<'_>, question: &Question) -> Result<Answer, AskEr
         notes.extend(ways.first().map(|way| format!("the answer is the same whether {}", way.when)));
     }
     notes.extend(placement_notes(places, question, &legs));
-    Ok(Answer { legs, from, to, notes, ways: if alike { Vec::new() } else { ways } })
+    Ok(Answer { legs, from, to, notes, ways: if alike { Vec::new() } else { ways }, beyond: None })
 }
 
 /// Every way of a packet, by the interfaces chosen where nothing tells them.

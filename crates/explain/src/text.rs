@@ -82,6 +82,9 @@ pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
     {
         let _ = write!(line, ". Near miss: {miss}");
     }
+    if let Some(beyond) = answer.beyond.as_ref().filter(|_| answer.allowed()) {
+        let _ = write!(line, ". But {beyond}");
+    }
     line
 }
 

@@ -39,7 +39,7 @@ mod sysctl;
 mod workload;
 
 pub use config::{Config, GRACE};
-pub use machine::machine;
+pub use machine::{machine, ports};
 pub use model::{Host, Model, Plan};
 pub use neighbour::Neighbour;
 pub use netlink::Error;

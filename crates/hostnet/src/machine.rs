@@ -24,16 +24,9 @@ const RULE: usize = 12;
 /// privilege.
 pub fn machine() -> Result<Machine, Error> {
     let mut socket = Socket::open(Protocol::Route, 0, ROOM)?;
-    let links = socket.dump(
-        "list the interfaces",
-        libc::RTM_GETLINK,
-        &[0; IFINFO],
-        |_| (),
-        Vec::new,
-        |all, message| all.extend(link(message)),
-    )?;
+    let links = links(&mut socket)?;
     let names: BTreeMap<u32, &Link> = links.iter().map(|link| (link.index, link)).collect();
-    let mut machine = Machine { ports: ports(&links, &names), ..Machine::default() };
+    let mut machine = Machine { ports: ports_of(&links, &names), ..Machine::default() };
     for family in [libc::AF_INET, libc::AF_INET6] {
         let mut fixed = [0; RTMSG];
         fixed[0] = family as u8;
@@ -70,11 +63,23 @@ pub fn machine() -> Result<Machine, Error> {
     Ok(machine)
 }
 
+/// The interfaces that are ports of others.
+pub fn ports() -> Result<Vec<Port>, Error> {
+    let links = links(&mut Socket::open(Protocol::Route, 0, ROOM)?)?;
+    let names = links.iter().map(|link| (link.index, link)).collect();
+    Ok(ports_of(&links, &names))
+}
+
 struct Link {
     index: u32,
     name: String,
     master: Option<u32>,
     kind: Option<String>,
+}
+
+fn links(socket: &mut Socket) -> Result<Vec<Link>, Error> {
+    let each = |all: &mut Vec<Link>, message: &Message<'_>| all.extend(link(message));
+    socket.dump("list the interfaces", libc::RTM_GETLINK, &[0; IFINFO], |_| (), Vec::new, each)
 }
 
 fn link(message: &Message<'_>) -> Option<Link> {
@@ -100,7 +105,7 @@ fn link(message: &Message<'_>) -> Option<Link> {
     (!link.name.is_empty()).then_some(link)
 }
 
-fn ports(links: &[Link], names: &BTreeMap<u32, &Link>) -> Vec<Port> {
+fn ports_of(links: &[Link], names: &BTreeMap<u32, &Link>) -> Vec<Port> {
     let port = |link: &Link| {
         let master = names.get(&link.master?)?;
         let kind = master.kind.clone().filter(|kind| MASTERS.contains(&kind.as_str()))?;

@@ -21,10 +21,12 @@
 mod boundaries;
 mod desired;
 mod governed;
+pub mod others;
 mod probes;
 mod report;
 mod sentences;
 mod trace;
+mod xt;
 
 use tortie_dataplane_nft::{Options, What, read_back};
 use tortie_eval::judge;

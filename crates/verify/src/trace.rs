@@ -99,7 +99,7 @@ pub(crate) fn trace(ruleset: &Ruleset, host: &Host, packet: &Packet) -> Result<T
 }
 
 /// The bytes of a packet. What carries no ports that can be read is a later fragment.
-fn craft(packet: &Packet) -> Result<Vec<u8>, InterpError> {
+pub(crate) fn craft(packet: &Packet) -> Result<Vec<u8>, InterpError> {
     let protocol = packet.protocol;
     let (payload, fragment) = match packet.transport {
         Transport::Ports { source, destination } if protocol == 6 => {

@@ -18,6 +18,7 @@ use crate::diagnose::{self, name_of};
 use crate::input::{Item, Manifests};
 use crate::names;
 use crate::namespace::{self, Wanted};
+use crate::placement;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::Link;
@@ -186,6 +187,9 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
     };
     let exit = report(words, &manifests, &fates, extent, args.dry_run, session);
     link.announce(session);
+    if !args.dry_run {
+        placement::warn(&link, &args.place.config, manifests.items.iter().map(|item| item.object().key()), session);
+    }
     Ok(exit)
 }
 

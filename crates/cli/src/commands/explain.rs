@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use tortie_agent::Ground;
 use tortie_explain::{AskError, Party, Place as End, Places, Question, State, What, endpoint, enforce_staged, journey};
 use tortie_explain::{json, placement, text};
 use tortie_policy::HostEndpoint;
@@ -20,6 +21,7 @@ use tortie_sync::InForce;
 use crate::args::{Files, Format, Place};
 use crate::commands::apply;
 use crate::in_force::{self, Sources};
+use crate::others;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::target;
@@ -118,7 +120,7 @@ fn explain(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
             places = places.with_machine(&ground.node, machine.clone());
         }
     }
-    Ok(answer(args, &places, session)?)
+    Ok(answer(args, &places, sources.ground.as_ref(), session)?)
 }
 
 /// What is in force, or what will be when the manifests are applied. None when those cannot be used; that has been said.
@@ -131,7 +133,12 @@ fn in_force(args: &ExplainArgs, sources: &Sources, session: &mut Session) -> any
     Ok(preview.map(|listing| sources.in_force(&listing)))
 }
 
-fn answer(args: &ExplainArgs, places: &Places<'_>, session: &mut Session) -> Result<Exit, AskError> {
+fn answer(
+    args: &ExplainArgs,
+    places: &Places<'_>,
+    ground: Option<&Ground>,
+    session: &mut Session,
+) -> Result<Exit, AskError> {
     let snapshot = places.snapshot();
     if let (Some(one), None) = (&args.from, &args.to) {
         session.terminal.print(&what_applies(places, &one.parse()?)?);
@@ -141,7 +148,8 @@ fn answer(args: &ExplainArgs, places: &Places<'_>, session: &mut Session) -> Res
     if args.log.is_none() && (args.what.is_none() || question.from.is_wide() || question.to.is_wide()) {
         return reach::answer(args, places, &question, session);
     }
-    let answer = journey(places, &question)?;
+    let mut answer = journey(places, &question)?;
+    others::look(&mut answer, ground, args.offline);
     match args.output {
         Format::Json => session.terminal.line(format_args!("{:#}", json::render(snapshot, &answer))),
         Format::Text if args.quiet => session.terminal.line(text::verdict_line(snapshot, &answer)),

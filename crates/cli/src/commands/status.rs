@@ -121,7 +121,7 @@ fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
     section(out, "interfaces", &status.interfaces, |one| {
         let governor = one.endpoint.as_deref().unwrap_or(match one.closed {
             true => "a workload's without an endpoint: everything is denied",
-            false => "no endpoint: nothing is denied",
+            false => "no endpoint: no tortie policy applies",
         });
         format!(
             "{}  {}  {governor}",
@@ -153,7 +153,8 @@ fn endpoint(one: &EndpointStatus) -> String {
     for stage in &one.stages {
         let name = if stage.stage == "normal" { String::new() } else { format!("{} ", stage.stage) };
         let policies: String = stage.policies.iter().map(|policy| format!("{policy}, ")).collect();
-        text.push_str(&format!("\n    {name}{}: {policies}then {}", stage.direction, stage.then));
+        let then = if stage.then.contains(" go on") { "" } else { "then " };
+        text.push_str(&format!("\n    {name}{}: {policies}{then}{}", stage.direction, stage.then));
     }
     text
 }

@@ -1,0 +1,104 @@
+//! What the rules of other programs on this machine do with a packet that `explain` answers for.
+
+use std::collections::BTreeSet;
+
+use tortie_agent::{Ground, TablesOfOthers};
+use tortie_explain::{Answer, Leg};
+use tortie_verify::others::{Effect, effect};
+
+/// Adds to an answer what other programs do with the packet on this machine, or why that was not looked at.
+pub(crate) fn look(answer: &mut Answer, ground: Option<&Ground>, offline: bool) {
+    let not_looked = |why: &str| format!("the rules of other programs were not looked at: {why}");
+    let ground = match ground {
+        _ if offline => return answer.notes.push(not_looked("--offline")),
+        None => return answer.notes.push(not_looked("no agent of this machine was asked")),
+        Some(ground) => ground,
+    };
+    let nodes: BTreeSet<&str> = legs(answer).map(|leg| leg.host.node.as_str()).collect();
+    if !nodes.contains(ground.node.as_str()) {
+        return answer.notes.push(not_looked(&format!("this machine is {}", ground.node)));
+    }
+    let elsewhere: Vec<&str> = nodes.into_iter().filter(|node| *node != ground.node).collect();
+    let mut notes = Vec::new();
+    if !elsewhere.is_empty() {
+        notes.push(not_looked(&format!("on {}, which is another machine", elsewhere.join(", "))));
+    }
+    match Ground::tables_of_others() {
+        Ok(tables) => {
+            let here: Vec<&Leg> = legs(answer).filter(|leg| leg.host.node == ground.node).collect();
+            let found = found(&tables, ground, &here);
+            notes.extend(found.notes);
+            answer.beyond = found.drops.filter(|_| answer.ways.is_empty());
+        }
+        Err(error) => notes.push(not_looked(&error.to_string())),
+    }
+    answer.notes.extend(notes);
+}
+
+fn legs(answer: &Answer) -> impl Iterator<Item = &Leg> {
+    let ways = answer.ways.iter().flat_map(|way| &way.legs);
+    let single = if answer.ways.is_empty() { &answer.legs[..] } else { &[] };
+    single.iter().chain(ways)
+}
+
+/// What was found.
+#[derive(Default)]
+struct Found {
+    notes: Vec<String>,
+    /// What drops the packet for certain, or may.
+    drops: Option<String>,
+}
+
+fn found(tables: &TablesOfOthers, ground: &Ground, legs: &[&Leg]) -> Found {
+    let mut found = Found::default();
+    let host = ground.host();
+    for table in &tables.tables {
+        let id = format!("table {}", table.table.id);
+        let mut said = BTreeSet::new();
+        for leg in legs {
+            let packet = &leg.packet;
+            match effect(table, &host, ground.machine.as_ref(), packet) {
+                Effect::Nothing => {}
+                Effect::Drops(by) => {
+                    said.insert(format!("{id} of another program drops it: {by}"));
+                    found.drops.get_or_insert_with(|| format!("{id} of another program drops it"));
+                }
+                Effect::Translates { to, port, by } => {
+                    let to =
+                        port.map_or_else(|| to.to_string(), |port| std::net::SocketAddr::new(to, port).to_string());
+                    said.insert(format!(
+                        "{id} of another program translates it to {to} ({by}): answer with --dnat {to}"
+                    ));
+                }
+                Effect::Unclear { why, may_drop, may_translate } => {
+                    let may_drop = may_drop.then(|| "drop it".to_owned());
+                    // Who has said what it is translated to does not need to be asked.
+                    let targets = may_translate.filter(|_| packet.translated.is_none());
+                    let may_translate = targets.map(|targets| match targets.as_slice() {
+                        [] => "translate it: then answer with --dnat".to_owned(),
+                        all => format!("translate it to {}: then answer with --dnat", all.join(" or ")),
+                    });
+                    let may: Vec<String> = may_drop.into_iter().chain(may_translate).collect();
+                    if !may.is_empty() {
+                        said.insert(format!("{id} of another program may {} ({why})", may.join(", or ")));
+                    }
+                }
+            }
+        }
+        found.notes.extend(said);
+    }
+    for (table, why) in &tables.unread {
+        found.notes.push(format!("table {table} of another program was not looked into: {why}"));
+    }
+    if !tables.legacy.is_empty() {
+        let all = tables.legacy.join(", ");
+        found
+            .notes
+            .push(format!("tables of the older iptables may drop or translate it, and were not looked into: {all}"));
+    }
+    let count = tables.tables.len();
+    if found.notes.is_empty() && count > 0 {
+        found.notes.push(format!("no table of another program drops or translates it ({count} looked at)"));
+    }
+    found
+}

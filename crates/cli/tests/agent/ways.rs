@@ -1,0 +1,146 @@
+//! What `explain` and `status` know of a machine's ways: its routes, endpoints that do not count, and other programs' tables.
+
+use std::time::{Duration, Instant};
+
+use crate::world::{World, on_a_machine, run};
+use crate::{ENDPOINT, allow};
+
+/// A second interface and a container network behind a bridge, as docker makes it.
+fn wide(world: &World) {
+    for line in [
+        "link add eth1 type veth peer name p-eth1",
+        "link set eth1 up",
+        "link set p-eth1 up",
+        "addr add 198.51.100.11/24 dev eth1",
+        "link add docker0 type bridge",
+        "link add port type veth peer name container",
+        "link set port master docker0",
+        "link set docker0 up",
+        "addr add 172.17.0.1/16 dev docker0",
+        "route add default via 192.0.2.99",
+    ] {
+        run("ip", &line.split(' ').collect::<Vec<_>>());
+    }
+    world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+}
+
+fn nft(world: &World, text: &str) {
+    let file = world.file("others.nft", text);
+    run("nft", &["-f", file.to_str().unwrap()]);
+}
+
+const OTHERS: &str = "
+table ip nat {
+  chain PREROUTING { type nat hook prerouting priority -100; fib daddr type local jump DOCKER; }
+  chain DOCKER { iifname != \"docker0\" tcp dport 5000 dnat to 172.17.0.2:5001; }
+}
+table ip filter {
+  chain FORWARD { type filter hook forward priority 0; policy drop; ip daddr 172.17.0.3 accept; }
+}
+table inet strange {
+  chain in { type filter hook input priority 0; tcp dport 80 limit rate 3/second drop; }
+}
+";
+
+#[test]
+fn explain_tells_the_way_in_and_what_other_programs_do_on_it() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        wide(world);
+        let said = world.call(&["explain", "203.0.113.9", "node/web1", "tcp/80"]);
+        assert!(said.contains("note: it enters web1 at eth0, as web1's route to 203.0.113.9 says"), "{said}");
+        let said = world.call(&["explain", "198.51.100.9", "node/web1", "tcp/5432"]);
+        assert!(said.contains("→ 198.51.100.11:5432, new, enters web1 at eth1"), "{said}");
+        assert!(said.ends_with("ALLOWED: no tortie endpoint applies to it\n"), "{said}");
+        nft(world, OTHERS);
+        let before = run("nft", &["list", "ruleset"]);
+        let said = world.fails(&["explain", "203.0.113.9", "node/web1", "tcp/5000"]);
+        let line = "table ip nat of another program translates it to 172.17.0.2:5001 (chain DOCKER, rule 1): answer with --dnat 172.17.0.2:5001";
+        assert!(said.contains(line), "{said}");
+        let asked = ["explain", "203.0.113.9", "node/web1", "tcp/5000", "--dnat", "172.17.0.2:5001"];
+        let said = world.call(&asked);
+        assert!(said.contains("enters web1 at eth0") && said.contains("leaves web1 by docker0"), "{said}");
+        assert!(said.contains("to 172.17.0.2:5001, as --dnat says"), "{said}");
+        assert!(
+            said.ends_with(
+                "ALLOWED: no rule of a tortie policy denies it. But table ip filter of another program drops it\n"
+            ),
+            "{said}"
+        );
+        assert!(said.contains("drops it: chain FORWARD has policy drop"), "{said}");
+        let asked = [&asked[..5], &["172.17.0.3:5001"]].concat();
+        assert!(world.call(&asked).ends_with("ALLOWED: no rule of a tortie policy denies it\n"));
+        // A rate cannot be known.
+        let said = world.call(&["explain", "203.0.113.9", "node/web1", "http"]);
+        assert!(said.contains("table inet strange of another program may drop it ("), "{said}");
+        // Multicast is for the machine too.
+        let said = world.fails(&["explain", "192.0.2.99", "192.0.2.255", "udp/137"]);
+        assert!(
+            said.contains("enters web1 at eth0") && said.contains("\nDENIED by end of tier default, ingress"),
+            "{said}"
+        );
+        assert_eq!(
+            run("nft", &["list", "ruleset"]).replace(char::is_numeric, ""),
+            before.replace(char::is_numeric, "")
+        );
+    });
+}
+
+const IDLE: &str = "
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: second}, spec: {node: web1, interfaceName: eth0}}
+---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: a-port}, spec: {node: web1, interfaceName: port}}
+---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: far}, spec: {node: web1.example.com, interfaceName: eth0}}
+---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: gone}, spec: {node: web1, expectedIPs: [192.0.2.77]}}
+";
+
+#[test]
+fn endpoints_that_do_not_count_are_told_when_they_are_written_and_afterwards() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        wide(world);
+        let file = world.file("idle.yaml", IDLE);
+        let output = world.tortie().args(["apply", "-f", file.to_str().unwrap()]).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        let reasons = [
+            "hostendpoint/web1-eth0 is not in force: second governs eth0, because its name sorts first",
+            "hostendpoint/a-port judges no packet: port is a port of bridge docker0",
+            "hostendpoint/far is on web1.example.com, a node that nothing else tells of; did you mean web1?",
+            "hostendpoint/gone is not in force: no interface of web1 has one of its expectedIPs",
+        ];
+        for reason in reasons {
+            assert!(told.contains(&format!("warning[placement]: {reason}")), "{reason}: {told}");
+        }
+        assert!(!told.contains("hostendpoint/second is"), "{told}");
+        world.call(&["status", "--wait"]);
+        let status = world.call(&["status"]);
+        for reason in [
+            "not in force: hep/second, whose name sorts first, governs eth0",
+            "port is a port of bridge docker0: its packets are judged there, not here",
+            "no interface has one of its expectedIPs",
+            "hep/far is on web1.example.com, and this node is web1: which one is meant?",
+        ] {
+            assert!(status.contains(reason), "{reason}: {status}");
+        }
+        let said = world.call(&["explain", "hep/a-port"]);
+        assert!(said.starts_with("note: host endpoint a-port judges no packet: port is a port of"), "{said}");
+    });
+}
+
+#[test]
+fn an_agent_that_hangs_does_not_hold_up_an_answer() {
+    on_a_machine(|world| {
+        let agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        let pid = agent.pid().to_string();
+        run("kill", &["-STOP", &pid]);
+        let begun = Instant::now();
+        let output = world.tortie().args(["explain", "-q", "203.0.113.9", "hep/web1-eth0", "ssh"]).output().unwrap();
+        let (took, told) = (begun.elapsed(), String::from_utf8(output.stderr).unwrap());
+        run("kill", &["-CONT", &pid]);
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        assert!(told.contains("the agent at ") && told.contains("answered from the store alone"), "{told}");
+    });
+}

@@ -1,0 +1,246 @@
+//! What tables of other programs do with a packet, each by itself: whether it is dropped there, or translated to another
+//! destination. They are read and never changed, and what is not understood is said to be that.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use tortie_nft::dump::TableDump;
+use tortie_nft::expr::{FibResult, Immediate, NatKind, Unknown, fib_flags};
+use tortie_nft::interp::{
+    Ending, FibAnswer, FibQuestion, Interface, InterpError, Outcome, Packet as Bytes, Ruleset, Step, Surroundings,
+};
+use tortie_nft::{Expr, Family, Hook, Policy, Rule, Verdict};
+use tortie_policy::machine::{Machine, RouteKind};
+use tortie_policy::packet::{Host, Packet, Transport, Way};
+
+use crate::trace::{Probe, craft};
+use crate::xt;
+
+/// What a table does with a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing that changes whether it arrives, or where.
+    Nothing,
+    /// It is dropped, by this.
+    Drops(String),
+    /// It goes to another destination.
+    Translates {
+        /// The new address.
+        to: IpAddr,
+        /// The port there, of a protocol with ports.
+        port: Option<u16>,
+        /// By what.
+        by: String,
+    },
+    /// The table has something in the packet's way that is not understood.
+    Unclear {
+        /// What is not understood.
+        why: String,
+        /// It drops packets somewhere.
+        may_drop: bool,
+        /// Where it translates to, as far as that can be read; none where it does not translate on this way.
+        may_translate: Option<Vec<String>>,
+    },
+}
+
+/// What a table does with a packet of this host. A translation that the packet already tells of is taken as done.
+pub fn effect(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Effect {
+    let family = table.table.id.family;
+    let concerned = match family {
+        Family::Inet => true,
+        Family::Ipv4 => packet.source.is_ipv4(),
+        Family::Ipv6 => packet.source.is_ipv6(),
+        Family::Arp | Family::Netdev | Family::Bridge => false,
+    };
+    let hooks = hooks(&packet.way);
+    let stands = table.chains.iter().any(|chain| chain.base.is_some_and(|base| hooks.contains(&base.hook)));
+    if !concerned || !stands || table.table.dormant {
+        return Effect::Nothing;
+    }
+    let walked = Ruleset::new([table.clone()]).map_err(|error| error.to_string());
+    let walked = walked.and_then(|ruleset| walk(&ruleset, host, machine, packet).map_err(|error| error.to_string()));
+    walked.unwrap_or_else(|why| unclear(table, packet, hooks, why))
+}
+
+fn hooks(way: &Way) -> &'static [Hook] {
+    match way {
+        Way::In { .. } => &[Hook::Prerouting, Hook::Input],
+        Way::Forward { .. } => &[Hook::Prerouting, Hook::Forward, Hook::Postrouting],
+        Way::Out { .. } => &[Hook::Output, Hook::Postrouting],
+    }
+}
+
+fn walk(ruleset: &Ruleset, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Result<Effect, InterpError> {
+    let index = |name: &str| host.links.iter().position(|link| link.name == name).unwrap_or(host.links.len());
+    let interface = |name: &str| Interface::new(index(name) as u32 + 1, name);
+    let mut probe = Probe::new(packet, craft(packet)?, 0, interface);
+    let enters = probe.packet.iif.clone();
+    let fib = |question: FibQuestion<'_>| match question.fib.result {
+        FibResult::AddrType => {
+            let source = question.fib.flags & fib_flags::SADDR != 0;
+            let address = ends(question.packet).map(|(from, to, _)| if source { from } else { to })?;
+            Some(FibAnswer::AddrType(address_type(host, machine, address)))
+        }
+        _ => Some(FibAnswer::Interface(enters.clone())),
+    };
+    let link = enters.as_ref().and_then(|enters| host.links.iter().find(|link| link.name == enters.name));
+    let own = link.into_iter().chain(&host.links).flat_map(|link| &link.addresses);
+    let around = Surroundings {
+        fib: Some(&fib),
+        over_limit: None,
+        connections: None,
+        own_address: own.copied().find(|address| address.is_ipv4() == packet.source.is_ipv4()),
+    };
+    let translated = packet.translated.map(|(to, port)| Packet {
+        destination: to,
+        transport: match (packet.transport, port) {
+            (Transport::Ports { source, .. }, Some(port)) => Transport::Ports { source, destination: port },
+            (transport, _) => transport,
+        },
+        ..packet.clone()
+    });
+    for hook in hooks(&packet.way) {
+        let before = ends(&probe.packet);
+        let outcome = ruleset.hook(*hook, &mut probe.packet, &around)?;
+        if outcome.ending != Ending::Accept {
+            return Ok(Effect::Drops(last(&outcome)));
+        }
+        if !matches!(hook, Hook::Prerouting | Hook::Output) {
+            continue;
+        }
+        let after = ends(&probe.packet);
+        match (&translated, after) {
+            // Somebody translates it so, which is what was asked.
+            (Some(translated), _) => probe.packet.bytes = craft(translated)?,
+            (None, Some((_, to, port))) if before != after => {
+                let port = port.filter(|_| matches!(packet.transport, Transport::Ports { .. }));
+                return Ok(Effect::Translates { to, port, by: last(&outcome) });
+            }
+            _ => {}
+        }
+    }
+    Ok(Effect::Nothing)
+}
+
+/// Source, destination and what stands where the destination port would.
+fn ends(packet: &Bytes) -> Option<(IpAddr, IpAddr, Option<u16>)> {
+    let bytes = &packet.bytes;
+    let four = |at: usize| <[u8; 4]>::try_from(bytes.get(at..at + 4)?).ok().map(IpAddr::from);
+    let sixteen = |at: usize| <[u8; 16]>::try_from(bytes.get(at..at + 16)?).ok().map(IpAddr::from);
+    let port = |at: usize| Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
+    match bytes.first()? >> 4 {
+        4 => Some((four(12)?, four(16)?, port(usize::from(bytes[0] & 0xf) * 4 + 2))),
+        _ => Some((sixteen(8)?, sixteen(24)?, port(42))),
+    }
+}
+
+/// `RTN_*`.
+fn address_type(host: &Host, machine: Option<&Machine>, address: IpAddr) -> u32 {
+    const UNICAST: u32 = 1;
+    const LOCAL: u32 = 2;
+    const BROADCAST: u32 = 3;
+    const MULTICAST: u32 = 5;
+    let own = host.links.iter().any(|link| link.addresses.contains(&address)) || address.is_loopback();
+    let kind = machine.and_then(|machine| machine.leads(address)).map(|leads| leads.kind);
+    match kind {
+        _ if own => LOCAL,
+        _ if address.is_multicast() => MULTICAST,
+        Some(RouteKind::Local) => LOCAL,
+        Some(RouteKind::Broadcast) => BROADCAST,
+        _ if address == IpAddr::from([255; 4]) => BROADCAST,
+        _ => UNICAST,
+    }
+}
+
+/// What decided at a hook.
+fn last(outcome: &Outcome<'_>) -> String {
+    let told = outcome.steps.iter().rev().find_map(|step| match step {
+        Step::Rule(rule) => Some(format!("chain {}, rule {}", rule.chain, rule.index + 1)),
+        Step::Policy { chain, policy: Policy::Drop, .. } => Some(format!("chain {chain} has policy drop")),
+        _ => None,
+    });
+    told.unwrap_or_else(|| "one of its rules".to_owned())
+}
+
+/// What can be told without understanding all of it.
+fn unclear(table: &TableDump, packet: &Packet, hooks: &[Hook], why: String) -> Effect {
+    let bases = || {
+        table
+            .chains
+            .iter()
+            .filter_map(|chain| Some((chain, chain.base?)))
+            .filter(|(_, base)| hooks.contains(&base.hook))
+    };
+    let reached = reached(table, bases().map(|(chain, _)| chain.name.as_str()).collect());
+    let rules = || table.rules.iter().filter(|rule| reached.contains(rule.chain.as_str()));
+    let drops = |expr: &Expr| match expr {
+        Expr::Immediate(Immediate::Verdict(Verdict::Drop)) | Expr::Reject(_) => true,
+        Expr::Unknown(unknown) => xt::target(unknown).is_some_and(|target| matches!(&*target, "REJECT" | "DROP")),
+        _ => false,
+    };
+    let by_policy = bases().any(|(_, base)| base.policy == Policy::Drop);
+    let may_drop = by_policy || rules().any(|rule| rule.exprs.iter().any(drops));
+    let mut targets = Vec::new();
+    let mut translates = false;
+    for rule in rules().filter(|rule| xt::may_be_for(rule, packet.protocol, packet.transport)) {
+        for to in translations(rule) {
+            translates = true;
+            targets.extend(to.filter(|to| !targets.contains(to)));
+        }
+    }
+    Effect::Unclear { why, may_drop, may_translate: translates.then_some(targets) }
+}
+
+/// The chains that packets get to from these; all of them where a map chooses.
+fn reached<'a>(table: &'a TableDump, from: Vec<&'a str>) -> BTreeSet<&'a str> {
+    let mut reached = BTreeSet::new();
+    let mut open = from;
+    while let Some(chain) = open.pop() {
+        if !reached.insert(chain) {
+            continue;
+        }
+        for expr in table.rules_of(chain).flat_map(|rule| &rule.exprs) {
+            match expr {
+                Expr::Immediate(Immediate::Verdict(verdict)) => open.extend(verdict.chain()),
+                Expr::Lookup(lookup) if lookup.dest.is_some() => {
+                    open.extend(table.chains.iter().map(|chain| chain.name.as_str()));
+                }
+                _ => {}
+            }
+        }
+    }
+    reached
+}
+
+/// The destinations that a rule translates to; none for one that cannot be read.
+fn translations(rule: &Rule) -> Vec<Option<String>> {
+    let constant = |reg| {
+        rule.exprs.iter().rev().find_map(|expr| match expr {
+            Expr::Immediate(Immediate::Data { dreg, data }) if *dreg == reg => Some(data.clone()),
+            _ => None,
+        })
+    };
+    let told = |expr: &Expr| match expr {
+        Expr::Nat(nat) if nat.kind == NatKind::Destination => {
+            let address = nat.address.and_then(|(first, _)| xt::address(&constant(first)?));
+            let port = nat.port.and_then(|(first, _)| Some(u16::from_be_bytes(constant(first)?[..2].try_into().ok()?)));
+            Some(address.map(|address| xt::destination(address, port)))
+        }
+        Expr::Redir(_) => Some(None),
+        Expr::Unknown(unknown) => match xt::target(unknown)?.as_str() {
+            "DNAT" => Some(xt::dnat(unknown)),
+            "REDIRECT" | "NETMAP" | "TPROXY" => Some(None),
+            _ => None,
+        },
+        _ => None,
+    };
+    rule.exprs.iter().filter_map(told).collect()
+}
+
+/// What is not understood is told by its kernel name.
+pub(crate) fn is_named(unknown: &Unknown, name: &str) -> bool {
+    unknown.name == name
+}
+
+#[cfg(test)]
+mod tests;

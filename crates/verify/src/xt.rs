@@ -1,0 +1,85 @@
+//! The little of iptables' own matches and targets that is read where a rule of nf_tables carries them: names, ports and
+//! destinations.
+//!
+//! Source: `xt_tcp`, `xt_udp`, `nf_nat_range2` and `nf_nat_ipv4_multi_range_compat` of `linux/netfilter`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use tortie_nft::expr::Unknown;
+use tortie_nft::wire::Attrs;
+use tortie_nft::{Expr, Rule};
+use tortie_policy::packet::Transport;
+
+use crate::others::is_named;
+
+/// `NFTA_TARGET_NAME`, `NFTA_MATCH_NAME`.
+const NAME: u16 = 1;
+/// `NFTA_TARGET_REV`, `NFTA_MATCH_REV`.
+const REVISION: u16 = 2;
+/// `NFTA_TARGET_INFO`, `NFTA_MATCH_INFO`.
+const INFO: u16 = 3;
+/// `XT_TCP_INV_DSTPT`, `XT_UDP_INV_DSTPT`.
+const INVERTED: u8 = 2;
+
+fn attribute(unknown: &Unknown, kind: u16) -> Option<&[u8]> {
+    Attrs::new(&unknown.data).flatten().find(|attr| attr.kind == kind).map(|attr| attr.payload)
+}
+
+fn name(unknown: &Unknown) -> Option<String> {
+    let bytes = attribute(unknown, NAME)?;
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    Some(String::from_utf8_lossy(&bytes[..end]).into_owned())
+}
+
+/// The name of a target; none for anything else.
+pub(crate) fn target(unknown: &Unknown) -> Option<String> {
+    is_named(unknown, "target").then(|| name(unknown)).flatten()
+}
+
+/// Where a DNAT target translates to.
+pub(crate) fn dnat(unknown: &Unknown) -> Option<String> {
+    let revision = attribute(unknown, REVISION).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
+    let info = attribute(unknown, INFO)?;
+    let port = |at: usize| Some(u16::from_be_bytes(info.get(at..at + 2)?.try_into().ok()?)).filter(|port| *port > 0);
+    // Revision 0 is IPv4's alone; from 1 on the address has room for both families, and IPv4's stands first.
+    let (address, port) = match revision {
+        0 => (address(info.get(8..12)?)?, port(16)),
+        _ => {
+            let wide = info.get(4..20)?;
+            let narrow = wide[4..].iter().all(|byte| *byte == 0);
+            (address(if narrow { &wide[..4] } else { wide })?, port(36))
+        }
+    };
+    (!address.is_unspecified()).then(|| destination(address, port))
+}
+
+/// Whether a rule's port match lets a packet by, as far as there is one that can be read.
+pub(crate) fn may_be_for(rule: &Rule, protocol: u8, transport: Transport) -> bool {
+    let of = |expr: &Expr| match expr {
+        Expr::Unknown(unknown) if is_named(unknown, "match") => {
+            let (wanted, flags) = match name(unknown)?.as_str() {
+                "tcp" => (6, 11),
+                "udp" => (17, 8),
+                _ => return None,
+            };
+            let info = attribute(unknown, INFO)?;
+            let number = |at: usize| Some(u16::from_ne_bytes(info.get(at..at + 2)?.try_into().ok()?));
+            let (first, last, inverted) = (number(4)?, number(6)?, info.get(flags)? & INVERTED != 0);
+            let Transport::Ports { destination, .. } = transport else { return Some(false) };
+            Some(protocol == wanted && (first..=last).contains(&destination) != inverted)
+        }
+        _ => None,
+    };
+    rule.exprs.iter().all(|expr| of(expr).unwrap_or(true))
+}
+
+/// An address of either family.
+pub(crate) fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
+    four.or_else(|| <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from))
+}
+
+/// `172.17.0.2:5000`.
+pub(crate) fn destination(address: IpAddr, port: Option<u16>) -> String {
+    port.map_or_else(|| address.to_string(), |port| SocketAddr::new(address, port).to_string())
+}
