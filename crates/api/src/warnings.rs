@@ -22,6 +22,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("no-effect", "a setting is kept and has no effect here"),
     ("no-expected-ips", "a host endpoint without addresses: label rules elsewhere do not match it"),
     ("no-failsafes", "a list of failsafe ports is empty: no port stays open whatever the policy says"),
+    ("octal", "a number begins with 0, so YAML reads it in base 8"),
     ("rules-not-asked", "a direction has rules but `types` leaves it out, so they are never asked"),
     ("text-after-separator", "what stands behind `---` on its line is not read"),
     ("unknown-field-kept", "a stored object has a field that is not known here; it is kept"),

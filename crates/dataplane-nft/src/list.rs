@@ -134,11 +134,10 @@ impl List<'_> {
                 inverted: false,
             }),
         };
-        let prefix = self.prefix(&settings.log_prefix) + ": ";
-        let prefix = &prefix[..prefix.floor_char_boundary(PREFIX_MAX)];
+        let prefix = ended(&self.prefix(&settings.log_prefix));
         line.expr(match options.log_group {
             Some(group) => Log::group(group, prefix),
-            None => Log::Kernel { prefix: prefix.to_owned(), level: INFO, flags: 0 },
+            None => Log::Kernel { prefix, level: INFO, flags: 0 },
         })
     }
 
@@ -171,6 +170,14 @@ impl List<'_> {
     }
 }
 
+/// A prefix with what separates it from the packet, also where it is too long for the kernel: else its last word and the
+/// first of the packet (`IN=eth0`) would be one.
+fn ended(prefix: &str) -> String {
+    const END: &str = ": ";
+    let longest = prefix.floor_char_boundary(PREFIX_MAX - END.len());
+    prefix[..longest].to_owned() + END
+}
+
 /// A list's chain in one rendering.
 pub(crate) fn chain_name(id: &RulesId, acting: Acting, settings: &Settings) -> String {
     names::list(id) + acting.suffix(settings)
@@ -188,6 +195,15 @@ mod tests {
     use tortie_policy::Direction;
 
     use super::*;
+
+    #[test]
+    fn a_log_prefix_keeps_its_end_however_long_it_is() {
+        assert_eq!(ended("calico-packet"), "calico-packet: ");
+        for text in ["a".repeat(PREFIX_MAX - 2), "a".repeat(PREFIX_MAX), "ä".repeat(PREFIX_MAX)] {
+            let prefix = ended(&text);
+            assert!(prefix.len() <= PREFIX_MAX && prefix.len() >= PREFIX_MAX - 1 && prefix.ends_with(": "), "{prefix}");
+        }
+    }
 
     #[test]
     fn a_log_prefix_names_the_policy() {

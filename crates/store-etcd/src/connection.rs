@@ -22,7 +22,7 @@ use crate::trouble::{self, Trouble};
 use crate::wire::AuthenticateRequest;
 
 /// How long a member may take for one answer, and for a connection.
-const ANSWER: Duration = Duration::from_secs(5);
+pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 /// How often a member is asked whether it is still there, and how long it may take to say so.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 /// After a wrong password etcd is left alone for this long: each try costs it a slow hash.

@@ -1,11 +1,13 @@
 //! Reading many objects: in pages bounded by bytes, all at one revision, the next page on its way while one is used.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tortie_store::{Revision, Selection, Stored};
 
-use crate::connection::Connection;
+use crate::connection::{ANSWER, Connection};
 use crate::path;
 use crate::runtime::{runtime, wait_for};
 use crate::trouble::Trouble;
@@ -14,6 +16,8 @@ use crate::wire::{KeyValue, RangeRequest, RangeResponse};
 
 /// How many bytes a page should have. Etcd looks at every remaining key for each page, so few and large ones.
 const PAGE_BYTES: usize = 8 << 20;
+/// The fewest that it should have.
+const LEAST_BYTES: usize = 64 << 10;
 /// How many objects the first page has, when nothing is known about their size.
 const FIRST: i64 = 1_000;
 const MOST: i64 = 50_000;
@@ -26,6 +30,8 @@ struct Cursor {
     /// 0 for the first page, which finds out.
     revision: i64,
     limit: i64,
+    /// How many bytes a page should have on this way to etcd.
+    bytes: usize,
 }
 
 /// Reads a selection. The pages come in the order of the paths. A compaction in between ends it with that trouble.
@@ -37,8 +43,13 @@ pub(crate) fn pages(
 ) -> Result<Revision, Trouble> {
     let prefix = path::prefix(selection);
     let mut strange = Vec::new();
-    let cursor =
-        Cursor { from: Bytes::from(prefix.clone()), end: path::end_of(&prefix).into(), revision: 0, limit: FIRST };
+    let cursor = Cursor {
+        from: Bytes::from(prefix.clone()),
+        end: path::end_of(&prefix).into(),
+        revision: 0,
+        limit: FIRST,
+        bytes: PAGE_BYTES,
+    };
     let mut ahead = runtime().spawn(fetch(connection.clone(), cursor));
     let revision = loop {
         let (answer, cursor) = wait_for(ahead).expect("fetching does not panic")?;
@@ -48,7 +59,7 @@ pub(crate) fn pages(
             let mut from = Vec::with_capacity(last.len() + 1);
             from.extend_from_slice(&last);
             from.push(0);
-            let limit = limit_after(&answer.kvs).min(cursor.limit * 8);
+            let limit = limit_after(&answer.kvs, cursor.bytes).min(cursor.limit * 8);
             let revision = if cursor.revision == 0 { revision } else { cursor.revision };
             Cursor { from: from.into(), revision, limit, ..cursor.clone() }
         });
@@ -84,11 +95,31 @@ pub(crate) fn told(revision: i64) -> Revision {
     if revision <= 1 { 0 } else { revision.unsigned_abs() }
 }
 
-/// How many objects like these make a page.
-fn limit_after(kvs: &[KeyValue]) -> i64 {
-    let bytes: usize = kvs.iter().map(|kv| kv.key.len() + kv.value.len() + 16).sum();
-    let each = (bytes / kvs.len().max(1)).max(1);
-    i64::try_from(PAGE_BYTES / each).unwrap_or(MOST).clamp(1, MOST)
+/// How many objects like these make a page of so many bytes.
+fn limit_after(kvs: &[KeyValue], page: usize) -> i64 {
+    let each = (bytes_of(kvs) / kvs.len().max(1)).max(1);
+    i64::try_from(page / each).unwrap_or(MOST).clamp(1, MOST)
+}
+
+fn bytes_of(kvs: &[KeyValue]) -> usize {
+    kvs.iter().map(|kv| kv.key.len() + kv.value.len() + 16).sum()
+}
+
+/// The limit of a page that was asked for so many times in vain.
+fn smaller(limit: i64, tries: u32) -> i64 {
+    (limit >> (3 * tries).min(62)).max(1)
+}
+
+/// How many bytes the next page should have: what came after failed tries; else twice as many if the page came quickly, and
+/// half if it nearly did not come in time.
+fn next_bytes(bytes: usize, came: usize, tries: u32, took: Duration) -> usize {
+    let next = match tries {
+        0 if took < ANSWER / 8 => bytes * 2,
+        0 if took > ANSWER / 2 => bytes / 2,
+        0 => bytes,
+        _ => came,
+    };
+    next.clamp(LEAST_BYTES, PAGE_BYTES)
 }
 
 /// One page, and where it began, with the limit that it was read with.
@@ -101,14 +132,23 @@ async fn fetch(connection: Arc<Connection>, mut cursor: Cursor) -> Result<(Range
             revision: cursor.revision,
             ..RangeRequest::default()
         };
+        // Each try asks for less: where the way is slow, less is there in time.
+        let tries = AtomicU32::new(0);
+        let started = Instant::now();
         let answer = connection
             .call(|member, _| {
-                let request = request.clone();
+                let limit = smaller(request.limit, tries.fetch_add(1, Ordering::Relaxed));
+                let request = RangeRequest { limit, ..request.clone() };
                 async move { member.range(request).await }
             })
             .await;
         match answer {
-            Ok(answer) => return Ok((answer, cursor)),
+            Ok(answer) => {
+                let tries = tries.into_inner().saturating_sub(1);
+                cursor.limit = smaller(cursor.limit, tries);
+                cursor.bytes = next_bytes(cursor.bytes, bytes_of(&answer.kvs), tries, started.elapsed());
+                return Ok((answer, cursor));
+            }
             Err(Trouble::TooLarge(_)) if cursor.limit > 1 => cursor.limit = (cursor.limit / 8).max(1),
             Err(trouble) => return Err(trouble),
         }
@@ -122,9 +162,26 @@ mod tests {
     #[test]
     fn a_page_is_bounded_by_bytes() {
         let kvs = |size| vec![KeyValue { value: vec![0; size].into(), ..KeyValue::default() }; 3];
-        assert_eq!(limit_after(&kvs(1_000_000)), 8);
-        assert!((7_000..9_000).contains(&limit_after(&kvs(1_000))));
-        assert_eq!(limit_after(&kvs(0)), MOST);
+        assert_eq!(limit_after(&kvs(1_000_000), PAGE_BYTES), 8);
+        assert!((7_000..9_000).contains(&limit_after(&kvs(1_000), PAGE_BYTES)));
+        assert_eq!(limit_after(&kvs(0), PAGE_BYTES), MOST);
+    }
+
+    #[test]
+    fn pages_shrink_until_they_come_in_time_and_grow_again() {
+        // 9 MB in objects of 1 KB over a way of 1 MB/s, where an answer may take ANSWER.
+        let arrives = |limit: i64| u64::try_from(limit).unwrap_or(0) * 1_000 <= ANSWER.as_secs() * 1_000_000;
+        let tries = (0..8).find(|tries| arrives(smaller(MOST, *tries))).unwrap();
+        assert!((1..=2).contains(&tries));
+        let came = usize::try_from(smaller(MOST, tries)).unwrap() * 1_000;
+        let bytes = next_bytes(PAGE_BYTES, came, tries, ANSWER);
+        assert!(bytes <= came, "the next page is no larger than what came");
+        assert_eq!(next_bytes(1 << 20, 1 << 20, 0, ANSWER / 4), 1 << 20);
+        assert_eq!(next_bytes(1 << 20, 1 << 20, 0, ANSWER), 1 << 19);
+        assert_eq!(next_bytes(1 << 20, 1 << 20, 0, Duration::ZERO), 2 << 20);
+        assert_eq!(next_bytes(PAGE_BYTES, 0, 0, Duration::ZERO), PAGE_BYTES);
+        assert_eq!(next_bytes(1, 0, 5, Duration::ZERO), LEAST_BYTES);
+        assert_eq!(smaller(1_000, 30), 1);
     }
 
     #[test]

@@ -70,6 +70,48 @@ pub(crate) fn list(sql: &Connection, selection: &Selection) -> rusqlite::Result<
     Ok(Listing { revision: extent(sql)?.last, items })
 }
 
+/// How many objects of unknown kinds are named; more than that is no longer read one by one by anybody.
+const UNKNOWN: usize = 1_000;
+
+/// The objects of kinds that this release does not know, each as a line. Each kind is one search, so that this is cheap where
+/// there are none.
+pub(crate) fn unknown(sql: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut next = sql.prepare_cached("SELECT min(kind) FROM objects WHERE kind > ?1")?;
+    let mut of =
+        sql.prepare_cached("SELECT namespace, name FROM objects WHERE kind = ?1 ORDER BY namespace, name LIMIT ?2")?;
+    let mut lines = Vec::new();
+    let mut last = String::new();
+    while let Some(kind) = next.query_row([&last], |row| row.get::<_, Option<String>>(0))? {
+        if Kind::from_name(&kind).is_none() {
+            let mut rows = of.query(params![kind, i64::try_from(UNKNOWN - lines.len().min(UNKNOWN)).unwrap_or(0)])?;
+            while let Some(row) = rows.next()? {
+                let (namespace, name): (String, String) = (row.get(0)?, row.get(1)?);
+                let slash = if namespace.is_empty() { "" } else { "/" };
+                lines.push(format!("{kind}({namespace}{slash}{name}) is of a kind that this release does not know"));
+            }
+        }
+        last = kind;
+    }
+    Ok(lines)
+}
+
+/// The last revision before `last` that the log has more than `bytes` of values behind, up to `last`; 0 if there is none.
+pub(crate) fn older_than_bytes(sql: &Connection, last: Revision, bytes: u64) -> rusqlite::Result<Revision> {
+    // The length of a value stands beside it, so no value is read.
+    let mut statement = sql.prepare_cached(
+        "SELECT revision, coalesce(length(value), 0) FROM log WHERE revision <= ?1 ORDER BY revision DESC",
+    )?;
+    let mut rows = statement.query([to_sql(last)])?;
+    let mut sum = 0;
+    while let Some(row) = rows.next()? {
+        sum += from_sql(row.get(1)?);
+        if sum > bytes {
+            return Ok(from_sql(row.get(0)?));
+        }
+    }
+    Ok(0)
+}
+
 /// A piece of the log.
 pub(crate) struct Piece {
     pub(crate) events: Vec<Event>,

@@ -14,6 +14,7 @@ use crate::connection::{Connection, Role};
 use crate::place::Place;
 use crate::problem::Problem;
 use crate::watch::Watcher;
+use crate::write::Keep;
 use crate::{create, read, wake, write};
 
 /// Where the embedded store is unless something else is said.
@@ -28,11 +29,13 @@ pub struct Options {
     pub poll: Duration,
     /// How many of the last changes this handle's writes leave in the log, at least. 10,000.
     pub keep: u64,
+    /// How many bytes of values the log may have beyond the last write, whatever `keep` says. 64 MiB.
+    pub keep_bytes: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { busy: Duration::from_secs(10), poll: Duration::from_millis(500), keep: 10_000 }
+        Self { busy: Duration::from_secs(10), poll: Duration::from_millis(500), keep: 10_000, keep_bytes: 64 << 20 }
     }
 }
 
@@ -104,9 +107,10 @@ impl SqliteStore {
     fn write_to_file(
         &self,
         writes: &[Write],
-        write: impl FnOnce(&rusqlite::Connection, &[Write], u64) -> rusqlite::Result<Answers>,
+        write: impl FnOnce(&rusqlite::Connection, &[Write], Keep) -> rusqlite::Result<Answers>,
     ) -> Result<Option<Answers>, Problem> {
-        let keep = self.place.options().keep;
+        let Options { keep, keep_bytes, .. } = *self.place.options();
+        let keep = Keep { revisions: keep, bytes: keep_bytes };
         self.with(&self.writer, Role::Writer, |connection| {
             let results = connection.write(|sql| write(sql, writes, keep))?;
             if results.iter().any(Result::is_ok) {
@@ -121,7 +125,7 @@ impl SqliteStore {
     fn write_by(
         &self,
         writes: &[Write],
-        write: impl Fn(&rusqlite::Connection, &[Write], u64) -> rusqlite::Result<Answers>,
+        write: impl Fn(&rusqlite::Connection, &[Write], Keep) -> rusqlite::Result<Answers>,
     ) -> Result<Answers, StoreError> {
         if writes.is_empty() {
             return Ok(Vec::new());
@@ -179,6 +183,12 @@ impl Store for SqliteStore {
             return Ok(Whole { made, stopped: None });
         }
         Ok(Whole { made: Vec::new(), stopped: Some(Stopped::Refused(refused)) })
+    }
+
+    fn unread(&self) -> Vec<String> {
+        let found = self.with(&self.reader, Role::Reader, |connection| connection.read(read::unknown));
+        // Who cannot read the file has been told so by what was asked before.
+        found.ok().flatten().unwrap_or_default()
     }
 
     fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError> {

@@ -9,12 +9,22 @@ use tortie_store::{Op, Revision, Write, WriteError, Written};
 use crate::faults::{self, Fault};
 use crate::read::{self, Extent, to_sql};
 
-/// Makes each change or says why not. The log keeps at least the last `keep` revisions before the batch, and
-/// all of the batch: who watches closely is never cut off by one large write.
+/// How much of the log is kept before a batch.
+#[derive(Clone, Copy)]
+pub(crate) struct Keep {
+    /// This many revisions,
+    pub(crate) revisions: u64,
+    /// as long as their values have no more bytes than this.
+    pub(crate) bytes: u64,
+}
+
+/// Makes each change or says why not. The log keeps at least the last revisions before the batch, and
+/// all of the batch: who watches closely is never cut off by one large write. Where those revisions have more
+/// bytes of values than `keep` says it keeps fewer, and who watches from before is told that they are compacted.
 pub(crate) fn batch(
     sql: &Connection,
     writes: &[Write],
-    keep: u64,
+    keep: Keep,
 ) -> rusqlite::Result<Vec<Result<Written, WriteError>>> {
     let extent = read::extent(sql)?;
     let mut last = extent.last;
@@ -26,7 +36,8 @@ pub(crate) fn batch(
         }
         results.push(result);
     }
-    trim(sql, extent, last - extent.last, keep)?;
+    let bytes = writes.iter().map(|write| value_of(write).map_or(0, |value| value.len() as u64)).sum();
+    trim(sql, extent, Added { revisions: last - extent.last, bytes }, keep)?;
     Ok(results)
 }
 
@@ -34,7 +45,7 @@ pub(crate) fn batch(
 pub(crate) fn whole(
     sql: &Connection,
     writes: &[Write],
-    keep: u64,
+    keep: Keep,
 ) -> rusqlite::Result<Vec<Result<Written, WriteError>>> {
     sql.execute_batch("SAVEPOINT whole")?;
     let answers = batch(sql, writes, keep)?;
@@ -65,6 +76,13 @@ fn in_savepoint(
     Ok(result)
 }
 
+fn value_of(write: &Write) -> Option<&Arc<[u8]>> {
+    match &write.op {
+        Op::Create(value) | Op::Update(value, _) => Some(value),
+        Op::Delete(_) => None,
+    }
+}
+
 fn one(sql: &Connection, write: &Write, revision: Revision) -> rusqlite::Result<Result<Written, WriteError>> {
     let previous = read::get(sql, &write.key)?;
     if let Err(refused) = write.op.check(previous.as_ref()) {
@@ -74,10 +92,7 @@ fn one(sql: &Connection, write: &Write, revision: Revision) -> rusqlite::Result<
         }
     }
     let (kind, namespace, name) = (write.key.kind.name(), &write.key.namespace, &write.key.name);
-    let value = match &write.op {
-        Op::Create(value) | Op::Update(value, _) => Some(value),
-        Op::Delete(_) => None,
-    };
+    let value = value_of(write);
     let at = to_sql(revision);
     let bytes: Option<&[u8]> = value.map(Arc::as_ref);
     sql.prepare_cached("INSERT INTO log (revision, kind, namespace, name, value) VALUES (?1, ?2, ?3, ?4, ?5)")?
@@ -99,14 +114,36 @@ fn one(sql: &Connection, write: &Write, revision: Revision) -> rusqlite::Result<
     Ok(Ok(Written { revision, previous }))
 }
 
+/// What a batch adds to the log.
+struct Added {
+    revisions: Revision,
+    bytes: u64,
+}
+
+/// How many revisions pass, or bytes come, until the bytes of the log are counted again.
+const COUNT_EVERY: Revision = 64;
+const COUNT_BYTES: u64 = 1 << 20;
+
 /// Removes what the log need not keep, a little more than was added: so a backlog goes away in time, and no
 /// single write pays for it.
-fn trim(sql: &Connection, before: Extent, added: u64, keep: u64) -> rusqlite::Result<()> {
-    let old = before.last.saturating_sub(keep);
-    if added == 0 || before.first == 0 || before.first > old || faults::is_on(Fault::SkipTrim) {
+fn trim(sql: &Connection, before: Extent, added: Added, keep: Keep) -> rusqlite::Result<()> {
+    if added.revisions == 0 || before.first == 0 || faults::is_on(Fault::SkipTrim) {
         return Ok(());
     }
-    let upto = old.min(before.first + 2 * added + 16);
+    let mut old = before.last.saturating_sub(keep.revisions);
+    let mut most = 2 * added.revisions + 16;
+    let last = before.last + added.revisions;
+    if added.bytes >= COUNT_BYTES || last / COUNT_EVERY > before.last / COUNT_EVERY {
+        let over = read::older_than_bytes(sql, before.last, keep.bytes)?;
+        if over > old {
+            old = over;
+            most = most.max(2 * COUNT_EVERY);
+        }
+    }
+    if before.first > old {
+        return Ok(());
+    }
+    let upto = old.min(before.first + most);
     sql.prepare_cached("DELETE FROM log WHERE revision <= ?1")?.execute([to_sql(upto)])?;
     Ok(())
 }

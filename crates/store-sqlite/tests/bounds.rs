@@ -6,6 +6,7 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use support::{key, next, until};
 use tortie_store::{Selection, Store, StoreError, Write};
@@ -99,4 +100,43 @@ fn a_batch_larger_than_the_log_cuts_no_watcher_off_and_is_forgotten_in_time() {
     }
     let compacted = store.watch(&Selection::default(), 200).map(|_| ());
     assert!(matches!(compacted, Err(StoreError::Compacted { .. })));
+}
+
+#[test]
+fn the_log_is_bounded_by_bytes_and_who_is_behind_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tortie.db");
+    let options = Options { keep_bytes: 4 << 20, ..Options::default() };
+    let store = SqliteStore::open_with(&path, options).unwrap();
+    put(&store, "first", 1);
+    let mut close = store.watch(&Selection::default(), 1).unwrap();
+    let mut last = 1;
+    // 60 MB in large and in small values, all within the number of revisions that is kept.
+    for turn in 0..300 {
+        let size = if turn % 3 == 0 { 500_000 } else { 50_000 };
+        last = put(&store, &format!("t{}", turn % 5), size);
+        next(&mut *close);
+    }
+    let database = fs::metadata(&path).unwrap().len();
+    assert!(database < 20 << 20, "the database grew to {database} bytes");
+    let far = store.watch(&Selection::default(), 1).and_then(|mut watch| watch.next(Duration::ZERO));
+    assert!(matches!(far, Err(StoreError::Compacted { .. })), "{far:?}");
+    assert!(store.watch(&Selection::default(), last - 1).unwrap().next(Duration::ZERO).unwrap().is_some());
+}
+
+#[test]
+fn objects_of_kinds_that_are_unknown_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tortie.db");
+    let store = SqliteStore::open(&path).unwrap();
+    put(&store, "known", 1);
+    assert!(store.unread().is_empty());
+    let sql = rusqlite::Connection::open(&path).unwrap();
+    for (kind, namespace, name) in [("Zebra", "", "z"), ("Aardvark", "zoo", "a")] {
+        let insert = "INSERT INTO objects (kind, namespace, name, revision, value) VALUES (?1, ?2, ?3, 1, x'7b7d')";
+        sql.execute(insert, [kind, namespace, name]).unwrap();
+    }
+    let lines = store.unread();
+    let names: Vec<_> = lines.iter().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(names, ["Aardvark(zoo/a)", "Zebra(z)"]);
 }

@@ -64,7 +64,10 @@ impl Decoder<'_> {
         match (&shape.form, &mut node.value) {
             (Form::Any, _) => self.any(node),
             (Form::Special(kind), _) => match special::read(kind, node) {
-                Ok(value) => Some(value),
+                Ok(value) => {
+                    self.octal(node);
+                    Some(value)
+                }
                 Err(reason) => self.unreadable(reason, special_message(kind, node), special_help(kind, node)),
             },
             (Form::Text, Value::Text(text)) => Some(Json::String(text.clone())),
@@ -81,7 +84,10 @@ impl Decoder<'_> {
             (Form::Int, value) => {
                 let (least, most) = shape.rules.holds.unwrap_or((i64::MIN, i64::MAX));
                 match special::whole_number(value, least, most) {
-                    Some(number) => Some(Json::from(number)),
+                    Some(number) => {
+                        self.octal(node);
+                        Some(Json::from(number))
+                    }
                     None => self.mismatch(node, integer_name(least, most), "a whole number"),
                 }
             }
@@ -222,6 +228,18 @@ impl Decoder<'_> {
         let message = format!("YAML takes `{written}` without quotes for {what}: this is read as `{read}`");
         let problem = Problem::warning("unquoted", self.path(), message);
         self.tell(problem.help(format!("write \"{written}\" in quotes, or `{read}`, whichever is meant")));
+    }
+
+    /// `0443` is a number in base 8 to YAML, which hardly anybody means.
+    fn octal(&mut self, node: &Node) {
+        let Value::Int(read) = node.value else { return };
+        let written = self.text.get(node.span.clone()).unwrap_or_default();
+        let digits = written.trim_start_matches('0');
+        if written.starts_with('0') && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            let message = format!("YAML takes `{written}` for a number in base 8: this is read as {read}");
+            let problem = Problem::warning("octal", self.path(), message);
+            self.tell(problem.help(format!("write {digits}, or {read} if that is meant")));
+        }
     }
 
     fn tell(&mut self, problem: Problem) {

@@ -26,6 +26,16 @@ fn codes_stand_sorted_and_once() {
 }
 
 #[test]
+fn the_page_of_warnings_has_a_paragraph_for_every_code() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/warnings.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let told: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let known: Vec<&str> = CODES.iter().map(|(code, _)| *code).collect();
+    assert_eq!(told, known);
+    assert!(page.split("\n## ").skip(1).all(|section| section.lines().skip(2).any(|line| line.len() > 20)));
+}
+
+#[test]
 fn a_host_endpoint_without_addresses_is_warned_of() {
     let warned = found(&of(&object(Kind::HostEndpoint, json!({"node": "n", "interfaceName": "eth0"}))));
     assert_eq!(warned, [("no-expected-ips", "spec".to_owned())]);

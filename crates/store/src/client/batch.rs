@@ -70,6 +70,8 @@ struct Answers {
 struct Waiting<'a> {
     at: usize,
     tries: u32,
+    /// Its object is deleted, and something that goes with it changed meanwhile: only that is looked at again.
+    rest: bool,
     job: Job<'a>,
 }
 
@@ -92,7 +94,7 @@ pub(super) fn run(client: &Client, jobs: Vec<Job>, mut unprepared: Option<Client
         unprepared = client.initialise("", "").err();
     }
     let done = view.expect(&keys).map_err(ClientError::from).and_then(|()| {
-        let jobs = jobs.into_iter().enumerate().map(|(at, job)| Waiting { at, tries: 0, job }).collect();
+        let jobs = jobs.into_iter().enumerate().map(|(at, job)| Waiting { at, tries: 0, rest: false, job }).collect();
         work(client, &mut view, jobs, &mut answers)
     });
     if let Some(reason) = unprepared {
@@ -132,11 +134,18 @@ fn work<'a>(
                 queue.push_front(waiting);
                 break;
             }
-            let Plan { writes: planned, result } = match plan::plan(view, &waiting.job) {
+            let Plan { writes: mut planned, result } = match plan::plan(view, &waiting.job) {
                 Err(ClientError::Store(error)) => return Err(ClientError::Store(error)),
                 Err(error) => Plan { writes: Vec::new(), result: Err(error) },
                 Ok(plan) => plan,
             };
+            if waiting.rest {
+                // Who made the object again meanwhile keeps it.
+                planned.retain(|write| write.key != waiting.job.key);
+            }
+            if planned.is_empty() && waiting.rest {
+                continue;
+            }
             if planned.is_empty() {
                 answers.results[waiting.at] = Some(result);
                 continue;
@@ -185,8 +194,24 @@ fn settle<'a>(
     let mut all = writes.iter().zip(fates);
     for Going { mut waiting, writes, result } in going {
         let own: Vec<_> = all.by_ref().take(writes).collect();
-        answers.wrote[waiting.at]
-            .extend(own.iter().filter(|(_, fate)| fate.is_ok()).map(|(write, _)| write.key.clone()));
+        let gone = |own: &[(&Write, Result<Written, WriteError>)]| -> Vec<Key> {
+            own.iter().filter(|(_, fate)| fate.is_ok()).map(|(write, _)| write.key.clone()).collect()
+        };
+        let changed = own.iter().any(|(_, fate)| matches!(fate, Err(WriteError::Conflict(_))));
+        if waiting.rest {
+            let wrote = &mut answers.wrote[waiting.at];
+            let before_own = wrote.len().saturating_sub(1);
+            wrote.splice(before_own..before_own, gone(&own));
+            if let Some(Ok(done)) = &mut answers.results[waiting.at] {
+                done.along.extend(gone(&own));
+            }
+            if changed && waiting.tries < TRIES {
+                waiting.tries += 1;
+                lost.push(waiting);
+            }
+            continue;
+        }
+        answers.wrote[waiting.at].extend(gone(&own));
         let mut done = match result {
             Ok(done) => done,
             Err(error) => {
@@ -198,9 +223,14 @@ fn settle<'a>(
         let others = if done.change == Change::Skipped { &own } else { others };
         let result = match answer {
             Ok(written) => {
-                let along = others.iter().filter(|(_, answer)| answer.is_ok()).map(|(write, _)| write.key.clone());
-                done.along = along.collect();
+                done.along = gone(others);
                 stamp(&mut done, written.revision);
+                if done.change == Change::Deleted && changed {
+                    answers.results[waiting.at] = Some(Ok(done));
+                    waiting.rest = true;
+                    lost.push(waiting);
+                    continue;
+                }
                 Ok(done)
             }
             Err(WriteError::Refused(reason)) => Err(ClientError::Refused(reason.clone())),

@@ -71,7 +71,8 @@ fn belongings(view: &mut View, node: &str) -> Result<Vec<Write>, StoreError> {
     let mut take = |view: &mut View, kind: Kind| -> Result<(), StoreError> {
         for stored in view.list(kind)? {
             if entry::read(&stored).is_ok_and(|object| entry::text(&object, "node") == Some(node)) {
-                writes.push(Write::delete(stored.key, None));
+                // It may go to another node meanwhile: then it stays.
+                writes.push(Write::delete(stored.key, Some(stored.revision)));
             }
         }
         Ok(())
@@ -81,8 +82,8 @@ fn belongings(view: &mut View, node: &str) -> Result<Vec<Write>, StoreError> {
     take(view, Kind::HostEndpoint)?;
     for kind in [Kind::FelixConfiguration, Kind::BGPConfiguration] {
         let key = Key::cluster(kind, format!("node.{node}"));
-        if view.get(&key)?.is_some() {
-            writes.push(Write::delete(key, None));
+        if let Some(stored) = view.get(&key)? {
+            writes.push(Write::delete(key, Some(stored.revision)));
         }
     }
     Ok(writes)

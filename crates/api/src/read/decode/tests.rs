@@ -235,3 +235,15 @@ fn thousands_of_problems_are_counted_not_listed() {
     assert_eq!(located.problems.len(), MAX_PROBLEMS + 1);
     assert!(located.problems.iter().any(|problem| problem.reason.contains("more problems")));
 }
+
+#[test]
+fn numbers_that_begin_with_0_are_read_in_base_8_and_warned_of() {
+    for (port, warned) in
+        [("0443", true), ("00443", true), ("443", false), ("0", false), ("'0443'", false), ("0x50", false)]
+    {
+        let located =
+            policy(&format!("{{ingress: [{{action: Allow, protocol: TCP, destination: {{ports: [{port}]}}}}]}}"));
+        let octal = |problem: &Problem| problem.severity == crate::Severity::Warning("octal");
+        assert_eq!(located.problems.iter().any(octal), warned, "{port}: {:?}", located.problems);
+    }
+}

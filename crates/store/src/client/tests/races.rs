@@ -173,3 +173,29 @@ fn what_the_store_refuses_is_said_and_does_not_stop_the_rest() {
     let said: Vec<String> = outcomes.iter().map(|outcome| said(&outcome.result)).collect();
     assert_eq!(said, ["Created", "too large", "Created"]);
 }
+
+#[test]
+fn a_node_takes_along_what_changed_meanwhile_and_leaves_what_moved() {
+    for (moved, along) in [(true, vec!["h2"]), (false, vec!["h2", "h1"])] {
+        let (client, spy) = ready();
+        let node = object(json!({ "kind": "Node", "metadata": { "name": "n1" }, "spec": {} }));
+        for outcome in client.apply(vec![hep("h1"), hep("h2"), node.clone()], Mode::Create) {
+            assert_eq!(said(&outcome.result), "Created");
+        }
+        let mut first = true;
+        spy.before_writes(move |store| {
+            if std::mem::take(&mut first) {
+                let stored = store.get(&hep("h1").key()).unwrap().unwrap();
+                let mut json: Value = serde_json::from_slice(&stored.value).unwrap();
+                let field = if moved { "node" } else { "interfaceName" };
+                json["spec"][field] = json!("n2");
+                let write = Write::update(stored.key, json.to_string().into_bytes(), stored.revision);
+                store.write(&[write]).unwrap().remove(0).unwrap();
+            }
+        });
+        let done = client.delete(vec![node.key().into()], false).remove(0).result.unwrap();
+        let names: Vec<&str> = done.along.iter().map(|key| key.name.as_str()).collect();
+        assert_eq!((done.change, names), (Change::Deleted, along));
+        assert_eq!(spy.get(&hep("h1").key()).unwrap().is_some(), moved);
+    }
+}
