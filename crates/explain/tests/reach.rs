@@ -223,3 +223,29 @@ fn every_address_of_a_wide_end_is_in_one_part_that_says_what_a_single_question_s
     }
     assert!(compared > 2_000, "{compared}");
 }
+
+/// 300 interfaces whose endpoints have the same policies are asked about once, not 300 times.
+#[test]
+fn three_hundred_endpoints_of_one_node_are_asked_about_by_what_governs_them() {
+    let mut manifests = String::new();
+    for number in 0..300 {
+        manifests += &format!(
+            "{{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {{name: h{number}, labels: {{role: {}}}}}, spec: {{node: h1, interfaceName: eth{number}, expectedIPs: [10.1.{}.{}]}}}}\n---\n",
+            if number == 7 { "odd" } else { "web" },
+            number / 200,
+            number % 200 + 1,
+        );
+    }
+    manifests += "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: web}, spec: {selector: role == 'web', types: [Ingress], ingress: [{action: Allow, protocol: TCP, destination: {ports: [80]}}]}}";
+    let located = tortie_api::read::read(&tortie_api::read::Source::new("m", manifests.into_bytes()));
+    let objects: Vec<_> = located.into_iter().map(|one| one.object.unwrap()).collect();
+    let (snapshot, _) = tortie_policy::Snapshot::from_objects(&objects);
+    let places = Places::new(&snapshot);
+    let one = Question { node: None, ..question("198.51.100.9".parse().unwrap(), "node/h1".parse().unwrap()) };
+    let found = reach(&places, &one, None).unwrap();
+    assert!(found.walked < 40, "{} packets were walked", found.walked);
+    let asked = Question { what: "tcp/80".parse().unwrap(), ..one };
+    let answer = journey(&places, &asked).unwrap();
+    assert_eq!(answer.ways.len(), 2, "the 299 alike, and the odd one");
+    assert!(answer.notes.iter().any(|note| note.contains("298 more interfaces")), "{:?}", answer.notes);
+}
