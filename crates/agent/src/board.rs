@@ -11,6 +11,7 @@ use tortie_policy::{EndpointId, Interface};
 use tortie_sync::Unreadable;
 
 use crate::config::Local;
+use crate::lag::Lag;
 use crate::links;
 use crate::status::{Mark, SettingNote, StoreState, StoreStatus};
 
@@ -31,6 +32,8 @@ pub(crate) struct Facts {
     pub(crate) store_reason: String,
     /// How often everything was read anew.
     pub(crate) resyncs: u64,
+    /// How far the agent is behind the store.
+    pub(crate) lag: Lag,
     pub(crate) wanted: Mark,
     pub(crate) in_kernel: Mark,
     /// Whether anything of ours was put into the kernel yet.
@@ -80,7 +83,13 @@ impl Board {
 
     /// Changes what is known, and rings.
     pub(crate) fn tell<T>(&self, change: impl FnOnce(&mut Facts) -> T) -> T {
-        let told = change(&mut self.read());
+        let told = {
+            let mut facts = self.read();
+            let told = change(&mut facts);
+            let (wanted, in_kernel) = (facts.wanted, facts.in_kernel);
+            facts.lag.note(wanted, in_kernel);
+            told
+        };
         self.changed.notify_all();
         told
     }

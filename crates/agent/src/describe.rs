@@ -44,6 +44,8 @@ pub(crate) fn status(node: &str, board: &Board, target: &Shared) -> Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ready: facts.is_ready(),
         store: facts.store_status(),
+        received: facts.lag.received.max(facts.wanted.revision),
+        lag: facts.lag.status(),
         wanted: facts.wanted,
         in_kernel: facts.in_kernel,
         dataplane: DataplaneStatus {

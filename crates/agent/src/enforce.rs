@@ -12,6 +12,7 @@ use tortie_dataplane::{Delta, State};
 
 use crate::backoff::Backoff;
 use crate::board::Board;
+use crate::lag;
 use crate::network::Desk;
 use crate::status::Mark;
 use crate::target::Target;
@@ -99,7 +100,10 @@ fn change(target: &Shared, board: &Board, desk: &Desk, behind: &mut Option<Behin
         return desk.changed(None, mark);
     }
     let started = Instant::now();
-    board.tell(|facts| facts.busy.insert("dataplane", started));
+    board.tell(|facts| {
+        facts.busy.insert("dataplane", started);
+        facts.lag.begin(lag::PROGRAM);
+    });
     let result = attempt(&mut **lock(target), behind, delta);
     let took = started.elapsed();
     match result {
@@ -115,6 +119,7 @@ fn change(target: &Shared, board: &Board, desk: &Desk, behind: &mut Option<Behin
                 facts.applied += 1;
                 facts.apply_time += took;
                 facts.busy.remove("dataplane");
+                facts.lag.end(lag::PROGRAM);
             });
             if late { desk.replaced(lock(target).state(), mark) } else { desk.changed(delta, mark) }
         }
@@ -126,6 +131,7 @@ fn change(target: &Shared, board: &Board, desk: &Desk, behind: &mut Option<Behin
                 facts.failing = Some(reason);
                 facts.failures += 1;
                 facts.busy.remove("dataplane");
+                facts.lag.end(lag::PROGRAM);
             });
         }
     }

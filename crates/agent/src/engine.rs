@@ -25,6 +25,7 @@ use tortie_sync::{Change, Content, Message, Unreadable};
 use crate::board::{self, Board, Seat};
 use crate::config::{self, AgentSettings, Local};
 use crate::enforce::Order;
+use crate::lag::{self, Running};
 use crate::status::StoreState;
 
 /// What the engine is told.
@@ -118,6 +119,7 @@ impl Mind {
         let mut in_force = config::resolve(&self.local, Settings::default(), &[]).agent;
         settle(&in_force);
         while let Ok(first) = inputs.recv() {
+            let _running = Running::begin(&self.board, lag::CALCULATE);
             for input in std::iter::once(first).chain(inputs.try_iter().take(BATCH)) {
                 match input {
                     Input::Free => free = true,

@@ -36,6 +36,7 @@ mod ground;
 mod health;
 mod http;
 mod keep;
+mod lag;
 mod links;
 mod lock;
 mod logger;
@@ -51,7 +52,7 @@ mod transfer;
 mod uninstall;
 
 pub use agent::{AgentError, Options, run};
-pub use ground::{Ground, GroundError, TablesOfOthers};
+pub use ground::{Ground, GroundError, TablesOfOthers, left_behind};
 pub use keep::Opener;
 pub use lock::LockError;
 pub use target::{OpenError, Target};

@@ -16,6 +16,10 @@ pub struct Status {
     pub ready: bool,
     /// The store, and how it stands with it.
     pub store: StoreStatus,
+    /// The last revision of the store that was received, whether it was read or not.
+    pub received: u64,
+    /// What is under way; none when nothing is.
+    pub lag: Option<LagStatus>,
     /// What is to be enforced.
     pub wanted: Mark,
     /// What is enforced.
@@ -42,6 +46,16 @@ pub struct Mark {
     pub generation: u64,
     /// The store's.
     pub revision: u64,
+}
+
+/// What is on its way from the store to the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LagStatus {
+    /// For how long the oldest part of it has been.
+    pub milliseconds: u64,
+    /// The step that runs; empty while it waits for its next try.
+    pub step: String,
 }
 
 /// The store.

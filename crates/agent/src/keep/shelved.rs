@@ -12,6 +12,7 @@ use super::disk::Disk;
 use super::identity::{self, Identity};
 use crate::backoff::Backoff;
 use crate::board::{self, Board};
+use crate::lag::{self, Running};
 use crate::status::StoreState;
 use crate::stop::Stop;
 
@@ -185,11 +186,13 @@ impl Store for Shelved {
     }
 
     fn list_pages(&self, _: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Revision, StoreError> {
+        let _reading = Running::begin(&self.board, lag::READ);
         match self.real(page) {
             Ok(revision) => {
                 self.drop_copy();
                 self.board.tell(|facts| {
                     facts.resyncs += 1;
+                    facts.lag.received = revision;
                     if matches!(facts.store, StoreState::Stale | StoreState::Replaced) {
                         log::info!("the store answers again");
                         facts.set_store(StoreState::Waiting, board::now(), String::new());
@@ -226,6 +229,7 @@ impl Store for Shelved {
                     false => facts.set_store(StoreState::Stale, copy.written.clone(), reason),
                 });
                 copy.pages(page).map_err(|error| StoreError::Failed(format!("the copy of the store: {error}")))?;
+                self.board.tell(|facts| facts.lag.received = copy.revision);
                 Ok(copy.revision)
             }
         }
@@ -251,6 +255,8 @@ impl Store for Shelved {
             inner,
             disk: self.disk.clone(),
             seen: self.seen.clone(),
+            board: self.board.clone(),
+            reading: false,
             reopen: self.reopen.clone(),
             from,
             locked: false,
@@ -277,6 +283,9 @@ struct Noted {
     inner: Box<dyn Watch>,
     disk: Option<Disk>,
     seen: Arc<Mutex<Identity>>,
+    board: Arc<Board>,
+    /// Something was told that is being read now.
+    reading: bool,
     reopen: Arc<AtomicBool>,
     from: Revision,
     /// The store has said that it is not ready: it is asked anew from then on.
@@ -289,6 +298,13 @@ impl Noted {
         self.locked = matches!(&event, Event::Put(stored) if is_locked(stored));
         if !self.locked {
             lock(&self.seen).see(&event);
+            let first = !std::mem::replace(&mut self.reading, true);
+            self.board.tell(|facts| {
+                facts.lag.received = event.revision();
+                if first {
+                    facts.lag.begin(lag::READ);
+                }
+            });
         }
         if let Some(disk) = self.disk.as_ref().filter(|_| !self.locked) {
             disk.event(&event);
@@ -297,8 +313,20 @@ impl Noted {
     }
 }
 
+impl Drop for Noted {
+    fn drop(&mut self) {
+        if self.reading {
+            self.board.tell(|facts| facts.lag.end(lag::READ));
+        }
+    }
+}
+
 impl Watch for Noted {
     fn next(&mut self, wait: Duration) -> Result<Option<Event>, StoreError> {
+        // Whoever asks for the next change has handed on those before.
+        if std::mem::take(&mut self.reading) {
+            self.board.tell(|facts| facts.lag.end(lag::READ));
+        }
         let over = StoreError::Compacted { from: self.from, kept: self.from };
         if self.locked || self.reopen.load(Ordering::SeqCst) {
             return Err(over);

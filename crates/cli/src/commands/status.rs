@@ -1,12 +1,12 @@
 //! `status`: what is enforced on this machine, and what is not.
 
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use tortie_agent::FELIX_CONFIG;
-use tortie_agent::socket::{Reply, Request};
-use tortie_agent::status::{EndpointStatus, Status, StoreState};
+use tortie_agent::socket::{AskError, Reply, Request};
+use tortie_agent::status::{EndpointStatus, LagStatus, Status, StoreState};
 use tortie_api::duration;
 
 use crate::args::Format;
@@ -32,6 +32,9 @@ pub(crate) struct StatusArgs {
     output: Format,
 }
 
+/// What is under way for longer than this is late.
+const LATE: Duration = Duration::from_secs(3);
+
 /// Asks the agent of this machine.
 pub(crate) fn run(args: &StatusArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let mut done = true;
@@ -41,9 +44,14 @@ pub(crate) fn run(args: &StatusArgs, session: &mut Session) -> anyhow::Result<Ex
             return Ok(if done { Exit::Done } else { Exit::Failed });
         }
     }
-    let status = match ask::ask(&Request::Status)? {
-        Reply::Status(status) => status,
-        other => anyhow::bail!("the agent answered {other:?}"),
+    let status = match settled() {
+        Ok(status) => status,
+        Err(error) if matches!(error.downcast_ref(), Some(AskError::Nobody(_))) => {
+            session.terminal.error(format_args!("{error:#}"));
+            left_behind(session);
+            return Ok(Exit::Unanswered);
+        }
+        Err(error) => return Err(error),
     };
     match args.output {
         Format::Json => session.terminal.line(serde_json::to_string_pretty(&status)?),
@@ -52,8 +60,58 @@ pub(crate) fn run(args: &StatusArgs, session: &mut Session) -> anyhow::Result<Ex
     Ok(if done && is_in_force(&status) { Exit::Done } else { Exit::Failed })
 }
 
+/// What the agent says. What is under way is given a moment to be in the kernel.
+fn settled() -> anyhow::Result<Box<Status>> {
+    let start = Instant::now();
+    let first = status()?;
+    let mut status = first.clone();
+    loop {
+        let there = status.in_kernel.generation >= first.wanted.generation
+            && (status.wanted.revision >= first.received || status.lag.is_none());
+        if there || !is_sound(&status) || start.elapsed() > LATE {
+            return Ok(status);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        status = self::status()?;
+    }
+}
+
+fn status() -> anyhow::Result<Box<Status>> {
+    match ask::ask(&Request::Status)? {
+        Reply::Status(status) => Ok(status),
+        other => anyhow::bail!("the agent answered {other:?}"),
+    }
+}
+
+/// Says what the kernel holds where no agent runs.
+fn left_behind(session: &mut Session) {
+    match tortie_agent::left_behind() {
+        Ok(None) => session.terminal.line("the kernel has no table of tortie: nothing is enforced"),
+        Ok(Some(interfaces)) if interfaces.is_empty() => {
+            session.terminal.line("the kernel has the table of an agent that ended; it governs no interface");
+        }
+        Ok(Some(interfaces)) => {
+            let all = interfaces.join(", ");
+            session.terminal.line(format_args!(
+                "the kernel has the table of an agent that ended; it stays in force, and governs {all} (`tortie verify` compares it with the store)"
+            ));
+        }
+        Err(error) => session.terminal.note(format_args!("{error}")),
+    }
+}
+
+/// Whether something has been under way for too long.
+fn is_late(status: &Status) -> bool {
+    status.lag.as_ref().is_some_and(|lag| u128::from(lag.milliseconds) > LATE.as_millis())
+}
+
 /// Whether everything that the store says is in force.
 fn is_in_force(status: &Status) -> bool {
+    is_sound(status) && !is_late(status)
+}
+
+/// Whether nothing is in the way of what the store says.
+fn is_sound(status: &Status) -> bool {
     let degraded = !status.troubles.is_empty() || !status.problems.is_empty() || !status.dataplane.refused.is_empty();
     status.ready && status.store.state == StoreState::InSync && !degraded
 }
@@ -88,6 +146,7 @@ fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
     writeln!(out, "node {node}: tortie {version}, process {pid}")?;
     let state = match store.state {
         StoreState::Waiting => "not heard yet; the kernel keeps what it had",
+        StoreState::InSync if is_late(status) => "answers, and the agent is BEHIND; since",
         StoreState::InSync => "in sync since",
         StoreState::Lost => "LOST; what it said stays in force; since",
         StoreState::Replaced => "REPLACED by another; what was in force stays in force; since",
@@ -100,7 +159,9 @@ fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
     writeln!(out, "dataplane: {}", if dataplane.busy { "busy, does not answer" } else { &dataplane.name })?;
     let behind = if !status.ready {
         "NOT in force"
-    } else if wanted == in_kernel {
+    } else if is_late(status) {
+        "BEHIND"
+    } else if wanted == in_kernel && status.lag.is_none() {
         "all in force"
     } else {
         "under way"
@@ -109,8 +170,12 @@ fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
     writeln!(
         out,
         "changes: {behind}, generation {now} of {all}, revision {} of {}",
-        in_kernel.revision, wanted.revision
+        in_kernel.revision, status.received
     )?;
+    if let Some(LagStatus { milliseconds, step }) = &status.lag {
+        let step = if step.is_empty() { "waiting for the next try" } else { step };
+        writeln!(out, "  under way for {}.{} s: {step}", milliseconds / 1000, milliseconds % 1000 / 100)?;
+    }
     if let Some(reason) = &dataplane.failing {
         writeln!(out, "  tried again, {} times so far: {reason}", dataplane.failures)?;
     }

@@ -171,3 +171,21 @@ fn a_workloads_interface_without_an_endpoint_is_told_as_closed() {
         assert!(said.contains("cali9  -  a workload's without an endpoint: everything is denied"), "{said}");
     });
 }
+
+#[test]
+fn status_without_an_agent_exits_2_and_tells_what_the_kernel_holds() {
+    on_a_machine(|world| {
+        let status = || {
+            let output = world.tortie().arg("status").output().unwrap();
+            (output.status.code(), String::from_utf8(output.stdout).unwrap())
+        };
+        assert_eq!(status(), (Some(2), "the kernel has no table of tortie: nothing is enforced\n".to_owned()));
+        let agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        assert_eq!(status().0, Some(0));
+        agent.kill();
+        let (code, said) = status();
+        assert_eq!(code, Some(2));
+        assert!(said.contains("the table of an agent that ended") && said.contains("hep/web1-eth0 on eth0"), "{said}");
+    });
+}

@@ -79,7 +79,7 @@ impl Node {
         until("the agent is ready", || {
             let ended = self.agent.as_mut().is_none_or(|agent| agent.try_wait().unwrap().is_some());
             assert!(!ended, "the agent ended: {}", std::fs::read_to_string(self.place.join("log")).unwrap());
-            self.call(&["status"]).is_some()
+            self.said(&["status", "-o", "json"]).is_some_and(|status| status["ready"] == true)
         });
     }
 
@@ -91,9 +91,16 @@ impl Node {
         output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
     }
 
+    /// What the program says in JSON, whether all is well or not; none if nobody answers.
+    fn said(&self, arguments: &[&str]) -> Option<serde_json::Value> {
+        let mut command = self.tortie();
+        command.args(arguments);
+        let output = self.host.run(move || command.output().unwrap());
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
     fn store(&self) -> String {
-        let status = self.call(&["status", "-o", "json"]).unwrap();
-        serde_json::from_str::<serde_json::Value>(&status).unwrap()["store"]["state"].as_str().unwrap().to_owned()
+        self.said(&["status", "-o", "json"]).unwrap()["store"]["state"].as_str().unwrap().to_owned()
     }
 
     fn is_up_to_date(&self) {

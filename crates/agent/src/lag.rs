@@ -1,0 +1,117 @@
+//! How far the agent is behind the store: what was received, which step each thread works on, and for how long something has
+//! been waiting to be in the kernel.
+//!
+//! A thread publishes a step before it does it, so one that takes long is seen while it runs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tortie_store::Revision;
+
+use crate::board::Board;
+use crate::status::{LagStatus, Mark};
+
+/// Reading and checking what the store said.
+pub(crate) const READ: &str = "reading what the store said";
+/// Working out what changes on this node.
+pub(crate) const CALCULATE: &str = "working out what changes on this node";
+/// Changing the kernel.
+pub(crate) const PROGRAM: &str = "changing the kernel";
+
+/// What is known of it.
+#[derive(Default)]
+pub(crate) struct Lag {
+    /// How far the store is known to have come, whether that was read or not.
+    pub(crate) received: Revision,
+    /// The steps that run, and since when.
+    steps: BTreeMap<&'static str, Instant>,
+    /// The first generation that is not in the kernel, and since when it is wanted.
+    waiting: Option<(u64, Instant)>,
+}
+
+impl Lag {
+    /// A step begins.
+    pub(crate) fn begin(&mut self, step: &'static str) {
+        self.steps.entry(step).or_insert_with(Instant::now);
+    }
+
+    /// A step has ended.
+    pub(crate) fn end(&mut self, step: &'static str) {
+        self.steps.remove(step);
+    }
+
+    /// The marks may have moved.
+    pub(crate) fn note(&mut self, wanted: Mark, in_kernel: Mark) {
+        if self.waiting.is_some_and(|(generation, _)| in_kernel.generation >= generation) {
+            self.waiting = None;
+        }
+        if self.waiting.is_none() && in_kernel.generation < wanted.generation {
+            self.waiting = Some((wanted.generation, Instant::now()));
+        }
+    }
+
+    /// What is under way, if anything is.
+    pub(crate) fn status(&self) -> Option<LagStatus> {
+        let longest = self.steps.iter().min_by_key(|(_, since)| **since);
+        let waiting = self.waiting.map(|(_, since)| since);
+        let since = longest.map(|(_, since)| *since).into_iter().chain(waiting).min()?;
+        let step = longest.map(|(step, _)| (*step).to_owned()).unwrap_or_default();
+        Some(LagStatus { milliseconds: milliseconds(since.elapsed()), step })
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A step that ends with this.
+pub(crate) struct Running(Arc<Board>, &'static str);
+
+impl Running {
+    /// Publishes that a step begins.
+    pub(crate) fn begin(board: &Arc<Board>, step: &'static str) -> Self {
+        board.tell(|facts| facts.lag.begin(step));
+        Self(board.clone(), step)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.tell(|facts| facts.lag.end(self.1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(generation: u64) -> Mark {
+        Mark { generation, revision: 0 }
+    }
+
+    #[test]
+    fn a_step_is_seen_while_it_runs_and_gone_when_it_has_ended() {
+        let board = Arc::new(Board::default());
+        let status = || board.read().lag.status();
+        let running = Running::begin(&board, CALCULATE);
+        assert_eq!(status().map(|lag| lag.step).as_deref(), Some(CALCULATE));
+        drop(running);
+        assert_eq!(status(), None);
+    }
+
+    #[test]
+    fn what_waits_for_the_kernel_is_late_until_it_is_there() {
+        let mut lag = Lag::default();
+        lag.note(mark(3), mark(3));
+        assert_eq!(lag.status(), None);
+        lag.note(mark(4), mark(3));
+        lag.note(mark(9), mark(3));
+        let since = lag.waiting;
+        assert_eq!(since.map(|(generation, _)| generation), Some(4), "the oldest counts");
+        lag.note(mark(9), mark(4));
+        assert_eq!(lag.waiting.map(|(generation, _)| generation), Some(9));
+        lag.note(mark(9), mark(9));
+        assert_eq!(lag.status(), None);
+    }
+}
