@@ -68,11 +68,14 @@ impl OneWay {
     }
 }
 
+/// Ways that are answered alike: how, by which interfaces, and the first of them.
+type Alike<'a> = (String, Vec<&'a Vec<String>>, &'a Vec<Leg>);
+
 /// Walks the packet of a question. Where nothing tells which interface it uses, every one is answered.
 pub fn journey(places: &Places<'_>, question: &Question) -> Result<Answer, AskError> {
     let Walked { route, answers, from, to, mut notes } = walk(places, question)?;
     let choices: Vec<&Vec<String>> = answers.iter().map(|(choice, _)| choice).collect();
-    let mut groups: Vec<(String, Vec<&Vec<String>>, &Vec<Leg>)> = Vec::new();
+    let mut groups: Vec<Alike<'_>> = Vec::new();
     for (choice, legs) in &answers {
         let told = legs_decided_by(places.snapshot(), legs);
         match groups.iter_mut().find(|(other, ..)| *other == told) {
