@@ -204,6 +204,7 @@ fn waits(seat: &Seat, enforced: &[(Place, Enforced)]) -> String {
             "not in force: no interface has one of its expectedIPs, or endpoints whose names sort first govern those that do"
                 .to_owned()
         }
+        Seat::Host(Interface::Unknown) => "not in force: the node has no interface of the host".to_owned(),
         Seat::Host(Interface::All) => match governor(Place::AnyHost) {
             Some(governor) => format!("not in force: {governor} is for all interfaces too"),
             None => "not in force: another endpoint for all interfaces comes before it".to_owned(),

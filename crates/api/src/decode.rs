@@ -4,17 +4,19 @@
 //! does not fit its type is kept too, since whoever needs that field says better what it means that it cannot be read
 //! ([`Object::spec`]). An error here means that there is no object at all.
 
+use std::cell::{Cell, RefCell};
+
 use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_json::{Map, Value};
 
 use crate::kind::{Key, Kind};
 use crate::kinds;
 use crate::object::{Metadata, Object};
-use crate::shape::Shape;
 
+mod numbers;
 mod seed;
 
-use seed::Seed;
+use seed::{Exact, Seed};
 
 /// Why what a store keeps under a key is no object.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +34,7 @@ pub enum DecodeError {
     NotAnObject {
         /// Where it was found.
         key: Key,
-        /// The part: `value`, `metadata`, `spec` or `status`.
+        /// The part: `value` or `spec`.
         part: String,
     },
     /// An object of another kind.
@@ -43,55 +45,83 @@ pub enum DecodeError {
         /// The kind that it says it is.
         found: String,
     },
-    /// Metadata of a wrong type, such as a label that is a number.
-    #[error("{key} has metadata of a wrong type in the store")]
-    Metadata {
-        /// Where it was found.
-        key: Key,
-        /// What is wrong.
-        source: serde_json::Error,
-    },
 }
 
 impl DecodeError {
     /// Which object it is about.
     pub fn key(&self) -> &Key {
         match self {
-            Self::Json { key, .. }
-            | Self::NotAnObject { key, .. }
-            | Self::Kind { key, .. }
-            | Self::Metadata { key, .. } => key,
+            Self::Json { key, .. } | Self::NotAnObject { key, .. } | Self::Kind { key, .. } => key,
         }
     }
 }
 
 /// Reads what a store keeps under a key. The key's name and namespace count, whatever the value says; the revision is
-/// the store's to fill in.
+/// the store's to fill in. Metadata of a wrong type is kept beside the readable ([`Metadata::other`]).
 pub fn stored(key: &Key, bytes: &[u8]) -> Result<Object, DecodeError> {
-    let shape = kinds::shape(key.kind);
-    let value = parse(shape, bytes).map_err(|source| DecodeError::Json { key: key.clone(), source })?;
-    let not_an_object = |part: &str| DecodeError::NotAnObject { key: key.clone(), part: part.to_owned() };
-    let Value::Object(mut whole) = value else { return Err(not_an_object("value")) };
+    let value = parse(Seed::new(Some(kinds::shape(key.kind)), None), bytes);
+    let value = value.map_err(|source| DecodeError::Json { key: key.clone(), source })?;
+    let object = object(key, value, &mut |found| Err(DecodeError::Kind { key: key.clone(), found }))?;
+    match object.body.get("spec") {
+        None | Some(Value::Object(_)) => Ok(object),
+        Some(_) => Err(DecodeError::NotAnObject { key: key.clone(), part: "spec".to_owned() }),
+    }
+}
 
+/// The same for whoever enforces the object: nothing that may narrow it is lost on the way. In the spec and in labels
+/// null stays null. Beyond `room` bytes of tree a list ends with a null and an object is null. The items of
+/// `spec.ingress`, `spec.egress` and `spec.nets` are handed to `item` one by one, with the name of their list; none says
+/// that the list begins (again, of which the last counts). Another kind than the key's is left in the body. What stands in the spec may be anything.
+pub fn exact(
+    key: &Key,
+    bytes: &[u8],
+    room: usize,
+    item: &mut dyn FnMut(&str, Option<Value>),
+) -> Result<Object, DecodeError> {
+    let shape = Some(kinds::shape(key.kind));
+    let mut read = |bytes: &[u8]| {
+        let (room, item) = (Cell::new(room), RefCell::new(|list: &str, value| item(list, value)));
+        parse(Seed::new(shape, Some(Exact { room: &room, item: &item })), bytes)
+    };
+    // A number that no double holds is no reason to lose all the rest.
+    let value = read(bytes).or_else(|error| match numbers::tamed(bytes) {
+        Some(tamed) => read(&tamed),
+        None => Err(error),
+    });
+    let value = value.map_err(|source| DecodeError::Json { key: key.clone(), source })?;
+    let mut says = None;
+    let mut object = object(key, value, &mut |found| {
+        says = Some(found);
+        Ok(())
+    })?;
+    if let Some(kind) = says {
+        object.body.insert("kind".to_owned(), Value::from(kind));
+    }
+    Ok(object)
+}
+
+fn object(
+    key: &Key,
+    value: Value,
+    other_kind: &mut dyn FnMut(String) -> Result<(), DecodeError>,
+) -> Result<Object, DecodeError> {
+    let Value::Object(mut whole) = value else {
+        return Err(DecodeError::NotAnObject { key: key.clone(), part: "value".to_owned() });
+    };
     whole.shift_remove("apiVersion");
     match whole.shift_remove("kind") {
         None => {}
         Some(Value::String(kind)) if kind == key.kind.name() || kind.is_empty() => {}
         Some(found) => {
             let found = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
-            return Err(DecodeError::Kind { key: key.clone(), found });
+            other_kind(found)?;
         }
     }
-    let is_object = |part: &&str| whole.get(*part).is_none_or(Value::is_object);
-    if let Some(part) = ["metadata", "spec", "status"].iter().find(|part| !is_object(part)) {
-        return Err(not_an_object(part));
-    }
-
     let mut metadata = match whole.shift_remove("metadata") {
-        Some(Value::Object(map)) => {
-            metadata(map).map_err(|source| DecodeError::Metadata { key: key.clone(), source })?
-        }
-        _ => Metadata::default(),
+        Some(Value::Object(map)) => metadata(map),
+        None => Metadata::default(),
+        // Nobody knows which labels there were.
+        Some(other) => Metadata { other: Map::from_iter([("labels".to_owned(), other)]), ..Metadata::default() },
     };
     metadata.name.clone_from(&key.name);
     metadata.namespace.clone_from(&key.namespace);
@@ -101,41 +131,43 @@ pub fn stored(key: &Key, bytes: &[u8]) -> Result<Object, DecodeError> {
     Ok(Object { kind: key.kind, metadata, body: whole })
 }
 
-fn parse(shape: &Shape, bytes: &[u8]) -> Result<Value, serde_json::Error> {
+fn parse(seed: Seed<'_>, bytes: &[u8]) -> Result<Value, serde_json::Error> {
     let mut text = serde_json::Deserializer::from_slice(bytes);
-    let value = Seed(Some(shape)).deserialize(&mut text)?;
+    let value = seed.deserialize(&mut text)?;
     text.end()?;
     Ok(value)
 }
 
-/// Metadata, field by field, and what it has no field for beside it.
-fn metadata(map: Map<String, Value>) -> Result<Metadata, serde_json::Error> {
-    fn to<T: DeserializeOwned>(field: &mut T, value: Value) -> Result<(), serde_json::Error> {
-        *field = T::deserialize(value)?;
-        Ok(())
+/// Metadata, field by field. What it has no field for, and what does not fit its field, is kept beside it.
+fn metadata(map: Map<String, Value>) -> Metadata {
+    fn to<T: DeserializeOwned>(field: &mut T, value: &Value) -> bool {
+        T::deserialize(value).map(|value| *field = value).is_ok()
     }
     let mut it = Metadata::default();
     for (name, value) in map {
-        match name.as_str() {
-            "name" => to(&mut it.name, value)?,
-            "generateName" => to(&mut it.generate_name, value)?,
-            "namespace" => to(&mut it.namespace, value)?,
-            "selfLink" => to(&mut it.self_link, value)?,
-            "uid" => to(&mut it.uid, value)?,
-            "resourceVersion" => to(&mut it.resource_version, value)?,
-            "generation" => to(&mut it.generation, value)?,
-            "creationTimestamp" => to(&mut it.creation_timestamp, value)?,
-            "deletionTimestamp" => to(&mut it.deletion_timestamp, value)?,
-            "deletionGracePeriodSeconds" => to(&mut it.deletion_grace_period_seconds, value)?,
-            "labels" => to(&mut it.labels, value)?,
-            "annotations" => to(&mut it.annotations, value)?,
-            "ownerReferences" => to(&mut it.owner_references, value)?,
-            "finalizers" => to(&mut it.finalizers, value)?,
-            "managedFields" => to(&mut it.managed_fields, value)?,
-            _ => _ = it.other.insert(name, value),
+        let fits = match name.as_str() {
+            "name" => to(&mut it.name, &value),
+            "generateName" => to(&mut it.generate_name, &value),
+            "namespace" => to(&mut it.namespace, &value),
+            "selfLink" => to(&mut it.self_link, &value),
+            "uid" => to(&mut it.uid, &value),
+            "resourceVersion" => to(&mut it.resource_version, &value),
+            "generation" => to(&mut it.generation, &value),
+            "creationTimestamp" => to(&mut it.creation_timestamp, &value),
+            "deletionTimestamp" => to(&mut it.deletion_timestamp, &value),
+            "deletionGracePeriodSeconds" => to(&mut it.deletion_grace_period_seconds, &value),
+            "labels" => to(&mut it.labels, &value),
+            "annotations" => to(&mut it.annotations, &value),
+            "ownerReferences" => to(&mut it.owner_references, &value),
+            "finalizers" => to(&mut it.finalizers, &value),
+            "managedFields" => to(&mut it.managed_fields, &value),
+            _ => false,
+        };
+        if !fits && !matches!(name.as_str(), "name" | "namespace") {
+            it.other.insert(name, value);
         }
     }
-    Ok(it)
+    it
 }
 
 /// Stores hold this flag as text.

@@ -71,8 +71,24 @@ fn metadata(metadata: &Metadata, revision: bool) -> Value {
         tree.remove("resourceVersion");
         tree.remove("selfLink");
     }
-    tree.extend(metadata.other.iter().map(|(name, value)| (name.clone(), value.clone())));
+    for (name, value) in &metadata.other {
+        // What did not fit its field stays until the field is set.
+        if tree.get(name).is_none_or(is_unset) {
+            tree.insert(name.clone(), value.clone());
+        }
+    }
     Value::Object(tree)
+}
+
+fn is_unset(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(_) => false,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+    }
 }
 
 #[cfg(test)]

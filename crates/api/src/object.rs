@@ -80,7 +80,7 @@ pub struct Metadata {
     pub finalizers: Vec<String>,
     /// Who manages which fields, where a server tracks that.
     pub managed_fields: Vec<Value>,
-    /// What other programs wrote beside these; kept.
+    /// What other programs wrote beside these, and what of these does not fit its type; kept.
     #[serde(skip)]
     pub other: Map<String, Value>,
 }

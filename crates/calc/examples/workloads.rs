@@ -148,7 +148,7 @@ impl Run {
     fn new() -> Self {
         let base = LIVE.load(Ordering::Relaxed);
         let mut run = Self { engine: Engine::new(NODE), time: Duration::ZERO, wall: Duration::ZERO, base, delta: 0 };
-        let tier = Tier { name: "default".to_owned(), order: Order(Some(1e6)), end: TierEnd::Deny };
+        let tier = Tier { name: "default".to_owned(), order: Order(Some(1e6)), end: TierEnd::Deny, asked_first: false };
         run.feed([Update::Settings(Box::default()), Update::Put(Item::Tier(tier))].into_iter());
         run
     }
@@ -227,6 +227,7 @@ fn endpoint(id: WorkloadId, node: &str, n: usize, labels: BTreeMap<String, Strin
         profiles: vec![profile],
         ports: Vec::new(),
         mac: String::new(),
+        missing: tortie_policy::Missing::default(),
         spoofing: Vec::new(),
         ingress_limits: Limits::default(),
         egress_limits: Limits::default(),

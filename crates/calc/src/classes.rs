@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
-use tortie_policy::{Direction, Stage, TierEnd};
+use tortie_policy::{Direction, Stage, Tier, TierEnd};
 
 use crate::cost::Cost;
 use crate::faults;
@@ -13,6 +13,9 @@ use crate::slab::Slab;
 
 /// A class's number.
 pub(crate) type ClassIndex = u32;
+
+/// Stands for the selectors of an endpoint that cannot be read, which denies everything.
+pub(crate) const CLOSED: SelectorIndex = SelectorIndex::MAX;
 
 /// Which of an endpoint's policies a stage asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,12 +28,13 @@ pub(crate) enum List {
 
 impl List {
     fn takes(self, stage: Stage) -> bool {
-        match self {
-            List::Normal => matches!(stage, Stage::Normal { .. }),
-            List::Forward => stage == Stage::Normal { forward: true },
-            List::PreDnat => stage == Stage::PreDnat,
-            List::Untracked => stage == Stage::Untracked,
-        }
+        stage == Stage::Unknown
+            || match self {
+                List::Normal => matches!(stage, Stage::Normal { .. }),
+                List::Forward => stage == Stage::Normal { forward: true },
+                List::PreDnat => stage == Stage::PreDnat,
+                List::Untracked => stage == Stage::Untracked,
+            }
     }
 
     /// Whether ends of tiers deny here.
@@ -149,6 +153,10 @@ impl Classes {
         policies: &Policies,
         cost: &mut Cost,
     ) -> Vec<PlannedTier> {
+        if *self.slab.get(index).selectors == [CLOSED] {
+            let name = Tier::UNREADABLE.into();
+            return vec![PlannedTier { name, policies: Vec::new(), denies: true, passes: false }];
+        }
         let ordered = self.ordered(index, policies, cost);
         let mut plan = Vec::new();
         for tier in ordered.iter() {
@@ -163,14 +171,14 @@ impl Classes {
             }
             let entry = policies.tiers.get(tier.tier);
             let end = match entry.resource {
-                Some((_, end)) => end,
+                Some(resource) => resource.end,
                 None if faults::is_on("missing-tier-passes") => TierEnd::Pass,
                 None => TierEnd::Deny,
             };
             plan.push(PlannedTier {
                 name: entry.name.clone(),
                 denies: list.denies() && end == TierEnd::Deny && !faults::is_on("tier-end"),
-                passes: asked.iter().any(|index| *meta(index).passes.get(direction)),
+                passes: entry.is_asked_first() || asked.iter().any(|index| *meta(index).passes.get(direction)),
                 policies: asked,
             });
         }

@@ -12,10 +12,11 @@ use crate::index::Requirements;
 use crate::locals::Locals;
 use crate::members::{Members, Shared};
 use crate::peers::Peers;
-use crate::policies::{Lists, Policies, PolicyIndex, TierIndex};
+use crate::policies::{Lists, Policies, PolicyIndex, Resource, TierIndex};
 use crate::profiles::ProfileIndex;
 use crate::programs::Programs;
 use crate::selectors::SelectorIndex;
+use crate::sets::SetKey;
 use crate::update::{Id, Update};
 
 /// Keeps what one node must enforce.
@@ -45,6 +46,8 @@ pub struct Engine {
     pub(crate) classes: Classes,
     pub(crate) programs: Programs,
     pub(crate) host: Option<tortie_dataplane::Host>,
+    /// The set of what has labels that cannot be read; rules were told with it. None while there is nothing of the kind.
+    pub(crate) unreadable: Option<SetKey>,
     pub(crate) pending: Pending,
 }
 
@@ -104,6 +107,7 @@ impl Engine {
             classes: Classes::default(),
             programs: Programs::default(),
             host: None,
+            unreadable: None,
             pending: Pending { host: true, ..Pending::default() },
         };
         engine.make_known_sets();
@@ -123,7 +127,7 @@ impl Engine {
 
     fn put(&mut self, item: Item) {
         match item {
-            Item::Tier(tier) => self.put_tier(&tier.name, Some((tier.order, tier.end))),
+            Item::Tier(tier) => self.put_tier(&tier.name, Some(Resource::of(&tier))),
             Item::Policy(policy) => self.put_policy(*policy),
             Item::Profile(profile) => self.put_profile(profile),
             Item::HostEndpoint(endpoint) => self.put_host_endpoint(endpoint),

@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 
 use hashbrown::{HashMap, HashSet};
 use tortie_dataplane::{Both, Delta, Endpoint, Host, Owner, Place, ProgramId, Programs as ByStage, RulesId};
-use tortie_policy::{Direction, EndpointId};
+use tortie_policy::{Direction, EndpointId, unreadable_labels};
 
-use crate::classes::{ClassIndex, List};
+use crate::classes::{CLOSED, ClassIndex, List};
 use crate::engine::Engine;
 use crate::locals::{Body, LocalIndex};
 use crate::policies::ListKey;
 use crate::profiles::ProfileIndex;
 use crate::programs::{draft, ends_open};
-use crate::rules::{self, Rule};
+use crate::rules::{self, Known, Rule};
 use crate::selectors::SelectorIndex;
-use crate::sets::SetIndex;
+use crate::sets::{SetIndex, SetKey};
 
 /// With more selectors than this come or gone, local endpoints look at all of theirs again.
 const FEW: usize = 16;
@@ -69,6 +69,11 @@ impl Engine {
             }
         }
         for index in rematch {
+            if self.is_closed(index) {
+                self.enclass(index, vec![CLOSED]);
+                self.locals.rebuild.insert(index);
+                continue;
+            }
             let view = self.members.items.view(self.locals.get(index).item, &self.shared.names, &self.shared.profiles);
             let selectors = self.applies.matches(&view, &self.shared.selectors, &mut self.shared.cost);
             self.enclass(index, selectors);
@@ -85,16 +90,26 @@ impl Engine {
     ) -> Option<Vec<SelectorIndex>> {
         let local = self.locals.get(index);
         let before = self.classes.selectors(local.class?);
+        if before == [CLOSED] {
+            return None;
+        }
         let mut after: Vec<SelectorIndex> = before.iter().copied().filter(|one| !gone.contains(one)).collect();
         let view = self.members.items.view(local.item, &self.shared.names, &self.shared.profiles);
         for &selector in new {
             self.shared.cost.selectors += 1;
-            let matches = self.shared.selectors.get(selector).matches(&view);
+            let matches = view.is_selected(self.shared.selectors.get(selector));
             if let (true, Err(position)) = (matches, after.binary_search(&selector)) {
                 after.insert(position, selector);
             }
         }
         (after != before).then_some(after)
+    }
+
+    /// Whether an endpoint denies everything, since nobody knows its labels or its place.
+    fn is_closed(&self, index: LocalIndex) -> bool {
+        let local = self.locals.get(index);
+        let view = self.members.items.view(local.item, &self.shared.names, &self.shared.profiles);
+        local.body.missing().place || view.is_unreadable()
     }
 
     fn enclass(&mut self, index: LocalIndex, selectors: Vec<SelectorIndex>) {
@@ -239,7 +254,7 @@ impl Engine {
             }
             let changed = before.as_deref().is_some_and(|before| before != self.rules(key));
             if used && (!told || changed) {
-                let before = before.as_deref().filter(|_| told).map(|before| self.ready(before));
+                let before = before.as_deref().filter(|_| told).map(|before| self.ready(key, before));
                 self.need_sets(key);
                 put.push(Put { key, before });
             }
@@ -265,18 +280,37 @@ impl Engine {
         put
     }
 
-    /// Fills the sets that are new, and tells what has become of sets and rules. The rules that name a set which has
-    /// just been closed, or is open again, are others now too; that is rare, and costs a look at all.
+    /// Fills the sets that are new, and tells what has become of sets and rules. Where it is not known any more, or known
+    /// again, what is in a set, which labels there are or where a tier stands, rules are others now too; that is rare, and
+    /// costs a look at all.
     fn tell_rules(&mut self, mut put: Vec<Put>, delta: &mut Delta) {
-        let mut sets = self.members.fill(&mut self.shared);
+        let unreadable =
+            (self.members.unreadable > 0).then(|| SetKey::Peers(self.shared.selectors.acquire(unreadable_labels())));
+        if let Some(key) = &unreadable {
+            self.members.sets.acquire(key, &mut self.shared.selectors, &mut self.shared.names);
+        }
+        let sets = self.members.fill(&mut self.shared);
         self.fill_services(&sets);
         let turned = self.members.sets.take_doubted();
-        let mut hit = self.lists_naming(&turned);
+        let passing_on = self.passing_on();
+        let unreadable_turned = unreadable.is_some() != self.unreadable.is_some()
+            || turned.iter().any(|&set| Some(&self.members.sets.get(set).key) == unreadable.as_ref());
+        let mut hit = match unreadable_turned {
+            true => self.lists.active.keys().copied().collect(),
+            false => self.lists_naming(&turned),
+        };
+        hit.extend(
+            passing_on.symmetric_difference(&self.lists.passing_on).filter(|key| self.lists.active.contains_key(*key)),
+        );
+        hit.sort_unstable();
+        hit.dedup();
         hit.retain(|key| put.iter().all(|one| one.key != *key));
-        put.extend(hit.into_iter().map(|key| Put { key, before: Some(self.ready(self.rules(key))) }));
-        delta.sets_removed = self.members.sets.turn(&turned);
+        put.extend(hit.into_iter().map(|key| Put { key, before: Some(self.ready(key, self.rules(key))) }));
+        self.members.sets.turn(&turned);
+        self.lists.passing_on = passing_on;
+        let unneeded = std::mem::replace(&mut self.unreadable, unreadable);
         for Put { key, before } in put {
-            let ready = self.ready(self.rules(key));
+            let ready = self.ready(key, self.rules(key));
             if before.as_ref() != Some(&ready) {
                 self.shared.cost.rules += ready.len() as u64;
                 delta.rules_put.push((self.rules_id(key), ready));
@@ -284,12 +318,24 @@ impl Engine {
         }
         delta.rules_put.sort_by(|a, b| a.0.cmp(&b.0));
         delta.sets_changed = self.members.sets.take_changes();
-        sets.extend(turned);
+        if let Some(key) = unneeded {
+            self.members.sets.release(&key);
+            key.selector().into_iter().for_each(|selector| self.shared.selectors.release(selector));
+        }
         delta.sets_made = self.members.sets.tell(&sets);
         let swept = self.members.sets.sweep(&mut self.shared.selectors, &mut self.shared.names);
-        delta.sets_removed.extend(swept.told);
-        delta.sets_removed.sort();
+        delta.sets_removed = swept.told;
         swept.selectors.into_iter().for_each(|selector| self.members.forget(selector, &mut self.shared));
+    }
+
+    /// The lists in force of policies whose tier is asked first.
+    fn passing_on(&self) -> BTreeSet<ListKey> {
+        if !self.policies.tiers.iter().any(|(_, tier)| tier.is_asked_first()) {
+            return BTreeSet::new();
+        }
+        let tier = |key: &&ListKey| self.policies.tiers.get(self.policies.slab.get(key.owner).meta.tier);
+        let lists = self.lists.active.keys().filter(|key| !key.profile && tier(key).is_asked_first());
+        lists.copied().collect()
     }
 
     /// The lists in force that name any of these sets.
@@ -332,14 +378,15 @@ impl Engine {
         }
     }
 
-    /// Rules as a dataplane takes them.
-    fn ready(&self, rules: &[Rule]) -> Vec<tortie_dataplane::Rule> {
+    /// Rules as a dataplane takes them, as they were told or will be.
+    fn ready(&self, key: ListKey, rules: &[Rule]) -> Vec<tortie_dataplane::Rule> {
         let sets = &self.members.sets;
-        let id = |key: &_| {
-            let set = sets.get(sets.find(key).expect("the sets of rules in force are in use"));
-            (!set.closed).then(|| set.id.clone())
-        };
-        rules.iter().zip(1..).filter_map(|(rule, number)| rule.ready(number, &self.shared.ends, id)).collect()
+        let set = |key: &_| sets.get(sets.find(key).expect("the sets of rules in force are in use"));
+        let passes_on = self.lists.passing_on.contains(&key);
+        let known = Known { ends: &self.shared.ends, set: &set, unreadable: self.unreadable.as_ref(), passes_on };
+        let mut ready = Vec::with_capacity(rules.len());
+        rules.iter().zip(1..).for_each(|(rule, number)| rule.ready(number, &known, &mut ready));
+        ready
     }
 
     fn tell_host(&mut self, delta: &mut Delta) {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashMap};
+use tortie_policy::unreadable_labels;
 use tortie_selector::Selector;
 
 use crate::cost::Cost;
@@ -130,9 +131,11 @@ impl Requirements {
     /// The selectors that match, in order.
     pub(crate) fn matches(&self, view: &View<'_>, selectors: &Selectors, cost: &mut Cost) -> Vec<SelectorIndex> {
         let mut found = Vec::new();
+        let unreadable = view.is_unreadable();
         let mut look = |index: SelectorIndex| {
             cost.selectors += 1;
-            if selectors.get(index).matches(view) {
+            let selector = selectors.get(index);
+            if if unreadable { selector == unreadable_labels() } else { selector.matches(view) } {
                 found.push(index);
             }
         };

@@ -10,7 +10,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use ipnet::IpNet;
 use std::hash::BuildHasher;
 use tortie_dataplane::PortMember;
-use tortie_policy::{SetId, WorkloadId};
+use tortie_policy::{Missing, SetId, WorkloadId};
 
 use crate::cost::Cost;
 use crate::index::{Filed, Requirements};
@@ -61,8 +61,8 @@ pub(crate) struct Item {
     pub(crate) parents: Few<ProfileIndex>,
     pub(crate) nets: Few<IpNet>,
     pub(crate) ports: Box<[Port]>,
-    /// A set whose content nobody knows.
-    pub(crate) incomplete: bool,
+    /// What nobody knows of it.
+    pub(crate) missing: Missing,
 }
 
 /// A named port.
@@ -261,7 +261,7 @@ impl Items {
         let selector = selectors.get(selector);
         let mut look = |index: ItemIndex| {
             cost.items += 1;
-            if selector.matches(&self.view(index, names, profiles)) {
+            if self.view(index, names, profiles).is_selected(selector) {
                 found.push(index);
             }
         };

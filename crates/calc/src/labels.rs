@@ -2,8 +2,8 @@
 //!
 //! Names are numbers; values stand beside them as they are, since most that are not shared are never asked for.
 
-use tortie_policy::Labels as Written;
-use tortie_selector::Labels;
+use tortie_policy::{Labels as Written, UNREADABLE_LABELS, unreadable_labels};
+use tortie_selector::{Labels, Selector};
 
 use crate::faults;
 use crate::names::{Name, Names};
@@ -54,6 +54,11 @@ impl<'a> Packed<'a> {
         })
     }
 
+    /// Whether these are labels that cannot be read.
+    pub(crate) fn are_unreadable(self, names: &Names) -> bool {
+        names.find(UNREADABLE_LABELS).is_some_and(|name| self.get(name).is_some())
+    }
+
     fn get(self, name: Name) -> Option<&'a [u8]> {
         self.iter().find(|(one, _)| *one == name).map(|(_, value)| value)
     }
@@ -99,6 +104,17 @@ impl<'a> View<'a> {
             Some((profile, labels)) if profile == parent => labels,
             _ => self.profiles.labels(parent),
         }
+    }
+
+    /// Whether a selector selects it. What has labels that cannot be read is selected by none.
+    pub(crate) fn is_selected(&self, selector: &Selector) -> bool {
+        if self.is_unreadable() { selector == unreadable_labels() } else { selector.matches(self) }
+    }
+
+    /// Whether its labels, or those of a profile of it, cannot be read.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        !faults::is_on("unreadable-labels-are-none")
+            && self.names.find(UNREADABLE_LABELS).is_some_and(|name| self.get(name).is_some())
     }
 
     /// The value of a label.

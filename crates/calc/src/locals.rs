@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 use tortie_dataplane::{Endpoint, Place};
 use tortie_policy::packet::Link;
-use tortie_policy::{HostEndpoint, Interface, Settings, WorkloadEndpoint, WorkloadId};
+use tortie_policy::{HostEndpoint, Interface, Missing, Settings, WorkloadEndpoint, WorkloadId};
 
 use crate::classes::ClassIndex;
 use crate::faults;
@@ -32,6 +32,16 @@ pub(crate) struct Local {
 pub(crate) enum Body {
     Workload(Box<WorkloadEndpoint>),
     Host(Box<HostEndpoint>),
+}
+
+impl Body {
+    /// What cannot be read of it.
+    pub(crate) fn missing(&self) -> Missing {
+        match self {
+            Body::Workload(endpoint) => endpoint.missing,
+            Body::Host(endpoint) => endpoint.missing,
+        }
+    }
 }
 
 /// Whose turn it is on an interface: precedence, then name.
@@ -69,7 +79,10 @@ impl Locals {
             }
             Some(index) => {
                 self.displace(index);
-                self.slab.get_mut(index).body = body;
+                let old = std::mem::replace(&mut self.slab.get_mut(index).body, body);
+                if old.missing().place != self.slab.get(index).body.missing().place {
+                    self.rematch.insert(index);
+                }
                 index
             }
             None => {
@@ -240,6 +253,20 @@ impl Locals {
                 winners.entry(place).or_insert(index);
             }
         };
+        // One of which nobody knows the interface comes before all others, on every one.
+        let is_nowhere = |endpoint: &HostEndpoint| endpoint.interface == Interface::Unknown;
+        if let Some(index) = self.host_endpoints().find(|(_, endpoint)| is_nowhere(endpoint)).map(|(index, _)| index) {
+            claim(Place::AnyHost, index, false);
+            host_links().for_each(|link| claim(Place::Host(link.name.clone()), index, false));
+            for (_, endpoint) in self.host_endpoints() {
+                if let Interface::Named(name) = &endpoint.interface
+                    && is_host_interface(settings, name)
+                {
+                    claim(Place::Host(name.clone()), index, false);
+                }
+            }
+            return winners;
+        }
         for &index in self.hosts.values() {
             let Body::Host(endpoint) = &self.slab.get(index).body else { continue };
             match &endpoint.interface {
@@ -247,7 +274,7 @@ impl Locals {
                 Interface::Named(name) if is_host_interface(settings, name) => {
                     claim(Place::Host(name.clone()), index, true);
                 }
-                Interface::Named(_) => {}
+                Interface::Named(_) | Interface::Unknown => {}
                 Interface::ByAddress => {
                     for name in endpoint.addresses.iter().flat_map(|address| at.get(address)).flatten() {
                         claim(Place::Host((*name).to_owned()), index, false);
@@ -256,6 +283,14 @@ impl Locals {
             }
         }
         winners
+    }
+
+    /// The host endpoints, by name.
+    fn host_endpoints(&self) -> impl Iterator<Item = (LocalIndex, &HostEndpoint)> {
+        self.hosts.values().filter_map(|&index| match &self.slab.get(index).body {
+            Body::Host(endpoint) => Some((index, &**endpoint)),
+            Body::Workload(_) => None,
+        })
     }
 
     /// Floating IPs of all workloads here: the lowest address that each stands for.

@@ -23,6 +23,8 @@ pub(crate) struct Members {
     pub(crate) items: Items,
     pub(crate) requirements: Requirements,
     pub(crate) sets: Sets,
+    /// How many items and profiles have labels of their own that cannot be read.
+    pub(crate) unreadable: usize,
 }
 
 /// What all parts share.
@@ -42,9 +44,15 @@ struct Standing {
 }
 
 impl Members {
+    /// The labels of an item or profile are others: whether they could not be read, and cannot.
+    pub(crate) fn count_unreadable(&mut self, before: bool, now: bool) {
+        self.unreadable = self.unreadable + usize::from(now) - usize::from(before);
+    }
+
     /// Puts an item in place of what was there. Says which item it is, and whether selectors see something new.
     pub(crate) fn put(&mut self, item: Item, shared: &mut Shared) -> (ItemIndex, bool) {
         let Some(index) = self.items.find(&item.bytes) else {
+            self.count_unreadable(false, item.labels().are_unreadable(&shared.names));
             let index = self.items.insert(item);
             let item = self.items.get(index);
             shared.profiles.adopt(item.parents.as_slice(), index);
@@ -57,6 +65,8 @@ impl Members {
             release(item, shared);
             return (index, false);
         }
+        let was_unreadable = self.items.get(index).labels().are_unreadable(&shared.names);
+        self.count_unreadable(was_unreadable, item.labels().are_unreadable(&shared.names));
         let before = self.standing(index, None, shared);
         let old = self.items.replace(index, item);
         let new = self.items.get(index);
@@ -84,6 +94,7 @@ impl Members {
         self.contribute(&standing.selectors, index, false, &mut shared.cost);
         let item = self.items.remove(index);
         shared.profiles.abandon(item.parents.as_slice(), index);
+        self.count_unreadable(item.labels().are_unreadable(&shared.names), false);
         release(item, shared);
     }
 
@@ -148,14 +159,16 @@ impl Members {
                     match (kind, &self.sets.get(set).key) {
                         (0, _) => self.sets.contribute(set, new, true, cost),
                         (2, _) => self.sets.contribute(set, old, false, cost),
-                        (_, SetKey::Port(..)) if !(same_nets && old.ports == new.ports) => {
+                        (_, SetKey::Port(..))
+                            if !(same_nets && old.ports == new.ports && old.missing == new.missing) =>
+                        {
                             self.sets.contribute(set, new, true, cost);
                             self.sets.contribute(set, old, false, cost);
                         }
                         (_, SetKey::Port(..)) => {}
                         _ => {
-                            if old.incomplete != new.incomplete {
-                                self.sets.doubt(set, new.incomplete);
+                            if old.missing.addresses != new.missing.addresses {
+                                self.sets.doubt(set, new.missing.addresses);
                             }
                             nets_come.iter().for_each(|&net| self.sets.net(set, net, true, cost));
                             nets_gone.iter().for_each(|&net| self.sets.net(set, net, false, cost));

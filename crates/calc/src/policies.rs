@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use tortie_dataplane::Both;
-use tortie_policy::{Direction, Order, PolicyId, Stage, TierEnd, Types};
+use tortie_policy::{Direction, Order, PolicyId, Stage, Tier as Written, TierEnd, Types};
 
 use crate::rules::Rule;
 use crate::selectors::SelectorIndex;
@@ -58,19 +58,37 @@ impl Meta {
 pub(crate) struct Tier {
     pub(crate) name: Arc<str>,
     /// What the resource says, if it exists.
-    pub(crate) resource: Option<(Order, TierEnd)>,
+    pub(crate) resource: Option<Resource>,
     policies: u32,
+}
+
+/// What a tier says as a resource.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Resource {
+    order: Order,
+    pub(crate) end: TierEnd,
+    asked_first: bool,
+}
+
+impl Resource {
+    pub(crate) fn of(tier: &tortie_policy::Tier) -> Self {
+        Self { order: tier.order, end: tier.end, asked_first: tier.asked_first }
+    }
 }
 
 impl Tier {
     /// Those that exist come first, by order and name.
     pub(crate) fn compare(&self, other: &Tier) -> Ordering {
-        let order = |tier: &Tier| tier.resource.map(|(order, _)| order);
-        order(self)
-            .is_none()
-            .cmp(&order(other).is_none())
-            .then_with(|| order(self).cmp(&order(other)))
-            .then_with(|| self.name.cmp(&other.name))
+        let place = |tier: &Tier| {
+            let order = tier.resource.map(|resource| resource.order);
+            (&*tier.name != Written::UNREADABLE, order.is_none(), order)
+        };
+        place(self).cmp(&place(other)).then_with(|| self.name.cmp(&other.name))
+    }
+
+    /// Whether what its policies allow goes on to the other tiers.
+    pub(crate) fn is_asked_first(&self) -> bool {
+        &*self.name == Written::UNREADABLE || self.resource.is_some_and(|resource| resource.asked_first)
     }
 }
 
@@ -193,6 +211,8 @@ pub(crate) struct Active {
 pub(crate) struct Lists {
     pub(crate) active: HashMap<ListKey, Active>,
     pub(crate) dirty: HashSet<ListKey>,
+    /// Lists that were told as those of a tier that is asked first: what they allow goes on to the other tiers.
+    pub(crate) passing_on: BTreeSet<ListKey>,
 }
 
 impl Lists {

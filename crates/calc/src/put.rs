@@ -3,8 +3,8 @@
 use tortie_dataplane::Both;
 use tortie_policy::packet::Link;
 use tortie_policy::{
-    Direction, HostEndpoint, Labels, NamedPort, NetworkSet, Order, Policy as Written, PolicyId,
-    Profile as WrittenProfile, SetId, TierEnd, WorkloadEndpoint, WorkloadId,
+    Direction, HostEndpoint, Labels, Missing, NamedPort, NetworkSet, Policy as Written, PolicyId,
+    Profile as WrittenProfile, SetId, WorkloadEndpoint, WorkloadId,
 };
 
 use crate::ends::Ends;
@@ -13,7 +13,7 @@ use crate::items::{Few, Item, ItemId, Port};
 use crate::labels::{Packed, pack, packed_size};
 use crate::locals::Body;
 use crate::members::host_nets;
-use crate::policies::{ListKey, Meta, Policy, PolicyIndex};
+use crate::policies::{ListKey, Meta, Policy, PolicyIndex, Resource};
 use crate::profiles::ProfileIndex;
 use crate::programs::passes;
 use crate::rules::{self, Rule};
@@ -21,7 +21,7 @@ use crate::rules::{self, Rule};
 const BOTH: [Direction; 2] = [Direction::Ingress, Direction::Egress];
 
 impl Engine {
-    pub(crate) fn put_tier(&mut self, name: &str, resource: Option<(Order, TierEnd)>) {
+    pub(crate) fn put_tier(&mut self, name: &str, resource: Option<Resource>) {
         let index = self.policies.tier(name);
         let tier = self.policies.tiers.get_mut(index);
         if tier.resource != resource {
@@ -174,6 +174,8 @@ impl Engine {
         if relabelled {
             self.members.profile_changed(index, before, &mut self.shared);
         }
+        let now = self.shared.profiles.labels(index).are_unreadable(&self.shared.names);
+        self.members.count_unreadable(before.are_unreadable(&self.shared.names), now);
         before.release(&mut self.shared.names);
     }
 
@@ -183,7 +185,7 @@ impl Engine {
             _ => Few::Many(set.nets.into()),
         };
         let mut item = self.item(ItemId::set(&set.id), &set.labels, set.profile.as_slice(), nets, &[]);
-        item.incomplete = set.incomplete;
+        item.missing.addresses = set.incomplete;
         self.members.put(item, &mut self.shared);
     }
 
@@ -194,7 +196,8 @@ impl Engine {
     pub(crate) fn put_workload_endpoint(&mut self, mut endpoint: Box<WorkloadEndpoint>) {
         let nets = host_nets(&endpoint.addresses);
         let id = ItemId::workload(&endpoint.id);
-        let item = self.item(id, &endpoint.labels, &endpoint.profiles, nets, &endpoint.ports);
+        let mut item = self.item(id, &endpoint.labels, &endpoint.profiles, nets, &endpoint.ports);
+        item.missing = missing(endpoint.missing);
         let (index, relabelled) = self.members.put(item, &mut self.shared);
         if endpoint.node != self.node {
             return self.forget_local(index);
@@ -210,7 +213,8 @@ impl Engine {
     pub(crate) fn put_host_endpoint(&mut self, mut endpoint: HostEndpoint) {
         let nets = host_nets(&endpoint.addresses);
         let id = ItemId::host(&endpoint.name);
-        let item = self.item(id, &endpoint.labels, &endpoint.profiles, nets, &endpoint.ports);
+        let mut item = self.item(id, &endpoint.labels, &endpoint.profiles, nets, &endpoint.ports);
+        item.missing = missing(endpoint.missing);
         let (index, relabelled) = self.members.put(item, &mut self.shared);
         if endpoint.node != self.node {
             return self.forget_local(index);
@@ -240,7 +244,7 @@ impl Engine {
         let ports = ports.iter().map(port).collect();
         let mut bytes = id.pack(packed_size(labels));
         pack(labels, &mut bytes, &mut shared.names);
-        Item { bytes: bytes.into(), parents: shared.parents(profiles), nets, ports, incomplete: false }
+        Item { bytes: bytes.into(), parents: shared.parents(profiles), nets, ports, missing: Missing::default() }
     }
 
     fn delete_item(&mut self, id: ItemId<'_>) {
@@ -262,6 +266,11 @@ impl Engine {
             self.locals.links_changed();
         }
     }
+}
+
+/// What nobody knows of an endpoint as a member of sets. Where its addresses are not known, its ports are not either.
+fn missing(Missing { addresses, ports, place: _ }: Missing) -> Missing {
+    Missing { addresses, ports: ports || addresses, place: false }
 }
 
 /// The sets that rules of both directions need.

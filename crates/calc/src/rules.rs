@@ -1,14 +1,15 @@
 //! Rules in few bytes: selectors, port names and whatever else an end says are numbers.
 
-use tortie_dataplane::{End, PeerSet, Ports, Rule as Ready, SetId};
+use tortie_dataplane::{End, PeerSet, Ports, Rule as Ready};
 use tortie_net::Protocol;
-use tortie_policy::{Action, Family, Icmp, PeerMatch, Rule as Written, Unknown};
+use tortie_policy::{Action, Family, Icmp, PeerMatch, Rule as Written, Unknown, asks_unreadable};
 use tortie_selector::Selector;
 
 use crate::ends::{EndIndex, Ends, Full, Numbers, Selected};
+use crate::faults;
 use crate::members::Shared;
 use crate::selectors::SelectorIndex;
-use crate::sets::SetKey;
+use crate::sets::{Set, SetKey};
 
 /// One rule.
 #[derive(Debug, PartialEq)]
@@ -21,6 +22,7 @@ pub(crate) struct Rule {
     not_icmp: Option<Icmp>,
     source: Peer,
     destination: Peer,
+    never: bool,
 }
 
 /// One end of a rule.
@@ -46,31 +48,83 @@ impl Rule {
         keys
     }
 
-    /// Whether any set of peers that it names is one of these.
+    /// Whether it asks for what any of these selectors selects, or for named ports of that.
     pub(crate) fn names(&self, ends: &Ends, those: impl Fn(SelectorIndex) -> bool) -> bool {
-        [self.source, self.destination].iter().any(|peer| peer.selected(ends).is_some_and(|one| those(one.selector)))
+        [self.source, self.destination].iter().any(|peer| {
+            let named_of = if let Peer::Full(full) = peer { ends.get(*full).named_of } else { None };
+            peer.selected(ends).map(|one| one.selector).into_iter().chain(named_of).any(&those)
+        })
     }
 
-    /// The rule as a dataplane takes it; none while it can never match, for want of knowing who is in a set. A `set`
-    /// that is closed has no id.
-    pub(crate) fn ready(&self, number: usize, ends: &Ends, id: impl Fn(&SetKey) -> Option<SetId>) -> Option<Ready> {
-        let is_closed = |peer: Peer| peer.selected(ends).is_some_and(|one| id(&SetKey::Peers(one.selector)).is_none());
-        let never = Written::against_unknown(self.action) == Unknown::Never;
-        if never && (is_closed(self.source) || is_closed(self.destination)) {
-            return None;
+    /// The rule as a dataplane takes it: nothing while it can never match, and more than one where it may mean what has
+    /// labels that cannot be read.
+    pub(crate) fn ready(&self, number: usize, known: &Known<'_>, into: &mut Vec<Ready>) {
+        if self.never && !faults::is_on("unreadable-allow-matches") {
+            return;
         }
-        Some(Ready {
+        if let Some(unreadable) = known.unreadable {
+            let ends = [self.source, self.destination];
+            for position in [0, 1].into_iter().filter(|&position| self.asks_unreadable(ends[position], known.ends)) {
+                let mut denied = self.whole(
+                    number,
+                    Action::Deny,
+                    [self.source.loose(false, known), self.destination.loose(true, known)],
+                );
+                let set = (known.set)(unreadable);
+                let peers = (!set.doubted).then(|| PeerSet { set: set.id.clone(), negated: false });
+                [&mut denied.source, &mut denied.destination][position].peers = peers;
+                into.push(denied);
+            }
+        }
+        let mut unsure = false;
+        let mut side = |peer: Peer, with_port| peer.ready(with_port, self.action, known, &mut unsure);
+        let (Some(source), Some(destination)) = (side(self.source, false), side(self.destination, true)) else {
+            return;
+        };
+        let action = match self.action {
+            action if unsure && !faults::is_on("unsure-pass-passes") => Unknown::action(action),
+            Action::Allow if known.passes_on => Action::Pass,
+            action => action,
+        };
+        into.push(self.whole(number, action, [source, destination]));
+    }
+
+    fn asks_unreadable(&self, end: Peer, ends: &Ends) -> bool {
+        let negated = end.selected(ends).map(|one| one.negated);
+        let (named, not_named) = match end {
+            Peer::Full(full) => {
+                let full = ends.get(full);
+                (!full.ports.named.is_empty(), !full.not_ports.named.is_empty())
+            }
+            _ => (false, false),
+        };
+        asks_unreadable(self.action, negated, named, not_named)
+    }
+
+    fn whole(&self, number: usize, action: Action, [source, destination]: [End; 2]) -> Ready {
+        Ready {
             number: number as u32,
-            action: self.action,
+            action,
             family: self.family,
             protocol: self.protocol,
             not_protocol: self.not_protocol,
             icmp: self.icmp,
             not_icmp: self.not_icmp,
-            source: self.source.ready(false, ends, &id),
-            destination: self.destination.ready(true, ends, &id),
-        })
+            source,
+            destination,
+        }
     }
+}
+
+/// What rules become something for a dataplane by.
+pub(crate) struct Known<'a> {
+    pub(crate) ends: &'a Ends,
+    /// The set of a key that is in use.
+    pub(crate) set: &'a dyn Fn(&SetKey) -> &'a Set,
+    /// The set of what has labels that cannot be read, if there is any.
+    pub(crate) unreadable: Option<&'a SetKey>,
+    /// What the list allows goes on to other tiers.
+    pub(crate) passes_on: bool,
 }
 
 impl Peer {
@@ -127,24 +181,60 @@ impl Peer {
         }
     }
 
-    fn ready(self, with_port: bool, ends: &Ends, id: &impl Fn(&SetKey) -> Option<SetId>) -> End {
-        let peers = self.selected(ends).and_then(|one| {
-            let set = id(&SetKey::Peers(one.selector))?;
-            Some(PeerSet { set, negated: one.negated })
-        });
-        let Peer::Full(full) = self else { return End { peers, ..End::default() } };
-        let full = ends.get(full);
-        let ports = |numbers: &Numbers| Ports {
-            ranges: numbers.ranges.to_vec(),
-            named: full.of(numbers).filter_map(|(selector, name)| id(&SetKey::Port(selector, name))).collect(),
+    /// The end as a dataplane takes it; none if it can never match, for want of knowing who is in a set. `unsure` if it
+    /// may match more than is known.
+    fn ready(self, with_port: bool, action: Action, known: &Known<'_>, unsure: &mut bool) -> Option<End> {
+        let mut end = self.without_labels(with_port, known);
+        let mut how = |doubted: bool, negated: bool| {
+            *unsure |= doubted;
+            if doubted { Unknown::of(action, negated) } else { Unknown::Known }
         };
+        if let Some(one) = self.selected(known.ends) {
+            let set = (known.set)(&SetKey::Peers(one.selector));
+            match how(set.doubted, one.negated) {
+                Unknown::Known => end.peers = Some(PeerSet { set: set.id.clone(), negated: one.negated }),
+                Unknown::Never => return None,
+                Unknown::Met => {}
+            }
+        }
+        let Peer::Full(full) = self else { return Some(end) };
+        let full = known.ends.get(full);
+        for (numbers, into, negated) in
+            [(&full.ports, &mut end.ports, false), (&full.not_ports, &mut end.not_ports, true)]
+        {
+            let sets = || full.of(numbers).map(|(selector, name)| (known.set)(&SetKey::Port(selector, name)));
+            match how(sets().any(|set| set.doubted), negated) {
+                Unknown::Known => into.named = sets().map(|set| set.id.clone()).collect(),
+                Unknown::Never => return None,
+                Unknown::Met => *into = Ports::default(),
+            }
+        }
+        Some(end)
+    }
+
+    /// The end as far as it does not ask for labels, and nothing of it that named ports could have made larger.
+    fn loose(self, with_port: bool, known: &Known<'_>) -> End {
+        let mut end = self.without_labels(with_port, known);
+        if let Peer::Full(full) = self
+            && !known.ends.get(full).ports.named.is_empty()
+        {
+            end.ports = Ports::default();
+        }
+        end
+    }
+
+    /// The end without its selector and the names of its ports.
+    fn without_labels(self, with_port: bool, known: &Known<'_>) -> End {
+        let Peer::Full(full) = self else { return End::default() };
+        let full = known.ends.get(full);
+        let ports = |numbers: &Numbers| Ports { ranges: numbers.ranges.to_vec(), named: Vec::new() };
         End {
-            peers,
+            peers: None,
             nets: full.nets.to_vec(),
             not_nets: full.not_nets.to_vec(),
             ports: ports(&full.ports),
             not_ports: ports(&full.not_ports),
-            service: full.service.as_deref().and_then(|service| id(&SetKey::service(service, with_port))),
+            service: full.service.as_deref().map(|id| (known.set)(&SetKey::service(id, with_port)).id.clone()),
         }
     }
 }
@@ -160,6 +250,7 @@ pub(crate) fn pack(rules: &[Written], shared: &mut Shared) -> Box<[Rule]> {
         not_icmp: rule.not_icmp,
         source: Peer::new(&rule.source, shared),
         destination: Peer::new(&rule.destination, shared),
+        never: rule.never,
     };
     rules.iter().map(rule).collect()
 }

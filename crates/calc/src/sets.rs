@@ -75,11 +75,11 @@ pub(crate) struct Set {
     /// How many lists of rules, and everything else, need it.
     uses: u32,
     content: Content,
-    /// How many of those who give to it are incomplete: while any is, the dataplane does not have it, and rules that
-    /// name it are closed.
+    /// How many of those who give to it may give more than is known: while any may, rules that name it are told so that
+    /// they never allow too much.
     doubts: u32,
-    /// Rules were told with the set closed.
-    pub(crate) closed: bool,
+    /// Rules were told so.
+    pub(crate) doubted: bool,
     /// It has what it should: until then nothing is put in or taken out.
     filled: bool,
     /// The dataplane knows it.
@@ -112,8 +112,8 @@ pub(crate) struct Sets {
     idle: BTreeSet<SetIndex>,
     /// Sets with something pending.
     changed: Vec<SetIndex>,
-    /// Sets that may be closed now and were not, or the other way round.
-    doubted: BTreeSet<SetIndex>,
+    /// Sets that may be in doubt now and were not, or the other way round.
+    recheck: BTreeSet<SetIndex>,
 }
 
 impl Sets {
@@ -131,7 +131,7 @@ impl Sets {
             uses: 1,
             content,
             doubts: 0,
-            closed: false,
+            doubted: false,
             // Those that are always there have something in them before the first flush.
             filled: matches!(key, SetKey::Known(_)),
             told: false,
@@ -192,7 +192,7 @@ impl Sets {
         if let SetKey::Port(..) = self.slab.get(index).key {
             return items.iter().for_each(|item| self.contribute(index, item, true, cost));
         }
-        items.iter().filter(|item| item.incomplete).for_each(|_| self.doubt(index, true));
+        items.iter().filter(|item| item.missing.addresses).for_each(|_| self.doubt(index, true));
         let Content::Nets(nets) = &mut self.slab.get_mut(index).content else { return };
         let all = items.iter().flat_map(|item| item.nets.as_slice());
         nets.fill(all.inspect(|_| cost.members += 1).copied());
@@ -202,10 +202,13 @@ impl Sets {
     pub(crate) fn contribute(&mut self, index: SetIndex, item: &Item, come: bool, cost: &mut Cost) {
         match self.slab.get(index).key {
             SetKey::Port(_, name) => {
+                if item.missing.ports {
+                    self.doubt(index, come);
+                }
                 item.port_members(name).for_each(|member| self.port(index, member, come, cost));
             }
             _ => {
-                if item.incomplete {
+                if item.missing.addresses {
                     self.doubt(index, come);
                 }
                 item.nets.as_slice().iter().for_each(|&net| self.net(index, net, come, cost));
@@ -213,39 +216,32 @@ impl Sets {
         }
     }
 
-    /// One more who gives to a set is incomplete, or one less.
+    /// One more who gives to a set may give more than is known, or one less.
     pub(crate) fn doubt(&mut self, index: SetIndex, come: bool) {
         let set = self.slab.get_mut(index);
         if !set.filled || faults::is_on("unreadable-set-is-read") {
             return;
         }
         set.doubts = if come { set.doubts + 1 } else { set.doubts.saturating_sub(1) };
-        self.doubted.insert(index);
+        self.recheck.insert(index);
     }
 
-    /// The sets that are closed now and were not, or the other way round, and are in use.
+    /// The sets that are in doubt now and were not, or the other way round, and are in use.
     pub(crate) fn take_doubted(&mut self) -> Vec<SetIndex> {
-        let doubted = std::mem::take(&mut self.doubted).into_iter();
+        let recheck = std::mem::take(&mut self.recheck).into_iter();
         let turned = |&index: &SetIndex| {
             let set = self.slab.get(index);
-            set.uses > 0 && set.closed != (set.doubts > 0)
+            set.uses > 0 && set.doubted != (set.doubts > 0)
         };
-        doubted.filter(turned).collect()
+        recheck.filter(turned).collect()
     }
 
-    /// Closes or opens sets. Those that the dataplane must not have any more are given back; those that it lacks are
-    /// told like new ones.
-    pub(crate) fn turn(&mut self, indexes: &[SetIndex]) -> Vec<SetId> {
-        let mut gone = Vec::new();
+    /// Notes that rules are told of which sets are in doubt.
+    pub(crate) fn turn(&mut self, indexes: &[SetIndex]) {
         for &index in indexes {
             let set = self.slab.get_mut(index);
-            set.closed = set.doubts > 0;
-            if set.closed && std::mem::take(&mut set.told) {
-                set.pending = None;
-                gone.push(set.id.clone());
-            }
+            set.doubted = set.doubts > 0;
         }
-        gone
     }
 
     /// Puts a net in once more, or takes it out once.
@@ -314,7 +310,7 @@ impl Sets {
         let mut made = Vec::new();
         for &index in indexes {
             let set = self.slab.get_mut(index);
-            if set.told || set.uses == 0 || set.closed {
+            if set.told || set.uses == 0 {
                 continue;
             }
             set.told = true;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use tortie_eval::{Subject, incomplete_set};
+use tortie_eval::{Subject, unknown_member};
 use tortie_net::Protocol;
 use tortie_policy::packet::Host;
 use tortie_policy::{Direction, Family, Icmp, PeerMatch, PortMatch, Rule, Snapshot, Unknown};
@@ -75,6 +75,16 @@ impl<'a> Conditions<'a> {
 
     /// What a rule asks of a packet. A rule that matches no packet of the domain adds nothing.
     pub fn add_rule(&mut self, rule: &Rule) {
+        if rule.never {
+            return;
+        }
+        if self.with_members(|members| members.has_unreadable()) {
+            rule.against_unreadable().iter().for_each(|rule| self.add_readable(rule));
+        }
+        self.add_readable(rule);
+    }
+
+    fn add_readable(&mut self, rule: &Rule) {
         for family in [Family::V4, Family::V6] {
             if rule.family.is_none_or(|only| only == family) {
                 self.add_rule_of(rule, family);
@@ -217,10 +227,11 @@ impl<'a> Conditions<'a> {
             asked.push(nets);
         }
         if let Some(peers) = &side.peers {
-            match (incomplete_set(self.snapshot, &peers.selector), Rule::against_unknown(rule.action)) {
-                (Some(_), Unknown::Never) => return None,
-                (Some(_), Unknown::Met) => {}
-                (None, _) => {
+            let is_unknown = unknown_member(self.snapshot, &peers.selector, false).is_some();
+            match Unknown::of(rule.action, peers.negated) {
+                Unknown::Never if is_unknown => return None,
+                Unknown::Met if is_unknown => {}
+                _ => {
                     let members = self.with_members(|members| members.selected(&peers.selector).family(family).clone());
                     let possible = if peers.negated { !domain.is_within(&members) } else { members.meets(domain) };
                     if !possible {

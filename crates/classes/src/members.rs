@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use tortie_eval::effective_labels;
-use tortie_policy::{Labels, NamedPort, Snapshot};
+use tortie_eval::{effective_labels, selects};
+use tortie_policy::{Labels, NamedPort, Snapshot, unreadable_labels};
 use tortie_selector::Selector;
 
 use crate::addresses::AddressSet;
@@ -54,9 +54,14 @@ impl<'a> Members<'a> {
     pub(crate) fn selected(&mut self, selector: &Selector) -> &AddressSet {
         let things = &self.things;
         self.selected.entry(selector.clone()).or_insert_with(|| {
-            let matching = things.iter().filter(|thing| selector.matches(&thing.labels));
+            let matching = things.iter().filter(|thing| selects(selector, &thing.labels));
             AddressSet::union_of(matching.map(|thing| &thing.addresses))
         })
+    }
+
+    /// Whether the labels of anything cannot be read.
+    pub(crate) fn has_unreadable(&self) -> bool {
+        self.things.iter().any(|thing| selects(unreadable_labels(), &thing.labels))
     }
 
     /// Where a named port is, by protocol and number: on the endpoints that a selector matches, or on all.
@@ -64,7 +69,7 @@ impl<'a> Members<'a> {
         let mut found: BTreeMap<(u8, u16), Vec<&AddressSet>> = BTreeMap::new();
         for thing in &self.things {
             let mut ports = thing.ports.iter().filter(|port| port.name == name).peekable();
-            if ports.peek().is_some() && selector.is_none_or(|selector| selector.matches(&thing.labels)) {
+            if ports.peek().is_some() && selects(selector.unwrap_or(&Selector::all()), &thing.labels) {
                 for port in ports {
                     found.entry((port.protocol.number(), port.port)).or_default().push(&thing.addresses);
                 }

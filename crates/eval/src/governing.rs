@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use tortie_policy::{
-    Direction, EndpointId, HostEndpoint, Interface, Labels, Order, Policy, Snapshot, Stage, TierEnd, WorkloadEndpoint,
+    Direction, EndpointId, HostEndpoint, Interface, Labels, Order, Policy, Snapshot, Stage, Tier, TierEnd,
+    UNREADABLE_LABELS, WorkloadEndpoint,
 };
 
 use crate::members::effective_labels;
@@ -34,14 +35,24 @@ pub fn specific_host_endpoint<'a>(snapshot: &'a Snapshot, host: &Host, interface
         Interface::ByAddress => {
             link.is_some_and(|link| endpoint.addresses.iter().any(|address| link.addresses.contains(address)))
         }
-        Interface::All => false,
+        Interface::All | Interface::Unknown => false,
     };
-    snapshot.host_endpoints.values().filter(|endpoint| endpoint.node == host.node).find(here)
+    let found = on_node(snapshot, host).find(here);
+    if found.is_some() || link.is_some() { nowhere(snapshot, host).or(found) } else { None }
+}
+
+fn on_node<'a>(snapshot: &'a Snapshot, host: &Host) -> impl Iterator<Item = &'a HostEndpoint> {
+    snapshot.host_endpoints.values().filter(|endpoint| endpoint.node == host.node)
+}
+
+/// The host endpoint of which nobody knows the interface: it comes before all others, on every one.
+fn nowhere<'a>(snapshot: &'a Snapshot, host: &Host) -> Option<&'a HostEndpoint> {
+    on_node(snapshot, host).find(|endpoint| endpoint.interface == Interface::Unknown)
 }
 
 /// The host endpoint for all interfaces of the node: of several the first by name.
 pub fn wildcard_host_endpoint<'a>(snapshot: &'a Snapshot, host: &Host) -> Option<&'a HostEndpoint> {
-    snapshot.host_endpoints.values().find(|endpoint| endpoint.node == host.node && endpoint.interface == Interface::All)
+    nowhere(snapshot, host).or_else(|| on_node(snapshot, host).find(|endpoint| endpoint.interface == Interface::All))
 }
 
 /// The specific one, else the wildcard: nothing of the two is merged.
@@ -77,6 +88,8 @@ pub struct TierView<'a> {
     pub policies: Vec<&'a Policy>,
     /// Whether its end denies here.
     pub denies: bool,
+    /// What its policies allow goes on to the other tiers, since nobody knows its place.
+    pub asked_first: bool,
     /// Why its end does not do what its setting says.
     pub note: Option<&'static str>,
 }
@@ -90,29 +103,45 @@ pub struct Subject {
     pub labels: Labels,
     /// Its profiles.
     pub profiles: Vec<String>,
+    /// Nobody knows where it is, or its labels: it denies everything.
+    pub unreadable: bool,
 }
 
 impl Subject {
     /// A host endpoint.
     pub fn host(snapshot: &Snapshot, endpoint: &HostEndpoint) -> Self {
+        let labels = effective_labels(snapshot, &endpoint.labels, &endpoint.profiles);
         Self {
             id: EndpointId::Host(endpoint.name.clone()),
-            labels: effective_labels(snapshot, &endpoint.labels, &endpoint.profiles),
+            unreadable: endpoint.missing.place || labels.contains_key(UNREADABLE_LABELS),
+            labels,
             profiles: endpoint.profiles.clone(),
         }
     }
 
     /// A workload endpoint.
     pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Self {
+        let labels = effective_labels(snapshot, &endpoint.labels, &endpoint.profiles);
         Self {
             id: EndpointId::Workload(endpoint.id.clone()),
-            labels: effective_labels(snapshot, &endpoint.labels, &endpoint.profiles),
+            unreadable: endpoint.missing.place || labels.contains_key(UNREADABLE_LABELS),
+            labels,
             profiles: endpoint.profiles.clone(),
         }
     }
 
     /// The tiers that take part for this endpoint in a list and direction, in order.
     pub fn tiers<'a>(&self, snapshot: &'a Snapshot, list: List, direction: Direction) -> Vec<TierView<'a>> {
+        if self.unreadable {
+            return vec![TierView {
+                name: Tier::UNREADABLE.to_owned(),
+                order: None,
+                policies: Vec::new(),
+                denies: true,
+                asked_first: true,
+                note: Some("the endpoint cannot be read"),
+            }];
+        }
         let mut by_tier: BTreeMap<&str, Vec<&Policy>> = BTreeMap::new();
         for policy in snapshot.policies.values() {
             if in_list(policy, list) && policy.speaks(direction) && policy.selector.matches(&self.labels) {
@@ -124,30 +153,44 @@ impl Subject {
             .map(|(name, mut policies)| {
                 policies.sort_by(|a, b| a.order.cmp(&b.order).then_with(|| a.id.cmp(&b.id)));
                 let (denies, note) = end(snapshot, name, &policies, list);
-                let order = snapshot.tiers.get(name).map(|tier| tier.order);
-                TierView { name: name.to_owned(), order, policies, denies, note }
+                let tier = snapshot.tiers.get(name);
+                let asked_first = name == Tier::UNREADABLE || tier.is_some_and(|tier| tier.asked_first);
+                TierView {
+                    name: name.to_owned(),
+                    order: tier.map(|tier| tier.order),
+                    policies,
+                    denies,
+                    asked_first,
+                    note,
+                }
             })
             .collect();
         // A tier that does not exist comes after all that do; no order comes after every number.
         tiers.sort_by(|a, b| {
-            a.order.is_none().cmp(&b.order.is_none()).then(a.order.cmp(&b.order)).then_with(|| a.name.cmp(&b.name))
+            let place = |tier: &TierView<'_>| (tier.name != Tier::UNREADABLE, tier.order.is_none(), tier.order);
+            place(a).cmp(&place(b)).then_with(|| a.name.cmp(&b.name))
         });
         tiers
     }
 
     /// Whether any policy, staged ones not counted, is in a list, in whichever direction.
     pub fn has_policy(&self, snapshot: &Snapshot, list: List, direction: Direction) -> bool {
-        self.tiers(snapshot, list, direction).iter().any(|tier| tier.policies.iter().any(|policy| !policy.staged))
+        self.unreadable
+            || self
+                .tiers(snapshot, list, direction)
+                .iter()
+                .any(|tier| tier.policies.iter().any(|policy| !policy.staged))
     }
 }
 
 fn in_list(policy: &Policy, list: List) -> bool {
-    match list {
-        List::Untracked => policy.stage == Stage::Untracked,
-        List::PreDnat => policy.stage == Stage::PreDnat,
-        List::Normal => matches!(policy.stage, Stage::Normal { .. }),
-        List::Forward => policy.stage == Stage::Normal { forward: true },
-    }
+    policy.stage == Stage::Unknown
+        || match list {
+            List::Untracked => policy.stage == Stage::Untracked,
+            List::PreDnat => policy.stage == Stage::PreDnat,
+            List::Normal => matches!(policy.stage, Stage::Normal { .. }),
+            List::Forward => policy.stage == Stage::Normal { forward: true },
+        }
 }
 
 /// What the end of a tier does in a list, and why not what its setting says.
@@ -160,6 +203,7 @@ fn end(snapshot: &Snapshot, name: &str, policies: &[&Policy], list: List) -> (bo
     }
     match snapshot.tiers.get(name) {
         Some(tier) => (tier.end == TierEnd::Deny, None),
+        None if name == Tier::UNREADABLE => (true, Some("the tiers of its policies cannot be read")),
         None => (true, Some("the tier does not exist")),
     }
 }

@@ -20,6 +20,6 @@ pub use governing::{
 };
 pub use judge::judge;
 pub use matching::protocol_name;
-pub use members::{effective_labels, incomplete_set, is_member, names_at};
+pub use members::{effective_labels, is_member, names_at, selects, unknown_member};
 pub use path::{Builtin, By, Decision, Entry, Hook, Outcome, RuleStep, Step, StepKind, Verdict, Why};
 pub use tortie_policy::packet::{Conntrack, Host, Link, Packet, Transport, Way};

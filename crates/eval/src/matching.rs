@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use tortie_net::Protocol;
 use tortie_policy::{Action, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, Snapshot, Unknown};
+use tortie_selector::Selector;
 
-use crate::members::{At, has_ports, incomplete_set, set_of};
+use crate::members::{At, has_ports, set_of, unknown_member};
 use crate::path::Why;
 use tortie_policy::packet::Transport;
 
@@ -31,11 +32,34 @@ impl View {
     }
 }
 
-/// Everything in the rule that does not hold, in the order of the fields; empty if it matches. `ends` are what stands
-/// at the source and at the destination.
-pub(crate) fn mismatches(snapshot: &Snapshot, rule: &Rule, view: &View, ends: &[At<'_>; 2]) -> Vec<Why> {
+/// What a rule says to a packet.
+pub(crate) struct Match {
+    /// What it does.
+    pub(crate) action: Action,
+    /// Everything in it that does not hold, in the order of the fields; empty if it matches.
+    pub(crate) misses: Vec<Why>,
+}
+
+/// Asks a rule. `ends` are what stands at the source and at the destination. A rule that may mean something whose labels
+/// cannot be read denies it, unless it allows and does not match it for sure.
+pub(crate) fn matching(snapshot: &Snapshot, rule: &Rule, view: &View, ends: &[At<'_>; 2]) -> Match {
+    if ends.iter().any(At::has_unreadable) {
+        for denied in rule.against_unreadable() {
+            let found = mismatches(snapshot, &denied, view, ends);
+            if found.misses.is_empty() {
+                return found;
+            }
+        }
+    }
+    mismatches(snapshot, rule, view, ends)
+}
+
+fn mismatches(snapshot: &Snapshot, rule: &Rule, view: &View, ends: &[At<'_>; 2]) -> Match {
     let mut misses = Vec::new();
     let mut miss = |field: &'static str, text: String| misses.push(Why { field, text });
+    if rule.never {
+        miss("rule", "a condition of it cannot be read".to_owned());
+    }
     let family = view.family();
     if let Some(only) = rule.family
         && only != family
@@ -68,9 +92,9 @@ pub(crate) fn mismatches(snapshot: &Snapshot, rule: &Rule, view: &View, ends: &[
         None => (None, None),
     };
     let question = Question { snapshot, action: rule.action, view };
-    side(&question, &rule.source, &ends[0], source_port, &SOURCE, &mut miss);
-    side(&question, &rule.destination, &ends[1], destination_port, &DESTINATION, &mut miss);
-    misses
+    let unsure = side(&question, &rule.source, &ends[0], source_port, &SOURCE, &mut miss)
+        | side(&question, &rule.destination, &ends[1], destination_port, &DESTINATION, &mut miss);
+    Match { action: if unsure { Unknown::action(rule.action) } else { rule.action }, misses }
 }
 
 /// What both ends of a rule are asked about.
@@ -110,6 +134,7 @@ const DESTINATION: Fields = Fields {
     with_port: true,
 };
 
+/// True if a condition depends on what is not known.
 fn side(
     question: &Question<'_>,
     side: &PeerMatch,
@@ -117,10 +142,11 @@ fn side(
     port: Option<u16>,
     fields: &Fields,
     miss: &mut impl FnMut(&'static str, String),
-) {
+) -> bool {
     let Question { snapshot, action, view } = *question;
     let address = at.address;
     let family = view.family();
+    let mut unsure = false;
     if !side.nets.is_empty() && !side.nets.iter().any(|net| net.contains(&address)) {
         miss(fields.nets, format!("{address} is not in {}", list(&side.nets)));
     }
@@ -133,13 +159,15 @@ fn side(
         }
     }
     if let Some(peers) = &side.peers {
-        match (incomplete_set(snapshot, &peers.selector), Rule::against_unknown(action)) {
-            (Some(set), Unknown::Never) => {
-                miss(fields.selector, format!("{}: nobody knows what is in {}", peers.written, set.id));
+        let unknown = unknown_member(snapshot, &peers.selector, false);
+        unsure |= unknown.is_some();
+        match (unknown, Unknown::of(action, peers.negated)) {
+            (Some(member), Unknown::Never) => {
+                miss(fields.selector, format!("{}: some addresses of {member} cannot be read", peers.written));
             }
             (Some(_), Unknown::Met) => {}
-            (None, _) if at.satisfies(peers) => {}
-            (None, _) => miss(fields.selector, format!("{}: {}", peers.written, who(snapshot, at, peers))),
+            _ if at.satisfies(peers) => {}
+            _ => miss(fields.selector, format!("{}: {}", peers.written, who(snapshot, at, peers))),
         }
     }
     if let Some(id) = &side.service {
@@ -159,7 +187,19 @@ fn side(
             PortMatch::Named(name) => at.has_named_port(side, name, view.protocol, port),
         })
     };
-    if !side.ports.is_empty() && !side.ports.iter().any(on) {
+    let unknown_ports = |ports: &[PortMatch]| {
+        let selector = side.peers.as_ref().and_then(Peers::positive).cloned().unwrap_or_else(Selector::all);
+        let named = ports.iter().any(|port| matches!(port, PortMatch::Named(_)));
+        named && unknown_member(snapshot, &selector, true).is_some()
+    };
+    let (unknown, unknown_not) = (unknown_ports(&side.ports), unknown_ports(&side.not_ports));
+    unsure |= unknown || unknown_not;
+    let known = |unknown: bool, negated: bool| if unknown { Unknown::of(action, negated) } else { Unknown::Known };
+    let (positive, negative) = (known(unknown, false), known(unknown_not, true));
+    if positive == Unknown::Never || negative == Unknown::Never {
+        miss(fields.ports, "some ports of these names cannot be read".to_owned());
+    }
+    if positive == Unknown::Known && !side.ports.is_empty() && !side.ports.iter().any(on) {
         let why = match port {
             Some(port) => format!("port {port} is not {}", ports_text(&side.ports)),
             None if has_ports(view.protocol) => "its ports cannot be read".to_owned(),
@@ -167,7 +207,7 @@ fn side(
         };
         miss(fields.ports, why);
     }
-    if !side.not_ports.is_empty() {
+    if negative == Unknown::Known && !side.not_ports.is_empty() {
         // A protocol without ports is on none of them; one whose ports cannot be read is on neither side.
         if port.is_none() && has_ports(view.protocol) {
             miss(fields.not_ports, "its ports cannot be read".to_owned());
@@ -176,6 +216,7 @@ fn side(
             miss(fields.not_ports, format!("{port} is among {}", ports_text(&side.not_ports)));
         }
     }
+    unsure
 }
 
 /// None where there is no ICMP header of the packet's family to read.

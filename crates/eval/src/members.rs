@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use tortie_net::Protocol;
-use tortie_policy::{Labels, NamedPort, NetworkSet, PeerMatch, Peers, Snapshot};
+use tortie_policy::{
+    Labels, Missing, NamedPort, NetworkSet, PeerMatch, Peers, Snapshot, UNREADABLE_LABELS, unreadable_labels,
+};
 use tortie_selector::Selector;
 
 /// Own labels, and those inherited from profiles: the own one wins, then the first profile's.
@@ -67,7 +69,12 @@ impl<'a> At<'a> {
     }
 
     fn is_selected(&self, selector: &Selector) -> bool {
-        self.things.iter().any(|thing| selector.matches(&thing.labels))
+        self.things.iter().any(|thing| selects(selector, &thing.labels))
+    }
+
+    /// Whether the labels of something here cannot be read.
+    pub(crate) fn has_unreadable(&self) -> bool {
+        self.is_selected(unreadable_labels())
     }
 
     /// Whether this protocol and port is a port of this name on an endpoint here that the rule's side selects.
@@ -76,24 +83,39 @@ impl<'a> At<'a> {
         let is_it = |named: &NamedPort| named.name == name && named.protocol.number() == protocol && named.port == port;
         self.things.iter().any(|thing| {
             thing.ports.is_some_and(|ports| ports.iter().any(is_it))
-                && selector.is_none_or(|selector| selector.matches(&thing.labels))
+                && selects(selector.unwrap_or(&Selector::all()), &thing.labels)
         })
     }
 }
 
-/// A set that a selector matches and whose content nobody knows.
-pub fn incomplete_set<'a>(snapshot: &'a Snapshot, selector: &Selector) -> Option<&'a NetworkSet> {
-    let matches = |set: &&NetworkSet| {
-        set.incomplete && selector.matches(&effective_labels(snapshot, &set.labels, set.profile.as_slice()))
-    };
-    snapshot.network_sets.values().find(matches)
+/// Whether a selector selects what has these labels. What has labels that cannot be read is selected by none.
+pub fn selects(selector: &Selector, labels: &Labels) -> bool {
+    match labels.contains_key(UNREADABLE_LABELS) {
+        true => selector == unreadable_labels(),
+        false => selector.matches(labels),
+    }
+}
+
+/// Something that a selector matches and of which not all addresses are known, or with `ports` not all named ports.
+pub fn unknown_member(snapshot: &Snapshot, selector: &Selector, ports: bool) -> Option<String> {
+    let lacks = |missing: &Missing| missing.addresses || (ports && missing.ports);
+    let selected =
+        |labels: &Labels, profiles: &[String]| selects(selector, &effective_labels(snapshot, labels, profiles));
+    let sets = snapshot.network_sets.values().filter(|set| set.incomplete && !ports);
+    let sets = sets.filter(|set| selected(&set.labels, set.profile.as_slice())).map(|set| set.id.to_string());
+    let hosts = snapshot.host_endpoints.values().filter(|one| lacks(&one.missing));
+    let hosts =
+        hosts.filter(|one| selected(&one.labels, &one.profiles)).map(|one| format!("host endpoint {}", one.name));
+    let workloads = snapshot.workload_endpoints.values().filter(|one| lacks(&one.missing));
+    let workloads = workloads.filter(|one| selected(&one.labels, &one.profiles)).map(ToString::to_string);
+    sets.chain(hosts).chain(workloads).next()
 }
 
 /// The set that a selector means: the only one it matches. Endpoints are not looked at, there can be many.
 pub(crate) fn set_of<'a>(snapshot: &'a Snapshot, selector: &Selector) -> Option<&'a NetworkSet> {
     let matches = |set: &&NetworkSet| match &set.profile {
-        None => selector.matches(&set.labels),
-        profile => selector.matches(&effective_labels(snapshot, &set.labels, profile)),
+        None => selects(selector, &set.labels),
+        profile => selects(selector, &effective_labels(snapshot, &set.labels, profile)),
     };
     let mut sets = snapshot.network_sets.values().filter(matches);
     sets.next().filter(|_| sets.next().is_none())

@@ -4,7 +4,7 @@
 use tortie_policy::{Action, Direction, Policy, Rule, Snapshot};
 
 use crate::governing::{List, Subject};
-use crate::matching::{View, mismatches};
+use crate::matching::{Match, View, matching};
 use crate::members::At;
 use crate::path::{By, Decision, Entry, Outcome, RuleStep, StepKind};
 
@@ -41,6 +41,7 @@ pub(crate) fn ask(
             let Some((number, action)) = hit.filter(|_| reached && !policy.staged) else { continue };
             let by = By::Rule { tier: tier.name.clone(), id: policy.id.clone(), number };
             match action {
+                Action::Allow if tier.asked_first => passed = true,
                 Action::Allow => walk.decide(allowed, by),
                 Action::Deny => walk.decide(Outcome::Deny, by),
                 Action::Pass | Action::Log => passed = true,
@@ -77,11 +78,11 @@ impl Walk<'_> {
         let mut steps = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
             let number = index + 1;
-            let misses = mismatches(self.snapshot, rule, self.view, &self.ends);
-            let ends = misses.is_empty() && rule.action != Action::Log;
-            steps.push(RuleStep { number, action: rule.action, misses });
+            let Match { action, misses } = matching(self.snapshot, rule, self.view, &self.ends);
+            let ends = misses.is_empty() && action != Action::Log;
+            steps.push(RuleStep { number, action, misses });
             if ends {
-                return (steps, Some((number, rule.action)));
+                return (steps, Some((number, action)));
             }
         }
         (steps, None)

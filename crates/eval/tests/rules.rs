@@ -260,7 +260,7 @@ fn of_an_http_match_the_rest_of_the_rule_decides() {
 }
 
 #[test]
-fn by_a_set_that_nobody_can_read_an_allow_never_matches_and_a_deny_matches_whatever_else_it_says() {
+fn by_a_set_of_which_a_net_cannot_be_read_only_known_members_are_allowed_and_all_others_denied() {
     let answers = |rule: &str, packets: &[(&str, &str)]| {
         let policy = "GlobalNetworkPolicy p {selector: r == 'h', types: [Ingress], ingress: [";
         let mut world = common::world(&format!("{WORLD}{policy}{rule}, {{action: Allow}}]}}"));
@@ -279,7 +279,7 @@ fn by_a_set_that_nobody_can_read_an_allow_never_matches_and_a_deny_matches_whate
             &format!("{{action: Allow, source: {{{peer}}}}}"),
             &[(TCP, "pass gnp p#2"), (stranger, "pass gnp p#2")],
         );
-        answers(&format!("{{action: Pass, source: {{{peer}}}}}"), &[(TCP, "pass gnp p#2")]);
+        answers(&format!("{{action: Pass, source: {{{peer}}}}}"), &[(TCP, "deny gnp p#1"), (stranger, "deny gnp p#1")]);
         let deny = format!("{{action: Deny, protocol: TCP, source: {{{peer}}}, destination: {{ports: [80]}}}}");
         answers(&deny, &[(TCP, "deny gnp p#1"), (stranger, "deny gnp p#1"), (other_port, "pass gnp p#2")]);
     }

@@ -12,6 +12,7 @@ pub fn host(snapshot: &Snapshot, endpoint: &HostEndpoint) -> String {
     let place = match &endpoint.interface {
         Interface::Named(name) => format!("interface {name}"),
         Interface::ByAddress => "the interface that has one of its addresses".to_owned(),
+        Interface::Unknown => "an interface that cannot be read, so every one".to_owned(),
         Interface::All => "every interface that has no endpoint of its own".to_owned(),
     };
     let mut text = format!("host endpoint {} on {}, {place}\n", endpoint.name, endpoint.node);

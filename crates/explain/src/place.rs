@@ -382,6 +382,7 @@ impl<'a> Places<'a> {
             spoofing: Vec::new(),
             ingress_limits: Limits::default(),
             egress_limits: Limits::default(),
+            missing: Default::default(),
         }))
     }
 
@@ -467,7 +468,7 @@ fn interface_of(endpoint: &HostEndpoint) -> Option<String> {
     match &endpoint.interface {
         Interface::Named(name) => Some(name.clone()),
         Interface::ByAddress => endpoint.addresses.first().map(|address| format!("<{address}>")),
-        Interface::All => None,
+        Interface::All | Interface::Unknown => None,
     }
 }
 

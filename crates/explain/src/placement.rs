@@ -47,6 +47,9 @@ fn shadowed(places: &Places<'_>, endpoint: &HostEndpoint) -> Option<String> {
                 && endpoint.addresses.iter().all(|address| one.addresses.contains(address))
     })?;
     Some(match &endpoint.interface {
+        Interface::Unknown => {
+            format!("is not in force: {} has no readable interface either, and its name sorts first", by.name)
+        }
         Interface::Named(name) => format!("is not in force: {} governs {name}, because its name sorts first", by.name),
         Interface::All => {
             format!("is not in force: {} is for every interface too, and its name sorts first", by.name)
@@ -60,6 +63,9 @@ fn shadowed(places: &Places<'_>, endpoint: &HostEndpoint) -> Option<String> {
 /// As the machine tells it.
 fn here(places: &Places<'_>, host: &Host, endpoint: &HostEndpoint) -> Option<String> {
     let snapshot = places.snapshot();
+    if endpoint.interface == Interface::Unknown {
+        return None;
+    }
     if endpoint.interface == Interface::All {
         let first = wildcard_host_endpoint(snapshot, host)?;
         return (first.name != endpoint.name)

@@ -274,6 +274,7 @@ fn matched_text(snapshot: &Snapshot, step: &Step) -> String {
     match snapshot.host_endpoints.get(name).map(|endpoint| &endpoint.interface) {
         Some(Interface::Named(_)) => format!(" (host endpoint of {} by name)", step.interface),
         Some(Interface::ByAddress) => format!(" (host endpoint of {} by address)", step.interface),
+        Some(Interface::Unknown) => format!(" (host endpoint whose interface cannot be read; here {})", step.interface),
         Some(Interface::All) => format!(" (host endpoint of every interface; here {})", step.interface),
         None => String::new(),
     }

@@ -3,12 +3,35 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use ipnet::IpNet;
 use tortie_net::Protocol;
+use tortie_selector::Selector;
 
 /// Labels as selectors see them.
 pub type Labels = BTreeMap<String, String>;
+
+/// The label that stands in the place of labels that cannot be read. An endpoint that has it, by itself or from a
+/// profile, denies everything; whatever has it is in no set of a rule that allows, and in each of one that denies.
+pub const UNREADABLE_LABELS: &str = "tortie.unreadable/labels";
+
+/// What is not known of an endpoint, because it cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// It has more addresses.
+    pub addresses: bool,
+    /// It has more named ports.
+    pub ports: bool,
+    /// Where it is, or what decides before policy does: it denies everything.
+    pub place: bool,
+}
+
+/// Selects what has [`UNREADABLE_LABELS`]. No other selector does.
+pub fn unreadable_labels() -> &'static Selector {
+    static SELECTOR: OnceLock<Selector> = OnceLock::new();
+    SELECTOR.get_or_init(|| Selector::parse(&format!("has({UNREADABLE_LABELS})")).unwrap_or_else(|_| Selector::all()))
+}
 
 /// What names a workload endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +71,11 @@ pub struct NamedPort {
     pub port: u16,
 }
 
+impl NamedPort {
+    /// More than this are too many: each port at each address of one endpoint is a member of a set.
+    pub const LIMIT: usize = 65_536;
+}
+
 /// Where a host endpoint sits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Interface {
@@ -57,6 +85,9 @@ pub enum Interface {
     ByAddress,
     /// On every interface of the host that has no endpoint of its own (`*`).
     All,
+    /// On some interface of its node, nobody knows which. It comes before all other host endpoints there, on every
+    /// interface.
+    Unknown,
 }
 
 /// An interface of a host.
@@ -76,6 +107,8 @@ pub struct HostEndpoint {
     pub profiles: Vec<String>,
     /// Its named ports.
     pub ports: Vec<NamedPort>,
+    /// What cannot be read of it.
+    pub missing: Missing,
 }
 
 /// An address that stands for another: a floating IP.
@@ -136,6 +169,8 @@ pub struct WorkloadEndpoint {
     pub ingress_limits: Limits,
     /// Limits from it.
     pub egress_limits: Limits,
+    /// What cannot be read of it.
+    pub missing: Missing,
 }
 
 impl fmt::Display for WorkloadEndpoint {

@@ -1,18 +1,22 @@
 //! From what users wrote to what it means, one file a kind. What cannot be read says which field; nothing is dropped.
 
-mod closed;
 mod endpoint;
 mod group;
 mod kubernetes;
 mod plain;
 mod policy;
+mod read;
 mod rule;
 mod settings;
+mod stored;
 
 pub use settings::configurations_of;
+pub use stored::Stored;
 
 use tortie_api::{Kind, Object, Path};
-use tortie_selector::Selector;
+
+use policy::Early;
+use read::{At, Wrong};
 
 use crate::{HostEndpoint, NetworkSet, Node, Policy, PolicyId, Pool, Profile, Snapshot, Tier, WorkloadEndpoint};
 
@@ -41,52 +45,94 @@ pub enum Item {
 
 /// A field that has no meaning.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path}: {reason}")]
+#[error("{}{reason}{}", place(path), after(consequence))]
 pub struct Invalid {
     /// Where.
     pub path: Path,
     /// Why.
     pub reason: String,
+    /// What is done instead; may be empty.
+    pub consequence: &'static str,
+}
+
+fn place(path: &Path) -> String {
+    if path.0.is_empty() { String::new() } else { format!("{path}: ") }
+}
+
+fn after(consequence: &str) -> String {
+    if consequence.is_empty() { String::new() } else { format!(" ({consequence})") }
 }
 
 impl Invalid {
     /// Says why a field has no meaning.
     pub fn new(path: &Path, reason: impl ToString) -> Self {
-        Self { path: path.clone(), reason: reason.to_string() }
+        Self { path: path.clone(), reason: reason.to_string(), consequence: "" }
     }
 }
 
 impl TryFrom<&Object> for Item {
     type Error = Invalid;
 
+    /// The object, of which everything must be readable.
     fn try_from(object: &Object) -> Result<Self, Invalid> {
-        Ok(match object.kind {
-            Kind::Tier => Item::Tier(policy::tier(object)?),
-            Kind::NetworkPolicy => Item::Policy(Box::new(policy::namespaced(object)?)),
-            Kind::GlobalNetworkPolicy => Item::Policy(Box::new(policy::global(object)?)),
-            Kind::StagedNetworkPolicy | Kind::StagedGlobalNetworkPolicy | Kind::StagedKubernetesNetworkPolicy => {
-                policy::staged(object)?.map_or(Item::Nothing, |policy| Item::Policy(Box::new(policy)))
-            }
-            Kind::Profile => Item::Profile(group::profile(object)?),
-            Kind::HostEndpoint => Item::HostEndpoint(endpoint::host(object)?),
-            Kind::WorkloadEndpoint => {
-                endpoint::workload(object)?.map_or(Item::Nothing, |endpoint| Item::WorkloadEndpoint(Box::new(endpoint)))
-            }
-            Kind::NetworkSet | Kind::GlobalNetworkSet => Item::NetworkSet(group::network_set(object)?),
-            Kind::Node => Item::Node(group::node(object)?),
-            Kind::IPPool => Item::Pool(group::pool(object)?),
-            _ => Item::Nothing,
-        })
+        let (item, wrong) = Item::read(object);
+        wrong.into_iter().next().map_or(Ok(item), Err)
     }
 }
 
+impl Item {
+    /// The object as it can safely be enforced, and everything that could not be read: what stands for that denies
+    /// whatever the object may have denied, and allows nothing that it may not have allowed (`docs/unreadable.md`).
+    pub fn read(object: &Object) -> (Item, Vec<Invalid>) {
+        read(object, Early::default(), Wrong::default())
+    }
+}
+
+/// Reads an object whose rules perhaps were read before.
+fn read(object: &Object, early: Early, mut wrong: Wrong) -> (Item, Vec<Invalid>) {
+    let kind = object.kind;
+    if let Some(other) = object.body.get("kind") {
+        wrong.note(At::Top("kind"), format!("it says {other}, under the name of a {}", kind.name()), "");
+    }
+    if object.body.get("spec").is_some_and(|spec| !spec.is_object()) && !wrong.silent {
+        wrong.note(At::SPEC, "expected an object", stored::consequence(kind));
+        wrong.silent = true;
+    }
+    if wrong.silent && !stored::counts_by_name(kind) {
+        return (Item::Nothing, wrong.into_list());
+    }
+    let item = match kind {
+        Kind::Tier => Item::Tier(policy::tier(object, &mut wrong)),
+        Kind::NetworkPolicy
+        | Kind::GlobalNetworkPolicy
+        | Kind::StagedNetworkPolicy
+        | Kind::StagedGlobalNetworkPolicy => {
+            policy::policy(object, early, &mut wrong).map_or(Item::Nothing, |policy| Item::Policy(Box::new(policy)))
+        }
+        Kind::StagedKubernetesNetworkPolicy => match kubernetes::convert(object) {
+            Ok(object) => policy::policy(&object, early, &mut wrong)
+                .map_or(Item::Nothing, |policy| Item::Policy(Box::new(policy))),
+            Err(invalid) => return (Item::Nothing, vec![invalid]),
+        },
+        Kind::Profile => Item::Profile(group::profile(object, early, &mut wrong)),
+        Kind::HostEndpoint => Item::HostEndpoint(endpoint::host(object, &mut wrong)),
+        Kind::WorkloadEndpoint => endpoint::workload(object, &mut wrong)
+            .map_or(Item::Nothing, |endpoint| Item::WorkloadEndpoint(Box::new(endpoint))),
+        Kind::NetworkSet | Kind::GlobalNetworkSet => Item::NetworkSet(group::network_set(object, early, &mut wrong)),
+        Kind::Node => Item::Node(group::node(object, &mut wrong)),
+        Kind::IPPool => group::pool(object, &mut wrong).map_or(Item::Nothing, Item::Pool),
+        _ => Item::Nothing,
+    };
+    (item, wrong.into_list())
+}
+
 impl Snapshot {
-    /// Everything in these objects, and what could not be read: such an object is closed ([`Item::closed`]).
+    /// Everything in these objects, and what could not be read: what stands for it is in the snapshot ([`Item::read`]).
     pub fn from_objects<'a>(objects: impl IntoIterator<Item = &'a Object>) -> (Snapshot, Vec<(&'a Object, Invalid)>) {
-        Self::from_items(objects.into_iter().map(|object| (object, Item::closed(object))))
+        Self::from_items(objects.into_iter().map(|object| (object, Item::read(object))))
     }
 
-    /// The same of objects that [`Item::closed`] has read already.
+    /// The same of objects that [`Item::read`] or [`Item::read_stored`] has read already.
     pub fn from_items<'a>(
         objects: impl IntoIterator<Item = (&'a Object, (Item, Vec<Invalid>))>,
     ) -> (Snapshot, Vec<(&'a Object, Invalid)>) {
@@ -154,9 +200,4 @@ pub fn enforced_kind(staged: Kind) -> Option<Kind> {
 /// The spec as its type.
 fn spec<T: serde::de::DeserializeOwned>(object: &Object) -> Result<T, Invalid> {
     object.spec().map_err(|error| Invalid::new(&Path::from("spec"), error))
-}
-
-/// A selector, or all when it is empty.
-fn selector(text: &str, path: &Path) -> Result<Selector, Invalid> {
-    Selector::parse(text).map_err(|error| Invalid::new(path, error))
 }

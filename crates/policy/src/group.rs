@@ -50,8 +50,8 @@ pub struct NetworkSet {
     pub profile: Option<String>,
     /// Its nets, masked.
     pub nets: Vec<IpNet>,
-    /// Nobody knows what is in it: a net could not be read, or there are too many. `nets` is empty then. A rule that
-    /// allows by it never matches, one that denies by it matches whatever else it says ([`Rule::against_unknown`]).
+    /// It has more nets than these: one could not be read, or there are too many. A rule that denies by it then matches
+    /// whatever else it says; one that allows matches those that are known ([`crate::Unknown`]).
     pub incomplete: bool,
 }
 

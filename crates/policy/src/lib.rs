@@ -19,11 +19,12 @@ mod settings;
 mod snapshot;
 
 pub use endpoint::{
-    EndpointId, HostEndpoint, Interface, Labels, Limits, NamedPort, Nat, Rate, WorkloadEndpoint, WorkloadId,
+    EndpointId, HostEndpoint, Interface, Labels, Limits, Missing, NamedPort, Nat, Rate, UNREADABLE_LABELS,
+    WorkloadEndpoint, WorkloadId, unreadable_labels,
 };
-pub use from_api::{Invalid, Item, enforced_kind, staged_deletion};
+pub use from_api::{Invalid, Item, Stored, enforced_kind, staged_deletion};
 pub use group::{NetworkSet, Node, Pool, Profile, Service, ServiceId, ServiceMember, SetId};
 pub use policy::{Direction, Order, Policy, PolicyId, Stage, Tier, TierEnd, Types};
-pub use rule::{Action, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, Unknown};
+pub use rule::{Action, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, Unknown, asks_unreadable};
 pub use settings::{Failsafe, HostAction, LogLimit, NatOutgoing, Refusal, Settings};
 pub use snapshot::Snapshot;

@@ -91,6 +91,11 @@ impl PartialOrd for Order {
     }
 }
 
+impl Order {
+    /// Before every number that can be written.
+    pub const FIRST: Order = Order(Some(f64::NEG_INFINITY));
+}
+
 /// A tier that exists as a resource. Policies may also name one that does not: it sorts last and denies at its end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tier {
@@ -100,6 +105,14 @@ pub struct Tier {
     pub order: Order,
     /// What happens to what none of its policies settled.
     pub end: TierEnd,
+    /// Nobody knows its place: it comes first, and what its policies allow goes on to the other tiers.
+    pub asked_first: bool,
+}
+
+impl Tier {
+    /// The tier of policies of which nobody knows the tier. It comes before all others and denies at its end; what its
+    /// policies allow goes on to the other tiers.
+    pub const UNREADABLE: &str = "(unreadable)";
 }
 
 /// What the end of a tier does.
@@ -150,6 +163,8 @@ pub enum Stage {
         /// Also in the forward stage.
         forward: bool,
     },
+    /// Nobody knows: in every one.
+    Unknown,
 }
 
 /// A policy, enforced or staged.

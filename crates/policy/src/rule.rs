@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use tortie_net::{PortRange, Protocol};
 use tortie_selector::Selector;
 
+use crate::endpoint::unreadable_labels;
 use crate::group::ServiceId;
 
 /// What a matching rule does.
@@ -105,22 +106,65 @@ pub struct Rule {
     pub http: bool,
     /// Annotations, for people.
     pub annotations: Vec<(String, String)>,
+    /// A condition cannot be read, so it never matches; nothing else is said then.
+    pub never: bool,
 }
 
-/// What becomes of a condition when nobody knows whether it holds.
+/// How a rule takes a condition on members of a set of which some are not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {
+    /// The members that are known are all that there are.
+    Known,
     /// The rule does not match.
     Never,
     /// The condition counts as met.
     Met,
 }
 
+impl Unknown {
+    /// Never larger in what is allowed, never smaller in what is denied: `negated` if what is *not* in the set matches.
+    pub fn of(action: Action, negated: bool) -> Self {
+        match (action, negated) {
+            (Action::Allow, false) | (Action::Deny, true) => Unknown::Known,
+            (Action::Allow, true) | (Action::Log, _) => Unknown::Never,
+            (Action::Deny, false) | (Action::Pass, _) => Unknown::Met,
+        }
+    }
+
+    /// What a rule with a condition that depends on unknown members does: one that passes denies.
+    pub fn action(action: Action) -> Action {
+        if action == Action::Pass { Action::Deny } else { action }
+    }
+}
+
 impl Rule {
-    /// How the rule takes a peer condition that depends on an incomplete set: never larger in what it allows, never
-    /// smaller in what it denies.
-    pub fn against_unknown(action: Action) -> Unknown {
-        if action == Action::Deny { Unknown::Met } else { Unknown::Never }
+    /// More rules than this in one list are too many: Calico's schema lets a list have 1,024.
+    pub const LIMIT: usize = 16_384;
+
+    /// The rules that deny, before this one, what it may mean because of labels that cannot be read
+    /// ([`unreadable_labels`]): one for each end by which it asks for labels, unless it then allows less.
+    pub fn against_unreadable(&self) -> Vec<Rule> {
+        let asks = |end: &PeerMatch| {
+            let named = |ports: &[PortMatch]| ports.iter().any(|port| matches!(port, PortMatch::Named(_)));
+            let negated = end.peers.as_ref().map(|peers| peers.negated);
+            asks_unreadable(self.action, negated, named(&end.ports), named(&end.not_ports))
+        };
+        let loose = Rule {
+            action: Action::Deny,
+            source: self.source.without_labels(),
+            destination: self.destination.without_labels(),
+            ..self.clone()
+        };
+        let peers = || Some(Peers::unreadable());
+        let mut rules = Vec::new();
+        if !self.never && asks(&self.source) {
+            rules.push(Rule { source: PeerMatch { peers: peers(), ..loose.source.clone() }, ..loose.clone() });
+        }
+        if !self.never && asks(&self.destination) {
+            let destination = PeerMatch { peers: peers(), ..loose.destination.clone() };
+            rules.push(Rule { destination, ..loose });
+        }
+        rules
     }
 
     /// A rule that matches every packet.
@@ -136,7 +180,19 @@ impl Rule {
             destination: PeerMatch::default(),
             http: false,
             annotations: Vec::new(),
+            never: false,
         }
+    }
+}
+
+/// Whether an end of a rule may mean what has labels that cannot be read, which is in no set: `negated` if it has a
+/// selector, and whether that is turned round.
+pub fn asks_unreadable(action: Action, negated: Option<bool>, named: bool, not_named: bool) -> bool {
+    match action {
+        Action::Log => false,
+        Action::Pass => negated.is_some() || named || not_named,
+        Action::Deny => negated == Some(false) || named,
+        Action::Allow => negated == Some(true) || (negated.is_none() && not_named),
     }
 }
 
@@ -169,7 +225,30 @@ pub struct Peers {
     pub written: String,
 }
 
+impl PeerMatch {
+    /// What is left of it when it is asked for no labels.
+    fn without_labels(&self) -> PeerMatch {
+        let is_number = |port: &&PortMatch| matches!(port, PortMatch::Range(_));
+        let all_numbers = self.ports.iter().all(|port| is_number(&port));
+        PeerMatch {
+            peers: None,
+            ports: if all_numbers { self.ports.clone() } else { Vec::new() },
+            not_ports: self.not_ports.iter().filter(is_number).cloned().collect(),
+            ..self.clone()
+        }
+    }
+}
+
 impl Peers {
+    /// Everything whose labels cannot be read.
+    fn unreadable() -> Peers {
+        Peers {
+            selector: unreadable_labels().clone(),
+            negated: false,
+            written: "labels that cannot be read".to_owned(),
+        }
+    }
+
     /// The selector that says which endpoints lend their named ports to the rule; a negated match restricts nothing.
     pub fn positive(&self) -> Option<&Selector> {
         (!self.negated).then_some(&self.selector)

@@ -1,7 +1,7 @@
 //! One stored object as it is to be enforced: the only place where that is decided.
 //!
 //! An object that cannot be read is replaced by its last valid version, else by its deny-by-default replacement
-//! ([`Item::closed`]), else by nothing. Everyone who judges packets gets objects through [`changes`], so all agree.
+//! ([`Item::read_stored`]), else by nothing. Everyone who judges packets gets objects through [`changes`], so all agree.
 
 use tortie_api::{Key, Kind, Object, decode};
 use tortie_policy::{Item, PolicyId, staged_deletion};
@@ -57,12 +57,12 @@ fn read(stored: &Stored) -> Result<Content, Failed> {
     if let Some(item) = Item::plain(&stored.key, &stored.value) {
         return Ok(Content::Item(Box::new(item)));
     }
-    let object = decode::stored(&stored.key, &stored.value)
-        .map_err(|error| Failed { reasons: vec![error.to_string()], replacement: None })?;
-    if object.kind == Kind::FelixConfiguration {
+    if stored.key.kind == Kind::FelixConfiguration {
+        let object = decode::stored(&stored.key, &stored.value)
+            .map_err(|error| Failed { reasons: vec![error.to_string()], replacement: None })?;
         return Ok(Content::Settings(Box::new(object)));
     }
-    let (item, invalid) = Item::closed(&object);
+    let tortie_policy::Stored { object, item, invalid } = tortie_policy::Stored::read(&stored.key, &stored.value);
     let content = match staged_deletion(&object) {
         Some(policy) if item == Item::Nothing => Content::StagedDeletion(policy),
         _ => Content::Item(Box::new(item)),

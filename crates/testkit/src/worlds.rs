@@ -15,6 +15,7 @@
 //! ```
 
 mod case;
+mod damage;
 mod objects;
 mod packets;
 mod rules;
@@ -22,6 +23,7 @@ mod shrink;
 mod world;
 
 pub use case::{Case, Probe, Step};
+pub use damage::Damage;
 pub use shrink::shrink;
 pub use tortie_random::Random;
 pub use world::{Change, World};

@@ -93,8 +93,65 @@ fn what_is_no_object_is_an_error_that_names_the_key_and_the_reason() {
     assert_eq!(problem("[]"), "HostEndpoint(x) has no object as its value in the store");
     assert_eq!(problem(r#"{"spec":[]}"#), "HostEndpoint(x) has no object as its spec in the store");
     assert_eq!(problem(r#"{"kind":"Tier"}"#), "HostEndpoint(x) holds a \"Tier\" in the store");
-    assert_eq!(
-        problem(r#"{"metadata":{"labels":{"a":1}}}"#),
-        "HostEndpoint(x) has metadata of a wrong type in the store: invalid type: integer `1`, expected a string"
+}
+
+#[test]
+fn metadata_of_a_wrong_type_is_kept_and_costs_nothing_else() {
+    let text = concat!(
+        r#"{"kind":"HostEndpoint","apiVersion":"projectcalico.org/v3","metadata":{"name":"x","#,
+        r#""labels":{"a":1,"b":"c"},"finalizers":"none"},"spec":{"node":"n"},"status":7}"#
     );
+    let mut hep = read(Kind::HostEndpoint, text).unwrap();
+    assert_eq!(hep.body["spec"], json!({ "node": "n" }));
+    assert_eq!(hep.metadata.other["labels"], json!({ "a": 1, "b": "c" }));
+    assert_eq!(String::from_utf8(encode::stored(&hep)).unwrap(), text);
+    hep.metadata.labels.insert("a".into(), "1".into());
+    assert!(
+        String::from_utf8(encode::stored(&hep)).unwrap().contains(r#""labels":{"a":"1"}"#),
+        "a new value replaces it"
+    );
+    assert_eq!(read(Kind::HostEndpoint, r#"{"metadata":7}"#).unwrap().metadata.other["labels"], json!(7));
+}
+
+/// What whoever enforces the object is given: the rest, and the rules.
+fn enforced(kind: Kind, text: &str, room: usize) -> (Object, Vec<(String, Value)>) {
+    let mut rules = Vec::new();
+    let key = Key { kind, namespace: String::new(), name: "x".into() };
+    let object = exact(&key, text.as_bytes(), room, &mut |list, rule| match rule {
+        Some(rule) => rules.push((list.to_owned(), rule)),
+        None => rules.retain(|(name, _)| name != list),
+    });
+    (object.unwrap(), rules)
+}
+
+#[test]
+fn whoever_enforces_it_sees_null_and_each_rule_alone() {
+    let text = concat!(
+        r#"{"metadata":{"creationTimestamp":null,"labels":null},"status":{"conditions":null},"#,
+        r#""spec":{"order":1e999,"tier":null,"ingress":[{"action":"Deny"}],"#,
+        r#""ingress":[{"action":"Allow","source":null},null,7],"types":[null]}}"#
+    );
+    let (object, rules) = enforced(Kind::GlobalNetworkPolicy, text, 10_000);
+    let spec = json!({ "order": [null], "tier": null, "ingress": [], "types": [null] });
+    assert_eq!(object.body["spec"], spec);
+    assert_eq!((object.metadata.other.len(), &object.metadata.other["labels"]), (1, &Value::Null));
+    let want = [json!({ "action": "Allow", "source": null }), Value::Null, json!(7)];
+    assert_eq!(rules, want.map(|rule| ("ingress".to_owned(), rule)));
+    let (object, rules) = enforced(Kind::Tier, r#"{"spec":7}"#, 10_000);
+    assert_eq!((&object.body["spec"], rules.len()), (&json!(7), 0));
+}
+
+#[test]
+fn beyond_its_room_a_list_ends_with_null_and_a_part_is_null() {
+    let nets = |count: usize| (0..count).map(|_| "\"::/0\"").collect::<Vec<_>>().join(",");
+    let (object, _) = enforced(Kind::Profile, &format!(r#"{{"spec":{{"more":[{}]}}}}"#, nets(10_000)), 10_000);
+    let list = object.body["spec"]["more"].as_array().unwrap();
+    assert!(list.len() < 200 && list.last() == Some(&Value::Null), "{}", list.len());
+    let labels = (0..10_000).map(|number| format!(r#""a{number}":"b""#)).collect::<Vec<_>>().join(",");
+    let text = format!(r#"{{"spec":{{"labelsToApply":{{{labels}}},"egress":[{{"action":"Deny"}}]}}}}"#);
+    let (object, rules) = enforced(Kind::Profile, &text, 10_000);
+    assert_eq!(object.body["spec"]["labelsToApply"], Value::Null);
+    assert_eq!(rules, [("egress".to_owned(), Value::Null)], "a rule that does not fit is not half a rule");
+    let (object, _) = enforced(Kind::Tier, &format!(r#"{{"spec":{{{labels},"order":1}}}}"#), 10_000);
+    assert_eq!(object.body["spec"]["order"], json!(1), "what nobody knows makes nothing unreadable");
 }

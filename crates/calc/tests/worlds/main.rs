@@ -4,6 +4,7 @@
 //! `cases/`; what stands there is played on every run.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod damage;
 #[cfg(feature = "faults")]
 mod faults;
 mod histories;

@@ -16,18 +16,14 @@ pub(crate) struct Node {
     pub fake: Fake,
     /// Policies whose sets stay whether they apply or not.
     everywhere: BTreeMap<PolicyId, bool>,
-    /// Network sets that nobody knows the content of. The other sets of rules that cannot match because of them stay.
-    incomplete: BTreeSet<tortie_policy::SetId>,
+    /// Something cannot be read. The sets of rules that never match because of that stay.
+    pub unreadable: bool,
 }
 
 impl Node {
     pub(crate) fn new() -> Self {
-        let mut node = Self {
-            engine: Engine::new(NODE),
-            fake: Fake::new(),
-            everywhere: Default::default(),
-            incomplete: Default::default(),
-        };
+        let mut node =
+            Self { engine: Engine::new(NODE), fake: Fake::new(), everywhere: Default::default(), unreadable: false };
         World::start().into_iter().for_each(|change| node.take(change).unwrap());
         node
     }
@@ -38,14 +34,10 @@ impl Node {
             self.everywhere.insert(policy.id.clone(), policy.everywhere && !policy.staged);
         }
         if let Change::Put(Item::NetworkSet(set)) = &change {
-            self.incomplete.remove(&set.id);
-            self.incomplete.extend(set.incomplete.then(|| set.id.clone()));
+            self.unreadable |= set.incomplete;
         }
         match update(change) {
             Some(update) => {
-                if let Update::Delete(Id::NetworkSet(id)) = &update {
-                    self.incomplete.remove(id);
-                }
                 if let Update::Delete(Id::Policy(id)) = &update {
                     self.everywhere.remove(id);
                 }
@@ -61,7 +53,7 @@ impl Node {
         let delta = self.engine.flush();
         self.fake.apply(&delta).map_err(|broken| format!("broken delta: {broken}"))?;
         let mut kept: BTreeSet<SetId> = SetId::WELL_KNOWN.into_iter().map(SetId::new).collect();
-        if self.everywhere.values().any(|everywhere| *everywhere) || !self.incomplete.is_empty() {
+        if self.everywhere.values().any(|everywhere| *everywhere) || self.unreadable {
             // Which sets those are is not known here, so nothing is too much.
             kept.extend(self.fake.state.sets.keys().cloned());
         } else {
@@ -130,7 +122,7 @@ fn compare(world: &World, fake: &Fake, case: &Case) -> Result<(), String> {
 }
 
 /// Where the two answers part, stage by stage.
-fn difference(verdict: &Verdict, answer: &Answer) -> Option<String> {
+pub(crate) fn difference(verdict: &Verdict, answer: &Answer) -> Option<String> {
     if (verdict.allowed, verdict.rejected, verdict.untracked) != (answer.allowed, answer.rejected, answer.untracked) {
         return Some("another verdict".to_owned());
     }

@@ -1,127 +1,268 @@
 //! Endpoints. Facts: enforcement sheet 2.1, 3, 3.11; datastore sheet appendix A.
+//!
+//! What cannot be read of an endpoint never makes it disappear where it closes something: labels and profiles that
+//! nobody knows make it deny everything ([`UNREADABLE_LABELS`]), a place that nobody knows closes all interfaces that it
+//! may mean, and addresses and ports that nobody knows are said to be missing ([`Missing`]).
 
 use std::net::IpAddr;
 
-use tortie_api::kinds::host_endpoint::HostEndpointSpec;
-use tortie_api::kinds::workload_endpoint::WorkloadEndpointSpec;
-use tortie_api::{Metadata, Object, Path};
-use tortie_net::{Protocol, parse_address, parse_cidr};
+use serde_json::Value;
+use tortie_api::Object;
+use tortie_net::{parse_address, parse_cidr};
 
-use super::rule::{NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX};
-use super::{Invalid, spec};
-use crate::endpoint::{HostEndpoint, Interface, Labels, Limits, NamedPort, Nat, Rate, WorkloadEndpoint, WorkloadId};
+use super::read::{At, Fields, Read, Wrong, list, owned, record, text, texts, whole};
+use super::rule::{NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX, parse_protocol};
+use crate::endpoint::{
+    HostEndpoint, Interface, Labels, Limits, Missing, NamedPort, Nat, Rate, UNREADABLE_LABELS, WorkloadEndpoint,
+    WorkloadId,
+};
 
 const SERVICE_ACCOUNT_LABEL: &str = "projectcalico.org/serviceaccount";
 /// What Calico allows at once when only a rate is given.
 const DEFAULT_PACKET_BURST: u32 = 5;
 
-pub(super) fn host(object: &Object) -> Result<HostEndpoint, Invalid> {
-    let path = Path::from("spec");
-    let spec: HostEndpointSpec = spec(object)?;
-    let ports = spec
-        .ports
-        .iter()
-        .enumerate()
-        .map(|(index, port)| named_port(&port.name, &port.protocol, port.port, &path.key("ports").index(index)));
-    Ok(HostEndpoint {
+const DENIES: &str = "the endpoint denies everything, failsafes aside";
+const MISSING: &str = "rules that deny by label or named port may mean it too";
+
+/// Labels that stand for those that nobody knows.
+pub(super) fn unreadable_labels() -> Labels {
+    Labels::from([(UNREADABLE_LABELS.to_owned(), String::new())])
+}
+
+/// The labels of an object. Those that cannot be read make the endpoint deny, and rules that deny by label mean it.
+pub(super) fn labels(object: &Object, consequence: &'static str, wrong: &mut Wrong) -> Labels {
+    match object.metadata.other.get("labels") {
+        None => object.metadata.labels.clone(),
+        Some(value) => {
+            let reason = texts(value).err().unwrap_or_else(|| "they cannot be read".to_owned());
+            wrong.note(At::LABELS, reason, consequence);
+            unreadable_labels()
+        }
+    }
+}
+
+pub(super) fn host(object: &Object, wrong: &mut Wrong) -> HostEndpoint {
+    let spec = Fields::of(object.body.get("spec"));
+    let mut labels = labels(object, DENIES, wrong);
+    let node = spec.read("node", owned);
+    let node = wrong.take(At::SPEC.key("node"), node, "the endpoint is on no node, since nobody knows on which");
+    let interface = wrong.take(
+        At::SPEC.key("interfaceName"),
+        spec.read("interfaceName", text),
+        "every interface of the node that is no workload's denies everything, failsafes aside",
+    );
+    let mut missing = Missing::default();
+    let addresses = each(spec, "expectedIPs", address, &mut missing.addresses, MISSING, wrong);
+    let mut interface = match interface {
+        None => Interface::Unknown,
+        Some("") => Interface::ByAddress,
+        Some("*") => Interface::All,
+        Some(name) => Interface::Named(name.to_owned()),
+    };
+    if interface == Interface::ByAddress && missing.addresses && addresses.is_empty() {
+        interface = Interface::Unknown;
+    }
+    let profiles = profiles(spec, &mut labels, wrong);
+    missing.place = interface == Interface::Unknown;
+    let mut ports = each(spec, "ports", port, &mut missing.ports, MISSING, wrong);
+    bound(&mut ports, addresses.len(), &mut missing, wrong);
+    HostEndpoint {
         name: object.metadata.name.clone(),
-        node: spec.node,
-        interface: match spec.interface_name.as_str() {
-            "" => Interface::ByAddress,
-            "*" => Interface::All,
-            name => Interface::Named(name.to_owned()),
-        },
-        addresses: spec
-            .expected_ips
-            .iter()
-            .enumerate()
-            .map(|(index, text)| address(text, &path.key("expectedIPs").index(index)))
-            .collect::<Result<_, _>>()?,
-        labels: object.metadata.labels.clone(),
-        profiles: spec.profiles,
-        ports: ports.collect::<Result<_, _>>()?,
-    })
+        node: node.unwrap_or_default(),
+        interface,
+        addresses,
+        labels,
+        profiles,
+        ports,
+        missing,
+    }
+}
+
+/// The items of a list that can be read; `lost` if there are others.
+fn each<T>(
+    spec: Fields<'_>,
+    name: &str,
+    read: impl Fn(&Value) -> Read<T>,
+    lost: &mut bool,
+    consequence: &'static str,
+    wrong: &mut Wrong,
+) -> Vec<T> {
+    let at = At::SPEC.key(name);
+    let values = spec.get(name).map_or(Ok(&[][..]), list);
+    let Some(values) = wrong.take(at, values, consequence) else {
+        *lost = true;
+        return Vec::new();
+    };
+    let mut items = Vec::with_capacity(values.len());
+    for (index, value) in values.iter().enumerate() {
+        match wrong.take(at.index(index), read(value), consequence) {
+            Some(item) => items.push(item),
+            None => *lost = true,
+        }
+    }
+    items
+}
+
+/// Of too many named ports none counts.
+fn bound(ports: &mut Vec<NamedPort>, addresses: usize, missing: &mut Missing, wrong: &mut Wrong) {
+    let members = ports.len().saturating_mul(addresses);
+    if members > NamedPort::LIMIT {
+        let reason =
+            format!("{} ports at {addresses} addresses are {members}, more than {}", ports.len(), NamedPort::LIMIT);
+        wrong.note(At::SPEC.key("ports"), reason, MISSING);
+        *ports = Vec::new();
+        missing.ports = true;
+    }
+}
+
+/// Profiles give labels, so of an endpoint with one that nobody knows nobody knows the labels.
+fn profiles(spec: Fields<'_>, labels: &mut Labels, wrong: &mut Wrong) -> Vec<String> {
+    let mut lost = false;
+    let profiles = each(spec, "profiles", owned, &mut lost, DENIES, wrong);
+    if lost {
+        *labels = unreadable_labels();
+    }
+    profiles
+}
+
+/// A workload endpoint in its parts.
+#[derive(Default)]
+pub(super) struct Workload {
+    pub(super) orchestrator: String,
+    pub(super) workload: String,
+    pub(super) container_id: String,
+    pub(super) endpoint: String,
+    pub(super) service_account: String,
+    pub(super) node: String,
+    pub(super) interface: String,
+    pub(super) pod: String,
+    pub(super) labels: Labels,
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) nats: Vec<Nat>,
+    pub(super) profiles: Vec<String>,
+    pub(super) ports: Vec<NamedPort>,
+    pub(super) mac: String,
+    pub(super) spoofing: Vec<ipnet::IpNet>,
+    pub(super) limits: [Limits; 2],
+    pub(super) missing: Missing,
 }
 
 /// A workload endpoint; none while it has no address, as Calico leaves it out too: its interface stays closed.
-pub(super) fn workload(object: &Object) -> Result<Option<WorkloadEndpoint>, Invalid> {
-    let Metadata { namespace, name, labels, .. } = &object.metadata;
-    let id = WorkloadId { namespace: namespace.clone(), name: name.clone() };
-    workload_of(id, labels.clone(), spec(object)?)
+pub(super) fn workload(object: &Object, wrong: &mut Wrong) -> Option<WorkloadEndpoint> {
+    let spec = Fields::of(object.body.get("spec"));
+    let mut it = Workload { labels: labels(object, DENIES, wrong), ..Workload::default() };
+    let mut denies = false;
+    let mut account = true;
+    let mut texts = [
+        ("orchestrator", &mut it.orchestrator, DENIES),
+        ("workload", &mut it.workload, DENIES),
+        ("containerID", &mut it.container_id, DENIES),
+        ("endpoint", &mut it.endpoint, DENIES),
+        ("pod", &mut it.pod, DENIES),
+        ("serviceAccountName", &mut it.service_account, DENIES),
+        ("mac", &mut it.mac, ""),
+    ];
+    for (name, into, consequence) in &mut texts {
+        let read = wrong.take(At::SPEC.key(name), spec.read(name, owned), consequence);
+        denies |= read.is_none() && *consequence == DENIES;
+        account &= read.is_some() || *name != "serviceAccountName";
+        **into = read.unwrap_or_default();
+    }
+    let node = wrong.take(At::SPEC.key("node"), spec.read("node", owned), "its interface stays closed");
+    let interface = spec.read("interfaceName", owned).and_then(|name| match name.as_str() {
+        "" => Err("a workload endpoint needs an interface".to_owned()),
+        _ => Ok(name),
+    });
+    let has_addresses =
+        spec.get("ipNetworks").is_some_and(|value| value.as_array().is_none_or(|list| !list.is_empty()));
+    if !has_addresses {
+        return None;
+    }
+    let interface = wrong.take(At::SPEC.key("interfaceName"), interface, "its interface stays closed");
+    // Where it is must be known as a whole.
+    (it.node, it.interface) = node.zip(interface).unwrap_or_default();
+    it.addresses = each(spec, "ipNetworks", own_address, &mut it.missing.addresses, MISSING, wrong);
+    it.nats = each(spec, "ipNATs", nat, &mut denies, DENIES, wrong);
+    // One that asks to send from foreign addresses may not count at all.
+    let mut unknown_sources = false;
+    it.spoofing =
+        each(spec, "allowSpoofedSourcePrefixes", spoofed, &mut unknown_sources, "its interface stays closed", wrong);
+    if unknown_sources {
+        (it.node, it.interface) = Default::default();
+    }
+    it.ports =
+        each(spec, "ports", workload_port, &mut it.missing.ports, MISSING, wrong).into_iter().flatten().collect();
+    bound(&mut it.ports, it.addresses.len(), &mut it.missing, wrong);
+    it.profiles = profiles(spec, &mut it.labels, wrong);
+    it.limits = limits_of(spec, wrong);
+    if !account {
+        it.labels = unreadable_labels();
+    }
+    if denies {
+        it.missing.place = true;
+        // Nobody knows which of several endpoints of one interface comes first, so the one that denies does.
+        (it.orchestrator, it.workload, it.endpoint) = Default::default();
+    }
+    Some(it.build(WorkloadId { namespace: object.metadata.namespace.clone(), name: object.metadata.name.clone() }))
 }
 
-/// The same out of its parts.
-pub(super) fn workload_of(
-    id: WorkloadId,
-    mut labels: Labels,
-    spec: WorkloadEndpointSpec,
-) -> Result<Option<WorkloadEndpoint>, Invalid> {
-    let path = Path::from("spec");
-    if spec.ip_networks.is_empty() {
-        return Ok(None);
-    }
-    if spec.interface_name.is_empty() {
-        return Err(Invalid::new(&path.key("interfaceName"), "a workload endpoint needs an interface"));
-    }
-    let net = |text: &str, place: &Path| parse_cidr(text).map_err(|error| Invalid::new(place, error));
-    let addresses = spec.ip_networks.iter().enumerate().map(|(index, text)| {
-        let place = path.key("ipNetworks").index(index);
-        let net = net(text, &place)?;
-        if net.prefix_len() == net.max_prefix_len() {
-            Ok(net.addr())
-        } else {
-            Err(Invalid::new(&place, "IP network contains multiple addresses"))
+impl Workload {
+    pub(super) fn build(mut self, id: WorkloadId) -> WorkloadEndpoint {
+        if !self.labels.contains_key(UNREADABLE_LABELS) {
+            self.labels
+                .retain(|label, _| !label.starts_with(NAMESPACE_PREFIX) && !label.starts_with(SERVICE_ACCOUNT_PREFIX));
+            if !self.service_account.is_empty() {
+                self.labels.insert(SERVICE_ACCOUNT_LABEL.to_owned(), std::mem::take(&mut self.service_account));
+            }
         }
-    });
-    let nats = spec.ip_nats.iter().enumerate().map(|(index, nat)| {
-        let place = path.key("ipNATs").index(index);
-        Ok(Nat {
-            internal: address(&nat.internal_ip, &place.key("internalIP"))?,
-            external: address(&nat.external_ip, &place.key("externalIP"))?,
-        })
-    });
-    let spoofing =
-        spec.allow_spoofed_source_prefixes.iter().enumerate().map(|(index, text)| {
-            net(text, &path.key("allowSpoofedSourcePrefixes").index(index)).map(|net| net.trunc())
-        });
-    let ports = spec
-        .ports
-        .iter()
-        .enumerate()
-        .filter(|(_, port)| !port.name.is_empty())
-        .map(|(index, port)| named_port(&port.name, &port.protocol, port.port, &path.key("ports").index(index)));
-    labels.retain(|label, _| !label.starts_with(NAMESPACE_PREFIX) && !label.starts_with(SERVICE_ACCOUNT_PREFIX));
-    if !spec.service_account_name.is_empty() {
-        labels.insert(SERVICE_ACCOUNT_LABEL.to_owned(), spec.service_account_name.clone());
+        WorkloadEndpoint {
+            precedence: self.precedence(&id.namespace),
+            id,
+            addresses: self.addresses,
+            nats: self.nats,
+            spoofing: self.spoofing,
+            ports: self.ports,
+            ingress_limits: self.limits[0],
+            egress_limits: self.limits[1],
+            node: self.node,
+            interface: self.interface,
+            pod: self.pod,
+            labels: self.labels,
+            profiles: self.profiles,
+            mac: self.mac,
+            missing: self.missing,
+        }
     }
-    let qos = spec.qos_controls.clone().unwrap_or_default();
-    Ok(Some(WorkloadEndpoint {
-        precedence: precedence(&id.namespace, &spec),
-        id,
-        addresses: addresses.collect::<Result<_, _>>()?,
-        nats: nats.collect::<Result<_, Invalid>>()?,
-        spoofing: spoofing.collect::<Result<_, _>>()?,
-        ports: ports.collect::<Result<_, _>>()?,
-        ingress_limits: limits(qos.ingress_packet_rate, qos.ingress_packet_burst, qos.ingress_max_connections),
-        egress_limits: limits(qos.egress_packet_rate, qos.egress_packet_burst, qos.egress_max_connections),
-        node: spec.node,
-        interface: spec.interface_name,
-        pod: spec.pod,
-        labels,
-        profiles: spec.profiles,
-        mac: spec.mac,
-    }))
+
+    /// Orchestrator, namespace with workload, and endpoint, as the name spells them (datastore sheet section 2).
+    fn precedence(&self, namespace: &str) -> (String, String, String) {
+        let workload = match self.orchestrator.as_str() {
+            "k8s" => &self.pod,
+            "cni" => &self.container_id,
+            "libnetwork" => &self.orchestrator,
+            _ => &self.workload,
+        };
+        (self.orchestrator.clone(), format!("{namespace}/{workload}"), self.endpoint.clone())
+    }
 }
 
-/// Orchestrator, namespace with workload, and endpoint, as the name spells them (datastore sheet section 2).
-fn precedence(namespace: &str, spec: &WorkloadEndpointSpec) -> (String, String, String) {
-    let workload = match spec.orchestrator.as_str() {
-        "k8s" => &spec.pod,
-        "cni" => &spec.container_id,
-        "libnetwork" => &spec.orchestrator,
-        _ => &spec.workload,
+fn limits_of(spec: Fields<'_>, wrong: &mut Wrong) -> [Limits; 2] {
+    let at = At::SPEC.key("qosControls");
+    let consequence = "the limits are as low as can be";
+    let Some(qos) = wrong.take(at, spec.get("qosControls").map(record).transpose(), consequence) else {
+        return [Limits { packets: Some(Rate { per_second: 1, burst: 1 }), connections: Some(1) }; 2];
     };
-    (spec.orchestrator.clone(), format!("{namespace}/{workload}"), spec.endpoint.clone())
+    let fields = qos.map_or(Fields::Absent, Fields::Map);
+    let mut number = |name: &str| match wrong.take(at.key(name), fields.read(name, whole), consequence) {
+        Some(value) => value.unwrap_or(0),
+        None => 1,
+    };
+    let mut side =
+        |rate: &str, burst: &str, connections: &str| limits(number(rate), number(burst), number(connections));
+    [
+        side("ingressPacketRate", "ingressPacketBurst", "ingressMaxConnections"),
+        side("egressPacketRate", "egressPacketBurst", "egressMaxConnections"),
+    ]
 }
 
 fn limits(rate: i64, burst: i64, connections: i64) -> Limits {
@@ -133,17 +274,50 @@ fn limits(rate: i64, burst: i64, connections: i64) -> Limits {
     }
 }
 
-fn address(text: &str, path: &Path) -> Result<IpAddr, Invalid> {
-    parse_address(text).map_err(|error| Invalid::new(path, error))
+fn address(value: &Value) -> Read<IpAddr> {
+    parse_address(text(value)?).map_err(|error| error.to_string())
 }
 
-fn named_port(
-    name: &str,
-    protocol: &tortie_api::scalar::Protocol,
-    port: u16,
-    path: &Path,
-) -> Result<NamedPort, Invalid> {
-    let protocol =
-        Protocol::parse_any_case(&protocol.text()).map_err(|error| Invalid::new(&path.key("protocol"), error))?;
-    Ok(NamedPort { name: name.to_owned(), protocol, port })
+fn spoofed(value: &Value) -> Read<ipnet::IpNet> {
+    parse_cidr(text(value)?).map(|net| net.trunc()).map_err(|error| error.to_string())
+}
+
+fn own_address(value: &Value) -> Read<IpAddr> {
+    own_address_of(text(value)?)
+}
+
+pub(super) fn own_address_of(text: &str) -> Read<IpAddr> {
+    let net = parse_cidr(text).map_err(|error| error.to_string())?;
+    if net.prefix_len() == net.max_prefix_len() {
+        Ok(net.addr())
+    } else {
+        Err("IP network contains multiple addresses".to_owned())
+    }
+}
+
+fn nat(value: &Value) -> Read<Nat> {
+    let map = record(value)?;
+    let side = |name: &str| {
+        map.get(name).map_or(Err("nothing there".to_owned()), address).map_err(|why| format!("{name}: {why}"))
+    };
+    Ok(Nat { internal: side("internalIP")?, external: side("externalIP")? })
+}
+
+fn port(value: &Value) -> Read<NamedPort> {
+    let map = record(value)?;
+    let field = |name: &'static str| map.get(name).ok_or_else(|| format!("{name}: nothing there"));
+    let number = whole(field("port")?)?.and_then(|number| u16::try_from(number).ok());
+    Ok(NamedPort {
+        name: owned(field("name")?)?,
+        protocol: parse_protocol(field("protocol")?)?,
+        port: number.ok_or_else(|| "the port is out of range".to_owned())?,
+    })
+}
+
+/// A port of a workload; one without a name only leads from the host.
+fn workload_port(value: &Value) -> Read<Option<NamedPort>> {
+    match record(value)?.get("name").map_or(Ok(""), text)? {
+        "" => Ok(None),
+        _ => port(value).map(Some),
+    }
 }

@@ -1,13 +1,14 @@
 //! Profiles, network sets, nodes and pools. Facts: enforcement sheet 1.6, 2.9, 5.1; datastore sheet 1.6.
 
+use ipnet::IpNet;
 use serde_json::Value;
-use tortie_api::kinds::network_set::NetworkSetSpec;
-use tortie_api::kinds::profile::ProfileSpec;
-use tortie_api::{Kind, Object, Path};
+use tortie_api::{Kind, Object};
 use tortie_net::{parse_address, parse_cidr};
 
-use super::rule::rules;
-use super::{Invalid, spec};
+use super::endpoint::{labels, unreadable_labels};
+use super::policy::Early;
+use super::read::{At, Fields, Wrong, list, text, texts};
+use super::rule::{RuleList, rules};
 use crate::group::{NetworkSet, Node, Pool, Profile, SetId};
 use crate::{Action, Rule};
 
@@ -26,52 +27,105 @@ impl Profile {
     }
 }
 
-pub(super) fn profile(object: &Object) -> Result<Profile, Invalid> {
-    let path = Path::from("spec");
-    let spec: ProfileSpec = spec(object)?;
-    Ok(Profile {
+pub(super) fn profile(object: &Object, early: Early, wrong: &mut Wrong) -> Profile {
+    let spec = Fields::of(object.body.get("spec"));
+    let consequence = "the endpoints of the profile deny everything, failsafes aside";
+    let labels = wrong.take(At::SPEC.key("labelsToApply"), spec.read("labelsToApply", texts), consequence);
+    let mut list = |name: &str, early: Option<RuleList>| match (early, spec.get(name)) {
+        (Some(early), Some(Value::Array(_))) => early.finish(),
+        (_, value) => rules(value, "", At::SPEC.key(name), wrong),
+    };
+    Profile {
         name: object.metadata.name.clone(),
-        labels: spec.labels_to_apply,
-        ingress: rules(&spec.ingress, "", &path.key("ingress"))?,
-        egress: rules(&spec.egress, "", &path.key("egress"))?,
-    })
+        ingress: list("ingress", early.ingress),
+        egress: list("egress", early.egress),
+        labels: labels.unwrap_or_else(unreadable_labels),
+    }
 }
 
-pub(super) fn network_set(object: &Object) -> Result<NetworkSet, Invalid> {
-    let spec: NetworkSetSpec = spec(object)?;
-    let path = Path::from("spec.nets");
-    // An empty text passes Calico's validator and means nothing.
-    let nets = spec.nets.iter().enumerate().filter(|(_, text)| !text.is_empty()).map(|(index, text)| {
-        parse_cidr(text).map(|net| net.trunc()).map_err(|error| Invalid::new(&path.index(index), error))
-    });
-    if spec.nets.len() > NetworkSet::LIMIT {
-        return Err(Invalid::new(&path, format!("{} nets are more than {}", spec.nets.len(), NetworkSet::LIMIT)));
+/// The nets of a set as they come, one after the other.
+#[derive(Default)]
+pub(crate) struct NetList {
+    nets: Vec<IpNet>,
+    count: usize,
+    incomplete: bool,
+}
+
+/// What follows when a net cannot be read.
+const INCOMPLETE: &str =
+    "rules that deny by this set deny whatever else they match; those that allow by it allow the other nets";
+
+impl NetList {
+    pub(super) fn push(&mut self, value: &Value, at: At<'_>, wrong: &mut Wrong) {
+        let net = text(value).and_then(|text| match text {
+            // An empty text passes Calico's validator and means nothing.
+            "" => Ok(None),
+            _ => parse_cidr(text).map(|net| Some(net.trunc())).map_err(|error| error.to_string()),
+        });
+        let net = wrong.take(at.index(self.count), net, INCOMPLETE);
+        self.count += 1;
+        match net {
+            Some(net) if self.count <= NetworkSet::LIMIT => self.nets.extend(net),
+            Some(_) => self.nets = Vec::new(),
+            None => self.incomplete = true,
+        }
     }
+
+    /// The nets, and whether there are others.
+    fn finish(self, at: At<'_>, wrong: &mut Wrong) -> (Vec<IpNet>, bool) {
+        if self.count > NetworkSet::LIMIT {
+            let reason = format!("{} nets are more than {}", self.count, NetworkSet::LIMIT);
+            wrong.note(at, reason, "rules that deny by this set deny whatever else they match; none allows by it");
+            return (Vec::new(), true);
+        }
+        (self.nets, self.incomplete)
+    }
+}
+
+pub(super) fn network_set(object: &Object, early: Early, wrong: &mut Wrong) -> NetworkSet {
+    let spec = Fields::of(object.body.get("spec"));
+    let at = At::SPEC;
+    let at = at.key("nets");
+    let values = wrong.take(at, spec.get("nets").map_or(Ok(&[][..]), list), INCOMPLETE);
+    let mut nets = match early.nets {
+        Some(early) if values.is_some() => early,
+        _ => NetList { incomplete: values.is_none(), ..NetList::default() },
+    };
+    values.unwrap_or_default().iter().for_each(|value| nets.push(value, at, wrong));
+    let (nets, incomplete) = nets.finish(at, wrong);
     let namespace = if object.kind == Kind::NetworkSet { object.metadata.namespace.clone() } else { String::new() };
-    let mut labels = object.metadata.labels.clone();
+    let consequence = "rules that deny by label mean its nets too; those that allow do not";
+    let mut labels = labels(object, consequence, wrong);
     let mut profile = None;
     if !namespace.is_empty() {
         labels.insert(NAMESPACE_LABEL.to_owned(), namespace.clone());
         profile = Some(format!("kns.{namespace}"));
     }
-    Ok(NetworkSet {
-        nets: nets.collect::<Result<_, _>>()?,
-        id: SetId { namespace, name: object.metadata.name.clone() },
-        labels,
-        profile,
-        incomplete: false,
-    })
+    let id = SetId { namespace, name: object.metadata.name.clone() };
+    NetworkSet { id, labels, profile, nets, incomplete }
 }
 
-pub(super) fn node(object: &Object) -> Result<Node, Invalid> {
+/// Of a node fewer peers of tunnels are known.
+pub(super) fn node(object: &Object, wrong: &mut Wrong) -> Node {
     let spec = object.body.get("spec").unwrap_or(&Value::Null);
-    let mut node =
-        Node { name: object.metadata.name.clone(), labels: object.metadata.labels.clone(), ..Node::default() };
-    for field in ["ipv4Address", "ipv6Address"] {
-        if let Some(text) = spec.pointer(&format!("/bgp/{field}")).and_then(Value::as_str) {
-            let net = parse_cidr(text).map_err(|error| Invalid::new(&Path::from("spec.bgp").key(field), error))?;
-            node.addresses.push(net.addr());
+    let labels = labels(object, "no FelixConfiguration is for the node by its labels", wrong);
+    let mut node = Node { name: object.metadata.name.clone(), labels, ..Node::default() };
+    let consequence = "tunnels do not take it for an address of a node";
+    // Without the node's own address of a family nobody knows where its tunnel ends.
+    let mut known = [true; 2];
+    for (family, field) in ["ipv4Address", "ipv6Address"].into_iter().enumerate() {
+        let bgp = At::SPEC.key("bgp");
+        if let Some(value) = spec.pointer(&format!("/bgp/{field}")).filter(|value| !value.is_null()) {
+            let net = text(value).and_then(|text| parse_cidr(text).map_err(|error| error.to_string()));
+            match wrong.take(bgp.key(field), net, consequence) {
+                Some(net) => node.addresses.push(net.addr()),
+                None => known[family] = false,
+            }
         }
+    }
+    if spec.get("bgp").is_some_and(|bgp| !bgp.is_null() && !bgp.is_object()) {
+        wrong.note(At::SPEC.key("bgp"), "expected an object", consequence);
+        known = [false; 2];
     }
     for address in spec.get("addresses").and_then(Value::as_array).into_iter().flatten() {
         if let Some(address) = address.get("address").and_then(Value::as_str).and_then(|text| parse_cidr(text).ok())
@@ -81,25 +135,31 @@ pub(super) fn node(object: &Object) -> Result<Node, Invalid> {
         }
     }
     // The parent address of a VTEP is the node's BGP address of its family.
-    for (tunnel, v4) in [("ipv4VXLANTunnelAddr", true), ("ipv6VXLANTunnelAddr", false)] {
+    for (family, tunnel) in ["ipv4VXLANTunnelAddr", "ipv6VXLANTunnelAddr"].into_iter().enumerate() {
         let tunnelled = spec.get(tunnel).and_then(Value::as_str).is_some_and(|text| parse_address(text).is_ok());
-        if tunnelled && let Some(address) = node.addresses.iter().find(|address| address.is_ipv4() == v4) {
+        if tunnelled
+            && known[family]
+            && let Some(address) = node.addresses.iter().find(|address| address.is_ipv4() == (family == 0))
+        {
             node.vxlan_peers.push(*address);
         }
     }
-    Ok(node)
+    node
 }
 
-pub(super) fn pool(object: &Object) -> Result<Pool, Invalid> {
+/// A pool; none without its range.
+pub(super) fn pool(object: &Object, wrong: &mut Wrong) -> Option<Pool> {
     let spec = object.body.get("spec").unwrap_or(&Value::Null);
-    let cidr = spec.get("cidr").and_then(Value::as_str).unwrap_or_default();
+    let cidr = spec.get("cidr").map_or(Ok(""), text);
+    let net = cidr.and_then(|text| parse_cidr(text).map_err(|error| error.to_string()));
+    let net = wrong.take(At::SPEC.key("cidr"), net, "the pool does not count")?;
     let on =
         |field: &str| spec.get(field).and_then(Value::as_str).is_some_and(|mode| !mode.is_empty() && mode != "Never");
     let uses: Vec<&str> =
         spec.get("allowedUses").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    Ok(Pool {
+    Some(Pool {
         name: object.metadata.name.clone(),
-        net: parse_cidr(cidr).map(|net| net.trunc()).map_err(|error| Invalid::new(&Path::from("spec.cidr"), error))?,
+        net: net.trunc(),
         nat_outgoing: spec.get("natOutgoing").and_then(Value::as_bool).unwrap_or(false),
         ipip: on("ipipMode"),
         vxlan: on("vxlanMode"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tortie_api::kinds::network_policy::{NetworkPolicySpec, PolicyType};
+use tortie_api::kinds::network_policy::{NetworkPolicySpec, PolicyType, StagedNetworkPolicySpec};
 use tortie_api::kinds::rule::{EntityRule, Rule};
 use tortie_api::kinds::staged_kubernetes_network_policy::{
     LabelSelector, Peer, PolicyPort, StagedKubernetesNetworkPolicySpec,
@@ -17,15 +17,8 @@ use super::{Invalid, spec};
 const ORCHESTRATOR: &str = "projectcalico.org/orchestrator == 'k8s'";
 const ORDER: f64 = 1000.0;
 
-/// The Calico policy that it stands for, and its staged action.
-pub(super) struct Converted {
-    /// Set, Delete, Learn or Ignore.
-    pub(super) staged_action: String,
-    /// The policy.
-    pub(super) policy: NetworkPolicySpec,
-}
-
-pub(super) fn convert(object: &Object) -> Result<Converted, Invalid> {
+/// The object as a policy of Calico. It is never enforced, so of what cannot be read the first is told.
+pub(super) fn convert(object: &Object) -> Result<Object, Invalid> {
     let path = Path::from("spec");
     let spec: StagedKubernetesNetworkPolicySpec = spec(object)?;
     let mut policy = NetworkPolicySpec {
@@ -48,7 +41,11 @@ pub(super) fn convert(object: &Object) -> Result<Converted, Invalid> {
         let place = path.key("egress").index(index);
         policy.egress.extend(rules(&rule.ports, &rule.to, false, &place)?);
     }
-    Ok(Converted { staged_action: spec.staged_action.0, policy })
+    let spec = StagedNetworkPolicySpec { staged_action: spec.staged_action, policy };
+    let spec = serde_json::to_value(spec).map_err(|error| Invalid::new(&path, error))?;
+    let mut object = object.clone();
+    object.body.insert("spec".to_owned(), without_nulls(spec));
+    Ok(object)
 }
 
 /// One rule for each protocol and peer; protocols in the order of their names, no ports meaning any protocol.
@@ -150,4 +147,15 @@ fn terms(selector: &LabelSelector) -> Vec<String> {
         });
     }
     terms
+}
+
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let kept = map.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(kept.map(|(name, value)| (name, without_nulls(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
+        other => other,
+    }
 }

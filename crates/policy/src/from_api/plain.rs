@@ -10,11 +10,12 @@ use std::marker::PhantomData;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
-use tortie_api::kinds::workload_endpoint::{WorkloadEndpointPort, WorkloadEndpointSpec};
 use tortie_api::{Key, Kind};
+use tortie_net::Protocol;
 
-use super::{Item, endpoint};
-use crate::{Labels, WorkloadId};
+use super::Item;
+use super::endpoint::{Workload, own_address_of};
+use crate::{Labels, NamedPort, WorkloadId};
 
 impl Item {
     /// What a store keeps under a key, if that is a workload endpoint in its plain form. None says nothing.
@@ -27,8 +28,15 @@ impl Item {
             return None;
         }
         let id = WorkloadId { namespace: key.namespace.clone(), name: key.name.clone() };
-        let item = endpoint::workload_of(id, whole.metadata.0.labels, whole.spec.0.into()).ok()?;
-        Some(item.map_or(Item::Nothing, |endpoint| Item::WorkloadEndpoint(Box::new(endpoint))))
+        let spec = whole.spec.0;
+        if spec.ip_networks.is_empty() {
+            return Some(Item::Nothing);
+        }
+        if spec.interface_name.is_empty() {
+            return None;
+        }
+        let workload = Workload { labels: whole.metadata.0.labels, ..spec.parts()? };
+        Some(Item::WorkloadEndpoint(Box::new(workload.build(id))))
     }
 }
 
@@ -94,30 +102,31 @@ struct Port<'a> {
     _host_ip: &'a str,
 }
 
-impl From<Spec<'_>> for WorkloadEndpointSpec {
-    fn from(spec: Spec<'_>) -> Self {
-        let owned = |texts: Vec<&str>| texts.into_iter().map(str::to_owned).collect();
-        let port = |port: Port<'_>| WorkloadEndpointPort {
-            name: port.name.to_owned(),
-            protocol: port.protocol.into(),
-            port: port.port,
-            ..WorkloadEndpointPort::default()
+impl Spec<'_> {
+    fn parts(self) -> Option<Workload> {
+        let port = |port: &Port<'_>| {
+            let protocol = Protocol::parse_any_case(port.protocol).ok()?;
+            Some(NamedPort { name: port.name.to_owned(), protocol, port: port.port })
         };
-        Self {
-            orchestrator: spec.orchestrator.to_owned(),
-            workload: spec.workload.to_owned(),
-            node: spec.node.to_owned(),
-            container_id: spec.container_id.to_owned(),
-            pod: spec.pod.to_owned(),
-            endpoint: spec.endpoint.to_owned(),
-            service_account_name: spec.service_account_name.to_owned(),
-            ip_networks: owned(spec.ip_networks),
-            profiles: owned(spec.profiles),
-            interface_name: spec.interface_name.to_owned(),
-            mac: spec.mac.to_owned(),
-            ports: spec.ports.into_iter().map(port).collect(),
-            ..Self::default()
+        if self.ports.len().saturating_mul(self.ip_networks.len()) > NamedPort::LIMIT {
+            return None;
         }
+        let named = self.ports.iter().filter(|port| !port.name.is_empty());
+        Some(Workload {
+            orchestrator: self.orchestrator.to_owned(),
+            workload: self.workload.to_owned(),
+            node: self.node.to_owned(),
+            container_id: self.container_id.to_owned(),
+            pod: self.pod.to_owned(),
+            endpoint: self.endpoint.to_owned(),
+            service_account: self.service_account_name.to_owned(),
+            addresses: self.ip_networks.into_iter().map(|text| own_address_of(text).ok()).collect::<Option<_>>()?,
+            profiles: self.profiles.into_iter().map(str::to_owned).collect(),
+            interface: self.interface_name.to_owned(),
+            mac: self.mac.to_owned(),
+            ports: named.map(port).collect::<Option<_>>()?,
+            ..Workload::default()
+        })
     }
 }
 

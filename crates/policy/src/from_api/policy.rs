@@ -1,142 +1,232 @@
 //! Tiers and policies. Facts: enforcement sheet 1.1 to 1.4, 1.7, 1.8; datastore sheet 1.4, 3.4 and appendix A.
+//!
+//! A policy of which it is not known where or when it counts keeps what it denies, everywhere it may have counted, and
+//! allows nothing there (`docs/unreadable.md` says why that is the most that is safe).
 
-use tortie_api::kinds::network_policy::{
-    GlobalNetworkPolicySpec, NetworkPolicySpec, PolicyType, StagedGlobalNetworkPolicySpec, StagedNetworkPolicySpec,
-};
-use tortie_api::kinds::tier::TierSpec;
-use tortie_api::{Kind, Object, Path};
-use tortie_selector::Selector;
+use serde_json::Value;
+use tortie_api::{Kind, Object};
 
-use super::rule::{NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX, rules};
-use super::{Invalid, selector, spec};
+use super::group::NetList;
+use super::read::{At, Fields, Read, Wrong, float, items, list, owned, text};
+use super::rule::{NAMESPACE_PREFIX, RuleList, SERVICE_ACCOUNT_PREFIX, is_set, rules, selector};
 use crate::policy::{Order, Policy, PolicyId, Stage, Tier, TierEnd, Types};
+use crate::rule::{Action, Rule};
 
-pub(super) fn tier(object: &Object) -> Result<Tier, Invalid> {
-    let spec: TierSpec = spec(object)?;
-    let pass = spec.default_action.as_deref().is_some_and(|action| action == "Pass");
-    Ok(Tier {
-        name: object.metadata.name.clone(),
-        order: Order(spec.order),
-        end: if pass { TierEnd::Pass } else { TierEnd::Deny },
-    })
+/// Lists that were read before the rest of the object; none of what is no list, or is not there.
+#[derive(Default)]
+pub(crate) struct Early {
+    pub(super) ingress: Option<RuleList>,
+    pub(super) egress: Option<RuleList>,
+    pub(super) nets: Option<NetList>,
 }
 
-pub(super) fn namespaced(object: &Object) -> Result<Policy, Invalid> {
-    from_namespaced(object, &spec(object)?)
-}
-
-pub(super) fn global(object: &Object) -> Result<Policy, Invalid> {
-    from_global(object, &spec(object)?)
-}
-
-/// A staged policy; none when it stages a deletion or is to be ignored by every dataplane.
-pub(super) fn staged(object: &Object) -> Result<Option<Policy>, Invalid> {
-    let (action, mut policy) = match object.kind {
-        Kind::StagedNetworkPolicy => {
-            let spec: StagedNetworkPolicySpec = spec(object)?;
-            (spec.staged_action.0.clone(), from_namespaced(object, &spec.policy)?)
+impl Early {
+    /// A list begins.
+    pub(super) fn begin(&mut self, name: &str) {
+        match name {
+            "ingress" => self.ingress = Some(RuleList::default()),
+            "egress" => self.egress = Some(RuleList::default()),
+            _ => self.nets = Some(NetList::default()),
         }
-        Kind::StagedGlobalNetworkPolicy => {
-            let spec: StagedGlobalNetworkPolicySpec = spec(object)?;
-            (spec.staged_action.0.clone(), from_global(object, &spec.policy)?)
-        }
-        _ => {
-            let spec = super::kubernetes::convert(object)?;
-            (spec.staged_action, from_namespaced(object, &spec.policy)?)
-        }
-    };
-    policy.staged = true;
-    Ok((action != "Delete").then_some(policy))
-}
-
-fn from_namespaced(object: &Object, spec: &NetworkPolicySpec) -> Result<Policy, Invalid> {
-    let path = Path::from("spec");
-    let namespace = &object.metadata.namespace;
-    let scope = format!("projectcalico.org/namespace == '{namespace}'");
-    let own = spec.selector.trim();
-    selector(own, &path.key("selector"))?;
-    let mut text = if own.is_empty() { scope } else { format!("({own}) && {scope}") };
-    if !spec.service_account_selector.is_empty() {
-        let place = path.key("serviceAccountSelector");
-        text = with_prefixed(&text, &spec.service_account_selector, SERVICE_ACCOUNT_PREFIX, &place)?;
     }
-    Ok(Policy {
-        id: id(object),
-        tier: tier_name(&spec.tier),
-        order: Order(spec.order),
-        selector: selector(&text, &path.key("selector"))?,
-        written_selector: spec.selector.clone(),
-        types: types(&spec.types),
-        ingress: rules(&spec.ingress, namespace, &path.key("ingress"))?,
-        egress: rules(&spec.egress, namespace, &path.key("egress"))?,
-        stage: Stage::Normal { forward: false },
-        staged: false,
-        everywhere: spec.performance_hints.iter().any(|hint| hint.0 == "AssumeNeededOnEveryNode"),
-    })
 }
 
-fn from_global(object: &Object, spec: &GlobalNetworkPolicySpec) -> Result<Policy, Invalid> {
-    let path = Path::from("spec");
-    let stage = if spec.do_not_track {
-        Stage::Untracked
-    } else if spec.pre_dnat {
-        Stage::PreDnat
-    } else {
-        Stage::Normal { forward: spec.apply_on_forward }
+pub(super) fn tier(object: &Object, wrong: &mut Wrong) -> Tier {
+    let spec = Fields::of(object.body.get("spec"));
+    let order = spec.read("order", float);
+    let asked_first = order.is_err();
+    let consequence = "its policies are asked before those of all other tiers, and allow nothing";
+    let order = wrong.take(At::SPEC.key("order"), order, consequence).flatten();
+    // What this says, Calico takes as Deny unless it is exactly Pass.
+    let action = spec.read("defaultAction", text);
+    let action = wrong.take(At::SPEC.key("defaultAction"), action, "the tier denies at its end");
+    Tier {
+        name: object.metadata.name.clone(),
+        order: if asked_first { Order::FIRST } else { Order(order) },
+        end: if action == Some("Pass") { TierEnd::Pass } else { TierEnd::Deny },
+        asked_first,
+    }
+}
+
+/// A policy, enforced or staged; none when it stages a deletion.
+pub(super) fn policy(object: &Object, early: Early, wrong: &mut Wrong) -> Option<Policy> {
+    let spec = Fields::of(object.body.get("spec"));
+    let staged = super::enforced_kind(object.kind).is_some();
+    if staged {
+        let action = wrong.take(At::SPEC.key("stagedAction"), spec.read("stagedAction", text), "it counts as Set");
+        if action == Some("Delete") {
+            return None;
+        }
+    }
+    let mut policy = read(object, spec, early, wrong);
+    policy.staged = staged;
+    Some(policy)
+}
+
+/// What cannot be read of where and when a policy counts.
+#[derive(Default)]
+struct Doubt {
+    /// Which endpoints, in which order, or in which stage.
+    place: bool,
+    ingress: bool,
+    egress: bool,
+}
+
+fn read(object: &Object, spec: Fields<'_>, early: Early, wrong: &mut Wrong) -> Policy {
+    let namespace = object.metadata.namespace.as_str();
+    let mut doubt = Doubt::default();
+    let (selector, written_selector) = scope(spec, namespace, &mut doubt, wrong);
+    let consequence = "the policy is asked first in its tier, and only what it denies counts";
+    let order = wrong.take(At::SPEC.key("order"), spec.read("order", float), consequence);
+    doubt.place |= order.is_none();
+    let consequence = "the policy is asked before all tiers, and only what it denies counts";
+    let tier = wrong.take(At::SPEC.key("tier"), spec.read("tier", owned), consequence);
+    let in_no_tier = tier.is_none();
+    let (types, stage) = (types(spec, &mut doubt, wrong), stage(object.kind, spec, &mut doubt, wrong));
+    let mut list = |name: &str, early: Option<RuleList>, doubt: bool| {
+        let mut rules = match (early, spec.get(name)) {
+            (Some(early), Some(Value::Array(_))) => early.finish(),
+            (_, value) => rules(value, namespace, At::SPEC.key(name), wrong),
+        };
+        rules.iter_mut().for_each(|rule| harden(rule, doubt, in_no_tier));
+        rules
     };
-    Ok(Policy {
+    Policy {
         id: id(object),
-        tier: tier_name(&spec.tier),
-        order: Order(spec.order),
-        selector: global_selector(spec, &path)?,
-        written_selector: spec.selector.clone(),
-        types: types(&spec.types),
-        ingress: rules(&spec.ingress, "", &path.key("ingress"))?,
-        egress: rules(&spec.egress, "", &path.key("egress"))?,
+        order: order.map_or(Order::FIRST, Order),
+        selector,
+        written_selector,
+        types,
+        ingress: list("ingress", early.ingress, doubt.place || doubt.ingress),
+        egress: list("egress", early.egress, doubt.place || doubt.egress),
         stage,
         staged: false,
-        everywhere: spec.performance_hints.iter().any(|hint| hint.0 == "AssumeNeededOnEveryNode"),
-    })
+        everywhere: everywhere(spec, wrong),
+        tier: match tier {
+            Some(tier) if tier.is_empty() => "default".to_owned(),
+            Some(tier) => tier,
+            None => Tier::UNREADABLE.to_owned(),
+        },
+    }
 }
 
-/// Selector, namespaces and service accounts in one. The rewriting of `all()` is of the whole text, so that with a
-/// namespace selector even the policy's own `all()` means "in any namespace" (enforcement sheet section 13, row 22).
-fn global_selector(spec: &GlobalNetworkPolicySpec, path: &Path) -> Result<Selector, Invalid> {
-    let mut text = spec.selector.trim().to_owned();
-    selector(&text, &path.key("selector"))?;
+/// What a rule of a policy that is in doubt still does. What it would have passed may be allowed by others.
+fn harden(rule: &mut Rule, only_denies: bool, in_no_tier: bool) {
+    match rule.action {
+        Action::Allow if only_denies => *rule = Rule { never: true, ..Rule::any(Action::Allow) },
+        Action::Pass if only_denies || in_no_tier => rule.action = Action::Deny,
+        _ => {}
+    }
+}
+
+/// The endpoints that it applies to: of its parts those that can be read.
+fn scope(
+    spec: Fields<'_>,
+    namespace: &str,
+    doubt: &mut Doubt,
+    wrong: &mut Wrong,
+) -> (tortie_selector::Selector, String) {
+    let consequence = "the policy applies to all endpoints that this may have meant, and only what it denies counts";
+    let mut part = |name: &str| {
+        let parsed = spec.read(name, owned).and_then(|text| selector(text.trim()).map(|parsed| Some((text, parsed))));
+        let part = wrong.take(At::SPEC.key(name), parsed, consequence);
+        doubt.place |= part.is_none();
+        part.flatten()
+    };
+    let own = part("selector");
+    let accounts = part("serviceAccountSelector");
+    let written = own.as_ref().map(|(text, _)| text.clone()).unwrap_or_default();
+    let mut text = own.map(|(text, _)| text.trim().to_owned()).unwrap_or_default();
+    if !namespace.is_empty() {
+        let scope = format!("projectcalico.org/namespace == '{namespace}'");
+        text = if text.is_empty() { scope } else { format!("({text}) && {scope}") };
+    }
+    // The rewriting of `all()` is of the whole text, so that with a namespace selector even the policy's own `all()`
+    // means "in any namespace" (enforcement sheet section 13, row 22).
+    let namespaces = if namespace.is_empty() { part("namespaceSelector") } else { None };
     let scopes = [
-        ("namespaceSelector", &spec.namespace_selector, NAMESPACE_PREFIX, "has(projectcalico.org/namespace)"),
-        (
-            "serviceAccountSelector",
-            &spec.service_account_selector,
-            SERVICE_ACCOUNT_PREFIX,
-            "has(projectcalico.org/serviceaccount)",
-        ),
+        (namespaces, NAMESPACE_PREFIX, "has(projectcalico.org/namespace)"),
+        (accounts, SERVICE_ACCOUNT_PREFIX, "has(projectcalico.org/serviceaccount)"),
     ];
-    for (field, scope, prefix, all) in scopes {
-        if !scope.is_empty() {
-            text = with_prefixed(&text, scope, prefix, &path.key(field))?.replace("all()", all);
+    for (scope, prefix, all) in scopes {
+        let Some((_, scope)) = scope.filter(|(text, _)| !text.is_empty()) else { continue };
+        let scope = scope.with_prefix(prefix).to_string();
+        text = if text.is_empty() { scope } else { format!("({text}) && {scope}") };
+        if namespace.is_empty() {
+            text = text.replace("all()", all);
         }
     }
-    selector(&text, &path.key("selector"))
+    match tortie_selector::Selector::parse(&text) {
+        Ok(selector) => (selector, written),
+        Err(error) => {
+            wrong.note(At::SPEC.key("selector"), error, consequence);
+            doubt.place = true;
+            let all = match namespace {
+                "" => tortie_selector::Selector::all(),
+                _ => tortie_selector::Selector::parse(&format!("projectcalico.org/namespace == '{namespace}'"))
+                    .unwrap_or_else(|_| tortie_selector::Selector::all()),
+            };
+            (all, written)
+        }
+    }
 }
 
-/// `text` and a selector whose labels stand under a prefix.
-fn with_prefixed(text: &str, scope: &str, prefix: &str, path: &Path) -> Result<String, Invalid> {
-    let scope = selector(scope, path)?.with_prefix(prefix).to_string();
-    Ok(if text.is_empty() { scope } else { format!("({text}) && {scope}") })
+/// The directions. An empty list is old data, and means both; what cannot be read may mean both.
+fn types(spec: Fields<'_>, doubt: &mut Doubt, wrong: &mut Wrong) -> Types {
+    let Some(value) = spec.get("types") else { return Types { ingress: true, egress: true } };
+    let consequence = "the policy counts in both directions, and where this is not said only what it denies";
+    let values = wrong.take(At::SPEC.key("types"), list(value), consequence);
+    if values.is_some_and(|values| values.is_empty()) {
+        return Types { ingress: true, egress: true };
+    }
+    let mut types = Types { ingress: false, egress: false };
+    let mut unreadable = values.is_none();
+    for (index, value) in values.unwrap_or_default().iter().enumerate() {
+        let known = text(value).and_then(|text| match text.to_ascii_lowercase().as_str() {
+            "ingress" => Ok(true),
+            "egress" => Ok(false),
+            _ => Err(format!("{text:?} is no direction")),
+        });
+        let place = At::SPEC.key("types");
+        match wrong.take(place.index(index), known, consequence) {
+            Some(true) => types.ingress = true,
+            Some(false) => types.egress = true,
+            None => unreadable = true,
+        }
+    }
+    if unreadable {
+        doubt.ingress = !types.ingress;
+        doubt.egress = !types.egress;
+        return Types { ingress: true, egress: true };
+    }
+    types
+}
+
+/// Where on a host endpoint it counts.
+fn stage(kind: Kind, spec: Fields<'_>, doubt: &mut Doubt, wrong: &mut Wrong) -> Stage {
+    if !matches!(kind, Kind::GlobalNetworkPolicy | Kind::StagedGlobalNetworkPolicy) {
+        return Stage::Normal { forward: false };
+    }
+    let consequence = "the policy counts in every stage that this may have meant, and only what it denies";
+    let mut flag = |name: &str| {
+        let flag = wrong.take(At::SPEC.key(name), is_set(spec.get(name)), consequence);
+        doubt.place |= flag.is_none();
+        flag
+    };
+    match (flag("doNotTrack"), flag("preDNAT"), flag("applyOnForward")) {
+        (None, _, _) | (Some(false), None, _) => Stage::Unknown,
+        (Some(true), _, _) => Stage::Untracked,
+        (Some(false), Some(true), _) => Stage::PreDnat,
+        (Some(false), Some(false), forward) => Stage::Normal { forward: forward.unwrap_or(true) },
+    }
+}
+
+fn everywhere(spec: Fields<'_>, wrong: &mut Wrong) -> bool {
+    let hints: Read<Vec<&str>> = spec.get("performanceHints").map_or(Ok(Vec::new()), |value| items(value, text));
+    let hints = wrong.take(At::SPEC.key("performanceHints"), hints, "").unwrap_or_default();
+    hints.contains(&"AssumeNeededOnEveryNode")
 }
 
 fn id(object: &Object) -> PolicyId {
     PolicyId { kind: object.kind, namespace: object.metadata.namespace.clone(), name: object.metadata.name.clone() }
-}
-
-fn tier_name(tier: &str) -> String {
-    if tier.is_empty() { "default".to_owned() } else { tier.to_owned() }
-}
-
-/// An empty list is old data, and means both.
-fn types(types: &[PolicyType]) -> Types {
-    let has = |name: &str| types.is_empty() || types.iter().any(|one| one.0.eq_ignore_ascii_case(name));
-    Types { ingress: has("Ingress"), egress: has("Egress") }
 }

@@ -1,10 +1,21 @@
-//! Rules. Facts: enforcement sheet section 4, datastore sheet appendix A.
+//! Rules, one by one, and what stands for one of which a part cannot be read. Facts: enforcement sheet section 4,
+//! datastore sheet appendix A.
+//!
+//! | The rule | without a condition that can be read |
+//! |---|---|
+//! | allows | never matches |
+//! | denies | denies whatever it can still mean: the condition is left out |
+//! | passes | denies what it may have passed: dropping it could open a later Allow |
+//! | logs | never matches |
+//! | does nobody knows what | denies |
+//!
+//! A field that is not known here is such a condition: it may narrow.
 
-use tortie_api::Path;
-use tortie_api::kinds::rule as written;
+use serde_json::{Map, Value};
 use tortie_net::{Port, Protocol, parse_cidr};
+use tortie_selector::Selector;
 
-use super::{Invalid, selector};
+use super::read::{At, Read, Wrong, flag, items, list, owned, record, scalar, text, texts, whole};
 use crate::ServiceId;
 use crate::rule::{Action, Family, Icmp, PeerMatch, Peers, PortMatch, Rule};
 
@@ -14,38 +25,149 @@ pub(super) const NAMESPACE_PREFIX: &str = "pcns.";
 pub(super) const SERVICE_ACCOUNT_PREFIX: &str = "pcsa.";
 const IN_A_NAMESPACE: &str = "has(projectcalico.org/namespace)";
 
-/// The rules of one direction of an object in `namespace` (empty for global ones).
-pub(super) fn rules(list: &[written::Rule], namespace: &str, path: &Path) -> Result<Vec<Rule>, Invalid> {
-    list.iter().enumerate().map(|(index, rule)| self::rule(rule, namespace, &path.index(index))).collect()
+const RULE: &[&str] =
+    &["action", "ipVersion", "protocol", "icmp", "notProtocol", "notICMP", "source", "destination", "http", "metadata"];
+const ENTITY: &[&str] = &[
+    "nets",
+    "selector",
+    "namespaceSelector",
+    "services",
+    "ports",
+    "notNets",
+    "notSelector",
+    "notPorts",
+    "serviceAccounts",
+];
+const ICMP: &[&str] = &["type", "code"];
+const SERVICE: &[&str] = &["name", "namespace"];
+const ACCOUNTS: &[&str] = &["names", "selector"];
+const HTTP: &[&str] = &["methods", "paths"];
+const PATH: &[&str] = &["exact", "prefix"];
+
+/// Rules as they come, one after the other.
+#[derive(Default)]
+pub(crate) struct RuleList {
+    rules: Vec<Rule>,
+    too_many: bool,
 }
 
-fn rule(rule: &written::Rule, namespace: &str, path: &Path) -> Result<Rule, Invalid> {
-    let action = match rule.action.to_ascii_lowercase().as_str() {
-        "allow" => Action::Allow,
-        "deny" => Action::Deny,
-        "pass" | "next-tier" => Action::Pass,
-        "log" => Action::Log,
-        other => return Err(Invalid::new(&path.key("action"), format!("{other:?} is no action"))),
+impl RuleList {
+    /// Reads one more. Beyond the limit nothing is known of what the list says, so it denies.
+    pub(super) fn push(&mut self, value: &Value, namespace: &str, at: At<'_>, wrong: &mut Wrong) {
+        match self.rules.len() {
+            length if length < Rule::LIMIT => {
+                let rule = rule(value, namespace, at.index(length), wrong);
+                self.rules.push(rule);
+            }
+            _ if self.too_many => {}
+            _ => {
+                self.too_many = true;
+                let reason = format!("more than {} rules in one list", Rule::LIMIT);
+                wrong.note(at, reason, "what no rule before has matched is denied");
+            }
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Vec<Rule> {
+        if self.too_many {
+            self.rules.push(Rule::any(Action::Deny));
+        }
+        self.rules
+    }
+}
+
+/// The rules of one direction of an object in `namespace` (empty for global ones).
+pub(super) fn rules(value: Option<&Value>, namespace: &str, at: At<'_>, wrong: &mut Wrong) -> Vec<Rule> {
+    let Some(value) = value else { return Vec::new() };
+    let Some(values) = wrong.take(at, list(value), "everything is denied in this direction") else {
+        return vec![Rule::any(Action::Deny)];
     };
-    let protocol = protocol(rule.protocol.as_ref(), &path.key("protocol"))?;
-    let family = match rule.ip_version {
-        Some(4) => Some(Family::V4),
-        Some(6) => Some(Family::V6),
-        None => implied_family(protocol),
-        Some(other) => return Err(Invalid::new(&path.key("ipVersion"), format!("{other} is no IP version"))),
+    let mut rules = RuleList::default();
+    values.iter().for_each(|value| rules.push(value, namespace, at, wrong));
+    rules.finish()
+}
+
+/// What is wrong with one rule.
+struct Checked<'a> {
+    wrong: &'a mut Wrong,
+    consequence: &'static str,
+    unreadable: bool,
+}
+
+impl Checked<'_> {
+    /// A condition; no condition if it cannot be read, which is noted.
+    fn condition<T: Default>(&mut self, at: At<'_>, value: Read<T>) -> T {
+        value.unwrap_or_else(|reason| {
+            self.unreadable = true;
+            self.wrong.note(at, reason, self.consequence);
+            T::default()
+        })
+    }
+
+    /// Notes the fields that are not known.
+    fn known(&mut self, map: &Map<String, Value>, known: &[&str], at: At<'_>) {
+        for name in map.keys().filter(|name| !known.contains(&name.as_str())) {
+            self.condition(at.key(name), Err::<(), _>("this release does not know the field".to_owned()));
+        }
+    }
+}
+
+fn action(value: Option<&Value>) -> Read<Action> {
+    let written = value.map_or(Ok(""), text)?;
+    match written.to_ascii_lowercase().as_str() {
+        "allow" => Ok(Action::Allow),
+        "deny" => Ok(Action::Deny),
+        "pass" | "next-tier" => Ok(Action::Pass),
+        "log" => Ok(Action::Log),
+        _ => Err(format!("{written:?} is no action")),
+    }
+}
+
+fn rule(value: &Value, namespace: &str, at: At<'_>, wrong: &mut Wrong) -> Rule {
+    let Some(map) = wrong.take(at, record(value), "everything is denied from here on") else {
+        return Rule::any(Action::Deny);
     };
-    Ok(Rule {
-        action,
-        family,
+    let action = wrong.take(at.key("action"), action(map.get("action")), "the rule denies");
+    let consequence = match action {
+        Some(Action::Allow) => "the rule never matches",
+        Some(Action::Deny) | None => "the rule denies without this condition",
+        Some(Action::Pass) => "the rule denies what it may have passed",
+        Some(Action::Log) => "the rule does not log",
+    };
+    let mut checked = Checked { wrong, consequence, unreadable: false };
+    checked.known(map, RULE, at);
+    let protocol = checked.condition(at.key("protocol"), protocol(map.get("protocol")));
+    let version = map.get("ipVersion").map_or(Ok(None), |value| match value.as_i64() {
+        Some(4) => Ok(Some(Family::V4)),
+        Some(6) => Ok(Some(Family::V6)),
+        _ => Err(format!("{value} is no IP version")),
+    });
+    let mut rule = Rule {
+        action: action.unwrap_or(Action::Deny),
+        family: checked.condition(at.key("ipVersion"), version).or_else(|| implied_family(protocol)),
         protocol,
-        not_protocol: self::protocol(rule.not_protocol.as_ref(), &path.key("notProtocol"))?,
-        icmp: icmp(rule.icmp.as_ref(), &path.key("icmp"))?,
-        not_icmp: icmp(rule.not_icmp.as_ref(), &path.key("notICMP"))?,
-        source: peer(&rule.source, namespace, &path.key("source"))?,
-        destination: peer(&rule.destination, namespace, &path.key("destination"))?,
-        http: rule.http.is_some(),
-        annotations: rule.metadata.iter().flat_map(|metadata| metadata.annotations.clone()).collect(),
-    })
+        not_protocol: checked.condition(at.key("notProtocol"), self::protocol(map.get("notProtocol"))),
+        icmp: icmp(map.get("icmp"), at.key("icmp"), &mut checked),
+        not_icmp: icmp(map.get("notICMP"), at.key("notICMP"), &mut checked),
+        source: peer(map.get("source"), namespace, at.key("source"), &mut checked),
+        destination: peer(map.get("destination"), namespace, at.key("destination"), &mut checked),
+        http: http(map.get("http"), at.key("http"), &mut checked),
+        annotations: Vec::new(),
+        never: false,
+    };
+    if checked.unreadable {
+        match rule.action {
+            Action::Allow | Action::Log => rule = Rule { never: true, ..Rule::any(rule.action) },
+            Action::Pass => rule.action = Action::Deny,
+            Action::Deny => {}
+        }
+    }
+    if let Some(metadata) = map.get("metadata") {
+        let notes = record(metadata).and_then(|map| map.get("annotations").map_or(Ok(Default::default()), texts));
+        let notes = wrong.take(at.key("metadata"), notes, "only the note is lost");
+        rule.annotations = notes.into_iter().flatten().collect();
+    }
+    rule
 }
 
 /// ICMP is IPv4's and ICMPv6 is IPv6's.
@@ -57,102 +179,193 @@ fn implied_family(protocol: Option<Protocol>) -> Option<Family> {
     }
 }
 
-fn protocol(written: Option<&tortie_api::scalar::Protocol>, path: &Path) -> Result<Option<Protocol>, Invalid> {
-    written
-        .map(|protocol| Protocol::parse_any_case(&protocol.text()).map_err(|error| Invalid::new(path, error)))
-        .transpose()
+/// A protocol by name, in whatever case, or by number.
+pub(super) fn parse_protocol(value: &Value) -> Read<Protocol> {
+    let text = scalar(value)?;
+    Protocol::parse_any_case(&text).map_err(|error| format!("{text:?}: {error}"))
 }
 
-fn icmp(written: Option<&written::IcmpFields>, path: &Path) -> Result<Option<Icmp>, Invalid> {
-    let Some(fields) = written else { return Ok(None) };
-    let byte = |value: Option<i64>, name: &str| {
-        value
-            .map(|value| {
-                u8::try_from(value).map_err(|_| Invalid::new(&path.key(name), format!("{value} is out of range")))
-            })
-            .transpose()
+fn protocol(value: Option<&Value>) -> Read<Option<Protocol>> {
+    value.map(parse_protocol).transpose()
+}
+
+fn icmp(value: Option<&Value>, at: At<'_>, checked: &mut Checked<'_>) -> Option<Icmp> {
+    let map = checked.condition(at, value.map(record).transpose())?;
+    checked.known(map, ICMP, at);
+    let byte = |name: &str| match map.get(name).map(whole).transpose()?.flatten() {
+        None => Ok(None),
+        Some(value) => u8::try_from(value).map(Some).map_err(|_| format!("{value} is out of range")),
     };
-    let icmp = Icmp { kind: byte(fields.r#type, "type")?, code: byte(fields.code, "code")? };
+    let icmp = byte("type").and_then(|kind| Ok(Icmp { kind, code: byte("code")? }));
     // Without a type there is nothing to match; a code without one is refused when written.
-    Ok(icmp.kind.is_some().then_some(icmp))
+    checked.condition(at, icmp.map(Some)).filter(|icmp| icmp.kind.is_some())
 }
 
-fn peer(entity: &written::EntityRule, namespace: &str, path: &Path) -> Result<PeerMatch, Invalid> {
-    let nets = |list: &[String], name: &str| {
-        let parse = |(index, net): (usize, &String)| {
-            parse_cidr(net)
-                .map(|net| net.trunc())
-                .map_err(|error| Invalid::new(&path.key(name).index(index), format!("{net:?}: {error}")))
-        };
-        list.iter().enumerate().map(parse).collect::<Result<Vec<_>, _>>()
+/// Whether there is an HTTP match.
+fn http(value: Option<&Value>, at: At<'_>, checked: &mut Checked<'_>) -> bool {
+    let Some(map) = checked.condition(at, value.map(record).transpose()) else { return false };
+    checked.known(map, HTTP, at);
+    let path = |value| {
+        let map = record(value)?;
+        match map.iter().find(|(name, value)| !PATH.contains(&name.as_str()) || !value.is_string()) {
+            Some((name, _)) => Err(format!("{name:?} cannot be read")),
+            None => Ok(()),
+        }
     };
-    let ports = |list: &[tortie_api::scalar::Port], name: &str| {
-        let parse = |(index, port): (usize, &tortie_api::scalar::Port)| {
-            let place = path.key(name).index(index);
-            match port.text().parse::<Port>().map_err(|error| Invalid::new(&place, error))? {
-                Port::Name(name) => Ok(PortMatch::Named(name)),
-                number => number.range().map(PortMatch::Range).ok_or_else(|| Invalid::new(&place, "no port")),
-            }
-        };
-        list.iter().enumerate().map(parse).collect::<Result<Vec<_>, Invalid>>()
-    };
-    Ok(PeerMatch {
-        peers: peers(entity, namespace, path)?,
-        nets: nets(&entity.nets, "nets")?,
-        not_nets: nets(&entity.not_nets, "notNets")?,
-        ports: ports(&entity.ports, "ports")?,
-        not_ports: ports(&entity.not_ports, "notPorts")?,
-        service: entity.services.as_ref().map(|service| ServiceId {
-            namespace: if service.namespace.is_empty() { namespace.to_owned() } else { service.namespace.clone() },
-            name: service.name.clone(),
-        }),
-    })
+    checked.condition(at.key("methods"), map.get("methods").map(|value| items(value, text)).transpose());
+    checked.condition(at.key("paths"), map.get("paths").map(|value| items(value, path)).transpose());
+    true
 }
+
+fn net(value: &Value) -> Read<ipnet::IpNet> {
+    let text = text(value)?;
+    parse_cidr(text).map(|net| net.trunc()).map_err(|error| format!("{text:?}: {error}"))
+}
+
+fn port(value: &Value) -> Read<PortMatch> {
+    match scalar(value)?.parse::<Port>().map_err(|error| error.to_string())? {
+        Port::Name(name) => Ok(PortMatch::Named(name)),
+        number => number.range().map(PortMatch::Range).ok_or_else(|| "no port".to_owned()),
+    }
+}
+
+fn peer(value: Option<&Value>, namespace: &str, at: At<'_>, checked: &mut Checked<'_>) -> PeerMatch {
+    let Some(map) = checked.condition(at, value.map(record).transpose()) else { return PeerMatch::default() };
+    checked.known(map, ENTITY, at);
+    let mut each = |name: &str| checked_list(map.get(name), at.key(name), net, checked);
+    let (nets, not_nets) = (each("nets"), each("notNets"));
+    let ports = checked_list(map.get("ports"), at.key("ports"), port, checked);
+    let mut not_ports = checked_list(map.get("notPorts"), at.key("notPorts"), port, checked);
+    let service = service(map.get("services"), namespace, at.key("services"), checked);
+    let peers = peers(map, namespace, at, checked);
+    if peers.is_err() {
+        // Whose ports a name stands for is not known any more, so it takes nothing out.
+        not_ports.retain(|port| matches!(port, PortMatch::Range(_)));
+    }
+    PeerMatch { peers: peers.unwrap_or_default(), nets, not_nets, ports, not_ports, service }
+}
+
+/// A list of which every item can be read; else its first unreadable items are noted and it is no condition.
+fn checked_list<T>(
+    value: Option<&Value>,
+    at: At<'_>,
+    read: impl Fn(&Value) -> Read<T>,
+    checked: &mut Checked<'_>,
+) -> Vec<T> {
+    let values = checked.condition(at, value.map(list).transpose()).unwrap_or_default();
+    let mut read_all = Vec::with_capacity(values.len());
+    for (index, value) in values.iter().enumerate() {
+        match read(value) {
+            Ok(item) => read_all.push(item),
+            Err(reason) => {
+                checked.condition(at.index(index), Err::<(), _>(reason));
+                return Vec::new();
+            }
+        }
+    }
+    read_all
+}
+
+fn service(value: Option<&Value>, namespace: &str, at: At<'_>, checked: &mut Checked<'_>) -> Option<ServiceId> {
+    let map = checked.condition(at, value.map(record).transpose())?;
+    checked.known(map, SERVICE, at);
+    let field = |name: &str| map.get(name).map_or(Ok(String::new()), owned);
+    let id = field("name").and_then(|name| Ok(ServiceId { name, namespace: field("namespace")? }));
+    let id = checked.condition(at, id.map(Some))?;
+    Some(if id.namespace.is_empty() { ServiceId { namespace: namespace.to_owned(), ..id } } else { id })
+}
+
+/// A selector, or all when it is empty.
+pub(super) fn selector(text: &str) -> Read<Selector> {
+    if text.len() > LONGEST_SELECTOR {
+        return Err(format!("a selector of {} bytes is longer than {LONGEST_SELECTOR}", text.len()));
+    }
+    Selector::parse(text).map_err(|error| error.to_string())
+}
+
+/// Calico's schema lets a selector be 1,024 characters long; before it there was no limit.
+const LONGEST_SELECTOR: usize = 65_536;
+
+/// Some part of who an end is cannot be read.
+struct Unreadable;
 
 /// Who the known endpoints and sets of one end are: namespace, service accounts and selector in one; `notSelector`
-/// taken off, or turned round when it stands alone.
-fn peers(entity: &written::EntityRule, namespace: &str, path: &Path) -> Result<Option<Peers>, Invalid> {
-    let mut parts = Vec::new();
-    let mut written = Vec::new();
-    let accounts = entity.service_accounts.clone().unwrap_or_default();
-    let any = !entity.selector.is_empty()
-        || !entity.not_selector.is_empty()
-        || !entity.namespace_selector.is_empty()
-        || !accounts.selector.is_empty()
-        || !accounts.names.is_empty();
-    if !any {
+/// taken off, or turned round when it stands alone. Of a part that cannot be read the whole is unknown.
+fn peers(
+    map: &Map<String, Value>,
+    namespace: &str,
+    at: At<'_>,
+    checked: &mut Checked<'_>,
+) -> Result<Option<Peers>, Unreadable> {
+    let before = std::mem::replace(&mut checked.unreadable, false);
+    let mut field = |map: &Map<String, Value>, name: &str, at: At<'_>| {
+        let parsed = map.get(name).map_or(Ok(String::new()), owned);
+        let parsed = parsed.and_then(|text| selector(&text).map(|selector| Some((text, selector))));
+        checked.condition(at.key(name), parsed).filter(|(text, _)| !text.is_empty())
+    };
+    let of_namespaces = field(map, "namespaceSelector", at);
+    let own = field(map, "selector", at);
+    let not = field(map, "notSelector", at);
+    let place = at.key("serviceAccounts");
+    let (mut names, mut of_accounts) = (Vec::new(), None);
+    let accounts = checked.condition(place, map.get("serviceAccounts").map(record).transpose());
+    if let Some(accounts) = accounts {
+        checked.known(accounts, ACCOUNTS, place);
+        names = checked_list(accounts.get("names"), place.key("names"), account, checked);
+        let parsed = accounts.get("selector").map_or(Ok(String::new()), owned);
+        let parsed = parsed.and_then(|text| selector(&text).map(|selector| Some((text, selector))));
+        of_accounts = checked.condition(place.key("selector"), parsed).filter(|(text, _)| !text.is_empty());
+    }
+    let unreadable = std::mem::replace(&mut checked.unreadable, before);
+    if unreadable {
+        checked.unreadable = true;
+        return Err(Unreadable);
+    }
+    if of_namespaces.is_none() && own.is_none() && not.is_none() && names.is_empty() && of_accounts.is_none() {
         return Ok(None);
     }
-    if !entity.namespace_selector.is_empty() {
+    let (mut parts, mut written) = (Vec::new(), Vec::new());
+    if let Some((text, selector)) = of_namespaces {
         // The rewriting is of the text, as Calico's is: `all()` means "in any namespace", `global()` "in none".
-        let place = path.key("namespaceSelector");
-        let text = selector(&entity.namespace_selector, &place)?.with_prefix(NAMESPACE_PREFIX).to_string();
-        parts.push(text.replace("all()", IN_A_NAMESPACE).replace("global()", &format!("!{IN_A_NAMESPACE}")));
-        written.push(format!("namespaceSelector {}", entity.namespace_selector));
+        let prefixed = selector.with_prefix(NAMESPACE_PREFIX).to_string();
+        parts.push(prefixed.replace("all()", IN_A_NAMESPACE).replace("global()", &format!("!{IN_A_NAMESPACE}")));
+        written.push(format!("namespaceSelector {text}"));
     } else if !namespace.is_empty() {
         parts.push(format!("projectcalico.org/namespace == '{namespace}'"));
     }
-    if !accounts.selector.is_empty() {
-        let place = path.key("serviceAccounts").key("selector");
-        parts.push(selector(&accounts.selector, &place)?.with_prefix(SERVICE_ACCOUNT_PREFIX).to_string());
-        written.push(format!("service accounts {}", accounts.selector));
+    if let Some((text, selector)) = of_accounts {
+        parts.push(selector.with_prefix(SERVICE_ACCOUNT_PREFIX).to_string());
+        written.push(format!("service accounts {text}"));
     }
-    if !accounts.names.is_empty() {
-        parts.push(format!("projectcalico.org/serviceaccount in {{ '{}' }}", accounts.names.join("', '")));
-        written.push(format!("service account {}", accounts.names.join(" or ")));
+    if !names.is_empty() {
+        parts.push(format!("projectcalico.org/serviceaccount in {{ '{}' }}", names.join("', '")));
+        written.push(format!("service account {}", names.join(" or ")));
     }
-    if !entity.selector.is_empty() {
-        selector(&entity.selector, &path.key("selector"))?;
-        parts.push(entity.selector.trim().to_owned());
-        written.push(entity.selector.clone());
+    if let Some((text, _)) = own {
+        parts.push(text.trim().to_owned());
+        written.push(text);
     }
     let negated = parts.is_empty();
-    if !entity.not_selector.is_empty() {
-        selector(&entity.not_selector, &path.key("notSelector"))?;
-        let not = entity.not_selector.trim();
+    if let Some((text, _)) = not {
+        let not = text.trim();
         parts.push(if negated { not.to_owned() } else { format!("!({not})") });
         written.push(format!("not {not}"));
     }
     let text = parts.iter().map(|part| format!("({part})")).collect::<Vec<_>>().join(" && ");
-    Ok(Some(Peers { selector: selector(&text, path)?, negated, written: written.join(", ") }))
+    let joined = Selector::parse(&text).map_err(|error| error.to_string());
+    match checked.condition(at, joined.map(Some)) {
+        Some(selector) => Ok(Some(Peers { selector, negated, written: written.join(", ") })),
+        None => Err(Unreadable),
+    }
+}
+
+/// The name of a service account, which becomes part of a selector's text.
+fn account(value: &Value) -> Read<String> {
+    let name = owned(value)?;
+    if name.contains('\'') { Err(format!("{name:?} is no name")) } else { Ok(name) }
+}
+
+/// Whether a policy's flag is set.
+pub(super) fn is_set(value: Option<&Value>) -> Read<bool> {
+    value.map_or(Ok(false), flag)
 }

@@ -10,7 +10,12 @@ use tortie_api::{Object, Path, Problem};
 
 /// Takes over into `new` every unknown field of `old` at places that both have.
 pub(super) fn keep(old: &Object, new: &mut Object) {
-    new.metadata.other.clone_from(&old.metadata.other);
+    // What did not fit a field that we know is replaced with the rest.
+    let metadata = shape(old.kind).record().and_then(|whole| whole.field("metadata"));
+    let is_known =
+        |name: &str| metadata.and_then(|field| field.shape.record()).is_some_and(|it| it.field(name).is_some());
+    let unknown = old.metadata.other.iter().filter(|(name, _)| !is_known(name));
+    new.metadata.other = unknown.map(|(name, value)| (name.clone(), value.clone())).collect();
     if !fields(old).is_empty() {
         keep_in(shape(old.kind), &old.body, &mut new.body);
     }

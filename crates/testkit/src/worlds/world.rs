@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tortie_api::{Key, Kind, Object};
+use tortie_api::{Key, Kind, Object, encode};
 use tortie_net::Protocol;
 use tortie_policy::packet::{Host, Link};
 use tortie_policy::{
-    Item, PolicyId, Profile, Service, ServiceId, ServiceMember, SetId, Settings, Snapshot, WorkloadId,
+    Invalid, Item, PolicyId, Profile, Service, ServiceId, ServiceMember, SetId, Settings, Snapshot, Stored, WorkloadId,
 };
 
 use super::NODE;
@@ -42,7 +42,7 @@ pub struct World {
     pub snapshot: Snapshot,
     /// The node.
     pub host: Host,
-    objects: BTreeMap<Key, Object>,
+    objects: BTreeMap<Key, (Object, Item)>,
 }
 
 impl Default for World {
@@ -100,7 +100,7 @@ impl World {
         let mut changes = Self::start();
         changes.push(Change::Settings(Box::new(self.snapshot.settings(NODE).clone())));
         changes.push(Change::Links(self.host.links.clone()));
-        changes.extend(self.objects.values().map(|object| Change::Put(Item::closed(object).0)));
+        changes.extend(self.objects.values().map(|(_, item)| Change::Put(item.clone())));
         changes.extend(self.snapshot.services.values().cloned().map(Change::PutService));
         changes
     }
@@ -117,10 +117,30 @@ impl World {
 
     /// What cannot be read is closed, as `sync` does it without a last good form.
     fn put(&mut self, object: Object) -> Vec<Change> {
+        let (item, _) = Item::read(&object);
+        self.stand(object, item)
+    }
+
+    /// The bytes that a store keeps of an object.
+    pub fn stored(&self) -> Vec<(Key, Vec<u8>)> {
+        self.objects.iter().map(|(key, (object, _))| (key.clone(), encode::stored(object))).collect()
+    }
+
+    /// An object as a store keeps it, perhaps damaged. Says what could not be read too.
+    pub fn put_stored(&mut self, key: &Key, bytes: &[u8]) -> (Vec<Change>, Vec<Invalid>) {
+        let Stored { object, item, invalid } = Stored::read(key, bytes);
+        (self.stand(object, item), invalid)
+    }
+
+    /// What stands for an object.
+    pub fn item(&self, key: &Key) -> Option<&Item> {
+        self.objects.get(key).map(|(_, item)| item)
+    }
+
+    fn stand(&mut self, object: Object, item: Item) -> Vec<Change> {
         let key = object.key();
-        let (item, _) = Item::closed(&object);
         self.remove(&key);
-        self.objects.insert(key.clone(), object);
+        self.objects.insert(key.clone(), (object, item.clone()));
         let changes = match item {
             Item::Nothing => gone(key.clone()).collect(),
             item => {
@@ -135,7 +155,8 @@ impl World {
     fn and_settings(&mut self, kind: Kind, mut changes: Vec<Change>) -> Vec<Change> {
         let sources = [Kind::FelixConfiguration, Kind::Node, Kind::IPPool];
         if sources.contains(&kind) {
-            let objects = self.objects.values().filter(|object| sources.contains(&object.kind));
+            let objects = self.objects.values().map(|(object, _)| object);
+            let objects = objects.filter(|object| sources.contains(&object.kind));
             let (from, _) = Snapshot::from_objects(objects);
             self.snapshot.node_settings = from.node_settings;
             self.snapshot.default_settings = from.default_settings;

@@ -8,7 +8,7 @@ use crate::Item;
 
 /// The long way.
 fn long(key: &Key, bytes: &[u8]) -> Option<Item> {
-    let (item, wrong) = Item::closed(&decode::stored(key, bytes).ok()?);
+    let (item, wrong) = Item::read(&decode::stored(key, bytes).ok()?);
     wrong.is_empty().then_some(item)
 }
 

@@ -1,0 +1,185 @@
+//! Reading a JSON tree field by field: values with their types, and what is wrong with them.
+
+use serde_json::{Map, Value};
+use tortie_api::Path;
+
+use super::Invalid;
+
+/// So many places are named; what else is wrong is counted.
+const NAMED: usize = 100;
+/// A reason longer than this is cut: it may repeat what stands there.
+const REASON: usize = 300;
+
+/// A value, or why there is none.
+pub(super) type Read<T> = Result<T, String>;
+
+/// A place in an object. It is written out only when something is wrong there.
+#[derive(Clone, Copy)]
+pub(super) enum At<'a> {
+    Top(&'static str),
+    Key(&'a At<'a>, &'a str),
+    Index(&'a At<'a>, usize),
+}
+
+impl<'a> At<'a> {
+    pub(super) const SPEC: At<'static> = At::Top("spec");
+    pub(super) const LABELS: At<'static> = At::Top("metadata.labels");
+
+    pub(super) fn key(&'a self, name: &'a str) -> At<'a> {
+        At::Key(self, name)
+    }
+
+    pub(super) fn index(&'a self, index: usize) -> At<'a> {
+        At::Index(self, index)
+    }
+
+    fn path(&self) -> Path {
+        match self {
+            At::Top(text) => Path::from(*text),
+            At::Key(parent, name) => parent.path().key(*name),
+            At::Index(parent, index) => parent.path().index(*index),
+        }
+    }
+}
+
+/// What is wrong with an object.
+#[derive(Default)]
+pub(super) struct Wrong {
+    list: Vec<Invalid>,
+    more: usize,
+    /// All of it is known to be unreadable, which was said once.
+    pub(super) silent: bool,
+}
+
+impl Wrong {
+    /// Notes what cannot be read, and what is done instead.
+    pub(super) fn note(&mut self, at: At<'_>, reason: impl ToString, consequence: &'static str) {
+        if self.silent {
+            return;
+        }
+        if self.list.len() == NAMED {
+            self.more += 1;
+            return;
+        }
+        let mut reason = reason.to_string();
+        if let Some((end, _)) = reason.char_indices().nth(REASON) {
+            reason.truncate(end);
+            reason.push_str("...");
+        }
+        self.list.push(Invalid { path: at.path(), reason, consequence });
+    }
+
+    /// A value; if there is none its place is noted.
+    pub(super) fn take<T>(&mut self, at: At<'_>, value: Read<T>, consequence: &'static str) -> Option<T> {
+        value.map_err(|reason| self.note(at, reason, consequence)).ok()
+    }
+
+    pub(super) fn into_list(mut self) -> Vec<Invalid> {
+        if self.more > 0 {
+            let reason = format!("{} more fields cannot be read", self.more);
+            self.list.push(Invalid { path: Path::from("spec"), reason, consequence: "" });
+        }
+        self.list
+    }
+}
+
+/// The fields of a record.
+#[derive(Clone, Copy)]
+pub(super) enum Fields<'a> {
+    Map(&'a Map<String, Value>),
+    Absent,
+    /// The record itself cannot be read, and so no field of it.
+    Unreadable,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn of(value: Option<&'a Value>) -> Self {
+        match value {
+            Some(Value::Object(map)) => Fields::Map(map),
+            None => Fields::Absent,
+            Some(_) => Fields::Unreadable,
+        }
+    }
+
+    /// What stands in a field; none if it is absent.
+    pub(super) fn get(self, name: &str) -> Option<&'a Value> {
+        match self {
+            Fields::Map(map) => map.get(name),
+            Fields::Absent => None,
+            Fields::Unreadable => Some(&Value::Null),
+        }
+    }
+
+    /// A field as its type; the zero value if it is absent.
+    pub(super) fn read<T: Default>(self, name: &str, read: impl Fn(&'a Value) -> Read<T>) -> Read<T> {
+        self.get(name).map_or_else(|| Ok(T::default()), read)
+    }
+}
+
+/// What a value is, for people.
+fn what(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn not<T>(wanted: &str, value: &Value) -> Read<T> {
+    Err(format!("expected {wanted}, found {}", what(value)))
+}
+
+pub(super) fn text(value: &Value) -> Read<&str> {
+    value.as_str().map_or_else(|| not("a text", value), Ok)
+}
+
+pub(super) fn owned(value: &Value) -> Read<String> {
+    text(value).map(str::to_owned)
+}
+
+pub(super) fn flag(value: &Value) -> Read<bool> {
+    value.as_bool().map_or_else(|| not("true or false", value), Ok)
+}
+
+/// A number with a fraction or without; absent is none.
+pub(super) fn float(value: &Value) -> Read<Option<f64>> {
+    value.as_f64().filter(|number| number.is_finite()).map_or_else(|| not("a number", value), |number| Ok(Some(number)))
+}
+
+pub(super) fn whole(value: &Value) -> Read<Option<i64>> {
+    value.as_i64().map_or_else(|| not("a whole number", value), |number| Ok(Some(number)))
+}
+
+pub(super) fn list(value: &Value) -> Read<&[Value]> {
+    value.as_array().map_or_else(|| not("a list", value), |items| Ok(items.as_slice()))
+}
+
+pub(super) fn record(value: &Value) -> Read<&Map<String, Value>> {
+    value.as_object().map_or_else(|| not("an object", value), Ok)
+}
+
+/// A number or a text, as text.
+pub(super) fn scalar(value: &Value) -> Read<String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        other => not("a number or a text", other),
+    }
+}
+
+/// Texts by name.
+pub(super) fn texts(value: &Value) -> Read<std::collections::BTreeMap<String, String>> {
+    let one = |(name, value): (&String, &Value)| {
+        owned(value).map(|text| (name.clone(), text)).map_err(|reason| format!("{name:?}: {reason}"))
+    };
+    record(value)?.iter().map(one).collect()
+}
+
+/// Every item of a list as its type, or why the first that is not cannot be read.
+pub(super) fn items<'a, T>(value: &'a Value, read: impl Fn(&'a Value) -> Read<T>) -> Read<Vec<T>> {
+    let item = |(index, item)| read(item).map_err(|reason| format!("item {index}: {reason}"));
+    list(value)?.iter().enumerate().map(item).collect()
+}

@@ -1,0 +1,117 @@
+//! Objects straight from the bytes that a store keeps, for whoever enforces them.
+
+use tortie_api::{Key, Kind, Object, decode};
+
+use super::policy::Early;
+use super::read::{At, Wrong};
+use super::{Invalid, Item};
+
+/// A tree takes at most so many times the bytes of its object, and so much always.
+const ROOM: (usize, usize) = (10, 1 << 20);
+
+/// What stands for stored bytes.
+pub struct Stored {
+    /// The object, as far as it could be read.
+    pub object: Object,
+    /// What it means.
+    pub item: Item,
+    /// What could not be read of it, and what is done instead.
+    pub invalid: Vec<Invalid>,
+}
+
+impl Item {
+    /// What a store keeps under a key, as it can safely be enforced, and everything that could not be read. It takes time
+    /// and memory in proportion to the bytes, whatever stands in them.
+    pub fn read_stored(key: &Key, bytes: &[u8]) -> (Item, Vec<Invalid>) {
+        match Self::plain(key, bytes) {
+            Some(item) => (item, Vec::new()),
+            None => {
+                let Stored { item, invalid, .. } = Stored::read(key, bytes);
+                (item, invalid)
+            }
+        }
+    }
+}
+
+impl Stored {
+    /// The same with the object.
+    pub fn read(key: &Key, bytes: &[u8]) -> Stored {
+        let mut wrong = Wrong::default();
+        if !decides(key.kind) {
+            // Null is absence there.
+            return match decode::stored(key, bytes) {
+                Ok(object) => {
+                    let (item, invalid) = Item::read(&object);
+                    Stored { object, item, invalid }
+                }
+                Err(error) => nothing_known(key, error.to_string()),
+            };
+        }
+        let mut early = Early::default();
+        let room = bytes.len().saturating_mul(ROOM.0).saturating_add(ROOM.1);
+        let decoded = decode::exact(key, bytes, room, &mut |name, value| {
+            let at = At::SPEC;
+            let at = at.key(name);
+            let Some(value) = value else { return early.begin(name) };
+            match (name, &mut early) {
+                ("ingress", Early { ingress: Some(list), .. }) | ("egress", Early { egress: Some(list), .. }) => {
+                    list.push(&value, &key.namespace, at, &mut wrong);
+                }
+                ("nets", Early { nets: Some(list), .. }) => list.push(&value, at, &mut wrong),
+                _ => {}
+            }
+        });
+        let object = match decoded {
+            Ok(object) => object,
+            Err(error) => return nothing_known(key, error.to_string()),
+        };
+        let (item, invalid) = super::read(&object, early, wrong);
+        Stored { object, item, invalid }
+    }
+}
+
+/// Kinds of which every field can close something.
+fn decides(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Tier
+            | Kind::NetworkPolicy
+            | Kind::GlobalNetworkPolicy
+            | Kind::StagedNetworkPolicy
+            | Kind::StagedGlobalNetworkPolicy
+            | Kind::Profile
+            | Kind::HostEndpoint
+            | Kind::WorkloadEndpoint
+            | Kind::NetworkSet
+            | Kind::GlobalNetworkSet
+    )
+}
+
+/// Of the object only the name is known.
+fn nothing_known(key: &Key, reason: String) -> Stored {
+    let mut object = Object::new(key.clone());
+    object.body.insert("spec".to_owned(), serde_json::Value::Null);
+    object.metadata.other.insert("labels".to_owned(), serde_json::Value::Null);
+    let mut wrong = Wrong::default();
+    wrong.note(At::Top(""), reason, consequence(key.kind));
+    wrong.silent = true;
+    let (item, invalid) = super::read(&object, Early::default(), wrong);
+    Stored { object, item, invalid }
+}
+
+/// What follows when nothing of an object can be read.
+pub(super) fn consequence(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Tier => "its policies are asked first and allow nothing, and the tier denies at its end",
+        Kind::NetworkPolicy => "every workload of its namespace denies everything",
+        Kind::Profile => "its endpoints deny everything, failsafes aside",
+        Kind::WorkloadEndpoint => "its interface stays closed",
+        _ => "it does not count",
+    }
+}
+
+/// Whether an object of which only the name is known still counts. One that could be about everything does not: it
+/// would have to deny every packet of every node.
+pub(super) fn counts_by_name(kind: Kind) -> bool {
+    matches!(kind, Kind::Tier | Kind::NetworkPolicy | Kind::Profile)
+}

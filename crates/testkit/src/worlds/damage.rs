@@ -1,0 +1,131 @@
+//! Damage to stored objects: one field of one object becomes what cannot be read.
+
+use serde_json::{Value, json};
+use tortie_api::{Key, Kind};
+use tortie_random::Random;
+
+/// One object, damaged.
+#[derive(Clone, Debug)]
+pub struct Damage {
+    /// Whose.
+    pub key: Key,
+    /// Where: names and numbers; empty for the whole.
+    pub path: Vec<String>,
+    /// What stands in the store now.
+    pub bytes: Vec<u8>,
+}
+
+/// Texts that cannot be read at all where they are not any text: fields with a form of their own.
+const TYPED: [&str; 16] = [
+    "action",
+    "protocol",
+    "notProtocol",
+    "selector",
+    "notSelector",
+    "namespaceSelector",
+    "serviceAccountSelector",
+    "nets",
+    "notNets",
+    "ports",
+    "notPorts",
+    "types",
+    "expectedIPs",
+    "ipNetworks",
+    "internalIP",
+    "externalIP",
+];
+/// No number, net, selector, name of a port, action or direction.
+const NO_TEXT: &str = "!! damaged ==";
+/// Stands for a number that no double holds, until the text is written.
+const HUGE: &str = "huge number";
+
+impl Damage {
+    /// Damages one of these stored objects.
+    pub fn random(random: &mut Random, objects: &[(Key, Vec<u8>)]) -> Option<Damage> {
+        let (key, bytes) = random.pick(objects).clone();
+        if random.once_in(40) {
+            let bytes = bytes[..random.below(bytes.len())].to_vec();
+            return Some(Damage { key, path: Vec::new(), bytes });
+        }
+        let mut tree: Value = serde_json::from_slice(&bytes).ok()?;
+        let mut path = Vec::new();
+        hurt(&mut tree, random, &mut path);
+        let text = serde_json::to_string(&tree).ok()?.replace(&format!("{HUGE:?}"), "1e999");
+        Some(Damage { key, path, bytes: text.into_bytes() })
+    }
+
+    /// Whether nothing safer can stand for the object (`docs/unreadable.md`).
+    pub fn is_excepted(&self) -> bool {
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        let whole = matches!(path[..], [] | ["spec"]);
+        match self.key.kind {
+            Kind::Tier | Kind::Profile | Kind::NetworkPolicy => false,
+            Kind::Node | Kind::IPPool | Kind::FelixConfiguration => true,
+            Kind::HostEndpoint => whole || matches!(path[..], ["spec", "node"] | ["spec", "expectedIPs", ..]),
+            Kind::WorkloadEndpoint => {
+                whole || matches!(path[..], ["spec", "node" | "interfaceName"] | ["spec", "ipNATs", ..])
+            }
+            _ => whole,
+        }
+    }
+}
+
+/// Walks down and damages something there.
+fn hurt(value: &mut Value, random: &mut Random, path: &mut Vec<String>) {
+    let stops = random.once_in(4);
+    match value {
+        Value::Object(map) if !map.is_empty() && !stops => {
+            let names: Vec<String> = map.keys().cloned().collect();
+            let mut name = random.pick(&names).clone();
+            if path.is_empty() && random.below(10) < 8 {
+                name = "spec".to_owned();
+            }
+            path.push(name.clone());
+            if let Some(value) = map.get_mut(&name) {
+                hurt(value, random, path);
+            }
+        }
+        Value::Array(items) if !items.is_empty() && !stops => {
+            let at = random.below(items.len());
+            path.push(at.to_string());
+            hurt(&mut items[at], random, path);
+        }
+        Value::Object(map) if random.once_in(2) => {
+            path.push("domains".to_owned());
+            map.insert("domains".to_owned(), json!(["partner.example"]));
+        }
+        other => *other = replaced(other, random, path),
+    }
+}
+
+/// What is no value of its field.
+fn replaced(value: &Value, random: &mut Random, path: &[String]) -> Value {
+    let is_typed = path.iter().any(|step| TYPED.contains(&step.as_str()));
+    loop {
+        let new = match random.below(8) {
+            0 => Value::Null,
+            1 => json!(1_234_567),
+            2 => json!(NO_TEXT),
+            3 => json!([NO_TEXT]),
+            4 => json!({ "domains": 1 }),
+            5 => json!(true),
+            6 => json!(HUGE),
+            _ => json!("x".repeat(100_000)),
+        };
+        let same = match (value, &new) {
+            (Value::String(_), Value::String(text)) => text != HUGE && !(is_typed && text == NO_TEXT),
+            (Value::Number(_), Value::Number(_)) => {
+                path.iter().any(|step| matches!(step.as_str(), "order" | "ingress" | "egress")) && !is_typed
+            }
+            (Value::Array(_), Value::Array(_)) => true,
+            (Value::Object(_), Value::Object(_)) => true,
+            (Value::Bool(_), Value::Bool(_)) => true,
+            (old, new) => old == new,
+        };
+        // A name of a port or a label may be any text.
+        let names = path.last().is_some_and(|step| step == "ports" || step == "notPorts") && new.is_string();
+        if !same && !(names && !is_typed) {
+            return new;
+        }
+    }
+}
