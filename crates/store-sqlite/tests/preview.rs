@@ -186,7 +186,6 @@ fn every_answer_of_a_preview_is_the_answer_after_the_write() {
     });
     let written: u64 = counts.iter().map(|(written, _)| written).sum();
     let changed: u64 = counts.iter().map(|(_, changed)| changed).sum();
-    println!("{} cases: {written} were written, {changed} of them changed answers", cases());
     assert!(written * 2 > cases() && written < cases(), "{written} of {} were written", cases());
     assert!(changed * 5 > cases(), "{changed} of {} changed answers", cases());
 }
