@@ -16,6 +16,8 @@ use crate::{candidates, group, placement};
 /// A source port for packets whose port nobody asked about.
 const SOME_PORT: u16 = 49152;
 const HOP_LIMIT: u8 = 64;
+/// The end of the note about interfaces that one stands for.
+pub(crate) const ALIKE: &str = "whose endpoints have the same policies and profiles";
 
 /// The packet on one node, and what became of it there.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,7 +105,7 @@ pub(crate) struct Walked {
     pub(crate) answers: Vec<(Vec<String>, Vec<Leg>)>,
     from: Place,
     to: Place,
-    notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 fn walk(places: &Places<'_>, question: &Question) -> Result<Walked, AskError> {
@@ -317,9 +319,9 @@ impl Route {
                 let found =
                     candidates::distinct(places, node, self.interfaces(places, question, node, entering, notes));
                 let same = found.iter().filter(|(_, more)| *more > 0);
-                notes.extend(same.map(|(name, more)| {
-                    format!("{name} stands for {more} more interfaces of {node}, whose endpoints have the same policies and profiles")
-                }));
+                notes.extend(
+                    same.map(|(name, more)| format!("{name} stands for {more} more interfaces of {node}, {ALIKE}")),
+                );
                 let names = found.into_iter().map(|(name, _)| name).collect();
                 uplinks.push(Uplink { node: node.clone(), entering, names });
             }

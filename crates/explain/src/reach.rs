@@ -17,7 +17,7 @@ use tortie_policy::{Family, Snapshot};
 
 use crate::ask::{AskError, Party, Question, What};
 use crate::concern::{End, conditions};
-use crate::journey::{Leg, Walked, allowed, transport, walk_between, with_new_workloads};
+use crate::journey::{ALIKE, Leg, Walked, allowed, transport, walk_between, with_new_workloads};
 use crate::place::{Place, Places};
 use crate::text::legs_decided_by;
 
@@ -56,6 +56,8 @@ impl Outcome {
 pub struct Reach {
     /// The rows, of the families in which both ends have addresses.
     pub rows: Vec<Row>,
+    /// What was taken for alike: interfaces that one stands for.
+    pub notes: Vec<String>,
     /// How many packets were walked.
     pub walked: usize,
 }
@@ -93,7 +95,7 @@ pub fn reach(places: &Places<'_>, question: &Question, what: Option<&What>) -> R
     });
     let snapshot = with_new_workloads(places, [&fixed[0], &fixed[1]]);
     let names = Names::new(&snapshot);
-    let mut reach = Reach { rows: Vec::new(), walked: 0 };
+    let mut reach = Reach { rows: Vec::new(), notes: Vec::new(), walked: 0 };
     let mut answered = 0;
     for family in [Family::V4, Family::V6] {
         let (Some(from), Some(to)) = (of_family(&from, family), of_family(&to, family)) else { continue };
@@ -104,6 +106,7 @@ pub fn reach(places: &Places<'_>, question: &Question, what: Option<&What>) -> R
         let asked = Asked { places, question, what, family, from, to };
         let grid = asked.grid(&snapshot)?;
         reach.walked += grid.walked;
+        reach.notes.extend(grid.notes.iter().filter(|note| !reach.notes.contains(note)).cloned().collect::<Vec<_>>());
         let rows = rows::rows(&grid, &names, question);
         rows::merge(&mut reach.rows, rows, family);
     }
@@ -168,6 +171,8 @@ pub(crate) struct Grid {
     /// By class of addresses, then by payload.
     pub(crate) told: Vec<Vec<Told>>,
     pub(crate) walked: usize,
+    /// Of the walks.
+    pub(crate) notes: BTreeSet<String>,
 }
 
 impl Asked<'_, '_> {
@@ -191,9 +196,10 @@ impl Asked<'_, '_> {
             )));
         }
         let mut told = Vec::with_capacity(count);
+        let mut notes = BTreeSet::new();
         for class in 0..count {
-            let one = |payload: &Option<PayloadClass>| self.tell(&classes, class, payload.as_ref());
-            told.push(payloads.iter().map(one).collect());
+            let mut one = |payload: &Option<PayloadClass>| self.tell(&classes, class, payload.as_ref(), &mut notes);
+            told.push(payloads.iter().map(&mut one).collect());
         }
         let addresses = match (&self.from, &self.to) {
             (End::Wide(_), _) => Some((0..count).map(|class| classes.source_addresses(class)).collect()),
@@ -207,12 +213,19 @@ impl Asked<'_, '_> {
             title: self.what.map(|what| title(what, self.family)).unwrap_or_default(),
             told,
             walked: size,
+            notes,
             classes,
         })
     }
 
     /// Walks one packet of a class.
-    fn tell(&self, classes: &Classes, class: usize, payload: Option<&PayloadClass>) -> Told {
+    fn tell(
+        &self,
+        classes: &Classes,
+        class: usize,
+        payload: Option<&PayloadClass>,
+        notes: &mut BTreeSet<String>,
+    ) -> Told {
         let mut question = self.question.clone();
         if let Some(payload) = payload {
             let (protocol, transport) = payload.representative();
@@ -232,7 +245,10 @@ impl Asked<'_, '_> {
         let from = at(&self.from, classes.source(source), &mut question.from);
         let to = at(&self.to, classes.destination(destination), &mut question.to);
         match walk_between(self.places, &question, from, to) {
-            Ok(walked) => told(self.places.snapshot(), &walked),
+            Ok(walked) => {
+                notes.extend(walked.notes.iter().filter(|note| note.ends_with(ALIKE)).cloned());
+                told(self.places.snapshot(), &walked)
+            }
             Err(error) => Told { outcome: Outcome::Unanswered, verdict: error.0 },
         }
     }

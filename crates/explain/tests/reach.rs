@@ -244,6 +244,7 @@ fn three_hundred_endpoints_of_one_node_are_asked_about_by_what_governs_them() {
     let one = Question { node: None, ..question("198.51.100.9".parse().unwrap(), "node/h1".parse().unwrap()) };
     let found = reach(&places, &one, None).unwrap();
     assert!(found.walked < 40, "{} packets were walked", found.walked);
+    assert!(found.notes.iter().any(|note| note.contains("298 more interfaces")), "{:?}", found.notes);
     let asked = Question { what: "tcp/80".parse().unwrap(), ..one };
     let answer = journey(&places, &asked).unwrap();
     assert_eq!(answer.ways.len(), 2, "the 299 alike, and the odd one");

@@ -22,6 +22,9 @@ pub(super) fn answer(
     match args.output {
         Format::Json => session.terminal.line(json::reach(&found)),
         Format::Text => {
+            for note in found.notes.iter().filter(|_| !args.quiet) {
+                session.terminal.line(format_args!("note: {note}"));
+            }
             for row in &found.rows {
                 session.terminal.line(row.line());
                 for reason in reasons(args, row) {
