@@ -33,6 +33,7 @@
 mod batch;
 mod change;
 mod compare;
+mod faults;
 mod form;
 mod index;
 mod kernel;

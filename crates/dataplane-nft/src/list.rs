@@ -8,6 +8,7 @@ use tortie_nft::expr::{Limit, LimitKind, Log};
 use tortie_nft::{Expr, Verdict};
 use tortie_policy::{Action, Family, Settings};
 
+use crate::faults::is_on;
 use crate::form::{ChainForm, Line};
 use crate::names;
 use crate::options::Options;
@@ -59,7 +60,8 @@ impl List<'_> {
         let mut all = Vec::new();
         for rule in self.rules {
             for found in matches(rule, shape) {
-                let ends = found.line.exprs.is_empty() && rule.action != Action::Log;
+                let decides = rule.action != Action::Log || is_on("end-of-log");
+                let ends = found.line.exprs.is_empty() && decides;
                 all.push((rule, found));
                 if ends {
                     return all;

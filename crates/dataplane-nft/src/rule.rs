@@ -14,6 +14,7 @@ use tortie_dataplane::{End, Rule, SetId};
 use tortie_net::PortRange;
 use tortie_policy::{Action, Family};
 
+use crate::faults::is_on;
 use crate::form::Line;
 use crate::names;
 use crate::sets::{FAMILIES, Shape};
@@ -123,6 +124,8 @@ fn one(
     if let Some(not) = rule.not_protocol {
         line = line.not_protocol(not.number());
     }
+    // Lines behind which others are asked must not overlap.
+    let excludes = rule.action == Action::Log && !is_on("log-lines-overlap");
     let mut transport = false;
     if rule.icmp.is_some() || rule.not_icmp.is_some() {
         line = icmp(rule, family?, line)?;
@@ -141,7 +144,7 @@ fn one(
             };
             transport = true;
         }
-        for way in earlier.iter().filter(|_| rule.action == Action::Log) {
+        for way in earlier.iter().filter(|_| excludes) {
             if let Met::Numbers(ranges) = way {
                 line = line.ports(side, ranges, true);
             }
@@ -165,7 +168,7 @@ fn one(
                 line = line.peer_ports(side, family, &set, true);
             }
         }
-        for way in earlier.iter().filter(|_| rule.action == Action::Log) {
+        for way in earlier.iter().filter(|_| excludes) {
             if let Met::Named(set) = way
                 && let Some(set) = name(set)
             {

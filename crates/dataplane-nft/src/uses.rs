@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::faults::is_on;
 use crate::form::{ChainForm, Ruleset, SetForm};
 
 /// How often each shared set is named, by name.
@@ -50,7 +51,9 @@ impl Uses {
             let before = self.0.get(name).copied().unwrap_or_default();
             match (before, before.saturating_add_signed(*count)) {
                 (0, 1..) => made.push(SetForm::clone(set)),
+                (1.., 0) if is_on("shared-set-left-behind") => {}
                 (1.., 0) => gone.push(name.clone()),
+                (2.., 1) if *count < 0 && is_on("shared-set-removed-early") => gone.push(name.clone()),
                 _ => {}
             }
         }

@@ -15,6 +15,7 @@ use tortie_nft::expr::{Bitwise, Cmp, Range};
 use tortie_nft::{DataType, Element, Expr, Key, Reg, Set};
 use tortie_policy::Family;
 
+use crate::faults::is_on;
 use crate::form::SetForm;
 use crate::words::{address_type, octets};
 
@@ -94,11 +95,15 @@ impl Values {
             many if many.len() > MOST_COMPARED => None,
             [] => Some(Vec::new()),
             [one] => Some(self.compare(*one, negated)),
+            [first, .., last] if negated && is_on("negated-list-as-hull") => {
+                Some(self.compare((first.0, last.1), true))
+            }
             many if negated => Some(many.iter().flat_map(|range| self.compare(*range, true)).collect()),
             [first, .., last] => {
                 let hull = (first.0, last.1);
-                let hull = (hull != (0, self.greatest())).then_some((hull, false));
-                let gaps = self.ranges.windows(2).map(|pair| ((pair[0].1 + 1, pair[1].0 - 1), true));
+                let hull = (hull != (0, self.greatest()) && !is_on("hull-forgotten")).then_some((hull, false));
+                let most = if is_on("gap-forgotten") { 0 } else { MOST_COMPARED };
+                let gaps = self.ranges.windows(2).map(|pair| ((pair[0].1 + 1, pair[1].0 - 1), true)).take(most);
                 Some(hull.into_iter().chain(gaps).flat_map(|(range, negated)| self.compare(range, negated)).collect())
             }
         }

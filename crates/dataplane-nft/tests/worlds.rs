@@ -117,3 +117,19 @@ fn worlds_in_the_kernel_do_what_the_evaluator_says() {
 fn worlds_in_a_table_that_anyone_may_change_do_the_same() {
     in_namespace(|| run(Kernel::open_unowned(Options::default()).unwrap(), seeds(100)));
 }
+
+#[cfg(feature = "faults")]
+#[test]
+fn every_fault_is_caught() {
+    use tortie_testkit::faults::{RENDERING, with};
+    // Without a fault they pass: these are among the worlds above.
+    let play = |fault| {
+        let played = || with(fault, || run(Kernel::open(Options::default()).unwrap(), 0..400));
+        std::panic::catch_unwind(|| in_namespace(played))
+    };
+    for fault in RENDERING {
+        let caught = play(fault).expect_err(fault);
+        let said = caught.downcast_ref::<String>().map_or("", |said| said.lines().next().unwrap_or_default());
+        println!("{fault}: caught: {said}");
+    }
+}

@@ -32,6 +32,19 @@ pub const ALL: &[&str] = &[
     "unreadable-set-is-read",
 ];
 
+/// Faults of the rendering for the kernel that change verdicts, or what is left in the kernel.
+pub const RENDERING: &[&str] = &[
+    "gap-forgotten",
+    "hull-forgotten",
+    "negated-list-as-hull",
+    "shared-set-left-behind",
+    "shared-set-removed-early",
+    "end-of-log",
+];
+
+/// Faults of the rendering for the kernel that only change what rules count.
+pub const COUNTING: &[&str] = &["log-lines-overlap"];
+
 thread_local! {
     static ON: Cell<Option<&'static str>> = const { Cell::new(None) };
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use rustix::thread::{UnshareFlags, gettid};
+use rustix::thread::{Pid, UnshareFlags, gettid};
 use tortie_agent::socket::{Reply, Request, ask};
 use tortie_api::{Key, Kind};
 use tortie_store::{Op, Store, Write};
@@ -30,6 +30,16 @@ pub struct Place {
 }
 
 pub struct Agent(Child);
+
+impl Agent {
+    /// Seconds of processor time that it has used, the kernel's included.
+    pub fn used(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        // A hundred ticks are a second.
+        (fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()) as f64 / 100.0
+    }
+}
 
 impl Drop for Agent {
     fn drop(&mut self) {
@@ -126,18 +136,12 @@ pub fn first_packet(server: &UdpSocket, since: Instant) -> f64 {
 /// the file two numbers are told: what was touched meanwhile, and what is mapped at all.
 pub fn rest(what: &str, agent: &Agent, seconds: u64, memory: &str) {
     let process = format!("/proc/{}", agent.0.id());
-    let used = || {
-        let stat = std::fs::read_to_string(format!("{process}/stat")).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-    };
     // What the start needed is given back first.
     std::thread::sleep(Duration::from_secs(3));
     std::fs::write(format!("{process}/clear_refs"), "3").unwrap();
-    let before = used();
+    let before = agent.used();
     std::thread::sleep(Duration::from_secs(seconds));
-    // A hundred ticks are a second.
-    let share = (used() - before) as f64 / seconds as f64;
+    let share = (agent.used() - before) * 100.0 / seconds as f64;
     let status = std::fs::read_to_string(format!("{process}/status")).unwrap();
     let (anon, mapped) = (sum(&status, "RssAnon:"), sum(&status, "RssFile:"));
     let touched = touched(&std::fs::read_to_string(format!("{process}/smaps")).unwrap());
@@ -188,8 +192,9 @@ pub fn run(line: &str) {
     assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// A neighbour outside eth0, who begins a new flow to an address all the time.
-pub fn cable(target: &'static AtomicU32) {
+/// A neighbour outside eth0, who begins a new flow to an address all the time, unless the address is 0. Gives the thread
+/// that is in the neighbour's network namespace.
+pub fn cable(target: &'static AtomicU32) -> Pid {
     let (tell, told) = channel();
     let up = Arc::new(AtomicBool::new(false));
     let is_up = up.clone();
@@ -204,9 +209,12 @@ pub fn cable(target: &'static AtomicU32) {
         run("ip route add 10.65.0.0/16 via 192.0.2.11");
         let mut next = Instant::now();
         loop {
-            let flow = UdpSocket::bind(("192.0.2.99", 0)).unwrap();
-            // It may be refused while nobody listens.
-            let _ = flow.send_to(b"x", (Ipv4Addr::from(target.load(Ordering::SeqCst)), PORT));
+            let to = target.load(Ordering::SeqCst);
+            if to != 0 {
+                let flow = UdpSocket::bind(("192.0.2.99", 0)).unwrap();
+                // It may be refused while nobody listens.
+                let _ = flow.send_to(b"x", (Ipv4Addr::from(to), PORT));
+            }
             next += APART;
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }
@@ -216,6 +224,7 @@ pub fn cable(target: &'static AtomicU32) {
     run("ip addr add 192.0.2.11/24 dev eth0");
     run("ip link set eth0 up");
     up.store(true, Ordering::SeqCst);
+    thread
 }
 
 /// Ten rules that allow TCP, each from those that a selector names.

@@ -152,7 +152,9 @@ fn entity(random: &mut Random) -> Value {
         ]);
         entity[field] = match field {
             "nets" | "notNets" => {
-                let mut nets = nets(random, 3);
+                // A few are compared one by one, more are a set.
+                let most = if random.once_in(4) { 9 } else { 3 };
+                let mut nets = nets(random, most);
                 if nets.is_empty() {
                     nets.push("10.0.0.0/29");
                 }
@@ -180,7 +182,9 @@ fn ports(random: &mut Random) -> Vec<Value> {
         // More than some kernels' matches hold.
         return (0..20).map(|index| json!(if index % 4 == 0 { 79 + index } else { 440 + index })).collect();
     }
-    let count = 1 + random.below(2);
+    // A few are compared one by one, more are a set.
+    let most = if random.once_in(4) { 8 } else { 3 };
+    let count = 1 + random.below(most);
     (0..count)
         .map(|_| match random.below(4) {
             0 => json!(random.pick(&PORT_NAMES)),
