@@ -7,7 +7,7 @@
 //!
 //! The promise: **two packets of one class, which are alike in all that is not a dimension (their way through the node,
 //! connection tracking, a translation by others, the hop limit), get the same verdict from [`tortie_eval::judge`]** on
-//! every node whose rules, settings and endpoints were put in. So one packet of each class, a [`PacketClass::packet`],
+//! every node whose rules, settings and endpoints were put in. So one packet of each class, a [`Classes::packet`],
 //! answers for all of them, and what holds for every class holds for every packet. `tests/promise.rs` holds this against random worlds.
 //!
 //! Values are classed by the conditions that they satisfy, not by position: ten thousand endpoints that one selector

@@ -30,10 +30,10 @@ impl<'a> Members<'a> {
             endpoints.entry((labels, ports)).or_default().extend(addresses);
         };
         for one in snapshot.workload_endpoints.values() {
-            put(&one.labels, &one.profiles, &*one.ports, &*one.addresses);
+            put(&one.labels, &one.profiles, &*one.ports, &one.addresses);
         }
         for one in snapshot.host_endpoints.values() {
-            put(&one.labels, &one.profiles, &*one.ports, &*one.addresses);
+            put(&one.labels, &one.profiles, &*one.ports, &one.addresses);
         }
         let mut sets: HashMap<Labels, Vec<&'a IpNet>> = HashMap::new();
         for set in snapshot.network_sets.values() {

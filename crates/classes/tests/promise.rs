@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use tortie_classes::{AddressSet, Classes, Conditions, Domain};
 use tortie_eval::{By, Outcome, Verdict, judge};
 use tortie_policy::Family;
-use tortie_policy::packet::{Packet, Transport};
+use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
 use tortie_random::Random;
 use tortie_testkit::worlds::{Case, Step, World};
 
@@ -187,4 +187,92 @@ fn the_product_is_iterated_whole_and_its_size_is_known() {
             }
         }
     });
+}
+
+/// A workload with a named port and a floating IP, and one rule: little else divides packets, so nothing else can hide
+/// that one of these conditions is missing.
+fn small_world(rule: serde_json::Value) -> World {
+    let mut world = World::new();
+    let put = |kind: &str, namespace: &str, name: &str, spec: serde_json::Value| {
+        Step::Put(
+            serde_json::json!({ "kind": kind, "namespace": namespace, "name": name, "labels": { "x": "1" }, "spec": spec }),
+        )
+    };
+    let workload = serde_json::json!({
+        "orchestrator": "k8s", "workload": "w", "pod": "w", "endpoint": "eth0", "node": "n1", "interfaceName": "cali1",
+        "ipNetworks": ["10.0.0.1/32"], "ipNATs": [{ "internalIP": "10.0.0.1", "externalIP": "203.0.113.50" }],
+        "ports": [{ "name": "web", "protocol": "TCP", "port": 8123 }],
+    });
+    let steps = [
+        put("WorkloadEndpoint", "a", "n1-k8s-w-eth0", workload),
+        put("FelixConfiguration", "", "default", serde_json::json!({ "floatingIPs": "Enabled" })),
+        put(
+            "GlobalNetworkPolicy",
+            "",
+            "p",
+            serde_json::json!({ "selector": "all()", "types": ["Ingress"], "ingress": [rule] }),
+        ),
+        Step::Flush,
+    ];
+    for step in &steps {
+        world.apply(step).unwrap();
+    }
+    world
+}
+
+/// A packet that comes in at eth0 for cali1.
+fn towards(destination: &str, port: u16) -> Packet {
+    Packet {
+        source: "198.51.100.9".parse().unwrap(),
+        destination: destination.parse().unwrap(),
+        protocol: 6,
+        transport: Transport::Ports { source: 40000, destination: port },
+        way: Way::Forward { from: "eth0".to_owned(), to: "cali1".to_owned() },
+        translated: None,
+        translated_interface: None,
+        conntrack: Conntrack::New,
+        source_route_ok: None,
+        hop_limit: 64,
+    }
+}
+
+/// Asserts that a node tells two packets apart, and that their classes do.
+fn assert_told_apart(world: &World, domain: Domain, one: &Packet, other: &Packet) {
+    let judged = [one, other].map(|packet| judge(&world.snapshot, &world.host, packet).allowed);
+    assert_ne!(judged[0], judged[1], "they get one verdict, so the test says nothing");
+    let [classes, _] = classes(world, domain);
+    assert_ne!(classes.class_of(one), classes.class_of(other));
+}
+
+#[test]
+fn named_ports_and_the_addresses_that_have_them_are_conditions() {
+    let world =
+        small_world(serde_json::json!({ "action": "Allow", "protocol": "TCP", "destination": { "ports": ["web"] } }));
+    assert_told_apart(&world, Domain::default(), &towards("10.0.0.1", 8123), &towards("10.0.0.1", 8124));
+    assert_told_apart(&world, Domain::default(), &towards("10.0.0.1", 8123), &towards("10.0.0.2", 8123));
+}
+
+#[test]
+fn a_floating_ip_is_a_class_of_its_own_and_rules_see_the_address_behind_it() {
+    let world = small_world(
+        serde_json::json!({ "action": "Allow", "protocol": "TCP", "destination": { "nets": ["10.0.0.1/32"], "ports": [80] } }),
+    );
+    assert_told_apart(&world, Domain::default(), &towards("203.0.113.50", 80), &towards("203.0.113.51", 80));
+    let only = Domain { destination: AddressSet::of([&"203.0.113.50".parse().unwrap()]), ..Domain::default() };
+    assert_told_apart(&world, only, &towards("203.0.113.50", 80), &towards("203.0.113.50", 81));
+}
+
+#[test]
+fn rules_see_where_a_translation_sends_a_packet() {
+    let world = small_world(
+        serde_json::json!({ "action": "Allow", "protocol": "TCP", "destination": { "nets": ["10.0.0.7/32"], "ports": [80] } }),
+    );
+    let to = "10.0.0.7".parse().unwrap();
+    let translated = |port| Packet { translated: Some((to, None)), ..towards("192.0.2.1", port) };
+    let domain = Domain {
+        destination: AddressSet::of([&"192.0.2.1".parse().unwrap()]),
+        translated: AddressSet::of([&to]),
+        ..Domain::default()
+    };
+    assert_told_apart(&world, domain, &translated(80), &translated(81));
 }
