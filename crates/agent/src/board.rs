@@ -54,6 +54,8 @@ pub(crate) struct Facts {
     pub(crate) unreadable: BTreeMap<Key, Unreadable>,
     pub(crate) settings: Vec<SettingNote>,
     pub(crate) problems: BTreeMap<&'static str, String>,
+    /// What is most likely not meant, and keeps nothing from being in force.
+    pub(crate) notes: BTreeMap<&'static str, String>,
     pub(crate) links: Vec<Link>,
     /// What this machine says of the settings.
     pub(crate) local: Local,

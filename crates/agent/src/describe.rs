@@ -68,6 +68,7 @@ pub(crate) fn status(node: &str, board: &Board, target: &Shared) -> Status {
             })
             .collect(),
         settings: facts.settings.clone(),
+        notes: facts.notes.iter().map(|(what, why)| format!("{what}: {why}")).collect(),
         problems: facts
             .problems
             .iter()

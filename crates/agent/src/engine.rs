@@ -304,8 +304,8 @@ impl Mind {
         let all = all.collect::<Vec<_>>().join(", ");
         let own = self.node.clone();
         self.board.tell(|facts| match all.is_empty() {
-            true => drop(facts.problems.remove(WHAT)),
-            false => drop(facts.problems.insert(WHAT, format!("{all}, and this node is {own}: which one is meant?"))),
+            true => drop(facts.notes.remove(WHAT)),
+            false => drop(facts.notes.insert(WHAT, format!("{all}, and this node is {own}: which one is meant?"))),
         });
     }
 

@@ -36,6 +36,8 @@ pub struct Status {
     pub settings: Vec<SettingNote>,
     /// What else went wrong and still is.
     pub problems: Vec<String>,
+    /// What is most likely not meant, and keeps nothing from being in force.
+    pub notes: Vec<String>,
 }
 
 /// A point in what was heard, and the store's revision then.

@@ -199,6 +199,7 @@ fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
         format!("{}: {}; {}", one.object, one.reasons.join("; "), one.in_force)
     })?;
     section(out, "settings", &status.settings, |one| format!("{} ({}): {}", one.name, one.source, one.note))?;
+    section(out, "notes", &status.notes, Clone::clone)?;
     section(out, "problems", &status.problems, Clone::clone)
 }
 
