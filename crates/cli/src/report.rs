@@ -164,3 +164,8 @@ impl Terminal {
         if error.is::<Usage>() && !self.persona.is_calico() { 2 } else { 1 }
     }
 }
+
+/// A number of things in words: `1 object`, `2 objects`.
+pub(crate) fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,5 +1,7 @@
 //! Each code, when it is given and when not.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -33,6 +35,33 @@ fn the_page_of_warnings_has_a_paragraph_for_every_code() {
     let known: Vec<&str> = CODES.iter().map(|(code, _)| *code).collect();
     assert_eq!(told, known);
     assert!(page.split("\n## ").skip(1).all(|section| section.lines().skip(2).any(|line| line.len() > 20)));
+}
+
+/// Every code that the source names: `Problem::warning("code"`, or `warning[code]` in a text of its own.
+fn printed(folder: &std::path::Path, out: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        let name = entry.file_name();
+        if path.is_dir() && !["tests", "target"].iter().any(|skipped| name == **skipped) {
+            printed(&path, out);
+        } else if path.extension().is_some_and(|extension| extension == "rs") && name != "tests.rs" {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let starts = [("warning(", "\""), ("\"warning[", "")];
+            for (start, quote) in starts {
+                let found = text.split(start).skip(1).filter_map(|rest| rest.trim_start().strip_prefix(quote));
+                let code = |rest: &str| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+                out.extend(found.map(code).filter(|code: &String| !code.is_empty()));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_code_that_the_program_prints_is_listed_and_every_listed_one_is_printed() {
+    let mut found = BTreeSet::new();
+    printed(concat!(env!("CARGO_MANIFEST_DIR"), "/..").as_ref(), &mut found);
+    let known: BTreeSet<String> = CODES.iter().map(|(code, _)| (*code).to_owned()).collect();
+    assert_eq!(found, known);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use tortie_api::{Key, Kind};
 
 use super::transfer::{self, Content};
 use crate::ask;
-use crate::report::Exit;
+use crate::report::{Exit, counted};
 use crate::session::Session;
 use crate::store::Link;
 
@@ -60,8 +60,8 @@ pub(crate) fn backup(args: &BackupArgs, session: &mut Session) -> anyhow::Result
         session.terminal.note(format_args!("warning[not-copied]: {line}"));
     }
     session.terminal.line(format_args!(
-        "wrote {} objects of the {} (revision {}) to {}",
-        content.objects.len(),
+        "wrote {} of the {} (revision {}) to {}",
+        counted(content.objects.len(), "object"),
         store.describe(),
         content.revision,
         args.file.display()
@@ -77,7 +77,7 @@ pub(crate) fn restore(args: &RestoreArgs, session: &mut Session) -> anyhow::Resu
     let link = Link::find_by(session, &args.config)?;
     let store = link.store()?;
     transfer::fill(&*store, &objects)?;
-    session.terminal.line(format_args!("restored {} objects to the {}", objects.len(), store.describe()));
+    session.terminal.line(format_args!("restored {} to the {}", counted(objects.len(), "object"), store.describe()));
     link.announce(session);
     obeyed(args, session)
 }
@@ -148,7 +148,7 @@ fn read(text: &str) -> anyhow::Result<Vec<(Key, Vec<u8>)>> {
         })
         .collect::<anyhow::Result<_>>()?;
     if end["objects"] != json!(objects.len()) {
-        bail!("it holds {} objects and says that it holds {}", objects.len(), end["objects"]);
+        bail!("it holds {} and says that it holds {}", counted(objects.len(), "object"), end["objects"]);
     }
     Ok(objects)
 }

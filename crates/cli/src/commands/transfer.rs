@@ -5,6 +5,7 @@ use tortie_api::Key;
 use tortie_store::{Revision, Selection, Store, Stored, Write};
 
 use crate::diagnose::name_of;
+use crate::report::counted;
 
 /// How many objects are given to the store at once.
 const BATCH: usize = 2_000;
@@ -34,7 +35,8 @@ pub(crate) fn fill(store: &dyn Store, objects: &[(Key, Vec<u8>)]) -> anyhow::Res
     let target = store.describe();
     let there = store.list(&Selection::default()).context("cannot read the target")?.items.len();
     if there > 0 {
-        bail!("the {target} has {there} objects already; only an empty store is filled, so that nothing is mixed");
+        let objects = counted(there, "object");
+        bail!("the {target} has {objects} already; only an empty store is filled, so that nothing is mixed");
     }
     for batch in objects.chunks(BATCH) {
         let writes: Vec<Write> =

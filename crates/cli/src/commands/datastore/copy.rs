@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::commands::transfer::{self, Content};
-use crate::report::Exit;
+use crate::report::{Exit, counted};
 use crate::session::Session;
 use crate::store;
 
@@ -33,8 +33,8 @@ pub(super) fn run(args: &CopyArgs, session: &mut Session) -> anyhow::Result<Exit
     }
     transfer::fill(&*to, &content.objects)?;
     session.terminal.line(format_args!(
-        "copied {} objects from {} (revision {}) to {}",
-        content.objects.len(),
+        "copied {} from {} (revision {}) to {}",
+        counted(content.objects.len(), "object"),
         from.describe(),
         content.revision,
         to.describe()
@@ -42,6 +42,8 @@ pub(super) fn run(args: &CopyArgs, session: &mut Session) -> anyhow::Result<Exit
     if content.unread.is_empty() {
         return Ok(Exit::Done);
     }
-    session.terminal.error(format_args!("{} keys were not copied", content.unread.len()));
+    let count = content.unread.len();
+    let were = if count == 1 { "was" } else { "were" };
+    session.terminal.error(format_args!("{} {were} not copied", counted(count, "key")));
     Ok(Exit::Failed)
 }
