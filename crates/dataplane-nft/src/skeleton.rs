@@ -108,11 +108,6 @@ impl Plan {
     fn accepts(&self) -> bool {
         [Stage::UntrackedIn, Stage::UntrackedOut, Stage::PreDnat].into_iter().any(|stage| self.has(stage))
     }
-
-    /// Whether any chain reads a mark bit of ours.
-    fn marks(&self) -> bool {
-        self.accepts() || self.passes || self.has(Stage::HostOut)
-    }
 }
 
 /// The maps and sets that endpoints have elements in.

@@ -70,14 +70,26 @@ impl Bases<'_> {
         prefixes.iter().map(|prefix| Line::new().interface_prefix(link, prefix).goto(chain)).collect()
     }
 
-    fn clear(&self) -> Option<Line> {
-        let bits = self.options.bits.all();
-        self.plan.marks().then(|| Line::new().marked(bits, true).mark(bits, false).note("our mark bits are only ours"))
+    /// Takes bits off a packet, if there are any that chains of ours read.
+    fn clear(&self, bits: u32) -> Option<Line> {
+        (bits != 0).then(|| Line::new().marked(bits, true).mark(bits, false).note("our mark bits are only ours"))
+    }
+
+    /// The bit of the host's own packets that are translated.
+    fn translated(&self) -> u32 {
+        if self.plan.has(Stage::HostOut) { self.options.bits.translated } else { 0 }
+    }
+
+    /// The bits that any packet may get.
+    fn verdicts(&self) -> u32 {
+        let bits = self.options.bits;
+        let bit = |is_used: bool, bit: u32| if is_used { bit } else { 0 };
+        bit(self.plan.accepts(), bits.accept) | bit(self.plan.passes, bits.pass)
     }
 
     fn start(&mut self) {
         let plan = self.plan;
-        let mut lines: Vec<Line> = self.clear().into_iter().collect();
+        let mut lines: Vec<Line> = self.clear(self.verdicts()).into_iter().collect();
         if plan.workloads() {
             let mut check = Vec::new();
             if plan.settings().spoofing_allowed {
@@ -95,7 +107,7 @@ impl Bases<'_> {
             lines.extend(self.dispatch(Stage::UntrackedIn));
         }
         self.base("start-in", Hook::Prerouting, RAW, lines);
-        let mut lines: Vec<Line> = self.clear().into_iter().collect();
+        let mut lines: Vec<Line> = self.clear(self.verdicts() | self.translated()).into_iter().collect();
         if plan.has(Stage::UntrackedOut) {
             lines.extend(self.dispatch(Stage::UntrackedOut));
         }
@@ -195,17 +207,25 @@ impl Bases<'_> {
         lines.push(known_flows());
         lines.extend(self.dispatch(Stage::HostOut));
         self.base("output", Hook::Output, FILTER, lines);
-        let mut lines = vec![Line::new().marked(bit, false).accept()];
+        let mut lines = vec![
+            Line::new().marked(bit, false).accept(),
+            Line::new().forwarded().accept().note("the mark is another's"),
+        ];
         lines.extend(self.to_workload_passes());
         lines.push(known_flows());
         lines.extend(self.dispatch(Stage::HostOutLate));
         self.base("output-late", Hook::Postrouting, MANGLE, lines);
     }
 
+    /// On forwarded packets the bit of translated ones is another's: Tailscale, for one, uses it there.
     fn end(&mut self) {
-        if let Some(clear) = self.clear() {
-            self.base("end-in", Hook::Input, FILTER + 2, vec![clear.clone()]);
-            self.base("end-out", Hook::Postrouting, MANGLE + 1, vec![clear]);
+        let verdicts: Vec<Line> = self.clear(self.verdicts()).into_iter().collect();
+        let mut out = verdicts.clone();
+        if let Some(clear) = self.clear(self.translated()) {
+            out.push(Line::new().forwarded().accept());
+            out.push(clear);
         }
+        self.base("end-in", Hook::Input, FILTER + 2, verdicts);
+        self.base("end-out", Hook::Postrouting, MANGLE + 1, out);
     }
 }
