@@ -26,6 +26,8 @@ const FLAGS: u16 = 3;
 const USERDATA: u16 = 6;
 const EXPR: u16 = 7;
 const KEY_END: u16 = 10;
+/// Several expressions, where [`EXPR`] holds one.
+const EXPRESSIONS: u16 = 11;
 
 const INTERVAL_END: u32 = 1;
 const CATCH_ALL: u32 = 2;
@@ -213,7 +215,10 @@ pub struct RawElement {
 impl RawElement {
     /// Reads the payload of a list entry.
     pub(crate) fn read(payload: &[u8]) -> Result<Self, DecodeError> {
-        let found = table::<11>(Attrs::new(payload))?;
+        let found = table::<12>(Attrs::new(payload))?;
+        if found[EXPRESSIONS as usize].is_some() {
+            return Err(DecodeError::Unknown { what: "an element's expressions", value: 0 });
+        }
         let value =
             |kind: u16| found[kind as usize].map(|_| read_value(found[kind as usize], "an element's key")).transpose();
         let data = match found[DATA as usize] {
@@ -314,3 +319,18 @@ pub fn assemble(set: &Set, entries: Vec<RawElement>) -> Result<Vec<Element>, Dec
 /// The length of the attribute that holds the list, which the caller keeps below
 /// [`ATTR_MAX`](crate::wire::ATTR_MAX).
 pub(crate) const LIST_OVERHEAD: usize = ATTR_HEADER;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_element_with_several_expressions_is_not_taken_for_a_plain_one() {
+        let mut writer = Writer::new();
+        write_value(&mut writer, KEY, &[10, 0, 0, 1]);
+        assert!(RawElement::read(writer.as_bytes()).is_ok());
+        writer.nest(EXPRESSIONS, |writer| Expr::Counter(Counter::default()).write(writer, LIST_ELEM));
+        let unknown = RawElement::read(writer.as_bytes()).unwrap_err();
+        assert_eq!(unknown, DecodeError::Unknown { what: "an element's expressions", value: 0 });
+    }
+}
