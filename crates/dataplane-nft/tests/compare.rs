@@ -23,7 +23,7 @@ fn table(seed: u64) -> Ruleset {
     }
     let table = render(&followed.state, &Options::default());
     // Every other one with the sets for IPv6 that an agent keeps.
-    if seed % 2 == 0 { table } else { render_with_ipv6(&followed.state, &Options::default()) }
+    if seed.is_multiple_of(2) { table } else { render_with_ipv6(&followed.state, &Options::default()) }
 }
 
 /// The verdict at the end of a rule, another one.

@@ -29,16 +29,16 @@ fn compare(kernel: &mut Kernel, followed: &Followed, case: &Case) -> Vec<String>
     let dump = kernel.read().unwrap().unwrap();
     let packets: Vec<Packet> =
         case.probes.iter().map(Probe::packet).map(|packet| plausible(&packet, &followed.state)).collect();
-    let fates = walk(&dump, &followed.state, &packets);
+    let traces = walk(&dump, &followed.state, &packets);
     let mut wrong = Vec::new();
-    for (index, (packet, fate)) in packets.iter().zip(&fates).enumerate() {
+    for (index, (packet, traced)) in packets.iter().zip(&traces).enumerate() {
         let verdict = judge(&followed.world.snapshot, &followed.world.host, packet);
-        let agrees = fate.allowed == verdict.allowed && fate.rejected == verdict.rejected;
-        let (start, lost) = (start_mark(index), start_mark(index) & !fate.mark);
+        let agrees = traced.allowed == verdict.allowed && traced.rejected == verdict.rejected;
+        let (start, lost) = (start_mark(index), start_mark(index) & !traced.mark);
         // Of our bits some may be gone; those of others are as they came, and none is gained.
-        let hygienic = !fate.allowed || (fate.mark & !start == 0 && lost & 0xffff == 0);
+        let hygienic = !traced.allowed || (traced.mark & !start == 0 && lost & 0xffff == 0);
         if !agrees || !hygienic {
-            let way = fate.way.join("\n  ");
+            let way = traced.rules.join("\n  ");
             let steps: Vec<String> = verdict
                 .path
                 .iter()
@@ -50,9 +50,9 @@ fn compare(kernel: &mut Kernel, followed: &Followed, case: &Case) -> Vec<String>
                 verdict.allowed,
                 verdict.rejected,
                 steps.join("\n  "),
-                fate.allowed,
-                fate.rejected,
-                fate.mark
+                traced.allowed,
+                traced.rejected,
+                traced.mark
             ));
         }
     }

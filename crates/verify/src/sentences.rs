@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tortie_dataplane::{End, Owner, Rule, RulesId, SetId, State};
-use tortie_dataplane_nft::{Difference, Origin, What, element_text, interface_of, last_word};
+use tortie_dataplane_nft::{Difference, Line, Origin, What, element_text, interface_of, last_word};
 use tortie_nft::{Data, Element, Set};
 use tortie_policy::{PortMatch, Snapshot};
 
@@ -45,8 +45,11 @@ impl<'a> Names<'a> {
         Self { snapshot, sets }
     }
 
-    /// One sentence for each difference; the elements that one interface has in several maps are told together.
+    /// One sentence for each difference, what concerns users most first. The elements that one interface has in several maps
+    /// are told together.
     pub(crate) fn sentences(&self, differences: &[Difference]) -> Vec<(String, String)> {
+        let mut differences: Vec<&Difference> = differences.iter().collect();
+        differences.sort_by_key(|difference| rank(&difference.what));
         let mut told: Vec<(String, String)> = Vec::new();
         let mut interfaces: Vec<(Governing, String, String, usize)> = Vec::new();
         for Difference { what, origin } in differences {
@@ -158,6 +161,21 @@ impl<'a> Names<'a> {
     }
 }
 
+/// What is told first: that nothing is enforced, endpoints, sets and rules of policies, then the rest of the table, then
+/// what is unused.
+fn rank(what: &What) -> u8 {
+    let of_policy = |line: &Line| line.comment.as_ref().is_some_and(|comment| comment.starts_with("rule "));
+    match what {
+        What::Dormant => 0,
+        _ if governing(what).is_some() => 1,
+        What::ElementMissing { .. } | What::ElementExtra { .. } | What::ElementOther { .. } => 2,
+        What::RuleMissing { line, .. } | What::RuleExtra { line, .. } if of_policy(line) => 2,
+        What::RuleOther { wanted: line, .. } | What::RuleOrder { then: line, .. } if of_policy(line) => 2,
+        What::ChainUnused { .. } | What::SetUnused { .. } => 4,
+        _ => 3,
+    }
+}
+
 /// An element that says which endpoint governs an interface: that, the interface, the endpoint and the map.
 fn governing(what: &What) -> Option<(Governing, String, &str, &str)> {
     let (governing, set, element): (Governing, &Set, &Element) = match what {
@@ -172,7 +190,7 @@ fn governing(what: &What) -> Option<(Governing, String, &str, &str)> {
 }
 
 /// A rule by its comment, or by what it ends in.
-fn rule(line: &tortie_dataplane_nft::Line) -> String {
+fn rule(line: &Line) -> String {
     match &line.comment {
         Some(comment) if comment.starts_with("rule ") => comment.clone(),
         Some(comment) => format!("rule \"{comment}\""),

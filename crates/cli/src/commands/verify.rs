@@ -22,7 +22,7 @@ use crate::report::Exit;
 use crate::session::Session;
 use crate::store::Link;
 
-/// How often it is tried again when the store goes on changing.
+/// How often everything is looked at while it goes on changing.
 const TRIES: usize = 3;
 
 /// What no verification looks at.
@@ -89,10 +89,12 @@ fn report(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<(Ground, R
             in_force::warn(&in_force, session);
         }
         let report = ground.verify(in_force, args.most)?;
-        // What was written in between explains a difference; then everything is looked at once more.
+        // What was written in between explains a difference, and so does an interface that changed: a difference beside a
+        // running agent must be found twice.
         let changed = || sources.is_received && link.revision().is_ok_and(|now| now != revision);
         let moved = in_kernel != revision || changed();
-        if report.wrong == 0 || !moved || tries == TRIES {
+        let confirmed = || !moved && (tries > 1 || !agent_runs());
+        if report.wrong == 0 || tries == TRIES || confirmed() {
             if !agent_runs() {
                 session.terminal.note(match report.table {
                     true => "no agent runs here: this is what one left behind",

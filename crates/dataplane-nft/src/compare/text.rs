@@ -33,12 +33,12 @@ fn value_text(key: &Fields, value: &[u8]) -> String {
 /// Field by field: one value, a net, or both ends.
 fn range_text(key: &Fields, first: &[u8], last: &[u8]) -> String {
     let pairs = fields(key, first).into_iter().zip(fields(key, last));
-    let text = |((kind, first), (_, last)): ((DataType, &[u8]), (DataType, &[u8]))| match net(kind, first, last) {
+    let text = |kind, first, last| match net(kind, first, last) {
         _ if first == last => field_text(kind, first),
         Some(net) => net.to_string(),
         None => format!("{}-{}", field_text(kind, first), field_text(kind, last)),
     };
-    pairs.map(text).collect::<Vec<_>>().join(" ")
+    pairs.map(|((kind, first), (_, last))| text(kind, first, last)).collect::<Vec<_>>().join(" ")
 }
 
 fn fields<'a>(key: &Fields, value: &'a [u8]) -> Vec<(DataType, &'a [u8])> {
@@ -56,9 +56,9 @@ fn net(kind: DataType, first: &[u8], last: &[u8]) -> Option<IpNet> {
     if !matches!(kind, DataType::Ipv4 | DataType::Ipv6) {
         return None;
     }
-    let same = first.iter().zip(last).map(|(a, b)| (a ^ b).leading_zeros());
+    let mut same = first.iter().zip(last).map(|(a, b)| (a ^ b).leading_zeros());
     let whole = same.clone().take_while(|bits| *bits == 8).count();
-    let bits = (whole * 8) as u32 + same.skip(whole).next().unwrap_or_default();
+    let bits = (whole * 8) as u32 + same.nth(whole).unwrap_or_default();
     let bits = u8::try_from(bits).ok()?;
     let is_net = Key::prefix(first, usize::from(bits)) == Key::Range(first.to_vec(), last.to_vec());
     IpNet::new(field_text(kind, first).parse().ok()?, bits).ok().filter(|_| is_net)
@@ -206,6 +206,37 @@ impl fmt::Display for What {
             What::RuleOrder { chain, first, then } => {
                 write!(f, "chain `{chain}`: {} stands before {}", rule_text(first), rule_text(then))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_told_as_people_write_them() {
+        let concatenation = |types: &[DataType]| Fields::new(types.iter().copied()).unwrap();
+        let ports = concatenation(&[DataType::Ipv4, DataType::Protocol, DataType::Port]);
+        let named = concatenation(&[DataType::IfName, DataType::Ipv4]);
+        let (eth0, ipv4, ipv6) =
+            (Fields::one(DataType::IfName), Fields::one(DataType::Ipv4), Fields::one(DataType::Ipv6));
+        let name = |name: &str| tortie_nft::interface_name(name).unwrap().to_vec();
+        let range = |first: &[u8], last: &[u8]| Key::Range(first.to_vec(), last.to_vec());
+        let spoofed = |address: [u8; 4]| [name("cali1"), address.to_vec()].concat();
+        let rows = [
+            (eth0.clone(), Key::One(name("eth0")), "eth0"),
+            (eth0, Key::CatchAll, "*"),
+            (ipv4.clone(), Key::One(vec![192, 0, 2, 7]), "192.0.2.7"),
+            (ipv4.clone(), range(&[10, 0, 0, 0], &[10, 255, 255, 255]), "10.0.0.0/8"),
+            (ipv4.clone(), range(&[0, 0, 0, 0], &[255, 255, 255, 255]), "0.0.0.0/0"),
+            (ipv4, range(&[10, 0, 0, 1], &[10, 0, 0, 4]), "10.0.0.1-10.0.0.4"),
+            (ipv6, Key::prefix(&[0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 65), "fd00::/65"),
+            (ports, Key::One(vec![10, 0, 0, 1, 6, 0, 0, 0, 1, 187, 0, 0]), "10.0.0.1 tcp 443"),
+            (named, range(&spoofed([10, 0, 0, 0]), &spoofed([10, 0, 0, 127])), "cali1 10.0.0.0/25"),
+        ];
+        for (fields, key, text) in rows {
+            assert_eq!(element_text(&Set::new("s", fields), &Element::new(key)), text);
         }
     }
 }

@@ -16,15 +16,15 @@ use tortie_verify::Probe;
 
 /// What came of a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fate {
+pub struct Traced {
     /// It got past every hook.
     pub allowed: bool,
     /// It was denied with an answer.
     pub rejected: bool,
     /// It goes on without connection tracking.
     pub untracked: bool,
-    /// The rules that it passed, for people.
-    pub way: Vec<String>,
+    /// The rules that matched it, in order, for people.
+    pub rules: Vec<String>,
     /// Its mark at the end.
     pub mark: u32,
 }
@@ -91,7 +91,7 @@ fn octets(address: IpAddr) -> Vec<u8> {
 }
 
 /// Walks every packet through a table.
-pub fn walk(dump: &TableDump, state: &State, packets: &[Packet]) -> Vec<Fate> {
+pub fn walk(dump: &TableDump, state: &State, packets: &[Packet]) -> Vec<Traced> {
     let ruleset = Ruleset::new([dump.clone(), foreign(packets)]).unwrap();
     packets.iter().enumerate().map(|(index, packet)| one(&ruleset, state, index, packet)).collect()
 }
@@ -126,7 +126,7 @@ fn craft(index: usize, packet: &Packet) -> Vec<u8> {
     craft.bytes().unwrap()
 }
 
-fn one(ruleset: &Ruleset, state: &State, index: usize, packet: &Packet) -> Fate {
+fn one(ruleset: &Ruleset, state: &State, index: usize, packet: &Packet) -> Traced {
     let interface =
         |name: &str| Interface::new(name.bytes().fold(7, |sum, byte| sum * 31 % 1000 + u32::from(byte)), name);
     let mut probe = Probe::new(packet, craft(index, packet), start_mark(index), interface);
@@ -147,9 +147,9 @@ fn one(ruleset: &Ruleset, state: &State, index: usize, packet: &Packet) -> Fate 
             bytes.oif = Some(interface(to));
         }
     };
-    let tortie_verify::Trace { allowed, rejected, rules: way } = probe.trace(ruleset, &around, reroute).unwrap();
+    let tortie_verify::Trace { allowed, rejected, rules } = probe.trace(ruleset, &around, reroute).unwrap();
     let untracked = allowed && probe.packet.ct == Tracking::Untracked;
-    Fate { allowed, rejected, untracked, way, mark: probe.packet.mark }
+    Traced { allowed, rejected, untracked, rules, mark: probe.packet.mark }
 }
 
 /// Whether the routes lead back to where the packet came in by.
