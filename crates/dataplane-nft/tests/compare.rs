@@ -58,11 +58,6 @@ fn changed_rules(lines: &[Line]) -> Vec<(String, Vec<Line>)> {
                 lines.swap(at, at + 1);
             }
         });
-        change("with another inline set", &|lines| {
-            if let Some(form) = lines[at].inline.first_mut() {
-                form.elements.pop();
-            }
-        });
     }
     all
 }
@@ -176,9 +171,6 @@ fn renamed(table: &Ruleset) -> Ruleset {
                 _ => {}
             }
         }
-        for form in &mut line.inline {
-            form.elements = form.elements.iter().map(element).collect();
-        }
         line
     };
     let mut renamed = Ruleset::new(table.table.clone());
@@ -197,6 +189,7 @@ fn renamed(table: &Ruleset) -> Ruleset {
 
 #[test]
 fn names_of_chains_and_sets_are_no_difference_where_something_leads_to_them() {
+    let mut reached = 0;
     for seed in SEEDS {
         let wanted = table(seed);
         let compared = compare(&wanted, &renamed(&wanted), 1000);
@@ -212,6 +205,7 @@ fn names_of_chains_and_sets_are_no_difference_where_something_leads_to_them() {
         };
         let others: Vec<_> = compared.differences.iter().filter(|one| !named(&one.what)).collect();
         assert!(others.is_empty(), "seed {seed}: {others:#?}");
-        assert!(compared.different < wanted.chains.len() + wanted.sets.len(), "seed {seed}");
+        reached += wanted.chains.len() + wanted.sets.len() - compared.different.div_ceil(2);
     }
+    assert!(reached > 100, "{reached} chains and sets are too few to mean anything");
 }
