@@ -43,7 +43,7 @@ pub(crate) struct Match {
 /// Asks a rule. `ends` are what stands at the source and at the destination. A rule that may mean something whose labels
 /// cannot be read denies it, unless it allows and does not match it for sure.
 pub(crate) fn matching(snapshot: &Snapshot, rule: &Rule, view: &View, ends: &[At<'_>; 2]) -> Match {
-    if ends.iter().any(At::has_unreadable) {
+    if ends.iter().any(|at| at.may_be_unreadable) {
         for denied in rule.against_unreadable() {
             let found = mismatches(snapshot, &denied, view, ends);
             if found.misses.is_empty() {

@@ -32,6 +32,8 @@ pub fn is_member(snapshot: &Snapshot, selector: &Selector, address: IpAddr) -> b
 pub(crate) struct At<'a> {
     pub(crate) address: IpAddr,
     things: Vec<Thing<'a>>,
+    /// Something that may stand here has labels that cannot be read.
+    pub(crate) may_be_unreadable: bool,
 }
 
 /// An endpoint or a set, with the labels that selectors see.
@@ -55,7 +57,10 @@ impl<'a> At<'a> {
             .map(|one| thing(&one.labels, &one.profiles, Some(&*one.ports), format!("host endpoint {}", one.name)));
         let sets = snapshot.network_sets.values().filter(|set| set.nets.iter().any(|net| net.contains(&address)));
         let sets = sets.map(|set| thing(&set.labels, set.profile.as_slice(), None, set.id.to_string()));
-        Self { address, things: workloads.chain(hosts).chain(sets).collect() }
+        let things: Vec<Thing<'a>> = workloads.chain(hosts).chain(sets).collect();
+        let here = things.iter().any(|thing| selects(unreadable_labels(), &thing.labels));
+        let anywhere = || unknown_member(snapshot, unreadable_labels(), false).is_some();
+        Self { address, may_be_unreadable: here || anywhere(), things }
     }
 
     /// In the user's own names: `pod default/web`, `host endpoint web1-eth0`, `set scanners`.
@@ -70,11 +75,6 @@ impl<'a> At<'a> {
 
     fn is_selected(&self, selector: &Selector) -> bool {
         self.things.iter().any(|thing| selects(selector, &thing.labels))
-    }
-
-    /// Whether the labels of something here cannot be read.
-    pub(crate) fn has_unreadable(&self) -> bool {
-        self.is_selected(unreadable_labels())
     }
 
     /// Whether this protocol and port is a port of this name on an endpoint here that the rule's side selects.

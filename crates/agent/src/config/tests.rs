@@ -74,6 +74,8 @@ fn what_the_reference_will_not_start_with_we_do_not_start_with() {
         ("DefaultEndpointToHostAction", "perhaps"),
         ("InterfacePrefix", "a-name-that-is-too-long"),
         ("InterfacePrefix", "none"),
+        ("InterfacePrefix", ","),
+        ("InterfacePrefix", " , "),
         ("NftablesMarkMask", "much"),
         ("ExternalNodesCIDRList", "10.0.0.0/33"),
     ] {

@@ -26,6 +26,9 @@ pub(super) fn read(field: &Field, text: &str) -> Result<Value, String> {
                 (1..=15).contains(&prefix.len())
                     && prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
             };
+            if items(text).next().is_none() {
+                return Err(format!("{text:?} names no prefix"));
+            }
             if let Some(prefix) = items(text).find(|prefix| !fits(prefix)) {
                 return Err(format!("{prefix:?} cannot begin an interface's name"));
             }

@@ -8,7 +8,7 @@ use tortie_testkit::worlds::{Case, Damage, Random, Step, World};
 use crate::run::{Node, difference};
 use crate::{for_seeds, number};
 
-const WORLDS: u64 = 140;
+const WORLDS: u64 = 400;
 /// Damaged objects of each world.
 const EACH: usize = 12;
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 
 use serde_json::{Map, Value};
+use tortie_api::shape::Form;
 use tortie_api::{Object, Path};
 use tortie_net::{Protocol, parse_cidr};
 
@@ -99,6 +100,7 @@ impl Settings {
             let mut settings = self.clone();
             let mut invalid = settings.overlay(&Value::Object(merged)).into_iter().peekable();
             if invalid.peek().is_none() {
+                settings.close(|field| wrong.iter().any(|(_, why)| why.path == Path::from("spec").key(field)));
                 return (settings, wrong);
             }
             for why in invalid {
@@ -106,6 +108,21 @@ impl Settings {
                 let (_, &index) = field.expect("what is invalid stands in one of the specs");
                 wrong.push((index, why));
             }
+        }
+    }
+
+    /// What opens something stays closed where the strongest that is said of it cannot be read.
+    fn close(&mut self, is_unreadable: impl Fn(&str) -> bool) {
+        if is_unreadable("defaultEndpointToHostAction") {
+            self.host_action = HostAction::Drop;
+        }
+        for (field, into) in [
+            ("disableConntrackInvalidCheck", &mut self.accept_invalid),
+            ("allowVXLANPacketsFromWorkloads", &mut self.vxlan_from_workloads),
+            ("allowIPIPPacketsFromWorkloads", &mut self.ipip_from_workloads),
+            ("workloadSourceSpoofing", &mut self.spoofing_allowed),
+        ] {
+            *into &= !is_unreadable(field);
         }
     }
 
@@ -124,16 +141,25 @@ impl Settings {
     fn overlay(&mut self, spec: &Value) -> Vec<Invalid> {
         let mut invalid = Vec::new();
         let mut note = |field: &str, reason: String| invalid.push(Invalid::new(&Path::from("spec").key(field), reason));
+        for (field, value) in spec.as_object().into_iter().flatten() {
+            if let Some(wanted) = other_type(field, value) {
+                note(field, format!("expected {wanted}"));
+            }
+        }
         let text = |field: &str| spec.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let list =
-            |text: &str| text.split(',').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect();
+        let list = |text: &str| -> Vec<String> {
+            text.split(',').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect()
+        };
         let flag = |field: &str, into: &mut bool| {
             if let Some(value) = spec.get(field).and_then(Value::as_bool) {
                 *into = value;
             }
         };
         if let Some(prefixes) = text("interfacePrefix") {
-            self.interface_prefixes = list(prefixes);
+            match list(prefixes) {
+                none if none.is_empty() => note("interfacePrefix", format!("{prefixes:?} names no prefix")),
+                prefixes => self.interface_prefixes = prefixes,
+            }
         }
         if let Some(names) = text("interfaceExclude") {
             self.interface_exclude = list(names);
@@ -228,6 +254,18 @@ impl Settings {
     }
 }
 
+/// What a setting should be, if it is of another type.
+fn other_type(field: &str, value: &Value) -> Option<&'static str> {
+    let spec = tortie_api::kinds::shape(tortie_api::Kind::FelixConfiguration).record()?.field("spec")?;
+    match spec.shape.record()?.field(field)?.shape.form {
+        Form::Bool if !value.is_boolean() => Some("true or false"),
+        Form::Text if !value.is_string() => Some("a text"),
+        Form::Int if value.as_i64().is_none() => Some("a whole number"),
+        Form::List(_) if !value.is_array() => Some("a list"),
+        _ => None,
+    }
+}
+
 /// A port, or `first:last`.
 fn port_range(value: &Value) -> Option<(u16, u16)> {
     let Some(text) = value.as_str() else {
@@ -271,3 +309,6 @@ fn log_limit(text: &str, burst: u32) -> Option<LogLimit> {
     };
     Some(LogLimit { count: count.parse().ok()?, seconds, burst })
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,7 +100,8 @@ fn hurt(value: &mut Value, random: &mut Random, path: &mut Vec<String>) {
 
 /// What is no value of its field.
 fn replaced(value: &Value, random: &mut Random, path: &[String]) -> Value {
-    let is_typed = path.iter().any(|step| TYPED.contains(&step.as_str()));
+    let is_name = path.last().is_some_and(|step| step == "name");
+    let is_typed = !is_name && path.iter().any(|step| TYPED.contains(&step.as_str()));
     loop {
         let new = match random.below(8) {
             0 => Value::Null,

@@ -19,6 +19,12 @@ const MAX_TABLE: i64 = 0xffff_ffff;
 /// The rules of Calico's own code.
 pub(super) fn spec(fields: &Fields, node: &Node, place: &Place, out: &mut Vec<Problem>) {
     node_ports(fields, place, out);
+    let prefixes = text(fields, "interfacePrefix");
+    if !prefixes.is_empty() && prefixes.split(',').all(|prefix| prefix.trim().is_empty()) {
+        let problem =
+            Problem::field(place.key("interfacePrefix").path(), "InterfacePrefix", prefixes, "names no prefix");
+        out.push(problem.message(format!("`{prefixes}` names no prefix, so no interface would be a workload's")));
+    }
     for (index, written) in texts(fields, "externalNodesList") {
         let here = || place.key("externalNodesList").index(index).path();
         let reason = match parse_cidr(written) {

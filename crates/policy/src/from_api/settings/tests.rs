@@ -1,0 +1,33 @@
+//! Settings that cannot be read.
+
+use serde_json::json;
+
+use crate::{HostAction, Settings};
+
+#[test]
+fn a_setting_that_cannot_be_read_closes_what_it_may_have_closed_and_never_turns_workload_policy_off() {
+    let weak = json!({
+        "interfacePrefix": "tap", "defaultEndpointToHostAction": "Accept", "disableConntrackInvalidCheck": true,
+        "workloadSourceSpoofing": "Any", "vxlanPort": 4000,
+    });
+    for (field, value) in [
+        ("interfacePrefix", json!(",")),
+        ("interfacePrefix", json!(7)),
+        ("defaultEndpointToHostAction", json!("perhaps")),
+        ("defaultEndpointToHostAction", json!([])),
+        ("disableConntrackInvalidCheck", json!("yes")),
+        ("workloadSourceSpoofing", json!(1)),
+        ("vxlanPort", json!("many")),
+    ] {
+        let strong = json!({ field: value });
+        let (settings, wrong) = Settings::default().settle(&[&weak, &strong]);
+        let told: Vec<_> = wrong.iter().map(|(index, why)| (*index, why.path.to_string())).collect();
+        assert_eq!(told, [(1, format!("spec.{field}"))], "{value}");
+        assert_eq!(settings.interface_prefixes, ["tap"], "{value}");
+        assert_eq!(settings.vxlan_port, 4000);
+        let closes = |name: &str| name == field;
+        assert_eq!(settings.host_action == HostAction::Drop, closes("defaultEndpointToHostAction"), "{value}");
+        assert_eq!(settings.accept_invalid, !closes("disableConntrackInvalidCheck"));
+        assert_eq!(settings.spoofing_allowed, !closes("workloadSourceSpoofing"));
+    }
+}
