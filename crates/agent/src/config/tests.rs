@@ -44,11 +44,14 @@ fn of_the_store_the_stronger_object_counts_field_by_field() {
 }
 
 #[test]
-fn a_value_without_meaning_leaves_the_next_weaker_and_says_so() {
+fn a_value_without_meaning_leaves_the_next_weaker_or_closes_and_says_so() {
+    let weak = configuration("default", json!({ "vxlanPort": 4000 }));
+    let own = configuration("node.n", json!({ "vxlanPort": "many" }));
+    assert_eq!(resolve(&Local::default(), Settings::default(), &[&weak, &own]).settings.vxlan_port, 4000);
     let weak = configuration("default", json!({ "defaultEndpointToHostAction": "Return" }));
     let own = configuration("node.n", json!({ "defaultEndpointToHostAction": "Perhaps" }));
     let resolved = resolve(&Local::default(), Settings::default(), &[&weak, &own]);
-    assert_eq!(resolved.settings.host_action, HostAction::Return);
+    assert_eq!(resolved.settings.host_action, HostAction::Drop);
     assert_eq!(resolved.notes.len(), 1);
     assert_eq!(resolved.notes[0].source, "FelixConfiguration node.n");
 }

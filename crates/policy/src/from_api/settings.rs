@@ -1,6 +1,6 @@
 //! A node's settings from FelixConfiguration, weakest first: `default`, the one with a fitting `nodeSelector`, the
 //! node's own `node.NAME` (enforcement sheet 6.1). What is not said, or has no meaning, leaves the weaker value; a
-//! failsafe list that cannot be read leaves the weaker list, never an empty one.
+//! failsafe list that cannot be read leaves the weaker list, never an empty one. What opens something is closed instead.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
