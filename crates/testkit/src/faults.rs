@@ -45,6 +45,9 @@ pub const RENDERING: &[&str] = &[
 /// Faults of the rendering for the kernel that only change what rules count.
 pub const COUNTING: &[&str] = &["log-lines-overlap"];
 
+/// Faults that show only where objects are damaged.
+pub const DAMAGED: &[&str] = &["unreadable-labels-are-none", "unreadable-allow-matches", "unsure-pass-passes"];
+
 thread_local! {
     static ON: Cell<Option<&'static str>> = const { Cell::new(None) };
 }

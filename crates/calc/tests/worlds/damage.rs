@@ -84,15 +84,16 @@ fn check(case: &Case, random: &mut Random) -> Result<(), String> {
     Ok(())
 }
 
+/// Damages several objects of the world of a seed, one at a time.
+pub(crate) fn try_seed(seed: u64) -> Result<(), String> {
+    let case = Case::random(seed);
+    let random = &mut Random::new(seed);
+    (0..EACH).try_for_each(|round| check(&case, random).map_err(|problem| format!("round {round}: {problem}")))
+}
+
 #[test]
 fn a_damaged_object_allows_nothing_that_it_denied_and_engine_and_evaluator_agree() {
     for_seeds(number("TORTIE_DAMAGED_WORLDS", WORLDS), |seed| {
-        let case = Case::random(seed);
-        let random = &mut Random::new(seed);
-        for round in 0..EACH {
-            if let Err(problem) = check(&case, random) {
-                panic!("seed {seed}, round {round}: {problem}");
-            }
-        }
+        try_seed(seed).unwrap_or_else(|problem| panic!("seed {seed}, {problem}"));
     });
 }

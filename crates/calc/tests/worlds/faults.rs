@@ -1,8 +1,9 @@
 //! Proves that the worlds can fail: each deliberate mistake is caught.
 
-use tortie_testkit::faults::{self, ALL};
+use tortie_testkit::faults::{self, ALL, DAMAGED};
 use tortie_testkit::worlds::Case;
 
+use crate::damage;
 use crate::run::play;
 
 /// The mistake that takes longest to show needs a few hundred.
@@ -22,4 +23,13 @@ fn every_fault_is_caught() {
         .collect();
     let _ = std::panic::take_hook();
     assert!(missed.is_empty(), "not caught: {missed:?}");
+}
+
+#[test]
+fn every_fault_about_damaged_objects_is_caught() {
+    for &fault in DAMAGED {
+        let caught = (1..=WORLDS).find(|&seed| faults::with(fault, || damage::try_seed(seed).is_err()));
+        println!("{fault}: {}", caught.map_or("not caught".to_owned(), |seed| format!("caught in world {seed}")));
+        assert!(caught.is_some(), "{fault} is not caught");
+    }
 }
