@@ -185,42 +185,39 @@ fn all_endpoints(facts: &Facts, enforced: &[(Place, Enforced)], ports: &[Port]) 
             status.note = "not in the store any more".to_owned();
         }
     }
+    let governor = |place: Place| enforced.iter().find(|(at, _)| *at == place).map(|(_, one)| one.id.to_string());
     for (id, seat) in &facts.locals {
         let name = id.to_string();
         all.entry(name.clone()).or_insert_with(|| EndpointStatus {
             name,
-            note: waits(seat, enforced),
+            note: format!("not in force: {}", waits(seat, &governor)),
             ..Default::default()
         });
     }
     all.into_values().collect()
 }
 
-fn waits(seat: &Seat, enforced: &[(Place, Enforced)]) -> String {
-    let governor = |place: Place| {
-        enforced.iter().find(|(at, _)| *at == place).map(|(_, one)| format!("{}, whose name sorts first,", one.id))
-    };
+/// Why an endpoint that sits there governs no interface. `governor` says which endpoint governs a place.
+pub(crate) fn waits(seat: &Seat, governor: &dyn Fn(Place) -> Option<String>) -> String {
     match seat {
         Seat::Host(Interface::ByAddress) => {
-            "not in force: no interface has one of its expectedIPs, or endpoints whose names sort first govern those that do"
+            "no interface has one of its expectedIPs, or endpoints whose names sort first govern those that do"
                 .to_owned()
         }
-        Seat::Host(Interface::Unknown) => "not in force: the node has no interface of the host".to_owned(),
+        Seat::Host(Interface::Unknown) => "the node has no interface of the host".to_owned(),
         Seat::Host(Interface::All) => match governor(Place::AnyHost) {
-            Some(governor) => format!("not in force: {governor} is for all interfaces too"),
-            None => "not in force: another endpoint for all interfaces comes before it".to_owned(),
+            Some(governor) => format!("{governor}, whose name sorts first, is for all interfaces too"),
+            None => "another endpoint for all interfaces comes before it".to_owned(),
         },
         Seat::Host(Interface::Named(name)) => match governor(Place::Host(name.clone())) {
-            Some(governor) => format!("not in force: {governor} governs {name}"),
-            None => format!("not in force: a setting leaves {name} out"),
+            Some(governor) => format!("{governor}, whose name sorts first, governs {name}"),
+            None => format!("a setting leaves {name} out"),
         },
-        Seat::Workload(name) => {
-            format!("not in force: another endpoint governs {name}, or it is left out by a setting")
-        }
+        Seat::Workload(name) => format!("another endpoint governs {name}, or it is left out by a setting"),
     }
 }
 
-fn place_name(place: &Place) -> String {
+pub(crate) fn place_name(place: &Place) -> String {
     match place {
         Place::Workload(name) | Place::Host(name) => name.clone(),
         Place::AnyHost => "*".to_owned(),

@@ -26,6 +26,7 @@ use crate::board::{self, Board, Seat};
 use crate::config::{self, AgentSettings, Local};
 use crate::enforce::Order;
 use crate::lag::{self, Running};
+use crate::placement::Placements;
 use crate::status::StoreState;
 
 /// What the engine is told.
@@ -81,6 +82,7 @@ pub(crate) struct Mind {
     unanswered: [BTreeSet<String>; UNANSWERED.len()],
     /// Host endpoints on nodes that are called almost as this one, with their nodes.
     misnamed: BTreeMap<String, String>,
+    placements: Placements,
     /// Hashes of the keys that are there, for counting.
     known: HashSet<u64>,
     hasher: RandomState,
@@ -107,6 +109,7 @@ impl Mind {
             dirty: false,
             unanswered: Default::default(),
             misnamed: BTreeMap::new(),
+            placements: Placements::default(),
             known: HashSet::new(),
             hasher: RandomState::new(),
         }
@@ -148,7 +151,11 @@ impl Mind {
             if self.dirty && free {
                 self.dirty = false;
                 let delta = Box::new(self.engine.flush());
-                let mark = self.board.read().wanted;
+                let (mark, lines) = {
+                    let facts = self.board.read();
+                    (facts.wanted, self.placements.step(&delta, &facts.locals))
+                };
+                lines.iter().for_each(|line| log::info!("{line}"));
                 // Most of what other nodes do changes nothing here, and wakes nobody.
                 if delta.is_empty() && self.board.pass(mark) {
                     continue;
@@ -278,10 +285,14 @@ impl Mind {
             Item::WorkloadEndpoint(one) if one.node == self.node => Some(Seat::Workload(one.interface.clone())),
             _ => None,
         };
-        self.board.tell(|facts| match seat {
-            Some(seat) => drop(facts.locals.insert(id, seat)),
-            None => drop(facts.locals.remove(&id)),
+        let is_local = seat.is_some();
+        let was_local = self.board.tell(|facts| match seat {
+            Some(seat) => facts.locals.insert(id.clone(), seat).is_some(),
+            None => facts.locals.remove(&id).is_some(),
         });
+        if is_local || was_local {
+            self.placements.told(id);
+        }
     }
 
     /// Says which host endpoints are on a node that is called as this one but for its domain or case: most likely this

@@ -1,0 +1,178 @@
+//! The log of placements: which interface each endpoint of this node governs, or that it governs none and why, and what becomes
+//! of packets that none of its policies settles. Each change is logged once, when it is handed to the dataplane.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+
+use tortie_dataplane::{Delta, Place, Program, ProgramId, Then};
+use tortie_policy::EndpointId;
+
+use crate::board::Seat;
+use crate::describe;
+
+/// Most lines of one step.
+const LINES: usize = 20;
+
+/// What becomes of packets of one direction that no policy of the endpoint settles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Default {
+    Deny,
+    Allow,
+    Profiles,
+}
+
+impl Default {
+    fn of(program: &Program) -> Self {
+        if program.tiers.iter().any(|tier| tier.denies) {
+            return Self::Deny;
+        }
+        match &program.then {
+            Then::Pass => Self::Allow,
+            Then::Deny => Self::Deny,
+            Then::Profiles(profiles) if profiles.is_empty() => Self::Deny,
+            Then::Profiles(_) => Self::Profiles,
+        }
+    }
+}
+
+impl fmt::Display for Default {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deny => "default deny",
+            Self::Allow => "default allow",
+            Self::Profiles => "decided by profiles",
+        })
+    }
+}
+
+/// Where an endpoint is, and its defaults for ingress and egress.
+#[derive(Clone, Debug, PartialEq)]
+struct Placed {
+    id: EndpointId,
+    defaults: [Default; 2],
+}
+
+/// What was logged last.
+#[derive(std::default::Default)]
+pub(crate) struct Placements {
+    programs: HashMap<ProgramId, Default>,
+    at: BTreeMap<Place, Placed>,
+    places: BTreeMap<EndpointId, BTreeSet<Place>>,
+    /// Endpoints that the store told of since the last step.
+    told: BTreeSet<EndpointId>,
+    started: bool,
+}
+
+impl Placements {
+    /// The store told of this endpoint, or that it does not exist any more.
+    pub(crate) fn told(&mut self, id: EndpointId) {
+        self.told.insert(id);
+    }
+
+    /// What a change of the dataplane does to placements and defaults, a line each, but not more than a person reads. `locals`
+    /// are the endpoints that the store has.
+    pub(crate) fn step(&mut self, delta: &Delta, locals: &BTreeMap<EndpointId, Seat>) -> Vec<String> {
+        let mut lines = self.changes(delta, locals);
+        if let Some(more) = lines.len().checked_sub(LINES).filter(|more| *more > 0) {
+            lines.truncate(LINES);
+            lines.push(format!("and {more} more changes of endpoints; `tortie status` lists all endpoints"));
+        }
+        lines
+    }
+
+    fn changes(&mut self, delta: &Delta, locals: &BTreeMap<EndpointId, Seat>) -> Vec<String> {
+        self.programs.extend(delta.programs_made.iter().map(|(id, program)| (*id, Default::of(program))));
+        let mut before: BTreeMap<EndpointId, (BTreeSet<Place>, Option<[Default; 2]>)> = BTreeMap::new();
+        for id in std::mem::take(&mut self.told) {
+            before.entry(id.clone()).or_insert_with(|| self.now(&id));
+        }
+        let put = delta.endpoints_put.iter().map(|(place, one)| (place, Some(one)));
+        let removed = delta.endpoints_removed.iter().map(|place| (place, None));
+        let changed: Vec<_> = put.chain(removed).collect();
+        for (place, endpoint) in &changed {
+            let ids = self.at.get(*place).map(|placed| &placed.id).into_iter().chain(endpoint.map(|one| &one.id));
+            for id in ids.cloned().collect::<Vec<_>>() {
+                before.entry(id.clone()).or_insert_with(|| self.now(&id));
+            }
+        }
+        for (place, endpoint) in changed {
+            if let Some(old) = self.at.remove(place)
+                && let Some(places) = self.places.get_mut(&old.id)
+            {
+                places.remove(place);
+                if places.is_empty() {
+                    self.places.remove(&old.id);
+                }
+            }
+            if let Some(endpoint) = endpoint {
+                let normal = [endpoint.programs.normal.ingress, endpoint.programs.normal.egress];
+                // A program that is not known denies; the dataplane refuses such a change.
+                let defaults = normal.map(|id| self.programs.get(&id).copied().unwrap_or(Default::Deny));
+                self.at.insert(place.clone(), Placed { id: endpoint.id.clone(), defaults });
+                self.places.entry(endpoint.id.clone()).or_default().insert(place.clone());
+            }
+        }
+        for id in &delta.programs_removed {
+            self.programs.remove(id);
+        }
+        let first = !std::mem::replace(&mut self.started, true);
+        let (mut lines, mut workloads) = (Vec::new(), 0);
+        for (id, before) in before {
+            // A machine may have thousands of them, and each is as it was asked for.
+            if first && matches!(id, EndpointId::Workload(_)) && self.places.contains_key(&id) {
+                workloads += 1;
+                continue;
+            }
+            lines.extend(self.line(&id, &before, locals.get(&id)));
+        }
+        if workloads > 0 {
+            let (s, govern) =
+                if workloads == 1 { ("", "governs its interface") } else { ("s", "govern their interfaces") };
+            lines.insert(0, format!("{workloads} workload endpoint{s} {govern}"));
+        }
+        lines
+    }
+
+    /// Where an endpoint is now, and its defaults.
+    fn now(&self, id: &EndpointId) -> (BTreeSet<Place>, Option<[Default; 2]>) {
+        let places = self.places.get(id).cloned().unwrap_or_default();
+        let defaults = places.first().and_then(|place| self.at.get(place)).map(|placed| placed.defaults);
+        (places, defaults)
+    }
+
+    fn line(
+        &self,
+        id: &EndpointId,
+        (old_places, old): &(BTreeSet<Place>, Option<[Default; 2]>),
+        seat: Option<&Seat>,
+    ) -> Option<String> {
+        let (places, now) = self.now(id);
+        let names = |places: &BTreeSet<Place>| places.iter().map(describe::place_name).collect::<Vec<_>>().join(", ");
+        let Some(defaults) = now else {
+            let governed =
+                if old_places.is_empty() { String::new() } else { format!(", before {}", names(old_places)) };
+            let governor = |place: Place| self.at.get(&place).map(|placed| placed.id.to_string());
+            return match seat {
+                Some(seat) => {
+                    Some(format!("{id} governs no interface{governed}: {}", describe::waits(seat, &governor)))
+                }
+                None if old_places.is_empty() => None,
+                None => Some(format!("{id} governs no interface{governed}: it is not in the store any more")),
+            };
+        };
+        let directions = ["ingress", "egress"].into_iter().zip(defaults);
+        if places != *old_places {
+            let before = if old_places.is_empty() { String::new() } else { format!(", before {}", names(old_places)) };
+            let all: Vec<String> = directions.map(|(direction, now)| format!("{direction} {now}")).collect();
+            return Some(format!("{id} governs {}{before}: {}", names(&places), all.join(", ")));
+        }
+        let old = (*old)?;
+        let changed = directions.zip(old).filter(|((_, now), old)| now != old);
+        let all: Vec<String> =
+            changed.map(|((direction, now), old)| format!("{direction} becomes {now}, before {old}")).collect();
+        (!all.is_empty()).then(|| format!("{id} on {}: {}", names(&places), all.join("; ")))
+    }
+}
+
+#[cfg(test)]
+mod tests;

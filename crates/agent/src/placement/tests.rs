@@ -1,0 +1,147 @@
+//! Placements and defaults as the engine's deltas change them, and the lines that tell of it.
+
+use serde_json::{Value, json};
+use tortie_api::{Key, Kind};
+use tortie_calc::{Engine, Id, Update};
+use tortie_policy::packet::Link;
+use tortie_policy::{Interface, Item, Profile};
+use tortie_store::Stored;
+use tortie_sync::Content;
+
+use super::*;
+
+struct World {
+    engine: Engine,
+    placements: Placements,
+    locals: BTreeMap<EndpointId, Seat>,
+}
+
+impl World {
+    fn new(links: &[&str]) -> Self {
+        let mut engine = Engine::new("n");
+        engine.update(Update::Put(Item::Profile(Profile::default_allow())));
+        let link = |name: &&str| Link { name: (*name).to_owned(), addresses: Vec::new() };
+        engine.update(Update::Links(links.iter().map(link).collect()));
+        Self { engine, placements: Placements::default(), locals: BTreeMap::new() }
+    }
+
+    fn put(&mut self, kind: Kind, namespace: &str, name: &str, spec: Value) {
+        let key = Key { kind, namespace: namespace.to_owned(), name: name.to_owned() };
+        let body = json!({
+            "apiVersion": "projectcalico.org/v3", "kind": kind.name(),
+            "metadata": {"name": name, "namespace": namespace}, "spec": spec
+        });
+        let stored = Stored { key: key.clone(), revision: 1, value: body.to_string().into_bytes().into() };
+        for change in tortie_sync::changes(&[stored], &BTreeMap::new()) {
+            let Content::Item(item) = change.content else { panic!("{kind} is an item") };
+            let (id, seat) = match &*item {
+                Item::HostEndpoint(one) => (EndpointId::Host(name.to_owned()), Seat::Host(one.interface.clone())),
+                Item::WorkloadEndpoint(one) => {
+                    (EndpointId::Workload(one.id.clone()), Seat::Workload(one.interface.clone()))
+                }
+                _ => {
+                    self.engine.update(Update::Put(*item));
+                    continue;
+                }
+            };
+            self.locals.insert(id.clone(), seat);
+            self.placements.told(id);
+            self.engine.update(Update::Put(*item));
+        }
+    }
+
+    fn hep(&mut self, name: &str, interface: &str) {
+        self.put(Kind::HostEndpoint, "", name, json!({"node": "n", "interfaceName": interface}));
+    }
+
+    fn delete(&mut self, kind: Kind, name: &str) {
+        self.engine.update(Update::Delete(Id::named(Key::cluster(kind, name)).unwrap()));
+        let id = EndpointId::Host(name.to_owned());
+        if self.locals.remove(&id).is_some() {
+            self.placements.told(id);
+        }
+    }
+
+    fn step(&mut self) -> Vec<String> {
+        let delta = self.engine.flush();
+        self.placements.step(&delta, &self.locals)
+    }
+}
+
+#[test]
+fn each_change_of_a_placement_is_told_once_with_its_reason() {
+    let mut world = World::new(&["eth0"]);
+    world.hep("b", "eth0");
+    assert_eq!(world.step(), ["hep/b governs eth0: ingress default deny, egress default deny"]);
+    assert!(world.step().is_empty());
+    world.hep("b", "eth0");
+    assert!(world.step().is_empty(), "it is the same");
+    world.hep("a", "eth0");
+    assert_eq!(
+        world.step(),
+        [
+            "hep/a governs eth0: ingress default deny, egress default deny",
+            "hep/b governs no interface, before eth0: hep/a, whose name sorts first, governs eth0",
+        ]
+    );
+    world.hep("a", "*");
+    assert_eq!(
+        world.step(),
+        [
+            "hep/a governs *, before eth0: ingress default deny, egress default deny",
+            "hep/b governs eth0: ingress default deny, egress default deny",
+        ]
+    );
+    world.delete(Kind::HostEndpoint, "a");
+    assert_eq!(world.step(), ["hep/a governs no interface, before *: it is not in the store any more"]);
+    assert!(world.step().is_empty());
+}
+
+#[test]
+fn an_endpoint_that_never_governed_anything_is_told_with_the_reason() {
+    let mut world = World::new(&["eth0"]);
+    world.put(Kind::HostEndpoint, "", "far", json!({"node": "n", "expectedIPs": ["192.0.2.7"]}));
+    let lines = world.step();
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].starts_with("hep/far governs no interface: no interface has one of its expectedIPs"), "{lines:?}");
+    assert_eq!(world.locals.len(), 1);
+    assert!(matches!(world.locals.values().next(), Some(Seat::Host(Interface::ByAddress))));
+}
+
+#[test]
+fn each_change_of_a_default_is_told_once_for_its_direction() {
+    let mut world = World::new(&["eth0"]);
+    let open = json!({"node": "n", "interfaceName": "eth0", "profiles": ["projectcalico-default-allow"]});
+    world.put(Kind::HostEndpoint, "", "a", open);
+    assert_eq!(world.step(), ["hep/a governs eth0: ingress decided by profiles, egress decided by profiles"]);
+    world.put(Kind::Tier, "", "default", json!({"order": 1_000_000, "defaultAction": "Deny"}));
+    let policy =
+        json!({"tier": "default", "selector": "all()", "types": ["Ingress"], "ingress": [{"action": "Allow"}]});
+    world.put(Kind::GlobalNetworkPolicy, "", "p", policy);
+    assert_eq!(world.step(), ["hep/a on eth0: ingress becomes default deny, before decided by profiles"]);
+    assert!(world.step().is_empty());
+    world.delete(Kind::GlobalNetworkPolicy, "p");
+    assert_eq!(world.step(), ["hep/a on eth0: ingress becomes decided by profiles, before default deny"]);
+}
+
+#[test]
+fn a_step_has_at_most_twenty_lines_and_a_start_one_line_for_all_workloads() {
+    let wep = |world: &mut World, number: usize| {
+        let spec = json!({
+            "node": "n", "orchestrator": "o", "workload": format!("w{number}"), "endpoint": "e",
+            "interfaceName": format!("cali{number}"),
+            "ipNetworks": [format!("10.65.{}.{}/32", number / 250, number % 250)]
+        });
+        world.put(Kind::WorkloadEndpoint, "shop", &format!("n-o-w{number}-e"), spec);
+    };
+    let mut world = World::new(&["eth0"]);
+    (0..1000).for_each(|number| wep(&mut world, number));
+    world.hep("a", "eth0");
+    let lines = world.step();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert_eq!(lines[0], "1000 workload endpoints govern their interfaces");
+    (1000..1030).for_each(|number| wep(&mut world, number));
+    let lines = world.step();
+    assert_eq!(lines.len(), 21);
+    assert_eq!(lines[20], "and 10 more changes of endpoints; `tortie status` lists all endpoints");
+}
