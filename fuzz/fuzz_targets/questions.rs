@@ -1,0 +1,10 @@
+//! The words of `explain`: an end and a protocol with a port, in any text.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tortie_explain::{Party, What};
+
+fuzz_target!(|text: &str| {
+    let _ = text.parse::<Party>().map_err(|error| error.to_string());
+    let _ = text.parse::<What>().map_err(|error| error.to_string());
+});
