@@ -119,6 +119,6 @@ fn a_rule_counts_each_packet_once_by_whichever_alternative_it_matches() {
 fn every_fault_is_caught_by_counts() {
     for fault in tortie_testkit::faults::COUNTING {
         let wrong = in_namespace(|| tortie_testkit::faults::with(fault, miscounted));
-        println!("{fault}: {}", wrong.first().expect(fault));
+        eprintln!("{fault}: {}", wrong.first().expect(fault));
     }
 }

@@ -132,6 +132,6 @@ fn every_fault_is_caught() {
     for fault in RENDERING {
         let caught = play(fault).expect_err(fault);
         let said = caught.downcast_ref::<String>().map_or("", |said| said.lines().next().unwrap_or_default());
-        println!("{fault}: caught: {said}");
+        eprintln!("{fault}: caught: {said}");
     }
 }

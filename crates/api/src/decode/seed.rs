@@ -15,8 +15,11 @@ pub(super) struct Exact<'a> {
     pub(super) room: &'a Cell<usize>,
     /// Takes the items of `spec.ingress`, `spec.egress` and `spec.nets` one by one, so that no tree of all of them is
     /// made. None means that the list begins.
-    pub(super) item: &'a RefCell<dyn FnMut(&str, Option<Value>) + 'a>,
+    pub(super) item: &'a RefCell<TakeItem<'a>>,
 }
+
+/// Takes an item of the list that is named.
+type TakeItem<'a> = dyn FnMut(&str, Option<Value>) + 'a;
 
 /// Reads a value of this shape, or any value.
 #[derive(Clone, Copy)]

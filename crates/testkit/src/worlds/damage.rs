@@ -125,7 +125,7 @@ fn replaced(value: &Value, random: &mut Random, path: &[String]) -> Value {
         };
         // A name of a port or a label may be any text.
         let names = path.last().is_some_and(|step| step == "ports" || step == "notPorts") && new.is_string();
-        if !same && !(names && !is_typed) {
+        if !same && (!names || is_typed) {
             return new;
         }
     }
