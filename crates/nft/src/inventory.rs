@@ -1,6 +1,6 @@
 //! Everything that exists under a table's name, also what this crate has no type for.
 //!
-//! [`dump::table`](crate::dump::table) fails where it meets an object that it cannot decode. This module lists such objects
+//! [`dump::table`](crate::dump::table()) fails where it meets an object that it cannot decode. This module lists such objects
 //! by kind and name instead, together with the kinds of objects that this crate never makes (stateful objects,
 //! flowtables) and the tables whose names begin alike. So a caller that must know everything can name what is foreign.
 //!
