@@ -125,7 +125,7 @@ Examples:
   # Every mistake of every manifest in a directory.
   tortie validate -R -f manifests/")]
     Validate(apply::ValidateArgs),
-    /// Say what decides a packet, and why; what applies to an endpoint; what can be reached
+    /// Say what decides a packet, and why; what applies to an endpoint; what a policy does; what can be reached
     #[command(after_help = "\
 Examples:
   # May this address reach that host's HTTPS port, and by what?
@@ -136,6 +136,9 @@ Examples:
 
   # What applies to an endpoint, in evaluation order.
   tortie explain hep/web1-eth0
+
+  # Whom a policy selects, what it decides, and which of its rules can never match.
+  tortie explain gnp/web
 
   # As if these manifests were applied; nothing is written.
   tortie explain 203.0.113.9 node/web1 tcp/5432 -f policy.yaml

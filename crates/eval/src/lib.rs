@@ -9,6 +9,7 @@ mod builtin;
 mod explain;
 mod governing;
 mod judge;
+mod list;
 mod matching;
 mod members;
 mod path;
@@ -19,7 +20,8 @@ pub use governing::{
     List, Subject, TierView, host_endpoint, specific_host_endpoint, wildcard_host_endpoint, workload_endpoint,
 };
 pub use judge::judge;
+pub use list::{End, rule_action};
 pub use matching::protocol_name;
-pub use members::{effective_labels, is_member, names_at, selects, unknown_member};
+pub use members::{effective_labels, has_members, is_member, names_at, selects, unknown_member};
 pub use path::{Builtin, By, Decision, Entry, Hook, Outcome, RuleStep, Step, StepKind, Verdict, Why};
 pub use tortie_policy::packet::{Conntrack, Host, Link, Packet, Transport, Way};

@@ -42,7 +42,7 @@ pub(crate) struct Match {
 
 /// Asks a rule. `ends` are what stands at the source and at the destination. A rule that may mean something whose labels
 /// cannot be read denies it, unless it allows and does not match it for sure.
-pub(crate) fn matching(snapshot: &Snapshot, rule: &Rule, view: &View, ends: &[At<'_>; 2]) -> Match {
+pub(crate) fn matching(snapshot: &Snapshot, rule: &Rule, view: &View, ends: [&At<'_>; 2]) -> Match {
     if ends.iter().any(|at| at.may_be_unreadable) {
         for denied in rule.against_unreadable() {
             let found = mismatches(snapshot, &denied, view, ends);
@@ -54,7 +54,7 @@ pub(crate) fn matching(snapshot: &Snapshot, rule: &Rule, view: &View, ends: &[At
     mismatches(snapshot, rule, view, ends)
 }
 
-fn mismatches(snapshot: &Snapshot, rule: &Rule, view: &View, ends: &[At<'_>; 2]) -> Match {
+fn mismatches(snapshot: &Snapshot, rule: &Rule, view: &View, ends: [&At<'_>; 2]) -> Match {
     let mut misses = Vec::new();
     let mut miss = |field: &'static str, text: String| misses.push(Why { field, text });
     if rule.never {
@@ -92,8 +92,8 @@ fn mismatches(snapshot: &Snapshot, rule: &Rule, view: &View, ends: &[At<'_>; 2])
         None => (None, None),
     };
     let question = Question { snapshot, action: rule.action, view };
-    let unsure = side(&question, &rule.source, &ends[0], source_port, &SOURCE, &mut miss)
-        | side(&question, &rule.destination, &ends[1], destination_port, &DESTINATION, &mut miss);
+    let unsure = side(&question, &rule.source, ends[0], source_port, &SOURCE, &mut miss)
+        | side(&question, &rule.destination, ends[1], destination_port, &DESTINATION, &mut miss);
     Match { action: if unsure { Unknown::action(rule.action) } else { rule.action }, misses }
 }
 

@@ -111,6 +111,18 @@ pub fn unknown_member(snapshot: &Snapshot, selector: &Selector, ports: bool) -> 
     sets.chain(hosts).chain(workloads).next()
 }
 
+/// Whether a selector matches any endpoint or set that has an address.
+pub fn has_members(snapshot: &Snapshot, selector: &Selector) -> bool {
+    let selected =
+        |labels: &Labels, profiles: &[String]| selects(selector, &effective_labels(snapshot, labels, profiles));
+    let workloads = || snapshot.workload_endpoints.values().filter(|one| !one.addresses.is_empty());
+    let hosts = || snapshot.host_endpoints.values().filter(|one| !one.addresses.is_empty());
+    let sets = || snapshot.network_sets.values().filter(|set| !set.nets.is_empty());
+    sets().any(|set| selected(&set.labels, set.profile.as_slice()))
+        || hosts().any(|one| selected(&one.labels, &one.profiles))
+        || workloads().any(|one| selected(&one.labels, &one.profiles))
+}
+
 /// The set that a selector means: the only one it matches. Endpoints are not looked at, there can be many.
 pub(crate) fn set_of<'a>(snapshot: &'a Snapshot, selector: &Selector) -> Option<&'a NetworkSet> {
     let matches = |set: &&NetworkSet| match &set.profile {

@@ -78,7 +78,7 @@ impl Walk<'_> {
         let mut steps = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
             let number = index + 1;
-            let Match { action, misses } = matching(self.snapshot, rule, self.view, &self.ends);
+            let Match { action, misses } = matching(self.snapshot, rule, self.view, self.ends.each_ref());
             let ends = misses.is_empty() && action != Action::Log;
             steps.push(RuleStep { number, action, misses });
             if ends {

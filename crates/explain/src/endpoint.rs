@@ -1,9 +1,21 @@
 //! What applies to one endpoint: its policies in evaluation order, its failsafes, and what happens at the end.
 
+mod json;
+
 use std::fmt::Write as _;
 
 use tortie_eval::{List, Subject, failsafe_list};
-use tortie_policy::{Direction, HostEndpoint, Interface, Policy, Settings, Snapshot, WorkloadEndpoint};
+use tortie_policy::{Direction, Failsafe, HostEndpoint, Interface, Policy, Settings, Snapshot, WorkloadEndpoint};
+
+pub use json::{host as host_json, workload as workload_json};
+
+/// The lists of a host endpoint, in the order in which packets meet them.
+const HOST_LISTS: [(&str, List, &[Direction]); 4] = [
+    ("untracked", List::Untracked, &[Direction::Ingress, Direction::Egress]),
+    ("pre-DNAT", List::PreDnat, &[Direction::Ingress]),
+    ("", List::Normal, &[Direction::Ingress, Direction::Egress]),
+    ("forward", List::Forward, &[Direction::Ingress, Direction::Egress]),
+];
 
 /// What applies to a host endpoint.
 pub fn host(snapshot: &Snapshot, endpoint: &HostEndpoint) -> String {
@@ -18,13 +30,7 @@ pub fn host(snapshot: &Snapshot, endpoint: &HostEndpoint) -> String {
     let mut text = format!("host endpoint {} on {}, {place}\n", endpoint.name, endpoint.node);
     let addresses: Vec<String> = endpoint.addresses.iter().map(ToString::to_string).collect();
     describe(&mut text, &subject, &addresses);
-    let lists = [
-        ("untracked", List::Untracked, &[Direction::Ingress, Direction::Egress][..]),
-        ("pre-DNAT", List::PreDnat, &[Direction::Ingress]),
-        ("", List::Normal, &[Direction::Ingress, Direction::Egress]),
-        ("forward", List::Forward, &[Direction::Ingress, Direction::Egress]),
-    ];
-    for (name, list, directions) in lists {
+    for (name, list, directions) in HOST_LISTS {
         for direction in directions {
             section(&mut text, snapshot, settings, &subject, name, list, *direction);
         }
@@ -76,12 +82,9 @@ fn section(
     }
     let _ = writeln!(text, "{title}:");
     if list == List::Normal && matches!(subject.id, tortie_policy::EndpointId::Host(_)) {
-        let failsafes = match direction {
-            Direction::Ingress => &settings.failsafe_inbound,
-            Direction::Egress => &settings.failsafe_outbound,
-        };
+        let failsafes = failsafes(settings, direction);
         let shown = if failsafes.is_empty() { "none".to_owned() } else { failsafe_list(failsafes) };
-        let origin = if *failsafes == default_failsafes(direction) { "the defaults" } else { "FelixConfiguration" };
+        let origin = if failsafes == default_failsafes(direction) { "the defaults" } else { "FelixConfiguration" };
         let _ = writeln!(text, "    failsafes: {shown} ({origin})");
     }
     let mut number = 0;
@@ -102,7 +105,14 @@ fn section(
     let _ = writeln!(text, "     {}", ending(snapshot, subject, list, &tiers));
 }
 
-fn default_failsafes(direction: Direction) -> Vec<tortie_policy::Failsafe> {
+fn failsafes(settings: &Settings, direction: Direction) -> &[Failsafe] {
+    match direction {
+        Direction::Ingress => &settings.failsafe_inbound,
+        Direction::Egress => &settings.failsafe_outbound,
+    }
+}
+
+fn default_failsafes(direction: Direction) -> Vec<Failsafe> {
     let settings = Settings::default();
     match direction {
         Direction::Ingress => settings.failsafe_inbound,

@@ -2,7 +2,8 @@
 //!
 //! A [`Question`] names two ends and a protocol; [`Places`] finds them in the store; `journey` walks the packet over
 //! every node on its way and asks `eval` on each; [`text`] and [`json`] tell the answer. Where there is no protocol, or an end
-//! is many addresses, [`reach`] asks for one packet of each class and tells what is answered alike together. No store, no clock and no
+//! is many addresses, [`reach`] asks for one packet of each class and tells what is answered alike together. [`endpoint`] tells what applies to an endpoint, and
+//! [`policy`] what a policy decides. No store, no clock and no
 //! terminal in here: values in, values out.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -16,6 +17,7 @@ mod journey;
 pub mod json;
 mod place;
 pub mod placement;
+pub mod policy;
 pub mod reach;
 mod staged;
 pub mod text;

@@ -4,7 +4,8 @@
 
 use tortie_api::read::{Source, read};
 use tortie_explain::{
-    Party, Places, Question, State, What, endpoint, enforce_staged, journey, json, placement, reach, reach::reach, text,
+    Party, Places, Question, State, What, endpoint, enforce_staged, journey, json, placement, policy, reach,
+    reach::reach, text,
 };
 use tortie_policy::Snapshot;
 use tortie_policy::machine::{Machine, Port, Route, RouteKind};
@@ -446,7 +447,10 @@ fn fields(value: &serde_json::Value, found: &mut std::collections::BTreeSet<Stri
     match value {
         serde_json::Value::Object(all) => all.iter().for_each(|(name, value)| {
             found.insert(name.clone());
-            fields(value, found);
+            // The names of labels are the user's.
+            if name != "labels" {
+                fields(value, found);
+            }
         }),
         serde_json::Value::Array(all) => all.iter().for_each(|value| fields(value, found)),
         _ => {}
@@ -480,6 +484,14 @@ fn what_the_json_has_and_what_is_documented_are_the_same() {
     for (from, what) in [("203.0.113.9", None), ("any", Some(What::Icmp(None)))] {
         let question = question(from, "node/web1", "icmp");
         fields(&json::reach(&reach(&places, &question, what.as_ref()).unwrap()), &mut found);
+    }
+    // Of one endpoint, and of one policy.
+    let [host, api] = [world("bare-metal"), world("two-nodes")];
+    fields(&endpoint::host_json(&host, &host.host_endpoints["web1-eth0"], None), &mut found);
+    let workload = api.workload_endpoints.values().next().unwrap();
+    fields(&endpoint::workload_json(&api, workload), &mut found);
+    for policy in host.policies.values() {
+        fields(&policy::json(&policy::about(&host, policy)), &mut found);
     }
     let word =
         |name: &&String| !documented.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == name.as_str());

@@ -1,8 +1,9 @@
-//! `explain`: what decides a packet and why; what applies to an endpoint; what can be reached.
+//! `explain`: what decides a packet and why; what applies to an endpoint; what a policy decides; what can be reached.
 //!
 //! Exit status 0: allowed (or something was told), 1: denied, or denied on one of the ways that the packet may take, 2: the
 //! question could not be answered.
 
+mod about;
 mod reach;
 
 use std::mem::ManuallyDrop;
@@ -11,9 +12,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use tortie_agent::Ground;
-use tortie_explain::{AskError, Party, Place as End, Places, Question, State, What, endpoint, enforce_staged, journey};
-use tortie_explain::{json, placement, text};
-use tortie_policy::HostEndpoint;
+use tortie_explain::{AskError, Party, Places, Question, State, What, enforce_staged, journey, json, text};
 use tortie_store::client::Client;
 use tortie_store::memory::MemoryStore;
 use tortie_sync::InForce;
@@ -30,10 +29,10 @@ use crate::target;
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
     /// Who sends: an address, node/NAME, hep/NAME, pod/NAMESPACE/NAME, wep/NAMESPACE/NAME, labels:KEY=VALUE,...;
-    /// or many addresses: any, a net, set/NAME, set/NAMESPACE/NAME
+    /// or many addresses: any, a net, set/NAME, set/NAMESPACE/NAME; or alone a policy: gnp/NAME, np/NAMESPACE/NAME
     #[arg(value_name = "FROM", required_unless_present = "log")]
     from: Option<String>,
-    /// To whom, in the same forms; without it, what applies to the endpoint FROM is told
+    /// To whom, in the same forms; without it, what applies to the endpoint FROM, or what the policy decides, is told
     #[arg(value_name = "TO")]
     to: Option<String>,
     /// Over what: tcp/443, https, a port's name, icmp/8/0, proto/253; without it, all that can be reached is told
@@ -98,8 +97,7 @@ pub(crate) fn run(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<E
 }
 
 fn explain(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let ends = [&args.from, &args.to, &args.what].into_iter().flatten();
-    if let Some(file) = ends.clone().find(|word| word.contains('.') && target::looks_like_file(word)) {
+    if let Some(file) = ends(args).find(|word| word.contains('.') && target::looks_like_file(word)) {
         return Err(Usage(format!("'{file}' is no end of a packet; manifests are given with -f: `-f {file}`")).into());
     }
     // The program ends with the answer: giving back a whole store piece by piece would only delay it.
@@ -123,6 +121,11 @@ fn explain(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
     Ok(answer(args, &places, sources.ground.as_ref(), session)?)
 }
 
+/// The words of the question.
+fn ends(args: &ExplainArgs) -> impl Iterator<Item = &String> {
+    [&args.from, &args.to, &args.what].into_iter().flatten()
+}
+
 /// What is in force, or what will be when the manifests are applied. None when those cannot be used; that has been said.
 fn in_force(args: &ExplainArgs, sources: &Sources, session: &mut Session) -> anyhow::Result<Option<InForce>> {
     if args.files.filename.is_empty() {
@@ -141,9 +144,9 @@ fn answer(
 ) -> Result<Exit, AskError> {
     let snapshot = places.snapshot();
     if let (Some(one), None) = (&args.from, &args.to) {
-        session.terminal.print(&what_applies(places, &one.parse()?)?);
-        return Ok(Exit::Done);
+        return about::answer(args, places, one, session);
     }
+    about::refuse_policies(ends(args))?;
     let question = question(args)?;
     if args.log.is_none() && (args.what.is_none() || question.from.is_wide() || question.to.is_wide()) {
         return reach::answer(args, places, &question, session);
@@ -156,36 +159,6 @@ fn answer(
         Format::Text => session.terminal.print(&text::render(snapshot, &answer)),
     }
     Ok(if answer.allowed() { Exit::Done } else { Exit::Failed })
-}
-
-fn what_applies(places: &Places<'_>, party: &Party) -> Result<String, AskError> {
-    let snapshot = places.snapshot();
-    if let Party::HostEndpoint(name) = party
-        && let Some(found) = snapshot.host_endpoints.get(name)
-    {
-        return Ok(host_endpoint(places, found));
-    }
-    match places.find(party, None)? {
-        End::Workload(found) => Ok(endpoint::workload(snapshot, &found)),
-        End::Process { node, .. } => {
-            let endpoints = snapshot.host_endpoints.values().filter(|endpoint| endpoint.node == node);
-            let told: Vec<String> = endpoints.map(|found| host_endpoint(places, found)).collect();
-            if told.is_empty() {
-                Ok(format!("{node} has no host endpoint: no tortie policy applies to its own packets\n"))
-            } else {
-                Ok(told.join("\n"))
-            }
-        }
-        End::Outside(_) => Err(AskError(
-            "this is no endpoint of ours; name one (hep/NAME, pod/NAMESPACE/NAME), or give a second end".to_owned(),
-        )),
-    }
-}
-
-/// What applies to a host endpoint, and before that whether it counts.
-fn host_endpoint(places: &Places<'_>, found: &HostEndpoint) -> String {
-    let idle = placement::idle(places, found).map(|why| format!("note: host endpoint {} {why}\n", found.name));
-    idle.unwrap_or_default() + &endpoint::host(places.snapshot(), found)
 }
 
 fn question(args: &ExplainArgs) -> Result<Question, AskError> {

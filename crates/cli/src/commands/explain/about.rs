@@ -1,0 +1,107 @@
+//! `explain` with one word: what applies to an endpoint, or what a policy decides.
+
+use serde_json::Value;
+use tortie_explain::policy::{self, PolicyName};
+use tortie_explain::{AskError, Party, Place as End, Places, endpoint, placement};
+use tortie_policy::{HostEndpoint, WorkloadEndpoint};
+
+use super::ExplainArgs;
+use crate::args::Format;
+use crate::report::Exit;
+use crate::session::Session;
+
+/// Tells about an endpoint or a policy.
+pub(super) fn answer(
+    args: &ExplainArgs,
+    places: &Places<'_>,
+    word: &str,
+    session: &mut Session,
+) -> Result<Exit, AskError> {
+    let json = matches!(args.output, Format::Json);
+    if let Some(name) = PolicyName::parse(word)? {
+        let about = policy::about(places.snapshot(), name.find(places.snapshot())?);
+        match json {
+            true => session.terminal.line(format_args!("{:#}", policy::json(&about))),
+            false => session.terminal.print(&policy::text(places, &about)),
+        }
+        return Ok(Exit::Done);
+    }
+    let found = find(places, word)?;
+    match json {
+        true => {
+            let shown: Value = found.iter().filter_map(|one| one.json(places)).collect();
+            session.terminal.line(format_args!("{shown:#}"));
+        }
+        false => {
+            let texts: Vec<String> = found.iter().map(|one| one.text(places)).collect();
+            session.terminal.print(&texts.join("\n"));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// A policy is told about alone.
+pub(super) fn refuse_policies<'a>(mut words: impl Iterator<Item = &'a String>) -> Result<(), AskError> {
+    match words.find(|word| matches!(PolicyName::parse(word), Ok(Some(_)))) {
+        Some(word) => {
+            Err(AskError(format!("{word} is a policy, and no end of a packet: write `explain {word}` alone")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// An endpoint, or a node that has none.
+enum Found<'a> {
+    Host(&'a HostEndpoint),
+    Workload(Box<WorkloadEndpoint>),
+    Nothing(String),
+}
+
+fn find<'a>(places: &Places<'a>, word: &str) -> Result<Vec<Found<'a>>, AskError> {
+    let snapshot = places.snapshot();
+    let party = word.parse()?;
+    if let Party::HostEndpoint(name) = &party
+        && let Some(found) = snapshot.host_endpoints.get(name)
+    {
+        return Ok(vec![Found::Host(found)]);
+    }
+    match places.find(&party, None)? {
+        End::Workload(found) => Ok(vec![Found::Workload(found)]),
+        End::Process { node, .. } => {
+            let endpoints = snapshot.host_endpoints.values().filter(|endpoint| endpoint.node == node);
+            let found: Vec<Found<'_>> = endpoints.map(Found::Host).collect();
+            Ok(if found.is_empty() { vec![Found::Nothing(node)] } else { found })
+        }
+        End::Outside(_) => Err(AskError(
+            "this is no endpoint of ours; name one (hep/NAME, pod/NAMESPACE/NAME) or a policy (gnp/NAME, np/NAMESPACE/NAME), or give a second end".to_owned(),
+        )),
+    }
+}
+
+impl Found<'_> {
+    fn text(&self, places: &Places<'_>) -> String {
+        match self {
+            Found::Host(found) => {
+                let idle = placement::idle(places, found);
+                let note = idle.map(|why| format!("note: host endpoint {} {why}\n", found.name));
+                note.unwrap_or_default() + &endpoint::host(places.snapshot(), found)
+            }
+            Found::Workload(found) => endpoint::workload(places.snapshot(), found),
+            Found::Nothing(node) => {
+                format!("{node} has no host endpoint: no tortie policy applies to its own packets\n")
+            }
+        }
+    }
+
+    /// None where there is no endpoint: the list is then empty.
+    fn json(&self, places: &Places<'_>) -> Option<Value> {
+        match self {
+            Found::Host(found) => {
+                let idle = placement::idle(places, found);
+                Some(endpoint::host_json(places.snapshot(), found, idle.as_deref()))
+            }
+            Found::Workload(found) => Some(endpoint::workload_json(places.snapshot(), found)),
+            Found::Nothing(_) => None,
+        }
+    }
+}

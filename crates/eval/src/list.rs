@@ -1,0 +1,36 @@
+//! Whether a rule matches a packet, whatever comes before and after it: for questions about the rules of one list.
+
+use std::net::IpAddr;
+
+use tortie_policy::packet::Transport;
+use tortie_policy::{Action, Rule, Snapshot};
+
+use crate::matching::{View, matching};
+use crate::members::At;
+
+/// One end of packets, with everything that stands there: found once for all packets from it or to it.
+pub struct End<'a>(At<'a>);
+
+impl<'a> End<'a> {
+    /// The end at an address.
+    pub fn new(snapshot: &'a Snapshot, address: IpAddr) -> Self {
+        Self(At::new(snapshot, address))
+    }
+
+    /// Its address.
+    pub fn address(&self) -> IpAddr {
+        self.0.address
+    }
+}
+
+/// What a rule does to a packet between a source and a destination; none where it does not match.
+pub fn rule_action(
+    snapshot: &Snapshot,
+    rule: &Rule,
+    [source, destination]: [&End<'_>; 2],
+    (protocol, transport): (u8, Transport),
+) -> Option<Action> {
+    let view = View { source: source.address(), destination: destination.address(), protocol, transport };
+    let found = matching(snapshot, rule, &view, [&source.0, &destination.0]);
+    found.misses.is_empty().then_some(found.action)
+}

@@ -1,0 +1,86 @@
+//! What applies to one endpoint, as JSON: `docs/explain-json.md` describes it.
+
+use serde_json::{Value, json};
+use tortie_eval::{List, Subject, TierView, failsafe_list};
+use tortie_policy::{Direction, EndpointId, HostEndpoint, Interface, Settings, Snapshot, WorkloadEndpoint};
+
+use super::{HOST_LISTS, ending, failsafes};
+
+/// What applies to a host endpoint. `idle` says why it does not count.
+pub fn host(snapshot: &Snapshot, endpoint: &HostEndpoint, idle: Option<&str>) -> Value {
+    let subject = Subject::host(snapshot, endpoint);
+    let settings = snapshot.settings(&endpoint.node);
+    let interface = match &endpoint.interface {
+        Interface::Named(name) => Some(name.as_str()),
+        Interface::All => Some("*"),
+        Interface::ByAddress | Interface::Unknown => None,
+    };
+    let mut shown = common(snapshot, &subject, &endpoint.node, interface);
+    shown["addresses"] = json!(endpoint.addresses);
+    shown["notInForce"] = json!(idle);
+    let lists = HOST_LISTS.iter().flat_map(|(_, list, directions)| directions.iter().map(|one| (*list, *one)));
+    shown["lists"] = lists.map(|(list, direction)| section(snapshot, settings, &subject, list, direction)).collect();
+    shown
+}
+
+/// What applies to a workload endpoint.
+pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Value {
+    let subject = Subject::workload(snapshot, endpoint);
+    let settings = snapshot.settings(&endpoint.node);
+    let closed = !endpoint.spoofing.is_empty() && !settings.spoofing_allowed;
+    let mut shown = common(snapshot, &subject, &endpoint.node, Some(&endpoint.interface));
+    shown["addresses"] = json!(endpoint.addresses);
+    shown["notInForce"] =
+        json!(closed.then_some("it asks for allowSpoofedSourcePrefixes while workloadSourceSpoofing is Disabled"));
+    let both = [Direction::Ingress, Direction::Egress].into_iter();
+    shown["lists"] = both.map(|one| section(snapshot, settings, &subject, List::Normal, one)).collect();
+    shown
+}
+
+fn common(snapshot: &Snapshot, subject: &Subject, node: &str, interface: Option<&str>) -> Value {
+    let profile = |name: &String| json!({ "profile": name, "missing": !snapshot.profiles.contains_key(name) });
+    json!({
+        "endpoint": subject.id.to_string(),
+        "node": node,
+        "interface": interface,
+        "labels": subject.labels,
+        "profiles": subject.profiles.iter().map(profile).collect::<Vec<_>>(),
+    })
+}
+
+fn section(snapshot: &Snapshot, settings: &Settings, subject: &Subject, list: List, direction: Direction) -> Value {
+    let tiers = subject.tiers(snapshot, list, direction);
+    let has_failsafes = list == List::Normal && matches!(subject.id, EndpointId::Host(_));
+    let asked = !tiers.is_empty() || list == List::Normal;
+    json!({
+        "list": match list {
+            List::Untracked => "untracked",
+            List::PreDnat => "pre-dnat",
+            List::Normal => "normal",
+            List::Forward => "forward",
+        },
+        "direction": direction.to_string(),
+        "failsafes": has_failsafes.then(|| failsafe_list(failsafes(settings, direction))),
+        "tiers": tiers.iter().map(|view| tier(view, direction)).collect::<Vec<_>>(),
+        "ending": asked.then(|| ending(snapshot, subject, list, &tiers)),
+    })
+}
+
+fn tier(view: &TierView<'_>, direction: Direction) -> Value {
+    let policies = view.policies.iter().map(|policy| {
+        json!({
+            "policy": { "kind": policy.id.kind.name(), "namespace": policy.id.namespace, "name": policy.id.name },
+            "order": policy.order.0,
+            "staged": policy.staged,
+            "rules": policy.rules(direction).len(),
+        })
+    });
+    json!({
+        "tier": view.name,
+        "order": view.order.and_then(|order| order.0),
+        "missing": view.order.is_none(),
+        "policies": policies.collect::<Vec<_>>(),
+        "denies": view.denies,
+        "note": view.note,
+    })
+}

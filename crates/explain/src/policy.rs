@@ -1,0 +1,90 @@
+//! What one policy does: whom it selects, what its rules say, and which of them can never match: `tortie explain gnp/NAME`.
+
+mod hidden;
+mod json;
+mod name;
+mod text;
+mod words;
+
+use std::collections::BTreeMap;
+
+use tortie_eval::{List, Subject};
+use tortie_policy::{Direction, EndpointId, Policy, Snapshot, Stage, Tier};
+
+pub use hidden::{LIMIT, Sample, Use};
+pub use json::json;
+pub use name::PolicyName;
+pub use text::text;
+
+/// A policy and what it comes to.
+pub struct About<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// Its tier; none when it does not exist as a resource.
+    pub tier: Option<&'a Tier>,
+    /// The endpoints that it applies to, by node.
+    pub endpoints: BTreeMap<String, Vec<EndpointId>>,
+    /// The directions that it speaks about.
+    pub directions: Vec<Side>,
+}
+
+/// What a policy says in one direction.
+pub struct Side {
+    /// The direction.
+    pub direction: Direction,
+    /// Its rules in words, in order.
+    pub rules: Vec<Told>,
+    /// How many classes of packets its rules tell apart.
+    pub classes: u128,
+    /// Whether the end of its tier denies there, and why where that is not by the tier's own setting. None where no
+    /// endpoint is selected, and for staged policies.
+    pub end: Option<(bool, Option<&'static str>)>,
+}
+
+/// One rule.
+pub struct Told {
+    /// In words.
+    pub words: String,
+    /// Whether it can match.
+    pub used: Use,
+}
+
+/// Looks at a policy.
+pub fn about<'a>(snapshot: &'a Snapshot, policy: &'a Policy) -> About<'a> {
+    let selected = selected(snapshot, policy);
+    let mut endpoints: BTreeMap<String, Vec<EndpointId>> = BTreeMap::new();
+    for (node, subject) in &selected {
+        endpoints.entry((*node).to_owned()).or_default().push(subject.id.clone());
+    }
+    let spoken = [Direction::Ingress, Direction::Egress].into_iter().filter(|direction| policy.speaks(*direction));
+    let directions = spoken.map(|direction| {
+        let rules = policy.rules(direction);
+        let (classes, uses) = hidden::uses(snapshot, rules);
+        let told = rules.iter().zip(uses).map(|(rule, used)| Told { words: words::rule(rule), used }).collect();
+        let end = selected.first().filter(|_| !policy.staged).and_then(|(_, subject)| {
+            let tiers = subject.tiers(snapshot, list(policy.stage), direction);
+            tiers.into_iter().find(|tier| tier.name == policy.tier).map(|tier| (tier.denies, tier.note))
+        });
+        Side { direction, rules: told, classes, end }
+    });
+    let directions = directions.collect();
+    About { policy, tier: snapshot.tiers.get(&policy.tier), endpoints, directions }
+}
+
+fn list(stage: Stage) -> List {
+    match stage {
+        Stage::Untracked => List::Untracked,
+        Stage::PreDnat => List::PreDnat,
+        Stage::Normal { .. } | Stage::Unknown => List::Normal,
+    }
+}
+
+/// The endpoints that a policy applies to, with their nodes.
+fn selected<'a>(snapshot: &'a Snapshot, policy: &Policy) -> Vec<(&'a str, Subject)> {
+    let hosts = snapshot.host_endpoints.values().map(|one| (one.node.as_str(), Subject::host(snapshot, one)));
+    let has_workloads = !matches!(policy.stage, Stage::Untracked | Stage::PreDnat);
+    let workloads = snapshot.workload_endpoints.values().filter(|_| has_workloads);
+    let workloads = workloads.map(|one| (one.node.as_str(), Subject::workload(snapshot, one)));
+    let is_selected = |subject: &Subject| !subject.unreadable && policy.selector.matches(&subject.labels);
+    hosts.chain(workloads).filter(|(_, subject)| is_selected(subject)).collect()
+}

@@ -1,0 +1,152 @@
+//! Which rules of one list can never match, and what hides them. One packet of every class that the list tells apart is
+//! asked, so "never" holds for all packets; other policies, tiers, failsafes and profiles are not looked at.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use tortie_classes::{Classes, Conditions, Domain};
+use tortie_eval::{End, has_members, rule_action};
+use tortie_policy::packet::Transport;
+use tortie_policy::{Action, Family, PeerMatch, PortMatch, Rule, Snapshot};
+
+/// At most so many classes of packets times rules are asked; with many endpoints and sets, each of which may have to be
+/// looked at, less.
+pub const LIMIT: u128 = 2_000_000;
+
+/// Endpoints and sets that cost about as much to look at as the rest of a rule.
+const OBJECTS: u128 = 100;
+
+/// One packet that a rule matches before all others of its list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Where it comes from.
+    pub source: IpAddr,
+    /// Where it goes, as the rule sees it.
+    pub destination: IpAddr,
+    /// Its protocol.
+    pub protocol: u8,
+    /// Its ports, or ICMP type and code.
+    pub transport: Transport,
+}
+
+/// Whether a rule can match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// This packet meets it first.
+    Matches(Sample),
+    /// Every packet that it matches, one of these rules (from 1) matches first.
+    Hidden(Vec<usize>),
+    /// It matches no packet: why, as far as that is known.
+    Nothing(Vec<String>),
+    /// There are too many classes of packets.
+    Unchecked,
+}
+
+/// The number of classes, and what becomes of each rule.
+pub(super) fn uses(snapshot: &Snapshot, rules: &[Rule]) -> (u128, Vec<Use>) {
+    let mut conditions = Conditions::new(snapshot, Domain::default());
+    rules.iter().for_each(|rule| conditions.add_rule(rule));
+    let families = [Family::V4, Family::V6].map(|family| conditions.classes(family));
+    let classes = families.iter().map(|classes| classes.packets().len()).sum();
+    let objects = snapshot.host_endpoints.len() + snapshot.workload_endpoints.len() + snapshot.network_sets.len();
+    let cost = (rules.len() as u128).saturating_mul(classes).saturating_mul(1 + objects as u128 / OBJECTS);
+    if cost > LIMIT {
+        let nothing = |rule: &Rule| Use::Nothing(reasons(snapshot, rule));
+        return (classes, rules.iter().map(|rule| if rule.never { nothing(rule) } else { Use::Unchecked }).collect());
+    }
+    let mut search =
+        Search { snapshot, rules, samples: vec![None; rules.len()], hiders: vec![BTreeSet::new(); rules.len()] };
+    families.iter().for_each(|classes| search.look(classes));
+    let uses = rules.iter().zip(search.samples).zip(search.hiders).map(|((rule, sample), hiders)| match sample {
+        Some(sample) => Use::Matches(sample),
+        None if hiders.is_empty() => Use::Nothing(reasons(snapshot, rule)),
+        None => Use::Hidden(hiders.into_iter().collect()),
+    });
+    (classes, uses.collect())
+}
+
+/// What is found out about each rule.
+struct Search<'a> {
+    snapshot: &'a Snapshot,
+    rules: &'a [Rule],
+    samples: Vec<Option<Sample>>,
+    hiders: Vec<BTreeSet<usize>>,
+}
+
+impl Search<'_> {
+    fn look(&mut self, classes: &Classes) {
+        let destinations: Vec<End<'_>> =
+            (0..classes.destinations.len()).map(|class| End::new(self.snapshot, classes.destination(class))).collect();
+        let payloads: Vec<(u8, Transport)> =
+            (0..classes.payloads.len()).map(|class| classes.payloads.class(class).representative()).collect();
+        for source in 0..classes.sources.len() {
+            let source = End::new(self.snapshot, classes.source(source));
+            for destination in &destinations {
+                payloads.iter().for_each(|payload| self.ask(&source, destination, *payload));
+            }
+            if self.samples.iter().all(Option::is_some) {
+                return;
+            }
+        }
+    }
+
+    fn ask(&mut self, source: &End<'_>, destination: &End<'_>, payload: (u8, Transport)) {
+        let mut first = None;
+        for (index, rule) in self.rules.iter().enumerate() {
+            if first.is_some() && self.samples[index].is_some() {
+                continue;
+            }
+            let Some(action) = rule_action(self.snapshot, rule, [source, destination], payload) else { continue };
+            match first {
+                Some(first) => drop(self.hiders[index].insert(first)),
+                None => {
+                    let (source, destination) = (source.address(), destination.address());
+                    let sample = Sample { source, destination, protocol: payload.0, transport: payload.1 };
+                    self.samples[index].get_or_insert(sample);
+                    first = (action != Action::Log).then_some(index + 1);
+                }
+            }
+        }
+    }
+}
+
+/// Why a rule that matches no packet matches none.
+fn reasons(snapshot: &Snapshot, rule: &Rule) -> Vec<String> {
+    if rule.never {
+        return vec!["a part of it cannot be read".to_owned()];
+    }
+    let mut reasons: Vec<String> =
+        [&rule.source, &rule.destination].into_iter().flat_map(|side| missing(snapshot, side)).collect();
+    reasons.dedup();
+    if reasons.is_empty() {
+        reasons.push("no packet meets all of its conditions".to_owned());
+    }
+    reasons
+}
+
+/// What one end asks for and nobody has now.
+fn missing(snapshot: &Snapshot, side: &PeerMatch) -> Vec<String> {
+    let mut missing = Vec::new();
+    let positive = side.peers.as_ref().filter(|peers| !peers.negated);
+    if let Some(peers) = positive.filter(|peers| !has_members(snapshot, &peers.selector)) {
+        missing.push(format!("no endpoint or set with an address matches {}", peers.written));
+    }
+    if let Some(id) =
+        side.service.as_ref().filter(|id| snapshot.services.get(id).is_none_or(|one| one.members.is_empty()))
+    {
+        missing.push(format!("service {}/{} has no address", id.namespace, id.name));
+    }
+    let named = |port: &PortMatch| match port {
+        PortMatch::Named(name) => Some(name.clone()),
+        PortMatch::Range(_) => None,
+    };
+    let names: Option<Vec<String>> = side.ports.iter().map(named).collect();
+    let exists = |name: &String| {
+        let workloads = snapshot.workload_endpoints.values().flat_map(|one| &one.ports);
+        snapshot.host_endpoints.values().flat_map(|one| &one.ports).chain(workloads).any(|port| port.name == *name)
+    };
+    if let Some(names) = names.filter(|names| !names.is_empty() && !names.iter().any(exists)) {
+        missing.push(format!("no endpoint has a port named {}", names.join(" or ")));
+    }
+    missing
+}

@@ -1,0 +1,52 @@
+//! A policy as JSON: `docs/explain-json.md` describes it.
+
+use serde_json::{Value, json};
+use tortie_policy::Stage;
+
+use super::{About, Side, Told, Use};
+
+/// The whole value.
+pub fn json(about: &About<'_>) -> Value {
+    let policy = about.policy;
+    let endpoints = about
+        .endpoints
+        .iter()
+        .flat_map(|(node, all)| all.iter().map(move |id| json!({ "node": node, "endpoint": id.to_string() })));
+    let stage = match policy.stage {
+        Stage::Untracked => "untracked",
+        Stage::PreDnat => "pre-dnat",
+        Stage::Normal { .. } => "normal",
+        Stage::Unknown => "unknown",
+    };
+    json!({
+        "policy": { "kind": policy.id.kind.name(), "namespace": policy.id.namespace, "name": policy.id.name },
+        "tier": policy.tier,
+        "tierOrder": about.tier.and_then(|tier| tier.order.0),
+        "order": policy.order.0,
+        "staged": policy.staged,
+        "selector": policy.written_selector,
+        "stage": stage,
+        "applyOnForward": matches!(policy.stage, Stage::Normal { forward: true }),
+        "endpoints": endpoints.collect::<Vec<_>>(),
+        "directions": about.directions.iter().map(side).collect::<Vec<_>>(),
+    })
+}
+
+fn side(side: &Side) -> Value {
+    json!({
+        "direction": side.direction.to_string(),
+        "classes": u64::try_from(side.classes).unwrap_or(u64::MAX),
+        "tierDenies": side.end.map(|(denies, _)| denies),
+        "rules": side.rules.iter().enumerate().map(|(index, told)| rule(index + 1, told)).collect::<Vec<_>>(),
+    })
+}
+
+fn rule(number: usize, told: &Told) -> Value {
+    let (found, by, reasons) = match &told.used {
+        Use::Matches(_) => ("matches", &[][..], &[][..]),
+        Use::Hidden(by) => ("hidden", by.as_slice(), &[][..]),
+        Use::Nothing(reasons) => ("nothing", &[][..], reasons.as_slice()),
+        Use::Unchecked => ("unchecked", &[][..], &[][..]),
+    };
+    json!({ "rule": number, "text": told.words, "use": found, "hiddenBy": by, "reasons": reasons })
+}

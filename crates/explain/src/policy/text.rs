@@ -1,0 +1,135 @@
+//! A policy as people read it.
+
+use std::fmt::Write as _;
+
+use tortie_policy::{Direction, EndpointId, Order, Stage};
+
+use super::{About, LIMIT, Side, Use};
+use crate::place::Places;
+use crate::placement;
+
+/// At most so many endpoints are listed.
+const SHOWN: usize = 20;
+
+/// The whole text.
+pub fn text(places: &Places<'_>, about: &About<'_>) -> String {
+    let policy = about.policy;
+    let tier = match about.tier {
+        Some(tier) => order(tier.order),
+        None => "does not exist: sorts last and denies".to_owned(),
+    };
+    let staged = if policy.staged { ", staged: not enforced" } else { "" };
+    let mut text = format!("{}, {} in tier {} ({tier}){staged}\n", policy.id, order(policy.order), policy.tier);
+    let selector = if policy.written_selector.is_empty() { "all()" } else { policy.written_selector.as_str() };
+    let _ = writeln!(text, "  selector: {selector}");
+    let _ = writeln!(text, "  stage:    {}", stage(policy.stage));
+    endpoints(&mut text, places, about);
+    for direction in [Direction::Ingress, Direction::Egress] {
+        match about.directions.iter().find(|side| side.direction == direction) {
+            Some(side) => rules(&mut text, about, side),
+            None => {
+                let _ = writeln!(text, "{direction}: not among its types, so it says nothing");
+            }
+        }
+    }
+    text
+}
+
+fn order(order: Order) -> String {
+    order.0.map_or_else(|| "no order".to_owned(), |order| format!("order {order}"))
+}
+
+fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Untracked => "untracked (doNotTrack): before connection tracking, of host endpoints only",
+        Stage::PreDnat => "pre-DNAT (preDNAT): before destination translation, of host endpoints only",
+        Stage::Normal { forward: false } => "normal: packets of host processes and of workloads",
+        Stage::Normal { forward: true } => "normal, and what hosts forward (applyOnForward)",
+        Stage::Unknown => "cannot be read: it counts in every stage",
+    }
+}
+
+fn endpoints(text: &mut String, places: &Places<'_>, about: &About<'_>) {
+    let count: usize = about.endpoints.values().map(Vec::len).sum();
+    if count == 0 {
+        *text += "  endpoints: none, it selects no endpoint now\n";
+        return;
+    }
+    let _ = writeln!(text, "  endpoints: {count}");
+    let mut left = SHOWN;
+    let mut idle = Vec::new();
+    for (node, all) in &about.endpoints {
+        let shown = &all[..all.len().min(left)];
+        left -= shown.len();
+        if shown.is_empty() {
+            break;
+        }
+        let names: Vec<String> = shown.iter().map(ToString::to_string).collect();
+        let _ = writeln!(text, "    {node}: {}", names.join(", "));
+        let hosts = shown.iter().filter_map(|id| match id {
+            EndpointId::Host(name) => places.snapshot().host_endpoints.get(name),
+            EndpointId::Workload(_) => None,
+        });
+        idle.extend(
+            hosts.filter_map(|host| Some(format!("host endpoint {} {}", host.name, placement::idle(places, host)?))),
+        );
+    }
+    if count > SHOWN {
+        let _ = writeln!(text, "    and {} more", count - SHOWN);
+    }
+    for note in idle {
+        let _ = writeln!(text, "  note: {note}");
+    }
+}
+
+fn rules(text: &mut String, about: &About<'_>, side: &Side) {
+    let _ = writeln!(text, "{}:", side.direction);
+    if side.rules.is_empty() {
+        *text += "     no rules\n";
+    }
+    for (index, told) in side.rules.iter().enumerate() {
+        let _ = writeln!(text, "  {:>2} {}{}", index + 1, told.words, remark(&told.used));
+    }
+    if let Some((denies, note)) = side.end {
+        let end = if denies { "denies what is left" } else { "passes on what is left" };
+        let note = note.map_or(String::new(), |note| format!(" ({note})"));
+        let _ = writeln!(text, "     after all policies of tier {}: {end}{note}", about.policy.tier);
+    }
+    if side.rules.iter().any(|told| told.used == Use::Unchecked) {
+        let _ = writeln!(
+            text,
+            "     not checked which rules can match: {} classes of packets, {} rules and the endpoints and sets make more than {LIMIT} steps",
+            side.classes,
+            side.rules.len()
+        );
+    } else if !side.rules.is_empty() {
+        let hidden = side.rules.iter().filter(|told| !matches!(told.used, Use::Matches(_))).count();
+        let found = match hidden {
+            0 => "every rule can match".to_owned(),
+            1 => "1 rule cannot match".to_owned(),
+            count => format!("{count} rules cannot match"),
+        };
+        let _ = writeln!(
+            text,
+            "     {found} (checked within this policy, with the endpoints and sets of now: other policies, profiles and failsafes were not looked at)"
+        );
+    }
+}
+
+fn remark(used: &Use) -> String {
+    match used {
+        Use::Matches(_) | Use::Unchecked => String::new(),
+        Use::Hidden(by) => format!("\n       NEVER MATCHES: {} all of its packets first", hiders(by)),
+        Use::Nothing(reasons) => format!("\n       MATCHES NOTHING NOW: {}", reasons.join("; ")),
+    }
+}
+
+/// `rule 1 matches`, `rules 1, 2 and 4 match`.
+fn hiders(by: &[usize]) -> String {
+    let numbers: Vec<String> = by.iter().map(ToString::to_string).collect();
+    match numbers.split_last() {
+        Some((last, [])) => format!("rule {last} matches"),
+        Some((last, first)) => format!("rules {} and {last} match", first.join(", ")),
+        None => String::new(),
+    }
+}

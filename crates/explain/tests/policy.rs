@@ -1,0 +1,287 @@
+//! What is said of the rules of one policy holds for packets: random lists of rules in random worlds, judged by `eval`.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::IpAddr;
+
+use tortie_api::Kind;
+use tortie_eval::{Hook, StepKind, judge};
+use tortie_explain::Places;
+use tortie_explain::policy::{LIMIT, PolicyName, Sample, Use, about, text};
+use tortie_policy::packet::{Conntrack, Host, Link, Packet, Transport, Way};
+use tortie_policy::{
+    Action, Direction, EndpointId, HostEndpoint, Interface, Order, Policy, PolicyId, PortMatch, Rule, Snapshot, Stage,
+    Types,
+};
+use tortie_random::Random;
+use tortie_selector::Selector;
+use tortie_testkit::worlds::{Case, World};
+
+const NODE: &str = "probe";
+
+/// A random world in which nothing stands between packets and one policy: its host endpoint is on a node of its own.
+struct Bench {
+    snapshot: Snapshot,
+    id: PolicyId,
+    host: Host,
+    addresses: Vec<IpAddr>,
+    rules: Vec<Rule>,
+}
+
+impl Bench {
+    fn new(seed: u64) -> Self {
+        let mut world = World::new();
+        for step in &Case::random(seed).steps {
+            world.apply(step).unwrap();
+        }
+        let mut snapshot = world.snapshot;
+        let policies = std::mem::take(&mut snapshot.policies);
+        let rules = policies.into_values().flat_map(|one| one.ingress.into_iter().chain(one.egress)).collect();
+        let mut addresses: Vec<IpAddr> =
+            ["198.51.100.9", "10.9.9.9", "2001:db8::9", "fd00::99"].iter().map(|text| text.parse().unwrap()).collect();
+        addresses.extend(snapshot.workload_endpoints.values().flat_map(|one| &one.addresses));
+        addresses.extend(snapshot.host_endpoints.values().flat_map(|one| &one.addresses));
+        addresses.extend(snapshot.network_sets.values().flat_map(|one| one.nets.iter().map(|net| net.addr())));
+        let mut settings = snapshot.default_settings.clone();
+        settings.failsafe_inbound.clear();
+        settings.failsafe_outbound.clear();
+        snapshot.node_settings.insert(NODE.to_owned(), settings);
+        let endpoint = HostEndpoint {
+            name: NODE.to_owned(),
+            node: NODE.to_owned(),
+            interface: Interface::Named("eth0".to_owned()),
+            addresses: Vec::new(),
+            labels: Default::default(),
+            profiles: Vec::new(),
+            ports: Vec::new(),
+            missing: Default::default(),
+        };
+        snapshot.host_endpoints.insert(NODE.to_owned(), endpoint);
+        let id = PolicyId { kind: Kind::GlobalNetworkPolicy, namespace: String::new(), name: "p".to_owned() };
+        let link = Link { name: "eth0".to_owned(), addresses: Vec::new() };
+        let host = Host { node: NODE.to_owned(), links: vec![link] };
+        Self { snapshot, id, host, addresses, rules }
+    }
+
+    /// Puts these rules in the policy, in a direction.
+    fn put(&mut self, direction: Direction, rules: Vec<Rule>) {
+        let is_ingress = direction == Direction::Ingress;
+        let (ingress, egress) = if is_ingress { (rules, Vec::new()) } else { (Vec::new(), rules) };
+        let policy = Policy {
+            id: self.id.clone(),
+            tier: "default".to_owned(),
+            order: Order(Some(1.0)),
+            selector: Selector::all(),
+            written_selector: "all()".to_owned(),
+            types: Types { ingress: is_ingress, egress: !is_ingress },
+            ingress,
+            egress,
+            stage: Stage::Normal { forward: false },
+            staged: false,
+            everywhere: false,
+        };
+        self.snapshot.policies.insert(self.id.clone(), policy);
+    }
+
+    fn uses(&self) -> Vec<Use> {
+        let about = about(&self.snapshot, &self.snapshot.policies[&self.id]);
+        about.directions.into_iter().flat_map(|side| side.rules).map(|told| told.used).collect()
+    }
+
+    /// Whether the packet is allowed, and the rules that match it up to the one that decides; none where the policy is not
+    /// asked.
+    fn judged(&self, direction: Direction, sample: &Sample) -> Option<(bool, Vec<usize>)> {
+        let interface = "eth0".to_owned();
+        let packet = Packet {
+            source: sample.source,
+            destination: sample.destination,
+            protocol: sample.protocol,
+            transport: sample.transport,
+            way: match direction {
+                Direction::Ingress => Way::In { interface },
+                Direction::Egress => Way::Out { interface },
+            },
+            translated: None,
+            translated_interface: None,
+            conntrack: Conntrack::New,
+            source_route_ok: None,
+            hop_limit: 64,
+        };
+        let verdict = judge(&self.snapshot, &self.host, &packet);
+        let step = verdict.path.iter().find(|step| matches!(step.hook, Hook::HostIn | Hook::HostOut))?;
+        let rules = step.entries.iter().filter(|entry| entry.reached).find_map(|entry| match &entry.kind {
+            StepKind::Policy { rules, .. } => Some(rules),
+            _ => None,
+        })?;
+        let matched = rules.iter().filter(|rule| rule.matched()).map(|rule| rule.number);
+        Some((verdict.allowed, matched.collect()))
+    }
+
+    /// A packet that some rule may mean.
+    fn packet(&self, random: &mut Random, rules: &[Rule]) -> Sample {
+        let source = *random.pick(&self.addresses);
+        let family: Vec<IpAddr> =
+            self.addresses.iter().copied().filter(|one| one.is_ipv4() == source.is_ipv4()).collect();
+        let mut ports = vec![1, 40000];
+        for side in rules.iter().flat_map(|rule| [&rule.source, &rule.destination]) {
+            ports.extend(side.ports.iter().chain(&side.not_ports).filter_map(|port| match port {
+                PortMatch::Range(range) => Some(*random.pick(&[range.first(), range.last()])),
+                PortMatch::Named(_) => None,
+            }));
+        }
+        let workloads = self.snapshot.workload_endpoints.values().flat_map(|one| &one.ports);
+        ports.extend(workloads.map(|port| port.port));
+        let (protocol, transport) = match random.below(4) {
+            0 if source.is_ipv4() => (1, Transport::Icmp { kind: *random.pick(&[0, 8, 3]), code: 0 }),
+            0 => (58, Transport::Icmp { kind: *random.pick(&[128, 1, 3]), code: 0 }),
+            1 => (*random.pick(&[6, 17, 47, 132]), Transport::Opaque),
+            _ => {
+                let (source, destination) = (*random.pick(&ports), *random.pick(&ports));
+                (*random.pick(&[6, 17, 132]), Transport::Ports { source, destination })
+            }
+        };
+        Sample { source, destination: *random.pick(&family), protocol, transport }
+    }
+}
+
+/// Random lists of rules, each with what is said of it.
+fn each_list(seeds: std::ops::Range<u64>, mut visit: impl FnMut(&mut Random, &mut Bench, Direction, &[Rule], &[Use])) {
+    let mut random = Random::new(11);
+    for seed in seeds {
+        let mut bench = Bench::new(seed);
+        if bench.rules.is_empty() {
+            continue;
+        }
+        for direction in [Direction::Ingress, Direction::Egress, Direction::Ingress] {
+            let count = 2 + random.below(5);
+            let rules: Vec<Rule> = (0..count).map(|_| random.pick(&bench.rules).clone()).collect();
+            bench.put(direction, rules.clone());
+            let uses = bench.uses();
+            visit(&mut random, &mut bench, direction, &rules, &uses);
+        }
+    }
+}
+
+#[test]
+fn removing_a_rule_that_cannot_match_changes_no_verdict() {
+    let (mut hidden, mut nothing, mut compared) = (0, 0, 0);
+    each_list(0..60, |random, bench, direction, rules, uses| {
+        let unused = |used: &Use| matches!(used, Use::Hidden(_) | Use::Nothing(_));
+        hidden += uses.iter().filter(|used| matches!(used, Use::Hidden(_))).count();
+        nothing += uses.iter().filter(|used| matches!(used, Use::Nothing(_))).count();
+        if !uses.iter().any(unused) {
+            return;
+        }
+        let packets: Vec<Sample> = (0..60).map(|_| bench.packet(random, rules)).collect();
+        let allowed = |bench: &Bench| -> Vec<Option<bool>> {
+            packets.iter().map(|one| bench.judged(direction, one).map(|(allowed, _)| allowed)).collect()
+        };
+        let before = allowed(bench);
+        let left = rules.iter().zip(uses).filter(|(_, used)| !unused(used)).map(|(rule, _)| rule.clone()).collect();
+        bench.put(direction, left);
+        let after = allowed(bench);
+        let differing = before.iter().zip(&after).position(|(before, after)| before != after);
+        assert_eq!(differing.map(|at| &packets[at]), None, "{uses:?} of {rules:#?}");
+        compared += packets.len();
+    });
+    assert!(hidden > 50 && nothing > 30 && compared > 4_000, "{hidden} hidden, {nothing} nothing, {compared} compared");
+}
+
+#[test]
+fn every_rule_that_can_match_is_met_by_the_packet_that_is_given_for_it() {
+    let (mut met, mut settled) = (0, 0);
+    each_list(200..260, |_, bench, direction, rules, uses| {
+        for (index, used) in uses.iter().enumerate() {
+            let Use::Matches(sample) = used else { continue };
+            match bench.judged(direction, sample) {
+                Some((_, matched)) => {
+                    assert!(
+                        matched.contains(&(index + 1)),
+                        "{matched:?}: rule {}, {sample:?} of {rules:#?}",
+                        index + 1
+                    );
+                    met += 1;
+                }
+                // Neighbour discovery and the like are settled before any policy.
+                None => settled += 1,
+            }
+        }
+    });
+    assert!(met > 200 && settled < met / 10, "{met} meet their rule, {settled} settled before any policy");
+}
+
+#[test]
+fn the_rules_that_are_said_to_hide_one_hide_it_alone() {
+    let mut seen = 0;
+    each_list(400..440, |_, bench, direction, rules, uses| {
+        for (index, used) in uses.iter().enumerate() {
+            let Use::Hidden(by) = used else { continue };
+            let mut few: Vec<Rule> = by.iter().map(|number| rules[number - 1].clone()).collect();
+            few.push(rules[index].clone());
+            bench.put(direction, few);
+            let all: Vec<usize> = (1..=by.len()).collect();
+            assert_eq!(bench.uses().last(), Some(&Use::Hidden(all)), "rule {} of {rules:#?}", index + 1);
+            bench.put(direction, vec![rules[index].clone()]);
+            assert!(matches!(bench.uses()[..], [Use::Matches(_)]), "rule {} of {rules:#?}", index + 1);
+            seen += 1;
+        }
+    });
+    assert!(seen > 20, "{seen} hidden rules");
+}
+
+#[test]
+fn what_would_take_too_long_is_not_checked_and_said_so() {
+    let mut bench = Bench::new(1);
+    let net = |index: u32| ipnet::IpNet::from(IpAddr::from(std::net::Ipv4Addr::from(index << 8)));
+    let rule = |index: u32| {
+        let mut rule = Rule::any(Action::Allow);
+        rule.protocol = Some(tortie_net::Protocol::TCP);
+        (rule.source.nets, rule.destination.nets) = (vec![net(index)], vec![net(index)]);
+        rule
+    };
+    bench.put(Direction::Ingress, (1..400).map(rule).collect());
+    assert!(400 * 400 * 400 > LIMIT && bench.uses().iter().all(|used| *used == Use::Unchecked));
+    bench.put(Direction::Ingress, (1..40).map(rule).collect());
+    assert!(bench.uses().iter().all(|used| matches!(used, Use::Matches(_))));
+}
+
+#[test]
+fn twenty_endpoints_are_listed_and_the_others_counted() {
+    let mut bench = Bench::new(1);
+    bench.snapshot.host_endpoints.retain(|name, _| name == NODE);
+    bench.snapshot.workload_endpoints.clear();
+    for index in 0..24 {
+        let mut one = bench.snapshot.host_endpoints[NODE].clone();
+        (one.name, one.node) = (format!("e{index}"), format!("n{}", index % 3));
+        bench.snapshot.host_endpoints.insert(one.name.clone(), one);
+    }
+    bench.put(Direction::Ingress, vec![Rule::any(Action::Allow)]);
+    let found = about(&bench.snapshot, &bench.snapshot.policies[&bench.id]);
+    let said = text(&Places::new(&bench.snapshot), &found);
+    let listed = said.matches("hep/").count();
+    assert!(listed == 20 && said.contains("  endpoints: 25\n") && said.contains("    and 5 more\n"), "{said}");
+    assert!(said.contains("    n0: hep/e0, hep/e12, "), "{said}");
+}
+
+#[test]
+fn untracked_policies_do_not_apply_to_workloads() {
+    let mut bench = (0..20).map(Bench::new).find(|bench| !bench.snapshot.workload_endpoints.is_empty()).unwrap();
+    bench.put(Direction::Ingress, vec![Rule::any(Action::Allow)]);
+    let mut workloads = |stage| {
+        bench.snapshot.policies.get_mut(&bench.id).unwrap().stage = stage;
+        let found = about(&bench.snapshot, &bench.snapshot.policies[&bench.id]);
+        found.endpoints.values().flatten().filter(|id| matches!(id, EndpointId::Workload(_))).count()
+    };
+    assert!(workloads(Stage::Normal { forward: false }) > 0);
+    assert_eq!([workloads(Stage::Untracked), workloads(Stage::PreDnat)], [0, 0]);
+}
+
+#[test]
+fn a_policy_is_named_by_its_kind_and_namespace() {
+    assert!(PolicyName::parse("hep/web").unwrap().is_none());
+    assert!(PolicyName::parse("192.0.2.0/24").unwrap().is_none());
+    assert_eq!(PolicyName::parse("gnp/web").unwrap(), PolicyName::parse("globalnetworkpolicies/web").unwrap());
+    assert!(PolicyName::parse("np/web").unwrap_err().0.contains("np/NAMESPACE/web"));
+    assert!(PolicyName::parse("gnp/shop/web").unwrap_err().0.contains("gnp/NAME"));
+    assert!(PolicyName::parse("np/shop/").is_err() && PolicyName::parse("gnp/").is_err());
+}
