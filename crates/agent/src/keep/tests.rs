@@ -263,7 +263,7 @@ fn the_last_valid_form_outlives_the_agent() {
     delete(&machine.store, "p");
     machine.live("s");
     write(&machine.store, "p", "d = e");
-    assert_eq!(machine.live("s").0, ["p Nothing", "in sync"], "another object of its name begins anew");
+    assert_eq!(machine.live("s").0, ["p DenyByDefault", "in sync"], "another object of its name begins anew");
 }
 
 #[test]

@@ -104,12 +104,12 @@ fn other_mark_bits_are_taken_while_policy_holds() {
         world.listen(81);
         let _agent = world.agent();
         world.apply(&(ENDPOINT.to_owned() + &allow(80)));
-        assert!(run("nft", &["list", "table", "inet", "tortie"]).contains("0xfff8ffff"));
+        assert!(run("nft", &["list", "table", "inet", "tortie"]).contains("0xfffbffff"));
         world.apply(
             "{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: {name: default},
               spec: {nftablesMarkMask: 0x00000ff0}}",
         );
-        until("the other bits are used", || run("nft", &["list", "table", "inet", "tortie"]).contains("0xffffff8f"));
+        until("the other bits are used", || run("nft", &["list", "table", "inet", "tortie"]).contains("0xffffffbf"));
         assert!(!world.reaches(81) && world.reaches(80));
         world.apply(&allow(81));
         assert!(!world.reaches(80) && world.reaches(81));
