@@ -2,16 +2,27 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tortie_classes::Payload;
 use tortie_explain::reach::{Outcome, Reach, reach};
 use tortie_explain::{AskError, Party, Places, Question, State, What, journey, text};
 use tortie_net::Protocol;
-use tortie_policy::Family;
 use tortie_policy::packet::Transport;
+use tortie_policy::{Family, Snapshot};
 use tortie_random::Random;
 use tortie_testkit::worlds::{Case, NODE, World};
+
+/// Whether two workload endpoints of one node have an interface or an address in common: tables are not exact then, which
+/// `docs/reachability.md` says.
+fn workloads_share(snapshot: &Snapshot) -> bool {
+    let mut seen = BTreeSet::new();
+    snapshot.workload_endpoints.values().any(|one| {
+        let places = one.addresses.iter().map(ToString::to_string).chain([one.interface.clone()]);
+        places.fold(false, |shared, place| !seen.insert((one.node.clone(), place)) || shared)
+    })
+}
 
 fn question(from: Party, to: Party) -> Question {
     Question {
@@ -111,6 +122,9 @@ fn every_packet_between_two_ends_is_in_one_row_that_says_what_a_single_question_
     let mut compared = 0;
     for seed in 0..150 {
         let world = world(seed);
+        if workloads_share(&world.snapshot) {
+            continue;
+        }
         let places = Places::new(&world.snapshot).with_host(world.host.clone());
         let all = addresses(&world);
         for _ in 0..4 {
@@ -151,8 +165,11 @@ fn every_packet_between_two_ends_is_in_one_row_that_says_what_a_single_question_
 fn every_address_of_a_wide_end_is_in_one_part_that_says_what_a_single_question_says() {
     let mut random = Random::new(2);
     let mut compared = 0;
-    for seed in 200..330 {
+    for seed in 200..460 {
         let world = world(seed);
+        if workloads_share(&world.snapshot) {
+            continue;
+        }
         let places = Places::new(&world.snapshot).with_host(world.host.clone());
         let all = addresses(&world);
         for _ in 0..6 {
