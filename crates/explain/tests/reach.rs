@@ -18,10 +18,12 @@ use tortie_testkit::worlds::{Case, NODE, World};
 /// `docs/reachability.md` says.
 fn workloads_share(snapshot: &Snapshot) -> bool {
     let mut seen = BTreeSet::new();
-    snapshot.workload_endpoints.values().any(|one| {
-        let places = one.addresses.iter().map(ToString::to_string).chain([one.interface.clone()]);
-        places.fold(false, |shared, place| !seen.insert((one.node.clone(), place)) || shared)
-    })
+    let endpoints = snapshot.workload_endpoints.values();
+    let mut places = endpoints.flat_map(|one| {
+        let addresses = one.addresses.iter().map(ToString::to_string);
+        addresses.chain([one.interface.clone()]).map(|place| (one.node.clone(), place))
+    });
+    places.any(|place| !seen.insert(place))
 }
 
 fn question(from: Party, to: Party) -> Question {
