@@ -19,6 +19,7 @@ mod others;
 mod output;
 mod persona;
 mod placement;
+mod relations;
 mod report;
 mod session;
 mod store;

@@ -16,7 +16,13 @@ use crate::store::Link;
 
 /// Warns of those of these objects that are host endpoints and govern no interface. Silent where no agent answers, because
 /// only it knows the interfaces, and where the store cannot be read again: the write itself is done.
-pub(crate) fn warn(link: &Link, config: &Path, written: impl Iterator<Item = Key>, session: &mut Session) {
+pub(crate) fn warn(
+    link: &Link,
+    config: &Path,
+    written: impl Iterator<Item = Key>,
+    shared: bool,
+    session: &mut Session,
+) {
     let names: BTreeSet<String> = written.filter(|key| key.kind == Kind::HostEndpoint).map(|key| key.name).collect();
     if names.is_empty() || session.persona.is_calico() {
         return;
@@ -36,6 +42,10 @@ pub(crate) fn warn(link: &Link, config: &Path, written: impl Iterator<Item = Key
     }
     for endpoint in in_force.snapshot.host_endpoints.values() {
         let Some(why) = placement::idle(&places, endpoint) else { continue };
+        // That two share an interface has been told, if it has.
+        if shared && why.contains("its name sorts first") {
+            continue;
+        }
         // Also one that was in force until something written took its place.
         let displaced = || names.iter().any(|name| why.contains(&format!(": {name} ")));
         if names.contains(&endpoint.name) || displaced() {

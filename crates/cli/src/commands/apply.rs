@@ -19,6 +19,7 @@ use crate::input::{Item, Manifests};
 use crate::names;
 use crate::namespace::{self, Wanted};
 use crate::placement;
+use crate::relations;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::Link;
@@ -155,6 +156,10 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
     if objects.len() >= 1000 {
         session.terminal.status(format_args!("writing {} objects", objects.len()));
     }
+    let related = relations::warnings(&**client.store(), &objects, session);
+    for ((_, warnings), related) in waiting.iter_mut().zip(related) {
+        warnings.extend(related);
+    }
     let is_warned = |at: usize, done: &client::Done| !waiting[at].1.is_empty() || !done.notes.is_empty();
     let written = client.write(objects, mode, manner, if args.strict { Some(&is_warned) } else { None });
     let extent = if kept_back { Extent::Nothing } else { written.extent };
@@ -188,7 +193,9 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
     let exit = report(words, &manifests, &fates, extent, args.dry_run, session);
     link.announce(session);
     if !args.dry_run {
-        placement::warn(&link, &args.place.config, manifests.items.iter().map(|item| item.object().key()), session);
+        let shared = fates.iter().flat_map(|fate| &fate.warnings).any(relations::is_same_interface);
+        let keys = manifests.items.iter().map(|item| item.object().key());
+        placement::warn(&link, &args.place.config, keys, shared, session);
     }
     Ok(exit)
 }

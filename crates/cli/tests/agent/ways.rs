@@ -105,7 +105,6 @@ fn endpoints_that_do_not_count_are_told_when_they_are_written_and_afterwards() {
         let output = world.tortie().args(["apply", "-f", file.to_str().unwrap()]).output().unwrap();
         let told = String::from_utf8(output.stderr).unwrap();
         let reasons = [
-            "hostendpoint/web1-eth0 is not in force: second governs eth0, because its name sorts first",
             "hostendpoint/a-port judges no packet: port is a port of bridge docker0",
             "hostendpoint/far is on web1.example.com, a node that nothing else tells of; did you mean web1?",
             "hostendpoint/gone is not in force: no interface of web1 has one of its expectedIPs",
@@ -113,7 +112,11 @@ fn endpoints_that_do_not_count_are_told_when_they_are_written_and_afterwards() {
         for reason in reasons {
             assert!(told.contains(&format!("warning[placement]: {reason}")), "{reason}: {told}");
         }
-        assert!(!told.contains("hostendpoint/second is"), "{told}");
+        assert!(
+            told.contains("warning[same-interface]: `web1-eth0` is on eth0 of web1 too: only `second` counts"),
+            "{told}"
+        );
+        assert!(!told.contains("hostendpoint/second is") && !told.contains("hostendpoint/web1-eth0 is"), "{told}");
         world.call(&["status", "--wait"]);
         let status = world.call(&["status"]);
         for reason in [

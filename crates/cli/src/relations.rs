@@ -1,0 +1,177 @@
+//! Warnings about what objects mean together with the others of the store: worked out before they are written, as if all of
+//! them were, from the kinds that are needed and only where the store has few of these.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tortie_api::{Key, Kind, Object, Path, Problem, Severity};
+use tortie_eval::{Subject, selects};
+use tortie_policy::{HostEndpoint, Interface, Policy, PolicyId, Snapshot};
+use tortie_store::client::{Client, Manner, Mode};
+use tortie_store::memory::MemoryStore;
+use tortie_store::{Listing, Selection, Store};
+use tortie_sync::InForce;
+
+use crate::session::Session;
+
+/// More objects than this are not looked at.
+const MOST: usize = 2_000;
+
+/// The warnings of each object, in their order. None where the store cannot be read: the write itself tells that.
+pub(crate) fn warnings(store: &dyn Store, objects: &[Object], session: &mut Session) -> Vec<Vec<Problem>> {
+    let none = || vec![Vec::new(); objects.len()];
+    let kinds = needed(objects);
+    if kinds.is_empty() || session.persona.is_calico() {
+        return none();
+    }
+    let mut not_looked_at = |what: &str| {
+        let text = "note: what these objects mean together with others was not looked at: more than";
+        session.terminal.note(format_args!("{text} {MOST} {what}"));
+    };
+    if objects.len() > MOST {
+        not_looked_at("objects are given");
+        return none();
+    }
+    let mut listing = Listing::default();
+    for kind in kinds {
+        let mut items = Vec::new();
+        let mut count = 0;
+        let page = &mut |page: Vec<_>| {
+            count += page.len();
+            items.extend(page.into_iter().take((MOST + 1).saturating_sub(items.len())));
+        };
+        let Ok(revision) = store.list_pages(&Selection::kind(kind), page) else { return none() };
+        if count > MOST {
+            not_looked_at(&format!("objects of kind {kind} are stored"));
+            return none();
+        }
+        listing.revision = listing.revision.max(revision);
+        listing.items.extend(items);
+    }
+    let client = Client::new(Arc::new(MemoryStore::holding(listing)));
+    let keys: Vec<Key> = {
+        let batch = client.write(objects.to_vec(), Mode::Apply, Manner::KeepGoing, None);
+        batch.outcomes.into_iter().map(|outcome| outcome.key).collect()
+    };
+    let Ok(listing) = client.store().list(&Selection::default()) else { return none() };
+    let in_force = InForce::from_stored(&listing.items, listing.revision, &BTreeMap::new());
+    let world = World::new(&in_force.snapshot);
+    keys.iter().map(|key| world.warnings(key)).collect()
+}
+
+/// Whether a warning says that two host endpoints share an interface.
+pub(crate) fn is_same_interface(problem: &Problem) -> bool {
+    problem.severity == Severity::Warning("same-interface")
+}
+
+/// The kinds that must be known to judge these objects.
+fn needed(objects: &[Object]) -> BTreeSet<Kind> {
+    let kinds = |object: &Object| match object.kind {
+        Kind::GlobalNetworkPolicy => &[Kind::HostEndpoint, Kind::WorkloadEndpoint, Kind::Profile, Kind::Tier][..],
+        Kind::NetworkPolicy => &[Kind::WorkloadEndpoint, Kind::Profile, Kind::Tier],
+        Kind::HostEndpoint => &[Kind::HostEndpoint, Kind::GlobalNetworkPolicy, Kind::Profile, Kind::Tier],
+        Kind::FelixConfiguration if object.metadata.name.starts_with("node.") => {
+            &[Kind::Node, Kind::HostEndpoint, Kind::WorkloadEndpoint]
+        }
+        _ => &[],
+    };
+    objects.iter().flat_map(kinds).copied().collect()
+}
+
+/// Everything that was looked at.
+struct World<'a> {
+    snapshot: &'a Snapshot,
+    subjects: Vec<Subject>,
+}
+
+impl<'a> World<'a> {
+    fn new(snapshot: &'a Snapshot) -> Self {
+        let hosts = snapshot.host_endpoints.values().map(|one| Subject::host(snapshot, one));
+        let workloads = snapshot.workload_endpoints.values().map(|one| Subject::workload(snapshot, one));
+        Self { snapshot, subjects: hosts.chain(workloads).collect() }
+    }
+
+    fn warnings(&self, key: &Key) -> Vec<Problem> {
+        match key.kind {
+            Kind::FelixConfiguration => self.unknown_node(&key.name).into_iter().collect(),
+            Kind::NetworkPolicy | Kind::GlobalNetworkPolicy => {
+                let Key { kind, namespace, name } = key.clone();
+                let policy = self.snapshot.policies.get(&PolicyId { kind, namespace, name });
+                policy.and_then(|policy| self.selects_nothing(policy)).into_iter().collect()
+            }
+            Kind::HostEndpoint => match self.snapshot.host_endpoints.get(&key.name) {
+                Some(endpoint) => self.same_interface(endpoint).into_iter().chain(self.no_policy(endpoint)).collect(),
+                None => Vec::new(),
+            },
+            _ => Vec::new(),
+        }
+    }
+
+    fn unknown_node(&self, name: &str) -> Option<Problem> {
+        let node = name.strip_prefix("node.")?;
+        let hosts = self.snapshot.host_endpoints.values().map(|one| &one.node);
+        let workloads = self.snapshot.workload_endpoints.values().map(|one| &one.node);
+        let known: BTreeSet<&String> = self.snapshot.nodes.keys().chain(hosts).chain(workloads).collect();
+        if known.iter().any(|known| *known == node) {
+            return None;
+        }
+        let message = format!("no Node and no endpoint is on a node `{node}`, so these settings are of no machine yet");
+        let problem = Problem::warning("unknown-node", Path::from("metadata.name"), message);
+        let names: Vec<&str> = known.iter().take(5).map(|name| name.as_str()).collect();
+        Some(match names.is_empty() {
+            true => problem,
+            false => problem.help(format!("nodes that are known: {}", names.join(", "))),
+        })
+    }
+
+    fn selects_nothing(&self, policy: &Policy) -> Option<Problem> {
+        let selected = self.subjects.iter().any(|one| selects(&policy.selector, &one.labels));
+        let message = "the policy selects no endpoint yet; this is fine if the endpoint is written later";
+        (!selected).then(|| {
+            Problem::warning("selects-nothing", Path::from("spec.selector"), message)
+                .help("otherwise compare the selector with the labels of the endpoints")
+        })
+    }
+
+    fn same_interface(&self, endpoint: &HostEndpoint) -> Option<Problem> {
+        let place = match &endpoint.interface {
+            Interface::Named(name) => name.clone(),
+            Interface::All => "*".to_owned(),
+            Interface::ByAddress | Interface::Unknown => return None,
+        };
+        let same = |one: &&HostEndpoint| {
+            one.name != endpoint.name && one.node == endpoint.node && one.interface == endpoint.interface
+        };
+        let other = self.snapshot.host_endpoints.values().find(same)?;
+        let first = other.name.as_str().min(&endpoint.name);
+        let message = format!(
+            "`{}` is on {place} of {} too: only `{first}` counts, because its name sorts first",
+            other.name, endpoint.node
+        );
+        let problem = Problem::warning("same-interface", Path::from("spec.interfaceName"), message);
+        Some(problem.help("delete one of the two"))
+    }
+
+    fn no_policy(&self, endpoint: &HostEndpoint) -> Option<Problem> {
+        let subject = Subject::host(self.snapshot, endpoint);
+        let enforced = self.snapshot.policies.values().filter(|policy| !policy.staged);
+        if enforced.into_iter().any(|policy| selects(&policy.selector, &subject.labels)) {
+            return None;
+        }
+        let opens = |name: &String| {
+            self.snapshot.profiles.get(name).is_some_and(|one| !one.ingress.is_empty() || !one.egress.is_empty())
+        };
+        if endpoint.profiles.iter().any(opens) {
+            return None;
+        }
+        let (what, lost) = match endpoint.interface {
+            Interface::All => (" of every interface", ", loopback included"),
+            _ => ("", ""),
+        };
+        let message = format!(
+            "no enforced policy selects this host endpoint{what} and none of its profiles has rules: everything to and from the machine but the failsafe ports is denied{lost}"
+        );
+        let problem = Problem::warning("no-policy", Path::from("metadata.name"), message);
+        Some(problem.help("write the policy first, or in the same file"))
+    }
+}
