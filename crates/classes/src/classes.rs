@@ -46,12 +46,25 @@ impl Classes {
 
     /// The class of a packet of this family; none when it is outside of the domain.
     pub fn class_of(&self, packet: &Packet) -> Option<PacketClass> {
-        let in_family = |address: IpAddr| (Family::of(address) == self.family).then(|| number(address));
         Some(PacketClass {
-            source: self.sources.class_of(in_family(packet.source)?)?,
-            destination: self.destinations.class_of(in_family(packet.destination)?)?,
+            source: self.source_class(packet.source)?,
+            destination: self.destination_class(packet.destination)?,
             payload: self.payloads.class_of(packet.protocol, packet.transport)?,
         })
+    }
+
+    /// The class of a source address; none when it is outside of the domain.
+    pub fn source_class(&self, source: IpAddr) -> Option<usize> {
+        self.sources.class_of(self.number(source)?)
+    }
+
+    /// The class of a destination address; none when it is outside of the domain.
+    pub fn destination_class(&self, destination: IpAddr) -> Option<usize> {
+        self.destinations.class_of(self.number(destination)?)
+    }
+
+    fn number(&self, address: IpAddr) -> Option<u128> {
+        (Family::of(address) == self.family).then(|| number(address))
     }
 
     /// One source address of a class of sources.

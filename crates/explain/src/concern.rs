@@ -7,9 +7,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use tortie_classes::{AddressSet, Conditions, Domain, Ranges};
 use tortie_eval::Subject;
-use tortie_policy::{Direction, EndpointId, Labels, PolicyId, Profile, Settings, Snapshot};
+use tortie_policy::{Direction, Labels, PolicyId, Profile, Settings, Snapshot, WorkloadEndpoint};
 
 use crate::ask::Question;
+use crate::owners::Owner;
 use crate::place::{Place, Places};
 
 /// One end of a question.
@@ -62,13 +63,17 @@ pub(crate) fn conditions<'a>(
         policies: BTreeSet::new(),
         profiles: BTreeSet::new(),
         seen: HashMap::new(),
+        interfaces: HashMap::new(),
     };
+    for endpoint in snapshot.workload_endpoints.values() {
+        found.interfaces.entry((&endpoint.node, &endpoint.interface)).or_default().push(endpoint);
+    }
     let behind = question.dnat.map(|(address, _)| places.at(address));
     found.nodes.extend([from.node(), to.node(), question.node.as_deref()].into_iter().flatten().map(str::to_owned));
     found.nodes.extend(behind.iter().filter_map(Place::node).map(str::to_owned));
     for end in [from, to].into_iter().chain(behind.map(End::Fixed).as_ref()) {
         if let End::Fixed(Place::Workload(endpoint)) = end {
-            found.subject(&Subject::workload(snapshot, endpoint));
+            found.sharing(endpoint);
         }
     }
     let mut conditions = Conditions::new(snapshot, domain);
@@ -92,15 +97,16 @@ struct Found<'a> {
     profiles: BTreeSet<String>,
     /// The policies of the labels that were looked at.
     seen: HashMap<Labels, Vec<PolicyId>>,
+    /// The workload endpoints of each interface of each node.
+    interfaces: HashMap<(&'a str, &'a str), Vec<&'a WorkloadEndpoint>>,
 }
 
-/// What tells the places of addresses apart: the node, and for workloads their policies and profiles, or the endpoint
+/// What tells the places of addresses apart: the node, and for workloads their policies and profiles, or the address
 /// itself where it is special.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
     Workload { node: String, policies: Vec<PolicyId>, profiles: Vec<String> },
-    Special(EndpointId, IpAddr),
-    Host(String, IpAddr),
+    Single(IpAddr),
 }
 
 impl Found<'_> {
@@ -116,6 +122,14 @@ impl Found<'_> {
         policies.clone()
     }
 
+    /// Notes all workload endpoints of an interface, since any of them may be the one that judges its packets. Gives the
+    /// policies of the last one, and whether it is the only one.
+    fn sharing(&mut self, endpoint: &WorkloadEndpoint) -> (Vec<PolicyId>, bool) {
+        let sharing = self.interfaces.get(&(&*endpoint.node, &*endpoint.interface)).cloned().unwrap_or_default();
+        let policies = sharing.iter().map(|one| self.subject(&Subject::workload(self.snapshot, one)));
+        (policies.last().unwrap_or_default(), sharing.len() == 1)
+    }
+
     /// Every host endpoint of a node that packets may pass.
     fn host_endpoints(&mut self) {
         let snapshot = self.snapshot;
@@ -128,54 +142,31 @@ impl Found<'_> {
 
     /// The addresses of a wide end by where they are, so that what is in one group takes one way.
     fn standing(&mut self, places: &Places<'_>, addresses: &AddressSet) -> Vec<AddressSet> {
-        let snapshot = self.snapshot;
         let mut groups: BTreeMap<Standing, Vec<IpAddr>> = BTreeMap::new();
-        let mut known = BTreeSet::new();
-        let mut interfaces: HashMap<(&str, &str), usize> = HashMap::new();
-        for endpoint in snapshot.workload_endpoints.values() {
-            *interfaces.entry((&endpoint.node, &endpoint.interface)).or_default() += 1;
+        for (&address, owner) in places.owners().iter().filter(|(address, _)| addresses.contains(**address)) {
+            let standing = match owner {
+                Owner::Workload(endpoint) => self.workload(endpoint, address),
+                Owner::Node(node) => {
+                    self.nodes.insert(node.clone());
+                    Standing::Single(address)
+                }
+            };
+            groups.entry(standing).or_default().push(address);
         }
-        for endpoint in snapshot.workload_endpoints.values() {
-            let own = endpoint.addresses.iter().copied().filter(|address| addresses.contains(*address));
-            let floating = endpoint.nats.iter().map(|nat| nat.external).filter(|address| addresses.contains(*address));
-            let own: Vec<IpAddr> = own.filter(|address| known.insert(*address)).collect();
-            let floating: Vec<IpAddr> = floating.filter(|address| known.insert(*address)).collect();
-            if own.is_empty() && floating.is_empty() {
-                continue;
-            }
-            self.nodes.insert(endpoint.node.clone());
-            let subject = Subject::workload(snapshot, endpoint);
-            let policies = self.subject(&subject);
-            let shared = interfaces.get(&(&*endpoint.node, &*endpoint.interface)).is_some_and(|count| *count > 1);
-            let special = shared || !endpoint.spoofing.is_empty();
-            for address in own {
-                let standing = if special {
-                    Standing::Special(subject.id.clone(), address)
-                } else {
-                    let (policies, profiles) = (policies.clone(), subject.profiles.clone());
-                    Standing::Workload { node: endpoint.node.clone(), policies, profiles }
-                };
-                groups.entry(standing).or_default().push(address);
-            }
-            for address in floating {
-                groups.entry(Standing::Special(subject.id.clone(), address)).or_default().push(address);
-            }
-        }
-        let hosts =
-            snapshot.host_endpoints.values().flat_map(|one| one.addresses.iter().map(|address| (&one.node, *address)));
-        let nodes = snapshot.nodes.values().flat_map(|one| one.addresses.iter().map(|address| (&one.name, *address)));
-        let hosts: Vec<(String, IpAddr)> =
-            hosts.chain(nodes).map(|(node, address)| (node.clone(), address)).chain(places.link_addresses()).collect();
-        for (node, address) in hosts {
-            if addresses.contains(address) && known.insert(address) {
-                self.nodes.insert(node.clone());
-                groups.entry(Standing::Host(node, address)).or_default().push(address);
-            }
-        }
-        let nets = snapshot.pools.values().map(|pool| pool.net).chain(places.routed_nets());
+        let nets = self.snapshot.pools.values().map(|pool| pool.net).chain(places.routed_nets());
         let any_link = ON_ANY_LINK.iter().filter_map(|net| net.parse::<IpNet>().ok());
         let nets = nets.chain(any_link).map(|net| AddressSet::of_nets([&net]));
         groups.into_values().map(|group| AddressSet::of(&group)).chain(nets).collect()
+    }
+
+    /// Notes what may judge the packets of a workload, and tells its address from others.
+    fn workload(&mut self, endpoint: &WorkloadEndpoint, address: IpAddr) -> Standing {
+        self.nodes.insert(endpoint.node.clone());
+        let (policies, alone) = self.sharing(endpoint);
+        if !alone || !endpoint.spoofing.is_empty() || !endpoint.addresses.contains(&address) {
+            return Standing::Single(address);
+        }
+        Standing::Workload { node: endpoint.node.clone(), policies, profiles: endpoint.profiles.clone() }
     }
 
     fn add(&self, conditions: &mut Conditions<'_>) {

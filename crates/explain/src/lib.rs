@@ -15,6 +15,7 @@ pub mod endpoint;
 mod group;
 mod journey;
 pub mod json;
+mod owners;
 mod place;
 pub mod placement;
 pub mod policy;

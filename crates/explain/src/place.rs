@@ -1,5 +1,6 @@
 //! Where the ends of a question are: on which node, behind which interface, at which address.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -9,6 +10,7 @@ use tortie_policy::machine::{Leads, Machine, RouteKind};
 use tortie_policy::{HostEndpoint, Interface, Limits, NamedPort, Snapshot, WorkloadEndpoint, WorkloadId};
 
 use crate::ask::{AskError, Party};
+use crate::owners::{Owner, owners};
 
 /// Addresses that stand for what is not there: from the ranges kept for documentation and benchmarks.
 const STRANGERS: [&str; 8] = [
@@ -69,18 +71,21 @@ pub struct Places<'a> {
     hosts: BTreeMap<String, Host>,
     /// The routes of such nodes.
     machines: BTreeMap<String, Machine>,
+    /// Who has which address; made when it is first asked for.
+    owners: OnceCell<BTreeMap<IpAddr, Owner<'a>>>,
 }
 
 impl<'a> Places<'a> {
     /// Places of a snapshot, as far as the store tells of interfaces.
     pub fn new(snapshot: &'a Snapshot) -> Self {
-        Self { snapshot, hosts: BTreeMap::new(), machines: BTreeMap::new() }
+        Self { snapshot, hosts: BTreeMap::new(), machines: BTreeMap::new(), owners: OnceCell::new() }
     }
 
     /// Takes a node's interfaces from the machine instead of the store.
     #[must_use]
     pub fn with_host(mut self, host: Host) -> Self {
         self.hosts.insert(host.node.clone(), host);
+        self.owners = OnceCell::new();
         self
     }
 
@@ -129,10 +134,9 @@ impl<'a> Places<'a> {
         Place::Process { node, addresses, interface: None }
     }
 
-    /// The addresses of interfaces that the machines themselves tell, with their nodes.
-    pub(crate) fn link_addresses(&self) -> impl Iterator<Item = (String, IpAddr)> {
-        let links = self.hosts.values().flat_map(|host| host.links.iter().map(move |link| (&host.node, link)));
-        links.flat_map(|(node, link)| link.addresses.iter().map(move |address| (node.clone(), *address)))
+    /// Every address that somebody has, with its owner.
+    pub(crate) fn owners(&self) -> &BTreeMap<IpAddr, Owner<'a>> {
+        self.owners.get_or_init(|| owners(self.snapshot, &self.hosts))
     }
 
     /// The nets that routes of machines tell apart.
@@ -256,31 +260,12 @@ impl<'a> Places<'a> {
 
     /// Who has an address.
     pub fn at(&self, address: IpAddr) -> Place {
-        let floats = |endpoint: &WorkloadEndpoint| {
-            self.snapshot.settings(&endpoint.node).floating_ips
-                && endpoint.nats.iter().any(|nat| nat.external == address)
-        };
-        let mut workloads = self.snapshot.workload_endpoints.values();
-        if let Some(endpoint) = workloads.find(|endpoint| endpoint.addresses.contains(&address) || floats(endpoint)) {
+        match self.owners().get(&address) {
             // It may have others: this is the one that is asked about.
-            return Place::Workload(Box::new(WorkloadEndpoint { addresses: vec![address], ..endpoint.clone() }));
-        }
-        let by_link = self
-            .hosts
-            .values()
-            .find(|host| host.links.iter().any(|link| link.addresses.contains(&address)))
-            .map(|host| host.node.clone());
-        let by_endpoint = || {
-            let endpoint =
-                self.snapshot.host_endpoints.values().find(|endpoint| endpoint.addresses.contains(&address))?;
-            Some(endpoint.node.clone())
-        };
-        let by_node = || {
-            let node = self.snapshot.nodes.values().find(|node| node.addresses.contains(&address))?;
-            Some(node.name.clone())
-        };
-        match by_link.or_else(by_endpoint).or_else(by_node) {
-            Some(node) => Place::Process { node, addresses: vec![address], interface: None },
+            Some(Owner::Workload(endpoint)) => {
+                Place::Workload(Box::new(WorkloadEndpoint { addresses: vec![address], ..(*endpoint).clone() }))
+            }
+            Some(Owner::Node(node)) => Place::Process { node: node.clone(), addresses: vec![address], interface: None },
             None => Place::Outside(vec![address]),
         }
     }

@@ -13,13 +13,14 @@ use std::net::IpAddr;
 use tortie_classes::{AddressSet, Classes, Names, PayloadClass};
 use tortie_eval::{By, Transport};
 use tortie_net::Protocol;
-use tortie_policy::{Family, Snapshot};
+use tortie_policy::{Family, Snapshot, WorkloadEndpoint};
 
 use crate::ask::{AskError, Party, Question, What};
 use crate::concern::{End, conditions};
 use crate::journey::{ALIKE, Leg, Walked, allowed, transport, walk_between, with_new_workloads};
+use crate::owners::Owner;
 use crate::place::{Place, Places};
-use crate::text::legs_decided_by;
+use crate::text::{legs_decided_by, workload_text};
 
 pub use rows::{Addresses, Part, Row};
 
@@ -197,8 +198,15 @@ impl Asked<'_, '_> {
         }
         let mut told = Vec::with_capacity(count);
         let mut notes = BTreeSet::new();
+        let workloads = self.workloads(&classes);
         for class in 0..count {
-            let mut one = |payload: &Option<PayloadClass>| self.tell(&classes, class, payload.as_ref(), &mut notes);
+            let mut one = |payload: &Option<PayloadClass>| {
+                let told = self.tell(&classes, class, payload.as_ref(), &mut notes);
+                match workloads.get(&class).map(Vec::as_slice) {
+                    Some([one, _, ..]) => self.by_each(one, told),
+                    _ => told,
+                }
+            };
             told.push(payloads.iter().map(&mut one).collect());
         }
         let addresses = match (&self.from, &self.to) {
@@ -216,6 +224,34 @@ impl Asked<'_, '_> {
             notes,
             classes,
         })
+    }
+
+    /// The workloads of each class of the wide end's addresses, by their addresses.
+    fn workloads(&self, classes: &Classes) -> HashMap<usize, Vec<&WorkloadEndpoint>> {
+        let class_of = |address: IpAddr| match (&self.from, &self.to) {
+            (End::Wide(_), _) => classes.source_class(address),
+            (_, End::Wide(_)) => classes.destination_class(address),
+            _ => None,
+        };
+        let mut found: HashMap<usize, Vec<&WorkloadEndpoint>> = HashMap::new();
+        for (address, owner) in self.places.owners() {
+            if let (Owner::Workload(endpoint), Some(class)) = (owner, class_of(*address)) {
+                let known = found.entry(class).or_default();
+                if known.last().is_none_or(|last| last.id != endpoint.id) {
+                    known.push(endpoint);
+                }
+            }
+        }
+        found
+    }
+
+    /// What was told of one workload is told of all that are of its class.
+    fn by_each(&self, one: &WorkloadEndpoint, mut told: Told) -> Told {
+        let named = format!("of {} on", workload_text(self.places.snapshot(), &one.id));
+        let at = format!("at {} on", one.interface);
+        told.verdict = told.verdict.replace(&named, "of each of these workloads on");
+        told.verdict = told.verdict.replace(&at, "at the interfaces of these workloads on");
+        told
     }
 
     /// Walks one packet of a class.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use tortie_eval::{
     Builtin, By, Conntrack, Entry, Hook, Outcome, RuleStep, Step, StepKind, Transport, Way, Why, protocol_name,
 };
-use tortie_policy::{Action, Direction, EndpointId, Interface, Settings, Snapshot};
+use tortie_policy::{Action, Direction, EndpointId, Interface, Settings, Snapshot, WorkloadId};
 
 use crate::journey::{Answer, Leg};
 use crate::place::Place;
@@ -258,15 +258,18 @@ fn place_text(snapshot: &Snapshot, step: &Step) -> String {
     }
 }
 
-/// `web1-eth0`, `default/api`: a workload by its pod where it has one.
+/// `web1-eth0`, `default/api`.
 fn endpoint_text(snapshot: &Snapshot, step: &Step) -> Option<String> {
     Some(match step.endpoint.as_ref()? {
         EndpointId::Host(name) => name.clone(),
-        EndpointId::Workload(id) => {
-            let pod = snapshot.workload_endpoints.get(id).filter(|endpoint| !endpoint.pod.is_empty());
-            format!("{}/{}", id.namespace, pod.map_or(&id.name, |endpoint| &endpoint.pod))
-        }
+        EndpointId::Workload(id) => workload_text(snapshot, id),
     })
+}
+
+/// `default/api`: a workload by its pod where it has one.
+pub(crate) fn workload_text(snapshot: &Snapshot, id: &WorkloadId) -> String {
+    let pod = snapshot.workload_endpoints.get(id).filter(|endpoint| !endpoint.pod.is_empty());
+    format!("{}/{}", id.namespace, pod.map_or(&id.name, |endpoint| &endpoint.pod))
 }
 
 fn matched_text(snapshot: &Snapshot, step: &Step) -> String {

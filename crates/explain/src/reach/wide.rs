@@ -46,9 +46,10 @@ fn own_addresses(places: &Places<'_>, place: &Place) -> Result<AddressSet, AskEr
     match place {
         Place::Process { node, .. } => {
             let all = places.find(&Party::Node(node.clone()), None)?;
-            // What a workload has too is the workload's, as for a single question.
-            let is_process = |address: &&IpAddr| matches!(places.at(**address), Place::Process { .. });
-            Ok(own.union(&AddressSet::of(all.addresses().iter().filter(is_process))))
+            // What a workload or another node has too is theirs, as for a single question.
+            let is_here =
+                |address: &&IpAddr| matches!(places.at(**address), Place::Process { node: at, .. } if at == *node);
+            Ok(own.union(&AddressSet::of(all.addresses().iter().filter(is_here))))
         }
         _ => Ok(own),
     }

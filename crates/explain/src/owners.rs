@@ -1,0 +1,38 @@
+//! Who has an address: a workload, by a floating IP too, or else a node.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use tortie_eval::Host;
+use tortie_policy::{Snapshot, WorkloadEndpoint};
+
+/// Who answers at an address. Of several workloads it is the first by namespace and name.
+#[derive(Clone, Debug)]
+pub(crate) enum Owner<'a> {
+    /// A workload.
+    Workload(&'a WorkloadEndpoint),
+    /// A node, by its name.
+    Node(String),
+}
+
+/// Every address that somebody has, with its owner. The interfaces of known machines come before what the store says of
+/// nodes.
+pub(crate) fn owners<'a>(snapshot: &'a Snapshot, hosts: &BTreeMap<String, Host>) -> BTreeMap<IpAddr, Owner<'a>> {
+    let mut owners = BTreeMap::new();
+    for endpoint in snapshot.workload_endpoints.values() {
+        let floating = snapshot.settings(&endpoint.node).floating_ips;
+        let external = endpoint.nats.iter().filter(|_| floating).map(|nat| nat.external);
+        for address in endpoint.addresses.iter().copied().chain(external) {
+            owners.entry(address).or_insert(Owner::Workload(endpoint));
+        }
+    }
+    let links = hosts.values().flat_map(|host| host.links.iter().map(|link| (&host.node, &link.addresses)));
+    let endpoints = snapshot.host_endpoints.values().map(|endpoint| (&endpoint.node, &endpoint.addresses));
+    let nodes = snapshot.nodes.values().map(|node| (&node.name, &node.addresses));
+    for (node, addresses) in links.chain(endpoints).chain(nodes) {
+        for address in addresses {
+            owners.entry(*address).or_insert_with(|| Owner::Node(node.clone()));
+        }
+    }
+    owners
+}
