@@ -73,7 +73,7 @@ pub enum AgentError {
     Adopt(String),
     /// The interfaces cannot be watched.
     #[error("cannot watch the interfaces")]
-    Links(#[from] tortie_hostnet::Error),
+    Links(#[from] tortie_hostnet::RequestError),
     /// The machine.
     #[error("cannot {what}")]
     Io {

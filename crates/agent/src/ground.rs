@@ -8,7 +8,7 @@ use tortie_api::Object;
 use tortie_dataplane_nft::{Bits, Options, TooFewBits};
 use tortie_hostnet::links::{Watcher, links};
 use tortie_nft::dump::{self, TableDump};
-use tortie_nft::{DataType, Element, Family, Fields, Key, Socket, TableId, inventory};
+use tortie_nft::{DataType, Element, Family, Fields, Key, RequestError, Socket, TableId, inventory};
 use tortie_policy::Settings;
 use tortie_policy::from_api::configurations_of;
 use tortie_policy::machine::Machine;
@@ -52,13 +52,13 @@ pub enum GroundError {
     Local(#[from] LocalError),
     /// The interfaces.
     #[error("cannot list the interfaces")]
-    Interfaces(#[from] tortie_hostnet::Error),
+    Interfaces(#[source] RequestError),
     /// The kernel cannot be asked.
     #[error("cannot ask the kernel for its tables (that needs CAP_NET_ADMIN)")]
     Socket(#[from] std::io::Error),
     /// The kernel does not answer.
     #[error("cannot read our table from the kernel")]
-    Read(#[from] tortie_nft::RequestError),
+    Read(#[source] RequestError),
     /// The mark mask.
     #[error("the setting of the mark mask cannot be used")]
     Mask(#[from] TooFewBits),
@@ -72,7 +72,7 @@ impl Ground {
     pub fn here(sources: &Sources) -> Result<Self, GroundError> {
         let local = Local::read(sources)?;
         let node = local.node();
-        let all = links(Watcher::open()?.interfaces(), |_| true);
+        let all = links(Watcher::open().map_err(GroundError::Interfaces)?.interfaces(), |_| true);
         Ok(Self::new(node, &all, local))
     }
 
@@ -89,7 +89,8 @@ impl Ground {
     pub fn verify(&self, mut in_force: InForce, most: usize) -> Result<Report, GroundError> {
         let agent = self.settle(&mut in_force);
         let options = Options { bits: Bits::from_mask(agent.mark_mask)?, ..Options::default() };
-        let inventory = inventory::read(&mut Socket::open()?, &TableId::inet(&options.table))?;
+        let inventory =
+            inventory::read(&mut Socket::open()?, &TableId::inet(&options.table)).map_err(GroundError::Read)?;
         Ok(verify(&in_force.snapshot, &self.host(), &options, &inventory, most)?)
     }
 
@@ -98,7 +99,7 @@ impl Ground {
         let mut socket = Socket::open()?;
         let own = TableId::inet(Options::default().table);
         let mut found = TablesOfOthers::default();
-        for id in dump::table_ids(&mut socket)? {
+        for id in dump::table_ids(&mut socket).map_err(GroundError::Read)? {
             if id == own || !matches!(id.family, Family::Inet | Family::Ipv4 | Family::Ipv6) {
                 continue;
             }
@@ -136,7 +137,8 @@ impl Ground {
 
 /// What the table of tortie in the kernel governs, each as `hep/web1-eth0 on eth0`; none when there is no table.
 pub fn left_behind() -> Result<Option<Vec<String>>, GroundError> {
-    let inventory = inventory::read(&mut Socket::open()?, &TableId::inet(Options::default().table))?;
+    let inventory =
+        inventory::read(&mut Socket::open()?, &TableId::inet(Options::default().table)).map_err(GroundError::Read)?;
     let Some(table) = inventory.table else { return Ok(None) };
     let by_interface = table.sets.iter().filter(|set| set.set.key == Fields::one(DataType::IfName));
     let governed = |element: &Element| {

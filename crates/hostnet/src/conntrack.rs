@@ -6,10 +6,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use tortie_nft::wire::{Attrs, Message, Writer};
+use tortie_netlink::wire::{Attrs, Message, Writer, address};
+use tortie_netlink::{Buffers, Protocol, RequestError, Socket};
 
-use crate::netlink::{Error, Protocol, Socket, address};
-use crate::route::bytes;
 use crate::sysctl;
 
 /// `NFNL_SUBSYS_CTNETLINK` in a message type's upper byte.
@@ -36,7 +35,7 @@ const BY_SOURCE: u32 = 1;
 /// microsecond to tell of a connection. So up to so many connections for each address, asking once for all is cheaper
 /// than asking for each.
 const FEW: usize = 25_000;
-const ROOM: usize = 1 << 20;
+const BUFFERS: Buffers = Buffers { send: 256 << 10, receive: 1 << 20 };
 
 /// What it takes to name a connection: its family and the attributes that say which.
 type Found = (u8, Vec<(u16, Vec<u8>)>);
@@ -49,12 +48,12 @@ pub(crate) struct Conntrack {
 }
 
 impl Conntrack {
-    pub(crate) fn open() -> Result<Self, Error> {
-        Ok(Self { socket: Socket::open(Protocol::Netfilter, 0, ROOM)?, few: FEW })
+    pub(crate) fn open() -> Result<Self, RequestError> {
+        Ok(Self { socket: Socket::open(Protocol::Netfilter, 0, BUFFERS)?, few: FEW })
     }
 
     /// Makes the connections of these addresses forgotten.
-    pub(crate) fn forget(&mut self, addresses: &BTreeSet<IpAddr>) -> Result<(), Error> {
+    pub(crate) fn forget(&mut self, addresses: &BTreeSet<IpAddr>) -> Result<(), RequestError> {
         let count = sysctl::read("netfilter/nf_conntrack_count").ok().and_then(|text| text.parse::<usize>().ok());
         let found = match count {
             Some(0) => return Ok(()),
@@ -79,7 +78,7 @@ impl Conntrack {
             });
             match done {
                 // Ended in the meantime.
-                Err(Error::Refused { source, .. }) if source.raw_os_error() == Some(libc::ENOENT) => (),
+                Err(error) if error.is_refusal(libc::ENOENT) => (),
                 other => other?,
             }
         }
@@ -93,7 +92,7 @@ impl Conntrack {
         family: libc::c_int,
         only: Option<(u16, IpAddr)>,
         addresses: &BTreeSet<IpAddr>,
-    ) -> Result<Vec<Found>, Error> {
+    ) -> Result<Vec<Found>, RequestError> {
         let filter = |writer: &mut Writer| {
             if let Some((side, address)) = only {
                 write_filter(writer, side, address);
@@ -101,18 +100,22 @@ impl Conntrack {
         };
         let (what, fixed) = ("list the connections", [family as u8, 0, 0, 0]);
         // Whatever a kernel makes of the filter, only these addresses' connections are taken.
-        self.socket.dump(what, GET, &fixed, filter, Vec::new, |found, message| found.extend(read(message, addresses)))
+        let each = |found: &mut Vec<Found>, message: &Message<'_>| {
+            found.extend(read(message, addresses));
+            Ok(())
+        };
+        self.socket.dump(what, GET, &fixed, filter, each)
     }
 }
 
 fn write_filter(writer: &mut Writer, side: u16, address: IpAddr) {
     let kind = if address.is_ipv4() { SOURCE_V4 } else { SOURCE_V6 };
-    writer.nest(side, |writer| writer.nest(TUPLE_IP, |writer| bytes(writer, kind, address)));
+    writer.nest(side, |writer| writer.nest(TUPLE_IP, |writer| writer.address(kind, address)));
     writer.nest(FILTER, |writer| {
         // Both sides must be said; no flag is no condition.
         for (attribute, one) in [(FILTER_ORIGINAL, ORIGINAL), (FILTER_REPLY, REPLY)] {
             let flags = if one == side { BY_SOURCE } else { 0 };
-            writer.bytes(attribute, &flags.to_ne_bytes());
+            writer.host_u32(attribute, flags);
         }
     });
 }
@@ -141,9 +144,8 @@ fn read(message: &Message<'_>, addresses: &BTreeSet<IpAddr>) -> Option<Found> {
 const NESTED: u16 = 0x8000;
 
 fn source(tuple: &[u8]) -> Option<IpAddr> {
-    let ip = Attrs::new(tuple).flatten().find(|attr| attr.kind == TUPLE_IP)?;
-    let kinds = [SOURCE_V4, SOURCE_V6];
-    Attrs::new(ip.payload).flatten().find(|attr| kinds.contains(&attr.kind)).and_then(|attr| address(attr.payload))
+    let ip = Attrs::new(Attrs::new(tuple).find(TUPLE_IP)?);
+    ip.clone().find(SOURCE_V4).or_else(|| ip.find(SOURCE_V6)).and_then(address)
 }
 
 #[cfg(test)]

@@ -6,15 +6,15 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-use tortie_nft::wire::{CREATE, Message, REPLACE};
+use tortie_netlink::wire::{CREATE, Message, REPLACE, Writer};
+use tortie_netlink::{Follower, RequestError, Socket};
 
 use crate::conntrack::Conntrack;
 use crate::links::message;
 use crate::links::watcher::{GROUPS, read_all};
 use crate::model::Model;
 use crate::neighbour::{self, NDMSG};
-use crate::netlink::{Error, Follower, Socket};
-use crate::route::{self, RTMSG, Route};
+use crate::route::{self, RTMSG, Route, of_family};
 use crate::seen::Fact;
 use crate::step::Step;
 use crate::sysctl;
@@ -26,7 +26,7 @@ const ROUTES: libc::c_int = libc::RTMGRP_IPV4_ROUTE | libc::RTMGRP_IPV6_ROUTE;
 pub(crate) enum StepError {
     /// The kernel refused, or could not be spoken with.
     #[error(transparent)]
-    Netlink(#[from] Error),
+    Netlink(#[from] RequestError),
     /// A setting could not be written.
     #[error(transparent)]
     Sysctl(io::Error),
@@ -41,22 +41,22 @@ pub(crate) struct Kernel {
 
 impl Kernel {
     /// Begins to follow links, addresses and routes; nothing is read yet.
-    pub(crate) fn open(room: usize) -> Result<Self, Error> {
+    pub(crate) fn open(room: usize) -> Result<Self, RequestError> {
         Ok(Self { follower: Follower::open(GROUPS | ROUTES, room)?, conntrack: Conntrack::open()? })
     }
 
     /// Reads everything into the model.
-    pub(crate) fn read(&mut self, model: &mut Model) -> Result<(), Error> {
-        read_anew(&mut self.follower.asked, model)
+    pub(crate) fn read(&mut self, model: &mut Model) -> Result<(), RequestError> {
+        read_anew(self.follower.requests(), model)
     }
 
     /// Takes into the model what was told since, and whether that was everything anew.
-    pub(crate) fn news(&mut self, model: &mut Model) -> Result<bool, Error> {
+    pub(crate) fn news(&mut self, model: &mut Model) -> Result<bool, RequestError> {
         let take =
             |model: &mut Model, message: &Message<'_>| facts(message).into_iter().for_each(|one| model.take(one));
-        let anew = self.follower.news(model, take, read_anew)?;
+        let anew = self.follower.update(model, take, read_anew)?;
         for index in model.seen.unread() {
-            for route in read_routes(&mut self.follower.asked, Some(index))? {
+            for route in read_routes(self.follower.requests(), Some(index))? {
                 model.take(Fact::Route { route, replaces: false });
             }
         }
@@ -64,18 +64,18 @@ impl Kernel {
     }
 
     /// Waits until something is told or the time has come; whether something was.
-    pub(crate) fn wait(&self, until: Option<Instant>) -> Result<bool, Error> {
+    pub(crate) fn wait(&self, until: Option<Instant>) -> Result<bool, RequestError> {
         self.follower.wait(until)
     }
 
     /// Makes the connections of these addresses forgotten.
-    pub(crate) fn forget(&mut self, addresses: &BTreeSet<IpAddr>) -> Result<(), Error> {
+    pub(crate) fn forget(&mut self, addresses: &BTreeSet<IpAddr>) -> Result<(), RequestError> {
         self.conntrack.forget(addresses)
     }
 
     /// Does a step.
     pub(crate) fn run(&mut self, step: &Step) -> Result<(), StepError> {
-        let socket = &mut self.follower.asked;
+        let socket = self.follower.requests();
         match step {
             Step::Set(setting) => return sysctl::write(setting).map_err(StepError::Sysctl),
             Step::Forget(address) => self.conntrack.forget(&BTreeSet::from([*address]))?,
@@ -118,9 +118,9 @@ impl AsFd for Kernel {
 }
 
 /// What is to be removed and is not there, or whose interface is not there, is removed.
-fn unless_gone(done: Result<(), Error>, gone: i32) -> Result<(), Error> {
+fn unless_gone(done: Result<(), RequestError>, gone: i32) -> Result<(), RequestError> {
     match done {
-        Err(Error::Refused { source, .. }) if [gone, libc::ENODEV].map(Some).contains(&source.raw_os_error()) => Ok(()),
+        Err(error) if [gone, libc::ENODEV].iter().any(|errno| error.is_refusal(*errno)) => Ok(()),
         other => other,
     }
 }
@@ -136,43 +136,37 @@ fn facts(message: &Message<'_>) -> Option<Fact> {
     }
 }
 
-fn read_anew(socket: &mut Socket, model: &mut Model) -> Result<(), Error> {
+fn read_anew(socket: &mut Socket, model: &mut Model) -> Result<(), RequestError> {
     let links = read_all(socket)?.into_iter().map(Fact::Link);
     let routes = read_routes(socket, None)?.into_iter().map(|route| Fact::Route { route, replaces: false });
-    let mut fixed = [0; NDMSG];
-    fixed[0] = libc::AF_INET as u8;
-    let what = "list the neighbours";
-    let neighbours = socket.dump(
-        what,
-        libc::RTM_GETNEIGH,
-        &fixed,
-        |_| (),
-        Vec::new,
-        |all, message| {
-            all.extend(neighbour::read(message));
-        },
-    )?;
+    let fixed = of_family::<NDMSG>(libc::AF_INET);
+    let each = |all: &mut Vec<_>, message: &Message<'_>| {
+        all.extend(neighbour::read(message));
+        Ok(())
+    };
+    let neighbours = socket.dump("list the neighbours", libc::RTM_GETNEIGH, &fixed, |_| (), each)?;
     model.seen.take_anew(links.chain(routes), neighbours);
     Ok(())
 }
 
 /// The routes of the main table, all or out of one interface.
-fn read_routes(socket: &mut Socket, index: Option<u32>) -> Result<Vec<Route>, Error> {
+fn read_routes(socket: &mut Socket, index: Option<u32>) -> Result<Vec<Route>, RequestError> {
     let mut all = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
-        let mut fixed = [0; RTMSG];
-        fixed[0] = family as u8;
+        let mut fixed = of_family::<RTMSG>(family);
         fixed[4] = libc::RT_TABLE_MAIN;
-        let filter = |writer: &mut tortie_nft::wire::Writer| {
-            index.iter().for_each(|index| writer.bytes(libc::RTA_OIF, &index.to_ne_bytes()));
+        let filter = |writer: &mut Writer| index.iter().for_each(|index| writer.host_u32(libc::RTA_OIF, *index));
+        let each = |all: &mut Vec<Route>, message: &Message<'_>| {
+            all.extend(route::read(message));
+            Ok(())
         };
-        let kind = libc::RTM_GETROUTE;
-        let read = |all: &mut Vec<Route>, message: &Message<'_>| all.extend(route::read(message));
-        match socket.dump("list the routes", kind, &fixed, filter, Vec::new, read) {
+        match socket.dump("list the routes", libc::RTM_GETROUTE, &fixed, filter, each) {
             Ok(mut some) => all.append(&mut some),
             // A kernel without a family has no routes of it, and a table is made with its first route.
-            Err(Error::Refused { source, .. })
-                if [libc::EAFNOSUPPORT, libc::EOPNOTSUPP, libc::ENOENT].map(Some).contains(&source.raw_os_error()) => {}
+            Err(error)
+                if [libc::EAFNOSUPPORT, libc::EOPNOTSUPP, libc::ENOENT]
+                    .iter()
+                    .any(|errno| error.is_refusal(*errno)) => {}
             Err(error) => return Err(error),
         }
     }

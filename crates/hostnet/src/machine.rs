@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use tortie_nft::wire::{Attrs, Message};
+use tortie_netlink::wire::{Attrs, Message, address, host_u32, lossy_text};
+use tortie_netlink::{Buffers, Protocol, RequestError, Socket};
 use tortie_policy::machine::{Machine, Port, Route, RouteKind};
 
-use crate::links::message::IFINFO;
-use crate::netlink::{Error, Protocol, Socket, address, host_u32, text};
-use crate::route::RTMSG;
+use crate::links::message::{self, IFINFO};
+use crate::route::{RTMSG, of_family};
 
-/// Room for answers.
-const ROOM: usize = 256 << 10;
+const BUFFERS: Buffers = Buffers { send: 64 << 10, receive: 256 << 10 };
 /// More routes than this are not kept: whoever routes for the Internet is asked for the interface.
 const MOST_ROUTES: usize = 20_000;
 /// Kinds of masters at which packets are seen instead of at their ports.
@@ -22,41 +21,28 @@ const RULE: usize = 12;
 
 /// The routes of the network namespace of the calling thread, and its interfaces that are ports of others. Needs no
 /// privilege.
-pub fn machine() -> Result<Machine, Error> {
-    let mut socket = Socket::open(Protocol::Route, 0, ROOM)?;
+pub fn machine() -> Result<Machine, RequestError> {
+    let mut socket = Socket::open(Protocol::Route, 0, BUFFERS)?;
     let links = links(&mut socket)?;
     let names: BTreeMap<u32, &Link> = links.iter().map(|link| (link.index, link)).collect();
     let mut machine = Machine { ports: ports_of(&links, &names), ..Machine::default() };
     for family in [libc::AF_INET, libc::AF_INET6] {
-        let mut fixed = [0; RTMSG];
-        fixed[0] = family as u8;
-        let routes = socket.dump(
-            "list the routes",
-            libc::RTM_GETROUTE,
-            &fixed,
-            |_| (),
-            Vec::new,
-            |all, message| {
-                if all.len() <= MOST_ROUTES {
-                    all.extend(route(message, &names));
-                }
-            },
-        )?;
+        let each = |all: &mut Vec<Route>, message: &Message<'_>| {
+            if all.len() <= MOST_ROUTES {
+                all.extend(route(message, &names));
+            }
+            Ok(())
+        };
+        let routes = socket.dump("list the routes", libc::RTM_GETROUTE, &of_family::<RTMSG>(family), |_| (), each)?;
         if routes.len() > MOST_ROUTES {
             machine.partial = Some(format!("it has more than {MOST_ROUTES} routes"));
         }
         machine.routes.extend(routes);
-        let mut fixed = [0; RULE];
-        fixed[0] = family as u8;
-        let others = socket.dump(
-            "list the routing rules",
-            libc::RTM_GETRULE,
-            &fixed,
-            |_| (),
-            || 0,
-            |count, message| *count += usize::from(!is_usual_rule(message)),
-        )?;
-        if others > 0 {
+        let each = |unusual: &mut bool, message: &Message<'_>| {
+            *unusual |= !is_usual_rule(message);
+            Ok(())
+        };
+        if socket.dump("list the routing rules", libc::RTM_GETRULE, &of_family::<RULE>(family), |_| (), each)? {
             machine.partial = Some("it chooses routes by rules of its own (ip rule)".to_owned());
         }
     }
@@ -64,8 +50,8 @@ pub fn machine() -> Result<Machine, Error> {
 }
 
 /// The interfaces that are ports of others.
-pub fn ports() -> Result<Vec<Port>, Error> {
-    let links = links(&mut Socket::open(Protocol::Route, 0, ROOM)?)?;
+pub fn ports() -> Result<Vec<Port>, RequestError> {
+    let links = links(&mut Socket::open(Protocol::Route, 0, BUFFERS)?)?;
     let names = links.iter().map(|link| (link.index, link)).collect();
     Ok(ports_of(&links, &names))
 }
@@ -77,32 +63,26 @@ struct Link {
     kind: Option<String>,
 }
 
-fn links(socket: &mut Socket) -> Result<Vec<Link>, Error> {
-    let each = |all: &mut Vec<Link>, message: &Message<'_>| all.extend(link(message));
-    socket.dump("list the interfaces", libc::RTM_GETLINK, &[0; IFINFO], |_| (), Vec::new, each)
+fn links(socket: &mut Socket) -> Result<Vec<Link>, RequestError> {
+    let each = |all: &mut Vec<Link>, message: &Message<'_>| {
+        all.extend(link(message));
+        Ok(())
+    };
+    socket.dump("list the interfaces", libc::RTM_GETLINK, &[0; IFINFO], |_| (), each)
 }
 
 fn link(message: &Message<'_>) -> Option<Link> {
     if message.kind != libc::RTM_NEWLINK {
         return None;
     }
-    let (&[family, _, _, _, i0, i1, i2, i3, ..], rest) = message.body.split_first_chunk::<IFINFO>()?;
-    if i32::from(family) != libc::AF_UNSPEC {
-        return None;
-    }
-    let mut link = Link { index: u32::from_ne_bytes([i0, i1, i2, i3]), name: String::new(), master: None, kind: None };
-    for attr in Attrs::new(rest).flatten() {
-        match attr.kind {
-            libc::IFLA_IFNAME => link.name = text(attr.payload),
-            libc::IFLA_MASTER => link.master = host_u32(attr.payload),
-            libc::IFLA_LINKINFO => {
-                let kind = Attrs::new(attr.payload).flatten().find(|attr| attr.kind == libc::IFLA_INFO_KIND);
-                link.kind = kind.map(|attr| text(attr.payload));
-            }
-            _ => (),
-        }
-    }
-    (!link.name.is_empty()).then_some(link)
+    let (index, _, attrs) = message::link(message)?;
+    let info = attrs.clone().find(libc::IFLA_LINKINFO);
+    Some(Link {
+        index,
+        name: attrs.clone().find(libc::IFLA_IFNAME).map(lossy_text)?,
+        master: attrs.find(libc::IFLA_MASTER).and_then(host_u32),
+        kind: info.and_then(|info| Attrs::new(info).find(libc::IFLA_INFO_KIND)).map(lossy_text),
+    })
 }
 
 fn ports_of(links: &[Link], names: &BTreeMap<u32, &Link>) -> Vec<Port> {

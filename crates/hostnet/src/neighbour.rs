@@ -2,9 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use tortie_nft::wire::{Attrs, Message, Writer};
-
-use crate::netlink::address;
+use tortie_netlink::wire::{Attrs, Message, Writer, address};
 
 /// Length of `struct ndmsg`.
 pub(crate) const NDMSG: usize = 12;

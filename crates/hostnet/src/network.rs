@@ -5,13 +5,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use tortie_dataplane::{Delta, Place};
+use tortie_netlink::RequestError;
 
 use crate::config::Config;
 use crate::kernel::Kernel;
 use crate::links::watcher::ROOM;
 use crate::links::{Change, Interfaces};
 use crate::model::{Host, Model};
-use crate::netlink::Error;
 use crate::step::Step;
 use crate::sysctl;
 use crate::workload::Workload;
@@ -55,12 +55,12 @@ pub struct Worked {
 
 impl Network {
     /// Opens the network. Nothing is changed until [`work`](Self::work): say first what is wanted.
-    pub fn open(config: Config) -> Result<Self, Error> {
+    pub fn open(config: Config) -> Result<Self, RequestError> {
         Self::open_with(config, ROOM)
     }
 
     /// As [`open`](Self::open), with about so many bytes of room for what the kernel has told and nobody has read.
-    pub fn open_with(config: Config, room: usize) -> Result<Self, Error> {
+    pub fn open_with(config: Config, room: usize) -> Result<Self, RequestError> {
         let rp_filter = sysctl::read("ipv4/conf/default/rp_filter").ok().and_then(|text| text.parse().ok());
         let host = Host { ipv6: sysctl::has_ipv6(), rp_filter: rp_filter.unwrap_or(0) };
         let (mut model, mut kernel) = (Model::new(config, host), Kernel::open(room)?);
@@ -116,7 +116,7 @@ impl Network {
     }
 
     /// Takes in what the kernel has told and does what there is to do, without waiting.
-    pub fn work(&mut self) -> Result<Worked, Error> {
+    pub fn work(&mut self) -> Result<Worked, RequestError> {
         let mut worked = Worked::default();
         for _ in 0..ROUNDS {
             let mut anew = false;
@@ -163,7 +163,7 @@ impl Network {
     }
 
     /// Waits until the kernel tells something or the time has come; whether something was told.
-    pub fn wait(&self, until: Option<Instant>) -> Result<bool, Error> {
+    pub fn wait(&self, until: Option<Instant>) -> Result<bool, RequestError> {
         self.kernel.wait(until)
     }
 

@@ -4,12 +4,17 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use tortie_nft::wire::{Attrs, Message, Writer};
-
-use crate::netlink::{address, host_u32};
+use tortie_netlink::wire::{Attrs, Message, Writer, address, host_u32};
 
 /// Length of `struct rtmsg`.
 pub(crate) const RTMSG: usize = 12;
+
+/// The fixed part of a question about one family: all else is zero.
+pub(crate) fn of_family<const N: usize>(family: libc::c_int) -> [u8; N] {
+    let mut fixed = [0; N];
+    fixed[0] = family as u8;
+    fixed
+}
 
 /// `RT_SCOPE_LINK`: reached without a gateway. IPv6 has no scopes: always 0.
 pub(crate) const LINK: u8 = libc::RT_SCOPE_LINK;
@@ -60,12 +65,12 @@ impl Route {
 
     /// Writes the attributes of a message.
     pub(crate) fn write(&self, writer: &mut Writer, deleting: bool) {
-        bytes(writer, libc::RTA_DST, self.destination.addr());
-        writer.bytes(libc::RTA_OIF, &self.index.to_ne_bytes());
-        writer.bytes(libc::RTA_PRIORITY, &self.metric.to_ne_bytes());
+        writer.address(libc::RTA_DST, self.destination.addr());
+        writer.host_u32(libc::RTA_OIF, self.index);
+        writer.host_u32(libc::RTA_PRIORITY, self.metric);
         if !deleting {
-            self.gateway.iter().for_each(|gateway| bytes(writer, libc::RTA_GATEWAY, *gateway));
-            self.source.iter().for_each(|source| bytes(writer, libc::RTA_PREFSRC, *source));
+            self.gateway.iter().for_each(|gateway| writer.address(libc::RTA_GATEWAY, *gateway));
+            self.source.iter().for_each(|source| writer.address(libc::RTA_PREFSRC, *source));
         }
     }
 }
@@ -113,13 +118,5 @@ fn family(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(_) => libc::AF_INET as u8,
         IpAddr::V6(_) => libc::AF_INET6 as u8,
-    }
-}
-
-/// An address as an attribute.
-pub(crate) fn bytes(writer: &mut Writer, kind: u16, address: IpAddr) {
-    match address {
-        IpAddr::V4(four) => writer.bytes(kind, &four.octets()),
-        IpAddr::V6(sixteen) => writer.bytes(kind, &sixteen.octets()),
     }
 }

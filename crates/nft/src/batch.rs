@@ -14,7 +14,7 @@ use crate::message::{NEW_CHAIN, NEW_ELEMENTS, NEW_RULE, NEW_SET, NEW_TABLE};
 use crate::rule::{Place, Rule};
 use crate::set::Set;
 use crate::table::{Table, TableId};
-use crate::wire::{APPEND, ATTR_MAX, CREATE, ECHO, Header, REPLACE, REQUEST, Writer};
+use crate::wire::{APPEND, ATTR_MAX, CREATE, Header, REPLACE, REQUEST, Writer};
 
 /// The sequence number of the first message; before it there is the batch's begin.
 pub(crate) const FIRST: u32 = 2;
@@ -25,7 +25,6 @@ pub struct Batch {
     pub(crate) writer: Writer,
     len: usize,
     pub(crate) generation: Option<u32>,
-    echo: bool,
 }
 
 impl Default for Batch {
@@ -37,18 +36,12 @@ impl Default for Batch {
 impl Batch {
     /// An empty batch.
     pub fn new() -> Self {
-        Self { writer: Writer::new(), len: 0, generation: None, echo: false }
+        Self { writer: Writer::new(), len: 0, generation: None }
     }
 
     /// Has the commit fail with [`CommitError::Stale`](crate::CommitError::Stale) unless the generation id is still this one.
     pub fn require_generation(&mut self, generation: u32) {
         self.generation = Some(generation);
-    }
-
-    /// Has the commit bring back the handles of the rules made from here on. Each comes with the whole
-    /// rule; not for thousands.
-    pub fn want_handles(&mut self) {
-        self.echo = true;
     }
 
     /// How many messages there are.
@@ -99,22 +92,12 @@ impl Batch {
 
     /// Appends a rule to its chain.
     pub fn append_rule(&mut self, table: &TableId, rule: &Rule) -> usize {
-        self.rule(APPEND, table, rule, Place::Chain)
-    }
-
-    /// Puts a rule at the head of its chain.
-    pub fn insert_rule(&mut self, table: &TableId, rule: &Rule) -> usize {
-        self.rule(0, table, rule, Place::Chain)
-    }
-
-    /// Puts a rule behind the one with this handle.
-    pub fn append_rule_after(&mut self, table: &TableId, rule: &Rule, handle: u64) -> usize {
-        self.rule(APPEND, table, rule, Place::Beside(handle))
+        self.rule(CREATE | APPEND, table, rule, Place::End)
     }
 
     /// Puts a rule before the one with this handle.
     pub fn insert_rule_before(&mut self, table: &TableId, rule: &Rule, handle: u64) -> usize {
-        self.rule(0, table, rule, Place::Beside(handle))
+        self.rule(CREATE, table, rule, Place::Before(handle))
     }
 
     /// Puts a rule in place of the one with this handle.
@@ -165,9 +148,7 @@ impl Batch {
     }
 
     fn rule(&mut self, flags: u16, table: &TableId, rule: &Rule, place: Place) -> usize {
-        let flags = if flags & REPLACE == 0 { flags | CREATE } else { flags };
-        let echo = if self.echo { ECHO } else { 0 };
-        self.push(NEW_RULE, flags | echo, table, |writer| rule.encode(table, place, writer))
+        self.push(NEW_RULE, flags, table, |writer| rule.encode(table, place, writer))
     }
 
     fn elements<'a>(

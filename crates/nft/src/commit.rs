@@ -6,45 +6,46 @@
 //!
 //! Source: `nfnetlink_rcv_batch`; fact sheet sections 2.1, 2.5 and 3.5.
 
-use std::collections::HashMap;
 use std::io;
+
+use tortie_netlink::{Received, RequestError};
 
 use crate::batch::{Batch, FIRST};
 use crate::error::{Answer, BatchError, CommitError, ObjectRef, Operation, subject};
-use crate::message::{BATCH_BEGIN, BATCH_END, BATCH_GENID, BATCH_RESOURCE, NEW_RULE};
-use crate::rule::Rule;
+use crate::message::{BATCH_BEGIN, BATCH_END, BATCH_GENID, BATCH_RESOURCE};
 use crate::socket::Socket;
 use crate::wire::{ACK, Header, Messages, NLMSG_ERROR, REQUEST, Writer};
 
 /// The begin message's sequence number.
 const BEGIN: u32 = FIRST - 1;
 
-/// What a commit brought back.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Committed {
-    /// The handles of the rules made, by the index of their message, if the batch asked for them.
-    pub handles: HashMap<usize, u64>,
+/// Everything the kernel answered to a batch.
+#[derive(Default)]
+struct Answers {
+    /// What it refused; the batch's own refusal is last.
+    refusals: Vec<BatchError>,
+    /// It acknowledged the batch's end.
+    acknowledged: bool,
+    /// What kept the rest from being read.
+    failure: Option<io::Error>,
 }
 
 impl Batch {
     /// Sends the batch and reads whether the kernel took it. The batch stays as it is.
-    pub fn commit(&self, socket: &mut Socket) -> Result<Committed, CommitError> {
+    pub fn commit(&self, socket: &mut Socket) -> Result<(), CommitError> {
         if self.is_empty() {
-            return Ok(Committed::default());
+            return Ok(());
         }
         let bytes = self.bytes(true)?;
         self.send(socket, &bytes)?;
-        let (errors, handles, acknowledged, failure) = self.answers(socket, &bytes);
-        if errors.iter().any(|error| error.index.is_none() && error.errno == libc::ERESTART) {
+        let Answers { refusals, acknowledged, failure } = self.answers(socket, &bytes);
+        if refusals.iter().any(|error| error.index.is_none() && error.errno == libc::ERESTART) {
             return Err(CommitError::Stale);
         }
-        if !errors.is_empty() {
-            return Err(CommitError::Refused(errors));
+        if !refusals.is_empty() {
+            return Err(CommitError::Refused(refusals));
         }
-        if !acknowledged {
-            return Err(CommitError::Unacknowledged(failure));
-        }
-        Ok(Committed { handles })
+        if acknowledged { Ok(()) } else { Err(CommitError::Unacknowledged(failure)) }
     }
 
     /// Has the kernel go through the batch and change nothing. All it would have refused is returned.
@@ -55,8 +56,8 @@ impl Batch {
         let bytes = self.bytes(false)?;
         self.send(socket, &bytes)?;
         match self.answers(socket, &bytes) {
-            (errors, _, _, None) => Ok(errors),
-            (.., failure) => Err(CommitError::Unacknowledged(failure)),
+            Answers { refusals, failure: None, .. } => Ok(refusals),
+            Answers { failure, .. } => Err(CommitError::Unacknowledged(failure)),
         }
     }
 
@@ -89,47 +90,34 @@ impl Batch {
         })
     }
 
-    /// Everything the kernel answered: refusals (the batch's own last), handles, whether the end was
-    /// acknowledged, and what kept the rest from being read.
-    fn answers(
-        &self,
-        socket: &mut Socket,
-        sent: &[u8],
-    ) -> (Vec<BatchError>, HashMap<usize, u64>, bool, Option<io::Error>) {
-        let mut errors = Vec::new();
-        let mut handles = HashMap::new();
-        let mut acknowledged = false;
-        let mut failure = None;
+    /// Reads everything that the kernel answered.
+    fn answers(&self, socket: &mut Socket, sent: &[u8]) -> Answers {
+        let mut answers = Answers::default();
         loop {
-            let read = socket.receive(|bytes| {
-                for message in Messages::new(bytes).map_while(Result::ok) {
-                    if message.kind == NEW_RULE {
-                        let handle = Rule::decode(&message).ok().and_then(|rule| rule.handle);
-                        handles.extend(Some(message.seq.wrapping_sub(FIRST) as usize).zip(handle));
-                    }
-                    if message.kind != NLMSG_ERROR {
-                        continue;
-                    }
-                    match Answer::read(&message) {
-                        Ok(answer) if answer.errno == 0 => acknowledged = true,
-                        Ok(answer) => errors.push(self.refused(sent, message.seq, answer)),
-                        Err(error) => failure = Some(io::Error::other(error)),
-                    }
+            let received = socket.receive(|message| {
+                if message.kind != NLMSG_ERROR {
+                    return;
+                }
+                match Answer::read(message) {
+                    Ok(answer) if answer.errno == 0 => answers.acknowledged = true,
+                    Ok(answer) => answers.refusals.push(self.refused(sent, message.seq, answer)),
+                    Err(error) => answers.failure = Some(io::Error::other(error)),
                 }
             });
-            match read {
-                Ok(Some(())) => (),
-                Ok(None) => break,
+            match received {
+                Ok(Received::Messages) => (),
+                Ok(Received::Nothing) => break,
                 // Some answers were lost; those that are left may still tell.
-                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => failure = Some(error),
-                Err(error) => {
-                    failure = Some(error);
+                Ok(Received::Lost) => answers.failure = Some(io::Error::from_raw_os_error(libc::ENOBUFS)),
+                Err(RequestError::Io(error)) => {
+                    answers.failure = Some(error);
                     break;
                 }
+                Err(other) => answers.failure = Some(io::Error::other(other)),
             }
         }
-        errors.sort_by_key(|error: &BatchError| error.index.unwrap_or(usize::MAX));
-        (errors, handles, acknowledged, failure)
+        answers.refusals.sort_by_key(|error: &BatchError| error.index.unwrap_or(usize::MAX));
+        answers
     }
 
     fn refused(&self, sent: &[u8], seq: u32, answer: Answer) -> BatchError {

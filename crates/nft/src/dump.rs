@@ -8,12 +8,14 @@
 //! Source: fact sheet sections 2.2 and 6 (rows counters, generation id). Reading a map of 100k
 //! elements takes 0.2 s and grows with the square of its size.
 
+use tortie_netlink::RequestError;
+
 use crate::chain::{self, Chain};
 use crate::element::{Element, Key, LIST_ELEMENTS, RawElement, assemble, decode_list, encode_list};
 use crate::message::{GET_CHAIN, GET_ELEMENTS, GET_RULE, GET_SET, GET_TABLE};
 use crate::rule::Rule;
 use crate::set::Set;
-use crate::socket::{RequestError, Socket};
+use crate::socket::Socket;
 use crate::table::{Family, Table, TableId, is_of, name_of};
 use crate::wire::{DecodeError, Message, Writer};
 
@@ -69,7 +71,7 @@ pub fn table(socket: &mut Socket, id: &TableId) -> Result<Option<TableDump>, Req
             return read;
         }
     }
-    Err(RequestError::Overtaken)
+    Err(RequestError::Interrupted("list a table"))
 }
 
 fn read_table(socket: &mut Socket, id: &TableId) -> Result<Option<TableDump>, RequestError> {
@@ -88,32 +90,22 @@ fn read_table(socket: &mut Socket, id: &TableId) -> Result<Option<TableDump>, Re
 
 /// The tables whose names `ours` accepts.
 pub fn tables(socket: &mut Socket, ours: impl Fn(&str) -> bool) -> Result<Vec<Table>, RequestError> {
-    socket.dump(
-        GET_TABLE,
-        0,
-        |_| (),
-        Vec::new,
-        |tables, message| {
-            if ours(&name_of(message)?) {
-                tables.push(Table::decode(message)?);
-            }
-            Ok(())
-        },
-    )
+    let each = |tables: &mut Vec<_>, message: &Message<'_>| {
+        if ours(&name_of(message)?) {
+            tables.push(Table::decode(message)?);
+        }
+        Ok(())
+    };
+    socket.dump("list the tables", GET_TABLE, 0, |_| (), each)
 }
 
 /// Every table, also those made by others in ways that this crate does not know: no more than the name is read.
 pub fn table_ids(socket: &mut Socket) -> Result<Vec<TableId>, RequestError> {
-    socket.dump(
-        GET_TABLE,
-        0,
-        |_| (),
-        Vec::new,
-        |tables, message| {
-            tables.push(TableId { family: Family::from_number(message.nfnetlink()?.0)?, name: name_of(message)? });
-            Ok(())
-        },
-    )
+    let each = |tables: &mut Vec<_>, message: &Message<'_>| {
+        tables.push(TableId { family: Family::from_number(message.nfnetlink()?.0)?, name: name_of(message)? });
+        Ok(())
+    };
+    socket.dump("list the tables", GET_TABLE, 0, |_| (), each)
 }
 
 /// The names of the chains of a table, of any sort.
@@ -146,13 +138,14 @@ pub fn sets(socket: &mut Socket, id: &TableId) -> Result<Vec<Set>, RequestError>
 /// The elements of a set, with their counts.
 pub fn elements(socket: &mut Socket, id: &TableId, set: &Set) -> Result<Vec<Element>, RequestError> {
     let body = |writer: &mut Writer| encode_list(id, &set.name, None, writer);
-    let entries = socket.dump(GET_ELEMENTS, id.family.number(), body, Vec::new, |entries, message| {
+    let each = |entries: &mut Vec<_>, message: &Message<'_>| {
         let (name, more) = decode_list(message)?;
         if name == set.name {
             entries.extend(more);
         }
         Ok(())
-    })?;
+    };
+    let entries = socket.dump("list the members of a set", GET_ELEMENTS, id.family.number(), body, each)?;
     Ok(assemble(set, entries)?)
 }
 
@@ -164,12 +157,12 @@ pub fn element(socket: &mut Socket, id: &TableId, set: &Set, key: &[u8]) -> Resu
         writer.nest(LIST_ELEMENTS, |writer| wanted.write(set, true, writer));
     };
     let mut entries: Vec<RawElement> = Vec::new();
-    let asked = socket.ask(GET_ELEMENTS, id.family.number(), body, |message| {
+    let asked = socket.ask("look a member of a set up", GET_ELEMENTS, id.family.number(), body, |message| {
         entries.extend(decode_list(message)?.1);
         Ok(())
     });
     match asked {
-        Err(RequestError::Refused(error)) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(None),
+        Err(error) if error.is_refusal(libc::ENOENT) => return Ok(None),
         other => other?,
     }
     Ok(assemble(set, entries)?.into_iter().next())
@@ -187,10 +180,11 @@ pub(crate) fn objects<T>(
         writer.text(1, &id.name);
         body(writer);
     };
-    socket.dump(kind, id.family.number(), body, Vec::new, |objects, message| {
+    let each = |objects: &mut Vec<_>, message: &Message<'_>| {
         if is_of(message, id)? {
             objects.push(decode(message)?);
         }
         Ok(())
-    })
+    };
+    socket.dump("list the objects of a table", kind, id.family.number(), body, each)
 }

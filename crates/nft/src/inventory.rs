@@ -8,12 +8,14 @@
 
 use std::fmt;
 
+use tortie_netlink::RequestError;
+
 use crate::chain::{self, Chain};
 use crate::dump::{self, SetDump, TRIES, TableDump, objects};
 use crate::message::{GET_CHAIN, GET_FLOWTABLE, GET_OBJECT, GET_RULE, GET_SET, GET_TABLE};
 use crate::rule::Rule;
 use crate::set::Set;
-use crate::socket::{RequestError, Socket};
+use crate::socket::Socket;
 use crate::table::{self, Table, TableId};
 use crate::wire::{DecodeError, Message, Writer, expect, table as attributes, text};
 
@@ -61,7 +63,7 @@ pub fn read(socket: &mut Socket, id: &TableId) -> Result<Inventory, RequestError
             return read;
         }
     }
-    Err(RequestError::Overtaken)
+    Err(RequestError::Interrupted("list a table"))
 }
 
 fn once(socket: &mut Socket, id: &TableId) -> Result<Inventory, RequestError> {

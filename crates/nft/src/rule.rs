@@ -30,10 +30,10 @@ pub struct Rule {
 /// Where a new rule goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// At the end or the head of the chain; the message's flags say which.
-    Chain,
-    /// Behind the rule with this handle, or before it; the message's flags say which.
-    Beside(u64),
+    /// At the end of the chain.
+    End,
+    /// Before the rule with this handle.
+    Before(u64),
     /// In place of the rule with this handle.
     Instead(u64),
 }
@@ -86,7 +86,7 @@ impl Rule {
                 expr.write(writer, LIST_ELEM);
             }
         });
-        if let Place::Beside(position) = place {
+        if let Place::Before(position) = place {
             writer.u64(POSITION, position);
         }
         if let Some(userdata) = userdata::comment_only(self.comment.as_deref()) {

@@ -2,9 +2,7 @@
 
 use std::net::IpAddr;
 
-use tortie_nft::wire::{Attrs, Message};
-
-use crate::netlink::{address, text};
+use tortie_netlink::wire::{Attrs, Message, address, lossy_text};
 
 /// Length of `struct ifinfomsg`.
 pub(crate) const IFINFO: usize = 16;
@@ -44,25 +42,18 @@ pub(crate) enum Said {
 pub(crate) fn read(message: &Message<'_>) -> Option<Said> {
     match message.kind {
         NEW_LINK | DEL_LINK => {
-            let (&[family, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..], rest) =
-                message.body.split_first_chunk::<IFINFO>()?;
-            // A bridge tells of its ports by messages that look like links, its port's leaving as the link's end.
-            if i32::from(family) != libc::AF_UNSPEC {
-                return None;
-            }
-            let index = u32::from_ne_bytes([i0, i1, i2, i3]);
+            let (index, flags, attrs) = link(message)?;
             if message.kind == DEL_LINK {
                 return Some(Said::NoLink { index });
             }
-            let name = find(rest, libc::IFLA_IFNAME).map(text);
-            Some(Said::Link { index, name, flags: u32::from_ne_bytes([f0, f1, f2, f3]) })
+            Some(Said::Link { index, name: attrs.find(libc::IFLA_IFNAME).map(lossy_text), flags })
         }
         NEW_ADDRESS | DEL_ADDRESS => {
             let (&[_, prefix, _, _, i0, i1, i2, i3], rest) = message.body.split_first_chunk::<IFADDR>()?;
             let index = u32::from_ne_bytes([i0, i1, i2, i3]);
-            let peer = find(rest, libc::IFA_ADDRESS).and_then(address);
+            let peer = Attrs::new(rest).find(libc::IFA_ADDRESS).and_then(address);
             // On a point-to-point link the two differ; IPv6 gives the local one only then.
-            let local = find(rest, libc::IFA_LOCAL).and_then(address).or(peer)?;
+            let local = Attrs::new(rest).find(libc::IFA_LOCAL).and_then(address).or(peer)?;
             let address = Assigned { local, peer: peer.unwrap_or(local), prefix };
             Some(match message.kind {
                 NEW_ADDRESS => Said::Address { index, address },
@@ -73,6 +64,10 @@ pub(crate) fn read(message: &Message<'_>) -> Option<Said> {
     }
 }
 
-fn find(rest: &[u8], kind: u16) -> Option<&[u8]> {
-    Attrs::new(rest).flatten().find(|attr| attr.kind == kind).map(|attr| attr.payload)
+/// The index, flags and attributes of a message about a link. A bridge announces its ports by messages that look the
+/// same, a port that leaves as a deleted link; those are none.
+pub(crate) fn link<'a>(message: &Message<'a>) -> Option<(u32, u32, Attrs<'a>)> {
+    let (&[family, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..], rest) = message.body.split_first_chunk::<IFINFO>()?;
+    let of_link = i32::from(family) == libc::AF_UNSPEC;
+    of_link.then(|| (u32::from_ne_bytes([i0, i1, i2, i3]), u32::from_ne_bytes([f0, f1, f2, f3]), Attrs::new(rest)))
 }

@@ -3,12 +3,12 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-use tortie_nft::wire::Message;
+use tortie_netlink::wire::Message;
+use tortie_netlink::{Follower, RequestError, Socket};
 
 use super::message::{IFADDR, IFINFO, Said, read};
 use super::table::Table;
 use super::{Change, Interfaces};
-use crate::netlink::{Error, Follower, Socket};
 
 /// The groups that tell of links and addresses.
 pub(crate) const GROUPS: libc::c_int = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
@@ -25,15 +25,15 @@ pub struct Watcher {
 
 impl Watcher {
     /// Begins to watch; everything that is there now is known when it returns.
-    pub fn open() -> Result<Self, Error> {
+    pub fn open() -> Result<Self, RequestError> {
         Self::open_with(ROOM)
     }
 
     /// As [`open`](Self::open), with about so many bytes of room for notifications that wait.
-    pub fn open_with(room: usize) -> Result<Self, Error> {
+    pub fn open_with(room: usize) -> Result<Self, RequestError> {
         let mut follower = Follower::open(GROUPS, room)?;
         let mut table = Table::default();
-        read_anew(&mut follower.asked, &mut table)?;
+        read_anew(follower.requests(), &mut table)?;
         let mut interfaces = Interfaces::new();
         table.look_anew(&mut interfaces);
         let mut watcher = Self { follower, table, interfaces };
@@ -47,16 +47,16 @@ impl Watcher {
     }
 
     /// What has changed since the last look, without waiting. Poll the descriptor to know when to look.
-    pub fn changes(&mut self) -> Result<Vec<Change>, Error> {
+    pub fn changes(&mut self) -> Result<Vec<Change>, RequestError> {
         let take =
             |table: &mut Table, message: &Message<'_>| read(message).into_iter().for_each(|said| table.take(said));
-        let anew = self.follower.news(&mut self.table, take, read_anew)?;
+        let anew = self.follower.update(&mut self.table, take, read_anew)?;
         let interfaces = &mut self.interfaces;
         Ok(if anew { self.table.look_anew(interfaces) } else { self.table.look(interfaces) })
     }
 
     /// Waits until something changes or the time has come; empty only then.
-    pub fn wait(&mut self, until: Option<Instant>) -> Result<Vec<Change>, Error> {
+    pub fn wait(&mut self, until: Option<Instant>) -> Result<Vec<Change>, RequestError> {
         loop {
             let changes = self.changes()?;
             if !changes.is_empty() || !self.follower.wait(until)? {
@@ -79,18 +79,22 @@ impl AsFd for Watcher {
 }
 
 /// Everything that can be said of links and addresses now.
-pub(crate) fn read_all(socket: &mut Socket) -> Result<Vec<Said>, Error> {
+pub(crate) fn read_all(socket: &mut Socket) -> Result<Vec<Said>, RequestError> {
     let mut all = Vec::new();
     for (what, kind, fixed) in [
         ("list the interfaces", libc::RTM_GETLINK, &[0; IFINFO][..]),
         ("list the addresses", libc::RTM_GETADDR, &[0; IFADDR][..]),
     ] {
-        all.append(&mut socket.dump(what, kind, fixed, |_| (), Vec::new, |all, message| all.extend(read(message)))?);
+        let each = |all: &mut Vec<Said>, message: &Message<'_>| {
+            all.extend(read(message));
+            Ok(())
+        };
+        all.append(&mut socket.dump(what, kind, fixed, |_| (), each)?);
     }
     Ok(all)
 }
 
-fn read_anew(socket: &mut Socket, table: &mut Table) -> Result<(), Error> {
+fn read_anew(socket: &mut Socket, table: &mut Table) -> Result<(), RequestError> {
     *table = Table::default();
     read_all(socket)?.into_iter().for_each(|said| table.take(said));
     Ok(())

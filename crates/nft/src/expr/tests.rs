@@ -125,7 +125,7 @@ fn written(rule: &Rule) -> Vec<u8> {
     let mut writer = Writer::new();
     let header = Header { kind: crate::message::NEW_RULE, flags: 0, seq: 1, family: 1, resource: 0 };
     let table = crate::TableId::inet("t");
-    writer.message(header, |writer| rule.encode(&table, crate::rule::Place::Chain, writer));
+    writer.message(header, |writer| rule.encode(&table, crate::rule::Place::End, writer));
     writer.as_bytes().to_vec()
 }
 

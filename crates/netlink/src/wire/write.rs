@@ -1,5 +1,7 @@
 //! Writing: one growing buffer, no allocation per attribute.
 
+use std::net::IpAddr;
+
 use super::{ATTR_HEADER, ATTR_MAX, NLMSG_HEADER, padded};
 
 /// `NLA_F_NESTED`.
@@ -79,6 +81,19 @@ impl Writer {
         let start = self.open(kind);
         self.bytes.extend_from_slice(value);
         self.close(start);
+    }
+
+    /// An address, in as many bytes as its family has.
+    pub fn address(&mut self, kind: u16, value: IpAddr) {
+        match value {
+            IpAddr::V4(address) => self.bytes(kind, &address.octets()),
+            IpAddr::V6(address) => self.bytes(kind, &address.octets()),
+        }
+    }
+
+    /// A `u32` in the host's byte order.
+    pub fn host_u32(&mut self, kind: u16, value: u32) {
+        self.bytes(kind, &value.to_ne_bytes());
     }
 
     /// A string, ended by a NUL byte.

@@ -119,6 +119,11 @@ impl<'a> Attrs<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes, offset: 0 }
     }
+
+    /// The payload of the first readable attribute of this kind.
+    pub fn find(self, kind: u16) -> Option<&'a [u8]> {
+        self.flatten().find(|attr| attr.kind == kind).map(|attr| attr.payload)
+    }
 }
 
 impl<'a> Iterator for Attrs<'a> {
@@ -145,7 +150,7 @@ impl<'a> Iterator for Attrs<'a> {
 
 /// The payloads of a row by attribute type; types of `N` and above are passed over, as the kernel's
 /// future attributes have to be. Of two with one type the last counts, as in the kernel.
-pub(crate) fn table<const N: usize>(attrs: Attrs<'_>) -> Result<[Option<&[u8]>; N], DecodeError> {
+pub fn table<const N: usize>(attrs: Attrs<'_>) -> Result<[Option<&[u8]>; N], DecodeError> {
     let mut found = [None; N];
     for attr in attrs {
         let attr = attr?;
@@ -154,28 +159,4 @@ pub(crate) fn table<const N: usize>(attrs: Attrs<'_>) -> Result<[Option<&[u8]>; 
         }
     }
     Ok(found)
-}
-
-/// The payload, or the error that it is missing.
-pub(crate) fn expect<'a>(payload: Option<&'a [u8]>, what: &'static str) -> Result<&'a [u8], DecodeError> {
-    payload.ok_or(DecodeError::Missing(what))
-}
-
-/// A big-endian `u32`.
-pub(crate) fn be_u32(payload: &[u8], what: &'static str) -> Result<u32, DecodeError> {
-    let bytes = payload.try_into().map_err(|_| DecodeError::Length { what, len: payload.len() })?;
-    Ok(u32::from_be_bytes(bytes))
-}
-
-/// A big-endian `u64`.
-pub(crate) fn be_u64(payload: &[u8], what: &'static str) -> Result<u64, DecodeError> {
-    let bytes = payload.try_into().map_err(|_| DecodeError::Length { what, len: payload.len() })?;
-    Ok(u64::from_be_bytes(bytes))
-}
-
-/// A string up to its NUL byte or its end.
-pub(crate) fn text(payload: &[u8], what: &'static str) -> Result<String, DecodeError> {
-    let end = payload.iter().position(|byte| *byte == 0).unwrap_or(payload.len());
-    let text = std::str::from_utf8(&payload[..end]).map_err(|_| DecodeError::Text(what))?;
-    Ok(text.to_owned())
 }

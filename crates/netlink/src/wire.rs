@@ -3,19 +3,19 @@
 //! A netlink message is a 16-byte header and a body; nfnetlink puts four more bytes (family, version,
 //! resource id) before a row of attributes. An attribute is a 4-byte header (length and type, host
 //! order) and a payload padded to four bytes; a nested attribute's payload is again a row of
-//! attributes. nf_tables' integers inside attributes are big-endian; data that stands for a
-//! host-order register (a mark, a class) is not touched here at all.
+//! attributes. nfnetlink's integers inside attributes are big-endian, routing's are in host order.
 //!
 //! [`Writer`] makes messages, [`Messages`] and [`Attrs`] take them apart. Reading is bounds-checked
 //! and never panics, whatever the bytes: what the kernel sent is trusted no more than a file.
 //!
-//! Source: `linux/netlink.h`, `linux/netfilter/nfnetlink.h`; fact sheet section 2.1.
+//! Source: `linux/netlink.h`, `linux/netfilter/nfnetlink.h`.
 
 mod read;
+mod value;
 mod write;
 
-pub use read::{Attr, Attrs, DecodeError, Message, Messages};
-pub(crate) use read::{be_u32, be_u64, expect, table, text};
+pub use read::{Attr, Attrs, DecodeError, Message, Messages, table};
+pub use value::{address, be_u32, be_u64, expect, host_u32, lossy_text, text};
 pub use write::{Header, Writer};
 
 /// Length of `struct nlmsghdr`.
@@ -31,16 +31,12 @@ pub const ATTR_MAX: usize = u16::MAX as usize;
 pub const REQUEST: u16 = 0x1;
 /// `NLM_F_ACK`: answer also if there is no error.
 pub const ACK: u16 = 0x4;
-/// `NLM_F_ECHO`: send the changed object back.
-pub const ECHO: u16 = 0x8;
 /// `NLM_F_DUMP_INTR`: a commit overtook this dump; it has to be read again.
 pub const DUMP_INTR: u16 = 0x10;
 /// `NLM_F_DUMP`: answer with every object.
 pub const DUMP: u16 = 0x300;
 /// `NLM_F_REPLACE`: replace an existing object.
 pub const REPLACE: u16 = 0x100;
-/// `NLM_F_EXCL`: fail if the object exists.
-pub const EXCL: u16 = 0x200;
 /// `NLM_F_CREATE`: make the object.
 pub const CREATE: u16 = 0x400;
 /// `NLM_F_APPEND`: add at the end.
@@ -55,7 +51,8 @@ pub const NLMSG_ERROR: u16 = 2;
 /// `NLMSG_DONE`: the end of a dump.
 pub const NLMSG_DONE: u16 = 3;
 
-pub(crate) const fn padded(len: usize) -> usize {
+/// The length that an attribute or a message of `len` bytes takes up.
+pub const fn padded(len: usize) -> usize {
     (len + 3) & !3
 }
 
