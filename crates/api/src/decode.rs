@@ -12,11 +12,14 @@ use serde_json::{Map, Value};
 use crate::kind::{Key, Kind};
 use crate::kinds;
 use crate::object::{Metadata, Object};
+use crate::problem::Path;
 
 mod numbers;
 mod seed;
 
-use seed::{Exact, Seed};
+use seed::{Exact, Mode, Seed};
+
+pub use seed::Part;
 
 /// Why what a store keeps under a key is no object.
 #[derive(Debug, thiserror::Error)]
@@ -57,9 +60,25 @@ impl DecodeError {
 }
 
 /// Reads what a store keeps under a key. The key's name and namespace count, whatever the value says; the revision is
-/// the store's to fill in. Metadata of a wrong type is kept beside the readable ([`Metadata::other`]).
+/// the store's to fill in. Metadata of a wrong type is kept beside the readable ([`Metadata::other`]). Of a key that
+/// appears twice the last value is read, as by Calico: for who shows the object, not for who enforces it.
 pub fn stored(key: &Key, bytes: &[u8]) -> Result<Object, DecodeError> {
-    let value = parse(Seed::new(Some(kinds::shape(key.kind)), None), bytes);
+    read(key, bytes, Mode::Tolerant)
+}
+
+/// The same, but in the spec and in labels a key that appears twice is null, and `repeated` is told where; two spellings
+/// of one field are the same key. No other field is null.
+pub fn without_repeats(key: &Key, bytes: &[u8], repeated: &mut dyn FnMut(Path)) -> Result<Object, DecodeError> {
+    let tell = RefCell::new(|part: Part<'_>| {
+        if let Part::Repeated(path) = part {
+            repeated(path);
+        }
+    });
+    read(key, bytes, Mode::NoRepeats(&tell))
+}
+
+fn read(key: &Key, bytes: &[u8], mode: Mode<'_>) -> Result<Object, DecodeError> {
+    let value = parse(Seed::new(Some(kinds::shape(key.kind)), mode), bytes);
     let value = value.map_err(|source| DecodeError::Json { key: key.clone(), source })?;
     let object = object(key, value, &mut |found| Err(DecodeError::Kind { key: key.clone(), found }))?;
     match object.body.get("spec") {
@@ -69,19 +88,14 @@ pub fn stored(key: &Key, bytes: &[u8]) -> Result<Object, DecodeError> {
 }
 
 /// The same for whoever enforces the object: nothing that may narrow it is lost on the way. In the spec and in labels
-/// null stays null. Beyond `room` bytes of tree a list ends with a null and an object is null. The items of
-/// `spec.ingress`, `spec.egress` and `spec.nets` are handed to `item` one by one, with the name of their list; none says
-/// that the list begins (again, of which the last counts). Another kind than the key's is left in the body. What stands in the spec may be anything.
-pub fn exact(
-    key: &Key,
-    bytes: &[u8],
-    room: usize,
-    item: &mut dyn FnMut(&str, Option<Value>),
-) -> Result<Object, DecodeError> {
+/// null stays null, and a key that appears twice is null. Beyond `room` bytes of tree a list ends with a null and an
+/// object is null. The items of `spec.ingress`, `spec.egress` and `spec.nets` are handed to `tell` one by one. Another
+/// kind than the key's is left in the body. What stands in the spec may be anything.
+pub fn exact(key: &Key, bytes: &[u8], room: usize, tell: &mut dyn FnMut(Part<'_>)) -> Result<Object, DecodeError> {
     let shape = Some(kinds::shape(key.kind));
     let mut read = |bytes: &[u8]| {
-        let (room, item) = (Cell::new(room), RefCell::new(|list: &str, value| item(list, value)));
-        parse(Seed::new(shape, Some(Exact { room: &room, item: &item })), bytes)
+        let (room, tell) = (Cell::new(room), RefCell::new(|part: Part<'_>| tell(part)));
+        parse(Seed::new(shape, Mode::Exact(Exact { room: &room, tell: &tell })), bytes)
     };
     // A number that no double holds is no reason to lose all the rest.
     let value = read(bytes).or_else(|error| match numbers::tamed(bytes) {
@@ -131,7 +145,7 @@ fn object(
     Ok(Object { kind: key.kind, metadata, body: whole })
 }
 
-fn parse(seed: Seed<'_>, bytes: &[u8]) -> Result<Value, serde_json::Error> {
+fn parse(seed: Seed<'_, '_>, bytes: &[u8]) -> Result<Value, serde_json::Error> {
     let mut text = serde_json::Deserializer::from_slice(bytes);
     let value = seed.deserialize(&mut text)?;
     text.end()?;

@@ -58,7 +58,8 @@ fn read(stored: &Stored) -> Result<Content, Failed> {
         return Ok(Content::Item(Box::new(item)));
     }
     if stored.key.kind == Kind::FelixConfiguration {
-        let object = decode::stored(&stored.key, &stored.value)
+        // Which settings can be read depends on all of them, and is said where they are worked out.
+        let object = decode::without_repeats(&stored.key, &stored.value, &mut |_| {})
             .map_err(|error| Failed { reasons: vec![error.to_string()], replacement: None })?;
         return Ok(Content::Settings(Box::new(object)));
     }

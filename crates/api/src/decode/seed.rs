@@ -6,93 +6,167 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use crate::problem::Path;
 use crate::shape::{Field, Form, Record, Shape};
 
-/// How whoever enforces the object reads it.
-#[derive(Clone, Copy)]
-pub(super) struct Exact<'a> {
-    /// How many more bytes the tree may take. What does not fit becomes null.
-    pub(super) room: &'a Cell<usize>,
-    /// Takes the items of `spec.ingress`, `spec.egress` and `spec.nets` one by one, so that no tree of all of them is
-    /// made. None means that the list begins.
-    pub(super) item: &'a RefCell<TakeItem<'a>>,
+/// What is told of an object while it is read.
+#[derive(Debug)]
+pub enum Part<'a> {
+    /// The list of this name begins; what was told of it before does not count.
+    Begin(&'a str),
+    /// The next item of the list of this name.
+    Item(&'a str, Value),
+    /// This key appears twice in its object; its value is null.
+    Repeated(Path),
 }
 
-/// Takes an item of the list that is named.
-type TakeItem<'a> = dyn FnMut(&str, Option<Value>) + 'a;
+/// How an object is read.
+#[derive(Clone, Copy)]
+pub(super) enum Mode<'e> {
+    /// As Calico reads it: null is absence, and of a key that appears twice the last value counts.
+    Tolerant,
+    /// The same, but a key that appears twice is null where it decides something.
+    NoRepeats(&'e Tell<'e>),
+    /// As whoever enforces the object reads it.
+    Exact(Exact<'e>),
+}
+
+/// The object is read by who enforces it.
+#[derive(Clone, Copy)]
+pub(super) struct Exact<'e> {
+    /// How many more bytes the tree may take. What does not fit becomes null.
+    pub(super) room: &'e Cell<usize>,
+    /// Takes the items of `spec.ingress`, `spec.egress` and `spec.nets` one by one, so that no tree of all of them is
+    /// made.
+    pub(super) tell: &'e Tell<'e>,
+}
+
+/// Takes parts.
+pub(super) type Tell<'e> = RefCell<dyn FnMut(Part<'_>) + 'e>;
+
+/// Where a value stands in the object. It is written out only for a key that appears twice.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Whole,
+    Key(&'a Place<'a>, &'a str),
+    Index(&'a Place<'a>, usize),
+}
+
+impl Place<'_> {
+    fn path(&self) -> Path {
+        match self {
+            Place::Whole => Path::root(),
+            Place::Key(parent, name) => parent.path().key(*name),
+            Place::Index(parent, index) => parent.path().index(*index),
+        }
+    }
+}
 
 /// Reads a value of this shape, or any value.
 #[derive(Clone, Copy)]
-pub(super) struct Seed<'a> {
+pub(super) struct Seed<'a, 'e> {
     shape: Option<&'a Shape>,
-    exact: Option<Exact<'a>>,
+    mode: Mode<'e>,
+    place: &'a Place<'a>,
     /// How far inside the object: 0 is the whole, 1 the spec, 2 a field of the spec.
     depth: usize,
     /// A list whose items are handed over, by its name.
     handed: Option<&'a str>,
-    /// Null is kept here: it is no absence, since it may stand for what narrows.
-    nulls: bool,
+    /// What stands here decides something: the spec, or labels.
+    decides: bool,
 }
 
 /// About what an item of a list and an entry of a map take, beside their texts.
 const ITEM: usize = 2 * size_of::<Value>();
 const ENTRY: usize = ITEM + 64;
 
-impl<'a> Seed<'a> {
-    pub(super) fn new(shape: Option<&'a Shape>, exact: Option<Exact<'a>>) -> Self {
-        Self { shape, exact, depth: 0, handed: None, nulls: false }
+impl<'a, 'e> Seed<'a, 'e> {
+    pub(super) fn new(shape: Option<&'a Shape>, mode: Mode<'e>) -> Self {
+        Self { shape, mode, place: &Place::Whole, depth: 0, handed: None, decides: false }
     }
 
     fn form(self) -> Option<&'a Form> {
         self.shape.map(|shape| &shape.form)
     }
 
-    /// What reads a part.
-    fn part(self, shape: Option<&'a Shape>) -> Self {
-        Self { shape, depth: self.depth + 1, handed: None, ..self }
-    }
-
-    /// What reads a field. Of metadata and status only labels decide anything.
-    fn field(self, field: &'a Field) -> Self {
-        let name = field.name.as_str();
-        let decides = (self.depth == 0 && name == "spec") || (self.depth == 1 && name == "labels");
-        Seed {
-            handed: (self.depth == 1 && self.nulls && is_long(field)).then_some(name),
-            nulls: self.nulls || (decides && self.exact.is_some()),
-            ..self.part(Some(&field.shape))
+    fn exact(self) -> Option<Exact<'e>> {
+        match self.mode {
+            Mode::Exact(exact) => Some(exact),
+            _ => None,
         }
     }
 
-    /// Whether null in a field is no absence. Metadata as a whole has labels.
-    fn keeps_null(self, field: &'a Field) -> bool {
-        self.field(field).nulls || (self.exact.is_some() && self.depth == 0 && field.name == "metadata")
+    /// What reads a part.
+    fn part(self, shape: Option<&'a Shape>, place: &'a Place<'a>) -> Self {
+        Self { shape, place, depth: self.depth + 1, handed: None, ..self }
+    }
+
+    /// What reads a field. Of metadata and status only labels decide anything.
+    fn field(self, field: &'a Field, place: &'a Place<'a>) -> Self {
+        let name = field.name.as_str();
+        Seed {
+            handed: (self.exact().is_some() && self.depth == 1 && self.decides && is_long(field)).then_some(name),
+            decides: self.decides || (self.depth == 0 && name == "spec") || (self.depth == 1 && name == "labels"),
+            ..self.part(Some(&field.shape), place)
+        }
+    }
+
+    /// Whether a field decides something. Metadata as a whole has labels.
+    fn field_decides(self, field: &Field) -> bool {
+        let name = field.name.as_str();
+        self.decides || matches!((self.depth, name), (0, "spec" | "metadata") | (1, "labels"))
+    }
+
+    /// Puts null in the place of a key that appears twice, where that decides something. Else the last value counts.
+    fn repeated(self, decides: bool, name: &str) -> Option<Value> {
+        let tell = match self.mode {
+            _ if !decides => return None,
+            Mode::Tolerant => return None,
+            Mode::NoRepeats(tell) | Mode::Exact(Exact { tell, .. }) => tell,
+        };
+        tell.borrow_mut()(Part::Repeated(Place::Key(self.place, name).path()));
+        Some(Value::Null)
     }
 
     /// Whether there is room for a part of this size.
     fn takes(self, size: usize) -> bool {
-        let Some(exact) = self.exact else { return true };
+        let Some(exact) = self.exact() else { return true };
         let left = exact.room.get().checked_sub(size);
         exact.room.set(left.unwrap_or(0));
         left.is_some()
     }
 
     /// Hands over the items of a list, each read alone.
-    fn each_item<'de, A: SeqAccess<'de>>(self, exact: Exact<'a>, name: &str, items: &mut A) -> Result<Value, A::Error> {
+    fn each_item<'de, A: SeqAccess<'de>>(self, exact: Exact<'e>, name: &str, items: &mut A) -> Result<Value, A::Error> {
         let room = exact.room.get();
-        let item = match self.form() {
-            Some(Form::List(item)) => self.part(Some(item)),
-            _ => self.part(None),
-        };
-        exact.item.borrow_mut()(name, None);
-        while let Some(value) = items.next_element_seed(item)? {
+        let shape = self.item_shape();
+        exact.tell.borrow_mut()(Part::Begin(name));
+        for index in 0.. {
+            let place = Place::Index(self.place, index);
+            let Some(value) = items.next_element_seed(self.part(shape, &place))? else { break };
             exact.room.set(room);
-            exact.item.borrow_mut()(name, Some(value));
+            exact.tell.borrow_mut()(Part::Item(name, value));
         }
         Ok(Value::Array(Vec::new()))
     }
+
+    /// Puts an entry into a map whose names no shape knows.
+    fn put(self, map: &mut Map<String, Value>, name: String, value: Value) {
+        match map.contains_key(&name).then(|| self.repeated(self.decides, &name)).flatten() {
+            Some(null) => map.insert(name, null),
+            None => map.insert(name, value),
+        };
+    }
+
+    fn item_shape(self) -> Option<&'a Shape> {
+        match self.form() {
+            Some(Form::List(item)) => Some(item),
+            _ => None,
+        }
+    }
 }
 
-impl<'de> DeserializeSeed<'de> for Seed<'_> {
+impl<'de> DeserializeSeed<'de> for Seed<'_, '_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -100,7 +174,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Seed<'_> {
+impl<'de> Visitor<'de> for Seed<'_, '_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -134,7 +208,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     /// Among the items of a list or map null is a thing of its own, and it reads as empty.
     fn visit_unit<E>(self) -> Result<Value, E> {
         Ok(match self.shape {
-            _ if self.exact.is_some() => Value::Null,
+            _ if self.exact().is_some() => Value::Null,
             Some(Shape { form: Form::Text, pointer: false, .. }) => Value::from(""),
             Some(Shape { form: Form::Record(_), pointer: false, .. }) => Value::Object(Map::new()),
             _ => Value::Null,
@@ -142,15 +216,14 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        if let (Some(exact), Some(name)) = (self.exact, self.handed) {
+        if let (Some(exact), Some(name)) = (self.exact(), self.handed) {
             return self.each_item(exact, name, &mut items);
         }
-        let item = match self.form() {
-            Some(Form::List(item)) => self.part(Some(item)),
-            _ => self.part(None),
-        };
+        let shape = self.item_shape();
         let mut list = Vec::new();
-        while let Some(value) = items.next_element_seed(item)? {
+        loop {
+            let place = Place::Index(self.place, list.len());
+            let Some(value) = items.next_element_seed(self.part(shape, &place))? else { break };
             if !self.takes(ITEM) {
                 // Whoever reads the list finds that its end is missing.
                 list.push(Value::Null);
@@ -164,22 +237,35 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         // Small objects are the rule, and growing from nothing costs more than four empty places.
-        let mut map = Map::with_capacity(if self.exact.is_some() { 0 } else { 4 });
+        let mut map = Map::with_capacity(if self.exact().is_some() { 0 } else { 4 });
         // Of an object that is too large inside nothing is left; fields that nobody knows are left out further outside.
         let mut whole = true;
         if let Some(Form::Record(record)) = self.form() {
+            // Fields that were null, which is absence: they too appear only once.
+            let mut absent: Vec<&str> = Vec::new();
             while let Some(name) = entries.next_key_seed(Name(record))? {
                 match name {
                     Known::Field(field) => {
-                        if let Some(value) =
-                            entries.next_value_seed(OrNull(self.field(field), self.keeps_null(field)))?
-                        {
-                            whole &= self.takes(ENTRY) || self.depth < 2;
-                            map.insert(field.name.clone(), value);
+                        let name = field.name.as_str();
+                        let decides = self.field_decides(field);
+                        let place = Place::Key(self.place, name);
+                        let keeps_null = decides && self.exact().is_some();
+                        let value = entries.next_value_seed(OrNull(self.field(field, &place), keeps_null))?;
+                        let again = map.contains_key(name) || absent.contains(&name);
+                        let repeated = if again { self.repeated(decides, name) } else { None };
+                        match repeated.or(value) {
+                            Some(value) => {
+                                whole &= self.takes(ENTRY) || self.depth < 2;
+                                map.insert(name.to_owned(), value);
+                            }
+                            None if !again => absent.push(name),
+                            None => {}
                         }
                     }
                     Known::Not(name) if self.takes(ENTRY + name.len()) => {
-                        map.insert(name, entries.next_value_seed(self.part(None))?);
+                        let place = Place::Key(self.place, &name);
+                        let value = entries.next_value_seed(self.part(None, &place))?;
+                        self.put(&mut map, name, value);
                     }
                     Known::Not(_) => {
                         whole &= self.depth < 2;
@@ -188,13 +274,15 @@ impl<'de> Visitor<'de> for Seed<'_> {
                 }
             }
         } else {
-            let item = match self.form() {
-                Some(Form::Map(item)) => self.part(Some(item)),
-                _ => self.part(None),
+            let shape = match self.form() {
+                Some(Form::Map(item)) => Some(&**item),
+                _ => None,
             };
             while let Some(name) = entries.next_key::<String>()? {
                 if self.takes(ENTRY + name.len()) {
-                    map.insert(name, entries.next_value_seed(item)?);
+                    let place = Place::Key(self.place, &name);
+                    let value = entries.next_value_seed(self.part(shape, &place))?;
+                    self.put(&mut map, name, value);
                 } else {
                     whole = false;
                     entries.next_value::<IgnoredAny>()?;
@@ -211,9 +299,9 @@ fn is_long(field: &Field) -> bool {
 }
 
 /// The value of a field; null is absence.
-struct OrNull<'a>(Seed<'a>, bool);
+struct OrNull<'a, 'e>(Seed<'a, 'e>, bool);
 
-impl<'de> DeserializeSeed<'de> for OrNull<'_> {
+impl<'de> DeserializeSeed<'de> for OrNull<'_, '_> {
     type Value = Option<Value>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<Value>, D::Error> {
@@ -221,7 +309,7 @@ impl<'de> DeserializeSeed<'de> for OrNull<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for OrNull<'_> {
+impl<'de> Visitor<'de> for OrNull<'_, '_> {
     type Value = Option<Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

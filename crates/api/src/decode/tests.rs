@@ -33,8 +33,27 @@ fn names_match_without_case() {
 }
 
 #[test]
-fn of_two_spellings_the_last_counts() {
+fn of_a_key_that_appears_twice_the_last_value_is_shown_as_by_calico() {
     assert_eq!(spec(Kind::HostEndpoint, r#"{"node":"a","Node":"b"}"#), json!({ "node": "b" }));
+    assert_eq!(spec(Kind::HostEndpoint, r#"{"node":"a","node":null}"#), json!({ "node": "a" }));
+}
+
+#[test]
+fn settings_have_null_for_a_key_that_appears_twice_and_only_there() {
+    let text = concat!(
+        r#"{"metadata":{"labels":{"a":"1","a":"1"},"uid":"x","uid":"y"},"#,
+        r#""spec":{"logPrefix":"a","LogPrefix":"b","vxlanPort":null,"VXLANPort":1,"ipipEnabled":null,"usageReportingEnabled":true}}"#
+    );
+    let mut paths = Vec::new();
+    let key = Key::cluster(Kind::FelixConfiguration, "default");
+    let object = without_repeats(&key, text.as_bytes(), &mut |path| paths.push(path.to_string())).unwrap();
+    let spec = json!({ "logPrefix": null, "vxlanPort": null, "usageReportingEnabled": true });
+    assert_eq!(object.body["spec"], spec);
+    assert_eq!(object.metadata.other["labels"], json!({ "a": null }));
+    assert_eq!(object.metadata.uid, "y", "it decides nothing");
+    assert_eq!(paths, ["metadata.labels.a", "spec.logPrefix", "spec.vxlanPort"]);
+    let twice = without_repeats(&key, br#"{"spec":{},"Spec":{}}"#, &mut |_| {}).unwrap_err();
+    assert!(matches!(twice, DecodeError::NotAnObject { .. }));
 }
 
 #[test]
@@ -113,45 +132,87 @@ fn metadata_of_a_wrong_type_is_kept_and_costs_nothing_else() {
     assert_eq!(read(Kind::HostEndpoint, r#"{"metadata":7}"#).unwrap().metadata.other["labels"], json!(7));
 }
 
-/// What whoever enforces the object is given: the rest, and the rules.
-fn enforced(kind: Kind, text: &str, room: usize) -> (Object, Vec<(String, Value)>) {
-    let mut rules = Vec::new();
+/// What whoever enforces the object is given: the rest, the rules, and the keys that appear twice.
+fn enforced(kind: Kind, text: &str, room: usize) -> (Object, Vec<(String, Value)>, Vec<String>) {
+    let (mut rules, mut repeated) = (Vec::new(), Vec::new());
     let key = Key { kind, namespace: String::new(), name: "x".into() };
-    let object = exact(&key, text.as_bytes(), room, &mut |list, rule| match rule {
-        Some(rule) => rules.push((list.to_owned(), rule)),
-        None => rules.retain(|(name, _)| name != list),
+    let object = exact(&key, text.as_bytes(), room, &mut |part| match part {
+        Part::Item(list, rule) => rules.push((list.to_owned(), rule)),
+        Part::Begin(list) => rules.retain(|(name, _)| name != list),
+        Part::Repeated(path) => repeated.push(path.to_string()),
     });
-    (object.unwrap(), rules)
+    (object.unwrap(), rules, repeated)
+}
+
+#[test]
+fn whoever_enforces_it_sees_null_for_a_key_that_appears_twice() {
+    let (object, rules, repeated) = enforced(
+        Kind::GlobalNetworkPolicy,
+        concat!(
+            r#"{"metadata":{"annotations":{"a":"1","a":"2"},"labels":{"b":"1","b":"2","c":"3"}},"#,
+            r#""spec":{"ORDER":1,"order":1,"tier":null,"tier":"a","selector":"all()","ingress":[{"action":"Deny","#,
+            r#""source":{"nets":["::/0"],"nets":[]},"Action":"Allow"},{"source":{},"source":{}}],"#,
+            r#""egress":[{"action":"Deny"}],"egress":[{"action":"Allow"}]}}"#
+        ),
+        10_000,
+    );
+    let spec = json!({ "order": null, "tier": null, "selector": "all()", "ingress": [], "egress": null });
+    assert_eq!(object.body["spec"], spec);
+    assert_eq!(object.metadata.annotations["a"], "2");
+    assert_eq!(object.metadata.other["labels"], json!({ "b": null, "c": "3" }));
+    let of = |list: &str| -> Vec<Value> {
+        rules.iter().filter(|(name, _)| name == list).map(|(_, rule)| rule.clone()).collect()
+    };
+    assert_eq!(of("ingress"), [json!({ "action": null, "source": { "nets": null } }), json!({ "source": null })]);
+    let paths = [
+        "metadata.labels.b",
+        "spec.order",
+        "spec.tier",
+        "spec.ingress[0].source.nets",
+        "spec.ingress[0].action",
+        "spec.ingress[1].source",
+        "spec.egress",
+    ];
+    assert_eq!(repeated, paths);
+    for (text, path) in [
+        (r#"{"spec":{},"spec":{"order":1}}"#, "spec"),
+        (r#"{"metadata":{},"Metadata":{"labels":{}}}"#, "metadata"),
+        (r#"{"metadata":{"labels":{},"labels":{"a":"b"}}}"#, "metadata.labels"),
+    ] {
+        let (object, _, repeated) = enforced(Kind::Tier, text, 10_000);
+        assert_eq!(repeated, [path]);
+        let labels = object.metadata.other.get("labels");
+        assert_eq!(object.body.get("spec").or(labels), Some(&Value::Null), "{text}");
+    }
 }
 
 #[test]
 fn whoever_enforces_it_sees_null_and_each_rule_alone() {
     let text = concat!(
         r#"{"metadata":{"creationTimestamp":null,"labels":null},"status":{"conditions":null},"#,
-        r#""spec":{"order":1e999,"tier":null,"ingress":[{"action":"Deny"}],"#,
-        r#""ingress":[{"action":"Allow","source":null},null,7],"types":[null]}}"#
+        r#""spec":{"order":1e999,"tier":null,"ingress":[{"action":"Allow","source":null},null,7],"types":[null]}}"#
     );
-    let (object, rules) = enforced(Kind::GlobalNetworkPolicy, text, 10_000);
+    let (object, rules, _) = enforced(Kind::GlobalNetworkPolicy, text, 10_000);
     let spec = json!({ "order": [null], "tier": null, "ingress": [], "types": [null] });
     assert_eq!(object.body["spec"], spec);
     assert_eq!((object.metadata.other.len(), &object.metadata.other["labels"]), (1, &Value::Null));
     let want = [json!({ "action": "Allow", "source": null }), Value::Null, json!(7)];
     assert_eq!(rules, want.map(|rule| ("ingress".to_owned(), rule)));
-    let (object, rules) = enforced(Kind::Tier, r#"{"spec":7}"#, 10_000);
+    let (object, rules, _) = enforced(Kind::Tier, r#"{"spec":7}"#, 10_000);
     assert_eq!((&object.body["spec"], rules.len()), (&json!(7), 0));
 }
 
 #[test]
 fn beyond_its_room_a_list_ends_with_null_and_a_part_is_null() {
     let nets = |count: usize| (0..count).map(|_| "\"::/0\"").collect::<Vec<_>>().join(",");
-    let (object, _) = enforced(Kind::Profile, &format!(r#"{{"spec":{{"more":[{}]}}}}"#, nets(10_000)), 10_000);
+    let (object, ..) = enforced(Kind::Profile, &format!(r#"{{"spec":{{"more":[{}]}}}}"#, nets(10_000)), 10_000);
     let list = object.body["spec"]["more"].as_array().unwrap();
     assert!(list.len() < 200 && list.last() == Some(&Value::Null), "{}", list.len());
     let labels = (0..10_000).map(|number| format!(r#""a{number}":"b""#)).collect::<Vec<_>>().join(",");
     let text = format!(r#"{{"spec":{{"labelsToApply":{{{labels}}},"egress":[{{"action":"Deny"}}]}}}}"#);
-    let (object, rules) = enforced(Kind::Profile, &text, 10_000);
+    let (object, rules, _) = enforced(Kind::Profile, &text, 10_000);
     assert_eq!(object.body["spec"]["labelsToApply"], Value::Null);
     assert_eq!(rules, [("egress".to_owned(), Value::Null)], "a rule that does not fit is not half a rule");
-    let (object, _) = enforced(Kind::Tier, &format!(r#"{{"spec":{{{labels},"order":1}}}}"#), 10_000);
+    let (object, ..) = enforced(Kind::Tier, &format!(r#"{{"spec":{{{labels},"order":1}}}}"#), 10_000);
     assert_eq!(object.body["spec"]["order"], json!(1), "what nobody knows makes nothing unreadable");
 }

@@ -7,7 +7,7 @@ use tortie_net::{parse_address, parse_cidr};
 
 use super::endpoint::{labels, unreadable_labels};
 use super::policy::Early;
-use super::read::{At, Fields, Wrong, list, text, texts};
+use super::read::{At, Fields, Wrong, flag, items, list, text, texts};
 use super::rule::{RuleList, rules};
 use crate::group::{NetworkSet, Node, Pool, Profile, SetId};
 use crate::{Action, Rule};
@@ -115,7 +115,7 @@ pub(super) fn node(object: &Object, wrong: &mut Wrong) -> Node {
     let mut known = [true; 2];
     for (family, field) in ["ipv4Address", "ipv6Address"].into_iter().enumerate() {
         let bgp = At::SPEC.key("bgp");
-        if let Some(value) = spec.pointer(&format!("/bgp/{field}")).filter(|value| !value.is_null()) {
+        if let Some(value) = spec.pointer(&format!("/bgp/{field}")) {
             let net = text(value).and_then(|text| parse_cidr(text).map_err(|error| error.to_string()));
             match wrong.take(bgp.key(field), net, consequence) {
                 Some(net) => node.addresses.push(net.addr()),
@@ -123,7 +123,7 @@ pub(super) fn node(object: &Object, wrong: &mut Wrong) -> Node {
             }
         }
     }
-    if spec.get("bgp").is_some_and(|bgp| !bgp.is_null() && !bgp.is_object()) {
+    if spec.get("bgp").is_some_and(|bgp| !bgp.is_object()) {
         wrong.note(At::SPEC.key("bgp"), "expected an object", consequence);
         known = [false; 2];
     }
@@ -149,20 +149,25 @@ pub(super) fn node(object: &Object, wrong: &mut Wrong) -> Node {
 
 /// A pool; none without its range.
 pub(super) fn pool(object: &Object, wrong: &mut Wrong) -> Option<Pool> {
-    let spec = object.body.get("spec").unwrap_or(&Value::Null);
-    let cidr = spec.get("cidr").map_or(Ok(""), text);
+    let spec = Fields::of(object.body.get("spec"));
+    let cidr = spec.read("cidr", text);
     let net = cidr.and_then(|text| parse_cidr(text).map_err(|error| error.to_string()));
     let net = wrong.take(At::SPEC.key("cidr"), net, "the pool does not count")?;
-    let on =
-        |field: &str| spec.get(field).and_then(Value::as_str).is_some_and(|mode| !mode.is_empty() && mode != "Never");
-    let uses: Vec<&str> =
-        spec.get("allowedUses").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let consequence = "it counts as not set";
+    let mut mode = |name: &str| {
+        let mode = wrong.take(At::SPEC.key(name), spec.read(name, text), consequence);
+        mode.is_some_and(|mode| !mode.is_empty() && mode != "Never")
+    };
+    let (ipip, vxlan) = (mode("ipipMode"), mode("vxlanMode"));
+    let nat_outgoing = wrong.take(At::SPEC.key("natOutgoing"), spec.read("natOutgoing", flag), consequence);
+    let uses = spec.read("allowedUses", |value| items(value, text));
+    let uses = wrong.take(At::SPEC.key("allowedUses"), uses, consequence).unwrap_or_default();
     Some(Pool {
         name: object.metadata.name.clone(),
         net: net.trunc(),
-        nat_outgoing: spec.get("natOutgoing").and_then(Value::as_bool).unwrap_or(false),
-        ipip: on("ipipMode"),
-        vxlan: on("vxlanMode"),
+        nat_outgoing: nat_outgoing.unwrap_or(false),
+        ipip,
+        vxlan,
         load_balancer_only: uses == ["LoadBalancer"],
     })
 }

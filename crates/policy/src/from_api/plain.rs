@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use tortie_api::{Key, Kind};
 use tortie_net::Protocol;
 
@@ -35,7 +35,7 @@ impl Item {
         if spec.interface_name.is_empty() {
             return None;
         }
-        let workload = Workload { labels: whole.metadata.0.labels, ..spec.parts()? };
+        let workload = Workload { labels: whole.metadata.0.labels.0, ..spec.parts()? };
         Some(Item::WorkloadEndpoint(Box::new(workload.build(id))))
     }
 }
@@ -54,7 +54,7 @@ struct Whole<'a> {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 struct Meta<'a> {
-    labels: Labels,
+    labels: LabelsOnce,
     #[serde(rename = "name")]
     _name: &'a str,
     #[serde(rename = "generateName")]
@@ -151,6 +151,36 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Map<T> {
         }
 
         deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
+/// Labels, of which none appears twice.
+#[derive(Default)]
+struct LabelsOnce(Labels);
+
+impl<'de> Deserialize<'de> for LabelsOnce {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+
+        impl<'de> Visitor<'de> for Entries {
+            type Value = LabelsOnce;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("labels")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LabelsOnce, A::Error> {
+                let mut labels = Labels::new();
+                while let Some((name, value)) = map.next_entry()? {
+                    if labels.insert(name, value).is_some() {
+                        return Err(A::Error::custom("a label appears twice"));
+                    }
+                }
+                Ok(LabelsOnce(labels))
+            }
+        }
+
+        deserializer.deserialize_map(Entries)
     }
 }
 

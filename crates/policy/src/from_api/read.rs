@@ -1,7 +1,7 @@
 //! Reading a JSON tree field by field: values with their types, and what is wrong with them.
 
 use serde_json::{Map, Value};
-use tortie_api::Path;
+use tortie_api::{Path, Step};
 
 use super::Invalid;
 
@@ -47,11 +47,31 @@ impl<'a> At<'a> {
 pub(super) struct Wrong {
     list: Vec<Invalid>,
     more: usize,
+    /// Keys that appear twice, as many as are named. Null is read there.
+    repeated: Vec<Path>,
     /// All of it is known to be unreadable, which was said once.
     pub(super) silent: bool,
 }
 
 impl Wrong {
+    /// Remembers a key that appears twice, for the reason why its value cannot be read.
+    pub(super) fn repeated(&mut self, path: Path) {
+        if self.repeated.len() < NAMED {
+            self.repeated.push(path);
+        }
+    }
+
+    /// The reason that follows from a key that appears twice: here, or directly inside.
+    fn reason_of_repeated(&self, path: &Path) -> Option<String> {
+        self.repeated.iter().find_map(|repeated| match repeated.0.strip_prefix(path.0.as_slice())? {
+            [] | [Step::Key(_)] => match repeated.0.last()? {
+                Step::Key(name) => Some(reason_of_repeated(name)),
+                Step::Index(_) => None,
+            },
+            _ => None,
+        })
+    }
+
     /// Notes what cannot be read, and what is done instead.
     pub(super) fn note(&mut self, at: At<'_>, reason: impl ToString, consequence: &'static str) {
         if self.silent {
@@ -61,17 +81,23 @@ impl Wrong {
             self.more += 1;
             return;
         }
-        let mut reason = reason.to_string();
+        let path = at.path();
+        let mut reason = self.reason_of_repeated(&path).unwrap_or_else(|| reason.to_string());
         if let Some((end, _)) = reason.char_indices().nth(REASON) {
             reason.truncate(end);
             reason.push_str("...");
         }
-        self.list.push(Invalid { path: at.path(), reason, consequence });
+        self.list.push(Invalid { path, reason, consequence });
     }
 
     /// A value; if there is none its place is noted.
     pub(super) fn take<T>(&mut self, at: At<'_>, value: Read<T>, consequence: &'static str) -> Option<T> {
         value.map_err(|reason| self.note(at, reason, consequence)).ok()
+    }
+
+    /// Nothing of the object counts, so what is wrong inside is not said.
+    pub(super) fn without_notes(self) -> Self {
+        Self { repeated: self.repeated, ..Self::default() }
     }
 
     pub(super) fn into_list(mut self) -> Vec<Invalid> {
@@ -81,6 +107,11 @@ impl Wrong {
         }
         self.list
     }
+}
+
+/// Why a field that appears twice cannot be read.
+pub(super) fn reason_of_repeated(name: &str) -> String {
+    format!("the key {name:?} appears twice")
 }
 
 /// The fields of a record.

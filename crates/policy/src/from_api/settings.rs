@@ -11,6 +11,7 @@ use tortie_api::{Object, Path};
 use tortie_net::{Protocol, parse_cidr};
 
 use super::Invalid;
+use super::read::{self, reason_of_repeated};
 use crate::endpoint::Labels;
 use crate::group::Pool;
 use crate::settings::{Failsafe, HostAction, LogLimit, Refusal, Settings};
@@ -80,7 +81,8 @@ impl Settings {
     }
 
     /// What holds when these `spec`s of FelixConfigurations are in force, the strongest last; and what in which of them
-    /// has no meaning, which leaves the value of the next weaker one. Empty text says nothing.
+    /// has no meaning, which leaves the value of the next weaker one. Empty text says nothing; null stands for a key that
+    /// appears twice ([`tortie_api::decode::without_repeats`]).
     pub fn settle(self, specs: &[&Value]) -> (Self, Vec<(usize, Invalid)>) {
         let mut wrong: Vec<(usize, Invalid)> = Vec::new();
         loop {
@@ -89,7 +91,7 @@ impl Settings {
             for (index, spec) in specs.iter().enumerate() {
                 let Some(fields) = spec.as_object() else { continue };
                 for (field, value) in fields {
-                    let silent = value.is_null() || value.as_str() == Some("");
+                    let silent = value.as_str() == Some("");
                     let bad = wrong.iter().any(|(at, why)| *at == index && why.path == Path::from("spec").key(field));
                     if !silent && !bad {
                         merged.insert(field.clone(), value.clone());
@@ -142,8 +144,8 @@ impl Settings {
         let mut invalid = Vec::new();
         let mut note = |field: &str, reason: String| invalid.push(Invalid::new(&Path::from("spec").key(field), reason));
         for (field, value) in spec.as_object().into_iter().flatten() {
-            if let Some(wanted) = other_type(field, value) {
-                note(field, format!("expected {wanted}"));
+            if let Some(reason) = other_type(field, value) {
+                note(field, reason);
             }
         }
         let text = |field: &str| spec.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
@@ -233,11 +235,11 @@ impl Settings {
             }
         }
         if let Some(nets) = spec.get("externalNodesList").and_then(Value::as_array) {
-            let parsed: Result<Vec<_>, _> =
-                nets.iter().filter_map(Value::as_str).map(|net| parse_cidr(net).map(|net| net.trunc())).collect();
+            let net = |value| read::text(value).and_then(|text| parse_cidr(text).map_err(|error| error.to_string()));
+            let parsed: Result<Vec<_>, String> = nets.iter().map(|value| net(value).map(|net| net.trunc())).collect();
             match parsed {
                 Ok(nets) => self.external_nodes = nets,
-                Err(error) => note("externalNodesList", error.to_string()),
+                Err(reason) => note("externalNodesList", reason),
             }
         }
         if let Some(prefix) = text("logPrefix") {
@@ -254,16 +256,18 @@ impl Settings {
     }
 }
 
-/// What a setting should be, if it is of another type.
-fn other_type(field: &str, value: &Value) -> Option<&'static str> {
+/// Why a setting is not of its type.
+fn other_type(field: &str, value: &Value) -> Option<String> {
     let spec = tortie_api::kinds::shape(tortie_api::Kind::FelixConfiguration).record()?.field("spec")?;
-    match spec.shape.record()?.field(field)?.shape.form {
-        Form::Bool if !value.is_boolean() => Some("true or false"),
-        Form::Text if !value.is_string() => Some("a text"),
-        Form::Int if value.as_i64().is_none() => Some("a whole number"),
-        Form::List(_) if !value.is_array() => Some("a list"),
-        _ => None,
-    }
+    let wanted = match spec.shape.record()?.field(field)?.shape.form {
+        _ if value.is_null() => return Some(reason_of_repeated(field)),
+        Form::Bool if !value.is_boolean() => "true or false",
+        Form::Text if !value.is_string() => "a text",
+        Form::Int if value.as_i64().is_none() => "a whole number",
+        Form::List(_) if !value.is_array() => "a list",
+        _ => return None,
+    };
+    Some(format!("expected {wanted}"))
 }
 
 /// A port, or `first:last`.

@@ -1,6 +1,7 @@
 //! Objects straight from the bytes that a store keeps, for whoever enforces them.
 
-use tortie_api::{Key, Kind, Object, decode};
+use tortie_api::decode::{self, Part};
+use tortie_api::{Key, Kind, Object};
 
 use super::policy::Early;
 use super::read::{At, Wrong};
@@ -39,20 +40,24 @@ impl Stored {
         let mut wrong = Wrong::default();
         if !decides(key.kind) {
             // Null is absence there.
-            return match decode::stored(key, bytes) {
+            return match decode::without_repeats(key, bytes, &mut |path| wrong.repeated(path)) {
                 Ok(object) => {
-                    let (item, invalid) = Item::read(&object);
+                    let (item, invalid) = super::read(&object, Early::default(), wrong);
                     Stored { object, item, invalid }
                 }
-                Err(error) => nothing_known(key, error.to_string()),
+                Err(error) => nothing_known(key, error.to_string(), wrong),
             };
         }
         let mut early = Early::default();
         let room = bytes.len().saturating_mul(ROOM.0).saturating_add(ROOM.1);
-        let decoded = decode::exact(key, bytes, room, &mut |name, value| {
+        let decoded = decode::exact(key, bytes, room, &mut |part| {
+            let (name, value) = match part {
+                Part::Begin(name) => return early.begin(name),
+                Part::Repeated(path) => return wrong.repeated(path),
+                Part::Item(name, value) => (name, value),
+            };
             let at = At::SPEC;
             let at = at.key(name);
-            let Some(value) = value else { return early.begin(name) };
             match (name, &mut early) {
                 ("ingress", Early { ingress: Some(list), .. }) | ("egress", Early { egress: Some(list), .. }) => {
                     list.push(&value, &key.namespace, at, &mut wrong);
@@ -63,7 +68,7 @@ impl Stored {
         });
         let object = match decoded {
             Ok(object) => object,
-            Err(error) => return nothing_known(key, error.to_string()),
+            Err(error) => return nothing_known(key, error.to_string(), wrong),
         };
         let (item, invalid) = super::read(&object, early, wrong);
         Stored { object, item, invalid }
@@ -88,11 +93,11 @@ fn decides(kind: Kind) -> bool {
 }
 
 /// Of the object only the name is known.
-fn nothing_known(key: &Key, reason: String) -> Stored {
+fn nothing_known(key: &Key, reason: String, wrong: Wrong) -> Stored {
     let mut object = Object::new(key.clone());
     object.body.insert("spec".to_owned(), serde_json::Value::Null);
     object.metadata.other.insert("labels".to_owned(), serde_json::Value::Null);
-    let mut wrong = Wrong::default();
+    let mut wrong = wrong.without_notes();
     wrong.note(At::Top(""), reason, consequence(key.kind));
     wrong.silent = true;
     let (item, invalid) = super::read(&object, Early::default(), wrong);
@@ -115,3 +120,6 @@ pub(super) fn consequence(kind: Kind) -> &'static str {
 pub(super) fn counts_by_name(kind: Kind) -> bool {
     matches!(kind, Kind::Tier | Kind::NetworkPolicy | Kind::Profile)
 }
+
+#[cfg(test)]
+mod tests;

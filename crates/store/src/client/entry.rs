@@ -81,6 +81,23 @@ pub(super) fn read_raw(stored: &Stored) -> Result<Object, ClientError> {
     Ok(object)
 }
 
+/// An object with a key that appears twice is not edited: the agent takes neither value, and the edited object would have
+/// the last one.
+pub(super) fn refuse_repeats(stored: &Stored) -> Result<(), ClientError> {
+    let mut first = None;
+    // What cannot be read at all was refused before.
+    let _ = decode::without_repeats(&stored.key, &stored.value, &mut |path| {
+        first.get_or_insert(path);
+    });
+    match first {
+        None => Ok(()),
+        Some(path) => Err(ClientError::Unreadable {
+            key: stored.key.clone(),
+            reason: format!("{path} appears twice in the stored object: replace the whole object"),
+        }),
+    }
+}
+
 fn show_policy(object: &mut Object, key: &Key) -> Result<(), ClientError> {
     match object.metadata.annotations.remove(NAME_ANNOTATION).filter(|text| !text.is_empty()) {
         Some(text) => {

@@ -143,9 +143,15 @@ fn cluster(kind: Kind, name: &str) -> Key {
 
 /// Writes the JSON as another program would.
 fn raw(store: &Spy, key: &Key, json: &Value) {
+    raw_text(store, key, &json.to_string());
+}
+
+/// Writes text under a key, as other programs do.
+fn raw_text(store: &Spy, key: &Key, text: &str) {
+    let bytes = text.as_bytes().to_vec();
     let write = match store.inner.get(key).unwrap() {
-        Some(stored) => Write::update(key.clone(), json.to_string().into_bytes(), stored.revision),
-        None => Write::create(key.clone(), json.to_string().into_bytes()),
+        Some(stored) => Write::update(key.clone(), bytes, stored.revision),
+        None => Write::create(key.clone(), bytes),
     };
     store.inner.write(&[write]).unwrap().remove(0).unwrap();
 }

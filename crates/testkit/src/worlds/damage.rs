@@ -1,6 +1,6 @@
 //! Damage to stored objects: one field of one object becomes what cannot be read.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tortie_api::{Key, Kind};
 use tortie_random::Random;
 
@@ -38,6 +38,8 @@ const TYPED: [&str; 16] = [
 const NO_TEXT: &str = "!! damaged ==";
 /// Stands for a number that no double holds, until the text is written.
 const HUGE: &str = "huge number";
+/// Ends the second name of a key that appears twice, until the text is written.
+const AGAIN: char = '\u{1}';
 
 impl Damage {
     /// Damages one of these stored objects.
@@ -51,6 +53,7 @@ impl Damage {
         let mut path = Vec::new();
         hurt(&mut tree, random, &mut path);
         let text = serde_json::to_string(&tree).ok()?.replace(&format!("{HUGE:?}"), "1e999");
+        let text = text.replace("\\u0001", "");
         Some(Damage { key, path, bytes: text.into_bytes() })
     }
 
@@ -74,6 +77,7 @@ impl Damage {
 fn hurt(value: &mut Value, random: &mut Random, path: &mut Vec<String>) {
     let stops = random.once_in(4);
     match value {
+        Value::Object(map) if !map.is_empty() && random.once_in(8) => repeat(map, random, path),
         Value::Object(map) if !map.is_empty() && !stops => {
             let names: Vec<String> = map.keys().cloned().collect();
             let mut name = random.pick(&names).clone();
@@ -96,6 +100,42 @@ fn hurt(value: &mut Value, random: &mut Random, path: &mut Vec<String>) {
         }
         other => *other = replaced(other, random, path),
     }
+}
+
+/// Repeats a key with another value, before or behind, in this spelling or another that means the same field.
+fn repeat(map: &mut Map<String, Value>, random: &mut Random, path: &mut Vec<String>) {
+    let names: Vec<String> = map.keys().cloned().collect();
+    let name = random.pick(&names).clone();
+    let values: Vec<Value> = map
+        .values()
+        .cloned()
+        .chain([
+            json!("Allow"),
+            json!("Deny"),
+            json!("Pass"),
+            json!("all()"),
+            json!("UDP"),
+            json!(["10.0.0.0/8"]),
+            json!([]),
+            json!({}),
+            json!(true),
+            json!(false),
+            json!(1),
+            json!(null),
+        ])
+        .collect();
+    let value = random.pick(&values).clone();
+    let is_text = |step: &String| matches!(step.as_str(), "labels" | "annotations" | "labelsToApply");
+    let mut again = name.clone();
+    if !path.iter().any(is_text) && random.once_in(3) {
+        again = name[..1].to_uppercase() + &name[1..];
+    }
+    again.push(AGAIN);
+    match random.once_in(2) {
+        true => drop(map.shift_insert(0, again, value)),
+        false => drop(map.insert(again, value)),
+    }
+    path.push(name);
 }
 
 /// What is no value of its field.

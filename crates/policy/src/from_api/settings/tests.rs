@@ -18,6 +18,11 @@ fn a_setting_that_cannot_be_read_closes_what_it_may_have_closed_and_never_turns_
         ("disableConntrackInvalidCheck", json!("yes")),
         ("workloadSourceSpoofing", json!(1)),
         ("vxlanPort", json!("many")),
+        // A key that appears twice.
+        ("interfacePrefix", json!(null)),
+        ("defaultEndpointToHostAction", json!(null)),
+        ("workloadSourceSpoofing", json!(null)),
+        ("vxlanPort", json!(null)),
     ] {
         let strong = json!({ field: value });
         let (settings, wrong) = Settings::default().settle(&[&weak, &strong]);

@@ -84,3 +84,22 @@ fn a_patch_cannot_name_an_unknown_field_even_where_one_is_stored() {
     let text = said(&client.patch(&key(), r#"{"spec":{"allowedIps":[]}}"#));
     assert_eq!(text, "field in document is not recognized or is in the wrong location: allowedIps");
 }
+
+#[test]
+fn an_object_with_a_key_that_appears_twice_is_shown_and_replaced_but_not_edited() {
+    let (client, spy) = with_unknown();
+    let text = stored(&spy, &key()).to_string();
+    let twice = text.replace(r#""node":"#, r#""Node":"elsewhere","node":"#);
+    assert_ne!(text, twice);
+    raw_text(&spy, &key(), &twice);
+    assert_eq!(client.get(&key()).unwrap().object.body["spec"]["node"], json!("n1"));
+    let set = LabelChange::Set { key: "a".into(), value: "b".into(), overwrite: false };
+    for error in [
+        client.label(&key(), &[set]).unwrap_err(),
+        client.patch(&key(), r#"{"metadata":{"labels":{"a":"b"}}}"#).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("spec.node appears twice"), "{error}");
+    }
+    put(&client, endpoint("n2", json!([])), Mode::Replace);
+    assert_eq!(stored(&spy, &key())["spec"]["node"], json!("n2"));
+}

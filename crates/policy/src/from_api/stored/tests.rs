@@ -1,0 +1,74 @@
+//! Stored objects in which a key appears twice.
+
+use super::*;
+use crate::{Action, Policy};
+
+fn read(kind: Kind, spec: &str) -> (Item, Vec<String>) {
+    let key = Key { kind, namespace: String::new(), name: "x".to_owned() };
+    let (item, invalid) = Item::read_stored(&key, format!(r#"{{"spec":{spec}}}"#).as_bytes());
+    (item, invalid.iter().map(ToString::to_string).collect())
+}
+
+fn policy(spec: &str) -> (Policy, Vec<String>) {
+    match read(Kind::GlobalNetworkPolicy, spec) {
+        (Item::Policy(policy), told) => (*policy, told),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_rule_whose_action_appears_twice_denies_and_says_why() {
+    for rule in [
+        r#"{"action":"Deny","action":"Allow"}"#,
+        r#"{"action":"Allow","action":"Allow"}"#,
+        r#"{"Action":"Deny","action":"Allow"}"#,
+        r#"{"action":null,"action":"Allow"}"#,
+    ] {
+        let (policy, told) = policy(&format!(r#"{{"ingress":[{rule}]}}"#));
+        assert_eq!(policy.ingress[0].action, Action::Deny, "{rule}");
+        assert_eq!(told, [r#"spec.ingress[0].action: the key "action" appears twice (the rule denies)"#], "{rule}");
+    }
+}
+
+#[test]
+fn a_condition_that_appears_twice_is_unreadable() {
+    let (policy, told) = policy(
+        r#"{"ingress":[{"action":"Allow","source":{"nets":["10.0.0.0/8"],"nets":[]}},{"action":"Deny","protocol":"TCP","Protocol":"UDP"}],
+            "egress":[{"action":"Deny"}],"egress":[]}"#,
+    );
+    assert!(policy.ingress[0].never);
+    assert_eq!((policy.ingress[1].action, policy.ingress[1].protocol), (Action::Deny, None));
+    assert_eq!((policy.egress.len(), policy.egress[0].action), (1, Action::Deny), "everything is denied");
+    assert_eq!(
+        told,
+        [
+            r#"spec.ingress[0].source.nets: the key "nets" appears twice (the rule never matches)"#,
+            r#"spec.ingress[1].protocol: the key "protocol" appears twice (the rule denies without this condition)"#,
+            r#"spec.egress: the key "egress" appears twice (everything is denied in this direction)"#,
+        ]
+    );
+}
+
+#[test]
+fn a_field_of_a_node_or_pool_that_appears_twice_is_unreadable() {
+    let (pool, told) = read(Kind::IPPool, r#"{"cidr":"10.0.0.0/8","cidr":"0.0.0.0/0"}"#);
+    assert_eq!(pool, Item::Nothing);
+    assert_eq!(told, [r#"spec.cidr: the key "cidr" appears twice (the pool does not count)"#]);
+    let (pool, told) =
+        read(Kind::IPPool, r#"{"cidr":"10.0.0.0/8","natOutgoing":null,"ipipMode":"Always","ipipMode":"Never"}"#);
+    assert!(matches!(pool, Item::Pool(pool) if !pool.ipip));
+    assert_eq!(told, [r#"spec.ipipMode: the key "ipipMode" appears twice (it counts as not set)"#]);
+    let (node, told) = read(Kind::Node, r#"{"bgp":{"ipv4Address":"10.0.0.1/24","ipv4Address":"10.0.0.2/24"}}"#);
+    assert!(matches!(node, Item::Node(node) if node.addresses.is_empty()));
+    assert_eq!(told.len(), 1);
+    assert!(told[0].starts_with(r#"spec.bgp.ipv4Address: the key "ipv4Address" appears twice"#), "{told:?}");
+}
+
+#[test]
+fn an_endpoint_whose_label_appears_twice_denies_and_says_why() {
+    let text = r#"{"metadata":{"labels":{"a":"b","a":"c"}},"spec":{"node":"n","interfaceName":"eth0"}}"#;
+    let key = Key::cluster(Kind::HostEndpoint, "x");
+    let (item, invalid) = Item::read_stored(&key, text.as_bytes());
+    assert!(matches!(item, Item::HostEndpoint(endpoint) if endpoint.labels.contains_key(crate::UNREADABLE_LABELS)));
+    assert!(invalid[0].to_string().starts_with(r#"metadata.labels: the key "a" appears twice"#), "{invalid:?}");
+}
