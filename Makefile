@@ -11,7 +11,7 @@ PREFIX ?= /usr/local
 STATIC := RUSTFLAGS="-C target-feature=+crt-static"
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help deps test check lint docs build bench demo mutants soak install fuzz
+.PHONY: help deps test check lint docs build bench demo mutants soak install package fuzz
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ install: ## install what `make build` made under $(PREFIX)/bin; it may be run as
 	@test -n "$(BUILT)" || { echo "install: nothing is built yet: run 'make build' first, as the user who has Rust" >&2; exit 1; }
 	install -D -m 0755 "$(BUILT)" $(DESTDIR)$(PREFIX)/bin/tortie
 	@echo "tortie is in $(DESTDIR)$(PREFIX)/bin. To use it as calicoctl: ln -s tortie $(DESTDIR)$(PREFIX)/bin/calicoctl"
+
+package: build ## a Debian package and a tarball of the release binary, with checksums, in dist/
+	@scripts/package $(RELEASE)/tortie
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (60) each, on a nightly compiler with cargo-fuzz; what is found is kept in fuzz/artifacts
 	@scripts/fuzz

@@ -26,7 +26,7 @@ use crate::services::Services;
 use crate::socket::{self, Reply};
 use crate::stop::Stop;
 use crate::target::{self, OpenError, chain};
-use crate::{beside, follow, links, logger};
+use crate::{beside, follow, links, logger, notify};
 
 /// What an agent is told by whoever starts it.
 pub struct Options {
@@ -147,6 +147,10 @@ pub fn run(options: Options) -> Result<(), AgentError> {
         };
         move || mind.run(&told, &order, settle)
     })?;
+    thread("notify", {
+        let (board, stop) = (board.clone(), stop.clone());
+        move || notify::run(&board, &stop)
+    })?;
     let path = server.path().to_owned();
     thread("socket", {
         let client = Client { node, board, target, store: store.clone(), disk: disk.clone(), tell: tell.clone() };
@@ -160,6 +164,7 @@ pub fn run(options: Options) -> Result<(), AgentError> {
         move || server.serve(move |request| client.answer(request), sent)
     })?;
     attend(signals, &sources, &store, &tell);
+    notify::stopping();
     stop.set();
     // A panic there has been reported by itself.
     drop(ended.join());

@@ -26,8 +26,8 @@ pub(crate) fn answer(path: &str, board: &Board) -> Answer {
     }
 }
 
-/// Whether the kernel has what the store said, in words.
-fn readiness(facts: &Facts) -> (bool, String) {
+/// Whether the kernel has what the store said when it was last heard, and a line that says so.
+pub(crate) fn readiness(facts: &Facts) -> (bool, String) {
     let unwatched = facts.problems.get(links::PROBLEM);
     let words = match (facts.is_ready(), facts.failing.as_ref()) {
         (false, None) if let Some(reason) = unwatched => {
@@ -50,7 +50,7 @@ fn state(facts: &Facts) -> String {
     }
 }
 
-fn hung(facts: &Facts) -> Option<&'static str> {
+pub(crate) fn hung(facts: &Facts) -> Option<&'static str> {
     let now = Instant::now();
     facts.busy.iter().find(|(_, since)| now.duration_since(**since) > HUNG).map(|(what, _)| *what)
 }

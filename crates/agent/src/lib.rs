@@ -42,6 +42,7 @@ mod lock;
 mod logger;
 mod metrics;
 mod network;
+mod notify;
 mod placement;
 mod report;
 mod services;

@@ -11,6 +11,8 @@ mod etcd;
 mod layout;
 #[path = "agent/operation.rs"]
 mod operation;
+#[path = "agent/service.rs"]
+mod service;
 #[path = "agent/three.rs"]
 mod three;
 #[path = "agent/truth.rs"]

@@ -7,7 +7,7 @@ use crate::world::{Elsewhere, World, on_a_machine, reach_at, run, until};
 const POD: [u8; 4] = [10, 65, 0, 2];
 const ROUTE: [&str; 5] = ["-4", "route", "show", "dev", "cali1"];
 
-const ENDPOINT: &str = "
+pub(crate) const ENDPOINT: &str = "
 apiVersion: projectcalico.org/v3
 kind: WorkloadEndpoint
 metadata: {name: web1-cni-web-eth0, namespace: shop, labels: {app: web}}

@@ -207,10 +207,16 @@ impl World {
 
     /// Starts an agent, ready or not.
     pub fn started(&self, arguments: &[&str]) -> Agent {
-        let log = std::fs::File::create(self.place.path().join("log")).unwrap();
         let felix = self.place.path().join("felix.cfg");
         let mut command = self.tortie();
-        command.arg("agent").arg("--felix-config").arg(felix).args(arguments).stderr(log);
+        command.arg("agent").arg("--felix-config").arg(felix).args(arguments);
+        self.start(command)
+    }
+
+    /// Starts an agent by this command.
+    pub fn start(&self, mut command: Command) -> Agent {
+        let log = std::fs::File::create(self.place.path().join("log")).unwrap();
+        command.stderr(log);
         Agent { process: command.spawn().unwrap(), log: self.place.path().join("log") }
     }
 

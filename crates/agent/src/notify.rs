@@ -1,0 +1,89 @@
+//! What the service manager is told (sd_notify(3)): that the start is done, a line of status, and that the agent is alive.
+//!
+//! The start is done once the kernel has what the store or its copy on disk says. So a unit that is ordered before
+//! `network-pre.target` has policy in place before an interface comes up. An agent that has neither store nor copy
+//! reports that its start is done as well: there is nothing to enforce yet, and the network may be what it waits for.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+use crate::board::{Board, Facts};
+use crate::health;
+use crate::status::StoreState;
+use crate::stop::Stop;
+
+/// Between two messages without a watchdog: so long may a line of status be out of date by time alone.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Tells the service manager until the agent ends. Returns at once where none listens.
+pub(crate) fn run(board: &Board, stop: &Stop) {
+    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+        return;
+    }
+    let watchdog = sd_notify::watchdog_enabled();
+    // systemd advises half the time that it allows.
+    let pause = watchdog.map_or(IDLE, |most| most / 2);
+    let mut told = String::new();
+    let mut started = false;
+    while !stop.is_set() {
+        let (line, is_started, is_live) = {
+            let facts = board.read();
+            (status(&facts), is_started(&facts), health::hung(&facts).is_none())
+        };
+        let mut message = Vec::new();
+        if is_started && !started {
+            started = true;
+            message.push(NotifyState::Ready);
+        }
+        if line != told {
+            message.push(NotifyState::Status(&line));
+        }
+        if is_live && watchdog.is_some() {
+            message.push(NotifyState::Watchdog);
+        }
+        if !message.is_empty()
+            && let Err(error) = sd_notify::notify(&message)
+        {
+            log::warn!("cannot reach the service manager: {error}");
+        }
+        told = line;
+        board.wait(pause, |facts| stop.is_set() || status(facts) != told || (!started && self::is_started(facts)));
+    }
+}
+
+/// Tells the service manager that the agent ends.
+pub(crate) fn stopping() {
+    // Nobody is left who could do something about a failure.
+    drop(sd_notify::notify(&[NotifyState::Stopping]));
+}
+
+/// Whether the kernel has what is to be in force, or there is nothing that could be.
+fn is_started(facts: &Facts) -> bool {
+    let has_nothing = facts.store == StoreState::Waiting && !facts.store_reason.is_empty();
+    facts.is_ready() || has_nothing
+}
+
+/// The line that `systemctl status` shows.
+fn status(facts: &Facts) -> String {
+    health::readiness(facts).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_is_done_when_policy_is_in_force_or_there_is_none_to_enforce() {
+        let mut facts = Facts::default();
+        assert!(!is_started(&facts), "nothing is known yet");
+        facts.set_store(StoreState::Waiting, "t".to_owned(), "no route to host".to_owned());
+        assert!(is_started(&facts), "neither the store nor a copy can be read");
+        facts.set_store(StoreState::Stale, "t".to_owned(), "no route to host".to_owned());
+        assert!(!is_started(&facts), "the copy is not in the kernel yet");
+        facts.programmed = true;
+        assert!(is_started(&facts));
+        facts.failing = Some("no room".to_owned());
+        assert!(!is_started(&facts), "the kernel refuses it");
+    }
+}
