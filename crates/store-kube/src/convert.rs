@@ -1,0 +1,69 @@
+//! Kubernetes' own objects as Calico's resources. Facts: datastore sheet 3.2 to 3.5 and 3.10.
+//!
+//! | Kubernetes | here |
+//! |---|---|
+//! | Pod | WorkloadEndpoint, by [`pod`] |
+//! | Namespace, ServiceAccount | Profile, by [`profile`] |
+//! | Node | Node, by [`node`] |
+//! | NetworkPolicy | NetworkPolicy `knp.default.<name>`, by [`network_policy`] |
+//! | ClusterNetworkPolicy | GlobalNetworkPolicy `kcnp.<name>`, by [`cluster_policy`] |
+//!
+//! Decoding names only the fields that are used, so that of a pod of 10 KB little is ever held.
+
+pub mod cluster_policy;
+pub mod network_policy;
+pub mod node;
+pub mod pod;
+mod ports;
+pub mod profile;
+pub mod qos;
+pub mod quantity;
+mod selector;
+
+use serde_json::{Map, Value};
+use tortie_api::{Kind, Metadata, Object};
+
+/// A resource that was made of a Kubernetes object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Converted {
+    /// The resource. Its resourceVersion is that of the Kubernetes object.
+    pub object: Object,
+    /// What of the Kubernetes object could not be taken over, each as a line for people.
+    pub warnings: Vec<String>,
+}
+
+/// Why nothing can be made of a Kubernetes object.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConversionError(pub String);
+
+impl ConversionError {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+/// An object with this spec. Specs are records of text, numbers, lists and maps, so they always have a JSON form.
+fn object(kind: Kind, metadata: Metadata, spec: impl serde::Serialize) -> Object {
+    let mut body = Map::new();
+    body.insert("spec".to_owned(), serde_json::to_value(spec).map(without_empty).unwrap_or(Value::Null));
+    Object { kind, metadata, body }
+}
+
+/// A tree without nulls and empty lists and records: nothing is set in them.
+fn without_empty(value: Value) -> Value {
+    let is_empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    };
+    match value {
+        Value::Array(items) => items.into_iter().map(without_empty).collect(),
+        Value::Object(map) => {
+            let inner = map.into_iter().map(|(name, value)| (name, without_empty(value)));
+            Value::Object(inner.filter(|(_, value)| !is_empty(value)).collect())
+        }
+        value => value,
+    }
+}

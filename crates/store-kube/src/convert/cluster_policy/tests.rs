@@ -1,0 +1,110 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn converted(spec: &Value) -> Option<(Value, Vec<String>)> {
+    let mut whole = json!({ "tier": "Admin", "priority": 7, "subject": { "namespaces": {} } });
+    for (field, value) in spec.as_object().unwrap() {
+        whole[field] = value.clone();
+    }
+    let source = json!({ "metadata": { "name": "lock", "resourceVersion": "9" }, "spec": whole });
+    let converted = global_network_policy(&serde_json::from_value(source).unwrap()).unwrap()?;
+    Some((serde_json::from_slice(&tortie_api::encode::stored(&converted.object)).unwrap(), converted.warnings))
+}
+
+const PODS: &str = "projectcalico.org/orchestrator == 'k8s'";
+
+#[test]
+fn a_cluster_policy_is_a_global_policy_of_its_tier_at_its_priority() {
+    let rule = json!({ "name": "no one", "action": "Deny", "from": [{ "namespaces": {} }] });
+    let (policy, warnings) = converted(&json!({ "ingress": [rule] })).unwrap();
+    assert_eq!(warnings, [""; 0]);
+    assert_eq!(
+        policy,
+        json!({ "kind": "GlobalNetworkPolicy", "apiVersion": "projectcalico.org/v3",
+            "metadata": { "name": "kcnp.lock" },
+            "spec": { "tier": "kube-admin", "order": 7,
+                "ingress": [{ "action": "Deny", "source": { "selector": PODS, "namespaceSelector": "all()" },
+                    "metadata": { "annotations": { "name": "no one" } } }],
+                "selector": PODS, "types": ["Ingress"], "namespaceSelector": "all()" } })
+    );
+}
+
+#[test]
+fn tiers_and_subjects_that_are_not_known_count_as_deleted() {
+    let labels = json!({ "matchLabels": { "a": "b" } });
+    let both = json!({ "namespaceSelector": labels, "podSelector": labels });
+    for (spec, expected) in [
+        (json!({ "tier": "Baseline" }), Some(["kube-baseline", PODS, "all()"])),
+        (json!({ "tier": "Other" }), None),
+        (json!({ "subject": {} }), None),
+        (json!({ "subject": { "namespaces": labels } }), Some(["kube-admin", PODS, "a == 'b'"])),
+        (
+            json!({ "subject": { "pods": both } }),
+            Some(["kube-admin", "projectcalico.org/orchestrator == 'k8s' && a == 'b'", "a == 'b'"]),
+        ),
+    ] {
+        let found = converted(&spec).map(|(policy, _)| {
+            ["tier", "selector", "namespaceSelector"].map(|field| policy["spec"][field].as_str().unwrap().to_owned())
+        });
+        assert_eq!(found, expected.map(|it| it.map(str::to_owned)), "{spec}");
+    }
+}
+
+#[test]
+fn actions_protocols_and_peers_are_taken_over() {
+    let to = json!([{ "networks": ["10.0.0.7/8", "fd00::/8"] }]);
+    let rule = |action: &str, protocols: Value| {
+        let rule = json!({ "action": action, "to": to, "protocols": protocols });
+        converted(&json!({ "egress": [rule] })).unwrap().0["spec"].clone()
+    };
+    for (action, expected) in [("Accept", "Allow"), ("Deny", "Deny"), ("Pass", "Pass")] {
+        let spec = rule(action, json!([]));
+        assert_eq!(spec["types"], json!(["Egress"]));
+        assert_eq!(
+            spec["egress"],
+            json!([{ "action": expected, "destination": { "nets": ["10.0.0.0/8", "fd00::/8"] } }])
+        );
+    }
+    for (protocols, expected) in [
+        (
+            json!([{ "udp": { "destinationPort": { "number": 53 } } }, { "tcp": {} }]),
+            json!([["TCP", null], ["UDP", [53]]]),
+        ),
+        (json!([{ "sctp": { "destinationPort": { "range": { "start": 1, "end": 9 } } } }]), json!([["SCTP", ["1:9"]]])),
+        (json!([{ "destinationNamedPort": "http" }]), json!([[null, ["http"]]])),
+        (json!([{ "tcp": {} }, {}]), json!([[null, null]])),
+    ] {
+        let spec = rule("Accept", protocols.clone());
+        let rules = spec["egress"].as_array().unwrap().iter();
+        let told: Vec<Value> = rules.map(|rule| json!([rule["protocol"], rule["destination"]["ports"]])).collect();
+        assert_eq!(json!(told), expected, "{protocols}");
+    }
+}
+
+#[test]
+fn rules_that_cannot_be_read_never_allow_more() {
+    let bad = [
+        json!({ "from": [{}] }),
+        json!({ "from": [] }),
+        json!({ "from": [{ "networks": ["10.0.0.0/8"] }] }),
+        json!({ "from": [{ "nodes": {} }] }),
+        json!({ "from": [{ "namespaces": {} }], "protocols": [{ "tcp": { "destinationPort": {} } }] }),
+        json!({ "from": [{ "namespaces": {} }], "protocols": [{ "tcp": { "destinationPort": { "range": { "start": 9, "end": 1 } } } }] }),
+    ];
+    for rule in bad {
+        for (action, expected) in [
+            ("Accept", json!(null)),
+            ("Deny", json!([{ "action": "Deny" }])),
+            ("Pass", json!([{ "action": "Deny" }])),
+            ("Other", json!([{ "action": "Deny" }])),
+        ] {
+            let mut rule = rule.clone();
+            rule["action"] = json!(action);
+            let (policy, warnings) = converted(&json!({ "ingress": [rule] })).unwrap();
+            assert_eq!(policy["spec"]["ingress"], expected, "{rule}");
+            assert_eq!(policy["spec"]["types"], json!(["Ingress"]));
+            assert_eq!(warnings.len(), 1, "{rule}");
+        }
+    }
+}
