@@ -11,13 +11,13 @@ use tortie_policy::{HostEndpoint, Interface, Snapshot};
 use crate::ask::{AskError, Party, Question, State, What};
 use crate::place::{Place, Places};
 use crate::text::legs_decided_by;
-use crate::{candidates, group, placement};
+use crate::{candidates, group, interfaces, not_asked, placement};
 
 /// A source port for packets whose port nobody asked about.
 const SOME_PORT: u16 = 49152;
 const HOP_LIMIT: u8 = 64;
 /// The end of the note about interfaces that one stands for.
-pub(crate) const ALIKE: &str = "whose endpoints have the same policies and profiles";
+const ALIKE: &str = "whose endpoints have the same policies and profiles";
 
 /// The packet on one node, and what became of it there.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +75,8 @@ type Alike<'a> = (String, Vec<&'a Vec<String>>, &'a Vec<Leg>);
 
 /// Walks the packet of a question. Where nothing tells which interface it uses, every one is answered.
 pub fn journey(places: &Places<'_>, question: &Question) -> Result<Answer, AskError> {
-    let Walked { route, answers, from, to, mut notes } = walk(places, question)?;
+    let Walked { route, answers, from, to, mut notes, assumed, left_out } = walk(places, question)?;
+    notes.extend(assumed.into_iter().chain(left_out));
     let choices: Vec<&Vec<String>> = answers.iter().map(|(choice, _)| choice).collect();
     let mut groups: Vec<Alike<'_>> = Vec::new();
     for (choice, legs) in &answers {
@@ -105,7 +106,11 @@ pub(crate) struct Walked {
     pub(crate) answers: Vec<(Vec<String>, Vec<Leg>)>,
     from: Place,
     to: Place,
-    pub(crate) notes: Vec<String>,
+    notes: Vec<String>,
+    /// What was taken for granted about the nodes, whatever the packet carries.
+    pub(crate) assumed: Vec<String>,
+    /// What the way of the packet leaves out: interfaces that were named, and host endpoints.
+    pub(crate) left_out: Vec<String>,
 }
 
 fn walk(places: &Places<'_>, question: &Question) -> Result<Walked, AskError> {
@@ -124,7 +129,7 @@ pub(crate) fn walk_between(
     to: Place,
 ) -> Result<Walked, AskError> {
     let node = question.node.as_deref();
-    let mut notes = Vec::new();
+    let (mut notes, mut assumed) = (Vec::new(), Vec::new());
     let to = group::receiver(places, question, &from, to)?;
     let (from, to) = (places.facing(from.clone(), &to), places.facing(to, &from));
     let snapshot = with_new_workloads(places, [&from, &to]);
@@ -135,7 +140,7 @@ pub(crate) fn walk_between(
             notes.extend(places.chosen_node(node, &endpoint.node));
         }
     }
-    let route = Route::new(places, question, &from, &to, &mut notes)?;
+    let route = Route::new(places, question, &from, &to, &mut notes, &mut assumed)?;
     let answers: Vec<(Vec<String>, Vec<Leg>)> = route
         .choices()
         .into_iter()
@@ -145,7 +150,13 @@ pub(crate) fn walk_between(
         })
         .collect();
     notes.extend(group::copies(places, &snapshot, &answers));
-    Ok(Walked { route, answers, from, to, notes })
+    let mut left_out = route.unused(question);
+    for note in answers.iter().flat_map(|(_, legs)| not_asked::notes(&snapshot, legs)) {
+        if !left_out.contains(&note) {
+            left_out.push(note);
+        }
+    }
+    Ok(Walked { route, answers, from, to, notes, assumed, left_out })
 }
 
 /// The snapshot, with those ends in it that do not exist yet.
@@ -251,6 +262,7 @@ impl Route {
         from: &Place,
         to: &Place,
         notes: &mut Vec<String>,
+        assumed: &mut Vec<String>,
     ) -> Result<Route, AskError> {
         let (source, destination) = addresses(from, to, &question.what)?;
         let end = question.dnat.map_or_else(|| to.clone(), |(address, _)| places.at(address));
@@ -302,12 +314,24 @@ impl Route {
             translation: question.dnat,
             nodes,
         };
-        route.uplinks = route.find_uplinks(places, question, notes);
+        route.uplinks = route.find_uplinks(places, question, notes, assumed)?;
         Ok(route)
     }
 
+    /// The interfaces that were named and that the packet does not cross.
+    fn unused(&self, question: &Question) -> Vec<String> {
+        let crosses = |entering: bool| self.uplinks.iter().any(|uplink| uplink.entering == entering);
+        interfaces::unused(question, crosses(true), crosses(false))
+    }
+
     /// Every place where the packet crosses between nodes or the outside, in order.
-    fn find_uplinks(&self, places: &Places<'_>, question: &Question, notes: &mut Vec<String>) -> Vec<Uplink> {
+    fn find_uplinks(
+        &self,
+        places: &Places<'_>,
+        question: &Question,
+        notes: &mut Vec<String>,
+        assumed: &mut Vec<String>,
+    ) -> Result<Vec<Uplink>, AskError> {
         let mut uplinks = Vec::new();
         for (index, node) in self.nodes.iter().enumerate() {
             let starts = index == 0 && self.from.node().is_some();
@@ -316,33 +340,29 @@ impl Route {
                 if if entering { starts } else { ends } {
                     continue;
                 }
-                let found =
-                    candidates::distinct(places, node, self.interfaces(places, question, node, entering, notes));
+                let asked = if entering { &question.in_interface } else { &question.out_interface };
+                let names = match asked {
+                    Some(name) => {
+                        assumed.extend(interfaces::look_for(places, node, name)?);
+                        vec![name.clone()]
+                    }
+                    None => self.interfaces(places, node, entering, notes),
+                };
+                let found = candidates::distinct(places, node, names);
                 let same = found.iter().filter(|(_, more)| *more > 0);
-                notes.extend(
+                assumed.extend(
                     same.map(|(name, more)| format!("{name} stands for {more} more interfaces of {node}, {ALIKE}")),
                 );
                 let names = found.into_iter().map(|(name, _)| name).collect();
                 uplinks.push(Uplink { node: node.clone(), entering, names });
             }
         }
-        uplinks
+        Ok(uplinks)
     }
 
-    /// The interfaces by which the packet may enter or leave a node: the one that is asked about, else the one that the
-    /// node's routes lead by, else all that it may be.
-    fn interfaces(
-        &self,
-        places: &Places<'_>,
-        question: &Question,
-        node: &str,
-        entering: bool,
-        notes: &mut Vec<String>,
-    ) -> Vec<String> {
-        let asked = if entering { &question.in_interface } else { &question.out_interface };
-        if let Some(name) = asked {
-            return vec![name.clone()];
-        }
+    /// The interfaces by which the packet may enter or leave a node: the one that the node's routes lead by, else all that
+    /// it may be.
+    fn interfaces(&self, places: &Places<'_>, node: &str, entering: bool, notes: &mut Vec<String>) -> Vec<String> {
         // A translation does not change where a packet comes in.
         let ends = if entering { [Some(&self.to), Some(&self.end)] } else { [Some(&self.from), None] };
         for end in ends.into_iter().flatten() {

@@ -118,6 +118,12 @@ impl<'a> Places<'a> {
         self.machines.iter().find(|(_, machine)| is_broadcast(machine)).map(|(node, _)| node.as_str())
     }
 
+    /// The broadcast addresses of links, as far as the machines tell.
+    pub(crate) fn broadcast_nets(&self) -> impl Iterator<Item = IpNet> {
+        let routes = self.machines.values().flat_map(|machine| &machine.routes);
+        routes.filter(|route| route.kind == RouteKind::Broadcast).map(|route| route.to)
+    }
+
     /// A process with the address first that the machine uses towards its peer.
     pub(crate) fn facing(&self, place: Place, peer: &Place) -> Place {
         let Place::Process { node, mut addresses, interface: None } = place else { return place };
@@ -457,7 +463,7 @@ fn interface_of(endpoint: &HostEndpoint) -> Option<String> {
     }
 }
 
-fn list(names: &[&str]) -> String {
+pub(crate) fn list(names: &[&str]) -> String {
     const SHOWN: usize = 10;
     match names.len() {
         0 => "none".to_owned(),

@@ -17,7 +17,8 @@ use tortie_policy::{Family, Snapshot, WorkloadEndpoint};
 
 use crate::ask::{AskError, Party, Question, What};
 use crate::concern::{End, conditions};
-use crate::journey::{ALIKE, Leg, Walked, allowed, transport, walk_between, with_new_workloads};
+use crate::interfaces;
+use crate::journey::{Leg, Walked, allowed, transport, walk_between, with_new_workloads};
 use crate::owners::Owner;
 use crate::place::{Place, Places};
 use crate::text::{legs_decided_by, workload_text};
@@ -57,7 +58,7 @@ impl Outcome {
 pub struct Reach {
     /// The rows, of the families in which both ends have addresses.
     pub rows: Vec<Row>,
-    /// What was taken for alike: interfaces that one stands for.
+    /// What was taken for granted: interfaces that the store does not know, and that one stands for others.
     pub notes: Vec<String>,
     /// How many packets were walked.
     pub walked: usize,
@@ -94,6 +95,7 @@ pub fn reach(places: &Places<'_>, question: &Question, what: Option<&What>) -> R
         End::Fixed(place) => place.clone(),
         End::Wide(_) => Place::Outside(Vec::new()),
     });
+    interfaces::look_for_named(places, question, [&fixed[0], &fixed[1]].map(Place::node))?;
     let snapshot = with_new_workloads(places, [&fixed[0], &fixed[1]]);
     let names = Names::new(&snapshot);
     let mut reach = Reach { rows: Vec::new(), notes: Vec::new(), walked: 0 };
@@ -113,6 +115,10 @@ pub fn reach(places: &Places<'_>, question: &Question, what: Option<&What>) -> R
     }
     if answered == 0 {
         return Err(no_family(places, question, &fixed));
+    }
+    // One reason why there is no answer to anything is no answer by class.
+    if let Some(reason) = rows::only_reason(&reach.rows) {
+        return Err(AskError(reason));
     }
     for row in &mut reach.rows {
         row.apart = answered > row.families.len();
@@ -282,7 +288,10 @@ impl Asked<'_, '_> {
         let to = at(&self.to, classes.destination(destination), &mut question.to);
         match walk_between(self.places, &question, from, to) {
             Ok(walked) => {
-                notes.extend(walked.notes.iter().filter(|note| note.ends_with(ALIKE)).cloned());
+                notes.extend(walked.assumed.iter().cloned());
+                if !wide {
+                    notes.extend(walked.left_out.iter().cloned());
+                }
                 told(self.places.snapshot(), &walked)
             }
             Err(error) => Told { outcome: Outcome::Unanswered, verdict: error.0 },

@@ -256,3 +256,11 @@ fn unite(known: &mut Option<Addresses>, more: Option<Addresses>) {
         known.names.extend(more.names.into_iter().filter(|name| !known.names.contains(name)).collect::<Vec<_>>());
     }
 }
+
+/// Why nothing is answered, if that is one reason.
+pub(super) fn only_reason(rows: &[Row]) -> Option<String> {
+    let parts = || rows.iter().flat_map(|row| &row.parts);
+    let reasons: BTreeSet<&String> = parts().flat_map(|part| &part.verdicts).map(|(reason, _)| reason).collect();
+    let unanswered = parts().all(|part| part.outcome == Outcome::Unanswered);
+    reasons.first().filter(|_| unanswered && reasons.len() == 1).map(|reason| (*reason).clone())
+}

@@ -10,7 +10,8 @@ use crate::ask::{AskError, Party, Question};
 use crate::concern::End;
 use crate::place::{Place, Places};
 
-/// What is no single machine on the network: this host, loopback, multicast, broadcast.
+/// What is no single machine on the network: this host, loopback, multicast, broadcast. The broadcast addresses of links
+/// come to these where a machine tells them.
 const NOT_REMOTE: [&str; 7] =
     ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "::/128", "::1/128", "ff00::/8"];
 
@@ -29,7 +30,8 @@ pub(super) fn ends(places: &Places<'_>, question: &Question) -> Result<(End, End
             Party::Set(namespace, name) => of_set(places, namespace, name)?,
             _ => return places.find(party, node).map(End::Fixed),
         };
-        let not_remote = NOT_REMOTE.iter().filter_map(|net| net.parse::<IpNet>().ok()).collect::<Vec<_>>();
+        let not_remote = NOT_REMOTE.iter().filter_map(|net| net.parse::<IpNet>().ok());
+        let not_remote: Vec<IpNet> = not_remote.chain(places.broadcast_nets()).collect();
         let own = own_addresses(places, &places.find(other, node)?)?;
         let left = all.minus(&AddressSet::of_nets(&not_remote)).minus(&own);
         if left.is_empty() {

@@ -1,0 +1,69 @@
+//! Host endpoints that a reader may expect to judge a packet, and that are not asked because of the way that it takes.
+
+use tortie_eval::Way;
+use tortie_policy::{EndpointId, HostAction, HostEndpoint, Snapshot};
+
+use crate::journey::Leg;
+
+/// So many host endpoints are named.
+const SHOWN: usize = 3;
+
+/// A note for each node on the way that has host endpoints of which none is asked, where that is because of the way.
+pub(crate) fn notes(snapshot: &Snapshot, legs: &[Leg]) -> Vec<String> {
+    let mut told = Vec::new();
+    for leg in legs {
+        let asks = |leg: &&Leg| leg.verdict.path.iter().any(|step| matches!(step.endpoint, Some(EndpointId::Host(_))));
+        let Some(why) =
+            why(snapshot, leg).filter(|_| !legs.iter().filter(|one| one.host == leg.host).any(|one| asks(&one)))
+        else {
+            continue;
+        };
+        let on_node = snapshot.host_endpoints.values().filter(|endpoint| endpoint.node == leg.host.node);
+        let Some(names) = names(on_node) else { continue };
+        let note = format!("{names} not asked: {why}");
+        if !told.contains(&note) {
+            told.push(note);
+        }
+    }
+    told
+}
+
+/// `host endpoint web1-eth0 is`, `host endpoints a, b, c and 2 more are`.
+fn names<'a>(endpoints: impl Iterator<Item = &'a HostEndpoint>) -> Option<String> {
+    let names: Vec<&str> = endpoints.map(|endpoint| endpoint.name.as_str()).collect();
+    match names.as_slice() {
+        [] => None,
+        [one] => Some(format!("host endpoint {one} is")),
+        all if all.len() > SHOWN => {
+            Some(format!("host endpoints {} and {} more are", all[..SHOWN].join(", "), all.len() - SHOWN))
+        }
+        [first @ .., last] => Some(format!("host endpoints {} and {last} are", first.join(", "))),
+    }
+}
+
+/// Why no host endpoint is asked on the way; none where the interfaces are those of host endpoints.
+fn why(snapshot: &Snapshot, leg: &Leg) -> Option<String> {
+    let node = &leg.host.node;
+    let settings = snapshot.settings(node);
+    let is_workload = |interface: &String| settings.is_workload_interface(interface);
+    match &leg.packet.way {
+        Way::In { interface } if is_workload(interface) => Some(format!(
+            "what a workload sends to its own host is decided by the workload's egress policy, and then by defaultEndpointToHostAction, which is {} on {node}",
+            match settings.host_action {
+                HostAction::Drop => "Drop",
+                HostAction::Return => "Return",
+                HostAction::Accept => "Accept",
+            }
+        )),
+        Way::Out { interface } if is_workload(interface) => {
+            Some("what a host sends to its own workloads is let through before any policy".to_owned())
+        }
+        Way::Forward { from, to } if is_workload(from) && is_workload(to) => Some(format!(
+            "packets between workloads of {node} cross no other interface of it; only a host endpoint for every interface (*) with applyOnForward policy is asked for them"
+        )),
+        Way::In { interface } | Way::Out { interface } if interface == "lo" => {
+            Some(format!("packets of {node} to itself cross the interface lo, which no host endpoint is for"))
+        }
+        _ => None,
+    }
+}
