@@ -11,7 +11,7 @@ PREFIX ?= /usr/local
 STATIC := RUSTFLAGS="-C target-feature=+crt-static"
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help deps test check lint docs build bench demo mutants soak install package fuzz
+.PHONY: help deps test check lint docs build bench demo mutants soak install package boot fuzz
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -58,6 +58,9 @@ install: ## install what `make build` made under $(PREFIX)/bin; it may be run as
 
 package: build ## a Debian package and a tarball of the release binary, with checksums, in dist/
 	@scripts/package $(RELEASE)/tortie
+
+boot: package ## boot a Debian container with the package: policy must be in the kernel before the network (root, debootstrap, systemd-container)
+	@scripts/boot dist/tortie_*.deb
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (60) each, on a nightly compiler with cargo-fuzz; what is found is kept in fuzz/artifacts
 	@scripts/fuzz
