@@ -1,7 +1,6 @@
 //! The agent as a whole: its parts, started in the right order, until it is told to end.
 
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -26,7 +25,7 @@ use crate::services::Services;
 use crate::socket::{self, Reply};
 use crate::stop::Stop;
 use crate::target::{self, OpenError, chain};
-use crate::{beside, follow, links, logger, notify};
+use crate::{beside, follow, links, logger, notify, private};
 
 /// What an agent is told by whoever starts it.
 pub struct Options {
@@ -219,7 +218,7 @@ fn open_disk(state: &Path, board: &Arc<Board>) -> Option<Disk> {
         log::error!("no copy of the store is kept, so a start without the store is one without policy: {reason}");
         told.tell(|facts| drop(facts.problems.insert("copy of the store", reason)));
     };
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state);
+    let made = private::directory(state, Path::new(crate::DEFAULT_STATE));
     let made = made.map_err(|error| format!("{}: {error}", state.display()));
     made.and_then(|()| Disk::open(&state.join("agent.db"), failed.clone()))
         .inspect_err(|reason| failed(reason.clone()))

@@ -44,6 +44,7 @@ mod metrics;
 mod network;
 mod notify;
 mod placement;
+mod private;
 mod report;
 mod services;
 pub mod socket;

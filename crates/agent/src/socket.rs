@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tortie_store::Stored;
 
 use crate::ground::Ground;
+use crate::private;
 use crate::status::{Mark, Status, StoreStatus};
 use crate::transfer;
 
@@ -226,7 +227,7 @@ pub(crate) struct Server {
 impl Server {
     /// Makes the socket. Whoever served there before is gone, or this fails.
     pub(crate) fn bind(run: &Path) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(run)?;
+        private::directory(run, Path::new(DEFAULT_RUN))?;
         let path = path(run);
         if UnixStream::connect(&path).is_ok() {
             let what = format!("another agent serves {}; TORTIE_RUN names another directory", path.display());

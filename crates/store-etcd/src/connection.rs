@@ -16,7 +16,7 @@ use tonic::transport::Endpoint;
 
 use crate::discover;
 use crate::rpc::Member;
-use crate::settings::Settings;
+use crate::settings::{Settings, shown};
 use crate::tls;
 use crate::trouble::{self, Trouble};
 use crate::wire::AuthenticateRequest;
@@ -105,7 +105,7 @@ impl Connection {
                         Trouble::Away(text) => {
                             maybe_done = true;
                             self.leave(&live, true).await;
-                            Trouble::Away(format!("{}: {text}", live.endpoint))
+                            Trouble::Away(format!("{}: {text}", shown(&live.endpoint)))
                         }
                         other => return Err(other),
                     }
@@ -153,7 +153,7 @@ impl Connection {
             state.at = state.at.wrapping_add(1);
         }
         let lines: Vec<String> =
-            failures.iter().map(|(endpoint, trouble)| format!("{endpoint}: {}", trouble.text())).collect();
+            failures.iter().map(|(endpoint, trouble)| format!("{}: {}", shown(endpoint), trouble.text())).collect();
         let text = lines.join("; ");
         let hopeless = failures.iter().all(|(_, trouble)| matches!(trouble, Trouble::Fatal(_)));
         Err(if hopeless { Trouble::Fatal(text) } else { Trouble::Away(text) })

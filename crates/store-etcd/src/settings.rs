@@ -60,8 +60,18 @@ impl Settings {
     pub(crate) fn place(&self) -> String {
         match &self.discovery {
             Some((domain, _)) => format!("the SRV records of {domain}"),
-            None => self.endpoints.join(","),
+            None => self.endpoints.iter().map(|one| shown(one)).collect::<Vec<_>>().join(","),
         }
+    }
+}
+
+/// An endpoint as it may be shown: a user or password in the URL, which the client ignores, is left out.
+pub(crate) fn shown(endpoint: &str) -> String {
+    let Some((scheme, rest)) = endpoint.split_once("://") else { return endpoint.to_owned() };
+    let authority = rest.split('/').next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((secret, _)) => format!("{scheme}://{}", &rest[secret.len() + 1..]),
+        None => endpoint.to_owned(),
     }
 }
 
@@ -186,6 +196,18 @@ mod tests {
         let mut given = Given { endpoints: "http://a:2379, https://b:2379/,c:1".into(), ..Given::default() };
         change(&mut given);
         Settings::try_from(given)
+    }
+
+    #[test]
+    fn what_stands_before_the_host_of_an_endpoint_is_not_shown() {
+        for (given, expected) in [
+            ("http://user:p@ss@etcd:2379/x@y", "http://etcd:2379/x@y"),
+            ("https://user@[::1]:2379", "https://[::1]:2379"),
+            ("http://etcd:2379", "http://etcd:2379"),
+        ] {
+            assert_eq!(shown(given), expected);
+        }
+        assert_eq!(Settings::plain(["http://u:secret@a:1", "http://b:2"]).place(), "http://a:1,http://b:2");
     }
 
     #[test]

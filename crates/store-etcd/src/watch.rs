@@ -18,6 +18,7 @@ use crate::connection::{Live, Pause};
 use crate::page::{stored, told};
 use crate::path;
 use crate::runtime::wait_for;
+use crate::settings::shown;
 use crate::store::Shared;
 use crate::trouble::Trouble;
 use crate::wire::{self, RangeRequest, WatchCreate, WatchProgress, WatchRequest, WatchResponse, WatchUnion};
@@ -360,7 +361,7 @@ impl Watch for EtcdWatch {
 
 fn named(live: &Live, trouble: Trouble) -> Trouble {
     match trouble {
-        Trouble::Away(text) => Trouble::Away(format!("{}: {text}", live.endpoint)),
+        Trouble::Away(text) => Trouble::Away(format!("{}: {text}", shown(&live.endpoint))),
         other => other,
     }
 }

@@ -1,0 +1,43 @@
+//! Directories that only root enters: the agent's state, and its socket.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+
+/// Makes a directory with mode 0700. One that exists and lets others in is tightened where it is ours alone, which is the
+/// default one; another is only named in the log, since other programs may use it.
+pub(crate) fn directory(path: &Path, default: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let found = fs::metadata(path)?;
+    let mode = found.mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    if path == default {
+        fs::set_permissions(path, Permissions::from_mode(0o700))?;
+        log::warn!("{} had mode {mode:04o}; it has 0700 now", path.display());
+    } else if mode & 0o022 != 0 {
+        log::warn!("{} has mode {mode:04o}: others can put files there; give it 0700", path.display());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_of_ours_that_lets_others_in_is_tightened_and_no_other() {
+        let place = tempfile::tempdir().unwrap();
+        let (ours, other, new) = (place.path().join("ours"), place.path().join("other"), place.path().join("a/new"));
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        for path in [&ours, &other] {
+            fs::create_dir(path).unwrap();
+            fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+            directory(path, &ours).unwrap();
+        }
+        directory(&new, &ours).unwrap();
+        assert_eq!((mode(&ours), mode(&other), mode(&new)), (0o700, 0o755, 0o700));
+    }
+}
