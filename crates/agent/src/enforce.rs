@@ -16,6 +16,7 @@ use crate::lag;
 use crate::network::Desk;
 use crate::status::Mark;
 use crate::target::Target;
+use crate::tracking::{before_host_endpoints, brings_host_endpoints, names_host_endpoints};
 
 /// After so long without a change what the last ones needed is given back.
 const REST: Duration = Duration::from_millis(500);
@@ -140,6 +141,9 @@ fn change(target: &Shared, board: &Board, desk: &Desk, behind: &mut Option<Behin
 fn attempt(target: &mut dyn Target, behind: &mut Option<Behind>, delta: Option<&Delta>) -> Result<(), String> {
     let Some(late) = behind else {
         let Some(delta) = delta else { return Ok(()) };
+        if brings_host_endpoints(delta) {
+            before_host_endpoints(target);
+        }
         // What is wanted is only worked out when the change cannot be made.
         return target.apply(delta).inspect_err(|_| {
             let backoff = Backoff::default();
@@ -151,7 +155,11 @@ fn attempt(target: &mut dyn Target, behind: &mut Option<Behind>, delta: Option<&
         let wanted = std::mem::replace(&mut late.wanted, Err(String::new()));
         late.wanted = wanted.and_then(|state| after(state, delta));
     }
-    late.wanted.clone().and_then(|state| target.replace(state)).inspect_err(|_| {
+    let wanted = late.wanted.clone();
+    if wanted.as_ref().is_ok_and(|state| names_host_endpoints(state.endpoints.keys())) {
+        before_host_endpoints(target);
+    }
+    wanted.and_then(|state| target.replace(state)).inspect_err(|_| {
         late.backoff.longer();
         late.next = late.backoff.at();
     })

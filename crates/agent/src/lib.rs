@@ -51,6 +51,7 @@ pub mod socket;
 pub mod status;
 mod stop;
 mod target;
+mod tracking;
 mod transfer;
 mod uninstall;
 

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use tortie_dataplane::{Dataplane, Delta, Fake, State};
 use tortie_dataplane_nft::{ApplyError, Bits, Found, Kernel, Options, Refused};
+use tortie_hostnet::{Entered, enter_open_connections};
 use tortie_nft::probe::Feature;
+
+use crate::tracking;
 
 /// A dataplane that an agent drives.
 pub trait Target: Send {
@@ -26,6 +29,12 @@ pub trait Target: Send {
 
     /// Objects that were refused, with the reason.
     fn refused(&self) -> Vec<(String, String)>;
+
+    /// Whether some host endpoint is in force, also of an earlier agent.
+    fn has_host_endpoints(&mut self) -> Result<bool, String>;
+
+    /// Has the open connections of this machine tracked, so that a first host endpoint does not cut them.
+    fn enter_open_connections(&mut self) -> Result<Entered, String>;
 
     /// How often to look whether someone else has changed what is ours; never, if nobody can.
     fn look_every(&self) -> Option<Duration>;
@@ -107,6 +116,14 @@ impl Target for Kernel {
         Kernel::refused(self).iter().map(|(refused, reason)| (name(refused), reason.clone())).collect()
     }
 
+    fn has_host_endpoints(&mut self) -> Result<bool, String> {
+        Kernel::has_host_endpoints(self).map_err(|error| chain(&error))
+    }
+
+    fn enter_open_connections(&mut self) -> Result<Entered, String> {
+        enter_open_connections().map_err(|error| chain(&error))
+    }
+
     fn look_every(&self) -> Option<Duration> {
         // Nobody else can change a table that we own, and still it costs little to look.
         Some(Duration::from_millis(if self.is_owner() { 1000 } else { 50 }))
@@ -149,6 +166,14 @@ impl Target for Fake {
 
     fn refused(&self) -> Vec<(String, String)> {
         Vec::new()
+    }
+
+    fn has_host_endpoints(&mut self) -> Result<bool, String> {
+        Ok(tracking::names_host_endpoints(self.state.endpoints.keys()))
+    }
+
+    fn enter_open_connections(&mut self) -> Result<Entered, String> {
+        Ok(Entered::default())
     }
 
     fn look_every(&self) -> Option<Duration> {

@@ -231,6 +231,16 @@ impl Kernel {
         dump::table(&mut self.socket, &self.table.id)
     }
 
+    /// Whether the table in the kernel enforces some host endpoint, of this dataplane or of an earlier one.
+    pub fn has_host_endpoints(&mut self) -> Result<bool, RequestError> {
+        let ids = dump::table_ids(&mut self.socket)?;
+        if !ids.contains(&self.table.id) {
+            return Ok(false);
+        }
+        let chains = dump::chain_names(&mut self.socket, &self.table.id)?;
+        Ok(chains.iter().any(|chain| chain == skeleton::base::WITH_HOST_ENDPOINTS))
+    }
+
     /// Whether the kernel still has what was put there. Asking costs microseconds as long as nobody commits anything, so
     /// it can be asked every few milliseconds. A table that we own can only be missing, so others' commits cost little there.
     pub fn is_intact(&mut self) -> Result<bool, RequestError> {

@@ -10,7 +10,7 @@
 //!
 //! A stage in which nothing can happen has no base chain, so a packet pays only for what is used.
 
-mod base;
+pub(crate) mod base;
 mod early;
 mod nat;
 

@@ -1,31 +1,55 @@
-//! Forgetting the connections of addresses, over ctnetlink.
+//! Connection tracking over ctnetlink: making it forget connections, and entering some.
 //!
 //! A connection is an address's when the address began it (the source of the original direction) or answers it (the
 //! source of the reply).
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use tortie_netlink::wire::{Attrs, Message, Writer, address};
+use tortie_netlink::wire::{Attrs, CREATE, EXCL, Message, Writer, address};
 use tortie_netlink::{Buffers, Protocol, RequestError, Socket};
 
+use crate::sockets::{Connection, Transport};
 use crate::sysctl;
 
 /// `NFNL_SUBSYS_CTNETLINK` in a message type's upper byte.
 const SUBSYSTEM: u16 = 1 << 8;
+const NEW: u16 = SUBSYSTEM;
 const GET: u16 = SUBSYSTEM | 1;
 const DELETE: u16 = SUBSYSTEM | 2;
 
 // `enum ctattr_type`.
 const ORIGINAL: u16 = 1;
 const REPLY: u16 = 2;
+const STATUS: u16 = 3;
+const PROTOCOL_INFO: u16 = 4;
+const TIMEOUT: u16 = 7;
 const ID: u16 = 12;
 const ZONE: u16 = 18;
 const FILTER: u16 = 25;
 // `enum ctattr_tuple`, `enum ctattr_ip`.
 const TUPLE_IP: u16 = 1;
 const SOURCE_V4: u16 = 1;
+const DESTINATION_V4: u16 = 2;
 const SOURCE_V6: u16 = 3;
+const DESTINATION_V6: u16 = 4;
+const TUPLE_PROTOCOL: u16 = 2;
+// `enum ctattr_l4proto`.
+const NUMBER: u16 = 1;
+const SOURCE_PORT: u16 = 2;
+const DESTINATION_PORT: u16 = 3;
+// `enum ctattr_protoinfo`, `enum ctattr_protoinfo_tcp`.
+const TCP_INFO: u16 = 1;
+const TCP_STATE: u16 = 1;
+const TCP_FLAGS_ORIGINAL: u16 = 4;
+const TCP_FLAGS_REPLY: u16 = 5;
+/// `IPS_SEEN_REPLY | IPS_ASSURED | IPS_CONFIRMED`: established, and not the first to go when the table is full.
+const ESTABLISHED: u32 = 0xe;
+/// `TCP_CONNTRACK_ESTABLISHED`.
+const TCP_ESTABLISHED: u8 = 3;
+/// `IP_CT_TCP_FLAG_SACK_PERM | IP_CT_TCP_FLAG_BE_LIBERAL`, as the kernel sets for a connection that it meets in its
+/// middle: windows and their scale are not known.
+const TCP_MIDDLE: u8 = 0x0a;
 // `enum ctattr_filter`, and its flag for a tuple's source.
 const FILTER_ORIGINAL: u16 = 1;
 const FILTER_REPLY: u16 = 2;
@@ -85,6 +109,25 @@ impl Conntrack {
         Ok(())
     }
 
+    /// Enters a connection as established. Returns whether it was not tracked before.
+    pub(crate) fn enter(&mut self, connection: &Connection, timeout: u32) -> Result<bool, RequestError> {
+        let family = if connection.from.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+        let entered =
+            self.socket.request("track a connection", NEW, CREATE | EXCL, &[family as u8, 0, 0, 0], |writer| {
+                write_tuple(writer, ORIGINAL, connection.transport, connection.from, connection.to);
+                write_tuple(writer, REPLY, connection.transport, connection.to, connection.from);
+                writer.u32(STATUS, ESTABLISHED);
+                writer.u32(TIMEOUT, timeout);
+                if connection.transport == Transport::Tcp {
+                    writer.nest(PROTOCOL_INFO, |writer| writer.nest(TCP_INFO, write_tcp));
+                }
+            });
+        match entered {
+            Err(error) if error.is_refusal(libc::EEXIST) => Ok(false),
+            other => other.map(|()| true),
+        }
+    }
+
     /// The connections of these addresses, in one look through the kernel's table: all of a family, or those with one
     /// address as the source of one side.
     fn find(
@@ -105,6 +148,29 @@ impl Conntrack {
             Ok(())
         };
         self.socket.dump(what, GET, &fixed, filter, each)
+    }
+}
+
+fn write_tuple(writer: &mut Writer, side: u16, transport: Transport, from: SocketAddr, to: SocketAddr) {
+    let (source, destination) = if from.is_ipv4() { (SOURCE_V4, DESTINATION_V4) } else { (SOURCE_V6, DESTINATION_V6) };
+    writer.nest(side, |writer| {
+        writer.nest(TUPLE_IP, |writer| {
+            writer.address(source, from.ip());
+            writer.address(destination, to.ip());
+        });
+        writer.nest(TUPLE_PROTOCOL, |writer| {
+            writer.u8(NUMBER, transport.number());
+            writer.u16(SOURCE_PORT, from.port());
+            writer.u16(DESTINATION_PORT, to.port());
+        });
+    });
+}
+
+fn write_tcp(writer: &mut Writer) {
+    writer.u8(TCP_STATE, TCP_ESTABLISHED);
+    for side in [TCP_FLAGS_ORIGINAL, TCP_FLAGS_REPLY] {
+        // The flags, and which of them are meant.
+        writer.bytes(side, &[TCP_MIDDLE, TCP_MIDDLE]);
     }
 }
 

@@ -12,6 +12,9 @@
 //! addresses forgotten that are somebody else's now, and lets the host forward once it has a workload. What to do is
 //! decided by [`Model`], a value; what does it is thin.
 //!
+//! [`enter_open_connections`] has connections tracked that are older than connection tracking here, so that a first
+//! policy does not cut them.
+//!
 //! [`status`] writes the files that Calico's CNI plugin waits for.
 //!
 //! Ours are: routes of the main table out of interfaces with a workload prefix, if they carry our protocol number or
@@ -23,6 +26,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod config;
+mod connections;
 mod conntrack;
 mod kernel;
 pub mod links;
@@ -32,12 +36,14 @@ mod neighbour;
 mod network;
 mod route;
 mod seen;
+mod sockets;
 pub mod status;
 mod step;
 mod sysctl;
 mod workload;
 
 pub use config::{Config, GRACE};
+pub use connections::{Entered, enter_open_connections};
 pub use machine::{machine, ports};
 pub use model::{Host, Model, Plan};
 pub use neighbour::Neighbour;

@@ -28,6 +28,8 @@ pub enum Protocol {
     Route,
     /// nf_tables and connection tracking (`NETLINK_NETFILTER`).
     Netfilter,
+    /// The sockets of programs (`NETLINK_SOCK_DIAG`).
+    SocketDiagnosis,
 }
 
 /// How much may be queued; limits, not reservations.
@@ -66,6 +68,7 @@ impl Socket {
         let protocol = match protocol {
             Protocol::Route => None, // number 0
             Protocol::Netfilter => Some(netlink::NETFILTER),
+            Protocol::SocketDiagnosis => Some(netlink::SOCK_DIAG),
         };
         let fd = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?;
         // Only the initial user namespace's administrator may force a size; others stay below a system limit.

@@ -37,6 +37,8 @@ pub const DUMP_INTR: u16 = 0x10;
 pub const DUMP: u16 = 0x300;
 /// `NLM_F_REPLACE`: replace an existing object.
 pub const REPLACE: u16 = 0x100;
+/// `NLM_F_EXCL`: fail if the object exists.
+pub const EXCL: u16 = 0x200;
 /// `NLM_F_CREATE`: make the object.
 pub const CREATE: u16 = 0x400;
 /// `NLM_F_APPEND`: add at the end.

@@ -2,18 +2,25 @@
 
 use std::sync::mpsc::sync_channel;
 
-use tortie_dataplane::{Fake, Host};
+use tortie_dataplane::{Both, Endpoint, Fake, Host, Place, Program, ProgramId, Programs, Then};
+use tortie_hostnet::Entered;
+use tortie_policy::{Direction, EndpointId};
 
 use super::*;
 
 const SOON: Duration = Duration::from_secs(20);
 
 /// A fake that refuses as long as it is told to.
+#[derive(Default)]
 struct Refusing {
     fake: Fake,
     refuse: Arc<Mutex<bool>>,
     /// Somebody else changes what is there, this many times.
     meddled: usize,
+    /// An earlier agent left host endpoints in force.
+    has_host_endpoints: bool,
+    /// How often open connections were entered.
+    entered: Arc<Mutex<usize>>,
 }
 
 impl Refusing {
@@ -49,6 +56,15 @@ impl Target for Refusing {
         Vec::new()
     }
 
+    fn has_host_endpoints(&mut self) -> Result<bool, String> {
+        Ok(self.has_host_endpoints)
+    }
+
+    fn enter_open_connections(&mut self) -> Result<Entered, String> {
+        *self.entered.lock().unwrap() += 1;
+        self.fake.enter_open_connections()
+    }
+
     fn look_every(&self) -> Option<Duration> {
         Some(Duration::from_millis(1))
     }
@@ -77,8 +93,7 @@ fn mark(generation: u64) -> Mark {
 #[test]
 fn a_change_that_cannot_be_made_is_made_with_the_next_or_by_itself() {
     let refuse = Arc::new(Mutex::new(true));
-    let target: Shared =
-        Arc::new(Mutex::new(Box::new(Refusing { fake: Fake::new(), refuse: refuse.clone(), meddled: 0 })));
+    let target: Shared = Arc::new(Mutex::new(Box::new(Refusing { refuse: refuse.clone(), ..Refusing::default() })));
     let board = Arc::new(Board::default());
     let (order, orders) = sync_channel(1);
     let (freed, free) = sync_channel(10);
@@ -124,7 +139,7 @@ fn an_empty_first_change_is_made_all_the_same() {
 
 #[test]
 fn what_somebody_else_changes_is_put_back_and_counted_without_a_change_of_ours() {
-    let target = Refusing { fake: Fake::new(), refuse: Arc::default(), meddled: 2 };
+    let target = Refusing { meddled: 2, ..Refusing::default() };
     let target: Shared = Arc::new(Mutex::new(Box::new(target)));
     let board = Arc::new(Board::default());
     let (order, orders) = sync_channel(1);
@@ -136,4 +151,57 @@ fn what_somebody_else_changes_is_put_back_and_counted_without_a_change_of_ours()
     assert!(board.wait(SOON, |facts| facts.repairs == 2));
     order.send(Order::Stop).unwrap();
     thread.join().unwrap();
+}
+
+/// A change that puts an endpoint that denies everything on an interface of the host.
+fn host_endpoint(interface: &str) -> Delta {
+    let own = interface.as_bytes()[3];
+    let (ingress, egress) = (ProgramId([own; 16]), ProgramId([own + 100; 16]));
+    let normal = Both { ingress, egress };
+    let deny = |direction| Program { direction, tiers: Vec::new(), then: Then::Deny };
+    let programs = Programs { normal, forward: Both::default(), pre_dnat: None, untracked: Both::default() };
+    let endpoint = Endpoint {
+        id: EndpointId::Host(interface.to_owned()),
+        programs,
+        addresses: Vec::new(),
+        nats: Vec::new(),
+        mac: String::new(),
+        spoofing: Vec::new(),
+        limits: Default::default(),
+    };
+    Delta {
+        programs_made: vec![(ingress, deny(Direction::Ingress)), (egress, deny(Direction::Egress))],
+        endpoints_put: vec![(Place::Host(interface.to_owned()), endpoint)],
+        ..prefix("")
+    }
+}
+
+#[test]
+fn open_connections_are_entered_before_the_first_host_endpoint_and_not_when_some_are_in_force() {
+    for (has_host_endpoints, expected) in [(false, [0, 1, 1]), (true, [0, 0, 0])] {
+        let entered = Arc::default();
+        let target = Refusing { has_host_endpoints, entered: Arc::clone(&entered), ..Refusing::default() };
+        let target: Shared = Arc::new(Mutex::new(Box::new(target)));
+        let (board, desk, mut behind) = (Board::default(), Desk::new().unwrap(), None);
+        let mut counts = Vec::new();
+        for delta in [prefix("none"), host_endpoint("eth0"), host_endpoint("eth1")] {
+            change(&target, &board, &desk, &mut behind, Some(&delta), mark(1));
+            counts.push(*entered.lock().unwrap());
+        }
+        assert_eq!(board.read().failing, None);
+        assert_eq!(counts, expected, "with host endpoints of an earlier agent: {has_host_endpoints}");
+    }
+}
+
+#[test]
+fn open_connections_are_entered_also_when_the_first_host_endpoint_comes_with_a_change_that_waited() {
+    let (refuse, entered) = (Arc::new(Mutex::new(true)), Arc::default());
+    let target = Refusing { refuse: refuse.clone(), entered: Arc::clone(&entered), ..Refusing::default() };
+    let target: Shared = Arc::new(Mutex::new(Box::new(target)));
+    let (board, desk, mut behind) = (Board::default(), Desk::new().unwrap(), None);
+    change(&target, &board, &desk, &mut behind, Some(&prefix("one")), mark(1));
+    assert_eq!(*entered.lock().unwrap(), 0);
+    *refuse.lock().unwrap() = false;
+    change(&target, &board, &desk, &mut behind, Some(&host_endpoint("eth0")), mark(2));
+    assert_eq!((board.read().failing.clone(), *entered.lock().unwrap()), (None, 1));
 }

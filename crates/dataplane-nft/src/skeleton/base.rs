@@ -24,6 +24,9 @@ const FROM_WORKLOAD: &str = "from-workload";
 const INPUT_FROM_WORKLOAD: &str = "from-workload-in";
 const TO_WORKLOAD: &str = "to-workload";
 
+/// The base chain that exists with the first host endpoint, whatever its policy.
+pub(crate) const WITH_HOST_ENDPOINTS: &str = "forward-in-host";
+
 /// Collects base chains; one without lines is none.
 struct Bases<'a> {
     plan: &'a Plan,
@@ -173,7 +176,7 @@ impl Bases<'_> {
             let mut lines: Vec<Line> = self.accepted().into_iter().collect();
             lines.push(known_flows());
             lines.extend(self.dispatch(Stage::ForwardIn));
-            self.base("forward-in-host", Hook::Forward, FILTER, lines);
+            self.base(WITH_HOST_ENDPOINTS, Hook::Forward, FILTER, lines);
         }
         let lines = self.if_workload(Link::In, FROM_WORKLOAD);
         self.base("forward-from-workload", Hook::Forward, FILTER + 1, lines);

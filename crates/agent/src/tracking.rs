@@ -1,0 +1,56 @@
+//! Open connections and the first host endpoint.
+//!
+//! Policy judges only the first packet of a connection that is tracked. What began before connection tracking looked
+//! would be judged, and mostly denied, in its middle. So before the first host endpoint is in force, every connection of
+//! this machine's sockets is entered into connection tracking. The table that the agent begins with turns tracking on, so
+//! no connection can begin unseen meanwhile. Later changes need nothing of the kind: all connections are tracked then.
+//!
+//! Where host endpoints are in force already, also by an earlier agent, nothing is entered: an administrator may have
+//! deleted connections from tracking to end them.
+
+use tortie_dataplane::{Delta, Place};
+
+use crate::target::{Target, chain};
+
+/// Whether any of these is a place of a host endpoint.
+pub(crate) fn names_host_endpoints<'a>(places: impl IntoIterator<Item = &'a Place>) -> bool {
+    places.into_iter().any(|place| matches!(place, Place::Host(_) | Place::AnyHost))
+}
+
+/// Whether a change brings host endpoints.
+pub(crate) fn brings_host_endpoints(delta: &Delta) -> bool {
+    names_host_endpoints(delta.endpoints_put.iter().map(|(place, _)| place))
+}
+
+/// Has open connections tracked if host endpoints are about to be the first ones in force. A failure is reported and
+/// does not keep policy out of force.
+pub(crate) fn before_host_endpoints(target: &mut dyn Target) {
+    if names_host_endpoints(target.state().endpoints.keys()) {
+        return;
+    }
+    let entered = match target.has_host_endpoints() {
+        Ok(true) => return,
+        Ok(false) => target.enter_open_connections(),
+        Err(reason) => Err(reason),
+    };
+    match entered {
+        Ok(entered) => {
+            if entered.entered > 0 {
+                log::info!(
+                    "{} open connections are tracked now, so that the first host endpoint does not cut them",
+                    entered.entered
+                );
+            }
+            if let Some(reason) = entered.reason {
+                log::warn!(
+                    "{} open connections could not be tracked; the first host endpoint cuts them unless its policy allows their next packet: {}",
+                    entered.failed,
+                    chain(&reason)
+                );
+            }
+        }
+        Err(reason) => log::warn!(
+            "open connections could not be tracked; the first host endpoint cuts those that are not, unless its policy allows their next packet: {reason}"
+        ),
+    }
+}
