@@ -1,4 +1,6 @@
 //! Worlds, generators and topologies for tests.
 
 pub mod faults;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod worlds;
