@@ -151,6 +151,7 @@ impl Mind {
             if self.dirty && free {
                 self.dirty = false;
                 let delta = Box::new(self.engine.flush());
+                self.report_too_large();
                 let (mark, lines) = {
                     let facts = self.board.read();
                     (facts.wanted, self.placements.step(&delta, &facts.locals))
@@ -355,6 +356,25 @@ impl Mind {
                 *count = count.saturating_add_signed(step);
             });
         }
+    }
+
+    /// Says which sets of named ports are given too many.
+    fn report_too_large(&self) {
+        const PROBLEM: &str = "named ports";
+        let sets = self.engine.too_large();
+        let said = self.board.read().problems.get(PROBLEM).cloned();
+        let now = (!sets.is_empty())
+            .then(|| format!("{}: rules that allow by them never match, others deny on every port", sets.join("; ")));
+        if said == now {
+            return;
+        }
+        if let Some(problem) = &now {
+            log::error!("{problem}");
+        }
+        self.board.tell(|facts| match now {
+            Some(problem) => drop(facts.problems.insert(PROBLEM, problem)),
+            None => drop(facts.problems.remove(PROBLEM)),
+        });
     }
 
     fn report(&self, key: &Key, unreadable: Option<Unreadable>) {

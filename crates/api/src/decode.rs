@@ -17,7 +17,7 @@ use crate::problem::Path;
 mod numbers;
 mod seed;
 
-use seed::{Exact, Mode, Seed};
+use seed::{Limits, Mode, Seed};
 
 pub use seed::Part;
 
@@ -66,15 +66,26 @@ pub fn stored(key: &Key, bytes: &[u8]) -> Result<Object, DecodeError> {
     read(key, bytes, Mode::Tolerant)
 }
 
+/// How many bytes of tree whoever enforces an object of this size makes of it at most.
+pub fn room(bytes: &[u8]) -> usize {
+    bytes.len().saturating_mul(10).saturating_add(1 << 20)
+}
+
 /// The same, but in the spec and in labels a key that appears twice is null, and `repeated` is told where; two spellings
-/// of one field are the same key. No other field is null.
-pub fn without_repeats(key: &Key, bytes: &[u8], repeated: &mut dyn FnMut(Path)) -> Result<Object, DecodeError> {
+/// of one field are the same key. Beyond `room` bytes of tree a list ends with a null and an object is null. No other
+/// field is null.
+pub fn without_repeats(
+    key: &Key,
+    bytes: &[u8],
+    room: usize,
+    repeated: &mut dyn FnMut(Path),
+) -> Result<Object, DecodeError> {
     let tell = RefCell::new(|part: Part<'_>| {
         if let Part::Repeated(path) = part {
             repeated(path);
         }
     });
-    read(key, bytes, Mode::NoRepeats(&tell))
+    read(key, bytes, Mode::NoRepeats(Limits { room: &Cell::new(room), tell: &tell }))
 }
 
 fn read(key: &Key, bytes: &[u8], mode: Mode<'_>) -> Result<Object, DecodeError> {
@@ -95,7 +106,7 @@ pub fn exact(key: &Key, bytes: &[u8], room: usize, tell: &mut dyn FnMut(Part<'_>
     let shape = Some(kinds::shape(key.kind));
     let mut read = |bytes: &[u8]| {
         let (room, tell) = (Cell::new(room), RefCell::new(|part: Part<'_>| tell(part)));
-        parse(Seed::new(shape, Mode::Exact(Exact { room: &room, tell: &tell })), bytes)
+        parse(Seed::new(shape, Mode::Exact(Limits { room: &room, tell: &tell })), bytes)
     };
     // A number that no double holds is no reason to lose all the rest.
     let value = read(bytes).or_else(|error| match numbers::tamed(bytes) {

@@ -260,7 +260,7 @@ fn policy(
 
 fn among(selector: &str) -> PeerMatch {
     let peers = Peers { selector: Selector::parse(selector).unwrap(), negated: false, written: selector.to_owned() };
-    PeerMatch { peers: Some(peers), ..PeerMatch::default() }
+    PeerMatch { peers: Some(Box::new(peers)), ..PeerMatch::default() }
 }
 
 fn allow_from(selector: &str) -> Rule {

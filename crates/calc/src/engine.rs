@@ -158,6 +158,11 @@ impl Engine {
         std::mem::take(&mut self.shared.cost)
     }
 
+    /// What is refused as a whole and said by no object: sets of named ports that are given too many, in words.
+    pub fn too_large(&self) -> Vec<String> {
+        self.members.sets.too_large(&self.shared.selectors, &self.shared.names)
+    }
+
     /// How much it holds.
     pub fn size(&self) -> Size {
         Size {

@@ -19,6 +19,7 @@ mod classes;
 mod cost;
 mod ends;
 mod engine;
+#[path = "../../testkit/src/faults/switch.rs"]
 mod faults;
 mod flush;
 mod index;

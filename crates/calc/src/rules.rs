@@ -158,7 +158,7 @@ impl Peer {
             ports,
             not_ports,
             named_of,
-            service: service.clone().map(Box::new),
+            service: service.clone(),
         };
         Peer::Full(ends.acquire(full, selectors, names))
     }

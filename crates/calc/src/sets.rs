@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use sha2::{Digest, Sha224};
 use tortie_dataplane::{Members, PortMember, SetChange, SetId};
 use tortie_net::CoveringSet;
-use tortie_policy::ServiceId;
+use tortie_policy::{NamedPort, ServiceId};
 
 use crate::cost::Cost;
 use crate::faults;
@@ -78,6 +78,8 @@ pub(crate) struct Set {
     /// How many of those who give to it may give more than is known: while any may, rules that name it are told so that
     /// they never allow too much.
     doubts: u32,
+    /// How many named ports those who match give to it; with more than [`NamedPort::SET_LIMIT`] it has none.
+    given: usize,
     /// Rules were told so.
     pub(crate) doubted: bool,
     /// It has what it should: until then nothing is put in or taken out.
@@ -114,6 +116,8 @@ pub(crate) struct Sets {
     changed: Vec<SetIndex>,
     /// Sets that may be in doubt now and were not, or the other way round.
     recheck: BTreeSet<SetIndex>,
+    /// Sets of named ports that are given too many.
+    too_large: BTreeSet<SetIndex>,
 }
 
 impl Sets {
@@ -131,6 +135,7 @@ impl Sets {
             uses: 1,
             content,
             doubts: 0,
+            given: 0,
             doubted: false,
             // Those that are always there have something in them before the first flush.
             filled: matches!(key, SetKey::Known(_)),
@@ -205,7 +210,7 @@ impl Sets {
                 if item.missing.ports {
                     self.doubt(index, come);
                 }
-                item.port_members(name).for_each(|member| self.port(index, member, come, cost));
+                self.contribute_ports(index, item, name, come, cost);
             }
             _ => {
                 if item.missing.addresses {
@@ -214,6 +219,61 @@ impl Sets {
                 item.nets.as_slice().iter().for_each(|&net| self.net(index, net, come, cost));
             }
         }
+    }
+
+    /// Puts in, or takes out, the named ports of an item. A set that is given too many has none until it is given fewer.
+    fn contribute_ports(&mut self, index: SetIndex, item: &Item, name: Name, come: bool, cost: &mut Cost) {
+        let set = self.slab.get_mut(index);
+        if !set.filled {
+            return;
+        }
+        let count = item.port_members(name).count();
+        let before = set.given;
+        set.given = if come { before + count } else { before.saturating_sub(count) };
+        let limit = NamedPort::SET_LIMIT;
+        match (before > limit, set.given > limit) {
+            (false, false) => item.port_members(name).for_each(|member| self.port(index, member, come, cost)),
+            (false, true) => {
+                self.clear_ports(index);
+                self.too_large.insert(index);
+                self.doubt(index, true);
+            }
+            (true, true) => {}
+            (true, false) => {
+                // Filled anew by the next flush.
+                self.too_large.remove(&index);
+                let set = self.slab.get_mut(index);
+                (set.given, set.doubts, set.filled) = (0, 0, false);
+                self.recheck.insert(index);
+                self.empty.push(index);
+            }
+        }
+    }
+
+    fn clear_ports(&mut self, index: SetIndex) {
+        let set = self.slab.get_mut(index);
+        let Content::Ports(ports) = &mut set.content else { return };
+        let members = std::mem::take(ports);
+        if set.told {
+            let pending = pending(&mut set.pending, &mut self.changed, index);
+            members.into_keys().for_each(|member| note(&mut pending.ports, member, false));
+        }
+    }
+
+    /// The sets of named ports in use that are given too many, in words.
+    pub(crate) fn too_large(&self, selectors: &Selectors, names: &Names) -> Vec<String> {
+        let sets = self.too_large.iter().map(|&index| self.slab.get(index)).filter(|set| set.uses > 0);
+        let told = |set: &Set| match set.key {
+            SetKey::Port(selector, name) => Some(format!(
+                "the endpoints that match {} have {} ports named {:?}, more than {}",
+                selectors.get(selector),
+                set.given,
+                names.text(name),
+                NamedPort::SET_LIMIT
+            )),
+            _ => None,
+        };
+        sets.filter_map(told).collect()
     }
 
     /// One more who gives to a set may give more than is known, or one less.
@@ -336,6 +396,7 @@ impl Sets {
                 continue;
             }
             let set = self.slab.remove(index);
+            self.too_large.remove(&index);
             self.by_key.remove(&set.key);
             if let Some(selector) = set.key.selector()
                 && let Some(sets) = self.by_selector.get_mut(&selector)

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use tortie_api::{Key, Kind, Object};
 use tortie_calc::{Engine, Id, Update};
 use tortie_dataplane::{Dataplane, Delta, Fake, Rule};
-use tortie_policy::{Action, Item, WorkloadId};
+use tortie_eval::{Conntrack, Host, Link, Packet, Transport, Way, judge};
+use tortie_policy::{Action, Item, NamedPort, Snapshot, WorkloadId};
 
 fn put(kind: Kind, namespace: &str, name: &str, labels: &[(&str, &str)], spec: Value) -> Update {
     let key = Key { kind, namespace: namespace.to_owned(), name: name.to_owned() };
@@ -100,4 +101,92 @@ fn of_a_set_with_an_unreadable_net_an_allow_matches_the_rest_a_deny_everybody_an
     engine.update(set(json!(["198.51.100.0/24", "no net"])));
     engine.update(set(json!(["198.51.100.0/24"])));
     assert!(engine.flush().is_empty(), "there and back between two flushes is nothing");
+}
+
+/// An endpoint of another node with as many named ports as one may have.
+fn many_ports(name: &str) -> Item {
+    let addresses: Vec<String> = (0..256).map(|at| format!("10.1.{at}.{}", name.len())).collect();
+    let ports: Vec<Value> = (1..=256).map(|port| json!({"name": "http", "protocol": "TCP", "port": port})).collect();
+    let spec = json!({"node": "n2", "interfaceName": "eth0", "expectedIPs": addresses, "ports": ports});
+    match put(Kind::HostEndpoint, "", name, &[("role", "many")], spec) {
+        Update::Put(item) => item,
+        _ => panic!("an item is put"),
+    }
+}
+
+#[test]
+fn a_set_that_is_given_too_many_named_ports_has_none_and_denies_until_it_is_given_fewer() {
+    use Action::{Allow, Deny, Pass};
+    let (mut engine, mut fake, mut snapshot) = (Engine::new("n1"), Fake::new(), Snapshot::default());
+    let host = Host { node: "n1".to_owned(), links: vec![Link { name: "cali1".to_owned(), addresses: Vec::new() }] };
+    engine.update(Update::Links(host.links.clone()));
+    let to = |action: &str| json!({"action": action, "protocol": "TCP", "destination": {"selector": "role == 'many'", "ports": ["http", 9]}});
+    let policy = |rules: Value| {
+        put(
+            Kind::GlobalNetworkPolicy,
+            "",
+            "p",
+            &[],
+            json!({"selector": "role == 'web'", "types": ["Egress"], "egress": rules}),
+        )
+    };
+    let mut update = |engine: &mut Engine, update: Update| {
+        if let Update::Put(item) = &update {
+            snapshot.insert(item.clone());
+        }
+        if let Update::Delete(Id::HostEndpoint(name)) = &update {
+            snapshot.host_endpoints.remove(name);
+        }
+        engine.update(update);
+        snapshot.clone()
+    };
+    update(&mut engine, pod());
+    let rules = |delta: &Delta| -> Vec<(Action, usize)> {
+        let told =
+            |rule: &Rule| (rule.action, rule.destination.ports.ranges.len() + rule.destination.ports.named.len());
+        delta.rules_put.iter().flat_map(|(_, rules)| rules.iter().map(told)).collect()
+    };
+    let all = json!([to("Allow"), to("Pass"), to("Deny"), {"action": "Allow"}]);
+    update(&mut engine, policy(all));
+    let names: Vec<String> = (1..=17).map(|number| "h".repeat(number)).collect();
+    for name in &names[..16] {
+        update(&mut engine, Update::Put(many_ports(name)));
+    }
+    let whole = engine.flush();
+    assert_eq!(rules(&whole), [(Allow, 2), (Pass, 2), (Deny, 2), (Allow, 0)]);
+    fake.apply(&whole).unwrap();
+    let members = |fake: &Fake| fake.state.sets.values().map(|set| set.len()).max();
+    assert_eq!(members(&fake), Some(NamedPort::SET_LIMIT));
+    assert!(engine.too_large().is_empty());
+    let judged = |snapshot: &Snapshot, port: u16| {
+        let packet = Packet {
+            source: "10.0.0.1".parse().unwrap(),
+            destination: "10.1.0.1".parse().unwrap(),
+            protocol: 6,
+            transport: Transport::Ports { source: 4000, destination: port },
+            way: Way::Forward { from: "cali1".to_owned(), to: "eth0".to_owned() },
+            translated: None,
+            translated_interface: None,
+            conntrack: Conntrack::New,
+            source_route_ok: None,
+            hop_limit: 64,
+        };
+        judge(snapshot, &host, &packet).allowed
+    };
+
+    let snapshot = update(&mut engine, Update::Put(many_ports(&names[16])));
+    let closed = engine.flush();
+    assert_eq!(rules(&closed), [(Allow, 2), (Deny, 0), (Deny, 0), (Allow, 0)]);
+    fake.apply(&closed).unwrap();
+    assert_eq!(members(&fake), Some(17 * 256), "only the addresses are left");
+    let told = engine.too_large().join("");
+    assert!(told.contains("role == \"many\"") && told.contains("1114112") && told.contains("http"), "{told}");
+    assert!(!judged(&snapshot, 80) && !judged(&snapshot, 7000), "the Pass denies on every port");
+
+    let snapshot = update(&mut engine, Update::Delete(Id::HostEndpoint(names[3].clone())));
+    let open = engine.flush();
+    assert_eq!(rules(&open), rules(&whole));
+    fake.apply(&open).unwrap();
+    assert_eq!((members(&fake), engine.too_large().len()), (Some(NamedPort::SET_LIMIT), 0));
+    assert!(judged(&snapshot, 80) && judged(&snapshot, 7000));
 }

@@ -33,6 +33,7 @@
 mod batch;
 mod change;
 mod compare;
+#[path = "../../testkit/src/faults/switch.rs"]
 mod faults;
 mod form;
 mod index;

@@ -12,6 +12,7 @@
 mod delta;
 mod endpoint;
 pub mod fake;
+#[path = "../../testkit/src/faults/switch.rs"]
 mod faults;
 mod program;
 mod rule;

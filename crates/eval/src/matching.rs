@@ -6,7 +6,7 @@ use tortie_net::Protocol;
 use tortie_policy::{Action, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, Snapshot, Unknown};
 use tortie_selector::Selector;
 
-use crate::members::{At, has_ports, set_of, unknown_member};
+use crate::members::{At, has_ports, has_too_many_ports, set_of, unknown_member};
 use crate::path::Why;
 use tortie_policy::packet::Transport;
 
@@ -181,23 +181,29 @@ fn side(
             miss(fields.services, format!("{address} does not serve {}/{}", id.namespace, id.name));
         }
     }
+    let named_of = side.peers.as_deref().and_then(Peers::positive).cloned().unwrap_or_else(Selector::all);
+    let too_many = |name: &str| has_too_many_ports(snapshot, &named_of, name);
     let on = |entry: &PortMatch| {
         port.is_some_and(|port| match entry {
             PortMatch::Range(range) => has_ports(view.protocol) && range.contains(port),
-            PortMatch::Named(name) => at.has_named_port(side, name, view.protocol, port),
+            // Of too many none counts.
+            PortMatch::Named(name) => at.has_named_port(side, name, view.protocol, port) && !too_many(name),
         })
     };
     let unknown_ports = |ports: &[PortMatch]| {
-        let selector = side.peers.as_ref().and_then(Peers::positive).cloned().unwrap_or_else(Selector::all);
-        let named = ports.iter().any(|port| matches!(port, PortMatch::Named(_)));
-        named && unknown_member(snapshot, &selector, true).is_some()
+        let mut names = ports.iter().filter_map(|port| match port {
+            PortMatch::Named(name) => Some(name),
+            PortMatch::Range(_) => None,
+        });
+        names.clone().next().is_some() && unknown_member(snapshot, &named_of, true).is_some()
+            || names.any(|name| too_many(name))
     };
     let (unknown, unknown_not) = (unknown_ports(&side.ports), unknown_ports(&side.not_ports));
     unsure |= unknown || unknown_not;
     let known = |unknown: bool, negated: bool| if unknown { Unknown::of(action, negated) } else { Unknown::Known };
     let (positive, negative) = (known(unknown, false), known(unknown_not, true));
     if positive == Unknown::Never || negative == Unknown::Never {
-        miss(fields.ports, "some ports of these names cannot be read".to_owned());
+        miss(fields.ports, "some ports of these names cannot be read, or there are too many of them".to_owned());
     }
     if positive == Unknown::Known && !side.ports.is_empty() && !side.ports.iter().any(on) {
         let why = match port {

@@ -79,7 +79,7 @@ impl<'a> At<'a> {
 
     /// Whether this protocol and port is a port of this name on an endpoint here that the rule's side selects.
     pub(crate) fn has_named_port(&self, side: &PeerMatch, name: &str, protocol: u8, port: u16) -> bool {
-        let selector = side.peers.as_ref().and_then(Peers::positive);
+        let selector = side.peers.as_deref().and_then(Peers::positive);
         let is_it = |named: &NamedPort| named.name == name && named.protocol.number() == protocol && named.port == port;
         self.things.iter().any(|thing| {
             thing.ports.is_some_and(|ports| ports.iter().any(is_it))
@@ -109,6 +109,25 @@ pub fn unknown_member(snapshot: &Snapshot, selector: &Selector, ports: bool) -> 
     let workloads = snapshot.workload_endpoints.values().filter(|one| lacks(&one.missing));
     let workloads = workloads.filter(|one| selected(&one.labels, &one.profiles)).map(ToString::to_string);
     sets.chain(hosts).chain(workloads).next()
+}
+
+/// Whether the endpoints that a selector matches have more ports of a name than a set of them takes.
+pub(crate) fn has_too_many_ports(snapshot: &Snapshot, selector: &Selector, name: &str) -> bool {
+    let members = |ports: &[NamedPort], addresses: &[IpAddr]| {
+        ports.iter().filter(|port| port.name == name).count() * addresses.len()
+    };
+    let workloads = snapshot.workload_endpoints.values();
+    let workloads = workloads.map(|one| (members(&one.ports, &one.addresses), &one.labels, &one.profiles));
+    let hosts = snapshot.host_endpoints.values();
+    let hosts = hosts.map(|one| (members(&one.ports, &one.addresses), &one.labels, &one.profiles));
+    let all: Vec<_> = workloads.chain(hosts).filter(|(members, ..)| *members > 0).collect();
+    let sum = |count: &dyn Fn(&Labels, &[String]) -> bool| -> usize {
+        all.iter().filter(|(_, labels, profiles)| count(labels, profiles)).map(|(members, ..)| members).sum()
+    };
+    // Matching labels costs more than counting.
+    sum(&|_, _| true) > NamedPort::SET_LIMIT
+        && sum(&|labels, profiles| selects(selector, &effective_labels(snapshot, labels, profiles)))
+            > NamedPort::SET_LIMIT
 }
 
 /// Whether a selector matches any endpoint or set that has an address.

@@ -74,6 +74,10 @@ pub struct NamedPort {
 impl NamedPort {
     /// More than this are too many: each port at each address of one endpoint is a member of a set.
     pub const LIMIT: usize = 65_536;
+
+    /// A set of named ports has at most so many members, those of all endpoints together; one that is given more has none,
+    /// and counts as unreadable.
+    pub const SET_LIMIT: usize = 1_048_576;
 }
 
 /// Where a host endpoint sits.

@@ -155,7 +155,7 @@ impl Rule {
             destination: self.destination.without_labels(),
             ..self.clone()
         };
-        let peers = || Some(Peers::unreadable());
+        let peers = || Some(Box::new(Peers::unreadable()));
         let mut rules = Vec::new();
         if !self.never && asks(&self.source) {
             rules.push(Rule { source: PeerMatch { peers: peers(), ..loose.source.clone() }, ..loose.clone() });
@@ -200,7 +200,7 @@ pub fn asks_unreadable(action: Action, negated: Option<bool>, named: bool, not_n
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PeerMatch {
     /// Known endpoints and sets.
-    pub peers: Option<Peers>,
+    pub peers: Option<Box<Peers>>,
     /// In one of these nets.
     pub nets: Vec<IpNet>,
     /// In none of these.
@@ -210,7 +210,7 @@ pub struct PeerMatch {
     /// On none of these.
     pub not_ports: Vec<PortMatch>,
     /// An address (source) or an address with protocol and port (destination) of this service.
-    pub service: Option<ServiceId>,
+    pub service: Option<Box<ServiceId>>,
 }
 
 /// Which known endpoints and sets one end must be among.

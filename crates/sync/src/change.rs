@@ -59,7 +59,7 @@ fn read(stored: &Stored) -> Result<Content, Failed> {
     }
     if stored.key.kind == Kind::FelixConfiguration {
         // Which settings can be read depends on all of them, and is said where they are worked out.
-        let object = decode::without_repeats(&stored.key, &stored.value, &mut |_| {})
+        let object = decode::without_repeats(&stored.key, &stored.value, decode::room(&stored.value), &mut |_| {})
             .map_err(|error| Failed { reasons: vec![error.to_string()], replacement: None })?;
         return Ok(Content::Settings(Box::new(object)));
     }

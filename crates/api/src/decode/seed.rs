@@ -26,18 +26,18 @@ pub(super) enum Mode<'e> {
     /// As Calico reads it: null is absence, and of a key that appears twice the last value counts.
     Tolerant,
     /// The same, but a key that appears twice is null where it decides something.
-    NoRepeats(&'e Tell<'e>),
-    /// As whoever enforces the object reads it.
-    Exact(Exact<'e>),
+    NoRepeats(Limits<'e>),
+    /// As whoever enforces the object reads it: null stays null too, and long lists are handed over item by item.
+    Exact(Limits<'e>),
 }
 
-/// The object is read by who enforces it.
+/// What whoever enforces the object gives along.
 #[derive(Clone, Copy)]
-pub(super) struct Exact<'e> {
+pub(super) struct Limits<'e> {
     /// How many more bytes the tree may take. What does not fit becomes null.
     pub(super) room: &'e Cell<usize>,
     /// Takes the items of `spec.ingress`, `spec.egress` and `spec.nets` one by one, so that no tree of all of them is
-    /// made.
+    /// made; and keys that appear twice.
     pub(super) tell: &'e Tell<'e>,
 }
 
@@ -89,10 +89,17 @@ impl<'a, 'e> Seed<'a, 'e> {
         self.shape.map(|shape| &shape.form)
     }
 
-    fn exact(self) -> Option<Exact<'e>> {
+    fn exact(self) -> Option<Limits<'e>> {
         match self.mode {
-            Mode::Exact(exact) => Some(exact),
+            Mode::Exact(limits) => Some(limits),
             _ => None,
+        }
+    }
+
+    fn limits(self) -> Option<Limits<'e>> {
+        match self.mode {
+            Mode::Tolerant => None,
+            Mode::NoRepeats(limits) | Mode::Exact(limits) => Some(limits),
         }
     }
 
@@ -119,25 +126,26 @@ impl<'a, 'e> Seed<'a, 'e> {
 
     /// Puts null in the place of a key that appears twice, where that decides something. Else the last value counts.
     fn repeated(self, decides: bool, name: &str) -> Option<Value> {
-        let tell = match self.mode {
-            _ if !decides => return None,
-            Mode::Tolerant => return None,
-            Mode::NoRepeats(tell) | Mode::Exact(Exact { tell, .. }) => tell,
-        };
+        let Limits { tell, .. } = self.limits().filter(|_| decides)?;
         tell.borrow_mut()(Part::Repeated(Place::Key(self.place, name).path()));
         Some(Value::Null)
     }
 
     /// Whether there is room for a part of this size.
     fn takes(self, size: usize) -> bool {
-        let Some(exact) = self.exact() else { return true };
-        let left = exact.room.get().checked_sub(size);
-        exact.room.set(left.unwrap_or(0));
+        let Some(Limits { room, .. }) = self.limits() else { return true };
+        let left = room.get().checked_sub(size);
+        room.set(left.unwrap_or(0));
         left.is_some()
     }
 
     /// Hands over the items of a list, each read alone.
-    fn each_item<'de, A: SeqAccess<'de>>(self, exact: Exact<'e>, name: &str, items: &mut A) -> Result<Value, A::Error> {
+    fn each_item<'de, A: SeqAccess<'de>>(
+        self,
+        exact: Limits<'e>,
+        name: &str,
+        items: &mut A,
+    ) -> Result<Value, A::Error> {
         let room = exact.room.get();
         let shape = self.item_shape();
         exact.tell.borrow_mut()(Part::Begin(name));
@@ -237,7 +245,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         // Small objects are the rule, and growing from nothing costs more than four empty places.
-        let mut map = Map::with_capacity(if self.exact().is_some() { 0 } else { 4 });
+        let mut map = Map::with_capacity(if self.limits().is_some() { 0 } else { 4 });
         // Of an object that is too large inside nothing is left; fields that nobody knows are left out further outside.
         let mut whole = true;
         if let Some(Form::Record(record)) = self.form() {

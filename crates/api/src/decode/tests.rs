@@ -46,14 +46,18 @@ fn settings_have_null_for_a_key_that_appears_twice_and_only_there() {
     );
     let mut paths = Vec::new();
     let key = Key::cluster(Kind::FelixConfiguration, "default");
-    let object = without_repeats(&key, text.as_bytes(), &mut |path| paths.push(path.to_string())).unwrap();
+    let object = without_repeats(&key, text.as_bytes(), 10_000, &mut |path| paths.push(path.to_string())).unwrap();
     let spec = json!({ "logPrefix": null, "vxlanPort": null, "usageReportingEnabled": true });
     assert_eq!(object.body["spec"], spec);
     assert_eq!(object.metadata.other["labels"], json!({ "a": null }));
     assert_eq!(object.metadata.uid, "y", "it decides nothing");
     assert_eq!(paths, ["metadata.labels.a", "spec.logPrefix", "spec.vxlanPort"]);
-    let twice = without_repeats(&key, br#"{"spec":{},"Spec":{}}"#, &mut |_| {}).unwrap_err();
+    let twice = without_repeats(&key, br#"{"spec":{},"Spec":{}}"#, 10_000, &mut |_| {}).unwrap_err();
     assert!(matches!(twice, DecodeError::NotAnObject { .. }));
+    let many = format!(r#"{{"spec":{{"failsafeInboundHostPorts":[{}]}}}}"#, ["{}"; 1_000].join(","));
+    let object = without_repeats(&key, many.as_bytes(), 10_000, &mut |_| {}).unwrap();
+    let list = object.body["spec"]["failsafeInboundHostPorts"].as_array().unwrap();
+    assert!(list.len() < 200 && list.last() == Some(&Value::Null), "{}", list.len());
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Profiles, network sets, nodes and pools. Facts: enforcement sheet 1.6, 2.9, 5.1; datastore sheet 1.6.
 
+use std::collections::HashSet;
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use serde_json::Value;
 use tortie_api::{Kind, Object};
@@ -127,9 +130,10 @@ pub(super) fn node(object: &Object, wrong: &mut Wrong) -> Node {
         wrong.note(At::SPEC.key("bgp"), "expected an object", consequence);
         known = [false; 2];
     }
+    let mut known_addresses: HashSet<IpAddr> = node.addresses.iter().copied().collect();
     for address in spec.get("addresses").and_then(Value::as_array).into_iter().flatten() {
         if let Some(address) = address.get("address").and_then(Value::as_str).and_then(|text| parse_cidr(text).ok())
-            && !node.addresses.contains(&address.addr())
+            && known_addresses.insert(address.addr())
         {
             node.addresses.push(address.addr());
         }

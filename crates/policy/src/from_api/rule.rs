@@ -57,6 +57,10 @@ impl RuleList {
         match self.rules.len() {
             length if length < Rule::LIMIT => {
                 let rule = rule(value, namespace, at.index(length), wrong);
+                if length == self.rules.capacity() {
+                    // Short rules are many times smaller as text, so a list does not grow by its double.
+                    self.rules.reserve_exact((length / 4).max(16));
+                }
                 self.rules.push(rule);
             }
             _ if self.too_many => {}
@@ -70,6 +74,7 @@ impl RuleList {
 
     pub(super) fn finish(mut self) -> Vec<Rule> {
         if self.too_many {
+            self.rules.reserve_exact(1);
             self.rules.push(Rule::any(Action::Deny));
         }
         self.rules
@@ -266,13 +271,13 @@ fn checked_list<T>(
     read_all
 }
 
-fn service(value: Option<&Value>, namespace: &str, at: At<'_>, checked: &mut Checked<'_>) -> Option<ServiceId> {
+fn service(value: Option<&Value>, namespace: &str, at: At<'_>, checked: &mut Checked<'_>) -> Option<Box<ServiceId>> {
     let map = checked.condition(at, value.map(record).transpose())?;
     checked.known(map, SERVICE, at);
     let field = |name: &str| map.get(name).map_or(Ok(String::new()), owned);
     let id = field("name").and_then(|name| Ok(ServiceId { name, namespace: field("namespace")? }));
     let id = checked.condition(at, id.map(Some))?;
-    Some(if id.namespace.is_empty() { ServiceId { namespace: namespace.to_owned(), ..id } } else { id })
+    Some(Box::new(if id.namespace.is_empty() { ServiceId { namespace: namespace.to_owned(), ..id } } else { id }))
 }
 
 /// A selector, or all when it is empty.
@@ -296,7 +301,7 @@ fn peers(
     namespace: &str,
     at: At<'_>,
     checked: &mut Checked<'_>,
-) -> Result<Option<Peers>, Unreadable> {
+) -> Result<Option<Box<Peers>>, Unreadable> {
     let before = std::mem::replace(&mut checked.unreadable, false);
     let mut field = |map: &Map<String, Value>, name: &str, at: At<'_>| {
         let parsed = map.get(name).map_or(Ok(String::new()), owned);
@@ -354,7 +359,7 @@ fn peers(
     let text = parts.iter().map(|part| format!("({part})")).collect::<Vec<_>>().join(" && ");
     let joined = Selector::parse(&text).map_err(|error| error.to_string());
     match checked.condition(at, joined.map(Some)) {
-        Some(selector) => Ok(Some(Peers { selector, negated, written: written.join(", ") })),
+        Some(selector) => Ok(Some(Box::new(Peers { selector, negated, written: written.join(", ") }))),
         None => Err(Unreadable),
     }
 }

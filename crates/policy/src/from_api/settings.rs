@@ -2,11 +2,11 @@
 //! node's own `node.NAME` (enforcement sheet 6.1). What is not said, or has no meaning, leaves the weaker value; a
 //! failsafe list that cannot be read leaves the weaker list, never an empty one. What opens something is closed instead.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddrV4;
 
 use serde_json::{Map, Value};
-use tortie_api::shape::Form;
+use tortie_api::shape::{Field, Form};
 use tortie_api::{Object, Path};
 use tortie_net::{Protocol, parse_cidr};
 
@@ -85,30 +85,31 @@ impl Settings {
     /// appears twice ([`tortie_api::decode::without_repeats`]).
     pub fn settle(self, specs: &[&Value]) -> (Self, Vec<(usize, Invalid)>) {
         let mut wrong: Vec<(usize, Invalid)> = Vec::new();
+        // The fields that are wrong, with the number of their spec.
+        let mut bad: HashSet<(usize, String)> = HashSet::new();
         loop {
             let mut merged = Map::new();
-            let mut from: BTreeMap<&str, usize> = BTreeMap::new();
+            let mut from: HashMap<&str, usize> = HashMap::new();
             for (index, spec) in specs.iter().enumerate() {
                 let Some(fields) = spec.as_object() else { continue };
-                for (field, value) in fields {
+                for (field, value) in fields.iter().filter(|(field, _)| setting(field).is_some()) {
                     let silent = value.as_str() == Some("");
-                    let bad = wrong.iter().any(|(at, why)| *at == index && why.path == Path::from("spec").key(field));
-                    if !silent && !bad {
+                    if !silent && !bad.contains(&(index, field.clone())) {
                         merged.insert(field.clone(), value.clone());
                         from.insert(field, index);
                     }
                 }
             }
             let mut settings = self.clone();
-            let mut invalid = settings.overlay(&Value::Object(merged)).into_iter().peekable();
-            if invalid.peek().is_none() {
-                settings.close(|field| wrong.iter().any(|(_, why)| why.path == Path::from("spec").key(field)));
+            let invalid = settings.overlay(&Value::Object(merged));
+            if invalid.is_empty() {
+                settings.close(|field| bad.iter().any(|(_, name)| name == field));
                 return (settings, wrong);
             }
-            for why in invalid {
-                let field = from.iter().find(|(field, _)| why.path == Path::from("spec").key(**field));
-                let (_, &index) = field.expect("what is invalid stands in one of the specs");
-                wrong.push((index, why));
+            for (field, reason) in invalid {
+                let index = *from.get(field.as_str()).expect("what is invalid stands in one of the specs");
+                wrong.push((index, Invalid::new(&Path::from("spec").key(&field), reason)));
+                bad.insert((index, field));
             }
         }
     }
@@ -139,10 +140,10 @@ impl Settings {
         self.metadata = address.parse().ok().map(|address| SocketAddrV4::new(address, port)).filter(|_| self.openstack);
     }
 
-    /// Takes over what a merged `spec` says, and returns what it says without meaning.
-    fn overlay(&mut self, spec: &Value) -> Vec<Invalid> {
+    /// Takes over what a merged `spec` says, and returns the fields that have no meaning, each with the reason.
+    fn overlay(&mut self, spec: &Value) -> Vec<(String, String)> {
         let mut invalid = Vec::new();
-        let mut note = |field: &str, reason: String| invalid.push(Invalid::new(&Path::from("spec").key(field), reason));
+        let mut note = |field: &str, reason: String| invalid.push((field.to_owned(), reason));
         for (field, value) in spec.as_object().into_iter().flatten() {
             if let Some(reason) = other_type(field, value) {
                 note(field, reason);
@@ -256,10 +257,15 @@ impl Settings {
     }
 }
 
+/// The setting of this name.
+fn setting(field: &str) -> Option<&'static Field> {
+    let spec = tortie_api::kinds::shape(tortie_api::Kind::FelixConfiguration).record()?.field("spec")?;
+    spec.shape.record()?.field(field)
+}
+
 /// Why a setting is not of its type.
 fn other_type(field: &str, value: &Value) -> Option<String> {
-    let spec = tortie_api::kinds::shape(tortie_api::Kind::FelixConfiguration).record()?.field("spec")?;
-    let wanted = match spec.shape.record()?.field(field)?.shape.form {
+    let wanted = match setting(field)?.shape.form {
         _ if value.is_null() => return Some(reason_of_repeated(field)),
         Form::Bool if !value.is_boolean() => "true or false",
         Form::Text if !value.is_string() => "a text",

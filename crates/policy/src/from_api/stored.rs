@@ -7,9 +7,6 @@ use super::policy::Early;
 use super::read::{At, Wrong};
 use super::{Invalid, Item};
 
-/// A tree takes at most so many times the bytes of its object, and so much always.
-const ROOM: (usize, usize) = (10, 1 << 20);
-
 /// What stands for stored bytes.
 pub struct Stored {
     /// The object, as far as it could be read.
@@ -38,9 +35,10 @@ impl Stored {
     /// The same with the object.
     pub fn read(key: &Key, bytes: &[u8]) -> Stored {
         let mut wrong = Wrong::default();
+        let room = decode::room(bytes);
         if !decides(key.kind) {
             // Null is absence there.
-            return match decode::without_repeats(key, bytes, &mut |path| wrong.repeated(path)) {
+            return match decode::without_repeats(key, bytes, room, &mut |path| wrong.repeated(path)) {
                 Ok(object) => {
                     let (item, invalid) = super::read(&object, Early::default(), wrong);
                     Stored { object, item, invalid }
@@ -49,7 +47,6 @@ impl Stored {
             };
         }
         let mut early = Early::default();
-        let room = bytes.len().saturating_mul(ROOM.0).saturating_add(ROOM.1);
         let decoded = decode::exact(key, bytes, room, &mut |part| {
             let (name, value) = match part {
                 Part::Begin(name) => return early.begin(name),

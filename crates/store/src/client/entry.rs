@@ -86,7 +86,7 @@ pub(super) fn read_raw(stored: &Stored) -> Result<Object, ClientError> {
 pub(super) fn refuse_repeats(stored: &Stored) -> Result<(), ClientError> {
     let mut first = None;
     // What cannot be read at all was refused before.
-    let _ = decode::without_repeats(&stored.key, &stored.value, &mut |path| {
+    let _ = decode::without_repeats(&stored.key, &stored.value, usize::MAX, &mut |path| {
         first.get_or_insert(path);
     });
     match first {
