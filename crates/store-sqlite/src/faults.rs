@@ -15,6 +15,7 @@
 //! | `store.skip-trim` | the log is never trimmed | `conformance`, `bounds` |
 //! | `store.skip-checkpoint` | the WAL is never checkpointed while in use | `bounds` |
 //! | `store.unsynced-directory` | a new file's name is not synced | `power` |
+//! | `store.any-history` | a watch does not notice that the log before its position is another | `refusals` |
 //! | `store.any-schema` | the schema version is not looked at in transactions | `refusals` |
 
 /// A promise to break.
@@ -42,6 +43,8 @@ pub enum Fault {
     UnsyncedDirectory,
     /// The schema version is not looked at in transactions.
     AnySchema,
+    /// A watch does not notice that the log before its position is another.
+    AnyHistory,
 }
 
 impl Fault {
@@ -58,6 +61,7 @@ impl Fault {
         Fault::SkipCheckpoint,
         Fault::UnsyncedDirectory,
         Fault::AnySchema,
+        Fault::AnyHistory,
     ];
 
     /// Its name in `TORTIE_FAULTS`.
@@ -74,6 +78,7 @@ impl Fault {
             Fault::SkipCheckpoint => "store.skip-checkpoint",
             Fault::UnsyncedDirectory => "store.unsynced-directory",
             Fault::AnySchema => "store.any-schema",
+            Fault::AnyHistory => "store.any-history",
         }
     }
 }

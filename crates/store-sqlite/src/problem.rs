@@ -33,7 +33,8 @@ pub(crate) enum Problem {
     )]
     Network { path: PathBuf, kind: &'static str },
     #[error(
-        "the store {} was removed while in use. Put it back, or start again to begin with an empty one",
+        "the store {} was removed while in use. Put the file or a backup (`tortie restore`) back. A new store that is \
+         written in its place is not obeyed by an agent that followed this one until `tortie agent --accept-store`",
         path.display()
     )]
     Removed { path: PathBuf },

@@ -1,6 +1,7 @@
 //! What is read: one object, a list, the log after a revision. Rows of kinds that this tortie does not know
 //! (a newer one wrote them) are passed over.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use rusqlite::types::Value;
@@ -119,6 +120,24 @@ pub(crate) struct Piece {
     pub(crate) upto: Revision,
     /// What the log holds.
     pub(crate) extent: Extent,
+    /// The entry at the revision after which the piece begins, and the one at `upto`.
+    pub(crate) ends: [Option<Entry>; 2],
+}
+
+/// What tells an entry of the log from any other at its revision: a hash.
+pub(crate) type Entry = u64;
+
+fn entry(sql: &Connection, revision: Revision) -> rusqlite::Result<Option<Entry>> {
+    sql.prepare_cached("SELECT kind, namespace, name, value FROM log WHERE revision = ?1")?
+        .query_row([to_sql(revision)], |row| {
+            let mut hasher = DefaultHasher::new();
+            for column in 0..3 {
+                row.get_ref(column)?.as_str()?.hash(&mut hasher);
+            }
+            row.get_ref(3)?.as_blob_or_null()?.hash(&mut hasher);
+            Ok(hasher.finish())
+        })
+        .optional()
 }
 
 /// How much of the log is read at once, so that no read is long and no watcher swells.
@@ -128,7 +147,7 @@ const PIECE_BYTES: usize = 4 << 20;
 /// The events of a selection after a revision, or the first of them.
 pub(crate) fn after(sql: &Connection, selection: &Selection, from: Revision) -> rusqlite::Result<Piece> {
     let extent = extent(sql)?;
-    let mut piece = Piece { events: Vec::new(), upto: extent.last, extent };
+    let mut piece = Piece { events: Vec::new(), upto: extent.last, extent, ends: [entry(sql, from)?, None] };
     let (condition, mut parameters) = condition(selection);
     parameters.push(to_sql(from).into());
     let mut statement = sql.prepare_cached(&format!(
@@ -152,6 +171,7 @@ pub(crate) fn after(sql: &Connection, selection: &Selection, from: Revision) -> 
             break;
         }
     }
+    piece.ends[1] = entry(sql, piece.upto)?;
     Ok(piece)
 }
 

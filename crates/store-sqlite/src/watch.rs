@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use tortie_store::{Event, Revision, Selection, StoreError, Watch};
 
 use crate::connection::{Connection, Role};
+use crate::faults::{self, Fault};
 use crate::header::FileId;
 use crate::place::Place;
 use crate::problem::Problem;
-use crate::read;
+use crate::read::{self, Entry};
 use crate::wake::{Ear, Heard};
 
 /// What a watcher has done, for tests and metrics.
@@ -32,6 +33,9 @@ pub struct Watcher {
     selection: Selection,
     /// Everything up to here was told or is in `pending`.
     position: Revision,
+    /// The entry of the log there, once it was read. Another one in its place is that of another history: a backup was put
+    /// into the same file, and written past the position.
+    entry: Option<Entry>,
     pending: VecDeque<Event>,
     connection: Option<Connection>,
     /// The file that the position is of; none as long as there is no file.
@@ -52,6 +56,7 @@ impl Watcher {
             place,
             selection,
             position: from,
+            entry: None,
             pending: VecDeque::new(),
             connection: None,
             file: None,
@@ -107,10 +112,16 @@ impl Watcher {
         let piece = connection.read(|sql| read::after(sql, selection, position))?;
         self.stats.reads += 1;
         let kept = piece.extent.kept();
-        if replaced || position < kept || position > piece.extent.last {
+        let other_history = match (self.entry, piece.ends[0]) {
+            (Some(known), Some(found)) => known != found && !faults::is_on(Fault::AnyHistory),
+            // It may have been trimmed.
+            _ => false,
+        };
+        if replaced || other_history || position < kept || position > piece.extent.last {
             return Err(self.compacted(kept));
         }
         self.position = piece.upto;
+        self.entry = piece.ends[1];
         self.pending.extend(piece.events);
         if piece.upto == piece.extent.last {
             self.read_at = Some(version);

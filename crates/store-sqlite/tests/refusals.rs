@@ -204,6 +204,23 @@ fn a_file_removed_while_in_use_is_told_and_not_made_anew() {
 }
 
 #[test]
+fn an_older_content_put_into_the_same_file_and_written_past_the_position_is_another_history() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tortie.db");
+    let store = SqliteStore::open(&path).unwrap();
+    store.write(&[create("a"), create("b"), create("c")]).unwrap();
+    let mut watch = store.watch(&Selection::default(), 3).unwrap();
+    let mut same = store.watch(&Selection::default(), 2).unwrap();
+    tamper(&path, "BEGIN; DELETE FROM log WHERE revision > 2; DELETE FROM objects WHERE revision > 2; COMMIT");
+    store.write(&[create("d"), create("e")]).unwrap();
+    let compacted = watch.next(support::PATIENCE).unwrap_err();
+    assert!(matches!(compacted, StoreError::Compacted { from: 3, .. }), "{compacted}");
+    // What was read ahead of the change is another history too.
+    assert_eq!(next(&mut *same).key(), &key("c"));
+    assert!(matches!(same.next(support::PATIENCE).unwrap_err(), StoreError::Compacted { .. }));
+}
+
+#[test]
 fn a_file_put_in_its_place_is_noticed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tortie.db");
