@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
@@ -17,15 +18,17 @@ use crate::client::Client;
 use crate::config::{self, AgentSettings, Local, LocalError, Sources};
 use crate::enforce::{self, Shared};
 use crate::engine::{Input, Mind};
+use crate::ground::GroundError;
 use crate::keep::{Disk, Kept, Opener, Shelved};
 use crate::lock::{Lock, LockError};
 use crate::network::{self, Desk};
+use crate::node_name::NodeName;
 use crate::report::Reporter;
 use crate::services::Services;
 use crate::socket::{self, Reply};
 use crate::stop::Stop;
 use crate::target::{self, OpenError, chain};
-use crate::{beside, follow, links, logger, notify, private};
+use crate::{beside, follow, kernel_table, links, logger, notify, private};
 
 /// What an agent is told by whoever starts it.
 pub struct Options {
@@ -43,8 +46,19 @@ pub struct Options {
     pub beside: bool,
     /// Obey the store although it is not the one that an earlier agent obeyed.
     pub accept_store: bool,
+    /// Enforce the node that this machine is called although an earlier agent enforced another.
+    pub accept_node: bool,
     /// Gives free memory back to the machine. The start and large changes need several times what is kept afterwards.
     pub give_back: fn(),
+}
+
+/// How an agent ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// As a signal or a client asked.
+    Asked,
+    /// To be started anew at once, with the same arguments.
+    ToRestart,
 }
 
 /// Why an agent does not start, or ended.
@@ -64,6 +78,9 @@ pub enum AgentError {
     /// The kernel, or the setting of the mark mask.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// Our table cannot be looked for.
+    #[error(transparent)]
+    Table(#[from] GroundError),
     /// The kernel cannot be asked.
     #[error("cannot ask the kernel for others' tables (the agent needs CAP_NET_ADMIN)")]
     Request(#[source] RequestError),
@@ -88,11 +105,11 @@ pub enum AgentError {
 const WAITING: usize = 4096;
 
 /// Runs until a signal or a client ends it. Policy stays in place then, unless it was asked to be taken away.
-pub fn run(options: Options) -> Result<(), AgentError> {
+pub fn run(options: Options) -> Result<Ended, AgentError> {
     logger::start();
     let sources = Sources { env: std::env::vars().collect(), file: options.felix };
     let local = Local::read(&sources)?;
-    let node = local.node();
+    let called = local.node();
     let lock = Lock::take()?;
     look_beside(options.beside)?;
     let mask = config::resolve(&local, Default::default(), &[]).agent.mark_mask;
@@ -102,15 +119,20 @@ pub fn run(options: Options) -> Result<(), AgentError> {
     let watcher = Watcher::open()?;
     let network = Network::open(Config::default())?;
     let desk = Arc::new(Desk::new().map_err(io("make an eventfd"))?);
-    log::info!("node {node}, {}", options.store_name);
-
     let target: Shared = Arc::new(Mutex::new(Box::new(kernel)));
     let board = Arc::new(Board::default());
     let stop = Arc::new(Stop::default());
     let disk = open_disk(&options.state, &board);
+    let node = choose_node(called, disk.as_ref(), &board, options.accept_node)?;
+    let problem = node.problem();
+    let node = node.enforced;
+    log::info!("node {node}, {}", options.store_name);
     let (name, opener) = (&options.store_name, options.opener);
     let store = Arc::new(Shelved::new(opener, name, disk.clone(), board.clone(), stop.clone()));
     store.accept(options.accept_store);
+    if let Some(problem) = problem {
+        store.do_not_ask(problem);
+    }
     log::info!("{}", enforce::lock(&target).adopt().map_err(AgentError::Adopt)?);
 
     let (tell, told) = sync_channel(WAITING);
@@ -151,19 +173,27 @@ pub fn run(options: Options) -> Result<(), AgentError> {
         move || notify::run(&board, &stop)
     })?;
     let path = server.path().to_owned();
+    let restart = Arc::new(AtomicBool::default());
     thread("socket", {
         let client = Client { node, board, target, store: store.clone(), disk: disk.clone(), tell: tell.clone() };
-        let end = signals.handle();
+        let (end, restart) = (signals.handle(), restart.clone());
         // Only now: the end of the process would take the answer with it.
         let sent = move |reply: &Reply| {
-            if matches!(reply, Reply::Done) {
-                end.close()
+            let restarts = matches!(reply, Reply::NodeAccepted { restarts: true, .. });
+            if restarts || matches!(reply, Reply::Done) {
+                restart.store(restarts, Ordering::SeqCst);
+                end.close();
             }
         };
         move || server.serve(move |request| client.answer(request), sent)
     })?;
     attend(signals, &sources, &store, &tell);
-    notify::stopping();
+    let restart = restart.load(Ordering::SeqCst);
+    if restart {
+        drop(tell.send(Input::Stop));
+    } else {
+        notify::stopping();
+    }
     stop.set();
     // A panic there has been reported by itself.
     drop(ended.join());
@@ -172,7 +202,7 @@ pub fn run(options: Options) -> Result<(), AgentError> {
     }
     drop(std::fs::remove_file(path));
     drop(lock);
-    Ok(())
+    Ok(if restart { Ended::ToRestart } else { Ended::Asked })
 }
 
 /// Does what signals ask for, until one or a client asks for the end.
@@ -209,6 +239,23 @@ fn look_beside(allowed: bool) -> Result<(), AgentError> {
         }
         None => Ok(()),
     }
+}
+
+/// Decides which node is enforced, and remembers it.
+fn choose_node(called: String, disk: Option<&Disk>, board: &Board, accepted: bool) -> Result<NodeName, AgentError> {
+    let copy = disk.and_then(Disk::copy);
+    let node = NodeName::choose(called, copy.as_ref(), kernel_table::exists()?, accepted);
+    match node.problem() {
+        Some(problem) => {
+            log::error!("the node name CHANGED: {problem}");
+            board.tell(|facts| {
+                facts.called.clone_from(&node.called);
+                facts.problems.insert("node name", problem);
+            });
+        }
+        None => drop(disk.map(|disk| disk.set_node(&node.enforced))),
+    }
+    Ok(node)
 }
 
 /// The copy of the store. The agent does without where there can be none, and says so.

@@ -25,11 +25,15 @@ pub(crate) struct Board {
 /// What is known.
 #[derive(Default)]
 pub(crate) struct Facts {
+    /// What this machine is called, where that is not the node that is enforced.
+    pub(crate) called: Option<String>,
     pub(crate) store_name: String,
     pub(crate) store: StoreState,
     /// Since when the store is so, as UTC.
     pub(crate) store_since: String,
     pub(crate) store_reason: String,
+    /// Neither the store nor a copy of it could be read, so there is nothing to enforce.
+    pub(crate) has_no_copy: bool,
     /// How often everything was read anew.
     pub(crate) resyncs: u64,
     /// How far the agent is behind the store.
@@ -100,7 +104,7 @@ impl Board {
     /// is not there yet. Whether it is.
     pub(crate) fn pass(&self, mark: Mark) -> bool {
         self.tell(|facts| {
-            let passes = facts.is_ready() && facts.network_at == facts.in_kernel;
+            let passes = facts.is_in_kernel() && facts.network_at == facts.in_kernel;
             if passes {
                 (facts.in_kernel, facts.network_at) = (mark, mark);
             }
@@ -118,8 +122,14 @@ impl Board {
 }
 
 impl Facts {
-    /// Whether the kernel has what the store said when it was last heard, for the interfaces that exist.
+    /// Whether the kernel has what the store said when it was last heard, for the interfaces that exist, and for the node
+    /// that this machine is.
     pub(crate) fn is_ready(&self) -> bool {
+        self.is_in_kernel() && self.called.is_none()
+    }
+
+    /// Whether the kernel has what is to be in force.
+    pub(crate) fn is_in_kernel(&self) -> bool {
         self.programmed && self.failing.is_none() && !self.problems.contains_key(links::PROBLEM)
     }
 

@@ -68,6 +68,7 @@ impl Client {
                 Reply::Waited { done, in_kernel: facts.in_kernel, reason: reason.filter(|_| !done) }
             }
             Request::AcceptStore { store } => self.accept(&store),
+            Request::AcceptNode => self.accept_node(),
             Request::Uninstall => {
                 log::info!("asked to remove everything of ours and to end");
                 let (answer, answered) = sync_channel(1);
@@ -105,6 +106,20 @@ impl Client {
             return Reply::Failed { reason: "the store was accepted, and is not in the kernel yet".to_owned() };
         }
         Reply::Accepted { revision: wanted.revision }
+    }
+
+    /// Lets the name that this machine has now take over. The agent starts anew for that, once this is answered.
+    fn accept_node(&self) -> Reply {
+        let Some(called) = self.board.read().called.clone() else {
+            return Reply::NodeAccepted { node: self.node.clone(), restarts: false };
+        };
+        log::warn!("asked to enforce node {called} instead of {}; starting anew", self.node);
+        if !self.disk.as_ref().is_some_and(|disk| disk.set_node(&called)) {
+            return Reply::Failed {
+                reason: "the agent's copy of the store, which names the node, cannot be written".to_owned(),
+            };
+        }
+        Reply::NodeAccepted { node: called, restarts: true }
     }
 
     fn ground(&self) -> Ground {
@@ -197,7 +212,8 @@ impl Client {
             let there = |mark: Mark| mark.revision >= revision;
             // A store that took another's place may count from less.
             let one_history = |facts: &Facts| {
-                facts.store != StoreState::Replaced && facts.in_kernel.revision <= facts.wanted.revision
+                !matches!(facts.store, StoreState::Replaced | StoreState::NotAsked)
+                    && facts.in_kernel.revision <= facts.wanted.revision
             };
             let all = |facts: &Facts| {
                 facts.programmed && one_history(facts) && there(facts.in_kernel) && there(facts.network_at)

@@ -40,6 +40,7 @@ pub(crate) fn status(node: &str, board: &Board, target: &Shared) -> Status {
     let governors: BTreeMap<&Place, &EndpointId> = told.endpoints.iter().map(|(place, one)| (place, &one.id)).collect();
     Status {
         node: node.to_owned(),
+        called: facts.called.clone(),
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ready: facts.is_ready(),

@@ -26,6 +26,7 @@ use crate::board::{self, Board, Seat};
 use crate::config::{self, AgentSettings, Local};
 use crate::enforce::Order;
 use crate::lag::{self, Running};
+use crate::other_nodes::OtherNodes;
 use crate::placement::Placements;
 use crate::status::StoreState;
 
@@ -80,8 +81,7 @@ pub(crate) struct Mind {
     dirty: bool,
     /// Policies with rules that ask for what nothing here can answer.
     unanswered: [BTreeSet<String>; UNANSWERED.len()],
-    /// Host endpoints on nodes that are called almost as this one, with their nodes.
-    misnamed: BTreeMap<String, String>,
+    other_nodes: OtherNodes,
     placements: Placements,
     /// Hashes of the keys that are there, for counting.
     known: HashSet<u64>,
@@ -108,7 +108,7 @@ impl Mind {
             linked: false,
             dirty: false,
             unanswered: Default::default(),
-            misnamed: BTreeMap::new(),
+            other_nodes: OtherNodes::default(),
             placements: Placements::default(),
             known: HashSet::new(),
             hasher: RandomState::new(),
@@ -186,8 +186,8 @@ impl Mind {
             Message::Lost(reason) => {
                 log::error!("the store is lost, what it said stays in force: {reason}");
                 self.board.tell(|facts| {
-                    // That it was replaced has been noted with its reason.
-                    if facts.store != StoreState::Replaced {
+                    // These have been noted with their reason.
+                    if !matches!(facts.store, StoreState::Replaced | StoreState::NotAsked) {
                         let state = if self.in_sync { StoreState::Lost } else { StoreState::Waiting };
                         facts.set_store(state, board::now(), reason);
                     }
@@ -204,7 +204,7 @@ impl Mind {
             facts.wanted.generation += 1;
             if let Some(revision) = revision {
                 facts.wanted.revision = revision;
-                let stands_in = matches!(facts.store, StoreState::Stale | StoreState::Replaced);
+                let stands_in = matches!(facts.store, StoreState::Stale | StoreState::Replaced | StoreState::NotAsked);
                 if in_sync && !stands_in && facts.store != StoreState::InSync {
                     if facts.store == StoreState::Lost {
                         log::info!("the store answers again");
@@ -217,6 +217,9 @@ impl Mind {
 
     fn link(&mut self, links: Vec<Link>) {
         self.board.tell(|facts| facts.links = links.clone());
+        if self.other_nodes.links(&links) {
+            self.note_other_nodes();
+        }
         self.engine.update(Update::Links(links));
         self.linked = true;
         self.heard(None);
@@ -278,8 +281,10 @@ impl Mind {
             }
             _ => return,
         };
-        if let EndpointId::Host(name) = &id {
-            self.look_for_misnamed_node(name, item);
+        if let EndpointId::Host(name) = &id
+            && self.other_nodes.put(&self.node, name, item)
+        {
+            self.note_other_nodes();
         }
         let seat = match item {
             Item::HostEndpoint(one) if one.node == self.node => Some(Seat::Host(one.interface.clone())),
@@ -296,28 +301,13 @@ impl Mind {
         }
     }
 
-    /// Says which host endpoints are on a node that is called as this one but for its domain or case: most likely this
-    /// one is meant.
-    fn look_for_misnamed_node(&mut self, name: &str, item: &Item) {
-        let host = |node: &str| node.split('.').next().unwrap_or_default().to_ascii_lowercase();
-        let node = match item {
-            Item::HostEndpoint(one) if one.node != self.node && host(&one.node) == host(&self.node) => Some(&one.node),
-            _ => None,
-        };
-        let changed = match node {
-            Some(node) => self.misnamed.insert(name.to_owned(), node.clone()).as_ref() != Some(node),
-            None => self.misnamed.remove(name).is_some(),
-        };
-        if !changed {
-            return;
-        }
+    /// Says which host endpoints of other nodes are most likely meant for this one.
+    fn note_other_nodes(&self) {
         const WHAT: &str = "host endpoints of another node";
-        let all = self.misnamed.iter().map(|(name, node)| format!("hep/{name} is on {node}"));
-        let all = all.collect::<Vec<_>>().join(", ");
-        let own = self.node.clone();
-        self.board.tell(|facts| match all.is_empty() {
-            true => drop(facts.notes.remove(WHAT)),
-            false => drop(facts.notes.insert(WHAT, format!("{all}, and this node is {own}: which one is meant?"))),
+        let note = self.other_nodes.note(&self.node);
+        self.board.tell(|facts| match note {
+            None => drop(facts.notes.remove(WHAT)),
+            Some(note) => drop(facts.notes.insert(WHAT, note)),
         });
     }
 

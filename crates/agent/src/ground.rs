@@ -1,6 +1,5 @@
 //! What verdicts on a node depend on beside the store, and whether the kernel gives them: `tortie verify`.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +7,7 @@ use tortie_api::Object;
 use tortie_dataplane_nft::{Bits, Options, TooFewBits};
 use tortie_hostnet::links::{Watcher, links};
 use tortie_nft::dump::{self, TableDump};
-use tortie_nft::{DataType, Element, Family, Fields, Key, RequestError, Socket, TableId, inventory};
+use tortie_nft::{Family, RequestError, Socket, TableId, inventory};
 use tortie_policy::Settings;
 use tortie_policy::from_api::configurations_of;
 use tortie_policy::machine::Machine;
@@ -133,23 +132,4 @@ impl Ground {
         snapshot.node_settings.insert(self.node.clone(), resolved.settings);
         resolved.agent
     }
-}
-
-/// What the table of tortie in the kernel governs, each as `hep/web1-eth0 on eth0`; none when there is no table.
-pub fn left_behind() -> Result<Option<Vec<String>>, GroundError> {
-    let inventory =
-        inventory::read(&mut Socket::open()?, &TableId::inet(Options::default().table)).map_err(GroundError::Read)?;
-    let Some(table) = inventory.table else { return Ok(None) };
-    let by_interface = table.sets.iter().filter(|set| set.set.key == Fields::one(DataType::IfName));
-    let governed = |element: &Element| {
-        let Key::One(name) = &element.key else { return None };
-        let name = String::from_utf8_lossy(name);
-        let name = name.trim_end_matches('\0');
-        Some(match &element.comment {
-            Some(endpoint) => format!("{endpoint} on {name}"),
-            None => name.to_owned(),
-        })
-    };
-    let all: BTreeSet<String> = by_interface.flat_map(|set| &set.elements).filter_map(governed).collect();
-    Ok(Some(all.into_iter().collect()))
 }

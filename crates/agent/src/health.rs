@@ -30,6 +30,9 @@ pub(crate) fn answer(path: &str, board: &Board) -> Answer {
 pub(crate) fn readiness(facts: &Facts) -> (bool, String) {
     let unwatched = facts.problems.get(links::PROBLEM);
     let words = match (facts.is_ready(), facts.failing.as_ref()) {
+        (false, None) if let Some(called) = &facts.called => {
+            format!("not ready: this machine is called {called} now, and the policy in force is that of another node")
+        }
         (false, None) if let Some(reason) = unwatched => {
             format!("not ready: the interfaces are not watched: {reason}")
         }
@@ -46,6 +49,7 @@ fn state(facts: &Facts) -> String {
         StoreState::InSync => "in sync".to_owned(),
         StoreState::Lost => format!("lost since {}: {}", facts.store_since, facts.store_reason),
         StoreState::Replaced => format!("replaced, and not obeyed since {}: {}", facts.store_since, facts.store_reason),
+        StoreState::NotAsked => format!("not asked: {}", facts.store_reason),
         StoreState::Stale => format!("stale since {}: {}", facts.store_since, facts.store_reason),
     }
 }

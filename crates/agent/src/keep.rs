@@ -11,10 +11,11 @@
 
 mod book;
 mod disk;
+mod history;
 mod identity;
 mod shelved;
 
-pub(crate) use book::Moment;
+pub(crate) use book::{Copy, Moment};
 pub(crate) use disk::{Disk, Kept};
 pub use shelved::Opener;
 pub(crate) use shelved::Shelved;

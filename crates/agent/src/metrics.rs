@@ -33,7 +33,7 @@ fn registry(node: &str, board: &Board, target: &Shared) -> Registry {
         |kinds: &[Kind]| kinds.iter().map(|kind| count(facts.counts.get(kind).copied().unwrap_or(0))).sum::<i64>();
     let resync = match facts.store {
         StoreState::Waiting => 1,
-        StoreState::Lost | StoreState::Stale | StoreState::Replaced => 2,
+        StoreState::Lost | StoreState::Stale | StoreState::Replaced | StoreState::NotAsked => 2,
         StoreState::InSync => 3,
     };
     let policies = [Kind::NetworkPolicy, Kind::GlobalNetworkPolicy];
@@ -58,6 +58,11 @@ fn registry(node: &str, board: &Board, target: &Shared) -> Registry {
             "tortie_store_replaced",
             "Whether another store stands in the place of the one in force, and is not obeyed",
             i64::from(facts.store == StoreState::Replaced),
+        ),
+        (
+            "tortie_node_name_changed",
+            "Whether this machine is called by another name than the node that is enforced",
+            i64::from(facts.called.is_some()),
         ),
         ("tortie_unreadable_objects", "Objects that could not be read", count(facts.unreadable.len())),
         ("tortie_refused_objects", "Objects that the kernel refused", refused),

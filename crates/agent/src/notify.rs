@@ -61,7 +61,7 @@ pub(crate) fn stopping() {
 /// Whether the kernel has what is to be in force, or there is nothing that could be.
 fn is_started(facts: &Facts) -> bool {
     let has_nothing = facts.store == StoreState::Waiting && !facts.store_reason.is_empty();
-    facts.is_ready() || has_nothing
+    facts.is_in_kernel() || has_nothing || facts.has_no_copy
 }
 
 /// The line that `systemctl status` shows.
@@ -85,5 +85,12 @@ mod tests {
         assert!(is_started(&facts));
         facts.failing = Some("no room".to_owned());
         assert!(!is_started(&facts), "the kernel refuses it");
+        let mut facts = Facts { called: Some("web2".to_owned()), ..Facts::default() };
+        facts.set_store(StoreState::NotAsked, "t".to_owned(), "another name".to_owned());
+        assert!(!is_started(&facts), "the copy is not in the kernel yet");
+        facts.programmed = true;
+        assert!(is_started(&facts), "a service that is never started would be ended");
+        (facts.programmed, facts.has_no_copy) = (false, true);
+        assert!(is_started(&facts), "there is no copy");
     }
 }

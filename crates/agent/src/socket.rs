@@ -52,6 +52,8 @@ pub enum Request {
         /// The store that is meant.
         store: String,
     },
+    /// Enforce the node that this machine is called now.
+    AcceptNode,
     /// Take everything of ours out of the kernel, and end.
     Uninstall,
 }
@@ -79,6 +81,13 @@ pub enum Reply {
     Accepted {
         /// The store's revision.
         revision: u64,
+    },
+    /// This node is enforced.
+    NodeAccepted {
+        /// Its name.
+        node: String,
+        /// Whether the agent starts anew for that.
+        restarts: bool,
     },
     /// It is done.
     Done,

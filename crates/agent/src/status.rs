@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct Status {
     /// The node that is enforced.
     pub node: String,
+    /// What this machine is called now, where that is not the node that is enforced: nothing changes until that name is
+    /// accepted.
+    pub called: Option<String>,
     /// The agent's process.
     pub pid: u32,
     /// Its version.
@@ -87,6 +90,9 @@ pub enum StoreState {
     Lost,
     /// Another store, or another history, stands in its place. What was in force stays so until that store is accepted.
     Replaced,
+    /// It is not asked, because this machine is called by another name than before. What it said last is enforced; `since` is
+    /// of that.
+    NotAsked,
     /// It could not be asked since the start. What it said to an earlier agent is enforced; `since` is of that.
     Stale,
 }

@@ -168,7 +168,7 @@ Examples:
   # After an apply: return once the kernel has everything that was written before.
   tortie status --wait --timeout 10s
 
-Exit status: 0 the kernel has what the store said, 1 it has not or no agent answers.")]
+Exit status: 0 all that the store says is in force; 1 something is not, or --wait took too long; 2 no agent answers.")]
     Status(status::StatusArgs),
     /// Write the whole content of the store to a file, at one moment
     #[command(after_help = "\

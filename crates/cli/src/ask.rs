@@ -1,6 +1,6 @@
 //! Asking the agent of this machine.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tortie_agent::socket::{self, AskError, Reply, Request, Told};
 use tortie_agent::status::Mark;
@@ -11,6 +11,8 @@ use crate::commands::agent::run_directory;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take to obey another store.
 const ACCEPTED: Duration = Duration::from_secs(70);
+/// The pause between two looks at an agent that starts.
+const LOOK: Duration = Duration::from_millis(50);
 /// How long it may take where the answer can do without it.
 const SOON: Duration = Duration::from_secs(1);
 /// How long it may take to say that what is waited for has not come.
@@ -35,6 +37,28 @@ pub(crate) fn accept_store(store: &str) -> Result<Result<u64, String>, AskError>
         Reply::Failed { reason } => Err(reason),
         other => Err(format!("the agent answered {other:?}")),
     })
+}
+
+/// Tells the agent to enforce the name that this machine has now, and waits until it does. The node's name, or why not.
+pub(crate) fn accept_node() -> Result<Result<String, String>, AskError> {
+    let node = match ask(&Request::AcceptNode)? {
+        Reply::NodeAccepted { node, restarts: false } => return Ok(Ok(node)),
+        Reply::NodeAccepted { node, restarts: true } => node,
+        Reply::Failed { reason } => return Ok(Err(reason)),
+        other => return Ok(Err(format!("the agent answered {other:?}"))),
+    };
+    // It starts anew, and answers nobody for a moment.
+    let deadline = Instant::now() + ACCEPTED;
+    while Instant::now() < deadline {
+        if let Ok(Reply::Status(status)) = ask(&Request::Status)
+            && status.node == node
+            && status.ready
+        {
+            return Ok(Ok(node));
+        }
+        std::thread::sleep(LOOK);
+    }
+    Ok(Err(format!("the agent was told to enforce node {node}, and is not ready yet; `tortie status` says why")))
 }
 
 /// Waits until the kernel has a revision of a store. What it has then; or, when the time is over, what is missing and why.

@@ -139,6 +139,10 @@ fn note(listing: &anyhow::Result<Listing>, state: &AgentState) -> Option<String>
             "the store is lost since before the agent started: what the agent enforces, revision {revision} of {}, is answered ({})",
             store.since, store.reason
         ),
+        (StoreState::NotAsked, _) => format!(
+            "the name of this node changed: what the agent keeps in force for node {}, revision {revision} of {}, is answered",
+            state.ground.node, store.since
+        ),
         (StoreState::Replaced, _) => format!(
             "the store was replaced: what the agent keeps in force, revision {revision} of the store before, is answered ({})",
             store.reason

@@ -9,6 +9,8 @@ mod churn;
 mod etcd;
 #[path = "agent/layout.rs"]
 mod layout;
+#[path = "agent/node_name.rs"]
+mod node_name;
 #[path = "agent/open_connections.rs"]
 mod open_connections;
 #[path = "agent/operation.rs"]

@@ -13,12 +13,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
-use tortie_api::Key;
+use tortie_api::{Key, Kind};
 use tortie_store::{Event, Revision, Stored};
 
 use super::identity::{self, Identity};
 use crate::board;
 use crate::target::chain;
+
+/// The fact that names the kinds of objects that are copied: those that the release knew which made the copy.
+const KINDS: &str = "kinds";
+/// The fact that names the node.
+const NODE: &str = "node";
 
 /// How many objects of a copy are told at once.
 const PAGE: usize = 1_000;
@@ -74,6 +79,8 @@ pub(super) struct Book {
     full: i64,
     /// A listing that is not whole yet.
     new: Option<Connection>,
+    /// The node whose policy is in force, by its name.
+    node: Option<String>,
 }
 
 impl Book {
@@ -81,7 +88,17 @@ impl Book {
     pub(super) fn open(path: &Path) -> Self {
         let now = if path.exists() { connect(path).ok() } else { None };
         let full = now.as_ref().and_then(|now| full(now).ok()).unwrap_or(0);
-        Self { path: path.to_owned(), now, full, new: None }
+        let node = now.as_ref().and_then(|now| fact(now, NODE));
+        Self { path: path.to_owned(), now, full, new: None, node }
+    }
+
+    /// Remembers the node whose policy is in force.
+    pub(super) fn set_node(&mut self, node: String) -> Result<()> {
+        for sql in self.now.iter().chain(&self.new) {
+            set(sql, NODE, &node)?;
+        }
+        self.node = Some(node);
+        Ok(())
     }
 
     /// Nothing more can be written. What is there must not be taken for whole.
@@ -130,6 +147,10 @@ impl Book {
         new.execute_batch(SCHEMA)?;
         new.execute_batch("begin")?;
         set(&new, "store", store)?;
+        set(&new, KINDS, &Kind::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" "))?;
+        if let Some(node) = &self.node {
+            set(&new, NODE, node)?;
+        }
         self.new = Some(new);
         Ok(())
     }
@@ -320,6 +341,8 @@ pub(crate) struct Copy {
     pub(crate) store: String,
     /// Its identity, and how far it was seen.
     pub(crate) identity: Identity,
+    /// The node whose policy was in force; none if an earlier release wrote the copy, which did not note it.
+    pub(crate) node: Option<String>,
 }
 
 /// A copy that is known as a whole.
@@ -339,7 +362,25 @@ impl Copy {
             guid: fact(&sql, "guid").filter(|guid| !guid.is_empty()),
             revision: fact(&sql, "revision").and_then(|revision| revision.parse().ok()).unwrap_or_default(),
         };
-        Some(Self { path: path.to_owned(), store: fact(&sql, "store")?, identity })
+        let node = fact(&sql, NODE);
+        Some(Self { path: path.to_owned(), store: fact(&sql, "store")?, identity, node })
+    }
+
+    /// Whether an endpoint in it is of this node, or cannot be read so far that its node is known. A copy that cannot be
+    /// read may have some.
+    pub(crate) fn has_endpoints_of(&self, node: &str) -> bool {
+        let find = || {
+            let sql = read(&self.path)?;
+            let mut rows = sql.prepare(PRESENT).ok()?;
+            let mut rows = rows.query([]).ok()?;
+            while let Some(row) = rows.next().ok()? {
+                if stored(row).ok()?.is_some_and(|stored| is_endpoint_of(&stored, node)) {
+                    return Some(true);
+                }
+            }
+            Some(false)
+        };
+        find().unwrap_or(true)
     }
 
     /// Takes it; none if it is not known as a whole.
@@ -368,6 +409,11 @@ impl Moment {
         Ok(Self { sql, revision })
     }
 
+    /// The kinds of objects that are copied; none if an earlier release made the copy, which did not note them.
+    pub(super) fn kinds(&self) -> Option<Vec<String>> {
+        Some(fact(&self.sql, KINDS)?.split(' ').map(str::to_owned).collect())
+    }
+
     /// The valid version of an object that is of a revision.
     pub(crate) fn version(&self, key: &Key, revision: Revision) -> Result<Option<Stored>> {
         let mut find = self.sql.prepare_cached(
@@ -394,6 +440,14 @@ impl Moment {
         }
         Ok(Ok(()))
     }
+}
+
+fn is_endpoint_of(stored: &Stored, node: &str) -> bool {
+    if !matches!(stored.key.kind, Kind::HostEndpoint | Kind::WorkloadEndpoint) {
+        return false;
+    }
+    let value = serde_json::from_slice::<serde_json::Value>(&stored.value).unwrap_or_default();
+    value["spec"]["node"].as_str().is_none_or(|named| named == node)
 }
 
 fn read(path: &Path) -> Option<Connection> {

@@ -38,6 +38,8 @@ enum Job {
     /// Changes wait to be written.
     Changes,
     LastValid(Stored, SyncSender<Option<Version>>),
+    /// The policy of this node is in force from now on.
+    Node(String, SyncSender<()>),
     /// Everything before this is written.
     Sync(SyncSender<()>),
 }
@@ -171,6 +173,11 @@ impl Disk {
         Moment::of(&self.path)
     }
 
+    /// Remembers the node whose policy is in force. Whether that was written.
+    pub(crate) fn set_node(&self, node: &str) -> bool {
+        self.ask(|answer| Job::Node(node.to_owned(), answer)).is_some()
+    }
+
     /// Waits until everything is written.
     pub(crate) fn settle(&self) {
         self.ask(Job::Sync);
@@ -258,6 +265,10 @@ fn work(book: &mut Book, todo: &Receiver<Job>, shared: &Shared) -> Result<(), Bo
             }
             Ok(Job::Listed(revision)) => book.listed(revision)?,
             Ok(Job::LastValid(present, answer)) => send(&answer, book.last_valid(&present)?),
+            Ok(Job::Node(node, answer)) => {
+                book.set_node(node)?;
+                send(&answer, ());
+            }
             Ok(Job::Sync(answer)) => send(&answer, ()),
             Ok(Job::Changes) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(()),

@@ -1,7 +1,7 @@
 //! A store with a copy behind it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tortie_api::{Key, Kind, decode};
@@ -9,12 +9,16 @@ use tortie_store::{Event, Listing, Revision, Selection, Store, StoreError, Store
 
 use super::book::Copy;
 use super::disk::Disk;
+use super::history;
 use super::identity::{self, Identity};
 use crate::backoff::Backoff;
 use crate::board::{self, Board};
 use crate::lag::{self, Running};
 use crate::status::StoreState;
 use crate::stop::Stop;
+
+/// The pause between two looks at the copy of a store that is not asked.
+const NOT_ASKED: Duration = Duration::from_secs(3600);
 
 /// Opens the store, with what its files and certificates say now.
 pub type Opener = Box<dyn Fn() -> Result<Arc<dyn Store>, StoreError> + Send + Sync>;
@@ -31,6 +35,8 @@ pub(crate) struct Shelved {
     replaced: AtomicBool,
     /// Another store may take over.
     accepted: AtomicBool,
+    /// Why the store is not asked at all, whatever it holds.
+    not_asked: OnceLock<String>,
     /// Between tries while the copy stands in.
     backoff: Mutex<Backoff>,
     board: Arc<Board>,
@@ -56,6 +62,7 @@ impl Shelved {
             seen: Arc::new(Mutex::new(seen)),
             replaced: AtomicBool::default(),
             accepted: AtomicBool::default(),
+            not_asked: OnceLock::new(),
             copy: Mutex::new(copy),
             backoff: Mutex::default(),
             board,
@@ -74,12 +81,21 @@ impl Shelved {
         self.accepted.store(may, Ordering::SeqCst);
     }
 
+    /// Never asks the store: its copy stands in for as long as this lives.
+    pub(crate) fn do_not_ask(&self, reason: String) {
+        // A second reason would change nothing.
+        drop(self.not_asked.set(reason));
+    }
+
     /// The store itself, if it is open.
     pub(crate) fn opened(&self) -> Option<Arc<dyn Store>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn store(&self) -> Result<Arc<dyn Store>, StoreError> {
+        if let Some(reason) = self.not_asked.get() {
+            return Err(StoreError::Failed(reason.clone()));
+        }
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if self.reopen.load(Ordering::SeqCst) {
             *opened = None;
@@ -94,7 +110,8 @@ impl Shelved {
 
     /// Refuses a store that is not the one that is obeyed, unless it was accepted.
     fn check(&self, store: &dyn Store, now: &Identity) -> Result<(), StoreError> {
-        let Some(why) = lock(&self.seen).differs(now) else { return Ok(()) };
+        let differs = lock(&self.seen).differs(now);
+        let Some(why) = differs.map_or_else(|| self.other_history(store), |why| Ok(Some(why)))? else { return Ok(()) };
         if self.accepted.load(Ordering::SeqCst) {
             log::warn!("{} {why}; it takes over, as was asked for", store.describe());
             return Ok(());
@@ -112,6 +129,14 @@ impl Shelved {
             "{} {why}; what was in force stays in force, and `tortie agent --accept-store` lets this store take over",
             store.describe()
         )))
+    }
+
+    /// What the store says otherwise of the revisions that were seen; none if nothing was seen yet, or nothing can be compared.
+    fn other_history(&self, store: &dyn Store) -> Result<Option<String>, StoreError> {
+        let Some(disk) = self.disk.as_ref().filter(|_| lock(&self.seen).revision > 0) else { return Ok(None) };
+        // Without a copy there is nothing to compare with; that it cannot be read has been told by others.
+        let Ok(seen) = disk.moment() else { return Ok(None) };
+        history::difference(store, &seen)
     }
 
     /// What the store has, piece by piece. One that says that it is not ready is taken for away; and so is one that is not
@@ -202,32 +227,40 @@ impl Store for Shelved {
             }
             Err(error) => {
                 let replaced = self.replaced.load(Ordering::SeqCst);
+                let state = match self.not_asked.get() {
+                    Some(_) => StoreState::NotAsked,
+                    None if replaced => StoreState::Replaced,
+                    None => StoreState::Stale,
+                };
                 let reason = error.to_string();
                 let copy = self.copy().and_then(|copy| copy.hold());
-                if replaced && self.board.read().store != StoreState::Replaced {
+                if state == StoreState::Replaced && self.board.read().store != StoreState::Replaced {
                     log::error!("the store was REPLACED: {reason}");
                 }
                 let Some(copy) = copy else {
-                    self.board.tell(|facts| match (replaced, facts.store) {
-                        (true, _) => facts.set_store(StoreState::Replaced, board::now(), reason),
-                        (false, StoreState::Replaced) if facts.resyncs > 0 => {
-                            facts.set_store(StoreState::Lost, board::now(), reason);
+                    self.board.tell(|facts| {
+                        facts.has_no_copy = facts.resyncs == 0;
+                        match (state, facts.store) {
+                            (StoreState::Replaced | StoreState::NotAsked, _) => {
+                                facts.set_store(state, board::now(), reason);
+                            }
+                            (_, StoreState::Replaced) if facts.resyncs > 0 => {
+                                facts.set_store(StoreState::Lost, board::now(), reason);
+                            }
+                            (_, StoreState::Replaced) => facts.set_store(StoreState::Waiting, board::now(), reason),
+                            _ => {}
                         }
-                        (false, StoreState::Replaced) => facts.set_store(StoreState::Waiting, board::now(), reason),
-                        (false, _) => {}
                     });
                     return Err(error);
                 };
-                if !replaced && self.board.read().store != StoreState::Stale {
+                if state == StoreState::Stale && self.board.read().store != StoreState::Stale {
                     log::error!(
                         "the store cannot be asked ({reason}); what it said until {} is enforced",
                         copy.written
                     );
                 }
-                self.board.tell(|facts| match replaced {
-                    true => facts.set_store(StoreState::Replaced, board::now(), reason),
-                    false => facts.set_store(StoreState::Stale, copy.written.clone(), reason),
-                });
+                let since = if state == StoreState::Replaced { board::now() } else { copy.written.clone() };
+                self.board.tell(|facts| facts.set_store(state, since, reason));
                 copy.pages(page).map_err(|error| StoreError::Failed(format!("the copy of the store: {error}")))?;
                 self.board.tell(|facts| facts.lag.received = copy.revision);
                 Ok(copy.revision)
@@ -244,6 +277,9 @@ impl Store for Shelved {
     }
 
     fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError> {
+        if self.not_asked.get().is_some() {
+            return Ok(Box::new(Standing { pause: NOT_ASKED, stop: self.stop.clone(), from }));
+        }
         if self.copy().is_some() {
             let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
             let pause = backoff.pause();

@@ -175,6 +175,80 @@ fn a_store_that_was_replaced_is_not_obeyed_until_it_is_accepted() {
     assert_eq!(other.live("s").0, ["new", "in sync"], "it is the store from then on");
 }
 
+/// An agent's life on a store whose first changes an earlier agent has seen, and which goes on as this says. Before the
+/// earlier agent ended it had seen `before`.
+fn goes_on(before: &[(&str, &str)], after: &[(&str, &str)], compact: Option<u64>) -> StoreState {
+    let change = |store: &MemoryStore, (name, selector): &(&str, &str)| match *selector {
+        "" => delete(store, name),
+        selector => write(store, name, selector),
+    };
+    let machine = Machine::new();
+    let other = MemoryStore::new();
+    for store in [&machine.store, &other] {
+        information(store, "one");
+        for name in ["a", "b", "c"] {
+            write(store, name, "all()");
+        }
+    }
+    before.iter().for_each(|one| change(&machine.store, one));
+    machine.live("s");
+    after.iter().for_each(|one| change(&other, one));
+    if let Some(revision) = compact {
+        other.compact(revision);
+    }
+    let other = Machine { place: machine.place, store: other, away: Arc::default() };
+    other.live("s").1
+}
+
+#[test]
+fn a_backup_that_was_written_past_what_was_seen_is_another_history() {
+    // The agent has seen revision 6; the backup is of revision 4.
+    let seen = [("a", "has(x)"), ("b", "has(x)")];
+    for (after, compact) in [
+        // The last change is another.
+        (&[("a", "has(x)"), ("c", "has(x)"), ("b", "has(x)")][..], None),
+        // The last change is the same, and one before it is not.
+        (&[("c", "has(x)"), ("b", "has(x)"), ("a", "has(x)")][..], None),
+        (&[("a", "has(y)"), ("b", "has(x)"), ("d", "all()")][..], None),
+        // An object was removed, or was not.
+        (&[("a", ""), ("b", "has(x)"), ("d", "all()")][..], None),
+        // The same number of changes.
+        (&[("a", "has(x)"), ("b", "has(y)")][..], None),
+        // The log was compacted past the revision, and the objects differ.
+        (&[("a", "has(x)"), ("c", "has(x)"), ("b", "has(x)"), ("d", "all()")][..], Some(7)),
+        // A part of the log is left.
+        (&[("a", "has(x)"), ("c", "has(x)"), ("b", "has(x)")][..], Some(5)),
+    ] {
+        assert_eq!(goes_on(&seen, after, compact), StoreState::Replaced, "{after:?} {compact:?}");
+    }
+}
+
+#[test]
+fn a_store_that_goes_on_is_the_same_however_much_of_its_log_is_left() {
+    let seen = [("a", "has(x)"), ("b", ""), ("d", "all()"), ("d", "")];
+    let more = [("c", ""), ("a", "has(y)"), ("e", "all()"), ("b", "all()")];
+    let all = [&seen[..], &more[..]].concat();
+    for compact in [None, Some(4), Some(7), Some(8), Some(9), Some(11)] {
+        assert_ne!(goes_on(&seen, &all, compact), StoreState::Replaced, "{compact:?}");
+    }
+    assert_ne!(goes_on(&seen, &seen, None), StoreState::Replaced);
+}
+
+#[test]
+fn kinds_that_an_earlier_release_did_not_copy_are_no_other_history() {
+    let machine = Machine::new();
+    write(&machine.store, "a", "all()");
+    machine.live("s");
+    let sql = Connection::open(machine.place.path().join("agent.db")).unwrap();
+    sql.execute_batch("delete from forms; update facts set value = 'Node Tier' where name = 'kinds'").unwrap();
+    drop(sql);
+    assert_ne!(machine.live("s").1, StoreState::Replaced);
+    let sql = Connection::open(machine.place.path().join("agent.db")).unwrap();
+    sql.execute_batch("delete from forms").unwrap();
+    drop(sql);
+    assert_eq!(machine.live("s").1, StoreState::Replaced, "this release copies them");
+}
+
 /// Says in a store whether it is ready.
 fn set_ready(store: &dyn Store, ready: bool) {
     inform(store, &format!(r#"{{"datastoreReady":{ready}}}"#));

@@ -1,10 +1,13 @@
 //! `agent`: enforces on this machine what the store says; `--uninstall` takes it all away.
 
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::Command;
 
+use anyhow::Context;
 use clap::Args;
 use tortie_agent::socket::AskError;
-use tortie_agent::{FELIX_CONFIG, Options, uninstall};
+use tortie_agent::{Ended, FELIX_CONFIG, Options, uninstall};
 
 use crate::allocator;
 use crate::ask;
@@ -27,6 +30,9 @@ pub(crate) struct AgentArgs {
     /// Obey a store that stands in the place of the one in force; an agent that runs here is told so
     #[arg(long, conflicts_with = "uninstall")]
     accept_store: bool,
+    /// Enforce the name that this machine has now although another was enforced here; an agent that runs here is told so
+    #[arg(long, conflicts_with = "uninstall")]
+    accept_node: bool,
     /// Take everything of ours out of the kernel; an agent that runs here does so and ends
     #[arg(long)]
     uninstall: bool,
@@ -44,19 +50,10 @@ pub(crate) fn run(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exi
         return Ok(Exit::Done);
     }
     let (opener, store_name) = Link::opener(session, &args.config, &args.felix_config)?;
-    if args.accept_store {
-        match ask::accept_store(&store_name) {
-            Err(AskError::Nobody(_)) => {}
-            told => {
-                let revision = told?.map_err(anyhow::Error::msg)?;
-                session
-                    .terminal
-                    .line(format_args!("the agent obeys the {store_name}: revision {revision} is in force"));
-                return Ok(Exit::Done);
-            }
-        }
+    if accept(args, &store_name, session)? {
+        return Ok(Exit::Done);
     }
-    tortie_agent::run(Options {
+    let ended = tortie_agent::run(Options {
         opener,
         store_name,
         run: run_directory(),
@@ -64,9 +61,51 @@ pub(crate) fn run(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exi
         felix: args.felix_config.clone(),
         beside: args.beside,
         accept_store: args.accept_store,
+        accept_node: args.accept_node,
         give_back: allocator::give_back,
     })?;
-    Ok(Exit::Done)
+    match ended {
+        Ended::Asked => Ok(Exit::Done),
+        Ended::ToRestart => Err(restart()).context("cannot start the agent anew; start it again"),
+    }
+}
+
+/// Tells the agent that runs here what is to be accepted. Whether one runs, and did so.
+fn accept(args: &AgentArgs, store_name: &str, session: &mut Session) -> anyhow::Result<bool> {
+    let mut told = false;
+    if args.accept_node {
+        match ask::accept_node() {
+            Err(AskError::Nobody(_)) => return Ok(false),
+            accepted => {
+                let node = accepted?.map_err(anyhow::Error::msg)?;
+                session.terminal.line(format_args!("the agent enforces node {node}"));
+                told = true;
+            }
+        }
+    }
+    if args.accept_store {
+        match ask::accept_store(store_name) {
+            Err(AskError::Nobody(_)) => {}
+            accepted => {
+                let revision = accepted?.map_err(anyhow::Error::msg)?;
+                session
+                    .terminal
+                    .line(format_args!("the agent obeys the {store_name}: revision {revision} is in force"));
+                told = true;
+            }
+        }
+    }
+    Ok(told)
+}
+
+/// Becomes a new process of the same program under the same number. Returns only why that cannot be.
+fn restart() -> std::io::Error {
+    let mut arguments = std::env::args_os();
+    let mut command = Command::new("/proc/self/exe");
+    if let Some(name) = arguments.next() {
+        command.arg0(name);
+    }
+    command.args(arguments).exec()
 }
 
 /// Where the agent's socket is.

@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use tortie_agent::FELIX_CONFIG;
 use tortie_agent::socket::{AskError, Reply, Request};
 use tortie_agent::status::{EndpointStatus, LagStatus, Status, StoreState};
+use tortie_agent::{BaseChain, FELIX_CONFIG, KernelTable};
 use tortie_api::duration;
 
 use crate::args::Format;
@@ -38,7 +38,7 @@ const LATE: Duration = Duration::from_secs(3);
 /// Asks the agent of this machine.
 pub(crate) fn run(args: &StatusArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let mut done = true;
-    if args.wait {
+    if args.wait && !is_nobody() {
         done = wait(args, session)?;
         if args.output == Format::Text {
             return Ok(if done { Exit::Done } else { Exit::Failed });
@@ -47,8 +47,7 @@ pub(crate) fn run(args: &StatusArgs, session: &mut Session) -> anyhow::Result<Ex
     let status = match settled() {
         Ok(status) => status,
         Err(error) if matches!(error.downcast_ref(), Some(AskError::Nobody(_))) => {
-            session.terminal.error(format_args!("{error:#}"));
-            left_behind(session);
+            without_agent(args, &error, session)?;
             return Ok(Exit::Unanswered);
         }
         Err(error) => return Err(error),
@@ -83,21 +82,61 @@ fn status() -> anyhow::Result<Box<Status>> {
     }
 }
 
-/// Says what the kernel holds where no agent runs.
-fn left_behind(session: &mut Session) {
-    match tortie_agent::left_behind() {
-        Ok(None) => session.terminal.line("the kernel has no table of tortie: nothing is enforced"),
-        Ok(Some(interfaces)) if interfaces.is_empty() => {
-            session.terminal.line("the kernel has the table of an agent that ended; it governs no interface");
-        }
-        Ok(Some(interfaces)) => {
-            let all = interfaces.join(", ");
-            session.terminal.line(format_args!(
-                "the kernel has the table of an agent that ended; it stays in force, and governs {all} (`tortie verify` compares it with the store)"
-            ));
-        }
-        Err(error) => session.terminal.note(format_args!("{error}")),
+/// Whether no agent answers at all.
+fn is_nobody() -> bool {
+    matches!(ask::ask(&Request::Ground), Err(AskError::Nobody(_)))
+}
+
+/// Says what of tortie exists in the kernel where no agent runs. What becomes of packets is not looked at.
+fn without_agent(args: &StatusArgs, error: &anyhow::Error, session: &mut Session) -> anyhow::Result<()> {
+    let reason = format!("{error:#}");
+    session.terminal.error(&reason);
+    let found = tortie_agent::kernel_table();
+    if args.output == Format::Json {
+        let (table, table_error) = match found {
+            Ok(table) => (table, None),
+            Err(error) => (None, Some(format!("{:#}", anyhow::Error::from(error)))),
+        };
+        let told = serde_json::json!({ "agent": false, "reason": reason, "table": table, "tableError": table_error });
+        session.terminal.line(serde_json::to_string_pretty(&told)?);
+        return Ok(());
     }
+    match found {
+        Ok(None) => session.terminal.line("the kernel has no table of tortie: no tortie policy is enforced"),
+        Ok(Some(table)) => session.terminal.print(&table_text(&table)),
+        Err(error) => session.terminal.note(format_args!("{:#}", anyhow::Error::from(error))),
+    }
+    Ok(())
+}
+
+fn table_text(table: &KernelTable) -> String {
+    let chain = |one: &BaseChain| {
+        format!("{} ({} {}, {} {})", one.name, one.hook, one.priority, one.rules, plural(one.rules, "rule"))
+    };
+    let none = |list: Vec<String>, none: &str| if list.is_empty() { none.to_owned() } else { list.join(", ") };
+    let base_chains: Vec<String> = table.base_chains.iter().map(chain).collect();
+    let state = match () {
+        () if table.dormant => "it is DORMANT: no packet meets it",
+        () if base_chains.is_empty() => "it has NO BASE CHAIN: no packet meets it",
+        () if table.rules == 0 => "it has NO RULE: it decides nothing",
+        () => "`tortie verify` compares it with the store, which was not done here",
+    };
+    let lines = [
+        format!("the kernel has table {}, and no agent looks after it; {state}", table.name),
+        format!("base chains: {}", none(base_chains, "none")),
+        format!("all rules: {}", table.rules),
+        format!("interfaces in its maps: {}", none(table.interfaces.clone(), "none")),
+    ];
+    let unread = table.unread.iter().map(|what| format!("cannot be read: {what}"));
+    lines
+        .into_iter()
+        .chain(unread)
+        .enumerate()
+        .fold(String::new(), |text, (at, line)| text + if at == 0 { "" } else { "  " } + &line + "\n")
+}
+
+fn plural(count: usize, word: &str) -> String {
+    format!("{word}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Whether something has been under way for too long.
@@ -142,22 +181,28 @@ fn text(status: &Status) -> String {
 }
 
 fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
-    let Status { node, pid, version, store, wanted, in_kernel, dataplane, .. } = status;
-    writeln!(out, "node {node}: tortie {version}, process {pid}")?;
+    let Status { node, called, pid, version, store, wanted, in_kernel, dataplane, .. } = status;
+    let called = called.as_ref().map(|called| format!(" (this machine is called {called} now)")).unwrap_or_default();
+    writeln!(out, "node {node}{called}: tortie {version}, process {pid}")?;
+    let called_otherwise = status.called.is_some();
     let state = match store.state {
         StoreState::Waiting => "not heard yet; the kernel keeps what it had",
         StoreState::InSync if is_late(status) => "answers, and the agent is BEHIND; since",
         StoreState::InSync => "in sync since",
         StoreState::Lost => "LOST; what it said stays in force; since",
         StoreState::Replaced => "REPLACED by another; what was in force stays in force; since",
+        StoreState::NotAsked => "NOT ASKED; what it said last stays in force, which is of",
         StoreState::Stale => "STALE: away since the start; what it said last is in force, which is of",
     };
     writeln!(out, "store: {}, {state} {}, revision {}", store.name, store.since, wanted.revision)?;
-    if !store.reason.is_empty() {
+    // The reason why it is not asked is a problem of its own.
+    if !store.reason.is_empty() && store.state != StoreState::NotAsked {
         writeln!(out, "  {}", store.reason)?;
     }
     writeln!(out, "dataplane: {}", if dataplane.busy { "busy, does not answer" } else { &dataplane.name })?;
-    let behind = if !status.ready {
+    let behind = if called_otherwise {
+        "HELD as they are"
+    } else if !status.ready {
         "NOT in force"
     } else if is_late(status) {
         "BEHIND"

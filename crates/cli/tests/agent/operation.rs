@@ -179,13 +179,39 @@ fn status_without_an_agent_exits_2_and_tells_what_the_kernel_holds() {
             let output = world.tortie().arg("status").output().unwrap();
             (output.status.code(), String::from_utf8(output.stdout).unwrap())
         };
-        assert_eq!(status(), (Some(2), "the kernel has no table of tortie: nothing is enforced\n".to_owned()));
+        assert_eq!(status(), (Some(2), "the kernel has no table of tortie: no tortie policy is enforced\n".to_owned()));
         let agent = world.agent();
         world.apply(&(ENDPOINT.to_owned() + &allow(80)));
         assert_eq!(status().0, Some(0));
         agent.kill();
         let (code, said) = status();
         assert_eq!(code, Some(2));
-        assert!(said.contains("the table of an agent that ended") && said.contains("hep/web1-eth0 on eth0"), "{said}");
+        assert!(
+            said.starts_with("the kernel has table inet tortie, and no agent looks after it; `tortie verify`"),
+            "{said}"
+        );
+        assert!(said.contains("hep/web1-eth0 on eth0") && said.contains(" (input 0, "), "{said}");
+        let json = || serde_json::from_str::<serde_json::Value>(&world.said(&["status", "-o", "json"])).unwrap();
+        let table = json()["table"].clone();
+        assert_eq!((&table["name"], &table["dormant"]), (&"inet tortie".into(), &false.into()));
+        assert!(table["baseChains"].as_array().unwrap().iter().any(|chain| chain["hook"] == "input"), "{table}");
+        let wait = world.tortie().args(["status", "--wait"]).output().unwrap();
+        assert_eq!(wait.status.code(), Some(2), "no agent answers");
+        // It claims no more than that the table exists.
+        let change = |what: &[&str]| drop(run("nft", what));
+        change(&["flush", "table", "inet", "tortie"]);
+        assert!(status().1.contains("it has NO RULE: it decides nothing"), "{}", status().1);
+        for chain in table["baseChains"].as_array().unwrap() {
+            change(&["delete", "chain", "inet", "tortie", chain["name"].as_str().unwrap()]);
+        }
+        assert!(status().1.contains("it has NO BASE CHAIN: no packet meets it"), "{}", status().1);
+        change(&["delete", "table", "inet", "tortie"]);
+        assert_eq!(json()["table"], serde_json::Value::Null);
+        change(&["add", "table", "inet", "tortie", "{ flags dormant ; }"]);
+        change(&["add", "chain", "inet", "tortie", "in", "{ type filter hook input priority 0 ; }"]);
+        change(&["add", "rule", "inet", "tortie", "in", "drop"]);
+        assert!(status().1.contains("it is DORMANT: no packet meets it"), "{}", status().1);
+        assert!(status().1.contains("base chains: in (input 0, 1 rule)"), "{}", status().1);
+        assert_eq!(json()["table"]["dormant"], true);
     });
 }

@@ -174,3 +174,55 @@ fn a_store_that_was_replaced_is_not_obeyed_until_that_is_asked_for() {
         assert_eq!(agree(world, &[80], &[81]), "");
     });
 }
+
+#[test]
+fn a_backup_of_the_file_that_was_written_past_what_was_seen_is_not_obeyed_until_that_is_asked_for() {
+    on_a_machine(|world| {
+        world.listen(80);
+        world.listen(81);
+        let agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        let file = |name: &str, suffix: &str| world.place.path().join(format!("{name}.db{suffix}"));
+        // Nobody writes, so the file and its log are a whole copy.
+        for suffix in ["", "-wal"] {
+            std::fs::copy(file("tortie", suffix), file("backup", suffix)).unwrap();
+        }
+        let label = |value: &str| {
+            world.call(&["label", "hep", "web1-eth0", "--overwrite", &format!("n={value}")]);
+        };
+        // The agent sees two changes that the backup does not have.
+        label("1");
+        label("2");
+        world.call(&["status", "--wait"]);
+        let put_back = || {
+            for suffix in ["", "-wal", "-shm"] {
+                drop(std::fs::remove_file(file("tortie", suffix)));
+            }
+            for suffix in ["-wal", ""] {
+                std::fs::copy(file("backup", suffix), file("tortie", suffix)).unwrap();
+            }
+            // A policy that the agent must not obey, and as many changes as there were.
+            let file = world.file("open.yaml", &allow(81));
+            world.call(&["apply", "-f", file.to_str().unwrap()]);
+            (1..4).for_each(|n| label(&format!("other-{n}")));
+        };
+        put_back();
+        let state = || world.status()["store"]["state"].clone();
+        until("it is noticed", || state() == "replaced");
+        let said = world.fails(&["status"]);
+        assert!(said.contains("has another history: up to revision"), "{said}");
+        agree(world, &[80], &[81]);
+        // The next agent notices it as well.
+        agent.kill();
+        let agent = world.started(&[]);
+        until("it is noticed again", || world.said(&["status"]).contains("REPLACED"));
+        agree(world, &[80], &[81]);
+        world.call(&["agent", "--accept-store"]);
+        agree(world, &[81], &[80]);
+        assert_eq!(state(), "in-sync");
+        // It is the store from then on.
+        agent.kill();
+        let _agent = world.agent();
+        world.call(&["status"]);
+    });
+}

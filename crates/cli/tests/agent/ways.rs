@@ -123,7 +123,7 @@ fn endpoints_that_do_not_count_are_told_when_they_are_written_and_afterwards() {
             "not in force: hep/second, whose name sorts first, governs eth0",
             "port is a port of bridge docker0: its packets are judged there, not here",
             "no interface has one of its expectedIPs",
-            "hep/far is on web1.example.com, and this node is web1: which one is meant?",
+            "hep/far is on web1.example.com; this node is web1: which one is meant?",
         ] {
             assert!(status.contains(reason), "{reason}: {status}");
         }

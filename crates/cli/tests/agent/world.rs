@@ -207,9 +207,14 @@ impl World {
 
     /// Starts an agent, ready or not.
     pub fn started(&self, arguments: &[&str]) -> Agent {
+        self.started_as("web1", arguments)
+    }
+
+    /// The same on a machine that is called so.
+    pub fn started_as(&self, node: &str, arguments: &[&str]) -> Agent {
         let felix = self.place.path().join("felix.cfg");
         let mut command = self.tortie();
-        command.arg("agent").arg("--felix-config").arg(felix).args(arguments);
+        command.env("FELIX_FELIXHOSTNAME", node).arg("agent").arg("--felix-config").arg(felix).args(arguments);
         self.start(command)
     }
 

@@ -1,0 +1,109 @@
+//! Whether the log of a store goes on from what was seen: a backup that was put back and then written past the last revision
+//! that was seen has the same GUID and no earlier end, but another history.
+//!
+//! The log after a revision, replayed up to the last one seen, must give what the copy holds. Where the log was compacted past
+//! the last revision seen, there is nothing to replay: then every object of the store that is not newer must be in the copy as
+//! it is. A change that was undone, and whose object does not exist any more, cannot be noticed so.
+//!
+//! A store that does not give its log at once (etcd) is not compared.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use tortie_api::Key;
+use tortie_store::{Event, Revision, Selection, Store, StoreError, Stored};
+
+use super::book::{BookError, Moment};
+
+/// How many revisions of the log are replayed, at most.
+const WINDOW: Revision = 1_000;
+
+/// An object's revision, and a hash of its content.
+type Version = (Revision, u64);
+
+fn version(stored: &Stored) -> Version {
+    let mut hasher = DefaultHasher::new();
+    stored.value.hash(&mut hasher);
+    (stored.revision, hasher.finish())
+}
+
+/// What differs between a store and the copy of what was seen of it, in words; none if nothing is known to.
+pub(super) fn difference(store: &dyn Store, seen: &Moment) -> Result<Option<String>, StoreError> {
+    let (Some(upto), Some(kinds)) = (seen.revision, seen.kinds()) else { return Ok(None) };
+    let is_copied = |key: &Key| kinds.iter().any(|kind| kind == key.kind.name());
+    let mut copy = BTreeMap::new();
+    let take = |stored: Stored| {
+        copy.insert(stored.key.clone(), version(&stored));
+        Ok::<_, BookError>(())
+    };
+    let read = seen.each(take).and_then(|taken| taken);
+    read.map_err(|error| StoreError::Failed(format!("the copy of the store: {error}")))?;
+    let found = match log(store, upto)? {
+        Log::From(from, changed) => {
+            let changed: BTreeMap<_, _> = changed.into_iter().filter(|(key, _)| is_copied(key)).collect();
+            let not_copied = changed.iter().find(|(key, version)| copy.get(key).copied() != **version);
+            // What the copy has of that part of the log must be in it.
+            let not_logged =
+                || copy.iter().find(|(key, version)| version.0 > from && changed.get(key) != Some(&Some(**version)));
+            not_copied.map(|(key, _)| key.clone()).or_else(|| not_logged().map(|(key, _)| key.clone()))
+        }
+        Log::Compacted => {
+            let mut found = None;
+            store.list_pages(&Selection::default(), &mut |page| {
+                let differs = |stored: &&Stored| {
+                    stored.revision <= upto && is_copied(&stored.key) && copy.get(&stored.key) != Some(&version(stored))
+                };
+                found = found.take().or_else(|| page.iter().find(differs).map(|stored| stored.key.clone()));
+            })?;
+            found
+        }
+        Log::NotGiven => None,
+    };
+    Ok(found.map(|key| format!("has another history: up to revision {upto}, {key} is not what was seen")))
+}
+
+/// What the log says of the last revisions up to one.
+enum Log {
+    /// The objects that were changed after a revision, as they then were; none of those that were removed.
+    From(Revision, BTreeMap<Key, Option<Version>>),
+    /// It was compacted past that revision.
+    Compacted,
+    /// The store does not give it at once.
+    NotGiven,
+}
+
+fn log(store: &dyn Store, upto: Revision) -> Result<Log, StoreError> {
+    let mut from = upto.saturating_sub(WINDOW);
+    loop {
+        match replay(store, from, upto) {
+            Err(StoreError::Compacted { kept, .. }) if kept >= upto => return Ok(Log::Compacted),
+            Err(StoreError::Compacted { kept, .. }) if kept > from => from = kept,
+            Err(StoreError::Compacted { .. }) => return Ok(Log::NotGiven),
+            Err(error) => return Err(error),
+            Ok(Some(changed)) => return Ok(Log::From(from, changed)),
+            Ok(None) => return Ok(Log::NotGiven),
+        }
+    }
+}
+
+/// The objects that were changed after a revision up to another; none if the log does not come so far at once.
+fn replay(
+    store: &dyn Store,
+    from: Revision,
+    upto: Revision,
+) -> Result<Option<BTreeMap<Key, Option<Version>>>, StoreError> {
+    let mut watch = store.watch(&Selection::default(), from)?;
+    let (mut changed, mut reached) = (BTreeMap::new(), from);
+    while let Some(event) = watch.next(Duration::ZERO)? {
+        if event.revision() > upto {
+            return Ok(Some(changed));
+        }
+        reached = event.revision();
+        match event {
+            Event::Put(stored) => changed.insert(stored.key.clone(), Some(version(&stored))),
+            Event::Deleted(key, _) => changed.insert(key, None),
+        };
+    }
+    Ok((reached >= upto).then_some(changed))
+}

@@ -1,0 +1,96 @@
+//! What exists of the table of tortie in the kernel, for whoever asks where no agent runs. It tells what was found, not what
+//! becomes of packets: that is compared by `tortie verify`.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use tortie_dataplane_nft::Options;
+use tortie_nft::dump::{self, TableDump};
+use tortie_nft::{DataType, Element, Fields, Key, Socket, TableId, inventory};
+
+use crate::ground::GroundError;
+
+/// The table, as it was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KernelTable {
+    /// Its name, as `nft` writes it.
+    pub name: String,
+    /// Whether it is out of action: no packet meets its chains.
+    pub dormant: bool,
+    /// Whether some process owns it.
+    pub owned: bool,
+    /// The chains that packets enter by.
+    pub base_chains: Vec<BaseChain>,
+    /// How many rules it has, those of other chains included.
+    pub rules: usize,
+    /// The interfaces that its maps name, each with the endpoint where that is noted: `hep/web1-eth0 on eth0`.
+    pub interfaces: Vec<String>,
+    /// What could not be read of it.
+    pub unread: Vec<String>,
+}
+
+/// A base chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BaseChain {
+    /// Its name.
+    pub name: String,
+    /// Its hook: `input`.
+    pub hook: String,
+    /// Its place at the hook.
+    pub priority: i32,
+    /// How many rules it has.
+    pub rules: usize,
+}
+
+/// Whether the table exists. Nothing in it is looked at.
+pub(crate) fn exists() -> Result<bool, GroundError> {
+    Ok(dump::table_ids(&mut Socket::open()?).map_err(GroundError::Read)?.contains(&own()))
+}
+
+/// What exists of it; none when it does not exist.
+pub fn kernel_table() -> Result<Option<KernelTable>, GroundError> {
+    let inventory = inventory::read(&mut Socket::open()?, &own()).map_err(GroundError::Read)?;
+    let unread = inventory.foreign.iter().map(ToString::to_string).collect();
+    Ok(inventory.table.map(|table| KernelTable::of(&table, unread)))
+}
+
+fn own() -> TableId {
+    TableId::inet(Options::default().table)
+}
+
+impl KernelTable {
+    fn of(dump: &TableDump, unread: Vec<String>) -> Self {
+        let rules = |chain: &str| dump.rules.iter().filter(|rule| rule.chain == chain).count();
+        let base_chain = |chain: &tortie_nft::Chain| {
+            let base = chain.base?;
+            let hook = format!("{:?}", base.hook).to_lowercase();
+            Some(BaseChain { name: chain.name.clone(), hook, priority: base.priority, rules: rules(&chain.name) })
+        };
+        let mut base_chains: Vec<BaseChain> = dump.chains.iter().filter_map(base_chain).collect();
+        base_chains.sort_by(|a, b| (&a.hook, a.priority, &a.name).cmp(&(&b.hook, b.priority, &b.name)));
+        let by_interface = dump.sets.iter().filter(|set| set.set.key == Fields::one(DataType::IfName));
+        let interfaces: BTreeSet<String> = by_interface.flat_map(|set| &set.elements).filter_map(interface).collect();
+        Self {
+            name: dump.table.id.to_string(),
+            dormant: dump.table.dormant,
+            owned: dump.table.owner,
+            base_chains,
+            rules: dump.rules.len(),
+            interfaces: interfaces.into_iter().collect(),
+            unread,
+        }
+    }
+}
+
+/// The interface of an element, and the endpoint where that is noted.
+fn interface(element: &Element) -> Option<String> {
+    let Key::One(name) = &element.key else { return None };
+    let name = String::from_utf8_lossy(name);
+    let name = name.trim_end_matches('\0');
+    Some(match &element.comment {
+        Some(endpoint) => format!("{endpoint} on {name}"),
+        None => name.to_owned(),
+    })
+}

@@ -1,0 +1,156 @@
+//! Host endpoints of other nodes that most likely are meant for this one: their node's name is this one's but for its domain or
+//! case, or one of their `expectedIPs` is an address of this machine.
+//!
+//! They are enforced nowhere here, so `status` says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use tortie_policy::packet::Link;
+use tortie_policy::{HostEndpoint, Item};
+
+/// Most endpoints that are named.
+const NAMED: usize = 10;
+
+/// The host endpoints of other nodes, as far as they may be meant for this one.
+#[derive(Default)]
+pub(crate) struct OtherNodes {
+    endpoints: BTreeMap<String, Endpoint>,
+    /// The addresses of this machine that no other machine has.
+    addresses: BTreeSet<IpAddr>,
+}
+
+struct Endpoint {
+    node: String,
+    addresses: Vec<IpAddr>,
+    has_similar_name: bool,
+}
+
+impl OtherNodes {
+    /// A host endpoint of this name is so now; or it does not exist. Whether that may change the note.
+    pub(crate) fn put(&mut self, own: &str, name: &str, item: &Item) -> bool {
+        let new = match item {
+            Item::HostEndpoint(one) if one.node != own => Endpoint::of(own, one),
+            _ => None,
+        };
+        let told = |one: &Endpoint| one.has_similar_name || self.own_address(one).is_some();
+        let is_told = new.as_ref().is_some_and(told);
+        let was_told = self.endpoints.get(name).is_some_and(told);
+        match new {
+            Some(new) => drop(self.endpoints.insert(name.to_owned(), new)),
+            None => drop(self.endpoints.remove(name)),
+        }
+        is_told || was_told
+    }
+
+    /// The interfaces of this machine are these. Whether that may change the note.
+    pub(crate) fn links(&mut self, links: &[Link]) -> bool {
+        let all = links.iter().flat_map(|link| &link.addresses).copied();
+        let addresses = all.filter(|address| is_of_one_machine(*address)).collect();
+        let changed = self.addresses != addresses;
+        self.addresses = addresses;
+        changed
+    }
+
+    /// What is to be known; none if nothing is.
+    pub(crate) fn note(&self, own: &str) -> Option<String> {
+        let told = |(name, one): (&String, &Endpoint)| {
+            let address = self.own_address(one);
+            let address = match address {
+                Some(address) => format!(" and expects {address}, an address of this machine"),
+                None if one.has_similar_name => String::new(),
+                None => return None,
+            };
+            Some(format!("hep/{name} is on {}{address}", one.node))
+        };
+        let mut all: Vec<String> = self.endpoints.iter().filter_map(told).collect();
+        let more = all.len().saturating_sub(NAMED);
+        all.truncate(NAMED);
+        if more > 0 {
+            all.push(format!("and {more} more"));
+        }
+        let all = all.join(", ");
+        (!all.is_empty())
+            .then(|| format!("{all}; this node is {own}: which one is meant? Nothing of them is enforced here"))
+    }
+
+    fn own_address(&self, one: &Endpoint) -> Option<IpAddr> {
+        one.addresses.iter().copied().find(|address| self.addresses.contains(address))
+    }
+}
+
+impl Endpoint {
+    /// None if nothing could ever tell that it is meant for this node.
+    fn of(own: &str, one: &HostEndpoint) -> Option<Self> {
+        let first_label = |node: &str| node.split('.').next().unwrap_or_default().to_ascii_lowercase();
+        let has_similar_name = first_label(&one.node) == first_label(own);
+        let addresses: Vec<IpAddr> = one.addresses.iter().copied().filter(|one| is_of_one_machine(*one)).collect();
+        (has_similar_name || !addresses.is_empty()).then(|| Self {
+            node: one.node.clone(),
+            addresses,
+            has_similar_name,
+        })
+    }
+}
+
+/// Whether only one machine can have an address: every machine has loopback and link-local ones.
+fn is_of_one_machine(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local() && !v4.is_unspecified(),
+        IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local() && !v6.is_unspecified(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tortie_policy::{Interface, Missing};
+
+    fn endpoint(node: &str, address: &str) -> Item {
+        Item::HostEndpoint(HostEndpoint {
+            name: "e".to_owned(),
+            node: node.to_owned(),
+            interface: Interface::Named("eth0".to_owned()),
+            addresses: address.parse().into_iter().collect(),
+            labels: Default::default(),
+            profiles: Vec::new(),
+            ports: Vec::new(),
+            missing: Missing::default(),
+        })
+    }
+
+    #[test]
+    fn an_endpoint_of_another_node_is_told_by_a_similar_name_or_an_address_of_this_machine_and_not_otherwise() {
+        let mut others = OtherNodes::default();
+        let link = |address: &str| Link { name: "eth0".to_owned(), addresses: vec![address.parse().unwrap()] };
+        assert!(others.links(&[link("192.0.2.1"), link("127.0.0.1"), link("fe80::1")]));
+        for (node, address, told) in [
+            ("web1", "192.0.2.1", None),
+            ("web2", "192.0.2.2", None),
+            ("web2", "127.0.0.1", None),
+            ("web2", "fe80::1", None),
+            ("web2", "", None),
+            ("WEB1.example.com", "", Some("hep/e is on WEB1.example.com; this node is web1")),
+            ("db", "192.0.2.1", Some("hep/e is on db and expects 192.0.2.1, an address of this machine; this node is")),
+        ] {
+            assert_eq!(others.put("web1", "e", &endpoint(node, address)), told.is_some(), "{node} {address}");
+            let note = others.note("web1");
+            assert_eq!(note.is_some(), told.is_some(), "{node} {address}: {note:?}");
+            assert!(note.unwrap_or_default().starts_with(told.unwrap_or_default()), "{node} {address}");
+            others.put("web1", "e", &Item::Nothing);
+            assert_eq!(others.note("web1"), None, "it is removed");
+        }
+    }
+
+    #[test]
+    fn an_address_that_this_machine_gets_or_loses_later_counts() {
+        let mut others = OtherNodes::default();
+        assert!(!others.put("web1", "e", &endpoint("db", "192.0.2.1")));
+        let link = Link { name: "eth0".to_owned(), addresses: vec!["192.0.2.1".parse().unwrap()] };
+        assert!(others.links(std::slice::from_ref(&link)));
+        assert!(others.note("web1").is_some());
+        assert!(!others.links(&[link]), "nothing changed");
+        assert!(others.links(&[]));
+        assert_eq!(others.note("web1"), None);
+    }
+}
