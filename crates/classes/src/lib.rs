@@ -36,6 +36,7 @@ mod addresses;
 mod builtin;
 mod classes;
 mod conditions;
+mod holes;
 mod members;
 mod names;
 mod partition;

@@ -7,9 +7,7 @@ use ipnet::IpNet;
 use tortie_policy::Snapshot;
 
 use crate::addresses::AddressSet;
-
-/// A set of which more than this is missing is not told as a set with exceptions.
-const EXCEPTIONS: usize = 3;
+use crate::holes::{Holed, MOST, holed};
 
 /// Everything that has a name and addresses.
 pub struct Names {
@@ -56,7 +54,8 @@ impl Names {
     }
 
     /// A set of addresses as parts that together are exactly it, as far as they are in `within`: network sets and nets
-    /// that rules name, where all or nearly all of them is in it, then single addresses with their names, then nets.
+    /// that rules name, where all or nearly all of them is in it, then nets of which nearly all is in it where that is shorter, then single
+    /// addresses with their names, then nets.
     pub fn parts(&self, addresses: &AddressSet, within: &AddressSet) -> Vec<String> {
         let mut parts = Vec::new();
         let mut left = addresses.clone();
@@ -70,16 +69,23 @@ impl Names {
             if new.is_empty() {
                 continue;
             }
-            let but: Vec<IpNet> = set.minus(addresses).nets().take(EXCEPTIONS + 1).collect();
+            let but: Vec<IpNet> = set.minus(addresses).nets().take(MOST + 1).collect();
             if but.is_empty() {
                 parts.push(name.clone());
-            } else if but.len() <= EXCEPTIONS && new.nets().count() > but.len() {
+            } else if but.len() <= MOST && new.nets().count() > but.len() {
                 let but: Vec<String> = but.iter().map(|net| self.net(net)).collect();
                 parts.push(format!("{name} except {}", but.join(" and ")));
             } else {
                 continue;
             }
             left = left.minus(&new);
+        }
+        // What has a name of its own is not worth a net.
+        let named: Vec<IpAddr> = self.singles.keys().copied().filter(|address| left.contains(*address)).collect();
+        for Holed { net, holes } in holed(&left.minus(&AddressSet::of(&named)), addresses) {
+            let but: Vec<String> = holes.iter().map(|hole| self.net(hole)).collect();
+            parts.push(format!("{net} except {}", but.join(" and ")));
+            left = left.minus(&AddressSet::of_nets([&net]));
         }
         let single: Vec<IpAddr> = self.singles.keys().copied().filter(|address| left.contains(*address)).collect();
         left = left.minus(&AddressSet::of(&single));

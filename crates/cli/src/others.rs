@@ -3,36 +3,74 @@
 use std::collections::BTreeSet;
 
 use tortie_agent::{Ground, TablesOfOthers};
-use tortie_explain::{Answer, Leg};
+use tortie_explain::reach::Reach;
+use tortie_explain::{Answer, Leg, OtherPrograms};
 use tortie_verify::others::{Effect, effect};
 
 /// Adds to an answer what other programs do with the packet on this machine, or why that was not looked at.
 pub(crate) fn look(answer: &mut Answer, ground: Option<&Ground>, offline: bool) {
-    let not_looked = |why: &str| format!("the rules of other programs were not looked at: {why}");
+    let nodes: BTreeSet<&str> = legs(answer).map(|leg| leg.host.node.as_str()).collect();
+    let mut others = OtherPrograms::default();
+    match here(ground, &nodes, offline, &mut others.notes) {
+        Ok((ground, tables)) => {
+            others.looked_at = true;
+            let on_node: Vec<&Leg> = legs(answer).filter(|leg| leg.host.node == ground.node).collect();
+            let found = found(&tables, ground, &on_node);
+            others.notes.extend(found.notes);
+            others.drops = found.drops.filter(|_| answer.ways.is_empty());
+        }
+        Err(why) => others.notes.push(not_looked(&why)),
+    }
+    answer.others = others;
+}
+
+/// Says of an answer for many packets which tables of other programs it leaves out.
+pub(crate) fn left_out(found: &mut Reach, ground: Option<&Ground>, offline: bool) {
+    let nodes: BTreeSet<&str> = found.nodes.iter().map(String::as_str).collect();
+    let mut notes = Vec::new();
+    match here(ground, &nodes, offline, &mut notes) {
+        Ok((_, tables)) => {
+            let known = tables.tables.iter().map(|table| table.table.id.to_string());
+            let unread = tables.unread.iter().map(|(table, _)| table.clone());
+            let names: Vec<String> = known.chain(unread).chain(tables.legacy.iter().cloned()).collect();
+            if !names.is_empty() {
+                notes.push(format!(
+                    "tables of other programs may drop or translate some of these packets, and were not looked into: {}; with two addresses and a port they are",
+                    names.join(", ")
+                ));
+            }
+        }
+        Err(why) => notes.push(not_looked(&why)),
+    }
+    found.notes.extend(notes);
+}
+
+fn not_looked(why: &str) -> String {
+    format!("the rules of other programs were not looked at: {why}")
+}
+
+/// The tables of other programs on this machine, if packets of the answer pass it; otherwise why they were not looked at.
+/// Other machines on the way are noted.
+fn here<'a>(
+    ground: Option<&'a Ground>,
+    nodes: &BTreeSet<&str>,
+    offline: bool,
+    notes: &mut Vec<String>,
+) -> Result<(&'a Ground, TablesOfOthers), String> {
     let ground = match ground {
-        _ if offline => return answer.notes.push(not_looked("--offline")),
-        None => return answer.notes.push(not_looked("no agent of this machine was asked")),
+        _ if offline => return Err("--offline".to_owned()),
+        None => return Err("no agent of this machine was asked".to_owned()),
         Some(ground) => ground,
     };
-    let nodes: BTreeSet<&str> = legs(answer).map(|leg| leg.host.node.as_str()).collect();
     if !nodes.contains(ground.node.as_str()) {
-        return answer.notes.push(not_looked(&format!("this machine is {}", ground.node)));
+        return Err(format!("this machine is {}", ground.node));
     }
-    let elsewhere: Vec<&str> = nodes.into_iter().filter(|node| *node != ground.node).collect();
-    let mut notes = Vec::new();
+    let elsewhere: Vec<&str> = nodes.iter().copied().filter(|node| *node != ground.node).collect();
     if !elsewhere.is_empty() {
         notes.push(not_looked(&format!("on {}, which is another machine", elsewhere.join(", "))));
     }
-    match Ground::tables_of_others() {
-        Ok(tables) => {
-            let here: Vec<&Leg> = legs(answer).filter(|leg| leg.host.node == ground.node).collect();
-            let found = found(&tables, ground, &here);
-            notes.extend(found.notes);
-            answer.beyond = found.drops.filter(|_| answer.ways.is_empty());
-        }
-        Err(error) => notes.push(not_looked(&error.to_string())),
-    }
-    answer.notes.extend(notes);
+    let tables = Ground::tables_of_others().map_err(|error| error.to_string())?;
+    Ok((ground, tables))
 }
 
 fn legs(answer: &Answer) -> impl Iterator<Item = &Leg> {

@@ -43,13 +43,14 @@ impl Party {
     }
 }
 
-const PARTIES: &str = "an address, a net, node/NAME, hep/NAME, pod/NAMESPACE/NAME, wep/NAMESPACE/NAME, set/NAME, labels:KEY=VALUE,... or any";
+/// How an end is written.
+pub(crate) const PARTIES: &str = "an address, a net, node/NAME, hep/NAME, pod/NAMESPACE/NAME, wep/NAMESPACE/NAME, set/NAME, labels:KEY=VALUE,... or any";
 
 impl FromStr for Party {
     type Err = AskError;
 
     fn from_str(text: &str) -> Result<Self, AskError> {
-        let wrong = || AskError(format!("{text:?} is none of {PARTIES}"));
+        let wrong = || AskError(format!("{text:?} is no end of a packet; ends are {PARTIES}"));
         if text == "any" {
             return Ok(Party::Any);
         }
@@ -140,45 +141,111 @@ impl FromStr for What {
         let number = |part: &str| {
             part.parse::<u8>().map_err(|_| AskError(format!("{part:?} in {text:?} is not a number from 0 to 255")))
         };
+        let icmp = |part: &str| {
+            number(part).map_err(|error| match part {
+                "echo" | "ping" | "echo-request" => {
+                    AskError(format!("{error}: an echo request is icmp/8, or icmpv6/128"))
+                }
+                _ => error,
+            })
+        };
         match parts.as_slice() {
             [one] if one.bytes().all(|byte| byte.is_ascii_digit()) && !one.is_empty() => Err(AskError(format!(
                 "{one} alone could be a port or a protocol: write tcp/{one} or udp/{one} for the port, proto/{one} for the protocol"
             ))),
-            ["icmp"] => Ok(What::Icmp(None)),
-            ["icmp", kind] => Ok(What::Icmp(Some((number(kind)?, 0)))),
-            ["icmp", kind, code] => Ok(What::Icmp(Some((number(kind)?, number(code)?)))),
-            ["icmpv6" | "icmp6"] => Ok(What::Icmpv6(None)),
-            ["icmpv6" | "icmp6", kind] => Ok(What::Icmpv6(Some((number(kind)?, 0)))),
-            ["icmpv6" | "icmp6", kind, code] => Ok(What::Icmpv6(Some((number(kind)?, number(code)?)))),
-            ["proto" | "protocol", one] => Ok(What::Other(number(one)?)),
-            [name] => Ok(match service(name) {
-                Some((protocol, port)) => What::Port(protocol, port),
-                None => What::Named(None, (*name).to_owned()),
-            }),
+            ["icmp" | "ping"] => Ok(What::Icmp(None)),
+            ["icmp", kind] => Ok(What::Icmp(Some((icmp(kind)?, 0)))),
+            ["icmp", kind, code] => Ok(What::Icmp(Some((icmp(kind)?, number(code)?)))),
+            ["icmpv6" | "icmp6" | "ping6"] => Ok(What::Icmpv6(None)),
+            ["icmpv6" | "icmp6", kind] => Ok(What::Icmpv6(Some((icmp(kind)?, 0)))),
+            ["icmpv6" | "icmp6", kind, code] => Ok(What::Icmpv6(Some((icmp(kind)?, number(code)?)))),
+            ["proto" | "protocol", one] => Ok(What::Other(without_ports(one).map_or_else(|| number(one), Ok)?)),
+            [name] => match (service(name), without_ports(name)) {
+                (Some((protocol, port)), _) => Ok(What::Port(protocol, port)),
+                (_, Some(number)) => Ok(What::Other(number)),
+                _ => no_name(name).map_or_else(|| Ok(What::Named(None, (*name).to_owned())), Err),
+            },
             [a, b] => {
                 let (protocol, port) = match (protocol(a), protocol(b)) {
                     (Some(protocol), _) => (protocol, b),
                     (_, Some(protocol)) => (protocol, a),
                     _ => {
+                        let meant = service(a).or(service(b)).map(|(protocol, port)| {
+                            format!("; did you mean {}/{port}?", tortie_eval::protocol_name(protocol.number()))
+                        });
                         return Err(AskError(format!(
-                            "{text:?} names no protocol with ports: tcp, udp, sctp or udplite"
+                            "{text:?} names no protocol with ports, which are tcp, udp, sctp and udplite{}",
+                            meant.unwrap_or_default()
                         )));
                     }
                 };
-                match port.parse() {
-                    Ok(port) => Ok(What::Port(protocol, port)),
-                    Err(_) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
-                        Err(AskError(format!("{port} in {text:?} is not a port: ports go from 0 to 65535")))
-                    }
-                    Err(_) => Ok(match service(port) {
-                        Some((_, port)) => What::Port(protocol, port),
-                        None => What::Named(Some(protocol), (*port).to_owned()),
-                    }),
-                }
+                named_port(text, protocol, port)
             }
             _ => Err(AskError(format!("{text:?} is none of tcp/443, https, icmp/8/0, proto/253 or a port's name"))),
         }
     }
+}
+
+/// The port of `tcp/443`, by number or name.
+fn named_port(text: &str, protocol: Protocol, port: &str) -> Result<What, AskError> {
+    let name = tortie_eval::protocol_name(protocol.number());
+    let several = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit() || b",:-".contains(&byte));
+    match port.parse() {
+        Ok(port) => Ok(What::Port(protocol, port)),
+        Err(_) if port.is_empty() => Err(AskError(format!("{text:?} has no port: write {name}/PORT; {EVERY_PORT}"))),
+        Err(_) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Err(AskError(format!("{port} in {text:?} is not a port: ports go from 0 to 65535")))
+        }
+        Err(_) if several => Err(AskError(format!("{text:?} is several ports: name one; {EVERY_PORT}"))),
+        Err(_) => Ok(match service(port) {
+            Some((_, port)) => What::Port(protocol, port),
+            None => What::Named(Some(protocol), port.to_owned()),
+        }),
+    }
+}
+
+const EVERY_PORT: &str = "without the third word every port and protocol is answered";
+
+/// Why a word cannot be the name of a port.
+fn no_name(word: &str) -> Option<AskError> {
+    if protocol(word).is_some() {
+        return Some(AskError(format!("{word} needs a port: write {word}/PORT; {EVERY_PORT}")));
+    }
+    if ["any", "all", "*"].iter().any(|all| word.eq_ignore_ascii_case(all)) {
+        return Some(AskError(format!("{word:?} is no port: {EVERY_PORT}")));
+    }
+    let (before, after) = word.split_once([':', ' '])?;
+    let meant = protocol(before).or_else(|| protocol(after))?;
+    let port = if protocol(before).is_some() { after } else { before };
+    Some(AskError(format!("{word:?} is no port: did you mean {}/{port}?", tortie_eval::protocol_name(meant.number()))))
+}
+
+/// Protocols without ports, by the names that people know.
+fn without_ports(name: &str) -> Option<u8> {
+    const NAMES: [(&str, u8); 9] = [
+        ("igmp", 2),
+        ("ipip", 4),
+        ("gre", 47),
+        ("esp", 50),
+        ("ah", 51),
+        ("ospf", 89),
+        ("pim", 103),
+        ("vrrp", 112),
+        ("l2tp", 115),
+    ];
+    NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, number)| *number)
+}
+
+/// A service of a protocol that a name may have been meant for, as `postgresql (tcp/5432)`.
+pub(crate) fn similar_service(name: &str, of: Option<Protocol>) -> Option<String> {
+    let lower = name.to_ascii_lowercase();
+    let begins = |known: &str| lower.len() > 2 && (known.starts_with(&lower) || lower.starts_with(known));
+    let others =
+        [("pgsql", "postgresql"), ("mariadb", "mysql"), ("k8s", "kubernetes"), ("www", "http"), ("web", "http")];
+    let meant = others.iter().find(|(other, _)| *other == lower).map(|(_, known)| *known);
+    let mut services = SERVICES.iter().filter(|(_, protocol, _)| of.is_none_or(|of| of == *protocol));
+    let found = services.find(|(known, ..)| meant.map_or_else(|| begins(known), |meant| *known == meant));
+    found.map(|(known, protocol, port)| format!("{known} ({}/{port})", tortie_eval::protocol_name(protocol.number())))
 }
 
 fn service(name: &str) -> Option<(Protocol, u16)> {

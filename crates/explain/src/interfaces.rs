@@ -8,6 +8,9 @@ use crate::place::{Places, list, similar};
 /// Interfaces of the tunnels between nodes, which no endpoint names, and the loopback interface.
 const WITHOUT_ENDPOINT: [&str; 6] = ["lo", "tunl0", "vxlan.calico", "vxlan-v6.calico", "wireguard.cali", "wg-v6.cali"];
 
+/// How a note of what is assumed begins. The last line of the answer repeats it.
+pub(crate) const ASSUMED: &str = "assumed: ";
+
 /// Looks for an interface of a node. On a machine whose interfaces are known it is an error where it does not exist; where
 /// the store alone tells of interfaces, the assumption is returned.
 pub(crate) fn look_for(places: &Places<'_>, node: &str, name: &str) -> Result<Option<String>, AskError> {
@@ -33,7 +36,7 @@ pub(crate) fn look_for(places: &Places<'_>, node: &str, name: &str) -> Result<Op
     } else {
         format!("the store knows {}", list(&names))
     };
-    Ok(Some(format!("assumed: {node} has an interface {name}, without an endpoint of its own ({known})")))
+    Ok(Some(format!("{ASSUMED}{node} has an interface {name}, without an endpoint of its own ({known})")))
 }
 
 /// Looks for the interfaces that a question names where the nodes that packets leave and enter are known: those of the

@@ -8,7 +8,7 @@ use tortie_net::Protocol;
 use tortie_policy::machine::RouteKind;
 use tortie_policy::{HostEndpoint, Interface, Snapshot};
 
-use crate::ask::{AskError, Party, Question, State, What};
+use crate::ask::{AskError, Party, Question, State, What, similar_service};
 use crate::place::{Place, Places};
 use crate::text::legs_decided_by;
 use crate::{candidates, group, interfaces, not_asked, placement};
@@ -43,8 +43,19 @@ pub struct Answer {
     pub notes: Vec<String>,
     /// The ways that the packet may take where nothing tells which, and they are not answered alike; else empty.
     pub ways: Vec<OneWay>,
-    /// What stops the packet for certain and is not tortie: whoever asked may have looked for it.
-    pub beyond: Option<String>,
+    /// What the tables of other programs do with the packet; nothing before somebody looks at them.
+    pub others: OtherPrograms,
+}
+
+/// What the tables of other programs do with a packet, as far as that was looked at.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OtherPrograms {
+    /// Whether those of a machine on the way were looked at.
+    pub looked_at: bool,
+    /// What drops the packet for certain.
+    pub drops: Option<String>,
+    /// What they do or may do, and what was not looked at.
+    pub notes: Vec<String>,
 }
 
 /// A way that the packet may take, or several that are answered alike.
@@ -97,7 +108,7 @@ pub fn journey(places: &Places<'_>, question: &Question) -> Result<Answer, AskEr
         notes.extend(ways.first().map(|way| format!("the answer is the same whether {}", way.when)));
     }
     notes.extend(placement_notes(places, question, &legs));
-    Ok(Answer { legs, from, to, notes, ways: if alike { Vec::new() } else { ways }, beyond: None })
+    Ok(Answer { legs, from, to, notes, ways: if alike { Vec::new() } else { ways }, others: OtherPrograms::default() })
 }
 
 /// Every way of a packet, by the interfaces chosen where nothing tells them.
@@ -558,11 +569,15 @@ pub(crate) fn transport(
             let found = ports.iter().find(|port| &port.name == name && of(port.protocol)).ok_or_else(|| {
                 let names: Vec<&str> = ports.iter().map(|port| port.name.as_str()).collect();
                 let known = if names.is_empty() {
-                    "it has no named ports".to_owned()
+                    "which has none".to_owned()
                 } else {
-                    format!("it has: {}", names.join(", "))
+                    format!("which has {}", names.join(", "))
                 };
-                AskError(format!("{name:?} is no service that we know and no port of the target; {known}"))
+                let meant = similar_service(name, *protocol).map(|service| format!("; did you mean {service}?"));
+                AskError(format!(
+                    "{name:?} is no known service, and no named port of the target, {known}{}",
+                    meant.unwrap_or_else(|| ": write tcp/PORT or udp/PORT".to_owned())
+                ))
             })?;
             (found.protocol.number(), Transport::Ports { source, destination: found.port })
         }

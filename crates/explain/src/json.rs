@@ -15,7 +15,12 @@ pub fn render(snapshot: &Snapshot, answer: &Answer) -> Value {
         "allowed": answer.allowed(),
         "summary": verdict_line(snapshot, answer),
         "legs": answer.legs.iter().map(leg).collect::<Vec<_>>(),
-        "notes": answer.notes,
+        "notes": answer.notes.iter().chain(&answer.others.notes).collect::<Vec<_>>(),
+        "otherPrograms": {
+            "lookedAt": answer.others.looked_at,
+            "drops": answer.others.drops,
+            "notes": answer.others.notes,
+        },
         "ways": answer.ways.iter().map(|way| json!({
             "when": way.when,
             "allowed": way.allowed(),
@@ -32,6 +37,7 @@ pub fn reach(reach: &Reach) -> Value {
             "allowed": row.parts.iter().all(|part| part.outcome == Becomes::Allowed),
             "verdict": row.verdict(),
             "families": row.families.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "notes": reach.notes,
         });
         if !row.traffic.is_empty() {
             shown["traffic"] = row.traffic.iter().map(|(family, class)| traffic(*family, class)).collect();

@@ -3,7 +3,7 @@
 //! A [`Question`] names two ends and a protocol; [`Places`] finds them in the store; `journey` walks the packet over
 //! every node on its way and asks `eval` on each; [`text`] and [`json`] tell the answer. Where there is no protocol, or an end
 //! is many addresses, [`reach`] asks for one packet of each class and tells what is answered alike together. [`endpoint`] tells what applies to an endpoint, and
-//! [`policy`] what a policy decides. No store, no clock and no
+//! [`policy`] what a policy decides, and [`tier`] what a tier does. No store, no clock and no
 //! terminal in here: values in, values out.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -23,10 +23,12 @@ pub mod placement;
 pub mod policy;
 pub mod reach;
 mod staged;
+pub mod suggest;
 pub mod text;
+pub mod tier;
 mod traffic;
 
 pub use ask::{AskError, Party, Question, State, What};
-pub use journey::{Answer, Leg, OneWay, journey};
+pub use journey::{Answer, Leg, OneWay, OtherPrograms, journey};
 pub use place::{Place, Places};
 pub use staged::enforce_staged;

@@ -308,10 +308,12 @@ impl<'a> Places<'a> {
             return Ok(());
         }
         let nodes = self.node_names();
+        let endpoint = self.snapshot.host_endpoints.get(name);
+        let endpoint = endpoint.map(|one| format!("; hep/{name} is a host endpoint on node/{}", one.node));
         let meant = similar(name, nodes.iter().copied()).map(|near| format!("; did you mean {near}?"));
         Err(AskError(format!(
-            "nothing in the store is on a node {name:?}{}; nodes: {}",
-            meant.unwrap_or_default(),
+            "there is no node {name:?}: no object in the store names it{}; nodes: {}",
+            endpoint.or(meant).unwrap_or_default(),
             list(&nodes)
         )))
     }
@@ -319,7 +321,10 @@ impl<'a> Places<'a> {
     fn at_host_endpoint(&self, name: &str) -> Result<Place, AskError> {
         let Some(endpoint) = self.snapshot.host_endpoints.get(name) else {
             let names: Vec<&str> = self.snapshot.host_endpoints.keys().map(String::as_str).collect();
-            return Err(AskError(format!("there is no host endpoint {name:?}; there are: {}", list(&names))));
+            let node = self.node_names().contains(&name).then(|| format!("; node/{name} is a node"));
+            let meant = || similar(name, names.iter().copied()).map(|near| format!("; did you mean {near}?"));
+            let meant = node.or_else(meant).unwrap_or_default();
+            return Err(AskError(format!("there is no host endpoint {name:?}{meant}; there are: {}", list(&names))));
         };
         let Place::Process { node, addresses, .. } = self.process(&endpoint.node)? else {
             return Err(AskError(format!("host endpoint {name:?} is on no node")));

@@ -33,7 +33,7 @@ fn unknown_node(places: &Places<'_>, endpoint: &HostEndpoint) -> Option<String> 
         return None;
     }
     let meant = meant.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-    Some(format!("is on {node}, a node that nothing else tells of{meant}"))
+    Some(format!("is on {node}, a node that no other object names{meant}"))
 }
 
 /// As the store tells it: another endpoint of the same interface, or with one of its addresses, comes first by name.

@@ -60,6 +60,8 @@ pub struct Reach {
     pub rows: Vec<Row>,
     /// What was taken for granted: interfaces that the store does not know, and that one stands for others.
     pub notes: Vec<String>,
+    /// The nodes that any of the packets passes.
+    pub nodes: BTreeSet<String>,
     /// How many packets were walked.
     pub walked: usize,
 }
@@ -98,7 +100,7 @@ pub fn reach(places: &Places<'_>, question: &Question, what: Option<&What>) -> R
     interfaces::look_for_named(places, question, [&fixed[0], &fixed[1]].map(Place::node))?;
     let snapshot = with_new_workloads(places, [&fixed[0], &fixed[1]]);
     let names = Names::new(&snapshot);
-    let mut reach = Reach { rows: Vec::new(), notes: Vec::new(), walked: 0 };
+    let mut reach = Reach { rows: Vec::new(), notes: Vec::new(), nodes: BTreeSet::new(), walked: 0 };
     let mut answered = 0;
     for family in [Family::V4, Family::V6] {
         let (Some(from), Some(to)) = (of_family(&from, family), of_family(&to, family)) else { continue };
@@ -109,7 +111,10 @@ pub fn reach(places: &Places<'_>, question: &Question, what: Option<&What>) -> R
         let asked = Asked { places, question, what, family, from, to };
         let grid = asked.grid(&snapshot)?;
         reach.walked += grid.walked;
-        reach.notes.extend(grid.notes.iter().filter(|note| !reach.notes.contains(note)).cloned().collect::<Vec<_>>());
+        reach
+            .notes
+            .extend(grid.passed.notes.iter().filter(|note| !reach.notes.contains(note)).cloned().collect::<Vec<_>>());
+        reach.nodes.extend(grid.passed.nodes.iter().cloned());
         let rows = rows::rows(&grid, &names, question);
         rows::merge(&mut reach.rows, rows, family);
     }
@@ -179,7 +184,14 @@ pub(crate) struct Grid {
     pub(crate) told: Vec<Vec<Told>>,
     pub(crate) walked: usize,
     /// Of the walks.
-    pub(crate) notes: BTreeSet<String>,
+    pub(crate) passed: Passed,
+}
+
+/// What is told of all walks together.
+#[derive(Default)]
+pub(crate) struct Passed {
+    notes: BTreeSet<String>,
+    nodes: BTreeSet<String>,
 }
 
 impl Asked<'_, '_> {
@@ -203,11 +215,11 @@ impl Asked<'_, '_> {
             )));
         }
         let mut told = Vec::with_capacity(count);
-        let mut notes = BTreeSet::new();
+        let mut passed = Passed::default();
         let workloads = self.workloads(&classes);
         for class in 0..count {
             let mut one = |payload: &Option<PayloadClass>| {
-                let told = self.tell(&classes, class, payload.as_ref(), &mut notes);
+                let told = self.tell(&classes, class, payload.as_ref(), &mut passed);
                 match workloads.get(&class).map(Vec::as_slice) {
                     Some([one, _, ..]) => self.by_each(one, told),
                     _ => told,
@@ -227,7 +239,7 @@ impl Asked<'_, '_> {
             title: self.what.map(|what| title(what, self.family)).unwrap_or_default(),
             told,
             walked: size,
-            notes,
+            passed,
             classes,
         })
     }
@@ -261,13 +273,7 @@ impl Asked<'_, '_> {
     }
 
     /// Walks one packet of a class.
-    fn tell(
-        &self,
-        classes: &Classes,
-        class: usize,
-        payload: Option<&PayloadClass>,
-        notes: &mut BTreeSet<String>,
-    ) -> Told {
+    fn tell(&self, classes: &Classes, class: usize, payload: Option<&PayloadClass>, passed: &mut Passed) -> Told {
         let mut question = self.question.clone();
         if let Some(payload) = payload {
             let (protocol, transport) = payload.representative();
@@ -288,9 +294,10 @@ impl Asked<'_, '_> {
         let to = at(&self.to, classes.destination(destination), &mut question.to);
         match walk_between(self.places, &question, from, to) {
             Ok(walked) => {
-                notes.extend(walked.assumed.iter().cloned());
+                passed.nodes.extend(walked.answers.iter().flat_map(|(_, legs)| legs).map(|leg| leg.host.node.clone()));
+                passed.notes.extend(walked.assumed.iter().cloned());
                 if !wide {
-                    notes.extend(walked.left_out.iter().cloned());
+                    passed.notes.extend(walked.left_out.iter().cloned());
                 }
                 told(self.places.snapshot(), &walked)
             }

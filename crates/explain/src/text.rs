@@ -8,6 +8,7 @@ use tortie_eval::{
 };
 use tortie_policy::{Action, Direction, EndpointId, Interface, Settings, Snapshot, WorkloadId};
 
+use crate::interfaces::ASSUMED;
 use crate::journey::{Answer, Leg};
 use crate::place::Place;
 
@@ -17,7 +18,7 @@ const LABEL: usize = 28;
 /// The whole answer: what the packet is, every step, and one last line.
 pub fn render(snapshot: &Snapshot, answer: &Answer) -> String {
     let mut text = header(snapshot, answer);
-    for note in &answer.notes {
+    for note in answer.notes.iter().chain(&answer.others.notes) {
         let _ = writeln!(text, "note: {note}");
     }
     if answer.ways.is_empty() {
@@ -82,8 +83,11 @@ pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
     {
         let _ = write!(line, ". Near miss: {miss}");
     }
-    if let Some(beyond) = answer.beyond.as_ref().filter(|_| answer.allowed()) {
-        let _ = write!(line, ". But {beyond}");
+    if let Some(drops) = answer.others.drops.as_ref().filter(|_| answer.allowed()) {
+        let _ = write!(line, ". But {drops}");
+    }
+    for assumed in answer.notes.iter().filter(|note| note.starts_with(ASSUMED)) {
+        let _ = write!(line, " ({assumed})");
     }
     line
 }
@@ -483,14 +487,19 @@ fn near_miss(leg: &Leg, step: &Step) -> Option<String> {
     const FEW: usize = 2;
     let mut best: Option<(usize, String)> = None;
     let no_ports = !matches!(leg.packet.transport, Transport::Ports { .. });
+    let no_icmp = !matches!(leg.packet.transport, Transport::Icmp { .. });
     for entry in step.entries.iter().filter(|entry| entry.reached) {
         let StepKind::Policy { id, staged: false, rules, .. } = &entry.kind else { continue };
         for rule in rules.iter().filter(|rule| rule.action == Action::Allow && !rule.matched()) {
             let failed = rule.misses.len();
             if failed <= FEW && best.as_ref().is_none_or(|(other, _)| failed < *other) {
-                // Another protocol is reason enough why there is no port.
+                // Another protocol is reason enough why there is no port and no ICMP type.
                 let other_protocol = rule.misses.iter().any(|why| why.field == "protocol");
-                let told = |why: &&Why| !(other_protocol && no_ports && why.field.ends_with(".ports"));
+                let told = |why: &&Why| {
+                    let of_ports = no_ports && why.field.ends_with(".ports");
+                    let of_icmp = no_icmp && why.field.to_ascii_lowercase().contains("icmp");
+                    !(other_protocol && (of_ports || of_icmp))
+                };
                 let why: Vec<&str> = rule.misses.iter().filter(told).map(|why| why.text.as_str()).collect();
                 best = Some((failed, format!("{id} rule {}: {}", rule.number, why.join(", and "))));
             }

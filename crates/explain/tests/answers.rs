@@ -5,7 +5,7 @@
 use tortie_api::read::{Source, read};
 use tortie_explain::{
     Party, Places, Question, State, What, endpoint, enforce_staged, journey, json, placement, policy, reach,
-    reach::reach, text,
+    reach::reach, text, tier,
 };
 use tortie_policy::Snapshot;
 use tortie_policy::machine::{Machine, Port, Route, RouteKind};
@@ -374,7 +374,9 @@ fn a_node_that_nothing_tells_of_is_no_node_to_guess_about() {
     for (from, to) in [("any", "labels:app=x"), ("203.0.113.9", "node/web1"), ("203.0.113.9", "10.0.0.1")] {
         let said = asked(from, to, "web1.example.com");
         assert!(
-            said.starts_with("error: nothing in the store is on a node \"web1.example.com\"; did you mean web1?"),
+            said.starts_with(
+                "error: there is no node \"web1.example.com\": no object in the store names it; did you mean web1?"
+            ),
             "{said}"
         );
     }
@@ -485,13 +487,14 @@ fn what_the_json_has_and_what_is_documented_are_the_same() {
         let question = question(from, "node/web1", "icmp");
         fields(&json::reach(&reach(&places, &question, what.as_ref()).unwrap()), &mut found);
     }
-    // Of one endpoint, and of one policy.
+    // Of one endpoint, of one policy, and of one tier.
     let [host, api] = [world("bare-metal"), world("two-nodes")];
     fields(&endpoint::host_json(&host, &host.host_endpoints["web1-eth0"], None), &mut found);
     let workload = api.workload_endpoints.values().next().unwrap();
     fields(&endpoint::workload_json(&api, workload), &mut found);
     for policy in host.policies.values() {
         fields(&policy::json(&policy::about(&host, policy)), &mut found);
+        fields(&tier::json(&tier::about(&host, &policy.tier).unwrap()), &mut found);
     }
     let word =
         |name: &&String| !documented.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == name.as_str());
@@ -516,7 +519,7 @@ fn where_no_address_of_the_node_is_known_a_packet_does_not_pass_for_forwarded() 
     assert!(said.starts_with("error: the store knows no address of node n, and so not whether"), "{said}");
     asked.node = Some("m".into());
     let said = answer(&snapshot, &asked);
-    assert!(said.starts_with("error: nothing in the store is on a node \"m\""), "{said}");
+    assert!(said.starts_with("error: there is no node \"m\": no object in the store names it"), "{said}");
     asked.node = Some("n".into());
     (asked.in_interface, asked.out_interface) = (Some("eth0".into()), Some("eth1".into()));
     let said = answer(&snapshot, &asked);
@@ -566,5 +569,5 @@ fn a_port_of_a_host_endpoint_is_known_by_its_name() {
         assert_eq!((packet.protocol, packet.transport), (17, Transport::Ports { source: 49152, destination: 9000 }));
     }
     let error = answer(&snapshot, &question("203.0.113.9", "hep/e", "nope"));
-    assert!(error.contains("no port of the target; it has: admin"), "{error}");
+    assert!(error.contains("named port of the target, which has admin"), "{error}");
 }

@@ -116,6 +116,8 @@ fn an_interface_that_the_store_does_not_know_is_told_as_an_assumption() {
     asked.in_interface = Some("eth9".into());
     let assumed = "assumed: web1 has an interface eth9, without an endpoint of its own (the store knows eth0)";
     assert!(answer(&places, &asked).contains(&format!("note: {assumed}\n")));
+    let last = text::verdict_line(&snapshot, &journey(&places, &asked).unwrap());
+    assert_eq!(last, format!("ALLOWED: no tortie endpoint applies to it ({assumed})"));
     let wide = Question { from: "any".parse().unwrap(), ..asked.clone() };
     assert_eq!(reach(&places, &wide, Some(&wide.what)).unwrap().notes, [assumed]);
     asked.in_interface = Some("eth0".into());
@@ -193,4 +195,109 @@ fn a_host_endpoint_that_the_packet_passes_by_is_said_not_to_be_asked() {
         let said = answer(&there(snapshot), &question(from, to, "tcp/22"));
         assert!(!said.contains("not asked"), "{from} {to}: {said}");
     }
+}
+
+#[test]
+fn a_word_that_is_no_end_is_told_with_what_it_may_have_been_meant_for() {
+    let snapshot = world(
+        "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: office}, spec: {nets: [10.1.0.0/16]}}",
+    );
+    let places = there(&snapshot);
+    for (word, hint) in [
+        ("web1", "did you mean node/web1?"),
+        ("web1-eth0", "did you mean hep/web1-eth0?"),
+        ("Office", "did you mean set/office?"),
+        ("web1-cni-a-eth0", "did you mean wep/shop/web1-cni-a-eth0?"),
+        ("ALL", "every address is written any"),
+        ("*", "every address is written any"),
+        ("app=web", "labels of a workload are written labels:app=web"),
+        ("192.0.2.300", "192.0.2.300 is no IPv4 address, which is four numbers from 0 to 255"),
+        ("192.0.2.0/33", "33 is no prefix length of 192.0.2.0: it goes from 0 to 32"),
+        ("192.0.2.11:443", "an end has no port: write 192.0.2.11, and tcp/443 or udp/443 as the third word"),
+        ("[2001:db8::1]:443", "an end has no port: write 2001:db8::1, and tcp/443 or udp/443 as the third word"),
+        ("2001:db8::zz", "it is no IPv6 address or net"),
+        ("www.example.com", "names of hosts are not looked up: write its address, or node/NAME"),
+        ("pods/shop/web", "did you mean pod/shop/web?"),
+        ("heps/web1-eth0", "did you mean hep/web1-eth0?"),
+        ("hep/", "a name is missing after hep/"),
+        ("ippools/pods", "no packet comes from an object of kind IPPool or goes to one; ends are an address"),
+    ] {
+        let said = tortie_explain::suggest::end(&places, word).unwrap_err().0;
+        assert!(said.starts_with(&format!("{word:?} is no end of a packet: {hint}")), "{word}: {said}");
+    }
+    // What is an end is read as it is written.
+    for word in ["any", "192.0.2.11", "192.0.2.0/24", "node/web1", "labels:app=web", "shop/web", "set/office", "[::1]"]
+    {
+        assert_eq!(tortie_explain::suggest::end(&places, word), word.parse());
+    }
+}
+
+#[test]
+fn a_word_that_is_no_protocol_is_told_with_what_it_may_have_been_meant_for() {
+    let snapshot = world("");
+    let places = Places::new(&snapshot);
+    let said = |what: &str| match what.parse() {
+        Ok(what) => {
+            let asked = Question { what, ..question("203.0.113.9", "node/web1", "icmp") };
+            journey(&places, &asked).map(|answer| answer.legs[0].packet.protocol).map_err(|error| error.0)
+        }
+        Err(error) => Err(tortie_explain::AskError::to_string(&error)),
+    };
+    for (what, protocol) in
+        [("ping", 1), ("postgresql", 6), ("gre", 47), ("ESP", 50), ("vrrp", 112), ("proto/ospf", 89)]
+    {
+        assert_eq!(said(what), Ok(protocol), "{what}");
+    }
+    for (what, hint) in [
+        (
+            "postgres",
+            "\"postgres\" is no known service, and no named port of the target, which has none; did you mean postgresql (tcp/5432)?",
+        ),
+        (
+            "tcp/pgsql",
+            "\"pgsql\" is no known service, and no named port of the target, which has none; did you mean postgresql (tcp/5432)?",
+        ),
+        (
+            "nope",
+            "\"nope\" is no known service, and no named port of the target, which has none: write tcp/PORT or udp/PORT",
+        ),
+        ("tcp", "tcp needs a port: write tcp/PORT; without the third word every port"),
+        ("tcp/", "\"tcp/\" has no port: write tcp/PORT"),
+        ("tcp:443", "\"tcp:443\" is no port: did you mean tcp/443?"),
+        ("443:udp", "\"443:udp\" is no port: did you mean udp/443?"),
+        ("tcp/80,443", "\"tcp/80,443\" is several ports: name one"),
+        ("tcp/1-100", "\"tcp/1-100\" is several ports: name one"),
+        ("all", "\"all\" is no port: without the third word every port"),
+        (
+            "ssh/22",
+            "\"ssh/22\" names no protocol with ports, which are tcp, udp, sctp and udplite; did you mean tcp/22?",
+        ),
+        (
+            "icmp/echo",
+            "\"echo\" in \"icmp/echo\" is not a number from 0 to 255: an echo request is icmp/8, or icmpv6/128",
+        ),
+    ] {
+        let said = said(what).unwrap_err();
+        assert!(said.starts_with(hint), "{what}: {said}");
+    }
+}
+
+#[test]
+fn a_near_miss_of_another_protocol_does_not_speak_of_its_ports_or_types() {
+    let snapshot = world(
+        r#"{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: p}, spec: {selector: role == 'web', types: [Ingress],
+            ingress: [{action: Allow, protocol: TCP, destination: {ports: [5432]}}]}}
+---
+{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: q}, spec: {selector: role == 'web', types: [Ingress], order: 1,
+            ingress: [{action: Allow, protocol: ICMP, icmp: {type: 8}}]}}"#,
+    );
+    let places = there(&snapshot);
+    let near = |what: &str| {
+        let answer = journey(&places, &question("203.0.113.9", "node/web1", what)).unwrap();
+        text::verdict_line(&snapshot, &answer).split_once("Near miss: ").unwrap().1.to_owned()
+    };
+    assert_eq!(near("icmp/13"), "gnp q rule 1: type 13 code 0 is not type 8");
+    assert_eq!(near("gre"), "gnp q rule 1: protocol 47 is not icmp");
+    assert_eq!(near("tcp/81"), "gnp p rule 1: port 81 is not 5432");
+    assert_eq!(near("sctp/5432"), "gnp p rule 1: sctp is not tcp");
 }

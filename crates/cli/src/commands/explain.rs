@@ -1,4 +1,5 @@
-//! `explain`: what decides a packet and why; what applies to an endpoint; what a policy decides; what can be reached.
+//! `explain`: what decides a packet and why; what applies to an endpoint; what a policy or a tier decides; what can be
+//! reached.
 //!
 //! Exit status 0: allowed (or something was told), 1: denied, or denied on one of the ways that the packet may take, 2: the
 //! question could not be answered.
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use tortie_agent::Ground;
-use tortie_explain::{AskError, Party, Places, Question, State, What, enforce_staged, journey, json, text};
+use tortie_explain::{AskError, Places, Question, State, What, enforce_staged, journey, json, suggest, text};
 use tortie_store::client::Client;
 use tortie_store::memory::MemoryStore;
 use tortie_sync::InForce;
@@ -29,7 +30,7 @@ use crate::target;
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
     /// Who sends: an address, node/NAME, hep/NAME, pod/NAMESPACE/NAME, wep/NAMESPACE/NAME, labels:KEY=VALUE,...;
-    /// or many addresses: any, a net, set/NAME, set/NAMESPACE/NAME; or alone a policy: gnp/NAME, np/NAMESPACE/NAME
+    /// or many addresses: any, a net, set/NAME, set/NAMESPACE/NAME; or alone a policy or a tier: gnp/NAME, np/NAMESPACE/NAME, tier/NAME
     #[arg(value_name = "FROM", required_unless_present = "log")]
     from: Option<String>,
     /// To whom, in the same forms; without it, what applies to the endpoint FROM, or what the policy decides, is told
@@ -147,9 +148,9 @@ fn answer(
         return about::answer(args, places, one, session);
     }
     about::refuse_policies(ends(args))?;
-    let question = question(args)?;
+    let question = question(args, places)?;
     if args.log.is_none() && (args.what.is_none() || question.from.is_wide() || question.to.is_wide()) {
-        return reach::answer(args, places, &question, session);
+        return reach::answer(args, places, &question, ground, session);
     }
     let mut answer = journey(places, &question)?;
     others::look(&mut answer, ground, args.offline);
@@ -161,7 +162,7 @@ fn answer(
     Ok(if answer.allowed() { Exit::Done } else { Exit::Failed })
 }
 
-fn question(args: &ExplainArgs) -> Result<Question, AskError> {
+fn question(args: &ExplainArgs, places: &Places<'_>) -> Result<Question, AskError> {
     let state = match args.state {
         StateArg::New => State::New,
         StateArg::Established => State::Established,
@@ -171,7 +172,7 @@ fn question(args: &ExplainArgs) -> Result<Question, AskError> {
     if let Some(line) = &args.log {
         return logged(line, args, state);
     }
-    let end = |text: &Option<String>| text.as_deref().unwrap_or_default().parse::<Party>();
+    let end = |text: &Option<String>| suggest::end(places, text.as_deref().unwrap_or_default());
     Ok(Question {
         from: end(&args.from)?,
         to: end(&args.to)?,

@@ -106,7 +106,7 @@ fn endpoints_that_do_not_count_are_told_when_they_are_written_and_afterwards() {
         let told = String::from_utf8(output.stderr).unwrap();
         let reasons = [
             "hostendpoint/a-port judges no packet: port is a port of bridge docker0",
-            "hostendpoint/far is on web1.example.com, a node that nothing else tells of; did you mean web1?",
+            "hostendpoint/far is on web1.example.com, a node that no other object names; did you mean web1?",
             "hostendpoint/gone is not in force: no interface of web1 has one of its expectedIPs",
         ];
         for reason in reasons {

@@ -1,8 +1,9 @@
-//! `explain` with one word: what applies to an endpoint, or what a policy decides.
+//! `explain` with one word: what applies to an endpoint, or what a policy or a tier decides.
 
 use serde_json::Value;
+use tortie_api::Kind;
 use tortie_explain::policy::{self, PolicyName};
-use tortie_explain::{AskError, Party, Place as End, Places, endpoint, placement};
+use tortie_explain::{AskError, Party, Place as End, Places, endpoint, placement, suggest, tier};
 use tortie_policy::{HostEndpoint, WorkloadEndpoint};
 
 use super::ExplainArgs;
@@ -10,7 +11,7 @@ use crate::args::Format;
 use crate::report::Exit;
 use crate::session::Session;
 
-/// Tells about an endpoint or a policy.
+/// Tells about an endpoint, a policy or a tier.
 pub(super) fn answer(
     args: &ExplainArgs,
     places: &Places<'_>,
@@ -23,6 +24,14 @@ pub(super) fn answer(
         match json {
             true => session.terminal.line(format_args!("{:#}", policy::json(&about))),
             false => session.terminal.print(&policy::text(places, &about)),
+        }
+        return Ok(Exit::Done);
+    }
+    if let Some(name) = tier_name(word) {
+        let about = tier::about(places.snapshot(), name)?;
+        match json {
+            true => session.terminal.line(format_args!("{:#}", tier::json(&about))),
+            false => session.terminal.print(&tier::text(&about)),
         }
         return Ok(Exit::Done);
     }
@@ -40,14 +49,23 @@ pub(super) fn answer(
     Ok(Exit::Done)
 }
 
-/// A policy is told about alone.
-pub(super) fn refuse_policies<'a>(mut words: impl Iterator<Item = &'a String>) -> Result<(), AskError> {
-    match words.find(|word| matches!(PolicyName::parse(word), Ok(Some(_)))) {
-        Some(word) => {
-            Err(AskError(format!("{word} is a policy, and no end of a packet: write `explain {word}` alone")))
-        }
-        None => Ok(()),
+/// The name of `tier/NAME`.
+fn tier_name(word: &str) -> Option<&str> {
+    let (kind, name) = word.split_once('/')?;
+    (Kind::from_alias(kind) == Some(Kind::Tier) && !name.is_empty() && !name.contains('/')).then_some(name)
+}
+
+/// Policies and tiers are told about alone.
+pub(super) fn refuse_policies<'a>(words: impl Iterator<Item = &'a String>) -> Result<(), AskError> {
+    for word in words {
+        let what = match PolicyName::parse(word) {
+            Ok(Some(_)) => "policy",
+            _ if tier_name(word).is_some() => "tier",
+            _ => continue,
+        };
+        return Err(AskError(format!("{word} is a {what}, and no end of a packet: write `explain {word}` alone")));
     }
+    Ok(())
 }
 
 /// An endpoint, or a node that has none.
@@ -59,7 +77,7 @@ enum Found<'a> {
 
 fn find<'a>(places: &Places<'a>, word: &str) -> Result<Vec<Found<'a>>, AskError> {
     let snapshot = places.snapshot();
-    let party = word.parse()?;
+    let party = suggest::end(places, word)?;
     if let Party::HostEndpoint(name) = &party
         && let Some(found) = snapshot.host_endpoints.get(name)
     {
@@ -72,9 +90,9 @@ fn find<'a>(places: &Places<'a>, word: &str) -> Result<Vec<Found<'a>>, AskError>
             let found: Vec<Found<'_>> = endpoints.map(Found::Host).collect();
             Ok(if found.is_empty() { vec![Found::Nothing(node)] } else { found })
         }
-        End::Outside(_) => Err(AskError(
-            "this is no endpoint of ours; name one (hep/NAME, pod/NAMESPACE/NAME) or a policy (gnp/NAME, np/NAMESPACE/NAME), or give a second end".to_owned(),
-        )),
+        End::Outside(_) => Err(AskError(format!(
+            "{word} is not an address of an endpoint or node; name one (hep/NAME, node/NAME, pod/NAMESPACE/NAME), a policy (gnp/NAME, np/NAMESPACE/NAME) or a tier (tier/NAME), or give a second end"
+        ))),
     }
 }
 

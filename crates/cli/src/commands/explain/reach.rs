@@ -1,10 +1,12 @@
 //! `explain` without a protocol, or with an end that is many addresses: what is answered alike is told together.
 
+use tortie_agent::Ground;
 use tortie_explain::reach::{self, Row};
 use tortie_explain::{AskError, Places, Question, json};
 
 use super::ExplainArgs;
 use crate::args::Format;
+use crate::others;
 use crate::report::Exit;
 use crate::session::Session;
 
@@ -14,11 +16,13 @@ pub(super) fn answer(
     args: &ExplainArgs,
     places: &Places<'_>,
     question: &Question,
+    ground: Option<&Ground>,
     session: &mut Session,
 ) -> Result<Exit, AskError> {
     let what = args.what.is_some().then(|| reach::named(places, question, &question.what)).transpose()?;
     let question = Question { what: what.clone().unwrap_or_else(|| question.what.clone()), ..question.clone() };
-    let found = reach::reach(places, &question, what.as_ref())?;
+    let mut found = reach::reach(places, &question, what.as_ref())?;
+    others::left_out(&mut found, ground, args.offline);
     match args.output {
         Format::Json => session.terminal.line(json::reach(&found)),
         Format::Text => {
