@@ -53,6 +53,7 @@ impl Client {
             Request::InForce { .. } => Reply::Failed { reason: "more than a line answers this".to_owned() },
             Request::Status => Reply::Status(Box::new(describe::status(&self.node, &self.board, &self.target))),
             Request::Ground => Reply::Ground(Box::new(self.ground())),
+            Request::Store => Reply::Store(Box::new(self.board.read().store_status())),
             Request::Wait { revision, store, timeout_ms } => {
                 let own = self.board.read().store_name.clone();
                 if own != store {
@@ -65,7 +66,8 @@ impl Client {
                     .failing
                     .clone()
                     .or_else(|| Some(facts.store_reason.clone()).filter(|reason| !reason.is_empty()));
-                Reply::Waited { done, in_kernel: facts.in_kernel, reason: reason.filter(|_| !done) }
+                let unreadable = facts.unreadable.iter().map(|(key, one)| format!("{key}: {one}")).collect();
+                Reply::Waited { done, in_kernel: facts.in_kernel, reason: reason.filter(|_| !done), unreadable }
             }
             Request::AcceptStore { store } => self.accept(&store),
             Request::AcceptNode => self.accept_node(),

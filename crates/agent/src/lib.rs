@@ -53,6 +53,7 @@ mod services;
 pub mod socket;
 pub mod status;
 mod stop;
+mod table;
 mod target;
 mod tracking;
 mod transfer;
@@ -63,6 +64,7 @@ pub use ground::{Ground, GroundError, TablesOfOthers};
 pub use keep::Opener;
 pub use kernel_table::{BaseChain, KernelTable, kernel_table};
 pub use lock::LockError;
+pub use table::table_exists;
 pub use target::{OpenError, Target};
 pub use uninstall::{UninstallError, uninstall};
 

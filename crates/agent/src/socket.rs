@@ -1,11 +1,14 @@
 //! The local socket: one line of JSON asks, one line answers. [`ask`] is the other end.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -31,6 +34,8 @@ pub enum Request {
     Status,
     /// What verdicts depend on beside the store.
     Ground,
+    /// Which store the agent obeys.
+    Store,
     /// What is in force here.
     InForce {
         /// The store that is meant.
@@ -66,6 +71,8 @@ pub enum Reply {
     Status(Box<Status>),
     /// What verdicts depend on beside the store.
     Ground(Box<Ground>),
+    /// The store that the agent obeys.
+    Store(Box<StoreStatus>),
     /// What is in force here. Behind the line come objects: the last valid versions, then all others if they were asked for.
     InForce(Box<AgentState>),
     /// What is in the kernel now, and whether that is what was waited for.
@@ -76,6 +83,9 @@ pub enum Reply {
         in_kernel: Mark,
         /// Why not, as far as that is known.
         reason: Option<String>,
+        /// The objects that cannot be read, each with what is in force instead.
+        #[serde(default)]
+        unreadable: Vec<String>,
     },
     /// The store is obeyed, and the kernel has what it says.
     Accepted {
@@ -96,6 +106,16 @@ pub enum Reply {
         /// Why.
         reason: String,
     },
+}
+
+impl Reply {
+    /// What is said of an answer to another question: one of another release does not know the question.
+    pub fn unexpected(&self) -> String {
+        match self {
+            Reply::Failed { reason } => reason.clone(),
+            _ => "it answered another question; is it of another release?".to_owned(),
+        }
+    }
 }
 
 /// How the agent stands with the store, told to whoever asks what is in force.
@@ -171,9 +191,9 @@ pub fn path(run: &Path) -> PathBuf {
     run.join("agent.sock")
 }
 
-/// Asks the agent whose socket is in this directory. `wait` is how long the answer may take.
-pub fn ask(run: &Path, request: &Request, wait: Duration) -> Result<Reply, AskError> {
-    exchange(run, request, wait, |mut from| receive(&mut from))
+/// Asks the agent whose socket is in this directory. The whole answer must arrive before the deadline.
+pub fn ask(run: &Path, request: &Request, deadline: Instant) -> Result<Reply, AskError> {
+    exchange(run, request, deadline, |mut from| receive(&mut from))
 }
 
 /// What an agent says of what is in force, with the objects that follow: last valid versions, and its copy of the store.
@@ -188,13 +208,12 @@ pub struct Told {
 }
 
 /// Asks an agent what is in force, for a client that has read this store at this revision.
-pub fn ask_in_force(run: &Path, store: &str, revision: Option<u64>, wait: Duration) -> Result<Told, AskError> {
+pub fn ask_in_force(run: &Path, store: &str, revision: Option<u64>, deadline: Instant) -> Result<Told, AskError> {
     let request = Request::InForce { store: store.to_owned(), revision };
-    exchange(run, &request, wait, |mut from| {
+    exchange(run, &request, deadline, |mut from| {
         let state = match receive(&mut from)? {
             Reply::InForce(state) => *state,
-            // One of another release does not know the question.
-            other => return Err(io::Error::other(format!("it answered {other:?}"))),
+            other => return Err(io::Error::other(other.unexpected())),
         };
         let last_valid = transfer::receive(&mut from)?;
         let copy = if matches!(state.objects, Objects::Copy(_)) { transfer::receive(&mut from)? } else { Vec::new() };
@@ -205,19 +224,20 @@ pub fn ask_in_force(run: &Path, store: &str, revision: Option<u64>, wait: Durati
 fn exchange<T>(
     run: &Path,
     request: &Request,
-    wait: Duration,
-    take: impl FnOnce(BufReader<&UnixStream>) -> io::Result<T>,
+    deadline: Instant,
+    take: impl FnOnce(BufReader<Timed>) -> io::Result<T>,
 ) -> Result<T, AskError> {
     let path = path(run);
-    let stream = UnixStream::connect(&path).map_err(|source| match source.kind() {
+    let stream = Timed::connect(&path, deadline).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::Nobody(path.clone()),
         io::ErrorKind::PermissionDenied => AskError::Forbidden(path.clone()),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent(path.clone()),
         _ => AskError::Io { path: path.clone(), source },
     })?;
     let talk = || {
-        stream.set_read_timeout(Some(wait))?;
-        send(&stream, request)?;
-        take(BufReader::new(&stream))
+        let mut stream = stream;
+        send(&mut stream, request)?;
+        take(BufReader::new(stream))
     };
     talk().map_err(|source| match source.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent(path.clone()),
@@ -225,6 +245,46 @@ fn exchange<T>(
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => AskError::Nobody(path.clone()),
         _ => AskError::Io { path: path.clone(), source },
     })
+}
+
+/// A connection of which every step ends at the deadline. An agent that hangs neither accepts, nor reads, nor writes.
+struct Timed {
+    stream: UnixStream,
+    deadline: Instant,
+}
+
+impl Timed {
+    /// Connecting waits while the queue of the listener is full, and `connect` has no limit of its own.
+    fn connect(path: &Path, deadline: Instant) -> io::Result<Self> {
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        set_socket_timeout(&socket, Timeout::Send, Some(left(deadline)?))?;
+        connect(&socket, &SocketAddrUnix::new(path)?)?;
+        Ok(Self { stream: socket.into(), deadline })
+    }
+}
+
+/// The time up to a deadline.
+fn left(deadline: Instant) -> io::Result<Duration> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left.max(Duration::from_millis(1))) }
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(left(self.deadline)?))?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(left(self.deadline)?))?;
+        self.stream.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The listening socket, and its file as long as this lives.
@@ -283,7 +343,7 @@ fn converse(stream: &UnixStream, answer: impl Fn(Request) -> Answer, sent: impl 
         Ok(request) => answer(request),
         Err(error) => Reply::Failed { reason: error.to_string() }.into(),
     };
-    let mut result = send(stream, &reply);
+    let mut result = send(&mut { stream }, &reply);
     if result.is_ok()
         && let Some(rest) = rest
     {
@@ -294,7 +354,7 @@ fn converse(stream: &UnixStream, answer: impl Fn(Request) -> Answer, sent: impl 
     result
 }
 
-fn send(mut stream: &UnixStream, what: &impl Serialize) -> io::Result<()> {
+fn send(stream: &mut impl Write, what: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(what)?;
     line.push(b'\n');
     stream.write_all(&line)

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use tortie_dataplane::{Dataplane, Delta, Fake, State};
+use tortie_dataplane::{Dataplane, Delta, Fake, Place, State};
 use tortie_dataplane_nft::{ApplyError, Bits, Found, Kernel, Options, Refused};
 use tortie_hostnet::{Entered, enter_open_connections};
 use tortie_nft::probe::Feature;
@@ -66,8 +66,28 @@ pub(crate) fn open(mask: u32) -> Result<Kernel, OpenError> {
     let mut kernel = Kernel::open(options).map_err(OpenError::Kernel)?;
     let missing = kernel.missing().map_err(OpenError::Kernel)?;
     let needed = missing.iter().filter(|feature| !matches!(feature, Feature::Owner | Feature::Persist));
-    let needed: Vec<String> = needed.map(|feature| format!("{feature:?}")).collect();
+    let needed: Vec<&str> = needed.map(|feature| name(*feature)).collect();
     if needed.is_empty() { Ok(kernel) } else { Err(OpenError::Lacks(needed.join(", "))) }
+}
+
+/// A feature of the kernel in the words of nftables.
+fn name(feature: Feature) -> &'static str {
+    match feature {
+        Feature::Owner => "tables with an owner",
+        Feature::Persist => "owned tables that outlive their owner",
+        Feature::ConcatenatedRanges => "ranges in concatenations",
+        Feature::CatchAll => "catch-all set elements",
+        Feature::ElementCounters => "counters in set elements",
+        Feature::Conntrack => "connection tracking (ct)",
+        Feature::Notrack => "notrack",
+        Feature::Fib => "fib",
+        Feature::Limit => "limit",
+        Feature::Connlimit => "ct count",
+        Feature::LogGroup => "log",
+        Feature::Reject => "reject",
+        Feature::Nat => "dnat",
+        Feature::Masquerade => "masquerade",
+    }
 }
 
 /// An error with all its causes in one line.
@@ -111,7 +131,8 @@ impl Target for Kernel {
     fn refused(&self) -> Vec<(String, String)> {
         let name = |refused: &Refused| match refused {
             Refused::Rules(id) => id.to_string(),
-            Refused::Endpoint(place) => format!("{place:?}"),
+            Refused::Endpoint(Place::Workload(name) | Place::Host(name)) => format!("the endpoint on {name}"),
+            Refused::Endpoint(Place::AnyHost) => "the endpoint on *".to_owned(),
         };
         Kernel::refused(self).iter().map(|(refused, reason)| (name(refused), reason.clone())).collect()
     }

@@ -1,7 +1,7 @@
 //! Taking everything of ours out of the kernel, with or without a running agent.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tortie_dataplane_nft::{ApplyError, Found, Kernel, Options};
 
@@ -26,10 +26,10 @@ pub enum UninstallError {
 
 /// Removes everything. An agent that runs here does it, and ends. Whether there was anything.
 pub fn uninstall(run: &Path) -> Result<bool, UninstallError> {
-    match socket::ask(run, &Request::Uninstall, PATIENCE) {
+    match socket::ask(run, &Request::Uninstall, Instant::now() + PATIENCE) {
         Ok(Reply::Done) => Ok(true),
         Ok(Reply::Failed { reason }) => Err(UninstallError::Agent(reason)),
-        Ok(other) => Err(UninstallError::Agent(format!("it answered {other:?}"))),
+        Ok(other) => Err(UninstallError::Agent(other.unexpected())),
         Err(nobody) => match Kernel::uninstall(&Options::default()) {
             Ok(found) => Ok(matches!(found, Found::Table)),
             Err(ApplyError::Held(_)) => Err(UninstallError::Ask(nobody)),

@@ -72,7 +72,7 @@ impl Bench {
         let start = Instant::now();
         let mut agent = Running(self.tortie().arg("agent").stderr(log).spawn().unwrap());
         loop {
-            let answer = ask(&self.dir.path().join("run"), &Request::Status, Duration::from_secs(60));
+            let answer = ask(&self.dir.path().join("run"), &Request::Status, Instant::now() + Duration::from_secs(60));
             if let Ok(Reply::Status(status)) = answer
                 && status.ready
                 && status.store.state == StoreState::InSync

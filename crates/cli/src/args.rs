@@ -165,7 +165,8 @@ Examples:
   # Endpoints, interfaces, policies in force, troubles.
   tortie status
 
-  # After an apply: return once the kernel has everything that was written before.
+  # After an apply: return once the kernel has everything that was written before. That fails when an object cannot be
+  # read, since a replacement of it is in force.
   tortie status --wait --timeout 10s
 
 Exit status: 0 all that the store says is in force; 1 something is not, or --wait took too long; 2 no agent answers.")]
@@ -181,18 +182,18 @@ Examples:
   # Into a new file, to look at it first.
   tortie restore before-the-change.tortie --store copy.db")]
     Restore(backup::RestoreArgs),
-    /// Check that the kernel of this machine enforces what the store says
+    /// Check that the kernel of this machine enforces what is in force and nothing else
     #[command(after_help = "\
 Examples:
-  # Judge probe packets on and beside every boundary of every endpoint's rules (none is sent), and compare every object
-  # of the table in the kernel with what the store asks for.
+  # Judge probe packets on and beside the boundaries of every endpoint's rules (none is sent), and compare every object
+  # of the table in the kernel with what is in force.
   tortie verify
 
   # For a program.
   tortie verify -o json
 
-Exit status: 0 the kernel enforces what the store says and nothing else, 1 there are differences, 2 that could not be
-found out.")]
+Exit status: 0 the kernel enforces what is in force and nothing else, and that is what the store says; 1 one of the two
+is not so; 2 that could not be found out.")]
     Verify(verify::VerifyArgs),
     /// Lock the store, rename old policies, copy it, take the content elsewhere
     #[command(after_help = "\

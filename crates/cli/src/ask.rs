@@ -1,9 +1,13 @@
 //! Asking the agent of this machine.
+//!
+//! A command may ask several times. All its questions together have one time limit, so an agent that hangs holds up a command
+//! for that long and no longer; time that the command itself works does not count.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use tortie_agent::socket::{self, AskError, Reply, Request, Told};
-use tortie_agent::status::Mark;
+use tortie_agent::status::{Mark, StoreStatus};
 
 use crate::commands::agent::run_directory;
 
@@ -14,43 +18,116 @@ const ACCEPTED: Duration = Duration::from_secs(70);
 /// The pause between two looks at an agent that starts.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long it may take where the answer can do without it.
-const SOON: Duration = Duration::from_secs(1);
-/// How long it may take to say that what is waited for has not come.
+const SOON: Duration = Duration::from_secs(2);
+/// How much longer it may take to say that what is waited for has not come.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Asks for what is known at once.
-pub(crate) fn ask(request: &Request) -> Result<Reply, AskError> {
-    socket::ask(&run_directory(), request, PATIENCE)
+/// The agent of this machine, and how long this command may still wait for its answers.
+pub(crate) struct Agent {
+    left: Cell<Duration>,
 }
 
-/// Asks what is in force, having read this store at this revision. Who asks can go on without an agent, so one that hangs
-/// must not hold up the answer.
-pub(crate) fn in_force(store: &str, revision: Option<u64>) -> Result<Told, AskError> {
-    socket::ask_in_force(&run_directory(), store, revision, SOON)
+/// What the agent says once a revision was waited for.
+pub(crate) struct Waited {
+    /// What is in the kernel, or what is missing and why.
+    pub(crate) kernel: Result<Mark, String>,
+    /// The objects that cannot be read, each with what is in force instead.
+    pub(crate) unreadable: Vec<String>,
+}
+
+impl Agent {
+    /// For commands that tell what the agent says.
+    pub(crate) fn patient() -> Self {
+        Self::within(PATIENCE)
+    }
+
+    /// For commands that can go on without it.
+    pub(crate) fn soon() -> Self {
+        Self::within(SOON)
+    }
+
+    /// For commands whose user says how long to wait.
+    pub(crate) fn within(limit: Duration) -> Self {
+        Self { left: Cell::new(limit.saturating_add(GRACE)) }
+    }
+
+    /// Asks one question with what is left of the time.
+    fn spend<T>(&self, question: impl FnOnce(Instant) -> T) -> T {
+        let begun = Instant::now();
+        let answer = question(deadline(begun, self.left.get()));
+        self.left.set(self.left.get().saturating_sub(begun.elapsed()));
+        answer
+    }
+
+    /// Asks for what is known at once.
+    pub(crate) fn ask(&self, request: &Request) -> Result<Reply, AskError> {
+        self.spend(|deadline| socket::ask(&run_directory(), request, deadline))
+    }
+
+    /// Whether there is one, whatever it answers.
+    pub(crate) fn runs(&self) -> bool {
+        !matches!(self.ask(&Request::Store), Err(AskError::Nobody(_)))
+    }
+
+    /// The store that it obeys; none if it does not say.
+    pub(crate) fn store(&self) -> Result<Option<StoreStatus>, AskError> {
+        Ok(match self.ask(&Request::Store)? {
+            Reply::Store(store) => Some(*store),
+            _ => None,
+        })
+    }
+
+    /// Asks what is in force, having read this store at this revision.
+    pub(crate) fn in_force(&self, store: &str, revision: Option<u64>) -> Result<Told, AskError> {
+        self.spend(|deadline| socket::ask_in_force(&run_directory(), store, revision, deadline))
+    }
+
+    /// Waits until the kernel has a revision of a store.
+    pub(crate) fn wait(&self, store: &str, revision: u64) -> anyhow::Result<Waited> {
+        let most = self.left.get().saturating_sub(GRACE);
+        let timeout_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+        match self.ask(&Request::Wait { revision, store: store.to_owned(), timeout_ms })? {
+            Reply::Waited { done: true, in_kernel, unreadable, .. } => Ok(Waited { kernel: Ok(in_kernel), unreadable }),
+            Reply::Waited { in_kernel, reason, unreadable, .. } => {
+                let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                Ok(Waited { kernel: Err(behind(in_kernel.revision, revision) + &why), unreadable })
+            }
+            other => anyhow::bail!("{}", other.unexpected()),
+        }
+    }
+}
+
+/// What is said of a kernel that does not have what a store said at a revision. A store that took another's place may count
+/// from less.
+fn behind(in_kernel: u64, revision: u64) -> String {
+    if in_kernel < revision {
+        format!("the kernel has revision {in_kernel}, and the store is at revision {revision}")
+    } else {
+        format!("revision {revision} of the store is not in force")
+    }
 }
 
 /// Tells the agent to obey the store that stands in the place of the one in force. The revision that is in force then, or why not.
 pub(crate) fn accept_store(store: &str) -> Result<Result<u64, String>, AskError> {
     let request = Request::AcceptStore { store: store.to_owned() };
-    Ok(match socket::ask(&run_directory(), &request, ACCEPTED)? {
+    Ok(match socket::ask(&run_directory(), &request, deadline(Instant::now(), ACCEPTED))? {
         Reply::Accepted { revision } => Ok(revision),
-        Reply::Failed { reason } => Err(reason),
-        other => Err(format!("the agent answered {other:?}")),
+        other => Err(other.unexpected()),
     })
 }
 
 /// Tells the agent to enforce the name that this machine has now, and waits until it does. The node's name, or why not.
 pub(crate) fn accept_node() -> Result<Result<String, String>, AskError> {
-    let node = match ask(&Request::AcceptNode)? {
+    let agent = Agent::within(ACCEPTED);
+    let node = match agent.ask(&Request::AcceptNode)? {
         Reply::NodeAccepted { node, restarts: false } => return Ok(Ok(node)),
         Reply::NodeAccepted { node, restarts: true } => node,
-        Reply::Failed { reason } => return Ok(Err(reason)),
-        other => return Ok(Err(format!("the agent answered {other:?}"))),
+        other => return Ok(Err(other.unexpected())),
     };
     // It starts anew, and answers nobody for a moment.
     let deadline = Instant::now() + ACCEPTED;
     while Instant::now() < deadline {
-        if let Ok(Reply::Status(status)) = ask(&Request::Status)
+        if let Ok(Reply::Status(status)) = agent.ask(&Request::Status)
             && status.node == node
             && status.ready
         {
@@ -61,17 +138,30 @@ pub(crate) fn accept_node() -> Result<Result<String, String>, AskError> {
     Ok(Err(format!("the agent was told to enforce node {node}, and is not ready yet; `tortie status` says why")))
 }
 
-/// Waits until the kernel has a revision of a store. What it has then; or, when the time is over, what is missing and why.
-pub(crate) fn wait(store: &str, revision: u64, timeout: Duration) -> anyhow::Result<Result<Mark, String>> {
-    let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-    let request = Request::Wait { revision, store: store.to_owned(), timeout_ms };
-    match socket::ask(&run_directory(), &request, timeout.saturating_add(GRACE))? {
-        Reply::Waited { done: true, in_kernel, .. } => Ok(Ok(in_kernel)),
-        Reply::Waited { in_kernel, reason, .. } => {
-            let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-            Ok(Err(format!("revision {} is in the kernel, not {revision}{why}", in_kernel.revision)))
-        }
-        Reply::Failed { reason } => anyhow::bail!("{reason}"),
-        other => anyhow::bail!("the agent answered {other:?}"),
+/// A point in time; one that cannot be told is as good as never.
+fn deadline(begun: Instant, limit: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(1 << 30);
+    begun + limit.min(NEVER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_is_behind_is_told_from_one_that_has_another_history() {
+        assert_eq!(behind(7, 8), "the kernel has revision 7, and the store is at revision 8");
+        assert_eq!(behind(8, 7), "revision 7 of the store is not in force");
+        assert_eq!(behind(7, 7), "revision 7 of the store is not in force");
+    }
+
+    #[test]
+    fn all_questions_of_a_command_share_one_time_limit() {
+        let agent = Agent::within(Duration::ZERO);
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(agent.left.get(), GRACE, "work of the command itself does not count");
+        agent.spend(|_| std::thread::sleep(Duration::from_millis(20)));
+        agent.spend(|_| std::thread::sleep(Duration::from_millis(20)));
+        assert!(agent.left.get() <= GRACE - Duration::from_millis(40));
     }
 }

@@ -11,15 +11,39 @@ use tortie_agent::socket::{AgentState, AskError, Objects, Told};
 use tortie_agent::status::StoreState;
 use tortie_agent::{FELIX_CONFIG, Ground};
 use tortie_api::Key;
+use tortie_policy::Invalid;
 use tortie_store::{Listing, Selection, Stored};
 use tortie_sync::{InForce, Version};
 
-use crate::ask;
+use crate::ask::Agent;
+use crate::enforced;
 use crate::session::Session;
 use crate::store::Link;
 
 /// How often the store is read again when the agent has received more than was read.
 const TRIES: usize = 3;
+
+/// What is asked for.
+pub(crate) struct Wanted<'a> {
+    /// The file that says how to reach the store.
+    pub(crate) config: &'a Path,
+    /// The agent is not asked.
+    pub(crate) from_store: bool,
+    /// A store that does not exist counts as an empty one: manifests are about to be applied to it.
+    pub(crate) may_be_absent: bool,
+}
+
+/// Who says what is in force.
+#[derive(Debug, Default)]
+pub(crate) enum Basis {
+    /// The store alone: the agent was not asked, or there is none.
+    #[default]
+    Store,
+    /// The agent of this machine.
+    Agent,
+    /// The store, because the agent cannot say.
+    Unknown(AskError),
+}
 
 /// Where what is in force follows from.
 #[derive(Default)]
@@ -34,38 +58,52 @@ pub(crate) struct Sources {
     pub(crate) is_received: bool,
     /// The revision that is in the kernel, where the agent enforces its own copy of the store.
     pub(crate) in_kernel: Option<u64>,
-    /// What is to be known of this answer: where it is not what the store says now.
+    /// Who says it.
+    pub(crate) basis: Basis,
+    /// Why what is in force is not what the store says now, beside objects that cannot be read.
+    pub(crate) deviations: Vec<String>,
+    /// What else is to be known of this answer.
     notes: Vec<String>,
 }
 
 /// Reads the store that is meant, and asks the agent of this machine unless only the store is to be asked. Says so where what the
 /// agent enforces is not what the store says.
-pub(crate) fn load(session: &mut Session, config: &Path, from_store: bool) -> anyhow::Result<Sources> {
-    let sources = sources(session, config, from_store)?;
-    for note in &sources.notes {
+pub(crate) fn load(session: &mut Session, wanted: &Wanted<'_>) -> anyhow::Result<Sources> {
+    let sources = sources(session, wanted, &Agent::soon())?;
+    if let Basis::Unknown(error) = &sources.basis {
+        session.terminal.note(format_args!("{error}; this is answered from the store alone"));
+    }
+    for note in sources.deviations.iter().chain(&sources.notes) {
         session.terminal.note(note);
     }
     Ok(sources)
 }
 
-fn sources(session: &mut Session, config: &Path, from_store: bool) -> anyhow::Result<Sources> {
-    let link = Link::find_by(session, config)?;
-    let list = || -> anyhow::Result<Listing> { Ok(link.store()?.list(&Selection::default())?) };
+/// The same in silence, with the time that a command has for the agent.
+pub(crate) fn sources(session: &mut Session, wanted: &Wanted<'_>, agent: &Agent) -> anyhow::Result<Sources> {
+    let link = Link::find_by(session, wanted.config)?;
+    let empty = link.empty().filter(|_| wanted.may_be_absent);
+    let list = || -> anyhow::Result<Listing> {
+        let store = if wanted.may_be_absent { link.store() } else { link.existing() };
+        Ok(store?.list(&Selection::default())?)
+    };
     let mut listing = list();
-    if from_store {
+    if wanted.from_store {
         return Ok(Sources { listing: listing?, ..Sources::default() });
     }
     // A store that cannot be named has no agent.
-    let Ok((_, name)) = Link::opener(session, config, FELIX_CONFIG.as_ref()) else {
+    let Ok((_, name)) = Link::opener(session, wanted.config, FELIX_CONFIG.as_ref()) else {
         return Ok(Sources { listing: listing?, ..Sources::default() });
     };
     for _ in 0..TRIES {
-        let told = match ask::in_force(&name, listing.as_ref().ok().map(|listing| listing.revision)) {
+        let told = match agent.in_force(&name, listing.as_ref().ok().map(|listing| listing.revision)) {
             Ok(told) => told,
-            Err(AskError::Nobody(_)) => return Ok(Sources { listing: listing?, ..Sources::default() }),
-            Err(error) => {
-                let notes = vec![format!("{error}; this is answered from the store alone")];
+            Err(AskError::Nobody(_)) => {
+                let notes = empty.into_iter().chain(enforced::left_behind().map(str::to_owned)).collect();
                 return Ok(Sources { listing: listing?, notes, ..Sources::default() });
+            }
+            Err(error) => {
+                return Ok(Sources { listing: listing?, basis: Basis::Unknown(error), ..Sources::default() });
             }
         };
         let newer = told.state.store.state == StoreState::InSync
@@ -76,19 +114,24 @@ fn sources(session: &mut Session, config: &Path, from_store: bool) -> anyhow::Re
         listing = list();
     }
     // It is written all the time: the agent's copy is of one moment, whichever that is.
-    answered(listing, ask::in_force(&name, None)?)
+    answered(listing, agent.in_force(&name, None)?)
 }
 
 /// Brings together what the store and what the agent said.
 fn answered(listing: anyhow::Result<Listing>, told: Told) -> anyhow::Result<Sources> {
     let Told { state, last_valid, copy } = told;
-    let mut notes = Vec::from_iter(note(&listing, &state));
     let version = |stored: Stored| (stored.key, (stored.revision, stored.value));
     let mut sources = Sources {
         last_valid: last_valid.into_iter().map(version).collect(),
-        ground: Some(state.ground),
+        basis: Basis::Agent,
         ..Sources::default()
     };
+    match deviation(&listing, &state) {
+        (Some(why), true) => sources.deviations.push(why),
+        (Some(why), false) => sources.notes.push(why),
+        (None, _) => {}
+    }
+    sources.ground = Some(state.ground);
     match state.objects {
         Objects::Same => {
             sources.listing = listing?;
@@ -101,60 +144,73 @@ fn answered(listing: anyhow::Result<Listing>, told: Told) -> anyhow::Result<Sour
         Objects::OtherStore => {
             sources.listing = listing?;
             sources.ground = None;
+            sources.basis = Basis::Store;
         }
-        Objects::Missing(_) => sources.listing = listing?,
+        Objects::Missing(_) => {
+            sources.listing = listing?;
+            sources.basis = Basis::Store;
+        }
     }
     if state.in_kernel.revision < sources.listing.revision && state.in_kernel.revision < state.wanted.revision {
         let (now, all) = (state.in_kernel.revision, state.wanted.revision);
-        notes.push(format!("the kernel has revision {now}; revision {all} was received and is not in the kernel yet"));
+        sources
+            .notes
+            .push(format!("the kernel has revision {now}; revision {all} was received and is not in the kernel yet"));
     }
-    sources.notes = notes;
     Ok(sources)
 }
 
-/// Where what is in force differs from what the store says, in words.
-fn note(listing: &anyhow::Result<Listing>, state: &AgentState) -> Option<String> {
+/// Where what is in force differs from what the store says, in words; and whether it does, or the store only changes faster
+/// than it can be read.
+fn deviation(listing: &anyhow::Result<Listing>, state: &AgentState) -> (Option<String>, bool) {
     let store = &state.store;
     let revision = match &state.objects {
-        Objects::Same => return None,
+        Objects::Same => return (None, false),
         Objects::OtherStore => {
-            return Some(format!(
-                "the agent of this machine follows another store, {}: this is answered from the store alone",
-                store.name
-            ));
+            let why = "the agent of this machine follows another store";
+            return (Some(format!("{why}, {}: this is answered from the store alone", store.name)), true);
         }
         Objects::Missing(reason) => {
-            return Some(format!(
-                "what the agent has in force is not known: {reason}; this is answered from the store"
-            ));
+            let why = "what the agent has in force is not known";
+            return (Some(format!("{why}: {reason}; this is answered from the store")), true);
         }
         Objects::Copy(revision) => revision,
     };
-    Some(match (store.state, listing) {
+    let why = match (store.state, listing) {
         (StoreState::Lost, _) => format!(
-            "the store is lost since {}: what the agent enforces, revision {revision}, is answered ({})",
+            "the store is lost since {}: the agent keeps its revision {revision} in force ({})",
             store.since, store.reason
         ),
         (StoreState::Stale, _) => format!(
-            "the store is lost since before the agent started: what the agent enforces, revision {revision} of {}, is answered ({})",
+            "the store is lost since before the agent started: the agent keeps its revision {revision} of {} in force ({})",
             store.since, store.reason
         ),
         (StoreState::NotAsked, _) => format!(
-            "the name of this node changed: what the agent keeps in force for node {}, revision {revision} of {}, is answered",
-            state.ground.node, store.since
+            "the store is not asked since {}: the agent keeps revision {revision} in force ({})",
+            store.since, store.reason
         ),
         (StoreState::Replaced, _) => format!(
-            "the store was replaced: what the agent keeps in force, revision {revision} of the store before, is answered ({})",
+            "the store was replaced: the agent keeps revision {revision} of the store before in force ({})",
             store.reason
         ),
         (_, Err(error)) => {
-            format!("the store cannot be read: what the agent enforces, revision {revision}, is answered ({error:#})")
+            format!("the store cannot be read: the agent keeps its revision {revision} in force ({error:#})")
         }
         (_, Ok(listing)) => format!("the agent enforces revision {revision}; the store is at {}", listing.revision),
-    })
+    };
+    let is_newer =
+        store.state == StoreState::InSync && listing.as_ref().is_ok_and(|listing| listing.revision <= *revision);
+    (Some(why), !is_newer)
 }
 
 impl Sources {
+    /// Why what is in force is not what the store says: all of it.
+    pub(crate) fn all_deviations(&self, in_force: &InForce) -> Vec<String> {
+        let unreadable = in_force.unreadable.iter().map(|(key, unreadable)| format!("{key}: {unreadable}"));
+        let settings = in_force.invalid_settings.iter().map(|(name, why)| setting(name, why));
+        self.deviations.iter().cloned().chain(unreadable).chain(settings).collect()
+    }
+
     /// What these sources put in force, when the objects are those of a listing: their own, or that of a preview.
     pub(crate) fn in_force(&self, listing: &Listing) -> InForce {
         let mut in_force = InForce::from_stored(&listing.items, listing.revision, &self.last_valid);
@@ -171,8 +227,10 @@ pub(crate) fn warn(in_force: &InForce, session: &mut Session) {
         session.terminal.note(format_args!("warning[unreadable]: {key}: {unreadable}"));
     }
     for (name, why) in &in_force.invalid_settings {
-        session.terminal.note(format_args!(
-            "warning[unreadable]: FelixConfiguration({name}): {why}; the next weaker value is in force"
-        ));
+        session.terminal.note(format_args!("warning[unreadable]: {}", setting(name, why)));
     }
+}
+
+fn setting(name: &str, why: &Invalid) -> String {
+    format!("FelixConfiguration({name}): {why}; the next weaker value is in force")
 }

@@ -10,6 +10,7 @@ mod calico;
 mod commands;
 mod config;
 mod diagnose;
+mod enforced;
 mod in_force;
 mod input;
 mod label_filter;

@@ -10,7 +10,7 @@ use tortie_explain::{Places, placement};
 use tortie_store::Selection;
 use tortie_sync::InForce;
 
-use crate::ask;
+use crate::ask::Agent;
 use crate::session::Session;
 use crate::store::Link;
 
@@ -29,7 +29,7 @@ pub(crate) fn warn(
     }
     let Ok((_, store)) = Link::opener(session, config, FELIX_CONFIG.as_ref()) else { return };
     let Ok(Ok(listing)) = link.store().map(|store| store.list(&Selection::default())) else { return };
-    let Ok(told) = ask::in_force(&store, Some(listing.revision)) else { return };
+    let Ok(told) = Agent::soon().in_force(&store, Some(listing.revision)) else { return };
     if told.state.objects == Objects::OtherStore {
         return;
     }

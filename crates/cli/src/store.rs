@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use rustix::fs::{Access, access};
 use tortie_agent::FELIX_CONFIG;
 use tortie_agent::config::felix_cfg;
 use tortie_api::{Key, Kind};
@@ -77,6 +78,16 @@ impl Link {
         Ok(self.opened()?.store())
     }
 
+    /// The store itself, which must exist: a question about one that does not must not be answered as of an empty one.
+    pub(crate) fn existing(&self) -> anyhow::Result<Arc<dyn Store>> {
+        if let Opened::Embedded(store) = self.opened()?
+            && !store.path().exists()
+        {
+            return Err(NoStore(absent(store.path())).into());
+        }
+        self.store()
+    }
+
     /// What the store is, for messages.
     pub(crate) fn describe(&self) -> anyhow::Result<String> {
         Ok(match self.opened()? {
@@ -97,14 +108,24 @@ impl Link {
         }
     }
 
+    /// What is to be said when there is no store yet and manifests are answered as if they were applied.
+    pub(crate) fn empty(&self) -> Option<String> {
+        match &self.opened {
+            Ok(Opened::Embedded(store)) if !store.path().exists() => {
+                let path = store.path().display();
+                Some(format!("there is no store at {path} yet: only these manifests are in force in this answer"))
+            }
+            _ => None,
+        }
+    }
+
     /// Says so when there is no store yet, after a reading that found nothing.
     pub(crate) fn mention_absent(&self, session: &mut Session) {
         if let Ok(Opened::Embedded(store)) = &self.opened
             && !session.persona.is_calico()
             && !store.path().exists()
         {
-            let path = store.path().display();
-            session.terminal.note(format_args!("there is no store at {path} yet; the first apply makes it"));
+            session.terminal.note(absent(store.path()));
         }
     }
 
@@ -176,6 +197,23 @@ fn felix_settings(path: &Path) -> anyhow::Result<Option<Vec<(String, String)>>> 
     Ok(Some(settings))
 }
 
+/// That there is no embedded store at a path, and whether an apply to it would make one.
+fn absent(path: &Path) -> String {
+    let shown = path.display();
+    let here = || path.ancestors().skip(1).map(|one| if one == Path::new("") { Path::new(".") } else { one });
+    let Some(existing) = here().find(|one| one.exists()) else { return format!("there is no store at {shown}") };
+    let directory = existing.display();
+    if !existing.is_dir() {
+        return format!("there is no store at {shown}, and none can be made: {directory} is not a directory");
+    }
+    if access(existing, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+        return format!("there is no store at {shown}, and this user cannot make one: {directory} is not writable");
+    }
+    let missing = here().take_while(|one| *one != existing).last();
+    let with = missing.map_or_else(String::new, |one| format!(", with the directory {}", one.display()));
+    format!("there is no store at {shown} yet; the first apply to it makes it{with}")
+}
+
 /// `v3.32.0-1-gabc` is `3.32.0`.
 fn plain(version: &str) -> &str {
     version.trim_start_matches('v').split('-').next().unwrap_or_default()
@@ -213,5 +251,25 @@ fn open(choice: Choice) -> Result<Opened, NoStore> {
         StoreKind::Unknown(word) => Err(NoStore(format!(
             "there is no kind of store named '{word}' ({by}); it is embedded, etcdv3 or kubernetes"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_does_not_exist_is_said_to_be_made_only_where_it_can_be() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| absent(&place.path().join(name));
+        assert!(at("t.db").ends_with("t.db yet; the first apply to it makes it"), "{}", at("t.db"));
+        let said = at("a/b/t.db");
+        assert!(
+            said.ends_with(&format!("makes it, with the directory {}", place.path().join("a").display())),
+            "{said}"
+        );
+        std::fs::write(place.path().join("file"), "").unwrap();
+        assert!(at("file/t.db").ends_with("/file is not a directory"), "{}", at("file/t.db"));
+        assert!(absent(Path::new("t.db")).contains("the first apply"), "a bare name is in this directory");
     }
 }

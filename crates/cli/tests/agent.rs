@@ -282,11 +282,19 @@ fn verify_names_what_a_killed_agent_left_behind() {
         world.apply(&(ENDPOINT.to_owned() + &allow(80)));
         agent.kill();
         let told = world.call(&["verify"]);
-        assert!(told.contains("the kernel enforces what the store says, and nothing else"), "{told}");
+        assert!(told.contains(": the kernel enforces what the store says, and nothing else"), "{told}");
         assert!(told.contains("not looked at: tables of other programs"), "{told}");
         // The labels no longer match the policy.
         let file = world.file("changed.yaml", &ENDPOINT.replace("role: web", "role: db"));
-        world.call(&["apply", "-f", file.to_str().unwrap()]);
+        let output = world.tortie().args(["apply", "-f", file.to_str().unwrap()]).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        let said = "no agent runs here: the kernel goes on with what the last one left";
+        assert!(told.contains(&format!("warning[not-enforced]: {said}")), "{told}");
+        let output = world.tortie().args(["explain", "hep/web1-eth0"]).output().unwrap();
+        assert!(String::from_utf8(output.stderr).unwrap().starts_with(said));
+        // What changes nothing is not told.
+        let output = world.tortie().args(["apply", "-f", file.to_str().unwrap()]).output().unwrap();
+        assert!(!String::from_utf8(output.stderr).unwrap().contains("not-enforced"));
         let told = world.fails(&["verify", "--most", "100"]);
         assert!(told.contains("nothing asks for rule \"tier default\""), "{told}");
         assert!(told.contains("used by hep/web1-eth0 at eth0"), "{told}");
@@ -315,7 +323,10 @@ fn verify_names_what_a_killed_agent_left_behind() {
 #[test]
 fn verify_tells_whether_the_kernel_enforces_what_the_store_says() {
     on_a_machine(|world| {
-        world.call(&["get", "hostendpoints"]);
+        let said = world.fails(&["verify"]);
+        assert!(said.contains("there is no store at ") && !said.contains("in the kernel"), "{said}");
+        let tier = "{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name: ops}, spec: {order: 1}}";
+        world.call(&["apply", "-f", world.file("tier.yaml", tier).to_str().unwrap()]);
         assert!(world.call(&["verify"]).contains("nothing is to be enforced here, and no table is in the kernel"));
         let file = world.file("endpoint.yaml", ENDPOINT);
         world.call(&["apply", "-f", file.to_str().unwrap()]);
@@ -326,7 +337,9 @@ fn verify_tells_whether_the_kernel_enforces_what_the_store_says() {
         let told = world.call(&["verify"]);
         assert!(
             told.starts_with("1 endpoint, ")
-                && told.contains(": the kernel enforces what the store says, and nothing else\n"),
+                && told.contains(
+                    ": the kernel enforces what the agent keeps in force, which is what the store says, and nothing else\n"
+                ),
             "{told}"
         );
         // Settings that only the agent was started with count.
@@ -343,7 +356,7 @@ fn verify_tells_whether_the_kernel_enforces_what_the_store_says() {
         assert!(told.contains("no agent runs here"), "{told}");
         assert!(told.contains("hep/web1-eth0 at eth0: tcp "), "{told}");
         assert!(
-            told.contains("port 443, new, to the host from eth0: allowed by the store, dropped by the kernel"),
+            told.contains("port 443, new, to the host from eth0: allowed by what is in force, dropped by the kernel"),
             "{told}"
         );
         assert!(told.contains("set member") || told.contains("rule 1 of"), "{told}");

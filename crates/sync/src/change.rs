@@ -3,8 +3,8 @@
 //! An object that cannot be read is replaced by its last valid version, else by its deny-by-default replacement
 //! ([`Item::read_stored`]), else by nothing. Everyone who judges packets gets objects through [`changes`], so all agree.
 
-use tortie_api::{Key, Kind, Object, decode};
-use tortie_policy::{Item, PolicyId, staged_deletion};
+use tortie_api::{Key, Kind, Object, Path, decode};
+use tortie_policy::{Invalid, Item, PolicyId, staged_deletion};
 use tortie_store::{Stored, each};
 
 use crate::{LastValid, Replacement, Unreadable};
@@ -48,8 +48,19 @@ pub fn changes<S: AsRef<Stored> + Sync>(stored: &[S], last_valid: &(impl LastVal
 
 /// An object that cannot be read: why, and its deny-by-default replacement.
 struct Failed {
-    reasons: Vec<String>,
+    invalid: Vec<Invalid>,
     replacement: Option<Content>,
+}
+
+impl Failed {
+    /// What is said of it. What follows from each field is of the replacement, and not said when another is in force.
+    fn reasons(self, replacement: Replacement) -> Vec<String> {
+        let mut invalid = self.invalid;
+        if matches!(replacement, Replacement::LastValid(_)) {
+            invalid.iter_mut().for_each(|one| one.consequence = "");
+        }
+        invalid.iter().map(ToString::to_string).collect()
+    }
 }
 
 /// Depends on the object alone.
@@ -60,7 +71,7 @@ fn read(stored: &Stored) -> Result<Content, Failed> {
     if stored.key.kind == Kind::FelixConfiguration {
         // Which settings can be read depends on all of them, and is said where they are worked out.
         let object = decode::without_repeats(&stored.key, &stored.value, decode::room(&stored.value), &mut |_| {})
-            .map_err(|error| Failed { reasons: vec![error.to_string()], replacement: None })?;
+            .map_err(|error| Failed { invalid: vec![whole(&error)], replacement: None })?;
         return Ok(Content::Settings(Box::new(object)));
     }
     let tortie_policy::Stored { object, item, invalid } = tortie_policy::Stored::read(&stored.key, &stored.value);
@@ -72,24 +83,30 @@ fn read(stored: &Stored) -> Result<Content, Failed> {
         return Ok(content);
     }
     let replacement = Some(content).filter(|content| *content != Content::Item(Box::new(Item::Nothing)));
-    Err(Failed { reasons: invalid.iter().map(ToString::to_string).collect(), replacement })
+    Err(Failed { invalid, replacement })
+}
+
+/// Why nothing of an object can be read.
+fn whole(error: &impl ToString) -> Invalid {
+    Invalid::new(&Path::default(), error.to_string())
 }
 
 /// What is in force for an object that was read, or not.
 fn in_force(stored: &Stored, read: Result<Content, Failed>, last_valid: &(impl LastValid + ?Sized)) -> Change {
     let key = stored.key.clone();
-    let Failed { reasons, replacement } = match read {
+    let mut failed = match read {
         Ok(content) => {
             last_valid.keep(stored);
             return Change { key, content, unreadable: None };
         }
         Err(failed) => failed,
     };
-    let (content, replacement) = match (valid_version(stored, last_valid), replacement) {
+    let (content, replacement) = match (valid_version(stored, last_valid), failed.replacement.take()) {
         (Some((content, revision)), _) => (content, Replacement::LastValid(revision)),
         (None, Some(content)) => (content, Replacement::DenyByDefault),
         (None, None) => (Content::Gone, Replacement::Nothing),
     };
+    let reasons = failed.reasons(replacement);
     Change { key, content, unreadable: Some(Unreadable { revision: stored.revision, reasons, replacement }) }
 }
 

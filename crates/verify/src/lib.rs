@@ -1,4 +1,4 @@
-//! Whether a kernel enforces what is in force by the store: `tortie verify`.
+//! Whether a kernel enforces what is in force: `tortie verify`.
 //!
 //! ```text
 //!   snapshot ──probes──> packets at every boundary of every endpoint's rules ──┬──> eval::judge ──┐
@@ -36,7 +36,8 @@ use tortie_policy::Snapshot;
 use tortie_policy::packet::Host;
 
 use governed::{Governed, governed};
-pub use report::{Answer, Difference, Misjudged, Report, TableDifference};
+use probes::Probes;
+pub use report::{Answer, Coverage, Difference, Misjudged, Report, TableDifference};
 use sentences::Names;
 use trace::trace;
 pub use trace::{Probe, Trace};
@@ -131,15 +132,19 @@ fn judge_probes(
     let ruleset = ruleset?;
     let room = report.differences.len() + most;
     for endpoint in governed {
-        for packet in probes::probes(snapshot, host, endpoint) {
+        let Probes { packets, rules, probed, comparisons } = probes::probes(snapshot, host, endpoint);
+        report.coverage.rules += rules;
+        report.coverage.probed += probed;
+        report.coverage.comparisons += comparisons;
+        for packet in packets {
             let traced = trace(&ruleset, host, &packet)?;
             report.probes += 1;
             let verdict = judge(snapshot, host, &packet);
-            let store = Answer::new(verdict.allowed, verdict.rejected);
+            let in_force = Answer::new(verdict.allowed, verdict.rejected);
             let kernel = Answer::new(traced.allowed, traced.rejected);
-            if store != kernel {
+            if in_force != kernel {
                 let (endpoint, trace) = (endpoint.to_string(), traced.rules);
-                report.differ(room, Difference::Probe(Misjudged { endpoint, packet, store, kernel, trace }));
+                report.differ(room, Difference::Probe(Misjudged { endpoint, packet, in_force, kernel, trace }));
             }
         }
     }

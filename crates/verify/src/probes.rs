@@ -12,26 +12,74 @@ use crate::governed::Governed;
 
 /// How many packets of one way combine what two rules say.
 const ACROSS: usize = 1000;
+/// Every packet is compared with every rule, so that packets for every rule would be quadratic. So many comparisons are made
+/// for one endpoint whatever it has,
+const ENOUGH: usize = 4_000_000;
+/// and so many more for each rule, times the logarithm of their number.
+const MORE: usize = 64;
 
-/// Every packet once.
-pub(crate) fn probes(snapshot: &Snapshot, host: &Host, governed: &Governed) -> Vec<Packet> {
+/// The probe packets of one interface.
+pub(crate) struct Probes {
+    /// Every packet once.
+    pub(crate) packets: Vec<Packet>,
+    /// How many rules can concern the endpoint.
+    pub(crate) rules: usize,
+    /// How many of them have packets of their own.
+    pub(crate) probed: usize,
+    /// How often a packet is compared with a rule or with what selects a policy, at most.
+    pub(crate) comparisons: usize,
+}
+
+/// Those of one interface.
+pub(crate) fn probes(snapshot: &Snapshot, host: &Host, governed: &Governed) -> Probes {
     let mut asked = Asked { snapshot, governed, seen: HashSet::new(), packets: Vec::new() };
     let settings = snapshot.settings(&host.node);
     let other = other_link(settings, host, governed);
-    for direction in [Direction::Ingress, Direction::Egress] {
-        let rules = rules(snapshot, governed, direction);
+    let directions =
+        [Direction::Ingress, Direction::Egress].map(|direction| (direction, rules(snapshot, governed, direction)));
+    let total: usize = directions.iter().map(|(_, rules)| rules.len()).sum();
+    let compared = total + snapshot.policies.len();
+    let families = families(governed);
+    let room = room(compared) / (directions.len() * 2 * families.len());
+    let mut probed = 0;
+    for (direction, rules) in directions {
+        let mut most = 0;
         for way in ways(governed, direction, &other) {
-            for family in families(governed) {
+            for &family in &families {
                 let near = own_address(governed, family);
                 asked.usual(settings, &way, direction, family, near);
-                for rule in &rules {
-                    asked.around(rule, &way, direction, family, near);
-                }
-                asked.across(&rules, &way, direction, family, near);
+                let end = asked.packets.len() + room;
+                let spread = spread(rules.len()).map(|at| rules[at]);
+                let done: Vec<&Rule> = spread
+                    .take_while(|rule| {
+                        let is_room = asked.packets.len() < end;
+                        if is_room {
+                            asked.around(rule, &way, direction, family, near);
+                        }
+                        is_room
+                    })
+                    .collect();
+                asked.across(&done, &way, direction, family, near, ACROSS.min(room));
+                most = most.max(done.len());
             }
         }
+        probed += most;
     }
-    asked.packets
+    let comparisons = asked.packets.len() * compared;
+    Probes { packets: asked.packets, rules: total, probed, comparisons }
+}
+
+/// How many packets there may be where each is compared so often.
+fn room(compared: usize) -> usize {
+    let logarithm = usize::try_from(compared.max(2).ilog2()).unwrap_or(1);
+    ENOUGH / compared.max(1) + MORE * logarithm
+}
+
+/// All numbers below this one, so that the first few of them are spread evenly: 0, the middle, the quarters, and so on.
+fn spread(count: usize) -> impl Iterator<Item = usize> {
+    let bits = count.next_power_of_two().ilog2();
+    let reversed = move |at: usize| if bits == 0 { 0 } else { at.reverse_bits() >> (usize::BITS - bits) };
+    (0..count.next_power_of_two()).map(reversed).filter(move |at| *at < count)
 }
 
 /// The rules that can concern an endpoint, of all stages, profiles included.
@@ -141,7 +189,7 @@ impl Asked<'_> {
     }
 
     /// What one rule says of the far end with what another says of ports: where one rule comes before another.
-    fn across(&mut self, rules: &[&Rule], way: &Way, direction: Direction, family: Family, near: IpAddr) {
+    fn across(&mut self, rules: &[&Rule], way: &Way, direction: Direction, family: Family, near: IpAddr, most: usize) {
         let mut fars = BTreeSet::new();
         let mut payloads = Vec::new();
         for rule in rules {
@@ -151,7 +199,7 @@ impl Asked<'_> {
             if !payloads.contains(&payload) {
                 payloads.push(payload);
             }
-            if fars.len() * payloads.len() >= ACROSS {
+            if fars.len() * payloads.len() >= most {
                 break;
             }
         }
@@ -223,3 +271,6 @@ fn between(way: &Way, direction: Direction, near: IpAddr, far: IpAddr) -> Packet
         hop_limit: 64,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,12 +15,25 @@ pub struct Report {
     pub endpoints: usize,
     /// How many probe packets were judged.
     pub probes: usize,
+    /// How many of the rules have probe packets of their own.
+    pub coverage: Coverage,
     /// How much of the table was compared.
     pub compared: Compared,
     /// How many differences there are.
     pub wrong: usize,
     /// The first of them, those of the table before those of packets.
     pub differences: Vec<Difference>,
+}
+
+/// How much the probe packets are about. A policy counts once for each endpoint that it selects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// The rules that can concern an endpoint of this node.
+    pub rules: usize,
+    /// Those of them that have packets beside their boundaries. Others are only compared in the table.
+    pub probed: usize,
+    /// How often a packet is compared with a rule, at most.
+    pub comparisons: usize,
 }
 
 /// A difference between what is in force and the kernel.
@@ -41,15 +54,15 @@ pub struct TableDifference {
     pub kernel: String,
 }
 
-/// A probe packet that the kernel judges otherwise than the store says.
+/// A probe packet that the kernel judges otherwise than what is in force asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Misjudged {
     /// The endpoint that it was aimed at, in words.
     pub endpoint: String,
     /// The packet.
     pub packet: Packet,
-    /// What the store says.
-    pub store: Answer,
+    /// What is in force says.
+    pub in_force: Answer,
     /// What the kernel would do.
     pub kernel: Answer,
     /// The rules of the kernel that matched it, in order, for people.
@@ -113,6 +126,7 @@ impl Report {
     }
 }
 
+/// How much was judged and compared.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = |number: usize, what: &str| match number {
@@ -126,11 +140,6 @@ impl fmt::Display for Report {
             let (sets, elements) = (compared.sets, count(compared.elements, "member"));
             write!(f, ", {chains}, {rules}, {sets} sets and maps with {elements}")?;
         }
-        match self.wrong {
-            0 if !self.table => f.write_str(": nothing is to be enforced here, and no table is in the kernel"),
-            0 => f.write_str(": the kernel enforces what the store says, and nothing else"),
-            1 => f.write_str(": 1 difference"),
-            wrong => write!(f, ": {wrong} differences"),
-        }
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use tortie_nft::interp::{
     Connection, Craft, Ending, FibAnswer, FibQuestion, Fragment, Interface, InterpError, Packet as Bytes, Ruleset,
     Step, Surroundings, Tracking, Transport as Payload,
 };
-use tortie_nft::{Hook, expr::ct_state};
+use tortie_nft::{Hook, Policy, expr::ct_state};
 use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
 
 /// The path of a packet and its end.
@@ -62,15 +62,33 @@ impl Probe {
         for hook in self.hooks {
             before(*hook, &mut self.packet);
             let outcome = ruleset.hook(*hook, &mut self.packet, around)?;
-            rules.extend(outcome.steps.iter().map(|step| match step {
-                Step::Rule(rule) => format!("{hook:?}: {rule}"),
-                other => format!("{hook:?}: {other:?}"),
-            }));
+            rules.extend(outcome.steps.iter().map(|step| format!("{}: {}", hook_name(*hook), step_text(step))));
             if outcome.ending != Ending::Accept {
                 return Ok(Trace { allowed: false, rejected: matches!(outcome.ending, Ending::Reject(_)), rules });
             }
         }
         Ok(Trace { allowed: true, rejected: false, rules })
+    }
+}
+
+fn hook_name(hook: Hook) -> &'static str {
+    match hook {
+        Hook::Prerouting => "prerouting",
+        Hook::Input => "input",
+        Hook::Forward => "forward",
+        Hook::Output => "output",
+        Hook::Postrouting => "postrouting",
+    }
+}
+
+/// A step of a trace, for people.
+fn step_text(step: &Step<'_>) -> String {
+    match step {
+        Step::Rule(rule) => rule.to_string(),
+        Step::Element { rule, set, .. } => format!("{rule} finds the packet in `{set}`"),
+        Step::Log { rule, prefix } => format!("{rule} logs the packet with the prefix \"{prefix}\""),
+        Step::Policy { chain, policy: Policy::Accept, .. } => format!("the end of chain `{chain}` accepts the packet"),
+        Step::Policy { chain, policy: Policy::Drop, .. } => format!("the end of chain `{chain}` drops the packet"),
     }
 }
 

@@ -152,8 +152,11 @@ fn a_difference_names_the_endpoint_the_packet_and_both_answers() {
         let misjudged = misjudged(&followed, table);
         let difference = &misjudged[0];
         assert_eq!(difference.endpoint, "hep/web1 at eth0");
-        assert_eq!((difference.store, difference.kernel), (Answer::Allowed, Answer::Dropped));
+        assert_eq!((difference.in_force, difference.kernel), (Answer::Allowed, Answer::Dropped));
         assert!(matches!(difference.packet.transport, Transport::Ports { destination: 443, .. }));
+        // The last rule that met it is told in words.
+        let last = difference.trace.last().unwrap();
+        assert!(last.starts_with("input: inet tortie policy-in/gnp/web rule "), "{last}");
     });
 }
 

@@ -9,12 +9,13 @@ use std::mem::ManuallyDrop;
 use clap::Args;
 use tortie_api::{Key, Object, Problem};
 use tortie_store::Listing;
-use tortie_store::client::{self, Client, ClientError, Extent, Manner, Mode, Outcome};
+use tortie_store::client::{self, Change, Client, ClientError, Extent, Manner, Mode, Outcome};
 
 use crate::args::{Files, Place};
 use crate::batch::{self, Count, Kept};
 use crate::calico::{self, Tally};
 use crate::diagnose::{self, name_of};
+use crate::enforced;
 use crate::input::{Item, Manifests};
 use crate::names;
 use crate::namespace::{self, Wanted};
@@ -87,6 +88,7 @@ pub(crate) struct Fate {
 
 struct Done {
     word: &'static str,
+    is_change: bool,
     along: Vec<Key>,
 }
 
@@ -170,7 +172,8 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
             Ok(done) => {
                 warnings.extend(done.notes);
                 warnings.dedup();
-                Ok(Done { word: super::word(done.change), along: done.along })
+                let is_change = !matches!(done.change, Change::Unchanged | Change::Skipped);
+                Ok(Done { word: super::word(done.change), is_change, along: done.along })
             }
             Err(ClientError::Warned { notes }) => {
                 warnings.extend(notes);
@@ -185,6 +188,8 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
         fates[*at] = Some(Fate { key: outcome.key, result, warnings });
     }
     let fates: Vec<Fate> = fates.into_iter().flatten().collect();
+    let is_changed = |fate: &Fate| fate.result.as_ref().is_ok_and(|done| done.is_change);
+    let changes = extent != Extent::Nothing && !args.dry_run && fates.iter().any(is_changed);
     let words = match verb {
         "create" => Words { verb, past: "created", again: Some("--skip-exists") },
         "replace" => Words { verb, past: "replaced", again: None },
@@ -196,6 +201,9 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
         let shared = fates.iter().flat_map(|fate| &fate.warnings).any(relations::is_same_interface);
         let keys = manifests.items.iter().map(|item| item.object().key());
         placement::warn(&link, &args.place.config, keys, shared, session);
+    }
+    if changes {
+        enforced::warn(&args.place.config, session);
     }
     Ok(exit)
 }
@@ -327,7 +335,7 @@ fn validated(item: &Item, args: &ValidateArgs) -> Fate {
     } else if args.strict && !warnings.is_empty() {
         Err(Trouble::strict(std::mem::take(&mut warnings)))
     } else {
-        Ok(Done { word: "valid", along: Vec::new() })
+        Ok(Done { word: "valid", is_change: false, along: Vec::new() })
     };
     Fate { key: object.key(), result, warnings }
 }

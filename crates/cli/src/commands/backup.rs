@@ -16,11 +16,10 @@ use clap::Args;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tortie_agent::FELIX_CONFIG;
-use tortie_agent::socket::{Reply, Request};
 use tortie_api::{Key, Kind};
 
 use super::transfer::{self, Content};
-use crate::ask;
+use crate::ask::{self, Agent};
 use crate::report::{Exit, counted};
 use crate::session::Session;
 use crate::store::Link;
@@ -85,11 +84,8 @@ pub(crate) fn restore(args: &RestoreArgs, session: &mut Session) -> anyhow::Resu
 /// Who restores a store means it: an agent of this machine that follows it is told so.
 fn obeyed(args: &RestoreArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let Ok((_, name)) = Link::opener(session, &args.config, FELIX_CONFIG.as_ref()) else { return Ok(Exit::Done) };
-    let status = match ask::ask(&Request::Status) {
-        Ok(Reply::Status(status)) => status,
-        _ => return Ok(Exit::Done),
-    };
-    if status.store.name != name {
+    let Ok(Some(store)) = Agent::patient().store() else { return Ok(Exit::Done) };
+    if store.name != name {
         return Ok(Exit::Done);
     }
     match ask::accept_store(&name)? {

@@ -8,6 +8,7 @@ use crate::args::{Files, Place};
 use crate::batch::{self, Count, Kept};
 use crate::calico::{self, Tally};
 use crate::diagnose::{self, name_of};
+use crate::enforced;
 use crate::input::Manifests;
 use crate::names;
 use crate::namespace::{self, Wanted};
@@ -81,6 +82,7 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
     let mut said = Vec::new();
     let mut errors: Vec<String> = Vec::new();
     let mut missing = 0;
+    let mut deletes = false;
     let mut shown: Vec<(&Wish, Vec<Problem>)> = Vec::new();
     for wish in &wishes {
         let error = match &wish.victim {
@@ -93,6 +95,7 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
                 None => continue,
                 Some(Ok(_)) if session.persona.is_calico() || extent == Extent::Nothing => continue,
                 Some(Ok(done)) => {
+                    deletes |= done.change != Change::Skipped;
                     let word = if done.change == Change::Skipped { "does not exist" } else { "deleted" };
                     session.terminal.line(format_args!("{} {word}{would}", name_of(&wish.key)));
                     for key in &done.along {
@@ -138,6 +141,9 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
         if let Some(line) = count.last_line(extent, session.persona) {
             session.terminal.error(line);
         }
+    }
+    if deletes && !args.dry_run {
+        enforced::warn(&args.place.config, session);
     }
     Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
 }

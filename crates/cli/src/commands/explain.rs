@@ -20,7 +20,7 @@ use tortie_sync::InForce;
 
 use crate::args::{Files, Format, Place};
 use crate::commands::apply;
-use crate::in_force::{self, Sources};
+use crate::in_force::{self, Sources, Wanted};
 use crate::others;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
@@ -104,7 +104,7 @@ fn explain(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
     // The program ends with the answer: giving back a whole store piece by piece would only delay it.
     let sources = ManuallyDrop::new(match args.offline {
         true => Sources::default(),
-        false => in_force::load(session, &args.place.config, args.from_store)?,
+        false => in_force::load(session, &wanted(args))?,
     });
     let Some(in_force) = in_force(args, &sources, session)? else { return Ok(Exit::Unanswered) };
     let mut in_force = ManuallyDrop::new(in_force);
@@ -120,6 +120,11 @@ fn explain(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
         }
     }
     Ok(answer(args, &places, sources.ground.as_ref(), session)?)
+}
+
+fn wanted(args: &ExplainArgs) -> Wanted<'_> {
+    let may_be_absent = !args.files.filename.is_empty();
+    Wanted { config: &args.place.config, from_store: args.from_store, may_be_absent }
 }
 
 /// The words of the question.
@@ -191,7 +196,7 @@ fn translation(text: &str) -> Result<(IpAddr, Option<u16>), AskError> {
         return Ok((socket.ip(), Some(socket.port())));
     }
     let address = text.trim_matches(['[', ']']).parse();
-    address.map(|address| (address, None)).map_err(|_| AskError(format!("{text:?} is not ADDRESS or ADDRESS:PORT")))
+    address.map(|address| (address, None)).map_err(|_| AskError(format!("'{text}' is not ADDRESS or ADDRESS:PORT")))
 }
 
 /// The packet of a kernel log line: `... IN=eth0 OUT= ... SRC=1.2.3.4 DST=5.6.7.8 ... PROTO=TCP SPT=1 DPT=2 ...`.

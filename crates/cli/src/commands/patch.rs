@@ -3,10 +3,12 @@
 use clap::Args;
 use tortie_api::Key;
 use tortie_api::read::{self, Source};
+use tortie_store::client::Change;
 
 use crate::args::Place;
 use crate::calico;
 use crate::diagnose::{self, name_of};
+use crate::enforced;
 use crate::namespace::{self, Wanted};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
@@ -62,6 +64,9 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
             session.terminal.line(format_args!("{} {word}{would}", name_of(&key)));
             for note in &done.notes {
                 session.terminal.note(diagnose::remark(note, &key));
+            }
+            if !args.dry_run && done.change != Change::Unchanged {
+                enforced::warn(&args.place.config, session);
             }
             Ok(Exit::Done)
         }

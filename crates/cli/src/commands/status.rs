@@ -10,7 +10,7 @@ use tortie_agent::{BaseChain, FELIX_CONFIG, KernelTable};
 use tortie_api::duration;
 
 use crate::args::Format;
-use crate::ask;
+use crate::ask::{Agent, Waited};
 use crate::report::Exit;
 use crate::session::Session;
 use crate::store::Link;
@@ -38,13 +38,14 @@ const LATE: Duration = Duration::from_secs(3);
 /// Asks the agent of this machine.
 pub(crate) fn run(args: &StatusArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let mut done = true;
-    if args.wait && !is_nobody() {
-        done = wait(args, session)?;
+    let agent = if args.wait { Agent::within(args.timeout) } else { Agent::patient() };
+    if args.wait && agent.runs() {
+        done = wait(args, &agent, session)?;
         if args.output == Format::Text {
             return Ok(if done { Exit::Done } else { Exit::Failed });
         }
     }
-    let status = match settled() {
+    let status = match settled(&agent) {
         Ok(status) => status,
         Err(error) if matches!(error.downcast_ref(), Some(AskError::Nobody(_))) => {
             without_agent(args, &error, session)?;
@@ -60,9 +61,9 @@ pub(crate) fn run(args: &StatusArgs, session: &mut Session) -> anyhow::Result<Ex
 }
 
 /// What the agent says. What is under way is given a moment to be in the kernel.
-fn settled() -> anyhow::Result<Box<Status>> {
+fn settled(agent: &Agent) -> anyhow::Result<Box<Status>> {
     let start = Instant::now();
-    let first = status()?;
+    let first = status(agent)?;
     let mut status = first.clone();
     loop {
         let there = status.in_kernel.generation >= first.wanted.generation
@@ -71,20 +72,15 @@ fn settled() -> anyhow::Result<Box<Status>> {
             return Ok(status);
         }
         std::thread::sleep(Duration::from_millis(50));
-        status = self::status()?;
+        status = self::status(agent)?;
     }
 }
 
-fn status() -> anyhow::Result<Box<Status>> {
-    match ask::ask(&Request::Status)? {
+fn status(agent: &Agent) -> anyhow::Result<Box<Status>> {
+    match agent.ask(&Request::Status)? {
         Reply::Status(status) => Ok(status),
-        other => anyhow::bail!("the agent answered {other:?}"),
+        other => anyhow::bail!("{}", other.unexpected()),
     }
-}
-
-/// Whether no agent answers at all.
-fn is_nobody() -> bool {
-    matches!(ask::ask(&Request::Ground), Err(AskError::Nobody(_)))
 }
 
 /// Says what of tortie exists in the kernel where no agent runs. What becomes of packets is not looked at.
@@ -155,21 +151,30 @@ fn is_sound(status: &Status) -> bool {
     status.ready && status.store.state == StoreState::InSync && !degraded
 }
 
-fn wait(args: &StatusArgs, session: &mut Session) -> anyhow::Result<bool> {
+/// Waits for what was written before this call. It is not in force as long as a part of it cannot be read.
+fn wait(args: &StatusArgs, agent: &Agent, session: &mut Session) -> anyhow::Result<bool> {
     let (_, store) = Link::opener(session, &args.config, FELIX_CONFIG.as_ref())?;
     let revision = Link::find_by(session, &args.config)?.revision()?;
-    match ask::wait(&store, revision, args.timeout)? {
+    let Waited { kernel, unreadable } = agent.wait(&store, revision)?;
+    let is_there = match kernel {
         Ok(in_kernel) => {
             if args.output == Format::Text {
                 session.terminal.line(format_args!("in the kernel: revision {}", in_kernel.revision));
             }
-            Ok(true)
+            true
         }
         Err(missing) => {
-            session.terminal.error(format_args!("after {} {missing}", duration::text(args.timeout)));
-            Ok(false)
+            session.terminal.error(format_args!("after {}: {missing}", duration::text(args.timeout)));
+            false
         }
+    };
+    if !unreadable.is_empty() {
+        session
+            .terminal
+            .error("not everything that was written is in force: an object that cannot be read is replaced");
+        unreadable.iter().for_each(|one| session.terminal.note(format_args!("  {one}")));
     }
+    Ok(is_there && unreadable.is_empty())
 }
 
 /// Everything, for people.

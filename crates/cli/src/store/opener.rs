@@ -48,6 +48,6 @@ impl Link {
     /// Where the store's history stands now.
     pub(crate) fn revision(&self) -> anyhow::Result<Revision> {
         // There are few objects of this kind, and the revision is that of the whole.
-        Ok(self.store()?.list(&Selection::kind(Kind::ClusterInformation))?.revision)
+        Ok(self.existing()?.list(&Selection::kind(Kind::ClusterInformation))?.revision)
     }
 }

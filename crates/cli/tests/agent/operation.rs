@@ -69,6 +69,9 @@ fn a_host_that_is_not_to_forward_is_left_so() {
 fn waiting_ends_at_its_time_limit() {
     on_a_machine(|world| {
         let agent = world.agent();
+        let said = world.fails(&["status", "--wait"]);
+        assert!(said.contains("there is no store at "), "{said}");
+        world.apply(ENDPOINT);
         agent.signal(Signal::STOP);
         let said = world.fails(&["status", "--wait", "--timeout", "50ms"]);
         agent.signal(Signal::CONT);

@@ -44,8 +44,27 @@ fn explain(world: &World, port: u16, more: &[&str]) -> (Option<bool>, String) {
     (answer, said)
 }
 
+/// The same where what is in force is not what the store says: `verify` then says so, and for which reason.
+fn agree_on_more(world: &World, allowed: &[u16], denied: &[u16], reason: &str) -> String {
+    let noted = packets_agree(world, allowed, denied);
+    let output = world.tortie().arg("verify").output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("what is in force is not what the store says:\n"), "{said}");
+    assert!(said.contains(reason), "{reason}: {said}");
+    assert!(said.contains(": the kernel enforces what the agent keeps in force, and nothing else\n"), "{said}");
+    noted
+}
+
 /// The kernel allows these ports and denies those, and `explain` and `verify` say the same. What `explain` noted.
 fn agree(world: &World, allowed: &[u16], denied: &[u16]) -> String {
+    let noted = packets_agree(world, allowed, denied);
+    let said = world.call(&["verify"]);
+    assert!(said.contains("what the agent keeps in force, which is what the store says, and nothing else"), "{said}");
+    noted
+}
+
+fn packets_agree(world: &World, allowed: &[u16], denied: &[u16]) -> String {
     let mut noted = String::new();
     for (ports, open) in [(allowed, true), (denied, false)] {
         for port in ports {
@@ -55,7 +74,6 @@ fn agree(world: &World, allowed: &[u16], denied: &[u16]) -> String {
             noted = notes;
         }
     }
-    world.call(&["verify"]);
     noted
 }
 
@@ -68,9 +86,13 @@ fn the_agent_explain_and_verify_agree_on_an_object_that_cannot_be_read() {
         world.apply(&(ENDPOINT.to_owned() + &allow(80)));
         assert_eq!(agree(world, &[80], &[81]), "");
         let (good, bad) = damage(world, "\"ports\":[80]", "\"ports\":[{}]");
-        world.call(&["status", "--wait"]);
-        let said = agree(world, &[80], &[81]);
+        // What was written is not in force.
+        let said = world.fails(&["status", "--wait"]);
+        assert!(said.contains("not everything that was written is in force"), "{said}");
+        assert!(!said.contains("the rule never matches"), "that is not so while the last valid version is: {said}");
         let expected = format!("its last valid version, revision {good}, is in force");
+        assert!(said.contains(&expected), "{said}");
+        let said = agree_on_more(world, &[80], &[81], &expected);
         assert!(said.contains("GlobalNetworkPolicy(web): ") && said.contains(&expected), "{said}");
         assert!(said.contains(&format!("revision {bad} cannot be read")), "{said}");
         // The store alone knows no last valid version.
@@ -81,7 +103,7 @@ fn the_agent_explain_and_verify_agree_on_an_object_that_cannot_be_read() {
         std::fs::remove_dir_all(world.place.path().join("state")).unwrap();
         let _agent = world.agent();
         until("the replacement is in the kernel", || !world.reaches(80));
-        let said = agree(world, &[], &[80, 81]);
+        let said = agree_on_more(world, &[], &[80, 81], "its deny-by-default replacement is in force");
         assert!(said.contains("its deny-by-default replacement is in force"), "{said}");
     });
 }
@@ -94,19 +116,20 @@ fn the_agent_explain_and_verify_agree_while_the_store_is_lost_and_after_a_restar
         let agent = world.agent();
         world.apply(&(ENDPOINT.to_owned() + &allow(80)));
         let (good, _) = damage(world, "\"ports\":[80]", "\"ports\":[{}]");
-        world.call(&["status", "--wait"]);
+        world.fails(&["status", "--wait"]);
         let (store, aside) = (world.place.path().join("tortie.db"), world.place.path().join("aside.db"));
         move_store(&store, &aside);
         until("the loss is noticed", || explain(world, 80, &[]).1.starts_with("the store is lost since "));
-        let said = agree(world, &[80], &[81]);
+        let said = agree_on_more(world, &[80], &[81], "the store is lost since ");
         assert!(said.contains(&format!("last valid version, revision {good}")), "{said}");
         agent.kill();
         let _agent = world.agent();
         until("the copy is in force", || {
             explain(world, 80, &[]).1.starts_with("the store is lost since before the agent")
         });
-        world.call(&["status", "--wait"]);
-        let said = agree(world, &[80], &[81]);
+        let said = world.fails(&["status", "--wait"]);
+        assert!(said.contains("there is no store at "), "{said}");
+        let said = agree_on_more(world, &[80], &[81], "the store is lost since before the agent started");
         assert!(said.contains(&format!("last valid version, revision {good}")), "{said}");
     });
 }
@@ -122,6 +145,12 @@ fn an_agent_of_another_store_is_named_and_not_asked() {
         world.call(&["--store", other, "apply", "-f", file.to_str().unwrap()]);
         let (open, said) = explain(world, 81, &["--store", other]);
         assert!(open == Some(true) && said.contains("the agent of this machine follows another store"), "{said}");
+        let output = world.tortie().args(["--store", other, "delete", "gnp", "web"]).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        let own = world.place.path().join("tortie.db");
+        for store in [own.to_str().unwrap(), other] {
+            assert!(told.starts_with("warning[not-enforced]: ") && told.contains(store), "{told}");
+        }
     });
 }
 
@@ -144,15 +173,19 @@ fn a_store_that_was_replaced_is_not_obeyed_until_that_is_asked_for() {
         until("it is noticed", || state() == "replaced");
         let said = world.fails(&["status"]);
         assert!(said.contains("REPLACED by another") && said.contains("is another store: its GUID is"), "{said}");
-        let said = agree(world, &[80], &[81]);
-        assert!(said.starts_with("the store was replaced: what the agent keeps in force"), "{said}");
+        let said = agree_on_more(world, &[80], &[81], "the store was replaced: the agent keeps revision ");
+        assert!(said.starts_with("the store was replaced: the agent keeps revision "), "{said}");
         // The next agent remembers.
         agent.kill();
         let agent = world.started(&[]);
         until("it is noticed again", || world.said(&["status"]).contains("REPLACED"));
-        agree(world, &[80], &[81]);
+        agree_on_more(world, &[80], &[81], "is another store: its GUID is");
         let said = world.fails(&["status", "--wait", "--timeout", "50ms"]);
-        assert!(said.contains("--accept-store"), "{said}");
+        assert!(said.contains("--accept-store") && said.contains(" of the store is not in force: "), "{said}");
+        // Who writes to it is told.
+        let output = world.tortie().args(["label", "hep", "web1-eth0", "a=b"]).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains("warning[not-enforced]: the agent of this machine does not obey the embedded"), "{told}");
         let said = world.call(&["agent", "--accept-store"]);
         assert!(said.starts_with("the agent obeys the embedded store"), "{said}");
         assert_eq!(agree(world, &[81], &[80]), "");

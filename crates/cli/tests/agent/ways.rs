@@ -1,6 +1,10 @@
 //! What `explain` and `status` know of a machine's ways: its routes, endpoints that do not count, and other programs' tables.
 
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
+
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use crate::world::{World, on_a_machine, run};
 use crate::{ENDPOINT, allow};
@@ -132,6 +136,13 @@ fn endpoints_that_do_not_count_are_told_when_they_are_written_and_afterwards() {
     });
 }
 
+/// A connection, if nobody has to be waited for.
+fn connect_at_once(path: &Path) -> Option<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+    connect(&socket, &SocketAddrUnix::new(path).unwrap()).ok().map(|()| socket.into())
+}
+
 #[test]
 fn an_agent_that_hangs_does_not_hold_up_an_answer() {
     on_a_machine(|world| {
@@ -142,8 +153,22 @@ fn an_agent_that_hangs_does_not_hold_up_an_answer() {
         let begun = Instant::now();
         let output = world.tortie().args(["explain", "-q", "203.0.113.9", "hep/web1-eth0", "ssh"]).output().unwrap();
         let (took, told) = (begun.elapsed(), String::from_utf8(output.stderr).unwrap());
-        run("kill", &["-CONT", &pid]);
         assert!(took < Duration::from_secs(5), "{took:?}");
         assert!(told.contains("the agent at ") && told.contains("answered from the store alone"), "{told}");
+        let begun = Instant::now();
+        let output = world.tortie().args(["verify", "--timeout", "500ms"]).output().unwrap();
+        let (took, told) = (begun.elapsed(), String::from_utf8(output.stderr).unwrap());
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        assert!(output.status.code() == Some(2) && told.contains("does not answer, so what is in force"), "{told}");
+        // A listener whose queue is full does not even let in.
+        let socket = world.place.path().join("run/agent.sock");
+        let queued: Vec<UnixStream> = std::iter::from_fn(|| connect_at_once(&socket)).take(10_000).collect();
+        assert!(queued.len() < 10_000, "the queue has an end");
+        let begun = Instant::now();
+        let said = world.fails(&["status", "--wait", "--timeout", "500ms"]);
+        assert!(begun.elapsed() < Duration::from_secs(5) && said.contains("does not answer"), "{said}");
+        drop(queued);
+        run("kill", &["-CONT", &pid]);
+        world.call(&["verify", "--timeout", "30s"]);
     });
 }

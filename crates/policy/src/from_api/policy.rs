@@ -35,7 +35,8 @@ pub(super) fn tier(object: &Object, wrong: &mut Wrong) -> Tier {
     let spec = Fields::of(object.body.get("spec"));
     let order = spec.read("order", float);
     let asked_first = order.is_err();
-    let consequence = "its policies are asked before those of all other tiers, and allow nothing";
+    let consequence =
+        "its policies are asked before those of other tiers, and what they allow goes on to the other tiers";
     let order = wrong.take(At::SPEC.key("order"), order, consequence).flatten();
     // What this says, Calico takes as Deny unless it is exactly Pass.
     let action = spec.read("defaultAction", text);

@@ -104,7 +104,9 @@ fn nothing_known(key: &Key, reason: String, wrong: Wrong) -> Stored {
 /// What follows when nothing of an object can be read.
 pub(super) fn consequence(kind: Kind) -> &'static str {
     match kind {
-        Kind::Tier => "its policies are asked first and allow nothing, and the tier denies at its end",
+        Kind::Tier => {
+            "its policies are asked before those of other tiers, what they allow goes on to the other tiers, and the tier denies at its end"
+        }
         Kind::NetworkPolicy => "every workload of its namespace denies everything",
         Kind::Profile => "its endpoints deny everything, failsafes aside",
         Kind::WorkloadEndpoint => "its interface stays closed",

@@ -1,0 +1,108 @@
+//! What `verify` found, for people.
+
+use tortie_agent::Ground;
+use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
+use tortie_verify::{Coverage, Difference, Misjudged, TableDifference};
+
+use super::Found;
+use crate::session::Session;
+
+/// What no verification looks at.
+const NOT_LOOKED_AT: &str =
+    "not looked at: tables of other programs and what they translate, how much of a rate or connection limit is used";
+
+pub(super) fn show(found: &Found, session: &mut Session) {
+    let Found { ground, report, deviations, .. } = found;
+    for difference in &report.differences {
+        match difference {
+            Difference::Table(TableDifference { sentence, .. }) => session.terminal.line(sentence),
+            Difference::Probe(misjudged) => show_probe(ground, misjudged, session),
+        }
+    }
+    if !deviations.is_empty() {
+        session.terminal.line("what is in force is not what the store says:");
+        deviations.iter().for_each(|why| session.terminal.line(format_args!("  {why}")));
+    }
+    session.terminal.line(format_args!("{report}: {}", result(found)));
+    if report.table {
+        session.terminal.line(NOT_LOOKED_AT);
+    }
+    let Coverage { rules, probed, .. } = report.coverage;
+    if probed < rules {
+        session.terminal.line(format_args!(
+            "probe packets are about {probed} of {rules} rules, evenly chosen; every rule was compared in the table"
+        ));
+    }
+}
+
+/// What was found out, in a sentence.
+fn result(found: &Found) -> String {
+    let Found { report, by_agent, deviations, .. } = found;
+    match (report.wrong, report.table) {
+        (0, false) => "nothing is to be enforced here, and no table is in the kernel".to_owned(),
+        (0, true) => {
+            let what = match (by_agent, deviations.is_empty()) {
+                (true, true) => "what the agent keeps in force, which is what the store says",
+                (true, false) => "what the agent keeps in force",
+                (false, true) => "what the store says",
+                (false, false) => "what the store says apart from the above",
+            };
+            format!("the kernel enforces {what}, and nothing else")
+        }
+        (1, _) => "1 difference".to_owned(),
+        (wrong, _) => format!("{wrong} differences"),
+    }
+}
+
+fn show_probe(ground: &Ground, misjudged: &Misjudged, session: &mut Session) {
+    let Misjudged { endpoint, packet, in_force, kernel, trace } = misjudged;
+    let packet_text = sentence(packet);
+    session
+        .terminal
+        .line(format_args!("{endpoint}: {packet_text}: {in_force} by what is in force, {kernel} by the kernel"));
+    if let Some(last) = trace.last() {
+        session.terminal.line(format_args!("  the last rule in the kernel: {last}"));
+    }
+    if let Some(what) = question(packet) {
+        let Packet { source, destination, .. } = packet;
+        let node = &ground.node;
+        session.terminal.line(format_args!("  tortie explain {source} {destination} {what} --node {node}"));
+    }
+}
+
+/// A packet in words: `tcp 192.0.2.1:40000 → 192.0.2.11:443, forwarded from eth0 to cali1`.
+pub(super) fn sentence(packet: &Packet) -> String {
+    let Packet { source, destination, .. } = packet;
+    let way = match &packet.way {
+        Way::In { interface } => format!("to the host from {interface}"),
+        Way::Out { interface } => format!("from the host by {interface}"),
+        Way::Forward { from, to } => format!("forwarded from {from} to {to}"),
+    };
+    let protocol = tortie_net::Protocol::from_number(packet.protocol).ok().and_then(|protocol| protocol.name());
+    let protocol = protocol.map_or_else(|| format!("protocol {}", packet.protocol), str::to_ascii_lowercase);
+    let state = match packet.conntrack {
+        Conntrack::New => "new",
+        Conntrack::Established => "established",
+        Conntrack::Invalid => "invalid",
+        Conntrack::Untracked => "untracked",
+    };
+    match packet.transport {
+        Transport::Ports { source: from, destination: to } => {
+            format!("{protocol} {source} port {from} → {destination} port {to}, {state}, {way}")
+        }
+        Transport::Icmp { kind, code } => {
+            format!("{protocol} type {kind} code {code} {source} → {destination}, {state}, {way}")
+        }
+        Transport::Opaque => format!("{protocol} without ports {source} → {destination}, {state}, {way}"),
+    }
+}
+
+/// How `explain` is asked about it.
+fn question(packet: &Packet) -> Option<String> {
+    let protocol = tortie_net::Protocol::from_number(packet.protocol).ok().and_then(|protocol| protocol.name());
+    match packet.transport {
+        Transport::Ports { destination, .. } => Some(format!("{}/{destination}", protocol?.to_ascii_lowercase())),
+        Transport::Icmp { kind, code } => Some(format!("icmp/{kind}/{code}")),
+        Transport::Opaque => None,
+    }
+}

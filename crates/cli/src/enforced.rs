@@ -1,0 +1,75 @@
+//! Who enforces what was written, where that is not what one expects: said once, after a write or before an answer.
+
+use std::path::Path;
+
+use tortie_agent::socket::AskError;
+use tortie_agent::status::{StoreState, StoreStatus};
+use tortie_agent::{FELIX_CONFIG, table_exists};
+
+use crate::ask::Agent;
+use crate::session::Session;
+use crate::store::Link;
+
+/// Says so when what was just written is not enforced on this machine, although policy of ours is. Silent where nothing of
+/// ours is in force, and where that cannot be found out: the write itself is done.
+pub(crate) fn warn(config: &Path, session: &mut Session) {
+    if session.persona.is_calico() {
+        return;
+    }
+    let Ok((_, written)) = Link::opener(session, config, FELIX_CONFIG.as_ref()) else { return };
+    let note = match Agent::soon().store() {
+        Ok(Some(store)) => of_agent(&store, &written),
+        Err(AskError::Nobody(_)) => left_behind().map(str::to_owned),
+        Err(error @ AskError::Silent(_)) => Some(format!("{error}: whether the change is enforced here is not known")),
+        _ => None,
+    };
+    if let Some(note) = note {
+        session.terminal.note(format_args!("warning[not-enforced]: {note}"));
+    }
+}
+
+/// What is to be said where no agent runs and policy of an earlier one is in force.
+pub(crate) fn left_behind() -> Option<&'static str> {
+    matches!(table_exists(), Ok(true)).then_some(
+        "no agent runs here: the kernel goes on with what the last one left, and changes are enforced once `tortie agent` runs",
+    )
+}
+
+fn of_agent(store: &StoreStatus, written: &str) -> Option<String> {
+    let StoreStatus { name, state, since, reason } = store;
+    match state {
+        _ if name != written => {
+            Some(format!("the agent of this machine obeys the {name}, and this was written to the {written}"))
+        }
+        StoreState::Replaced => Some(format!("the agent of this machine does not obey the {written}: {reason}")),
+        StoreState::NotAsked => Some(format!("the agent of this machine does not read the {written}: {reason}")),
+        StoreState::Lost | StoreState::Stale => {
+            Some(format!("the agent of this machine cannot reach the {written} since {since}: {reason}"))
+        }
+        StoreState::Waiting | StoreState::InSync => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_the_agent_does_not_obey_is_named_beside_the_one_it_obeys() {
+        let store = |state| StoreStatus {
+            name: "embedded store /a.db".to_owned(),
+            state,
+            since: "T".to_owned(),
+            reason: "why".to_owned(),
+        };
+        let said = |state, written: &str| of_agent(&store(state), written).unwrap_or_default();
+        assert_eq!(said(StoreState::InSync, "embedded store /a.db"), "");
+        assert_eq!(
+            said(StoreState::InSync, "etcd at b"),
+            "the agent of this machine obeys the embedded store /a.db, and this was written to the etcd at b"
+        );
+        let own = "embedded store /a.db";
+        assert!(said(StoreState::Replaced, own).ends_with("does not obey the embedded store /a.db: why"));
+        assert!(said(StoreState::Lost, own).ends_with("cannot reach the embedded store /a.db since T: why"));
+    }
+}
