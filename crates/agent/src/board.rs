@@ -92,8 +92,8 @@ impl Board {
         let told = {
             let mut facts = self.read();
             let told = change(&mut facts);
-            let (wanted, in_kernel) = (facts.wanted, facts.in_kernel);
-            facts.lag.note(wanted, in_kernel);
+            let Facts { lag, wanted, in_kernel, .. } = &mut *facts;
+            lag.note(wanted, in_kernel);
             told
         };
         self.changed.notify_all();
@@ -102,11 +102,11 @@ impl Board {
 
     /// What was heard up to this mark changes nothing: it is in the kernel without any work, unless something before it
     /// is not there yet. Whether it is.
-    pub(crate) fn pass(&self, mark: Mark) -> bool {
+    pub(crate) fn pass(&self, mark: &Mark) -> bool {
         self.tell(|facts| {
             let passes = facts.is_in_kernel() && facts.network_at == facts.in_kernel;
             if passes {
-                (facts.in_kernel, facts.network_at) = (mark, mark);
+                (facts.in_kernel, facts.network_at) = (mark.clone(), mark.clone());
             }
             passes
         })

@@ -6,7 +6,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use tortie_api::Key;
-use tortie_store::{Revision, Store, Stored};
+use tortie_store::{Position, Revision, Store, Stored};
 use tortie_sync::Replacement;
 
 use crate::board::{Board, Facts};
@@ -19,7 +19,7 @@ use crate::socket::{AgentState, Answer, Objects, Reply, Request};
 use crate::status::{Mark, StoreState};
 use crate::transfer;
 
-/// How long a revision is waited for before the store is asked whether anything is of it.
+/// How long a position is waited for before the store is asked whether anything changed up to it.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
 /// How long a store that is accepted may take to be read, and then to be enforced.
@@ -43,7 +43,7 @@ impl Client {
     /// Answers, which may take as long as was asked for.
     pub(crate) fn answer(&self, request: Request) -> Answer {
         match request {
-            Request::InForce { store, revision } => self.in_force(&store, revision),
+            Request::InForce { store, position } => self.in_force(&store, position.as_ref()),
             request => self.simple(request).into(),
         }
     }
@@ -54,20 +54,20 @@ impl Client {
             Request::Status => Reply::Status(Box::new(describe::status(&self.node, &self.board, &self.target))),
             Request::Ground => Reply::Ground(Box::new(self.ground())),
             Request::Store => Reply::Store(Box::new(self.board.read().store_status())),
-            Request::Wait { revision, store, timeout_ms } => {
+            Request::Wait { position, store, timeout_ms } => {
                 let own = self.board.read().store_name.clone();
                 if own != store {
                     return Reply::Failed { reason: format!("the agent follows {own}, and this call means {store}") };
                 }
                 let most = Duration::from_millis(timeout_ms).min(LONGEST_WAIT);
-                let done = self.wait(revision, Instant::now() + most);
+                let done = self.wait(&position, Instant::now() + most);
                 let facts = self.board.read();
                 let reason = facts
                     .failing
                     .clone()
                     .or_else(|| Some(facts.store_reason.clone()).filter(|reason| !reason.is_empty()));
                 let unreadable = facts.unreadable.iter().map(|(key, one)| format!("{key}: {one}")).collect();
-                Reply::Waited { done, in_kernel: facts.in_kernel, reason: reason.filter(|_| !done), unreadable }
+                Reply::Waited { done, in_kernel: facts.in_kernel.clone(), reason: reason.filter(|_| !done), unreadable }
             }
             Request::AcceptStore { store } => self.accept(&store),
             Request::AcceptNode => self.accept_node(),
@@ -103,11 +103,11 @@ impl Client {
             let reason = self.board.read().store_reason.clone();
             return Reply::Failed { reason: format!("the store cannot be read: {reason}") };
         }
-        let wanted = self.board.read().wanted;
+        let wanted = self.board.read().wanted.clone();
         if !self.board.wait(LONGEST_ACCEPT, |facts| facts.in_kernel.generation >= wanted.generation) {
             return Reply::Failed { reason: "the store was accepted, and is not in the kernel yet".to_owned() };
         }
-        Reply::Accepted { revision: wanted.revision }
+        Reply::Accepted { position: wanted.position }
     }
 
     /// Lets the name that this machine has now take over. The agent starts anew for that, once this is answered.
@@ -134,22 +134,22 @@ impl Client {
 
     /// What is in force. A client that has read the store as it was received here needs only the last valid versions; any
     /// other is given the copy of the store.
-    fn in_force(&self, store: &str, read_at: Option<Revision>) -> Answer {
+    fn in_force(&self, store: &str, read_at: Option<&Position>) -> Answer {
         let ground = self.ground();
-        let same = read_at.is_some_and(|revision| self.received(revision));
+        let same = read_at.is_some_and(|position| self.received(position));
         let facts = self.board.read();
         let mut state = AgentState {
             ground,
             store: facts.store_status(),
-            wanted: facts.wanted,
-            in_kernel: facts.in_kernel,
+            wanted: facts.wanted.clone(),
+            in_kernel: facts.in_kernel.clone(),
             objects: Objects::Same,
         };
         let replaced: Vec<(Key, Revision)> = facts
             .unreadable
             .iter()
-            .filter_map(|(key, unreadable)| match unreadable.replacement {
-                Replacement::LastValid(revision) => Some((key.clone(), revision)),
+            .filter_map(|(key, unreadable)| match &unreadable.replacement {
+                Replacement::LastValid(revision) => Some((key.clone(), revision.clone())),
                 _ => None,
             })
             .collect();
@@ -172,12 +172,12 @@ impl Client {
                 return with_objects(state, Vec::new(), None);
             }
         };
-        let version = |(key, revision): &(Key, Revision)| moment.version(key, *revision).ok().flatten();
+        let version = |(key, revision): &(Key, Revision)| moment.version(key, revision).ok().flatten();
         let last_valid = replaced.iter().filter_map(version).collect();
-        match moment.revision {
+        match moment.position.clone() {
             _ if same => with_objects(state, last_valid, None),
-            Some(revision) => {
-                state.objects = Objects::Copy(revision);
+            Some(position) => {
+                state.objects = Objects::Copy(position);
                 with_objects(state, last_valid, Some(moment))
             }
             None => {
@@ -187,49 +187,49 @@ impl Client {
         }
     }
 
-    /// Waits a moment until everything that the store had at this revision was received. Whether it was.
-    fn received(&self, revision: Revision) -> bool {
+    /// Waits a moment until everything that the store had at this position was received, and nothing later. Whether it was.
+    fn received(&self, position: &Position) -> bool {
         let in_sync = |facts: &Facts| facts.store == StoreState::InSync;
-        let reached = |facts: &Facts| !in_sync(facts) || facts.wanted.revision >= revision;
+        let reached = |facts: &Facts| !in_sync(facts) || facts.wanted.position.has_reached(position);
         self.board.wait(FIRST_LOOK, reached);
         let quiet = || {
-            let at = self.board.read().wanted.revision;
-            at < revision && self.store.is_quiet(at, revision).unwrap_or(false)
+            let at = self.board.read().wanted.position.clone();
+            !position.is_behind(&at) && self.store.is_quiet(&at, position).unwrap_or(false)
         };
         if in_sync(&self.board.read()) && !quiet() {
             self.board.wait(LONGEST_LOOK, reached);
         }
         let (in_sync, at) = {
             let facts = self.board.read();
-            (in_sync(&facts), facts.wanted.revision)
+            (in_sync(&facts), facts.wanted.position.clone())
         };
-        in_sync && (at == revision || quiet())
+        in_sync && (at == *position || quiet())
     }
 
-    /// Waits until what the store had at this revision is in the kernel. Whether it is.
-    fn wait(&self, revision: Revision, deadline: Instant) -> bool {
+    /// Waits until everything that the store had at this position is in the kernel. Whether it is.
+    fn wait(&self, position: &Position, deadline: Instant) -> bool {
         let mut look = FIRST_LOOK;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let there = |mark: Mark| mark.revision >= revision;
+            let there = |mark: &Mark| mark.position.has_reached(position);
             // A store that took another's place may count from less.
             let one_history = |facts: &Facts| {
                 !matches!(facts.store, StoreState::Replaced | StoreState::NotAsked)
-                    && facts.in_kernel.revision <= facts.wanted.revision
+                    && !facts.wanted.position.is_behind(&facts.in_kernel.position)
             };
             let all = |facts: &Facts| {
-                facts.programmed && one_history(facts) && there(facts.in_kernel) && there(facts.network_at)
+                facts.programmed && one_history(facts) && there(&facts.in_kernel) && there(&facts.network_at)
             };
             if self.board.wait(left.min(look), all) {
                 return true;
             }
-            // It may be that no object is of that revision.
+            // It may be that no object changed up to that position.
             let (settled, at) = {
                 let facts = self.board.read();
-                let marks = [facts.in_kernel, facts.network_at];
-                (facts.programmed && one_history(&facts) && marks == [facts.wanted; 2], facts.wanted.revision)
+                let all = facts.in_kernel == facts.wanted && facts.network_at == facts.wanted;
+                (facts.programmed && one_history(&facts) && all, facts.wanted.position.clone())
             };
-            if settled && self.store.is_quiet(at, revision).unwrap_or(false) {
+            if settled && self.store.is_quiet(&at, position).unwrap_or(false) {
                 return true;
             }
             if left.is_zero() {

@@ -45,10 +45,14 @@ pub(crate) fn status(node: &str, board: &Board, target: &Shared) -> Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ready: facts.is_ready(),
         store: facts.store_status(),
-        received: facts.lag.received.max(facts.wanted.revision),
+        received: {
+            let mut received = facts.lag.received.clone();
+            received.advance(&facts.wanted.position);
+            received
+        },
         lag: facts.lag.status(),
-        wanted: facts.wanted,
-        in_kernel: facts.in_kernel,
+        wanted: facts.wanted.clone(),
+        in_kernel: facts.in_kernel.clone(),
         dataplane: DataplaneStatus {
             name: told.name,
             failing: facts.failing.clone(),

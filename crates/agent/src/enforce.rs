@@ -74,7 +74,7 @@ pub(crate) fn run(
             Ok(Order::Change(delta, at)) => {
                 mark = at;
                 changed = Some(Instant::now());
-                change(target, board, desk, &mut behind, Some(&delta), mark);
+                change(target, board, desk, &mut behind, Some(&delta), &mark);
                 free();
             }
             Ok(Order::Remove(answer)) => {
@@ -83,7 +83,7 @@ pub(crate) fn run(
                 return;
             }
             Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) if behind.is_some() => change(target, board, desk, &mut behind, None, mark),
+            Err(RecvTimeoutError::Timeout) if behind.is_some() => change(target, board, desk, &mut behind, None, &mark),
             Err(RecvTimeoutError::Timeout) => {
                 guard(target, board);
                 if changed.take_if(|at| at.elapsed() >= REST).is_some() {
@@ -95,9 +95,16 @@ pub(crate) fn run(
 }
 
 /// Tries a change, with all that is behind.
-fn change(target: &Shared, board: &Board, desk: &Desk, behind: &mut Option<Behind>, delta: Option<&Delta>, mark: Mark) {
+fn change(
+    target: &Shared,
+    board: &Board,
+    desk: &Desk,
+    behind: &mut Option<Behind>,
+    delta: Option<&Delta>,
+    mark: &Mark,
+) {
     if behind.is_none() && delta.is_none_or(Delta::is_empty) && board.read().programmed {
-        board.tell(|facts| facts.in_kernel = mark);
+        board.tell(|facts| facts.in_kernel = mark.clone());
         return desk.changed(None, mark);
     }
     let started = Instant::now();
@@ -114,7 +121,7 @@ fn change(target: &Shared, board: &Board, desk: &Desk, behind: &mut Option<Behin
                 log::info!("the dataplane takes changes again");
             }
             board.tell(|facts| {
-                facts.in_kernel = mark;
+                facts.in_kernel = mark.clone();
                 facts.programmed = true;
                 facts.failing = None;
                 facts.applied += 1;

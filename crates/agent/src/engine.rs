@@ -20,6 +20,7 @@ use tortie_calc::{Engine, Id, Update};
 use tortie_policy::from_api::configurations_of;
 use tortie_policy::packet::Link;
 use tortie_policy::{EndpointId, Item, Labels, Pool, Profile, Rule, Settings, WorkloadId};
+use tortie_store::Position;
 use tortie_sync::{Change, Content, Message, Unreadable};
 
 use crate::board::{self, Board, Seat};
@@ -154,11 +155,11 @@ impl Mind {
                 self.report_too_large();
                 let (mark, lines) = {
                     let facts = self.board.read();
-                    (facts.wanted, self.placements.step(&delta, &facts.locals))
+                    (facts.wanted.clone(), self.placements.step(&delta, &facts.locals))
                 };
                 lines.iter().for_each(|line| log::info!("{line}"));
                 // Most of what other nodes do changes nothing here, and wakes nobody.
-                if delta.is_empty() && self.board.pass(mark) {
+                if delta.is_empty() && self.board.pass(&mark) {
                     continue;
                 }
                 free = false;
@@ -171,17 +172,17 @@ impl Mind {
 
     fn hear(&mut self, message: Message) {
         match message {
-            Message::Changes(changes, revision) => {
+            Message::Changes(changes, position) => {
                 for change in changes {
                     self.take(change);
                 }
-                self.heard(Some(revision));
+                self.heard(Some(&position));
             }
-            Message::InSync(revision) => {
+            Message::InSync(position) => {
                 self.in_sync = true;
-                self.heard(Some(revision));
+                self.heard(Some(&position));
                 let counts: usize = self.board.read().counts.values().sum();
-                log::info!("the store has told everything: {counts} objects, revision {revision}");
+                log::info!("the store has told everything: {counts} objects, revision {position}");
             }
             Message::Lost(reason) => {
                 log::error!("the store is lost, what it said stays in force: {reason}");
@@ -197,13 +198,13 @@ impl Mind {
     }
 
     /// Something was heard: it counts, and is to be flushed.
-    fn heard(&mut self, revision: Option<u64>) {
+    fn heard(&mut self, position: Option<&Position>) {
         self.dirty = true;
         let in_sync = self.in_sync;
         self.board.tell(|facts| {
             facts.wanted.generation += 1;
-            if let Some(revision) = revision {
-                facts.wanted.revision = revision;
+            if let Some(position) = position {
+                facts.wanted.position.clone_from(position);
                 let stands_in = matches!(facts.store, StoreState::Stale | StoreState::Replaced | StoreState::NotAsked);
                 if in_sync && !stands_in && facts.store != StoreState::InSync {
                     if facts.store == StoreState::Lost {

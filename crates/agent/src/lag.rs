@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tortie_store::Revision;
+use tortie_store::Position;
 
 use crate::board::Board;
 use crate::status::{LagStatus, Mark};
@@ -23,7 +23,7 @@ pub(crate) const PROGRAM: &str = "changing the kernel";
 #[derive(Default)]
 pub(crate) struct Lag {
     /// How far the store is known to have come, whether that was read or not.
-    pub(crate) received: Revision,
+    pub(crate) received: Position,
     /// The steps that run, and since when.
     steps: BTreeMap<&'static str, Instant>,
     /// The first generation that is not in the kernel, and since when it is wanted.
@@ -42,7 +42,7 @@ impl Lag {
     }
 
     /// The marks may have moved.
-    pub(crate) fn note(&mut self, wanted: Mark, in_kernel: Mark) {
+    pub(crate) fn note(&mut self, wanted: &Mark, in_kernel: &Mark) {
         if self.waiting.is_some_and(|(generation, _)| in_kernel.generation >= generation) {
             self.waiting = None;
         }
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     fn mark(generation: u64) -> Mark {
-        Mark { generation, revision: 0 }
+        Mark { generation, position: Position::START }
     }
 
     #[test]
@@ -103,15 +103,15 @@ mod tests {
     #[test]
     fn what_waits_for_the_kernel_is_late_until_it_is_there() {
         let mut lag = Lag::default();
-        lag.note(mark(3), mark(3));
+        lag.note(&mark(3), &mark(3));
         assert_eq!(lag.status(), None);
-        lag.note(mark(4), mark(3));
-        lag.note(mark(9), mark(3));
+        lag.note(&mark(4), &mark(3));
+        lag.note(&mark(9), &mark(3));
         let since = lag.waiting;
         assert_eq!(since.map(|(generation, _)| generation), Some(4), "the oldest counts");
-        lag.note(mark(9), mark(4));
+        lag.note(&mark(9), &mark(4));
         assert_eq!(lag.waiting.map(|(generation, _)| generation), Some(9));
-        lag.note(mark(9), mark(9));
+        lag.note(&mark(9), &mark(9));
         assert_eq!(lag.status(), None);
     }
 }

@@ -53,7 +53,7 @@ fn registry(node: &str, board: &Board, target: &Shared) -> Registry {
         ("tortie_ready", "Whether the kernel has what the store said", i64::from(facts.is_ready())),
         ("tortie_generation_wanted", "What is to be enforced", signed(facts.wanted.generation)),
         ("tortie_generation_in_kernel", "What is enforced", signed(facts.in_kernel.generation)),
-        ("tortie_store_revision", "The store's revision that is enforced", signed(facts.in_kernel.revision)),
+        ("tortie_store_revision", "The store's revision that is enforced", signed(facts.in_kernel.position.highest())),
         (
             "tortie_store_replaced",
             "Whether another store stands in the place of the one in force, and is not obeyed",

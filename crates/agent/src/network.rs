@@ -61,9 +61,9 @@ impl Desk {
     }
 
     /// A change is in force.
-    pub(crate) fn changed(&self, delta: Option<&Delta>, mark: Mark) {
+    pub(crate) fn changed(&self, delta: Option<&Delta>, mark: &Mark) {
         self.lay(|pile| {
-            pile.mark = Some(mark);
+            pile.mark = Some(mark.clone());
             let Some(delta) = delta else { return };
             if delta.host.is_some() {
                 pile.host.clone_from(&delta.host);
@@ -75,9 +75,9 @@ impl Desk {
     }
 
     /// A whole state is in force.
-    pub(crate) fn replaced(&self, state: &State, mark: Mark) {
+    pub(crate) fn replaced(&self, state: &State, mark: &Mark) {
         self.lay(|pile| {
-            pile.mark = Some(mark);
+            pile.mark = Some(mark.clone());
             pile.host = state.host.clone().map(Box::new);
             pile.whole = true;
             pile.endpoints =
@@ -133,7 +133,7 @@ pub(crate) fn run(mut network: Network, desk: &Desk, board: &Board) {
             refresh = now + REFRESH;
         }
         let mut pile = desk.take();
-        let mark = pile.mark;
+        let mark = pile.mark.take();
         begun |= mark.is_some();
         take(&mut network, &mut files, &mut pile);
         if begun {
@@ -196,7 +196,9 @@ fn report(board: &Board, troubles: Vec<String>, mark: Option<Mark>) {
     if mark.is_some() || troubles != known {
         board.tell(|facts| {
             facts.network = troubles;
-            facts.network_at = mark.unwrap_or(facts.network_at);
+            if let Some(mark) = mark {
+                facts.network_at = mark;
+            }
         });
     }
 }

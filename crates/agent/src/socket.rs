@@ -12,7 +12,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tortie_store::Stored;
+use tortie_store::{Position, Stored};
 
 use crate::ground::Ground;
 use crate::private;
@@ -40,13 +40,15 @@ pub enum Request {
     InForce {
         /// The store that is meant.
         store: String,
-        /// The revision at which the client has read it; none if it cannot.
-        revision: Option<u64>,
+        /// The position at which the client has read it; none if it cannot.
+        #[serde(rename = "revision")]
+        position: Option<Position>,
     },
-    /// Wait until the kernel has what the store said at a revision.
+    /// Wait until the kernel has everything that the store had at a position.
     Wait {
-        /// The revision.
-        revision: u64,
+        /// The position.
+        #[serde(rename = "revision")]
+        position: Position,
         /// The store of which it is one.
         store: String,
         /// For at most this long.
@@ -89,8 +91,9 @@ pub enum Reply {
     },
     /// The store is obeyed, and the kernel has what it says.
     Accepted {
-        /// The store's revision.
-        revision: u64,
+        /// The store's position.
+        #[serde(rename = "revision")]
+        position: Position,
     },
     /// This node is enforced.
     NodeAccepted {
@@ -140,8 +143,8 @@ pub struct AgentState {
 pub enum Objects {
     /// Only last valid versions: the agent has the store as the client has read it.
     Same,
-    /// The agent's copy of the store, which is of this revision.
-    Copy(u64),
+    /// The agent's copy of the store, which is of this position.
+    Copy(Position),
     /// None: the agent follows another store.
     OtherStore,
     /// None, for this reason.
@@ -207,9 +210,9 @@ pub struct Told {
     pub copy: Vec<Stored>,
 }
 
-/// Asks an agent what is in force, for a client that has read this store at this revision.
-pub fn ask_in_force(run: &Path, store: &str, revision: Option<u64>, deadline: Instant) -> Result<Told, AskError> {
-    let request = Request::InForce { store: store.to_owned(), revision };
+/// Asks an agent what is in force, for a client that has read this store at this position.
+pub fn ask_in_force(run: &Path, store: &str, position: Option<Position>, deadline: Instant) -> Result<Told, AskError> {
+    let request = Request::InForce { store: store.to_owned(), position };
     exchange(run, &request, deadline, |mut from| {
         let state = match receive(&mut from)? {
             Reply::InForce(state) => *state,

@@ -1,6 +1,7 @@
 //! What an agent says of itself: the answer on the local socket, and what `tortie status -o json` prints.
 
 use serde::{Deserialize, Serialize};
+use tortie_store::Position;
 
 /// All of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -19,8 +20,8 @@ pub struct Status {
     pub ready: bool,
     /// The store, and how it stands with it.
     pub store: StoreStatus,
-    /// The last revision of the store that was received, whether it was read or not.
-    pub received: u64,
+    /// Up to where the store's history was received, whether that was read or not.
+    pub received: Position,
     /// What is under way; none when nothing is.
     pub lag: Option<LagStatus>,
     /// What is to be enforced.
@@ -43,14 +44,15 @@ pub struct Status {
     pub notes: Vec<String>,
 }
 
-/// A point in what was heard, and the store's revision then.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// A point in what was received, and up to where the store's history was received then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Mark {
-    /// Grows with everything that is heard.
+    /// Grows with everything that is received.
     pub generation: u64,
-    /// The store's.
-    pub revision: u64,
+    /// In the store's history.
+    #[serde(rename = "revision")]
+    pub position: Position,
 }
 
 /// What is on its way from the store to the kernel.

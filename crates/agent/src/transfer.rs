@@ -1,14 +1,14 @@
 //! Stored objects over the local socket, behind the line of an answer: byte for byte, and never all at once.
 //!
 //! ```text
-//!   object   length of key (u32), key, revision (u64), length of value (u32), value      all big-endian
+//!   object   key, revision, 0 and its JSON or 1 and why it cannot be read; each a length (u32, big-endian) and bytes
 //!   end      a key of length 0
 //! ```
 
 use std::io::{self, Read, Write};
 
 use tortie_api::Key;
-use tortie_store::Stored;
+use tortie_store::{Stored, Value};
 
 /// The longest key or value; none in any store comes near.
 const LONGEST: u32 = 256 << 20;
@@ -17,8 +17,17 @@ const LONGEST: u32 = 256 << 20;
 pub(crate) fn send(to: &mut dyn Write, stored: &Stored) -> io::Result<()> {
     let key = stored.key.path();
     bytes(to, key.as_bytes())?;
-    to.write_all(&stored.revision.to_be_bytes())?;
-    bytes(to, &stored.value)
+    bytes(to, stored.revision.to_string().as_bytes())?;
+    match stored.value.unreadable() {
+        None => {
+            bytes(to, &[0])?;
+            bytes(to, &stored.value)
+        }
+        Some(reason) => {
+            bytes(to, &[1])?;
+            bytes(to, reason.as_bytes())
+        }
+    }
 }
 
 /// Says that all objects were written.
@@ -34,12 +43,19 @@ pub(crate) fn receive(from: &mut dyn Read) -> io::Result<Vec<Stored>> {
         if key.is_empty() {
             return Ok(all);
         }
-        let mut revision = [0; 8];
-        from.read_exact(&mut revision)?;
-        let value = block(from)?;
-        let key: Key = String::from_utf8(key).ok().and_then(|key| key.parse().ok()).ok_or_else(invalid)?;
-        all.push(Stored { key, revision: u64::from_be_bytes(revision), value: value.into() });
+        let revision = text(block(from)?)?;
+        let value = match block(from)?[..] {
+            [0] => Value::from(block(from)?),
+            [1] => Value::cannot_be_read(text(block(from)?)?),
+            _ => return Err(invalid()),
+        };
+        let key: Key = text(key)?.parse().map_err(|_| invalid())?;
+        all.push(Stored { key, revision: revision.as_str().into(), value });
     }
+}
+
+fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| invalid())
 }
 
 fn invalid() -> io::Error {
@@ -74,10 +90,12 @@ mod tests {
     fn objects_arrive_as_they_were_sent_and_a_part_is_an_error() {
         let stored = |name: &str, value: &[u8]| Stored {
             key: Key::cluster(Kind::GlobalNetworkPolicy, name),
-            revision: 1 << 40,
+            revision: (1 << 40).into(),
             value: value.into(),
         };
-        let all = [stored("a", b"\xff\n{"), stored("b", b""), stored("c", &[7; 100_000])];
+        let mut all = vec![stored("a", b"\xff\n{"), stored("b", b""), stored("c", &[7; 100_000])];
+        let unreadable = Value::cannot_be_read("an address is no address");
+        all.push(Stored { value: unreadable, revision: "12/".into(), ..stored("d", b"") });
         let mut sent = Vec::new();
         all.iter().for_each(|stored| send(&mut sent, stored).unwrap());
         end(&mut sent).unwrap();

@@ -6,33 +6,43 @@ use std::fmt;
 use std::str::FromStr;
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident $plural:literal $scope:ident [$($alias:literal)*],)*) => {
+    (
+        calico { $($(#[$doc:meta])* $kind:ident $plural:literal $scope:ident [$($alias:literal)*],)* }
+        kubernetes { $($(#[$their_doc:meta])* $their_kind:ident $their_plural:literal,)* }
+    ) => {
         /// A kind of resource.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Kind { $($(#[$doc])* $kind,)* }
+        pub enum Kind { $($(#[$doc])* $kind,)* $($(#[$their_doc])* $their_kind,)* }
 
         impl Kind {
-            /// Every kind, in the order of their names.
+            /// Every kind of Calico's, in the order of their names. These are what users write and every store keeps.
             pub const ALL: &'static [Kind] = &[$(Kind::$kind,)*];
+
+            /// Kubernetes' own kinds that have a part in policy. Only a store that is the Kubernetes API has them, users write
+            /// them with kubectl, and no manifest, listing or key of etcd names them. The names are Calico's.
+            pub const KUBERNETES: &'static [Kind] = &[$(Kind::$their_kind,)*];
 
             /// The name in manifests: `HostEndpoint`.
             pub const fn name(self) -> &'static str {
-                match self { $(Kind::$kind => stringify!($kind),)* }
+                match self { $(Kind::$kind => stringify!($kind),)* $(Kind::$their_kind => stringify!($their_kind),)* }
             }
 
             /// The lower-case plural that stands in keys: `hostendpoints`.
             pub const fn plural(self) -> &'static str {
-                match self { $(Kind::$kind => $plural,)* }
+                match self { $(Kind::$kind => $plural,)* $(Kind::$their_kind => $their_plural,)* }
             }
 
             /// Whether objects of this kind live in a namespace.
             pub const fn namespaced(self) -> bool {
-                match self { $(Kind::$kind => kinds!(@$scope),)* }
+                match self {
+                    $(Kind::$kind => kinds!(@$scope),)*
+                    $(Kind::$their_kind => !matches!(self, Kind::KubernetesClusterNetworkPolicy),)*
+                }
             }
 
             /// Short names of the command line beside the name and the plural.
             pub const fn aliases(self) -> &'static [&'static str] {
-                match self { $(Kind::$kind => &[$($alias,)*],)* }
+                match self { $(Kind::$kind => &[$($alias,)*],)* $(Kind::$their_kind => &[],)* }
             }
         }
     };
@@ -41,60 +51,77 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// How BGP is spoken, cluster-wide or for a node.
-    BGPConfiguration "bgpconfigurations" cluster ["bgpconfig" "bgpconfigs"],
-    /// Filters for routes exchanged over BGP.
-    BGPFilter "bgpfilters" cluster ["bgpf" "bgpfs" "bf" "bfs"],
-    /// A BGP peering.
-    BGPPeer "bgppeers" cluster ["bgpp" "bgpps" "bp" "bps"],
-    /// A block of addresses and the host it belongs to.
-    BlockAffinity "blockaffinities" cluster [],
-    /// A request for a node's live state.
-    CalicoNodeStatus "caliconodestatuses" cluster ["nodestatus" "nodestatuses"],
-    /// The one object about the cluster itself.
-    ClusterInformation "clusterinformations" cluster ["clusterinfo" "clusterinfos"],
-    /// Settings of the node agent.
-    FelixConfiguration "felixconfigurations" cluster ["felixconfig" "felixconfigs"],
-    /// A policy for endpoints of the whole cluster, host endpoints included.
-    GlobalNetworkPolicy "globalnetworkpolicies" cluster ["gnp" "gnps"],
-    /// A labelled set of nets, for the whole cluster.
-    GlobalNetworkSet "globalnetworksets" cluster ["gnetsets"],
-    /// An interface of a host.
-    HostEndpoint "hostendpoints" cluster ["hep" "heps"],
-    /// Settings of address management.
-    IPAMConfiguration "ipamconfigurations" cluster ["ipamconfig" "ipamconfigs"],
-    /// A range that workload addresses come from.
-    IPPool "ippools" cluster ["ipp" "ipps" "pool" "pools"],
-    /// Addresses that are never handed out.
-    IPReservation "ipreservations" cluster ["reservation" "reservations"],
-    /// Settings of the controllers that follow Kubernetes.
-    KubeControllersConfiguration "kubecontrollersconfigurations" cluster ["kubecontrollersconfig" "kubecontrollersconfigs"],
-    /// A virtual machine on the move.
-    LiveMigration "livemigrations" namespaced [],
-    /// A policy for workloads of one namespace.
-    NetworkPolicy "networkpolicies" namespaced ["policy" "policies" "np" "pol" "pols"],
-    /// A labelled set of nets of one namespace.
-    NetworkSet "networksets" namespaced ["netsets"],
-    /// A host.
-    Node "nodes" cluster ["no" "nos"],
-    /// Rules and labels that endpoints take by naming it.
-    Profile "profiles" cluster ["pro" "pros"],
-    /// A GlobalNetworkPolicy that is watched, not enforced.
-    StagedGlobalNetworkPolicy "stagedglobalnetworkpolicies" cluster ["sgnp" "sgnps"],
-    /// A Kubernetes NetworkPolicy that is watched, not enforced.
-    StagedKubernetesNetworkPolicy "stagedkubernetesnetworkpolicies" namespaced ["stagedkubernetespolicy" "stagedkubernetespolicies" "sknp" "skpol" "skpols"],
-    /// A NetworkPolicy that is watched, not enforced.
-    StagedNetworkPolicy "stagednetworkpolicies" namespaced ["stagedpolicy" "stagedpolicies" "snp" "spol" "spols"],
-    /// A step in the order of policies.
-    Tier "tiers" cluster [],
-    /// An interface of a container, pod or virtual machine.
-    WorkloadEndpoint "workloadendpoints" namespaced ["wep" "weps"],
+    calico {
+        /// How BGP is spoken, cluster-wide or for a node.
+        BGPConfiguration "bgpconfigurations" cluster ["bgpconfig" "bgpconfigs"],
+        /// Filters for routes exchanged over BGP.
+        BGPFilter "bgpfilters" cluster ["bgpf" "bgpfs" "bf" "bfs"],
+        /// A BGP peering.
+        BGPPeer "bgppeers" cluster ["bgpp" "bgpps" "bp" "bps"],
+        /// A block of addresses and the host it belongs to.
+        BlockAffinity "blockaffinities" cluster [],
+        /// A request for a node's live state.
+        CalicoNodeStatus "caliconodestatuses" cluster ["nodestatus" "nodestatuses"],
+        /// The one object about the cluster itself.
+        ClusterInformation "clusterinformations" cluster ["clusterinfo" "clusterinfos"],
+        /// Settings of the node agent.
+        FelixConfiguration "felixconfigurations" cluster ["felixconfig" "felixconfigs"],
+        /// A policy for endpoints of the whole cluster, host endpoints included.
+        GlobalNetworkPolicy "globalnetworkpolicies" cluster ["gnp" "gnps"],
+        /// A labelled set of nets, for the whole cluster.
+        GlobalNetworkSet "globalnetworksets" cluster ["gnetsets"],
+        /// An interface of a host.
+        HostEndpoint "hostendpoints" cluster ["hep" "heps"],
+        /// Settings of address management.
+        IPAMConfiguration "ipamconfigurations" cluster ["ipamconfig" "ipamconfigs"],
+        /// A range that workload addresses come from.
+        IPPool "ippools" cluster ["ipp" "ipps" "pool" "pools"],
+        /// Addresses that are never handed out.
+        IPReservation "ipreservations" cluster ["reservation" "reservations"],
+        /// Settings of the controllers that follow Kubernetes.
+        KubeControllersConfiguration "kubecontrollersconfigurations" cluster ["kubecontrollersconfig" "kubecontrollersconfigs"],
+        /// A virtual machine on the move.
+        LiveMigration "livemigrations" namespaced [],
+        /// A policy for workloads of one namespace.
+        NetworkPolicy "networkpolicies" namespaced ["policy" "policies" "np" "pol" "pols"],
+        /// A labelled set of nets of one namespace.
+        NetworkSet "networksets" namespaced ["netsets"],
+        /// A host.
+        Node "nodes" cluster ["no" "nos"],
+        /// Rules and labels that endpoints take by naming it.
+        Profile "profiles" cluster ["pro" "pros"],
+        /// A GlobalNetworkPolicy that is watched, not enforced.
+        StagedGlobalNetworkPolicy "stagedglobalnetworkpolicies" cluster ["sgnp" "sgnps"],
+        /// A Kubernetes NetworkPolicy that is watched, not enforced.
+        StagedKubernetesNetworkPolicy "stagedkubernetesnetworkpolicies" namespaced ["stagedkubernetespolicy" "stagedkubernetespolicies" "sknp" "skpol" "skpols"],
+        /// A NetworkPolicy that is watched, not enforced.
+        StagedNetworkPolicy "stagednetworkpolicies" namespaced ["stagedpolicy" "stagedpolicies" "snp" "spol" "spols"],
+        /// A step in the order of policies.
+        Tier "tiers" cluster [],
+        /// An interface of a container, pod or virtual machine.
+        WorkloadEndpoint "workloadendpoints" namespaced ["wep" "weps"],
+    }
+    kubernetes {
+        /// A Kubernetes ClusterNetworkPolicy.
+        KubernetesClusterNetworkPolicy "kubernetesclusternetworkpolicies",
+        /// A Kubernetes EndpointSlice: addresses and ports behind a service.
+        KubernetesEndpointSlice "kubernetesendpointslices",
+        /// A Kubernetes NetworkPolicy.
+        KubernetesNetworkPolicy "kubernetesnetworkpolicies",
+        /// A Kubernetes Service.
+        KubernetesService "kubernetesservices",
+    }
 }
 
 /// The only API version, of every kind.
 pub const API_VERSION: &str = "projectcalico.org/v3";
 
 impl Kind {
+    /// Whether it is one of Calico's kinds, as opposed to one of Kubernetes' own.
+    pub fn is_calico(self) -> bool {
+        !Kind::KUBERNETES.contains(&self)
+    }
+
     /// The kind with exactly this name, as manifests spell it.
     pub fn from_name(name: &str) -> Option<Kind> {
         Kind::ALL.iter().copied().find(|kind| kind.name() == name)
@@ -173,7 +200,9 @@ impl FromStr for Key {
         let wrong = || KeyError(path.to_owned());
         let rest = path.strip_prefix("/calico/resources/v3/projectcalico.org/").ok_or_else(wrong)?;
         let mut parts = rest.split('/');
-        let kind = parts.next().and_then(Kind::from_plural).ok_or_else(wrong)?;
+        let plural = parts.next().ok_or_else(wrong)?;
+        let theirs = || Kind::KUBERNETES.iter().copied().find(|kind| kind.plural() == plural);
+        let kind = Kind::from_plural(plural).or_else(theirs).ok_or_else(wrong)?;
         let namespace = if kind.namespaced() { parts.next().ok_or_else(wrong)? } else { "" };
         let name = parts.next().filter(|name| !name.is_empty()).ok_or_else(wrong)?;
         if parts.next().is_some() || (kind.namespaced() && namespace.is_empty()) {

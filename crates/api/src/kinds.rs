@@ -35,7 +35,8 @@ pub mod workload_endpoint;
 ///
 /// A shape is compiled when it is first asked for, so a command that touches one kind pays for one.
 pub fn shape(kind: Kind) -> &'static Shape {
-    static SHAPES: [OnceLock<Shape>; Kind::ALL.len()] = [const { OnceLock::new() }; Kind::ALL.len()];
+    const COUNT: usize = Kind::ALL.len() + Kind::KUBERNETES.len();
+    static SHAPES: [OnceLock<Shape>; COUNT] = [const { OnceLock::new() }; COUNT];
     SHAPES[kind as usize].get_or_init(|| match kind {
         Kind::BGPConfiguration => object(of::<bgp_configuration::BgpConfigurationSpec>(), None),
         Kind::BGPFilter => object(of::<bgp_filter::BgpFilterSpec>(), None),
@@ -47,7 +48,9 @@ pub fn shape(kind: Kind) -> &'static Shape {
         ),
         Kind::ClusterInformation => object(of::<cluster_information::ClusterInformationSpec>(), None),
         Kind::FelixConfiguration => object(of::<felix_configuration::FelixConfigurationSpec>(), None),
-        Kind::GlobalNetworkPolicy => object(of::<network_policy::GlobalNetworkPolicySpec>(), None),
+        Kind::GlobalNetworkPolicy | Kind::KubernetesClusterNetworkPolicy => {
+            object(of::<network_policy::GlobalNetworkPolicySpec>(), None)
+        }
         Kind::GlobalNetworkSet | Kind::NetworkSet => object(of::<network_set::NetworkSetSpec>(), None),
         Kind::HostEndpoint => object(of::<host_endpoint::HostEndpointSpec>(), None),
         Kind::IPAMConfiguration => object(of::<ipam_configuration::IpamConfigurationSpec>(), None),
@@ -58,7 +61,7 @@ pub fn shape(kind: Kind) -> &'static Shape {
             Some((of::<kube_controllers_configuration::KubeControllersConfigurationStatus>(), true)),
         ),
         Kind::LiveMigration => object(of::<live_migration::LiveMigrationSpec>(), None),
-        Kind::NetworkPolicy => object(of::<network_policy::NetworkPolicySpec>(), None),
+        Kind::NetworkPolicy | Kind::KubernetesNetworkPolicy => object(of::<network_policy::NetworkPolicySpec>(), None),
         Kind::Node => object(of::<node::NodeSpec>(), Some((of::<node::NodeStatus>(), true))),
         Kind::Profile => object(of::<profile::ProfileSpec>(), None),
         Kind::StagedGlobalNetworkPolicy => object(of::<network_policy::StagedGlobalNetworkPolicySpec>(), None),
@@ -68,6 +71,10 @@ pub fn shape(kind: Kind) -> &'static Shape {
         Kind::StagedNetworkPolicy => object(of::<network_policy::StagedNetworkPolicySpec>(), None),
         Kind::Tier => object(of::<tier::TierSpec>(), Some((of::<tier::TierStatus>(), true))),
         Kind::WorkloadEndpoint => object(of::<workload_endpoint::WorkloadEndpointSpec>(), None),
+        // Nobody writes them here, and what is read of them is not in a spec.
+        Kind::KubernetesEndpointSlice | Kind::KubernetesService => {
+            object(of::<live_migration::LiveMigrationSpec>(), None)
+        }
     })
 }
 

@@ -73,7 +73,9 @@ impl Id {
             | Kind::GlobalNetworkPolicy
             | Kind::StagedNetworkPolicy
             | Kind::StagedGlobalNetworkPolicy
-            | Kind::StagedKubernetesNetworkPolicy => Id::Policy(PolicyId { kind, namespace, name }),
+            | Kind::StagedKubernetesNetworkPolicy
+            | Kind::KubernetesNetworkPolicy
+            | Kind::KubernetesClusterNetworkPolicy => Id::Policy(PolicyId { kind, namespace, name }),
             _ => return None,
         })
     }

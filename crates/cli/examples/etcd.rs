@@ -235,22 +235,22 @@ fn watchers(store: &EtcdStore, etcd: &Running) {
         let before = etcd.cpu();
         let start = Instant::now();
         for n in 0..SECONDS * RATE {
-            let write = Write::update(key.clone(), value.as_slice(), revision);
+            let write = Write::update(key.clone(), value.as_slice(), revision.clone());
             revision = store.write(&[write]).unwrap().remove(0).unwrap().revision;
             let next = Duration::from_secs_f64((n + 1) as f64 / RATE as f64);
             std::thread::sleep(next.saturating_sub(start.elapsed()));
         }
-        ((etcd.cpu() - before) / start.elapsed().as_secs_f64(), revision)
+        ((etcd.cpu() - before) / start.elapsed().as_secs_f64(), revision.clone())
     };
     let (alone, _) = busy();
-    let from = store.list(&Selection::default()).unwrap().revision;
+    let from = store.list(&Selection::default()).unwrap().position;
     let stop = Arc::new(AtomicBool::new(false));
     let (count, counted) = mpsc::channel();
     for _ in 0..WATCHERS {
-        let (stop, count) = (stop.clone(), count.clone());
+        let (stop, count, from) = (stop.clone(), count.clone(), from.clone());
         std::thread::spawn(move || {
             let own = EtcdStore::connect(Settings::plain([ETCD])).unwrap();
-            let mut watch = own.watch(&Selection::default(), from).unwrap();
+            let mut watch = own.watch(&Selection::default(), &from).unwrap();
             let mut events = 0;
             while !stop.load(Ordering::SeqCst) || events < SECONDS * RATE {
                 events += usize::from(watch.next(Duration::from_millis(200)).unwrap().is_some());

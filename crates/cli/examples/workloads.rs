@@ -21,7 +21,7 @@ use std::time::Instant;
 use place::{LONG, PORT, Place, cable, drain, first_packet, namespace, rest, row, run, ten_rules, toggles};
 use rustix::thread::gettid;
 use tortie_api::{Key, Kind};
-use tortie_store::{Op, Revision, Selection, Store, Write};
+use tortie_store::{Op, Position, Selection, Store, Write};
 use tortie_store_sqlite::SqliteStore;
 
 const POLICIES: usize = 20;
@@ -54,14 +54,14 @@ fn measure(binary: &Path, pods: &Pods, count: usize, idle: Option<u64>) -> [f64;
     let place = Place::new(binary);
     place.apply(&(policies() + &(0..count).map(endpoint).collect::<String>()));
     let store = SqliteStore::open(place.path("tortie.db")).unwrap();
-    let revision = store.list(&Selection::default()).unwrap().revision;
+    let position = store.list(&Selection::default()).unwrap().position;
     let (mut ready, mut routed) = (Vec::new(), Vec::new());
     for _ in 0..STARTS {
         clear();
         let began = Instant::now();
         let (_agent, seconds) = place.agent();
         ready.push(seconds);
-        place.wait(revision);
+        place.wait(position.clone());
         routed.push(began.elapsed().as_secs_f64());
         let routes = std::fs::read_to_string("/proc/thread-self/net/route").unwrap();
         assert_eq!(routes.matches("cali").count(), count, "every workload is led to");
@@ -82,9 +82,9 @@ fn measure(binary: &Path, pods: &Pods, count: usize, idle: Option<u64>) -> [f64;
     let (mut come, mut gone) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         drain(&server);
-        let revision = last.put();
+        let position = last.put();
         come.push(first_packet(&server, Instant::now()));
-        place.wait(revision);
+        place.wait(position.clone());
         gone.push(last.remove());
     }
     last.is_gone();
@@ -129,19 +129,19 @@ impl<'a> Last<'a> {
     /// Takes it out of the store again.
     fn take(place: &'a Place, store: &'a SqliteStore) -> Self {
         let key = Key::namespaced(Kind::WorkloadEndpoint, "shop", format!("web1-cni-w{LAST}-eth0"));
-        let value = store.get(&key).unwrap().unwrap().value;
+        let value = store.get(&key).unwrap().unwrap().value.to_vec().into();
         let last = Self { place, store, key, value };
         last.remove();
         last
     }
 
-    fn put(&self) -> Revision {
+    fn put(&self) -> Position {
         self.write(Op::Create(self.value.clone()))
     }
 
-    fn write(&self, op: Op) -> Revision {
+    fn write(&self, op: Op) -> Position {
         let write = Write { key: self.key.clone(), op };
-        self.store.write(&[write]).unwrap().remove(0).unwrap().revision
+        self.store.write(&[write]).unwrap().remove(0).unwrap().position
     }
 
     /// Removes it. Seconds from the acknowledgement until its route, neighbour, connections, status file and elements are

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tortie_agent::socket::{self, AskError, Reply, Request, Told};
 use tortie_agent::status::{Mark, StoreStatus};
+use tortie_store::Position;
 
 use crate::commands::agent::run_directory;
 
@@ -27,7 +28,7 @@ pub(crate) struct Agent {
     left: Cell<Duration>,
 }
 
-/// What the agent says once a revision was waited for.
+/// What the agent says once a position was waited for.
 pub(crate) struct Waited {
     /// What is in the kernel, or what is missing and why.
     pub(crate) kernel: Result<Mark, String>,
@@ -77,41 +78,41 @@ impl Agent {
         })
     }
 
-    /// Asks what is in force, having read this store at this revision.
-    pub(crate) fn in_force(&self, store: &str, revision: Option<u64>) -> Result<Told, AskError> {
-        self.spend(|deadline| socket::ask_in_force(&run_directory(), store, revision, deadline))
+    /// Asks what is in force, having read this store at this position.
+    pub(crate) fn in_force(&self, store: &str, position: Option<Position>) -> Result<Told, AskError> {
+        self.spend(|deadline| socket::ask_in_force(&run_directory(), store, position, deadline))
     }
 
-    /// Waits until the kernel has a revision of a store.
-    pub(crate) fn wait(&self, store: &str, revision: u64) -> anyhow::Result<Waited> {
+    /// Waits until the kernel has everything up to a position of a store.
+    pub(crate) fn wait(&self, store: &str, position: &Position) -> anyhow::Result<Waited> {
         let most = self.left.get().saturating_sub(GRACE);
         let timeout_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
-        match self.ask(&Request::Wait { revision, store: store.to_owned(), timeout_ms })? {
+        match self.ask(&Request::Wait { position: position.clone(), store: store.to_owned(), timeout_ms })? {
             Reply::Waited { done: true, in_kernel, unreadable, .. } => Ok(Waited { kernel: Ok(in_kernel), unreadable }),
             Reply::Waited { in_kernel, reason, unreadable, .. } => {
                 let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-                Ok(Waited { kernel: Err(behind(in_kernel.revision, revision) + &why), unreadable })
+                Ok(Waited { kernel: Err(behind(&in_kernel.position, position) + &why), unreadable })
             }
             other => anyhow::bail!("{}", other.unexpected()),
         }
     }
 }
 
-/// What is said of a kernel that does not have what a store said at a revision. A store that took another's place may count
+/// What is said of a kernel that does not have everything up to a position of a store. A store that took another's place may count
 /// from less.
-fn behind(in_kernel: u64, revision: u64) -> String {
-    if in_kernel < revision {
-        format!("the kernel has revision {in_kernel}, and the store is at revision {revision}")
+fn behind(in_kernel: &Position, position: &Position) -> String {
+    if in_kernel.is_behind(position) {
+        format!("the kernel has revision {in_kernel}, and the store is at revision {position}")
     } else {
-        format!("revision {revision} of the store is not in force")
+        format!("revision {position} of the store is not in force")
     }
 }
 
-/// Tells the agent to obey the store that stands in the place of the one in force. The revision that is in force then, or why not.
-pub(crate) fn accept_store(store: &str) -> Result<Result<u64, String>, AskError> {
+/// Tells the agent to obey the store that stands in the place of the one in force. The position that is in force then, or why not.
+pub(crate) fn accept_store(store: &str) -> Result<Result<Position, String>, AskError> {
     let request = Request::AcceptStore { store: store.to_owned() };
     Ok(match socket::ask(&run_directory(), &request, deadline(Instant::now(), ACCEPTED))? {
-        Reply::Accepted { revision } => Ok(revision),
+        Reply::Accepted { position } => Ok(position),
         other => Err(other.unexpected()),
     })
 }
@@ -150,6 +151,7 @@ mod tests {
 
     #[test]
     fn a_kernel_that_is_behind_is_told_from_one_that_has_another_history() {
+        let behind = |in_kernel: u64, position: u64| behind(&in_kernel.into(), &position.into());
         assert_eq!(behind(7, 8), "the kernel has revision 7, and the store is at revision 8");
         assert_eq!(behind(8, 7), "revision 7 of the store is not in force");
         assert_eq!(behind(7, 7), "revision 7 of the store is not in force");

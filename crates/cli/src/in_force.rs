@@ -12,7 +12,7 @@ use tortie_agent::status::StoreState;
 use tortie_agent::{FELIX_CONFIG, Ground};
 use tortie_api::Key;
 use tortie_policy::Invalid;
-use tortie_store::{Listing, Selection, Stored};
+use tortie_store::{Listing, Position, Selection, Stored};
 use tortie_sync::{InForce, Version};
 
 use crate::ask::Agent;
@@ -56,8 +56,8 @@ pub(crate) struct Sources {
     pub(crate) ground: Option<Ground>,
     /// Whether the agent of this machine has received what was read of the store.
     pub(crate) is_received: bool,
-    /// The revision that is in the kernel, where the agent enforces its own copy of the store.
-    pub(crate) in_kernel: Option<u64>,
+    /// The position of the store that is in the kernel, where the agent enforces its own copy of the store.
+    pub(crate) in_kernel: Option<Position>,
     /// Who says it.
     pub(crate) basis: Basis,
     /// Why what is in force is not what the store says now, beside objects that cannot be read.
@@ -96,7 +96,7 @@ pub(crate) fn sources(session: &mut Session, wanted: &Wanted<'_>, agent: &Agent)
         return Ok(Sources { listing: listing?, ..Sources::default() });
     };
     for _ in 0..TRIES {
-        let told = match agent.in_force(&name, listing.as_ref().ok().map(|listing| listing.revision)) {
+        let told = match agent.in_force(&name, listing.as_ref().ok().map(|listing| listing.position.clone())) {
             Ok(told) => told,
             Err(AskError::Nobody(_)) => {
                 let notes = empty.into_iter().chain(enforced::left_behind().map(str::to_owned)).collect();
@@ -107,7 +107,7 @@ pub(crate) fn sources(session: &mut Session, wanted: &Wanted<'_>, agent: &Agent)
             }
         };
         let newer = told.state.store.state == StoreState::InSync
-            && listing.as_ref().is_ok_and(|listing| listing.revision < told.state.wanted.revision);
+            && listing.as_ref().is_ok_and(|listing| listing.position.is_behind(&told.state.wanted.position));
         if !newer {
             return answered(listing, told);
         }
@@ -120,7 +120,7 @@ pub(crate) fn sources(session: &mut Session, wanted: &Wanted<'_>, agent: &Agent)
 /// Brings together what the store and what the agent said.
 fn answered(listing: anyhow::Result<Listing>, told: Told) -> anyhow::Result<Sources> {
     let Told { state, last_valid, copy } = told;
-    let version = |stored: Stored| (stored.key, (stored.revision, stored.value));
+    let version = |stored: Stored| (stored.key, (stored.revision, (&*stored.value).into()));
     let mut sources = Sources {
         last_valid: last_valid.into_iter().map(version).collect(),
         basis: Basis::Agent,
@@ -137,9 +137,9 @@ fn answered(listing: anyhow::Result<Listing>, told: Told) -> anyhow::Result<Sour
             sources.listing = listing?;
             sources.is_received = true;
         }
-        Objects::Copy(revision) => {
-            sources.listing = Listing { revision, items: copy };
-            sources.in_kernel = Some(state.in_kernel.revision);
+        Objects::Copy(position) => {
+            sources.listing = Listing { position, items: copy };
+            sources.in_kernel = Some(state.in_kernel.position.clone());
         }
         Objects::OtherStore => {
             sources.listing = listing?;
@@ -151,8 +151,8 @@ fn answered(listing: anyhow::Result<Listing>, told: Told) -> anyhow::Result<Sour
             sources.basis = Basis::Store;
         }
     }
-    if state.in_kernel.revision < sources.listing.revision && state.in_kernel.revision < state.wanted.revision {
-        let (now, all) = (state.in_kernel.revision, state.wanted.revision);
+    let (now, all) = (&state.in_kernel.position, &state.wanted.position);
+    if now.is_behind(&sources.listing.position) && now.is_behind(all) {
         sources
             .notes
             .push(format!("the kernel has revision {now}; revision {all} was received and is not in the kernel yet"));
@@ -196,10 +196,10 @@ fn deviation(listing: &anyhow::Result<Listing>, state: &AgentState) -> (Option<S
         (_, Err(error)) => {
             format!("the store cannot be read: the agent keeps its revision {revision} in force ({error:#})")
         }
-        (_, Ok(listing)) => format!("the agent enforces revision {revision}; the store is at {}", listing.revision),
+        (_, Ok(listing)) => format!("the agent enforces revision {revision}; the store is at {}", listing.position),
     };
-    let is_newer =
-        store.state == StoreState::InSync && listing.as_ref().is_ok_and(|listing| listing.revision <= *revision);
+    let is_newer = store.state == StoreState::InSync
+        && listing.as_ref().is_ok_and(|listing| revision.has_reached(&listing.position));
     (Some(why), !is_newer)
 }
 
@@ -213,7 +213,7 @@ impl Sources {
 
     /// What these sources put in force, when the objects are those of a listing: their own, or that of a preview.
     pub(crate) fn in_force(&self, listing: &Listing) -> InForce {
-        let mut in_force = InForce::from_stored(&listing.items, listing.revision, &self.last_valid);
+        let mut in_force = InForce::from_stored(&listing.items, listing.position.clone(), &self.last_valid);
         if let Some(ground) = &self.ground {
             ground.settle(&mut in_force);
         }

@@ -29,12 +29,12 @@ pub(crate) fn warn(
     }
     let Ok((_, store)) = Link::opener(session, config, FELIX_CONFIG.as_ref()) else { return };
     let Ok(Ok(listing)) = link.store().map(|store| store.list(&Selection::default())) else { return };
-    let Ok(told) = Agent::soon().in_force(&store, Some(listing.revision)) else { return };
+    let Ok(told) = Agent::soon().in_force(&store, Some(listing.position.clone())) else { return };
     if told.state.objects == Objects::OtherStore {
         return;
     }
     let ground = told.state.ground;
-    let mut in_force = InForce::from_stored(&listing.items, listing.revision, &BTreeMap::new());
+    let mut in_force = InForce::from_stored(&listing.items, listing.position.clone(), &BTreeMap::new());
     ground.settle(&mut in_force);
     let mut places = Places::new(&in_force.snapshot).with_host(ground.host());
     if let Some(machine) = ground.machine.clone() {

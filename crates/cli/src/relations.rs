@@ -40,12 +40,12 @@ pub(crate) fn warnings(store: &dyn Store, objects: &[Object], session: &mut Sess
             count += page.len();
             items.extend(page.into_iter().take((MOST + 1).saturating_sub(items.len())));
         };
-        let Ok(revision) = store.list_pages(&Selection::kind(kind), page) else { return none() };
+        let Ok(position) = store.list_pages(&Selection::kind(kind), page) else { return none() };
         if count > MOST {
             not_looked_at(&format!("objects of kind {kind} are stored"));
             return none();
         }
-        listing.revision = listing.revision.max(revision);
+        listing.position.advance(&position);
         listing.items.extend(items);
     }
     let client = Client::new(Arc::new(MemoryStore::holding(listing)));
@@ -54,7 +54,7 @@ pub(crate) fn warnings(store: &dyn Store, objects: &[Object], session: &mut Sess
         batch.outcomes.into_iter().map(|outcome| outcome.key).collect()
     };
     let Ok(listing) = client.store().list(&Selection::default()) else { return none() };
-    let in_force = InForce::from_stored(&listing.items, listing.revision, &BTreeMap::new());
+    let in_force = InForce::from_stored(&listing.items, listing.position.clone(), &BTreeMap::new());
     let world = World::new(&in_force.snapshot);
     keys.iter().map(|key| world.warnings(key)).collect()
 }

@@ -261,7 +261,7 @@ fn what_cannot_be_read_keeps_its_last_good_form_over_a_restart_and_says_so() {
         let text = String::from_utf8(stored.value.to_vec()).unwrap();
         let bad = text.replace("\"ports\":[80]", "\"ports\":[{}]");
         assert_ne!(text, bad);
-        let op = Op::Update(bad.into_bytes().into(), stored.revision);
+        let op = Op::Update(bad.into_bytes().into(), stored.revision.clone());
         store.write(&[Write { key, op }]).unwrap().remove(0).unwrap();
         world.call(&["status", "--wait"]);
         for _ in 0..2 {

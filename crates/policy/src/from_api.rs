@@ -106,7 +106,9 @@ fn read(object: &Object, early: Early, mut wrong: Wrong) -> (Item, Vec<Invalid>)
         Kind::NetworkPolicy
         | Kind::GlobalNetworkPolicy
         | Kind::StagedNetworkPolicy
-        | Kind::StagedGlobalNetworkPolicy => {
+        | Kind::StagedGlobalNetworkPolicy
+        | Kind::KubernetesNetworkPolicy
+        | Kind::KubernetesClusterNetworkPolicy => {
             policy::policy(object, early, &mut wrong).map_or(Item::Nothing, |policy| Item::Policy(Box::new(policy)))
         }
         Kind::StagedKubernetesNetworkPolicy => match kubernetes::convert(object) {

@@ -15,7 +15,7 @@ use crate::rule::Rule;
 /// `name/namespace/kind`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PolicyId {
-    /// The kind; Kubernetes' own policies are [`Kind::StagedKubernetesNetworkPolicy`] only when staged.
+    /// The kind.
     pub kind: Kind,
     /// The namespace; empty for global kinds.
     pub namespace: String,
@@ -29,13 +29,15 @@ impl PolicyId {
         [&self.name, "/", &self.namespace, "/", self.kind.name()].into_iter().flat_map(str::bytes)
     }
 
-    /// The short name of the kind: `gnp`, `np`, `sgnp`, `snp`, `sknp` (enforcement sheet 4.10).
+    /// The short name of the kind: `gnp`, `np`, `sgnp`, `snp`, `sknp`, `knp`, `kcnp` (enforcement sheet 4.10).
     pub fn short_kind(&self) -> &'static str {
         match self.kind {
             Kind::NetworkPolicy => "np",
             Kind::StagedNetworkPolicy => "snp",
             Kind::StagedGlobalNetworkPolicy => "sgnp",
             Kind::StagedKubernetesNetworkPolicy => "sknp",
+            Kind::KubernetesNetworkPolicy => "knp",
+            Kind::KubernetesClusterNetworkPolicy => "kcnp",
             _ => "gnp",
         }
     }

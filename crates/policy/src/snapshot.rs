@@ -65,7 +65,9 @@ impl Snapshot {
             | Kind::GlobalNetworkPolicy
             | Kind::StagedNetworkPolicy
             | Kind::StagedGlobalNetworkPolicy
-            | Kind::StagedKubernetesNetworkPolicy => drop(self.policies.remove(&PolicyId { kind, namespace, name })),
+            | Kind::StagedKubernetesNetworkPolicy
+            | Kind::KubernetesNetworkPolicy
+            | Kind::KubernetesClusterNetworkPolicy => drop(self.policies.remove(&PolicyId { kind, namespace, name })),
             _ => {}
         }
     }

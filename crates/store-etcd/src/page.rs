@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tortie_store::{Revision, Selection, Stored};
+use tortie_store::{Position, Selection, Stored};
 
 use crate::connection::{ANSWER, Connection};
 use crate::path;
@@ -40,7 +40,7 @@ pub(crate) fn pages(
     unread: &Unread,
     selection: &Selection,
     page: &mut dyn FnMut(Vec<Stored>),
-) -> Result<Revision, Trouble> {
+) -> Result<Position, Trouble> {
     let prefix = path::prefix(selection);
     let mut strange = Vec::new();
     let cursor = Cursor {
@@ -81,17 +81,17 @@ pub(crate) fn pages(
     };
     unread.replace(prefix.as_bytes(), &strange);
     connection.see(revision);
-    Ok(told(revision))
+    Ok(Position::at(number(revision)))
 }
 
 /// What a key and its value are as an object; none if the key is none of ours.
 pub(crate) fn stored(kv: &KeyValue) -> Option<Stored> {
     let key = path::key(&kv.key)?;
-    Some(Stored { key, revision: told(kv.mod_revision), value: Arc::from(&kv.value[..]) })
+    Some(Stored { key, revision: number(kv.mod_revision).into(), value: (&kv.value[..]).into() })
 }
 
 /// Etcd's revision as ours: an etcd that nothing was ever written to is at 1, our empty store at 0.
-pub(crate) fn told(revision: i64) -> Revision {
+pub(crate) fn number(revision: i64) -> u64 {
     if revision <= 1 { 0 } else { revision.unsigned_abs() }
 }
 
@@ -186,6 +186,6 @@ mod tests {
 
     #[test]
     fn a_new_etcd_is_an_empty_store() {
-        assert_eq!((told(0), told(1), told(2)), (0, 0, 2));
+        assert_eq!((number(0), number(1), number(2)), (0, 0, 2));
     }
 }

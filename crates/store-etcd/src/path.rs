@@ -8,8 +8,10 @@ pub(crate) const ROOT: &str = "/calico/resources/v3/projectcalico.org/";
 
 /// The path of a key; none if the key has none: a `/` in it would make it another object's.
 pub(crate) fn of(key: &Key) -> Option<String> {
-    let fits =
-        !key.name.contains('/') && !key.namespace.contains('/') && (key.kind.namespaced() || key.namespace.is_empty());
+    let fits = key.kind.is_calico()
+        && !key.name.contains('/')
+        && !key.namespace.contains('/')
+        && (key.kind.namespaced() || key.namespace.is_empty());
     fits.then(|| key.path())
 }
 
@@ -100,7 +102,10 @@ mod tests {
             let path = format!("{ROOT}{path}");
             path.as_bytes() >= prefix.as_bytes() && path.as_bytes() < end_of(&prefix).as_slice()
         };
-        let of_namespace = || Selection { kind: Some(Kind::NetworkPolicy), namespace: Some("prod".into()) };
+        let of_namespace = || {
+            let namespace = Some("prod".to_owned());
+            Selection { namespace, ..Selection::kind(Kind::NetworkPolicy) }
+        };
         assert!(within(of_namespace(), "networkpolicies/prod/a"));
         assert!(!within(of_namespace(), "networkpolicies/prod-2/a"));
         assert!(within(Selection::kind(Kind::Tier), "tiers/\u{10ffff}"));

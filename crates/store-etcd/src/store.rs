@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use tortie_api::Key;
 use tortie_store::{
-    Listing, Paths, Revision, Selection, Store, StoreError, Stored, Watch, Whole, Write, WriteError, Written,
+    Listing, Paths, Position, Selection, Store, StoreError, Stored, Watch, Whole, Write, WriteError, Written,
 };
 
 use crate::connection::Connection;
-use crate::page::{self, stored, told};
+use crate::page::{self, number, stored};
 use crate::path;
 use crate::runtime::wait_for;
 use crate::settings::Settings;
@@ -36,12 +36,12 @@ pub(crate) struct Shared {
     pub(crate) connection: Arc<Connection>,
     pub(crate) unread: Unread,
     /// How many keys there were after which change, as the last watch of everything counts them.
-    pub(crate) counted: Mutex<Option<(Revision, i64)>>,
+    pub(crate) counted: Mutex<Option<(u64, i64)>>,
 }
 
 impl Shared {
     /// How many keys there were at a revision, if that is the last change that was watched.
-    fn counted(&self, revision: Revision) -> Option<i64> {
+    fn counted(&self, revision: u64) -> Option<i64> {
         let counted = *self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         counted.filter(|(at, _)| *at == revision).map(|(_, count)| count)
     }
@@ -72,8 +72,8 @@ impl EtcdStore {
     }
 
     /// As [`Store::watch`].
-    pub fn watcher(&self, selection: &Selection, from: Revision) -> Result<EtcdWatch, StoreError> {
-        EtcdWatch::start(self.shared.clone(), selection.clone(), from)
+    pub fn watcher(&self, selection: &Selection, from: &Position) -> Result<EtcdWatch, StoreError> {
+        EtcdWatch::start(self.shared.clone(), selection.clone(), at(from))
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -106,6 +106,11 @@ impl EtcdStore {
         });
         Ok(paths.iter().map(|path| path.as_ref().and_then(|_| answers.next().flatten())).collect())
     }
+}
+
+/// A position as a number; one that is none is of another store, and was never reached in this one.
+fn at(position: &Position) -> u64 {
+    position.number().unwrap_or(u64::MAX)
 }
 
 impl Store for EtcdStore {
@@ -146,9 +151,9 @@ impl Store for EtcdStore {
             let mut items = Vec::new();
             tries += 1;
             match self.list_pages(selection, &mut |page| items.extend(page)) {
-                Ok(revision) => {
+                Ok(position) => {
                     items.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-                    return Ok(Listing { revision, items });
+                    return Ok(Listing { position, items });
                 }
                 Err(StoreError::Compacted { .. }) if tries < TRIES => {}
                 Err(StoreError::Compacted { .. }) => {
@@ -162,12 +167,12 @@ impl Store for EtcdStore {
         }
     }
 
-    fn list_pages(&self, selection: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Revision, StoreError> {
+    fn list_pages(&self, selection: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Position, StoreError> {
         let shared = &self.shared;
         page::pages(&shared.connection, &shared.unread, selection, page).map_err(|trouble| match trouble {
             Trouble::Compacted => {
-                let seen = told(self.connection().seen());
-                StoreError::Compacted { from: seen, kept: seen }
+                let seen = Position::at(number(self.connection().seen()));
+                StoreError::Compacted { from: seen.clone(), kept: seen }
             }
             trouble => self.failed(&trouble),
         })
@@ -183,15 +188,16 @@ impl Store for EtcdStore {
             .map_err(|trouble| self.failed(&trouble))
     }
 
-    fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError> {
+    fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
         Ok(Box::new(self.watcher(selection, from)?))
     }
 
-    fn is_quiet(&self, after: Revision, until: Revision) -> Result<bool, StoreError> {
+    fn is_quiet(&self, after: &Position, until: &Position) -> Result<bool, StoreError> {
+        let (after, until) = (at(after), at(until));
         if until <= after {
             return Ok(true);
         }
-        let ask = |revision: Revision, limit, min_mod_revision| {
+        let ask = |revision: u64, limit, min_mod_revision| {
             let request = RangeRequest {
                 key: path::ROOT.into(),
                 range_end: path::end_of(path::ROOT).into(),
@@ -209,7 +215,7 @@ impl Store for EtcdStore {
         let quiet = || {
             // Of now, which is kept however short history is: what comes after `until` is told anyway.
             let later = ask(0, 1, i64::try_from(after).unwrap_or(i64::MAX).saturating_add(1))?;
-            let reached = later.header.as_ref().is_some_and(|header| told(header.revision) >= until);
+            let reached = later.header.as_ref().is_some_and(|header| number(header.revision) >= until);
             if !reached || !later.kvs.is_empty() {
                 return Ok(false);
             }

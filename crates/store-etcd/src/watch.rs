@@ -12,10 +12,10 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tonic::Streaming;
-use tortie_store::{Event, Revision, Selection, StoreError, Watch};
+use tortie_store::{Event, Position, Selection, StoreError, Watch};
 
 use crate::connection::{Live, Pause};
-use crate::page::{stored, told};
+use crate::page::{number, stored};
 use crate::path;
 use crate::runtime::wait_for;
 use crate::settings::shown;
@@ -47,7 +47,7 @@ pub struct EtcdWatch {
     stream: Option<Running>,
     lost: Option<Lost>,
     /// Set when history is missing: the watch is over.
-    over: Option<Revision>,
+    over: Option<u64>,
 }
 
 /// A stream that works, as far as we know.
@@ -67,7 +67,7 @@ struct Lost {
 }
 
 impl EtcdWatch {
-    pub(crate) fn start(shared: Arc<Shared>, selection: Selection, from: Revision) -> Result<Self, StoreError> {
+    pub(crate) fn start(shared: Arc<Shared>, selection: Selection, from: u64) -> Result<Self, StoreError> {
         let prefix = path::prefix(&selection);
         let mut watch = Self {
             shared,
@@ -94,7 +94,9 @@ impl EtcdWatch {
         }
         match wait_for(watch.open()) {
             Ok(()) => Ok(watch),
-            Err(Trouble::Compacted) => Err(StoreError::Compacted { from, kept: watch.over.unwrap_or_default() }),
+            Err(Trouble::Compacted) => {
+                Err(StoreError::Compacted { from: from.into(), kept: watch.over.unwrap_or_default().into() })
+            }
             Err(trouble) => Err(watch.shared.failed(&trouble)),
         }
     }
@@ -115,15 +117,15 @@ impl EtcdWatch {
     }
 
     /// Tells how many keys there were after a change.
-    fn publish(&self, revision: Revision) {
+    fn publish(&self, revision: u64) {
         if let Some(count) = self.count {
             *self.shared.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some((revision, count));
         }
     }
 
-    fn check_reached(&self, from: Revision) -> Result<(), StoreError> {
+    fn check_reached(&self, from: u64) -> Result<(), StoreError> {
         let current = wait_for(self.current(0)).map_err(|trouble| self.shared.failed(&trouble))?;
-        if current <= 1 { Err(StoreError::Compacted { from, kept: 0 }) } else { Ok(()) }
+        if current <= 1 { Err(StoreError::Compacted { from: from.into(), kept: Position::START }) } else { Ok(()) }
     }
 
     /// The revision that etcd is at, if it has reached this one.
@@ -187,14 +189,14 @@ impl EtcdWatch {
 
     /// The position is of another history than this etcd's.
     async fn replaced(&mut self) -> Result<(), Trouble> {
-        self.over = Some(told(self.current(0).await?));
+        self.over = Some(number(self.current(0).await?));
         Err(Trouble::Compacted)
     }
 
     /// Takes in one message.
     fn take(&mut self, message: WatchResponse) -> Result<(), Trouble> {
         if message.compact_revision > 0 {
-            self.over = Some(told(message.compact_revision));
+            self.over = Some(number(message.compact_revision));
             return Err(Trouble::Compacted);
         }
         if message.canceled {
@@ -230,7 +232,7 @@ impl EtcdWatch {
         let deleted = event.kind == 1;
         let step = if deleted { -1 } else { i64::from(kv.version == 1) };
         self.count = self.count.map(|count| count + step);
-        self.publish(told(kv.mod_revision));
+        self.publish(number(kv.mod_revision));
         let Some(object) = stored(&kv) else {
             if deleted {
                 self.shared.unread.remove(&kv.key)
@@ -348,7 +350,10 @@ impl Watch for EtcdWatch {
             Ok(event) => Ok(event),
             Err(Trouble::Compacted) => {
                 self.stream = None;
-                Err(StoreError::Compacted { from: told(self.position), kept: self.over.unwrap_or_default() })
+                Err(StoreError::Compacted {
+                    from: number(self.position).into(),
+                    kept: self.over.unwrap_or_default().into(),
+                })
             }
             Err(trouble) => Err(self.shared.failed(&trouble)),
         }
@@ -356,6 +361,12 @@ impl Watch for EtcdWatch {
 
     fn more(&mut self) -> Option<Event> {
         self.pending.pop_front()
+    }
+
+    fn position(&self) -> Position {
+        let next = self.pending.front().and_then(|event| event.revision().number());
+        // Everything before the next event was given; of a transaction the position has all or nothing.
+        Position::at(next.map_or(number(self.position), |next| next - 1))
     }
 }
 

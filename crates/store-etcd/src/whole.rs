@@ -10,7 +10,7 @@ use tortie_store::{Stopped, StoreError, Whole, Write, WriteError, Written};
 use crate::connection::Connection;
 use crate::trouble::Trouble;
 use crate::wire::{Compare, Target, TxnRequest};
-use crate::write::{Change, ChunkSize, Made, chunk_of, made, remade};
+use crate::write::{Change, ChunkSize, Made, chunk_of, made, remade, written};
 
 type Refused = Vec<(usize, WriteError)>;
 
@@ -115,10 +115,10 @@ async fn together(connection: &Connection, writes: &[Write]) -> Result<Result<Ve
         Made::All(fates) => fates.into_iter().map(Some).collect(),
         Made::Nothing(fates) => fates,
     };
-    if let Some(revision) = fates.iter().flatten().flatten().map(|written| written.revision).max() {
+    if let Some(revision) = fates.iter().flatten().flatten().filter_map(|written| written.revision.number()).max() {
         // It was carried out, perhaps by a try whose answer was lost; what is different by now was changed since.
         let written = |fate: Option<Result<Written, WriteError>>| {
-            fate.and_then(Result::ok).unwrap_or(Written { revision, previous: None })
+            fate.and_then(Result::ok).unwrap_or_else(|| written(revision, None))
         };
         return Ok(Ok(fates.into_iter().map(written).collect()));
     }

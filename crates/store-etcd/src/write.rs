@@ -11,10 +11,10 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use tortie_store::{Op, Revision, Stored, Write, WriteError, Written};
+use tortie_store::{Op, Position, Revision, Stored, Unsupported, Write, WriteError, Written};
 
 use crate::connection::Connection;
-use crate::page::{stored, told};
+use crate::page::{number, stored};
 use crate::path;
 use crate::trouble::Trouble;
 use crate::wire::{Compare, DeleteRequest, PutRequest, RangeRequest, Request, RequestOp, Response, Target, TxnRequest};
@@ -158,11 +158,11 @@ pub(crate) async fn made(connection: &Connection, writes: &[&Write], maybe_done:
         kv.as_ref().and_then(stored)
     });
     if answer.succeeded {
-        return Ok(Made::All(found.map(|previous| Ok(Written { revision: told(revision), previous })).collect()));
+        return Ok(Made::All(found.map(|previous| Ok(written(number(revision), previous))).collect()));
     }
     let mut fates = Vec::with_capacity(writes.len());
     for (write, found) in writes.iter().zip(found) {
-        fates.push(blame(connection, write, found, told(revision), maybe).await?);
+        fates.push(blame(connection, write, found, number(revision), maybe).await?);
     }
     Ok(Made::Nothing(fates))
 }
@@ -172,30 +172,44 @@ async fn blame(
     connection: &Connection,
     write: &Write,
     found: Option<Stored>,
-    revision: Revision,
+    revision: u64,
     maybe_done: bool,
 ) -> Result<Option<Fate>, Trouble> {
     let refused = write.op.check(found.as_ref()).err();
     // It may be because an earlier try, whose answer was lost, was carried out.
     Ok(match (&write.op, found) {
-        (Op::Create(value), Some(found)) if maybe_done && found.value == *value => {
-            Some(Ok(Written { revision: found.revision, previous: None }))
+        (Op::Create(value), Some(found)) if maybe_done && *found.value == **value => {
+            Some(Ok(written(found.revision.number().unwrap_or(revision), None)))
         }
-        (Op::Update(value, old), Some(found)) if maybe_done && found.revision != *old && found.value == *value => {
-            Some(Ok(Written { revision: found.revision, previous: at(connection, write, *old).await? }))
+        (Op::Update(value, old), Some(found)) if maybe_done && found.revision != *old && *found.value == **value => {
+            let made = found.revision.number().unwrap_or(revision);
+            Some(Ok(written(made, at(connection, write, old).await?)))
         }
         (Op::Delete(old), None) if maybe_done => {
             let previous = match old {
-                Some(old) => at(connection, write, *old).await?,
+                Some(old) => at(connection, write, old).await?,
                 None => None,
             };
-            Some(Ok(Written { revision, previous }))
+            Some(Ok(written(revision, previous)))
         }
         _ => refused.map(Err),
     })
 }
 
+/// A change that was made at a revision.
+pub(crate) fn written(revision: u64, previous: Option<Stored>) -> Written {
+    Written { revision: revision.into(), position: Position::at(revision), previous }
+}
+
+/// A revision as etcd counts; none if etcd cannot have it.
+fn wire_number(revision: &Revision) -> Option<i64> {
+    i64::try_from(revision.number()?).ok()
+}
+
 fn unwritable(write: &Write) -> Fate {
+    if !write.key.kind.is_calico() {
+        return Err(Unsupported::default().refusal(write.op.operation()));
+    }
     match write.op {
         Op::Create(_) => Err(WriteError::Refused("its name or namespace cannot stand in an etcd key".to_owned())),
         _ => Err(WriteError::Missing),
@@ -212,8 +226,8 @@ pub(crate) fn remade(write: &Write) -> Trouble {
 }
 
 /// The object as it was at a revision; none if that is compacted.
-async fn at(connection: &Connection, write: &Write, revision: u64) -> Result<Option<Stored>, Trouble> {
-    let (Some(path), Ok(revision)) = (path::of(&write.key), i64::try_from(revision)) else { return Ok(None) };
+async fn at(connection: &Connection, write: &Write, revision: &Revision) -> Result<Option<Stored>, Trouble> {
+    let (Some(path), Some(revision)) = (path::of(&write.key), wire_number(revision)) else { return Ok(None) };
     let request = RangeRequest { key: path.into(), revision, ..RangeRequest::default() };
     let answer = connection
         .call(|member, _| {
@@ -251,7 +265,7 @@ impl Change {
             Op::Create(_) => compare(0, 0, Target::Version(0)),
             Op::Update(_, revision) | Op::Delete(Some(revision)) => {
                 // What is not there counts as at 0. A revision that etcd cannot have is one that nothing is at.
-                let revision = i64::try_from(*revision).ok().filter(|revision| *revision > 0).unwrap_or(-1);
+                let revision = wire_number(revision).filter(|revision| *revision > 0).unwrap_or(-1);
                 compare(0, 2, Target::ModRevision(revision));
             }
             Op::Delete(None) => {

@@ -29,7 +29,7 @@ impl Subject for Three {
     }
 
     fn compact(&self) {
-        let revision = self.0.store().list(&Selection::default()).expect("list").revision;
+        let revision = self.0.store().list(&Selection::default()).expect("list").position;
         self.0.ctl(&["compaction", &revision.to_string()]);
     }
 }
@@ -41,7 +41,7 @@ fn tier(name: &str) -> Key {
 }
 
 /// A change: its revision, the key and what stands there from then on.
-type Seen = (Revision, Key, Option<Vec<u8>>);
+type Seen = (u64, Key, Option<Vec<u8>>);
 
 /// What writers did, as they were told.
 #[derive(Default)]
@@ -61,7 +61,7 @@ fn write(store: &dyn Store, writer: usize, stop: &AtomicBool, told: &Told) -> us
             let key = write.key.clone();
             let fate = store.write(&[write]).expect("the store answers").remove(0);
             let written = fate.unwrap_or_else(|refused| panic!("{key}: {refused}"));
-            told.0.lock().unwrap().push((written.revision, key, value));
+            told.0.lock().unwrap().push((written.revision.number().unwrap(), key, value));
             written.revision
         };
         let first = one(Write::create(key.clone(), make("one")));
@@ -82,7 +82,7 @@ fn under(mut cluster: Cluster, trouble: impl FnOnce(&mut Cluster, &Told)) {
         let watchers: Vec<_> = (0..3)
             .map(|_| {
                 let store = EtcdStore::new(cluster.settings());
-                let (last, end) = mpsc::channel::<Revision>();
+                let (last, end) = mpsc::channel::<u64>();
                 let handle = scope.spawn(move || follow(&store, &end));
                 (last, handle)
             })
@@ -102,7 +102,7 @@ fn under(mut cluster: Cluster, trouble: impl FnOnce(&mut Cluster, &Told)) {
         for writer in writers {
             assert!(writer.join().expect("no panic") > 0);
         }
-        let end = cluster.store().list(&Selection::default()).expect("list").revision;
+        let end = cluster.store().list(&Selection::default()).expect("list").position.number().unwrap();
         let mut written = std::mem::take(&mut *told.0.lock().unwrap());
         written.sort();
         for (last, watcher) in watchers {
@@ -138,8 +138,8 @@ fn progress(told: &Told) {
 }
 
 /// Takes every event up to a revision that is told when it is known.
-fn follow(store: &EtcdStore, end: &mpsc::Receiver<Revision>) -> Vec<Seen> {
-    let mut watch = store.watch(&Selection::default(), 0).expect("watch");
+fn follow(store: &EtcdStore, end: &mpsc::Receiver<u64>) -> Vec<Seen> {
+    let mut watch = store.watch(&Selection::default(), &0.into()).expect("watch");
     let (mut seen, mut until) = (Vec::new(), None);
     let mut deadline = None;
     loop {
@@ -156,8 +156,10 @@ fn follow(store: &EtcdStore, end: &mpsc::Receiver<Revision>) -> Vec<Seen> {
         assert!(deadline.is_none_or(|deadline| Instant::now() < deadline), "the watch does not get to the end");
         // What is said meanwhile is for people; the watch goes on where it was.
         match watch.next(Duration::from_millis(100)) {
-            Ok(Some(Event::Put(stored))) => seen.push((stored.revision, stored.key, Some(stored.value.to_vec()))),
-            Ok(Some(Event::Deleted(key, revision))) => seen.push((revision, key, None)),
+            Ok(Some(Event::Put(stored))) => {
+                seen.push((stored.revision.number().unwrap(), stored.key, Some(stored.value.to_vec())))
+            }
+            Ok(Some(Event::Deleted(key, revision))) => seen.push((revision.number().unwrap(), key, None)),
             Ok(None) | Err(tortie_store::StoreError::Failed(_)) => {}
             Err(compacted) => panic!("{compacted}"),
         }

@@ -32,7 +32,7 @@ impl Subject for One {
 
 /// Forgets everything before the last change.
 fn compact(cluster: &Cluster) {
-    let revision = cluster.store().list(&Selection::default()).expect("list").revision;
+    let revision = cluster.store().list(&Selection::default()).expect("list").position;
     cluster.ctl(&["compaction", &revision.to_string()]);
 }
 
@@ -43,24 +43,25 @@ fn a_revision_that_is_no_objects_is_known_to_be_quiet() {
     let cluster = Cluster::start(1);
     let store = EtcdStore::new(cluster.settings());
     let node = |name: &str| Key::cluster(Kind::Node, name);
-    let write = |write: Write| store.write(&[write]).unwrap().remove(0).unwrap().revision;
-    let now = || store.list(&Selection::default()).unwrap().revision;
+    let write = |write: Write| store.write(&[write]).unwrap().remove(0).unwrap().revision.number().unwrap();
+    let now = || store.list(&Selection::default()).unwrap().position.number().unwrap();
     write(Write::create(node("a"), &b"{}"[..]));
     let first = write(Write::create(node("b"), &b"{}"[..]));
     store.put("/calico/felix/v2/no-region/host/a/status", b"{}", None).unwrap();
-    assert!(now() > first && store.is_quiet(first, now()).unwrap());
+    let is_quiet = |after: u64, until: u64| store.is_quiet(&after.into(), &until.into()).unwrap();
+    assert!(now() > first && is_quiet(first, now()));
     let second = write(Write::delete(node("a"), None));
     store.put("/calico/felix/v2/no-region/host/a/status", b"{}", None).unwrap();
-    assert!(!store.is_quiet(first, now()).unwrap(), "a deletion");
-    assert!(store.is_quiet(second, now()).unwrap());
+    assert!(!is_quiet(first, now()), "a deletion");
+    assert!(is_quiet(second, now()));
     // One goes and another comes: as many as before.
     write(Write::create(node("a"), &b"{}"[..]));
-    assert!(!store.is_quiet(first, now()).unwrap());
-    assert!(!store.is_quiet(1, now()).unwrap());
-    assert!(store.is_quiet(now(), now()).unwrap());
+    assert!(!is_quiet(first, now()));
+    assert!(!is_quiet(1, now()));
+    assert!(is_quiet(now(), now()));
     let last = now();
     compact(&cluster);
-    assert!(!store.is_quiet(last - 1, last).unwrap(), "what is not kept is not known");
+    assert!(!is_quiet(last - 1, last), "what is not kept is not known");
 }
 
 #[test]
@@ -68,34 +69,37 @@ fn what_is_watched_is_known_to_be_quiet_also_when_history_is_gone() {
     let cluster = Cluster::start(1);
     let store = EtcdStore::new(cluster.settings());
     let node = |name: &str| Key::cluster(Kind::Node, name);
-    let write = |write: Write| store.write(&[write]).unwrap().remove(0).unwrap().revision;
+    let write = |write: Write| store.write(&[write]).unwrap().remove(0).unwrap().revision.number().unwrap();
     let beside = || store.put("/calico/felix/v2/no-region/host/a/status", b"{}", None).unwrap();
-    let now = || store.list(&Selection::default()).unwrap().revision;
+    let now = || store.list(&Selection::default()).unwrap().position.number().unwrap();
     let compacted = || cluster.ctl(&["compaction", &now().to_string()]);
     write(Write::create(node("a"), &b"{}"[..]));
     let first = write(Write::create(node("b"), &b"{}"[..]));
     beside();
-    let told = |watch: &mut dyn tortie_store::Watch| watch.next(support::PATIENCE).unwrap().unwrap().revision();
-    let mut watch = store.watch(&Selection::default(), first - 1).unwrap();
+    let is_quiet = |after: u64, until: u64| store.is_quiet(&after.into(), &until.into()).unwrap();
+    let told = |watch: &mut dyn tortie_store::Watch| {
+        watch.next(support::PATIENCE).unwrap().unwrap().revision().number().unwrap()
+    };
+    let mut watch = store.watch(&Selection::default(), &(first - 1).into()).unwrap();
     assert_eq!(told(&mut *watch), first);
     beside();
     compacted();
-    assert!(store.is_quiet(first, now()).unwrap());
+    assert!(is_quiet(first, now()));
     let second = write(Write::update(node("a"), &b"{ }"[..], first - 1));
-    assert!(!store.is_quiet(first, now()).unwrap(), "it was not told yet");
+    assert!(!is_quiet(first, now()), "it was not told yet");
     assert_eq!(told(&mut *watch), second);
     let third = write(Write::delete(node("a"), None));
     beside();
     compacted();
-    assert!(!store.is_quiet(second, now()).unwrap(), "a deletion");
+    assert!(!is_quiet(second, now()), "a deletion");
     assert_eq!(told(&mut *watch), third);
-    assert!(store.is_quiet(third, now()).unwrap());
-    assert!(!store.is_quiet(second, now()).unwrap());
+    assert!(is_quiet(third, now()));
+    assert!(!is_quiet(second, now()));
     beside();
     let fourth = write(Write::create(node("c"), &b"{}"[..]));
     compacted();
     assert_eq!(told(&mut *watch), fourth);
-    assert!(store.is_quiet(fourth, now()).unwrap());
+    assert!(is_quiet(fourth, now()));
 }
 
 #[test]

@@ -57,7 +57,7 @@ impl Subject for Proxied {
     }
 
     fn compact(&self) {
-        let revision = self.cluster.store().list(&Selection::default()).expect("list").revision;
+        let revision = self.cluster.store().list(&Selection::default()).expect("list").position;
         self.cluster.ctl(&["compaction", &revision.to_string()]);
     }
 }
@@ -69,14 +69,16 @@ fn many_watchers_behind_a_proxy_are_told_everything_once() {
     let proxied = Proxied::new();
     let direct = proxied.cluster.store();
     let stores: Vec<_> = (0..10).map(|_| proxied.store()).collect();
-    let mut watches: Vec<_> = stores.iter().map(|store| store.watch(&Selection::default(), 0).unwrap()).collect();
+    let mut watches: Vec<_> =
+        stores.iter().map(|store| store.watch(&Selection::default(), &0.into()).unwrap()).collect();
     let write = |n: usize| {
         let write = Write::create(Key::cluster(Kind::Node, format!("n{n}")), &b"{}"[..]);
         direct.write(&[write]).unwrap().remove(0).unwrap().revision
     };
     let revisions: Vec<_> = (0..50).map(write).collect();
     for watch in &mut watches {
-        let told: Vec<_> = revisions.iter().map(|_| watch.next(PATIENCE).unwrap().unwrap().revision()).collect();
+        let told: Vec<_> =
+            revisions.iter().map(|_| watch.next(PATIENCE).unwrap().unwrap().revision().clone()).collect();
         assert_eq!(told, revisions);
         assert!(watch.next(Duration::ZERO).unwrap().is_none());
     }

@@ -41,7 +41,7 @@ fn a_user_with_the_right_password_comes_in() {
     let store = as_user(&cluster, "root", "secret");
     store.write(&[Write::create(node("a"), &b"{}"[..])]).unwrap()[0].as_ref().unwrap();
     assert!(store.get(&node("a")).unwrap().is_some());
-    let mut watch = store.watch(&Selection::default(), 0).unwrap();
+    let mut watch = store.watch(&Selection::default(), &0.into()).unwrap();
     assert!(watch.next(support::PATIENCE).unwrap().is_some());
 }
 

@@ -48,7 +48,7 @@ fn measure(parent: &Path) -> Result<(), Failure> {
 
 fn measure_batches(path: &Path, objects: u64, turns: u64) -> Result<(), Failure> {
     let store = SqliteStore::open(path)?;
-    let mut watch = store.watch(&Selection::default(), 0)?;
+    let mut watch = store.watch(&Selection::default(), &0.into())?;
     let mut writer = Writer::start(path)?;
     let (mut after, mut calls, mut whole) = (Vec::new(), Vec::new(), Vec::new());
     for turn in 0..turns + 10 {
@@ -81,7 +81,7 @@ fn measure_batches(path: &Path, objects: u64, turns: u64) -> Result<(), Failure>
 fn measure_idle(path: &Path) -> Result<(), Failure> {
     let store = SqliteStore::open(path)?;
     let listing = store.list(&Selection::default())?;
-    let mut watch = store.watcher(&Selection::default(), listing.revision)?;
+    let mut watch = store.watcher(&Selection::default(), &listing.position)?;
     let wait = Duration::from_secs(10);
     let (before, looks) = (processor_time()?, watch.stats().looks);
     watch.next(wait)?;
@@ -95,7 +95,7 @@ fn measure_idle(path: &Path) -> Result<(), Failure> {
 fn until(watch: &mut dyn Watch, revision: u64) -> Result<i64, StoreError> {
     loop {
         let event = watch.next(Duration::from_secs(60))?;
-        if event.is_none_or(|event| event.revision() >= revision) {
+        if event.is_none_or(|event| *event.revision() >= revision) {
             return Ok(now());
         }
     }

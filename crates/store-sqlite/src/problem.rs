@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::ErrorCode;
-use tortie_store::{Revision, StoreError};
+use tortie_store::StoreError;
 
 /// What went wrong, and with which file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
     #[error("the history of the store {} before revision {kept} is compacted", path.display())]
-    Compacted { path: PathBuf, from: Revision, kept: Revision },
+    Compacted { path: PathBuf, from: u64, kept: u64 },
     #[error(
         "{} is not a tortie store: {what}. It is left as it is; name another file with --store or \
          TORTIE_STORE, or move this one away", path.display()
@@ -105,7 +105,7 @@ impl Problem {
 impl From<Problem> for StoreError {
     fn from(problem: Problem) -> Self {
         match problem {
-            Problem::Compacted { from, kept, .. } => StoreError::Compacted { from, kept },
+            Problem::Compacted { from, kept, .. } => StoreError::Compacted { from: from.into(), kept: kept.into() },
             other => StoreError::Failed(other.to_string()),
         }
     }

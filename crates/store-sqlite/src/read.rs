@@ -2,32 +2,36 @@
 //! (a newer one wrote them) are passed over.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use tortie_api::{Key, Kind};
-use tortie_store::{Event, Listing, Revision, Selection, Stored};
+use tortie_store::{Event, Listing, Position, Selection, Stored};
 
 /// SQLite's integers are signed; a revision beyond them was never reached.
-pub(crate) fn to_sql(revision: Revision) -> i64 {
+pub(crate) fn to_sql(revision: u64) -> i64 {
     i64::try_from(revision).unwrap_or(i64::MAX)
 }
 
-fn from_sql(revision: i64) -> Revision {
-    Revision::try_from(revision).unwrap_or(0)
+/// A position as a number; one that is none is of another store, and was never reached in this one.
+pub(crate) fn number(position: &Position) -> u64 {
+    position.number().unwrap_or(u64::MAX)
+}
+
+fn from_sql(revision: i64) -> u64 {
+    u64::try_from(revision).unwrap_or(0)
 }
 
 /// What the log still holds: the first and the last revision. Both 0 when nothing was ever written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
-    pub(crate) first: Revision,
-    pub(crate) last: Revision,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
 }
 
 impl Extent {
     /// The oldest revision that can be watched from.
-    pub(crate) fn kept(self) -> Revision {
+    pub(crate) fn kept(self) -> u64 {
         self.first.saturating_sub(1)
     }
 }
@@ -37,7 +41,7 @@ pub(crate) fn extent(sql: &Connection) -> rusqlite::Result<Extent> {
     sql.prepare_cached("SELECT (SELECT min(revision) FROM log), (SELECT max(revision) FROM log)")?.query_row(
         [],
         |row| {
-            let end = |at| -> rusqlite::Result<Revision> { Ok(from_sql(row.get::<_, Option<i64>>(at)?.unwrap_or(0))) };
+            let end = |at| -> rusqlite::Result<u64> { Ok(from_sql(row.get::<_, Option<i64>>(at)?.unwrap_or(0))) };
             Ok(Extent { first: end(0)?, last: end(1)? })
         },
     )
@@ -48,8 +52,8 @@ pub(crate) fn get(sql: &Connection, key: &Key) -> rusqlite::Result<Option<Stored
         .query_row(params![key.kind.name(), key.namespace, key.name], |row| {
             Ok(Stored {
                 key: key.clone(),
-                revision: from_sql(row.get(0)?),
-                value: Arc::from(row.get_ref(1)?.as_blob()?),
+                revision: from_sql(row.get(0)?).into(),
+                value: row.get_ref(1)?.as_blob()?.into(),
             })
         })
         .optional()
@@ -65,10 +69,14 @@ pub(crate) fn list(sql: &Connection, selection: &Selection) -> rusqlite::Result<
     let mut items = Vec::new();
     while let Some(row) = rows.next()? {
         if let Some(key) = key(row)? {
-            items.push(Stored { key, revision: from_sql(row.get(3)?), value: Arc::from(row.get_ref(4)?.as_blob()?) });
+            items.push(Stored {
+                key,
+                revision: from_sql(row.get(3)?).into(),
+                value: row.get_ref(4)?.as_blob()?.into(),
+            });
         }
     }
-    Ok(Listing { revision: extent(sql)?.last, items })
+    Ok(Listing { position: Position::at(extent(sql)?.last), items })
 }
 
 /// How many objects of unknown kinds are named; more than that is no longer read one by one by anybody.
@@ -97,7 +105,7 @@ pub(crate) fn unknown(sql: &Connection) -> rusqlite::Result<Vec<String>> {
 }
 
 /// The last revision before `last` that the log has more than `bytes` of values behind, up to `last`; 0 if there is none.
-pub(crate) fn older_than_bytes(sql: &Connection, last: Revision, bytes: u64) -> rusqlite::Result<Revision> {
+pub(crate) fn older_than_bytes(sql: &Connection, last: u64, bytes: u64) -> rusqlite::Result<u64> {
     // The length of a value stands beside it, so no value is read.
     let mut statement = sql.prepare_cached(
         "SELECT revision, coalesce(length(value), 0) FROM log WHERE revision <= ?1 ORDER BY revision DESC",
@@ -117,7 +125,7 @@ pub(crate) fn older_than_bytes(sql: &Connection, last: Revision, bytes: u64) -> 
 pub(crate) struct Piece {
     pub(crate) events: Vec<Event>,
     /// Everything up to here is in the piece or not of the selection.
-    pub(crate) upto: Revision,
+    pub(crate) upto: u64,
     /// What the log holds.
     pub(crate) extent: Extent,
     /// The entry at the revision after which the piece begins, and the one at `upto`.
@@ -127,7 +135,7 @@ pub(crate) struct Piece {
 /// What tells an entry of the log from any other at its revision: a hash.
 pub(crate) type Entry = u64;
 
-fn entry(sql: &Connection, revision: Revision) -> rusqlite::Result<Option<Entry>> {
+fn entry(sql: &Connection, revision: u64) -> rusqlite::Result<Option<Entry>> {
     sql.prepare_cached("SELECT kind, namespace, name, value FROM log WHERE revision = ?1")?
         .query_row([to_sql(revision)], |row| {
             let mut hasher = DefaultHasher::new();
@@ -145,7 +153,7 @@ const PIECE_ROWS: usize = 500;
 const PIECE_BYTES: usize = 4 << 20;
 
 /// The events of a selection after a revision, or the first of them.
-pub(crate) fn after(sql: &Connection, selection: &Selection, from: Revision) -> rusqlite::Result<Piece> {
+pub(crate) fn after(sql: &Connection, selection: &Selection, from: u64) -> rusqlite::Result<Piece> {
     let extent = extent(sql)?;
     let mut piece = Piece { events: Vec::new(), upto: extent.last, extent, ends: [entry(sql, from)?, None] };
     let (condition, mut parameters) = condition(selection);
@@ -162,9 +170,9 @@ pub(crate) fn after(sql: &Connection, selection: &Selection, from: Revision) -> 
         piece.events.push(match row.get_ref(4)?.as_blob_or_null()? {
             Some(value) => {
                 bytes += value.len();
-                Event::Put(Stored { key, revision, value: Arc::from(value) })
+                Event::Put(Stored { key, revision: revision.into(), value: value.into() })
             }
-            None => Event::Deleted(key, revision),
+            None => Event::Deleted(key, revision.into()),
         });
         if piece.events.len() >= PIECE_ROWS || bytes >= PIECE_BYTES {
             piece.upto = revision;

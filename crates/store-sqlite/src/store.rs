@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tortie_api::Key;
 use tortie_store::{
-    Listing, Op, Revision, Selection, Stopped, Store, StoreError, Stored, Watch, Whole, Write, WriteError, Written,
+    Listing, Op, Position, Selection, Stopped, Store, StoreError, Stored, Watch, Whole, Write, WriteError, Written,
 };
 
 use crate::connection::{Connection, Role};
@@ -80,8 +80,8 @@ impl SqliteStore {
     }
 
     /// As [`Store::watch`], with access to the watcher's [`Stats`](crate::Stats).
-    pub fn watcher(&self, selection: &Selection, from: Revision) -> Result<Watcher, StoreError> {
-        Watcher::start(self.place.clone(), selection.clone(), from)
+    pub fn watcher(&self, selection: &Selection, from: &Position) -> Result<Watcher, StoreError> {
+        Watcher::start(self.place.clone(), selection.clone(), read::number(from))
     }
 
     /// Does something with a connection, kept for the next time. None when there is no file.
@@ -191,7 +191,7 @@ impl Store for SqliteStore {
         found.ok().flatten().unwrap_or_default()
     }
 
-    fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError> {
+    fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
         Ok(Box::new(self.watcher(selection, from)?))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tortie_store::{Event, Revision, Selection, StoreError, Watch};
+use tortie_store::{Event, Position, Selection, StoreError, Watch};
 
 use crate::connection::{Connection, Role};
 use crate::faults::{self, Fault};
@@ -32,7 +32,7 @@ pub struct Watcher {
     place: Arc<Place>,
     selection: Selection,
     /// Everything up to here was told or is in `pending`.
-    position: Revision,
+    position: u64,
     /// The entry of the log there, once it was read. Another one in its place is that of another history: a backup was put
     /// into the same file, and written past the position.
     entry: Option<Entry>,
@@ -45,13 +45,13 @@ pub struct Watcher {
     /// The file's data version when the log was last read to its end.
     read_at: Option<i64>,
     /// Set when history is missing: the watch is over.
-    over: Option<Revision>,
+    over: Option<u64>,
     ear: Option<Ear>,
     stats: Stats,
 }
 
 impl Watcher {
-    pub(crate) fn start(place: Arc<Place>, selection: Selection, from: Revision) -> Result<Self, StoreError> {
+    pub(crate) fn start(place: Arc<Place>, selection: Selection, from: u64) -> Result<Self, StoreError> {
         let mut watcher = Self {
             place,
             selection,
@@ -129,7 +129,7 @@ impl Watcher {
         Ok(())
     }
 
-    fn compacted(&self, kept: Revision) -> Problem {
+    fn compacted(&self, kept: u64) -> Problem {
         Problem::Compacted { path: self.place.path().to_owned(), from: self.position, kept }
     }
 
@@ -178,5 +178,11 @@ impl Watch for Watcher {
             }
             self.wait(left);
         }
+    }
+
+    fn position(&self) -> Position {
+        let next = self.pending.front().and_then(|event| event.revision().number());
+        // Everything before the next event was given.
+        Position::at(next.map_or(self.position, |next| next - 1))
     }
 }

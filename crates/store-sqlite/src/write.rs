@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode, params};
-use tortie_store::{Op, Revision, Write, WriteError, Written};
+use tortie_store::{Op, Position, Unsupported, Write, WriteError, Written};
 
 use crate::faults::{self, Fault};
 use crate::read::{self, Extent, to_sql};
@@ -32,7 +32,7 @@ pub(crate) fn batch(
     for write in writes {
         let result = in_savepoint(sql, |sql| one(sql, write, last + 1))?;
         if let Ok(written) = &result {
-            last = written.revision;
+            last = written.revision.number().unwrap_or(last);
         }
         results.push(result);
     }
@@ -83,7 +83,11 @@ fn value_of(write: &Write) -> Option<&Arc<[u8]>> {
     }
 }
 
-fn one(sql: &Connection, write: &Write, revision: Revision) -> rusqlite::Result<Result<Written, WriteError>> {
+fn one(sql: &Connection, write: &Write, revision: u64) -> rusqlite::Result<Result<Written, WriteError>> {
+    if !write.key.kind.is_calico() {
+        let unsupported = Unsupported::default();
+        return Ok(Err(unsupported.refusal(write.op.operation())));
+    }
     let previous = read::get(sql, &write.key)?;
     if let Err(refused) = write.op.check(previous.as_ref()) {
         let ignored = faults::is_on(Fault::IgnoreRevision) && matches!(refused, WriteError::Conflict(_));
@@ -111,17 +115,17 @@ fn one(sql: &Connection, write: &Write, revision: Revision) -> rusqlite::Result<
             .prepare_cached("DELETE FROM objects WHERE kind = ?1 AND namespace = ?2 AND name = ?3")?
             .execute(params![kind, namespace, name])?,
     };
-    Ok(Ok(Written { revision, previous }))
+    Ok(Ok(Written { revision: revision.into(), position: Position::at(revision), previous }))
 }
 
 /// What a batch adds to the log.
 struct Added {
-    revisions: Revision,
+    revisions: u64,
     bytes: u64,
 }
 
 /// How many revisions pass, or bytes come, until the bytes of the log are counted again.
-const COUNT_EVERY: Revision = 64;
+const COUNT_EVERY: u64 = 64;
 const COUNT_BYTES: u64 = 1 << 20;
 
 /// Removes what the log need not keep, a little more than was added: so a backlog goes away in time, and no

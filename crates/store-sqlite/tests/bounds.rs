@@ -25,7 +25,7 @@ fn put(store: &SqliteStore, name: &str, size: usize) -> u64 {
         None => Write::create(key(name), value),
         Some(stored) => Write::update(key(name), value, stored.revision),
     };
-    store.write(&[write]).unwrap().remove(0).unwrap().revision
+    store.write(&[write]).unwrap().remove(0).unwrap().revision.number().unwrap()
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn the_wal_stays_small_under_steady_writing_with_a_permanent_watcher() {
     let path = directory.path().join("tortie.db");
     let options = Options { keep: 50, ..Options::default() };
     let store = SqliteStore::open_with(&path, options).unwrap();
-    let mut watch = store.watch(&Selection::default(), 0).unwrap();
+    let mut watch = store.watch(&Selection::default(), &0.into()).unwrap();
     let mut longest = 0;
     for turn in 0..600 {
         put(&store, &format!("t{}", turn % 10), 50_000);
@@ -52,10 +52,10 @@ fn a_huge_transaction_leaves_no_huge_wal() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tortie.db");
     let store = SqliteStore::open(&path).unwrap();
-    let mut watch = store.watch(&Selection::default(), 0).unwrap();
+    let mut watch = store.watch(&Selection::default(), &0.into()).unwrap();
     let writes: Vec<_> = (0..400).map(|n| Write::create(key(format!("t{n}")), vec![b' '; 50_000])).collect();
     store.write(&writes).unwrap();
-    assert_eq!(until(&mut *watch, 400).len(), 400);
+    assert_eq!(until(&mut *watch, &400.into()).len(), 400);
     put(&store, "after", 1);
     let length = wal_length(&path);
     assert!(length < 8 << 20, "the WAL is {length} bytes");
@@ -70,17 +70,18 @@ fn the_log_keeps_at_least_what_was_promised_and_not_much_more() {
     for turn in 1..=500 {
         let last = put(&store, &format!("t{}", turn % 7), 10);
         let wanted = last.saturating_sub(keep);
-        let mut watch = store.watch(&Selection::default(), wanted).unwrap();
+        let mut watch = store.watch(&Selection::default(), &wanted.into()).unwrap();
         if turn % 50 == 0 {
-            assert_eq!(until(&mut *watch, last).len() as u64, last - wanted);
+            assert_eq!(until(&mut *watch, &last.into()).len() as u64, last - wanted);
         }
         if wanted > 1 {
-            let Err(StoreError::Compacted { from, kept }) = store.watch(&Selection::default(), wanted - 2).map(|_| ())
+            let Err(StoreError::Compacted { from, kept }) =
+                store.watch(&Selection::default(), &(wanted - 2).into()).map(|_| ())
             else {
                 panic!("revision {} is still kept at {last}", wanted - 2);
             };
-            assert_eq!(from, wanted - 2);
-            store.watch(&Selection::default(), kept).unwrap();
+            assert_eq!(from, (wanted - 2).into());
+            store.watch(&Selection::default(), &kept).unwrap();
         }
     }
 }
@@ -90,15 +91,15 @@ fn a_batch_larger_than_the_log_cuts_no_watcher_off_and_is_forgotten_in_time() {
     let directory = tempfile::tempdir().unwrap();
     let options = Options { keep: 10, ..Options::default() };
     let store = SqliteStore::open_with(directory.path().join("tortie.db"), options).unwrap();
-    let mut watch = store.watch(&Selection::default(), 0).unwrap();
+    let mut watch = store.watch(&Selection::default(), &0.into()).unwrap();
     let writes: Vec<_> = (0..200).map(|n| Write::create(key(format!("t{n}")), &b"{}"[..])).collect();
     store.write(&writes).unwrap();
-    assert_eq!(until(&mut *watch, 200).len(), 200);
+    assert_eq!(until(&mut *watch, &200.into()).len(), 200);
     // Each later write takes a little of it away.
     for _ in 0..20 {
         put(&store, "t0", 10);
     }
-    let compacted = store.watch(&Selection::default(), 200).map(|_| ());
+    let compacted = store.watch(&Selection::default(), &200.into()).map(|_| ());
     assert!(matches!(compacted, Err(StoreError::Compacted { .. })));
 }
 
@@ -109,7 +110,7 @@ fn the_log_is_bounded_by_bytes_and_who_is_behind_is_told() {
     let options = Options { keep_bytes: 4 << 20, ..Options::default() };
     let store = SqliteStore::open_with(&path, options).unwrap();
     put(&store, "first", 1);
-    let mut close = store.watch(&Selection::default(), 1).unwrap();
+    let mut close = store.watch(&Selection::default(), &1.into()).unwrap();
     let mut last = 1;
     // 60 MB in large and in small values, all within the number of revisions that is kept.
     for turn in 0..300 {
@@ -119,9 +120,9 @@ fn the_log_is_bounded_by_bytes_and_who_is_behind_is_told() {
     }
     let database = fs::metadata(&path).unwrap().len();
     assert!(database < 20 << 20, "the database grew to {database} bytes");
-    let far = store.watch(&Selection::default(), 1).and_then(|mut watch| watch.next(Duration::ZERO));
+    let far = store.watch(&Selection::default(), &1.into()).and_then(|mut watch| watch.next(Duration::ZERO));
     assert!(matches!(far, Err(StoreError::Compacted { .. })), "{far:?}");
-    assert!(store.watch(&Selection::default(), last - 1).unwrap().next(Duration::ZERO).unwrap().is_some());
+    assert!(store.watch(&Selection::default(), &(last - 1).into()).unwrap().next(Duration::ZERO).unwrap().is_some());
 }
 
 #[test]

@@ -30,10 +30,10 @@ impl Subject for OnDisk {
 
     fn compact(&self) {
         let store = self.open(Options { keep: 0, ..Options::default() });
-        let target = store.list(&Selection::default()).expect("list").revision;
+        let target = store.list(&Selection::default()).expect("list").position.number().expect("one history");
         // A writer that keeps nothing takes more from the log with each write than it adds.
         for _ in 0..100 {
-            if store.watch(&Selection::default(), target - 1).is_err() {
+            if store.watch(&Selection::default(), &(target - 1).into()).is_err() {
                 return;
             }
             let key = Key::cluster(Kind::Node, "compactor");

@@ -14,11 +14,11 @@ use std::path::Path;
 use simulated_disk::{Image, Mounted};
 use support::{Dice, key};
 use tortie_api::Key;
-use tortie_store::{Op, Revision, Selection, Store, Stored, Write};
+use tortie_store::{Op, Selection, Store, Stored, Write};
 use tortie_store_sqlite::{Options, SqliteStore};
 
 /// What the store was after each batch.
-type History = BTreeMap<Revision, BTreeMap<Key, Stored>>;
+type History = BTreeMap<u64, BTreeMap<Key, Stored>>;
 
 fn options() -> Options {
     Options {
@@ -39,17 +39,17 @@ fn some_writes(current: &BTreeMap<Key, Stored>, dice: &mut Dice) -> Vec<Write> {
             let op = match current.get(&key) {
                 None => Op::Create(value),
                 Some(_) if dice.below(5) == 0 => Op::Delete(None),
-                Some(stored) => Op::Update(value, stored.revision),
+                Some(stored) => Op::Update(value, stored.revision.clone()),
             };
             Write { key, op }
         })
         .collect()
 }
 
-fn content(store: &SqliteStore) -> (Revision, BTreeMap<Key, Stored>) {
+fn content(store: &SqliteStore) -> (u64, BTreeMap<Key, Stored>) {
     let listing = store.list(&Selection::default()).unwrap();
     let objects = listing.items.into_iter();
-    (listing.revision, objects.map(|stored| (stored.key.clone(), stored)).collect())
+    (listing.position.number().unwrap(), objects.map(|stored| (stored.key.clone(), stored)).collect())
 }
 
 /// Starts again after a power loss and compares with what was.
@@ -135,7 +135,7 @@ fn fail_at_each_step(store: &SqliteStore, set: impl Fn(Option<u64>), says: &str)
         let (after, _) = content(store);
         match result {
             Ok(results) => {
-                let last = results.last().unwrap().as_ref().unwrap().revision;
+                let last = results.last().unwrap().as_ref().unwrap().revision.number().unwrap();
                 assert_eq!(last, after);
                 if step > 100 {
                     return step;

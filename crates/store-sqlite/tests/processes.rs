@@ -45,10 +45,10 @@ fn add_one(store: &SqliteStore) -> u64 {
         let number: u64 = std::str::from_utf8(&stored.value).unwrap().parse().unwrap();
         let write = Write {
             key: key("counter"),
-            op: Op::Update((number + 1).to_string().into_bytes().into(), stored.revision),
+            op: Op::Update((number + 1).to_string().into_bytes().into(), stored.revision.clone()),
         };
         match store.write(&[write]).unwrap().remove(0) {
-            Ok(written) => return written.revision,
+            Ok(written) => return written.revision.number().unwrap(),
             Err(WriteError::Conflict(found)) => assert!(found.revision > stored.revision),
             Err(other) => panic!("{other}"),
         }
@@ -57,7 +57,7 @@ fn add_one(store: &SqliteStore) -> u64 {
 
 fn watcher(path: PathBuf) {
     let store = SqliteStore::open(path).unwrap();
-    let mut watch = store.watch(&Selection::default(), 0).unwrap();
+    let mut watch = store.watch(&Selection::default(), &0.into()).unwrap();
     say("ready");
     for _ in 0..CHANGES {
         let event = next(&mut *watch);

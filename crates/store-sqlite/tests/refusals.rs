@@ -107,7 +107,7 @@ fn a_schema_raised_while_in_use_stops_reads_writes_and_watches() {
     let path = directory.path().join("tortie.db");
     let store = SqliteStore::open(&path).unwrap();
     store.write(&[create("a")]).unwrap();
-    let mut watch = store.watch(&Selection::default(), 0).unwrap();
+    let mut watch = store.watch(&Selection::default(), &0.into()).unwrap();
     next(&mut *watch);
     // In the WAL only: the header of the file does not say it yet.
     tamper(&path, "PRAGMA user_version = 2");
@@ -155,8 +155,8 @@ fn a_missing_file_is_an_empty_store_that_only_a_creation_makes() {
     let path = directory.path().join("new/tortie.db");
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.get(&key("a")).unwrap(), None);
-    assert_eq!(store.list(&Selection::default()).unwrap().revision, 0);
-    let mut watch = store.watch(&Selection::default(), 0).unwrap();
+    assert_eq!(store.list(&Selection::default()).unwrap().position, 0.into());
+    let mut watch = store.watch(&Selection::default(), &0.into()).unwrap();
     assert_eq!(watch.next(Duration::ZERO).unwrap(), None);
     let nothing_to_change = [Write::delete(key("a"), None), Write::update(key("a"), &b"{}"[..], 1)];
     for result in store.write(&nothing_to_change).unwrap() {
@@ -173,7 +173,7 @@ fn a_missing_file_is_an_empty_store_that_only_a_creation_makes() {
     for entry in fs::read_dir(path.parent().unwrap()).unwrap() {
         assert_eq!(mode(&entry.unwrap().path()), 0o600);
     }
-    assert_eq!(next(&mut *watch).revision(), 1);
+    assert_eq!(*next(&mut *watch).revision(), 1);
     assert!(!SqliteStore::open(&path).unwrap().created());
 }
 
@@ -183,7 +183,7 @@ fn a_file_removed_while_in_use_is_told_and_not_made_anew() {
     let path = directory.path().join("tortie.db");
     let store = SqliteStore::open(&path).unwrap();
     store.write(&[create("a")]).unwrap();
-    let mut watch = store.watch(&Selection::default(), 1).unwrap();
+    let mut watch = store.watch(&Selection::default(), &1.into()).unwrap();
     let aside = directory.path().join("aside.db");
     fs::rename(&path, &aside).unwrap();
     for error in [
@@ -200,7 +200,7 @@ fn a_file_removed_while_in_use_is_told_and_not_made_anew() {
     fs::rename(&aside, &path).unwrap();
     assert!(store.get(&key("a")).unwrap().is_some());
     let compacted = watch.next(support::PATIENCE).unwrap_err();
-    assert!(matches!(compacted, StoreError::Compacted { from: 1, .. }));
+    assert!(matches!(compacted, StoreError::Compacted { from, .. } if from == 1.into()));
 }
 
 #[test]
@@ -209,12 +209,12 @@ fn an_older_content_put_into_the_same_file_and_written_past_the_position_is_anot
     let path = directory.path().join("tortie.db");
     let store = SqliteStore::open(&path).unwrap();
     store.write(&[create("a"), create("b"), create("c")]).unwrap();
-    let mut watch = store.watch(&Selection::default(), 3).unwrap();
-    let mut same = store.watch(&Selection::default(), 2).unwrap();
+    let mut watch = store.watch(&Selection::default(), &3.into()).unwrap();
+    let mut same = store.watch(&Selection::default(), &2.into()).unwrap();
     tamper(&path, "BEGIN; DELETE FROM log WHERE revision > 2; DELETE FROM objects WHERE revision > 2; COMMIT");
     store.write(&[create("d"), create("e")]).unwrap();
     let compacted = watch.next(support::PATIENCE).unwrap_err();
-    assert!(matches!(compacted, StoreError::Compacted { from: 3, .. }), "{compacted}");
+    assert!(matches!(&compacted, StoreError::Compacted { from, .. } if *from == 3.into()), "{compacted}");
     // What was read ahead of the change is another history too.
     assert_eq!(next(&mut *same).key(), &key("c"));
     assert!(matches!(same.next(support::PATIENCE).unwrap_err(), StoreError::Compacted { .. }));
@@ -227,7 +227,7 @@ fn a_file_put_in_its_place_is_noticed() {
     let other = directory.path().join("other.db");
     let store = SqliteStore::open(&path).unwrap();
     store.write(&[create("a")]).unwrap();
-    let mut watch = store.watch(&Selection::default(), 0).unwrap();
+    let mut watch = store.watch(&Selection::default(), &0.into()).unwrap();
     next(&mut *watch);
     store_with_content(&other);
     // As one does it: what stands beside the old file goes with it.
@@ -235,7 +235,7 @@ fn a_file_put_in_its_place_is_noticed() {
         fs::remove_file(format!("{}{beside}", path.display())).unwrap();
     }
     fs::rename(&other, &path).unwrap();
-    assert_eq!(store.list(&Selection::default()).unwrap().revision, 200);
+    assert_eq!(store.list(&Selection::default()).unwrap().position, 200.into());
     let compacted = watch.next(support::PATIENCE).unwrap_err();
     assert!(matches!(compacted, StoreError::Compacted { .. }));
     store.write(&[create("b")]).unwrap().remove(0).unwrap();
@@ -250,7 +250,7 @@ fn a_link_is_followed_and_one_to_nothing_is_told() {
     let link = directory.path().join("link.db");
     std::os::unix::fs::symlink(&real, &link).unwrap();
     let store = SqliteStore::open(&link).unwrap();
-    let mut watch = store.watch(&Selection::default(), 200).unwrap();
+    let mut watch = store.watch(&Selection::default(), &200.into()).unwrap();
     SqliteStore::open(&real).unwrap().write(&[create("a")]).unwrap();
     assert_eq!(next(&mut *watch).key(), &key("a"));
     let nowhere = directory.path().join("nowhere.db");
@@ -269,8 +269,8 @@ fn too_large_an_object_is_refused_and_the_rest_is_kept() {
     assert!(matches!(&results[1], Err(WriteError::Refused(why)) if why.contains("16 MiB")));
     assert_eq!(results[0].as_ref().unwrap().revision, 1);
     assert_eq!(results[2].as_ref().unwrap().revision, 2);
-    let mut watch = store.watch(&Selection::default(), 0).unwrap();
-    assert_eq!(support::until(&mut *watch, 2).len(), 2);
+    let mut watch = store.watch(&Selection::default(), &0.into()).unwrap();
+    assert_eq!(support::until(&mut *watch, &2.into()).len(), 2);
 }
 
 /// Holds the writers' lock until it is killed.

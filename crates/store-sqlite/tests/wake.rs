@@ -49,13 +49,13 @@ fn every_commit_of_another_process_is_heard_by_its_touch() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tortie.db");
     let store = SqliteStore::open_with(&path, never_polls()).unwrap();
-    let mut watcher = store.watcher(&Selection::default(), 0).unwrap();
+    let mut watcher = store.watcher(&Selection::default(), &0.into()).unwrap();
     let mut writer = Peer::start("write-when-told", &path);
     // The first makes the file; later ones find the watcher waiting.
     for turn in 1..=TURNS {
         let touches = watcher.stats().touches;
         writer.go();
-        assert_eq!(next(&mut watcher).revision(), turn);
+        assert_eq!(*next(&mut watcher).revision(), turn);
         if turn > 1 {
             assert_eq!(watcher.stats().touches, touches + 1, "turn {turn}");
         }
@@ -70,11 +70,11 @@ fn a_commit_that_takes_long_is_heard_once_it_can_be_seen() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tortie.db");
     let store = SqliteStore::open_with(&path, never_polls()).unwrap();
-    let mut watcher = store.watcher(&Selection::default(), 0).unwrap();
+    let mut watcher = store.watcher(&Selection::default(), &0.into()).unwrap();
     let mut writer = Peer::start("write-much-when-told", &path);
     for turn in 1..=3 {
         writer.go();
-        let told = support::until(&mut watcher, turn * 3_000);
+        let told = support::until(&mut watcher, &(turn * 3_000).into());
         assert_eq!(told.len(), 3_000);
     }
     // The long writing of the WAL wakes nobody: only its end does.
@@ -92,7 +92,7 @@ fn an_idle_watcher_only_polls() {
     let create = Write::create(key("a"), &b"{}"[..]);
     store.write(&[create]).unwrap().remove(0).unwrap();
     // Others read and go meanwhile; their coming and going is not a change.
-    let mut watcher = store.watcher(&Selection::default(), 1).unwrap();
+    let mut watcher = store.watcher(&Selection::default(), &1.into()).unwrap();
     let before = watcher.stats();
     assert_eq!(watcher.next(Duration::from_millis(550)).unwrap(), None);
     let after = watcher.stats();
@@ -109,14 +109,14 @@ fn a_read_wakes_nobody_for_long() {
     let store = SqliteStore::open_with(&path, never_polls()).unwrap();
     let create = Write::create(key("a"), &b"{}"[..]);
     store.write(&[create]).unwrap().remove(0).unwrap();
-    let mut watcher = store.watcher(&Selection::default(), 1).unwrap();
+    let mut watcher = store.watcher(&Selection::default(), &1.into()).unwrap();
     let before = watcher.stats();
     for _ in 0..50 {
         SqliteStore::open(&path).unwrap().list(&Selection::default()).unwrap();
     }
     let create = Write::create(key("b"), &b"{}"[..]);
     store.write(&[create]).unwrap().remove(0).unwrap();
-    assert_eq!(next(&mut watcher).revision(), 2);
+    assert_eq!(*next(&mut watcher).revision(), 2);
     assert!(watcher.stats().reads <= before.reads + 1);
 }
 
@@ -125,11 +125,11 @@ fn a_watcher_of_the_same_process_and_of_a_directory_yet_to_be_made_is_woken() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("new/tortie.db");
     let store = SqliteStore::open_with(&path, never_polls()).unwrap();
-    let mut watch = store.watch(&Selection::default(), 0).unwrap();
+    let mut watch = store.watch(&Selection::default(), &0.into()).unwrap();
     std::thread::scope(|scope| {
         let waiting = scope.spawn(move || {
             for revision in 1..=3 {
-                assert_eq!(next(&mut *watch).revision(), revision);
+                assert_eq!(*next(&mut *watch).revision(), revision);
             }
         });
         for name in ["a", "b", "c"] {
@@ -149,18 +149,18 @@ fn a_commit_without_a_touch_is_heard_when_its_writer_is_gone() {
     let store = SqliteStore::open_with(&path, never_polls()).unwrap();
     let create = Write::create(key("a"), &b"{}"[..]);
     store.write(&[create]).unwrap().remove(0).unwrap();
-    let mut watcher = store.watcher(&Selection::default(), 1).unwrap();
+    let mut watcher = store.watcher(&Selection::default(), &1.into()).unwrap();
     let mut writer = Peer::start("write-unheard", &path);
     writer.go();
     // The commit is there before the writer goes.
     let other = SqliteStore::open(&path).unwrap();
     let begun = std::time::Instant::now();
-    while other.list(&Selection::default()).unwrap().revision == 1 {
+    while other.list(&Selection::default()).unwrap().position == 1.into() {
         assert!(begun.elapsed() < support::PATIENCE);
         std::thread::yield_now();
     }
     writer.kill();
-    assert_eq!(next(&mut watcher).revision(), 2);
+    assert_eq!(*next(&mut watcher).revision(), 2);
     assert_eq!(watcher.stats().touches, 0);
 }
 
@@ -173,11 +173,11 @@ fn a_commit_that_nobody_tells_of_is_found_by_the_poll() {
     let store = SqliteStore::open(&path).unwrap();
     let create = Write::create(key("a"), &b"{}"[..]);
     store.write(&[create]).unwrap().remove(0).unwrap();
-    let mut watcher = store.watcher(&Selection::default(), 1).unwrap();
+    let mut watcher = store.watcher(&Selection::default(), &1.into()).unwrap();
     let mut writer = Peer::start("write-unheard", &path);
     for turn in 2..=3 {
         writer.go();
-        assert_eq!(next(&mut watcher).revision(), turn);
+        assert_eq!(*next(&mut watcher).revision(), turn);
     }
     assert_eq!(watcher.stats().touches, 0);
     writer.end();

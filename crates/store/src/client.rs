@@ -40,7 +40,7 @@ use serde_json::Value;
 use tortie_api::{Key, Kind, Object, Problem};
 
 use crate::memory::MemoryStore;
-use crate::{Listing, Overlay, Revision, Selection, Store};
+use crate::{Listing, Overlay, Position, Selection, Store};
 use batch::{Job, Task};
 use initial::TIERS;
 use view::View;
@@ -69,8 +69,8 @@ pub struct Found {
 /// The objects of a selection.
 #[derive(Clone, Debug, Default)]
 pub struct Objects {
-    /// The revision at which this was true.
-    pub revision: Revision,
+    /// Up to where the history of the store is in it.
+    pub position: Position,
     /// What can be read, in the order of the keys; tiers in their own order.
     pub objects: Vec<Object>,
     /// Why the others cannot.
@@ -133,7 +133,7 @@ impl Client {
 
     fn read_all(&self, selection: &Selection) -> Result<Objects, ClientError> {
         let listing = self.store.list(selection)?;
-        let mut all = Objects { revision: listing.revision, ..Objects::default() };
+        let mut all = Objects { position: listing.position, ..Objects::default() };
         all.objects.reserve(listing.items.len() + 1);
         for object in crate::each(&listing.items, entry::read) {
             match object {

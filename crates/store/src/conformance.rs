@@ -7,6 +7,9 @@
 //! tortie_store::conformance!(|| MySubject::start());
 //! ```
 //!
+//! What a store does not promise ([`Store::abilities`], [`Store::supports`]) is not asked of it: a claim that needs more
+//! passes, and one that holds within a kind is looked at there. A store may hold objects before the suite begins.
+//!
 //! A claim panics when it does not hold. Waiting is on an event with a deadline ([`PATIENCE`]); that
 //! nothing more comes is shown by a change made afterwards, which has to be the next event.
 
@@ -22,6 +25,8 @@ pub mod writes;
 
 use std::sync::Arc;
 
+use tortie_api::Kind;
+
 use crate::Store;
 
 pub use support::PATIENCE;
@@ -31,8 +36,14 @@ pub trait Subject {
     /// A handle to it. Each is as independent of the others as that of another process would be.
     fn store(&self) -> Arc<dyn Store>;
 
-    /// Makes the store forget every change up to now; its objects stay. It may make changes for that.
+    /// Makes the store forget every change up to now; its objects remain. It may make changes for that.
     fn compact(&self);
+
+    /// Makes it forget the changes of one kind, where each has its own history. False where that cannot be arranged.
+    fn expire(&self, kind: Kind) -> bool {
+        let _ = kind;
+        false
+    }
 }
 
 /// Runs every claim, each on a new store.
@@ -69,16 +80,17 @@ macro_rules! claims {
 
 claims! { $
     writes:
-        an_empty_store_is_at_revision_zero_and_has_nothing
+        an_empty_store_is_at_the_start_and_has_nothing
         what_is_created_comes_back
-        create_is_refused_where_an_object_stands
+        create_is_refused_where_an_object_exists
         update_replaces_what_is_still_at_the_revision
         update_of_what_moved_on_is_a_conflict
         update_and_delete_of_nothing_are_missing
-        delete_removes_and_tells_what_was_there
+        delete_gives_back_what_it_deleted
         delete_of_what_moved_on_is_a_conflict
         what_was_deleted_can_be_created_again
-        a_write_is_seen_through_every_handle;
+        a_write_is_seen_through_every_handle
+        what_is_not_supported_is_refused_with_its_operation;
     batches:
         an_empty_batch_changes_nothing
         a_refused_write_does_not_stop_the_rest
@@ -92,21 +104,24 @@ claims! { $
     listing:
         a_list_is_in_the_order_of_keys
         a_list_is_of_its_selection_only
-        the_revision_of_a_list_is_that_of_the_last_change
-        a_selection_that_names_nothing_still_has_the_revision;
+        the_position_of_a_list_is_that_of_the_last_change
+        a_selection_that_names_nothing_still_has_a_position
+        pages_have_what_a_list_has;
     watching:
-        a_watch_from_zero_tells_everything
-        a_watch_from_a_revision_tells_what_came_after
+        a_watch_from_the_beginning_gives_everything
+        a_watch_from_a_position_gives_what_came_after
         a_list_and_a_watch_from_it_miss_nothing_and_repeat_nothing
-        a_watch_tells_what_its_selection_names
+        a_watch_gives_what_its_selection_names
         a_watch_without_changes_says_so
         a_watch_waits_for_a_later_change
-        refused_writes_are_not_told;
+        refused_writes_are_not_given
+        the_position_of_a_write_is_reached_when_it_is_given;
     compaction:
-        a_forgotten_revision_is_answered_as_compacted
+        a_forgotten_position_is_answered_as_compacted
         a_watch_that_fell_behind_is_told
         after_compaction_a_new_list_can_be_watched
-        a_revision_never_reached_is_answered_as_compacted;
+        a_position_never_reached_is_answered_as_compacted
+        an_expired_kind_is_resumed_and_the_others_go_on;
     values:
         a_large_value_comes_back
         bytes_come_back_as_written

@@ -1,13 +1,16 @@
 //! What any store of resources promises, and the client that speaks Calico's rules on top of it.
 //!
 //! A [`Store`] keeps bytes (the JSON of one object) under a [`Key`](tortie_api::Key) and knows nothing of
-//! their meaning. Every write has its own revision; revisions only grow; a watch gives every change after
-//! a revision once and in order, or says that the revision is [`StoreError::Compacted`].
+//! their meaning. Every version of an object has its own [`Revision`]; a watch gives every change after a [`Position`] once
+//! and in order, or says that the history from there on is [`StoreError::Compacted`].
 //!
 //! ```text
-//!   list(selection) ──> Listing { revision: 41, items }      what is
+//!   list(selection) ──> Listing { position: 41, items }      what is
 //!   watch(selection, 41) ──> Put(42) ─> Deleted(43) ─> …      what becomes of it, nothing missed between
 //! ```
+//!
+//! What stores differ in is part of the contract: whether all kinds have one history ([`Abilities`]), and what can be done
+//! with objects of a kind ([`Store::supports`]).
 //!
 //! The calls block: a caller that wants to wait for several things at once gives each a thread. A backend
 //! that needs an async runtime keeps it to itself.
@@ -18,6 +21,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod abilities;
 pub mod client;
 mod contract;
 mod error;
@@ -25,16 +29,21 @@ pub mod memory;
 mod object;
 mod overlay;
 pub mod paths;
+mod position;
+mod revision;
 mod share;
 mod write;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
+pub use abilities::{Abilities, Operation, Support, Unsupported};
 pub use contract::{Store, Watch};
 pub use error::StoreError;
-pub use object::{Event, Listing, Revision, Selection, Stored};
+pub use object::{Event, Listing, Purpose, Selection, Stored, Value};
 pub use overlay::Overlay;
 pub use paths::Paths;
+pub use position::Position;
+pub use revision::Revision;
 pub use share::each;
 pub use write::{Op, Stopped, Whole, Write, WriteError, Written};

@@ -4,9 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tortie_api::Key;
+use tortie_api::{Key, Kind};
 
-use crate::{Listing, Op, Revision, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written};
+use crate::{
+    Abilities, Listing, Op, Operation, Position, Revision, Selection, Store, StoreError, Stored, Support, Watch, Write,
+    WriteError, Written,
+};
 
 /// A store over another one, which it never changes.
 pub struct Overlay {
@@ -17,7 +20,7 @@ pub struct Overlay {
 #[derive(Default)]
 struct State {
     /// How many changes were made.
-    count: Revision,
+    count: u64,
     changed: BTreeMap<Key, Changed>,
 }
 
@@ -27,12 +30,12 @@ struct Changed {
     base: Option<Stored>,
     now: Option<Stored>,
     /// The number of its last change.
-    last: Revision,
+    last: u64,
 }
 
 impl Overlay {
     /// The revision of the first change; no store has reached it.
-    pub const FIRST: Revision = 1 << 62;
+    pub const FIRST: u64 = 1 << 62;
 
     /// Over this store.
     pub fn new(base: Arc<dyn Store>) -> Self {
@@ -43,7 +46,7 @@ impl Overlay {
     /// the condition that it is still as it was read.
     pub fn changes(&self) -> Vec<Write> {
         let state = self.state();
-        let mut all: Vec<(Revision, Write)> = state.changed.iter().filter_map(|(key, one)| one.write(key)).collect();
+        let mut all: Vec<(u64, Write)> = state.changed.iter().filter_map(|(key, one)| one.write(key)).collect();
         all.sort_by_key(|(last, _)| *last);
         all.into_iter().map(|(_, write)| write).collect()
     }
@@ -55,13 +58,13 @@ impl Overlay {
 }
 
 impl Changed {
-    fn write(&self, key: &Key) -> Option<(Revision, Write)> {
+    fn write(&self, key: &Key) -> Option<(u64, Write)> {
         let write = match (&self.base, &self.now) {
             (None, None) => return None,
             (Some(base), Some(now)) if base.value == now.value => return None,
-            (None, Some(now)) => Write::create(key.clone(), now.value.clone()),
-            (Some(base), Some(now)) => Write::update(key.clone(), now.value.clone(), base.revision),
-            (Some(base), None) => Write::delete(key.clone(), Some(base.revision)),
+            (None, Some(now)) => Write::create(key.clone(), &*now.value),
+            (Some(base), Some(now)) => Write::update(key.clone(), &*now.value, base.revision.clone()),
+            (Some(base), None) => Write::delete(key.clone(), Some(base.revision.clone())),
         };
         Some((self.last, write))
     }
@@ -69,6 +72,10 @@ impl Changed {
 
 impl State {
     fn write(&mut self, base: &dyn Store, write: &Write) -> Result<Result<Written, WriteError>, StoreError> {
+        let operation = write.op.operation();
+        if let Err(unsupported) = base.supports(write.key.kind, operation) {
+            return Ok(Err(unsupported.refusal(operation)));
+        }
         let known = self.changed.get(&write.key);
         let (base, current) = match known {
             Some(changed) => (changed.base.clone(), changed.now.clone()),
@@ -80,22 +87,31 @@ impl State {
         if let Err(refused) = write.op.check(current.as_ref()) {
             return Ok(Err(refused));
         }
-        let revision = Overlay::FIRST + self.count;
+        let last = Overlay::FIRST + self.count;
+        let revision = Revision::from(last);
         self.count += 1;
         let now = match &write.op {
             Op::Create(value) | Op::Update(value, _) => {
-                Some(Stored { key: write.key.clone(), revision, value: value.clone() })
+                Some(Stored { key: write.key.clone(), revision: revision.clone(), value: value.clone().into() })
             }
             Op::Delete(_) => None,
         };
-        self.changed.insert(write.key.clone(), Changed { base, now, last: revision });
-        Ok(Ok(Written { revision, previous: current }))
+        self.changed.insert(write.key.clone(), Changed { base, now, last });
+        Ok(Ok(Written { revision, position: Position::at(last), previous: current }))
     }
 }
 
 impl Store for Overlay {
     fn describe(&self) -> String {
         format!("a plan over the {}", self.base.describe())
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.base.abilities()
+    }
+
+    fn supports(&self, kind: Kind, operation: Operation) -> Support {
+        self.base.supports(kind, operation)
     }
 
     fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
@@ -118,7 +134,7 @@ impl Store for Overlay {
         if state.changed.is_empty() {
             return Ok(listing);
         }
-        listing.revision = Self::FIRST + state.count - 1;
+        listing.position = Position::at(Self::FIRST + state.count - 1);
         listing.items.retain(|stored| !state.changed.contains_key(&stored.key));
         let changed = state.changed.values().filter_map(|changed| changed.now.clone());
         listing.items.extend(changed.filter(|stored| selection.contains(&stored.key)));
@@ -131,15 +147,13 @@ impl Store for Overlay {
         writes.iter().map(|write| state.write(&*self.base, write)).collect()
     }
 
-    fn watch(&self, _: &Selection, _: Revision) -> Result<Box<dyn Watch>, StoreError> {
+    fn watch(&self, _: &Selection, _: &Position) -> Result<Box<dyn Watch>, StoreError> {
         Err(StoreError::Failed(format!("{} cannot be watched", self.describe())))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tortie_api::Kind;
-
     use super::*;
     use crate::memory::MemoryStore;
 
@@ -202,12 +216,12 @@ mod tests {
             [
                 Write::update(key("a"), *b"new", 1),
                 Write::update(key("b"), *b"again", 2),
-                Write::delete(key("c"), Some(3)),
+                Write::delete(key("c"), Some(3.into())),
                 Write::create(key("d"), *b"last"),
             ]
         );
         assert!(base.write(&changes).unwrap().iter().all(Result::is_ok));
-        let content = |store: &dyn Store| -> Vec<(Key, Arc<[u8]>)> {
+        let content = |store: &dyn Store| -> Vec<(Key, crate::Value)> {
             let items = store.list(&Selection::default()).unwrap().items;
             items.into_iter().map(|stored| (stored.key, stored.value)).collect()
         };

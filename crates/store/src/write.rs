@@ -1,10 +1,10 @@
-//! What goes into a store: changes, each with the condition under which it may be made, and their fates.
+//! What goes into a store: changes, each with the condition under which it may be made, and what came of them.
 
 use std::sync::Arc;
 
 use tortie_api::Key;
 
-use crate::{Revision, StoreError, Stored};
+use crate::{Operation, Position, Revision, StoreError, Stored};
 
 /// One change to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +22,8 @@ impl Write {
     }
 
     /// Replace an object that is still at `revision`.
-    pub fn update(key: Key, value: impl Into<Arc<[u8]>>, revision: Revision) -> Self {
-        Self { key, op: Op::Update(value.into(), revision) }
+    pub fn update(key: Key, value: impl Into<Arc<[u8]>>, revision: impl Into<Revision>) -> Self {
+        Self { key, op: Op::Update(value.into(), revision.into()) }
     }
 
     /// Remove an object, if a revision is given only at that one.
@@ -44,7 +44,16 @@ pub enum Op {
 }
 
 impl Op {
-    /// Whether the change may be made to what stands there now. Every backend that decides for itself
+    /// What it is, for whoever asks whether a store [supports](crate::Store::supports) it.
+    pub fn operation(&self) -> Operation {
+        match self {
+            Op::Create(_) => Operation::Create,
+            Op::Update(..) => Operation::Update,
+            Op::Delete(_) => Operation::Delete,
+        }
+    }
+
+    /// Whether the change may be made to the object as it is now. Every backend that decides for itself
     /// decides by this.
     pub fn check(&self, current: Option<&Stored>) -> Result<(), WriteError> {
         let wanted = match self {
@@ -54,11 +63,11 @@ impl Op {
                     None => Ok(()),
                 };
             }
-            Op::Update(_, revision) => Some(*revision),
-            Op::Delete(revision) => *revision,
+            Op::Update(_, revision) => Some(revision),
+            Op::Delete(revision) => revision.as_ref(),
         };
         let current = current.ok_or(WriteError::Missing)?;
-        if wanted.is_some_and(|wanted| wanted != current.revision) {
+        if wanted.is_some_and(|wanted| *wanted != current.revision) {
             return Err(WriteError::Conflict(current.clone()));
         }
         Ok(())
@@ -68,9 +77,12 @@ impl Op {
 /// What one write did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// The revision of this change. Of a delete whose answer was lost on the way, one at which it had been done.
+    /// The revision of the object after this change. Of a delete that of the deletion, or one at which it had been done.
     pub revision: Revision,
-    /// What stood there before: the replaced or the removed object.
+    /// A position that a watch has reached as soon as it has given this change. Where kinds have each their own history it
+    /// has the part of this one only.
+    pub position: Position,
+    /// The object before: the one that was replaced or deleted.
     pub previous: Option<Stored>,
 }
 
@@ -104,6 +116,14 @@ pub enum WriteError {
     /// The object has moved on.
     #[error("it was changed meanwhile, at revision {}", .0.revision)]
     Conflict(Stored),
+    /// The store does no such thing with objects of this kind.
+    #[error("operation {operation} is not supported{}", .reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
+    Unsupported {
+        /// What was asked for.
+        operation: Operation,
+        /// Why, where there is more to say.
+        reason: Option<String>,
+    },
     /// The store does not take an object like this: it is too large, or a server's own rules forbid it.
     #[error("the store refuses it: {0}")]
     Refused(String),
@@ -116,19 +136,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_op_is_allowed_by_what_stands_there() {
-        let stored = Stored { key: Key::cluster(Kind::Tier, "a"), revision: 7, value: Arc::from(*b"{}") };
+    fn an_op_is_allowed_by_the_object_as_it_is() {
+        let stored = Stored { key: Key::cluster(Kind::Tier, "a"), revision: 7.into(), value: b"{}".to_vec().into() };
         let value: Arc<[u8]> = Arc::from(*b"{}");
         let exists = Err(WriteError::Exists(stored.clone()));
         let conflict = Err(WriteError::Conflict(stored.clone()));
         let missing = Err(WriteError::Missing);
         for (op, on_none, on_seven) in [
             (Op::Create(value.clone()), Ok(()), exists),
-            (Op::Update(value.clone(), 7), missing.clone(), Ok(())),
-            (Op::Update(value, 6), missing.clone(), conflict.clone()),
+            (Op::Update(value.clone(), 7.into()), missing.clone(), Ok(())),
+            (Op::Update(value, 6.into()), missing.clone(), conflict.clone()),
             (Op::Delete(None), missing.clone(), Ok(())),
-            (Op::Delete(Some(7)), missing.clone(), Ok(())),
-            (Op::Delete(Some(8)), missing, conflict),
+            (Op::Delete(Some(7.into())), missing.clone(), Ok(())),
+            (Op::Delete(Some(8.into())), missing, conflict),
         ] {
             assert_eq!(op.check(None), on_none, "{op:?}");
             assert_eq!(op.check(Some(&stored)), on_seven, "{op:?}");

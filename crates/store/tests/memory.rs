@@ -1,10 +1,11 @@
-//! The store in memory keeps the contract.
+//! The store in memory keeps the contract, also where it behaves as the Kubernetes API does.
 
 use std::sync::Arc;
 
+use tortie_api::Kind;
+use tortie_store::Store;
 use tortie_store::conformance::Subject;
 use tortie_store::memory::MemoryStore;
-use tortie_store::{Selection, Store};
 
 struct Memory(MemoryStore);
 
@@ -14,9 +15,23 @@ impl Subject for Memory {
     }
 
     fn compact(&self) {
-        let listing = self.0.list(&Selection::default());
-        self.0.compact(listing.map_or(0, |listing| listing.revision));
+        self.0.compact();
+    }
+
+    fn expire(&self, kind: Kind) -> bool {
+        self.0.expire(kind);
+        true
     }
 }
 
-tortie_store::conformance!(|| Memory(MemoryStore::new()));
+mod one_history {
+    use super::*;
+
+    tortie_store::conformance!(|| Memory(MemoryStore::new()));
+}
+
+mod a_history_for_each_kind {
+    use super::*;
+
+    tortie_store::conformance!(|| Memory(MemoryStore::with_histories()));
+}

@@ -5,7 +5,7 @@
 
 use tortie_api::{Key, Kind, Object, Path, decode};
 use tortie_policy::{Invalid, Item, PolicyId, staged_deletion};
-use tortie_store::{Stored, each};
+use tortie_store::{Revision, Stored, each};
 
 use crate::{LastValid, Replacement, Unreadable};
 
@@ -54,7 +54,7 @@ struct Failed {
 
 impl Failed {
     /// What is said of it. What follows from each field is of the replacement, and not said when another is in force.
-    fn reasons(self, replacement: Replacement) -> Vec<String> {
+    fn reasons(self, replacement: &Replacement) -> Vec<String> {
         let mut invalid = self.invalid;
         if matches!(replacement, Replacement::LastValid(_)) {
             invalid.iter_mut().for_each(|one| one.consequence = "");
@@ -65,16 +65,26 @@ impl Failed {
 
 /// Depends on the object alone.
 fn read(stored: &Stored) -> Result<Content, Failed> {
-    if let Some(item) = Item::plain(&stored.key, &stored.value) {
+    let unreadable = stored.value.unreadable();
+    if unreadable.is_none()
+        && let Some(item) = Item::plain(&stored.key, &stored.value)
+    {
         return Ok(Content::Item(Box::new(item)));
     }
     if stored.key.kind == Kind::FelixConfiguration {
         // Which settings can be read depends on all of them, and is said where they are worked out.
-        let object = decode::without_repeats(&stored.key, &stored.value, decode::room(&stored.value), &mut |_| {})
-            .map_err(|error| Failed { invalid: vec![whole(&error)], replacement: None })?;
+        let decode = || decode::without_repeats(&stored.key, &stored.value, decode::room(&stored.value), &mut |_| {});
+        let object = match unreadable {
+            None => decode().map_err(|error| whole(&error)),
+            Some(reason) => Err(whole(&reason)),
+        };
+        let object = object.map_err(|invalid| Failed { invalid: vec![invalid], replacement: None })?;
         return Ok(Content::Settings(Box::new(object)));
     }
-    let tortie_policy::Stored { object, item, invalid } = tortie_policy::Stored::read(&stored.key, &stored.value);
+    let tortie_policy::Stored { object, item, invalid } = match unreadable {
+        None => tortie_policy::Stored::read(&stored.key, &stored.value),
+        Some(reason) => tortie_policy::Stored::unreadable(&stored.key, reason),
+    };
     let content = match staged_deletion(&object) {
         Some(policy) if item == Item::Nothing => Content::StagedDeletion(policy),
         _ => Content::Item(Box::new(item)),
@@ -106,13 +116,13 @@ fn in_force(stored: &Stored, read: Result<Content, Failed>, last_valid: &(impl L
         (None, Some(content)) => (content, Replacement::DenyByDefault),
         (None, None) => (Content::Gone, Replacement::Nothing),
     };
-    let reasons = failed.reasons(replacement);
-    Change { key, content, unreadable: Some(Unreadable { revision: stored.revision, reasons, replacement }) }
+    let reasons = failed.reasons(&replacement);
+    Change { key, content, unreadable: Some(Unreadable { revision: stored.revision.clone(), reasons, replacement }) }
 }
 
-fn valid_version(present: &Stored, last_valid: &(impl LastValid + ?Sized)) -> Option<(Content, u64)> {
+fn valid_version(present: &Stored, last_valid: &(impl LastValid + ?Sized)) -> Option<(Content, Revision)> {
     let (revision, value) = last_valid.find(present)?;
     // Another release may have kept what this one cannot read.
-    let content = read(&Stored { key: present.key.clone(), revision, value }).ok()?;
+    let content = read(&Stored { key: present.key.clone(), revision: revision.clone(), value: value.into() }).ok()?;
     Some((content, revision))
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use tortie_api::{Key, Kind, Object};
 use tortie_policy::{Invalid, Item, PolicyId, Profile, Snapshot};
-use tortie_store::{Revision, Stored};
+use tortie_store::{Position, Stored};
 
 use crate::{Change, Content, LastValid, Unreadable, changes};
 
@@ -16,7 +16,7 @@ use crate::{Change, Content, LastValid, Unreadable, changes};
 #[derive(Clone, Debug, PartialEq)]
 pub struct InForce {
     /// How far the store had come.
-    pub revision: Revision,
+    pub position: Position,
     /// The checked objects, and the settings that follow from the store.
     pub snapshot: Snapshot,
     /// The objects that cannot be read, and what replaces each of them.
@@ -35,7 +35,7 @@ impl Default for InForce {
         let mut snapshot = Snapshot::default();
         snapshot.insert(Item::Profile(Profile::default_allow()));
         Self {
-            revision: 0,
+            position: Position::START,
             snapshot,
             unreadable: BTreeMap::new(),
             configurations: BTreeMap::new(),
@@ -49,27 +49,27 @@ impl InForce {
     /// What a store that holds these objects puts in force.
     pub fn from_stored<S: AsRef<Stored> + Sync>(
         stored: &[S],
-        revision: Revision,
+        position: Position,
         last_valid: &(impl LastValid + ?Sized),
     ) -> Self {
         let mut in_force = Self::default();
         in_force.put(stored, last_valid);
-        in_force.revision = revision;
+        in_force.position = position;
         in_force
     }
 
-    /// Puts objects in the place of those with the same key. The revision remains.
+    /// Puts objects in the place of those with the same key. The position remains.
     pub fn put<S: AsRef<Stored> + Sync>(&mut self, stored: &[S], last_valid: &(impl LastValid + ?Sized)) {
-        self.apply(changes(stored, last_valid), self.revision);
+        self.apply(changes(stored, last_valid), self.position.clone());
     }
 
-    /// Removes objects. The revision remains.
+    /// Removes objects. The position remains.
     pub fn remove(&mut self, keys: impl IntoIterator<Item = Key>) {
-        self.apply(keys.into_iter().map(Change::deleted), self.revision);
+        self.apply(keys.into_iter().map(Change::deleted), self.position.clone());
     }
 
-    /// Takes in changes, after which the store is at this revision.
-    pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>, revision: Revision) {
+    /// Applies changes, after which the store is at this position.
+    pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>, position: Position) {
         let mut settings_change = false;
         for change in changes {
             settings_change |= matches!(change.key.kind, Kind::FelixConfiguration | Kind::Node | Kind::IPPool);
@@ -78,7 +78,7 @@ impl InForce {
         if settings_change {
             self.work_out_settings();
         }
-        self.revision = revision;
+        self.position = position;
     }
 
     fn take(&mut self, change: Change) {

@@ -1,9 +1,10 @@
 //! One ordered stream of checked changes out of a store.
 //!
-//! [`Sync`] lists a store, tells everything it found, says [`Message::InSync`], and then follows the watch, which goes
+//! [`Sync`] lists a store, sends everything it found, says [`Message::InSync`], and then follows the watch, which goes
 //! on where it was when the store was away. When it can no longer be followed (compacted) the store is listed again and
-//! the differences are told as one message, so whoever applies each message as a whole never sees a state that was not in
-//! the store.
+//! the differences are sent as one message, so whoever applies each message as a whole never sees a state that was not in
+//! the store. Where each kind has its own history this holds for each kind, and a kind that can no longer be followed
+//! (expired) is listed again alone.
 //!
 //! Objects that cannot be read are decided here, before anyone who judges sees them (design section 3): the last valid
 //! version stays in force; without one a deny-by-default replacement is. Either way the change says so. What all changes
@@ -18,8 +19,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use tortie_api::Key;
-use tortie_store::{Event, Revision, Selection, Store, StoreError, Stored, Watch, each};
+use tortie_api::{Key, Kind};
+use tortie_store::{Event, Position, Revision, Selection, Store, StoreError, Stored, Watch, each};
 
 pub use change::{Change, Content, changes};
 pub use in_force::InForce;
@@ -29,13 +30,13 @@ pub use unreadable::{Replacement, Unreadable};
 /// One step of the stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {
-    /// Changes that belong together, and the revision at which the store was so; of the first listing, a piece of it, and
-    /// the revision is what was known before. None at all when the store is heard again
-    /// and is as it was told.
-    Changes(Vec<Change>, Revision),
-    /// Everything that was in the store at first has been told.
-    InSync(Revision),
-    /// The store cannot be asked; what is known stays in force. Told once until it answers again.
+    /// Changes that belong together, and up to where the history of the store was received with them; of the first
+    /// listing, a piece of it, and the position is what was known before. An empty list means that the store is reachable
+    /// again and nothing changed.
+    Changes(Vec<Change>, Position),
+    /// Everything that was in the store at first has been sent.
+    InSync(Position),
+    /// The store cannot be reached; what is known stays in force. Sent once until it answers again.
     Lost(String),
 }
 
@@ -49,35 +50,45 @@ type Fingerprint = (Revision, u64);
 fn fingerprint(stored: &Stored) -> Fingerprint {
     let mut hasher = DefaultHasher::new();
     stored.value.hash(&mut hasher);
-    (stored.revision, hasher.finish())
+    (stored.revision.clone(), hasher.finish())
 }
 
 /// The stream.
 pub struct Sync<'a> {
     store: &'a dyn Store,
+    selection: Selection,
     last_valid: Box<dyn LastValid + 'a>,
-    /// What was told: what a later listing is compared with. Each with the listing that had it last.
+    /// What was sent: what a later listing is compared with. Each with the listing that had it last.
     known: BTreeMap<Key, (Fingerprint, u32)>,
     listings: u32,
-    /// What is to be told next.
+    /// What is to be sent next.
     waiting: VecDeque<Message>,
     watch: Option<Box<dyn Watch>>,
-    revision: Revision,
+    /// The kinds whose history expired, and that were not listed again yet.
+    expired: Vec<Kind>,
+    position: Position,
     announced: bool,
     lost: bool,
 }
 
 impl<'a> Sync<'a> {
-    /// Begins with nothing told. `last_valid` keeps valid versions over restarts.
+    /// Begins with nothing known of the store. `last_valid` keeps valid versions over restarts.
     pub fn new(store: &'a dyn Store, last_valid: impl LastValid + 'a) -> Self {
+        Self::of(store, Selection::default(), last_valid)
+    }
+
+    /// The same for a selection: of all kinds, but perhaps for a purpose that lets the store leave out what has no part in it.
+    pub fn of(store: &'a dyn Store, selection: Selection, last_valid: impl LastValid + 'a) -> Self {
         Self {
             store,
+            selection,
             last_valid: Box::new(last_valid),
             known: BTreeMap::new(),
             listings: 0,
             waiting: VecDeque::new(),
             watch: None,
-            revision: 0,
+            expired: Vec::new(),
+            position: Position::START,
             announced: false,
             lost: false,
         }
@@ -86,43 +97,49 @@ impl<'a> Sync<'a> {
     /// The next step; none when nothing happened within `wait`.
     pub fn next(&mut self, wait: Duration) -> Option<Message> {
         if self.waiting.is_empty() {
-            let mut told = VecDeque::new();
-            self.step(wait, &mut |message| told.push_back(message));
-            self.waiting = told;
+            let mut sent = VecDeque::new();
+            self.step(wait, &mut |message| sent.push_back(message));
+            self.waiting = sent;
         }
         self.waiting.pop_front()
     }
 
-    /// The same for whoever takes messages as they come: the first listing is told piece by piece, so that it is never
+    /// The same for whoever takes messages as they come: the first listing is sent piece by piece, so that it is never
     /// held as a whole.
-    pub fn step(&mut self, wait: Duration, tell: &mut dyn FnMut(Message)) {
+    pub fn step(&mut self, wait: Duration, send: &mut dyn FnMut(Message)) {
         if !self.announced && self.watch.is_some() {
             self.announced = true;
-            return tell(Message::InSync(self.revision));
+            return send(Message::InSync(self.position.clone()));
         }
         let step = match &mut self.watch {
+            Some(_) if !self.expired.is_empty() => self.relist_expired().map(Some),
             Some(watch) => match watch.next(wait) {
-                // It is heard again, and everything up to here was told.
-                Ok(None) if self.lost => Ok(Some(Message::Changes(Vec::new(), self.revision))),
+                // It answers again, and everything up to here was sent.
+                Ok(None) if self.lost => Ok(Some(Message::Changes(Vec::new(), self.position.clone()))),
                 Ok(event) => Ok(event.and_then(|event| self.events(event))),
                 Err(StoreError::Compacted { .. }) => {
                     self.watch = None;
-                    self.relist(tell).map(Some)
+                    self.expired.clear();
+                    self.relist(send).map(Some)
+                }
+                Err(StoreError::Expired { kind }) => {
+                    self.expired.push(kind);
+                    self.relist_expired().map(Some)
                 }
                 // It goes on where it was: a store that comes back is not asked for everything by everyone.
                 Err(error) => Err(error),
             },
-            None => self.relist(tell).map(Some),
+            None => self.relist(send).map(Some),
         };
         match step {
             Ok(message) => {
                 self.lost = false;
-                message.into_iter().for_each(tell);
+                message.into_iter().for_each(send);
             }
             Err(_) if self.lost => {}
             Err(error) => {
                 self.lost = true;
-                tell(Message::Lost(error.to_string()));
+                send(Message::Lost(error.to_string()));
             }
         }
     }
@@ -135,11 +152,11 @@ impl<'a> Sync<'a> {
         {
             changes.extend(self.event(event));
         }
-        (!changes.is_empty()).then(|| Message::Changes(changes, self.revision))
+        self.move_on();
+        (!changes.is_empty()).then(|| Message::Changes(changes, self.position.clone()))
     }
 
     fn event(&mut self, event: Event) -> Option<Change> {
-        self.revision = event.revision();
         Some(match event {
             Event::Put(stored) => {
                 self.known.insert(stored.key.clone(), (fingerprint(&stored), self.listings));
@@ -153,18 +170,49 @@ impl<'a> Sync<'a> {
         })
     }
 
-    /// Reads everything and watches from there. What is not as it was told before is told: before everything was told
+    /// The watch has come so far.
+    fn move_on(&mut self) {
+        if let Some(watch) = &self.watch {
+            self.position = watch.position();
+        }
+    }
+
+    /// Reads everything and watches from there. What differs from what was sent before is sent: before everything was sent
     /// once, piece by piece; later all at once.
-    fn relist(&mut self, tell: &mut dyn FnMut(Message)) -> Result<Message, StoreError> {
+    fn relist(&mut self, send: &mut dyn FnMut(Message)) -> Result<Message, StoreError> {
+        let selection = self.selection.clone();
+        let (found, position) = self.list(&selection, send)?;
+        self.watch = Some(self.store.watch(&selection, &position)?);
+        self.position = position;
+        Ok(Message::Changes(self.settle(found, None), self.position.clone()))
+    }
+
+    /// Reads a kind whose history expired, and goes on watching it from there. Until that succeeds nothing else is sent, so
+    /// that nobody takes what is known for complete.
+    fn relist_expired(&mut self) -> Result<Message, StoreError> {
+        let Some(kind) = self.expired.last().copied() else {
+            return Ok(Message::Changes(Vec::new(), self.position.clone()));
+        };
+        let selection = self.selection.of_kind(kind);
+        let (found, position) = self.list(&selection, &mut |_| {})?;
+        if let Some(watch) = &mut self.watch {
+            watch.resume(kind, &position)?;
+        }
+        self.expired.pop();
+        self.move_on();
+        Ok(Message::Changes(self.settle(found, Some(kind)), self.position.clone()))
+    }
+
+    /// What a listing has that was not sent before. In the first listing of everything it is sent on the way, but for the
+    /// last piece.
+    fn list(&mut self, selection: &Selection, send: &mut dyn FnMut(Message)) -> Result<(Found, Position), StoreError> {
         self.listings = self.listings.wrapping_add(1);
         let (store, listing) = (self.store, self.listings);
-        let mut changes = Vec::new();
-        // Versions count as known once their changes are told.
-        let mut versions: Vec<(Key, Fingerprint)> = Vec::new();
-        let revision = store.list_pages(&Selection::default(), &mut |page| {
-            if !self.announced && !changes.is_empty() {
-                self.known.extend(versions.drain(..).map(|(key, version)| (key, (version, listing))));
-                tell(Message::Changes(std::mem::take(&mut changes), self.revision));
+        let mut found = Found::default();
+        let position = store.list_pages(selection, &mut |page| {
+            if !self.announced && !found.changes.is_empty() {
+                self.known.extend(found.versions.drain(..).map(|(key, version)| (key, (version, listing))));
+                send(Message::Changes(std::mem::take(&mut found.changes), self.position.clone()));
             }
             let mut new = Vec::new();
             for (stored, version) in page.iter().zip(each(&page, fingerprint)) {
@@ -172,23 +220,39 @@ impl<'a> Sync<'a> {
                     Some((known, seen)) if *known == version => *seen = listing,
                     _ => {
                         new.push(stored);
-                        versions.push((stored.key.clone(), version));
+                        found.versions.push((stored.key.clone(), version));
                     }
                 }
             }
-            changes.extend(crate::changes(&new, &*self.last_valid));
+            found.changes.extend(changes(&new, &*self.last_valid));
         })?;
-        let watch = store.watch(&Selection::default(), revision)?;
+        Ok((found, position))
+    }
+
+    /// The changes that a listing of everything, or of one kind, comes to: what it has, and what it has no more.
+    fn settle(&mut self, found: Found, of: Option<Kind>) -> Vec<Change> {
+        let Found { mut changes, versions } = found;
+        let listing = self.listings;
         self.known.extend(versions.into_iter().map(|(key, version)| (key, (version, listing))));
-        let gone: Vec<Key> =
-            self.known.iter().filter(|(_, (_, seen))| *seen != listing).map(|(key, _)| key.clone()).collect();
+        let concerns = |key: &Key| of.is_none_or(|kind| kind == key.kind);
+        let gone: Vec<Key> = self
+            .known
+            .iter()
+            .filter(|(key, (_, seen))| *seen != listing && concerns(key))
+            .map(|(key, _)| key.clone())
+            .collect();
         for key in gone {
             self.known.remove(&key);
             self.last_valid.forget(&key);
             changes.push(Change::deleted(key));
         }
-        self.watch = Some(watch);
-        self.revision = revision;
-        Ok(Message::Changes(changes, revision))
+        changes
     }
+}
+
+/// What a listing has that was not sent before. Versions count as known once their changes are sent.
+#[derive(Default)]
+struct Found {
+    changes: Vec<Change>,
+    versions: Vec<(Key, Fingerprint)>,
 }

@@ -16,7 +16,7 @@ pub struct Unreadable {
 }
 
 /// What replaces an object that cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replacement {
     /// Its last valid version, which is of this revision.
     LastValid(Revision),

@@ -14,7 +14,7 @@ use tortie_api::{Key, Kind};
 use tortie_policy::Item;
 use tortie_store::memory::MemoryStore;
 use tortie_store::{
-    Event, Listing, Op, Revision, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written,
+    Event, Listing, Op, Position, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written,
 };
 use tortie_sync::{Content, Message, NoCache, Sync};
 use tortie_testkit::worlds::Random;
@@ -35,11 +35,13 @@ struct Inner {
     random: Random,
     /// Whether calls fail now and then.
     failing: bool,
+    /// Whether each kind has its own history.
+    by_kind: bool,
     /// How many stores stood here before this one.
     replaced: usize,
     versions: u32,
-    /// Every state there ever was, in order, with its revision.
-    states: Vec<(Revision, Held)>,
+    /// Every state there ever was, in order, with its position.
+    states: Vec<(Position, Held)>,
 }
 
 impl Inner {
@@ -81,14 +83,16 @@ impl Inner {
             }
         };
         let written = self.store.write(&[Write { key, op }]).unwrap().remove(0).unwrap();
-        self.states.push((written.revision, held));
+        let mut position = self.states.last().map(|(at, _)| at.clone()).unwrap_or_default();
+        position.advance(&written.position);
+        self.states.push((position, held));
     }
 
     /// Another store stands here now, whose revisions mean something else.
     fn replace(&mut self) {
-        self.store = MemoryStore::new();
+        self.store = if self.by_kind { MemoryStore::with_histories() } else { MemoryStore::new() };
         self.replaced += 1;
-        self.states.push((0, Held::new()));
+        self.states.push((self.store.position().unwrap(), Held::new()));
         for _ in 0..self.random.below(8) {
             self.change();
         }
@@ -96,10 +100,11 @@ impl Inner {
 }
 
 impl Bad {
-    fn new(seed: u64) -> Self {
-        let (store, random) = (MemoryStore::new(), Random::new(seed));
-        let states = vec![(0, Held::new())];
-        Self(Arc::new(Mutex::new(Inner { store, random, failing: true, replaced: 0, versions: 0, states })))
+    fn new(seed: u64, by_kind: bool) -> Self {
+        let store = if by_kind { MemoryStore::with_histories() } else { MemoryStore::new() };
+        let random = Random::new(seed);
+        let states = vec![(store.position().unwrap(), Held::new())];
+        Self(Arc::new(Mutex::new(Inner { store, random, failing: true, by_kind, replaced: 0, versions: 0, states })))
     }
 
     fn with<T>(&self, run: impl FnOnce(&mut Inner) -> T) -> T {
@@ -118,11 +123,19 @@ impl Watch for BadWatch {
         self.bad.with(|inner| {
             inner.fails()?;
             if inner.replaced != self.replaced {
-                return Err(StoreError::Compacted { from: 0, kept: 0 });
+                return Err(StoreError::Compacted { from: Position::START, kept: Position::START });
             }
             Ok(())
         })?;
         self.inner.next(wait)
+    }
+
+    fn position(&self) -> Position {
+        self.inner.position()
+    }
+
+    fn resume(&mut self, kind: Kind, from: &Position) -> Result<(), StoreError> {
+        self.inner.resume(kind, from)
     }
 }
 
@@ -144,7 +157,7 @@ impl Store for Bad {
                 inner.change();
             }
             if inner.random.once_in(6) {
-                inner.store.compact(u64::MAX);
+                inner.store.compact();
             }
             listing
         })
@@ -154,7 +167,7 @@ impl Store for Bad {
         self.with(|inner| inner.store.write(writes))
     }
 
-    fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError> {
+    fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
         self.with(|inner| {
             inner.fails()?;
             let watch = inner.store.watch(selection, from)?;
@@ -173,8 +186,8 @@ struct Reader {
 
 impl Reader {
     fn take(&mut self, message: Message, bad: &Bad, seed: u64) {
-        let revision = match message {
-            Message::Changes(changes, revision) => {
+        let position = match message {
+            Message::Changes(changes, position) => {
                 for change in changes {
                     match change.content {
                         Content::Gone => drop(self.held.remove(&change.key.name)),
@@ -185,20 +198,20 @@ impl Reader {
                         other => panic!("nobody wrote {other:?}"),
                     }
                 }
-                revision
+                position
             }
-            Message::InSync(revision) => {
+            Message::InSync(position) => {
                 self.in_sync += 1;
-                revision
+                position
             }
             Message::Lost(_) => return,
         };
         let states = bad.with(|inner| inner.states.clone());
         let later = states.iter().enumerate().skip(self.at);
-        let found = later.into_iter().find(|(_, (known, held))| *known == revision && *held == self.held);
+        let found = later.into_iter().find(|(_, (known, held))| *known == position && *held == self.held);
         let Some((at, _)) = found else {
             panic!(
-                "seed {seed}: at revision {revision} the store never held {:?} after {:?}",
+                "seed {seed}: at position {position} the store never held {:?} after {:?}",
                 self.held, states[self.at]
             );
         };
@@ -207,17 +220,26 @@ impl Reader {
 }
 
 #[test]
-fn the_stream_never_tells_a_state_that_was_not_in_the_store() {
+fn the_stream_never_sends_a_state_that_was_not_in_the_store() {
+    follow_histories(false);
+}
+
+#[test]
+fn so_it_is_where_each_kind_has_its_own_history_and_expires_alone() {
+    follow_histories(true);
+}
+
+fn follow_histories(by_kind: bool) {
     let first = std::env::var("TORTIE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     println!("seeds {first} to {}", first + HISTORIES - 1);
     for seed in first..first + HISTORIES {
-        let bad = Bad::new(seed);
+        let bad = Bad::new(seed, by_kind);
         let mut sync = Sync::new(&bad, NoCache);
         let mut reader = Reader { held: Held::new(), at: 0, in_sync: 0 };
         let mut choices = Random::new(!seed);
         for _ in 0..STEPS {
             match choices.below(20) {
-                0 => bad.with(|inner| inner.store.compact(u64::MAX)),
+                0 => bad.with(|inner| inner.store.compact()),
                 1 => bad.with(Inner::replace),
                 2..=7 => bad.with(Inner::change),
                 _ => {

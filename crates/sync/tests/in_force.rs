@@ -77,7 +77,7 @@ fn draw(random: &mut Random, key: &Key, revision: u64) -> Stored {
     let spec = random.pick(&versions(key)).clone();
     let object = json!({ "kind": key.kind.name(), "apiVersion": "projectcalico.org/v3", "metadata": {}, "spec": spec });
     let value = if random.once_in(10) { b"\xff{".to_vec() } else { serde_json::to_vec(&object).unwrap() };
-    Stored { key: key.clone(), revision, value: value.into() }
+    Stored { key: key.clone(), revision: revision.into(), value: value.into() }
 }
 
 /// What becomes of an object: a version of it, or its end.
@@ -121,10 +121,11 @@ fn play(random: &mut Random, steps: &[Step], last: u64) -> (InForce, Kept) {
             }
         }
         if random.once_in(3) {
-            in_force.apply(std::mem::take(&mut piece), in_force.revision);
+            let position = in_force.position.clone();
+            in_force.apply(std::mem::take(&mut piece), position);
         }
     }
-    in_force.apply(piece, last);
+    in_force.apply(piece, last.into());
     (in_force, kept)
 }
 
@@ -156,7 +157,7 @@ fn any_order_and_split_of_a_history_puts_in_force_what_the_whole_does() {
         let mut stored: Vec<Stored> = held.into_values().collect();
         random.shuffle(&mut stored);
         let kept = kept.into_inner();
-        assert_eq!(told, InForce::from_stored(&stored, last, &kept), "seed {seed}: as a whole");
+        assert_eq!(told, InForce::from_stored(&stored, last.into(), &kept), "seed {seed}: as a whole");
         seen.extend(told.unreadable.values().map(|unreadable| match unreadable.replacement {
             Replacement::LastValid(_) => "last valid version",
             Replacement::DenyByDefault => "deny by default",
@@ -165,7 +166,7 @@ fn any_order_and_split_of_a_history_puts_in_force_what_the_whole_does() {
         // Whatever was there before, what is removed leaves nothing.
         let mut none = told;
         none.remove(stored.iter().map(|stored| stored.key.clone()));
-        none.revision = 0;
+        none.position = tortie_store::Position::START;
         assert_eq!(none, InForce::default(), "seed {seed}: nothing is left");
     }
     assert_eq!(seen.len(), 3, "{seen:?}");
@@ -174,7 +175,8 @@ fn any_order_and_split_of_a_history_puts_in_force_what_the_whole_does() {
 #[test]
 fn settings_that_cannot_be_read_keep_their_last_valid_version() {
     let key = Key::cluster(Kind::FelixConfiguration, "default");
-    let stored = |revision, value: &[u8]| Stored { key: key.clone(), revision, value: value.into() };
+    let stored =
+        |revision: u64, value: &[u8]| Stored { key: key.clone(), revision: revision.into(), value: value.into() };
     let kept = Kept::default();
     let mut in_force = InForce::default();
     in_force.put(&[stored(1, br#"{"spec":{"failsafeInboundHostPorts":[]}}"#)], &kept);
@@ -182,7 +184,7 @@ fn settings_that_cannot_be_read_keep_their_last_valid_version() {
     assert!(before.failsafe_inbound.is_empty());
     in_force.put(&[stored(2, b"{")], &kept);
     assert_eq!(in_force.snapshot.default_settings, before);
-    assert_eq!(in_force.unreadable[&key].replacement, Replacement::LastValid(1));
+    assert_eq!(in_force.unreadable[&key].replacement, Replacement::LastValid(1.into()));
     in_force.put(&[stored(2, b"{")], &NoCache);
     assert_eq!(in_force.unreadable[&key].replacement, Replacement::Nothing);
     assert_eq!(in_force.snapshot, InForce::default().snapshot);

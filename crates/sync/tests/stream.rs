@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use tortie_api::{Key, Kind};
 use tortie_policy::{Action, Item};
 use tortie_store::memory::MemoryStore;
-use tortie_store::{Listing, Op, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written};
+use tortie_store::{
+    Listing, Op, Position, Revision, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written,
+};
 use tortie_sync::{Content, Message, NoCache, Replacement, Sync, Unreadable};
 
 const SHORT: Duration = Duration::from_millis(1);
@@ -28,7 +30,7 @@ fn value(key: &Key, spec: Value) -> Arc<[u8]> {
     serde_json::to_vec(&object).unwrap().into()
 }
 
-fn put(store: &dyn Store, key: &Key, spec: Value) -> u64 {
+fn put(store: &dyn Store, key: &Key, spec: Value) -> Revision {
     let op = match store.get(key).unwrap() {
         Some(stored) => Op::Update(value(key, spec), stored.revision),
         None => Op::Create(value(key, spec)),
@@ -97,6 +99,14 @@ impl Watch for CutWatch {
     fn next(&mut self, wait: Duration) -> Result<Option<tortie_store::Event>, StoreError> {
         if self.1.load(Ordering::SeqCst) { Err(away()) } else { self.0.next(wait) }
     }
+
+    fn position(&self) -> Position {
+        self.0.position()
+    }
+
+    fn resume(&mut self, kind: Kind, from: &Position) -> Result<(), StoreError> {
+        self.0.resume(kind, from)
+    }
 }
 
 impl Store for Cut {
@@ -116,7 +126,7 @@ impl Store for Cut {
         self.inner.write(writes)
     }
 
-    fn watch(&self, selection: &Selection, from: u64) -> Result<Box<dyn Watch>, StoreError> {
+    fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
         Ok(Box::new(CutWatch(self.inner.watch(selection, from)?, self.away.clone())))
     }
 }
@@ -156,7 +166,7 @@ fn a_gap_that_is_not_kept_is_told_as_its_differences_in_one_message() {
     put(&store, &policy("changed"), json!({ "order": 1 }));
     delete(&store, &policy("gone"));
     put(&store, &policy("new"), json!({}));
-    store.inner.compact(u64::MAX);
+    store.inner.compact();
     store.away.store(false, Ordering::SeqCst);
     assert_eq!(drain(&mut sync), ["+changed +new -gone"]);
     put(&store, &policy("later"), json!({}));
@@ -182,18 +192,18 @@ impl Store for Paged {
         self.inner.list(selection)
     }
 
-    fn list_pages(&self, selection: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<u64, StoreError> {
+    fn list_pages(&self, selection: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Position, StoreError> {
         let listing = self.inner.list(selection)?;
         let (all, most) = (listing.items.len(), self.most.load(Ordering::SeqCst));
         listing.items.into_iter().take(most).for_each(|item| page(vec![item]));
-        if most < all { Err(away()) } else { Ok(listing.revision) }
+        if most < all { Err(away()) } else { Ok(listing.position) }
     }
 
     fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
         self.inner.write(writes)
     }
 
-    fn watch(&self, selection: &Selection, from: u64) -> Result<Box<dyn Watch>, StoreError> {
+    fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
         self.inner.watch(selection, from)
     }
 }
@@ -212,7 +222,7 @@ fn the_first_listing_is_told_page_by_page_and_later_ones_as_a_whole_or_not_at_al
     for name in ["b", "c", "d"] {
         put(&store, &policy(name), json!({ "order": 2 }));
     }
-    store.inner.compact(u64::MAX);
+    store.inner.compact();
     store.most.store(2, Ordering::SeqCst);
     assert_eq!(drain(&mut sync), ["lost: the store is away"], "a part of the changes is not told");
     store.most.store(10, Ordering::SeqCst);
@@ -228,7 +238,7 @@ fn a_compacted_watch_lists_again_and_tells_only_differences() {
     put(&store, &policy("b"), json!({}));
     put(&store, &policy("c"), json!({}));
     delete(&store, &policy("b"));
-    store.compact(u64::MAX);
+    store.compact();
     assert_eq!(drain(&mut sync), ["+c"]);
 }
 
@@ -397,6 +407,6 @@ fn a_store_that_answers_again_as_it_was_is_told_of_by_an_empty_message() {
     store.away.store(true, Ordering::SeqCst);
     assert_eq!(drain(&mut sync), ["lost: the store is away"]);
     store.away.store(false, Ordering::SeqCst);
-    assert_eq!(sync.next(SHORT), Some(Message::Changes(Vec::new(), 0)));
+    assert_eq!(sync.next(SHORT), Some(Message::Changes(Vec::new(), Position::START)));
     assert_eq!(sync.next(SHORT), None);
 }

@@ -87,7 +87,7 @@ fn prefix(text: &str) -> Delta {
 }
 
 fn mark(generation: u64) -> Mark {
-    Mark { generation, revision: generation }
+    Mark { generation, position: generation.into() }
 }
 
 #[test]
@@ -127,13 +127,13 @@ fn an_empty_first_change_is_made_all_the_same() {
     let target: Shared = Arc::new(Mutex::new(Box::new(Fake::new())));
     let board = Board::default();
     let mut behind = None;
-    change(&target, &board, &Desk::new().unwrap(), &mut behind, Some(&Delta::default()), mark(1));
+    change(&target, &board, &Desk::new().unwrap(), &mut behind, Some(&Delta::default()), &mark(1));
     let seen = |board: &Board| {
         let facts = board.read();
-        (facts.is_ready(), facts.in_kernel, facts.applied)
+        (facts.is_ready(), facts.in_kernel.clone(), facts.applied)
     };
     assert_eq!(seen(&board), (true, mark(1), 1));
-    change(&target, &board, &Desk::new().unwrap(), &mut behind, Some(&Delta::default()), mark(2));
+    change(&target, &board, &Desk::new().unwrap(), &mut behind, Some(&Delta::default()), &mark(2));
     assert_eq!(seen(&board), (true, mark(2), 1));
 }
 
@@ -185,7 +185,7 @@ fn open_connections_are_entered_before_the_first_host_endpoint_and_not_when_some
         let (board, desk, mut behind) = (Board::default(), Desk::new().unwrap(), None);
         let mut counts = Vec::new();
         for delta in [prefix("none"), host_endpoint("eth0"), host_endpoint("eth1")] {
-            change(&target, &board, &desk, &mut behind, Some(&delta), mark(1));
+            change(&target, &board, &desk, &mut behind, Some(&delta), &mark(1));
             counts.push(*entered.lock().unwrap());
         }
         assert_eq!(board.read().failing, None);
@@ -199,9 +199,9 @@ fn open_connections_are_entered_also_when_the_first_host_endpoint_comes_with_a_c
     let target = Refusing { refuse: refuse.clone(), entered: Arc::clone(&entered), ..Refusing::default() };
     let target: Shared = Arc::new(Mutex::new(Box::new(target)));
     let (board, desk, mut behind) = (Board::default(), Desk::new().unwrap(), None);
-    change(&target, &board, &desk, &mut behind, Some(&prefix("one")), mark(1));
+    change(&target, &board, &desk, &mut behind, Some(&prefix("one")), &mark(1));
     assert_eq!(*entered.lock().unwrap(), 0);
     *refuse.lock().unwrap() = false;
-    change(&target, &board, &desk, &mut behind, Some(&host_endpoint("eth0")), mark(2));
+    change(&target, &board, &desk, &mut behind, Some(&host_endpoint("eth0")), &mark(2));
     assert_eq!((board.read().failing.clone(), *entered.lock().unwrap()), (None, 1));
 }

@@ -50,7 +50,7 @@ impl Around {
 
     fn changes(&mut self, changes: Vec<Change>) {
         self.revision += 1;
-        self.tell(Input::Store(Message::Changes(changes, self.revision)));
+        self.tell(Input::Store(Message::Changes(changes, self.revision.into())));
     }
 
     fn put(&mut self, kind: Kind, name: &str, spec: serde_json::Value) {
@@ -72,7 +72,7 @@ impl Around {
     }
 
     fn in_sync(&self) {
-        self.tell(Input::Store(Message::InSync(self.revision)));
+        self.tell(Input::Store(Message::InSync(self.revision.into())));
     }
 
     /// Takes the next change, as a dataplane that is free afterwards.
@@ -95,8 +95,8 @@ impl Around {
 
     /// Takes changes until everything that was told is in force.
     fn catch_up(&mut self) {
-        let revision = self.revision;
-        while self.take().revision < revision {}
+        let position = self.revision.into();
+        while !self.take().position.has_reached(&position) {}
     }
 
     fn settings(&self) -> &Settings {
@@ -112,7 +112,7 @@ fn nothing_is_told_before_store_and_interfaces_are_known() {
     assert!(around.orders.try_recv().is_err());
     around.in_sync();
     let mark = around.take();
-    assert_eq!(mark.revision, 1);
+    assert_eq!(mark.position, 1.into());
     assert!(around.state.endpoints.contains_key(&Place::Host("eth0".to_owned())));
 }
 
@@ -125,11 +125,11 @@ fn what_comes_while_the_dataplane_works_is_one_change() {
         around.put(Kind::GlobalNetworkPolicy, name, json!({}));
     }
     // The engine has heard all of it when what it wants says so.
-    assert!(around.board.wait(SOON, |facts| facts.wanted.revision == 5));
+    assert!(around.board.wait(SOON, |facts| facts.wanted.position == 5.into()));
     assert!(around.orders.try_recv().is_err(), "the dataplane is not free");
     around.tell(Input::Free);
     let second = around.take();
-    assert_eq!((first.revision, second.revision), (2, 5));
+    assert_eq!((first.position, second.position), (2.into(), 5.into()));
     assert_eq!(around.state.rules.len(), 8);
 }
 
@@ -157,7 +157,8 @@ fn a_configuration_that_nothing_can_replace_is_not_in_force_and_is_told() {
     let mut around = Around::with_endpoint();
     around.put(Kind::FelixConfiguration, "default", json!({ "vxlanPort": 5 }));
     around.catch_up();
-    let unreadable = Unreadable { revision: 2, reasons: vec!["no".to_owned()], replacement: Replacement::Nothing };
+    let unreadable =
+        Unreadable { revision: 2.into(), reasons: vec!["no".to_owned()], replacement: Replacement::Nothing };
     let key = Key::cluster(Kind::FelixConfiguration, "default");
     around.changes(vec![Change { unreadable: Some(unreadable), ..Change::deleted(key.clone()) }]);
     around.catch_up();

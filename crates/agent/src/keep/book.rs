@@ -6,15 +6,17 @@
 //! is the truth, so a change that the disk loses with the machine's power is no loss; but what is in the file is what the
 //! store said at some time.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use tortie_api::{Key, Kind};
-use tortie_store::{Event, Revision, Stored};
+use tortie_store::{Event, Position, Revision, Stored, Value};
 
 use super::identity::{self, Identity};
 use crate::board;
@@ -28,7 +30,8 @@ const NODE: &str = "node";
 /// How many objects of a copy are told at once.
 const PAGE: usize = 1_000;
 
-/// Without a value, the object is gone.
+/// Without a value, the object is gone. A value that is text says why the store could not read the object. A revision that is text
+/// is one of a store that does not count, behind a `=`.
 const SCHEMA: &str = "
     create table facts (name text primary key, value) without rowid;
     create table forms (
@@ -81,6 +84,14 @@ pub(super) struct Book {
     new: Option<Connection>,
     /// The node whose policy is in force, by its name.
     node: Option<String>,
+    /// A listing of one kind that is not whole yet: what it has so far.
+    part: Option<Part>,
+}
+
+/// A listing of one kind. It goes into the copy that exists.
+struct Part {
+    kind: Kind,
+    seen: HashSet<String>,
 }
 
 impl Book {
@@ -89,7 +100,7 @@ impl Book {
         let now = if path.exists() { connect(path).ok() } else { None };
         let full = now.as_ref().and_then(|now| full(now).ok()).unwrap_or(0);
         let node = now.as_ref().and_then(|now| fact(now, NODE));
-        Self { path: path.to_owned(), now, full, new: None, node }
+        Self { path: path.to_owned(), now, full, new: None, node, part: None }
     }
 
     /// Remembers the node whose policy is in force.
@@ -110,25 +121,25 @@ impl Book {
         }
     }
 
-    /// Adds changes; something before them may be missing.
-    pub(super) fn changes(&mut self, changes: &[Event], torn: bool) -> Result<()> {
+    /// Adds changes, after which the store is at this position; something before them may be missing.
+    pub(super) fn changes(&mut self, changes: &[Event], position: &Position, torn: bool) -> Result<()> {
         if torn {
             self.drop_new();
             self.tear()?;
         }
-        let (Some(last), Some(now)) = (changes.last(), &mut self.now) else { return Ok(()) };
+        let Some(now) = self.now.as_mut().filter(|_| !changes.is_empty()) else { return Ok(()) };
         let sql = now.transaction()?;
         for change in changes {
             match change {
-                Event::Put(stored) => add(&sql, &stored.key, stored.revision, Some(&stored.value))?,
-                Event::Deleted(key, revision) => add(&sql, key, *revision, None)?,
+                Event::Put(stored) => add(&sql, &stored.key, &stored.revision, Some(&stored.value))?,
+                Event::Deleted(key, revision) => add(&sql, key, revision, None)?,
             }
             if *change.key() == identity::key() {
                 let guid = if let Event::Put(stored) = change { identity::guid(stored) } else { None };
                 set(&sql, "guid", guid.as_deref().unwrap_or_default())?;
             }
         }
-        heard(&sql, last.revision())?;
+        received(&sql, position)?;
         if sql.last_insert_rowid() > self.full {
             sql.execute_batch(SHORTEN)?;
             self.full = full(&sql)?;
@@ -136,9 +147,10 @@ impl Book {
         Ok(sql.commit()?)
     }
 
-    /// A listing begins.
+    /// A listing of everything begins.
     pub(super) fn listing(&mut self, store: &str) -> Result<()> {
         self.drop_new();
+        self.part = None;
         let path = self.beside();
         let new = Connection::open(&path)?;
         restrict(&path)?;
@@ -155,28 +167,41 @@ impl Book {
         Ok(())
     }
 
+    /// A listing of one kind begins.
+    pub(super) fn listing_of(&mut self, kind: Kind) {
+        self.part = Some(Part { kind, seen: HashSet::new() });
+    }
+
     /// A piece of it.
     pub(super) fn page(&mut self, items: &[Stored]) -> Result<()> {
+        if let Some(part) = &mut self.part {
+            part.seen.extend(items.iter().map(|stored| stored.key.path()));
+            return self.now.as_mut().map_or(Ok(()), |now| note_changed(now, items));
+        }
         let Some(new) = &self.new else { return Ok(()) };
         if let Some(guid) = items.iter().find_map(identity::guid) {
             set(new, "guid", &guid)?;
         }
-        items.iter().try_for_each(|stored| add(new, &stored.key, stored.revision, Some(&stored.value)))
+        items.iter().try_for_each(|stored| add(new, &stored.key, &stored.revision, Some(&stored.value)))
     }
 
-    /// It is whole, at this revision; or it was given up.
-    pub(super) fn listed(&mut self, revision: Option<Revision>) -> Result<()> {
-        let Some(revision) = revision else {
+    /// It is whole, at this position; or it was given up.
+    pub(super) fn listed(&mut self, position: Option<&Position>) -> Result<()> {
+        let Some(position) = position else {
             self.drop_new();
+            self.part = None;
             return Ok(());
         };
+        if let Some(part) = self.part.take() {
+            return self.now.as_mut().map_or(Ok(()), |now| note_deleted(now, &part, position));
+        }
         let Some(new) = self.new.take() else { return Ok(()) };
         if let Some(now) = &self.now
             && let Err(error) = carry(now, &new)
         {
             log::warn!("last valid versions of an earlier copy are lost: {error}");
         }
-        heard(&new, revision)?;
+        received(&new, position)?;
         set(&new, "whole", "yes")?;
         new.execute_batch("commit")?;
         new.close().map_err(|(_, error)| error)?;
@@ -262,9 +287,69 @@ fn full(sql: &Connection) -> Result<i64> {
     Ok(last + count + SLACK)
 }
 
-fn add(sql: &Connection, key: &Key, revision: Revision, value: Option<&[u8]>) -> Result<()> {
+/// Adds the forms that differ from what the copy has.
+fn note_changed(now: &mut Connection, items: &[Stored]) -> Result<()> {
+    let sql = now.transaction()?;
+    sql.execute_batch(BY_KEY)?;
+    for item in items {
+        let known = {
+            let mut find = sql.prepare_cached(
+                "select revision = ?2 and value is ?3 from forms where id = (select max(id) from forms where key = ?1)",
+            )?;
+            let form = params![item.key.path(), to_sql(&item.revision), ToSqlOutput::Borrowed(value(&item.value))];
+            find.query_row(form, |row| row.get::<_, bool>(0)).optional()?
+        };
+        if known != Some(true) {
+            add(&sql, &item.key, &item.revision, Some(&item.value))?;
+        }
+    }
+    Ok(sql.commit()?)
+}
+
+/// What the copy has of a kind and a listing has not is gone. The copy knows the kind up to this position then.
+fn note_deleted(now: &mut Connection, part: &Part, at: &Position) -> Result<()> {
+    let sql = now.transaction()?;
+    let mut gone = Vec::new();
+    {
+        let mut rows = sql.prepare(PRESENT)?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            gone.extend(stored(row)?.filter(|one| one.key.kind == part.kind && !part.seen.contains(&one.key.path())));
+        }
+    }
+    for one in gone {
+        add(&sql, &one.key, &one.revision, None)?;
+    }
+    let mut whole = position(&sql).unwrap_or_default();
+    whole.advance(at);
+    received(&sql, &whole)?;
+    Ok(sql.commit()?)
+}
+
+fn to_sql(revision: &Revision) -> rusqlite::types::Value {
+    match revision.number() {
+        Some(number) => number.cast_signed().into(),
+        None => format!("={revision}").into(),
+    }
+}
+
+fn from_sql(revision: ValueRef<'_>) -> rusqlite::Result<Revision> {
+    Ok(match revision {
+        ValueRef::Text(text) => Revision::from(String::from_utf8_lossy(text).trim_start_matches('=')),
+        other => other.as_i64()?.cast_unsigned().into(),
+    })
+}
+
+fn value(value: &Value) -> ValueRef<'_> {
+    match value.unreadable() {
+        Some(reason) => ValueRef::Text(reason.as_bytes()),
+        None => ValueRef::Blob(value),
+    }
+}
+
+fn add(sql: &Connection, key: &Key, revision: &Revision, form: Option<&Value>) -> Result<()> {
     let mut insert = sql.prepare_cached("insert into forms (key, revision, value) values (?1, ?2, ?3)")?;
-    insert.execute(params![key.path(), revision.cast_signed(), value])?;
+    insert.execute(params![key.path(), to_sql(revision), form.map(value).map(ToSqlOutput::Borrowed)])?;
     Ok(())
 }
 
@@ -272,10 +357,10 @@ fn add(sql: &Connection, key: &Key, revision: Revision, value: Option<&[u8]>) ->
 fn good(sql: &Connection, present: &Stored) -> Result<Option<Form>> {
     sql.execute_batch(BY_KEY)?;
     let mut find = sql.prepare_cached(
-        "select revision, value from forms where key = ?1 and not bad and not (revision = ?2 and value is ?3) order by id desc",
+        "select revision, value from forms where key = ?1 and not bad and typeof(value) != 'text' and not (revision = ?2 and value is ?3) order by id desc",
     )?;
-    let present = params![present.key.path(), present.revision.cast_signed(), &present.value[..]];
-    let form = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, Option<Vec<u8>>>(1)?));
+    let present = params![present.key.path(), to_sql(&present.revision), ToSqlOutput::Borrowed(value(&present.value))];
+    let form = |row: &Row<'_>| Ok((from_sql(row.get_ref(0)?)?, row.get::<_, Option<Vec<u8>>>(1)?));
     let last = find.query_row(present, form).optional()?;
     Ok(last.and_then(|(revision, value)| Some((revision, value?.into()))))
 }
@@ -287,14 +372,18 @@ fn mark(sql: &Connection, present: &Stored) -> Result<bool> {
         "update forms set bad = 1 where id = (select max(id) from forms where key = ?1)
          and revision = ?2 and value is ?3 and not bad",
     )?;
-    Ok(mark.execute(params![present.key.path(), present.revision.cast_signed(), &present.value[..]])? > 0)
+    Ok(mark.execute(params![
+        present.key.path(),
+        to_sql(&present.revision),
+        ToSqlOutput::Borrowed(value(&present.value))
+    ])? > 0)
 }
 
 /// Puts a form before all others.
 fn before(sql: &Connection, key: &Key, form: Option<&Form>) -> Result<()> {
     let Some((revision, value)) = form else { return Ok(()) };
     sql.prepare_cached("insert into forms (id, key, revision, value) select min(id) - 1, ?1, ?2, ?3 from forms")?
-        .execute(params![key.path(), revision.cast_signed(), &value[..]])?;
+        .execute(params![key.path(), to_sql(revision), &value[..]])?;
     Ok(())
 }
 
@@ -314,9 +403,13 @@ fn carry(now: &Connection, new: &Connection) -> Result<()> {
 
 /// The object of a row; none under a key that this version does not know: it was no object for it before either.
 fn stored(row: &Row<'_>) -> Result<Option<Stored>> {
-    let (key, value): (String, Vec<u8>) = (row.get(0)?, row.get(2)?);
+    let key: String = row.get(0)?;
     let Ok(key) = key.parse::<Key>() else { return Ok(None) };
-    Ok(Some(Stored { key, revision: row.get::<_, i64>(1)?.cast_unsigned(), value: value.into() }))
+    let value = match row.get_ref(2)? {
+        ValueRef::Text(reason) => Value::cannot_be_read(String::from_utf8_lossy(reason)),
+        json => json.as_blob().map_err(rusqlite::Error::from)?.into(),
+    };
+    Ok(Some(Stored { key, revision: from_sql(row.get_ref(1)?)?, value }))
 }
 
 fn set(sql: &Connection, name: &str, value: &str) -> Result<()> {
@@ -324,9 +417,14 @@ fn set(sql: &Connection, name: &str, value: &str) -> Result<()> {
     Ok(())
 }
 
-fn heard(sql: &Connection, revision: Revision) -> Result<()> {
-    set(sql, "revision", &revision.to_string())?;
+fn received(sql: &Connection, position: &Position) -> Result<()> {
+    set(sql, "revision", &serde_json::to_string(position).unwrap_or_default())?;
     set(sql, "written", &board::now())
+}
+
+/// Up to where the history of the store is in a copy.
+fn position(sql: &Connection) -> Option<Position> {
+    serde_json::from_str(&fact(sql, "revision")?).ok()
 }
 
 fn fact(sql: &Connection, name: &str) -> Option<String> {
@@ -351,7 +449,7 @@ pub(crate) struct Held {
     /// When it was written, as UTC.
     pub(crate) written: String,
     /// How far the store had come.
-    pub(crate) revision: Revision,
+    pub(crate) position: Position,
 }
 
 impl Copy {
@@ -360,7 +458,7 @@ impl Copy {
         let sql = read(path)?;
         let identity = Identity {
             guid: fact(&sql, "guid").filter(|guid| !guid.is_empty()),
-            revision: fact(&sql, "revision").and_then(|revision| revision.parse().ok()).unwrap_or_default(),
+            position: position(&sql).unwrap_or_default(),
         };
         let node = fact(&sql, NODE);
         Some(Self { path: path.to_owned(), store: fact(&sql, "store")?, identity, node })
@@ -387,8 +485,8 @@ impl Copy {
     pub(crate) fn hold(&self) -> Option<Held> {
         let sql = read(&self.path)?;
         fact(&sql, "whole")?;
-        let (written, revision) = (fact(&sql, "written")?, fact(&sql, "revision")?.parse().ok()?);
-        Some(Held { sql, written, revision })
+        let (written, position) = (fact(&sql, "written")?, position(&sql)?);
+        Some(Held { sql, written, position })
     }
 }
 
@@ -397,7 +495,7 @@ impl Copy {
 pub(crate) struct Moment {
     sql: Connection,
     /// How far the store had come; none if the copy is not known as a whole.
-    pub(crate) revision: Option<Revision>,
+    pub(crate) position: Option<Position>,
 }
 
 impl Moment {
@@ -405,8 +503,8 @@ impl Moment {
         let sql = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         sql.execute_batch("begin")?;
         let whole = fact(&sql, "whole").is_some();
-        let revision = fact(&sql, "revision").filter(|_| whole).and_then(|revision| revision.parse().ok());
-        Ok(Self { sql, revision })
+        let position = if whole { position(&sql) } else { None };
+        Ok(Self { sql, position })
     }
 
     /// The kinds of objects that are copied; none if an earlier release made the copy, which did not note them.
@@ -415,12 +513,12 @@ impl Moment {
     }
 
     /// The valid version of an object that is of a revision.
-    pub(crate) fn version(&self, key: &Key, revision: Revision) -> Result<Option<Stored>> {
+    pub(crate) fn version(&self, key: &Key, revision: &Revision) -> Result<Option<Stored>> {
         let mut find = self.sql.prepare_cached(
             "select key, revision, value from forms
              where key = ?1 and revision = ?2 and not bad and value is not null order by id desc",
         )?;
-        let mut rows = find.query(params![key.path(), revision.cast_signed()])?;
+        let mut rows = find.query(params![key.path(), to_sql(revision)])?;
         rows.next()?.map_or(Ok(None), stored)
     }
 

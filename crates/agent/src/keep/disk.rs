@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use std::{io, mem};
 
 use tortie_api::{Key, Kind};
-use tortie_store::{Event, Revision, Stored};
+use tortie_store::{Event, Position, Stored};
 use tortie_sync::{LastValid, Version};
 
 use super::book::{Book, BookError, Copy, Moment};
@@ -30,11 +30,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const GATHER: Duration = Duration::from_millis(100);
 
 enum Job {
-    /// A store of this name is listed; until its end pages come, among other jobs.
-    Listing(String),
+    /// A store of this name is listed, or one kind of it; until its end pages come, among other jobs.
+    Listing(String, Option<Kind>),
     Page(Vec<Stored>),
-    /// The listing is whole, at this revision; none if it was given up.
-    Listed(Option<Revision>),
+    /// The listing is whole, at this position; none if it was given up.
+    Listed(Option<Position>),
     /// Changes wait to be written.
     Changes,
     LastValid(Stored, SyncSender<Option<Version>>),
@@ -65,6 +65,8 @@ struct Shared {
 #[derive(Default)]
 struct Changes {
     events: Vec<Event>,
+    /// The position of the last one.
+    position: Position,
     bytes: usize,
 }
 
@@ -78,7 +80,7 @@ impl Shared {
 /// A listing on its way to the disk. One that is dropped before it is whole leaves the copy as it was.
 pub(crate) struct Copying<'a> {
     disk: &'a Disk,
-    whole: Option<Revision>,
+    whole: Option<Position>,
     /// How long the disk may still hold the listing up.
     patience: Cell<Duration>,
 }
@@ -101,16 +103,16 @@ impl Copying<'_> {
         }
     }
 
-    /// That was all, at this revision.
-    pub(crate) fn whole(mut self, revision: Revision) {
-        self.whole = Some(revision);
+    /// That was all, at this position.
+    pub(crate) fn whole(mut self, position: Position) {
+        self.whole = Some(position);
     }
 }
 
 impl Drop for Copying<'_> {
     fn drop(&mut self) {
         // Whoever wrote has said why nobody takes this.
-        let _ = self.disk.jobs.send(Job::Listed(self.whole));
+        let _ = self.disk.jobs.send(Job::Listed(self.whole.take()));
     }
 }
 
@@ -139,14 +141,14 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Notes everything that a store has, page by page. One listing at a time.
-    pub(crate) fn listing(&self, store: String) -> Copying<'_> {
-        let _ = self.jobs.send(Job::Listing(store));
+    /// Notes everything that a store has, or everything of one kind, page by page. One listing at a time.
+    pub(crate) fn listing(&self, store: String, of: Option<Kind>) -> Copying<'_> {
+        let _ = self.jobs.send(Job::Listing(store, of));
         Copying { disk: self, whole: None, patience: Cell::new(PATIENCE) }
     }
 
-    /// Notes one change.
-    pub(crate) fn event(&self, event: &Event) {
+    /// Notes one change, after which the store is at this position.
+    pub(crate) fn event(&self, event: &Event, position: Position) {
         let mut changes = self.shared.changes();
         if changes.bytes > BYTES {
             self.shared.torn.store(true, Ordering::SeqCst);
@@ -155,6 +157,7 @@ impl Disk {
         let first = changes.events.is_empty();
         changes.bytes += size_of::<Event>() + if let Event::Put(stored) = event { stored.value.len() } else { 0 };
         changes.events.push(event.clone());
+        changes.position = position;
         drop(changes);
         // Should the thread have much to do, it looks for changes all the same.
         if first && let Err(TrySendError::Disconnected(_)) = self.jobs.try_send(Job::Changes) {
@@ -256,14 +259,15 @@ fn work(book: &mut Book, todo: &Receiver<Job>, shared: &Shared) -> Result<(), Bo
         // All that was told before the job comes before it.
         due = None;
         let changes = mem::take(&mut *shared.changes());
-        book.changes(&changes.events, shared.torn.swap(false, Ordering::SeqCst))?;
+        book.changes(&changes.events, &changes.position, shared.torn.swap(false, Ordering::SeqCst))?;
         match job {
-            Ok(Job::Listing(store)) => book.listing(&store)?,
+            Ok(Job::Listing(store, None)) => book.listing(&store)?,
+            Ok(Job::Listing(_, Some(kind))) => book.listing_of(kind),
             Ok(Job::Page(items)) => {
                 book.page(&items)?;
                 shared.pages.fetch_sub(1, Ordering::SeqCst);
             }
-            Ok(Job::Listed(revision)) => book.listed(revision)?,
+            Ok(Job::Listed(position)) => book.listed(position.as_ref())?,
             Ok(Job::LastValid(present, answer)) => send(&answer, book.last_valid(&present)?),
             Ok(Job::Node(node, answer)) => {
                 book.set_node(node)?;

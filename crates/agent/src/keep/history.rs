@@ -5,19 +5,19 @@
 //! the last revision seen, there is nothing to replay: then every object of the store that is not newer must be in the copy as
 //! it is. A change that was undone, and whose object does not exist any more, cannot be noticed so.
 //!
-//! A store that does not give its log at once (etcd) is not compared.
+//! A store that does not give its log at once (etcd), or that has no one log (each kind its own), is not compared.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use tortie_api::Key;
-use tortie_store::{Event, Revision, Selection, Store, StoreError, Stored};
+use tortie_store::{Event, Position, Revision, Selection, Store, StoreError, Stored};
 
 use super::book::{BookError, Moment};
 
 /// How many revisions of the log are replayed, at most.
-const WINDOW: Revision = 1_000;
+const WINDOW: u64 = 1_000;
 
 /// An object's revision, and a hash of its content.
 type Version = (Revision, u64);
@@ -25,12 +25,13 @@ type Version = (Revision, u64);
 fn version(stored: &Stored) -> Version {
     let mut hasher = DefaultHasher::new();
     stored.value.hash(&mut hasher);
-    (stored.revision, hasher.finish())
+    (stored.revision.clone(), hasher.finish())
 }
 
 /// What differs between a store and the copy of what was seen of it, in words; none if nothing is known to.
 pub(super) fn difference(store: &dyn Store, seen: &Moment) -> Result<Option<String>, StoreError> {
-    let (Some(upto), Some(kinds)) = (seen.revision, seen.kinds()) else { return Ok(None) };
+    let upto = seen.position.as_ref().and_then(Position::number);
+    let (Some(upto), Some(kinds)) = (upto, seen.kinds()) else { return Ok(None) };
     let is_copied = |key: &Key| kinds.iter().any(|kind| kind == key.kind.name());
     let mut copy = BTreeMap::new();
     let take = |stored: Stored| {
@@ -42,10 +43,13 @@ pub(super) fn difference(store: &dyn Store, seen: &Moment) -> Result<Option<Stri
     let found = match log(store, upto)? {
         Log::From(from, changed) => {
             let changed: BTreeMap<_, _> = changed.into_iter().filter(|(key, _)| is_copied(key)).collect();
-            let not_copied = changed.iter().find(|(key, version)| copy.get(key).copied() != **version);
+            let not_copied = changed.iter().find(|(key, version)| copy.get(key) != version.as_ref());
             // What the copy has of that part of the log must be in it.
-            let not_logged =
-                || copy.iter().find(|(key, version)| version.0 > from && changed.get(key) != Some(&Some(**version)));
+            let not_logged = || {
+                copy.iter().find(|(key, version)| {
+                    version.0 > from && changed.get(key).is_none_or(|known| known.as_ref() != Some(version))
+                })
+            };
             not_copied.map(|(key, _)| key.clone()).or_else(|| not_logged().map(|(key, _)| key.clone()))
         }
         Log::Compacted => {
@@ -66,20 +70,22 @@ pub(super) fn difference(store: &dyn Store, seen: &Moment) -> Result<Option<Stri
 /// What the log says of the last revisions up to one.
 enum Log {
     /// The objects that were changed after a revision, as they then were; none of those that were removed.
-    From(Revision, BTreeMap<Key, Option<Version>>),
+    From(u64, BTreeMap<Key, Option<Version>>),
     /// It was compacted past that revision.
     Compacted,
     /// The store does not give it at once.
     NotGiven,
 }
 
-fn log(store: &dyn Store, upto: Revision) -> Result<Log, StoreError> {
+fn log(store: &dyn Store, upto: u64) -> Result<Log, StoreError> {
     let mut from = upto.saturating_sub(WINDOW);
     loop {
         match replay(store, from, upto) {
-            Err(StoreError::Compacted { kept, .. }) if kept >= upto => return Ok(Log::Compacted),
-            Err(StoreError::Compacted { kept, .. }) if kept > from => from = kept,
-            Err(StoreError::Compacted { .. }) => return Ok(Log::NotGiven),
+            Err(StoreError::Compacted { kept, .. }) => match kept.number() {
+                Some(kept) if kept >= upto => return Ok(Log::Compacted),
+                Some(kept) if kept > from => from = kept,
+                _ => return Ok(Log::NotGiven),
+            },
             Err(error) => return Err(error),
             Ok(Some(changed)) => return Ok(Log::From(from, changed)),
             Ok(None) => return Ok(Log::NotGiven),
@@ -88,18 +94,15 @@ fn log(store: &dyn Store, upto: Revision) -> Result<Log, StoreError> {
 }
 
 /// The objects that were changed after a revision up to another; none if the log does not come so far at once.
-fn replay(
-    store: &dyn Store,
-    from: Revision,
-    upto: Revision,
-) -> Result<Option<BTreeMap<Key, Option<Version>>>, StoreError> {
-    let mut watch = store.watch(&Selection::default(), from)?;
+fn replay(store: &dyn Store, from: u64, upto: u64) -> Result<Option<BTreeMap<Key, Option<Version>>>, StoreError> {
+    let mut watch = store.watch(&Selection::default(), &from.into())?;
     let (mut changed, mut reached) = (BTreeMap::new(), from);
     while let Some(event) = watch.next(Duration::ZERO)? {
-        if event.revision() > upto {
+        let Some(at) = event.revision().number() else { return Ok(None) };
+        if at > upto {
             return Ok(Some(changed));
         }
-        reached = event.revision();
+        reached = at;
         match event {
             Event::Put(stored) => changed.insert(stored.key.clone(), Some(version(&stored))),
             Event::Deleted(key, _) => changed.insert(key, None),

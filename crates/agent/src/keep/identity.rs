@@ -4,19 +4,19 @@
 //! | Seen before | Now | |
 //! |---|---|---|
 //! | a GUID in ClusterInformation `default` | another, or none | another store |
-//! | a revision | an earlier one | a backup, or a new store |
-//! | no GUID (nobody wrote ClusterInformation) | any, at the same or a later revision | the same store |
+//! | a position | an earlier one | a backup, or a new store |
+//! | no GUID (nobody wrote ClusterInformation) | any, at the same or a later position | the same store |
 //! | nothing | anything | the first store of this machine |
 
 use serde_json::Value;
 use tortie_api::{Key, Kind, decode};
-use tortie_store::{Event, Listing, Revision, Stored};
+use tortie_store::{Event, Listing, Position, Stored};
 
 /// What tells a store and its history from another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) guid: Option<String>,
-    pub(crate) revision: Revision,
+    pub(crate) position: Position,
 }
 
 /// The object with a store's GUID, in which it also says whether it is ready.
@@ -37,12 +37,12 @@ pub(crate) fn guid(stored: &Stored) -> Option<String> {
 impl Identity {
     /// That of a store whose ClusterInformations are these.
     pub(crate) fn of(listing: &Listing) -> Self {
-        Self { guid: listing.items.iter().find_map(guid), revision: listing.revision }
+        Self { guid: listing.items.iter().find_map(guid), position: listing.position.clone() }
     }
 
-    /// The same store changes.
-    pub(crate) fn see(&mut self, event: &Event) {
-        self.revision = self.revision.max(event.revision());
+    /// The same store changes, and is at this position then.
+    pub(crate) fn see(&mut self, event: &Event, position: &Position) {
+        self.position.advance(position);
         match event {
             Event::Put(stored) if stored.key == key() => self.guid = guid(stored),
             Event::Deleted(deleted, _) if *deleted == key() => self.guid = None,
@@ -57,9 +57,9 @@ impl Identity {
                 Some(format!("is another store: its GUID is {guid}, and the store in force has {seen}"))
             }
             (Some(seen), None) => Some(format!("is another store: it has no GUID, and the store in force has {seen}")),
-            _ if now.revision < self.revision => Some(format!(
+            _ if now.position.is_behind(&self.position) => Some(format!(
                 "has another history: it ends at revision {}, and revision {} was seen",
-                now.revision, self.revision
+                now.position, self.position
             )),
             _ => None,
         }
@@ -72,8 +72,10 @@ mod tests {
 
     #[test]
     fn another_guid_and_an_earlier_end_are_told_and_nothing_else_is() {
-        let identity =
-            |guid: &str, revision| Identity { guid: Some(guid.to_owned()).filter(|guid| !guid.is_empty()), revision };
+        let identity = |guid: &str, at: u64| Identity {
+            guid: Some(guid.to_owned()).filter(|guid| !guid.is_empty()),
+            position: at.into(),
+        };
         for (seen, now, differs) in [
             (("", 0), ("a", 3), false),
             (("a", 3), ("a", 3), false),

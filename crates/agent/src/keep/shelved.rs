@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tortie_api::{Key, Kind, decode};
-use tortie_store::{Event, Listing, Revision, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written};
+use tortie_store::{
+    Abilities, Event, Listing, Operation, Position, Selection, Store, StoreError, Stored, Support, Watch, Write,
+    WriteError, Written,
+};
 
 use super::book::Copy;
 use super::disk::Disk;
@@ -121,7 +124,7 @@ impl Shelved {
             return Err(StoreError::Failed(format!(
                 "{} is empty and at revision 0; it was at {} before",
                 store.describe(),
-                lock(&self.seen).revision
+                lock(&self.seen).position
             )));
         }
         self.replaced.store(true, Ordering::SeqCst);
@@ -133,7 +136,9 @@ impl Shelved {
 
     /// What the store says otherwise of the revisions that were seen; none if nothing was seen yet, or nothing can be compared.
     fn other_history(&self, store: &dyn Store) -> Result<Option<String>, StoreError> {
-        let Some(disk) = self.disk.as_ref().filter(|_| lock(&self.seen).revision > 0) else { return Ok(None) };
+        let Some(disk) = self.disk.as_ref().filter(|_| lock(&self.seen).position != Position::START) else {
+            return Ok(None);
+        };
         // Without a copy there is nothing to compare with; that it cannot be read has been told by others.
         let Ok(seen) = disk.moment() else { return Ok(None) };
         history::difference(store, &seen)
@@ -141,7 +146,7 @@ impl Shelved {
 
     /// What the store has, piece by piece. One that says that it is not ready is taken for away; and so is one that is not
     /// the store that was obeyed: a disk that is not mounted must not open the machine.
-    fn real(&self, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Revision, StoreError> {
+    fn real(&self, selection: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Position, StoreError> {
         let store = self.store()?;
         let not_ready = || {
             StoreError::Failed(format!(
@@ -156,11 +161,11 @@ impl Shelved {
         if information.items.iter().any(is_locked) {
             return Err(not_ready());
         }
-        let mut now = Identity::of(&information);
+        let now = Identity::of(&information);
         self.check(&*store, &now)?;
-        let copying = self.disk.as_ref().map(|disk| disk.listing(self.describe()));
+        let copying = self.disk.as_ref().map(|disk| disk.listing(self.describe(), selection.kind));
         let (mut locked, mut guid) = (false, None);
-        let revision = store.list_pages(&Selection::default(), &mut |items| {
+        let position = store.list_pages(selection, &mut |items| {
             locked = locked || items.iter().any(is_locked);
             guid = guid.take().or_else(|| items.iter().find_map(identity::guid));
             if !locked {
@@ -173,16 +178,18 @@ impl Shelved {
         if locked {
             return Err(not_ready());
         }
-        if revision < now.revision {
+        if position.is_behind(&now.position) {
             return Err(StoreError::Failed(format!("{} was replaced while it was read", store.describe())));
         }
-        (now.guid, now.revision) = (guid, revision);
-        *lock(&self.seen) = now;
+        match selection.kind {
+            None => *lock(&self.seen) = Identity { guid, position: position.clone() },
+            Some(_) => lock(&self.seen).position.advance(&position),
+        }
         self.accept(false);
         if let Some(copying) = copying {
-            copying.whole(revision);
+            copying.whole(position.clone());
         }
-        Ok(revision)
+        Ok(position)
     }
 
     fn copy(&self) -> Option<Copy> {
@@ -200,30 +207,44 @@ impl Store for Shelved {
         self.board.read().store_name.clone()
     }
 
+    fn abilities(&self) -> Abilities {
+        self.opened().map(|store| store.abilities()).unwrap_or_default()
+    }
+
+    fn supports(&self, kind: Kind, operation: Operation) -> Support {
+        self.opened().map_or(Ok(()), |store| store.supports(kind, operation))
+    }
+
     fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
         self.store()?.get(key)
     }
 
-    fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
-        let mut items = Vec::new();
-        let revision = self.list_pages(selection, &mut |page| items.extend(page))?;
-        Ok(Listing { revision, items })
+    fn position(&self) -> Result<Position, StoreError> {
+        self.store()?.position()
     }
 
-    fn list_pages(&self, _: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Revision, StoreError> {
+    fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
+        let mut items = Vec::new();
+        let position = self.list_pages(selection, &mut |page| items.extend(page))?;
+        Ok(Listing { position, items })
+    }
+
+    fn list_pages(&self, selection: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Position, StoreError> {
         let _reading = Running::begin(&self.board, lag::READ);
-        match self.real(page) {
-            Ok(revision) => {
+        match self.real(selection, page) {
+            Ok(position) => {
                 self.drop_copy();
                 self.board.tell(|facts| {
-                    facts.resyncs += 1;
-                    facts.lag.received = revision;
+                    if selection.kind.is_none() {
+                        facts.resyncs += 1;
+                    }
+                    facts.lag.received.advance(&position);
                     if matches!(facts.store, StoreState::Stale | StoreState::Replaced) {
                         log::info!("the store answers again");
                         facts.set_store(StoreState::Waiting, board::now(), String::new());
                     }
                 });
-                Ok(revision)
+                Ok(position)
             }
             Err(error) => {
                 let replaced = self.replaced.load(Ordering::SeqCst);
@@ -262,8 +283,8 @@ impl Store for Shelved {
                 let since = if state == StoreState::Replaced { board::now() } else { copy.written.clone() };
                 self.board.tell(|facts| facts.set_store(state, since, reason));
                 copy.pages(page).map_err(|error| StoreError::Failed(format!("the copy of the store: {error}")))?;
-                self.board.tell(|facts| facts.lag.received = copy.revision);
-                Ok(copy.revision)
+                self.board.tell(|facts| facts.lag.received = copy.position.clone());
+                Ok(copy.position)
             }
         }
     }
@@ -272,19 +293,19 @@ impl Store for Shelved {
         self.store()?.write(writes)
     }
 
-    fn is_quiet(&self, after: Revision, until: Revision) -> Result<bool, StoreError> {
+    fn is_quiet(&self, after: &Position, until: &Position) -> Result<bool, StoreError> {
         self.store()?.is_quiet(after, until)
     }
 
-    fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError> {
+    fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
         if self.not_asked.get().is_some() {
-            return Ok(Box::new(Standing { pause: NOT_ASKED, stop: self.stop.clone(), from }));
+            return Ok(Box::new(Standing { pause: NOT_ASKED, stop: self.stop.clone(), from: from.clone() }));
         }
         if self.copy().is_some() {
             let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
             let pause = backoff.pause();
             backoff.longer();
-            return Ok(Box::new(Standing { pause, stop: self.stop.clone(), from }));
+            return Ok(Box::new(Standing { pause, stop: self.stop.clone(), from: from.clone() }));
         }
         let inner = self.store()?.watch(selection, from)?;
         Ok(Box::new(Noted {
@@ -294,7 +315,7 @@ impl Store for Shelved {
             board: self.board.clone(),
             reading: false,
             reopen: self.reopen.clone(),
-            from,
+            from: from.clone(),
             locked: false,
         }))
     }
@@ -323,7 +344,7 @@ struct Noted {
     /// Something was told that is being read now.
     reading: bool,
     reopen: Arc<AtomicBool>,
-    from: Revision,
+    from: Position,
     /// The store has said that it is not ready: it is asked anew from then on.
     locked: bool,
 }
@@ -333,17 +354,18 @@ impl Noted {
     fn note(&mut self, event: Event) -> Option<Event> {
         self.locked = matches!(&event, Event::Put(stored) if is_locked(stored));
         if !self.locked {
-            lock(&self.seen).see(&event);
+            let position = self.inner.position();
+            lock(&self.seen).see(&event, &position);
             let first = !std::mem::replace(&mut self.reading, true);
             self.board.tell(|facts| {
-                facts.lag.received = event.revision();
+                facts.lag.received = position;
                 if first {
                     facts.lag.begin(lag::READ);
                 }
             });
         }
         if let Some(disk) = self.disk.as_ref().filter(|_| !self.locked) {
-            disk.event(&event);
+            disk.event(&event, self.inner.position());
         }
         (!self.locked).then_some(event)
     }
@@ -363,7 +385,7 @@ impl Watch for Noted {
         if std::mem::take(&mut self.reading) {
             self.board.tell(|facts| facts.lag.end(lag::READ));
         }
-        let over = StoreError::Compacted { from: self.from, kept: self.from };
+        let over = StoreError::Compacted { from: self.from.clone(), kept: self.from.clone() };
         if self.locked || self.reopen.load(Ordering::SeqCst) {
             return Err(over);
         }
@@ -378,6 +400,14 @@ impl Watch for Noted {
         let event = self.inner.more()?;
         self.note(event)
     }
+
+    fn position(&self) -> Position {
+        self.inner.position()
+    }
+
+    fn resume(&mut self, kind: Kind, from: &Position) -> Result<(), StoreError> {
+        self.inner.resume(kind, from)
+    }
 }
 
 /// The watch of a copy: nothing changes, and every now and then the store is to be tried again, which is what an
@@ -385,12 +415,16 @@ impl Watch for Noted {
 struct Standing {
     pause: Duration,
     stop: Arc<Stop>,
-    from: Revision,
+    from: Position,
 }
 
 impl Watch for Standing {
     fn next(&mut self, _: Duration) -> Result<Option<Event>, StoreError> {
         self.stop.wait(self.pause);
-        Err(StoreError::Compacted { from: self.from, kept: self.from })
+        Err(StoreError::Compacted { from: self.from.clone(), kept: self.from.clone() })
+    }
+
+    fn position(&self) -> Position {
+        self.from.clone()
     }
 }

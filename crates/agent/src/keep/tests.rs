@@ -194,7 +194,7 @@ fn goes_on(before: &[(&str, &str)], after: &[(&str, &str)], compact: Option<u64>
     machine.live("s");
     after.iter().for_each(|one| change(&other, one));
     if let Some(revision) = compact {
-        other.compact(revision);
+        other.compact_to(revision);
     }
     let other = Machine { place: machine.place, store: other, away: Arc::default() };
     other.live("s").1
@@ -387,24 +387,28 @@ fn a_file_that_is_no_copy_is_not_used_and_makes_place_for_one() {
 fn a_copy_that_misses_something_is_not_used_until_all_is_there_again() {
     let machine = Machine::new();
     let path = machine.place.path().join("agent.db");
-    let stored = |revision, selector| Stored { key: key("p"), revision, value: value("p", selector) };
+    let stored = |revision: u64, selector| Stored {
+        key: key("p"),
+        revision: revision.into(),
+        value: value("p", selector).into(),
+    };
     let mut book = Book::open(&path);
     let list = |book: &mut Book| {
         book.listing("s").unwrap();
         book.page(&[stored(1, "all()")]).unwrap();
-        book.listed(Some(1)).unwrap();
+        book.listed(Some(&1.into())).unwrap();
     };
-    let held = || Copy::open(&path).and_then(|copy| copy.hold()).map(|held| held.revision);
+    let held = || Copy::open(&path).and_then(|copy| copy.hold()).map(|held| held.position);
     list(&mut book);
-    assert_eq!(held(), Some(1));
-    book.changes(&[Event::Put(stored(3, "has(a)"))], true).unwrap();
+    assert_eq!(held(), Some(1.into()));
+    book.changes(&[Event::Put(stored(3, "has(a)"))], &3.into(), true).unwrap();
     assert_eq!(held(), None);
     assert_eq!(book.last_valid(&stored(4, "a = b")).unwrap().unwrap().0, 3, "what it had is known still");
     book.listing("s").unwrap();
     book.listed(None).unwrap();
     assert_eq!(held(), None, "a listing that was given up is none");
     list(&mut book);
-    assert_eq!(held(), Some(1));
+    assert_eq!(held(), Some(1.into()));
     book.give_up();
     assert_eq!(held(), None);
 }
@@ -413,23 +417,31 @@ fn a_copy_that_misses_something_is_not_used_until_all_is_there_again() {
 fn a_shorter_copy_says_the_same() {
     let machine = Machine::new();
     let path = machine.place.path().join("agent.db");
-    let stored = |name: &str, revision, selector| Stored { key: key(name), revision, value: value(name, selector) };
+    let stored = |name: &str, revision: u64, selector| Stored {
+        key: key(name),
+        revision: revision.into(),
+        value: value(name, selector).into(),
+    };
     let mut book = Book::open(&path);
     book.listing("s").unwrap();
     book.page(&[stored("a", 1, "all()"), stored("b", 2, "all()"), stored("c", 3, "all()")]).unwrap();
-    book.listed(Some(3)).unwrap();
+    book.listed(Some(&3.into())).unwrap();
     let (bad, other) = (stored("a", 4, "a = b"), stored("b", 5, "has(b)"));
-    book.changes(&[Event::Put(bad.clone()), Event::Put(other), Event::Deleted(key("c"), 6)], false).unwrap();
+    book.changes(&[Event::Put(bad.clone()), Event::Put(other), Event::Deleted(key("c"), 6.into())], &6.into(), false)
+        .unwrap();
     assert_eq!(book.last_valid(&bad).unwrap().unwrap().0, 1);
     let held = || {
         let (held, mut names) = (Copy::open(&path).unwrap().hold().unwrap(), Vec::new());
-        held.pages(&mut |page| names.extend(page.iter().map(|one| (one.key.name.clone(), one.revision)))).unwrap();
-        (names, held.revision)
+        held.pages(&mut |page| {
+            names.extend(page.iter().map(|one| (one.key.name.clone(), one.revision.number().unwrap())))
+        })
+        .unwrap();
+        (names, held.position)
     };
-    assert_eq!(held(), (vec![("a".to_owned(), 4), ("b".to_owned(), 5)], 6));
+    assert_eq!(held(), (vec![("a".to_owned(), 4), ("b".to_owned(), 5)], 6.into()));
     let many: Vec<Event> = (7..60_000).map(|revision| Event::Put(stored("b", revision, "has(b)"))).collect();
-    book.changes(&many, false).unwrap();
-    assert_eq!(held(), (vec![("a".to_owned(), 4), ("b".to_owned(), 59_999)], 59_999));
+    book.changes(&many, &59_999.into(), false).unwrap();
+    assert_eq!(held(), (vec![("a".to_owned(), 4), ("b".to_owned(), 59_999)], 59_999.into()));
     let forms = "select group_concat(revision) from (select revision from forms order by revision)";
     let forms: String = Connection::open(&path).unwrap().query_row(forms, [], |row| row.get(0)).unwrap();
     assert_eq!(forms, "1,4,59999", "with the last valid version of the bad one");

@@ -31,7 +31,7 @@ impl World {
             "apiVersion": "projectcalico.org/v3", "kind": kind.name(),
             "metadata": {"name": name, "namespace": namespace}, "spec": spec
         });
-        let stored = Stored { key: key.clone(), revision: 1, value: body.to_string().into_bytes().into() };
+        let stored = Stored { key: key.clone(), revision: 1.into(), value: body.to_string().into_bytes().into() };
         for change in tortie_sync::changes(&[stored], &BTreeMap::new()) {
             let Content::Item(item) = change.content else { panic!("{kind} is an item") };
             let (id, seat) = match &*item {

@@ -107,6 +107,11 @@ pub(super) fn of(kind: Kind) -> KindRules {
         },
         Kind::IPReservation => KindRules { formats: &[("spec.reservedCIDRs[]", Format::Cidr)], ..KindRules::default() },
         Kind::ClusterInformation => KindRules::default(),
+        // Nobody writes them here.
+        Kind::KubernetesClusterNetworkPolicy
+        | Kind::KubernetesEndpointSlice
+        | Kind::KubernetesNetworkPolicy
+        | Kind::KubernetesService => KindRules { no_schema: true, ..KindRules::default() },
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::thread::{Pid, UnshareFlags, gettid};
 use tortie_agent::socket::{Reply, Request, ask};
 use tortie_api::{Key, Kind};
-use tortie_store::{Op, Store, Write};
+use tortie_store::{Op, Position, Store, Write};
 use tortie_store_sqlite::SqliteStore;
 
 const TOGGLES: usize = 200;
@@ -89,9 +89,9 @@ impl Place {
         ask(&self.path("run"), request, Instant::now() + LONG).ok()
     }
 
-    pub fn wait(&self, revision: u64) {
+    pub fn wait(&self, position: Position) {
         let store = format!("embedded store {}", self.path("tortie.db").display());
-        let reply = self.ask(&Request::Wait { revision, store, timeout_ms: 60_000 });
+        let reply = self.ask(&Request::Wait { position, store, timeout_ms: 60_000 });
         assert!(matches!(reply, Some(Reply::Waited { done: true, .. })), "{reply:?}");
     }
 }
@@ -106,7 +106,7 @@ pub fn toggles(place: &Place, server: &UdpSocket) -> Vec<f64> {
         let text = String::from_utf8(stored.value.to_vec()).unwrap();
         let value = text.replace(&format!("\"action\":\"{from}\""), &format!("\"action\":\"{to}\"")).into_bytes();
         let write = Write { key: key.clone(), op: Op::Update(value.into(), stored.revision) };
-        store.write(&[write]).unwrap().remove(0).unwrap().revision
+        store.write(&[write]).unwrap().remove(0).unwrap().position
     };
     let mut times = Vec::new();
     for _ in 0..TOGGLES {

@@ -87,10 +87,10 @@ fn accept(args: &AgentArgs, store_name: &str, session: &mut Session) -> anyhow::
         match ask::accept_store(store_name) {
             Err(AskError::Nobody(_)) => {}
             accepted => {
-                let revision = accepted?.map_err(anyhow::Error::msg)?;
+                let position = accepted?.map_err(anyhow::Error::msg)?;
                 session
                     .terminal
-                    .line(format_args!("the agent obeys the {store_name}: revision {revision} is in force"));
+                    .line(format_args!("the agent obeys the {store_name}: revision {position} is in force"));
                 told = true;
             }
         }

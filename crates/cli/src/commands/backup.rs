@@ -62,7 +62,7 @@ pub(crate) fn backup(args: &BackupArgs, session: &mut Session) -> anyhow::Result
         "wrote {} of the {} (revision {}) to {}",
         counted(content.objects.len(), "object"),
         store.describe(),
-        content.revision,
+        content.position,
         args.file.display()
     ));
     Ok(if content.unread.is_empty() { Exit::Done } else { Exit::Failed })
@@ -89,8 +89,8 @@ fn obeyed(args: &RestoreArgs, session: &mut Session) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     match ask::accept_store(&name)? {
-        Ok(revision) => {
-            session.terminal.line(format_args!("the agent of this machine obeys it: revision {revision} is in force"));
+        Ok(position) => {
+            session.terminal.line(format_args!("the agent of this machine obeys it: revision {position} is in force"));
             Ok(Exit::Done)
         }
         Err(reason) => {
@@ -102,7 +102,7 @@ fn obeyed(args: &RestoreArgs, session: &mut Session) -> anyhow::Result<Exit> {
 
 /// The file's text.
 fn written(from: &str, content: &Content) -> String {
-    let head = json!({ "tortieBackup": VERSION, "from": from, "revision": content.revision });
+    let head = json!({ "tortieBackup": VERSION, "from": from, "revision": content.position });
     let mut text = format!("{head}\n");
     for (key, value) in &content.objects {
         let mut line = json!({ "kind": key.kind.name(), "namespace": key.namespace, "name": key.name });
@@ -184,7 +184,7 @@ mod tests {
     fn content() -> Content {
         let key = |name: &str| Key::namespaced(Kind::NetworkPolicy, "a\"b", name);
         let objects = vec![(key("x"), b" {\"a\":\n1.0} ".to_vec()), (key("y"), vec![0xff, 0, 1])];
-        Content { revision: 7, objects, unread: Vec::new() }
+        Content { position: 7.into(), objects, unread: Vec::new() }
     }
 
     #[test]

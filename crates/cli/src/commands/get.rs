@@ -177,11 +177,11 @@ fn look_up(client: &Client, request: Request) -> Answer {
     let Request { kind, namespace, name } = request;
     let Some(name) = name else {
         let within = (!namespace.is_empty()).then(|| namespace.clone());
-        let listed = client.list(&Selection { kind: Some(kind), namespace: within });
+        let listed = client.list(&Selection { kind: Some(kind), namespace: within, ..Selection::default() });
         let key = Key { kind, namespace, name: String::new() };
         let (found, unreadable) = match listed {
             Ok(all) => {
-                (Ok(Found::List { kind, revision: all.revision.to_string(), items: all.objects }), all.unreadable)
+                (Ok(Found::List { kind, revision: all.position.to_string(), items: all.objects }), all.unreadable)
             }
             Err(error) => (Err(error), Vec::new()),
         };

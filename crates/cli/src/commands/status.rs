@@ -67,7 +67,7 @@ fn settled(agent: &Agent) -> anyhow::Result<Box<Status>> {
     let mut status = first.clone();
     loop {
         let there = status.in_kernel.generation >= first.wanted.generation
-            && (status.wanted.revision >= first.received || status.lag.is_none());
+            && (status.wanted.position.has_reached(&first.received) || status.lag.is_none());
         if there || !is_sound(&status) || start.elapsed() > LATE {
             return Ok(status);
         }
@@ -154,12 +154,12 @@ fn is_sound(status: &Status) -> bool {
 /// Waits for what was written before this call. It is not in force as long as a part of it cannot be read.
 fn wait(args: &StatusArgs, agent: &Agent, session: &mut Session) -> anyhow::Result<bool> {
     let (_, store) = Link::opener(session, &args.config, FELIX_CONFIG.as_ref())?;
-    let revision = Link::find_by(session, &args.config)?.revision()?;
-    let Waited { kernel, unreadable } = agent.wait(&store, revision)?;
+    let position = Link::find_by(session, &args.config)?.position()?;
+    let Waited { kernel, unreadable } = agent.wait(&store, &position)?;
     let is_there = match kernel {
         Ok(in_kernel) => {
             if args.output == Format::Text {
-                session.terminal.line(format_args!("in the kernel: revision {}", in_kernel.revision));
+                session.terminal.line(format_args!("in the kernel: revision {}", in_kernel.position));
             }
             true
         }
@@ -199,7 +199,7 @@ fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
         StoreState::NotAsked => "NOT ASKED; what it said last stays in force, which is of",
         StoreState::Stale => "STALE: away since the start; what it said last is in force, which is of",
     };
-    writeln!(out, "store: {}, {state} {}, revision {}", store.name, store.since, wanted.revision)?;
+    writeln!(out, "store: {}, {state} {}, revision {}", store.name, store.since, wanted.position)?;
     // The reason why it is not asked is a problem of its own.
     if !store.reason.is_empty() && store.state != StoreState::NotAsked {
         writeln!(out, "  {}", store.reason)?;
@@ -220,7 +220,7 @@ fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
     writeln!(
         out,
         "changes: {behind}, generation {now} of {all}, revision {} of {}",
-        in_kernel.revision, status.received
+        in_kernel.position, status.received
     )?;
     if let Some(LagStatus { milliseconds, step }) = &status.lag {
         let step = if step.is_empty() { "waiting for the next try" } else { step };

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use tortie_api::Key;
-use tortie_store::{Revision, Selection, Store, Stored, Write};
+use tortie_store::{Position, Selection, Store, Stored, Write};
 
 use crate::diagnose::name_of;
 use crate::report::counted;
@@ -12,8 +12,8 @@ const BATCH: usize = 2_000;
 
 /// What a store holds.
 pub(crate) struct Content {
-    /// At this revision.
-    pub(crate) revision: Revision,
+    /// At this position.
+    pub(crate) position: Position,
     /// The objects, in the order of their keys.
     pub(crate) objects: Vec<(Key, Vec<u8>)>,
     /// What is there and is no object that we know.
@@ -24,9 +24,15 @@ impl Content {
     /// Everything in a store.
     pub(crate) fn of(store: &dyn Store) -> anyhow::Result<Self> {
         let listing = store.list(&Selection::default()).context("cannot read the store")?;
-        let object = |stored: Stored| (stored.key, stored.value.to_vec());
-        let objects = listing.items.into_iter().map(object).collect();
-        Ok(Self { revision: listing.revision, objects, unread: store.unread() })
+        let mut unread = store.unread();
+        let mut objects = Vec::with_capacity(listing.items.len());
+        for Stored { key, value, .. } in listing.items {
+            match value.unreadable() {
+                None => objects.push((key, value.to_vec())),
+                Some(reason) => unread.push(format!("{} cannot be read: {reason}", name_of(&key))),
+            }
+        }
+        Ok(Self { position: listing.position, objects, unread })
     }
 }
 

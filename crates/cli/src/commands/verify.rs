@@ -96,12 +96,12 @@ fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
         if let Basis::Unknown(error) = sources.basis {
             anyhow::bail!("{error}, so what is in force is not known (--from-store compares with the store alone)");
         }
-        let revision = sources.listing.revision;
+        let position = sources.listing.position.clone();
         let mut behind = None;
-        let mut in_kernel = sources.in_kernel.unwrap_or(revision);
+        let mut in_kernel = sources.in_kernel.clone().unwrap_or_else(|| position.clone());
         if sources.is_received {
-            match agent.wait(&store, revision)? {
-                Waited { kernel: Ok(mark), .. } => in_kernel = mark.revision,
+            match agent.wait(&store, &position)? {
+                Waited { kernel: Ok(mark), .. } => in_kernel = mark.position,
                 Waited { kernel: Err(missing), .. } => behind = Some(missing),
             }
         }
@@ -115,8 +115,8 @@ fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
         let report = ground.verify(in_force, args.most)?;
         // What was written in between explains a difference, and so does an interface that changed: a difference beside a
         // running agent must be found twice.
-        let changed = || sources.is_received && link.revision().is_ok_and(|now| now != revision);
-        let moved = in_kernel != revision || changed();
+        let changed = || sources.is_received && link.position().is_ok_and(|now| now != position);
+        let moved = in_kernel != position || changed();
         let is_final = || report.wrong == 0 || tries == TRIES || behind.is_some();
         if is_final() || (!moved && (tries > 1 || !agent.runs())) {
             if !agent.runs() {

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tortie_agent::Opener;
-use tortie_api::Kind;
-use tortie_store::{Revision, Selection, Store, StoreError};
+use tortie_store::{Position, Store, StoreError};
 use tortie_store_etcd::{EtcdStore, Settings};
 
 use super::choice::StoreKind;
@@ -46,8 +45,7 @@ impl Link {
     }
 
     /// Where the store's history stands now.
-    pub(crate) fn revision(&self) -> anyhow::Result<Revision> {
-        // There are few objects of this kind, and the revision is that of the whole.
-        Ok(self.existing()?.list(&Selection::kind(Kind::ClusterInformation))?.revision)
+    pub(crate) fn position(&self) -> anyhow::Result<Position> {
+        Ok(self.existing()?.position()?)
     }
 }

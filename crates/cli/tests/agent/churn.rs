@@ -121,7 +121,7 @@ impl<'a> Crowd<'a> {
         let (mut numbers, mut writes) = (Vec::new(), Vec::new());
         for (number, event) in events {
             let Event::Endpoint(endpoint) = event else { continue };
-            let op = match (endpoint, self.revisions[*number]) {
+            let op = match (endpoint, self.revisions[*number].clone()) {
                 (None, _) => Op::Delete(None),
                 (Some(later), None) => Op::Create(self.endpoint(*number, *later)),
                 (Some(later), Some(revision)) => Op::Update(self.endpoint(*number, *later), revision),

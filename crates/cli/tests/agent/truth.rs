@@ -25,9 +25,9 @@ fn damage(world: &World, from: &str, to: &str) -> (u64, u64) {
     let text = String::from_utf8(stored.value.to_vec()).unwrap();
     let bad = text.replace(from, to);
     assert_ne!(text, bad);
-    let op = Op::Update(bad.into_bytes().into(), stored.revision);
+    let op = Op::Update(bad.into_bytes().into(), stored.revision.clone());
     let written = store.write(&[Write { key, op }]).unwrap().remove(0).unwrap();
-    (stored.revision, written.revision)
+    (stored.revision.number().unwrap(), written.revision.number().unwrap())
 }
 
 /// Whether `explain` says that a port is reached, and what it notes; none when it has no answer.

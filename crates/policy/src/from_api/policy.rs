@@ -205,7 +205,10 @@ fn types(spec: Fields<'_>, doubt: &mut Doubt, wrong: &mut Wrong) -> Types {
 
 /// Where on a host endpoint it counts.
 fn stage(kind: Kind, spec: Fields<'_>, doubt: &mut Doubt, wrong: &mut Wrong) -> Stage {
-    if !matches!(kind, Kind::GlobalNetworkPolicy | Kind::StagedGlobalNetworkPolicy) {
+    if !matches!(
+        kind,
+        Kind::GlobalNetworkPolicy | Kind::StagedGlobalNetworkPolicy | Kind::KubernetesClusterNetworkPolicy
+    ) {
         return Stage::Normal { forward: false };
     }
     let consequence = "the policy counts in every stage that this may have meant, and only what it denies";

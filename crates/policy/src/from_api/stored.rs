@@ -32,6 +32,11 @@ impl Item {
 }
 
 impl Stored {
+    /// What stands for an object that the store itself could not read, for this reason.
+    pub fn unreadable(key: &Key, reason: &str) -> Stored {
+        nothing_known(key, reason.to_owned(), Wrong::default())
+    }
+
     /// The same with the object.
     pub fn read(key: &Key, bytes: &[u8]) -> Stored {
         let mut wrong = Wrong::default();
@@ -81,6 +86,8 @@ fn decides(kind: Kind) -> bool {
             | Kind::GlobalNetworkPolicy
             | Kind::StagedNetworkPolicy
             | Kind::StagedGlobalNetworkPolicy
+            | Kind::KubernetesNetworkPolicy
+            | Kind::KubernetesClusterNetworkPolicy
             | Kind::Profile
             | Kind::HostEndpoint
             | Kind::WorkloadEndpoint
@@ -107,7 +114,7 @@ pub(super) fn consequence(kind: Kind) -> &'static str {
         Kind::Tier => {
             "its policies are asked before those of other tiers, what they allow goes on to the other tiers, and the tier denies at its end"
         }
-        Kind::NetworkPolicy => "every workload of its namespace denies everything",
+        Kind::NetworkPolicy | Kind::KubernetesNetworkPolicy => "every workload of its namespace denies everything",
         Kind::Profile => "its endpoints deny everything, failsafes aside",
         Kind::WorkloadEndpoint => "its interface stays closed",
         _ => "it does not count",
@@ -117,7 +124,7 @@ pub(super) fn consequence(kind: Kind) -> &'static str {
 /// Whether an object of which only the name is known still counts. One that could be about everything does not: it
 /// would have to deny every packet of every node.
 pub(super) fn counts_by_name(kind: Kind) -> bool {
-    matches!(kind, Kind::Tier | Kind::NetworkPolicy | Kind::Profile)
+    matches!(kind, Kind::Tier | Kind::NetworkPolicy | Kind::KubernetesNetworkPolicy | Kind::Profile)
 }
 
 #[cfg(test)]

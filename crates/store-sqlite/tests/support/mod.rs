@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tortie_api::{Key, Kind};
 use tortie_random::Random;
-use tortie_store::{Event, Revision, Watch};
+use tortie_store::{Event, Position, Watch};
 
 /// How long anything that has to come is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -117,9 +117,9 @@ pub(crate) fn next(watch: &mut dyn Watch) -> Event {
 }
 
 /// The events up to this revision.
-pub(crate) fn until(watch: &mut dyn Watch, revision: Revision) -> Vec<Event> {
+pub(crate) fn until(watch: &mut dyn Watch, position: &Position) -> Vec<Event> {
     let mut events = vec![next(watch)];
-    while events.last().unwrap().revision() < revision {
+    while !watch.position().has_reached(position) {
         events.push(next(watch));
     }
     events

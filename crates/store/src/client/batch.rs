@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tortie_api::{Key, Kind, Object, Problem, warnings};
 
-use super::view::{PLANNED, View};
+use super::view::{self, View};
 use super::{Change, Client, ClientError, Done, Mode, Target, entry, plan, unknown};
 use crate::{Op, Overlay, Revision, Write, WriteError, Written};
 
@@ -155,7 +155,7 @@ fn work<'a>(
                 break;
             }
             for write in &planned {
-                view.assume(write, PLANNED);
+                view.assume(write, view::planned());
                 touched.insert(write.key.clone());
             }
             touched.insert(waiting.job.key.clone());
@@ -187,7 +187,7 @@ fn settle<'a>(
 ) -> Vec<Waiting<'a>> {
     for (write, answer) in writes.iter().zip(&fates) {
         if let Ok(written) = answer {
-            view.assume(write, written.revision);
+            view.assume(write, written.revision.clone());
         }
     }
     let mut lost = Vec::new();
@@ -224,7 +224,7 @@ fn settle<'a>(
         let result = match answer {
             Ok(written) => {
                 done.along = gone(others);
-                stamp(&mut done, written.revision);
+                stamp(&mut done, &written.revision);
                 if done.change == Change::Deleted && changed {
                     answers.results[waiting.at] = Some(Ok(done));
                     waiting.rest = true;
@@ -234,6 +234,9 @@ fn settle<'a>(
                 Ok(done)
             }
             Err(WriteError::Refused(reason)) => Err(ClientError::Refused(reason.clone())),
+            Err(WriteError::Unsupported { operation, reason }) => {
+                Err(ClientError::not_supported(*operation, &write.key, reason.clone()))
+            }
             Err(_) if waiting.tries < TRIES => {
                 waiting.tries += 1;
                 lost.push(waiting);
@@ -241,7 +244,7 @@ fn settle<'a>(
             }
             Err(WriteError::Missing) => Err(ClientError::missing(&waiting.job.key)),
             Err(WriteError::Exists(stored) | WriteError::Conflict(stored)) => {
-                Err(ClientError::Conflict { key: write.key.clone(), current: Some(stored.revision) })
+                Err(ClientError::Conflict { key: write.key.clone(), current: Some(stored.revision.clone()) })
             }
         };
         answers.results[waiting.at] = Some(result);
@@ -250,17 +253,17 @@ fn settle<'a>(
 }
 
 /// The revision that an object was written at.
-pub(super) fn stamp(done: &mut Done, revision: Revision) {
-    match (done.change, revision) {
-        (Change::Deleted, _) => {}
+pub(super) fn stamp(done: &mut Done, revision: &Revision) {
+    match done.change {
+        Change::Deleted => {}
         // It is only planned, so there is no version yet.
-        (_, Overlay::FIRST..) => done.object.metadata.resource_version.clear(),
-        (_, revision) => done.object.metadata.resource_version = revision.to_string(),
+        _ if *revision >= Overlay::FIRST => done.object.metadata.resource_version.clear(),
+        _ => done.object.metadata.resource_version = revision.to_string(),
     }
 }
 
 fn hangs_on_planned(op: &Op) -> bool {
-    matches!(op, Op::Update(_, PLANNED) | Op::Delete(Some(PLANNED)))
+    matches!(op, Op::Update(_, revision) | Op::Delete(Some(revision)) if *revision == view::PLANNED)
 }
 
 /// Adds what is worth knowing, now that everything is where it will be.

@@ -71,8 +71,11 @@ pub(super) fn read(stored: &Stored) -> Result<Object, ClientError> {
 
 /// The object as it is stored. The key is what names it, whatever the JSON says.
 pub(super) fn read_raw(stored: &Stored) -> Result<Object, ClientError> {
-    let mut object = decode::stored(&stored.key, &stored.value)
-        .map_err(|error| ClientError::Unreadable { key: stored.key.clone(), reason: error.to_string() })?;
+    let unreadable = |reason: String| ClientError::Unreadable { key: stored.key.clone(), reason };
+    if let Some(reason) = stored.value.unreadable() {
+        return Err(unreadable(reason.to_owned()));
+    }
+    let mut object = decode::stored(&stored.key, &stored.value).map_err(|error| unreadable(error.to_string()))?;
     object.kind = stored.key.kind;
     object.metadata.name.clone_from(&stored.key.name);
     object.metadata.namespace.clone_from(&stored.key.namespace);
@@ -143,7 +146,7 @@ pub(super) fn write(object: &Object) -> Arc<[u8]> {
 
 /// The object that these bytes were made of, as users will see it: encoding leaves out what is empty.
 pub(super) fn reread(key: &Key, revision: Revision, value: &Arc<[u8]>, object: Object) -> Object {
-    read(&Stored { key: key.clone(), revision, value: value.clone() }).unwrap_or(object)
+    read(&Stored { key: key.clone(), revision, value: value.clone().into() }).unwrap_or(object)
 }
 
 /// Whether writing these bytes would change nothing but the form of what is stored.

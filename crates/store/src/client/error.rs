@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tortie_api::validate::calico_text;
 use tortie_api::{Key, Path, Problem};
 
-use crate::{Revision, StoreError};
+use crate::{Operation, Revision, StoreError};
 
 /// Why the client refused something.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -163,6 +163,18 @@ impl ClientError {
     /// The object that was asked for is missing.
     pub(super) fn missing(key: &Key) -> Self {
         ClientError::Missing { key: key.clone(), at: None }
+    }
+
+    /// The store does no such thing with objects of this kind.
+    pub(super) fn not_supported(operation: Operation, key: &Key, reason: Option<String>) -> Self {
+        let operation = match operation {
+            Operation::Create => "Create",
+            Operation::Update => "Update",
+            Operation::Delete => "Delete",
+            Operation::Get => "Get",
+            Operation::List => "List",
+        };
+        ClientError::Unsupported { operation, on: key.to_string(), reason }
     }
 
     pub(super) fn unsupported(operation: &'static str, on: impl Into<String>, reason: Option<&str>) -> Self {

@@ -125,6 +125,9 @@ pub(super) fn set_locked(client: &Client, locked: bool) -> Result<bool, ClientEr
         let write = Write::update(key.clone(), entry::write(&found.object), found.stored.revision);
         match client.store.write(&[write])?.pop() {
             Some(Err(WriteError::Refused(reason))) => return Err(ClientError::Refused(reason)),
+            Some(Err(WriteError::Unsupported { operation, reason })) => {
+                return Err(ClientError::not_supported(operation, &key, reason));
+            }
             Some(Err(WriteError::Conflict(_))) if tries < TRIES => {}
             Some(Err(WriteError::Conflict(stored))) => {
                 return Err(ClientError::Conflict { key, current: Some(stored.revision) });

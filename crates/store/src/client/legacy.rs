@@ -31,12 +31,15 @@ pub(super) fn migrate(client: &Client) -> Result<Vec<Outcome>, ClientError> {
             .iter()
             .enumerate()
             .filter(|(at, _)| results[*at].is_ok())
-            .map(|(at, (stored, _))| (at, Write::delete(stored.key.clone(), Some(stored.revision))))
+            .map(|(at, (stored, _))| (at, Write::delete(stored.key.clone(), Some(stored.revision.clone()))))
             .unzip();
         for (at, answer) in old.into_iter().zip(client.store.write(&deletes)?) {
             match answer {
                 Ok(_) | Err(WriteError::Missing) => {}
                 Err(WriteError::Refused(reason)) => results[at] = Err(ClientError::Refused(reason)),
+                Err(WriteError::Unsupported { operation, reason }) => {
+                    results[at] = Err(ClientError::not_supported(operation, &moves[at].0.key, reason));
+                }
                 Err(WriteError::Exists(stored) | WriteError::Conflict(stored)) => {
                     results[at] = Err(ClientError::Conflict { key: stored.key, current: Some(stored.revision) });
                 }
@@ -55,6 +58,9 @@ fn made((answer, (_, object)): (Result<crate::Written, WriteError>, &(Stored, Ob
         Ok(_) => Ok(()),
         Err(WriteError::Exists(other)) if entry::read(&other).is_ok_and(|other| other.body == object.body) => Ok(()),
         Err(WriteError::Refused(reason)) => Err(ClientError::Refused(reason)),
+        Err(WriteError::Unsupported { operation, reason }) => {
+            Err(ClientError::not_supported(operation, &object.key(), reason))
+        }
         Err(_) => Err(ClientError::Exists { key: object.key() }),
     }
 }

@@ -35,5 +35,10 @@ fn of_kind(kind: Kind) -> i8 {
         | Kind::StagedGlobalNetworkPolicy
         | Kind::StagedKubernetesNetworkPolicy => 3,
         Kind::HostEndpoint | Kind::WorkloadEndpoint => 4,
+        // Nobody writes them here.
+        Kind::KubernetesClusterNetworkPolicy
+        | Kind::KubernetesEndpointSlice
+        | Kind::KubernetesNetworkPolicy
+        | Kind::KubernetesService => 5,
     }
 }

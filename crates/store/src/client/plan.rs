@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::batch::{Job, Plan, Task};
 use super::view::{Found, View};
 use super::{Change, ClientError, Done, Mode, builtin, entry, remove, rules, unknown};
-use crate::Write;
+use crate::{Revision, Write};
 
 /// What the job comes to, given what is stored.
 pub(super) fn plan(view: &mut View, job: &Job) -> Result<Plan, ClientError> {
@@ -80,7 +80,7 @@ fn create(mut object: Object) -> Plan {
     stamp(&mut object.metadata, &Metadata::default());
     let key = object.key();
     let value = entry::write(&object);
-    let object = entry::reread(&key, 0, &value, object);
+    let object = entry::reread(&key, Revision::default(), &value, object);
     Plan { writes: vec![Write::create(key, value)], result: Ok(Done::new(Change::Created, object)) }
 }
 
@@ -112,7 +112,7 @@ fn replace(view: &mut View, found: Found, mut object: Object) -> Result<Plan, Cl
     let stored = found.stored;
     let value = entry::write(&object);
     let same = entry::is_same(&stored, &value);
-    let object = entry::reread(&stored.key, stored.revision, &value, object);
+    let object = entry::reread(&stored.key, stored.revision.clone(), &value, object);
     let mut plan = settled(if same { Change::Unchanged } else { Change::Changed }, object);
     if let Ok(done) = &mut plan.result {
         done.notes.extend(legacy_note(&stored.key, &done.object.key()));
@@ -130,7 +130,7 @@ pub(super) fn settled(change: Change, object: Object) -> Plan {
 /// The object of this name; the built-in profile too, which every update then refuses.
 pub(super) fn find(view: &mut View, key: &Key) -> Result<Found, ClientError> {
     if builtin::is(key) {
-        let stored = crate::Stored { key: key.clone(), revision: 1, value: [].into() };
+        let stored = crate::Stored { key: key.clone(), revision: 1.into(), value: Vec::new().into() };
         return Ok(Found { stored, object: builtin::default_allow() });
     }
     view.find(key)?.ok_or_else(|| ClientError::missing(key))

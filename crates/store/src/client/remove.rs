@@ -16,7 +16,7 @@ pub(super) fn plan(view: &mut View, target: &Target, may_be_missing: bool) -> Re
         empty(view, key)?;
     }
     let mut writes = if key.kind == Kind::Node { belongings(view, &key.name)? } else { Vec::new() };
-    let wanted = revision(&target.resource_version)?;
+    let wanted = revision(view, key.kind, &target.resource_version)?;
     let Some(stored) = view.locate(key)? else {
         // Without the node its belongings go all the same.
         let result = match may_be_missing {
@@ -25,7 +25,7 @@ pub(super) fn plan(view: &mut View, target: &Target, may_be_missing: bool) -> Re
         };
         return Ok(Plan { writes, result });
     };
-    if wanted.is_some_and(|wanted| wanted != stored.revision) {
+    if wanted.as_ref().is_some_and(|wanted| *wanted != stored.revision) {
         return Err(ClientError::Conflict { key: key.clone(), current: Some(stored.revision) });
     }
     // What cannot be read can be deleted.
@@ -36,12 +36,16 @@ pub(super) fn plan(view: &mut View, target: &Target, may_be_missing: bool) -> Re
     Ok(Plan { writes, result: Ok(done) })
 }
 
-/// A `resourceVersion` as a revision; empty is none.
-fn revision(text: &str) -> Result<Option<Revision>, ClientError> {
+/// The revision at which an object is to be deleted, out of a `resourceVersion`; none if any will do.
+fn revision(view: &View, kind: Kind, text: &str) -> Result<Option<Revision>, ClientError> {
     if text.is_empty() {
         return Ok(None);
     }
-    let parsed = text.parse().map(Some);
+    if !view.store().abilities().one_history {
+        // There Calico makes the version a condition for these only.
+        return Ok((kind == Kind::WorkloadEndpoint).then(|| text.into()));
+    }
+    let parsed = text.parse::<u64>().map(|number| Some(number.into()));
     parsed.map_err(|_| ClientError::field("metadata.resourceVersion", "ResourceVersion", Some(text), ""))
 }
 

@@ -81,7 +81,7 @@ impl Store for Spy {
         Ok(whole)
     }
 
-    fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError> {
+    fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
         self.inner.watch(selection, from)
     }
 }

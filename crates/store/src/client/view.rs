@@ -9,7 +9,12 @@ use super::{ClientError, builtin};
 use crate::{Op, Revision, Selection, Store, StoreError, Stored, Write};
 
 /// The revision of what is not written yet; no store has it.
-pub(super) const PLANNED: Revision = Revision::MAX;
+pub(super) const PLANNED: u64 = u64::MAX;
+
+/// The same as a revision.
+pub(super) fn planned() -> Revision {
+    PLANNED.into()
+}
 
 /// What is stored, read when asked for, with planned writes over it.
 pub(super) struct View<'a> {
@@ -29,6 +34,11 @@ pub(super) struct Found {
 impl<'a> View<'a> {
     pub(super) fn new(store: &'a dyn Store) -> Self {
         Self { store, known: BTreeMap::new(), listed: BTreeSet::new() }
+    }
+
+    /// The store that is read.
+    pub(super) fn store(&self) -> &dyn Store {
+        self.store
     }
 
     /// Reads these at once, and what older releases called them, so that a batch asks the store once.
@@ -103,7 +113,7 @@ impl<'a> View<'a> {
     pub(super) fn assume(&mut self, write: &Write, revision: Revision) {
         let stored = match &write.op {
             Op::Create(value) | Op::Update(value, _) => {
-                Some(Stored { key: write.key.clone(), revision, value: value.clone() })
+                Some(Stored { key: write.key.clone(), revision, value: value.clone().into() })
             }
             Op::Delete(_) => None,
         };

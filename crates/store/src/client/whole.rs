@@ -229,7 +229,7 @@ impl Settled {
             && done.change != Change::Deleted
             && let Some(written) = there.get(key)
         {
-            batch::stamp(done, written.revision);
+            batch::stamp(done, &written.revision);
         }
     }
 
@@ -238,9 +238,12 @@ impl Settled {
         if let Some((key, reason)) = self.wrote.iter().find_map(|key| reasons.get_key_value(key)) {
             self.result = Err(match reason {
                 WriteError::Refused(text) => ClientError::Refused(text.clone()),
+                WriteError::Unsupported { operation, reason } => {
+                    ClientError::not_supported(*operation, key, reason.clone())
+                }
                 WriteError::Missing => ClientError::missing(key),
                 WriteError::Exists(stored) | WriteError::Conflict(stored) => {
-                    ClientError::Conflict { key: (*key).clone(), current: Some(stored.revision) }
+                    ClientError::Conflict { key: (*key).clone(), current: Some(stored.revision.clone()) }
                 }
             });
         }

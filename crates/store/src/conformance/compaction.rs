@@ -1,52 +1,63 @@
 //! Claims about history that is no longer kept.
 
-use super::Subject;
-use super::support::{Must, compacted, create, delete, kept, next, tier};
-use crate::{Revision, Selection, Store};
+use tortie_api::Kind;
 
-fn some_history(store: &dyn Store) -> Vec<Revision> {
-    (0..5).map(|n| store.one(create(&tier(&format!("t{n}")), "one")).revision).collect()
+use super::Subject;
+use super::support::{Must, create, delete, forgotten, kept, next, policy, tier, update};
+use crate::{Position, Selection, Store, StoreError, Written};
+
+fn some_history(store: &dyn Store) -> Vec<Written> {
+    (0..5).map(|n| store.one(create(&tier(&format!("t{n}")), "one"))).collect()
 }
 
 /// From before what is kept there is no watch; the answer names from where there is one.
-pub fn a_forgotten_revision_is_answered_as_compacted(subject: &dyn Subject) {
+pub fn a_forgotten_position_is_answered_as_compacted(subject: &dyn Subject) {
     let store = subject.store();
+    let before = store.beginning();
     let history = some_history(&*store);
     subject.compact();
-    for from in [0, history[0], history[3]] {
-        let kept = compacted(&*store, from);
-        assert!(kept > from, "kept since {kept}, asked from {from}");
-        assert!(kept <= store.revision());
-        store.follow(kept);
+    if !store.abilities().one_history {
+        let error = forgotten(&*store, &before);
+        assert!(matches!(error, StoreError::Expired { .. } | StoreError::Compacted { .. }), "{error}");
+    } else {
+        for from in [&Position::START, &history[0].position, &history[3].position] {
+            let kept = kept(forgotten(&*store, from), from);
+            assert!(from.is_behind(&kept), "kept since {kept}, asked from {from}");
+            assert!(store.all().position.has_reached(&kept));
+            store.follow(&kept);
+        }
     }
-    // The objects themselves are all there.
-    let listing = store.list(&Selection::default()).expect("list");
-    assert!(listing.items.len() >= history.len());
+    // The objects themselves all exist.
+    assert!(store.all().items.len() >= history.len());
 }
 
 /// A watch that did not take its events in time is told so, rather than told less.
 pub fn a_watch_that_fell_behind_is_told(subject: &dyn Subject) {
     let store = subject.store();
-    let mut watch = store.follow(0);
-    let history = some_history(&*store);
-    assert_eq!(next(&mut *watch).revision(), history[0]);
+    let mut watch = store.follow(&store.beginning());
+    let history: Vec<_> = some_history(&*store).into_iter().map(|written| written.revision).collect();
+    assert_eq!(*next(&mut *watch).revision(), history[0]);
     subject.compact();
-    // What it had taken already it may still tell; then it has to say that something is missing.
-    let mut told = history[0];
+    // What it had received already it may still give; then it has to say that something is missing.
+    let mut given = 1;
     let error = loop {
+        let before = watch.position();
         match watch.next(super::PATIENCE) {
             Ok(Some(event)) => {
-                assert!(history.contains(&event.revision()) && event.revision() > told);
-                told = event.revision();
-                if told == history[4] {
-                    return; // It had taken them all: nothing is missing.
+                assert_eq!(*event.revision(), history[given], "nothing is left out");
+                given += 1;
+                if given == history.len() {
+                    return; // It had received them all: nothing is missing.
                 }
             }
             Ok(None) => panic!("neither an event nor an error"),
-            Err(error) => break error,
+            Err(error) => break (error, before),
         }
     };
-    kept(error, told);
+    match error {
+        (StoreError::Expired { kind }, _) => assert_eq!(kind, Kind::Tier),
+        (error, before) => drop(kept(error, &before)),
+    }
 }
 
 /// The way on after "compacted": list, and watch from there.
@@ -54,18 +65,59 @@ pub fn after_compaction_a_new_list_can_be_watched(subject: &dyn Subject) {
     let store = subject.store();
     some_history(&*store);
     subject.compact();
-    let listing = store.list(&Selection::default()).expect("list");
-    let mut watch = store.follow(listing.revision);
-    let deleted = store.one(delete(&tier("t0"), None)).revision;
-    assert!(deleted > listing.revision);
-    assert_eq!(next(&mut *watch).revision(), deleted);
+    let mut watch = store.follow(&store.all().position);
+    let deleted = store.one(delete(&tier("t0"), None));
+    let event = next(&mut *watch);
+    assert_eq!(*event.key(), tier("t0"));
+    assert!(watch.position().has_reached(&deleted.position));
 }
 
-/// A revision from another store's history is not waited for: the caller has to list again.
-pub fn a_revision_never_reached_is_answered_as_compacted(subject: &dyn Subject) {
+/// A position from another store's history is not waited for: the caller has to list again.
+pub fn a_position_never_reached_is_answered_as_compacted(subject: &dyn Subject) {
     let store = subject.store();
-    compacted(&*store, 1);
-    let last = some_history(&*store)[4];
-    compacted(&*store, last + 1);
-    compacted(&*store, Revision::MAX);
+    if !store.abilities().one_history {
+        return;
+    }
+    let never = |from: Position| drop(kept(forgotten(&*store, &from), &from));
+    never(Position::at(1));
+    let last = some_history(&*store)[4].position.number().expect("there is one history");
+    never(Position::at(last + 1));
+    never(Position::at(u64::MAX));
+}
+
+/// A kind whose history is lost is listed and watched again alone; no change of another kind is lost or given twice by that.
+pub fn an_expired_kind_is_resumed_and_the_others_go_on(subject: &dyn Subject) {
+    let store = subject.store();
+    if store.abilities().one_history {
+        return;
+    }
+    let key = policy("prod", "a");
+    let first = store.one(create(&key, "one"));
+    let from = store.position().expect("the store says where it stands");
+    let mut watch = store.follow(&from);
+    some_history(&*store);
+    if !subject.expire(Kind::Tier) {
+        return;
+    }
+    let other = store.one(update(&key, "two", first.revision));
+    let mut events = Vec::new();
+    let mut expired = false;
+    while !expired || events.is_empty() {
+        match watch.next(super::PATIENCE) {
+            Ok(Some(event)) => events.push(event),
+            Ok(None) => panic!("neither an event nor an error"),
+            Err(StoreError::Expired { kind: Kind::Tier }) => expired = true,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(events.iter().map(|event| event.key()).collect::<Vec<_>>(), [&key]);
+    let before = store.one(create(&tier("before"), "one"));
+    assert!(!watch.position().has_reached(&before.position), "what expired is not known");
+    let listing = store.list(&Selection::kind(Kind::Tier)).expect("list");
+    watch.resume(Kind::Tier, &listing.position).expect("resume");
+    assert!(watch.position().has_reached(&before.position) && watch.position().has_reached(&other.position));
+    let after = store.one(create(&tier("after"), "one"));
+    assert_eq!(*next(&mut *watch).revision(), after.revision, "what the list had is not given again");
+    let last = store.one(update(&key, "three", other.revision));
+    assert_eq!(*next(&mut *watch).revision(), last.revision);
 }

@@ -36,7 +36,7 @@ pub(super) fn run(args: &CopyArgs, session: &mut Session) -> anyhow::Result<Exit
         "copied {} from {} (revision {}) to {}",
         counted(content.objects.len(), "object"),
         from.describe(),
-        content.revision,
+        content.position,
         to.describe()
     ));
     if content.unread.is_empty() {

@@ -78,7 +78,7 @@ pub(super) fn run(client: &Client, session: &mut Session) -> anyhow::Result<Exit
             }
             items.push(encode::shown(&object));
         }
-        text.push_str(&write::yaml(&encode::shown_list(kind, &listed.revision.to_string(), items)));
+        text.push_str(&write::yaml(&encode::shown_list(kind, &listed.position.to_string(), items)));
         text.push_str("---\n");
     }
     text.push_str("===\n");

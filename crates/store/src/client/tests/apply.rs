@@ -103,7 +103,7 @@ fn a_conflict_names_the_current_revision() {
     object.metadata.resource_version = "1".to_owned();
     let current = spy.get(&object.key()).unwrap().unwrap().revision;
     let error = client.apply(vec![object], Mode::Replace).remove(0).result.unwrap_err();
-    assert!(matches!(error, ClientError::Conflict { current: Some(at), .. } if at == current), "{error:?}");
+    assert!(matches!(&error, ClientError::Conflict { current: Some(at), .. } if *at == current), "{error:?}");
 }
 
 #[test]

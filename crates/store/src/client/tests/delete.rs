@@ -73,7 +73,7 @@ fn a_tier_that_a_lost_race_left_in_use_stays() {
     // Someone changes the policy just before it is deleted at the revision that we know.
     spy.before_writes(move |store| {
         if let Some(stored) = store.get(&key).unwrap() {
-            store.write(&[Write::update(key.clone(), stored.value, stored.revision)]).unwrap();
+            store.write(&[Write::update(key.clone(), &*stored.value, stored.revision)]).unwrap();
         }
     });
     let pinned = Target { key: gnp("p", "").key(), resource_version: version };

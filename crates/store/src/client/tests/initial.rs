@@ -87,7 +87,7 @@ fn several_may_initialise_at_once() {
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
         assert_eq!(written, 4);
-        assert_eq!(store.list(&Selection::default()).unwrap().revision, 4);
+        assert_eq!(store.list(&Selection::default()).unwrap().position, 4.into());
     }
 }
 

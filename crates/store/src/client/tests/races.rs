@@ -127,7 +127,7 @@ impl Store for Broken {
         Err(StoreError::Failed("it is broken".to_owned()))
     }
 
-    fn watch(&self, _: &Selection, _: Revision) -> Result<Box<dyn Watch>, StoreError> {
+    fn watch(&self, _: &Selection, _: &Position) -> Result<Box<dyn Watch>, StoreError> {
         Err(StoreError::Failed("it is broken".to_owned()))
     }
 }
@@ -164,7 +164,7 @@ fn what_the_store_refuses_is_said_and_does_not_stop_the_rest() {
             };
             writes.iter().map(answer).collect()
         }
-        fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError> {
+        fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
             self.0.watch(selection, from)
         }
     }

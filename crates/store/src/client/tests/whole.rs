@@ -195,7 +195,7 @@ fn initial_content_that_may_not_be_written_does_not_stop_what_does_not_need_it()
             };
             writes.iter().map(refuse).collect()
         }
-        fn watch(&self, selection: &Selection, from: Revision) -> Result<Box<dyn Watch>, StoreError> {
+        fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
             self.0.watch(selection, from)
         }
     }
