@@ -28,7 +28,7 @@ use crate::services::Services;
 use crate::socket::{self, Reply};
 use crate::stop::Stop;
 use crate::target::{self, OpenError, chain};
-use crate::{beside, follow, kernel_table, links, logger, notify, private};
+use crate::{beside, follow, guard, kernel_table, links, logger, notify, private};
 
 /// What an agent is told by whoever starts it.
 pub struct Options {
@@ -87,6 +87,9 @@ pub enum AgentError {
     /// The tables of an earlier agent cannot be taken over.
     #[error("cannot take over our tables: {0}")]
     Adopt(String),
+    /// Others' changes to our tables cannot be watched for.
+    #[error("cannot watch over our tables: {0}")]
+    Watch(String),
     /// The interfaces cannot be watched.
     #[error("cannot watch the interfaces")]
     Links(#[from] tortie_hostnet::RequestError),
@@ -135,12 +138,18 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     }
     log::info!("{}", enforce::lock(&target).adopt().map_err(AgentError::Adopt)?);
 
+    let watch = enforce::lock(&target).watch().map_err(AgentError::Watch)?;
+
     let (tell, told) = sync_channel(WAITING);
     let (order, orders) = sync_channel(1);
     let ended = thread("dataplane", {
         let (target, board, desk, tell) = (target.clone(), board.clone(), desk.clone(), tell.clone());
         move || enforce::run(&target, &orders, &board, &desk, || drop(tell.send(Input::Free)), options.give_back)
     })?;
+    if let Some(watch) = watch {
+        let (target, board, stop) = (target.clone(), board.clone(), stop.clone());
+        thread("guard", move || guard::run(watch, &target, &board, &stop))?;
+    }
     thread("network", {
         let (desk, board) = (desk.clone(), board.clone());
         move || network::run(network, &desk, &board)

@@ -56,15 +56,13 @@ pub(crate) fn run(
     free: impl Fn(),
     rest: impl Fn(),
 ) {
-    let look_every = lock(target).look_every();
     let mut behind: Option<Behind> = None;
     let mut mark = Mark::default();
     let mut changed: Option<Instant> = None;
     loop {
         let pause = match &behind {
             Some(behind) => Some(behind.next.saturating_duration_since(Instant::now())),
-            None if board.read().programmed => look_every,
-            None => None,
+            None => changed.map(|at| REST.saturating_sub(at.elapsed())),
         };
         let order = match pause {
             None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -85,10 +83,8 @@ pub(crate) fn run(
             Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) if behind.is_some() => change(target, board, desk, &mut behind, None, &mark),
             Err(RecvTimeoutError::Timeout) => {
-                guard(target, board);
-                if changed.take_if(|at| at.elapsed() >= REST).is_some() {
-                    rest();
-                }
+                changed = None;
+                rest();
             }
         }
     }
@@ -177,25 +173,6 @@ fn after(mut state: State, delta: &Delta) -> Result<State, String> {
     match state.apply(delta) {
         Ok(()) => Ok(state),
         Err(broken) => Err(format!("a change does not fit what is there, start the agent anew: {broken}")),
-    }
-}
-
-fn guard(target: &Shared, board: &Board) {
-    match lock(target).repair() {
-        Ok(false) => {}
-        Ok(true) => {
-            log::warn!("someone else had changed our tables; they are put back");
-            board.tell(|facts| facts.repairs += 1);
-        }
-        Err(reason) => {
-            if board.tell(|facts| facts.problems.insert("guard", reason.clone())).as_ref() != Some(&reason) {
-                log::error!("cannot look after our tables: {reason}");
-            }
-            return;
-        }
-    }
-    if board.read().problems.contains_key("guard") {
-        board.tell(|facts| facts.problems.remove("guard"));
     }
 }
 

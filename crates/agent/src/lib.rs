@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A thread for the store, one for the interfaces, one that decides (`engine`), one for the dataplane (`enforce`), one for
-//! the `network` of workloads. Channels are bounded; the engine flushes only when the dataplane is free, so a slow kernel
+//! the `network` of workloads, one that watches over our tables (`guard`). Channels are bounded; the engine flushes only when the dataplane is free, so a slow kernel
 //! makes changes larger and never a queue longer. There are no timers in this path.
 //!
 //! What is promised:
@@ -33,6 +33,7 @@ mod enforce;
 mod engine;
 mod follow;
 mod ground;
+mod guard;
 mod health;
 mod http;
 mod keep;

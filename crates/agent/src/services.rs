@@ -3,14 +3,12 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tortie_dataplane::Fake;
-
 use crate::board::Board;
 use crate::config::{AgentSettings, Served};
 use crate::enforce::{Shared, lock};
 use crate::http::{Answer, Server};
 use crate::network::Desk;
-use crate::target::{self, Target, chain};
+
 use crate::{health, metrics};
 
 /// What runs, and by which settings.
@@ -91,31 +89,9 @@ impl Services {
         }
     }
 
-    /// Opens the dataplane anew with other mark bits. The tables stay until the new ones take their place.
+    /// Uses other mark bits. The tables stay until the new ones take their place.
     fn remark(&self, mask: u32) -> Result<(), String> {
-        tortie_dataplane_nft::Bits::from_mask(mask).map_err(|error| error.to_string())?;
-        let mut target = lock(&self.target);
-        let state = target.state().clone();
-        // The tables belong to the old socket until it is closed.
-        *target = Box::new(Fake::new());
-        let opened = || {
-            let mut kernel = target::open(mask).map_err(|error| chain(&error))?;
-            Target::adopt(&mut kernel)?;
-            if self.board.read().programmed {
-                Target::replace(&mut kernel, state)?;
-            }
-            Ok::<_, String>(kernel)
-        };
-        match opened() {
-            Ok(kernel) => *target = Box::new(kernel),
-            Err(reason) => {
-                // Without a dataplane we would only seem to enforce. What is in the kernel stays; whoever supervises us
-                // starts us anew.
-                log::error!("cannot take our tables over with other mark bits, ending: {reason}");
-                std::process::exit(1);
-            }
-        }
-        Ok(())
+        lock(&self.target).set_mark_mask(mask)
     }
 }
 

@@ -4,11 +4,14 @@ use std::error::Error;
 use std::time::Duration;
 
 use tortie_dataplane::{Dataplane, Delta, Fake, Place, State};
-use tortie_dataplane_nft::{ApplyError, Bits, Found, Kernel, Options, Refused};
+use tortie_dataplane_nft::{ApplyError, Bits, Damage, Found, Kernel, Options, Refused, TooFewBits, Watch};
 use tortie_hostnet::{Entered, enter_open_connections};
 use tortie_nft::probe::Feature;
 
 use crate::tracking;
+
+/// With this variable set the tables are made as kernels before 6.9 make them, which everyone may change; for tests.
+const UNOWNED: &str = "TORTIE_TEST_UNOWNED";
 
 /// A dataplane that an agent drives.
 pub trait Target: Send {
@@ -36,14 +39,36 @@ pub trait Target: Send {
     /// Has the open connections of this machine tracked, so that a first host endpoint does not cut them.
     fn enter_open_connections(&mut self) -> Result<Entered, String>;
 
-    /// How often to look whether someone else has changed what is ours; never, if nobody can.
-    fn look_every(&self) -> Option<Duration>;
+    /// A watch for what others change of what is ours; none, if nobody can.
+    fn watch(&mut self) -> Result<Option<Box<dyn Look>>, String>;
 
-    /// Puts back what someone else has changed. Whether there was anything.
-    fn repair(&mut self) -> Result<bool, String>;
+    /// Puts right what a watch has found.
+    fn mend(&mut self, damage: &Damage) -> Result<(), String>;
+
+    /// Uses the bits of another mark mask, in one transaction.
+    fn set_mark_mask(&mut self, mask: u32) -> Result<(), String>;
 
     /// Takes everything of ours away.
     fn remove(&mut self) -> Result<(), String>;
+}
+
+/// A watch for what others change.
+pub trait Look: Send {
+    /// Waits for that, for at most this long, and says what is damaged.
+    fn look(&mut self, most: Duration) -> Result<Damage, String>;
+
+    /// Looks at everything the next time.
+    fn distrust(&mut self);
+}
+
+impl Look for Watch {
+    fn look(&mut self, most: Duration) -> Result<Damage, String> {
+        Watch::look(self, most).map_err(|error| chain(&error))
+    }
+
+    fn distrust(&mut self) {
+        Watch::distrust(self);
+    }
 }
 
 /// Why the kernel cannot be a dataplane.
@@ -57,13 +82,13 @@ pub enum OpenError {
     Lacks(String),
     /// The mark mask.
     #[error("the setting of the mark mask cannot be used")]
-    Mask(#[from] tortie_dataplane_nft::TooFewBits),
+    Mask(#[from] TooFewBits),
 }
 
 /// Opens the nftables dataplane; what the kernel must have is looked for first.
 pub(crate) fn open(mask: u32) -> Result<Kernel, OpenError> {
-    let options = Options { bits: Bits::from_mask(mask)?, ..Options::default() };
-    let mut kernel = Kernel::open(options).map_err(OpenError::Kernel)?;
+    let open = if std::env::var_os(UNOWNED).is_some() { Kernel::open_unowned } else { Kernel::open };
+    let mut kernel = open(options(mask)?).map_err(OpenError::Kernel)?;
     let missing = kernel.missing().map_err(OpenError::Kernel)?;
     let needed = missing.iter().filter(|feature| !matches!(feature, Feature::Owner | Feature::Persist));
     let needed: Vec<&str> = needed.map(|feature| name(*feature)).collect();
@@ -88,6 +113,10 @@ fn name(feature: Feature) -> &'static str {
         Feature::Nat => "dnat",
         Feature::Masquerade => "masquerade",
     }
+}
+
+fn options(mask: u32) -> Result<Options, TooFewBits> {
+    Ok(Options { bits: Bits::from_mask(mask)?, ..Options::default() })
 }
 
 /// An error with all its causes in one line.
@@ -145,17 +174,17 @@ impl Target for Kernel {
         enter_open_connections().map_err(|error| chain(&error))
     }
 
-    fn look_every(&self) -> Option<Duration> {
-        // Nobody else can change a table that we own, and still it costs little to look.
-        Some(Duration::from_millis(if self.is_owner() { 1000 } else { 50 }))
+    fn watch(&mut self) -> Result<Option<Box<dyn Look>>, String> {
+        Ok(Some(Box::new(Kernel::watch(self).map_err(|error| chain(&error))?)))
     }
 
-    fn repair(&mut self) -> Result<bool, String> {
-        if self.is_intact().map_err(|error| chain(&error))? {
-            return Ok(false);
-        }
-        Kernel::repair(self).map_err(|error| chain(&error))?;
-        Ok(true)
+    fn mend(&mut self, damage: &Damage) -> Result<(), String> {
+        Kernel::mend(self, damage).map_err(|error| chain(&error))
+    }
+
+    fn set_mark_mask(&mut self, mask: u32) -> Result<(), String> {
+        let options = options(mask).map_err(|error| error.to_string())?;
+        Kernel::set_options(self, options).map_err(|error| chain(&error))
     }
 
     fn remove(&mut self) -> Result<(), String> {
@@ -197,12 +226,16 @@ impl Target for Fake {
         Ok(Entered::default())
     }
 
-    fn look_every(&self) -> Option<Duration> {
-        None
+    fn watch(&mut self) -> Result<Option<Box<dyn Look>>, String> {
+        Ok(None)
     }
 
-    fn repair(&mut self) -> Result<bool, String> {
-        Ok(false)
+    fn mend(&mut self, _: &Damage) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn set_mark_mask(&mut self, _: u32) -> Result<(), String> {
+        Ok(())
     }
 
     fn remove(&mut self) -> Result<(), String> {

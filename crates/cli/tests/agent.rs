@@ -7,6 +7,8 @@
 mod churn;
 #[path = "agent/etcd.rs"]
 mod etcd;
+#[path = "agent/foreign.rs"]
+mod foreign;
 #[path = "agent/layout.rs"]
 mod layout;
 #[path = "agent/node_name.rs"]
@@ -35,7 +37,7 @@ use rustix::process::Signal;
 use tortie_api::{Key, Kind};
 use tortie_store::{Op, Store, Write};
 use tortie_store_sqlite::SqliteStore;
-use world::{get, move_store, on_a_machine, reach, run, until};
+use world::{get, move_store, on_a_machine, on_each_machine, reach, run, until};
 
 const ENDPOINT: &str = "
 apiVersion: projectcalico.org/v3
@@ -62,7 +64,7 @@ spec:
 
 #[test]
 fn what_was_applied_is_in_the_kernel_when_wait_returns() {
-    on_a_machine(|world| {
+    on_each_machine(|world| {
         world.listen(80);
         world.listen(81);
         let agent = world.agent();
@@ -85,7 +87,7 @@ fn what_was_applied_is_in_the_kernel_when_wait_returns() {
 
 #[test]
 fn a_killed_agent_leaves_policy_and_the_next_one_opens_nothing() {
-    on_a_machine(|world| {
+    on_each_machine(|world| {
         world.listen(80);
         world.listen(81);
         let agent = world.agent();
@@ -131,7 +133,7 @@ fn a_killed_agent_leaves_policy_and_the_next_one_opens_nothing() {
 
 #[test]
 fn a_machine_that_starts_without_its_store_is_protected_by_what_it_said_last() {
-    on_a_machine(|world| {
+    on_each_machine(|world| {
         world.listen(80);
         world.listen(81);
         let agent = world.agent();
@@ -158,7 +160,7 @@ fn a_machine_that_starts_without_its_store_is_protected_by_what_it_said_last() {
 
 #[test]
 fn a_store_that_is_lost_changes_nothing() {
-    on_a_machine(|world| {
+    on_each_machine(|world| {
         world.listen(80);
         world.listen(81);
         let _agent = world.agent();
@@ -175,7 +177,7 @@ fn a_store_that_is_lost_changes_nothing() {
 
 #[test]
 fn uninstall_takes_everything_away_with_or_without_an_agent() {
-    on_a_machine(|world| {
+    on_each_machine(|world| {
         world.listen(80);
         world.listen(81);
         for with in [true, false] {
@@ -220,7 +222,7 @@ fn beside_another_policy_agent_only_when_asked_to() {
 
 #[test]
 fn a_signal_makes_it_read_its_file_again_and_settings_apply_live() {
-    on_a_machine(|world| {
+    on_each_machine(|world| {
         world.file("felix.cfg", "FailsafeInboundHostPorts = tcp:80\n");
         world.listen(80);
         world.listen(81);
@@ -277,7 +279,7 @@ fn what_cannot_be_read_keeps_its_last_good_form_over_a_restart_and_says_so() {
 
 #[test]
 fn verify_names_what_a_killed_agent_left_behind() {
-    on_a_machine(|world| {
+    on_each_machine(|world| {
         let agent = world.agent();
         world.apply(&(ENDPOINT.to_owned() + &allow(80)));
         agent.kill();
@@ -322,7 +324,7 @@ fn verify_names_what_a_killed_agent_left_behind() {
 
 #[test]
 fn verify_tells_whether_the_kernel_enforces_what_the_store_says() {
-    on_a_machine(|world| {
+    on_each_machine(|world| {
         let said = world.fails(&["verify"]);
         assert!(said.contains("there is no store at ") && !said.contains("in the kernel"), "{said}");
         let tier = "{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name: ops}, spec: {order: 1}}";

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use tortie_dataplane::{Delta, Place, ProgramId, RulesId, SetId};
-use tortie_nft::{Element, MapData, Set};
+use tortie_nft::{BaseChain, Element, MapData, Set};
 
 use crate::batch::Script;
 use crate::form::{ChainForm, Ruleset, SetForm};
@@ -21,10 +21,43 @@ pub(crate) struct Change {
     sets_made: Vec<SetForm>,
     sets_gone: BTreeSet<String>,
     /// Elements that go and that come.
-    elements: BTreeMap<String, (Set, Vec<Element>, Vec<Element>)>,
+    elements: BTreeMap<String, ElementChange>,
     before: BTreeMap<String, ChainForm>,
     after: BTreeMap<String, ChainForm>,
     uses: uses::Difference,
+}
+
+/// Elements of a set that go and that come.
+pub(crate) type ElementChange = (Set, Vec<Element>, Vec<Element>);
+
+/// Base chains that have another policy than they should.
+#[derive(Debug)]
+pub(crate) struct Rebased(Vec<(String, ChainForm)>);
+
+impl Rebased {
+    /// Those in `after`. None if a chain differs in what cannot be changed while it exists.
+    pub(crate) fn of(before: &BTreeMap<String, ChainForm>, after: &BTreeMap<String, ChainForm>) -> Option<Self> {
+        let mut all = Vec::new();
+        for (name, form) in after {
+            let Some(old) = before.get(name) else { continue };
+            if old.comment != form.comment.as_deref().map(|comment| tortie_nft::kept_comment(comment).to_owned()) {
+                return None;
+            }
+            match (old.base, form.base) {
+                (old, new) if old == new => {}
+                (Some(old), Some(new)) if (BaseChain { policy: new.policy, ..old }) == new => {
+                    all.push((name.clone(), form.clone()));
+                }
+                _ => return None,
+            }
+        }
+        Some(Self(all))
+    }
+
+    /// Gives them their policies.
+    pub(crate) fn write(&self, script: &mut Script) {
+        self.0.iter().for_each(|(name, form)| script.add_chain(name, form));
+    }
 }
 
 /// One step, from all sides.
@@ -65,6 +98,49 @@ impl Change {
         change.sets_made.extend(made);
         change.sets_gone.extend(gone);
         change
+    }
+
+    /// What makes chains and sets as they should be of what they are.
+    pub(crate) fn mending(
+        sets_made: Vec<SetForm>,
+        sets_gone: BTreeSet<String>,
+        elements: BTreeMap<String, ElementChange>,
+        before: BTreeMap<String, ChainForm>,
+        after: BTreeMap<String, ChainForm>,
+    ) -> Self {
+        Self { sets_made, sets_gone, elements, before, after, uses: uses::Difference::default() }
+    }
+
+    /// The chains that are deleted.
+    pub(crate) fn chains_gone(&self) -> impl Iterator<Item = &String> {
+        self.before.keys().filter(|name| !self.after.contains_key(*name))
+    }
+
+    /// The chains that are made or get other rules.
+    pub(crate) fn chains_put(&self) -> impl Iterator<Item = (&String, &ChainForm)> {
+        self.after.iter()
+    }
+
+    /// The sets that are deleted.
+    pub(crate) fn sets_gone(&self) -> impl Iterator<Item = &String> {
+        self.sets_gone.iter()
+    }
+
+    /// The sets that are made.
+    pub(crate) fn sets_made(&self) -> impl Iterator<Item = &SetForm> {
+        self.sets_made.iter()
+    }
+
+    /// The sets that get other elements, with those that go and those that come.
+    pub(crate) fn elements(&self) -> impl Iterator<Item = (&String, &[Element], &[Element])> {
+        self.elements.iter().map(|(name, (_, gone, come))| (name, gone.as_slice(), come.as_slice()))
+    }
+
+    /// The names of all chains and sets that the change is about.
+    pub(crate) fn names(&self) -> HashSet<String> {
+        let chains = self.before.keys().chain(self.after.keys());
+        let sets = self.sets_made.iter().map(|form| &form.set.name).chain(&self.sets_gone).chain(self.elements.keys());
+        chains.chain(sets).cloned().collect()
     }
 
     /// How often shared sets are named more or less than before.

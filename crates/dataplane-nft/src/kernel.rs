@@ -1,33 +1,37 @@
 //! The dataplane: a desired state kept in the kernel, one transaction a change.
 //!
 //! ```text
-//!   open ──> adopt ──> replace(State) ──> apply(Delta) ...      on the way: is_intact? repair
+//!   open ──> adopt ──> replace(State) ──> apply(Delta) ...      beside it: watch ──> mend
 //! ```
 //!
 //! What a previous agent left stays in force until the first change, which replaces it at once. After that only what a
-//! change touches is sent. Where the kernel lets us own the table nobody else can change it; elsewhere
-//! [`Kernel::is_intact`] notices, and [`Kernel::repair`] puts everything back.
+//! change touches is sent. Where the kernel lets us own the table nobody else can change it; elsewhere a
+//! [`Watch`] notices, and [`Kernel::mend`] puts right what was changed.
 
 mod aside;
 mod commit;
+mod mend;
 mod step;
 
 use std::collections::BTreeMap;
 
 use tortie_dataplane::{Broken, Place, RulesId, State};
 use tortie_nft::dump::TableDump;
+
 use tortie_nft::probe::{self, Feature};
-use tortie_nft::{Batch, CommitError, ObjectRef, RequestError, Socket, Table, TableId, dump};
+use tortie_nft::{Batch, CommitError, ObjectRef, RequestError, Socket, Subscription, Table, TableId, dump};
 
 use crate::batch::Script;
 use crate::compare::differences;
 use crate::form::Ruleset;
 use crate::index::Index;
 use crate::options::Options;
+use crate::programmed::Shared;
 use crate::readback::read_back;
 use crate::render::whole;
 use crate::skeleton::{self, Plan};
 use crate::uses::Uses;
+use crate::watch::{self, Watch};
 
 use aside::Aside;
 
@@ -44,8 +48,10 @@ pub struct Kernel {
     aside: Aside,
     /// The shared sets in the kernel.
     uses: Uses,
-    /// The generation that our last commit left; none if anything may have happened since.
-    generation: Option<u32>,
+    /// What is in the kernel, by hash, for the watch.
+    programmed: Shared,
+    /// Switches off the watch's notifications.
+    subscription: Option<Subscription>,
     sent: Sent,
 }
 
@@ -124,8 +130,8 @@ impl Kernel {
 
     fn with(socket: Socket, options: Options, table: Table) -> Self {
         let (state, index, aside) = (State::default(), Index::default(), Aside::default());
-        let (uses, sent) = (Uses::default(), Sent::default());
-        Self { socket, options, table, state, index, plan: None, aside, uses, generation: None, sent }
+        let (uses, sent, programmed) = (Uses::default(), Sent::default(), Shared::default());
+        Self { socket, options, table, state, index, plan: None, aside, uses, programmed, subscription: None, sent }
     }
 
     /// What the kernel lacks of what we use. Without [`Feature::Owner`] and [`Feature::Persist`] others can change the
@@ -173,7 +179,13 @@ impl Kernel {
             let mut script = Script::new(&self.table.id);
             let ruleset = self.ruleset();
             script.replace(&self.table, is_there, &ruleset);
-            match self.commit(&script) {
+            self.programmed.lock().begin_all();
+            let result = self.commit(&script);
+            match &result {
+                Ok(()) => self.programmed.lock().replaced(&ruleset),
+                Err(_) => self.programmed.lock().refused(),
+            }
+            match result {
                 Ok(()) => {
                     self.uses = Uses::of(&ruleset);
                     self.plan = Some(Plan::new(&self.state, &self.index));
@@ -197,7 +209,8 @@ impl Kernel {
     /// The same by the dataplane itself, which may: it is the owner.
     pub fn remove(&mut self) -> Result<Found, ApplyError> {
         (self.state, self.index, self.aside, self.uses) = Default::default();
-        (self.plan, self.generation) = (None, None);
+        self.plan = None;
+        self.programmed.lock().removed();
         remove(&mut self.socket, &self.table.id)
     }
 
@@ -241,22 +254,38 @@ impl Kernel {
         Ok(chains.iter().any(|chain| chain == skeleton::base::WITH_HOST_ENDPOINTS))
     }
 
-    /// Whether the kernel still has what was put there. Asking costs microseconds as long as nobody commits anything, so
-    /// it can be asked every few milliseconds. A table that we own can only be missing, so others' commits cost little there.
+    /// A watch for damage. It goes to a thread of its own, and what it finds to [`Kernel::mend`].
+    pub fn watch(&mut self) -> Result<Watch, ApplyError> {
+        let own = if self.table.owner { None } else { Some(self.socket.port().map_err(RequestError::Io)?) };
+        let opened = Watch::open(self.table.id.clone(), self.programmed.clone(), own);
+        let (watch, subscription) = opened.map_err(RequestError::Io)?;
+        self.subscription = subscription;
+        Ok(watch)
+    }
+
+    /// Whether the kernel has what was put there, now. A table that we own can only be missing; of another everything is
+    /// read.
     pub fn is_intact(&mut self) -> Result<bool, RequestError> {
         if self.plan.is_none() {
             return Ok(true);
         }
-        let generation = self.socket.generation()?;
-        if self.generation == Some(generation) {
-            return Ok(true);
+        if self.table.owner {
+            let tables = dump::tables(&mut self.socket, |name| name == self.options.table)?;
+            return Ok(tables.iter().any(|table| table.id == self.table.id && table.owner && !table.dormant));
         }
-        let intact = match self.table.owner {
-            true => dump::tables(&mut self.socket, |name| name == self.options.table)?.iter().any(|table| table.owner),
-            false => self.differences(1)?.is_empty(),
-        };
-        self.generation = intact.then_some(generation);
-        Ok(intact)
+        Ok(watch::everything(&mut self.socket, &self.table.id, &self.programmed)?.is_empty())
+    }
+
+    /// Other mark bits, priorities or places to log to: everything is replaced in one transaction, or nothing.
+    pub fn set_options(&mut self, options: Options) -> Result<(), ApplyError> {
+        if options == self.options {
+            return Ok(());
+        }
+        let before = std::mem::replace(&mut self.options, options);
+        if self.plan.is_none() {
+            return Ok(());
+        }
+        self.repair().inspect_err(|_| self.options = before)
     }
 
     /// Where the kernel differs from what was put there; at most `most` places.

@@ -23,9 +23,9 @@
 //! kernel.replace(store_in_sync)?; // Once the store is in sync: everything at once, no packet sees an empty moment.
 //! kernel.apply(&delta)?; // Then only what changes. An empty change sends nothing.
 //! for (refused, reason) in kernel.refused() {} // For status: what the kernel would not take, the rest is in force.
-//! if !kernel.is_intact()? {
-//!     kernel.repair()?; // On kernels without owned tables (`Kernel::is_owner`), every 50 ms.
-//! }
+//! let mut watch = kernel.watch()?; // In a thread of its own: what others do to tables that are not owned is put right.
+//! let damage = watch.look(std::time::Duration::from_secs(1))?;
+//! kernel.mend(&damage)?;
 //! # Ok(()) }
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -33,6 +33,7 @@
 mod batch;
 mod change;
 mod compare;
+mod damage;
 #[path = "../../testkit/src/faults/switch.rs"]
 mod faults;
 mod form;
@@ -43,6 +44,7 @@ mod names;
 mod options;
 mod place;
 mod program;
+mod programmed;
 mod readback;
 mod render;
 mod rule;
@@ -53,13 +55,16 @@ mod stage;
 mod undo;
 mod uses;
 mod values;
+mod watch;
 mod words;
 
 pub use compare::{
     Compared, Comparison, Difference, Origin, What, compare, differences, element_text, interface_of, last_word,
 };
+pub use damage::Damage;
 pub use form::{ChainForm, Line, Ruleset, SetForm};
 pub use kernel::{ApplyError, Found, Kernel, Refused, Sent};
 pub use options::{Bits, Options, TooFewBits};
 pub use readback::read_back;
 pub use render::{render, render_with_ipv6};
+pub use watch::{Looked, Watch};

@@ -22,6 +22,9 @@ pub(crate) struct Rendered {
     pub(crate) chains: Vec<(String, ChainForm)>,
 }
 
+/// What the names of chains of an endpoint's own have in them.
+pub(crate) const OWN: &str = "/of/";
+
 /// The set of the interfaces that workload endpoints govern.
 pub(crate) const WORKLOADS: &str = "workloads";
 
@@ -83,7 +86,7 @@ fn target(
     if limits == Limits::default() {
         return Some(chain);
     }
-    let own = format!("{}/of/{}", stage.tag(), crate::names::clean(interface));
+    let own = format!("{}{OWN}{}", stage.tag(), crate::names::clean(interface));
     let form = ChainForm::new(limited(stage, limits, chain));
     rendered.chains.push((own.clone(), form));
     Some(own)

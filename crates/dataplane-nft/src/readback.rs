@@ -37,7 +37,8 @@ fn form(dump: &SetDump) -> SetForm {
     form
 }
 
-fn line(rule: &Rule) -> Line {
+/// A rule that was read, without its counts.
+pub(crate) fn line(rule: &Rule) -> Line {
     let exprs = rule.exprs.iter().map(|expr| match expr {
         Expr::Counter(_) => Expr::Counter(Counter::default()),
         other => other.clone(),

@@ -8,10 +8,10 @@ use tortie_nft::TableId;
 use crate::form::{Ruleset, SetForm, sort};
 use crate::index::Index;
 use crate::options::Options;
-use crate::sets::{self, Families};
+use crate::sets::{self, Families, Shape};
 use crate::skeleton::{self, Plan};
 use crate::source::{Now, Source};
-use crate::uses;
+use crate::{list, names, place, program, uses, values};
 
 /// Everything that is to be in the kernel.
 pub fn render(state: &State, options: &Options) -> Ruleset {
@@ -31,23 +31,82 @@ pub(crate) fn whole(
     lists: &BTreeSet<RulesId>,
     places: &BTreeSet<Place>,
 ) -> Ruleset {
+    some(state, index, options, lists, places, None)
+}
+
+/// Objects of the table by name.
+pub(crate) struct Wanted<'a> {
+    /// Chains.
+    pub(crate) chains: &'a BTreeSet<String>,
+    /// Sets.
+    pub(crate) sets: &'a BTreeSet<&'a str>,
+}
+
+impl Wanted<'_> {
+    /// Whether a chain or the one beside it for fragments is among them.
+    fn has_chain(&self, name: &str) -> bool {
+        self.chains.contains(name) || self.chains.contains(&list::fragment_name(name))
+    }
+}
+
+/// Only some objects of it; those that are not to be in the kernel are missing.
+pub(crate) fn part(
+    state: &State,
+    index: &Index,
+    options: &Options,
+    lists: &BTreeSet<RulesId>,
+    places: &BTreeSet<Place>,
+    wanted: &Wanted<'_>,
+) -> Ruleset {
+    let mut ruleset = some(state, index, options, lists, places, Some(wanted));
+    ruleset.chains.retain(|name, _| wanted.chains.contains(name));
+    ruleset.sets.retain(|name, _| wanted.sets.contains(name.as_str()));
+    ruleset
+}
+
+/// What is wanted and perhaps more; everything without `wanted`.
+fn some(
+    state: &State,
+    index: &Index,
+    options: &Options,
+    lists: &BTreeSet<RulesId>,
+    places: &BTreeSet<Place>,
+    wanted: Option<&Wanted<'_>>,
+) -> Ruleset {
     let now = Now::new(state, index, lists, places);
     let mut ruleset = Ruleset::new(TableId::inet(&options.table));
     skeleton::render(&Plan::new(state, index), options, &mut ruleset);
+    // Which lists name a shared set is not kept.
+    let shared = wanted.is_none_or(|wanted| wanted.sets.iter().any(|name| name.starts_with(values::PREFIX)));
+    // A skeleton's set holds elements of endpoints.
+    let dispatched = wanted.is_none_or(|wanted| {
+        wanted.sets.iter().any(|name| ruleset.sets.contains_key(*name))
+            || wanted.chains.iter().any(|name| name.contains(place::OWN))
+    });
     for (id, set) in &state.sets {
-        ruleset.sets.extend(sets::render(id, set, index.families).map(|form| (form.set.name.clone(), form)));
+        let names = |wanted: &Wanted<'_>| {
+            let shape = index.shapes.get(id).copied().unwrap_or(Shape::Hosts);
+            index.families.of_set(id).any(|family| wanted.sets.contains(&*names::set(id, shape, family)))
+        };
+        if wanted.is_none_or(names) {
+            ruleset.sets.extend(sets::render(id, set, index.families).map(|form| (form.set.name.clone(), form)));
+        }
     }
     for (id, actings) in &index.actings {
         for acting in actings.keys() {
-            ruleset.chains.extend(now.list_chains(id, *acting, options));
+            if shared || wanted.is_some_and(|one| one.has_chain(&list::chain_name(id, *acting, now.settings()))) {
+                ruleset.chains.extend(now.list_chains(id, *acting, options));
+            }
         }
     }
     for (id, stages) in &index.stages {
         for stage in stages.keys() {
-            ruleset.chains.extend(now.program_chains(*id, *stage, options));
+            if wanted.is_none_or(|wanted| wanted.has_chain(&program::chain_name(*stage, *id))) {
+                ruleset.chains.extend(now.program_chains(*id, *stage, options));
+            }
         }
     }
-    for place in state.endpoints.keys() {
+    for place in state.endpoints.keys().filter(|_| dispatched) {
         let rendered = now.place(place);
         ruleset.chains.extend(rendered.chains);
         for (set, element) in rendered.elements {

@@ -16,4 +16,4 @@ pub mod wire;
 
 pub use error::RequestError;
 pub use follow::Follower;
-pub use socket::{Buffers, Protocol, Received, Socket};
+pub use socket::{Buffers, Protocol, Received, Socket, Subscription};

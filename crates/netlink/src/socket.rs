@@ -9,7 +9,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, sockopt};
 
@@ -110,6 +113,16 @@ impl Socket {
         if sent == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
 
+    /// Waits until there is something to read, for at most this long. Whether there is.
+    pub fn wait(&self, most: Duration) -> io::Result<bool> {
+        let most = Timespec::try_from(most).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(&self.fd, PollFlags::IN)], Some(&most)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Reads the queue once and hands each message to `each`.
     pub fn receive(&mut self, mut each: impl FnMut(&Message<'_>)) -> Result<Received, RequestError> {
         loop {
@@ -176,6 +189,25 @@ impl Socket {
         Err(RequestError::Interrupted(what))
     }
 
+    /// Lists all objects of a kind once and hands each to `each`, also when changes interrupt. Only a caller that knows of
+    /// every change to what it lists can tell whether what it read belongs together.
+    pub fn dump_once(
+        &mut self,
+        what: &'static str,
+        kind: u16,
+        fixed: &[u8],
+        body: impl FnOnce(&mut Writer),
+        each: impl FnMut(&Message<'_>) -> Result<(), DecodeError>,
+    ) -> Result<(), RequestError> {
+        let request = self.start(kind, REQUEST | DUMP, fixed, body)?;
+        self.answer(what, request, each).map(drop)
+    }
+
+    /// What subscribes this socket to groups and unsubscribes it, from any thread.
+    pub fn subscription(&self, groups: u32) -> io::Result<Subscription> {
+        Ok(Subscription { fd: Arc::new(self.fd.try_clone()?), port: self.port()?, groups })
+    }
+
     /// Sends a request and returns its sequence number.
     fn start(
         &mut self,
@@ -233,6 +265,26 @@ impl Socket {
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+/// Subscribes a socket to groups of notifications, and unsubscribes it.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    fd: Arc<OwnedFd>,
+    port: u32,
+    groups: u32,
+}
+
+impl Subscription {
+    /// Subscribes the socket.
+    pub fn join(&self) -> io::Result<()> {
+        Ok(rustix::net::bind(&*self.fd, &netlink::SocketAddrNetlink::new(self.port, self.groups))?)
+    }
+
+    /// Unsubscribes it. What was sent before can still be read.
+    pub fn leave(&self) -> io::Result<()> {
+        Ok(rustix::net::bind(&*self.fd, &netlink::SocketAddrNetlink::new(self.port, 0))?)
     }
 }
 

@@ -67,7 +67,7 @@ impl ChainKind {
 }
 
 /// What makes a chain a base chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BaseChain {
     /// What it may do.
     pub kind: ChainKind,
@@ -92,7 +92,7 @@ impl BaseChain {
 }
 
 /// A chain of some table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Chain {
     /// Its name, at most 255 bytes.
     pub name: String,

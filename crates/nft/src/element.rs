@@ -79,7 +79,7 @@ pub enum Data {
 }
 
 /// One element.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Element {
     /// What it stands for.
     pub key: Key,
@@ -204,7 +204,7 @@ fn previous(value: &[u8]) -> Vec<u8> {
 }
 
 /// A list entry as the kernel keeps it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RawElement {
     key: Option<Vec<u8>>,
     key_end: Option<Vec<u8>>,

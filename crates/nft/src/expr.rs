@@ -53,7 +53,7 @@ const DATA: u16 = 2;
 pub(crate) const LIST_ELEM: u16 = 1;
 
 /// An expression that this crate has no type for, or not for the form it was found in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Unknown {
     /// The kernel's name of the expression.
     pub name: String,
@@ -74,7 +74,7 @@ trait Coded: Sized {
 macro_rules! expressions {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// One expression of a rule.
-        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         pub enum Expr {
             $($(#[$doc])* $name($name),)*
             /// Conntrack shall leave this packet alone (`notrack`).

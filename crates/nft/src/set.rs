@@ -50,7 +50,7 @@ pub enum MapData {
 }
 
 /// A set or map of some table, without its elements.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Set {
     /// Its name, at most 255 bytes. An anonymous one is made as `__set%d` or `__map%d`.
     pub name: String,

@@ -3,8 +3,9 @@
 //! An owned table belongs to the socket that made it: keep that one open.
 
 use std::io;
+use std::time::Duration;
 
-use tortie_netlink::{Buffers, Protocol, Received, RequestError};
+use tortie_netlink::{Buffers, Protocol, Received, RequestError, Subscription};
 
 use crate::message::{GET_GENERATION, NEW_GENERATION};
 use crate::wire::{DecodeError, Message, Writer, be_u32, expect, table};
@@ -30,6 +31,16 @@ impl Socket {
     pub fn open_with(buffers: Buffers) -> io::Result<Self> {
         let netlink = tortie_netlink::Socket::open(Protocol::Netfilter, 0, buffers)?;
         Ok(Self { send_limit: netlink.send_limit()?, netlink })
+    }
+
+    /// What subscribes this socket to groups of notifications.
+    pub(crate) fn subscription(&self, groups: u32) -> io::Result<Subscription> {
+        self.netlink.subscription(groups)
+    }
+
+    /// Waits until there is something to read, for at most this long. Whether there is.
+    pub(crate) fn wait(&self, most: Duration) -> io::Result<bool> {
+        self.netlink.wait(most)
     }
 
     /// The longest batch, about, that one send takes.
@@ -89,6 +100,19 @@ impl Socket {
         each: impl FnMut(&mut S, &Message<'_>) -> Result<(), DecodeError>,
     ) -> Result<S, RequestError> {
         self.netlink.dump(what, kind, &header(family), body, each)
+    }
+
+    /// Lists all objects of a kind once and hands each to `each`, also when commits interrupt. Only a caller that knows of
+    /// every change to what it lists can tell whether what it read belongs together.
+    pub(crate) fn dump_once(
+        &mut self,
+        what: &'static str,
+        kind: u16,
+        family: u8,
+        body: impl FnOnce(&mut Writer),
+        each: impl FnMut(&Message<'_>) -> Result<(), DecodeError>,
+    ) -> Result<(), RequestError> {
+        self.netlink.dump_once(what, kind, &header(family), body, each)
     }
 }
 

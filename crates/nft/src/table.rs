@@ -86,7 +86,7 @@ impl fmt::Display for TableId {
 }
 
 /// A table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Table {
     /// Which one.
     pub id: TableId,

@@ -45,6 +45,15 @@ pub const RENDERING: &[&str] = &[
 /// Faults of the rendering for the kernel that only change what rules count.
 pub const COUNTING: &[&str] = &["log-lines-overlap"];
 
+/// Faults of the watch for what others do to tables that are not owned.
+pub const WATCHING: &[&str] = &[
+    "switched-off-table-unseen",
+    "other-kinds-unseen",
+    "undecodable-set-unseen",
+    "element-notices-ignored",
+    "mended-without-policy",
+];
+
 /// Faults that show only where objects are damaged.
 pub const DAMAGED: &[&str] = &["unreadable-labels-are-none", "unreadable-allow-matches", "unsure-pass-passes"];
 

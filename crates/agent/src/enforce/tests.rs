@@ -3,10 +3,12 @@
 use std::sync::mpsc::sync_channel;
 
 use tortie_dataplane::{Both, Endpoint, Fake, Host, Place, Program, ProgramId, Programs, Then};
+use tortie_dataplane_nft::Damage;
 use tortie_hostnet::Entered;
 use tortie_policy::{Direction, EndpointId};
 
 use super::*;
+use crate::target::Look;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -15,8 +17,6 @@ const SOON: Duration = Duration::from_secs(20);
 struct Refusing {
     fake: Fake,
     refuse: Arc<Mutex<bool>>,
-    /// Somebody else changes what is there, this many times.
-    meddled: usize,
     /// An earlier agent left host endpoints in force.
     has_host_endpoints: bool,
     /// How often open connections were entered.
@@ -65,14 +65,16 @@ impl Target for Refusing {
         self.fake.enter_open_connections()
     }
 
-    fn look_every(&self) -> Option<Duration> {
-        Some(Duration::from_millis(1))
+    fn watch(&mut self) -> Result<Option<Box<dyn Look>>, String> {
+        Ok(None)
     }
 
-    fn repair(&mut self) -> Result<bool, String> {
-        let left = self.meddled.checked_sub(1);
-        self.meddled = left.unwrap_or(0);
-        Ok(left.is_some())
+    fn mend(&mut self, _: &Damage) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn set_mark_mask(&mut self, _: u32) -> Result<(), String> {
+        Ok(())
     }
 
     fn remove(&mut self) -> Result<(), String> {
@@ -135,22 +137,6 @@ fn an_empty_first_change_is_made_all_the_same() {
     assert_eq!(seen(&board), (true, mark(1), 1));
     change(&target, &board, &Desk::new().unwrap(), &mut behind, Some(&Delta::default()), &mark(2));
     assert_eq!(seen(&board), (true, mark(2), 1));
-}
-
-#[test]
-fn what_somebody_else_changes_is_put_back_and_counted_without_a_change_of_ours() {
-    let target = Refusing { meddled: 2, ..Refusing::default() };
-    let target: Shared = Arc::new(Mutex::new(Box::new(target)));
-    let board = Arc::new(Board::default());
-    let (order, orders) = sync_channel(1);
-    let thread = {
-        let (target, board) = (target.clone(), board.clone());
-        std::thread::spawn(move || run(&target, &orders, &board, &Desk::new().unwrap(), || {}, || {}))
-    };
-    order.send(Order::Change(Box::default(), mark(1))).unwrap();
-    assert!(board.wait(SOON, |facts| facts.repairs == 2));
-    order.send(Order::Stop).unwrap();
-    thread.join().unwrap();
 }
 
 /// A change that puts an endpoint that denies everything on an interface of the host.

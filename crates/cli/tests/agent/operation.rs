@@ -2,12 +2,12 @@
 
 use rustix::process::Signal;
 
-use super::world::{get, on_a_machine, run, until};
+use super::world::{get, on_a_machine, on_each_machine, run, until};
 use super::{ENDPOINT, allow};
 
 #[test]
 fn a_renamed_interface_loses_its_named_endpoint_and_keeps_the_one_by_address() {
-    on_a_machine(|world| {
+    on_each_machine(|world| {
         world.listen(80);
         world.listen(81);
         let _agent = world.agent();
@@ -102,7 +102,7 @@ fn without_anything_to_enforce_it_is_live_and_not_ready() {
 
 #[test]
 fn other_mark_bits_are_taken_while_policy_holds() {
-    on_a_machine(|world| {
+    on_each_machine(|world| {
         world.listen(80);
         world.listen(81);
         let _agent = world.agent();

@@ -24,6 +24,7 @@ pub struct World {
     /// Where the etcd is that is the store, once one was started.
     etcd: Option<String>,
     etcd_process: Option<Child>,
+    unowned: bool,
 }
 
 /// A network namespace of its own, with a thread in it. It goes with this.
@@ -31,10 +32,27 @@ pub struct Elsewhere(Sender<Box<dyn FnOnce() + Send>>);
 
 /// Runs a test on a machine of its own.
 pub fn on_a_machine(test: impl FnOnce(&mut World) + Send) {
+    on_machine(false, test);
+}
+
+/// Runs a test on a machine whose kernel makes tables that only the agent changes, and on one whose kernel cannot, as
+/// before Linux 6.9.
+pub fn on_each_machine(test: impl Fn(&mut World) + Send + Sync) {
+    for unowned in [false, true] {
+        on_machine(unowned, &test);
+    }
+}
+
+/// Runs a test on a machine whose kernel makes tables that everyone may change.
+pub fn on_an_older_machine(test: impl FnOnce(&mut World) + Send) {
+    on_machine(true, test);
+}
+
+fn on_machine(unowned: bool, test: impl FnOnce(&mut World) + Send) {
     let result = std::thread::scope(|scope| {
         let run = || {
             namespace();
-            test(&mut World::new());
+            test(&mut World::new(unowned));
         };
         scope.spawn(run).join()
     });
@@ -73,7 +91,7 @@ impl Elsewhere {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(unowned: bool) -> Self {
         let neighbour = Elsewhere::behind("eth0", "out");
         run("ip", &["addr", "add", "192.0.2.11/24", "dev", "eth0"]);
         run("ip", &["link", "set", "eth0", "up"]);
@@ -83,6 +101,7 @@ impl World {
             listeners: Vec::new(),
             etcd: None,
             etcd_process: None,
+            unowned,
         };
         world.outside(|| {
             run("ip", &["addr", "add", "192.0.2.99/24", "dev", "out"]);
@@ -116,6 +135,9 @@ impl World {
             .env("TORTIE_STATE", place.join("state"))
             .env("FELIX_ENDPOINTSTATUSPATHPREFIX", place.join("calico"))
             .env("FELIX_FELIXHOSTNAME", "web1");
+        if self.unowned {
+            command.env("TORTIE_TEST_UNOWNED", "1");
+        }
         match &self.etcd {
             None => command.env("TORTIE_STORE", place.join("tortie.db")),
             Some(url) => command.env("DATASTORE_TYPE", "etcdv3").env("ETCD_ENDPOINTS", url),

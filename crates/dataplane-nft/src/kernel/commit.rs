@@ -9,21 +9,28 @@ use super::{Kernel, Refused, Sent};
 use crate::batch::Script;
 use crate::names;
 
+/// Batches of more bytes are large.
+const LARGE: usize = 1 << 16;
+
 impl Kernel {
-    /// Sends a script, and keeps in mind the generation that it leads to.
+    /// Sends a script. While a large one is sent others are not listened to: the kernel would tell us of each of our own
+    /// objects.
     pub(super) fn commit(&mut self, script: &Script) -> Result<(), CommitError> {
-        let before = self.generation.take();
         self.sent = Sent { messages: script.batch.len(), bytes: script.batch.byte_len() };
         if script.batch.is_empty() {
-            self.generation = before;
             return Ok(());
         }
-        let now = self.socket.generation().ok();
-        script.batch.commit(&mut self.socket)?;
-        // A generation that was not ours would hide what it brought.
-        let known = before.is_none() || before == now;
-        self.generation = now.filter(|_| known).map(next_generation);
-        Ok(())
+        let deaf = self.subscription.clone().filter(|_| self.sent.bytes > LARGE);
+        let Some(subscription) = deaf else { return script.batch.commit(&mut self.socket).map(drop) };
+        let before = self.socket.generation().ok().filter(|_| subscription.leave().is_ok());
+        let result = script.batch.commit(&mut self.socket);
+        let joined = subscription.join();
+        let expected = before.map(|before| if result.is_ok() { next_generation(before) } else { before });
+        let heard_all = joined.is_ok() && expected.is_some() && self.socket.generation().ok() == expected;
+        if !heard_all {
+            self.programmed.lock().missed = true;
+        }
+        result.map(drop)
     }
 
     /// The object that the first of some refusals is about.

@@ -38,9 +38,16 @@ impl Dataplane for Kernel {
         }
         let standing = self.aside.clone();
         self.aside.reconsider(&self.state, &mut delta);
+        let mut looked = self.table.owner;
         loop {
             match self.try_step(&delta, &standing) {
                 Ok(()) => return Ok(()),
+                // It may be refused because of what others did.
+                Err(Failure::Refused(..) | Failure::Commit(_))
+                    if !std::mem::replace(&mut looked, true) && !self.is_intact()? =>
+                {
+                    self.repair()?;
+                }
                 Err(Failure::Refused(refused, reason)) => self.aside.keep_out(&self.state, &mut delta, refused, reason),
                 Err(failure) => {
                     self.aside = standing;
@@ -150,7 +157,13 @@ impl Kernel {
         }
         let mut script = Script::new(&self.table.id);
         change.write(&mut script, &handles);
-        match self.commit(&script) {
+        self.programmed.lock().begin(change.names());
+        let result = self.commit(&script);
+        match &result {
+            Ok(()) => self.programmed.lock().changed(change),
+            Err(_) => self.programmed.lock().refused(),
+        }
+        match result {
             Ok(()) => Ok(()),
             Err(CommitError::Refused(errors)) => match self.blame(&script, &errors) {
                 Some((refused, reason)) => Err(Failure::Refused(refused, reason)),

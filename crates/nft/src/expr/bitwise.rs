@@ -12,7 +12,7 @@ const LEFT: u32 = 1;
 const RIGHT: u32 = 2;
 
 /// What to do with the bits.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum BitOp {
     /// `(value & mask) ^ xor`; both as long as the value.
     MaskXor {
@@ -28,7 +28,7 @@ pub enum BitOp {
 }
 
 /// Applies `op` to the `len` bytes at `sreg`, into `dreg`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Bitwise {
     /// Where from.
     pub sreg: Reg,

@@ -18,7 +18,7 @@ numbers! {
 }
 
 /// Turns the units of `size` bytes among the `len` bytes at `sreg`, into `dreg`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Byteorder {
     /// Where from.
     pub sreg: Reg,

@@ -30,7 +30,7 @@ numbers! {
 }
 
 /// Ends the rule unless the comparison holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Cmp {
     /// How.
     pub op: CmpOp,

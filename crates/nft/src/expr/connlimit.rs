@@ -8,7 +8,7 @@ use super::Coded;
 use crate::wire::{Attrs, DecodeError, Writer, be_u32, expect, table};
 
 /// Ends the rule above `count` connections (or, inverted, up to it).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Connlimit {
     /// The most that pass.
     pub count: u32,

@@ -6,7 +6,7 @@ use super::Coded;
 use crate::wire::{Attrs, DecodeError, Writer, be_u64, expect, table};
 
 /// A count, as the value to start from or as read back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Counter {
     /// Packets.
     pub packets: u64,

@@ -79,7 +79,7 @@ numbers! {
 }
 
 /// Loads or sets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Ct {
     /// Loads `key` into `dreg`.
     Get {

@@ -25,7 +25,7 @@ numbers! {
 }
 
 /// Loads `len` bytes at `offset` of the header `kind` into `dreg`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Exthdr {
     /// Where to look.
     pub op: ExthdrOp,

@@ -39,7 +39,7 @@ numbers! {
 }
 
 /// Asks for `result` by `flags`, into `dreg`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fib {
     /// Where the answer goes.
     pub dreg: Reg,

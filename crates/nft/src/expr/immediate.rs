@@ -8,7 +8,7 @@ use crate::verdict::Verdict;
 use crate::wire::{Attrs, DecodeError, Writer, expect, table};
 
 /// A constant into a register, or a verdict.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Immediate {
     /// Loads `data` into `dreg`.
     Data {

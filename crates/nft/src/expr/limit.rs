@@ -17,7 +17,7 @@ numbers! {
 }
 
 /// Ends the rule above the rate (or, inverted, up to it).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Limit {
     /// How many per unit.
     pub rate: u64,

@@ -9,7 +9,7 @@ use crate::wire::{Attrs, DecodeError, Writer, be_u32, table, text};
 const DEFAULT_LEVEL: u32 = 4;
 
 /// Logs the packet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Log {
     /// To the kernel log.
     Kernel {

@@ -14,7 +14,7 @@ const INVERT: u32 = 1;
 const VERDICT: u32 = 0;
 
 /// Where the value found goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dest {
     /// It is the verdict.
     Verdict,
@@ -23,7 +23,7 @@ pub enum Dest {
 }
 
 /// Ends the rule unless the key at `sreg` is in the set (or, inverted, is not).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Lookup {
     /// The set's name. Of an anonymous set made in the same batch, the name it was made with.
     pub set: String,

@@ -58,7 +58,7 @@ numbers! {
 }
 
 /// Loads or sets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Meta {
     /// Loads `key` into `dreg`.
     Get {

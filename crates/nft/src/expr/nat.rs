@@ -27,7 +27,7 @@ numbers! {
 }
 
 /// Rewrites to addresses and ports in registers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Nat {
     /// What is rewritten.
     pub kind: NatKind,
@@ -42,7 +42,7 @@ pub struct Nat {
 }
 
 /// Rewrites the source to the address of the interface that the packet leaves by.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Masq {
     /// The registers of the first and last port.
     pub port: Option<(Reg, Reg)>,
@@ -51,7 +51,7 @@ pub struct Masq {
 }
 
 /// Rewrites the destination to this host.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Redir {
     /// The registers of the first and last port.
     pub port: Option<(Reg, Reg)>,

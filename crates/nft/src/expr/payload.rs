@@ -24,7 +24,7 @@ numbers! {
 }
 
 /// Loads `len` bytes at `offset` from `base` into `dreg`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Payload {
     /// Where the offset is counted from.
     pub base: Base,

@@ -7,7 +7,7 @@ use crate::register::{Reg, read_value, write_value};
 use crate::wire::{Attrs, DecodeError, Writer, be_u32, expect, table};
 
 /// Ends the rule unless the register is inside (or, negated, outside).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Range {
     /// The value to test.
     pub sreg: Reg,

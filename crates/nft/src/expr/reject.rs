@@ -27,7 +27,7 @@ numbers! {
 }
 
 /// How to refuse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reject {
     /// With an ICMP or ICMPv6 unreachable of this code; only in a table of one family.
     Icmp(u8),

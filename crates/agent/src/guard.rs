@@ -1,0 +1,90 @@
+//! The watch over our tables: what others change in them is put right, beside the path of changes.
+//!
+//! Watching has a budget of processor time. Commits of others that concern us cost little; should somebody make more of
+//! them than the budget pays for, they wait, and the path of changes never does. Putting right is not part of it.
+
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use tortie_dataplane_nft::Damage;
+
+use crate::board::Board;
+use crate::enforce::{Shared, lock};
+use crate::stop::Stop;
+use crate::target::Look;
+
+/// How long to wait for commits of others before looking whether the agent ends.
+const PAUSE: Duration = Duration::from_millis(500);
+/// The part of a core that watching may take.
+const SHARE: f64 = 0.05;
+/// Processor seconds that may be spent at once.
+const BURST: f64 = 2.0;
+
+/// Processor time that may be spent.
+struct Budget {
+    /// Seconds; less than none if too much was spent.
+    left: f64,
+}
+
+impl Budget {
+    fn new() -> Self {
+        Self { left: BURST }
+    }
+
+    /// Some processor time was spent while some time passed. How long to pause.
+    fn spend(&mut self, spent: Duration, passed: Duration) -> Duration {
+        self.left = (self.left + passed.as_secs_f64() * SHARE).min(BURST) - spent.as_secs_f64();
+        Duration::from_secs_f64((-self.left).max(0.0) / SHARE)
+    }
+}
+
+/// The processor time of this thread.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// Watches until the agent ends.
+pub(crate) fn run(mut watch: Box<dyn Look>, target: &Shared, board: &Board, stop: &Stop) {
+    let mut budget = Budget::new();
+    let mut last = Instant::now();
+    while !stop.is_set() {
+        let began = processor_time();
+        let found = watch.look(PAUSE);
+        let pause = budget.spend(processor_time().saturating_sub(began), last.elapsed());
+        last = Instant::now();
+        let result = found.and_then(|damage| put_right(&damage, target, board));
+        if result.is_err() {
+            watch.distrust();
+        }
+        report(board, result.err());
+        stop.wait(pause);
+    }
+}
+
+fn put_right(damage: &Damage, target: &Shared, board: &Board) -> Result<(), String> {
+    if damage.is_empty() {
+        return Ok(());
+    }
+    lock(target).mend(damage)?;
+    log::warn!("someone else had changed our tables; they are put back: {damage}");
+    board.tell(|facts| facts.repairs += 1);
+    Ok(())
+}
+
+/// Notes a reason for which our tables cannot be looked after, or that there is none any more.
+fn report(board: &Board, reason: Option<String>) {
+    let before = board.read().problems.get("guard").cloned();
+    match reason {
+        None if before.is_none() => {}
+        None => drop(board.tell(|facts| facts.problems.remove("guard"))),
+        Some(reason) if before.as_ref() == Some(&reason) => {}
+        Some(reason) => {
+            log::error!("cannot look after our tables: {reason}");
+            board.tell(|facts| drop(facts.problems.insert("guard", reason)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

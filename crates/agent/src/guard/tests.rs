@@ -1,0 +1,123 @@
+//! What is found is put right and counted, and what is spent is paid for.
+
+use std::sync::{Arc, Mutex};
+
+use tortie_dataplane::{Delta, Fake, State};
+use tortie_hostnet::Entered;
+
+use super::*;
+use crate::target::Target;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Finds damage this many times.
+struct Finding(usize);
+
+impl Look for Finding {
+    fn look(&mut self, most: Duration) -> Result<Damage, String> {
+        match self.0.checked_sub(1) {
+            Some(left) => {
+                self.0 = left;
+                Ok(Damage::everything())
+            }
+            None => {
+                std::thread::sleep(most / 100);
+                Ok(Damage::default())
+            }
+        }
+    }
+
+    fn distrust(&mut self) {
+        self.0 += 1;
+    }
+}
+
+/// A fake that cannot be mended the first time.
+struct Stubborn {
+    fake: Fake,
+    tries: usize,
+}
+
+impl Target for Stubborn {
+    fn name(&self) -> String {
+        "stubborn".to_owned()
+    }
+
+    fn adopt(&mut self) -> Result<String, String> {
+        self.fake.adopt()
+    }
+
+    fn apply(&mut self, delta: &Delta) -> Result<(), String> {
+        Target::apply(&mut self.fake, delta)
+    }
+
+    fn replace(&mut self, state: State) -> Result<(), String> {
+        self.fake.replace(state)
+    }
+
+    fn state(&self) -> &State {
+        &self.fake.state
+    }
+
+    fn refused(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    fn has_host_endpoints(&mut self) -> Result<bool, String> {
+        self.fake.has_host_endpoints()
+    }
+
+    fn enter_open_connections(&mut self) -> Result<Entered, String> {
+        self.fake.enter_open_connections()
+    }
+
+    fn watch(&mut self) -> Result<Option<Box<dyn Look>>, String> {
+        Ok(None)
+    }
+
+    fn mend(&mut self, _: &Damage) -> Result<(), String> {
+        self.tries += 1;
+        if self.tries == 1 { Err("not yet".to_owned()) } else { Ok(()) }
+    }
+
+    fn set_mark_mask(&mut self, _: u32) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn remove(&mut self) -> Result<(), String> {
+        Target::remove(&mut self.fake)
+    }
+}
+
+#[test]
+fn what_somebody_else_changes_is_put_back_and_counted_and_tried_again_where_that_fails() {
+    let target: Shared = Arc::new(Mutex::new(Box::new(Stubborn { fake: Fake::new(), tries: 0 })));
+    let (board, stop) = (Arc::new(Board::default()), Arc::new(Stop::default()));
+    let thread = {
+        let (target, board, stop) = (target.clone(), board.clone(), stop.clone());
+        std::thread::spawn(move || run(Box::new(Finding(2)), &target, &board, &stop))
+    };
+    // One of three tries fails, and is made up for.
+    assert!(board.wait(SOON, |facts| facts.repairs == 2 && facts.problems.is_empty()));
+    stop.set();
+    thread.join().unwrap();
+}
+
+#[test]
+fn watching_takes_at_most_its_share_of_a_core() {
+    let mut budget = Budget::new();
+    let second = Duration::from_secs(1);
+    let (mut spent, mut passed) = (Duration::ZERO, Duration::ZERO);
+    for _ in 0..100 {
+        let pause = budget.spend(second / 2, second / 2);
+        spent += second / 2;
+        passed += second / 2 + pause;
+        budget.spend(Duration::ZERO, pause);
+    }
+    let most = passed.as_secs_f64() * SHARE + BURST;
+    assert!(spent.as_secs_f64() <= most + 0.01, "{spent:?} of {passed:?}");
+    // What was not needed is not saved up without end.
+    budget.spend(Duration::ZERO, second * 10_000);
+    assert_eq!(budget.spend(second * 2, Duration::ZERO), Duration::ZERO);
+    assert!(budget.spend(second, Duration::ZERO) >= second * 19);
+}

@@ -1,0 +1,154 @@
+//! Putting right what others did to our table, and no more than that.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use tortie_nft::{Element, RequestError, Rule, Set, survey};
+
+use super::{ApplyError, Kernel};
+use crate::batch::Script;
+use crate::change::{Change, Rebased};
+use crate::damage::Damage;
+use crate::faults::is_on;
+use crate::form::{ChainForm, SetForm};
+use crate::readback::line;
+use crate::render::{Wanted, part};
+
+/// What the kernel has of some objects.
+#[derive(Default)]
+struct Found {
+    chains: BTreeMap<String, ChainForm>,
+    /// The handles of their rules.
+    handles: HashMap<String, Vec<u64>>,
+    sets: BTreeMap<String, SetForm>,
+}
+
+/// The damage is not of a kind that can be mended in pieces.
+struct Whole;
+
+impl Kernel {
+    /// Puts right what a watch found. What cannot be mended in pieces is replaced as a whole.
+    pub fn mend(&mut self, damage: &Damage) -> Result<(), ApplyError> {
+        if self.plan.is_none() || damage.is_empty() {
+            return Ok(());
+        }
+        match self.mend_parts(damage) {
+            Some(()) => Ok(()),
+            None => self.repair(),
+        }
+    }
+
+    /// None if that is not enough.
+    fn mend_parts(&mut self, damage: &Damage) -> Option<()> {
+        if damage.whole || self.table.owner {
+            return None;
+        }
+        let sets: BTreeSet<&str> = damage.sets.iter().chain(damage.elements.keys()).map(String::as_str).collect();
+        let names = Wanted { chains: &damage.chains, sets: &sets };
+        let wanted = part(&self.state, &self.index, &self.options, &self.aside.lists, &self.aside.places, &names);
+        let mut found = self.find(damage).ok()?.ok()?;
+        let mut elements = BTreeMap::new();
+        for (name, keys) in &damage.elements {
+            let Some(wanted) = wanted.sets.get(name).filter(|_| !damage.sets.contains(name)) else { continue };
+            elements.insert(name.clone(), self.element_changes(wanted, keys).ok()??);
+        }
+        let mut wanted = wanted;
+        wanted.sets.retain(|name, _| damage.sets.contains(name));
+        let rebased = Rebased::of(&found.chains, &wanted.chains)?;
+        for (name, form) in &wanted.sets {
+            let Some(before) = found.sets.remove(name) else { continue };
+            if comparable(&before.set) != comparable(&form.set) {
+                return None;
+            }
+            elements.insert(name.clone(), difference(&form.set, &before.elements, &form.elements));
+        }
+        let known: BTreeSet<String> = elements.keys().cloned().collect();
+        let made = wanted.sets.into_iter().filter(|(name, _)| !known.contains(name)).map(|(_, form)| form).collect();
+        let gone = found.sets.into_keys().collect();
+        let change = Change::mending(made, gone, elements, found.chains, wanted.chains);
+        let mut script = Script::new(&self.table.id);
+        if damage.table {
+            script.batch.add_table(&self.table);
+        }
+        if !is_on("mended-without-policy") {
+            rebased.write(&mut script);
+        }
+        change.write(&mut script, &found.handles);
+        let names: HashSet<String> = damage.chains.iter().chain(&damage.sets).cloned().collect();
+        self.programmed.lock().begin(names);
+        let result = self.commit(&script);
+        self.programmed.lock().refused();
+        result.ok()
+    }
+
+    /// Reads damaged chains and sets.
+    fn find(&mut self, damage: &Damage) -> Result<Result<Found, Whole>, RequestError> {
+        let mut found = Found::default();
+        for name in &damage.chains {
+            let chain = match survey::chain_of(&mut self.socket, &self.table.id, name)? {
+                None => continue,
+                Some(None) => return Ok(Err(Whole)),
+                Some(Some(chain)) => chain,
+            };
+            let mut form = ChainForm { base: chain.base, comment: chain.comment, lines: Vec::new() };
+            let mut handles = Vec::new();
+            survey::rules_of(&mut self.socket, &self.table.id, name, |rule: Option<Rule>| {
+                // Without the handle of each rule the chain is written anew.
+                handles.extend(rule.as_ref().and_then(|rule| rule.handle));
+                form.lines.push(rule.as_ref().map(line).unwrap_or_default());
+            })?;
+            found.chains.insert(name.clone(), form);
+            found.handles.insert(name.clone(), handles);
+        }
+        for name in &damage.sets {
+            let set = match survey::set_of(&mut self.socket, &self.table.id, name)? {
+                None => continue,
+                Some(None) => return Ok(Err(Whole)),
+                Some(Some(set)) => set,
+            };
+            let mut elements = Some(Vec::new());
+            survey::elements_of(&mut self.socket, &self.table.id, &set, |more| match (&mut elements, more) {
+                (Some(all), Some(more)) => all.extend(more),
+                (elements, _) => *elements = None,
+            })?;
+            let Some(elements) = elements else { return Ok(Err(Whole)) };
+            found.sets.insert(name.clone(), SetForm { set, elements });
+        }
+        Ok(Ok(found))
+    }
+
+    /// What to take out of a large set and what to put in, for some keys. None if an element cannot be decoded.
+    fn element_changes(
+        &mut self,
+        wanted: &SetForm,
+        keys: &BTreeSet<Vec<u8>>,
+    ) -> Result<Option<(Set, Vec<Element>, Vec<Element>)>, RequestError> {
+        let is_asked = |element: &&Element| matches!(&element.key, tortie_nft::Key::One(key) if keys.contains(key));
+        let after: Vec<Element> = wanted.elements.iter().filter(is_asked).cloned().collect();
+        let mut before = Vec::new();
+        for key in keys {
+            match survey::element_of(&mut self.socket, &self.table.id, &wanted.set, key)? {
+                None => {}
+                Some(None) => return Ok(None),
+                Some(Some(element)) => before.push(element),
+            }
+        }
+        Ok(Some(difference(&wanted.set, &before, &after)))
+    }
+}
+
+/// A set without what differs between one that was written and one that was read.
+fn comparable(set: &Set) -> Set {
+    let comment = set.comment.as_deref().map(|comment| tortie_nft::kept_comment(comment).to_owned());
+    Set { handle: None, comment, ..set.clone() }
+}
+
+/// What to take out and what to put in.
+fn difference(set: &Set, before: &[Element], after: &[Element]) -> (Set, Vec<Element>, Vec<Element>) {
+    let shape = |element: &Element| {
+        let comment = element.comment.as_deref().map(|comment| tortie_nft::kept_comment(comment).to_owned());
+        Element { comment, ..element.shape() }
+    };
+    let [before, after]: [HashSet<Element>; 2] = [before, after].map(|all| all.iter().map(shape).collect());
+    let gone = before.difference(&after).cloned().collect();
+    (set.clone(), gone, after.difference(&before).cloned().collect())
+}

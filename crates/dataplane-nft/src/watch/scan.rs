@@ -1,0 +1,209 @@
+//! Reading objects of the kernel's table, and comparing them by hash with what was programmed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tortie_nft::{Chain, RequestError, Set, Socket, TableId, survey};
+
+use super::Looked;
+use crate::damage::Damage;
+use crate::faults::is_on;
+use crate::programmed::{Content, Shared, Sort};
+
+/// Sets with more elements are not read for a few of them.
+const LARGE: usize = 4096;
+
+/// What comparing an object says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Intact,
+    Damaged,
+    /// A change was under way: to be compared again.
+    Again,
+}
+
+/// Reads a table for a watch.
+pub(super) struct Reader<'a> {
+    socket: &'a mut Socket,
+    id: &'a TableId,
+    programmed: &'a Shared,
+    looked: &'a mut Looked,
+}
+
+/// Damage, and what is to be looked at again.
+type Found = (Damage, Damage);
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(socket: &'a mut Socket, id: &'a TableId, programmed: &'a Shared, looked: &'a mut Looked) -> Self {
+        Self { socket, id, programmed, looked }
+    }
+
+    /// Compares what is suspected.
+    pub(super) fn compare(&mut self, suspects: &Damage) -> Result<Found, RequestError> {
+        let (mut damage, mut again) = (Damage::default(), Damage::default());
+        match self.table()? {
+            Answer::Intact => {}
+            Answer::Damaged => return Ok((Damage::everything(), again)),
+            Answer::Again => {
+                again.extend(suspects.clone());
+                return Ok((damage, again));
+            }
+        }
+        if suspects.whole {
+            self.looked.scans += 1;
+        }
+        if suspects.whole || suspects.table {
+            if survey::has_other_kinds(self.socket, self.id)? && !is_on("other-kinds-unseen") {
+                return Ok((Damage::everything(), again));
+            }
+            let table = survey::table_of(self.socket, self.id)?.flatten();
+            damage.table = table.is_some_and(|table| table.dormant) && !is_on("switched-off-table-unseen");
+        }
+        self.chains(suspects, &mut damage, &mut again)?;
+        self.sets(suspects, &mut damage, &mut again)?;
+        for (name, keys) in &suspects.elements {
+            if suspects.whole || suspects.sets.contains(name) {
+                continue;
+            }
+            let large = self.is_large(name)?;
+            match if large { Answer::Damaged } else { self.set(name)? } {
+                Answer::Intact => {}
+                Answer::Damaged if large => drop(damage.elements.insert(name.clone(), keys.clone())),
+                Answer::Damaged => drop(damage.sets.insert(name.clone())),
+                Answer::Again => drop(again.sets.insert(name.clone())),
+            }
+        }
+        Ok((damage, again))
+    }
+
+    fn chains(&mut self, suspects: &Damage, damage: &mut Damage, again: &mut Damage) -> Result<(), RequestError> {
+        let mut names: BTreeSet<String> = suspects.chains.clone();
+        let mut found: BTreeMap<String, Option<Chain>> = BTreeMap::new();
+        if suspects.whole {
+            names.extend(self.programmed.lock().names(Sort::Chain));
+            found.extend(survey::chains(self.socket, self.id)?);
+            names.extend(found.keys().cloned());
+        }
+        for name in names {
+            let known = found.remove(&name);
+            let stale = known.is_some();
+            let mut answer = self.chain(&name, known)?;
+            if stale && answer == Answer::Damaged {
+                // The list of chains is older than what was programmed.
+                answer = self.chain(&name, None)?;
+            }
+            match answer {
+                Answer::Intact => {}
+                Answer::Damaged => drop(damage.chains.insert(name)),
+                Answer::Again => drop(again.chains.insert(name)),
+            }
+        }
+        Ok(())
+    }
+
+    fn sets(&mut self, suspects: &Damage, damage: &mut Damage, again: &mut Damage) -> Result<(), RequestError> {
+        let mut names: BTreeSet<String> = suspects.sets.clone();
+        if suspects.whole {
+            names.extend(self.programmed.lock().names(Sort::Set));
+            names.extend(survey::sets(self.socket, self.id)?.into_iter().map(|(name, _)| name));
+        }
+        for name in names {
+            match self.set(&name)? {
+                Answer::Intact => {}
+                Answer::Damaged => drop(damage.sets.insert(name)),
+                Answer::Again => drop(again.sets.insert(name)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the table is there and can be decoded.
+    fn table(&mut self) -> Result<Answer, RequestError> {
+        let before = self.programmed.lock().at();
+        let found = survey::table_of(self.socket, self.id)?.flatten();
+        Ok(match found {
+            Some(_) => Answer::Intact,
+            None if before.1 || self.programmed.lock().at() != before => Answer::Again,
+            None => Answer::Damaged,
+        })
+    }
+
+    /// Compares a chain and its rules. `known` is the chain if it was read before.
+    fn chain(&mut self, name: &str, known: Option<Option<Chain>>) -> Result<Answer, RequestError> {
+        let Ok(before) = self.programmed.lock().entry(Sort::Chain, name) else { return Ok(Answer::Again) };
+        let hashes = self.programmed.lock().hashes();
+        let found = match known {
+            Some(known) => Some(known),
+            None => survey::chain_of(self.socket, self.id, name)?,
+        };
+        let same = match (before, found) {
+            (None, None) => true,
+            (Some(entry), Some(Some(chain))) => {
+                self.looked.chains += 1;
+                let (mut content, mut decoded) = (Content::default(), true);
+                self.looked.bytes += survey::rules_of(self.socket, self.id, name, |rule| match rule {
+                    Some(rule) => content = hashes.rule_read(content, &rule),
+                    None => decoded = false,
+                })?;
+                decoded && entry.is(hashes.chain_read(&chain), content)
+            }
+            _ => false,
+        };
+        Ok(self.answer(Sort::Chain, name, before, same))
+    }
+
+    /// Compares a set and its elements.
+    fn set(&mut self, name: &str) -> Result<Answer, RequestError> {
+        let Ok(before) = self.programmed.lock().entry(Sort::Set, name) else { return Ok(Answer::Again) };
+        let found = survey::set_of(self.socket, self.id, name)?;
+        let same = match (before, found) {
+            (None, None) => true,
+            (None, Some(None)) if is_on("undecodable-set-unseen") => true,
+            (Some(entry), Some(Some(set))) => {
+                let hashes = self.programmed.lock().hashes();
+                let head = hashes.set(&set);
+                let content = self.elements(&set)?;
+                // The kernel may have moved elements about while they were read.
+                let is = |content: Option<Content>| content.is_some_and(|content| entry.is(head, content));
+                is(content) || (content.is_some_and(|content| content.len > LARGE) && is(self.elements(&set)?))
+            }
+            _ => false,
+        };
+        Ok(self.answer(Sort::Set, name, before, same))
+    }
+
+    fn elements(&mut self, set: &Set) -> Result<Option<Content>, RequestError> {
+        let hashes = self.programmed.lock().hashes();
+        self.looked.sets += 1;
+        let mut content = Some(Content::default());
+        self.looked.bytes += survey::elements_of(self.socket, self.id, set, |elements| {
+            content = content.zip(elements).map(|(content, elements)| {
+                elements.iter().fold(content, |content, element| hashes.element(content, element))
+            });
+        })?;
+        Ok(content)
+    }
+
+    /// Whether a set of ours is too large to be read for a few elements.
+    fn is_large(&mut self, name: &str) -> Result<bool, RequestError> {
+        let entry = self.programmed.lock().entry(Sort::Set, name);
+        if !entry.is_ok_and(|entry| entry.is_some_and(|entry| entry.len > LARGE)) {
+            return Ok(false);
+        }
+        let found = survey::set_of(self.socket, self.id, name)?.flatten();
+        Ok(found.is_some_and(|set| !set.interval))
+    }
+
+    /// What a comparison is worth: nothing, if the object was programmed anew meanwhile.
+    fn answer(&self, sort: Sort, name: &str, before: Option<crate::programmed::Entry>, same: bool) -> Answer {
+        match self.programmed.lock().entry(sort, name) {
+            Ok(after) if after == before => {
+                if same {
+                    Answer::Intact
+                } else {
+                    Answer::Damaged
+                }
+            }
+            _ => Answer::Again,
+        }
+    }
+}

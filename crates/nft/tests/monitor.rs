@@ -1,0 +1,92 @@
+//! What a listener is told of others' commits.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::in_namespace;
+use tortie_nft::monitor::{Changed, Monitor, Notice};
+use tortie_nft::{Batch, Chain, DataType, Element, Expr, Key, Rule, Set, Socket, Table, TableId, Verdict};
+
+fn read(monitor: &mut Monitor, id: &TableId, own: u32) -> Vec<Notice> {
+    let mut notices = Vec::new();
+    monitor.wait(Duration::from_secs(5)).unwrap();
+    while monitor.read(id, own, |notice| notices.push(notice)).unwrap() {}
+    notices
+}
+
+/// A table with a chain, a rule, a set and so many elements.
+fn batch(id: &TableId, elements: u32) -> Batch {
+    let mut batch = Batch::new();
+    batch.add_table(&Table::new(id.clone()));
+    batch.add_chain(id, &Chain::regular("c"));
+    batch.append_rule(id, &Rule::new("c", [Expr::from(Verdict::Accept)]));
+    let set = Set::new("s", DataType::Ipv4);
+    batch.add_set(id, &set);
+    let elements: Vec<Element> = (0..elements).map(|n| Element::new(Key::One(n.to_be_bytes().to_vec()))).collect();
+    batch.add_elements(id, &set, &elements);
+    batch
+}
+
+#[test]
+fn every_object_that_others_change_is_told_by_name_and_ours_are_not() {
+    in_namespace(|| {
+        let id = TableId::inet("t");
+        let mut socket = Socket::open().unwrap();
+        let mut monitor = Monitor::open(1 << 20).unwrap();
+        batch(&id, 1).commit(&mut socket).unwrap();
+        let told = read(&mut monitor, &id, 0);
+        let key = vec![vec![0, 0, 0, 0]];
+        let expected = [
+            Notice::Changed(Changed::Table),
+            Notice::Changed(Changed::Chain("c".into())),
+            Notice::Changed(Changed::Chain("c".into())),
+            Notice::Changed(Changed::Set("s".into())),
+            Notice::Changed(Changed::Elements("s".into(), key)),
+            Notice::Commit,
+        ];
+        assert_eq!(told, expected);
+        batch(&TableId::inet("other"), 1).commit(&mut socket).unwrap();
+        let told = read(&mut monitor, &id, 0);
+        assert!(
+            told.contains(&Notice::Commit) && !told.iter().any(|one| matches!(one, Notice::Changed(_))),
+            "{told:?}"
+        );
+        let mut remove = Batch::new();
+        remove.delete_table(&id);
+        remove.commit(&mut socket).unwrap();
+        assert_eq!(read(&mut monitor, &id, socket.port().unwrap()), []);
+    });
+}
+
+#[test]
+fn a_listener_that_has_no_room_is_told_that_it_lost_something() {
+    in_namespace(|| {
+        let id = TableId::inet("t");
+        let mut socket = Socket::open().unwrap();
+        let mut monitor = Monitor::open(1 << 12).unwrap();
+        batch(&id, 20_000).commit(&mut socket).unwrap();
+        assert!(read(&mut monitor, &id, 0).contains(&Notice::Lost));
+    });
+}
+
+#[test]
+fn who_leaves_is_told_nothing_until_it_joins_again() {
+    in_namespace(|| {
+        let id = TableId::inet("t");
+        let mut socket = Socket::open().unwrap();
+        let mut monitor = Monitor::open(1 << 20).unwrap();
+        let subscription = monitor.subscription();
+        subscription.leave().unwrap();
+        batch(&id, 1).commit(&mut socket).unwrap();
+        subscription.join().unwrap();
+        batch(&TableId::inet("u"), 0).commit(&mut socket).unwrap();
+        let told = read(&mut monitor, &id, 0);
+        assert!(
+            told.contains(&Notice::Commit) && !told.iter().any(|one| matches!(one, Notice::Changed(_))),
+            "{told:?}"
+        );
+    });
+}
