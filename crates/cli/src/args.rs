@@ -8,7 +8,7 @@ use clap::builder::StyledStr;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    agent, apply, backup, completion, datastore, delete, explain, get, label, man, patch, schema, status, verify,
+    agent, apply, backup, completion, datastore, delete, explain, get, label, man, patch, schema, status, test, verify,
     version,
 };
 use crate::persona::Persona;
@@ -148,6 +148,22 @@ the store says.
 
 Exit status: 0 allowed, 1 denied, 2 anything else.")]
     Explain(explain::ExplainArgs),
+    /// Prove claims about packets: which must be allowed, which must be denied
+    #[command(after_help = "\
+Examples:
+  # Every line of a file, by what is in force.
+  tortie test web.test
+
+  # Before a change is applied, and without a store.
+  tortie test web.test --offline -R -f manifests/
+
+  # One line, for a program.
+  echo 'forbids any except set/office -> hep/db tcp/5432' | tortie test - -o junit
+
+A line is `permits FROM -> TO PROTOCOL/PORT` or `forbids ...`, with the ends of `tortie explain`.
+
+Exit status: 0 all hold, 1 one does not, 2 one could not be checked.")]
+    Test(test::TestArgs),
     /// Enforce on this machine what the store says, until it is told to end
     #[command(after_help = "\
 Examples:
@@ -316,7 +332,8 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
         command = command.after_help(after);
     }
     for sub in subcommands {
-        const OURS: [&str; 9] = ["explain", "schema", "man", "agent", "status", "verify", "backup", "restore", "copy"];
+        const OURS: [&str; 10] =
+            ["explain", "test", "schema", "man", "agent", "status", "verify", "backup", "restore", "copy"];
         let ours = OURS.contains(&sub.as_str());
         command = command.mut_subcommand(sub, |sub| {
             let sub = renamed(sub, name);

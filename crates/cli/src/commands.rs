@@ -14,6 +14,7 @@ pub(crate) mod man;
 pub(crate) mod patch;
 pub(crate) mod schema;
 pub(crate) mod status;
+pub(crate) mod test;
 mod transfer;
 pub(crate) mod verify;
 pub(crate) mod version;
@@ -47,6 +48,7 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
         Command::Patch(args) => patch::run(&args, session),
         Command::Label(args) => label::run(&args, session),
         Command::Explain(args) => explain::run(&args, session),
+        Command::Test(args) => test::run(&args, session),
         Command::Agent(args) => agent::run(&args, session),
         Command::Status(args) => status::run(&args, session),
         Command::Backup(args) => backup::backup(&args, session),

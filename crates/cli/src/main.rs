@@ -13,6 +13,7 @@ mod diagnose;
 mod enforced;
 mod in_force;
 mod input;
+mod judged;
 mod label_filter;
 mod names;
 mod namespace;

@@ -86,29 +86,33 @@ type Alike<'a> = (String, Vec<&'a Vec<String>>, &'a Vec<Leg>);
 
 /// Walks the packet of a question. Where nothing tells which interface it uses, every one is answered.
 pub fn journey(places: &Places<'_>, question: &Question) -> Result<Answer, AskError> {
-    let Walked { route, answers, from, to, mut notes, assumed, left_out } = walk(places, question)?;
+    let walked = walk(places, question)?;
+    let ways = ways(places.snapshot(), &walked);
+    let Walked { answers, from, to, mut notes, assumed, left_out, .. } = walked;
     notes.extend(assumed.into_iter().chain(left_out));
-    let choices: Vec<&Vec<String>> = answers.iter().map(|(choice, _)| choice).collect();
+    let first = ways.iter().find(|way| !way.allowed()).or(ways.first());
+    let legs = first.map(|way| way.legs.clone()).unwrap_or_default();
+    let alike = ways.len() < 2;
+    if alike && answers.len() > 1 {
+        notes.extend(ways.first().map(|way| format!("the answer is the same whether {}", way.when)));
+    }
+    notes.extend(placement_notes(places, question, &legs));
+    Ok(Answer { legs, from, to, notes, ways: if alike { Vec::new() } else { ways }, others: OtherPrograms::default() })
+}
+
+/// The ways of a packet, those together that are answered alike.
+pub(crate) fn ways(snapshot: &Snapshot, walked: &Walked) -> Vec<OneWay> {
+    let choices: Vec<&Vec<String>> = walked.answers.iter().map(|(choice, _)| choice).collect();
     let mut groups: Vec<Alike<'_>> = Vec::new();
-    for (choice, legs) in &answers {
-        let told = legs_decided_by(places.snapshot(), legs);
+    for (choice, legs) in &walked.answers {
+        let told = legs_decided_by(snapshot, legs);
         match groups.iter_mut().find(|(other, ..)| *other == told) {
             Some((_, all, _)) => all.push(choice),
             None => groups.push((told, vec![choice], legs)),
         }
     }
-    let ways: Vec<OneWay> = groups
-        .into_iter()
-        .map(|(_, group, legs)| OneWay { when: when(&route, &choices, &group), legs: legs.clone() })
-        .collect();
-    let first = ways.iter().find(|way| !way.allowed()).or(ways.first());
-    let legs = first.map(|way| way.legs.clone()).unwrap_or_default();
-    let alike = ways.len() < 2;
-    if alike && choices.len() > 1 {
-        notes.extend(ways.first().map(|way| format!("the answer is the same whether {}", way.when)));
-    }
-    notes.extend(placement_notes(places, question, &legs));
-    Ok(Answer { legs, from, to, notes, ways: if alike { Vec::new() } else { ways }, others: OtherPrograms::default() })
+    let way = |(_, group, legs): Alike<'_>| OneWay { when: when(&walked.route, &choices, &group), legs: legs.clone() };
+    groups.into_iter().map(way).collect()
 }
 
 /// Every way of a packet, by the interfaces chosen where nothing tells them.

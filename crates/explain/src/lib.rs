@@ -3,13 +3,15 @@
 //! A [`Question`] names two ends and a protocol; [`Places`] finds them in the store; `journey` walks the packet over
 //! every node on its way and asks `eval` on each; [`text`] and [`json`] tell the answer. Where there is no protocol, or an end
 //! is many addresses, [`reach`] asks for one packet of each class and tells what is answered alike together. [`endpoint`] tells what applies to an endpoint, and
-//! [`policy`] what a policy decides, and [`tier`] what a tier does. No store, no clock and no
+//! [`policy`] what a policy decides, and [`tier`] what a tier does. [`claim`] proves that
+//! packets are allowed or denied. No store, no clock and no
 //! terminal in here: values in, values out.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod ask;
 mod candidates;
+pub mod claim;
 mod concern;
 pub mod endpoint;
 mod group;

@@ -24,6 +24,7 @@ use crate::place::{Place, Places};
 use crate::text::{legs_decided_by, workload_text};
 
 pub use rows::{Addresses, Part, Row};
+pub(crate) use wide::{addresses, ends};
 
 /// More packets than this are not walked for one question.
 const MOST: usize = 100_000;
@@ -92,7 +93,7 @@ pub(crate) struct Told {
 
 /// Answers a question without a protocol, or with an end that is many addresses. `what` is none for everything.
 pub fn reach(places: &Places<'_>, question: &Question, what: Option<&What>) -> Result<Reach, AskError> {
-    let (from, to) = wide::ends(places, question)?;
+    let (from, to) = ends(places, question)?;
     let fixed = [&from, &to].map(|end| match end {
         End::Fixed(place) => place.clone(),
         End::Wide(_) => Place::Outside(Vec::new()),
@@ -137,13 +138,13 @@ fn excludes(what: &What, family: Family) -> bool {
 }
 
 /// The message of a single question, which tells what is missing.
-fn no_family(places: &Places<'_>, question: &Question, fixed: &[Place; 2]) -> AskError {
+pub(crate) fn no_family(places: &Places<'_>, question: &Question, fixed: &[Place; 2]) -> AskError {
     let fallback = || AskError("the two ends have no IP version in common".to_owned());
     walk_between(places, question, fixed[0].clone(), fixed[1].clone()).err().unwrap_or_else(fallback)
 }
 
 /// An end with its addresses of one family; none without any.
-fn of_family(end: &End, family: Family) -> Option<End> {
+pub(crate) fn of_family(end: &End, family: Family) -> Option<End> {
     let end = match end {
         End::Wide(addresses) => End::Wide(AddressSet::of_family(family, addresses.family(family).clone())),
         End::Fixed(place) => {
@@ -160,13 +161,13 @@ fn of_family(end: &End, family: Family) -> Option<End> {
 }
 
 /// A question of one family.
-struct Asked<'a, 'b> {
-    places: &'a Places<'b>,
-    question: &'a Question,
-    what: Option<&'a What>,
-    family: Family,
-    from: End,
-    to: End,
+pub(crate) struct Asked<'a, 'b> {
+    pub(crate) places: &'a Places<'b>,
+    pub(crate) question: &'a Question,
+    pub(crate) what: Option<&'a What>,
+    pub(crate) family: Family,
+    pub(crate) from: End,
+    pub(crate) to: End,
 }
 
 /// The answers: for each class of the wide end's addresses, and each class of payloads that is asked about.
@@ -272,8 +273,29 @@ impl Asked<'_, '_> {
         told
     }
 
-    /// Walks one packet of a class.
+    /// What becomes of one packet of a class.
     fn tell(&self, classes: &Classes, class: usize, payload: Option<&PayloadClass>, passed: &mut Passed) -> Told {
+        let wide = matches!(self.from, End::Wide(_)) || matches!(self.to, End::Wide(_));
+        match self.walk(classes, class, payload) {
+            Ok(walked) => {
+                passed.nodes.extend(walked.answers.iter().flat_map(|(_, legs)| legs).map(|leg| leg.host.node.clone()));
+                passed.notes.extend(walked.assumed.iter().cloned());
+                if !wide {
+                    passed.notes.extend(walked.left_out.iter().cloned());
+                }
+                told(self.places.snapshot(), &walked)
+            }
+            Err(error) => Told { outcome: Outcome::Unanswered, verdict: error.0 },
+        }
+    }
+
+    /// Walks one packet of a class.
+    pub(crate) fn walk(
+        &self,
+        classes: &Classes,
+        class: usize,
+        payload: Option<&PayloadClass>,
+    ) -> Result<Walked, AskError> {
         let mut question = self.question.clone();
         if let Some(payload) = payload {
             let (protocol, transport) = payload.representative();
@@ -286,23 +308,11 @@ impl Asked<'_, '_> {
                 self.places.at(address)
             }
         };
-        let wide = matches!(self.from, End::Wide(_)) || matches!(self.to, End::Wide(_));
-        let class = if wide { class } else { 0 };
         let source = if matches!(self.from, End::Wide(_)) { class } else { 0 };
         let destination = if matches!(self.to, End::Wide(_)) { class } else { 0 };
         let from = at(&self.from, classes.source(source), &mut question.from);
         let to = at(&self.to, classes.destination(destination), &mut question.to);
-        match walk_between(self.places, &question, from, to) {
-            Ok(walked) => {
-                passed.nodes.extend(walked.answers.iter().flat_map(|(_, legs)| legs).map(|leg| leg.host.node.clone()));
-                passed.notes.extend(walked.assumed.iter().cloned());
-                if !wide {
-                    passed.notes.extend(walked.left_out.iter().cloned());
-                }
-                told(self.places.snapshot(), &walked)
-            }
-            Err(error) => Told { outcome: Outcome::Unanswered, verdict: error.0 },
-        }
+        walk_between(self.places, &question, from, to)
     }
 }
 

@@ -7,20 +7,14 @@
 mod about;
 mod reach;
 
-use std::mem::ManuallyDrop;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use tortie_agent::Ground;
-use tortie_explain::{AskError, Places, Question, State, What, enforce_staged, journey, json, suggest, text};
-use tortie_store::client::Client;
-use tortie_store::memory::MemoryStore;
-use tortie_sync::InForce;
+use tortie_explain::{AskError, Places, Question, State, What, journey, json, suggest, text};
 
-use crate::args::{Files, Format, Place};
-use crate::commands::apply;
-use crate::in_force::{self, Sources, Wanted};
+use crate::args::Format;
+use crate::judged::JudgedArgs;
 use crate::others;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
@@ -40,9 +34,7 @@ pub(crate) struct ExplainArgs {
     #[arg(value_name = "PROTOCOL/PORT")]
     what: Option<String>,
     #[command(flatten)]
-    files: Files,
-    #[command(flatten)]
-    place: Place,
+    judged: JudgedArgs,
     /// The node that the packet passes, when neither end is on one; the node of a workload that is not there yet
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
@@ -64,15 +56,6 @@ pub(crate) struct ExplainArgs {
     /// A line of the kernel's log, instead of FROM, TO and PROTOCOL/PORT
     #[arg(long, value_name = "LINE", conflicts_with_all = ["from", "to", "what"])]
     log: Option<String>,
-    /// As if staged policies were enforced
-    #[arg(long)]
-    staged: bool,
-    /// Only the manifests of -f, without the store
-    #[arg(long, requires = "filename")]
-    offline: bool,
-    /// Only the store: the agent of this machine is not asked
-    #[arg(long, conflicts_with = "offline")]
-    from_store: bool,
     /// text or json
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
@@ -101,45 +84,14 @@ fn explain(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
     if let Some(file) = ends(args).find(|word| word.contains('.') && target::looks_like_file(word)) {
         return Err(Usage(format!("'{file}' is no end of a packet; manifests are given with -f: `-f {file}`")).into());
     }
-    // The program ends with the answer: giving back a whole store piece by piece would only delay it.
-    let sources = ManuallyDrop::new(match args.offline {
-        true => Sources::default(),
-        false => in_force::load(session, &wanted(args))?,
-    });
-    let Some(in_force) = in_force(args, &sources, session)? else { return Ok(Exit::Unanswered) };
-    let mut in_force = ManuallyDrop::new(in_force);
-    in_force::warn(&in_force, session);
-    if args.staged {
-        enforce_staged(&mut in_force.snapshot);
-    }
-    let mut places = Places::new(&in_force.snapshot);
-    if let Some(ground) = &sources.ground {
-        places = places.with_host(ground.host());
-        if let Some(machine) = &ground.machine {
-            places = places.with_machine(&ground.node, machine.clone());
-        }
-    }
-    Ok(answer(args, &places, sources.ground.as_ref(), session)?)
-}
-
-fn wanted(args: &ExplainArgs) -> Wanted<'_> {
-    let may_be_absent = !args.files.filename.is_empty();
-    Wanted { config: &args.place.config, from_store: args.from_store, may_be_absent }
+    let answered =
+        args.judged.places("explain", session, |places, ground, session| Ok(answer(args, places, ground, session)?))?;
+    Ok(answered.unwrap_or(Exit::Unanswered))
 }
 
 /// The words of the question.
 fn ends(args: &ExplainArgs) -> impl Iterator<Item = &String> {
     [&args.from, &args.to, &args.what].into_iter().flatten()
-}
-
-/// What is in force, or what will be when the manifests are applied. None when those cannot be used; that has been said.
-fn in_force(args: &ExplainArgs, sources: &Sources, session: &mut Session) -> anyhow::Result<Option<InForce>> {
-    if args.files.filename.is_empty() {
-        return Ok(Some(sources.in_force(&sources.listing)));
-    }
-    let client = Client::new(Arc::new(MemoryStore::holding(sources.listing.clone())));
-    let preview = apply::preview("explain", &args.files, &args.place, &client, session)?;
-    Ok(preview.map(|listing| sources.in_force(&listing)))
 }
 
 fn answer(
@@ -158,7 +110,7 @@ fn answer(
         return reach::answer(args, places, &question, ground, session);
     }
     let mut answer = journey(places, &question)?;
-    others::look(&mut answer, ground, args.offline);
+    others::look(&mut answer, ground, args.judged.offline);
     match args.output {
         Format::Json => session.terminal.line(format_args!("{:#}", json::render(snapshot, &answer))),
         Format::Text if args.quiet => session.terminal.line(text::verdict_line(snapshot, &answer)),

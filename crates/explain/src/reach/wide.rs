@@ -16,7 +16,7 @@ const NOT_REMOTE: [&str; 7] =
     ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "::/128", "::1/128", "ff00::/8"];
 
 /// Both ends of a question. At most one of them may be wide.
-pub(super) fn ends(places: &Places<'_>, question: &Question) -> Result<(End, End), AskError> {
+pub(crate) fn ends(places: &Places<'_>, question: &Question) -> Result<(End, End), AskError> {
     if question.from.is_wide() && question.to.is_wide() {
         return Err(AskError(
             "both ends are many addresses: name one address, node, endpoint or pod at one of them".to_owned(),
@@ -24,12 +24,10 @@ pub(super) fn ends(places: &Places<'_>, question: &Question) -> Result<(End, End
     }
     let node = question.node.as_deref();
     let end = |party: &Party, other: &Party| -> Result<End, AskError> {
-        let all = match party {
-            Party::Any => AddressSet::all(),
-            Party::Net(net) => AddressSet::of_nets([net]),
-            Party::Set(namespace, name) => of_set(places, namespace, name)?,
-            _ => return places.find(party, node).map(End::Fixed),
-        };
+        if !party.is_wide() {
+            return places.find(party, node).map(End::Fixed);
+        }
+        let all = addresses(places, party)?;
         let not_remote = NOT_REMOTE.iter().filter_map(|net| net.parse::<IpNet>().ok());
         let not_remote: Vec<IpNet> = not_remote.chain(places.broadcast_nets()).collect();
         let own = own_addresses(places, &places.find(other, node)?)?;
@@ -40,6 +38,16 @@ pub(super) fn ends(places: &Places<'_>, question: &Question) -> Result<(End, End
         Ok(End::Wide(left))
     };
     Ok((end(&question.from, &question.to)?, end(&question.to, &question.from)?))
+}
+
+/// All addresses that are meant by an end.
+pub(crate) fn addresses(places: &Places<'_>, party: &Party) -> Result<AddressSet, AskError> {
+    match party {
+        Party::Any => Ok(AddressSet::all()),
+        Party::Net(net) => Ok(AddressSet::of_nets([net])),
+        Party::Set(namespace, name) => of_set(places, namespace, name),
+        _ => places.find(party, None).map(|place| AddressSet::of(place.addresses())),
+    }
 }
 
 /// What the fixed end would reach without the network: its own addresses, and those of its node if it is a process.

@@ -22,7 +22,7 @@ pub(super) fn answer(
     let what = args.what.is_some().then(|| reach::named(places, question, &question.what)).transpose()?;
     let question = Question { what: what.clone().unwrap_or_else(|| question.what.clone()), ..question.clone() };
     let mut found = reach::reach(places, &question, what.as_ref())?;
-    others::left_out(&mut found, ground, args.offline);
+    others::left_out(&mut found, ground, args.judged.offline);
     match args.output {
         Format::Json => session.terminal.line(json::reach(&found)),
         Format::Text => {

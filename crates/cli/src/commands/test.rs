@@ -1,0 +1,118 @@
+//! `test`: whether claims about packets hold, each proven for all packets that it is about.
+//!
+//! Exit status 0: all hold, 1: one does not, 2: one could not be checked, or there is none.
+
+mod formats;
+
+use std::io::Read as _;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use tortie_explain::Places;
+use tortie_explain::claim::{self, Counterexample};
+
+use crate::judged::JudgedArgs;
+use crate::report::{Exit, Usage};
+use crate::session::Session;
+
+/// Arguments of `test`.
+#[derive(Args, Debug)]
+pub(crate) struct TestArgs {
+    /// Files of lines such as `forbids any except set/office -> hep/db tcp/5432`, or - for standard input
+    #[arg(value_name = "FILE", required = true, value_hint = clap::ValueHint::FilePath)]
+    tests: Vec<String>,
+    #[command(flatten)]
+    judged: JudgedArgs,
+    /// How the results are written
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: TestFormat,
+    /// Only what does not hold, and the last line
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TestFormat {
+    Text,
+    Tap,
+    Junit,
+    Json,
+}
+
+/// A line of a file, and whether it holds.
+struct Tested {
+    file: String,
+    line: usize,
+    text: String,
+    result: Outcome,
+}
+
+/// What was found.
+enum Outcome {
+    /// It holds for all packets; one of each of so many kinds was walked.
+    Holds(usize),
+    /// It does not hold for this packet.
+    Fails(Box<Counterexample>),
+    /// It could not be checked.
+    Error(String),
+}
+
+/// Checks every line of every file.
+pub(crate) fn run(args: &TestArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    test(args, session).or_else(|error| {
+        session.terminal.fail(&error);
+        Ok(Exit::Unanswered)
+    })
+}
+
+fn test(args: &TestArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    let files = args.tests.iter().map(|name| Ok((name.as_str(), read(name)?)));
+    let files: Vec<(&str, String)> = files.collect::<anyhow::Result<_>>()?;
+    let tested = args.judged.places("test", session, |places, _, _| {
+        Ok(files.iter().flat_map(|(name, text)| check(places, name, text)).collect::<Vec<_>>())
+    })?;
+    let Some(tested) = tested else { return Ok(Exit::Unanswered) };
+    if tested.is_empty() {
+        return Err(Usage(
+            "there is no test in the files: a line is `permits FROM -> TO tcp/443` or `forbids ...`".to_owned(),
+        )
+        .into());
+    }
+    let written = match args.output {
+        TestFormat::Text => formats::text(&tested, args.quiet),
+        TestFormat::Tap => formats::tap(&tested),
+        TestFormat::Junit => formats::junit(&tested),
+        TestFormat::Json => format!("{:#}\n", formats::json(&tested)),
+    };
+    session.terminal.print(&written);
+    let any = |wanted: fn(&Outcome) -> bool| tested.iter().any(|one| wanted(&one.result));
+    Ok(match (any(|result| matches!(result, Outcome::Error(_))), any(|result| matches!(result, Outcome::Fails(_)))) {
+        (true, _) => Exit::Unanswered,
+        (false, true) => Exit::Failed,
+        (false, false) => Exit::Done,
+    })
+}
+
+fn read(name: &str) -> anyhow::Result<String> {
+    if name == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(name).with_context(|| format!("cannot read {name}"))
+}
+
+fn check(places: &Places<'_>, file: &str, text: &str) -> Vec<Tested> {
+    let lines = claim::parse(places, text).into_iter();
+    let tested = lines.map(|line| {
+        let result = match line.claim.and_then(|claim| claim::check(places, &claim)) {
+            Err(error) => Outcome::Error(error.0),
+            Ok(checked) => match checked.counterexample {
+                Some(found) => Outcome::Fails(Box::new(found)),
+                None => Outcome::Holds(checked.walked),
+            },
+        };
+        Tested { file: file.to_owned(), line: line.number, text: line.text, result }
+    });
+    tested.collect()
+}

@@ -1,0 +1,174 @@
+//! Results of tests, for people and for the programs that collect them.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use tortie_explain::claim::Counterexample;
+use tortie_policy::packet::Transport;
+
+use super::{Outcome, Tested};
+
+impl Tested {
+    /// What is wrong; none where the line holds.
+    fn problem(&self) -> Option<String> {
+        match &self.result {
+            Outcome::Holds(_) => None,
+            Outcome::Fails(found) => Some(found.text()),
+            Outcome::Error(why) => Some(why.clone()),
+        }
+    }
+}
+
+/// How many hold, do not hold, and could not be checked.
+fn counts(tested: &[Tested]) -> [usize; 3] {
+    let count = |wanted: fn(&Outcome) -> bool| tested.iter().filter(|one| wanted(&one.result)).count();
+    [
+        count(|result| matches!(result, Outcome::Holds(_))),
+        count(|result| matches!(result, Outcome::Fails(_))),
+        count(|result| matches!(result, Outcome::Error(_))),
+    ]
+}
+
+/// A line each, with the packet that contradicts it below.
+pub(super) fn text(tested: &[Tested], quiet: bool) -> String {
+    let mut text = String::new();
+    for one in tested {
+        let word = match &one.result {
+            Outcome::Holds(_) if quiet => continue,
+            Outcome::Holds(_) => "ok    ",
+            Outcome::Fails(_) => "FAILED",
+            Outcome::Error(_) => "ERROR ",
+        };
+        let _ = writeln!(text, "{word} {}:{} {}", one.file, one.line, one.text);
+        if let Some(problem) = one.problem() {
+            let _ = writeln!(text, "       {problem}");
+        }
+    }
+    let [holding, failing, errors] = counts(tested);
+    let _ = write!(text, "{holding} of {} hold", tested.len());
+    if failing > 0 {
+        let _ = write!(text, ", {failing} failed");
+    }
+    if errors > 0 {
+        let _ = write!(text, ", {errors} could not be checked");
+    }
+    text + "\n"
+}
+
+/// The Test Anything Protocol, version 14.
+pub(super) fn tap(tested: &[Tested]) -> String {
+    let mut text = format!("TAP version 14\n1..{}\n", tested.len());
+    for (index, one) in tested.iter().enumerate() {
+        let word = if matches!(one.result, Outcome::Holds(_)) { "ok" } else { "not ok" };
+        // A number sign would begin a directive; the lines have none.
+        let _ = writeln!(text, "{word} {} - {}:{} {}", index + 1, one.file, one.line, one.text);
+        if let Some(problem) = one.problem() {
+            let severity = if matches!(one.result, Outcome::Error(_)) { "error" } else { "fail" };
+            let _ = writeln!(text, "  ---\n  message: {}\n  severity: {severity}\n  ...", json!(problem));
+        }
+    }
+    text
+}
+
+/// JUnit's XML: a suite for each file.
+pub(super) fn junit(tested: &[Tested]) -> String {
+    let totals = |tested: &[Tested]| {
+        let [_, failing, errors] = counts(tested);
+        format!("tests=\"{}\" failures=\"{failing}\" errors=\"{errors}\"", tested.len())
+    };
+    let mut text =
+        format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"tortie\" {}>\n", totals(tested));
+    for suite in tested.chunk_by(|a, b| a.file == b.file) {
+        let file = escape(&suite[0].file);
+        let _ = writeln!(text, "  <testsuite name=\"{file}\" {}>", totals(suite));
+        for one in suite {
+            let case = format!("classname=\"{file}\" name=\"line {}: {}\"", one.line, escape(&one.text));
+            let element = match &one.result {
+                Outcome::Holds(_) => {
+                    let _ = writeln!(text, "    <testcase {case}/>");
+                    continue;
+                }
+                Outcome::Fails(_) => "failure",
+                Outcome::Error(_) => "error",
+            };
+            let problem = escape(&one.problem().unwrap_or_default());
+            let _ = writeln!(
+                text,
+                "    <testcase {case}>\n      <{element} message=\"{problem}\">{file}:{}</{element}>\n    </testcase>",
+                one.line
+            );
+        }
+        text += "  </testsuite>\n";
+    }
+    text + "</testsuites>\n"
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped += "&amp;",
+            '<' => escaped += "&lt;",
+            '>' => escaped += "&gt;",
+            '"' => escaped += "&quot;",
+            // XML has no control characters.
+            letter if letter.is_control() => escaped.push(' '),
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+/// One object: `docs/policy-tests.md` describes it.
+pub(super) fn json(tested: &[Tested]) -> Value {
+    let [passed, failed, errors] = counts(tested);
+    json!({
+        "passed": passed,
+        "failed": failed,
+        "errors": errors,
+        "tests": tested.iter().map(one).collect::<Vec<_>>(),
+    })
+}
+
+fn one(tested: &Tested) -> Value {
+    let mut shown = json!({ "file": tested.file, "line": tested.line, "text": tested.text });
+    match &tested.result {
+        Outcome::Holds(walked) => {
+            shown["result"] = json!("passed");
+            shown["classes"] = json!(walked);
+        }
+        Outcome::Fails(found) => {
+            shown["result"] = json!("failed");
+            shown["counterexample"] = counterexample(found);
+        }
+        Outcome::Error(why) => {
+            shown["result"] = json!("error");
+            shown["error"] = json!(why);
+        }
+    }
+    shown
+}
+
+fn counterexample(found: &Counterexample) -> Value {
+    let packet = &found.packet;
+    let mut shown = json!({
+        "text": found.text(),
+        "source": packet.source,
+        "destination": packet.destination,
+        "protocol": packet.protocol,
+        "verdict": found.verdict,
+        "when": found.when,
+    });
+    match packet.transport {
+        Transport::Ports { source, destination } => {
+            shown["sourcePort"] = json!(source);
+            shown["destinationPort"] = json!(destination);
+        }
+        Transport::Icmp { kind, code } => {
+            shown["icmpType"] = json!(kind);
+            shown["icmpCode"] = json!(code);
+        }
+        Transport::Opaque => {}
+    }
+    shown
+}

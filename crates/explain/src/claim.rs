@@ -1,0 +1,223 @@
+//! Claims about packets, and whether they hold for all of them: `tortie test`.
+//!
+//! A [`Claim`] says that every packet of some kind between two ends is allowed, or that every one is denied. [`check`] walks
+//! one packet of each class that anything in force can tell apart, so a claim that holds is proven, and one that does not hold
+//! comes with a packet that shows it.
+
+mod parse;
+mod traffic;
+
+use std::net::IpAddr;
+
+use tortie_classes::Classes;
+use tortie_eval::{Packet, Transport, protocol_name};
+use tortie_policy::Family;
+
+use crate::ask::{AskError, Party, Question};
+use crate::concern::{End, conditions};
+use crate::journey::{Leg, OneWay, allowed, ways, with_new_workloads};
+use crate::place::{Place, Places};
+use crate::reach::{self, Asked, ends, no_family, of_family};
+use crate::text::legs_decided_by;
+
+pub use parse::{Line, parse};
+pub use traffic::Traffic;
+
+/// More packets than this are not walked for one claim.
+const MOST: usize = 1_000_000;
+
+/// What must be true of some packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Whether they must be allowed; else they must be denied.
+    pub permits: bool,
+    /// The ends and the ways. Its protocol is not looked at.
+    pub question: Question,
+    /// What is left out of the addresses of the source.
+    pub from_except: Vec<Party>,
+    /// What is left out of the addresses of the destination.
+    pub to_except: Vec<Party>,
+    /// What the packets carry: any of these.
+    pub traffic: Vec<Traffic>,
+}
+
+/// A packet for which a claim does not hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Counterexample {
+    /// The packet, as it is sent.
+    pub packet: Packet,
+    /// What becomes of it: `DENIED by gnp web rule 1, ingress of web1-eth0 on web1`.
+    pub verdict: String,
+    /// Which way it takes, where nothing tells the interface and that makes a difference: `it enters web1 at eth1`.
+    pub when: Option<String>,
+}
+
+/// Whether a claim holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked {
+    /// A packet that contradicts it; none where it holds.
+    pub counterexample: Option<Counterexample>,
+    /// How many packets were walked, one of each class.
+    pub walked: usize,
+}
+
+/// Checks a claim for all packets that it is about. It is an error where there is no answer for some of them.
+pub fn check(places: &Places<'_>, claim: &Claim) -> Result<Checked, AskError> {
+    let (from, to) = ends(places, &claim.question)?;
+    let from = without(places, from, &claim.question.from, &claim.from_except)?;
+    let to = without(places, to, &claim.question.to, &claim.to_except)?;
+    let mut checked = Checked { counterexample: None, walked: 0 };
+    let mut answered = 0;
+    for family in [Family::V4, Family::V6] {
+        let traffic: Vec<&Traffic> = claim.traffic.iter().filter(|one| one.is_of(family)).collect();
+        if traffic.is_empty() {
+            continue;
+        }
+        for from in single_addresses(&from, family) {
+            for to in single_addresses(&to, family) {
+                answered += 1;
+                let asked = Asked { places, question: &claim.question, what: None, family, from: from.clone(), to };
+                checked.counterexample = contradiction(&asked, claim.permits, &traffic, &mut checked.walked)?;
+                if checked.counterexample.is_some() {
+                    return Ok(checked);
+                }
+            }
+        }
+    }
+    if answered == 0 {
+        let fixed = [&from, &to].map(|end| match end {
+            End::Fixed(place) => place.clone(),
+            End::Wide(_) => Place::Outside(Vec::new()),
+        });
+        return Err(no_family(places, &claim.question, &fixed));
+    }
+    Ok(checked)
+}
+
+/// The first packet of which not that becomes what a claim says.
+fn contradiction(
+    asked: &Asked<'_, '_>,
+    permits: bool,
+    traffic: &[&Traffic],
+    walked: &mut usize,
+) -> Result<Option<Counterexample>, AskError> {
+    let fixed = [&asked.from, &asked.to].map(|end| match end {
+        End::Fixed(place) => place.clone(),
+        End::Wide(_) => Place::Outside(Vec::new()),
+    });
+    let snapshot = with_new_workloads(asked.places, [&fixed[0], &fixed[1]]);
+    let classes = conditions(asked.places, &snapshot, asked.question, &asked.from, &asked.to).classes(asked.family);
+    let count = addresses(asked, &classes);
+    let payloads: Vec<_> = classes
+        .payloads
+        .iter()
+        .filter_map(|class| traffic.iter().find_map(|traffic| traffic.intersection(&class)))
+        .collect();
+    *walked += count.saturating_mul(payloads.len());
+    if *walked > MOST {
+        return Err(AskError(format!(
+            "it is about more than {MOST} kinds of packets ({count} kinds of addresses times {} kinds of payloads): name ports, or smaller nets",
+            payloads.len()
+        )));
+    }
+    for class in 0..count {
+        for payload in &payloads {
+            let walk = asked.walk(&classes, class, Some(payload));
+            let walk = walk.map_err(|error| AskError(format!("{}: {error}", unanswered(asked, &classes, class))))?;
+            let snapshot = asked.places.snapshot();
+            let found = ways(snapshot, &walk);
+            let wrong = found.iter().find(|OneWay { legs, .. }| allowed(legs) != permits);
+            if let Some(OneWay { when, legs }) = wrong
+                && let Some(Leg { packet, .. }) = legs.first()
+            {
+                return Ok(Some(Counterexample {
+                    packet: packet.clone(),
+                    verdict: legs_decided_by(snapshot, legs),
+                    when: (found.len() > 1).then(|| when.clone()),
+                }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// How many classes of addresses the end that is many addresses has.
+fn addresses(asked: &Asked<'_, '_>, classes: &Classes) -> usize {
+    match (&asked.from, &asked.to) {
+        (End::Wide(_), _) => classes.sources.len(),
+        (_, End::Wide(_)) => classes.destinations.len(),
+        _ => 1,
+    }
+}
+
+/// `no answer from 192.0.2.1`.
+fn unanswered(asked: &Asked<'_, '_>, classes: &Classes, class: usize) -> String {
+    match (&asked.from, &asked.to) {
+        (End::Wide(_), _) => format!("no answer from {}", classes.source(class)),
+        (_, End::Wide(_)) => format!("no answer to {}", classes.destination(class)),
+        _ => "no answer".to_owned(),
+    }
+}
+
+/// An end that is one place, once for each of its addresses; one that is many addresses as it is.
+fn single_addresses(end: &End, family: Family) -> Vec<End> {
+    let Some(end) = of_family(end, family) else { return Vec::new() };
+    match &end {
+        End::Wide(_) => vec![end],
+        End::Fixed(place) => place.addresses().iter().map(|address| End::Fixed(at(place, *address))).collect(),
+    }
+}
+
+/// A place with one of its addresses.
+fn at(place: &Place, address: IpAddr) -> Place {
+    let mut place = place.clone();
+    match &mut place {
+        Place::Process { addresses, .. } | Place::Outside(addresses) => *addresses = vec![address],
+        Place::Workload(endpoint) => endpoint.addresses = vec![address],
+    }
+    place
+}
+
+/// An end without the addresses of others.
+fn without(places: &Places<'_>, end: End, party: &Party, except: &[Party]) -> Result<End, AskError> {
+    if except.is_empty() {
+        return Ok(end);
+    }
+    let End::Wide(addresses) = end else {
+        return Err(AskError("except is for ends that are many addresses: any, a net or a set".to_owned()));
+    };
+    let mut left = addresses;
+    for one in except {
+        left = left.minus(&reach::addresses(places, one)?);
+    }
+    if left.is_empty() {
+        return Err(AskError(format!("nothing is left of {party:?} without the exceptions")));
+    }
+    Ok(End::Wide(left))
+}
+
+impl Counterexample {
+    /// The whole finding: `tcp 10.0.3.7:49152 → 192.0.2.20:5432 is ALLOWED by gnp ops rule 2, ingress of db on db1`.
+    pub fn text(&self) -> String {
+        let when = self.when.as_ref().map_or(String::new(), |when| format!(", if {when}"));
+        format!("{} is {}{when}", packet_text(&self.packet), self.verdict)
+    }
+}
+
+/// `tcp 10.0.3.7:49152 → 192.0.2.20:5432`, `icmp type 8 code 0 10.0.3.7 → 192.0.2.20`.
+fn packet_text(packet: &Packet) -> String {
+    let name = protocol_name(packet.protocol);
+    let (source, destination) = (packet.source, packet.destination);
+    match packet.transport {
+        Transport::Ports { source: from, destination: to } => format!(
+            "{name} {} → {}",
+            std::net::SocketAddr::new(source, from),
+            std::net::SocketAddr::new(destination, to)
+        ),
+        Transport::Icmp { kind, code } => format!("{name} type {kind} code {code} {source} → {destination}"),
+        Transport::Opaque if [6, 17, 132, 136].contains(&packet.protocol) => {
+            format!("{name} without a readable header (non-first fragment) {source} → {destination}")
+        }
+        Transport::Opaque => format!("{name} {source} → {destination}"),
+    }
+}

@@ -1,0 +1,137 @@
+//! What the packets of a claim carry: `tcp/80,443`, `udp`, `icmp/8`, `proto/47`, `all`.
+
+use tortie_classes::{Payload, PayloadClass, Ranges};
+use tortie_net::Protocol;
+use tortie_policy::Family;
+
+use crate::ask::{AskError, What};
+
+/// Packets that carry something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Of this family only.
+    family: Option<Family>,
+    /// Of these protocols.
+    protocols: Ranges,
+    payload: Wanted,
+}
+
+/// What is asked of the header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// Nothing, so packets without a readable header too.
+    Anything,
+    /// These destination ports.
+    Ports(Ranges),
+    /// These ICMP types and codes: numbers of type times 256 plus code.
+    Icmp(Ranges),
+}
+
+impl Traffic {
+    /// Everything.
+    pub fn all() -> Self {
+        Self { family: None, protocols: Ranges::span(0u8, u8::MAX), payload: Wanted::Anything }
+    }
+
+    /// Reads one word; a port's name is looked up with `named`.
+    pub fn parse(word: &str, named: impl Fn(&What) -> Result<What, AskError>) -> Result<Vec<Self>, AskError> {
+        let of = |protocol: u8, payload| Self { family: None, protocols: Ranges::one(protocol), payload };
+        let (name, rest) = word.split_once('/').map_or((word, None), |(name, rest)| (name, Some(rest)));
+        let lower = name.to_ascii_lowercase();
+        let with_ports = |name: &str| match name {
+            "tcp" => Some(Protocol::TCP),
+            "udp" => Some(Protocol::UDP),
+            "sctp" => Some(Protocol::SCTP),
+            "udplite" => Some(Protocol::UDPLITE),
+            _ => None,
+        };
+        match (lower.as_str(), with_ports(&lower), rest) {
+            ("all", _, None) => Ok(vec![Self::all()]),
+            ("ping", _, None) => {
+                Ok(vec![Self::icmp(Family::V4, Some((8, Some(0)))), Self::icmp(Family::V6, Some((128, Some(0))))])
+            }
+            ("icmp" | "icmpv6" | "icmp6", _, rest) => {
+                let family = if lower == "icmp" { Family::V4 } else { Family::V6 };
+                Ok(vec![Self::icmp(family, rest.map(|rest| icmp_type(word, rest)).transpose()?)])
+            }
+            (_, Some(protocol), None) => Ok(vec![of(protocol.number(), Wanted::Anything)]),
+            (_, Some(protocol), Some(ports)) => {
+                let mut ranges = Ranges::none();
+                for part in ports.split(',') {
+                    ranges = ranges.union(&port_range(word, protocol, part, &named)?);
+                }
+                Ok(vec![of(protocol.number(), Wanted::Ports(ranges))])
+            }
+            _ => Ok(match named(&word.parse()?)? {
+                What::Port(protocol, port) => vec![of(protocol.number(), Wanted::Ports(Ranges::one(port)))],
+                What::Other(number) => vec![of(number, Wanted::Anything)],
+                What::Named(..) | What::Icmp(_) | What::Icmpv6(_) => {
+                    return Err(AskError(format!("{word:?} is no protocol and no port")));
+                }
+            }),
+        }
+    }
+
+    fn icmp(family: Family, kind: Option<(u8, Option<u8>)>) -> Self {
+        let protocol = if family == Family::V4 { Protocol::ICMP } else { Protocol::ICMPV6 };
+        let number = |kind: u8, code: u8| u16::from_be_bytes([kind, code]);
+        let payload = match kind {
+            None => Wanted::Anything,
+            Some((kind, Some(code))) => Wanted::Icmp(Ranges::one(number(kind, code))),
+            Some((kind, None)) => Wanted::Icmp(Ranges::span(number(kind, 0), number(kind, u8::MAX))),
+        };
+        Self { family: Some(family), protocols: Ranges::one(protocol.number()), payload }
+    }
+
+    /// Whether packets of a family carry it.
+    pub(crate) fn is_of(&self, family: Family) -> bool {
+        self.family.is_none_or(|only| only == family)
+    }
+
+    /// The packets of a class that carry it; none if there are none.
+    pub(crate) fn intersection(&self, class: &PayloadClass) -> Option<PayloadClass> {
+        let protocols = class.protocols.intersection(&self.protocols);
+        let payload = match (&self.payload, &class.payload) {
+            (Wanted::Anything, payload) => payload.clone(),
+            (Wanted::Ports(ports), Payload::Ports { source, destination }) => {
+                Payload::Ports { source: source.clone(), destination: destination.intersection(ports) }
+            }
+            (Wanted::Icmp(wanted), Payload::Icmp(pairs)) => Payload::Icmp(pairs.intersection(wanted)),
+            _ => return None,
+        };
+        let is_empty = match &payload {
+            Payload::Ports { source, destination } => source.is_empty() || destination.is_empty(),
+            Payload::Icmp(pairs) => pairs.is_empty(),
+            Payload::Opaque => false,
+        };
+        (!protocols.is_empty() && !is_empty).then_some(PayloadClass { protocols, payload })
+    }
+}
+
+/// `8`, `3/1`.
+fn icmp_type(word: &str, rest: &str) -> Result<(u8, Option<u8>), AskError> {
+    let number =
+        |text: &str| text.parse().map_err(|_| AskError(format!("{text:?} in {word:?} is not a number from 0 to 255")));
+    Ok(match rest.split_once('/') {
+        Some((kind, code)) => (number(kind)?, Some(number(code)?)),
+        None => (number(rest)?, None),
+    })
+}
+
+/// `443`, `8000-8080`, `8000:8080`, `https`, or the target's name of a port.
+fn port_range(
+    word: &str,
+    protocol: Protocol,
+    text: &str,
+    named: impl Fn(&What) -> Result<What, AskError>,
+) -> Result<Ranges, AskError> {
+    let numbers = text.split_once(['-', ':']).unwrap_or((text, text));
+    match (numbers.0.parse::<u16>(), numbers.1.parse::<u16>()) {
+        (Ok(first), Ok(last)) if first <= last => Ok(Ranges::span(first, last)),
+        (Ok(_), Ok(_)) => Err(AskError(format!("{text} in {word:?} ends before it begins"))),
+        _ => match named(&format!("{}/{text}", tortie_eval::protocol_name(protocol.number())).parse()?)? {
+            What::Port(_, port) => Ok(Ranges::one(port)),
+            _ => Err(AskError(format!("{text:?} in {word:?} is no port"))),
+        },
+    }
+}

@@ -1,0 +1,207 @@
+//! Claims that hold are true of every packet, and those that do not hold come with a packet that shows it: random worlds,
+//! random claims, random packets, each judged alone by the evaluator.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::IpAddr;
+
+use tortie_explain::claim::{Claim, check, parse};
+use tortie_explain::{Party, Place, Places, Question, What, journey};
+use tortie_net::Protocol;
+use tortie_policy::Family;
+use tortie_policy::packet::Transport;
+use tortie_random::Random;
+use tortie_testkit::worlds::{Case, NODE, World};
+
+type Payload = (u8, Transport);
+
+/// What a claim may be about, and which packets that is.
+const TRAFFIC: [(&str, fn(Family, Payload) -> bool); 12] = [
+    ("", |_, _| true),
+    ("all", |_, _| true),
+    ("tcp", |_, (protocol, _)| protocol == 6),
+    ("tcp/22,80", |_, payload| port(payload, 6).is_some_and(|port| [22, 80].contains(&port))),
+    ("tcp/https", |_, payload| port(payload, 6) == Some(443)),
+    ("udp/1-1000", |_, payload| port(payload, 17).is_some_and(|port| (1..=1000).contains(&port))),
+    ("tcp/53 udp/53", |_, payload| port(payload, 6) == Some(53) || port(payload, 17) == Some(53)),
+    ("sctp/0:65535", |_, payload| port(payload, 132).is_some()),
+    ("icmp", |family, (protocol, _)| family == Family::V4 && protocol == 1),
+    ("icmp/8 icmpv6/128", |family, (protocol, transport)| match transport {
+        Transport::Icmp { kind, .. } => {
+            (family, protocol, kind) == (Family::V4, 1, 8) || (family, protocol, kind) == (Family::V6, 58, 128)
+        }
+        _ => false,
+    }),
+    ("ping", |_, (_, transport)| matches!(transport, Transport::Icmp { kind: 8 | 128, code: 0 })),
+    ("gre proto/4", |_, (protocol, _)| protocol == 47 || protocol == 4),
+];
+
+fn port((protocol, transport): Payload, of: u8) -> Option<u16> {
+    match transport {
+        Transport::Ports { destination, .. } if protocol == of => Some(destination),
+        _ => None,
+    }
+}
+
+fn world(seed: u64) -> World {
+    let mut world = World::new();
+    for step in &Case::random(seed).steps {
+        world.apply(step).unwrap();
+    }
+    world
+}
+
+fn addresses(world: &World) -> Vec<IpAddr> {
+    let mut all: Vec<IpAddr> =
+        ["198.51.100.9", "10.9.9.9", "2001:db8::9", "fd00::99"].iter().map(|text| text.parse().unwrap()).collect();
+    all.extend(world.snapshot.workload_endpoints.values().flat_map(|one| &one.addresses));
+    all.extend(world.snapshot.host_endpoints.values().flat_map(|one| &one.addresses));
+    all.extend(world.snapshot.network_sets.values().flat_map(|one| one.nets.iter().map(|net| net.addr())));
+    all.retain(|address| !address.is_multicast() && !address.is_unspecified() && !address.is_loopback());
+    all
+}
+
+fn payload(random: &mut Random, family: Family) -> Payload {
+    let ports = [0, 1, 22, 53, 68, 80, 81, 443, 999, 4789, 6443, 65535];
+    let icmp = if family == Family::V4 { 1 } else { 58 };
+    match random.below(4) {
+        0 => (*random.pick(&[0, 2, 4, 6, 17, 47, 132, 136, icmp]), Transport::Opaque),
+        1 => (icmp, Transport::Icmp { kind: *random.pick(&[0, 3, 8, 128, 135]), code: *random.pick(&[0, 1]) }),
+        _ => {
+            let (source, destination) = (*random.pick(&ports), *random.pick(&ports));
+            (*random.pick(&[6, 6, 17, 132]), Transport::Ports { source, destination })
+        }
+    }
+}
+
+/// Whether the evaluator allows a packet on its ways; none where there is no answer.
+fn single(places: &Places<'_>, claim: &Claim, from: IpAddr, to: IpAddr, payload: Payload) -> Option<Vec<bool>> {
+    let (what, source_port) = match payload {
+        (protocol, Transport::Ports { source, destination }) => {
+            (What::Port(Protocol::from_number(protocol).unwrap(), destination), Some(source))
+        }
+        (_, Transport::Icmp { kind, code }) if to.is_ipv4() => (What::Icmp(Some((kind, code))), None),
+        (_, Transport::Icmp { kind, code }) => (What::Icmpv6(Some((kind, code))), None),
+        (protocol, Transport::Opaque) => (What::Other(protocol), None),
+    };
+    let (from, to) = (Party::Address(from), Party::Address(to));
+    let answer = journey(places, &Question { from, to, what, source_port, ..claim.question.clone() }).ok()?;
+    Some(match answer.ways.as_slice() {
+        [] => vec![answer.allowed()],
+        ways => ways.iter().map(tortie_explain::OneWay::allowed).collect(),
+    })
+}
+
+/// Whether a process of the node that the fixed end is on has the address: such packets cross no network.
+fn is_own(places: &Places<'_>, address: IpAddr, fixed: IpAddr) -> bool {
+    match (places.at(address), places.at(fixed)) {
+        (Place::Process { node: one, .. }, Place::Process { node: other, .. }) => one == other,
+        _ => address == fixed,
+    }
+}
+
+#[test]
+fn a_claim_that_holds_is_true_of_every_packet_and_one_that_does_not_has_a_packet_that_shows_it() {
+    let mut random = Random::new(3);
+    let (mut holding, mut failing, mut compared) = (0, 0, 0);
+    for seed in 0..160 {
+        let world = world(seed);
+        let places = Places::new(&world.snapshot).with_host(world.host.clone());
+        let all = addresses(&world);
+        for _ in 0..10 {
+            let fixed = *random.pick(&all);
+            let excepted = *random.pick(&all);
+            let (wide, except) = match random.below(4) {
+                0 => ("any".to_owned(), None),
+                1 => ("any".to_owned(), Some(excepted)),
+                2 if fixed.is_ipv4() => ("10.0.0.0/8".to_owned(), None),
+                _ => (random.pick(&all).to_string(), None),
+            };
+            let as_source = random.once_in(2);
+            let end = wide.clone() + &except.map_or(String::new(), |one| format!(" except {one}"));
+            let (from, to) = if as_source { (end, fixed.to_string()) } else { (fixed.to_string(), end) };
+            let (traffic, is_meant) = *random.pick(&TRAFFIC);
+            let permits = random.once_in(2);
+            let verb = if permits { "permits" } else { "forbids" };
+            let line = format!("{verb} {from} -> {to} {traffic} --node {NODE} # {seed}");
+            let parsed = parse(&places, &line).remove(0);
+            let claim = parsed.claim.unwrap_or_else(|error| panic!("{line}: {error}"));
+            let family = Family::of(fixed);
+            let Ok(checked) = check(&places, &claim) else { continue };
+            if let Some(found) = checked.counterexample {
+                let packet = &found.packet;
+                let payload = (packet.protocol, packet.transport);
+                assert!(is_meant(family, payload), "{line}: {}", found.text());
+                let (many, one) =
+                    if as_source { (packet.source, packet.destination) } else { (packet.destination, packet.source) };
+                assert_eq!(one, fixed, "{line}: {}", found.text());
+                assert!(Some(many) != except, "{line}: {}", found.text());
+                let ways = single(&places, &claim, packet.source, packet.destination, payload).unwrap();
+                assert!(ways.contains(&!permits), "{line}: {}", found.text());
+                failing += 1;
+                continue;
+            }
+            holding += 1;
+            for _ in 0..60 {
+                let address =
+                    if wide == "any" || wide.contains('/') { *random.pick(&all) } else { wide.parse().unwrap() };
+                let payload = payload(&mut random, family);
+                let inside = match wide.as_str() {
+                    "10.0.0.0/8" => matches!(address, IpAddr::V4(address) if address.octets()[0] == 10),
+                    _ => Some(address) != except,
+                };
+                let many = wide == "any" || wide.contains('/');
+                if Family::of(address) != family
+                    || !inside
+                    || !is_meant(family, payload)
+                    || many && is_own(&places, address, fixed)
+                {
+                    continue;
+                }
+                let (from, to) = if as_source { (address, fixed) } else { (fixed, address) };
+                let ways = single(&places, &claim, from, to, payload);
+                assert!(
+                    ways.as_ref().is_some_and(|ways| ways.iter().all(|allowed| *allowed == permits)),
+                    "{line}: {from} {to} {payload:?} {ways:?}"
+                );
+                compared += 1;
+            }
+        }
+    }
+    assert!(holding > 200 && failing > 200 && compared > 2_000, "{holding} {failing} {compared}");
+}
+
+#[test]
+fn a_line_that_cannot_be_read_says_what_is_wrong_with_it() {
+    let world = world(1);
+    let places = Places::new(&world.snapshot);
+    for (line, said) in [
+        ("allows any -> 10.0.0.1 tcp/80", "\"allows\" is neither permits nor forbids; a line is permits|forbids FROM"),
+        ("permits any 10.0.0.1 tcp/80", "there is no -> between the two ends; a line is"),
+        ("permits -> 10.0.0.1", "an end is missing; a line is"),
+        ("permits any ->", "an end is missing; a line is"),
+        ("permits any tcp/80 -> 10.0.0.1", "\"tcp/80\" stands before ->; a line is"),
+        ("permits any except -> 10.0.0.1", "nothing follows except; a line is"),
+        ("permits 10.0.0.1:80 -> any", "\"10.0.0.1:80\" is no end of a packet: an end has no port"),
+        ("permits any -> 10.0.0.1 tcp/80-22", "80-22 in \"tcp/80-22\" ends before it begins"),
+        ("permits any -> 10.0.0.1 tcp/nope", "\"nope\" is no known service, and no named port of the target"),
+        ("permits any -> 10.0.0.1 icmp/300", "\"300\" in \"icmp/300\" is not a number from 0 to 255"),
+        ("permits any -> 10.0.0.1 --speed 5", "--speed is none of --node, --in-interface, --out-interface"),
+        ("permits any -> 10.0.0.1 --node", "--node has no value"),
+    ] {
+        let found = parse(&places, &format!("\n# comment\n{line}\n"));
+        assert_eq!(found[0].number, 3);
+        let error = found[0].claim.as_ref().unwrap_err();
+        assert!(error.0.starts_with(said), "{line}: {error}");
+    }
+    // An exception of a single address, and two ends that are many addresses.
+    for (line, said) in [
+        ("forbids 10.0.0.1 except 10.0.0.1 -> any", "except is for ends that are many addresses"),
+        ("forbids any -> 10.0.0.0/8", "both ends are many addresses"),
+        ("forbids 10.0.0.0/24 except 10.0.0.0/16 -> 10.1.1.1", "nothing is left of"),
+    ] {
+        let claim = parse(&places, line).remove(0).claim.unwrap();
+        let error = check(&places, &claim).unwrap_err();
+        assert!(error.0.starts_with(said), "{line}: {error}");
+    }
+}
