@@ -3,7 +3,7 @@
 
 use tortie_api::diagnostic;
 use tortie_api::{Key, Path, Problem};
-use tortie_store::client::{ClientError, Extent, Manner};
+use tortie_client::{ClientError, Extent, Manner};
 
 use crate::diagnose::{self, name_of};
 use crate::input::{Item, Manifests};

@@ -19,7 +19,7 @@ mod transfer;
 pub(crate) mod verify;
 pub(crate) mod version;
 
-use tortie_store::client::{Change, Mode};
+use tortie_client::{Change, Mode};
 
 use crate::args::Command;
 use crate::report::{Exit, Usage};

@@ -3,7 +3,7 @@
 use tortie_api::diagnostic::{self, Style};
 use tortie_api::validate;
 use tortie_api::{Key, Kind, Layer, Path, Problem, Severity};
-use tortie_store::client::ClientError;
+use tortie_client::ClientError;
 
 use crate::input::{Item, Manifests};
 use crate::report::Terminal;

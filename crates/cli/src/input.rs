@@ -125,7 +125,7 @@ pub(crate) fn load(files: &Files, session: &mut Session) -> anyhow::Result<Resul
 /// Reads everything in a file.
 fn read(source: &Source) -> Vec<Located> {
     let parts = tortie_api::read::parts(source);
-    tortie_store::each(&parts, |part| read_part(source, part)).into_iter().flatten().collect()
+    tortie_client::each(&parts, |part| read_part(source, part)).into_iter().flatten().collect()
 }
 
 /// Two kinds have no commands in calicoctl.

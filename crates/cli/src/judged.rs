@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use clap::Args;
 use tortie_agent::Ground;
+use tortie_client::Client;
 use tortie_explain::{Places, enforce_staged};
-use tortie_store::client::Client;
 use tortie_store::memory::MemoryStore;
 use tortie_sync::InForce;
 

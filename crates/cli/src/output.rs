@@ -9,7 +9,7 @@ mod tabs;
 
 use serde_json::Value;
 use tortie_api::{Key, Kind, Object, encode, write};
-use tortie_store::client::Client;
+use tortie_client::Client;
 
 use crate::diagnose::name_of;
 use crate::persona::Persona;

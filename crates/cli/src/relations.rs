@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tortie_api::{Key, Kind, Object, Path, Problem, Severity};
+use tortie_client::{Client, Manner, Mode};
 use tortie_eval::{Subject, selects};
 use tortie_policy::{HostEndpoint, Interface, Policy, PolicyId, Snapshot};
-use tortie_store::client::{Client, Manner, Mode};
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Selection, Store};
 use tortie_sync::InForce;

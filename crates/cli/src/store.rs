@@ -12,8 +12,8 @@ use rustix::fs::{Access, access};
 use tortie_agent::FELIX_CONFIG;
 use tortie_agent::config::felix_cfg;
 use tortie_api::{Key, Kind};
+use tortie_client::Client;
 use tortie_store::Store;
-use tortie_store::client::Client;
 use tortie_store_etcd::{EtcdStore, Given, Settings};
 use tortie_store_sqlite::SqliteStore;
 

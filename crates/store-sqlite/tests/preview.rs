@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tortie_api::{Kind, Object};
+use tortie_client::{Batch, Client, Extent, Manner, Mode, Outcome};
 use tortie_eval::judge;
 use tortie_policy::Snapshot;
 use tortie_policy::packet::Host;
-use tortie_store::client::{Batch, Client, Extent, Manner, Mode, Outcome};
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Selection, Store, Write};
 use tortie_store_sqlite::SqliteStore;

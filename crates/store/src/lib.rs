@@ -1,4 +1,4 @@
-//! What any store of resources promises, and the client that speaks Calico's rules on top of it.
+//! What any store of resources promises.
 //!
 //! A [`Store`] keeps bytes (the JSON of one object) under a [`Key`](tortie_api::Key) and knows nothing of
 //! their meaning. Every version of an object has its own [`Revision`]; a watch gives every change after a [`Position`] once
@@ -15,14 +15,13 @@
 //! The calls block: a caller that wants to wait for several things at once gives each a thread. A backend
 //! that needs an async runtime keeps it to itself.
 //!
-//! [`client`] puts Calico's rules on top. [`memory`] is the smallest store that keeps the promises,
+//! [`memory`] is the smallest store that keeps the promises,
 //! [`Overlay`] one that keeps changes to itself over another store, for plans;
 //! `conformance` (feature `conformance`) is the suite that every backend runs to show that it keeps them too.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod abilities;
-pub mod client;
 mod contract;
 mod error;
 pub mod memory;
@@ -31,7 +30,6 @@ mod overlay;
 pub mod paths;
 mod position;
 mod revision;
-mod share;
 mod write;
 
 #[cfg(feature = "conformance")]
@@ -45,5 +43,4 @@ pub use overlay::Overlay;
 pub use paths::Paths;
 pub use position::Position;
 pub use revision::Revision;
-pub use share::each;
 pub use write::{Op, Stopped, Whole, Write, WriteError, Written};

@@ -5,8 +5,9 @@
 
 use tortie_api::{Key, Kind, Object, Path, decode};
 use tortie_policy::{Invalid, Item, PolicyId, staged_deletion};
-use tortie_store::{Revision, Stored, each};
+use tortie_store::{Revision, Stored};
 
+use crate::parallel::each;
 use crate::{LastValid, Replacement, Unreadable};
 
 /// What a change puts in the place of an object.

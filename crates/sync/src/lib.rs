@@ -13,6 +13,7 @@
 mod change;
 mod in_force;
 mod last_valid;
+mod parallel;
 mod unreadable;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,7 +21,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use tortie_api::{Key, Kind};
-use tortie_store::{Event, Position, Revision, Selection, Store, StoreError, Stored, Watch, each};
+use tortie_store::{Event, Position, Revision, Selection, Store, StoreError, Stored, Watch};
+
+use parallel::each;
 
 pub use change::{Change, Content, changes};
 pub use in_force::InForce;

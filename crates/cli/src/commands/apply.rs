@@ -8,8 +8,8 @@ use std::mem::ManuallyDrop;
 
 use clap::Args;
 use tortie_api::{Key, Object, Problem};
+use tortie_client::{Change, Client, ClientError, Extent, Manner, Mode, Outcome};
 use tortie_store::Listing;
-use tortie_store::client::{self, Change, Client, ClientError, Extent, Manner, Mode, Outcome};
 
 use crate::args::{Files, Place};
 use crate::batch::{self, Count, Kept};
@@ -162,7 +162,7 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
     for ((_, warnings), related) in waiting.iter_mut().zip(related) {
         warnings.extend(related);
     }
-    let is_warned = |at: usize, done: &client::Done| !waiting[at].1.is_empty() || !done.notes.is_empty();
+    let is_warned = |at: usize, done: &tortie_client::Done| !waiting[at].1.is_empty() || !done.notes.is_empty();
     let written = client.write(objects, mode, manner, if args.strict { Some(&is_warned) } else { None });
     let extent = if kept_back { Extent::Nothing } else { written.extent };
     let item = |at: usize| waiting.get(at).and_then(|(at, _)| manifests.items.get(*at));
@@ -286,7 +286,7 @@ pub(crate) fn validate(args: &ValidateArgs, session: &mut Session) -> anyhow::Re
     }
     // The program ends with the report: giving back what was read piece by piece would only delay it.
     let manifests = ManuallyDrop::new(manifests);
-    let mut fates = ManuallyDrop::new(tortie_store::each(&manifests.items, |item| validated(item, args)));
+    let mut fates = ManuallyDrop::new(tortie_client::each(&manifests.items, |item| validated(item, args)));
     if !session.persona.is_calico() {
         given_twice(&mut fates, &manifests);
     }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use tortie_api::{Key, Problem};
-use tortie_store::client::{Change, Extent, Manner, Target as Victim};
+use tortie_client::{Change, Extent, Manner, Target as Victim};
 
 use crate::args::{Files, Place};
 use crate::batch::{self, Count, Kept};

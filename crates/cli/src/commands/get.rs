@@ -2,8 +2,8 @@
 
 use clap::Args;
 use tortie_api::{Key, Kind, Object, Problem};
+use tortie_client::{Client, ClientError};
 use tortie_store::Selection;
-use tortie_store::client::{Client, ClientError};
 
 use crate::args::{Files, Place};
 use crate::diagnose;

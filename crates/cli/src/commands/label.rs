@@ -2,7 +2,7 @@
 
 use clap::Args;
 use tortie_api::Key;
-use tortie_store::client::{Change, ClientError, LabelChange};
+use tortie_client::{Change, ClientError, LabelChange};
 
 use crate::args::Place;
 use crate::diagnose::{self, name_of};

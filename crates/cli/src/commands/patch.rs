@@ -3,7 +3,7 @@
 use clap::Args;
 use tortie_api::Key;
 use tortie_api::read::{self, Source};
-use tortie_store::client::Change;
+use tortie_client::Change;
 
 use crate::args::Place;
 use crate::calico;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use tortie_api::{Key, Kind, Object, duration};
-use tortie_store::client::Client;
+use tortie_client::Client;
 
 use crate::report::{Exit, Usage};
 use crate::session::Session;

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 use tortie_api::{Key, Kind, Object, encode, write};
+use tortie_client::Client;
 use tortie_store::Selection;
-use tortie_store::client::Client;
 
 use crate::report::Exit;
 use crate::session::Session;

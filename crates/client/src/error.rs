@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tortie_api::validate::calico_text;
 use tortie_api::{Key, Path, Problem};
 
-use crate::{Operation, Revision, StoreError};
+use tortie_store::{Operation, Revision, StoreError};
 
 /// Why the client refused something.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -17,7 +17,7 @@ use tortie_api::Key;
 use super::batch::{self, Job, Settled};
 use super::view::View;
 use super::{Batch, Change, Client, ClientError, Done, Extent, Manner, Outcome, entry, order};
-use crate::{Overlay, Stopped, Whole, Write, WriteError, Written};
+use tortie_store::{Overlay, Stopped, Whole, Write, WriteError, Written};
 
 /// How often a batch is planned again because another writer was faster.
 const TRIES: u32 = 5;

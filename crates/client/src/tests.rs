@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 use tortie_api::{Key, Kind, Object};
 
 use super::*;
-use crate::memory::MemoryStore;
-use crate::{Listing, Op, Stopped, StoreError, Stored, Watch, Whole, Write, WriteError, Written};
+use tortie_store::memory::MemoryStore;
+use tortie_store::{Listing, Op, Stopped, StoreError, Stored, Watch, Whole, Write, WriteError, Written};
 
 type Hook = Box<dyn FnMut(&MemoryStore) + Send>;
 

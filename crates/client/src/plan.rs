@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::batch::{Job, Plan, Task};
 use super::view::{Found, View};
 use super::{Change, ClientError, Done, Mode, builtin, entry, remove, rules, unknown};
-use crate::{Revision, Write};
+use tortie_store::{Revision, Write};
 
 /// What the job comes to, given what is stored.
 pub(super) fn plan(view: &mut View, job: &Job) -> Result<Plan, ClientError> {
@@ -130,7 +130,7 @@ pub(super) fn settled(change: Change, object: Object) -> Plan {
 /// The object of this name; the built-in profile too, which every update then refuses.
 pub(super) fn find(view: &mut View, key: &Key) -> Result<Found, ClientError> {
     if builtin::is(key) {
-        let stored = crate::Stored { key: key.clone(), revision: 1.into(), value: Vec::new().into() };
+        let stored = tortie_store::Stored { key: key.clone(), revision: 1.into(), value: Vec::new().into() };
         return Ok(Found { stored, object: builtin::default_allow() });
     }
     view.find(key)?.ok_or_else(|| ClientError::missing(key))

@@ -12,6 +12,8 @@
 //!
 //! Errors carry Calico's texts ([`ClientError`]). Facts: datastore sheet sections 1.3 to 1.6, 4 and 5.7.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod batch;
 mod builtin;
 mod entry;
@@ -21,6 +23,7 @@ mod label;
 mod legacy;
 mod order;
 mod outcome;
+mod parallel;
 mod patch;
 mod plan;
 mod pool;
@@ -39,15 +42,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 use tortie_api::{Key, Kind, Object, Problem};
 
-use crate::memory::MemoryStore;
-use crate::{Listing, Overlay, Position, Selection, Store};
 use batch::{Job, Task};
 use initial::TIERS;
+use tortie_store::memory::MemoryStore;
+use tortie_store::{Listing, Overlay, Position, Selection, Store};
 use view::View;
 
 pub use builtin::{DEFAULT_ALLOW, default_allow};
 pub use error::ClientError;
 pub use outcome::{Batch, Change, Done, Extent, LabelChange, Manner, Mode, Outcome, Target};
+pub use parallel::each;
 pub use whole::Refuse;
 
 /// Calico's rules on top of a store.
@@ -135,7 +139,7 @@ impl Client {
         let listing = self.store.list(selection)?;
         let mut all = Objects { position: listing.position, ..Objects::default() };
         all.objects.reserve(listing.items.len() + 1);
-        for object in crate::each(&listing.items, entry::read) {
+        for object in parallel::each(&listing.items, entry::read) {
             match object {
                 Ok(object) => all.objects.push(object),
                 Err(error) => all.unreadable.push(error),

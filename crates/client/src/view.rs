@@ -6,7 +6,7 @@ use tortie_api::{Key, Kind, Object};
 
 use super::entry::{self, LEGACY_PREFIX};
 use super::{ClientError, builtin};
-use crate::{Op, Revision, Selection, Store, StoreError, Stored, Write};
+use tortie_store::{Op, Revision, Selection, Store, StoreError, Stored, Write};
 
 /// The revision of what is not written yet; no store has it.
 pub(super) const PLANNED: u64 = u64::MAX;

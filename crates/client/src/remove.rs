@@ -5,7 +5,7 @@ use tortie_api::{Key, Kind, Object};
 use super::batch::Plan;
 use super::view::View;
 use super::{Change, ClientError, Done, Target, entry, plan, rules};
-use crate::{Revision, StoreError, Write};
+use tortie_store::{Revision, StoreError, Write};
 
 /// What deleting comes to.
 pub(super) fn plan(view: &mut View, target: &Target, may_be_missing: bool) -> Result<Plan, ClientError> {

@@ -1,4 +1,4 @@
-//! Work on many things, by all processors.
+//! The same work on many things, shared among processors.
 
 use rayon::prelude::*;
 
@@ -6,6 +6,6 @@ use rayon::prelude::*;
 const MANY: usize = 200;
 
 /// Does the same to each; the answers in their order.
-pub fn each<'a, T: Sync, R: Send>(all: &'a [T], work: impl Fn(&'a T) -> R + Sync + Send) -> Vec<R> {
+pub(crate) fn each<'a, T: Sync, R: Send>(all: &'a [T], work: impl Fn(&'a T) -> R + Sync + Send) -> Vec<R> {
     if all.len() < MANY { all.iter().map(work).collect() } else { all.par_iter().map(work).collect() }
 }

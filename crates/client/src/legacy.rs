@@ -3,7 +3,7 @@
 use tortie_api::Object;
 
 use super::{Change, Client, ClientError, Done, Outcome, entry};
-use crate::{Selection, Stored, Write, WriteError};
+use tortie_store::{Selection, Stored, Write, WriteError};
 
 /// Moves every policy of the default tier whose key is not its name; one outcome for each. Can be run again at
 /// any time.
@@ -53,7 +53,9 @@ pub(super) fn migrate(client: &Client) -> Result<Vec<Outcome>, ClientError> {
     Ok(moves.into_iter().zip(results).map(outcome).collect())
 }
 
-fn made((answer, (_, object)): (Result<crate::Written, WriteError>, &(Stored, Object))) -> Result<(), ClientError> {
+fn made(
+    (answer, (_, object)): (Result<tortie_store::Written, WriteError>, &(Stored, Object)),
+) -> Result<(), ClientError> {
     match answer {
         Ok(_) => Ok(()),
         Err(WriteError::Exists(other)) if entry::read(&other).is_ok_and(|other| other.body == object.body) => Ok(()),

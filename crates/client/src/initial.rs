@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::view::View;
 use super::{Client, ClientError, entry, plan};
-use crate::{Write, WriteError};
+use tortie_store::{Write, WriteError};
 
 /// A tier that is always there and cannot be deleted.
 pub(super) struct InitialTier {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use tortie_api::{Key, Kind, Object, decode, encode};
 
 use super::{ClientError, pool};
-use crate::{Revision, Stored};
+use tortie_store::{Revision, Stored};
 
 const NAME_ANNOTATION: &str = "projectcalico.org/metadata";
 const TIER_LABEL: &str = "projectcalico.org/tier";

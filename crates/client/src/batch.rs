@@ -20,7 +20,7 @@ use tortie_api::{Key, Kind, Object, Problem, warnings};
 
 use super::view::{self, View};
 use super::{Change, Client, ClientError, Done, Mode, Target, entry, plan, unknown};
-use crate::{Op, Overlay, Revision, Write, WriteError, Written};
+use tortie_store::{Op, Overlay, Revision, Write, WriteError, Written};
 
 /// How often a job is planned again because another writer was faster.
 const TRIES: u32 = 5;
