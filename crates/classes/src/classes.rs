@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use tortie_policy::Family;
 use tortie_policy::packet::{Packet, Transport};
 
-use crate::addresses::{AddressSet, address, number};
+use crate::addresses::{AddressSet, address as to_address, number};
 use crate::partition::Partition;
 use crate::payload::{PayloadClass, PayloadClasses};
+use crate::ranges::Ranges;
 
 /// Every dimension of one family, divided.
 #[derive(Clone, Debug)]
@@ -69,12 +70,18 @@ impl Classes {
 
     /// One source address of a class of sources.
     pub fn source(&self, class: usize) -> IpAddr {
-        address(self.family, self.sources.representative(class))
+        to_address(self.family, self.sources.representative(class))
     }
 
     /// One destination address of a class of destinations.
     pub fn destination(&self, class: usize) -> IpAddr {
-        address(self.family, self.destinations.representative(class))
+        to_address(self.family, self.destinations.representative(class))
+    }
+
+    /// One destination address of a class of destinations that is another one than this; none if there is no other.
+    pub fn destination_besides(&self, class: usize, address: IpAddr) -> Option<IpAddr> {
+        let besides = self.number(address).map_or_else(Ranges::none, Ranges::one);
+        self.destinations.class(class).minus(&besides).first().map(|number| to_address(self.family, number))
     }
 
     /// All source addresses of a class of sources.

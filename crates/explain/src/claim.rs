@@ -17,7 +17,7 @@ use crate::ask::{AskError, Party, Question};
 use crate::concern::{End, conditions};
 use crate::journey::{Leg, OneWay, allowed, ways, with_new_workloads};
 use crate::place::{Place, Places};
-use crate::reach::{self, Asked, ends, no_family, of_family};
+use crate::reach::{self, Asked, ends, no_family, of_family, remote};
 use crate::text::legs_decided_by;
 
 pub use parse::{Line, parse};
@@ -63,9 +63,13 @@ pub struct Checked {
 
 /// Checks a claim for all packets that it is about. It is an error where there is no answer for some of them.
 pub fn check(places: &Places<'_>, claim: &Claim) -> Result<Checked, AskError> {
-    let (from, to) = ends(places, &claim.question)?;
-    let from = without(places, from, &claim.question.from, &claim.from_except)?;
-    let to = without(places, to, &claim.question.to, &claim.to_except)?;
+    let Question { from, to, .. } = &claim.question;
+    let (from, to) = match from.is_wide() && to.is_wide() {
+        true => (End::Wide(remote(places, from)?), End::Wide(remote(places, to)?)),
+        false => ends(places, &claim.question)?,
+    };
+    let from = without(places, from, &claim.from_except)?;
+    let to = without(places, to, &claim.to_except)?;
     let mut checked = Checked { counterexample: None, walked: 0 };
     let mut answered = 0;
     for family in [Family::V4, Family::V6] {
@@ -84,12 +88,20 @@ pub fn check(places: &Places<'_>, claim: &Claim) -> Result<Checked, AskError> {
             }
         }
     }
+    if answered == 0 && claim.question.from.is_wide() && claim.question.to.is_wide() {
+        return Err(AskError("the two ends have no IP version in common with what is asked about".to_owned()));
+    }
     if answered == 0 {
         let fixed = [&from, &to].map(|end| match end {
             End::Fixed(place) => place.clone(),
             End::Wide(_) => Place::Outside(Vec::new()),
         });
         return Err(no_family(places, &claim.question, &fixed));
+    }
+    if checked.walked == 0 {
+        return Err(AskError(
+            "no node of the store sends or receives such a packet, or hands it to a workload: name the node that forwards them with --node".to_owned(),
+        ));
     }
     Ok(checked)
 }
@@ -107,23 +119,25 @@ fn contradiction(
     });
     let snapshot = with_new_workloads(asked.places, [&fixed[0], &fixed[1]]);
     let classes = conditions(asked.places, &snapshot, asked.question, &asked.from, &asked.to).classes(asked.family);
-    let count = addresses(asked, &classes);
     let payloads: Vec<_> = classes
         .payloads
         .iter()
         .filter_map(|class| traffic.iter().find_map(|traffic| traffic.intersection(&class)))
         .collect();
-    *walked += count.saturating_mul(payloads.len());
-    if *walked > MOST {
+    let [sources, destinations] = [(&asked.from, classes.sources.len()), (&asked.to, classes.destinations.len())]
+        .map(|(end, count)| if matches!(end, End::Wide(_)) { count } else { 1 });
+    if (sources.saturating_mul(destinations)).saturating_mul(payloads.len()).saturating_add(*walked) > MOST {
         return Err(AskError(format!(
-            "it is about more than {MOST} kinds of packets ({count} kinds of addresses times {} kinds of payloads): name ports, or smaller nets",
+            "it is about more than {MOST} kinds of packets ({sources} kinds of sources times {destinations} of destinations times {} of payloads): name ports, or smaller nets",
             payloads.len()
         )));
     }
-    for class in 0..count {
+    for (source, destination) in pairs(asked, &classes, sources, destinations) {
         for payload in &payloads {
-            let walk = asked.walk(&classes, class, Some(payload));
-            let walk = walk.map_err(|error| AskError(format!("{}: {error}", unanswered(asked, &classes, class))))?;
+            *walked += 1;
+            let walk = asked.walk(source, destination, Some(payload));
+            let walk =
+                walk.map_err(|AskError(error)| AskError(format!("no answer for {source} → {destination}: {error}")))?;
             let snapshot = asked.places.snapshot();
             let found = ways(snapshot, &walk);
             let wrong = found.iter().find(|OneWay { legs, .. }| allowed(legs) != permits);
@@ -141,22 +155,29 @@ fn contradiction(
     Ok(None)
 }
 
-/// How many classes of addresses the end that is many addresses has.
-fn addresses(asked: &Asked<'_, '_>, classes: &Classes) -> usize {
-    match (&asked.from, &asked.to) {
-        (End::Wide(_), _) => classes.sources.len(),
-        (_, End::Wide(_)) => classes.destinations.len(),
-        _ => 1,
-    }
-}
-
-/// `no answer from 192.0.2.1`.
-fn unanswered(asked: &Asked<'_, '_>, classes: &Classes, class: usize) -> String {
-    match (&asked.from, &asked.to) {
-        (End::Wide(_), _) => format!("no answer from {}", classes.source(class)),
-        (_, End::Wide(_)) => format!("no answer to {}", classes.destination(class)),
-        _ => "no answer".to_owned(),
-    }
+/// One source and destination of each class of them. Where both ends are many addresses, those between which packets cross
+/// the network and pass a node that is known.
+fn pairs<'a>(
+    asked: &'a Asked<'_, '_>,
+    classes: &'a Classes,
+    sources: usize,
+    destinations: usize,
+) -> impl Iterator<Item = (IpAddr, IpAddr)> + 'a {
+    let both = matches!((&asked.from, &asked.to), (End::Wide(_), End::Wide(_)));
+    let all = (0..sources).flat_map(move |source| (0..destinations).map(move |destination| (source, destination)));
+    all.filter_map(move |(source, destination)| {
+        let source = classes.source(source);
+        if !both {
+            return Some((source, classes.destination(destination)));
+        }
+        let destination = classes.destination_besides(destination, source)?;
+        let is_judged = match (asked.places.at(source), asked.places.at(destination)) {
+            (Place::Process { node: from, .. }, Place::Process { node: to, .. }) => from != to,
+            (Place::Outside(_), Place::Outside(_)) => asked.question.node.is_some(),
+            _ => true,
+        };
+        is_judged.then_some((source, destination))
+    })
 }
 
 /// An end that is one place, once for each of its addresses; one that is many addresses as it is.
@@ -179,7 +200,7 @@ fn at(place: &Place, address: IpAddr) -> Place {
 }
 
 /// An end without the addresses of others.
-fn without(places: &Places<'_>, end: End, party: &Party, except: &[Party]) -> Result<End, AskError> {
+fn without(places: &Places<'_>, end: End, except: &[Party]) -> Result<End, AskError> {
     if except.is_empty() {
         return Ok(end);
     }
@@ -191,7 +212,7 @@ fn without(places: &Places<'_>, end: End, party: &Party, except: &[Party]) -> Re
         left = left.minus(&reach::addresses(places, one)?);
     }
     if left.is_empty() {
-        return Err(AskError(format!("nothing is left of {party:?} without the exceptions")));
+        return Err(AskError("nothing is left of an end without its exceptions".to_owned()));
     }
     Ok(End::Wide(left))
 }

@@ -24,7 +24,7 @@ use crate::place::{Place, Places};
 use crate::text::{legs_decided_by, workload_text};
 
 pub use rows::{Addresses, Part, Row};
-pub(crate) use wide::{addresses, ends};
+pub(crate) use wide::{addresses, ends, remote};
 
 /// More packets than this are not walked for one question.
 const MOST: usize = 100_000;
@@ -275,8 +275,11 @@ impl Asked<'_, '_> {
 
     /// What becomes of one packet of a class.
     fn tell(&self, classes: &Classes, class: usize, payload: Option<&PayloadClass>, passed: &mut Passed) -> Told {
-        let wide = matches!(self.from, End::Wide(_)) || matches!(self.to, End::Wide(_));
-        match self.walk(classes, class, payload) {
+        let is_wide = |end: &End| matches!(end, End::Wide(_));
+        let wide = is_wide(&self.from) || is_wide(&self.to);
+        let source = classes.source(if is_wide(&self.from) { class } else { 0 });
+        let destination = classes.destination(if is_wide(&self.to) { class } else { 0 });
+        match self.walk(source, destination, payload) {
             Ok(walked) => {
                 passed.nodes.extend(walked.answers.iter().flat_map(|(_, legs)| legs).map(|leg| leg.host.node.clone()));
                 passed.notes.extend(walked.assumed.iter().cloned());
@@ -289,11 +292,11 @@ impl Asked<'_, '_> {
         }
     }
 
-    /// Walks one packet of a class.
+    /// Walks one packet. The addresses are those of ends that are many addresses.
     pub(crate) fn walk(
         &self,
-        classes: &Classes,
-        class: usize,
+        source: IpAddr,
+        destination: IpAddr,
         payload: Option<&PayloadClass>,
     ) -> Result<Walked, AskError> {
         let mut question = self.question.clone();
@@ -308,10 +311,8 @@ impl Asked<'_, '_> {
                 self.places.at(address)
             }
         };
-        let source = if matches!(self.from, End::Wide(_)) { class } else { 0 };
-        let destination = if matches!(self.to, End::Wide(_)) { class } else { 0 };
-        let from = at(&self.from, classes.source(source), &mut question.from);
-        let to = at(&self.to, classes.destination(destination), &mut question.to);
+        let from = at(&self.from, source, &mut question.from);
+        let to = at(&self.to, destination, &mut question.to);
         walk_between(self.places, &question, from, to)
     }
 }

@@ -27,17 +27,21 @@ pub(crate) fn ends(places: &Places<'_>, question: &Question) -> Result<(End, End
         if !party.is_wide() {
             return places.find(party, node).map(End::Fixed);
         }
-        let all = addresses(places, party)?;
-        let not_remote = NOT_REMOTE.iter().filter_map(|net| net.parse::<IpNet>().ok());
-        let not_remote: Vec<IpNet> = not_remote.chain(places.broadcast_nets()).collect();
         let own = own_addresses(places, &places.find(other, node)?)?;
-        let left = all.minus(&AddressSet::of_nets(&not_remote)).minus(&own);
+        let left = remote(places, party)?.minus(&own);
         if left.is_empty() {
             return Err(AskError("there is no address in it that packets cross the network for: loopback, multicast, broadcast and the other end's own addresses are asked about one by one".to_owned()));
         }
         Ok(End::Wide(left))
     };
     Ok((end(&question.from, &question.to)?, end(&question.to, &question.from)?))
+}
+
+/// The addresses of a wide end that packets cross the network for.
+pub(crate) fn remote(places: &Places<'_>, party: &Party) -> Result<AddressSet, AskError> {
+    let not_remote = NOT_REMOTE.iter().filter_map(|net| net.parse::<IpNet>().ok());
+    let not_remote: Vec<IpNet> = not_remote.chain(places.broadcast_nets()).collect();
+    Ok(addresses(places, party)?.minus(&AddressSet::of_nets(&not_remote)))
 }
 
 /// All addresses that are meant by an end.
