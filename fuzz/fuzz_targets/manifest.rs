@@ -3,8 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tortie_api::read::{Source, read};
-use tortie_api::{decode, defaults, encode, validate, warnings};
+use tortie_manifest::read::{Source, read};
+use tortie_api::{decode, defaults, encode};
+use tortie_manifest::{validate, warnings};
 
 fuzz_target!(|data: &[u8]| {
     let source = Source::new("fuzz.yaml", data);
@@ -15,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
         let Some(mut object) = located.object else { continue };
         defaults::apply(&mut object);
         let _ = warnings::of(&object);
-        if validate::validate(&object).iter().any(tortie_api::Problem::is_error) {
+        if validate::validate(&object).iter().any(tortie_manifest::Problem::is_error) {
             continue;
         }
         let bytes = encode::stored(&object);

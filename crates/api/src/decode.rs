@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::kind::{Key, Kind};
 use crate::kinds;
 use crate::object::{Metadata, Object};
-use crate::problem::Path;
+use crate::path::Path;
 
 mod numbers;
 mod seed;

@@ -6,7 +6,7 @@ const SECOND: u64 = 1_000_000_000;
 
 /// A length of time that may be negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Signed {
+pub struct Signed {
     negative: bool,
     nanos: u64,
 }
@@ -25,7 +25,7 @@ pub fn text(duration: Duration) -> String {
 }
 
 /// Reads a length of time.
-pub(crate) fn signed(text: &str) -> Result<Signed, String> {
+pub fn signed(text: &str) -> Result<Signed, String> {
     let wrong = || format!("time: invalid duration {text:?}");
     let (negative, mut rest) = match text.as_bytes().first() {
         Some(b'-') => (true, &text[1..]),

@@ -1,9 +1,10 @@
 //! Batches of objects, as both `delete` and what writes manifests tell of them: in which manner they are done, which
 //! object is given twice, and what a call that wrote nothing or not everything says at its end.
 
-use tortie_api::diagnostic;
-use tortie_api::{Key, Path, Problem};
+use tortie_api::{Key, Path};
 use tortie_client::{ClientError, Extent, Manner};
+use tortie_manifest::Problem;
+use tortie_manifest::diagnostic;
 
 use crate::diagnose::{self, name_of};
 use crate::input::{Item, Manifests};

@@ -1,8 +1,9 @@
 //! What calicoctl says about a batch: the summary on standard output, the errors on standard error, in its words
 //! (datastore sheet 5.8). Our diagnostics follow below; they are printed by the commands.
 
-use tortie_api::read::{Located, Source};
-use tortie_api::{Kind, Problem};
+use tortie_api::Kind;
+use tortie_manifest::Problem;
+use tortie_manifest::read::{Located, Source};
 
 use crate::input::FileError;
 use crate::report::{Exit, Terminal};

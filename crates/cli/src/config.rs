@@ -5,8 +5,9 @@
 
 use std::path::Path as FilePath;
 
-use tortie_api::read::{self, Located, Node, Source, Value};
-use tortie_api::{API_VERSION, Path, Problem};
+use tortie_api::{API_VERSION, Path};
+use tortie_manifest::Problem;
+use tortie_manifest::read::{self, Located, Node, Source, Value};
 use tortie_store_etcd::Given;
 
 use crate::calico;
@@ -89,7 +90,7 @@ pub(crate) fn load(path: &FilePath, session: &mut Session) -> anyhow::Result<Opt
         session.terminal.line(format_args!("Failed to create Calico API client: {text}"));
     }
     for problem in &problems {
-        let text = tortie_api::diagnostic::render(problem, &located, &source, diagnose::style(&session.terminal));
+        let text = tortie_manifest::diagnostic::render(problem, &located, &source, diagnose::style(&session.terminal));
         session.terminal.note(text.trim_end());
     }
     Err(reported())

@@ -1,9 +1,10 @@
 //! Problems as people read them: with the line and a caret where there is a manifest, in words where there is none.
 
-use tortie_api::diagnostic::{self, Style};
-use tortie_api::validate;
-use tortie_api::{Key, Kind, Layer, Path, Problem, Severity};
+use tortie_api::{Key, Kind, Path};
 use tortie_client::ClientError;
+use tortie_manifest::diagnostic::{self, Style};
+use tortie_manifest::validate;
+use tortie_manifest::{Layer, Problem, Severity};
 
 use crate::input::{Item, Manifests};
 use crate::report::Terminal;

@@ -5,8 +5,9 @@
 
 mod files;
 
-use tortie_api::read::{Located, Source, read_part};
-use tortie_api::{API_VERSION, Kind, Object, Path, Problem};
+use tortie_api::{API_VERSION, Kind, Object, Path};
+use tortie_manifest::Problem;
+use tortie_manifest::read::{Located, Source, read_part};
 
 use crate::args::Files;
 use crate::diagnose;
@@ -124,7 +125,7 @@ pub(crate) fn load(files: &Files, session: &mut Session) -> anyhow::Result<Resul
 
 /// Reads everything in a file.
 fn read(source: &Source) -> Vec<Located> {
-    let parts = tortie_api::read::parts(source);
+    let parts = tortie_manifest::read::parts(source);
     tortie_client::each(&parts, |part| read_part(source, part)).into_iter().flatten().collect()
 }
 
@@ -156,6 +157,6 @@ mod tests {
         };
         let seen = shown(read(&source));
         assert_eq!(seen.len(), 600);
-        assert_eq!(seen, shown(tortie_api::read::read(&source)));
+        assert_eq!(seen, shown(tortie_manifest::read::read(&source)));
     }
 }

@@ -1,6 +1,7 @@
 //! Which namespace an object is in, of what its manifest and the command line say (datastore sheet 5.6).
 
-use tortie_api::{Kind, Path, Problem};
+use tortie_api::{Kind, Path};
+use tortie_manifest::Problem;
 
 /// What the command line says.
 #[derive(Clone, Copy, Debug, Default)]

@@ -8,8 +8,9 @@ mod table;
 mod tabs;
 
 use serde_json::Value;
-use tortie_api::{Key, Kind, Object, encode, write};
+use tortie_api::{Key, Kind, Object, encode};
 use tortie_client::Client;
+use tortie_manifest::write;
 
 use crate::diagnose::name_of;
 use crate::persona::Persona;

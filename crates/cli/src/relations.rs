@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tortie_api::{Key, Kind, Object, Path, Problem, Severity};
+use tortie_api::{Key, Kind, Object, Path};
 use tortie_client::{Client, Manner, Mode};
 use tortie_eval::{Subject, selects};
+use tortie_manifest::{Problem, Severity};
 use tortie_policy::{HostEndpoint, Interface, Policy, PolicyId, Snapshot};
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Selection, Store};

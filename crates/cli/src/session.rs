@@ -67,7 +67,7 @@ impl Session {
             // What validation finds is shown as well, so that all can be mended at once.
             let partial = item.located.partial.as_ref();
             if let Some(object) = item.located.object.as_ref().or(partial.map(|partial| &partial.object)) {
-                let mut found = tortie_api::validate::validate(&names::filled(object.clone()));
+                let mut found = tortie_manifest::validate::validate(&names::filled(object.clone()));
                 found.retain(|problem| problem.is_error() && !partial.is_some_and(|one| one.explains(problem)));
                 problems.append(&mut found);
             }

@@ -8,8 +8,9 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use tortie_api::generate::{self, Random};
-use tortie_api::{Key, Kind, Object, encode, write};
+use tortie_api::{Key, Kind, Object, encode};
+use tortie_manifest::write;
+use tortie_testkit::generate::{self, Random};
 
 #[test]
 fn what_is_applied_comes_back() {

@@ -16,7 +16,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::thread;
 use std::time::Duration;
 
-use tortie_api::{Key, Kind, Object, Problem, warnings};
+use tortie_api::{Key, Kind, Object};
+use tortie_manifest::{Problem, warnings};
 
 use super::view::{self, View};
 use super::{Change, Client, ClientError, Done, Mode, Target, entry, plan, unknown};

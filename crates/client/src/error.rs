@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
-use tortie_api::validate::calico_text;
-use tortie_api::{Key, Path, Problem};
+use tortie_api::{Key, Path};
+use tortie_manifest::Problem;
+use tortie_manifest::validate::calico_text;
 
 use tortie_store::{Operation, Revision, StoreError};
 

@@ -40,7 +40,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
-use tortie_api::{Key, Kind, Object, Problem};
+use tortie_api::{Key, Kind, Object};
+use tortie_manifest::Problem;
 
 use batch::{Job, Task};
 use initial::TIERS;

@@ -1,6 +1,7 @@
 //! What can be asked for a batch of objects, and what becomes of each.
 
-use tortie_api::{Key, Object, Problem};
+use tortie_api::{Key, Object};
+use tortie_manifest::Problem;
 
 use super::ClientError;
 

@@ -3,8 +3,8 @@
 mod merge;
 
 use serde_json::{Map, Value};
-use tortie_api::read::{self, Source};
 use tortie_api::{Object, encode};
+use tortie_manifest::read::{self, Source};
 
 use super::{ClientError, unknown};
 

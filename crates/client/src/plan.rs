@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tortie_api::kinds::shape;
 use tortie_api::scalar::Time;
-use tortie_api::{Key, Kind, Metadata, Object, Path, Problem};
+use tortie_api::{Key, Kind, Metadata, Object, Path};
+use tortie_manifest::Problem;
 use uuid::Uuid;
 
 use super::batch::{Job, Plan, Task};

@@ -3,7 +3,8 @@
 
 use serde_json::Value;
 use tortie_api::kinds::workload_endpoint::WorkloadEndpointSpec;
-use tortie_api::{Key, Kind, Object, Path, Problem, defaults, names, validate};
+use tortie_api::{Key, Kind, Object, Path, defaults, names};
+use tortie_manifest::{Problem, validate};
 
 use super::view::View;
 use super::{ClientError, DEFAULT_ALLOW, builtin, entry};
@@ -192,7 +193,7 @@ fn filters_exist(view: &mut View, object: &Object) -> Result<(), ClientError> {
 fn workload_name(object: &Object) -> Result<String, ClientError> {
     let spec: WorkloadEndpointSpec =
         object.spec().map_err(|error| ClientError::invalid(Problem::read(Path::from("spec"), error.to_string())))?;
-    names::workload::compose(&spec).map_err(ClientError::invalid)
+    names::workload::compose(&spec).map_err(|error| ClientError::invalid(error.into()))
 }
 
 fn is_kubernetes(key: &Key) -> bool {

@@ -6,7 +6,8 @@
 use serde_json::{Map, Value};
 use tortie_api::kinds::shape;
 use tortie_api::shape::{Form, Shape};
-use tortie_api::{Object, Path, Problem};
+use tortie_api::{Object, Path};
+use tortie_manifest::Problem;
 
 /// Takes over into `new` every unknown field of `old` at places that both have.
 pub(super) fn keep(old: &Object, new: &mut Object) {

@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use tortie_api::read::{Source, read};
 use tortie_explain::{
     Party, Places, Question, State, What, endpoint, enforce_staged, journey, json, placement, policy, reach,
     reach::reach, text, tier,
 };
+use tortie_manifest::read::{Source, read};
 use tortie_policy::Snapshot;
 use tortie_policy::machine::{Machine, Port, Route, RouteKind};
 use tortie_policy::packet::{Host, Link, Transport};

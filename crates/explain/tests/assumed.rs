@@ -3,9 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use tortie_api::read::{Source, read};
 use tortie_explain::reach::{Outcome, reach};
 use tortie_explain::{Places, Question, State, journey, text};
+use tortie_manifest::read::{Source, read};
 use tortie_policy::Snapshot;
 use tortie_policy::machine::{Machine, Route, RouteKind};
 use tortie_policy::packet::{Host, Link};

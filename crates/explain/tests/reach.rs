@@ -250,7 +250,7 @@ fn three_hundred_endpoints_of_one_node_are_asked_about_by_what_governs_them() {
         );
     }
     manifests += "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: web}, spec: {selector: role == 'web', types: [Ingress], ingress: [{action: Allow, protocol: TCP, destination: {ports: [80]}}]}}";
-    let located = tortie_api::read::read(&tortie_api::read::Source::new("m", manifests.into_bytes()));
+    let located = tortie_manifest::read::read(&tortie_manifest::read::Source::new("m", manifests.into_bytes()));
     let objects: Vec<_> = located.into_iter().map(|one| one.object.unwrap()).collect();
     let (snapshot, _) = tortie_policy::Snapshot::from_objects(&objects);
     let places = Places::new(&snapshot);

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::problem::Path;
+use crate::path::Path;
 use crate::shape::{Field, Form, Record, Shape};
 
 /// What is told of an object while it is read.

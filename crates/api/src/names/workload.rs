@@ -10,7 +10,6 @@
 //! Other programs compute the same names, so they are Calico's to the byte in both directions.
 
 use crate::kinds::workload_endpoint::WorkloadEndpointSpec;
-use crate::problem::{Path, Problem};
 
 /// What names a workload endpoint. A part that is empty is not known, or matches anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -40,13 +39,55 @@ pub enum NameError {
     TooManyParts(String),
 }
 
-/// The name that the spec demands. A part that is missing, or begins or ends with `-`, is a problem.
-pub fn compose(spec: &WorkloadEndpointSpec) -> Result<String, Problem> {
+/// A part of a name that cannot be one. The text is Calico's reason.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdentifierError {
+    /// It is empty.
+    #[error("field should be assigned")]
+    Missing {
+        /// The field of the spec.
+        field: &'static str,
+        /// The endpoint's orchestrator; empty if the field is the node, without which nothing else is asked.
+        orchestrator: String,
+        /// Not even a prefix follows.
+        is_node: bool,
+    },
+    /// It begins or ends with `-`.
+    #[error("field must not {word} with a '-'")]
+    Edge {
+        /// The field of the spec.
+        field: &'static str,
+        /// What stands there.
+        value: String,
+        /// `begin` or `end`.
+        word: &'static str,
+    },
+}
+
+impl IdentifierError {
+    /// The field of the spec.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Missing { field, .. } | Self::Edge { field, .. } => field,
+        }
+    }
+
+    /// The value, as Calico shows it; none where it shows none.
+    pub fn value(&self) -> Option<&str> {
+        match self {
+            Self::Missing { is_node, .. } => (!is_node).then_some(""),
+            Self::Edge { value, .. } => Some(value),
+        }
+    }
+}
+
+/// The name that the spec demands. A part that is missing, or begins or ends with `-`, is an error.
+pub fn compose(spec: &WorkloadEndpointSpec) -> Result<String, IdentifierError> {
     join(&Identifiers::from(spec), false)
 }
 
 /// How all names with these parts begin: the parts up to the first that is empty, and a `-`. The node must be given.
-pub fn prefix(identifiers: &Identifiers) -> Result<String, Problem> {
+pub fn prefix(identifiers: &Identifiers) -> Result<String, IdentifierError> {
     join(identifiers, true)
 }
 
@@ -88,7 +129,7 @@ pub fn parts(name: &str) -> Option<[String; 4]> {
 
 /// Whether the name has these parts; empty ones match anything. Needed after listing by [`prefix`], since names that
 /// begin with `n1-k8s-pod-` include those of the pod `pod-1`.
-pub fn matches(identifiers: &Identifiers, name: &str) -> Result<bool, Problem> {
+pub fn matches(identifiers: &Identifiers, name: &str) -> Result<bool, IdentifierError> {
     let wanted = segments(identifiers)?;
     let Some(found) = parts(name) else { return Ok(false) };
     Ok(wanted.iter().zip(&found).all(|((_, value), part)| value.is_empty() || value == part))
@@ -110,11 +151,9 @@ impl From<&WorkloadEndpointSpec> for Identifiers {
 type Segment<'a> = (&'static str, &'a str);
 
 /// The fields that make the name, each with its value. Without a node there is not even a prefix.
-fn segments(ids: &Identifiers) -> Result<[Segment<'_>; 4], Problem> {
+fn segments(ids: &Identifiers) -> Result<[Segment<'_>; 4], IdentifierError> {
     if ids.node.is_empty() {
-        let mut problem = unassigned("node", "");
-        problem.value = None;
-        return Err(problem);
+        return Err(IdentifierError::Missing { field: "node", orchestrator: String::new(), is_node: true });
     }
     let workload: Segment = match ids.orchestrator.as_str() {
         "k8s" => ("pod", &ids.pod),
@@ -125,40 +164,24 @@ fn segments(ids: &Identifiers) -> Result<[Segment<'_>; 4], Problem> {
     Ok([("node", &ids.node), ("orchestrator", &ids.orchestrator), workload, ("endpoint", &ids.endpoint)])
 }
 
-fn join(ids: &Identifiers, prefix: bool) -> Result<String, Problem> {
+fn join(ids: &Identifiers, prefix: bool) -> Result<String, IdentifierError> {
     let mut name = String::new();
     for (position, (field, value)) in segments(ids)?.into_iter().enumerate() {
         if position > 0 {
             name.push('-');
         }
         if value.is_empty() {
-            return if prefix { Ok(name) } else { Err(unassigned(field, &ids.orchestrator)) };
+            let missing = || IdentifierError::Missing { field, orchestrator: ids.orchestrator.clone(), is_node: false };
+            return if prefix { Ok(name) } else { Err(missing()) };
         }
         for (wrong, word) in [(value.starts_with('-'), "begin"), (value.ends_with('-'), "end")] {
             if wrong {
-                let reason = format!("field must not {word} with a '-'");
-                let problem = Problem::field(Path::from("spec").key(field), field, value, reason);
-                return Err(problem
-                    .message(format!("`{field}` is part of the endpoint's name and cannot {word} with `-`"))
-                    .help(format!("write `{}`", value.trim_matches('-'))));
+                return Err(IdentifierError::Edge { field, value: value.to_owned(), word });
             }
         }
         name.push_str(&value.replace('-', "--"));
     }
     Ok(name)
-}
-
-fn unassigned(field: &'static str, orchestrator: &str) -> Problem {
-    let problem = Problem::field(Path::from("spec").key(field), field, "", "field should be assigned");
-    let problem = problem.message(format!("`{field}` is missing; it is part of the endpoint's name"));
-    match (field, orchestrator) {
-        ("workload", orchestrator) if !orchestrator.is_empty() => problem.help(format!(
-            "endpoints of the orchestrator `{orchestrator}` are named by node, orchestrator, workload and endpoint"
-        )),
-        (_, "k8s") => problem.help("endpoints of `k8s` are named by node, orchestrator, pod and endpoint"),
-        (_, "cni") => problem.help("endpoints of `cni` are named by node, orchestrator, containerID and endpoint"),
-        _ => problem,
-    }
 }
 
 /// Cuts at every single `-`; a doubled one is a `-` of the part. The first byte never separates.

@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 
 use clap::Args;
-use tortie_api::{Key, Object, Problem};
+use tortie_api::{Key, Object};
 use tortie_client::{Change, Client, ClientError, Extent, Manner, Mode, Outcome};
+use tortie_manifest::Problem;
 use tortie_store::Listing;
 
 use crate::args::{Files, Place};
@@ -148,7 +149,7 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
             }
             Ok(object) => {
                 let mut warnings = warnings_of(item);
-                warnings.extend(tortie_api::warnings::of(&object));
+                warnings.extend(tortie_manifest::warnings::of(&object));
                 fates.push(None);
                 waiting.push((at, warnings));
                 objects.push(object);
@@ -325,12 +326,12 @@ fn validated(item: &Item, args: &ValidateArgs) -> Fate {
         }
     };
     let mut warnings = warnings_of(item);
-    warnings.extend(tortie_api::warnings::of(&object));
+    warnings.extend(tortie_manifest::warnings::of(&object));
     let problems: Vec<Problem> =
-        tortie_api::validate::validate(&object).into_iter().filter(Problem::is_error).collect();
+        tortie_manifest::validate::validate(&object).into_iter().filter(Problem::is_error).collect();
     let result = if !problems.is_empty() {
         warnings.clear();
-        let text = tortie_api::validate::calico_text(&problems);
+        let text = tortie_manifest::validate::calico_text(&problems);
         Err(Trouble::of(text, problems))
     } else if args.strict && !warnings.is_empty() {
         Err(Trouble::strict(std::mem::take(&mut warnings)))

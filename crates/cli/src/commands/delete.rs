@@ -1,8 +1,9 @@
 //! `delete`: objects by kind and name, or those that manifests describe.
 
 use clap::Args;
-use tortie_api::{Key, Problem};
+use tortie_api::Key;
 use tortie_client::{Change, Extent, Manner, Target as Victim};
+use tortie_manifest::Problem;
 
 use crate::args::{Files, Place};
 use crate::batch::{self, Count, Kept};

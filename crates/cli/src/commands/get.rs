@@ -1,8 +1,9 @@
 //! `get`: all objects of a kind, named ones, or those that manifests describe.
 
 use clap::Args;
-use tortie_api::{Key, Kind, Object, Problem};
+use tortie_api::{Key, Kind, Object};
 use tortie_client::{Client, ClientError};
+use tortie_manifest::Problem;
 use tortie_store::Selection;
 
 use crate::args::{Files, Place};

@@ -2,8 +2,8 @@
 
 use clap::Args;
 use tortie_api::Key;
-use tortie_api::read::{self, Source};
 use tortie_client::Change;
+use tortie_manifest::read::{self, Source};
 
 use crate::args::Place;
 use crate::calico;

@@ -17,7 +17,7 @@ pub(crate) struct SchemaArgs {
 /// Prints the schema.
 pub(crate) fn run(args: &SchemaArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let kind = target::kind(&args.kind, session.persona)?;
-    let schema = tortie_api::schema::json_schema(kind);
+    let schema = tortie_manifest::schema::json_schema(kind);
     session.terminal.line(serde_json::to_string_pretty(&schema)?);
     Ok(Exit::Done)
 }

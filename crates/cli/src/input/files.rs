@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use tortie_api::read::Source;
+use tortie_manifest::read::Source;
 
 use super::FileError;
 

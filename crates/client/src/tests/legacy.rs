@@ -64,7 +64,7 @@ fn the_listed_name_reaches_the_stored_policy() {
     let outcome = client.apply(vec![gnp("foo", "default")], Mode::Apply).remove(0);
     assert_eq!(said(&outcome.result), "Changed", "it gets its annotation");
     let notes = outcome.result.unwrap().notes;
-    assert!(notes.iter().any(|note| note.severity == tortie_api::Severity::Warning("legacy-name")), "{notes:?}");
+    assert!(notes.iter().any(|note| note.severity == tortie_manifest::Severity::Warning("legacy-name")), "{notes:?}");
     assert_eq!(put(&client, gnp("foo", "default"), Mode::Apply), "Unchanged");
     let set = LabelChange::Set { key: "a".into(), value: "b".into(), overwrite: false };
     assert_eq!(said(&client.label(&key("foo"), &[set])), "Changed");

@@ -1,6 +1,6 @@
 //! Fields that other programs wrote and that we do not know.
 
-use tortie_api::Severity;
+use tortie_manifest::Severity;
 
 use super::*;
 

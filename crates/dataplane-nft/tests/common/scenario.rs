@@ -15,9 +15,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Value, json};
-use tortie_api::read::{Source, read};
 use tortie_dataplane::Dataplane;
 use tortie_dataplane_nft::{Kernel, Options};
+use tortie_manifest::read::{Source, read};
 use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
 use tortie_testkit::worlds::Step;
 

@@ -6,8 +6,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use tortie_api::read::{Source, read};
 use tortie_eval::{By, Conntrack, Host, Link, Packet, Transport, Verdict, Way, judge};
+use tortie_manifest::read::{Source, read};
 use tortie_policy::Snapshot;
 
 /// The node under test: web1, with eth0 (192.0.2.11, 2001:db8::11), eth1 (198.51.100.11) and lo.

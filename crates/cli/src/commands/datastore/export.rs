@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
-use tortie_api::{Key, Kind, Object, encode, write};
+use tortie_api::{Key, Kind, Object, encode};
 use tortie_client::Client;
+use tortie_manifest::write;
 use tortie_store::Selection;
 
 use crate::report::Exit;

@@ -1,8 +1,8 @@
 //! Both ways to read a workload endpoint say the same, whatever stands there.
 
 use serde_json::{Map, Value, json};
-use tortie_api::generate::{self, Random};
 use tortie_api::{Key, Kind, encode};
+use tortie_testkit::generate::{self, Random};
 
 use crate::{Item, Stored};
 

@@ -1,0 +1,166 @@
+//! Which rules that need code a kind has. The rules themselves stand one file a subject.
+
+mod bgp;
+mod endpoint;
+mod entity;
+mod felix;
+mod policy;
+pub(super) mod pool;
+mod rule;
+pub(super) mod scalar;
+mod settings;
+mod staged_kubernetes;
+mod tier;
+
+use tortie_api::Kind;
+
+use super::metadata;
+use super::plan::{Format, KindRules, RecordRule};
+
+/// The rules of a kind.
+pub(super) fn of(kind: Kind) -> KindRules {
+    match kind {
+        Kind::NetworkPolicy | Kind::StagedNetworkPolicy => {
+            KindRules { object: Some(policy::check), records: RULES, schema: POLICY_SCHEMA, ..KindRules::default() }
+        }
+        Kind::GlobalNetworkPolicy | Kind::StagedGlobalNetworkPolicy => {
+            KindRules { object: Some(policy::check), records: RULES, schema: GLOBAL_SCHEMA, ..KindRules::default() }
+        }
+        Kind::StagedKubernetesNetworkPolicy => {
+            KindRules { object: Some(staged_kubernetes::check), ..KindRules::default() }
+        }
+        Kind::Profile => KindRules { records: RULES, no_schema: true, ..KindRules::default() },
+        Kind::Tier => KindRules {
+            object: Some(|object, _, out| metadata::check_own_name(object, out)),
+            object_schema: Some(tier::schema),
+            formats: CONDITION_FORMATS,
+            ..KindRules::default()
+        },
+        Kind::HostEndpoint => KindRules {
+            records: &[("spec.ports[]", endpoint::host_port)],
+            schema: &[("spec", endpoint::host_schema)],
+            ..KindRules::default()
+        },
+        Kind::WorkloadEndpoint => KindRules {
+            records: &[
+                ("spec.ports[]", endpoint::workload_port),
+                ("spec.ipNATs[]", endpoint::nat),
+                ("spec", endpoint::workload),
+            ],
+            no_schema: true,
+            ..KindRules::default()
+        },
+        Kind::NetworkSet | Kind::GlobalNetworkSet => {
+            KindRules { object: Some(settings::set_labels), ..KindRules::default() }
+        }
+        Kind::FelixConfiguration => KindRules {
+            records: &[
+                ("spec.healthTimeoutOverrides[]", felix::health_timeout),
+                ("spec.routeTableRange", felix::table_range),
+                ("spec.routeTableRanges[]", felix::table_id_range),
+                ("spec", felix::spec),
+            ],
+            unvisited: &["spec.failsafeInboundHostPorts", "spec.failsafeOutboundHostPorts"],
+            object_schema: Some(felix::object_schema),
+            schema: &[
+                ("spec", felix::schema),
+                ("spec.routeTableRange", felix::table_range_schema),
+                ("spec.routeTableRanges[]", felix::table_id_range_schema),
+            ],
+            ..KindRules::default()
+        },
+        Kind::IPPool => KindRules {
+            records: &[("spec", pool::spec)],
+            schema: &[("spec", pool::schema)],
+            formats: CONDITION_FORMATS,
+            ..KindRules::default()
+        },
+        Kind::Node => KindRules {
+            records: &[("spec", settings::node)],
+            unvisited: &["spec.addresses", "spec.interfaces", "spec.orchRefs"],
+            no_schema: true,
+            ..KindRules::default()
+        },
+        Kind::LiveMigration => KindRules { no_schema: true, ..KindRules::default() },
+        Kind::BlockAffinity => KindRules { records: &[("spec", settings::block_affinity)], ..KindRules::default() },
+        Kind::IPAMConfiguration => KindRules { records: &[("spec", settings::ipam)], ..KindRules::default() },
+        Kind::KubeControllersConfiguration => KindRules {
+            records: &[("spec.controllers.node.hostEndpoint.templates[]", settings::template)],
+            ..KindRules::default()
+        },
+        Kind::BGPConfiguration => KindRules {
+            records: &[("spec", bgp::configuration)],
+            schema: &[("spec", bgp::configuration_schema)],
+            ..KindRules::default()
+        },
+        Kind::BGPPeer => {
+            KindRules { records: &[("spec", bgp::peer)], schema: &[("spec", bgp::peer_schema)], ..KindRules::default() }
+        }
+        Kind::BGPFilter => KindRules { schema: FILTER_SCHEMA, ..KindRules::default() },
+        Kind::CalicoNodeStatus => KindRules {
+            unvisited: &[
+                "status.bgp.peersV4",
+                "status.bgp.peersV6",
+                "status.routes.routesV4",
+                "status.routes.routesV6",
+            ],
+            ..KindRules::default()
+        },
+        Kind::IPReservation => KindRules { formats: &[("spec.reservedCIDRs[]", Format::Cidr)], ..KindRules::default() },
+        Kind::ClusterInformation => KindRules::default(),
+        // Nobody writes them here.
+        Kind::KubernetesClusterNetworkPolicy
+        | Kind::KubernetesEndpointSlice
+        | Kind::KubernetesNetworkPolicy
+        | Kind::KubernetesService => KindRules { no_schema: true, ..KindRules::default() },
+    }
+}
+
+type Table = &'static [(&'static str, RecordRule)];
+
+/// The rules of rules. An entity's own rule comes before that of the rule it is in.
+const RULES: Table = &[
+    ("spec.ingress[].source", entity::check),
+    ("spec.ingress[].destination", entity::check),
+    ("spec.ingress[].http", rule::http),
+    ("spec.ingress[].metadata", rule::metadata),
+    ("spec.ingress[]", rule::check),
+    ("spec.egress[].source", entity::check),
+    ("spec.egress[].destination", entity::check),
+    ("spec.egress[].http", rule::http),
+    ("spec.egress[].metadata", rule::metadata),
+    ("spec.egress[]", rule::check),
+];
+
+macro_rules! rule_schema {
+    ($spec:expr) => {
+        &[
+            ("spec", $spec),
+            ("spec.ingress[]", rule::schema),
+            ("spec.ingress[].icmp", rule::icmp_schema),
+            ("spec.ingress[].notICMP", rule::icmp_schema),
+            ("spec.ingress[].source", entity::schema),
+            ("spec.ingress[].destination", entity::schema),
+            ("spec.egress[]", rule::schema),
+            ("spec.egress[].icmp", rule::icmp_schema),
+            ("spec.egress[].notICMP", rule::icmp_schema),
+            ("spec.egress[].source", entity::schema),
+            ("spec.egress[].destination", entity::schema),
+        ]
+    };
+}
+const POLICY_SCHEMA: Table = rule_schema!(policy::schema);
+const GLOBAL_SCHEMA: Table = rule_schema!(policy::global_schema);
+
+const FILTER_SCHEMA: Table = &[
+    ("spec.exportV4[]", bgp::filter_rule_schema),
+    ("spec.importV4[]", bgp::filter_rule_schema),
+    ("spec.exportV6[]", bgp::filter_rule_schema),
+    ("spec.importV6[]", bgp::filter_rule_schema),
+    ("spec.exportV4[].operations[]", bgp::operation_schema),
+    ("spec.importV4[].operations[]", bgp::operation_schema),
+    ("spec.exportV6[].operations[]", bgp::operation_schema),
+    ("spec.importV6[].operations[]", bgp::operation_schema),
+];
+
+const CONDITION_FORMATS: &[(&str, Format)] = &[("status.conditions[].lastTransitionTime", Format::DateTime)];

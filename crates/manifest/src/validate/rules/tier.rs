@@ -1,0 +1,34 @@
+//! Tiers: those that Calico makes itself have their order and action. Facts: datastore sheet 4.6.
+
+use serde_json::Value;
+use tortie_api::{Object, Path};
+
+use crate::problem::Problem;
+use crate::validate::plan::Plan;
+use crate::validate::value::Fields;
+
+const FIXED: [(&str, &str, f64); 3] =
+    [("kube-admin", "Pass", 1_000.0), ("kube-baseline", "Pass", 10_000_000.0), ("default", "Deny", 1_000_000.0)];
+
+/// The rules of the CRD.
+pub(super) fn schema(object: &Object, _: &Plan, out: &mut Vec<Problem>) {
+    let none = Fields::new();
+    let spec = object.body.get("spec").and_then(Value::as_object).unwrap_or(&none);
+    let Some((name, action, order)) = FIXED.into_iter().find(|(name, ..)| object.metadata.name == *name) else {
+        return;
+    };
+    // The schema fills in the action before it looks.
+    let found = spec.get("defaultAction").and_then(Value::as_str).unwrap_or("Deny");
+    let at = |field: &str, reason: String| {
+        let problem = Problem::schema(Path::from("spec").key(field), reason);
+        Problem { field: "Tier".to_owned(), ..problem }
+    };
+    if found != action {
+        let problem = at("defaultAction", format!("The '{name}' tier must have default action '{action}'"));
+        out.push(problem.help(format!("write `defaultAction: {action}`")));
+    }
+    if spec.get("order").and_then(Value::as_f64) != Some(order) {
+        let problem = at("order", format!("{name} tier order must be {order}"));
+        out.push(problem.help(format!("write `order: {order}`")));
+    }
+}

@@ -1,0 +1,83 @@
+//! Warnings: what is allowed and yet probably not meant.
+//!
+//! [`of`] looks at one object, [`references`] at what it names; reading text and stored objects has some of its own.
+//! [`CODES`] lists every code with what it says; codes never change, so that scripts and configuration can name them.
+
+mod endpoint;
+mod policy;
+
+use serde_json::{Map, Value};
+use tortie_api::{Key, Kind, Object};
+
+use crate::problem::Problem;
+
+pub use policy::untracked_on_any;
+
+/// Every code, and when it is given.
+pub const CODES: &[(&str, &str)] = &[
+    ("duplicate-port", "two ports of an endpoint have the same name and protocol"),
+    ("empty-address", "an address or net is an empty text, which means nothing"),
+    ("legacy-name", "a policy is stored under the name that Calico gave it before v3.32"),
+    ("no-effect", "a setting is kept and has no effect here"),
+    ("no-expected-ips", "a host endpoint without addresses: label rules elsewhere do not match it"),
+    ("no-failsafes", "a list of failsafe ports is empty: no port stays open whatever the policy says"),
+    (
+        "no-policy",
+        "no enforced policy selects a host endpoint and none of its profiles has rules: all but failsafes is denied",
+    ),
+    ("not-copied", "a key of the store is not understood, so `copy` and `backup` leave it out"),
+    ("octal", "a number begins with 0, so YAML reads it in base 8"),
+    ("placement", "a host endpoint governs no interface of this machine"),
+    ("rules-not-asked", "a direction has rules but `types` leaves it out, so they are never asked"),
+    (
+        "same-interface",
+        "two host endpoints are on one interface of one node: only the one whose name sorts first counts",
+    ),
+    ("selects-nothing", "a policy selects no endpoint yet"),
+    ("text-after-separator", "what stands behind `---` on its line is not read"),
+    ("unknown-field-kept", "a stored object has a field that is not known here; it is kept"),
+    ("unknown-node", "the settings of one node are for a node that neither a Node nor an endpoint names"),
+    ("unknown-profile", "an endpoint names a profile that does not exist: what no policy allows is denied"),
+    ("unknown-tier", "a policy is in a tier that does not exist"),
+    ("unquoted", "YAML takes unquoted text for a yes or no or for a number, and other text is read than stands there"),
+    ("unreadable", "a stored object cannot be read; the others are shown"),
+    ("untracked-on-any", "an untracked policy selects a `*` host endpoint, where it does not act"),
+];
+
+/// The warnings about an object as it stands.
+pub fn of(object: &Object) -> Vec<Problem> {
+    let none = Map::new();
+    let spec = object.body.get("spec").and_then(Value::as_object).unwrap_or(&none);
+    let mut out = Vec::new();
+    match object.kind {
+        Kind::HostEndpoint => endpoint::host(object, spec, &mut out),
+        Kind::WorkloadEndpoint => endpoint::workload(spec, &mut out),
+        Kind::NetworkSet | Kind::GlobalNetworkSet => endpoint::empty_texts(spec, "nets", &mut out),
+        Kind::NetworkPolicy
+        | Kind::GlobalNetworkPolicy
+        | Kind::StagedNetworkPolicy
+        | Kind::StagedGlobalNetworkPolicy => policy::check(object, spec, &mut out),
+        Kind::FelixConfiguration => policy::settings(spec, &mut out),
+        _ => {}
+    }
+    out
+}
+
+/// The warnings about what an object names; `exists` answers for one object of the store.
+pub fn references(object: &Object, exists: &dyn Fn(&Key) -> bool) -> Vec<Problem> {
+    let none = Map::new();
+    let spec = object.body.get("spec").and_then(Value::as_object).unwrap_or(&none);
+    let mut out = Vec::new();
+    match object.kind {
+        Kind::HostEndpoint | Kind::WorkloadEndpoint => endpoint::profiles(spec, exists, &mut out),
+        Kind::NetworkPolicy
+        | Kind::GlobalNetworkPolicy
+        | Kind::StagedNetworkPolicy
+        | Kind::StagedGlobalNetworkPolicy => policy::tier(spec, exists, &mut out),
+        _ => {}
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

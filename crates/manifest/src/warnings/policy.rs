@@ -1,0 +1,81 @@
+//! Policies and settings: what is never asked, or has no effect here.
+
+use serde_json::{Map, Value};
+use tortie_api::{Key, Kind, Object, Path};
+use tortie_selector::{Selector, from_fn};
+
+use crate::problem::Problem;
+
+/// The tiers that every store has (datastore sheet 1.5).
+const BUILT_IN_TIERS: [&str; 3] = ["kube-admin", "default", "kube-baseline"];
+
+/// A policy by itself.
+pub(super) fn check(_: &Object, spec: &Map<String, Value>, out: &mut Vec<Problem>) {
+    let list = |field: &str| spec.get(field).and_then(Value::as_array).filter(|items| !items.is_empty());
+    let Some(types) = list("types") else { return };
+    for (rules, direction) in [("ingress", "Ingress"), ("egress", "Egress")] {
+        if list(rules).is_some() && !types.iter().any(|found| found == direction) {
+            let message = format!("`types` leaves out {direction}, so the {rules} rules are never asked");
+            let problem = Problem::warning("rules-not-asked", Path::from("spec").key(rules), message);
+            let also = vec![(Path::from("spec.types"), "here".to_owned())];
+            out.push(Problem { also, ..problem }.help(format!("add `{direction}` to `types`, or remove the rules")));
+        }
+    }
+}
+
+/// The tier that a policy is in.
+pub(super) fn tier(spec: &Map<String, Value>, exists: &dyn Fn(&Key) -> bool, out: &mut Vec<Problem>) {
+    let Some(tier) = spec.get("tier").and_then(Value::as_str).filter(|tier| !tier.is_empty()) else { return };
+    if !BUILT_IN_TIERS.contains(&tier) && !exists(&Key::cluster(Kind::Tier, tier)) {
+        let message = format!("there is no tier `{tier}`: until there is, the policy comes last and its end denies");
+        let problem = Problem::warning("unknown-tier", Path::from("spec.tier"), message);
+        out.push(problem.help("make the tier first, with the order that it should have"));
+    }
+}
+
+/// Settings of the node agent that Calico has and we do not need, and those that take away the net below every policy.
+pub(super) fn settings(spec: &Map<String, Value>, out: &mut Vec<Problem>) {
+    const ALLOW_ACTIONS: [&str; 4] = [
+        "iptablesFilterAllowAction",
+        "iptablesMangleAllowAction",
+        "nftablesFilterAllowAction",
+        "nftablesMangleAllowAction",
+    ];
+    for field in ALLOW_ACTIONS.into_iter().filter(|field| spec.contains_key(*field)) {
+        let message = format!("`{field}` has no effect: what we allow is still seen by your own firewall rules");
+        out.push(Problem::warning("no-effect", Path::from("spec").key(field), message));
+    }
+    for (field, danger) in [
+        ("failsafeInboundHostPorts", "a host endpoint that no policy opens cannot be reached at all, not even by ssh"),
+        ("failsafeOutboundHostPorts", "a host endpoint that no policy opens reaches nothing, not even its store"),
+    ] {
+        if spec.get(field).and_then(Value::as_array).is_some_and(Vec::is_empty) {
+            let message = format!("`{field}` is empty: {danger}");
+            let problem = Problem::warning("no-failsafes", Path::from("spec").key(field), message);
+            out.push(problem.help("leave it out for the default ports, or list those that you depend on"));
+        }
+    }
+}
+
+/// Which of these host endpoints an untracked policy selects in vain: on `*` it does not act.
+pub fn untracked_on_any<'a>(policy: &Object, endpoints: impl IntoIterator<Item = &'a Object>) -> Vec<Problem> {
+    let spec = |object: &'a Object| object.body.get("spec").and_then(Value::as_object);
+    let found = policy.body.get("spec").and_then(Value::as_object);
+    let untracked = |spec: &&Map<String, Value>| spec.get("doNotTrack") == Some(&Value::Bool(true));
+    let Some(fields) = found.filter(untracked) else { return Vec::new() };
+    let Ok(selector) = Selector::parse(fields.get("selector").and_then(Value::as_str).unwrap_or_default()) else {
+        return Vec::new();
+    };
+    let any = |object: &&'a Object| {
+        object.kind == Kind::HostEndpoint
+            && spec(object).and_then(|spec| spec.get("interfaceName")).and_then(Value::as_str) == Some("*")
+            && selector.matches(&from_fn(|label: &str| object.metadata.labels.get(label).map(String::as_str)))
+    };
+    let names: Vec<&str> = endpoints.into_iter().filter(any).map(|object| object.metadata.name.as_str()).collect();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let message = format!("an untracked policy does not act on `*` host endpoints; this selects {}", names.join(", "));
+    let problem = Problem::warning("untracked-on-any", Path::from("spec.doNotTrack"), message);
+    vec![problem.help("name the interfaces by host endpoints of their own")]
+}
