@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -27,6 +27,7 @@ use crate::report::Reporter;
 use crate::services::Services;
 use crate::socket::{self, Reply};
 use crate::stop::Stop;
+use crate::supervisor::{self, Runs};
 use crate::target::{self, OpenError, chain};
 use crate::{beside, follow, guard, kernel_table, links, logger, notify, private};
 
@@ -111,6 +112,8 @@ const WAITING: usize = 4096;
 pub fn run(options: Options) -> Result<Ended, AgentError> {
     logger::start();
     let sources = Sources { env: std::env::vars().collect(), file: options.felix };
+    let board = Arc::new(Board::default());
+    board.supervisor.enter();
     let local = Local::read(&sources)?;
     let called = local.node();
     let lock = Lock::take()?;
@@ -123,7 +126,6 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     let network = Network::open(Config::default())?;
     let desk = Arc::new(Desk::new().map_err(io("make an eventfd"))?);
     let target: Shared = Arc::new(Mutex::new(Box::new(kernel)));
-    let board = Arc::new(Board::default());
     let stop = Arc::new(Stop::default());
     let disk = open_disk(&options.state, &board);
     let node = choose_node(called, disk.as_ref(), &board, options.accept_node)?;
@@ -150,6 +152,10 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
         let (target, board, stop) = (target.clone(), board.clone(), stop.clone());
         thread("guard", move || guard::run(watch, &target, &board, &stop))?;
     }
+    thread("supervisor", {
+        let supervisor = board.supervisor.clone();
+        move || supervisor.watch(supervisor::end_process)
+    })?;
     thread("network", {
         let (desk, board) = (desk.clone(), board.clone());
         move || network::run(network, &desk, &board)
@@ -177,10 +183,12 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
         };
         move || mind.run(&told, &order, settle)
     })?;
-    thread("notify", {
-        let (board, stop) = (board.clone(), stop.clone());
-        move || notify::run(&board, &stop)
-    })?;
+    if notify::is_asked_for() {
+        thread("notify", {
+            let (board, stop) = (board.clone(), stop.clone());
+            move || notify::run(&board, &stop)
+        })?;
+    }
     let path = server.path().to_owned();
     let restart = Arc::new(AtomicBool::default());
     thread("socket", {
@@ -197,6 +205,7 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
         move || server.serve(move |request| client.answer(request), sent)
     })?;
     attend(signals, &sources, &store, &tell);
+    supervisor::stopping();
     let restart = restart.load(Ordering::SeqCst);
     if restart {
         drop(tell.send(Input::Stop));
@@ -236,7 +245,7 @@ fn io(what: &'static str) -> impl Fn(io::Error) -> AgentError {
 }
 
 fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, AgentError> {
-    Builder::new().name(name.to_owned()).spawn(work).map_err(io("start a thread"))
+    supervisor::start(name, Runs::AsLongAsTheAgent, work).map_err(io("start a thread"))
 }
 
 fn look_beside(allowed: bool) -> Result<(), AgentError> {
@@ -253,7 +262,7 @@ fn look_beside(allowed: bool) -> Result<(), AgentError> {
 /// Decides which node is enforced, and remembers it.
 fn choose_node(called: String, disk: Option<&Disk>, board: &Board, accepted: bool) -> Result<NodeName, AgentError> {
     let copy = disk.and_then(Disk::copy);
-    let node = NodeName::choose(called, copy.as_ref(), kernel_table::exists()?, accepted);
+    let node = NodeName::choose(called, copy.as_ref(), kernel_table::table_exists()?, accepted);
     match node.problem() {
         Some(problem) => {
             log::error!("the node name CHANGED: {problem}");

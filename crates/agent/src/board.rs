@@ -2,8 +2,8 @@
 //! troubles. Small, so that the one lock is never held for long.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tortie_api::{Key, Kind};
 use tortie_policy::packet::Link;
@@ -14,12 +14,15 @@ use crate::config::Local;
 use crate::lag::Lag;
 use crate::links;
 use crate::status::{Mark, SettingNote, StoreState, StoreStatus};
+use crate::supervisor::Supervisor;
 
 /// What is known, and a bell for those who wait for it.
 #[derive(Default)]
 pub(crate) struct Board {
     facts: Mutex<Facts>,
     changed: Condvar,
+    /// How the threads are.
+    pub(crate) supervisor: Arc<Supervisor>,
 }
 
 /// What is known.
@@ -52,8 +55,6 @@ pub(crate) struct Facts {
     /// How many changes were applied, and how long all of them took.
     pub(crate) applied: u64,
     pub(crate) apply_time: Duration,
-    /// When the threads that must not hang were last seen at work on something.
-    pub(crate) busy: BTreeMap<&'static str, Instant>,
     /// The objects that cannot be read.
     pub(crate) unreadable: BTreeMap<Key, Unreadable>,
     pub(crate) settings: Vec<SettingNote>,

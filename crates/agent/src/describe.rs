@@ -36,6 +36,7 @@ pub(crate) fn status(node: &str, board: &Board, target: &Shared) -> Status {
     }
     // Without them an endpoint is told as one that counts.
     let ports = tortie_hostnet::ports().unwrap_or_default();
+    let failure = board.supervisor.failure();
     let facts = board.read();
     let governors: BTreeMap<&Place, &EndpointId> = told.endpoints.iter().map(|(place, one)| (place, &one.id)).collect();
     Status {
@@ -43,7 +44,7 @@ pub(crate) fn status(node: &str, board: &Board, target: &Shared) -> Status {
         called: facts.called.clone(),
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        ready: facts.is_ready(),
+        ready: failure.is_none() && facts.is_ready(),
         store: facts.store_status(),
         received: {
             let mut received = facts.lag.received.clone();
@@ -78,6 +79,7 @@ pub(crate) fn status(node: &str, board: &Board, target: &Shared) -> Status {
             .problems
             .iter()
             .map(|(what, why)| format!("{what}: {why}"))
+            .chain(failure.map(|failure| format!("threads: {failure}")))
             .chain(facts.network.iter().map(|why| format!("the network of workloads: {why}")))
             .collect(),
     }

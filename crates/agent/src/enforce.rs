@@ -15,6 +15,7 @@ use crate::board::Board;
 use crate::lag;
 use crate::network::Desk;
 use crate::status::Mark;
+use crate::supervisor;
 use crate::target::Target;
 use crate::tracking::{before_host_endpoints, brings_host_endpoints, names_host_endpoints};
 
@@ -68,6 +69,7 @@ pub(crate) fn run(
             None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(pause) => orders.recv_timeout(pause),
         };
+        let _working = supervisor::working();
         match order {
             Ok(Order::Change(delta, at)) => {
                 mark = at;
@@ -76,11 +78,13 @@ pub(crate) fn run(
                 free();
             }
             Ok(Order::Remove(answer)) => {
+                supervisor::stopping();
                 // Nobody waits any more if this cannot be sent.
                 let _ = answer.send(lock(target).remove());
                 return;
             }
-            Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            Ok(Order::Stop) => return supervisor::stopping(),
+            Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) if behind.is_some() => change(target, board, desk, &mut behind, None, &mark),
             Err(RecvTimeoutError::Timeout) => {
                 changed = None;
@@ -105,7 +109,6 @@ fn change(
     }
     let started = Instant::now();
     board.tell(|facts| {
-        facts.busy.insert("dataplane", started);
         facts.lag.begin(lag::PROGRAM);
     });
     let result = attempt(&mut **lock(target), behind, delta);
@@ -122,7 +125,6 @@ fn change(
                 facts.failing = None;
                 facts.applied += 1;
                 facts.apply_time += took;
-                facts.busy.remove("dataplane");
                 facts.lag.end(lag::PROGRAM);
             });
             if late { desk.replaced(lock(target).state(), mark) } else { desk.changed(delta, mark) }
@@ -134,7 +136,6 @@ fn change(
             board.tell(|facts| {
                 facts.failing = Some(reason);
                 facts.failures += 1;
-                facts.busy.remove("dataplane");
                 facts.lag.end(lag::PROGRAM);
             });
         }

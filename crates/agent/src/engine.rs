@@ -30,6 +30,7 @@ use crate::lag::{self, Running};
 use crate::other_nodes::OtherNodes;
 use crate::placement::Placements;
 use crate::status::StoreState;
+use crate::supervisor;
 
 /// What the engine is told.
 pub(crate) enum Input {
@@ -124,11 +125,18 @@ impl Mind {
         settle(&in_force);
         while let Ok(first) = inputs.recv() {
             let _running = Running::begin(&self.board, lag::CALCULATE);
+            let _working = supervisor::working();
             for input in std::iter::once(first).chain(inputs.try_iter().take(BATCH)) {
                 match input {
                     Input::Free => free = true,
-                    Input::Stop => return drop(orders.send(Order::Stop)),
-                    Input::Remove(answer) => return drop(orders.send(Order::Remove(answer))),
+                    Input::Stop => {
+                        supervisor::stopping();
+                        return drop(orders.send(Order::Stop));
+                    }
+                    Input::Remove(answer) => {
+                        supervisor::stopping();
+                        return drop(orders.send(Order::Remove(answer)));
+                    }
                     Input::Store(message) => self.hear(message),
                     // Nobody waits any more if this cannot be sent.
                     Input::Taken(answer) => drop(answer.send(())),

@@ -10,6 +10,7 @@ use crate::backoff::Backoff;
 use crate::engine::Input;
 use crate::keep::{Kept, Shelved};
 use crate::stop::Stop;
+use crate::supervisor;
 
 /// How long one wait lasts, so that an end is heard of.
 const WAIT: Duration = Duration::from_secs(2);
@@ -37,11 +38,13 @@ pub(crate) fn run(store: &Shelved, kept: Kept, stop: &Arc<Stop>, engine: &SyncSe
     let mut heard = true;
     while heard && !stop.is_set() {
         let mut told = false;
+        let working = supervisor::working();
         sync.step(WAIT, &mut |message| {
             lost = matches!(message, Message::Lost(_)).then(Backoff::default);
             told = true;
             heard = heard && tell(message);
         });
+        drop(working);
         if !told && let Some(backoff) = &mut lost {
             stop.wait(backoff.pause());
             backoff.longer();

@@ -11,6 +11,7 @@ use tortie_dataplane_nft::Damage;
 use crate::board::Board;
 use crate::enforce::{Shared, lock};
 use crate::stop::Stop;
+use crate::supervisor;
 use crate::target::Look;
 
 /// How long to wait for commits of others before looking whether the agent ends.
@@ -49,6 +50,7 @@ pub(crate) fn run(mut watch: Box<dyn Look>, target: &Shared, board: &Board, stop
     let mut budget = Budget::new();
     let mut last = Instant::now();
     while !stop.is_set() {
+        let working = supervisor::working();
         let began = processor_time();
         let found = watch.look(PAUSE);
         let pause = budget.spend(processor_time().saturating_sub(began), last.elapsed());
@@ -58,6 +60,7 @@ pub(crate) fn run(mut watch: Box<dyn Look>, target: &Shared, board: &Board, stop
             watch.distrust();
         }
         report(board, result.err());
+        drop(working);
         stop.wait(pause);
     }
 }

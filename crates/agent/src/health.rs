@@ -1,25 +1,20 @@
 //! Liveness and readiness.
 
-use std::time::{Duration, Instant};
-
 use crate::board::{Board, Facts};
 use crate::http::Answer;
 use crate::links;
 use crate::status::StoreState;
 
-/// A thread that works on one thing for longer than this hangs.
-const HUNG: Duration = Duration::from_secs(90);
-
 /// Answers a probe.
 pub(crate) fn answer(path: &str, board: &Board) -> Answer {
     let facts = board.read();
     match path {
-        "/liveness" => match hung(&facts) {
-            Some(what) => Answer::text(503, format!("{what} hangs\n")),
+        "/liveness" => match board.supervisor.failure() {
+            Some(failure) => Answer::text(503, format!("{failure}\n")),
             None => Answer::text(200, "live\n"),
         },
         "/readiness" => {
-            let (ready, words) = readiness(&facts);
+            let (ready, words) = readiness(board, &facts);
             Answer::text(if ready { 200 } else { 503 }, format!("{words}\n"))
         }
         _ => Answer::text(404, "/liveness and /readiness are here\n"),
@@ -27,7 +22,10 @@ pub(crate) fn answer(path: &str, board: &Board) -> Answer {
 }
 
 /// Whether the kernel has what the store said when it was last heard, and a line that says so.
-pub(crate) fn readiness(facts: &Facts) -> (bool, String) {
+pub(crate) fn readiness(board: &Board, facts: &Facts) -> (bool, String) {
+    if let Some(failure) = board.supervisor.failure() {
+        return (false, format!("not ready: {failure}"));
+    }
     let unwatched = facts.problems.get(links::PROBLEM);
     let words = match (facts.is_ready(), facts.failing.as_ref()) {
         (false, None) if let Some(called) = &facts.called => {
@@ -54,14 +52,10 @@ fn state(facts: &Facts) -> String {
     }
 }
 
-pub(crate) fn hung(facts: &Facts) -> Option<&'static str> {
-    let now = Instant::now();
-    facts.busy.iter().find(|(_, since)| now.duration_since(**since) > HUNG).map(|(what, _)| *what)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::supervisor::{Runs, start};
 
     #[test]
     fn ready_is_in_the_kernel_and_stays_so_without_the_store() {
@@ -79,10 +73,14 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_hangs_is_not_live() {
+    fn a_thread_that_panicked_makes_the_agent_neither_live_nor_ready() {
         let board = Board::default();
-        let Some(long_ago) = Instant::now().checked_sub(HUNG * 2) else { return };
-        board.tell(|facts| facts.busy.insert("dataplane", long_ago));
-        assert_eq!(answer("/liveness", &board).code, 503);
+        board.tell(|facts| facts.programmed = true);
+        board.supervisor.enter();
+        start("links", Runs::AsLongAsTheAgent, || panic!("no more")).unwrap().join().unwrap();
+        for path in ["/liveness", "/readiness"] {
+            let told = answer(path, &board);
+            assert!(told.code == 503 && told.body.contains("the thread links panicked: no more"), "{}", told.body);
+        }
     }
 }

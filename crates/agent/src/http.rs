@@ -16,6 +16,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
 use crate::backoff::Backoff;
 use crate::config::Served;
+use crate::supervisor::{self, Runs};
 
 /// How long a whole exchange may take.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -71,7 +72,7 @@ impl Server {
             drop(before);
             accept(&listener, &ended, &Arc::new(answer));
         };
-        std::thread::Builder::new().name(name.to_owned()).spawn(work)?;
+        supervisor::start(name, Runs::UntilDone, work)?;
         Ok(Self { _end: end })
     }
 }
@@ -96,7 +97,7 @@ fn accept(listener: &TcpListener, ended: &OwnedFd, answer: &Arc<impl Fn(&str) ->
                 drop(stream.shutdown(Shutdown::Both));
             };
             // A client that cannot be served is told so by the end of its connection.
-            drop(std::thread::Builder::new().name("client".to_owned()).spawn(work));
+            drop(supervisor::start("client", Runs::UntilDone, work));
         }
         if ready[1] {
             return;

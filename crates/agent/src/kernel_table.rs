@@ -44,8 +44,8 @@ pub struct BaseChain {
     pub rules: usize,
 }
 
-/// Whether the table exists. Nothing in it is looked at.
-pub(crate) fn exists() -> Result<bool, GroundError> {
+/// Whether the kernel has the table of an agent, of one that runs or of one that ended. Nothing in it is looked at.
+pub fn table_exists() -> Result<bool, GroundError> {
     Ok(dump::table_ids(&mut Socket::open()?).map_err(GroundError::Read)?.contains(&own()))
 }
 

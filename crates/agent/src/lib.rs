@@ -19,6 +19,8 @@
 //!   then it is replaced in one transaction. Losing the store, the agent or both changes nothing in the kernel.
 //! - **A machine that boots without its store is protected** by what the store said last (`keep`), and says "stale since".
 //! - **Nothing is passed over in silence.** What cannot be read, has no effect or was refused stands in [`status`].
+//! - **No thread is missed.** One that panics, ends or hangs makes the agent neither live nor ready, and then ends the process
+//!   (`supervisor`), which the service manager starts again.
 //! - **One agent a network namespace** (`lock`), and none beside one of another make unless that is asked for (`beside`).
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -54,7 +56,7 @@ mod services;
 pub mod socket;
 pub mod status;
 mod stop;
-mod table;
+mod supervisor;
 mod target;
 mod tracking;
 mod transfer;
@@ -63,9 +65,8 @@ mod uninstall;
 pub use agent::{AgentError, Ended, Options, run};
 pub use ground::{Ground, GroundError, TablesOfOthers};
 pub use keep::Opener;
-pub use kernel_table::{BaseChain, KernelTable, kernel_table};
+pub use kernel_table::{BaseChain, KernelTable, kernel_table, table_exists};
 pub use lock::LockError;
-pub use table::table_exists;
 pub use target::{OpenError, Target};
 pub use uninstall::{UninstallError, uninstall};
 

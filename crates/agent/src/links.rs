@@ -6,6 +6,7 @@ use tortie_policy::packet::Link;
 
 use crate::backoff::Backoff;
 use crate::board::Board;
+use crate::supervisor;
 use crate::target::chain;
 
 /// What the problem is named in the status.
@@ -16,6 +17,7 @@ pub(crate) fn run(mut watcher: Watcher, board: &Board, tell: impl Fn(Vec<Link>) 
     let mut told: Option<Vec<Link>> = None;
     let mut backoff = Backoff::default();
     loop {
+        let working = supervisor::working();
         let up = watcher.interfaces().values().filter(|one| one.running).map(|one| one.name.clone()).collect();
         if board.read().up != up {
             board.tell(|facts| facts.up = up);
@@ -27,6 +29,7 @@ pub(crate) fn run(mut watcher: Watcher, board: &Board, tell: impl Fn(Vec<Link>) 
             }
             told = Some(now);
         }
+        drop(working);
         match watcher.wait(None) {
             Ok(_) => backoff = Backoff::default(),
             Err(error) => watcher = again(chain(&error), board, &mut backoff),

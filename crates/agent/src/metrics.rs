@@ -9,6 +9,7 @@ use tortie_dataplane::State;
 
 use crate::board::Board;
 use crate::enforce::{Shared, lock};
+use crate::health;
 use crate::http::Answer;
 use crate::status::StoreState;
 
@@ -50,7 +51,7 @@ fn registry(node: &str, board: &Board, target: &Shared) -> Registry {
         ("felix_resyncs_started", "How often the store was listed", signed(facts.resyncs)),
         ("felix_int_dataplane_failures", "Changes that could not be made at once", signed(facts.failures)),
         ("felix_ipsets_total", "Sets in force", enforced.sets),
-        ("tortie_ready", "Whether the kernel has what the store said", i64::from(facts.is_ready())),
+        ("tortie_ready", "Whether the kernel has what the store said", i64::from(health::readiness(board, &facts).0)),
         ("tortie_generation_wanted", "What is to be enforced", signed(facts.wanted.generation)),
         ("tortie_generation_in_kernel", "What is enforced", signed(facts.in_kernel.generation)),
         ("tortie_store_revision", "The store's revision that is enforced", signed(facts.in_kernel.position.highest())),

@@ -19,6 +19,7 @@ use tortie_hostnet::{Config, Network};
 use crate::board::Board;
 use crate::config::NetworkSettings;
 use crate::status::Mark;
+use crate::supervisor;
 use crate::target::chain;
 
 mod files;
@@ -126,6 +127,7 @@ pub(crate) fn run(mut network: Network, desk: &Desk, board: &Board) {
     let mut refresh = Instant::now() + REFRESH;
     let (mut again, mut deaf) = (None, false);
     loop {
+        let working = supervisor::working();
         let now = Instant::now();
         if begun && now >= refresh {
             network.refresh();
@@ -158,6 +160,7 @@ pub(crate) fn run(mut network: Network, desk: &Desk, board: &Board) {
             report(board, troubles, mark);
         }
         let times = [begun.then_some(refresh), again, files.again()];
+        drop(working);
         desk.wait((begun && !deaf).then_some(&network), times.into_iter().flatten().min());
     }
 }

@@ -16,11 +16,13 @@ use crate::stop::Stop;
 /// Between two messages without a watchdog: so long may a line of status be out of date by time alone.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Tells the service manager until the agent ends. Returns at once where none listens.
+/// Whether a service manager listens.
+pub(crate) fn is_asked_for() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
+/// Tells the service manager until the agent ends.
 pub(crate) fn run(board: &Board, stop: &Stop) {
-    if std::env::var_os("NOTIFY_SOCKET").is_none() {
-        return;
-    }
     let watchdog = sd_notify::watchdog_enabled();
     // systemd advises half the time that it allows.
     let pause = watchdog.map_or(IDLE, |most| most / 2);
@@ -29,7 +31,7 @@ pub(crate) fn run(board: &Board, stop: &Stop) {
     while !stop.is_set() {
         let (line, is_started, is_live) = {
             let facts = board.read();
-            (status(&facts), is_started(&facts), health::hung(&facts).is_none())
+            (status(board, &facts), is_started(&facts), board.supervisor.failure().is_none())
         };
         let mut message = Vec::new();
         if is_started && !started {
@@ -48,7 +50,9 @@ pub(crate) fn run(board: &Board, stop: &Stop) {
             log::warn!("cannot reach the service manager: {error}");
         }
         told = line;
-        board.wait(pause, |facts| stop.is_set() || status(facts) != told || (!started && self::is_started(facts)));
+        board.wait(pause, |facts| {
+            stop.is_set() || status(board, facts) != told || (!started && self::is_started(facts))
+        });
     }
 }
 
@@ -65,8 +69,8 @@ fn is_started(facts: &Facts) -> bool {
 }
 
 /// The line that `systemctl status` shows.
-fn status(facts: &Facts) -> String {
-    health::readiness(facts).1
+fn status(board: &Board, facts: &Facts) -> String {
+    health::readiness(board, facts).1
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::enforce::{Shared, lock};
 use crate::keep::Shelved;
 use crate::status::StoreState;
 use crate::stop::Stop;
+use crate::supervisor;
 
 /// How long the settings are waited for, and the store.
 const IDLE: Duration = Duration::from_secs(1);
@@ -52,6 +53,7 @@ impl Reporter {
             let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone();
             stop.wait(settings.as_ref().and_then(|settings| settings.endpoints).unwrap_or(IDLE));
             let Some(settings) = settings else { continue };
+            let _working = supervisor::working();
             let heard = self.board.read().store == StoreState::InSync;
             let Some(store) = self.store.opened().filter(|_| heard) else { continue };
             self.problem("keys of the store", unread(&store.unread()));

@@ -17,6 +17,7 @@ use tortie_store::{Position, Stored};
 use crate::ground::Ground;
 use crate::private;
 use crate::status::{Mark, Status, StoreStatus};
+use crate::supervisor::{self, Runs};
 use crate::transfer;
 
 /// Where an agent serves its socket unless something else is said.
@@ -329,7 +330,7 @@ impl Server {
             let (answer, sent) = (answer.clone(), sent.clone());
             let talk = move || drop(converse(&stream, answer, sent));
             // A client that cannot be served is told so by the end of its connection.
-            drop(std::thread::Builder::new().name("client".to_owned()).spawn(talk));
+            drop(supervisor::start("client", Runs::UntilDone, talk));
         }
     }
 

@@ -16,6 +16,8 @@ use tortie_api::{Key, Kind};
 use tortie_store::{Event, Position, Stored};
 use tortie_sync::{LastValid, Version};
 
+use crate::supervisor::{self, Runs};
+
 use super::book::{Book, BookError, Copy, Moment};
 
 /// How much may wait to be done.
@@ -137,7 +139,8 @@ impl Disk {
             *shared.changes() = Changes::default();
             shared.pages.store(0, Ordering::SeqCst);
         };
-        std::thread::Builder::new().name("disk".to_owned()).spawn(work).map_err(|error| error.to_string())?;
+        // It reports nothing that it works on: a disk that hangs is a problem, and no reason to end.
+        supervisor::start("disk", Runs::UntilDone, work).map_err(|error| error.to_string())?;
         Ok(disk)
     }
 

@@ -19,6 +19,7 @@ use crate::board::{self, Board};
 use crate::lag::{self, Running};
 use crate::status::StoreState;
 use crate::stop::Stop;
+use crate::supervisor;
 
 /// The pause between two looks at the copy of a store that is not asked.
 const NOT_ASKED: Duration = Duration::from_secs(3600);
@@ -174,6 +175,8 @@ impl Shelved {
                 }
                 page(items);
             }
+            // A store is read for as long as it takes.
+            supervisor::goes_on();
         })?;
         if locked {
             return Err(not_ready());
@@ -420,6 +423,7 @@ struct Standing {
 
 impl Watch for Standing {
     fn next(&mut self, _: Duration) -> Result<Option<Event>, StoreError> {
+        let _waiting = supervisor::waiting();
         self.stop.wait(self.pause);
         Err(StoreError::Compacted { from: self.from.clone(), kept: self.from.clone() })
     }

@@ -1,0 +1,337 @@
+//! Every thread of the agent is started here. One that panics, that ends although it must not, or that works on one thing for
+//! longer than [`HUNG`] makes the agent neither live nor ready, and a moment later ends the process, which whoever supervises the
+//! agent starts again. Policy stays in the kernel meanwhile.
+//!
+//! ```text
+//!   start(name, ..) ──> thread ── working() ──> busy since ──┐
+//!                          └ panic, end ────────> failure ────┴─> failure() <── probes, status, service manager
+//!                                                                     └──> watch(): ends the process
+//! ```
+//!
+//! A thread reports what it works on by [`working`]; while it waits for its next work it cannot hang. The thread that writes the
+//! copy of the store reports nothing: policy does not depend on the disk, so a disk that hangs must not end the agent.
+//!
+//! A thread knows the supervisor of the thread that started it, so what is started by a thread is supervised as that is. Tests
+//! whose thread has no supervisor start plain threads.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// A thread that works on one thing for longer than this hangs.
+const HUNG: Duration = Duration::from_secs(90);
+/// How long the probes and the service manager are told of a failure before the process ends.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often hanging threads are looked for.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long the end of the process may take.
+const END: Duration = Duration::from_secs(5);
+
+/// What may end, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Runs {
+    /// Until the agent ends.
+    AsLongAsTheAgent,
+    /// Until its work is done.
+    UntilDone,
+}
+
+/// The threads, and whether all of them are well.
+pub(crate) struct Supervisor {
+    state: Mutex<State>,
+    changed: Condvar,
+    next: AtomicU64,
+    hung: Duration,
+}
+
+impl Default for Supervisor {
+    fn default() -> Self {
+        Self { state: Mutex::default(), changed: Condvar::new(), next: AtomicU64::new(0), hung: HUNG }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    /// What each thread that works has been working on since when.
+    working: BTreeMap<u64, (String, Instant)>,
+    /// The first thread that panicked or ended.
+    failure: Option<String>,
+    /// The agent ends, so threads may.
+    stopping: bool,
+}
+
+/// What a thread knows of itself.
+#[derive(Clone)]
+struct Here {
+    supervisor: Arc<Supervisor>,
+    id: u64,
+    name: String,
+}
+
+thread_local! {
+    static HERE: RefCell<Option<Here>> = const { RefCell::new(None) };
+}
+
+fn here() -> Option<Here> {
+    HERE.with_borrow(Clone::clone)
+}
+
+impl Supervisor {
+    /// Supervises the threads that this thread starts from now on.
+    pub(crate) fn enter(self: &Arc<Self>) {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        HERE.set(Some(Here { supervisor: self.clone(), id, name: "main".to_owned() }));
+    }
+
+    /// What is wrong with the threads; none while all of them are well.
+    pub(crate) fn failure(&self) -> Option<String> {
+        let state = self.state();
+        let hung = || {
+            let (name, since) = state.working.values().find(|(_, since)| since.elapsed() > self.hung)?;
+            Some(format!(
+                "the thread {name} has been working on one thing for {} s: it hangs",
+                since.elapsed().as_secs()
+            ))
+        };
+        state.failure.clone().or_else(hung)
+    }
+
+    /// The agent ends, so its threads may.
+    pub(crate) fn stopping(&self) {
+        self.state().stopping = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits for a failure, and calls `end` a moment after it. Returns when the agent ends.
+    pub(crate) fn watch(&self, end: impl FnOnce(&str)) {
+        loop {
+            if let Some(failure) = self.failure() {
+                log::error!("{failure}; the agent ends, and policy stays in place");
+                if !self.wait(GRACE, |state| state.stopping).stopping {
+                    end(&failure);
+                }
+                return;
+            }
+            if self.wait(LOOK.min(self.hung), |state| state.stopping || state.failure.is_some()).stopping {
+                return;
+            }
+        }
+    }
+
+    fn wait(&self, most: Duration, until: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let waited = self.changed.wait_timeout_while(self.state(), most, |state| !until(state));
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is made in one step, so what a panic left is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ended(&self, here: &Here, runs: Runs, result: Result<(), Box<dyn Any + Send>>) {
+        let mut state = self.state();
+        state.working.remove(&here.id);
+        let failure = match result {
+            Err(panic) => format!("the thread {} panicked: {}", here.name, words(&*panic)),
+            Ok(()) if runs == Runs::AsLongAsTheAgent && !state.stopping => format!("the thread {} ended", here.name),
+            Ok(()) => return,
+        };
+        state.failure.get_or_insert(failure);
+        self.changed.notify_all();
+    }
+}
+
+/// Starts a thread.
+pub(crate) fn start(name: &str, runs: Runs, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    let builder = Builder::new().name(name.to_owned());
+    let Some(Here { supervisor, .. }) = here() else { return builder.spawn(work) };
+    let id = supervisor.next.fetch_add(1, Ordering::Relaxed);
+    let here = Here { supervisor, id, name: name.to_owned() };
+    builder.spawn(move || {
+        HERE.set(Some(here.clone()));
+        // Nothing of the work is used after a panic: the process ends.
+        let result = catch_unwind(AssertUnwindSafe(work));
+        here.supervisor.ended(&here, runs, result);
+    })
+}
+
+/// This thread works on one thing as long as the answer lives.
+pub(crate) fn working() -> Working {
+    let here = here();
+    if let Some(here) = &here {
+        here.supervisor.state().working.insert(here.id, (here.name.clone(), Instant::now()));
+    }
+    Working(here)
+}
+
+/// One thing that a thread works on.
+pub(crate) struct Working(Option<Here>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        if let Some(here) = &self.0 {
+            here.supervisor.state().working.remove(&here.id);
+        }
+    }
+}
+
+/// What this thread works on goes on, and takes long because there is much of it.
+pub(crate) fn goes_on() {
+    if let Some(here) = here()
+        && let Some((_, since)) = here.supervisor.state().working.get_mut(&here.id)
+    {
+        *since = Instant::now();
+    }
+}
+
+/// What this thread works on waits for something as long as the answer lives.
+pub(crate) fn waiting() -> Waiting {
+    let here = here().filter(|here| here.supervisor.state().working.remove(&here.id).is_some());
+    Waiting(here)
+}
+
+/// A thread that waits.
+pub(crate) struct Waiting(Option<Here>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(here) = &self.0 {
+            here.supervisor.state().working.insert(here.id, (here.name.clone(), Instant::now()));
+        }
+    }
+}
+
+/// This thread, and all others, may end now: the agent does.
+pub(crate) fn stopping() {
+    if let Some(here) = here() {
+        here.supervisor.stopping();
+    }
+}
+
+/// Ends the process, also when what is done at an exit hangs.
+pub(crate) fn end_process(_: &str) {
+    let abort = || {
+        std::thread::sleep(END);
+        std::process::abort();
+    };
+    drop(Builder::new().name("abort".to_owned()).spawn(abort));
+    std::process::exit(1);
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(30);
+
+    /// A supervisor of this thread, and what it says when it ends the process.
+    fn supervised(hung: Duration) -> (Arc<Supervisor>, Receiver<String>) {
+        let supervisor = Arc::new(Supervisor { hung, ..Supervisor::default() });
+        supervisor.enter();
+        let (tell, told) = channel();
+        let watched = supervisor.clone();
+        std::thread::spawn(move || watched.watch(|failure| tell.send(failure.to_owned()).unwrap()));
+        (supervisor, told)
+    }
+
+    #[test]
+    fn a_panic_of_any_thread_ends_the_process_and_is_told_before() {
+        for runs in [Runs::AsLongAsTheAgent, Runs::UntilDone] {
+            let (supervisor, end) = supervised(HUNG);
+            assert_eq!(supervisor.failure(), None);
+            // Also one that a supervised thread started.
+            let work = move || drop(start("inner", runs, || panic!("no {}", "more")).unwrap().join());
+            start("outer", Runs::UntilDone, work).unwrap().join().unwrap();
+            let expected = "the thread inner panicked: no more";
+            assert_eq!(supervisor.failure().as_deref(), Some(expected));
+            assert_eq!(end.recv_timeout(SOON).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_thread_that_ends_before_the_agent_does_ends_the_process() {
+        let (supervisor, end) = supervised(HUNG);
+        start("client", Runs::UntilDone, || ()).unwrap().join().unwrap();
+        assert_eq!(supervisor.failure(), None);
+        start("links", Runs::AsLongAsTheAgent, || ()).unwrap().join().unwrap();
+        assert_eq!(end.recv_timeout(SOON).unwrap(), "the thread links ended");
+    }
+
+    #[test]
+    fn a_thread_that_hangs_ends_the_process_and_one_that_waits_or_goes_on_does_not() {
+        let hung = Duration::from_millis(300);
+        let (supervisor, end) = supervised(hung);
+        let (go, wait) = channel::<()>();
+        let idle = start("idle", Runs::UntilDone, move || {
+            drop(working());
+            let _ = wait.recv();
+        });
+        let busy = start("busy", Runs::UntilDone, move || {
+            let _working = working();
+            let begin = Instant::now();
+            while begin.elapsed() < hung * 3 {
+                goes_on();
+            }
+            let _waiting = waiting();
+            std::thread::sleep(hung * 3);
+        });
+        busy.unwrap().join().unwrap();
+        assert_eq!(supervisor.failure(), None);
+        assert!(end.try_recv().is_err());
+        let (release, held) = channel::<()>();
+        let hanging = start("dataplane", Runs::UntilDone, move || {
+            let _working = working();
+            let _ = held.recv();
+        });
+        let said = end.recv_timeout(SOON).unwrap();
+        assert!(said.starts_with("the thread dataplane has been working on one thing for"), "{said}");
+        drop((go, release));
+        idle.unwrap().join().unwrap();
+        hanging.unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn threads_may_end_with_the_agent() {
+        let (supervisor, end) = supervised(HUNG);
+        start("links", Runs::AsLongAsTheAgent, stopping).unwrap().join().unwrap();
+        assert_eq!(supervisor.failure(), None);
+        assert!(end.recv_timeout(SOON).is_err(), "the watch ends without an end of the process");
+    }
+
+    /// Not a test by itself: the process that the test below starts.
+    #[test]
+    fn child() {
+        if std::env::var_os("TORTIE_TEST_SUPERVISED").is_none() {
+            return;
+        }
+        let supervisor = Arc::new(Supervisor::default());
+        supervisor.enter();
+        let watched = supervisor.clone();
+        start("supervisor", Runs::AsLongAsTheAgent, move || watched.watch(end_process)).unwrap();
+        drop(start("engine", Runs::AsLongAsTheAgent, || panic!("as asked")));
+        std::thread::sleep(SOON * 2);
+    }
+
+    #[test]
+    fn the_process_ends_with_a_failure() {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "supervisor::tests::child", "--nocapture"]).env("TORTIE_TEST_SUPERVISED", "1");
+        let begin = Instant::now();
+        let output = child.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(begin.elapsed() < SOON, "it ends by itself");
+    }
+}
