@@ -12,6 +12,7 @@ use signal_hook::iterator::Signals;
 use tortie_hostnet::links::Watcher;
 use tortie_hostnet::{Config, Network};
 use tortie_nft::RequestError;
+use tortie_store::Selection;
 
 use crate::board::Board;
 use crate::client::Client;
@@ -167,7 +168,8 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     })?;
     thread("store", {
         let (tell, stop, store, kept) = (tell.clone(), stop.clone(), store.clone(), Kept::new(disk.clone()));
-        move || follow::run(&store, kept, &stop, &tell)
+        let needed = Selection::for_enforcement(&*node);
+        move || follow::run(&store, needed, kept, &stop, &tell)
     })?;
     let reporter = Arc::new(Reporter::new(&node, board.clone(), target.clone(), store.clone()));
     thread("report", {

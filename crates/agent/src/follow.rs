@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
+use tortie_store::Selection;
 use tortie_sync::{Message, Sync};
 
 use crate::backoff::Backoff;
@@ -19,7 +20,7 @@ const WAIT: Duration = Duration::from_secs(2);
 const PIECE: usize = 100;
 
 /// Hands on what the store says until it is told to stop, or nobody listens.
-pub(crate) fn run(store: &Shelved, kept: Kept, stop: &Arc<Stop>, engine: &SyncSender<Input>) {
+pub(crate) fn run(store: &Shelved, selection: Selection, kept: Kept, stop: &Arc<Stop>, engine: &SyncSender<Input>) {
     let mut taken: Option<Receiver<()>> = None;
     let mut tell = |message: Message| {
         if !matches!(&message, Message::Changes(changes, _) if changes.len() > PIECE) {
@@ -33,7 +34,7 @@ pub(crate) fn run(store: &Shelved, kept: Kept, stop: &Arc<Stop>, engine: &SyncSe
         taken = Some(answered);
         engine.send(Input::Store(message)).is_ok() && engine.send(Input::Taken(answer)).is_ok()
     };
-    let mut sync = Sync::new(store, kept);
+    let mut sync = Sync::of(store, selection, kept);
     let mut lost: Option<Backoff> = None;
     let mut heard = true;
     while heard && !stop.is_set() {

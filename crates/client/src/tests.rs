@@ -8,6 +8,7 @@ mod label;
 mod legacy;
 mod patch;
 mod races;
+mod supported;
 mod unknown;
 mod whole;
 

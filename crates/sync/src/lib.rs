@@ -213,7 +213,7 @@ impl<'a> Sync<'a> {
         let (store, listing) = (self.store, self.listings);
         let mut found = Found::default();
         let position = store.list_pages(selection, &mut |page| {
-            if !self.announced && !found.changes.is_empty() {
+            if !self.announced && !found.changes.is_empty() && !page.is_empty() {
                 self.known.extend(found.versions.drain(..).map(|(key, version)| (key, (version, listing))));
                 send(Message::Changes(std::mem::take(&mut found.changes), self.position.clone()));
             }

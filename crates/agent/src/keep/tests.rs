@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tortie_api::{Key, Kind};
 use tortie_store::memory::MemoryStore;
-use tortie_store::{Event, Op, Store, StoreError, Stored, Write};
+use tortie_store::{Event, Op, Selection, Store, StoreError, Stored, Value, Write};
 use tortie_sync::{LastValid, Message, Sync};
 
 use super::book::{Book, Copy};
@@ -51,7 +51,11 @@ struct Machine {
 
 impl Machine {
     fn new() -> Self {
-        Self { place: tempfile::tempdir().unwrap(), store: MemoryStore::new(), away: Arc::default() }
+        Self::with(MemoryStore::new())
+    }
+
+    fn with(store: MemoryStore) -> Self {
+        Self { place: tempfile::tempdir().unwrap(), store, away: Arc::default() }
     }
 
     fn disk(&self) -> Disk {
@@ -473,4 +477,63 @@ fn asking_to_read_files_again_opens_the_store_anew() {
     assert_eq!(board.read().resyncs, 2);
     let stored = machine.store.get(&key("p")).unwrap().unwrap();
     assert!(Kept::new(None).find(&stored).is_none());
+}
+
+#[test]
+fn the_copy_follows_a_kind_that_expired_and_was_listed_again_alone() {
+    let machine = Machine::with(MemoryStore::with_histories());
+    for name in ["changed", "gone", "kept"] {
+        write(&machine.store, name, "all()");
+    }
+    let (disk, board) = (machine.disk(), Arc::new(Board::default()));
+    let shelved = machine.shelved("s", &disk, &board);
+    let mut sync = Sync::new(&shelved, Kept::new(Some(disk.clone())));
+    let mut told = drain(&mut sync);
+    told.sort();
+    assert_eq!(told, ["changed", "gone", "in sync", "kept"]);
+    write(&machine.store, "changed", "has(a)");
+    delete(&machine.store, "gone");
+    write(&machine.store, "new", "all()");
+    machine.store.expire(Kind::GlobalNetworkPolicy);
+    let mut told = drain(&mut sync);
+    told.sort();
+    assert_eq!(told, ["changed", "gone", "new"]);
+    assert_eq!(board.read().resyncs, 1, "only the kind was listed again");
+    let position = machine.store.position().unwrap();
+    assert!(board.read().lag.received.has_reached(&position));
+    disk.settle();
+    let held = disk.copy().unwrap().hold().unwrap();
+    let mut copied = Vec::new();
+    held.pages(&mut |page| copied.extend(page)).unwrap();
+    copied.sort_by(|a, b| a.key.cmp(&b.key));
+    assert_eq!(copied, machine.store.list(&Selection::default()).unwrap().items);
+    assert_eq!(held.position, position);
+    drop(sync);
+    drop((shelved, disk));
+    machine.away.store(true, Ordering::SeqCst);
+    let (mut told, state) = machine.live("s");
+    told.sort();
+    assert_eq!((told, state), (["changed", "in sync", "kept", "new"].map(str::to_owned).to_vec(), StoreState::Stale));
+}
+
+#[test]
+fn the_copy_keeps_why_an_object_cannot_be_read_and_versions_that_are_no_numbers() {
+    let machine = Machine::new();
+    let path = machine.place.path().join("agent.db");
+    let stored = |revision: &str, value| Stored { key: key("p"), revision: revision.into(), value };
+    let good = stored("007", value("p", "all()").into());
+    let bad = stored("12/", Value::cannot_be_read("the port is no port"));
+    let mut book = Book::open(&path);
+    book.listing("s").unwrap();
+    book.page(std::slice::from_ref(&good)).unwrap();
+    book.listed(Some(&1.into())).unwrap();
+    book.changes(&[Event::Put(bad.clone())], &2.into(), false).unwrap();
+    let mut copied = Vec::new();
+    Copy::open(&path).unwrap().hold().unwrap().pages(&mut |page| copied.extend(page)).unwrap();
+    assert_eq!(copied, [bad.clone()]);
+    let (revision, found) = book.last_valid(&bad).unwrap().unwrap();
+    assert_eq!((revision, &found[..]), (good.revision.clone(), &good.value[..]));
+    let again = Stored { revision: "13/".into(), ..bad };
+    book.changes(&[Event::Put(again.clone())], &3.into(), false).unwrap();
+    assert_eq!(book.last_valid(&again).unwrap().unwrap().0, good.revision, "what cannot be read is no valid version");
 }
