@@ -8,8 +8,8 @@ use clap::builder::StyledStr;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    agent, apply, backup, completion, datastore, delete, explain, get, label, man, patch, schema, status, test, verify,
-    version,
+    agent, apply, backup, completion, datastore, delete, diff, explain, get, label, man, patch, schema, status, test,
+    verify, version,
 };
 use crate::persona::Persona;
 
@@ -83,6 +83,17 @@ Examples:
   # What a file describes.
   tortie delete -f policy.yaml")]
     Delete(delete::DeleteArgs),
+    /// Say what would change if manifests were applied or objects deleted, and what that means
+    #[command(after_help = "\
+Examples:
+  # The objects field by field, the defaults of endpoints, and the packets that would be judged otherwise.
+  tortie diff -f policy.yaml
+
+  # As if an object were deleted.
+  tortie diff --delete gnp web
+
+Nothing is written. Exit status: 0 nothing changes, 1 something does, 2 that could not be found out.")]
+    Diff(diff::DiffArgs),
     /// Show objects: all of a kind, named ones, or those that manifests describe
     #[command(after_help = "\
 Examples:
@@ -332,8 +343,8 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
         command = command.after_help(after);
     }
     for sub in subcommands {
-        const OURS: [&str; 10] =
-            ["explain", "test", "schema", "man", "agent", "status", "verify", "backup", "restore", "copy"];
+        const OURS: [&str; 11] =
+            ["diff", "explain", "test", "schema", "man", "agent", "status", "verify", "backup", "restore", "copy"];
         let ours = OURS.contains(&sub.as_str());
         command = command.mut_subcommand(sub, |sub| {
             let sub = renamed(sub, name);

@@ -6,6 +6,7 @@ pub(crate) mod backup;
 pub(crate) mod completion;
 pub(crate) mod datastore;
 pub(crate) mod delete;
+pub(crate) mod diff;
 mod elsewhere;
 pub(crate) mod explain;
 pub(crate) mod get;
@@ -19,11 +20,17 @@ mod transfer;
 pub(crate) mod verify;
 pub(crate) mod version;
 
-use tortie_client::{Change, Mode};
+use std::path::Path;
+
+use tortie_api::Key;
+use tortie_client::{Change, Client, Mode};
 
 use crate::args::Command;
+use crate::enforced;
+use crate::meaning::Meaning;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
+use crate::store::Link;
 
 /// What `--log-level` takes.
 const LOG_LEVELS: [&str; 8] = ["panic", "fatal", "error", "warn", "warning", "info", "debug", "trace"];
@@ -44,6 +51,7 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
         Command::Replace(args) => apply::run("replace", Mode::Replace, &args.write, session),
         Command::Validate(args) => apply::validate(&args, session),
         Command::Delete(args) => delete::run(&args, session),
+        Command::Diff(args) => diff::run(&args, session),
         Command::Get(args) => get::run(&args, session),
         Command::Patch(args) => patch::run(&args, session),
         Command::Label(args) => label::run(&args, session),
@@ -63,6 +71,17 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
         Command::Node(_) => Err(elsewhere::refuse("node", session.persona)),
         Command::Cluster(_) => Err(elsewhere::refuse("cluster", session.persona)),
         Command::Bgp(_) => Err(elsewhere::refuse("bgp", session.persona)),
+    }
+}
+
+/// After one object was changed: what a dry run means, or who does not enforce the change.
+fn after_change(link: &Link, client: &Client, key: &Key, config: &Path, dry_run: bool, session: &mut Session) {
+    if !dry_run {
+        return enforced::warn(config, session);
+    }
+    if let Some(meaning) = Meaning::of_dry_run(link, client, config, session) {
+        meaning.fields(key).for_each(|field| session.terminal.line(field));
+        meaning.show(session);
     }
 }
 

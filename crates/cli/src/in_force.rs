@@ -186,8 +186,8 @@ fn deviation(listing: &anyhow::Result<Listing>, state: &AgentState) -> (Option<S
             store.since, store.reason
         ),
         (StoreState::NotAsked, _) => format!(
-            "the store is not asked since {}: the agent keeps revision {revision} in force ({})",
-            store.since, store.reason
+            "the name of this node changed: what the agent keeps in force is of node {}, revision {revision} of {}",
+            state.ground.node, store.since
         ),
         (StoreState::Replaced, _) => format!(
             "the store was replaced: the agent keeps revision {revision} of the store before in force ({})",

@@ -79,6 +79,6 @@ impl JudgedArgs {
         }
         let client = Client::new(Arc::new(MemoryStore::holding(sources.listing.clone())));
         let preview = apply::preview(verb, &self.files, &self.place, &client, session)?;
-        Ok(preview.map(|listing| sources.in_force(&listing)))
+        Ok(preview.map(|preview| sources.in_force(&preview.stored)))
     }
 }

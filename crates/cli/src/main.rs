@@ -15,6 +15,7 @@ mod in_force;
 mod input;
 mod judged;
 mod label_filter;
+mod meaning;
 mod names;
 mod namespace;
 mod others;

@@ -18,6 +18,7 @@ use crate::calico::{self, Tally};
 use crate::diagnose::{self, name_of};
 use crate::enforced;
 use crate::input::{Item, Manifests};
+use crate::meaning::Meaning;
 use crate::names;
 use crate::namespace::{self, Wanted};
 use crate::placement;
@@ -196,7 +197,12 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
         "replace" => Words { verb, past: "replaced", again: None },
         _ => Words { verb, past: "applied", again: None },
     };
-    let exit = report(words, &manifests, &fates, extent, args.dry_run, session);
+    let tells = args.dry_run && !session.persona.is_calico() && extent != Extent::Nothing;
+    let meaning = if tells { Meaning::of_dry_run(&link, &client, &args.place.config, session) } else { None };
+    let exit = report(words, &manifests, &fates, extent, args.dry_run, meaning.as_ref(), session);
+    if let Some(meaning) = &meaning {
+        meaning.show(session);
+    }
     link.announce(session);
     if !args.dry_run {
         let shared = fates.iter().flat_map(|fate| &fate.warnings).any(relations::is_same_interface);
@@ -238,7 +244,15 @@ fn given_twice(fates: &mut [Fate], manifests: &Manifests) {
     }
 }
 
-/// Everything as it would be stored after `apply` of the manifests. None when they cannot be used or `apply` would refuse
+/// What `apply` of manifests would do.
+pub(crate) struct Preview {
+    /// Everything as it would be stored.
+    pub(crate) stored: Listing,
+    /// What would become of each object.
+    pub(crate) outcomes: Vec<(Key, Change)>,
+}
+
+/// What `apply` of the manifests would do. None when they cannot be used or `apply` would refuse
 /// them: that has been said, in the same words.
 pub(crate) fn preview(
     verb: &str,
@@ -246,7 +260,7 @@ pub(crate) fn preview(
     place: &Place,
     client: &Client,
     session: &mut Session,
-) -> anyhow::Result<Option<Listing>> {
+) -> anyhow::Result<Option<Preview>> {
     let Some(manifests) = session.manifests(verb, files)? else { return Ok(None) };
     let objects: Vec<_> = manifests.items.iter().map(|item| in_namespace(item, place.namespace.as_deref())).collect();
     let preview = client.preview(objects.iter().flatten().cloned().collect(), Mode::Apply)?;
@@ -254,6 +268,7 @@ pub(crate) fn preview(
         manifests.items.iter().zip(&objects).filter_map(|(item, object)| object.is_ok().then_some(item)).collect();
     let mut outcomes = preview.outcomes.into_iter();
     let mut refused = 0;
+    let mut done = Vec::new();
     for (item, object) in manifests.items.iter().zip(objects) {
         let problems = match object {
             Err(problem) => vec![*problem],
@@ -263,7 +278,11 @@ pub(crate) fn preview(
                 Some(Outcome { key, result: Err(error) }) => {
                     batch::problems(&error, &key, &manifests, |at| placed.get(at).copied())
                 }
-                _ => continue,
+                Some(Outcome { key, result: Ok(one) }) => {
+                    done.push((key, one.change));
+                    continue;
+                }
+                None => continue,
             },
         };
         refused += 1;
@@ -271,11 +290,11 @@ pub(crate) fn preview(
     }
     if refused > 0 {
         let total = manifests.items.len();
-        let would = format_args!("apply would refuse {refused} of {total} objects, so there is nothing to explain");
+        let would = format_args!("apply would refuse {refused} of {total} objects, so there is nothing to {verb}");
         session.terminal.error(would);
         return Ok(None);
     }
-    Ok(Some(preview.stored))
+    Ok(Some(Preview { stored: preview.stored, outcomes: done }))
 }
 
 /// `validate`.
@@ -291,7 +310,7 @@ pub(crate) fn validate(args: &ValidateArgs, session: &mut Session) -> anyhow::Re
     if !session.persona.is_calico() {
         given_twice(&mut fates, &manifests);
     }
-    Ok(report(Words::VALIDATE, &manifests, &fates, Extent::Each, false, session))
+    Ok(report(Words::VALIDATE, &manifests, &fates, Extent::Each, false, None, session))
 }
 
 fn needs_files(verb: &str, files: &Files) -> anyhow::Result<()> {
@@ -347,10 +366,11 @@ fn report(
     fates: &[Fate],
     extent: Extent,
     dry_run: bool,
+    meaning: Option<&Meaning>,
     session: &mut Session,
 ) -> Exit {
     if !session.persona.is_calico() {
-        return report_ours(words, manifests, fates, extent, dry_run, session);
+        return report_ours(words, manifests, fates, extent, dry_run, meaning, session);
     }
     let errors: Vec<String> =
         fates.iter().filter_map(|fate| fate.result.as_ref().err()).map(|trouble| trouble.text.clone()).collect();
@@ -373,6 +393,7 @@ fn report_ours(
     fates: &[Fate],
     extent: Extent,
     dry_run: bool,
+    meaning: Option<&Meaning>,
     session: &mut Session,
 ) -> Exit {
     let would = if dry_run { " (dry run)" } else { "" };
@@ -384,6 +405,8 @@ fn report_ours(
             Ok(_) if extent == Extent::Nothing => continue,
             Ok(done) => {
                 session.terminal.line(format_args!("{} {}{would}", name_of(&fate.key), done.word));
+                let fields = meaning.into_iter().flat_map(|meaning| meaning.fields(&fate.key));
+                fields.for_each(|field| session.terminal.line(field));
                 for key in &done.along {
                     session.terminal.line(format_args!("{} deleted with it{would}", name_of(key)));
                 }

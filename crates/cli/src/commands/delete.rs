@@ -2,7 +2,7 @@
 
 use clap::Args;
 use tortie_api::Key;
-use tortie_client::{Change, Extent, Manner, Target as Victim};
+use tortie_client::{Change, Client, Extent, Manner, Target as Victim};
 use tortie_manifest::Problem;
 
 use crate::args::{Files, Place};
@@ -11,6 +11,7 @@ use crate::calico::{self, Tally};
 use crate::diagnose::{self, name_of};
 use crate::enforced;
 use crate::input::Manifests;
+use crate::meaning::Meaning;
 use crate::names;
 use crate::namespace::{self, Wanted};
 use crate::report::{Exit, Usage};
@@ -59,10 +60,10 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
         }
         (false, true) => {
             let Some(manifests) = session.manifests("delete", &args.files)? else { return Ok(Exit::Failed) };
-            let wishes = described(&manifests, args);
+            let wishes = described(&manifests, &args.place);
             (manifests, wishes)
         }
-        (true, false) => (Manifests::default(), named(args, session)?),
+        (true, false) => (Manifests::default(), named(&args.targets, &args.place, session)?),
     };
     if wishes.is_empty() {
         session.terminal.line("No resources specified");
@@ -143,14 +144,53 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
             session.terminal.error(line);
         }
     }
-    if deletes && !args.dry_run {
+    if deletes && args.dry_run {
+        let meaning = Meaning::of_dry_run(&link, &client, &args.place.config, session);
+        meaning.into_iter().for_each(|meaning| meaning.show(session));
+    } else if deletes {
         enforced::warn(&args.place.config, session);
     }
     Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
 }
 
-fn described(manifests: &Manifests, args: &DeleteArgs) -> Vec<Wish> {
-    let wanted = Wanted { namespace: args.place.namespace.as_deref(), all: false };
+/// Deletes objects in a copy of the store. Whether all could be; what could not has been said.
+pub(crate) fn preview(
+    targets: &[String],
+    files: &Files,
+    place: &Place,
+    client: &Client,
+    session: &mut Session,
+) -> anyhow::Result<bool> {
+    let manifests = match files.filename.is_empty() {
+        true => Manifests::default(),
+        false => match session.manifests("diff", files)? {
+            Some(manifests) => manifests,
+            None => return Ok(false),
+        },
+    };
+    let wishes = match files.filename.is_empty() {
+        true => named(targets, place, session)?,
+        false => described(&manifests, place),
+    };
+    let placed: Vec<Victim> = wishes.iter().filter_map(|wish| wish.victim.as_ref().ok().cloned()).collect();
+    let mut outcomes = client.remove(placed, false, Manner::Whole).outcomes.into_iter();
+    let mut refused = 0;
+    for wish in &wishes {
+        let text = match &wish.victim {
+            Err(problem) => problem.text().to_owned(),
+            Ok(_) => match outcomes.next().map(|outcome| outcome.result) {
+                Some(Err(error)) => diagnose::line(&error, &wish.key),
+                _ => continue,
+            },
+        };
+        refused += 1;
+        session.terminal.error(text);
+    }
+    Ok(refused == 0)
+}
+
+fn described(manifests: &Manifests, place: &Place) -> Vec<Wish> {
+    let wanted = Wanted { namespace: place.namespace.as_deref(), all: false };
     let items = manifests.items.iter().enumerate();
     items
         .map(|(at, item)| {
@@ -167,9 +207,9 @@ fn described(manifests: &Manifests, args: &DeleteArgs) -> Vec<Wish> {
         .collect()
 }
 
-fn named(args: &DeleteArgs, session: &Session) -> anyhow::Result<Vec<Wish>> {
-    let wanted = Wanted { namespace: args.place.namespace.as_deref(), all: false };
-    target::parse(&args.targets, session.persona)?
+fn named(targets: &[String], place: &Place, session: &Session) -> anyhow::Result<Vec<Wish>> {
+    let wanted = Wanted { namespace: place.namespace.as_deref(), all: false };
+    target::parse(targets, session.persona)?
         .into_iter()
         .map(|target| {
             let Some(name) = target.name else {

@@ -8,7 +8,6 @@ use tortie_manifest::read::{self, Source};
 use crate::args::Place;
 use crate::calico;
 use crate::diagnose::{self, name_of};
-use crate::enforced;
 use crate::namespace::{self, Wanted};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
@@ -65,8 +64,8 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
             for note in &done.notes {
                 session.terminal.note(diagnose::remark(note, &key));
             }
-            if !args.dry_run && done.change != Change::Unchanged {
-                enforced::warn(&args.place.config, session);
+            if done.change != Change::Unchanged {
+                super::after_change(&link, &client, &key, &args.place.config, args.dry_run, session);
             }
             Ok(Exit::Done)
         }

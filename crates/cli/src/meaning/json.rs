@@ -1,0 +1,53 @@
+//! What a change means, for programs.
+
+use serde_json::{Value, json};
+use tortie_api::Key;
+use tortie_policy::{Direction, Family};
+
+use super::Meaning;
+
+impl Meaning {
+    /// All of it; `unchanged` are the objects that were given and stay as they are.
+    pub(crate) fn json(&self, unchanged: &[Key]) -> Value {
+        let named = |key: &Key, word: &str| json!({"kind": key.kind.name(), "namespace": key.namespace, "name": key.name, "change": word});
+        let mut objects: Vec<Value> = Vec::new();
+        for change in &self.objects {
+            let mut object = named(&change.key, &change.word.to_string());
+            let field =
+                |field: &tortie_diff::Field| json!({"path": field.path, "before": field.before, "after": field.after});
+            object["fields"] = change.fields.iter().map(field).collect();
+            objects.push(object);
+        }
+        objects.extend(unchanged.iter().map(|key| named(key, "unchanged")));
+        let defaults = self.defaults.iter().map(|change| {
+            json!({
+                "endpoint": change.endpoint.to_string(),
+                "direction": if change.direction == Direction::Ingress { "ingress" } else { "egress" },
+                "forwarded": change.forwarded,
+                "before": change.before.to_string(),
+                "after": change.after.to_string(),
+            })
+        });
+        let verdicts = self.verdicts.changes.iter().map(|change| {
+            let ips = change.families.iter().map(|family| if *family == Family::V4 { 4 } else { 6 });
+            json!({
+                "endpoints": change.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "way": change.reach.to_string(),
+                "verdict": if change.allowed { "allowed" } else { "denied" },
+                "ipVersions": ips.collect::<Vec<u8>>(),
+                "packets": change.traffic,
+                "others": change.others,
+                "by": change.by,
+            })
+        });
+        let too_many = self.verdicts.too_many.iter().map(|one| {
+            json!({"endpoint": one.endpoint.to_string(), "way": one.reach.to_string(), "kindsOfPackets": one.classes})
+        });
+        json!({
+            "objects": objects,
+            "defaults": defaults.collect::<Vec<_>>(),
+            "verdicts": verdicts.collect::<Vec<_>>(),
+            "notComputed": too_many.collect::<Vec<_>>(),
+        })
+    }
+}

@@ -1,0 +1,76 @@
+//! What a change means, for people.
+
+use tortie_diff::VerdictChange;
+use tortie_policy::{EndpointId, Family};
+
+use super::Meaning;
+use crate::session::Session;
+
+/// More names than this are counted, not listed.
+const SHOWN: usize = 5;
+/// More rows than this are counted, not listed.
+const ROWS: usize = 50;
+
+impl Meaning {
+    /// Tells what follows from the objects: defaults, then verdicts.
+    pub(crate) fn show(&self, session: &mut Session) {
+        if self.is_nothing() {
+            return;
+        }
+        if !self.defaults.is_empty() {
+            session.terminal.line("\nwhat becomes of packets that no rule decides:");
+        }
+        self.defaults.iter().take(ROWS).for_each(|change| session.terminal.line(format_args!("  {change}")));
+        more(self.defaults.len(), session);
+        let verdicts = &self.verdicts;
+        match (verdicts.changes.is_empty(), verdicts.too_many.is_empty()) {
+            (true, true) => session.terminal.line("\nno new connection is judged otherwise"),
+            (true, false) => {}
+            (false, _) => session.terminal.line("\nnew connections that are judged otherwise:"),
+        }
+        let mut last: Option<&VerdictChange> = None;
+        for change in verdicts.changes.iter().take(ROWS) {
+            if last.is_none_or(|last| last.endpoints != change.endpoints || last.reach != change.reach) {
+                session.terminal.line(format_args!("  {}, {}:", names(&change.endpoints), change.reach));
+            }
+            session.terminal.line(format_args!("    {}", row(change)));
+            last = Some(change);
+        }
+        more(verdicts.changes.len(), session);
+        for one in &verdicts.too_many {
+            session.terminal.line(format_args!(
+                "not computed: {}, {}: the rules tell {} kinds of packets apart, which are too many",
+                one.endpoint, one.reach, one.classes
+            ));
+        }
+    }
+}
+
+fn more(count: usize, session: &mut Session) {
+    if count > ROWS {
+        session.terminal.line(format_args!("  and {} more; -o json of `tortie diff` lists all", count - ROWS));
+    }
+}
+
+/// `hep/web1-eth0, hep/web2-eth0 and 7 more`.
+fn names(endpoints: &[EndpointId]) -> String {
+    let shown: Vec<String> = endpoints.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = endpoints.len().saturating_sub(SHOWN);
+    shown.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+}
+
+/// `DENIED tcp 22 from everywhere: the end of tier default`.
+fn row(change: &VerdictChange) -> String {
+    let word = if change.allowed { "ALLOWED" } else { "DENIED" };
+    let side = if change.reach.is_inward() { "from" } else { "to" };
+    let family = match change.families.as_slice() {
+        [Family::V4] if change.apart => "IPv4 ",
+        [Family::V6] if change.apart => "IPv6 ",
+        _ => "",
+    };
+    let others: Vec<&str> = change.others.iter().take(SHOWN * 4).map(String::as_str).collect();
+    let more = change.others.len().saturating_sub(SHOWN * 4);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let by = change.by.join(" or ");
+    format!("{word} now: {family}{} {side} {}{more} ({by})", change.traffic, others.join(", "))
+}

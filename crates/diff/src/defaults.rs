@@ -1,0 +1,200 @@
+//! What becomes of a packet that no rule of a policy decides, by endpoint and direction.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use tortie_eval::{List, Subject};
+use tortie_policy::{Direction, EndpointId, Snapshot};
+
+/// What becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Default {
+    /// The endpoint does not exist.
+    NoEndpoint,
+    /// The end of a tier denies it.
+    TierDenies(String),
+    /// These profiles decide, and what none of them allows is denied.
+    Profiles(Vec<String>),
+    /// It is denied: the endpoint cannot be read, or has neither a policy nor a profile.
+    Denies,
+    /// It goes on: no policy is about packets that are forwarded.
+    GoesOn,
+}
+
+/// A default that is not as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefaultChange {
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// Whether it is about packets that are forwarded, which have a default of their own at host endpoints.
+    pub forwarded: bool,
+    /// The direction.
+    pub direction: Direction,
+    /// What it was.
+    pub before: Default,
+    /// What it is.
+    pub after: Default,
+}
+
+impl Default {
+    fn denies(&self) -> bool {
+        matches!(self, Default::TierDenies(_) | Default::Denies)
+    }
+}
+
+impl fmt::Display for Default {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Default::NoEndpoint => f.write_str("no endpoint"),
+            Default::TierDenies(tier) => write!(f, "denied by the end of tier {tier}"),
+            Default::Profiles(names) => {
+                let word = if names.len() == 1 { "profile" } else { "profiles" };
+                write!(f, "{word} {}, then denied", names.join(", "))
+            }
+            Default::Denies => f.write_str("denied"),
+            Default::GoesOn => f.write_str("not policed"),
+        }
+    }
+}
+
+impl fmt::Display for DefaultChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { endpoint, forwarded, direction, before, after } = self;
+        let way = match (forwarded, direction) {
+            (false, Direction::Ingress) => "ingress",
+            (false, Direction::Egress) => "egress",
+            (true, Direction::Ingress) => "forwarded ingress",
+            (true, Direction::Egress) => "forwarded egress",
+        };
+        let what = match (before.denies(), after.denies()) {
+            (false, true) => "becomes default-deny,",
+            (true, false) => "is no longer default-deny,",
+            _ => "has another default,",
+        };
+        write!(f, "{endpoint} {what} {way} (now: {after}; before: {before})")
+    }
+}
+
+/// The defaults that are not as they were, by endpoint.
+pub fn defaults(before: &Snapshot, after: &Snapshot) -> Vec<DefaultChange> {
+    let (before, after) = (all(before), all(after));
+    let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let at = |side: &BTreeMap<Place, (EndpointId, Default)>, place: &Place| {
+        side.get(place).map_or(Default::NoEndpoint, |(_, default)| default.clone())
+    };
+    keys.into_iter()
+        .filter_map(|place| {
+            let (old, new) = (at(&before, place), at(&after, place));
+            let (endpoint, _) = before.get(place).or_else(|| after.get(place))?;
+            let is_nothing = |default: &Default| matches!(default, Default::NoEndpoint | Default::GoesOn);
+            let is_same = old == new || (old.denies() && new.denies()) || (is_nothing(&old) && is_nothing(&new));
+            (!is_same).then(|| DefaultChange {
+                endpoint: endpoint.clone(),
+                forwarded: place.1,
+                direction: place.2,
+                before: old,
+                after: new,
+            })
+        })
+        .collect()
+}
+
+/// The endpoint's name, whether forwarded packets are meant, and the direction.
+type Place = (String, bool, Direction);
+
+fn all(snapshot: &Snapshot) -> BTreeMap<Place, (EndpointId, Default)> {
+    let hosts = snapshot.host_endpoints.values().map(|endpoint| (Subject::host(snapshot, endpoint), true));
+    let workloads = snapshot.workload_endpoints.values().map(|endpoint| (Subject::workload(snapshot, endpoint), false));
+    let mut found = BTreeMap::new();
+    // Endpoints with the same labels and profiles have the same defaults.
+    let mut known: BTreeMap<(_, _, bool, bool), [Default; 4]> = BTreeMap::new();
+    for (subject, is_host) in hosts.chain(workloads) {
+        let key = (subject.labels.clone(), subject.profiles.clone(), subject.unreadable, is_host);
+        let four = known.entry(key).or_insert_with(|| of_subject(snapshot, &subject, is_host)).clone();
+        let places = [
+            (false, Direction::Ingress),
+            (false, Direction::Egress),
+            (true, Direction::Ingress),
+            (true, Direction::Egress),
+        ];
+        for ((forwarded, direction), default) in places.into_iter().zip(four) {
+            if is_host || !forwarded {
+                found.insert((subject.id.to_string(), forwarded, direction), (subject.id.clone(), default));
+            }
+        }
+    }
+    found
+}
+
+fn of_subject(snapshot: &Snapshot, subject: &Subject, is_host: bool) -> [Default; 4] {
+    let normal = |direction| {
+        let tiers = subject.tiers(snapshot, List::Normal, direction);
+        match tiers.iter().find(|tier| tier.denies) {
+            _ if subject.unreadable => Default::Denies,
+            Some(tier) => Default::TierDenies(tier.name.clone()),
+            None if subject.profiles.is_empty() => Default::Denies,
+            None => Default::Profiles(subject.profiles.clone()),
+        }
+    };
+    let forwarded = |direction| {
+        if !is_host {
+            return Default::GoesOn;
+        }
+        let tiers = subject.tiers(snapshot, List::Forward, direction);
+        match tiers.iter().find(|tier| tier.denies) {
+            _ if subject.unreadable => Default::Denies,
+            Some(tier) => Default::TierDenies(tier.name.clone()),
+            None => Default::GoesOn,
+        }
+    };
+    [normal(Direction::Ingress), normal(Direction::Egress), forwarded(Direction::Ingress), forwarded(Direction::Egress)]
+}
+
+#[cfg(test)]
+mod tests {
+    use tortie_testkit::worlds::{Step, World};
+
+    use super::*;
+
+    fn world(steps: &[serde_json::Value]) -> World {
+        let mut world = World::new();
+        for step in steps {
+            world.apply(&Step::Put(step.clone())).unwrap();
+        }
+        world
+    }
+
+    #[test]
+    fn an_endpoint_that_begins_or_ends_to_deny_is_told_by_direction() {
+        let endpoint = serde_json::json!({"kind": "HostEndpoint", "name": "e", "labels": {"a": "b"},
+            "spec": {"node": "n1", "interfaceName": "eth0", "profiles": ["p"]}});
+        let policy = |types: &[&str], forward: bool| {
+            serde_json::json!({"kind": "GlobalNetworkPolicy", "name": "x", "labels": {},
+                "spec": {"selector": "a == 'b'", "types": types, "applyOnForward": forward}})
+        };
+        let told = |before: &World, after: &World| -> Vec<String> {
+            defaults(&before.snapshot, &after.snapshot).iter().map(ToString::to_string).collect()
+        };
+        let (none, open) = (world(&[]), world(std::slice::from_ref(&endpoint)));
+        let ingress = world(&[endpoint.clone(), policy(&["Ingress"], false)]);
+        let forward = world(&[endpoint, policy(&["Ingress"], true)]);
+        assert_eq!(
+            told(&open, &ingress),
+            [
+                "hep/e becomes default-deny, ingress (now: denied by the end of tier default; before: profile p, then denied)"
+            ]
+        );
+        assert_eq!(told(&ingress, &open).len(), 1);
+        assert!(told(&ingress, &open)[0].starts_with("hep/e is no longer default-deny, ingress"));
+        assert_eq!(
+            told(&ingress, &forward),
+            [
+                "hep/e becomes default-deny, forwarded ingress (now: denied by the end of tier default; before: not policed)"
+            ]
+        );
+        let new = told(&none, &ingress);
+        assert_eq!(new.len(), 2, "{new:?}");
+        assert!(new.iter().any(|text| text.starts_with("hep/e becomes default-deny, ingress")), "{new:?}");
+        assert_eq!(told(&ingress, &ingress), [""; 0]);
+    }
+}

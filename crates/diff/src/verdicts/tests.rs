@@ -1,0 +1,186 @@
+//! What is told against the evaluator, over random pairs of worlds.
+
+use tortie_random::Random;
+use tortie_testkit::worlds::{Case, NODE, Step, World};
+
+use super::*;
+
+/// Whether a packet is in a region.
+fn is_in(region: &Region, packet: &Packet) -> bool {
+    let carries = |class: &PayloadClass| {
+        class.protocols.contains(packet.protocol.into())
+            && match (&class.payload, packet.transport) {
+                (
+                    tortie_classes::Payload::Ports { source, destination },
+                    Transport::Ports { source: from, destination: to },
+                ) => source.contains(from.into()) && destination.contains(to.into()),
+                (tortie_classes::Payload::Icmp(pairs), Transport::Icmp { kind, code }) => {
+                    pairs.contains(u16::from_be_bytes([kind, code]).into())
+                }
+                (tortie_classes::Payload::Opaque, Transport::Opaque) => true,
+                _ => false,
+            }
+    };
+    region.family == Family::of(packet.source)
+        && region.source.contains(packet.source)
+        && region.destination.contains(packet.destination)
+        && region.payloads.iter().any(carries)
+}
+
+/// Two states of one random world: some of its steps apart.
+fn pair(seed: u64) -> (World, World) {
+    let case = Case::random(seed);
+    let mut before = World::new();
+    let mut after = World::new();
+    let middle = case.steps.len() / 2;
+    for (number, step) in case.steps.iter().enumerate() {
+        if number < middle || matches!(step, Step::Links(_)) {
+            before.apply(step).unwrap();
+        }
+        after.apply(step).unwrap();
+    }
+    (before, after)
+}
+
+#[test]
+fn a_packet_is_told_if_and_only_if_it_is_judged_otherwise() {
+    let worlds = std::env::var("TORTIE_WORLDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
+    let mut random = Random::new(11);
+    let (mut compared, mut changed) = (0, 0);
+    for seed in 0..worlds {
+        let (before, after) = pair(seed);
+        let sides = [&before.snapshot, &after.snapshot];
+        let known = Host { node: NODE.to_owned(), links: after.host.links.clone() };
+        let affected = Affected::new(sides);
+        let probes: Vec<Packet> = Case::random(seed).probes.iter().map(|probe| probe.packet()).collect();
+        for placed in placed(sides, Some(&known)) {
+            let host = host(&placed.node, Some(&known), sides);
+            let concerns = affected.is(&placed, &host);
+            for way in ways(&placed, &host, sides) {
+                let regions = match concerns {
+                    true => match regions(sides, &host, &placed, &way) {
+                        Ok((regions, _)) => regions,
+                        Err(_) => continue,
+                    },
+                    false => Vec::new(),
+                };
+                for _ in 0..40 {
+                    let (one, other) = (random.pick(&probes), random.pick(&probes));
+                    let own = |set: &AddressSet, address: std::net::IpAddr| {
+                        let inside = set.nets().find(|net| net.addr().is_ipv4() == address.is_ipv4());
+                        if set.contains(address) { Some(address) } else { inside.map(|net| net.addr()) }
+                    };
+                    let Some(source) = own(&way.source, one.source) else { continue };
+                    let Some(destination) = own(&way.destination, other.destination) else { continue };
+                    if source.is_ipv4() != destination.is_ipv4() {
+                        continue;
+                    }
+                    let (protocol, transport) = (one.protocol, one.transport);
+                    let icmp = if source.is_ipv4() { 1 } else { 58 };
+                    // What no packet carries.
+                    if matches!(transport, Transport::Icmp { .. }) && protocol != icmp {
+                        continue;
+                    }
+                    let packet = Packet { source, destination, protocol, transport, ..new(&way) };
+                    let [was, is] = sides.map(|side| judge(side, &host, &packet).allowed);
+                    let told: Vec<bool> =
+                        regions.iter().filter(|region| is_in(region, &packet)).map(|region| region.allowed).collect();
+                    let expected = if was == is { vec![] } else { vec![is] };
+                    assert_eq!(told, expected, "seed {seed}: {:?} {packet:?}", placed.endpoint);
+                    compared += 1;
+                    changed += usize::from(was != is);
+                }
+            }
+        }
+    }
+    assert!(compared > 1_000 && changed > 40, "{changed} of {compared} packets were judged otherwise");
+}
+
+#[test]
+fn two_equal_sides_have_no_differences_and_nothing_is_judged() {
+    for seed in 0..10 {
+        let (_, after) = pair(seed);
+        assert_eq!(verdicts(&after.snapshot, &after.snapshot, None), Verdicts::default());
+    }
+}
+
+/// A world of one endpoint whose rules ask for everything that can change elsewhere.
+fn small(changes: &[serde_json::Value]) -> World {
+    let object = |kind: &str, name: &str, label: &str, spec: serde_json::Value| serde_json::json!({"kind": kind, "name": name, "labels": {"x": label}, "spec": spec});
+    let tcp = |more: serde_json::Value| {
+        let mut rule = serde_json::json!({"action": "Allow", "protocol": "TCP"});
+        rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        rule
+    };
+    let rules = [
+        tcp(serde_json::json!({"source": {"selector": "x == 'set'"}, "destination": {"ports": [1]}})),
+        tcp(serde_json::json!({"source": {"selector": "x == 'peer'"}, "destination": {"ports": [2]}})),
+        tcp(serde_json::json!({"destination": {"ports": ["web"]}})),
+    ];
+    let mut all = vec![
+        object("Tier", "ops", "", serde_json::json!({"order": 1, "defaultAction": "Pass"})),
+        object("GlobalNetworkSet", "s", "set", serde_json::json!({"nets": ["198.51.100.0/24"]})),
+        object("HostEndpoint", "peer", "peer", serde_json::json!({"node": "n2", "expectedIPs": ["192.0.2.2"]})),
+        object("Profile", "p", "", serde_json::json!({"ingress": [], "egress": []})),
+        object(
+            "HostEndpoint",
+            "e",
+            "e",
+            serde_json::json!({"node": "n1", "interfaceName": "eth0",
+            "expectedIPs": ["192.0.2.1"], "profiles": ["p"], "ports": [{"name": "web", "port": 80, "protocol": "TCP"}]}),
+        ),
+        object(
+            "GlobalNetworkPolicy",
+            "ops.a",
+            "",
+            serde_json::json!({"tier": "ops", "selector": "x == 'e'",
+            "types": ["Ingress"], "ingress": rules}),
+        ),
+    ];
+    for change in changes {
+        all.retain(|known| (&known["kind"], &known["name"]) != (&change["kind"], &change["name"]));
+        all.push(change.clone());
+    }
+    let mut world = World::new();
+    for object in all {
+        world.apply(&Step::Put(object)).unwrap();
+    }
+    world
+}
+
+#[test]
+fn what_an_endpoint_depends_on_elsewhere_concerns_it() {
+    let object = |kind: &str, name: &str, label: &str, spec: serde_json::Value| serde_json::json!({"kind": kind, "name": name, "labels": {"x": label}, "spec": spec});
+    let before = small(&[]);
+    for (change, packets, others) in [
+        (object("GlobalNetworkSet", "s", "set", serde_json::json!({"nets": ["203.0.113.0/24"]})), "tcp 1", "set s"),
+        (object("GlobalNetworkSet", "s", "no", serde_json::json!({"nets": ["198.51.100.0/24"]})), "tcp 1", "set s"),
+        (
+            object("HostEndpoint", "peer", "peer", serde_json::json!({"node": "n2", "expectedIPs": ["192.0.2.3"]})),
+            "tcp 2",
+            "192.0.2.3 (hep peer)",
+        ),
+        (
+            object("Profile", "p", "", serde_json::json!({"ingress": [{"action": "Allow", "protocol": "UDP"}]})),
+            "udp",
+            "everywhere",
+        ),
+        (object("Tier", "ops", "", serde_json::json!({"order": 1, "defaultAction": "Deny"})), "", ""),
+    ] {
+        let after = small(std::slice::from_ref(&change));
+        let told = verdicts(&before.snapshot, &after.snapshot, None);
+        let of: Vec<&VerdictChange> =
+            told.changes.iter().filter(|row| row.endpoints == [EndpointId::Host("e".to_owned())]).collect();
+        if packets.is_empty() {
+            assert!(told.judged > 0, "{change}: another end of a tier is looked at, and denies what a profile denied");
+            continue;
+        }
+        let is_it = |row: &&&VerdictChange| {
+            row.traffic.starts_with(packets) && row.others.iter().any(|one| one.contains(others))
+        };
+        assert!(of.iter().any(|row| is_it(&row)), "{change}: {:#?}", told.changes);
+    }
+    // What nothing depends on is not even looked at.
+    let other = object("GlobalNetworkSet", "unused", "unused", serde_json::json!({"nets": ["203.0.113.0/24"]}));
+    assert_eq!(verdicts(&before.snapshot, &small(&[other]).snapshot, None), Verdicts::default());
+}

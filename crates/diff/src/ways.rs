@@ -1,0 +1,201 @@
+//! The ways by which packets reach an endpoint or leave it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+
+use tortie_classes::AddressSet;
+use tortie_eval::{List, Subject, host_endpoint, workload_endpoint};
+use tortie_policy::packet::{Host, Link, Way};
+use tortie_policy::{Direction, EndpointId, Family, Interface, Snapshot};
+
+/// The name of an interface that no endpoint is for by name. What is for all interfaces is for it too.
+const OTHER: &str = "elsewhere";
+
+/// Which packets of an endpoint are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// To a host endpoint's machine itself, or to a workload.
+    In,
+    /// From a host endpoint's machine itself, or from a workload.
+    Out,
+    /// In by a host endpoint's interface, and forwarded.
+    ForwardedIn,
+    /// Forwarded, and out by a host endpoint's interface.
+    ForwardedOut,
+    /// From a workload to its own host.
+    ToOwnHost,
+    /// To a workload from its own host.
+    FromOwnHost,
+}
+
+impl Reach {
+    /// Whether the endpoint is at the destination.
+    pub fn is_inward(self) -> bool {
+        matches!(self, Reach::In | Reach::ForwardedIn | Reach::FromOwnHost)
+    }
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reach::In => "in",
+            Reach::Out => "out",
+            Reach::ForwardedIn => "in and forwarded",
+            Reach::ForwardedOut => "forwarded and out",
+            Reach::ToOwnHost => "out to its own host",
+            Reach::FromOwnHost => "in from its own host",
+        })
+    }
+}
+
+/// One way.
+#[derive(Clone, Debug)]
+pub(crate) struct EndpointWay {
+    pub(crate) reach: Reach,
+    pub(crate) way: Way,
+    /// The sources and destinations that are asked about.
+    pub(crate) source: AddressSet,
+    pub(crate) destination: AddressSet,
+}
+
+impl EndpointWay {
+    /// Whether there are packets of an IP version.
+    pub(crate) fn has(&self, family: Family) -> bool {
+        !self.source.family(family).is_empty() && !self.destination.family(family).is_empty()
+    }
+}
+
+/// Where an endpoint is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Placed {
+    pub(crate) endpoint: EndpointId,
+    pub(crate) node: String,
+    pub(crate) interface: String,
+}
+
+/// A node with the interfaces that the endpoints of either side name, unless its interfaces are known.
+pub(crate) fn host(node: &str, known: Option<&Host>, sides: [&Snapshot; 2]) -> Host {
+    if let Some(host) = known.filter(|host| host.node == node) {
+        return host.clone();
+    }
+    let mut links: Vec<Link> = Vec::new();
+    for endpoint in sides.iter().flat_map(|side| side.host_endpoints.values()).filter(|one| one.node == node) {
+        let name = match &endpoint.interface {
+            Interface::Named(name) => name.clone(),
+            // Nobody knows its name, and one is as good as another.
+            Interface::ByAddress => format!("if-{}", endpoint.name),
+            Interface::All | Interface::Unknown => continue,
+        };
+        let known = links.iter_mut().find(|link| link.name == name);
+        match known {
+            Some(link) => link.addresses.extend(&endpoint.addresses),
+            None => links.push(Link { name, addresses: endpoint.addresses.clone() }),
+        }
+    }
+    Host { node: node.to_owned(), links }
+}
+
+/// The endpoints of both sides with the interfaces that they govern on one of them.
+pub(crate) fn placed(sides: [&Snapshot; 2], known: Option<&Host>) -> Vec<Placed> {
+    let mut found: Vec<Placed> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for side in sides {
+        for endpoint in side.host_endpoints.values() {
+            let host = host(&endpoint.node, known, sides);
+            let mut interfaces: Vec<&str> = host.links.iter().map(|link| link.name.as_str()).collect();
+            interfaces.push(OTHER);
+            for interface in interfaces {
+                let governs = host_endpoint(side, &host, interface).is_some_and(|one| one.name == endpoint.name);
+                // An endpoint for all interfaces is asked about at one that has none of its own.
+                let by_name = !matches!(endpoint.interface, Interface::All) || interface == OTHER;
+                if governs && by_name && seen.insert((endpoint.name.clone(), interface.to_owned(), true)) {
+                    let endpoint = EndpointId::Host(endpoint.name.clone());
+                    found.push(Placed { endpoint, node: host.node.clone(), interface: interface.to_owned() });
+                }
+            }
+        }
+        for endpoint in side.workload_endpoints.values() {
+            let name = format!("{}/{}", endpoint.id.namespace, endpoint.id.name);
+            if seen.insert((name, endpoint.interface.clone(), false)) {
+                found.push(Placed {
+                    endpoint: EndpointId::Workload(endpoint.id.clone()),
+                    node: endpoint.node.clone(),
+                    interface: endpoint.interface.clone(),
+                });
+            }
+        }
+    }
+    found
+}
+
+/// The endpoints that can have a say on the ways of one of them, on one side.
+pub(crate) fn governors(side: &Snapshot, host: &Host, placed: &Placed) -> Vec<Subject> {
+    let mut found = Vec::new();
+    let of_host = |interface: &str| host_endpoint(side, host, interface).map(|one| Subject::host(side, one));
+    found.extend(of_host(OTHER));
+    found.extend(of_host(&placed.interface));
+    found.extend(workload_endpoint(side, host, &placed.interface).map(|one| Subject::workload(side, one)));
+    found
+}
+
+/// The ways of an endpoint.
+pub(crate) fn ways(placed: &Placed, host: &Host, sides: [&Snapshot; 2]) -> Vec<EndpointWay> {
+    let interface = placed.interface.clone();
+    let other = OTHER.to_owned();
+    let all = AddressSet::all;
+    let through = |from: &String, to: &String| Way::Forward { from: from.clone(), to: to.clone() };
+    let (own, is_host) = match &placed.endpoint {
+        EndpointId::Host(name) => {
+            let link = host.links.iter().find(|link| link.name == interface);
+            let mut own: Vec<IpAddr> = link.map(|link| link.addresses.clone()).unwrap_or_default();
+            own.extend(sides.iter().filter_map(|side| side.host_endpoints.get(name)).flat_map(|one| &one.addresses));
+            // Of an interface whose addresses are not known any may be meant.
+            (if own.is_empty() || link.is_none() { all() } else { AddressSet::of(&own) }, true)
+        }
+        EndpointId::Workload(id) => {
+            let endpoints = sides.iter().filter_map(|side| side.workload_endpoints.get(id));
+            let mut own = AddressSet::default();
+            for endpoint in endpoints {
+                let floating = endpoint.nats.iter().map(|nat| &nat.external);
+                own = own.union(&AddressSet::of(endpoint.addresses.iter().chain(floating)));
+                own = own.union(&AddressSet::of_nets(&endpoint.spoofing));
+            }
+            (own, false)
+        }
+    };
+    let one = |reach: Reach, way: Way| {
+        let (source, destination) = match reach {
+            Reach::In | Reach::FromOwnHost => (all(), own.clone()),
+            Reach::Out | Reach::ToOwnHost => (own.clone(), all()),
+            Reach::ForwardedIn | Reach::ForwardedOut => (all(), all()),
+        };
+        EndpointWay { reach, way, source, destination }
+    };
+    if !is_host {
+        return vec![
+            one(Reach::In, through(&other, &interface)),
+            one(Reach::Out, through(&interface, &other)),
+            one(Reach::ToOwnHost, Way::In { interface: interface.clone() }),
+            one(Reach::FromOwnHost, Way::Out { interface }),
+        ];
+    }
+    let mut found = vec![
+        one(Reach::In, Way::In { interface: interface.clone() }),
+        one(Reach::Out, Way::Out { interface: interface.clone() }),
+    ];
+    let forwards = |side: &&Snapshot| {
+        governors(side, host, placed).iter().any(|subject| {
+            [List::Forward, List::PreDnat, List::Untracked].into_iter().any(|list| {
+                [Direction::Ingress, Direction::Egress]
+                    .into_iter()
+                    .any(|direction| subject.has_policy(side, list, direction))
+            })
+        })
+    };
+    if sides.iter().any(forwards) {
+        found.push(one(Reach::ForwardedIn, through(&interface, &other)));
+        found.push(one(Reach::ForwardedOut, through(&other, &interface)));
+    }
+    found
+}
