@@ -17,7 +17,7 @@ use crate::path::Path;
 mod numbers;
 mod seed;
 
-use seed::{Limits, Mode, Seed};
+use seed::{Limits, Mode, REPEATS, Seed};
 
 pub use seed::Part;
 
@@ -71,8 +71,8 @@ pub fn room(bytes: &[u8]) -> usize {
     bytes.len().saturating_mul(10).saturating_add(1 << 20)
 }
 
-/// The same, but in the spec and in labels a key that appears twice is null, and `repeated` is told where; two spellings
-/// of one field are the same key. Beyond `room` bytes of tree a list ends with a null and an object is null. No other
+/// The same, but in the spec and in labels a key that appears twice is null, and `repeated` is told where, of the first
+/// hundred; two spellings of one field are the same key. Beyond `room` bytes of tree a list ends with a null and an object is null. No other
 /// field is null.
 pub fn without_repeats(
     key: &Key,
@@ -84,8 +84,9 @@ pub fn without_repeats(
         if let Part::Repeated(path) = part {
             repeated(path);
         }
+        true
     });
-    read(key, bytes, Mode::NoRepeats(Limits { room: &Cell::new(room), tell: &tell }))
+    read(key, bytes, Mode::NoRepeats(Limits { room: &Cell::new(room), tell: &tell, repeats: &Cell::new(REPEATS) }))
 }
 
 fn read(key: &Key, bytes: &[u8], mode: Mode<'_>) -> Result<Object, DecodeError> {
@@ -100,13 +101,19 @@ fn read(key: &Key, bytes: &[u8], mode: Mode<'_>) -> Result<Object, DecodeError> 
 
 /// The same for whoever enforces the object: nothing that may narrow it is lost on the way. In the spec and in labels
 /// null stays null, and a key that appears twice is null. Beyond `room` bytes of tree a list ends with a null and an
-/// object is null. The items of `spec.ingress`, `spec.egress` and `spec.nets` are handed to `tell` one by one. Another
+/// object is null. The items of `spec.ingress`, `spec.egress` and `spec.nets` are handed to `tell` one by one, for as long as
+/// it answers that it wants more. Another
 /// kind than the key's is left in the body. What stands in the spec may be anything.
-pub fn exact(key: &Key, bytes: &[u8], room: usize, tell: &mut dyn FnMut(Part<'_>)) -> Result<Object, DecodeError> {
+pub fn exact(
+    key: &Key,
+    bytes: &[u8],
+    room: usize,
+    tell: &mut dyn FnMut(Part<'_>) -> bool,
+) -> Result<Object, DecodeError> {
     let shape = Some(kinds::shape(key.kind));
     let mut read = |bytes: &[u8]| {
         let (room, tell) = (Cell::new(room), RefCell::new(|part: Part<'_>| tell(part)));
-        parse(Seed::new(shape, Mode::Exact(Limits { room: &room, tell: &tell })), bytes)
+        parse(Seed::new(shape, Mode::Exact(Limits { room: &room, tell: &tell, repeats: &Cell::new(REPEATS) })), bytes)
     };
     // A number that no double holds is no reason to lose all the rest.
     let value = read(bytes).or_else(|error| match numbers::tamed(bytes) {

@@ -1,4 +1,5 @@
-//! Measures how long stored objects take that are made to hurt: the median of five readings, and the memory of one.
+//! Measures how long stored objects take that are made to hurt: the processor time of five readings, the median, and the memory of
+//! one. The kernel counts processor time by ticks, so it is true to some milliseconds.
 //!
 //! Ends with an error if one misses its limit: 100 ms, and 20 times its size.
 #![allow(clippy::print_stdout)]
@@ -6,8 +7,9 @@
 #[path = "../tests/hostile/objects.rs"]
 mod objects;
 
+use std::fs;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tortie_policy::Item;
 
@@ -22,9 +24,9 @@ fn main() -> ExitCode {
         Item::read_stored(&key, b"{}");
         let mut took: Vec<Duration> = (0..5)
             .map(|_| {
-                let begin = Instant::now();
+                let begin = used();
                 drop(Item::read_stored(&key, &bytes));
-                begin.elapsed()
+                used().saturating_sub(begin)
             })
             .collect();
         took.sort();
@@ -37,4 +39,11 @@ fn main() -> ExitCode {
         println!("| {name} | {} | {:.1}{mark} | {times:.1} |", bytes.len(), took[2].as_secs_f64() * 1000.0);
     }
     if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The processor time of this thread until now.
+fn used() -> Duration {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = text.split(' ').next().and_then(|field| field.parse().ok());
+    Duration::from_nanos(nanoseconds.expect("the kernel counts the processor time of threads"))
 }

@@ -4,7 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::map::{Entry, Map};
+use serde_json::{Number, Value};
 
 use crate::path::Path;
 use crate::shape::{Field, Form, Record, Shape};
@@ -39,10 +40,15 @@ pub(super) struct Limits<'e> {
     /// Takes the items of `spec.ingress`, `spec.egress` and `spec.nets` one by one, so that no tree of all of them is
     /// made; and keys that appear twice.
     pub(super) tell: &'e Tell<'e>,
+    /// How many more keys that appear twice are told of: the rest are only null.
+    pub(super) repeats: &'e Cell<usize>,
 }
 
-/// Takes parts.
-pub(super) type Tell<'e> = RefCell<dyn FnMut(Part<'_>) + 'e>;
+/// So many keys that appear twice are told of.
+pub(super) const REPEATS: usize = 100;
+
+/// Takes parts, and says whether more items of the list are wanted.
+pub(super) type Tell<'e> = RefCell<dyn FnMut(Part<'_>) -> bool + 'e>;
 
 /// Where a value stands in the object. It is written out only for a key that appears twice.
 #[derive(Clone, Copy)]
@@ -126,8 +132,11 @@ impl<'a, 'e> Seed<'a, 'e> {
 
     /// Puts null in the place of a key that appears twice, where that decides something. Else the last value counts.
     fn repeated(self, decides: bool, name: &str) -> Option<Value> {
-        let Limits { tell, .. } = self.limits().filter(|_| decides)?;
-        tell.borrow_mut()(Part::Repeated(Place::Key(self.place, name).path()));
+        let Limits { tell, repeats, .. } = self.limits().filter(|_| decides)?;
+        if let Some(left) = repeats.get().checked_sub(1) {
+            repeats.set(left);
+            tell.borrow_mut()(Part::Repeated(Place::Key(self.place, name).path()));
+        }
         Some(Value::Null)
     }
 
@@ -153,17 +162,23 @@ impl<'a, 'e> Seed<'a, 'e> {
             let place = Place::Index(self.place, index);
             let Some(value) = items.next_element_seed(self.part(shape, &place))? else { break };
             exact.room.set(room);
-            exact.tell.borrow_mut()(Part::Item(name, value));
+            if !exact.tell.borrow_mut()(Part::Item(name, value)) {
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                break;
+            }
         }
         Ok(Value::Array(Vec::new()))
     }
 
     /// Puts an entry into a map whose names no shape knows.
     fn put(self, map: &mut Map<String, Value>, name: String, value: Value) {
-        match map.contains_key(&name).then(|| self.repeated(self.decides, &name)).flatten() {
-            Some(null) => map.insert(name, null),
-            None => map.insert(name, value),
-        };
+        match map.entry(name) {
+            Entry::Vacant(entry) => drop(entry.insert(value)),
+            Entry::Occupied(mut entry) => {
+                let value = self.repeated(self.decides, entry.key()).unwrap_or(value);
+                entry.insert(value);
+            }
+        }
     }
 
     fn item_shape(self) -> Option<&'a Shape> {

@@ -140,10 +140,13 @@ fn metadata_of_a_wrong_type_is_kept_and_costs_nothing_else() {
 fn enforced(kind: Kind, text: &str, room: usize) -> (Object, Vec<(String, Value)>, Vec<String>) {
     let (mut rules, mut repeated) = (Vec::new(), Vec::new());
     let key = Key { kind, namespace: String::new(), name: "x".into() };
-    let object = exact(&key, text.as_bytes(), room, &mut |part| match part {
-        Part::Item(list, rule) => rules.push((list.to_owned(), rule)),
-        Part::Begin(list) => rules.retain(|(name, _)| name != list),
-        Part::Repeated(path) => repeated.push(path.to_string()),
+    let object = exact(&key, text.as_bytes(), room, &mut |part| {
+        match part {
+            Part::Item(list, rule) => rules.push((list.to_owned(), rule)),
+            Part::Begin(list) => rules.retain(|(name, _)| name != list),
+            Part::Repeated(path) => repeated.push(path.to_string()),
+        }
+        rules.len() < 5
     });
     (object.unwrap(), rules, repeated)
 }
@@ -204,6 +207,13 @@ fn whoever_enforces_it_sees_null_and_each_rule_alone() {
     assert_eq!(rules, want.map(|rule| ("ingress".to_owned(), rule)));
     let (object, rules, _) = enforced(Kind::Tier, r#"{"spec":7}"#, 10_000);
     assert_eq!((&object.body["spec"], rules.len()), (&json!(7), 0));
+}
+
+#[test]
+fn rules_that_are_not_wanted_are_passed_over() {
+    let text = format!(r#"{{"spec":{{"ingress":[{}],"order":1}}}}"#, ["7"; 9].join(","));
+    let (object, rules, _) = enforced(Kind::GlobalNetworkPolicy, &text, 10_000);
+    assert_eq!((rules.len(), &object.body["spec"]["order"]), (5, &json!(1)));
 }
 
 #[test]

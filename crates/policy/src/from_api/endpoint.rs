@@ -34,7 +34,7 @@ pub(super) fn labels(object: &Object, consequence: &'static str, wrong: &mut Wro
     match object.metadata.other.get("labels") {
         None => object.metadata.labels.clone(),
         Some(value) => {
-            let reason = texts(value).err().unwrap_or_else(|| "they cannot be read".to_owned());
+            let reason = texts(value).err().unwrap_or_else(|| "they cannot be read".into());
             wrong.note(At::LABELS, reason, consequence);
             unreadable_labels()
         }
@@ -170,7 +170,7 @@ pub(super) fn workload(object: &Object, wrong: &mut Wrong) -> Option<WorkloadEnd
     }
     let node = wrong.take(At::SPEC.key("node"), spec.read("node", owned), "its interface stays closed");
     let interface = spec.read("interfaceName", owned).and_then(|name| match name.as_str() {
-        "" => Err("a workload endpoint needs an interface".to_owned()),
+        "" => Err("a workload endpoint needs an interface".into()),
         _ => Ok(name),
     });
     let has_addresses =
@@ -275,11 +275,11 @@ fn limits(rate: i64, burst: i64, connections: i64) -> Limits {
 }
 
 fn address(value: &Value) -> Read<IpAddr> {
-    parse_address(text(value)?).map_err(|error| error.to_string())
+    parse_address(text(value)?).map_err(|error| error.to_string().into())
 }
 
 fn spoofed(value: &Value) -> Read<ipnet::IpNet> {
-    parse_cidr(text(value)?).map(|net| net.trunc()).map_err(|error| error.to_string())
+    parse_cidr(text(value)?).map(|net| net.trunc()).map_err(|error| error.to_string().into())
 }
 
 fn own_address(value: &Value) -> Read<IpAddr> {
@@ -291,14 +291,14 @@ pub(super) fn own_address_of(text: &str) -> Read<IpAddr> {
     if net.prefix_len() == net.max_prefix_len() {
         Ok(net.addr())
     } else {
-        Err("IP network contains multiple addresses".to_owned())
+        Err("IP network contains multiple addresses".into())
     }
 }
 
 fn nat(value: &Value) -> Read<Nat> {
     let map = record(value)?;
-    let side = |name: &str| {
-        map.get(name).map_or(Err("nothing there".to_owned()), address).map_err(|why| format!("{name}: {why}"))
+    let side = |name: &str| -> Read<IpAddr> {
+        map.get(name).map_or(Err("nothing there".into()), address).map_err(|why| format!("{name}: {why}").into())
     };
     Ok(Nat { internal: side("internalIP")?, external: side("externalIP")? })
 }

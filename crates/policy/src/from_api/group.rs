@@ -63,7 +63,7 @@ impl NetList {
         let net = text(value).and_then(|text| match text {
             // An empty text passes Calico's validator and means nothing.
             "" => Ok(None),
-            _ => parse_cidr(text).map(|net| Some(net.trunc())).map_err(|error| error.to_string()),
+            _ => parse_cidr(text).map(|net| Some(net.trunc())).map_err(|error| error.to_string().into()),
         });
         let net = wrong.take(at.index(self.count), net, INCOMPLETE);
         self.count += 1;
@@ -119,7 +119,7 @@ pub(super) fn node(object: &Object, wrong: &mut Wrong) -> Node {
     for (family, field) in ["ipv4Address", "ipv6Address"].into_iter().enumerate() {
         let bgp = At::SPEC.key("bgp");
         if let Some(value) = spec.pointer(&format!("/bgp/{field}")) {
-            let net = text(value).and_then(|text| parse_cidr(text).map_err(|error| error.to_string()));
+            let net = text(value).and_then(|text| parse_cidr(text).map_err(|error| error.to_string().into()));
             match wrong.take(bgp.key(field), net, consequence) {
                 Some(net) => node.addresses.push(net.addr()),
                 None => known[family] = false,
@@ -155,7 +155,7 @@ pub(super) fn node(object: &Object, wrong: &mut Wrong) -> Node {
 pub(super) fn pool(object: &Object, wrong: &mut Wrong) -> Option<Pool> {
     let spec = Fields::of(object.body.get("spec"));
     let cidr = spec.read("cidr", text);
-    let net = cidr.and_then(|text| parse_cidr(text).map_err(|error| error.to_string()));
+    let net = cidr.and_then(|text| parse_cidr(text).map_err(|error| error.to_string().into()));
     let net = wrong.take(At::SPEC.key("cidr"), net, "the pool does not count")?;
     let consequence = "it counts as not set";
     let mut mode = |name: &str| {

@@ -186,7 +186,7 @@ fn types(spec: Fields<'_>, doubt: &mut Doubt, wrong: &mut Wrong) -> Types {
         let known = text(value).and_then(|text| match text.to_ascii_lowercase().as_str() {
             "ingress" => Ok(true),
             "egress" => Ok(false),
-            _ => Err(format!("{text:?} is no direction")),
+            _ => Err(format!("{text:?} is no direction").into()),
         });
         let place = At::SPEC.key("types");
         match wrong.take(place.index(index), known, consequence) {

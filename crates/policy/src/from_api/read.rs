@@ -1,5 +1,7 @@
 //! Reading a JSON tree field by field: values with their types, and what is wrong with them.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 use tortie_api::{Path, Step};
 
@@ -11,7 +13,9 @@ const NAMED: usize = 100;
 const REASON: usize = 300;
 
 /// A value, or why there is none.
-pub(super) type Read<T> = Result<T, String>;
+pub(super) type Read<T> = Result<T, Reason>;
+/// Why a value cannot be read. The usual reasons are not made anew for each of a million values.
+pub(super) type Reason = Cow<'static, str>;
 
 /// A place in an object. It is written out only when something is wrong there.
 #[derive(Clone, Copy)]
@@ -47,7 +51,7 @@ impl<'a> At<'a> {
 pub(super) struct Wrong {
     list: Vec<Invalid>,
     more: usize,
-    /// Keys that appear twice, as many as are named. Null is read there.
+    /// Keys that appear twice, as many as are told of. Null is read there.
     repeated: Vec<Path>,
     /// All of it is known to be unreadable, which was said once.
     pub(super) silent: bool,
@@ -56,9 +60,7 @@ pub(super) struct Wrong {
 impl Wrong {
     /// Remembers a key that appears twice, for the reason why its value cannot be read.
     pub(super) fn repeated(&mut self, path: Path) {
-        if self.repeated.len() < NAMED {
-            self.repeated.push(path);
-        }
+        self.repeated.push(path);
     }
 
     /// The reason that follows from a key that appears twice: here, or directly inside.
@@ -147,24 +149,22 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// What a value is, for people.
-fn what(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
-}
-
-fn not<T>(wanted: &str, value: &Value) -> Read<T> {
-    Err(format!("expected {wanted}, found {}", what(value)))
+/// Why a value is not of its type: `wanted` is text.
+macro_rules! expected {
+    ($wanted:literal, $value:expr) => {
+        Err(Cow::Borrowed(match $value {
+            Value::Null => concat!("expected ", $wanted, ", found null"),
+            Value::Bool(_) => concat!("expected ", $wanted, ", found true or false"),
+            Value::Number(_) => concat!("expected ", $wanted, ", found a number"),
+            Value::String(_) => concat!("expected ", $wanted, ", found a text"),
+            Value::Array(_) => concat!("expected ", $wanted, ", found a list"),
+            Value::Object(_) => concat!("expected ", $wanted, ", found an object"),
+        }))
+    };
 }
 
 pub(super) fn text(value: &Value) -> Read<&str> {
-    value.as_str().map_or_else(|| not("a text", value), Ok)
+    value.as_str().map_or_else(|| expected!("a text", value), Ok)
 }
 
 pub(super) fn owned(value: &Value) -> Read<String> {
@@ -172,24 +172,27 @@ pub(super) fn owned(value: &Value) -> Read<String> {
 }
 
 pub(super) fn flag(value: &Value) -> Read<bool> {
-    value.as_bool().map_or_else(|| not("true or false", value), Ok)
+    value.as_bool().map_or_else(|| expected!("true or false", value), Ok)
 }
 
 /// A number with a fraction or without; absent is none.
 pub(super) fn float(value: &Value) -> Read<Option<f64>> {
-    value.as_f64().filter(|number| number.is_finite()).map_or_else(|| not("a number", value), |number| Ok(Some(number)))
+    value
+        .as_f64()
+        .filter(|number| number.is_finite())
+        .map_or_else(|| expected!("a number", value), |number| Ok(Some(number)))
 }
 
 pub(super) fn whole(value: &Value) -> Read<Option<i64>> {
-    value.as_i64().map_or_else(|| not("a whole number", value), |number| Ok(Some(number)))
+    value.as_i64().map_or_else(|| expected!("a whole number", value), |number| Ok(Some(number)))
 }
 
 pub(super) fn list(value: &Value) -> Read<&[Value]> {
-    value.as_array().map_or_else(|| not("a list", value), |items| Ok(items.as_slice()))
+    value.as_array().map_or_else(|| expected!("a list", value), |items| Ok(items.as_slice()))
 }
 
 pub(super) fn record(value: &Value) -> Read<&Map<String, Value>> {
-    value.as_object().map_or_else(|| not("an object", value), Ok)
+    value.as_object().map_or_else(|| expected!("an object", value), Ok)
 }
 
 /// A number or a text, as text.
@@ -197,20 +200,20 @@ pub(super) fn scalar(value: &Value) -> Read<String> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
-        other => not("a number or a text", other),
+        other => expected!("a number or a text", other),
     }
 }
 
 /// Texts by name.
 pub(super) fn texts(value: &Value) -> Read<std::collections::BTreeMap<String, String>> {
     let one = |(name, value): (&String, &Value)| {
-        owned(value).map(|text| (name.clone(), text)).map_err(|reason| format!("{name:?}: {reason}"))
+        owned(value).map(|text| (name.clone(), text)).map_err(|reason| format!("{name:?}: {reason}").into())
     };
     record(value)?.iter().map(one).collect()
 }
 
 /// Every item of a list as its type, or why the first that is not cannot be read.
 pub(super) fn items<'a, T>(value: &'a Value, read: impl Fn(&'a Value) -> Read<T>) -> Read<Vec<T>> {
-    let item = |(index, item)| read(item).map_err(|reason| format!("item {index}: {reason}"));
+    let item = |(index, item)| read(item).map_err(|reason| format!("item {index}: {reason}").into());
     list(value)?.iter().enumerate().map(item).collect()
 }

@@ -52,8 +52,9 @@ pub(crate) struct RuleList {
 }
 
 impl RuleList {
-    /// Reads one more. Beyond the limit nothing is known of what the list says, so it denies.
-    pub(super) fn push(&mut self, value: &Value, namespace: &str, at: At<'_>, wrong: &mut Wrong) {
+    /// Reads one more, and says whether others are wanted. Beyond the limit nothing is known of what the list says, so it
+    /// denies.
+    pub(super) fn push(&mut self, value: &Value, namespace: &str, at: At<'_>, wrong: &mut Wrong) -> bool {
         match self.rules.len() {
             length if length < Rule::LIMIT => {
                 let rule = rule(value, namespace, at.index(length), wrong);
@@ -70,6 +71,7 @@ impl RuleList {
                 wrong.note(at, reason, "what no rule before has matched is denied");
             }
         }
+        !self.too_many
     }
 
     pub(super) fn finish(mut self) -> Vec<Rule> {
@@ -88,7 +90,8 @@ pub(super) fn rules(value: Option<&Value>, namespace: &str, at: At<'_>, wrong: &
         return vec![Rule::any(Action::Deny)];
     };
     let mut rules = RuleList::default();
-    values.iter().for_each(|value| rules.push(value, namespace, at, wrong));
+    // Stops where no more are wanted.
+    let _ = values.iter().all(|value| rules.push(value, namespace, at, wrong));
     rules.finish()
 }
 
@@ -112,7 +115,7 @@ impl Checked<'_> {
     /// Notes the fields that are not known.
     fn known(&mut self, map: &Map<String, Value>, known: &[&str], at: At<'_>) {
         for name in map.keys().filter(|name| !known.contains(&name.as_str())) {
-            self.condition(at.key(name), Err::<(), _>("this release does not know the field".to_owned()));
+            self.condition(at.key(name), Err::<(), _>("this release does not know the field".into()));
         }
     }
 }
@@ -124,7 +127,7 @@ fn action(value: Option<&Value>) -> Read<Action> {
         "deny" => Ok(Action::Deny),
         "pass" | "next-tier" => Ok(Action::Pass),
         "log" => Ok(Action::Log),
-        _ => Err(format!("{written:?} is no action")),
+        _ => Err(format!("{written:?} is no action").into()),
     }
 }
 
@@ -145,7 +148,7 @@ fn rule(value: &Value, namespace: &str, at: At<'_>, wrong: &mut Wrong) -> Rule {
     let version = map.get("ipVersion").map_or(Ok(None), |value| match value.as_i64() {
         Some(4) => Ok(Some(Family::V4)),
         Some(6) => Ok(Some(Family::V6)),
-        _ => Err(format!("{value} is no IP version")),
+        _ => Err(format!("{value} is no IP version").into()),
     });
     let mut rule = Rule {
         action: action.unwrap_or(Action::Deny),
@@ -187,7 +190,7 @@ fn implied_family(protocol: Option<Protocol>) -> Option<Family> {
 /// A protocol by name, in whatever case, or by number.
 pub(super) fn parse_protocol(value: &Value) -> Read<Protocol> {
     let text = scalar(value)?;
-    Protocol::parse_any_case(&text).map_err(|error| format!("{text:?}: {error}"))
+    Protocol::parse_any_case(&text).map_err(|error| format!("{text:?}: {error}").into())
 }
 
 fn protocol(value: Option<&Value>) -> Read<Option<Protocol>> {
@@ -199,7 +202,7 @@ fn icmp(value: Option<&Value>, at: At<'_>, checked: &mut Checked<'_>) -> Option<
     checked.known(map, ICMP, at);
     let byte = |name: &str| match map.get(name).map(whole).transpose()?.flatten() {
         None => Ok(None),
-        Some(value) => u8::try_from(value).map(Some).map_err(|_| format!("{value} is out of range")),
+        Some(value) => u8::try_from(value).map(Some).map_err(|_| format!("{value} is out of range").into()),
     };
     let icmp = byte("type").and_then(|kind| Ok(Icmp { kind, code: byte("code")? }));
     // Without a type there is nothing to match; a code without one is refused when written.
@@ -213,7 +216,7 @@ fn http(value: Option<&Value>, at: At<'_>, checked: &mut Checked<'_>) -> bool {
     let path = |value| {
         let map = record(value)?;
         match map.iter().find(|(name, value)| !PATH.contains(&name.as_str()) || !value.is_string()) {
-            Some((name, _)) => Err(format!("{name:?} cannot be read")),
+            Some((name, _)) => Err(format!("{name:?} cannot be read").into()),
             None => Ok(()),
         }
     };
@@ -224,13 +227,13 @@ fn http(value: Option<&Value>, at: At<'_>, checked: &mut Checked<'_>) -> bool {
 
 fn net(value: &Value) -> Read<ipnet::IpNet> {
     let text = text(value)?;
-    parse_cidr(text).map(|net| net.trunc()).map_err(|error| format!("{text:?}: {error}"))
+    parse_cidr(text).map(|net| net.trunc()).map_err(|error| format!("{text:?}: {error}").into())
 }
 
 fn port(value: &Value) -> Read<PortMatch> {
     match scalar(value)?.parse::<Port>().map_err(|error| error.to_string())? {
         Port::Name(name) => Ok(PortMatch::Named(name)),
-        number => number.range().map(PortMatch::Range).ok_or_else(|| "no port".to_owned()),
+        number => number.range().map(PortMatch::Range).ok_or_else(|| "no port".into()),
     }
 }
 
@@ -283,9 +286,9 @@ fn service(value: Option<&Value>, namespace: &str, at: At<'_>, checked: &mut Che
 /// A selector, or all when it is empty.
 pub(super) fn selector(text: &str) -> Read<Selector> {
     if text.len() > LONGEST_SELECTOR {
-        return Err(format!("a selector of {} bytes is longer than {LONGEST_SELECTOR}", text.len()));
+        return Err(format!("a selector of {} bytes is longer than {LONGEST_SELECTOR}", text.len()).into());
     }
-    Selector::parse(text).map_err(|error| error.to_string())
+    Selector::parse(text).map_err(|error| error.to_string().into())
 }
 
 /// Calico's schema lets a selector be 1,024 characters long; before it there was no limit.
@@ -346,18 +349,24 @@ fn peers(
         parts.push(format!("projectcalico.org/serviceaccount in {{ '{}' }}", names.join("', '")));
         written.push(format!("service account {}", names.join(" or ")));
     }
-    if let Some((text, _)) = own {
+    let mut only = None;
+    if let Some((text, selector)) = own {
+        only = parts.is_empty().then_some(selector);
         parts.push(text.trim().to_owned());
         written.push(text);
     }
     let negated = parts.is_empty();
-    if let Some((text, _)) = not {
+    if let Some((text, selector)) = not {
+        only = negated.then_some(selector);
         let not = text.trim();
         parts.push(if negated { not.to_owned() } else { format!("!({not})") });
         written.push(format!("not {not}"));
     }
+    if let Some(selector) = only {
+        return Ok(Some(Box::new(Peers { selector, negated, written: written.join(", ") })));
+    }
     let text = parts.iter().map(|part| format!("({part})")).collect::<Vec<_>>().join(" && ");
-    let joined = Selector::parse(&text).map_err(|error| error.to_string());
+    let joined = Selector::parse(&text).map_err(|error| error.to_string().into());
     match checked.condition(at, joined.map(Some)) {
         Some(selector) => Ok(Some(Box::new(Peers { selector, negated, written: written.join(", ") }))),
         None => Err(Unreadable),
@@ -367,7 +376,7 @@ fn peers(
 /// The name of a service account, which becomes part of a selector's text.
 fn account(value: &Value) -> Read<String> {
     let name = owned(value)?;
-    if name.contains('\'') { Err(format!("{name:?} is no name")) } else { Ok(name) }
+    if name.contains('\'') { Err(format!("{name:?} is no name").into()) } else { Ok(name) }
 }
 
 /// Whether a policy's flag is set.

@@ -236,11 +236,12 @@ impl Settings {
             }
         }
         if let Some(nets) = spec.get("externalNodesList").and_then(Value::as_array) {
-            let net = |value| read::text(value).and_then(|text| parse_cidr(text).map_err(|error| error.to_string()));
-            let parsed: Result<Vec<_>, String> = nets.iter().map(|value| net(value).map(|net| net.trunc())).collect();
+            let net =
+                |value| read::text(value).and_then(|text| parse_cidr(text).map_err(|error| error.to_string().into()));
+            let parsed: read::Read<Vec<_>> = nets.iter().map(|value| net(value).map(|net| net.trunc())).collect();
             match parsed {
                 Ok(nets) => self.external_nodes = nets,
-                Err(reason) => note("externalNodesList", reason),
+                Err(reason) => note("externalNodesList", reason.into_owned()),
             }
         }
         if let Some(prefix) = text("logPrefix") {

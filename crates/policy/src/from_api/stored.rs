@@ -54,18 +54,27 @@ impl Stored {
         let mut early = Early::default();
         let decoded = decode::exact(key, bytes, room, &mut |part| {
             let (name, value) = match part {
-                Part::Begin(name) => return early.begin(name),
-                Part::Repeated(path) => return wrong.repeated(path),
+                Part::Begin(name) => {
+                    early.begin(name);
+                    return true;
+                }
+                Part::Repeated(path) => {
+                    wrong.repeated(path);
+                    return true;
+                }
                 Part::Item(name, value) => (name, value),
             };
             let at = At::SPEC;
             let at = at.key(name);
             match (name, &mut early) {
                 ("ingress", Early { ingress: Some(list), .. }) | ("egress", Early { egress: Some(list), .. }) => {
-                    list.push(&value, &key.namespace, at, &mut wrong);
+                    list.push(&value, &key.namespace, at, &mut wrong)
                 }
-                ("nets", Early { nets: Some(list), .. }) => list.push(&value, at, &mut wrong),
-                _ => {}
+                ("nets", Early { nets: Some(list), .. }) => {
+                    list.push(&value, at, &mut wrong);
+                    true
+                }
+                _ => true,
             }
         });
         let object = match decoded {
