@@ -1,7 +1,7 @@
 //! Objects as they come from stores, where other programs write too.
 //!
 //! Tolerant where the reference is: field names match without case, null is absence, unknown fields are kept. What
-//! does not fit its type is kept too, since whoever needs that field says better what it means that it cannot be read
+//! does not fit its type is kept too: what follows from an unreadable field depends on what the field is for
 //! ([`Object::spec`]). An error here means that there is no object at all.
 
 use std::cell::{Cell, RefCell};
@@ -61,17 +61,17 @@ impl DecodeError {
 
 /// Reads what a store keeps under a key. The key's name and namespace count, whatever the value says; the revision is
 /// the store's to fill in. Metadata of a wrong type is kept beside the readable ([`Metadata::other`]). Of a key that
-/// appears twice the last value is read, as by Calico: for who shows the object, not for who enforces it.
+/// appears twice the last value is read, as Calico reads it: for showing the object, not for enforcing it.
 pub fn stored(key: &Key, bytes: &[u8]) -> Result<Object, DecodeError> {
     read(key, bytes, Mode::Tolerant)
 }
 
-/// How many bytes of tree whoever enforces an object of this size makes of it at most.
+/// How many bytes a tree takes at most that is made of an object of this size for enforcement.
 pub fn room(bytes: &[u8]) -> usize {
     bytes.len().saturating_mul(10).saturating_add(1 << 20)
 }
 
-/// The same, but in the spec and in labels a key that appears twice is null, and `repeated` is told where, of the first
+/// The same, but in the spec and in labels a key that appears twice is null, and `repeated` receives the places of the first
 /// hundred; two spellings of one field are the same key. Beyond `room` bytes of tree a list ends with a null and an object is null. No other
 /// field is null.
 pub fn without_repeats(
@@ -80,13 +80,17 @@ pub fn without_repeats(
     room: usize,
     repeated: &mut dyn FnMut(Path),
 ) -> Result<Object, DecodeError> {
-    let tell = RefCell::new(|part: Part<'_>| {
+    let receiver = RefCell::new(|part: Part<'_>| {
         if let Part::Repeated(path) = part {
             repeated(path);
         }
         true
     });
-    read(key, bytes, Mode::NoRepeats(Limits { room: &Cell::new(room), tell: &tell, repeats: &Cell::new(REPEATS) }))
+    read(
+        key,
+        bytes,
+        Mode::NoRepeats(Limits { room: &Cell::new(room), receiver: &receiver, repeats: &Cell::new(REPEATS) }),
+    )
 }
 
 fn read(key: &Key, bytes: &[u8], mode: Mode<'_>) -> Result<Object, DecodeError> {
@@ -99,21 +103,24 @@ fn read(key: &Key, bytes: &[u8], mode: Mode<'_>) -> Result<Object, DecodeError> 
     }
 }
 
-/// The same for whoever enforces the object: nothing that may narrow it is lost on the way. In the spec and in labels
+/// The same for enforcement: nothing that may narrow the object is lost. In the spec and in labels
 /// null stays null, and a key that appears twice is null. Beyond `room` bytes of tree a list ends with a null and an
-/// object is null. The items of `spec.ingress`, `spec.egress` and `spec.nets` are handed to `tell` one by one, for as long as
+/// object is null. The items of `spec.ingress`, `spec.egress` and `spec.nets` are handed to `receiver` one by one, for as long as
 /// it answers that it wants more. Another
 /// kind than the key's is left in the body. What stands in the spec may be anything.
 pub fn exact(
     key: &Key,
     bytes: &[u8],
     room: usize,
-    tell: &mut dyn FnMut(Part<'_>) -> bool,
+    receiver: &mut dyn FnMut(Part<'_>) -> bool,
 ) -> Result<Object, DecodeError> {
     let shape = Some(kinds::shape(key.kind));
     let mut read = |bytes: &[u8]| {
-        let (room, tell) = (Cell::new(room), RefCell::new(|part: Part<'_>| tell(part)));
-        parse(Seed::new(shape, Mode::Exact(Limits { room: &room, tell: &tell, repeats: &Cell::new(REPEATS) })), bytes)
+        let (room, receiver) = (Cell::new(room), RefCell::new(|part: Part<'_>| receiver(part)));
+        parse(
+            Seed::new(shape, Mode::Exact(Limits { room: &room, receiver: &receiver, repeats: &Cell::new(REPEATS) })),
+            bytes,
+        )
     };
     // A number that no double holds is no reason to lose all the rest.
     let value = read(bytes).or_else(|error| match numbers::tamed(bytes) {
@@ -152,7 +159,7 @@ fn object(
     let mut metadata = match whole.shift_remove("metadata") {
         Some(Value::Object(map)) => metadata(map),
         None => Metadata::default(),
-        // Nobody knows which labels there were.
+        // Which labels there were is unknown.
         Some(other) => Metadata { other: Map::from_iter([("labels".to_owned(), other)]), ..Metadata::default() },
     };
     metadata.name.clone_from(&key.name);

@@ -13,7 +13,7 @@ use tortie_api::names::workload::IdentifierError;
 pub enum Severity {
     /// The object is refused.
     Error,
-    /// The object is taken; the code names the doubt (`unknown-profile`).
+    /// The object is taken; the code names the kind (`unknown-profile`).
     Warning(&'static str),
 }
 

@@ -40,7 +40,7 @@ pub struct Located {
     pub object: Option<Object>,
     /// In spite of errors, what could be read.
     pub partial: Option<Partial>,
-    /// How messages name it: `HostEndpoint web1`; empty where nobody can tell.
+    /// How messages name it: `HostEndpoint web1`; empty where it is unknown.
     pub about: String,
     /// What is wrong with it.
     pub problems: Vec<Problem>,
@@ -159,7 +159,7 @@ fn unreadable(text: &str, part: &Range<usize>) -> Option<Located> {
     Some(Located::at(one(text, at), problem))
 }
 
-/// Text on a separator line is read by nobody. A mapping there was surely meant to be.
+/// Text on a separator line is not read. A mapping there was surely meant to be.
 fn dropped(text: &str, span: Range<usize>) -> Located {
     let message = "what stands behind `---` is not read";
     let problem = if text[span.clone()].contains(':') {

@@ -21,11 +21,13 @@ mod tag;
 mod value;
 mod write;
 
-use crate::problem::{Layer, Problem};
-use plan::Plan;
 use tortie_api::Object;
 
-pub use write::{create, overlaps, update};
+use crate::problem::{Layer, Problem};
+use plan::Plan;
+
+pub use rules::pool::overlaps;
+pub use write::{create, update};
 
 /// What is wrong with an object as it stands, before any client has filled in its defaults.
 pub fn validate(object: &Object) -> Vec<Problem> {

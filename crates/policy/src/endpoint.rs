@@ -89,7 +89,7 @@ pub enum Interface {
     ByAddress,
     /// On every interface of the host that has no endpoint of its own (`*`).
     All,
-    /// On some interface of its node, nobody knows which. It comes before all other host endpoints there, on every
+    /// On an unknown interface of its node. It comes before all other host endpoints there, on every
     /// interface.
     Unknown,
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Machine {
     /// Its routes, of the tables that every packet is looked up in.
     pub routes: Vec<Route>,
-    /// Why these routes do not tell everything, such as rules that choose other tables.
+    /// Why these routes are not everything, such as rules that choose other tables.
     pub partial: Option<String>,
     /// Its interfaces that hand what they receive to a master.
     pub ports: Vec<Port>,

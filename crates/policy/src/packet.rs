@@ -29,7 +29,7 @@ pub enum Transport {
 pub enum Conntrack {
     /// The first packet of a flow.
     New,
-    /// Part of a known flow, or related to one.
+    /// Established or related.
     Established,
     /// Neither new nor part of anything known.
     Invalid,

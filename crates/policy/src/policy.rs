@@ -107,12 +107,12 @@ pub struct Tier {
     pub order: Order,
     /// What happens to what none of its policies settled.
     pub end: TierEnd,
-    /// Nobody knows its place: it comes first, and what its policies allow goes on to the other tiers.
+    /// Its order is unreadable: it comes first, and what its policies allow goes on to the other tiers.
     pub asked_first: bool,
 }
 
 impl Tier {
-    /// The tier of policies of which nobody knows the tier. It comes before all others and denies at its end; what its
+    /// The tier of policies whose tier is unreadable. It comes before all others and denies at its end; what its
     /// policies allow goes on to the other tiers.
     pub const UNREADABLE: &str = "(unreadable)";
 }
@@ -165,7 +165,7 @@ pub enum Stage {
         /// Also in the forward stage.
         forward: bool,
     },
-    /// Nobody knows: in every one.
+    /// Unreadable: in every one.
     Unknown,
 }
 

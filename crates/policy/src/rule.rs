@@ -219,7 +219,7 @@ pub struct Peers {
     /// The addresses of all that match this: selector, namespace and service accounts in one, and not `notSelector`
     /// (enforcement sheet 4.3).
     pub selector: Selector,
-    /// The match is turned round: `notSelector` stood alone, so addresses that nobody knows match too.
+    /// The match is turned round: `notSelector` stood alone, so unknown addresses match too.
     pub negated: bool,
     /// What was written, for people: `role == 'app'`.
     pub written: String,

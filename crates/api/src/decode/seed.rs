@@ -10,10 +10,10 @@ use serde_json::{Number, Value};
 use crate::path::Path;
 use crate::shape::{Field, Form, Record, Shape};
 
-/// What is told of an object while it is read.
+/// What the caller receives of an object while it is read.
 #[derive(Debug)]
 pub enum Part<'a> {
-    /// The list of this name begins; what was told of it before does not count.
+    /// The list of this name begins; its items so far are dropped.
     Begin(&'a str),
     /// The next item of the list of this name.
     Item(&'a str, Value),
@@ -28,27 +28,27 @@ pub(super) enum Mode<'e> {
     Tolerant,
     /// The same, but a key that appears twice is null where it decides something.
     NoRepeats(Limits<'e>),
-    /// As whoever enforces the object reads it: null stays null too, and long lists are handed over item by item.
+    /// For enforcement: null stays null too, and long lists are handed over item by item.
     Exact(Limits<'e>),
 }
 
-/// What whoever enforces the object gives along.
+/// The bounds of reading for enforcement, and who receives the parts.
 #[derive(Clone, Copy)]
 pub(super) struct Limits<'e> {
     /// How many more bytes the tree may take. What does not fit becomes null.
     pub(super) room: &'e Cell<usize>,
     /// Takes the items of `spec.ingress`, `spec.egress` and `spec.nets` one by one, so that no tree of all of them is
     /// made; and keys that appear twice.
-    pub(super) tell: &'e Tell<'e>,
-    /// How many more keys that appear twice are told of: the rest are only null.
+    pub(super) receiver: &'e Receiver<'e>,
+    /// How many more keys that appear twice are reported: the others are only null.
     pub(super) repeats: &'e Cell<usize>,
 }
 
-/// So many keys that appear twice are told of.
+/// How many keys that appear twice are reported.
 pub(super) const REPEATS: usize = 100;
 
 /// Takes parts, and says whether more items of the list are wanted.
-pub(super) type Tell<'e> = RefCell<dyn FnMut(Part<'_>) -> bool + 'e>;
+pub(super) type Receiver<'e> = RefCell<dyn FnMut(Part<'_>) -> bool + 'e>;
 
 /// Where a value stands in the object. It is written out only for a key that appears twice.
 #[derive(Clone, Copy)]
@@ -132,10 +132,10 @@ impl<'a, 'e> Seed<'a, 'e> {
 
     /// Puts null in the place of a key that appears twice, where that decides something. Else the last value counts.
     fn repeated(self, decides: bool, name: &str) -> Option<Value> {
-        let Limits { tell, repeats, .. } = self.limits().filter(|_| decides)?;
+        let Limits { receiver, repeats, .. } = self.limits().filter(|_| decides)?;
         if let Some(left) = repeats.get().checked_sub(1) {
             repeats.set(left);
-            tell.borrow_mut()(Part::Repeated(Place::Key(self.place, name).path()));
+            receiver.borrow_mut()(Part::Repeated(Place::Key(self.place, name).path()));
         }
         Some(Value::Null)
     }
@@ -157,12 +157,12 @@ impl<'a, 'e> Seed<'a, 'e> {
     ) -> Result<Value, A::Error> {
         let room = exact.room.get();
         let shape = self.item_shape();
-        exact.tell.borrow_mut()(Part::Begin(name));
+        exact.receiver.borrow_mut()(Part::Begin(name));
         for index in 0.. {
             let place = Place::Index(self.place, index);
             let Some(value) = items.next_element_seed(self.part(shape, &place))? else { break };
             exact.room.set(room);
-            if !exact.tell.borrow_mut()(Part::Item(name, value)) {
+            if !exact.receiver.borrow_mut()(Part::Item(name, value)) {
                 while items.next_element::<IgnoredAny>()?.is_some() {}
                 break;
             }
@@ -248,7 +248,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
             let place = Place::Index(self.place, list.len());
             let Some(value) = items.next_element_seed(self.part(shape, &place))? else { break };
             if !self.takes(ITEM) {
-                // Whoever reads the list finds that its end is missing.
+                // A reader of the list finds that its end is missing.
                 list.push(Value::Null);
                 while items.next_element::<IgnoredAny>()?.is_some() {}
                 break;
@@ -261,7 +261,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         // Small objects are the rule, and growing from nothing costs more than four empty places.
         let mut map = Map::with_capacity(if self.limits().is_some() { 0 } else { 4 });
-        // Of an object that is too large inside nothing is left; fields that nobody knows are left out further outside.
+        // Of an object that is too large inside nothing is left; unknown fields further outside are left out.
         let mut whole = true;
         if let Some(Form::Record(record)) = self.form() {
             // Fields that were null, which is absence: they too appear only once.

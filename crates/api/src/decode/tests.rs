@@ -136,7 +136,7 @@ fn metadata_of_a_wrong_type_is_kept_and_costs_nothing_else() {
     assert_eq!(read(Kind::HostEndpoint, r#"{"metadata":7}"#).unwrap().metadata.other["labels"], json!(7));
 }
 
-/// What whoever enforces the object is given: the rest, the rules, and the keys that appear twice.
+/// What is read for enforcement: the object, its rules, and the keys that appear twice.
 fn enforced(kind: Kind, text: &str, room: usize) -> (Object, Vec<(String, Value)>, Vec<String>) {
     let (mut rules, mut repeated) = (Vec::new(), Vec::new());
     let key = Key { kind, namespace: String::new(), name: "x".into() };
@@ -152,7 +152,7 @@ fn enforced(kind: Kind, text: &str, room: usize) -> (Object, Vec<(String, Value)
 }
 
 #[test]
-fn whoever_enforces_it_sees_null_for_a_key_that_appears_twice() {
+fn for_enforcement_a_key_that_appears_twice_is_null() {
     let (object, rules, repeated) = enforced(
         Kind::GlobalNetworkPolicy,
         concat!(
@@ -194,7 +194,7 @@ fn whoever_enforces_it_sees_null_for_a_key_that_appears_twice() {
 }
 
 #[test]
-fn whoever_enforces_it_sees_null_and_each_rule_alone() {
+fn for_enforcement_null_stays_null_and_each_rule_is_handed_over_alone() {
     let text = concat!(
         r#"{"metadata":{"creationTimestamp":null,"labels":null},"status":{"conditions":null},"#,
         r#""spec":{"order":1e999,"tier":null,"ingress":[{"action":"Allow","source":null},null,7],"types":[null]}}"#
@@ -228,5 +228,5 @@ fn beyond_its_room_a_list_ends_with_null_and_a_part_is_null() {
     assert_eq!(object.body["spec"]["labelsToApply"], Value::Null);
     assert_eq!(rules, [("egress".to_owned(), Value::Null)], "a rule that does not fit is not half a rule");
     let (object, ..) = enforced(Kind::Tier, &format!(r#"{{"spec":{{{labels},"order":1}}}}"#), 10_000);
-    assert_eq!(object.body["spec"]["order"], json!(1), "what nobody knows makes nothing unreadable");
+    assert_eq!(object.body["spec"]["order"], json!(1), "an unknown field makes nothing unreadable");
 }

@@ -40,7 +40,7 @@ pub struct BgpPeerSpec {
     pub source_address: String,
     /// How long routes stay while the peer restarts.
     pub max_restart_time: Option<Duration>,
-    /// How often the peer is told that we live.
+    /// How often a keepalive is sent to the peer.
     pub keepalive_time: Option<Duration>,
     /// How often our AS number may stand in a route that we accept.
     #[serde(rename = "numAllowedLocalASNumbers")]

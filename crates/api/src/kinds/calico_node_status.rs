@@ -131,12 +131,12 @@ pub struct CalicoNodeRoute {
     pub gateway: String,
     /// By which interface.
     pub interface: String,
-    /// Who told it.
+    /// The source of the route.
     #[schemars(extend("x-always" = true))]
     pub learned_from: CalicoNodeRouteLearnedFrom,
 }
 
-/// Who told a route.
+/// The source of a route.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CalicoNodeRouteLearnedFrom {

@@ -57,7 +57,7 @@ pub enum IdentifierError {
     Edge {
         /// The field of the spec.
         field: &'static str,
-        /// What stands there.
+        /// Its value.
         value: String,
         /// `begin` or `end`.
         word: &'static str,

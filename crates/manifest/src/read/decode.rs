@@ -24,7 +24,7 @@ pub(crate) struct Decoded {
     pub(crate) unread: Vec<Path>,
 }
 
-/// How many problems of one object are told in full.
+/// How many problems of one object are reported in full.
 const MAX_PROBLEMS: usize = 100;
 
 /// Decodes a whole object (or any other map) against its shape.
@@ -212,7 +212,7 @@ impl Decoder<'_> {
                 problem.message(format!("`{key}` is given {times}"))
             };
             problem.also = (1..count.min(MAX_PROBLEMS)).map(|_| (path.clone(), "also given here".to_owned())).collect();
-            self.tell(problem);
+            self.report(problem);
         }
     }
 
@@ -228,7 +228,7 @@ impl Decoder<'_> {
         };
         let message = format!("YAML takes `{written}` without quotes for {what}: this is read as `{read}`");
         let problem = Problem::warning("unquoted", self.path(), message);
-        self.tell(problem.help(format!("write \"{written}\" in quotes, or `{read}`, whichever is meant")));
+        self.report(problem.help(format!("write \"{written}\" in quotes, or `{read}`, whichever is meant")));
     }
 
     /// `0443` is a number in base 8 to YAML, which hardly anybody means.
@@ -239,11 +239,11 @@ impl Decoder<'_> {
         if written.starts_with('0') && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
             let message = format!("YAML takes `{written}` for a number in base 8: this is read as {read}");
             let problem = Problem::warning("octal", self.path(), message);
-            self.tell(problem.help(format!("write {digits}, or {read} if that is meant")));
+            self.report(problem.help(format!("write {digits}, or {read} if that is meant")));
         }
     }
 
-    fn tell(&mut self, problem: Problem) {
+    fn report(&mut self, problem: Problem) {
         if self.problems.len() < MAX_PROBLEMS { self.problems.push(problem) } else { self.untold += 1 }
     }
 
@@ -258,7 +258,7 @@ impl Decoder<'_> {
         if self.problems.len() < MAX_PROBLEMS {
             problem.help = suggest::field(key, &path, record, self.root);
         }
-        self.tell(problem);
+        self.report(problem);
     }
 
     fn mismatch(&mut self, node: &Node, go: &str, wanted: &str) -> Option<Json> {
@@ -292,7 +292,7 @@ impl Decoder<'_> {
         self.unread.push(path.clone());
         let mut problem = Problem::read(path, reason).message(message);
         problem.help = help.map(str::to_owned);
-        self.tell(problem);
+        self.report(problem);
         None
     }
 
@@ -302,7 +302,7 @@ impl Decoder<'_> {
         let mut problem = Problem::read(self.path(), reason.replacen("Go value of type", &field, 1));
         problem.message = message.or(Some(reason));
         problem.help = help;
-        self.tell(problem);
+        self.report(problem);
         None
     }
 
@@ -408,7 +408,7 @@ fn describe(value: &Value) -> String {
     }
 }
 
-/// What to say where Calico's words (`cannot unmarshal ... into Go value`) help nobody.
+/// What to say where Calico's words (`cannot unmarshal ... into Go value`) do not help.
 fn special_message(kind: &str, node: &Node) -> Option<String> {
     let found = describe(&node.value);
     let scalar = matches!(node.value, Value::Text(_));

@@ -13,7 +13,7 @@ pub(crate) const MAX_SIZE: usize = 10 * 1024 * 1024;
 pub struct Part {
     /// Its bytes.
     pub(crate) span: Range<usize>,
-    /// Text on the separator line that ends it, which nobody reads.
+    /// Text on the separator line that ends it, which is not read.
     pub(crate) dropped: Option<Range<usize>>,
 }
 

@@ -117,7 +117,7 @@ impl Node {
         found
     }
 
-    /// The value as JSON, without places. What JSON cannot say (an infinite number) is null.
+    /// The value as JSON, without places. What JSON cannot express (an infinite number) is null.
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;
         match &self.value {

@@ -39,10 +39,10 @@ pub(crate) fn field(name: &str, path: &Path, record: &Record, root: &Shape) -> O
 /// Where a field belongs, all places that are equally near. Which side of a rule a condition stands on changes what it means,
 /// so neither is proposed alone.
 fn belongs(name: &str, places: &[Vec<String>]) -> String {
-    let mut told = Vec::new();
+    let mut suggestions = Vec::new();
     let mut sides = false;
     for place in places {
-        told.push(match (place.join("."), place.last().map(String::as_str)) {
+        suggestions.push(match (place.join("."), place.last().map(String::as_str)) {
             (at, _) if at.is_empty() => "at the top, beside `kind`".to_owned(),
             (at, Some("source")) if at.contains("gress[]") => format!("under `{at}` (where packets come from)"),
             (at, Some("destination")) if at.contains("gress[]") => {
@@ -57,7 +57,7 @@ fn belongs(name: &str, places: &[Vec<String>]) -> String {
         return format!("`{name}` belongs in a rule, an item of `ingress` or `egress`: {sides}");
     }
     let end = if sides { "" } else { "; check its indentation" };
-    match told.split_last() {
+    match suggestions.split_last() {
         Some((last, [])) => format!("`{name}` belongs {last}{end}"),
         Some((last, rest)) => format!("`{name}` belongs {} or {last}{end}", rest.join(", ")),
         None => String::new(),

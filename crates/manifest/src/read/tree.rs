@@ -203,7 +203,7 @@ impl<'a> Builder<'a> {
         start..start + self.text[start..span.end].trim_end_matches(['\n', '\r', ' ']).len()
     }
 
-    /// The text of a block scalar. The last line has a line break only if one stands there, which before a separator
+    /// The text of a block scalar. The last line has a line break only if the text has one, which before a separator
     /// does not: it belongs to the separator.
     fn block_text<'t>(&self, text: Cow<'t, str>, span: &Range<usize>) -> Cow<'t, str> {
         let unfinished = span.end >= self.part.end && !self.text[self.part.clone()].ends_with(['\n', '\r']);

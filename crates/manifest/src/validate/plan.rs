@@ -125,7 +125,7 @@ impl Node {
         let item = match &shape.form {
             Form::List(item) => {
                 let mut node = Node::of(item, rules, format!("{path}[]"));
-                // Only fields may be left empty; an item that stands there is looked at.
+                // Only fields may be left empty; an item is looked at.
                 node.tags.iter_mut().for_each(|tag| tag.looks_at_empty = true);
                 Some(Box::new(node))
             }

@@ -5,8 +5,11 @@
 
 mod cases;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
-use tortie_api::{Key, Kind, defaults, kinds};
+use tortie_api::shape::{Form, Shape};
+use tortie_api::{Key, Kind, Step, defaults, kinds};
 
 use super::*;
 use cases::CASES;
@@ -140,14 +143,14 @@ fn a_pool_keeps_its_net_its_block_size_and_its_use() {
 
 #[test]
 fn every_pattern_compiles_and_every_tag_is_known() {
-    fn visit(shape: &tortie_api::shape::Shape, tags: &mut Vec<String>) {
+    fn visit(shape: &Shape, tags: &mut Vec<String>) {
         if let Some(pattern) = &shape.rules.pattern {
             assert!(regex_lite::Regex::new(pattern).is_ok(), "{pattern}");
         }
         tags.extend(shape.rules.tag.clone());
         match &shape.form {
-            tortie_api::shape::Form::Record(record) => record.fields.iter().for_each(|field| visit(&field.shape, tags)),
-            tortie_api::shape::Form::List(item) | tortie_api::shape::Form::Map(item) => visit(item, tags),
+            Form::Record(record) => record.fields.iter().for_each(|field| visit(&field.shape, tags)),
+            Form::List(item) | Form::Map(item) => visit(item, tags),
             _ => {}
         }
     }
@@ -161,6 +164,70 @@ fn every_pattern_compiles_and_every_tag_is_known() {
         let name = tag.split('=').next().unwrap();
         assert!(KNOWN.contains(&format!(" {name} ")), "{tag}");
     }
+}
+
+/// Every place of a kind, in the words of the tables of rules.
+fn places(kind: Kind) -> BTreeSet<String> {
+    fn visit(shape: &Shape, path: String, places: &mut BTreeSet<String>) {
+        match &shape.form {
+            Form::Record(record) => {
+                for field in &record.fields {
+                    let inner = if path.is_empty() { field.name.clone() } else { format!("{path}.{}", field.name) };
+                    visit(&field.shape, inner, places);
+                }
+            }
+            Form::List(item) => visit(item, format!("{path}[]"), places),
+            Form::Map(value) => visit(value, format!("{path}{{}}"), places),
+            _ => {}
+        }
+        places.insert(path);
+    }
+    let mut found = BTreeSet::new();
+    visit(kinds::shape(kind), String::new(), &mut found);
+    found
+}
+
+#[test]
+fn every_place_that_a_rule_names_exists_in_its_kind() {
+    for kind in Kind::ALL {
+        let (places, rules) = (places(*kind), rules::of(*kind));
+        let records = rules.records.iter().chain(rules.schema).map(|(place, _)| *place);
+        let others = rules.unvisited.iter().copied().chain(rules.formats.iter().map(|(place, _)| *place));
+        for place in records.chain(others) {
+            assert!(places.contains(place), "{kind} has no {place}");
+        }
+    }
+}
+
+#[test]
+fn every_place_of_a_problem_exists_in_its_kind() {
+    let mut seen = 0;
+    for (_, cases) in CASES {
+        for (kind, name, spec) in *cases {
+            let (kind, create) = kind.strip_prefix("create ").map_or((*kind, false), |kind| (kind, true));
+            let object = object(kind, name, spec);
+            let problems = if create { super::create(&object) } else { validate(&object) };
+            let places = places(object.kind);
+            for problem in &problems {
+                // Keys of maps are the users'.
+                let exists = |path: &str| {
+                    path.starts_with("metadata.")
+                        || places.iter().any(|place| match place.split_once('{') {
+                            Some((before, _)) => path.starts_with(before),
+                            None => place == path,
+                        })
+                };
+                let path = problem.path.0.iter().fold(String::new(), |path, step| match step {
+                    Step::Index(_) => path + "[]",
+                    Step::Key(key) if path.is_empty() => key.clone(),
+                    Step::Key(key) => format!("{path}.{key}"),
+                });
+                assert!(exists(&path), "{kind} has no {path}: {}", problem.text());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 200, "{seen}");
 }
 
 #[test]

@@ -70,7 +70,7 @@ pub(super) fn is_empty(value: &Value) -> bool {
 }
 
 /// The value as Go prints it in a message: texts bare, `[a b]`, `map[k:v]`, and records as `{a b}` with every field
-/// of their shape. What Go shows as an address in memory is shown as what stands there.
+/// of their shape. What Go shows as an address in memory is shown as its value.
 pub(super) fn go_text(value: &Value, shape: Option<&Shape>) -> String {
     let mut out = String::new();
     write_go(&mut out, value, shape, true);

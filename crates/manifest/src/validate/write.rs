@@ -5,11 +5,10 @@ use serde_json::Value;
 use tortie_api::kinds::workload_endpoint::WorkloadEndpointSpec;
 use tortie_api::names::workload;
 use tortie_api::{Kind, Object, Path};
-use tortie_net::{IpNet, parse_cidr};
 
 use super::rules::pool;
 use super::validate;
-use super::value::{Fields, filled, int, list, present, record, records, text};
+use super::value::{Fields, filled, present, record, records, text};
 use crate::problem::Problem;
 
 /// What is wrong with an object that is to be created. Give it with its defaults ([`tortie_api::defaults::apply`]), as it
@@ -31,22 +30,6 @@ fn write(object: &Object, old: Option<&Object>) -> Vec<Problem> {
     if problems.is_empty() { after(object, old.is_none()) } else { problems }
 }
 
-/// The pools that share addresses with a new one.
-pub fn overlaps<'a>(pool: &Object, others: impl IntoIterator<Item = &'a Object>) -> Vec<Problem> {
-    let cidr = |object: &Object| parse_cidr(text(spec(object)?, "cidr")).ok().map(|net| net.trunc());
-    let Some(net) = cidr(pool) else { return Vec::new() };
-    let name = &pool.metadata.name;
-    let others = others.into_iter().filter(|other| other.metadata.name != *name);
-    let shared = others.filter_map(|other| Some((other, cidr(other)?))).filter(|(_, other)| pool::overlap(&net, other));
-    let problem = |(other, other_net): (&Object, IpNet)| {
-        let other = &other.metadata.name;
-        let reason = format!("IPPool({name}) CIDR overlaps with IPPool({other}) CIDR {other_net}");
-        Problem::field(Path::from("spec.cidr"), "IPPool.Spec.CIDR", net.to_string(), reason)
-            .message(format!("`{net}` shares addresses with the pool `{other}`, which has `{other_net}`"))
-    };
-    shared.map(problem).collect()
-}
-
 fn spec(object: &Object) -> Option<&Fields> {
     object.body.get("spec").and_then(Value::as_object)
 }
@@ -57,7 +40,7 @@ fn before(object: &Object, old: Option<&Object>) -> Vec<Problem> {
     let fields = spec(object).unwrap_or(&none);
     match object.kind {
         Kind::WorkloadEndpoint => workload_name(object).err().into_iter().collect(),
-        Kind::IPPool => ip_pool(fields, old),
+        Kind::IPPool => pool::of_write(fields, old.and_then(spec)),
         Kind::KubeControllersConfiguration => templates(fields).into_iter().collect(),
         _ => Vec::new(),
     }
@@ -86,51 +69,6 @@ fn workload_name(object: &Object) -> Result<(), Problem> {
     Err(Problem::field(Path::from("metadata.name"), "Name", name, reason)
         .message("the name of a workload endpoint is made of its spec")
         .help(format!("the name is `{expected}`; leave it out and it is filled in")))
-}
-
-fn ip_pool(fields: &Fields, old: Option<&Object>) -> Vec<Problem> {
-    let cidr = text(fields, "cidr");
-    let at = |field: &str, go: &str, value: String, reason: &str| {
-        Problem::field(Path::from("spec").key(field), format!("IPPool.Spec.{go}"), value, reason)
-    };
-    if cidr.is_empty() {
-        let problem = at("cidr", "CIDR", String::new(), "IPPool CIDR must be specified");
-        return vec![Problem { value: None, ..problem }.message("`cidr` is missing").help("write it like 10.0.0.0/16")];
-    }
-    let Some(net) = parse_cidr(cidr).ok().filter(|_| cidr.contains('/')) else {
-        let problem = at("cidr", "CIDR", cidr.to_owned(), "IPPool CIDR must be a valid subnet");
-        return vec![match parse_cidr(cidr) {
-            Ok(net) => problem.message(format!("`{cidr}` is an address, not a net")).help(format!("write `{net}`")),
-            Err(_) => problem.message(format!("`{cidr}` is not a net")),
-        }];
-    };
-    let mut problems = Vec::new();
-    if let Some(old) = old.and_then(spec) {
-        let balancer = |fields: &Fields| list(fields, "allowedUses").iter().any(|using| using == "LoadBalancer");
-        let other = |fields: &Fields| list(fields, "allowedUses").iter().any(|using| using != "LoadBalancer");
-        let old_net = parse_cidr(text(old, "cidr")).ok().map(|net| net.trunc());
-        if old_net != Some(net.trunc()) {
-            let problem = at("cidr", "CIDR", net.trunc().to_string(), "IPPool CIDR cannot be modified");
-            problems.push(problem.message("the net of a pool cannot change").help("make a new pool and move to it"));
-        }
-        if balancer(old) && other(fields) {
-            let shown = super::value::go_text(&Value::Array(list(fields, "allowedUses").to_vec()), None);
-            let reason = "IPPool allowed use cannot be changed from LoadBalacer to Workload or Tunnel";
-            return vec![at("allowedUses", "AllowedUses", shown, reason)];
-        }
-        let usual = if net.addr().is_ipv4() { 26 } else { 122 };
-        let size = |fields: &Fields| int(fields, "blockSize").filter(|size| *size != 0).unwrap_or(usual);
-        if size(old) != size(fields) {
-            let shown = size(fields).to_string();
-            let problem = at("blockSize", "BlockSize", shown, "IPPool BlockSize cannot be modified");
-            problems.push(problem.message(format!("the block size of a pool cannot change; it is {}", size(old))));
-        }
-    }
-    if net != net.trunc() {
-        let problem = at("cidr", "CIDR", net.trunc().to_string(), "IPPool CIDR is not strictly masked");
-        problems.push(pool::unmasked(problem, cidr, net));
-    }
-    problems
 }
 
 /// Templates of host endpoints have names of their own and say which interfaces they are for.

@@ -1,4 +1,4 @@
-//! Endpoints and sets: what they leave out, say twice, or name in vain.
+//! Endpoints and sets: what they leave out, repeat, or name without effect.
 
 use serde_json::{Map, Value};
 use tortie_api::{Key, Kind, Object, Path};

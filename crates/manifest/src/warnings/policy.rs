@@ -57,7 +57,7 @@ pub(super) fn settings(spec: &Map<String, Value>, out: &mut Vec<Problem>) {
     }
 }
 
-/// Which of these host endpoints an untracked policy selects in vain: on `*` it does not act.
+/// Which of these host endpoints an untracked policy selects without effect: on `*` it does not act.
 pub fn untracked_on_any<'a>(policy: &Object, endpoints: impl IntoIterator<Item = &'a Object>) -> Vec<Problem> {
     let spec = |object: &'a Object| object.body.get("spec").and_then(Value::as_object);
     let found = policy.body.get("spec").and_then(Value::as_object);

@@ -1,8 +1,8 @@
 //! Endpoints. Facts: enforcement sheet 2.1, 3, 3.11; datastore sheet appendix A.
 //!
-//! What cannot be read of an endpoint never makes it disappear where it closes something: labels and profiles that
-//! nobody knows make it deny everything ([`UNREADABLE_LABELS`]), a place that nobody knows closes all interfaces that it
-//! may mean, and addresses and ports that nobody knows are said to be missing ([`Missing`]).
+//! What cannot be read of an endpoint never makes it disappear where it closes something: unreadable
+//! labels and profiles make it deny everything ([`UNREADABLE_LABELS`]), an unreadable place closes all interfaces that it
+//! may mean, and unreadable addresses and ports are marked as missing ([`Missing`]).
 
 use std::net::IpAddr;
 
@@ -24,7 +24,7 @@ const DEFAULT_PACKET_BURST: u32 = 5;
 const DENIES: &str = "the endpoint denies everything, failsafes aside";
 const MISSING: &str = "rules that deny by label or named port may mean it too";
 
-/// Labels that stand for those that nobody knows.
+/// Labels that stand for unreadable ones.
 pub(super) fn unreadable_labels() -> Labels {
     Labels::from([(UNREADABLE_LABELS.to_owned(), String::new())])
 }
@@ -45,7 +45,7 @@ pub(super) fn host(object: &Object, wrong: &mut Wrong) -> HostEndpoint {
     let spec = Fields::of(object.body.get("spec"));
     let mut labels = labels(object, DENIES, wrong);
     let node = spec.read("node", owned);
-    let node = wrong.take(At::SPEC.key("node"), node, "the endpoint is on no node, since nobody knows on which");
+    let node = wrong.take(At::SPEC.key("node"), node, "the endpoint is on no node");
     let interface = wrong.take(
         At::SPEC.key("interfaceName"),
         spec.read("interfaceName", text),
@@ -115,7 +115,7 @@ fn bound(ports: &mut Vec<NamedPort>, addresses: usize, missing: &mut Missing, wr
     }
 }
 
-/// Profiles give labels, so of an endpoint with one that nobody knows nobody knows the labels.
+/// Profiles give labels, so an endpoint with an unreadable profile has unreadable labels.
 fn profiles(spec: Fields<'_>, labels: &mut Labels, wrong: &mut Wrong) -> Vec<String> {
     let mut lost = false;
     let profiles = each(spec, "profiles", owned, &mut lost, DENIES, wrong);
@@ -200,7 +200,7 @@ pub(super) fn workload(object: &Object, wrong: &mut Wrong) -> Option<WorkloadEnd
     }
     if denies {
         it.missing.place = true;
-        // Nobody knows which of several endpoints of one interface comes first, so the one that denies does.
+        // Which of several endpoints of one interface comes first is unknown, so the one that denies does.
         (it.orchestrator, it.workload, it.endpoint) = Default::default();
     }
     Some(it.build(WorkloadId { namespace: object.metadata.namespace.clone(), name: object.metadata.name.clone() }))

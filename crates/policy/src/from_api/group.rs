@@ -114,7 +114,7 @@ pub(super) fn node(object: &Object, wrong: &mut Wrong) -> Node {
     let labels = labels(object, "no FelixConfiguration is for the node by its labels", wrong);
     let mut node = Node { name: object.metadata.name.clone(), labels, ..Node::default() };
     let consequence = "tunnels do not take it for an address of a node";
-    // Without the node's own address of a family nobody knows where its tunnel ends.
+    // Without the node's own address of a family it is unknown where its tunnel ends.
     let mut known = [true; 2];
     for (family, field) in ["ipv4Address", "ipv6Address"].into_iter().enumerate() {
         let bgp = At::SPEC.key("bgp");

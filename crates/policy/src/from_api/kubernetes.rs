@@ -17,7 +17,7 @@ use super::{Invalid, spec};
 const ORCHESTRATOR: &str = "projectcalico.org/orchestrator == 'k8s'";
 const ORDER: f64 = 1000.0;
 
-/// The object as a policy of Calico. It is never enforced, so of what cannot be read the first is told.
+/// The object as a policy of Calico. It is never enforced, so only the first unreadable field is reported.
 pub(super) fn convert(object: &Object) -> Result<Object, Invalid> {
     let path = Path::from("spec");
     let spec: StagedKubernetesNetworkPolicySpec = spec(object)?;
@@ -56,7 +56,7 @@ fn rules(ports: &[PolicyPort], peers: &[Peer], ingress: bool, path: &Path) -> Re
         let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
         let list = by_protocol.entry(Some(protocol)).or_insert_with(|| Some(Vec::new()));
         match (&port.port, list.as_mut()) {
-            // Without a number it is every port of the protocol, whatever else stands there.
+            // Without a number it is every port of the protocol, whatever else is said.
             (None, _) => *list = None,
             (Some(number), Some(list)) => list.push(self::port(&number.0, port.end_port, &place)?),
             (Some(_), None) => {}

@@ -184,7 +184,7 @@ impl<'de> Deserialize<'de> for LabelsOnce {
     }
 }
 
-/// Texts by name, which nobody looks at.
+/// Texts by name, whose values are not used.
 #[derive(Default)]
 struct Texts;
 

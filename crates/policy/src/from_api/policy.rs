@@ -66,7 +66,7 @@ pub(super) fn policy(object: &Object, early: Early, wrong: &mut Wrong) -> Option
 
 /// What cannot be read of where and when a policy counts.
 #[derive(Default)]
-struct Doubt {
+struct Uncertain {
     /// Which endpoints, in which order, or in which stage.
     place: bool,
     ingress: bool,
@@ -75,21 +75,21 @@ struct Doubt {
 
 fn read(object: &Object, spec: Fields<'_>, early: Early, wrong: &mut Wrong) -> Policy {
     let namespace = object.metadata.namespace.as_str();
-    let mut doubt = Doubt::default();
-    let (selector, written_selector) = scope(spec, namespace, &mut doubt, wrong);
+    let mut uncertain = Uncertain::default();
+    let (selector, written_selector) = scope(spec, namespace, &mut uncertain, wrong);
     let consequence = "the policy is asked first in its tier, and only what it denies counts";
     let order = wrong.take(At::SPEC.key("order"), spec.read("order", float), consequence);
-    doubt.place |= order.is_none();
+    uncertain.place |= order.is_none();
     let consequence = "the policy is asked before all tiers, and only what it denies counts";
     let tier = wrong.take(At::SPEC.key("tier"), spec.read("tier", owned), consequence);
     let in_no_tier = tier.is_none();
-    let (types, stage) = (types(spec, &mut doubt, wrong), stage(object.kind, spec, &mut doubt, wrong));
-    let mut list = |name: &str, early: Option<RuleList>, doubt: bool| {
+    let (types, stage) = (types(spec, &mut uncertain, wrong), stage(object.kind, spec, &mut uncertain, wrong));
+    let mut list = |name: &str, early: Option<RuleList>, uncertain: bool| {
         let mut rules = match (early, spec.get(name)) {
             (Some(early), Some(Value::Array(_))) => early.finish(),
             (_, value) => rules(value, namespace, At::SPEC.key(name), wrong),
         };
-        rules.iter_mut().for_each(|rule| harden(rule, doubt, in_no_tier));
+        rules.iter_mut().for_each(|rule| harden(rule, uncertain, in_no_tier));
         rules
     };
     Policy {
@@ -98,8 +98,8 @@ fn read(object: &Object, spec: Fields<'_>, early: Early, wrong: &mut Wrong) -> P
         selector,
         written_selector,
         types,
-        ingress: list("ingress", early.ingress, doubt.place || doubt.ingress),
-        egress: list("egress", early.egress, doubt.place || doubt.egress),
+        ingress: list("ingress", early.ingress, uncertain.place || uncertain.ingress),
+        egress: list("egress", early.egress, uncertain.place || uncertain.egress),
         stage,
         staged: false,
         everywhere: everywhere(spec, wrong),
@@ -111,7 +111,7 @@ fn read(object: &Object, spec: Fields<'_>, early: Early, wrong: &mut Wrong) -> P
     }
 }
 
-/// What a rule of a policy that is in doubt still does. What it would have passed may be allowed by others.
+/// What a rule of a policy with unreadable parts still does. What it would have passed may be allowed by others.
 fn harden(rule: &mut Rule, only_denies: bool, in_no_tier: bool) {
     match rule.action {
         Action::Allow if only_denies => *rule = Rule { never: true, ..Rule::any(Action::Allow) },
@@ -124,14 +124,14 @@ fn harden(rule: &mut Rule, only_denies: bool, in_no_tier: bool) {
 fn scope(
     spec: Fields<'_>,
     namespace: &str,
-    doubt: &mut Doubt,
+    uncertain: &mut Uncertain,
     wrong: &mut Wrong,
 ) -> (tortie_selector::Selector, String) {
     let consequence = "the policy applies to all endpoints that this may have meant, and only what it denies counts";
     let mut part = |name: &str| {
         let parsed = spec.read(name, owned).and_then(|text| selector(text.trim()).map(|parsed| Some((text, parsed))));
         let part = wrong.take(At::SPEC.key(name), parsed, consequence);
-        doubt.place |= part.is_none();
+        uncertain.place |= part.is_none();
         part.flatten()
     };
     let own = part("selector");
@@ -161,7 +161,7 @@ fn scope(
         Ok(selector) => (selector, written),
         Err(error) => {
             wrong.note(At::SPEC.key("selector"), error, consequence);
-            doubt.place = true;
+            uncertain.place = true;
             let all = match namespace {
                 "" => tortie_selector::Selector::all(),
                 _ => tortie_selector::Selector::parse(&format!("projectcalico.org/namespace == '{namespace}'"))
@@ -173,7 +173,7 @@ fn scope(
 }
 
 /// The directions. An empty list is old data, and means both; what cannot be read may mean both.
-fn types(spec: Fields<'_>, doubt: &mut Doubt, wrong: &mut Wrong) -> Types {
+fn types(spec: Fields<'_>, uncertain: &mut Uncertain, wrong: &mut Wrong) -> Types {
     let Some(value) = spec.get("types") else { return Types { ingress: true, egress: true } };
     let consequence = "the policy counts in both directions, and where this is not said only what it denies";
     let values = wrong.take(At::SPEC.key("types"), list(value), consequence);
@@ -196,15 +196,15 @@ fn types(spec: Fields<'_>, doubt: &mut Doubt, wrong: &mut Wrong) -> Types {
         }
     }
     if unreadable {
-        doubt.ingress = !types.ingress;
-        doubt.egress = !types.egress;
+        uncertain.ingress = !types.ingress;
+        uncertain.egress = !types.egress;
         return Types { ingress: true, egress: true };
     }
     types
 }
 
 /// Where on a host endpoint it counts.
-fn stage(kind: Kind, spec: Fields<'_>, doubt: &mut Doubt, wrong: &mut Wrong) -> Stage {
+fn stage(kind: Kind, spec: Fields<'_>, uncertain: &mut Uncertain, wrong: &mut Wrong) -> Stage {
     if !matches!(
         kind,
         Kind::GlobalNetworkPolicy | Kind::StagedGlobalNetworkPolicy | Kind::KubernetesClusterNetworkPolicy
@@ -214,7 +214,7 @@ fn stage(kind: Kind, spec: Fields<'_>, doubt: &mut Doubt, wrong: &mut Wrong) -> 
     let consequence = "the policy counts in every stage that this may have meant, and only what it denies";
     let mut flag = |name: &str| {
         let flag = wrong.take(At::SPEC.key(name), is_set(spec.get(name)), consequence);
-        doubt.place |= flag.is_none();
+        uncertain.place |= flag.is_none();
         flag
     };
     match (flag("doNotTrack"), flag("preDNAT"), flag("applyOnForward")) {

@@ -9,7 +9,7 @@ use super::Invalid;
 
 /// So many places are named; what else is wrong is counted.
 const NAMED: usize = 100;
-/// A reason longer than this is cut: it may repeat what stands there.
+/// A reason longer than this is cut: it may repeat the value.
 const REASON: usize = 300;
 
 /// A value, or why there is none.
@@ -51,7 +51,7 @@ impl<'a> At<'a> {
 pub(super) struct Wrong {
     list: Vec<Invalid>,
     more: usize,
-    /// Keys that appear twice, as many as are told of. Null is read there.
+    /// Keys that appear twice, as many as are reported. Null is read there.
     repeated: Vec<Path>,
     /// All of it is known to be unreadable, which was said once.
     pub(super) silent: bool,

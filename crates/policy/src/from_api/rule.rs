@@ -7,7 +7,7 @@
 //! | denies | denies whatever it can still mean: the condition is left out |
 //! | passes | denies what it may have passed: dropping it could open a later Allow |
 //! | logs | never matches |
-//! | does nobody knows what | denies |
+//! | has an unreadable action | denies |
 //!
 //! A field that is not known here is such a condition: it may narrow.
 

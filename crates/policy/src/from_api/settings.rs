@@ -136,7 +136,7 @@ impl Settings {
         let address = address.unwrap_or(USUAL.0);
         let tap = self.interface_prefixes.iter().any(|prefix| prefix == "tap");
         self.openstack = tap || (address, port) != USUAL;
-        // One by name is nobody, as in Calico.
+        // A name instead of an address is ignored, as in Calico.
         self.metadata = address.parse().ok().map(|address| SocketAddrV4::new(address, port)).filter(|_| self.openstack);
     }
 

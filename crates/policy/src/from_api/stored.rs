@@ -1,4 +1,4 @@
-//! Objects straight from the bytes that a store keeps, for whoever enforces them.
+//! Objects straight from the bytes that a store keeps, for enforcement.
 
 use tortie_api::decode::{self, Part};
 use tortie_api::{Key, Kind, Object};

@@ -1,6 +1,8 @@
-//! Pools of addresses. Facts: datastore sheet 4.6 and appendix C.
+//! Pools of addresses: all rules of them, those of Calico's client, of its code and of its CRD. Facts: datastore sheet 4.6
+//! and appendix C.
 
 use serde_json::Value;
+use tortie_api::{Object, Path};
 use tortie_net::{IpNet, parse_cidr};
 
 use crate::problem::Problem;
@@ -40,7 +42,7 @@ pub(super) fn spec(fields: &Fields, _: &Node, place: &Place, out: &mut Vec<Probl
 }
 
 /// A net with bits beyond its prefix; the fix is the net.
-pub(in crate::validate) fn unmasked(problem: Problem, cidr: &str, net: IpNet) -> Problem {
+fn unmasked(problem: Problem, cidr: &str, net: IpNet) -> Problem {
     problem
         .message(format!("`{cidr}` has bits set beyond its prefix length"))
         .help(format!("the net is `{}`", net.trunc()))
@@ -102,6 +104,69 @@ pub(super) fn schema(fields: &Fields, _: &Node, place: &Place, out: &mut Vec<Pro
 }
 
 /// Whether two nets share an address.
-pub(in crate::validate) fn overlap(one: &IpNet, other: &IpNet) -> bool {
+fn overlap(one: &IpNet, other: &IpNet) -> bool {
     one.contains(&other.addr()) || other.contains(&one.addr())
+}
+
+/// What Calico's client demands of a pool that is written, which replaces another of its name or none.
+pub(in crate::validate) fn of_write(fields: &Fields, old: Option<&Fields>) -> Vec<Problem> {
+    let cidr = text(fields, "cidr");
+    let at = |field: &str, go: &str, value: String, reason: &str| {
+        Problem::field(Path::from("spec").key(field), format!("IPPool.Spec.{go}"), value, reason)
+    };
+    if cidr.is_empty() {
+        let problem = at("cidr", "CIDR", String::new(), "IPPool CIDR must be specified");
+        return vec![Problem { value: None, ..problem }.message("`cidr` is missing").help("write it like 10.0.0.0/16")];
+    }
+    let Some(net) = parse_cidr(cidr).ok().filter(|_| cidr.contains('/')) else {
+        let problem = at("cidr", "CIDR", cidr.to_owned(), "IPPool CIDR must be a valid subnet");
+        return vec![match parse_cidr(cidr) {
+            Ok(net) => problem.message(format!("`{cidr}` is an address, not a net")).help(format!("write `{net}`")),
+            Err(_) => problem.message(format!("`{cidr}` is not a net")),
+        }];
+    };
+    let mut problems = Vec::new();
+    if let Some(old) = old {
+        let balancer = |fields: &Fields| list(fields, "allowedUses").iter().any(|using| using == "LoadBalancer");
+        let other = |fields: &Fields| list(fields, "allowedUses").iter().any(|using| using != "LoadBalancer");
+        let old_net = parse_cidr(text(old, "cidr")).ok().map(|net| net.trunc());
+        if old_net != Some(net.trunc()) {
+            let problem = at("cidr", "CIDR", net.trunc().to_string(), "IPPool CIDR cannot be modified");
+            problems.push(problem.message("the net of a pool cannot change").help("make a new pool and move to it"));
+        }
+        if balancer(old) && other(fields) {
+            let shown = go_text(&Value::Array(list(fields, "allowedUses").to_vec()), None);
+            let reason = "IPPool allowed use cannot be changed from LoadBalacer to Workload or Tunnel";
+            return vec![at("allowedUses", "AllowedUses", shown, reason)];
+        }
+        let usual = if net.addr().is_ipv4() { 26 } else { 122 };
+        let size = |fields: &Fields| int(fields, "blockSize").filter(|size| *size != 0).unwrap_or(usual);
+        if size(old) != size(fields) {
+            let shown = size(fields).to_string();
+            let problem = at("blockSize", "BlockSize", shown, "IPPool BlockSize cannot be modified");
+            problems.push(problem.message(format!("the block size of a pool cannot change; it is {}", size(old))));
+        }
+    }
+    if net != net.trunc() {
+        let problem = at("cidr", "CIDR", net.trunc().to_string(), "IPPool CIDR is not strictly masked");
+        problems.push(unmasked(problem, cidr, net));
+    }
+    problems
+}
+
+/// The pools that share addresses with a new one.
+pub fn overlaps<'a>(pool: &Object, others: impl IntoIterator<Item = &'a Object>) -> Vec<Problem> {
+    let cidr =
+        |object: &Object| parse_cidr(text(object.body.get("spec")?.as_object()?, "cidr")).ok().map(|net| net.trunc());
+    let Some(net) = cidr(pool) else { return Vec::new() };
+    let name = &pool.metadata.name;
+    let others = others.into_iter().filter(|other| other.metadata.name != *name);
+    let shared = others.filter_map(|other| Some((other, cidr(other)?))).filter(|(_, other)| overlap(&net, other));
+    let problem = |(other, other_net): (&Object, IpNet)| {
+        let other = &other.metadata.name;
+        let reason = format!("IPPool({name}) CIDR overlaps with IPPool({other}) CIDR {other_net}");
+        Problem::field(Path::from("spec.cidr"), "IPPool.Spec.CIDR", net.to_string(), reason)
+            .message(format!("`{net}` shares addresses with the pool `{other}`, which has `{other_net}`"))
+    };
+    shared.map(problem).collect()
 }

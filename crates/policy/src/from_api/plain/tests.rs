@@ -1,4 +1,4 @@
-//! Both ways to read a workload endpoint say the same, whatever stands there.
+//! Both ways to read a workload endpoint give the same, whatever the bytes are.
 
 use serde_json::{Map, Value, json};
 use tortie_api::{Key, Kind, encode};

@@ -26,8 +26,8 @@ fn a_setting_that_cannot_be_read_closes_what_it_may_have_closed_and_never_turns_
     ] {
         let strong = json!({ field: value });
         let (settings, wrong) = Settings::default().settle(&[&weak, &strong]);
-        let told: Vec<_> = wrong.iter().map(|(index, why)| (*index, why.path.to_string())).collect();
-        assert_eq!(told, [(1, format!("spec.{field}"))], "{value}");
+        let reasons: Vec<_> = wrong.iter().map(|(index, why)| (*index, why.path.to_string())).collect();
+        assert_eq!(reasons, [(1, format!("spec.{field}"))], "{value}");
         assert_eq!(settings.interface_prefixes, ["tap"], "{value}");
         assert_eq!(settings.vxlan_port, 4000);
         let closes = |name: &str| name == field;

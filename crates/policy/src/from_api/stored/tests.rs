@@ -11,7 +11,7 @@ fn read(kind: Kind, spec: &str) -> (Item, Vec<String>) {
 
 fn policy(spec: &str) -> (Policy, Vec<String>) {
     match read(Kind::GlobalNetworkPolicy, spec) {
-        (Item::Policy(policy), told) => (*policy, told),
+        (Item::Policy(policy), reasons) => (*policy, reasons),
         other => panic!("{other:?}"),
     }
 }
@@ -24,15 +24,15 @@ fn a_rule_whose_action_appears_twice_denies_and_says_why() {
         r#"{"Action":"Deny","action":"Allow"}"#,
         r#"{"action":null,"action":"Allow"}"#,
     ] {
-        let (policy, told) = policy(&format!(r#"{{"ingress":[{rule}]}}"#));
+        let (policy, reasons) = policy(&format!(r#"{{"ingress":[{rule}]}}"#));
         assert_eq!(policy.ingress[0].action, Action::Deny, "{rule}");
-        assert_eq!(told, [r#"spec.ingress[0].action: the key "action" appears twice (the rule denies)"#], "{rule}");
+        assert_eq!(reasons, [r#"spec.ingress[0].action: the key "action" appears twice (the rule denies)"#], "{rule}");
     }
 }
 
 #[test]
 fn a_condition_that_appears_twice_is_unreadable() {
-    let (policy, told) = policy(
+    let (policy, reasons) = policy(
         r#"{"ingress":[{"action":"Allow","source":{"nets":["10.0.0.0/8"],"nets":[]}},{"action":"Deny","protocol":"TCP","Protocol":"UDP"}],
             "egress":[{"action":"Deny"}],"egress":[]}"#,
     );
@@ -40,7 +40,7 @@ fn a_condition_that_appears_twice_is_unreadable() {
     assert_eq!((policy.ingress[1].action, policy.ingress[1].protocol), (Action::Deny, None));
     assert_eq!((policy.egress.len(), policy.egress[0].action), (1, Action::Deny), "everything is denied");
     assert_eq!(
-        told,
+        reasons,
         [
             r#"spec.ingress[0].source.nets: the key "nets" appears twice (the rule never matches)"#,
             r#"spec.ingress[1].protocol: the key "protocol" appears twice (the rule denies without this condition)"#,
@@ -51,17 +51,17 @@ fn a_condition_that_appears_twice_is_unreadable() {
 
 #[test]
 fn a_field_of_a_node_or_pool_that_appears_twice_is_unreadable() {
-    let (pool, told) = read(Kind::IPPool, r#"{"cidr":"10.0.0.0/8","cidr":"0.0.0.0/0"}"#);
+    let (pool, reasons) = read(Kind::IPPool, r#"{"cidr":"10.0.0.0/8","cidr":"0.0.0.0/0"}"#);
     assert_eq!(pool, Item::Nothing);
-    assert_eq!(told, [r#"spec.cidr: the key "cidr" appears twice (the pool does not count)"#]);
-    let (pool, told) =
+    assert_eq!(reasons, [r#"spec.cidr: the key "cidr" appears twice (the pool does not count)"#]);
+    let (pool, reasons) =
         read(Kind::IPPool, r#"{"cidr":"10.0.0.0/8","natOutgoing":null,"ipipMode":"Always","ipipMode":"Never"}"#);
     assert!(matches!(pool, Item::Pool(pool) if !pool.ipip));
-    assert_eq!(told, [r#"spec.ipipMode: the key "ipipMode" appears twice (it counts as not set)"#]);
-    let (node, told) = read(Kind::Node, r#"{"bgp":{"ipv4Address":"10.0.0.1/24","ipv4Address":"10.0.0.2/24"}}"#);
+    assert_eq!(reasons, [r#"spec.ipipMode: the key "ipipMode" appears twice (it counts as not set)"#]);
+    let (node, reasons) = read(Kind::Node, r#"{"bgp":{"ipv4Address":"10.0.0.1/24","ipv4Address":"10.0.0.2/24"}}"#);
     assert!(matches!(node, Item::Node(node) if node.addresses.is_empty()));
-    assert_eq!(told.len(), 1);
-    assert!(told[0].starts_with(r#"spec.bgp.ipv4Address: the key "ipv4Address" appears twice"#), "{told:?}");
+    assert_eq!(reasons.len(), 1);
+    assert!(reasons[0].starts_with(r#"spec.bgp.ipv4Address: the key "ipv4Address" appears twice"#), "{reasons:?}");
 }
 
 #[test]

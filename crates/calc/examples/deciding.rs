@@ -1,5 +1,5 @@
 //! Measures the engine on the workloads that the numbers are quoted for, one thread, live heap counted:
-//! `cargo run --release -p tortie-calc --example workloads [NAME...]`, each TORTIE_REPEAT times.
+//! `cargo run --release -p tortie-calc --example deciding [NAME...]`, each TORTIE_REPEAT times.
 //!
 //! Updates are made beforehand in pieces, so that neither their making nor their memory counts; timed are the engine's
 //! `update`, which takes them over and frees what it does not keep, and the final `flush`.
