@@ -13,6 +13,7 @@ use tortie_sync::Unreadable;
 use crate::config::Local;
 use crate::lag::Lag;
 use crate::links;
+use crate::metrics::Measures;
 use crate::status::{Mark, SettingNote, StoreState, StoreStatus};
 use crate::supervisor::Supervisor;
 
@@ -23,6 +24,8 @@ pub(crate) struct Board {
     changed: Condvar,
     /// How the threads are.
     pub(crate) supervisor: Arc<Supervisor>,
+    /// What is measured while the agent runs.
+    pub(crate) measures: Measures,
 }
 
 /// What is known.
@@ -52,9 +55,8 @@ pub(crate) struct Facts {
     pub(crate) failing: Option<String>,
     pub(crate) failures: u64,
     pub(crate) repairs: u64,
-    /// How many changes were applied, and how long all of them took.
+    /// How many changes were applied.
     pub(crate) applied: u64,
-    pub(crate) apply_time: Duration,
     /// The objects that cannot be read.
     pub(crate) unreadable: BTreeMap<Key, Unreadable>,
     pub(crate) settings: Vec<SettingNote>,

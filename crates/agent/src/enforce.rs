@@ -116,6 +116,8 @@ fn change(
     match result {
         Ok(()) => {
             let late = behind.take().is_some();
+            board.measures.apply_time.observe(took.as_secs_f64());
+            board.measures.batch_size.observe(delta.map_or(0, Delta::len) as f64);
             if late {
                 log::info!("the dataplane takes changes again");
             }
@@ -124,7 +126,6 @@ fn change(
                 facts.programmed = true;
                 facts.failing = None;
                 facts.applied += 1;
-                facts.apply_time += took;
                 facts.lag.end(lag::PROGRAM);
             });
             if late { desk.replaced(lock(target).state(), mark) } else { desk.changed(delta, mark) }

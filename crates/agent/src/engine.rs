@@ -181,6 +181,7 @@ impl Mind {
     fn hear(&mut self, message: Message) {
         match message {
             Message::Changes(changes, position) => {
+                self.board.measures.updates.inc_by(changes.len() as u64);
                 for change in changes {
                     self.take(change);
                 }

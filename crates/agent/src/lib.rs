@@ -52,6 +52,7 @@ mod other_nodes;
 mod placement;
 mod private;
 mod report;
+mod rule_counts;
 mod services;
 pub mod socket;
 pub mod status;

@@ -1,19 +1,48 @@
-//! Metrics for Prometheus. Where something means what Calico's agent means by it, it has Calico's name.
+//! Metrics for Prometheus. Where one means what Calico's agent means by it, it has Calico's name. `docs/metrics.md` lists all.
+
+use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use tortie_api::Kind;
 use tortie_dataplane::State;
 
-use crate::board::Board;
+use crate::board::{Board, Facts};
 use crate::enforce::{Shared, lock};
 use crate::health;
 use crate::http::Answer;
+use crate::rule_counts::{RuleCounts, RuleName};
 use crate::status::StoreState;
+use crate::target::chain;
 
-/// Answers a scrape. Calico's names have no `_total`, so everything is a gauge to the encoder.
+/// What is measured while the agent runs, beside its status.
+pub(crate) struct Measures {
+    /// How long each change took to apply, in seconds.
+    pub(crate) apply_time: Histogram,
+    /// How many objects each change is about.
+    pub(crate) batch_size: Histogram,
+    /// How many changes of objects were received from the store.
+    pub(crate) updates: Counter,
+    rules: RuleCounts,
+}
+
+impl Default for Measures {
+    fn default() -> Self {
+        Self {
+            // From half a millisecond to 16 s.
+            apply_time: Histogram::new(exponential_buckets(0.0005, 2.0, 16)),
+            batch_size: Histogram::new(exponential_buckets(1.0, 4.0, 10)),
+            updates: Counter::default(),
+            rules: RuleCounts::default(),
+        }
+    }
+}
+
+/// Answers a scrape. The encoder adds `_total` to the name of a counter, so Calico's counters without it are gauges to it.
 pub(crate) fn answer(path: &str, node: &str, board: &Board, target: &Shared) -> Answer {
     if path != "/metrics" {
         return Answer::text(404, "/metrics is here\n");
@@ -68,21 +97,73 @@ fn registry(node: &str, board: &Board, target: &Shared) -> Registry {
         ("tortie_unreadable_objects", "Objects that could not be read", count(facts.unreadable.len())),
         ("tortie_refused_objects", "Objects that the kernel refused", refused),
         ("tortie_network_failures", "What could not be done to the network of workloads", count(facts.network.len())),
-        ("tortie_repairs", "How often others' changes were undone", signed(facts.repairs)),
-        ("tortie_changes_applied", "Changes that were made", signed(facts.applied)),
     ];
     for (name, help, value) in numbers {
         registry.register(name, help, ConstGauge::new(value));
     }
+    let counters = [
+        ("tortie_repairs", "How often others' changes were undone", facts.repairs),
+        ("tortie_changes_applied", "Changes that were applied", facts.applied),
+    ];
+    for (name, help, value) in counters {
+        registry.register(name, help, ConstCounter::new(value));
+    }
+    let lag = facts.lag.status().map_or(0.0, |lag| Duration::from_millis(lag.milliseconds).as_secs_f64());
+    let seconds = [
+        ("tortie_lag_seconds", "For how long the oldest change has been on its way to the kernel", lag),
+        ("tortie_store_stale_seconds", "For how long the store has not been followed", stale(&facts)),
+    ];
+    for (name, help, value) in seconds {
+        registry.register(name, help, ConstGauge::new(value));
+    }
+    drop(facts);
+    let Measures { apply_time, batch_size, updates, rules } = &board.measures;
+    let time = "How long each change took to apply";
+    registry.register("felix_int_dataplane_apply_time_seconds", time, apply_time.clone());
     registry.register(
-        "tortie_apply_seconds_sum",
-        "How long all changes took to make",
-        ConstGauge::new(facts.apply_time.as_secs_f64()),
+        "felix_int_dataplane_msg_batch_size",
+        "How many objects each change is about",
+        batch_size.clone(),
     );
+    registry.register("tortie_store_updates", "Changes of objects that were received from the store", updates.clone());
+    register_rules(rules, &mut registry);
     let host = Family::<Vec<(String, String)>, Gauge>::default();
     host.get_or_create(&vec![("host".to_owned(), node.to_owned())]).set(1);
     registry.register("felix_host", "This node", host);
     registry
+}
+
+/// How old what is in force may be, in seconds; 0 while every change of the store is received.
+fn stale(facts: &Facts) -> f64 {
+    if facts.store == StoreState::InSync {
+        return 0.0;
+    }
+    let since: Option<jiff::Timestamp> = facts.store_since.parse().ok();
+    since.map_or(0.0, |since| jiff::Timestamp::now().duration_since(since).as_secs_f64().max(0.0))
+}
+
+type Labels = Vec<(String, String)>;
+
+/// Packets and bytes of each rule. Without an answer of the kernel there are none.
+fn register_rules(rules: &RuleCounts, registry: &mut Registry) {
+    let counts = match rules.read() {
+        Ok(counts) => counts,
+        Err(error) => return log::warn!("the counts of rules cannot be read: {}", chain(&error)),
+    };
+    let (packets, bytes) = (Family::<Labels, Counter>::default(), Family::<Labels, Counter>::default());
+    for (RuleName { policy, direction, number, action }, count) in counts {
+        let label = |name: &str, value: String| (name.to_owned(), value);
+        let labels = vec![
+            label("policy", policy),
+            label("direction", direction),
+            label("rule", number),
+            label("action", action),
+        ];
+        packets.get_or_create(&labels).inc_by(count.packets);
+        bytes.get_or_create(&labels).inc_by(count.bytes);
+    }
+    registry.register("tortie_rule_packets", "Packets that a rule matched", packets);
+    registry.register("tortie_rule_bytes", "Bytes of the packets that a rule matched", bytes);
 }
 
 struct Enforced {

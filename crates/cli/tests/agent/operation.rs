@@ -218,3 +218,46 @@ fn status_without_an_agent_exits_2_and_tells_what_the_kernel_holds() {
         assert_eq!(json()["table"]["dormant"], true);
     });
 }
+
+#[test]
+fn packets_of_each_rule_are_counted_and_never_fewer_while_the_rule_exists() {
+    on_a_machine(|world| {
+        world.listen(80);
+        world.listen(81);
+        let _agent = world.agent();
+        let settings = "
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: default}
+spec: {prometheusMetricsEnabled: true, prometheusMetricsPort: 9091}
+---
+";
+        world.apply(&(settings.to_owned() + ENDPOINT + &allow(80)));
+        until("metrics are served", || get(9091, "/metrics").is_some());
+        let metric = |name: &str| {
+            let text = get(9091, "/metrics").unwrap();
+            let line = text.lines().find(|line| line.starts_with(name));
+            line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        };
+        let allowed = || {
+            metric("tortie_rule_packets_total{policy=\"gnp web\",direction=\"ingress\",rule=\"1\",action=\"Allow\"}")
+        };
+        assert_eq!(allowed(), Some(0.0));
+        assert!(world.reaches(80));
+        let first = allowed().unwrap();
+        assert!(first >= 1.0, "{first}");
+        assert!(metric("tortie_rule_bytes_total{policy=\"gnp web\"") > Some(0.0));
+        // The rule is written anew.
+        world.apply(&allow(81));
+        assert!(allowed().unwrap() >= first);
+        assert!(world.reaches(81));
+        assert!(allowed().unwrap() > first);
+        assert!(metric("felix_int_dataplane_apply_time_seconds_count") >= Some(2.0));
+        assert!(metric("felix_int_dataplane_msg_batch_size_sum") > Some(1.0));
+        assert!(metric("tortie_store_updates_total") >= Some(4.0));
+        assert_eq!(metric("tortie_store_stale_seconds"), Some(0.0));
+        world.call(&["delete", "gnp", "web"]);
+        world.call(&["status", "--wait"]);
+        assert_eq!(allowed(), None, "the rule does not exist any more");
+    });
+}
