@@ -52,6 +52,8 @@ pub(crate) struct Facts {
     pub(crate) network_at: Mark,
     /// What could not be done to it.
     pub(crate) network: Vec<String>,
+    /// Settings of the host that were changed for it.
+    pub(crate) host_settings: Vec<String>,
     pub(crate) failing: Option<String>,
     pub(crate) failures: u64,
     pub(crate) repairs: u64,

@@ -74,6 +74,7 @@ pub(crate) fn status(node: &str, board: &Board, target: &Shared) -> Status {
             })
             .collect(),
         settings: facts.settings.clone(),
+        host_settings: facts.host_settings.clone(),
         notes: facts.notes.iter().map(|(what, why)| format!("{what}: {why}")).collect(),
         problems: facts
             .problems

@@ -69,7 +69,7 @@ pub use keep::Opener;
 pub use kernel_table::{BaseChain, KernelTable, kernel_table, table_exists};
 pub use lock::LockError;
 pub use target::{OpenError, Target};
-pub use uninstall::{UninstallError, uninstall};
+pub use uninstall::{UninstallError, Uninstalled, uninstall};
 
 /// Where an agent keeps what outlives it, unless something else is said.
 pub const DEFAULT_STATE: &str = "/var/lib/tortie";

@@ -1,22 +1,25 @@
 //! One agent in a network namespace.
 //!
-//! The lock is a name of an abstract Unix socket: such names belong to the network namespace, are free again the moment
-//! their holder dies, and tell who holds them. Anybody may take one, so a holder who is not of our user is named and
-//! passed by: policy must not depend on strangers.
+//! The lock is a file that only root can open, named after the namespace and locked for as long as the agent lives. The
+//! kernel unlocks it the moment its holder dies. No other user can make it, hold it or keep an agent from taking it.
 
-use std::io;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
-use rustix::net::sockopt::socket_peercred;
-use rustix::process::{Pid, geteuid};
+use rustix::fs::OFlags;
 
-const NAME: &str = "tortie-agent";
+use crate::{private, socket};
+
+/// Where the lock is, if we may write there: one place for all agents, wherever their sockets are.
+const SHARED: &str = "/run";
 
 /// Held for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _held: Option<UnixListener>,
+    path: PathBuf,
+    _file: File,
 }
 
 /// Why the lock cannot be had.
@@ -24,35 +27,90 @@ pub(crate) struct Lock {
 pub enum LockError {
     /// An agent runs.
     #[error("an agent enforces this network namespace already: process {0}")]
-    Held(Pid),
+    Held(String),
     /// It cannot be asked for.
-    #[error("cannot take the lock of this network namespace")]
-    Io(#[from] io::Error),
+    #[error("cannot take the lock of this network namespace, {}", path.display())]
+    Io {
+        /// The lock's file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
 }
 
 impl Lock {
-    /// Takes the lock of this network namespace.
-    pub(crate) fn take() -> Result<Self, LockError> {
-        let address = SocketAddr::from_abstract_name(NAME)?;
-        // The holder may die between the two questions.
-        for _ in 0..10 {
-            match UnixListener::bind_addr(&address) {
-                Ok(listener) => return Ok(Self { _held: Some(listener) }),
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-                Err(error) => return Err(error.into()),
+    /// Takes the lock of this network namespace. `run` is where the file is when the shared place is not ours to write
+    /// to, as in a user namespace.
+    pub(crate) fn take(run: &Path) -> Result<Self, LockError> {
+        let name =
+            name().map_err(|source| LockError::Io { path: PathBuf::from("/proc/thread-self/ns/net"), source })?;
+        let shared = Path::new(SHARED).join(&name);
+        match Self::take_file(&shared) {
+            Err(LockError::Io { source, .. })
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotFound
+                ) =>
+            {
+                let path = run.join(&name);
+                let made = private::directory(run, Path::new(socket::DEFAULT_RUN));
+                made.map_err(|source| LockError::Io { path: path.clone(), source })?;
+                Self::take_file(&path)
             }
-            let Ok(stream) = UnixStream::connect_addr(&address) else { continue };
-            let holder = socket_peercred(&stream).map_err(io::Error::from)?;
-            if holder.uid == geteuid() || holder.uid.is_root() {
-                return Err(LockError::Held(holder.pid));
-            }
-            log::warn!(
-                "process {} of user {} holds the name @{NAME}, and is no agent of ours; going on without it",
-                holder.pid,
-                holder.uid.as_raw(),
-            );
-            return Ok(Self { _held: None });
+            other => other,
         }
-        Err(io::Error::other(format!("@{NAME} comes and goes")).into())
+    }
+
+    fn take_file(path: &Path) -> Result<Self, LockError> {
+        let failed = |source| LockError::Io { path: path.to_owned(), source };
+        loop {
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+                .open(path)
+                .map_err(failed)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(LockError::Held(holder(&mut file))),
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+            }
+            // Its last holder may have removed it between the two.
+            let is_there = std::fs::metadata(path).is_ok_and(|there| {
+                file.metadata().is_ok_and(|held| (held.dev(), held.ino()) == (there.dev(), there.ino()))
+            });
+            if !is_there {
+                continue;
+            }
+            file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
+            return Ok(Self { path: path.to_owned(), _file: file });
+        }
     }
 }
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // While it is held, so that nobody else's goes.
+        drop(std::fs::remove_file(&self.path));
+    }
+}
+
+/// The process that holds the lock, as it wrote down.
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.read_to_string(&mut text);
+    let text = text.trim();
+    if read.is_ok() && !text.is_empty() { text.to_owned() } else { "unknown".to_owned() }
+}
+
+/// The file of this network namespace.
+fn name() -> io::Result<String> {
+    Ok(format!("tortie-agent-{}.lock", std::fs::metadata("/proc/thread-self/ns/net")?.ino()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -157,6 +157,7 @@ pub(crate) fn run(mut network: Network, desk: &Desk, board: &Board) {
             files.bring(|interface| model.is_up(interface));
             troubles.extend(model.troubles().map(|(step, why)| format!("could not {step}: {why}")));
             troubles.extend_from_slice(files.troubles());
+            note_settings(board, &network);
             report(board, troubles, mark);
         }
         let times = [begun.then_some(refresh), again, files.again()];
@@ -189,6 +190,20 @@ fn take(network: &mut Network, files: &mut Files, pile: &mut Pile) {
         }
     }
     network.apply(&delta);
+}
+
+/// Tells which settings of the host were changed.
+fn note_settings(board: &Board, network: &Network) {
+    let all: Vec<String> =
+        network.changed_settings().map(|one| format!("{} = {} (was {})", one.name(), one.now, one.was)).collect();
+    let known = board.read().host_settings.clone();
+    if all == known {
+        return;
+    }
+    for one in all.iter().filter(|one| !known.contains(one)) {
+        log::info!("changed for the workloads of this machine: {one}");
+    }
+    board.tell(|facts| facts.host_settings = all);
 }
 
 fn report(board: &Board, troubles: Vec<String>, mark: Option<Mark>) {

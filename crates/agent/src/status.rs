@@ -40,6 +40,8 @@ pub struct Status {
     pub settings: Vec<SettingNote>,
     /// What else went wrong and still is.
     pub problems: Vec<String>,
+    /// Settings of this machine that the agent has changed: `net.ipv4.ip_forward = 1 (was 0)`.
+    pub host_settings: Vec<String>,
     /// What is most likely not meant, and keeps nothing from being in force.
     pub notes: Vec<String>,
 }

@@ -1,14 +1,33 @@
-//! Taking everything of ours out of the kernel, with or without a running agent.
+//! Taking everything of ours out of the kernel, and restoring the host's settings, with or without a running agent.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tortie_dataplane_nft::{ApplyError, Found, Kernel, Options};
+use tortie_hostnet::Changed;
 
+use crate::lock::{Lock, LockError};
 use crate::socket::{self, AskError, Reply, Request};
 
-/// How long a running agent may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Where the host's settings are remembered, in the directory of the agent's state.
+pub(crate) const SETTINGS: &str = "host-settings.json";
+
+/// How long a running agent may take to say anything at all.
+const LIFE_SIGN: Duration = Duration::from_secs(5);
+/// How long it may take to remove its tables.
+const REMOVAL: Duration = Duration::from_secs(30);
+/// How long it may take to end afterwards.
+const ENDING: Duration = Duration::from_secs(10);
+
+/// What an uninstall did.
+#[derive(Debug)]
+pub struct Uninstalled {
+    /// There were tables, and they are gone.
+    pub tables: bool,
+    /// The host's settings that were restored.
+    pub settings: Vec<Changed>,
+}
 
 /// Why something of ours is still there.
 #[derive(Debug, thiserror::Error)]
@@ -19,21 +38,75 @@ pub enum UninstallError {
     /// The running agent did not.
     #[error("the running agent could not remove its tables: {0}")]
     Agent(String),
-    /// The running agent cannot be asked.
-    #[error("an agent holds our tables and cannot be asked to remove them")]
-    Ask(#[source] AskError),
+    /// The running agent does not answer.
+    #[error(
+        "nothing was removed: an agent runs and does not answer, process {process}; end it (`systemctl stop tortie`, or `kill -9 {process}`) and uninstall again"
+    )]
+    Hangs {
+        /// The agent's process.
+        process: String,
+        /// What became of the question.
+        #[source]
+        source: AskError,
+    },
+    /// The running agent removed its tables, and runs on.
+    #[error(
+        "the tables are removed, but the agent runs on, process {0}, so the host's settings were not restored; end it (`kill -9 {0}`) and uninstall again"
+    )]
+    RunsOn(String),
+    /// Whether an agent runs is not known.
+    #[error("whether an agent runs is not known, so nothing more was done")]
+    Lock(#[source] LockError),
+    /// The settings could not be restored.
+    #[error("the tables are removed, but the host's settings could not be restored as {} says", path.display())]
+    Settings {
+        /// Where they are remembered.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
 }
 
-/// Removes everything. An agent that runs here does it, and ends. Whether there was anything.
-pub fn uninstall(run: &Path) -> Result<bool, UninstallError> {
-    match socket::ask(run, &Request::Uninstall, Instant::now() + PATIENCE) {
-        Ok(Reply::Done) => Ok(true),
-        Ok(Reply::Failed { reason }) => Err(UninstallError::Agent(reason)),
-        Ok(other) => Err(UninstallError::Agent(other.unexpected())),
-        Err(nobody) => match Kernel::uninstall(&Options::default()) {
-            Ok(found) => Ok(matches!(found, Found::Table)),
-            Err(ApplyError::Held(_)) => Err(UninstallError::Ask(nobody)),
-            Err(error) => Err(UninstallError::Kernel(error)),
-        },
+/// Removes everything. An agent that runs here removes its tables and ends; one that does not answer is named, and
+/// nothing is removed.
+pub fn uninstall(run: &Path, state: &Path) -> Result<Uninstalled, UninstallError> {
+    let by_agent = match ask(run) {
+        Ok(Reply::Done) => true,
+        Ok(Reply::Failed { reason }) => return Err(UninstallError::Agent(reason)),
+        Ok(other) => return Err(UninstallError::Agent(other.unexpected())),
+        Err(nobody) => {
+            if let Err(LockError::Held(process)) = Lock::take(run) {
+                return Err(UninstallError::Hangs { process, source: nobody });
+            }
+            false
+        }
+    };
+    // Held to the end, so that no agent starts meanwhile.
+    let lock = take_lock(run, Instant::now() + ENDING)?;
+    let tables = by_agent || {
+        let found = Kernel::uninstall(&Options::default()).map_err(UninstallError::Kernel)?;
+        matches!(found, Found::Table)
+    };
+    let path = state.join(SETTINGS);
+    let settings = tortie_hostnet::restore(&path).map_err(|source| UninstallError::Settings { path, source })?;
+    drop(lock);
+    Ok(Uninstalled { tables, settings })
+}
+
+/// Has a running agent remove its tables. One that hangs does not even tell its status.
+fn ask(run: &Path) -> Result<Reply, AskError> {
+    socket::ask(run, &Request::Status, Instant::now() + LIFE_SIGN)?;
+    socket::ask(run, &Request::Uninstall, Instant::now() + REMOVAL)
+}
+
+/// The lock, once the agent that was asked has ended.
+fn take_lock(run: &Path, until: Instant) -> Result<Lock, UninstallError> {
+    loop {
+        match Lock::take(run) {
+            Err(LockError::Held(process)) if Instant::now() >= until => return Err(UninstallError::RunsOn(process)),
+            Err(LockError::Held(_)) => std::thread::sleep(Duration::from_millis(20)),
+            other => return other.map_err(UninstallError::Lock),
+        }
     }
 }

@@ -23,6 +23,8 @@ mod service;
 mod three;
 #[path = "agent/truth.rs"]
 mod truth;
+#[path = "agent/uninstall.rs"]
+mod uninstall;
 #[path = "agent/ways.rs"]
 mod ways;
 #[path = "agent/workloads.rs"]

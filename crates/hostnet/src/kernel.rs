@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::time::Instant;
 
 use tortie_netlink::wire::{CREATE, Message, REPLACE, Writer};
@@ -14,9 +15,10 @@ use crate::links::message;
 use crate::links::watcher::{GROUPS, read_all};
 use crate::model::Model;
 use crate::neighbour::{self, NDMSG};
+use crate::originals::{Changed, Originals};
 use crate::route::{self, RTMSG, Route, of_family};
 use crate::seen::Fact;
-use crate::step::Step;
+use crate::step::{Setting, Step};
 use crate::sysctl;
 
 const ROUTES: libc::c_int = libc::RTMGRP_IPV4_ROUTE | libc::RTMGRP_IPV6_ROUTE;
@@ -37,12 +39,17 @@ pub(crate) enum StepError {
 pub(crate) struct Kernel {
     follower: Follower,
     conntrack: Conntrack,
+    originals: Originals,
 }
 
 impl Kernel {
     /// Begins to follow links, addresses and routes; nothing is read yet.
     pub(crate) fn open(room: usize) -> Result<Self, RequestError> {
-        Ok(Self { follower: Follower::open(GROUPS | ROUTES, room)?, conntrack: Conntrack::open()? })
+        Ok(Self {
+            follower: Follower::open(GROUPS | ROUTES, room)?,
+            conntrack: Conntrack::open()?,
+            originals: Originals::default(),
+        })
     }
 
     /// Reads everything into the model.
@@ -73,23 +80,27 @@ impl Kernel {
         self.conntrack.forget(addresses)
     }
 
-    /// Does a step.
-    pub(crate) fn run(&mut self, step: &Step) -> Result<(), StepError> {
-        let socket = self.follower.requests();
+    /// Does a step. `prefixes` begin the names of workloads' interfaces.
+    pub(crate) fn run(&mut self, step: &Step, prefixes: &[String]) -> Result<(), StepError> {
         match step {
-            Step::Set(setting) => return sysctl::write(setting).map_err(StepError::Sysctl),
+            Step::Set(setting) => return self.set(setting, prefixes).map_err(StepError::Sysctl),
             Step::Forget(address) => self.conntrack.forget(&BTreeSet::from([*address]))?,
-            Step::Route(route) => {
-                socket.request("make a route", libc::RTM_NEWROUTE, CREATE | REPLACE, &route.fixed(false), |writer| {
-                    route.write(writer, false)
-                })?
-            }
+            Step::Route(route) => self.follower.requests().request(
+                "make a route",
+                libc::RTM_NEWROUTE,
+                CREATE | REPLACE,
+                &route.fixed(false),
+                |writer| route.write(writer, false),
+            )?,
             Step::Unroute(route) => {
                 let (what, kind) = ("remove a route", libc::RTM_DELROUTE);
-                let done = socket.request(what, kind, 0, &route.fixed(true), |writer| route.write(writer, true));
+                let done = self
+                    .follower
+                    .requests()
+                    .request(what, kind, 0, &route.fixed(true), |writer| route.write(writer, true));
                 unless_gone(done, libc::ESRCH)?;
             }
-            Step::Resolve(neighbour) => socket.request(
+            Step::Resolve(neighbour) => self.follower.requests().request(
                 "make a neighbour",
                 libc::RTM_NEWNEIGH,
                 CREATE | REPLACE,
@@ -98,11 +109,37 @@ impl Kernel {
             )?,
             Step::Unresolve(neighbour) => {
                 let (what, kind) = ("remove a neighbour", libc::RTM_DELNEIGH);
-                let done = socket.request(what, kind, 0, &neighbour.fixed(), |writer| neighbour.write(writer));
+                let done = self
+                    .follower
+                    .requests()
+                    .request(what, kind, 0, &neighbour.fixed(), |writer| neighbour.write(writer));
                 unless_gone(done, libc::ENOENT)?;
             }
         }
         Ok(())
+    }
+
+    /// Writes a setting. What the host's own were is remembered; those of a workload's interface were the default ones.
+    fn set(&mut self, setting: &Setting, prefixes: &[String]) -> io::Result<()> {
+        let value = setting.value.to_string();
+        match setting.index {
+            None => self.originals.write(&setting.file, &value, setting.optional, prefixes),
+            Some(_) => {
+                let noted = self.originals.note_prefixes(prefixes);
+                sysctl::write(&setting.file, &value, setting.optional)?;
+                noted
+            }
+        }
+    }
+
+    /// Where the host's settings are remembered from now on.
+    pub(crate) fn remember(&mut self, path: &Path) {
+        self.originals = Originals::open(path);
+    }
+
+    /// The host's settings that were changed.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = &Changed> {
+        self.originals.changed()
     }
 
     /// How often notifications were lost.

@@ -9,7 +9,8 @@
 //!
 //! [`links`] tells which interfaces there are and what addresses they have, first all, then changes. [`Network`] keeps
 //! the routes, static neighbours and settings of workloads' interfaces as they should be, has the connections of
-//! addresses forgotten that are somebody else's now, and lets the host forward once it has a workload. What to do is
+//! addresses forgotten that are somebody else's now, and lets the host forward once it has a workload. [`restore`] takes
+//! the host's settings back to what they were. What to do is
 //! decided by [`Model`], a value; what does it is thin.
 //!
 //! [`enter_open_connections`] has connections tracked that are older than connection tracking here, so that a first
@@ -34,6 +35,7 @@ mod machine;
 mod model;
 mod neighbour;
 mod network;
+mod originals;
 mod route;
 mod seen;
 mod sockets;
@@ -48,6 +50,7 @@ pub use machine::{machine, ports};
 pub use model::{Host, Model, Plan};
 pub use neighbour::Neighbour;
 pub use network::{Network, Worked};
+pub use originals::{Changed, restore};
 pub use route::Route;
 pub use step::{Setting, Step};
 pub use tortie_netlink::RequestError;

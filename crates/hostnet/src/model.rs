@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::links::{Change, Interfaces};
 use crate::route::Route;
 use crate::seen::{Fact, Seen};
-use crate::step::Step;
+use crate::step::{Setting, Step};
 use crate::workload::Workload;
 
 /// What the host cannot change.
@@ -54,9 +54,10 @@ pub struct Model {
     forget: BTreeSet<IpAddr>,
     /// When an interface was first seen under a workload's name.
     since: BTreeMap<u32, Duration>,
-    /// Settings that were written: for which name, with which answer to spoofing, and whether it ran then.
+    /// Settings that were written: for which name, with which answer to spoofing, and whether it ran and had IPv6 then.
     written: BTreeMap<u32, Written>,
-    forwarding: bool,
+    /// The files of the host's settings that are written.
+    host_written: BTreeSet<String>,
     /// Our routes out of interfaces that are workloads' no more: nothing else tells later that they are ours.
     leaving: BTreeSet<Route>,
     failed: BTreeMap<Step, String>,
@@ -72,6 +73,7 @@ struct Written {
     name: String,
     spoofing: bool,
     running: bool,
+    ipv6: bool,
 }
 
 impl Model {
@@ -87,7 +89,7 @@ impl Model {
             forget: BTreeSet::new(),
             since: BTreeMap::new(),
             written: BTreeMap::new(),
-            forwarding: false,
+            host_written: BTreeSet::new(),
             leaving: BTreeSet::new(),
             failed: BTreeMap::new(),
             retry: None,
@@ -205,7 +207,7 @@ impl Model {
     pub(crate) fn did(&mut self, step: &Step) {
         self.failed.remove(step);
         match step {
-            Step::Set(setting) => self.wrote(setting.index),
+            Step::Set(setting) => self.wrote(setting),
             Step::Unroute(route) => {
                 self.leaving.remove(route);
                 self.seen.take(Fact::NoRoute(*route));
@@ -222,7 +224,7 @@ impl Model {
         if let Step::Set(setting) = &step {
             match setting.index {
                 Some(index) => drop(self.written.remove(&index)),
-                None => self.forwarding = false,
+                None => drop(self.host_written.remove(&setting.file)),
             }
         }
         self.failed.insert(step, why);
@@ -235,18 +237,18 @@ impl Model {
         self.failed.iter().map(|(step, why)| (step, why.as_str()))
     }
 
-    /// A setting of an interface, or of the host, was written. All of them count as written when none has failed.
-    fn wrote(&mut self, index: Option<u32>) {
-        if self.failed.keys().any(|step| matches!(step, Step::Set(other) if other.index == index)) {
-            return;
-        }
-        let Some(index) = index else {
-            self.forwarding = true;
+    /// A setting of an interface, or of the host, was written. Those of an interface count as written when none has failed.
+    fn wrote(&mut self, setting: &Setting) {
+        let Some(index) = setting.index else {
+            self.host_written.insert(setting.file.clone());
             return;
         };
+        if self.failed.keys().any(|step| step.index() == Some(index) && matches!(step, Step::Set(_))) {
+            return;
+        }
         if let Some(is) = self.seen.interfaces().get(&index) {
             let spoofing = self.workloads.get(&is.name).is_some_and(|workload| workload.spoofing);
-            self.written.insert(index, Written { name: is.name.clone(), spoofing, running: is.running });
+            self.written.insert(index, Written { name: is.name.clone(), spoofing, running: is.running, ipv6: is.ipv6 });
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tortie_dataplane::{Delta, Place};
@@ -12,6 +13,7 @@ use crate::kernel::Kernel;
 use crate::links::watcher::ROOM;
 use crate::links::{Change, Interfaces};
 use crate::model::{Host, Model};
+use crate::originals::Changed;
 use crate::step::Step;
 use crate::sysctl;
 use crate::workload::Workload;
@@ -67,6 +69,16 @@ impl Network {
         kernel.read(&mut model)?;
         model.look(true, Duration::ZERO);
         Ok(Self { model, kernel, began: Instant::now(), read: true })
+    }
+
+    /// Remembers in this file what the host's settings were before they were changed, for [`restore`](crate::restore).
+    pub fn remember_settings(&mut self, path: &Path) {
+        self.kernel.remember(path);
+    }
+
+    /// The host's settings that were changed, now or by an earlier run that remembered them.
+    pub fn changed_settings(&self) -> impl Iterator<Item = &Changed> {
+        self.kernel.changed()
     }
 
     /// Takes what has changed of the endpoints. Floating IPs follow the settings of the node.
@@ -148,7 +160,7 @@ impl Network {
             let result = match step {
                 Step::Forget(_) if forgotten => Ok(()),
                 Step::Forget(_) => self.kernel.forget(&forget).map_err(Into::into),
-                _ => self.kernel.run(&step),
+                _ => self.kernel.run(&step, &self.model.config().prefixes),
             };
             match result {
                 Ok(()) => {

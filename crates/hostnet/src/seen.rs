@@ -157,7 +157,7 @@ impl Seen {
 
     fn take_link(&mut self, said: Said) {
         match &said {
-            Said::Link { index, name, flags } => {
+            Said::Link { index, name, flags, .. } => {
                 // The kernel says nothing of the routes and neighbours that it drops with a link that goes down.
                 if flags & libc::IFF_UP.cast_unsigned() == 0 {
                     self.clear(*index);

@@ -4,8 +4,6 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use crate::step::Setting;
-
 fn path(file: &str) -> PathBuf {
     PathBuf::from("/proc/sys/net").join(file)
 }
@@ -15,21 +13,30 @@ pub(crate) fn has_ipv6() -> bool {
     path("ipv6/conf/all").exists()
 }
 
+/// The names in a directory of settings.
+pub(crate) fn names(directory: &str) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(path(directory)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}
+
 /// What a setting says.
 pub(crate) fn read(file: &str) -> io::Result<String> {
     Ok(fs::read_to_string(path(file))?.trim().to_owned())
 }
 
-/// Writes a setting, unless it says so already: writing takes locks that reading does not.
-pub(crate) fn write(setting: &Setting) -> io::Result<()> {
-    let value = setting.value.to_string();
-    let written = match read(&setting.file) {
+/// Writes a setting, unless it says so already: writing takes locks that reading does not. Where the kernel does not know
+/// an optional one, nothing is written.
+pub(crate) fn write(file: &str, value: &str, optional: bool) -> io::Result<()> {
+    let written = match read(file) {
         Ok(there) if there == value => Ok(()),
-        Ok(_) => fs::write(path(&setting.file), &value),
+        Ok(_) => fs::write(path(file), value),
         Err(error) => Err(error),
     };
     match written {
-        Err(error) if setting.optional && error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if optional && error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
 }

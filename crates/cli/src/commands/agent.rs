@@ -33,7 +33,7 @@ pub(crate) struct AgentArgs {
     /// Enforce the name that this machine has now although another was enforced here; an agent that runs here is told so
     #[arg(long, conflicts_with = "uninstall")]
     accept_node: bool,
-    /// Take everything of ours out of the kernel; an agent that runs here does so and ends
+    /// Take everything of ours out of the kernel and restore the settings of this machine; an agent that runs here ends
     #[arg(long)]
     uninstall: bool,
 }
@@ -41,12 +41,15 @@ pub(crate) struct AgentArgs {
 /// Runs the agent until it is told to end.
 pub(crate) fn run(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exit> {
     if args.uninstall {
-        let found = uninstall(&run_directory())?;
-        session.terminal.line(if found {
+        let done = uninstall(&run_directory(), &state_directory())?;
+        session.terminal.line(if done.tables {
             "removed: nothing of ours is in the kernel any more"
         } else {
             "nothing of ours is in the kernel"
         });
+        for one in &done.settings {
+            session.terminal.line(format_args!("restored: {} = {} (was {})", one.name(), one.now, one.was));
+        }
         return Ok(Exit::Done);
     }
     let (opener, store_name) = Link::opener(session, &args.config, &args.felix_config)?;
@@ -57,7 +60,7 @@ pub(crate) fn run(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exi
         opener,
         store_name,
         run: run_directory(),
-        state: directory("TORTIE_STATE", tortie_agent::DEFAULT_STATE),
+        state: state_directory(),
         felix: args.felix_config.clone(),
         beside: args.beside,
         accept_store: args.accept_store,
@@ -111,6 +114,11 @@ fn restart() -> std::io::Error {
 /// Where the agent's socket is.
 pub(crate) fn run_directory() -> PathBuf {
     directory("TORTIE_RUN", tortie_agent::socket::DEFAULT_RUN)
+}
+
+/// Where the agent keeps its copy of the store and what it must remember.
+fn state_directory() -> PathBuf {
+    directory("TORTIE_STATE", tortie_agent::DEFAULT_STATE)
 }
 
 fn directory(variable: &str, default: &str) -> PathBuf {

@@ -249,6 +249,7 @@ fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
         format!("{}: {}; {}", one.object, one.reasons.join("; "), one.in_force)
     })?;
     section(out, "settings", &status.settings, |one| format!("{} ({}): {}", one.name, one.source, one.note))?;
+    section(out, "settings of this machine that were changed for workloads", &status.host_settings, Clone::clone)?;
     section(out, "notes", &status.notes, Clone::clone)?;
     section(out, "problems", &status.problems, Clone::clone)
 }

@@ -13,6 +13,8 @@ pub struct Interface {
     pub up: bool,
     /// It is switched on and can carry packets (`IFF_RUNNING`): routes out of it work.
     pub running: bool,
+    /// Its MTU leaves room for IPv6. Without that the kernel has no IPv6 there.
+    pub ipv6: bool,
     /// Its addresses, in order, each once.
     pub addresses: Vec<IpAddr>,
 }

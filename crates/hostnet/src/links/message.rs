@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use tortie_netlink::wire::{Attrs, Message, address, lossy_text};
+use tortie_netlink::wire::{Attrs, Message, address, host_u32, lossy_text};
 
 /// Length of `struct ifinfomsg`.
 pub(crate) const IFINFO: usize = 16;
@@ -28,8 +28,8 @@ pub(crate) struct Assigned {
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Said {
-    /// A link is there, so named (if the message says), with these flags.
-    Link { index: u32, name: Option<String>, flags: u32 },
+    /// A link is there, so named and with this MTU (if the message says), with these flags.
+    Link { index: u32, name: Option<String>, flags: u32, mtu: Option<u32> },
     /// A link is gone.
     NoLink { index: u32 },
     /// An address is there.
@@ -46,7 +46,8 @@ pub(crate) fn read(message: &Message<'_>) -> Option<Said> {
             if message.kind == DEL_LINK {
                 return Some(Said::NoLink { index });
             }
-            Some(Said::Link { index, name: attrs.find(libc::IFLA_IFNAME).map(lossy_text), flags })
+            let name = attrs.clone().find(libc::IFLA_IFNAME).map(lossy_text);
+            Some(Said::Link { index, name, flags, mtu: attrs.find(libc::IFLA_MTU).and_then(host_u32) })
         }
         NEW_ADDRESS | DEL_ADDRESS => {
             let (&[_, prefix, _, _, i0, i1, i2, i3], rest) = message.body.split_first_chunk::<IFADDR>()?;

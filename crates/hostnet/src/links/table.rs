@@ -5,11 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::message::{Assigned, Said};
 use super::{Change, Interface, Interfaces};
 
+/// `IPV6_MIN_MTU`: with less the kernel switches IPv6 off on an interface.
+const IPV6_MTU: u32 = 1280;
+
+/// A link.
+#[derive(Debug)]
+struct Link {
+    name: String,
+    flags: u32,
+    mtu: Option<u32>,
+}
+
 /// Everything known, and what has been touched since somebody last looked. Addresses are kept beside links, because an
 /// address may be told before its link.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    links: BTreeMap<u32, (String, u32)>,
+    links: BTreeMap<u32, Link>,
     addresses: BTreeMap<u32, BTreeSet<Assigned>>,
     touched: BTreeSet<u32>,
 }
@@ -19,11 +30,13 @@ impl Table {
     /// follows: the end is the same.
     pub(crate) fn take(&mut self, said: Said) {
         match said {
-            Said::Link { index, name, flags } => {
+            Said::Link { index, name, flags, mtu } => {
                 match (self.links.get_mut(&index), name) {
-                    (Some(link), Some(name)) => *link = (name, flags),
-                    (Some(link), None) => link.1 = flags,
-                    (None, Some(name)) => drop(self.links.insert(index, (name, flags))),
+                    (Some(link), name) => {
+                        link.name = name.unwrap_or_else(|| std::mem::take(&mut link.name));
+                        (link.flags, link.mtu) = (flags, mtu.or(link.mtu));
+                    }
+                    (None, Some(name)) => drop(self.links.insert(index, Link { name, flags, mtu })),
                     (None, None) => return,
                 }
                 self.touched.insert(index);
@@ -51,7 +64,7 @@ impl Table {
 
     /// The name of a link.
     pub(crate) fn name(&self, index: u32) -> Option<&str> {
-        self.links.get(&index).map(|(name, _)| name.as_str())
+        self.links.get(&index).map(|link| link.name.as_str())
     }
 
     /// Brings `interfaces` up to date where something was touched, and says what changed.
@@ -67,12 +80,13 @@ impl Table {
     }
 
     fn interface(&self, index: u32) -> Option<Interface> {
-        let (name, flags) = self.links.get(&index)?;
-        let is = |flag: libc::c_int| flags & flag.cast_unsigned() != 0;
+        let link = self.links.get(&index)?;
+        let is = |flag: libc::c_int| link.flags & flag.cast_unsigned() != 0;
         let mut addresses: Vec<_> = self.addresses.get(&index).into_iter().flatten().map(|one| one.local).collect();
         addresses.dedup();
         let (up, running) = (is(libc::IFF_UP), is(libc::IFF_UP) && is(libc::IFF_RUNNING));
-        Some(Interface { index, name: name.clone(), up, running, addresses })
+        let ipv6 = link.mtu.is_none_or(|mtu| mtu >= IPV6_MTU);
+        Some(Interface { index, name: link.name.clone(), up, running, ipv6, addresses })
     }
 }
 

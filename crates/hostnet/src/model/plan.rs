@@ -126,18 +126,22 @@ impl Model {
     }
 
     fn plan_host(&self, steps: &mut Steps) {
-        // A host without workloads has nothing to forward; it may be no router.
-        if self.forwarding || self.workloads.is_empty() || !self.config.forwarding {
+        if !self.config.forwarding {
             return;
         }
-        let mut set = |file: &str, optional| {
+        // A host forwards for the addresses of its workloads. Without one of a family it may be no router of that family.
+        let v4 = self.claims.keys().next().is_some_and(IpAddr::is_ipv4);
+        let v6 = self.claims.keys().next_back().is_some_and(IpAddr::is_ipv6) && self.host.ipv6 && self.config.ipv6;
+        let needed = [
+            ("ipv4/ip_forward", v4, false),
+            ("ipv6/conf/all/forwarding", v6, false),
+            ("netfilter/nf_conntrack_acct", v4 || v6, true),
+        ];
+        for (file, _, optional) in
+            needed.into_iter().filter(|(file, needed, _)| *needed && !self.host_written.contains(*file))
+        {
             steps.settings.insert(Setting { index: None, file: file.to_owned(), value: 1, optional });
-        };
-        set("ipv4/ip_forward", false);
-        if self.host.ipv6 && self.config.ipv6 {
-            set("ipv6/conf/all/forwarding", false);
         }
-        set("netfilter/nf_conntrack_acct", true);
     }
 
     fn plan_address(&mut self, address: IpAddr, steps: &mut Steps, now: Duration) {
@@ -237,7 +241,7 @@ impl Model {
         let Some((interface, workload)) = self.workload(index) else { return };
         let fresh = self.written.get(&index).is_some_and(|written| {
             let same = written.name == interface.name && written.spoofing == workload.spoofing;
-            same && written.running >= interface.running
+            same && written.running >= interface.running && written.ipv6 == interface.ipv6
         });
         if fresh {
             return;
@@ -253,7 +257,7 @@ impl Model {
             set(format!("ipv4/conf/{name}/{file}"), value, false);
         }
         set(format!("ipv4/neigh/{name}/proxy_delay"), 0, true);
-        if self.host.ipv6 && self.config.ipv6 {
+        if self.host.ipv6 && self.config.ipv6 && interface.ipv6 {
             for file in ["proxy_ndp", "forwarding"] {
                 set(format!("ipv6/conf/{name}/{file}"), 1, false);
             }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn link(index: u32, name: &str, flags: i32) -> Said {
-    Said::Link { index, name: Some(name.to_owned()), flags: flags.cast_unsigned() }
+    Said::Link { index, name: Some(name.to_owned()), flags: flags.cast_unsigned(), mtu: None }
 }
 
 fn assigned(last: u8, prefix: u8) -> Assigned {
@@ -85,7 +85,7 @@ fn of_two_interfaces_with_one_name_the_newest_is_the_link() {
 fn a_message_without_a_name_keeps_the_name() {
     let (mut table, mut interfaces) = (Table::default(), Interfaces::new());
     told(&mut table, &mut interfaces, [link(7, "wlan0", 0)]);
-    told(&mut table, &mut interfaces, [Said::Link { index: 7, name: None, flags: 1 }]);
+    told(&mut table, &mut interfaces, [Said::Link { index: 7, name: None, flags: 1, mtu: None }]);
     assert_eq!((interfaces[&7].name.as_str(), interfaces[&7].up), ("wlan0", true));
 }
 
@@ -96,7 +96,8 @@ fn facts() -> impl Strategy<Value = Said> {
         (index.clone(), "[ab]", 0u32..4).prop_map(|(index, name, up)| Said::Link {
             index,
             name: Some(name),
-            flags: up & 1
+            flags: up & 1,
+            mtu: None,
         }),
         index.clone().prop_map(|index| Said::NoLink { index }),
         (index.clone(), address.clone()).prop_map(|(index, address)| Said::Address { index, address }),

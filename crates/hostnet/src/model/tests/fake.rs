@@ -188,5 +188,5 @@ impl Fake {
 
 fn link(index: u32, name: &str, up: bool) -> Fact {
     let flags = if up { libc::IFF_UP | libc::IFF_RUNNING } else { 0 };
-    Fact::Link(Said::Link { index, name: Some(name.to_owned()), flags: flags.cast_unsigned() })
+    Fact::Link(Said::Link { index, name: Some(name.to_owned()), flags: flags.cast_unsigned(), mtu: None })
 }
