@@ -18,16 +18,17 @@ const DISCOVERY: [u8; 8] = [130, 131, 132, 133, 134, 135, 136, 143];
 /// Source addresses that some built-in rule treats in its own way.
 const SPECIAL_SOURCES: [&str; 4] = ["0.0.0.0/8", "::/128", "fe80::/10", "ff02::/16"];
 /// The same of destination addresses.
-const SPECIAL_DESTINATIONS: [&str; 4] = ["224.0.0.0/24", "255.255.255.255/32", "fe80::/10", "ff02::/16"];
+const SPECIAL_DESTINATIONS: [&str; 6] =
+    ["127.0.0.0/8", "224.0.0.0/24", "255.255.255.255/32", "::1/128", "fe80::/10", "ff02::/16"];
 
 impl Conditions<'_> {
     /// What the settings of a node decide.
     pub fn add_settings(&mut self, settings: &Settings) {
-        let nets = |texts: [&str; 4]| texts.map(|text| text.parse::<IpNet>().ok()).into_iter().flatten();
-        for net in nets(SPECIAL_SOURCES) {
+        let nets = |texts: &'static [&str]| texts.iter().filter_map(|text| text.parse::<IpNet>().ok());
+        for net in nets(&SPECIAL_SOURCES) {
             self.add_source(&AddressSet::of_nets([&net]));
         }
-        for net in nets(SPECIAL_DESTINATIONS) {
+        for net in nets(&SPECIAL_DESTINATIONS) {
             self.add_destination(&AddressSet::of_nets([&net]));
         }
         let v6 = &mut self.family_mut(Family::V6).payload;

@@ -39,6 +39,7 @@ scenarios! {
     an_endpoint_for_all_interfaces_leaves_workloads_alone
     workloads_are_policed_by_direction
     workloads_cannot_lie_about_their_source
+    workloads_never_reach_loopback_addresses
     openstack_workloads_reach_what_they_need
     workloads_reach_their_host_as_set
     workloads_are_chosen_by_namespace_and_service_account

@@ -128,13 +128,18 @@ pub(crate) fn is_forbidden_encapsulation(settings: &Settings, view: &View) -> bo
     (vxlan && !settings.vxlan_from_workloads) || (view.protocol == IPIP && !settings.ipip_from_workloads)
 }
 
-/// Whether a packet's source belongs to the workload that sends it (enforcement sheet 3.4; section 13, row 25).
+/// Whether a packet's source belongs to the workload that sends it, and its destination is not the host's loopback
+/// interface (enforcement sheet 3.4; section 13, row 25).
 pub(crate) fn source_check(
     settings: &Settings,
     _host: &Host,
     endpoint: Option<&WorkloadEndpoint>,
     packet: &Packet,
 ) -> Builtin {
+    // What the host serves on its loopback interface alone is for the host. Translation has not taken place yet.
+    if packet.destination.is_loopback() {
+        return Builtin::ToLoopback;
+    }
     let Some(endpoint) = endpoint else {
         // No route leads to an interface that nothing is known of, unless the host's owner made one.
         return if packet.source_route_ok == Some(true) { Builtin::SourceOk } else { Builtin::UnknownWorkload };

@@ -93,7 +93,7 @@ impl<'a> Walk<'a> {
     fn source_check(&mut self, interface: &str) -> Result<(), Denied> {
         let endpoint = workload_endpoint(self.snapshot, self.host, interface);
         let answer = source_check(self.settings, self.host, endpoint, self.packet);
-        let wrong = matches!(answer, Builtin::SourceWrong | Builtin::UnknownWorkload);
+        let wrong = matches!(answer, Builtin::SourceWrong | Builtin::UnknownWorkload | Builtin::ToLoopback);
         let id = endpoint.map(|endpoint| EndpointId::Workload(endpoint.id.clone()));
         self.builtin(Hook::SourceCheck, interface, id, Direction::Egress, answer, wrong)
     }

@@ -203,6 +203,8 @@ pub enum Builtin {
     SourceExcepted,
     /// The source address does not belong to the sending workload.
     SourceWrong,
+    /// The destination is an address of the host's loopback interface, and the packet came from elsewhere.
+    ToLoopback,
     /// IPv6 neighbour discovery and listener reports.
     NeighbourDiscovery,
     /// DHCP, DNS or OpenStack's metadata server, from a workload to its host.

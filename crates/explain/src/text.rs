@@ -469,6 +469,7 @@ fn builtin_text(builtin: Builtin) -> &'static str {
         Builtin::SourceOk => "the source address is the workload's own",
         Builtin::SourceExcepted => "the source address is in allowSpoofedSourcePrefixes",
         Builtin::SourceWrong => "the source check: the address is not the workload's own",
+        Builtin::ToLoopback => "the destination is a loopback address of the host, which no workload may reach",
         Builtin::NeighbourDiscovery => "IPv6 neighbour discovery, which is always let through",
         Builtin::OpenStack => "what OpenStack's workloads need of their host, which is always let through",
         Builtin::TunnelAllowed => "a tunnel between nodes, which is always let through",

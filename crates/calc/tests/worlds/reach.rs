@@ -8,7 +8,7 @@ use tortie_testkit::worlds::{Case, Step, World};
 /// Worlds looked at.
 const WORLDS: u64 = 300;
 /// What decides somewhere, by its name in the evaluator.
-const DECISIONS: [&str; 20] = [
+const DECISIONS: [&str; 21] = [
     "Rule",
     "TierEnd",
     "Profile",
@@ -20,6 +20,7 @@ const DECISIONS: [&str; 20] = [
     "SourceOk",
     "SourceExcepted",
     "SourceWrong",
+    "ToLoopback",
     "NeighbourDiscovery",
     "TunnelAllowed",
     "TunnelDenied",

@@ -161,6 +161,7 @@ fn because(by: &By) -> Because {
             Builtin::SourceOk => Because::SourceOk,
             Builtin::SourceExcepted => Because::SourceExcepted,
             Builtin::SourceWrong => Because::SourceWrong,
+            Builtin::ToLoopback => Because::ToLoopback,
             Builtin::NeighbourDiscovery => Because::NeighbourDiscovery,
             Builtin::OpenStack => Because::OpenStack,
             Builtin::TunnelAllowed => Because::TunnelAllowed,

@@ -27,6 +27,17 @@ const TO_WORKLOAD: &str = "to-workload";
 /// The base chain that exists with the first host endpoint, whatever its policy.
 pub(crate) const WITH_HOST_ENDPOINTS: &str = "forward-in-host";
 
+/// What a workload sends to the host's loopback interface, whose services are for the host alone. Its interface has
+/// `route_localnet`, so that packets to the host can be translated there; that comes later.
+fn to_loopback() -> Vec<Line> {
+    let line = |(family, net): (Family, &str)| {
+        let net = net.parse().expect("a net");
+        let line = Line::new().family(family).nets(Side::Destination, family, &[net], false);
+        line.deny(Refuse::Drop).note("a loopback address of the host")
+    };
+    [(Family::V4, "127.0.0.0/8"), (Family::V6, "::1/128")].map(line).into()
+}
+
 /// Collects base chains; one without lines is none.
 struct Bases<'a> {
     plan: &'a Plan,
@@ -94,7 +105,7 @@ impl Bases<'_> {
         let plan = self.plan;
         let mut lines: Vec<Line> = self.clear(self.verdicts()).into_iter().collect();
         if plan.workloads() {
-            let mut check = Vec::new();
+            let mut check = to_loopback();
             if plan.settings().spoofing_allowed {
                 for family in FAMILIES {
                     let line = Line::new().family(family);

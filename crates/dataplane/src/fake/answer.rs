@@ -81,6 +81,7 @@ pub enum Because {
     SourceOk,
     SourceExcepted,
     SourceWrong,
+    ToLoopback,
     NeighbourDiscovery,
     OpenStack,
     TunnelAllowed,

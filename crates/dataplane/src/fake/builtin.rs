@@ -121,6 +121,9 @@ impl State {
 
 /// Whether a packet from a workload's interface may have the source that it has.
 pub(super) fn source(host: &Host, endpoint: Option<&Endpoint>, packet: &Packet) -> Decided {
+    if packet.destination.is_loopback() {
+        return (Outcome::Deny, Because::ToLoopback);
+    }
     let Some(endpoint) = endpoint else {
         return match packet.source_route_ok {
             Some(true) => (Outcome::Pass, Because::SourceOk),

@@ -44,6 +44,10 @@ fn probe(random: &mut Random, aim: Option<(&str, &Value)>, objects: &[&Value]) -
     if let Some(own) = to.as_deref().filter(|_| !random.once_in(4)).and_then(|to| own_address(random, to, objects)) {
         destination = own;
     }
+    let from_workload = from.as_deref().is_some_and(|from| from.starts_with("cali"));
+    if from_workload && to.is_none() && source.is_ipv4() && random.clone().once_in(8) {
+        destination = IpAddr::from([127, 0, 0, 1]);
+    }
     if source.is_ipv4() != destination.is_ipv4() {
         let fitting: Vec<IpAddr> = all().filter(|one| one.is_ipv4() == source.is_ipv4()).collect();
         destination = *random.pick(&fitting);
