@@ -1,15 +1,16 @@
 //! Endpoints that the same policy selectors match have the same policies: they share one class, and what follows from it.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 use tortie_policy::{Direction, Stage, Tier, TierEnd};
 
 use crate::cost::Cost;
 use crate::faults;
+use crate::intern::Interned;
 use crate::policies::{Policies, Policy, PolicyIndex, TierIndex};
 use crate::selectors::SelectorIndex;
-use crate::slab::Slab;
 
 /// A class's number.
 pub(crate) type ClassIndex = u32;
@@ -47,7 +48,6 @@ impl List {
 #[derive(Debug)]
 pub(crate) struct Class {
     selectors: Box<[SelectorIndex]>,
-    uses: u32,
     /// All its policies by tier, in order; worked out when asked for.
     ordered: Option<Arc<[OrderedTier]>>,
 }
@@ -71,56 +71,49 @@ pub(crate) struct PlannedTier {
 
 /// All classes.
 #[derive(Debug, Default)]
-pub(crate) struct Classes {
-    slab: Slab<Class>,
-    by_selectors: HashMap<Box<[SelectorIndex]>, ClassIndex>,
+pub(crate) struct Classes(Interned<Class, [SelectorIndex]>);
+
+impl Borrow<[SelectorIndex]> for Class {
+    fn borrow(&self) -> &[SelectorIndex] {
+        &self.selectors
+    }
 }
 
 impl Classes {
     /// The class of those that these selectors match, in order, with one more in it.
     pub(crate) fn acquire(&mut self, selectors: Vec<SelectorIndex>) -> ClassIndex {
-        if let Some(&index) = self.by_selectors.get(selectors.as_slice()) {
-            self.slab.get_mut(index).uses += 1;
-            return index;
+        match self.0.find(&selectors) {
+            Some(index) => {
+                self.0.again(index);
+                index
+            }
+            None => self.0.insert(Class { selectors: selectors.into(), ordered: None }),
         }
-        let selectors: Box<[SelectorIndex]> = selectors.into();
-        let index = self.slab.insert(Class { selectors: selectors.clone(), uses: 1, ordered: None });
-        self.by_selectors.insert(selectors, index);
-        index
     }
 
     /// One less in it.
     pub(crate) fn release(&mut self, index: ClassIndex) {
-        let class = self.slab.get_mut(index);
-        class.uses -= 1;
-        if class.uses == 0 {
-            let class = self.slab.remove(index);
-            self.by_selectors.remove(&class.selectors);
-            if self.by_selectors.is_empty() {
-                self.by_selectors = HashMap::new();
-            }
-        }
+        self.0.release(index);
     }
 
     pub(crate) fn selectors(&self, index: ClassIndex) -> &[SelectorIndex] {
-        &self.slab.get(index).selectors
+        &self.0.get(index).selectors
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slab.len()
+        self.0.len()
     }
 
     /// Forgets what follows from a selector's policies, and says for which classes.
     pub(crate) fn spoil(&mut self, spoilt: impl Fn(&Class) -> bool) -> Vec<ClassIndex> {
-        let hit: Vec<ClassIndex> =
-            self.slab.iter().filter(|(_, class)| spoilt(class)).map(|(index, _)| index).collect();
-        hit.iter().for_each(|&index| self.slab.get_mut(index).ordered = None);
+        let hit: Vec<ClassIndex> = self.0.iter().filter(|(_, class)| spoilt(class)).map(|(index, _)| index).collect();
+        hit.iter().for_each(|&index| self.0.get_mut(index).ordered = None);
         hit
     }
 
     /// The policies of a class by tier, in order.
     fn ordered(&mut self, index: ClassIndex, policies: &Policies, cost: &mut Cost) -> Arc<[OrderedTier]> {
-        let class = self.slab.get_mut(index);
+        let class = self.0.get_mut(index);
         if let Some(ordered) = &class.ordered {
             return ordered.clone();
         }
@@ -153,7 +146,7 @@ impl Classes {
         policies: &Policies,
         cost: &mut Cost,
     ) -> Vec<PlannedTier> {
-        if *self.slab.get(index).selectors == [CLOSED] {
+        if *self.0.get(index).selectors == [CLOSED] {
             let name = Tier::UNREADABLE.into();
             return vec![PlannedTier { name, policies: Vec::new(), denies: true, passes: false }];
         }

@@ -1,15 +1,12 @@
 //! Ends of rules that say more than a selector, each kept once: many policies say the same of a name server.
 
-use std::hash::BuildHasher;
-
-use hashbrown::{DefaultHashBuilder, HashTable};
 use ipnet::IpNet;
 use tortie_net::PortRange;
 use tortie_policy::{PortMatch, ServiceId};
 
+use crate::intern::Interned;
 use crate::names::{Name, Names};
 use crate::selectors::{SelectorIndex, Selectors};
-use crate::slab::Slab;
 
 /// An end's number.
 pub(crate) type EndIndex = u32;
@@ -73,50 +70,33 @@ impl Full {
     }
 }
 
-/// Ends in use, counted.
+/// Ends in use.
 #[derive(Debug, Default)]
-pub(crate) struct Ends {
-    slab: Slab<(Full, u32)>,
-    table: HashTable<EndIndex>,
-    hasher: DefaultHashBuilder,
-}
+pub(crate) struct Ends(Interned<Full>);
 
 impl Ends {
     /// The number of an end, which is used once more. What it holds is given back if it is there already.
     pub(crate) fn acquire(&mut self, end: Full, selectors: &mut Selectors, names: &mut Names) -> EndIndex {
-        let hash = self.hasher.hash_one(&end);
-        let slab = &mut self.slab;
-        if let Some(&found) = self.table.find(hash, |&index| slab.get(index).0 == end) {
+        if let Some(found) = self.0.find(&end) {
             end.release(selectors, names);
-            slab.get_mut(found).1 += 1;
+            self.0.again(found);
             return found;
         }
-        let index = slab.insert((end, 1));
-        self.table.insert_unique(hash, index, |&index| self.hasher.hash_one(&slab.get(index).0));
-        index
+        self.0.insert(end)
     }
 
     /// One use less.
     pub(crate) fn release(&mut self, index: EndIndex, selectors: &mut Selectors, names: &mut Names) {
-        let (end, uses) = self.slab.get_mut(index);
-        *uses -= 1;
-        if *uses > 0 {
-            return;
-        }
-        if let Ok(found) = self.table.find_entry(self.hasher.hash_one(&*end), |&one| one == index) {
-            found.remove();
-        }
-        self.slab.remove(index).0.release(selectors, names);
-        if self.table.is_empty() {
-            self.table = HashTable::new();
+        if let Some(end) = self.0.release(index) {
+            end.release(selectors, names);
         }
     }
 
     pub(crate) fn get(&self, index: EndIndex) -> &Full {
-        &self.slab.get(index).0
+        self.0.get(index)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slab.len()
+        self.0.len()
     }
 }

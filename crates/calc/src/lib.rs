@@ -23,6 +23,7 @@ mod engine;
 mod faults;
 mod flush;
 mod index;
+mod intern;
 mod items;
 mod labels;
 mod locals;
