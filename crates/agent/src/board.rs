@@ -65,7 +65,8 @@ pub(crate) struct Facts {
     pub(crate) problems: BTreeMap<&'static str, String>,
     /// What is most likely not meant, and keeps nothing from being in force.
     pub(crate) notes: BTreeMap<&'static str, String>,
-    pub(crate) links: Vec<Link>,
+    /// The interfaces, by name.
+    pub(crate) links: BTreeMap<String, Link>,
     /// What this machine says of the settings.
     pub(crate) local: Local,
     /// The interfaces that can carry packets.

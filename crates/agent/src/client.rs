@@ -127,7 +127,7 @@ impl Client {
     fn ground(&self) -> Ground {
         let (links, local) = {
             let facts = self.board.read();
-            (facts.links.clone(), facts.local.clone())
+            (facts.links.values().cloned().collect::<Vec<_>>(), facts.local.clone())
         };
         Ground::new(self.node.clone(), &links, local)
     }

@@ -182,7 +182,7 @@ fn all_endpoints(facts: &Facts, enforced: &[(Place, Enforced)], ports: &[Port]) 
         status.stages.clone_from(&one.stages);
         status.note.clone_from(&one.note);
         let name = place_name(place);
-        if !matches!(place, Place::AnyHost) && !facts.links.iter().any(|link| link.name == name) {
+        if !matches!(place, Place::AnyHost) && !facts.links.contains_key(&name) {
             status.note = format!("{name} is not there; it is closed the moment it appears");
         }
         if let (Place::Host(_), Some(port)) = (place, ports.iter().find(|port| port.name == name)) {
@@ -253,5 +253,5 @@ fn interfaces(facts: &Facts, governors: &BTreeMap<&Place, &EndpointId>, prefixes
             closed: workload && governor.is_none(),
         }
     };
-    facts.links.iter().map(one).collect()
+    facts.links.values().map(one).collect()
 }

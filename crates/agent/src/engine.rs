@@ -27,6 +27,7 @@ use crate::board::{self, Board, Seat};
 use crate::config::{self, AgentSettings, Local};
 use crate::enforce::Order;
 use crate::lag::{self, Running};
+use crate::links;
 use crate::other_nodes::OtherNodes;
 use crate::placement::Placements;
 use crate::status::StoreState;
@@ -36,8 +37,8 @@ use crate::supervisor;
 pub(crate) enum Input {
     /// By the store.
     Store(Message),
-    /// The interfaces, all of them.
-    Links(Vec<Link>),
+    /// What became of interfaces; first, of all of them.
+    Links(links::Changes),
     /// Answer when all that was told before this is taken in.
     Taken(SyncSender<()>),
     /// The dataplane can take the next change.
@@ -225,12 +226,28 @@ impl Mind {
         });
     }
 
-    fn link(&mut self, links: Vec<Link>) {
-        self.board.tell(|facts| facts.links = links.clone());
-        if self.other_nodes.links(&links) {
+    fn link(&mut self, changes: links::Changes) {
+        let mut moved = false;
+        for (name, now) in changes {
+            let running = now.as_ref().is_some_and(|now| now.running);
+            let is = now.map(|now| Link { name: name.clone(), addresses: now.addresses });
+            let was = self.board.tell(|facts| {
+                match running {
+                    true => drop(facts.up.insert(name.clone())),
+                    false => drop(facts.up.remove(&name)),
+                }
+                match is.clone() {
+                    Some(link) => facts.links.insert(name.clone(), link),
+                    None => facts.links.remove(&name),
+                }
+            });
+            let addresses = |link: &Option<Link>| link.as_ref().map(|link| link.addresses.clone()).unwrap_or_default();
+            moved |= self.other_nodes.link(&addresses(&was), &addresses(&is));
+            self.engine.update(Update::Link(name, is));
+        }
+        if moved {
             self.note_other_nodes();
         }
-        self.engine.update(Update::Links(links));
         self.linked = true;
         self.heard(None);
     }

@@ -1,8 +1,12 @@
-//! The thread of the interfaces: all of them, whenever one changes. A watcher that fails is replaced by a new one, and the
-//! agent is not ready until then.
+//! The thread of the interfaces: each of them first, then what changes. A watcher that fails is replaced by a new one, and
+//! the agent is not ready until then. What changed meanwhile is told like any other change.
+//!
+//! An event costs what it changes, however many interfaces there are.
 
-use tortie_hostnet::links::{Watcher, links};
-use tortie_policy::packet::Link;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use tortie_hostnet::links::{Change, Interfaces, Watcher};
 
 use crate::backoff::Backoff;
 use crate::board::Board;
@@ -12,27 +16,98 @@ use crate::target::chain;
 /// What the problem is named in the status.
 pub(crate) const PROBLEM: &str = "interfaces";
 
-/// Watches the interfaces of this network namespace until nobody listens.
-pub(crate) fn run(mut watcher: Watcher, board: &Board, tell: impl Fn(Vec<Link>) -> bool) {
-    let mut told: Option<Vec<Link>> = None;
-    let mut backoff = Backoff::default();
-    loop {
-        let working = supervisor::working();
-        let up = watcher.interfaces().values().filter(|one| one.running).map(|one| one.name.clone()).collect();
-        if board.read().up != up {
-            board.tell(|facts| facts.up = up);
-        }
-        let now = links(watcher.interfaces(), |_| true);
-        if told.as_ref() != Some(&now) {
-            if !tell(now.clone()) {
-                return;
+/// An interface as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Now {
+    pub(crate) addresses: Vec<IpAddr>,
+    /// It can carry packets.
+    pub(crate) running: bool,
+}
+
+/// What became of the interfaces of some names; none of one that does not exist any more.
+pub(crate) type Changes = Vec<(String, Option<Now>)>;
+
+/// What was told of interfaces, by name. Of two with one name the newest counts.
+#[derive(Default)]
+struct Names {
+    indexes: BTreeMap<String, BTreeSet<u32>>,
+    told: BTreeMap<String, Now>,
+}
+
+impl Names {
+    /// What is to be told after these changes led to these interfaces.
+    fn changes(&mut self, changes: &[Change], interfaces: &Interfaces) -> Changes {
+        let mut touched = BTreeSet::new();
+        for change in changes {
+            if let Some(was) = &change.was {
+                if let Some(all) = self.indexes.get_mut(&was.name) {
+                    all.remove(&was.index);
+                    if all.is_empty() {
+                        self.indexes.remove(&was.name);
+                    }
+                }
+                touched.insert(was.name.as_str());
             }
-            told = Some(now);
+            if let Some(is) = &change.is {
+                self.indexes.entry(is.name.clone()).or_default().insert(is.index);
+                touched.insert(is.name.as_str());
+            }
         }
-        drop(working);
-        match watcher.wait(None) {
-            Ok(_) => backoff = Backoff::default(),
-            Err(error) => watcher = again(chain(&error), board, &mut backoff),
+        touched.into_iter().filter_map(|name| self.tell(name, interfaces)).collect()
+    }
+
+    /// What is to be told when these are the interfaces, whatever was told before.
+    fn all(&mut self, interfaces: &Interfaces) -> Changes {
+        self.indexes.clear();
+        for one in interfaces.values() {
+            self.indexes.entry(one.name.clone()).or_default().insert(one.index);
+        }
+        let names: BTreeSet<String> = self.indexes.keys().chain(self.told.keys()).cloned().collect();
+        names.iter().filter_map(|name| self.tell(name, interfaces)).collect()
+    }
+
+    fn tell(&mut self, name: &str, interfaces: &Interfaces) -> Option<(String, Option<Now>)> {
+        let newest = self.indexes.get(name).and_then(BTreeSet::last).and_then(|index| interfaces.get(index));
+        let now = newest.map(|one| Now { addresses: one.addresses.clone(), running: one.running });
+        if self.told.get(name) == now.as_ref() {
+            return None;
+        }
+        match now.clone() {
+            Some(now) => drop(self.told.insert(name.to_owned(), now)),
+            None => drop(self.told.remove(name)),
+        }
+        Some((name.to_owned(), now))
+    }
+}
+
+/// Watches the interfaces of this network namespace until nobody listens.
+pub(crate) fn run(mut watcher: Watcher, board: &Board, tell: impl Fn(Changes) -> bool) {
+    let mut names = Names::default();
+    let mut backoff = Backoff::default();
+    // Also when there are none: they are known then.
+    let working = supervisor::working();
+    if !tell(names.all(watcher.interfaces())) {
+        return;
+    }
+    drop(working);
+    loop {
+        let changed = match watcher.wait(None) {
+            Ok(changed) => {
+                backoff = Backoff::default();
+                Some(changed)
+            }
+            Err(error) => {
+                watcher = again(chain(&error), board, &mut backoff);
+                None
+            }
+        };
+        let _working = supervisor::working();
+        let changes = match changed {
+            Some(changed) => names.changes(&changed, watcher.interfaces()),
+            None => names.all(watcher.interfaces()),
+        };
+        if !changes.is_empty() && !tell(changes) {
+            return;
         }
     }
 }
@@ -54,3 +129,6 @@ fn again(mut reason: String, board: &Board, backoff: &mut Backoff) -> Watcher {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,9 @@
 //!
 //! They are enforced nowhere here, so `status` says so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use tortie_policy::packet::Link;
 use tortie_policy::{HostEndpoint, Item};
 
 /// Most endpoints that are named.
@@ -16,8 +15,8 @@ const NAMED: usize = 10;
 #[derive(Default)]
 pub(crate) struct OtherNodes {
     endpoints: BTreeMap<String, Endpoint>,
-    /// The addresses of this machine that no other machine has.
-    addresses: BTreeSet<IpAddr>,
+    /// The addresses of this machine that no other machine has, and how many interfaces have each.
+    addresses: BTreeMap<IpAddr, usize>,
 }
 
 struct Endpoint {
@@ -43,12 +42,23 @@ impl OtherNodes {
         is_told || was_told
     }
 
-    /// The interfaces of this machine are these. Whether that may change the note.
-    pub(crate) fn links(&mut self, links: &[Link]) -> bool {
-        let all = links.iter().flat_map(|link| &link.addresses).copied();
-        let addresses = all.filter(|address| is_of_one_machine(*address)).collect();
-        let changed = self.addresses != addresses;
-        self.addresses = addresses;
+    /// An interface of this machine had these addresses, and has those. Whether that may change the note.
+    pub(crate) fn link(&mut self, was: &[IpAddr], is: &[IpAddr]) -> bool {
+        let mut changed = false;
+        for address in is.iter().filter(|address| is_of_one_machine(**address)) {
+            let count = self.addresses.entry(*address).or_default();
+            *count += 1;
+            changed |= *count == 1;
+        }
+        for address in was.iter().filter(|address| is_of_one_machine(**address)) {
+            if let Some(count) = self.addresses.get_mut(address) {
+                *count -= 1;
+                if *count == 0 {
+                    self.addresses.remove(address);
+                    changed = true;
+                }
+            }
+        }
         changed
     }
 
@@ -75,7 +85,7 @@ impl OtherNodes {
     }
 
     fn own_address(&self, one: &Endpoint) -> Option<IpAddr> {
-        one.addresses.iter().copied().find(|address| self.addresses.contains(address))
+        one.addresses.iter().copied().find(|address| self.addresses.contains_key(address))
     }
 }
 
@@ -122,8 +132,7 @@ mod tests {
     #[test]
     fn an_endpoint_of_another_node_is_told_by_a_similar_name_or_an_address_of_this_machine_and_not_otherwise() {
         let mut others = OtherNodes::default();
-        let link = |address: &str| Link { name: "eth0".to_owned(), addresses: vec![address.parse().unwrap()] };
-        assert!(others.links(&[link("192.0.2.1"), link("127.0.0.1"), link("fe80::1")]));
+        assert!(others.link(&[], &["192.0.2.1", "127.0.0.1", "fe80::1"].map(|address| address.parse().unwrap())));
         for (node, address, told) in [
             ("web1", "192.0.2.1", None),
             ("web2", "192.0.2.2", None),
@@ -146,11 +155,13 @@ mod tests {
     fn an_address_that_this_machine_gets_or_loses_later_counts() {
         let mut others = OtherNodes::default();
         assert!(!others.put("web1", "e", &endpoint("db", "192.0.2.1")));
-        let link = Link { name: "eth0".to_owned(), addresses: vec!["192.0.2.1".parse().unwrap()] };
-        assert!(others.links(std::slice::from_ref(&link)));
+        let address = ["192.0.2.1".parse().unwrap()];
+        assert!(others.link(&[], &address));
         assert!(others.note("web1").is_some());
-        assert!(!others.links(&[link]), "nothing changed");
-        assert!(others.links(&[]));
+        assert!(!others.link(&address, &address), "nothing changed");
+        assert!(!others.link(&[], &address), "a second interface has it too");
+        assert!(!others.link(&address, &[]), "the other one has it still");
+        assert!(others.link(&address, &[]));
         assert_eq!(others.note("web1"), None);
     }
 }

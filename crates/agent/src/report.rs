@@ -172,7 +172,7 @@ fn statuses(node: &str, region: &str, facts: &Facts, state: &State) -> BTreeMap<
 
 /// A host endpoint is up if all its interfaces are, and wrong if it has none; `*` is no interface.
 fn host(places: &BTreeSet<&Place>, facts: &Facts) -> &'static str {
-    let there = |name: &String| facts.links.iter().any(|link| link.name == *name);
+    let there = |name: &String| facts.links.contains_key(name);
     let mut found = places.iter().filter_map(|place| match place {
         Place::AnyHost => Some(true),
         Place::Host(name) | Place::Workload(name) => there(name).then(|| is_up(facts, name)),

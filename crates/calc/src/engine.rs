@@ -1,6 +1,6 @@
 //! The engine: its parts, and the way in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashSet;
 use tortie_policy::packet::Link;
@@ -34,7 +34,8 @@ use crate::update::{Id, Update};
 pub struct Engine {
     pub(crate) node: String,
     pub(crate) settings: Settings,
-    pub(crate) links: Vec<Link>,
+    /// The interfaces, by name.
+    pub(crate) links: BTreeMap<String, Link>,
     pub(crate) shared: Shared,
     pub(crate) members: Members,
     pub(crate) peers: Peers,
@@ -96,7 +97,7 @@ impl Engine {
         let mut engine = Self {
             node: node.to_owned(),
             settings: Settings::default(),
-            links: Vec::new(),
+            links: BTreeMap::new(),
             shared: Shared::default(),
             members: Members::default(),
             peers: Peers::default(),
@@ -122,6 +123,7 @@ impl Engine {
             Update::PutService(service) => self.put_service(service),
             Update::Settings(settings) => self.put_settings(*settings),
             Update::Links(links) => self.put_links(links),
+            Update::Link(name, link) => self.put_link(name, link),
         }
     }
 

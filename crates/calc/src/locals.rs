@@ -190,7 +190,7 @@ impl Locals {
     }
 
     /// Settles who governs what, and says where anything may have changed.
-    pub(crate) fn elect(&mut self, settings: &Settings, links: &[Link]) -> BTreeSet<Place> {
+    pub(crate) fn elect(&mut self, settings: &Settings, links: &BTreeMap<String, Link>) -> BTreeSet<Place> {
         for interface in std::mem::take(&mut self.changed_interfaces) {
             let winner = self.first(&interface, settings);
             self.enthrone(Place::Workload(interface), winner);
@@ -239,8 +239,8 @@ impl Locals {
     }
 
     /// Of several host endpoints for an interface, by name or by address, the first by its own name.
-    fn host_winners(&self, settings: &Settings, links: &[Link]) -> BTreeMap<Place, LocalIndex> {
-        let host_links = || links.iter().filter(|link| is_host_interface(settings, &link.name));
+    fn host_winners(&self, settings: &Settings, links: &BTreeMap<String, Link>) -> BTreeMap<Place, LocalIndex> {
+        let host_links = || links.values().filter(|link| is_host_interface(settings, &link.name));
         let mut at: HashMap<IpAddr, Vec<&str>> = HashMap::new();
         for link in host_links() {
             link.addresses.iter().for_each(|&address| at.entry(address).or_default().push(&link.name));
@@ -307,6 +307,6 @@ impl Locals {
     }
 }
 
-fn is_host_interface(settings: &Settings, name: &str) -> bool {
+pub(crate) fn is_host_interface(settings: &Settings, name: &str) -> bool {
     !settings.is_workload_interface(name) && !settings.is_excluded_interface(name)
 }

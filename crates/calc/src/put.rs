@@ -11,7 +11,7 @@ use crate::ends::Ends;
 use crate::engine::Engine;
 use crate::items::{Few, Item, ItemId, Port};
 use crate::labels::{Packed, pack, packed_size};
-use crate::locals::Body;
+use crate::locals::{Body, is_host_interface};
 use crate::members::host_nets;
 use crate::policies::{ListKey, Meta, Policy, PolicyIndex, Resource};
 use crate::profiles::ProfileIndex;
@@ -261,8 +261,21 @@ impl Engine {
     }
 
     pub(crate) fn put_links(&mut self, links: Vec<Link>) {
+        let links = links.into_iter().map(|link| (link.name.clone(), link)).collect();
         if links != self.links {
             self.links = links;
+            self.locals.links_changed();
+        }
+    }
+
+    pub(crate) fn put_link(&mut self, name: String, link: Option<Link>) {
+        // Which endpoint governs a workload's interface does not depend on what the interface is.
+        let matters = is_host_interface(&self.settings, &name) && self.links.get(&name) != link.as_ref();
+        match link {
+            Some(link) => drop(self.links.insert(name, link)),
+            None => drop(self.links.remove(&name)),
+        }
+        if matters {
             self.locals.links_changed();
         }
     }

@@ -17,6 +17,8 @@ pub enum Update {
     Settings(Box<Settings>),
     /// The interfaces of this node, all of them, with their addresses.
     Links(Vec<Link>),
+    /// One interface of this node is so now; none if it does not exist.
+    Link(String, Option<Link>),
 }
 
 /// What names an object that can be gone.

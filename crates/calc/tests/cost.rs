@@ -10,6 +10,7 @@ use allocation_counter::measure;
 use serde_json::{Value, json};
 use tortie_api::{Key, Kind, Object};
 use tortie_calc::{Cost, Engine, Id, Update};
+use tortie_policy::packet::Link;
 use tortie_policy::{Item, WorkloadId};
 
 const NODE: &str = "n1";
@@ -215,4 +216,20 @@ fn an_object_costs_few_bytes() {
     let [small, large] = SIZES.map(|size| sizes[&size]);
     let each = (large - small) / i64::from(SIZES[1] - SIZES[0]);
     assert!(each < 1400, "a tenant, with policy and pod, takes {each} bytes");
+}
+
+#[test]
+fn an_interface_costs_the_same_however_many_there_are() {
+    let costs = [10u32, 10_000].map(|count| {
+        let mut engine = tenants(100);
+        let link = |number: u32, last: u8| {
+            let name = format!("cali{number}");
+            Link { name, addresses: vec![IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))] }
+        };
+        engine.update(Update::Links((0..count).map(|number| link(number, 1)).collect()));
+        engine.flush();
+        engine.take_cost();
+        cost(&mut engine, Update::Link("cali7".to_owned(), Some(link(7, 2)))).1
+    });
+    assert!(costs[0] == costs[1] && costs[0] < 20, "{costs:?}");
 }

@@ -68,7 +68,7 @@ impl Around {
     }
 
     fn links(&self) {
-        self.tell(Input::Links(vec![Link { name: "eth0".to_owned(), addresses: Vec::new() }]));
+        self.tell(Input::Links(vec![("eth0".to_owned(), Some(links::Now { addresses: Vec::new(), running: true }))]));
     }
 
     fn in_sync(&self) {

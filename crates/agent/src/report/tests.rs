@@ -13,7 +13,7 @@ use crate::board::Seat;
 fn facts(interfaces: &[&str], up: usize) -> Facts {
     let link = |name: &&str| Link { name: (*name).to_owned(), addresses: Vec::new() };
     Facts {
-        links: interfaces.iter().map(link).collect(),
+        links: interfaces.iter().map(link).map(|link| (link.name.clone(), link)).collect(),
         up: interfaces.iter().take(up).map(|name| (*name).to_owned()).collect(),
         ..Facts::default()
     }
