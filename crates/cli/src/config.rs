@@ -1,7 +1,7 @@
 //! The file that says how to reach a store: calicoctl's `CalicoAPIConfig`, read as strictly as manifests.
 //!
-//! Only what chooses the store and leads to etcd is used so far; the other settings are known, so that a file written
-//! for calicoctl is accepted and a misspelt one is not.
+//! What chooses the store and leads to it is used; the other settings are known, so that a file written for calicoctl is
+//! accepted and a misspelt one is not.
 
 use std::path::Path as FilePath;
 
@@ -55,6 +55,8 @@ pub(crate) struct Spec {
     pub(crate) datastore_type: String,
     /// The way to etcd.
     pub(crate) etcd: Given,
+    /// The way to Kubernetes.
+    pub(crate) kubernetes: tortie_store_kube::Given,
 }
 
 /// The configuration at a path; none when the default path has no file.
@@ -136,7 +138,22 @@ fn understand(source: &Source) -> (Spec, Located, Vec<Problem>) {
         cert: setting("etcdCert"),
         ca: setting("etcdCACert"),
     };
-    (Spec { datastore_type: setting("datastoreType"), etcd }, located, problems)
+    let is_set = |name: &str| matches!(setting(name).to_ascii_lowercase().as_str(), "true" | "yes" | "on");
+    let kubernetes = tortie_store_kube::Given {
+        kubeconfig: setting("kubeconfig"),
+        kubeconfig_inline: setting("kubeconfigInline"),
+        context: setting("k8sCurrentContext"),
+        endpoint: setting("k8sAPIEndpoint"),
+        key_file: setting("k8sKeyFile"),
+        cert_file: setting("k8sCertFile"),
+        ca_file: setting("k8sCAFile"),
+        token: setting("k8sAPIToken"),
+        insecure: is_set("k8sInsecureSkipTLSVerify"),
+        use_pod_cidr: is_set("usePodCIDR"),
+        api_group: setting("calicoAPIGroup"),
+        home: None,
+    };
+    (Spec { datastore_type: setting("datastoreType"), etcd, kubernetes }, located, problems)
 }
 
 fn check(tree: &mut Node, problems: &mut Vec<Problem>) {
@@ -207,7 +224,7 @@ mod tests {
         let text = "apiVersion: projectcalico.org/v3\nkind: CalicoAPIConfig\nmetadata:\nspec:\n  \
                     datastoreType: etcdv3\n  etcdEndpoints: http://a:2379\n  ETCDUSERNAME: u\n";
         let etcd = Given { endpoints: "http://a:2379".into(), username: "u".into(), ..Given::default() };
-        let spec = Spec { datastore_type: "etcdv3".into(), etcd };
+        let spec = Spec { datastore_type: "etcdv3".into(), etcd, ..Spec::default() };
         assert_eq!(understood(text), Ok(spec));
         assert_eq!(understood("apiVersion: projectcalico.org/v3\nkind: CalicoAPIConfig\n"), Ok(Spec::default()));
     }

@@ -15,6 +15,7 @@ use tortie_api::{Key, Kind};
 use tortie_client::Client;
 use tortie_store::Store;
 use tortie_store_etcd::{EtcdStore, Given, Settings};
+use tortie_store_kube::{KubeStore, SettingsError};
 use tortie_store_sqlite::SqliteStore;
 
 use crate::args::Place;
@@ -36,6 +37,7 @@ pub(crate) struct Link {
 enum Opened {
     Embedded(Arc<SqliteStore>),
     Etcd(Arc<EtcdStore>),
+    Kubernetes(Arc<KubeStore>),
 }
 
 impl Opened {
@@ -43,6 +45,7 @@ impl Opened {
         match self {
             Self::Embedded(store) => store.clone(),
             Self::Etcd(store) => store.clone(),
+            Self::Kubernetes(store) => store.clone(),
         }
     }
 }
@@ -96,6 +99,7 @@ impl Link {
                 format!("embedded, {}{absent}", store.path().display())
             }
             Opened::Etcd(store) => store.describe(),
+            Opened::Kubernetes(store) => store.describe(),
         })
     }
 
@@ -143,6 +147,7 @@ impl Link {
         Ok(match self.opened()? {
             Opened::Embedded(_) => "embedded",
             Opened::Etcd(_) => "etcdv3",
+            Opened::Kubernetes(_) => "kubernetes",
         })
     }
 
@@ -244,14 +249,21 @@ fn open(choice: Choice) -> Result<Opened, NoStore> {
                 .map(|store| Opened::Etcd(store.into()))
                 .map_err(|error| NoStore(format!("{error} (the store is etcd by {by})")))
         }
-        StoreKind::Kubernetes => Err(NoStore(format!(
-            "the store is Kubernetes ({by}), which is not there yet; this version has the embedded store (--store PATH, \
-             or DATASTORE_TYPE=embedded) and etcd (DATASTORE_TYPE=etcdv3 and ETCD_ENDPOINTS)"
-        ))),
+        StoreKind::Kubernetes(given) => {
+            let error = |error: SettingsError| NoStore(format!("{error} (the store is Kubernetes by {by})"));
+            let settings = kubernetes(&given).map_err(error)?;
+            let store = KubeStore::new(tortie_store_kube::Settings { patience: PATIENCE, ..settings });
+            store.map(|store| Opened::Kubernetes(store.into())).map_err(error)
+        }
         StoreKind::Unknown(word) => Err(NoStore(format!(
             "there is no kind of store named '{word}' ({by}); it is embedded, etcdv3 or kubernetes"
         ))),
     }
+}
+
+/// The way to Kubernetes, as it is meant.
+fn kubernetes(given: &tortie_store_kube::Given) -> Result<tortie_store_kube::Settings, SettingsError> {
+    tortie_store_kube::Settings::new(given, &|name| std::env::var(name).ok())
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ mod churn;
 mod etcd;
 #[path = "agent/foreign.rs"]
 mod foreign;
+#[path = "agent/kubernetes.rs"]
+mod kubernetes;
 #[path = "agent/layout.rs"]
 mod layout;
 #[path = "agent/node_name.rs"]

@@ -5,8 +5,8 @@
 //! | Pod | WorkloadEndpoint, by [`pod`] |
 //! | Namespace, ServiceAccount | Profile, by [`profile`] |
 //! | Node | Node, by [`node`] |
-//! | NetworkPolicy | NetworkPolicy `knp.default.<name>`, by [`network_policy`] |
-//! | ClusterNetworkPolicy | GlobalNetworkPolicy `kcnp.<name>`, by [`cluster_policy`] |
+//! | NetworkPolicy | KubernetesNetworkPolicy, in the form of a NetworkPolicy, by [`network_policy`] |
+//! | ClusterNetworkPolicy | KubernetesClusterNetworkPolicy, in the form of a GlobalNetworkPolicy, by [`cluster_policy`] |
 //!
 //! Decoding names only the fields that are used, so that of a pod of 10 KB little is ever held.
 

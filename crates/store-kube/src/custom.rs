@@ -182,6 +182,11 @@ fn unpack(key: &Key, metadata: &mut Value) {
         return;
     };
     remove(&mut metadata["annotations"], &[METADATA]);
+    if let Some(metadata) = metadata.as_object_mut() {
+        // What the annotation does not have, the resource does not have, whatever the custom resource says.
+        let own = ["name", "namespace", "uid", "creationTimestamp", "labels", "annotations"];
+        metadata.retain(|field, _| own.contains(&field.as_str()));
+    }
     for (field, value) in inner {
         match field.as_str() {
             "labels" | "annotations" if value.is_object() => {

@@ -1,16 +1,41 @@
 //! The Kubernetes API as the store.
 //!
-//! Two things are done here, both as pure functions from JSON to JSON:
+//! ```text
+//!   list   ── GET pages of each resource ──┐
+//!   write  ── POST, PUT, DELETE of one ────┼──> one HTTP/2 connection to the API server
+//!   watch  ── a stream of each resource ───┘  each resumes where it was, or says "expired"
+//! ```
 //!
 //! - [`convert`]: what Kubernetes itself keeps (pods, namespaces, service accounts, nodes, NetworkPolicies and
 //!   ClusterNetworkPolicies) as the resources that Calico makes of it.
-//! - [`custom`]: Calico's own resources as custom resources of `crd.projectcalico.org/v1`, which keeps their metadata
-//!   in an annotation, and back.
+//! - [`custom`]: Calico's own resources as custom resources of either group, and back.
+//! - [`KubeStore`]: the store itself. Each resource has a history of its own, and there are no transactions. One write is
+//!   one request; after a connection was lost under a write it is said that nobody knows whether it was made.
 //!
-//! The client that talks to an API server is not part of this crate yet.
+//! Facts: datastore sheet section 3. The runtime that requests need stays inside; calls block and must not be made from
+//! a runtime's own thread. The client is hyper and rustls, which are in the binary for etcd anyway: of Kubernetes' many
+//! types only the fields that policy uses are ever decoded.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod client;
 pub mod convert;
 pub mod custom;
+pub mod definitions;
+mod item;
+mod kubeconfig;
+mod list;
 pub mod meta;
+mod quiet;
+mod runtime;
+mod settings;
+mod shared;
+mod source;
+mod store;
+mod stream;
+mod watch;
+mod write;
+
+pub use settings::{Credentials, Given, Pem, Program, Settings, SettingsError};
+pub use store::KubeStore;
+pub use watch::KubeWatch;

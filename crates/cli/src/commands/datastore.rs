@@ -156,7 +156,9 @@ fn import(args: &ImportArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let _ = &args.filename;
     let kind = connect(&args.store, session)?.kind()?;
     if !session.persona.is_calico() {
-        anyhow::bail!("import writes into a Kubernetes store, which is not there yet; this one is {kind}");
+        anyhow::bail!(
+            "import into a Kubernetes store is not supported yet (the store is {kind}); use `tortie apply -f`"
+        );
     }
     anyhow::bail!(
         "invalid datastore type: {kind} to import to for datastore migration. Datastore type must be kubernetes"

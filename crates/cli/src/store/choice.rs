@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use tortie_store_etcd::Given;
+use tortie_store_kube::Given as KubeGiven;
 
 use crate::config::Spec;
 use crate::persona::Persona;
@@ -29,8 +30,8 @@ pub(crate) enum StoreKind {
     Embedded(PathBuf),
     /// etcd, and the way to it.
     Etcd(Box<Given>),
-    /// Kubernetes.
-    Kubernetes,
+    /// Kubernetes, and the way to it.
+    Kubernetes(Box<KubeGiven>),
     /// A word that names no store.
     Unknown(String),
 }
@@ -56,13 +57,49 @@ pub(crate) fn choose(asked: &Asked<'_>) -> Choice {
     }
     if let Some((path, spec)) = asked.file {
         let by = format!("{}", path.display());
-        return by_type(asked, &spec.datastore_type, &spec.etcd, &by).unwrap_or_else(|| fallback(asked, Some(by)));
+        let kubernetes = KubeGiven { home: home(asked.env), ..spec.kubernetes.clone() };
+        let ways = Ways { etcd: &spec.etcd, kubernetes: &kubernetes };
+        return by_type(asked, &spec.datastore_type, &ways, &by)
+            .unwrap_or_else(|| fallback(asked, Some(by), kubernetes));
     }
     let datastore_type = calico_env(asked.env, "DATASTORE_TYPE");
     let etcd = etcd_env(asked.env);
     let by = if datastore_type.is_some() { "DATASTORE_TYPE" } else { "ETCD_ENDPOINTS" };
     let by = format!("{by} in the environment");
-    by_type(asked, &datastore_type.unwrap_or_default(), &etcd, &by).unwrap_or_else(|| fallback(asked, None))
+    let kubernetes = kubernetes_env(asked.env);
+    let ways = Ways { etcd: &etcd, kubernetes: &kubernetes };
+    by_type(asked, &datastore_type.unwrap_or_default(), &ways, &by)
+        .unwrap_or_else(|| fallback(asked, None, kubernetes.clone()))
+}
+
+/// The ways to stores that are known.
+struct Ways<'a> {
+    etcd: &'a Given,
+    kubernetes: &'a KubeGiven,
+}
+
+/// The way to Kubernetes that the environment knows.
+pub(crate) fn kubernetes_env(env: &dyn Fn(&str) -> Option<String>) -> KubeGiven {
+    let set = |name: &str| calico_env(env, name).unwrap_or_default();
+    let is_set = |name: &str| matches!(set(name).to_ascii_lowercase().as_str(), "true" | "1" | "t" | "yes" | "on");
+    KubeGiven {
+        kubeconfig: set("KUBECONFIG"),
+        context: set("K8S_CURRENT_CONTEXT"),
+        endpoint: set("K8S_API_ENDPOINT"),
+        key_file: set("K8S_KEY_FILE"),
+        cert_file: set("K8S_CERT_FILE"),
+        ca_file: set("K8S_CA_FILE"),
+        token: set("K8SAPITOKEN"),
+        insecure: is_set("K8S_INSECURE_SKIP_TLS_VERIFY"),
+        use_pod_cidr: is_set("USE_POD_CIDR"),
+        api_group: set("CALICO_API_GROUP"),
+        home: home(env),
+        ..KubeGiven::default()
+    }
+}
+
+fn home(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    env("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
 }
 
 /// The way to etcd that the environment knows.
@@ -85,11 +122,12 @@ fn calico_env(env: &dyn Fn(&str) -> Option<String>, name: &str) -> Option<String
     env(&format!("CALICO_{name}")).or_else(|| env(name)).filter(|value| !value.is_empty())
 }
 
-fn by_type(asked: &Asked<'_>, datastore_type: &str, etcd: &Given, by: &str) -> Option<Choice> {
+fn by_type(asked: &Asked<'_>, datastore_type: &str, ways: &Ways<'_>, by: &str) -> Option<Choice> {
+    let etcd = ways.etcd;
     let kind = match datastore_type {
         "embedded" => StoreKind::Embedded(embedded_path(asked)),
         "etcdv3" => StoreKind::Etcd(Box::new(etcd.clone())),
-        "kubernetes" => StoreKind::Kubernetes,
+        "kubernetes" => StoreKind::Kubernetes(Box::new(ways.kubernetes.clone())),
         "" if !etcd.endpoints.is_empty() || !etcd.discovery_srv.is_empty() => StoreKind::Etcd(Box::new(etcd.clone())),
         "" => return None,
         other => StoreKind::Unknown(other.to_owned()),
@@ -103,10 +141,10 @@ fn embedded_path(asked: &Asked<'_>) -> PathBuf {
 }
 
 /// Nothing names a store.
-fn fallback(asked: &Asked<'_>, file: Option<String>) -> Choice {
+fn fallback(asked: &Asked<'_>, file: Option<String>, kubernetes: KubeGiven) -> Choice {
     if asked.persona.is_calico() {
         let by = file.unwrap_or_else(|| "default of calicoctl".to_owned());
-        return Choice { kind: StoreKind::Kubernetes, by };
+        return Choice { kind: StoreKind::Kubernetes(Box::new(kubernetes)), by };
     }
     if let Some(path) = (asked.env)("TORTIE_STORE").filter(|path| !path.is_empty()) {
         return Choice { kind: StoreKind::Embedded(path.into()), by: "TORTIE_STORE in the environment".to_owned() };
@@ -155,7 +193,8 @@ fn felix(asked: &Asked<'_>) -> Option<Choice> {
     }
     // Felix's own default.
     let datastore_type = datastore_type.map_or_else(|| "etcdv3".to_owned(), |(value, _)| value);
-    by_type(asked, &datastore_type, &etcd, &by)
+    let kubernetes = kubernetes_env(asked.env);
+    by_type(asked, &datastore_type, &Ways { etcd: &etcd, kubernetes: &kubernetes }, &by)
 }
 
 #[cfg(test)]
@@ -173,6 +212,10 @@ mod tests {
         StoreKind::Embedded(path.into())
     }
 
+    fn kubernetes() -> StoreKind {
+        StoreKind::Kubernetes(Box::default())
+    }
+
     fn etcd(endpoints: &str) -> StoreKind {
         StoreKind::Etcd(Box::new(Given { endpoints: endpoints.into(), ..Given::default() }))
     }
@@ -180,8 +223,8 @@ mod tests {
     #[test]
     fn with_nothing_said_tortie_means_its_own_file_and_calicoctl_kubernetes() {
         assert_eq!(chosen(Persona::Tortie, &[], None), embedded(DEFAULT_STORE));
-        assert_eq!(chosen(Persona::Calicoctl, &[], None), StoreKind::Kubernetes);
-        assert_eq!(chosen(Persona::KubectlPlugin, &[("TORTIE_STORE", "/x")], None), StoreKind::Kubernetes);
+        assert_eq!(chosen(Persona::Calicoctl, &[], None), kubernetes());
+        assert_eq!(chosen(Persona::KubectlPlugin, &[("TORTIE_STORE", "/x")], None), kubernetes());
         assert_eq!(chosen(Persona::Tortie, &[("TORTIE_STORE", "/x")], None), embedded("/x"));
     }
 
@@ -191,12 +234,12 @@ mod tests {
             let etcd = etcd("http://e:2379");
             assert_eq!(chosen(persona, &[("ETCD_ENDPOINTS", "http://e:2379")], None), etcd);
             assert_eq!(chosen(persona, &[("CALICO_ETCD_ENDPOINTS", "http://e:2379")], None), etcd);
-            assert_eq!(chosen(persona, &[("DATASTORE_TYPE", "kubernetes")], None), StoreKind::Kubernetes);
+            assert_eq!(chosen(persona, &[("DATASTORE_TYPE", "kubernetes")], None), kubernetes());
             assert_eq!(chosen(persona, &[("DATASTORE_TYPE", "embedded")], None), embedded(DEFAULT_STORE));
             let both = [("DATASTORE_TYPE", "embedded"), ("TORTIE_STORE", "/x"), ("ETCD_ENDPOINTS", "http://e")];
             assert_eq!(chosen(persona, &both, None), embedded("/x"));
             let calico_first = [("DATASTORE_TYPE", "embedded"), ("CALICO_DATASTORE_TYPE", "kubernetes")];
-            assert_eq!(chosen(persona, &calico_first, None), StoreKind::Kubernetes);
+            assert_eq!(chosen(persona, &calico_first, None), kubernetes());
             assert_eq!(chosen(persona, &[("DATASTORE_TYPE", "redis")], None), StoreKind::Unknown("redis".into()));
         }
     }
@@ -204,14 +247,14 @@ mod tests {
     #[test]
     fn a_felix_on_this_machine_chooses_for_tortie_only() {
         let felix = "# a comment\n[global]\nDatastoreType = kubernetes\n";
-        assert_eq!(chosen(Persona::Tortie, &[], Some(felix)), StoreKind::Kubernetes);
+        assert_eq!(chosen(Persona::Tortie, &[], Some(felix)), kubernetes());
         assert_eq!(chosen(Persona::Tortie, &[], Some("LogSeverity = info\n")), etcd(""));
         let endpoints = "EtcdEndpoints = https://a:2379\n";
         assert_eq!(chosen(Persona::Tortie, &[], Some(endpoints)), etcd("https://a:2379"));
         let env = [("FELIX_DATASTORETYPE", "embedded")];
         assert_eq!(chosen(Persona::Tortie, &env, Some(felix)), embedded(DEFAULT_STORE));
         assert_eq!(chosen(Persona::Tortie, &[("TORTIE_STORE", "/x")], Some(felix)), embedded("/x"));
-        assert_eq!(chosen(Persona::Calicoctl, &env, Some(felix)), StoreKind::Kubernetes);
+        assert_eq!(chosen(Persona::Calicoctl, &env, Some(felix)), kubernetes());
     }
 
     #[test]
@@ -232,6 +275,26 @@ mod tests {
     }
 
     #[test]
+    fn the_way_to_kubernetes_is_taken_from_the_environment() {
+        let env = [
+            ("DATASTORE_TYPE", "kubernetes"),
+            ("KUBECONFIG", "/k"),
+            ("K8S_API_ENDPOINT", "https://a"),
+            ("CALICO_K8SAPITOKEN", "t"),
+            ("K8S_INSECURE_SKIP_TLS_VERIFY", "true"),
+            ("CALICO_API_GROUP", "projectcalico.org/v3"),
+            ("K8S_CURRENT_CONTEXT", "c"),
+            ("HOME", "/h"),
+        ];
+        let StoreKind::Kubernetes(given) = chosen(Persona::Calicoctl, &env, None) else {
+            panic!("Kubernetes is meant")
+        };
+        assert_eq!([&given.kubeconfig, &given.endpoint, &given.token, &given.context], ["/k", "https://a", "t", "c"]);
+        assert_eq!((given.insecure, given.api_group.as_str()), (true, "projectcalico.org/v3"));
+        assert_eq!(given.home.as_deref(), Some(Path::new("/h")));
+    }
+
+    #[test]
     fn a_configuration_file_hides_the_environment() {
         let env = |name: &str| (name == "DATASTORE_TYPE").then(|| "embedded".to_owned());
         let ask = |persona, spec: &Spec| {
@@ -239,10 +302,10 @@ mod tests {
             choose(&Asked { persona, store: None, file, env: &env, felix: None })
         };
         let given = Given { endpoints: "http://e".into(), ca: "PEM".into(), ..Given::default() };
-        let spec = Spec { datastore_type: "etcdv3".into(), etcd: given.clone() };
+        let spec = Spec { datastore_type: "etcdv3".into(), etcd: given.clone(), ..Spec::default() };
         let expected = Choice { kind: StoreKind::Etcd(Box::new(given)), by: "c.cfg".into() };
         assert_eq!(ask(Persona::Tortie, &spec), expected);
-        assert_eq!(ask(Persona::Calicoctl, &Spec::default()).kind, StoreKind::Kubernetes);
+        assert_eq!(ask(Persona::Calicoctl, &Spec::default()).kind, kubernetes());
         assert_eq!(ask(Persona::Tortie, &Spec::default()).kind, embedded(DEFAULT_STORE));
     }
 

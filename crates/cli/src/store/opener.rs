@@ -7,6 +7,7 @@ use std::time::Duration;
 use tortie_agent::Opener;
 use tortie_store::{Position, Store, StoreError};
 use tortie_store_etcd::{EtcdStore, Settings};
+use tortie_store_kube::KubeStore;
 
 use super::choice::StoreKind;
 use super::{Link, choose, open};
@@ -31,7 +32,14 @@ impl Link {
                 let name = EtcdStore::new(settings.clone()).describe();
                 return Ok((Box::new(move || Ok(Arc::new(EtcdStore::new(settings.clone())))), name));
             }
-            StoreKind::Kubernetes => "Kubernetes".to_owned(),
+            StoreKind::Kubernetes(given) => {
+                // As with etcd.
+                let settings = super::kubernetes(given)?;
+                let settings = tortie_store_kube::Settings { patience: AGENT_PATIENCE, ..settings };
+                let store = Arc::new(KubeStore::new(settings)?);
+                let name = store.describe();
+                return Ok((Box::new(move || Ok(store.clone())), name));
+            }
             // Waiting for it would be of no use.
             StoreKind::Unknown(_) => {
                 return Err(open(choice).err().map_or_else(|| anyhow::anyhow!("no store"), Into::into));

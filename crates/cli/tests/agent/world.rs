@@ -25,6 +25,8 @@ pub struct World {
     etcd: Option<String>,
     etcd_process: Option<Child>,
     unowned: bool,
+    /// The way to the API server that is the store, once one is.
+    pub kubeconfig: Option<PathBuf>,
 }
 
 /// A network namespace of its own, with a thread in it. It goes with this.
@@ -102,6 +104,7 @@ impl World {
             etcd: None,
             etcd_process: None,
             unowned,
+            kubeconfig: None,
         };
         world.outside(|| {
             run("ip", &["addr", "add", "192.0.2.99/24", "dev", "out"]);
@@ -138,9 +141,10 @@ impl World {
         if self.unowned {
             command.env("TORTIE_TEST_UNOWNED", "1");
         }
-        match &self.etcd {
-            None => command.env("TORTIE_STORE", place.join("tortie.db")),
-            Some(url) => command.env("DATASTORE_TYPE", "etcdv3").env("ETCD_ENDPOINTS", url),
+        match (&self.etcd, &self.kubeconfig) {
+            (None, None) => command.env("TORTIE_STORE", place.join("tortie.db")),
+            (Some(url), _) => command.env("DATASTORE_TYPE", "etcdv3").env("ETCD_ENDPOINTS", url),
+            (None, Some(path)) => command.env("DATASTORE_TYPE", "kubernetes").env("KUBECONFIG", path),
         };
         command
     }

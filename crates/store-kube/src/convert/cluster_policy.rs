@@ -19,9 +19,6 @@ use super::{ConversionError, Converted, object, selector};
 use crate::custom::uid;
 use crate::meta::{Meta, null_is_empty};
 
-/// What the names of converted policies begin with.
-pub const PREFIX: &str = "kcnp.";
-
 /// A ClusterNetworkPolicy of `policy.networking.k8s.io/v1alpha2`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -143,7 +140,7 @@ pub fn global_network_policy(source: &ClusterNetworkPolicy) -> Result<Option<Con
         _ => return Ok(None),
     };
     let Some((selector, namespace_selector)) = selectors(&spec.subject) else { return Ok(None) };
-    let mut metadata = meta.as_calico(format!("{PREFIX}{}", meta.name), String::new());
+    let mut metadata = meta.as_calico(meta.name.clone(), String::new());
     if !meta.uid.is_empty() {
         metadata.uid = uid::transform(&meta.uid).map_err(|error| ConversionError(error.to_string()))?;
     }
@@ -174,7 +171,7 @@ pub fn global_network_policy(source: &ClusterNetworkPolicy) -> Result<Option<Con
         types,
         ..GlobalNetworkPolicySpec::default()
     };
-    Ok(Some(Converted { object: object(Kind::GlobalNetworkPolicy, metadata, spec), warnings }))
+    Ok(Some(Converted { object: object(Kind::KubernetesClusterNetworkPolicy, metadata, spec), warnings }))
 }
 
 /// The selectors of pods and of their namespaces.

@@ -16,8 +16,6 @@ use super::{ConversionError, Converted, object, selector};
 use crate::custom::uid;
 use crate::meta::{Meta, null_is_empty};
 
-/// What the names of converted policies begin with: no user can make a Calico policy of such a name.
-pub const PREFIX: &str = "knp.default.";
 const ORDER: f64 = 1000.0;
 const TIER: &str = "default";
 
@@ -51,7 +49,7 @@ pub struct NetworkPolicyRules {
 /// The Calico policy of a Kubernetes one.
 pub fn network_policy(source: &NetworkPolicy) -> Result<Converted, ConversionError> {
     let (meta, spec) = (&source.metadata, &source.spec);
-    let mut metadata = meta.as_calico(format!("{PREFIX}{}", meta.name), meta.namespace.clone());
+    let mut metadata = meta.as_calico(meta.name.clone(), meta.namespace.clone());
     if !meta.uid.is_empty() {
         metadata.uid = uid::transform(&meta.uid).map_err(|error| ConversionError(error.to_string()))?;
     }
@@ -83,7 +81,7 @@ pub fn network_policy(source: &NetworkPolicy) -> Result<Converted, ConversionErr
         types,
         ..NetworkPolicySpec::default()
     };
-    Ok(Converted { object: object(Kind::NetworkPolicy, metadata, spec), warnings })
+    Ok(Converted { object: object(Kind::KubernetesNetworkPolicy, metadata, spec), warnings })
 }
 
 /// A rule for each protocol and each peer; none, with a warning, if something in it cannot be read.

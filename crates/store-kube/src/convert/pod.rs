@@ -5,7 +5,7 @@ use serde::Deserialize;
 use sha1::{Digest, Sha1};
 use tortie_api::kinds::workload_endpoint::{IpNat, WorkloadEndpointPort, WorkloadEndpointSpec};
 use tortie_api::scalar::Protocol;
-use tortie_api::{Kind, names};
+use tortie_api::{Key, Kind, names};
 use tortie_net::parse_cidr;
 
 use super::{ConversionError, Converted, object, qos};
@@ -192,6 +192,19 @@ pub fn workload_endpoint(pod: &Pod, interface_prefix: &str) -> Result<Option<Con
         metadata.annotations.insert(NETWORK_STATUS.to_owned(), status.clone());
     }
     Ok(Some(Converted { object: object(Kind::WorkloadEndpoint, metadata, spec), warnings }))
+}
+
+/// What names the endpoint of a pod, whether it can be converted or not.
+pub(crate) fn key(pod: &Pod) -> Option<Key> {
+    let spec = WorkloadEndpointSpec {
+        orchestrator: "k8s".to_owned(),
+        node: pod.spec.node_name.clone(),
+        pod: pod.metadata.name.clone(),
+        endpoint: ENDPOINT.to_owned(),
+        ..WorkloadEndpointSpec::default()
+    };
+    let name = names::workload::compose(&spec).ok()?;
+    Some(Key::namespaced(Kind::WorkloadEndpoint, &pod.metadata.namespace, name))
 }
 
 /// The name of a pod's interface on its host. The CNI plugin makes the same.

@@ -96,7 +96,8 @@ fn the_annotation_is_stronger_than_what_stands_beside_it() {
     let inner = json!({ "name": "shown", "creationTimestamp": "2026-01-02T03:04:05Z",
         "labels": { "a": "inner" }, "annotations": { "n": "inner" }, "finalizers": ["f"],
         "ownerReferences": [{ "apiVersion": "crd.projectcalico.org/v1", "kind": "Tier", "name": "t", "uid": OWN }] });
-    let outer = json!({ "name": "x", "uid": OWN, "creationTimestamp": "2020-01-01T00:00:00Z",
+    let outer = json!({ "name": "x", "uid": OWN, "creationTimestamp": "2020-01-01T00:00:00Z", "generation": 7,
+        "finalizers": ["outer"],
         "labels": { "a": "outer", "b": "outer" }, "annotations": { "n": "outer", "m": "outer", METADATA: inner.to_string() } });
     let mut expected = json!({ "name": "x", "uid": SEEN, "creationTimestamp": "2026-01-02T03:04:05Z",
         "labels": { "a": "inner", "b": "outer" }, "annotations": { "m": "outer", "n": "inner" },

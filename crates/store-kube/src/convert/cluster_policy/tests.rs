@@ -21,8 +21,8 @@ fn a_cluster_policy_is_a_global_policy_of_its_tier_at_its_priority() {
     assert_eq!(warnings, [""; 0]);
     assert_eq!(
         policy,
-        json!({ "kind": "GlobalNetworkPolicy", "apiVersion": "projectcalico.org/v3",
-            "metadata": { "name": "kcnp.lock" },
+        json!({ "kind": "KubernetesClusterNetworkPolicy", "apiVersion": "projectcalico.org/v3",
+            "metadata": { "name": "lock" },
             "spec": { "tier": "kube-admin", "order": 7,
                 "ingress": [{ "action": "Deny", "source": { "selector": PODS, "namespaceSelector": "all()" },
                     "metadata": { "annotations": { "name": "no one" } } }],

@@ -23,8 +23,8 @@ fn a_policy_is_in_the_default_tier_at_order_1000() {
     assert_eq!(warnings, [""; 0]);
     assert_eq!(
         policy,
-        json!({ "kind": "NetworkPolicy", "apiVersion": "projectcalico.org/v3",
-            "metadata": { "name": "knp.default.db", "namespace": "shop",
+        json!({ "kind": "KubernetesNetworkPolicy", "apiVersion": "projectcalico.org/v3",
+            "metadata": { "name": "db", "namespace": "shop",
                 "uid": "0c8c26a6-c6a6-44c6-adc6-ac2646b46c1c" },
             "spec": { "tier": "default", "order": 1000,
                 "selector": "projectcalico.org/orchestrator == 'k8s' && app == 'db'", "types": ["Ingress"] } })

@@ -1,0 +1,286 @@
+//! A connection to an API server: requests and answers, over HTTP/2 where the server speaks it.
+//!
+//! All requests of a handle share one connection, watches included. One that is lost is made again by the next
+//! request, with keys, certificates and tokens as they are then. A server that does not answer pings is left.
+
+mod tls;
+mod token;
+mod trouble;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, Uri, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::{Mutex, Notify};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use self::token::Tokens;
+use crate::settings::Settings;
+
+pub(crate) use trouble::{Status, Trouble};
+
+/// How long a server may take to take a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a server may take to begin an answer.
+const ANSWER: Duration = Duration::from_secs(30);
+/// After which silence it is asked whether it is there, and how long it may take to say so.
+const PING: Duration = Duration::from_secs(10);
+/// How much of one answer, and of all together, may be on its way.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 1 << 25;
+const AGENT: &str = concat!("tortie/", env!("CARGO_PKG_VERSION"));
+
+/// What to ask.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    /// The path and the query.
+    pub(crate) path: String,
+    /// The type of the body, and the body.
+    pub(crate) body: Option<(&'static str, Bytes)>,
+}
+
+impl Call {
+    pub(crate) fn get(path: impl Into<String>) -> Self {
+        Self { method: Method::GET, path: path.into(), body: None }
+    }
+
+    pub(crate) fn with(method: Method, path: impl Into<String>, kind: &'static str, body: impl Into<Bytes>) -> Self {
+        Self { method, path: path.into(), body: Some((kind, body.into())) }
+    }
+
+    /// Whether it can be made twice without harm.
+    fn is_safe(&self) -> bool {
+        self.method == Method::GET
+    }
+}
+
+/// The one connection of a handle.
+pub(crate) struct Client {
+    settings: Settings,
+    uri: Uri,
+    tokens: Tokens,
+    live: Mutex<Option<http2::SendRequest<Full<Bytes>>>>,
+    connected: Notify,
+}
+
+impl Client {
+    pub(crate) fn new(settings: Settings) -> Result<Self, String> {
+        let uri: Uri = settings.server.parse().map_err(|error| format!("{}: {error}", settings.server))?;
+        if uri.host().is_none() || !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(format!("{}: this is not the URL of an API server", settings.server));
+        }
+        let tokens = Tokens::new(settings.credentials.clone());
+        Ok(Self { settings, uri, tokens, live: Mutex::new(None), connected: Notify::new() })
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Waits for this long, or until somebody else has connected again.
+    pub(crate) async fn wait(&self, wait: Duration) {
+        let _ = tokio::time::timeout(wait, self.connected.notified()).await;
+    }
+
+    /// The body of a successful answer. While the server cannot be reached or asks for patience, a call that can be made
+    /// twice is made again until patience ends; any other only if it was refused for that reason.
+    pub(crate) async fn call(&self, call: &Call) -> Result<Bytes, Trouble> {
+        let deadline = Instant::now() + self.settings.patience;
+        let mut pause = Pause::new();
+        loop {
+            let trouble = match self.once(call).await {
+                Ok(body) => return Ok(body),
+                Err(trouble) => trouble,
+            };
+            let wait = match &trouble {
+                Trouble::Busy(wait, _) => pause.at_least(*wait),
+                Trouble::Away(_) if call.is_safe() => pause.next(),
+                _ => return Err(trouble),
+            };
+            if Instant::now() + wait >= deadline {
+                return Err(trouble);
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn once(&self, call: &Call) -> Result<Bytes, Trouble> {
+        let answer = self.open(call).await?;
+        let body = answer.into_body().collect().await.map_err(|error| Trouble::Away(away(&error)))?;
+        Ok(body.to_bytes())
+    }
+
+    /// A successful answer, whose body is still on its way. It is not asked for again.
+    pub(crate) async fn open(&self, call: &Call) -> Result<Response<Incoming>, Trouble> {
+        let answer = self.send(call).await?;
+        let answer = if answer.status() == 401 && self.tokens.refused() { self.send(call).await? } else { answer };
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let code = answer.status().as_u16();
+        let after = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = answer.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        Err(Trouble::of(code, after, &body))
+    }
+
+    async fn send(&self, call: &Call) -> Result<Response<Incoming>, Trouble> {
+        let request = self.request(call)?;
+        let sending = async {
+            match self.connection().await? {
+                Sender::Two(mut sender) => sender.send_request(request).await.map_err(|error| away(&error)),
+                Sender::One(mut sender) => sender.send_request(request).await.map_err(|error| away(&error)),
+            }
+        };
+        match tokio::time::timeout(ANSWER, sending).await {
+            Ok(answer) => answer.map_err(Trouble::Away),
+            Err(_) => {
+                // Whoever comes next tries another connection.
+                *self.live.lock().await = None;
+                Err(Trouble::Away(format!("no answer within {} s", ANSWER.as_secs())))
+            }
+        }
+    }
+
+    fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, Trouble> {
+        let base = self.uri.path().trim_end_matches('/');
+        let authority = self.uri.authority().map(ToString::to_string).unwrap_or_default();
+        let scheme = self.uri.scheme_str().unwrap_or("https");
+        let uri = format!("{scheme}://{authority}{base}{}", call.path);
+        let mut request = Request::builder()
+            .method(call.method.clone())
+            .uri(uri)
+            .header(header::HOST, authority)
+            .header(header::ACCEPT, "application/json")
+            .header(header::USER_AGENT, AGENT);
+        if let Some(token) = self.tokens.current().map_err(Trouble::Settings)? {
+            let value = HeaderValue::from_str(&format!("Bearer {token}"));
+            let mut value =
+                value.map_err(|_| Trouble::Settings("the token has letters that no token has".to_owned()))?;
+            value.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        let body = match &call.body {
+            Some((kind, body)) => {
+                request = request.header(header::CONTENT_TYPE, *kind);
+                body.clone()
+            }
+            None => Bytes::new(),
+        };
+        request.body(Full::new(body)).map_err(|error| Trouble::Settings(error.to_string()))
+    }
+
+    /// The connection that is there, or a new one.
+    async fn connection(&self) -> Result<Sender, String> {
+        let mut live = self.live.lock().await;
+        if let Some(sender) = live.as_ref().filter(|sender| !sender.is_closed()) {
+            return Ok(Sender::Two(sender.clone()));
+        }
+        *live = None;
+        let sender = tokio::time::timeout(CONNECT, self.connect()).await;
+        let sender = sender.unwrap_or_else(|_| Err(format!("no connection within {} s", CONNECT.as_secs())))?;
+        if let Sender::Two(sender) = &sender {
+            *live = Some(sender.clone());
+            self.connected.notify_waiters();
+        }
+        Ok(sender)
+    }
+
+    async fn connect(&self) -> Result<Sender, String> {
+        let secure = self.uri.scheme_str() != Some("http");
+        let host = self.uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = self.uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let stream = TcpStream::connect((host.as_str(), port)).await.map_err(|error| error.to_string())?;
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        if !secure {
+            return one(stream).await;
+        }
+        let config = tls::config(&self.settings)?;
+        let name = self.settings.server_name.clone().unwrap_or(host);
+        let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
+        let stream =
+            TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| error.to_string())?;
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") { two(stream).await } else { one(stream).await }
+    }
+}
+
+/// What sends a request: over a connection that all share, or over one that is the request's own.
+enum Sender {
+    Two(http2::SendRequest<Full<Bytes>>),
+    One(http1::SendRequest<Full<Bytes>>),
+}
+
+async fn two(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Sender, String> {
+    let handshake = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING)
+        .keep_alive_while_idle(true)
+        .handshake(TokioIo::new(stream));
+    let (sender, connection) = handshake.await.map_err(|error| away(&error))?;
+    // Its end is seen by whoever uses it.
+    tokio::spawn(async { drop(connection.await) });
+    Ok(Sender::Two(sender))
+}
+
+async fn one(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Sender, String> {
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| away(&error))?;
+    tokio::spawn(async { drop(connection.await) });
+    Ok(Sender::One(sender))
+}
+
+/// An error with what caused it.
+pub(crate) fn away(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Ever longer pauses, of random length, so that many who lost the same server do not come back at once.
+pub(crate) struct Pause(Duration);
+
+/// The first pause.
+const FIRST: Duration = Duration::from_millis(100);
+/// The longest.
+const LONGEST: Duration = Duration::from_secs(10);
+
+impl Pause {
+    pub(crate) fn new() -> Self {
+        Self(FIRST)
+    }
+
+    /// The next pause: between half of what it has come to and all of it.
+    pub(crate) fn next(&mut self) -> Duration {
+        let now = self.0;
+        self.0 = (now * 2).min(LONGEST);
+        now.mul_f64(0.5 + 0.5 * random())
+    }
+
+    /// The next pause, which is not shorter than what the server asks for, and up to half as long again.
+    pub(crate) fn at_least(&mut self, asked: Duration) -> Duration {
+        self.next().max(asked.mul_f64(1.0 + 0.5 * random()))
+    }
+}
+
+/// Between 0 and 1.
+fn random() -> f64 {
+    let [high, low, ..] = *uuid::Uuid::new_v4().as_bytes();
+    f64::from(u16::from_be_bytes([high, low])) / f64::from(u16::MAX)
+}

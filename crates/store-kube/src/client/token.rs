@@ -1,0 +1,102 @@
+//! The token that says who we are, which may change while we run.
+
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::Deserialize;
+
+use crate::settings::{Credentials, Program};
+
+/// How long what a program printed is used if it does not say until when it is valid.
+const KEPT: Duration = Duration::from_secs(600);
+
+/// Where tokens come from, and the last one that a program printed.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    credentials: Credentials,
+    printed: Mutex<Option<(String, Instant)>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ExecCredential {
+    status: ExecStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ExecStatus {
+    token: String,
+    expiration_timestamp: Option<String>,
+}
+
+impl Tokens {
+    pub(super) fn new(credentials: Credentials) -> Self {
+        Self { credentials, printed: Mutex::new(None) }
+    }
+
+    /// The token to send now, if there is to be one. Files are read each time: somebody replaces them.
+    pub(super) fn current(&self) -> Result<Option<String>, String> {
+        match &self.credentials {
+            Credentials::None => Ok(None),
+            Credentials::Token(token) => Ok(Some(token.clone())),
+            Credentials::TokenFile(path) => match std::fs::read_to_string(path) {
+                Ok(text) => Ok(Some(text.trim().to_owned())),
+                Err(error) => Err(format!("the token cannot be read: {}: {error}", path.display())),
+            },
+            Credentials::Program(program) => self.printed_by(program).map(Some),
+        }
+    }
+
+    /// Forgets a token that was refused. Says whether another one may be better.
+    pub(super) fn refused(&self) -> bool {
+        match &self.credentials {
+            Credentials::None | Credentials::Token(_) => false,
+            Credentials::TokenFile(_) => true,
+            Credentials::Program(_) => self.printed.lock().unwrap_or_else(PoisonError::into_inner).take().is_some(),
+        }
+    }
+
+    fn printed_by(&self, program: &Program) -> Result<String, String> {
+        let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((token, until)) = &*printed
+            && Instant::now() < *until
+        {
+            return Ok(token.clone());
+        }
+        let name = &program.command;
+        let version = match program.api_version.as_str() {
+            "" => "client.authentication.k8s.io/v1",
+            version => version,
+        };
+        let info =
+            serde_json::json!({ "apiVersion": version, "kind": "ExecCredential", "spec": { "interactive": false } });
+        let output = Command::new(name)
+            .args(&program.arguments)
+            .env("KUBERNETES_EXEC_INFO", info.to_string())
+            .envs(program.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(|error| format!("the program {name} that gives credentials cannot be run: {error}"))?;
+        if !output.status.success() {
+            return Err(format!("the program {name} that gives credentials failed: {}", output.status));
+        }
+        let credential: ExecCredential = serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("the program {name} printed no credentials: {error}"))?;
+        if credential.status.token.is_empty() {
+            return Err(format!("the program {name} printed no token; certificates are not taken from programs"));
+        }
+        let until = credential.status.expiration_timestamp.as_deref().and_then(until).unwrap_or(KEPT);
+        *printed = Some((credential.status.token.clone(), Instant::now() + until));
+        Ok(credential.status.token)
+    }
+}
+
+/// For how long from now, less a margin.
+fn until(time: &str) -> Option<Duration> {
+    let time: jiff::Timestamp = time.parse().ok()?;
+    let until = SystemTime::from(time).duration_since(SystemTime::now()).unwrap_or_default();
+    Some(until.saturating_sub(Duration::from_secs(10)))
+}

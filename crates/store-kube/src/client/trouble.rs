@@ -1,0 +1,139 @@
+//! Why an API server did not do what it was asked.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// It cannot be reached, or the connection was lost: another try may help.
+    Away(String),
+    /// It asks for patience, for this long.
+    Busy(Duration, String),
+    /// It refused.
+    Refused(Status),
+    /// What is asked for of history is no longer kept.
+    Expired,
+    /// Our own settings do not allow to ask.
+    Settings(String),
+}
+
+/// The answer of a server that refuses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Status {
+    /// The code of HTTP.
+    pub(crate) code: u16,
+    /// One word, such as `NotFound`.
+    pub(crate) reason: String,
+    /// The same in a sentence.
+    pub(crate) message: String,
+    /// What of the request it is about.
+    pub(crate) details: Details,
+}
+
+/// What a refusal is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Details {
+    /// The name of the object; empty where the whole resource does not exist.
+    pub(crate) name: String,
+    /// How long to wait.
+    pub(crate) retry_after_seconds: u64,
+}
+
+impl Status {
+    /// The answer with this code, in its own words if it has some.
+    pub(crate) fn of(code: u16, body: &[u8]) -> Self {
+        let mut status: Status = serde_json::from_slice(body).unwrap_or_default();
+        status.code = code;
+        if status.message.is_empty() {
+            let text = String::from_utf8_lossy(body);
+            let text = text.trim().chars().take(200).collect::<String>();
+            status.message = if text.is_empty() { format!("HTTP status {code}") } else { text };
+        }
+        status
+    }
+}
+
+impl Trouble {
+    /// What an answer with this code means.
+    pub(crate) fn of(code: u16, retry_after: Option<u64>, body: &[u8]) -> Self {
+        let status = Status::of(code, body);
+        let seconds = retry_after.or(Some(status.details.retry_after_seconds).filter(|seconds| *seconds > 0));
+        match (code, seconds) {
+            (410, _) => Trouble::Expired,
+            (429, seconds) => Trouble::Busy(Duration::from_secs(seconds.unwrap_or(1)), status.message),
+            (500..=599, Some(seconds)) => Trouble::Busy(Duration::from_secs(seconds), status.message),
+            (500..=599, None) => Trouble::Away(status.message),
+            _ => Trouble::Refused(status),
+        }
+    }
+
+    /// The code of a refusal.
+    pub(crate) fn code(&self) -> Option<u16> {
+        match self {
+            Trouble::Refused(status) => Some(status.code),
+            _ => None,
+        }
+    }
+
+    /// In words.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Trouble::Away(text) | Trouble::Settings(text) => text.clone(),
+            Trouble::Busy(_, text) => format!("it asks for patience: {text}"),
+            Trouble::Refused(status) if matches!(status.code, 401 | 403) => {
+                format!("connection is unauthorized: {}{}", status.message, grant(&status.message))
+            }
+            Trouble::Refused(status) => status.message.clone(),
+            Trouble::Expired => "what was asked for is no longer kept".to_owned(),
+        }
+    }
+}
+
+/// The rule that grants what a message of missing rights says is missing.
+pub(crate) fn grant(message: &str) -> String {
+    let between = |before: &str| {
+        let rest = &message[message.find(before)? + before.len()..];
+        rest.split('"').next()
+    };
+    let verb = message.split(" cannot ").nth(1).and_then(|rest| rest.split(' ').next());
+    let (Some(verb), Some(resource), Some(group)) = (verb, between("resource \""), between("API group \"")) else {
+        return String::new();
+    };
+    format!(
+        " (a ClusterRole grants it by the rule {{apiGroups: [\"{group}\"], resources: [\"{resource}\"], verbs: [\"{verb}\"]}})"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_right_is_told_with_the_rule_that_grants_it() {
+        let message = r#"tiers.crd.projectcalico.org is forbidden: User "guest" cannot list resource "tiers" in API group "crd.projectcalico.org" at the cluster scope"#;
+        let body = serde_json::json!({ "code": 403, "reason": "Forbidden", "message": message }).to_string();
+        let trouble = Trouble::of(403, None, body.as_bytes());
+        assert_eq!(
+            trouble.text(),
+            format!(
+                "connection is unauthorized: {message} (a ClusterRole grants it by the rule \
+                 {{apiGroups: [\"crd.projectcalico.org\"], resources: [\"tiers\"], verbs: [\"list\"]}})"
+            )
+        );
+        assert_eq!(grant("Unauthorized"), "");
+    }
+
+    #[test]
+    fn answers_say_whether_to_wait_to_try_again_or_to_begin_anew() {
+        assert_eq!(Trouble::of(429, Some(7), b"slow"), Trouble::Busy(Duration::from_secs(7), "slow".to_owned()));
+        let body = br#"{"message":"m","details":{"retryAfterSeconds":3}}"#;
+        assert_eq!(Trouble::of(429, None, body), Trouble::Busy(Duration::from_secs(3), "m".to_owned()));
+        assert_eq!(Trouble::of(503, None, b""), Trouble::Away("HTTP status 503".to_owned()));
+        assert_eq!(Trouble::of(410, None, b""), Trouble::Expired);
+        assert_eq!(Trouble::of(404, None, b"x").code(), Some(404));
+    }
+}

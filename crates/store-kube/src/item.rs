@@ -1,0 +1,215 @@
+//! Objects of the API server as every store hands objects over.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value as Json, json};
+use tortie_api::{Key, Kind, encode};
+use tortie_store::{Purpose, Revision, Stored, Value};
+
+use crate::convert::{ConversionError, Converted, cluster_policy, network_policy, node, pod, profile};
+use crate::custom::{self, Group};
+use crate::meta::Meta;
+use crate::source::Source;
+
+/// What conversions depend on.
+#[derive(Clone, Debug)]
+pub(crate) struct Manner {
+    pub(crate) group: Group,
+    pub(crate) use_pod_cidr: bool,
+    pub(crate) interface_prefix: String,
+    pub(crate) purpose: Purpose,
+}
+
+/// What an object of the API server is here.
+#[derive(Debug)]
+pub(crate) enum Item {
+    /// An object.
+    Object(Stored),
+    /// None for this purpose: whoever knew an object with this key knows it no longer.
+    Nothing(Key),
+    /// None, and it never was one.
+    Foreign,
+}
+
+/// One page of a list.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    pub(crate) items: Vec<Stored>,
+    /// The version of the whole list.
+    pub(crate) version: String,
+    /// Where the next page begins; empty on the last.
+    pub(crate) next: String,
+}
+
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+struct List<T> {
+    #[serde(default)]
+    metadata: ListMeta,
+    #[serde(default = "Vec::new", deserialize_with = "crate::meta::null_is_empty")]
+    items: Vec<T>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ListMeta {
+    resource_version: String,
+    r#continue: String,
+}
+
+impl Manner {
+    /// Reads a page of a list of this resource.
+    pub(crate) fn page(&self, source: Source, body: &[u8]) -> Result<Page, String> {
+        match source {
+            Source::Pods => page(body, |it| self.pod(it)),
+            Source::Namespaces => page(body, of_namespace),
+            Source::ServiceAccounts => page(body, of_service_account),
+            Source::Nodes => page(body, |it| self.node(it)),
+            Source::NetworkPolicies => page(body, of_policy),
+            Source::ClusterNetworkPolicies => page(body, of_cluster_policy),
+            Source::Services | Source::EndpointSlices => page(body, |it| as_it_is(source.kind(), it)),
+            Source::Custom(kind) => page(body, |it| self.custom(kind, it)),
+        }
+    }
+
+    /// Reads one object of this resource.
+    pub(crate) fn object(&self, source: Source, body: &[u8]) -> Result<Item, String> {
+        match source {
+            Source::Pods => one(body, |it| self.pod(it)),
+            Source::Namespaces => one(body, of_namespace),
+            Source::ServiceAccounts => one(body, of_service_account),
+            Source::Nodes => one(body, |it| self.node(it)),
+            Source::NetworkPolicies => one(body, of_policy),
+            Source::ClusterNetworkPolicies => one(body, of_cluster_policy),
+            Source::Services | Source::EndpointSlices => one(body, |it| as_it_is(source.kind(), it)),
+            Source::Custom(kind) => one(body, |it| self.custom(kind, it)),
+        }
+    }
+
+    fn pod(&self, it: pod::Pod) -> Item {
+        if !it.is_endpoint() {
+            return Item::Foreign;
+        }
+        let made = pod::workload_endpoint(&it, &self.interface_prefix);
+        let key = match &made {
+            Ok(Some(converted)) => converted.object.key(),
+            Ok(None) => return Item::Foreign,
+            Err(_) => match pod::key(&it) {
+                Some(key) => key,
+                None => return Item::Foreign,
+            },
+        };
+        if let (Purpose::Enforcement { .. }, Ok(Some(converted))) = (&self.purpose, &made)
+            && converted.object.body["spec"].get("ipNetworks").is_none()
+        {
+            return Item::Nothing(key);
+        }
+        item(key, &it.metadata.resource_version, made.map(|made| made.map(|made| made.object)))
+    }
+
+    fn node(&self, it: node::Node) -> Item {
+        let key = Key::cluster(Kind::Node, &it.metadata.name);
+        converted(key, &it.metadata.resource_version, node::node(&it, self.use_pod_cidr).map(Some))
+    }
+
+    fn custom(&self, kind: Kind, it: Json) -> Item {
+        match custom::from_custom(self.group, kind, it) {
+            Ok(read) => Item::Object(Stored {
+                key: read.key,
+                revision: Revision::from(read.resource_version.as_str()),
+                value: read.value.into(),
+            }),
+            // Only an object without a name.
+            Err(_) => Item::Foreign,
+        }
+    }
+}
+
+fn of_namespace(it: profile::Labelled) -> Item {
+    let key = Key::cluster(Kind::Profile, profile::namespace_name(&it.metadata.name));
+    let version = format!("{}/", it.metadata.resource_version);
+    converted(key, &version, profile::of_namespace(&it).map(Some))
+}
+
+fn of_service_account(it: profile::Labelled) -> Item {
+    let key = Key::cluster(Kind::Profile, profile::account_name(&it.metadata.namespace, &it.metadata.name));
+    let version = format!("/{}", it.metadata.resource_version);
+    converted(key, &version, profile::of_service_account(&it).map(Some))
+}
+
+fn of_policy(it: network_policy::NetworkPolicy) -> Item {
+    let key = Key::namespaced(Kind::KubernetesNetworkPolicy, &it.metadata.namespace, &it.metadata.name);
+    converted(key, &it.metadata.resource_version, network_policy::network_policy(&it).map(Some))
+}
+
+fn of_cluster_policy(it: cluster_policy::ClusterNetworkPolicy) -> Item {
+    let key = Key::cluster(Kind::KubernetesClusterNetworkPolicy, &it.metadata.name);
+    converted(key, &it.metadata.resource_version, cluster_policy::global_network_policy(&it))
+}
+
+/// A service or a slice of its endpoints: these are read in Kubernetes' own form, of which only some fields are kept.
+fn as_it_is(kind: Kind, mut it: Json) -> Item {
+    let meta = Meta::deserialize(&it["metadata"]).unwrap_or_default();
+    let key = Key::namespaced(kind, &meta.namespace, &meta.name);
+    it["metadata"] = json!({ "name": meta.name, "namespace": meta.namespace, "labels": meta.labels });
+    if let Some(fields) = it.as_object_mut() {
+        fields.shift_remove("status");
+    }
+    let value = serde_json::to_vec(&it).unwrap_or_default();
+    Item::Object(Stored { key, revision: Revision::from(meta.resource_version.as_str()), value: value.into() })
+}
+
+fn converted(key: Key, version: &str, made: Result<Option<Converted>, ConversionError>) -> Item {
+    item(key, version, made.map(|made| made.map(|made| made.object)))
+}
+
+fn item(key: Key, version: &str, made: Result<Option<tortie_api::Object>, ConversionError>) -> Item {
+    let value = match made {
+        Ok(Some(object)) => Value::from(encode::stored(&object)),
+        Ok(None) => return Item::Nothing(key),
+        Err(error) => Value::cannot_be_read(error.to_string()),
+    };
+    Item::Object(Stored { key, revision: Revision::from(version), value })
+}
+
+fn page<T: DeserializeOwned>(body: &[u8], to_item: impl Fn(T) -> Item) -> Result<Page, String> {
+    let list = match serde_json::from_slice::<List<T>>(body) {
+        Ok(list) => List { metadata: list.metadata, items: list.items.into_iter().map(to_item).collect() },
+        // One of them does not fit: each by itself then.
+        Err(error) => {
+            let list: List<Json> = serde_json::from_slice(body).map_err(|_| error.to_string())?;
+            let items = list.items.into_iter().map(|it| single(it, &to_item));
+            List { metadata: list.metadata, items: items.collect() }
+        }
+    };
+    let objects = list.items.into_iter().filter_map(|item| match item {
+        Item::Object(stored) => Some(stored),
+        Item::Nothing(_) | Item::Foreign => None,
+    });
+    Ok(Page { items: objects.collect(), version: list.metadata.resource_version, next: list.metadata.r#continue })
+}
+
+fn one<T: DeserializeOwned>(body: &[u8], to_item: impl Fn(T) -> Item) -> Result<Item, String> {
+    match serde_json::from_slice::<T>(body) {
+        Ok(it) => Ok(to_item(it)),
+        Err(error) => Ok(single(serde_json::from_slice(body).map_err(|_| error.to_string())?, &to_item)),
+    }
+}
+
+/// An object that may not fit its type: then its metadata says which object cannot be read.
+fn single<T: DeserializeOwned>(it: Json, to_item: &impl Fn(T) -> Item) -> Item {
+    let mut metadata = Map::new();
+    metadata.insert("metadata".to_owned(), it["metadata"].clone());
+    // A pod is an endpoint only by its node.
+    metadata.insert("spec".to_owned(), json!({ "nodeName": it["spec"]["nodeName"] }));
+    match T::deserialize(it) {
+        Ok(it) => to_item(it),
+        Err(error) => match T::deserialize(Json::Object(metadata)).map(to_item) {
+            Ok(Item::Object(stored)) => {
+                Item::Object(Stored { value: Value::cannot_be_read(error.to_string()), ..stored })
+            }
+            Ok(other) => other,
+            Err(_) => Item::Foreign,
+        },
+    }
+}

@@ -1,0 +1,110 @@
+//! Lists, in pages, of several resources at once.
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tortie_store::{Position, Revision, Selection, Stored};
+
+use crate::client::{Call, Trouble};
+use crate::item::{Item, Manner, Page};
+use crate::runtime::{runtime, wait_for};
+use crate::shared::Shared;
+use crate::source::{self, Source};
+
+/// How many objects a page has.
+const PAGE: usize = 500;
+
+/// Hands over every object of a selection, page by page. An object with a given name needs no list.
+pub(crate) fn pages(
+    shared: &Shared,
+    selection: &Selection,
+    page: &mut dyn FnMut(Vec<Stored>),
+) -> Result<Position, Trouble> {
+    let group = wait_for(shared.group())?;
+    let manner = shared.manner(group, selection.purpose.clone());
+    let sources = Source::of(selection, group);
+    let (sender, mut pages) = mpsc::channel(4);
+    let mut tasks = JoinSet::new();
+    for source in sources {
+        let (shared, manner, sender) = (shared.clone(), manner.clone(), sender.clone());
+        let namespace = selection.namespace.clone();
+        tasks.spawn_on(
+            async move {
+                let version = one_source(&shared, &manner, source, namespace.as_deref(), &sender).await?;
+                Ok::<_, Trouble>((source, version))
+            },
+            runtime().handle(),
+        );
+    }
+    drop(sender);
+    while let Some(items) = wait_for(pages.recv()) {
+        page(items);
+    }
+    let mut parts = Vec::new();
+    while let Some(ended) = wait_for(tasks.join_next()) {
+        let ended = ended.map_err(|error| Trouble::Away(error.to_string()))?;
+        let (source, version) = ended?;
+        parts.push((source.name(), version));
+    }
+    Ok(Position::of_parts(parts))
+}
+
+/// Sends the pages of one resource; the version of the whole list. A resource that the server does not have is empty.
+pub(crate) async fn one_source(
+    shared: &Shared,
+    manner: &Manner,
+    source: Source,
+    namespace: Option<&str>,
+    pages: &mpsc::Sender<Vec<Stored>>,
+) -> Result<Revision, Trouble> {
+    let path = source.path(manner.group, namespace);
+    let mut next = String::new();
+    loop {
+        let mut call = format!("{path}?limit={PAGE}");
+        if !next.is_empty() {
+            call.push_str(&format!("&continue={next}"));
+        }
+        let body = match shared.client().call(&Call::get(call)).await {
+            Ok(body) => body,
+            Err(trouble) if trouble.code() == Some(404) => return Ok(Revision::default()),
+            Err(trouble) => return Err(trouble),
+        };
+        let Page { items, version, next: more } = manner.page(source, &body).map_err(Trouble::Away)?;
+        if !items.is_empty() && pages.send(items).await.is_err() {
+            return Err(Trouble::Away("nobody wants the rest of the list".to_owned()));
+        }
+        if more.is_empty() {
+            return Ok(Revision::from(version.as_str()));
+        }
+        next = more;
+    }
+}
+
+/// The version that a resource is at now.
+pub(crate) async fn version(shared: &Shared, manner: &Manner, source: Source) -> Result<Revision, Trouble> {
+    let call = Call::get(format!("{}?limit=1", source.path(manner.group, None)));
+    match shared.client().call(&call).await {
+        Ok(body) => {
+            let list: serde_json::Value =
+                serde_json::from_slice(&body).map_err(|error| Trouble::Away(error.to_string()))?;
+            Ok(Revision::from(list["metadata"]["resourceVersion"].as_str().unwrap_or_default()))
+        }
+        Err(trouble) if trouble.code() == Some(404) => Ok(Revision::default()),
+        Err(trouble) => Err(trouble),
+    }
+}
+
+/// One object as it is now.
+pub(crate) async fn get(shared: &Shared, manner: &Manner, key: &tortie_api::Key) -> Result<Option<Stored>, Trouble> {
+    let Some((source, namespace, name)) = source::place(key) else { return Ok(None) };
+    let call = Call::get(source.path_of(manner.group, &namespace, &name));
+    let body = match shared.client().call(&call).await {
+        Ok(body) => body,
+        Err(trouble) if trouble.code() == Some(404) => return Ok(None),
+        Err(trouble) => return Err(trouble),
+    };
+    match manner.object(source, &body).map_err(Trouble::Away)? {
+        // A workload endpoint's name also says on which node it is.
+        Item::Object(stored) if stored.key == *key => Ok(Some(stored)),
+        _ => Ok(None),
+    }
+}

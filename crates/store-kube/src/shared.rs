@@ -1,0 +1,60 @@
+//! What a handle and its watches share.
+
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+use tortie_store::{Purpose, StoreError};
+
+use crate::client::{Call, Client, Trouble};
+use crate::custom::Group;
+use crate::item::Manner;
+
+/// What a handle and its watches share.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    group: OnceCell<Group>,
+}
+
+impl Shared {
+    pub(crate) fn new(client: Client) -> Self {
+        let group = OnceCell::new_with(client.settings().group);
+        Self(Arc::new(Inner { client, group }))
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.0.client
+    }
+
+    /// The group of custom resources: as set, else as the server's groups say, asked for once.
+    pub(crate) async fn group(&self) -> Result<Group, Trouble> {
+        let group = self.0.group.get_or_try_init(|| async {
+            let body = self.client().call(&Call::get("/apis")).await?;
+            let list: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+            let names = list["groups"].as_array().into_iter().flatten().filter_map(|group| group["name"].as_str());
+            Ok(Group::discovered(names))
+        });
+        group.await.copied()
+    }
+
+    pub(crate) fn manner(&self, group: Group, purpose: Purpose) -> Manner {
+        let settings = self.client().settings();
+        Manner {
+            group,
+            use_pod_cidr: settings.use_pod_cidr,
+            interface_prefix: settings.interface_prefix.clone(),
+            purpose,
+        }
+    }
+
+    /// The error that says where and why.
+    pub(crate) fn failed(&self, trouble: &Trouble) -> StoreError {
+        let server = &self.client().settings().server;
+        StoreError::Failed(match trouble {
+            Trouble::Refused(_) => format!("the API server at {server} refuses: {}", trouble.text()),
+            _ => format!("the API server at {server} cannot be used: {}", trouble.text()),
+        })
+    }
+}

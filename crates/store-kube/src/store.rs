@@ -1,0 +1,124 @@
+//! The store itself: a handle that any number of threads can use.
+
+use tortie_api::{Key, Kind};
+use tortie_store::{
+    Abilities, Listing, Operation, Position, Selection, Store, StoreError, Stored, Support, Watch, Write, WriteError,
+    Written,
+};
+
+use crate::client::{Client, Trouble};
+use crate::list;
+use crate::quiet;
+use crate::runtime::wait_for;
+use crate::settings::{Settings, SettingsError};
+use crate::shared::Shared;
+use crate::source::Source;
+use crate::watch::KubeWatch;
+use crate::write;
+
+/// How often a list is begun again because its pages were no longer kept.
+const TRIES: u32 = 5;
+
+/// A handle on one cluster.
+pub struct KubeStore {
+    shared: Shared,
+}
+
+impl KubeStore {
+    /// A handle that connects when it is first needed.
+    pub fn new(settings: Settings) -> Result<Self, SettingsError> {
+        Ok(Self { shared: Shared::new(Client::new(settings).map_err(SettingsError)?) })
+    }
+
+    fn failed(&self, trouble: &Trouble) -> StoreError {
+        self.shared.failed(trouble)
+    }
+}
+
+impl Store for KubeStore {
+    fn describe(&self) -> String {
+        format!("Kubernetes at {}", self.shared.client().settings().server)
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities { one_history: false, transactions: false, any_content: false }
+    }
+
+    fn supports(&self, kind: Kind, operation: Operation) -> Support {
+        write::supports(kind, operation)
+    }
+
+    fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        let get = async {
+            let group = self.shared.group().await?;
+            let manner = self.shared.manner(group, Selection::default().purpose);
+            list::get(&self.shared, &manner, key).await
+        };
+        wait_for(get).map_err(|trouble| self.failed(&trouble))
+    }
+
+    fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
+        let mut tries = 0;
+        loop {
+            let mut items = Vec::new();
+            tries += 1;
+            match self.list_pages(selection, &mut |page| items.extend(page)) {
+                Ok(position) => {
+                    items.sort_unstable_by(|a: &Stored, b| a.key.cmp(&b.key));
+                    return Ok(Listing { position, items });
+                }
+                Err(StoreError::Compacted { .. }) if tries < TRIES => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn list_pages(&self, selection: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Position, StoreError> {
+        list::pages(&self.shared, selection, page).map_err(|trouble| match trouble {
+            Trouble::Expired => StoreError::Compacted { from: Position::START, kept: Position::START },
+            trouble => self.failed(&trouble),
+        })
+    }
+
+    fn position(&self) -> Result<Position, StoreError> {
+        let all = async {
+            let group = self.shared.group().await?;
+            let manner = self.shared.manner(group, Selection::default().purpose);
+            let mut parts = Vec::new();
+            for source in Source::of(&Selection::default(), group) {
+                parts.push((source.name(), list::version(&self.shared, &manner, source).await?));
+            }
+            Ok(Position::of_parts(parts))
+        };
+        wait_for(all).map_err(|trouble: Trouble| self.failed(&trouble))
+    }
+
+    fn is_quiet(&self, after: &Position, until: &Position) -> Result<bool, StoreError> {
+        if after.has_reached(until) {
+            return Ok(true);
+        }
+        let quiet = async {
+            let group = self.shared.group().await?;
+            let manner = self.shared.manner(group, Selection::default().purpose);
+            quiet::between(&self.shared, &manner, after, until).await
+        };
+        wait_for(quiet).map_err(|trouble: Trouble| self.failed(&trouble))
+    }
+
+    fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
+        let all = async {
+            let group = self.shared.group().await?;
+            let manner = self.shared.manner(group, Selection::default().purpose);
+            let mut answers = Vec::with_capacity(writes.len());
+            for write in writes {
+                answers.push(write::one(&self.shared, &manner, write).await?);
+            }
+            Ok(answers)
+        };
+        wait_for(all).map_err(|trouble: Trouble| self.failed(&trouble))
+    }
+
+    fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
+        Ok(Box::new(KubeWatch::start(self.shared.clone(), selection, from)?))
+    }
+}

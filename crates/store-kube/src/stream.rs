@@ -1,0 +1,246 @@
+//! One stream of a watch: the changes of one resource, for as long as anybody reads them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tortie_store::{Event, Revision};
+
+use crate::client::{Call, Pause, Status, Trouble, away};
+use crate::item::{Item, Manner};
+use crate::list;
+use crate::meta::Meta;
+use crate::shared::Shared;
+use crate::source::Source;
+
+/// How long the server is asked to keep a stream: another one each, so that not all end together.
+const KEPT: u64 = 300;
+/// How often a resource that the server does not have is looked for.
+const ABSENT: Duration = Duration::from_secs(5);
+
+/// A stream of one resource.
+pub(crate) struct Stream {
+    pub(crate) shared: Shared,
+    pub(crate) manner: Manner,
+    pub(crate) source: Source,
+    pub(crate) namespace: Option<String>,
+    /// Up to where everything was told.
+    pub(crate) position: Revision,
+    pub(crate) epoch: u64,
+    pub(crate) reports: mpsc::Sender<Report>,
+    pub(crate) lost: Arc<Mutex<HashMap<Source, (Instant, Trouble)>>>,
+}
+
+/// What a stream tells.
+pub(crate) struct Report {
+    pub(crate) source: Source,
+    pub(crate) epoch: u64,
+    pub(crate) told: Told,
+}
+
+/// The content of a report.
+pub(crate) enum Told {
+    /// Positions, each with the change that was made there, if it is one.
+    Events(Vec<(Revision, Option<Event>)>),
+    /// The position is no longer kept.
+    Expired,
+}
+
+/// Why a stream ends for good, or what to do next.
+enum End {
+    /// Open it again.
+    Over,
+    /// Nobody reads any more.
+    Unread,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct OnlyMeta {
+    metadata: Meta,
+}
+
+impl Stream {
+    /// Runs until nobody reads, or the position is no longer kept.
+    pub(crate) async fn run(mut self) {
+        let mut pause = Pause::new();
+        loop {
+            let trouble = match self.once(&mut pause).await {
+                Ok(End::Over) => continue,
+                Ok(End::Unread) => return,
+                Err(trouble) => trouble,
+            };
+            let wait = match &trouble {
+                Trouble::Expired => {
+                    let _ = self.tell(Told::Expired).await;
+                    return;
+                }
+                // Its definition is gone or not there yet: nothing to watch is no trouble.
+                Trouble::Refused(status) if status.code == 404 => {
+                    self.position = Revision::default();
+                    self.found();
+                    ABSENT.mul_f64(0.5) + pause.at_least(ABSENT.mul_f64(0.5))
+                }
+                Trouble::Busy(wait, _) => pause.at_least(*wait),
+                _ => pause.next(),
+            };
+            let is_away = matches!(trouble, Trouble::Away(_));
+            if trouble.code() != Some(404) {
+                self.lose(trouble);
+            }
+            if is_away {
+                self.shared.client().wait(wait).await;
+            } else {
+                tokio::time::sleep(wait).await;
+            }
+        }
+    }
+
+    async fn once(&mut self, pause: &mut Pause) -> Result<End, Trouble> {
+        if self.position == Revision::default() && !self.appear().await? {
+            return Ok(End::Unread);
+        }
+        let path = self.source.path(self.manner.group, self.namespace.as_deref());
+        let kept = KEPT + u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
+        let call = Call::get(format!(
+            "{path}?watch=1&allowWatchBookmarks=true&timeoutSeconds={kept}&resourceVersion={}",
+            self.position
+        ));
+        let answer = self.shared.client().open(&call).await?;
+        self.found();
+        *pause = Pause::new();
+        self.read(answer.into_body()).await
+    }
+
+    /// A resource that was not there when the watch began: once it is, all its objects are new. False when nobody reads.
+    async fn appear(&mut self) -> Result<bool, Trouble> {
+        let version = list::version(&self.shared, &self.manner, self.source).await?;
+        if version == Revision::default() {
+            return Err(Trouble::of(404, None, b""));
+        }
+        let (sender, mut pages) = mpsc::channel(4);
+        let collecting = tokio::spawn(async move {
+            let mut all = Vec::new();
+            while let Some(page) = pages.recv().await {
+                all.extend(page);
+            }
+            all
+        });
+        let version =
+            list::one_source(&self.shared, &self.manner, self.source, self.namespace.as_deref(), &sender).await?;
+        drop(sender);
+        let objects = collecting.await.map_err(|error| Trouble::Away(error.to_string()))?;
+        let mut events: Vec<_> = objects.into_iter().map(|it| (Revision::default(), Some(Event::Put(it)))).collect();
+        events.push((version.clone(), None));
+        self.position = version;
+        Ok(self.tell(Told::Events(events)).await)
+    }
+
+    async fn read(&mut self, mut body: Incoming) -> Result<End, Trouble> {
+        let mut buffer = BytesMut::new();
+        loop {
+            let frame = match body.frame().await {
+                None => return Ok(End::Over),
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => return Err(Trouble::Away(away(&error))),
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            buffer.extend_from_slice(&data);
+            let mut events = Vec::new();
+            // Only what has just come can hold the end of a line.
+            let mut searched = buffer.len() - data.len();
+            while let Some(end) = buffer[searched..].iter().position(|byte| *byte == b'\n') {
+                let end = searched + end;
+                let told = self.line(&buffer[..end]);
+                buffer.advance(end + 1);
+                searched = 0;
+                match told {
+                    Ok(event) => events.extend(event),
+                    Err(trouble) => {
+                        if !events.is_empty() && !self.tell(Told::Events(events)).await {
+                            return Ok(End::Unread);
+                        }
+                        return Err(trouble);
+                    }
+                }
+            }
+            if !events.is_empty() && !self.tell(Told::Events(events)).await {
+                return Ok(End::Unread);
+            }
+        }
+    }
+
+    /// What one line says.
+    fn line(&mut self, line: &[u8]) -> Result<Option<(Revision, Option<Event>)>, Trouble> {
+        if line.is_empty() {
+            return Ok(None);
+        }
+        let wrong = |error: String| Trouble::Away(format!("{}: {error}", self.source.name()));
+        let (kind, object) = cut(line).ok_or_else(|| wrong("a line of the watch cannot be read".to_owned()))?;
+        if kind == "ERROR" {
+            let status = Status::of(0, object);
+            let code = serde_json::from_slice::<Status>(object).map_or(0, |status| status.code);
+            return Err(if code == 410 || status.reason == "Expired" {
+                Trouble::Expired
+            } else {
+                wrong(status.message)
+            });
+        }
+        let meta: OnlyMeta = serde_json::from_slice(object).map_err(|error| wrong(error.to_string()))?;
+        let at = Revision::from(meta.metadata.resource_version.as_str());
+        self.position = at.clone();
+        if kind == "BOOKMARK" {
+            return Ok(Some((at, None)));
+        }
+        let item = self.manner.object(self.source, object).map_err(wrong)?;
+        let event = match item {
+            Item::Object(stored) if kind == "DELETED" => Some(Event::Deleted(stored.key, stored.revision)),
+            Item::Object(stored) => Some(Event::Put(stored)),
+            Item::Nothing(key) => Some(Event::Deleted(key, at.clone())),
+            Item::Foreign => None,
+        };
+        Ok(Some((at, event)))
+    }
+
+    /// False when nobody reads any more.
+    async fn tell(&self, told: Told) -> bool {
+        self.reports.send(Report { source: self.source, epoch: self.epoch, told }).await.is_ok()
+    }
+
+    fn found(&self) {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.source);
+    }
+
+    fn lose(&self, trouble: Trouble) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = lost.get(&self.source).map_or_else(Instant::now, |(since, _)| *since);
+        lost.insert(self.source, (since, trouble));
+    }
+}
+
+/// The type of a line, and its object, which is not looked into: the server writes `{"type":"ADDED","object":{...}}`.
+fn cut(line: &[u8]) -> Option<(&str, &[u8])> {
+    let rest = line.strip_prefix(b"{\"type\":\"")?;
+    let end = rest.iter().position(|byte| *byte == b'"')?;
+    let object = rest[end..].strip_prefix(b"\",\"object\":")?.trim_ascii_end().strip_suffix(b"}")?;
+    Some((std::str::from_utf8(&rest[..end]).ok()?, object))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn a_line_is_cut_into_its_type_and_its_object() {
+        assert_eq!(cut(br#"{"type":"ADDED","object":{"a":{}}}"#), Some(("ADDED", &br#"{"a":{}}"#[..])));
+        assert_eq!(cut(b"{\"type\":\"BOOKMARK\",\"object\":{}}\r"), Some(("BOOKMARK", &b"{}"[..])));
+        for wrong in [&b"{}"[..], b"", br#"{"type":"ADDED"}"#, br#"{"object":{},"type":"ADDED"}"#] {
+            assert_eq!(cut(wrong), None);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Writes: custom resources are made, replaced and deleted; of a pod's endpoint only the CNI plugin's annotations are.
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::{Value as Json, json};
+use tortie_api::Kind;
+use tortie_store::{Op, Operation, Position, Revision, Unsupported, Write, WriteError, Written};
+
+use crate::client::{Call, Trouble};
+use crate::convert::pod::{POD_IP, POD_IPS};
+use crate::custom;
+use crate::item::{Item, Manner};
+use crate::list;
+use crate::shared::Shared;
+use crate::source::{self, Source};
+
+/// What a write may fail with: a refusal of this one, or trouble with all.
+type Outcome = Result<Result<Written, WriteError>, Trouble>;
+
+const JSON: &str = "application/json";
+const MERGE: &str = "application/merge-patch+json";
+
+/// Makes one change.
+pub(crate) async fn one(shared: &Shared, manner: &Manner, write: &Write) -> Outcome {
+    let operation = write.op.operation();
+    if let Err(unsupported) = supports(write.key.kind, operation) {
+        return Ok(Err(unsupported.refusal(operation)));
+    }
+    let Some((source, namespace, name)) = source::place(&write.key) else {
+        return Ok(Err(match write.op {
+            Op::Create(_) => WriteError::Refused(format!("{} is no name for Kubernetes", write.key)),
+            _ => WriteError::Missing,
+        }));
+    };
+    let previous = match &write.op {
+        Op::Create(_) => None,
+        _ => list::get(shared, manner, &write.key).await?,
+    };
+    // The server checks again: this tells which object was met.
+    if !matches!(write.op, Op::Create(_))
+        && let Err(refused) = write.op.check(previous.as_ref())
+    {
+        return Ok(Err(refused));
+    }
+    let path = source.path_of(manner.group, &namespace, &name);
+    let call = match &write.op {
+        Op::Create(value) => match custom::to_custom(manner.group, &write.key, value, None) {
+            Ok(custom) => Call::with(Method::POST, source.path(manner.group, Some(&namespace)), JSON, bytes(&custom)),
+            Err(error) => return Ok(Err(WriteError::Refused(error.to_string()))),
+        },
+        Op::Update(value, revision) => {
+            match custom::to_custom(manner.group, &write.key, value, Some(&revision.to_string())) {
+                Ok(custom) => Call::with(Method::PUT, path, JSON, bytes(&custom)),
+                Err(error) => return Ok(Err(WriteError::Refused(error.to_string()))),
+            }
+        }
+        Op::Delete(revision) if source == Source::Pods => {
+            let mut metadata = json!({ "annotations": { POD_IP: "", POD_IPS: "" } });
+            if let Some(revision) = revision {
+                metadata["resourceVersion"] = json!(revision.to_string());
+            }
+            Call::with(Method::PATCH, format!("{path}/status"), MERGE, bytes(&json!({ "metadata": metadata })))
+        }
+        Op::Delete(revision) => {
+            let mut options = json!({ "kind": "DeleteOptions", "apiVersion": "v1" });
+            if let Some(revision) = revision {
+                options["preconditions"] = json!({ "resourceVersion": revision.to_string() });
+            }
+            Call::with(Method::DELETE, path, JSON, bytes(&options))
+        }
+    };
+    let answer = match shared.client().call(&call).await {
+        Ok(answer) => answer,
+        Err(trouble) => return refused(shared, manner, write, trouble).await,
+    };
+    let revision = match &write.op {
+        // The answer need not have the version of the deletion; this one is not before it.
+        Op::Delete(_) if source != Source::Pods => list::version(shared, manner, source).await?,
+        _ => match manner.object(source, &answer) {
+            Ok(Item::Object(stored)) => stored.revision,
+            _ => Revision::from(version_in(&answer).as_str()),
+        },
+    };
+    let position = Position::of_parts([(source.name(), revision.clone())]);
+    Ok(Ok(Written { revision, position, previous }))
+}
+
+fn bytes(json: &Json) -> Bytes {
+    serde_json::to_vec(json).unwrap_or_default().into()
+}
+
+fn version_in(answer: &[u8]) -> String {
+    let answer: Json = serde_json::from_slice(answer).unwrap_or_default();
+    answer["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned()
+}
+
+/// What the server's refusal means for this write.
+async fn refused(shared: &Shared, manner: &Manner, write: &Write, trouble: Trouble) -> Outcome {
+    let Trouble::Refused(status) = &trouble else {
+        if let Trouble::Busy(..) | Trouble::Settings(_) = trouble {
+            return Err(trouble);
+        }
+        let text = format!("it is not known whether {} was written: {}", write.key, trouble.text());
+        return Err(Trouble::Away(text));
+    };
+    let now = || list::get(shared, manner, &write.key);
+    Ok(Err(match (status.code, &write.op) {
+        (409, Op::Create(_)) if status.reason == "AlreadyExists" => match now().await? {
+            Some(stored) => WriteError::Exists(stored),
+            None => WriteError::Refused(trouble.text()),
+        },
+        (409, _) => match now().await? {
+            Some(stored) => WriteError::Conflict(stored),
+            None => WriteError::Missing,
+        },
+        (404, Op::Create(_)) if write.key.kind.namespaced() && status.message.starts_with("namespaces ") => {
+            WriteError::Refused(format!("the namespace {:?} does not exist", write.key.namespace))
+        }
+        (404, Op::Create(_)) => WriteError::Refused(format!(
+            "the cluster has no definition of {} in {}; `kubectl apply -f` of one file of packaging/kubernetes makes them all",
+            write.key.kind,
+            manner.group.api_version()
+        )),
+        (404, _) => WriteError::Missing,
+        _ => WriteError::Refused(trouble.text()),
+    }))
+}
+
+/// Which operations a kind allows (datastore sheet 3.1).
+pub(crate) fn supports(kind: Kind, operation: Operation) -> Result<(), Unsupported> {
+    let no = |reason: &str| Err(Unsupported { reason: Some(reason.to_owned()).filter(|text| !text.is_empty()) });
+    let is_write = matches!(operation, Operation::Create | Operation::Update | Operation::Delete);
+    match (kind, operation) {
+        (Kind::LiveMigration, _) => no("virtual machines of KubeVirt are not followed"),
+        (Kind::WorkloadEndpoint, Operation::Create | Operation::Update) => {
+            no("workload endpoints are made of pods, which the CNI plugin gives their addresses")
+        }
+        (Kind::Profile, _) if is_write => no("profiles are made of namespaces and service accounts"),
+        (Kind::Node, _) if is_write => no("nodes are Kubernetes' own"),
+        (kind, _) if is_write && Kind::KUBERNETES.contains(&kind) => {
+            no("kubernetes network policies must be managed through the kubernetes API")
+        }
+        _ => Ok(()),
+    }
+}

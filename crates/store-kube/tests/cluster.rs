@@ -1,0 +1,212 @@
+//! What a real cluster holds, as a store: pods, namespaces, accounts, policies and nodes; what may be done with them; and
+//! what becomes of a watch when the server goes away.
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tortie_api::{Key, Kind};
+use tortie_store::{Event, Operation, Selection, Store, StoreError, Watch, Write, WriteError};
+use tortie_store_kube::KubeStore;
+use tortie_store_kube::custom::Group;
+use tortie_testkit::kubernetes::GUEST;
+
+use support::{Cluster, wait_until};
+
+fn pod(name: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "namespace": "shop", "labels": { "app": name } },
+        "spec": { "nodeName": "n1", "containers": [{ "name": "c", "image": "i", "ports": [{ "name": "http", "containerPort": 80 }] }] } })
+}
+
+fn status(cluster: &Cluster, name: &str, status: Value) {
+    let patch = json!({ "status": status }).to_string();
+    cluster.kubectl(&["-n", "shop", "patch", "pod", name, "--subresource=status", "--type=merge", "-p", &patch], "");
+}
+
+fn running(cluster: &Cluster, name: &str, address: &str) {
+    status(cluster, name, json!({ "phase": "Running", "podIP": address, "podIPs": [{ "ip": address }] }));
+}
+
+fn shop(group: Group) -> Cluster {
+    let cluster = Cluster::start(group);
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": [
+        { "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop", "labels": { "team": "a" } } },
+        { "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "web", "namespace": "shop" } },
+        { "apiVersion": "v1", "kind": "Node", "metadata": { "name": "n1" } },
+        pod("web"), pod("db"),
+        { "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": { "name": "db", "namespace": "shop" },
+          "spec": { "podSelector": { "matchLabels": { "app": "db" } } } } ] });
+    cluster.kubectl(&["create", "-f", "-"], &list.to_string());
+    running(&cluster, "web", "10.65.0.1");
+    running(&cluster, "db", "10.65.0.2");
+    cluster
+}
+
+fn wep(name: &str) -> Key {
+    Key::namespaced(Kind::WorkloadEndpoint, "shop", format!("n1-k8s-{name}-eth0"))
+}
+
+/// The next change of this key.
+fn change(watch: &mut dyn Watch, key: &Key) -> Event {
+    wait_until(&format!("a change of {key}"), || {
+        watch.next(Duration::from_secs(1)).expect("the watch goes on").filter(|event| event.key() == key)
+    })
+}
+
+fn json_of(event: &Event) -> Value {
+    let Event::Put(stored) = event else { panic!("{event:?} is no put") };
+    serde_json::from_slice(&stored.value).expect("JSON")
+}
+
+#[test]
+fn a_clusters_own_objects_are_listed_got_and_watched_as_calicos() {
+    let cluster = shop(Group::Packed);
+    let store = cluster.store();
+    let listing = store.list(&Selection::default()).expect("a list");
+    let has = |key: &Key| listing.items.iter().any(|it| it.key == *key);
+    let keys = [
+        wep("web"),
+        wep("db"),
+        Key::cluster(Kind::Profile, "kns.shop"),
+        Key::cluster(Kind::Profile, "ksa.shop.web"),
+        Key::cluster(Kind::Node, "n1"),
+        Key::namespaced(Kind::KubernetesNetworkPolicy, "shop", "db"),
+    ];
+    for key in &keys {
+        assert!(has(key), "{key}");
+        let got = store.get(key).expect("a get").expect("it exists");
+        assert_eq!(listing.items.iter().find(|it| it.key == *key), Some(&got), "{key}");
+    }
+    // No name but its own finds a pod's endpoint.
+    for name in ["n2-k8s-web-eth0", "n1-k8s-web-eth1", "n1-k8s-", "web"] {
+        assert_eq!(store.get(&Key::namespaced(Kind::WorkloadEndpoint, "shop", name)).expect("a get"), None, "{name}");
+    }
+    let mut watch = store.watch(&Selection::default(), &listing.position).expect("a watch");
+    cluster.kubectl(&["-n", "shop", "label", "pod", "web", "tier=front"], "");
+    assert_eq!(json_of(&change(&mut *watch, &wep("web")))["metadata"]["labels"]["tier"], "front");
+    cluster.kubectl(&["label", "namespace", "shop", "team=b", "--overwrite"], "");
+    let profile = json_of(&change(&mut *watch, &keys[2]));
+    assert_eq!(profile["spec"]["labelsToApply"]["pcns.team"], "b");
+    cluster.kubectl(&["-n", "shop", "delete", "networkpolicy", "db"], "");
+    assert!(matches!(change(&mut *watch, &keys[5]), Event::Deleted(..)));
+}
+
+#[test]
+fn for_enforcement_only_pods_with_addresses_are_there() {
+    let cluster = shop(Group::Packed);
+    let store = cluster.store();
+    cluster.kubectl(&["create", "-f", "-"], &pod("late").to_string());
+    let selection = Selection::for_enforcement("n1");
+    let listing = store.list(&selection).expect("a list");
+    let has = |key: &Key| listing.items.iter().any(|it| it.key == *key);
+    assert!(has(&wep("web")) && !has(&wep("late")));
+    let mut watch = store.watch(&selection, &listing.position).expect("a watch");
+    running(&cluster, "late", "10.65.0.3");
+    assert_eq!(json_of(&change(&mut *watch, &wep("late")))["spec"]["ipNetworks"], json!(["10.65.0.3/32"]));
+    // A finished pod has lost its address.
+    status(&cluster, "late", json!({ "phase": "Succeeded" }));
+    assert!(matches!(change(&mut *watch, &wep("late")), Event::Deleted(..)));
+}
+
+#[test]
+fn what_a_kind_does_not_allow_is_refused() {
+    let cluster = shop(Group::Packed);
+    let store = cluster.store();
+    for (key, operations) in [
+        (wep("web"), &[Operation::Create, Operation::Update][..]),
+        (Key::cluster(Kind::Profile, "kns.shop"), &[Operation::Create, Operation::Update, Operation::Delete]),
+        (Key::cluster(Kind::Node, "n1"), &[Operation::Create, Operation::Update, Operation::Delete]),
+        (
+            Key::namespaced(Kind::KubernetesNetworkPolicy, "shop", "db"),
+            &[Operation::Create, Operation::Update, Operation::Delete],
+        ),
+    ] {
+        let stored = store.get(&key).expect("a get").expect("it exists");
+        for operation in operations {
+            let write = match operation {
+                Operation::Create => Write::create(key.clone(), stored.value.to_vec()),
+                Operation::Update => Write::update(key.clone(), stored.value.to_vec(), stored.revision.clone()),
+                _ => Write::delete(key.clone(), None),
+            };
+            let answer = store.write(&[write]).expect("an answer").remove(0);
+            assert!(
+                matches!(&answer, Err(WriteError::Unsupported { operation: told, .. }) if told == operation),
+                "{answer:?}"
+            );
+        }
+    }
+    // To delete a workload endpoint takes the CNI plugin's annotations from its pod, and no more.
+    let annotated = ["-n", "shop", "annotate", "pod", "web", "cni.projectcalico.org/podIP=10.65.0.1/32"];
+    cluster.kubectl(&annotated, "");
+    let old = store.get(&wep("web")).expect("a get").expect("it exists");
+    cluster.kubectl(&["-n", "shop", "label", "pod", "web", "x=y"], "");
+    let delete = |revision| store.write(&[Write::delete(wep("web"), revision)]).expect("an answer").remove(0);
+    assert!(matches!(delete(Some(old.revision)), Err(WriteError::Conflict(_))));
+    delete(None).expect("it is done");
+    let path = [
+        "-n",
+        "shop",
+        "get",
+        "pod",
+        "web",
+        "-o",
+        r"jsonpath={.metadata.annotations.cni\.projectcalico\.org/podIP}|{.status.phase}",
+    ];
+    assert_eq!(cluster.kubectl(&path, ""), "|Running");
+}
+
+#[test]
+fn a_user_without_rights_is_told_which_one_is_missing() {
+    let cluster = Cluster::start(Group::Native);
+    let store = KubeStore::new(cluster.settings(GUEST)).expect("settings");
+    let error = store.list(&Selection::kind(Kind::Tier)).expect_err("it is forbidden").to_string();
+    assert!(error.contains("connection is unauthorized: "), "{error}");
+    assert!(error.contains(r#"{apiGroups: ["projectcalico.org"], resources: ["tiers"], verbs: ["list"]}"#), "{error}");
+}
+
+#[test]
+fn a_watch_outlives_the_server_and_misses_nothing_or_says_so() {
+    let cluster = shop(Group::Native);
+    let store = cluster.store();
+    let selection = Selection::for_enforcement("n1");
+    let mut from = store.list(&selection).expect("a list").position;
+    let mut watch = store.watch(&selection, &from).expect("a watch");
+    for address in ["10.65.1.1", "10.65.1.2"] {
+        cluster.server.lock().unwrap().restart();
+        running(&cluster, "web", address);
+        let event = wait_until("the change after the restart", || match watch.next(Duration::from_secs(1)) {
+            Ok(event) => event.filter(|event| *event.key() == wep("web")),
+            Err(StoreError::Expired { kind }) => {
+                let listing = store.list(&selection.of_kind(kind)).expect("a list");
+                watch.resume(kind, &listing.position).expect("it goes on");
+                let found = listing.items.into_iter().find(|it| it.key == wep("web"));
+                found.map(Event::Put)
+            }
+            Err(StoreError::Failed(_)) => None,
+            Err(error) => panic!("{error}"),
+        });
+        assert_eq!(json_of(&event)["spec"]["ipNetworks"], json!([format!("{address}/32")]));
+        from = watch.position();
+    }
+    assert!(from.part("pods").is_some());
+}
+
+#[test]
+fn whether_nothing_changed_between_two_positions_is_found_out() {
+    let cluster = shop(Group::Packed);
+    let store = cluster.store();
+    let before = store.list(&Selection::default()).expect("a list").position;
+    // Other objects than a store's move the server on.
+    cluster.kubectl(&["-n", "shop", "create", "configmap", "x"], "");
+    let after = store.position().expect("a position");
+    assert!(!before.has_reached(&after), "{before} {after}");
+    assert!(store.is_quiet(&before, &after).expect("an answer"));
+    // Who watches for a purpose knows nothing of what that does not need.
+    let enforcing = store.list(&Selection::for_enforcement("n1")).expect("a list").position;
+    assert!(enforcing.part("bgppeers").is_none() && after.part("bgppeers").is_some());
+    assert!(store.is_quiet(&enforcing, &after).expect("an answer"));
+    cluster.kubectl(&["-n", "shop", "delete", "pod", "web", "--force"], "");
+    let after = store.position().expect("a position");
+    assert!(!store.is_quiet(&before, &after).expect("an answer"));
+}
