@@ -36,7 +36,7 @@ mod addresses;
 mod builtin;
 mod classes;
 mod conditions;
-mod holes;
+mod exceptions;
 mod members;
 mod names;
 mod partition;

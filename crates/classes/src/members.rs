@@ -12,11 +12,11 @@ use crate::addresses::AddressSet;
 
 /// Everything that has labels and addresses, those with the same labels and named ports together.
 pub(crate) struct Members<'a> {
-    things: Vec<Thing<'a>>,
+    labelled: Vec<Labelled<'a>>,
     selected: HashMap<Selector, AddressSet>,
 }
 
-struct Thing<'a> {
+struct Labelled<'a> {
     labels: Labels,
     ports: &'a [NamedPort],
     addresses: AddressSet,
@@ -40,34 +40,37 @@ impl<'a> Members<'a> {
             let labels = effective_labels(snapshot, &set.labels, set.profile.as_slice());
             sets.entry(labels).or_default().extend(&set.nets);
         }
-        let endpoints = endpoints.into_iter().map(|((labels, ports), addresses)| Thing {
+        let endpoints = endpoints.into_iter().map(|((labels, ports), addresses)| Labelled {
             labels,
             ports,
             addresses: AddressSet::of(addresses),
         });
-        let sets =
-            sets.into_iter().map(|(labels, nets)| Thing { labels, ports: &[], addresses: AddressSet::of_nets(nets) });
-        Self { things: endpoints.chain(sets).collect(), selected: HashMap::new() }
+        let sets = sets.into_iter().map(|(labels, nets)| Labelled {
+            labels,
+            ports: &[],
+            addresses: AddressSet::of_nets(nets),
+        });
+        Self { labelled: endpoints.chain(sets).collect(), selected: HashMap::new() }
     }
 
     /// The addresses of all that a selector matches.
     pub(crate) fn selected(&mut self, selector: &Selector) -> &AddressSet {
-        let things = &self.things;
+        let labelled = &self.labelled;
         self.selected.entry(selector.clone()).or_insert_with(|| {
-            let matching = things.iter().filter(|thing| selects(selector, &thing.labels));
+            let matching = labelled.iter().filter(|thing| selects(selector, &thing.labels));
             AddressSet::union_of(matching.map(|thing| &thing.addresses))
         })
     }
 
     /// Whether the labels of anything cannot be read.
     pub(crate) fn has_unreadable(&self) -> bool {
-        self.things.iter().any(|thing| selects(unreadable_labels(), &thing.labels))
+        self.labelled.iter().any(|thing| selects(unreadable_labels(), &thing.labels))
     }
 
     /// Where a named port is, by protocol and number: on the endpoints that a selector matches, or on all.
     pub(crate) fn named_ports(&self, selector: Option<&Selector>, name: &str) -> BTreeMap<(u8, u16), AddressSet> {
         let mut found: BTreeMap<(u8, u16), Vec<&AddressSet>> = BTreeMap::new();
-        for thing in &self.things {
+        for thing in &self.labelled {
             let mut ports = thing.ports.iter().filter(|port| port.name == name).peekable();
             if ports.peek().is_some() && selects(selector.unwrap_or(&Selector::all()), &thing.labels) {
                 for port in ports {

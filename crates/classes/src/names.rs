@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use tortie_policy::Snapshot;
 
 use crate::addresses::AddressSet;
-use crate::holes::{Holed, MOST, holed};
+use crate::exceptions::{MOST, NetExcept, nets_with_exceptions};
 
 /// Everything that has a name and addresses.
 pub struct Names {
@@ -82,8 +82,8 @@ impl Names {
         }
         // What has a name of its own is not worth a net.
         let named: Vec<IpAddr> = self.singles.keys().copied().filter(|address| left.contains(*address)).collect();
-        for Holed { net, holes } in holed(&left.minus(&AddressSet::of(&named)), addresses) {
-            let but: Vec<String> = holes.iter().map(|hole| self.net(hole)).collect();
+        for NetExcept { net, exceptions } in nets_with_exceptions(&left.minus(&AddressSet::of(&named)), addresses) {
+            let but: Vec<String> = exceptions.iter().map(|hole| self.net(hole)).collect();
             parts.push(format!("{net} except {}", but.join(" and ")));
             left = left.minus(&AddressSet::of_nets([&net]));
         }

@@ -7,30 +7,30 @@ use crate::ranges::Ranges;
 /// A domain, divided. Its classes are numbered from 0; together they are the domain, and no two have a value in common.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Partition {
-    /// Stretches in order, without gaps inside the domain: first, last, and the class.
-    stretches: Vec<(u128, u128, usize)>,
+    /// Segments in order, without gaps inside the domain: first, last, and the class.
+    segments: Vec<(u128, u128, usize)>,
     classes: Vec<Ranges>,
 }
 
 impl Partition {
-    /// Divides a domain by conditions. The time is that of sorting their edges, and for each condition the stretches
+    /// Divides a domain by conditions. The time is that of sorting their edges, and for each condition the segments
     /// that it covers.
     pub fn new<'a>(domain: &Ranges, conditions: impl IntoIterator<Item = &'a Ranges> + Clone) -> Self {
-        let stretches = stretches(domain, conditions.clone());
-        let mut class = vec![0usize; stretches.len()];
-        let mut sizes = vec![stretches.len()];
+        let segments = segments(domain, conditions.clone());
+        let mut class = vec![0usize; segments.len()];
+        let mut sizes = vec![segments.len()];
         for condition in conditions {
-            refine(&stretches, &mut class, &mut sizes, condition);
+            refine(&segments, &mut class, &mut sizes, condition);
         }
-        Self::numbered(stretches, &class)
+        Self::numbered(segments, &class)
     }
 
     /// Numbers the classes by their first value.
-    fn numbered(stretches: Vec<(u128, u128)>, class: &[usize]) -> Self {
+    fn numbered(segments: Vec<(u128, u128)>, class: &[usize]) -> Self {
         let mut numbers: HashMap<usize, usize> = HashMap::new();
         let mut ranges: Vec<Vec<(u128, u128)>> = Vec::new();
-        let mut numbered = Vec::with_capacity(stretches.len());
-        for (&(first, last), old) in stretches.iter().zip(class) {
+        let mut numbered = Vec::with_capacity(segments.len());
+        for (&(first, last), old) in segments.iter().zip(class) {
             let number = *numbers.entry(*old).or_insert_with(|| {
                 ranges.push(Vec::new());
                 ranges.len() - 1
@@ -38,7 +38,7 @@ impl Partition {
             ranges[number].push((first, last));
             numbered.push((first, last, number));
         }
-        Self { stretches: numbered, classes: ranges.into_iter().map(Ranges::of).collect() }
+        Self { segments: numbered, classes: ranges.into_iter().map(Ranges::of).collect() }
     }
 
     /// How many classes there are; none only of an empty domain.
@@ -68,14 +68,14 @@ impl Partition {
 
     /// The class of a value; none outside of the domain.
     pub fn class_of(&self, value: u128) -> Option<usize> {
-        let after = self.stretches.partition_point(|(first, ..)| *first <= value);
-        let (_, last, class) = self.stretches.get(after.checked_sub(1)?)?;
+        let after = self.segments.partition_point(|(first, ..)| *first <= value);
+        let (_, last, class) = self.segments.get(after.checked_sub(1)?)?;
         (value <= *last).then_some(*class)
     }
 }
 
 /// The domain cut at every edge of every condition.
-fn stretches<'a>(domain: &Ranges, conditions: impl IntoIterator<Item = &'a Ranges>) -> Vec<(u128, u128)> {
+fn segments<'a>(domain: &Ranges, conditions: impl IntoIterator<Item = &'a Ranges>) -> Vec<(u128, u128)> {
     let mut starts: Vec<u128> = Vec::new();
     for condition in conditions {
         for (first, last) in condition.iter() {
@@ -101,11 +101,11 @@ fn stretches<'a>(domain: &Ranges, conditions: impl IntoIterator<Item = &'a Range
 }
 
 /// Parts each class into what a condition covers and the rest.
-fn refine(stretches: &[(u128, u128)], class: &mut [usize], sizes: &mut Vec<usize>, condition: &Ranges) {
+fn refine(segments: &[(u128, u128)], class: &mut [usize], sizes: &mut Vec<usize>, condition: &Ranges) {
     let mut covered: HashMap<usize, Vec<usize>> = HashMap::new();
     for (first, last) in condition.iter() {
-        let start = stretches.partition_point(|(_, end)| *end < first);
-        for (index, _) in stretches.iter().enumerate().skip(start).take_while(|(_, (begin, _))| *begin <= last) {
+        let start = segments.partition_point(|(_, end)| *end < first);
+        for (index, _) in segments.iter().enumerate().skip(start).take_while(|(_, (begin, _))| *begin <= last) {
             covered.entry(class[index]).or_default().push(index);
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use tortie_agent::Ground;
 use tortie_client::Client;
-use tortie_explain::{Places, enforce_staged};
+use tortie_explain::{Topology, enforce_staged};
 use tortie_store::memory::MemoryStore;
 use tortie_sync::InForce;
 
@@ -35,11 +35,11 @@ pub(crate) struct JudgedArgs {
 
 impl JudgedArgs {
     /// Calls `answer` with what counts. None when the manifests cannot be used; that has been said.
-    pub(crate) fn places<T>(
+    pub(crate) fn topology<T>(
         &self,
         verb: &'static str,
         session: &mut Session,
-        answer: impl FnOnce(&Places<'_>, Option<&Ground>, &mut Session) -> anyhow::Result<T>,
+        answer: impl FnOnce(&Topology<'_>, Option<&Ground>, &mut Session) -> anyhow::Result<T>,
     ) -> anyhow::Result<Option<T>> {
         // The program ends with the answer: giving back a whole store piece by piece would only delay it.
         let sources = ManuallyDrop::new(match self.offline {
@@ -52,14 +52,14 @@ impl JudgedArgs {
         if self.staged {
             enforce_staged(&mut in_force.snapshot);
         }
-        let mut places = Places::new(&in_force.snapshot);
+        let mut topology = Topology::new(&in_force.snapshot);
         if let Some(ground) = &sources.ground {
-            places = places.with_host(ground.host());
+            topology = topology.with_host(ground.host());
             if let Some(machine) = &ground.machine {
-                places = places.with_machine(&ground.node, machine.clone());
+                topology = topology.with_machine(&ground.node, machine.clone());
             }
         }
-        answer(&places, sources.ground.as_ref(), session).map(Some)
+        answer(&topology, sources.ground.as_ref(), session).map(Some)
     }
 
     fn wanted(&self) -> Wanted<'_> {

@@ -4,20 +4,20 @@ use std::collections::BTreeSet;
 
 use tortie_agent::{Ground, TablesOfOthers};
 use tortie_explain::reach::Reach;
-use tortie_explain::{Answer, Leg, OtherPrograms};
+use tortie_explain::{Answer, Hop, OtherPrograms};
 use tortie_verify::others::{Effect, effect};
 
 /// Adds to an answer what other programs do with the packet on this machine, or why that was not looked at.
 pub(crate) fn look(answer: &mut Answer, ground: Option<&Ground>, offline: bool) {
-    let nodes: BTreeSet<&str> = legs(answer).map(|leg| leg.host.node.as_str()).collect();
+    let nodes: BTreeSet<&str> = hops(answer).map(|hop| hop.host.node.as_str()).collect();
     let mut others = OtherPrograms::default();
     match here(ground, &nodes, offline, &mut others.notes) {
         Ok((ground, tables)) => {
             others.looked_at = true;
-            let on_node: Vec<&Leg> = legs(answer).filter(|leg| leg.host.node == ground.node).collect();
+            let on_node: Vec<&Hop> = hops(answer).filter(|hop| hop.host.node == ground.node).collect();
             let found = found(&tables, ground, &on_node);
             others.notes.extend(found.notes);
-            others.drops = found.drops.filter(|_| answer.ways.is_empty());
+            others.drops = found.drops.filter(|_| answer.paths.is_empty());
         }
         Err(why) => others.notes.push(not_looked(&why)),
     }
@@ -73,10 +73,10 @@ fn here<'a>(
     Ok((ground, tables))
 }
 
-fn legs(answer: &Answer) -> impl Iterator<Item = &Leg> {
-    let ways = answer.ways.iter().flat_map(|way| &way.legs);
-    let single = if answer.ways.is_empty() { &answer.legs[..] } else { &[] };
-    single.iter().chain(ways)
+fn hops(answer: &Answer) -> impl Iterator<Item = &Hop> {
+    let paths = answer.paths.iter().flat_map(|way| &way.hops);
+    let single = if answer.paths.is_empty() { &answer.hops[..] } else { &[] };
+    single.iter().chain(paths)
 }
 
 /// What was found.
@@ -87,14 +87,14 @@ struct Found {
     drops: Option<String>,
 }
 
-fn found(tables: &TablesOfOthers, ground: &Ground, legs: &[&Leg]) -> Found {
+fn found(tables: &TablesOfOthers, ground: &Ground, hops: &[&Hop]) -> Found {
     let mut found = Found::default();
     let host = ground.host();
     for table in &tables.tables {
         let id = format!("table {}", table.table.id);
         let mut said = BTreeSet::new();
-        for leg in legs {
-            let packet = &leg.packet;
+        for hop in hops {
+            let packet = &hop.packet;
             match effect(table, &host, ground.machine.as_ref(), packet) {
                 Effect::Nothing => {}
                 Effect::Drops(by) => {

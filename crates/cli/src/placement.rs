@@ -6,7 +6,7 @@ use std::path::Path;
 use tortie_agent::FELIX_CONFIG;
 use tortie_agent::socket::Objects;
 use tortie_api::{Key, Kind};
-use tortie_explain::{Places, placement};
+use tortie_explain::{Topology, placement};
 use tortie_store::Selection;
 use tortie_sync::InForce;
 
@@ -36,12 +36,12 @@ pub(crate) fn warn(
     let ground = told.state.ground;
     let mut in_force = InForce::from_stored(&listing.items, listing.position.clone(), &BTreeMap::new());
     ground.settle(&mut in_force);
-    let mut places = Places::new(&in_force.snapshot).with_host(ground.host());
+    let mut topology = Topology::new(&in_force.snapshot).with_host(ground.host());
     if let Some(machine) = ground.machine.clone() {
-        places = places.with_machine(&ground.node, machine);
+        topology = topology.with_machine(&ground.node, machine);
     }
     for endpoint in in_force.snapshot.host_endpoints.values() {
-        let Some(why) = placement::idle(&places, endpoint) else { continue };
+        let Some(why) = placement::idle(&topology, endpoint) else { continue };
         // That two share an interface has been told, if it has.
         if shared && why.contains("its name sorts first") {
             continue;

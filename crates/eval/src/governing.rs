@@ -38,7 +38,7 @@ pub fn specific_host_endpoint<'a>(snapshot: &'a Snapshot, host: &Host, interface
         Interface::All | Interface::Unknown => false,
     };
     let found = on_node(snapshot, host).find(here);
-    if found.is_some() || link.is_some() { nowhere(snapshot, host).or(found) } else { None }
+    if found.is_some() || link.is_some() { without_readable_interface(snapshot, host).or(found) } else { None }
 }
 
 fn on_node<'a>(snapshot: &'a Snapshot, host: &Host) -> impl Iterator<Item = &'a HostEndpoint> {
@@ -46,13 +46,14 @@ fn on_node<'a>(snapshot: &'a Snapshot, host: &Host) -> impl Iterator<Item = &'a 
 }
 
 /// The host endpoint of which nobody knows the interface: it comes before all others, on every one.
-fn nowhere<'a>(snapshot: &'a Snapshot, host: &Host) -> Option<&'a HostEndpoint> {
+fn without_readable_interface<'a>(snapshot: &'a Snapshot, host: &Host) -> Option<&'a HostEndpoint> {
     on_node(snapshot, host).find(|endpoint| endpoint.interface == Interface::Unknown)
 }
 
 /// The host endpoint for all interfaces of the node: of several the first by name.
 pub fn wildcard_host_endpoint<'a>(snapshot: &'a Snapshot, host: &Host) -> Option<&'a HostEndpoint> {
-    nowhere(snapshot, host).or_else(|| on_node(snapshot, host).find(|endpoint| endpoint.interface == Interface::All))
+    without_readable_interface(snapshot, host)
+        .or_else(|| on_node(snapshot, host).find(|endpoint| endpoint.interface == Interface::All))
 }
 
 /// The specific one, else the wildcard: nothing of the two is merged.

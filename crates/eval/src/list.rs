@@ -32,5 +32,5 @@ pub fn rule_action(
 ) -> Option<Action> {
     let view = View { source: source.address(), destination: destination.address(), protocol, transport };
     let found = matching(snapshot, rule, &view, [&source.0, &destination.0]);
-    found.misses.is_empty().then_some(found.action)
+    found.mismatches.is_empty().then_some(found.action)
 }

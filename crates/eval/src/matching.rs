@@ -7,7 +7,7 @@ use tortie_policy::{Action, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, Sna
 use tortie_selector::Selector;
 
 use crate::members::{At, has_ports, has_too_many_ports, set_of, unknown_member};
-use crate::path::Why;
+use crate::path::Mismatch;
 use tortie_policy::packet::Transport;
 
 /// A packet as one stage sees it: before a translation or after.
@@ -37,7 +37,7 @@ pub(crate) struct Match {
     /// What it does.
     pub(crate) action: Action,
     /// Everything in it that does not hold, in the order of the fields; empty if it matches.
-    pub(crate) misses: Vec<Why>,
+    pub(crate) mismatches: Vec<Mismatch>,
 }
 
 /// Asks a rule. `ends` are what stands at the source and at the destination. A rule that may mean something whose labels
@@ -45,18 +45,18 @@ pub(crate) struct Match {
 pub(crate) fn matching(snapshot: &Snapshot, rule: &Rule, view: &View, ends: [&At<'_>; 2]) -> Match {
     if ends.iter().any(|at| at.may_be_unreadable) {
         for denied in rule.against_unreadable() {
-            let found = mismatches(snapshot, &denied, view, ends);
-            if found.misses.is_empty() {
+            let found = compare(snapshot, &denied, view, ends);
+            if found.mismatches.is_empty() {
                 return found;
             }
         }
     }
-    mismatches(snapshot, rule, view, ends)
+    compare(snapshot, rule, view, ends)
 }
 
-fn mismatches(snapshot: &Snapshot, rule: &Rule, view: &View, ends: [&At<'_>; 2]) -> Match {
-    let mut misses = Vec::new();
-    let mut miss = |field: &'static str, text: String| misses.push(Why { field, text });
+fn compare(snapshot: &Snapshot, rule: &Rule, view: &View, ends: [&At<'_>; 2]) -> Match {
+    let mut mismatches = Vec::new();
+    let mut miss = |field: &'static str, text: String| mismatches.push(Mismatch { field, text });
     if rule.never {
         miss("rule", "a condition of it cannot be read".to_owned());
     }
@@ -94,7 +94,7 @@ fn mismatches(snapshot: &Snapshot, rule: &Rule, view: &View, ends: [&At<'_>; 2])
     let question = Question { snapshot, action: rule.action, view };
     let unsure = side(&question, &rule.source, ends[0], source_port, &SOURCE, &mut miss)
         | side(&question, &rule.destination, ends[1], destination_port, &DESTINATION, &mut miss);
-    Match { action: if unsure { Unknown::action(rule.action) } else { rule.action }, misses }
+    Match { action: if unsure { Unknown::action(rule.action) } else { rule.action }, mismatches }
 }
 
 /// What both ends of a rule are asked about.
@@ -167,7 +167,7 @@ fn side(
             }
             (Some(_), Unknown::Met) => {}
             _ if at.satisfies(peers) => {}
-            _ => miss(fields.selector, format!("{}: {}", peers.written, who(snapshot, at, peers))),
+            _ => miss(fields.selector, format!("{}: {}", peers.written, describe_peer(snapshot, at, peers))),
         }
     }
     if let Some(id) = &side.service {
@@ -239,7 +239,7 @@ fn icmp_matches(icmp: Icmp, view: &View) -> Option<bool> {
     }
 }
 
-fn who(snapshot: &Snapshot, at: &At<'_>, peers: &Peers) -> String {
+fn describe_peer(snapshot: &Snapshot, at: &At<'_>, peers: &Peers) -> String {
     let address = at.address;
     match at.names().as_slice() {
         [] => match set_of(snapshot, &peers.selector) {

@@ -31,13 +31,13 @@ pub fn is_member(snapshot: &Snapshot, selector: &Selector, address: IpAddr) -> b
 /// Everything that stands at one address. Worked out once for all rules that ask for it.
 pub(crate) struct At<'a> {
     pub(crate) address: IpAddr,
-    things: Vec<Thing<'a>>,
+    labelled: Vec<Labelled<'a>>,
     /// Something that may stand here has labels that cannot be read.
     pub(crate) may_be_unreadable: bool,
 }
 
 /// An endpoint or a set, with the labels that selectors see.
-struct Thing<'a> {
+struct Labelled<'a> {
     labels: Labels,
     /// None for sets.
     ports: Option<&'a [NamedPort]>,
@@ -48,7 +48,7 @@ impl<'a> At<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot, address: IpAddr) -> Self {
         let thing = |labels, profiles: &[String], ports, name| {
             let labels = effective_labels(snapshot, labels, profiles);
-            Thing { labels, ports, name }
+            Labelled { labels, ports, name }
         };
         let workloads = snapshot.workload_endpoints.values().filter(|one| one.addresses.contains(&address));
         let workloads = workloads.map(|one| thing(&one.labels, &one.profiles, Some(&*one.ports), one.to_string()));
@@ -57,15 +57,15 @@ impl<'a> At<'a> {
             .map(|one| thing(&one.labels, &one.profiles, Some(&*one.ports), format!("host endpoint {}", one.name)));
         let sets = snapshot.network_sets.values().filter(|set| set.nets.iter().any(|net| net.contains(&address)));
         let sets = sets.map(|set| thing(&set.labels, set.profile.as_slice(), None, set.id.to_string()));
-        let things: Vec<Thing<'a>> = workloads.chain(hosts).chain(sets).collect();
-        let here = things.iter().any(|thing| selects(unreadable_labels(), &thing.labels));
+        let labelled: Vec<Labelled<'a>> = workloads.chain(hosts).chain(sets).collect();
+        let here = labelled.iter().any(|thing| selects(unreadable_labels(), &thing.labels));
         let anywhere = || unknown_member(snapshot, unreadable_labels(), false).is_some();
-        Self { address, may_be_unreadable: here || anywhere(), things }
+        Self { address, may_be_unreadable: here || anywhere(), labelled }
     }
 
     /// In the user's own names: `pod default/web`, `host endpoint web1-eth0`, `set scanners`.
     pub(crate) fn names(&self) -> Vec<&str> {
-        self.things.iter().map(|thing| thing.name.as_str()).collect()
+        self.labelled.iter().map(|thing| thing.name.as_str()).collect()
     }
 
     /// Whether the address is on the right side of a selector match, turned round or not.
@@ -74,14 +74,14 @@ impl<'a> At<'a> {
     }
 
     fn is_selected(&self, selector: &Selector) -> bool {
-        self.things.iter().any(|thing| selects(selector, &thing.labels))
+        self.labelled.iter().any(|thing| selects(selector, &thing.labels))
     }
 
     /// Whether this protocol and port is a port of this name on an endpoint here that the rule's side selects.
     pub(crate) fn has_named_port(&self, side: &PeerMatch, name: &str, protocol: u8, port: u16) -> bool {
         let selector = side.peers.as_deref().and_then(Peers::positive);
         let is_it = |named: &NamedPort| named.name == name && named.protocol.number() == protocol && named.port == port;
-        self.things.iter().any(|thing| {
+        self.labelled.iter().any(|thing| {
             thing.ports.is_some_and(|ports| ports.iter().any(is_it))
                 && selects(selector.unwrap_or(&Selector::all()), &thing.labels)
         })
@@ -154,7 +154,7 @@ pub(crate) fn set_of<'a>(snapshot: &'a Snapshot, selector: &Selector) -> Option<
 
 /// What stands at an address, in the user's own names: `pod default/web`, `host endpoint web1-eth0`, `set scanners`.
 pub fn names_at(snapshot: &Snapshot, address: IpAddr) -> Vec<String> {
-    At::new(snapshot, address).things.into_iter().map(|thing| thing.name).collect()
+    At::new(snapshot, address).labelled.into_iter().map(|thing| thing.name).collect()
 }
 
 /// Whether a protocol has ports that named ports and services know.

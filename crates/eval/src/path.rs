@@ -116,19 +116,19 @@ pub struct RuleStep {
     /// What it would do.
     pub action: Action,
     /// Every condition that failed, in the order of the fields; empty if it matched.
-    pub misses: Vec<Why>,
+    pub mismatches: Vec<Mismatch>,
 }
 
 impl RuleStep {
     /// Whether everything in it held.
     pub fn matched(&self) -> bool {
-        self.misses.is_empty()
+        self.mismatches.is_empty()
     }
 }
 
 /// A condition of a rule that failed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Why {
+pub struct Mismatch {
     /// The field: `source.selector`, `destination.ports`, `protocol`.
     pub field: &'static str,
     /// In words, with the packet's own value: `port 8080 is not 80`.

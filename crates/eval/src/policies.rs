@@ -78,9 +78,9 @@ impl Walk<'_> {
         let mut steps = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
             let number = index + 1;
-            let Match { action, misses } = matching(self.snapshot, rule, self.view, self.ends.each_ref());
-            let ends = misses.is_empty() && action != Action::Log;
-            steps.push(RuleStep { number, action, misses });
+            let Match { action, mismatches } = matching(self.snapshot, rule, self.view, self.ends.each_ref());
+            let ends = mismatches.is_empty() && action != Action::Log;
+            steps.push(RuleStep { number, action, mismatches });
             if ends {
                 return (steps, Some((number, action)));
             }

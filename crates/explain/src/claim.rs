@@ -1,6 +1,6 @@
 //! Claims about packets, and whether they hold for all of them: `tortie test`.
 //!
-//! A [`Claim`] says that every packet of some kind between two ends is allowed, or that every one is denied. [`check`] walks
+//! A [`Claim`] says that every packet of some kind between two ends is allowed, or that every one is denied. [`check`] traces
 //! one packet of each class that anything in force can tell apart, so a claim that holds is proven, and one that does not hold
 //! comes with a packet that shows it.
 
@@ -13,17 +13,17 @@ use tortie_classes::Classes;
 use tortie_eval::{Packet, Transport, protocol_name};
 use tortie_policy::Family;
 
-use crate::ask::{AskError, Party, Question};
-use crate::concern::{End, conditions};
-use crate::journey::{Leg, OneWay, allowed, ways, with_new_workloads};
-use crate::place::{Place, Places};
+use crate::question::{AskError, EndSpec, Question};
 use crate::reach::{self, Asked, ends, no_family, of_family, remote};
-use crate::text::legs_decided_by;
+use crate::relevant::{End, conditions};
+use crate::text::hops_decided_by;
+use crate::topology::{Location, Topology};
+use crate::trace::{Hop, PossiblePath, allowed, paths, with_new_workloads};
 
 pub use parse::{Line, parse};
 pub use traffic::Traffic;
 
-/// More packets than this are not walked for one claim.
+/// More packets than this are not traced for one claim.
 const MOST: usize = 1_000_000;
 
 /// What must be true of some packets.
@@ -34,9 +34,9 @@ pub struct Claim {
     /// The ends and the ways. Its protocol is not looked at.
     pub question: Question,
     /// What is left out of the addresses of the source.
-    pub from_except: Vec<Party>,
+    pub from_except: Vec<EndSpec>,
     /// What is left out of the addresses of the destination.
-    pub to_except: Vec<Party>,
+    pub to_except: Vec<EndSpec>,
     /// What the packets carry: any of these.
     pub traffic: Vec<Traffic>,
 }
@@ -57,20 +57,20 @@ pub struct Counterexample {
 pub struct Checked {
     /// A packet that contradicts it; none where it holds.
     pub counterexample: Option<Counterexample>,
-    /// How many packets were walked, one of each class.
-    pub walked: usize,
+    /// How many packets were traced, one of each class.
+    pub traced: usize,
 }
 
 /// Checks a claim for all packets that it is about. It is an error where there is no answer for some of them.
-pub fn check(places: &Places<'_>, claim: &Claim) -> Result<Checked, AskError> {
+pub fn check(topology: &Topology<'_>, claim: &Claim) -> Result<Checked, AskError> {
     let Question { from, to, .. } = &claim.question;
-    let (from, to) = match from.is_wide() && to.is_wide() {
-        true => (End::Wide(remote(places, from)?), End::Wide(remote(places, to)?)),
-        false => ends(places, &claim.question)?,
+    let (from, to) = match from.is_many() && to.is_many() {
+        true => (End::Many(remote(topology, from)?), End::Many(remote(topology, to)?)),
+        false => ends(topology, &claim.question)?,
     };
-    let from = without(places, from, &claim.from_except)?;
-    let to = without(places, to, &claim.to_except)?;
-    let mut checked = Checked { counterexample: None, walked: 0 };
+    let from = without(topology, from, &claim.from_except)?;
+    let to = without(topology, to, &claim.to_except)?;
+    let mut checked = Checked { counterexample: None, traced: 0 };
     let mut answered = 0;
     for family in [Family::V4, Family::V6] {
         let traffic: Vec<&Traffic> = claim.traffic.iter().filter(|one| one.is_of(family)).collect();
@@ -80,25 +80,25 @@ pub fn check(places: &Places<'_>, claim: &Claim) -> Result<Checked, AskError> {
         for from in single_addresses(&from, family) {
             for to in single_addresses(&to, family) {
                 answered += 1;
-                let asked = Asked { places, question: &claim.question, what: None, family, from: from.clone(), to };
-                checked.counterexample = contradiction(&asked, claim.permits, &traffic, &mut checked.walked)?;
+                let asked = Asked { topology, question: &claim.question, what: None, family, from: from.clone(), to };
+                checked.counterexample = contradiction(&asked, claim.permits, &traffic, &mut checked.traced)?;
                 if checked.counterexample.is_some() {
                     return Ok(checked);
                 }
             }
         }
     }
-    if answered == 0 && claim.question.from.is_wide() && claim.question.to.is_wide() {
+    if answered == 0 && claim.question.from.is_many() && claim.question.to.is_many() {
         return Err(AskError("the two ends have no IP version in common with what is asked about".to_owned()));
     }
     if answered == 0 {
         let fixed = [&from, &to].map(|end| match end {
-            End::Fixed(place) => place.clone(),
-            End::Wide(_) => Place::Outside(Vec::new()),
+            End::Single(location) => location.clone(),
+            End::Many(_) => Location::Outside(Vec::new()),
         });
-        return Err(no_family(places, &claim.question, &fixed));
+        return Err(no_family(topology, &claim.question, &fixed));
     }
-    if checked.walked == 0 {
+    if checked.traced == 0 {
         return Err(AskError(
             "no node of the store sends or receives such a packet, or hands it to a workload: name the node that forwards them with --node".to_owned(),
         ));
@@ -111,22 +111,22 @@ fn contradiction(
     asked: &Asked<'_, '_>,
     permits: bool,
     traffic: &[&Traffic],
-    walked: &mut usize,
+    traced: &mut usize,
 ) -> Result<Option<Counterexample>, AskError> {
     let fixed = [&asked.from, &asked.to].map(|end| match end {
-        End::Fixed(place) => place.clone(),
-        End::Wide(_) => Place::Outside(Vec::new()),
+        End::Single(location) => location.clone(),
+        End::Many(_) => Location::Outside(Vec::new()),
     });
-    let snapshot = with_new_workloads(asked.places, [&fixed[0], &fixed[1]]);
-    let classes = conditions(asked.places, &snapshot, asked.question, &asked.from, &asked.to).classes(asked.family);
+    let snapshot = with_new_workloads(asked.topology, [&fixed[0], &fixed[1]]);
+    let classes = conditions(asked.topology, &snapshot, asked.question, &asked.from, &asked.to).classes(asked.family);
     let payloads: Vec<_> = classes
         .payloads
         .iter()
         .filter_map(|class| traffic.iter().find_map(|traffic| traffic.intersection(&class)))
         .collect();
     let [sources, destinations] = [(&asked.from, classes.sources.len()), (&asked.to, classes.destinations.len())]
-        .map(|(end, count)| if matches!(end, End::Wide(_)) { count } else { 1 });
-    if (sources.saturating_mul(destinations)).saturating_mul(payloads.len()).saturating_add(*walked) > MOST {
+        .map(|(end, count)| if matches!(end, End::Many(_)) { count } else { 1 });
+    if (sources.saturating_mul(destinations)).saturating_mul(payloads.len()).saturating_add(*traced) > MOST {
         return Err(AskError(format!(
             "it is about more than {MOST} kinds of packets ({sources} kinds of sources times {destinations} of destinations times {} of payloads): name ports, or smaller nets",
             payloads.len()
@@ -134,19 +134,19 @@ fn contradiction(
     }
     for (source, destination) in pairs(asked, &classes, sources, destinations) {
         for payload in &payloads {
-            *walked += 1;
-            let walk = asked.walk(source, destination, Some(payload));
-            let walk =
-                walk.map_err(|AskError(error)| AskError(format!("no answer for {source} → {destination}: {error}")))?;
-            let snapshot = asked.places.snapshot();
-            let found = ways(snapshot, &walk);
-            let wrong = found.iter().find(|OneWay { legs, .. }| allowed(legs) != permits);
-            if let Some(OneWay { when, legs }) = wrong
-                && let Some(Leg { packet, .. }) = legs.first()
+            *traced += 1;
+            let trace = asked.trace(source, destination, Some(payload));
+            let trace = trace
+                .map_err(|AskError(error)| AskError(format!("no answer for {source} → {destination}: {error}")))?;
+            let snapshot = asked.topology.snapshot();
+            let found = paths(snapshot, &trace);
+            let wrong = found.iter().find(|PossiblePath { hops, .. }| allowed(hops) != permits);
+            if let Some(PossiblePath { when, hops }) = wrong
+                && let Some(Hop { packet, .. }) = hops.first()
             {
                 return Ok(Some(Counterexample {
                     packet: packet.clone(),
-                    verdict: legs_decided_by(snapshot, legs),
+                    verdict: hops_decided_by(snapshot, hops),
                     when: (found.len() > 1).then(|| when.clone()),
                 }));
             }
@@ -163,7 +163,7 @@ fn pairs<'a>(
     sources: usize,
     destinations: usize,
 ) -> impl Iterator<Item = (IpAddr, IpAddr)> + 'a {
-    let both = matches!((&asked.from, &asked.to), (End::Wide(_), End::Wide(_)));
+    let both = matches!((&asked.from, &asked.to), (End::Many(_), End::Many(_)));
     let all = (0..sources).flat_map(move |source| (0..destinations).map(move |destination| (source, destination)));
     all.filter_map(move |(source, destination)| {
         let source = classes.source(source);
@@ -171,9 +171,9 @@ fn pairs<'a>(
             return Some((source, classes.destination(destination)));
         }
         let destination = classes.destination_besides(destination, source)?;
-        let is_judged = match (asked.places.at(source), asked.places.at(destination)) {
-            (Place::Process { node: from, .. }, Place::Process { node: to, .. }) => from != to,
-            (Place::Outside(_), Place::Outside(_)) => asked.question.node.is_some(),
+        let is_judged = match (asked.topology.at(source), asked.topology.at(destination)) {
+            (Location::Process { node: from, .. }, Location::Process { node: to, .. }) => from != to,
+            (Location::Outside(_), Location::Outside(_)) => asked.question.node.is_some(),
             _ => true,
         };
         is_judged.then_some((source, destination))
@@ -184,37 +184,39 @@ fn pairs<'a>(
 fn single_addresses(end: &End, family: Family) -> Vec<End> {
     let Some(end) = of_family(end, family) else { return Vec::new() };
     match &end {
-        End::Wide(_) => vec![end],
-        End::Fixed(place) => place.addresses().iter().map(|address| End::Fixed(at(place, *address))).collect(),
+        End::Many(_) => vec![end],
+        End::Single(location) => {
+            location.addresses().iter().map(|address| End::Single(at(location, *address))).collect()
+        }
     }
 }
 
 /// A place with one of its addresses.
-fn at(place: &Place, address: IpAddr) -> Place {
-    let mut place = place.clone();
-    match &mut place {
-        Place::Process { addresses, .. } | Place::Outside(addresses) => *addresses = vec![address],
-        Place::Workload(endpoint) => endpoint.addresses = vec![address],
+fn at(location: &Location, address: IpAddr) -> Location {
+    let mut location = location.clone();
+    match &mut location {
+        Location::Process { addresses, .. } | Location::Outside(addresses) => *addresses = vec![address],
+        Location::Workload(endpoint) => endpoint.addresses = vec![address],
     }
-    place
+    location
 }
 
 /// An end without the addresses of others.
-fn without(places: &Places<'_>, end: End, except: &[Party]) -> Result<End, AskError> {
+fn without(topology: &Topology<'_>, end: End, except: &[EndSpec]) -> Result<End, AskError> {
     if except.is_empty() {
         return Ok(end);
     }
-    let End::Wide(addresses) = end else {
+    let End::Many(addresses) = end else {
         return Err(AskError("except is for ends that are many addresses: any, a net or a set".to_owned()));
     };
     let mut left = addresses;
     for one in except {
-        left = left.minus(&reach::addresses(places, one)?);
+        left = left.minus(&reach::addresses(topology, one)?);
     }
     if left.is_empty() {
         return Err(AskError("nothing is left of an end without its exceptions".to_owned()));
     }
-    Ok(End::Wide(left))
+    Ok(End::Many(left))
 }
 
 impl Counterexample {

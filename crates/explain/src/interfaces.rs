@@ -2,8 +2,8 @@
 
 use tortie_policy::Snapshot;
 
-use crate::ask::{AskError, Question};
-use crate::place::{Places, list, similar};
+use crate::question::{AskError, Question};
+use crate::topology::{Topology, list, similar};
 
 /// Interfaces of the tunnels between nodes, which no endpoint names, and the loopback interface.
 const WITHOUT_ENDPOINT: [&str; 6] = ["lo", "tunl0", "vxlan.calico", "vxlan-v6.calico", "wireguard.cali", "wg-v6.cali"];
@@ -13,8 +13,8 @@ pub(crate) const ASSUMED: &str = "assumed: ";
 
 /// Looks for an interface of a node. On a machine whose interfaces are known it is an error where it does not exist; where
 /// the store alone tells of interfaces, the assumption is returned.
-pub(crate) fn look_for(places: &Places<'_>, node: &str, name: &str) -> Result<Option<String>, AskError> {
-    if let Some(host) = places.known_host(node) {
+pub(crate) fn look_for(topology: &Topology<'_>, node: &str, name: &str) -> Result<Option<String>, AskError> {
+    if let Some(host) = topology.known_host(node) {
         let names: Vec<&str> = host.links.iter().map(|link| link.name.as_str()).collect();
         if names.contains(&name) {
             return Ok(None);
@@ -26,9 +26,9 @@ pub(crate) fn look_for(places: &Places<'_>, node: &str, name: &str) -> Result<Op
             list(&names)
         )));
     }
-    let named = places.host(node);
+    let named = topology.host(node);
     let names: Vec<&str> = named.links.iter().map(|link| link.name.as_str()).collect();
-    if names.contains(&name) || WITHOUT_ENDPOINT.contains(&name) || has_workload(places.snapshot(), node, name) {
+    if names.contains(&name) || WITHOUT_ENDPOINT.contains(&name) || has_workload(topology.snapshot(), node, name) {
         return Ok(None);
     }
     let known = if names.is_empty() {
@@ -42,14 +42,14 @@ pub(crate) fn look_for(places: &Places<'_>, node: &str, name: &str) -> Result<Op
 /// Looks for the interfaces that a question names where the nodes that packets leave and enter are known: those of the
 /// two ends, or the one between them.
 pub(crate) fn look_for_named(
-    places: &Places<'_>,
+    topology: &Topology<'_>,
     question: &Question,
     [from, to]: [Option<&str>; 2],
 ) -> Result<(), AskError> {
     let between = question.node.as_deref();
     for (name, node) in [(&question.in_interface, to.or(between)), (&question.out_interface, from.or(between))] {
-        if let (Some(name), Some(node)) = (name, node.filter(|node| places.known_host(node).is_some())) {
-            look_for(places, node, name)?;
+        if let (Some(name), Some(node)) = (name, node.filter(|node| topology.known_host(node).is_some())) {
+            look_for(topology, node, name)?;
         }
     }
     Ok(())

@@ -2,29 +2,29 @@
 
 use serde_json::{Value, json};
 use tortie_classes::{Payload, PayloadClass, Ranges};
-use tortie_eval::{By, Entry, Outcome, RuleStep, Step, StepKind, Transport, Way, Why};
+use tortie_eval::{By, Entry, Mismatch, Outcome, RuleStep, Step, StepKind, Transport, Way};
 use tortie_policy::{Family, Snapshot};
 
-use crate::journey::{Answer, Leg};
 use crate::reach::{Addresses, Outcome as Becomes, Part, Reach};
 use crate::text::verdict_line;
+use crate::trace::{Answer, Hop};
 
 /// The answer, with every step.
 pub fn render(snapshot: &Snapshot, answer: &Answer) -> Value {
     json!({
         "allowed": answer.allowed(),
         "summary": verdict_line(snapshot, answer),
-        "legs": answer.legs.iter().map(leg).collect::<Vec<_>>(),
+        "legs": answer.hops.iter().map(hop).collect::<Vec<_>>(),
         "notes": answer.notes.iter().chain(&answer.others.notes).collect::<Vec<_>>(),
         "otherPrograms": {
             "lookedAt": answer.others.looked_at,
             "drops": answer.others.drops,
             "notes": answer.others.notes,
         },
-        "ways": answer.ways.iter().map(|way| json!({
-            "when": way.when,
-            "allowed": way.allowed(),
-            "legs": way.legs.iter().map(leg).collect::<Vec<_>>(),
+        "ways": answer.paths.iter().map(|path| json!({
+            "when": path.when,
+            "allowed": path.allowed(),
+            "legs": path.hops.iter().map(hop).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
     })
 }
@@ -88,8 +88,8 @@ fn addresses(addresses: Option<&Addresses>) -> Value {
     )
 }
 
-fn leg(leg: &Leg) -> Value {
-    let packet = &leg.packet;
+fn hop(hop: &Hop) -> Value {
+    let packet = &hop.packet;
     let mut shown = json!({
         "source": packet.source,
         "destination": packet.destination,
@@ -112,14 +112,14 @@ fn leg(leg: &Leg) -> Value {
         Way::Forward { from, to } => json!({ "in": from, "out": to }),
     };
     json!({
-        "node": leg.host.node,
+        "node": hop.host.node,
         "packet": shown,
         "interfaces": way,
         "translated": packet.translated.map(|(address, port)| json!({ "address": address, "port": port })),
-        "allowed": leg.verdict.allowed,
-        "rejected": leg.verdict.rejected,
-        "untracked": leg.verdict.untracked,
-        "steps": leg.verdict.path.iter().map(step).collect::<Vec<_>>(),
+        "allowed": hop.verdict.allowed,
+        "rejected": hop.verdict.rejected,
+        "untracked": hop.verdict.untracked,
+        "steps": hop.verdict.path.iter().map(step).collect::<Vec<_>>(),
     })
 }
 
@@ -179,12 +179,12 @@ fn rule(rule: &RuleStep) -> Value {
         "rule": rule.number,
         "action": rule.action.to_string(),
         "matched": rule.matched(),
-        "failed": rule.misses.first().map(why),
-        "allFailed": rule.misses.iter().map(why).collect::<Vec<_>>(),
+        "failed": rule.mismatches.first().map(why),
+        "allFailed": rule.mismatches.iter().map(why).collect::<Vec<_>>(),
     })
 }
 
-fn why(why: &Why) -> Value {
+fn why(why: &Mismatch) -> Value {
     json!({ "field": why.field, "text": why.text })
 }
 

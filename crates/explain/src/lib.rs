@@ -1,36 +1,38 @@
 //! Questions of people about packets, and their answers in words: `tortie explain`.
 //!
-//! A [`Question`] names two ends and a protocol; [`Places`] finds them in the store; `journey` walks the packet over
-//! every node on its way and asks `eval` on each; [`text`] and [`json`] tell the answer. Where there is no protocol, or an end
-//! is many addresses, [`reach`] asks for one packet of each class and tells what is answered alike together. [`endpoint`] tells what applies to an endpoint, and
-//! [`policy`] what a policy decides, and [`tier`] what a tier does. [`claim`] proves that
-//! packets are allowed or denied. No store, no clock and no
-//! terminal in here: values in, values out.
+//! A [`Question`] names two ends and a protocol. [`Topology`] finds them in the store. [`trace()`] follows the packet over every
+//! node on its path, hop by hop, and asks `eval` for the decision on each. [`text`] and [`json`] write the answer.
+//!
+//! Without a protocol, or where an end has many addresses, [`reach`] traces one packet of each class and puts together what
+//! has the same answer. [`claim`] proves that all packets of a kind are allowed, or denied. [`endpoint`] says what applies to an
+//! endpoint, [`policy`] what a policy decides, [`tier`] what a tier does.
+//!
+//! This crate has no store, no clock and no terminal: it turns values into values.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod ask;
-mod candidates;
+mod alike_interfaces;
 pub mod claim;
-mod concern;
 pub mod endpoint;
-mod group;
 mod interfaces;
-mod journey;
 pub mod json;
+mod multicast;
 mod not_asked;
 mod owners;
-mod place;
+mod payload_text;
 pub mod placement;
 pub mod policy;
+mod question;
 pub mod reach;
+mod relevant;
 mod staged;
 pub mod suggest;
 pub mod text;
 pub mod tier;
-mod traffic;
+mod topology;
+mod trace;
 
-pub use ask::{AskError, Party, Question, State, What};
-pub use journey::{Answer, Leg, OneWay, OtherPrograms, journey};
-pub use place::{Place, Places};
+pub use question::{AskError, EndSpec, Question, State, What};
 pub use staged::enforce_staged;
+pub use topology::{Location, Topology};
+pub use trace::{Answer, Hop, OtherPrograms, PossiblePath, trace};

@@ -3,29 +3,29 @@
 use tortie_eval::Way;
 use tortie_policy::{EndpointId, HostAction, HostEndpoint, Snapshot};
 
-use crate::journey::Leg;
+use crate::trace::Hop;
 
 /// So many host endpoints are named.
 const SHOWN: usize = 3;
 
 /// A note for each node on the way that has host endpoints of which none is asked, where that is because of the way.
-pub(crate) fn notes(snapshot: &Snapshot, legs: &[Leg]) -> Vec<String> {
-    let mut told = Vec::new();
-    for leg in legs {
-        let asks = |leg: &&Leg| leg.verdict.path.iter().any(|step| matches!(step.endpoint, Some(EndpointId::Host(_))));
+pub(crate) fn notes(snapshot: &Snapshot, hops: &[Hop]) -> Vec<String> {
+    let mut found = Vec::new();
+    for hop in hops {
+        let asks = |hop: &&Hop| hop.verdict.path.iter().any(|step| matches!(step.endpoint, Some(EndpointId::Host(_))));
         let Some(why) =
-            why(snapshot, leg).filter(|_| !legs.iter().filter(|one| one.host == leg.host).any(|one| asks(&one)))
+            why(snapshot, hop).filter(|_| !hops.iter().filter(|one| one.host == hop.host).any(|one| asks(&one)))
         else {
             continue;
         };
-        let on_node = snapshot.host_endpoints.values().filter(|endpoint| endpoint.node == leg.host.node);
+        let on_node = snapshot.host_endpoints.values().filter(|endpoint| endpoint.node == hop.host.node);
         let Some(names) = names(on_node) else { continue };
         let note = format!("{names} not asked: {why}");
-        if !told.contains(&note) {
-            told.push(note);
+        if !found.contains(&note) {
+            found.push(note);
         }
     }
-    told
+    found
 }
 
 /// `host endpoint web1-eth0 is`, `host endpoints a, b, c and 2 more are`.
@@ -42,11 +42,11 @@ fn names<'a>(endpoints: impl Iterator<Item = &'a HostEndpoint>) -> Option<String
 }
 
 /// Why no host endpoint is asked on the way; none where the interfaces are those of host endpoints.
-fn why(snapshot: &Snapshot, leg: &Leg) -> Option<String> {
-    let node = &leg.host.node;
+fn why(snapshot: &Snapshot, hop: &Hop) -> Option<String> {
+    let node = &hop.host.node;
     let settings = snapshot.settings(node);
     let is_workload = |interface: &String| settings.is_workload_interface(interface);
-    match &leg.packet.way {
+    match &hop.packet.way {
         Way::In { interface } if is_workload(interface) => Some(format!(
             "what a workload sends to its own host is decided by the workload's egress policy, and then by defaultEndpointToHostAction, which is {} on {node}",
             match settings.host_action {

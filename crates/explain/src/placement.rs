@@ -5,28 +5,28 @@ use std::net::IpAddr;
 use tortie_eval::{Host, specific_host_endpoint, wildcard_host_endpoint};
 use tortie_policy::{HostEndpoint, Interface};
 
-use crate::place::{Places, similar};
+use crate::topology::{Topology, similar};
 
 /// Why a host endpoint does not count, in words that follow its name; none if it does, or if nothing tells that it does
 /// not.
-pub fn idle(places: &Places<'_>, endpoint: &HostEndpoint) -> Option<String> {
-    unknown_node(places, endpoint).or_else(|| match places.known_host(&endpoint.node) {
-        Some(host) => here(places, host, endpoint),
-        None => shadowed(places, endpoint),
+pub fn idle(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<String> {
+    unknown_node(topology, endpoint).or_else(|| match topology.known_host(&endpoint.node) {
+        Some(host) => here(topology, host, endpoint),
+        None => shadowed(topology, endpoint),
     })
 }
 
 /// Its node is none that anything else tells of.
-fn unknown_node(places: &Places<'_>, endpoint: &HostEndpoint) -> Option<String> {
-    let snapshot = places.snapshot();
+fn unknown_node(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<String> {
+    let snapshot = topology.snapshot();
     let node = endpoint.node.as_str();
     let has_workloads = || snapshot.workload_endpoints.values().any(|one| one.node == node);
-    if snapshot.nodes.contains_key(node) || places.known_host(node).is_some() || has_workloads() {
+    if snapshot.nodes.contains_key(node) || topology.known_host(node).is_some() || has_workloads() {
         return None;
     }
-    let known: Vec<&str> = places.node_names().into_iter().filter(|name| *name != node).collect();
+    let known: Vec<&str> = topology.node_names().into_iter().filter(|name| *name != node).collect();
     let certain =
-        known.iter().copied().filter(|name| snapshot.nodes.contains_key(*name) || places.known_host(name).is_some());
+        known.iter().copied().filter(|name| snapshot.nodes.contains_key(*name) || topology.known_host(name).is_some());
     // Without objects of kind Node any name may be right; one that looks like a known one most likely is not.
     let meant = similar(node, certain);
     if meant.is_none() && snapshot.nodes.is_empty() {
@@ -37,8 +37,8 @@ fn unknown_node(places: &Places<'_>, endpoint: &HostEndpoint) -> Option<String> 
 }
 
 /// As the store tells it: another endpoint of the same interface, or with one of its addresses, comes first by name.
-fn shadowed(places: &Places<'_>, endpoint: &HostEndpoint) -> Option<String> {
-    let others = places.snapshot().host_endpoints.values();
+fn shadowed(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<String> {
+    let others = topology.snapshot().host_endpoints.values();
     let mut earlier = others.filter(|one| one.node == endpoint.node && one.name < endpoint.name);
     let by = earlier.find(|one| {
         one.interface == endpoint.interface && endpoint.interface != Interface::ByAddress
@@ -61,8 +61,8 @@ fn shadowed(places: &Places<'_>, endpoint: &HostEndpoint) -> Option<String> {
 }
 
 /// As the machine tells it.
-fn here(places: &Places<'_>, host: &Host, endpoint: &HostEndpoint) -> Option<String> {
-    let snapshot = places.snapshot();
+fn here(topology: &Topology<'_>, host: &Host, endpoint: &HostEndpoint) -> Option<String> {
+    let snapshot = topology.snapshot();
     if endpoint.interface == Interface::Unknown {
         return None;
     }
@@ -102,7 +102,7 @@ fn here(places: &Places<'_>, host: &Host, endpoint: &HostEndpoint) -> Option<Str
                 host.node
             ));
         }
-        let port = places.machine(&host.node)?.port(name)?;
+        let port = topology.machine(&host.node)?.port(name)?;
         Some(format!(
             "judges no packet: {name} is a port of {} {}, where its packets are judged",
             port.kind, port.master

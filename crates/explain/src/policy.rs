@@ -33,7 +33,7 @@ pub struct Side {
     /// The direction.
     pub direction: Direction,
     /// Its rules in words, in order.
-    pub rules: Vec<Told>,
+    pub rules: Vec<DescribedRule>,
     /// How many classes of packets its rules tell apart.
     pub classes: u128,
     /// Whether the end of its tier denies there, and why where that is not by the tier's own setting. None where no
@@ -42,7 +42,7 @@ pub struct Side {
 }
 
 /// One rule.
-pub struct Told {
+pub struct DescribedRule {
     /// In words.
     pub words: String,
     /// Whether it can match.
@@ -60,7 +60,8 @@ pub fn about<'a>(snapshot: &'a Snapshot, policy: &'a Policy) -> About<'a> {
     let directions = spoken.map(|direction| {
         let rules = policy.rules(direction);
         let (classes, uses) = hidden::uses(snapshot, rules);
-        let told = rules.iter().zip(uses).map(|(rule, used)| Told { words: words::rule(rule), used }).collect();
+        let told =
+            rules.iter().zip(uses).map(|(rule, used)| DescribedRule { words: words::rule(rule), used }).collect();
         let end = selected.first().filter(|_| !policy.staged).and_then(|(_, subject)| {
             let tiers = subject.tiers(snapshot, list(policy.stage), direction);
             tiers.into_iter().find(|tier| tier.name == policy.tier).map(|tier| (tier.denies, tier.note))

@@ -1,11 +1,11 @@
-//! What can be reached, and from where: one packet of each class is walked, and what is answered alike is told together.
+//! What can be reached, and from where: one packet of each class is traced, and packets with the same verdict are one row.
 //!
 //! With two fixed ends and no protocol this is the table of all that they may exchange. An end that is many addresses
 //! (`any`, a net, a network set) is answered by class. Every packet of the question is of one of the classes, so
 //! "everything else" and "everywhere else" are all that is left, and all of it has that answer.
 
+mod ends;
 mod rows;
-mod wide;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -15,18 +15,18 @@ use tortie_eval::{By, Transport};
 use tortie_net::Protocol;
 use tortie_policy::{Family, Snapshot, WorkloadEndpoint};
 
-use crate::ask::{AskError, Party, Question, What};
-use crate::concern::{End, conditions};
 use crate::interfaces;
-use crate::journey::{Leg, Walked, allowed, transport, walk_between, with_new_workloads};
 use crate::owners::Owner;
-use crate::place::{Place, Places};
-use crate::text::{legs_decided_by, workload_text};
+use crate::question::{AskError, EndSpec, Question, What};
+use crate::relevant::{End, conditions};
+use crate::text::{hops_decided_by, workload_text};
+use crate::topology::{Location, Topology};
+use crate::trace::{Hop, Traced, allowed, trace_between, transport, with_new_workloads};
 
+pub(crate) use ends::{addresses, ends, remote};
 pub use rows::{Addresses, Part, Row};
-pub(crate) use wide::{addresses, ends, remote};
 
-/// More packets than this are not walked for one question.
+/// More packets than this are not traced for one question.
 const MOST: usize = 100_000;
 
 /// What becomes of the packets of one class.
@@ -63,8 +63,8 @@ pub struct Reach {
     pub notes: Vec<String>,
     /// The nodes that any of the packets passes.
     pub nodes: BTreeSet<String>,
-    /// How many packets were walked.
-    pub walked: usize,
+    /// How many packets were traced.
+    pub traced: usize,
 }
 
 impl Reach {
@@ -83,25 +83,25 @@ impl Reach {
     }
 }
 
-/// What becomes of one class, and by what.
+/// The verdict on one class of packets, and what decided.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Told {
+pub(crate) struct ClassVerdict {
     pub(crate) outcome: Outcome,
     /// `DENIED by gnp web rule 1, ingress of web1-eth0 on web1`.
-    pub(crate) verdict: String,
+    pub(crate) text: String,
 }
 
 /// Answers a question without a protocol, or with an end that is many addresses. `what` is none for everything.
-pub fn reach(places: &Places<'_>, question: &Question, what: Option<&What>) -> Result<Reach, AskError> {
-    let (from, to) = ends(places, question)?;
+pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&What>) -> Result<Reach, AskError> {
+    let (from, to) = ends(topology, question)?;
     let fixed = [&from, &to].map(|end| match end {
-        End::Fixed(place) => place.clone(),
-        End::Wide(_) => Place::Outside(Vec::new()),
+        End::Single(location) => location.clone(),
+        End::Many(_) => Location::Outside(Vec::new()),
     });
-    interfaces::look_for_named(places, question, [&fixed[0], &fixed[1]].map(Place::node))?;
-    let snapshot = with_new_workloads(places, [&fixed[0], &fixed[1]]);
+    interfaces::look_for_named(topology, question, [&fixed[0], &fixed[1]].map(Location::node))?;
+    let snapshot = with_new_workloads(topology, [&fixed[0], &fixed[1]]);
     let names = Names::new(&snapshot);
-    let mut reach = Reach { rows: Vec::new(), notes: Vec::new(), nodes: BTreeSet::new(), walked: 0 };
+    let mut reach = Reach { rows: Vec::new(), notes: Vec::new(), nodes: BTreeSet::new(), traced: 0 };
     let mut answered = 0;
     for family in [Family::V4, Family::V6] {
         let (Some(from), Some(to)) = (of_family(&from, family), of_family(&to, family)) else { continue };
@@ -109,9 +109,9 @@ pub fn reach(places: &Places<'_>, question: &Question, what: Option<&What>) -> R
             continue;
         }
         answered += 1;
-        let asked = Asked { places, question, what, family, from, to };
+        let asked = Asked { topology, question, what, family, from, to };
         let grid = asked.grid(&snapshot)?;
-        reach.walked += grid.walked;
+        reach.traced += grid.traced;
         reach
             .notes
             .extend(grid.passed.notes.iter().filter(|note| !reach.notes.contains(note)).cloned().collect::<Vec<_>>());
@@ -120,7 +120,7 @@ pub fn reach(places: &Places<'_>, question: &Question, what: Option<&What>) -> R
         rows::merge(&mut reach.rows, rows, family);
     }
     if answered == 0 {
-        return Err(no_family(places, question, &fixed));
+        return Err(no_family(topology, question, &fixed));
     }
     // One reason why there is no answer to anything is no answer by class.
     if let Some(reason) = rows::only_reason(&reach.rows) {
@@ -138,23 +138,23 @@ fn excludes(what: &What, family: Family) -> bool {
 }
 
 /// The message of a single question, which tells what is missing.
-pub(crate) fn no_family(places: &Places<'_>, question: &Question, fixed: &[Place; 2]) -> AskError {
+pub(crate) fn no_family(topology: &Topology<'_>, question: &Question, fixed: &[Location; 2]) -> AskError {
     let fallback = || AskError("the two ends have no IP version in common".to_owned());
-    walk_between(places, question, fixed[0].clone(), fixed[1].clone()).err().unwrap_or_else(fallback)
+    trace_between(topology, question, fixed[0].clone(), fixed[1].clone()).err().unwrap_or_else(fallback)
 }
 
 /// An end with its addresses of one family; none without any.
 pub(crate) fn of_family(end: &End, family: Family) -> Option<End> {
     let end = match end {
-        End::Wide(addresses) => End::Wide(AddressSet::of_family(family, addresses.family(family).clone())),
-        End::Fixed(place) => {
-            let mut place = place.clone();
-            let addresses = match &mut place {
-                Place::Process { addresses, .. } | Place::Outside(addresses) => addresses,
-                Place::Workload(endpoint) => &mut endpoint.addresses,
+        End::Many(addresses) => End::Many(AddressSet::of_family(family, addresses.family(family).clone())),
+        End::Single(location) => {
+            let mut location = location.clone();
+            let addresses = match &mut location {
+                Location::Process { addresses, .. } | Location::Outside(addresses) => addresses,
+                Location::Workload(endpoint) => &mut endpoint.addresses,
             };
             addresses.retain(|address| Family::of(*address) == family);
-            End::Fixed(place)
+            End::Single(location)
         }
     };
     Some(end).filter(|end| !end.addresses().is_empty())
@@ -162,7 +162,7 @@ pub(crate) fn of_family(end: &End, family: Family) -> Option<End> {
 
 /// A question of one family.
 pub(crate) struct Asked<'a, 'b> {
-    pub(crate) places: &'a Places<'b>,
+    pub(crate) topology: &'a Topology<'b>,
     pub(crate) question: &'a Question,
     pub(crate) what: Option<&'a What>,
     pub(crate) family: Family,
@@ -170,38 +170,38 @@ pub(crate) struct Asked<'a, 'b> {
     pub(crate) to: End,
 }
 
-/// The answers: for each class of the wide end's addresses, and each class of payloads that is asked about.
-pub(crate) struct Grid {
+/// The answers: for each class of addresses of the end with many addresses, and each class of payloads that is asked about.
+pub(crate) struct VerdictTable {
     pub(crate) classes: Classes,
-    /// The wide end's addresses by class; none where both ends are fixed.
+    /// The addresses of the end with many addresses, by class; none where both ends are fixed.
     pub(crate) addresses: Option<Vec<AddressSet>>,
-    /// Whether the wide end is the source.
+    /// Whether the end with many addresses is the source.
     pub(crate) from: bool,
     /// Classes of payloads; none where one payload is asked about.
     pub(crate) payloads: Option<Vec<usize>>,
     /// The one that is asked about.
     pub(crate) title: String,
     /// By class of addresses, then by payload.
-    pub(crate) told: Vec<Vec<Told>>,
-    pub(crate) walked: usize,
-    /// Of the walks.
-    pub(crate) passed: Passed,
+    pub(crate) verdicts: Vec<Vec<ClassVerdict>>,
+    pub(crate) traced: usize,
+    /// What the traces have passed.
+    pub(crate) passed: Visited,
 }
 
-/// What is told of all walks together.
+/// What all traces together have passed.
 #[derive(Default)]
-pub(crate) struct Passed {
+pub(crate) struct Visited {
     notes: BTreeSet<String>,
     nodes: BTreeSet<String>,
 }
 
 impl Asked<'_, '_> {
-    fn grid(&self, snapshot: &Snapshot) -> Result<Grid, AskError> {
-        let conditions = conditions(self.places, snapshot, self.question, &self.from, &self.to);
+    fn grid(&self, snapshot: &Snapshot) -> Result<VerdictTable, AskError> {
+        let conditions = conditions(self.topology, snapshot, self.question, &self.from, &self.to);
         let classes = conditions.classes(self.family);
         let count = match (&self.from, &self.to) {
-            (End::Wide(_), _) => classes.sources.len(),
-            (_, End::Wide(_)) => classes.destinations.len(),
+            (End::Many(_), _) => classes.sources.len(),
+            (_, End::Many(_)) => classes.destinations.len(),
             _ => 1,
         };
         let payloads: Vec<Option<PayloadClass>> = match self.what {
@@ -215,45 +215,45 @@ impl Asked<'_, '_> {
                 payloads.len()
             )));
         }
-        let mut told = Vec::with_capacity(count);
-        let mut passed = Passed::default();
+        let mut verdicts = Vec::with_capacity(count);
+        let mut passed = Visited::default();
         let workloads = self.workloads(&classes);
         for class in 0..count {
             let mut one = |payload: &Option<PayloadClass>| {
-                let told = self.tell(&classes, class, payload.as_ref(), &mut passed);
+                let verdict = self.class_verdict(&classes, class, payload.as_ref(), &mut passed);
                 match workloads.get(&class).map(Vec::as_slice) {
-                    Some([one, _, ..]) => self.by_each(one, told),
-                    _ => told,
+                    Some([one, _, ..]) => self.by_each(one, verdict),
+                    _ => verdict,
                 }
             };
-            told.push(payloads.iter().map(&mut one).collect());
+            verdicts.push(payloads.iter().map(&mut one).collect());
         }
         let addresses = match (&self.from, &self.to) {
-            (End::Wide(_), _) => Some((0..count).map(|class| classes.source_addresses(class)).collect()),
-            (_, End::Wide(_)) => Some((0..count).map(|class| classes.destination_addresses(class)).collect()),
+            (End::Many(_), _) => Some((0..count).map(|class| classes.source_addresses(class)).collect()),
+            (_, End::Many(_)) => Some((0..count).map(|class| classes.destination_addresses(class)).collect()),
             _ => None,
         };
-        Ok(Grid {
+        Ok(VerdictTable {
             addresses,
-            from: matches!(self.from, End::Wide(_)),
+            from: matches!(self.from, End::Many(_)),
             payloads: self.what.is_none().then(|| (0..payloads.len()).collect()),
             title: self.what.map(|what| title(what, self.family)).unwrap_or_default(),
-            told,
-            walked: size,
+            verdicts,
+            traced: size,
             passed,
             classes,
         })
     }
 
-    /// The workloads of each class of the wide end's addresses, by their addresses.
+    /// The workloads of each class of addresses, where an end has many.
     fn workloads(&self, classes: &Classes) -> HashMap<usize, Vec<&WorkloadEndpoint>> {
         let class_of = |address: IpAddr| match (&self.from, &self.to) {
-            (End::Wide(_), _) => classes.source_class(address),
-            (_, End::Wide(_)) => classes.destination_class(address),
+            (End::Many(_), _) => classes.source_class(address),
+            (_, End::Many(_)) => classes.destination_class(address),
             _ => None,
         };
         let mut found: HashMap<usize, Vec<&WorkloadEndpoint>> = HashMap::new();
-        for (address, owner) in self.places.owners() {
+        for (address, owner) in self.topology.owners() {
             if let (Owner::Workload(endpoint), Some(class)) = (owner, class_of(*address)) {
                 let known = found.entry(class).or_default();
                 if known.last().is_none_or(|last| last.id != endpoint.id) {
@@ -265,55 +265,61 @@ impl Asked<'_, '_> {
     }
 
     /// What was told of one workload is told of all that are of its class.
-    fn by_each(&self, one: &WorkloadEndpoint, mut told: Told) -> Told {
-        let named = format!("of {} on", workload_text(self.places.snapshot(), &one.id));
+    fn by_each(&self, one: &WorkloadEndpoint, mut verdict: ClassVerdict) -> ClassVerdict {
+        let named = format!("of {} on", workload_text(self.topology.snapshot(), &one.id));
         let at = format!("at {} on", one.interface);
-        told.verdict = told.verdict.replace(&named, "of each of these workloads on");
-        told.verdict = told.verdict.replace(&at, "at the interfaces of these workloads on");
-        told
+        verdict.text = verdict.text.replace(&named, "of each of these workloads on");
+        verdict.text = verdict.text.replace(&at, "at the interfaces of these workloads on");
+        verdict
     }
 
     /// What becomes of one packet of a class.
-    fn tell(&self, classes: &Classes, class: usize, payload: Option<&PayloadClass>, passed: &mut Passed) -> Told {
-        let is_wide = |end: &End| matches!(end, End::Wide(_));
-        let wide = is_wide(&self.from) || is_wide(&self.to);
-        let source = classes.source(if is_wide(&self.from) { class } else { 0 });
-        let destination = classes.destination(if is_wide(&self.to) { class } else { 0 });
-        match self.walk(source, destination, payload) {
-            Ok(walked) => {
-                passed.nodes.extend(walked.answers.iter().flat_map(|(_, legs)| legs).map(|leg| leg.host.node.clone()));
-                passed.notes.extend(walked.assumed.iter().cloned());
-                if !wide {
-                    passed.notes.extend(walked.left_out.iter().cloned());
+    fn class_verdict(
+        &self,
+        classes: &Classes,
+        class: usize,
+        payload: Option<&PayloadClass>,
+        passed: &mut Visited,
+    ) -> ClassVerdict {
+        let is_many = |end: &End| matches!(end, End::Many(_));
+        let many = is_many(&self.from) || is_many(&self.to);
+        let source = classes.source(if is_many(&self.from) { class } else { 0 });
+        let destination = classes.destination(if is_many(&self.to) { class } else { 0 });
+        match self.trace(source, destination, payload) {
+            Ok(traced) => {
+                passed.nodes.extend(traced.answers.iter().flat_map(|(_, hops)| hops).map(|hop| hop.host.node.clone()));
+                passed.notes.extend(traced.assumed.iter().cloned());
+                if !many {
+                    passed.notes.extend(traced.left_out.iter().cloned());
                 }
-                told(self.places.snapshot(), &walked)
+                verdict_of(self.topology.snapshot(), &traced)
             }
-            Err(error) => Told { outcome: Outcome::Unanswered, verdict: error.0 },
+            Err(error) => ClassVerdict { outcome: Outcome::Unanswered, text: error.0 },
         }
     }
 
     /// Walks one packet. The addresses are those of ends that are many addresses.
-    pub(crate) fn walk(
+    pub(crate) fn trace(
         &self,
         source: IpAddr,
         destination: IpAddr,
         payload: Option<&PayloadClass>,
-    ) -> Result<Walked, AskError> {
+    ) -> Result<Traced, AskError> {
         let mut question = self.question.clone();
         if let Some(payload) = payload {
             let (protocol, transport) = payload.representative();
             (question.what, question.source_port) = asking(protocol, transport, self.family);
         }
-        let at = |end: &End, address: IpAddr, party: &mut Party| match end {
-            End::Fixed(place) => place.clone(),
-            End::Wide(_) => {
-                *party = Party::Address(address);
-                self.places.at(address)
+        let at = |end: &End, address: IpAddr, party: &mut EndSpec| match end {
+            End::Single(location) => location.clone(),
+            End::Many(_) => {
+                *party = EndSpec::Address(address);
+                self.topology.at(address)
             }
         };
         let from = at(&self.from, source, &mut question.from);
         let to = at(&self.to, destination, &mut question.to);
-        walk_between(self.places, &question, from, to)
+        trace_between(self.topology, &question, from, to)
     }
 }
 
@@ -345,27 +351,27 @@ fn title(what: &What, family: Family) -> String {
 }
 
 /// What all ways of a packet come to.
-fn told(snapshot: &Snapshot, walked: &Walked) -> Told {
-    let ways: BTreeSet<(bool, String)> = walked
+fn verdict_of(snapshot: &Snapshot, traced: &Traced) -> ClassVerdict {
+    let paths: BTreeSet<(bool, String)> = traced
         .answers
         .iter()
-        .map(|(_, legs)| (allowed(legs), by_all_failsafes(legs_decided_by(snapshot, legs), legs)))
+        .map(|(_, hops)| (allowed(hops), by_all_failsafes(hops_decided_by(snapshot, hops), hops)))
         .collect();
-    let through = ways.iter().any(|(allowed, _)| *allowed);
-    let stopped = ways.iter().any(|(allowed, _)| !*allowed);
+    let through = paths.iter().any(|(allowed, _)| *allowed);
+    let stopped = paths.iter().any(|(allowed, _)| !*allowed);
     let outcome = match (through, stopped) {
         (true, false) => Outcome::Allowed,
         (true, true) => Outcome::Depends,
         _ => Outcome::Denied,
     };
     let option = if outcome == Outcome::Depends { "; --in-interface or --out-interface says which" } else { "" };
-    let texts: Vec<String> = ways.into_iter().map(|(_, text)| text).collect();
-    Told { outcome, verdict: texts.join("; or ") + option }
+    let texts: Vec<String> = paths.into_iter().map(|(_, text)| text).collect();
+    ClassVerdict { outcome, text: texts.join("; or ") + option }
 }
 
 /// What one failsafe decides is told with what others do.
-fn by_all_failsafes(verdict: String, legs: &[Leg]) -> String {
-    let steps = legs.iter().flat_map(|leg| &leg.verdict.path);
+fn by_all_failsafes(verdict: String, hops: &[Hop]) -> String {
+    let steps = hops.iter().flat_map(|hop| &hop.verdict.path);
     let named = steps.filter_map(|step| match &step.decision.by {
         By::Failsafe(text) => Some(format!("failsafe {text},")),
         _ => None,
@@ -374,17 +380,18 @@ fn by_all_failsafes(verdict: String, legs: &[Leg]) -> String {
 }
 
 /// Answers about ports by name, as the target has them.
-pub fn named(places: &Places<'_>, question: &Question, what: &What) -> Result<What, AskError> {
+pub fn named(topology: &Topology<'_>, question: &Question, what: &What) -> Result<What, AskError> {
     if !matches!(what, What::Named(..)) {
         return Ok(what.clone());
     }
-    if question.to.is_wide() {
+    if question.to.is_many() {
         return Err(AskError("a port's name is that of one target: write the protocol and number".to_owned()));
     }
-    let to = question
-        .dnat
-        .map_or_else(|| places.find(&question.to, question.node.as_deref()), |(address, _)| Ok(places.at(address)))?;
-    let (protocol, transport) = transport(places, what, None, &to, true)?;
+    let to = question.dnat.map_or_else(
+        || topology.find(&question.to, question.node.as_deref()),
+        |(address, _)| Ok(topology.at(address)),
+    )?;
+    let (protocol, transport) = transport(topology, what, None, &to, true)?;
     match (transport, Protocol::from_number(protocol)) {
         (Transport::Ports { destination, .. }, Ok(protocol)) => Ok(What::Port(protocol, destination)),
         _ => Ok(What::Other(protocol)),
@@ -393,14 +400,14 @@ pub fn named(places: &Places<'_>, question: &Question, what: &What) -> Result<Wh
 
 /// The answers to each class that has them, grouped.
 pub(crate) fn grouped<T: Clone + Eq + std::hash::Hash>(of: impl Iterator<Item = T>) -> Vec<(T, Vec<usize>)> {
-    let mut places: HashMap<T, usize> = HashMap::new();
+    let mut positions: HashMap<T, usize> = HashMap::new();
     let mut groups: Vec<(T, Vec<usize>)> = Vec::new();
     for (index, key) in of.enumerate() {
-        let place = *places.entry(key.clone()).or_insert_with(|| {
+        let position = *positions.entry(key.clone()).or_insert_with(|| {
             groups.push((key, Vec::new()));
             groups.len() - 1
         });
-        groups[place].1.push(index);
+        groups[position].1.push(index);
     }
     groups
 }

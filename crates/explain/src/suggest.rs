@@ -5,24 +5,24 @@ use std::net::IpAddr;
 use tortie_api::Kind;
 use tortie_policy::Snapshot;
 
-use crate::ask::{AskError, PARTIES, Party};
-use crate::place::{Places, similar};
+use crate::question::{AskError, EndSpec, PARTIES};
+use crate::topology::{Topology, similar};
 
 /// Reads an end; the error says what the word may have been meant for, also by what is in the store.
-pub fn end(places: &Places<'_>, text: &str) -> Result<Party, AskError> {
+pub fn end(topology: &Topology<'_>, text: &str) -> Result<EndSpec, AskError> {
     let meant = |hint: String| AskError(format!("{text:?} is no end of a packet: {hint}"));
     match text.parse() {
         // `hosts/web1` and `192.0.2.0/33` look like a namespace and a name.
-        Ok(party @ Party::Either(..)) if places.find(&party, None).is_err() => {
+        Ok(party @ EndSpec::Either(..)) if topology.find(&party, None).is_err() => {
             by_form(text).map_or(Ok(party), |hint| Err(meant(hint)))
         }
-        Err(AskError(error)) if error.ends_with(PARTIES) => Err(hint(places, text).map_or(AskError(error), meant)),
+        Err(AskError(error)) if error.ends_with(PARTIES) => Err(hint(topology, text).map_or(AskError(error), meant)),
         other => other,
     }
 }
 
-fn hint(places: &Places<'_>, text: &str) -> Option<String> {
-    by_form(text).or_else(|| by_name(places, text)).or_else(|| {
+fn hint(topology: &Topology<'_>, text: &str) -> Option<String> {
+    by_form(text).or_else(|| by_name(topology, text)).or_else(|| {
         text.contains('.').then(|| {
             "names of hosts are not looked up: write its address, or node/NAME for a machine that the store knows"
                 .to_owned()
@@ -80,8 +80,8 @@ fn is_like_v4(text: &str) -> bool {
 }
 
 /// By what has this name, or nearly this name.
-fn by_name(places: &Places<'_>, text: &str) -> Option<String> {
-    let known = named(places);
+fn by_name(topology: &Topology<'_>, text: &str) -> Option<String> {
+    let known = named(topology);
     let same: Vec<String> = known.iter().filter(|(name, _)| *name == text).map(|(_, end)| end.clone()).collect();
     let meant = match same.as_slice() {
         [] => {
@@ -94,10 +94,10 @@ fn by_name(places: &Places<'_>, text: &str) -> Option<String> {
 }
 
 /// Everything that may be an end, by its bare name and as it is written.
-fn named(places: &Places<'_>) -> Vec<(String, String)> {
-    let snapshot: &Snapshot = places.snapshot();
+fn named(topology: &Topology<'_>) -> Vec<(String, String)> {
+    let snapshot: &Snapshot = topology.snapshot();
     let hosts = snapshot.host_endpoints.keys().map(|name| (name.clone(), format!("hep/{name}")));
-    let nodes = places.node_names().into_iter().map(|name| (name.to_owned(), format!("node/{name}")));
+    let nodes = topology.node_names().into_iter().map(|name| (name.to_owned(), format!("node/{name}")));
     let pods = snapshot.workload_endpoints.values().filter(|endpoint| !endpoint.pod.is_empty());
     let pods = pods.map(|endpoint| (endpoint.pod.clone(), format!("pod/{}/{}", endpoint.id.namespace, endpoint.pod)));
     let workloads = snapshot.workload_endpoints.keys();

@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use tortie_eval::{
-    Builtin, By, Conntrack, Entry, Hook, Outcome, RuleStep, Step, StepKind, Transport, Way, Why, protocol_name,
+    Builtin, By, Conntrack, Entry, Hook, Mismatch, Outcome, RuleStep, Step, StepKind, Transport, Way, protocol_name,
 };
 use tortie_policy::{Action, Direction, EndpointId, Interface, Settings, Snapshot, WorkloadId};
 
 use crate::interfaces::ASSUMED;
-use crate::journey::{Answer, Leg};
-use crate::place::Place;
+use crate::topology::Location;
+use crate::trace::{Answer, Hop};
 
 /// Width of the column that says what is asked.
 const LABEL: usize = 28;
@@ -21,50 +21,50 @@ pub fn render(snapshot: &Snapshot, answer: &Answer) -> String {
     for note in answer.notes.iter().chain(&answer.others.notes) {
         let _ = writeln!(text, "note: {note}");
     }
-    if answer.ways.is_empty() {
-        steps_text(&mut text, snapshot, &answer.legs);
+    if answer.paths.is_empty() {
+        steps_text(&mut text, snapshot, &answer.hops);
     }
-    for way in &answer.ways {
-        let _ = writeln!(text, "── if {} ──", way.when);
-        steps_text(&mut text, snapshot, &way.legs);
-        let word = if way.allowed() { "goes on" } else { "denied" };
-        let _ = writeln!(text, "   {word} {}", reason(snapshot, &way.legs));
+    for path in &answer.paths {
+        let _ = writeln!(text, "── if {} ──", path.when);
+        steps_text(&mut text, snapshot, &path.hops);
+        let word = if path.allowed() { "goes on" } else { "denied" };
+        let _ = writeln!(text, "   {word} {}", reason(snapshot, &path.hops));
     }
     text + &verdict_line(snapshot, answer) + "\n"
 }
 
-fn steps_text(text: &mut String, snapshot: &Snapshot, legs: &[Leg]) {
+fn steps_text(text: &mut String, snapshot: &Snapshot, hops: &[Hop]) {
     let mut number = 0;
-    for leg in legs {
-        let last = translation_after(leg);
-        for (index, step) in leg.verdict.path.iter().enumerate() {
+    for hop in hops {
+        let last = translation_after(hop);
+        for (index, step) in hop.verdict.path.iter().enumerate() {
             if last == Some(index) {
-                translation_text(text, leg, &mut number);
+                translation_text(text, hop, &mut number);
             }
-            *text += &step_text(snapshot, leg, step, &mut number);
+            *text += &step_text(snapshot, hop, step, &mut number);
         }
-        if last == Some(leg.verdict.path.len()) {
-            translation_text(text, leg, &mut number);
+        if last == Some(hop.verdict.path.len()) {
+            translation_text(text, hop, &mut number);
         }
     }
 }
 
 /// Before which step of a node the packet is translated; none where it is not, or does not get there.
-fn translation_after(leg: &Leg) -> Option<usize> {
-    leg.packet.translated.filter(|_| !leg.verdict.untracked)?;
+fn translation_after(hop: &Hop) -> Option<usize> {
+    hop.packet.translated.filter(|_| !hop.verdict.untracked)?;
     let early =
         |step: &Step| matches!(step.hook, Hook::SourceCheck | Hook::UntrackedIn | Hook::UntrackedOut | Hook::PreDnat);
     let denied = |step: &Step| step.decision.outcome == Outcome::Deny;
-    let before = leg.verdict.path.iter().take_while(|step| early(step)).count();
-    (!leg.verdict.path[..before].iter().any(denied)).then_some(before)
+    let before = hop.verdict.path.iter().take_while(|step| early(step)).count();
+    (!hop.verdict.path[..before].iter().any(denied)).then_some(before)
 }
 
-fn translation_text(text: &mut String, leg: &Leg, number: &mut usize) {
-    let Some((address, port)) = leg.packet.translated else { return };
+fn translation_text(text: &mut String, hop: &Hop, number: &mut usize) {
+    let Some((address, port)) = hop.packet.translated else { return };
     *number += 1;
     let to = port.map_or_else(|| address.to_string(), |port| with_port(address, port));
     let only = port.map_or_else(|| address.to_string(), |port| format!(":{port}"));
-    let _ = writeln!(text, "{} · translation", leg.host.node);
+    let _ = writeln!(text, "{} · translation", hop.host.node);
     let _ = writeln!(
         text,
         "{number:>2} {:<LABEL$} to {to}, as --dnat says; from here only {only} can match",
@@ -76,10 +76,10 @@ fn translation_text(text: &mut String, leg: &Leg, number: &mut usize) {
 /// Where the packet may take several ways that are not answered alike, what each of them comes to.
 pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
     let mut line = decided_by(snapshot, answer);
-    let steps = answer.legs.iter().flat_map(|leg| leg.verdict.path.iter().map(move |step| (leg, step)));
-    if answer.ways.is_empty()
+    let steps = answer.hops.iter().flat_map(|hop| hop.verdict.path.iter().map(move |step| (hop, step)));
+    if answer.paths.is_empty()
         && !answer.allowed()
-        && let Some(miss) = steps.last().and_then(|(leg, step)| near_miss(leg, step))
+        && let Some(miss) = steps.last().and_then(|(hop, step)| near_miss(hop, step))
     {
         let _ = write!(line, ". Near miss: {miss}");
     }
@@ -94,19 +94,20 @@ pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
 
 /// The same, without what came near.
 pub fn decided_by(snapshot: &Snapshot, answer: &Answer) -> String {
-    if answer.ways.is_empty() {
-        return legs_decided_by(snapshot, &answer.legs);
+    if answer.paths.is_empty() {
+        return hops_decided_by(snapshot, &answer.hops);
     }
-    let told = |allowed: bool| {
-        let ways = answer.ways.iter().filter(|way| way.allowed() == allowed);
-        let told: Vec<String> = ways.map(|way| format!("if {} ({})", way.when, reason(snapshot, &way.legs))).collect();
-        told.join("; ")
+    let in_words = |allowed: bool| {
+        let paths = answer.paths.iter().filter(|path| path.allowed() == allowed);
+        let texts: Vec<String> =
+            paths.map(|path| format!("if {} ({})", path.when, reason(snapshot, &path.hops))).collect();
+        texts.join("; ")
     };
-    match (told(true), told(false)) {
+    match (in_words(true), in_words(false)) {
         (through, denied) if denied.is_empty() => format!("ALLOWED on every way: {through}"),
         (through, denied) if through.is_empty() => format!("DENIED on every way: {denied}"),
         (through, denied) => {
-            let differs = |word: &str| answer.ways.iter().any(|way| way.when.contains(word));
+            let differs = |word: &str| answer.paths.iter().any(|path| path.when.contains(word));
             let option = if differs("enters") { "--in-interface" } else { "--out-interface" };
             format!("DENIED {denied}; let through {through}: {option} says which")
         }
@@ -114,36 +115,36 @@ pub fn decided_by(snapshot: &Snapshot, answer: &Answer) -> String {
 }
 
 /// What a packet met on one way comes to.
-pub(crate) fn legs_decided_by(snapshot: &Snapshot, legs: &[Leg]) -> String {
-    let word = if legs.iter().all(|leg| leg.verdict.allowed) { "ALLOWED" } else { "DENIED" };
-    match reason(snapshot, legs) {
+pub(crate) fn hops_decided_by(snapshot: &Snapshot, hops: &[Hop]) -> String {
+    let word = if hops.iter().all(|hop| hop.verdict.allowed) { "ALLOWED" } else { "DENIED" };
+    match reason(snapshot, hops) {
         reason if reason.starts_with("by ") => format!("{word} {reason}"),
         reason => format!("{word}: {reason}"),
     }
 }
 
 /// `by gnp web rule 1, ingress of web1-eth0 on web1`.
-fn reason(snapshot: &Snapshot, legs: &[Leg]) -> String {
-    let mut steps = legs.iter().flat_map(|leg| leg.verdict.path.iter().map(move |step| (leg, step)));
+fn reason(snapshot: &Snapshot, hops: &[Hop]) -> String {
+    let mut steps = hops.iter().flat_map(|hop| hop.verdict.path.iter().map(move |step| (hop, step)));
     // What an earlier stage has accepted was decided there.
     let stands_in = |step: &Step| matches!(step.decision.by, By::Builtin(Builtin::AcceptedBefore));
     let decisive = steps.rfind(|(_, step)| step.decision.by != By::Nothing && !stands_in(step));
-    let Some((leg, step)) = decisive else {
-        let governed = legs.iter().flat_map(|leg| &leg.verdict.path).any(|step| step.endpoint.is_some());
+    let Some((hop, step)) = decisive else {
+        let governed = hops.iter().flat_map(|hop| &hop.verdict.path).any(|step| step.endpoint.is_some());
         return if governed { "no rule of a tortie policy denies it" } else { "no tortie endpoint applies to it" }
             .to_owned();
     };
     let mut reason =
-        format!("by {}, {} on {}", by_text(&step.decision.by, step), place_text(snapshot, step), leg.host.node);
-    if leg.verdict.rejected {
+        format!("by {}, {} on {}", by_text(&step.decision.by, step), place_text(snapshot, step), hop.host.node);
+    if hop.verdict.rejected {
         reason += " (refused with an answer)";
     }
     reason
 }
 
 fn header(snapshot: &Snapshot, answer: &Answer) -> String {
-    let Some(leg) = answer.legs.first() else { return String::new() };
-    let packet = &leg.packet;
+    let Some(hop) = answer.hops.first() else { return String::new() };
+    let packet = &hop.packet;
     let (source, destination) = match packet.transport {
         Transport::Ports { destination, .. } => (address(packet.source), with_port(packet.destination, destination)),
         _ => (address(packet.source), address(packet.destination)),
@@ -160,11 +161,11 @@ fn header(snapshot: &Snapshot, answer: &Answer) -> String {
     };
     let way = match &packet.way {
         Way::In { interface } | Way::Forward { from: interface, .. } => {
-            format!("enters {} at {interface}", leg.host.node)
+            format!("enters {} at {interface}", hop.host.node)
         }
-        Way::Out { interface } => format!("leaves {} by {interface}", leg.host.node),
+        Way::Out { interface } => format!("leaves {} by {interface}", hop.host.node),
     };
-    let way = if answer.ways.is_empty() { format!(", {way}") } else { String::new() };
+    let way = if answer.paths.is_empty() { format!(", {way}") } else { String::new() };
     format!(
         "{}{kind} {source} → {destination}, {state}{way}; source: {}; target: {}\n",
         protocol_name(packet.protocol),
@@ -181,15 +182,17 @@ fn with_port(address: IpAddr, port: u16) -> String {
     std::net::SocketAddr::new(address, port).to_string()
 }
 
-fn end_text(snapshot: &Snapshot, place: &Place, address: IpAddr) -> String {
-    match place {
-        Place::Process { node, addresses, .. } if addresses.iter().all(|one| *one == address) && is_group(address) => {
+fn end_text(snapshot: &Snapshot, location: &Location, address: IpAddr) -> String {
+    match location {
+        Location::Process { node, addresses, .. }
+            if addresses.iter().all(|one| *one == address) && is_group(address) =>
+        {
             format!("whoever listens on {node}")
         }
-        Place::Process { node, .. } => format!("{node} itself"),
-        Place::Outside(_) if is_group(address) => "whoever listens on the link".to_owned(),
-        Place::Workload(endpoint) => endpoint.to_string(),
-        Place::Outside(_) => match tortie_eval::names_at(snapshot, address).as_slice() {
+        Location::Process { node, .. } => format!("{node} itself"),
+        Location::Outside(_) if is_group(address) => "whoever listens on the link".to_owned(),
+        Location::Workload(endpoint) => endpoint.to_string(),
+        Location::Outside(_) => match tortie_eval::names_at(snapshot, address).as_slice() {
             [] => "no endpoint, no set".to_owned(),
             names => names.join(", "),
         },
@@ -201,7 +204,7 @@ fn is_group(address: IpAddr) -> bool {
     address.is_multicast() || address == IpAddr::V4(std::net::Ipv4Addr::BROADCAST)
 }
 
-fn step_text(snapshot: &Snapshot, leg: &Leg, step: &Step, number: &mut usize) -> String {
+fn step_text(snapshot: &Snapshot, hop: &Hop, step: &Step, number: &mut usize) -> String {
     let mut lines: Vec<(String, String)> = Vec::new();
     let mut tier = String::new();
     for entry in &step.entries {
@@ -213,19 +216,19 @@ fn step_text(snapshot: &Snapshot, leg: &Leg, step: &Step, number: &mut usize) ->
             lines.push((label, text));
         }
     }
-    lines.splice(0..0, silent_before(leg, step));
+    lines.splice(0..0, silent_before(hop, step));
     let decided_by_entry = matches!(step.decision.by, By::Rule { .. } | By::TierEnd { .. } | By::Profile { .. });
     if !decided_by_entry {
-        let line = (decision_label(step), decision_text(snapshot, leg, step));
+        let line = (decision_label(step), decision_text(snapshot, hop, step));
         // An early decision stands before what it kept from being asked.
         let early = step.entries.iter().any(|entry| !entry.reached);
         if early && !matches!(step.decision.by, By::NoProfile | By::Nothing) {
-            lines.insert(silent_before(leg, step).iter().count(), line);
+            lines.insert(silent_before(hop, step).iter().count(), line);
         } else {
             lines.push(line);
         }
     }
-    let mut text = format!("{} · {}{}\n", leg.host.node, place_text(snapshot, step), matched_text(snapshot, step));
+    let mut text = format!("{} · {}{}\n", hop.host.node, place_text(snapshot, step), matched_text(snapshot, step));
     for (label, line) in lines {
         // What is of the same tier goes on under its number.
         let mut margin = String::new();
@@ -239,8 +242,8 @@ fn step_text(snapshot: &Snapshot, leg: &Leg, step: &Step, number: &mut usize) ->
 }
 
 /// The earlier stages in which the host endpoint had no policy, so that the packet did not meet them.
-fn silent_before(leg: &Leg, step: &Step) -> Option<(String, String)> {
-    let met = |hook| leg.verdict.path.iter().any(|step| step.hook == hook);
+fn silent_before(hop: &Hop, step: &Step) -> Option<(String, String)> {
+    let met = |hook| hop.verdict.path.iter().any(|step| step.hook == hook);
     let silent = match step.hook {
         Hook::HostIn if step.endpoint.is_some() => match (met(Hook::UntrackedIn), met(Hook::PreDnat)) {
             (false, false) => "untracked, pre-DNAT",
@@ -369,7 +372,7 @@ fn policy_text(rules: &[RuleStep], staged: bool, reached: bool) -> Option<String
 }
 
 fn rule_text(rule: &RuleStep) -> String {
-    match rule.misses.first() {
+    match rule.mismatches.first() {
         Some(why) => format!("rule {} {} no ({}: {})", rule.number, rule.action, why.field, why.text),
         None => {
             let then = match rule.action {
@@ -401,7 +404,7 @@ fn failsafes_label(step: &Step) -> &'static str {
     }
 }
 
-fn decision_text(snapshot: &Snapshot, leg: &Leg, step: &Step) -> String {
+fn decision_text(snapshot: &Snapshot, hop: &Hop, step: &Step) -> String {
     let outcome = match step.decision.outcome {
         Outcome::Pass => "passes",
         Outcome::Accept => "accepted, for the host endpoint's later ingress stages too",
@@ -415,7 +418,7 @@ fn decision_text(snapshot: &Snapshot, leg: &Leg, step: &Step) -> String {
         },
         By::Nothing => "nothing settles it here: passes".to_owned(),
         By::Failsafe(text) => {
-            let (anywhere, origin) = (anywhere(text, step.direction), origin(snapshot, &leg.host.node, step.direction));
+            let (anywhere, origin) = (anywhere(text, step.direction), origin(snapshot, &hop.host.node, step.direction));
             format!("{text}{anywhere} ({origin}): accepted before any tier")
         }
         by => format!("{}: {outcome}", by_text(by, step)),
@@ -484,24 +487,24 @@ fn builtin_text(builtin: Builtin) -> &'static str {
 }
 
 /// The Allow rule that came nearest: the one of which the fewest conditions failed, where those are few.
-fn near_miss(leg: &Leg, step: &Step) -> Option<String> {
+fn near_miss(hop: &Hop, step: &Step) -> Option<String> {
     const FEW: usize = 2;
     let mut best: Option<(usize, String)> = None;
-    let no_ports = !matches!(leg.packet.transport, Transport::Ports { .. });
-    let no_icmp = !matches!(leg.packet.transport, Transport::Icmp { .. });
+    let no_ports = !matches!(hop.packet.transport, Transport::Ports { .. });
+    let no_icmp = !matches!(hop.packet.transport, Transport::Icmp { .. });
     for entry in step.entries.iter().filter(|entry| entry.reached) {
         let StepKind::Policy { id, staged: false, rules, .. } = &entry.kind else { continue };
         for rule in rules.iter().filter(|rule| rule.action == Action::Allow && !rule.matched()) {
-            let failed = rule.misses.len();
+            let failed = rule.mismatches.len();
             if failed <= FEW && best.as_ref().is_none_or(|(other, _)| failed < *other) {
                 // Another protocol is reason enough why there is no port and no ICMP type.
-                let other_protocol = rule.misses.iter().any(|why| why.field == "protocol");
-                let told = |why: &&Why| {
+                let other_protocol = rule.mismatches.iter().any(|why| why.field == "protocol");
+                let counts = |why: &&Mismatch| {
                     let of_ports = no_ports && why.field.ends_with(".ports");
                     let of_icmp = no_icmp && why.field.to_ascii_lowercase().contains("icmp");
                     !(other_protocol && (of_ports || of_icmp))
                 };
-                let why: Vec<&str> = rule.misses.iter().filter(told).map(|why| why.text.as_str()).collect();
+                let why: Vec<&str> = rule.mismatches.iter().filter(counts).map(|why| why.text.as_str()).collect();
                 best = Some((failed, format!("{id} rule {}: {}", rule.number, why.join(", and "))));
             }
         }

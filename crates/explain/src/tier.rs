@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tortie_eval::{List, Subject};
 use tortie_policy::{Direction, EndpointId, Order, Policy, Snapshot, Tier};
 
-use crate::ask::AskError;
-use crate::place::{list, similar};
+use crate::question::AskError;
+use crate::topology::{list, similar};
 
 pub use json::json;
 pub use text::text;
@@ -71,14 +71,15 @@ pub fn about<'a>(snapshot: &'a Snapshot, name: &str) -> Result<AboutTier<'a>, As
     let mut ends: BTreeMap<_, usize> = BTreeMap::new();
     for (node, subject, is_host) in subjects(snapshot) {
         let mut asked = BTreeSet::new();
-        for (place, (of, directions)) in LISTS.iter().enumerate().filter(|(_, (of, _))| is_host || *of == List::Normal)
+        for (position, (of, directions)) in
+            LISTS.iter().enumerate().filter(|(_, (of, _))| is_host || *of == List::Normal)
         {
             for direction in *directions {
                 let tiers = subject.tiers(snapshot, *of, *direction);
                 let Some(found) = tiers.into_iter().find(|tier| tier.name == name) else { continue };
                 asked.extend(found.policies.iter().map(|policy| &policy.id));
-                let place = (place, *direction == Direction::Egress, found.denies, found.note);
-                *ends.entry(place).or_default() += 1;
+                let position = (position, *direction == Direction::Egress, found.denies, found.note);
+                *ends.entry(position).or_default() += 1;
             }
         }
         if asked.iter().any(|id| snapshot.policies.get(*id).is_some_and(|policy| !policy.staged)) {
@@ -88,8 +89,8 @@ pub fn about<'a>(snapshot: &'a Snapshot, name: &str) -> Result<AboutTier<'a>, As
             *selected.entry(id).or_default() += 1;
         }
     }
-    let end = |((place, egress, denies, note), endpoints): ((usize, bool, bool, _), usize)| End {
-        list: LISTS[place].0,
+    let end = |((position, egress, denies, note), endpoints): ((usize, bool, bool, _), usize)| End {
+        list: LISTS[position].0,
         direction: if egress { Direction::Egress } else { Direction::Ingress },
         denies,
         note,
@@ -113,7 +114,7 @@ fn subjects(snapshot: &Snapshot) -> impl Iterator<Item = (&str, Subject, bool)> 
     hosts.chain(workloads).filter(|(_, subject, _)| !subject.unreadable)
 }
 
-/// The names of all tiers as they are asked: those whose place cannot be read, then by order and name, then those that do
+/// The names of all tiers as they are asked: those whose position cannot be read, then by order and name, then those that do
 /// not exist and that policies name.
 fn in_order(snapshot: &Snapshot) -> Vec<&str> {
     let named = snapshot.policies.values().map(|policy| policy.tier.as_str());

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use tortie_explain::{
-    Party, Places, Question, State, What, endpoint, enforce_staged, journey, json, placement, policy, reach,
-    reach::reach, text, tier,
+    EndSpec, Question, State, Topology, What, endpoint, enforce_staged, json, placement, policy, reach, reach::reach,
+    text, tier, trace,
 };
 use tortie_manifest::read::{Source, read};
 use tortie_policy::Snapshot;
@@ -47,7 +47,7 @@ fn question(from: &str, to: &str, what: &str) -> Question {
 }
 
 fn answer(snapshot: &Snapshot, question: &Question) -> String {
-    match journey(&Places::new(snapshot), question) {
+    match trace(&Topology::new(snapshot), question) {
         Ok(answer) => text::render(snapshot, &answer),
         Err(error) => format!("error: {error}\n"),
     }
@@ -121,7 +121,7 @@ fn an_endpoint_says_whether_it_is_default_deny_and_why() {
 #[test]
 fn without_a_protocol_everything_is_told_in_groups() {
     let snapshot = world("bare-metal");
-    let table = reach(&Places::new(&snapshot), &question("203.0.113.9", "node/web1", "icmp"), None).unwrap();
+    let table = reach(&Topology::new(&snapshot), &question("203.0.113.9", "node/web1", "icmp"), None).unwrap();
     let lines: Vec<String> = table.rows.iter().map(reach::Row::line).collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
@@ -129,8 +129,8 @@ fn without_a_protocol_everything_is_told_in_groups() {
 #[test]
 fn the_json_of_an_answer_has_a_stable_shape() {
     let snapshot = world("bare-metal");
-    let places = Places::new(&snapshot);
-    let answer = journey(&places, &question("198.51.100.7", "hep/web1-eth0", "tcp/22")).unwrap();
+    let topology = Topology::new(&snapshot);
+    let answer = trace(&topology, &question("198.51.100.7", "hep/web1-eth0", "tcp/22")).unwrap();
     insta::assert_snapshot!(serde_json::to_string_pretty(&json::render(&snapshot, &answer)).unwrap());
 }
 
@@ -146,7 +146,7 @@ fn a_question_that_cannot_be_answered_says_what_to_write() {
     for party in ["", "web1", "pod/x", "labels:app", "a/b/c"] {
         told.push(format!(
             "{party:?}: {}",
-            party.parse::<Party>().map_or_else(|e| e.to_string(), |p| format!("{p:?}"))
+            party.parse::<EndSpec>().map_or_else(|e| e.to_string(), |p| format!("{p:?}"))
         ));
     }
     for what in ["80", "tcp/70000", "443/tcp", "icmp/8/300", "proto/253", "tcp/http/1", "foo/1"] {
@@ -185,7 +185,7 @@ fn where_nothing_tells_the_interface_each_of_them_is_answered() {
     let snapshot = world_with("bare-metal", SECOND_INTERFACE);
     let mut question = question("203.0.113.9", "node/web1", "tcp/5432");
     insta::assert_snapshot!(answer(&snapshot, &question));
-    assert!(!journey(&Places::new(&snapshot), &question).unwrap().allowed());
+    assert!(!trace(&Topology::new(&snapshot), &question).unwrap().allowed());
     question.in_interface = Some("eth1".to_owned());
     assert!(answer(&snapshot, &question).contains("ALLOWED by profile open"));
     // An address of eth0 does not say that the packet comes in there.
@@ -238,8 +238,8 @@ fn machine() -> (Host, Machine) {
 fn told_there(snapshot: &Snapshot, question: &Question, change: impl FnOnce(&mut Machine)) -> String {
     let (host, mut machine) = machine();
     change(&mut machine);
-    let places = Places::new(snapshot).with_host(host).with_machine("web1", machine);
-    match journey(&places, question) {
+    let topology = Topology::new(snapshot).with_host(host).with_machine("web1", machine);
+    match trace(&topology, question) {
         Ok(answer) => text::render(snapshot, &answer),
         Err(error) => format!("error: {error}\n"),
     }
@@ -352,11 +352,11 @@ fn host_endpoints_that_govern_nothing_are_told_with_the_reason() {
     let snapshot = world_with("bare-metal", more);
     let (host, mut machine) = machine();
     machine.ports.push(Port { name: "eth1".into(), master: "br0".into(), kind: "bridge".into() });
-    let there = Places::new(&snapshot).with_host(host).with_machine("web1", machine);
-    let elsewhere = Places::new(&snapshot);
-    let told = |places: &Places<'_>| {
+    let there = Topology::new(&snapshot).with_host(host).with_machine("web1", machine);
+    let elsewhere = Topology::new(&snapshot);
+    let told = |topology: &Topology<'_>| {
         let all = snapshot.host_endpoints.values();
-        let told = all.filter_map(|one| placement::idle(places, one).map(|why| format!("{} {why}", one.name)));
+        let told = all.filter_map(|one| placement::idle(topology, one).map(|why| format!("{} {why}", one.name)));
         told.collect::<Vec<_>>().join("\n")
     };
     insta::assert_snapshot!(format!("{}\n\nas far as the store tells:\n{}", told(&there), told(&elsewhere)));
@@ -471,7 +471,7 @@ fn what_the_json_has_and_what_is_documented_are_the_same() {
         ("two-nodes", "pod/default/shop", "pod/default/api", "tcp/81"),
     ] {
         let snapshot = world(name);
-        let answer = journey(&Places::new(&snapshot), &question(from, to, what)).unwrap();
+        let answer = trace(&Topology::new(&snapshot), &question(from, to, what)).unwrap();
         fields(&json::render(&snapshot, &answer), &mut found);
     }
     // What several interfaces and a translation add.
@@ -480,12 +480,12 @@ fn what_the_json_has_and_what_is_documented_are_the_same() {
         dnat: Some(("192.0.2.11".parse().unwrap(), Some(81))),
         ..question("203.0.113.9", "node/web1", "tcp/80")
     };
-    let answer = journey(&Places::new(&snapshot), &translated).unwrap();
+    let answer = trace(&Topology::new(&snapshot), &translated).unwrap();
     fields(&json::render(&snapshot, &answer), &mut found);
-    let places = Places::new(&snapshot);
+    let topology = Topology::new(&snapshot);
     for (from, what) in [("203.0.113.9", None), ("any", Some(What::Icmp(None)))] {
         let question = question(from, "node/web1", "icmp");
-        fields(&json::reach(&reach(&places, &question, what.as_ref()).unwrap()), &mut found);
+        fields(&json::reach(&reach(&topology, &question, what.as_ref()).unwrap()), &mut found);
     }
     // Of one endpoint, of one policy, and of one tier.
     let [host, api] = [world("bare-metal"), world("two-nodes")];
@@ -527,8 +527,8 @@ fn where_no_address_of_the_node_is_known_a_packet_does_not_pass_for_forwarded() 
     // The machine itself knows what is its own.
     (asked.in_interface, asked.out_interface) = (None, None);
     let link = Link { name: "eth0".into(), addresses: vec!["192.0.2.11".parse().unwrap()] };
-    let places = Places::new(&snapshot).with_host(Host { node: "n".into(), links: vec![link] });
-    let answer = journey(&places, &asked).unwrap();
+    let topology = Topology::new(&snapshot).with_host(Host { node: "n".into(), links: vec![link] });
+    let answer = trace(&topology, &asked).unwrap();
     assert!(text::verdict_line(&snapshot, &answer).starts_with("DENIED by default deny"));
 }
 
@@ -543,8 +543,8 @@ fn the_address_that_is_asked_about_is_the_one_that_is_answered_for() {
     };
     let snapshot = world_with("bare-metal", &format!("{}\n---\n{}", two("one", 1), two("two", 2)));
     let ends = |from: &str, to: &str, what: &str| {
-        journey(&Places::new(&snapshot), &question(from, to, what)).map(|answer| {
-            let packet = &answer.legs[0].packet;
+        trace(&Topology::new(&snapshot), &question(from, to, what)).map(|answer| {
+            let packet = &answer.hops[0].packet;
             (packet.source.to_string(), packet.destination.to_string(), packet.protocol)
         })
     };
@@ -564,8 +564,8 @@ fn a_port_of_a_host_endpoint_is_known_by_its_name() {
         "spec":{"node":"n","interfaceName":"eth0","expectedIPs":["192.0.2.77"],"ports":[{"name":"admin","protocol":"UDP","port":9000}]}}"#;
     let snapshot = world_with("bare-metal", more);
     for to in ["hep/e", "node/n", "192.0.2.77"] {
-        let answer = journey(&Places::new(&snapshot), &question("203.0.113.9", to, "admin")).unwrap();
-        let packet = &answer.legs[0].packet;
+        let answer = trace(&Topology::new(&snapshot), &question("203.0.113.9", to, "admin")).unwrap();
+        let packet = &answer.hops[0].packet;
         assert_eq!((packet.protocol, packet.transport), (17, Transport::Ports { source: 49152, destination: 9000 }));
     }
     let error = answer(&snapshot, &question("203.0.113.9", "hep/e", "nope"));

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use tortie_explain::reach::{Outcome, reach};
-use tortie_explain::{Places, Question, State, journey, text};
+use tortie_explain::{Question, State, Topology, text, trace};
 use tortie_manifest::read::{Source, read};
 use tortie_policy::Snapshot;
 use tortie_policy::machine::{Machine, Route, RouteKind};
@@ -48,7 +48,7 @@ fn question(from: &str, to: &str, what: &str) -> Question {
 }
 
 /// The places as the machine web1 tells them.
-fn there(snapshot: &Snapshot) -> Places<'_> {
+fn there(snapshot: &Snapshot) -> Topology<'_> {
     let link = |name: &str, addresses: &[&str]| Link {
         name: name.into(),
         addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
@@ -79,12 +79,12 @@ fn there(snapshot: &Snapshot) -> Places<'_> {
         route("172.17.255.255/32", RouteKind::Broadcast, true, "docker0"),
     ];
     let machine = Machine { routes, ..Machine::default() };
-    Places::new(snapshot).with_host(Host { node: "web1".into(), links }).with_machine("web1", machine)
+    Topology::new(snapshot).with_host(Host { node: "web1".into(), links }).with_machine("web1", machine)
 }
 
-fn answer(places: &Places<'_>, question: &Question) -> String {
-    match journey(places, question) {
-        Ok(answer) => text::render(places.snapshot(), &answer),
+fn answer(topology: &Topology<'_>, question: &Question) -> String {
+    match trace(topology, question) {
+        Ok(answer) => text::render(topology.snapshot(), &answer),
         Err(error) => format!("error: {error}\n"),
     }
 }
@@ -92,36 +92,36 @@ fn answer(places: &Places<'_>, question: &Question) -> String {
 #[test]
 fn an_interface_that_the_machine_does_not_have_is_an_error_that_names_those_it_has() {
     let snapshot = world("");
-    let places = there(&snapshot);
+    let topology = there(&snapshot);
     let mut asked = question("203.0.113.9", "node/web1", "https");
     asked.in_interface = Some("eth9".into());
     let expected = "web1 has no interface eth9; its interfaces: lo, eth0, docker0, calia, calib";
-    assert_eq!(answer(&places, &asked), format!("error: {expected}\n"));
+    assert_eq!(answer(&topology, &asked), format!("error: {expected}\n"));
     // A table, and an end that is many addresses, say the same, and nothing else.
-    assert_eq!(reach(&places, &asked, None).unwrap_err().0, expected);
-    let wide = Question { from: "any".parse().unwrap(), ..asked.clone() };
-    assert_eq!(reach(&places, &wide, Some(&wide.what)).unwrap_err().0, expected);
+    assert_eq!(reach(&topology, &asked, None).unwrap_err().0, expected);
+    let many = Question { from: "any".parse().unwrap(), ..asked.clone() };
+    assert_eq!(reach(&topology, &many, Some(&many.what)).unwrap_err().0, expected);
     let mut leaving = question("node/web1", "203.0.113.9", "https");
     leaving.out_interface = Some("Eth0".into());
-    assert!(answer(&places, &leaving).contains("has no interface Eth0; did you mean eth0?; its interfaces"));
+    assert!(answer(&topology, &leaving).contains("has no interface Eth0; did you mean eth0?; its interfaces"));
     asked.in_interface = Some("docker0".into());
-    assert!(!answer(&places, &asked).contains("error"));
+    assert!(!answer(&topology, &asked).contains("error"));
 }
 
 #[test]
 fn an_interface_that_the_store_does_not_know_is_told_as_an_assumption() {
     let snapshot = world("");
-    let places = Places::new(&snapshot);
+    let topology = Topology::new(&snapshot);
     let mut asked = question("203.0.113.9", "node/web1", "https");
     asked.in_interface = Some("eth9".into());
     let assumed = "assumed: web1 has an interface eth9, without an endpoint of its own (the store knows eth0)";
-    assert!(answer(&places, &asked).contains(&format!("note: {assumed}\n")));
-    let last = text::verdict_line(&snapshot, &journey(&places, &asked).unwrap());
+    assert!(answer(&topology, &asked).contains(&format!("note: {assumed}\n")));
+    let last = text::verdict_line(&snapshot, &trace(&topology, &asked).unwrap());
     assert_eq!(last, format!("ALLOWED: no tortie endpoint applies to it ({assumed})"));
-    let wide = Question { from: "any".parse().unwrap(), ..asked.clone() };
-    assert_eq!(reach(&places, &wide, Some(&wide.what)).unwrap().notes, [assumed]);
+    let many = Question { from: "any".parse().unwrap(), ..asked.clone() };
+    assert_eq!(reach(&topology, &many, Some(&many.what)).unwrap().notes, [assumed]);
     asked.in_interface = Some("eth0".into());
-    assert!(!answer(&places, &asked).contains("assumed"));
+    assert!(!answer(&topology, &asked).contains("assumed"));
 }
 
 #[test]
@@ -140,11 +140,11 @@ fn an_interface_that_the_packet_does_not_cross_is_said_to_make_no_difference() {
 #[test]
 fn every_address_but_the_broadcast_addresses_of_the_machine_is_answered_for() {
     let snapshot = world("");
-    let places = there(&snapshot);
+    let topology = there(&snapshot);
     let broadcast: [std::net::IpAddr; 2] = ["192.0.2.255".parse().unwrap(), "172.17.255.255".parse().unwrap()];
     for (from, to) in [("any", "node/web1"), ("node/web1", "any"), ("192.0.2.0/24", "hep/web1-eth0")] {
         for what in [None, Some("tcp/80".parse().unwrap())] {
-            let found = reach(&places, &question(from, to, "tcp/80"), what.as_ref()).unwrap();
+            let found = reach(&topology, &question(from, to, "tcp/80"), what.as_ref()).unwrap();
             let parts: Vec<_> = found.rows.iter().flat_map(|row| &row.parts).collect();
             assert!(parts.iter().all(|part| part.outcome != Outcome::Unanswered), "{from} {to}: {parts:?}");
             let sets = parts.iter().map(|part| &part.addresses.as_ref().unwrap().set);
@@ -173,10 +173,10 @@ fn a_host_endpoint_that_the_packet_passes_by_is_said_not_to_be_asked() {
         (&snapshot, "hep/web1-eth0", "node/web1", itself.to_owned()),
     ] {
         let asked = question(from, to, "tcp/22");
-        for places in [Places::new(snapshot), there(snapshot)] {
-            let said = answer(&places, &asked);
+        for topology in [Topology::new(snapshot), there(snapshot)] {
+            let said = answer(&topology, &asked);
             assert!(said.contains(&expected), "{from} {to}: {said}");
-            let table = reach(&places, &asked, None).unwrap();
+            let table = reach(&topology, &asked, None).unwrap();
             assert!(table.notes.iter().any(|note| expected.contains(note)), "{from} {to}: {:?}", table.notes);
         }
     }
@@ -202,7 +202,7 @@ fn a_word_that_is_no_end_is_told_with_what_it_may_have_been_meant_for() {
     let snapshot = world(
         "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: office}, spec: {nets: [10.1.0.0/16]}}",
     );
-    let places = there(&snapshot);
+    let topology = there(&snapshot);
     for (word, hint) in [
         ("web1", "did you mean node/web1?"),
         ("web1-eth0", "did you mean hep/web1-eth0?"),
@@ -222,24 +222,24 @@ fn a_word_that_is_no_end_is_told_with_what_it_may_have_been_meant_for() {
         ("hep/", "a name is missing after hep/"),
         ("ippools/pods", "no packet comes from an object of kind IPPool or goes to one; ends are an address"),
     ] {
-        let said = tortie_explain::suggest::end(&places, word).unwrap_err().0;
+        let said = tortie_explain::suggest::end(&topology, word).unwrap_err().0;
         assert!(said.starts_with(&format!("{word:?} is no end of a packet: {hint}")), "{word}: {said}");
     }
     // What is an end is read as it is written.
     for word in ["any", "192.0.2.11", "192.0.2.0/24", "node/web1", "labels:app=web", "shop/web", "set/office", "[::1]"]
     {
-        assert_eq!(tortie_explain::suggest::end(&places, word), word.parse());
+        assert_eq!(tortie_explain::suggest::end(&topology, word), word.parse());
     }
 }
 
 #[test]
 fn a_word_that_is_no_protocol_is_told_with_what_it_may_have_been_meant_for() {
     let snapshot = world("");
-    let places = Places::new(&snapshot);
+    let topology = Topology::new(&snapshot);
     let said = |what: &str| match what.parse() {
         Ok(what) => {
             let asked = Question { what, ..question("203.0.113.9", "node/web1", "icmp") };
-            journey(&places, &asked).map(|answer| answer.legs[0].packet.protocol).map_err(|error| error.0)
+            trace(&topology, &asked).map(|answer| answer.hops[0].packet.protocol).map_err(|error| error.0)
         }
         Err(error) => Err(tortie_explain::AskError::to_string(&error)),
     };
@@ -291,9 +291,9 @@ fn a_near_miss_of_another_protocol_does_not_speak_of_its_ports_or_types() {
 {apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: q}, spec: {selector: role == 'web', types: [Ingress], order: 1,
             ingress: [{action: Allow, protocol: ICMP, icmp: {type: 8}}]}}"#,
     );
-    let places = there(&snapshot);
+    let topology = there(&snapshot);
     let near = |what: &str| {
-        let answer = journey(&places, &question("203.0.113.9", "node/web1", what)).unwrap();
+        let answer = trace(&topology, &question("203.0.113.9", "node/web1", what)).unwrap();
         text::verdict_line(&snapshot, &answer).split_once("Near miss: ").unwrap().1.to_owned()
     };
     assert_eq!(near("icmp/13"), "gnp q rule 1: type 13 code 0 is not type 8");

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use tortie_explain::claim::{Claim, check, parse};
-use tortie_explain::{Party, Place, Places, Question, What, journey};
+use tortie_explain::{EndSpec, Location, Question, Topology, What, trace};
 use tortie_net::Protocol;
 use tortie_policy::Family;
 use tortie_policy::packet::Transport;
@@ -15,8 +15,11 @@ use tortie_testkit::worlds::{Case, NODE, World};
 
 type Payload = (u8, Transport);
 
+/// Whether a claim is about a packet.
+type IsMeant = fn(Family, Payload) -> bool;
+
 /// What a claim may be about, and which packets that is.
-const TRAFFIC: [(&str, fn(Family, Payload) -> bool); 12] = [
+const TRAFFIC: [(&str, IsMeant); 12] = [
     ("", |_, _| true),
     ("all", |_, _| true),
     ("tcp", |_, (protocol, _)| protocol == 6),
@@ -75,7 +78,7 @@ fn payload(random: &mut Random, family: Family) -> Payload {
 }
 
 /// Whether the evaluator allows a packet on its ways; none where there is no answer.
-fn single(places: &Places<'_>, claim: &Claim, from: IpAddr, to: IpAddr, payload: Payload) -> Option<Vec<bool>> {
+fn single(topology: &Topology<'_>, claim: &Claim, from: IpAddr, to: IpAddr, payload: Payload) -> Option<Vec<bool>> {
     let (what, source_port) = match payload {
         (protocol, Transport::Ports { source, destination }) => {
             (What::Port(Protocol::from_number(protocol).unwrap(), destination), Some(source))
@@ -84,18 +87,18 @@ fn single(places: &Places<'_>, claim: &Claim, from: IpAddr, to: IpAddr, payload:
         (_, Transport::Icmp { kind, code }) => (What::Icmpv6(Some((kind, code))), None),
         (protocol, Transport::Opaque) => (What::Other(protocol), None),
     };
-    let (from, to) = (Party::Address(from), Party::Address(to));
-    let answer = journey(places, &Question { from, to, what, source_port, ..claim.question.clone() }).ok()?;
-    Some(match answer.ways.as_slice() {
+    let (from, to) = (EndSpec::Address(from), EndSpec::Address(to));
+    let answer = trace(topology, &Question { from, to, what, source_port, ..claim.question.clone() }).ok()?;
+    Some(match answer.paths.as_slice() {
         [] => vec![answer.allowed()],
-        ways => ways.iter().map(tortie_explain::OneWay::allowed).collect(),
+        paths => paths.iter().map(tortie_explain::PossiblePath::allowed).collect(),
     })
 }
 
 /// Whether a process of the node that the fixed end is on has the address: such packets cross no network.
-fn is_own(places: &Places<'_>, address: IpAddr, fixed: IpAddr) -> bool {
-    match (places.at(address), places.at(fixed)) {
-        (Place::Process { node: one, .. }, Place::Process { node: other, .. }) => one == other,
+fn is_own(topology: &Topology<'_>, address: IpAddr, fixed: IpAddr) -> bool {
+    match (topology.at(address), topology.at(fixed)) {
+        (Location::Process { node: one, .. }, Location::Process { node: other, .. }) => one == other,
         _ => address == fixed,
     }
 }
@@ -106,28 +109,28 @@ fn a_claim_that_holds_is_true_of_every_packet_and_one_that_does_not_has_a_packet
     let (mut holding, mut failing, mut compared) = (0, 0, 0);
     for seed in 0..160 {
         let world = world(seed);
-        let places = Places::new(&world.snapshot).with_host(world.host.clone());
+        let topology = Topology::new(&world.snapshot).with_host(world.host.clone());
         let all = addresses(&world);
         for _ in 0..10 {
             let fixed = *random.pick(&all);
             let excepted = *random.pick(&all);
-            let (wide, except) = match random.below(4) {
+            let (many, except) = match random.below(4) {
                 0 => ("any".to_owned(), None),
                 1 => ("any".to_owned(), Some(excepted)),
                 2 if fixed.is_ipv4() => ("10.0.0.0/8".to_owned(), None),
                 _ => (random.pick(&all).to_string(), None),
             };
             let as_source = random.once_in(2);
-            let end = wide.clone() + &except.map_or(String::new(), |one| format!(" except {one}"));
+            let end = many.clone() + &except.map_or(String::new(), |one| format!(" except {one}"));
             let (from, to) = if as_source { (end, fixed.to_string()) } else { (fixed.to_string(), end) };
             let (traffic, is_meant) = *random.pick(&TRAFFIC);
             let permits = random.once_in(2);
             let verb = if permits { "permits" } else { "forbids" };
             let line = format!("{verb} {from} -> {to} {traffic} --node {NODE} # {seed}");
-            let parsed = parse(&places, &line).remove(0);
+            let parsed = parse(&topology, &line).remove(0);
             let claim = parsed.claim.unwrap_or_else(|error| panic!("{line}: {error}"));
             let family = Family::of(fixed);
-            let Ok(checked) = check(&places, &claim) else { continue };
+            let Ok(checked) = check(&topology, &claim) else { continue };
             if let Some(found) = checked.counterexample {
                 let packet = &found.packet;
                 let payload = (packet.protocol, packet.transport);
@@ -136,33 +139,33 @@ fn a_claim_that_holds_is_true_of_every_packet_and_one_that_does_not_has_a_packet
                     if as_source { (packet.source, packet.destination) } else { (packet.destination, packet.source) };
                 assert_eq!(one, fixed, "{line}: {}", found.text());
                 assert!(Some(many) != except, "{line}: {}", found.text());
-                let ways = single(&places, &claim, packet.source, packet.destination, payload).unwrap();
-                assert!(ways.contains(&!permits), "{line}: {}", found.text());
+                let paths = single(&topology, &claim, packet.source, packet.destination, payload).unwrap();
+                assert!(paths.contains(&!permits), "{line}: {}", found.text());
                 failing += 1;
                 continue;
             }
             holding += 1;
             for _ in 0..60 {
                 let address =
-                    if wide == "any" || wide.contains('/') { *random.pick(&all) } else { wide.parse().unwrap() };
+                    if many == "any" || many.contains('/') { *random.pick(&all) } else { many.parse().unwrap() };
                 let payload = payload(&mut random, family);
-                let inside = match wide.as_str() {
+                let inside = match many.as_str() {
                     "10.0.0.0/8" => matches!(address, IpAddr::V4(address) if address.octets()[0] == 10),
                     _ => Some(address) != except,
                 };
-                let many = wide == "any" || wide.contains('/');
+                let many = many == "any" || many.contains('/');
                 if Family::of(address) != family
                     || !inside
                     || !is_meant(family, payload)
-                    || many && is_own(&places, address, fixed)
+                    || many && is_own(&topology, address, fixed)
                 {
                     continue;
                 }
                 let (from, to) = if as_source { (address, fixed) } else { (fixed, address) };
-                let ways = single(&places, &claim, from, to, payload);
+                let paths = single(&topology, &claim, from, to, payload);
                 assert!(
-                    ways.as_ref().is_some_and(|ways| ways.iter().all(|allowed| *allowed == permits)),
-                    "{line}: {from} {to} {payload:?} {ways:?}"
+                    paths.as_ref().is_some_and(|paths| paths.iter().all(|allowed| *allowed == permits)),
+                    "{line}: {from} {to} {payload:?} {paths:?}"
                 );
                 compared += 1;
             }
@@ -177,7 +180,7 @@ fn a_claim_between_many_addresses_and_many_is_proven_for_every_pair_that_a_node_
     let (mut holding, mut failing, mut compared) = (0, 0, 0);
     for seed in 500..650 {
         let world = world(seed);
-        let places = Places::new(&world.snapshot).with_host(world.host.clone());
+        let topology = Topology::new(&world.snapshot).with_host(world.host.clone());
         let all = addresses(&world);
         for _ in 0..4 {
             // Small nets too: most claims about large ones do not hold.
@@ -197,15 +200,15 @@ fn a_claim_between_many_addresses_and_many_is_proven_for_every_pair_that_a_node_
                 if permits { "permits" } else { "forbids" },
                 if node { "--node n1" } else { "" }
             );
-            let Ok(claim) = parse(&places, &line).remove(0).claim else { continue };
-            let Ok(checked) = check(&places, &claim) else { continue };
+            let Ok(claim) = parse(&topology, &line).remove(0).claim else { continue };
+            let Ok(checked) = check(&topology, &claim) else { continue };
             let is_in = |address: IpAddr, net: &str| {
                 net == "any" || net.parse::<tortie_net::IpNet>().unwrap().contains(&address)
             };
-            let is_judged = |from: IpAddr, to: IpAddr| match (places.at(from), places.at(to)) {
+            let is_judged = |from: IpAddr, to: IpAddr| match (topology.at(from), topology.at(to)) {
                 _ if from == to => false,
-                (Place::Process { node: one, .. }, Place::Process { node: other, .. }) => one != other,
-                (Place::Outside(_), Place::Outside(_)) => node,
+                (Location::Process { node: one, .. }, Location::Process { node: other, .. }) => one != other,
+                (Location::Outside(_), Location::Outside(_)) => node,
                 _ => true,
             };
             if let Some(found) = checked.counterexample {
@@ -213,8 +216,8 @@ fn a_claim_between_many_addresses_and_many_is_proven_for_every_pair_that_a_node_
                 let payload = (found.packet.protocol, found.packet.transport);
                 assert!(is_in(one, from) && one != except && is_in(other, to), "{seed} {line}: {}", found.text());
                 assert!(is_meant(Family::of(one), payload) && is_judged(one, other), "{seed} {line}: {}", found.text());
-                let ways = single(&places, &claim, one, other, payload).unwrap();
-                assert!(ways.contains(&!permits), "{seed} {line}: {}", found.text());
+                let paths = single(&topology, &claim, one, other, payload).unwrap();
+                assert!(paths.contains(&!permits), "{seed} {line}: {}", found.text());
                 failing += 1;
                 continue;
             }
@@ -228,10 +231,10 @@ fn a_claim_between_many_addresses_and_many_is_proven_for_every_pair_that_a_node_
                 if family != Family::of(other) || !is_meant(family, payload) || !is_judged(one, other) {
                     continue;
                 }
-                let ways = single(&places, &claim, one, other, payload);
+                let paths = single(&topology, &claim, one, other, payload);
                 assert!(
-                    ways.as_ref().is_some_and(|ways| ways.iter().all(|allowed| *allowed == permits)),
-                    "{seed} {line}: {one} {other} {payload:?} {ways:?}"
+                    paths.as_ref().is_some_and(|paths| paths.iter().all(|allowed| *allowed == permits)),
+                    "{seed} {line}: {one} {other} {payload:?} {paths:?}"
                 );
                 compared += 1;
             }
@@ -243,7 +246,7 @@ fn a_claim_between_many_addresses_and_many_is_proven_for_every_pair_that_a_node_
 #[test]
 fn a_line_that_cannot_be_read_says_what_is_wrong_with_it() {
     let world = world(1);
-    let places = Places::new(&world.snapshot);
+    let topology = Topology::new(&world.snapshot);
     for (line, said) in [
         ("allows any -> 10.0.0.1 tcp/80", "\"allows\" is neither permits nor forbids; a line is permits|forbids FROM"),
         ("permits any 10.0.0.1 tcp/80", "there is no -> between the two ends; a line is"),
@@ -258,7 +261,7 @@ fn a_line_that_cannot_be_read_says_what_is_wrong_with_it() {
         ("permits any -> 10.0.0.1 --speed 5", "--speed is none of --node, --in-interface, --out-interface"),
         ("permits any -> 10.0.0.1 --node", "--node has no value"),
     ] {
-        let found = parse(&places, &format!("\n# comment\n{line}\n"));
+        let found = parse(&topology, &format!("\n# comment\n{line}\n"));
         assert_eq!(found[0].number, 3);
         let error = found[0].claim.as_ref().unwrap_err();
         assert!(error.0.starts_with(said), "{line}: {error}");
@@ -270,8 +273,8 @@ fn a_line_that_cannot_be_read_says_what_is_wrong_with_it() {
         ("forbids 203.0.113.0/24 -> 198.51.100.0/24", "no node of the store sends or receives such a packet"),
         ("forbids 10.0.0.0/24 except 10.0.0.0/16 -> 10.1.1.1", "nothing is left of"),
     ] {
-        let claim = parse(&places, line).remove(0).claim.unwrap();
-        let error = check(&places, &claim).unwrap_err();
+        let claim = parse(&topology, line).remove(0).claim.unwrap();
+        let error = check(&topology, &claim).unwrap_err();
         assert!(error.0.starts_with(said), "{line}: {error}");
     }
 }

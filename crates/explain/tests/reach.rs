@@ -1,4 +1,4 @@
-//! Every row of a table, and every class of a wide end, says what a single question says: random worlds, random packets.
+//! Every row of a table, and every class of a end that is many addresses, says what a single question says: random worlds, random packets.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,14 +6,14 @@ use std::net::IpAddr;
 
 use tortie_classes::Payload;
 use tortie_explain::reach::{Outcome, Reach, reach};
-use tortie_explain::{AskError, Party, Place, Places, Question, State, What, journey, text};
+use tortie_explain::{AskError, EndSpec, Location, Question, State, Topology, What, text, trace};
 use tortie_net::Protocol;
 use tortie_policy::Family;
 use tortie_policy::packet::Transport;
 use tortie_random::Random;
 use tortie_testkit::worlds::{Case, NODE, World};
 
-fn question(from: Party, to: Party) -> Question {
+fn question(from: EndSpec, to: EndSpec) -> Question {
     Question {
         from,
         to,
@@ -46,22 +46,22 @@ fn addresses(world: &World) -> Vec<IpAddr> {
 }
 
 /// What a single question comes to.
-fn single(places: &Places<'_>, question: &Question) -> Result<(Outcome, String), AskError> {
-    let answer = journey(places, question)?;
-    let text = text::decided_by(places.snapshot(), &answer);
-    Ok(match answer.ways.iter().map(|way| way.allowed()).collect::<Vec<_>>().as_slice() {
+fn single(topology: &Topology<'_>, question: &Question) -> Result<(Outcome, String), AskError> {
+    let answer = trace(topology, question)?;
+    let text = text::decided_by(topology.snapshot(), &answer);
+    Ok(match answer.paths.iter().map(|way| way.allowed()).collect::<Vec<_>>().as_slice() {
         [] if answer.allowed() => (Outcome::Allowed, text),
         [] => (Outcome::Denied, text),
-        ways if !ways.contains(&false) => (Outcome::Allowed, String::new()),
-        ways if !ways.contains(&true) => (Outcome::Denied, String::new()),
+        paths if !paths.contains(&false) => (Outcome::Allowed, String::new()),
+        paths if !paths.contains(&true) => (Outcome::Denied, String::new()),
         _ => (Outcome::Depends, String::new()),
     })
 }
 
 /// The verdict of a single question as it is told of several workloads together, if they are told together.
-fn of_each(places: &Places<'_>, address: IpAddr, verdict: String, told: &str) -> String {
-    match places.at(address) {
-        Place::Workload(endpoint) if told.contains("these workloads on") => {
+fn of_each(topology: &Topology<'_>, address: IpAddr, verdict: String, told: &str) -> String {
+    match topology.at(address) {
+        Location::Workload(endpoint) if told.contains("these workloads on") => {
             let name = if endpoint.pod.is_empty() { &endpoint.id.name } else { &endpoint.pod };
             let verdict =
                 verdict.replace(&format!("of {}/{name} on", endpoint.id.namespace), "of each of these workloads on");
@@ -124,12 +124,12 @@ fn every_packet_between_two_ends_is_in_one_row_that_says_what_a_single_question_
     let mut compared = 0;
     for seed in 0..150 {
         let world = world(seed);
-        let places = Places::new(&world.snapshot).with_host(world.host.clone());
+        let topology = Topology::new(&world.snapshot).with_host(world.host.clone());
         let all = addresses(&world);
         for _ in 0..4 {
             let (from, to) = (*random.pick(&all), *random.pick(&all));
-            let question = question(Party::Address(from), Party::Address(to));
-            let Ok(found) = reach(&places, &question, None) else { continue };
+            let question = question(EndSpec::Address(from), EndSpec::Address(to));
+            let Ok(found) = reach(&topology, &question, None) else { continue };
             let family = Family::of(from);
             for _ in 0..25 {
                 let payload = payload(&mut random);
@@ -139,7 +139,7 @@ fn every_packet_between_two_ends_is_in_one_row_that_says_what_a_single_question_
                     panic!("seed {seed}: {payload:?} is in rows {rows:?} of {found:?}")
                 };
                 let part = &found.rows[*row].parts[0];
-                match single(&places, &asked) {
+                match single(&topology, &asked) {
                     Ok((outcome, verdict)) => {
                         assert_eq!(
                             part.outcome,
@@ -166,22 +166,22 @@ fn every_address_of_a_wide_end_is_in_one_part_that_says_what_a_single_question_s
     let mut compared = 0;
     for seed in 200..460 {
         let world = world(seed);
-        let places = Places::new(&world.snapshot).with_host(world.host.clone());
+        let topology = Topology::new(&world.snapshot).with_host(world.host.clone());
         let all = addresses(&world);
         for _ in 0..6 {
             let fixed = *random.pick(&all);
             let as_source = random.once_in(2);
-            let wide = match random.below(3) {
-                0 => Party::Net("10.0.0.0/8".parse().unwrap()),
-                _ => Party::Any,
+            let many = match random.below(3) {
+                0 => EndSpec::Net("10.0.0.0/8".parse().unwrap()),
+                _ => EndSpec::Any,
             };
-            let party = |address| Party::Address(address);
+            let party = |address| EndSpec::Address(address);
             let wide_question =
-                if as_source { question(wide.clone(), party(fixed)) } else { question(party(fixed), wide.clone()) };
+                if as_source { question(many.clone(), party(fixed)) } else { question(party(fixed), many.clone()) };
             let payload = payload(&mut random);
             let family = Family::of(fixed);
             let asked = asking(&wide_question, family, payload);
-            let Ok(found) = reach(&places, &asked, Some(&asked.what)) else { continue };
+            let Ok(found) = reach(&topology, &asked, Some(&asked.what)) else { continue };
             for _ in 0..15 {
                 let address = *random.pick(&all);
                 if Family::of(address) != family {
@@ -192,7 +192,7 @@ fn every_address_of_a_wide_end_is_in_one_part_that_says_what_a_single_question_s
                     parts.filter(|part| part.addresses.as_ref().unwrap().set.contains(address)).collect();
                 let part = match holding.as_slice() {
                     [] if address == fixed
-                        || wide != Party::Any
+                        || many != EndSpec::Any
                         || address.is_multicast()
                         || address.is_unspecified() =>
                     {
@@ -202,7 +202,7 @@ fn every_address_of_a_wide_end_is_in_one_part_that_says_what_a_single_question_s
                     [] => {
                         assert!(
                             world.host.links.iter().any(|link| link.addresses.contains(&address))
-                                || places.at(address).node() == places.at(fixed).node(),
+                                || topology.at(address).node() == topology.at(fixed).node(),
                             "seed {seed}: {address} is in no part"
                         );
                         continue;
@@ -219,11 +219,11 @@ fn every_address_of_a_wide_end_is_in_one_part_that_says_what_a_single_question_s
                     .map(|(verdict, _)| verdict)
                     .collect();
                 assert_eq!(told.len(), 1, "seed {seed}: {address} has several verdicts");
-                match single(&places, &one) {
+                match single(&topology, &one) {
                     Ok((outcome, verdict)) => {
                         assert_eq!(part.outcome, outcome, "seed {seed} {one:?}: {}", found.rows[0].line());
                         if !verdict.is_empty() && !verdict.contains("failsafe") {
-                            assert_eq!(*told[0], of_each(&places, address, verdict, told[0]), "seed {seed} {one:?}");
+                            assert_eq!(*told[0], of_each(&topology, address, verdict, told[0]), "seed {seed} {one:?}");
                         }
                     }
                     Err(error) => {
@@ -253,13 +253,13 @@ fn three_hundred_endpoints_of_one_node_are_asked_about_by_what_governs_them() {
     let located = tortie_manifest::read::read(&tortie_manifest::read::Source::new("m", manifests.into_bytes()));
     let objects: Vec<_> = located.into_iter().map(|one| one.object.unwrap()).collect();
     let (snapshot, _) = tortie_policy::Snapshot::from_objects(&objects);
-    let places = Places::new(&snapshot);
+    let topology = Topology::new(&snapshot);
     let one = Question { node: None, ..question("198.51.100.9".parse().unwrap(), "node/h1".parse().unwrap()) };
-    let found = reach(&places, &one, None).unwrap();
-    assert!(found.walked < 40, "{} packets were walked", found.walked);
+    let found = reach(&topology, &one, None).unwrap();
+    assert!(found.traced < 40, "{} packets were walked", found.traced);
     assert!(found.notes.iter().any(|note| note.contains("298 more interfaces")), "{:?}", found.notes);
     let asked = Question { what: "tcp/80".parse().unwrap(), ..one };
-    let answer = journey(&places, &asked).unwrap();
-    assert_eq!(answer.ways.len(), 2, "the 299 alike, and the odd one");
+    let answer = trace(&topology, &asked).unwrap();
+    assert_eq!(answer.paths.len(), 2, "the 299 alike, and the odd one");
     assert!(answer.notes.iter().any(|note| note.contains("298 more interfaces")), "{:?}", answer.notes);
 }

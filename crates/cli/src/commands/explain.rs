@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use clap::{Args, ValueEnum};
 use tortie_agent::Ground;
-use tortie_explain::{AskError, Places, Question, State, What, journey, json, suggest, text};
+use tortie_explain::{AskError, Question, State, Topology, What, json, suggest, text, trace};
 
 use crate::args::Format;
 use crate::judged::JudgedArgs;
@@ -84,8 +84,9 @@ fn explain(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
     if let Some(file) = ends(args).find(|word| word.contains('.') && target::looks_like_file(word)) {
         return Err(Usage(format!("'{file}' is no end of a packet; manifests are given with -f: `-f {file}`")).into());
     }
-    let answered =
-        args.judged.places("explain", session, |places, ground, session| Ok(answer(args, places, ground, session)?))?;
+    let answered = args
+        .judged
+        .topology("explain", session, |topology, ground, session| Ok(answer(args, topology, ground, session)?))?;
     Ok(answered.unwrap_or(Exit::Unanswered))
 }
 
@@ -96,20 +97,20 @@ fn ends(args: &ExplainArgs) -> impl Iterator<Item = &String> {
 
 fn answer(
     args: &ExplainArgs,
-    places: &Places<'_>,
+    topology: &Topology<'_>,
     ground: Option<&Ground>,
     session: &mut Session,
 ) -> Result<Exit, AskError> {
-    let snapshot = places.snapshot();
+    let snapshot = topology.snapshot();
     if let (Some(one), None) = (&args.from, &args.to) {
-        return about::answer(args, places, one, session);
+        return about::answer(args, topology, one, session);
     }
     about::refuse_policies(ends(args))?;
-    let question = question(args, places)?;
-    if args.log.is_none() && (args.what.is_none() || question.from.is_wide() || question.to.is_wide()) {
-        return reach::answer(args, places, &question, ground, session);
+    let question = question(args, topology)?;
+    if args.log.is_none() && (args.what.is_none() || question.from.is_many() || question.to.is_many()) {
+        return reach::answer(args, topology, &question, ground, session);
     }
-    let mut answer = journey(places, &question)?;
+    let mut answer = trace(topology, &question)?;
     others::look(&mut answer, ground, args.judged.offline);
     match args.output {
         Format::Json => session.terminal.line(format_args!("{:#}", json::render(snapshot, &answer))),
@@ -119,7 +120,7 @@ fn answer(
     Ok(if answer.allowed() { Exit::Done } else { Exit::Failed })
 }
 
-fn question(args: &ExplainArgs, places: &Places<'_>) -> Result<Question, AskError> {
+fn question(args: &ExplainArgs, topology: &Topology<'_>) -> Result<Question, AskError> {
     let state = match args.state {
         StateArg::New => State::New,
         StateArg::Established => State::Established,
@@ -129,7 +130,7 @@ fn question(args: &ExplainArgs, places: &Places<'_>) -> Result<Question, AskErro
     if let Some(line) = &args.log {
         return logged(line, args, state);
     }
-    let end = |text: &Option<String>| suggest::end(places, text.as_deref().unwrap_or_default());
+    let end = |text: &Option<String>| suggest::end(topology, text.as_deref().unwrap_or_default());
     Ok(Question {
         from: end(&args.from)?,
         to: end(&args.to)?,

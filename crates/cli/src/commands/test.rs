@@ -8,7 +8,7 @@ use std::io::Read as _;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use tortie_explain::Places;
+use tortie_explain::Topology;
 use tortie_explain::claim::{self, Counterexample};
 
 use crate::judged::JudgedArgs;
@@ -49,7 +49,7 @@ struct Tested {
 
 /// What was found.
 enum Outcome {
-    /// It holds for all packets; one of each of so many kinds was walked.
+    /// It holds for all packets; one of each of so many classes was traced.
     Holds(usize),
     /// It does not hold for this packet.
     Fails(Box<Counterexample>),
@@ -68,8 +68,8 @@ pub(crate) fn run(args: &TestArgs, session: &mut Session) -> anyhow::Result<Exit
 fn test(args: &TestArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let files = args.tests.iter().map(|name| Ok((name.as_str(), read(name)?)));
     let files: Vec<(&str, String)> = files.collect::<anyhow::Result<_>>()?;
-    let tested = args.judged.places("test", session, |places, _, _| {
-        Ok(files.iter().flat_map(|(name, text)| check(places, name, text)).collect::<Vec<_>>())
+    let tested = args.judged.topology("test", session, |topology, _, _| {
+        Ok(files.iter().flat_map(|(name, text)| check(topology, name, text)).collect::<Vec<_>>())
     })?;
     let Some(tested) = tested else { return Ok(Exit::Unanswered) };
     if tested.is_empty() {
@@ -102,14 +102,14 @@ fn read(name: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(name).with_context(|| format!("cannot read {name}"))
 }
 
-fn check(places: &Places<'_>, file: &str, text: &str) -> Vec<Tested> {
-    let lines = claim::parse(places, text).into_iter();
+fn check(topology: &Topology<'_>, file: &str, text: &str) -> Vec<Tested> {
+    let lines = claim::parse(topology, text).into_iter();
     let tested = lines.map(|line| {
-        let result = match line.claim.and_then(|claim| claim::check(places, &claim)) {
+        let result = match line.claim.and_then(|claim| claim::check(topology, &claim)) {
             Err(error) => Outcome::Error(error.0),
             Ok(checked) => match checked.counterexample {
                 Some(found) => Outcome::Fails(Box::new(found)),
-                None => Outcome::Holds(checked.walked),
+                None => Outcome::Holds(checked.traced),
             },
         };
         Tested { file: file.to_owned(), line: line.number, text: line.text, result }

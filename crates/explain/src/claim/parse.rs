@@ -8,8 +8,8 @@
 //! ```
 
 use super::{Claim, Traffic};
-use crate::ask::{AskError, Party, Question, State, What};
-use crate::place::Places;
+use crate::question::{AskError, EndSpec, Question, State, What};
+use crate::topology::Topology;
 use crate::{reach, suggest};
 
 /// A line of a file, with what it says.
@@ -27,19 +27,19 @@ pub struct Line {
 const FORM: &str = "permits|forbids FROM [except END,...] -> TO [except END,...] [PROTOCOL/PORT ...]";
 
 /// Reads every line that says something. Names are looked up in the places.
-pub fn parse(places: &Places<'_>, text: &str) -> Vec<Line> {
+pub fn parse(topology: &Topology<'_>, text: &str) -> Vec<Line> {
     let mut lines = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.split_once('#').map_or(line, |(line, _)| line);
         let words: Vec<&str> = line.split_whitespace().collect();
         if !words.is_empty() {
-            lines.push(Line { number: index + 1, text: words.join(" "), claim: claim(places, &words) });
+            lines.push(Line { number: index + 1, text: words.join(" "), claim: claim(topology, &words) });
         }
     }
     lines
 }
 
-fn claim(places: &Places<'_>, words: &[&str]) -> Result<Claim, AskError> {
+fn claim(topology: &Topology<'_>, words: &[&str]) -> Result<Claim, AskError> {
     let wrong = |what: &str| AskError(format!("{what}; a line is {FORM}"));
     let (verb, rest) = words.split_first().ok_or_else(|| wrong("an empty line"))?;
     let permits = match *verb {
@@ -49,11 +49,11 @@ fn claim(places: &Places<'_>, words: &[&str]) -> Result<Claim, AskError> {
     };
     let arrow =
         rest.iter().position(|word| *word == "->").ok_or_else(|| wrong("there is no -> between the two ends"))?;
-    let (from, from_except, left) = end(places, &rest[..arrow])?;
+    let (from, from_except, left) = end(topology, &rest[..arrow])?;
     if let Some(word) = left.first() {
         return Err(wrong(&format!("{word:?} stands before ->")));
     }
-    let (to, to_except, left) = end(places, &rest[arrow + 1..])?;
+    let (to, to_except, left) = end(topology, &rest[arrow + 1..])?;
     let mut question = Question {
         from,
         to,
@@ -84,7 +84,7 @@ fn claim(places: &Places<'_>, words: &[&str]) -> Result<Claim, AskError> {
             _ => return Err(wrong(&format!("--{name} is none of --node, --in-interface, --out-interface"))),
         }
     }
-    let named = |what: &What| reach::named(places, &question, what);
+    let named = |what: &What| reach::named(topology, &question, what);
     let mut traffic = Vec::new();
     for word in traffic_words {
         traffic.extend(Traffic::parse(word, named)?);
@@ -96,12 +96,15 @@ fn claim(places: &Places<'_>, words: &[&str]) -> Result<Claim, AskError> {
 }
 
 /// An end with its exceptions, and the words after them.
-fn end<'a, 'b>(places: &Places<'_>, words: &'b [&'a str]) -> Result<(Party, Vec<Party>, &'b [&'a str]), AskError> {
+fn end<'a, 'b>(
+    topology: &Topology<'_>,
+    words: &'b [&'a str],
+) -> Result<(EndSpec, Vec<EndSpec>, &'b [&'a str]), AskError> {
     let (first, rest) = words.split_first().ok_or_else(|| AskError(format!("an end is missing; a line is {FORM}")))?;
-    let party = suggest::end(places, first)?;
+    let party = suggest::end(topology, first)?;
     match rest {
         ["except", list, rest @ ..] => {
-            let except = list.split(',').filter(|one| !one.is_empty()).map(|one| suggest::end(places, one));
+            let except = list.split(',').filter(|one| !one.is_empty()).map(|one| suggest::end(topology, one));
             Ok((party, except.collect::<Result<_, _>>()?, rest))
         }
         ["except"] => Err(AskError(format!("nothing follows except; a line is {FORM}"))),

@@ -4,7 +4,7 @@ use tortie_classes::{Payload, PayloadClass, Ranges};
 use tortie_net::Protocol;
 use tortie_policy::Family;
 
-use crate::ask::{AskError, What};
+use crate::question::{AskError, What};
 
 /// Packets that carry something.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tortie_policy::Stage;
 
-use super::{About, Side, Told, Use};
+use super::{About, DescribedRule, Side, Use};
 
 /// The whole value.
 pub fn json(about: &About<'_>) -> Value {
@@ -37,16 +37,16 @@ fn side(side: &Side) -> Value {
         "direction": side.direction.to_string(),
         "classes": u64::try_from(side.classes).unwrap_or(u64::MAX),
         "tierDenies": side.end.map(|(denies, _)| denies),
-        "rules": side.rules.iter().enumerate().map(|(index, told)| rule(index + 1, told)).collect::<Vec<_>>(),
+        "rules": side.rules.iter().enumerate().map(|(index, described)| rule(index + 1, described)).collect::<Vec<_>>(),
     })
 }
 
-fn rule(number: usize, told: &Told) -> Value {
-    let (found, by, reasons) = match &told.used {
+fn rule(number: usize, described: &DescribedRule) -> Value {
+    let (found, by, reasons) = match &described.used {
         Use::Matches(_) => ("matches", &[][..], &[][..]),
         Use::Hidden(by) => ("hidden", by.as_slice(), &[][..]),
         Use::Nothing(reasons) => ("nothing", &[][..], reasons.as_slice()),
         Use::Unchecked => ("unchecked", &[][..], &[][..]),
     };
-    json!({ "rule": number, "text": told.words, "use": found, "hiddenBy": by, "reasons": reasons })
+    json!({ "rule": number, "text": described.words, "use": found, "hiddenBy": by, "reasons": reasons })
 }

@@ -3,8 +3,8 @@
 use tortie_api::Kind;
 use tortie_policy::{Policy, PolicyId, Snapshot};
 
-use crate::ask::AskError;
-use crate::place::similar;
+use crate::question::AskError;
+use crate::topology::similar;
 
 /// The name of a policy, as typed.
 #[derive(Clone, Debug, PartialEq, Eq)]

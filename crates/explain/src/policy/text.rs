@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use tortie_policy::{Direction, EndpointId, Order, Stage};
 
 use super::{About, LIMIT, Side, Use};
-use crate::place::Places;
 use crate::placement;
+use crate::topology::Topology;
 
 /// At most so many endpoints are listed.
 const SHOWN: usize = 20;
 
 /// The whole text.
-pub fn text(places: &Places<'_>, about: &About<'_>) -> String {
+pub fn text(topology: &Topology<'_>, about: &About<'_>) -> String {
     let policy = about.policy;
     let tier = match about.tier {
         Some(tier) => order(tier.order),
@@ -23,7 +23,7 @@ pub fn text(places: &Places<'_>, about: &About<'_>) -> String {
     let selector = if policy.written_selector.is_empty() { "all()" } else { policy.written_selector.as_str() };
     let _ = writeln!(text, "  selector: {selector}");
     let _ = writeln!(text, "  stage:    {}", stage(policy.stage));
-    endpoints(&mut text, places, about);
+    endpoints(&mut text, topology, about);
     for direction in [Direction::Ingress, Direction::Egress] {
         match about.directions.iter().find(|side| side.direction == direction) {
             Some(side) => rules(&mut text, about, side),
@@ -49,7 +49,7 @@ fn stage(stage: Stage) -> &'static str {
     }
 }
 
-fn endpoints(text: &mut String, places: &Places<'_>, about: &About<'_>) {
+fn endpoints(text: &mut String, topology: &Topology<'_>, about: &About<'_>) {
     let count: usize = about.endpoints.values().map(Vec::len).sum();
     if count == 0 {
         *text += "  endpoints: none, it selects no endpoint now\n";
@@ -67,11 +67,11 @@ fn endpoints(text: &mut String, places: &Places<'_>, about: &About<'_>) {
         let names: Vec<String> = shown.iter().map(ToString::to_string).collect();
         let _ = writeln!(text, "    {node}: {}", names.join(", "));
         let hosts = shown.iter().filter_map(|id| match id {
-            EndpointId::Host(name) => places.snapshot().host_endpoints.get(name),
+            EndpointId::Host(name) => topology.snapshot().host_endpoints.get(name),
             EndpointId::Workload(_) => None,
         });
         idle.extend(
-            hosts.filter_map(|host| Some(format!("host endpoint {} {}", host.name, placement::idle(places, host)?))),
+            hosts.filter_map(|host| Some(format!("host endpoint {} {}", host.name, placement::idle(topology, host)?))),
         );
     }
     if count > SHOWN {
@@ -87,15 +87,15 @@ fn rules(text: &mut String, about: &About<'_>, side: &Side) {
     if side.rules.is_empty() {
         *text += "     no rules\n";
     }
-    for (index, told) in side.rules.iter().enumerate() {
-        let _ = writeln!(text, "  {:>2} {}{}", index + 1, told.words, remark(&told.used));
+    for (index, described) in side.rules.iter().enumerate() {
+        let _ = writeln!(text, "  {:>2} {}{}", index + 1, described.words, remark(&described.used));
     }
     if let Some((denies, note)) = side.end {
         let end = if denies { "denies what is left" } else { "passes on what is left" };
         let note = note.map_or(String::new(), |note| format!(" ({note})"));
         let _ = writeln!(text, "     after all policies of tier {}: {end}{note}", about.policy.tier);
     }
-    if side.rules.iter().any(|told| told.used == Use::Unchecked) {
+    if side.rules.iter().any(|described| described.used == Use::Unchecked) {
         let _ = writeln!(
             text,
             "     not checked which rules can match: {} classes of packets, {} rules and the endpoints and sets make more than {LIMIT} steps",
@@ -103,7 +103,7 @@ fn rules(text: &mut String, about: &About<'_>, side: &Side) {
             side.rules.len()
         );
     } else if !side.rules.is_empty() {
-        let hidden = side.rules.iter().filter(|told| !matches!(told.used, Use::Matches(_))).count();
+        let hidden = side.rules.iter().filter(|described| !matches!(described.used, Use::Matches(_))).count();
         let found = match hidden {
             0 => "every rule can match".to_owned(),
             1 => "1 rule cannot match".to_owned(),

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use tortie_classes::{AddressSet, Names, PayloadClass};
 use tortie_policy::Family;
 
-use super::{Grid, Outcome, Told, grouped};
-use crate::ask::{Party, Question};
-use crate::traffic;
+use super::{ClassVerdict, Outcome, VerdictTable, grouped};
+use crate::payload_text;
+use crate::question::{EndSpec, Question};
 
 /// More parts than this are counted, not listed, in text.
 const SHOWN: usize = 20;
@@ -38,7 +38,7 @@ pub struct Part {
     pub verdicts: Vec<(String, Option<Addresses>)>,
 }
 
-/// Some of the addresses of a wide end.
+/// Some of the addresses of an end with many.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Addresses {
     /// Exactly which.
@@ -66,15 +66,15 @@ impl Row {
 
     /// What decides for which addresses, a line each; nothing where both ends are fixed.
     pub fn reasons(&self) -> Vec<String> {
-        let told = self.parts.iter().flat_map(|part| &part.verdicts);
-        let told: Vec<String> = told
+        let verdicts = self.parts.iter().flat_map(|part| &part.verdicts);
+        let reasons: Vec<String> = verdicts
             .filter_map(|(verdict, addresses)| {
                 let addresses = addresses.as_ref()?;
                 Some(format!("{}: {verdict}", shown(&addresses.names, "")))
             })
             .collect();
-        let more = told.len().saturating_sub(SHOWN);
-        let mut lines: Vec<String> = told.into_iter().take(SHOWN).collect();
+        let more = reasons.len().saturating_sub(SHOWN);
+        let mut lines: Vec<String> = reasons.into_iter().take(SHOWN).collect();
         if more > 0 {
             lines.push(format!("and {more} more; -o json lists all"));
         }
@@ -105,19 +105,19 @@ fn shown(names: &[String], word: &str) -> String {
 }
 
 /// The rows of one family: what is allowed first, what is left last.
-pub(super) fn rows(grid: &Grid, names: &Names, question: &Question) -> Vec<Row> {
-    let column = |payload: usize| grid.told.iter().map(|row| row[payload].clone()).collect::<Vec<Told>>();
+pub(super) fn rows(grid: &VerdictTable, names: &Names, question: &Question) -> Vec<Row> {
+    let column = |payload: usize| grid.verdicts.iter().map(|row| row[payload].clone()).collect::<Vec<ClassVerdict>>();
     let Some(payloads) = &grid.payloads else {
         let parts = parts(grid, &column(0), names, question);
         return vec![row(grid, grid.title.clone(), &[], &parts)];
     };
     // Between two fixed ends rows differ by what decides; for many addresses by what becomes of each.
-    let key = |payload: usize| -> Vec<Told> {
-        let mut told = column(payload);
+    let key = |payload: usize| -> Vec<ClassVerdict> {
+        let mut verdicts = column(payload);
         if grid.addresses.is_some() {
-            told.iter_mut().filter(|one| one.outcome != Outcome::Unanswered).for_each(|one| one.verdict.clear());
+            verdicts.iter_mut().filter(|one| one.outcome != Outcome::Unanswered).for_each(|one| one.text.clear());
         }
-        told
+        verdicts
     };
     let groups = grouped(payloads.iter().map(|payload| key(*payload)));
     let rest = grid.classes.payloads.unnamed();
@@ -132,7 +132,7 @@ pub(super) fn rows(grid: &Grid, names: &Names, question: &Question) -> Vec<Row> 
             continue;
         }
         let members: BTreeSet<usize> = members.into_iter().collect();
-        let texts = traffic::texts(&grid.classes.payloads, grid.classes.family, &members);
+        let texts = payload_text::texts(&grid.classes.payloads, grid.classes.family, &members);
         let placed =
             |(what, members): (String, Vec<usize>)| (members.first().copied(), row(grid, what, &members, &parts));
         rows.extend(texts.into_iter().map(placed));
@@ -142,22 +142,22 @@ pub(super) fn rows(grid: &Grid, names: &Names, question: &Question) -> Vec<Row> 
     rows.into_iter().map(|(_, row)| row).chain(last).collect()
 }
 
-fn row(grid: &Grid, what: String, payloads: &[usize], parts: &[Part]) -> Row {
+fn row(grid: &VerdictTable, what: String, payloads: &[usize], parts: &[Part]) -> Row {
     let family = grid.classes.family;
     let traffic = payloads.iter().map(|class| (family, grid.classes.payloads.class(*class))).collect();
     Row { what, families: vec![family], apart: false, traffic, parts: parts.to_vec() }
 }
 
-/// What becomes of one payload, by the addresses of the wide end.
-fn parts(grid: &Grid, told: &[Told], names: &Names, question: &Question) -> Vec<Part> {
+/// What becomes of one payload, by the addresses of the end with many.
+fn parts(grid: &VerdictTable, verdicts: &[ClassVerdict], names: &Names, question: &Question) -> Vec<Part> {
     let Some(classes) = &grid.addresses else {
-        let Told { outcome, verdict } = told[0].clone();
-        return vec![Part { outcome, addresses: None, verdicts: vec![(verdict, None)] }];
+        let ClassVerdict { outcome, text } = verdicts[0].clone();
+        return vec![Part { outcome, addresses: None, verdicts: vec![(text, None)] }];
     };
     let family = grid.classes.family;
     let all = AddressSet::union_of(classes);
     let of = |members: &[usize]| AddressSet::union_of(members.iter().map(|class| &classes[*class]));
-    let outcomes = grouped(told.iter().map(|one| one.outcome));
+    let outcomes = grouped(verdicts.iter().map(|one| one.outcome));
     let largest = |groups: &[(Outcome, Vec<usize>)]| {
         let sizes = groups.iter().map(|(outcome, members)| (of(members).size(family), *outcome));
         sizes.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, outcome)| outcome)
@@ -177,8 +177,8 @@ fn parts(grid: &Grid, told: &[Told], names: &Names, question: &Question) -> Vec<
         .map(|(outcome, members)| {
             let alone = outcomes.len() == 1;
             let is_rest = rest == Some(*outcome);
-            let verdicts = grouped(members.iter().map(|class| &told[*class].verdict));
-            let sets: Vec<(String, AddressSet)> = verdicts
+            let decided = grouped(members.iter().map(|class| &verdicts[*class].text));
+            let sets: Vec<(String, AddressSet)> = decided
                 .iter()
                 .map(|(verdict, at)| {
                     let classes: Vec<usize> = at.iter().map(|index| members[*index]).collect();
@@ -187,26 +187,26 @@ fn parts(grid: &Grid, told: &[Told], names: &Names, question: &Question) -> Vec<
                 .collect();
             let largest = sets.iter().map(|(_, set)| set.size(family)).fold(0.0, f64::max);
             let mut last = Vec::new();
-            let mut told = Vec::new();
+            let mut listed = Vec::new();
             for (verdict, set) in sets {
                 let is_last = is_rest && last.is_empty() && set.size(family) >= largest;
-                let addresses = Some(named(set, alone && verdicts.len() == 1, is_last));
-                if is_last { last.push((verdict, addresses)) } else { told.push((verdict, addresses)) }
+                let addresses = Some(named(set, alone && decided.len() == 1, is_last));
+                if is_last { last.push((verdict, addresses)) } else { listed.push((verdict, addresses)) }
             }
-            told.extend(last);
-            Part { outcome: *outcome, addresses: Some(named(of(members), alone, is_rest)), verdicts: told }
+            listed.extend(last);
+            Part { outcome: *outcome, addresses: Some(named(of(members), alone, is_rest)), verdicts: listed }
         })
         .collect();
     parts.sort_by_key(|part| (rest == Some(part.outcome), part.outcome));
     parts
 }
 
-/// All of a wide end, or what is left of it.
-fn everywhere(party: &Party, rest: bool) -> String {
+/// All of an end with many addresses, or what is left of it.
+fn everywhere(party: &EndSpec, rest: bool) -> String {
     let whole = match party {
-        Party::Net(net) => net.to_string(),
-        Party::Set(namespace, name) if namespace.is_empty() => format!("set {name}"),
-        Party::Set(namespace, name) => format!("set {namespace}/{name}"),
+        EndSpec::Net(net) => net.to_string(),
+        EndSpec::Set(namespace, name) if namespace.is_empty() => format!("set {name}"),
+        EndSpec::Set(namespace, name) => format!("set {namespace}/{name}"),
         _ => return if rest { "everywhere else" } else { "everywhere" }.to_owned(),
     };
     if rest { format!("the rest of {whole}") } else { format!("all of {whole}") }

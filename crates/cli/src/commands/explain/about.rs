@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tortie_api::Kind;
 use tortie_explain::policy::{self, PolicyName};
-use tortie_explain::{AskError, Party, Place as End, Places, endpoint, placement, suggest, tier};
+use tortie_explain::{AskError, EndSpec, Location as End, Topology, endpoint, placement, suggest, tier};
 use tortie_policy::{HostEndpoint, WorkloadEndpoint};
 
 use super::ExplainArgs;
@@ -14,35 +14,35 @@ use crate::session::Session;
 /// Tells about an endpoint, a policy or a tier.
 pub(super) fn answer(
     args: &ExplainArgs,
-    places: &Places<'_>,
+    topology: &Topology<'_>,
     word: &str,
     session: &mut Session,
 ) -> Result<Exit, AskError> {
     let json = matches!(args.output, Format::Json);
     if let Some(name) = PolicyName::parse(word)? {
-        let about = policy::about(places.snapshot(), name.find(places.snapshot())?);
+        let about = policy::about(topology.snapshot(), name.find(topology.snapshot())?);
         match json {
             true => session.terminal.line(format_args!("{:#}", policy::json(&about))),
-            false => session.terminal.print(&policy::text(places, &about)),
+            false => session.terminal.print(&policy::text(topology, &about)),
         }
         return Ok(Exit::Done);
     }
     if let Some(name) = tier_name(word) {
-        let about = tier::about(places.snapshot(), name)?;
+        let about = tier::about(topology.snapshot(), name)?;
         match json {
             true => session.terminal.line(format_args!("{:#}", tier::json(&about))),
             false => session.terminal.print(&tier::text(&about)),
         }
         return Ok(Exit::Done);
     }
-    let found = find(places, word)?;
+    let found = find(topology, word)?;
     match json {
         true => {
-            let shown: Value = found.iter().filter_map(|one| one.json(places)).collect();
+            let shown: Value = found.iter().filter_map(|one| one.json(topology)).collect();
             session.terminal.line(format_args!("{shown:#}"));
         }
         false => {
-            let texts: Vec<String> = found.iter().map(|one| one.text(places)).collect();
+            let texts: Vec<String> = found.iter().map(|one| one.text(topology)).collect();
             session.terminal.print(&texts.join("\n"));
         }
     }
@@ -75,15 +75,15 @@ enum Found<'a> {
     Nothing(String),
 }
 
-fn find<'a>(places: &Places<'a>, word: &str) -> Result<Vec<Found<'a>>, AskError> {
-    let snapshot = places.snapshot();
-    let party = suggest::end(places, word)?;
-    if let Party::HostEndpoint(name) = &party
+fn find<'a>(topology: &Topology<'a>, word: &str) -> Result<Vec<Found<'a>>, AskError> {
+    let snapshot = topology.snapshot();
+    let party = suggest::end(topology, word)?;
+    if let EndSpec::HostEndpoint(name) = &party
         && let Some(found) = snapshot.host_endpoints.get(name)
     {
         return Ok(vec![Found::Host(found)]);
     }
-    match places.find(&party, None)? {
+    match topology.find(&party, None)? {
         End::Workload(found) => Ok(vec![Found::Workload(found)]),
         End::Process { node, .. } => {
             let endpoints = snapshot.host_endpoints.values().filter(|endpoint| endpoint.node == node);
@@ -97,14 +97,14 @@ fn find<'a>(places: &Places<'a>, word: &str) -> Result<Vec<Found<'a>>, AskError>
 }
 
 impl Found<'_> {
-    fn text(&self, places: &Places<'_>) -> String {
+    fn text(&self, topology: &Topology<'_>) -> String {
         match self {
             Found::Host(found) => {
-                let idle = placement::idle(places, found);
+                let idle = placement::idle(topology, found);
                 let note = idle.map(|why| format!("note: host endpoint {} {why}\n", found.name));
-                note.unwrap_or_default() + &endpoint::host(places.snapshot(), found)
+                note.unwrap_or_default() + &endpoint::host(topology.snapshot(), found)
             }
-            Found::Workload(found) => endpoint::workload(places.snapshot(), found),
+            Found::Workload(found) => endpoint::workload(topology.snapshot(), found),
             Found::Nothing(node) => {
                 format!("{node} has no host endpoint: no tortie policy applies to its own packets\n")
             }
@@ -112,13 +112,13 @@ impl Found<'_> {
     }
 
     /// None where there is no endpoint: the list is then empty.
-    fn json(&self, places: &Places<'_>) -> Option<Value> {
+    fn json(&self, topology: &Topology<'_>) -> Option<Value> {
         match self {
             Found::Host(found) => {
-                let idle = placement::idle(places, found);
-                Some(endpoint::host_json(places.snapshot(), found, idle.as_deref()))
+                let idle = placement::idle(topology, found);
+                Some(endpoint::host_json(topology.snapshot(), found, idle.as_deref()))
             }
-            Found::Workload(found) => Some(endpoint::workload_json(places.snapshot(), found)),
+            Found::Workload(found) => Some(endpoint::workload_json(topology.snapshot(), found)),
             Found::Nothing(_) => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use tortie_agent::Ground;
 use tortie_explain::reach::{self, Row};
-use tortie_explain::{AskError, Places, Question, json};
+use tortie_explain::{AskError, Question, Topology, json};
 
 use super::ExplainArgs;
 use crate::args::Format;
@@ -14,14 +14,14 @@ use crate::session::Session;
 /// all of it is allowed, and 1 if any of it is denied. It is 2 if there is no answer to some of it.
 pub(super) fn answer(
     args: &ExplainArgs,
-    places: &Places<'_>,
+    topology: &Topology<'_>,
     question: &Question,
     ground: Option<&Ground>,
     session: &mut Session,
 ) -> Result<Exit, AskError> {
-    let what = args.what.is_some().then(|| reach::named(places, question, &question.what)).transpose()?;
+    let what = args.what.is_some().then(|| reach::named(topology, question, &question.what)).transpose()?;
     let question = Question { what: what.clone().unwrap_or_else(|| question.what.clone()), ..question.clone() };
-    let mut found = reach::reach(places, &question, what.as_ref())?;
+    let mut found = reach::reach(topology, &question, what.as_ref())?;
     others::left_out(&mut found, ground, args.judged.offline);
     match args.output {
         Format::Json => session.terminal.line(json::reach(&found)),

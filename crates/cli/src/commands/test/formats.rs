@@ -133,9 +133,9 @@ pub(super) fn json(tested: &[Tested]) -> Value {
 fn one(tested: &Tested) -> Value {
     let mut shown = json!({ "file": tested.file, "line": tested.line, "text": tested.text });
     match &tested.result {
-        Outcome::Holds(walked) => {
+        Outcome::Holds(traced) => {
             shown["result"] = json!("passed");
-            shown["classes"] = json!(walked);
+            shown["classes"] = json!(traced);
         }
         Outcome::Fails(found) => {
             shown["result"] = json!("failed");

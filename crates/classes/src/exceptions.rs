@@ -10,14 +10,14 @@ pub(crate) const MOST: usize = 3;
 const TOO_MANY: usize = 2_000;
 
 /// A net, and what of it is not meant.
-pub(crate) struct Holed {
+pub(crate) struct NetExcept {
     pub(crate) net: IpNet,
-    pub(crate) holes: Vec<IpNet>,
+    pub(crate) exceptions: Vec<IpNet>,
 }
 
 /// Nets with holes that tell some addresses with fewer words than their pieces would. Each net holds only addresses of
 /// `meant` and its holes; what no such net holds is left out.
-pub(crate) fn holed(addresses: &AddressSet, meant: &AddressSet) -> Vec<Holed> {
+pub(crate) fn nets_with_exceptions(addresses: &AddressSet, meant: &AddressSet) -> Vec<NetExcept> {
     let mut found = Vec::new();
     if addresses.nets().take(TOO_MANY + 1).count() > TOO_MANY {
         return found;
@@ -29,7 +29,7 @@ pub(crate) fn holed(addresses: &AddressSet, meant: &AddressSet) -> Vec<Holed> {
 }
 
 /// How many nets and exceptions the addresses inside of a net take at best; the nets with holes are put to `found`.
-fn best(net: IpNet, addresses: &AddressSet, meant: &AddressSet, found: &mut Vec<Holed>) -> usize {
+fn best(net: IpNet, addresses: &AddressSet, meant: &AddressSet, found: &mut Vec<NetExcept>) -> usize {
     let span = AddressSet::of_nets([&net]);
     let (inside, meant) = (addresses.intersection(&span), meant.intersection(&span));
     let pieces = inside.nets().count();
@@ -40,12 +40,12 @@ fn best(net: IpNet, addresses: &AddressSet, meant: &AddressSet, found: &mut Vec<
     let length = net.prefix_len() + 1;
     let halves = net.subnets(length).into_iter().flatten();
     let divided: usize = halves.map(|half| best(half, &inside, &meant, found)).sum();
-    let holes: Vec<IpNet> = span.minus(&meant).nets().take(MOST + 1).collect();
-    let whole = 1 + holes.len();
-    if holes.is_empty() || holes.len() > MOST || whole >= divided {
+    let exceptions: Vec<IpNet> = span.minus(&meant).nets().take(MOST + 1).collect();
+    let whole = 1 + exceptions.len();
+    if exceptions.is_empty() || exceptions.len() > MOST || whole >= divided {
         return divided;
     }
     found.truncate(before);
-    found.push(Holed { net, holes });
+    found.push(NetExcept { net, exceptions });
     whole
 }

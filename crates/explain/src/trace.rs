@@ -1,4 +1,4 @@
-//! The way of a packet over the nodes between two ends, judged on each.
+//! The path of a packet over the nodes between two ends: a hop for each node, with the decision there.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -8,10 +8,10 @@ use tortie_net::Protocol;
 use tortie_policy::machine::RouteKind;
 use tortie_policy::{HostEndpoint, Interface, Snapshot};
 
-use crate::ask::{AskError, Party, Question, State, What, similar_service};
-use crate::place::{Place, Places};
-use crate::text::legs_decided_by;
-use crate::{candidates, group, interfaces, not_asked, placement};
+use crate::question::{AskError, EndSpec, Question, State, What, similar_service};
+use crate::text::hops_decided_by;
+use crate::topology::{Location, Topology};
+use crate::{alike_interfaces, interfaces, multicast, not_asked, placement};
 
 /// A source port for packets whose port nobody asked about.
 const SOME_PORT: u16 = 49152;
@@ -19,9 +19,9 @@ const HOP_LIMIT: u8 = 64;
 /// The end of the note about interfaces that one stands for.
 const ALIKE: &str = "whose endpoints have the same policies and profiles";
 
-/// The packet on one node, and what became of it there.
+/// The packet on one node, and the decision there.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Leg {
+pub struct Hop {
     /// The node, with its interfaces.
     pub host: Host,
     /// The packet as it meets the node.
@@ -33,16 +33,16 @@ pub struct Leg {
 /// The whole answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// Every node on the way, in order, up to the one that denied; of several ways the first that is denied.
-    pub legs: Vec<Leg>,
+    /// Every node on the path, in order, up to the one that denied; of several possible paths the first that is denied.
+    pub hops: Vec<Hop>,
     /// Who sends.
-    pub from: Place,
+    pub from: Location,
     /// To whom, before any translation.
-    pub to: Place,
+    pub to: Location,
     /// What was taken for granted, and what else bears on the answer.
     pub notes: Vec<String>,
-    /// The ways that the packet may take where nothing tells which, and they are not answered alike; else empty.
-    pub ways: Vec<OneWay>,
+    /// The paths that are possible where nothing tells which interface the packet uses, if their verdicts differ; else empty.
+    pub paths: Vec<PossiblePath>,
     /// What the tables of other programs do with the packet; nothing before somebody looks at them.
     pub others: OtherPrograms,
 }
@@ -58,127 +58,135 @@ pub struct OtherPrograms {
     pub notes: Vec<String>,
 }
 
-/// A way that the packet may take, or several that are answered alike.
+/// A path that the packet may take, or several with the same verdict.
 #[derive(Clone, Debug, PartialEq)]
-pub struct OneWay {
+pub struct PossiblePath {
     /// `it enters web1 at eth0 or eth1`.
     pub when: String,
-    /// Every node on it, as in [`Answer::legs`].
-    pub legs: Vec<Leg>,
+    /// Every node on it, as in [`Answer::hops`].
+    pub hops: Vec<Hop>,
 }
 
 impl Answer {
-    /// Whether it arrives, whichever way it takes.
+    /// Whether it arrives on every possible path.
     pub fn allowed(&self) -> bool {
-        allowed(&self.legs) && self.ways.iter().all(OneWay::allowed)
+        allowed(&self.hops) && self.paths.iter().all(PossiblePath::allowed)
     }
 }
 
-impl OneWay {
-    /// Whether it arrives on this way.
+impl PossiblePath {
+    /// Whether it arrives on this path.
     pub fn allowed(&self) -> bool {
-        allowed(&self.legs)
+        allowed(&self.hops)
     }
 }
 
-/// Ways that are answered alike: how, by which interfaces, and the first of them.
-type Alike<'a> = (String, Vec<&'a Vec<String>>, &'a Vec<Leg>);
+/// Paths with the same verdict: the verdict, their interfaces, and the hops of the first of them.
+type Alike<'a> = (String, Vec<&'a Vec<String>>, &'a Vec<Hop>);
 
-/// Walks the packet of a question. Where nothing tells which interface it uses, every one is answered.
-pub fn journey(places: &Places<'_>, question: &Question) -> Result<Answer, AskError> {
-    let walked = walk(places, question)?;
-    let ways = ways(places.snapshot(), &walked);
-    let Walked { answers, from, to, mut notes, assumed, left_out, .. } = walked;
+/// Traces the packet of a question. Where nothing tells which interface it uses, each is answered.
+pub fn trace(topology: &Topology<'_>, question: &Question) -> Result<Answer, AskError> {
+    let traced = trace_ends(topology, question)?;
+    let paths = paths(topology.snapshot(), &traced);
+    let Traced { answers, from, to, mut notes, assumed, left_out, .. } = traced;
     notes.extend(assumed.into_iter().chain(left_out));
-    let first = ways.iter().find(|way| !way.allowed()).or(ways.first());
-    let legs = first.map(|way| way.legs.clone()).unwrap_or_default();
-    let alike = ways.len() < 2;
+    let first = paths.iter().find(|path| !path.allowed()).or(paths.first());
+    let hops = first.map(|path| path.hops.clone()).unwrap_or_default();
+    let alike = paths.len() < 2;
     if alike && answers.len() > 1 {
-        notes.extend(ways.first().map(|way| format!("the answer is the same whether {}", way.when)));
+        notes.extend(paths.first().map(|path| format!("the answer is the same whether {}", path.when)));
     }
-    notes.extend(placement_notes(places, question, &legs));
-    Ok(Answer { legs, from, to, notes, ways: if alike { Vec::new() } else { ways }, others: OtherPrograms::default() })
+    notes.extend(placement_notes(topology, question, &hops));
+    Ok(Answer {
+        hops,
+        from,
+        to,
+        notes,
+        paths: if alike { Vec::new() } else { paths },
+        others: OtherPrograms::default(),
+    })
 }
 
-/// The ways of a packet, those together that are answered alike.
-pub(crate) fn ways(snapshot: &Snapshot, walked: &Walked) -> Vec<OneWay> {
-    let choices: Vec<&Vec<String>> = walked.answers.iter().map(|(choice, _)| choice).collect();
+/// The possible paths of a packet; those with the same verdict are one.
+pub(crate) fn paths(snapshot: &Snapshot, traced: &Traced) -> Vec<PossiblePath> {
+    let choices: Vec<&Vec<String>> = traced.answers.iter().map(|(choice, _)| choice).collect();
     let mut groups: Vec<Alike<'_>> = Vec::new();
-    for (choice, legs) in &walked.answers {
-        let told = legs_decided_by(snapshot, legs);
-        match groups.iter_mut().find(|(other, ..)| *other == told) {
+    for (choice, hops) in &traced.answers {
+        let verdict = hops_decided_by(snapshot, hops);
+        match groups.iter_mut().find(|(other, ..)| *other == verdict) {
             Some((_, all, _)) => all.push(choice),
-            None => groups.push((told, vec![choice], legs)),
+            None => groups.push((verdict, vec![choice], hops)),
         }
     }
-    let way = |(_, group, legs): Alike<'_>| OneWay { when: when(&walked.route, &choices, &group), legs: legs.clone() };
-    groups.into_iter().map(way).collect()
+    let path =
+        |(_, group, hops): Alike<'_>| PossiblePath { when: when(&traced.route, &choices, &group), hops: hops.clone() };
+    groups.into_iter().map(path).collect()
 }
 
-/// Every way of a packet, by the interfaces chosen where nothing tells them.
-pub(crate) struct Walked {
+/// Every possible path of a packet, by the interfaces chosen where nothing tells them.
+pub(crate) struct Traced {
     route: Route,
-    pub(crate) answers: Vec<(Vec<String>, Vec<Leg>)>,
-    from: Place,
-    to: Place,
+    pub(crate) answers: Vec<(Vec<String>, Vec<Hop>)>,
+    from: Location,
+    to: Location,
     notes: Vec<String>,
-    /// What was taken for granted about the nodes, whatever the packet carries.
+    /// What was assumed about the nodes, whatever the packet carries.
     pub(crate) assumed: Vec<String>,
-    /// What the way of the packet leaves out: interfaces that were named, and host endpoints.
+    /// What the packet does not cross: interfaces that were named, and host endpoints.
     pub(crate) left_out: Vec<String>,
 }
 
-fn walk(places: &Places<'_>, question: &Question) -> Result<Walked, AskError> {
+fn trace_ends(topology: &Topology<'_>, question: &Question) -> Result<Traced, AskError> {
     let node = question.node.as_deref();
-    node.map_or(Ok(()), |node| places.known(node))?;
-    let from = places.find(&question.from, node)?;
-    let to = places.find(&question.to, node)?;
-    walk_between(places, question, from, to)
+    node.map_or(Ok(()), |node| topology.known(node))?;
+    let from = topology.find(&question.from, node)?;
+    let to = topology.find(&question.to, node)?;
+    trace_between(topology, question, from, to)
 }
 
 /// The same between two ends that are found.
-pub(crate) fn walk_between(
-    places: &Places<'_>,
+pub(crate) fn trace_between(
+    topology: &Topology<'_>,
     question: &Question,
-    from: Place,
-    to: Place,
-) -> Result<Walked, AskError> {
+    from: Location,
+    to: Location,
+) -> Result<Traced, AskError> {
     let node = question.node.as_deref();
     let (mut notes, mut assumed) = (Vec::new(), Vec::new());
-    let to = group::receiver(places, question, &from, to)?;
-    let (from, to) = (places.facing(from.clone(), &to), places.facing(to, &from));
-    let snapshot = with_new_workloads(places, [&from, &to]);
-    for place in [&from, &to] {
-        if let Place::Workload(endpoint) = place
-            && !places.snapshot().workload_endpoints.contains_key(&endpoint.id)
+    let to = multicast::receiver(topology, question, &from, to)?;
+    let (from, to) = (topology.facing(from.clone(), &to), topology.facing(to, &from));
+    let snapshot = with_new_workloads(topology, [&from, &to]);
+    for location in [&from, &to] {
+        if let Location::Workload(endpoint) = location
+            && !topology.snapshot().workload_endpoints.contains_key(&endpoint.id)
         {
-            notes.extend(places.chosen_node(node, &endpoint.node));
+            notes.extend(topology.chosen_node(node, &endpoint.node));
         }
     }
-    let route = Route::new(places, question, &from, &to, &mut notes, &mut assumed)?;
-    let answers: Vec<(Vec<String>, Vec<Leg>)> = route
+    let route = Route::new(topology, question, &from, &to, &mut notes, &mut assumed)?;
+    let answers: Vec<(Vec<String>, Vec<Hop>)> = route
         .choices()
         .into_iter()
         .map(|choice| {
-            let legs = route.legs(places, &snapshot, &choice);
-            (choice, legs)
+            let hops = route.hops(topology, &snapshot, &choice);
+            (choice, hops)
         })
         .collect();
-    notes.extend(group::copies(places, &snapshot, &answers));
+    notes.extend(multicast::copies(topology, &snapshot, &answers));
     let mut left_out = route.unused(question);
-    for note in answers.iter().flat_map(|(_, legs)| not_asked::notes(&snapshot, legs)) {
+    for note in answers.iter().flat_map(|(_, hops)| not_asked::notes(&snapshot, hops)) {
         if !left_out.contains(&note) {
             left_out.push(note);
         }
     }
-    Ok(Walked { route, answers, from, to, notes, assumed, left_out })
+    Ok(Traced { route, answers, from, to, notes, assumed, left_out })
 }
 
 /// The snapshot, with those ends in it that do not exist yet.
-pub(crate) fn with_new_workloads<'a>(places: &Places<'a>, ends: [&Place; 2]) -> Cow<'a, Snapshot> {
-    let mut snapshot = Cow::Borrowed(places.snapshot());
+pub(crate) fn with_new_workloads<'a>(topology: &Topology<'a>, ends: [&Location; 2]) -> Cow<'a, Snapshot> {
+    let mut snapshot = Cow::Borrowed(topology.snapshot());
     for end in ends {
-        if let Place::Workload(endpoint) = end
+        if let Location::Workload(endpoint) = end
             && !snapshot.workload_endpoints.contains_key(&endpoint.id)
         {
             snapshot.to_mut().workload_endpoints.insert(endpoint.id.clone(), (**endpoint).clone());
@@ -187,61 +195,61 @@ pub(crate) fn with_new_workloads<'a>(places: &Places<'a>, ends: [&Place; 2]) -> 
     snapshot
 }
 
-pub(crate) fn allowed(legs: &[Leg]) -> bool {
-    legs.iter().all(|leg| leg.verdict.allowed)
+pub(crate) fn allowed(hops: &[Hop]) -> bool {
+    hops.iter().all(|hop| hop.verdict.allowed)
 }
 
-/// The host endpoints that a reader may take for those that judge the packet, and that do not.
-fn placement_notes(places: &Places<'_>, question: &Question, legs: &[Leg]) -> Vec<String> {
+/// Notes about host endpoints that a reader may expect to judge the packet and that are not in force.
+fn placement_notes(topology: &Topology<'_>, question: &Question, hops: &[Hop]) -> Vec<String> {
     let asked = |endpoint: &HostEndpoint| {
-        [&question.from, &question.to].into_iter().any(|party| *party == Party::HostEndpoint(endpoint.name.clone()))
+        [&question.from, &question.to].into_iter().any(|party| *party == EndSpec::HostEndpoint(endpoint.name.clone()))
     };
     let crossed = |endpoint: &HostEndpoint| {
-        let mut on_node = legs.iter().filter(|leg| leg.host.node == endpoint.node);
-        on_node.any(|leg| match (&leg.packet.way, &endpoint.interface) {
+        let mut on_node = hops.iter().filter(|hop| hop.host.node == endpoint.node);
+        on_node.any(|hop| match (&hop.packet.way, &endpoint.interface) {
             (Way::In { interface } | Way::Out { interface }, Interface::Named(name)) => interface == name,
             (Way::Forward { from, to }, Interface::Named(name)) => from == name || to == name,
             _ => false,
         })
     };
-    let endpoints = places.snapshot().host_endpoints.values().filter(|endpoint| asked(endpoint) || crossed(endpoint));
-    let told = endpoints.filter_map(|endpoint| {
-        placement::idle(places, endpoint).map(|why| format!("host endpoint {} {why}", endpoint.name))
+    let endpoints = topology.snapshot().host_endpoints.values().filter(|endpoint| asked(endpoint) || crossed(endpoint));
+    let notes = endpoints.filter_map(|endpoint| {
+        placement::idle(topology, endpoint).map(|why| format!("host endpoint {} {why}", endpoint.name))
     });
-    told.collect()
+    notes.collect()
 }
 
 /// `it enters gw at eth0 or eth1 and leaves gw by eth2`: what tells a group of choices from the others.
 fn when(route: &Route, all: &[&Vec<String>], group: &[&Vec<String>]) -> String {
     const SHOWN: usize = 4;
-    let at = |choices: &[&Vec<String>], place: usize| {
+    let at = |choices: &[&Vec<String>], position: usize| {
         let mut names: Vec<String> = Vec::new();
         for choice in choices {
-            if !names.contains(&choice[place]) {
-                names.push(choice[place].clone());
+            if !names.contains(&choice[position]) {
+                names.push(choice[position].clone());
             }
         }
         names
     };
-    let varies = |place: &usize| at(all, *place).len() > 1;
-    let places: Vec<usize> = (0..route.uplinks.len()).filter(varies).collect();
-    let crossing = |place: usize, names: &[String]| {
-        let Uplink { node, entering, .. } = &route.uplinks[place];
+    let varies = |position: &usize| at(all, *position).len() > 1;
+    let positions: Vec<usize> = (0..route.uplinks.len()).filter(varies).collect();
+    let crossing = |position: usize, names: &[String]| {
+        let Uplink { node, entering, .. } = &route.uplinks[position];
         let (verb, word) = if *entering { ("enters", "at") } else { ("leaves", "by") };
         format!("{verb} {node} {word} {}", names.join(" or "))
     };
-    let sets: Vec<Vec<String>> = places.iter().map(|place| at(group, *place)).collect();
+    let sets: Vec<Vec<String>> = positions.iter().map(|position| at(group, *position)).collect();
     // The group is every combination of these: what may be anything need not be said.
     if sets.iter().map(Vec::len).product::<usize>() == group.len() {
-        let said = places.iter().zip(&sets).filter(|(place, names)| at(all, **place).len() != names.len());
-        let mut said: Vec<String> = said.map(|(place, names)| crossing(*place, names)).collect();
+        let said = positions.iter().zip(&sets).filter(|(position, names)| at(all, **position).len() != names.len());
+        let mut said: Vec<String> = said.map(|(position, names)| crossing(*position, names)).collect();
         if said.is_empty() {
-            said = places.iter().zip(&sets).map(|(place, names)| crossing(*place, names)).collect();
+            said = positions.iter().zip(&sets).map(|(position, names)| crossing(*position, names)).collect();
         }
         return format!("it {}", said.join(" and "));
     }
     let one = |choice: &&Vec<String>| {
-        let parts = places.iter().map(|place| crossing(*place, std::slice::from_ref(&choice[*place])));
+        let parts = positions.iter().map(|position| crossing(*position, std::slice::from_ref(&choice[*position])));
         format!("it {}", parts.collect::<Vec<_>>().join(" and "))
     };
     let mut said: Vec<String> = group.iter().take(SHOWN).map(one).collect();
@@ -251,7 +259,7 @@ fn when(route: &Route, all: &[&Vec<String>], group: &[&Vec<String>]) -> String {
     said.join(", or ")
 }
 
-/// A place on the way where the interface is not given by the ends.
+/// A crossing between nodes or the outside where the interface is not given by the ends.
 struct Uplink {
     node: String,
     entering: bool,
@@ -263,24 +271,24 @@ struct Route {
     nodes: Vec<String>,
     translator: Option<String>,
     uplinks: Vec<Uplink>,
-    from: Place,
-    to: Place,
-    end: Place,
+    from: Location,
+    to: Location,
+    end: Location,
     packet: Packet,
     translation: Option<(IpAddr, Option<u16>)>,
 }
 
 impl Route {
     fn new(
-        places: &Places<'_>,
+        topology: &Topology<'_>,
         question: &Question,
-        from: &Place,
-        to: &Place,
+        from: &Location,
+        to: &Location,
         notes: &mut Vec<String>,
         assumed: &mut Vec<String>,
     ) -> Result<Route, AskError> {
         let (source, destination) = addresses(from, to, &question.what)?;
-        let end = question.dnat.map_or_else(|| to.clone(), |(address, _)| places.at(address));
+        let end = question.dnat.map_or_else(|| to.clone(), |(address, _)| topology.at(address));
         let translator = question.dnat.is_some().then(|| to.node().or(from.node()).or(end.node())).flatten();
         let mut nodes: Vec<String> = Vec::new();
         let passed = [from.node(), translator, end.node()];
@@ -296,12 +304,12 @@ impl Route {
                         .to_owned(),
                 )
             })?;
-            own_addresses(places, question, &node)?;
+            own_addresses(topology, question, &node)?;
             nodes.push(node);
         }
         let named = question.dnat.map_or(to, |_| &end);
         let (protocol, transport) =
-            transport(places, &question.what, question.source_port, named, destination.is_ipv4())?;
+            transport(topology, &question.what, question.source_port, named, destination.is_ipv4())?;
         let packet = Packet {
             source,
             destination,
@@ -329,7 +337,7 @@ impl Route {
             translation: question.dnat,
             nodes,
         };
-        route.uplinks = route.find_uplinks(places, question, notes, assumed)?;
+        route.uplinks = route.find_uplinks(topology, question, notes, assumed)?;
         Ok(route)
     }
 
@@ -339,10 +347,10 @@ impl Route {
         interfaces::unused(question, crosses(true), crosses(false))
     }
 
-    /// Every place where the packet crosses between nodes or the outside, in order.
+    /// Every crossing between nodes or the outside, in order.
     fn find_uplinks(
         &self,
-        places: &Places<'_>,
+        topology: &Topology<'_>,
         question: &Question,
         notes: &mut Vec<String>,
         assumed: &mut Vec<String>,
@@ -358,12 +366,12 @@ impl Route {
                 let asked = if entering { &question.in_interface } else { &question.out_interface };
                 let names = match asked {
                     Some(name) => {
-                        assumed.extend(interfaces::look_for(places, node, name)?);
+                        assumed.extend(interfaces::look_for(topology, node, name)?);
                         vec![name.clone()]
                     }
-                    None => self.interfaces(places, node, entering, notes),
+                    None => self.interfaces(topology, node, entering, notes),
                 };
-                let found = candidates::distinct(places, node, names);
+                let found = alike_interfaces::distinct(topology, node, names);
                 let same = found.iter().filter(|(_, more)| *more > 0);
                 assumed.extend(
                     same.map(|(name, more)| format!("{name} stands for {more} more interfaces of {node}, {ALIKE}")),
@@ -377,11 +385,11 @@ impl Route {
 
     /// The interfaces by which the packet may enter or leave a node: the one that the node's routes lead by, else all that
     /// it may be.
-    fn interfaces(&self, places: &Places<'_>, node: &str, entering: bool, notes: &mut Vec<String>) -> Vec<String> {
+    fn interfaces(&self, topology: &Topology<'_>, node: &str, entering: bool, notes: &mut Vec<String>) -> Vec<String> {
         // A translation does not change where a packet comes in.
         let ends = if entering { [Some(&self.to), Some(&self.end)] } else { [Some(&self.from), None] };
         for end in ends.into_iter().flatten() {
-            if let Place::Process { node: at, interface: Some(name), .. } = end
+            if let Location::Process { node: at, interface: Some(name), .. } = end
                 && at == node
             {
                 return vec![name.clone()];
@@ -392,10 +400,10 @@ impl Route {
         } else {
             self.translation.map_or(self.packet.destination, |(address, _)| address)
         };
-        let Some(machine) = places.machine(node) else { return self.candidates(places, node, entering) };
+        let Some(machine) = topology.machine(node) else { return self.candidates(topology, node, entering) };
         let (way, word) = if entering { ("enters", "at") } else { ("leaves", "by") };
         let mut unknown = |why: String| {
-            let names = self.candidates(places, node, entering);
+            let names = self.candidates(topology, node, entering);
             if names.len() > 1 {
                 notes.push(format!("nothing tells by which interface it {way} {node}: {why}"));
             }
@@ -404,7 +412,7 @@ impl Route {
         if let Some(why) = &machine.partial {
             return unknown(why.clone());
         }
-        if group::is_anywhere(peer) {
+        if multicast::is_anywhere(peer) {
             return unknown(format!("{peer} may be on every link"));
         }
         match machine.leads(peer) {
@@ -436,21 +444,21 @@ impl Route {
     }
 
     /// The tunnels between the nodes, where the target's pool has them, and the interfaces to other machines.
-    fn candidates(&self, places: &Places<'_>, node: &str, entering: bool) -> Vec<String> {
+    fn candidates(&self, topology: &Topology<'_>, node: &str, entering: bool) -> Vec<String> {
         let mut names = Vec::new();
         let (first, last) = (self.nodes.first(), self.nodes.last());
         let between =
             if entering { first.is_none_or(|first| first != node) } else { last.is_none_or(|last| last != node) };
-        if let Place::Workload(endpoint) = &self.end
+        if let Location::Workload(endpoint) = &self.end
             && between
         {
-            let pools = places.snapshot().pools.values();
+            let pools = topology.snapshot().pools.values();
             for pool in pools.filter(|pool| endpoint.addresses.iter().any(|address| pool.net.contains(address))) {
                 let tunnels = [(pool.ipip, "tunl0"), (pool.vxlan, "vxlan.calico")];
                 names.extend(tunnels.iter().filter(|(used, _)| *used).map(|(_, name)| (*name).to_owned()));
             }
         }
-        names.extend(places.uplinks(node));
+        names.extend(topology.uplinks(node));
         let mut seen = Vec::new();
         names.retain(|name| {
             !seen.contains(name) && {
@@ -461,28 +469,28 @@ impl Route {
         names
     }
 
-    fn legs(&self, places: &Places<'_>, snapshot: &Snapshot, choice: &[String]) -> Vec<Leg> {
+    fn hops(&self, topology: &Topology<'_>, snapshot: &Snapshot, choice: &[String]) -> Vec<Hop> {
         let mut interfaces = choice.iter();
         let mut next = || interfaces.next().cloned().unwrap_or_default();
-        let mut legs = Vec::new();
+        let mut hops = Vec::new();
         let mut packet = self.packet.clone();
         for (index, node) in self.nodes.iter().enumerate() {
-            let host = places.host(node);
+            let host = topology.host(node);
             let starts = index == 0;
             let ends = index + 1 == self.nodes.len();
             let entry = match &self.from {
-                Place::Workload(endpoint) if starts => Some(endpoint.interface.clone()),
-                Place::Process { .. } if starts => None,
+                Location::Workload(endpoint) if starts => Some(endpoint.interface.clone()),
+                Location::Process { .. } if starts => None,
                 _ => Some(next()),
             };
             let exit = match &self.end {
-                Place::Workload(endpoint) if ends => Some(endpoint.interface.clone()),
-                Place::Process { .. } if ends => None,
+                Location::Workload(endpoint) if ends => Some(endpoint.interface.clone()),
+                Location::Process { .. } if ends => None,
                 _ => Some(next()),
             };
             packet.translated = self.translation.filter(|_| self.translator.as_deref() == Some(node));
             packet.translated_interface = exit.clone();
-            let ways = match (entry, exit) {
+            let crossings = match (entry, exit) {
                 (Some(interface), None) => vec![Way::In { interface }],
                 (None, Some(interface)) => vec![Way::Out { interface }],
                 (Some(from), Some(to)) => vec![Way::Forward { from, to }],
@@ -492,14 +500,14 @@ impl Route {
                 }
             };
             let mut untracked = false;
-            for way in ways {
+            for way in crossings {
                 packet.way = way;
                 let verdict = judge(snapshot, &host, &packet);
                 let allowed = verdict.allowed;
                 untracked |= verdict.untracked;
-                legs.push(Leg { host: host.clone(), packet: packet.clone(), verdict });
+                hops.push(Hop { host: host.clone(), packet: packet.clone(), verdict });
                 if !allowed {
-                    return legs;
+                    return hops;
                 }
             }
             // Nothing that is not tracked is translated.
@@ -510,19 +518,19 @@ impl Route {
                 }
             }
         }
-        legs
+        hops
     }
 }
 
 /// What no store knows as anybody's may be the node's own address. Forwarding is taken for granted only where the node's
 /// addresses are known, or both interfaces are said.
-fn own_addresses(places: &Places<'_>, question: &Question, node: &str) -> Result<(), AskError> {
+fn own_addresses(topology: &Topology<'_>, question: &Question, node: &str) -> Result<(), AskError> {
     let said = question.in_interface.is_some() && question.out_interface.is_some();
-    let any = |party: &Party| !matches!(party, Party::Address(_));
+    let any = |party: &EndSpec| !matches!(party, EndSpec::Address(_));
     if said || any(&question.from) && any(&question.to) {
         return Ok(());
     }
-    if places.find(&Party::Node(node.to_owned()), None)?.addresses().is_empty() {
+    if topology.find(&EndSpec::Node(node.to_owned()), None)?.addresses().is_empty() {
         return Err(AskError(format!(
             "the store knows no address of node {node}, and so not whether the packet is forwarded: ask on {node} itself, whose agent tells them, set expectedIPs on its host endpoint, or say both --in-interface and --out-interface"
         )));
@@ -531,16 +539,17 @@ fn own_addresses(places: &Places<'_>, question: &Question, node: &str) -> Result
 }
 
 /// One address of each end, of one family; IPv4 where both have it and nothing else is asked for.
-fn addresses(from: &Place, to: &Place, what: &What) -> Result<(IpAddr, IpAddr), AskError> {
+fn addresses(from: &Location, to: &Location, what: &What) -> Result<(IpAddr, IpAddr), AskError> {
     let families: &[bool] = if matches!(what, What::Icmpv6(_)) { &[false] } else { &[true, false] };
-    let one = |place: &Place, v4: bool| place.addresses().iter().copied().find(|address| address.is_ipv4() == v4);
+    let one =
+        |location: &Location, v4: bool| location.addresses().iter().copied().find(|address| address.is_ipv4() == v4);
     for &v4 in families {
         if let (Some(source), Some(destination)) = (one(from, v4), one(to, v4)) {
             return Ok((source, destination));
         }
     }
-    for (place, other) in [(from, to), (to, from)] {
-        if let (Place::Process { node, .. }, true) = (place, place.addresses().is_empty()) {
+    for (location, other) in [(from, to), (to, from)] {
+        if let (Location::Process { node, .. }, true) = (location, location.addresses().is_empty()) {
             return Err(AskError(format!(
                 "the store knows no address of node {node}: ask on {node} itself, whose agent tells them, or set expectedIPs on its host endpoint{}",
                 if other.addresses().is_empty() { ", and so for the other end" } else { "" }
@@ -552,10 +561,10 @@ fn addresses(from: &Place, to: &Place, what: &What) -> Result<(IpAddr, IpAddr), 
 }
 
 pub(crate) fn transport(
-    places: &Places<'_>,
+    topology: &Topology<'_>,
     what: &What,
     source: Option<u16>,
-    to: &Place,
+    to: &Location,
     v4: bool,
 ) -> Result<(u8, Transport), AskError> {
     let source = source.unwrap_or(SOME_PORT);
@@ -568,7 +577,7 @@ pub(crate) fn transport(
         }
         What::Other(number) => (*number, Transport::Opaque),
         What::Named(protocol, name) => {
-            let ports = places.ports(to);
+            let ports = topology.ports(to);
             let of = |port: Protocol| protocol.is_none_or(|protocol| port == protocol);
             let found = ports.iter().find(|port| &port.name == name && of(port.protocol)).ok_or_else(|| {
                 let names: Vec<&str> = ports.iter().map(|port| port.name.as_str()).collect();

@@ -6,17 +6,17 @@ use std::net::{IpAddr, Ipv4Addr};
 use tortie_eval::{Conntrack, Way, judge};
 use tortie_policy::Snapshot;
 
-use crate::ask::{AskError, Question};
-use crate::journey::Leg;
-use crate::place::{Place, Places};
-use crate::text::legs_decided_by;
+use crate::question::{AskError, Question};
+use crate::text::hops_decided_by;
+use crate::topology::{Location, Topology};
+use crate::trace::Hop;
 
 /// What an address stands for, when it is no single machine's: `a multicast address`.
-pub(crate) fn kind(places: &Places<'_>, address: IpAddr) -> Option<&'static str> {
+pub(crate) fn kind(topology: &Topology<'_>, address: IpAddr) -> Option<&'static str> {
     match address {
         _ if address.is_multicast() => Some("a multicast address"),
         IpAddr::V4(Ipv4Addr::BROADCAST) => Some("the broadcast address of every link"),
-        _ => places.broadcasts_at(address).map(|_| "the broadcast address of a link"),
+        _ => topology.broadcasts_at(address).map(|_| "the broadcast address of a link"),
     }
 }
 
@@ -32,19 +32,24 @@ pub(crate) fn is_anywhere(address: IpAddr) -> bool {
 
 /// The target, with the machine that receives it where it is a group. Each receives its own copy, so somebody must say
 /// which one is asked about.
-pub(crate) fn receiver(places: &Places<'_>, question: &Question, from: &Place, to: Place) -> Result<Place, AskError> {
-    if let Some((address, kind)) = from.addresses().iter().find_map(|one| Some((one, kind(places, *one)?))) {
+pub(crate) fn receiver(
+    topology: &Topology<'_>,
+    question: &Question,
+    from: &Location,
+    to: Location,
+) -> Result<Location, AskError> {
+    if let Some((address, kind)) = from.addresses().iter().find_map(|one| Some((one, kind(topology, *one)?))) {
         return Err(AskError(format!("{address} is {kind}: no packet comes from it")));
     }
-    let Place::Outside(addresses) = &to else { return Ok(to) };
+    let Location::Outside(addresses) = &to else { return Ok(to) };
     let &[address] = addresses.as_slice() else { return Ok(to) };
-    let Some(kind) = kind(places, address) else { return Ok(to) };
+    let Some(kind) = kind(topology, address) else { return Ok(to) };
     let named = question.node.as_deref();
     let node = match (named, from) {
         // It leaves; its own copy is told beside that.
-        (None, Place::Process { .. }) => return Ok(to),
-        (Some(node), Place::Process { node: own, .. }) if node == own => return Ok(to),
-        (named, Place::Workload(endpoint)) => match named {
+        (None, Location::Process { .. }) => return Ok(to),
+        (Some(node), Location::Process { node: own, .. }) if node == own => return Ok(to),
+        (named, Location::Workload(endpoint)) => match named {
             Some(node) if node != endpoint.node => {
                 return Err(AskError(format!(
                     "{address} is {kind}: what a workload sends there ends at its own node, {}",
@@ -54,7 +59,7 @@ pub(crate) fn receiver(places: &Places<'_>, question: &Question, from: &Place, t
             _ => endpoint.node.as_str(),
         },
         (Some(node), _) => node,
-        (None, Place::Outside(_)) => match places.broadcasts_at(address).filter(|_| !address.is_multicast()) {
+        (None, Location::Outside(_)) => match topology.broadcasts_at(address).filter(|_| !address.is_multicast()) {
             Some(node) => node,
             None => {
                 return Err(AskError(format!(
@@ -63,29 +68,29 @@ pub(crate) fn receiver(places: &Places<'_>, question: &Question, from: &Place, t
             }
         },
     };
-    Ok(Place::Process { node: node.to_owned(), addresses: vec![address], interface: None })
+    Ok(Location::Process { node: node.to_owned(), addresses: vec![address], interface: None })
 }
 
 /// What becomes of the copies that whoever sends to a group receives of its own.
-pub(crate) fn copies(places: &Places<'_>, snapshot: &Snapshot, answers: &[(Vec<String>, Vec<Leg>)]) -> Vec<String> {
-    let mut told: Vec<String> = Vec::new();
-    for leg in answers.iter().filter_map(|(_, legs)| legs.first()) {
-        let Way::Out { interface } = &leg.packet.way else { continue };
-        if kind(places, leg.packet.destination).is_none() || !leg.verdict.allowed {
+pub(crate) fn copies(topology: &Topology<'_>, snapshot: &Snapshot, answers: &[(Vec<String>, Vec<Hop>)]) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    for hop in answers.iter().filter_map(|(_, hops)| hops.first()) {
+        let Way::Out { interface } = &hop.packet.way else { continue };
+        if kind(topology, hop.packet.destination).is_none() || !hop.verdict.allowed {
             continue;
         }
-        let mut packet = leg.packet.clone();
+        let mut packet = hop.packet.clone();
         packet.way = Way::In { interface: interface.clone() };
-        if leg.verdict.untracked {
+        if hop.verdict.untracked {
             packet.conntrack = Conntrack::Untracked;
         }
-        let verdict = judge(snapshot, &leg.host, &packet);
-        let copy = Leg { host: leg.host.clone(), packet, verdict };
-        let decided = legs_decided_by(snapshot, std::slice::from_ref(&copy));
-        let note = format!("its copy for who listens on {} itself, at {interface}: {decided}", leg.host.node);
-        if !told.contains(&note) {
-            told.push(note);
+        let verdict = judge(snapshot, &hop.host, &packet);
+        let copy = Hop { host: hop.host.clone(), packet, verdict };
+        let decided = hops_decided_by(snapshot, std::slice::from_ref(&copy));
+        let note = format!("its copy for who listens on {} itself, at {interface}: {decided}", hop.host.node);
+        if !notes.contains(&note) {
+            notes.push(note);
         }
     }
-    told
+    notes
 }

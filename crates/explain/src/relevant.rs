@@ -1,5 +1,5 @@
-//! Everything that can make a difference between the packets of a question: the rules, settings and endpoints that they
-//! may meet on their way, and where addresses are.
+//! The conditions that can tell the packets of a question apart: the rules, settings and endpoints that may judge them, and
+//! the locations of addresses.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -9,31 +9,31 @@ use tortie_classes::{AddressSet, Conditions, Domain, Ranges};
 use tortie_eval::Subject;
 use tortie_policy::{Direction, Labels, PolicyId, Profile, Settings, Snapshot, WorkloadEndpoint};
 
-use crate::ask::Question;
 use crate::owners::Owner;
-use crate::place::{Place, Places};
+use crate::question::Question;
+use crate::topology::{Location, Topology};
 
-/// One end of a question.
+/// One end of a question, resolved.
 #[derive(Clone, Debug)]
 pub(crate) enum End {
-    /// One place.
-    Fixed(Place),
+    /// One location.
+    Single(Location),
     /// Many addresses.
-    Wide(AddressSet),
+    Many(AddressSet),
 }
 
 impl End {
     pub(crate) fn addresses(&self) -> AddressSet {
         match self {
-            End::Fixed(place) => AddressSet::of(place.addresses()),
-            End::Wide(addresses) => addresses.clone(),
+            End::Single(location) => AddressSet::of(location.addresses()),
+            End::Many(addresses) => addresses.clone(),
         }
     }
 
     fn node(&self) -> Option<&str> {
         match self {
-            End::Fixed(place) => place.node(),
-            End::Wide(_) => None,
+            End::Single(location) => location.node(),
+            End::Many(_) => None,
         }
     }
 }
@@ -43,7 +43,7 @@ const ON_ANY_LINK: [&str; 2] = ["169.254.0.0/16", "fe80::/10"];
 
 /// The conditions that the packets of a question may meet.
 pub(crate) fn conditions<'a>(
-    places: &Places<'_>,
+    topology: &Topology<'_>,
     snapshot: &'a Snapshot,
     question: &Question,
     from: &End,
@@ -57,7 +57,7 @@ pub(crate) fn conditions<'a>(
         translated: AddressSet::of(translated),
         source_ports,
     };
-    let mut found = Found {
+    let mut relevant = Relevant {
         snapshot,
         nodes: BTreeSet::new(),
         policies: BTreeSet::new(),
@@ -66,31 +66,31 @@ pub(crate) fn conditions<'a>(
         interfaces: HashMap::new(),
     };
     for endpoint in snapshot.workload_endpoints.values() {
-        found.interfaces.entry((&endpoint.node, &endpoint.interface)).or_default().push(endpoint);
+        relevant.interfaces.entry((&endpoint.node, &endpoint.interface)).or_default().push(endpoint);
     }
-    let behind = question.dnat.map(|(address, _)| places.at(address));
-    found.nodes.extend([from.node(), to.node(), question.node.as_deref()].into_iter().flatten().map(str::to_owned));
-    found.nodes.extend(behind.iter().filter_map(Place::node).map(str::to_owned));
-    for end in [from, to].into_iter().chain(behind.map(End::Fixed).as_ref()) {
-        if let End::Fixed(Place::Workload(endpoint)) = end {
-            found.sharing(endpoint);
+    let behind = question.dnat.map(|(address, _)| topology.at(address));
+    relevant.nodes.extend([from.node(), to.node(), question.node.as_deref()].into_iter().flatten().map(str::to_owned));
+    relevant.nodes.extend(behind.iter().filter_map(Location::node).map(str::to_owned));
+    for end in [from, to].into_iter().chain(behind.map(End::Single).as_ref()) {
+        if let End::Single(Location::Workload(endpoint)) = end {
+            relevant.sharing(endpoint);
         }
     }
     let mut conditions = Conditions::new(snapshot, domain);
     for (end, is_source) in [(from, true), (to, false)] {
-        if let End::Wide(addresses) = end {
-            for group in found.standing(places, addresses) {
+        if let End::Many(addresses) = end {
+            for group in relevant.address_groups(topology, addresses) {
                 if is_source { conditions.add_source(&group) } else { conditions.add_destination(&group) }
             }
         }
     }
-    found.host_endpoints();
-    found.add(&mut conditions);
+    relevant.host_endpoints();
+    relevant.add(&mut conditions);
     conditions
 }
 
-/// What was found to concern a question.
-struct Found<'a> {
+/// What is relevant for a question.
+struct Relevant<'a> {
     snapshot: &'a Snapshot,
     nodes: BTreeSet<String>,
     policies: BTreeSet<PolicyId>,
@@ -101,15 +101,15 @@ struct Found<'a> {
     interfaces: HashMap<(&'a str, &'a str), Vec<&'a WorkloadEndpoint>>,
 }
 
-/// What tells the places of addresses apart: the node, and for workloads their policies and profiles, or the address
-/// itself where it is special.
+/// What packets from or to an address have in common with those of other addresses: the node, the policies and the profiles
+/// of workloads. An address that differs in other things too is a group of its own.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Standing {
+enum AddressGroup {
     Workload { node: String, policies: Vec<PolicyId>, profiles: Vec<String> },
     Single(IpAddr),
 }
 
-impl Found<'_> {
+impl Relevant<'_> {
     /// Notes an endpoint's policies and profiles.
     fn subject(&mut self, subject: &Subject) -> Vec<PolicyId> {
         let snapshot = self.snapshot;
@@ -140,33 +140,33 @@ impl Found<'_> {
         }
     }
 
-    /// The addresses of a wide end by where they are, so that what is in one group takes one way.
-    fn standing(&mut self, places: &Places<'_>, addresses: &AddressSet) -> Vec<AddressSet> {
-        let mut groups: BTreeMap<Standing, Vec<IpAddr>> = BTreeMap::new();
-        for (&address, owner) in places.owners().iter().filter(|(address, _)| addresses.contains(**address)) {
-            let standing = match owner {
+    /// The addresses of an end with many, grouped so that packets of one group take the same path.
+    fn address_groups(&mut self, topology: &Topology<'_>, addresses: &AddressSet) -> Vec<AddressSet> {
+        let mut groups: BTreeMap<AddressGroup, Vec<IpAddr>> = BTreeMap::new();
+        for (&address, owner) in topology.owners().iter().filter(|(address, _)| addresses.contains(**address)) {
+            let address_groups = match owner {
                 Owner::Workload(endpoint) => self.workload(endpoint, address),
                 Owner::Node(node) => {
                     self.nodes.insert(node.clone());
-                    Standing::Single(address)
+                    AddressGroup::Single(address)
                 }
             };
-            groups.entry(standing).or_default().push(address);
+            groups.entry(address_groups).or_default().push(address);
         }
-        let nets = self.snapshot.pools.values().map(|pool| pool.net).chain(places.routed_nets());
+        let nets = self.snapshot.pools.values().map(|pool| pool.net).chain(topology.routed_nets());
         let any_link = ON_ANY_LINK.iter().filter_map(|net| net.parse::<IpNet>().ok());
         let nets = nets.chain(any_link).map(|net| AddressSet::of_nets([&net]));
         groups.into_values().map(|group| AddressSet::of(&group)).chain(nets).collect()
     }
 
     /// Notes what may judge the packets of a workload, and tells its address from others.
-    fn workload(&mut self, endpoint: &WorkloadEndpoint, address: IpAddr) -> Standing {
+    fn workload(&mut self, endpoint: &WorkloadEndpoint, address: IpAddr) -> AddressGroup {
         self.nodes.insert(endpoint.node.clone());
         let (policies, alone) = self.sharing(endpoint);
         if !alone || !endpoint.spoofing.is_empty() || !endpoint.addresses.contains(&address) {
-            return Standing::Single(address);
+            return AddressGroup::Single(address);
         }
-        Standing::Workload { node: endpoint.node.clone(), policies, profiles: endpoint.profiles.clone() }
+        AddressGroup::Workload { node: endpoint.node.clone(), policies, profiles: endpoint.profiles.clone() }
     }
 
     fn add(&self, conditions: &mut Conditions<'_>) {

@@ -1,4 +1,4 @@
-//! Where the ends of a question are: on which node, behind which interface, at which address.
+//! The topology as far as it is known: nodes, their interfaces and routes, and where the ends of a question are.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -9,10 +9,10 @@ use tortie_eval::{Host, Link};
 use tortie_policy::machine::{Leads, Machine, RouteKind};
 use tortie_policy::{HostEndpoint, Interface, Limits, NamedPort, Snapshot, WorkloadEndpoint, WorkloadId};
 
-use crate::ask::{AskError, Party};
 use crate::owners::{Owner, owners};
+use crate::question::{AskError, EndSpec};
 
-/// Addresses that stand for what is not there: from the ranges kept for documentation and benchmarks.
+/// Addresses for ends that no object has: from the ranges reserved for documentation and benchmarks.
 const STRANGERS: [&str; 8] = [
     "203.0.113.254",
     "198.51.100.254",
@@ -27,9 +27,9 @@ const STRANGERS: [&str; 8] = [
 const ANOTHER: &str = "another interface";
 const NEW_WORKLOAD: [&str; 2] = ["198.18.0.1", "2001:2::1"];
 
-/// One end, found.
+/// Where an end is.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Place {
+pub enum Location {
     /// A process on a node.
     Process {
         /// The node.
@@ -45,27 +45,27 @@ pub enum Place {
     Outside(Vec<IpAddr>),
 }
 
-impl Place {
+impl Location {
     /// The node it is on.
     pub fn node(&self) -> Option<&str> {
         match self {
-            Place::Process { node, .. } => Some(node),
-            Place::Workload(endpoint) => Some(&endpoint.node),
-            Place::Outside(_) => None,
+            Location::Process { node, .. } => Some(node),
+            Location::Workload(endpoint) => Some(&endpoint.node),
+            Location::Outside(_) => None,
         }
     }
 
     /// Its addresses.
     pub fn addresses(&self) -> &[IpAddr] {
         match self {
-            Place::Process { addresses, .. } | Place::Outside(addresses) => addresses,
-            Place::Workload(endpoint) => &endpoint.addresses,
+            Location::Process { addresses, .. } | Location::Outside(addresses) => addresses,
+            Location::Workload(endpoint) => &endpoint.addresses,
         }
     }
 }
 
-/// Finds places in a snapshot.
-pub struct Places<'a> {
+/// The nodes, interfaces and routes that the store and the machines tell of.
+pub struct Topology<'a> {
     snapshot: &'a Snapshot,
     /// Nodes whose interfaces are known better than the store knows them: this machine's.
     hosts: BTreeMap<String, Host>,
@@ -75,8 +75,8 @@ pub struct Places<'a> {
     owners: OnceCell<BTreeMap<IpAddr, Owner<'a>>>,
 }
 
-impl<'a> Places<'a> {
-    /// Places of a snapshot, as far as the store tells of interfaces.
+impl<'a> Topology<'a> {
+    /// The topology as far as the store knows it.
     pub fn new(snapshot: &'a Snapshot) -> Self {
         Self { snapshot, hosts: BTreeMap::new(), machines: BTreeMap::new(), owners: OnceCell::new() }
     }
@@ -125,8 +125,8 @@ impl<'a> Places<'a> {
     }
 
     /// A process with the address first that the machine uses towards its peer.
-    pub(crate) fn facing(&self, place: Place, peer: &Place) -> Place {
-        let Place::Process { node, mut addresses, interface: None } = place else { return place };
+    pub(crate) fn facing(&self, location: Location, peer: &Location) -> Location {
+        let Location::Process { node, mut addresses, interface: None } = location else { return location };
         for v4 in [true, false] {
             let towards = peer.addresses().iter().find(|address| address.is_ipv4() == v4);
             let Some(leads) = towards.and_then(|address| self.leads(&node, *address)) else { continue };
@@ -137,7 +137,7 @@ impl<'a> Places<'a> {
             let rank = |address: &IpAddr| liked.iter().position(|one| one == address).unwrap_or(liked.len());
             addresses.sort_by_key(rank);
         }
-        Place::Process { node, addresses, interface: None }
+        Location::Process { node, addresses, interface: None }
     }
 
     /// Every address that somebody has, with its owner.
@@ -167,13 +167,13 @@ impl<'a> Places<'a> {
     }
 
     /// The named ports of a place: of a process those of the host endpoints that may stand before it.
-    pub(crate) fn ports(&self, place: &Place) -> Vec<&'a NamedPort> {
-        match place {
-            Place::Workload(endpoint) => {
+    pub(crate) fn ports(&self, location: &Location) -> Vec<&'a NamedPort> {
+        match location {
+            Location::Workload(endpoint) => {
                 let found = self.snapshot.workload_endpoints.get(&endpoint.id);
                 found.map(|endpoint| endpoint.ports.iter().collect()).unwrap_or_default()
             }
-            Place::Process { node, addresses, interface } => self
+            Location::Process { node, addresses, interface } => self
                 .host_endpoints(node)
                 .filter(|endpoint| match interface {
                     Some(_) if self.interface_of(endpoint) == *interface => true,
@@ -181,7 +181,7 @@ impl<'a> Places<'a> {
                 })
                 .flat_map(|endpoint| &endpoint.ports)
                 .collect(),
-            Place::Outside(_) => Vec::new(),
+            Location::Outside(_) => Vec::new(),
         }
     }
 
@@ -235,24 +235,26 @@ impl<'a> Places<'a> {
     }
 
     /// Finds one end.
-    pub fn find(&self, party: &Party, node: Option<&str>) -> Result<Place, AskError> {
+    pub fn find(&self, party: &EndSpec, node: Option<&str>) -> Result<Location, AskError> {
         match party {
-            Party::Address(address) => Ok(self.at(*address)),
-            Party::Any => Ok(Place::Outside(self.strangers())),
-            Party::Net(net) => Err(AskError(format!("{net} is many addresses, which are answered by class"))),
-            Party::Set(..) => Err(AskError("a network set is many addresses, which are answered by class".to_owned())),
-            Party::Node(name) => self.process(name),
-            Party::HostEndpoint(name) => self.at_host_endpoint(name),
-            Party::Pod(namespace, name) => self.pod(namespace, name).ok_or_else(|| {
+            EndSpec::Address(address) => Ok(self.at(*address)),
+            EndSpec::Any => Ok(Location::Outside(self.strangers())),
+            EndSpec::Net(net) => Err(AskError(format!("{net} is many addresses, which are answered by class"))),
+            EndSpec::Set(..) => {
+                Err(AskError("a network set is many addresses, which are answered by class".to_owned()))
+            }
+            EndSpec::Node(name) => self.process(name),
+            EndSpec::HostEndpoint(name) => self.at_host_endpoint(name),
+            EndSpec::Pod(namespace, name) => self.pod(namespace, name).ok_or_else(|| {
                 AskError(format!(
                     "there is no pod {namespace}/{name}; pods of {namespace}: {}",
                     self.pods_of(namespace)
                 ))
             }),
-            Party::Workload(namespace, name) => self
+            EndSpec::Workload(namespace, name) => self
                 .workload(namespace, name)
                 .ok_or_else(|| AskError(format!("there is no workload endpoint {namespace}/{name}"))),
-            Party::Either(namespace, name) => {
+            EndSpec::Either(namespace, name) => {
                 self.pod(namespace, name).or_else(|| self.workload(namespace, name)).ok_or_else(|| {
                     AskError(format!(
                         "there is neither a pod nor a workload endpoint {namespace}/{name}; pods of {namespace}: {}",
@@ -260,23 +262,25 @@ impl<'a> Places<'a> {
                     ))
                 })
             }
-            Party::Labels(labels) => Ok(self.new_workload(labels, node)),
+            EndSpec::Labels(labels) => Ok(self.new_workload(labels, node)),
         }
     }
 
     /// Who has an address.
-    pub fn at(&self, address: IpAddr) -> Place {
+    pub fn at(&self, address: IpAddr) -> Location {
         match self.owners().get(&address) {
             // It may have others: this is the one that is asked about.
             Some(Owner::Workload(endpoint)) => {
-                Place::Workload(Box::new(WorkloadEndpoint { addresses: vec![address], ..(*endpoint).clone() }))
+                Location::Workload(Box::new(WorkloadEndpoint { addresses: vec![address], ..(*endpoint).clone() }))
             }
-            Some(Owner::Node(node)) => Place::Process { node: node.clone(), addresses: vec![address], interface: None },
-            None => Place::Outside(vec![address]),
+            Some(Owner::Node(node)) => {
+                Location::Process { node: node.clone(), addresses: vec![address], interface: None }
+            }
+            None => Location::Outside(vec![address]),
         }
     }
 
-    fn process(&self, name: &str) -> Result<Place, AskError> {
+    fn process(&self, name: &str) -> Result<Location, AskError> {
         let mut addresses: Vec<IpAddr> = Vec::new();
         let own = self.snapshot.nodes.get(name);
         addresses.extend(own.iter().flat_map(|node| &node.addresses));
@@ -295,7 +299,7 @@ impl<'a> Places<'a> {
                 true
             }
         });
-        Ok(Place::Process { node: name.to_owned(), addresses, interface: None })
+        Ok(Location::Process { node: name.to_owned(), addresses, interface: None })
     }
 
     /// Whether anything tells of a node; the error says what there is.
@@ -318,7 +322,7 @@ impl<'a> Places<'a> {
         )))
     }
 
-    fn at_host_endpoint(&self, name: &str) -> Result<Place, AskError> {
+    fn at_host_endpoint(&self, name: &str) -> Result<Location, AskError> {
         let Some(endpoint) = self.snapshot.host_endpoints.get(name) else {
             let names: Vec<&str> = self.snapshot.host_endpoints.keys().map(String::as_str).collect();
             let node = self.node_names().contains(&name).then(|| format!("; node/{name} is a node"));
@@ -326,29 +330,29 @@ impl<'a> Places<'a> {
             let meant = node.or_else(meant).unwrap_or_default();
             return Err(AskError(format!("there is no host endpoint {name:?}{meant}; there are: {}", list(&names))));
         };
-        let Place::Process { node, addresses, .. } = self.process(&endpoint.node)? else {
+        let Location::Process { node, addresses, .. } = self.process(&endpoint.node)? else {
             return Err(AskError(format!("host endpoint {name:?} is on no node")));
         };
         let mut own = endpoint.addresses.clone();
         own.extend(addresses.into_iter().filter(|address| !endpoint.addresses.contains(address)));
-        Ok(Place::Process { node, addresses: own, interface: self.interface_of(endpoint) })
+        Ok(Location::Process { node, addresses: own, interface: self.interface_of(endpoint) })
     }
 
-    fn pod(&self, namespace: &str, name: &str) -> Option<Place> {
+    fn pod(&self, namespace: &str, name: &str) -> Option<Location> {
         let found = self
             .snapshot
             .workload_endpoints
             .values()
             .find(|endpoint| endpoint.id.namespace == namespace && endpoint.pod == name);
-        found.map(|endpoint| Place::Workload(Box::new(endpoint.clone())))
+        found.map(|endpoint| Location::Workload(Box::new(endpoint.clone())))
     }
 
-    fn workload(&self, namespace: &str, name: &str) -> Option<Place> {
+    fn workload(&self, namespace: &str, name: &str) -> Option<Location> {
         let id = WorkloadId { namespace: namespace.to_owned(), name: name.to_owned() };
-        self.snapshot.workload_endpoints.get(&id).map(|endpoint| Place::Workload(Box::new(endpoint.clone())))
+        self.snapshot.workload_endpoints.get(&id).map(|endpoint| Location::Workload(Box::new(endpoint.clone())))
     }
 
-    fn new_workload(&self, labels: &BTreeMap<String, String>, node: Option<&str>) -> Place {
+    fn new_workload(&self, labels: &BTreeMap<String, String>, node: Option<&str>) -> Location {
         let mut labels = labels.clone();
         let namespace = labels.remove("ns").unwrap_or_else(|| "default".to_owned());
         let account = labels.remove("sa");
@@ -363,7 +367,7 @@ impl<'a> Places<'a> {
         profiles.retain(|profile| self.snapshot.profiles.contains_key(profile));
         let node = node.map_or_else(|| self.first_node(), str::to_owned);
         let prefix = self.snapshot.settings(&node).interface_prefixes.first().cloned().unwrap_or_default();
-        Place::Workload(Box::new(WorkloadEndpoint {
+        Location::Workload(Box::new(WorkloadEndpoint {
             id: WorkloadId { namespace, name: "(not there yet)".to_owned() },
             precedence: Default::default(),
             node,

@@ -1,11 +1,11 @@
-//! Interfaces that come to the same: what governs them has the same policies and profiles.
+//! Interfaces whose endpoints have the same policies and profiles: one of them is traced for all.
 
 use std::collections::BTreeMap;
 
 use tortie_eval::{List, Subject, specific_host_endpoint, wildcard_host_endpoint};
 use tortie_policy::{Direction, PolicyId};
 
-use crate::place::Places;
+use crate::topology::Topology;
 
 /// So few interfaces are all asked about, each by its name.
 const FEW: usize = 8;
@@ -16,12 +16,12 @@ type Governed = Option<(bool, Vec<PolicyId>, Vec<String>)>;
 
 /// Of the interfaces of a node those that differ in what decides there, the first of each kind, and how many others each
 /// stands for.
-pub(crate) fn distinct(places: &Places<'_>, node: &str, names: Vec<String>) -> Vec<(String, usize)> {
+pub(crate) fn distinct(topology: &Topology<'_>, node: &str, names: Vec<String>) -> Vec<(String, usize)> {
     if names.len() <= FEW {
         return names.into_iter().map(|name| (name, 0)).collect();
     }
-    let snapshot = places.snapshot();
-    let host = places.host(node);
+    let snapshot = topology.snapshot();
+    let host = topology.host(node);
     let wildcard = wildcard_host_endpoint(snapshot, &host).map(|endpoint| &endpoint.name);
     let mut by_labels: BTreeMap<_, Vec<PolicyId>> = BTreeMap::new();
     let mut found: Vec<(Governed, String, usize)> = Vec::new();
@@ -30,7 +30,7 @@ pub(crate) fn distinct(places: &Places<'_>, node: &str, names: Vec<String>) -> V
         let endpoint = specific.or_else(|| snapshot.host_endpoints.get(wildcard?));
         let governed = endpoint.map(|endpoint| {
             let subject = Subject::host(snapshot, endpoint);
-            let policies = by_labels.entry(subject.labels.clone()).or_insert_with(|| policies(places, &subject));
+            let policies = by_labels.entry(subject.labels.clone()).or_insert_with(|| policies(topology, &subject));
             (specific.is_some(), policies.clone(), subject.profiles)
         });
         match found.iter_mut().find(|(other, ..)| *other == governed) {
@@ -41,11 +41,11 @@ pub(crate) fn distinct(places: &Places<'_>, node: &str, names: Vec<String>) -> V
     found.into_iter().map(|(_, name, more)| (name, more)).collect()
 }
 
-fn policies(places: &Places<'_>, subject: &Subject) -> Vec<PolicyId> {
+fn policies(topology: &Topology<'_>, subject: &Subject) -> Vec<PolicyId> {
     let mut found = Vec::new();
     for list in [List::Untracked, List::PreDnat, List::Normal] {
         for direction in [Direction::Ingress, Direction::Egress] {
-            let tiers = subject.tiers(places.snapshot(), list, direction);
+            let tiers = subject.tiers(topology.snapshot(), list, direction);
             found.extend(tiers.iter().flat_map(|tier| &tier.policies).map(|policy| policy.id.clone()));
         }
     }

@@ -1,4 +1,4 @@
-//! Reading a question: who to whom, over what.
+//! A question and how it is read: two ends, and what the packet carries.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,14 +6,14 @@ use std::str::FromStr;
 
 use tortie_net::{IpNet, Protocol, parse_address, parse_cidr};
 
-/// Why a question cannot be answered; always says what to write instead.
+/// Why a question cannot be answered, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct AskError(pub String);
 
 /// One end, as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Party {
+pub enum EndSpec {
     /// An address.
     Address(IpAddr),
     /// A process on a host.
@@ -36,23 +36,23 @@ pub enum Party {
     Any,
 }
 
-impl Party {
+impl EndSpec {
     /// Whether it is many addresses, which [`crate::reach`] answers for.
-    pub fn is_wide(&self) -> bool {
-        matches!(self, Party::Net(_) | Party::Set(..) | Party::Any)
+    pub fn is_many(&self) -> bool {
+        matches!(self, EndSpec::Net(_) | EndSpec::Set(..) | EndSpec::Any)
     }
 }
 
 /// How an end is written.
 pub(crate) const PARTIES: &str = "an address, a net, node/NAME, hep/NAME, pod/NAMESPACE/NAME, wep/NAMESPACE/NAME, set/NAME, labels:KEY=VALUE,... or any";
 
-impl FromStr for Party {
+impl FromStr for EndSpec {
     type Err = AskError;
 
     fn from_str(text: &str) -> Result<Self, AskError> {
         let wrong = || AskError(format!("{text:?} is no end of a packet; ends are {PARTIES}"));
         if text == "any" {
-            return Ok(Party::Any);
+            return Ok(EndSpec::Any);
         }
         if let Some(labels) = text.strip_prefix("labels:") {
             let pair = |part: &str| {
@@ -65,13 +65,13 @@ impl FromStr for Party {
                 .filter(|part| !part.is_empty())
                 .map(pair)
                 .collect::<Result<_, _>>()
-                .map(Party::Labels);
+                .map(EndSpec::Labels);
         }
         if let Ok(address) = parse_address(text.trim_start_matches('[').trim_end_matches(']')) {
-            return Ok(Party::Address(address));
+            return Ok(EndSpec::Address(address));
         }
         if let Ok(net) = parse_cidr(text) {
-            return Ok(Party::Net(net.trunc()));
+            return Ok(EndSpec::Net(net.trunc()));
         }
         let parts: Vec<&str> = text.split('/').collect();
         if parts.iter().any(|part| part.is_empty()) {
@@ -79,16 +79,16 @@ impl FromStr for Party {
         }
         let owned = |part: &str| part.to_owned();
         match parts.as_slice() {
-            ["node", name] => Ok(Party::Node(owned(name))),
-            ["hep" | "hostendpoint", name] => Ok(Party::HostEndpoint(owned(name))),
-            ["pod", namespace, name] => Ok(Party::Pod(owned(namespace), owned(name))),
-            ["wep" | "workloadendpoint", namespace, name] => Ok(Party::Workload(owned(namespace), owned(name))),
-            ["set" | "gns" | "globalnetworkset", name] => Ok(Party::Set(String::new(), owned(name))),
-            ["set" | "netset" | "networkset", namespace, name] => Ok(Party::Set(owned(namespace), owned(name))),
+            ["node", name] => Ok(EndSpec::Node(owned(name))),
+            ["hep" | "hostendpoint", name] => Ok(EndSpec::HostEndpoint(owned(name))),
+            ["pod", namespace, name] => Ok(EndSpec::Pod(owned(namespace), owned(name))),
+            ["wep" | "workloadendpoint", namespace, name] => Ok(EndSpec::Workload(owned(namespace), owned(name))),
+            ["set" | "gns" | "globalnetworkset", name] => Ok(EndSpec::Set(String::new(), owned(name))),
+            ["set" | "netset" | "networkset", namespace, name] => Ok(EndSpec::Set(owned(namespace), owned(name))),
             ["pod" | "wep", name] => {
                 Err(AskError(format!("{text:?} needs its namespace: {}/NAMESPACE/{name}", parts[0])))
             }
-            [namespace, name] => Ok(Party::Either(owned(namespace), owned(name))),
+            [namespace, name] => Ok(EndSpec::Either(owned(namespace), owned(name))),
             _ => Err(wrong()),
         }
     }
@@ -277,9 +277,9 @@ pub enum State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// Who sends.
-    pub from: Party,
+    pub from: EndSpec,
     /// To whom.
-    pub to: Party,
+    pub to: EndSpec,
     /// Over what.
     pub what: What,
     /// The node that it passes, when neither end is on one; the node of a workload that is not there yet.
