@@ -27,6 +27,7 @@ pub const LONG: Duration = Duration::from_secs(60);
 pub struct Place {
     binary: PathBuf,
     dir: tempfile::TempDir,
+    variables: Vec<(&'static str, &'static str)>,
 }
 
 pub struct Agent(Child);
@@ -50,7 +51,13 @@ impl Drop for Agent {
 
 impl Place {
     pub fn new(binary: &Path) -> Self {
-        Self { binary: binary.to_owned(), dir: tempfile::tempdir().unwrap() }
+        Self { binary: binary.to_owned(), dir: tempfile::tempdir().unwrap(), variables: Vec::new() }
+    }
+
+    /// With one more variable in the agent's environment.
+    pub fn with(mut self, name: &'static str, value: &'static str) -> Self {
+        self.variables.push((name, value));
+        self
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -60,6 +67,7 @@ impl Place {
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         command
+            .envs(self.variables.iter().copied())
             .env("TORTIE_STORE", self.path("tortie.db"))
             .env("TORTIE_RUN", self.path("run"))
             .env("TORTIE_STATE", self.path("state"))
