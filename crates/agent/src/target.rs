@@ -160,6 +160,7 @@ impl Target for Kernel {
     fn refused(&self) -> Vec<(String, String)> {
         let name = |refused: &Refused| match refused {
             Refused::Rules(id) => id.to_string(),
+            Refused::Set(id) => format!("the set {}", id.as_str()),
             Refused::Endpoint(Place::Workload(name) | Place::Host(name)) => format!("the endpoint on {name}"),
             Refused::Endpoint(Place::AnyHost) => "the endpoint on *".to_owned(),
         };

@@ -9,29 +9,62 @@ use crate::form::{ChainForm, Line, Ruleset};
 pub(crate) struct Script {
     pub(crate) batch: Batch,
     pub(crate) table: TableId,
-    /// The chains that messages are about, each from the index of its first message on.
-    chains: Vec<(usize, String)>,
+    /// Where it is to be in several batches: the most bytes of each, about, and those that are full.
+    pieces: Option<(usize, Vec<Batch>)>,
 }
+
+/// The most elements in one message of a script in pieces.
+const TOGETHER: usize = 100;
 
 impl Script {
     pub(crate) fn new(table: &TableId) -> Self {
-        Self { batch: Batch::new(), table: table.clone(), chains: Vec::new() }
+        Self { batch: Batch::new(), table: table.clone(), pieces: None }
+    }
+
+    /// A script that becomes several batches, each of about so many bytes.
+    pub(crate) fn in_pieces(table: &TableId, bytes: usize) -> Self {
+        Self { pieces: Some((bytes, Vec::new())), ..Self::new(table) }
+    }
+
+    /// Its batches, in order.
+    pub(crate) fn into_batches(self) -> Vec<Batch> {
+        let mut batches = self.pieces.map(|(_, full)| full).unwrap_or_default();
+        batches.extend((!self.batch.is_empty()).then_some(self.batch));
+        batches
+    }
+
+    /// Begins the next batch where this one is full.
+    fn turn(&mut self) {
+        if let Some((bytes, full)) = &mut self.pieces
+            && self.batch.byte_len() >= *bytes
+        {
+            full.push(std::mem::replace(&mut self.batch, Batch::new()));
+        }
     }
 
     pub(crate) fn add_elements<'a>(&mut self, set: &Set, elements: impl IntoIterator<Item = &'a Element>) {
-        self.batch.add_elements(&self.table, set, elements);
+        if self.pieces.is_none() {
+            self.batch.add_elements(&self.table, set, elements);
+            return;
+        }
+        let mut elements = elements.into_iter().peekable();
+        while elements.peek().is_some() {
+            self.batch.add_elements(&self.table, set, elements.by_ref().take(TOGETHER));
+            self.turn();
+        }
     }
 
     pub(crate) fn add_chain(&mut self, name: &str, form: &ChainForm) {
         let chain = Chain { name: name.to_owned(), base: form.base, comment: form.comment.clone(), handle: None };
         self.batch.add_chain(&self.table, &chain);
+        self.turn();
     }
 
     pub(crate) fn append(&mut self, chain: &str, lines: &[Line]) {
-        self.about(chain);
         for line in lines {
             let rule = rule(chain, line);
             self.batch.append_rule(&self.table, &rule);
+            self.turn();
         }
     }
 
@@ -43,7 +76,6 @@ impl Script {
             self.flush_chain(chain);
             return self.append(chain, new);
         }
-        self.about(chain);
         let head = old.iter().zip(new).take_while(|(a, b)| a == b).count();
         let tail = old[head..].iter().rev().zip(new[head..].iter().rev()).take_while(|(a, b)| a == b).count();
         let mut gone = handles[head..old.len() - tail].iter();
@@ -77,17 +109,6 @@ impl Script {
         self.batch.delete_elements(&self.table, set, elements);
     }
 
-    /// The messages from here on are about a chain.
-    fn about(&mut self, chain: &str) {
-        self.chains.push((self.batch.len(), chain.to_owned()));
-    }
-
-    /// The chain whose rules a message is about.
-    pub(crate) fn chain_of(&self, message: usize) -> Option<&str> {
-        let behind = self.chains.partition_point(|(first, _)| *first <= message);
-        behind.checked_sub(1).map(|at| self.chains[at].1.as_str())
-    }
-
     /// A whole table, in place of what is there under its name.
     pub(crate) fn replace(&mut self, table: &Table, is_there: bool, ruleset: &Ruleset) {
         // A table that is there cannot become owned, so it goes first; a packet sees the one or the other.
@@ -98,23 +119,34 @@ impl Script {
         self.fill(ruleset);
     }
 
-    /// Everything in a table. Maps lead to chains, so their elements come after those.
+    /// Everything in a table.
     pub(crate) fn fill(&mut self, ruleset: &Ruleset) {
+        self.fill_unhooked(ruleset);
+        self.hook(ruleset);
+    }
+
+    /// Everything but the base chains: nothing of it is asked by a packet yet. Maps lead to chains, so their elements come after
+    /// those.
+    pub(crate) fn fill_unhooked(&mut self, ruleset: &Ruleset) {
         for form in ruleset.sets.values() {
             self.batch.add_set(&self.table, &form.set);
+            self.turn();
         }
-        let regular = |form: &&ChainForm| form.base.is_none();
-        let (regular, base): (Vec<_>, Vec<_>) = ruleset.chains.iter().partition(|(_, form)| regular(form));
-        for (name, form) in &regular {
+        let regular = || ruleset.chains.iter().filter(|(_, form)| form.base.is_none());
+        for (name, form) in regular() {
             self.add_chain(name, form);
         }
         for form in ruleset.sets.values() {
             self.add_elements(&form.set, &form.elements);
         }
-        for (name, form) in &regular {
+        for (name, form) in regular() {
             self.append(name, &form.lines);
         }
-        for (name, form) in &base {
+    }
+
+    /// The base chains.
+    pub(crate) fn hook(&mut self, ruleset: &Ruleset) {
+        for (name, form) in ruleset.chains.iter().filter(|(_, form)| form.base.is_some()) {
             self.add_chain(name, form);
             self.append(name, &form.lines);
         }

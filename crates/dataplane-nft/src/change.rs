@@ -75,6 +75,8 @@ pub(crate) struct Step<'a> {
     /// Lists and places whose standing with the kernel has changed.
     pub(crate) lists: BTreeSet<RulesId>,
     pub(crate) places: BTreeSet<Place>,
+    /// Sets that the kernel refused: before the step, and now.
+    pub(crate) sets_out: (&'a BTreeSet<SetId>, &'a BTreeSet<SetId>),
 }
 
 impl Change {
@@ -149,20 +151,23 @@ impl Change {
     }
 
     fn sets(&mut self, step: &Step<'_>) {
-        let made: HashSet<&SetId> = step.delta.sets_made.iter().map(|(id, _)| id).collect();
-        let reshaped = |id: &SetId| step.touched.shapes.get(id).is_some_and(|before| before.is_some());
-        for (id, before) in &step.touched.shapes {
-            if let Some(before) = before {
+        let (out_before, out_now) = step.sets_out;
+        let turned: HashSet<&SetId> = out_before.symmetric_difference(out_now).collect();
+        let replaced: HashSet<&SetId> = step.touched.shapes.keys().chain(turned).collect();
+        for &id in &replaced {
+            // What was not touched has the shape that it had.
+            let before = step.touched.shapes.get(id).copied().unwrap_or_else(|| Some(step.now.shape(id)));
+            if let Some(before) = before.filter(|_| !out_before.contains(id)) {
                 let families = step.index.families.of_set(id);
-                self.sets_gone.extend(families.map(|family| sets::empty(id, *before, family).name));
+                self.sets_gone.extend(families.map(|family| sets::empty(id, before, family).name));
             }
-            if let Some(set) = step.state_sets.get(id) {
+            if let Some(set) = step.state_sets.get(id).filter(|_| !out_now.contains(id)) {
                 self.sets_made.extend(sets::render(id, set, step.index.families));
             }
         }
         for one in &step.delta.sets_changed {
             let id = &one.id;
-            if made.contains(id) || reshaped(id) || !step.state_sets.contains_key(id) {
+            if replaced.contains(id) || out_now.contains(id) || !step.state_sets.contains_key(id) {
                 continue;
             }
             let shape: Shape = step.now.shape(id);

@@ -11,15 +11,16 @@
 mod aside;
 mod commit;
 mod mend;
+mod pieces;
 mod step;
 
 use std::collections::BTreeMap;
 
-use tortie_dataplane::{Broken, Place, RulesId, State};
+use tortie_dataplane::{Broken, Place, RulesId, SetId, State};
 use tortie_nft::dump::TableDump;
 
 use tortie_nft::probe::{self, Feature};
-use tortie_nft::{Batch, CommitError, ObjectRef, RequestError, Socket, Subscription, Table, TableId, dump};
+use tortie_nft::{Batch, Buffers, CommitError, ObjectRef, RequestError, Socket, Subscription, Table, TableId, dump};
 
 use crate::batch::Script;
 use crate::compare::differences;
@@ -34,6 +35,7 @@ use crate::uses::Uses;
 use crate::watch::{self, Watch};
 
 use aside::Aside;
+use pieces::There;
 
 /// The kernel's table, kept as a desired state says. It works in the network namespace of the thread that opened it.
 #[derive(Debug)]
@@ -53,6 +55,7 @@ pub struct Kernel {
     /// Switches off the watch's notifications.
     subscription: Option<Subscription>,
     sent: Sent,
+    refusals: usize,
 }
 
 /// How much a transaction was.
@@ -78,6 +81,8 @@ pub enum Found {
 pub enum Refused {
     /// A list of rules. Its last good form stays, or, if there is none, a denial stands for it.
     Rules(RulesId),
+    /// A set. A denial stands for every list that looks in it.
+    Set(SetId),
     /// An endpoint. Its interface is in no map: a workload's is closed.
     Endpoint(Place),
 }
@@ -114,24 +119,37 @@ impl From<CommitError> for ApplyError {
 impl Kernel {
     /// Opens the dataplane. Nothing is changed yet.
     pub fn open(options: Options) -> Result<Self, ApplyError> {
-        let mut socket = Socket::open().map_err(RequestError::Io)?;
-        let id = TableId::inet(&options.table);
-        let owns = Feature::Persist.is_there(&mut socket)?;
-        let table = if owns { Table::owned(id) } else { Table::new(id) };
-        Ok(Self::with(socket, options, table))
+        Self::opened(options, Socket::open().map_err(RequestError::Io)?, true)
     }
 
     /// The same with a table that anyone may change, as on kernels before 6.9.
     pub fn open_unowned(options: Options) -> Result<Self, ApplyError> {
-        let socket = Socket::open().map_err(RequestError::Io)?;
-        let table = Table::new(TableId::inet(&options.table));
-        Ok(Self::with(socket, options, table))
+        Self::opened(options, Socket::open().map_err(RequestError::Io)?, false)
     }
 
-    fn with(socket: Socket, options: Options, table: Table) -> Self {
-        let (state, index, aside) = (State::default(), Index::default(), Aside::default());
-        let (uses, sent, programmed) = (Uses::default(), Sent::default(), Shared::default());
-        Self { socket, options, table, state, index, plan: None, aside, uses, programmed, subscription: None, sent }
+    /// The same with socket buffers of another size. A table that is longer than one send may be is built in pieces.
+    pub fn open_with(options: Options, buffers: Buffers, owned: bool) -> Result<Self, ApplyError> {
+        Self::opened(options, Socket::open_with(buffers).map_err(RequestError::Io)?, owned)
+    }
+
+    fn opened(options: Options, mut socket: Socket, owned: bool) -> Result<Self, ApplyError> {
+        let id = TableId::inet(&options.table);
+        let owns = owned && Feature::Persist.is_there(&mut socket)?;
+        let table = if owns { Table::owned(id) } else { Table::new(id) };
+        Ok(Self {
+            socket,
+            options,
+            table,
+            state: State::default(),
+            index: Index::default(),
+            plan: None,
+            aside: Aside::default(),
+            uses: Uses::default(),
+            programmed: Shared::default(),
+            subscription: None,
+            sent: Sent::default(),
+            refusals: 0,
+        })
     }
 
     /// What the kernel lacks of what we use. Without [`Feature::Owner`] and [`Feature::Persist`] others can change the
@@ -157,7 +175,7 @@ impl Kernel {
             }
         }
         self.commit(&script)?;
-        Ok(if there.is_some() { Found::Table } else { Found::Nothing })
+        Ok(if there.is_some() || self.there()?.second_in_force { Found::Table } else { Found::Nothing })
     }
 
     /// Puts a whole state into the kernel, in place of whatever is there, in one transaction.
@@ -174,13 +192,10 @@ impl Kernel {
     /// Puts everything into the kernel anew, in one transaction.
     pub fn repair(&mut self) -> Result<(), ApplyError> {
         loop {
-            let there = dump::tables(&mut self.socket, |name| name == self.options.table)?;
-            let is_there = there.iter().any(|table| table.id == self.table.id);
-            let mut script = Script::new(&self.table.id);
+            let there = self.there()?;
             let ruleset = self.ruleset();
-            script.replace(&self.table, is_there, &ruleset);
             self.programmed.lock().begin_all();
-            let result = self.commit(&script);
+            let result = self.replace_table(&ruleset, there);
             match &result {
                 Ok(()) => self.programmed.lock().replaced(&ruleset),
                 Err(_) => self.programmed.lock().refused(),
@@ -191,13 +206,35 @@ impl Kernel {
                     self.plan = Some(Plan::new(&self.state, &self.index));
                     return Ok(());
                 }
-                Err(CommitError::Refused(errors)) => match self.blame(&script, &errors) {
-                    Some((refused, reason)) => self.aside.put(refused, reason),
-                    None => return Err(CommitError::Refused(errors).into()),
-                },
+                Err(CommitError::Refused(errors)) => {
+                    let blamed = self.blame(&errors);
+                    if blamed.is_empty() {
+                        return Err(CommitError::Refused(errors).into());
+                    }
+                    blamed.into_iter().for_each(|(refused, reason)| self.aside.put(refused, reason));
+                }
                 Err(other) => return Err(other.into()),
             }
         }
+    }
+
+    /// Which of our tables exist.
+    fn there(&mut self) -> Result<There, RequestError> {
+        let second = pieces::second(&self.table.id);
+        let names = [&*self.table.id.name, &*second.name];
+        let tables = dump::tables(&mut self.socket, |name| names.contains(&name))?;
+        let has = |id: &TableId| tables.iter().any(|table| table.id == *id);
+        let mut there = There { own: has(&self.table.id), second: has(&second), second_in_force: false };
+        if there.second {
+            let chains = dump::chains(&mut self.socket, &second)?;
+            there.second_in_force = chains.iter().any(|chain| chain.base.is_some());
+        }
+        Ok(there)
+    }
+
+    /// How many batches the kernel has refused so far.
+    pub fn refusals(&self) -> usize {
+        self.refusals
     }
 
     /// Takes everything of ours out of the kernel. Fails with [`ApplyError::Held`] while an agent runs that owns it.
@@ -236,7 +273,7 @@ impl Kernel {
 
     /// What is to be in the kernel.
     pub fn ruleset(&self) -> Ruleset {
-        whole(&self.state, &self.index, &self.options, &self.aside.lists, &self.aside.places)
+        whole(&self.state, &self.index, &self.options, &self.aside.out())
     }
 
     /// What is in the kernel; none if our table is not there.
@@ -298,14 +335,17 @@ impl Kernel {
     }
 }
 
-/// Removes a table if it is there.
+/// Removes a table, and what is left of one that was to take its place.
 fn remove(socket: &mut Socket, id: &TableId) -> Result<Found, ApplyError> {
-    let there = dump::tables(socket, |name| name == id.name)?;
-    if !there.iter().any(|table| table.id == *id) {
+    let ids = [id.clone(), pieces::second(id)];
+    let tables = dump::tables(socket, |name| ids.iter().any(|id| id.name == name))?;
+    let mut batch = Batch::new();
+    for id in ids.iter().filter(|id| tables.iter().any(|table| table.id == **id)) {
+        batch.delete_table(id);
+    }
+    if batch.is_empty() {
         return Ok(Found::Nothing);
     }
-    let mut batch = Batch::new();
-    batch.delete_table(id);
     batch.commit(socket)?;
     Ok(Found::Table)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tortie_dataplane::{Place, RulesId, State};
+use tortie_dataplane::State;
 use tortie_nft::TableId;
 
 use crate::form::{Ruleset, SetForm, sort};
@@ -10,28 +10,22 @@ use crate::index::Index;
 use crate::options::Options;
 use crate::sets::{self, Families, Shape};
 use crate::skeleton::{self, Plan};
-use crate::source::{Now, Source};
+use crate::source::{Now, Out, Source};
 use crate::{list, names, place, program, uses, values};
 
 /// Everything that is to be in the kernel.
 pub fn render(state: &State, options: &Options) -> Ruleset {
-    whole(state, &Index::of(state), options, &BTreeSet::new(), &BTreeSet::new())
+    whole(state, &Index::of(state), options, &Out::nothing())
 }
 
 /// The same with sets kept for IPv6 also where none has an IPv6 member: a table keeps them once they were needed.
 pub fn render_with_ipv6(state: &State, options: &Options) -> Ruleset {
-    whole(state, &Index::with(state, Families { v6: true }), options, &BTreeSet::new(), &BTreeSet::new())
+    whole(state, &Index::with(state, Families { v6: true }), options, &Out::nothing())
 }
 
 /// The same with an index at hand, and stand-ins for what the kernel refuses.
-pub(crate) fn whole(
-    state: &State,
-    index: &Index,
-    options: &Options,
-    lists: &BTreeSet<RulesId>,
-    places: &BTreeSet<Place>,
-) -> Ruleset {
-    some(state, index, options, lists, places, None)
+pub(crate) fn whole(state: &State, index: &Index, options: &Options, out: &Out<'_>) -> Ruleset {
+    some(state, index, options, out, None)
 }
 
 /// Objects of the table by name.
@@ -50,30 +44,16 @@ impl Wanted<'_> {
 }
 
 /// Only some objects of it; those that are not to be in the kernel are missing.
-pub(crate) fn part(
-    state: &State,
-    index: &Index,
-    options: &Options,
-    lists: &BTreeSet<RulesId>,
-    places: &BTreeSet<Place>,
-    wanted: &Wanted<'_>,
-) -> Ruleset {
-    let mut ruleset = some(state, index, options, lists, places, Some(wanted));
+pub(crate) fn part(state: &State, index: &Index, options: &Options, out: &Out<'_>, wanted: &Wanted<'_>) -> Ruleset {
+    let mut ruleset = some(state, index, options, out, Some(wanted));
     ruleset.chains.retain(|name, _| wanted.chains.contains(name));
     ruleset.sets.retain(|name, _| wanted.sets.contains(name.as_str()));
     ruleset
 }
 
 /// What is wanted and perhaps more; everything without `wanted`.
-fn some(
-    state: &State,
-    index: &Index,
-    options: &Options,
-    lists: &BTreeSet<RulesId>,
-    places: &BTreeSet<Place>,
-    wanted: Option<&Wanted<'_>>,
-) -> Ruleset {
-    let now = Now::new(state, index, lists, places);
+fn some(state: &State, index: &Index, options: &Options, out: &Out<'_>, wanted: Option<&Wanted<'_>>) -> Ruleset {
+    let now = Now::new(state, index, *out);
     let mut ruleset = Ruleset::new(TableId::inet(&options.table));
     skeleton::render(&Plan::new(state, index), options, &mut ruleset);
     // Which lists name a shared set is not kept.
@@ -83,7 +63,7 @@ fn some(
         wanted.sets.iter().any(|name| ruleset.sets.contains_key(*name))
             || wanted.chains.iter().any(|name| name.contains(place::OWN))
     });
-    for (id, set) in &state.sets {
+    for (id, set) in state.sets.iter().filter(|(id, _)| !out.sets.contains(*id)) {
         let names = |wanted: &Wanted<'_>| {
             let shape = index.shapes.get(id).copied().unwrap_or(Shape::Hosts);
             index.families.of_set(id).any(|family| wanted.sets.contains(&*names::set(id, shape, family)))

@@ -17,6 +17,34 @@ use crate::stage::{Acting, Stage};
 /// Chains by name.
 pub(crate) type Chains = Vec<(String, ChainForm)>;
 
+/// What the kernel refused, so that it is not rendered as the state says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Out<'a> {
+    /// Lists that a denial stands for.
+    pub(crate) lists: &'a BTreeSet<RulesId>,
+    /// Sets that are left out; a denial stands for the lists that look in them.
+    pub(crate) sets: &'a BTreeSet<SetId>,
+    /// Endpoints that are left out.
+    pub(crate) places: &'a BTreeSet<Place>,
+}
+
+impl Out<'static> {
+    /// Nothing was refused.
+    pub(crate) const fn nothing() -> Self {
+        static LISTS: BTreeSet<RulesId> = BTreeSet::new();
+        static SETS: BTreeSet<SetId> = BTreeSet::new();
+        static PLACES: BTreeSet<Place> = BTreeSet::new();
+        Self { lists: &LISTS, sets: &SETS, places: &PLACES }
+    }
+}
+
+impl Out<'_> {
+    fn has(&self, id: &RulesId, rules: &[Rule]) -> bool {
+        let looks = || rules.iter().flat_map(Rule::sets).any(|set| self.sets.contains(set));
+        self.lists.contains(id) || (!self.sets.is_empty() && looks())
+    }
+}
+
 /// A state that can be asked for what renderers need.
 pub(crate) trait Source {
     fn settings(&self) -> &Settings;
@@ -72,19 +100,13 @@ pub(crate) struct Now<'a> {
     state: &'a State,
     index: &'a Index,
     settings: Settings,
-    refused: &'a BTreeSet<RulesId>,
-    left_out: &'a BTreeSet<Place>,
+    out: Out<'a>,
 }
 
 impl<'a> Now<'a> {
-    pub(crate) fn new(
-        state: &'a State,
-        index: &'a Index,
-        refused: &'a BTreeSet<RulesId>,
-        left_out: &'a BTreeSet<Place>,
-    ) -> Self {
+    pub(crate) fn new(state: &'a State, index: &'a Index, out: Out<'a>) -> Self {
         let settings = state.host.as_ref().map(|host| host.settings.clone()).unwrap_or_default();
-        Self { state, index, settings, refused, left_out }
+        Self { state, index, settings, out }
     }
 }
 
@@ -130,11 +152,11 @@ impl Source for Now<'_> {
     }
 
     fn refused(&self, id: &RulesId) -> bool {
-        self.refused.contains(id)
+        self.out.has(id, self.rules(id))
     }
 
     fn left_out(&self, place: &Place) -> bool {
-        self.left_out.contains(place)
+        self.out.places.contains(place)
     }
 }
 
@@ -142,8 +164,7 @@ impl Source for Now<'_> {
 pub(crate) struct Before<'a> {
     now: &'a Now<'a>,
     touched: &'a Touched,
-    refused: &'a BTreeSet<RulesId>,
-    left_out: &'a BTreeSet<Place>,
+    out: Out<'a>,
     settings: Settings,
     rules: HashMap<&'a RulesId, &'a [Rule]>,
     programs: HashMap<ProgramId, &'a Program>,
@@ -156,15 +177,13 @@ impl<'a> Before<'a> {
         touched: &'a Touched,
         undo: &'a Delta,
         host: Option<&Host>,
-        refused: &'a BTreeSet<RulesId>,
-        left_out: &'a BTreeSet<Place>,
+        out: Out<'a>,
     ) -> Self {
         let gone = undo.endpoints_removed.iter().map(|place| (place, None));
         Self {
             now,
             touched,
-            refused,
-            left_out,
+            out,
             settings: host.map(|host| host.settings.clone()).unwrap_or_default(),
             rules: undo.rules_put.iter().map(|(id, rules)| (id, rules.as_slice())).collect(),
             programs: undo.programs_made.iter().map(|(id, program)| (*id, program)).collect(),
@@ -222,10 +241,10 @@ impl Source for Before<'_> {
     }
 
     fn refused(&self, id: &RulesId) -> bool {
-        self.refused.contains(id)
+        self.out.has(id, self.rules(id))
     }
 
     fn left_out(&self, place: &Place) -> bool {
-        self.left_out.contains(place)
+        self.out.places.contains(place)
     }
 }

@@ -5,14 +5,16 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::follow::Followed;
 use common::namespace::{feed, in_namespace, run};
 use common::scenario::resource;
 use serde_json::json;
-use tortie_dataplane::{Dataplane, Delta, State};
+use tortie_dataplane::{Dataplane, Delta, Members, SetChange, SetState, State};
 use tortie_dataplane_nft::{ApplyError, Found, Kernel, Options, Refused, Sent};
+use tortie_nft::{Buffers, TableId};
 use tortie_policy::LogLimit;
 use tortie_testkit::worlds::Step;
 
@@ -267,6 +269,7 @@ fn what_the_kernel_refuses_is_set_aside_with_its_reason_and_the_rest_is_applied(
             node.kernel.apply(&delta).unwrap();
             let names = node.kernel.refused().keys().map(|refused| match refused {
                 Refused::Rules(id) => id.to_string(),
+                Refused::Set(id) => id.as_str().to_owned(),
                 Refused::Endpoint(place) => format!("{place:?}"),
             });
             names.collect::<Vec<_>>()
@@ -319,6 +322,176 @@ fn an_endpoint_that_the_kernel_refuses_is_closed() {
         assert!(node.kernel.refused().is_empty());
         assert!(table().contains("\"cali1\""));
         assert_eq!(node.kernel.differences(3).unwrap(), [] as [String; 0]);
+    });
+}
+
+#[test]
+fn all_that_the_kernel_refuses_in_one_batch_is_quarantined_at_once() {
+    in_namespace(|| {
+        for open in [Kernel::open, Kernel::open_unowned] {
+            let name = |n: usize| if usize::is_multiple_of(n, 16) { format!("good{n}") } else { format!("bad{n}") };
+            let policies = |bad: &str| -> Vec<String> {
+                let one = |n| {
+                    let rule = if usize::is_multiple_of(n, 16) { "{action: Allow, protocol: TCP}" } else { bad };
+                    format!(
+                        "GlobalNetworkPolicy {} {{selector: role == 'web', order: {n}, types: [Ingress], ingress: [{rule}]}}",
+                        name(n)
+                    )
+                };
+                (0..64).map(one).collect()
+            };
+            let mut node = Node::new(open(Options::default()).unwrap(), &[HOST]);
+            let mut delta = Delta::default();
+            let mut host = node.kernel.state().host.clone().unwrap();
+            host.settings.log_limit = Some(LogLimit { count: 0, seconds: 1, burst: 5 });
+            delta.host = Some(Box::new(host));
+            node.kernel.apply(&delta).unwrap();
+            // No kernel takes a rate of none. First in a change, then in a whole state.
+            policies("{action: Log}").iter().for_each(|line| drop(node.followed.step(&Step::Put(resource(line)))));
+            let delta = node.flush();
+            node.kernel.apply(&delta).unwrap();
+            assert_eq!((node.kernel.refused().len(), node.kernel.refusals()), (60, 1));
+            assert!(node.kernel.refused().keys().all(|refused| match refused {
+                Refused::Rules(id) => id.to_string().contains("bad"),
+                _ => false,
+            }));
+            let mut state = node.followed.state.clone();
+            state.host = node.kernel.state().host.clone();
+            node.kernel.replace(state).unwrap();
+            assert_eq!((node.kernel.refused().len(), node.kernel.refusals()), (60, 2));
+            let listed = table();
+            assert_eq!(listed.matches("refused: ").count(), 60);
+            assert!(listed.contains("chain policy-in/gnp/good16"));
+            assert_eq!(node.kernel.differences(3).unwrap(), [] as [String; 0]);
+            assert!(node.kernel.is_intact().unwrap());
+            node.kernel.remove().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_set_that_the_kernel_refuses_is_quarantined_with_the_lists_that_look_in_it_until_it_changes() {
+    in_namespace(|| {
+        for open in [Kernel::open, Kernel::open_unowned] {
+            let looks = "GlobalNetworkPolicy looks {selector: role == 'web', order: 1, types: [Ingress], ingress: [{action: Deny, source: {selector: trust == 'no'}}, {action: Allow}]}";
+            let other = "GlobalNetworkPolicy other {selector: role == 'web', order: 2, types: [Ingress], ingress: [{action: Allow, source: {selector: trust == 'yes'}}]}";
+            let good = "GlobalNetworkSet s trust=yes {nets: [192.0.2.0/24]}";
+            let bad = "GlobalNetworkSet t trust=no {nets: [10.0.0.0/8, 198.51.100.0/24]}";
+            let mut node = Node::new(open(Options::default()).unwrap(), &[HOST, looks, other, good, bad]);
+            let mut state = node.followed.state.clone();
+            let eight: ipnet::IpNet = "10.0.0.0/8".parse().unwrap();
+            let nine: ipnet::IpNet = "10.0.0.0/9".parse().unwrap();
+            let (id, nets) = state
+                .sets
+                .iter_mut()
+                .find_map(|(id, set)| match set {
+                    SetState::Nets(nets) if nets.contains(&eight) => Some((id.clone(), nets)),
+                    _ => None,
+                })
+                .unwrap();
+            // Nets that overlap: no kernel takes them.
+            nets.insert(nine);
+            node.kernel.replace(state).unwrap();
+            assert_eq!(node.kernel.refused().keys().collect::<Vec<_>>(), [&Refused::Set(id.clone())]);
+            let listed = table();
+            assert_eq!(listed.matches("refused: gnp looks").count(), 1, "{listed}");
+            assert!(!listed.contains("nets4-") || listed.matches("set nets4-").count() == 1, "{listed}");
+            assert!(node.kernel.is_intact().unwrap());
+            // What does not look in it goes on.
+            let delta = {
+                node.followed.step(&Step::Put(resource(&other.replace("Allow", "Deny"))));
+                node.flush()
+            };
+            node.kernel.apply(&delta).unwrap();
+            assert_eq!((node.kernel.refused().len(), node.kernel.refusals()), (1, 1));
+            assert_eq!(node.kernel.differences(3).unwrap(), [] as [String; 0]);
+            // It is tried again when it changes.
+            let change = SetChange { id, removed: Members::Nets(vec![nine]), added: Members::Nets(vec![]) };
+            node.kernel.apply(&Delta { sets_changed: vec![change], ..Delta::default() }).unwrap();
+            assert!(node.kernel.refused().is_empty());
+            assert!(!table().contains("refused: "));
+            assert_eq!(node.kernel.differences(3).unwrap(), [] as [String; 0]);
+            assert!(node.kernel.is_intact().unwrap());
+            node.delete("GlobalNetworkPolicy", "looks");
+            node.kernel.remove().unwrap();
+        }
+    });
+}
+
+/// A send buffer of 128 KiB, which many machines do not let a user namespace exceed.
+const SMALL: Buffers = Buffers { send: 1 << 16, receive: 1 << 18 };
+
+#[test]
+fn with_a_small_send_buffer_a_large_state_is_programmed_whole_and_never_open() {
+    in_namespace(|| {
+        for owned in [true, false] {
+            let set = |count: u32| {
+                let nets: Vec<String> =
+                    (0..count).map(|n| format!("10.{}.{}.{}/32", n / 40_000, n / 200 % 200, n % 200)).collect();
+                format!("GlobalNetworkSet s trust=yes {{nets: [{}]}}", nets.join(", "))
+            };
+            let policy = "GlobalNetworkPolicy p {selector: role == 'web', types: [Ingress], ingress: [{action: Allow, source: {selector: trust == 'yes'}}]}";
+            let mut node = Node::new(Kernel::open_with(Options::default(), SMALL, owned).unwrap(), &[HOST, policy]);
+            assert_eq!(node.kernel.is_owner(), owned);
+            // A change, and then a whole state.
+            node.put(&set(100_000));
+            let names = || {
+                let mut socket = tortie_nft::Socket::open().unwrap();
+                let ids = tortie_nft::dump::table_ids(&mut socket).unwrap();
+                ids.into_iter().map(|id| id.name).collect::<Vec<_>>()
+            };
+            assert_eq!(names(), ["tortie"]);
+            // While it is replaced, the base chains are those of one table or of the other at every moment.
+            let done = AtomicBool::new(false);
+            let looks = std::thread::scope(|scope| {
+                let looking = scope.spawn(|| {
+                    let mut socket = tortie_nft::Socket::open().unwrap();
+                    let mut looks = 0;
+                    while !done.load(Ordering::SeqCst) {
+                        let mut in_force = |name: &str| {
+                            let chains = tortie_nft::survey::chains(&mut socket, &TableId::inet(name)).unwrap();
+                            chains.into_iter().any(|(_, chain)| chain.is_some_and(|chain| chain.base.is_some()))
+                        };
+                        // They take turns: own, second, own.
+                        assert!(in_force("tortie") || in_force("tortie-next") || in_force("tortie"));
+                        looks += 1;
+                    }
+                    looks
+                });
+                node.kernel.replace(node.followed.state.clone()).unwrap();
+                done.store(true, Ordering::SeqCst);
+                looking.join().unwrap()
+            });
+            assert!(looks > 10, "{looks}");
+            assert_eq!(names(), ["tortie"]);
+            assert_eq!(node.kernel.differences(3).unwrap(), [] as [String; 0]);
+            assert!(node.kernel.is_intact().unwrap());
+            node.kernel.remove().unwrap();
+            assert_eq!(names(), [] as [&str; 0]);
+        }
+    });
+}
+
+#[test]
+fn a_replacement_in_pieces_that_was_interrupted_is_taken_up_by_the_next_agent() {
+    in_namespace(|| {
+        // The second table is in force, and the first is half built.
+        let mut node = Node::open(&[HOST, &policy("p", [LONG.into()])]);
+        let wanted = node.kernel.ruleset();
+        let second = Options { table: "tortie-next".to_owned(), ..Options::default() };
+        let mut earlier = Kernel::open_unowned(second).unwrap();
+        earlier.replace(node.followed.state.clone()).unwrap();
+        node.kernel.remove().unwrap();
+        drop(earlier);
+        earlier = Kernel::open_unowned(Options { table: "tortie-next".to_owned(), ..Options::default() }).unwrap();
+        earlier.replace(node.followed.state.clone()).unwrap();
+        let mut next = Kernel::open(Options::default()).unwrap();
+        assert_eq!(next.adopt().unwrap(), Found::Table);
+        assert!(table().contains("table inet tortie-next"));
+        next.replace(node.followed.state.clone()).unwrap();
+        assert!(!table().contains("tortie-next"));
+        let there = tortie_dataplane_nft::read_back(&next.read().unwrap().unwrap());
+        assert_eq!(tortie_dataplane_nft::differences(&wanted, &there, 3), [] as [String; 0]);
     });
 }
 

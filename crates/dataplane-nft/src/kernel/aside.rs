@@ -1,13 +1,15 @@
 //! What the kernel refused, and what stands for it.
 //!
-//! A list that the kernel refuses keeps its last good form; where there is none a denial stands for it. An endpoint is
-//! left out, which closes a workload's interface. Whatever is written anew is tried anew.
+//! A list that the kernel refuses keeps its last good form; where there is none a denial stands for it. A set that it
+//! refuses is left out, and a denial stands for every list that looks in it. An endpoint is left out, which closes a
+//! workload's interface. Whatever is written anew is tried anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tortie_dataplane::{Delta, Place, Rule, RulesId, State};
+use tortie_dataplane::{Delta, Place, Rule, RulesId, SetId, State};
 
 use super::Refused;
+use crate::source::Out;
 
 /// What the kernel refused.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +18,8 @@ pub(super) struct Aside {
     pub(super) lists: BTreeSet<RulesId>,
     /// Lists that are still as they were before.
     behind: BTreeSet<RulesId>,
+    /// Sets that are left out.
+    pub(super) sets: BTreeSet<SetId>,
     /// Endpoints that are left out.
     pub(super) places: BTreeSet<Place>,
     /// All of them, with the kernel's words.
@@ -23,10 +27,16 @@ pub(super) struct Aside {
 }
 
 impl Aside {
+    /// What is not rendered as the state says.
+    pub(super) fn out(&self) -> Out<'_> {
+        Out { lists: &self.lists, sets: &self.sets, places: &self.places }
+    }
+
     /// Sets an object aside.
     pub(super) fn put(&mut self, refused: Refused, reason: String) {
         match &refused {
             Refused::Rules(id) => drop(self.lists.insert(id.clone())),
+            Refused::Set(id) => drop(self.sets.insert(id.clone())),
             Refused::Endpoint(place) => drop(self.places.insert(place.clone())),
         }
         self.reasons.insert(refused, reason);
@@ -38,6 +48,13 @@ impl Aside {
         self.lists.retain(|id| !put.contains(id));
         self.behind.retain(|id| !put.contains(id));
         self.reasons.retain(|refused, _| !matches!(refused, Refused::Rules(id) if put.contains(id)));
+        let made = delta.sets_made.iter().map(|(id, _)| id);
+        let sets = made.chain(delta.sets_changed.iter().map(|change| &change.id)).chain(&delta.sets_removed);
+        for set in sets {
+            if self.sets.remove(set) {
+                self.reasons.remove(&Refused::Set(set.clone()));
+            }
+        }
         let places = delta.endpoints_put.iter().map(|(place, _)| place).chain(&delta.endpoints_removed);
         for place in places {
             self.places.remove(place);

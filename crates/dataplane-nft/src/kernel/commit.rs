@@ -1,13 +1,16 @@
 //! Sending a batch, and finding the object that a refusal is about.
 
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 
-use tortie_dataplane::Place;
-use tortie_nft::{BatchError, CommitError};
+use tortie_dataplane::{Place, Rule, RulesId, SetId};
+use tortie_nft::{Batch, BatchError, CommitError, ObjectRef};
 
 use super::{Kernel, Refused, Sent};
 use crate::batch::Script;
 use crate::names;
+use crate::place::OWN;
+use crate::sets::Shape;
 
 /// Batches of more bytes are large.
 const LARGE: usize = 1 << 16;
@@ -16,14 +19,25 @@ impl Kernel {
     /// Sends a script. While a large one is sent others are not listened to: the kernel would tell us of each of our own
     /// objects.
     pub(super) fn commit(&mut self, script: &Script) -> Result<(), CommitError> {
-        self.sent = Sent { messages: script.batch.len(), bytes: script.batch.byte_len() };
-        if script.batch.is_empty() {
+        self.commit_batch(&script.batch)
+    }
+
+    /// The same with a batch.
+    pub(super) fn commit_batch(&mut self, batch: &Batch) -> Result<(), CommitError> {
+        let result = self.listen_and_commit(batch);
+        self.refusals += usize::from(matches!(result, Err(CommitError::Refused(_))));
+        result
+    }
+
+    fn listen_and_commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
+        self.sent = Sent { messages: batch.len(), bytes: batch.byte_len() };
+        if batch.is_empty() {
             return Ok(());
         }
         let deaf = self.subscription.clone().filter(|_| self.sent.bytes > LARGE);
-        let Some(subscription) = deaf else { return script.batch.commit(&mut self.socket).map(drop) };
+        let Some(subscription) = deaf else { return batch.commit(&mut self.socket).map(drop) };
         let before = self.socket.generation().ok().filter(|_| subscription.leave().is_ok());
-        let result = script.batch.commit(&mut self.socket);
+        let result = batch.commit(&mut self.socket);
         let joined = subscription.join();
         let expected = before.map(|before| if result.is_ok() { next_generation(before) } else { before });
         let heard_all = joined.is_ok() && expected.is_some() && self.socket.generation().ok() == expected;
@@ -33,24 +47,74 @@ impl Kernel {
         result.map(drop)
     }
 
-    /// The object that the first of some refusals is about.
-    pub(super) fn blame(&self, script: &Script, errors: &[BatchError]) -> Option<(Refused, String)> {
-        let error = errors.iter().find(|error| error.index.is_some())?;
-        let chain = script.chain_of(error.index?)?;
-        let reason = io::Error::from_raw_os_error(error.errno).to_string();
-        let is_of = |name: &str| chain == name || chain.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
-        let lists = self.state.rules.keys().filter(|id| !self.aside.lists.contains(id));
-        if let Some(id) = lists.into_iter().find(|id| is_of(&names::list(id))) {
-            return Some((Refused::Rules(id.clone()), reason));
+    /// The objects that refusals are about, each with the kernel's reason. The kernel goes on behind a refusal, so one batch
+    /// names all of them. What only follows from a refused set is not among them.
+    pub(super) fn blame(&self, errors: &[BatchError]) -> Vec<(Refused, String)> {
+        let reason = |error: &BatchError| io::Error::from_raw_os_error(error.errno).to_string();
+        let named = || errors.iter().filter(|error| error.index.is_some());
+        let mut blamed = BTreeMap::new();
+        let sets = self.kernel_sets();
+        for error in named() {
+            if let ObjectRef::Set { name, .. } | ObjectRef::Element { set: name, .. } = &error.object
+                && let Some(id) = sets.get(name)
+            {
+                blamed.entry(Refused::Set((*id).clone())).or_insert_with(|| reason(error));
+            }
         }
+        let follows = |id: &RulesId| {
+            let rules = self.state.rules.get(id).map_or(&[][..], Vec::as_slice);
+            rules.iter().flat_map(Rule::sets).any(|set| blamed.contains_key(&Refused::Set(set.clone())))
+        };
+        let (mut lists, mut places) = (Vec::new(), Vec::new());
+        let chains = self.chains_of_lists();
+        for error in named() {
+            let (ObjectRef::Rule { chain, .. } | ObjectRef::Chain { name: chain, .. }) = &error.object else {
+                continue;
+            };
+            match (prefixes(chain).find_map(|name| chains.get(name)), self.place_of(chain)) {
+                (Some(id), _) if !follows(id) => lists.push((Refused::Rules((*id).clone()), reason(error))),
+                (None, Some(place)) => places.push((Refused::Endpoint(place.clone()), reason(error))),
+                _ => {}
+            }
+        }
+        for (refused, reason) in lists.into_iter().chain(places) {
+            blamed.entry(refused).or_insert(reason);
+        }
+        blamed.into_iter().collect()
+    }
+
+    /// The sets that can be left out, by the names of their kernel sets.
+    fn kernel_sets(&self) -> HashMap<String, &SetId> {
+        let ids = self.state.sets.keys().filter(|id| !self.aside.sets.contains(id));
+        let ids = ids.filter(|id| !SetId::WELL_KNOWN.contains(&id.as_str()));
+        let names = |id| {
+            let shape = self.index.shapes.get(id).copied().unwrap_or(Shape::Hosts);
+            self.index.families.of_set(id).map(move |family| (names::set(id, shape, family), id))
+        };
+        ids.flat_map(names).collect()
+    }
+
+    /// The lists that a denial can stand for, by the names of their chains.
+    fn chains_of_lists(&self) -> HashMap<String, &RulesId> {
+        let ids = self.state.rules.keys().filter(|id| !self.aside.lists.contains(id));
+        ids.map(|id| (names::list(id), id)).collect()
+    }
+
+    /// The endpoint that has a chain of its own.
+    fn place_of(&self, chain: &str) -> Option<&Place> {
         let own = |place: &&Place| match place {
-            Place::Workload(name) => chain.ends_with(&format!("/of/{}", names::clean(name))),
+            Place::Workload(name) => chain.ends_with(&format!("{OWN}{}", names::clean(name))),
             _ => false,
         };
-        let place = self.state.endpoints.keys().filter(|place| !self.aside.places.contains(place)).find(own)?;
-        Some((Refused::Endpoint(place.clone()), reason))
+        self.state.endpoints.keys().filter(|place| !self.aside.places.contains(place)).find(own)
     }
 }
+
+/// A chain's name, and what is left of it before each slash, the longest first.
+fn prefixes(chain: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(chain), |name| name.rsplit_once('/').map(|(before, _)| before))
+}
+
 /// The generation behind another; there is no generation 0.
 fn next_generation(generation: u32) -> u32 {
     generation.checked_add(1).unwrap_or(1)

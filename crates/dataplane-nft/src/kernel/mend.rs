@@ -6,7 +6,7 @@ use tortie_nft::{Element, RequestError, Rule, Set, survey};
 
 use super::{ApplyError, Kernel};
 use crate::batch::Script;
-use crate::change::{Change, Rebased};
+use crate::change::{Change, ElementChange, Rebased};
 use crate::damage::Damage;
 use crate::faults::is_on;
 use crate::form::{ChainForm, SetForm};
@@ -44,7 +44,7 @@ impl Kernel {
         }
         let sets: BTreeSet<&str> = damage.sets.iter().chain(damage.elements.keys()).map(String::as_str).collect();
         let names = Wanted { chains: &damage.chains, sets: &sets };
-        let wanted = part(&self.state, &self.index, &self.options, &self.aside.lists, &self.aside.places, &names);
+        let wanted = part(&self.state, &self.index, &self.options, &self.aside.out(), &names);
         let mut found = self.find(damage).ok()?.ok()?;
         let mut elements = BTreeMap::new();
         for (name, keys) in &damage.elements {
@@ -121,7 +121,7 @@ impl Kernel {
         &mut self,
         wanted: &SetForm,
         keys: &BTreeSet<Vec<u8>>,
-    ) -> Result<Option<(Set, Vec<Element>, Vec<Element>)>, RequestError> {
+    ) -> Result<Option<ElementChange>, RequestError> {
         let is_asked = |element: &&Element| matches!(&element.key, tortie_nft::Key::One(key) if keys.contains(key));
         let after: Vec<Element> = wanted.elements.iter().filter(is_asked).cloned().collect();
         let mut before = Vec::new();
@@ -143,7 +143,7 @@ fn comparable(set: &Set) -> Set {
 }
 
 /// What to take out and what to put in.
-fn difference(set: &Set, before: &[Element], after: &[Element]) -> (Set, Vec<Element>, Vec<Element>) {
+fn difference(set: &Set, before: &[Element], after: &[Element]) -> ElementChange {
     let shape = |element: &Element| {
         let comment = element.comment.as_deref().map(|comment| tortie_nft::kept_comment(comment).to_owned());
         Element { comment, ..element.shape() }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tortie_dataplane::{Broken, Dataplane, Delta, Host, SetId};
-use tortie_nft::{CommitError, RequestError, Rule, dump};
+use tortie_nft::{BatchError, CommitError, RequestError, Rule, dump};
 
 use super::aside::Aside;
 use super::{ApplyError, Kernel, Refused, Sent};
@@ -21,16 +21,7 @@ impl Dataplane for Kernel {
     fn apply(&mut self, delta: &Delta) -> Result<(), ApplyError> {
         let mut delta = delta.clone();
         if self.plan.is_none() || self.changes_everything(&delta) {
-            let mut state = self.state.clone();
-            state.apply(&delta)?;
-            let before = std::mem::replace(&mut self.state, state);
-            self.aside.reconsider(&self.state, &mut delta);
-            // What has been needed once may be needed again, and each turn costs everything.
-            self.index = Index::with(&self.state, self.index.families);
-            return self.repair().inspect_err(|_| {
-                self.index = Index::with(&before, self.index.families);
-                self.state = before;
-            });
+            return self.apply_whole(delta);
         }
         if delta.is_empty() {
             self.sent = Sent::default();
@@ -48,7 +39,13 @@ impl Dataplane for Kernel {
                 {
                     self.repair()?;
                 }
-                Err(Failure::Refused(refused, reason)) => self.aside.keep_out(&self.state, &mut delta, refused, reason),
+                Err(Failure::Refused(blamed)) => {
+                    for (refused, reason) in blamed {
+                        self.aside.keep_out(&self.state, &mut delta, refused, reason);
+                    }
+                }
+                // What is too long for one batch is put in place as a whole, in pieces.
+                Err(Failure::Commit(CommitError::TooLong { .. })) => return self.apply_whole(delta),
                 Err(failure) => {
                     self.aside = standing;
                     return Err(match failure {
@@ -64,6 +61,20 @@ impl Dataplane for Kernel {
 }
 
 impl Kernel {
+    /// Makes a change by replacing everything.
+    fn apply_whole(&mut self, mut delta: Delta) -> Result<(), ApplyError> {
+        let mut state = self.state.clone();
+        state.apply(&delta)?;
+        let before = std::mem::replace(&mut self.state, state);
+        self.aside.reconsider(&self.state, &mut delta);
+        // What has been needed once may be needed again, and each turn costs everything.
+        self.index = Index::with(&self.state, self.index.families);
+        self.repair().inspect_err(|_| {
+            self.index = Index::with(&before, self.index.families);
+            self.state = before;
+        })
+    }
+
     /// Whether something changes that every rule depends on: settings, or the first IPv6 member of any set.
     fn changes_everything(&self, delta: &Delta) -> bool {
         let made = delta.sets_made.iter().map(|(id, members)| (id, members));
@@ -127,8 +138,10 @@ impl Kernel {
                 .any(|id| SetId::WELL_KNOWN.contains(&id.as_str()));
         let plan = concerned.then(|| Plan::new(&self.state, &self.index));
         let plan = plan.filter(|plan| self.plan.as_ref() != Some(plan));
-        let now = Now::new(&self.state, &self.index, &self.aside.lists, &self.aside.places);
-        let before = Before::new(&now, touched, undo, before_host, &standing.lists, &standing.places);
+        let now = Now::new(&self.state, &self.index, self.aside.out());
+        let before = Before::new(&now, touched, undo, before_host, standing.out());
+        let turned = standing.sets.symmetric_difference(&self.aside.sets);
+        let lookers = turned.filter_map(|set| self.index.lookers.get(set)).flatten();
         let step = Step {
             delta,
             touched,
@@ -139,7 +152,8 @@ impl Kernel {
             state_sets: &self.state.sets,
             options: &self.options,
             uses: &self.uses,
-            lists: standing.lists.symmetric_difference(&self.aside.lists).cloned().collect(),
+            lists: standing.lists.symmetric_difference(&self.aside.lists).chain(lookers).cloned().collect(),
+            sets_out: (&standing.sets, &self.aside.sets),
             places: standing.places.symmetric_difference(&self.aside.places).cloned().collect(),
         };
         (Change::of(&step), plan)
@@ -165,18 +179,21 @@ impl Kernel {
         }
         match result {
             Ok(()) => Ok(()),
-            Err(CommitError::Refused(errors)) => match self.blame(&script, &errors) {
-                Some((refused, reason)) => Err(Failure::Refused(refused, reason)),
-                None => Err(Failure::Commit(CommitError::Refused(errors))),
-            },
+            Err(CommitError::Refused(errors)) => Err(Failure::of(self.blame(&errors), errors)),
             Err(other) => Err(Failure::Commit(other)),
         }
     }
 }
 
+impl Failure {
+    fn of(blamed: Vec<(Refused, String)>, errors: Vec<BatchError>) -> Self {
+        if blamed.is_empty() { Self::Commit(CommitError::Refused(errors)) } else { Self::Refused(blamed) }
+    }
+}
+
 /// Why a try failed.
 enum Failure {
-    Refused(Refused, String),
+    Refused(Vec<(Refused, String)>),
     Request(RequestError),
     Commit(CommitError),
     /// The state is of no use any more.
