@@ -1,4 +1,4 @@
-//! The agent as a whole: its parts, started in the right order, until it is told to end.
+//! The agent as a whole: starts its threads in the right order, and runs until a signal or a client ends it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ use crate::supervisor::{self, Runs};
 use crate::target::{self, OpenError, chain};
 use crate::{beside, follow, guard, kernel_table, links, logger, notify, private};
 
-/// What an agent is told by whoever starts it.
+/// How an agent is started.
 pub struct Options {
     /// Opens the store.
     pub opener: Opener,
@@ -122,7 +122,7 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     let mask = config::resolve(&local, Default::default(), &[]).agent.mark_mask;
     let kernel = target::open(mask)?;
     let server = socket::Server::bind(&options.run).map_err(io("serve the local socket"))?;
-    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(io("hear signals"))?;
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(io("receive signals"))?;
     let watcher = Watcher::open()?;
     let mut network = Network::open(Config::default())?;
     let desk = Arc::new(Desk::new().map_err(io("make an eventfd"))?);
@@ -238,7 +238,7 @@ fn attend(mut signals: Signals, sources: &Sources, store: &Shelved, tell: &SyncS
         store.reopen();
         match Local::read(sources) {
             Ok(local) => drop(tell.send(Input::Local(Box::new(local)))),
-            Err(error) => log::error!("what was read before stays in force: {}", chain(&error)),
+            Err(error) => log::error!("the settings that were read before stay in force: {}", chain(&error)),
         }
     }
 }
@@ -279,12 +279,14 @@ fn choose_node(called: String, disk: Option<&Disk>, board: &Board, accepted: boo
     Ok(node)
 }
 
-/// The copy of the store. The agent does without where there can be none, and says so.
+/// Opens the snapshot cache. Where there can be none the agent does without, and reports that.
 fn open_disk(state: &Path, board: &Arc<Board>) -> Option<Disk> {
     let told = board.clone();
     let failed = move |reason: String| {
-        log::error!("no copy of the store is kept, so a start without the store is one without policy: {reason}");
-        told.tell(|facts| drop(facts.problems.insert("copy of the store", reason)));
+        log::error!(
+            "the snapshot cache cannot be used, so an agent that starts without the store has no policy to enforce: {reason}"
+        );
+        told.tell(|facts| drop(facts.problems.insert("snapshot cache", reason)));
     };
     let made = private::directory(state, Path::new(crate::DEFAULT_STATE));
     let made = made.map_err(|error| format!("{}: {error}", state.display()));

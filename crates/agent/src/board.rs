@@ -1,5 +1,5 @@
-//! What the threads of the agent tell each other and whoever asks: the marks, how it stands with store and dataplane,
-//! troubles. Small, so that the one lock is never held for long.
+//! The shared record that the threads of the agent publish to, and that probes, metrics and commands read: generations, the state
+//! of store and dataplane, problems. It is small, so that its lock is never held for long.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use crate::metrics::Measures;
 use crate::status::{Mark, SettingNote, StoreState, StoreStatus};
 use crate::supervisor::Supervisor;
 
-/// What is known, and a bell for those who wait for it.
+/// The current status, for threads that change it, read it, or wait for a change.
 #[derive(Default)]
 pub(crate) struct Board {
     facts: Mutex<Facts>,
@@ -28,7 +28,7 @@ pub(crate) struct Board {
     pub(crate) measures: Measures,
 }
 
-/// What is known.
+/// The status at one moment.
 #[derive(Default)]
 pub(crate) struct Facts {
     /// What this machine is called, where that is not the node that is enforced.
@@ -71,13 +71,13 @@ pub(crate) struct Facts {
     pub(crate) local: Local,
     /// The interfaces that can carry packets.
     pub(crate) up: BTreeSet<String>,
-    /// The endpoints of this node that the store has, with where they are to sit.
+    /// The endpoints of this node that the store has, with the interfaces that they ask for.
     pub(crate) locals: BTreeMap<EndpointId, Seat>,
     /// How many objects of each kind the store has.
     pub(crate) counts: BTreeMap<Kind, usize>,
 }
 
-/// Where an endpoint is to sit.
+/// Which interface an endpoint asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Seat {
     /// A host endpoint.
@@ -87,27 +87,27 @@ pub(crate) enum Seat {
 }
 
 impl Board {
-    /// A look at what is known.
+    /// The current status, for as long as the guard lives.
     pub(crate) fn read(&self) -> MutexGuard<'_, Facts> {
         // Every change is made in one step, so what a panic left is whole.
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes what is known, and rings.
+    /// Changes the status, and wakes those who wait.
     pub(crate) fn tell<T>(&self, change: impl FnOnce(&mut Facts) -> T) -> T {
-        let told = {
+        let result = {
             let mut facts = self.read();
-            let told = change(&mut facts);
+            let result = change(&mut facts);
             let Facts { lag, wanted, in_kernel, .. } = &mut *facts;
             lag.note(wanted, in_kernel);
-            told
+            result
         };
         self.changed.notify_all();
-        told
+        result
     }
 
-    /// What was heard up to this mark changes nothing: it is in the kernel without any work, unless something before it
-    /// is not there yet. Whether it is.
+    /// Nothing that was received up to this mark changes the kernel: it counts as in the kernel, unless something before it is not
+    /// there yet. Returns whether it counts.
     pub(crate) fn pass(&self, mark: &Mark) -> bool {
         self.tell(|facts| {
             let passes = facts.is_in_kernel() && facts.network_at == facts.in_kernel;
@@ -118,7 +118,7 @@ impl Board {
         })
     }
 
-    /// Waits until what is known fits, for at most this long. Whether it does.
+    /// Waits until the status fits, for at most this long. Returns whether it does.
     pub(crate) fn wait(&self, most: Duration, fits: impl Fn(&Facts) -> bool) -> bool {
         let facts = self.read();
         let (facts, _) =
@@ -128,7 +128,7 @@ impl Board {
 }
 
 impl Facts {
-    /// Whether the kernel has what the store said when it was last heard, for the interfaces that exist, and for the node
+    /// Whether the kernel has what the store held when it was last read, for the interfaces that exist, and for the node
     /// that this machine is.
     pub(crate) fn is_ready(&self) -> bool {
         self.is_in_kernel() && self.called.is_none()

@@ -94,7 +94,7 @@ impl Client {
         if own != store {
             return Reply::Failed { reason: format!("the agent follows {own}, and this call means {store}") };
         }
-        log::warn!("asked to obey the store that is there now, whichever it is");
+        log::warn!("asked to accept the store that is there now");
         self.store.accept(true);
         self.store.reopen();
         let listed = |facts: &Facts| facts.resyncs > resyncs && facts.store == StoreState::InSync;

@@ -1,4 +1,4 @@
-//! What the agent says of itself, put together when somebody asks.
+//! Builds the status that `tortie status` shows, when somebody asks.
 
 use std::collections::BTreeMap;
 use std::sync::TryLockError;
@@ -34,7 +34,7 @@ pub(crate) fn status(node: &str, board: &Board, target: &Shared) -> Status {
             Err(TryLockError::WouldBlock) => drop(board.wait(Duration::from_millis(20), |_| false)),
         }
     }
-    // Without them an endpoint is told as one that counts.
+    // Without them no endpoint is listed as one on the port of a bridge or bond.
     let ports = tortie_hostnet::ports().unwrap_or_default();
     let failure = board.supervisor.failure();
     let facts = board.read();

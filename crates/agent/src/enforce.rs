@@ -1,8 +1,8 @@
 //! The thread of the dataplane: one change after the other, tried again until it is in force.
 //!
-//! It holds at most one change. While the dataplane works, or a change waits for its next try, the engine only gathers;
-//! when it is free again it is given all that came meanwhile as one change. A change that cannot be made stays wanted:
-//! what comes after it is added, and the whole is tried at once, so a later change can mend an earlier one.
+//! It holds at most one change. While the dataplane works, or a change waits for its next try, the engine only collects; when the
+//! dataplane is free it gets everything that came meanwhile as one change. A change that fails stays requested: later ones are
+//! added, and all of them are tried together, so a later change can correct an earlier one.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,11 +22,11 @@ use crate::tracking::{before_host_endpoints, brings_host_endpoints, names_host_e
 /// After so long without a change what the last ones needed is given back.
 const REST: Duration = Duration::from_millis(500);
 
-/// What the thread is given.
+/// What the thread is asked to do.
 pub(crate) enum Order {
     /// A change, and what is in force when it is made.
     Change(Box<Delta>, Mark),
-    /// Take everything of ours away, and end.
+    /// Remove everything of ours, and end.
     Remove(SyncSender<Result<(), String>>),
     /// End, and leave everything as it is.
     Stop,
@@ -48,7 +48,7 @@ struct Behind {
     next: Instant,
 }
 
-/// Makes changes until it is told to stop. `free` is called when the next change may come, and `rest` a while after the last.
+/// Applies changes until it is asked to stop. `free` is called when the next change may come, and `rest` a while after the last.
 pub(crate) fn run(
     target: &Shared,
     orders: &Receiver<Order>,

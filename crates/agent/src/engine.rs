@@ -1,4 +1,4 @@
-//! The engine's thread: everything that is heard goes in here, and changes of the desired state come out.
+//! The thread of the engine: takes in everything that is received, and gives out changes of the desired state.
 //!
 //! ```text
 //!   store ─┐                                       ┌─> dataplane
@@ -6,9 +6,9 @@
 //!   files ─┘         (drained before every flush)        free ─┘
 //! ```
 //!
-//! A flush happens when there is something to tell and the dataplane is free; there is no timer. So a slow kernel makes
-//! changes larger and never a queue longer. Nothing is told before the store and the interfaces are known as a whole:
-//! what an earlier agent left stays in force until then.
+//! A flush happens when something changed and the dataplane is free; there is no timer. So a slow kernel makes changes larger
+//! and never a queue longer. Nothing is flushed before the store and the interfaces are known completely: what an earlier agent
+//! left stays in force until then.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -33,19 +33,19 @@ use crate::placement::Placements;
 use crate::status::StoreState;
 use crate::supervisor;
 
-/// What the engine is told.
+/// What the engine receives.
 pub(crate) enum Input {
-    /// By the store.
+    /// A message of the store.
     Store(Message),
     /// What became of interfaces; first, of all of them.
     Links(links::Changes),
-    /// Answer when all that was told before this is taken in.
+    /// Answer when everything that was sent before this has been processed.
     Taken(SyncSender<()>),
     /// The dataplane can take the next change.
     Free,
     /// Environment and file were read again.
     Local(Box<Local>),
-    /// No more changes. The dataplane is told so.
+    /// No more changes. The dataplane is told to stop too.
     Stop,
     /// Take everything of ours out of the kernel and stop.
     Remove(SyncSender<Result<(), String>>),
@@ -65,7 +65,7 @@ fn unanswered(rule: &Rule) -> [bool; UNANSWERED.len()] {
     [rule.source.service.is_some() || rule.destination.service.is_some(), rule.http]
 }
 
-/// What is known, and what becomes of it.
+/// What is known of the node and its policy, and the engine that computes what follows.
 pub(crate) struct Mind {
     node: String,
     engine: Engine,
@@ -80,19 +80,19 @@ pub(crate) struct Mind {
     unsettled: bool,
     in_sync: bool,
     linked: bool,
-    /// Something was heard that was not flushed.
+    /// Something was received that was not flushed.
     dirty: bool,
     /// Policies with rules that ask for what nothing here can answer.
     unanswered: [BTreeSet<String>; UNANSWERED.len()],
     other_nodes: OtherNodes,
     placements: Placements,
-    /// Hashes of the keys that are there, for counting.
+    /// Hashes of the keys of existing objects, for counting.
     known: HashSet<u64>,
     hasher: RandomState,
 }
 
 impl Mind {
-    /// One for a node, which knows nothing yet.
+    /// That of a node of which nothing is known yet.
     pub(crate) fn new(node: &str, local: Local, board: Arc<Board>) -> Self {
         board.tell(|facts| facts.local = local.clone());
         let mut engine = Engine::new(node);
@@ -118,10 +118,10 @@ impl Mind {
         }
     }
 
-    /// Works until it is told to stop. `settle` is called with the agent's own settings whenever they change.
+    /// Runs until it receives [`Input::Stop`]. `settle` is called with the agent's own settings whenever they change.
     pub(crate) fn run(mut self, inputs: &Receiver<Input>, orders: &SyncSender<Order>, settle: impl Fn(&AgentSettings)) {
         let mut free = true;
-        // What this machine says holds from the start: probes are answered also while the store is not heard.
+        // What this machine says holds from the start: probes are answered also while the store cannot be reached.
         let mut in_force = config::resolve(&self.local, Settings::default(), &[]).agent;
         settle(&in_force);
         while let Ok(first) = inputs.recv() {
@@ -138,7 +138,7 @@ impl Mind {
                         supervisor::stopping();
                         return drop(orders.send(Order::Remove(answer)));
                     }
-                    Input::Store(message) => self.hear(message),
+                    Input::Store(message) => self.receive(message),
                     // Nobody waits any more if this cannot be sent.
                     Input::Taken(answer) => drop(answer.send(())),
                     Input::Links(links) => self.link(links),
@@ -179,23 +179,23 @@ impl Mind {
         }
     }
 
-    fn hear(&mut self, message: Message) {
+    fn receive(&mut self, message: Message) {
         match message {
             Message::Changes(changes, position) => {
                 self.board.measures.updates.inc_by(changes.len() as u64);
                 for change in changes {
                     self.take(change);
                 }
-                self.heard(Some(&position));
+                self.mark_received(Some(&position));
             }
             Message::InSync(position) => {
                 self.in_sync = true;
-                self.heard(Some(&position));
+                self.mark_received(Some(&position));
                 let counts: usize = self.board.read().counts.values().sum();
-                log::info!("the store has told everything: {counts} objects, revision {position}");
+                log::info!("the store was read completely: {counts} objects, revision {position}");
             }
             Message::Lost(reason) => {
-                log::error!("the store is lost, what it said stays in force: {reason}");
+                log::error!("the store cannot be reached any more, what it held stays in force: {reason}");
                 self.board.tell(|facts| {
                     // These have been noted with their reason.
                     if !matches!(facts.store, StoreState::Replaced | StoreState::NotAsked) {
@@ -207,8 +207,8 @@ impl Mind {
         }
     }
 
-    /// Something was heard: it counts, and is to be flushed.
-    fn heard(&mut self, position: Option<&Position>) {
+    /// Something was received: the requested generation grows, and a flush is due.
+    fn mark_received(&mut self, position: Option<&Position>) {
         self.dirty = true;
         let in_sync = self.in_sync;
         self.board.tell(|facts| {
@@ -249,7 +249,7 @@ impl Mind {
             self.note_other_nodes();
         }
         self.linked = true;
-        self.heard(None);
+        self.mark_received(None);
     }
 
     fn take(&mut self, change: Change) {
@@ -283,7 +283,7 @@ impl Mind {
             (_, Kind::Node) if key.name == self.node => self.unsettled |= self.labels.take().is_some(),
             _ => {}
         }
-        self.seat(&key, &item);
+        self.note_placement(&key, &item);
         self.look_for_unanswered(&key, &item);
         match item {
             // The built-in profile is always there.
@@ -299,8 +299,8 @@ impl Mind {
         }
     }
 
-    /// Notes where an endpoint of this node is to sit.
-    fn seat(&mut self, key: &Key, item: &Item) {
+    /// Notes which interface an endpoint of this node asks for.
+    fn note_placement(&mut self, key: &Key, item: &Item) {
         let id = match key.kind {
             Kind::HostEndpoint => EndpointId::Host(key.name.clone()),
             Kind::WorkloadEndpoint => {
@@ -313,14 +313,14 @@ impl Mind {
         {
             self.note_other_nodes();
         }
-        let seat = match item {
+        let placement = match item {
             Item::HostEndpoint(one) if one.node == self.node => Some(Seat::Host(one.interface.clone())),
             Item::WorkloadEndpoint(one) if one.node == self.node => Some(Seat::Workload(one.interface.clone())),
             _ => None,
         };
-        let is_local = seat.is_some();
-        let was_local = self.board.tell(|facts| match seat {
-            Some(seat) => facts.locals.insert(id.clone(), seat).is_some(),
+        let is_local = placement.is_some();
+        let was_local = self.board.tell(|facts| match placement {
+            Some(placement) => facts.locals.insert(id.clone(), placement).is_some(),
             None => facts.locals.remove(&id).is_some(),
         });
         if is_local || was_local {
@@ -423,7 +423,7 @@ impl Mind {
         if self.settings.as_ref() != Some(&resolved.settings) {
             self.settings = Some(resolved.settings.clone());
             self.engine.update(Update::Settings(Box::new(resolved.settings)));
-            self.heard(None);
+            self.mark_received(None);
         }
         Some(resolved.agent)
     }

@@ -1,4 +1,4 @@
-//! The thread of the store: the stream of checked changes, for as long as the agent runs.
+//! The thread of the store: hands the stream of checked changes to the engine, for as long as the agent runs.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -13,13 +13,13 @@ use crate::keep::{Kept, Shelved};
 use crate::stop::Stop;
 use crate::supervisor;
 
-/// How long one wait lasts, so that an end is heard of.
+/// How long one wait lasts, so that the end of the agent is noticed.
 const WAIT: Duration = Duration::from_secs(2);
 
 /// More changes than this are a piece of a listing.
 const PIECE: usize = 100;
 
-/// Hands on what the store says until it is told to stop, or nobody listens.
+/// Hands on changes until the agent ends, or the engine does.
 pub(crate) fn run(store: &Shelved, selection: Selection, kept: Kept, stop: &Arc<Stop>, engine: &SyncSender<Input>) {
     let mut taken: Option<Receiver<()>> = None;
     let mut tell = |message: Message| {

@@ -1,4 +1,5 @@
-//! What verdicts on a node depend on beside the store, and whether the kernel gives them: `tortie verify`.
+//! What decisions about packets depend on beside the store: the node's name, interfaces, routes and local settings. And whether
+//! the kernel decides the same: `tortie verify`.
 
 use std::net::IpAddr;
 
@@ -43,7 +44,7 @@ pub struct TablesOfOthers {
     pub legacy: Vec<String>,
 }
 
-/// Why the ground, or the kernel, cannot be looked at.
+/// Why the local facts, or the kernel, cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum GroundError {
     /// The settings of this machine.

@@ -70,7 +70,7 @@ fn put_right(damage: &Damage, target: &Shared, board: &Board) -> Result<(), Stri
         return Ok(());
     }
     lock(target).mend(damage)?;
-    log::warn!("someone else had changed our tables; they are put back: {damage}");
+    log::warn!("another program had changed the table of tortie; it was restored: {damage}");
     board.tell(|facts| facts.repairs += 1);
     Ok(())
 }
@@ -83,7 +83,7 @@ fn report(board: &Board, reason: Option<String>) {
         None => drop(board.tell(|facts| facts.problems.remove("guard"))),
         Some(reason) if before.as_ref() == Some(&reason) => {}
         Some(reason) => {
-            log::error!("cannot look after our tables: {reason}");
+            log::error!("cannot compare the table of tortie with what is in force: {reason}");
             board.tell(|facts| drop(facts.problems.insert("guard", reason)));
         }
     }

@@ -21,7 +21,7 @@ pub(crate) fn answer(path: &str, board: &Board) -> Answer {
     }
 }
 
-/// Whether the kernel has what the store said when it was last heard, and a line that says so.
+/// Whether the kernel has what the store held when it was last read, and a line that says so.
 pub(crate) fn readiness(board: &Board, facts: &Facts) -> (bool, String) {
     if let Some(failure) = board.supervisor.failure() {
         return (false, format!("not ready: {failure}"));
@@ -43,7 +43,7 @@ pub(crate) fn readiness(board: &Board, facts: &Facts) -> (bool, String) {
 
 fn state(facts: &Facts) -> String {
     match facts.store {
-        StoreState::Waiting => format!("not heard yet {}", facts.store_reason).trim_end().to_owned(),
+        StoreState::Waiting => format!("not read yet {}", facts.store_reason).trim_end().to_owned(),
         StoreState::InSync => "in sync".to_owned(),
         StoreState::Lost => format!("lost since {}: {}", facts.store_since, facts.store_reason),
         StoreState::Replaced => format!("replaced, and not obeyed since {}: {}", facts.store_since, facts.store_reason),

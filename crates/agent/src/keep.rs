@@ -1,13 +1,13 @@
-//! What outlives the agent: a copy of what the store last said, and the last valid version of every object.
+//! The snapshot cache: the agent's copy of the store on disk, with the last valid version of every object. It outlives the agent.
 //!
 //! ```text
-//!   store ──> Shelved ──> sync          every listing and event passes through, and is noted on disk
-//!                │  └ away since the start: the copy answers in its place, until the store is back
+//!   store ──> Shelved ──> sync          every listing and event passes through, and is recorded on disk
+//!                │  └ cannot be reached since the start: the snapshot replaces it until it can
 //!                └──> Disk (agent.db, a thread) <── Kept: "the last valid version of this object?"
 //! ```
 //!
-//! Writing is never waited for: policy does not depend on the disk. When the disk cannot follow, the copy is marked as
-//! torn and not used until the store has been listed again.
+//! Nothing waits for a write: policy does not depend on the disk. When the disk is too slow, the snapshot is marked as incomplete
+//! and is not used until the store has been listed again.
 
 mod book;
 mod disk;

@@ -1,5 +1,5 @@
-//! What exists of the table of tortie in the kernel, for whoever asks where no agent runs. It tells what was found, not what
-//! becomes of packets: that is compared by `tortie verify`.
+//! What exists of the table of tortie in the kernel, for whoever asks where no agent runs. It lists what was found, not what
+//! happens to packets: `tortie verify` checks that.
 
 use std::collections::BTreeSet;
 

@@ -1,12 +1,12 @@
-//! The node agent: what the store says for this node is what the kernel enforces, within milliseconds.
+//! The node agent: keeps the kernel of one node enforcing what the store says, within milliseconds.
 //!
 //! ```text
 //!   store ──follow──┐                          ┌──> enforce ──> dataplane (nftables)
 //!   links ──────────┼──> engine (calc) ──flush─┤       │ free
 //!   files, signals ─┘                          └<──────┘ │ in force
 //!                                                        └──> network (routes, neighbours, status files)
-//!                        board: what is wanted, what is in the kernel, what went wrong
-//!                          └──> local socket, /liveness, /readiness, /metrics
+//!                  status_cell: what is requested, what is in the kernel, what went wrong
+//!                          └──> local socket, service manager, /liveness, /readiness, /metrics
 //! ```
 //!
 //! A thread for the store, one for the interfaces, one that decides (`engine`), one for the dataplane (`enforce`), one for
@@ -16,12 +16,12 @@
 //! What is promised:
 //!
 //! - **Nothing opens.** Until the store and the interfaces are known as a whole, what an earlier agent left stays in force;
-//!   then it is replaced in one transaction. Losing the store, the agent or both changes nothing in the kernel.
-//! - **A machine that boots without its store is protected** by what the store said last (`keep`), and says "stale since".
+//!   then the table is replaced in one transaction. Losing the store, the agent or both changes nothing in the kernel.
+//! - **A machine that boots without its store is protected** by what the store held last (the snapshot `cache`), and says "stale since".
 //! - **Nothing is passed over in silence.** What cannot be read, has no effect or was refused stands in [`status`].
 //! - **No thread is missed.** One that panics, ends or hangs makes the agent neither live nor ready, and then ends the process
 //!   (`supervisor`), which the service manager starts again.
-//! - **One agent a network namespace** (`lock`), and none beside one of another make unless that is asked for (`beside`).
+//! - **One agent a network namespace** (`lock`), and none beside an agent of another make unless that is asked for (`foreign_agents`).
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod agent;

@@ -1,8 +1,8 @@
 //! The thread of the host's network: routes, neighbours and settings of workloads' interfaces, and the files that say
 //! which workloads are up.
 //!
-//! It hears of a change only when the dataplane has it, so nothing leads to a workload whose policy is not in force. While
-//! it works, changes gather on its desk: one entry an interface, so a slow kernel makes no queue.
+//! It gets a change only when the dataplane has applied it, so nothing leads to a workload whose policy is not in force. While it
+//! works, changes are merged in its queue, which has one entry for each interface: a slow kernel does not make it grow.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,12 +26,12 @@ mod files;
 
 use files::Files;
 
-/// How often everything is looked at anew: static neighbours that others change are told by nobody.
+/// How often everything is looked at anew: nobody reports a static neighbour that another program changes.
 const REFRESH: Duration = Duration::from_secs(90);
 /// The pause after the kernel could not be asked.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Where the network's next work is laid down.
+/// What the network thread has to do next.
 pub(crate) struct Desk {
     pile: Mutex<Pile>,
     bell: OwnedFd,
@@ -88,7 +88,7 @@ impl Desk {
 
     fn lay(&self, work: impl FnOnce(&mut Pile)) {
         work(&mut self.pile());
-        // It can only fail when it has rung 2^64 times unheard.
+        // It can only fail when it was written 2^64 times without a read.
         let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
     }
 
@@ -102,7 +102,7 @@ impl Desk {
         self.pile.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until something lies here, the kernel tells something of the network, or the time has come.
+    /// Waits until there is work, the kernel reports a change of the network, or the time has come.
     fn wait(&self, network: Option<&Network>, until: Option<Instant>) {
         let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
@@ -166,7 +166,7 @@ pub(crate) fn run(mut network: Network, desk: &Desk, board: &Board) {
     }
 }
 
-/// Takes over what lay on the desk.
+/// Applies pending work to the model.
 fn take(network: &mut Network, files: &mut Files, pile: &mut Pile) {
     if let Some(settings) = pile.settings.take() {
         let now = network.model().config();

@@ -58,13 +58,13 @@ pub(crate) struct Placements {
     programs: HashMap<ProgramId, Default>,
     at: BTreeMap<Place, Placed>,
     places: BTreeMap<EndpointId, BTreeSet<Place>>,
-    /// Endpoints that the store told of since the last step.
+    /// Endpoints that the store changed since the last step.
     told: BTreeSet<EndpointId>,
     started: bool,
 }
 
 impl Placements {
-    /// The store told of this endpoint, or that it does not exist any more.
+    /// The store changed or removed this endpoint.
     pub(crate) fn told(&mut self, id: EndpointId) {
         self.told.insert(id);
     }

@@ -1,7 +1,7 @@
-//! What is told back to the store, where it keeps such things (etcd): that this agent lives, and how its endpoints are.
-//! Other programs read it: Calico's OpenStack driver takes a host whose agent is silent for dead.
+//! Writes to the store, where it keeps such things (etcd), that this agent lives and how its endpoints are. Other programs read it:
+//! Calico's OpenStack driver counts a host as dead whose agent does not report.
 //!
-//! Nothing depends on it here, so what cannot be written is tried again and else only shown as a problem.
+//! Nothing here depends on it, so a write that fails is tried again, and shown as a problem.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +25,7 @@ const IDLE: Duration = Duration::from_secs(1);
 /// After so many delays everything that stands in the store is looked at again.
 const LOOK: u32 = 180;
 
-/// Who tells.
+/// Writes the reports.
 pub(crate) struct Reporter {
     node: String,
     board: Arc<Board>,
@@ -127,15 +127,15 @@ fn unread(lines: &[String]) -> Option<String> {
     (!lines.is_empty()).then(|| shown + &rest)
 }
 
-/// What was told so far.
+/// What was reported so far.
 struct Told {
     started: Instant,
     settings: Option<Reporting>,
-    /// When it was last told that this agent lives.
+    /// When it was last reported that this agent lives.
     alive: Option<Instant>,
     /// When it was last looked what stands in the store.
     looked: Option<Instant>,
-    /// What stands there.
+    /// What is stored there.
     written: BTreeMap<String, Vec<u8>>,
 }
 

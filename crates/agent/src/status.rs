@@ -16,7 +16,7 @@ pub struct Status {
     pub pid: u32,
     /// Its version.
     pub version: String,
-    /// Whether the kernel has what the store said when it was last heard.
+    /// Whether the kernel has what the store held when it was last read.
     pub ready: bool,
     /// The store, and how it stands with it.
     pub store: StoreStatus,
@@ -85,19 +85,19 @@ pub struct StoreStatus {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StoreState {
-    /// It has not told everything yet. The kernel keeps what it has.
+    /// It was not read completely yet. The kernel keeps what it has.
     #[default]
     Waiting,
-    /// Every change is heard.
+    /// Every change is received.
     InSync,
-    /// It cannot be asked any more. What it said last is enforced.
+    /// It cannot be reached any more. What it held last is enforced.
     Lost,
     /// Another store, or another history, stands in its place. What was in force stays so until that store is accepted.
     Replaced,
-    /// It is not asked, because this machine is called by another name than before. What it said last is enforced; `since` is
+    /// It is not asked, because this machine is called by another name than before. What it held last is enforced; `since` is
     /// of that.
     NotAsked,
-    /// It could not be asked since the start. What it said to an earlier agent is enforced; `since` is of that.
+    /// It could not be reached since the start. What it held when an earlier agent read it is enforced; `since` is of that.
     Stale,
 }
 
@@ -113,9 +113,9 @@ pub struct DataplaneStatus {
     pub failures: u64,
     /// How often what someone else had changed was put back.
     pub repairs: u64,
-    /// Objects that the kernel refused, with its reason. A closed form stands for each.
+    /// Objects that the kernel refused (quarantined), with its reason. A deny-by-default replacement is in force for each.
     pub refused: Vec<(String, String)>,
-    /// It did not answer in time, so endpoints are not told.
+    /// It did not answer in time, so endpoints are not listed.
     pub busy: bool,
 }
 

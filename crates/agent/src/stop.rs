@@ -1,4 +1,4 @@
-//! A bell that rings once: the agent ends.
+//! A flag that is set once: the agent ends. Threads wait for it instead of sleeping.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,24 +7,24 @@ use std::time::Duration;
 #[derive(Default)]
 pub(crate) struct Stop {
     set: Mutex<bool>,
-    rung: Condvar,
+    changed: Condvar,
 }
 
 impl Stop {
-    /// Rings.
+    /// Sets it, and wakes those who wait.
     pub(crate) fn set(&self) {
         *self.set.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.rung.notify_all();
+        self.changed.notify_all();
     }
 
-    /// Whether it has rung.
+    /// Whether it is set.
     pub(crate) fn is_set(&self) -> bool {
         *self.set.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until it rings, for at most this long.
+    /// Waits until it is set, for at most this long.
     pub(crate) fn wait(&self, most: Duration) {
         let set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.rung.wait_timeout_while(set, most, |set| !*set));
+        drop(self.changed.wait_timeout_while(set, most, |set| !*set));
     }
 }

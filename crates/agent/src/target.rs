@@ -141,7 +141,7 @@ impl Target for Kernel {
         let found = Kernel::adopt(self).map_err(|error| chain(&error))?;
         Ok(match found {
             Found::Nothing => "nothing of ours is in the kernel yet".to_owned(),
-            Found::Table => "what an earlier agent left stays in force until the store has told everything".to_owned(),
+            Found::Table => "what an earlier agent left stays in force until the store was read completely".to_owned(),
         })
     }
 

@@ -1,10 +1,10 @@
-//! The copy's file: an SQLite database. Changes are added to it; a listing is a new one, which takes the old one's place when
-//! it is whole.
+//! The file of the snapshot cache: an SQLite database. Changes are appended to it; a listing is written to a new file, which replaces
+//! the old one when it is complete.
 //!
-//! Forms of objects are only ever added, which costs the same whatever the size of the copy: the last of an object is its
-//! present one. One that is not known to be bad is taken for good, so the last valid version is one of those before. The store
-//! is the truth, so a change that the disk loses with the machine's power is no loss; but what is in the file is what the
-//! store said at some time.
+//! Versions of objects are only appended, which costs the same whatever the size of the file: the last version of an object is the
+//! current one. A version that is not known to be unreadable counts as valid, so the last valid version is one of those before.
+//! The store is authoritative, so a change that the disk loses in a power failure does no harm; but what is in the file is what the
+//! store held at some time.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -27,7 +27,7 @@ const KINDS: &str = "kinds";
 /// The fact that names the node.
 const NODE: &str = "node";
 
-/// How many objects of a copy are told at once.
+/// How many objects of a snapshot are handed over at once.
 const PAGE: usize = 1_000;
 
 /// Without a value, the object is gone. A value that is text says why the store could not read the object. A revision that is text
@@ -74,7 +74,7 @@ type Result<T> = std::result::Result<T, BookError>;
 /// A form of an object.
 type Form = (Revision, Arc<[u8]>);
 
-/// The copy as it is written.
+/// The cache as it is written.
 pub(super) struct Book {
     path: PathBuf,
     now: Option<Connection>,
@@ -95,7 +95,7 @@ struct Part {
 }
 
 impl Book {
-    /// Goes on with what is there. A file that is none of ours is as good as none, and goes with the next listing.
+    /// Continues with an existing file. A file that is not a snapshot cache is ignored, and is replaced by the next listing.
     pub(super) fn open(path: &Path) -> Self {
         let now = if path.exists() { connect(path).ok() } else { None };
         let full = now.as_ref().and_then(|now| full(now).ok()).unwrap_or(0);
@@ -112,7 +112,7 @@ impl Book {
         Ok(())
     }
 
-    /// Nothing more can be written. What is there must not be taken for whole.
+    /// Nothing more can be written. What exists must not be taken for complete.
     pub(super) fn give_up(&mut self) {
         self.drop_new();
         if self.tear().is_err() {
@@ -257,7 +257,7 @@ fn with(path: &Path, end: &str) -> PathBuf {
     name.into()
 }
 
-/// Takes a database away. One that cannot be taken away cannot be written either, which is told then.
+/// Removes a database. One that cannot be removed cannot be written either, which is reported then.
 fn remove(path: &Path) {
     for end in ["", "-wal", "-shm"] {
         drop(fs::remove_file(with(path, end)));
@@ -431,7 +431,7 @@ fn fact(sql: &Connection, name: &str) -> Option<String> {
     sql.query_row("select value from facts where name = ?1", [name], |row| row.get(0)).ok()
 }
 
-/// A copy of what a store said, on disk.
+/// What the file holds of a store.
 #[derive(Clone, Debug)]
 pub(crate) struct Copy {
     path: PathBuf,
@@ -443,7 +443,7 @@ pub(crate) struct Copy {
     pub(crate) node: Option<String>,
 }
 
-/// A copy that is known as a whole.
+/// A snapshot that is complete.
 pub(crate) struct Held {
     sql: Connection,
     /// When it was written, as UTC.
@@ -481,7 +481,7 @@ impl Copy {
         find().unwrap_or(true)
     }
 
-    /// Takes it; none if it is not known as a whole.
+    /// Opens it; none if it is not complete.
     pub(crate) fn hold(&self) -> Option<Held> {
         let sql = read(&self.path)?;
         fact(&sql, "whole")?;
@@ -490,8 +490,8 @@ impl Copy {
     }
 }
 
-/// What a copy on disk holds at one moment, for whoever asks what is in force. It is only read: the connection neither shortens
-/// the log nor removes it, which would hurt a copy that has taken this one's place meanwhile.
+/// What the file holds at one moment, for commands that ask what is in force. It is only read: the connection neither shortens
+/// the log nor removes it, which would damage a file that has replaced this one meanwhile.
 pub(crate) struct Moment {
     sql: Connection,
     /// How far the store had come; none if the copy is not known as a whole.

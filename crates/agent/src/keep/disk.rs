@@ -1,4 +1,4 @@
-//! The copy's thread, and the handle that others have on it.
+//! The thread that writes the snapshot cache, and the handle that other threads have on it.
 //!
 //! Changes are gathered and written ten times a second at most: a transaction each would cost more than they do.
 
@@ -46,7 +46,7 @@ enum Job {
     Sync(SyncSender<()>),
 }
 
-/// A handle on the copy. Clones are handles on the same.
+/// A handle on the snapshot cache. Clones are handles on the same one.
 #[derive(Clone)]
 pub(crate) struct Disk {
     path: PathBuf,
@@ -79,7 +79,7 @@ impl Shared {
     }
 }
 
-/// A listing on its way to the disk. One that is dropped before it is whole leaves the copy as it was.
+/// A listing on its way to the disk. One that is dropped before it is complete leaves the cache unchanged.
 pub(crate) struct Copying<'a> {
     disk: &'a Disk,
     whole: Option<Position>,
@@ -88,7 +88,7 @@ pub(crate) struct Copying<'a> {
 }
 
 impl Copying<'_> {
-    /// Notes some objects. Waits for a slow disk, so that what waits to be written stays small; but not for long.
+    /// Records some objects. Waits for a slow disk, so that what waits to be written stays small; but not for long.
     pub(crate) fn page(&self, items: &[Stored]) {
         let (shared, start) = (&self.disk.shared, Instant::now());
         while shared.pages.load(Ordering::SeqCst) >= PAGES && start.elapsed() < self.patience.get() {
@@ -119,7 +119,7 @@ impl Drop for Copying<'_> {
 }
 
 impl Disk {
-    /// Takes the copy at this path, which need not be there yet. `failed` hears when nothing can be written any more.
+    /// Opens the cache at this path, which need not exist yet. `failed` is called when nothing can be written any more.
     pub(crate) fn open(path: &Path, failed: impl FnOnce(String) + Send + 'static) -> Result<Self, String> {
         let place = path.display().to_string();
         let tell = move |error: &BookError| format!("{place}: {error}");
@@ -168,12 +168,12 @@ impl Disk {
         }
     }
 
-    /// What a store said last, if there is a copy of that.
+    /// What the store held last, if that is known.
     pub(crate) fn copy(&self) -> Option<Copy> {
         Copy::open(&self.path)
     }
 
-    /// What the copy holds now, with all that was told before.
+    /// What the cache holds now, with every change that was recorded before this call.
     pub(crate) fn moment(&self) -> Result<Moment, BookError> {
         self.settle();
         Moment::of(&self.path)
@@ -212,7 +212,7 @@ impl Kept {
 
 impl LastValid for Kept {
     fn keep(&self, stored: &Stored) {
-        // A copy has every version that the store told, noted before it was known whether it is valid.
+        // The cache has every version that was received, recorded before it was known whether it is valid.
         if self.disk.is_none() && stored.key.kind == Kind::FelixConfiguration {
             self.settings.keep(stored);
         }
@@ -230,7 +230,7 @@ impl LastValid for Kept {
     }
 }
 
-/// Two agents never share a copy: its directory is locked for as long as one runs.
+/// Two agents never share a cache: its directory is locked for as long as one runs.
 fn lock(path: &Path) -> io::Result<File> {
     let directory = File::open(path.parent().unwrap_or(Path::new("/")))?;
     let patience = Instant::now() + Duration::from_millis(500);
@@ -259,7 +259,7 @@ fn work(book: &mut Book, todo: &Receiver<Job>, shared: &Shared) -> Result<(), Bo
             due = due.or_else(|| Some(Instant::now() + GATHER));
             continue;
         }
-        // All that was told before the job comes before it.
+        // Changes that were recorded before the job are written before it.
         due = None;
         let changes = mem::take(&mut *shared.changes());
         book.changes(&changes.events, &changes.position, shared.torn.swap(false, Ordering::SeqCst))?;

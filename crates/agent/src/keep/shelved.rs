@@ -1,4 +1,4 @@
-//! A store with a copy behind it.
+//! A store whose content is recorded in the snapshot cache, and which the snapshot replaces while it cannot be reached.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -27,7 +27,7 @@ const NOT_ASKED: Duration = Duration::from_secs(3600);
 /// Opens the store, with what its files and certificates say now.
 pub type Opener = Box<dyn Fn() -> Result<Arc<dyn Store>, StoreError> + Send + Sync>;
 
-/// A store that notes on disk what it says, and is stood in for by its copy while it has not answered yet.
+/// A store that is recorded on disk, and is replaced by its snapshot while it has not answered since the start.
 pub(crate) struct Shelved {
     opener: Opener,
     opened: Mutex<Option<Arc<dyn Store>>>,
@@ -54,7 +54,7 @@ impl Shelved {
     pub(crate) fn new(opener: Opener, name: &str, disk: Option<Disk>, board: Arc<Board>, stop: Arc<Stop>) -> Self {
         let copy = disk.as_ref().and_then(Disk::copy);
         if let Some(other) = copy.as_ref().filter(|copy| copy.store != name) {
-            log::warn!("the copy on disk is of {}, so it does not stand in for {name}", other.store);
+            log::warn!("the snapshot cache is of {}, so it does not replace {name}", other.store);
         }
         let copy = copy.filter(|copy| copy.store == name);
         board.tell(|facts| facts.store_name = name.to_owned());
@@ -140,7 +140,7 @@ impl Shelved {
         let Some(disk) = self.disk.as_ref().filter(|_| lock(&self.seen).position != Position::START) else {
             return Ok(None);
         };
-        // Without a copy there is nothing to compare with; that it cannot be read has been told by others.
+        // Without a snapshot there is nothing to compare with; that it cannot be read has been reported elsewhere.
         let Ok(seen) = disk.moment() else { return Ok(None) };
         history::difference(store, &seen)
     }
@@ -199,7 +199,7 @@ impl Shelved {
         self.copy.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The copy has done its work, and need not be held.
+    /// The snapshot is not needed any more.
     fn drop_copy(&self) {
         *self.copy.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -279,7 +279,7 @@ impl Store for Shelved {
                 };
                 if state == StoreState::Stale && self.board.read().store != StoreState::Stale {
                     log::error!(
-                        "the store cannot be asked ({reason}); what it said until {} is enforced",
+                        "the store cannot be reached ({reason}); what it held until {} is enforced",
                         copy.written
                     );
                 }
@@ -338,13 +338,13 @@ fn is_locked(stored: &Stored) -> bool {
     stored.key == identity::key() && ready(stored) == Some(false)
 }
 
-/// A watch that notes what it tells.
+/// A watch that records what it receives.
 struct Noted {
     inner: Box<dyn Watch>,
     disk: Option<Disk>,
     seen: Arc<Mutex<Identity>>,
     board: Arc<Board>,
-    /// Something was told that is being read now.
+    /// An event was handed over and is being processed.
     reading: bool,
     reopen: Arc<AtomicBool>,
     from: Position,
@@ -353,7 +353,7 @@ struct Noted {
 }
 
 impl Noted {
-    /// Notes a change; none if it says that the store is not ready.
+    /// Records a change; none if it says that the store is not ready.
     fn note(&mut self, event: Event) -> Option<Event> {
         self.locked = matches!(&event, Event::Put(stored) if is_locked(stored));
         if !self.locked {
@@ -413,8 +413,7 @@ impl Watch for Noted {
     }
 }
 
-/// The watch of a copy: nothing changes, and every now and then the store is to be tried again, which is what an
-/// overtaken watch asks for.
+/// The watch of a snapshot: nothing changes, and from time to time the store is tried again, which a compacted watch asks for.
 struct Standing {
     pause: Duration,
     stop: Arc<Stop>,
