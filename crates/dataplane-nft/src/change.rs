@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::sets::{self, Shape};
 use crate::skeleton::{self, Plan};
 use crate::source::{Before, Now, Source};
-use crate::stage::{Acting, Stage};
+use crate::stage::{Stage, Variant};
 use crate::uses::{self, Uses};
 
 /// Objects of before and after.
@@ -189,18 +189,18 @@ impl Change {
         ids.extend(reshaped.filter_map(|(set, _)| step.index.lookers.get(set)).flatten());
         // A log prefix may name the tier.
         ids.extend(step.touched.tiers.iter().filter(|(_, before)| before.is_some()).map(|(id, _)| id));
-        let mut keys: HashSet<(&RulesId, Acting)> = HashSet::new();
-        for ((id, acting), before) in &step.touched.actings {
-            if (*before > 0) != step.now.is_acting(id, *acting) {
-                keys.insert((id, *acting));
+        let mut keys: HashSet<(&RulesId, Variant)> = HashSet::new();
+        for ((id, variant), before) in &step.touched.variants {
+            if (*before > 0) != step.now.has_variant(id, *variant) {
+                keys.insert((id, *variant));
             }
         }
         for id in ids {
-            keys.extend(step.index.actings.get(id).into_iter().flatten().map(|(acting, _)| (id, *acting)));
+            keys.extend(step.index.variants.get(id).into_iter().flatten().map(|(variant, _)| (id, *variant)));
         }
-        for (id, acting) in keys {
-            self.before.extend(step.before.list_chains(id, acting, step.options));
-            self.after.extend(step.now.list_chains(id, acting, step.options));
+        for (id, variant) in keys {
+            self.before.extend(step.before.list_chains(id, variant, step.options));
+            self.after.extend(step.now.list_chains(id, variant, step.options));
         }
     }
 

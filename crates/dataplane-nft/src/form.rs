@@ -38,7 +38,7 @@ pub struct ChainForm {
     pub lines: Vec<Line>,
 }
 
-/// A rule. [`Line`]'s methods write it word by word; see `words`.
+/// A rule. [`Line`]'s methods write it word by word; see `match_expr`.
 #[derive(Clone, Debug, Default)]
 pub struct Line {
     /// What it does, step by step.

@@ -12,7 +12,7 @@ use tortie_policy::Settings;
 
 use crate::list::{List, Traits};
 use crate::sets::{Families, Shape, is_host};
-use crate::stage::{Acting, Stage};
+use crate::stage::{Stage, Variant};
 
 /// What follows from a state.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,7 +29,7 @@ pub(crate) struct Index {
     /// The stages whose chains a program is needed in, with how many endpoints need it.
     pub(crate) stages: HashMap<ProgramId, BTreeMap<Stage, u32>>,
     /// The renderings that a list is needed in, with how many programs need it.
-    pub(crate) actings: HashMap<RulesId, BTreeMap<Acting, u32>>,
+    pub(crate) variants: HashMap<RulesId, BTreeMap<Variant, u32>>,
     /// How many lists pass.
     passing: usize,
     /// The families that sets are kept for. A change that needs another one is no step.
@@ -43,7 +43,7 @@ pub(crate) struct Touched {
     pub(crate) tiers: HashMap<RulesId, Option<Arc<str>>>,
     pub(crate) shapes: HashMap<SetId, Option<Shape>>,
     pub(crate) stages: HashMap<(ProgramId, Stage), u32>,
-    pub(crate) actings: HashMap<(RulesId, Acting), u32>,
+    pub(crate) variants: HashMap<(RulesId, Variant), u32>,
     /// Programs that asked a list whose looks changed, before or after.
     pub(crate) askers: BTreeSet<ProgramId>,
     /// Some list passed before and none does now, or the other way round.
@@ -221,17 +221,17 @@ impl Index {
             // The first of them needs the program's lists, the last needs them no more.
             if was == u32::from(!more) {
                 let rules = program_of(&program).into_iter().flat_map(Program::rules);
-                rules.for_each(|rules| self.acting(rules, stage.acting(settings), more, touched));
+                rules.for_each(|rules| self.variant(rules, stage.variant(settings), more, touched));
             }
         }
     }
 
-    fn acting(&mut self, rules: RulesId, acting: Acting, more: bool, touched: &mut Touched) {
-        let count = self.actings.entry(rules.clone()).or_default().entry(acting).or_default();
-        touched.actings.entry((rules.clone(), acting)).or_insert(*count);
+    fn variant(&mut self, rules: RulesId, variant: Variant, more: bool, touched: &mut Touched) {
+        let count = self.variants.entry(rules.clone()).or_default().entry(variant).or_default();
+        touched.variants.entry((rules.clone(), variant)).or_insert(*count);
         *count = if more { *count + 1 } else { count.saturating_sub(1) };
         if *count == 0 {
-            prune(&mut self.actings, &rules, &acting);
+            prune(&mut self.variants, &rules, &variant);
         }
     }
 }

@@ -8,10 +8,10 @@
 //! change touches is sent. Where the kernel lets us own the table nobody else can change it; elsewhere a
 //! [`Watch`] notices, and [`Kernel::mend`] puts right what was changed.
 
-mod aside;
 mod commit;
 mod mend;
 mod pieces;
+mod quarantine;
 mod step;
 
 use std::collections::BTreeMap;
@@ -34,8 +34,8 @@ use crate::skeleton::{self, Plan};
 use crate::uses::Uses;
 use crate::watch::{self, Watch};
 
-use aside::Aside;
 use pieces::There;
+use quarantine::Quarantine;
 
 /// The kernel's table, kept as a desired state says. It works in the network namespace of the thread that opened it.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub struct Kernel {
     index: Index,
     /// None until the state is in the kernel.
     plan: Option<Plan>,
-    aside: Aside,
+    quarantine: Quarantine,
     /// The shared sets in the kernel.
     uses: Uses,
     /// What is in the kernel, by hash, for the watch.
@@ -99,7 +99,7 @@ pub enum ApplyError {
     /// Another process holds the table: an agent that runs.
     #[error("table {0} is held by another process")]
     Held(TableId),
-    /// The kernel refused, and no object could be set aside for it.
+    /// The kernel refused, and no object could be quarantined for it.
     #[error("the change is not in the kernel")]
     Commit(#[source] CommitError),
 }
@@ -143,7 +143,7 @@ impl Kernel {
             state: State::default(),
             index: Index::default(),
             plan: None,
-            aside: Aside::default(),
+            quarantine: Quarantine::default(),
             uses: Uses::default(),
             programmed: Shared::default(),
             subscription: None,
@@ -184,9 +184,9 @@ impl Kernel {
         let before = (
             std::mem::replace(&mut self.state, state),
             std::mem::replace(&mut self.index, index),
-            std::mem::take(&mut self.aside),
+            std::mem::take(&mut self.quarantine),
         );
-        self.repair().inspect_err(|_| (self.state, self.index, self.aside) = before)
+        self.repair().inspect_err(|_| (self.state, self.index, self.quarantine) = before)
     }
 
     /// Puts everything into the kernel anew, in one transaction.
@@ -211,7 +211,7 @@ impl Kernel {
                     if blamed.is_empty() {
                         return Err(CommitError::Refused(errors).into());
                     }
-                    blamed.into_iter().for_each(|(refused, reason)| self.aside.put(refused, reason));
+                    blamed.into_iter().for_each(|(refused, reason)| self.quarantine.put(refused, reason));
                 }
                 Err(other) => return Err(other.into()),
             }
@@ -245,7 +245,7 @@ impl Kernel {
 
     /// The same by the dataplane itself, which may: it is the owner.
     pub fn remove(&mut self) -> Result<Found, ApplyError> {
-        (self.state, self.index, self.aside, self.uses) = Default::default();
+        (self.state, self.index, self.quarantine, self.uses) = Default::default();
         self.plan = None;
         self.programmed.lock().removed();
         remove(&mut self.socket, &self.table.id)
@@ -261,9 +261,9 @@ impl Kernel {
         self.table.owner
     }
 
-    /// What the kernel refused, with its words.
+    /// What the kernel refused, with its reasons.
     pub fn refused(&self) -> &BTreeMap<Refused, String> {
-        &self.aside.reasons
+        &self.quarantine.reasons
     }
 
     /// What the last change was for the kernel; nothing, if it had nothing to do.
@@ -273,7 +273,7 @@ impl Kernel {
 
     /// What is to be in the kernel.
     pub fn ruleset(&self) -> Ruleset {
-        whole(&self.state, &self.index, &self.options, &self.aside.out())
+        whole(&self.state, &self.index, &self.options, &self.quarantine.out())
     }
 
     /// What is in the kernel; none if our table is not there.

@@ -40,6 +40,7 @@ mod form;
 mod index;
 mod kernel;
 mod list;
+mod match_expr;
 mod names;
 mod options;
 mod place;
@@ -56,7 +57,6 @@ mod undo;
 mod uses;
 mod values;
 mod watch;
-mod words;
 
 pub use compare::{
     Compared, Comparison, Difference, Origin, What, compare, differences, element_text, interface_of, last_word,

@@ -14,7 +14,7 @@ use crate::names;
 use crate::options::Options;
 use crate::rule::{Match, matches};
 use crate::sets::Shape;
-use crate::stage::{Acting, Allow};
+use crate::stage::{Allow, Variant};
 
 /// Informational, the level that Log writes at.
 const INFO: u32 = 6;
@@ -74,7 +74,7 @@ impl List<'_> {
     /// Its chains in one rendering, by name.
     pub(crate) fn chains(
         &self,
-        acting: Acting,
+        variant: Variant,
         settings: &Settings,
         options: &Options,
         shape: &impl Fn(&SetId, Family) -> Option<Shape>,
@@ -83,14 +83,14 @@ impl List<'_> {
         let mut for_fragments = Vec::new();
         let mut reads = false;
         for (rule, Match { line, transport }) in self.matches(shape) {
-            let line = self.act(rule, line, acting, settings, options);
+            let line = self.act(rule, line, variant, settings, options);
             reads |= transport;
             if !transport {
                 for_fragments.push(line.clone());
             }
             all.push(line);
         }
-        let name = chain_name(self.id, acting, settings);
+        let name = chain_name(self.id, variant, settings);
         let mut chains = Vec::new();
         if reads && !for_fragments.is_empty() {
             chains.push((fragment_name(&name), ChainForm::new(for_fragments)));
@@ -100,22 +100,22 @@ impl List<'_> {
     }
 
     /// What stands for it where the kernel refuses it: a denial. Programs find the chains that they ask.
-    pub(crate) fn stand_in(&self, acting: Acting, settings: &Settings, traits: Traits) -> Vec<(String, ChainForm)> {
-        let name = chain_name(self.id, acting, settings);
-        let deny = || ChainForm::new(vec![Line::new().deny(acting.refuse).note(format!("refused: {}", self.id))]);
+    pub(crate) fn stand_in(&self, variant: Variant, settings: &Settings, traits: Traits) -> Vec<(String, ChainForm)> {
+        let name = chain_name(self.id, variant, settings);
+        let deny = || ChainForm::new(vec![Line::new().deny(variant.refuse).note(format!("refused: {}", self.id))]);
         let fragments = (traits.reads && traits.says_to_fragments).then(|| (fragment_name(&name), deny()));
         fragments.into_iter().chain([(name, deny())]).collect()
     }
 
     /// What a rule does with what it matches.
-    fn act(&self, rule: &Rule, line: Line, acting: Acting, settings: &Settings, options: &Options) -> Line {
+    fn act(&self, rule: &Rule, line: Line, variant: Variant, settings: &Settings, options: &Options) -> Line {
         let line = match rule.action {
-            Action::Allow => match acting.allow {
+            Action::Allow => match variant.allow {
                 Allow::Accept => line.count().accept(),
                 Allow::Mark => line.count().mark(options.bits.accept, true).accept(),
                 Allow::Notrack => line.count().expr(Expr::Notrack).mark(options.bits.accept, true).accept(),
             },
-            Action::Deny => line.deny(acting.refuse),
+            Action::Deny => line.deny(variant.refuse),
             // A profile's Pass leads to the next profile.
             Action::Pass if matches!(self.id.owner, Owner::Profile(_)) => line.count().verdict(Verdict::Return),
             Action::Pass => line.count().mark(options.bits.pass, true).verdict(Verdict::Return),
@@ -181,8 +181,8 @@ fn ended(prefix: &str) -> String {
 }
 
 /// A list's chain in one rendering.
-pub(crate) fn chain_name(id: &RulesId, acting: Acting, settings: &Settings) -> String {
-    names::list(id) + acting.suffix(settings)
+pub(crate) fn chain_name(id: &RulesId, variant: Variant, settings: &Settings) -> String {
+    names::list(id) + variant.suffix(settings)
 }
 
 /// The chain beside another that later fragments take.

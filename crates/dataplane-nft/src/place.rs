@@ -9,9 +9,9 @@ use tortie_nft::{DataType, Element, Key, Verdict, interface_name};
 use tortie_policy::{Direction, Family, Limits, Settings};
 
 use crate::form::{ChainForm, Line};
+use crate::match_expr::{address_type, fields, octets};
 use crate::program::chain_name;
 use crate::stage::Stage;
-use crate::words::{address_type, fields, octets};
 
 /// What one endpoint puts into the tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(crate) fn render(place: &Place, endpoint: &Endpoint, settings: &Settings) ->
         rendered.elements.push((WORKLOADS.to_owned(), element));
     }
     if settings.spoofing_allowed && matches!(place, Place::Workload(_)) {
-        for net in crate::words::outermost(endpoint.spoofing.iter().copied()) {
+        for net in crate::match_expr::outermost(endpoint.spoofing.iter().copied()) {
             let family = Family::of_net(&net);
             let fields = fields(&[DataType::IfName, address_type(family)]);
             let value = |address| fields.value([&key[..], &octets(address)]);

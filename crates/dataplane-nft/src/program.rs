@@ -11,10 +11,10 @@ use tortie_policy::{Family, PolicyId, Settings};
 
 use crate::form::{ChainForm, Line};
 use crate::list::{self, Traits};
+use crate::match_expr::DenyAction;
 use crate::names;
 use crate::options::Options;
 use crate::stage::Stage;
-use crate::words::Refuse;
 
 /// A program's chain at a stage.
 pub(crate) fn chain_name(stage: Stage, id: ProgramId) -> String {
@@ -64,7 +64,7 @@ impl Writer<'_> {
         lines
     }
 
-    fn refuse(&self) -> Refuse {
+    fn refuse(&self) -> DenyAction {
         self.stage.refuse(self.settings)
     }
 
@@ -115,7 +115,7 @@ impl Writer<'_> {
     /// The chain of a list, if it has anything to say.
     fn asked(&self, rules: &RulesId, fragments: bool) -> Option<String> {
         let traits = (self.traits)(rules);
-        let chain = list::chain_name(rules, self.stage.acting(self.settings), self.settings);
+        let chain = list::chain_name(rules, self.stage.variant(self.settings), self.settings);
         match fragments {
             false => traits.says.then_some(chain),
             true => traits.says_to_fragments.then(|| if traits.reads { list::fragment_name(&chain) } else { chain }),

@@ -72,10 +72,10 @@ fn some(state: &State, index: &Index, options: &Options, out: &Out<'_>, wanted: 
             ruleset.sets.extend(sets::render(id, set, index.families).map(|form| (form.set.name.clone(), form)));
         }
     }
-    for (id, actings) in &index.actings {
-        for acting in actings.keys() {
-            if shared || wanted.is_some_and(|one| one.has_chain(&list::chain_name(id, *acting, now.settings()))) {
-                ruleset.chains.extend(now.list_chains(id, *acting, options));
+    for (id, variants) in &index.variants {
+        for variant in variants.keys() {
+            if shared || wanted.is_some_and(|one| one.has_chain(&list::chain_name(id, *variant, now.settings()))) {
+                ruleset.chains.extend(now.list_chains(id, *variant, options));
             }
         }
     }

@@ -16,9 +16,9 @@ use tortie_policy::{Action, Family};
 
 use crate::faults::is_on;
 use crate::form::Line;
+use crate::match_expr::{ICMP, ICMPV6, PORTED, Side, outermost};
 use crate::names;
 use crate::sets::{FAMILIES, Shape};
-use crate::words::{ICMP, ICMPV6, PORTED, Side, outermost};
 
 /// One way to match a rule.
 #[derive(Clone, Debug)]

@@ -9,8 +9,8 @@ use tortie_nft::{DataType, Element, Key, Set};
 use tortie_policy::Family;
 
 use crate::form::SetForm;
+use crate::match_expr::{address_type, fields, net_key, octets};
 use crate::names;
-use crate::words::{address_type, fields, net_key, octets};
 
 /// Both families, in the order in which everything is done for them.
 pub(crate) const FAMILIES: [Family; 2] = [Family::V4, Family::V6];

@@ -20,11 +20,11 @@ use tortie_policy::{Family, Settings};
 
 use crate::form::{ChainForm, Line, Ruleset, SetForm};
 use crate::index::Index;
+use crate::match_expr::{address_type, fields};
 use crate::options::Options;
 use crate::place::{WORKLOADS, exceptions};
 use crate::sets::{FAMILIES, Shape};
 use crate::stage::Stage;
-use crate::words::{address_type, fields};
 
 /// The chain that keeps connection tracking on.
 const CONNTRACK: &str = "conntrack";

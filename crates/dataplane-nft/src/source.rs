@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::place;
 use crate::program::Writer;
 use crate::sets::Shape;
-use crate::stage::{Acting, Stage};
+use crate::stage::{Stage, Variant};
 
 /// Chains by name.
 pub(crate) type Chains = Vec<(String, ChainForm)>;
@@ -59,25 +59,25 @@ pub(crate) trait Source {
     /// Whether a program's chains are needed at a stage.
     fn is_staged(&self, id: ProgramId, stage: Stage) -> bool;
     /// Whether a list is needed in a rendering.
-    fn is_acting(&self, id: &RulesId, acting: Acting) -> bool;
+    fn has_variant(&self, id: &RulesId, variant: Variant) -> bool;
     /// Whether a denial stands for a list, because the kernel refused it.
     fn refused(&self, id: &RulesId) -> bool;
     /// Whether an endpoint is left out for that.
     fn left_out(&self, place: &Place) -> bool;
 
-    fn list_chains(&self, id: &RulesId, acting: Acting, options: &Options) -> Chains
+    fn list_chains(&self, id: &RulesId, variant: Variant, options: &Options) -> Chains
     where
         Self: Sized,
     {
-        if !self.is_acting(id, acting) {
+        if !self.has_variant(id, variant) {
             return Vec::new();
         }
         let list = List { id, rules: self.rules(id), tier: self.tier(id) };
         if self.refused(id) {
-            return list.stand_in(acting, self.settings(), self.traits(id));
+            return list.stand_in(variant, self.settings(), self.traits(id));
         }
         let shape = |set: &SetId, family| self.keeps(set, family).then(|| self.shape(set));
-        list.chains(acting, self.settings(), options, &shape)
+        list.chains(variant, self.settings(), options, &shape)
     }
 
     fn program_chains(&self, id: ProgramId, stage: Stage, options: &Options) -> Chains
@@ -147,8 +147,8 @@ impl Source for Now<'_> {
         self.index.stages.get(&id).is_some_and(|stages| stages.contains_key(&stage))
     }
 
-    fn is_acting(&self, id: &RulesId, acting: Acting) -> bool {
-        self.index.actings.get(id).is_some_and(|actings| actings.contains_key(&acting))
+    fn has_variant(&self, id: &RulesId, variant: Variant) -> bool {
+        self.index.variants.get(id).is_some_and(|variants| variants.contains_key(&variant))
     }
 
     fn refused(&self, id: &RulesId) -> bool {
@@ -235,9 +235,9 @@ impl Source for Before<'_> {
         self.touched.stages.get(&(id, stage)).map_or_else(|| self.now.is_staged(id, stage), |count| *count > 0)
     }
 
-    fn is_acting(&self, id: &RulesId, acting: Acting) -> bool {
-        let before = self.touched.actings.get(&(id.clone(), acting));
-        before.map_or_else(|| self.now.is_acting(id, acting), |count| *count > 0)
+    fn has_variant(&self, id: &RulesId, variant: Variant) -> bool {
+        let before = self.touched.variants.get(&(id.clone(), variant));
+        before.map_or_else(|| self.now.has_variant(id, variant), |count| *count > 0)
     }
 
     fn refused(&self, id: &RulesId) -> bool {

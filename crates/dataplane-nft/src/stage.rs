@@ -6,7 +6,7 @@
 use tortie_dataplane::{Endpoint, Place, ProgramId};
 use tortie_policy::{Refusal, Settings};
 
-use crate::words::{Link, Refuse};
+use crate::match_expr::{DenyAction, HookInterface};
 
 /// A place where an endpoint has its say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,11 +35,11 @@ pub(crate) enum Allow {
     Notrack,
 }
 
-/// How the rules of a list act; lists that different stages ask may have several renderings.
+/// A rendering variant: how the rules of a list act. Lists that different stages ask may have several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Acting {
+pub(crate) struct Variant {
     pub(crate) allow: Allow,
-    pub(crate) refuse: Refuse,
+    pub(crate) refuse: DenyAction,
 }
 
 impl Stage {
@@ -83,34 +83,36 @@ impl Stage {
     }
 
     /// The interface that says whose turn it is.
-    pub(crate) fn link(self) -> Link {
+    pub(crate) fn link(self) -> HookInterface {
         match self {
-            Self::UntrackedIn | Self::PreDnat | Self::HostIn | Self::ForwardIn | Self::WorkloadOut => Link::In,
-            Self::UntrackedOut | Self::HostOut | Self::HostOutLate | Self::ForwardOut | Self::WorkloadIn => Link::Out,
+            Self::UntrackedIn | Self::PreDnat | Self::HostIn | Self::ForwardIn | Self::WorkloadOut => HookInterface::In,
+            Self::UntrackedOut | Self::HostOut | Self::HostOutLate | Self::ForwardOut | Self::WorkloadIn => {
+                HookInterface::Out
+            }
         }
     }
 
     /// How a packet is denied here: the kernel answers only where it can.
-    pub(crate) fn refuse(self, settings: &Settings) -> Refuse {
+    pub(crate) fn refuse(self, settings: &Settings) -> DenyAction {
         match self {
-            Self::UntrackedIn | Self::UntrackedOut | Self::PreDnat | Self::HostOutLate => Refuse::Drop,
+            Self::UntrackedIn | Self::UntrackedOut | Self::PreDnat | Self::HostOutLate => DenyAction::Drop,
             _ => refuse(settings),
         }
     }
 
-    pub(crate) fn acting(self, settings: &Settings) -> Acting {
+    pub(crate) fn variant(self, settings: &Settings) -> Variant {
         let allow = match self {
             Self::UntrackedIn | Self::UntrackedOut => Allow::Notrack,
             Self::PreDnat => Allow::Mark,
             _ => Allow::Accept,
         };
-        Acting { allow, refuse: self.refuse(settings) }
+        Variant { allow, refuse: self.refuse(settings) }
     }
 
     /// The stage whose chains this one uses: two that come to the same share them.
     pub(crate) fn chains(self, settings: &Settings) -> Self {
         match self {
-            Self::HostOutLate if refuse(settings) == Refuse::Drop => Self::HostOut,
+            Self::HostOutLate if refuse(settings) == DenyAction::Drop => Self::HostOut,
             other => other,
         }
     }
@@ -140,7 +142,7 @@ impl Stage {
     }
 }
 
-impl Acting {
+impl Variant {
     /// What the names of a rendering end in; that of most lists ends in nothing.
     pub(crate) fn suffix(self, settings: &Settings) -> &'static str {
         match self.allow {
@@ -153,9 +155,9 @@ impl Acting {
 }
 
 /// How packets are denied where the kernel can answer.
-pub(crate) fn refuse(settings: &Settings) -> Refuse {
+pub(crate) fn refuse(settings: &Settings) -> DenyAction {
     match settings.refusal {
-        Refusal::Drop => Refuse::Drop,
-        Refusal::Reject => Refuse::Reject,
+        Refusal::Drop => DenyAction::Drop,
+        Refusal::Reject => DenyAction::Reject,
     }
 }

@@ -17,7 +17,7 @@ use tortie_policy::Family;
 
 use crate::faults::is_on;
 use crate::form::SetForm;
-use crate::words::{address_type, octets};
+use crate::match_expr::{address_type, octets};
 
 /// The most ranges that are compared one by one. Each costs a packet about as much as a look into a set of exact values;
 /// most packets are outside the first and the last value, and pay for one.

@@ -248,7 +248,7 @@ fn a_refused_change_leaves_no_shared_set_behind() {
 }
 
 #[test]
-fn what_the_kernel_refuses_is_set_aside_with_its_reason_and_the_rest_is_applied() {
+fn what_the_kernel_refuses_is_quarantined_with_its_reason_and_the_rest_is_applied() {
     in_namespace(|| {
         let mut node = Node::open(&[
             HOST,

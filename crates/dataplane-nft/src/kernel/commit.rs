@@ -85,7 +85,7 @@ impl Kernel {
 
     /// The sets that can be left out, by the names of their kernel sets.
     fn kernel_sets(&self) -> HashMap<String, &SetId> {
-        let ids = self.state.sets.keys().filter(|id| !self.aside.sets.contains(id));
+        let ids = self.state.sets.keys().filter(|id| !self.quarantine.sets.contains(id));
         let ids = ids.filter(|id| !SetId::WELL_KNOWN.contains(&id.as_str()));
         let names = |id| {
             let shape = self.index.shapes.get(id).copied().unwrap_or(Shape::Hosts);
@@ -96,7 +96,7 @@ impl Kernel {
 
     /// The lists that a denial can stand for, by the names of their chains.
     fn chains_of_lists(&self) -> HashMap<String, &RulesId> {
-        let ids = self.state.rules.keys().filter(|id| !self.aside.lists.contains(id));
+        let ids = self.state.rules.keys().filter(|id| !self.quarantine.lists.contains(id));
         ids.map(|id| (names::list(id), id)).collect()
     }
 
@@ -106,7 +106,7 @@ impl Kernel {
             Place::Workload(name) => chain.ends_with(&format!("{OWN}{}", names::clean(name))),
             _ => false,
         };
-        self.state.endpoints.keys().filter(|place| !self.aside.places.contains(place)).find(own)
+        self.state.endpoints.keys().filter(|place| !self.quarantine.places.contains(place)).find(own)
     }
 }
 

@@ -44,7 +44,7 @@ impl Kernel {
         }
         let sets: BTreeSet<&str> = damage.sets.iter().chain(damage.elements.keys()).map(String::as_str).collect();
         let names = Wanted { chains: &damage.chains, sets: &sets };
-        let wanted = part(&self.state, &self.index, &self.options, &self.aside.out(), &names);
+        let wanted = part(&self.state, &self.index, &self.options, &self.quarantine.out(), &names);
         let mut found = self.find(damage).ok()?.ok()?;
         let mut elements = BTreeMap::new();
         for (name, keys) in &damage.elements {

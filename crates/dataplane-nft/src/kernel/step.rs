@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tortie_dataplane::{Broken, Dataplane, Delta, Host, SetId};
 use tortie_nft::{BatchError, CommitError, RequestError, Rule, dump};
 
-use super::aside::Aside;
+use super::quarantine::Quarantine;
 use super::{ApplyError, Kernel, Refused, Sent};
 use crate::batch::Script;
 use crate::change::{Change, Step};
@@ -27,8 +27,8 @@ impl Dataplane for Kernel {
             self.sent = Sent::default();
             return Ok(());
         }
-        let standing = self.aside.clone();
-        self.aside.reconsider(&self.state, &mut delta);
+        let standing = self.quarantine.clone();
+        self.quarantine.reconsider(&self.state, &mut delta);
         let mut looked = self.table.owner;
         loop {
             match self.try_step(&delta, &standing) {
@@ -41,13 +41,13 @@ impl Dataplane for Kernel {
                 }
                 Err(Failure::Refused(blamed)) => {
                     for (refused, reason) in blamed {
-                        self.aside.keep_out(&self.state, &mut delta, refused, reason);
+                        self.quarantine.keep_out(&self.state, &mut delta, refused, reason);
                     }
                 }
                 // What is too long for one batch is put in place as a whole, in pieces.
                 Err(Failure::Commit(CommitError::TooLong { .. })) => return self.apply_whole(delta),
                 Err(failure) => {
-                    self.aside = standing;
+                    self.quarantine = standing;
                     return Err(match failure {
                         Failure::Request(error) => error.into(),
                         Failure::Commit(error) => error.into(),
@@ -66,7 +66,7 @@ impl Kernel {
         let mut state = self.state.clone();
         state.apply(&delta)?;
         let before = std::mem::replace(&mut self.state, state);
-        self.aside.reconsider(&self.state, &mut delta);
+        self.quarantine.reconsider(&self.state, &mut delta);
         // What has been needed once may be needed again, and each turn costs everything.
         self.index = Index::with(&self.state, self.index.families);
         self.repair().inspect_err(|_| {
@@ -94,7 +94,7 @@ impl Kernel {
     }
 
     /// One try at a change. The state follows only if the kernel does.
-    fn try_step(&mut self, delta: &Delta, standing: &Aside) -> Result<(), Failure> {
+    fn try_step(&mut self, delta: &Delta, standing: &Quarantine) -> Result<(), Failure> {
         let undo = undo(&self.state, delta);
         let before_host = self.state.host.clone();
         let touched = self.index.step(&self.state, delta);
@@ -125,7 +125,7 @@ impl Kernel {
         undo: &Delta,
         touched: &Touched,
         before_host: Option<&Host>,
-        standing: &Aside,
+        standing: &Quarantine,
     ) -> (Change, Option<Plan>) {
         let concerned = delta.host.is_some()
             || touched.passes
@@ -138,9 +138,9 @@ impl Kernel {
                 .any(|id| SetId::WELL_KNOWN.contains(&id.as_str()));
         let plan = concerned.then(|| Plan::new(&self.state, &self.index));
         let plan = plan.filter(|plan| self.plan.as_ref() != Some(plan));
-        let now = Now::new(&self.state, &self.index, self.aside.out());
+        let now = Now::new(&self.state, &self.index, self.quarantine.out());
         let before = Before::new(&now, touched, undo, before_host, standing.out());
-        let turned = standing.sets.symmetric_difference(&self.aside.sets);
+        let turned = standing.sets.symmetric_difference(&self.quarantine.sets);
         let lookers = turned.filter_map(|set| self.index.lookers.get(set)).flatten();
         let step = Step {
             delta,
@@ -152,9 +152,9 @@ impl Kernel {
             state_sets: &self.state.sets,
             options: &self.options,
             uses: &self.uses,
-            lists: standing.lists.symmetric_difference(&self.aside.lists).chain(lookers).cloned().collect(),
-            sets_out: (&standing.sets, &self.aside.sets),
-            places: standing.places.symmetric_difference(&self.aside.places).cloned().collect(),
+            lists: standing.lists.symmetric_difference(&self.quarantine.lists).chain(lookers).cloned().collect(),
+            sets_out: (&standing.sets, &self.quarantine.sets),
+            places: standing.places.symmetric_difference(&self.quarantine.places).cloned().collect(),
         };
         (Change::of(&step), plan)
     }

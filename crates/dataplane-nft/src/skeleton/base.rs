@@ -6,11 +6,11 @@ use tortie_policy::{Family, HostAction};
 use super::Plan;
 use super::early::{TUNNELS_IN, TUNNELS_OUT, WORKLOAD_NEIGHBOURS, WORKLOAD_OPENSTACK, known_flows};
 use crate::form::{ChainForm, Line, Ruleset};
+use crate::match_expr::{DenyAction, HookInterface, ICMPV6, Side};
 use crate::options::Options;
 use crate::place::{WORKLOADS, exceptions};
 use crate::sets::FAMILIES;
 use crate::stage::Stage;
-use crate::words::{ICMPV6, Link, Refuse, Side};
 
 /// Before connection tracking.
 const RAW: i32 = -300;
@@ -33,7 +33,7 @@ fn to_loopback() -> Vec<Line> {
     let line = |(family, net): (Family, &str)| {
         let net = net.parse().expect("a net");
         let line = Line::new().family(family).nets(Side::Destination, family, &[net], false);
-        line.deny(Refuse::Drop).note("a loopback address of the host")
+        line.deny(DenyAction::Drop).note("a loopback address of the host")
     };
     [(Family::V4, "127.0.0.0/8"), (Family::V6, "::1/128")].map(line).into()
 }
@@ -79,7 +79,7 @@ impl Bases<'_> {
         lines
     }
 
-    fn if_workload(&self, link: Link, chain: &str) -> Vec<Line> {
+    fn if_workload(&self, link: HookInterface, chain: &str) -> Vec<Line> {
         let prefixes = &self.plan.settings().interface_prefixes;
         prefixes.iter().map(|prefix| Line::new().interface_prefix(link, prefix).goto(chain)).collect()
     }
@@ -109,13 +109,13 @@ impl Bases<'_> {
             if plan.settings().spoofing_allowed {
                 for family in FAMILIES {
                     let line = Line::new().family(family);
-                    let line = line.interface_peer(Link::In, Side::Source, family, &exceptions(family));
+                    let line = line.interface_peer(HookInterface::In, Side::Source, family, &exceptions(family));
                     check.push(line.count().accept().note("excepted sources"));
                 }
             }
-            check.push(Line::new().wrong_source().deny(Refuse::Drop).note("not the workload's own source"));
+            check.push(Line::new().wrong_source().deny(DenyAction::Drop).note("not the workload's own source"));
             self.chain(SOURCE_CHECK, check);
-            lines.extend(self.if_workload(Link::In, SOURCE_CHECK));
+            lines.extend(self.if_workload(HookInterface::In, SOURCE_CHECK));
         }
         if plan.has(Stage::UntrackedIn) {
             lines.extend(self.dispatch(Stage::UntrackedIn));
@@ -146,20 +146,21 @@ impl Bases<'_> {
         let plan = self.plan;
         // An interface that is nobody's has no neighbours either.
         let allowances = || {
-            let line = Line::new().family(Family::V6).protocol(ICMPV6).interface(Link::In, WORKLOADS);
-            let openstack = || Line::new().ported(true).interface(Link::In, WORKLOADS).jump(WORKLOAD_OPENSTACK);
+            let line = Line::new().family(Family::V6).protocol(ICMPV6).interface(HookInterface::In, WORKLOADS);
+            let openstack =
+                || Line::new().ported(true).interface(HookInterface::In, WORKLOADS).jump(WORKLOAD_OPENSTACK);
             let openstack = plan.settings().openstack.then(openstack);
             std::iter::once(line.jump(WORKLOAD_NEIGHBOURS)).chain(openstack)
         };
         if plan.workloads() {
             let settings = plan.settings();
             let unknown = Line::new().deny(Stage::WorkloadOut.refuse(settings)).note("unknown workload interface");
-            let dispatch = Line::new().dispatch(Link::In, Stage::WorkloadOut.tag());
+            let dispatch = Line::new().dispatch(HookInterface::In, Stage::WorkloadOut.tag());
             self.chain(FROM_WORKLOAD, vec![dispatch.clone(), unknown.clone()]);
-            let unknown_in = Line::new().dispatch(Link::Out, Stage::WorkloadIn.tag());
+            let unknown_in = Line::new().dispatch(HookInterface::Out, Stage::WorkloadIn.tag());
             self.chain(TO_WORKLOAD, vec![unknown_in, unknown]);
             self.chain(INPUT_FROM_WORKLOAD, allowances().chain([Line::new().goto(FROM_WORKLOAD)]).collect());
-            let lines = self.if_workload(Link::In, INPUT_FROM_WORKLOAD);
+            let lines = self.if_workload(HookInterface::In, INPUT_FROM_WORKLOAD);
             self.base("input-from-workload", Hook::Input, FILTER, lines);
             let action = match settings.host_action {
                 HostAction::Drop => Line::new().count().verdict(Verdict::Drop).note("workload to host: Drop"),
@@ -169,7 +170,7 @@ impl Bases<'_> {
             let known = Line::new().established().accept();
             self.chain(WORKLOAD_TO_HOST, allowances().chain([known, action]).collect());
         }
-        let mut lines = self.if_workload(Link::In, WORKLOAD_TO_HOST);
+        let mut lines = self.if_workload(HookInterface::In, WORKLOAD_TO_HOST);
         if self.into.chains.contains_key(TUNNELS_IN) {
             lines.push(Line::new().jump(TUNNELS_IN));
         }
@@ -189,9 +190,9 @@ impl Bases<'_> {
             lines.extend(self.dispatch(Stage::ForwardIn));
             self.base(WITH_HOST_ENDPOINTS, Hook::Forward, FILTER, lines);
         }
-        let lines = self.if_workload(Link::In, FROM_WORKLOAD);
+        let lines = self.if_workload(HookInterface::In, FROM_WORKLOAD);
         self.base("forward-from-workload", Hook::Forward, FILTER + 1, lines);
-        let lines = self.if_workload(Link::Out, TO_WORKLOAD);
+        let lines = self.if_workload(HookInterface::Out, TO_WORKLOAD);
         self.base("forward-to-workload", Hook::Forward, FILTER + 2, lines);
         if plan.has(Stage::ForwardOut) {
             let mut lines = vec![known_flows()];
@@ -202,7 +203,9 @@ impl Bases<'_> {
 
     fn to_workload_passes(&self) -> Vec<Line> {
         let prefixes = &self.plan.settings().interface_prefixes;
-        let line = |prefix: &String| Line::new().interface_prefix(Link::Out, prefix).accept().note("to own workloads");
+        let line = |prefix: &String| {
+            Line::new().interface_prefix(HookInterface::Out, prefix).accept().note("to own workloads")
+        };
         prefixes.iter().map(line).collect()
     }
 

@@ -10,8 +10,8 @@ use tortie_policy::{Direction, Failsafe, Family, Settings};
 
 use super::Plan;
 use crate::form::{ChainForm, Line, Ruleset};
+use crate::match_expr::{DenyAction, ICMPV6, IPIP, PORTED, Side, TCP, UDP};
 use crate::stage::Stage;
-use crate::words::{ICMPV6, IPIP, PORTED, Refuse, Side, TCP, UDP};
 
 /// Neighbour discovery between a host and its link.
 const NEIGHBOURS: &str = "neighbours";
@@ -212,7 +212,7 @@ fn tunnels_in(plan: &Plan) -> Vec<Line> {
         let line = || Line::new().family(Family::V4).protocol(IPIP);
         let set = plan.set(SetId::IPIP_PEERS, Family::V4);
         lines.push(line().peers(Side::Source, Family::V4, &set, false).count().accept().note("IPIP of a node"));
-        lines.push(line().deny(Refuse::Drop).note("IPIP of a stranger"));
+        lines.push(line().deny(DenyAction::Drop).note("IPIP of a stranger"));
     }
     let mut ports = Vec::new();
     for (family, vxlan, wireguard) in tunnels(plan) {
@@ -221,7 +221,7 @@ fn tunnels_in(plan: &Plan) -> Vec<Line> {
             let set = plan.set(SetId::VXLAN_PEERS, family);
             let known = to(settings.vxlan_port).peers(Side::Source, family, &set, false);
             ports.push(known.count().accept().note("VXLAN of a node"));
-            ports.push(to(settings.vxlan_port).deny(Refuse::Drop).note("VXLAN of a stranger"));
+            ports.push(to(settings.vxlan_port).deny(DenyAction::Drop).note("VXLAN of a stranger"));
         }
         ports.extend(wireguard.map(|port| to(port).count().accept().note("WireGuard")));
     }

@@ -10,9 +10,9 @@ use tortie_policy::{Family, NatOutgoing};
 
 use super::Plan;
 use crate::form::{ChainForm, Line, Ruleset, SetForm};
+use crate::match_expr::{HookInterface, Side, TCP, UDP, address_type, fields, octets, word};
 use crate::options::Options;
 use crate::sets::FAMILIES;
-use crate::words::{Link, Side, TCP, UDP, address_type, fields, octets, word};
 
 /// Where destinations and sources are rewritten.
 const DESTINATION: i32 = -100;
@@ -114,8 +114,8 @@ fn outgoing(plan: &Plan, family: Family) -> Vec<Line> {
         let mut line = Line::new().family(family);
         if let Some(name) = &settings.interface {
             line = match name.strip_suffix('+') {
-                Some(prefix) => line.interface_prefix(Link::Out, prefix),
-                None => line.interface_named(Link::Out, name),
+                Some(prefix) => line.interface_prefix(HookInterface::Out, prefix),
+                None => line.interface_named(HookInterface::Out, name),
             };
         }
         if let Some(protocol) = protocol {

@@ -1,4 +1,4 @@
-//! The words that rules are written with.
+//! Match and verdict expressions: what rules are written with.
 //!
 //! Each method appends a condition or an action to a [`Line`]. Conditions on the network header say their family first:
 //! in a table for both families an IPv6 packet's bytes would be read as an IPv4 packet's otherwise.
@@ -35,14 +35,14 @@ pub(crate) enum Side {
 
 /// One interface of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Link {
+pub(crate) enum HookInterface {
     In,
     Out,
 }
 
 /// How a packet is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Refuse {
+pub(crate) enum DenyAction {
     Drop,
     Reject,
 }
@@ -248,29 +248,29 @@ impl Line {
     }
 
     /// An interface whose name begins so.
-    pub(crate) fn interface_prefix(self, link: Link, prefix: &str) -> Self {
+    pub(crate) fn interface_prefix(self, link: HookInterface, prefix: &str) -> Self {
         self.expr(Meta::get(link.key(), Reg::R1)).expr(Cmp::eq(Reg::R1, prefix.as_bytes()))
     }
 
     /// An interface of this name.
-    pub(crate) fn interface_named(self, link: Link, name: &str) -> Self {
+    pub(crate) fn interface_named(self, link: HookInterface, name: &str) -> Self {
         let mut whole = name.as_bytes().to_vec();
         whole.resize(16, 0);
         self.expr(Meta::get(link.key(), Reg::R1)).expr(Cmp::eq(Reg::R1, whole))
     }
 
     /// An interface in a set.
-    pub(crate) fn interface(self, link: Link, set: &str) -> Self {
+    pub(crate) fn interface(self, link: HookInterface, set: &str) -> Self {
         self.expr(Meta::get(link.key(), Reg::R1)).expr(Lookup::set(set, Reg::R1))
     }
 
     /// The verdict that a map has for the interface.
-    pub(crate) fn dispatch(self, link: Link, map: &str) -> Self {
+    pub(crate) fn dispatch(self, link: HookInterface, map: &str) -> Self {
         self.expr(Meta::get(link.key(), Reg::R1)).expr(Lookup::vmap(map, Reg::R1))
     }
 
     /// The interface and an address in a set of both. The family must have been said.
-    pub(crate) fn interface_peer(self, link: Link, side: Side, family: Family, set: &str) -> Self {
+    pub(crate) fn interface_peer(self, link: HookInterface, side: Side, family: Family, set: &str) -> Self {
         self.expr(Meta::get(link.key(), Reg::R1)).expr(address(side, family, Reg::R2)).expr(Lookup::set(set, Reg::R1))
     }
 
@@ -342,11 +342,11 @@ impl Line {
     }
 
     /// Counted and denied.
-    pub(crate) fn deny(self, refuse: Refuse) -> Self {
+    pub(crate) fn deny(self, refuse: DenyAction) -> Self {
         let line = self.count();
         match refuse {
-            Refuse::Drop => line.verdict(Verdict::Drop),
-            Refuse::Reject => line.expr(Reject::Icmpx(IcmpxCode::PortUnreachable)),
+            DenyAction::Drop => line.verdict(Verdict::Drop),
+            DenyAction::Reject => line.expr(Reject::Icmpx(IcmpxCode::PortUnreachable)),
         }
     }
 
@@ -369,7 +369,7 @@ impl Line {
     }
 }
 
-impl Link {
+impl HookInterface {
     fn key(self) -> MetaKey {
         match self {
             Self::In => MetaKey::IifName,

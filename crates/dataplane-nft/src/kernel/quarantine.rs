@@ -1,4 +1,4 @@
-//! What the kernel refused, and what stands for it.
+//! Quarantine: what the kernel refused, and what is programmed in its place.
 //!
 //! A list that the kernel refuses keeps its last good form; where there is none a denial stands for it. A set that it
 //! refuses is left out, and a denial stands for every list that looks in it. An endpoint is left out, which closes a
@@ -13,7 +13,7 @@ use crate::source::Out;
 
 /// What the kernel refused.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Aside {
+pub(super) struct Quarantine {
     /// Lists that a denial stands for.
     pub(super) lists: BTreeSet<RulesId>,
     /// Lists that are still as they were before.
@@ -22,17 +22,17 @@ pub(super) struct Aside {
     pub(super) sets: BTreeSet<SetId>,
     /// Endpoints that are left out.
     pub(super) places: BTreeSet<Place>,
-    /// All of them, with the kernel's words.
+    /// All of them, with the kernel's reasons.
     pub(super) reasons: BTreeMap<Refused, String>,
 }
 
-impl Aside {
+impl Quarantine {
     /// What is not rendered as the state says.
     pub(super) fn out(&self) -> Out<'_> {
         Out { lists: &self.lists, sets: &self.sets, places: &self.places }
     }
 
-    /// Sets an object aside.
+    /// Quarantines an object.
     pub(super) fn put(&mut self, refused: Refused, reason: String) {
         match &refused {
             Refused::Rules(id) => drop(self.lists.insert(id.clone())),
