@@ -173,7 +173,7 @@ impl fmt::Display for Position {
             (Some((low, high)), _) if low == high => low.fmt(f),
             (Some((low, high)), _) => write!(f, "{low} to {high}"),
             (None, Some((_, only))) if parts.len() == 1 => only.fmt(f),
-            (None, _) => f.debug_map().entries(parts.iter().map(|(name, at)| (name, at))).finish(),
+            (None, _) => f.debug_map().entries(parts.iter()).finish(),
         }
     }
 }
