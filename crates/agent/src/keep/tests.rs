@@ -530,7 +530,7 @@ fn the_copy_keeps_why_an_object_cannot_be_read_and_versions_that_are_no_numbers(
     book.changes(&[Event::Put(bad.clone())], &2.into(), false).unwrap();
     let mut copied = Vec::new();
     Copy::open(&path).unwrap().hold().unwrap().pages(&mut |page| copied.extend(page)).unwrap();
-    assert_eq!(copied, [bad.clone()]);
+    assert_eq!(copied, std::slice::from_ref(&bad));
     let (revision, found) = book.last_valid(&bad).unwrap().unwrap();
     assert_eq!((revision, &found[..]), (good.revision.clone(), &good.value[..]));
     let again = Stored { revision: "13/".into(), ..bad };
