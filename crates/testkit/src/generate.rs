@@ -1,6 +1,6 @@
 //! Random objects that are valid, of every kind, for property tests here and in other crates.
 //!
-//! What the shapes say (forms, tags, enums, bounds) makes the values; [`repair`] then sees to what holds between
+//! What the shapes say (forms, tags, enums, bounds) makes the values; `repair` then sees to what holds between
 //! fields. The same seed gives the same object.
 
 use serde_json::{Map, Value};
