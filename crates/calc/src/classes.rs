@@ -105,8 +105,8 @@ impl Classes {
     }
 
     /// Forgets what follows from a selector's policies, and says for which classes.
-    pub(crate) fn spoil(&mut self, spoilt: impl Fn(&Class) -> bool) -> Vec<ClassIndex> {
-        let hit: Vec<ClassIndex> = self.0.iter().filter(|(_, class)| spoilt(class)).map(|(index, _)| index).collect();
+    pub(crate) fn forget_order(&mut self, affected: impl Fn(&Class) -> bool) -> Vec<ClassIndex> {
+        let hit: Vec<ClassIndex> = self.0.iter().filter(|(_, class)| affected(class)).map(|(index, _)| index).collect();
         hit.iter().for_each(|&index| self.0.get_mut(index).ordered = None);
         hit
     }

@@ -38,15 +38,15 @@ impl Engine {
     pub fn flush(&mut self) -> Delta {
         let mut delta = Delta::default();
         self.classify();
-        self.spoil();
-        let places = self.locals.elect(&self.settings, &self.links);
-        self.tell_places(places, &mut delta);
+        self.forget_reordered();
+        let places = self.locals.resolve_placement(&self.settings, &self.links);
+        self.emit_places(places, &mut delta);
         (delta.programs_made, delta.programs_removed) = self.programs.settle(&mut self.lists);
         let put = self.settle_rules(&mut delta);
-        self.tell_rules(put, &mut delta);
-        self.tell_host(&mut delta);
-        self.bury();
-        self.shed();
+        self.emit_rules(put, &mut delta);
+        self.emit_host(&mut delta);
+        self.remove_unused();
+        self.shrink();
         self.shared.cost.messages += delta.len() as u64;
         delta
     }
@@ -64,19 +64,19 @@ impl Engine {
             for index in all.into_iter().filter(|index| !rematch.contains(index)) {
                 self.shared.cost.items += 1;
                 if let Some(selectors) = self.adjusted(index, &gone, &new) {
-                    self.enclass(index, selectors);
+                    self.assign_class(index, selectors);
                 }
             }
         }
         for index in rematch {
             if self.is_closed(index) {
-                self.enclass(index, vec![CLOSED]);
+                self.assign_class(index, vec![CLOSED]);
                 self.locals.rebuild.insert(index);
                 continue;
             }
             let view = self.members.items.view(self.locals.get(index).item, &self.shared.names, &self.shared.profiles);
             let selectors = self.applies.matches(&view, &self.shared.selectors, &mut self.shared.cost);
-            self.enclass(index, selectors);
+            self.assign_class(index, selectors);
             self.locals.rebuild.insert(index);
         }
     }
@@ -112,7 +112,7 @@ impl Engine {
         local.body.missing().place || view.is_unreadable()
     }
 
-    fn enclass(&mut self, index: LocalIndex, selectors: Vec<SelectorIndex>) {
+    fn assign_class(&mut self, index: LocalIndex, selectors: Vec<SelectorIndex>) {
         let class = self.classes.acquire(selectors);
         let before = self.locals.get_mut(index).class.replace(class);
         before.into_iter().for_each(|before| self.classes.release(before));
@@ -122,21 +122,22 @@ impl Engine {
     }
 
     /// Forgets the order of policies where policies or tiers are others.
-    fn spoil(&mut self) {
+    fn forget_reordered(&mut self) {
         let reordered = std::mem::take(&mut self.pending.reordered);
         let tiers = std::mem::take(&mut self.pending.tiers);
         if reordered.is_empty() && tiers.is_empty() {
             return;
         }
-        let spoilt =
-            self.classes.spoil(|class| class.has_any(&reordered) || tiers.iter().any(|&tier| class.is_in_tier(tier)));
-        let spoilt: HashSet<ClassIndex> = spoilt.into_iter().collect();
-        let hit = self.locals.iter().filter(|(_, local)| local.class.is_some_and(|class| spoilt.contains(&class)));
+        let affected = self
+            .classes
+            .forget_order(|class| class.has_any(&reordered) || tiers.iter().any(|&tier| class.is_in_tier(tier)));
+        let affected: HashSet<ClassIndex> = affected.into_iter().collect();
+        let hit = self.locals.iter().filter(|(_, local)| local.class.is_some_and(|class| affected.contains(&class)));
         let hit: Vec<LocalIndex> = hit.map(|(index, _)| index).collect();
         self.locals.rebuild.extend(hit);
     }
 
-    fn tell_places(&mut self, places: BTreeSet<Place>, delta: &mut Delta) {
+    fn emit_places(&mut self, places: BTreeSet<Place>, delta: &mut Delta) {
         let mut memo = Memo::default();
         for place in places {
             let new = self.locals.governor(&place).map(|index| self.endpoint(index, &mut memo));
@@ -283,7 +284,7 @@ impl Engine {
     /// Fills the sets that are new, and tells what has become of sets and rules. Where it is not known any more, or known
     /// again, what is in a set, which labels there are or where a tier stands, rules are others now too; that is rare, and
     /// costs a look at all.
-    fn tell_rules(&mut self, mut put: Vec<Put>, delta: &mut Delta) {
+    fn emit_rules(&mut self, mut put: Vec<Put>, delta: &mut Delta) {
         let unreadable =
             (self.members.unreadable > 0).then(|| SetKey::Peers(self.shared.selectors.acquire(unreadable_labels())));
         if let Some(key) = &unreadable {
@@ -389,7 +390,7 @@ impl Engine {
         ready
     }
 
-    fn tell_host(&mut self, delta: &mut Delta) {
+    fn emit_host(&mut self, delta: &mut Delta) {
         if !std::mem::take(&mut self.pending.host) && !std::mem::take(&mut self.locals.changed_nats) {
             return;
         }
@@ -402,16 +403,16 @@ impl Engine {
         }
     }
 
-    fn shed(&mut self) {
-        self.locals.shed();
-        self.policies.shed();
-        self.applies.shed();
-        self.members.requirements.shed();
-        self.shared.profiles.shed();
+    fn shrink(&mut self) {
+        self.locals.shrink();
+        self.policies.shrink();
+        self.applies.shrink();
+        self.members.requirements.shrink();
+        self.shared.profiles.shrink();
     }
 
     /// Forgets what was deleted, now that the dataplane does not use it.
-    fn bury(&mut self) {
+    fn remove_unused(&mut self) {
         for index in std::mem::take(&mut self.pending.held_profiles) {
             let profile = self.shared.profiles.get_mut(index);
             if profile.labels.is_none() {

@@ -15,7 +15,7 @@ use crate::cost::Cost;
 use crate::labels::View;
 use crate::names::{Name, Names};
 use crate::selectors::{SelectorIndex, Selectors};
-use crate::shed::Shed;
+use crate::shrink::Shrink;
 
 /// More values than this are not worth a place each.
 const VALUES: usize = 32;
@@ -106,9 +106,9 @@ impl Requirements {
     }
 
     /// Gives back the memory of what is empty.
-    pub(crate) fn shed(&mut self) {
-        self.places.shed();
-        self.rest.shed();
+    pub(crate) fn shrink(&mut self) {
+        self.places.shrink();
+        self.rest.shrink();
     }
 
     pub(crate) fn filed(&self, index: SelectorIndex) -> Option<Filed> {

@@ -37,7 +37,7 @@ mod put;
 mod rules;
 mod selectors;
 mod sets;
-mod shed;
+mod shrink;
 mod slab;
 mod update;
 

@@ -11,7 +11,7 @@ use tortie_policy::{HostEndpoint, Interface, Missing, Settings, WorkloadEndpoint
 use crate::classes::ClassIndex;
 use crate::faults;
 use crate::items::ItemIndex;
-use crate::shed::Shed;
+use crate::shrink::Shrink;
 use crate::slab::Slab;
 
 /// A local endpoint's number.
@@ -149,11 +149,11 @@ impl Locals {
     }
 
     /// Gives back the memory of what is empty.
-    pub(crate) fn shed(&mut self) {
-        self.interfaces.shed();
-        self.hosts.shed();
-        self.governs.shed();
-        self.told.shed();
+    pub(crate) fn shrink(&mut self) {
+        self.interfaces.shrink();
+        self.hosts.shrink();
+        self.governs.shrink();
+        self.told.shrink();
     }
 
     pub(crate) fn get(&self, index: LocalIndex) -> &Local {
@@ -172,7 +172,7 @@ impl Locals {
         self.slab.len()
     }
 
-    /// The endpoint that governs a place, since the last election.
+    /// The endpoint that governs a place, since placement was last resolved.
     pub(crate) fn governor(&self, place: &Place) -> Option<LocalIndex> {
         self.governs.get(place).copied()
     }
@@ -190,10 +190,10 @@ impl Locals {
     }
 
     /// Settles who governs what, and says where anything may have changed.
-    pub(crate) fn elect(&mut self, settings: &Settings, links: &BTreeMap<String, Link>) -> BTreeSet<Place> {
+    pub(crate) fn resolve_placement(&mut self, settings: &Settings, links: &BTreeMap<String, Link>) -> BTreeSet<Place> {
         for interface in std::mem::take(&mut self.changed_interfaces) {
             let winner = self.first(&interface, settings);
-            self.enthrone(Place::Workload(interface), winner);
+            self.place(Place::Workload(interface), winner);
         }
         if std::mem::take(&mut self.changed_hosts) {
             let winners = self.host_winners(settings, links);
@@ -201,7 +201,7 @@ impl Locals {
             let all: BTreeSet<Place> = hosts.chain(winners.keys()).cloned().collect();
             for place in all {
                 let winner = winners.get(&place).copied();
-                self.enthrone(place, winner);
+                self.place(place, winner);
             }
         }
         for index in std::mem::take(&mut self.rebuild) {
@@ -210,7 +210,7 @@ impl Locals {
         std::mem::take(&mut self.changed_places)
     }
 
-    fn enthrone(&mut self, place: Place, winner: Option<LocalIndex>) {
+    fn place(&mut self, place: Place, winner: Option<LocalIndex>) {
         let before = self.governs.get(&place).copied();
         if before == winner {
             return;

@@ -11,7 +11,7 @@ use tortie_policy::{Direction, Order, PolicyId, Stage, Tier as Written, TierEnd,
 
 use crate::rules::Rule;
 use crate::selectors::SelectorIndex;
-use crate::shed::Shed;
+use crate::shrink::Shrink;
 use crate::slab::Slab;
 
 /// A policy's number.
@@ -158,8 +158,8 @@ impl Policies {
     }
 
     /// Gives back the memory of what is empty.
-    pub(crate) fn shed(&mut self) {
-        self.by_selector.shed();
+    pub(crate) fn shrink(&mut self) {
+        self.by_selector.shrink();
     }
 
     /// The policy of an id, which may be dead.

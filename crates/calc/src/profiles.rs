@@ -11,7 +11,7 @@ use tortie_policy::Direction;
 
 use crate::labels::Packed;
 use crate::rules::Rule;
-use crate::shed::Shed;
+use crate::shrink::Shrink;
 use crate::slab::Slab;
 
 /// A profile's number.
@@ -112,8 +112,8 @@ impl Profiles {
     }
 
     /// Gives back the memory of what is empty.
-    pub(crate) fn shed(&mut self) {
-        self.children.shed();
+    pub(crate) fn shrink(&mut self) {
+        self.children.shrink();
     }
 
     pub(crate) fn adopt(&mut self, parents: &[ProfileIndex], item: u32) {

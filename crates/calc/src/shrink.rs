@@ -3,20 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Gives the memory of an empty collection back.
-pub(crate) trait Shed {
-    fn shed(&mut self);
+pub(crate) trait Shrink {
+    fn shrink(&mut self);
 }
 
-impl<K, V> Shed for BTreeMap<K, V> {
-    fn shed(&mut self) {
+impl<K, V> Shrink for BTreeMap<K, V> {
+    fn shrink(&mut self) {
         if self.is_empty() {
             *self = Self::new();
         }
     }
 }
 
-impl<T> Shed for BTreeSet<T> {
-    fn shed(&mut self) {
+impl<T> Shrink for BTreeSet<T> {
+    fn shrink(&mut self) {
         if self.is_empty() {
             *self = Self::new();
         }
