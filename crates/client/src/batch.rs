@@ -182,23 +182,23 @@ fn work<'a>(
 fn settle<'a>(
     view: &mut View,
     writes: &[Write],
-    fates: Vec<Result<Written, WriteError>>,
+    written: Vec<Result<Written, WriteError>>,
     going: Vec<Going<'a>>,
     answers: &mut Answers,
 ) -> Vec<Waiting<'a>> {
-    for (write, answer) in writes.iter().zip(&fates) {
+    for (write, answer) in writes.iter().zip(&written) {
         if let Ok(written) = answer {
             view.assume(write, written.revision.clone());
         }
     }
     let mut lost = Vec::new();
-    let mut all = writes.iter().zip(fates);
+    let mut all = writes.iter().zip(written);
     for Going { mut waiting, writes, result } in going {
         let own: Vec<_> = all.by_ref().take(writes).collect();
         let gone = |own: &[(&Write, Result<Written, WriteError>)]| -> Vec<Key> {
-            own.iter().filter(|(_, fate)| fate.is_ok()).map(|(write, _)| write.key.clone()).collect()
+            own.iter().filter(|(_, result)| result.is_ok()).map(|(write, _)| write.key.clone()).collect()
         };
-        let changed = own.iter().any(|(_, fate)| matches!(fate, Err(WriteError::Conflict(_))));
+        let changed = own.iter().any(|(_, result)| matches!(result, Err(WriteError::Conflict(_))));
         if waiting.rest {
             let wrote = &mut answers.wrote[waiting.at];
             let before_own = wrote.len().saturating_sub(1);

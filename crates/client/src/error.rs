@@ -137,7 +137,7 @@ fn invalid_text(problems: &[Problem]) -> String {
     calico_text(if named.is_empty() { &bare } else { &named })
 }
 
-/// Unknown fields have a text of their own in Calico, and it stands for the whole error.
+/// Unknown fields have a text of their own in Calico, and it is the whole text of the error.
 fn patched_text(problems: &[Problem]) -> String {
     let texts: Vec<&str> = problems.iter().map(|problem| problem.reason.as_str()).collect();
     match texts.as_slice() {

@@ -116,7 +116,7 @@ impl Client {
         Ok(Found { object: found.object, notes: notes.into_iter().collect() })
     }
 
-    /// The key under which the object that users know by this name stands, or would be made.
+    /// The key under which the object that users know by this name is stored, or would be made.
     pub fn stored_key(&self, key: Key) -> Result<Key, ClientError> {
         if !entry::is_tiered(key.kind) {
             return Ok(key);
@@ -240,13 +240,13 @@ impl Client {
         legacy::migrate(self)
     }
 
-    /// Whether this unknown field is met for the first time.
+    /// Whether this unknown field is found for the first time.
     fn is_first(&self, kind: Kind, field: &str) -> bool {
         self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert((kind, field.to_owned()))
     }
 }
 
-/// Where a tier stands.
+/// The order of a tier.
 fn order(tier: &Object) -> f64 {
     let order = tier.body.get("spec").and_then(|spec| spec.get("order")).and_then(Value::as_f64);
     order.unwrap_or(f64::INFINITY)

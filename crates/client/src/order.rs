@@ -5,7 +5,7 @@ use tortie_api::Kind;
 
 use super::batch::{Job, Task};
 
-/// Where a job stands. Jobs of the same rank keep their order.
+/// The rank of a job. Jobs of the same rank keep their order.
 pub(super) fn rank(job: &Job) -> i8 {
     let rank = of_kind(job.key.kind);
     if matches!(job.task, Task::Delete(..)) { -rank } else { rank }

@@ -137,7 +137,7 @@ pub(super) fn find(view: &mut View, key: &Key) -> Result<Found, ClientError> {
     view.find(key)?.ok_or_else(|| ClientError::missing(key))
 }
 
-/// A warning if the object stands under another name than the one that users know.
+/// A warning if the object is stored under another name than the one that users know.
 pub(super) fn legacy_note(stored: &Key, shown: &Key) -> Option<Problem> {
     let text = format!(
         "{shown} is stored under the older name {:?}, where Calico's own tools do not find it by the name they list",

@@ -1,4 +1,4 @@
-//! What the client promises, one claim a test. Here: the tools; the claims stand in `tests/`, one file a subject.
+//! What the client promises, one claim a test. Here: the tools; the claims are in `tests/`, one file a subject.
 
 mod apply;
 mod delete;

@@ -41,7 +41,7 @@ pub(super) fn warning(field: &str) -> Problem {
     Problem::warning("unknown-field-kept", Path::from(field), text)
 }
 
-/// Almost every object has none, so nothing is put together until one is met.
+/// Almost every object has none, so nothing is collected until one is found.
 fn find<'a>(shape: &Shape, fields: &'a Map<String, Value>, at: &mut Vec<&'a str>, found: &mut Vec<String>) {
     let Some(record) = shape.record() else { return };
     for (name, value) in fields {

@@ -52,7 +52,7 @@ impl<'a> View<'a> {
         Ok(())
     }
 
-    /// What stands under exactly this key.
+    /// The object under exactly this key.
     pub(super) fn get(&mut self, key: &Key) -> Result<Option<Stored>, StoreError> {
         if let Some(known) = self.known.get(key) {
             return Ok(known.clone());
@@ -76,12 +76,12 @@ impl<'a> View<'a> {
         }
         let Some(legacy) = legacy_key(key) else { return Ok(None) };
         let Some(stored) = self.get(&legacy)? else { return Ok(None) };
-        // An unreadable neighbour does not stand in the way of this name.
+        // An unreadable object under the older name does not take this name.
         let Ok(object) = entry::read(&stored) else { return Ok(None) };
         Ok((object.metadata.name == key.name).then_some(Found { stored, object }))
     }
 
-    /// The key under which the object of this name stands, readable or not.
+    /// The object that users know by this name, readable or not.
     pub(super) fn locate(&mut self, key: &Key) -> Result<Option<Stored>, ClientError> {
         match self.get(key)? {
             Some(stored) => Ok(Some(stored)),

@@ -28,27 +28,27 @@ pub type Refuse<'a> = Option<&'a dyn Fn(usize, &Done) -> bool>;
 /// Does the jobs in the manner that was asked for. The outcomes are in the order of the jobs.
 pub(super) fn run(client: &Client, jobs: Vec<Job>, manner: Manner, refuse: Refuse) -> Batch {
     let keys: Vec<Key> = jobs.iter().map(|job| job.key.clone()).collect();
-    let mut fates: Vec<Option<Result<Done, ClientError>>> = keys.iter().map(|_| None).collect();
+    let mut results: Vec<Option<Result<Done, ClientError>>> = keys.iter().map(|_| None).collect();
     if manner != Manner::Calico {
         match twice(client, &jobs) {
             Ok(pairs) => {
                 for (first, second) in pairs {
                     let twice = |at: usize, other| ClientError::Twice { key: keys[at].clone(), other };
-                    fates[second] = Some(Err(twice(second, first)));
+                    results[second] = Some(Err(twice(second, first)));
                     if manner == Manner::KeepGoing {
                         // Which of the two is meant is not known.
-                        fates[first] = Some(Err(twice(first, second)));
+                        results[first] = Some(Err(twice(first, second)));
                     }
                 }
             }
-            Err(error) => fates.iter_mut().for_each(|fate| *fate = Some(Err(error.clone()))),
+            Err(error) => results.iter_mut().for_each(|result| *result = Some(Err(error.clone()))),
         }
     }
-    let mut queue: Vec<(usize, Job)> = jobs.into_iter().enumerate().filter(|(at, _)| fates[*at].is_none()).collect();
+    let mut queue: Vec<(usize, Job)> = jobs.into_iter().enumerate().filter(|(at, _)| results[*at].is_none()).collect();
     if manner != Manner::Calico {
         queue.sort_by_key(|(_, job)| order::rank(job));
     }
-    let mut work = Work { client, refuse, fates };
+    let mut work = Work { client, refuse, results };
     let extent = match manner {
         Manner::Whole => work.whole(queue),
         Manner::Calico | Manner::KeepGoing => {
@@ -56,12 +56,12 @@ pub(super) fn run(client: &Client, jobs: Vec<Job>, manner: Manner, refuse: Refus
             Extent::Each
         }
     };
-    // What was not reached because of others has no fate of its own.
-    let outcome = |(key, fate): (Key, Option<Result<Done, ClientError>>)| Outcome {
-        result: fate.unwrap_or_else(|| Err(ClientError::Unfinished { key: key.clone() })),
+    // What was not reached because of others has no result of its own.
+    let outcome = |(key, result): (Key, Option<Result<Done, ClientError>>)| Outcome {
+        result: result.unwrap_or_else(|| Err(ClientError::Unfinished { key: key.clone() })),
         key,
     };
-    Batch { outcomes: keys.into_iter().zip(work.fates).map(outcome).collect(), extent }
+    Batch { outcomes: keys.into_iter().zip(work.results).map(outcome).collect(), extent }
 }
 
 /// Pairs of jobs that are about the same stored object: by what a write fills in, and by the names that older releases
@@ -96,7 +96,7 @@ fn twice(client: &Client, jobs: &[Job]) -> Result<Vec<(usize, usize)>, ClientErr
 struct Work<'a> {
     client: &'a Client,
     refuse: Refuse<'a>,
-    fates: Vec<Option<Result<Done, ClientError>>>,
+    results: Vec<Option<Result<Done, ClientError>>>,
 }
 
 /// A plan, and what it would change in the store.
@@ -116,7 +116,7 @@ impl Work<'_> {
         let (numbers, jobs): (Vec<usize>, Vec<Job>) = queue.into_iter().filter(|(at, _)| !without.contains(at)).unzip();
         let done = batch::run(self.client, jobs, None);
         for (at, settled) in refused.into_iter().chain(numbers.into_iter().zip(done)) {
-            self.fates[at] = Some(settled.result);
+            self.results[at] = Some(settled.result);
         }
     }
 
@@ -129,7 +129,7 @@ impl Work<'_> {
         loop {
             let planned = self.plan(&queue, unprepared.clone());
             let wrong = planned.settled.iter().any(|(_, settled)| settled.result.is_err())
-                || (!part && self.fates.iter().flatten().any(Result::is_err));
+                || (!part && self.results.iter().flatten().any(Result::is_err));
             if wrong {
                 self.note(planned.settled, part);
                 return if part { Extent::Part } else { Extent::Nothing };
@@ -147,7 +147,7 @@ impl Work<'_> {
                 Ok(whole) => whole,
                 Err(error) => {
                     let error = ClientError::from(error);
-                    settled.iter().for_each(|(at, _)| self.fates[*at] = Some(Err(error.clone())));
+                    settled.iter().for_each(|(at, _)| self.results[*at] = Some(Err(error.clone())));
                     return if part { Extent::Part } else { Extent::Nothing };
                 }
             };
@@ -158,14 +158,14 @@ impl Work<'_> {
             part |= !finished.is_empty() && stopped.is_some();
             for (at, mut settled) in finished {
                 settled.stamp(&there);
-                self.fates[at] = Some(settled.result);
+                self.results[at] = Some(settled.result);
             }
-            queue.retain(|(at, _)| self.fates[*at].is_none());
+            queue.retain(|(at, _)| self.results[*at].is_none());
             match stopped {
                 None => return Extent::Each,
                 Some(Stopped::Failed(error)) => {
                     let error = ClientError::from(error);
-                    open.iter().for_each(|(at, _)| self.fates[*at] = Some(Err(error.clone())));
+                    open.iter().for_each(|(at, _)| self.results[*at] = Some(Err(error.clone())));
                     return Extent::Part;
                 }
                 Some(Stopped::Refused(refused)) => {
@@ -212,7 +212,7 @@ impl Work<'_> {
     fn note(&mut self, settled: Vec<(usize, Settled)>, part: bool) {
         for (at, settled) in settled {
             if settled.result.is_err() || !part {
-                self.fates[at] = Some(settled.result);
+                self.results[at] = Some(settled.result);
             }
         }
     }

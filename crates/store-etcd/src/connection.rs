@@ -34,7 +34,7 @@ const WINDOW: u32 = 4 << 20;
 pub(crate) struct Connection {
     settings: Settings,
     state: Mutex<State>,
-    /// The highest revision that was heard of.
+    /// The highest revision that was received.
     seen: AtomicI64,
 }
 
@@ -69,17 +69,17 @@ impl Connection {
         &self.settings
     }
 
-    /// The highest revision that was heard of so far.
+    /// The highest revision that was received so far.
     pub(crate) fn seen(&self) -> i64 {
         self.seen.load(Ordering::Relaxed)
     }
 
-    /// This revision was heard of.
+    /// This revision was received.
     pub(crate) fn see(&self, revision: i64) {
         self.seen.fetch_max(revision, Ordering::Relaxed);
     }
 
-    /// Does something that can be done twice, at whichever member answers. It is told whether an earlier try may have
+    /// Does something that can be done twice, at whichever member answers. It gets whether an earlier try may have
     /// been carried out.
     pub(crate) async fn call<T, W>(&self, work: impl Fn(Member, bool) -> W) -> Result<T, Trouble>
     where

@@ -42,7 +42,7 @@ pub(crate) fn pages(
     page: &mut dyn FnMut(Vec<Stored>),
 ) -> Result<Position, Trouble> {
     let prefix = path::prefix(selection);
-    let mut strange = Vec::new();
+    let mut unknown = Vec::new();
     let cursor = Cursor {
         from: Bytes::from(prefix.clone()),
         end: path::end_of(&prefix).into(),
@@ -70,7 +70,7 @@ pub(crate) fn pages(
             match stored(&kv) {
                 Some(stored) if selection.contains(&stored.key) => items.push(stored),
                 Some(_) => {}
-                None => strange.push(kv.key),
+                None => unknown.push(kv.key),
             }
         }
         page(items);
@@ -79,7 +79,7 @@ pub(crate) fn pages(
             None => break at,
         }
     };
-    unread.replace(prefix.as_bytes(), &strange);
+    unread.replace(prefix.as_bytes(), &unknown);
     connection.see(revision);
     Ok(Position::at(number(revision)))
 }

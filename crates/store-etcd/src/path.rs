@@ -1,4 +1,4 @@
-//! Between keys and etcd's paths (datastore sheet 1.1). Names stand in paths verbatim.
+//! Between keys and etcd's paths (datastore sheet 1.1). Names are in paths verbatim.
 
 use tortie_api::{Key, Kind};
 use tortie_store::Selection;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The settings as they stand in the environment and in files, under Calico's names. Empty means not given.
+/// The settings as they are in the environment and in files, under Calico's names. Empty means not given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Given {
     /// `etcdEndpoints`: a list separated by commas.
@@ -108,7 +108,7 @@ impl TlsFiles {
     }
 }
 
-/// Where a certificate or a key stands.
+/// The file of a certificate or a key.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Pem {
     /// In a file.

@@ -50,7 +50,7 @@ impl Shared {
     pub(crate) fn failed(&self, trouble: &Trouble) -> StoreError {
         let endpoints = self.connection.settings().place();
         let text = trouble.text();
-        // With one endpoint its name would stand there twice.
+        // With one endpoint its name would be in the text twice.
         let text = text.strip_prefix(&format!("{endpoints}: ")).unwrap_or(&text);
         StoreError::Failed(format!("etcd at {endpoints} cannot be used: {text}"))
     }
@@ -213,7 +213,7 @@ impl Store for EtcdStore {
             }))
         };
         let quiet = || {
-            // Of now, which is kept however short history is: what comes after `until` is told anyway.
+            // Of now, which is kept however short history is: what comes after `until` is watched anyway.
             let later = ask(0, 1, i64::try_from(after).unwrap_or(i64::MAX).saturating_add(1))?;
             let reached = later.header.as_ref().is_some_and(|header| number(header.revision) >= until);
             if !reached || !later.kvs.is_empty() {

@@ -1,4 +1,4 @@
-//! Why etcd did not do something: what to do about it, and what to tell people.
+//! Why etcd did not do something: what to do about it, and how to say it.
 
 use std::error::Error;
 use std::time::Duration;
@@ -55,7 +55,7 @@ impl Trouble {
             | Code::DeadlineExceeded
             | Code::Cancelled
             | Code::Unknown
-            | Code::Internal => Self::Away(told(status)),
+            | Code::Internal => Self::Away(text_of(status)),
             code => Self::Fatal(format!("{code:?}: {text}")),
         }
     }
@@ -100,7 +100,7 @@ fn code(status: &Status) -> Code {
 }
 
 /// The member's own words, or the innermost reason why there are none.
-fn told(status: &Status) -> String {
+fn text_of(status: &Status) -> String {
     match status.source() {
         Some(source) => reason(source),
         None => status.message().trim_start_matches("etcdserver: ").to_owned(),

@@ -8,29 +8,29 @@ use bytes::Bytes;
 /// How many are kept; more than that is no longer read one by one by anybody.
 const KEPT: usize = 1_000;
 
-/// The keys that were met and not understood.
+/// The keys that were found and name no kind that this release knows.
 #[derive(Default)]
 pub(crate) struct Unread {
-    met: Mutex<BTreeSet<String>>,
+    paths: Mutex<BTreeSet<String>>,
 }
 
 impl Unread {
-    /// One was met.
+    /// One was found.
     pub(crate) fn add(&self, path: &[u8]) {
-        let mut met = self.lock();
-        if met.len() < KEPT {
-            met.insert(shown(path));
+        let mut known = self.lock();
+        if known.len() < KEPT {
+            known.insert(shown(path));
         }
     }
 
-    /// These, and no others, were met under a prefix.
+    /// These, and no others, were found under a prefix.
     pub(crate) fn replace(&self, prefix: &[u8], paths: &[Bytes]) {
         let prefix = shown(prefix);
         self.lock().retain(|path| !path.starts_with(&prefix));
         paths.iter().for_each(|path| self.add(path));
     }
 
-    /// One is gone.
+    /// One was deleted.
     pub(crate) fn remove(&self, path: &[u8]) {
         self.lock().remove(&shown(path));
     }
@@ -41,7 +41,7 @@ impl Unread {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

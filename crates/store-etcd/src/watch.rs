@@ -27,7 +27,7 @@ use crate::wire::{self, RangeRequest, WatchCreate, WatchProgress, WatchRequest, 
 const ANSWER: Duration = Duration::from_secs(5);
 /// After how long without news a member is asked how far it is.
 const IDLE: Duration = Duration::from_secs(60);
-/// How long a lost stream is looked for before that is worth telling.
+/// How long a lost stream is looked for before that is an error.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A watch of etcd.
@@ -35,7 +35,7 @@ pub struct EtcdWatch {
     shared: Arc<Shared>,
     selection: Selection,
     prefix: String,
-    /// Everything up to here was told or is pending.
+    /// Everything up to here was given or is pending.
     position: i64,
     /// How many keys there are then, where everything is watched.
     count: Option<i64>,
@@ -55,7 +55,7 @@ struct Running {
     live: Live,
     requests: mpsc::Sender<WatchRequest>,
     answers: Streaming<WatchResponse>,
-    heard: Instant,
+    last_message: Instant,
 }
 
 /// No stream, and when to look for one again.
@@ -116,7 +116,7 @@ impl EtcdWatch {
         }
     }
 
-    /// Tells how many keys there were after a change.
+    /// Publishes how many keys there were after a change.
     fn publish(&self, revision: u64) {
         if let Some(count) = self.count {
             *self.shared.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some((revision, count));
@@ -180,7 +180,7 @@ impl EtcdWatch {
         };
         self.cluster = live.cluster;
         self.part.clear();
-        self.stream = Some(Running { live, requests, answers, heard: Instant::now() });
+        self.stream = Some(Running { live, requests, answers, last_message: Instant::now() });
         match first {
             Some(first) => self.take(first),
             None => Err(Trouble::Away("it ended the watch at once".to_owned())),
@@ -210,7 +210,7 @@ impl EtcdWatch {
         }
         let revision = message.header.as_ref().map_or(0, |header| header.revision);
         if message.events.is_empty() && !message.created && !message.fragment {
-            // All up to here has been told.
+            // etcd says that nothing else came up to here.
             self.position = self.position.max(revision);
             return Ok(());
         }
@@ -252,21 +252,21 @@ impl EtcdWatch {
     /// Waits for a message, until the deadline.
     async fn listen(&mut self, deadline: Option<Instant>) -> Result<(), Trouble> {
         let Some(running) = &mut self.stream else { return Ok(()) };
-        let idle = running.heard + IDLE;
+        let idle = running.last_message + IDLE;
         let until = deadline.map_or(idle, |deadline| deadline.min(idle));
         match tokio::time::timeout_at(until, running.answers.message()).await {
             Ok(Ok(Some(message))) => {
-                running.heard = Instant::now();
+                running.last_message = Instant::now();
                 self.take(message)
             }
             Ok(Ok(None)) => Err(Trouble::Away("it ended the watch".to_owned())),
             Ok(Err(status)) => Err(Trouble::of(&status)),
             Err(_) => {
                 if Instant::now() >= idle {
-                    running.heard = Instant::now();
+                    running.last_message = Instant::now();
                     if running.live.tells_progress {
                         let ask = WatchRequest { union: Some(WatchUnion::Progress(WatchProgress {})) };
-                        // Where it cannot be asked, the stream ends and that is heard.
+                        // If it cannot be asked, the stream ends, and that is an error of the next read.
                         let _ = running.requests.try_send(ask);
                     }
                 }

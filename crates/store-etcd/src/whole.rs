@@ -51,7 +51,7 @@ pub(crate) async fn all(
     Ok(whole)
 }
 
-/// What etcd would not take, if it takes more than one transaction; for one, the transaction itself tells.
+/// What etcd would not take, if it takes more than one transaction; for one, the transaction itself answers that.
 async fn refused_before(connection: &Connection, size: &ChunkSize, writes: &[Write]) -> Result<Refused, Trouble> {
     let mut known = 0;
     while known < writes.len() {
@@ -111,18 +111,19 @@ async fn probe(connection: &Connection, writes: &[Write]) -> Result<(), Trouble>
 /// One transaction: all of it, or why not.
 async fn together(connection: &Connection, writes: &[Write]) -> Result<Result<Vec<Written>, Refused>, Trouble> {
     let all: Vec<&Write> = writes.iter().collect();
-    let fates = match made(connection, &all, &mut false).await? {
-        Made::All(fates) => fates.into_iter().map(Some).collect(),
-        Made::Nothing(fates) => fates,
+    let outcomes = match made(connection, &all, &mut false).await? {
+        Made::All(outcomes) => outcomes.into_iter().map(Some).collect(),
+        Made::Nothing(outcomes) => outcomes,
     };
-    if let Some(revision) = fates.iter().flatten().flatten().filter_map(|written| written.revision.number()).max() {
+    if let Some(revision) = outcomes.iter().flatten().flatten().filter_map(|written| written.revision.number()).max() {
         // It was carried out, perhaps by a try whose answer was lost; what is different by now was changed since.
-        let written = |fate: Option<Result<Written, WriteError>>| {
-            fate.and_then(Result::ok).unwrap_or_else(|| written(revision, None))
+        let written = |outcome: Option<Result<Written, WriteError>>| {
+            outcome.and_then(Result::ok).unwrap_or_else(|| written(revision, None))
         };
-        return Ok(Ok(fates.into_iter().map(written).collect()));
+        return Ok(Ok(outcomes.into_iter().map(written).collect()));
     }
-    let refused: Refused = fates.into_iter().enumerate().filter_map(|(at, fate)| Some((at, fate?.err()?))).collect();
+    let refused: Refused =
+        outcomes.into_iter().enumerate().filter_map(|(at, outcome)| Some((at, outcome?.err()?))).collect();
     match (refused.is_empty(), writes.first()) {
         (true, Some(first)) => Err(remade(first)),
         _ => Ok(Err(refused)),

@@ -2,7 +2,7 @@
 //!
 //! A few writes are made one after the other, each with its own revision. Many are made in chunks, which cost etcd one
 //! agreement and one sync to disk instead of a hundred. A chunk is made if all its conditions hold; if not, etcd's answer
-//! says what stands there, and the chunk is made again without the changes that cannot be.
+//! has the objects as they are, and the chunk is made again without the changes that cannot be.
 //!
 //! A transaction for each change inside the chunk's would spare that second try. But etcd 3.4 does not look at the user's
 //! permissions in there, and what the user may not write must not be written by that.
@@ -24,7 +24,7 @@ const FEW: usize = 8;
 /// How many bytes a chunk may have; etcd takes requests of 1.5 MiB.
 const CHUNK_BYTES: usize = 512 << 10;
 
-/// How many changes this etcd takes in a transaction: 128 unless it was told otherwise, found out if it is fewer.
+/// How many changes this etcd takes in a transaction: 128 unless it is configured otherwise, found out if it is fewer.
 pub(crate) struct ChunkSize(pub(crate) AtomicUsize);
 
 impl Default for ChunkSize {
@@ -33,31 +33,31 @@ impl Default for ChunkSize {
     }
 }
 
-type Fate = Result<Written, WriteError>;
+type Outcome = Result<Written, WriteError>;
 
 /// Makes each change, in order, or says why not.
-pub(crate) async fn all(connection: &Connection, size: &ChunkSize, writes: &[Write]) -> Result<Vec<Fate>, Trouble> {
-    let mut fates = Vec::with_capacity(writes.len());
-    while fates.len() < writes.len() {
-        let rest = &writes[fates.len()..];
+pub(crate) async fn all(connection: &Connection, size: &ChunkSize, writes: &[Write]) -> Result<Vec<Outcome>, Trouble> {
+    let mut outcomes = Vec::with_capacity(writes.len());
+    while outcomes.len() < writes.len() {
+        let rest = &writes[outcomes.len()..];
         if rest.len() <= FEW {
-            fates.push(one(connection, &rest[0]).await?);
+            outcomes.push(one(connection, &rest[0]).await?);
             continue;
         }
         let chunk = &rest[..chunk_of(rest, size.0.load(Ordering::Relaxed))];
         match together(connection, chunk).await {
-            Ok(some) => fates.extend(some),
+            Ok(some) => outcomes.extend(some),
             Err(Trouble::TooMany) if chunk.len() > 1 => size.0.store(chunk.len() / 2, Ordering::Relaxed),
             // One of them, and each says for itself.
             Err(Trouble::Denied | Trouble::TooLarge(_) | Trouble::TooMany) => {
                 for write in chunk {
-                    fates.push(one(connection, write).await?);
+                    outcomes.push(one(connection, write).await?);
                 }
             }
             Err(trouble) => return Err(trouble),
         }
     }
-    Ok(fates)
+    Ok(outcomes)
 }
 
 /// How many of these make a chunk: no key twice, and not too large.
@@ -78,15 +78,15 @@ fn size_of(write: &Write) -> usize {
         Op::Create(value) | Op::Update(value, _) => value.len(),
         Op::Delete(_) => 0,
     };
-    // The path stands in the condition and in both branches.
+    // The path is in the condition and in both branches.
     value + 3 * (path::ROOT.len() + write.key.name.len() + write.key.namespace.len() + 40)
 }
 
 /// One change.
-async fn one(connection: &Connection, write: &Write) -> Result<Fate, Trouble> {
+async fn one(connection: &Connection, write: &Write) -> Result<Outcome, Trouble> {
     match made(connection, &[write], &mut false).await {
-        Ok(Made::All(mut fates)) => Ok(fates.remove(0)),
-        Ok(Made::Nothing(mut fates)) => fates.remove(0).ok_or_else(|| remade(write)),
+        Ok(Made::All(mut outcomes)) => Ok(outcomes.remove(0)),
+        Ok(Made::Nothing(mut outcomes)) => outcomes.remove(0).ok_or_else(|| remade(write)),
         Err(Trouble::Denied) => Ok(Err(WriteError::Refused("etcd does not let this user write it".to_owned()))),
         Err(Trouble::TooLarge(_)) => {
             Ok(Err(WriteError::Refused("it is larger than this etcd takes (1.5 MiB unless set otherwise)".to_owned())))
@@ -96,42 +96,42 @@ async fn one(connection: &Connection, write: &Write) -> Result<Fate, Trouble> {
 }
 
 /// A chunk: all that can be made of it, at once.
-async fn together(connection: &Connection, writes: &[Write]) -> Result<Vec<Fate>, Trouble> {
-    let mut fates: Vec<Option<Fate>> = writes.iter().map(|_| None).collect();
+async fn together(connection: &Connection, writes: &[Write]) -> Result<Vec<Outcome>, Trouble> {
+    let mut outcomes: Vec<Option<Outcome>> = writes.iter().map(|_| None).collect();
     let mut maybe_done = false;
     loop {
-        let open: Vec<usize> = (0..writes.len()).filter(|at| fates[*at].is_none()).collect();
+        let open: Vec<usize> = (0..writes.len()).filter(|at| outcomes[*at].is_none()).collect();
         if open.is_empty() {
-            return Ok(fates.into_iter().flatten().collect());
+            return Ok(outcomes.into_iter().flatten().collect());
         }
         let now: Vec<&Write> = open.iter().map(|at| &writes[*at]).collect();
-        let some: Vec<Option<Fate>> = match made(connection, &now, &mut maybe_done).await? {
-            Made::All(fates) => fates.into_iter().map(Some).collect(),
-            Made::Nothing(fates) => fates,
+        let some: Vec<Option<Outcome>> = match made(connection, &now, &mut maybe_done).await? {
+            Made::All(outcomes) => outcomes.into_iter().map(Some).collect(),
+            Made::Nothing(outcomes) => outcomes,
         };
         if some.iter().all(Option::is_none) {
             return Err(remade(now[0]));
         }
-        for (at, fate) in open.into_iter().zip(some) {
-            fates[at] = fate;
+        for (at, outcome) in open.into_iter().zip(some) {
+            outcomes[at] = outcome;
         }
     }
 }
 
 /// What came of some changes that are made at once or not at all.
 pub(crate) enum Made {
-    /// All were made; or those that were not never could be.
-    All(Vec<Fate>),
-    /// None was made. Here is the fate of those that are to blame.
-    Nothing(Vec<Option<Fate>>),
+    /// Either every change was made, or the remaining failures are permanent.
+    All(Vec<Outcome>),
+    /// None was made. The outcome of those that prevented it.
+    Nothing(Vec<Option<Outcome>>),
 }
 
 /// Makes changes in one transaction. `maybe_done` says that an earlier try may have been carried out.
 pub(crate) async fn made(connection: &Connection, writes: &[&Write], maybe_done: &mut bool) -> Result<Made, Trouble> {
     let changes: Vec<Option<Change>> = writes.iter().map(|write| Change::of(write)).collect();
     if let Some(at) = changes.iter().position(Option::is_none) {
-        let fates = (0..writes.len()).map(|n| (n == at).then(|| unwritable(writes[at]))).collect();
-        return Ok(Made::Nothing(fates));
+        let outcomes = (0..writes.len()).map(|n| (n == at).then(|| unwritable(writes[at]))).collect();
+        return Ok(Made::Nothing(outcomes));
     }
     let seen = connection.seen();
     let before = *maybe_done;
@@ -160,21 +160,21 @@ pub(crate) async fn made(connection: &Connection, writes: &[&Write], maybe_done:
     if answer.succeeded {
         return Ok(Made::All(found.map(|previous| Ok(written(number(revision), previous))).collect()));
     }
-    let mut fates = Vec::with_capacity(writes.len());
+    let mut outcomes = Vec::with_capacity(writes.len());
     for (write, found) in writes.iter().zip(found) {
-        fates.push(blame(connection, write, found, number(revision), maybe).await?);
+        outcomes.push(refusal(connection, write, found, number(revision), maybe).await?);
     }
-    Ok(Made::Nothing(fates))
+    Ok(Made::Nothing(outcomes))
 }
 
-/// Why a change could not be made where this stands now; none if it could.
-async fn blame(
+/// Why a change could not be made to the object as it is now; none if it could.
+async fn refusal(
     connection: &Connection,
     write: &Write,
     found: Option<Stored>,
     revision: u64,
     maybe_done: bool,
-) -> Result<Option<Fate>, Trouble> {
+) -> Result<Option<Outcome>, Trouble> {
     let refused = write.op.check(found.as_ref()).err();
     // It may be because an earlier try, whose answer was lost, was carried out.
     Ok(match (&write.op, found) {
@@ -206,7 +206,7 @@ fn wire_number(revision: &Revision) -> Option<i64> {
     i64::try_from(revision.number()?).ok()
 }
 
-fn unwritable(write: &Write) -> Fate {
+fn unwritable(write: &Write) -> Outcome {
     if !write.key.kind.is_calico() {
         return Err(Unsupported::default().refusal(write.op.operation()));
     }
@@ -250,7 +250,7 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    /// None when the key cannot stand in a path.
+    /// None when the key has no path.
     pub(crate) fn of(write: &Write) -> Option<Self> {
         Some(Self { path: path::of(&write.key)?.into(), op: write.op.clone() })
     }

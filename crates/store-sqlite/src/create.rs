@@ -1,7 +1,7 @@
-//! Making a new store, so that its name never stands for half of one.
+//! Making a new store, so that its name never refers to half of one.
 //!
 //! The whole file is written and synced under a name of its own and then linked to the real one, which fails
-//! where something stands. So of several processes one wins, and a kill or a power loss at any point leaves
+//! where a file exists. So of several processes one wins, and a kill or a power loss at any point leaves
 //! either nothing or an empty store.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::problem::Problem;
 use crate::schema;
 
-/// Which file a name stands for just now. Reused by the kernel only after the last descriptor is closed, so
+/// Which file a name refers to just now. Reused by the kernel only after the last descriptor is closed, so
 /// two that are equal while a connection is open are the same file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FileId {
@@ -23,7 +23,7 @@ pub(crate) struct FileId {
 }
 
 impl FileId {
-    /// The file that stands at this path; none when nothing does.
+    /// The file at this path; none if there is none.
     pub(crate) fn of(path: &Path) -> io::Result<Option<Self>> {
         match fs::metadata(path) {
             Ok(metadata) => Ok(Some(Self::from(&metadata))),
@@ -60,7 +60,7 @@ impl Registration {
             let checked =
                 if metadata.is_file() { check(path, &file) } else { Err(foreign(path, "it is no regular file")) };
             if connected.contains_key(&opened) {
-                // Another file came to stand here just now, and it is one that must not be closed.
+                // Another file was put at this path just now, and it is one that must not be closed.
                 std::mem::forget(file);
             }
             checked?;

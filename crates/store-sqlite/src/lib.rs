@@ -4,7 +4,7 @@
 //!   tortie apply ──┐                         ┌── tortie agent (watches)
 //!   tortie delete ─┼──> tortie.db ───────────┼── an agent in another network namespace
 //!   a script ──────┘    tortie.db-wal, -shm  └── a test that waits
-//!                       tortie.db.wake: opened and closed after each commit; watchers hear of that
+//!                       tortie.db.wake: opened and closed after each commit; that wakes watchers
 //! ```
 //!
 //! What is promised, and what keeps it:
@@ -15,7 +15,7 @@
 //!   savepoint an object; writers wait for each other, and give up with a clear error after [`Options::busy`].
 //! - **A watcher hears of a commit at once** and costs nothing while idle: the writer touches the wake file
 //!   *after* COMMIT. (The WAL is written before the commit can be seen, so events of that are of no use.) A
-//!   writer killed between the two is heard as well, because the kernel closes its files; a slow poll
+//!   writer killed between the two wakes watchers as well, because the kernel closes its files; a slow poll
 //!   ([`Options::poll`]) is the net below that.
 //! - **The history is bounded.** The log keeps at least the last [`Options::keep`] changes and is trimmed by
 //!   each writing transaction; older ones are answered as compacted. The WAL is checkpointed by writers, after

@@ -30,7 +30,7 @@ impl Place {
         &self.options
     }
 
-    /// A connection to the file that stands here now: the one in the slot if it is to that file, else a new
+    /// A connection to the file at this path now: the one in the slot if it is to that file, else a new
     /// one, which is left in the slot. None when there is no file and never was.
     pub(crate) fn connect<'a>(
         &self,

@@ -96,7 +96,7 @@ impl Problem {
         }
     }
 
-    /// Whether the connection that met this can be used further.
+    /// Whether the connection on which this happened can be used further.
     pub(crate) fn spares_connection(&self) -> bool {
         matches!(self, Problem::Compacted { .. } | Problem::Busy { .. } | Problem::ReadOnly { .. })
     }

@@ -106,7 +106,7 @@ pub(crate) fn unknown(sql: &Connection) -> rusqlite::Result<Vec<String>> {
 
 /// The last revision before `last` that the log has more than `bytes` of values behind, up to `last`; 0 if there is none.
 pub(crate) fn older_than_bytes(sql: &Connection, last: u64, bytes: u64) -> rusqlite::Result<u64> {
-    // The length of a value stands beside it, so no value is read.
+    // SQLite keeps the length of a value beside it, so no value is read.
     let mut statement = sql.prepare_cached(
         "SELECT revision, coalesce(length(value), 0) FROM log WHERE revision <= ?1 ORDER BY revision DESC",
     )?;
@@ -191,7 +191,7 @@ fn key(row: &Row<'_>) -> rusqlite::Result<Option<Key>> {
     Ok(Some(Key { kind, namespace: row.get(1)?, name: row.get(2)? }))
 }
 
-/// A selection as SQL, with what stands for its question marks.
+/// A selection as SQL, with the parameters for its question marks.
 fn condition(selection: &Selection) -> (&'static str, Vec<Value>) {
     let kind = selection.kind.map(|kind| kind.name().to_owned().into());
     let namespace = selection.namespace.clone().map(Value::from);

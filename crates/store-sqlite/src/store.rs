@@ -25,7 +25,7 @@ pub const DEFAULT_PATH: &str = "/var/lib/tortie/tortie.db";
 pub struct Options {
     /// How long another process's write is waited for. 10 s.
     pub busy: Duration,
-    /// How often a watcher looks without having been told to. 500 ms.
+    /// How often a watcher looks although nothing woke it. 500 ms.
     pub poll: Duration,
     /// How many of the last changes this handle's writes leave in the log, at least. 10,000.
     pub keep: u64,
@@ -141,7 +141,7 @@ impl SqliteStore {
             self.created.store(true, Ordering::Relaxed);
         }
         let results = self.write_to_file(writes, &write)?;
-        // Something stands there, or it could not be made; but it leads nowhere.
+        // Something exists at the path, or the file could not be made; but it is a link to nothing.
         results.ok_or_else(|| {
             let path = self.path().to_owned();
             Problem::Dangling { path }.into()
@@ -187,7 +187,7 @@ impl Store for SqliteStore {
 
     fn unread(&self) -> Vec<String> {
         let found = self.with(&self.reader, Role::Reader, |connection| connection.read(read::unknown));
-        // Who cannot read the file has been told so by what was asked before.
+        // That the file cannot be read was an error of an earlier call.
         found.ok().flatten().unwrap_or_default()
     }
 

@@ -1,7 +1,7 @@
-//! How a commit is heard of in other processes: the writer opens and closes a file beside the store after
+//! How a commit wakes watchers in other processes: the writer opens and closes the wake file beside the store after
 //! COMMIT, and watchers have inotify on the directory.
 //!
-//! One watch of the directory hears of everything that matters: the wake file being closed (a commit), the
+//! One inotify watch of the directory reports everything that matters: the wake file being closed (a commit), the
 //! WAL or the database being closed (a writer ended, perhaps killed before it could touch the wake file), the
 //! database being made, moved or removed. It needs no permission on the wake file itself, and closing
 //! changes nothing on disk.
@@ -28,7 +28,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Tells watchers that something was committed. Best effort: they have a net below it.
+/// Wakes watchers after a commit. Best effort: they poll slowly as well.
 pub(crate) fn touch(database: &Path) {
     if faults::is_on(Fault::SkipWake) {
         return;
@@ -44,26 +44,26 @@ pub(crate) fn touch(database: &Path) {
     }
 }
 
-/// Hears of commits and of the file's coming and going.
-pub(crate) struct Ear {
+/// Waits for commits, and for the database being made, moved or removed.
+pub(crate) struct WakeListener {
     inotify: OwnedFd,
     /// The names that matter: the wake file, the database, its WAL.
     wake: OsString,
     files: [OsString; 2],
 }
 
-/// What was heard.
+/// Why a listener woke up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
-    /// A commit's touch.
+pub(crate) enum Wake {
+    /// A writer touched the wake file: there was a commit.
     Touch,
-    /// Something else about the files.
+    /// Another event of the store's files.
     Files,
-    /// Nothing, for as long as was given.
-    Nothing,
+    /// The time is over.
+    Timeout,
 }
 
-impl Ear {
+impl WakeListener {
     /// Listens beside the database; none when that is not possible (no such directory yet, no permission to
     /// read it, the user's limit of inotify instances).
     pub(crate) fn beside(database: &Path) -> Option<Self> {
@@ -85,17 +85,17 @@ impl Ear {
         })
     }
 
-    /// Waits until something is heard. After an error of the kernel it waits the time out.
-    pub(crate) fn listen(&mut self, wait: Duration) -> Heard {
+    /// Waits for an event. After an error of the kernel it waits the time out.
+    pub(crate) fn listen(&mut self, wait: Duration) -> Wake {
         let deadline = std::time::Instant::now() + wait;
         loop {
             match self.take() {
-                Heard::Nothing => {}
-                heard => return heard,
+                Wake::Timeout => {}
+                wake => return wake,
             }
             let left = deadline.saturating_duration_since(std::time::Instant::now());
             if left.is_zero() {
-                return Heard::Nothing;
+                return Wake::Timeout;
             }
             let timeout = Timespec::try_from(left).ok();
             let mut fds = [PollFd::new(&self.inotify, PollFlags::IN)];
@@ -106,24 +106,24 @@ impl Ear {
         }
     }
 
-    /// All that is waiting to be read, summed up.
-    fn take(&mut self) -> Heard {
+    /// The events that wait to be read, summed up: [`Wake::Timeout`] if there are none.
+    fn take(&mut self) -> Wake {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
-        let mut heard = Heard::Nothing;
+        let mut wake = Wake::Timeout;
         // An error is EAGAIN: everything was read.
         while let Ok(event) = reader.next() {
             let about_directory =
                 ReadFlags::QUEUE_OVERFLOW | ReadFlags::IGNORED | ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF;
             let name = event.file_name().map_or(OsStr::new(""), |name| OsStr::from_bytes(name.to_bytes()));
             if name == self.wake {
-                heard = Heard::Touch;
-            } else if heard == Heard::Nothing
+                wake = Wake::Touch;
+            } else if wake == Wake::Timeout
                 && (event.events().intersects(about_directory) || self.files.iter().any(|file| file == name))
             {
-                heard = Heard::Files;
+                wake = Wake::Files;
             }
         }
-        heard
+        wake
     }
 }

@@ -1,4 +1,4 @@
-//! A running watch: reads the log from where it is, waits to be told of a commit, reads on.
+//! A running watch: reads the log from its position, waits for a commit, reads on.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::header::FileId;
 use crate::place::Place;
 use crate::problem::Problem;
 use crate::read::{self, Entry};
-use crate::wake::{Ear, Heard};
+use crate::wake::{Wake, WakeListener};
 
 /// What a watcher has done, for tests and metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,15 +23,15 @@ pub struct Stats {
     pub reads: u64,
     /// How often a writer's touch woke it.
     pub touches: u64,
-    /// How often something else about the files woke it.
-    pub stirs: u64,
+    /// How often another event of the store's files woke it.
+    pub file_events: u64,
 }
 
 /// A watch of the embedded store.
 pub struct Watcher {
     place: Arc<Place>,
     selection: Selection,
-    /// Everything up to here was told or is in `pending`.
+    /// Everything up to here was given or is in `pending`.
     position: u64,
     /// The entry of the log there, once it was read. Another one in its place is that of another history: a backup was put
     /// into the same file, and written past the position.
@@ -46,7 +46,7 @@ pub struct Watcher {
     read_at: Option<i64>,
     /// Set when history is missing: the watch is over.
     over: Option<u64>,
-    ear: Option<Ear>,
+    listener: Option<WakeListener>,
     stats: Stats,
 }
 
@@ -63,7 +63,7 @@ impl Watcher {
             removed: false,
             read_at: None,
             over: None,
-            ear: None,
+            listener: None,
             stats: Stats::default(),
         };
         watcher.look()?;
@@ -100,8 +100,8 @@ impl Watcher {
         if self.file != Some(connection.id()) {
             self.file = Some(connection.id());
             self.read_at = None;
-            // Where the file really is may be another directory than where its name stands.
-            self.ear = Ear::beside(connection.path());
+            // The file may be in another directory than its name: a symbolic link.
+            self.listener = WakeListener::beside(connection.path());
         }
         // Asked before the log is read: a commit between the two is read now, or seen next time.
         let version = connection.data_version()?;
@@ -136,27 +136,27 @@ impl Watcher {
     /// Waits until there may be something to look at.
     fn wait(&mut self, left: Duration) {
         let wait = left.min(self.place.options().poll);
-        if self.ear.is_none() {
-            // No file yet: its directory will tell of it.
-            self.ear = Ear::beside(self.place.path());
-            if self.ear.is_some() {
+        if self.listener.is_none() {
+            // There is no file yet: its directory has an event when it is made.
+            self.listener = WakeListener::beside(self.place.path());
+            if self.listener.is_some() {
                 return; // It may have come just before.
             }
         }
-        match &mut self.ear {
-            Some(ear) => match ear.listen(wait) {
-                Heard::Touch => self.stats.touches += 1,
-                Heard::Files => self.stats.stirs += 1,
-                Heard::Nothing => {}
+        match &mut self.listener {
+            Some(listener) => match listener.listen(wait) {
+                Wake::Touch => self.stats.touches += 1,
+                Wake::Files => self.stats.file_events += 1,
+                Wake::Timeout => {}
             },
-            // Nothing can tell us, so ask often enough; this is still cheap.
-            None => std::thread::sleep(wait.min(DEAF_POLL)),
+            // Without a listener the file is looked at often; this is still cheap.
+            None => std::thread::sleep(wait.min(POLL_WITHOUT_LISTENER)),
         }
     }
 }
 
-/// How often a watcher looks that cannot be told.
-const DEAF_POLL: Duration = Duration::from_millis(20);
+/// How often a watcher without a listener looks.
+const POLL_WITHOUT_LISTENER: Duration = Duration::from_millis(20);
 
 impl Watch for Watcher {
     fn next(&mut self, wait: Duration) -> Result<Option<Event>, StoreError> {

@@ -20,7 +20,7 @@ pub(crate) struct Keep {
 
 /// Makes each change or says why not. The log keeps at least the last revisions before the batch, and
 /// all of the batch: who watches closely is never cut off by one large write. Where those revisions have more
-/// bytes of values than `keep` says it keeps fewer, and who watches from before is told that they are compacted.
+/// bytes of values than `keep` says it keeps fewer, and a watch from before them is answered as compacted.
 pub(crate) fn batch(
     sql: &Connection,
     writes: &[Write],

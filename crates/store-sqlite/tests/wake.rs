@@ -45,7 +45,7 @@ fn never_polls() -> Options {
 }
 
 #[test]
-fn every_commit_of_another_process_is_heard_by_its_touch() {
+fn every_commit_of_another_process_wakes_by_its_touch() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tortie.db");
     let store = SqliteStore::open_with(&path, never_polls()).unwrap();
@@ -66,7 +66,7 @@ fn every_commit_of_another_process_is_heard_by_its_touch() {
 }
 
 #[test]
-fn a_commit_that_takes_long_is_heard_once_it_can_be_seen() {
+fn a_commit_that_takes_long_wakes_once_it_can_be_seen() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tortie.db");
     let store = SqliteStore::open_with(&path, never_polls()).unwrap();

@@ -118,7 +118,7 @@ claims! { $
         the_position_of_a_write_is_reached_when_it_is_given;
     compaction:
         a_forgotten_position_is_answered_as_compacted
-        a_watch_that_fell_behind_is_told
+        a_watch_that_fell_behind_gets_an_error
         after_compaction_a_new_list_can_be_watched
         a_position_never_reached_is_answered_as_compacted
         an_expired_kind_is_resumed_and_the_others_go_on;

@@ -119,12 +119,12 @@ pub trait Store: Send + Sync {
         Ok(after.has_reached(until))
     }
 
-    /// What stands beside the objects, where the store keeps such things.
+    /// What the store keeps beside the objects, where it keeps such things.
     fn paths(&self) -> Option<&dyn Paths> {
         None
     }
 
-    /// What was met in this store so far and has no key that this release knows, each as a line for people.
+    /// What was found in this store so far and has no key that this release knows, each as a line for people.
     fn unread(&self) -> Vec<String> {
         Vec::new()
     }

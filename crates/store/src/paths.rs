@@ -1,5 +1,5 @@
-//! What stands in a store beside its objects: what agents tell about themselves and their endpoints, for other programs
-//! to read (datastore sheet 1.2). Some of it goes away by itself.
+//! What a store keeps beside its objects: what agents report about themselves and their endpoints, for other programs
+//! to read (datastore sheet 1.2). Some of it expires.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use crate::StoreError;
 
 /// A store that keeps values under paths beside its objects. Nothing here is watched or has versions.
 pub trait Paths: Send + Sync {
-    /// Puts a value. With a time to live it goes away by itself unless it is put again before.
+    /// Writes a value. With a time to live it is deleted after that time unless it is written again before.
     fn put(&self, path: &str, value: &[u8], time_to_live: Option<Duration>) -> Result<(), StoreError>;
 
-    /// Removes what stands there, if anything does.
+    /// Deletes the value, if there is one.
     fn remove(&self, path: &str) -> Result<(), StoreError>;
 
     /// Every path with this beginning, which ends with `/`, and its value.
@@ -22,28 +22,28 @@ pub fn region(name: &str) -> String {
     if name.is_empty() { "no-region".to_owned() } else { format!("region-{name}") }
 }
 
-/// Under which the status of every workload endpoint of a host stands.
+/// The directory with the status of every workload endpoint of a host.
 pub fn workload_statuses(region: &str, host: &str) -> String {
     format!("/calico/felix/v2/{region}/host/{host}/workload/")
 }
 
-/// Where the status of a workload endpoint stands. The workload is `<namespace>/<workload>`.
+/// The path of the status of a workload endpoint. The workload is `<namespace>/<workload>`.
 pub fn workload_status(region: &str, host: &str, orchestrator: &str, workload: &str, endpoint: &str) -> String {
     let [orchestrator, workload, endpoint] = [orchestrator, workload, endpoint].map(escape);
     format!("{}{orchestrator}/{workload}/endpoint/{endpoint}", workload_statuses(region, host))
 }
 
-/// Under which the status of every host endpoint of a host stands.
+/// The directory with the status of every host endpoint of a host.
 pub fn host_statuses(host: &str) -> String {
     format!("/calico/felix/v1/host/{host}/endpoint/")
 }
 
-/// Where the status of a host endpoint stands.
+/// The path of the status of a host endpoint.
 pub fn host_status(host: &str, endpoint: &str) -> String {
     format!("{}{}", host_statuses(host), escape(endpoint))
 }
 
-/// Where an agent says that it lives; `last` is the copy that does not go away with it.
+/// The path under which an agent says that it runs; `last` is the copy without a time to live.
 pub fn node_status(region: &str, host: &str, last: bool) -> String {
     let name = if last { "last_reported_status" } else { "status" };
     format!("/calico/felix/v2/{region}/host/{host}/{name}")

@@ -100,7 +100,7 @@ impl Position {
         }
     }
 
-    /// Whether everything up to `goal` is known here. False where that cannot be told.
+    /// Whether everything up to `goal` is known here. False where that is not known.
     pub fn has_reached(&self, goal: &Position) -> bool {
         match (&self.0, &goal.0) {
             (_, Form::Whole(0)) => true,

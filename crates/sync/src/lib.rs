@@ -46,7 +46,7 @@ pub enum Message {
 /// Most changes in one message, of those that came at once.
 const TOGETHER: usize = 1_000;
 
-/// What tells versions of an object apart: its revision, and a hash of its content, since a store that was put in the place of another
+/// What tells versions of an object apart: its revision, and a hash of its content, since a store that replaced another
 /// (a backup, say) counts its revisions anew.
 type Fingerprint = (Revision, u64);
 

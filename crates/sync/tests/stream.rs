@@ -2,6 +2,7 @@
 //! one history and for one whose kinds have each their own.
 
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::duplicate_mod, reason = "the same claims are made of both kinds of store")]
 
 #[path = "stream/claims.rs"]
 mod one_history;

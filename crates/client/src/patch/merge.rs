@@ -23,7 +23,7 @@ const DELETE_FROM: &str = "$deleteFromPrimitiveList/";
 pub(super) fn merge(kind: Kind, object: &mut Map<String, Value>, patch: Map<String, Value>) -> Result<(), String> {
     if patch.contains_key(PATCH) {
         // Calico refuses these too, if with less clear words: nothing would be left of what names the object.
-        return Err(format!("{PATCH} cannot stand for the whole object"));
+        return Err(format!("{PATCH} is not allowed for the whole object"));
     }
     record(Some(shape(kind)), object, patch, "")
 }
@@ -90,7 +90,7 @@ fn spelled(shape: Option<&Shape>, patch: Map<String, Value>, at: &str) -> Result
     for (name, value) in patch {
         let name = record.field(&name).map_or(name, |field| field.name.clone());
         if result.contains_key(&name) {
-            return Err(format!("{name} stands twice in {}", place(at)));
+            return Err(format!("{name} appears twice in {}", place(at)));
         }
         result.insert(name, value);
     }

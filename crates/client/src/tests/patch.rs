@@ -114,8 +114,8 @@ fn a_patch_that_makes_no_sense_is_refused() {
             r#"{"spec":{"$setElementOrder/ports":[]}}"#,
             "performing strategic merge patch: $setElementOrder/ports in spec is not supported: lists here are replaced whole",
         ),
-        (r#"{"spec":{"node":"a","Node":"b"}}"#, "performing strategic merge patch: node stands twice in spec"),
-        (r#"{"$patch":"delete"}"#, "performing strategic merge patch: $patch cannot stand for the whole object"),
+        (r#"{"spec":{"node":"a","Node":"b"}}"#, "performing strategic merge patch: node appears twice in spec"),
+        (r#"{"$patch":"delete"}"#, "performing strategic merge patch: $patch is not allowed for the whole object"),
         (
             r#"{"metadata":{"name":"h2"}}"#,
             "performing strategic merge patch: HostEndpoint(h1) cannot become HostEndpoint(h2): kind, name and \

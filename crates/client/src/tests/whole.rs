@@ -3,10 +3,10 @@
 use super::*;
 
 fn whole(client: &Client, objects: Vec<Object>) -> (Extent, Vec<String>) {
-    told(client.write(objects, Mode::Apply, Manner::Whole, None))
+    shown(client.write(objects, Mode::Apply, Manner::Whole, None))
 }
 
-fn told(batch: Batch) -> (Extent, Vec<String>) {
+fn shown(batch: Batch) -> (Extent, Vec<String>) {
     (batch.extent, batch.outcomes.iter().map(|outcome| said(&outcome.result)).collect())
 }
 
@@ -41,7 +41,7 @@ fn what_others_need_is_written_first_and_deleted_last_in_one_call() {
     let revision = |key: &Key| spy.inner.get(key).unwrap().unwrap().revision;
     assert!(revision(&tier("t").key()) < revision(&gnp("p", "t").key()));
     assert!(revision(&gnp("p", "t").key()) < revision(&hep("h1").key()));
-    let (extent, said) = told(client.remove(keys, false, Manner::Whole));
+    let (extent, said) = shown(client.remove(keys, false, Manner::Whole));
     assert_eq!((extent, said), (Extent::Each, vec!["Deleted".to_owned(); 3]));
     assert_eq!(spy.count(), (1, 3));
 }
@@ -52,7 +52,7 @@ fn calico_keeps_the_order_that_was_given() {
     let outcomes = client.apply(vec![gnp("p", "t"), tier("t")], Mode::Apply);
     assert_eq!(said(&outcomes[0].result), "resource does not exist: Tier(t) with error: <nil>");
     let kept = client.write(vec![gnp("p", "u"), tier("u"), wrong("h")], Mode::Apply, Manner::KeepGoing, None);
-    let (extent, said) = told(kept);
+    let (extent, said) = shown(kept);
     assert_eq!((extent, &said[..2]), (Extent::Each, &["Created".to_owned(), "Created".to_owned()][..]));
 }
 
@@ -101,10 +101,10 @@ fn a_missing_object_keeps_all_from_being_deleted() {
     let (client, spy) = ready();
     put(&client, hep("h1"), Mode::Create);
     let targets = || vec![hep("h1").key().into(), hep("h2").key().into()];
-    let (extent, said) = told(client.remove(targets(), false, Manner::Whole));
+    let (extent, said) = shown(client.remove(targets(), false, Manner::Whole));
     assert_eq!((extent, &*said[1]), (Extent::Nothing, "resource does not exist: HostEndpoint(h2) with error: <nil>"));
     assert!(spy.inner.get(&hep("h1").key()).unwrap().is_some());
-    let (extent, said) = told(client.remove(targets(), true, Manner::Whole));
+    let (extent, said) = shown(client.remove(targets(), true, Manner::Whole));
     assert_eq!((extent, said), (Extent::Each, vec!["Deleted".to_owned(), "Skipped".to_owned()]));
 }
 
@@ -158,7 +158,7 @@ fn what_several_transactions_could_not_finish_is_said_object_by_object() {
     };
     meddle(&spy);
     let batch = client.write(objects(), Mode::Create, Manner::Whole, None);
-    let (extent, said) = told(batch);
+    let (extent, said) = shown(batch);
     assert_eq!(extent, Extent::Part);
     assert_eq!(said[..2], ["Created", "Created"]);
     assert_eq!(said[2], "HostEndpoint(h2) was not reached");

@@ -31,8 +31,8 @@ pub fn a_forgotten_position_is_answered_as_compacted(subject: &dyn Subject) {
     assert!(store.all().items.len() >= history.len());
 }
 
-/// A watch that did not take its events in time is told so, rather than told less.
-pub fn a_watch_that_fell_behind_is_told(subject: &dyn Subject) {
+/// A watch that did not take its events in time gets an error, not fewer events.
+pub fn a_watch_that_fell_behind_gets_an_error(subject: &dyn Subject) {
     let store = subject.store();
     let mut watch = store.follow(&store.beginning());
     let history: Vec<_> = some_history(&*store).into_iter().map(|written| written.revision).collect();

@@ -49,7 +49,7 @@ pub fn no_update_is_lost_among_writers(subject: &dyn Subject) {
     assert_eq!(total, WRITERS as u64 * TURNS);
 }
 
-/// Everyone creates the same object: one is told that it did.
+/// Everyone creates the same object: exactly one create succeeds.
 pub fn one_of_many_creators_wins(subject: &dyn Subject) {
     let stores = handles(subject);
     for turn in 0..10 {

@@ -1,4 +1,4 @@
-//! Claims about watches that fall behind nothing.
+//! Claims about watches whose history is kept.
 
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ pub fn a_list_and_a_watch_from_it_miss_nothing_and_repeat_nothing(subject: &dyn 
     assert_eq!(given, [between.revision, after.revision]);
 }
 
-/// Changes of other objects are passed over, and do not stand in the way of those after them.
+/// Changes of other objects are passed over, and do not delay those after them.
 pub fn a_watch_gives_what_its_selection_names(subject: &dyn Subject) {
     let store = subject.store();
     let prod = Some("prod".to_owned());
