@@ -173,7 +173,7 @@ fn a_watch_outlives_the_server_and_misses_nothing_or_says_so() {
     let mut from = store.list(&selection).expect("a list").position;
     let mut watch = store.watch(&selection, &from).expect("a watch");
     for address in ["10.65.1.1", "10.65.1.2"] {
-        cluster.server.lock().unwrap().restart();
+        cluster.server.lock().expect("it is alive").restart();
         running(&cluster, "web", address);
         let event = wait_until("the change after the restart", || match watch.next(Duration::from_secs(1)) {
             Ok(event) => event.filter(|event| *event.key() == wep("web")),
