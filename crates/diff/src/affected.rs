@@ -1,6 +1,6 @@
 //! Which endpoints a change can concern at all: for all others nothing is computed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tortie_eval::{Subject, effective_labels};
 use tortie_policy::packet::Host;
@@ -16,6 +16,9 @@ pub(crate) struct Affected<'a> {
     profiles: BTreeSet<String>,
     /// Something that every endpoint may depend on.
     everything: bool,
+    /// The nodes with an endpoint that itself differs or has policies or profiles that do. Who governs an interface is
+    /// always of its node.
+    nodes: BTreeSet<&'a str>,
 }
 
 impl<'a> Affected<'a> {
@@ -46,7 +49,41 @@ impl<'a> Affected<'a> {
         let tiers = before.tiers.keys().chain(after.tiers.keys());
         let tiers = tiers.filter(|name| before.tiers.get(*name) != after.tiers.get(*name)).cloned().collect();
         let everything = unknown || before.nodes != after.nodes || before.pools != after.pools;
-        Self { sides, policies, tiers, profiles, everything }
+        let mut affected = Self { sides, policies, tiers, profiles, everything, nodes: BTreeSet::new() };
+        affected.nodes = affected.find_nodes();
+        affected
+    }
+
+    fn find_nodes(&self) -> BTreeSet<&'a str> {
+        let [before, after] = self.sides;
+        let mut nodes: BTreeSet<&'a str> = BTreeSet::new();
+        for side in self.sides {
+            // Endpoints with the same labels and profiles have the same policies.
+            let mut known: BTreeMap<(Labels, Vec<String>), bool> = BTreeMap::new();
+            let mut concerns = |subject: Subject| {
+                let key = (subject.labels.clone(), subject.profiles.clone());
+                *known.entry(key).or_insert_with(|| self.concerns(side, &subject))
+            };
+            for (name, endpoint) in &side.host_endpoints {
+                let differs = before.host_endpoints.get(name) != after.host_endpoints.get(name);
+                if differs || concerns(Subject::host(side, endpoint)) {
+                    nodes.insert(&endpoint.node);
+                }
+            }
+            for (id, endpoint) in &side.workload_endpoints {
+                let differs = before.workload_endpoints.get(id) != after.workload_endpoints.get(id);
+                if differs || concerns(Subject::workload(side, endpoint)) {
+                    nodes.insert(&endpoint.node);
+                }
+            }
+        }
+        nodes
+    }
+
+    /// Whether an endpoint of a node may be judged otherwise. Of all others nothing more is asked.
+    pub(crate) fn is_node(&self, node: &str) -> bool {
+        let [before, after] = self.sides;
+        self.everything || self.nodes.contains(node) || before.settings(node) != after.settings(node)
     }
 
     /// Whether an endpoint may be judged otherwise.
@@ -56,6 +93,9 @@ impl<'a> Affected<'a> {
             let subjects = governors(side, host, placed).into_iter();
             subjects.map(|one| (one.id.to_string(), one.labels, one.profiles, one.unreadable)).collect()
         };
+        if !self.is_node(&placed.node) {
+            return false;
+        }
         self.everything
             || before.settings(&placed.node) != after.settings(&placed.node)
             || here(before) != here(after)

@@ -93,7 +93,7 @@ pub fn verdicts(before: &Snapshot, after: &Snapshot, known: Option<&Host>) -> Ve
     let names = Names::new(after);
     let mut found = Verdicts::default();
     let mut rows: Vec<VerdictChange> = Vec::new();
-    for placed in placed(sides, known) {
+    for placed in placed(sides, known, |node| affected.is_node(node)) {
         let host = host(&placed.node, known, sides);
         if !affected.is(&placed, &host) {
             continue;

@@ -96,12 +96,12 @@ pub(crate) fn host(node: &str, known: Option<&Host>, sides: [&Snapshot; 2]) -> H
     Host { node: node.to_owned(), links }
 }
 
-/// The endpoints of both sides with the interfaces that they govern on one of them.
-pub(crate) fn placed(sides: [&Snapshot; 2], known: Option<&Host>) -> Vec<Placed> {
+/// The endpoints of both sides, of some nodes, with the interfaces that they govern on one of them.
+pub(crate) fn placed(sides: [&Snapshot; 2], known: Option<&Host>, is_node: impl Fn(&str) -> bool) -> Vec<Placed> {
     let mut found: Vec<Placed> = Vec::new();
     let mut seen = BTreeSet::new();
     for side in sides {
-        for endpoint in side.host_endpoints.values() {
+        for endpoint in side.host_endpoints.values().filter(|endpoint| is_node(&endpoint.node)) {
             let host = host(&endpoint.node, known, sides);
             let mut interfaces: Vec<&str> = host.links.iter().map(|link| link.name.as_str()).collect();
             interfaces.push(OTHER);
@@ -115,7 +115,7 @@ pub(crate) fn placed(sides: [&Snapshot; 2], known: Option<&Host>) -> Vec<Placed>
                 }
             }
         }
-        for endpoint in side.workload_endpoints.values() {
+        for endpoint in side.workload_endpoints.values().filter(|endpoint| is_node(&endpoint.node)) {
             let name = format!("{}/{}", endpoint.id.namespace, endpoint.id.name);
             if seen.insert((name, endpoint.interface.clone(), false)) {
                 found.push(Placed {

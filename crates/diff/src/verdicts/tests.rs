@@ -53,7 +53,7 @@ fn a_packet_is_told_if_and_only_if_it_is_judged_otherwise() {
         let known = Host { node: NODE.to_owned(), links: after.host.links.clone() };
         let affected = Affected::new(sides);
         let probes: Vec<Packet> = Case::random(seed).probes.iter().map(|probe| probe.packet()).collect();
-        for placed in placed(sides, Some(&known)) {
+        for placed in placed(sides, Some(&known), |_| true) {
             let host = host(&placed.node, Some(&known), sides);
             let concerns = affected.is(&placed, &host);
             for way in ways(&placed, &host, sides) {
