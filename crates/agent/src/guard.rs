@@ -20,6 +20,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 const SHARE: f64 = 0.05;
 /// Processor seconds that may be spent at once.
 const BURST: f64 = 2.0;
+/// The longest pause: a table that somebody deleted must not stay away for longer, even if watching then takes more than
+/// its part.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// Processor time that may be spent.
 struct Budget {
@@ -34,7 +37,8 @@ impl Budget {
 
     /// Some processor time was spent while some time passed. How long to pause.
     fn spend(&mut self, spent: Duration, passed: Duration) -> Duration {
-        self.left = (self.left + passed.as_secs_f64() * SHARE).min(BURST) - spent.as_secs_f64();
+        let left = (self.left + passed.as_secs_f64() * SHARE).min(BURST) - spent.as_secs_f64();
+        self.left = left.max(-LONGEST.as_secs_f64() * SHARE);
         Duration::from_secs_f64((-self.left).max(0.0) / SHARE)
     }
 }
