@@ -35,7 +35,8 @@ fn main() {
     namespace();
     cable(&TARGET);
     let server = UdpSocket::bind((HOST, PORT)).unwrap();
-    let place = Place::new(&binary).with("TORTIE_TEST_UNOWNED", "1");
+    let mut place = Place::new(&binary);
+    place.variables.push(("TORTIE_TEST_UNOWNED", "1"));
     place.apply(&manifests(policies, members));
     println!(
         "| {policies} policies of ten rules, {members} members, tables not owned | median or share | 99 %, worst | wanted |\n|---|---|---|---|"

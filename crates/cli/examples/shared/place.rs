@@ -27,7 +27,8 @@ pub const LONG: Duration = Duration::from_secs(60);
 pub struct Place {
     binary: PathBuf,
     dir: tempfile::TempDir,
-    variables: Vec<(&'static str, &'static str)>,
+    /// What the agent's environment has besides.
+    pub variables: Vec<(&'static str, &'static str)>,
 }
 
 pub struct Agent(Child);
@@ -52,12 +53,6 @@ impl Drop for Agent {
 impl Place {
     pub fn new(binary: &Path) -> Self {
         Self { binary: binary.to_owned(), dir: tempfile::tempdir().unwrap(), variables: Vec::new() }
-    }
-
-    /// With one more variable in the agent's environment.
-    pub fn with(mut self, name: &'static str, value: &'static str) -> Self {
-        self.variables.push((name, value));
-        self
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

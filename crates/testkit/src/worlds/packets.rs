@@ -45,7 +45,7 @@ fn probe(random: &mut Random, aim: Option<(&str, &Value)>, objects: &[&Value]) -
         destination = own;
     }
     let from_workload = from.as_deref().is_some_and(|from| from.starts_with("cali"));
-    if from_workload && to.is_none() && source.is_ipv4() && random.clone().once_in(8) {
+    if from_workload && to.is_none() && source.is_ipv4() && random.once_in(8) {
         destination = IpAddr::from([127, 0, 0, 1]);
     }
     if source.is_ipv4() != destination.is_ipv4() {
