@@ -6,7 +6,7 @@
 //!                                    └─> verdicts   which packets of which endpoints are judged otherwise
 //! ```
 //!
-//! Both sides are values: nothing is read here. Verdicts are computed, not sampled: [`verdicts`] judges one packet of each
+//! Both sides are values: nothing is read here. Verdicts are computed, not sampled: [`verdicts()`] judges one packet of each
 //! class that the rules of both sides can tell apart, and a class is told exactly.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

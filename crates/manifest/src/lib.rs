@@ -2,7 +2,7 @@
 //!
 //! [`read`] makes objects of a text and knows the line and column of every value; [`validate`] says in Calico's two layers
 //! what is wrong with an object, and [`warnings`] what is most likely not meant; each is a [`Problem`] with a path in the
-//! object, of which [`diagnostic`] makes the text that people see. [`write`] prints objects, and [`schema`] is the shape of a
+//! object, of which [`diagnostic`] makes the text that people see. [`mod@write`] prints objects, and [`schema`] is the shape of a
 //! kind for editors. What an agent needs (kinds, shapes, stored forms) is `tortie_api`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
