@@ -196,7 +196,8 @@ Examples:
   # read, since a replacement of it is in force.
   tortie status --wait --timeout 10s
 
-Exit status: 0 all that the store says is in force; 1 something is not, or --wait took too long; 2 no agent answers.")]
+Exit status: 0 all that the store says is in force; 1 something is not, or --wait took too long; 2 no agent answers.
+Endpoints that govern no interface are listed with the reason, and do not change it.")]
     Status(status::StatusArgs),
     /// Write the whole content of the store to a file, at one moment
     #[command(after_help = "\

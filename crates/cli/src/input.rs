@@ -21,6 +21,8 @@ pub(crate) struct Manifests {
     pub(crate) sources: Vec<Source>,
     /// The objects, in the order in which they are written.
     pub(crate) items: Vec<Item>,
+    /// Something was warned of that belongs to no object.
+    pub(crate) has_remarks: bool,
 }
 
 /// One object of a file.
@@ -115,8 +117,8 @@ pub(crate) fn load(files: &Files, session: &mut Session) -> anyhow::Result<Resul
     }
     // What is no object by now is only a remark about the text.
     let (items, remarks) = manifests.items.into_iter().partition(|item| item.located.object.is_some());
-    let manifests = Manifests { items, ..manifests };
     let remarks: Vec<Item> = remarks;
+    let manifests = Manifests { items, has_remarks: !remarks.is_empty(), ..manifests };
     for item in &remarks {
         diagnose::show_all(&item.located.problems, &manifests, item, &mut session.terminal);
     }

@@ -239,13 +239,19 @@ impl<'a> Topology<'a> {
         match party {
             EndSpec::Address(address) => Ok(self.at(*address)),
             EndSpec::Any => Ok(Location::Outside(self.strangers())),
-            EndSpec::Net(net) => Err(AskError(format!("{net} is many addresses, which are answered by class"))),
+            EndSpec::Net(net) => {
+                Err(AskError(format!("{net} is many addresses, which are answered by class{BOTH_ENDS}")))
+            }
             EndSpec::Set(..) => {
-                Err(AskError("a network set is many addresses, which are answered by class".to_owned()))
+                Err(AskError(format!("a network set is many addresses, which are answered by class{BOTH_ENDS}")))
             }
             EndSpec::Node(name) => self.process(name),
             EndSpec::HostEndpoint(name) => self.at_host_endpoint(name),
             EndSpec::Pod(namespace, name) => self.pod(namespace, name).ok_or_else(|| {
+                if self.workload(namespace, name).is_some() {
+                    let meant = "it is the name of a workload endpoint; did you mean";
+                    return AskError(format!("there is no pod {namespace}/{name}: {meant} wep/{namespace}/{name}?"));
+                }
                 AskError(format!(
                     "there is no pod {namespace}/{name}; pods of {namespace}: {}",
                     self.pods_of(namespace)
@@ -453,13 +459,22 @@ pub(crate) fn similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     known.into_iter().filter_map(|known| Some((rank(known)?, known))).min().map(|(_, known)| known)
 }
 
-/// Whether one letter more, less or other makes one name the other. What differs in a digit is another machine.
+/// What is answered by class needs another end.
+const BOTH_ENDS: &str = ": name two ends, as in `tortie explain set/office hep/web1`";
+
+/// Whether one letter more, less or other, or two that changed places, make one name the other. What differs in a digit is
+/// another machine.
 fn one_letter_apart(a: &str, b: &str) -> bool {
     let (long, short) = if a.len() >= b.len() { (a.as_bytes(), b.as_bytes()) } else { (b.as_bytes(), a.as_bytes()) };
     let start = long.iter().zip(short).take_while(|(a, b)| a == b).count();
     let rest = if long.len() == short.len() { short.get(start + 1..) } else { short.get(start..) };
     let differing = [long.get(start), short.get(start)];
     let digit = differing.into_iter().flatten().any(u8::is_ascii_digit);
+    if let ([a, b, long_rest @ ..], [c, d, short_rest @ ..]) = (&long[start..], &short[start..])
+        && (a, b, long_rest) == (d, c, short_rest)
+    {
+        return !a.is_ascii_digit() && !b.is_ascii_digit();
+    }
     short.len() > 2 && long.len() - short.len() <= 1 && !digit && long.get(start + 1..) == rest
 }
 

@@ -128,6 +128,12 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
     let link = Link::find(session, &args.place)?;
     link.check_version(session)?;
     let Some(manifests) = session.manifests(verb, &args.files)? else { return Ok(Exit::Failed) };
+    if args.strict && manifests.has_remarks {
+        session.terminal.fail(&anyhow::anyhow!(
+            "a warning about the text of the files is an error with --strict: nothing was written"
+        ));
+        return Ok(Exit::Failed);
+    }
     if manifests.items.is_empty() {
         return Ok(nothing(session));
     }
@@ -301,6 +307,10 @@ pub(crate) fn preview(
 pub(crate) fn validate(args: &ValidateArgs, session: &mut Session) -> anyhow::Result<Exit> {
     needs_files("validate", &args.files)?;
     let Some(manifests) = session.manifests("validate", &args.files)? else { return Ok(Exit::Failed) };
+    if args.strict && manifests.has_remarks {
+        session.terminal.fail(&anyhow::anyhow!("a warning about the text of the files is an error with --strict"));
+        return Ok(Exit::Failed);
+    }
     if manifests.items.is_empty() {
         return Ok(nothing(session));
     }

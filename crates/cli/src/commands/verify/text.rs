@@ -63,10 +63,8 @@ fn show_probe(ground: &Ground, misjudged: &Misjudged, session: &mut Session) {
     if let Some(last) = trace.last() {
         session.terminal.line(format_args!("  the last rule in the kernel: {last}"));
     }
-    if let Some(what) = question(packet) {
-        let Packet { source, destination, .. } = packet;
-        let node = &ground.node;
-        session.terminal.line(format_args!("  tortie explain {source} {destination} {what} --node {node}"));
+    if let Some(question) = question(packet, &ground.node) {
+        session.terminal.line(format_args!("  {question}"));
     }
 }
 
@@ -97,12 +95,37 @@ pub(super) fn sentence(packet: &Packet) -> String {
     }
 }
 
-/// How `explain` is asked about it.
-fn question(packet: &Packet) -> Option<String> {
+/// How `explain` is asked about it. A packet to or from the host has the node as its end: the address of a probe packet need not be
+/// one of the machine's, and `explain` would take it for forwarded.
+fn question(packet: &Packet, node: &str) -> Option<String> {
+    let Packet { source, destination, .. } = packet;
     let protocol = tortie_net::Protocol::from_number(packet.protocol).ok().and_then(|protocol| protocol.name());
-    match packet.transport {
-        Transport::Ports { destination, .. } => Some(format!("{}/{destination}", protocol?.to_ascii_lowercase())),
-        Transport::Icmp { kind, code } => Some(format!("icmp/{kind}/{code}")),
-        Transport::Opaque => None,
-    }
+    let (what, port) = match packet.transport {
+        Transport::Ports { source, destination } => {
+            (format!("{}/{destination}", protocol?.to_ascii_lowercase()), format!(" --source-port {source}"))
+        }
+        Transport::Icmp { kind, code } => {
+            let family = if source.is_ipv4() { "icmp" } else { "icmpv6" };
+            (format!("{family}/{kind}/{code}"), String::new())
+        }
+        Transport::Opaque => return None,
+    };
+    let state = match packet.conntrack {
+        Conntrack::New => "",
+        Conntrack::Established => " --state established",
+        Conntrack::Invalid => " --state invalid",
+        Conntrack::Untracked => " --state untracked",
+    };
+    let (ends, way) = match &packet.way {
+        Way::In { interface } => (format!("{source} node/{node}"), format!("--in-interface {interface}")),
+        Way::Out { interface } => (format!("node/{node} {destination}"), format!("--out-interface {interface}")),
+        Way::Forward { from, to } => {
+            (format!("{source} {destination}"), format!("--node {node} --in-interface {from} --out-interface {to}"))
+        }
+    };
+    let about = match packet.way {
+        Way::Forward { .. } => "ask",
+        Way::In { .. } | Way::Out { .. } => "ask, for an address of the machine itself",
+    };
+    Some(format!("{about}: tortie explain {ends} {what} {way}{port}{state}"))
 }
