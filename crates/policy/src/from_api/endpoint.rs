@@ -10,7 +10,9 @@ use serde_json::Value;
 use tortie_api::Object;
 use tortie_net::{parse_address, parse_cidr};
 
-use super::read::{At, Fields, Read, Wrong, list, owned, record, text, texts, whole};
+use super::read::{
+    At, Fields, Read, Wrong, interface, is_port_name, list, owned, profile_name, record, text, texts, whole,
+};
 use super::rule::{NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX, parse_protocol};
 use crate::endpoint::{
     HostEndpoint, Interface, Labels, Limits, Missing, NamedPort, Nat, Rate, UNREADABLE_LABELS, WorkloadEndpoint,
@@ -48,7 +50,7 @@ pub(super) fn host(object: &Object, wrong: &mut Wrong) -> HostEndpoint {
     let node = wrong.take(At::SPEC.key("node"), node, "the endpoint is on no node");
     let interface = wrong.take(
         At::SPEC.key("interfaceName"),
-        spec.read("interfaceName", text),
+        spec.read("interfaceName", interface),
         "every interface of the node that is no workload's denies everything, failsafes aside",
     );
     let mut missing = Missing::default();
@@ -118,7 +120,7 @@ fn bound(ports: &mut Vec<NamedPort>, addresses: usize, missing: &mut Missing, wr
 /// Profiles give labels, so an endpoint with an unreadable profile has unreadable labels.
 fn profiles(spec: Fields<'_>, labels: &mut Labels, wrong: &mut Wrong) -> Vec<String> {
     let mut lost = false;
-    let profiles = each(spec, "profiles", owned, &mut lost, DENIES, wrong);
+    let profiles = each(spec, "profiles", profile_name, &mut lost, DENIES, wrong);
     if lost {
         *labels = unreadable_labels();
     }
@@ -169,9 +171,9 @@ pub(super) fn workload(object: &Object, wrong: &mut Wrong) -> Option<WorkloadEnd
         **into = read.unwrap_or_default();
     }
     let node = wrong.take(At::SPEC.key("node"), spec.read("node", owned), "its interface stays closed");
-    let interface = spec.read("interfaceName", owned).and_then(|name| match name.as_str() {
+    let interface = spec.read("interfaceName", interface).and_then(|name| match name {
         "" => Err("a workload endpoint needs an interface".into()),
-        _ => Ok(name),
+        _ => Ok(name.to_owned()),
     });
     let has_addresses =
         spec.get("ipNetworks").is_some_and(|value| value.as_array().is_none_or(|list| !list.is_empty()));
@@ -306,9 +308,13 @@ fn nat(value: &Value) -> Read<Nat> {
 fn port(value: &Value) -> Read<NamedPort> {
     let map = record(value)?;
     let field = |name: &'static str| map.get(name).ok_or_else(|| format!("{name}: nothing there"));
-    let number = whole(field("port")?)?.and_then(|number| u16::try_from(number).ok());
+    let number = whole(field("port")?)?.and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0);
+    let name = owned(field("name")?)?;
+    if !is_port_name(&name) {
+        return Err(format!("{name:?} is no name of a port").into());
+    }
     Ok(NamedPort {
-        name: owned(field("name")?)?,
+        name,
         protocol: parse_protocol(field("protocol")?)?,
         port: number.ok_or_else(|| "the port is out of range".to_owned())?,
     })

@@ -15,6 +15,7 @@ use tortie_net::Protocol;
 
 use super::Item;
 use super::endpoint::{Workload, own_address_of};
+use super::read::{is_interface, is_port_name, is_profile_name};
 use crate::{Labels, NamedPort, WorkloadId};
 
 impl Item {
@@ -32,7 +33,10 @@ impl Item {
         if spec.ip_networks.is_empty() {
             return Some(Item::Nothing);
         }
-        if spec.interface_name.is_empty() {
+        if spec.interface_name.is_empty() || !is_interface(spec.interface_name) {
+            return None;
+        }
+        if !spec.profiles.iter().all(|name| is_profile_name(name)) {
             return None;
         }
         let workload = Workload { labels: whole.metadata.0.labels.0, ..spec.parts()? };
@@ -106,6 +110,9 @@ impl Spec<'_> {
     fn parts(self) -> Option<Workload> {
         let port = |port: &Port<'_>| {
             let protocol = Protocol::parse_any_case(port.protocol).ok()?;
+            if port.port == 0 || !is_port_name(port.name) {
+                return None;
+            }
             Some(NamedPort { name: port.name.to_owned(), protocol, port: port.port })
         };
         if self.ports.len().saturating_mul(self.ip_networks.len()) > NamedPort::LIMIT {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tortie_api::{Kind, Object};
 
 use super::group::NetList;
-use super::read::{At, Fields, Read, Wrong, float, items, list, owned, text};
+use super::read::{At, Fields, Read, Wrong, float, items, list, owned, text, tier_name};
 use super::rule::{NAMESPACE_PREFIX, RuleList, SERVICE_ACCOUNT_PREFIX, is_set, rules, selector};
 use crate::policy::{Order, Policy, PolicyId, Stage, Tier, TierEnd, Types};
 use crate::rule::{Action, Rule};
@@ -81,7 +81,7 @@ fn read(object: &Object, spec: Fields<'_>, early: Early, wrong: &mut Wrong) -> P
     let order = wrong.take(At::SPEC.key("order"), spec.read("order", float), consequence);
     uncertain.place |= order.is_none();
     let consequence = "the policy is asked before all tiers, and only what it denies counts";
-    let tier = wrong.take(At::SPEC.key("tier"), spec.read("tier", owned), consequence);
+    let tier = wrong.take(At::SPEC.key("tier"), spec.read("tier", tier_name), consequence);
     let in_no_tier = tier.is_none();
     let (types, stage) = (types(spec, &mut uncertain, wrong), stage(object.kind, spec, &mut uncertain, wrong));
     let mut list = |name: &str, early: Option<RuleList>, uncertain: bool| {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 use tortie_api::{Path, Step};
+use tortie_net::Port;
 
 use super::Invalid;
 
@@ -169,6 +170,41 @@ pub(super) fn text(value: &Value) -> Read<&str> {
 
 pub(super) fn owned(value: &Value) -> Read<String> {
     text(value).map(str::to_owned)
+}
+
+/// The name of a network interface. Nothing else can ever be the interface that was meant.
+pub(super) fn interface(value: &Value) -> Read<&str> {
+    let name = text(value)?;
+    if is_interface(name) { Ok(name) } else { Err(format!("{name:?} is no interface").into()) }
+}
+
+/// Whether the kernel takes a text for the name of an interface (`dev_valid_name` in net/core/dev.c), or it is empty.
+pub(super) fn is_interface(name: &str) -> bool {
+    let is_bad = |byte: u8| byte.is_ascii_whitespace() || matches!(byte, 0 | 0x0B | b'/' | b':');
+    name.len() <= 15 && name != "." && name != ".." && !name.bytes().any(is_bad)
+}
+
+/// The name of a tier, or nothing.
+pub(super) fn tier_name(value: &Value) -> Read<String> {
+    let name = text(value)?;
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'_');
+    if name.bytes().all(fits) { Ok(name.to_owned()) } else { Err(format!("{name:?} is no name of a tier").into()) }
+}
+
+/// The name of a profile.
+pub(super) fn profile_name(value: &Value) -> Read<String> {
+    let name = text(value)?;
+    if is_profile_name(name) { Ok(name.to_owned()) } else { Err(format!("{name:?} is no name of a profile").into()) }
+}
+
+/// Whether a text can be the name of a profile. Programs of earlier releases took more characters than validation does now.
+pub(super) fn is_profile_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Whether a text can be the name of an endpoint's port: one that a rule can name, or all digits.
+pub(super) fn is_port_name(name: &str) -> bool {
+    matches!(name.parse(), Ok(Port::Name(_) | Port::Number(_)))
 }
 
 pub(super) fn flag(value: &Value) -> Read<bool> {

@@ -231,6 +231,9 @@ fn net(value: &Value) -> Read<ipnet::IpNet> {
 }
 
 fn port(value: &Value) -> Read<PortMatch> {
+    if value.is_number() && !value.is_u64() {
+        return Err(format!("{value} is no port").into());
+    }
     match scalar(value)?.parse::<Port>().map_err(|error| error.to_string())? {
         Port::Name(name) => Ok(PortMatch::Named(name)),
         number => number.range().map(PortMatch::Range).ok_or_else(|| "no port".into()),

@@ -16,7 +16,7 @@ pub struct Damage {
 }
 
 /// Texts that cannot be read at all where they are not any text: fields with a form of their own.
-const TYPED: [&str; 16] = [
+const TYPED: [&str; 19] = [
     "action",
     "protocol",
     "notProtocol",
@@ -33,8 +33,11 @@ const TYPED: [&str; 16] = [
     "ipNetworks",
     "internalIP",
     "externalIP",
+    "interfaceName",
+    "profiles",
+    "tier",
 ];
-/// No number, net, selector, name of a port, action or direction.
+/// No number, net, selector, action, direction, and no name of a port, tier, profile or interface.
 const NO_TEXT: &str = "!! damaged ==";
 /// Stands for a number that no double holds, until the text is written.
 const HUGE: &str = "huge number";
@@ -140,11 +143,12 @@ fn repeat(map: &mut Map<String, Value>, random: &mut Random, path: &mut Vec<Stri
 
 /// What is no value of its field.
 fn replaced(value: &Value, random: &mut Random, path: &[String]) -> Value {
-    let is_name = path.last().is_some_and(|step| step == "name");
+    let is_name = path.last().is_some_and(|step| step == "name") && !path.iter().any(|step| step == "ports");
     let is_typed = !is_name && path.iter().any(|step| TYPED.contains(&step.as_str()));
     loop {
         let new = match random.below(8) {
             0 => Value::Null,
+            1 if is_typed && random.once_in(2) => json!(-1.5),
             1 => json!(1_234_567),
             2 => json!(NO_TEXT),
             3 => json!([NO_TEXT]),
