@@ -65,7 +65,7 @@ impl KernelTable {
         let rules = |chain: &str| dump.rules.iter().filter(|rule| rule.chain == chain).count();
         let base_chain = |chain: &tortie_nft::Chain| {
             let base = chain.base?;
-            let hook = format!("{:?}", base.hook).to_lowercase();
+            let hook = base.hook.name().to_owned();
             Some(BaseChain { name: chain.name.clone(), hook, priority: base.priority, rules: rules(&chain.name) })
         };
         let mut base_chains: Vec<BaseChain> = dump.chains.iter().filter_map(base_chain).collect();

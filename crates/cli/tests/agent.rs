@@ -269,7 +269,7 @@ fn what_cannot_be_read_keeps_its_last_good_form_over_a_restart_and_says_so() {
         assert_ne!(text, bad);
         let op = Op::Update(bad.into_bytes().into(), stored.revision.clone());
         store.write(&[Write { key, op }]).unwrap().remove(0).unwrap();
-        world.call(&["status", "--wait"]);
+        world.fails(&["status", "--wait"]);
         for _ in 0..2 {
             let status = world.said(&["status"]);
             let said = format!("its last valid version, revision {}, is in force", stored.revision);

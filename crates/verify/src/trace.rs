@@ -62,22 +62,12 @@ impl Probe {
         for hook in self.hooks {
             before(*hook, &mut self.packet);
             let outcome = ruleset.hook(*hook, &mut self.packet, around)?;
-            rules.extend(outcome.steps.iter().map(|step| format!("{}: {}", hook_name(*hook), step_text(step))));
+            rules.extend(outcome.steps.iter().map(|step| format!("{}: {}", hook.name(), step_text(step))));
             if outcome.ending != Ending::Accept {
                 return Ok(Trace { allowed: false, rejected: matches!(outcome.ending, Ending::Reject(_)), rules });
             }
         }
         Ok(Trace { allowed: true, rejected: false, rules })
-    }
-}
-
-fn hook_name(hook: Hook) -> &'static str {
-    match hook {
-        Hook::Prerouting => "prerouting",
-        Hook::Input => "input",
-        Hook::Forward => "forward",
-        Hook::Output => "output",
-        Hook::Postrouting => "postrouting",
     }
 }
 

@@ -48,7 +48,7 @@ fn what_others_do_to_our_table_is_refused_or_put_back_and_counted() {
         world.apply(&allow(80));
         until("closed again", || !world.reaches(81));
         let log = agent.log();
-        assert_eq!(log.contains("someone else had changed our tables"), !owned, "{log}");
+        assert_eq!(log.contains("another program had changed the table of tortie"), !owned, "{log}");
         assert!(!log.contains("ERROR"), "{log}");
     });
 }
