@@ -26,6 +26,7 @@ pub const CODES: &[(&str, &str)] = &[
         "no enforced policy selects a host endpoint and none of its profiles has rules: all but failsafes is denied",
     ),
     ("not-copied", "a key of the store is not understood, so `copy` and `backup` leave it out"),
+    ("not-enforced", "no agent of this machine enforces what was written"),
     ("octal", "a number begins with 0, so YAML reads it in base 8"),
     ("placement", "a host endpoint governs no interface of this machine"),
     ("rules-not-asked", "a direction has rules but `types` leaves it out, so they are never asked"),

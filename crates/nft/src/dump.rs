@@ -135,7 +135,8 @@ pub fn sets(socket: &mut Socket, id: &TableId) -> Result<Vec<Set>, RequestError>
     objects(socket, GET_SET, id, |_| (), Set::decode)
 }
 
-/// The elements of a set, with their counts.
+/// The elements of a set, with their counts. While the kernel moves a set that grew into a larger hash table, in the first
+/// moments after the commit, elements can be missing here: ask again before believing that.
 pub fn elements(socket: &mut Socket, id: &TableId, set: &Set) -> Result<Vec<Element>, RequestError> {
     let body = |writer: &mut Writer| encode_list(id, &set.name, None, writer);
     let each = |entries: &mut Vec<_>, message: &Message<'_>| {
