@@ -69,6 +69,14 @@ fn namespace() {
     run("ip", &["link", "set", "lo", "up"]);
 }
 
+/// An agent that was killed leaves the file of its lock, which is empty of meaning once its namespace is gone.
+fn remove_lock() {
+    use std::os::unix::fs::MetadataExt;
+    if let Ok(namespace) = std::fs::metadata("/proc/thread-self/ns/net") {
+        drop(std::fs::remove_file(format!("/run/tortie-agent-{}.lock", namespace.ino())));
+    }
+}
+
 impl Elsewhere {
     /// One at the other end of a new cable.
     pub fn behind(here: &str, there: &str) -> Self {
@@ -78,6 +86,7 @@ impl Elsewhere {
             namespace();
             tell.send(gettid()).unwrap();
             works.iter().for_each(|work| work());
+            remove_lock();
         });
         let thread = thread.recv().unwrap().to_string();
         run("ip", &["link", "add", here, "type", "veth", "peer", "name", there, "netns", &thread]);
@@ -270,6 +279,7 @@ pub fn reach_at(address: [u8; 4], port: u16) -> bool {
 impl Drop for World {
     fn drop(&mut self) {
         self.kill_etcd();
+        remove_lock();
     }
 }
 
