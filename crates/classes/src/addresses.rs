@@ -139,8 +139,8 @@ pub(crate) fn number(address: IpAddr) -> u128 {
     }
 }
 
-/// The address that a number stands for.
-pub(crate) fn address(family: Family, number: u128) -> IpAddr {
+/// The address that a number of an [`AddressSet`] stands for.
+pub fn address(family: Family, number: u128) -> IpAddr {
     match family {
         Family::V4 => IpAddr::V4(v4(number)),
         Family::V6 => IpAddr::V6(Ipv6Addr::from_bits(number)),

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use tortie_eval::{Subject, unknown_member};
 use tortie_net::Protocol;
@@ -58,7 +59,8 @@ pub struct Conditions<'a> {
     domain: Domain,
     /// Destinations as rules may see them, after translations.
     reached: AddressSet,
-    members: RefCell<Option<Members<'a>>>,
+    /// Found out when a rule first asks for them.
+    members: Rc<RefCell<Option<Members<'a>>>>,
     v4: OfFamily,
     v6: OfFamily,
 }
@@ -66,10 +68,19 @@ pub struct Conditions<'a> {
 impl<'a> Conditions<'a> {
     /// None yet.
     pub fn new(snapshot: &'a Snapshot, domain: Domain) -> Self {
+        Self::with(snapshot, Rc::default(), domain)
+    }
+
+    /// None yet, of another domain. What selectors mean in the snapshot is found out once for both.
+    #[must_use]
+    pub fn again(&self, domain: Domain) -> Self {
+        Self::with(self.snapshot, self.members.clone(), domain)
+    }
+
+    fn with(snapshot: &'a Snapshot, members: Rc<RefCell<Option<Members<'a>>>>, domain: Domain) -> Self {
         let nats = snapshot.workload_endpoints.values().flat_map(|endpoint| &endpoint.nats);
         let floating = nats.filter(|nat| domain.destination.contains(nat.external)).map(|nat| &nat.internal);
         let reached = domain.destination.union(&domain.translated).union(&AddressSet::of(floating));
-        let members = RefCell::new(None);
         Self { snapshot, domain, reached, members, v4: OfFamily::default(), v6: OfFamily::default() }
     }
 

@@ -43,7 +43,7 @@ mod partition;
 mod payload;
 mod ranges;
 
-pub use addresses::AddressSet;
+pub use addresses::{AddressSet, address};
 pub use classes::{Classes, PacketClass, Packets};
 pub use conditions::{Conditions, Domain};
 pub use names::Names;

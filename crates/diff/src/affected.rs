@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tortie_eval::{Subject, effective_labels};
-use tortie_policy::packet::Host;
-use tortie_policy::{Labels, PeerMatch, PolicyId, PortMatch, Rule, Snapshot};
+use tortie_policy::{Labels, Missing, NamedPort, PeerMatch, PolicyId, PortMatch, Rule, Snapshot, UNREADABLE_LABELS};
 
-use crate::ways::{Placed, governors};
+use crate::ways::Placed;
 
 /// What differs between the two sides. More than really differs is no mistake.
 pub(crate) struct Affected<'a> {
@@ -29,25 +28,15 @@ impl<'a> Affected<'a> {
         let meets = |rule: &Rule| {
             [&rule.source, &rule.destination].into_iter().any(|side| asks(side, &labels, ports, services))
         };
-        let mut policies = BTreeSet::new();
-        for id in before.policies.keys().chain(after.policies.keys()) {
-            let (old, new) = (before.policies.get(id), after.policies.get(id));
-            let rules = [old, new].into_iter().flatten().flat_map(|policy| policy.ingress.iter().chain(&policy.egress));
-            if old != new || rules.into_iter().any(meets) {
-                policies.insert(id.clone());
-            }
+        let mut policies = changed(&before.policies, &after.policies);
+        let mut profiles = changed(&before.profiles, &after.profiles);
+        for side in sides {
+            let asking = side.policies.iter().filter(|(_, one)| one.ingress.iter().chain(&one.egress).any(meets));
+            policies.extend(asking.map(|(id, _)| id.clone()));
+            let asking = side.profiles.iter().filter(|(_, one)| one.ingress.iter().chain(&one.egress).any(meets));
+            profiles.extend(asking.map(|(name, _)| name.clone()));
         }
-        let mut profiles = BTreeSet::new();
-        for name in before.profiles.keys().chain(after.profiles.keys()) {
-            let (old, new) = (before.profiles.get(name), after.profiles.get(name));
-            let rules =
-                [old, new].into_iter().flatten().flat_map(|profile| profile.ingress.iter().chain(&profile.egress));
-            if old != new || rules.into_iter().any(meets) {
-                profiles.insert(name.clone());
-            }
-        }
-        let tiers = before.tiers.keys().chain(after.tiers.keys());
-        let tiers = tiers.filter(|name| before.tiers.get(*name) != after.tiers.get(*name)).cloned().collect();
+        let tiers = changed(&before.tiers, &after.tiers);
         let everything = unknown || before.nodes != after.nodes || before.pools != after.pools;
         let mut affected = Self { sides, policies, tiers, profiles, everything, nodes: BTreeSet::new() };
         affected.nodes = affected.find_nodes();
@@ -82,25 +71,27 @@ impl<'a> Affected<'a> {
 
     /// Whether an endpoint of a node may be judged otherwise. Of all others nothing more is asked.
     pub(crate) fn is_node(&self, node: &str) -> bool {
-        let [before, after] = self.sides;
-        self.everything || self.nodes.contains(node) || before.settings(node) != after.settings(node)
+        self.is_all_of(node) || self.nodes.contains(node)
     }
 
-    /// Whether an endpoint may be judged otherwise.
-    pub(crate) fn is(&self, placed: &Placed, host: &Host) -> bool {
+    /// Whether every endpoint of a node may be judged otherwise.
+    fn is_all_of(&self, node: &str) -> bool {
         let [before, after] = self.sides;
-        let here = |side: &Snapshot| -> Vec<(String, Labels, Vec<String>, bool)> {
-            let subjects = governors(side, host, placed).into_iter();
-            subjects.map(|one| (one.id.to_string(), one.labels, one.profiles, one.unreadable)).collect()
-        };
-        if !self.is_node(&placed.node) {
-            return false;
-        }
-        self.everything
-            || before.settings(&placed.node) != after.settings(&placed.node)
-            || here(before) != here(after)
+        self.everything || before.settings(node) != after.settings(node)
+    }
+
+    /// Whether an endpoint of such a node may be judged otherwise.
+    pub(crate) fn is(&self, placed: &Placed) -> bool {
+        let key = |one: &Subject| (one.id.to_string(), one.labels.clone(), one.profiles.clone(), one.unreadable);
+        let [before, after] = &placed.governors;
+        self.is_all_of(&placed.host.node)
+            || !before.iter().map(key).eq(after.iter().map(key))
             || self.differs_at(placed)
-            || self.sides.iter().any(|side| governors(side, host, placed).iter().any(|one| self.concerns(side, one)))
+            || self
+                .sides
+                .iter()
+                .zip(&placed.governors)
+                .any(|(side, all)| all.iter().any(|one| self.concerns(side, one)))
     }
 
     /// Whether the endpoint itself is another.
@@ -132,41 +123,40 @@ struct Members {
 }
 
 fn changed_members(before: &Snapshot, after: &Snapshot) -> Members {
-    let mut labels = Vec::new();
-    let mut ports = false;
-    let mut unknown = false;
+    let mut found = Members { labels: Vec::new(), ports: false, unknown: false };
     for (one, other) in [(before, after), (after, before)] {
-        for (name, endpoint) in &one.host_endpoints {
-            let own = effective_labels(one, &endpoint.labels, &endpoint.profiles);
-            let is_same = other.host_endpoints.get(name).is_some_and(|there| {
-                there == endpoint && effective_labels(other, &there.labels, &there.profiles) == own
-            });
-            if !is_same {
-                ports |= !endpoint.ports.is_empty();
-                unknown |= endpoint.missing.addresses || endpoint.missing.ports || endpoint.missing.place;
-                labels.push(own);
+        let mut put = |differs: bool, labels: [Labels; 2], ports: &[NamedPort], missing: Missing| {
+            let [own, there] = labels;
+            if differs || own != there {
+                found.ports |= !ports.is_empty();
+                found.unknown |= missing.addresses || missing.ports || missing.place;
+                found.labels.push(own);
             }
+        };
+        for (name, endpoint) in &one.host_endpoints {
+            let labels = [one, other].map(|side| effective_labels(side, &endpoint.labels, &endpoint.profiles));
+            let differs = other.host_endpoints.get(name) != Some(endpoint);
+            put(differs, labels, &endpoint.ports, endpoint.missing);
         }
         for (id, endpoint) in &one.workload_endpoints {
-            let own = effective_labels(one, &endpoint.labels, &endpoint.profiles);
-            let is_same = other.workload_endpoints.get(id).is_some_and(|there| {
-                there == endpoint && effective_labels(other, &there.labels, &there.profiles) == own
-            });
-            if !is_same {
-                ports |= !endpoint.ports.is_empty();
-                unknown |= endpoint.missing.addresses || endpoint.missing.ports || endpoint.missing.place;
-                labels.push(own);
-            }
+            let labels = [one, other].map(|side| effective_labels(side, &endpoint.labels, &endpoint.profiles));
+            let differs = other.workload_endpoints.get(id) != Some(endpoint);
+            put(differs, labels, &endpoint.ports, endpoint.missing);
         }
         for (id, set) in &one.network_sets {
             if other.network_sets.get(id) != Some(set) {
-                unknown |= set.incomplete;
-                labels.push(set.labels.clone());
+                found.unknown |= set.incomplete;
+                found.labels.push(set.labels.clone());
             }
         }
     }
-    unknown |= labels.iter().any(|labels| labels.contains_key(tortie_policy::UNREADABLE_LABELS));
-    Members { labels, ports, unknown }
+    found.unknown |= found.labels.iter().any(|labels| labels.contains_key(UNREADABLE_LABELS));
+    found
+}
+
+/// The keys whose values differ.
+fn changed<K: Ord + Clone, V: PartialEq>(before: &BTreeMap<K, V>, after: &BTreeMap<K, V>) -> BTreeSet<K> {
+    before.keys().chain(after.keys()).filter(|key| before.get(key) != after.get(key)).cloned().collect()
 }
 
 /// Whether one end of a rule asks for something that is not as it was.

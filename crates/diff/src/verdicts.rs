@@ -5,9 +5,10 @@
 //! translate is not looked at.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 
-use tortie_classes::{AddressSet, Conditions, Domain, Names, PayloadClass, Ranges};
-use tortie_eval::{By, Conntrack, Packet, Verdict, judge};
+use tortie_classes::{AddressSet, Conditions, Domain, Names, Partition, PayloadClass, address};
+use tortie_eval::{By, Conntrack, Packet, Subject, Verdict, judge};
 use tortie_policy::packet::{Host, Transport};
 use tortie_policy::{Direction, EndpointId, Family, Snapshot};
 
@@ -15,7 +16,7 @@ use crate::affected::Affected;
 use crate::cells::Cells;
 use crate::traffic;
 pub use crate::ways::Reach;
-use crate::ways::{EndpointWay, Placed, governors, host, placed, ways};
+use crate::ways::{EndpointWay, Placed, placed, ways};
 
 /// More packets than this are not judged for one way of an endpoint.
 const MOST: usize = 400_000;
@@ -48,8 +49,6 @@ pub struct Verdicts {
     pub changes: Vec<VerdictChange>,
     /// What could not be computed.
     pub too_many: Vec<TooMany>,
-    /// How many packets were judged, on both sides each.
-    pub judged: usize,
 }
 
 /// A way of an endpoint that has too many classes of packets.
@@ -75,12 +74,12 @@ struct Differing {
 
 /// Exactly which packets of one way are judged otherwise.
 #[derive(Clone, Debug)]
-pub(crate) struct Region {
-    pub(crate) family: Family,
-    pub(crate) allowed: bool,
-    pub(crate) source: AddressSet,
-    pub(crate) destination: AddressSet,
-    pub(crate) payloads: Vec<PayloadClass>,
+struct Region {
+    family: Family,
+    allowed: bool,
+    source: AddressSet,
+    destination: AddressSet,
+    payloads: Vec<PayloadClass>,
     /// All payloads of the family, which tell what `payloads` leaves out.
     all: Vec<PayloadClass>,
     by: Vec<String>,
@@ -89,21 +88,14 @@ pub(crate) struct Region {
 /// The packets that are judged otherwise after a change. `known` is the machine whose interfaces are known.
 pub fn verdicts(before: &Snapshot, after: &Snapshot, known: Option<&Host>) -> Verdicts {
     let sides = [before, after];
-    let affected = Affected::new(sides);
+    let none = sides.map(|side| Conditions::new(side, Domain::default()));
     let names = Names::new(after);
     let mut found = Verdicts::default();
     let mut rows: Vec<VerdictChange> = Vec::new();
-    for placed in placed(sides, known, |node| affected.is_node(node)) {
-        let host = host(&placed.node, known, sides);
-        if !affected.is(&placed, &host) {
-            continue;
-        }
-        for way in ways(&placed, &host, sides) {
-            match regions(sides, &host, &placed, &way) {
-                Ok((regions, judged)) => {
-                    found.judged += judged;
-                    rows.extend(told(&placed, &way, &regions, &names));
-                }
+    for placed in concerned(sides, known) {
+        for way in ways(&placed, sides) {
+            match regions(sides, &none, &placed, &way) {
+                Ok(regions) => rows.extend(told(&placed, &way, &regions, &names)),
                 Err(classes) => {
                     let endpoint = placed.endpoint.clone();
                     found.too_many.push(TooMany { endpoint, reach: way.reach, classes });
@@ -115,62 +107,64 @@ pub fn verdicts(before: &Snapshot, after: &Snapshot, known: Option<&Host>) -> Ve
     found
 }
 
-/// Where the two sides differ on one way, and how many packets were judged; or how many classes are too many.
-pub(crate) fn regions(
+/// The endpoints that may be judged otherwise. Of all others no packet is judged.
+fn concerned(sides: [&Snapshot; 2], known: Option<&Host>) -> Vec<Placed> {
+    let affected = Affected::new(sides);
+    let mut found = placed(sides, known, |node| affected.is_node(node));
+    found.retain(|placed| affected.is(placed));
+    found
+}
+
+/// Where the two sides differ on one way; or how many classes are too many. `none` are conditions of each side, to begin with.
+fn regions(
     sides: [&Snapshot; 2],
-    host: &Host,
+    none: &[Conditions<'_>; 2],
     placed: &Placed,
     way: &EndpointWay,
-) -> Result<(Vec<Region>, usize), usize> {
+) -> Result<Vec<Region>, usize> {
+    let conditions = [0, 1].map(|at| conditions(sides[at], &none[at], &placed.governors[at], placed, way));
     let mut regions = Vec::new();
-    let mut judged = 0;
-    for family in [Family::V4, Family::V6] {
+    for family in [Family::V4, Family::V6].into_iter().filter(|family| way.has(*family)) {
         let (source, destination) = (way.source.family(family), way.destination.family(family));
-        if source.is_empty() || destination.is_empty() {
-            continue;
-        }
-        let classes = sides.map(|side| {
-            let domain =
-                Domain { source: way.source.clone(), destination: way.destination.clone(), ..Domain::default() };
-            let mut conditions = Conditions::new(side, domain);
-            conditions.add_settings(side.settings(&host.node));
-            conditions.add_floating(&host.node);
-            for subject in governors(side, host, placed) {
-                conditions.add_endpoint(&subject, &[Direction::Ingress, Direction::Egress]);
-            }
-            if let EndpointId::Workload(id) = &placed.endpoint {
-                side.workload_endpoints.get(id).into_iter().for_each(|one| conditions.add_source_check(one));
-            }
-            conditions.classes(family)
-        });
-        let cells = Cells::new(source, destination, &classes[0], &classes[1]);
+        let [before, after] = conditions.each_ref().map(|conditions| conditions.classes(family));
+        let cells = Cells::new(source, destination, &before, &after);
         if cells.count() > MOST {
             return Err(cells.count());
         }
-        judged += cells.count();
-        regions.extend(of_cells(sides, host, way, family, &cells, &classes[0]));
+        regions.extend(of_cells(sides, &placed.host, way, family, &cells));
     }
-    Ok((regions, judged))
+    Ok(regions)
+}
+
+/// What can tell packets of a way apart on one side.
+fn conditions<'a>(
+    side: &Snapshot,
+    none: &Conditions<'a>,
+    governors: &[Subject],
+    placed: &Placed,
+    way: &EndpointWay,
+) -> Conditions<'a> {
+    let domain = Domain { source: way.source.clone(), destination: way.destination.clone(), ..Domain::default() };
+    let node = &placed.host.node;
+    let mut conditions = none.again(domain);
+    conditions.add_settings(side.settings(node));
+    conditions.add_floating(node);
+    for subject in governors {
+        conditions.add_endpoint(subject, &[Direction::Ingress, Direction::Egress]);
+    }
+    if let EndpointId::Workload(id) = &placed.endpoint {
+        side.workload_endpoints.get(id).into_iter().for_each(|one| conditions.add_source_check(one));
+    }
+    conditions
 }
 
 /// What differs, by what packets carry: payloads that differ at the same places are one region.
-fn of_cells(
-    sides: [&Snapshot; 2],
-    host: &Host,
-    way: &EndpointWay,
-    family: Family,
-    cells: &Cells,
-    classes: &tortie_classes::Classes,
-) -> Vec<Region> {
-    let address = |set: &Ranges, source: bool| {
-        // Any value of the set: the classes know how to make an address of it.
-        let one = AddressSet::of_family(family, set.clone());
-        one.nets()
-            .next()
-            .map_or_else(|| if source { classes.source(0) } else { classes.destination(0) }, |net| net.addr())
+fn of_cells(sides: [&Snapshot; 2], host: &Host, way: &EndpointWay, family: Family, cells: &Cells) -> Vec<Region> {
+    // One address of each class.
+    let addresses = |partition: &Partition| -> Vec<IpAddr> {
+        (0..partition.len()).map(|class| address(family, partition.representative(class))).collect()
     };
-    let sources: Vec<_> = cells.sources.iter().map(|set| address(set, true)).collect();
-    let destinations: Vec<_> = cells.destinations.iter().map(|set| address(set, false)).collect();
+    let (sources, destinations) = (addresses(&cells.sources), addresses(&cells.destinations));
     // By payload and new verdict: the pairs of places.
     let mut found: BTreeMap<(bool, Pairs), (Vec<usize>, Vec<String>)> = BTreeMap::new();
     for (number, payload) in cells.payloads.iter().enumerate() {
@@ -199,7 +193,7 @@ fn of_cells(
             known.extend(by.into_iter().filter(|one| !known.contains(one)).collect::<Vec<_>>());
         }
     }
-    let set = |partition: &tortie_classes::Partition, at: &[usize]| {
+    let set = |partition: &Partition, at: &[usize]| {
         AddressSet::union_of(
             &at.iter().map(|at| AddressSet::of_family(family, partition.class(*at).clone())).collect::<Vec<_>>(),
         )
@@ -207,8 +201,7 @@ fn of_cells(
     let mut regions = Vec::new();
     for ((allowed, pairs), (payloads, by)) in found {
         let payloads: Vec<PayloadClass> = payloads.into_iter().map(|at| cells.payloads[at].clone()).collect();
-        for (one, other) in rectangles(&pairs, way.reach.is_inward()) {
-            let (near, far) = (one, other);
+        for (near, far) in rectangles(&pairs, way.reach.is_inward()) {
             let (source, destination) = match way.reach.is_inward() {
                 true => (set(&cells.sources, &far), set(&cells.destinations, &near)),
                 false => (set(&cells.sources, &near), set(&cells.destinations, &far)),
@@ -242,8 +235,8 @@ fn rectangles(pairs: &[(usize, usize)], inward: bool) -> Vec<(Vec<usize>, Vec<us
 }
 
 /// A new packet of this way; its addresses and what it carries are put in.
-pub(crate) fn new(way: &EndpointWay) -> Packet {
-    let any = std::net::IpAddr::from([0, 0, 0, 0]);
+fn new(way: &EndpointWay) -> Packet {
+    let any = IpAddr::from([0, 0, 0, 0]);
     Packet {
         source: any,
         destination: any,

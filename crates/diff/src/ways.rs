@@ -1,8 +1,9 @@
 //! The ways by which packets reach an endpoint or leave it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use tortie_classes::AddressSet;
 use tortie_eval::{List, Subject, host_endpoint, workload_endpoint};
@@ -67,15 +68,18 @@ impl EndpointWay {
 }
 
 /// Where an endpoint is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Placed {
     pub(crate) endpoint: EndpointId,
-    pub(crate) node: String,
+    /// Its node.
+    pub(crate) host: Rc<Host>,
     pub(crate) interface: String,
+    /// The endpoints that can have a say on its ways, on each side.
+    pub(crate) governors: [Vec<Subject>; 2],
 }
 
 /// A node with the interfaces that the endpoints of either side name, unless its interfaces are known.
-pub(crate) fn host(node: &str, known: Option<&Host>, sides: [&Snapshot; 2]) -> Host {
+fn host(node: &str, known: Option<&Host>, sides: [&Snapshot; 2]) -> Host {
     if let Some(host) = known.filter(|host| host.node == node) {
         return host.clone();
     }
@@ -100,54 +104,55 @@ pub(crate) fn host(node: &str, known: Option<&Host>, sides: [&Snapshot; 2]) -> H
 pub(crate) fn placed(sides: [&Snapshot; 2], known: Option<&Host>, is_node: impl Fn(&str) -> bool) -> Vec<Placed> {
     let mut found: Vec<Placed> = Vec::new();
     let mut seen = BTreeSet::new();
+    let mut hosts: BTreeMap<&str, Rc<Host>> = BTreeMap::new();
+    let put = |endpoint: EndpointId, host: &Rc<Host>, interface: &str| {
+        let governors = sides.map(|side| governors(side, host, interface));
+        Placed { endpoint, host: host.clone(), interface: interface.to_owned(), governors }
+    };
     for side in sides {
         for endpoint in side.host_endpoints.values().filter(|endpoint| is_node(&endpoint.node)) {
-            let host = host(&endpoint.node, known, sides);
+            let host = hosts.entry(&endpoint.node).or_insert_with(|| host(&endpoint.node, known, sides).into());
             let mut interfaces: Vec<&str> = host.links.iter().map(|link| link.name.as_str()).collect();
             interfaces.push(OTHER);
             for interface in interfaces {
-                let governs = host_endpoint(side, &host, interface).is_some_and(|one| one.name == endpoint.name);
+                let governs = host_endpoint(side, host, interface).is_some_and(|one| one.name == endpoint.name);
                 // An endpoint for all interfaces is asked about at one that has none of its own.
                 let by_name = !matches!(endpoint.interface, Interface::All) || interface == OTHER;
                 if governs && by_name && seen.insert((endpoint.name.clone(), interface.to_owned(), true)) {
-                    let endpoint = EndpointId::Host(endpoint.name.clone());
-                    found.push(Placed { endpoint, node: host.node.clone(), interface: interface.to_owned() });
+                    found.push(put(EndpointId::Host(endpoint.name.clone()), host, interface));
                 }
             }
         }
         for endpoint in side.workload_endpoints.values().filter(|endpoint| is_node(&endpoint.node)) {
             let name = format!("{}/{}", endpoint.id.namespace, endpoint.id.name);
             if seen.insert((name, endpoint.interface.clone(), false)) {
-                found.push(Placed {
-                    endpoint: EndpointId::Workload(endpoint.id.clone()),
-                    node: endpoint.node.clone(),
-                    interface: endpoint.interface.clone(),
-                });
+                let host = hosts.entry(&endpoint.node).or_insert_with(|| host(&endpoint.node, known, sides).into());
+                found.push(put(EndpointId::Workload(endpoint.id.clone()), host, &endpoint.interface));
             }
         }
     }
     found
 }
 
-/// The endpoints that can have a say on the ways of one of them, on one side.
-pub(crate) fn governors(side: &Snapshot, host: &Host, placed: &Placed) -> Vec<Subject> {
+/// The endpoints that can have a say on the ways of those of an interface, on one side.
+fn governors(side: &Snapshot, host: &Host, interface: &str) -> Vec<Subject> {
     let mut found = Vec::new();
     let of_host = |interface: &str| host_endpoint(side, host, interface).map(|one| Subject::host(side, one));
     found.extend(of_host(OTHER));
-    found.extend(of_host(&placed.interface));
-    found.extend(workload_endpoint(side, host, &placed.interface).map(|one| Subject::workload(side, one)));
+    found.extend(of_host(interface));
+    found.extend(workload_endpoint(side, host, interface).map(|one| Subject::workload(side, one)));
     found
 }
 
 /// The ways of an endpoint.
-pub(crate) fn ways(placed: &Placed, host: &Host, sides: [&Snapshot; 2]) -> Vec<EndpointWay> {
+pub(crate) fn ways(placed: &Placed, sides: [&Snapshot; 2]) -> Vec<EndpointWay> {
     let interface = placed.interface.clone();
     let other = OTHER.to_owned();
     let all = AddressSet::all;
     let through = |from: &String, to: &String| Way::Forward { from: from.clone(), to: to.clone() };
     let (own, is_host) = match &placed.endpoint {
         EndpointId::Host(name) => {
-            let link = host.links.iter().find(|link| link.name == interface);
+            let link = placed.host.links.iter().find(|link| link.name == interface);
             let mut own: Vec<IpAddr> = link.map(|link| link.addresses.clone()).unwrap_or_default();
             own.extend(sides.iter().filter_map(|side| side.host_endpoints.get(name)).flat_map(|one| &one.addresses));
             // Of an interface whose addresses are not known any may be meant.
@@ -184,8 +189,8 @@ pub(crate) fn ways(placed: &Placed, host: &Host, sides: [&Snapshot; 2]) -> Vec<E
         one(Reach::In, Way::In { interface: interface.clone() }),
         one(Reach::Out, Way::Out { interface: interface.clone() }),
     ];
-    let forwards = |side: &&Snapshot| {
-        governors(side, host, placed).iter().any(|subject| {
+    let forwards = |(side, governors): (&Snapshot, &Vec<Subject>)| {
+        governors.iter().any(|subject| {
             [List::Forward, List::PreDnat, List::Untracked].into_iter().any(|list| {
                 [Direction::Ingress, Direction::Egress]
                     .into_iter()
@@ -193,7 +198,7 @@ pub(crate) fn ways(placed: &Placed, host: &Host, sides: [&Snapshot; 2]) -> Vec<E
             })
         })
     };
-    if sides.iter().any(forwards) {
+    if sides.into_iter().zip(&placed.governors).any(forwards) {
         found.push(one(Reach::ForwardedIn, through(&interface, &other)));
         found.push(one(Reach::ForwardedOut, through(&other, &interface)));
     }

@@ -52,21 +52,21 @@ fn a_packet_is_told_if_and_only_if_it_is_judged_otherwise() {
         let sides = [&before.snapshot, &after.snapshot];
         let known = Host { node: NODE.to_owned(), links: after.host.links.clone() };
         let affected = Affected::new(sides);
+        let none = sides.map(|side| Conditions::new(side, Domain::default()));
         let probes: Vec<Packet> = Case::random(seed).probes.iter().map(|probe| probe.packet()).collect();
         for placed in placed(sides, Some(&known), |_| true) {
-            let host = host(&placed.node, Some(&known), sides);
-            let concerns = affected.is(&placed, &host);
-            for way in ways(&placed, &host, sides) {
+            let concerns = affected.is_node(&placed.host.node) && affected.is(&placed);
+            for way in ways(&placed, sides) {
                 let regions = match concerns {
-                    true => match regions(sides, &host, &placed, &way) {
-                        Ok((regions, _)) => regions,
+                    true => match regions(sides, &none, &placed, &way) {
+                        Ok(regions) => regions,
                         Err(_) => continue,
                     },
                     false => Vec::new(),
                 };
                 for _ in 0..40 {
                     let (one, other) = (random.pick(&probes), random.pick(&probes));
-                    let own = |set: &AddressSet, address: std::net::IpAddr| {
+                    let own = |set: &AddressSet, address: IpAddr| {
                         let inside = set.nets().find(|net| net.addr().is_ipv4() == address.is_ipv4());
                         if set.contains(address) { Some(address) } else { inside.map(|net| net.addr()) }
                     };
@@ -82,7 +82,7 @@ fn a_packet_is_told_if_and_only_if_it_is_judged_otherwise() {
                         continue;
                     }
                     let packet = Packet { source, destination, protocol, transport, ..new(&way) };
-                    let [was, is] = sides.map(|side| judge(side, &host, &packet).allowed);
+                    let [was, is] = sides.map(|side| judge(side, &placed.host, &packet).allowed);
                     let told: Vec<bool> =
                         regions.iter().filter(|region| is_in(region, &packet)).map(|region| region.allowed).collect();
                     let expected = if was == is { vec![] } else { vec![is] };
@@ -101,6 +101,7 @@ fn two_equal_sides_have_no_differences_and_nothing_is_judged() {
     for seed in 0..10 {
         let (_, after) = pair(seed);
         assert_eq!(verdicts(&after.snapshot, &after.snapshot, None), Verdicts::default());
+        assert!(concerned([&after.snapshot, &after.snapshot], None).is_empty());
     }
 }
 
@@ -172,7 +173,12 @@ fn what_an_endpoint_depends_on_elsewhere_concerns_it() {
         let of: Vec<&VerdictChange> =
             told.changes.iter().filter(|row| row.endpoints == [EndpointId::Host("e".to_owned())]).collect();
         if packets.is_empty() {
-            assert!(told.judged > 0, "{change}: another end of a tier is looked at, and denies what a profile denied");
+            let looked_at = concerned([&before.snapshot, &after.snapshot], None);
+            let is_it = |placed: &Placed| placed.endpoint == EndpointId::Host("e".to_owned());
+            assert!(
+                looked_at.iter().any(is_it),
+                "{change}: another end of a tier is looked at, and denies what a profile denied"
+            );
             continue;
         }
         let is_it = |row: &&&VerdictChange| {
@@ -182,5 +188,7 @@ fn what_an_endpoint_depends_on_elsewhere_concerns_it() {
     }
     // What nothing depends on is not even looked at.
     let other = object("GlobalNetworkSet", "unused", "unused", serde_json::json!({"nets": ["203.0.113.0/24"]}));
-    assert_eq!(verdicts(&before.snapshot, &small(&[other]).snapshot, None), Verdicts::default());
+    let after = small(&[other]);
+    assert_eq!(verdicts(&before.snapshot, &after.snapshot, None), Verdicts::default());
+    assert!(concerned([&before.snapshot, &after.snapshot], None).is_empty());
 }
