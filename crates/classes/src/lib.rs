@@ -42,6 +42,7 @@ mod names;
 mod partition;
 mod payload;
 mod ranges;
+mod text;
 
 pub use addresses::{AddressSet, address};
 pub use classes::{Classes, PacketClass, Packets};
@@ -50,3 +51,4 @@ pub use names::Names;
 pub use partition::Partition;
 pub use payload::{Payload, PayloadClass, PayloadClasses};
 pub use ranges::Ranges;
+pub use text::{icmp_text, protocols_text, ranges_text};

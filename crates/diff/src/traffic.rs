@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use tortie_classes::{Payload, PayloadClass, Ranges};
-use tortie_eval::protocol_name;
+use tortie_classes::{Payload, PayloadClass, Ranges, icmp_text, protocols_text, ranges_text};
+use tortie_policy::Family;
 
 /// More ranges than this are counted, not listed.
 const SHOWN: usize = 40;
 
-/// What some of all classes carry, together.
-pub(crate) fn text(some: &[PayloadClass], all: &[PayloadClass]) -> String {
+/// What some of all classes of a family carry, together.
+pub(crate) fn text(family: Family, some: &[PayloadClass], all: &[PayloadClass]) -> String {
     if some.len() == all.len() {
         return "everything".to_owned();
     }
     let rest: Vec<PayloadClass> = all.iter().filter(|class| !some.contains(class)).cloned().collect();
-    let (said, left) = (parts(some, all), parts(&rest, all));
+    let (said, left) = (parts(family, some, all), parts(family, &rest, all));
     // What is nearly everything is told by what it is not.
     if some.iter().any(is_open) && left.len() < said.len() {
         return format!("everything but {}", left.join(", "));
@@ -55,11 +55,11 @@ fn by_protocol(classes: &[PayloadClass]) -> BTreeMap<Ranges, OfProtocol> {
     found
 }
 
-fn parts(some: &[PayloadClass], all: &[PayloadClass]) -> Vec<String> {
+fn parts(family: Family, some: &[PayloadClass], all: &[PayloadClass]) -> Vec<String> {
     let whole = by_protocol(all);
     let mut texts = Vec::new();
     for (protocols, one) in by_protocol(some) {
-        let name = name(&protocols);
+        let name = protocols_text(&protocols, family);
         if whole.get(&protocols).is_some_and(|whole| whole.count == one.count) {
             texts.push(name);
             continue;
@@ -71,53 +71,17 @@ fn parts(some: &[PayloadClass], all: &[PayloadClass]) -> Vec<String> {
         }
         for (destination, source) in &by_ports {
             let every = Ranges::span(0u16, u16::MAX);
-            let ports = if *destination == every { "every port".to_owned() } else { ranges(destination) };
-            let from = if *source == every { String::new() } else { format!(" from port {}", ranges(source)) };
+            let ports = if *destination == every { "every port".to_owned() } else { ranges_text(destination, SHOWN) };
+            let from =
+                if *source == every { String::new() } else { format!(" from port {}", ranges_text(source, SHOWN)) };
             texts.push(format!("{name} {ports}{from}"));
         }
         if let Some(types) = &one.types {
-            texts.push(format!("{name} type {}", icmp(types)));
+            texts.push(format!("{name} type {}", icmp_text(types, SHOWN)));
         }
         if one.opaque {
             texts.push(format!("{name} without a readable header (non-first fragments)"));
         }
     }
     texts
-}
-
-fn name(protocols: &Ranges) -> String {
-    let mut numbers = protocols.iter();
-    match (numbers.next(), numbers.next()) {
-        (Some((first, last)), None) if first == last => protocol_name(u8::try_from(first).unwrap_or_default()),
-        _ => "protocols that no rule names".to_owned(),
-    }
-}
-
-fn ranges(ranges: &Ranges) -> String {
-    let one = |(first, last): (u128, u128)| if first == last { first.to_string() } else { format!("{first}-{last}") };
-    let mut texts: Vec<String> = ranges.iter().map(one).collect();
-    let more = texts.len().saturating_sub(SHOWN);
-    texts.truncate(SHOWN);
-    let rest = if more > 0 { format!(" and {more} more ranges") } else { String::new() };
-    texts.join(",") + &rest
-}
-
-/// Whole types as numbers, others with their codes.
-fn icmp(pairs: &Ranges) -> String {
-    let mut texts = Vec::new();
-    let mut whole = Ranges::none();
-    for kind in 0..=255u128 {
-        let all = Ranges::span(kind * 256, kind * 256 + 255);
-        if all.is_within(pairs) {
-            whole = whole.union(&Ranges::one(kind));
-        } else if all.meets(pairs) {
-            let codes = pairs.intersection(&all);
-            let codes = Ranges::of(codes.iter().map(|(first, last)| (first % 256, last % 256)));
-            texts.push(format!("{kind} code {}", ranges(&codes)));
-        }
-    }
-    if !whole.is_empty() {
-        texts.insert(0, ranges(&whole));
-    }
-    texts.join(", type ")
 }

@@ -293,7 +293,7 @@ fn told(placed: &Placed, way: &EndpointWay, regions: &[Region], names: &Names) -
             allowed: region.allowed,
             families: vec![region.family],
             apart: [Family::V4, Family::V6].into_iter().all(|family| way.has(family)),
-            traffic: traffic::text(&region.payloads, &region.all),
+            traffic: traffic::text(region.family, &region.payloads, &region.all),
             others,
             by: region.by.clone(),
         };

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tortie_classes::{Payload, PayloadClasses, Ranges};
-use tortie_eval::protocol_name;
+use tortie_classes::{Payload, PayloadClasses, Ranges, icmp_text, protocols_text, ranges_text};
 use tortie_policy::Family;
 
 /// More ranges than this are counted, not listed.
@@ -15,7 +14,7 @@ pub(crate) fn texts(classes: &PayloadClasses, family: Family, members: &BTreeSet
     let mut texts = Vec::new();
     for group in groups(classes) {
         let mine: Vec<usize> = group.members.iter().copied().filter(|class| members.contains(class)).collect();
-        let name = group.name(family);
+        let name = protocols_text(&group.protocols, family);
         match mine.len() {
             0 => {}
             all if all == group.members.len() => texts.push((name, mine)),
@@ -29,23 +28,6 @@ pub(crate) fn texts(classes: &PayloadClasses, family: Family, members: &BTreeSet
 struct Group {
     protocols: Ranges,
     members: Vec<usize>,
-}
-
-impl Group {
-    fn name(&self, family: Family) -> String {
-        let mut numbers = self.protocols.iter();
-        match (numbers.next(), numbers.next()) {
-            (Some((first, last)), None) if first == last => {
-                let number = u8::try_from(first).unwrap_or_default();
-                match (number, family) {
-                    // ICMP of the other family is a protocol like any other.
-                    (58, Family::V4) | (1, Family::V6) => format!("protocol {number}"),
-                    _ => protocol_name(number),
-                }
-            }
-            _ => "protocols that no rule names".to_owned(),
-        }
-    }
 }
 
 fn groups(classes: &PayloadClasses) -> Vec<Group> {
@@ -96,16 +78,16 @@ fn part_of(classes: &PayloadClasses, name: &str, group: &Group, mine: &[usize]) 
     let mut texts: Vec<(String, Vec<usize>)> = rows
         .into_iter()
         .map(|(source, (destination, of))| {
-            let ports = ranges_text(&destination);
+            let ports = ranges_text(&destination, SHOWN);
             if source == every_source {
                 return (format!("{name} {ports}"), of);
             }
             let plural = if is_single(&source) { "" } else { "s" };
-            (format!("{name} {ports} from port{plural} {}", ranges_text(&source)), of)
+            (format!("{name} {ports} from port{plural} {}", ranges_text(&source, SHOWN)), of)
         })
         .collect();
     if !pairs.0.is_empty() {
-        texts.push((format!("{name} type {}", icmp_text(&pairs.0)), pairs.1));
+        texts.push((format!("{name} type {}", icmp_text(&pairs.0, SHOWN)), pairs.1));
     }
     if !opaque.is_empty() {
         texts.push((format!("{name} without a readable header (non-first fragments)"), opaque));
@@ -115,41 +97,4 @@ fn part_of(classes: &PayloadClasses, name: &str, group: &Group, mine: &[usize]) 
 
 fn is_single(ranges: &Ranges) -> bool {
     ranges.count() == 1 && ranges.iter().all(|(first, last)| first == last)
-}
-
-/// `80,443,8000-8080`.
-pub(crate) fn ranges_text(ranges: &Ranges) -> String {
-    let one = |(first, last): (u128, u128)| if first == last { first.to_string() } else { format!("{first}-{last}") };
-    limited(ranges.iter().map(one).collect())
-}
-
-/// `8,13-14`; a type of which only some codes are meant as `3 code 4`.
-fn icmp_text(pairs: &Ranges) -> String {
-    let mut whole = Ranges::none();
-    let mut some = Vec::new();
-    for kind in 0..=255u128 {
-        let all = Ranges::span(kind * 256, kind * 256 + 255);
-        if all.is_within(pairs) {
-            whole = whole.union(&Ranges::one(kind));
-        } else if all.meets(pairs) {
-            let codes = Ranges::of(pairs.intersection(&all).iter().map(|(first, last)| (first % 256, last % 256)));
-            some.push(format!("{kind} code {}", ranges_text(&codes)));
-        }
-    }
-    let mut texts = Vec::new();
-    if !whole.is_empty() {
-        texts.push(ranges_text(&whole));
-    }
-    texts.extend(some);
-    texts.join(", type ")
-}
-
-fn limited(mut texts: Vec<String>) -> String {
-    let more = texts.len().saturating_sub(SHOWN);
-    texts.truncate(SHOWN);
-    let mut text = texts.join(",");
-    if more > 0 {
-        text += &format!(" and {more} more ranges");
-    }
-    text
 }
