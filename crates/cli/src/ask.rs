@@ -1,7 +1,8 @@
 //! Asking the agent of this machine.
 //!
-//! A command may ask several times. All its questions together have one time limit, so an agent that hangs holds up a command
-//! for that long and no longer; time that the command itself works does not count.
+//! A command may ask several times. The questions of one [`Agent`] have one time limit together, so an agent that hangs holds
+//! up a command for that long and no longer; time that the command itself works does not count. What the agent is told to accept
+//! has a time limit of its own, because it does so before it answers.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use crate::commands::agent::run_directory;
 
 /// How long the agent may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long it may take to obey another store.
+/// How long it may take to obey another store, or to take another name.
 const ACCEPTED: Duration = Duration::from_secs(70);
 /// The pause between two looks at an agent that starts.
 const LOOK: Duration = Duration::from_millis(50);
@@ -111,7 +112,7 @@ fn behind(in_kernel: &Position, position: &Position) -> String {
 /// Tells the agent to obey the store that stands in the place of the one in force. The position that is in force then, or why not.
 pub(crate) fn accept_store(store: &str) -> Result<Result<Position, String>, AskError> {
     let request = Request::AcceptStore { store: store.to_owned() };
-    Ok(match socket::ask(&run_directory(), &request, deadline(Instant::now(), ACCEPTED))? {
+    Ok(match Agent::within(ACCEPTED).ask(&request)? {
         Reply::Accepted { position } => Ok(position),
         other => Err(other.unexpected()),
     })

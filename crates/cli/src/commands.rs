@@ -20,12 +20,11 @@ mod transfer;
 pub(crate) mod verify;
 pub(crate) mod version;
 
-use std::path::Path;
-
 use tortie_api::Key;
 use tortie_client::{Change, Client, Mode};
 
 use crate::args::Command;
+use crate::ask::Agent;
 use crate::enforced;
 use crate::meaning::Meaning;
 use crate::report::{Exit, Usage};
@@ -75,11 +74,12 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
 }
 
 /// After one object was changed: what a dry run means, or who does not enforce the change.
-fn after_change(link: &Link, client: &Client, key: &Key, config: &Path, dry_run: bool, session: &mut Session) {
+fn after_change(link: &Link, client: &Client, key: &Key, dry_run: bool, session: &mut Session) {
+    let agent = Agent::soon();
     if !dry_run {
-        return enforced::warn(config, session);
+        return enforced::warn(link, &agent, session);
     }
-    if let Some(meaning) = Meaning::of_dry_run(link, client, config, session) {
+    if let Some(meaning) = Meaning::of_dry_run(link, client, &agent, session) {
         meaning.fields(key).for_each(|field| session.terminal.line(field));
         meaning.show(session);
     }

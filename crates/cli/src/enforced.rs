@@ -1,10 +1,8 @@
 //! Who enforces what was written, where that is not what one expects: said once, after a write or before an answer.
 
-use std::path::Path;
-
 use tortie_agent::socket::AskError;
 use tortie_agent::status::{StoreState, StoreStatus};
-use tortie_agent::{FELIX_CONFIG, table_exists};
+use tortie_agent::table_exists;
 
 use crate::ask::Agent;
 use crate::session::Session;
@@ -12,12 +10,12 @@ use crate::store::Link;
 
 /// Says so when what was just written is not enforced on this machine, although policy of ours is. Silent where nothing of
 /// ours is in force, and where that cannot be found out: the write itself is done.
-pub(crate) fn warn(config: &Path, session: &mut Session) {
+pub(crate) fn warn(link: &Link, agent: &Agent, session: &mut Session) {
     if session.persona.is_calico() {
         return;
     }
-    let Ok((_, written)) = Link::opener(session, config, FELIX_CONFIG.as_ref()) else { return };
-    let note = match Agent::soon().store() {
+    let Ok(written) = link.name() else { return };
+    let note = match agent.store() {
         Ok(Some(store)) => of_agent(&store, &written),
         Err(AskError::Nobody(_)) => left_behind().map(str::to_owned),
         Err(error @ AskError::Silent(_)) => Some(format!("{error}: whether the change is enforced here is not known")),

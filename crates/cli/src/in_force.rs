@@ -1,15 +1,14 @@
-//! What is in force, for the commands that judge packets: `explain` and `verify`.
+//! What is in force, for the commands that judge packets: `explain`, `test`, `verify`, `diff` and dry runs.
 //!
 //! They take [`InForce`] from here and from nowhere else, so they cannot disagree with each other, nor with the agent. Where an
 //! agent runs that follows the same store, it is asked: it knows the last valid versions, and it enforces its own copy when
 //! the store cannot be reached.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
+use tortie_agent::Ground;
 use tortie_agent::socket::{AgentState, AskError, Objects, Told};
 use tortie_agent::status::StoreState;
-use tortie_agent::{FELIX_CONFIG, Ground};
 use tortie_api::Key;
 use tortie_policy::Invalid;
 use tortie_store::{Listing, Position, Selection, Stored};
@@ -24,9 +23,8 @@ use crate::store::Link;
 const TRIES: usize = 3;
 
 /// What is asked for.
-pub(crate) struct Wanted<'a> {
-    /// The file that says how to reach the store.
-    pub(crate) config: &'a Path,
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted {
     /// The agent is not asked.
     pub(crate) from_store: bool,
     /// A store that does not exist counts as an empty one: manifests are about to be applied to it.
@@ -66,10 +64,10 @@ pub(crate) struct Sources {
     notes: Vec<String>,
 }
 
-/// Reads the store that is meant, and asks the agent of this machine unless only the store is to be asked. Says so where what the
+/// Reads a store, and asks the agent of this machine unless only the store is to be asked. Says so where what the
 /// agent enforces is not what the store says.
-pub(crate) fn load(session: &mut Session, wanted: &Wanted<'_>) -> anyhow::Result<Sources> {
-    let sources = sources(session, wanted, &Agent::soon())?;
+pub(crate) fn load(link: &Link, wanted: Wanted, session: &mut Session) -> anyhow::Result<Sources> {
+    let sources = sources(link, wanted, &Agent::soon())?;
     if let Basis::Unknown(error) = &sources.basis {
         session.terminal.note(format_args!("{error}; this is answered from the store alone"));
     }
@@ -80,8 +78,7 @@ pub(crate) fn load(session: &mut Session, wanted: &Wanted<'_>) -> anyhow::Result
 }
 
 /// The same in silence, with the time that a command has for the agent.
-pub(crate) fn sources(session: &mut Session, wanted: &Wanted<'_>, agent: &Agent) -> anyhow::Result<Sources> {
-    let link = Link::find_by(session, wanted.config)?;
+pub(crate) fn sources(link: &Link, wanted: Wanted, agent: &Agent) -> anyhow::Result<Sources> {
     let empty = link.empty().filter(|_| wanted.may_be_absent);
     let list = || -> anyhow::Result<Listing> {
         let store = if wanted.may_be_absent { link.store() } else { link.existing() };
@@ -92,7 +89,7 @@ pub(crate) fn sources(session: &mut Session, wanted: &Wanted<'_>, agent: &Agent)
         return Ok(Sources { listing: listing?, ..Sources::default() });
     }
     // A store that cannot be named has no agent.
-    let Ok((_, name)) = Link::opener(session, wanted.config, FELIX_CONFIG.as_ref()) else {
+    let Ok(name) = link.name() else {
         return Ok(Sources { listing: listing?, ..Sources::default() });
     };
     for _ in 0..TRIES {

@@ -7,6 +7,7 @@ use clap::Args;
 use tortie_agent::Ground;
 use tortie_client::Client;
 use tortie_explain::{Topology, enforce_staged};
+use tortie_policy::Snapshot;
 use tortie_store::memory::MemoryStore;
 use tortie_sync::InForce;
 
@@ -14,6 +15,19 @@ use crate::args::{Files, Place};
 use crate::commands::apply;
 use crate::in_force::{self, Sources, Wanted};
 use crate::session::Session;
+use crate::store::Link;
+
+/// What is in force, with what the agent of this machine knows beside the store.
+pub(crate) fn topology<'a>(snapshot: &'a Snapshot, ground: Option<&Ground>) -> Topology<'a> {
+    let mut topology = Topology::new(snapshot);
+    if let Some(ground) = ground {
+        topology = topology.with_host(ground.host());
+        if let Some(machine) = &ground.machine {
+            topology = topology.with_machine(&ground.node, machine.clone());
+        }
+    }
+    topology
+}
 
 /// Which objects count.
 #[derive(Args, Debug)]
@@ -44,7 +58,7 @@ impl JudgedArgs {
         // The program ends with the answer: giving back a whole store piece by piece would only delay it.
         let sources = ManuallyDrop::new(match self.offline {
             true => Sources::default(),
-            false => in_force::load(session, &self.wanted())?,
+            false => in_force::load(&Link::find(session, &self.place)?, self.wanted(), session)?,
         });
         let Some(in_force) = self.in_force(verb, &sources, session)? else { return Ok(None) };
         let mut in_force = ManuallyDrop::new(in_force);
@@ -52,19 +66,12 @@ impl JudgedArgs {
         if self.staged {
             enforce_staged(&mut in_force.snapshot);
         }
-        let mut topology = Topology::new(&in_force.snapshot);
-        if let Some(ground) = &sources.ground {
-            topology = topology.with_host(ground.host());
-            if let Some(machine) = &ground.machine {
-                topology = topology.with_machine(&ground.node, machine.clone());
-            }
-        }
-        answer(&topology, sources.ground.as_ref(), session).map(Some)
+        answer(&topology(&in_force.snapshot, sources.ground.as_ref()), sources.ground.as_ref(), session).map(Some)
     }
 
-    fn wanted(&self) -> Wanted<'_> {
+    fn wanted(&self) -> Wanted {
         let may_be_absent = !self.files.filename.is_empty();
-        Wanted { config: &self.place.config, from_store: self.from_store, may_be_absent }
+        Wanted { from_store: self.from_store, may_be_absent }
     }
 
     /// What is in force, or what will be when the manifests are applied.

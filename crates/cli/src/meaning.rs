@@ -4,10 +4,8 @@
 mod json;
 mod text;
 
-use std::path::Path;
-
 use tortie_api::{Key, Kind};
-use tortie_client::Client;
+use tortie_client::{Client, is_initial_tier};
 use tortie_diff::{DefaultChange, ObjectChange, ObjectWord, Verdicts, defaults, objects, verdicts};
 use tortie_store::{Listing, Selection, Stored};
 
@@ -15,9 +13,6 @@ use crate::ask::Agent;
 use crate::in_force::{self, Sources, Wanted};
 use crate::session::Session;
 use crate::store::Link;
-
-/// The tiers that a store gets before its first object.
-const INITIAL_TIERS: [&str; 3] = ["default", "kube-admin", "kube-baseline"];
 
 /// What a change means.
 pub(crate) struct Meaning {
@@ -40,13 +35,15 @@ impl Meaning {
     }
 
     /// What a dry run of this client over a store would change. None where that cannot be found out, which has been said.
-    pub(crate) fn of_dry_run(link: &Link, client: &Client, config: &Path, session: &mut Session) -> Option<Self> {
-        let mut find_out = || -> anyhow::Result<Self> {
-            let wanted = Wanted { config, from_store: false, may_be_absent: true };
-            let sources = in_force::sources(session, &wanted, &Agent::soon())?;
-            let before = link.store()?.list(&Selection::default())?;
+    pub(crate) fn of_dry_run(link: &Link, client: &Client, agent: &Agent, session: &mut Session) -> Option<Self> {
+        let find_out = || -> anyhow::Result<Self> {
+            let sources = in_force::sources(link, Wanted { from_store: false, may_be_absent: true }, agent)?;
             let after = client.store().list(&Selection::default())?;
-            Ok(Self::of(&sources, &before, &after))
+            // What the agent enforces need not be what the store says.
+            match sources.in_kernel {
+                Some(_) => Ok(Self::of(&sources, &link.store()?.list(&Selection::default())?, &after)),
+                None => Ok(Self::of(&sources, &sources.listing, &after)),
+            }
         };
         let found = find_out();
         found.inspect_err(|error| session.terminal.note(format_args!("what it means is not known: {error:#}"))).ok()
@@ -66,6 +63,6 @@ impl Meaning {
 
 /// Whether an object is one that a store gets before its first one.
 fn is_initial(key: &Key, before: &[Stored]) -> bool {
-    let is_tier = key.kind == Kind::Tier && INITIAL_TIERS.contains(&key.name.as_str());
+    let is_tier = key.kind == Kind::Tier && is_initial_tier(&key.name);
     key.kind == Kind::ClusterInformation || (is_tier && before.is_empty())
 }

@@ -1,55 +1,55 @@
 //! Host endpoints that were written and do not count: told at once where the agent of this machine can say so.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
-use tortie_agent::FELIX_CONFIG;
-use tortie_agent::socket::Objects;
+use tortie_agent::socket::{Objects, Told};
 use tortie_api::{Key, Kind};
-use tortie_explain::{Topology, placement};
+use tortie_explain::placement;
+use tortie_policy::HostEndpoint;
 use tortie_store::Selection;
 use tortie_sync::InForce;
 
 use crate::ask::Agent;
+use crate::judged::topology;
 use crate::session::Session;
 use crate::store::Link;
 
 /// Warns of those of these objects that are host endpoints and govern no interface. Silent where no agent answers, because
-/// only it knows the interfaces, and where the store cannot be read again: the write itself is done.
+/// only it knows the interfaces, and where the store cannot be read again: the write itself is done. Of the host endpoints in
+/// `told` it has been said that they share their interface.
 pub(crate) fn warn(
     link: &Link,
-    config: &Path,
+    agent: &Agent,
     written: impl Iterator<Item = Key>,
-    shared: bool,
+    told: &BTreeSet<&str>,
     session: &mut Session,
 ) {
     let names: BTreeSet<String> = written.filter(|key| key.kind == Kind::HostEndpoint).map(|key| key.name).collect();
     if names.is_empty() || session.persona.is_calico() {
         return;
     }
-    let Ok((_, store)) = Link::opener(session, config, FELIX_CONFIG.as_ref()) else { return };
+    let Ok(store) = link.name() else { return };
     let Ok(Ok(listing)) = link.store().map(|store| store.list(&Selection::default())) else { return };
-    let Ok(told) = Agent::soon().in_force(&store, Some(listing.position.clone())) else { return };
-    if told.state.objects == Objects::OtherStore {
+    let Ok(Told { state, .. }) = agent.in_force(&store, Some(listing.position.clone())) else { return };
+    if state.objects == Objects::OtherStore {
         return;
     }
-    let ground = told.state.ground;
+    let ground = state.ground;
     let mut in_force = InForce::from_stored(&listing.items, listing.position.clone(), &BTreeMap::new());
     ground.settle(&mut in_force);
-    let mut topology = Topology::new(&in_force.snapshot).with_host(ground.host());
-    if let Some(machine) = ground.machine.clone() {
-        topology = topology.with_machine(&ground.node, machine);
-    }
-    for endpoint in in_force.snapshot.host_endpoints.values() {
-        let Some(why) = placement::idle(&topology, endpoint) else { continue };
-        // That two share an interface has been told, if it has.
-        if shared && why.contains("its name sorts first") {
-            continue;
-        }
+    let endpoints = &in_force.snapshot.host_endpoints;
+    let topology = topology(&in_force.snapshot, Some(&ground));
+    for endpoint in endpoints.values() {
+        let Some(idle) = placement::idle(&topology, endpoint) else { continue };
+        let first = idle.first.as_ref().and_then(|name| endpoints.get(name));
+        let is_told = |first: &HostEndpoint| {
+            first.interface == endpoint.interface
+                && [first, endpoint].into_iter().any(|one| told.contains(one.name.as_str()))
+        };
         // Also one that was in force until something written took its place.
-        let displaced = || names.iter().any(|name| why.contains(&format!(": {name} ")));
-        if names.contains(&endpoint.name) || displaced() {
-            session.terminal.note(format_args!("warning[placement]: hostendpoint/{} {why}", endpoint.name));
+        let is_displaced = |first: &HostEndpoint| names.contains(&first.name);
+        if !first.is_some_and(is_told) && (names.contains(&endpoint.name) || first.is_some_and(is_displaced)) {
+            session.terminal.note(format_args!("warning[placement]: hostendpoint/{} {idle}", endpoint.name));
         }
     }
 }

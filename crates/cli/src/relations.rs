@@ -1,5 +1,6 @@
 //! Warnings about what objects mean together with the others of the store: worked out before they are written, as if all of
-//! them were, from the kinds that are needed and only where the store has few of these.
+//! them were, from the kinds that are needed. Nothing is looked at where there are more than [`MOST`] objects of one of
+//! these kinds, which is known only after all of them were read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use tortie_api::{Key, Kind, Object, Path};
 use tortie_client::{Client, Manner, Mode};
 use tortie_eval::{Subject, selects};
+use tortie_explain::Topology;
 use tortie_manifest::{Problem, Severity};
 use tortie_policy::{HostEndpoint, Interface, Policy, PolicyId, Snapshot};
 use tortie_store::memory::MemoryStore;
@@ -110,15 +112,14 @@ impl<'a> World<'a> {
 
     fn unknown_node(&self, name: &str) -> Option<Problem> {
         let node = name.strip_prefix("node.")?;
-        let hosts = self.snapshot.host_endpoints.values().map(|one| &one.node);
-        let workloads = self.snapshot.workload_endpoints.values().map(|one| &one.node);
-        let known: BTreeSet<&String> = self.snapshot.nodes.keys().chain(hosts).chain(workloads).collect();
-        if known.iter().any(|known| *known == node) {
+        let topology = Topology::new(self.snapshot);
+        let known = topology.node_names();
+        if known.contains(&node) {
             return None;
         }
         let message = format!("no Node and no endpoint is on a node `{node}`, so these settings are of no machine yet");
         let problem = Problem::warning("unknown-node", Path::from("metadata.name"), message);
-        let names: Vec<&str> = known.iter().take(5).map(|name| name.as_str()).collect();
+        let names: Vec<&str> = known.into_iter().take(5).collect();
         Some(match names.is_empty() {
             true => problem,
             false => problem.help(format!("nodes that are known: {}", names.join(", "))),

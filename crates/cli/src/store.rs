@@ -29,6 +29,7 @@ pub(crate) const CALICO_VERSION: &str = "v3.32.0";
 
 /// The way to the store, if there is one.
 pub(crate) struct Link {
+    choice: Choice,
     opened: Result<Opened, NoStore>,
 }
 
@@ -48,6 +49,14 @@ impl Opened {
             Self::Kubernetes(store) => store.clone(),
         }
     }
+
+    /// The path of an embedded store that does not exist yet.
+    fn missing(&self) -> Option<&Path> {
+        match self {
+            Self::Embedded(store) => Some(store.path()).filter(|path| !path.exists()),
+            Self::Etcd(_) | Self::Kubernetes(_) => None,
+        }
+    }
 }
 
 /// How long a command goes on trying to reach etcd.
@@ -62,7 +71,8 @@ impl Link {
 
     /// The same, for commands without a namespace.
     pub(crate) fn find_by(session: &mut Session, config: &Path) -> anyhow::Result<Link> {
-        Ok(Link { opened: open(choose(session, config, Path::new(FELIX_CONFIG))?) })
+        let choice = choose(session, config, Path::new(FELIX_CONFIG))?;
+        Ok(Link { opened: open(choice.clone()), choice })
     }
 
     /// A client that writes, or in a dry run only says what it would.
@@ -83,19 +93,19 @@ impl Link {
 
     /// The store itself, which must exist: a question about one that does not must not be answered as of an empty one.
     pub(crate) fn existing(&self) -> anyhow::Result<Arc<dyn Store>> {
-        if let Opened::Embedded(store) = self.opened()?
-            && !store.path().exists()
-        {
-            return Err(NoStore(absent(store.path())).into());
+        let opened = self.opened()?;
+        match opened.missing() {
+            Some(path) => Err(NoStore(absent(path)).into()),
+            None => Ok(opened.store()),
         }
-        self.store()
     }
 
     /// What the store is, for messages.
     pub(crate) fn describe(&self) -> anyhow::Result<String> {
-        Ok(match self.opened()? {
+        let opened = self.opened()?;
+        Ok(match opened {
             Opened::Embedded(store) => {
-                let absent = if store.path().exists() { "" } else { ", not made yet" };
+                let absent = if opened.missing().is_some() { ", not made yet" } else { "" };
                 format!("embedded, {}{absent}", store.path().display())
             }
             Opened::Etcd(store) => store.describe(),
@@ -114,22 +124,16 @@ impl Link {
 
     /// What is to be said when there is no store yet and manifests are answered as if they were applied.
     pub(crate) fn empty(&self) -> Option<String> {
-        match &self.opened {
-            Ok(Opened::Embedded(store)) if !store.path().exists() => {
-                let path = store.path().display();
-                Some(format!("there is no store at {path} yet: only these manifests are in force in this answer"))
-            }
-            _ => None,
-        }
+        let path = self.opened.as_ref().ok()?.missing()?.display();
+        Some(format!("there is no store at {path} yet: only these manifests are in force in this answer"))
     }
 
     /// Says so when there is no store yet, after a reading that found nothing.
     pub(crate) fn mention_absent(&self, session: &mut Session) {
-        if let Ok(Opened::Embedded(store)) = &self.opened
-            && !session.persona.is_calico()
-            && !store.path().exists()
+        if !session.persona.is_calico()
+            && let Some(path) = self.opened.as_ref().ok().and_then(Opened::missing)
         {
-            session.terminal.note(absent(store.path()));
+            session.terminal.note(absent(path));
         }
     }
 

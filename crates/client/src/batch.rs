@@ -111,7 +111,7 @@ pub(super) fn run(client: &Client, jobs: Vec<Job>, mut unprepared: Option<Client
 
 /// Where a built-in tier is missing, the reason is why it could not be made.
 fn explain(reason: &ClientError, results: &mut [Option<Result<Done, ClientError>>]) {
-    let built_in = |key: &Key| key.kind == Kind::Tier && super::TIERS.iter().any(|tier| tier.name == key.name);
+    let built_in = |key: &Key| key.kind == Kind::Tier && super::is_initial_tier(&key.name);
     for result in results.iter_mut().flatten() {
         if matches!(result, Err(ClientError::Missing { key, at: Some(_) }) if built_in(key)) {
             *result = Err(reason.clone());

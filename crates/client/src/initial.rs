@@ -9,18 +9,23 @@ use super::{Client, ClientError, entry, plan};
 use tortie_store::{Write, WriteError};
 
 /// A tier that is always there and cannot be deleted.
-pub(super) struct InitialTier {
-    pub(super) name: &'static str,
+struct InitialTier {
+    name: &'static str,
     order: u32,
     default_action: &'static str,
 }
 
 /// The tiers that are always there.
-pub(super) const TIERS: [InitialTier; 3] = [
+const TIERS: [InitialTier; 3] = [
     InitialTier { name: "default", order: 1_000_000, default_action: "Deny" },
     InitialTier { name: "kube-admin", order: 1_000, default_action: "Pass" },
     InitialTier { name: "kube-baseline", order: 10_000_000, default_action: "Pass" },
 ];
+
+/// Whether every store has a tier of this name before its first object.
+pub fn is_initial_tier(name: &str) -> bool {
+    TIERS.iter().any(|tier| tier.name == name)
+}
 
 const TRIES: u32 = 5;
 

@@ -44,13 +44,13 @@ use tortie_api::{Key, Kind, Object};
 use tortie_manifest::Problem;
 
 use batch::{Job, Task};
-use initial::TIERS;
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Overlay, Position, Selection, Store};
 use view::View;
 
 pub use builtin::{DEFAULT_ALLOW, default_allow};
 pub use error::ClientError;
+pub use initial::is_initial_tier;
 pub use outcome::{Batch, Change, Done, Extent, LabelChange, Manner, Mode, Outcome, Target};
 pub use parallel::each;
 pub use whole::Refuse;

@@ -89,7 +89,7 @@ pub(super) fn delete_allowed(key: &Key) -> Result<(), ClientError> {
         let reason = format!("The profile {DEFAULT_ALLOW:?} is a default provided by Calico and cannot be deleted");
         return Err(ClientError::unsupported("Delete", DEFAULT_ALLOW, Some(&reason)));
     }
-    if key.kind == Kind::Tier && super::TIERS.iter().any(|tier| tier.name == key.name) {
+    if key.kind == Kind::Tier && super::is_initial_tier(&key.name) {
         return Err(ClientError::unsupported("Delete", &key.name, Some(&format!("Cannot delete {} tier", key.name))));
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Host endpoints that govern no interface, and why.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use tortie_eval::{Host, specific_host_endpoint, wildcard_host_endpoint};
@@ -7,10 +8,33 @@ use tortie_policy::{HostEndpoint, Interface};
 
 use crate::topology::{Topology, similar};
 
-/// Why a host endpoint does not count, in words that follow its name; none if it does, or if nothing tells that it does
-/// not.
-pub fn idle(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<String> {
-    unknown_node(topology, endpoint).or_else(|| match topology.known_host(&endpoint.node) {
+/// Why a host endpoint does not count. Its text follows the endpoint's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idle {
+    why: String,
+    /// The host endpoint that counts in its place, because its name sorts first.
+    pub first: Option<String>,
+}
+
+impl Idle {
+    fn new(why: String) -> Self {
+        Self { why, first: None }
+    }
+
+    fn behind(first: &HostEndpoint, why: &str) -> Self {
+        Self { why: format!("is not in force: {} {why}", first.name), first: Some(first.name.clone()) }
+    }
+}
+
+impl fmt::Display for Idle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+/// Why a host endpoint does not count; none if it does, or if nothing tells that it does not.
+pub fn idle(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<Idle> {
+    unknown_node(topology, endpoint).map(Idle::new).or_else(|| match topology.known_host(&endpoint.node) {
         Some(host) => here(topology, host, endpoint),
         None => shadowed(topology, endpoint),
     })
@@ -37,7 +61,7 @@ fn unknown_node(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<Stri
 }
 
 /// As the store tells it: another endpoint of the same interface, or with one of its addresses, comes first by name.
-fn shadowed(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<String> {
+fn shadowed(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<Idle> {
     let others = topology.snapshot().host_endpoints.values();
     let mut earlier = others.filter(|one| one.node == endpoint.node && one.name < endpoint.name);
     let by = earlier.find(|one| {
@@ -47,29 +71,28 @@ fn shadowed(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<String> 
                 && endpoint.addresses.iter().all(|address| one.addresses.contains(address))
     })?;
     Some(match &endpoint.interface {
-        Interface::Unknown => {
-            format!("is not in force: {} has no readable interface either, and its name sorts first", by.name)
-        }
-        Interface::Named(name) => format!("is not in force: {} governs {name}, because its name sorts first", by.name),
-        Interface::All => {
-            format!("is not in force: {} is for every interface too, and its name sorts first", by.name)
-        }
-        Interface::ByAddress => {
-            format!("is not in force: {} has its addresses too, and its name sorts first", by.name)
-        }
+        Interface::Unknown => Idle::behind(by, "has no readable interface either, and its name sorts first"),
+        Interface::Named(name) => governed(by, name),
+        Interface::All => Idle::behind(by, ALL_TOO),
+        Interface::ByAddress => Idle::behind(by, "has its addresses too, and its name sorts first"),
     })
 }
 
+const ALL_TOO: &str = "is for every interface too, and its name sorts first";
+
+fn governed(first: &HostEndpoint, interface: &str) -> Idle {
+    Idle::behind(first, &format!("governs {interface}, because its name sorts first"))
+}
+
 /// As the machine tells it.
-fn here(topology: &Topology<'_>, host: &Host, endpoint: &HostEndpoint) -> Option<String> {
+fn here(topology: &Topology<'_>, host: &Host, endpoint: &HostEndpoint) -> Option<Idle> {
     let snapshot = topology.snapshot();
     if endpoint.interface == Interface::Unknown {
         return None;
     }
     if endpoint.interface == Interface::All {
         let first = wildcard_host_endpoint(snapshot, host)?;
-        return (first.name != endpoint.name)
-            .then(|| format!("is not in force: {} is for every interface too, and its name sorts first", first.name));
+        return (first.name != endpoint.name).then(|| Idle::behind(first, ALL_TOO));
     }
     let names = match &endpoint.interface {
         Interface::Named(name) => vec![name.as_str()],
@@ -80,34 +103,30 @@ fn here(topology: &Topology<'_>, host: &Host, endpoint: &HostEndpoint) -> Option
         }
     };
     if names.is_empty() {
-        return Some(format!("is not in force: no interface of {} has one of its expectedIPs", host.node));
+        let why = format!("is not in force: no interface of {} has one of its expectedIPs", host.node);
+        return Some(Idle::new(why));
     }
     let governs =
         |name: &str| specific_host_endpoint(snapshot, host, name).is_some_and(|first| first.name == endpoint.name);
     let settings = snapshot.settings(&host.node);
-    let why = |name: &str| -> Option<String> {
+    let why = |name: &str| -> Option<Idle> {
         if settings.is_workload_interface(name) {
-            return Some(format!("is not in force: {name} is an interface of workloads"));
+            return Some(Idle::new(format!("is not in force: {name} is an interface of workloads")));
         }
         if settings.is_excluded_interface(name) {
-            return Some(format!("is not in force: interfaceExclude has {name}"));
+            return Some(Idle::new(format!("is not in force: interfaceExclude has {name}")));
         }
         if !governs(name) {
-            let by = specific_host_endpoint(snapshot, host, name)?;
-            return Some(format!("is not in force: {} governs {name}, because its name sorts first", by.name));
+            return Some(governed(specific_host_endpoint(snapshot, host, name)?, name));
         }
         if !host.links.iter().any(|link| link.name == name) {
-            return Some(format!(
-                "waits: {} has no interface {name}; it is in force as soon as there is one",
-                host.node
-            ));
+            let why = format!("waits: {} has no interface {name}; it is in force as soon as there is one", host.node);
+            return Some(Idle::new(why));
         }
         let port = topology.machine(&host.node)?.port(name)?;
-        Some(format!(
-            "judges no packet: {name} is a port of {} {}, where its packets are judged",
-            port.kind, port.master
-        ))
+        let (kind, master) = (&port.kind, &port.master);
+        Some(Idle::new(format!("judges no packet: {name} is a port of {kind} {master}, where its packets are judged")))
     };
-    let reasons: Vec<String> = names.iter().filter_map(|name| why(name)).collect();
+    let reasons: Vec<Idle> = names.iter().filter_map(|name| why(name)).collect();
     if reasons.len() == names.len() { reasons.into_iter().next() } else { None }
 }

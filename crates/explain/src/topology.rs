@@ -430,7 +430,7 @@ impl<'a> Topology<'a> {
     }
 
     /// Every node that anything tells of.
-    pub(crate) fn node_names(&self) -> Vec<&str> {
+    pub fn node_names(&self) -> Vec<&str> {
         let mut nodes: Vec<&str> = self.snapshot.nodes.keys().chain(self.hosts.keys()).map(String::as_str).collect();
         nodes.extend(self.snapshot.host_endpoints.values().map(|endpoint| endpoint.node.as_str()));
         nodes.extend(self.snapshot.workload_endpoints.values().map(|endpoint| endpoint.node.as_str()));

@@ -13,6 +13,7 @@ use tortie_manifest::Problem;
 use tortie_store::Listing;
 
 use crate::args::{Files, Place};
+use crate::ask::Agent;
 use crate::batch::{self, Count, Kept};
 use crate::calico::{self, Tally};
 use crate::diagnose::{self, name_of};
@@ -204,19 +205,21 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
         _ => Words { verb, past: "applied", again: None },
     };
     let tells = args.dry_run && !session.persona.is_calico() && extent != Extent::Nothing;
-    let meaning = if tells { Meaning::of_dry_run(&link, &client, &args.place.config, session) } else { None };
+    let agent = Agent::soon();
+    let meaning = if tells { Meaning::of_dry_run(&link, &client, &agent, session) } else { None };
     let exit = report(words, &manifests, &fates, extent, args.dry_run, meaning.as_ref(), session);
     if let Some(meaning) = &meaning {
         meaning.show(session);
     }
     link.announce(session);
     if !args.dry_run {
-        let shared = fates.iter().flat_map(|fate| &fate.warnings).any(relations::is_same_interface);
+        let is_shared = |fate: &&Fate| fate.warnings.iter().any(relations::is_same_interface);
+        let told = fates.iter().filter(is_shared).map(|fate| fate.key.name.as_str()).collect();
         let keys = manifests.items.iter().map(|item| item.object().key());
-        placement::warn(&link, &args.place.config, keys, shared, session);
+        placement::warn(&link, &agent, keys, &told, session);
     }
     if changes {
-        enforced::warn(&args.place.config, session);
+        enforced::warn(&link, &agent, session);
     }
     Ok(exit)
 }

@@ -15,7 +15,6 @@ use base64::prelude::BASE64_STANDARD;
 use clap::Args;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tortie_agent::FELIX_CONFIG;
 use tortie_api::{Key, Kind};
 
 use super::transfer::{self, Content};
@@ -78,12 +77,12 @@ pub(crate) fn restore(args: &RestoreArgs, session: &mut Session) -> anyhow::Resu
     transfer::fill(&*store, &objects)?;
     session.terminal.line(format_args!("restored {} to the {}", counted(objects.len(), "object"), store.describe()));
     link.announce(session);
-    obeyed(args, session)
+    obeyed(&link, session)
 }
 
 /// Who restores a store means it: an agent of this machine that follows it is told so.
-fn obeyed(args: &RestoreArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let Ok((_, name)) = Link::opener(session, &args.config, FELIX_CONFIG.as_ref()) else { return Ok(Exit::Done) };
+fn obeyed(link: &Link, session: &mut Session) -> anyhow::Result<Exit> {
+    let Ok(name) = link.name() else { return Ok(Exit::Done) };
     let Ok(Some(store)) = Agent::patient().store() else { return Ok(Exit::Done) };
     if store.name != name {
         return Ok(Exit::Done);

@@ -6,6 +6,7 @@ use tortie_client::{Change, Client, Extent, Manner, Target as Victim};
 use tortie_manifest::Problem;
 
 use crate::args::{Files, Place};
+use crate::ask::Agent;
 use crate::batch::{self, Count, Kept};
 use crate::calico::{self, Tally};
 use crate::diagnose::{self, name_of};
@@ -144,11 +145,12 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
             session.terminal.error(line);
         }
     }
+    let agent = Agent::soon();
     if deletes && args.dry_run {
-        let meaning = Meaning::of_dry_run(&link, &client, &args.place.config, session);
+        let meaning = Meaning::of_dry_run(&link, &client, &agent, session);
         meaning.into_iter().for_each(|meaning| meaning.show(session));
     } else if deletes {
-        enforced::warn(&args.place.config, session);
+        enforced::warn(&link, &agent, session);
     }
     Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
 }
@@ -161,16 +163,12 @@ pub(crate) fn preview(
     client: &Client,
     session: &mut Session,
 ) -> anyhow::Result<bool> {
-    let manifests = match files.filename.is_empty() {
-        true => Manifests::default(),
-        false => match session.manifests("diff", files)? {
-            Some(manifests) => manifests,
-            None => return Ok(false),
-        },
-    };
     let wishes = match files.filename.is_empty() {
         true => named(targets, place, session)?,
-        false => described(&manifests, place),
+        false => match session.manifests("diff", files)? {
+            Some(manifests) => described(&manifests, place),
+            None => return Ok(false),
+        },
     };
     let placed: Vec<Victim> = wishes.iter().filter_map(|wish| wish.victim.as_ref().ok().cloned()).collect();
     let mut outcomes = client.remove(placed, false, Manner::Whole).outcomes.into_iter();

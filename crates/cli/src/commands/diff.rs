@@ -17,6 +17,7 @@ use crate::in_force::{self, Wanted};
 use crate::meaning::Meaning;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
+use crate::store::Link;
 
 /// Arguments of `diff`.
 #[derive(Args, Debug)]
@@ -54,8 +55,8 @@ fn diff(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Exit> {
     if !args.files.filename.is_empty() && !args.targets.is_empty() {
         return Err(Usage("diff takes KIND NAME or -f, not both".to_owned()).into());
     }
-    let wanted = Wanted { config: &args.place.config, from_store: args.from_store, may_be_absent: !args.delete };
-    let sources = in_force::load(session, &wanted)?;
+    let wanted = Wanted { from_store: args.from_store, may_be_absent: !args.delete };
+    let sources = in_force::load(&Link::find(session, &args.place)?, wanted, session)?;
     let client = Client::new(Arc::new(MemoryStore::holding(sources.listing.clone())));
     let Some((after, unchanged)) = after(args, &client, session)? else { return Ok(Exit::Unanswered) };
     let meaning = Meaning::of(&sources, &sources.listing, &after);

@@ -82,7 +82,7 @@ pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exi
                 session.terminal.note(diagnose::remark(note, &key));
             }
             if done.change != Change::Unchanged {
-                super::after_change(&link, &client, &key, &args.place.config, args.dry_run, session);
+                super::after_change(&link, &client, &key, args.dry_run, session);
             }
             Ok(Exit::Done)
         }

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tortie_agent::socket::{AskError, Reply, Request};
 use tortie_agent::status::{EndpointStatus, LagStatus, Status, StoreState};
-use tortie_agent::{BaseChain, FELIX_CONFIG, KernelTable};
+use tortie_agent::{BaseChain, KernelTable};
 use tortie_api::duration;
 
 use crate::args::Format;
 use crate::ask::{Agent, Waited};
-use crate::report::Exit;
+use crate::report::{Exit, counted};
 use crate::session::Session;
 use crate::store::Link;
 
@@ -106,9 +106,8 @@ fn without_agent(args: &StatusArgs, error: &anyhow::Error, session: &mut Session
 }
 
 fn table_text(table: &KernelTable) -> String {
-    let chain = |one: &BaseChain| {
-        format!("{} ({} {}, {} {})", one.name, one.hook, one.priority, one.rules, plural(one.rules, "rule"))
-    };
+    let chain =
+        |one: &BaseChain| format!("{} ({} {}, {})", one.name, one.hook, one.priority, counted(one.rules, "rule"));
     let none = |list: Vec<String>, none: &str| if list.is_empty() { none.to_owned() } else { list.join(", ") };
     let base_chains: Vec<String> = table.base_chains.iter().map(chain).collect();
     let state = match () {
@@ -131,10 +130,6 @@ fn table_text(table: &KernelTable) -> String {
         .fold(String::new(), |text, (at, line)| text + if at == 0 { "" } else { "  " } + &line + "\n")
 }
 
-fn plural(count: usize, word: &str) -> String {
-    format!("{word}{}", if count == 1 { "" } else { "s" })
-}
-
 /// Whether something has been under way for too long.
 fn is_late(status: &Status) -> bool {
     status.lag.as_ref().is_some_and(|lag| u128::from(lag.milliseconds) > LATE.as_millis())
@@ -153,8 +148,8 @@ fn is_sound(status: &Status) -> bool {
 
 /// Waits for what was written before this call. It is not in force as long as a part of it cannot be read.
 fn wait(args: &StatusArgs, agent: &Agent, session: &mut Session) -> anyhow::Result<bool> {
-    let (_, store) = Link::opener(session, &args.config, FELIX_CONFIG.as_ref())?;
-    let position = Link::find_by(session, &args.config)?.position()?;
+    let link = Link::find_by(session, &args.config)?;
+    let (store, position) = (link.name()?, link.position()?);
     let Waited { kernel, unreadable } = agent.wait(&store, &position)?;
     let is_there = match kernel {
         Ok(in_kernel) => {

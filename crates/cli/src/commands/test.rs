@@ -85,11 +85,11 @@ fn test(args: &TestArgs, session: &mut Session) -> anyhow::Result<Exit> {
         TestFormat::Json => format!("{:#}\n", formats::json(&tested)),
     };
     session.terminal.print(&written);
-    let any = |wanted: fn(&Outcome) -> bool| tested.iter().any(|one| wanted(&one.result));
-    Ok(match (any(|result| matches!(result, Outcome::Error(_))), any(|result| matches!(result, Outcome::Fails(_)))) {
-        (true, _) => Exit::Unanswered,
-        (false, true) => Exit::Failed,
-        (false, false) => Exit::Done,
+    let [_, failing, errors] = formats::counts(&tested);
+    Ok(match (errors, failing) {
+        (0, 0) => Exit::Done,
+        (0, _) => Exit::Failed,
+        _ => Exit::Unanswered,
     })
 }
 

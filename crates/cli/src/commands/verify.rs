@@ -85,14 +85,14 @@ pub(crate) fn run(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Ex
 }
 
 fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
-    let (_, store) = Link::opener(session, &args.config, FELIX_CONFIG.as_ref())?;
     let link = Link::find_by(session, &args.config)?;
+    let store = link.name()?;
     let agent = Agent::within(args.timeout);
-    let wanted = Wanted { config: &args.config, from_store: args.from_store, may_be_absent: false };
+    let wanted = Wanted { from_store: args.from_store, may_be_absent: false };
     let mut tries = 0;
     loop {
         tries += 1;
-        let mut sources = in_force::sources(session, &wanted, &agent)?;
+        let mut sources = in_force::sources(&link, wanted, &agent)?;
         if let Basis::Unknown(error) = sources.basis {
             anyhow::bail!("{error}, so what is in force is not known (--from-store compares with the store alone)");
         }
@@ -118,8 +118,9 @@ fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
         let changed = || sources.is_received && link.position().is_ok_and(|now| now != position);
         let moved = in_kernel != position || changed();
         let is_final = || report.wrong == 0 || tries == TRIES || behind.is_some();
-        if is_final() || (!moved && (tries > 1 || !agent.runs())) {
-            if !agent.runs() {
+        let runs = agent.runs();
+        if is_final() || (!moved && (tries > 1 || !runs)) {
+            if !runs {
                 session.terminal.note(match report.table {
                     true => "no agent runs here: this is what one left behind",
                     false => "no agent runs here (`tortie agent`), and there is no table of tortie in the kernel",

@@ -101,7 +101,7 @@ impl Found<'_> {
         match self {
             Found::Host(found) => {
                 let idle = placement::idle(topology, found);
-                let note = idle.map(|why| format!("note: host endpoint {} {why}\n", found.name));
+                let note = idle.map(|idle| format!("note: host endpoint {} {idle}\n", found.name));
                 note.unwrap_or_default() + &endpoint::host(topology.snapshot(), found)
             }
             Found::Workload(found) => endpoint::workload(topology.snapshot(), found),
@@ -116,7 +116,7 @@ impl Found<'_> {
         match self {
             Found::Host(found) => {
                 let idle = placement::idle(topology, found);
-                Some(endpoint::host_json(topology.snapshot(), found, idle.as_deref()))
+                Some(endpoint::host_json(topology.snapshot(), found, idle.map(|idle| idle.to_string()).as_deref()))
             }
             Found::Workload(found) => Some(endpoint::workload_json(topology.snapshot(), found)),
             Found::Nothing(_) => None,

@@ -20,7 +20,7 @@ impl Tested {
 }
 
 /// How many hold, do not hold, and could not be checked.
-fn counts(tested: &[Tested]) -> [usize; 3] {
+pub(super) fn counts(tested: &[Tested]) -> [usize; 3] {
     let count = |wanted: fn(&Outcome) -> bool| tested.iter().filter(|one| wanted(&one.result)).count();
     [
         count(|result| matches!(result, Outcome::Holds(_))),

@@ -1,6 +1,7 @@
 //! What `verify` found, for people.
 
 use tortie_agent::Ground;
+use tortie_eval::protocol_name;
 use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
 use tortie_verify::{Coverage, Difference, Misjudged, TableDifference};
 
@@ -76,8 +77,7 @@ pub(super) fn sentence(packet: &Packet) -> String {
         Way::Out { interface } => format!("from the host by {interface}"),
         Way::Forward { from, to } => format!("forwarded from {from} to {to}"),
     };
-    let protocol = tortie_net::Protocol::from_number(packet.protocol).ok().and_then(|protocol| protocol.name());
-    let protocol = protocol.map_or_else(|| format!("protocol {}", packet.protocol), str::to_ascii_lowercase);
+    let protocol = protocol_name(packet.protocol);
     let state = match packet.conntrack {
         Conntrack::New => "new",
         Conntrack::Established => "established",
