@@ -17,6 +17,7 @@ use tortie_sync::InForce;
 use tortie_verify::{Report, VerifyError, verify};
 
 use crate::config::{self, AgentSettings, Local, LocalError, Sources};
+use crate::kernel_table;
 
 /// A node as its agent sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,7 +98,7 @@ impl Ground {
     /// The tables of other programs on the hooks of packets, read when somebody asks and never changed.
     pub fn tables_of_others() -> Result<TablesOfOthers, GroundError> {
         let mut socket = Socket::open()?;
-        let own = TableId::inet(Options::default().table);
+        let own = kernel_table::own();
         let mut found = TablesOfOthers::default();
         for id in dump::table_ids(&mut socket).map_err(GroundError::Read)? {
             if id == own || !matches!(id.family, Family::Inet | Family::Ipv4 | Family::Ipv6) {

@@ -56,7 +56,8 @@ pub fn kernel_table() -> Result<Option<KernelTable>, GroundError> {
     Ok(inventory.table.map(|table| KernelTable::of(&table, unread)))
 }
 
-fn own() -> TableId {
+/// Which table it is.
+pub(crate) fn own() -> TableId {
     TableId::inet(Options::default().table)
 }
 

@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use tortie_dataplane_nft::Options;
-use tortie_nft::{RequestError, Socket, TableId, dump};
+use tortie_nft::{RequestError, Rule, Socket, dump};
+
+use crate::kernel_table;
 
 /// A rule, as its lines are commented: `rule 1 of gnp web ingress: Allow`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,13 +47,20 @@ struct State {
 impl RuleCounts {
     /// Reads the kernel, and gives the counts of every rule that it has.
     pub(crate) fn read(&self) -> Result<BTreeMap<RuleName, Count>, RequestError> {
-        let own = TableId::inet(Options::default().table);
-        let rules = dump::rules(&mut Socket::open().map_err(RequestError::Io)?, &own, None)?;
+        self.read_from(|| dump::rules(&mut Socket::open().map_err(RequestError::Io)?, &kernel_table::own(), None))
+    }
+
+    fn read_from(
+        &self,
+        kernel: impl FnOnce() -> Result<Vec<Rule>, RequestError>,
+    ) -> Result<BTreeMap<RuleName, Count>, RequestError> {
+        // Locked before the kernel is read: a reading that is taken in after a later one would be counted twice.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let rules = kernel()?;
         let lines = rules.iter().filter_map(|rule| {
             let (comment, counter) = (rule.comment.as_deref()?, rule.counter()?);
             Some((rule.handle?, comment, Count { packets: counter.packets, bytes: counter.bytes }))
         });
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.take(lines);
         Ok(state.totals.clone())
     }
@@ -90,6 +98,11 @@ impl RuleName {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::thread;
+
+    use tortie_nft::expr::{Counter, Expr};
+
     use super::*;
 
     const ALLOW: &str = "rule 1 of gnp web ingress: Allow";
@@ -116,6 +129,26 @@ mod tests {
         // A rule that is removed begins anew when it is made again.
         assert_eq!(packets(&mut state, &[]), []);
         assert_eq!(packets(&mut state, &[(30, ALLOW, 1)]), told(1));
+    }
+
+    #[test]
+    fn scrapes_at_the_same_time_count_every_packet_once() {
+        let (counts, packets) = (RuleCounts::default(), AtomicU64::new(0));
+        let kernel = || {
+            let packets = packets.fetch_add(1, Ordering::SeqCst) + 1;
+            // Gives the other scrapes a chance to read more and to be done first.
+            thread::yield_now();
+            let counter = Expr::Counter(Counter { packets, bytes: 0 });
+            let rule = Rule { handle: Some(7), comment: Some(ALLOW.to_owned()), ..Rule::new("chain", vec![counter]) };
+            Ok(vec![rule])
+        };
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..500).for_each(|_| drop(counts.read_from(kernel).unwrap())));
+            }
+        });
+        let counted = counts.read_from(kernel).unwrap();
+        assert_eq!(counted[&RuleName::read(ALLOW).unwrap()].packets, packets.load(Ordering::SeqCst));
     }
 
     #[test]
