@@ -6,8 +6,9 @@
 //!                └──> Disk (agent.db, a thread) <── Kept: "the last valid version of this object?"
 //! ```
 //!
-//! Nothing waits for a write: policy does not depend on the disk. When the disk is too slow, the snapshot is marked as incomplete
-//! and is not used until the store has been listed again.
+//! Policy does not depend on the disk. Changes are recorded without waiting; whoever needs an answer of the disk (the last valid
+//! version of an object, what the snapshot holds now, that the node is noted) waits 10 s at most, and so does a listing. When the
+//! disk is too slow, the snapshot is marked as incomplete and is not used until the store has been listed again.
 
 mod book;
 mod disk;

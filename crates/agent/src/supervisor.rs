@@ -8,8 +8,9 @@
 //!                                                                     └──> watch(): ends the process
 //! ```
 //!
-//! A thread reports what it works on by [`working`]; while it waits for its next work it cannot hang. The thread that writes the
-//! copy of the store reports nothing: policy does not depend on the disk, so a disk that hangs must not end the agent.
+//! A thread reports what it works on by [`working`]; while it waits for its next work it cannot hang. Threads that answer clients
+//! and probes report nothing, and neither does the one that writes the copy of the store: policy does not depend on the disk, so
+//! a disk that hangs must not end the agent. Whoever waits for an answer of the disk is [`waiting`].
 //!
 //! A thread knows the supervisor of the thread that started it, so what is started by a thread is supervised as that is. Tests
 //! whose thread has no supervisor start plain threads.
@@ -26,7 +27,7 @@ use std::time::{Duration, Instant};
 
 /// A thread that works on one thing for longer than this hangs.
 const HUNG: Duration = Duration::from_secs(90);
-/// How long the probes and the service manager are told of a failure before the process ends.
+/// How long probes, and whoever asks for the status, are told of a failure before the process ends.
 const GRACE: Duration = Duration::from_secs(2);
 /// How often hanging threads are looked for.
 const LOOK: Duration = Duration::from_secs(1);
@@ -83,6 +84,12 @@ fn here() -> Option<Here> {
 }
 
 impl Supervisor {
+    /// One by which a thread hangs that works on one thing for longer than this.
+    #[cfg(test)]
+    pub(crate) fn with_limit(hung: Duration) -> Self {
+        Self { hung, ..Self::default() }
+    }
+
     /// Supervises the threads that this thread starts from now on.
     pub(crate) fn enter(self: &Arc<Self>) {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
@@ -239,7 +246,7 @@ mod tests {
 
     /// A supervisor of this thread, and what it says when it ends the process.
     fn supervised(hung: Duration) -> (Arc<Supervisor>, Receiver<String>) {
-        let supervisor = Arc::new(Supervisor { hung, ..Supervisor::default() });
+        let supervisor = Arc::new(Supervisor::with_limit(hung));
         supervisor.enter();
         let (tell, told) = channel();
         let watched = supervisor.clone();

@@ -48,9 +48,10 @@ const TOGETHER: usize = 1_000;
 
 /// What tells versions of an object apart: its revision, and a hash of its content, since a store that replaced another
 /// (a backup, say) counts its revisions anew.
-type Fingerprint = (Revision, u64);
+pub type Fingerprint = (Revision, u64);
 
-fn fingerprint(stored: &Stored) -> Fingerprint {
+/// The fingerprint of a version, for comparing within one process: another may hash otherwise.
+pub fn fingerprint(stored: &Stored) -> Fingerprint {
     let mut hasher = DefaultHasher::new();
     stored.value.hash(&mut hasher);
     (stored.revision.clone(), hasher.finish())

@@ -105,6 +105,9 @@ impl Book {
 
     /// Remembers the node whose policy is in force.
     pub(super) fn set_node(&mut self, node: String) -> Result<()> {
+        if self.node.as_ref() == Some(&node) {
+            return Ok(());
+        }
         for sql in self.now.iter().chain(&self.new) {
             set(sql, NODE, &node)?;
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{io, mem};
@@ -20,14 +20,14 @@ use crate::supervisor::{self, Runs};
 
 use super::book::{Book, BookError, Copy, Moment};
 
-/// How much may wait to be done.
-const WAITING: usize = 64;
 /// How many bytes of changes may wait to be written.
 const BYTES: usize = 32 << 20;
 /// How many pages of a listing may wait to be written.
 const PAGES: usize = 2;
 /// How long an answer from the disk is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How much shorter it is waited for after an answer did not come, until one does.
+const LESS_PATIENT: u32 = 20;
 /// How long changes are gathered before they are written.
 const GATHER: Duration = Duration::from_millis(100);
 
@@ -50,7 +50,9 @@ enum Job {
 #[derive(Clone)]
 pub(crate) struct Disk {
     path: PathBuf,
-    jobs: SyncSender<Job>,
+    /// Has no limit, since whoever sends must not wait: pages and questions are few, and changes wait elsewhere.
+    jobs: Sender<Job>,
+    patience: Duration,
     shared: Arc<Shared>,
 }
 
@@ -61,6 +63,8 @@ struct Shared {
     torn: AtomicBool,
     /// How many pages wait to be written.
     pages: AtomicUsize,
+    /// An answer did not come in time, and none has since.
+    late: AtomicBool,
 }
 
 /// What waits to be written.
@@ -124,8 +128,8 @@ impl Disk {
         let place = path.display().to_string();
         let tell = move |error: &BookError| format!("{place}: {error}");
         let lock = lock(path).map_err(|error| tell(&error.into()))?;
-        let (jobs, todo) = sync_channel(WAITING);
-        let disk = Self { path: path.to_owned(), jobs, shared: Arc::default() };
+        let (jobs, todo) = channel();
+        let disk = Self { path: path.to_owned(), jobs, patience: PATIENCE, shared: Arc::default() };
         let (path, shared) = (path.to_owned(), disk.shared.clone());
         let work = move || {
             let mut book = Book::open(&path);
@@ -147,7 +151,7 @@ impl Disk {
     /// Notes everything that a store has, or everything of one kind, page by page. One listing at a time.
     pub(crate) fn listing(&self, store: String, of: Option<Kind>) -> Copying<'_> {
         let _ = self.jobs.send(Job::Listing(store, of));
-        Copying { disk: self, whole: None, patience: Cell::new(PATIENCE) }
+        Copying { disk: self, whole: None, patience: Cell::new(self.patience) }
     }
 
     /// Notes one change, after which the store is at this position.
@@ -162,8 +166,7 @@ impl Disk {
         changes.events.push(event.clone());
         changes.position = position;
         drop(changes);
-        // Should the thread have much to do, it looks for changes all the same.
-        if first && let Err(TrySendError::Disconnected(_)) = self.jobs.try_send(Job::Changes) {
+        if first && self.jobs.send(Job::Changes).is_err() {
             *self.shared.changes() = Changes::default();
         }
     }
@@ -190,9 +193,15 @@ impl Disk {
     }
 
     fn ask<T>(&self, job: impl FnOnce(SyncSender<T>) -> Job) -> Option<T> {
+        // Waiting for a slow disk is no hang, however many questions there are.
+        let _waiting = supervisor::waiting();
         let (answer, answered) = sync_channel(1);
         self.jobs.send(job(answer)).ok()?;
-        answered.recv_timeout(PATIENCE).ok()
+        let is_late = self.shared.late.load(Ordering::SeqCst);
+        let patience = if is_late { self.patience / LESS_PATIENT } else { self.patience };
+        let answer = answered.recv_timeout(patience);
+        self.shared.late.store(matches!(answer, Err(RecvTimeoutError::Timeout)), Ordering::SeqCst);
+        answer.ok()
     }
 }
 
@@ -286,4 +295,58 @@ fn work(book: &mut Book, todo: &Receiver<Job>, shared: &Shared) -> Result<(), Bo
 /// Whoever asked may have given up.
 fn send<T>(answer: &SyncSender<T>, what: T) {
     let _ = answer.send(what);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(30);
+
+    /// A disk that never does anything, and its jobs.
+    fn hanging(patience: Duration) -> (Disk, Receiver<Job>) {
+        let (jobs, todo) = channel();
+        (Disk { path: PathBuf::new(), jobs, patience, shared: Arc::default() }, todo)
+    }
+
+    #[test]
+    fn a_disk_that_hangs_holds_nobody_up_however_often_it_is_asked() {
+        let (disk, _jobs) = hanging(Duration::from_millis(200));
+        let (tell, told) = channel();
+        std::thread::spawn(move || {
+            let begin = Instant::now();
+            for _ in 0..100 {
+                assert!(!disk.set_node("node"));
+                disk.listing("store".to_owned(), None).whole(Position::START);
+            }
+            tell.send(begin.elapsed()).unwrap();
+        });
+        let took = told.recv_timeout(SOON).expect("nobody waits for good");
+        assert!(
+            took < Duration::from_millis(200) * 50,
+            "after the first answer that did not come it waits less: {took:?}"
+        );
+    }
+
+    #[test]
+    fn waiting_for_the_disk_is_no_hang() {
+        let hung = Duration::from_millis(200);
+        let (disk, _jobs) = hanging(hung * 3);
+        let supervisor = Arc::new(supervisor::Supervisor::with_limit(hung));
+        supervisor.enter();
+        let (asked, answered) = channel();
+        let work = move || {
+            let _working = supervisor::working();
+            asked.send(disk.set_node("node")).unwrap();
+        };
+        supervisor::start("store", Runs::UntilDone, work).unwrap();
+        let written = loop {
+            assert_eq!(supervisor.failure(), None);
+            match answered.recv_timeout(hung / 10) {
+                Err(RecvTimeoutError::Timeout) => {}
+                written => break written,
+            }
+        };
+        assert_eq!(written, Ok(false));
+    }
 }

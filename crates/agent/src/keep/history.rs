@@ -8,25 +8,16 @@
 //! A store that does not give its log at once (etcd), or that has no one log (each kind its own), is not compared.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use tortie_api::Key;
-use tortie_store::{Event, Position, Revision, Selection, Store, StoreError, Stored};
+use tortie_store::{Event, Position, Selection, Store, StoreError, Stored};
+use tortie_sync::{Fingerprint, fingerprint};
 
 use super::book::{BookError, Moment};
 
 /// How many revisions of the log are replayed, at most.
 const WINDOW: u64 = 1_000;
-
-/// An object's revision, and a hash of its content.
-type Version = (Revision, u64);
-
-fn version(stored: &Stored) -> Version {
-    let mut hasher = DefaultHasher::new();
-    stored.value.hash(&mut hasher);
-    (stored.revision.clone(), hasher.finish())
-}
 
 /// What differs between a store and the copy of what was seen of it, in words; none if nothing is known to.
 pub(super) fn difference(store: &dyn Store, seen: &Moment) -> Result<Option<String>, StoreError> {
@@ -35,7 +26,7 @@ pub(super) fn difference(store: &dyn Store, seen: &Moment) -> Result<Option<Stri
     let is_copied = |key: &Key| kinds.iter().any(|kind| kind == key.kind.name());
     let mut copy = BTreeMap::new();
     let take = |stored: Stored| {
-        copy.insert(stored.key.clone(), version(&stored));
+        copy.insert(stored.key.clone(), fingerprint(&stored));
         Ok::<_, BookError>(())
     };
     let read = seen.each(take).and_then(|taken| taken);
@@ -56,7 +47,9 @@ pub(super) fn difference(store: &dyn Store, seen: &Moment) -> Result<Option<Stri
             let mut found = None;
             store.list_pages(&Selection::default(), &mut |page| {
                 let differs = |stored: &&Stored| {
-                    stored.revision <= upto && is_copied(&stored.key) && copy.get(&stored.key) != Some(&version(stored))
+                    stored.revision <= upto
+                        && is_copied(&stored.key)
+                        && copy.get(&stored.key) != Some(&fingerprint(stored))
                 };
                 found = found.take().or_else(|| page.iter().find(differs).map(|stored| stored.key.clone()));
             })?;
@@ -70,7 +63,7 @@ pub(super) fn difference(store: &dyn Store, seen: &Moment) -> Result<Option<Stri
 /// What the log says of the last revisions up to one.
 enum Log {
     /// The objects that were changed after a revision, as they then were; none of those that were removed.
-    From(u64, BTreeMap<Key, Option<Version>>),
+    From(u64, BTreeMap<Key, Option<Fingerprint>>),
     /// It was compacted past that revision.
     Compacted,
     /// The store does not give it at once.
@@ -94,7 +87,7 @@ fn log(store: &dyn Store, upto: u64) -> Result<Log, StoreError> {
 }
 
 /// The objects that were changed after a revision up to another; none if the log does not come so far at once.
-fn replay(store: &dyn Store, from: u64, upto: u64) -> Result<Option<BTreeMap<Key, Option<Version>>>, StoreError> {
+fn replay(store: &dyn Store, from: u64, upto: u64) -> Result<Option<BTreeMap<Key, Option<Fingerprint>>>, StoreError> {
     let mut watch = store.watch(&Selection::default(), &from.into())?;
     let (mut changed, mut reached) = (BTreeMap::new(), from);
     while let Some(event) = watch.next(Duration::ZERO)? {
@@ -104,7 +97,7 @@ fn replay(store: &dyn Store, from: u64, upto: u64) -> Result<Option<BTreeMap<Key
         }
         reached = at;
         match event {
-            Event::Put(stored) => changed.insert(stored.key.clone(), Some(version(&stored))),
+            Event::Put(stored) => changed.insert(stored.key.clone(), Some(fingerprint(&stored))),
             Event::Deleted(key, _) => changed.insert(key, None),
         };
     }

@@ -137,9 +137,8 @@ impl Shelved {
 
     /// What the store says otherwise of the revisions that were seen; none if nothing was seen yet, or nothing can be compared.
     fn other_history(&self, store: &dyn Store) -> Result<Option<String>, StoreError> {
-        let Some(disk) = self.disk.as_ref().filter(|_| lock(&self.seen).position != Position::START) else {
-            return Ok(None);
-        };
+        let is_comparable = || lock(&self.seen).position.number().is_some_and(|at| at > 0);
+        let Some(disk) = self.disk.as_ref().filter(|_| is_comparable()) else { return Ok(None) };
         // Without a snapshot there is nothing to compare with; that it cannot be read has been reported elsewhere.
         let Ok(seen) = disk.moment() else { return Ok(None) };
         history::difference(store, &seen)
