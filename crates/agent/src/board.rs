@@ -106,6 +106,18 @@ impl Board {
         result
     }
 
+    /// Notes a problem, or with none that it is over. Returns the problem if it was not noted before.
+    pub(crate) fn set_problem<'a>(&self, what: &'static str, problem: Option<&'a str>) -> Option<&'a str> {
+        if self.read().problems.get(what).map(String::as_str) == problem {
+            return None;
+        }
+        self.tell(|facts| match problem {
+            Some(problem) => drop(facts.problems.insert(what, problem.to_owned())),
+            None => drop(facts.problems.remove(what)),
+        });
+        problem
+    }
+
     /// Nothing that was received up to this mark changes the kernel: it counts as in the kernel, unless something before it is not
     /// there yet. Returns whether it counts.
     pub(crate) fn pass(&self, mark: &Mark) -> bool {

@@ -26,7 +26,7 @@ const REST: Duration = Duration::from_millis(500);
 pub(crate) enum Order {
     /// A change, and what is in force when it is made.
     Change(Box<Delta>, Mark),
-    /// Remove everything of ours, and end.
+    /// Remove everything of ours, and end. If that fails go on as before.
     Remove(SyncSender<Result<(), String>>),
     /// End, and leave everything as it is.
     Stop,
@@ -78,13 +78,21 @@ pub(crate) fn run(
                 free();
             }
             Ok(Order::Remove(answer)) => {
-                supervisor::stopping();
+                let removed = lock(target).remove();
+                let ends = removed.is_ok();
+                match &removed {
+                    Ok(()) => supervisor::stopping(),
+                    Err(reason) => {
+                        log::error!("cannot remove our tables, so they stay, and the agent goes on: {reason}")
+                    }
+                }
                 // Nobody waits any more if this cannot be sent.
-                let _ = answer.send(lock(target).remove());
-                return;
+                let _ = answer.send(removed);
+                if ends {
+                    return;
+                }
             }
-            Ok(Order::Stop) => return supervisor::stopping(),
-            Err(RecvTimeoutError::Disconnected) => return,
+            Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) if behind.is_some() => change(target, board, desk, &mut behind, None, &mark),
             Err(RecvTimeoutError::Timeout) => {
                 changed = None;

@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
@@ -47,7 +48,7 @@ pub(crate) enum Input {
     Local(Box<Local>),
     /// No more changes. The dataplane is told to stop too.
     Stop,
-    /// Take everything of ours out of the kernel and stop.
+    /// Take everything of ours out of the kernel and stop. If that fails everything goes on as before.
     Remove(SyncSender<Result<(), String>>),
 }
 
@@ -63,6 +64,11 @@ const UNANSWERED: [(&str, &str); 2] = [
 /// Which of [`UNANSWERED`] a rule asks for.
 fn unanswered(rule: &Rule) -> [bool; UNANSWERED.len()] {
     [rule.source.service.is_some() || rule.destination.service.is_some(), rule.http]
+}
+
+/// The addresses of an interface; none of one that does not exist.
+fn addresses(link: &Option<Link>) -> &[IpAddr] {
+    link.as_ref().map_or(&[], |link| &link.addresses)
 }
 
 /// What is known of the node and its policy, and the engine that computes what follows.
@@ -135,8 +141,10 @@ impl Mind {
                         return drop(orders.send(Order::Stop));
                     }
                     Input::Remove(answer) => {
-                        supervisor::stopping();
-                        return drop(orders.send(Order::Remove(answer)));
+                        // Changes go on behind it: if that fails the tables stay, and the agent with them.
+                        if orders.send(Order::Remove(answer)).is_err() {
+                            return;
+                        }
                     }
                     Input::Store(message) => self.receive(message),
                     // Nobody waits any more if this cannot be sent.
@@ -241,8 +249,7 @@ impl Mind {
                     None => facts.links.remove(&name),
                 }
             });
-            let addresses = |link: &Option<Link>| link.as_ref().map(|link| link.addresses.clone()).unwrap_or_default();
-            moved |= self.other_nodes.link(&addresses(&was), &addresses(&is));
+            moved |= self.other_nodes.link(addresses(&was), addresses(&is));
             self.engine.update(Update::Link(name, is));
         }
         if moved {
@@ -352,11 +359,8 @@ impl Mind {
             };
             if changed {
                 let all: Vec<&str> = policies.iter().map(String::as_str).collect();
-                let all = all.join(", ");
-                self.board.tell(|facts| match all.is_empty() {
-                    true => drop(facts.problems.remove(what)),
-                    false => drop(facts.problems.insert(what, format!("{all}: {then}"))),
-                });
+                let problem = (!all.is_empty()).then(|| format!("{}: {then}", all.join(", ")));
+                self.board.set_problem(what, problem.as_deref());
             }
         }
     }
@@ -379,19 +383,11 @@ impl Mind {
     fn report_too_large(&self) {
         const PROBLEM: &str = "named ports";
         let sets = self.engine.too_large();
-        let said = self.board.read().problems.get(PROBLEM).cloned();
-        let now = (!sets.is_empty())
+        let problem = (!sets.is_empty())
             .then(|| format!("{}: rules that allow by them never match, others deny on every port", sets.join("; ")));
-        if said == now {
-            return;
-        }
-        if let Some(problem) = &now {
+        if let Some(problem) = self.board.set_problem(PROBLEM, problem.as_deref()) {
             log::error!("{problem}");
         }
-        self.board.tell(|facts| match now {
-            Some(problem) => drop(facts.problems.insert(PROBLEM, problem)),
-            None => drop(facts.problems.remove(PROBLEM)),
-        });
     }
 
     fn report(&self, key: &Key, unreadable: Option<Unreadable>) {

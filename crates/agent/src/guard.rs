@@ -63,7 +63,9 @@ pub(crate) fn run(mut watch: Box<dyn Look>, target: &Shared, board: &Board, stop
         if result.is_err() {
             watch.distrust();
         }
-        report(board, result.err());
+        if let Some(reason) = board.set_problem("guard", result.err().as_deref()) {
+            log::error!("cannot compare the table of tortie with what is in force: {reason}");
+        }
         drop(working);
         stop.wait(pause);
     }
@@ -77,20 +79,6 @@ fn put_right(damage: &Damage, target: &Shared, board: &Board) -> Result<(), Stri
     log::warn!("another program had changed the table of tortie; it was restored: {damage}");
     board.tell(|facts| facts.repairs += 1);
     Ok(())
-}
-
-/// Notes a reason for which our tables cannot be looked after, or that there is none any more.
-fn report(board: &Board, reason: Option<String>) {
-    let before = board.read().problems.get("guard").cloned();
-    match reason {
-        None if before.is_none() => {}
-        None => drop(board.tell(|facts| facts.problems.remove("guard"))),
-        Some(reason) if before.as_ref() == Some(&reason) => {}
-        Some(reason) => {
-            log::error!("cannot compare the table of tortie with what is in force: {reason}");
-            board.tell(|facts| drop(facts.problems.insert("guard", reason)));
-        }
-    }
 }
 
 #[cfg(test)]

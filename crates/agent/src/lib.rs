@@ -5,7 +5,7 @@
 //!   links ──────────┼──> engine (calc) ──flush─┤       │ free
 //!   files, signals ─┘                          └<──────┘ │ in force
 //!                                                        └──> network (routes, neighbours, status files)
-//!                  status_cell: what is requested, what is in the kernel, what went wrong
+//!                  board: what is requested, what is in the kernel, what went wrong
 //!                          └──> local socket, service manager, /liveness, /readiness, /metrics
 //! ```
 //!
@@ -16,12 +16,12 @@
 //! What is promised:
 //!
 //! - **Nothing opens.** Until the store and the interfaces are known as a whole, what an earlier agent left stays in force;
-//!   then the table is replaced in one transaction. Losing the store, the agent or both changes nothing in the kernel.
-//! - **A machine that boots without its store is protected** by what the store held last (the snapshot `cache`), and says "stale since".
+//!   then the table is replaced at once. Losing the store, the agent or both changes nothing in the kernel.
+//! - **A machine that boots without its store is protected** by what the store held last (the snapshot cache, `keep`), and says "stale since".
 //! - **Nothing is passed over in silence.** What cannot be read, has no effect or was refused stands in [`status`].
 //! - **No thread is missed.** One that panics, ends or hangs makes the agent neither live nor ready, and then ends the process
 //!   (`supervisor`), which the service manager starts again.
-//! - **One agent a network namespace** (`lock`), and none beside an agent of another make unless that is asked for (`foreign_agents`).
+//! - **One agent a network namespace** (`lock`), and none beside an agent of another make unless that is asked for (`beside`).
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod agent;

@@ -65,16 +65,9 @@ impl Reporter {
 
     /// Notes what is wrong, or that nothing is; says so when that is new.
     fn problem(&self, what: &'static str, reason: Option<String>) {
-        if self.board.read().problems.get(what) == reason.as_ref() {
-            return;
+        if let Some(reason) = self.board.set_problem(what, reason.as_deref()) {
+            log::warn!("{what}: {reason}");
         }
-        self.board.tell(|facts| match reason {
-            Some(reason) => {
-                log::warn!("{what}: {reason}");
-                drop(facts.problems.insert(what, reason));
-            }
-            None => drop(facts.problems.remove(what)),
-        });
     }
 
     fn tell(&self, store: &dyn Paths, settings: &Reporting, told: &mut Told) -> Result<(), StoreError> {

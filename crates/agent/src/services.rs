@@ -8,7 +8,6 @@ use crate::config::{AgentSettings, Served};
 use crate::enforce::{Shared, lock};
 use crate::http::{Answer, Server};
 use crate::network::Desk;
-
 use crate::{health, metrics};
 
 /// What runs, and by which settings.
@@ -52,7 +51,7 @@ impl Services {
         let scrape = move |path: &str| metrics::answer(path, &node, &board, &target);
         self.fill(&mut running.metrics, &settings.metrics, "metrics", scrape);
         if running.mask != settings.mark_mask {
-            let result = self.remark(settings.mark_mask);
+            let result = lock(&self.target).set_mark_mask(settings.mark_mask);
             if result.is_ok() {
                 running.mask = settings.mark_mask;
                 log::info!("packet marks: the bits of {:#010x}", running.mask);
@@ -88,21 +87,11 @@ impl Services {
             Err(error) => report(&self.board, name, Err(format!("cannot start a server: {error}"))),
         }
     }
-
-    /// Uses other mark bits. The tables stay until the new ones take their place.
-    fn remark(&self, mask: u32) -> Result<(), String> {
-        lock(&self.target).set_mark_mask(mask)
-    }
 }
 
 /// Notes what a service could not do, and logs it when that is new.
 fn report(board: &Board, what: &'static str, result: Result<(), String>) {
-    let reason = match result {
-        Ok(()) => return drop(board.tell(|facts| facts.problems.remove(what))),
-        Err(reason) => reason,
-    };
-    if board.read().problems.get(what) != Some(&reason) {
+    if let Some(reason) = board.set_problem(what, result.err().as_deref()) {
         log::error!("{what}: {reason}");
-        board.tell(|facts| drop(facts.problems.insert(what, reason)));
     }
 }

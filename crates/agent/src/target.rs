@@ -3,11 +3,14 @@
 use std::error::Error;
 use std::time::Duration;
 
-use tortie_dataplane::{Dataplane, Delta, Fake, Place, State};
+#[cfg(test)]
+use tortie_dataplane::Fake;
+use tortie_dataplane::{Dataplane, Delta, Place, State};
 use tortie_dataplane_nft::{ApplyError, Bits, Damage, Found, Kernel, Options, Refused, TooFewBits, Watch};
 use tortie_hostnet::{Entered, enter_open_connections};
 use tortie_nft::probe::Feature;
 
+#[cfg(test)]
 use crate::tracking;
 
 /// With this variable set the tables are made as kernels before 6.9 make them, which everyone may change; for tests.
@@ -193,6 +196,7 @@ impl Target for Kernel {
     }
 }
 
+#[cfg(test)]
 impl Target for Fake {
     fn name(&self) -> String {
         "a fake without a kernel".to_owned()

@@ -71,19 +71,16 @@ pub enum UninstallError {
 /// Removes everything. An agent that runs here removes its tables and ends; one that does not answer is named, and
 /// nothing is removed.
 pub fn uninstall(run: &Path, state: &Path) -> Result<Uninstalled, UninstallError> {
-    let by_agent = match ask(run) {
-        Ok(Reply::Done) => true,
+    // Held to the end, so that no agent starts meanwhile.
+    let (lock, by_agent) = match ask(run) {
+        Ok(Reply::Done) => (take_lock(run, Instant::now() + ENDING)?, true),
         Ok(Reply::Failed { reason }) => return Err(UninstallError::Agent(reason)),
         Ok(other) => return Err(UninstallError::Agent(other.unexpected())),
-        Err(nobody) => {
-            if let Err(LockError::Held(process)) = Lock::take(run) {
-                return Err(UninstallError::Hangs { process, source: nobody });
-            }
-            false
-        }
+        Err(nobody) => match Lock::take(run) {
+            Err(LockError::Held(process)) => return Err(UninstallError::Hangs { process, source: nobody }),
+            lock => (lock.map_err(UninstallError::Lock)?, false),
+        },
     };
-    // Held to the end, so that no agent starts meanwhile.
-    let lock = take_lock(run, Instant::now() + ENDING)?;
     let tables = by_agent || {
         let found = Kernel::uninstall(&Options::default()).map_err(UninstallError::Kernel)?;
         matches!(found, Found::Table)

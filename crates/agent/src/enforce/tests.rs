@@ -78,6 +78,7 @@ impl Target for Refusing {
     }
 
     fn remove(&mut self) -> Result<(), String> {
+        self.check()?;
         Target::remove(&mut self.fake)
     }
 }
@@ -122,6 +123,36 @@ fn a_change_that_cannot_be_made_is_made_with_the_next_or_by_itself() {
     order.send(Order::Stop).unwrap();
     thread.join().unwrap();
     assert!(lock(&target).state().host.is_some(), "ending leaves everything in place");
+}
+
+#[test]
+fn a_removal_that_fails_leaves_everything_in_place_and_the_thread_goes_on() {
+    let refuse = Arc::new(Mutex::new(false));
+    let target: Shared = Arc::new(Mutex::new(Box::new(Refusing { refuse: refuse.clone(), ..Refusing::default() })));
+    let board = Arc::new(Board::default());
+    board.supervisor.enter();
+    let (order, orders) = sync_channel(1);
+    let thread = {
+        let (target, board) = (target.clone(), board.clone());
+        let work = move || run(&target, &orders, &board, &Desk::new().unwrap(), || {}, || {});
+        supervisor::start("dataplane", supervisor::Runs::AsLongAsTheAgent, work).unwrap()
+    };
+    let remove = || {
+        let (answer, answered) = sync_channel(1);
+        order.send(Order::Remove(answer)).unwrap();
+        answered.recv_timeout(SOON).unwrap()
+    };
+    order.send(Order::Change(Box::new(prefix("one")), mark(1))).unwrap();
+    assert!(board.wait(SOON, |facts| facts.in_kernel == mark(1)));
+    *refuse.lock().unwrap() = true;
+    assert_eq!(remove(), Err("no room".to_owned()));
+    *refuse.lock().unwrap() = false;
+    order.send(Order::Change(Box::new(prefix("two")), mark(2))).unwrap();
+    assert!(board.wait(SOON, |facts| facts.in_kernel == mark(2)), "changes go on");
+    assert_eq!(lock(&target).state().host.as_ref().unwrap().settings.log_prefix, "two");
+    assert_eq!(remove(), Ok(()));
+    thread.join().unwrap();
+    assert_eq!((lock(&target).state(), board.supervisor.failure()), (&State::default(), None));
 }
 
 #[test]

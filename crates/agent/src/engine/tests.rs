@@ -134,6 +134,16 @@ fn what_comes_while_the_dataplane_works_is_one_change() {
 }
 
 #[test]
+fn changes_go_on_behind_a_removal_which_may_fail() {
+    let mut around = Around::with_endpoint();
+    let (answer, _answered) = sync_channel(1);
+    around.tell(Input::Remove(answer));
+    assert!(matches!(around.orders.recv_timeout(SOON).unwrap(), Order::Remove(_)));
+    around.put(Kind::GlobalNetworkPolicy, "p0", json!({}));
+    assert_eq!(around.take().position, 2.into());
+}
+
+#[test]
 fn settings_come_from_the_store_and_go_with_it() {
     let mut around = Around::with_endpoint();
     assert_eq!(around.agent.recv_timeout(SOON).unwrap().health, None);
