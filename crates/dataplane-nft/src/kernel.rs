@@ -1,4 +1,4 @@
-//! The dataplane: a desired state kept in the kernel, one transaction a change.
+//! The dataplane: a desired state kept in the kernel. A change is in force as a whole or not at all.
 //!
 //! ```text
 //!   open ──> adopt ──> replace(State) ──> apply(Delta) ...      beside it: watch ──> mend
@@ -18,9 +18,10 @@ use std::collections::BTreeMap;
 
 use tortie_dataplane::{Broken, Place, RulesId, SetId, State};
 use tortie_nft::dump::TableDump;
-
 use tortie_nft::probe::{self, Feature};
-use tortie_nft::{Batch, Buffers, CommitError, ObjectRef, RequestError, Socket, Subscription, Table, TableId, dump};
+use tortie_nft::{
+    Batch, Buffers, CommitError, ObjectRef, RequestError, Socket, Subscription, Table, TableId, dump, survey,
+};
 
 use crate::batch::Script;
 use crate::compare::differences;
@@ -145,7 +146,7 @@ impl Kernel {
             plan: None,
             quarantine: Quarantine::default(),
             uses: Uses::default(),
-            programmed: Shared::default(),
+            programmed: Shared::new(!owns),
             subscription: None,
             sent: Sent::default(),
             refusals: 0,
@@ -178,7 +179,7 @@ impl Kernel {
         Ok(if there.is_some() || self.there()?.second_in_force { Found::Table } else { Found::Nothing })
     }
 
-    /// Puts a whole state into the kernel, in place of whatever is there, in one transaction.
+    /// Puts a whole state into the kernel, in place of whatever is there: it comes into force at once, or not at all.
     pub fn replace(&mut self, state: State) -> Result<(), ApplyError> {
         let index = Index::of(&state);
         let before = (
@@ -189,7 +190,7 @@ impl Kernel {
         self.repair().inspect_err(|_| (self.state, self.index, self.quarantine) = before)
     }
 
-    /// Puts everything into the kernel anew, in one transaction.
+    /// Puts everything into the kernel anew. It comes into force at once, also where it takes several transactions (`pieces`).
     pub fn repair(&mut self) -> Result<(), ApplyError> {
         loop {
             let there = self.there()?;
@@ -243,12 +244,14 @@ impl Kernel {
         remove(&mut socket, &TableId::inet(&options.table))
     }
 
-    /// The same by the dataplane itself, which may: it is the owner.
+    /// The same by the dataplane itself, which may: it is the owner. If it fails everything stays as it is.
     pub fn remove(&mut self) -> Result<Found, ApplyError> {
+        self.programmed.lock().begin_all();
+        let found = remove(&mut self.socket, &self.table.id).inspect_err(|_| self.programmed.lock().refused())?;
+        self.programmed.lock().removed();
         (self.state, self.index, self.quarantine, self.uses) = Default::default();
         self.plan = None;
-        self.programmed.lock().removed();
-        remove(&mut self.socket, &self.table.id)
+        Ok(found)
     }
 
     /// What is enforced, but for what was refused.
@@ -283,12 +286,7 @@ impl Kernel {
 
     /// Whether the table in the kernel enforces some host endpoint, of this dataplane or of an earlier one.
     pub fn has_host_endpoints(&mut self) -> Result<bool, RequestError> {
-        let ids = dump::table_ids(&mut self.socket)?;
-        if !ids.contains(&self.table.id) {
-            return Ok(false);
-        }
-        let chains = dump::chain_names(&mut self.socket, &self.table.id)?;
-        Ok(chains.iter().any(|chain| chain == skeleton::base::WITH_HOST_ENDPOINTS))
+        Ok(survey::chain_of(&mut self.socket, &self.table.id, skeleton::base::WITH_HOST_ENDPOINTS)?.is_some())
     }
 
     /// A watch for damage. It goes to a thread of its own, and what it finds to [`Kernel::mend`].
@@ -307,13 +305,12 @@ impl Kernel {
             return Ok(true);
         }
         if self.table.owner {
-            let tables = dump::tables(&mut self.socket, |name| name == self.options.table)?;
-            return Ok(tables.iter().any(|table| table.id == self.table.id && table.owner && !table.dormant));
+            return watch::owned_exists(&mut self.socket, &self.table.id);
         }
         Ok(watch::everything(&mut self.socket, &self.table.id, &self.programmed)?.is_empty())
     }
 
-    /// Other mark bits, priorities or places to log to: everything is replaced in one transaction, or nothing.
+    /// Other mark bits, priorities or places to log to: everything is replaced, or nothing.
     pub fn set_options(&mut self, options: Options) -> Result<(), ApplyError> {
         if options == self.options {
             return Ok(());

@@ -1,7 +1,7 @@
 //! What was programmed, as content hashes: the agent's commits write them, the watch for damage compares with them.
 //!
-//! An object has a hash of what does not change while it exists (hook, type, comment) and one of its content: of a chain the
-//! rules in order, of a set the sum of its elements' hashes, which has no order and follows a change without the rest.
+//! An object has a hash of its head (hook, policy, type, comment) and one of its content: of a chain the rules in order, of a set
+//! the sum of its elements' hashes, which has no order and follows a change without the rest.
 //! Hashes are keyed by a secret of the process, so nobody can make content that has the same.
 //!
 //! A commit and its hashes cannot change in one moment. So the objects that a commit is about are *changing* from before it
@@ -21,12 +21,10 @@ use crate::form::{ChainForm, Ruleset, SetForm};
 /// A chain or a set as it was programmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// The hash of what does not change.
-    pub(crate) head: u64,
-    /// The hash of rules or elements.
-    pub(crate) content: u64,
-    /// How many rules or elements.
-    pub(crate) len: usize,
+    /// The hash of all but its rules or elements.
+    head: u64,
+    /// Its rules or elements.
+    pub(crate) content: Content,
     /// The step that wrote this.
     step: u64,
 }
@@ -45,6 +43,8 @@ pub(crate) struct Content {
 /// What was programmed.
 #[derive(Debug, Default)]
 pub(crate) struct Programmed {
+    /// Whether there are entries: nothing is compared with a table that nobody else can change.
+    has_entries: bool,
     chains: HashMap<String, Entry>,
     sets: HashMap<String, Entry>,
     /// What the commit under way is about; empty if there is none.
@@ -73,10 +73,15 @@ pub(crate) enum Sort {
 }
 
 /// Shared by the agent's commits and the watch.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Shared(Arc<Mutex<Programmed>>);
 
 impl Shared {
+    /// Nothing was programmed yet. Without entries it is only known whether something was, and whether a commit is under way.
+    pub(crate) fn new(has_entries: bool) -> Self {
+        Self(Arc::new(Mutex::new(Programmed { has_entries, ..Programmed::default() })))
+    }
+
     /// What was programmed, for as long as the guard lives: never while the kernel is asked.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Programmed> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -88,7 +93,7 @@ impl Hashes {
         self.0.hash_one(value)
     }
 
-    /// What does not change of a chain.
+    /// The head of a chain: all but its rules.
     pub(crate) fn chain(&self, base: Option<BaseChain>, comment: Option<&str>) -> u64 {
         self.of((base, comment.map(kept_comment)))
     }
@@ -98,10 +103,9 @@ impl Hashes {
         self.chain(chain.base, chain.comment.as_deref())
     }
 
-    /// What does not change of a set.
+    /// The head of a set: all but its elements.
     pub(crate) fn set(&self, set: &Set) -> u64 {
-        let comment = set.comment.as_deref().map(|comment| kept_comment(comment).to_owned());
-        self.of(Set { handle: None, comment, ..set.clone() })
+        self.of(comparable(set))
     }
 
     /// One more rule of a chain.
@@ -139,19 +143,19 @@ impl Hashes {
         let each = |content, line: &crate::form::Line| self.rule(content, &line.exprs, line.comment.as_deref());
         let content = form.lines.iter().fold(Content::default(), each);
         let head = self.chain(form.base, form.comment.as_deref());
-        Entry { head, content: content.hash, len: content.len, step }
+        Entry { head, content, step }
     }
 
     fn set_form(&self, form: &SetForm, step: u64) -> Entry {
         let content = form.elements.iter().fold(Content::default(), |content, one| self.element(content, one));
-        Entry { head: self.set(&form.set), content: content.hash, len: content.len, step }
+        Entry { head: self.set(&form.set), content, step }
     }
 }
 
 impl Entry {
     /// Whether this is what was read.
     pub(crate) fn is(&self, head: u64, content: Content) -> bool {
-        (self.head, self.content, self.len) == (head, content.hash, content.len)
+        (self.head, self.content) == (head, content)
     }
 }
 
@@ -205,19 +209,24 @@ impl Programmed {
     /// A whole table was programmed.
     pub(crate) fn replaced(&mut self, ruleset: &Ruleset) {
         self.step += 1;
-        let step = self.step;
-        let hashes = &self.hashes;
-        self.chains = ruleset.chains.iter().map(|(name, form)| (name.clone(), hashes.chain_form(form, step))).collect();
-        self.sets = ruleset.sets.iter().map(|(name, form)| (name.clone(), hashes.set_form(form, step))).collect();
         self.is_some = true;
         self.changing = Changing::Nothing;
+        if !self.has_entries {
+            return;
+        }
+        let (step, hashes) = (self.step, &self.hashes);
+        self.chains = ruleset.chains.iter().map(|(name, form)| (name.clone(), hashes.chain_form(form, step))).collect();
+        self.sets = ruleset.sets.iter().map(|(name, form)| (name.clone(), hashes.set_form(form, step))).collect();
     }
 
     /// A change was programmed.
     pub(crate) fn changed(&mut self, change: &Change) {
         self.step += 1;
-        let step = self.step;
-        let hashes = &self.hashes;
+        self.changing = Changing::Nothing;
+        if !self.has_entries {
+            return;
+        }
+        let (step, hashes) = (self.step, &self.hashes);
         for name in change.chains_gone() {
             self.chains.remove(name);
         }
@@ -232,12 +241,10 @@ impl Programmed {
         }
         for (name, gone, come) in change.elements() {
             let Some(entry) = self.sets.get_mut(name) else { continue };
-            let content = Content { hash: entry.content, len: entry.len };
-            let content = gone.iter().fold(content, |content, one| hashes.less(content, one));
+            let content = gone.iter().fold(entry.content, |content, one| hashes.less(content, one));
             let content = come.iter().fold(content, |content, one| hashes.element(content, one));
-            *entry = Entry { content: content.hash, len: content.len, step, ..*entry };
+            *entry = Entry { content, step, ..*entry };
         }
-        self.changing = Changing::Nothing;
     }
 
     /// Nothing is programmed any more.
@@ -248,6 +255,12 @@ impl Programmed {
         self.is_some = false;
         self.changing = Changing::Nothing;
     }
+}
+
+/// A set without what differs between one that was written and one that was read.
+pub(crate) fn comparable(set: &Set) -> Set {
+    let comment = set.comment.as_deref().map(|comment| kept_comment(comment).to_owned());
+    Set { handle: None, comment, ..set.clone() }
 }
 
 /// A commit is changing the object.

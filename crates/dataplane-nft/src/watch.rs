@@ -125,8 +125,7 @@ impl Watch {
         if self.generation == Some(generation) {
             return Ok(Damage::default());
         }
-        let tables = dump::tables(&mut self.socket, |name| name == self.id.name)?;
-        let intact = tables.iter().any(|table| table.id == self.id && table.owner && !table.dormant);
+        let intact = owned_exists(&mut self.socket, &self.id)?;
         if step.1 || self.programmed.lock().at() != step {
             return Ok(Damage::default());
         }
@@ -182,6 +181,12 @@ fn suspect(suspects: &mut Damage, changed: Changed) {
         Changed::Set(name) => drop(suspects.sets.insert(name)),
         Changed::Elements(name, keys) => suspects.elements.entry(name).or_default().extend(keys),
     }
+}
+
+/// Whether a table of ours exists, is owned and in action.
+pub(crate) fn owned_exists(socket: &mut Socket, id: &TableId) -> Result<bool, RequestError> {
+    let tables = dump::tables(socket, |name| name == id.name)?;
+    Ok(tables.iter().any(|table| table.id == *id && table.owner && !table.dormant))
 }
 
 /// Compares everything with what was programmed, for who needs to know now and holds the agent's own socket.

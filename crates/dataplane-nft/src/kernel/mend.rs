@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use tortie_nft::{Element, RequestError, Rule, Set, survey};
+use tortie_nft::{Element, Rule, Set, survey};
 
 use super::{ApplyError, Kernel};
 use crate::batch::Script;
@@ -10,6 +10,7 @@ use crate::change::{Change, ElementChange, Rebased};
 use crate::damage::Damage;
 use crate::faults::is_on;
 use crate::form::{ChainForm, SetForm};
+use crate::programmed::comparable;
 use crate::readback::line;
 use crate::render::{Wanted, part};
 
@@ -21,9 +22,6 @@ struct Found {
     handles: HashMap<String, Vec<u64>>,
     sets: BTreeMap<String, SetForm>,
 }
-
-/// The damage is not of a kind that can be mended in pieces.
-struct Whole;
 
 impl Kernel {
     /// Puts right what a watch found. What cannot be mended in pieces is replaced as a whole.
@@ -45,11 +43,11 @@ impl Kernel {
         let sets: BTreeSet<&str> = damage.sets.iter().chain(damage.elements.keys()).map(String::as_str).collect();
         let names = Wanted { chains: &damage.chains, sets: &sets };
         let wanted = part(&self.state, &self.index, &self.options, &self.quarantine.out(), &names);
-        let mut found = self.find(damage).ok()?.ok()?;
+        let mut found = self.find(damage)?;
         let mut elements = BTreeMap::new();
         for (name, keys) in &damage.elements {
             let Some(wanted) = wanted.sets.get(name).filter(|_| !damage.sets.contains(name)) else { continue };
-            elements.insert(name.clone(), self.element_changes(wanted, keys).ok()??);
+            elements.insert(name.clone(), self.element_changes(wanted, keys)?);
         }
         let mut wanted = wanted;
         wanted.sets.retain(|name, _| damage.sets.contains(name));
@@ -80,66 +78,50 @@ impl Kernel {
         result.ok()
     }
 
-    /// Reads damaged chains and sets.
-    fn find(&mut self, damage: &Damage) -> Result<Result<Found, Whole>, RequestError> {
+    /// Reads damaged chains and sets. None if one cannot be decoded, or the kernel cannot be asked.
+    fn find(&mut self, damage: &Damage) -> Option<Found> {
         let mut found = Found::default();
         for name in &damage.chains {
-            let chain = match survey::chain_of(&mut self.socket, &self.table.id, name)? {
-                None => continue,
-                Some(None) => return Ok(Err(Whole)),
-                Some(Some(chain)) => chain,
-            };
+            let Some(chain) = survey::chain_of(&mut self.socket, &self.table.id, name).ok()? else { continue };
+            let chain = chain?;
             let mut form = ChainForm { base: chain.base, comment: chain.comment, lines: Vec::new() };
             let mut handles = Vec::new();
             survey::rules_of(&mut self.socket, &self.table.id, name, |rule: Option<Rule>| {
                 // Without the handle of each rule the chain is written anew.
                 handles.extend(rule.as_ref().and_then(|rule| rule.handle));
                 form.lines.push(rule.as_ref().map(line).unwrap_or_default());
-            })?;
+            })
+            .ok()?;
             found.chains.insert(name.clone(), form);
             found.handles.insert(name.clone(), handles);
         }
         for name in &damage.sets {
-            let set = match survey::set_of(&mut self.socket, &self.table.id, name)? {
-                None => continue,
-                Some(None) => return Ok(Err(Whole)),
-                Some(Some(set)) => set,
-            };
+            let Some(set) = survey::set_of(&mut self.socket, &self.table.id, name).ok()? else { continue };
+            let set = set?;
             let mut elements = Some(Vec::new());
             survey::elements_of(&mut self.socket, &self.table.id, &set, |more| match (&mut elements, more) {
                 (Some(all), Some(more)) => all.extend(more),
                 (elements, _) => *elements = None,
-            })?;
-            let Some(elements) = elements else { return Ok(Err(Whole)) };
-            found.sets.insert(name.clone(), SetForm { set, elements });
+            })
+            .ok()?;
+            found.sets.insert(name.clone(), SetForm { set, elements: elements? });
         }
-        Ok(Ok(found))
+        Some(found)
     }
 
-    /// What to take out of a large set and what to put in, for some keys. None if an element cannot be decoded.
-    fn element_changes(
-        &mut self,
-        wanted: &SetForm,
-        keys: &BTreeSet<Vec<u8>>,
-    ) -> Result<Option<ElementChange>, RequestError> {
+    /// What to take out of a large set and what to put in, for some keys. None if an element cannot be
+    /// decoded, or the kernel cannot be asked.
+    fn element_changes(&mut self, wanted: &SetForm, keys: &BTreeSet<Vec<u8>>) -> Option<ElementChange> {
         let is_asked = |element: &&Element| matches!(&element.key, tortie_nft::Key::One(key) if keys.contains(key));
         let after: Vec<Element> = wanted.elements.iter().filter(is_asked).cloned().collect();
         let mut before = Vec::new();
         for key in keys {
-            match survey::element_of(&mut self.socket, &self.table.id, &wanted.set, key)? {
-                None => {}
-                Some(None) => return Ok(None),
-                Some(Some(element)) => before.push(element),
+            if let Some(element) = survey::element_of(&mut self.socket, &self.table.id, &wanted.set, key).ok()? {
+                before.push(element?);
             }
         }
-        Ok(Some(difference(&wanted.set, &before, &after)))
+        Some(difference(&wanted.set, &before, &after))
     }
-}
-
-/// A set without what differs between one that was written and one that was read.
-fn comparable(set: &Set) -> Set {
-    let comment = set.comment.as_deref().map(|comment| tortie_nft::kept_comment(comment).to_owned());
-    Set { handle: None, comment, ..set.clone() }
 }
 
 /// What to take out and what to put in.

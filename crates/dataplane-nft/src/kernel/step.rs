@@ -171,7 +171,12 @@ impl Kernel {
         }
         let mut script = Script::new(&self.table.id);
         change.write(&mut script, &handles);
-        self.programmed.lock().begin(change.names());
+        if self.table.owner {
+            self.programmed.lock().begin_all();
+        } else {
+            let names = change.names();
+            self.programmed.lock().begin(names);
+        }
         let result = self.commit(&script);
         match &result {
             Ok(()) => self.programmed.lock().changed(change),

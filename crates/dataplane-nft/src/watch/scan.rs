@@ -7,7 +7,7 @@ use tortie_nft::{Chain, RequestError, Set, Socket, TableId, survey};
 use super::Looked;
 use crate::damage::Damage;
 use crate::faults::is_on;
-use crate::programmed::{Content, Shared, Sort};
+use crate::programmed::{Content, Hashes, Shared, Sort};
 
 /// Sets with more elements are not read for a few of them.
 const LARGE: usize = 4096;
@@ -26,6 +26,7 @@ pub(super) struct Reader<'a> {
     socket: &'a mut Socket,
     id: &'a TableId,
     programmed: &'a Shared,
+    hashes: Hashes,
     looked: &'a mut Looked,
 }
 
@@ -34,20 +35,22 @@ type Found = (Damage, Damage);
 
 impl<'a> Reader<'a> {
     pub(super) fn new(socket: &'a mut Socket, id: &'a TableId, programmed: &'a Shared, looked: &'a mut Looked) -> Self {
-        Self { socket, id, programmed, looked }
+        let hashes = programmed.lock().hashes();
+        Self { socket, id, programmed, hashes, looked }
     }
 
     /// Compares what is suspected.
     pub(super) fn compare(&mut self, suspects: &Damage) -> Result<Found, RequestError> {
         let (mut damage, mut again) = (Damage::default(), Damage::default());
-        match self.table()? {
-            Answer::Intact => {}
-            Answer::Damaged => return Ok((Damage::everything(), again)),
-            Answer::Again => {
+        let before = self.programmed.lock().at();
+        // It does not exist, or cannot be decoded.
+        let Some(table) = survey::table_of(self.socket, self.id)?.flatten() else {
+            if before.1 || self.programmed.lock().at() != before {
                 again.extend(suspects.clone());
                 return Ok((damage, again));
             }
-        }
+            return Ok((Damage::everything(), again));
+        };
         if suspects.whole {
             self.looked.scans += 1;
         }
@@ -55,8 +58,7 @@ impl<'a> Reader<'a> {
             if survey::has_other_kinds(self.socket, self.id)? && !is_on("other-kinds-unseen") {
                 return Ok((Damage::everything(), again));
             }
-            let table = survey::table_of(self.socket, self.id)?.flatten();
-            damage.table = table.is_some_and(|table| table.dormant) && !is_on("switched-off-table-unseen");
+            damage.table = table.dormant && !is_on("switched-off-table-unseen");
         }
         self.chains(suspects, &mut damage, &mut again)?;
         self.sets(suspects, &mut damage, &mut again)?;
@@ -116,21 +118,9 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Whether the table is there and can be decoded.
-    fn table(&mut self) -> Result<Answer, RequestError> {
-        let before = self.programmed.lock().at();
-        let found = survey::table_of(self.socket, self.id)?.flatten();
-        Ok(match found {
-            Some(_) => Answer::Intact,
-            None if before.1 || self.programmed.lock().at() != before => Answer::Again,
-            None => Answer::Damaged,
-        })
-    }
-
     /// Compares a chain and its rules. `known` is the chain if it was read before.
     fn chain(&mut self, name: &str, known: Option<Option<Chain>>) -> Result<Answer, RequestError> {
         let Ok(before) = self.programmed.lock().entry(Sort::Chain, name) else { return Ok(Answer::Again) };
-        let hashes = self.programmed.lock().hashes();
         let found = match known {
             Some(known) => Some(known),
             None => survey::chain_of(self.socket, self.id, name)?,
@@ -141,10 +131,10 @@ impl<'a> Reader<'a> {
                 self.looked.chains += 1;
                 let (mut content, mut decoded) = (Content::default(), true);
                 self.looked.bytes += survey::rules_of(self.socket, self.id, name, |rule| match rule {
-                    Some(rule) => content = hashes.rule_read(content, &rule),
+                    Some(rule) => content = self.hashes.rule_read(content, &rule),
                     None => decoded = false,
                 })?;
-                decoded && entry.is(hashes.chain_read(&chain), content)
+                decoded && entry.is(self.hashes.chain_read(&chain), content)
             }
             _ => false,
         };
@@ -159,8 +149,7 @@ impl<'a> Reader<'a> {
             (None, None) => true,
             (None, Some(None)) if is_on("undecodable-set-unseen") => true,
             (Some(entry), Some(Some(set))) => {
-                let hashes = self.programmed.lock().hashes();
-                let head = hashes.set(&set);
+                let head = self.hashes.set(&set);
                 let content = self.elements(&set)?;
                 // The kernel may have moved elements about while they were read.
                 let is = |content: Option<Content>| content.is_some_and(|content| entry.is(head, content));
@@ -172,12 +161,11 @@ impl<'a> Reader<'a> {
     }
 
     fn elements(&mut self, set: &Set) -> Result<Option<Content>, RequestError> {
-        let hashes = self.programmed.lock().hashes();
         self.looked.sets += 1;
         let mut content = Some(Content::default());
         self.looked.bytes += survey::elements_of(self.socket, self.id, set, |elements| {
             content = content.zip(elements).map(|(content, elements)| {
-                elements.iter().fold(content, |content, element| hashes.element(content, element))
+                elements.iter().fold(content, |content, element| self.hashes.element(content, element))
             });
         })?;
         Ok(content)
@@ -186,7 +174,7 @@ impl<'a> Reader<'a> {
     /// Whether a set of ours is too large to be read for a few elements.
     fn is_large(&mut self, name: &str) -> Result<bool, RequestError> {
         let entry = self.programmed.lock().entry(Sort::Set, name);
-        if !entry.is_ok_and(|entry| entry.is_some_and(|entry| entry.len > LARGE)) {
+        if !entry.is_ok_and(|entry| entry.is_some_and(|entry| entry.content.len > LARGE)) {
             return Ok(false);
         }
         let found = survey::set_of(self.socket, self.id, name)?.flatten();
