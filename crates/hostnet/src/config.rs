@@ -55,7 +55,7 @@ impl Default for Config {
 impl Config {
     /// Whether an interface of this name is a workload's.
     pub fn is_workload(&self, name: &str) -> bool {
-        self.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
+        has_prefix(name, &self.prefixes)
     }
 
     /// Whether routes to this address are ours to make or remove.
@@ -70,4 +70,9 @@ impl Config {
     pub(crate) fn source(&self, address: &IpAddr) -> Option<IpAddr> {
         self.sources.iter().copied().find(|source| source.is_ipv4() == address.is_ipv4())
     }
+}
+
+/// Whether the name of an interface begins with one of these.
+pub(crate) fn has_prefix(name: &str, prefixes: &[String]) -> bool {
+    prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
 }

@@ -7,8 +7,6 @@
 //! Connections that are only forwarded have no socket here, so nothing lists them: those are cut unless the policy allows
 //! their next packet.
 
-use std::io;
-
 use tortie_netlink::RequestError;
 
 use crate::conntrack::Conntrack;
@@ -31,9 +29,17 @@ pub struct Entered {
 /// can begin unseen meanwhile.
 pub fn enter_open_connections() -> Result<Entered, RequestError> {
     let mut conntrack = Conntrack::open()?;
+    // How long the kernel remembers an established connection that sends nothing, in seconds.
+    let timeout = |file, usual| sysctl::number(file).unwrap_or(usual);
+    let tcp = timeout("netfilter/nf_conntrack_tcp_timeout_established", 432_000);
+    let udp = timeout("netfilter/nf_conntrack_udp_timeout_stream", 120);
     let mut all = Entered::default();
     for connection in connections()? {
-        match conntrack.enter(&connection, timeout(connection.transport)) {
+        let timeout = match connection.transport {
+            Transport::Tcp => tcp,
+            Transport::Udp => udp,
+        };
+        match conntrack.enter(&connection, timeout) {
             Ok(new) => all.entered += usize::from(new),
             Err(error) => {
                 all.failed += 1;
@@ -42,14 +48,4 @@ pub fn enter_open_connections() -> Result<Entered, RequestError> {
         }
     }
     Ok(all)
-}
-
-/// How long the kernel remembers an established connection that sends nothing, in seconds.
-fn timeout(transport: Transport) -> u32 {
-    let (file, usual) = match transport {
-        Transport::Tcp => ("netfilter/nf_conntrack_tcp_timeout_established", 432_000),
-        Transport::Udp => ("netfilter/nf_conntrack_udp_timeout_stream", 120),
-    };
-    let read: io::Result<String> = sysctl::read(file);
-    read.ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }

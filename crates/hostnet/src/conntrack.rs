@@ -78,8 +78,7 @@ impl Conntrack {
 
     /// Makes the connections of these addresses forgotten.
     pub(crate) fn forget(&mut self, addresses: &BTreeSet<IpAddr>) -> Result<(), RequestError> {
-        let count = sysctl::read("netfilter/nf_conntrack_count").ok().and_then(|text| text.parse::<usize>().ok());
-        let found = match count {
+        let found = match sysctl::number::<usize>("netfilter/nf_conntrack_count") {
             Some(0) => return Ok(()),
             Some(count) if count > self.few * addresses.len() => {
                 let mut found = Vec::new();

@@ -82,25 +82,21 @@ impl Kernel {
 
     /// Does a step. `prefixes` begin the names of workloads' interfaces.
     pub(crate) fn run(&mut self, step: &Step, prefixes: &[String]) -> Result<(), StepError> {
+        let socket = self.follower.requests();
         match step {
             Step::Set(setting) => return self.set(setting, prefixes).map_err(StepError::Sysctl),
             Step::Forget(address) => self.conntrack.forget(&BTreeSet::from([*address]))?,
-            Step::Route(route) => self.follower.requests().request(
-                "make a route",
-                libc::RTM_NEWROUTE,
-                CREATE | REPLACE,
-                &route.fixed(false),
-                |writer| route.write(writer, false),
-            )?,
+            Step::Route(route) => {
+                socket.request("make a route", libc::RTM_NEWROUTE, CREATE | REPLACE, &route.fixed(false), |writer| {
+                    route.write(writer, false)
+                })?
+            }
             Step::Unroute(route) => {
                 let (what, kind) = ("remove a route", libc::RTM_DELROUTE);
-                let done = self
-                    .follower
-                    .requests()
-                    .request(what, kind, 0, &route.fixed(true), |writer| route.write(writer, true));
+                let done = socket.request(what, kind, 0, &route.fixed(true), |writer| route.write(writer, true));
                 unless_gone(done, libc::ESRCH)?;
             }
-            Step::Resolve(neighbour) => self.follower.requests().request(
+            Step::Resolve(neighbour) => socket.request(
                 "make a neighbour",
                 libc::RTM_NEWNEIGH,
                 CREATE | REPLACE,
@@ -109,10 +105,7 @@ impl Kernel {
             )?,
             Step::Unresolve(neighbour) => {
                 let (what, kind) = ("remove a neighbour", libc::RTM_DELNEIGH);
-                let done = self
-                    .follower
-                    .requests()
-                    .request(what, kind, 0, &neighbour.fixed(), |writer| neighbour.write(writer));
+                let done = socket.request(what, kind, 0, &neighbour.fixed(), |writer| neighbour.write(writer));
                 unless_gone(done, libc::ENOENT)?;
             }
         }

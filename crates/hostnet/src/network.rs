@@ -63,8 +63,8 @@ impl Network {
 
     /// As [`open`](Self::open), with about so many bytes of room for what the kernel has told and nobody has read.
     pub fn open_with(config: Config, room: usize) -> Result<Self, RequestError> {
-        let rp_filter = sysctl::read("ipv4/conf/default/rp_filter").ok().and_then(|text| text.parse().ok());
-        let host = Host { ipv6: sysctl::has_ipv6(), rp_filter: rp_filter.unwrap_or(0) };
+        let rp_filter = sysctl::number("ipv4/conf/default/rp_filter").unwrap_or(0);
+        let host = Host { ipv6: sysctl::has_ipv6(), rp_filter };
         let (mut model, mut kernel) = (Model::new(config, host), Kernel::open(room)?);
         kernel.read(&mut model)?;
         model.look(true, Duration::ZERO);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use crate::config::has_prefix;
 use crate::sysctl;
 
 /// Turning this on makes the kernel ignore router advertisements on interfaces whose `accept_ra` is 1, and forget the
@@ -83,8 +84,7 @@ impl Originals {
     /// Interfaces that accept router advertisements because the host does not forward accept them also when it does, and
     /// so do interfaces that are made later.
     fn keep_accepting_advertisements(&mut self, prefixes: &[String]) -> io::Result<()> {
-        let is_workload = |name: &String| prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()));
-        for interface in sysctl::names("ipv6/conf")?.iter().filter(|name| !is_workload(name)) {
+        for interface in sysctl::names("ipv6/conf")?.iter().filter(|name| !has_prefix(name, prefixes)) {
             let file = format!("ipv6/conf/{interface}/accept_ra");
             if !["all", "lo"].contains(&interface.as_str()) && sysctl::read(&file).is_ok_and(|value| value == "1") {
                 self.write_one(&file, "2", true)?;
@@ -144,8 +144,7 @@ pub fn restore(path: &Path) -> io::Result<Vec<Changed>> {
         back(one)?;
     }
     let interfaces = sysctl::names("ipv4/conf")?;
-    let is_workload = |name: &&String| prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()));
-    let workloads = interfaces.iter().filter(is_workload);
+    let workloads = interfaces.iter().filter(|name| has_prefix(name, &prefixes));
     for (name, (file, value)) in workloads.flat_map(|name| WORKLOAD_SETTINGS.map(|setting| (name, setting))) {
         // A new interface begins with what the host has as default.
         let Ok(was) = sysctl::read(&file.replace("{}", "default")) else { continue };

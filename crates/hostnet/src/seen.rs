@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::IpNet;
 
+use crate::config::has_prefix;
 use crate::links::message::Said;
 use crate::links::table::Table;
 use crate::links::{Change, Interface, Interfaces};
@@ -152,7 +153,7 @@ impl Seen {
     }
 
     fn has_prefix(&self, name: &str) -> bool {
-        self.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
+        has_prefix(name, &self.prefixes)
     }
 
     fn take_link(&mut self, said: Said) {

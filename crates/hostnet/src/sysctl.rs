@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 fn path(file: &str) -> PathBuf {
     PathBuf::from("/proc/sys/net").join(file)
@@ -25,6 +26,11 @@ pub(crate) fn names(directory: &str) -> io::Result<Vec<String>> {
 /// What a setting says.
 pub(crate) fn read(file: &str) -> io::Result<String> {
     Ok(fs::read_to_string(path(file))?.trim().to_owned())
+}
+
+/// What a setting says, as a number; none if it does not exist, or is none.
+pub(crate) fn number<T: FromStr>(file: &str) -> Option<T> {
+    read(file).ok()?.parse().ok()
 }
 
 /// Writes a setting, unless it says so already: writing takes locks that reading does not. Where the kernel does not know

@@ -3,7 +3,7 @@
 //! The kernel processes a request before the send returns and queues its answer, so answers are read without waiting,
 //! and an empty queue means that no more will come. Notifications are waited for by polling the descriptor.
 //!
-//! The single `unsafe` block sets two socket options that no library wraps.
+//! The single `unsafe` block sets socket options that no library wraps.
 
 #![allow(unsafe_code)] // one setsockopt
 

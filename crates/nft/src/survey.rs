@@ -14,7 +14,7 @@ use crate::rule::Rule;
 use crate::set::Set;
 use crate::socket::Socket;
 use crate::table::{Table, TableId, is_of};
-use crate::wire::{DecodeError, Message, Writer, expect, table};
+use crate::wire::{DecodeError, Message, Writer, expect, lossy_text, table};
 
 /// An object, or none if what the kernel has under its name cannot be decoded.
 pub type Read<T> = Option<T>;
@@ -107,7 +107,7 @@ pub fn elements_of(
     Ok(bytes)
 }
 
-/// Which of some keys an exact set has, with what the elements lead to; none where there is no such element.
+/// The element of an exact set with this key; none if it does not exist.
 pub fn element_of(
     socket: &mut Socket,
     id: &TableId,
@@ -136,8 +136,17 @@ pub fn element_of(
 /// A name in a message. Others may use bytes that are no text; none of our names has any.
 fn name(message: &Message<'_>, attribute: usize) -> Result<String, DecodeError> {
     let found = table::<4>(message.nfnetlink()?.1)?;
-    let bytes = expect(found[attribute], "a name")?;
-    Ok(String::from_utf8_lossy(bytes.strip_suffix(&[0]).unwrap_or(bytes)).into_owned())
+    Ok(lossy_text(expect(found[attribute], "a name")?))
+}
+
+/// Names a table, and something in it by an attribute.
+fn body(id: &TableId, named: Option<(u16, &str)>) -> impl Fn(&mut Writer) {
+    move |writer| {
+        writer.text(1, &id.name);
+        if let Some((attribute, name)) = named {
+            writer.text(attribute, name);
+        }
+    }
 }
 
 /// Hands each object of a kind in a table to `each`. The bytes read.
@@ -149,12 +158,7 @@ fn list(
     mut each: impl FnMut(&Message<'_>) -> Result<(), DecodeError>,
 ) -> Result<usize, RequestError> {
     let mut bytes = 0;
-    let body = |writer: &mut Writer| {
-        writer.text(1, &id.name);
-        if let Some((attribute, name)) = narrowed {
-            writer.text(attribute, name);
-        }
-    };
+    let body = body(id, narrowed);
     let asked = socket.dump_once("list the objects of a table", kind, id.family.number(), body, |message| {
         bytes += message.body.len();
         if is_of(message, id)? { each(message) } else { Ok(()) }
@@ -172,12 +176,7 @@ fn one<T>(
     decode: impl Fn(&Message<'_>) -> Read<T>,
 ) -> Result<Option<Read<T>>, RequestError> {
     let mut found = None;
-    let body = |writer: &mut Writer| {
-        writer.text(1, &id.name);
-        if let Some((attribute, name)) = named {
-            writer.text(attribute, name);
-        }
-    };
+    let body = body(id, named);
     let asked = socket.ask("look an object of a table up", kind, id.family.number(), body, |message| {
         found = Some(decode(message));
         Ok(())
