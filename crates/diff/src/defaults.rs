@@ -103,8 +103,13 @@ pub fn defaults(before: &Snapshot, after: &Snapshot) -> Vec<DefaultChange> {
 type Place = (String, bool, Direction);
 
 fn all(snapshot: &Snapshot) -> BTreeMap<Place, (EndpointId, Default)> {
-    let hosts = snapshot.host_endpoints.values().map(|endpoint| (Subject::host(snapshot, endpoint), true));
-    let workloads = snapshot.workload_endpoints.values().map(|endpoint| (Subject::workload(snapshot, endpoint), false));
+    // A host endpoint whose node cannot be read is nowhere; the interface of such a workload is closed.
+    let hosts = snapshot.host_endpoints.values().filter(|endpoint| !endpoint.node.is_empty());
+    let hosts = hosts.map(|endpoint| (Subject::host(snapshot, endpoint), true));
+    let workloads = snapshot.workload_endpoints.values().map(|endpoint| {
+        let subject = Subject::workload(snapshot, endpoint);
+        (Subject { unreadable: subject.unreadable || !endpoint.has_place(), ..subject }, false)
+    });
     let mut found = BTreeMap::new();
     // Endpoints with the same labels and profiles have the same defaults.
     let mut known: BTreeMap<(_, _, bool, bool), [Default; 4]> = BTreeMap::new();
@@ -196,5 +201,35 @@ mod tests {
         assert_eq!(new.len(), 2, "{new:?}");
         assert!(new.iter().any(|text| text.starts_with("hep/e becomes default-deny, ingress")), "{new:?}");
         assert_eq!(told(&ingress, &ingress), [""; 0]);
+    }
+
+    #[test]
+    fn an_endpoint_whose_place_is_no_longer_readable_becomes_default_deny_and_a_host_endpoint_nowhere() {
+        let profile = serde_json::json!({"kind": "Profile", "name": "p", "labels": {},
+            "spec": {"ingress": [{"action": "Allow"}], "egress": [{"action": "Allow"}]}});
+        let workload = serde_json::json!({"kind": "WorkloadEndpoint", "namespace": "shop", "name": "w", "labels": {},
+            "spec": {"orchestrator": "cni", "node": "n1", "containerID": "c", "endpoint": "eth0",
+                     "interfaceName": "cali1", "ipNetworks": ["10.65.0.2/32"], "profiles": ["p"]}});
+        let host = serde_json::json!({"kind": "HostEndpoint", "name": "e", "labels": {},
+            "spec": {"node": "n1", "interfaceName": "eth0", "profiles": ["p"]}});
+        let before = world(&[profile, workload, host]);
+        let mut after = before.clone();
+        for (key, bytes) in before.stored() {
+            let mut object: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            if object["spec"]["node"].is_string() {
+                object["spec"]["node"] = serde_json::json!(1);
+                after.put_stored(&key, &serde_json::to_vec(&object).unwrap());
+            }
+        }
+        let told: Vec<String> = defaults(&before.snapshot, &after.snapshot).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "hep/e has another default, ingress (now: no endpoint; before: profile p, then denied)",
+                "hep/e has another default, egress (now: no endpoint; before: profile p, then denied)",
+                "wep/shop/w becomes default-deny, ingress (now: denied; before: profile p, then denied)",
+                "wep/shop/w becomes default-deny, egress (now: denied; before: profile p, then denied)",
+            ]
+        );
     }
 }

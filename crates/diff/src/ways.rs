@@ -110,7 +110,7 @@ pub(crate) fn placed(sides: [&Snapshot; 2], known: Option<&Host>, is_node: impl 
         Placed { endpoint, host: host.clone(), interface: interface.to_owned(), governors }
     };
     for side in sides {
-        for endpoint in side.host_endpoints.values().filter(|endpoint| is_node(&endpoint.node)) {
+        for endpoint in side.host_endpoints.values().filter(|one| !one.node.is_empty() && is_node(&one.node)) {
             let host = hosts.entry(&endpoint.node).or_insert_with(|| host(&endpoint.node, known, sides).into());
             let mut interfaces: Vec<&str> = host.links.iter().map(|link| link.name.as_str()).collect();
             interfaces.push(OTHER);
@@ -123,7 +123,7 @@ pub(crate) fn placed(sides: [&Snapshot; 2], known: Option<&Host>, is_node: impl 
                 }
             }
         }
-        for endpoint in side.workload_endpoints.values().filter(|endpoint| is_node(&endpoint.node)) {
+        for endpoint in side.workload_endpoints.values().filter(|one| one.has_place() && is_node(&one.node)) {
             let name = format!("{}/{}", endpoint.id.namespace, endpoint.id.name);
             if seen.insert((name, endpoint.interface.clone(), false)) {
                 let host = hosts.entry(&endpoint.node).or_insert_with(|| host(&endpoint.node, known, sides).into());

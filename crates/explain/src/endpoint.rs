@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use tortie_eval::{List, Subject, failsafe_list};
 use tortie_policy::{Direction, Failsafe, HostEndpoint, Interface, Policy, Settings, Snapshot, WorkloadEndpoint};
 
+use crate::placement;
+
 pub use json::{host as host_json, workload as workload_json};
 
 /// The lists of a host endpoint, in the order in which packets meet them.
@@ -42,11 +44,14 @@ pub fn host(snapshot: &Snapshot, endpoint: &HostEndpoint) -> String {
 pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> String {
     let settings = snapshot.settings(&endpoint.node);
     let subject = Subject::workload(snapshot, endpoint);
-    let mut text = format!("{endpoint} on {}, interface {}\n", endpoint.node, endpoint.interface);
+    let mut text = match endpoint.has_place() {
+        true => format!("{endpoint} on {}, interface {}\n", endpoint.node, endpoint.interface),
+        false => format!("{endpoint}, node or interface unknown\n"),
+    };
     let addresses: Vec<String> = endpoint.addresses.iter().map(ToString::to_string).collect();
     describe(&mut text, &subject, &addresses);
-    if !endpoint.spoofing.is_empty() && !settings.spoofing_allowed {
-        text += "  CLOSED: it asks for allowSpoofedSourcePrefixes while workloadSourceSpoofing is Disabled\n";
+    if let Some(why) = placement::idle_workload(snapshot, endpoint) {
+        let _ = writeln!(text, "  NOT IN FORCE: {why}");
     }
     for direction in [Direction::Ingress, Direction::Egress] {
         section(&mut text, snapshot, settings, &subject, "", List::Normal, direction);

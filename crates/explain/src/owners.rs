@@ -19,7 +19,9 @@ pub(crate) enum Owner<'a> {
 /// nodes.
 pub(crate) fn owners<'a>(snapshot: &'a Snapshot, hosts: &BTreeMap<String, Host>) -> BTreeMap<IpAddr, Owner<'a>> {
     let mut owners = BTreeMap::new();
-    for endpoint in snapshot.workload_endpoints.values() {
+    // An endpoint whose place cannot be read hides none that has one.
+    let (placed, others): (Vec<_>, Vec<_>) = snapshot.workload_endpoints.values().partition(|one| one.has_place());
+    for endpoint in placed.into_iter().chain(others) {
         let floating = snapshot.settings(&endpoint.node).floating_ips;
         let external = endpoint.nats.iter().filter(|_| floating).map(|nat| nat.external);
         for address in endpoint.addresses.iter().copied().chain(external) {
@@ -27,7 +29,8 @@ pub(crate) fn owners<'a>(snapshot: &'a Snapshot, hosts: &BTreeMap<String, Host>)
         }
     }
     let links = hosts.values().flat_map(|host| host.links.iter().map(|link| (&host.node, &link.addresses)));
-    let endpoints = snapshot.host_endpoints.values().map(|endpoint| (&endpoint.node, &endpoint.addresses));
+    let placed = snapshot.host_endpoints.values().filter(|endpoint| !endpoint.node.is_empty());
+    let endpoints = placed.map(|endpoint| (&endpoint.node, &endpoint.addresses));
     let nodes = snapshot.nodes.values().map(|node| (&node.name, &node.addresses));
     for (node, addresses) in links.chain(endpoints).chain(nodes) {
         for address in addresses {

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use tortie_eval::{Host, specific_host_endpoint, wildcard_host_endpoint};
-use tortie_policy::{HostEndpoint, Interface};
+use tortie_eval::{Host, specific_host_endpoint, wildcard_host_endpoint, workload_endpoint};
+use tortie_policy::{EndpointId, HostEndpoint, Interface, Snapshot, WorkloadEndpoint};
 
 use crate::topology::{Topology, similar};
 
@@ -32,8 +32,43 @@ impl fmt::Display for Idle {
     }
 }
 
+/// Why a workload endpoint does not count, in a sentence about it; none if it does.
+pub fn idle_workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Option<String> {
+    let settings = snapshot.settings(&endpoint.node);
+    let interface = &endpoint.interface;
+    if !endpoint.has_place() {
+        return Some(
+            "its node or interface cannot be read, so its interface stays closed, whatever its policies say".to_owned(),
+        );
+    }
+    if !settings.is_workload_interface(interface) {
+        let prefixes = settings.interface_prefixes.join(", ");
+        return Some(format!(
+            "{interface} is no interface of workloads on {}, whose names begin with {prefixes} (interfacePrefix): its policies are not asked",
+            endpoint.node
+        ));
+    }
+    if !endpoint.spoofing.is_empty() && !settings.spoofing_allowed {
+        return Some(
+            "it asks for allowSpoofedSourcePrefixes while workloadSourceSpoofing is Disabled, so it counts as absent"
+                .to_owned(),
+        );
+    }
+    let host = Host { node: endpoint.node.clone(), links: Vec::new() };
+    let first = workload_endpoint(snapshot, &host, interface)?;
+    (first.id != endpoint.id).then(|| {
+        format!(
+            "{} governs {interface}, because it comes first by orchestrator, workload and endpoint",
+            EndpointId::Workload(first.id.clone())
+        )
+    })
+}
+
 /// Why a host endpoint does not count; none if it does, or if nothing tells that it does not.
 pub fn idle(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<Idle> {
+    if endpoint.node.is_empty() {
+        return Some(Idle::new("is on no node, since its node cannot be read: it judges no packet".to_owned()));
+    }
     unknown_node(topology, endpoint).map(Idle::new).or_else(|| match topology.known_host(&endpoint.node) {
         Some(host) => here(topology, host, endpoint),
         None => shadowed(topology, endpoint),

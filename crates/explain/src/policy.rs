@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use tortie_eval::{List, Subject};
 use tortie_policy::{Direction, EndpointId, Policy, Snapshot, Stage, Tier};
 
+use crate::topology::node_text;
+
 pub use hidden::{LIMIT, Sample, Use};
 pub use json::json;
 pub use name::PolicyName;
@@ -54,7 +56,7 @@ pub fn about<'a>(snapshot: &'a Snapshot, policy: &'a Policy) -> About<'a> {
     let selected = selected(snapshot, policy);
     let mut endpoints: BTreeMap<String, Vec<EndpointId>> = BTreeMap::new();
     for (node, subject) in &selected {
-        endpoints.entry((*node).to_owned()).or_default().push(subject.id.clone());
+        endpoints.entry(node_text(node).to_owned()).or_default().push(subject.id.clone());
     }
     let spoken = [Direction::Ingress, Direction::Egress].into_iter().filter(|direction| policy.speaks(*direction));
     let directions = spoken.map(|direction| {

@@ -9,7 +9,7 @@ use tortie_eval::{
 use tortie_policy::{Action, Direction, EndpointId, Interface, Settings, Snapshot, WorkloadId};
 
 use crate::interfaces::ASSUMED;
-use crate::topology::Location;
+use crate::topology::{Location, is_unknown};
 use crate::trace::{Answer, Hop};
 
 /// Width of the column that says what is asked.
@@ -160,6 +160,9 @@ fn header(snapshot: &Snapshot, answer: &Answer) -> String {
         Conntrack::Untracked => "untracked",
     };
     let way = match &packet.way {
+        Way::In { interface } | Way::Forward { from: interface, .. } if is_unknown(interface) => {
+            format!("enters {} at an unknown interface", hop.host.node)
+        }
         Way::In { interface } | Way::Forward { from: interface, .. } => {
             format!("enters {} at {interface}", hop.host.node)
         }
@@ -261,6 +264,7 @@ fn silent_before(hop: &Hop, step: &Step) -> Option<(String, String)> {
 fn place_text(snapshot: &Snapshot, step: &Step) -> String {
     match endpoint_text(snapshot, step) {
         Some(endpoint) => format!("{} of {endpoint}", step.hook),
+        None if is_unknown(&step.interface) => format!("{} at an unknown interface", step.hook),
         None => format!("{} at {}", step.hook, step.interface),
     }
 }
@@ -462,6 +466,9 @@ fn by_text(by: &By, step: &Step) -> String {
         By::Failsafe(text) => format!("failsafe {text}"),
         By::Established => "a known flow".to_owned(),
         By::Invalid => "connection tracking, which says INVALID".to_owned(),
+        By::Builtin(Builtin::UnknownWorkload) if is_unknown(&step.interface) => {
+            "an interface that stays closed, because its workload endpoint does not say readably where it is".to_owned()
+        }
         By::Builtin(builtin) => builtin_text(*builtin).to_owned(),
         By::Nothing => "nothing".to_owned(),
     }

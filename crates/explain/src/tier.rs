@@ -10,7 +10,7 @@ use tortie_eval::{List, Subject};
 use tortie_policy::{Direction, EndpointId, Order, Policy, Snapshot, Tier};
 
 use crate::question::AskError;
-use crate::topology::{list, similar};
+use crate::topology::{list, node_text, similar};
 
 pub use json::json;
 pub use text::text;
@@ -83,7 +83,7 @@ pub fn about<'a>(snapshot: &'a Snapshot, name: &str) -> Result<AboutTier<'a>, As
             }
         }
         if asked.iter().any(|id| snapshot.policies.get(*id).is_some_and(|policy| !policy.staged)) {
-            endpoints.entry(node).or_default().push(subject.id.clone());
+            endpoints.entry(node_text(node)).or_default().push(subject.id.clone());
         }
         for id in asked {
             *selected.entry(id).or_default() += 1;

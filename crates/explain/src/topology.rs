@@ -25,6 +25,10 @@ const STRANGERS: [&str; 8] = [
 ];
 /// An interface that no host endpoint names.
 const ANOTHER: &str = "another interface";
+/// The node of a workload endpoint whose node or interface cannot be read.
+pub(crate) const UNKNOWN_NODE: &str = "(unknown node)";
+/// How its interface ends, after the prefix of workloads' interfaces.
+const UNKNOWN_INTERFACE: &str = "(unknown interface)";
 const NEW_WORKLOAD: [&str; 2] = ["198.18.0.1", "2001:2::1"];
 
 /// Where an end is.
@@ -277,7 +281,7 @@ impl<'a> Topology<'a> {
         match self.owners().get(&address) {
             // It may have others: this is the one that is asked about.
             Some(Owner::Workload(endpoint)) => {
-                Location::Workload(Box::new(WorkloadEndpoint { addresses: vec![address], ..(*endpoint).clone() }))
+                self.workload_at(WorkloadEndpoint { addresses: vec![address], ..(*endpoint).clone() })
             }
             Some(Owner::Node(node)) => {
                 Location::Process { node: node.clone(), addresses: vec![address], interface: None }
@@ -336,6 +340,11 @@ impl<'a> Topology<'a> {
             let meant = node.or_else(meant).unwrap_or_default();
             return Err(AskError(format!("there is no host endpoint {name:?}{meant}; there are: {}", list(&names))));
         };
+        if endpoint.node.is_empty() {
+            return Err(AskError(format!(
+                "host endpoint {name:?} is on no node, since its node cannot be read: it judges no packet"
+            )));
+        }
         let Location::Process { node, addresses, .. } = self.process(&endpoint.node)? else {
             return Err(AskError(format!("host endpoint {name:?} is on no node")));
         };
@@ -350,12 +359,23 @@ impl<'a> Topology<'a> {
             .workload_endpoints
             .values()
             .find(|endpoint| endpoint.id.namespace == namespace && endpoint.pod == name);
-        found.map(|endpoint| Location::Workload(Box::new(endpoint.clone())))
+        found.map(|endpoint| self.workload_at(endpoint.clone()))
+    }
+
+    /// Where a workload endpoint is. One whose node or interface cannot be read is behind an interface of workloads that no
+    /// endpoint governs, since the agent of its node leaves that closed.
+    fn workload_at(&self, mut endpoint: WorkloadEndpoint) -> Location {
+        if !endpoint.has_place() {
+            let prefixes = &self.snapshot.settings(UNKNOWN_NODE).interface_prefixes;
+            endpoint.node = UNKNOWN_NODE.to_owned();
+            endpoint.interface = prefixes.first().cloned().unwrap_or_default() + UNKNOWN_INTERFACE;
+        }
+        Location::Workload(Box::new(endpoint))
     }
 
     fn workload(&self, namespace: &str, name: &str) -> Option<Location> {
         let id = WorkloadId { namespace: namespace.to_owned(), name: name.to_owned() };
-        self.snapshot.workload_endpoints.get(&id).map(|endpoint| Location::Workload(Box::new(endpoint.clone())))
+        self.snapshot.workload_endpoints.get(&id).map(|endpoint| self.workload_at(endpoint.clone()))
     }
 
     fn new_workload(&self, labels: &BTreeMap<String, String>, node: Option<&str>) -> Location {
@@ -413,7 +433,8 @@ impl<'a> Topology<'a> {
     }
 
     fn first_node(&self) -> String {
-        let by_endpoint = || self.snapshot.workload_endpoints.values().next().map(|endpoint| endpoint.node.clone());
+        let placed = || self.snapshot.workload_endpoints.values().find(|endpoint| endpoint.has_place());
+        let by_endpoint = || placed().map(|endpoint| endpoint.node.clone());
         let first = self.snapshot.nodes.keys().next().cloned().or_else(by_endpoint);
         first.unwrap_or_else(|| "(some node)".to_owned())
     }
@@ -434,10 +455,21 @@ impl<'a> Topology<'a> {
         let mut nodes: Vec<&str> = self.snapshot.nodes.keys().chain(self.hosts.keys()).map(String::as_str).collect();
         nodes.extend(self.snapshot.host_endpoints.values().map(|endpoint| endpoint.node.as_str()));
         nodes.extend(self.snapshot.workload_endpoints.values().map(|endpoint| endpoint.node.as_str()));
+        nodes.retain(|node| !node.is_empty());
         nodes.sort_unstable();
         nodes.dedup();
         nodes
     }
+}
+
+/// Whether it is the interface of a workload endpoint whose node or interface cannot be read.
+pub(crate) fn is_unknown(interface: &str) -> bool {
+    interface.ends_with(UNKNOWN_INTERFACE)
+}
+
+/// The node of an endpoint in words.
+pub(crate) fn node_text(node: &str) -> &str {
+    if node.is_empty() { UNKNOWN_NODE } else { node }
 }
 
 /// The name that is most likely meant: the same in another case, the same host with or without its domain, or one

@@ -177,6 +177,13 @@ pub struct WorkloadEndpoint {
     pub missing: Missing,
 }
 
+impl WorkloadEndpoint {
+    /// Whether its node and interface are known. The interface of one without a place stays closed, wherever that is.
+    pub fn has_place(&self) -> bool {
+        !self.node.is_empty() && !self.interface.is_empty()
+    }
+}
+
 impl fmt::Display for WorkloadEndpoint {
     /// As operators speak of it: `pod default/web`, or `workload endpoint ns/name` where there is no pod.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 use tortie_eval::{List, Subject, TierView, failsafe_list};
 use tortie_policy::{Direction, EndpointId, HostEndpoint, Interface, Settings, Snapshot, WorkloadEndpoint};
 
+use crate::placement;
+use crate::topology::node_text;
+
 use super::{HOST_LISTS, ending, failsafes};
 
 /// What applies to a host endpoint. `idle` says why it does not count.
@@ -15,7 +18,7 @@ pub fn host(snapshot: &Snapshot, endpoint: &HostEndpoint, idle: Option<&str>) ->
         Interface::All => Some("*"),
         Interface::ByAddress | Interface::Unknown => None,
     };
-    let mut shown = common(snapshot, &subject, &endpoint.node, interface);
+    let mut shown = common(snapshot, &subject, node_text(&endpoint.node), interface);
     shown["addresses"] = json!(endpoint.addresses);
     shown["notInForce"] = json!(idle);
     let lists = HOST_LISTS.iter().flat_map(|(_, list, directions)| directions.iter().map(|one| (*list, *one)));
@@ -27,11 +30,10 @@ pub fn host(snapshot: &Snapshot, endpoint: &HostEndpoint, idle: Option<&str>) ->
 pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Value {
     let subject = Subject::workload(snapshot, endpoint);
     let settings = snapshot.settings(&endpoint.node);
-    let closed = !endpoint.spoofing.is_empty() && !settings.spoofing_allowed;
-    let mut shown = common(snapshot, &subject, &endpoint.node, Some(&endpoint.interface));
+    let interface = Some(endpoint.interface.as_str()).filter(|_| endpoint.has_place());
+    let mut shown = common(snapshot, &subject, node_text(&endpoint.node), interface);
     shown["addresses"] = json!(endpoint.addresses);
-    shown["notInForce"] =
-        json!(closed.then_some("it asks for allowSpoofedSourcePrefixes while workloadSourceSpoofing is Disabled"));
+    shown["notInForce"] = json!(placement::idle_workload(snapshot, endpoint));
     let both = [Direction::Ingress, Direction::Egress].into_iter();
     shown["lists"] = both.map(|one| section(snapshot, settings, &subject, List::Normal, one)).collect();
     shown

@@ -66,19 +66,28 @@ fn endpoints(text: &mut String, topology: &Topology<'_>, about: &About<'_>) {
         }
         let names: Vec<String> = shown.iter().map(ToString::to_string).collect();
         let _ = writeln!(text, "    {node}: {}", names.join(", "));
-        let hosts = shown.iter().filter_map(|id| match id {
-            EndpointId::Host(name) => topology.snapshot().host_endpoints.get(name),
-            EndpointId::Workload(_) => None,
-        });
-        idle.extend(
-            hosts.filter_map(|host| Some(format!("host endpoint {} {}", host.name, placement::idle(topology, host)?))),
-        );
+        idle.extend(shown.iter().filter_map(|id| not_in_force(topology, id)));
     }
     if count > SHOWN {
         let _ = writeln!(text, "    and {} more", count - SHOWN);
     }
     for note in idle {
         let _ = writeln!(text, "  note: {note}");
+    }
+}
+
+/// A sentence about an endpoint that does not count.
+fn not_in_force(topology: &Topology<'_>, id: &EndpointId) -> Option<String> {
+    let snapshot = topology.snapshot();
+    match id {
+        EndpointId::Host(name) => {
+            let why = placement::idle(topology, snapshot.host_endpoints.get(name)?)?;
+            Some(format!("host endpoint {name} {why}"))
+        }
+        EndpointId::Workload(workload) => {
+            let why = placement::idle_workload(snapshot, snapshot.workload_endpoints.get(workload)?)?;
+            Some(format!("{id} is not in force: {why}"))
+        }
     }
 }
 
