@@ -60,8 +60,9 @@ impl DecodeError {
 }
 
 /// Reads what a store keeps under a key. The key's name and namespace count, whatever the value says; the revision is
-/// the store's to fill in. Metadata of a wrong type is kept beside the readable ([`Metadata::other`]). Of a key that
-/// appears twice the last value is read, as Calico reads it: for showing the object, not for enforcing it.
+/// the store's to fill in. Metadata of a wrong type, but no name and no namespace, is kept beside the readable
+/// ([`Metadata::other`]). Of a key that appears twice the last value is read, as Calico reads it: for showing the object, not
+/// for enforcing it. Where the kind has the field, null is absence and leaves the value before it.
 pub fn stored(key: &Key, bytes: &[u8]) -> Result<Object, DecodeError> {
     read(key, bytes, Mode::Tolerant)
 }
@@ -73,7 +74,7 @@ pub fn room(bytes: &[u8]) -> usize {
 
 /// The same, but in the spec and in labels a key that appears twice is null, and `repeated` receives the places of the first
 /// hundred; two spellings of one field are the same key. Beyond `room` bytes of tree a list ends with a null and an object is null. No other
-/// field is null.
+/// field that the kind has is null.
 pub fn without_repeats(
     key: &Key,
     bytes: &[u8],

@@ -117,6 +117,15 @@ kinds! {
 pub const API_VERSION: &str = "projectcalico.org/v3";
 
 impl Kind {
+    /// The kinds that are in tiers: the policies whose stored form carries their name in an annotation.
+    pub const TIERED: [Kind; 4] =
+        [Kind::NetworkPolicy, Kind::GlobalNetworkPolicy, Kind::StagedNetworkPolicy, Kind::StagedGlobalNetworkPolicy];
+
+    /// Whether objects of this kind are in a tier.
+    pub fn is_tiered(self) -> bool {
+        Kind::TIERED.contains(&self)
+    }
+
     /// Whether it is one of Calico's kinds, as opposed to one of Kubernetes' own.
     pub fn is_calico(self) -> bool {
         !Kind::KUBERNETES.contains(&self)

@@ -124,12 +124,6 @@ impl<'a, 'e> Seed<'a, 'e> {
         }
     }
 
-    /// Whether a field decides something. Metadata as a whole has labels.
-    fn field_decides(self, field: &Field) -> bool {
-        let name = field.name.as_str();
-        self.decides || matches!((self.depth, name), (0, "spec" | "metadata") | (1, "labels"))
-    }
-
     /// Puts null in the place of a key that appears twice, where that decides something. Else the last value counts.
     fn repeated(self, decides: bool, name: &str) -> Option<Value> {
         let Limits { receiver, repeats, .. } = self.limits().filter(|_| decides)?;
@@ -264,24 +258,27 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
         // Of an object that is too large inside nothing is left; unknown fields further outside are left out.
         let mut whole = true;
         if let Some(Form::Record(record)) = self.form() {
-            // Fields that were null, which is absence: they too appear only once.
+            // Fields that were null, which is absence: they too appear only once, where that matters.
             let mut absent: Vec<&str> = Vec::new();
             while let Some(name) = entries.next_key_seed(Name(record))? {
                 match name {
                     Known::Field(field) => {
                         let name = field.name.as_str();
-                        let decides = self.field_decides(field);
                         let place = Place::Key(self.place, name);
+                        let seed = self.field(field, &place);
+                        // Metadata as a whole has labels.
+                        let decides = seed.decides || (self.depth == 0 && name == "metadata");
                         let keeps_null = decides && self.exact().is_some();
-                        let value = entries.next_value_seed(OrNull(self.field(field, &place), keeps_null))?;
-                        let again = map.contains_key(name) || absent.contains(&name);
+                        let value = entries.next_value_seed(OrNull(seed, keeps_null))?;
+                        let matters = decides && self.limits().is_some();
+                        let again = matters && (map.contains_key(name) || absent.contains(&name));
                         let repeated = if again { self.repeated(decides, name) } else { None };
                         match repeated.or(value) {
                             Some(value) => {
                                 whole &= self.takes(ENTRY) || self.depth < 2;
                                 map.insert(name.to_owned(), value);
                             }
-                            None if !again => absent.push(name),
+                            None if matters && !again => absent.push(name),
                             None => {}
                         }
                     }

@@ -91,6 +91,39 @@ pub struct LabelSelector {
     pub match_expressions: Vec<Requirement>,
 }
 
+impl LabelSelector {
+    /// The pods with these labels, as Calico selects them; without a selector all pods.
+    pub fn pods(selector: Option<&Self>) -> String {
+        // Only pods have this label.
+        let mut terms = vec!["projectcalico.org/orchestrator == 'k8s'".to_owned()];
+        terms.extend(selector.into_iter().flat_map(Self::terms));
+        terms.join(" && ")
+    }
+
+    /// The namespaces with these labels, as Calico selects them; empty without a selector, which means another thing than
+    /// one that selects all.
+    pub fn namespaces(selector: Option<&Self>) -> String {
+        let Some(selector) = selector else { return String::new() };
+        let terms = selector.terms();
+        if terms.is_empty() { "all()".to_owned() } else { terms.join(" && ") }
+    }
+
+    fn terms(&self) -> Vec<String> {
+        let mut terms: Vec<String> =
+            self.match_labels.iter().map(|(label, value)| format!("{label} == '{value}'")).collect();
+        for Requirement { key, operator, values } in &self.match_expressions {
+            let values = values.iter().map(|value| format!("'{value}'")).collect::<Vec<_>>().join(", ");
+            terms.push(match operator.as_str() {
+                "In" => format!("{key} in {{ {values} }}"),
+                "NotIn" => format!("{key} not in {{ {values} }}"),
+                "Exists" => format!("has({key})"),
+                _ => format!("! has({key})"),
+            });
+        }
+        terms
+    }
+}
+
 /// One condition on a label.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]

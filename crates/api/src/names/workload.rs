@@ -49,8 +49,6 @@ pub enum IdentifierError {
         field: &'static str,
         /// The endpoint's orchestrator; empty if the field is the node, without which nothing else is asked.
         orchestrator: String,
-        /// Not even a prefix follows.
-        is_node: bool,
     },
     /// It begins or ends with `-`.
     #[error("field must not {word} with a '-'")]
@@ -75,7 +73,8 @@ impl IdentifierError {
     /// The value, as Calico shows it; none where it shows none.
     pub fn value(&self) -> Option<&str> {
         match self {
-            Self::Missing { is_node, .. } => (!is_node).then_some(""),
+            // Without a node not even a prefix follows.
+            Self::Missing { field, .. } => (*field != "node").then_some(""),
             Self::Edge { value, .. } => Some(value),
         }
     }
@@ -153,7 +152,7 @@ type Segment<'a> = (&'static str, &'a str);
 /// The fields that make the name, each with its value. Without a node there is not even a prefix.
 fn segments(ids: &Identifiers) -> Result<[Segment<'_>; 4], IdentifierError> {
     if ids.node.is_empty() {
-        return Err(IdentifierError::Missing { field: "node", orchestrator: String::new(), is_node: true });
+        return Err(IdentifierError::Missing { field: "node", orchestrator: String::new() });
     }
     let workload: Segment = match ids.orchestrator.as_str() {
         "k8s" => ("pod", &ids.pod),
@@ -171,7 +170,7 @@ fn join(ids: &Identifiers, prefix: bool) -> Result<String, IdentifierError> {
             name.push('-');
         }
         if value.is_empty() {
-            let missing = || IdentifierError::Missing { field, orchestrator: ids.orchestrator.clone(), is_node: false };
+            let missing = || IdentifierError::Missing { field, orchestrator: ids.orchestrator.clone() };
             return if prefix { Ok(name) } else { Err(missing()) };
         }
         for (wrong, word) in [(value.starts_with('-'), "begin"), (value.ends_with('-'), "end")] {

@@ -11,7 +11,7 @@ use tortie_api::Object;
 use tortie_net::{parse_address, parse_cidr};
 
 use super::read::{
-    At, Fields, Read, Wrong, interface, is_port_name, list, owned, profile_name, record, text, texts, whole,
+    At, Fields, Read, Wrong, interface, list, owned, port_name, profile_name, record, text, texts, whole,
 };
 use super::rule::{NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX, parse_protocol};
 use crate::endpoint::{
@@ -309,12 +309,9 @@ fn port(value: &Value) -> Read<NamedPort> {
     let map = record(value)?;
     let field = |name: &'static str| map.get(name).ok_or_else(|| format!("{name}: nothing there"));
     let number = whole(field("port")?)?.and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0);
-    let name = owned(field("name")?)?;
-    if !is_port_name(&name) {
-        return Err(format!("{name:?} is no name of a port").into());
-    }
+    let name = text(field("name")?)?;
     Ok(NamedPort {
-        name,
+        name: port_name(name).ok_or_else(|| format!("{name:?} is no name of a port"))?,
         protocol: parse_protocol(field("protocol")?)?,
         port: number.ok_or_else(|| "the port is out of range".to_owned())?,
     })

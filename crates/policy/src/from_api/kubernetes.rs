@@ -14,7 +14,6 @@ use tortie_net::parse_cidr;
 
 use super::{Invalid, spec};
 
-const ORCHESTRATOR: &str = "projectcalico.org/orchestrator == 'k8s'";
 const ORDER: f64 = 1000.0;
 
 /// The object as a policy of Calico. It is never enforced, so only the first unreadable field is reported.
@@ -24,7 +23,7 @@ pub(super) fn convert(object: &Object) -> Result<Object, Invalid> {
     let mut policy = NetworkPolicySpec {
         tier: "default".to_owned(),
         order: Some(ORDER),
-        selector: pods(Some(&spec.pod_selector)),
+        selector: LabelSelector::pods(Some(&spec.pod_selector)),
         ..NetworkPolicySpec::default()
     };
     let types: &[String] = if spec.policy_types.is_empty() { &["Ingress".to_owned()] } else { &spec.policy_types };
@@ -116,37 +115,10 @@ fn side(peer: &Peer, path: &Path) -> Result<EntityRule, Invalid> {
         });
     }
     Ok(EntityRule {
-        selector: pods(peer.pod_selector.as_ref()),
-        namespace_selector: peer.namespace_selector.as_ref().map(namespaces).unwrap_or_default(),
+        selector: LabelSelector::pods(peer.pod_selector.as_ref()),
+        namespace_selector: LabelSelector::namespaces(peer.namespace_selector.as_ref()),
         ..EntityRule::default()
     })
-}
-
-fn pods(selector: Option<&LabelSelector>) -> String {
-    let mut all = vec![ORCHESTRATOR.to_owned()];
-    all.extend(selector.map(terms).unwrap_or_default());
-    all.join(" && ")
-}
-
-fn namespaces(selector: &LabelSelector) -> String {
-    let terms = terms(selector);
-    if terms.is_empty() { "all()".to_owned() } else { terms.join(" && ") }
-}
-
-fn terms(selector: &LabelSelector) -> Vec<String> {
-    let mut terms: Vec<String> =
-        selector.match_labels.iter().map(|(label, value)| format!("{label} == '{value}'")).collect();
-    for requirement in &selector.match_expressions {
-        let label = &requirement.key;
-        let values = requirement.values.iter().map(|value| format!("'{value}'")).collect::<Vec<_>>().join(", ");
-        terms.push(match requirement.operator.as_str() {
-            "In" => format!("{label} in {{ {values} }}"),
-            "NotIn" => format!("{label} not in {{ {values} }}"),
-            "Exists" => format!("has({label})"),
-            _ => format!("! has({label})"),
-        });
-    }
-    terms
 }
 
 fn without_nulls(value: Value) -> Value {

@@ -15,7 +15,7 @@ use tortie_net::Protocol;
 
 use super::Item;
 use super::endpoint::{Workload, own_address_of};
-use super::read::{is_interface, is_port_name, is_profile_name};
+use super::read::{is_interface, is_profile_name, port_name};
 use crate::{Labels, NamedPort, WorkloadId};
 
 impl Item {
@@ -110,10 +110,10 @@ impl Spec<'_> {
     fn parts(self) -> Option<Workload> {
         let port = |port: &Port<'_>| {
             let protocol = Protocol::parse_any_case(port.protocol).ok()?;
-            if port.port == 0 || !is_port_name(port.name) {
+            if port.port == 0 {
                 return None;
             }
-            Some(NamedPort { name: port.name.to_owned(), protocol, port: port.port })
+            Some(NamedPort { name: port_name(port.name)?, protocol, port: port.port })
         };
         if self.ports.len().saturating_mul(self.ip_networks.len()) > NamedPort::LIMIT {
             return None;

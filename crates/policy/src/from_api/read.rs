@@ -202,9 +202,13 @@ pub(super) fn is_profile_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Whether a text can be the name of an endpoint's port: one that a rule can name, or all digits.
-pub(super) fn is_port_name(name: &str) -> bool {
-    matches!(name.parse(), Ok(Port::Name(_) | Port::Number(_)))
+/// The name of an endpoint's port: one that a rule can name, or all digits.
+pub(super) fn port_name(text: &str) -> Option<String> {
+    match text.parse() {
+        Ok(Port::Name(name)) => Some(name),
+        Ok(Port::Number(_)) => Some(text.to_owned()),
+        _ => None,
+    }
 }
 
 pub(super) fn flag(value: &Value) -> Read<bool> {
