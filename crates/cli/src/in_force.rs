@@ -117,7 +117,7 @@ pub(crate) fn sources(link: &Link, wanted: Wanted, agent: &Agent) -> anyhow::Res
 /// Brings together what the store and what the agent said.
 fn answered(listing: anyhow::Result<Listing>, told: Told) -> anyhow::Result<Sources> {
     let Told { state, last_valid, copy } = told;
-    let version = |stored: Stored| (stored.key, (stored.revision, (&*stored.value).into()));
+    let version = |stored: Stored| (stored.key, (stored.revision, (&stored.value).into()));
     let mut sources = Sources {
         last_valid: last_valid.into_iter().map(version).collect(),
         basis: Basis::Agent,

@@ -156,7 +156,7 @@ fn work<'a>(
                 break;
             }
             for write in &planned {
-                view.assume(write, view::planned());
+                view.assume(write, view::PLANNED.into());
                 touched.insert(write.key.clone());
             }
             touched.insert(waiting.job.key.clone());
@@ -234,19 +234,13 @@ fn settle<'a>(
                 }
                 Ok(done)
             }
-            Err(WriteError::Refused(reason)) => Err(ClientError::Refused(reason.clone())),
-            Err(WriteError::Unsupported { operation, reason }) => {
-                Err(ClientError::not_supported(*operation, &write.key, reason.clone()))
-            }
-            Err(_) if waiting.tries < TRIES => {
+            Err(WriteError::Exists(_) | WriteError::Missing | WriteError::Conflict(_)) if waiting.tries < TRIES => {
                 waiting.tries += 1;
                 lost.push(waiting);
                 continue;
             }
             Err(WriteError::Missing) => Err(ClientError::missing(&waiting.job.key)),
-            Err(WriteError::Exists(stored) | WriteError::Conflict(stored)) => {
-                Err(ClientError::Conflict { key: write.key.clone(), current: Some(stored.revision.clone()) })
-            }
+            Err(error) => Err(ClientError::refused(&write.key, error.clone())),
         };
         answers.results[waiting.at] = Some(result);
     }

@@ -17,15 +17,6 @@ const TIER_LABEL: &str = "projectcalico.org/tier";
 /// What older releases put before the names of policies of the default tier.
 pub(super) const LEGACY_PREFIX: &str = "default.";
 
-/// Whether objects of this kind are in a tier and carry their name in an annotation.
-pub(super) fn is_tiered(kind: Kind) -> bool {
-    TIERED.contains(&kind)
-}
-
-/// The kinds that are in tiers.
-pub(super) const TIERED: [Kind; 4] =
-    [Kind::NetworkPolicy, Kind::GlobalNetworkPolicy, Kind::StagedNetworkPolicy, Kind::StagedGlobalNetworkPolicy];
-
 /// The tier of a policy.
 pub(super) fn tier(object: &Object) -> &str {
     text(object, "tier").unwrap_or("default")
@@ -50,7 +41,7 @@ pub(super) fn read(stored: &Stored) -> Result<Object, ClientError> {
     let mut object = read_raw(stored)?;
     object.metadata.resource_version = stored.revision.to_string();
     match object.kind {
-        kind if is_tiered(kind) => show_policy(&mut object, &stored.key)?,
+        kind if kind.is_tiered() => show_policy(&mut object, &stored.key)?,
         Kind::Tier => {
             let spec = spec(&mut object);
             fill(spec, "order", || json!(1_000_000));
@@ -129,7 +120,7 @@ fn show_policy(object: &mut Object, key: &Key) -> Result<(), ClientError> {
 /// The bytes to store an object as.
 pub(super) fn write(object: &Object) -> Arc<[u8]> {
     let mut object = object.clone();
-    if is_tiered(object.kind) {
+    if object.kind.is_tiered() {
         let name = json!({ "name": object.metadata.name }).to_string();
         object.metadata.annotations.insert(NAME_ANNOTATION.to_owned(), name);
         let tier = tier(&object).to_owned();
@@ -155,7 +146,7 @@ pub(super) fn is_same(stored: &Stored, value: &[u8]) -> bool {
         return true;
     }
     let Ok(mut object) = read_raw(stored) else { return false };
-    if is_tiered(object.kind)
+    if object.kind.is_tiered()
         && let Ok(shown) = read(stored)
     {
         object.metadata.name = shown.metadata.name;

@@ -9,7 +9,7 @@ use tortie_api::{Key, Path};
 use tortie_manifest::Problem;
 use tortie_manifest::validate::calico_text;
 
-use tortie_store::{Operation, Revision, StoreError};
+use tortie_store::{Revision, StoreError, WriteError};
 
 /// Why the client refused something.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -166,16 +166,18 @@ impl ClientError {
         ClientError::Missing { key: key.clone(), at: None }
     }
 
-    /// The store does no such thing with objects of this kind.
-    pub(super) fn not_supported(operation: Operation, key: &Key, reason: Option<String>) -> Self {
-        let operation = match operation {
-            Operation::Create => "Create",
-            Operation::Update => "Update",
-            Operation::Delete => "Delete",
-            Operation::Get => "Get",
-            Operation::List => "List",
-        };
-        ClientError::Unsupported { operation, on: key.to_string(), reason }
+    /// The store refused to write this object.
+    pub(super) fn refused(key: &Key, error: WriteError) -> Self {
+        match error {
+            WriteError::Refused(reason) => ClientError::Refused(reason),
+            WriteError::Unsupported { operation, reason } => {
+                ClientError::Unsupported { operation: operation.name(), on: key.to_string(), reason }
+            }
+            WriteError::Missing => ClientError::missing(key),
+            WriteError::Exists(stored) | WriteError::Conflict(stored) => {
+                ClientError::Conflict { key: key.clone(), current: Some(stored.revision) }
+            }
+        }
     }
 
     pub(super) fn unsupported(operation: &'static str, on: impl Into<String>, reason: Option<&str>) -> Self {

@@ -46,7 +46,9 @@ pub(super) fn initialise(client: &Client, version: &str, cluster_type: &str) -> 
         for (write, answer) in writes.iter().zip(client.store.write(&writes)?) {
             match answer {
                 Ok(_) => done.push(write.key.clone()),
-                Err(WriteError::Refused(reason)) => return Err(ClientError::Refused(reason)),
+                Err(error @ (WriteError::Refused(_) | WriteError::Unsupported { .. })) => {
+                    return Err(ClientError::refused(&write.key, error));
+                }
                 // Someone else was faster. A tier is as good from him; the information may still lack something.
                 Err(WriteError::Exists(_)) if write.key.kind == Kind::Tier => {}
                 Err(_) => again = Some(write.key.clone()),
@@ -129,15 +131,8 @@ pub(super) fn set_locked(client: &Client, locked: bool) -> Result<bool, ClientEr
         }
         let write = Write::update(key.clone(), entry::write(&found.object), found.stored.revision);
         match client.store.write(&[write])?.pop() {
-            Some(Err(WriteError::Refused(reason))) => return Err(ClientError::Refused(reason)),
-            Some(Err(WriteError::Unsupported { operation, reason })) => {
-                return Err(ClientError::not_supported(operation, &key, reason));
-            }
             Some(Err(WriteError::Conflict(_))) if tries < TRIES => {}
-            Some(Err(WriteError::Conflict(stored))) => {
-                return Err(ClientError::Conflict { key, current: Some(stored.revision) });
-            }
-            Some(Err(_)) => return Err(ClientError::missing(&key)),
+            Some(Err(error)) => return Err(ClientError::refused(&key, error)),
             _ => break,
         }
     }

@@ -1,6 +1,6 @@
 //! Giving policies that older releases stored as `default.<name>` the key `<name>` (datastore sheet 1.4).
 
-use tortie_api::Object;
+use tortie_api::{Kind, Object};
 
 use super::{Change, Client, ClientError, Done, Outcome, entry};
 use tortie_store::{Selection, Stored, Write, WriteError};
@@ -12,7 +12,7 @@ use tortie_store::{Selection, Stored, Write, WriteError};
 /// go. Where it is taken by another one, both stay and that is an error: deleting one would lose it.
 pub(super) fn migrate(client: &Client) -> Result<Vec<Outcome>, ClientError> {
     let mut moves = Vec::new();
-    for kind in entry::TIERED {
+    for kind in Kind::TIERED {
         for stored in client.store.list(&Selection::kind(kind))?.items {
             // One that cannot be read has no other name that is known.
             let Ok(object) = entry::read(&stored) else { continue };
@@ -36,13 +36,7 @@ pub(super) fn migrate(client: &Client) -> Result<Vec<Outcome>, ClientError> {
         for (at, answer) in old.into_iter().zip(client.store.write(&deletes)?) {
             match answer {
                 Ok(_) | Err(WriteError::Missing) => {}
-                Err(WriteError::Refused(reason)) => results[at] = Err(ClientError::Refused(reason)),
-                Err(WriteError::Unsupported { operation, reason }) => {
-                    results[at] = Err(ClientError::not_supported(operation, &moves[at].0.key, reason));
-                }
-                Err(WriteError::Exists(stored) | WriteError::Conflict(stored)) => {
-                    results[at] = Err(ClientError::Conflict { key: stored.key, current: Some(stored.revision) });
-                }
+                Err(error) => results[at] = Err(ClientError::refused(&moves[at].0.key, error)),
             }
         }
     }
@@ -59,9 +53,8 @@ fn made(
     match answer {
         Ok(_) => Ok(()),
         Err(WriteError::Exists(other)) if entry::read(&other).is_ok_and(|other| other.body == object.body) => Ok(()),
-        Err(WriteError::Refused(reason)) => Err(ClientError::Refused(reason)),
-        Err(WriteError::Unsupported { operation, reason }) => {
-            Err(ClientError::not_supported(operation, &object.key(), reason))
+        Err(error @ (WriteError::Refused(_) | WriteError::Unsupported { .. })) => {
+            Err(ClientError::refused(&object.key(), error))
         }
         Err(_) => Err(ClientError::Exists { key: object.key() }),
     }

@@ -23,7 +23,6 @@ mod label;
 mod legacy;
 mod order;
 mod outcome;
-mod parallel;
 mod patch;
 mod plan;
 mod pool;
@@ -52,7 +51,7 @@ pub use builtin::{DEFAULT_ALLOW, default_allow};
 pub use error::ClientError;
 pub use initial::is_initial_tier;
 pub use outcome::{Batch, Change, Done, Extent, LabelChange, Manner, Mode, Outcome, Target};
-pub use parallel::each;
+pub use tortie_store::parallel::each;
 pub use whole::Refuse;
 
 /// Calico's rules on top of a store.
@@ -118,7 +117,7 @@ impl Client {
 
     /// The key under which the object that users know by this name is stored, or would be made.
     pub fn stored_key(&self, key: Key) -> Result<Key, ClientError> {
-        if !entry::is_tiered(key.kind) {
+        if !key.kind.is_tiered() {
             return Ok(key);
         }
         let found = View::new(&*self.store).locate(&key)?;
@@ -140,7 +139,7 @@ impl Client {
         let listing = self.store.list(selection)?;
         let mut all = Objects { position: listing.position, ..Objects::default() };
         all.objects.reserve(listing.items.len() + 1);
-        for object in parallel::each(&listing.items, entry::read) {
+        for object in each(&listing.items, entry::read) {
             match object {
                 Ok(object) => all.objects.push(object),
                 Err(error) => all.unreadable.push(error),

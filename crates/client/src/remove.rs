@@ -52,7 +52,7 @@ fn revision(view: &View, kind: Kind, text: &str) -> Result<Option<Revision>, Cli
 /// A tier that policies are in stays.
 fn empty(view: &mut View, tier: &Key) -> Result<(), ClientError> {
     let mut policies = Vec::new();
-    for kind in entry::TIERED {
+    for kind in Kind::TIERED {
         for stored in view.list(kind)? {
             // One that cannot be read is not known to be in this tier, as in Calico.
             if let Ok(policy) = entry::read(&stored)

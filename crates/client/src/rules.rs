@@ -25,7 +25,7 @@ pub(super) fn create(view: &mut View, object: &mut Object) -> Result<(), ClientE
             return Err(ClientError::unsupported("create or apply", object.key().to_string(), Some(KUBERNETES_REASON)));
         }
         _ if builtin::is(&object.key()) => return Err(ClientError::BuiltIn { name: DEFAULT_ALLOW.to_owned() }),
-        kind if entry::is_tiered(kind) => tier_exists(view, object)?,
+        kind if kind.is_tiered() => tier_exists(view, object)?,
         _ => {}
     }
     prepare(view, object)?;

@@ -11,11 +11,6 @@ use tortie_store::{Op, Revision, Selection, Store, StoreError, Stored, Write};
 /// The revision of what is not written yet; no store has it.
 pub(super) const PLANNED: u64 = u64::MAX;
 
-/// The same as a revision.
-pub(super) fn planned() -> Revision {
-    PLANNED.into()
-}
-
 /// What is stored, read when asked for, with planned writes over it.
 pub(super) struct View<'a> {
     store: &'a dyn Store,
@@ -128,6 +123,6 @@ impl<'a> View<'a> {
 }
 
 fn legacy_key(key: &Key) -> Option<Key> {
-    (entry::is_tiered(key.kind) && !key.name.starts_with(LEGACY_PREFIX) && !key.name.is_empty())
+    (key.kind.is_tiered() && !key.name.starts_with(LEGACY_PREFIX) && !key.name.is_empty())
         .then(|| Key { name: format!("{LEGACY_PREFIX}{}", key.name), ..key.clone() })
 }

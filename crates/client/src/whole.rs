@@ -68,7 +68,7 @@ pub(super) fn run(client: &Client, jobs: Vec<Job>, manner: Manner, refuse: Refus
 /// stored policies under.
 fn twice(client: &Client, jobs: &[Job]) -> Result<Vec<(usize, usize)>, ClientError> {
     let alike = |key: &Key| {
-        let name = key.name.strip_prefix(entry::LEGACY_PREFIX).filter(|_| entry::is_tiered(key.kind));
+        let name = key.name.strip_prefix(entry::LEGACY_PREFIX).filter(|_| key.kind.is_tiered());
         Key { name: name.unwrap_or(&key.name).to_owned(), ..key.clone() }
     };
     let mut groups: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
@@ -236,16 +236,7 @@ impl Settled {
     /// The same with the store's reason, if it is about a change of this job.
     fn refused(mut self, reasons: &BTreeMap<&Key, WriteError>) -> Self {
         if let Some((key, reason)) = self.wrote.iter().find_map(|key| reasons.get_key_value(key)) {
-            self.result = Err(match reason {
-                WriteError::Refused(text) => ClientError::Refused(text.clone()),
-                WriteError::Unsupported { operation, reason } => {
-                    ClientError::not_supported(*operation, key, reason.clone())
-                }
-                WriteError::Missing => ClientError::missing(key),
-                WriteError::Exists(stored) | WriteError::Conflict(stored) => {
-                    ClientError::Conflict { key: (*key).clone(), current: Some(stored.revision.clone()) }
-                }
-            });
+            self.result = Err(ClientError::refused(key, reason.clone()));
         }
         self
     }

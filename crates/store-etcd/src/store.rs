@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tortie_api::Key;
 use tortie_store::{
     Listing, Paths, Position, Selection, Store, StoreError, Stored, Watch, Whole, Write, WriteError, Written,
+    list_by_pages,
 };
 
 use crate::connection::Connection;
@@ -73,7 +74,7 @@ impl EtcdStore {
 
     /// As [`Store::watch`].
     pub fn watcher(&self, selection: &Selection, from: &Position) -> Result<EtcdWatch, StoreError> {
-        EtcdWatch::start(self.shared.clone(), selection.clone(), at(from))
+        EtcdWatch::start(self.shared.clone(), selection.clone(), from.number_or_never())
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -106,11 +107,6 @@ impl EtcdStore {
         });
         Ok(paths.iter().map(|path| path.as_ref().and_then(|_| answers.next().flatten())).collect())
     }
-}
-
-/// A position as a number; one that is none is of another store, and was never reached in this one.
-fn at(position: &Position) -> u64 {
-    position.number().unwrap_or(u64::MAX)
 }
 
 impl Store for EtcdStore {
@@ -146,25 +142,13 @@ impl Store for EtcdStore {
     }
 
     fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
-        let mut tries = 0;
-        loop {
-            let mut items = Vec::new();
-            tries += 1;
-            match self.list_pages(selection, &mut |page| items.extend(page)) {
-                Ok(position) => {
-                    items.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-                    return Ok(Listing { position, items });
-                }
-                Err(StoreError::Compacted { .. }) if tries < TRIES => {}
-                Err(StoreError::Compacted { .. }) => {
-                    return Err(StoreError::Failed(format!(
-                        "etcd at {} compacts its history faster than it can be read; compact less often",
-                        self.connection().settings().place()
-                    )));
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        list_by_pages(self, selection, TRIES).map_err(|error| match error {
+            StoreError::Compacted { .. } => StoreError::Failed(format!(
+                "etcd at {} compacts its history faster than it can be read; compact less often",
+                self.connection().settings().place()
+            )),
+            error => error,
+        })
     }
 
     fn list_pages(&self, selection: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Position, StoreError> {
@@ -193,7 +177,7 @@ impl Store for EtcdStore {
     }
 
     fn is_quiet(&self, after: &Position, until: &Position) -> Result<bool, StoreError> {
-        let (after, until) = (at(after), at(until));
+        let (after, until) = (after.number_or_never(), until.number_or_never());
         if until <= after {
             return Ok(true);
         }

@@ -13,11 +13,6 @@ pub(crate) fn to_sql(revision: u64) -> i64 {
     i64::try_from(revision).unwrap_or(i64::MAX)
 }
 
-/// A position as a number; one that is none is of another store, and was never reached in this one.
-pub(crate) fn number(position: &Position) -> u64 {
-    position.number().unwrap_or(u64::MAX)
-}
-
 fn from_sql(revision: i64) -> u64 {
     u64::try_from(revision).unwrap_or(0)
 }
@@ -179,7 +174,7 @@ pub(crate) fn after(sql: &Connection, selection: &Selection, from: u64) -> rusql
             break;
         }
     }
-    piece.ends[1] = entry(sql, piece.upto)?;
+    piece.ends[1] = if piece.upto == from { piece.ends[0] } else { entry(sql, piece.upto)? };
     Ok(piece)
 }
 

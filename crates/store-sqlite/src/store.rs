@@ -81,7 +81,7 @@ impl SqliteStore {
 
     /// As [`Store::watch`], with access to the watcher's [`Stats`](crate::Stats).
     pub fn watcher(&self, selection: &Selection, from: &Position) -> Result<Watcher, StoreError> {
-        Watcher::start(self.place.clone(), selection.clone(), read::number(from))
+        Watcher::start(self.place.clone(), selection.clone(), from.number_or_never())
     }
 
     /// Does something with a connection, kept for the next time. None when there is no file.

@@ -15,22 +15,25 @@ pub enum Operation {
     Update,
     /// Delete one.
     Delete,
-    /// Read one by its key. Where that is all that a store lacks, its objects come out of lists.
-    Get,
     /// Read all of them, and follow their changes. A store without this has none of them: it lists nothing.
     List,
 }
 
-impl fmt::Display for Operation {
+impl Operation {
     /// As Calico's messages name it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    pub const fn name(self) -> &'static str {
+        match self {
             Operation::Create => "Create",
             Operation::Update => "Update",
             Operation::Delete => "Delete",
-            Operation::Get => "Get",
             Operation::List => "List",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -56,7 +59,8 @@ pub struct Abilities {
     /// revision is the number of its last change. Without this, each of these holds within a kind only, and history
     /// cannot be watched from its start.
     pub one_history: bool,
-    /// [`Store::write_whole`](crate::Store::write_whole) makes all or nothing. Without this it makes the changes one by one,
+    /// [`Store::write_whole`](crate::Store::write_whole) makes all or nothing, as far as the store's transactions reach: more
+    /// changes than one transaction takes are made in several. Without this it makes the changes one by one,
     /// and stops at the first that is refused.
     pub transactions: bool,
     /// Content comes back byte for byte, whatever it is, under whatever name. Without this it is an object that the store's

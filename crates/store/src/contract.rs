@@ -26,6 +26,24 @@ use crate::{
     Write, WriteError, Written,
 };
 
+/// All objects of a selection, in the order of their keys, for a store whose [`Store::list_pages`] does the work. When the
+/// pages are no longer kept on the way it begins again, up to this many times in all.
+pub fn list_by_pages(store: &dyn Store, selection: &Selection, tries: u32) -> Result<Listing, StoreError> {
+    let mut tried = 0;
+    loop {
+        let mut items = Vec::new();
+        tried += 1;
+        match store.list_pages(selection, &mut |page| items.extend(page)) {
+            Ok(position) => {
+                items.sort_unstable_by(|a: &Stored, b| a.key.cmp(&b.key));
+                return Ok(Listing { position, items });
+            }
+            Err(StoreError::Compacted { .. }) if tried < tries => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// A store of resources.
 pub trait Store: Send + Sync {
     /// What this store is, for messages: `embedded store /var/lib/tortie/tortie.db`.
@@ -36,8 +54,8 @@ pub trait Store: Send + Sync {
         Abilities::default()
     }
 
-    /// Whether the store can do this with objects of a kind. What it cannot do it refuses: a write with
-    /// [`WriteError::Unsupported`], a get with [`StoreError::Unsupported`]; a list of a kind that cannot be listed is empty.
+    /// Whether the store can do this with objects of a kind. It refuses a write that it cannot make with
+    /// [`WriteError::Unsupported`]; a list of a kind that cannot be listed is empty.
     fn supports(&self, kind: Kind, operation: Operation) -> Support {
         let _ = operation;
         crate::abilities::by_default(kind)

@@ -2,7 +2,7 @@
 
 use tortie_api::Kind;
 
-use crate::{Operation, Position};
+use crate::Position;
 
 /// Why a store could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -21,16 +21,6 @@ pub enum StoreError {
     Expired {
         /// The kind whose objects have to be listed again.
         kind: Kind,
-    },
-    /// The store can do no such thing with objects of this kind.
-    #[error("operation {operation} is not supported on {kind}{}", .reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
-    Unsupported {
-        /// What was asked for.
-        operation: Operation,
-        /// The kind.
-        kind: Kind,
-        /// Why, where there is more to say.
-        reason: Option<String>,
     },
     /// Anything else, in words that name the place and the fix.
     #[error("{0}")]

@@ -27,6 +27,7 @@ mod error;
 pub mod memory;
 mod object;
 mod overlay;
+pub mod parallel;
 pub mod paths;
 mod position;
 mod revision;
@@ -36,7 +37,7 @@ mod write;
 pub mod conformance;
 
 pub use abilities::{Abilities, Operation, Support, Unsupported};
-pub use contract::{Store, Watch};
+pub use contract::{Store, Watch, list_by_pages};
 pub use error::StoreError;
 pub use object::{Event, Listing, Purpose, Selection, Stored, Value};
 pub use overlay::Overlay;

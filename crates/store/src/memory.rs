@@ -135,9 +135,15 @@ impl MemoryStore {
         }
     }
 
-    fn write_one(&self, state: &mut State, write: &Write) -> Result<Written, WriteError> {
+    /// Whether the change may be made now.
+    fn check(&self, state: &State, write: &Write) -> Result<(), WriteError> {
         let operation = write.op.operation();
         self.supports(write.key.kind, operation).map_err(|unsupported| unsupported.refusal(operation))?;
+        write.op.check(state.objects.get(&write.key))
+    }
+
+    fn write_one(&self, state: &mut State, write: &Write) -> Result<Written, WriteError> {
+        self.check(state, write)?;
         state.write(self.part_of(write.key.kind), write)
     }
 
@@ -204,11 +210,11 @@ impl Store for MemoryStore {
     }
 
     fn supports(&self, kind: Kind, operation: Operation) -> Support {
-        let read = matches!(operation, Operation::Get | Operation::List);
         match kind {
             _ if !self.shared.by_kind => crate::abilities::by_default(kind),
-            Kind::Profile if !read => Err(Unsupported::default()),
-            kind if !kind.is_calico() && operation != Operation::List => Err(Unsupported::default()),
+            kind if operation != Operation::List && (kind == Kind::Profile || !kind.is_calico()) => {
+                Err(Unsupported::default())
+            }
             _ => Ok(()),
         }
     }
@@ -252,7 +258,7 @@ impl Store for MemoryStore {
         let mut state = self.state();
         let mut whole = Whole::default();
         if !self.shared.by_kind {
-            let check = |(at, write): (usize, &Write)| Some((at, write.op.check(state.objects.get(&write.key)).err()?));
+            let check = |(at, write): (usize, &Write)| Some((at, self.check(&state, write).err()?));
             let refused: Vec<_> = writes.iter().enumerate().filter_map(check).collect();
             if !refused.is_empty() {
                 return Ok(Whole { made: Vec::new(), stopped: Some(Stopped::Refused(refused)) });

@@ -54,6 +54,16 @@ impl Value {
     }
 }
 
+/// The same bytes, without a copy of them; none of an unreadable object.
+impl From<&Value> for Arc<[u8]> {
+    fn from(value: &Value) -> Self {
+        match &value.0 {
+            Content::Json(bytes) => bytes.clone(),
+            Content::Unreadable(_) => Arc::default(),
+        }
+    }
+}
+
 impl Deref for Value {
     type Target = [u8];
 

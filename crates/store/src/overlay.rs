@@ -62,8 +62,8 @@ impl Changed {
         let write = match (&self.base, &self.now) {
             (None, None) => return None,
             (Some(base), Some(now)) if base.value == now.value => return None,
-            (None, Some(now)) => Write::create(key.clone(), &*now.value),
-            (Some(base), Some(now)) => Write::update(key.clone(), &*now.value, base.revision.clone()),
+            (None, Some(now)) => Write::create(key.clone(), &now.value),
+            (Some(base), Some(now)) => Write::update(key.clone(), &now.value, base.revision.clone()),
             (Some(base), None) => Write::delete(key.clone(), Some(base.revision.clone())),
         };
         Some((self.last, write))

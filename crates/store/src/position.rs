@@ -15,8 +15,9 @@ use crate::Revision;
 /// a history of their own gives one revision for each of them ([`Position::of_parts`]); how it names these parts is its own
 /// matter, and a position may have some of the parts only: that of a write has the part in which it was made.
 ///
-/// Two positions are compared part by part, over the parts that both have. Where a part cannot be ordered (see
-/// [`Revision`]) only equal ones count as reached, and none counts as behind.
+/// Two positions are compared part by part. Where a part cannot be ordered (see [`Revision`]) only equal ones count as
+/// reached, and none counts as behind. A goal is reached when each of its parts is; a part that only one of the two has says
+/// nothing of which is behind, and is no step back.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Position(Form);
@@ -60,6 +61,11 @@ impl Position {
             Form::Whole(number) => Some(number),
             Form::Parts(_) => None,
         }
+    }
+
+    /// The number, where there is one history. A position in several is of another store, and was never reached here.
+    pub fn number_or_never(&self) -> u64 {
+        self.number().unwrap_or(u64::MAX)
     }
 
     /// The highest number in it, for gauges.

@@ -7,8 +7,8 @@ use tortie_api::{Key, Kind, Object, Path, decode};
 use tortie_policy::{Invalid, Item, PolicyId, staged_deletion};
 use tortie_store::{Revision, Stored};
 
-use crate::parallel::each;
 use crate::{LastValid, Replacement, Unreadable};
+use tortie_store::parallel::each;
 
 /// What a change puts in the place of an object.
 #[derive(Clone, Debug, PartialEq)]

@@ -38,7 +38,7 @@ impl LastValid for NoCache {
 /// Keeps them in memory, for as long as the process runs.
 impl LastValid for RefCell<BTreeMap<Key, Version>> {
     fn keep(&self, stored: &Stored) {
-        self.borrow_mut().insert(stored.key.clone(), (stored.revision.clone(), (&*stored.value).into()));
+        self.borrow_mut().insert(stored.key.clone(), (stored.revision.clone(), (&stored.value).into()));
     }
 
     fn find(&self, present: &Stored) -> Option<Version> {

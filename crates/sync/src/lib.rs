@@ -13,7 +13,6 @@
 mod change;
 mod in_force;
 mod last_valid;
-mod parallel;
 mod unreadable;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -23,7 +22,7 @@ use std::time::Duration;
 use tortie_api::{Key, Kind};
 use tortie_store::{Event, Position, Revision, Selection, Store, StoreError, Stored, Watch};
 
-use parallel::each;
+use tortie_store::parallel::each;
 
 pub use change::{Change, Content, changes};
 pub use in_force::InForce;

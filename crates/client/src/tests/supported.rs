@@ -69,3 +69,39 @@ fn an_object_that_the_store_cannot_read_is_listed_as_unreadable_with_its_reason(
     assert!(client.get(&hep("h").key()).is_err());
     assert!(client.delete(vec![hep("h").key().into()], false)[0].result.is_ok(), "it can be deleted");
 }
+
+/// A store that makes no tiers.
+struct NoTiers(MemoryStore);
+
+impl Store for NoTiers {
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+
+    fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        self.0.get(key)
+    }
+
+    fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
+        self.0.list(selection)
+    }
+
+    fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
+        let one = |write: &Write| match write.key.kind {
+            Kind::Tier => Ok(Err(WriteError::Unsupported { operation: write.op.operation(), reason: None })),
+            _ => Ok(self.0.write(std::slice::from_ref(write))?.remove(0)),
+        };
+        writes.iter().map(one).collect()
+    }
+
+    fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
+        self.0.watch(selection, from)
+    }
+}
+
+#[test]
+fn initial_content_that_the_store_cannot_make_is_an_error_that_says_so() {
+    let client = Client::new(Arc::new(NoTiers(MemoryStore::new())));
+    let refused = client.initialise("", "").unwrap_err();
+    assert_eq!(refused.to_string(), "operation Create is not supported on Tier(default)");
+}

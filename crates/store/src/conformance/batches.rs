@@ -1,8 +1,10 @@
 //! Claims about several writes in one call.
 
+use tortie_api::{Key, Kind};
+
 use super::Subject;
 use super::support::{Must, create, delete, next, note, tier, until, update_at};
-use crate::{Position, Revision, Stopped, Write, WriteError};
+use crate::{Operation, Position, Revision, Stopped, Write, WriteError};
 
 /// No writes, no results, no revision.
 pub fn an_empty_batch_changes_nothing(subject: &dyn Subject) {
@@ -148,7 +150,7 @@ pub fn changes_that_belong_together_are_all_made(subject: &dyn Subject) {
     assert!(store.write_whole(&[]).expect("write").made.is_empty());
 }
 
-/// A conflict, an object that exists, or one that does not: nothing is changed, nothing is given to watches, and each reason
+/// A conflict, an object that exists, one that does not, or a kind that the store does not write: nothing is changed, nothing is given to watches, and each reason
 /// is given; where the store has transactions.
 pub fn one_refused_change_keeps_all_that_belong_to_it_back(subject: &dyn Subject) {
     let store = subject.store();
@@ -158,13 +160,16 @@ pub fn one_refused_change_keeps_all_that_belong_to_it_back(subject: &dyn Subject
     let a = store.one(create(&tier("a"), "one"));
     store.one(update_at(&tier("a"), "two", &a.revision));
     let before = store.all();
+    let unwritable = Kind::KubernetesService;
     let writes = [
         create(&tier("new"), "one"),
         update_at(&tier("a"), "three", &a.revision),
         create(&tier("a"), "four"),
         update_at(&tier("missing"), "one", &a.revision),
+        create(&Key::namespaced(unwritable, "prod", "a"), "one"),
     ];
-    for (refused, kind) in [(1, "conflict"), (2, "exists"), (3, "missing")] {
+    assert!(store.supports(unwritable, Operation::Create).is_err());
+    for (refused, kind) in [(1, "conflict"), (2, "exists"), (3, "missing"), (4, "unsupported")] {
         let whole = store.write_whole(&[writes[0].clone(), writes[refused].clone()]).expect("write");
         assert!(whole.made.is_empty(), "{kind}: {whole:?}");
         let Some(Stopped::Refused(reasons)) = whole.stopped else { panic!("{kind} is refused") };
@@ -173,7 +178,8 @@ pub fn one_refused_change_keeps_all_that_belong_to_it_back(subject: &dyn Subject
             WriteError::Conflict(_) => kind == "conflict",
             WriteError::Exists(_) => kind == "exists",
             WriteError::Missing => kind == "missing",
-            WriteError::Unsupported { .. } | WriteError::Refused(_) => false,
+            WriteError::Unsupported { operation, .. } => kind == "unsupported" && *operation == Operation::Create,
+            WriteError::Refused(_) => false,
         };
         assert!(fits, "{kind}: {reason:?}");
     }
