@@ -113,6 +113,15 @@ impl Client {
         }
     }
 
+    /// The same; none where the server does not have what is asked for.
+    pub(crate) async fn find(&self, call: &Call) -> Result<Option<Bytes>, Trouble> {
+        match self.call(call).await {
+            Ok(body) => Ok(Some(body)),
+            Err(trouble) if trouble.code() == Some(404) => Ok(None),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
     async fn once(&self, call: &Call) -> Result<Bytes, Trouble> {
         let answer = self.open(call).await?;
         let body = answer.into_body().collect().await.map_err(|error| Trouble::Away(away(&error)))?;

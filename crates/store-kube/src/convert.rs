@@ -18,7 +18,6 @@ mod ports;
 pub mod profile;
 pub mod qos;
 pub mod quantity;
-mod selector;
 
 use serde_json::{Map, Value};
 use tortie_api::{Kind, Metadata, Object};

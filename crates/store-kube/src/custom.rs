@@ -53,7 +53,7 @@ pub struct Read {
 pub fn to_custom(group: Group, key: &Key, value: &[u8], version: Option<&str>) -> Result<Value, CustomError> {
     let (kind, _) = group.resource(key.kind).ok_or(CustomError::Kind(key.kind))?;
     let mut object = decode::stored(key, value)?;
-    if is_named(key.kind)
+    if key.kind.is_tiered()
         && let Some(name) = object.metadata.annotations.remove(METADATA).as_deref().and_then(name_in)
     {
         object.metadata.name = name;
@@ -91,16 +91,10 @@ pub fn from_custom(group: Group, kind: Kind, mut custom: Value) -> Result<Read, 
     remove(&mut custom["metadata"], &["managedFields", "resourceVersion", "selfLink"]);
     custom["kind"] = json!(kind.name());
     custom["apiVersion"] = json!(tortie_api::API_VERSION);
-    if kind == Kind::BlockAffinity
-        && let Some(deleted) = custom.pointer_mut("/spec/deleted")
-        && let Some(is) = deleted.as_bool()
-    {
-        *deleted = json!(is.to_string());
-    }
     let key = Key { kind, namespace, name };
     if group == Group::Packed {
         unpack(&key, &mut custom["metadata"]);
-    } else if is_named(kind) {
+    } else if kind.is_tiered() {
         set_name(&mut custom["metadata"], &key.name);
     }
     // A tree always has a JSON form.
@@ -110,13 +104,6 @@ pub fn from_custom(group: Group, kind: Kind, mut custom: Value) -> Result<Read, 
         value = encode::stored(&object);
     }
     Ok(Read { key, resource_version, value })
-}
-
-/// Whether the stored form of this kind has its name in an annotation.
-fn is_named(kind: Kind) -> bool {
-    let kinds =
-        [Kind::NetworkPolicy, Kind::GlobalNetworkPolicy, Kind::StagedNetworkPolicy, Kind::StagedGlobalNetworkPolicy];
-    kinds.contains(&kind)
 }
 
 fn name_in(annotation: &str) -> Option<String> {
@@ -137,7 +124,7 @@ fn remove(record: &mut Value, fields: &[&str]) {
 /// The custom resource whose annotation holds the metadata.
 fn packed(object: &Object) -> Result<Value, CustomError> {
     let inner = Metadata {
-        name: if is_named(object.kind) { object.metadata.name.clone() } else { String::new() },
+        name: if object.kind.is_tiered() { object.metadata.name.clone() } else { String::new() },
         namespace: String::new(),
         uid: String::new(),
         resource_version: String::new(),
@@ -171,7 +158,7 @@ fn unpack(key: &Key, metadata: &mut Value) {
     }
     let annotation = metadata["annotations"][METADATA].as_str().map(str::to_owned);
     let Some(text) = annotation else {
-        if is_named(key.kind) {
+        if key.kind.is_tiered() {
             set_name(metadata, &key.name);
         }
         return;
@@ -198,7 +185,7 @@ fn unpack(key: &Key, metadata: &mut Value) {
                 }
             }
             "name" => {
-                if let Some(name) = value.as_str().filter(|name| !name.is_empty() && is_named(key.kind)) {
+                if let Some(name) = value.as_str().filter(|name| !name.is_empty() && key.kind.is_tiered()) {
                     set_name(metadata, name);
                 }
             }

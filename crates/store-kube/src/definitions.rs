@@ -40,7 +40,7 @@ pub fn definition(group: Group, kind: Kind) -> Option<Value> {
         if !columns.is_empty() {
             served["additionalPrinterColumns"] = json!(columns);
         }
-        if is_tiered(kind) {
+        if kind.is_tiered() {
             served["selectableFields"] = json!([{ "jsonPath": ".spec.tier" }]);
         }
     }
@@ -56,13 +56,6 @@ pub fn definition(group: Group, kind: Kind) -> Option<Value> {
             "versions": [served],
         },
     }))
-}
-
-fn is_tiered(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::NetworkPolicy | Kind::GlobalNetworkPolicy | Kind::StagedNetworkPolicy | Kind::StagedGlobalNetworkPolicy
-    )
 }
 
 /// What kubectl may be told in place of the plural: Calico's own names.
@@ -93,7 +86,7 @@ fn columns(kind: Kind) -> Vec<Value> {
             vec![column("Order", "number", ".spec.order"), column("Default Action", "string", ".spec.defaultAction")]
         }
         Kind::IPPool => vec![column("CIDR", "string", ".spec.cidr")],
-        kind if is_tiered(kind) => {
+        kind if kind.is_tiered() => {
             vec![column("Tier", "string", ".spec.tier"), column("Order", "number", ".spec.order")]
         }
         _ => Vec::new(),

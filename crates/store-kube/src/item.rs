@@ -10,6 +10,7 @@ use crate::convert::{ConversionError, Converted, cluster_policy, network_policy,
 use crate::custom::{self, Group};
 use crate::meta::Meta;
 use crate::source::Source;
+use crate::warned::Warned;
 
 /// What conversions depend on.
 #[derive(Clone, Debug)]
@@ -18,6 +19,7 @@ pub(crate) struct Manner {
     pub(crate) use_pod_cidr: bool,
     pub(crate) interface_prefix: String,
     pub(crate) purpose: Purpose,
+    pub(crate) warned: Warned,
 }
 
 /// What an object of the API server is here.
@@ -62,11 +64,11 @@ impl Manner {
     pub(crate) fn page(&self, source: Source, body: &[u8]) -> Result<Page, String> {
         match source {
             Source::Pods => page(body, |it| self.pod(it)),
-            Source::Namespaces => page(body, of_namespace),
-            Source::ServiceAccounts => page(body, of_service_account),
+            Source::Namespaces => page(body, |it| self.namespace(it)),
+            Source::ServiceAccounts => page(body, |it| self.service_account(it)),
             Source::Nodes => page(body, |it| self.node(it)),
-            Source::NetworkPolicies => page(body, of_policy),
-            Source::ClusterNetworkPolicies => page(body, of_cluster_policy),
+            Source::NetworkPolicies => page(body, |it| self.policy(it)),
+            Source::ClusterNetworkPolicies => page(body, |it| self.cluster_policy(it)),
             Source::Services | Source::EndpointSlices => page(body, |it| as_it_is(source.kind(), it)),
             Source::Custom(kind) => page(body, |it| self.custom(kind, it)),
         }
@@ -76,11 +78,11 @@ impl Manner {
     pub(crate) fn object(&self, source: Source, body: &[u8]) -> Result<Item, String> {
         match source {
             Source::Pods => one(body, |it| self.pod(it)),
-            Source::Namespaces => one(body, of_namespace),
-            Source::ServiceAccounts => one(body, of_service_account),
+            Source::Namespaces => one(body, |it| self.namespace(it)),
+            Source::ServiceAccounts => one(body, |it| self.service_account(it)),
             Source::Nodes => one(body, |it| self.node(it)),
-            Source::NetworkPolicies => one(body, of_policy),
-            Source::ClusterNetworkPolicies => one(body, of_cluster_policy),
+            Source::NetworkPolicies => one(body, |it| self.policy(it)),
+            Source::ClusterNetworkPolicies => one(body, |it| self.cluster_policy(it)),
             Source::Services | Source::EndpointSlices => one(body, |it| as_it_is(source.kind(), it)),
             Source::Custom(kind) => one(body, |it| self.custom(kind, it)),
         }
@@ -90,7 +92,13 @@ impl Manner {
         if !it.is_endpoint() {
             return Item::Foreign;
         }
-        let made = pod::workload_endpoint(&it, &self.interface_prefix);
+        let mut made = pod::workload_endpoint(&it, &self.interface_prefix);
+        if let (Purpose::Enforcement { node }, Ok(Some(converted))) = (&self.purpose, &mut made)
+            && it.spec.node_name != *node
+        {
+            // Only the agent of its own node tells what it leaves out of a pod.
+            converted.warnings.clear();
+        }
         let key = match &made {
             Ok(Some(converted)) => converted.object.key(),
             Ok(None) => return Item::Foreign,
@@ -104,12 +112,47 @@ impl Manner {
         {
             return Item::Nothing(key);
         }
-        item(key, &it.metadata.resource_version, made.map(|made| made.map(|made| made.object)))
+        self.converted(key, &it.metadata.resource_version, made)
     }
 
     fn node(&self, it: node::Node) -> Item {
         let key = Key::cluster(Kind::Node, &it.metadata.name);
-        converted(key, &it.metadata.resource_version, node::node(&it, self.use_pod_cidr).map(Some))
+        self.converted(key, &it.metadata.resource_version, node::node(&it, self.use_pod_cidr).map(Some))
+    }
+
+    fn policy(&self, it: network_policy::NetworkPolicy) -> Item {
+        let key = Key::namespaced(Kind::KubernetesNetworkPolicy, &it.metadata.namespace, &it.metadata.name);
+        self.converted(key, &it.metadata.resource_version, network_policy::network_policy(&it).map(Some))
+    }
+
+    fn cluster_policy(&self, it: cluster_policy::ClusterNetworkPolicy) -> Item {
+        let key = Key::cluster(Kind::KubernetesClusterNetworkPolicy, &it.metadata.name);
+        self.converted(key, &it.metadata.resource_version, cluster_policy::global_network_policy(&it))
+    }
+
+    fn namespace(&self, it: profile::Labelled) -> Item {
+        let key = Key::cluster(Kind::Profile, profile::namespace_name(&it.metadata.name));
+        let version = format!("{}/", it.metadata.resource_version);
+        self.converted(key, &version, profile::of_namespace(&it).map(Some))
+    }
+
+    fn service_account(&self, it: profile::Labelled) -> Item {
+        let key = Key::cluster(Kind::Profile, profile::account_name(&it.metadata.namespace, &it.metadata.name));
+        let version = format!("/{}", it.metadata.resource_version);
+        self.converted(key, &version, profile::of_service_account(&it).map(Some))
+    }
+
+    /// What was made of an object. What of it could not be taken over is logged.
+    fn converted(&self, key: Key, version: &str, made: Result<Option<Converted>, ConversionError>) -> Item {
+        let value = match made {
+            Ok(Some(Converted { object, warnings })) => {
+                self.warned.log(&key, &warnings);
+                Value::from(encode::stored(&object))
+            }
+            Ok(None) => return Item::Nothing(key),
+            Err(error) => Value::cannot_be_read(error.to_string()),
+        };
+        Item::Object(Stored { key, revision: Revision::from(version), value })
     }
 
     fn custom(&self, kind: Kind, it: Json) -> Item {
@@ -125,28 +168,6 @@ impl Manner {
     }
 }
 
-fn of_namespace(it: profile::Labelled) -> Item {
-    let key = Key::cluster(Kind::Profile, profile::namespace_name(&it.metadata.name));
-    let version = format!("{}/", it.metadata.resource_version);
-    converted(key, &version, profile::of_namespace(&it).map(Some))
-}
-
-fn of_service_account(it: profile::Labelled) -> Item {
-    let key = Key::cluster(Kind::Profile, profile::account_name(&it.metadata.namespace, &it.metadata.name));
-    let version = format!("/{}", it.metadata.resource_version);
-    converted(key, &version, profile::of_service_account(&it).map(Some))
-}
-
-fn of_policy(it: network_policy::NetworkPolicy) -> Item {
-    let key = Key::namespaced(Kind::KubernetesNetworkPolicy, &it.metadata.namespace, &it.metadata.name);
-    converted(key, &it.metadata.resource_version, network_policy::network_policy(&it).map(Some))
-}
-
-fn of_cluster_policy(it: cluster_policy::ClusterNetworkPolicy) -> Item {
-    let key = Key::cluster(Kind::KubernetesClusterNetworkPolicy, &it.metadata.name);
-    converted(key, &it.metadata.resource_version, cluster_policy::global_network_policy(&it))
-}
-
 /// A service or a slice of its endpoints: these are read in Kubernetes' own form, of which only some fields are kept.
 fn as_it_is(kind: Kind, mut it: Json) -> Item {
     let meta = Meta::deserialize(&it["metadata"]).unwrap_or_default();
@@ -157,19 +178,6 @@ fn as_it_is(kind: Kind, mut it: Json) -> Item {
     }
     let value = serde_json::to_vec(&it).unwrap_or_default();
     Item::Object(Stored { key, revision: Revision::from(meta.resource_version.as_str()), value: value.into() })
-}
-
-fn converted(key: Key, version: &str, made: Result<Option<Converted>, ConversionError>) -> Item {
-    item(key, version, made.map(|made| made.map(|made| made.object)))
-}
-
-fn item(key: Key, version: &str, made: Result<Option<tortie_api::Object>, ConversionError>) -> Item {
-    let value = match made {
-        Ok(Some(object)) => Value::from(encode::stored(&object)),
-        Ok(None) => return Item::Nothing(key),
-        Err(error) => Value::cannot_be_read(error.to_string()),
-    };
-    Item::Object(Stored { key, revision: Revision::from(version), value })
 }
 
 fn page<T: DeserializeOwned>(body: &[u8], to_item: impl Fn(T) -> Item) -> Result<Page, String> {
@@ -211,5 +219,28 @@ fn single<T: DeserializeOwned>(it: Json, to_item: &impl Fn(T) -> Item) -> Item {
             Ok(other) => other,
             Err(_) => Item::Foreign,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_of_a_policy_is_logged_once() {
+        let manner = Manner {
+            group: Group::Packed,
+            use_pod_cidr: false,
+            interface_prefix: String::new(),
+            purpose: Purpose::Anything,
+            warned: Warned::default(),
+        };
+        let policy = json!({ "metadata": { "name": "db", "namespace": "shop" },
+            "spec": { "ingress": [{ "from": [{ "ipBlock": { "cidr": "nowhere" } }] }] } });
+        let Ok(Item::Object(stored)) = manner.object(Source::NetworkPolicies, policy.to_string().as_bytes()) else {
+            panic!("a policy is an object")
+        };
+        let warning = "ingress rule 0 is left out, and so allows nothing: `nowhere` is not a CIDR".to_owned();
+        assert!(!manner.warned.is_new(&stored.key, &[warning]), "it was logged when the policy was read");
     }
 }

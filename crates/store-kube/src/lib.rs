@@ -33,6 +33,7 @@ mod shared;
 mod source;
 mod store;
 mod stream;
+mod warned;
 mod watch;
 mod write;
 

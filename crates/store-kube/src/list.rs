@@ -6,6 +6,7 @@ use tortie_store::{Position, Revision, Selection, Stored};
 
 use crate::client::{Call, Trouble};
 use crate::item::{Item, Manner, Page};
+use crate::meta::version_in;
 use crate::runtime::{runtime, wait_for};
 use crate::shared::Shared;
 use crate::source::{self, Source};
@@ -13,15 +14,14 @@ use crate::source::{self, Source};
 /// How many objects a page has.
 const PAGE: usize = 500;
 
-/// Hands over every object of a selection, page by page. An object with a given name needs no list.
+/// Hands over every object of a selection, page by page.
 pub(crate) fn pages(
     shared: &Shared,
     selection: &Selection,
     page: &mut dyn FnMut(Vec<Stored>),
 ) -> Result<Position, Trouble> {
-    let group = wait_for(shared.group())?;
-    let manner = shared.manner(group, selection.purpose.clone());
-    let sources = Source::of(selection, group);
+    let manner = wait_for(shared.manner(selection.purpose.clone()))?;
+    let sources = Source::of(selection, manner.group);
     let (sender, mut pages) = mpsc::channel(4);
     let mut tasks = JoinSet::new();
     for source in sources {
@@ -63,11 +63,7 @@ pub(crate) async fn one_source(
         if !next.is_empty() {
             call.push_str(&format!("&continue={next}"));
         }
-        let body = match shared.client().call(&Call::get(call)).await {
-            Ok(body) => body,
-            Err(trouble) if trouble.code() == Some(404) => return Ok(Revision::default()),
-            Err(trouble) => return Err(trouble),
-        };
+        let Some(body) = shared.client().find(&Call::get(call)).await? else { return Ok(Revision::default()) };
         let Page { items, version, next: more } = manner.page(source, &body).map_err(Trouble::Away)?;
         if !items.is_empty() && pages.send(items).await.is_err() {
             return Err(Trouble::Away("nobody wants the rest of the list".to_owned()));
@@ -82,26 +78,30 @@ pub(crate) async fn one_source(
 /// The version that a resource is at now.
 pub(crate) async fn version(shared: &Shared, manner: &Manner, source: Source) -> Result<Revision, Trouble> {
     let call = Call::get(format!("{}?limit=1", source.path(manner.group, None)));
-    match shared.client().call(&call).await {
-        Ok(body) => {
-            let list: serde_json::Value =
-                serde_json::from_slice(&body).map_err(|error| Trouble::Away(error.to_string()))?;
-            Ok(Revision::from(list["metadata"]["resourceVersion"].as_str().unwrap_or_default()))
-        }
-        Err(trouble) if trouble.code() == Some(404) => Ok(Revision::default()),
-        Err(trouble) => Err(trouble),
+    let Some(body) = shared.client().find(&call).await? else { return Ok(Revision::default()) };
+    version_in(&body).map_err(|error| Trouble::Away(error.to_string()))
+}
+
+/// The versions that all resources are at now.
+pub(crate) async fn versions(shared: &Shared, manner: &Manner) -> Result<Position, Trouble> {
+    let mut tasks = JoinSet::new();
+    for source in Source::of(&Selection::default(), manner.group) {
+        let (shared, manner) = (shared.clone(), manner.clone());
+        let ask = async move { Ok((source.name(), version(&shared, &manner, source).await?)) };
+        tasks.spawn_on(ask, runtime().handle());
     }
+    let mut parts = Vec::new();
+    while let Some(ended) = tasks.join_next().await {
+        parts.push(ended.map_err(|error| Trouble::Away(error.to_string()))??);
+    }
+    Ok(Position::of_parts(parts))
 }
 
 /// One object as it is now.
 pub(crate) async fn get(shared: &Shared, manner: &Manner, key: &tortie_api::Key) -> Result<Option<Stored>, Trouble> {
     let Some((source, namespace, name)) = source::place(key) else { return Ok(None) };
     let call = Call::get(source.path_of(manner.group, &namespace, &name));
-    let body = match shared.client().call(&call).await {
-        Ok(body) => body,
-        Err(trouble) if trouble.code() == Some(404) => return Ok(None),
-        Err(trouble) => return Err(trouble),
-    };
+    let Some(body) = shared.client().find(&call).await? else { return Ok(None) };
     match manner.object(source, &body).map_err(Trouble::Away)? {
         // A workload endpoint's name also says on which node it is.
         Item::Object(stored) if stored.key == *key => Ok(Some(stored)),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 use tortie_api::Metadata;
 use tortie_api::scalar::Time;
+use tortie_store::Revision;
 
 /// Metadata of a Kubernetes object. Everything else in it is passed over while it is decoded.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -30,6 +31,25 @@ pub struct Meta {
     /// Annotations.
     #[serde(deserialize_with = "null_is_empty")]
     pub annotations: BTreeMap<String, String>,
+}
+
+/// An object or a list of which only the version is read.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Versioned {
+    metadata: Version,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Version {
+    resource_version: String,
+}
+
+/// The server's version of an object or a list, without a look at the rest of it.
+pub(crate) fn version_in(json: &[u8]) -> Result<Revision, serde_json::Error> {
+    let found: Versioned = serde_json::from_slice(json)?;
+    Ok(Revision::from(found.metadata.resource_version.as_str()))
 }
 
 impl Meta {

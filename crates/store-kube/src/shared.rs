@@ -8,6 +8,7 @@ use tortie_store::{Purpose, StoreError};
 use crate::client::{Call, Client, Trouble};
 use crate::custom::Group;
 use crate::item::Manner;
+use crate::warned::Warned;
 
 /// What a handle and its watches share.
 #[derive(Clone)]
@@ -16,12 +17,13 @@ pub(crate) struct Shared(Arc<Inner>);
 struct Inner {
     client: Client,
     group: OnceCell<Group>,
+    warned: Warned,
 }
 
 impl Shared {
     pub(crate) fn new(client: Client) -> Self {
         let group = OnceCell::new_with(client.settings().group);
-        Self(Arc::new(Inner { client, group }))
+        Self(Arc::new(Inner { client, group, warned: Warned::default() }))
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -29,7 +31,7 @@ impl Shared {
     }
 
     /// The group of custom resources: as set, else as the server's groups say, asked for once.
-    pub(crate) async fn group(&self) -> Result<Group, Trouble> {
+    async fn group(&self) -> Result<Group, Trouble> {
         let group = self.0.group.get_or_try_init(|| async {
             let body = self.client().call(&Call::get("/apis")).await?;
             let list: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -39,14 +41,16 @@ impl Shared {
         group.await.copied()
     }
 
-    pub(crate) fn manner(&self, group: Group, purpose: Purpose) -> Manner {
+    /// How objects are read for this purpose.
+    pub(crate) async fn manner(&self, purpose: Purpose) -> Result<Manner, Trouble> {
         let settings = self.client().settings();
-        Manner {
-            group,
+        Ok(Manner {
+            group: self.group().await?,
             use_pod_cidr: settings.use_pod_cidr,
             interface_prefix: settings.interface_prefix.clone(),
             purpose,
-        }
+            warned: self.0.warned.clone(),
+        })
     }
 
     /// The error that says where and why.

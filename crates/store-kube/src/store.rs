@@ -2,8 +2,8 @@
 
 use tortie_api::{Key, Kind};
 use tortie_store::{
-    Abilities, Listing, Operation, Position, Selection, Store, StoreError, Stored, Support, Watch, Write, WriteError,
-    Written,
+    Abilities, Listing, Operation, Position, Purpose, Selection, Store, StoreError, Stored, Support, Watch, Write,
+    WriteError, Written, list_by_pages,
 };
 
 use crate::client::{Client, Trouble};
@@ -12,7 +12,6 @@ use crate::quiet;
 use crate::runtime::wait_for;
 use crate::settings::{Settings, SettingsError};
 use crate::shared::Shared;
-use crate::source::Source;
 use crate::watch::KubeWatch;
 use crate::write;
 
@@ -50,27 +49,14 @@ impl Store for KubeStore {
 
     fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
         let get = async {
-            let group = self.shared.group().await?;
-            let manner = self.shared.manner(group, Selection::default().purpose);
+            let manner = self.shared.manner(Purpose::Anything).await?;
             list::get(&self.shared, &manner, key).await
         };
         wait_for(get).map_err(|trouble| self.failed(&trouble))
     }
 
     fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
-        let mut tries = 0;
-        loop {
-            let mut items = Vec::new();
-            tries += 1;
-            match self.list_pages(selection, &mut |page| items.extend(page)) {
-                Ok(position) => {
-                    items.sort_unstable_by(|a: &Stored, b| a.key.cmp(&b.key));
-                    return Ok(Listing { position, items });
-                }
-                Err(StoreError::Compacted { .. }) if tries < TRIES => {}
-                Err(error) => return Err(error),
-            }
-        }
+        list_by_pages(self, selection, TRIES)
     }
 
     fn list_pages(&self, selection: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Position, StoreError> {
@@ -82,13 +68,8 @@ impl Store for KubeStore {
 
     fn position(&self) -> Result<Position, StoreError> {
         let all = async {
-            let group = self.shared.group().await?;
-            let manner = self.shared.manner(group, Selection::default().purpose);
-            let mut parts = Vec::new();
-            for source in Source::of(&Selection::default(), group) {
-                parts.push((source.name(), list::version(&self.shared, &manner, source).await?));
-            }
-            Ok(Position::of_parts(parts))
+            let manner = self.shared.manner(Purpose::Anything).await?;
+            list::versions(&self.shared, &manner).await
         };
         wait_for(all).map_err(|trouble: Trouble| self.failed(&trouble))
     }
@@ -98,8 +79,7 @@ impl Store for KubeStore {
             return Ok(true);
         }
         let quiet = async {
-            let group = self.shared.group().await?;
-            let manner = self.shared.manner(group, Selection::default().purpose);
+            let manner = self.shared.manner(Purpose::Anything).await?;
             quiet::between(&self.shared, &manner, after, until).await
         };
         wait_for(quiet).map_err(|trouble: Trouble| self.failed(&trouble))
@@ -107,8 +87,7 @@ impl Store for KubeStore {
 
     fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
         let all = async {
-            let group = self.shared.group().await?;
-            let manner = self.shared.manner(group, Selection::default().purpose);
+            let manner = self.shared.manner(Purpose::Anything).await?;
             let mut answers = Vec::with_capacity(writes.len());
             for write in writes {
                 answers.push(write::one(&self.shared, &manner, write).await?);

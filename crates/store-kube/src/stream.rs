@@ -7,14 +7,13 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use serde::Deserialize;
 use tokio::sync::mpsc;
 use tortie_store::{Event, Revision};
 
 use crate::client::{Call, Pause, Status, Trouble, away};
 use crate::item::{Item, Manner};
 use crate::list;
-use crate::meta::Meta;
+use crate::meta::version_in;
 use crate::shared::Shared;
 use crate::source::Source;
 
@@ -57,12 +56,6 @@ enum End {
     Over,
     /// Nobody reads any more.
     Unread,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct OnlyMeta {
-    metadata: Meta,
 }
 
 impl Stream {
@@ -119,10 +112,6 @@ impl Stream {
 
     /// A resource that was not there when the watch began: once it is, all its objects are new. False when nobody reads.
     async fn appear(&mut self) -> Result<bool, Trouble> {
-        let version = list::version(&self.shared, &self.manner, self.source).await?;
-        if version == Revision::default() {
-            return Err(Trouble::of(404, None, b""));
-        }
         let (sender, mut pages) = mpsc::channel(4);
         let collecting = tokio::spawn(async move {
             let mut all = Vec::new();
@@ -134,6 +123,9 @@ impl Stream {
         let version =
             list::one_source(&self.shared, &self.manner, self.source, self.namespace.as_deref(), &sender).await?;
         drop(sender);
+        if version == Revision::default() {
+            return Err(Trouble::of(404, None, b""));
+        }
         let objects = collecting.await.map_err(|error| Trouble::Away(error.to_string()))?;
         let mut events: Vec<_> = objects.into_iter().map(|it| (Revision::default(), Some(Event::Put(it)))).collect();
         events.push((version.clone(), None));
@@ -183,23 +175,24 @@ impl Stream {
         let wrong = |error: String| Trouble::Away(format!("{}: {error}", self.source.name()));
         let (kind, object) = cut(line).ok_or_else(|| wrong("a line of the watch cannot be read".to_owned()))?;
         if kind == "ERROR" {
-            let status = Status::of(0, object);
-            let code = serde_json::from_slice::<Status>(object).map_or(0, |status| status.code);
-            return Err(if code == 410 || status.reason == "Expired" {
+            let status = Status::of(None, object);
+            return Err(if status.code == 410 || status.reason == "Expired" {
                 Trouble::Expired
             } else {
                 wrong(status.message)
             });
         }
-        let meta: OnlyMeta = serde_json::from_slice(object).map_err(|error| wrong(error.to_string()))?;
-        let at = Revision::from(meta.metadata.resource_version.as_str());
+        let at = version_in(object).map_err(|error| wrong(error.to_string()))?;
         self.position = at.clone();
         if kind == "BOOKMARK" {
             return Ok(Some((at, None)));
         }
         let item = self.manner.object(self.source, object).map_err(wrong)?;
         let event = match item {
-            Item::Object(stored) if kind == "DELETED" => Some(Event::Deleted(stored.key, stored.revision)),
+            Item::Object(stored) if kind == "DELETED" => {
+                self.manner.warned.forget(&stored.key);
+                Some(Event::Deleted(stored.key, stored.revision))
+            }
             Item::Object(stored) => Some(Event::Put(stored)),
             Item::Nothing(key) => Some(Event::Deleted(key, at.clone())),
             Item::Foreign => None,

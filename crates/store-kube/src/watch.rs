@@ -48,16 +48,15 @@ struct Running {
 
 impl KubeWatch {
     pub(crate) fn start(shared: Shared, selection: &Selection, from: &Position) -> Result<Self, StoreError> {
-        let group = wait_for(shared.group()).map_err(|trouble| shared.failed(&trouble))?;
-        let sources = Source::of(selection, group);
-        if let Some(missing) = sources.iter().find(|source| from.part(source.name()).is_none()) {
-            let _ = missing;
+        let manner = wait_for(shared.manner(selection.purpose.clone())).map_err(|trouble| shared.failed(&trouble))?;
+        let sources = Source::of(selection, manner.group);
+        if sources.iter().any(|source| from.part(source.name()).is_none()) {
             return Err(StoreError::Compacted { from: from.clone(), kept: from.clone() });
         }
         let (sender, reports) = mpsc::channel(QUEUE);
         let mut watch = Self {
-            manner: shared.manner(group, selection.purpose.clone()),
             shared,
+            manner,
             namespace: selection.namespace.clone(),
             reports,
             sender,

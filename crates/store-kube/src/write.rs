@@ -4,13 +4,14 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::{Value as Json, json};
 use tortie_api::Kind;
-use tortie_store::{Op, Operation, Position, Revision, Unsupported, Write, WriteError, Written};
+use tortie_store::{Op, Operation, Position, Unsupported, Write, WriteError, Written};
 
 use crate::client::{Call, Trouble};
 use crate::convert::pod::{POD_IP, POD_IPS};
 use crate::custom;
 use crate::item::{Item, Manner};
 use crate::list;
+use crate::meta::version_in;
 use crate::shared::Shared;
 use crate::source::{self, Source};
 
@@ -78,7 +79,7 @@ pub(crate) async fn one(shared: &Shared, manner: &Manner, write: &Write) -> Outc
         Op::Delete(_) if source != Source::Pods => list::version(shared, manner, source).await?,
         _ => match manner.object(source, &answer) {
             Ok(Item::Object(stored)) => stored.revision,
-            _ => Revision::from(version_in(&answer).as_str()),
+            _ => version_in(&answer).unwrap_or_default(),
         },
     };
     let position = Position::of_parts([(source.name(), revision.clone())]);
@@ -87,11 +88,6 @@ pub(crate) async fn one(shared: &Shared, manner: &Manner, write: &Write) -> Outc
 
 fn bytes(json: &Json) -> Bytes {
     serde_json::to_vec(json).unwrap_or_default().into()
-}
-
-fn version_in(answer: &[u8]) -> String {
-    let answer: Json = serde_json::from_slice(answer).unwrap_or_default();
-    answer["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned()
 }
 
 /// What the server's refusal means for this write.

@@ -53,7 +53,7 @@ impl ApiServer {
         for _ in 0..ATTEMPTS {
             let [client, peer, port] = free_ports();
             let directory = cluster.directory.path();
-            let etcd_log = directory.join("etcd.log");
+            let etcd_log = cluster.etcd_log_file();
             cluster.etcd = Process::start(Path::new("etcd"), etcd_arguments(directory, client, peer), etcd_log);
             cluster.server = Process::start(&server, server_arguments(directory, client, port), cluster.log_file());
             cluster.port = port;
@@ -159,11 +159,18 @@ impl ApiServer {
         }
     }
 
-    /// What it wrote last.
+    /// What the two wrote last.
     fn log(&self) -> String {
-        let text = std::fs::read_to_string(self.log_file()).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(20)..].join("\n")
+        let last = |file: PathBuf| {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            lines[lines.len().saturating_sub(20)..].join("\n")
+        };
+        format!("{}\netcd: {}", last(self.log_file()), last(self.etcd_log_file()))
+    }
+
+    fn etcd_log_file(&self) -> PathBuf {
+        self.directory.path().join("etcd.log")
     }
 
     fn log_file(&self) -> PathBuf {

@@ -44,14 +44,14 @@ pub(crate) struct Details {
 }
 
 impl Status {
-    /// The answer with this code, in its own words if it has some.
-    pub(crate) fn of(code: u16, body: &[u8]) -> Self {
+    /// The answer with this code, or without one with the code that it has itself; in its own words if it has some.
+    pub(crate) fn of(code: Option<u16>, body: &[u8]) -> Self {
         let mut status: Status = serde_json::from_slice(body).unwrap_or_default();
-        status.code = code;
+        status.code = code.unwrap_or(status.code);
         if status.message.is_empty() {
             let text = String::from_utf8_lossy(body);
             let text = text.trim().chars().take(200).collect::<String>();
-            status.message = if text.is_empty() { format!("HTTP status {code}") } else { text };
+            status.message = if text.is_empty() { format!("HTTP status {}", status.code) } else { text };
         }
         status
     }
@@ -60,7 +60,7 @@ impl Status {
 impl Trouble {
     /// What an answer with this code means.
     pub(crate) fn of(code: u16, retry_after: Option<u64>, body: &[u8]) -> Self {
-        let status = Status::of(code, body);
+        let status = Status::of(Some(code), body);
         let seconds = retry_after.or(Some(status.details.retry_after_seconds).filter(|seconds| *seconds > 0));
         match (code, seconds) {
             (410, _) => Trouble::Expired,

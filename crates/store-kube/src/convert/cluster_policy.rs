@@ -15,7 +15,7 @@ use tortie_net::PortRange;
 
 use super::network_policy::{net, scalars};
 use super::ports::Ports;
-use super::{ConversionError, Converted, object, selector};
+use super::{ConversionError, Converted, object};
 use crate::custom::uid;
 use crate::meta::{Meta, null_is_empty};
 
@@ -177,9 +177,9 @@ pub fn global_network_policy(source: &ClusterNetworkPolicy) -> Result<Option<Con
 /// The selectors of pods and of their namespaces.
 fn selectors(pods: &Pods) -> Option<(String, String)> {
     match (&pods.namespaces, &pods.pods) {
-        (Some(namespaces), _) => Some((selector::pods(None), selector::namespaces(Some(namespaces)))),
+        (Some(namespaces), _) => Some((LabelSelector::pods(None), LabelSelector::namespaces(Some(namespaces)))),
         (None, Some(it)) => {
-            Some((selector::pods(Some(&it.pod_selector)), selector::namespaces(Some(&it.namespace_selector))))
+            Some((LabelSelector::pods(Some(&it.pod_selector)), LabelSelector::namespaces(Some(&it.namespace_selector))))
         }
         (None, None) => None,
     }

@@ -12,7 +12,7 @@ use tortie_api::scalar::{Port, Protocol};
 use tortie_net::{PortRange, parse_cidr};
 
 use super::ports::Ports;
-use super::{ConversionError, Converted, object, selector};
+use super::{ConversionError, Converted, object};
 use crate::custom::uid;
 use crate::meta::{Meta, null_is_empty};
 
@@ -77,7 +77,7 @@ pub fn network_policy(source: &NetworkPolicy) -> Result<Converted, ConversionErr
         order: Some(ORDER),
         ingress,
         egress,
-        selector: selector::pods(Some(&spec.pod_selector)),
+        selector: LabelSelector::pods(Some(&spec.pod_selector)),
         types,
         ..NetworkPolicySpec::default()
     };
@@ -160,8 +160,8 @@ fn port(port: &PolicyPort) -> Result<Option<tortie_net::Port>, ConversionError> 
 fn peer(peer: &Peer) -> Result<EntityRule, ConversionError> {
     let Some(block) = &peer.ip_block else {
         return Ok(EntityRule {
-            selector: selector::pods(peer.pod_selector.as_ref()),
-            namespace_selector: selector::namespaces(peer.namespace_selector.as_ref()),
+            selector: LabelSelector::pods(peer.pod_selector.as_ref()),
+            namespace_selector: LabelSelector::namespaces(peer.namespace_selector.as_ref()),
             ..EntityRule::default()
         });
     };

@@ -5,7 +5,7 @@ use tortie_api::Kind;
 /// A group of custom resources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
-    /// `crd.projectcalico.org/v1`: metadata is kept in an annotation (module `packed`).
+    /// `crd.projectcalico.org/v1`: metadata is kept in an annotation.
     Packed,
     /// `projectcalico.org/v3`: metadata is that of the custom resource.
     Native,
