@@ -8,6 +8,8 @@
 //! Source: fact sheet sections 2.2 and 6 (rows counters, generation id). Reading a map of 100k
 //! elements takes 0.2 s and grows with the square of its size.
 
+use std::time::Duration;
+
 use tortie_netlink::RequestError;
 
 use crate::chain::{self, Chain};
@@ -136,8 +138,20 @@ pub fn sets(socket: &mut Socket, id: &TableId) -> Result<Vec<Set>, RequestError>
 }
 
 /// The elements of a set, with their counts. While the kernel moves a set that grew into a larger hash table, in the first
-/// moments after the commit, elements can be missing here: ask again before believing that.
+/// moments after the commit, an answer of several messages can lack elements, and has others twice in their place. Such an
+/// answer is asked for again.
 pub fn elements(socket: &mut Socket, id: &TableId, set: &Set) -> Result<Vec<Element>, RequestError> {
+    for attempt in 0..TRIES {
+        let elements = elements_once(socket, id, set)?;
+        if !has_twins(&elements) {
+            return Ok(elements);
+        }
+        std::thread::sleep(Duration::from_millis(attempt as u64));
+    }
+    Err(RequestError::Interrupted("list the members of a set"))
+}
+
+fn elements_once(socket: &mut Socket, id: &TableId, set: &Set) -> Result<Vec<Element>, RequestError> {
     let body = |writer: &mut Writer| encode_list(id, &set.name, None, writer);
     let each = |entries: &mut Vec<_>, message: &Message<'_>| {
         let (name, more) = decode_list(message)?;
@@ -148,6 +162,11 @@ pub fn elements(socket: &mut Socket, id: &TableId, set: &Set) -> Result<Vec<Elem
     };
     let entries = socket.dump("list the members of a set", GET_ELEMENTS, id.family.number(), body, each)?;
     Ok(assemble(set, entries)?)
+}
+
+/// Whether one of these elements, ordered by key, is there twice, which no set holds.
+fn has_twins(elements: &[Element]) -> bool {
+    elements.windows(2).any(|pair| pair[0].key == pair[1].key)
 }
 
 /// One element of an exact set by its key, in 4 µs at any size; none if it is not there.
@@ -188,4 +207,17 @@ pub(crate) fn objects<T>(
         Ok(())
     };
     socket.dump("list the objects of a table", kind, id.family.number(), body, each)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_with_an_element_twice_is_none() {
+        let elements = |keys: &[u8]| keys.iter().map(|key| Element::new(Key::One(vec![*key]))).collect::<Vec<_>>();
+        assert!(!has_twins(&elements(&[])));
+        assert!(!has_twins(&elements(&[1, 2, 3])));
+        assert!(has_twins(&elements(&[1, 2, 2, 3])));
+    }
 }
