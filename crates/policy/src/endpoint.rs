@@ -30,7 +30,7 @@ pub struct Missing {
 /// Selects what has [`UNREADABLE_LABELS`]. No other selector does.
 pub fn unreadable_labels() -> &'static Selector {
     static SELECTOR: OnceLock<Selector> = OnceLock::new();
-    SELECTOR.get_or_init(|| Selector::parse(&format!("has({UNREADABLE_LABELS})")).unwrap_or_else(|_| Selector::all()))
+    SELECTOR.get_or_init(|| Selector::has(UNREADABLE_LABELS))
 }
 
 /// What names a workload endpoint.

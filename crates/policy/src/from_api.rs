@@ -7,6 +7,7 @@ mod plain;
 mod policy;
 mod read;
 mod rule;
+mod selector;
 mod settings;
 mod stored;
 

@@ -32,7 +32,7 @@ impl<'p> Builder<'p> {
 
     /// Begins a negation or connective; the next `operands` terms are its own.
     pub(crate) fn group(&mut self, kind: Kind, operands: u32) {
-        let mut node = self.node(kind);
+        let mut node = node_of(kind);
         node.operands = operands;
         self.open.push(Open { node: self.nodes.len(), missing: operands });
         self.nodes.push(node);
@@ -41,7 +41,7 @@ impl<'p> Builder<'p> {
 
     /// `all()`, `global()` or `has(label)`.
     pub(crate) fn call(&mut self, kind: Kind, label: &str) {
-        let mut node = self.node(kind);
+        let mut node = node_of(kind);
         self.text.push_str(match kind {
             Kind::All => "all(",
             Kind::Global => "global(",
@@ -56,7 +56,7 @@ impl<'p> Builder<'p> {
 
     /// A label compared with a value.
     pub(crate) fn comparison(&mut self, kind: Kind, label: &str, value: &str) {
-        let mut node = self.node(kind);
+        let mut node = node_of(kind);
         node.label = self.label(label);
         self.text.push_str(kind.operator());
         node.value = self.quoted(value);
@@ -65,7 +65,7 @@ impl<'p> Builder<'p> {
 
     /// A label looked up in a set; the values are sorted, and given once however often they come.
     pub(crate) fn membership<'v>(&mut self, kind: Kind, label: &str, values: impl Iterator<Item = &'v str>) {
-        let mut node = self.node(kind);
+        let mut node = node_of(kind);
         node.label = self.label(label);
         self.text.push_str(kind.operator());
         self.text.push('{');
@@ -102,20 +102,6 @@ impl<'p> Builder<'p> {
         }
     }
 
-    fn node(&self, kind: Kind) -> Node {
-        let start = index(self.text.len());
-        Node {
-            kind,
-            label: Span::default(),
-            value: Span::default(),
-            text: Span { start, end: start },
-            operands: 0,
-            end: 0,
-            yes: HOLDS,
-            no: FAILS,
-        }
-    }
-
     fn label(&mut self, name: &str) -> Span {
         let start = index(self.text.len());
         self.text.push_str(self.prefix);
@@ -136,7 +122,6 @@ impl<'p> Builder<'p> {
 
     /// A condition is complete; with it every connective that only waited for it.
     fn done(&mut self, mut node: Node) {
-        node.text.end = index(self.text.len());
         node.end = index(self.nodes.len() + 1);
         self.nodes.push(node);
         while let Some(open) = self.open.last_mut() {
@@ -149,9 +134,13 @@ impl<'p> Builder<'p> {
             if parent.kind != Kind::Not {
                 self.text.push(')');
             }
-            parent.text.end = index(self.text.len());
             parent.end = node.end;
             self.open.pop();
         }
     }
+}
+
+/// A node of which only the kind is known yet.
+fn node_of(kind: Kind) -> Node {
+    Node { kind, label: Span::default(), value: Span::default(), operands: 0, end: 0, yes: HOLDS, no: FAILS }
 }

@@ -24,7 +24,6 @@
 mod build;
 mod diagnose;
 mod error;
-mod expr;
 mod labels;
 mod lexer;
 mod link;
@@ -36,10 +35,9 @@ mod selector;
 mod tests;
 
 pub use error::ParseError;
-pub use expr::{Comparison, Expr, Part, Parts, Values};
 pub use labels::{FromFn, Labels, from_fn};
 pub use restrict::Restriction;
-pub use selector::{Selector, normalise};
+pub use selector::Selector;
 
 /// The longest label name that a selector can be written with, in bytes. A prefix may make it longer.
 pub const MAX_LABEL_LENGTH: usize = 512;

@@ -29,13 +29,10 @@ pub(crate) fn link(nodes: &mut [Node]) {
     }
 }
 
-/// Whether the node at `start`, with all below it, holds for these labels.
-pub(crate) fn holds(text: &str, nodes: &[Node], members: &[Span], start: u32, labels: &(impl Labels + ?Sized)) -> bool {
-    let top = &nodes[start as usize];
-    let inside = start..top.end;
-    let mut at = start;
-    while inside.contains(&at) {
-        let node = &nodes[at as usize];
+/// Whether the first node, with all below it, holds for these labels.
+pub(crate) fn holds(text: &str, nodes: &[Node], members: &[Span], labels: &(impl Labels + ?Sized)) -> bool {
+    let mut at = 0;
+    while let Some(node) = nodes.get(at as usize) {
         at = if !node.kind.is_test() {
             at + 1
         } else if test(text, node, members, labels) {
@@ -44,7 +41,7 @@ pub(crate) fn holds(text: &str, nodes: &[Node], members: &[Span], start: u32, la
             node.no
         };
     }
-    at == top.yes
+    at == HOLDS
 }
 
 fn test(text: &str, node: &Node, members: &[Span], labels: &(impl Labels + ?Sized)) -> bool {

@@ -71,8 +71,6 @@ pub(crate) struct Node {
     pub(crate) label: Span,
     /// The value in the text without its quotes; for sets, the members in the list of members.
     pub(crate) value: Span,
-    /// All of the node in the text.
-    pub(crate) text: Span,
     /// How many operands it has.
     pub(crate) operands: u32,
     /// The index after its last operand's: where its next sibling stands.

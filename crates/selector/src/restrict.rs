@@ -19,13 +19,6 @@ pub struct Restriction<'a> {
     pub values: Option<BTreeSet<&'a str>>,
 }
 
-impl Restriction<'_> {
-    /// Whether any label can keep it. If not, the selector matches nothing.
-    pub fn is_possible(&self) -> bool {
-        !(self.present && self.absent) && self.values.as_ref().is_none_or(|values| !values.is_empty())
-    }
-}
-
 type Map<'a> = BTreeMap<&'a str, Restriction<'a>>;
 
 /// What follows if a node holds, and if it does not.

@@ -1,7 +1,6 @@
 //! The selector: parsed once, shared freely, compared by what it says.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
@@ -13,9 +12,8 @@ use sha2::{Digest, Sha224};
 
 use crate::build::Builder;
 use crate::error::ParseError;
-use crate::expr::Part;
 use crate::labels::Labels;
-use crate::node::{Kind, Node, Span};
+use crate::node::{Kind, Node, Span, index};
 use crate::restrict::{Restriction, restrictions};
 use crate::{link, parse};
 
@@ -59,6 +57,44 @@ impl Selector {
         builder.into()
     }
 
+    /// `has(label)`.
+    pub fn has(label: &str) -> Selector {
+        let mut builder = Builder::new("", label.len() + 5, 1);
+        builder.call(Kind::Has, label);
+        builder.into()
+    }
+
+    /// `label == "value"`. None for a value with both kinds of quotes, which the language cannot write.
+    pub fn equals(label: &str, value: &str) -> Option<Selector> {
+        let mut builder = Builder::new("", label.len() + value.len() + 6, 1);
+        builder.comparison(Kind::Equal, label, can_be_quoted(value)?);
+        Some(builder.into())
+    }
+
+    /// `label in {"value", ...}`. None if a value has both kinds of quotes, which the language cannot write.
+    pub fn one_of<'v>(label: &str, values: impl IntoIterator<Item = &'v str>) -> Option<Selector> {
+        let mut values: Vec<&str> = values.into_iter().map(can_be_quoted).collect::<Option<_>>()?;
+        values.sort_unstable();
+        let length = values.iter().map(|value| value.len() + 4).sum::<usize>();
+        let mut builder = Builder::new("", label.len() + length + 6, 1);
+        builder.membership(Kind::In, label, values.into_iter());
+        Some(builder.into())
+    }
+
+    /// Selects what all of `parts` select: an "and" of them, as if each stood in parentheses, so that nothing is
+    /// merged. A single part stays as it is; none is `all()`.
+    pub fn all_of(parts: &[Selector]) -> Selector {
+        let [_, _, ..] = parts else { return parts.first().cloned().unwrap_or_else(Selector::all) };
+        let length = parts.iter().map(|part| part.0.text.len() + 4).sum();
+        let nodes = parts.iter().map(|part| part.0.nodes.len()).sum::<usize>();
+        let mut builder = Builder::new("", length, nodes + 1);
+        builder.group(Kind::And, index(parts.len()));
+        for part in parts {
+            part.replay(&mut builder);
+        }
+        builder.into()
+    }
+
     /// The canonical text.
     ///
     /// Read again it gives itself, with one exception that is Calico's: the negation of a parenthesised negation,
@@ -79,30 +115,27 @@ impl Selector {
 
     /// Whether it selects what has these labels.
     pub fn matches(&self, labels: &(impl Labels + ?Sized)) -> bool {
-        link::holds(&self.0.text, &self.0.nodes, &self.0.members, 0, labels)
-    }
-
-    /// The whole of it, to look into.
-    pub fn root(&self) -> Part<'_> {
-        Part::root(&self.0)
+        link::holds(&self.0.text, &self.0.nodes, &self.0.members, labels)
     }
 
     /// The same selector with `prefix` before each label name: how selectors of namespaces (`pcns.`) and service
     /// accounts (`pcsa.`) are matched against the labels of an endpoint. `all()` and `global()` stay as they are.
+    ///
+    /// Calico parses the prefixed text again. So the negation of a parenthesised negation is left out here.
     pub fn with_prefix(&self, prefix: &str) -> Selector {
-        let mut builder = Builder::new(prefix, self.0.text.len() + prefix.len(), self.0.nodes.len());
-        self.replay(&mut builder);
+        let nodes = &self.0.nodes;
+        let mut builder = Builder::new(prefix, self.0.text.len() + prefix.len(), nodes.len());
+        let mut at = 0;
+        while let Some(node) = nodes.get(at) {
+            let next_too = nodes.get(at + 1).is_some_and(|next| next.kind == Kind::Not);
+            if node.kind == Kind::Not && next_too {
+                at += 2;
+            } else {
+                builder.replay(&self.0.text, &nodes[at..=at], &self.0.members);
+                at += 1;
+            }
+        }
         builder.into()
-    }
-
-    /// Selects what both select. Like a parenthesis around each, so that nothing is merged.
-    pub fn and(&self, other: &Selector) -> Selector {
-        self.join(Kind::And, other)
-    }
-
-    /// Selects what either selects.
-    pub fn or(&self, other: &Selector) -> Selector {
-        self.join(Kind::Or, other)
     }
 
     /// Selects what this one does not.
@@ -121,40 +154,14 @@ impl Selector {
         restrictions(&self.0)
     }
 
-    /// The names of all labels that it looks at.
-    pub fn label_names(&self) -> BTreeSet<&str> {
-        let labelled = self.0.nodes.iter().filter(|node| node.label.end > 0);
-        labelled.map(|node| node.label.of(&*self.0.text)).collect()
-    }
-
-    /// Whether `global()` stands anywhere in it.
-    pub fn mentions_global(&self) -> bool {
-        self.0.nodes.iter().any(|node| node.kind == Kind::Global)
-    }
-
-    fn join(&self, kind: Kind, other: &Selector) -> Selector {
-        let length = self.0.text.len() + other.0.text.len() + 6;
-        let mut builder = Builder::new("", length, self.0.nodes.len() + other.0.nodes.len() + 1);
-        builder.group(kind, 2);
-        self.replay(&mut builder);
-        other.replay(&mut builder);
-        builder.into()
-    }
-
     fn replay(&self, builder: &mut Builder<'_>) {
         builder.replay(&self.0.text, &self.0.nodes, &self.0.members);
     }
 }
 
-/// The canonical text of a selector, without the white space around it; a text that cannot be read stays as it is
-/// but for that white space.
-pub fn normalise(text: &str) -> Cow<'_, str> {
-    let text = text.trim();
-    match Selector::parse(text) {
-        Ok(selector) if selector.as_str() == text => Cow::Borrowed(text),
-        Ok(selector) => Cow::Owned(selector.as_str().to_owned()),
-        Err(_) => Cow::Borrowed(text),
-    }
+/// The value, if one kind of quotes can stand around it.
+fn can_be_quoted(value: &str) -> Option<&str> {
+    (!value.contains('"') || !value.contains('\'')).then_some(value)
 }
 
 impl From<Builder<'_>> for Selector {

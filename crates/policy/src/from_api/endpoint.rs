@@ -13,7 +13,8 @@ use tortie_net::{parse_address, parse_cidr};
 use super::read::{
     At, Fields, Read, Wrong, interface, list, owned, port_name, profile_name, record, text, texts, whole,
 };
-use super::rule::{NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX, parse_protocol};
+use super::rule::parse_protocol;
+use super::selector::{NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX};
 use crate::endpoint::{
     HostEndpoint, Interface, Labels, Limits, Missing, NamedPort, Nat, Rate, UNREADABLE_LABELS, WorkloadEndpoint,
     WorkloadId,

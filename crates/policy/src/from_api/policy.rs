@@ -5,10 +5,14 @@
 
 use serde_json::Value;
 use tortie_api::{Kind, Object};
+use tortie_selector::Selector;
 
 use super::group::NetList;
 use super::read::{At, Fields, Read, Wrong, float, items, list, owned, text, tier_name};
-use super::rule::{NAMESPACE_PREFIX, RuleList, SERVICE_ACCOUNT_PREFIX, is_set, rules, selector};
+use super::rule::{RuleList, is_set, rules};
+use super::selector::{
+    ALL_ACCOUNTS, ALL_NAMESPACES, NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX, in_namespace, joined, selector,
+};
 use crate::policy::{Order, Policy, PolicyId, Stage, Tier, TierEnd, Types};
 use crate::rule::{Action, Rule};
 
@@ -121,12 +125,7 @@ fn harden(rule: &mut Rule, only_denies: bool, in_no_tier: bool) {
 }
 
 /// The endpoints that it applies to: of its parts those that can be read.
-fn scope(
-    spec: Fields<'_>,
-    namespace: &str,
-    uncertain: &mut Uncertain,
-    wrong: &mut Wrong,
-) -> (tortie_selector::Selector, String) {
+fn scope(spec: Fields<'_>, namespace: &str, uncertain: &mut Uncertain, wrong: &mut Wrong) -> (Selector, String) {
     let consequence = "the policy applies to all endpoints that this may have meant, and only what it denies counts";
     let mut part = |name: &str| {
         let parsed = spec.read(name, owned).and_then(|text| selector(text.trim()).map(|parsed| Some((text, parsed))));
@@ -136,38 +135,23 @@ fn scope(
     };
     let own = part("selector");
     let accounts = part("serviceAccountSelector");
-    let written = own.as_ref().map(|(text, _)| text.clone()).unwrap_or_default();
-    let mut text = own.map(|(text, _)| text.trim().to_owned()).unwrap_or_default();
-    if !namespace.is_empty() {
-        let scope = format!("projectcalico.org/namespace == '{namespace}'");
-        text = if text.is_empty() { scope } else { format!("({text}) && {scope}") };
-    }
-    // The rewriting of `all()` is of the whole text, so that with a namespace selector even the policy's own `all()`
-    // means "in any namespace" (enforcement sheet section 13, row 22).
     let namespaces = if namespace.is_empty() { part("namespaceSelector") } else { None };
-    let scopes = [
-        (namespaces, NAMESPACE_PREFIX, "has(projectcalico.org/namespace)"),
-        (accounts, SERVICE_ACCOUNT_PREFIX, "has(projectcalico.org/serviceaccount)"),
-    ];
-    for (scope, prefix, all) in scopes {
-        let Some((_, scope)) = scope.filter(|(text, _)| !text.is_empty()) else { continue };
-        let scope = scope.with_prefix(prefix).to_string();
-        text = if text.is_empty() { scope } else { format!("({text}) && {scope}") };
-        if namespace.is_empty() {
-            text = text.replace("all()", all);
-        }
+    let written = own.as_ref().map(|(text, _)| text.clone()).unwrap_or_default();
+    let mut scopes = Vec::new();
+    for (scope, prefix, all) in
+        [(namespaces, NAMESPACE_PREFIX, ALL_NAMESPACES), (accounts, SERVICE_ACCOUNT_PREFIX, ALL_ACCOUNTS)]
+    {
+        let scope = scope.filter(|(text, _)| !text.is_empty());
+        scopes.extend(scope.map(|(_, scope)| (scope.with_prefix(prefix), all)));
     }
-    match tortie_selector::Selector::parse(&text) {
+    let own = own.filter(|(text, _)| !text.trim().is_empty());
+    match joined(own, namespace, &scopes) {
         Ok(selector) => (selector, written),
         Err(error) => {
             wrong.note(At::SPEC.key("selector"), error, consequence);
             uncertain.place = true;
-            let all = match namespace {
-                "" => tortie_selector::Selector::all(),
-                _ => tortie_selector::Selector::parse(&format!("projectcalico.org/namespace == '{namespace}'"))
-                    .unwrap_or_else(|_| tortie_selector::Selector::all()),
-            };
-            (all, written)
+            let all = if namespace.is_empty() { None } else { in_namespace(namespace).ok() };
+            (all.unwrap_or_else(Selector::all), written)
         }
     }
 }

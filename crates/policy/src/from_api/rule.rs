@@ -16,14 +16,12 @@ use tortie_net::{Port, Protocol, parse_cidr};
 use tortie_selector::Selector;
 
 use super::read::{At, Read, Wrong, flag, items, list, owned, record, scalar, text, texts, whole};
+use super::selector::{
+    ALL_NAMESPACES, NAMESPACE_PREFIX, NO_NAMESPACE, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX, in_namespace, rewritten,
+    selector,
+};
 use crate::ServiceId;
 use crate::rule::{Action, Family, Icmp, PeerMatch, Peers, PortMatch, Rule};
-
-/// Labels of namespaces stand under this prefix.
-pub(super) const NAMESPACE_PREFIX: &str = "pcns.";
-/// Labels of service accounts stand under this prefix.
-pub(super) const SERVICE_ACCOUNT_PREFIX: &str = "pcsa.";
-const IN_A_NAMESPACE: &str = "has(projectcalico.org/namespace)";
 
 const RULE: &[&str] =
     &["action", "ipVersion", "protocol", "icmp", "notProtocol", "notICMP", "source", "destination", "http", "metadata"];
@@ -286,17 +284,6 @@ fn service(value: Option<&Value>, namespace: &str, at: At<'_>, checked: &mut Che
     Some(Box::new(if id.namespace.is_empty() { ServiceId { namespace: namespace.to_owned(), ..id } } else { id }))
 }
 
-/// A selector, or all when it is empty.
-pub(super) fn selector(text: &str) -> Read<Selector> {
-    if text.len() > LONGEST_SELECTOR {
-        return Err(format!("a selector of {} bytes is longer than {LONGEST_SELECTOR}", text.len()).into());
-    }
-    Selector::parse(text).map_err(|error| error.to_string().into())
-}
-
-/// Calico's schema lets a selector be 1,024 characters long; before it there was no limit.
-const LONGEST_SELECTOR: usize = 65_536;
-
 /// Some part of who an end is cannot be read.
 struct Unreadable;
 
@@ -337,43 +324,33 @@ fn peers(
     }
     let (mut parts, mut written) = (Vec::new(), Vec::new());
     if let Some((text, selector)) = of_namespaces {
-        // The rewriting is of the text, as Calico's is: `all()` means "in any namespace", `global()` "in none".
-        let prefixed = selector.with_prefix(NAMESPACE_PREFIX).to_string();
-        parts.push(prefixed.replace("all()", IN_A_NAMESPACE).replace("global()", &format!("!{IN_A_NAMESPACE}")));
+        let prefixed = selector.with_prefix(NAMESPACE_PREFIX);
+        parts.push(rewritten(prefixed.clone(), prefixed.as_str(), &[ALL_NAMESPACES, NO_NAMESPACE]));
         written.push(format!("namespaceSelector {text}"));
     } else if !namespace.is_empty() {
-        parts.push(format!("projectcalico.org/namespace == '{namespace}'"));
+        parts.push(in_namespace(namespace));
     }
     if let Some((text, selector)) = of_accounts {
-        parts.push(selector.with_prefix(SERVICE_ACCOUNT_PREFIX).to_string());
+        parts.push(Ok(selector.with_prefix(SERVICE_ACCOUNT_PREFIX)));
         written.push(format!("service accounts {text}"));
     }
     if !names.is_empty() {
-        parts.push(format!("projectcalico.org/serviceaccount in {{ '{}' }}", names.join("', '")));
+        let names_all = Selector::one_of(SERVICE_ACCOUNT, names.iter().map(String::as_str));
+        parts.push(names_all.ok_or_else(|| "a name has both kinds of quotes".into()));
         written.push(format!("service account {}", names.join(" or ")));
     }
-    let mut only = None;
     if let Some((text, selector)) = own {
-        only = parts.is_empty().then_some(selector);
-        parts.push(text.trim().to_owned());
+        parts.push(Ok(selector));
         written.push(text);
     }
     let negated = parts.is_empty();
     if let Some((text, selector)) = not {
-        only = negated.then_some(selector);
-        let not = text.trim();
-        parts.push(if negated { not.to_owned() } else { format!("!({not})") });
-        written.push(format!("not {not}"));
+        parts.push(Ok(if negated { selector } else { selector.not() }));
+        written.push(format!("not {}", text.trim()));
     }
-    if let Some(selector) = only {
-        return Ok(Some(Box::new(Peers { selector, negated, written: written.join(", ") })));
-    }
-    let text = parts.iter().map(|part| format!("({part})")).collect::<Vec<_>>().join(" && ");
-    let joined = Selector::parse(&text).map_err(|error| error.to_string().into());
-    match checked.condition(at, joined.map(Some)) {
-        Some(selector) => Ok(Some(Box::new(Peers { selector, negated, written: written.join(", ") }))),
-        None => Err(Unreadable),
-    }
+    let parts = parts.into_iter().collect::<Read<Vec<_>>>().map(Some);
+    let parts = checked.condition(at, parts).ok_or(Unreadable)?;
+    Ok(Some(Box::new(Peers { selector: Selector::all_of(&parts), negated, written: written.join(", ") })))
 }
 
 /// The name of a service account, which becomes part of a selector's text.
