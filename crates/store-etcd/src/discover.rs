@@ -1,5 +1,8 @@
 //! The members of an etcd by SRV records, as etcd's own clients find them: `_etcd-client-ssl._tcp.DOMAIN` names members
-//! that speak TLS, `_etcd-client._tcp.DOMAIN` those that do not. They are asked for again for each connection.
+//! that speak TLS, `_etcd-client._tcp.DOMAIN` those that do not. They are asked for again for each connection. A domain
+//! that does not end with a dot is looked for in the system's search domains too.
+
+mod resolver;
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
@@ -8,56 +11,54 @@ use std::time::{Duration, Instant};
 use simple_dns::rdata::RData;
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, RCODE, TYPE};
 
+use self::resolver::Resolver;
 use crate::connection::random;
 
-/// Where the system says whom to ask.
-const SYSTEM: &str = "/etc/resolv.conf";
 /// How long one server may take for one answer, and how often it is asked.
 const ANSWER: Duration = Duration::from_secs(1);
 const TRIES: usize = 2;
 
 /// The URLs of the members, or why there are none. Without servers those of the system are asked.
 pub(crate) fn members(domain: &str, servers: &[SocketAddr]) -> Result<Vec<String>, String> {
-    let system;
-    let servers = if servers.is_empty() {
-        system = named(&std::fs::read_to_string(SYSTEM).unwrap_or_default());
-        &system[..]
-    } else {
-        servers
+    let resolver = match servers {
+        [] => Resolver::of_system(),
+        _ => Resolver { servers: servers.to_vec(), search: Vec::new(), ndots: 1 },
     };
-    let domain = domain.trim_end_matches('.');
+    members_by(&resolver, domain)
+}
+
+fn members_by(resolver: &Resolver, domain: &str) -> Result<Vec<String>, String> {
     let mut all = Vec::new();
     let mut why = Vec::new();
     for (service, scheme) in [("etcd-client-ssl", "https"), ("etcd-client", "http")] {
-        let name = format!("_{service}._tcp.{domain}");
-        match look_up(&name, servers) {
+        match look_up(&format!("_{service}._tcp.{domain}"), resolver) {
             Ok(found) => all.extend(found.iter().map(|(host, port)| format!("{scheme}://{host}:{port}"))),
-            Err(reason) => why.push(format!("{name}: {reason}")),
+            Err(reasons) => why.extend(reasons),
         }
     }
     if all.is_empty() { Err(format!("no member is found by SRV records: {}", why.join("; "))) } else { Ok(all) }
 }
 
-/// The servers of a file as the system has it; the local one if it names none.
-fn named(text: &str) -> Vec<SocketAddr> {
-    let servers = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
-    let mut found: Vec<SocketAddr> =
-        servers.filter_map(|rest| rest.trim().parse::<IpAddr>().ok()).map(|server| (server, 53).into()).collect();
-    if found.is_empty() {
-        found.push((Ipv4Addr::LOCALHOST, 53).into());
+/// The targets of the first name that has records, with their ports; or each name and why it has none.
+fn look_up(name: &str, resolver: &Resolver) -> Result<Vec<(String, u16)>, Vec<String>> {
+    let mut reasons = Vec::new();
+    for name in resolver.full_names(name) {
+        match ask_all(&name, &resolver.servers) {
+            Ok(found) => return Ok(found),
+            Err(reason) => reasons.push(format!("{name}: {reason}")),
+        }
     }
-    found
+    Err(reasons)
 }
 
-/// The targets of a name's records and their ports.
-fn look_up(name: &str, servers: &[SocketAddr]) -> Result<Vec<(String, u16)>, String> {
+/// The records of one full name, from the first server that knows.
+fn ask_all(name: &str, servers: &[SocketAddr]) -> Answer {
     let mut last = String::new();
     for _ in 0..TRIES {
         for server in servers {
             match ask(name, *server) {
-                Ok(Ok(found)) => return Ok(found),
-                // The server knows, and it is so.
-                Ok(Err(reason)) => return Err(reason),
+                // The server knows, also if there are none.
+                Ok(answer) => return answer,
                 Err(error) => last = format!("name server {server}: {error}"),
             }
         }

@@ -110,8 +110,22 @@ fn the_next_server_is_asked_when_one_fails() {
 }
 
 #[test]
-fn the_systems_servers_are_read() {
-    let text = "# comment\nsearch example.org\nnameserver 192.0.2.1\n nameserver\t2001:db8::1\nnameserver nonsense\n";
-    assert_eq!(named(text), ["192.0.2.1:53".parse().unwrap(), "[2001:db8::1]:53".parse().unwrap()]);
-    assert_eq!(named(""), ["127.0.0.1:53".parse().unwrap()]);
+fn a_domain_is_looked_for_in_the_search_domains_unless_it_ends_with_a_dot() {
+    let resolver = |search: &[&str], ndots| {
+        let search = search.iter().map(|domain| (*domain).to_owned()).collect();
+        Resolver { servers: vec![server(both, false)], search, ndots }
+    };
+    for ndots in [1, 5] {
+        let found = members_by(&resolver(&["org", "com"], ndots), "example").unwrap();
+        assert_eq!(found, ["https://a.example.org:2379", "https://b.example.org:2380", "http://c.example.org:1"]);
+        assert_eq!(members_by(&resolver(&["com"], ndots), "example.org").unwrap(), found);
+        assert!(members_by(&resolver(&["org"], ndots), "example.").is_err());
+    }
+    let error = members_by(&resolver(&["com"], 1), "example").unwrap_err();
+    assert_eq!(
+        error,
+        "no member is found by SRV records: _etcd-client-ssl._tcp.example: there is no such name; \
+         _etcd-client-ssl._tcp.example.com: there is no such name; \
+         _etcd-client._tcp.example: there is no such name; _etcd-client._tcp.example.com: there is no such name"
+    );
 }
