@@ -353,7 +353,10 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
         });
     }
     command.mut_args(|arg| {
-        let ours = matches!(arg.get_id().as_str(), "store" | "strict" | "dry_run" | "keep_going" | "selector");
+        let ours = matches!(
+            arg.get_id().as_str(),
+            "store" | "strict" | "dry_run" | "keep_going" | "selector" | "allow_lockout"
+        );
         if ours { arg.hide(true) } else { arg }
     })
 }

@@ -60,6 +60,8 @@ pub(crate) struct Sources {
     pub(crate) basis: Basis,
     /// Why what is in force is not what the store says now, beside objects that cannot be read.
     pub(crate) deviations: Vec<String>,
+    /// The agent of this machine obeys another store, so nothing of this one is in force here.
+    pub(crate) agent_follows_another: bool,
     /// What else is to be known of this answer.
     notes: Vec<String>,
 }
@@ -142,6 +144,7 @@ fn answered(listing: anyhow::Result<Listing>, told: Told) -> anyhow::Result<Sour
             sources.listing = listing?;
             sources.ground = None;
             sources.basis = Basis::Store;
+            sources.agent_follows_another = true;
         }
         Objects::Missing(_) => {
             sources.listing = listing?;

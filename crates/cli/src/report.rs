@@ -18,6 +18,8 @@ pub(crate) enum Exit {
     Failed,
     /// The question could not be answered; why has been said.
     Unanswered,
+    /// The lock-out guard refused the change; why has been said.
+    Refused,
 }
 
 /// The command line itself is wrong.
@@ -140,7 +142,7 @@ impl Terminal {
         let mut code = match result {
             Ok(Exit::Done) => 0,
             Ok(Exit::Failed) => 1,
-            Ok(Exit::Unanswered) => 2,
+            Ok(Exit::Unanswered | Exit::Refused) => 2,
             Err(error) => self.fail(&error),
         };
         self.flush();

@@ -75,6 +75,21 @@ impl Link {
         Ok(Link { opened: open(choice.clone()), choice })
     }
 
+    /// The URLs of the servers of this store: none of an embedded one. The error says why they are not known.
+    pub(crate) fn urls(&self) -> Result<Vec<String>, String> {
+        match &self.choice.kind {
+            StoreKind::Embedded(_) | StoreKind::Unknown(_) => Ok(Vec::new()),
+            StoreKind::Etcd(given) => {
+                let settings = Settings::try_from((**given).clone()).map_err(|error| error.to_string())?;
+                match settings.discovery {
+                    Some((domain, _)) => Err(format!("SRV records of {domain} name them")),
+                    None => Ok(settings.endpoints),
+                }
+            }
+            StoreKind::Kubernetes(given) => Ok(vec![kubernetes(given).map_err(|error| error.to_string())?.server]),
+        }
+    }
+
     /// A client that writes, or in a dry run only says what it would.
     pub(crate) fn writer(&self, dry_run: bool) -> anyhow::Result<Client> {
         let client = self.reader()?;

@@ -13,6 +13,8 @@ mod foreign;
 mod kubernetes;
 #[path = "agent/layout.rs"]
 mod layout;
+#[path = "agent/lock_out.rs"]
+mod lock_out;
 #[path = "agent/node_name.rs"]
 mod node_name;
 #[path = "agent/open_connections.rs"]

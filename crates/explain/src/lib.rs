@@ -5,17 +5,26 @@
 //!
 //! Without a protocol, or where an end has many addresses, [`reach`] traces one packet of each class and puts together what
 //! has the same answer. [`claim`] proves that all packets of a kind are allowed, or denied. [`endpoint`] says what applies to an
-//! endpoint, [`policy`] what a policy decides, [`tier`] what a tier does.
+//! endpoint, [`policy`] what a policy decides, [`tier`] what a tier does. [`mod@lost`] says which connections a change would deny.
 //!
 //! This crate has no store, no clock and no terminal: it turns values into values.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+
+/// Whether a deliberate mistake is switched on (feature `faults`).
+#[cfg(feature = "faults")]
+pub(crate) use tortie_testkit::faults::is_on as fault;
+#[cfg(not(feature = "faults"))]
+pub(crate) const fn fault(_: &str) -> bool {
+    false
+}
 
 mod alike_interfaces;
 pub mod claim;
 pub mod endpoint;
 mod interfaces;
 pub mod json;
+pub mod lost;
 mod multicast;
 mod not_asked;
 mod owners;

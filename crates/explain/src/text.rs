@@ -124,7 +124,7 @@ pub(crate) fn hops_decided_by(snapshot: &Snapshot, hops: &[Hop]) -> String {
 }
 
 /// `by gnp web rule 1, ingress of web1-eth0 on web1`.
-fn reason(snapshot: &Snapshot, hops: &[Hop]) -> String {
+pub(crate) fn reason(snapshot: &Snapshot, hops: &[Hop]) -> String {
     let mut steps = hops.iter().flat_map(|hop| hop.verdict.path.iter().map(move |step| (hop, step)));
     // What an earlier stage has accepted was decided there.
     let stands_in = |step: &Step| matches!(step.decision.by, By::Builtin(Builtin::AcceptedBefore));

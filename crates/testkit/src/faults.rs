@@ -57,6 +57,15 @@ pub const WATCHING: &[&str] = &[
 /// Faults that show only where objects are damaged.
 pub const DAMAGED: &[&str] = &["unreadable-labels-are-none", "unreadable-allow-matches", "unsure-pass-passes"];
 
+/// Faults of the lock-out guard.
+pub const LOCK_OUT: &[&str] = &[
+    "lock-out-without-replies",
+    "lock-out-by-one-interface",
+    "lock-out-of-loopback-unseen",
+    "lock-out-after-only",
+    "lock-out-route-ignored",
+];
+
 thread_local! {
     static ON: Cell<Option<&'static str>> = const { Cell::new(None) };
 }

@@ -8,7 +8,7 @@ use std::mem::ManuallyDrop;
 
 use clap::Args;
 use tortie_api::{Key, Object};
-use tortie_client::{Change, Client, ClientError, Extent, Manner, Mode, Outcome};
+use tortie_client::{Change, Client, ClientError, Extent, Manner, Mode, Outcome, Refuse};
 use tortie_manifest::Problem;
 use tortie_store::Listing;
 
@@ -18,6 +18,7 @@ use crate::batch::{self, Count, Kept};
 use crate::calico::{self, Tally};
 use crate::diagnose::{self, name_of};
 use crate::enforced;
+use crate::guard::{Guard, GuardArgs};
 use crate::input::{Item, Manifests};
 use crate::meaning::Meaning;
 use crate::names;
@@ -80,6 +81,8 @@ pub(crate) struct WriteArgs {
     /// Say what would happen, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) guard: GuardArgs,
 }
 
 /// What became of one object.
@@ -172,7 +175,13 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
         warnings.extend(related);
     }
     let is_warned = |at: usize, done: &tortie_client::Done| !waiting[at].1.is_empty() || !done.notes.is_empty();
-    let written = client.write(objects, mode, manner, if args.strict { Some(&is_warned) } else { None });
+    let refuse: Refuse = if args.strict { Some(&is_warned) } else { None };
+    let guard = Guard { link: &link, args: &args.guard };
+    let is_written = !args.dry_run && !kept_back;
+    if is_written && !guard.allows(session, |trial| drop(trial.write(objects.clone(), mode, manner, refuse))) {
+        return Ok(Exit::Refused);
+    }
+    let written = client.write(objects, mode, manner, refuse);
     let extent = if kept_back { Extent::Nothing } else { written.extent };
     let item = |at: usize| waiting.get(at).and_then(|(at, _)| manifests.items.get(*at));
     for ((at, warnings), outcome) in waiting.iter().zip(written.outcomes) {
@@ -210,6 +219,9 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
     let exit = report(words, &manifests, &fates, extent, args.dry_run, meaning.as_ref(), session);
     if let Some(meaning) = &meaning {
         meaning.show(session);
+        if !guard.would_allow(session, &client) {
+            return Ok(Exit::Refused);
+        }
     }
     link.announce(session);
     if !args.dry_run {

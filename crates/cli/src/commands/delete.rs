@@ -11,6 +11,7 @@ use crate::batch::{self, Count, Kept};
 use crate::calico::{self, Tally};
 use crate::diagnose::{self, name_of};
 use crate::enforced;
+use crate::guard::{Guard, GuardArgs};
 use crate::input::Manifests;
 use crate::meaning::Meaning;
 use crate::names;
@@ -39,6 +40,8 @@ pub(crate) struct DeleteArgs {
     /// Say what would happen, and write nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    guard: GuardArgs,
 }
 
 /// Something to delete: where it was named, and what it is.
@@ -76,6 +79,12 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
     let client = link.writer(args.dry_run || kept_back)?;
     let placed: Vec<&Wish> = wishes.iter().filter(|wish| wish.victim.is_ok()).collect();
     let victims: Vec<Victim> = placed.iter().filter_map(|wish| wish.victim.as_ref().ok().cloned()).collect();
+    let guard = Guard { link: &link, args: &args.guard };
+    let is_written = !args.dry_run && !kept_back;
+    let attempt = |trial: &Client| drop(trial.remove(victims.clone(), args.skip_not_exists, manner));
+    if is_written && !guard.allows(session, attempt) {
+        return Ok(Exit::Refused);
+    }
     let deleted = client.remove(victims, args.skip_not_exists, manner);
     let extent = if kept_back { Extent::Nothing } else { deleted.extent };
     let mut outcomes = deleted.outcomes.into_iter();
@@ -149,6 +158,9 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
     if deletes && args.dry_run {
         let meaning = Meaning::of_dry_run(&link, &client, &agent, session);
         meaning.into_iter().for_each(|meaning| meaning.show(session));
+        if !guard.would_allow(session, &client) {
+            return Ok(Exit::Refused);
+        }
     } else if deletes {
         enforced::warn(&link, &agent, session);
     }

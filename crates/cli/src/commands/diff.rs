@@ -13,6 +13,7 @@ use tortie_store::{Listing, Selection};
 use crate::args::{Files, Format, Place};
 use crate::commands::{apply, delete};
 use crate::diagnose::name_of;
+use crate::guard;
 use crate::in_force::{self, Wanted};
 use crate::meaning::Meaning;
 use crate::report::{Exit, Usage};
@@ -56,12 +57,18 @@ fn diff(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Exit> {
         return Err(Usage("diff takes KIND NAME or -f, not both".to_owned()).into());
     }
     let wanted = Wanted { from_store: args.from_store, may_be_absent: !args.delete };
-    let sources = in_force::load(&Link::find(session, &args.place)?, wanted, session)?;
+    let link = Link::find(session, &args.place)?;
+    let sources = in_force::load(&link, wanted, session)?;
     let client = Client::new(Arc::new(MemoryStore::holding(sources.listing.clone())));
     let Some((after, unchanged)) = after(args, &client, session)? else { return Ok(Exit::Unanswered) };
     let meaning = Meaning::of(&sources, &sources.listing, &after);
+    let losses = guard::losses(&link, &sources, &after, session);
     match args.output {
-        Format::Json => session.terminal.line(format_args!("{:#}", meaning.json(&unchanged))),
+        Format::Json => {
+            let mut json = meaning.json(&unchanged);
+            json["lockOut"] = losses.into();
+            session.terminal.line(format_args!("{json:#}"));
+        }
         Format::Text => {
             for change in &meaning.objects {
                 session.terminal.line(format_args!("{} {}", name_of(&change.key), change.word));
@@ -69,6 +76,7 @@ fn diff(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Exit> {
             }
             unchanged.iter().for_each(|key| session.terminal.line(format_args!("{} unchanged", name_of(key))));
             meaning.show(session);
+            losses.iter().for_each(|loss| session.terminal.line(format_args!("\nthis would {loss}")));
         }
     }
     Ok(if meaning.is_nothing() { Exit::Done } else { Exit::Failed })

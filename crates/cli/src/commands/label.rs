@@ -6,6 +6,7 @@ use tortie_client::{Change, ClientError, LabelChange};
 
 use crate::args::Place;
 use crate::diagnose::{self, name_of};
+use crate::guard::{Guard, GuardArgs};
 use crate::namespace::{self, Wanted};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
@@ -29,6 +30,8 @@ pub(crate) struct LabelArgs {
     /// Say what would happen, and write nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    guard: GuardArgs,
 }
 
 /// Changes the labels.
@@ -58,6 +61,10 @@ pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exi
     })?;
     let key = Key { kind: target.kind, namespace, name: target.name };
     let client = link.writer(args.dry_run)?;
+    let guard = Guard { link: &link, args: &args.guard };
+    if !args.dry_run && !guard.allows(session, |trial| drop(trial.label(&key, &changes))) {
+        return Ok(Exit::Refused);
+    }
     // Whether a label was there before decides between two of calicoctl's words.
     let before = client.get(&key).map(|found| found.object.metadata.labels);
     match client.label(&key, &changes) {
@@ -81,10 +88,11 @@ pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exi
             for note in &done.notes {
                 session.terminal.note(diagnose::remark(note, &key));
             }
-            if done.change != Change::Unchanged {
-                super::after_change(&link, &client, &key, args.dry_run, session);
+            if done.change == Change::Unchanged {
+                return Ok(Exit::Done);
             }
-            Ok(Exit::Done)
+            super::after_change(&link, &client, &key, args.dry_run, session);
+            Ok(if args.dry_run && !guard.would_allow(session, &client) { Exit::Refused } else { Exit::Done })
         }
         Err(error) if calico => Err(calico_error(&error, &typed)),
         Err(error) => Err(our_error(&error, &key)),

@@ -8,6 +8,7 @@ use tortie_manifest::read::{self, Source};
 use crate::args::Place;
 use crate::calico;
 use crate::diagnose::{self, name_of};
+use crate::guard::{Guard, GuardArgs};
 use crate::namespace::{self, Wanted};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
@@ -31,6 +32,8 @@ pub(crate) struct PatchArgs {
     /// Say what would happen, and write nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    guard: GuardArgs,
 }
 
 /// Patches it.
@@ -52,6 +55,10 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
     let key = Key { kind: target.kind, namespace, name: target.name };
     let client = link.writer(args.dry_run)?;
     let patch = if calico { patch.to_owned() } else { as_json(patch)? };
+    let guard = Guard { link: &link, args: &args.guard };
+    if !args.dry_run && !guard.allows(session, |trial| drop(trial.patch(&key, &patch))) {
+        return Ok(Exit::Refused);
+    }
     match client.patch(&key, &patch) {
         Ok(_) if calico => {
             session.terminal.line(format_args!("Successfully patched 1 '{}' resource", key.kind));
@@ -64,10 +71,11 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
             for note in &done.notes {
                 session.terminal.note(diagnose::remark(note, &key));
             }
-            if done.change != Change::Unchanged {
-                super::after_change(&link, &client, &key, args.dry_run, session);
+            if done.change == Change::Unchanged {
+                return Ok(Exit::Done);
             }
-            Ok(Exit::Done)
+            super::after_change(&link, &client, &key, args.dry_run, session);
+            Ok(if args.dry_run && !guard.would_allow(session, &client) { Exit::Refused } else { Exit::Done })
         }
         Err(error) if calico => {
             let text = calico::decoding(&error.to_string(), key.kind.name());

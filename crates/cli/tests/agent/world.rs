@@ -146,6 +146,7 @@ impl World {
             .env("TORTIE_RUN", place.join("run"))
             .env("TORTIE_STATE", place.join("state"))
             .env("FELIX_ENDPOINTSTATUSPATHPREFIX", place.join("calico"))
+            .env("SSH_CONNECTION", "")
             .env("FELIX_FELIXHOSTNAME", "web1");
         if self.unowned {
             command.env("TORTIE_TEST_UNOWNED", "1");

@@ -1,0 +1,190 @@
+//! The lock-out guard: a change that is started over SSH must not deny the next SSH connection from the same client, nor cut the
+//! agent off from its store.
+//!
+//! The change is made on a copy of the store first, by the code that will make it. What would be in force after it judges, as a
+//! new connection, the client's to sshd and the agent's to its store and to the name server that finds the store. One that is
+//! allowed before and denied after is lost: then nothing is written. docs/safe-changes.md says what is not looked at.
+
+mod servers;
+
+use clap::Args;
+use tortie_agent::config::Sources as LocalSources;
+use tortie_agent::{FELIX_CONFIG, Ground};
+use tortie_client::Client;
+use tortie_explain::lost::{Connection, Loss, ThisMachine, lost};
+use tortie_net::Protocol;
+use tortie_policy::machine::RouteKind;
+use tortie_policy::{Direction, Snapshot};
+use tortie_store::{Listing, Selection};
+
+use crate::ask::Agent;
+use crate::in_force::{self, Sources, Wanted};
+use crate::session::Session;
+use crate::ssh::{Origin, SshConnection, origin};
+use crate::store::Link;
+
+/// What every command takes that may lock somebody out.
+#[derive(Args, Debug)]
+pub(crate) struct GuardArgs {
+    /// Write although the next SSH connection of this session's client, or the agent's to its store, would be denied
+    #[arg(long)]
+    pub(crate) allow_lockout: bool,
+}
+
+/// A write that may be refused.
+pub(crate) struct Guard<'a> {
+    /// The store that is written to.
+    pub(crate) link: &'a Link,
+    /// Whether the user insists.
+    pub(crate) args: &'a GuardArgs,
+}
+
+impl Guard<'_> {
+    /// Whether a write may be made, by what `attempt` does with a client that writes to a copy. If not, that has been said.
+    pub(crate) fn allows(&self, session: &mut Session, attempt: impl FnOnce(&Client)) -> bool {
+        if self.args.allow_lockout || session.persona.is_calico() || origin() == Origin::Local {
+            return true;
+        }
+        let Ok(client) = self.link.writer(true) else { return true };
+        attempt(&client);
+        let losses = self.losses(session, &client);
+        refuse(&losses, "nothing was written", session)
+    }
+
+    /// The same of a dry run: whether the write would be refused.
+    pub(crate) fn would_allow(&self, session: &mut Session, client: &Client) -> bool {
+        if session.persona.is_calico() || origin() == Origin::Local {
+            return true;
+        }
+        let losses = self.losses(session, client);
+        if self.args.allow_lockout {
+            losses.iter().for_each(|loss| session.terminal.note(format_args!("would {loss}")));
+            return true;
+        }
+        refuse(&losses, "this would be refused", session)
+    }
+
+    /// What the content of a client's copy would lock out. Nothing where that cannot be found out, which is said.
+    fn losses(&self, session: &mut Session, client: &Client) -> Vec<String> {
+        let find_out = |session: &mut Session| -> anyhow::Result<Vec<String>> {
+            let wanted = Wanted { from_store: false, may_be_absent: true };
+            let sources = in_force::sources(self.link, wanted, &Agent::soon())?;
+            let after = client.store().list(&Selection::default())?;
+            Ok(losses(self.link, &sources, &after, session))
+        };
+        found(find_out(session), session)
+    }
+}
+
+/// What was found; nothing where that failed, which is said.
+fn found(result: anyhow::Result<Vec<String>>, session: &mut Session) -> Vec<String> {
+    result.unwrap_or_else(|error| {
+        session.terminal.note(format_args!("the lock-out guard did not look: {error:#}"));
+        Vec::new()
+    })
+}
+
+/// Says what would be lost. Whether nothing is.
+fn refuse(losses: &[String], nothing: &str, session: &mut Session) -> bool {
+    losses.iter().for_each(|loss| session.terminal.error(format_args!("would {loss}")));
+    if !losses.is_empty() {
+        session.terminal.error(format_args!("{nothing}; --allow-lockout writes it all the same"));
+    }
+    losses.is_empty()
+}
+
+/// What another content of the store would lock out, of the session that this was started from. Nothing where that cannot be
+/// found out, which is said.
+pub(crate) fn losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Session) -> Vec<String> {
+    found(find_losses(link, sources, after, session), session)
+}
+
+fn find_losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Session) -> anyhow::Result<Vec<String>> {
+    let before = &sources.listing;
+    if before.items == after.items {
+        return Ok(Vec::new());
+    }
+    let ssh = match origin() {
+        _ if session.persona.is_calico() => return Ok(Vec::new()),
+        Origin::Local => return Ok(Vec::new()),
+        // What is not in force on this machine locks nobody out of it.
+        _ if sources.agent_follows_another => return Ok(Vec::new()),
+        Origin::Ssh(ssh) => Some(ssh),
+        Origin::Unknown(why) => {
+            let note = "the lock-out guard does not know whether this was started over SSH, and from where";
+            session.terminal.note(format_args!("{note}: {why}"));
+            None
+        }
+    };
+    let ground = match &sources.ground {
+        Some(ground) => ground.clone(),
+        None => Ground::here(&LocalSources { env: std::env::vars().collect(), file: FELIX_CONFIG.into() })?,
+    };
+    let sides = [before, after].map(|listing| {
+        let mut in_force = sources.in_force(listing);
+        ground.settle(&mut in_force);
+        in_force.snapshot
+    });
+    let mut found = Vec::new();
+    if let Some(ssh) = &ssh {
+        match is_here(&ground, ssh) {
+            true => found.extend(lost_ssh(&ground, &sides, ssh)),
+            false => session.terminal.note(format_args!(
+                "the lock-out guard did not look: {}, which SSH connected to, is no address of this machine",
+                ssh.server
+            )),
+        }
+    }
+    let servers = servers::of(link).unwrap_or_else(|why| {
+        session.terminal.note(format_args!("the lock-out guard does not know the addresses of the store: {why}"));
+        Vec::new()
+    });
+    found.extend(servers.iter().filter_map(|server| {
+        let connection = Connection {
+            direction: Direction::Egress,
+            peer: server.address,
+            local: None,
+            protocol: server.protocol,
+            port: server.port,
+            interface: None,
+        };
+        let loss = ask(&ground, &sides, &connection)?;
+        Some(format!("cut the agent off from {} ({})", server.name, denied(&loss)))
+    }));
+    Ok(found)
+}
+
+/// Whether the address that SSH connected to is one of this machine's.
+fn is_here(ground: &Ground, ssh: &SshConnection) -> bool {
+    let has = ground.interfaces.iter().any(|(_, addresses)| addresses.contains(&ssh.server));
+    let leads = || ground.machine.as_ref().and_then(|machine| machine.leads(ssh.server));
+    has || ssh.interface.is_some()
+        || ssh.server.is_loopback()
+        || leads().is_some_and(|one| one.kind == RouteKind::Local)
+}
+
+/// The next SSH connection, if it is lost: `lock out 198.51.100.7 → tcp/2222 (denied by ...)`.
+fn lost_ssh(ground: &Ground, sides: &[Snapshot; 2], ssh: &SshConnection) -> Option<String> {
+    let connection = Connection {
+        direction: Direction::Ingress,
+        peer: ssh.client,
+        local: Some(ssh.server),
+        protocol: Protocol::TCP,
+        port: ssh.server_port,
+        interface: ssh.interface.clone(),
+    };
+    let loss = ask(ground, sides, &connection)?;
+    Some(format!("lock out {} → tcp/{} ({})", ssh.client, ssh.server_port, denied(&loss)))
+}
+
+fn ask(ground: &Ground, [before, after]: &[Snapshot; 2], connection: &Connection) -> Option<Loss> {
+    let host = ground.host();
+    lost(before, after, ThisMachine { host: &host, machine: ground.machine.as_ref() }, connection)
+}
+
+/// `denied by the end of tier default, ingress of web1-eth0 on web1`.
+fn denied(loss: &Loss) -> String {
+    let what = if loss.is_reply { "its replies are denied" } else { "denied" };
+    let only = loss.only_by.as_ref().map(|name| format!(", if it uses {name}")).unwrap_or_default();
+    format!("{what} {}{only}", loss.by)
+}

@@ -1,0 +1,225 @@
+//! The SSH session that this command was started from, if any.
+//!
+//! sshd leaves the two ends of the connection in `SSH_CONNECTION`. `sudo` takes the variable away, so the environments of the
+//! parent processes are read too; root may. What cannot be found out is told as that, never taken for "no session".
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::ErrorKind;
+use std::net::IpAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// The variable in which sshd leaves the connection.
+pub(crate) const VARIABLE: &str = "SSH_CONNECTION";
+/// More parents than this are a loop.
+const MOST_PARENTS: usize = 256;
+/// Programs that serve SSH; their children are sessions.
+const SERVERS: [&str; 4] = ["sshd", "sshd-session", "sshd-auth", "dropbear"];
+/// Programs that go on as another user, whose children may not read what was before.
+const USER_CHANGERS: [&str; 6] = ["sudo", "su", "doas", "runuser", "pkexec", "setpriv"];
+
+/// How this command was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Not over SSH.
+    Local,
+    /// Over this connection.
+    Ssh(SshConnection),
+    /// That cannot be found out, and why.
+    Unknown(String),
+}
+
+/// The connection of an SSH session, as the server sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SshConnection {
+    /// The client.
+    pub(crate) client: IpAddr,
+    /// The client's port.
+    pub(crate) client_port: u16,
+    /// The address of this machine.
+    pub(crate) server: IpAddr,
+    /// The port of sshd.
+    pub(crate) server_port: u16,
+    /// The interface, where the addresses are link-local.
+    pub(crate) interface: Option<String>,
+}
+
+/// How this command was started, by its environment and its parent processes.
+pub(crate) fn origin() -> Origin {
+    origin_by(std::env::var_os(VARIABLE).as_deref(), std::env::var_os("SUDO_UID").is_some(), Path::new("/proc"))
+}
+
+/// The same of an environment and a /proc.
+fn origin_by(own: Option<&OsStr>, is_sudo: bool, proc: &Path) -> Origin {
+    if let Some(own) = own {
+        // Set and empty is how a user says that there is none.
+        return if own.is_empty() { Origin::Local } else { read(&own.to_string_lossy()) };
+    }
+    let Ok(me) = status(proc, "self") else {
+        return Origin::Unknown(format!("{} cannot be read", proc.display()));
+    };
+    let (mut parent, mut unread) = (me.parent, None);
+    let (mut is_served, mut changed_user) = (false, false);
+    for _ in 0..MOST_PARENTS {
+        if parent <= 1 {
+            break;
+        }
+        let name = parent.to_string();
+        let process = match status(proc, &name) {
+            Ok(process) => process,
+            // It has ended in between, or /proc shows nobody else's processes.
+            Err(_) => return Origin::Unknown(format!("parent process {parent} cannot be looked at")),
+        };
+        is_served |= SERVERS.contains(&process.name.as_str());
+        changed_user |= USER_CHANGERS.contains(&process.name.as_str());
+        match fs::read(proc.join(&name).join("environ")) {
+            Ok(environment) => {
+                if let Some(found) = variable(&environment).filter(|value| !value.is_empty()) {
+                    return read(&found);
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                unread.get_or_insert((parent, process.name));
+            }
+            Err(_) => return Origin::Unknown(format!("parent process {parent} cannot be looked at")),
+        }
+        parent = process.parent;
+    }
+    match unread {
+        Some((id, name)) if is_served || changed_user => {
+            Origin::Unknown(format!("the environment of parent process {id} ({name}) cannot be read by this user"))
+        }
+        _ if is_served => Origin::Unknown(format!("a parent process serves SSH, and none has {VARIABLE}")),
+        // Whatever changed the user is no parent of this process.
+        _ if is_sudo && !changed_user => {
+            Origin::Unknown("another user started this, and is not among the parent processes".to_owned())
+        }
+        _ => Origin::Local,
+    }
+}
+
+struct Process {
+    name: String,
+    parent: u32,
+}
+
+/// `PID (NAME) STATE PARENT ...`; a name may hold anything.
+fn status(proc: &Path, process: &str) -> std::io::Result<Process> {
+    let text = fs::read(proc.join(process).join("stat"))?;
+    let text = String::from_utf8_lossy(&text);
+    let parsed = || {
+        let (_, rest) = text.split_once('(')?;
+        let (name, rest) = rest.rsplit_once(')')?;
+        let parent = rest.split_whitespace().nth(1)?.parse().ok()?;
+        Some(Process { name: name.to_owned(), parent })
+    };
+    parsed().ok_or_else(|| ErrorKind::InvalidData.into())
+}
+
+/// The variable's value in an environment.
+fn variable(environment: &[u8]) -> Option<String> {
+    let mut entries = environment.split(|byte| *byte == 0);
+    let value = entries.find_map(|entry| entry.strip_prefix(VARIABLE.as_bytes())?.strip_prefix(b"="))?;
+    Some(OsStr::from_bytes(value).to_string_lossy().into_owned())
+}
+
+/// `CLIENT PORT SERVER PORT`.
+fn read(text: &str) -> Origin {
+    let parsed = || {
+        let mut words = text.split_whitespace();
+        let (client, zone) = address(words.next()?)?;
+        let client_port = words.next()?.parse().ok()?;
+        let (server, other) = address(words.next()?)?;
+        let server_port = words.next()?.parse().ok()?;
+        let interface = zone.or(other);
+        words.next().is_none().then_some(SshConnection { client, client_port, server, server_port, interface })
+    };
+    parsed().map_or_else(|| Origin::Unknown(format!("{VARIABLE} is not understood: {text:?}")), Origin::Ssh)
+}
+
+/// An address, with the interface of a link-local one: `fe80::1%eth0`.
+fn address(text: &str) -> Option<(IpAddr, Option<String>)> {
+    let (address, zone) = text.split_once('%').map_or((text, None), |(address, zone)| (address, Some(zone)));
+    let address: IpAddr = address.parse().ok()?;
+    Some((address.to_canonical(), zone.map(str::to_owned)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A /proc: processes by id, each with its name, its parent, and its environment, if it can be read.
+    fn proc(processes: &[(u32, &str, u32, Option<&str>)]) -> tempfile::TempDir {
+        let place = tempfile::tempdir().unwrap();
+        for (at, (id, name, parent, environment)) in processes.iter().enumerate() {
+            let folder: PathBuf = place.path().join(id.to_string());
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join("stat"), format!("{id} ({name}) S {parent} 1 1 0 -1\n")).unwrap();
+            if let Some(environment) = environment {
+                fs::write(folder.join("environ"), environment).unwrap();
+            }
+            if at == 0 {
+                std::os::unix::fs::symlink(&folder, place.path().join("self")).unwrap();
+            }
+        }
+        place
+    }
+
+    fn ssh(client: &str, server: &str, server_port: u16) -> SshConnection {
+        let address = |text: &str| text.parse().unwrap();
+        SshConnection {
+            client: address(client),
+            client_port: 50000,
+            server: address(server),
+            server_port,
+            interface: None,
+        }
+    }
+
+    #[test]
+    fn the_variable_tells_both_ends_also_over_ipv6_and_on_other_ports() {
+        let of = |text: &str| origin_by(Some(text.as_ref()), false, Path::new("/nowhere"));
+        assert_eq!(of("198.51.100.7 50000 192.0.2.11 2222"), Origin::Ssh(ssh("198.51.100.7", "192.0.2.11", 2222)));
+        assert_eq!(of("2001:db8::7 50000 2001:db8::1 22"), Origin::Ssh(ssh("2001:db8::7", "2001:db8::1", 22)));
+        let mapped = of("::ffff:198.51.100.7 50000 ::ffff:192.0.2.11 22");
+        assert_eq!(mapped, Origin::Ssh(ssh("198.51.100.7", "192.0.2.11", 22)));
+        let local = SshConnection { interface: Some("eth0".to_owned()), ..ssh("fe80::7", "fe80::1", 22) };
+        assert_eq!(of("fe80::7%eth0 50000 fe80::1%eth0 22"), Origin::Ssh(local));
+        assert!(matches!(of("UNKNOWN 50000 192.0.2.11 22"), Origin::Unknown(_)));
+        assert_eq!(of(""), Origin::Local, "set and empty says that there is none");
+    }
+
+    #[test]
+    fn under_sudo_a_parent_process_tells_it() {
+        let place = proc(&[
+            (90, "tortie", 80, Some("SUDO_UID=1000\0")),
+            (80, "sudo", 70, Some("A=b\0SSH_CONNECTION=198.51.100.7 50000 192.0.2.11 22\0")),
+            (70, "bash", 60, Some("")),
+            (60, "sshd", 1, Some("")),
+        ]);
+        assert_eq!(origin_by(None, true, place.path()), Origin::Ssh(ssh("198.51.100.7", "192.0.2.11", 22)));
+    }
+
+    #[test]
+    fn a_session_without_the_variable_is_not_taken_for_none() {
+        let place =
+            proc(&[(90, "tortie", 70, Some("")), (70, "a b) c", 60, Some("")), (60, "sshd-session", 1, Some(""))]);
+        assert!(matches!(origin_by(None, false, place.path()), Origin::Unknown(_)));
+        let gone = proc(&[(90, "tortie", 70, Some(""))]);
+        assert!(matches!(origin_by(None, false, gone.path()), Origin::Unknown(_)), "the parent is not shown");
+        let run0 = proc(&[(90, "tortie", 1, Some(""))]);
+        assert!(matches!(origin_by(None, true, run0.path()), Origin::Unknown(_)), "its parent is init");
+        assert!(matches!(origin_by(None, false, Path::new("/nowhere")), Origin::Unknown(_)));
+    }
+
+    #[test]
+    fn a_console_is_no_session() {
+        let place = proc(&[(90, "tortie", 70, Some("A=b")), (70, "bash", 60, Some("")), (60, "login", 1, Some(""))]);
+        assert_eq!(origin_by(None, false, place.path()), Origin::Local);
+        let sudo = proc(&[(90, "tortie", 70, Some("A=b")), (70, "sudo", 60, Some("")), (60, "bash", 1, Some(""))]);
+        assert_eq!(origin_by(None, true, sudo.path()), Origin::Local);
+    }
+}

@@ -1,0 +1,119 @@
+//! The lock-out guard against the kernel: what it refuses cuts a new connection off, and what it lets through does not.
+
+use std::process::Output;
+
+use crate::world::{World, on_a_machine, run};
+
+/// A call that is started over SSH from the neighbour to this port.
+fn over_ssh(world: &World, port: u16, arguments: &[&str]) -> Output {
+    let connection = format!("192.0.2.99 50000 192.0.2.11 {port}");
+    world.tortie().env("SSH_CONNECTION", connection).args(arguments).output().unwrap()
+}
+
+const ALL: &str = "
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: all, labels: {all: x}}
+spec: {node: web1, interfaceName: '*'}
+";
+const ETH0: &str = "
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: eth0, labels: {role: web}}
+spec: {node: web1, interfaceName: eth0}
+";
+
+fn policy(name: &str, selector: &str, more: &str) -> String {
+    format!(
+        "
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {{name: {name}}}
+spec: {{selector: \"{selector}\", {more}}}
+"
+    )
+}
+
+#[test]
+fn the_guard_refuses_what_cuts_off_a_new_connection_and_nothing_else() {
+    on_a_machine(|world| {
+        const PORTS: [u16; 3] = [22, 81, 2222];
+        PORTS.iter().for_each(|port| world.listen(*port));
+        let _agent = world.agent();
+        let only_81 = "types: [Ingress], ingress: [{action: Allow, protocol: TCP, destination: {ports: [81]}}]";
+        let neighbour = "order: 10, types: [Ingress], ingress: [{action: Allow, source: {nets: [192.0.2.64/26]}}]";
+        let deny = "order: 1, preDNAT: true, applyOnForward: true, types: [Ingress], ingress: [{action: Deny, protocol: TCP, destination: {ports: [2222]}}]";
+        let untracked = "doNotTrack: true, applyOnForward: true, types: [Ingress], ingress: [{action: Allow, protocol: TCP, destination: {ports: [81]}}]";
+        let steps: Vec<(&str, Vec<String>)> = vec![
+            ("outward", vec![policy("outward", "all()", "types: [Egress], egress: [{action: Allow}]")]),
+            ("all", vec![ALL.to_owned()]),
+            ("only-81", vec![policy("in", "all()", only_81)]),
+            ("eth0", vec![ETH0.to_owned()]),
+            ("neighbour", vec![policy("neighbour", "role == 'web'", neighbour)]),
+            ("pre-dnat", vec![policy("early", "all()", deny)]),
+            ("untracked", vec![policy("raw", "role == 'web'", untracked)]),
+            (
+                "failsafes",
+                vec![
+                    "
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: default}
+spec: {failsafeInboundHostPorts: []}
+"
+                    .to_owned(),
+                ],
+            ),
+        ];
+        let mut refused = 0;
+        for (step, manifests) in steps {
+            let file = world.file("step.yaml", &manifests.join("\n---\n"));
+            let file = file.to_str().unwrap();
+            let before = PORTS.map(|port| world.reaches(port));
+            let answers = PORTS.map(|port| over_ssh(world, port, &["apply", "-f", file, "--dry-run"]).status.code());
+            // Whoever is refused has written nothing.
+            if let Some(at) = answers.iter().position(|code| *code == Some(2)) {
+                let revision = world.status()["wanted"].clone();
+                let output = over_ssh(world, PORTS[at], &["apply", "-f", file]);
+                assert_eq!(output.status.code(), Some(2));
+                let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert!(said.contains(&format!("would lock out 192.0.2.99 → tcp/{}", PORTS[at])), "{said}");
+                world.call(&["status", "--wait"]);
+                assert_eq!(world.status()["wanted"], revision);
+                assert_eq!(PORTS.map(|port| world.reaches(port)), before);
+            }
+            let insists = over_ssh(world, PORTS[0], &["apply", "-f", file, "--allow-lockout"]);
+            assert!(insists.status.success(), "{step}");
+            world.call(&["status", "--wait"]);
+            for ((port, before), answer) in PORTS.into_iter().zip(before).zip(answers) {
+                let lost = before && !world.reaches(port);
+                refused += usize::from(lost);
+                assert_eq!(answer, Some(if lost { 2 } else { 0 }), "{step}, port {port}");
+            }
+        }
+        assert!(refused > 3, "the steps cut somebody off: {refused}");
+    });
+}
+
+#[test]
+fn a_change_that_cuts_the_agent_off_from_its_store_is_refused_over_ssh() {
+    on_a_machine(|world| {
+        run("ip", &["addr", "add", "192.0.2.12/24", "dev", "eth0"]);
+        world.start_etcd_on("192.0.2.12");
+        world.listen(22);
+        let _agent = world.agent();
+        let felix = "
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: default}
+spec: {failsafeOutboundHostPorts: []}
+---";
+        world.apply(&(felix.to_owned() + &policy("in", "all()", "types: [Ingress], ingress: [{action: Allow}]")));
+        let file = world.file("all.yaml", ALL);
+        let output = over_ssh(world, 22, &["apply", "-f", file.to_str().unwrap()]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("would cut the agent off from its store, 192.0.2.12 tcp/2379 (denied by"), "{said}");
+        assert!(!said.contains("lock out"), "{said}");
+    });
+}
