@@ -14,23 +14,23 @@ use tortie_hostnet::{Config, Network};
 use tortie_nft::RequestError;
 use tortie_store::Selection;
 
-use crate::board::Board;
-use crate::client::Client;
+use crate::cache::{CacheWriter, CachedLastValid, CachedStore, Opener};
 use crate::config::{self, AgentSettings, Local, LocalError, Sources};
-use crate::enforce::{self, Shared};
-use crate::engine::{Input, Mind};
-use crate::ground::GroundError;
-use crate::keep::{Disk, Kept, Opener, Shelved};
+use crate::dataplane::{self, OpenError, chain};
+use crate::enforce::{self, SharedDataplane};
+use crate::engine::{Input, NodeEngine};
+use crate::local_facts::LocalFactsError;
 use crate::lock::{Lock, LockError};
-use crate::network::{self, Desk};
+use crate::network::{self, NetworkQueue};
 use crate::node_name::NodeName;
-use crate::report::Reporter;
+use crate::request_handler::RequestHandler;
 use crate::services::Services;
 use crate::socket::{self, Reply};
-use crate::stop::Stop;
-use crate::supervisor::{self, Runs};
-use crate::target::{self, OpenError, chain};
-use crate::{beside, follow, guard, kernel_table, links, logger, notify, private};
+use crate::status_cell::StatusCell;
+use crate::stop_flag::StopFlag;
+use crate::store_reports::Reporter;
+use crate::supervisor::{self, Lifetime};
+use crate::{foreign_agents, guard, kernel_table, links, logger, notify, private_directory, store_follower};
 
 /// How an agent is started.
 pub struct Options {
@@ -76,13 +76,13 @@ pub enum AgentError {
     #[error(
         "another policy agent enforces this machine ({0}); --beside starts all the same, and never touches what is not ours"
     )]
-    Beside(String),
+    ForeignAgent(String),
     /// The kernel, or the setting of the mark mask.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// Our table cannot be looked for.
     #[error(transparent)]
-    Table(#[from] GroundError),
+    Table(#[from] LocalFactsError),
     /// The kernel cannot be asked.
     #[error("cannot ask the kernel for others' tables (the agent needs CAP_NET_ADMIN)")]
     Request(#[source] RequestError),
@@ -113,89 +113,107 @@ const WAITING: usize = 4096;
 pub fn run(options: Options) -> Result<Ended, AgentError> {
     logger::start();
     let sources = Sources { env: std::env::vars().collect(), file: options.felix };
-    let board = Arc::new(Board::default());
-    board.supervisor.enter();
+    let status = Arc::new(StatusCell::default());
+    status.supervisor.enter();
     let local = Local::read(&sources)?;
     let called = local.node();
     let lock = Lock::take(&options.run)?;
-    look_beside(options.beside)?;
+    check_foreign_agents(options.beside)?;
     let mask = config::resolve(&local, Default::default(), &[]).agent.mark_mask;
-    let kernel = target::open(mask)?;
+    let kernel = dataplane::open(mask)?;
     let server = socket::Server::bind(&options.run).map_err(io("serve the local socket"))?;
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(io("receive signals"))?;
     let watcher = Watcher::open()?;
     let mut network = Network::open(Config::default())?;
-    let desk = Arc::new(Desk::new().map_err(io("make an eventfd"))?);
-    let target: Shared = Arc::new(Mutex::new(Box::new(kernel)));
-    let stop = Arc::new(Stop::default());
-    let disk = open_disk(&options.state, &board);
+    let network_queue = Arc::new(NetworkQueue::new().map_err(io("make an eventfd"))?);
+    let dataplane: SharedDataplane = Arc::new(Mutex::new(Box::new(kernel)));
+    let stop = Arc::new(StopFlag::default());
+    let cache = open_cache(&options.state, &status);
     network.remember_settings(&options.state.join(crate::uninstall::SETTINGS));
-    let node = choose_node(called, disk.as_ref(), &board, options.accept_node)?;
+    let node = choose_node(called, cache.as_ref(), &status, options.accept_node)?;
     let problem = node.problem();
     let node = node.enforced;
     log::info!("node {node}, {}", options.store_name);
     let (name, opener) = (&options.store_name, options.opener);
-    let store = Arc::new(Shelved::new(opener, name, disk.clone(), board.clone(), stop.clone()));
+    let store = Arc::new(CachedStore::new(opener, name, cache.clone(), status.clone(), stop.clone()));
     store.accept(options.accept_store);
     if let Some(problem) = problem {
         store.do_not_ask(problem);
     }
-    log::info!("{}", enforce::lock(&target).adopt().map_err(AgentError::Adopt)?);
+    log::info!("{}", enforce::lock(&dataplane).adopt().map_err(AgentError::Adopt)?);
 
-    let watch = enforce::lock(&target).watch().map_err(AgentError::Watch)?;
+    let watch = enforce::lock(&dataplane).watch().map_err(AgentError::Watch)?;
 
-    let (tell, told) = sync_channel(WAITING);
-    let (order, orders) = sync_channel(1);
+    let (inputs, received) = sync_channel(WAITING);
+    let (apply, requests) = sync_channel(1);
     let ended = thread("dataplane", {
-        let (target, board, desk, tell) = (target.clone(), board.clone(), desk.clone(), tell.clone());
-        move || enforce::run(&target, &orders, &board, &desk, || drop(tell.send(Input::Free)), options.give_back)
+        let (dataplane, status, network_queue, inputs) =
+            (dataplane.clone(), status.clone(), network_queue.clone(), inputs.clone());
+        move || {
+            enforce::run(
+                &dataplane,
+                &requests,
+                &status,
+                &network_queue,
+                || drop(inputs.send(Input::DataplaneIdle)),
+                options.give_back,
+            )
+        }
     })?;
     if let Some(watch) = watch {
-        let (target, board, stop) = (target.clone(), board.clone(), stop.clone());
-        thread("guard", move || guard::run(watch, &target, &board, &stop))?;
+        let (dataplane, status, stop) = (dataplane.clone(), status.clone(), stop.clone());
+        thread("guard", move || guard::run(watch, &dataplane, &status, &stop))?;
     }
     thread("supervisor", {
-        let supervisor = board.supervisor.clone();
+        let supervisor = status.supervisor.clone();
         move || supervisor.watch(supervisor::end_process)
     })?;
     thread("network", {
-        let (desk, board) = (desk.clone(), board.clone());
-        move || network::run(network, &desk, &board)
+        let (network_queue, status) = (network_queue.clone(), status.clone());
+        move || network::run(network, &network_queue, &status)
     })?;
     thread("links", {
-        let (tell, board) = (tell.clone(), board.clone());
-        let told = move |links| tell.send(Input::Links(links)).is_ok();
-        move || links::run(watcher, &board, told)
+        let (inputs, status) = (inputs.clone(), status.clone());
+        let told = move |links| inputs.send(Input::Links(links)).is_ok();
+        move || links::run(watcher, &status, told)
     })?;
     thread("store", {
-        let (tell, stop, store, kept) = (tell.clone(), stop.clone(), store.clone(), Kept::new(disk.clone()));
+        let (inputs, stop, store, kept) =
+            (inputs.clone(), stop.clone(), store.clone(), CachedLastValid::new(cache.clone()));
         let needed = Selection::for_enforcement(&*node);
-        move || follow::run(&store, needed, kept, &stop, &tell)
+        move || store_follower::run(&store, needed, kept, &stop, &inputs)
     })?;
-    let reporter = Arc::new(Reporter::new(&node, board.clone(), target.clone(), store.clone()));
+    let reporter = Arc::new(Reporter::new(&node, status.clone(), dataplane.clone(), store.clone()));
     thread("report", {
         let (reporter, stop) = (reporter.clone(), stop.clone());
         move || reporter.run(&stop)
     })?;
     thread("engine", {
-        let mind = Mind::new(&node, local, board.clone());
-        let services = Services::new(&node, mask, board.clone(), target.clone(), desk);
+        let engine = NodeEngine::new(&node, local, status.clone());
+        let services = Services::new(&node, mask, status.clone(), dataplane.clone(), network_queue);
         let settle = move |settings: &AgentSettings| {
             services.settle(settings);
             reporter.settle(&settings.reporting);
         };
-        move || mind.run(&told, &order, settle)
+        move || engine.run(&received, &apply, settle)
     })?;
     if notify::is_asked_for() {
         thread("notify", {
-            let (board, stop) = (board.clone(), stop.clone());
-            move || notify::run(&board, &stop)
+            let (status, stop) = (status.clone(), stop.clone());
+            move || notify::run(&status, &stop)
         })?;
     }
     let path = server.path().to_owned();
     let restart = Arc::new(AtomicBool::default());
     thread("socket", {
-        let client = Client { node, board, target, store: store.clone(), disk: disk.clone(), tell: tell.clone() };
+        let handler = RequestHandler {
+            node,
+            status,
+            dataplane,
+            store: store.clone(),
+            cache: cache.clone(),
+            inputs: inputs.clone(),
+        };
         let (end, restart) = (signals.handle(), restart.clone());
         // Only now: the end of the process would take the answer with it.
         let sent = move |reply: &Reply| {
@@ -205,21 +223,21 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
                 end.close();
             }
         };
-        move || server.serve(move |request| client.answer(request), sent)
+        move || server.serve(move |request| handler.answer(request), sent)
     })?;
-    attend(signals, &sources, &store, &tell);
+    handle_signals(signals, &sources, &store, &inputs);
     supervisor::stopping();
     let restart = restart.load(Ordering::SeqCst);
     if restart {
-        drop(tell.send(Input::Stop));
+        drop(inputs.send(Input::Stop));
     } else {
         notify::stopping();
     }
     stop.set();
     // A panic there has been reported by itself.
     drop(ended.join());
-    if let Some(disk) = &disk {
-        disk.settle();
+    if let Some(cache) = &cache {
+        cache.settle();
     }
     drop(std::fs::remove_file(path));
     drop(lock);
@@ -227,17 +245,17 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
 }
 
 /// Does what signals ask for, until one or a client asks for the end.
-fn attend(mut signals: Signals, sources: &Sources, store: &Shelved, tell: &SyncSender<Input>) {
+fn handle_signals(mut signals: Signals, sources: &Sources, store: &CachedStore, inputs: &SyncSender<Input>) {
     for signal in signals.forever() {
         if signal != SIGHUP {
             log::info!("asked to end; policy stays in place");
-            drop(tell.send(Input::Stop));
+            drop(inputs.send(Input::Stop));
             return;
         }
         log::info!("asked to read files again");
         store.reopen();
         match Local::read(sources) {
-            Ok(local) => drop(tell.send(Input::Local(Box::new(local)))),
+            Ok(local) => drop(inputs.send(Input::Local(Box::new(local)))),
             Err(error) => log::error!("the settings that were read before stay in force: {}", chain(&error)),
         }
     }
@@ -248,12 +266,12 @@ fn io(what: &'static str) -> impl Fn(io::Error) -> AgentError {
 }
 
 fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, AgentError> {
-    supervisor::start(name, Runs::AsLongAsTheAgent, work).map_err(io("start a thread"))
+    supervisor::start(name, Lifetime::AsLongAsTheAgent, work).map_err(io("start a thread"))
 }
 
-fn look_beside(allowed: bool) -> Result<(), AgentError> {
-    match beside::find().map_err(AgentError::Request)? {
-        Some(other) if !allowed => Err(AgentError::Beside(other)),
+fn check_foreign_agents(allowed: bool) -> Result<(), AgentError> {
+    match foreign_agents::find().map_err(AgentError::Request)? {
+        Some(other) if !allowed => Err(AgentError::ForeignAgent(other)),
         Some(other) => {
             log::warn!("beside another policy agent: {other}");
             Ok(())
@@ -263,34 +281,39 @@ fn look_beside(allowed: bool) -> Result<(), AgentError> {
 }
 
 /// Decides which node is enforced, and remembers it.
-fn choose_node(called: String, disk: Option<&Disk>, board: &Board, accepted: bool) -> Result<NodeName, AgentError> {
-    let copy = disk.and_then(Disk::copy);
+fn choose_node(
+    called: String,
+    cache: Option<&CacheWriter>,
+    status: &StatusCell,
+    accepted: bool,
+) -> Result<NodeName, AgentError> {
+    let copy = cache.and_then(CacheWriter::copy);
     let node = NodeName::choose(called, copy.as_ref(), kernel_table::table_exists()?, accepted);
     match node.problem() {
         Some(problem) => {
             log::error!("the node name CHANGED: {problem}");
-            board.tell(|facts| {
-                facts.called.clone_from(&node.called);
-                facts.problems.insert("node name", problem);
+            status.update(|record| {
+                record.called.clone_from(&node.called);
+                record.problems.insert("node name", problem);
             });
         }
-        None => drop(disk.map(|disk| disk.set_node(&node.enforced))),
+        None => drop(cache.map(|cache| cache.set_node(&node.enforced))),
     }
     Ok(node)
 }
 
 /// Opens the snapshot cache. Where there can be none the agent does without, and reports that.
-fn open_disk(state: &Path, board: &Arc<Board>) -> Option<Disk> {
-    let told = board.clone();
+fn open_cache(state: &Path, status: &Arc<StatusCell>) -> Option<CacheWriter> {
+    let told = status.clone();
     let failed = move |reason: String| {
         log::error!(
             "the snapshot cache cannot be used, so an agent that starts without the store has no policy to enforce: {reason}"
         );
-        told.tell(|facts| drop(facts.problems.insert("snapshot cache", reason)));
+        told.update(|record| drop(record.problems.insert("snapshot cache", reason)));
     };
-    let made = private::directory(state, Path::new(crate::DEFAULT_STATE));
+    let made = private_directory::make(state, Path::new(crate::DEFAULT_STATE));
     let made = made.map_err(|error| format!("{}: {error}", state.display()));
-    made.and_then(|()| Disk::open(&state.join("agent.db"), failed.clone()))
+    made.and_then(|()| CacheWriter::open(&state.join("agent.db"), failed.clone()))
         .inspect_err(|reason| failed(reason.clone()))
         .ok()
 }

@@ -1,12 +1,14 @@
-//! The thread of the engine: takes in everything that is received, and gives out changes of the desired state.
+//! The thread of the engine: it receives changes of the store, of interfaces and of settings, and sends the dataplane the changes of
+//! the desired state that follow.
 //!
 //! ```text
-//!   store ─┐                                       ┌─> dataplane
-//!   links ─┼─> one bounded channel ─> Mind ─flush──┘
-//!   files ─┘         (drained before every flush)        free ─┘
+//!   store ─┐                                             ┌─> dataplane
+//!   links ─┼─> one bounded channel ─> NodeEngine ─flush──┘       │
+//!   files ─┘         ^ (drained before every flush)              │
+//!                    └────────────────── idle ───────────────────┘
 //! ```
 //!
-//! A flush happens when something changed and the dataplane is free; there is no timer. So a slow kernel makes changes larger
+//! A flush happens when something changed and the dataplane is idle; there is no timer. So a slow kernel makes changes larger
 //! and never a queue longer. Nothing is flushed before the store and the interfaces are known completely: what an earlier agent
 //! left stays in force until then.
 
@@ -24,14 +26,14 @@ use tortie_policy::{EndpointId, Item, Labels, Pool, Profile, Rule, Settings, Wor
 use tortie_store::Position;
 use tortie_sync::{Change, Content, Message, Unreadable};
 
-use crate::board::{self, Board, Seat};
 use crate::config::{self, AgentSettings, Local};
-use crate::enforce::Order;
-use crate::lag::{self, Running};
+use crate::enforce::ApplyRequest;
+use crate::lag::{self, StepGuard};
 use crate::links;
 use crate::other_nodes::OtherNodes;
-use crate::placement::Placements;
+use crate::placement_log::PlacementLog;
 use crate::status::StoreState;
+use crate::status_cell::{self, Placement, StatusCell};
 use crate::supervisor;
 
 /// What the engine receives.
@@ -41,9 +43,9 @@ pub(crate) enum Input {
     /// What became of interfaces; first, of all of them.
     Links(links::Changes),
     /// Answer when everything that was sent before this has been processed.
-    Taken(SyncSender<()>),
+    Barrier(SyncSender<()>),
     /// The dataplane can take the next change.
-    Free,
+    DataplaneIdle,
     /// Environment and file were read again.
     Local(Box<Local>),
     /// No more changes. The dataplane is told to stop too.
@@ -71,11 +73,11 @@ fn addresses(link: &Option<Link>) -> &[IpAddr] {
     link.as_ref().map_or(&[], |link| &link.addresses)
 }
 
-/// What is known of the node and its policy, and the engine that computes what follows.
-pub(crate) struct Mind {
+/// The engine of this node, with what it needs beside `calc`: settings, interfaces, and what is reported of objects.
+pub(crate) struct NodeEngine {
     node: String,
     engine: Engine,
-    board: Arc<Board>,
+    status: Arc<StatusCell>,
     local: Local,
     configurations: BTreeMap<String, Object>,
     pools: BTreeMap<String, Pool>,
@@ -91,22 +93,22 @@ pub(crate) struct Mind {
     /// Policies with rules that ask for what nothing here can answer.
     unanswered: [BTreeSet<String>; UNANSWERED.len()],
     other_nodes: OtherNodes,
-    placements: Placements,
+    placements: PlacementLog,
     /// Hashes of the keys of existing objects, for counting.
     known: HashSet<u64>,
     hasher: RandomState,
 }
 
-impl Mind {
-    /// That of a node of which nothing is known yet.
-    pub(crate) fn new(node: &str, local: Local, board: Arc<Board>) -> Self {
-        board.tell(|facts| facts.local = local.clone());
+impl NodeEngine {
+    /// The engine of a node of which nothing is known yet.
+    pub(crate) fn new(node: &str, local: Local, status: Arc<StatusCell>) -> Self {
+        status.update(|record| record.local = local.clone());
         let mut engine = Engine::new(node);
         engine.update(Update::Put(Item::Profile(Profile::default_allow())));
         Self {
             node: node.to_owned(),
             engine,
-            board,
+            status,
             local,
             configurations: BTreeMap::new(),
             pools: BTreeMap::new(),
@@ -118,40 +120,45 @@ impl Mind {
             dirty: false,
             unanswered: Default::default(),
             other_nodes: OtherNodes::default(),
-            placements: Placements::default(),
+            placements: PlacementLog::default(),
             known: HashSet::new(),
             hasher: RandomState::new(),
         }
     }
 
     /// Runs until it receives [`Input::Stop`]. `settle` is called with the agent's own settings whenever they change.
-    pub(crate) fn run(mut self, inputs: &Receiver<Input>, orders: &SyncSender<Order>, settle: impl Fn(&AgentSettings)) {
-        let mut free = true;
+    pub(crate) fn run(
+        mut self,
+        inputs: &Receiver<Input>,
+        requests: &SyncSender<ApplyRequest>,
+        settle: impl Fn(&AgentSettings),
+    ) {
+        let mut is_idle = true;
         // What this machine says holds from the start: probes are answered also while the store cannot be reached.
         let mut in_force = config::resolve(&self.local, Settings::default(), &[]).agent;
         settle(&in_force);
         while let Ok(first) = inputs.recv() {
-            let _running = Running::begin(&self.board, lag::CALCULATE);
+            let _running = StepGuard::begin(&self.status, lag::CALCULATE);
             let _working = supervisor::working();
             for input in std::iter::once(first).chain(inputs.try_iter().take(BATCH)) {
                 match input {
-                    Input::Free => free = true,
+                    Input::DataplaneIdle => is_idle = true,
                     Input::Stop => {
                         supervisor::stopping();
-                        return drop(orders.send(Order::Stop));
+                        return drop(requests.send(ApplyRequest::Stop));
                     }
                     Input::Remove(answer) => {
                         // Changes go on behind it: if that fails the tables stay, and the agent with them.
-                        if orders.send(Order::Remove(answer)).is_err() {
+                        if requests.send(ApplyRequest::Remove(answer)).is_err() {
                             return;
                         }
                     }
                     Input::Store(message) => self.receive(message),
                     // Nobody waits any more if this cannot be sent.
-                    Input::Taken(answer) => drop(answer.send(())),
+                    Input::Barrier(answer) => drop(answer.send(())),
                     Input::Links(links) => self.link(links),
                     Input::Local(local) => {
-                        self.board.tell(|facts| facts.local = (*local).clone());
+                        self.status.update(|record| record.local = (*local).clone());
                         self.local = *local;
                         self.unsettled = true;
                     }
@@ -166,21 +173,21 @@ impl Mind {
                 settle(&agent);
                 in_force = agent;
             }
-            if self.dirty && free {
+            if self.dirty && is_idle {
                 self.dirty = false;
                 let delta = Box::new(self.engine.flush());
                 self.report_too_large();
                 let (mark, lines) = {
-                    let facts = self.board.read();
-                    (facts.wanted.clone(), self.placements.step(&delta, &facts.locals))
+                    let record = self.status.read();
+                    (record.wanted.clone(), self.placements.step(&delta, &record.locals))
                 };
                 lines.iter().for_each(|line| log::info!("{line}"));
                 // Most of what other nodes do changes nothing here, and wakes nobody.
-                if delta.is_empty() && self.board.pass(&mark) {
+                if delta.is_empty() && self.status.mark_unchanged(&mark) {
                     continue;
                 }
-                free = false;
-                if orders.send(Order::Change(delta, mark)).is_err() {
+                is_idle = false;
+                if requests.send(ApplyRequest::Change(delta, mark)).is_err() {
                     return;
                 }
             }
@@ -190,7 +197,7 @@ impl Mind {
     fn receive(&mut self, message: Message) {
         match message {
             Message::Changes(changes, position) => {
-                self.board.measures.updates.inc_by(changes.len() as u64);
+                self.status.measures.updates.inc_by(changes.len() as u64);
                 for change in changes {
                     self.take(change);
                 }
@@ -199,16 +206,16 @@ impl Mind {
             Message::InSync(position) => {
                 self.in_sync = true;
                 self.mark_received(Some(&position));
-                let counts: usize = self.board.read().counts.values().sum();
+                let counts: usize = self.status.read().counts.values().sum();
                 log::info!("the store was read completely: {counts} objects, revision {position}");
             }
             Message::Lost(reason) => {
                 log::error!("the store cannot be reached any more, what it held stays in force: {reason}");
-                self.board.tell(|facts| {
+                self.status.update(|record| {
                     // These have been noted with their reason.
-                    if !matches!(facts.store, StoreState::Replaced | StoreState::NotAsked) {
+                    if !matches!(record.store, StoreState::Replaced | StoreState::NotAsked) {
                         let state = if self.in_sync { StoreState::Lost } else { StoreState::Waiting };
-                        facts.set_store(state, board::now(), reason);
+                        record.set_store(state, status_cell::now(), reason);
                     }
                 });
             }
@@ -219,16 +226,16 @@ impl Mind {
     fn mark_received(&mut self, position: Option<&Position>) {
         self.dirty = true;
         let in_sync = self.in_sync;
-        self.board.tell(|facts| {
-            facts.wanted.generation += 1;
+        self.status.update(|record| {
+            record.wanted.generation += 1;
             if let Some(position) = position {
-                facts.wanted.position.clone_from(position);
-                let stands_in = matches!(facts.store, StoreState::Stale | StoreState::Replaced | StoreState::NotAsked);
-                if in_sync && !stands_in && facts.store != StoreState::InSync {
-                    if facts.store == StoreState::Lost {
+                record.wanted.position.clone_from(position);
+                let stands_in = matches!(record.store, StoreState::Stale | StoreState::Replaced | StoreState::NotAsked);
+                if in_sync && !stands_in && record.store != StoreState::InSync {
+                    if record.store == StoreState::Lost {
                         log::info!("the store answers again");
                     }
-                    facts.set_store(StoreState::InSync, board::now(), String::new());
+                    record.set_store(StoreState::InSync, status_cell::now(), String::new());
                 }
             }
         });
@@ -239,14 +246,14 @@ impl Mind {
         for (name, now) in changes {
             let running = now.as_ref().is_some_and(|now| now.running);
             let is = now.map(|now| Link { name: name.clone(), addresses: now.addresses });
-            let was = self.board.tell(|facts| {
+            let was = self.status.update(|record| {
                 match running {
-                    true => drop(facts.up.insert(name.clone())),
-                    false => drop(facts.up.remove(&name)),
+                    true => drop(record.up.insert(name.clone())),
+                    false => drop(record.up.remove(&name)),
                 }
                 match is.clone() {
-                    Some(link) => facts.links.insert(name.clone(), link),
-                    None => facts.links.remove(&name),
+                    Some(link) => record.links.insert(name.clone(), link),
+                    None => record.links.remove(&name),
                 }
             });
             moved |= self.other_nodes.link(addresses(&was), addresses(&is));
@@ -321,14 +328,14 @@ impl Mind {
             self.note_other_nodes();
         }
         let placement = match item {
-            Item::HostEndpoint(one) if one.node == self.node => Some(Seat::Host(one.interface.clone())),
-            Item::WorkloadEndpoint(one) if one.node == self.node => Some(Seat::Workload(one.interface.clone())),
+            Item::HostEndpoint(one) if one.node == self.node => Some(Placement::Host(one.interface.clone())),
+            Item::WorkloadEndpoint(one) if one.node == self.node => Some(Placement::Workload(one.interface.clone())),
             _ => None,
         };
         let is_local = placement.is_some();
-        let was_local = self.board.tell(|facts| match placement {
-            Some(placement) => facts.locals.insert(id.clone(), placement).is_some(),
-            None => facts.locals.remove(&id).is_some(),
+        let was_local = self.status.update(|record| match placement {
+            Some(placement) => record.locals.insert(id.clone(), placement).is_some(),
+            None => record.locals.remove(&id).is_some(),
         });
         if is_local || was_local {
             self.placements.told(id);
@@ -339,9 +346,9 @@ impl Mind {
     fn note_other_nodes(&self) {
         const WHAT: &str = "host endpoints of another node";
         let note = self.other_nodes.note(&self.node);
-        self.board.tell(|facts| match note {
-            None => drop(facts.notes.remove(WHAT)),
-            Some(note) => drop(facts.notes.insert(WHAT, note)),
+        self.status.update(|record| match note {
+            None => drop(record.notes.remove(WHAT)),
+            Some(note) => drop(record.notes.insert(WHAT, note)),
         });
     }
 
@@ -360,7 +367,7 @@ impl Mind {
             if changed {
                 let all: Vec<&str> = policies.iter().map(String::as_str).collect();
                 let problem = (!all.is_empty()).then(|| format!("{}: {then}", all.join(", ")));
-                self.board.set_problem(what, problem.as_deref());
+                self.status.set_problem(what, problem.as_deref());
             }
         }
     }
@@ -372,8 +379,8 @@ impl Mind {
             _ => (self.known.insert(hash), 1),
         };
         if changed {
-            self.board.tell(|facts| {
-                let count = facts.counts.entry(key.kind).or_default();
+            self.status.update(|record| {
+                let count = record.counts.entry(key.kind).or_default();
                 *count = count.saturating_add_signed(step);
             });
         }
@@ -385,21 +392,21 @@ impl Mind {
         let sets = self.engine.too_large();
         let problem = (!sets.is_empty())
             .then(|| format!("{}: rules that allow by them never match, others deny on every port", sets.join("; ")));
-        if let Some(problem) = self.board.set_problem(PROBLEM, problem.as_deref()) {
+        if let Some(problem) = self.status.set_problem(PROBLEM, problem.as_deref()) {
             log::error!("{problem}");
         }
     }
 
     fn report(&self, key: &Key, unreadable: Option<Unreadable>) {
-        let known = self.board.read().unreadable.get(key).cloned();
+        let known = self.status.read().unreadable.get(key).cloned();
         match &unreadable {
             Some(unreadable) if known.as_ref() != Some(unreadable) => log::error!("{key}: {unreadable}"),
             None if known.is_some() => log::info!("{key} can be read again"),
             _ => return,
         }
-        self.board.tell(|facts| match unreadable {
-            Some(unreadable) => drop(facts.unreadable.insert(key.clone(), unreadable)),
-            None => drop(facts.unreadable.remove(key)),
+        self.status.update(|record| match unreadable {
+            Some(unreadable) => drop(record.unreadable.insert(key.clone(), unreadable)),
+            None => drop(record.unreadable.remove(key)),
         });
     }
 
@@ -411,11 +418,11 @@ impl Mind {
         let all: Vec<&Object> = self.configurations.values().collect();
         let own = configurations_of(&self.node, self.labels.as_ref(), &all);
         let resolved = config::resolve(&self.local, Settings::of_pools(self.pools.values()), &own);
-        let known = self.board.read().settings.clone();
+        let known = self.status.read().settings.clone();
         for note in resolved.notes.iter().filter(|note| !known.contains(note)) {
             log::warn!("setting {} in {}: {}", note.name, note.source, note.note);
         }
-        self.board.tell(|facts| facts.settings = resolved.notes);
+        self.status.update(|record| record.settings = resolved.notes);
         if self.settings.as_ref() != Some(&resolved.settings) {
             self.settings = Some(resolved.settings.clone());
             self.engine.update(Update::Settings(Box::new(resolved.settings)));

@@ -1,18 +1,18 @@
-//! The watch over our tables: what others change in them is put right, beside the path of changes.
+//! The thread that watches our table for damage by other programs, and repairs it. It runs beside the path of changes.
 //!
 //! Watching has a budget of processor time. Commits of others that concern us cost little; should somebody make more of
-//! them than the budget pays for, they wait, and the path of changes never does. Putting right is not part of it.
+//! them than the budget pays for, they wait, and the path of changes never does. Repairing is not part of the budget.
 
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use tortie_dataplane_nft::Damage;
 
-use crate::board::Board;
-use crate::enforce::{Shared, lock};
-use crate::stop::Stop;
+use crate::dataplane::DamageWatch;
+use crate::enforce::{SharedDataplane, lock};
+use crate::status_cell::StatusCell;
+use crate::stop_flag::StopFlag;
 use crate::supervisor;
-use crate::target::Look;
 
 /// How long to wait for commits of others before looking whether the agent ends.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -50,7 +50,7 @@ fn processor_time() -> Duration {
 }
 
 /// Watches until the agent ends.
-pub(crate) fn run(mut watch: Box<dyn Look>, target: &Shared, board: &Board, stop: &Stop) {
+pub(crate) fn run(mut watch: Box<dyn DamageWatch>, dataplane: &SharedDataplane, status: &StatusCell, stop: &StopFlag) {
     let mut budget = Budget::new();
     let mut last = Instant::now();
     while !stop.is_set() {
@@ -59,11 +59,11 @@ pub(crate) fn run(mut watch: Box<dyn Look>, target: &Shared, board: &Board, stop
         let found = watch.look(PAUSE);
         let pause = budget.spend(processor_time().saturating_sub(began), last.elapsed());
         last = Instant::now();
-        let result = found.and_then(|damage| put_right(&damage, target, board));
+        let result = found.and_then(|damage| repair(&damage, dataplane, status));
         if result.is_err() {
             watch.distrust();
         }
-        if let Some(reason) = board.set_problem("guard", result.err().as_deref()) {
+        if let Some(reason) = status.set_problem("guard", result.err().as_deref()) {
             log::error!("cannot compare the table of tortie with what is in force: {reason}");
         }
         drop(working);
@@ -71,13 +71,13 @@ pub(crate) fn run(mut watch: Box<dyn Look>, target: &Shared, board: &Board, stop
     }
 }
 
-fn put_right(damage: &Damage, target: &Shared, board: &Board) -> Result<(), String> {
+fn repair(damage: &Damage, dataplane: &SharedDataplane, status: &StatusCell) -> Result<(), String> {
     if damage.is_empty() {
         return Ok(());
     }
-    lock(target).mend(damage)?;
+    lock(dataplane).mend(damage)?;
     log::warn!("another program had changed the table of tortie; it was restored: {damage}");
-    board.tell(|facts| facts.repairs += 1);
+    status.update(|record| record.repairs += 1);
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
 use crate::backoff::Backoff;
 use crate::config::Served;
-use crate::supervisor::{self, Runs};
+use crate::supervisor::{self, Lifetime};
 
 /// How long a whole exchange may take.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -72,7 +72,7 @@ impl Server {
             drop(before);
             accept(&listener, &ended, &Arc::new(answer));
         };
-        supervisor::start(name, Runs::UntilDone, work)?;
+        supervisor::start(name, Lifetime::UntilDone, work)?;
         Ok(Self { _end: end })
     }
 }
@@ -97,7 +97,7 @@ fn accept(listener: &TcpListener, ended: &OwnedFd, answer: &Arc<impl Fn(&str) ->
                 drop(stream.shutdown(Shutdown::Both));
             };
             // A client that cannot be served is told so by the end of its connection.
-            drop(supervisor::start("client", Runs::UntilDone, work));
+            drop(supervisor::start("client", Lifetime::UntilDone, work));
         }
         if ready[1] {
             return;

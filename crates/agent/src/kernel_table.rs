@@ -8,7 +8,7 @@ use tortie_dataplane_nft::Options;
 use tortie_nft::dump::{self, TableDump};
 use tortie_nft::{DataType, Element, Fields, Key, Socket, TableId, inventory};
 
-use crate::ground::GroundError;
+use crate::local_facts::LocalFactsError;
 
 /// The table, as it was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,13 +45,13 @@ pub struct BaseChain {
 }
 
 /// Whether the kernel has the table of an agent, of one that runs or of one that ended. Nothing in it is looked at.
-pub fn table_exists() -> Result<bool, GroundError> {
-    Ok(dump::table_ids(&mut Socket::open()?).map_err(GroundError::Read)?.contains(&own()))
+pub fn table_exists() -> Result<bool, LocalFactsError> {
+    Ok(dump::table_ids(&mut Socket::open()?).map_err(LocalFactsError::Read)?.contains(&own()))
 }
 
 /// What exists of it; none when it does not exist.
-pub fn kernel_table() -> Result<Option<KernelTable>, GroundError> {
-    let inventory = inventory::read(&mut Socket::open()?, &own()).map_err(GroundError::Read)?;
+pub fn kernel_table() -> Result<Option<KernelTable>, LocalFactsError> {
+    let inventory = inventory::read(&mut Socket::open()?, &own()).map_err(LocalFactsError::Read)?;
     let unread = inventory.foreign.iter().map(ToString::to_string).collect();
     Ok(inventory.table.map(|table| KernelTable::of(&table, unread)))
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use tortie_store::Position;
 
-use crate::board::Board;
 use crate::status::{LagStatus, Mark};
+use crate::status_cell::StatusCell;
 
 /// Reading and checking what the store said.
 pub(crate) const READ: &str = "reading what the store said";
@@ -66,19 +66,19 @@ fn milliseconds(time: Duration) -> u64 {
 }
 
 /// A step that ends with this.
-pub(crate) struct Running(Arc<Board>, &'static str);
+pub(crate) struct StepGuard(Arc<StatusCell>, &'static str);
 
-impl Running {
+impl StepGuard {
     /// Publishes that a step begins.
-    pub(crate) fn begin(board: &Arc<Board>, step: &'static str) -> Self {
-        board.tell(|facts| facts.lag.begin(step));
-        Self(board.clone(), step)
+    pub(crate) fn begin(status: &Arc<StatusCell>, step: &'static str) -> Self {
+        status.update(|record| record.lag.begin(step));
+        Self(status.clone(), step)
     }
 }
 
-impl Drop for Running {
+impl Drop for StepGuard {
     fn drop(&mut self) {
-        self.0.tell(|facts| facts.lag.end(self.1));
+        self.0.update(|record| record.lag.end(self.1));
     }
 }
 
@@ -92,12 +92,12 @@ mod tests {
 
     #[test]
     fn a_step_is_seen_while_it_runs_and_gone_when_it_has_ended() {
-        let board = Arc::new(Board::default());
-        let status = || board.read().lag.status();
-        let running = Running::begin(&board, CALCULATE);
-        assert_eq!(status().map(|lag| lag.step).as_deref(), Some(CALCULATE));
+        let status = Arc::new(StatusCell::default());
+        let lag = || status.read().lag.status();
+        let running = StepGuard::begin(&status, CALCULATE);
+        assert_eq!(lag().map(|lag| lag.step).as_deref(), Some(CALCULATE));
         drop(running);
-        assert_eq!(status(), None);
+        assert_eq!(lag(), None);
     }
 
     #[test]

@@ -1,47 +1,46 @@
 //! The node agent: keeps the kernel of one node enforcing what the store says, within milliseconds.
 //!
 //! ```text
-//!   store ──follow──┐                          ┌──> enforce ──> dataplane (nftables)
-//!   links ──────────┼──> engine (calc) ──flush─┤       │ free
-//!   files, signals ─┘                          └<──────┘ │ in force
-//!                                                        └──> network (routes, neighbours, status files)
-//!                  board: what is requested, what is in the kernel, what went wrong
+//!   store ──store_follower──┐                          ┌──> enforce ──> dataplane (nftables)
+//!   links ──────────────────┼──> engine (calc) ──flush─┤       │ idle
+//!   files, signals ─────────┘                          └<──────┘ │ in force
+//!                                                                └──> network (routes, neighbours, status files)
+//!                  status_cell: what is requested, what is in the kernel, what went wrong
 //!                          └──> local socket, service manager, /liveness, /readiness, /metrics
 //! ```
 //!
 //! A thread for the store, one for the interfaces, one that decides (`engine`), one for the dataplane (`enforce`), one for
-//! the `network` of workloads, one that watches over our tables (`guard`). Channels are bounded; the engine flushes only when the dataplane is free, so a slow kernel
-//! makes changes larger and never a queue longer. There are no timers in this path.
+//! the `network` of workloads, one that watches for damage of our table by others and repairs it (`guard`). Channels are bounded;
+//! the engine flushes only when the dataplane is idle, so a slow kernel makes changes larger and never a queue longer. There are
+//! no timers in this path.
 //!
 //! What is promised:
 //!
 //! - **Nothing opens.** Until the store and the interfaces are known as a whole, what an earlier agent left stays in force;
 //!   then the table is replaced at once. Losing the store, the agent or both changes nothing in the kernel.
-//! - **A machine that boots without its store is protected** by what the store held last (the snapshot cache, `keep`), and says "stale since".
+//! - **A machine that boots without its store is protected** by what the store held last (the snapshot `cache`), and says "stale since".
 //! - **Nothing is passed over in silence.** What cannot be read, has no effect or was refused stands in [`status`].
 //! - **No thread is missed.** One that panics, ends or hangs makes the agent neither live nor ready, and then ends the process
 //!   (`supervisor`), which the service manager starts again.
-//! - **One agent a network namespace** (`lock`), and none beside an agent of another make unless that is asked for (`beside`).
+//! - **One agent a network namespace** (`lock`), and none beside an agent of another make unless that is asked for (`foreign_agents`).
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod agent;
 mod backoff;
-mod beside;
-mod board;
-mod client;
+mod cache;
 pub mod config;
-mod describe;
+mod connection_tracking;
+mod dataplane;
 mod enforce;
 mod engine;
-mod follow;
-mod ground;
+mod foreign_agents;
 mod guard;
 mod health;
 mod http;
-mod keep;
 mod kernel_table;
 mod lag;
 mod links;
+mod local_facts;
 mod lock;
 mod logger;
 mod metrics;
@@ -49,26 +48,28 @@ mod network;
 mod node_name;
 mod notify;
 mod other_nodes;
-mod placement;
-mod private;
-mod report;
+mod placement_log;
+mod private_directory;
+mod request_handler;
 mod rule_counts;
 mod services;
 pub mod socket;
 pub mod status;
-mod stop;
+mod status_builder;
+mod status_cell;
+mod stop_flag;
+mod store_follower;
+mod store_reports;
 mod supervisor;
-mod target;
-mod tracking;
 mod transfer;
 mod uninstall;
 
 pub use agent::{AgentError, Ended, Options, run};
-pub use ground::{Ground, GroundError, TablesOfOthers};
-pub use keep::Opener;
+pub use cache::Opener;
+pub use dataplane::{NodeDataplane, OpenError};
 pub use kernel_table::{BaseChain, KernelTable, kernel_table, table_exists};
+pub use local_facts::{LocalFacts, LocalFactsError, TablesOfOthers};
 pub use lock::LockError;
-pub use target::{OpenError, Target};
 pub use uninstall::{UninstallError, Uninstalled, uninstall};
 
 /// Where an agent keeps what outlives it, unless something else is said.

@@ -9,29 +9,29 @@ use std::net::IpAddr;
 use tortie_hostnet::links::{Change, Interfaces, Watcher};
 
 use crate::backoff::Backoff;
-use crate::board::Board;
+use crate::dataplane::chain;
+use crate::status_cell::StatusCell;
 use crate::supervisor;
-use crate::target::chain;
 
 /// What the problem is named in the status.
 pub(crate) const PROBLEM: &str = "interfaces";
 
 /// An interface as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Now {
+pub(crate) struct InterfaceState {
     pub(crate) addresses: Vec<IpAddr>,
     /// It can carry packets.
     pub(crate) running: bool,
 }
 
 /// What became of the interfaces of some names; none of one that does not exist any more.
-pub(crate) type Changes = Vec<(String, Option<Now>)>;
+pub(crate) type Changes = Vec<(String, Option<InterfaceState>)>;
 
 /// What was told of interfaces, by name. Of two with one name the newest counts.
 #[derive(Default)]
 struct Names {
     indexes: BTreeMap<String, BTreeSet<u32>>,
-    told: BTreeMap<String, Now>,
+    told: BTreeMap<String, InterfaceState>,
 }
 
 impl Names {
@@ -66,9 +66,9 @@ impl Names {
         names.iter().filter_map(|name| self.tell(name, interfaces)).collect()
     }
 
-    fn tell(&mut self, name: &str, interfaces: &Interfaces) -> Option<(String, Option<Now>)> {
+    fn tell(&mut self, name: &str, interfaces: &Interfaces) -> Option<(String, Option<InterfaceState>)> {
         let newest = self.indexes.get(name).and_then(BTreeSet::last).and_then(|index| interfaces.get(index));
-        let now = newest.map(|one| Now { addresses: one.addresses.clone(), running: one.running });
+        let now = newest.map(|one| InterfaceState { addresses: one.addresses.clone(), running: one.running });
         if self.told.get(name) == now.as_ref() {
             return None;
         }
@@ -81,7 +81,7 @@ impl Names {
 }
 
 /// Watches the interfaces of this network namespace until nobody listens.
-pub(crate) fn run(mut watcher: Watcher, board: &Board, tell: impl Fn(Changes) -> bool) {
+pub(crate) fn run(mut watcher: Watcher, status: &StatusCell, tell: impl Fn(Changes) -> bool) {
     let mut names = Names::default();
     let mut backoff = Backoff::default();
     // Also when there are none: they are known then.
@@ -97,7 +97,7 @@ pub(crate) fn run(mut watcher: Watcher, board: &Board, tell: impl Fn(Changes) ->
                 Some(changed)
             }
             Err(error) => {
-                watcher = again(chain(&error), board, &mut backoff);
+                watcher = again(chain(&error), status, &mut backoff);
                 None
             }
         };
@@ -113,16 +113,16 @@ pub(crate) fn run(mut watcher: Watcher, board: &Board, tell: impl Fn(Changes) ->
 }
 
 /// A new watcher in the place of one that failed.
-fn again(mut reason: String, board: &Board, backoff: &mut Backoff) -> Watcher {
+fn again(mut reason: String, status: &StatusCell, backoff: &mut Backoff) -> Watcher {
     loop {
         log::error!("the interfaces cannot be watched, trying again: {reason}");
-        board.tell(|facts| drop(facts.problems.insert(PROBLEM, reason)));
+        status.update(|record| drop(record.problems.insert(PROBLEM, reason)));
         std::thread::sleep(backoff.pause());
         backoff.longer();
         match Watcher::open() {
             Ok(watcher) => {
                 log::info!("the interfaces are watched again");
-                board.tell(|facts| drop(facts.problems.remove(PROBLEM)));
+                status.update(|record| drop(record.problems.remove(PROBLEM)));
                 return watcher;
             }
             Err(error) => reason = chain(&error),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use crate::{private, socket};
+use crate::{private_directory, socket};
 
 /// Where the lock is, if we may write there: one place for all agents, wherever their sockets are.
 const SHARED: &str = "/run";
@@ -54,7 +54,7 @@ impl Lock {
                 ) =>
             {
                 let path = run.join(&name);
-                let made = private::directory(run, Path::new(socket::DEFAULT_RUN));
+                let made = private_directory::make(run, Path::new(socket::DEFAULT_RUN));
                 made.map_err(|source| LockError::Io { path: path.clone(), source })?;
                 Self::take_file(&path)
             }

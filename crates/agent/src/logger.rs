@@ -4,7 +4,7 @@ use std::io::Write;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::board;
+use crate::status_cell;
 
 struct Lines {
     journal: bool,
@@ -28,7 +28,7 @@ impl Log for Lines {
         let text = if self.journal {
             format!("<{mark}>{}\n", record.args())
         } else {
-            format!("{} {word}: {}\n", board::now(), record.args())
+            format!("{} {word}: {}\n", status_cell::now(), record.args())
         };
         // There is nobody to tell that the log is gone.
         drop(std::io::stderr().lock().write_all(text.as_bytes()));

@@ -11,13 +11,13 @@ use prometheus_client::registry::Registry;
 use tortie_api::Kind;
 use tortie_dataplane::State;
 
-use crate::board::{Board, Facts};
-use crate::enforce::{Shared, lock};
+use crate::dataplane::chain;
+use crate::enforce::{SharedDataplane, lock};
 use crate::health;
 use crate::http::Answer;
 use crate::rule_counts::{RuleCounts, RuleName};
 use crate::status::StoreState;
-use crate::target::chain;
+use crate::status_cell::{StatusCell, StatusRecord};
 
 /// What is measured while the agent runs, beside its status.
 pub(crate) struct Measures {
@@ -43,25 +43,25 @@ impl Default for Measures {
 }
 
 /// Answers a scrape. The encoder adds `_total` to the name of a counter, so Calico's counters without it are gauges to it.
-pub(crate) fn answer(path: &str, node: &str, board: &Board, target: &Shared) -> Answer {
+pub(crate) fn answer(path: &str, node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Answer {
     if path != "/metrics" {
         return Answer::text(404, "/metrics is here\n");
     }
     let mut body = String::new();
-    match encode(&mut body, &registry(node, board, target)) {
+    match encode(&mut body, &registry(node, status, dataplane)) {
         Ok(()) => Answer { code: 200, kind: "application/openmetrics-text; version=1.0.0; charset=utf-8", body },
         Err(error) => Answer::text(503, error.to_string()),
     }
 }
 
-fn registry(node: &str, board: &Board, target: &Shared) -> Registry {
+fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Registry {
     let mut registry = Registry::default();
-    let enforced = Enforced::of(lock(target).state());
-    let refused = count(lock(target).refused().len());
-    let facts = board.read();
+    let enforced = Enforced::of(lock(dataplane).state());
+    let refused = count(lock(dataplane).refused().len());
+    let record = status.read();
     let kind =
-        |kinds: &[Kind]| kinds.iter().map(|kind| count(facts.counts.get(kind).copied().unwrap_or(0))).sum::<i64>();
-    let resync = match facts.store {
+        |kinds: &[Kind]| kinds.iter().map(|kind| count(record.counts.get(kind).copied().unwrap_or(0))).sum::<i64>();
+    let resync = match record.store {
         StoreState::Waiting => 1,
         StoreState::Lost | StoreState::Stale | StoreState::Replaced | StoreState::NotAsked => 2,
         StoreState::InSync => 3,
@@ -77,47 +77,47 @@ fn registry(node: &str, board: &Board, target: &Shared) -> Registry {
         ("felix_cluster_num_profiles", "Profiles in the store", kind(&[Kind::Profile])),
         ("felix_cluster_num_tiers", "Tiers in the store", kind(&[Kind::Tier])),
         ("felix_resync_state", "The store: 1 not read, 2 lost or stale, 3 in sync", resync),
-        ("felix_resyncs_started", "How often the store was listed", signed(facts.resyncs)),
-        ("felix_int_dataplane_failures", "Changes that could not be made at once", signed(facts.failures)),
+        ("felix_resyncs_started", "How often the store was listed", signed(record.resyncs)),
+        ("felix_int_dataplane_failures", "Changes that could not be made at once", signed(record.failures)),
         ("felix_ipsets_total", "Sets in force", enforced.sets),
-        ("tortie_ready", "Whether the kernel has what the store says", i64::from(health::readiness(board, &facts).0)),
-        ("tortie_generation_wanted", "What is to be enforced", signed(facts.wanted.generation)),
-        ("tortie_generation_in_kernel", "What is enforced", signed(facts.in_kernel.generation)),
-        ("tortie_store_revision", "The store's revision that is enforced", signed(facts.in_kernel.position.highest())),
+        ("tortie_ready", "Whether the kernel has what the store says", i64::from(health::readiness(status, &record).0)),
+        ("tortie_generation_wanted", "What is to be enforced", signed(record.wanted.generation)),
+        ("tortie_generation_in_kernel", "What is enforced", signed(record.in_kernel.generation)),
+        ("tortie_store_revision", "The store's revision that is enforced", signed(record.in_kernel.position.highest())),
         (
             "tortie_store_replaced",
             "Whether another store stands in the place of the one in force, and is not obeyed",
-            i64::from(facts.store == StoreState::Replaced),
+            i64::from(record.store == StoreState::Replaced),
         ),
         (
             "tortie_node_name_changed",
             "Whether this machine is called by another name than the node that is enforced",
-            i64::from(facts.called.is_some()),
+            i64::from(record.called.is_some()),
         ),
-        ("tortie_unreadable_objects", "Objects that could not be read", count(facts.unreadable.len())),
+        ("tortie_unreadable_objects", "Objects that could not be read", count(record.unreadable.len())),
         ("tortie_refused_objects", "Objects that the kernel refused", refused),
-        ("tortie_network_failures", "What could not be done to the network of workloads", count(facts.network.len())),
+        ("tortie_network_failures", "What could not be done to the network of workloads", count(record.network.len())),
     ];
     for (name, help, value) in numbers {
         registry.register(name, help, ConstGauge::new(value));
     }
     let counters = [
-        ("tortie_repairs", "How often others' changes were undone", facts.repairs),
-        ("tortie_changes_applied", "Changes that were applied", facts.applied),
+        ("tortie_repairs", "How often others' changes were undone", record.repairs),
+        ("tortie_changes_applied", "Changes that were applied", record.applied),
     ];
     for (name, help, value) in counters {
         registry.register(name, help, ConstCounter::new(value));
     }
-    let lag = facts.lag.status().map_or(0.0, |lag| Duration::from_millis(lag.milliseconds).as_secs_f64());
+    let lag = record.lag.status().map_or(0.0, |lag| Duration::from_millis(lag.milliseconds).as_secs_f64());
     let seconds = [
         ("tortie_lag_seconds", "For how long the oldest change has been on its way to the kernel", lag),
-        ("tortie_store_stale_seconds", "For how long the store has not been followed", stale(&facts)),
+        ("tortie_store_stale_seconds", "For how long the store has not been followed", stale(&record)),
     ];
     for (name, help, value) in seconds {
         registry.register(name, help, ConstGauge::new(value));
     }
-    drop(facts);
-    let Measures { apply_time, batch_size, updates, rules } = &board.measures;
+    drop(record);
+    let Measures { apply_time, batch_size, updates, rules } = &status.measures;
     let time = "How long each change took to apply";
     registry.register("felix_int_dataplane_apply_time_seconds", time, apply_time.clone());
     registry.register(
@@ -134,11 +134,11 @@ fn registry(node: &str, board: &Board, target: &Shared) -> Registry {
 }
 
 /// How old what is in force may be, in seconds; 0 while every change of the store is received.
-fn stale(facts: &Facts) -> f64 {
-    if facts.store == StoreState::InSync {
+fn stale(record: &StatusRecord) -> f64 {
+    if record.store == StoreState::InSync {
         return 0.0;
     }
-    let since: Option<jiff::Timestamp> = facts.store_since.parse().ok();
+    let since: Option<jiff::Timestamp> = record.store_since.parse().ok();
     since.map_or(0.0, |since| jiff::Timestamp::now().duration_since(since).as_secs_f64().max(0.0))
 }
 

@@ -16,11 +16,11 @@ use tortie_dataplane::{Delta, Endpoint, Host, Place, State};
 use tortie_hostnet::status::status_file;
 use tortie_hostnet::{Config, Network};
 
-use crate::board::Board;
 use crate::config::NetworkSettings;
+use crate::dataplane::chain;
 use crate::status::Mark;
+use crate::status_cell::StatusCell;
 use crate::supervisor;
-use crate::target::chain;
 
 mod files;
 
@@ -31,14 +31,16 @@ const REFRESH: Duration = Duration::from_secs(90);
 /// The pause after the kernel could not be asked.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What the network thread has to do next.
-pub(crate) struct Desk {
-    pile: Mutex<Pile>,
-    bell: OwnedFd,
+/// The changes that the network thread has not applied yet, merged.
+pub(crate) struct NetworkQueue {
+    queued: Mutex<QueuedChanges>,
+    /// An eventfd, which wakes the thread.
+    wake: OwnedFd,
 }
 
+/// One entry for each interface, so that the queue is never longer than the interfaces.
 #[derive(Default)]
-struct Pile {
+struct QueuedChanges {
     settings: Option<NetworkSettings>,
     host: Option<Box<Host>>,
     /// What became of workloads' interfaces.
@@ -49,64 +51,64 @@ struct Pile {
     mark: Option<Mark>,
 }
 
-impl Desk {
-    /// An empty one.
+impl NetworkQueue {
+    /// An empty queue.
     pub(crate) fn new() -> io::Result<Self> {
-        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { pile: Mutex::default(), bell })
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self { queued: Mutex::default(), wake })
     }
 
     /// The settings have changed.
     pub(crate) fn configure(&self, settings: NetworkSettings) {
-        self.lay(|pile| pile.settings = Some(settings));
+        self.push(|queued| queued.settings = Some(settings));
     }
 
     /// A change is in force.
     pub(crate) fn changed(&self, delta: Option<&Delta>, mark: &Mark) {
-        self.lay(|pile| {
-            pile.mark = Some(mark.clone());
+        self.push(|queued| {
+            queued.mark = Some(mark.clone());
             let Some(delta) = delta else { return };
             if delta.host.is_some() {
-                pile.host.clone_from(&delta.host);
+                queued.host.clone_from(&delta.host);
             }
             let put = delta.endpoints_put.iter().map(|(place, endpoint)| (place, Some(endpoint)));
             let removed = delta.endpoints_removed.iter().map(|place| (place, None));
-            pile.endpoints.extend(put.chain(removed).filter_map(workload));
+            queued.endpoints.extend(put.chain(removed).filter_map(workload));
         });
     }
 
     /// A whole state is in force.
     pub(crate) fn replaced(&self, state: &State, mark: &Mark) {
-        self.lay(|pile| {
-            pile.mark = Some(mark.clone());
-            pile.host = state.host.clone().map(Box::new);
-            pile.whole = true;
-            pile.endpoints =
+        self.push(|queued| {
+            queued.mark = Some(mark.clone());
+            queued.host = state.host.clone().map(Box::new);
+            queued.whole = true;
+            queued.endpoints =
                 state.endpoints.iter().map(|(place, one)| (place, Some(one))).filter_map(workload).collect();
         });
     }
 
-    fn lay(&self, work: impl FnOnce(&mut Pile)) {
-        work(&mut self.pile());
+    fn push(&self, work: impl FnOnce(&mut QueuedChanges)) {
+        work(&mut self.queued());
         // It can only fail when it was written 2^64 times without a read.
-        let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }
 
-    fn take(&self) -> Pile {
-        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
-        mem::take(&mut self.pile())
+    fn take(&self) -> QueuedChanges {
+        let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+        mem::take(&mut self.queued())
     }
 
-    fn pile(&self) -> MutexGuard<'_, Pile> {
+    fn queued(&self) -> MutexGuard<'_, QueuedChanges> {
         // Every change is made in one step, so what a panic left is whole.
-        self.pile.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queued.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until there is work, the kernel reports a change of the network, or the time has come.
     fn wait(&self, network: Option<&Network>, until: Option<Instant>) {
         let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        let mut fds = vec![PollFd::new(&self.bell, PollFlags::IN)];
+        let mut fds = vec![PollFd::new(&self.wake, PollFlags::IN)];
         fds.extend(network.map(|network| PollFd::from_borrowed_fd(network.as_fd(), PollFlags::IN)));
         // Interrupted, or not: what there is to do is looked for either way.
         let _ = poll(&mut fds, timeout.as_ref());
@@ -121,7 +123,7 @@ fn workload((place, endpoint): (&Place, Option<&Endpoint>)) -> Option<(String, O
 }
 
 /// Looks after the network, from the first change that is in force on. Until then all stays as it is.
-pub(crate) fn run(mut network: Network, desk: &Desk, board: &Board) {
+pub(crate) fn run(mut network: Network, network_queue: &NetworkQueue, status: &StatusCell) {
     let mut files = Files::default();
     let mut begun = false;
     let mut refresh = Instant::now() + REFRESH;
@@ -134,10 +136,10 @@ pub(crate) fn run(mut network: Network, desk: &Desk, board: &Board) {
             files.look();
             refresh = now + REFRESH;
         }
-        let mut pile = desk.take();
-        let mark = pile.mark.take();
+        let mut queued = network_queue.take();
+        let mark = queued.mark.take();
         begun |= mark.is_some();
-        take(&mut network, &mut files, &mut pile);
+        take(&mut network, &mut files, &mut queued);
         if begun {
             let worked = network.work();
             deaf = worked.is_err();
@@ -157,31 +159,31 @@ pub(crate) fn run(mut network: Network, desk: &Desk, board: &Board) {
             files.bring(|interface| model.is_up(interface));
             troubles.extend(model.troubles().map(|(step, why)| format!("could not {step}: {why}")));
             troubles.extend_from_slice(files.troubles());
-            note_settings(board, &network);
-            report(board, troubles, mark);
+            note_settings(status, &network);
+            report(status, troubles, mark);
         }
         let times = [begun.then_some(refresh), again, files.again()];
         drop(working);
-        desk.wait((begun && !deaf).then_some(&network), times.into_iter().flatten().min());
+        network_queue.wait((begun && !deaf).then_some(&network), times.into_iter().flatten().min());
     }
 }
 
 /// Applies pending work to the model.
-fn take(network: &mut Network, files: &mut Files, pile: &mut Pile) {
-    if let Some(settings) = pile.settings.take() {
+fn take(network: &mut Network, files: &mut Files, queued: &mut QueuedChanges) {
+    if let Some(settings) = queued.settings.take() {
         let now = network.model().config();
         // What verdicts depend on too comes with the host.
         let (prefixes, floating_ips, ipv6) = (now.prefixes.clone(), now.floating_ips, now.ipv6);
         network.configure(Config { prefixes, floating_ips, ipv6, ..settings.network });
         files.move_to(settings.status_files);
     }
-    if pile.whole {
-        let kept: BTreeSet<&str> = pile.endpoints.keys().map(String::as_str).collect();
+    if queued.whole {
+        let kept: BTreeSet<&str> = queued.endpoints.keys().map(String::as_str).collect();
         network.keep_only(&kept);
         files.keep_only(&kept);
     }
-    let mut delta = Delta { host: pile.host.take(), ..Delta::default() };
-    for (interface, endpoint) in mem::take(&mut pile.endpoints) {
+    let mut delta = Delta { host: queued.host.take(), ..Delta::default() };
+    for (interface, endpoint) in mem::take(&mut queued.endpoints) {
         files.want(&interface, endpoint.as_ref().and_then(|endpoint| status_file(&interface, endpoint)));
         let place = Place::Workload(interface);
         match endpoint {
@@ -193,29 +195,29 @@ fn take(network: &mut Network, files: &mut Files, pile: &mut Pile) {
 }
 
 /// Tells which settings of the host were changed.
-fn note_settings(board: &Board, network: &Network) {
+fn note_settings(status: &StatusCell, network: &Network) {
     let all: Vec<String> =
         network.changed_settings().map(|one| format!("{} = {} (was {})", one.name(), one.now, one.was)).collect();
-    let known = board.read().host_settings.clone();
+    let known = status.read().host_settings.clone();
     if all == known {
         return;
     }
     for one in all.iter().filter(|one| !known.contains(one)) {
         log::info!("changed for the workloads of this machine: {one}");
     }
-    board.tell(|facts| facts.host_settings = all);
+    status.update(|record| record.host_settings = all);
 }
 
-fn report(board: &Board, troubles: Vec<String>, mark: Option<Mark>) {
-    let known = board.read().network.clone();
+fn report(status: &StatusCell, troubles: Vec<String>, mark: Option<Mark>) {
+    let known = status.read().network.clone();
     for trouble in troubles.iter().filter(|trouble| !known.contains(trouble)) {
         log::error!("the network of workloads: {trouble}");
     }
     if mark.is_some() || troubles != known {
-        board.tell(|facts| {
-            facts.network = troubles;
+        status.update(|record| {
+            record.network = troubles;
             if let Some(mark) = mark {
-                facts.network_at = mark;
+                record.network_at = mark;
             }
         });
     }

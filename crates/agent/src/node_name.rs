@@ -11,7 +11,7 @@
 //!
 //! `tortie agent --accept-node` lets the new name take over.
 
-use crate::keep::Copy;
+use crate::cache::Snapshot;
 
 /// The node that is enforced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(crate) struct NodeName {
 
 impl NodeName {
     /// Decides it for a machine that is `called` so. `has_table` says whether our table is in the kernel.
-    pub(crate) fn choose(called: String, copy: Option<&Copy>, has_table: bool, accepted: bool) -> Self {
+    pub(crate) fn choose(called: String, copy: Option<&Snapshot>, has_table: bool, accepted: bool) -> Self {
         let remembered = copy.and_then(|copy| copy.node.clone()).filter(|node| *node != called && !accepted);
         let Some(before) = remembered else { return Self { enforced: called, called: None } };
         if has_table || copy.is_some_and(|copy| copy.has_endpoints_of(&before)) {

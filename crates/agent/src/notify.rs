@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::board::{Board, Facts};
 use crate::health;
 use crate::status::StoreState;
-use crate::stop::Stop;
+use crate::status_cell::{StatusCell, StatusRecord};
+use crate::stop_flag::StopFlag;
 
 /// Between two messages without a watchdog: so long may a line of status be out of date by time alone.
 const IDLE: Duration = Duration::from_secs(60);
@@ -22,7 +22,7 @@ pub(crate) fn is_asked_for() -> bool {
 }
 
 /// Tells the service manager until the agent ends.
-pub(crate) fn run(board: &Board, stop: &Stop) {
+pub(crate) fn run(status: &StatusCell, stop: &StopFlag) {
     let watchdog = sd_notify::watchdog_enabled();
     // systemd advises half the time that it allows.
     let pause = watchdog.map_or(IDLE, |most| most / 2);
@@ -30,8 +30,8 @@ pub(crate) fn run(board: &Board, stop: &Stop) {
     let mut started = false;
     while !stop.is_set() {
         let (line, is_started, is_live) = {
-            let facts = board.read();
-            (status(board, &facts), is_started(&facts), board.supervisor.failure().is_none())
+            let record = status.read();
+            (status_line(status, &record), is_started(&record), status.supervisor.failure().is_none())
         };
         let mut message = Vec::new();
         if is_started && !started {
@@ -50,8 +50,8 @@ pub(crate) fn run(board: &Board, stop: &Stop) {
             log::warn!("cannot reach the service manager: {error}");
         }
         told = line;
-        board.wait(pause, |facts| {
-            stop.is_set() || status(board, facts) != told || (!started && self::is_started(facts))
+        status.wait(pause, |record| {
+            stop.is_set() || status_line(status, record) != told || (!started && self::is_started(record))
         });
     }
 }
@@ -63,14 +63,14 @@ pub(crate) fn stopping() {
 }
 
 /// Whether the kernel has what is to be in force, or there is nothing that could be.
-fn is_started(facts: &Facts) -> bool {
-    let has_nothing = facts.store == StoreState::Waiting && !facts.store_reason.is_empty();
-    facts.is_in_kernel() || has_nothing || facts.has_no_copy
+fn is_started(record: &StatusRecord) -> bool {
+    let has_nothing = record.store == StoreState::Waiting && !record.store_reason.is_empty();
+    record.is_in_kernel() || has_nothing || record.has_no_copy
 }
 
 /// The line that `systemctl status` shows.
-fn status(board: &Board, facts: &Facts) -> String {
-    health::readiness(board, facts).1
+fn status_line(status: &StatusCell, record: &StatusRecord) -> String {
+    health::readiness(status, record).1
 }
 
 #[cfg(test)]
@@ -79,22 +79,22 @@ mod tests {
 
     #[test]
     fn the_start_is_done_when_policy_is_in_force_or_there_is_none_to_enforce() {
-        let mut facts = Facts::default();
-        assert!(!is_started(&facts), "nothing is known yet");
-        facts.set_store(StoreState::Waiting, "t".to_owned(), "no route to host".to_owned());
-        assert!(is_started(&facts), "neither the store nor a copy can be read");
-        facts.set_store(StoreState::Stale, "t".to_owned(), "no route to host".to_owned());
-        assert!(!is_started(&facts), "the copy is not in the kernel yet");
-        facts.programmed = true;
-        assert!(is_started(&facts));
-        facts.failing = Some("no room".to_owned());
-        assert!(!is_started(&facts), "the kernel refuses it");
-        let mut facts = Facts { called: Some("web2".to_owned()), ..Facts::default() };
-        facts.set_store(StoreState::NotAsked, "t".to_owned(), "another name".to_owned());
-        assert!(!is_started(&facts), "the copy is not in the kernel yet");
-        facts.programmed = true;
-        assert!(is_started(&facts), "a service that is never started would be ended");
-        (facts.programmed, facts.has_no_copy) = (false, true);
-        assert!(is_started(&facts), "there is no copy");
+        let mut record = StatusRecord::default();
+        assert!(!is_started(&record), "nothing is known yet");
+        record.set_store(StoreState::Waiting, "t".to_owned(), "no route to host".to_owned());
+        assert!(is_started(&record), "neither the store nor a copy can be read");
+        record.set_store(StoreState::Stale, "t".to_owned(), "no route to host".to_owned());
+        assert!(!is_started(&record), "the copy is not in the kernel yet");
+        record.programmed = true;
+        assert!(is_started(&record));
+        record.failing = Some("no room".to_owned());
+        assert!(!is_started(&record), "the kernel refuses it");
+        let mut record = StatusRecord { called: Some("web2".to_owned()), ..StatusRecord::default() };
+        record.set_store(StoreState::NotAsked, "t".to_owned(), "another name".to_owned());
+        assert!(!is_started(&record), "the copy is not in the kernel yet");
+        record.programmed = true;
+        assert!(is_started(&record), "a service that is never started would be ended");
+        (record.programmed, record.has_no_copy) = (false, true);
+        assert!(is_started(&record), "there is no copy");
     }
 }

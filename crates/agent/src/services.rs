@@ -1,21 +1,21 @@
-//! What the agent's own settings turn on and off while it runs: probes, metrics, the log, the mark bits.
+//! Applies the agent's own settings while it runs: probes, metrics, the log level, the mark bits, the network.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::board::Board;
 use crate::config::{AgentSettings, Served};
-use crate::enforce::{Shared, lock};
+use crate::enforce::{SharedDataplane, lock};
 use crate::http::{Answer, Server};
-use crate::network::Desk;
+use crate::network::NetworkQueue;
+use crate::status_cell::StatusCell;
 use crate::{health, metrics};
 
 /// What runs, and by which settings.
 pub(crate) struct Services {
     node: String,
-    board: Arc<Board>,
-    target: Shared,
-    desk: Arc<Desk>,
+    status: Arc<StatusCell>,
+    dataplane: SharedDataplane,
+    network_queue: Arc<NetworkQueue>,
     running: Mutex<Running>,
 }
 
@@ -35,28 +35,34 @@ struct Slot {
 
 impl Services {
     /// Nothing runs yet; the dataplane was opened with these mark bits.
-    pub(crate) fn new(node: &str, mask: u32, board: Arc<Board>, target: Shared, desk: Arc<Desk>) -> Self {
+    pub(crate) fn new(
+        node: &str,
+        mask: u32,
+        status: Arc<StatusCell>,
+        dataplane: SharedDataplane,
+        network_queue: Arc<NetworkQueue>,
+    ) -> Self {
         let running = Mutex::new(Running { mask, ..Running::default() });
-        Self { node: node.to_owned(), board, target, desk, running }
+        Self { node: node.to_owned(), status, dataplane, network_queue, running }
     }
 
     /// Does as the settings say.
     pub(crate) fn settle(&self, settings: &AgentSettings) {
         log::set_max_level(settings.log);
-        self.desk.configure(settings.network.clone());
+        self.network_queue.configure(settings.network.clone());
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let board = self.board.clone();
-        self.fill(&mut running.health, &settings.health, "health", move |path| health::answer(path, &board));
-        let (board, target, node) = (self.board.clone(), self.target.clone(), self.node.clone());
-        let scrape = move |path: &str| metrics::answer(path, &node, &board, &target);
+        let status = self.status.clone();
+        self.fill(&mut running.health, &settings.health, "health", move |path| health::answer(path, &status));
+        let (status, dataplane, node) = (self.status.clone(), self.dataplane.clone(), self.node.clone());
+        let scrape = move |path: &str| metrics::answer(path, &node, &status, &dataplane);
         self.fill(&mut running.metrics, &settings.metrics, "metrics", scrape);
         if running.mask != settings.mark_mask {
-            let result = lock(&self.target).set_mark_mask(settings.mark_mask);
+            let result = lock(&self.dataplane).set_mark_mask(settings.mark_mask);
             if result.is_ok() {
                 running.mask = settings.mark_mask;
                 log::info!("packet marks: the bits of {:#010x}", running.mask);
             }
-            report(&self.board, "mark mask", result);
+            report(&self.status, "mark mask", result);
         }
     }
 
@@ -73,25 +79,25 @@ impl Services {
         slot.place.clone_from(place);
         let Some(place) = place.clone() else {
             slot.server = None;
-            return report(&self.board, name, Ok(()));
+            return report(&self.status, name, Ok(()));
         };
-        let (board, at) = (self.board.clone(), format!("{}:{}", place.host, place.port));
+        let (status, at) = (self.status.clone(), format!("{}:{}", place.host, place.port));
         let told = move |result: io::Result<()>| {
             if result.is_ok() {
                 log::info!("{name} on {at}");
             }
-            report(&board, name, result.map_err(|error| format!("cannot serve on {at}, trying again: {error}")));
+            report(&status, name, result.map_err(|error| format!("cannot serve on {at}, trying again: {error}")));
         };
         match Server::start(place, slot.server.take(), answer, told, name) {
             Ok(server) => slot.server = Some(server),
-            Err(error) => report(&self.board, name, Err(format!("cannot start a server: {error}"))),
+            Err(error) => report(&self.status, name, Err(format!("cannot start a server: {error}"))),
         }
     }
 }
 
 /// Notes what a service could not do, and logs it when that is new.
-fn report(board: &Board, what: &'static str, result: Result<(), String>) {
-    if let Some(reason) = board.set_problem(what, result.err().as_deref()) {
+fn report(status: &StatusCell, what: &'static str, result: Result<(), String>) {
+    if let Some(reason) = status.set_problem(what, result.err().as_deref()) {
         log::error!("{what}: {reason}");
     }
 }

@@ -14,10 +14,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tortie_store::{Position, Stored};
 
-use crate::ground::Ground;
-use crate::private;
+use crate::local_facts::LocalFacts;
+use crate::private_directory;
 use crate::status::{Mark, Status, StoreStatus};
-use crate::supervisor::{self, Runs};
+use crate::supervisor::{self, Lifetime};
 use crate::transfer;
 
 /// Where an agent serves its socket unless something else is said.
@@ -34,7 +34,8 @@ pub enum Request {
     /// Everything.
     Status,
     /// What verdicts depend on beside the store.
-    Ground,
+    #[serde(rename = "ground")]
+    LocalFacts,
     /// Which store the agent obeys.
     Store,
     /// What is in force here.
@@ -73,7 +74,8 @@ pub enum Reply {
     /// Everything.
     Status(Box<Status>),
     /// What verdicts depend on beside the store.
-    Ground(Box<Ground>),
+    #[serde(rename = "ground")]
+    LocalFacts(Box<LocalFacts>),
     /// The store that the agent obeys.
     Store(Box<StoreStatus>),
     /// What is in force here. Behind the line come objects: the last valid versions, then all others if they were asked for.
@@ -127,7 +129,8 @@ impl Reply {
 #[serde(rename_all = "camelCase")]
 pub struct AgentState {
     /// What verdicts depend on beside the store.
-    pub ground: Ground,
+    #[serde(rename = "ground")]
+    pub local_facts: LocalFacts,
     /// The store that the agent follows.
     pub store: StoreStatus,
     /// What was received of it.
@@ -202,7 +205,7 @@ pub fn ask(run: &Path, request: &Request, deadline: Instant) -> Result<Reply, As
 
 /// What an agent says of what is in force, with the objects that follow: last valid versions, and its copy of the store.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Told {
+pub struct InForceAnswer {
     /// How the agent stands with the store.
     pub state: AgentState,
     /// The last valid versions of the objects that cannot be read.
@@ -212,7 +215,12 @@ pub struct Told {
 }
 
 /// Asks an agent what is in force, for a client that has read this store at this position.
-pub fn ask_in_force(run: &Path, store: &str, position: Option<Position>, deadline: Instant) -> Result<Told, AskError> {
+pub fn ask_in_force(
+    run: &Path,
+    store: &str,
+    position: Option<Position>,
+    deadline: Instant,
+) -> Result<InForceAnswer, AskError> {
     let request = Request::InForce { store: store.to_owned(), position };
     exchange(run, &request, deadline, |mut from| {
         let state = match receive(&mut from)? {
@@ -221,7 +229,7 @@ pub fn ask_in_force(run: &Path, store: &str, position: Option<Position>, deadlin
         };
         let last_valid = transfer::receive(&mut from)?;
         let copy = if matches!(state.objects, Objects::Copy(_)) { transfer::receive(&mut from)? } else { Vec::new() };
-        Ok(Told { state, last_valid, copy })
+        Ok(InForceAnswer { state, last_valid, copy })
     })
 }
 
@@ -229,10 +237,10 @@ fn exchange<T>(
     run: &Path,
     request: &Request,
     deadline: Instant,
-    take: impl FnOnce(BufReader<Timed>) -> io::Result<T>,
+    take: impl FnOnce(BufReader<DeadlineStream>) -> io::Result<T>,
 ) -> Result<T, AskError> {
     let path = path(run);
-    let stream = Timed::connect(&path, deadline).map_err(|source| match source.kind() {
+    let stream = DeadlineStream::connect(&path, deadline).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::Nobody(path.clone()),
         io::ErrorKind::PermissionDenied => AskError::Forbidden(path.clone()),
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent(path.clone()),
@@ -252,12 +260,12 @@ fn exchange<T>(
 }
 
 /// A connection of which every step ends at the deadline. An agent that hangs neither accepts, nor reads, nor writes.
-struct Timed {
+struct DeadlineStream {
     stream: UnixStream,
     deadline: Instant,
 }
 
-impl Timed {
+impl DeadlineStream {
     /// Connecting waits while the queue of the listener is full, and `connect` has no limit of its own.
     fn connect(path: &Path, deadline: Instant) -> io::Result<Self> {
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
@@ -273,14 +281,14 @@ fn left(deadline: Instant) -> io::Result<Duration> {
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left.max(Duration::from_millis(1))) }
 }
 
-impl Read for Timed {
+impl Read for DeadlineStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stream.set_read_timeout(Some(left(self.deadline)?))?;
         self.stream.read(buffer)
     }
 }
 
-impl Write for Timed {
+impl Write for DeadlineStream {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         self.stream.set_write_timeout(Some(left(self.deadline)?))?;
         self.stream.write(buffer)
@@ -300,7 +308,7 @@ pub(crate) struct Server {
 impl Server {
     /// Makes the socket. Whoever served there before is gone, or this fails.
     pub(crate) fn bind(run: &Path) -> io::Result<Self> {
-        private::directory(run, Path::new(DEFAULT_RUN))?;
+        private_directory::make(run, Path::new(DEFAULT_RUN))?;
         let path = path(run);
         if UnixStream::connect(&path).is_ok() {
             let what = format!("another agent serves {}; TORTIE_RUN names another directory", path.display());
@@ -328,9 +336,9 @@ impl Server {
                 continue;
             };
             let (answer, sent) = (answer.clone(), sent.clone());
-            let talk = move || drop(converse(&stream, answer, sent));
+            let talk = move || drop(serve_client(&stream, answer, sent));
             // A client that cannot be served is told so by the end of its connection.
-            drop(supervisor::start("client", Runs::UntilDone, talk));
+            drop(supervisor::start("client", Lifetime::UntilDone, talk));
         }
     }
 
@@ -340,7 +348,7 @@ impl Server {
     }
 }
 
-fn converse(stream: &UnixStream, answer: impl Fn(Request) -> Answer, sent: impl Fn(&Reply)) -> io::Result<()> {
+fn serve_client(stream: &UnixStream, answer: impl Fn(Request) -> Answer, sent: impl Fn(&Reply)) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let Answer { reply, rest } = match receive(BufReader::new(io::Read::take(stream, LONGEST))) {

@@ -36,7 +36,7 @@ const END: Duration = Duration::from_secs(5);
 
 /// What may end, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Runs {
+pub(crate) enum Lifetime {
     /// Until the agent ends.
     AsLongAsTheAgent,
     /// Until its work is done.
@@ -69,17 +69,17 @@ struct State {
 
 /// What a thread knows of itself.
 #[derive(Clone)]
-struct Here {
+struct CurrentThread {
     supervisor: Arc<Supervisor>,
     id: u64,
     name: String,
 }
 
 thread_local! {
-    static HERE: RefCell<Option<Here>> = const { RefCell::new(None) };
+    static HERE: RefCell<Option<CurrentThread>> = const { RefCell::new(None) };
 }
 
-fn here() -> Option<Here> {
+fn here() -> Option<CurrentThread> {
     HERE.with_borrow(Clone::clone)
 }
 
@@ -93,7 +93,7 @@ impl Supervisor {
     /// Supervises the threads that this thread starts from now on.
     pub(crate) fn enter(self: &Arc<Self>) {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        HERE.set(Some(Here { supervisor: self.clone(), id, name: "main".to_owned() }));
+        HERE.set(Some(CurrentThread { supervisor: self.clone(), id, name: "main".to_owned() }));
     }
 
     /// What is wrong with the threads; none while all of them are well.
@@ -141,12 +141,14 @@ impl Supervisor {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ended(&self, here: &Here, runs: Runs, result: Result<(), Box<dyn Any + Send>>) {
+    fn ended(&self, here: &CurrentThread, runs: Lifetime, result: Result<(), Box<dyn Any + Send>>) {
         let mut state = self.state();
         state.working.remove(&here.id);
         let failure = match result {
-            Err(panic) => format!("the thread {} panicked: {}", here.name, words(&*panic)),
-            Ok(()) if runs == Runs::AsLongAsTheAgent && !state.stopping => format!("the thread {} ended", here.name),
+            Err(panic) => format!("the thread {} panicked: {}", here.name, panic_message(&*panic)),
+            Ok(()) if runs == Lifetime::AsLongAsTheAgent && !state.stopping => {
+                format!("the thread {} ended", here.name)
+            }
             Ok(()) => return,
         };
         state.failure.get_or_insert(failure);
@@ -155,11 +157,11 @@ impl Supervisor {
 }
 
 /// Starts a thread.
-pub(crate) fn start(name: &str, runs: Runs, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+pub(crate) fn start(name: &str, runs: Lifetime, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     let builder = Builder::new().name(name.to_owned());
-    let Some(Here { supervisor, .. }) = here() else { return builder.spawn(work) };
+    let Some(CurrentThread { supervisor, .. }) = here() else { return builder.spawn(work) };
     let id = supervisor.next.fetch_add(1, Ordering::Relaxed);
-    let here = Here { supervisor, id, name: name.to_owned() };
+    let here = CurrentThread { supervisor, id, name: name.to_owned() };
     builder.spawn(move || {
         HERE.set(Some(here.clone()));
         // Nothing of the work is used after a panic: the process ends.
@@ -178,7 +180,7 @@ pub(crate) fn working() -> Working {
 }
 
 /// One thing that a thread works on.
-pub(crate) struct Working(Option<Here>);
+pub(crate) struct Working(Option<CurrentThread>);
 
 impl Drop for Working {
     fn drop(&mut self) {
@@ -189,7 +191,7 @@ impl Drop for Working {
 }
 
 /// What this thread works on goes on, and takes long because there is much of it.
-pub(crate) fn goes_on() {
+pub(crate) fn made_progress() {
     if let Some(here) = here()
         && let Some((_, since)) = here.supervisor.state().working.get_mut(&here.id)
     {
@@ -204,7 +206,7 @@ pub(crate) fn waiting() -> Waiting {
 }
 
 /// A thread that waits.
-pub(crate) struct Waiting(Option<Here>);
+pub(crate) struct Waiting(Option<CurrentThread>);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
@@ -231,7 +233,7 @@ pub(crate) fn end_process(_: &str) {
     std::process::exit(1);
 }
 
-fn words(panic: &(dyn Any + Send)) -> &str {
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }
@@ -256,12 +258,12 @@ mod tests {
 
     #[test]
     fn a_panic_of_any_thread_ends_the_process_and_is_told_before() {
-        for runs in [Runs::AsLongAsTheAgent, Runs::UntilDone] {
+        for runs in [Lifetime::AsLongAsTheAgent, Lifetime::UntilDone] {
             let (supervisor, end) = supervised(HUNG);
             assert_eq!(supervisor.failure(), None);
             // Also one that a supervised thread started.
             let work = move || drop(start("inner", runs, || panic!("no {}", "more")).unwrap().join());
-            start("outer", Runs::UntilDone, work).unwrap().join().unwrap();
+            start("outer", Lifetime::UntilDone, work).unwrap().join().unwrap();
             let expected = "the thread inner panicked: no more";
             assert_eq!(supervisor.failure().as_deref(), Some(expected));
             assert_eq!(end.recv_timeout(SOON).unwrap(), expected);
@@ -271,9 +273,9 @@ mod tests {
     #[test]
     fn a_thread_that_ends_before_the_agent_does_ends_the_process() {
         let (supervisor, end) = supervised(HUNG);
-        start("client", Runs::UntilDone, || ()).unwrap().join().unwrap();
+        start("client", Lifetime::UntilDone, || ()).unwrap().join().unwrap();
         assert_eq!(supervisor.failure(), None);
-        start("links", Runs::AsLongAsTheAgent, || ()).unwrap().join().unwrap();
+        start("links", Lifetime::AsLongAsTheAgent, || ()).unwrap().join().unwrap();
         assert_eq!(end.recv_timeout(SOON).unwrap(), "the thread links ended");
     }
 
@@ -282,15 +284,15 @@ mod tests {
         let hung = Duration::from_millis(300);
         let (supervisor, end) = supervised(hung);
         let (go, wait) = channel::<()>();
-        let idle = start("idle", Runs::UntilDone, move || {
+        let idle = start("idle", Lifetime::UntilDone, move || {
             drop(working());
             let _ = wait.recv();
         });
-        let busy = start("busy", Runs::UntilDone, move || {
+        let busy = start("busy", Lifetime::UntilDone, move || {
             let _working = working();
             let begin = Instant::now();
             while begin.elapsed() < hung * 3 {
-                goes_on();
+                made_progress();
             }
             let _waiting = waiting();
             std::thread::sleep(hung * 3);
@@ -299,7 +301,7 @@ mod tests {
         assert_eq!(supervisor.failure(), None);
         assert!(end.try_recv().is_err());
         let (release, held) = channel::<()>();
-        let hanging = start("dataplane", Runs::UntilDone, move || {
+        let hanging = start("dataplane", Lifetime::UntilDone, move || {
             let _working = working();
             let _ = held.recv();
         });
@@ -313,7 +315,7 @@ mod tests {
     #[test]
     fn threads_may_end_with_the_agent() {
         let (supervisor, end) = supervised(HUNG);
-        start("links", Runs::AsLongAsTheAgent, stopping).unwrap().join().unwrap();
+        start("links", Lifetime::AsLongAsTheAgent, stopping).unwrap().join().unwrap();
         assert_eq!(supervisor.failure(), None);
         assert!(end.recv_timeout(SOON).is_err(), "the watch ends without an end of the process");
     }
@@ -327,8 +329,8 @@ mod tests {
         let supervisor = Arc::new(Supervisor::default());
         supervisor.enter();
         let watched = supervisor.clone();
-        start("supervisor", Runs::AsLongAsTheAgent, move || watched.watch(end_process)).unwrap();
-        drop(start("engine", Runs::AsLongAsTheAgent, || panic!("as asked")));
+        start("supervisor", Lifetime::AsLongAsTheAgent, move || watched.watch(end_process)).unwrap();
+        drop(start("engine", Lifetime::AsLongAsTheAgent, || panic!("as asked")));
         std::thread::sleep(SOON * 2);
     }
 

@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use tortie_agent::socket::{self, AskError, Reply, Request, Told};
+use tortie_agent::socket::{self, AskError, InForceAnswer, Reply, Request};
 use tortie_agent::status::{Mark, StoreStatus};
 use tortie_store::Position;
 
@@ -80,7 +80,7 @@ impl Agent {
     }
 
     /// Asks what is in force, having read this store at this position.
-    pub(crate) fn in_force(&self, store: &str, position: Option<Position>) -> Result<Told, AskError> {
+    pub(crate) fn in_force(&self, store: &str, position: Option<Position>) -> Result<InForceAnswer, AskError> {
         self.spend(|deadline| socket::ask_in_force(&run_directory(), store, position, deadline))
     }
 

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use tortie_agent::Ground;
-use tortie_agent::socket::{AgentState, AskError, Objects, Told};
+use tortie_agent::LocalFacts;
+use tortie_agent::socket::{AgentState, AskError, InForceAnswer, Objects};
 use tortie_agent::status::StoreState;
 use tortie_api::Key;
 use tortie_policy::Invalid;
@@ -51,7 +51,7 @@ pub(crate) struct Sources {
     /// The last valid versions of those that cannot be read.
     last_valid: BTreeMap<Key, Version>,
     /// What the agent of this machine knows beside the store: the interfaces, and the settings of the machine.
-    pub(crate) ground: Option<Ground>,
+    pub(crate) ground: Option<LocalFacts>,
     /// Whether the agent of this machine has received what was read of the store.
     pub(crate) is_received: bool,
     /// The position of the store that is in the kernel, where the agent enforces its own copy of the store.
@@ -117,8 +117,8 @@ pub(crate) fn sources(link: &Link, wanted: Wanted, agent: &Agent) -> anyhow::Res
 }
 
 /// Brings together what the store and what the agent said.
-fn answered(listing: anyhow::Result<Listing>, told: Told) -> anyhow::Result<Sources> {
-    let Told { state, last_valid, copy } = told;
+fn answered(listing: anyhow::Result<Listing>, told: InForceAnswer) -> anyhow::Result<Sources> {
+    let InForceAnswer { state, last_valid, copy } = told;
     let version = |stored: Stored| (stored.key, (stored.revision, (&stored.value).into()));
     let mut sources = Sources {
         last_valid: last_valid.into_iter().map(version).collect(),
@@ -130,7 +130,7 @@ fn answered(listing: anyhow::Result<Listing>, told: Told) -> anyhow::Result<Sour
         (Some(why), false) => sources.notes.push(why),
         (None, _) => {}
     }
-    sources.ground = Some(state.ground);
+    sources.ground = Some(state.local_facts);
     match state.objects {
         Objects::Same => {
             sources.listing = listing?;
@@ -187,7 +187,7 @@ fn deviation(listing: &anyhow::Result<Listing>, state: &AgentState) -> (Option<S
         ),
         (StoreState::NotAsked, _) => format!(
             "the name of this node changed: what the agent keeps in force is of node {}, revision {revision} of {}",
-            state.ground.node, store.since
+            state.local_facts.node, store.since
         ),
         (StoreState::Replaced, _) => format!(
             "the store was replaced: the agent keeps revision {revision} of the store before in force ({})",
@@ -215,7 +215,7 @@ impl Sources {
     pub(crate) fn in_force(&self, listing: &Listing) -> InForce {
         let mut in_force = InForce::from_stored(&listing.items, listing.position.clone(), &self.last_valid);
         if let Some(ground) = &self.ground {
-            ground.settle(&mut in_force);
+            ground.apply_settings(&mut in_force);
         }
         in_force
     }

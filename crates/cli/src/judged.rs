@@ -4,7 +4,7 @@ use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use clap::Args;
-use tortie_agent::Ground;
+use tortie_agent::LocalFacts;
 use tortie_client::Client;
 use tortie_explain::{Topology, enforce_staged};
 use tortie_policy::Snapshot;
@@ -18,7 +18,7 @@ use crate::session::Session;
 use crate::store::Link;
 
 /// What is in force, with what the agent of this machine knows beside the store.
-pub(crate) fn topology<'a>(snapshot: &'a Snapshot, ground: Option<&Ground>) -> Topology<'a> {
+pub(crate) fn topology<'a>(snapshot: &'a Snapshot, ground: Option<&LocalFacts>) -> Topology<'a> {
     let mut topology = Topology::new(snapshot);
     if let Some(ground) = ground {
         topology = topology.with_host(ground.host());
@@ -53,7 +53,7 @@ impl JudgedArgs {
         &self,
         verb: &'static str,
         session: &mut Session,
-        answer: impl FnOnce(&Topology<'_>, Option<&Ground>, &mut Session) -> anyhow::Result<T>,
+        answer: impl FnOnce(&Topology<'_>, Option<&LocalFacts>, &mut Session) -> anyhow::Result<T>,
     ) -> anyhow::Result<Option<T>> {
         // The program ends with the answer: giving back a whole store piece by piece would only delay it.
         let sources = ManuallyDrop::new(match self.offline {

@@ -28,7 +28,7 @@ impl Meaning {
     /// Of a change from one content of a store to another.
     pub(crate) fn of(sources: &Sources, before: &Listing, after: &Listing) -> Self {
         let [old, new] = [before, after].map(|listing| sources.in_force(listing).snapshot);
-        let host = sources.ground.as_ref().map(tortie_agent::Ground::host);
+        let host = sources.ground.as_ref().map(tortie_agent::LocalFacts::host);
         let mut objects = objects(&before.items, &after.items);
         objects.retain(|change| !(change.word == ObjectWord::Created && is_initial(&change.key, &before.items)));
         Self { objects, defaults: defaults(&old, &new), verdicts: verdicts(&old, &new, host.as_ref()) }

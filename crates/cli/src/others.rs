@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use tortie_agent::{Ground, TablesOfOthers};
+use tortie_agent::{LocalFacts, TablesOfOthers};
 use tortie_explain::reach::Reach;
 use tortie_explain::{Answer, Hop, OtherPrograms};
 use tortie_verify::others::{Effect, effect};
 
 /// Adds to an answer what other programs do with the packet on this machine, or why that was not looked at.
-pub(crate) fn look(answer: &mut Answer, ground: Option<&Ground>, offline: bool) {
+pub(crate) fn look(answer: &mut Answer, ground: Option<&LocalFacts>, offline: bool) {
     let nodes: BTreeSet<&str> = hops(answer).map(|hop| hop.host.node.as_str()).collect();
     let mut others = OtherPrograms::default();
     match here(ground, &nodes, offline, &mut others.notes) {
@@ -25,7 +25,7 @@ pub(crate) fn look(answer: &mut Answer, ground: Option<&Ground>, offline: bool) 
 }
 
 /// Says of an answer for many packets which tables of other programs it leaves out.
-pub(crate) fn left_out(found: &mut Reach, ground: Option<&Ground>, offline: bool) {
+pub(crate) fn left_out(found: &mut Reach, ground: Option<&LocalFacts>, offline: bool) {
     let nodes: BTreeSet<&str> = found.nodes.iter().map(String::as_str).collect();
     let mut notes = Vec::new();
     match here(ground, &nodes, offline, &mut notes) {
@@ -52,11 +52,11 @@ fn not_looked(why: &str) -> String {
 /// The tables of other programs on this machine, if packets of the answer pass it; otherwise why they were not looked at.
 /// Other machines on the way are noted.
 fn here<'a>(
-    ground: Option<&'a Ground>,
+    ground: Option<&'a LocalFacts>,
     nodes: &BTreeSet<&str>,
     offline: bool,
     notes: &mut Vec<String>,
-) -> Result<(&'a Ground, TablesOfOthers), String> {
+) -> Result<(&'a LocalFacts, TablesOfOthers), String> {
     let ground = match ground {
         _ if offline => return Err("--offline".to_owned()),
         None => return Err("no agent of this machine was asked".to_owned()),
@@ -69,7 +69,7 @@ fn here<'a>(
     if !elsewhere.is_empty() {
         notes.push(not_looked(&format!("on {}, which is another machine", elsewhere.join(", "))));
     }
-    let tables = Ground::tables_of_others().map_err(|error| error.to_string())?;
+    let tables = LocalFacts::tables_of_others().map_err(|error| error.to_string())?;
     Ok((ground, tables))
 }
 
@@ -87,7 +87,7 @@ struct Found {
     drops: Option<String>,
 }
 
-fn found(tables: &TablesOfOthers, ground: &Ground, hops: &[&Hop]) -> Found {
+fn found(tables: &TablesOfOthers, ground: &LocalFacts, hops: &[&Hop]) -> Found {
     let mut found = Found::default();
     let host = ground.host();
     for table in &tables.tables {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tortie_agent::socket::{Objects, Told};
+use tortie_agent::socket::{InForceAnswer, Objects};
 use tortie_api::{Key, Kind};
 use tortie_explain::placement;
 use tortie_policy::HostEndpoint;
@@ -30,13 +30,13 @@ pub(crate) fn warn(
     }
     let Ok(store) = link.name() else { return };
     let Ok(Ok(listing)) = link.store().map(|store| store.list(&Selection::default())) else { return };
-    let Ok(Told { state, .. }) = agent.in_force(&store, Some(listing.position.clone())) else { return };
+    let Ok(InForceAnswer { state, .. }) = agent.in_force(&store, Some(listing.position.clone())) else { return };
     if state.objects == Objects::OtherStore {
         return;
     }
-    let ground = state.ground;
+    let ground = state.local_facts;
     let mut in_force = InForce::from_stored(&listing.items, listing.position.clone(), &BTreeMap::new());
-    ground.settle(&mut in_force);
+    ground.apply_settings(&mut in_force);
     let endpoints = &in_force.snapshot.host_endpoints;
     let topology = topology(&in_force.snapshot, Some(&ground));
     for endpoint in endpoints.values() {

@@ -20,7 +20,7 @@ use tortie_dataplane::{Broken, Place, RulesId, SetId, State};
 use tortie_nft::dump::TableDump;
 use tortie_nft::probe::{self, Feature};
 use tortie_nft::{
-    Batch, Buffers, CommitError, ObjectRef, RequestError, Socket, Subscription, Table, TableId, dump, survey,
+    Batch, Buffers, CommitError, ObjectRef, RequestError, Socket, Subscription, Table, TableId, dump, piecewise,
 };
 
 use crate::batch::Script;
@@ -135,7 +135,7 @@ impl Kernel {
 
     fn opened(options: Options, mut socket: Socket, owned: bool) -> Result<Self, ApplyError> {
         let id = TableId::inet(&options.table);
-        let owns = owned && Feature::Persist.is_there(&mut socket)?;
+        let owns = owned && Feature::Persist.is_supported(&mut socket)?;
         let table = if owns { Table::owned(id) } else { Table::new(id) };
         Ok(Self {
             socket,
@@ -286,7 +286,7 @@ impl Kernel {
 
     /// Whether the table in the kernel enforces some host endpoint, of this dataplane or of an earlier one.
     pub fn has_host_endpoints(&mut self) -> Result<bool, RequestError> {
-        Ok(survey::chain_of(&mut self.socket, &self.table.id, skeleton::base::WITH_HOST_ENDPOINTS)?.is_some())
+        Ok(piecewise::chain_of(&mut self.socket, &self.table.id, skeleton::base::WITH_HOST_ENDPOINTS)?.is_some())
     }
 
     /// A watch for damage. It goes to a thread of its own, and what it finds to [`Kernel::mend`].

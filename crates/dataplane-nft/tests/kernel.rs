@@ -449,7 +449,7 @@ fn with_a_small_send_buffer_a_large_state_is_programmed_whole_and_never_open() {
                     let mut looks = 0;
                     while !done.load(Ordering::SeqCst) {
                         let mut in_force = |name: &str| {
-                            let chains = tortie_nft::survey::chains(&mut socket, &TableId::inet(name)).unwrap();
+                            let chains = tortie_nft::piecewise::chains(&mut socket, &TableId::inet(name)).unwrap();
                             chains.into_iter().any(|(_, chain)| chain.is_some_and(|chain| chain.base.is_some()))
                         };
                         // They take turns: own, second, own.

@@ -16,7 +16,7 @@ use common::real::denials;
 use common::scenario::resource;
 use tortie_dataplane::{Dataplane, Delta, Place};
 use tortie_dataplane_nft::{Kernel, Options};
-use tortie_nft::interp::{Craft, Transport};
+use tortie_nft::interp::{PacketSpec, Transport};
 use tortie_testkit::worlds::Step;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -244,7 +244,7 @@ fn a_stray_segment_to_a_workload_is_answered_with_a_reset() {
             raw.set_read_timeout(Some(LIMIT)).unwrap();
             let [from, to] = ["192.0.2.9", "10.0.0.1"].map(|address| address.parse().unwrap());
             let acknowledgement = Transport::Tcp { source: 4242, destination: 8055, flags: 0x10 };
-            let bytes = Craft::new(from, to, acknowledgement).bytes().unwrap();
+            let bytes = PacketSpec::new(from, to, acknowledgement).bytes().unwrap();
             raw.send_to(&bytes[20..], "10.0.0.1:0").unwrap();
             let mut answer = [0; 64];
             assert_eq!(raw.recv(&mut answer).unwrap(), 40);

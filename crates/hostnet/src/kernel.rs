@@ -1,4 +1,4 @@
-//! The thin doer: reads the kernel for the model, and does steps.
+//! The edge to the kernel: reads it for the model, and executes steps.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -15,9 +15,9 @@ use crate::links::message;
 use crate::links::watcher::{GROUPS, read_all};
 use crate::model::Model;
 use crate::neighbour::{self, NDMSG};
-use crate::originals::{Changed, Originals};
+use crate::observed::KernelEvent;
 use crate::route::{self, RTMSG, Route, of_family};
-use crate::seen::Fact;
+use crate::saved_settings::{Changed, SavedSettings};
 use crate::step::{Setting, Step};
 use crate::sysctl;
 
@@ -39,7 +39,7 @@ pub(crate) enum StepError {
 pub(crate) struct Kernel {
     follower: Follower,
     conntrack: Conntrack,
-    originals: Originals,
+    saved_settings: SavedSettings,
 }
 
 impl Kernel {
@@ -48,7 +48,7 @@ impl Kernel {
         Ok(Self {
             follower: Follower::open(GROUPS | ROUTES, room)?,
             conntrack: Conntrack::open()?,
-            originals: Originals::default(),
+            saved_settings: SavedSettings::default(),
         })
     }
 
@@ -62,9 +62,9 @@ impl Kernel {
         let take =
             |model: &mut Model, message: &Message<'_>| facts(message).into_iter().for_each(|one| model.take(one));
         let anew = self.follower.update(model, take, read_anew)?;
-        for index in model.seen.unread() {
+        for index in model.observed.unread() {
             for route in read_routes(self.follower.requests(), Some(index))? {
-                model.take(Fact::Route { route, replaces: false });
+                model.take(KernelEvent::Route { route, replaces: false });
             }
         }
         Ok(anew)
@@ -84,26 +84,26 @@ impl Kernel {
     pub(crate) fn run(&mut self, step: &Step, prefixes: &[String]) -> Result<(), StepError> {
         let socket = self.follower.requests();
         match step {
-            Step::Set(setting) => return self.set(setting, prefixes).map_err(StepError::Sysctl),
-            Step::Forget(address) => self.conntrack.forget(&BTreeSet::from([*address]))?,
-            Step::Route(route) => {
+            Step::WriteSetting(setting) => return self.set(setting, prefixes).map_err(StepError::Sysctl),
+            Step::ForgetConnections(address) => self.conntrack.forget(&BTreeSet::from([*address]))?,
+            Step::MakeRoute(route) => {
                 socket.request("make a route", libc::RTM_NEWROUTE, CREATE | REPLACE, &route.fixed(false), |writer| {
                     route.write(writer, false)
                 })?
             }
-            Step::Unroute(route) => {
+            Step::RemoveRoute(route) => {
                 let (what, kind) = ("remove a route", libc::RTM_DELROUTE);
                 let done = socket.request(what, kind, 0, &route.fixed(true), |writer| route.write(writer, true));
                 unless_gone(done, libc::ESRCH)?;
             }
-            Step::Resolve(neighbour) => socket.request(
+            Step::MakeNeighbour(neighbour) => socket.request(
                 "make a neighbour",
                 libc::RTM_NEWNEIGH,
                 CREATE | REPLACE,
                 &neighbour.fixed(),
                 |writer| neighbour.write(writer),
             )?,
-            Step::Unresolve(neighbour) => {
+            Step::RemoveNeighbour(neighbour) => {
                 let (what, kind) = ("remove a neighbour", libc::RTM_DELNEIGH);
                 let done = socket.request(what, kind, 0, &neighbour.fixed(), |writer| neighbour.write(writer));
                 unless_gone(done, libc::ENOENT)?;
@@ -116,9 +116,9 @@ impl Kernel {
     fn set(&mut self, setting: &Setting, prefixes: &[String]) -> io::Result<()> {
         let value = setting.value.to_string();
         match setting.index {
-            None => self.originals.write(&setting.file, &value, setting.optional, prefixes),
+            None => self.saved_settings.write(&setting.file, &value, setting.optional, prefixes),
             Some(_) => {
-                let noted = self.originals.note_prefixes(prefixes);
+                let noted = self.saved_settings.note_prefixes(prefixes);
                 sysctl::write(&setting.file, &value, setting.optional)?;
                 noted
             }
@@ -127,12 +127,12 @@ impl Kernel {
 
     /// Where the host's settings are remembered from now on.
     pub(crate) fn remember(&mut self, path: &Path) {
-        self.originals = Originals::open(path);
+        self.saved_settings = SavedSettings::open(path);
     }
 
     /// The host's settings that were changed.
     pub(crate) fn changed(&self) -> impl Iterator<Item = &Changed> {
-        self.originals.changed()
+        self.saved_settings.changed()
     }
 
     /// How often notifications were lost.
@@ -155,27 +155,27 @@ fn unless_gone(done: Result<(), RequestError>, gone: i32) -> Result<(), RequestE
     }
 }
 
-fn facts(message: &Message<'_>) -> Option<Fact> {
+fn facts(message: &Message<'_>) -> Option<KernelEvent> {
     match message.kind {
         libc::RTM_NEWROUTE => {
             let replaces = message.flags & REPLACE != 0;
-            route::read(message).map(|route| Fact::Route { route, replaces })
+            route::read(message).map(|route| KernelEvent::Route { route, replaces })
         }
-        libc::RTM_DELROUTE => route::read(message).map(Fact::NoRoute),
-        _ => message::read(message).map(Fact::Link),
+        libc::RTM_DELROUTE => route::read(message).map(KernelEvent::NoRoute),
+        _ => message::read(message).map(KernelEvent::Link),
     }
 }
 
 fn read_anew(socket: &mut Socket, model: &mut Model) -> Result<(), RequestError> {
-    let links = read_all(socket)?.into_iter().map(Fact::Link);
-    let routes = read_routes(socket, None)?.into_iter().map(|route| Fact::Route { route, replaces: false });
+    let links = read_all(socket)?.into_iter().map(KernelEvent::Link);
+    let routes = read_routes(socket, None)?.into_iter().map(|route| KernelEvent::Route { route, replaces: false });
     let fixed = of_family::<NDMSG>(libc::AF_INET);
     let each = |all: &mut Vec<_>, message: &Message<'_>| {
         all.extend(neighbour::read(message));
         Ok(())
     };
     let neighbours = socket.dump("list the neighbours", libc::RTM_GETNEIGH, &fixed, |_| (), each)?;
-    model.seen.take_anew(links.chain(routes), neighbours);
+    model.observed.take_anew(links.chain(routes), neighbours);
     Ok(())
 }
 

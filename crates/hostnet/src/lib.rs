@@ -4,7 +4,7 @@
 //!   kernel ──links::Watcher──> interfaces and addresses, and what changes of them
 //!
 //!   workloads, settings ─┐
-//!   kernel ── facts ─────┴─> Model ── plan: steps ──> kernel        (Network: all of it, kept going)
+//!   kernel ── events ────┴─> Model ── plan: steps ──> kernel        (Network: all of it, kept going)
 //! ```
 //!
 //! [`links`] tells which interfaces there are and what addresses they have, first all, then changes. [`Network`] keeps
@@ -35,9 +35,9 @@ mod machine;
 mod model;
 mod neighbour;
 mod network;
-mod originals;
+mod observed;
 mod route;
-mod seen;
+mod saved_settings;
 mod sockets;
 pub mod status;
 mod step;
@@ -49,9 +49,9 @@ pub use connections::{Entered, enter_open_connections};
 pub use machine::{machine, ports};
 pub use model::{Host, Model, Plan};
 pub use neighbour::Neighbour;
-pub use network::{Network, Worked};
-pub use originals::{Changed, restore};
+pub use network::{Network, WorkReport};
 pub use route::Route;
+pub use saved_settings::{Changed, restore};
 pub use step::{Setting, Step};
 pub use tortie_netlink::RequestError;
 pub use workload::Workload;

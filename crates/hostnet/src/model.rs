@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::links::{Change, Interfaces};
+use crate::observed::{KernelEvent, Observed};
 use crate::route::Route;
-use crate::seen::{Fact, Seen};
 use crate::step::{Setting, Step};
 use crate::workload::Workload;
 
@@ -44,7 +44,7 @@ const SLOWEST: Duration = Duration::from_secs(10);
 pub struct Model {
     config: Config,
     host: Host,
-    pub(crate) seen: Seen,
+    pub(crate) observed: Observed,
     workloads: BTreeMap<String, Workload>,
     /// Which interfaces' workloads have an address.
     claims: BTreeMap<IpAddr, BTreeSet<String>>,
@@ -80,7 +80,7 @@ impl Model {
     /// Nothing wanted, nothing seen.
     pub fn new(config: Config, host: Host) -> Self {
         Self {
-            seen: Seen::new(config.prefixes.clone()),
+            observed: Observed::new(config.prefixes.clone()),
             config,
             host,
             workloads: BTreeMap::new(),
@@ -106,7 +106,7 @@ impl Model {
 
     /// The interfaces seen.
     pub fn interfaces(&self) -> &Interfaces {
-        self.seen.interfaces()
+        self.observed.interfaces()
     }
 
     /// The workloads wanted, by interface.
@@ -151,25 +151,25 @@ impl Model {
         let anew = config.prefixes != self.config.prefixes;
         if anew {
             self.leave(&config);
-            self.seen.reset(config.prefixes.clone());
+            self.observed.reset(config.prefixes.clone());
         }
         let workloads = std::mem::take(&mut self.workloads);
         self.touched_addresses.extend(self.claims.keys());
         self.claims.clear();
         self.config = config;
         workloads.into_iter().for_each(|(interface, workload)| self.put(&interface, workload));
-        self.touched.extend(self.seen.interfaces().keys());
+        self.touched.extend(self.observed.interfaces().keys());
         anew
     }
 
     /// Takes what is told of the kernel, in its order.
-    pub(crate) fn take(&mut self, fact: Fact) {
-        self.seen.take(fact);
+    pub(crate) fn take(&mut self, fact: KernelEvent) {
+        self.observed.take(fact);
     }
 
     /// Looks at what was told.
     pub(crate) fn look(&mut self, anew: bool, now: Duration) -> Vec<Change> {
-        let changes = self.seen.look(anew);
+        let changes = self.observed.look(anew);
         for change in &changes {
             for interface in [&change.was, &change.is].into_iter().flatten() {
                 self.touched.insert(interface.index);
@@ -194,12 +194,12 @@ impl Model {
         }
         if anew {
             // Under other prefixes, interfaces that have long been there are new as workloads'.
-            let interfaces = self.seen.interfaces().values().filter(|one| self.config.is_workload(&one.name));
+            let interfaces = self.observed.interfaces().values().filter(|one| self.config.is_workload(&one.name));
             for interface in interfaces {
                 self.since.entry(interface.index).or_insert(now);
             }
         }
-        self.touched.extend(self.seen.touched());
+        self.touched.extend(self.observed.touched());
         changes
     }
 
@@ -207,21 +207,21 @@ impl Model {
     pub(crate) fn did(&mut self, step: &Step) {
         self.failed.remove(step);
         match step {
-            Step::Set(setting) => self.wrote(setting),
-            Step::Unroute(route) => {
+            Step::WriteSetting(setting) => self.wrote(setting),
+            Step::RemoveRoute(route) => {
                 self.leaving.remove(route);
-                self.seen.take(Fact::NoRoute(*route));
+                self.observed.take(KernelEvent::NoRoute(*route));
             }
-            Step::Forget(address) => drop(self.forget.remove(address)),
-            Step::Route(route) => self.seen.take(Fact::Route { route: *route, replaces: true }),
-            Step::Unresolve(neighbour) => self.seen.unresolved(neighbour),
-            Step::Resolve(neighbour) => self.seen.resolved(*neighbour),
+            Step::ForgetConnections(address) => drop(self.forget.remove(address)),
+            Step::MakeRoute(route) => self.observed.take(KernelEvent::Route { route: *route, replaces: true }),
+            Step::RemoveNeighbour(neighbour) => self.observed.unresolved(neighbour),
+            Step::MakeNeighbour(neighbour) => self.observed.resolved(*neighbour),
         }
     }
 
     /// A step could not be done; it is planned again after a while, unless it is of no more use.
     pub(crate) fn failed(&mut self, step: Step, why: String, now: Duration) {
-        if let Step::Set(setting) = &step {
+        if let Step::WriteSetting(setting) = &step {
             match setting.index {
                 Some(index) => drop(self.written.remove(&index)),
                 None => drop(self.host_written.remove(&setting.file)),
@@ -243,10 +243,10 @@ impl Model {
             self.host_written.insert(setting.file.clone());
             return;
         };
-        if self.failed.keys().any(|step| step.index() == Some(index) && matches!(step, Step::Set(_))) {
+        if self.failed.keys().any(|step| step.index() == Some(index) && matches!(step, Step::WriteSetting(_))) {
             return;
         }
-        if let Some(is) = self.seen.interfaces().get(&index) {
+        if let Some(is) = self.observed.interfaces().get(&index) {
             let spoofing = self.workloads.get(&is.name).is_some_and(|workload| workload.spoofing);
             self.written.insert(index, Written { name: is.name.clone(), spoofing, running: is.running, ipv6: is.ipv6 });
         }
@@ -254,15 +254,16 @@ impl Model {
 
     /// Remembers what is ours on interfaces that are no workloads' under the next settings.
     fn leave(&mut self, next: &Config) {
-        let workloads = self.seen.interfaces().values().filter(|one| self.config.is_workload(&one.name));
-        let leaving = workloads.filter(|one| !next.is_workload(&one.name)).flat_map(|one| self.seen.routes(one.index));
+        let workloads = self.observed.interfaces().values().filter(|one| self.config.is_workload(&one.name));
+        let leaving =
+            workloads.filter(|one| !next.is_workload(&one.name)).flat_map(|one| self.observed.routes(one.index));
         let ours = leaving.filter(|route| self.wanted(route.destination.addr()).as_ref() == Some(*route));
         self.leaving.extend(ours.copied().collect::<Vec<_>>());
     }
 
     /// Whether the interface of a workload runs and is fit to carry its packets.
     pub fn is_up(&self, interface: &str) -> bool {
-        let Some(is) = self.seen.named(interface).filter(|is| is.running) else { return false };
+        let Some(is) = self.observed.named(interface).filter(|is| is.running) else { return false };
         self.workloads.contains_key(interface) && self.written.get(&is.index).is_some_and(|written| written.running)
     }
 
@@ -284,7 +285,7 @@ impl Model {
         if let Some(workload) = self.workloads.get(interface) {
             self.touched_addresses.extend(workload.claims(self.config.floating_ips));
         }
-        if let Some(index) = self.seen.named(interface).map(|is| is.index) {
+        if let Some(index) = self.observed.named(interface).map(|is| is.index) {
             self.touched.insert(index);
             self.failed.retain(|step, _| step.index() != Some(index));
         }

@@ -13,7 +13,7 @@ use crate::kernel::Kernel;
 use crate::links::watcher::ROOM;
 use crate::links::{Change, Interfaces};
 use crate::model::{Host, Model};
-use crate::originals::Changed;
+use crate::saved_settings::Changed;
 use crate::step::Step;
 use crate::sysctl;
 use crate::workload::Workload;
@@ -46,7 +46,7 @@ fn told(error: &dyn std::error::Error) -> String {
 
 /// What a piece of work came to.
 #[derive(Debug, Default)]
-pub struct Worked {
+pub struct WorkReport {
     /// What became of interfaces.
     pub changes: Vec<Change>,
     /// How many steps were done.
@@ -128,8 +128,8 @@ impl Network {
     }
 
     /// Takes in what the kernel has told and does what there is to do, without waiting.
-    pub fn work(&mut self) -> Result<Worked, RequestError> {
-        let mut worked = Worked::default();
+    pub fn work(&mut self) -> Result<WorkReport, RequestError> {
+        let mut worked = WorkReport::default();
         for _ in 0..ROUNDS {
             let mut anew = false;
             if !self.read {
@@ -158,13 +158,13 @@ impl Network {
         let mut forgotten = false;
         for step in steps {
             let result = match step {
-                Step::Forget(_) if forgotten => Ok(()),
-                Step::Forget(_) => self.kernel.forget(&forget).map_err(Into::into),
+                Step::ForgetConnections(_) if forgotten => Ok(()),
+                Step::ForgetConnections(_) => self.kernel.forget(&forget).map_err(Into::into),
                 _ => self.kernel.run(&step, &self.model.config().prefixes),
             };
             match result {
                 Ok(()) => {
-                    forgotten |= matches!(step, Step::Forget(_));
+                    forgotten |= matches!(step, Step::ForgetConnections(_));
                     self.model.did(&step);
                     done += 1;
                 }

@@ -1,4 +1,4 @@
-//! One thing to do to the kernel.
+//! One change to make in the kernel.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,17 +10,17 @@ use crate::route::Route;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
     /// Write a setting.
-    Set(Setting),
+    WriteSetting(Setting),
     /// Take a route away.
-    Unroute(Route),
+    RemoveRoute(Route),
     /// Forget the connections of an address: it is, or will be, somebody else's.
-    Forget(IpAddr),
+    ForgetConnections(IpAddr),
     /// Make a route, in place of one of its net and metric.
-    Route(Route),
+    MakeRoute(Route),
     /// Take a static neighbour away.
-    Unresolve(Neighbour),
+    RemoveNeighbour(Neighbour),
     /// Make a static neighbour.
-    Resolve(Neighbour),
+    MakeNeighbour(Neighbour),
 }
 
 /// A value in a file under `/proc/sys/net`.
@@ -40,17 +40,17 @@ impl Step {
     /// The interface it is about.
     pub fn index(&self) -> Option<u32> {
         match self {
-            Step::Set(setting) => setting.index,
-            Step::Unroute(route) | Step::Route(route) => Some(route.index),
-            Step::Unresolve(neighbour) | Step::Resolve(neighbour) => Some(neighbour.index),
-            Step::Forget(_) => None,
+            Step::WriteSetting(setting) => setting.index,
+            Step::RemoveRoute(route) | Step::MakeRoute(route) => Some(route.index),
+            Step::RemoveNeighbour(neighbour) | Step::MakeNeighbour(neighbour) => Some(neighbour.index),
+            Step::ForgetConnections(_) => None,
         }
     }
 
     /// The address whose connections it makes forgotten.
     pub(crate) fn forgets(&self) -> Option<IpAddr> {
         match self {
-            Step::Forget(address) => Some(*address),
+            Step::ForgetConnections(address) => Some(*address),
             _ => None,
         }
     }
@@ -60,12 +60,12 @@ impl fmt::Display for Step {
     /// As operators speak of it, after "could not".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Step::Set(setting) => write!(f, "set /proc/sys/net/{} to {}", setting.file, setting.value),
-            Step::Unroute(route) => write!(f, "remove the route to {} metric {}", route.destination, route.metric),
-            Step::Forget(address) => write!(f, "forget the connections of {address}"),
-            Step::Route(route) => write!(f, "make the route to {} metric {}", route.destination, route.metric),
-            Step::Unresolve(neighbour) => write!(f, "remove the neighbour {}", neighbour.address),
-            Step::Resolve(neighbour) => write!(f, "make the neighbour {}", neighbour.address),
+            Step::WriteSetting(setting) => write!(f, "set /proc/sys/net/{} to {}", setting.file, setting.value),
+            Step::RemoveRoute(route) => write!(f, "remove the route to {} metric {}", route.destination, route.metric),
+            Step::ForgetConnections(address) => write!(f, "forget the connections of {address}"),
+            Step::MakeRoute(route) => write!(f, "make the route to {} metric {}", route.destination, route.metric),
+            Step::RemoveNeighbour(neighbour) => write!(f, "remove the neighbour {}", neighbour.address),
+            Step::MakeNeighbour(neighbour) => write!(f, "make the neighbour {}", neighbour.address),
         }
     }
 }

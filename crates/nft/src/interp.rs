@@ -8,7 +8,7 @@
 //! ```text
 //!   dump ──> Ruleset ─┐
 //!   Packet ───────────┼──> hook(prerouting) ──> hook(input) ──> ...   Outcome each
-//!   Surroundings ─────┘    (routes, rates, connection counts: what a packet cannot know)
+//!   Environment ─────┘    (routes, rates, connection counts: what a packet cannot know)
 //! ```
 //!
 //! Every expression means what it means in the kernel, down to what a short transport load reads from
@@ -17,22 +17,22 @@
 //!
 //! Source: `nft_do_chain` and the `*_eval` functions of `net/netfilter/`; fact sheet sections 6 and 9.
 
-mod craft;
+mod environment;
 mod eval;
 mod extension;
 mod index;
 mod loads;
 mod nat;
 mod packet;
+mod packet_spec;
 mod registers;
 mod ruleset;
-mod surroundings;
 mod walk;
 
-pub use craft::{Craft, Fragment, Transport};
+pub use environment::{Environment, FibAnswer, FibQuestion};
 pub use packet::{Connection, Interface, Packet, Tracking};
+pub use packet_spec::{Fragment, PacketSpec, Transport};
 pub use ruleset::{LoadError, Ruleset};
-pub use surroundings::{FibAnswer, FibQuestion, Surroundings};
 pub use walk::{Counted, Ending, InterpError, Outcome, RuleAt, Step};
 
 #[cfg(test)]

@@ -30,14 +30,14 @@ pub struct Inventory {
     /// What could be decoded of the table; none if there is no such table.
     pub table: Option<TableDump>,
     /// What could not, and what has no type here.
-    pub foreign: Vec<Foreign>,
+    pub foreign: Vec<ForeignObject>,
     /// Other tables whose names begin with the name of the table, of any family.
     pub namesakes: Vec<TableId>,
 }
 
 /// An object that could not be decoded, or whose kind has no type here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Foreign {
+pub struct ForeignObject {
     /// Its kind: `chain`, `rule of chain`, `set`, `members of set`, `stateful object`, `flowtable`, `table`.
     pub kind: &'static str,
     /// Its name; of a rule, its chain's.
@@ -46,7 +46,7 @@ pub struct Foreign {
     pub reason: Option<DecodeError>,
 }
 
-impl fmt::Display for Foreign {
+impl fmt::Display for ForeignObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} `{}`", self.kind, self.name)?;
         self.reason.as_ref().map_or(Ok(()), |reason| write!(f, " ({reason})"))
@@ -88,14 +88,14 @@ fn once(socket: &mut Socket, id: &TableId) -> Result<Inventory, RequestError> {
         match dump::elements(socket, id, &set) {
             Ok(elements) => sets.push(SetDump { set, elements }),
             Err(RequestError::Decode(reason)) => {
-                foreign.push(Foreign { kind: "members of set", name: set.name, reason: Some(reason) });
+                foreign.push(ForeignObject { kind: "members of set", name: set.name, reason: Some(reason) });
             }
             Err(other) => return Err(other),
         }
     }
     for (kind, message) in [("stateful object", GET_OBJECT), ("flowtable", GET_FLOWTABLE)] {
         let names = objects(socket, message, id, |_: &mut Writer| (), of_set)?;
-        foreign.extend(names.into_iter().map(|name| Foreign { kind, name, reason: None }));
+        foreign.extend(names.into_iter().map(|name| ForeignObject { kind, name, reason: None }));
     }
     inventory.table = Some(TableDump { table, chains, rules, sets });
     Ok(inventory)
@@ -108,11 +108,11 @@ fn list<T>(
     id: &TableId,
     decode: impl Fn(&Message<'_>) -> Result<T, DecodeError>,
     (kind, name_of): (&'static str, impl Fn(&Message<'_>) -> Result<String, DecodeError>),
-    foreign: &mut Vec<Foreign>,
+    foreign: &mut Vec<ForeignObject>,
 ) -> Result<Vec<T>, RequestError> {
     let decode = |message: &Message<'_>| {
         let unnamed = || "without a readable name".to_owned();
-        Ok(decode(message).map_err(|reason| Foreign {
+        Ok(decode(message).map_err(|reason| ForeignObject {
             kind,
             name: name_of(message).unwrap_or_else(|_| unnamed()),
             reason: Some(reason),

@@ -72,7 +72,7 @@ impl Feature {
     ];
 
     /// Whether the kernel has it.
-    pub fn is_there(self, socket: &mut Socket) -> Result<bool, CommitError> {
+    pub fn is_supported(self, socket: &mut Socket) -> Result<bool, CommitError> {
         let id = TableId { family: Family::Inet, name: format!("tortie-probe-{}", std::process::id()) };
         let mut batch = Batch::new();
         let plain = Table::new(id.clone());
@@ -143,7 +143,7 @@ impl Feature {
 pub fn missing(socket: &mut Socket) -> Result<Vec<Feature>, CommitError> {
     let mut missing = Vec::new();
     for feature in Feature::ALL {
-        if !feature.is_there(socket)? {
+        if !feature.is_supported(socket)? {
             missing.push(*feature);
         }
     }

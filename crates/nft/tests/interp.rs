@@ -61,7 +61,7 @@ fn count(counts: &mut Counts, outcome: &Outcome<'_>) {
 }
 
 /// What conntrack will make of a packet of a connection of its own.
-fn conntrack(craft: &Craft, flavour: Flavour) -> Tracking {
+fn conntrack(craft: &PacketSpec, flavour: Flavour) -> Tracking {
     match &craft.transport {
         _ if flavour == Flavour::Stateless => Tracking::None,
         Transport::Tcp { flags: 3, .. } | Transport::Other { .. } => Tracking::None,
@@ -77,10 +77,10 @@ fn route_back(question: FibQuestion<'_>, in0: &Interface) -> FibAnswer {
 }
 
 /// Walks a packet its whole way; whether it arrived.
-fn predict(rules: &Ruleset, craft: &Craft, way: Way, flavour: Flavour, link: &Link, counted: &mut Counts) -> bool {
+fn predict(rules: &Ruleset, craft: &PacketSpec, way: Way, flavour: Flavour, link: &Link, counted: &mut Counts) -> bool {
     let in0 = Interface::new(link.in0, "in0");
     let fib = |question: FibQuestion<'_>| Some(route_back(question, &in0));
-    let around = Surroundings { fib: Some(&fib), ..Surroundings::default() };
+    let around = Environment { fib: Some(&fib), ..Environment::default() };
     let mut packet = Packet::new(craft.bytes().unwrap());
     packet.conntrack = conntrack(craft, flavour);
     if way == Way::Output {
@@ -246,11 +246,11 @@ fn a_rewritten_destination_is_what_later_hooks_see() {
         let ruleset = Ruleset::new(dump::table(&mut link.socket, &table()).unwrap()).unwrap();
 
         let transport = Transport::Udp { source: 5000, destination: 80 };
-        let craft = Craft::new([10, 1, 0, 2].into(), [10, 1, 0, 1].into(), transport);
+        let craft = PacketSpec::new([10, 1, 0, 2].into(), [10, 1, 0, 1].into(), transport);
         let mut packet = Packet::new(craft.bytes().unwrap());
         packet.conntrack = Tracking::Tracked(Connection::new());
         let hooks = [Hook::Prerouting, Hook::Forward, Hook::Postrouting];
-        let names = hooks.map(|hook| moved(&ruleset.hook(hook, &mut packet, &Surroundings::default()).unwrap()));
+        let names = hooks.map(|hook| moved(&ruleset.hook(hook, &mut packet, &Environment::default()).unwrap()));
         let mut names: Vec<_> = names.into_iter().flatten().collect();
         link.arrive(&craft.bytes().unwrap());
         link.settle();
@@ -307,9 +307,9 @@ fn an_answer_is_established_and_a_reply() {
                 after.into_iter().zip(before).filter(|(a, b)| a.1 > b.1).map(|(after, _)| after.0).collect();
             let [source, destination] = [from, to].map(|socket| socket.local_addr().unwrap());
             let transport = Transport::Udp { source: source.port(), destination: destination.port() };
-            let mut packet = Packet::new(Craft::new(source.ip(), destination.ip(), transport).bytes().unwrap());
+            let mut packet = Packet::new(PacketSpec::new(source.ip(), destination.ip(), transport).bytes().unwrap());
             packet.ct = Tracking::Tracked(connection);
-            let outcome = ruleset.hook(Hook::Input, &mut packet, &Surroundings::default()).unwrap();
+            let outcome = ruleset.hook(Hook::Input, &mut packet, &Environment::default()).unwrap();
             assert_eq!(moved(&outcome), kernel);
             assert!(!kernel.is_empty());
         }

@@ -23,7 +23,7 @@ fn an_owned_table_is_the_sockets_alone_and_is_adopted_when_orphaned() {
     in_namespace(|| {
         let mut owner = Socket::open().unwrap();
         let mut other = Socket::open().unwrap();
-        if !Feature::Persist.is_there(&mut owner).unwrap() {
+        if !Feature::Persist.is_supported(&mut owner).unwrap() {
             return eprintln!("this kernel has no persistent owned tables");
         }
         make(&mut owner, &Table::owned(table())).unwrap();

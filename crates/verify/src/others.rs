@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use tortie_nft::dump::TableDump;
 use tortie_nft::expr::{FibResult, Immediate, NatKind, Unknown, fib_flags};
 use tortie_nft::interp::{
-    Ending, FibAnswer, FibQuestion, Interface, InterpError, Outcome, Packet as Bytes, Ruleset, Step, Surroundings,
+    Ending, Environment, FibAnswer, FibQuestion, Interface, InterpError, Outcome, Packet as Bytes, Ruleset, Step,
 };
 use tortie_nft::{Expr, Family, Hook, Policy, Rule, Verdict};
 use tortie_policy::machine::{Machine, RouteKind};
@@ -85,7 +85,7 @@ fn walk(ruleset: &Ruleset, host: &Host, machine: Option<&Machine>, packet: &Pack
     };
     let link = enters.as_ref().and_then(|enters| host.links.iter().find(|link| link.name == enters.name));
     let own = link.into_iter().chain(&host.links).flat_map(|link| &link.addresses);
-    let around = Surroundings {
+    let around = Environment {
         fib: Some(&fib),
         over_limit: None,
         connections: None,

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use tortie_nft::interp::{
-    Connection, Craft, Ending, FibAnswer, FibQuestion, Fragment, Interface, InterpError, Packet as Bytes, Ruleset,
-    Step, Surroundings, Tracking, Transport as Payload,
+    Connection, Ending, Environment, FibAnswer, FibQuestion, Fragment, Interface, InterpError, Packet as Bytes,
+    PacketSpec, Ruleset, Step, Tracking, Transport as Payload,
 };
 use tortie_nft::{Hook, Policy, expr::ct_state};
 use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
@@ -55,7 +55,7 @@ impl Probe {
     pub fn trace(
         &mut self,
         ruleset: &Ruleset,
-        around: &Surroundings<'_>,
+        around: &Environment<'_>,
         before: impl Fn(Hook, &mut Bytes),
     ) -> Result<Trace, InterpError> {
         let mut rules = Vec::new();
@@ -97,7 +97,7 @@ pub(crate) fn trace(ruleset: &Ruleset, host: &Host, packet: &Packet) -> Result<T
     let own_default =
         if packet.source.is_ipv4() { IpAddr::from([198, 18, 255, 1]) } else { IpAddr::from(Ipv6Addr::LOCALHOST) };
     let own = host.links.iter().flat_map(|link| &link.addresses);
-    let around = Surroundings {
+    let around = Environment {
         fib: Some(&fib),
         over_limit: Some(false),
         connections: Some(0),
@@ -130,7 +130,7 @@ pub(crate) fn craft(packet: &Packet) -> Result<Vec<u8>, InterpError> {
             (Payload::Other { protocol, payload: vec![0; 16] }, fragment)
         }
     };
-    let mut craft = Craft::new(packet.source, packet.destination, payload);
+    let mut craft = PacketSpec::new(packet.source, packet.destination, payload);
     craft.fragment = fragment;
     craft.ttl = packet.hop_limit;
     craft.bytes().ok_or(InterpError::Packet)

@@ -16,9 +16,9 @@ const SOON: Duration = Duration::from_secs(20);
 /// An engine's thread with this test in place of everything around it.
 struct Around {
     tell: SyncSender<Input>,
-    orders: Receiver<Order>,
+    requests: Receiver<ApplyRequest>,
     agent: Receiver<AgentSettings>,
-    board: Arc<Board>,
+    status: Arc<StatusCell>,
     state: State,
     revision: u64,
 }
@@ -26,12 +26,12 @@ struct Around {
 impl Around {
     fn new(local: Local) -> Self {
         let (tell, told) = sync_channel(100);
-        let (order, orders) = sync_channel(1);
+        let (apply, requests) = sync_channel(1);
         let (settled, agent) = sync_channel(100);
-        let board = Arc::new(Board::default());
-        let mind = Mind::new("n", local, board.clone());
-        std::thread::spawn(move || mind.run(&told, &order, |settings| settled.send(settings.clone()).unwrap()));
-        Self { tell, orders, agent, board, state: State::default(), revision: 0 }
+        let status = Arc::new(StatusCell::default());
+        let mind = NodeEngine::new("n", local, status.clone());
+        std::thread::spawn(move || mind.run(&told, &apply, |settings| settled.send(settings.clone()).unwrap()));
+        Self { tell, requests, agent, status, state: State::default(), revision: 0 }
     }
 
     /// One that has a host endpoint `h` for eth0 and no policy, in sync.
@@ -68,7 +68,10 @@ impl Around {
     }
 
     fn links(&self) {
-        self.tell(Input::Links(vec![("eth0".to_owned(), Some(links::Now { addresses: Vec::new(), running: true }))]));
+        self.tell(Input::Links(vec![(
+            "eth0".to_owned(),
+            Some(links::InterfaceState { addresses: Vec::new(), running: true }),
+        )]));
     }
 
     fn in_sync(&self) {
@@ -78,14 +81,14 @@ impl Around {
     /// Takes the next change, as a dataplane that is free afterwards.
     fn take(&mut self) -> Mark {
         let mark = self.hold();
-        self.tell(Input::Free);
+        self.tell(Input::DataplaneIdle);
         mark
     }
 
     /// Takes the next change, as a dataplane that goes on working.
     fn hold(&mut self) -> Mark {
-        match self.orders.recv_timeout(SOON).unwrap() {
-            Order::Change(delta, mark) => {
+        match self.requests.recv_timeout(SOON).unwrap() {
+            ApplyRequest::Change(delta, mark) => {
                 self.state.apply(&delta).unwrap();
                 mark
             }
@@ -109,7 +112,7 @@ fn nothing_is_told_before_store_and_interfaces_are_known() {
     let mut around = Around::new(Local::default());
     around.put(Kind::HostEndpoint, "h", json!({ "node": "n", "interfaceName": "eth0" }));
     around.links();
-    assert!(around.orders.try_recv().is_err());
+    assert!(around.requests.try_recv().is_err());
     around.in_sync();
     let mark = around.take();
     assert_eq!(mark.position, 1.into());
@@ -125,9 +128,9 @@ fn what_comes_while_the_dataplane_works_is_one_change() {
         around.put(Kind::GlobalNetworkPolicy, name, json!({}));
     }
     // The engine has heard all of it when what it wants says so.
-    assert!(around.board.wait(SOON, |facts| facts.wanted.position == 5.into()));
-    assert!(around.orders.try_recv().is_err(), "the dataplane is not free");
-    around.tell(Input::Free);
+    assert!(around.status.wait(SOON, |record| record.wanted.position == 5.into()));
+    assert!(around.requests.try_recv().is_err(), "the dataplane is not free");
+    around.tell(Input::DataplaneIdle);
     let second = around.take();
     assert_eq!((first.position, second.position), (2.into(), 5.into()));
     assert_eq!(around.state.rules.len(), 8);
@@ -138,7 +141,7 @@ fn changes_go_on_behind_a_removal_which_may_fail() {
     let mut around = Around::with_endpoint();
     let (answer, _answered) = sync_channel(1);
     around.tell(Input::Remove(answer));
-    assert!(matches!(around.orders.recv_timeout(SOON).unwrap(), Order::Remove(_)));
+    assert!(matches!(around.requests.recv_timeout(SOON).unwrap(), ApplyRequest::Remove(_)));
     around.put(Kind::GlobalNetworkPolicy, "p0", json!({}));
     assert_eq!(around.take().position, 2.into());
 }
@@ -155,11 +158,11 @@ fn settings_come_from_the_store_and_go_with_it() {
     around.catch_up();
     assert_eq!(around.settings().vxlan_port, 5);
     assert!(around.agent.recv_timeout(SOON).unwrap().health.is_some());
-    assert_eq!(around.board.read().settings[0].name, "bpfEnabled");
+    assert_eq!(around.status.read().settings[0].name, "bpfEnabled");
     around.gone(Kind::FelixConfiguration, "node.n");
     around.catch_up();
     assert_eq!(around.settings().vxlan_port, 4789);
-    assert!(around.board.read().settings.is_empty());
+    assert!(around.status.read().settings.is_empty());
 }
 
 #[test]
@@ -173,7 +176,7 @@ fn a_configuration_that_nothing_can_replace_is_not_in_force_and_is_told() {
     around.changes(vec![Change { unreadable: Some(unreadable), ..Change::deleted(key.clone()) }]);
     around.catch_up();
     assert_eq!(around.settings().vxlan_port, 4789);
-    assert!(around.board.read().unreadable.contains_key(&key));
+    assert!(around.status.read().unreadable.contains_key(&key));
 }
 
 #[test]
@@ -197,9 +200,9 @@ fn labels_of_the_node_choose_the_configuration_and_pools_the_tunnels() {
 fn losing_the_store_tells_the_dataplane_nothing() {
     let mut around = Around::with_endpoint();
     around.tell(Input::Store(Message::Lost("gone".to_owned())));
-    assert!(around.board.wait(SOON, |facts| facts.store == StoreState::Lost));
+    assert!(around.status.wait(SOON, |record| record.store == StoreState::Lost));
     around.changes(Vec::new());
-    assert!(around.board.wait(SOON, |facts| facts.store == StoreState::InSync));
+    assert!(around.status.wait(SOON, |record| record.store == StoreState::InSync));
     let before = around.state.clone();
     around.catch_up();
     assert_eq!(around.state, before);
@@ -223,18 +226,18 @@ fn objects_are_counted_once_each() {
     for _ in 0..2 {
         around.put(Kind::Tier, "t", json!({}));
         around.catch_up();
-        assert_eq!(around.board.read().counts[&Kind::Tier], 1);
+        assert_eq!(around.status.read().counts[&Kind::Tier], 1);
     }
     around.gone(Kind::Tier, "t");
     around.gone(Kind::Tier, "never-was");
     around.catch_up();
-    assert_eq!(around.board.read().counts[&Kind::Tier], 0);
+    assert_eq!(around.status.read().counts[&Kind::Tier], 0);
 }
 
 #[test]
 fn rules_that_nothing_here_can_answer_are_told_of() {
     let mut around = Around::with_endpoint();
-    let problem = |around: &Around| around.board.read().problems.get("services in rules").cloned();
+    let problem = |around: &Around| around.status.read().problems.get("services in rules").cloned();
     let rules = json!({ "egress": [{ "action": "Allow", "destination": { "services": { "name": "dns", "namespace": "x" } } }] });
     around.put(Kind::GlobalNetworkPolicy, "p", rules);
     around.catch_up();

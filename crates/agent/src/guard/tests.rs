@@ -6,14 +6,14 @@ use tortie_dataplane::{Delta, Fake, State};
 use tortie_hostnet::Entered;
 
 use super::*;
-use crate::target::Target;
+use crate::dataplane::NodeDataplane;
 
 const SOON: Duration = Duration::from_secs(20);
 
 /// Finds damage this many times.
 struct Finding(usize);
 
-impl Look for Finding {
+impl DamageWatch for Finding {
     fn look(&mut self, most: Duration) -> Result<Damage, String> {
         match self.0.checked_sub(1) {
             Some(left) => {
@@ -38,7 +38,7 @@ struct Stubborn {
     tries: usize,
 }
 
-impl Target for Stubborn {
+impl NodeDataplane for Stubborn {
     fn name(&self) -> String {
         "stubborn".to_owned()
     }
@@ -48,7 +48,7 @@ impl Target for Stubborn {
     }
 
     fn apply(&mut self, delta: &Delta) -> Result<(), String> {
-        Target::apply(&mut self.fake, delta)
+        NodeDataplane::apply(&mut self.fake, delta)
     }
 
     fn replace(&mut self, state: State) -> Result<(), String> {
@@ -71,7 +71,7 @@ impl Target for Stubborn {
         self.fake.enter_open_connections()
     }
 
-    fn watch(&mut self) -> Result<Option<Box<dyn Look>>, String> {
+    fn watch(&mut self) -> Result<Option<Box<dyn DamageWatch>>, String> {
         Ok(None)
     }
 
@@ -85,20 +85,20 @@ impl Target for Stubborn {
     }
 
     fn remove(&mut self) -> Result<(), String> {
-        Target::remove(&mut self.fake)
+        NodeDataplane::remove(&mut self.fake)
     }
 }
 
 #[test]
 fn what_somebody_else_changes_is_put_back_and_counted_and_tried_again_where_that_fails() {
-    let target: Shared = Arc::new(Mutex::new(Box::new(Stubborn { fake: Fake::new(), tries: 0 })));
-    let (board, stop) = (Arc::new(Board::default()), Arc::new(Stop::default()));
+    let dataplane: SharedDataplane = Arc::new(Mutex::new(Box::new(Stubborn { fake: Fake::new(), tries: 0 })));
+    let (status, stop) = (Arc::new(StatusCell::default()), Arc::new(StopFlag::default()));
     let thread = {
-        let (target, board, stop) = (target.clone(), board.clone(), stop.clone());
-        std::thread::spawn(move || run(Box::new(Finding(2)), &target, &board, &stop))
+        let (dataplane, status, stop) = (dataplane.clone(), status.clone(), stop.clone());
+        std::thread::spawn(move || run(Box::new(Finding(2)), &dataplane, &status, &stop))
     };
     // One of three tries fails, and is made up for.
-    assert!(board.wait(SOON, |facts| facts.repairs == 2 && facts.problems.is_empty()));
+    assert!(status.wait(SOON, |record| record.repairs == 2 && record.problems.is_empty()));
     stop.set();
     thread.join().unwrap();
 }

@@ -10,7 +10,7 @@ mod reach;
 use std::net::{IpAddr, SocketAddr};
 
 use clap::{Args, ValueEnum};
-use tortie_agent::Ground;
+use tortie_agent::LocalFacts;
 use tortie_explain::{AskError, Question, State, Topology, What, json, suggest, text, trace};
 
 use crate::args::Format;
@@ -98,7 +98,7 @@ fn ends(args: &ExplainArgs) -> impl Iterator<Item = &String> {
 fn answer(
     args: &ExplainArgs,
     topology: &Topology<'_>,
-    ground: Option<&Ground>,
+    ground: Option<&LocalFacts>,
     session: &mut Session,
 ) -> Result<Exit, AskError> {
     let snapshot = topology.snapshot();

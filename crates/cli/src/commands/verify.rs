@@ -16,7 +16,7 @@ use std::time::Duration;
 use clap::Args;
 use tortie_agent::config::Sources as LocalSources;
 use tortie_agent::socket::{Reply, Request};
-use tortie_agent::{FELIX_CONFIG, Ground};
+use tortie_agent::{FELIX_CONFIG, LocalFacts};
 use tortie_api::duration;
 use tortie_verify::Report;
 
@@ -52,7 +52,7 @@ pub(crate) struct VerifyArgs {
 
 /// What was found out.
 struct Found {
-    ground: Ground,
+    ground: LocalFacts,
     report: Report,
     /// Whether the agent said what is in force.
     by_agent: bool,
@@ -133,9 +133,9 @@ fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
 }
 
 /// What the agent of this machine stands on; without one, what it would stand on.
-fn local_ground(agent: &Agent) -> anyhow::Result<Ground> {
-    match agent.ask(&Request::Ground) {
-        Ok(Reply::Ground(ground)) => Ok(*ground),
-        _ => Ok(Ground::here(&LocalSources { env: std::env::vars().collect(), file: FELIX_CONFIG.into() })?),
+fn local_ground(agent: &Agent) -> anyhow::Result<LocalFacts> {
+    match agent.ask(&Request::LocalFacts) {
+        Ok(Reply::LocalFacts(ground)) => Ok(*ground),
+        _ => Ok(LocalFacts::read(&LocalSources { env: std::env::vars().collect(), file: FELIX_CONFIG.into() })?),
     }
 }

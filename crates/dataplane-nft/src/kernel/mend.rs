@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use tortie_nft::{Element, Rule, Set, survey};
+use tortie_nft::{Element, Rule, Set, piecewise};
 
 use super::{ApplyError, Kernel};
 use crate::batch::Script;
@@ -82,11 +82,11 @@ impl Kernel {
     fn find(&mut self, damage: &Damage) -> Option<Found> {
         let mut found = Found::default();
         for name in &damage.chains {
-            let Some(chain) = survey::chain_of(&mut self.socket, &self.table.id, name).ok()? else { continue };
+            let Some(chain) = piecewise::chain_of(&mut self.socket, &self.table.id, name).ok()? else { continue };
             let chain = chain?;
             let mut form = ChainForm { base: chain.base, comment: chain.comment, lines: Vec::new() };
             let mut handles = Vec::new();
-            survey::rules_of(&mut self.socket, &self.table.id, name, |rule: Option<Rule>| {
+            piecewise::rules_of(&mut self.socket, &self.table.id, name, |rule: Option<Rule>| {
                 // Without the handle of each rule the chain is written anew.
                 handles.extend(rule.as_ref().and_then(|rule| rule.handle));
                 form.lines.push(rule.as_ref().map(line).unwrap_or_default());
@@ -96,10 +96,10 @@ impl Kernel {
             found.handles.insert(name.clone(), handles);
         }
         for name in &damage.sets {
-            let Some(set) = survey::set_of(&mut self.socket, &self.table.id, name).ok()? else { continue };
+            let Some(set) = piecewise::set_of(&mut self.socket, &self.table.id, name).ok()? else { continue };
             let set = set?;
             let mut elements = Some(Vec::new());
-            survey::elements_of(&mut self.socket, &self.table.id, &set, |more| match (&mut elements, more) {
+            piecewise::elements_of(&mut self.socket, &self.table.id, &set, |more| match (&mut elements, more) {
                 (Some(all), Some(more)) => all.extend(more),
                 (elements, _) => *elements = None,
             })
@@ -116,7 +116,7 @@ impl Kernel {
         let after: Vec<Element> = wanted.elements.iter().filter(is_asked).cloned().collect();
         let mut before = Vec::new();
         for key in keys {
-            if let Some(element) = survey::element_of(&mut self.socket, &self.table.id, &wanted.set, key).ok()? {
+            if let Some(element) = piecewise::element_of(&mut self.socket, &self.table.id, &wanted.set, key).ok()? {
                 before.push(element?);
             }
         }

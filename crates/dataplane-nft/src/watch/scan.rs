@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tortie_nft::{Chain, RequestError, Set, Socket, TableId, survey};
+use tortie_nft::{Chain, RequestError, Set, Socket, TableId, piecewise};
 
 use super::Looked;
 use crate::damage::Damage;
@@ -44,7 +44,7 @@ impl<'a> Reader<'a> {
         let (mut damage, mut again) = (Damage::default(), Damage::default());
         let before = self.programmed.lock().at();
         // It does not exist, or cannot be decoded.
-        let Some(table) = survey::table_of(self.socket, self.id)?.flatten() else {
+        let Some(table) = piecewise::table_of(self.socket, self.id)?.flatten() else {
             if before.1 || self.programmed.lock().at() != before {
                 again.extend(suspects.clone());
                 return Ok((damage, again));
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
             self.looked.scans += 1;
         }
         if suspects.whole || suspects.table {
-            if survey::has_other_kinds(self.socket, self.id)? && !is_on("other-kinds-unseen") {
+            if piecewise::has_other_kinds(self.socket, self.id)? && !is_on("other-kinds-unseen") {
                 return Ok((Damage::everything(), again));
             }
             damage.table = table.dormant && !is_on("switched-off-table-unseen");
@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
         let mut found: BTreeMap<String, Option<Chain>> = BTreeMap::new();
         if suspects.whole {
             names.extend(self.programmed.lock().names(Sort::Chain));
-            found.extend(survey::chains(self.socket, self.id)?);
+            found.extend(piecewise::chains(self.socket, self.id)?);
             names.extend(found.keys().cloned());
         }
         for name in names {
@@ -106,7 +106,7 @@ impl<'a> Reader<'a> {
         let mut names: BTreeSet<String> = suspects.sets.clone();
         if suspects.whole {
             names.extend(self.programmed.lock().names(Sort::Set));
-            names.extend(survey::sets(self.socket, self.id)?.into_iter().map(|(name, _)| name));
+            names.extend(piecewise::sets(self.socket, self.id)?.into_iter().map(|(name, _)| name));
         }
         for name in names {
             match self.set(&name)? {
@@ -123,14 +123,14 @@ impl<'a> Reader<'a> {
         let Ok(before) = self.programmed.lock().entry(Sort::Chain, name) else { return Ok(Answer::Again) };
         let found = match known {
             Some(known) => Some(known),
-            None => survey::chain_of(self.socket, self.id, name)?,
+            None => piecewise::chain_of(self.socket, self.id, name)?,
         };
         let same = match (before, found) {
             (None, None) => true,
             (Some(entry), Some(Some(chain))) => {
                 self.looked.chains += 1;
                 let (mut content, mut decoded) = (Content::default(), true);
-                self.looked.bytes += survey::rules_of(self.socket, self.id, name, |rule| match rule {
+                self.looked.bytes += piecewise::rules_of(self.socket, self.id, name, |rule| match rule {
                     Some(rule) => content = self.hashes.rule_read(content, &rule),
                     None => decoded = false,
                 })?;
@@ -144,7 +144,7 @@ impl<'a> Reader<'a> {
     /// Compares a set and its elements.
     fn set(&mut self, name: &str) -> Result<Answer, RequestError> {
         let Ok(before) = self.programmed.lock().entry(Sort::Set, name) else { return Ok(Answer::Again) };
-        let found = survey::set_of(self.socket, self.id, name)?;
+        let found = piecewise::set_of(self.socket, self.id, name)?;
         let same = match (before, found) {
             (None, None) => true,
             (None, Some(None)) if is_on("undecodable-set-unseen") => true,
@@ -163,7 +163,7 @@ impl<'a> Reader<'a> {
     fn elements(&mut self, set: &Set) -> Result<Option<Content>, RequestError> {
         self.looked.sets += 1;
         let mut content = Some(Content::default());
-        self.looked.bytes += survey::elements_of(self.socket, self.id, set, |elements| {
+        self.looked.bytes += piecewise::elements_of(self.socket, self.id, set, |elements| {
             content = content.zip(elements).map(|(content, elements)| {
                 elements.iter().fold(content, |content, element| self.hashes.element(content, element))
             });
@@ -177,7 +177,7 @@ impl<'a> Reader<'a> {
         if !entry.is_ok_and(|entry| entry.is_some_and(|entry| entry.content.len > LARGE)) {
             return Ok(false);
         }
-        let found = survey::set_of(self.socket, self.id, name)?.flatten();
+        let found = piecewise::set_of(self.socket, self.id, name)?.flatten();
         Ok(found.is_some_and(|set| !set.interval))
     }
 

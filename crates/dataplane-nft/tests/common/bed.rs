@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use tortie_nft::interp::{Craft, Transport as Payload};
+use tortie_nft::interp::{PacketSpec, Transport as Payload};
 use tortie_nft::{DataType, Key, Set, Socket, TableId, dump};
 use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
 
@@ -380,7 +380,7 @@ fn bytes(index: usize, shot: &Shot) -> Vec<Vec<u8>> {
         Transport::Icmp { kind, code } => Payload::Icmp { kind, code, rest: [0, 1, 0, 1] },
         Transport::Opaque => Payload::Other { protocol: packet.protocol, payload: vec![0; 24] },
     };
-    let mut craft = Craft::new(packet.source, packet.destination, payload);
+    let mut craft = PacketSpec::new(packet.source, packet.destination, payload);
     craft.ttl = packet.hop_limit;
     craft.payload = vec![0x61; 24];
     let whole = craft.bytes().unwrap();
@@ -392,7 +392,9 @@ fn bytes(index: usize, shot: &Shot) -> Vec<Vec<u8>> {
         [(first, Fragment { offset: 0, more: true }), (rest, Fragment { offset: 3, more: false })]
             .map(|(part, fragment)| {
                 let transport = Payload::Other { protocol: craft.protocol(), payload: part.to_vec() };
-                Craft { transport, fragment: Some(fragment), payload: Vec::new(), ..craft.clone() }.bytes().unwrap()
+                PacketSpec { transport, fragment: Some(fragment), payload: Vec::new(), ..craft.clone() }
+                    .bytes()
+                    .unwrap()
             })
             .to_vec()
     } else {

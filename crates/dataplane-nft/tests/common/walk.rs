@@ -7,7 +7,7 @@ use tortie_nft::dump::TableDump;
 use tortie_nft::expr::{Bitwise, Cmp, Nat, NatKind};
 use tortie_nft::expr::{Immediate, Meta, MetaKey};
 use tortie_nft::interp::{
-    Craft, FibAnswer, FibQuestion, Fragment, Interface, Packet as Bytes, Ruleset, Surroundings, Tracking,
+    Environment, FibAnswer, FibQuestion, Fragment, Interface, Packet as Bytes, PacketSpec, Ruleset, Tracking,
     Transport as Payload,
 };
 use tortie_nft::{BaseChain, Chain, Expr, Hook, Reg, Rule, Table, TableId};
@@ -120,7 +120,7 @@ fn craft(index: usize, packet: &Packet) -> Vec<u8> {
         }
         Transport::Opaque => (Payload::Other { protocol, payload: vec![0; 8] }, None),
     };
-    let mut craft = Craft::new(packet.source, packet.destination, payload);
+    let mut craft = PacketSpec::new(packet.source, packet.destination, payload);
     craft.fragment = fragment;
     craft.ttl = packet.hop_limit;
     craft.bytes().unwrap()
@@ -133,7 +133,7 @@ fn one(ruleset: &Ruleset, state: &State, index: usize, packet: &Packet) -> Trace
     let route = probe.packet.iif.clone().filter(|_| source_route_ok(state, packet));
     let fib = |_: FibQuestion<'_>| Some(FibAnswer::Interface(route.clone()));
     let own = if packet.source.is_ipv4() { "192.0.2.77" } else { "fd77::1" };
-    let around = Surroundings {
+    let around = Environment {
         fib: Some(&fib),
         over_limit: Some(false),
         connections: Some(0),

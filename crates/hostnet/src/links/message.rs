@@ -1,4 +1,4 @@
-//! What a netlink message says of a link or an address.
+//! Decodes netlink messages about links and addresses.
 
 use std::net::IpAddr;
 
@@ -16,7 +16,7 @@ const DEL_ADDRESS: u16 = libc::RTM_DELADDR;
 
 /// An address of an interface, by what tells it apart from the interface's others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Assigned {
+pub(crate) struct AssignedAddress {
     /// The interface's own address.
     pub(crate) local: IpAddr,
     /// The other end's, or again its own.
@@ -25,29 +25,29 @@ pub(crate) struct Assigned {
     pub(crate) prefix: u8,
 }
 
-/// One fact.
+/// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Said {
+pub(crate) enum LinkMessage {
     /// A link is there, so named and with this MTU (if the message says), with these flags.
     Link { index: u32, name: Option<String>, flags: u32, mtu: Option<u32> },
     /// A link is gone.
     NoLink { index: u32 },
     /// An address is there.
-    Address { index: u32, address: Assigned },
+    Address { index: u32, address: AssignedAddress },
     /// An address is gone.
-    NoAddress { index: u32, address: Assigned },
+    NoAddress { index: u32, address: AssignedAddress },
 }
 
 /// Reads a message; none if it is about something else, or is too short to be anything.
-pub(crate) fn read(message: &Message<'_>) -> Option<Said> {
+pub(crate) fn read(message: &Message<'_>) -> Option<LinkMessage> {
     match message.kind {
         NEW_LINK | DEL_LINK => {
             let (index, flags, attrs) = link(message)?;
             if message.kind == DEL_LINK {
-                return Some(Said::NoLink { index });
+                return Some(LinkMessage::NoLink { index });
             }
             let name = attrs.clone().find(libc::IFLA_IFNAME).map(lossy_text);
-            Some(Said::Link { index, name, flags, mtu: attrs.find(libc::IFLA_MTU).and_then(host_u32) })
+            Some(LinkMessage::Link { index, name, flags, mtu: attrs.find(libc::IFLA_MTU).and_then(host_u32) })
         }
         NEW_ADDRESS | DEL_ADDRESS => {
             let (&[_, prefix, _, _, i0, i1, i2, i3], rest) = message.body.split_first_chunk::<IFADDR>()?;
@@ -55,10 +55,10 @@ pub(crate) fn read(message: &Message<'_>) -> Option<Said> {
             let peer = Attrs::new(rest).find(libc::IFA_ADDRESS).and_then(address);
             // On a point-to-point link the two differ; IPv6 gives the local one only then.
             let local = Attrs::new(rest).find(libc::IFA_LOCAL).and_then(address).or(peer)?;
-            let address = Assigned { local, peer: peer.unwrap_or(local), prefix };
+            let address = AssignedAddress { local, peer: peer.unwrap_or(local), prefix };
             Some(match message.kind {
-                NEW_ADDRESS => Said::Address { index, address },
-                _ => Said::NoAddress { index, address },
+                NEW_ADDRESS => LinkMessage::Address { index, address },
+                _ => LinkMessage::NoAddress { index, address },
             })
         }
         _ => None,

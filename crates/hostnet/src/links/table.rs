@@ -1,8 +1,8 @@
-//! What has been said of links and addresses, taken together.
+//! The links and addresses, as the messages about them add up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::message::{Assigned, Said};
+use super::message::{AssignedAddress, LinkMessage};
 use super::{Change, Interface, Interfaces};
 
 /// `IPV6_MIN_MTU`: with less the kernel switches IPv6 off on an interface.
@@ -21,16 +21,16 @@ struct Link {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     links: BTreeMap<u32, Link>,
-    addresses: BTreeMap<u32, BTreeSet<Assigned>>,
+    addresses: BTreeMap<u32, BTreeSet<AssignedAddress>>,
     touched: BTreeSet<u32>,
 }
 
 impl Table {
     /// Takes a fact. Facts may be repeated and may be older than what is known, as long as everything up to the newest
     /// follows: the end is the same.
-    pub(crate) fn take(&mut self, said: Said) {
+    pub(crate) fn take(&mut self, said: LinkMessage) {
         match said {
-            Said::Link { index, name, flags, mtu } => {
+            LinkMessage::Link { index, name, flags, mtu } => {
                 match (self.links.get_mut(&index), name) {
                     (Some(link), name) => {
                         link.name = name.unwrap_or_else(|| std::mem::take(&mut link.name));
@@ -41,16 +41,16 @@ impl Table {
                 }
                 self.touched.insert(index);
             }
-            Said::NoLink { index } => {
+            LinkMessage::NoLink { index } => {
                 self.links.remove(&index);
                 self.addresses.remove(&index);
                 self.touched.insert(index);
             }
-            Said::Address { index, address } => {
+            LinkMessage::Address { index, address } => {
                 self.addresses.entry(index).or_default().insert(address);
                 self.touched.insert(index);
             }
-            Said::NoAddress { index, address } => {
+            LinkMessage::NoAddress { index, address } => {
                 if let Some(all) = self.addresses.get_mut(&index) {
                     all.remove(&address);
                     if all.is_empty() {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tortie_netlink::wire::Message;
 use tortie_netlink::{Follower, RequestError, Socket};
 
-use super::message::{IFADDR, IFINFO, Said, read};
+use super::message::{IFADDR, IFINFO, LinkMessage, read};
 use super::table::Table;
 use super::{Change, Interfaces};
 
@@ -79,13 +79,13 @@ impl AsFd for Watcher {
 }
 
 /// Everything that can be said of links and addresses now.
-pub(crate) fn read_all(socket: &mut Socket) -> Result<Vec<Said>, RequestError> {
+pub(crate) fn read_all(socket: &mut Socket) -> Result<Vec<LinkMessage>, RequestError> {
     let mut all = Vec::new();
     for (what, kind, fixed) in [
         ("list the interfaces", libc::RTM_GETLINK, &[0; IFINFO][..]),
         ("list the addresses", libc::RTM_GETADDR, &[0; IFADDR][..]),
     ] {
-        let each = |all: &mut Vec<Said>, message: &Message<'_>| {
+        let each = |all: &mut Vec<LinkMessage>, message: &Message<'_>| {
             all.extend(read(message));
             Ok(())
         };

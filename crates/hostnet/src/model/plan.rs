@@ -48,8 +48,8 @@ impl Model {
         for (_, workload) in indexes.iter().filter_map(|index| self.workload(*index)) {
             addresses.extend(workload.claims(self.config.floating_ips));
         }
-        indexes.retain(|index| self.seen.interfaces().contains_key(index));
-        let interfaces = self.seen.interfaces();
+        indexes.retain(|index| self.observed.interfaces().contains_key(index));
+        let interfaces = self.observed.interfaces();
         self.leaving.retain(|route| interfaces.contains_key(&route.index));
         let mut steps = Steps { moved: self.leaving.clone(), ..Steps::default() };
         self.plan_host(&mut steps);
@@ -72,13 +72,13 @@ impl Model {
             self.graces.remove(&(due, index));
             self.touched.insert(index);
         }
-        let interfaces = self.seen.interfaces();
+        let interfaces = self.observed.interfaces();
         self.failed.retain(|step, _| step.index().is_none_or(|index| interfaces.contains_key(&index)));
         match self.retry {
             Some((due, pause)) if due <= now => {
                 for (step, _) in std::mem::take(&mut self.failed) {
                     self.touched.extend(step.index());
-                    if let Step::Route(route) | Step::Unroute(route) = step {
+                    if let Step::MakeRoute(route) | Step::RemoveRoute(route) = step {
                         self.touched_addresses.insert(route.destination.addr());
                     }
                 }
@@ -97,7 +97,7 @@ impl Model {
     }
 
     fn workload(&self, index: u32) -> Option<(&Interface, &Workload)> {
-        let interface = self.seen.interfaces().get(&index).filter(|one| self.config.is_workload(&one.name))?;
+        let interface = self.observed.interfaces().get(&index).filter(|one| self.config.is_workload(&one.name))?;
         Some((interface, self.workloads.get(&interface.name)?))
     }
 
@@ -112,7 +112,7 @@ impl Model {
             return None;
         }
         let names = self.claims.get(&address)?.iter().filter(|name| self.config.is_workload(name));
-        let running = names.filter_map(|name| self.seen.named(name)).filter(|interface| interface.running);
+        let running = names.filter_map(|name| self.observed.named(name)).filter(|interface| interface.running);
         Some(Route {
             index: running.map(|interface| interface.index).max()?,
             destination: IpNet::from(address),
@@ -147,7 +147,7 @@ impl Model {
     fn plan_address(&mut self, address: IpAddr, steps: &mut Steps, now: Duration) {
         let wanted = self.wanted(address);
         self.pass_on(address, wanted.as_ref());
-        let there: Vec<Route> = self.seen.to(&IpNet::from(address)).copied().collect();
+        let there: Vec<Route> = self.observed.to(&IpNet::from(address)).copied().collect();
         for route in &there {
             if Some(route) != wanted.as_ref() {
                 self.plan_removal(route, wanted.as_ref(), steps, now);
@@ -166,14 +166,14 @@ impl Model {
         let led = || {
             let right = |route: &&Route| wanted.is_some_and(|wanted| wanted.index == route.index);
             let net = IpNet::from(address);
-            let mut all = self.seen.to(&net).filter(|route| route.protocol == self.config.protocol);
+            let mut all = self.observed.to(&net).filter(|route| route.protocol == self.config.protocol);
             all.clone().find(right).or_else(|| all.next()).map(|route| route.index)
         };
         let owner = self.owners.get(&address).copied().or_else(led);
         // An interface that is down for a moment keeps its connections, as long as nobody else has the address.
         let keeps = |owner: &u32| {
             let claims = self.claims.get(&address)?;
-            let name = &self.seen.interfaces().get(owner)?.name;
+            let name = &self.observed.interfaces().get(owner)?.name;
             claims.contains(name).then_some(*owner)
         };
         let next = match wanted {
@@ -195,7 +195,7 @@ impl Model {
         if !ours || route.is_link_local() || !self.routes(&route.destination.addr()) {
             return;
         }
-        let Some(interface) = self.seen.interfaces().get(&route.index) else { return };
+        let Some(interface) = self.observed.interfaces().get(&route.index) else { return };
         // An interface that has or had a workload has what it should have; others are waited for.
         if !self.workloads.contains_key(&interface.name)
             && let Some(since) = self.since.get(&route.index)
@@ -225,7 +225,7 @@ impl Model {
         if self.workload(index).is_some() {
             self.since.remove(&index);
         }
-        for route in self.seen.routes(index).copied().collect::<Vec<_>>() {
+        for route in self.observed.routes(index).copied().collect::<Vec<_>>() {
             let address = route.destination.addr();
             let alone = route.destination.prefix_len() == route.destination.max_prefix_len();
             let wanted = if alone { self.wanted(address) } else { None };
@@ -278,7 +278,7 @@ impl Model {
                 }
             }
         }
-        let there: BTreeSet<Neighbour> = self.seen.neighbours(index).collect();
+        let there: BTreeSet<Neighbour> = self.observed.neighbours(index).collect();
         let kept = |gone: &&Neighbour| wanted.iter().any(|one| one.address == gone.address);
         steps.unresolved.extend(there.difference(&wanted).filter(|gone| !kept(gone)));
         steps.resolved.extend(wanted.difference(&there));
@@ -287,13 +287,13 @@ impl Model {
 
 impl Steps {
     fn in_order(self, forget: &BTreeSet<IpAddr>) -> Vec<Step> {
-        let settings = self.settings.into_iter().map(Step::Set);
-        let moved = self.moved.into_iter().map(Step::Unroute);
-        let made = self.made.into_iter().map(Step::Route);
-        let doubled = self.doubled.into_iter().map(Step::Unroute);
-        let unresolved = self.unresolved.into_iter().map(Step::Unresolve);
-        let resolved = self.resolved.into_iter().map(Step::Resolve);
-        let forget = forget.iter().copied().map(Step::Forget);
+        let settings = self.settings.into_iter().map(Step::WriteSetting);
+        let moved = self.moved.into_iter().map(Step::RemoveRoute);
+        let made = self.made.into_iter().map(Step::MakeRoute);
+        let doubled = self.doubled.into_iter().map(Step::RemoveRoute);
+        let unresolved = self.unresolved.into_iter().map(Step::RemoveNeighbour);
+        let resolved = self.resolved.into_iter().map(Step::MakeNeighbour);
+        let forget = forget.iter().copied().map(Step::ForgetConnections);
         settings.chain(moved).chain(forget).chain(made).chain(doubled).chain(unresolved).chain(resolved).collect()
     }
 }

@@ -24,7 +24,10 @@ fn nothing_is_done_for_an_endpoint_without_its_interface() {
     let mut fake = Fake::new();
     fake.model.put("cali1", workload(&["10.65.0.2"]));
     let steps = fake.settle(at(0));
-    assert!(steps.iter().all(|step| matches!(step, Step::Set(setting) if setting.index.is_none())), "{steps:?}");
+    assert!(
+        steps.iter().all(|step| matches!(step, Step::WriteSetting(setting) if setting.index.is_none())),
+        "{steps:?}"
+    );
 }
 
 #[test]
@@ -34,12 +37,12 @@ fn an_interface_is_made_fit_before_a_route_leads_to_it() {
     fake.model.put("cali1", workload(&["10.65.0.2"]));
     let steps = fake.settle(at(0));
     let kind = |step: &Step| match step {
-        Step::Set(_) => 0,
-        Step::Unroute(_) => 1,
-        Step::Forget(_) => 2,
-        Step::Route(_) => 3,
-        Step::Unresolve(_) => 4,
-        Step::Resolve(_) => 5,
+        Step::WriteSetting(_) => 0,
+        Step::RemoveRoute(_) => 1,
+        Step::ForgetConnections(_) => 2,
+        Step::MakeRoute(_) => 3,
+        Step::RemoveNeighbour(_) => 4,
+        Step::MakeNeighbour(_) => 5,
     };
     assert!(steps.is_sorted_by_key(kind), "{steps:?}");
     assert_eq!(destinations(&fake.routes), [format!("{index} 10.65.0.2/32")]);
@@ -56,10 +59,10 @@ fn an_address_that_moves_is_unrouted_then_forgotten_then_routed() {
     let steps = fake.settle(at(1));
     let moving: Vec<String> = steps
         .iter()
-        .filter(|step| !matches!(step, Step::Set(_) | Step::Resolve(_)))
+        .filter(|step| !matches!(step, Step::WriteSetting(_) | Step::MakeNeighbour(_)))
         .map(|step| match step {
-            Step::Unroute(route) => format!("- {}", route.index),
-            Step::Route(route) => format!("+ {}", route.index),
+            Step::RemoveRoute(route) => format!("- {}", route.index),
+            Step::MakeRoute(route) => format!("+ {}", route.index),
             other => other.to_string(),
         })
         .collect();
@@ -75,7 +78,7 @@ fn a_stray_route_is_removed_and_connections_stay() {
     fake.settle(at(0));
     let stray = Route { index: wrong, metric: 7, ..*fake.routes.iter().find(|route| route.index == right).unwrap() };
     fake.foreign(stray);
-    assert_eq!(fake.settle(at(1)), [Step::Unroute(stray)]);
+    assert_eq!(fake.settle(at(1)), [Step::RemoveRoute(stray)]);
 }
 
 #[test]
@@ -88,8 +91,9 @@ fn a_route_with_other_attributes_is_replaced_and_not_missing_for_a_moment() {
     fake.foreign(Route { metric: 1024, protocol: 4, ..made });
     fake.model.put("cali1", workload(&["10.65.0.2"]));
     let steps = fake.settle(at(0));
-    let routes: Vec<&Step> = steps.iter().filter(|step| matches!(step, Step::Route(_) | Step::Unroute(_))).collect();
-    assert_eq!(routes, [&Step::Route(Route { metric: 1024, ..made }), &Step::Unroute(made)]);
+    let routes: Vec<&Step> =
+        steps.iter().filter(|step| matches!(step, Step::MakeRoute(_) | Step::RemoveRoute(_))).collect();
+    assert_eq!(routes, [&Step::MakeRoute(Route { metric: 1024, ..made }), &Step::RemoveRoute(made)]);
 }
 
 #[test]
@@ -165,7 +169,7 @@ fn a_host_without_ipv6_gets_no_ipv6() {
     let index = fake.link("cali1", true);
     fake.model.put("cali1", workload(&["10.65.0.2", "fd00::2"]));
     let steps = fake.settle(at(0));
-    let six = |step: &&Step| matches!(step, Step::Set(setting) if setting.file.contains("ipv6") && !setting.optional);
+    let six = |step: &&Step| matches!(step, Step::WriteSetting(setting) if setting.file.contains("ipv6") && !setting.optional);
     assert_eq!(steps.iter().find(six), None);
     assert_eq!(destinations(&fake.routes), [format!("{index} 10.65.0.2/32")]);
 }

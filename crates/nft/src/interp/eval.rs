@@ -4,11 +4,11 @@
 
 use std::net::IpAddr;
 
+use super::environment::{Environment, FibQuestion, fib_value};
 use super::nat;
 use super::packet::{IPV4, Info, Packet, Tracking};
 use super::registers::Registers;
 use super::ruleset::Prepared;
-use super::surroundings::{FibQuestion, Surroundings, fib_value};
 use super::walk::{Counted, InterpError, Outcome, RuleAt, Step};
 use crate::chain::Hook;
 use crate::element::Data;
@@ -34,7 +34,7 @@ pub(super) struct Machine<'p, 'a, 's> {
     pub(super) hook: Hook,
     pub(super) packet: &'p mut Packet,
     pub(super) info: Info,
-    around: &'s Surroundings<'s>,
+    around: &'s Environment<'s>,
     registers: Registers,
 }
 
@@ -43,7 +43,7 @@ impl<'p, 'a, 's> Machine<'p, 'a, 's> {
         table: &'a Prepared,
         hook: Hook,
         packet: &'p mut Packet,
-        around: &'s Surroundings<'s>,
+        around: &'s Environment<'s>,
     ) -> Result<Self, InterpError> {
         let info = Info::read(&packet.bytes).ok_or(InterpError::Packet)?;
         Ok(Self { table, hook, packet, info, around, registers: Registers::new() })

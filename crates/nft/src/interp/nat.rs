@@ -1,4 +1,4 @@
-//! Rewriting: which packets chains of type nat see, and what they make of them.
+//! NAT: which packets the chains of type nat see, and how they rewrite them.
 //!
 //! A connection's first packet is shown to the nat chains of each hook until one rewrites it; what no
 //! chain rewrites is noted as settled all the same. Only single addresses and ports are followed, as a
@@ -15,12 +15,12 @@ use crate::expr::{NatKind, ct_state, ct_status};
 
 /// Which half of a connection a hook rewrites, and whether it has one to settle.
 #[derive(Debug)]
-pub(super) struct Hooked {
+pub(super) struct NatHook {
     kind: NatKind,
     any: bool,
 }
 
-impl Hooked {
+impl NatHook {
     pub(super) fn new(hook: Hook) -> Self {
         let kind = match hook {
             Hook::Prerouting | Hook::Output => NatKind::Destination,

@@ -66,7 +66,7 @@ pub enum Tracking {
 /// A packet.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Packet {
-    /// Its bytes from the network header on. [`Craft`](super::Craft) makes them.
+    /// Its bytes from the network header on. [`PacketSpec`](super::PacketSpec) makes them.
     pub bytes: Vec<u8>,
     /// The interface it came in by; none for what the host itself sends.
     pub iif: Option<Interface>,

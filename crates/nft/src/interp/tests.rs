@@ -19,18 +19,18 @@ fn rule(chain: &str, verdict: Verdict) -> Rule {
 
 fn udp() -> Packet {
     let [source, destination] = ["10.0.0.1", "10.0.0.2"].map(|address| address.parse::<IpAddr>().unwrap());
-    Packet::new(Craft::new(source, destination, Transport::Udp { source: 1, destination: 2 }).bytes().unwrap())
+    Packet::new(PacketSpec::new(source, destination, Transport::Udp { source: 1, destination: 2 }).bytes().unwrap())
 }
 
 fn ending(dump: TableDump) -> Ending {
-    Ruleset::new([dump]).unwrap().hook(Hook::Input, &mut udp(), &Surroundings::default()).unwrap().ending
+    Ruleset::new([dump]).unwrap().hook(Hook::Input, &mut udp(), &Environment::default()).unwrap().ending
 }
 
 fn error(exprs: impl IntoIterator<Item = Expr>, sets: Vec<SetDump>) -> String {
     let chains = vec![base("in", Hook::Input, 0, Policy::Accept)];
     let dump = TableDump { sets, ..table(chains, vec![Rule::new("in", exprs).comment("ours")]) };
     let rules = Ruleset::new([dump]).unwrap();
-    rules.hook(Hook::Input, &mut udp(), &Surroundings::default()).unwrap_err().to_string()
+    rules.hook(Hook::Input, &mut udp(), &Environment::default()).unwrap_err().to_string()
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn accept_ends_its_base_chain_only_and_the_drop_is_the_last_step() {
         base("elsewhere", Hook::Forward, 0, Policy::Drop),
     ];
     let rules = Ruleset::new([table(chains, vec![rule("first", Verdict::Accept)])]).unwrap();
-    let outcome = rules.hook(Hook::Input, &mut udp(), &Surroundings::default()).unwrap();
+    let outcome = rules.hook(Hook::Input, &mut udp(), &Environment::default()).unwrap();
     assert_eq!(outcome.ending, Ending::Drop);
     assert!(matches!(outcome.steps[0], Step::Rule(at) if at.chain == "first"));
     assert!(matches!(outcome.steps[1], Step::Policy { chain: "last", policy: Policy::Drop, .. }));
@@ -164,10 +164,10 @@ fn limits_pass_as_the_surroundings_say() {
     {
         let limit = Limit { inverted, ..Limit::packets_per_second(1, 1) };
         let connlimit = Connlimit { count: 5, inverted };
-        let around = Surroundings {
+        let around = Environment {
             over_limit: Some(over),
             connections: Some(if over { 6 } else { 5 }),
-            ..Surroundings::default()
+            ..Environment::default()
         };
         for expr in [Expr::from(limit), connlimit.into()] {
             let rules = Ruleset::new([table(chains(), vec![Rule::new("in", [expr, Verdict::Drop.into()])])]).unwrap();
@@ -192,6 +192,6 @@ proptest::proptest! {
             Exthdr::ipv6_fragment(Reg::R1).into(),
         ];
         let dump = table(vec![base("in", Hook::Input, 0, Policy::Accept)], vec![Rule::new("in", exprs)]);
-        let _ = Ruleset::new([dump]).unwrap().hook(Hook::Input, &mut Packet::new(bytes), &Surroundings::default());
+        let _ = Ruleset::new([dump]).unwrap().hook(Hook::Input, &mut Packet::new(bytes), &Environment::default());
     }
 }

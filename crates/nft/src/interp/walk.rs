@@ -4,11 +4,11 @@
 
 use std::fmt;
 
+use super::environment::Environment;
 use super::eval::Machine;
 use super::nat;
 use super::packet::{IPV4, Info, Packet, Tracking};
 use super::ruleset::{Base, CONNTRACK, Prepared, Ruleset};
-use super::surroundings::Surroundings;
 use crate::chain::{ChainKind, Hook, Policy};
 use crate::expr::Reject;
 use crate::rule::Rule;
@@ -155,7 +155,7 @@ impl Ruleset {
         &'a self,
         hook: Hook,
         packet: &mut Packet,
-        around: &Surroundings<'_>,
+        around: &Environment<'_>,
     ) -> Result<Outcome<'a>, InterpError> {
         let mut outcome = Outcome {
             ending: Ending::Accept,
@@ -165,7 +165,7 @@ impl Ruleset {
         };
         let tracks = matches!(hook, Hook::Prerouting | Hook::Output);
         let mut tracked = !tracks;
-        let mut rewrites = nat::Hooked::new(hook);
+        let mut rewrites = nat::NatHook::new(hook);
         for base in self.bases(hook) {
             let Info { family, .. } = Info::read(&packet.bytes).ok_or(InterpError::Packet)?;
             let prepared = &self.tables[base.table];
@@ -216,7 +216,7 @@ fn chain<'a>(
     table: &'a Prepared,
     base: &Base,
     packet: &mut Packet,
-    around: &Surroundings<'_>,
+    around: &Environment<'_>,
     outcome: &mut Outcome<'a>,
 ) -> Result<Ending, InterpError> {
     let id = &table.dump.table.id;

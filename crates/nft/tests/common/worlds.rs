@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tortie_nft::expr::*;
-use tortie_nft::interp::{Craft, Fragment, Transport};
+use tortie_nft::interp::{Fragment, PacketSpec, Transport};
 use tortie_nft::*;
 
 use tortie_random::Random;
@@ -365,7 +365,7 @@ impl World {
 }
 
 /// A random packet; `number` makes its connection new.
-pub fn packet(random: &mut Random, flavour: Flavour, number: u16, local: bool) -> Craft {
+pub fn packet(random: &mut Random, flavour: Flavour, number: u16, local: bool) -> PacketSpec {
     let (source, destination): (IpAddr, IpAddr) = {
         let from = 2 + random.below(6);
         let (net, to) = if local { (1, 1) } else { (2, 2 + random.below(6)) };
@@ -393,7 +393,8 @@ pub fn packet(random: &mut Random, flavour: Flavour, number: u16, local: bool) -
             Transport::Other { protocol: 132, payload: [&from.to_be_bytes()[..], &to.to_be_bytes(), &[0; 8]].concat() }
         }
     };
-    let mut craft = Craft { payload: vec![7; random.below(3) * 8], ..Craft::new(source, destination, transport) };
+    let mut craft =
+        PacketSpec { payload: vec![7; random.below(3) * 8], ..PacketSpec::new(source, destination, transport) };
     if !stateful && random.chance(30) {
         craft.fragment = Some(Fragment { offset: random.below(2) as u16 * 20, more: true });
     }

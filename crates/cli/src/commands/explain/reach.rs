@@ -1,6 +1,6 @@
 //! `explain` without a protocol, or with an end that is many addresses: what is answered alike is told together.
 
-use tortie_agent::Ground;
+use tortie_agent::LocalFacts;
 use tortie_explain::reach::{self, Row};
 use tortie_explain::{AskError, Question, Topology, json};
 
@@ -16,7 +16,7 @@ pub(super) fn answer(
     args: &ExplainArgs,
     topology: &Topology<'_>,
     question: &Question,
-    ground: Option<&Ground>,
+    ground: Option<&LocalFacts>,
     session: &mut Session,
 ) -> Result<Exit, AskError> {
     let what = args.what.is_some().then(|| reach::named(topology, question, &question.what)).transpose()?;

@@ -1,6 +1,6 @@
 //! What `verify` found, for people.
 
-use tortie_agent::Ground;
+use tortie_agent::LocalFacts;
 use tortie_eval::protocol_name;
 use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
 use tortie_verify::{Coverage, Difference, Misjudged, TableDifference};
@@ -55,7 +55,7 @@ fn result(found: &Found) -> String {
     }
 }
 
-fn show_probe(ground: &Ground, misjudged: &Misjudged, session: &mut Session) {
+fn show_probe(ground: &LocalFacts, misjudged: &Misjudged, session: &mut Session) {
     let Misjudged { endpoint, packet, in_force, kernel, trace } = misjudged;
     let packet_text = sentence(packet);
     session

@@ -2,16 +2,16 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn link(index: u32, name: &str, flags: i32) -> Said {
-    Said::Link { index, name: Some(name.to_owned()), flags: flags.cast_unsigned(), mtu: None }
+fn link(index: u32, name: &str, flags: i32) -> LinkMessage {
+    LinkMessage::Link { index, name: Some(name.to_owned()), flags: flags.cast_unsigned(), mtu: None }
 }
 
-fn assigned(last: u8, prefix: u8) -> Assigned {
+fn assigned(last: u8, prefix: u8) -> AssignedAddress {
     let local = std::net::IpAddr::from([10, 0, 0, last]);
-    Assigned { local, peer: local, prefix }
+    AssignedAddress { local, peer: local, prefix }
 }
 
-fn told(table: &mut Table, interfaces: &mut Interfaces, said: impl IntoIterator<Item = Said>) -> Vec<Change> {
+fn told(table: &mut Table, interfaces: &mut Interfaces, said: impl IntoIterator<Item = LinkMessage>) -> Vec<Change> {
     said.into_iter().for_each(|said| table.take(said));
     table.look(interfaces)
 }
@@ -20,7 +20,7 @@ const UP: i32 = libc::IFF_UP | libc::IFF_RUNNING;
 
 #[test]
 fn an_interface_is_told_with_its_addresses_whichever_came_first() {
-    let address = Said::Address { index: 7, address: assigned(1, 24) };
+    let address = LinkMessage::Address { index: 7, address: assigned(1, 24) };
     for said in [[link(7, "eth0", UP), address.clone()], [address, link(7, "eth0", UP)]] {
         let (mut table, mut interfaces) = (Table::default(), Interfaces::new());
         let changes = told(&mut table, &mut interfaces, said);
@@ -34,7 +34,7 @@ fn an_interface_is_told_with_its_addresses_whichever_came_first() {
 #[test]
 fn what_comes_and_goes_between_two_looks_was_never_there() {
     let (mut table, mut interfaces) = (Table::default(), Interfaces::new());
-    assert!(told(&mut table, &mut interfaces, [link(7, "cali1", 0), Said::NoLink { index: 7 }]).is_empty());
+    assert!(told(&mut table, &mut interfaces, [link(7, "cali1", 0), LinkMessage::NoLink { index: 7 }]).is_empty());
     told(&mut table, &mut interfaces, [link(7, "cali1", UP)]);
     assert!(told(&mut table, &mut interfaces, [link(7, "cali1", 0), link(7, "cali1", UP)]).is_empty());
 }
@@ -55,11 +55,15 @@ fn an_address_given_twice_goes_with_the_last() {
     told(
         &mut table,
         &mut interfaces,
-        [link(7, "eth0", UP), Said::Address { index: 7, address: wide }, Said::Address { index: 7, address: narrow }],
+        [
+            link(7, "eth0", UP),
+            LinkMessage::Address { index: 7, address: wide },
+            LinkMessage::Address { index: 7, address: narrow },
+        ],
     );
     assert_eq!(interfaces[&7].addresses.len(), 1);
-    assert!(told(&mut table, &mut interfaces, [Said::NoAddress { index: 7, address: wide }]).is_empty());
-    told(&mut table, &mut interfaces, [Said::NoAddress { index: 7, address: narrow }]);
+    assert!(told(&mut table, &mut interfaces, [LinkMessage::NoAddress { index: 7, address: wide }]).is_empty());
+    told(&mut table, &mut interfaces, [LinkMessage::NoAddress { index: 7, address: narrow }]);
     assert!(interfaces[&7].addresses.is_empty());
 }
 
@@ -72,7 +76,7 @@ fn of_two_interfaces_with_one_name_the_newest_is_the_link() {
         [
             link(7, "eth0", UP),
             link(9, "eth0", UP),
-            Said::Address { index: 9, address: assigned(9, 24) },
+            LinkMessage::Address { index: 9, address: assigned(9, 24) },
             link(8, "cali1", UP),
         ],
     );
@@ -85,23 +89,23 @@ fn of_two_interfaces_with_one_name_the_newest_is_the_link() {
 fn a_message_without_a_name_keeps_the_name() {
     let (mut table, mut interfaces) = (Table::default(), Interfaces::new());
     told(&mut table, &mut interfaces, [link(7, "wlan0", 0)]);
-    told(&mut table, &mut interfaces, [Said::Link { index: 7, name: None, flags: 1, mtu: None }]);
+    told(&mut table, &mut interfaces, [LinkMessage::Link { index: 7, name: None, flags: 1, mtu: None }]);
     assert_eq!((interfaces[&7].name.as_str(), interfaces[&7].up), ("wlan0", true));
 }
 
-fn facts() -> impl Strategy<Value = Said> {
+fn facts() -> impl Strategy<Value = LinkMessage> {
     let index = 1u32..4;
     let address = (1u8..4, 24u8..26).prop_map(|(last, prefix)| assigned(last, prefix));
     prop_oneof![
-        (index.clone(), "[ab]", 0u32..4).prop_map(|(index, name, up)| Said::Link {
+        (index.clone(), "[ab]", 0u32..4).prop_map(|(index, name, up)| LinkMessage::Link {
             index,
             name: Some(name),
             flags: up & 1,
             mtu: None,
         }),
-        index.clone().prop_map(|index| Said::NoLink { index }),
-        (index.clone(), address.clone()).prop_map(|(index, address)| Said::Address { index, address }),
-        (index, address).prop_map(|(index, address)| Said::NoAddress { index, address }),
+        index.clone().prop_map(|index| LinkMessage::NoLink { index }),
+        (index.clone(), address.clone()).prop_map(|(index, address)| LinkMessage::Address { index, address }),
+        (index, address).prop_map(|(index, address)| LinkMessage::NoAddress { index, address }),
     ]
 }
 

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::links::message::Said;
+use crate::links::message::LinkMessage;
 use crate::model::{Host, Model};
 use crate::neighbour::Neighbour;
+use crate::observed::KernelEvent;
 use crate::route::Route;
-use crate::seen::Fact;
 use crate::step::Step;
 
 pub(super) const GRACE: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ pub(super) struct Fake {
     pub(super) again: Option<Duration>,
     last: u32,
     /// Told, and not yet taken by the model.
-    pub(super) waiting: Vec<Fact>,
+    pub(super) waiting: Vec<KernelEvent>,
 }
 
 impl Fake {
@@ -63,9 +63,9 @@ impl Fake {
     pub(super) fn reread(&mut self, now: Duration) {
         self.waiting.clear();
         let links = self.links.iter().map(|(index, (name, up))| link(*index, name, *up));
-        let routes = self.routes.iter().map(|route| Fact::Route { route: *route, replaces: false });
-        let facts: Vec<Fact> = links.chain(routes).collect();
-        self.model.seen.take_anew(facts, self.neighbours.iter().copied().collect());
+        let routes = self.routes.iter().map(|route| KernelEvent::Route { route: *route, replaces: false });
+        let facts: Vec<KernelEvent> = links.chain(routes).collect();
+        self.model.observed.take_anew(facts, self.neighbours.iter().copied().collect());
         self.model.look(true, now);
     }
 
@@ -101,7 +101,7 @@ impl Fake {
         if let Some(index) = self.index(name) {
             self.links.remove(&index);
             self.drop_all(index);
-            self.waiting.push(Fact::Link(Said::NoLink { index }));
+            self.waiting.push(KernelEvent::Link(LinkMessage::NoLink { index }));
         }
     }
 
@@ -109,14 +109,14 @@ impl Fake {
     pub(super) fn foreign(&mut self, route: Route) {
         if self.links.get(&route.index).is_some_and(|(_, up)| *up) {
             self.routes.insert(route);
-            self.waiting.push(Fact::Route { route, replaces: false });
+            self.waiting.push(KernelEvent::Route { route, replaces: false });
         }
     }
 
     /// Somebody else removes a route.
     pub(super) fn unroute(&mut self, route: Route) {
         if self.routes.remove(&route) {
-            self.waiting.push(Fact::NoRoute(route));
+            self.waiting.push(KernelEvent::NoRoute(route));
         }
     }
 
@@ -127,9 +127,9 @@ impl Fake {
             for fact in std::mem::take(&mut self.waiting) {
                 self.model.take(fact);
             }
-            for index in self.model.seen.unread() {
+            for index in self.model.observed.unread() {
                 for route in self.routes.iter().filter(|route| route.index == index) {
-                    self.model.take(Fact::Route { route: *route, replaces: false });
+                    self.model.take(KernelEvent::Route { route: *route, replaces: false });
                 }
             }
             self.model.look(false, now);
@@ -151,24 +151,24 @@ impl Fake {
 
     fn run(&mut self, step: &Step) -> Result<(), &'static str> {
         match step {
-            Step::Set(setting) => {
+            Step::WriteSetting(setting) => {
                 if setting.index.is_some_and(|index| !self.links.contains_key(&index)) {
                     return Err("no such interface");
                 }
                 self.settings.insert(setting.file.clone(), setting.value);
             }
-            Step::Unroute(route) => self.unroute(*route),
-            Step::Forget(address) => self.forgotten.push(*address),
-            Step::Route(route) => {
+            Step::RemoveRoute(route) => self.unroute(*route),
+            Step::ForgetConnections(address) => self.forgotten.push(*address),
+            Step::MakeRoute(route) => {
                 if self.refuses == Some(route.index) || !self.links.get(&route.index).is_some_and(|(_, up)| *up) {
                     return Err("refused");
                 }
                 self.routes.retain(|other| !route.displaces(other));
                 self.routes.insert(*route);
-                self.waiting.push(Fact::Route { route: *route, replaces: true });
+                self.waiting.push(KernelEvent::Route { route: *route, replaces: true });
             }
-            Step::Unresolve(neighbour) => drop(self.neighbours.remove(neighbour)),
-            Step::Resolve(neighbour) => {
+            Step::RemoveNeighbour(neighbour) => drop(self.neighbours.remove(neighbour)),
+            Step::MakeNeighbour(neighbour) => {
                 if !self.links.get(&neighbour.index).is_some_and(|(_, up)| *up) {
                     return Err("down");
                 }
@@ -186,7 +186,7 @@ impl Fake {
     }
 }
 
-fn link(index: u32, name: &str, up: bool) -> Fact {
+fn link(index: u32, name: &str, up: bool) -> KernelEvent {
     let flags = if up { libc::IFF_UP | libc::IFF_RUNNING } else { 0 };
-    Fact::Link(Said::Link { index, name: Some(name.to_owned()), flags: flags.cast_unsigned(), mtu: None })
+    KernelEvent::Link(LinkMessage::Link { index, name: Some(name.to_owned()), flags: flags.cast_unsigned(), mtu: None })
 }

@@ -1,4 +1,4 @@
-//! What is answered on the local socket.
+//! Answers the requests that clients make on the local socket.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use tortie_api::Key;
 use tortie_store::{Position, Revision, Store, Stored};
 use tortie_sync::Replacement;
 
-use crate::board::{Board, Facts};
-use crate::describe;
-use crate::enforce::Shared;
+use crate::cache::{CacheWriter, CachedStore, SnapshotReader};
+use crate::enforce::SharedDataplane;
 use crate::engine::Input;
-use crate::ground::Ground;
-use crate::keep::{Disk, Moment, Shelved};
+use crate::local_facts::LocalFacts;
 use crate::socket::{AgentState, Answer, Objects, Reply, Request};
 use crate::status::{Mark, StoreState};
+use crate::status_builder;
+use crate::status_cell::{StatusCell, StatusRecord};
 use crate::transfer;
 
 /// How long a position is waited for before the store is asked whether anything changed up to it.
@@ -27,19 +27,19 @@ const LONGEST_ACCEPT: Duration = Duration::from_secs(30);
 /// The longest that a client may wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
-/// Who answers on the local socket.
+/// Answers requests on the local socket.
 #[derive(Clone)]
-pub(crate) struct Client {
+pub(crate) struct RequestHandler {
     pub(crate) node: String,
-    pub(crate) board: Arc<Board>,
-    pub(crate) target: Shared,
-    pub(crate) store: Arc<Shelved>,
+    pub(crate) status: Arc<StatusCell>,
+    pub(crate) dataplane: SharedDataplane,
+    pub(crate) store: Arc<CachedStore>,
     /// The copy of the store.
-    pub(crate) disk: Option<Disk>,
-    pub(crate) tell: SyncSender<Input>,
+    pub(crate) cache: Option<CacheWriter>,
+    pub(crate) inputs: SyncSender<Input>,
 }
 
-impl Client {
+impl RequestHandler {
     /// Answers, which may take as long as was asked for.
     pub(crate) fn answer(&self, request: Request) -> Answer {
         match request {
@@ -51,30 +51,37 @@ impl Client {
     fn simple(&self, request: Request) -> Reply {
         match request {
             Request::InForce { .. } => Reply::Failed { reason: "more than a line answers this".to_owned() },
-            Request::Status => Reply::Status(Box::new(describe::status(&self.node, &self.board, &self.target))),
-            Request::Ground => Reply::Ground(Box::new(self.ground())),
-            Request::Store => Reply::Store(Box::new(self.board.read().store_status())),
+            Request::Status => {
+                Reply::Status(Box::new(status_builder::status(&self.node, &self.status, &self.dataplane)))
+            }
+            Request::LocalFacts => Reply::LocalFacts(Box::new(self.local_facts())),
+            Request::Store => Reply::Store(Box::new(self.status.read().store_status())),
             Request::Wait { position, store, timeout_ms } => {
-                let own = self.board.read().store_name.clone();
+                let own = self.status.read().store_name.clone();
                 if own != store {
                     return Reply::Failed { reason: format!("the agent follows {own}, and this call means {store}") };
                 }
                 let most = Duration::from_millis(timeout_ms).min(LONGEST_WAIT);
                 let done = self.wait(&position, Instant::now() + most);
-                let facts = self.board.read();
-                let reason = facts
+                let record = self.status.read();
+                let reason = record
                     .failing
                     .clone()
-                    .or_else(|| Some(facts.store_reason.clone()).filter(|reason| !reason.is_empty()));
-                let unreadable = facts.unreadable.iter().map(|(key, one)| format!("{key}: {one}")).collect();
-                Reply::Waited { done, in_kernel: facts.in_kernel.clone(), reason: reason.filter(|_| !done), unreadable }
+                    .or_else(|| Some(record.store_reason.clone()).filter(|reason| !reason.is_empty()));
+                let unreadable = record.unreadable.iter().map(|(key, one)| format!("{key}: {one}")).collect();
+                Reply::Waited {
+                    done,
+                    in_kernel: record.in_kernel.clone(),
+                    reason: reason.filter(|_| !done),
+                    unreadable,
+                }
             }
             Request::AcceptStore { store } => self.accept(&store),
             Request::AcceptNode => self.accept_node(),
             Request::Uninstall => {
                 log::info!("asked to remove everything of ours and to end");
                 let (answer, answered) = sync_channel(1);
-                let sent = self.tell.send(Input::Remove(answer)).is_ok();
+                let sent = self.inputs.send(Input::Remove(answer)).is_ok();
                 let result = if sent { answered.recv_timeout(LONGEST_WAIT).ok() } else { None };
                 match result {
                     Some(Ok(())) => Reply::Done,
@@ -88,8 +95,8 @@ impl Client {
     /// Lets the store that is there now take over, and waits until it has.
     fn accept(&self, store: &str) -> Reply {
         let (own, resyncs) = {
-            let facts = self.board.read();
-            (facts.store_name.clone(), facts.resyncs)
+            let record = self.status.read();
+            (record.store_name.clone(), record.resyncs)
         };
         if own != store {
             return Reply::Failed { reason: format!("the agent follows {own}, and this call means {store}") };
@@ -97,14 +104,14 @@ impl Client {
         log::warn!("asked to accept the store that is there now");
         self.store.accept(true);
         self.store.reopen();
-        let listed = |facts: &Facts| facts.resyncs > resyncs && facts.store == StoreState::InSync;
-        if !self.board.wait(LONGEST_ACCEPT, listed) {
+        let listed = |record: &StatusRecord| record.resyncs > resyncs && record.store == StoreState::InSync;
+        if !self.status.wait(LONGEST_ACCEPT, listed) {
             self.store.accept(false);
-            let reason = self.board.read().store_reason.clone();
+            let reason = self.status.read().store_reason.clone();
             return Reply::Failed { reason: format!("the store cannot be read: {reason}") };
         }
-        let wanted = self.board.read().wanted.clone();
-        if !self.board.wait(LONGEST_ACCEPT, |facts| facts.in_kernel.generation >= wanted.generation) {
+        let wanted = self.status.read().wanted.clone();
+        if !self.status.wait(LONGEST_ACCEPT, |record| record.in_kernel.generation >= wanted.generation) {
             return Reply::Failed { reason: "the store was accepted, and is not in the kernel yet".to_owned() };
         }
         Reply::Accepted { position: wanted.position }
@@ -112,11 +119,11 @@ impl Client {
 
     /// Lets the name that this machine has now take over. The agent starts anew for that, once this is answered.
     fn accept_node(&self) -> Reply {
-        let Some(called) = self.board.read().called.clone() else {
+        let Some(called) = self.status.read().called.clone() else {
             return Reply::NodeAccepted { node: self.node.clone(), restarts: false };
         };
         log::warn!("asked to enforce node {called} instead of {}; starting anew", self.node);
-        if !self.disk.as_ref().is_some_and(|disk| disk.set_node(&called)) {
+        if !self.cache.as_ref().is_some_and(|cache| cache.set_node(&called)) {
             return Reply::Failed {
                 reason: "the agent's copy of the store, which names the node, cannot be written".to_owned(),
             };
@@ -124,28 +131,28 @@ impl Client {
         Reply::NodeAccepted { node: called, restarts: true }
     }
 
-    fn ground(&self) -> Ground {
+    fn local_facts(&self) -> LocalFacts {
         let (links, local) = {
-            let facts = self.board.read();
-            (facts.links.values().cloned().collect::<Vec<_>>(), facts.local.clone())
+            let record = self.status.read();
+            (record.links.values().cloned().collect::<Vec<_>>(), record.local.clone())
         };
-        Ground::new(self.node.clone(), &links, local)
+        LocalFacts::new(self.node.clone(), &links, local)
     }
 
     /// What is in force. A client that has read the store as it was received here needs only the last valid versions; any
     /// other is given the copy of the store.
     fn in_force(&self, store: &str, read_at: Option<&Position>) -> Answer {
-        let ground = self.ground();
+        let local_facts = self.local_facts();
         let same = read_at.is_some_and(|position| self.received(position));
-        let facts = self.board.read();
+        let record = self.status.read();
         let mut state = AgentState {
-            ground,
-            store: facts.store_status(),
-            wanted: facts.wanted.clone(),
-            in_kernel: facts.in_kernel.clone(),
+            local_facts,
+            store: record.store_status(),
+            wanted: record.wanted.clone(),
+            in_kernel: record.in_kernel.clone(),
             objects: Objects::Same,
         };
-        let replaced: Vec<(Key, Revision)> = facts
+        let replaced: Vec<(Key, Revision)> = record
             .unreadable
             .iter()
             .filter_map(|(key, unreadable)| match &unreadable.replacement {
@@ -153,7 +160,7 @@ impl Client {
                 _ => None,
             })
             .collect();
-        drop(facts);
+        drop(record);
         if state.store.name != store {
             state.objects = Objects::OtherStore;
             return with_objects(state, Vec::new(), None);
@@ -161,8 +168,8 @@ impl Client {
         if same && replaced.is_empty() {
             return with_objects(state, Vec::new(), None);
         }
-        let moment = match &self.disk {
-            Some(disk) => disk.moment().map_err(|error| error.to_string()),
+        let moment = match &self.cache {
+            Some(cache) => cache.moment().map_err(|error| error.to_string()),
             None => Err("the agent has no copy of the store on disk".to_owned()),
         };
         let moment = match moment {
@@ -189,19 +196,19 @@ impl Client {
 
     /// Waits a moment until everything that the store had at this position was received, and nothing later. Whether it was.
     fn received(&self, position: &Position) -> bool {
-        let in_sync = |facts: &Facts| facts.store == StoreState::InSync;
-        let reached = |facts: &Facts| !in_sync(facts) || facts.wanted.position.has_reached(position);
-        self.board.wait(FIRST_LOOK, reached);
+        let in_sync = |record: &StatusRecord| record.store == StoreState::InSync;
+        let reached = |record: &StatusRecord| !in_sync(record) || record.wanted.position.has_reached(position);
+        self.status.wait(FIRST_LOOK, reached);
         let quiet = || {
-            let at = self.board.read().wanted.position.clone();
+            let at = self.status.read().wanted.position.clone();
             !position.is_behind(&at) && self.store.is_quiet(&at, position).unwrap_or(false)
         };
-        if in_sync(&self.board.read()) && !quiet() {
-            self.board.wait(LONGEST_LOOK, reached);
+        if in_sync(&self.status.read()) && !quiet() {
+            self.status.wait(LONGEST_LOOK, reached);
         }
         let (in_sync, at) = {
-            let facts = self.board.read();
-            (in_sync(&facts), facts.wanted.position.clone())
+            let record = self.status.read();
+            (in_sync(&record), record.wanted.position.clone())
         };
         in_sync && (at == *position || quiet())
     }
@@ -213,21 +220,21 @@ impl Client {
             let left = deadline.saturating_duration_since(Instant::now());
             let there = |mark: &Mark| mark.position.has_reached(position);
             // A store that took another's place may count from less.
-            let one_history = |facts: &Facts| {
-                !matches!(facts.store, StoreState::Replaced | StoreState::NotAsked)
-                    && !facts.wanted.position.is_behind(&facts.in_kernel.position)
+            let one_history = |record: &StatusRecord| {
+                !matches!(record.store, StoreState::Replaced | StoreState::NotAsked)
+                    && !record.wanted.position.is_behind(&record.in_kernel.position)
             };
-            let all = |facts: &Facts| {
-                facts.programmed && one_history(facts) && there(&facts.in_kernel) && there(&facts.network_at)
+            let all = |record: &StatusRecord| {
+                record.programmed && one_history(record) && there(&record.in_kernel) && there(&record.network_at)
             };
-            if self.board.wait(left.min(look), all) {
+            if self.status.wait(left.min(look), all) {
                 return true;
             }
             // It may be that no object changed up to that position.
             let (settled, at) = {
-                let facts = self.board.read();
-                let all = facts.in_kernel == facts.wanted && facts.network_at == facts.wanted;
-                (facts.programmed && one_history(&facts) && all, facts.wanted.position.clone())
+                let record = self.status.read();
+                let all = record.in_kernel == record.wanted && record.network_at == record.wanted;
+                (record.programmed && one_history(&record) && all, record.wanted.position.clone())
             };
             if settled && self.store.is_quiet(&at, position).unwrap_or(false) {
                 return true;
@@ -241,7 +248,7 @@ impl Client {
 }
 
 /// An answer with objects behind it.
-fn with_objects(state: AgentState, last_valid: Vec<Stored>, copy: Option<Moment>) -> Answer {
+fn with_objects(state: AgentState, last_valid: Vec<Stored>, copy: Option<SnapshotReader>) -> Answer {
     let rest = move |to: &mut dyn Write| {
         last_valid.iter().try_for_each(|stored| transfer::send(to, stored))?;
         transfer::end(to)?;

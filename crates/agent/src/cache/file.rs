@@ -19,8 +19,8 @@ use tortie_api::{Key, Kind};
 use tortie_store::{Event, Position, Revision, Stored, Value};
 
 use super::identity::{self, Identity};
-use crate::board;
-use crate::target::chain;
+use crate::dataplane::chain;
+use crate::status_cell;
 
 /// The fact that names the kinds of objects that are copied: those that the release knew which made the copy.
 const KINDS: &str = "kinds";
@@ -60,7 +60,7 @@ const SLACK: i64 = 50_000;
 
 /// Why the copy cannot be written.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BookError {
+pub(crate) enum CacheError {
     /// The database.
     #[error("{}", chain(.0))]
     Sql(#[from] rusqlite::Error),
@@ -69,13 +69,13 @@ pub(crate) enum BookError {
     File(#[from] io::Error),
 }
 
-type Result<T> = std::result::Result<T, BookError>;
+type Result<T> = std::result::Result<T, CacheError>;
 
 /// A form of an object.
 type Form = (Revision, Arc<[u8]>);
 
 /// The cache as it is written.
-pub(super) struct Book {
+pub(super) struct CacheFile {
     path: PathBuf,
     now: Option<Connection>,
     /// The number at which it is made shorter.
@@ -94,7 +94,7 @@ struct Part {
     seen: HashSet<String>,
 }
 
-impl Book {
+impl CacheFile {
     /// Continues with an existing file. A file that is not a snapshot cache is ignored, and is replaced by the next listing.
     pub(super) fn open(path: &Path) -> Self {
         let now = if path.exists() { connect(path).ok() } else { None };
@@ -154,7 +154,7 @@ impl Book {
     pub(super) fn listing(&mut self, store: &str) -> Result<()> {
         self.drop_new();
         self.part = None;
-        let path = self.beside();
+        let path = self.new_path();
         let new = Connection::open(&path)?;
         restrict(&path)?;
         // Nobody reads it before it is whole.
@@ -208,7 +208,7 @@ impl Book {
         set(&new, "whole", "yes")?;
         new.execute_batch("commit")?;
         new.close().map_err(|(_, error)| error)?;
-        File::open(self.beside())?.sync_data()?;
+        File::open(self.new_path())?.sync_data()?;
         // The old one's log must not be taken for the new one's.
         self.now = None;
         for log in ["-wal", "-shm"] {
@@ -217,7 +217,7 @@ impl Book {
                 _ => {}
             }
         }
-        fs::rename(self.beside(), &self.path)?;
+        fs::rename(self.new_path(), &self.path)?;
         let now = connect(&self.path)?;
         self.full = full(&now)?;
         self.now = Some(now);
@@ -246,10 +246,10 @@ impl Book {
 
     fn drop_new(&mut self) {
         self.new = None;
-        remove(&self.beside());
+        remove(&self.new_path());
     }
 
-    fn beside(&self) -> PathBuf {
+    fn new_path(&self) -> PathBuf {
         with(&self.path, ".new")
     }
 }
@@ -422,7 +422,7 @@ fn set(sql: &Connection, name: &str, value: &str) -> Result<()> {
 
 fn received(sql: &Connection, position: &Position) -> Result<()> {
     set(sql, "revision", &serde_json::to_string(position).unwrap_or_default())?;
-    set(sql, "written", &board::now())
+    set(sql, "written", &status_cell::now())
 }
 
 /// Up to where the history of the store is in a copy.
@@ -436,7 +436,7 @@ fn fact(sql: &Connection, name: &str) -> Option<String> {
 
 /// What the file holds of a store.
 #[derive(Clone, Debug)]
-pub(crate) struct Copy {
+pub(crate) struct Snapshot {
     path: PathBuf,
     /// What the store was.
     pub(crate) store: String,
@@ -455,7 +455,7 @@ pub(crate) struct Held {
     pub(crate) position: Position,
 }
 
-impl Copy {
+impl Snapshot {
     /// The copy at a path.
     pub(super) fn open(path: &Path) -> Option<Self> {
         let sql = read(path)?;
@@ -495,13 +495,13 @@ impl Copy {
 
 /// What the file holds at one moment, for commands that ask what is in force. It is only read: the connection neither shortens
 /// the log nor removes it, which would damage a file that has replaced this one meanwhile.
-pub(crate) struct Moment {
+pub(crate) struct SnapshotReader {
     sql: Connection,
     /// How far the store had come; none if the copy is not known as a whole.
     pub(crate) position: Option<Position>,
 }
 
-impl Moment {
+impl SnapshotReader {
     pub(super) fn of(path: &Path) -> Result<Self> {
         let sql = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         sql.execute_batch("begin")?;

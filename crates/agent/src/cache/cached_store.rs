@@ -10,15 +10,15 @@ use tortie_store::{
     WriteError, Written,
 };
 
-use super::book::Copy;
-use super::disk::Disk;
+use super::file::Snapshot;
 use super::history;
 use super::identity::{self, Identity};
+use super::writer::CacheWriter;
 use crate::backoff::Backoff;
-use crate::board::{self, Board};
-use crate::lag::{self, Running};
+use crate::lag::{self, StepGuard};
 use crate::status::StoreState;
-use crate::stop::Stop;
+use crate::status_cell::{self, StatusCell};
+use crate::stop_flag::StopFlag;
 use crate::supervisor;
 
 /// The pause between two looks at the copy of a store that is not asked.
@@ -28,11 +28,11 @@ const NOT_ASKED: Duration = Duration::from_secs(3600);
 pub type Opener = Box<dyn Fn() -> Result<Arc<dyn Store>, StoreError> + Send + Sync>;
 
 /// A store that is recorded on disk, and is replaced by its snapshot while it has not answered since the start.
-pub(crate) struct Shelved {
+pub(crate) struct CachedStore {
     opener: Opener,
     opened: Mutex<Option<Arc<dyn Store>>>,
-    disk: Option<Disk>,
-    copy: Mutex<Option<Copy>>,
+    disk: Option<CacheWriter>,
+    copy: Mutex<Option<Snapshot>>,
     /// The store that is obeyed, as far as it was seen.
     seen: Arc<Mutex<Identity>>,
     /// The last try found another store.
@@ -43,21 +43,27 @@ pub(crate) struct Shelved {
     not_asked: OnceLock<String>,
     /// Between tries while the copy stands in.
     backoff: Mutex<Backoff>,
-    board: Arc<Board>,
-    stop: Arc<Stop>,
+    status: Arc<StatusCell>,
+    stop: Arc<StopFlag>,
     /// The files are to be read again.
     reopen: Arc<AtomicBool>,
 }
 
-impl Shelved {
+impl CachedStore {
     /// A store that this opens. `name` is what it is, as far as that is known without opening it.
-    pub(crate) fn new(opener: Opener, name: &str, disk: Option<Disk>, board: Arc<Board>, stop: Arc<Stop>) -> Self {
-        let copy = disk.as_ref().and_then(Disk::copy);
+    pub(crate) fn new(
+        opener: Opener,
+        name: &str,
+        disk: Option<CacheWriter>,
+        status: Arc<StatusCell>,
+        stop: Arc<StopFlag>,
+    ) -> Self {
+        let copy = disk.as_ref().and_then(CacheWriter::copy);
         if let Some(other) = copy.as_ref().filter(|copy| copy.store != name) {
             log::warn!("the snapshot cache is of {}, so it does not replace {name}", other.store);
         }
         let copy = copy.filter(|copy| copy.store == name);
-        board.tell(|facts| facts.store_name = name.to_owned());
+        status.update(|record| record.store_name = name.to_owned());
         let seen = copy.as_ref().map(|copy| copy.identity.clone()).unwrap_or_default();
         Self {
             opener,
@@ -69,7 +75,7 @@ impl Shelved {
             not_asked: OnceLock::new(),
             copy: Mutex::new(copy),
             backoff: Mutex::default(),
-            board,
+            status,
             stop,
             reopen: Arc::default(),
         }
@@ -175,7 +181,7 @@ impl Shelved {
                 page(items);
             }
             // A store is read for as long as it takes.
-            supervisor::goes_on();
+            supervisor::made_progress();
         })?;
         if locked {
             return Err(not_ready());
@@ -194,7 +200,7 @@ impl Shelved {
         Ok(position)
     }
 
-    fn copy(&self) -> Option<Copy> {
+    fn copy(&self) -> Option<Snapshot> {
         self.copy.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -204,9 +210,9 @@ impl Shelved {
     }
 }
 
-impl Store for Shelved {
+impl Store for CachedStore {
     fn describe(&self) -> String {
-        self.board.read().store_name.clone()
+        self.status.read().store_name.clone()
     }
 
     fn abilities(&self) -> Abilities {
@@ -232,18 +238,18 @@ impl Store for Shelved {
     }
 
     fn list_pages(&self, selection: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Position, StoreError> {
-        let _reading = Running::begin(&self.board, lag::READ);
+        let _reading = StepGuard::begin(&self.status, lag::READ);
         match self.real(selection, page) {
             Ok(position) => {
                 self.drop_copy();
-                self.board.tell(|facts| {
+                self.status.update(|record| {
                     if selection.kind.is_none() {
-                        facts.resyncs += 1;
+                        record.resyncs += 1;
                     }
-                    facts.lag.received.advance(&position);
-                    if matches!(facts.store, StoreState::Stale | StoreState::Replaced) {
+                    record.lag.received.advance(&position);
+                    if matches!(record.store, StoreState::Stale | StoreState::Replaced) {
                         log::info!("the store answers again");
-                        facts.set_store(StoreState::Waiting, board::now(), String::new());
+                        record.set_store(StoreState::Waiting, status_cell::now(), String::new());
                     }
                 });
                 Ok(position)
@@ -257,35 +263,37 @@ impl Store for Shelved {
                 };
                 let reason = error.to_string();
                 let copy = self.copy().and_then(|copy| copy.hold());
-                if state == StoreState::Replaced && self.board.read().store != StoreState::Replaced {
+                if state == StoreState::Replaced && self.status.read().store != StoreState::Replaced {
                     log::error!("the store was REPLACED: {reason}");
                 }
                 let Some(copy) = copy else {
-                    self.board.tell(|facts| {
-                        facts.has_no_copy = facts.resyncs == 0;
-                        match (state, facts.store) {
+                    self.status.update(|record| {
+                        record.has_no_copy = record.resyncs == 0;
+                        match (state, record.store) {
                             (StoreState::Replaced | StoreState::NotAsked, _) => {
-                                facts.set_store(state, board::now(), reason);
+                                record.set_store(state, status_cell::now(), reason);
                             }
-                            (_, StoreState::Replaced) if facts.resyncs > 0 => {
-                                facts.set_store(StoreState::Lost, board::now(), reason);
+                            (_, StoreState::Replaced) if record.resyncs > 0 => {
+                                record.set_store(StoreState::Lost, status_cell::now(), reason);
                             }
-                            (_, StoreState::Replaced) => facts.set_store(StoreState::Waiting, board::now(), reason),
+                            (_, StoreState::Replaced) => {
+                                record.set_store(StoreState::Waiting, status_cell::now(), reason)
+                            }
                             _ => {}
                         }
                     });
                     return Err(error);
                 };
-                if state == StoreState::Stale && self.board.read().store != StoreState::Stale {
+                if state == StoreState::Stale && self.status.read().store != StoreState::Stale {
                     log::error!(
                         "the store cannot be reached ({reason}); what it held until {} is enforced",
                         copy.written
                     );
                 }
-                let since = if state == StoreState::Replaced { board::now() } else { copy.written.clone() };
-                self.board.tell(|facts| facts.set_store(state, since, reason));
+                let since = if state == StoreState::Replaced { status_cell::now() } else { copy.written.clone() };
+                self.status.update(|record| record.set_store(state, since, reason));
                 copy.pages(page).map_err(|error| StoreError::Failed(format!("the copy of the store: {error}")))?;
-                self.board.tell(|facts| facts.lag.received = copy.position.clone());
+                self.status.update(|record| record.lag.received = copy.position.clone());
                 Ok(copy.position)
             }
         }
@@ -301,20 +309,20 @@ impl Store for Shelved {
 
     fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
         if self.not_asked.get().is_some() {
-            return Ok(Box::new(Standing { pause: NOT_ASKED, stop: self.stop.clone(), from: from.clone() }));
+            return Ok(Box::new(SnapshotWatch { pause: NOT_ASKED, stop: self.stop.clone(), from: from.clone() }));
         }
         if self.copy().is_some() {
             let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
             let pause = backoff.pause();
             backoff.longer();
-            return Ok(Box::new(Standing { pause, stop: self.stop.clone(), from: from.clone() }));
+            return Ok(Box::new(SnapshotWatch { pause, stop: self.stop.clone(), from: from.clone() }));
         }
         let inner = self.store()?.watch(selection, from)?;
-        Ok(Box::new(Noted {
+        Ok(Box::new(RecordingWatch {
             inner,
             disk: self.disk.clone(),
             seen: self.seen.clone(),
-            board: self.board.clone(),
+            status: self.status.clone(),
             reading: false,
             reopen: self.reopen.clone(),
             from: from.clone(),
@@ -338,11 +346,11 @@ fn is_locked(stored: &Stored) -> bool {
 }
 
 /// A watch that records what it receives.
-struct Noted {
+struct RecordingWatch {
     inner: Box<dyn Watch>,
-    disk: Option<Disk>,
+    disk: Option<CacheWriter>,
     seen: Arc<Mutex<Identity>>,
-    board: Arc<Board>,
+    status: Arc<StatusCell>,
     /// An event was handed over and is being processed.
     reading: bool,
     reopen: Arc<AtomicBool>,
@@ -351,7 +359,7 @@ struct Noted {
     locked: bool,
 }
 
-impl Noted {
+impl RecordingWatch {
     /// Records a change; none if it says that the store is not ready.
     fn note(&mut self, event: Event) -> Option<Event> {
         self.locked = matches!(&event, Event::Put(stored) if is_locked(stored));
@@ -359,10 +367,10 @@ impl Noted {
             let position = self.inner.position();
             lock(&self.seen).see(&event, &position);
             let first = !std::mem::replace(&mut self.reading, true);
-            self.board.tell(|facts| {
-                facts.lag.received = position;
+            self.status.update(|record| {
+                record.lag.received = position;
                 if first {
-                    facts.lag.begin(lag::READ);
+                    record.lag.begin(lag::READ);
                 }
             });
         }
@@ -373,19 +381,19 @@ impl Noted {
     }
 }
 
-impl Drop for Noted {
+impl Drop for RecordingWatch {
     fn drop(&mut self) {
         if self.reading {
-            self.board.tell(|facts| facts.lag.end(lag::READ));
+            self.status.update(|record| record.lag.end(lag::READ));
         }
     }
 }
 
-impl Watch for Noted {
+impl Watch for RecordingWatch {
     fn next(&mut self, wait: Duration) -> Result<Option<Event>, StoreError> {
         // Whoever asks for the next change has handed on those before.
         if std::mem::take(&mut self.reading) {
-            self.board.tell(|facts| facts.lag.end(lag::READ));
+            self.status.update(|record| record.lag.end(lag::READ));
         }
         let over = StoreError::Compacted { from: self.from.clone(), kept: self.from.clone() };
         if self.locked || self.reopen.load(Ordering::SeqCst) {
@@ -413,13 +421,13 @@ impl Watch for Noted {
 }
 
 /// The watch of a snapshot: nothing changes, and from time to time the store is tried again, which a compacted watch asks for.
-struct Standing {
+struct SnapshotWatch {
     pause: Duration,
-    stop: Arc<Stop>,
+    stop: Arc<StopFlag>,
     from: Position,
 }
 
-impl Watch for Standing {
+impl Watch for SnapshotWatch {
     fn next(&mut self, _: Duration) -> Result<Option<Event>, StoreError> {
         let _waiting = supervisor::waiting();
         self.stop.wait(self.pause);

@@ -14,20 +14,20 @@ use tortie_api::Key;
 use tortie_store::{Event, Position, Selection, Store, StoreError, Stored};
 use tortie_sync::{Fingerprint, fingerprint};
 
-use super::book::{BookError, Moment};
+use super::file::{CacheError, SnapshotReader};
 
 /// How many revisions of the log are replayed, at most.
 const WINDOW: u64 = 1_000;
 
 /// What differs between a store and the copy of what was seen of it, in words; none if nothing is known to.
-pub(super) fn difference(store: &dyn Store, seen: &Moment) -> Result<Option<String>, StoreError> {
+pub(super) fn difference(store: &dyn Store, seen: &SnapshotReader) -> Result<Option<String>, StoreError> {
     let upto = seen.position.as_ref().and_then(Position::number);
     let (Some(upto), Some(kinds)) = (upto, seen.kinds()) else { return Ok(None) };
     let is_copied = |key: &Key| kinds.iter().any(|kind| kind == key.kind.name());
     let mut copy = BTreeMap::new();
     let take = |stored: Stored| {
         copy.insert(stored.key.clone(), fingerprint(&stored));
-        Ok::<_, BookError>(())
+        Ok::<_, CacheError>(())
     };
     let read = seen.each(take).and_then(|taken| taken);
     read.map_err(|error| StoreError::Failed(format!("the copy of the store: {error}")))?;

@@ -1,4 +1,4 @@
-//! Packets from a description: the bytes that a question is about.
+//! Builds the bytes of a packet from a description.
 //!
 //! Lengths and checksums are right, so the same bytes can be sent: the tests do.
 
@@ -58,7 +58,7 @@ pub struct Fragment {
 
 /// A description of a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Craft {
+pub struct PacketSpec {
     /// Where from.
     pub source: IpAddr,
     /// Where to; of the same family.
@@ -73,7 +73,7 @@ pub struct Craft {
     pub payload: Vec<u8>,
 }
 
-impl Craft {
+impl PacketSpec {
     /// A whole packet.
     pub const fn new(source: IpAddr, destination: IpAddr, transport: Transport) -> Self {
         Self { source, destination, transport, fragment: None, ttl: 64, payload: Vec::new() }

@@ -8,63 +8,63 @@ use tortie_dataplane::{Endpoint, Place, Program, ProgramId, State, Then};
 use tortie_policy::machine::Port;
 use tortie_policy::{EndpointId, Interface};
 
-use crate::board::{Board, Facts, Seat};
-use crate::enforce::Shared;
+use crate::enforce::SharedDataplane;
 use crate::status::{DataplaneStatus, EndpointStatus, InterfaceStatus, StageStatus, Status, TroubleStatus};
+use crate::status_cell::{Placement, StatusCell, StatusRecord};
 
 /// How long the dataplane may be busy before the answer goes without it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// All of it.
-pub(crate) fn status(node: &str, board: &Board, target: &Shared) -> Status {
-    let mut told = TargetTold { busy: true, ..TargetTold::default() };
+pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Status {
+    let mut told = DataplaneReading { busy: true, ..DataplaneReading::default() };
     let deadline = Instant::now() + PATIENCE;
     while told.busy && Instant::now() < deadline {
-        match target.try_lock() {
-            Ok(target) => {
-                told = TargetTold {
+        match dataplane.try_lock() {
+            Ok(dataplane) => {
+                told = DataplaneReading {
                     busy: false,
-                    name: target.name(),
-                    refused: target.refused(),
-                    endpoints: endpoints(target.state()),
-                    prefixes: prefixes(target.state()),
+                    name: dataplane.name(),
+                    refused: dataplane.refused(),
+                    endpoints: endpoints(dataplane.state()),
+                    prefixes: prefixes(dataplane.state()),
                 };
             }
             Err(TryLockError::Poisoned(_)) => break,
-            Err(TryLockError::WouldBlock) => drop(board.wait(Duration::from_millis(20), |_| false)),
+            Err(TryLockError::WouldBlock) => drop(status.wait(Duration::from_millis(20), |_| false)),
         }
     }
     // Without them no endpoint is listed as one on the port of a bridge or bond.
     let ports = tortie_hostnet::ports().unwrap_or_default();
-    let failure = board.supervisor.failure();
-    let facts = board.read();
+    let failure = status.supervisor.failure();
+    let record = status.read();
     let governors: BTreeMap<&Place, &EndpointId> = told.endpoints.iter().map(|(place, one)| (place, &one.id)).collect();
     Status {
         node: node.to_owned(),
-        called: facts.called.clone(),
+        called: record.called.clone(),
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        ready: failure.is_none() && facts.is_ready(),
-        store: facts.store_status(),
+        ready: failure.is_none() && record.is_ready(),
+        store: record.store_status(),
         received: {
-            let mut received = facts.lag.received.clone();
-            received.advance(&facts.wanted.position);
+            let mut received = record.lag.received.clone();
+            received.advance(&record.wanted.position);
             received
         },
-        lag: facts.lag.status(),
-        wanted: facts.wanted.clone(),
-        in_kernel: facts.in_kernel.clone(),
+        lag: record.lag.status(),
+        wanted: record.wanted.clone(),
+        in_kernel: record.in_kernel.clone(),
         dataplane: DataplaneStatus {
             name: told.name,
-            failing: facts.failing.clone(),
-            failures: facts.failures,
-            repairs: facts.repairs,
+            failing: record.failing.clone(),
+            failures: record.failures,
+            repairs: record.repairs,
             refused: told.refused,
             busy: told.busy,
         },
-        endpoints: all_endpoints(&facts, &told.endpoints, &ports),
-        interfaces: interfaces(&facts, &governors, &told.prefixes),
-        troubles: facts
+        endpoints: all_endpoints(&record, &told.endpoints, &ports),
+        interfaces: interfaces(&record, &governors, &told.prefixes),
+        troubles: record
             .unreadable
             .iter()
             .map(|(key, unreadable)| TroubleStatus {
@@ -73,21 +73,21 @@ pub(crate) fn status(node: &str, board: &Board, target: &Shared) -> Status {
                 in_force: unreadable.replacement.to_string(),
             })
             .collect(),
-        settings: facts.settings.clone(),
-        host_settings: facts.host_settings.clone(),
-        notes: facts.notes.iter().map(|(what, why)| format!("{what}: {why}")).collect(),
-        problems: facts
+        settings: record.settings.clone(),
+        host_settings: record.host_settings.clone(),
+        notes: record.notes.iter().map(|(what, why)| format!("{what}: {why}")).collect(),
+        problems: record
             .problems
             .iter()
             .map(|(what, why)| format!("{what}: {why}"))
             .chain(failure.map(|failure| format!("threads: {failure}")))
-            .chain(facts.network.iter().map(|why| format!("the network of workloads: {why}")))
+            .chain(record.network.iter().map(|why| format!("the network of workloads: {why}")))
             .collect(),
     }
 }
 
 #[derive(Default)]
-struct TargetTold {
+struct DataplaneReading {
     busy: bool,
     name: String,
     refused: Vec<(String, String)>,
@@ -173,7 +173,7 @@ fn then(stage: &str, program: &Program) -> String {
 }
 
 /// The endpoints that the store has for this node, enforced or not, and any other that is enforced still.
-fn all_endpoints(facts: &Facts, enforced: &[(Place, Enforced)], ports: &[Port]) -> Vec<EndpointStatus> {
+fn all_endpoints(record: &StatusRecord, enforced: &[(Place, Enforced)], ports: &[Port]) -> Vec<EndpointStatus> {
     let mut all: BTreeMap<String, EndpointStatus> = BTreeMap::new();
     for (place, one) in enforced {
         let status = all.entry(one.id.to_string()).or_default();
@@ -182,19 +182,19 @@ fn all_endpoints(facts: &Facts, enforced: &[(Place, Enforced)], ports: &[Port]) 
         status.stages.clone_from(&one.stages);
         status.note.clone_from(&one.note);
         let name = place_name(place);
-        if !matches!(place, Place::AnyHost) && !facts.links.contains_key(&name) {
+        if !matches!(place, Place::AnyHost) && !record.links.contains_key(&name) {
             status.note = format!("{name} is not there; it is closed the moment it appears");
         }
         if let (Place::Host(_), Some(port)) = (place, ports.iter().find(|port| port.name == name)) {
             status.note =
                 format!("{name} is a port of {} {}: its packets are judged there, not here", port.kind, port.master);
         }
-        if !facts.locals.contains_key(&one.id) {
+        if !record.locals.contains_key(&one.id) {
             status.note = "not in the store any more".to_owned();
         }
     }
     let governor = |place: Place| enforced.iter().find(|(at, _)| *at == place).map(|(_, one)| one.id.to_string());
-    for (id, seat) in &facts.locals {
+    for (id, seat) in &record.locals {
         let name = id.to_string();
         all.entry(name.clone()).or_insert_with(|| EndpointStatus {
             name,
@@ -206,22 +206,22 @@ fn all_endpoints(facts: &Facts, enforced: &[(Place, Enforced)], ports: &[Port]) 
 }
 
 /// Why an endpoint that sits there governs no interface. `governor` says which endpoint governs a place.
-pub(crate) fn waits(seat: &Seat, governor: &dyn Fn(Place) -> Option<String>) -> String {
+pub(crate) fn waits(seat: &Placement, governor: &dyn Fn(Place) -> Option<String>) -> String {
     match seat {
-        Seat::Host(Interface::ByAddress) => {
+        Placement::Host(Interface::ByAddress) => {
             "no interface has one of its expectedIPs, or endpoints whose names sort first govern those that do"
                 .to_owned()
         }
-        Seat::Host(Interface::Unknown) => "the node has no interface of the host".to_owned(),
-        Seat::Host(Interface::All) => match governor(Place::AnyHost) {
+        Placement::Host(Interface::Unknown) => "the node has no interface of the host".to_owned(),
+        Placement::Host(Interface::All) => match governor(Place::AnyHost) {
             Some(governor) => format!("{governor}, whose name sorts first, is for all interfaces too"),
             None => "another endpoint for all interfaces comes before it".to_owned(),
         },
-        Seat::Host(Interface::Named(name)) => match governor(Place::Host(name.clone())) {
+        Placement::Host(Interface::Named(name)) => match governor(Place::Host(name.clone())) {
             Some(governor) => format!("{governor}, whose name sorts first, governs {name}"),
             None => format!("a setting leaves {name} out"),
         },
-        Seat::Workload(name) => format!("another endpoint governs {name}, or it is left out by a setting"),
+        Placement::Workload(name) => format!("another endpoint governs {name}, or it is left out by a setting"),
     }
 }
 
@@ -237,7 +237,11 @@ fn prefixes(state: &State) -> Vec<String> {
     state.host.as_ref().map(|host| host.settings.interface_prefixes.clone()).unwrap_or_default()
 }
 
-fn interfaces(facts: &Facts, governors: &BTreeMap<&Place, &EndpointId>, prefixes: &[String]) -> Vec<InterfaceStatus> {
+fn interfaces(
+    record: &StatusRecord,
+    governors: &BTreeMap<&Place, &EndpointId>,
+    prefixes: &[String],
+) -> Vec<InterfaceStatus> {
     let one = |link: &tortie_policy::packet::Link| {
         let workload = prefixes.iter().any(|prefix| link.name.starts_with(prefix.as_str()));
         let places = if workload {
@@ -253,5 +257,5 @@ fn interfaces(facts: &Facts, governors: &BTreeMap<&Place, &EndpointId>, prefixes
             closed: workload && governor.is_none(),
         }
     };
-    facts.links.values().map(one).collect()
+    record.links.values().map(one).collect()
 }

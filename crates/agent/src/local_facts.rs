@@ -22,7 +22,7 @@ use crate::kernel_table;
 /// A node as its agent sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Ground {
+pub struct LocalFacts {
     /// The node's name.
     pub node: String,
     /// Its interfaces and their addresses.
@@ -47,7 +47,7 @@ pub struct TablesOfOthers {
 
 /// Why the local facts, or the kernel, cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum GroundError {
+pub enum LocalFactsError {
     /// The settings of this machine.
     #[error("the settings of this machine cannot be used")]
     Local(#[from] LocalError),
@@ -68,12 +68,12 @@ pub enum GroundError {
     Verify(#[from] VerifyError),
 }
 
-impl Ground {
+impl LocalFacts {
     /// Of this machine, when no agent runs that could say.
-    pub fn here(sources: &Sources) -> Result<Self, GroundError> {
+    pub fn read(sources: &Sources) -> Result<Self, LocalFactsError> {
         let local = Local::read(sources)?;
         let node = local.node();
-        let all = links(Watcher::open().map_err(GroundError::Interfaces)?.interfaces(), |_| true);
+        let all = links(Watcher::open().map_err(LocalFactsError::Interfaces)?.interfaces(), |_| true);
         Ok(Self::new(node, &all, local))
     }
 
@@ -87,20 +87,20 @@ impl Ground {
 
     /// Judges the probe packets of every endpoint here by what is in force and by the table in the kernel, and compares
     /// that table with what is in force. At most `most` differences of each sort are kept.
-    pub fn verify(&self, mut in_force: InForce, most: usize) -> Result<Report, GroundError> {
-        let agent = self.settle(&mut in_force);
+    pub fn verify(&self, mut in_force: InForce, most: usize) -> Result<Report, LocalFactsError> {
+        let agent = self.apply_settings(&mut in_force);
         let options = Options { bits: Bits::from_mask(agent.mark_mask)?, ..Options::default() };
         let inventory =
-            inventory::read(&mut Socket::open()?, &TableId::inet(&options.table)).map_err(GroundError::Read)?;
+            inventory::read(&mut Socket::open()?, &TableId::inet(&options.table)).map_err(LocalFactsError::Read)?;
         Ok(verify(&in_force.snapshot, &self.host(), &options, &inventory, most)?)
     }
 
     /// The tables of other programs on the hooks of packets, read when somebody asks and never changed.
-    pub fn tables_of_others() -> Result<TablesOfOthers, GroundError> {
+    pub fn tables_of_others() -> Result<TablesOfOthers, LocalFactsError> {
         let mut socket = Socket::open()?;
         let own = kernel_table::own();
         let mut found = TablesOfOthers::default();
-        for id in dump::table_ids(&mut socket).map_err(GroundError::Read)? {
+        for id in dump::table_ids(&mut socket).map_err(LocalFactsError::Read)? {
             if id == own || !matches!(id.family, Family::Inet | Family::Ipv4 | Family::Ipv6) {
                 continue;
             }
@@ -125,7 +125,7 @@ impl Ground {
 
     /// Puts the settings that are in force here into what the store says: this machine's own are stronger. Gives the
     /// agent's own settings.
-    pub fn settle(&self, in_force: &mut InForce) -> AgentSettings {
+    pub fn apply_settings(&self, in_force: &mut InForce) -> AgentSettings {
         let snapshot = &mut in_force.snapshot;
         let configurations: Vec<&Object> = in_force.configurations.values().collect();
         let labels = snapshot.nodes.get(&self.node).map(|node| &node.labels);

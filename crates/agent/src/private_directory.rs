@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Makes a directory with mode 0700. One that exists and lets others in is tightened where it is ours alone, which is the
 /// default one; another is only named in the log, since other programs may use it.
-pub(crate) fn directory(path: &Path, default: &Path) -> io::Result<()> {
+pub(crate) fn make(path: &Path, default: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let found = fs::metadata(path)?;
     let mode = found.mode() & 0o7777;
@@ -35,9 +35,9 @@ mod tests {
         for path in [&ours, &other] {
             fs::create_dir(path).unwrap();
             fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
-            directory(path, &ours).unwrap();
+            make(path, &ours).unwrap();
         }
-        directory(&new, &ours).unwrap();
+        make(&new, &ours).unwrap();
         assert_eq!((mode(&ours), mode(&other), mode(&new)), (0o700, 0o755, 0o700));
     }
 }

@@ -12,12 +12,12 @@ use tortie_dataplane::{Place, State};
 use tortie_policy::EndpointId;
 use tortie_store::{Paths, StoreError, paths};
 
-use crate::board::{self, Board, Facts};
+use crate::cache::CachedStore;
 use crate::config::Reporting;
-use crate::enforce::{Shared, lock};
-use crate::keep::Shelved;
+use crate::enforce::{SharedDataplane, lock};
 use crate::status::StoreState;
-use crate::stop::Stop;
+use crate::status_cell::{self, StatusCell, StatusRecord};
+use crate::stop_flag::StopFlag;
 use crate::supervisor;
 
 /// How long the settings are waited for, and the store.
@@ -28,16 +28,21 @@ const LOOK: u32 = 180;
 /// Writes the reports.
 pub(crate) struct Reporter {
     node: String,
-    board: Arc<Board>,
-    target: Shared,
-    store: Arc<Shelved>,
+    status: Arc<StatusCell>,
+    dataplane: SharedDataplane,
+    store: Arc<CachedStore>,
     settings: Mutex<Option<Reporting>>,
 }
 
 impl Reporter {
     /// One that waits for its settings.
-    pub(crate) fn new(node: &str, board: Arc<Board>, target: Shared, store: Arc<Shelved>) -> Self {
-        Self { node: node.to_owned(), board, target, store, settings: Mutex::default() }
+    pub(crate) fn new(
+        node: &str,
+        status: Arc<StatusCell>,
+        dataplane: SharedDataplane,
+        store: Arc<CachedStore>,
+    ) -> Self {
+        Self { node: node.to_owned(), status, dataplane, store, settings: Mutex::default() }
     }
 
     /// Does as the settings say from now on.
@@ -46,66 +51,66 @@ impl Reporter {
     }
 
     /// Tells until the agent ends.
-    pub(crate) fn run(&self, stop: &Stop) {
-        let mut told =
-            Told { started: Instant::now(), settings: None, alive: None, looked: None, written: BTreeMap::new() };
+    pub(crate) fn run(&self, stop: &StopFlag) {
+        let mut reported =
+            Reported { started: Instant::now(), settings: None, alive: None, looked: None, written: BTreeMap::new() };
         while !stop.is_set() {
             let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone();
             stop.wait(settings.as_ref().and_then(|settings| settings.endpoints).unwrap_or(IDLE));
             let Some(settings) = settings else { continue };
             let _working = supervisor::working();
-            let heard = self.board.read().store == StoreState::InSync;
+            let heard = self.status.read().store == StoreState::InSync;
             let Some(store) = self.store.opened().filter(|_| heard) else { continue };
             self.problem("keys of the store", unread(&store.unread()));
-            let Some(beside) = store.paths() else { continue };
-            let result = self.tell(beside, &settings, &mut told);
+            let Some(paths) = store.paths() else { continue };
+            let result = self.write(paths, &settings, &mut reported);
             self.problem("status in the store", result.err().map(|error| error.to_string()));
         }
     }
 
     /// Notes what is wrong, or that nothing is; says so when that is new.
     fn problem(&self, what: &'static str, reason: Option<String>) {
-        if let Some(reason) = self.board.set_problem(what, reason.as_deref()) {
+        if let Some(reason) = self.status.set_problem(what, reason.as_deref()) {
             log::warn!("{what}: {reason}");
         }
     }
 
-    fn tell(&self, store: &dyn Paths, settings: &Reporting, told: &mut Told) -> Result<(), StoreError> {
-        if told.settings.as_ref() != Some(settings) {
-            told.looked = None;
-            told.settings = Some(settings.clone());
+    fn write(&self, store: &dyn Paths, settings: &Reporting, reported: &mut Reported) -> Result<(), StoreError> {
+        if reported.settings.as_ref() != Some(settings) {
+            reported.looked = None;
+            reported.settings = Some(settings.clone());
         }
         let region = paths::region(&settings.region);
         if let Some((interval, time_to_live)) = settings.alive
-            && told.alive.is_none_or(|alive| alive.elapsed() >= interval)
+            && reported.alive.is_none_or(|alive| alive.elapsed() >= interval)
         {
-            let value = told.alive(&board::now());
+            let value = reported.alive(&status_cell::now());
             store.put(&paths::node_status(&region, &self.node, false), value.as_bytes(), Some(time_to_live))?;
             store.put(&paths::node_status(&region, &self.node, true), value.as_bytes(), None)?;
-            told.alive = Some(Instant::now());
+            reported.alive = Some(Instant::now());
         }
         let Some(delay) = settings.endpoints else { return Ok(()) };
-        if told.looked.is_none_or(|looked| looked.elapsed() >= delay * LOOK) {
-            told.written.clear();
+        if reported.looked.is_none_or(|looked| looked.elapsed() >= delay * LOOK) {
+            reported.written.clear();
             for prefix in [paths::host_statuses(&self.node), paths::workload_statuses(&region, &self.node)] {
-                told.written.extend(store.under(&prefix)?);
+                reported.written.extend(store.under(&prefix)?);
             }
-            told.looked = Some(Instant::now());
+            reported.looked = Some(Instant::now());
         }
         let wanted = {
-            let target = lock(&self.target);
-            statuses(&self.node, &region, &self.board.read(), target.state())
+            let dataplane = lock(&self.dataplane);
+            statuses(&self.node, &region, &self.status.read(), dataplane.state())
         };
         for (path, status) in &wanted {
             let value = format!("{{\"status\":\"{status}\"}}").into_bytes();
-            if told.written.get(path) != Some(&value) {
+            if reported.written.get(path) != Some(&value) {
                 store.put(path, &value, None)?;
-                told.written.insert(path.clone(), value);
+                reported.written.insert(path.clone(), value);
             }
         }
-        for path in told.written.keys().filter(|path| !wanted.contains_key(*path)).cloned().collect::<Vec<_>>() {
+        for path in reported.written.keys().filter(|path| !wanted.contains_key(*path)).cloned().collect::<Vec<_>>() {
             store.remove(&path)?;
-            told.written.remove(&path);
+            reported.written.remove(&path);
         }
         Ok(())
     }
@@ -121,7 +126,7 @@ fn unread(lines: &[String]) -> Option<String> {
 }
 
 /// What was reported so far.
-struct Told {
+struct Reported {
     started: Instant,
     settings: Option<Reporting>,
     /// When it was last reported that this agent lives.
@@ -132,7 +137,7 @@ struct Told {
     written: BTreeMap<String, Vec<u8>>,
 }
 
-impl Told {
+impl Reported {
     fn alive(&self, now: &str) -> String {
         let (uptime, first) = (self.started.elapsed().as_secs_f64(), self.alive.is_none());
         format!("{{\"time\":\"{now}\",\"uptime\":{uptime},\"first_update\":{first}}}")
@@ -140,7 +145,7 @@ impl Told {
 }
 
 /// How each endpoint of this node is, by the path of its status.
-fn statuses(node: &str, region: &str, facts: &Facts, state: &State) -> BTreeMap<String, &'static str> {
+fn statuses(node: &str, region: &str, record: &StatusRecord, state: &State) -> BTreeMap<String, &'static str> {
     let mut places: BTreeMap<&EndpointId, BTreeSet<&Place>> = BTreeMap::new();
     for (place, endpoint) in &state.endpoints {
         places.entry(&endpoint.id).or_default().insert(place);
@@ -149,26 +154,26 @@ fn statuses(node: &str, region: &str, facts: &Facts, state: &State) -> BTreeMap<
     let one = |id: &EndpointId| {
         let places = places.get(id).unwrap_or(&none);
         match id {
-            EndpointId::Host(name) => Some((paths::host_status(node, name), host(places, facts))),
+            EndpointId::Host(name) => Some((paths::host_status(node, name), host(places, record))),
             EndpointId::Workload(id) => {
                 // One whose name is not of four parts has no path.
                 let [_, orchestrator, workload, endpoint] = workload::parts(&id.name)?;
                 let workload = format!("{}/{workload}", id.namespace);
                 let path = paths::workload_status(region, node, &orchestrator, &workload, &endpoint);
-                let up = places.iter().any(|place| matches!(place, Place::Workload(name) if is_up(facts, name)));
+                let up = places.iter().any(|place| matches!(place, Place::Workload(name) if is_up(record, name)));
                 Some((path, if up { "up" } else { "down" }))
             }
         }
     };
-    facts.locals.keys().filter_map(one).collect()
+    record.locals.keys().filter_map(one).collect()
 }
 
 /// A host endpoint is up if all its interfaces are, and wrong if it has none; `*` is no interface.
-fn host(places: &BTreeSet<&Place>, facts: &Facts) -> &'static str {
-    let there = |name: &String| facts.links.contains_key(name);
+fn host(places: &BTreeSet<&Place>, record: &StatusRecord) -> &'static str {
+    let there = |name: &String| record.links.contains_key(name);
     let mut found = places.iter().filter_map(|place| match place {
         Place::AnyHost => Some(true),
-        Place::Host(name) | Place::Workload(name) => there(name).then(|| is_up(facts, name)),
+        Place::Host(name) | Place::Workload(name) => there(name).then(|| is_up(record, name)),
     });
     match found.next() {
         None => "error",
@@ -177,8 +182,8 @@ fn host(places: &BTreeSet<&Place>, facts: &Facts) -> &'static str {
     }
 }
 
-fn is_up(facts: &Facts, interface: &str) -> bool {
-    facts.up.contains(interface)
+fn is_up(record: &StatusRecord, interface: &str) -> bool {
+    record.up.contains(interface)
 }
 
 #[cfg(test)]

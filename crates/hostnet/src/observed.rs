@@ -1,4 +1,4 @@
-//! What has been seen of the kernel: interfaces, and the routes and neighbours of workloads' interfaces.
+//! The state of the kernel as it was observed: interfaces, and the routes and neighbours of workloads' interfaces.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -6,26 +6,26 @@ use std::net::Ipv4Addr;
 use ipnet::IpNet;
 
 use crate::config::has_prefix;
-use crate::links::message::Said;
+use crate::links::message::LinkMessage;
 use crate::links::table::Table;
 use crate::links::{Change, Interface, Interfaces};
 use crate::neighbour::Neighbour;
 use crate::route::Route;
 
-/// One thing told by the kernel, in its order.
+/// One change that the kernel reported, in its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fact {
+pub(crate) enum KernelEvent {
     /// About links and addresses.
-    Link(Said),
+    Link(LinkMessage),
     /// A route is there; or it is there in place of another.
     Route { route: Route, replaces: bool },
     /// A route is gone.
     NoRoute(Route),
 }
 
-/// Everything seen.
+/// Everything that was observed.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct Observed {
     prefixes: Vec<String>,
     table: Table,
     interfaces: Interfaces,
@@ -39,17 +39,17 @@ pub(crate) struct Seen {
     unread: BTreeSet<u32>,
 }
 
-impl Seen {
+impl Observed {
     /// Nothing yet. Routes are kept only for interfaces whose names begin so: a host may have a million others.
     pub(crate) fn new(prefixes: Vec<String>) -> Self {
         Self { prefixes, ..Self::default() }
     }
 
-    /// Takes a fact. Older ones may be repeated as long as all newer ones follow.
-    pub(crate) fn take(&mut self, fact: Fact) {
-        match fact {
-            Fact::Link(said) => self.take_link(said),
-            Fact::Route { route, replaces } => {
+    /// Applies an event. Older ones may be repeated as long as all newer ones follow.
+    pub(crate) fn take(&mut self, event: KernelEvent) {
+        match event {
+            KernelEvent::Link(said) => self.take_link(said),
+            KernelEvent::Route { route, replaces } => {
                 if replaces {
                     self.displace(&route);
                 }
@@ -57,19 +57,19 @@ impl Seen {
                     self.put(route);
                 }
             }
-            Fact::NoRoute(route) => self.remove(&route),
+            KernelEvent::NoRoute(route) => self.remove(&route),
         }
     }
 
-    /// Makes everything from facts, in place of what was. Interfaces are compared at the next look.
-    pub(crate) fn take_anew(&mut self, facts: impl IntoIterator<Item = Fact>, neighbours: Vec<Neighbour>) {
+    /// Makes everything anew from events, in place of what was. Interfaces are compared at the next look.
+    pub(crate) fn take_anew(&mut self, events: impl IntoIterator<Item = KernelEvent>, neighbours: Vec<Neighbour>) {
         self.table = Table::default();
         self.touched.extend(self.routes.keys().chain(self.neighbours.keys()));
         self.routes.clear();
         self.to.clear();
         self.neighbours.clear();
         self.unread.clear();
-        facts.into_iter().for_each(|fact| self.take(fact));
+        events.into_iter().for_each(|event| self.take(event));
         neighbours.into_iter().for_each(|neighbour| self.resolved(neighbour));
         self.touched.extend(self.interfaces.keys());
     }
@@ -156,9 +156,9 @@ impl Seen {
         has_prefix(name, &self.prefixes)
     }
 
-    fn take_link(&mut self, said: Said) {
+    fn take_link(&mut self, said: LinkMessage) {
         match &said {
-            Said::Link { index, name, flags, .. } => {
+            LinkMessage::Link { index, name, flags, .. } => {
                 // The kernel says nothing of the routes and neighbours that it drops with a link that goes down.
                 if flags & libc::IFF_UP.cast_unsigned() == 0 {
                     self.clear(*index);
@@ -168,8 +168,8 @@ impl Seen {
                     self.unread.insert(*index);
                 }
             }
-            Said::NoLink { index } => self.clear(*index),
-            Said::Address { .. } | Said::NoAddress { .. } => (),
+            LinkMessage::NoLink { index } => self.clear(*index),
+            LinkMessage::Address { .. } | LinkMessage::NoAddress { .. } => (),
         }
         self.table.take(said);
     }

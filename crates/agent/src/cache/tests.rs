@@ -10,11 +10,11 @@ use tortie_store::memory::MemoryStore;
 use tortie_store::{Event, Op, Selection, Store, StoreError, Stored, Value, Write};
 use tortie_sync::{LastValid, Message, Sync};
 
-use super::book::{Book, Copy};
+use super::file::{CacheFile, Snapshot};
 use super::*;
-use crate::board::Board;
 use crate::status::StoreState;
-use crate::stop::Stop;
+use crate::status_cell::StatusCell;
+use crate::stop_flag::StopFlag;
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -58,11 +58,11 @@ impl Machine {
         Self { place: tempfile::tempdir().unwrap(), store, away: Arc::default() }
     }
 
-    fn disk(&self) -> Disk {
-        Disk::open(&self.place.path().join("agent.db"), |reason| panic!("{reason}")).unwrap()
+    fn disk(&self) -> CacheWriter {
+        CacheWriter::open(&self.place.path().join("agent.db"), |reason| panic!("{reason}")).unwrap()
     }
 
-    fn shelved(&self, name: &str, disk: &Disk, board: &Arc<Board>) -> Shelved {
+    fn cached_store(&self, name: &str, disk: &CacheWriter, status: &Arc<StatusCell>) -> CachedStore {
         let (store, away) = (self.store.clone(), self.away.clone());
         let opener: Opener = Box::new(move || {
             if away.load(Ordering::SeqCst) {
@@ -70,17 +70,17 @@ impl Machine {
             }
             Ok(Arc::new(store.clone()))
         });
-        Shelved::new(opener, name, Some(disk.clone()), board.clone(), Arc::new(Stop::default()))
+        CachedStore::new(opener, name, Some(disk.clone()), status.clone(), Arc::new(StopFlag::default()))
     }
 
     /// An agent's life: what it is told until there is nothing more to tell.
     fn live(&self, name: &str) -> (Vec<String>, StoreState) {
-        let (disk, board) = (self.disk(), Arc::new(Board::default()));
-        let shelved = self.shelved(name, &disk, &board);
-        let mut sync = Sync::new(&shelved, Kept::new(Some(disk.clone())));
+        let (disk, status) = (self.disk(), Arc::new(StatusCell::default()));
+        let cached_store = self.cached_store(name, &disk, &status);
+        let mut sync = Sync::new(&cached_store, CachedLastValid::new(Some(disk.clone())));
         let told = drain(&mut sync);
         disk.settle();
-        let state = board.read().store;
+        let state = status.read().store;
         (told, state)
     }
 }
@@ -121,9 +121,9 @@ fn changes_after_the_listing_are_in_the_copy_too() {
     let machine = Machine::new();
     write(&machine.store, "first", "all()");
     {
-        let (disk, board) = (machine.disk(), Arc::new(Board::default()));
-        let shelved = machine.shelved("s", &disk, &board);
-        let mut sync = Sync::new(&shelved, Kept::new(Some(disk.clone())));
+        let (disk, status) = (machine.disk(), Arc::new(StatusCell::default()));
+        let cached_store = machine.cached_store("s", &disk, &status);
+        let mut sync = Sync::new(&cached_store, CachedLastValid::new(Some(disk.clone())));
         drain(&mut sync);
         write(&machine.store, "second", "all()");
         delete(&machine.store, "first");
@@ -143,18 +143,18 @@ fn the_store_takes_over_when_it_is_back_with_what_changed_meanwhile() {
     delete(&machine.store, "gone");
     write(&machine.store, "new", "all()");
     machine.away.store(true, Ordering::SeqCst);
-    let (disk, board) = (machine.disk(), Arc::new(Board::default()));
-    let shelved = machine.shelved("s", &disk, &board);
-    let mut sync = Sync::new(&shelved, Kept::new(Some(disk.clone())));
+    let (disk, status) = (machine.disk(), Arc::new(StatusCell::default()));
+    let cached_store = machine.cached_store("s", &disk, &status);
+    let mut sync = Sync::new(&cached_store, CachedLastValid::new(Some(disk.clone())));
     assert_eq!(drain(&mut sync), ["gone", "same", "in sync"]);
-    assert_eq!(board.read().store, StoreState::Stale);
+    assert_eq!(status.read().store, StoreState::Stale);
     machine.away.store(false, Ordering::SeqCst);
     let mut told = Vec::new();
     while told.is_empty() {
         told = drain(&mut sync);
     }
     assert_eq!(told, ["new", "gone"]);
-    assert_ne!(board.read().store, StoreState::Stale);
+    assert_ne!(status.read().store, StoreState::Stale);
 }
 
 #[test]
@@ -168,20 +168,20 @@ fn a_store_that_was_replaced_is_not_obeyed_until_it_is_accepted() {
     assert_eq!(other.live("s"), (kept(), StoreState::Stale), "one without any history is not there yet");
     write(&other.store, "new", "all()");
     assert_eq!(other.live("s"), (kept(), StoreState::Replaced), "one whose history ends before");
-    let (disk, board) = (other.disk(), Arc::new(Board::default()));
-    let shelved = other.shelved("s", &disk, &board);
-    shelved.accept(true);
-    let mut sync = Sync::new(&shelved, Kept::new(Some(disk.clone())));
+    let (disk, status) = (other.disk(), Arc::new(StatusCell::default()));
+    let cached_store = other.cached_store("s", &disk, &status);
+    cached_store.accept(true);
+    let mut sync = Sync::new(&cached_store, CachedLastValid::new(Some(disk.clone())));
     assert_eq!(drain(&mut sync), ["new", "in sync"]);
     disk.settle();
     drop(sync);
-    drop((shelved, disk));
+    drop((cached_store, disk));
     assert_eq!(other.live("s").0, ["new", "in sync"], "it is the store from then on");
 }
 
 /// An agent's life on a store whose first changes an earlier agent has seen, and which goes on as this says. Before the
 /// earlier agent ended it had seen `before`.
-fn goes_on(before: &[(&str, &str)], after: &[(&str, &str)], compact: Option<u64>) -> StoreState {
+fn made_progress(before: &[(&str, &str)], after: &[(&str, &str)], compact: Option<u64>) -> StoreState {
     let change = |store: &MemoryStore, (name, selector): &(&str, &str)| match *selector {
         "" => delete(store, name),
         selector => write(store, name, selector),
@@ -223,7 +223,7 @@ fn a_backup_that_was_written_past_what_was_seen_is_another_history() {
         // A part of the log is left.
         (&[("a", "has(x)"), ("c", "has(x)"), ("b", "has(x)")][..], Some(5)),
     ] {
-        assert_eq!(goes_on(&seen, after, compact), StoreState::Replaced, "{after:?} {compact:?}");
+        assert_eq!(made_progress(&seen, after, compact), StoreState::Replaced, "{after:?} {compact:?}");
     }
 }
 
@@ -233,9 +233,9 @@ fn a_store_that_goes_on_is_the_same_however_much_of_its_log_is_left() {
     let more = [("c", ""), ("a", "has(y)"), ("e", "all()"), ("b", "all()")];
     let all = [&seen[..], &more[..]].concat();
     for compact in [None, Some(4), Some(7), Some(8), Some(9), Some(11)] {
-        assert_ne!(goes_on(&seen, &all, compact), StoreState::Replaced, "{compact:?}");
+        assert_ne!(made_progress(&seen, &all, compact), StoreState::Replaced, "{compact:?}");
     }
-    assert_ne!(goes_on(&seen, &seen, None), StoreState::Replaced);
+    assert_ne!(made_progress(&seen, &seen, None), StoreState::Replaced);
 }
 
 #[test]
@@ -283,9 +283,9 @@ fn another_guid_is_another_store_whatever_its_revision_and_a_first_one_is_not() 
     assert_eq!(machine.live("s").0.len(), 3, "a GUID that was not there before");
     {
         // One that is changed while that is followed is the same store still.
-        let (disk, board) = (machine.disk(), Arc::new(Board::default()));
-        let shelved = machine.shelved("s", &disk, &board);
-        let mut sync = Sync::new(&shelved, Kept::new(Some(disk.clone())));
+        let (disk, status) = (machine.disk(), Arc::new(StatusCell::default()));
+        let cached_store = machine.cached_store("s", &disk, &status);
+        let mut sync = Sync::new(&cached_store, CachedLastValid::new(Some(disk.clone())));
         drain(&mut sync);
         information(&machine.store, "two");
         drain(&mut sync);
@@ -306,9 +306,9 @@ fn while_the_store_is_not_ready_what_was_heard_stays() {
     write(&machine.store, "kept", "all()");
     set_ready(&machine.store, true);
     {
-        let (disk, board) = (machine.disk(), Arc::new(Board::default()));
-        let shelved = machine.shelved("s", &disk, &board);
-        let mut sync = Sync::new(&shelved, Kept::new(Some(disk.clone())));
+        let (disk, status) = (machine.disk(), Arc::new(StatusCell::default()));
+        let cached_store = machine.cached_store("s", &disk, &status);
+        let mut sync = Sync::new(&cached_store, CachedLastValid::new(Some(disk.clone())));
         assert_eq!(drain(&mut sync), ["default", "kept", "in sync"]);
         set_ready(&machine.store, false);
         delete(&machine.store, "kept");
@@ -353,11 +353,11 @@ fn a_bad_object_that_is_listed_again_as_it_was_keeps_its_last_valid_form() {
     write(&machine.store, "p", "a = b");
     write(&machine.store, "q", "a = b");
     {
-        let (disk, board) = (machine.disk(), Arc::new(Board::default()));
-        let shelved = machine.shelved("s", &disk, &board);
-        let mut sync = Sync::new(&shelved, Kept::new(Some(disk.clone())));
+        let (disk, status) = (machine.disk(), Arc::new(StatusCell::default()));
+        let cached_store = machine.cached_store("s", &disk, &status);
+        let mut sync = Sync::new(&cached_store, CachedLastValid::new(Some(disk.clone())));
         assert_eq!(drain(&mut sync), ["p LastValid(1)", "q LastValid(2)", "in sync"]);
-        shelved.reopen();
+        cached_store.reopen();
         write(&machine.store, "q", "has(b)");
         let told: Vec<String> = (0..3).flat_map(|_| drain(&mut sync)).collect();
         assert_eq!(told, ["q"], "only what differs is told");
@@ -396,24 +396,24 @@ fn a_copy_that_misses_something_is_not_used_until_all_is_there_again() {
         revision: revision.into(),
         value: value("p", selector).into(),
     };
-    let mut book = Book::open(&path);
-    let list = |book: &mut Book| {
-        book.listing("s").unwrap();
-        book.page(&[stored(1, "all()")]).unwrap();
-        book.listed(Some(&1.into())).unwrap();
+    let mut file = CacheFile::open(&path);
+    let list = |file: &mut CacheFile| {
+        file.listing("s").unwrap();
+        file.page(&[stored(1, "all()")]).unwrap();
+        file.listed(Some(&1.into())).unwrap();
     };
-    let held = || Copy::open(&path).and_then(|copy| copy.hold()).map(|held| held.position);
-    list(&mut book);
+    let held = || Snapshot::open(&path).and_then(|copy| copy.hold()).map(|held| held.position);
+    list(&mut file);
     assert_eq!(held(), Some(1.into()));
-    book.changes(&[Event::Put(stored(3, "has(a)"))], &3.into(), true).unwrap();
+    file.changes(&[Event::Put(stored(3, "has(a)"))], &3.into(), true).unwrap();
     assert_eq!(held(), None);
-    assert_eq!(book.last_valid(&stored(4, "a = b")).unwrap().unwrap().0, 3, "what it had is known still");
-    book.listing("s").unwrap();
-    book.listed(None).unwrap();
+    assert_eq!(file.last_valid(&stored(4, "a = b")).unwrap().unwrap().0, 3, "what it had is known still");
+    file.listing("s").unwrap();
+    file.listed(None).unwrap();
     assert_eq!(held(), None, "a listing that was given up is none");
-    list(&mut book);
+    list(&mut file);
     assert_eq!(held(), Some(1.into()));
-    book.give_up();
+    file.give_up();
     assert_eq!(held(), None);
 }
 
@@ -426,16 +426,16 @@ fn a_shorter_copy_says_the_same() {
         revision: revision.into(),
         value: value(name, selector).into(),
     };
-    let mut book = Book::open(&path);
-    book.listing("s").unwrap();
-    book.page(&[stored("a", 1, "all()"), stored("b", 2, "all()"), stored("c", 3, "all()")]).unwrap();
-    book.listed(Some(&3.into())).unwrap();
+    let mut file = CacheFile::open(&path);
+    file.listing("s").unwrap();
+    file.page(&[stored("a", 1, "all()"), stored("b", 2, "all()"), stored("c", 3, "all()")]).unwrap();
+    file.listed(Some(&3.into())).unwrap();
     let (bad, other) = (stored("a", 4, "a = b"), stored("b", 5, "has(b)"));
-    book.changes(&[Event::Put(bad.clone()), Event::Put(other), Event::Deleted(key("c"), 6.into())], &6.into(), false)
+    file.changes(&[Event::Put(bad.clone()), Event::Put(other), Event::Deleted(key("c"), 6.into())], &6.into(), false)
         .unwrap();
-    assert_eq!(book.last_valid(&bad).unwrap().unwrap().0, 1);
+    assert_eq!(file.last_valid(&bad).unwrap().unwrap().0, 1);
     let held = || {
-        let (held, mut names) = (Copy::open(&path).unwrap().hold().unwrap(), Vec::new());
+        let (held, mut names) = (Snapshot::open(&path).unwrap().hold().unwrap(), Vec::new());
         held.pages(&mut |page| {
             names.extend(page.iter().map(|one| (one.key.name.clone(), one.revision.number().unwrap())))
         })
@@ -444,39 +444,39 @@ fn a_shorter_copy_says_the_same() {
     };
     assert_eq!(held(), (vec![("a".to_owned(), 4), ("b".to_owned(), 5)], 6.into()));
     let many: Vec<Event> = (7..60_000).map(|revision| Event::Put(stored("b", revision, "has(b)"))).collect();
-    book.changes(&many, &59_999.into(), false).unwrap();
+    file.changes(&many, &59_999.into(), false).unwrap();
     assert_eq!(held(), (vec![("a".to_owned(), 4), ("b".to_owned(), 59_999)], 59_999.into()));
     let forms = "select group_concat(revision) from (select revision from forms order by revision)";
     let forms: String = Connection::open(&path).unwrap().query_row(forms, [], |row| row.get(0)).unwrap();
     assert_eq!(forms, "1,4,59999", "with the last valid version of the bad one");
-    assert_eq!(book.last_valid(&bad).unwrap().unwrap().0, 1);
-    assert_eq!(book.last_valid(&stored("c", 60_000, "a = b")).unwrap(), None, "what was deleted is forgotten");
+    assert_eq!(file.last_valid(&bad).unwrap().unwrap().0, 1);
+    assert_eq!(file.last_valid(&stored("c", 60_000, "a = b")).unwrap(), None, "what was deleted is forgotten");
 }
 
 #[test]
 fn two_agents_never_share_a_file() {
     let machine = Machine::new();
     let _first = machine.disk();
-    assert!(Disk::open(&machine.place.path().join("agent.db"), drop).is_err());
+    assert!(CacheWriter::open(&machine.place.path().join("agent.db"), drop).is_err());
 }
 
 #[test]
 fn asking_to_read_files_again_opens_the_store_anew() {
     let machine = Machine::new();
     write(&machine.store, "p", "all()");
-    let (disk, board) = (machine.disk(), Arc::new(Board::default()));
-    let shelved = machine.shelved("s", &disk, &board);
-    let mut sync = Sync::new(&shelved, Kept::new(Some(disk.clone())));
+    let (disk, status) = (machine.disk(), Arc::new(StatusCell::default()));
+    let cached_store = machine.cached_store("s", &disk, &status);
+    let mut sync = Sync::new(&cached_store, CachedLastValid::new(Some(disk.clone())));
     drain(&mut sync);
-    assert_eq!(board.read().resyncs, 1);
-    shelved.reopen();
+    assert_eq!(status.read().resyncs, 1);
+    cached_store.reopen();
     machine.away.store(true, Ordering::SeqCst);
     assert_eq!(drain(&mut sync), ["lost: away"], "it is opened again, which fails now");
     machine.away.store(false, Ordering::SeqCst);
     drain(&mut sync);
-    assert_eq!(board.read().resyncs, 2);
+    assert_eq!(status.read().resyncs, 2);
     let stored = machine.store.get(&key("p")).unwrap().unwrap();
-    assert!(Kept::new(None).find(&stored).is_none());
+    assert!(CachedLastValid::new(None).find(&stored).is_none());
 }
 
 #[test]
@@ -485,9 +485,9 @@ fn the_copy_follows_a_kind_that_expired_and_was_listed_again_alone() {
     for name in ["changed", "gone", "kept"] {
         write(&machine.store, name, "all()");
     }
-    let (disk, board) = (machine.disk(), Arc::new(Board::default()));
-    let shelved = machine.shelved("s", &disk, &board);
-    let mut sync = Sync::new(&shelved, Kept::new(Some(disk.clone())));
+    let (disk, status) = (machine.disk(), Arc::new(StatusCell::default()));
+    let cached_store = machine.cached_store("s", &disk, &status);
+    let mut sync = Sync::new(&cached_store, CachedLastValid::new(Some(disk.clone())));
     let mut told = drain(&mut sync);
     told.sort();
     assert_eq!(told, ["changed", "gone", "in sync", "kept"]);
@@ -498,9 +498,9 @@ fn the_copy_follows_a_kind_that_expired_and_was_listed_again_alone() {
     let mut told = drain(&mut sync);
     told.sort();
     assert_eq!(told, ["changed", "gone", "new"]);
-    assert_eq!(board.read().resyncs, 1, "only the kind was listed again");
+    assert_eq!(status.read().resyncs, 1, "only the kind was listed again");
     let position = machine.store.position().unwrap();
-    assert!(board.read().lag.received.has_reached(&position));
+    assert!(status.read().lag.received.has_reached(&position));
     disk.settle();
     let held = disk.copy().unwrap().hold().unwrap();
     let mut copied = Vec::new();
@@ -509,7 +509,7 @@ fn the_copy_follows_a_kind_that_expired_and_was_listed_again_alone() {
     assert_eq!(copied, machine.store.list(&Selection::default()).unwrap().items);
     assert_eq!(held.position, position);
     drop(sync);
-    drop((shelved, disk));
+    drop((cached_store, disk));
     machine.away.store(true, Ordering::SeqCst);
     let (mut told, state) = machine.live("s");
     told.sort();
@@ -523,17 +523,17 @@ fn the_copy_keeps_why_an_object_cannot_be_read_and_versions_that_are_no_numbers(
     let stored = |revision: &str, value| Stored { key: key("p"), revision: revision.into(), value };
     let good = stored("007", value("p", "all()").into());
     let bad = stored("12/", Value::cannot_be_read("the port is no port"));
-    let mut book = Book::open(&path);
-    book.listing("s").unwrap();
-    book.page(std::slice::from_ref(&good)).unwrap();
-    book.listed(Some(&1.into())).unwrap();
-    book.changes(&[Event::Put(bad.clone())], &2.into(), false).unwrap();
+    let mut file = CacheFile::open(&path);
+    file.listing("s").unwrap();
+    file.page(std::slice::from_ref(&good)).unwrap();
+    file.listed(Some(&1.into())).unwrap();
+    file.changes(&[Event::Put(bad.clone())], &2.into(), false).unwrap();
     let mut copied = Vec::new();
-    Copy::open(&path).unwrap().hold().unwrap().pages(&mut |page| copied.extend(page)).unwrap();
+    Snapshot::open(&path).unwrap().hold().unwrap().pages(&mut |page| copied.extend(page)).unwrap();
     assert_eq!(copied, std::slice::from_ref(&bad));
-    let (revision, found) = book.last_valid(&bad).unwrap().unwrap();
+    let (revision, found) = file.last_valid(&bad).unwrap().unwrap();
     assert_eq!((revision, &found[..]), (good.revision.clone(), &good.value[..]));
     let again = Stored { revision: "13/".into(), ..bad };
-    book.changes(&[Event::Put(again.clone())], &3.into(), false).unwrap();
-    assert_eq!(book.last_valid(&again).unwrap().unwrap().0, good.revision, "what cannot be read is no valid version");
+    file.changes(&[Event::Put(again.clone())], &3.into(), false).unwrap();
+    assert_eq!(file.last_valid(&again).unwrap().unwrap().0, good.revision, "what cannot be read is no valid version");
 }

@@ -1,16 +1,16 @@
-//! A flag that is set once: the agent ends. Threads wait for it instead of sleeping.
+//! A flag that is set once, when the agent is to end. Threads wait for it instead of sleeping.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Whether the agent ends.
 #[derive(Default)]
-pub(crate) struct Stop {
+pub(crate) struct StopFlag {
     set: Mutex<bool>,
     changed: Condvar,
 }
 
-impl Stop {
+impl StopFlag {
     /// Sets it, and wakes those who wait.
     pub(crate) fn set(&self) {
         *self.set.lock().unwrap_or_else(PoisonError::into_inner) = true;

@@ -16,9 +16,9 @@ use tortie_api::{Key, Kind};
 use tortie_store::{Event, Position, Stored};
 use tortie_sync::{LastValid, Version};
 
-use crate::supervisor::{self, Runs};
+use crate::supervisor::{self, Lifetime};
 
-use super::book::{Book, BookError, Copy, Moment};
+use super::file::{CacheError, CacheFile, Snapshot, SnapshotReader};
 
 /// How many bytes of changes may wait to be written.
 const BYTES: usize = 32 << 20;
@@ -48,7 +48,7 @@ enum Job {
 
 /// A handle on the snapshot cache. Clones are handles on the same one.
 #[derive(Clone)]
-pub(crate) struct Disk {
+pub(crate) struct CacheWriter {
     path: PathBuf,
     /// Has no limit, since whoever sends must not wait: pages and questions are few, and changes wait elsewhere.
     jobs: Sender<Job>,
@@ -84,14 +84,14 @@ impl Shared {
 }
 
 /// A listing on its way to the disk. One that is dropped before it is complete leaves the cache unchanged.
-pub(crate) struct Copying<'a> {
-    disk: &'a Disk,
+pub(crate) struct ListingWriter<'a> {
+    disk: &'a CacheWriter,
     whole: Option<Position>,
     /// How long the disk may still hold the listing up.
     patience: Cell<Duration>,
 }
 
-impl Copying<'_> {
+impl ListingWriter<'_> {
     /// Records some objects. Waits for a slow disk, so that what waits to be written stays small; but not for long.
     pub(crate) fn page(&self, items: &[Stored]) {
         let (shared, start) = (&self.disk.shared, Instant::now());
@@ -115,27 +115,27 @@ impl Copying<'_> {
     }
 }
 
-impl Drop for Copying<'_> {
+impl Drop for ListingWriter<'_> {
     fn drop(&mut self) {
         // Whoever wrote has said why nobody takes this.
         let _ = self.disk.jobs.send(Job::Listed(self.whole.take()));
     }
 }
 
-impl Disk {
+impl CacheWriter {
     /// Opens the cache at this path, which need not exist yet. `failed` is called when nothing can be written any more.
     pub(crate) fn open(path: &Path, failed: impl FnOnce(String) + Send + 'static) -> Result<Self, String> {
         let place = path.display().to_string();
-        let tell = move |error: &BookError| format!("{place}: {error}");
+        let tell = move |error: &CacheError| format!("{place}: {error}");
         let lock = lock(path).map_err(|error| tell(&error.into()))?;
         let (jobs, todo) = channel();
         let disk = Self { path: path.to_owned(), jobs, patience: PATIENCE, shared: Arc::default() };
         let (path, shared) = (path.to_owned(), disk.shared.clone());
         let work = move || {
-            let mut book = Book::open(&path);
-            if let Err(error) = work(&mut book, &todo, &shared) {
+            let mut file = CacheFile::open(&path);
+            if let Err(error) = work(&mut file, &todo, &shared) {
                 // A copy that misses a change must not be used by the next agent.
-                book.give_up();
+                file.give_up();
                 failed(tell(&error));
             }
             drop(lock);
@@ -144,14 +144,14 @@ impl Disk {
             shared.pages.store(0, Ordering::SeqCst);
         };
         // It reports nothing that it works on: a disk that hangs is a problem, and no reason to end.
-        supervisor::start("disk", Runs::UntilDone, work).map_err(|error| error.to_string())?;
+        supervisor::start("disk", Lifetime::UntilDone, work).map_err(|error| error.to_string())?;
         Ok(disk)
     }
 
     /// Notes everything that a store has, or everything of one kind, page by page. One listing at a time.
-    pub(crate) fn listing(&self, store: String, of: Option<Kind>) -> Copying<'_> {
+    pub(crate) fn listing(&self, store: String, of: Option<Kind>) -> ListingWriter<'_> {
         let _ = self.jobs.send(Job::Listing(store, of));
-        Copying { disk: self, whole: None, patience: Cell::new(self.patience) }
+        ListingWriter { disk: self, whole: None, patience: Cell::new(self.patience) }
     }
 
     /// Notes one change, after which the store is at this position.
@@ -172,14 +172,14 @@ impl Disk {
     }
 
     /// What the store held last, if that is known.
-    pub(crate) fn copy(&self) -> Option<Copy> {
-        Copy::open(&self.path)
+    pub(crate) fn copy(&self) -> Option<Snapshot> {
+        Snapshot::open(&self.path)
     }
 
     /// What the cache holds now, with every change that was recorded before this call.
-    pub(crate) fn moment(&self) -> Result<Moment, BookError> {
+    pub(crate) fn moment(&self) -> Result<SnapshotReader, CacheError> {
         self.settle();
-        Moment::of(&self.path)
+        SnapshotReader::of(&self.path)
     }
 
     /// Remembers the node whose policy is in force. Whether that was written.
@@ -206,20 +206,20 @@ impl Disk {
 }
 
 /// The last valid versions, out of the copy if there is one.
-pub(crate) struct Kept {
-    disk: Option<Disk>,
+pub(crate) struct CachedLastValid {
+    disk: Option<CacheWriter>,
     /// Without a copy those of settings, which are few: losing them could change every verdict.
     settings: RefCell<BTreeMap<Key, Version>>,
 }
 
-impl Kept {
+impl CachedLastValid {
     /// Those in this copy.
-    pub(crate) fn new(disk: Option<Disk>) -> Self {
+    pub(crate) fn new(disk: Option<CacheWriter>) -> Self {
         Self { disk, settings: RefCell::default() }
     }
 }
 
-impl LastValid for Kept {
+impl LastValid for CachedLastValid {
     fn keep(&self, stored: &Stored) {
         // The cache has every version that was received, recorded before it was known whether it is valid.
         if self.disk.is_none() && stored.key.kind == Kind::FelixConfiguration {
@@ -256,7 +256,7 @@ fn lock(path: &Path) -> io::Result<File> {
     }
 }
 
-fn work(book: &mut Book, todo: &Receiver<Job>, shared: &Shared) -> Result<(), BookError> {
+fn work(file: &mut CacheFile, todo: &Receiver<Job>, shared: &Shared) -> Result<(), CacheError> {
     // When changes that wait are to be written.
     let mut due: Option<Instant> = None;
     loop {
@@ -271,18 +271,18 @@ fn work(book: &mut Book, todo: &Receiver<Job>, shared: &Shared) -> Result<(), Bo
         // Changes that were recorded before the job are written before it.
         due = None;
         let changes = mem::take(&mut *shared.changes());
-        book.changes(&changes.events, &changes.position, shared.torn.swap(false, Ordering::SeqCst))?;
+        file.changes(&changes.events, &changes.position, shared.torn.swap(false, Ordering::SeqCst))?;
         match job {
-            Ok(Job::Listing(store, None)) => book.listing(&store)?,
-            Ok(Job::Listing(_, Some(kind))) => book.listing_of(kind),
+            Ok(Job::Listing(store, None)) => file.listing(&store)?,
+            Ok(Job::Listing(_, Some(kind))) => file.listing_of(kind),
             Ok(Job::Page(items)) => {
-                book.page(&items)?;
+                file.page(&items)?;
                 shared.pages.fetch_sub(1, Ordering::SeqCst);
             }
-            Ok(Job::Listed(position)) => book.listed(position.as_ref())?,
-            Ok(Job::LastValid(present, answer)) => send(&answer, book.last_valid(&present)?),
+            Ok(Job::Listed(position)) => file.listed(position.as_ref())?,
+            Ok(Job::LastValid(present, answer)) => send(&answer, file.last_valid(&present)?),
             Ok(Job::Node(node, answer)) => {
-                book.set_node(node)?;
+                file.set_node(node)?;
                 send(&answer, ());
             }
             Ok(Job::Sync(answer)) => send(&answer, ()),
@@ -304,9 +304,9 @@ mod tests {
     const SOON: Duration = Duration::from_secs(30);
 
     /// A disk that never does anything, and its jobs.
-    fn hanging(patience: Duration) -> (Disk, Receiver<Job>) {
+    fn hanging(patience: Duration) -> (CacheWriter, Receiver<Job>) {
         let (jobs, todo) = channel();
-        (Disk { path: PathBuf::new(), jobs, patience, shared: Arc::default() }, todo)
+        (CacheWriter { path: PathBuf::new(), jobs, patience, shared: Arc::default() }, todo)
     }
 
     #[test]
@@ -339,7 +339,7 @@ mod tests {
             let _working = supervisor::working();
             asked.send(disk.set_node("node")).unwrap();
         };
-        supervisor::start("store", Runs::UntilDone, work).unwrap();
+        supervisor::start("store", Lifetime::UntilDone, work).unwrap();
         let written = loop {
             assert_eq!(supervisor.failure(), None);
             match answered.recv_timeout(hung / 10) {

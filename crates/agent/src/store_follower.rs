@@ -1,4 +1,4 @@
-//! The thread of the store: hands the stream of checked changes to the engine, for as long as the agent runs.
+//! The thread that follows the store: it sends the stream of checked changes to the engine, for as long as the agent runs.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -8,9 +8,9 @@ use tortie_store::Selection;
 use tortie_sync::{Message, Sync};
 
 use crate::backoff::Backoff;
+use crate::cache::{CachedLastValid, CachedStore};
 use crate::engine::Input;
-use crate::keep::{Kept, Shelved};
-use crate::stop::Stop;
+use crate::stop_flag::StopFlag;
 use crate::supervisor;
 
 /// How long one wait lasts, so that the end of the agent is noticed.
@@ -20,7 +20,13 @@ const WAIT: Duration = Duration::from_secs(2);
 const PIECE: usize = 100;
 
 /// Hands on changes until the agent ends, or the engine does.
-pub(crate) fn run(store: &Shelved, selection: Selection, kept: Kept, stop: &Arc<Stop>, engine: &SyncSender<Input>) {
+pub(crate) fn run(
+    store: &CachedStore,
+    selection: Selection,
+    kept: CachedLastValid,
+    stop: &Arc<StopFlag>,
+    engine: &SyncSender<Input>,
+) {
     let mut taken: Option<Receiver<()>> = None;
     let mut tell = |message: Message| {
         if !matches!(&message, Message::Changes(changes, _) if changes.len() > PIECE) {
@@ -32,7 +38,7 @@ pub(crate) fn run(store: &Shelved, selection: Selection, kept: Kept, stop: &Arc<
         }
         let (answer, answered) = sync_channel(1);
         taken = Some(answered);
-        engine.send(Input::Store(message)).is_ok() && engine.send(Input::Taken(answer)).is_ok()
+        engine.send(Input::Store(message)).is_ok() && engine.send(Input::Barrier(answer)).is_ok()
     };
     let mut sync = Sync::of(store, selection, kept);
     let mut lost: Option<Backoff> = None;

@@ -1,4 +1,4 @@
-//! Open connections and the first host endpoint.
+//! Entering open connections into connection tracking before the first host endpoint is in force.
 //!
 //! Policy judges only the first packet of a connection that is tracked. What began before connection tracking looked
 //! would be judged, and mostly denied, in its middle. So before the first host endpoint is in force, every connection of
@@ -10,7 +10,7 @@
 
 use tortie_dataplane::{Delta, Place};
 
-use crate::target::{Target, chain};
+use crate::dataplane::{NodeDataplane, chain};
 
 /// Whether any of these is a place of a host endpoint.
 pub(crate) fn names_host_endpoints<'a>(places: impl IntoIterator<Item = &'a Place>) -> bool {
@@ -24,13 +24,13 @@ pub(crate) fn brings_host_endpoints(delta: &Delta) -> bool {
 
 /// Has open connections tracked if host endpoints are about to be the first ones in force. A failure is reported and
 /// does not keep policy out of force.
-pub(crate) fn before_host_endpoints(target: &mut dyn Target) {
-    if names_host_endpoints(target.state().endpoints.keys()) {
+pub(crate) fn before_host_endpoints(dataplane: &mut dyn NodeDataplane) {
+    if names_host_endpoints(dataplane.state().endpoints.keys()) {
         return;
     }
-    let entered = match target.has_host_endpoints() {
+    let entered = match dataplane.has_host_endpoints() {
         Ok(true) => return,
-        Ok(false) => target.enter_open_connections(),
+        Ok(false) => dataplane.enter_open_connections(),
         Err(reason) => Err(reason),
     };
     match entered {

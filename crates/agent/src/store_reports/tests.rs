@@ -1,4 +1,4 @@
-//! What is told of endpoints, and when.
+//! What is reported of endpoints, and when.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use tortie_policy::packet::Link;
 use tortie_policy::{Interface, WorkloadId};
 
 use super::*;
-use crate::board::Seat;
+use crate::status_cell::Placement;
 
-/// A board on which a node has these interfaces, the first `up` of them running.
-fn facts(interfaces: &[&str], up: usize) -> Facts {
+/// A status in which a node has these interfaces, the first `up` of them running.
+fn record(interfaces: &[&str], up: usize) -> StatusRecord {
     let link = |name: &&str| Link { name: (*name).to_owned(), addresses: Vec::new() };
-    Facts {
+    StatusRecord {
         links: interfaces.iter().map(link).map(|link| (link.name.clone(), link)).collect(),
         up: interfaces.iter().take(up).map(|name| (*name).to_owned()).collect(),
-        ..Facts::default()
+        ..StatusRecord::default()
     }
 }
 
@@ -38,7 +38,7 @@ fn endpoint(id: EndpointId) -> Endpoint {
 
 #[test]
 fn a_host_endpoint_is_up_if_all_its_interfaces_are_and_wrong_without_any() {
-    let facts = facts(&["eth0", "eth1", "eth2"], 2);
+    let record = record(&["eth0", "eth1", "eth2"], 2);
     let host_place = |name: &str| Place::Host(name.to_owned());
     for (places, status) in [
         (vec![], "error"),
@@ -49,30 +49,30 @@ fn a_host_endpoint_is_up_if_all_its_interfaces_are_and_wrong_without_any() {
         (vec![Place::AnyHost], "up"),
         (vec![Place::AnyHost, host_place("eth2")], "down"),
     ] {
-        assert_eq!(host(&places.iter().collect(), &facts), status, "{places:?}");
+        assert_eq!(host(&places.iter().collect(), &record), status, "{places:?}");
     }
 }
 
 #[test]
 fn each_endpoint_has_its_path() {
-    let mut facts = facts(&["eth0", "cali1"], 2);
+    let mut record = record(&["eth0", "cali1"], 2);
     let hep = EndpointId::Host("h".to_owned());
     let wep = |name: &str| EndpointId::Workload(WorkloadId { namespace: "default".into(), name: name.into() });
-    facts.locals.insert(hep.clone(), Seat::Host(Interface::Named("eth0".into())));
-    facts.locals.insert(wep("node1-k8s-a--b-eth0"), Seat::Workload("cali1".into()));
-    facts.locals.insert(wep("node1-k8s-c-eth0"), Seat::Workload("cali2".into()));
-    facts.locals.insert(wep("odd"), Seat::Workload("cali1".into()));
+    record.locals.insert(hep.clone(), Placement::Host(Interface::Named("eth0".into())));
+    record.locals.insert(wep("node1-k8s-a--b-eth0"), Placement::Workload("cali1".into()));
+    record.locals.insert(wep("node1-k8s-c-eth0"), Placement::Workload("cali2".into()));
+    record.locals.insert(wep("odd"), Placement::Workload("cali1".into()));
     let mut state = State::default();
     state.endpoints.insert(Place::Host("eth0".into()), endpoint(hep));
     state.endpoints.insert(Place::Workload("cali1".into()), endpoint(wep("node1-k8s-a--b-eth0")));
-    let told: Vec<(String, &str)> = statuses("node1", "no-region", &facts, &state).into_iter().collect();
+    let reported: Vec<(String, &str)> = statuses("node1", "no-region", &record, &state).into_iter().collect();
     let workloads = "/calico/felix/v2/no-region/host/node1/workload/k8s/default%2f";
     let expected = [
         ("/calico/felix/v1/host/node1/endpoint/h".to_owned(), "up"),
         (format!("{workloads}a-b/endpoint/eth0"), "up"),
         (format!("{workloads}c/endpoint/eth0"), "down"),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
 }
 
 /// Paths in memory, and how often they were written.
@@ -103,15 +103,15 @@ impl Paths for Memory {
 
 #[test]
 fn only_what_differs_is_written_and_what_an_earlier_agent_left_is_removed() {
-    let board = Arc::new(Board::default());
-    let mut target = Fake::new();
+    let status = Arc::new(StatusCell::default());
+    let mut dataplane = Fake::new();
     let hep = EndpointId::Host("h".to_owned());
-    target.state.endpoints.insert(Place::AnyHost, endpoint(hep.clone()));
-    board.tell(|facts| facts.locals.insert(hep.clone(), Seat::Host(Interface::All)));
-    let target: Shared = Arc::new(Mutex::new(Box::new(target)));
-    let opener: crate::keep::Opener = Box::new(|| Err(StoreError::Failed("not asked here".to_owned())));
-    let store = Shelved::new(opener, "s", None, board.clone(), Arc::default());
-    let reporter = Reporter::new("n", board.clone(), target, Arc::new(store));
+    dataplane.state.endpoints.insert(Place::AnyHost, endpoint(hep.clone()));
+    status.update(|record| record.locals.insert(hep.clone(), Placement::Host(Interface::All)));
+    let dataplane: SharedDataplane = Arc::new(Mutex::new(Box::new(dataplane)));
+    let opener: crate::cache::Opener = Box::new(|| Err(StoreError::Failed("not asked here".to_owned())));
+    let store = CachedStore::new(opener, "s", None, status.clone(), Arc::default());
+    let reporter = Reporter::new("n", status.clone(), dataplane, Arc::new(store));
     let memory = Memory::default();
     memory.put("/calico/felix/v1/host/n/endpoint/left", b"{}", None).unwrap();
     memory.put("/calico/felix/v1/host/other/endpoint/left", b"{}", None).unwrap();
@@ -120,9 +120,9 @@ fn only_what_differs_is_written_and_what_an_earlier_agent_left_is_removed() {
         endpoints: Some(Duration::from_secs(1)),
         region: String::new(),
     };
-    let mut told =
-        Told { started: Instant::now(), settings: None, alive: None, looked: None, written: BTreeMap::new() };
-    reporter.tell(&memory, &settings, &mut told).unwrap();
+    let mut reported =
+        Reported { started: Instant::now(), settings: None, alive: None, looked: None, written: BTreeMap::new() };
+    reporter.write(&memory, &settings, &mut reported).unwrap();
     let paths = |memory: &Memory| memory.there.lock().unwrap().keys().cloned().collect::<Vec<_>>();
     let expected = [
         "/calico/felix/v1/host/n/endpoint/h",
@@ -135,9 +135,9 @@ fn only_what_differs_is_written_and_what_an_earlier_agent_left_is_removed() {
     let alive = String::from_utf8(memory.there.lock().unwrap()[expected[3]].clone()).unwrap();
     assert!(alive.starts_with("{\"time\":\"20") && alive.ends_with(",\"first_update\":true}"), "{alive}");
     let writes = *memory.writes.lock().unwrap();
-    reporter.tell(&memory, &settings, &mut told).unwrap();
+    reporter.write(&memory, &settings, &mut reported).unwrap();
     assert_eq!(*memory.writes.lock().unwrap(), writes, "nothing changed");
-    board.tell(|facts| facts.locals.clear());
-    reporter.tell(&memory, &settings, &mut told).unwrap();
+    status.update(|record| record.locals.clear());
+    reporter.write(&memory, &settings, &mut reported).unwrap();
     assert_eq!(paths(&memory), expected[1..]);
 }

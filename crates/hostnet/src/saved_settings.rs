@@ -42,7 +42,7 @@ impl Changed {
 
 /// The settings of the host that were changed, by file, and where they are remembered.
 #[derive(Debug, Default)]
-pub(crate) struct Originals {
+pub(crate) struct SavedSettings {
     path: Option<PathBuf>,
     changed: BTreeMap<String, Changed>,
     /// What begins the names of workloads' interfaces, once one had its settings written.
@@ -51,7 +51,7 @@ pub(crate) struct Originals {
     unsaved: bool,
 }
 
-impl Originals {
+impl SavedSettings {
     /// Remembers in this file from now on, together with what it says already.
     pub(crate) fn open(path: &Path) -> Self {
         let (changed, prefixes) = read(path).unwrap_or_default();

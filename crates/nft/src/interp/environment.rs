@@ -1,4 +1,4 @@
-//! What a packet's fate depends on beside the packet and the tables: routes, rates, counts, addresses.
+//! What the decision about a packet depends on beside the packet and the tables: routes, rates, counts, addresses.
 //!
 //! Source: `nft_fib_store_result`; the rest is the caller's to know.
 
@@ -34,7 +34,7 @@ type AskFib<'a> = &'a dyn Fn(FibQuestion<'_>) -> Option<FibAnswer>;
 
 /// What a packet's fate depends on beside the packet. What is asked for and absent is an error.
 #[derive(Clone, Copy, Default)]
-pub struct Surroundings<'a> {
+pub struct Environment<'a> {
     /// The routing table.
     pub fib: Option<AskFib<'a>>,
     /// Whether rates are exceeded.
@@ -45,9 +45,9 @@ pub struct Surroundings<'a> {
     pub own_address: Option<IpAddr>,
 }
 
-impl std::fmt::Debug for Surroundings<'_> {
+impl std::fmt::Debug for Environment<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Surroundings")
+        f.debug_struct("Environment")
             .field("fib", &self.fib.is_some())
             .field("over_limit", &self.over_limit)
             .field("connections", &self.connections)

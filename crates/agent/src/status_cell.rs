@@ -17,10 +17,10 @@ use crate::metrics::Measures;
 use crate::status::{Mark, SettingNote, StoreState, StoreStatus};
 use crate::supervisor::Supervisor;
 
-/// The current status, for threads that change it, read it, or wait for a change.
+/// The current status: threads update it, read it, or wait until it changes.
 #[derive(Default)]
-pub(crate) struct Board {
-    facts: Mutex<Facts>,
+pub(crate) struct StatusCell {
+    record: Mutex<StatusRecord>,
     changed: Condvar,
     /// How the threads are.
     pub(crate) supervisor: Arc<Supervisor>,
@@ -30,7 +30,7 @@ pub(crate) struct Board {
 
 /// The status at one moment.
 #[derive(Default)]
-pub(crate) struct Facts {
+pub(crate) struct StatusRecord {
     /// What this machine is called, where that is not the node that is enforced.
     pub(crate) called: Option<String>,
     pub(crate) store_name: String,
@@ -72,33 +72,33 @@ pub(crate) struct Facts {
     /// The interfaces that can carry packets.
     pub(crate) up: BTreeSet<String>,
     /// The endpoints of this node that the store has, with the interfaces that they ask for.
-    pub(crate) locals: BTreeMap<EndpointId, Seat>,
+    pub(crate) locals: BTreeMap<EndpointId, Placement>,
     /// How many objects of each kind the store has.
     pub(crate) counts: BTreeMap<Kind, usize>,
 }
 
 /// Which interface an endpoint asks for.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Seat {
+pub(crate) enum Placement {
     /// A host endpoint.
     Host(Interface),
     /// A workload's interface.
     Workload(String),
 }
 
-impl Board {
+impl StatusCell {
     /// The current status, for as long as the guard lives.
-    pub(crate) fn read(&self) -> MutexGuard<'_, Facts> {
+    pub(crate) fn read(&self) -> MutexGuard<'_, StatusRecord> {
         // Every change is made in one step, so what a panic left is whole.
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the status, and wakes those who wait.
-    pub(crate) fn tell<T>(&self, change: impl FnOnce(&mut Facts) -> T) -> T {
+    pub(crate) fn update<T>(&self, change: impl FnOnce(&mut StatusRecord) -> T) -> T {
         let result = {
-            let mut facts = self.read();
-            let result = change(&mut facts);
-            let Facts { lag, wanted, in_kernel, .. } = &mut *facts;
+            let mut record = self.read();
+            let result = change(&mut record);
+            let StatusRecord { lag, wanted, in_kernel, .. } = &mut *record;
             lag.note(wanted, in_kernel);
             result
         };
@@ -111,35 +111,37 @@ impl Board {
         if self.read().problems.get(what).map(String::as_str) == problem {
             return None;
         }
-        self.tell(|facts| match problem {
-            Some(problem) => drop(facts.problems.insert(what, problem.to_owned())),
-            None => drop(facts.problems.remove(what)),
+        self.update(|record| match problem {
+            Some(problem) => drop(record.problems.insert(what, problem.to_owned())),
+            None => drop(record.problems.remove(what)),
         });
         problem
     }
 
     /// Nothing that was received up to this mark changes the kernel: it counts as in the kernel, unless something before it is not
     /// there yet. Returns whether it counts.
-    pub(crate) fn pass(&self, mark: &Mark) -> bool {
-        self.tell(|facts| {
-            let passes = facts.is_in_kernel() && facts.network_at == facts.in_kernel;
-            if passes {
-                (facts.in_kernel, facts.network_at) = (mark.clone(), mark.clone());
+    pub(crate) fn mark_unchanged(&self, mark: &Mark) -> bool {
+        self.update(|record| {
+            let counts = record.is_in_kernel() && record.network_at == record.in_kernel;
+            if counts {
+                (record.in_kernel, record.network_at) = (mark.clone(), mark.clone());
             }
-            passes
+            counts
         })
     }
 
     /// Waits until the status fits, for at most this long. Returns whether it does.
-    pub(crate) fn wait(&self, most: Duration, fits: impl Fn(&Facts) -> bool) -> bool {
-        let facts = self.read();
-        let (facts, _) =
-            self.changed.wait_timeout_while(facts, most, |facts| !fits(facts)).unwrap_or_else(PoisonError::into_inner);
-        fits(&facts)
+    pub(crate) fn wait(&self, most: Duration, fits: impl Fn(&StatusRecord) -> bool) -> bool {
+        let record = self.read();
+        let (record, _) = self
+            .changed
+            .wait_timeout_while(record, most, |record| !fits(record))
+            .unwrap_or_else(PoisonError::into_inner);
+        fits(&record)
     }
 }
 
-impl Facts {
+impl StatusRecord {
     /// Whether the kernel has what the store held when it was last read, for the interfaces that exist, and for the node
     /// that this machine is.
     pub(crate) fn is_ready(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Other policy agents on this host, known by their tables and chains in nf_tables. They are never touched.
+//! Policy agents of other makes on this host, recognized by their tables and chains in nf_tables. They are never changed.
 
 use tortie_nft::dump;
 use tortie_nft::{RequestError, Socket};

@@ -7,21 +7,21 @@ use std::fmt;
 use tortie_dataplane::{Delta, Place, Program, ProgramId, Then};
 use tortie_policy::EndpointId;
 
-use crate::board::Seat;
-use crate::describe;
+use crate::status_builder;
+use crate::status_cell::Placement;
 
 /// Most lines of one step.
 const LINES: usize = 20;
 
 /// What becomes of packets of one direction that no policy of the endpoint settles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Default {
+enum DefaultAction {
     Deny,
     Allow,
     Profiles,
 }
 
-impl Default {
+impl DefaultAction {
     fn of(program: &Program) -> Self {
         if program.tiers.iter().any(|tier| tier.denies) {
             return Self::Deny;
@@ -35,7 +35,7 @@ impl Default {
     }
 }
 
-impl fmt::Display for Default {
+impl fmt::Display for DefaultAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Deny => "default deny",
@@ -49,13 +49,13 @@ impl fmt::Display for Default {
 #[derive(Clone, Debug, PartialEq)]
 struct Placed {
     id: EndpointId,
-    defaults: [Default; 2],
+    defaults: [DefaultAction; 2],
 }
 
 /// What was logged last.
-#[derive(std::default::Default)]
-pub(crate) struct Placements {
-    programs: HashMap<ProgramId, Default>,
+#[derive(Default)]
+pub(crate) struct PlacementLog {
+    programs: HashMap<ProgramId, DefaultAction>,
     at: BTreeMap<Place, Placed>,
     places: BTreeMap<EndpointId, BTreeSet<Place>>,
     /// Endpoints that the store changed since the last step.
@@ -63,7 +63,7 @@ pub(crate) struct Placements {
     started: bool,
 }
 
-impl Placements {
+impl PlacementLog {
     /// The store changed or removed this endpoint.
     pub(crate) fn told(&mut self, id: EndpointId) {
         self.told.insert(id);
@@ -71,7 +71,7 @@ impl Placements {
 
     /// What a change of the dataplane does to placements and defaults, a line each, but not more than a person reads. `locals`
     /// are the endpoints that the store has.
-    pub(crate) fn step(&mut self, delta: &Delta, locals: &BTreeMap<EndpointId, Seat>) -> Vec<String> {
+    pub(crate) fn step(&mut self, delta: &Delta, locals: &BTreeMap<EndpointId, Placement>) -> Vec<String> {
         let mut lines = self.changes(delta, locals);
         if let Some(more) = lines.len().checked_sub(LINES).filter(|more| *more > 0) {
             lines.truncate(LINES);
@@ -80,9 +80,9 @@ impl Placements {
         lines
     }
 
-    fn changes(&mut self, delta: &Delta, locals: &BTreeMap<EndpointId, Seat>) -> Vec<String> {
-        self.programs.extend(delta.programs_made.iter().map(|(id, program)| (*id, Default::of(program))));
-        let mut before: BTreeMap<EndpointId, (BTreeSet<Place>, Option<[Default; 2]>)> = BTreeMap::new();
+    fn changes(&mut self, delta: &Delta, locals: &BTreeMap<EndpointId, Placement>) -> Vec<String> {
+        self.programs.extend(delta.programs_made.iter().map(|(id, program)| (*id, DefaultAction::of(program))));
+        let mut before: BTreeMap<EndpointId, (BTreeSet<Place>, Option<[DefaultAction; 2]>)> = BTreeMap::new();
         for id in std::mem::take(&mut self.told) {
             before.entry(id.clone()).or_insert_with(|| self.now(&id));
         }
@@ -107,7 +107,7 @@ impl Placements {
             if let Some(endpoint) = endpoint {
                 let normal = [endpoint.programs.normal.ingress, endpoint.programs.normal.egress];
                 // A program that is not known denies; the dataplane refuses such a change.
-                let defaults = normal.map(|id| self.programs.get(&id).copied().unwrap_or(Default::Deny));
+                let defaults = normal.map(|id| self.programs.get(&id).copied().unwrap_or(DefaultAction::Deny));
                 self.at.insert(place.clone(), Placed { id: endpoint.id.clone(), defaults });
                 self.places.entry(endpoint.id.clone()).or_default().insert(place.clone());
             }
@@ -134,7 +134,7 @@ impl Placements {
     }
 
     /// Where an endpoint is now, and its defaults.
-    fn now(&self, id: &EndpointId) -> (BTreeSet<Place>, Option<[Default; 2]>) {
+    fn now(&self, id: &EndpointId) -> (BTreeSet<Place>, Option<[DefaultAction; 2]>) {
         let places = self.places.get(id).cloned().unwrap_or_default();
         let defaults = places.first().and_then(|place| self.at.get(place)).map(|placed| placed.defaults);
         (places, defaults)
@@ -143,18 +143,19 @@ impl Placements {
     fn line(
         &self,
         id: &EndpointId,
-        (old_places, old): &(BTreeSet<Place>, Option<[Default; 2]>),
-        seat: Option<&Seat>,
+        (old_places, old): &(BTreeSet<Place>, Option<[DefaultAction; 2]>),
+        seat: Option<&Placement>,
     ) -> Option<String> {
         let (places, now) = self.now(id);
-        let names = |places: &BTreeSet<Place>| places.iter().map(describe::place_name).collect::<Vec<_>>().join(", ");
+        let names =
+            |places: &BTreeSet<Place>| places.iter().map(status_builder::place_name).collect::<Vec<_>>().join(", ");
         let Some(defaults) = now else {
             let governed =
                 if old_places.is_empty() { String::new() } else { format!(", before {}", names(old_places)) };
             let governor = |place: Place| self.at.get(&place).map(|placed| placed.id.to_string());
             return match seat {
                 Some(seat) => {
-                    Some(format!("{id} governs no interface{governed}: {}", describe::waits(seat, &governor)))
+                    Some(format!("{id} governs no interface{governed}: {}", status_builder::waits(seat, &governor)))
                 }
                 None if old_places.is_empty() => None,
                 None => Some(format!("{id} governs no interface{governed}: it is not in the store any more")),

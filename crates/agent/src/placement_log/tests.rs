@@ -12,8 +12,8 @@ use super::*;
 
 struct World {
     engine: Engine,
-    placements: Placements,
-    locals: BTreeMap<EndpointId, Seat>,
+    placements: PlacementLog,
+    locals: BTreeMap<EndpointId, Placement>,
 }
 
 impl World {
@@ -22,7 +22,7 @@ impl World {
         engine.update(Update::Put(Item::Profile(Profile::default_allow())));
         let link = |name: &&str| Link { name: (*name).to_owned(), addresses: Vec::new() };
         engine.update(Update::Links(links.iter().map(link).collect()));
-        Self { engine, placements: Placements::default(), locals: BTreeMap::new() }
+        Self { engine, placements: PlacementLog::default(), locals: BTreeMap::new() }
     }
 
     fn put(&mut self, kind: Kind, namespace: &str, name: &str, spec: Value) {
@@ -35,9 +35,9 @@ impl World {
         for change in tortie_sync::changes(&[stored], &BTreeMap::new()) {
             let Content::Item(item) = change.content else { panic!("{kind} is an item") };
             let (id, seat) = match &*item {
-                Item::HostEndpoint(one) => (EndpointId::Host(name.to_owned()), Seat::Host(one.interface.clone())),
+                Item::HostEndpoint(one) => (EndpointId::Host(name.to_owned()), Placement::Host(one.interface.clone())),
                 Item::WorkloadEndpoint(one) => {
-                    (EndpointId::Workload(one.id.clone()), Seat::Workload(one.interface.clone()))
+                    (EndpointId::Workload(one.id.clone()), Placement::Workload(one.interface.clone()))
                 }
                 _ => {
                     self.engine.update(Update::Put(*item));
@@ -105,7 +105,7 @@ fn an_endpoint_that_never_governed_anything_is_told_with_the_reason() {
     assert_eq!(lines.len(), 1);
     assert!(lines[0].starts_with("hep/far governs no interface: no interface has one of its expectedIPs"), "{lines:?}");
     assert_eq!(world.locals.len(), 1);
-    assert!(matches!(world.locals.values().next(), Some(Seat::Host(Interface::ByAddress))));
+    assert!(matches!(world.locals.values().next(), Some(Placement::Host(Interface::ByAddress))));
 }
 
 #[test]

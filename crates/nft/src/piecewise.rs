@@ -1,4 +1,4 @@
-//! Reading a table piece by piece, while others commit.
+//! Reads a table object by object, while others commit.
 //!
 //! [`dump`](crate::dump) reads a table as a whole and begins again when a commit of anyone overtakes it. Where commits never
 //! pause that never ends. Here each chain and each set is read by itself, once, and an object that cannot be decoded is
@@ -17,10 +17,10 @@ use crate::table::{Table, TableId, is_of};
 use crate::wire::{DecodeError, Message, Writer, expect, lossy_text, table};
 
 /// An object, or none if what the kernel has under its name cannot be decoded.
-pub type Read<T> = Option<T>;
+pub type Decoded<T> = Option<T>;
 
 /// The table; none if there is no such table.
-pub fn table_of(socket: &mut Socket, id: &TableId) -> Result<Option<Read<Table>>, RequestError> {
+pub fn table_of(socket: &mut Socket, id: &TableId) -> Result<Option<Decoded<Table>>, RequestError> {
     one(socket, GET_TABLE, id, None, |message| Table::decode(message).ok())
 }
 
@@ -37,7 +37,7 @@ pub fn has_other_kinds(socket: &mut Socket, id: &TableId) -> Result<bool, Reques
 }
 
 /// The chains of a table, by name.
-pub fn chains(socket: &mut Socket, id: &TableId) -> Result<Vec<(String, Read<Chain>)>, RequestError> {
+pub fn chains(socket: &mut Socket, id: &TableId) -> Result<Vec<(String, Decoded<Chain>)>, RequestError> {
     let mut found = Vec::new();
     list(socket, GET_CHAIN, id, None, |message| {
         found.push((name(message, 3)?, Chain::decode(message).ok()));
@@ -47,7 +47,7 @@ pub fn chains(socket: &mut Socket, id: &TableId) -> Result<Vec<(String, Read<Cha
 }
 
 /// The chain of this name; none if it does not exist.
-pub fn chain_of(socket: &mut Socket, id: &TableId, name: &str) -> Result<Option<Read<Chain>>, RequestError> {
+pub fn chain_of(socket: &mut Socket, id: &TableId, name: &str) -> Result<Option<Decoded<Chain>>, RequestError> {
     one(socket, GET_CHAIN, id, Some((3, name)), |message| Chain::decode(message).ok())
 }
 
@@ -56,7 +56,7 @@ pub fn rules_of(
     socket: &mut Socket,
     id: &TableId,
     chain: &str,
-    mut each: impl FnMut(Read<Rule>),
+    mut each: impl FnMut(Decoded<Rule>),
 ) -> Result<usize, RequestError> {
     list(socket, GET_RULE, id, Some((2, chain)), |message| {
         each(Rule::decode(message).ok());
@@ -65,7 +65,7 @@ pub fn rules_of(
 }
 
 /// The sets of a table, by name.
-pub fn sets(socket: &mut Socket, id: &TableId) -> Result<Vec<(String, Read<Set>)>, RequestError> {
+pub fn sets(socket: &mut Socket, id: &TableId) -> Result<Vec<(String, Decoded<Set>)>, RequestError> {
     let mut found = Vec::new();
     list(socket, GET_SET, id, None, |message| {
         found.push((name(message, 2)?, Set::decode(message).ok()));
@@ -75,7 +75,7 @@ pub fn sets(socket: &mut Socket, id: &TableId) -> Result<Vec<(String, Read<Set>)
 }
 
 /// The set of this name; none if it does not exist.
-pub fn set_of(socket: &mut Socket, id: &TableId, name: &str) -> Result<Option<Read<Set>>, RequestError> {
+pub fn set_of(socket: &mut Socket, id: &TableId, name: &str) -> Result<Option<Decoded<Set>>, RequestError> {
     one(socket, GET_SET, id, Some((2, name)), |message| Set::decode(message).ok())
 }
 
@@ -85,7 +85,7 @@ pub fn elements_of(
     socket: &mut Socket,
     id: &TableId,
     set: &Set,
-    mut each: impl FnMut(Read<Vec<Element>>),
+    mut each: impl FnMut(Decoded<Vec<Element>>),
 ) -> Result<usize, RequestError> {
     let mut entries: Vec<RawElement> = Vec::new();
     let mut bytes = 0;
@@ -113,7 +113,7 @@ pub fn element_of(
     id: &TableId,
     set: &Set,
     key: &[u8],
-) -> Result<Option<Read<Element>>, RequestError> {
+) -> Result<Option<Decoded<Element>>, RequestError> {
     let wanted = Element::new(Key::One(key.to_vec()));
     let body = |writer: &mut Writer| {
         encode_list(id, &set.name, None, writer);
@@ -173,8 +173,8 @@ fn one<T>(
     kind: u16,
     id: &TableId,
     named: Option<(u16, &str)>,
-    decode: impl Fn(&Message<'_>) -> Read<T>,
-) -> Result<Option<Read<T>>, RequestError> {
+    decode: impl Fn(&Message<'_>) -> Decoded<T>,
+) -> Result<Option<Decoded<T>>, RequestError> {
     let mut found = None;
     let body = body(id, named);
     let asked = socket.ask("look an object of a table up", kind, id.family.number(), body, |message| {

@@ -1,4 +1,4 @@
-//! What the agent asks of a dataplane, and the dataplanes that answer it.
+//! What the agent needs of a dataplane, and the dataplanes that do it: the kernel, and a fake for tests.
 
 use std::error::Error;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use tortie_hostnet::{Entered, enter_open_connections};
 use tortie_nft::probe::Feature;
 
 #[cfg(test)]
-use crate::tracking;
+use crate::connection_tracking;
 
 /// With this variable set the tables are made as kernels before 6.9 make them, which everyone may change; for tests.
 const UNOWNED: &str = "TORTIE_TEST_UNOWNED";
 
 /// A dataplane that an agent drives.
-pub trait Target: Send {
+pub trait NodeDataplane: Send {
     /// What it is, for people.
     fn name(&self) -> String;
 
@@ -43,7 +43,7 @@ pub trait Target: Send {
     fn enter_open_connections(&mut self) -> Result<Entered, String>;
 
     /// A watch for what others change of what is ours; none, if nobody can.
-    fn watch(&mut self) -> Result<Option<Box<dyn Look>>, String>;
+    fn watch(&mut self) -> Result<Option<Box<dyn DamageWatch>>, String>;
 
     /// Puts right what a watch has found.
     fn mend(&mut self, damage: &Damage) -> Result<(), String>;
@@ -56,7 +56,7 @@ pub trait Target: Send {
 }
 
 /// A watch for what others change.
-pub trait Look: Send {
+pub trait DamageWatch: Send {
     /// Waits for that, for at most this long, and says what is damaged.
     fn look(&mut self, most: Duration) -> Result<Damage, String>;
 
@@ -64,7 +64,7 @@ pub trait Look: Send {
     fn distrust(&mut self);
 }
 
-impl Look for Watch {
+impl DamageWatch for Watch {
     fn look(&mut self, most: Duration) -> Result<Damage, String> {
         Watch::look(self, most).map_err(|error| chain(&error))
     }
@@ -134,7 +134,7 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text
 }
 
-impl Target for Kernel {
+impl NodeDataplane for Kernel {
     fn name(&self) -> String {
         let owned = if self.is_owner() { "owned" } else { "watched for others' changes" };
         format!("nftables, table inet tortie, {owned}")
@@ -178,7 +178,7 @@ impl Target for Kernel {
         enter_open_connections().map_err(|error| chain(&error))
     }
 
-    fn watch(&mut self) -> Result<Option<Box<dyn Look>>, String> {
+    fn watch(&mut self) -> Result<Option<Box<dyn DamageWatch>>, String> {
         Ok(Some(Box::new(Kernel::watch(self).map_err(|error| chain(&error))?)))
     }
 
@@ -197,7 +197,7 @@ impl Target for Kernel {
 }
 
 #[cfg(test)]
-impl Target for Fake {
+impl NodeDataplane for Fake {
     fn name(&self) -> String {
         "a fake without a kernel".to_owned()
     }
@@ -224,14 +224,14 @@ impl Target for Fake {
     }
 
     fn has_host_endpoints(&mut self) -> Result<bool, String> {
-        Ok(tracking::names_host_endpoints(self.state.endpoints.keys()))
+        Ok(connection_tracking::names_host_endpoints(self.state.endpoints.keys()))
     }
 
     fn enter_open_connections(&mut self) -> Result<Entered, String> {
         Ok(Entered::default())
     }
 
-    fn watch(&mut self) -> Result<Option<Box<dyn Look>>, String> {
+    fn watch(&mut self) -> Result<Option<Box<dyn DamageWatch>>, String> {
         Ok(None)
     }
 
