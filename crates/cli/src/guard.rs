@@ -9,7 +9,7 @@ mod servers;
 
 use clap::Args;
 use tortie_agent::config::Sources as LocalSources;
-use tortie_agent::{FELIX_CONFIG, Ground};
+use tortie_agent::{FELIX_CONFIG, LocalFacts};
 use tortie_client::Client;
 use tortie_explain::lost::{Connection, Loss, ThisMachine, lost};
 use tortie_net::Protocol;
@@ -118,11 +118,11 @@ fn find_losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Se
     };
     let ground = match &sources.ground {
         Some(ground) => ground.clone(),
-        None => Ground::here(&LocalSources { env: std::env::vars().collect(), file: FELIX_CONFIG.into() })?,
+        None => LocalFacts::read(&LocalSources { env: std::env::vars().collect(), file: FELIX_CONFIG.into() })?,
     };
     let sides = [before, after].map(|listing| {
         let mut in_force = sources.in_force(listing);
-        ground.settle(&mut in_force);
+        ground.apply_settings(&mut in_force);
         in_force.snapshot
     });
     let mut found = Vec::new();
@@ -155,7 +155,7 @@ fn find_losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Se
 }
 
 /// Whether the address that SSH connected to is one of this machine's.
-fn is_here(ground: &Ground, ssh: &SshConnection) -> bool {
+fn is_here(ground: &LocalFacts, ssh: &SshConnection) -> bool {
     let has = ground.interfaces.iter().any(|(_, addresses)| addresses.contains(&ssh.server));
     let leads = || ground.machine.as_ref().and_then(|machine| machine.leads(ssh.server));
     has || ssh.interface.is_some()
@@ -164,7 +164,7 @@ fn is_here(ground: &Ground, ssh: &SshConnection) -> bool {
 }
 
 /// The next SSH connection, if it is lost: `lock out 198.51.100.7 → tcp/2222 (denied by ...)`.
-fn lost_ssh(ground: &Ground, sides: &[Snapshot; 2], ssh: &SshConnection) -> Option<String> {
+fn lost_ssh(ground: &LocalFacts, sides: &[Snapshot; 2], ssh: &SshConnection) -> Option<String> {
     let connection = Connection {
         direction: Direction::Ingress,
         peer: ssh.client,
@@ -177,7 +177,7 @@ fn lost_ssh(ground: &Ground, sides: &[Snapshot; 2], ssh: &SshConnection) -> Opti
     Some(format!("lock out {} → tcp/{} ({})", ssh.client, ssh.server_port, denied(&loss)))
 }
 
-fn ask(ground: &Ground, [before, after]: &[Snapshot; 2], connection: &Connection) -> Option<Loss> {
+fn ask(ground: &LocalFacts, [before, after]: &[Snapshot; 2], connection: &Connection) -> Option<Loss> {
     let host = ground.host();
     lost(before, after, ThisMachine { host: &host, machine: ground.machine.as_ref() }, connection)
 }
