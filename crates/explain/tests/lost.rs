@@ -145,8 +145,6 @@ fn a_loss_names_what_denies_and_whether_it_is_the_reply() {
 fn every_fault_is_caught() {
     for fault in tortie_testkit::faults::LOCK_OUT {
         let claims = tortie_testkit::faults::with(fault, claims);
-        let broken: Vec<_> = claims.into_iter().filter(|(_, holds)| !holds).map(|(claim, _)| claim).collect();
-        println!("{fault}: caught by {broken:?}");
-        assert!(!broken.is_empty(), "{fault} is not caught");
+        assert!(claims.iter().any(|(_, holds)| !holds), "{fault} is not caught");
     }
 }
