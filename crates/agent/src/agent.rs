@@ -17,6 +17,7 @@ use tortie_store::Selection;
 use crate::cache::{CacheWriter, CachedLastValid, CachedStore, Opener};
 use crate::config::{self, AgentSettings, Local, LocalError, Sources};
 use crate::dataplane::{self, OpenError, chain};
+use crate::denials::Denials;
 use crate::enforce::{self, SharedDataplane};
 use crate::engine::{Input, NodeEngine};
 use crate::local_facts::LocalFactsError;
@@ -205,6 +206,7 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     }
     let path = server.path().to_owned();
     let restart = Arc::new(AtomicBool::default());
+    let denials = Arc::new(Denials::new(dataplane.clone()));
     thread("socket", {
         let handler = RequestHandler {
             node,
@@ -213,6 +215,7 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
             store: store.clone(),
             cache: cache.clone(),
             inputs: inputs.clone(),
+            denials: denials.clone(),
         };
         let (end, restart) = (signals.handle(), restart.clone());
         // Only now: the end of the process would take the answer with it.
@@ -227,6 +230,7 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     })?;
     handle_signals(signals, &sources, &store, &inputs);
     supervisor::stopping();
+    denials.end();
     let restart = restart.load(Ordering::SeqCst);
     if restart {
         drop(inputs.send(Input::Stop));

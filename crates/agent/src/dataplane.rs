@@ -51,6 +51,9 @@ pub trait NodeDataplane: Send {
     /// Uses the bits of another mark mask, in one transaction.
     fn set_mark_mask(&mut self, mask: u32) -> Result<(), String>;
 
+    /// Logs denied packets to an nflog group, or does not.
+    fn log_denied(&mut self, group: Option<u16>) -> Result<(), String>;
+
     /// Takes everything of ours away.
     fn remove(&mut self) -> Result<(), String>;
 }
@@ -187,8 +190,13 @@ impl NodeDataplane for Kernel {
     }
 
     fn set_mark_mask(&mut self, mask: u32) -> Result<(), String> {
-        let options = options(mask).map_err(|error| error.to_string())?;
+        let bits = Bits::from_mask(mask).map_err(|error| error.to_string())?;
+        let options = Options { bits, ..Kernel::options(self).clone() };
         Kernel::set_options(self, options).map_err(|error| chain(&error))
+    }
+
+    fn log_denied(&mut self, group: Option<u16>) -> Result<(), String> {
+        Kernel::log_denied(self, group).map_err(|error| chain(&error))
     }
 
     fn remove(&mut self) -> Result<(), String> {
@@ -241,6 +249,10 @@ impl NodeDataplane for Fake {
 
     fn set_mark_mask(&mut self, _: u32) -> Result<(), String> {
         Ok(())
+    }
+
+    fn log_denied(&mut self, _: Option<u16>) -> Result<(), String> {
+        Err("a fake has no packets".to_owned())
     }
 
     fn remove(&mut self) -> Result<(), String> {

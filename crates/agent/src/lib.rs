@@ -10,7 +10,8 @@
 //! ```
 //!
 //! A thread for the store, one for the interfaces, one that decides (`engine`), one for the dataplane (`enforce`), one for
-//! the `network` of workloads, one that watches for damage of our table by others and repairs it (`guard`). Channels are bounded;
+//! the `network` of workloads, one that watches for damage of our table by others and repairs it (`guard`);
+//! while somebody watches denied packets, one that reads them (`denials`). Channels are bounded;
 //! the engine flushes only when the dataplane is idle, so a slow kernel makes changes larger and never a queue longer. There are
 //! no timers in this path.
 //!
@@ -31,8 +32,10 @@ mod cache;
 pub mod config;
 mod connection_tracking;
 mod dataplane;
+mod denials;
 mod enforce;
 mod engine;
+pub mod events;
 mod foreign_agents;
 mod guard;
 mod health;

@@ -32,6 +32,9 @@ pub struct LocalFacts {
     /// Its routes, and which of its interfaces are ports of others; none when they could not be read.
     #[serde(default)]
     pub machine: Option<Machine>,
+    /// The nflog group that denied packets are logged to, while somebody watches.
+    #[serde(default)]
+    pub denied_group: Option<u16>,
 }
 
 /// The tables of other programs.
@@ -82,14 +85,15 @@ impl LocalFacts {
         // Without them questions about packets are answered for every interface.
         let machine =
             tortie_hostnet::machine().inspect_err(|error| log::debug!("cannot read the routes: {error}")).ok();
-        Self { node, interfaces, local, machine }
+        Self { node, interfaces, local, machine, denied_group: None }
     }
 
     /// Judges the probe packets of every endpoint here by what is in force and by the table in the kernel, and compares
     /// that table with what is in force. At most `most` differences of each sort are kept.
     pub fn verify(&self, mut in_force: InForce, most: usize) -> Result<Report, LocalFactsError> {
         let agent = self.apply_settings(&mut in_force);
-        let options = Options { bits: Bits::from_mask(agent.mark_mask)?, ..Options::default() };
+        let bits = Bits::from_mask(agent.mark_mask)?;
+        let options = Options { bits, denied_group: self.denied_group, ..Options::default() };
         let inventory =
             inventory::read(&mut Socket::open()?, &TableId::inet(&options.table)).map_err(LocalFactsError::Read)?;
         Ok(verify(&in_force.snapshot, &self.host(), &options, &inventory, most)?)

@@ -15,8 +15,8 @@ use crate::dataplane::chain;
 use crate::enforce::{SharedDataplane, lock};
 use crate::health;
 use crate::http::Answer;
-use crate::rule_counts::{RuleCounts, RuleName};
-use crate::status::StoreState;
+use crate::rule_counts::{Count, RuleCounts, RuleName};
+use crate::status::{RuleCount, StoreState};
 use crate::status_cell::{StatusCell, StatusRecord};
 
 /// What is measured while the agent runs, beside its status.
@@ -145,6 +145,22 @@ fn stale(record: &StatusRecord) -> f64 {
 type Labels = Vec<(String, String)>;
 
 /// Packets and bytes of each rule. Without an answer of the kernel there are none.
+impl Measures {
+    /// What each rule of each policy has counted, read from the kernel now.
+    pub(crate) fn rules(&self) -> Result<Vec<RuleCount>, String> {
+        let counts = self.rules.read().map_err(|error| chain(&error))?;
+        let one = |(name, count): (RuleName, Count)| RuleCount {
+            policy: name.policy,
+            direction: name.direction,
+            rule: name.number,
+            action: name.action,
+            packets: count.packets,
+            bytes: count.bytes,
+        };
+        Ok(counts.into_iter().map(one).collect())
+    }
+}
+
 fn register_rules(rules: &RuleCounts, registry: &mut Registry) {
     let counts = match rules.read() {
         Ok(counts) => counts,

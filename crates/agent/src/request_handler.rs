@@ -10,11 +10,13 @@ use tortie_store::{Position, Revision, Store, Stored};
 use tortie_sync::Replacement;
 
 use crate::cache::{CacheWriter, CachedStore, SnapshotReader};
+use crate::denials::Denials;
 use crate::enforce::SharedDataplane;
 use crate::engine::Input;
+use crate::events::Event;
 use crate::local_facts::LocalFacts;
 use crate::socket::{AgentState, Answer, Objects, Reply, Request};
-use crate::status::{Mark, StoreState};
+use crate::status::{Mark, Status, StoreState};
 use crate::status_builder;
 use crate::status_cell::{StatusCell, StatusRecord};
 use crate::transfer;
@@ -24,6 +26,9 @@ const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
 /// How long a store that is accepted may take to be read, and then to be enforced.
 const LONGEST_ACCEPT: Duration = Duration::from_secs(30);
+/// The shortest and the longest time between two events of a watched status.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest that a client may wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
@@ -37,6 +42,8 @@ pub(crate) struct RequestHandler {
     /// The copy of the store.
     pub(crate) cache: Option<CacheWriter>,
     pub(crate) inputs: SyncSender<Input>,
+    /// Those who watch denied packets.
+    pub(crate) denials: Arc<Denials>,
 }
 
 impl RequestHandler {
@@ -44,13 +51,17 @@ impl RequestHandler {
     pub(crate) fn answer(&self, request: Request) -> Answer {
         match request {
             Request::InForce { store, position } => self.in_force(&store, position.as_ref()),
+            Request::WatchDenied => self.watch_denied(),
+            Request::WatchStatus => self.watch_status(),
             request => self.simple(request).into(),
         }
     }
 
     fn simple(&self, request: Request) -> Reply {
         match request {
-            Request::InForce { .. } => Reply::Failed { reason: "more than a line answers this".to_owned() },
+            Request::InForce { .. } | Request::WatchDenied | Request::WatchStatus => {
+                Reply::Failed { reason: "more than a line answers this".to_owned() }
+            }
             Request::Status => {
                 Reply::Status(Box::new(status_builder::status(&self.node, &self.status, &self.dataplane)))
             }
@@ -76,6 +87,10 @@ impl RequestHandler {
                     unreadable,
                 }
             }
+            Request::RuleCounts => match self.status.measures.rules() {
+                Ok(rules) => Reply::RuleCounts { rules },
+                Err(reason) => Reply::Failed { reason: format!("the counts of rules cannot be read: {reason}") },
+            },
             Request::AcceptStore { store } => self.accept(&store),
             Request::AcceptNode => self.accept_node(),
             Request::Uninstall => {
@@ -90,6 +105,38 @@ impl RequestHandler {
                 }
             }
         }
+    }
+
+    /// Sends denied packets until the client goes away.
+    fn watch_denied(&self) -> Answer {
+        let events = match self.denials.watch() {
+            Ok(events) => events,
+            Err(reason) => {
+                return Reply::Failed { reason: format!("denied packets cannot be logged: {reason}") }.into();
+            }
+        };
+        let rest = move |to: &mut dyn Write| events.iter().try_for_each(|event| send_event(to, &event));
+        Answer { reply: Reply::Watching, rest: Some(Box::new(rest)) }
+    }
+
+    /// Sends the status whenever it changes, until the client goes away.
+    fn watch_status(&self) -> Answer {
+        let (node, cell, dataplane) = (self.node.clone(), self.status.clone(), self.dataplane.clone());
+        let rest = move |to: &mut dyn Write| {
+            let mut last = Status::default();
+            loop {
+                let changes = cell.read().changes;
+                let mut status = status_builder::status(&node, &cell, &dataplane);
+                // What is under way changes all the time.
+                (status.lag, status.received) = (None, Position::default());
+                let event = if status == last { Event::Alive } else { Event::Status(Box::new(status.clone())) };
+                send_event(to, &event)?;
+                last = status;
+                cell.wait(SHORTEST_PAUSE, |_| false);
+                cell.wait(LONGEST_PAUSE, |record| record.changes != changes);
+            }
+        };
+        Answer { reply: Reply::Watching, rest: Some(Box::new(rest)) }
     }
 
     /// Lets the store that is there now take over, and waits until it has.
@@ -136,7 +183,8 @@ impl RequestHandler {
             let record = self.status.read();
             (record.links.values().cloned().collect::<Vec<_>>(), record.local.clone())
         };
-        LocalFacts::new(self.node.clone(), &links, local)
+        let facts = LocalFacts::new(self.node.clone(), &links, local);
+        LocalFacts { denied_group: self.denials.group(), ..facts }
     }
 
     /// What is in force. A client that has read the store as it was received here needs only the last valid versions; any
@@ -245,6 +293,12 @@ impl RequestHandler {
             look = (look * 2).min(LONGEST_LOOK);
         }
     }
+}
+
+fn send_event(to: &mut dyn Write, event: &Event) -> io::Result<()> {
+    serde_json::to_writer(&mut *to, event)?;
+    to.write_all(b"\n")?;
+    to.flush()
 }
 
 /// An answer with objects behind it.

@@ -14,9 +14,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tortie_store::{Position, Stored};
 
+use crate::events::Event;
 use crate::local_facts::LocalFacts;
 use crate::private_directory;
-use crate::status::{Mark, Status, StoreStatus};
+use crate::status::{Mark, RuleCount, Status, StoreStatus};
 use crate::supervisor::{self, Lifetime};
 use crate::transfer;
 
@@ -26,6 +27,8 @@ pub const DEFAULT_RUN: &str = "/run/tortie";
 const LONGEST: u64 = 64 * 1024;
 /// How long a client that says nothing is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an agent that sends events may be silent.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,8 +66,14 @@ pub enum Request {
     },
     /// Enforce the node that this machine is called now.
     AcceptNode,
+    /// What each rule has counted.
+    RuleCounts,
     /// Take everything of ours out of the kernel, and end.
     Uninstall,
+    /// Send an event for each denied packet, until the client goes away.
+    WatchDenied,
+    /// Send the status whenever it changes, until the client goes away.
+    WatchStatus,
 }
 
 /// What is answered.
@@ -105,6 +114,13 @@ pub enum Reply {
         /// Whether the agent starts anew for that.
         restarts: bool,
     },
+    /// What each rule has counted.
+    RuleCounts {
+        /// The rules.
+        rules: Vec<RuleCount>,
+    },
+    /// Behind the line come events.
+    Watching,
     /// It is done.
     Done,
     /// It could not be done.
@@ -231,6 +247,37 @@ pub fn ask_in_force(
         let copy = if matches!(state.objects, Objects::Copy(_)) { transfer::receive(&mut from)? } else { Vec::new() };
         Ok(InForceAnswer { state, last_valid, copy })
     })
+}
+
+/// Events that an agent sends.
+pub struct Events {
+    from: BufReader<DeadlineStream>,
+}
+
+/// Asks an agent for events. It must agree before the deadline.
+pub fn watch(run: &Path, request: &Request, deadline: Instant) -> Result<Events, AskError> {
+    exchange(run, request, deadline, |mut from| match receive(&mut from)? {
+        Reply::Watching => Ok(Events { from }),
+        other => Err(io::Error::other(other.unexpected())),
+    })
+}
+
+impl Events {
+    /// Waits for the next event; none when the agent has ended. An agent that runs sends one each second, so one that sends
+    /// nothing for longer is an error.
+    pub fn wait(&mut self) -> io::Result<Option<Event>> {
+        self.from.get_mut().deadline = Instant::now() + SILENCE;
+        match receive(&mut self.from) {
+            Ok(event) => Ok(Some(event)),
+            Err(error) => match error.kind() {
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => Ok(None),
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                    Err(io::Error::new(io::ErrorKind::TimedOut, "the agent does not answer any more"))
+                }
+                _ => Err(error),
+            },
+        }
+    }
 }
 
 fn exchange<T>(

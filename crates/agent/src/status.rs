@@ -161,6 +161,24 @@ pub struct InterfaceStatus {
     pub closed: bool,
 }
 
+/// What a rule of a policy or profile has counted since the agent started, or since the rule was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RuleCount {
+    /// The policy or profile: `gnp web`.
+    pub policy: String,
+    /// `ingress` or `egress`.
+    pub direction: String,
+    /// Its number in the policy, from 1.
+    pub rule: String,
+    /// What it does.
+    pub action: String,
+    /// Packets that it matched.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// An object that could not be read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

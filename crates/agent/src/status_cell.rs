@@ -31,6 +31,8 @@ pub(crate) struct StatusCell {
 /// The status at one moment.
 #[derive(Default)]
 pub(crate) struct StatusRecord {
+    /// How often anything of this was changed.
+    pub(crate) changes: u64,
     /// What this machine is called, where that is not the node that is enforced.
     pub(crate) called: Option<String>,
     pub(crate) store_name: String,
@@ -98,6 +100,7 @@ impl StatusCell {
         let result = {
             let mut record = self.read();
             let result = change(&mut record);
+            record.changes += 1;
             let StatusRecord { lag, wanted, in_kernel, .. } = &mut *record;
             lag.note(wanted, in_kernel);
             result

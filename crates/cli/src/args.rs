@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     agent, apply, backup, completion, datastore, delete, diff, explain, get, label, man, patch, schema, status, test,
-    verify, version,
+    top, verify, version, watch,
 };
 use crate::persona::Persona;
 
@@ -196,9 +196,38 @@ Examples:
   # read, since a replacement of it is in force.
   tortie status --wait --timeout 10s
 
+  # What other programs (Docker, ufw, firewalld, kube-proxy) can do with packets of this machine.
+  tortie status --foreign
+
 Exit status: 0 all that the store says is in force; 1 something is not, or --wait took too long; 2 no agent answers.
 Endpoints that govern no interface are listed with the reason, and do not change it.")]
     Status(status::StatusArgs),
+    /// Print what changes on this machine, or which packets are denied, while it happens
+    #[command(after_help = "\
+Examples:
+  # What is in force, endpoints, problems, the store: a line a change.
+  tortie watch
+
+  # Denied packets: the endpoint, the policy and the rule, and the command that explains it.
+  tortie watch --denied
+
+  # For a program: an object a line.
+  tortie watch --denied -o json
+
+Each rule logs at most ten denied packets a second, and only while somebody watches.
+Exit status: 2 when no agent answers or when it ends, 1 when it refuses.")]
+    Watch(watch::WatchArgs),
+    /// Show the rules that match most packets, again and again
+    #[command(after_help = "\
+Examples:
+  # The twenty rules that count most packets a second.
+  tortie top
+
+  # Once, for a program.
+  tortie top --once -n 0 -o json
+
+Exit status: 2 when no agent answers or when it ends.")]
+    Top(top::TopArgs),
     /// Write the whole content of the store to a file, at one moment
     #[command(after_help = "\
 Examples:
@@ -344,8 +373,10 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
         command = command.after_help(after);
     }
     for sub in subcommands {
-        const OURS: [&str; 11] =
-            ["diff", "explain", "test", "schema", "man", "agent", "status", "verify", "backup", "restore", "copy"];
+        const OURS: [&str; 13] = [
+            "diff", "explain", "test", "schema", "man", "agent", "status", "watch", "top", "verify", "backup",
+            "restore", "copy",
+        ];
         let ours = OURS.contains(&sub.as_str());
         command = command.mut_subcommand(sub, |sub| {
             let sub = renamed(sub, name);

@@ -21,6 +21,8 @@ const ACCEPTED: Duration = Duration::from_secs(70);
 const LOOK: Duration = Duration::from_millis(50);
 /// How long it may take where the answer can do without it.
 const SOON: Duration = Duration::from_secs(2);
+/// How long it may take to begin to send events.
+const AGREED: Duration = Duration::from_secs(30);
 /// How much longer it may take to say that what is waited for has not come.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -138,6 +140,11 @@ pub(crate) fn accept_node() -> Result<Result<String, String>, AskError> {
         std::thread::sleep(LOOK);
     }
     Ok(Err(format!("the agent was told to enforce node {node}, and is not ready yet; `tortie status` says why")))
+}
+
+/// Until when an agent that is asked for events may take to agree: it may have to change the kernel first.
+pub(crate) fn until_it_agrees() -> Instant {
+    deadline(Instant::now(), AGREED)
 }
 
 /// A point in time; one that cannot be told is as good as never.

@@ -16,9 +16,11 @@ pub(crate) mod patch;
 pub(crate) mod schema;
 pub(crate) mod status;
 pub(crate) mod test;
+pub(crate) mod top;
 mod transfer;
 pub(crate) mod verify;
 pub(crate) mod version;
+pub(crate) mod watch;
 
 use tortie_api::Key;
 use tortie_client::{Change, Client, Mode};
@@ -58,6 +60,8 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
         Command::Test(args) => test::run(&args, session),
         Command::Agent(args) => agent::run(&args, session),
         Command::Status(args) => status::run(&args, session),
+        Command::Top(args) => top::run(&args, session),
+        Command::Watch(args) => watch::run(&args, session),
         Command::Backup(args) => backup::backup(&args, session),
         Command::Restore(args) => backup::restore(&args, session),
         Command::Verify(args) => verify::run(&args, session),

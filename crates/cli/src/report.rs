@@ -136,6 +136,11 @@ impl Terminal {
         }
     }
 
+    /// Whether nobody reads what is printed any more.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.is_some()
+    }
+
     /// Ends the call.
     pub(crate) fn finish(mut self, result: anyhow::Result<Exit>) -> ExitCode {
         self.clear();

@@ -29,6 +29,8 @@ mod three;
 mod truth;
 #[path = "agent/uninstall.rs"]
 mod uninstall;
+#[path = "agent/watch.rs"]
+mod watch;
 #[path = "agent/ways.rs"]
 mod ways;
 #[path = "agent/workloads.rs"]

@@ -68,13 +68,17 @@ impl Script {
         }
     }
 
-    /// Turns one form of a chain into another. What is the same at both ends stays, counts and all; in between rules
-    /// take each other's place. Without the handles of all rules the chain is written anew.
+    /// Turns one form of a chain into another. Where rules only come or only go, and at both ends, rules that are the same
+    /// stay, counts and all; elsewhere rules take each other's place. Without the handles of all rules the chain is
+    /// written anew.
     pub(crate) fn alter(&mut self, chain: &str, before: &ChainForm, after: &ChainForm, handles: &[u64]) {
         let (old, new) = (&before.lines, &after.lines);
         if handles.len() != old.len() {
             self.flush_chain(chain);
             return self.append(chain, new);
+        }
+        if self.insert(chain, old, new, handles) || self.delete(chain, old, new, handles) {
+            return;
         }
         let head = old.iter().zip(new).take_while(|(a, b)| a == b).count();
         let tail = old[head..].iter().rev().zip(new[head..].iter().rev()).take_while(|(a, b)| a == b).count();
@@ -91,6 +95,30 @@ impl Script {
         for handle in gone {
             self.batch.delete_rule(&self.table, chain, *handle);
         }
+    }
+
+    /// Adds rules between those that are there, if nothing else is to be done. Whether it was.
+    fn insert(&mut self, chain: &str, old: &[Line], new: &[Line], handles: &[u64]) -> bool {
+        let Some(kept) = subsequence(old, new) else { return false };
+        let mut next = handles.iter();
+        let mut before = next.next();
+        for (line, is_kept) in new.iter().zip(kept) {
+            match before {
+                _ if is_kept => before = next.next(),
+                Some(before) => drop(self.batch.insert_rule_before(&self.table, &rule(chain, line), *before)),
+                None => drop(self.batch.append_rule(&self.table, &rule(chain, line))),
+            }
+        }
+        true
+    }
+
+    /// Takes rules away, if nothing else is to be done. Whether it was.
+    fn delete(&mut self, chain: &str, old: &[Line], new: &[Line], handles: &[u64]) -> bool {
+        let Some(kept) = subsequence(new, old) else { return false };
+        for (handle, _) in handles.iter().zip(kept).filter(|(_, is_kept)| !is_kept) {
+            self.batch.delete_rule(&self.table, chain, *handle);
+        }
+        true
     }
 
     pub(crate) fn flush_chain(&mut self, chain: &str) {
@@ -151,6 +179,13 @@ impl Script {
             self.append(name, &form.lines);
         }
     }
+}
+
+/// Which lines of `all` are those of `part`, in order; none if not all of them are found.
+fn subsequence(part: &[Line], all: &[Line]) -> Option<Vec<bool>> {
+    let mut wanted = part.iter().peekable();
+    let found = all.iter().map(|line| wanted.next_if_eq(&line).is_some()).collect();
+    wanted.next().is_none().then_some(found)
 }
 
 fn rule(chain: &str, line: &Line) -> Rule {

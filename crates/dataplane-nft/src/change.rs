@@ -6,6 +6,7 @@ use tortie_dataplane::{Delta, Place, ProgramId, RulesId, SetId};
 use tortie_nft::{BaseChain, Element, MapData, Set};
 
 use crate::batch::Script;
+use crate::denied_log;
 use crate::form::{ChainForm, Ruleset, SetForm};
 use crate::index::{Index, Touched};
 use crate::options::Options;
@@ -88,6 +89,23 @@ impl Change {
         change.programs(step);
         change.places(step);
         change.skeleton(step);
+        denied_log::add(&mut change.before, step.options);
+        denied_log::add(&mut change.after, step.options);
+        change.only_differences(step.uses)
+    }
+
+    /// Chains that get other rules: what they have, and what they are to have.
+    pub(crate) fn of_chains(
+        before: BTreeMap<String, ChainForm>,
+        after: BTreeMap<String, ChainForm>,
+        uses: &Uses,
+    ) -> Self {
+        Self { before, after, ..Self::default() }.only_differences(uses)
+    }
+
+    /// Without the chains that stay as they are; with the shared sets that come and go.
+    fn only_differences(mut self, uses: &Uses) -> Self {
+        let change = &mut self;
         let same = |name: &&String| change.before[*name].lines == change.after[*name].lines;
         let both = change.before.keys().filter(|name| change.after.contains_key(*name));
         let same: Vec<String> = both.filter(same).cloned().collect();
@@ -96,10 +114,10 @@ impl Change {
             change.after.remove(&name);
         }
         change.uses = uses::Difference::of(change.before.values(), change.after.values());
-        let (made, gone) = step.uses.turned(&change.uses);
+        let (made, gone) = uses.turned(&change.uses);
         change.sets_made.extend(made);
         change.sets_gone.extend(gone);
-        change
+        self
     }
 
     /// What makes chains and sets as they should be of what they are.

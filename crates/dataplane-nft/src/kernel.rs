@@ -9,6 +9,7 @@
 //! [`Watch`] notices, and [`Kernel::mend`] puts right what was changed.
 
 mod commit;
+mod log_denied;
 mod mend;
 mod pieces;
 mod quarantine;
@@ -308,6 +309,11 @@ impl Kernel {
             return watch::owned_exists(&mut self.socket, &self.table.id);
         }
         Ok(watch::everything(&mut self.socket, &self.table.id, &self.programmed)?.is_empty())
+    }
+
+    /// How the table stands among others.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Other mark bits, priorities or places to log to: everything is replaced, or nothing.

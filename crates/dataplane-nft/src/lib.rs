@@ -34,6 +34,7 @@ mod batch;
 mod change;
 mod compare;
 mod damage;
+mod denied_log;
 #[path = "../../testkit/src/faults/switch.rs"]
 mod faults;
 mod form;
@@ -62,6 +63,7 @@ pub use compare::{
     Compared, Comparison, Difference, Origin, What, compare, differences, element_text, interface_of, last_word,
 };
 pub use damage::Damage;
+pub use denied_log::SEPARATOR as DENIED_SEPARATOR;
 pub use form::{ChainForm, Line, Ruleset, SetForm};
 pub use kernel::{ApplyError, Found, Kernel, Refused, Sent};
 pub use options::{Bits, Options, TooFewBits};

@@ -14,11 +14,19 @@ pub struct Options {
     pub bits: Bits,
     /// Log to this nflog group; to the kernel's log if there is none.
     pub log_group: Option<u16>,
+    /// Log denied packets to this nflog group, so that somebody can watch them; not at all if there is none.
+    pub denied_group: Option<u16>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { table: "tortie".to_owned(), priority_shift: 0, bits: Bits::default(), log_group: None }
+        Self {
+            table: "tortie".to_owned(),
+            priority_shift: 0,
+            bits: Bits::default(),
+            log_group: None,
+            denied_group: None,
+        }
     }
 }
 

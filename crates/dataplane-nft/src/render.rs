@@ -11,7 +11,7 @@ use crate::options::Options;
 use crate::sets::{self, Families, Shape};
 use crate::skeleton::{self, Plan};
 use crate::source::{Now, Out, Source};
-use crate::{list, names, place, program, uses, values};
+use crate::{denied_log, list, names, place, program, uses, values};
 
 /// Everything that is to be in the kernel.
 pub fn render(state: &State, options: &Options) -> Ruleset {
@@ -94,6 +94,7 @@ fn some(state: &State, index: &Index, options: &Options, out: &Out<'_>, wanted: 
         }
     }
     ruleset.sets.values_mut().for_each(|form| sort(&mut form.elements));
+    denied_log::add(&mut ruleset.chains, options);
     for set in uses::named(ruleset.chains.values()) {
         ruleset.sets.entry(set.set.name.clone()).or_insert_with(|| SetForm::clone(&set));
     }

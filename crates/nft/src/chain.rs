@@ -70,7 +70,8 @@ pub enum ChainKind {
 }
 
 impl ChainKind {
-    const fn name(self) -> &'static str {
+    /// As `nft` writes it.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Filter => "filter",
             Self::Nat => "nat",

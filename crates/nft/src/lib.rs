@@ -27,6 +27,7 @@ pub mod interp;
 pub mod inventory;
 mod message;
 pub mod monitor;
+pub mod nflog;
 mod numbers;
 pub mod piecewise;
 pub mod probe;

@@ -1,6 +1,8 @@
 //! What tables of other programs do with a packet, each by itself: whether it is dropped there, or translated to another
 //! destination. They are read and never changed, and what is not understood is said to be that.
 
+mod chains;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -15,6 +17,8 @@ use tortie_policy::packet::{Host, Packet, Transport, Way};
 
 use crate::trace::{Probe, craft};
 use crate::xt;
+
+pub use chains::{OthersChain, base_chains};
 
 /// What a table does with a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]

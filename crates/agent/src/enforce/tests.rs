@@ -73,6 +73,10 @@ impl NodeDataplane for Refusing {
         Ok(())
     }
 
+    fn log_denied(&mut self, _: Option<u16>) -> Result<(), String> {
+        Ok(())
+    }
+
     fn set_mark_mask(&mut self, _: u32) -> Result<(), String> {
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! `status`: what is enforced on this machine, and what is not.
 
+mod foreign;
+
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -27,6 +29,9 @@ pub(crate) struct StatusArgs {
     /// Fail when that takes longer than this: 500ms, 10s, 1m
     #[arg(long, value_name = "TIME", default_value = "30s", requires = "wait", value_parser = duration::parse)]
     timeout: Duration,
+    /// The chains of other programs that packets of this machine meet, and whether they can drop or translate; needs no agent
+    #[arg(long, conflicts_with = "wait")]
+    foreign: bool,
     /// text or json
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
@@ -37,6 +42,9 @@ const LATE: Duration = Duration::from_secs(3);
 
 /// Asks the agent of this machine.
 pub(crate) fn run(args: &StatusArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    if args.foreign {
+        return foreign::run(args.output, session);
+    }
     let mut done = true;
     let agent = if args.wait { Agent::within(args.timeout) } else { Agent::patient() };
     if args.wait && agent.runs() {

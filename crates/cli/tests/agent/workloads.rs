@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use crate::world::{Elsewhere, World, on_a_machine, reach_at, run, until};
 
-const POD: [u8; 4] = [10, 65, 0, 2];
+pub(crate) const POD: [u8; 4] = [10, 65, 0, 2];
 const ROUTE: [&str; 5] = ["-4", "route", "show", "dev", "cali1"];
 
 pub(crate) const ENDPOINT: &str = "
@@ -23,7 +23,7 @@ spec:
 ";
 
 /// A policy that allows one port of the workload, from outside, and the workload to go anywhere.
-fn allow(port: u16) -> String {
+pub(crate) fn allow(port: u16) -> String {
     format!(
         "
 apiVersion: projectcalico.org/v3
@@ -39,7 +39,7 @@ spec:
 }
 
 /// A pod with two ports open, at the other end of `cali1`.
-fn pod(world: &World) -> (Elsewhere, Vec<TcpListener>) {
+pub(crate) fn pod(world: &World) -> (Elsewhere, Vec<TcpListener>) {
     let pod = Elsewhere::behind("cali1", "eth0");
     let listeners = pod.run(|| {
         run("ip", &["link", "set", "eth0", "address", "02:00:00:00:00:02"]);

@@ -159,6 +159,15 @@ impl Kernel {
         (Change::of(&step), plan)
     }
 
+    /// Sends a change of chains alone. Whether the kernel has it.
+    pub(super) fn send_chains(&mut self, change: &Change) -> bool {
+        let is_sent = self.send(change).is_ok();
+        if is_sent {
+            self.uses.follow(change.uses());
+        }
+        is_sent
+    }
+
     fn send(&mut self, change: &Change) -> Result<(), Failure> {
         if change.is_empty() {
             self.sent = Sent::default();

@@ -1,0 +1,238 @@
+//! Denied packets, told to those who watch.
+//!
+//! The first watcher has the dataplane log denied packets to an nflog group, and starts the thread that reads it; when the last
+//! one is gone, both end. So denied packets cost nothing more while nobody watches. How many a rule logs is limited in the
+//! kernel, and how many are told here.
+
+mod naming;
+mod packet;
+
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::net::{AddressFamily, SocketType, netdevice, socket};
+use tortie_dataplane_nft::DENIED_SEPARATOR;
+use tortie_nft::nflog::{Listener, Logged};
+use tortie_nft::{Hook, RequestError};
+
+use self::naming::At;
+use self::packet::Packet;
+use crate::dataplane::chain;
+use crate::enforce::{SharedDataplane, lock};
+use crate::events::{Denial, Event};
+use crate::status_cell;
+use crate::supervisor::{self, Lifetime};
+
+/// The nflog groups that are tried; another program may listen to one.
+const GROUPS: std::ops::Range<u16> = 5600..5616;
+/// How many bytes of a packet are read: its headers.
+const BYTES: u32 = 256;
+/// How many bytes of logged packets may wait.
+const ROOM: usize = 1 << 20;
+/// How many events may wait for a watcher.
+const WAITING: usize = 1024;
+/// How many packets are told in a second.
+const TOLD: u64 = 200;
+/// How often watchers are told that the agent still runs.
+const BEAT: Duration = Duration::from_secs(1);
+/// How long packets are waited for before the watchers are looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Those who watch denied packets.
+pub(crate) struct Denials {
+    dataplane: SharedDataplane,
+    watchers: Mutex<Watchers>,
+}
+
+#[derive(Default)]
+struct Watchers {
+    all: Vec<SyncSender<Event>>,
+    /// The group that packets are logged to and read from.
+    group: Option<u16>,
+}
+
+impl Denials {
+    /// Nobody watches yet.
+    pub(crate) fn new(dataplane: SharedDataplane) -> Self {
+        Self { dataplane, watchers: Mutex::default() }
+    }
+
+    /// One more watcher. What is denied from now on is sent.
+    pub(crate) fn watch(self: &Arc<Self>) -> Result<Receiver<Event>, String> {
+        let mut watchers = self.watchers();
+        if watchers.group.is_none() {
+            let (group, listener) = open()?;
+            lock(&self.dataplane).log_denied(Some(group))?;
+            log::info!("denied packets are logged to nflog group {group}, because somebody watches them");
+            let denials = self.clone();
+            let started = supervisor::start("denials", Lifetime::UntilDone, move || denials.read(listener));
+            if let Err(error) = started {
+                self.log_no_more();
+                return Err(format!("cannot start a thread: {error}"));
+            }
+            watchers.group = Some(group);
+        }
+        let (send, receive) = sync_channel(WAITING);
+        watchers.all.push(send);
+        Ok(receive)
+    }
+
+    /// The nflog group that denied packets are logged to, while somebody watches.
+    pub(crate) fn group(&self) -> Option<u16> {
+        self.watchers().group
+    }
+
+    /// Nobody is told any more, because the agent ends.
+    pub(crate) fn end(&self) {
+        let mut watchers = self.watchers();
+        watchers.all.clear();
+        if watchers.group.take().is_some() {
+            self.log_no_more();
+        }
+    }
+
+    fn watchers(&self) -> MutexGuard<'_, Watchers> {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log_no_more(&self) {
+        match lock(&self.dataplane).log_denied(None) {
+            Ok(()) => log::info!("denied packets are not logged any more"),
+            Err(reason) => log::warn!("denied packets are still logged: {reason}"),
+        }
+    }
+
+    /// Reads packets until nobody watches.
+    fn read(&self, mut listener: Listener) {
+        let (mut second, mut told, mut hidden) = (Instant::now(), 0, 0);
+        loop {
+            let mut events = Vec::new();
+            let mut packets = Vec::new();
+            let lost = listener.read(LOOK, |packet| packets.push(packet));
+            for packet in packets {
+                told += 1;
+                if told > TOLD {
+                    hidden += 1;
+                } else {
+                    events.extend(self.denial(&packet).map(|denial| Event::Denied(Box::new(denial))));
+                }
+            }
+            match lost {
+                Ok(false) => {}
+                Ok(true) => events.push(Event::NotShown { packets: None }),
+                Err(error) => log::debug!("a denied packet could not be read: {}", chain(&error)),
+            }
+            if second.elapsed() >= BEAT {
+                events.push(if hidden > 0 { Event::NotShown { packets: Some(hidden) } } else { Event::Alive });
+                (second, told, hidden) = (Instant::now(), 0, 0);
+            }
+            let mut watchers = self.watchers();
+            for event in events {
+                // One who reads too slowly misses events; one who is gone is forgotten.
+                watchers.all.retain(|one| !matches!(one.try_send(event.clone()), Err(TrySendError::Disconnected(_))));
+            }
+            if watchers.group.is_none() {
+                return;
+            }
+            if watchers.all.is_empty() {
+                watchers.group = None;
+                // Before the next watcher, who turns it on again.
+                return self.log_no_more();
+            }
+        }
+    }
+
+    fn denial(&self, logged: &Logged) -> Option<Denial> {
+        let packet = Packet::read(&logged.bytes)?;
+        let (tag, comment) = logged.prefix.split_once(DENIED_SEPARATOR)?;
+        let [in_name, out_name] = [logged.in_index, logged.out_index].map(interface);
+        let at = At { hook: logged.hook, in_name: &in_name, out_name: &out_name };
+        let named = naming::name(tag, comment, at, lock(&self.dataplane).state());
+        let state = comment.starts_with("invalid").then_some("invalid");
+        let own = matches!(logged.hook, Some(Hook::Output | Hook::Postrouting));
+        Some(Denial {
+            time: status_cell::now(),
+            explain: explain(&packet, if own { "" } else { &in_name }, state),
+            endpoint: named.endpoint,
+            direction: named.direction.map(|direction| direction.to_string()),
+            tier: named.tier,
+            policy: named.policy,
+            rule: named.rule,
+            by: named.by,
+            in_interface: Some(in_name).filter(|name| !name.is_empty()),
+            out_interface: Some(out_name).filter(|name| !name.is_empty()),
+            protocol: protocol(packet.protocol),
+            source: packet.source,
+            source_port: packet.ports.map(|(source, _)| source),
+            destination: packet.destination,
+            destination_port: packet.ports.map(|(_, destination)| destination),
+            icmp_type: packet.icmp.map(|(kind, _)| kind),
+            icmp_code: packet.icmp.map(|(_, code)| code),
+            later_fragment: packet.is_later_fragment,
+        })
+    }
+}
+
+/// Listens to the first group that is free.
+fn open() -> Result<(u16, Listener), String> {
+    let mut refused: Option<RequestError> = None;
+    for group in GROUPS {
+        match Listener::open(group, BYTES, ROOM) {
+            Ok(listener) => return Ok((group, listener)),
+            Err(error) if Listener::is_taken(&error) => refused = Some(error),
+            Err(error) => return Err(chain(&error)),
+        }
+    }
+    Err(refused.map(|error| chain(&error)).unwrap_or_default())
+}
+
+/// The name of an interface; empty for none, and its number once it is gone.
+fn interface(index: u32) -> String {
+    if index == 0 {
+        return String::new();
+    }
+    let name =
+        socket(AddressFamily::INET, SocketType::DGRAM, None).and_then(|any| netdevice::index_to_name(any, index));
+    name.unwrap_or_else(|_| index.to_string())
+}
+
+/// A protocol by its name, where `explain` knows it.
+fn protocol(number: u8) -> String {
+    let name = match number {
+        1 => "icmp",
+        6 => "tcp",
+        17 => "udp",
+        58 => "icmpv6",
+        132 => "sctp",
+        136 => "udplite",
+        _ => return number.to_string(),
+    };
+    name.to_owned()
+}
+
+/// The command that explains a packet's denial; none for a fragment, about which `explain` cannot be asked.
+fn explain(packet: &Packet, in_interface: &str, state: Option<&str>) -> Option<String> {
+    if packet.is_later_fragment {
+        return None;
+    }
+    let name = protocol(packet.protocol);
+    let (what, source_port) = match (packet.ports, packet.icmp) {
+        (Some((source, destination)), _) if name != packet.protocol.to_string() => {
+            (format!("{name}/{destination}"), Some(source))
+        }
+        (_, Some((kind, code))) => (format!("{name}/{kind}/{code}"), None),
+        _ => (format!("proto/{}", packet.protocol), None),
+    };
+    let mut command = format!("tortie explain {} {} {what}", packet.source, packet.destination);
+    if let Some(port) = source_port {
+        command += &format!(" --source-port {port}");
+    }
+    if !in_interface.is_empty() {
+        command += &format!(" --in-interface {in_interface}");
+    }
+    if let Some(state) = state {
+        command += &format!(" --state {state}");
+    }
+    Some(command)
+}

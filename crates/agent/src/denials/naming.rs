@@ -1,0 +1,168 @@
+//! Which endpoint, direction, policy and rule a denial is of: read off the log prefix, the hook and the interfaces.
+//!
+//! A list of rules is shared by all that ask it, so its chain does not say whose turn it was. The hook and the direction
+//! leave at most two endpoints; they are asked in the kernel's order, and the first whose program at that stage names the
+//! policy is meant.
+
+use tortie_dataplane::{Endpoint, Owner, Place, Program, ProgramId, RulesId, State};
+use tortie_nft::Hook;
+use tortie_policy::Direction;
+
+/// What is known of one denial.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub(crate) endpoint: Option<String>,
+    pub(crate) direction: Option<Direction>,
+    pub(crate) tier: Option<String>,
+    /// The policy or profile: `gnp web`, `profile kns.shop`.
+    pub(crate) policy: Option<String>,
+    /// The number of its rule.
+    pub(crate) rule: Option<u32>,
+    /// What denies, in words.
+    pub(crate) by: String,
+}
+
+/// Where a packet was when it was denied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct At<'a> {
+    pub(crate) hook: Option<Hook>,
+    /// The names of the interfaces; empty for none.
+    pub(crate) in_name: &'a str,
+    pub(crate) out_name: &'a str,
+}
+
+/// An endpoint's turn: where it is, in which direction, and the program that it has there.
+struct Turn<'a> {
+    place: Place,
+    direction: Direction,
+    program: fn(&Endpoint) -> Option<ProgramId>,
+    interface: &'a str,
+}
+
+/// The names of a denial. `tag` is the first part of the chain's name, `comment` that of the line, perhaps cut.
+pub(crate) fn name(tag: &str, comment: &str, at: At<'_>, state: &State) -> Named {
+    let rule = rule_of(comment, state);
+    let turns = turns(tag, at);
+    let of_rule = |turn: &&Turn<'_>| match &rule {
+        Some((_, id)) => turn.direction == id.direction && asks(turn, id, state),
+        None => endpoint(turn, state).is_some(),
+    };
+    let turn = turns.iter().find(of_rule);
+    let direction = turn.map(|turn| turn.direction).or_else(|| rule.as_ref().map(|(_, id)| id.direction));
+    let tier = |id: &RulesId| {
+        let program = program(turn?, state)?;
+        let Owner::Policy(policy) = &id.owner else { return None };
+        program.tiers.iter().find(|tier| tier.policies.contains(policy)).map(|tier| tier.name.to_string())
+    };
+    let (policy, tier) = match &rule {
+        Some((_, id)) => (Some(owner(id)), tier(id)),
+        None => (None, comment.strip_prefix("end of tier ").map(str::to_owned)),
+    };
+    let by = match (&rule, &policy) {
+        (Some((Some(number), _)), Some(policy)) => format!("rule {number} of {policy}"),
+        (Some((None, _)), Some(policy)) => format!("the kernel refused {policy}, so all of it is denied"),
+        _ if tier.is_some() => format!("the {comment}"),
+        _ if comment.is_empty() => format!("chain {tag}"),
+        _ => comment.to_owned(),
+    };
+    Named {
+        endpoint: turn.and_then(|turn| endpoint(turn, state)).map(|endpoint| endpoint.id.to_string()),
+        direction,
+        tier,
+        policy,
+        rule: rule.and_then(|(number, _)| number),
+        by,
+    }
+}
+
+/// The list that a comment names, with the number of the rule; none of a comment that names no list.
+fn rule_of(comment: &str, state: &State) -> Option<(Option<u32>, RulesId)> {
+    let (number, list) = match comment.strip_prefix("refused: ") {
+        Some(list) => (None, list),
+        None => {
+            let (number, list) = comment.strip_prefix("rule ")?.split_once(" of ")?;
+            (Some(number.parse().ok()?), list)
+        }
+    };
+    let whole = list.strip_suffix(": Deny").unwrap_or(list);
+    let mut found = state.rules.keys().filter(|id| id.to_string() == whole);
+    if let Some(id) = found.next() {
+        return Some((number, id.clone()));
+    }
+    // It was cut: good enough where only one begins so.
+    let mut cut = state.rules.keys().filter(|id| format!("{id}: Deny").starts_with(list));
+    cut.next().filter(|_| cut.next().is_none()).map(|id| (number, id.clone()))
+}
+
+fn owner(id: &RulesId) -> String {
+    match &id.owner {
+        Owner::Policy(policy) => policy.to_string(),
+        Owner::Profile(name) => format!("profile {name}"),
+    }
+}
+
+/// Whose turn it may have been, in the kernel's order.
+fn turns<'a>(tag: &str, at: At<'a>) -> Vec<Turn<'a>> {
+    use Direction::{Egress, Ingress};
+    let host = |interface: &'a str, direction, program| Turn {
+        place: Place::Host(interface.to_owned()),
+        direction,
+        program,
+        interface,
+    };
+    let workload = |interface: &'a str, direction, program| Turn {
+        place: Place::Workload(interface.to_owned()),
+        direction,
+        program,
+        interface,
+    };
+    let (inside, outside) = (at.in_name, at.out_name);
+    let normal_in = |endpoint: &Endpoint| Some(endpoint.programs.normal.ingress);
+    let normal_out = |endpoint: &Endpoint| Some(endpoint.programs.normal.egress);
+    let pre_dnat = || host(inside, Ingress, |endpoint| endpoint.programs.pre_dnat);
+    let untracked_in = || host(inside, Ingress, |endpoint| endpoint.programs.untracked.ingress);
+    let untracked_out = || host(outside, Egress, |endpoint| endpoint.programs.untracked.egress);
+    let forward_in = || host(inside, Ingress, |endpoint| endpoint.programs.forward.ingress);
+    let forward_out = || host(outside, Egress, |endpoint| endpoint.programs.forward.egress);
+    let from_workload = || workload(inside, Egress, normal_out);
+    let to_workload = || workload(outside, Ingress, normal_in);
+    let host_in = || host(inside, Ingress, normal_in);
+    let host_out = || host(outside, Egress, normal_out);
+    match tag {
+        "untracked-in" => vec![untracked_in()],
+        "untracked-out" => vec![untracked_out()],
+        "pre-dnat" => vec![pre_dnat()],
+        "host-in" => vec![host_in()],
+        "host-out" | "host-out-late" => vec![host_out()],
+        "forward-in" => vec![forward_in()],
+        "forward-out" => vec![forward_out()],
+        "workload-out" | "source-check" | "encapsulation" | "workload-to-host" | "from-workload" => {
+            vec![from_workload()]
+        }
+        "workload-in" | "to-workload" => vec![to_workload()],
+        "policy-in" | "policy-out" | "profile-in" | "profile-out" => match at.hook {
+            Some(Hook::Prerouting) => vec![untracked_in(), pre_dnat()],
+            Some(Hook::Input) => vec![from_workload(), host_in()],
+            Some(Hook::Forward) => vec![forward_in(), from_workload(), to_workload(), forward_out()],
+            Some(Hook::Output) => vec![untracked_out(), host_out()],
+            Some(Hook::Postrouting) => vec![host_out()],
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+/// The endpoint that governs the place of a turn.
+fn endpoint<'a>(turn: &Turn<'_>, state: &'a State) -> Option<&'a Endpoint> {
+    let any = matches!(turn.place, Place::Host(_)) && !turn.interface.is_empty();
+    state.endpoints.get(&turn.place).or_else(|| any.then(|| state.endpoints.get(&Place::AnyHost)).flatten())
+}
+
+fn program<'a>(turn: &Turn<'_>, state: &'a State) -> Option<&'a Program> {
+    state.programs.get(&(turn.program)(endpoint(turn, state)?)?)
+}
+
+/// Whether a list is asked in a turn.
+fn asks(turn: &Turn<'_>, id: &RulesId, state: &State) -> bool {
+    program(turn, state).is_some_and(|program| program.rules().any(|rules| rules == *id))
+}
