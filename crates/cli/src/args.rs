@@ -8,8 +8,8 @@ use clap::builder::StyledStr;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    agent, apply, backup, completion, datastore, delete, diff, explain, get, label, man, patch, schema, status, test,
-    top, verify, version, watch,
+    agent, apply, backup, completion, datastore, delete, diff, explain, get, history, label, man, patch, schema,
+    status, test, top, undo, verify, version, watch,
 };
 use crate::persona::Persona;
 
@@ -94,6 +94,29 @@ Examples:
 
 Nothing is written. Exit status: 0 nothing changes, 1 something does, 2 that could not be found out.")]
     Diff(diff::DiffArgs),
+    /// Say who changed what in the store, when, and by which command
+    #[command(after_help = "\
+Examples:
+  # The last changes, the newest first.
+  tortie history
+
+  # Those of one object, with what it was before and after each.
+  tortie history gnp web -o json
+
+Only the embedded store keeps a history: its last 10,000 changes, or 64 MiB of them.")]
+    History(history::HistoryArgs),
+    /// Take back what one command changed
+    #[command(after_help = "\
+Examples:
+  # What was written last.
+  tortie undo
+
+  # See what would happen if the change with revision 12 were taken back.
+  tortie undo 12 --dry-run
+
+All of it is taken back, or nothing where one of the objects was changed since. It is a change of its own: the next \
+`tortie undo` takes it back.")]
+    Undo(undo::UndoArgs),
     /// Show objects: all of a kind, named ones, or those that manifests describe
     #[command(after_help = "\
 Examples:
@@ -373,9 +396,9 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
         command = command.after_help(after);
     }
     for sub in subcommands {
-        const OURS: [&str; 13] = [
-            "diff", "explain", "test", "schema", "man", "agent", "status", "watch", "top", "verify", "backup",
-            "restore", "copy",
+        const OURS: [&str; 15] = [
+            "diff", "history", "undo", "explain", "test", "schema", "man", "agent", "status", "watch", "top", "verify",
+            "backup", "restore", "copy",
         ];
         let ours = OURS.contains(&sub.as_str());
         command = command.mut_subcommand(sub, |sub| {
@@ -386,7 +409,7 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
     command.mut_args(|arg| {
         let ours = matches!(
             arg.get_id().as_str(),
-            "store" | "strict" | "dry_run" | "keep_going" | "selector" | "allow_lockout"
+            "store" | "strict" | "dry_run" | "keep_going" | "selector" | "allow_lockout" | "message"
         );
         if ours { arg.hide(true) } else { arg }
     })

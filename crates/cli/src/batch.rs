@@ -127,7 +127,7 @@ impl Count {
 }
 
 /// This call as it is typed, with another flag.
-fn command(persona: Persona, flag: Option<&str>) -> String {
+pub(crate) fn command(persona: Persona, flag: Option<&str>) -> String {
     let mut words = vec![persona.name().to_owned()];
     words.extend(std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy())));
     if let Some(flag) = flag.filter(|flag| !words.iter().any(|word| word == flag)) {

@@ -10,6 +10,7 @@ pub(crate) mod diff;
 mod elsewhere;
 pub(crate) mod explain;
 pub(crate) mod get;
+pub(crate) mod history;
 pub(crate) mod label;
 pub(crate) mod man;
 pub(crate) mod patch;
@@ -18,6 +19,7 @@ pub(crate) mod status;
 pub(crate) mod test;
 pub(crate) mod top;
 mod transfer;
+pub(crate) mod undo;
 pub(crate) mod verify;
 pub(crate) mod version;
 pub(crate) mod watch;
@@ -56,6 +58,8 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
         Command::Get(args) => get::run(&args, session),
         Command::Patch(args) => patch::run(&args, session),
         Command::Label(args) => label::run(&args, session),
+        Command::History(args) => history::run(&args, session),
+        Command::Undo(args) => undo::run(&args, session),
         Command::Explain(args) => explain::run(&args, session),
         Command::Test(args) => test::run(&args, session),
         Command::Agent(args) => agent::run(&args, session),

@@ -18,6 +18,7 @@ use tortie_policy::{Direction, Snapshot};
 use tortie_store::{Listing, Selection};
 
 use crate::ask::Agent;
+use crate::author::author;
 use crate::in_force::{self, Sources, Wanted};
 use crate::session::Session;
 use crate::ssh::{Origin, SshConnection, origin};
@@ -29,6 +30,19 @@ pub(crate) struct GuardArgs {
     /// Write although the next SSH connection of this session's client, or the agent's to its store, would be denied
     #[arg(long)]
     pub(crate) allow_lockout: bool,
+    /// Why: `tortie history` shows it (embedded store only)
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+}
+
+impl GuardArgs {
+    /// Signs what is written from now on.
+    pub(crate) fn sign(&self, link: &Link, session: &Session) -> anyhow::Result<()> {
+        let Some(message) = &self.message else { return Ok(()) };
+        let store = link.store()?;
+        link.history(&*store)?.sign(author(session.persona, message, None));
+        Ok(())
+    }
 }
 
 /// A write that may be refused.

@@ -5,6 +5,7 @@
 mod allocator;
 mod args;
 mod ask;
+mod author;
 mod batch;
 mod calico;
 mod commands;

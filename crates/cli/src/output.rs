@@ -4,7 +4,7 @@ mod calico_columns;
 mod columns;
 mod goprint;
 mod label_selector;
-mod table;
+pub(crate) mod table;
 mod tabs;
 
 use serde_json::Value;

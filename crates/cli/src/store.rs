@@ -13,12 +13,13 @@ use tortie_agent::FELIX_CONFIG;
 use tortie_agent::config::felix_cfg;
 use tortie_api::{Key, Kind};
 use tortie_client::Client;
-use tortie_store::Store;
+use tortie_store::{History, Store};
 use tortie_store_etcd::{EtcdStore, Given, Settings};
 use tortie_store_kube::{KubeStore, SettingsError};
 use tortie_store_sqlite::SqliteStore;
 
 use crate::args::Place;
+use crate::author::author;
 use crate::config;
 use crate::report::NoStore;
 use crate::session::Session;
@@ -72,7 +73,13 @@ impl Link {
     /// The same, for commands without a namespace.
     pub(crate) fn find_by(session: &mut Session, config: &Path) -> anyhow::Result<Link> {
         let choice = choose(session, config, Path::new(FELIX_CONFIG))?;
-        Ok(Link { opened: open(choice.clone()), choice })
+        let link = Link { opened: open(choice.clone()), choice };
+        if let Ok(opened) = &link.opened
+            && let Some(history) = opened.store().history()
+        {
+            history.sign(author(session.persona, "", None));
+        }
+        Ok(link)
     }
 
     /// The URLs of the servers of this store: none of an embedded one. The error says why they are not known.
@@ -88,6 +95,17 @@ impl Link {
             }
             StoreKind::Kubernetes(given) => Ok(vec![kubernetes(given).map_err(|error| error.to_string())?.server]),
         }
+    }
+
+    /// The history of a store that keeps one.
+    pub(crate) fn history<'a>(&self, store: &'a dyn Store) -> anyhow::Result<&'a dyn History> {
+        store.history().ok_or_else(|| {
+            anyhow::anyhow!(
+                "{} keeps no history of who changed what, and nothing to take back: only the embedded store does. \
+                 `tortie backup` before a change keeps what was there",
+                store.describe()
+            )
+        })
     }
 
     /// A client that writes, or in a dry run only says what it would.

@@ -11,6 +11,7 @@ use rusqlite::{MAIN_DB, OpenFlags, Transaction, TransactionBehavior};
 use crate::faults::{self, Fault};
 use crate::header::{FileId, Registration};
 use crate::problem::Problem;
+use crate::write::LARGEST;
 use crate::{filesystem, schema};
 
 /// What a connection is for.
@@ -20,8 +21,8 @@ pub(crate) enum Role {
     Writer,
 }
 
-/// The largest value that is taken, in bytes (with its key): 16 MiB.
-const LARGEST: i32 = 16 << 20;
+/// The largest row: an object with its key, beside what it was before.
+const LARGEST_ROW: i32 = 2 * (LARGEST as i32) + (1 << 16);
 
 /// After how many pages in the WAL it is copied to the database: 4 MiB.
 const CHECKPOINT_PAGES: u32 = 1_000;
@@ -105,7 +106,7 @@ impl Connection {
     }
 
     fn set_up_writer(&mut self) -> rusqlite::Result<()> {
-        self.sql.set_limit(Limit::SQLITE_LIMIT_LENGTH, LARGEST)?;
+        self.sql.set_limit(Limit::SQLITE_LIMIT_LENGTH, LARGEST_ROW)?;
         // Replaces SQLite's own checkpoint, which would come before our touch.
         let wal_pages = self.wal_pages.clone();
         self.sql.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
@@ -178,7 +179,8 @@ impl Connection {
             TransactionBehavior::Immediate
         };
         let transaction = Transaction::new_unchecked(&self.sql, behavior).map_err(failed)?;
-        check_version(&path, busy, &transaction)?;
+        let version = check_version(&path, busy, &transaction)?;
+        schema::carry_over(&transaction, version).map_err(failed)?;
         let done = write(&transaction).map_err(failed)?;
         if faults::is_on(Fault::AckBeforeCommit) {
             std::mem::forget(transaction);
@@ -208,10 +210,11 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn check_version(path: &Path, busy: Duration, sql: &rusqlite::Connection) -> Result<(), Problem> {
+/// The version of the file, if it is one that is known.
+fn check_version(path: &Path, busy: Duration, sql: &rusqlite::Connection) -> Result<i64, Problem> {
     let found = schema::version(sql).map_err(|error| Problem::of_sql(path, busy, &error))?;
-    if found == schema::VERSION || faults::is_on(Fault::AnySchema) {
-        return Ok(());
+    if (schema::OLDEST..=schema::VERSION).contains(&found) || faults::is_on(Fault::AnySchema) {
+        return Ok(found);
     }
     let path = path.to_owned();
     Err(if found > schema::VERSION {

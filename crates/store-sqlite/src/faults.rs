@@ -16,6 +16,9 @@
 //! | `store.skip-checkpoint` | the WAL is never checkpointed while in use | `bounds` |
 //! | `store.unsynced-directory` | a new file's name is not synced | `power` |
 //! | `store.any-history` | a watch does not notice that the log before its position is another | `refusals` |
+//! | `store.trim-unconfirmed` | the log is trimmed of what may have to be put back | `history` |
+//! | `store.put-back-all` | what others changed since is overwritten when a change is put back | `history` |
+//! | `store.put-back-forgets` | what was changed again stays as the first unconfirmed change made it | `history` |
 //! | `store.any-schema` | the schema version is not looked at in transactions | `refusals` |
 
 /// A promise to break.
@@ -45,6 +48,12 @@ pub enum Fault {
     AnySchema,
     /// A watch does not notice that the log before its position is another.
     AnyHistory,
+    /// The log is trimmed of what may have to be put back.
+    TrimUnconfirmed,
+    /// What others changed since is overwritten when a change is put back.
+    PutBackAll,
+    /// What was changed again before it was put back is later put back to the unconfirmed change.
+    PutBackForgets,
 }
 
 impl Fault {
@@ -62,6 +71,9 @@ impl Fault {
         Fault::UnsyncedDirectory,
         Fault::AnySchema,
         Fault::AnyHistory,
+        Fault::TrimUnconfirmed,
+        Fault::PutBackAll,
+        Fault::PutBackForgets,
     ];
 
     /// Its name in `TORTIE_FAULTS`.
@@ -79,6 +91,9 @@ impl Fault {
             Fault::UnsyncedDirectory => "store.unsynced-directory",
             Fault::AnySchema => "store.any-schema",
             Fault::AnyHistory => "store.any-history",
+            Fault::TrimUnconfirmed => "store.trim-unconfirmed",
+            Fault::PutBackAll => "store.put-back-all",
+            Fault::PutBackForgets => "store.put-back-forgets",
         }
     }
 }

@@ -13,7 +13,7 @@ pub(crate) fn to_sql(revision: u64) -> i64 {
     i64::try_from(revision).unwrap_or(i64::MAX)
 }
 
-fn from_sql(revision: i64) -> u64 {
+pub(crate) fn from_sql(revision: i64) -> u64 {
     u64::try_from(revision).unwrap_or(0)
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn unknown(sql: &Connection) -> rusqlite::Result<Vec<String>> {
 pub(crate) fn older_than_bytes(sql: &Connection, last: u64, bytes: u64) -> rusqlite::Result<u64> {
     // SQLite keeps the length of a value beside it, so no value is read.
     let mut statement = sql.prepare_cached(
-        "SELECT revision, coalesce(length(value), 0) FROM log WHERE revision <= ?1 ORDER BY revision DESC",
+        "SELECT revision, coalesce(length(value), 0) + coalesce(length(before), 0) FROM log WHERE revision <= ?1 ORDER BY revision DESC",
     )?;
     let mut rows = statement.query([to_sql(last)])?;
     let mut sum = 0;
@@ -114,6 +114,14 @@ pub(crate) fn older_than_bytes(sql: &Connection, last: u64, bytes: u64) -> rusql
         }
     }
     Ok(0)
+}
+
+/// The first revision of what waits for a confirmation.
+pub(crate) fn first_pending(sql: &Connection) -> rusqlite::Result<Option<u64>> {
+    let found: Option<i64> = sql
+        .prepare_cached("SELECT min(first) FROM acts WHERE deadline IS NOT NULL")?
+        .query_row([], |row| row.get(0))?;
+    Ok(found.map(from_sql))
 }
 
 /// A piece of the log.
@@ -179,7 +187,7 @@ pub(crate) fn after(sql: &Connection, selection: &Selection, from: u64) -> rusql
 }
 
 /// The columns `kind, namespace, name` as a key.
-fn key(row: &Row<'_>) -> rusqlite::Result<Option<Key>> {
+pub(crate) fn key(row: &Row<'_>) -> rusqlite::Result<Option<Key>> {
     let Some(kind) = Kind::from_name(row.get_ref(0)?.as_str()?) else {
         return Ok(None);
     };

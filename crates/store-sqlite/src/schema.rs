@@ -6,8 +6,11 @@ use rusqlite::Connection;
 pub(crate) const APPLICATION_ID: i32 = 0x746f_7274;
 
 /// The version of the tables, kept in `user_version` and read in every transaction. A tortie that knows
-/// only older ones must refuse the file; a newer tortie must not raise it while an older one uses the file.
-pub(crate) const VERSION: i64 = 1;
+/// only older ones refuses the file; its agent goes on with what it has in force and says so.
+pub(crate) const VERSION: i64 = 2;
+
+/// The oldest version that is still read, and carried over by the first write.
+pub(crate) const OLDEST: i64 = 1;
 
 /// The tables. `objects` is what is; `log` is what happened, one row a revision without gaps, with no value
 /// where an object was removed. The last row of the log is always kept: its revision is the store's.
@@ -29,12 +32,30 @@ const TABLES: &str = "
     ) STRICT;
 ";
 
+/// Version 2: what an object was before each change; and acts, one row a transaction that wrote something, with the revisions
+/// of its changes, who made them, and by when they must be confirmed. Times are in milliseconds since 1970.
+const HISTORY: &str = "
+    ALTER TABLE log ADD COLUMN before BLOB;
+    CREATE TABLE acts (
+        first     INTEGER PRIMARY KEY,
+        last      INTEGER NOT NULL,
+        time      INTEGER NOT NULL,
+        uid       INTEGER NOT NULL,
+        sudo_user TEXT NOT NULL,
+        command   TEXT NOT NULL,
+        message   TEXT NOT NULL,
+        deadline  INTEGER,
+        enforced  INTEGER
+    ) STRICT;
+";
+
 /// The bytes of a store in which nothing is, in WAL mode from the start.
 pub(crate) fn empty_file() -> rusqlite::Result<Vec<u8>> {
     let mut memory = Connection::open_in_memory()?;
     memory.pragma_update(None, "application_id", APPLICATION_ID)?;
     memory.pragma_update(None, "user_version", VERSION)?;
     memory.execute_batch(TABLES)?;
+    memory.execute_batch(HISTORY)?;
     let mut bytes = memory.serialize(rusqlite::MAIN_DB)?.to_vec();
     // The versions to write and to read it: 2 says WAL (the file format's section 1.3).
     bytes[18..20].fill(2);
@@ -44,4 +65,13 @@ pub(crate) fn empty_file() -> rusqlite::Result<Vec<u8>> {
 /// The version of the open transaction's file.
 pub(crate) fn version(sql: &Connection) -> rusqlite::Result<i64> {
     sql.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0))
+}
+
+/// Brings the file of an older tortie to this version, within the transaction of a write.
+pub(crate) fn carry_over(sql: &Connection, from: i64) -> rusqlite::Result<()> {
+    if from < 2 {
+        sql.execute_batch(HISTORY)?;
+        sql.pragma_update(None, "user_version", VERSION)?;
+    }
+    Ok(())
 }

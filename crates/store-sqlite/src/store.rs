@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tortie_api::Key;
+use tortie_store::history::{LoggedChange, PutBack};
 use tortie_store::{
-    Listing, Op, Position, Selection, Stopped, Store, StoreError, Stored, Watch, Whole, Write, WriteError, Written,
+    Act, Author, History, Listing, Op, Position, Selection, Stopped, Store, StoreError, Stored, Watch, Whole, Write,
+    WriteError, Written,
 };
 
 use crate::connection::{Connection, Role};
@@ -15,7 +17,7 @@ use crate::place::Place;
 use crate::problem::Problem;
 use crate::watch::Watcher;
 use crate::write::Keep;
-use crate::{create, read, wake, write};
+use crate::{create, history, read, wake, write};
 
 /// Where the embedded store is unless something else is said.
 pub const DEFAULT_PATH: &str = "/var/lib/tortie/tortie.db";
@@ -48,6 +50,7 @@ pub struct SqliteStore {
     reader: Mutex<Option<Connection>>,
     writer: Mutex<Option<Connection>>,
     created: AtomicBool,
+    author: Mutex<Author>,
 }
 
 impl SqliteStore {
@@ -64,6 +67,7 @@ impl SqliteStore {
             reader: Mutex::default(),
             writer: Mutex::default(),
             created: AtomicBool::new(false),
+            author: Mutex::default(),
         };
         store.with(&store.reader, Role::Reader, |connection| connection.read(|_| Ok(())))?;
         Ok(store)
@@ -107,12 +111,13 @@ impl SqliteStore {
     fn write_to_file(
         &self,
         writes: &[Write],
-        write: impl FnOnce(&rusqlite::Connection, &[Write], Keep) -> rusqlite::Result<Answers>,
+        write: impl FnOnce(&rusqlite::Connection, &[Write], Keep, &Author) -> rusqlite::Result<Answers>,
     ) -> Result<Option<Answers>, Problem> {
         let Options { keep, keep_bytes, .. } = *self.place.options();
         let keep = Keep { revisions: keep, bytes: keep_bytes };
+        let author = self.author.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.with(&self.writer, Role::Writer, |connection| {
-            let results = connection.write(|sql| write(sql, writes, keep))?;
+            let results = connection.write(|sql| write(sql, writes, keep, &author))?;
             if results.iter().any(Result::is_ok) {
                 wake::touch(connection.path());
                 connection.checkpoint();
@@ -125,7 +130,7 @@ impl SqliteStore {
     fn write_by(
         &self,
         writes: &[Write],
-        write: impl Fn(&rusqlite::Connection, &[Write], Keep) -> rusqlite::Result<Answers>,
+        write: impl Fn(&rusqlite::Connection, &[Write], Keep, &Author) -> rusqlite::Result<Answers>,
     ) -> Result<Answers, StoreError> {
         if writes.is_empty() {
             return Ok(Vec::new());
@@ -185,6 +190,10 @@ impl Store for SqliteStore {
         Ok(Whole { made: Vec::new(), stopped: Some(Stopped::Refused(refused)) })
     }
 
+    fn history(&self) -> Option<&dyn History> {
+        Some(self)
+    }
+
     fn unread(&self) -> Vec<String> {
         let found = self.with(&self.reader, Role::Reader, |connection| connection.read(read::unknown));
         // That the file cannot be read was an error of an earlier call.
@@ -193,5 +202,47 @@ impl Store for SqliteStore {
 
     fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
         Ok(Box::new(self.watcher(selection, from)?))
+    }
+}
+
+impl History for SqliteStore {
+    fn sign(&self, author: Author) {
+        *self.author.lock().unwrap_or_else(PoisonError::into_inner) = author;
+    }
+
+    fn acts(&self) -> Result<Vec<Act>, StoreError> {
+        let found = self.with(&self.reader, Role::Reader, |connection| connection.read(history::acts))?;
+        Ok(found.unwrap_or_default())
+    }
+
+    fn changes(&self, act: &Act) -> Result<Vec<LoggedChange>, StoreError> {
+        let found =
+            self.with(&self.reader, Role::Reader, |connection| connection.read(|sql| history::changes(sql, act)))?;
+        Ok(found.unwrap_or_default())
+    }
+
+    fn note_enforced(&self, act: &Act, time: u64) -> Result<(), StoreError> {
+        self.with(&self.writer, Role::Writer, |connection| {
+            connection.write(|sql| history::note_enforced(sql, act, time))
+        })?;
+        Ok(())
+    }
+
+    fn confirm(&self, act: &Act) -> Result<bool, StoreError> {
+        let done = self
+            .with(&self.writer, Role::Writer, |connection| connection.write(|sql| history::settle(sql, act.first)))?;
+        Ok(done.unwrap_or(false))
+    }
+
+    fn put_back(&self, act: &Act) -> Result<Option<PutBack>, StoreError> {
+        let author = self.author.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let done = self.with(&self.writer, Role::Writer, |connection| {
+            let done = connection.write(|sql| history::put_back(sql, act.first, &author))?;
+            if done.is_some() {
+                wake::touch(connection.path());
+            }
+            Ok(done)
+        })?;
+        Ok(done.flatten())
     }
 }

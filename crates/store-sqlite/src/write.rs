@@ -2,9 +2,10 @@
 //! trimming of the log.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, ErrorCode, params};
-use tortie_store::{Op, Position, Unsupported, Write, WriteError, Written};
+use tortie_store::{Author, Op, Position, Unsupported, Write, WriteError, Written};
 
 use crate::faults::{self, Fault};
 use crate::read::{self, Extent, to_sql};
@@ -18,6 +19,9 @@ pub(crate) struct Keep {
     pub(crate) bytes: u64,
 }
 
+/// The largest value that is taken, in bytes (with its key): 16 MiB.
+pub(crate) const LARGEST: usize = 16 << 20;
+
 /// Makes each change or says why not. The log keeps at least the last revisions before the batch, and
 /// all of the batch: who watches closely is never cut off by one large write. Where those revisions have more
 /// bytes of values than `keep` says it keeps fewer, and a watch from before them is answered as compacted.
@@ -25,6 +29,7 @@ pub(crate) fn batch(
     sql: &Connection,
     writes: &[Write],
     keep: Keep,
+    author: &Author,
 ) -> rusqlite::Result<Vec<Result<Written, WriteError>>> {
     let extent = read::extent(sql)?;
     let mut last = extent.last;
@@ -36,8 +41,11 @@ pub(crate) fn batch(
         }
         results.push(result);
     }
-    let bytes = writes.iter().map(|write| value_of(write).map_or(0, |value| value.len() as u64)).sum();
-    trim(sql, extent, Added { revisions: last - extent.last, bytes }, keep)?;
+    let before = |written: &Written| written.previous.as_ref().map_or(0, |previous| previous.value.len());
+    let bytes = writes.iter().map(|write| value_of(write).map_or(0, |value| value.len())).sum::<usize>()
+        + results.iter().flatten().map(before).sum::<usize>();
+    note_act(sql, extent.last + 1, last, author)?;
+    trim(sql, extent, Added { revisions: last - extent.last, bytes: bytes as u64 }, keep)?;
     Ok(results)
 }
 
@@ -46,14 +54,48 @@ pub(crate) fn whole(
     sql: &Connection,
     writes: &[Write],
     keep: Keep,
+    author: &Author,
 ) -> rusqlite::Result<Vec<Result<Written, WriteError>>> {
     sql.execute_batch("SAVEPOINT whole")?;
-    let answers = batch(sql, writes, keep)?;
+    let answers = batch(sql, writes, keep, author)?;
     if answers.iter().any(Result::is_err) && !faults::is_on(Fault::HalfBatch) {
         sql.execute_batch("ROLLBACK TO whole")?;
     }
     sql.execute_batch("RELEASE whole")?;
     Ok(answers)
+}
+
+/// Notes who made the changes of this transaction.
+pub(crate) fn note_act(sql: &Connection, first: u64, last: u64, author: &Author) -> rusqlite::Result<()> {
+    if last < first {
+        return Ok(());
+    }
+    let now = now();
+    let deadline = author.confirm_within.map(|within| now.saturating_add(millis(within)));
+    sql.prepare_cached(
+        "INSERT INTO acts (first, last, time, uid, sudo_user, command, message, deadline)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute(params![
+        to_sql(first),
+        to_sql(last),
+        to_sql(now),
+        author.uid,
+        author.sudo_user,
+        author.command,
+        author.message,
+        deadline.map(to_sql)
+    ])?;
+    Ok(())
+}
+
+/// The time, in milliseconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A change that is either made whole or leaves no trace, without an end to the batch.
@@ -64,9 +106,7 @@ fn in_savepoint(
     let run = |text| sql.prepare_cached(text)?.execute([]);
     run("SAVEPOINT object")?;
     let result = match change(sql) {
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::TooBig) => {
-            Err(WriteError::Refused("it is larger than 16 MiB".to_owned()))
-        }
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::TooBig) => Err(too_large()),
         other => other?,
     };
     if result.is_err() {
@@ -76,6 +116,10 @@ fn in_savepoint(
     Ok(result)
 }
 
+fn too_large() -> WriteError {
+    WriteError::Refused("it is larger than 16 MiB".to_owned())
+}
+
 fn value_of(write: &Write) -> Option<&Arc<[u8]>> {
     match &write.op {
         Op::Create(value) | Op::Update(value, _) => Some(value),
@@ -83,7 +127,8 @@ fn value_of(write: &Write) -> Option<&Arc<[u8]>> {
     }
 }
 
-fn one(sql: &Connection, write: &Write, revision: u64) -> rusqlite::Result<Result<Written, WriteError>> {
+/// Makes one change, or says why not.
+pub(crate) fn one(sql: &Connection, write: &Write, revision: u64) -> rusqlite::Result<Result<Written, WriteError>> {
     if !write.key.kind.is_calico() {
         let unsupported = Unsupported::default();
         return Ok(Err(unsupported.refusal(write.op.operation())));
@@ -99,8 +144,15 @@ fn one(sql: &Connection, write: &Write, revision: u64) -> rusqlite::Result<Resul
     let value = value_of(write);
     let at = to_sql(revision);
     let bytes: Option<&[u8]> = value.map(Arc::as_ref);
-    sql.prepare_cached("INSERT INTO log (revision, kind, namespace, name, value) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![at, kind, namespace, name, bytes])?;
+    let row = kind.len() + namespace.len() + name.len() + bytes.map_or(0, <[u8]>::len);
+    if row + ROW_HEAD > LARGEST {
+        return Ok(Err(too_large()));
+    }
+    let before: Option<&[u8]> = previous.as_ref().map(|previous| &*previous.value);
+    sql.prepare_cached(
+        "INSERT INTO log (revision, kind, namespace, name, value, before) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![at, kind, namespace, name, bytes, before])?;
     if faults::is_on(Fault::HalfObject) {
         sql.execute_batch("COMMIT; BEGIN IMMEDIATE; SAVEPOINT object")?;
     }
@@ -118,6 +170,9 @@ fn one(sql: &Connection, write: &Write, revision: u64) -> rusqlite::Result<Resul
     Ok(Ok(Written { revision: revision.into(), position: Position::at(revision), previous }))
 }
 
+/// What a row takes beside its values.
+const ROW_HEAD: usize = 32;
+
 /// What a batch adds to the log.
 struct Added {
     revisions: u64,
@@ -126,7 +181,7 @@ struct Added {
 
 /// How many revisions pass, or bytes come, until the bytes of the log are counted again.
 const COUNT_EVERY: u64 = 64;
-const COUNT_BYTES: u64 = 1 << 20;
+const COUNT_BYTES: u64 = 1 << 18;
 
 /// Removes what the log need not keep, a little more than was added: so a backlog goes away in time, and no
 /// single write pays for it.
@@ -147,7 +202,14 @@ fn trim(sql: &Connection, before: Extent, added: Added, keep: Keep) -> rusqlite:
     if before.first > old {
         return Ok(());
     }
-    let upto = old.min(before.first + most);
+    let mut upto = old.min(before.first + most);
+    // What waits for a confirmation may have to be put back.
+    if let Some(first) = read::first_pending(sql)?
+        && !faults::is_on(Fault::TrimUnconfirmed)
+    {
+        upto = upto.min(first.saturating_sub(1));
+    }
     sql.prepare_cached("DELETE FROM log WHERE revision <= ?1")?.execute([to_sql(upto)])?;
+    sql.prepare_cached("DELETE FROM acts WHERE last <= ?1")?.execute([to_sql(upto)])?;
     Ok(())
 }

@@ -96,7 +96,7 @@ fn a_newer_schema_is_refused_untouched() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tortie.db");
     store_with_content(&path);
-    tamper(&path, "PRAGMA user_version = 2");
+    tamper(&path, "PRAGMA user_version = 3");
     let text = refused(&path);
     assert!(text.contains("newer tortie"), "{text}");
 }
@@ -110,7 +110,7 @@ fn a_schema_raised_while_in_use_stops_reads_writes_and_watches() {
     let mut watch = store.watch(&Selection::default(), &0.into()).unwrap();
     next(&mut *watch);
     // In the WAL only: the header of the file does not say it yet.
-    tamper(&path, "PRAGMA user_version = 2");
+    tamper(&path, "PRAGMA user_version = 3");
     for error in [
         store.get(&key("a")).err(),
         store.list(&Selection::default()).err(),
@@ -121,7 +121,7 @@ fn a_schema_raised_while_in_use_stops_reads_writes_and_watches() {
         assert!(text.contains("newer tortie"), "{text}");
     }
     // Where an older tortie brings it back, the watch goes on where it was.
-    tamper(&path, "PRAGMA user_version = 1");
+    tamper(&path, "PRAGMA user_version = 2");
     store.write(&[create("c")]).unwrap().remove(0).unwrap();
     assert_eq!(next(&mut *watch).key(), &key("c"));
 }

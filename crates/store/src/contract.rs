@@ -22,8 +22,8 @@ use std::time::Duration;
 use tortie_api::{Key, Kind};
 
 use crate::{
-    Abilities, Event, Listing, Operation, Paths, Position, Selection, Stopped, StoreError, Stored, Support, Whole,
-    Write, WriteError, Written,
+    Abilities, Event, History, Listing, Operation, Paths, Position, Selection, Stopped, StoreError, Stored, Support,
+    Whole, Write, WriteError, Written,
 };
 
 /// All objects of a selection, in the order of their keys, for a store whose [`Store::list_pages`] does the work. When the
@@ -139,6 +139,11 @@ pub trait Store: Send + Sync {
 
     /// What the store keeps beside the objects, where it keeps such things.
     fn paths(&self) -> Option<&dyn Paths> {
+        None
+    }
+
+    /// Who changed this store, and how that is taken back, where it keeps such things.
+    fn history(&self) -> Option<&dyn History> {
         None
     }
 

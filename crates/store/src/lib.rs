@@ -24,6 +24,7 @@
 mod abilities;
 mod contract;
 mod error;
+pub mod history;
 pub mod memory;
 mod object;
 mod overlay;
@@ -39,6 +40,7 @@ pub mod conformance;
 pub use abilities::{Abilities, Operation, Support, Unsupported};
 pub use contract::{Store, Watch, list_by_pages};
 pub use error::StoreError;
+pub use history::{Act, Author, History};
 pub use object::{Event, Listing, Purpose, Selection, Stored, Value};
 pub use overlay::Overlay;
 pub use paths::Paths;

@@ -131,6 +131,7 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
     needs_files(verb, &args.files)?;
     let link = Link::find(session, &args.place)?;
     link.check_version(session)?;
+    args.guard.sign(&link, session)?;
     let Some(manifests) = session.manifests(verb, &args.files)? else { return Ok(Exit::Failed) };
     if args.strict && manifests.has_remarks {
         session.terminal.fail(&anyhow::anyhow!(

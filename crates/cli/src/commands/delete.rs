@@ -55,6 +55,7 @@ struct Wish {
 pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let link = Link::find(session, &args.place)?;
     link.check_version(session)?;
+    args.guard.sign(&link, session)?;
     let (manifests, wishes) = match (args.files.filename.is_empty(), args.targets.is_empty()) {
         (true, true) => {
             return Err(Usage("delete needs KIND NAME, or manifests with -f".to_owned()).into());

@@ -49,6 +49,7 @@ pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exi
         labels.iter().map(|label| change(label, args, calico)).collect::<anyhow::Result<_>>()?;
     let link = Link::find(session, &args.place)?;
     link.check_version(session)?;
+    args.guard.sign(&link, session)?;
     let typed = target.join(" ");
     let target = match target::one(target, session.persona) {
         Ok(target) => target,

@@ -1,0 +1,155 @@
+//! `history`: who changed what in the store, when, and by which command.
+
+use clap::Args;
+use serde_json::{Value, json};
+use tortie_api::Key;
+use tortie_store::Act;
+use tortie_store::history::{LoggedChange, by_object};
+
+use crate::args::{Format, Place};
+use crate::author::who;
+use crate::diagnose::name_of;
+use crate::namespace::{self, Wanted};
+use crate::output::table;
+use crate::report::Exit;
+use crate::session::Session;
+use crate::store::Link;
+use crate::target;
+
+/// More objects of one act are counted, not named.
+const SHOWN: usize = 3;
+
+/// Arguments of `history`.
+#[derive(Args, Debug)]
+pub(crate) struct HistoryArgs {
+    /// Only the changes of this object
+    #[arg(value_name = "KIND NAME")]
+    target: Vec<String>,
+    #[command(flatten)]
+    place: Place,
+    /// At most so many, the newest; 0 for all
+    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+    limit: usize,
+    /// text or json
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+/// Tells it, the newest first.
+pub(crate) fn run(args: &HistoryArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    let link = Link::find(session, &args.place)?;
+    let store = link.existing()?;
+    let history = link.history(&*store)?;
+    let wanted = if args.target.is_empty() { None } else { Some(keys(args, &link, session)?) };
+    let mut rows = Vec::new();
+    let mut told = Vec::new();
+    let limit = if args.limit == 0 { usize::MAX } else { args.limit };
+    for act in history.acts()? {
+        if rows.len() >= limit {
+            break;
+        }
+        let mut changes = by_object(history.changes(&act)?);
+        if let Some(keys) = &wanted {
+            changes.retain(|change| keys.contains(&change.key));
+            if changes.is_empty() {
+                continue;
+            }
+        }
+        rows.push(row(&act, &changes));
+        told.push(as_json(&act, &changes));
+    }
+    match args.output {
+        Format::Json => session.terminal.line(format_args!("{:#}", Value::from(told))),
+        Format::Text if rows.is_empty() => {
+            session.terminal.note("the history is empty: nothing was written since it is kept")
+        }
+        Format::Text => {
+            let text = table::render(&TITLES, &rows, session.terminal.colour_out());
+            session.terminal.print(&text);
+        }
+    }
+    Ok(Exit::Done)
+}
+
+const TITLES: [&str; 6] = ["REVISION", "TIME", "WHO", "CHANGES", "COMMAND", "MESSAGE"];
+
+/// The keys under which the object may be stored.
+fn keys(args: &HistoryArgs, link: &Link, session: &Session) -> anyhow::Result<Vec<Key>> {
+    let target = target::one(&args.target, session.persona)?;
+    let wanted = Wanted { namespace: args.place.namespace.as_deref(), all: false };
+    let namespace = namespace::resolve(target.kind, &target.namespace, wanted)
+        .map_err(|problem| anyhow::anyhow!("{}", problem.text()))?;
+    let key = Key { kind: target.kind, namespace, name: target.name };
+    let stored = link.reader()?.stored_key(key.clone())?;
+    Ok(vec![key, stored])
+}
+
+/// `5` or `5-7`.
+pub(crate) fn revisions(act: &Act) -> String {
+    if act.first == act.last { act.last.to_string() } else { format!("{}-{}", act.first, act.last) }
+}
+
+/// A time in milliseconds since 1970, as UTC.
+pub(crate) fn time(milliseconds: u64) -> String {
+    let time = i64::try_from(milliseconds).ok().and_then(|time| jiff::Timestamp::from_millisecond(time).ok());
+    time.map_or_else(String::new, |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+/// What became of an object: `created`, `changed`, `deleted`, or `unchanged` where it was changed back at once.
+pub(crate) fn word(change: &LoggedChange) -> &'static str {
+    match (&change.before, &change.after) {
+        (None, Some(_)) => "created",
+        (Some(_), None) => "deleted",
+        (before, after) if before == after => "unchanged",
+        _ => "changed",
+    }
+}
+
+fn row(act: &Act, changes: &[LoggedChange]) -> Vec<String> {
+    let mut shown: Vec<String> =
+        changes.iter().take(SHOWN).map(|change| format!("{} {}", name_of(&change.key), word(change))).collect();
+    if changes.len() > SHOWN {
+        shown.push(format!("{} more", changes.len() - SHOWN));
+    }
+    let mut message = act.author.message.clone();
+    if let Some(pending) = act.pending {
+        let until = format!("(put back at {} unless confirmed)", time(pending.deadline));
+        message = if message.is_empty() { until } else { format!("{message} {until}") };
+    }
+    vec![
+        revisions(act),
+        time(act.time),
+        who(&act.author),
+        shown.join(", "),
+        one_line(&act.author.command),
+        one_line(&message),
+    ]
+}
+
+/// A table has one line for each row.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn as_json(act: &Act, changes: &[LoggedChange]) -> Value {
+    let value = |bytes: &Option<std::sync::Arc<[u8]>>| {
+        bytes.as_ref().map(|bytes| serde_json::from_slice::<Value>(bytes).unwrap_or(Value::Null))
+    };
+    let changes = changes.iter().map(|change| {
+        json!({
+            "kind": change.key.kind.name(), "namespace": change.key.namespace, "name": change.key.name,
+            "change": word(change), "revision": change.revision, "before": value(&change.before), "after": value(&change.after),
+        })
+    });
+    json!({
+        "firstRevision": act.first,
+        "lastRevision": act.last,
+        "time": time(act.time),
+        "uid": act.author.uid,
+        "sudoUser": act.author.sudo_user,
+        "command": act.author.command,
+        "message": act.author.message,
+        "putBackAt": act.pending.map(|pending| time(pending.deadline)),
+        "changes": changes.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,173 @@
+//! `undo`: takes back what one command changed, as one batch, if nobody has changed the same objects since.
+
+use std::sync::Arc;
+
+use clap::Args;
+use serde_json::Value;
+use tortie_api::{Key, Kind};
+use tortie_client::Client;
+use tortie_store::history::{LoggedChange, by_object};
+use tortie_store::{Act, Op, Overlay, Selection, Stopped, Store, Stored, Write};
+
+use crate::args::Place;
+use crate::ask::Agent;
+use crate::commands::history::revisions;
+use crate::diagnose::name_of;
+use crate::enforced;
+use crate::guard::{Guard, GuardArgs};
+use crate::meaning::Meaning;
+use crate::report::{Exit, Usage};
+use crate::session::Session;
+use crate::store::Link;
+
+/// Arguments of `undo`.
+#[derive(Args, Debug)]
+pub(crate) struct UndoArgs {
+    /// A revision of what is to be taken back, as `tortie history` shows it; without it, what was written last
+    #[arg(value_name = "REVISION")]
+    revision: Option<u64>,
+    #[command(flatten)]
+    place: Place,
+    /// Say what would happen, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    guard: GuardArgs,
+}
+
+/// Takes it back.
+pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    if !args.place.namespace.as_deref().unwrap_or_default().is_empty() {
+        return Err(Usage("undo takes back all of what one command changed, in every namespace".to_owned()).into());
+    }
+    let link = Link::find(session, &args.place)?;
+    let store = link.existing()?;
+    let history = link.history(&*store)?;
+    args.guard.sign(&link, session)?;
+    let act = find(history.acts()?, args.revision)?;
+    let changes = by_object(history.changes(&act)?);
+    let is_initial = |change: &LoggedChange| change.key.kind == Kind::ClusterInformation && change.before.is_none();
+    if changes.iter().any(is_initial) {
+        anyhow::bail!("revision {} is what every store begins with; it stays", revisions(&act));
+    }
+    let mut writes = Vec::new();
+    let mut changed_since = Vec::new();
+    for change in &changes {
+        let current = store.get(&change.key)?;
+        match inverse(change, current.as_ref()) {
+            Ok(write) => writes.extend(write),
+            Err(since) => changed_since.push(since),
+        }
+    }
+    if !changed_since.is_empty() {
+        changed_since.iter().for_each(|since| session.terminal.error(since));
+        session.terminal.error(format_args!("revision {} cannot be taken back: nothing was written", revisions(&act)));
+        return Ok(Exit::Failed);
+    }
+    let overlay = Arc::new(Overlay::new(store.clone()));
+    let trial = Client::new(overlay.clone());
+    overlay.write_whole(&writes)?;
+    refuse_orphans(&*overlay, &writes)?;
+
+    let guard = Guard { link: &link, args: &args.guard };
+    if !args.dry_run && !guard.allows(session, |trial| drop(trial.store().write_whole(&writes))) {
+        return Ok(Exit::Refused);
+    }
+    if !args.dry_run {
+        match store.write_whole(&writes)?.stopped {
+            None => {}
+            Some(Stopped::Failed(error)) => return Err(error.into()),
+            Some(Stopped::Refused(refused)) => {
+                let of = |at: usize| writes.get(at).map(|write| name_of(&write.key)).unwrap_or_default();
+                let all: Vec<String> = refused.iter().map(|(at, why)| format!("{}: {why}", of(*at))).collect();
+                anyhow::bail!("nothing was written: {}", all.join("; "));
+            }
+        }
+        // There is nothing left to be put back.
+        history.confirm(&act)?;
+    }
+    let agent = Agent::soon();
+    let meaning = if args.dry_run { Meaning::of_dry_run(&link, &trial, &agent, session) } else { None };
+    let would = if args.dry_run { " (dry run)" } else { "" };
+    for write in &writes {
+        session.terminal.line(format_args!("{} {}{would}", name_of(&write.key), word(&write.op)));
+        let fields = meaning.iter().flat_map(|meaning| meaning.fields(&write.key));
+        fields.for_each(|field| session.terminal.line(field));
+    }
+    if writes.is_empty() {
+        session.terminal.line(format_args!("revision {} changed nothing that is left", revisions(&act)));
+    }
+    if let Some(meaning) = &meaning {
+        meaning.show(session);
+        if !guard.would_allow(session, &trial) {
+            return Ok(Exit::Refused);
+        }
+    }
+    if !args.dry_run {
+        enforced::warn(&link, &agent, session);
+    }
+    Ok(Exit::Done)
+}
+
+/// The act with this revision, or the last one.
+fn find(acts: Vec<Act>, revision: Option<u64>) -> anyhow::Result<Act> {
+    let oldest = acts.last().map(|act| act.first);
+    let mut acts = acts.into_iter();
+    let found = match revision {
+        None => acts.next(),
+        Some(revision) => acts.find(|act| (act.first..=act.last).contains(&revision)),
+    };
+    found.ok_or_else(|| match (revision, oldest) {
+        (Some(revision), Some(oldest)) => {
+            anyhow::anyhow!("the history has no revision {revision}; it begins at {oldest} (`tortie history`)")
+        }
+        _ => anyhow::anyhow!("there is nothing to take back: the history is empty"),
+    })
+}
+
+/// What takes a change of an object back; none where the object is as it was already. The error says that somebody changed it since.
+fn inverse(change: &LoggedChange, current: Option<&Stored>) -> Result<Option<Write>, String> {
+    let key = change.key.clone();
+    let now = current.map(|stored| &*stored.value);
+    if now == change.before.as_deref() {
+        return Ok(None);
+    }
+    if now != change.after.as_deref() {
+        let since = match current {
+            Some(stored) => format!("was changed since, by revision {}", stored.revision),
+            None => "was deleted since".to_owned(),
+        };
+        return Err(format!("{} {since}", name_of(&key)));
+    }
+    Ok(match (current, &change.before) {
+        (None, Some(before)) => Some(Write::create(key, before.clone())),
+        (Some(stored), Some(before)) => Some(Write::update(key, before.clone(), stored.revision.clone())),
+        (Some(stored), None) => Some(Write::delete(key, Some(stored.revision.clone()))),
+        (None, None) => None,
+    })
+}
+
+/// A tier that policies are in stays, as `delete` would keep it.
+fn refuse_orphans(after: &dyn Store, writes: &[Write]) -> anyhow::Result<()> {
+    let is_deleted = |write: &&Write| write.key.kind == Kind::Tier && matches!(write.op, Op::Delete(_));
+    let tiers: Vec<&Key> = writes.iter().filter(is_deleted).map(|write| &write.key).collect();
+    if tiers.is_empty() {
+        return Ok(());
+    }
+    for stored in after.list(&Selection::default())?.items {
+        let value: Value = serde_json::from_slice(&stored.value).unwrap_or_default();
+        let tier = value.pointer("/spec/tier").and_then(Value::as_str).unwrap_or_default();
+        if tiers.iter().any(|key| key.name == tier) {
+            anyhow::bail!("tier/{tier} cannot be deleted: {} is in it", name_of(&stored.key));
+        }
+    }
+    Ok(())
+}
+
+fn word(op: &Op) -> &'static str {
+    match op {
+        Op::Create(_) => "created",
+        Op::Update(..) => "changed",
+        Op::Delete(_) => "deleted",
+    }
+}

@@ -1,0 +1,183 @@
+//! Who changed what, and how it is put back.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use tortie_api::{Key, Kind};
+use tortie_store::history::PutBack;
+use tortie_store::{Act, Author, History, Selection, Store, Write};
+use tortie_store_sqlite::{Options, SqliteStore};
+
+fn key(name: &str) -> Key {
+    Key::cluster(Kind::HostEndpoint, name)
+}
+
+fn store() -> (tempfile::TempDir, SqliteStore) {
+    let place = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(place.path().join("tortie.db")).unwrap();
+    (place, store)
+}
+
+/// Writes objects in one transaction, each with a value or without; what must be confirmed within an hour, if anything.
+fn write(store: &SqliteStore, objects: &[(&str, Option<&str>)], confirm: bool) -> Act {
+    store.sign(Author {
+        uid: 7,
+        command: "a command".into(),
+        confirm_within: confirm.then_some(Duration::from_secs(3600)),
+        ..Author::default()
+    });
+    let writes: Vec<Write> = objects
+        .iter()
+        .map(|(name, value)| {
+            let key = key(name);
+            match (store.get(&key).unwrap(), value) {
+                (None, Some(value)) => Write::create(key, value.as_bytes()),
+                (Some(stored), Some(value)) => Write::update(key, value.as_bytes(), stored.revision),
+                (_, None) => Write::delete(key, None),
+            }
+        })
+        .collect();
+    assert!(store.write_whole(&writes).unwrap().stopped.is_none());
+    store.sign(Author::default());
+    store.acts().unwrap().remove(0)
+}
+
+fn content(store: &SqliteStore) -> String {
+    let items = store.list(&Selection::default()).unwrap().items;
+    let item = |one: &tortie_store::Stored| format!("{}={}", one.key.name, String::from_utf8_lossy(&one.value));
+    items.iter().map(item).collect::<Vec<_>>().join(" ")
+}
+
+fn names(done: Option<PutBack>) -> (Vec<String>, Vec<String>) {
+    let done = done.unwrap();
+    let names = |keys: Vec<Key>| keys.into_iter().map(|key| key.name).collect();
+    (names(done.restored), names(done.left))
+}
+
+#[test]
+fn an_act_has_its_author_and_what_was_before_each_change() {
+    let (_place, store) = store();
+    write(&store, &[("a", Some("1"))], false);
+    let act = write(&store, &[("a", Some("2")), ("b", Some("1"))], false);
+    assert_eq!((act.first, act.last, act.author.uid, act.author.command.as_str()), (2, 3, 7, "a command"));
+    assert!(act.pending.is_none() && act.time > 1_600_000_000_000);
+    let changes = store.changes(&act).unwrap();
+    let text = |value: &Option<std::sync::Arc<[u8]>>| value.as_ref().map(|v| String::from_utf8_lossy(v).into_owned());
+    let told: Vec<_> =
+        changes.iter().map(|one| (one.revision, one.key.name.as_str(), text(&one.before), text(&one.after))).collect();
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(told, [(2, "a", some("1"), some("2")), (3, "b", None, some("1"))]);
+    // What changed nothing is no act.
+    assert!(store.write_whole(&[Write::create(key("a"), *b"3")]).unwrap().stopped.is_some());
+    assert_eq!(store.acts().unwrap().len(), 2);
+}
+
+#[test]
+fn what_is_not_confirmed_is_put_back_byte_for_byte() {
+    let (_place, store) = store();
+    write(&store, &[("a", Some("1")), ("gone", Some("x"))], false);
+    let before = content(&store);
+    let act = write(&store, &[("a", Some("2")), ("new", Some("y")), ("gone", None)], true);
+    assert!(act.pending.is_some_and(|pending| pending.deadline > act.time && pending.enforced.is_none()));
+    store.note_enforced(&act, 5).unwrap();
+    store.note_enforced(&act, 6).unwrap();
+    let noted = store.acts().unwrap().remove(0).pending.unwrap();
+    assert_eq!(noted.enforced, Some(5), "the first time counts");
+    let (mut restored, left) = names(store.put_back(&act).unwrap());
+    restored.sort();
+    assert_eq!((restored.join(" ").as_str(), left.len()), ("a gone new", 0));
+    assert_eq!(content(&store), before);
+    assert_eq!(store.put_back(&act).unwrap(), None, "once");
+    assert_eq!(content(&store), before);
+}
+
+#[test]
+fn what_is_confirmed_stays() {
+    let (_place, store) = store();
+    let act = write(&store, &[("a", Some("1"))], true);
+    assert!(store.confirm(&act).unwrap());
+    assert!(!store.confirm(&act).unwrap(), "it waits no more");
+    assert_eq!(store.put_back(&act).unwrap(), None);
+    assert_eq!(content(&store), "a=1");
+}
+
+#[test]
+fn what_somebody_else_changed_since_is_left_and_the_rest_is_put_back() {
+    let (_place, store) = store();
+    write(&store, &[("a", Some("1")), ("b", Some("1")), ("c", Some("1"))], false);
+    let act = write(&store, &[("a", Some("2")), ("b", Some("2")), ("c", Some("2"))], true);
+    write(&store, &[("b", Some("theirs")), ("c", None)], false);
+    let (restored, left) = names(store.put_back(&act).unwrap());
+    assert_eq!((restored, left), (vec!["a".into()], vec!["b".into(), "c".into()]));
+    assert_eq!(content(&store), "a=1 b=theirs");
+}
+
+#[test]
+fn several_that_wait_do_not_tangle() {
+    // The later one changes the same object; whichever is put back first, what was confirmed last is the end.
+    for first_ends_first in [true, false] {
+        let (_place, store) = store();
+        write(&store, &[("a", Some("1"))], false);
+        let one = write(&store, &[("a", Some("2"))], true);
+        let two = write(&store, &[("a", Some("3"))], true);
+        let order = if first_ends_first { [&one, &two] } else { [&two, &one] };
+        order.iter().for_each(|act| drop(store.put_back(act).unwrap()));
+        assert_eq!(content(&store), "a=1", "{first_ends_first}");
+    }
+    let (_place, store) = store();
+    write(&store, &[("a", Some("1"))], false);
+    let one = write(&store, &[("a", Some("2"))], true);
+    let two = write(&store, &[("a", Some("3"))], true);
+    store.confirm(&two).unwrap();
+    assert_eq!(names(store.put_back(&one).unwrap()).1, ["a"]);
+    assert_eq!(content(&store), "a=3", "the confirmed one stays");
+}
+
+#[test]
+fn the_log_keeps_what_may_have_to_be_put_back() {
+    let place = tempfile::tempdir().unwrap();
+    let options = Options { keep: 5, ..Options::default() };
+    let store = SqliteStore::open_with(place.path().join("tortie.db"), options).unwrap();
+    write(&store, &[("a", Some("1"))], false);
+    let act = write(&store, &[("a", Some("2"))], true);
+    for round in 0..200 {
+        write(&store, &[("other", Some(&round.to_string()))], false);
+    }
+    assert_eq!(names(store.put_back(&act).unwrap()).0, ["a"]);
+    assert!(content(&store).starts_with("a=1"));
+    // Then it is trimmed, acts and all.
+    for round in 0..200 {
+        write(&store, &[("other", Some(&round.to_string()))], false);
+    }
+    assert!(store.acts().unwrap().len() < 40, "{}", store.acts().unwrap().len());
+}
+
+fn tamper(path: &Path, sql: &str) {
+    rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+}
+
+#[test]
+fn the_file_of_an_older_tortie_is_read_as_it_is_and_carried_over_by_the_first_write() {
+    let (place, store) = store();
+    let path = place.path().join("tortie.db");
+    write(&store, &[("a", Some("1"))], false);
+    drop(store);
+    tamper(&path, "ALTER TABLE log DROP COLUMN before; DROP TABLE acts; PRAGMA user_version = 1");
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(content(&store), "a=1");
+    assert!(store.acts().unwrap().is_empty());
+    let version = |path: &Path| -> i64 {
+        let sql = rusqlite::Connection::open(path).unwrap();
+        sql.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(version(&path), 1, "reading changes nothing");
+    let mut watch = store.watch(&Selection::default(), &0.into()).unwrap();
+    assert!(watch.next(Duration::ZERO).unwrap().is_some());
+    let act = write(&store, &[("a", Some("2"))], true);
+    assert_eq!(version(&path), 2);
+    assert!(watch.next(Duration::from_secs(30)).unwrap().is_some(), "a watch goes on");
+    assert_eq!(names(store.put_back(&act).unwrap()).0, ["a"]);
+    assert_eq!(content(&store), "a=1");
+}

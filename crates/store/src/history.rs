@@ -1,0 +1,112 @@
+//! Who changed a store, when, by which command, and how it is taken back. The embedded store keeps that; other stores do not.
+//!
+//! An [`Act`] is what one transaction changed. One that waits for a confirmation is put back when its deadline passes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tortie_api::Key;
+
+use crate::StoreError;
+
+/// Who writes, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Author {
+    /// The user's id.
+    pub uid: u32,
+    /// Who became that user with `sudo`; empty where nobody did.
+    pub sudo_user: String,
+    /// The command as it was typed.
+    pub command: String,
+    /// What the user says about it; may be empty.
+    pub message: String,
+    /// After how long what is written is put back unless it is confirmed.
+    pub confirm_within: Option<Duration>,
+}
+
+/// What one transaction changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Act {
+    /// The revision of its first change.
+    pub first: u64,
+    /// That of its last one.
+    pub last: u64,
+    /// When, in milliseconds since 1970.
+    pub time: u64,
+    /// Who.
+    pub author: Author,
+    /// What it waits for, until it was confirmed or put back.
+    pub pending: Option<Pending>,
+}
+
+/// A change that waits for a confirmation. Times are in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// When it is put back.
+    pub deadline: u64,
+    /// When it was in the kernel of the machine whose agent puts it back; none before.
+    pub enforced: Option<u64>,
+}
+
+/// One change of one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedChange {
+    /// The revision of the change.
+    pub revision: u64,
+    /// The object.
+    pub key: Key,
+    /// The object before; none where it did not exist.
+    pub before: Option<Arc<[u8]>>,
+    /// The object afterwards; none where it was deleted.
+    pub after: Option<Arc<[u8]>>,
+}
+
+/// What came of putting an act back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PutBack {
+    /// The objects that are as they were before the act.
+    pub restored: Vec<Key>,
+    /// Those that somebody else changed since, and that were left as they are.
+    pub left: Vec<Key>,
+}
+
+/// The history of a store.
+pub trait History: Send + Sync {
+    /// Says who writes from now on through this handle.
+    fn sign(&self, author: Author);
+
+    /// What is kept of the past, the newest first. Changes that were written before authors were kept are in none.
+    fn acts(&self) -> Result<Vec<Act>, StoreError>;
+
+    /// The changes of an act, in their order.
+    fn changes(&self, act: &Act) -> Result<Vec<LoggedChange>, StoreError>;
+
+    /// Notes that an act was in the kernel at this time, if nobody has noted that before.
+    fn note_enforced(&self, act: &Act, time: u64) -> Result<(), StoreError>;
+
+    /// Keeps what waited for a confirmation. False when it does not wait any more.
+    fn confirm(&self, act: &Act) -> Result<bool, StoreError>;
+
+    /// Puts back what waits for a confirmation, in one transaction. None when it does not wait any more.
+    fn put_back(&self, act: &Act) -> Result<Option<PutBack>, StoreError>;
+}
+
+/// Each object that changes touch, once: its last revision among them, and what it was before and after them.
+pub fn by_object(changes: Vec<LoggedChange>) -> Vec<LoggedChange> {
+    let mut order: Vec<Key> = Vec::new();
+    let mut of: BTreeMap<Key, LoggedChange> = BTreeMap::new();
+    for change in changes {
+        match of.get_mut(&change.key) {
+            Some(known) => {
+                known.revision = change.revision;
+                known.after = change.after;
+            }
+            None => {
+                order.push(change.key.clone());
+                of.insert(change.key.clone(), change);
+            }
+        }
+    }
+    order.iter().filter_map(|key| of.remove(key)).collect()
+}
