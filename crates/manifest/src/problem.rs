@@ -51,6 +51,8 @@ pub struct Problem {
     pub help: Option<String>,
     /// Other places that belong to it, each with a word.
     pub also: Vec<(Path, String)>,
+    /// How many steps of `path` lead to the value or record that was looked at: nothing outside of it is a reason.
+    pub scope: usize,
 }
 
 impl Problem {
@@ -79,7 +81,8 @@ impl Problem {
     }
 
     fn new(severity: Severity, layer: Layer, path: Path, field: String, value: Option<String>, reason: String) -> Self {
-        Self { severity, layer, path, span: None, field, value, reason, message: None, help: None, also: Vec::new() }
+        let (span, message, help, also) = (None, None, None, Vec::new());
+        Self { severity, layer, path, span, field, value, reason, message, help, also, scope: 0 }
     }
 
     /// Adds what to do about it.

@@ -29,7 +29,7 @@ pub(crate) use syntax::unseen_name;
 
 use std::ops::Range;
 
-use tortie_api::{Kind, Object, Path};
+use tortie_api::{Kind, Object, Path, Step};
 
 use crate::problem::Problem;
 
@@ -59,21 +59,24 @@ pub struct Partial {
 }
 
 impl Partial {
-    /// Whether what validation has found may be no more than a consequence of a gap: it lies on the way to one, beside one,
-    /// or in the same item of a list of the spec (the same rule, say). The syntax of a text follows from nothing else.
+    /// Whether what validation has found may be no more than a consequence of a gap. It lies in one or on the way to one; or
+    /// what was looked at has one, beside it or in the same item of a list of the spec (the same rule, say).
+    /// A gap in a list of values has no consequences outside of the list, and the syntax of a text follows from nothing else.
     pub fn explains(&self, found: &Problem) -> bool {
         if found.span.is_some() {
             return false;
         }
+        let scope = found.scope;
         // The name of a workload endpoint is made of fields of its spec.
-        if self.object.kind == Kind::WorkloadEndpoint && !self.unread.is_empty() {
+        if self.object.kind == Kind::WorkloadEndpoint && !self.unread.is_empty() && scope == 0 {
             return true;
         }
         self.unread.iter().any(|gap| {
             let (gap, found) = (&gap.0, &found.path.0);
             let shared = gap.iter().zip(found).take_while(|(a, b)| a == b).count();
-            let beside = shared + 1 == gap.len() && gap.len() == found.len();
-            shared == gap.len().min(found.len()) || beside && shared > 0 || shared >= 3
+            let beside = shared + 1 == gap.len() && gap.len() == found.len() && shared > 0;
+            let in_a_list = matches!(gap.last(), Some(Step::Index(_)));
+            shared == gap.len().min(found.len()) || shared >= scope && !in_a_list && (beside || shared >= 3)
         })
     }
 }

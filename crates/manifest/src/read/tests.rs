@@ -245,3 +245,40 @@ fn a_gap_explains_what_is_found_beside_it_and_in_its_rule_and_nothing_else() {
     assert!(!partial.explains(&syntax));
     assert_eq!(partial.object.body["spec"]["ingress"][1]["action"], "Allow", "what follows keeps its place");
 }
+
+#[test]
+fn what_cannot_be_read_in_a_rule_does_not_hide_its_other_mistakes() {
+    let rule = |fields: &str| {
+        let text = format!(
+            "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {{name: p}}\nspec: {{ingress: [{{{fields}}}]}}"
+        );
+        let located = read(&Source::new("p.yaml", text));
+        let partial = located[0].partial.as_ref().unwrap();
+        let found = crate::validate::distinct(crate::validate::validate(&partial.object));
+        let told = found.into_iter().filter(|problem| !partial.explains(problem));
+        told.map(|problem| problem.path.to_string().replace("spec.ingress[0].", "")).collect::<Vec<_>>()
+    };
+    for (fields, mistakes) in [
+        // A port of a list says nothing of the rest of the rule.
+        (
+            "action: Alow, source: {ports: [70000, 0], nets: [x]}, destination: {ports: [80]}, icmp: {type: 3}",
+            &["action", "icmp", "source.nets[0]", "source.ports[1]", "destination.ports"][..],
+        ),
+        // Whether these ports need a protocol is not known: one may be a name.
+        ("action: Allow, destination: {ports: [a, 70000]}", &[]),
+        // A protocol that cannot be read may be right for ports and ICMP, but not for an action.
+        (
+            "action: Alow, protocol: [TCP], source: {ports: [80], notNets: [y]}, icmp: {type: 300}",
+            &["action", "icmp.type", "source.notNets[0]"],
+        ),
+        // Nor for a code without its type.
+        ("action: Allow, protocol: [TCP], icmp: {code: 3}", &["icmp.code"]),
+        ("action: Allow, icmp: {type: [], code: 3}, protocol: ICMP", &[]),
+    ] {
+        let mut told = rule(fields);
+        told.sort();
+        let mut mistakes = mistakes.to_vec();
+        mistakes.sort_unstable();
+        assert_eq!(told, mistakes, "{fields}");
+    }
+}

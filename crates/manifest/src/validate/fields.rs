@@ -40,7 +40,7 @@ fn visit(node: &Node, value: Option<&Value>, go: &str, place: &Place, out: &mut 
                 visit(field, value, &field.go, &place.key(&field.name), out);
             }
             for rule in &node.record_rules {
-                rule(fields, node, place, out);
+                place.look(out, |place, out| rule(fields, node, place, out));
             }
         }
         Form::List(_) => {
@@ -55,14 +55,12 @@ fn visit(node: &Node, value: Option<&Value>, go: &str, place: &Place, out: &mut 
             }
         }
         Form::Special(kind) if kind == "port" => {
-            if value.is_some() {
-                scalar::port(value, place, out);
-            }
+            place.look(out, |place, out| scalar::port(value, place, out));
         }
         Form::Special(kind) if kind == "protocol" => {
             // The zero of a protocol that is no pointer is the number 0, which is none.
             if value.is_some() || !node.shape.pointer {
-                scalar::protocol(value, place, out);
+                place.look(out, |place, out| scalar::protocol(value, place, out));
             }
         }
         _ => tag::check(&node.tags, value, node.shape, go, place, out),

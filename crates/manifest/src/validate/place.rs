@@ -2,6 +2,8 @@
 
 use tortie_api::{Path, Step};
 
+use crate::problem::Problem;
+
 /// A place and the places around it.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
@@ -28,6 +30,17 @@ impl<'a> Place<'a> {
     /// An item of the list that stands here.
     pub(super) fn index(&self, index: usize) -> Place<'_> {
         Place { around: Some(self), step: Here::Index(index) }
+    }
+
+    /// Adds what a check of the value or record that stands here finds.
+    pub(super) fn look(&self, out: &mut Vec<Problem>, check: impl FnOnce(&Self, &mut Vec<Problem>)) {
+        let before = out.len();
+        check(self, out);
+        out[before..].iter_mut().for_each(|problem| problem.scope = self.depth());
+    }
+
+    fn depth(&self) -> usize {
+        self.around.map_or(0, |around| around.depth() + 1)
     }
 
     /// The place as a path.

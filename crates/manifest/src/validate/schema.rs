@@ -107,6 +107,10 @@ fn bounds_of_item(node: &Node, value: &Value, place: &Place, out: &mut Vec<Probl
 }
 
 fn scalar(node: &Node, value: &Value, place: &Place, out: &mut Vec<Problem>) {
+    place.look(out, |place, out| limits(node, value, place, out));
+}
+
+fn limits(node: &Node, value: &Value, place: &Place, out: &mut Vec<Problem>) {
     let limits = &node.shape.rules;
     // Every reason that names the place is made only when there is a problem.
     let body = |what: String| format!("{} in body should {what}", place.path());
@@ -194,7 +198,7 @@ fn rules(node: &Node, value: &Value, place: &Place, out: &mut Vec<Problem>) {
     match value {
         Value::Object(found) => {
             for rule in &node.schema_rules {
-                rule(found, node, place, out);
+                place.look(out, |place, out| rule(found, node, place, out));
             }
             for (field, value) in node.fields.iter().zip(node.values(found)).filter(|(field, _)| field.has_rules) {
                 if let Some(value) = value {

@@ -58,8 +58,10 @@ pub(super) fn check(
     if let Some(tag) = tags.iter().find(|tag| !test::passes(&tag.name, &tag.argument, value, empty)) {
         let reason = format!("Reason: failed to validate Field: {go} because of Tag: {} ", tag.name);
         let shown = value.map_or_else(|| zero(shape), |value| value::go_text(value, Some(shape)));
-        let problem = Problem::field(place.path(), go, shown, reason);
-        out.push(explain::explain(problem, &tag.name, &tag.argument, value));
+        place.look(out, |place, out| {
+            let problem = Problem::field(place.path(), go, shown, reason);
+            out.push(explain::explain(problem, &tag.name, &tag.argument, value));
+        });
     }
 }
 
