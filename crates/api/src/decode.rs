@@ -14,7 +14,7 @@ use crate::kinds;
 use crate::object::{Metadata, Object};
 use crate::path::Path;
 
-mod numbers;
+mod mended;
 mod seed;
 
 use seed::{Limits, Mode, REPEATS, Seed};
@@ -64,7 +64,8 @@ impl DecodeError {
 /// ([`Metadata::other`]). Of a key that appears twice the last value is read, as Calico reads it: for showing the object, not
 /// for enforcing it. Where the kind has the field, null is absence and leaves the value before it.
 pub fn stored(key: &Key, bytes: &[u8]) -> Result<Object, DecodeError> {
-    read(key, bytes, Mode::Tolerant)
+    let value = parse(Seed::new(Some(kinds::shape(key.kind)), Mode::Tolerant), bytes);
+    of_its_kind(key, value.map_err(|source| DecodeError::Json { key: key.clone(), source })?)
 }
 
 /// How many bytes a tree takes at most that is made of an object of this size for enforcement.
@@ -87,16 +88,27 @@ pub fn without_repeats(
         }
         true
     });
-    read(
-        key,
-        bytes,
-        Mode::NoRepeats(Limits { room: &Cell::new(room), receiver: &receiver, repeats: &Cell::new(REPEATS) }),
-    )
+    read_mended(bytes, |bytes| {
+        let limits = Limits { room: &Cell::new(room), receiver: &receiver, repeats: &Cell::new(REPEATS) };
+        parse(Seed::new(Some(kinds::shape(key.kind)), Mode::NoRepeats(limits)), bytes)
+    })
+    .map_err(|source| DecodeError::Json { key: key.clone(), source })
+    .and_then(|value| of_its_kind(key, value))
 }
 
-fn read(key: &Key, bytes: &[u8], mode: Mode<'_>) -> Result<Object, DecodeError> {
-    let value = parse(Seed::new(Some(kinds::shape(key.kind)), mode), bytes);
-    let value = value.map_err(|source| DecodeError::Json { key: key.clone(), source })?;
+/// Single values that the reader of JSON refuses are no reason to lose all the rest.
+fn read_mended(
+    bytes: &[u8],
+    mut read: impl FnMut(&[u8]) -> Result<Value, serde_json::Error>,
+) -> Result<Value, serde_json::Error> {
+    read(bytes).or_else(|error| match mended::mended(bytes) {
+        Some(mended) => read(&mended),
+        None => Err(error),
+    })
+}
+
+/// The object, which must be of the key's kind and have a spec that is an object, if any.
+fn of_its_kind(key: &Key, value: Value) -> Result<Object, DecodeError> {
     let object = object(key, value, &mut |found| Err(DecodeError::Kind { key: key.clone(), found }))?;
     match object.body.get("spec") {
         None | Some(Value::Object(_)) => Ok(object),
@@ -116,17 +128,10 @@ pub fn exact(
     receiver: &mut dyn FnMut(Part<'_>) -> bool,
 ) -> Result<Object, DecodeError> {
     let shape = Some(kinds::shape(key.kind));
-    let mut read = |bytes: &[u8]| {
+    let value = read_mended(bytes, |bytes| {
         let (room, receiver) = (Cell::new(room), RefCell::new(|part: Part<'_>| receiver(part)));
-        parse(
-            Seed::new(shape, Mode::Exact(Limits { room: &room, receiver: &receiver, repeats: &Cell::new(REPEATS) })),
-            bytes,
-        )
-    };
-    // A number that no double holds is no reason to lose all the rest.
-    let value = read(bytes).or_else(|error| match numbers::tamed(bytes) {
-        Some(tamed) => read(&tamed),
-        None => Err(error),
+        let limits = Limits { room: &room, receiver: &receiver, repeats: &Cell::new(REPEATS) };
+        parse(Seed::new(shape, Mode::Exact(limits)), bytes)
     });
     let value = value.map_err(|source| DecodeError::Json { key: key.clone(), source })?;
     let mut says = None;

@@ -41,6 +41,10 @@ const TYPED: [&str; 19] = [
 const NO_TEXT: &str = "!! damaged ==";
 /// Stands for a number that no double holds, until the text is written.
 const HUGE: &str = "huge number";
+/// Stands for a text with an escape that is no character, until the text is written.
+const NO_CHARACTER: &str = "no character";
+/// Stands for lists in lists, too many for a reader of JSON, until the text is written.
+const DEEP: &str = "deep lists";
 /// Ends the second name of a key that appears twice, until the text is written.
 const AGAIN: char = '\u{1}';
 
@@ -56,6 +60,8 @@ impl Damage {
         let mut path = Vec::new();
         hurt(&mut tree, random, &mut path);
         let text = serde_json::to_string(&tree).ok()?.replace(&format!("{HUGE:?}"), "1e999");
+        let text = text.replace(&format!("{NO_CHARACTER:?}"), r#""\ud800""#);
+        let text = text.replace(&format!("{DEEP:?}"), &("[".repeat(200) + &"]".repeat(200)));
         let text = text.replace("\\u0001", "");
         Some(Damage { key, path, bytes: text.into_bytes() })
     }
@@ -71,6 +77,7 @@ impl Damage {
             Kind::WorkloadEndpoint => {
                 whole || matches!(path[..], ["spec", "node" | "interfaceName"] | ["spec", "ipNATs", ..])
             }
+            Kind::KubernetesEndpointSlice => whole || matches!(path[..], ["spec", "service"]),
             _ => whole,
         }
     }
@@ -146,7 +153,7 @@ fn replaced(value: &Value, random: &mut Random, path: &[String]) -> Value {
     let is_name = path.last().is_some_and(|step| step == "name") && !path.iter().any(|step| step == "ports");
     let is_typed = !is_name && path.iter().any(|step| TYPED.contains(&step.as_str()));
     loop {
-        let new = match random.below(8) {
+        let new = match random.below(10) {
             0 => Value::Null,
             1 if is_typed && random.once_in(2) => json!(-1.5),
             1 => json!(1_234_567),
@@ -155,10 +162,14 @@ fn replaced(value: &Value, random: &mut Random, path: &[String]) -> Value {
             4 => json!({ "domains": 1 }),
             5 => json!(true),
             6 => json!(HUGE),
+            7 => json!(NO_CHARACTER),
+            8 => json!(DEEP),
             _ => json!("x".repeat(100_000)),
         };
         let same = match (value, &new) {
-            (Value::String(_), Value::String(text)) => text != HUGE && !(is_typed && text == NO_TEXT),
+            (Value::String(_), Value::String(text)) => {
+                ![HUGE, NO_CHARACTER, DEEP].contains(&text.as_str()) && !(is_typed && text == NO_TEXT)
+            }
             (Value::Number(_), Value::Number(_)) => {
                 path.iter().any(|step| matches!(step.as_str(), "order" | "ingress" | "egress")) && !is_typed
             }

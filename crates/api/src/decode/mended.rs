@@ -1,0 +1,178 @@
+//! JSON of which the reader refuses only single values: numbers that no double holds (`1e999`), texts with bytes or escapes
+//! that are no text (`"\ud800"`), and what is nested too deep.
+
+/// What stands in the place of each of them: JSON, and no value of any field.
+const NOTHING: &[u8] = b"[null]";
+
+/// The name of an entry whose name is no text.
+const NAME: &[u8] = "\"\u{FFFD}\":[null]".as_bytes();
+
+/// How many lists and objects may be around a list or an object. The reader takes 127, and [`NOTHING`] is one itself.
+const MOST: usize = 126;
+
+/// The text without these values; none if it has none, or ends in the middle of one. It takes time in proportion to the bytes.
+pub(super) fn mended(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let (mut at, mut copied, mut depth) = (0, 0, 0_usize);
+    let mut replace = |from: usize, to: usize, with: &[u8]| {
+        out.extend_from_slice(&bytes[copied..from]);
+        out.extend_from_slice(with);
+        copied = to;
+        to
+    };
+    while let Some(&byte) = bytes.get(at) {
+        at = match byte {
+            b'"' => {
+                let end = end_of_text(bytes, at)?;
+                let behind = end + space(&bytes[end..]);
+                match (is_text(&bytes[at..end]), bytes.get(behind)) {
+                    (true, _) => end,
+                    (false, Some(b':')) => {
+                        let value = behind + 1 + space(&bytes[behind + 1..]);
+                        replace(at, end_of_value(bytes, value)?, NAME)
+                    }
+                    (false, _) => replace(at, end, NOTHING),
+                }
+            }
+            b'{' | b'[' if depth == MOST => replace(at, end_of_value(bytes, at)?, NOTHING),
+            b'{' | b'[' => {
+                depth += 1;
+                at + 1
+            }
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                at + 1
+            }
+            b'-' | b'0'..=b'9' => {
+                let end = end_of_number(bytes, at);
+                let is_infinite = |text: &str| text.parse().is_ok_and(f64::is_infinite);
+                match std::str::from_utf8(&bytes[at..end]).is_ok_and(is_infinite) {
+                    true => replace(at, end, NOTHING),
+                    false => end,
+                }
+            }
+            _ => at + 1,
+        };
+    }
+    (copied > 0).then(|| {
+        out.extend_from_slice(&bytes[copied..]);
+        out
+    })
+}
+
+/// Whether the reader takes this for a text.
+fn is_text(bytes: &[u8]) -> bool {
+    // Most have nothing that could be wrong.
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
+    bytes.iter().all(is_plain) || serde_json::from_slice::<String>(bytes).is_ok()
+}
+
+/// How much white space is in front.
+fn space(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count()
+}
+
+/// Behind the text that begins here.
+fn end_of_text(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut at = start + 1;
+    loop {
+        match bytes.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+}
+
+fn end_of_number(bytes: &[u8], start: usize) -> usize {
+    let is_part = |byte: &u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
+    start + bytes[start..].iter().take_while(|byte| is_part(byte)).count()
+}
+
+/// Behind the value that begins here.
+fn end_of_value(bytes: &[u8], start: usize) -> Option<usize> {
+    let (mut at, mut depth) = (start, 0_usize);
+    loop {
+        let byte = *bytes.get(at)?;
+        match byte {
+            b'{' | b'[' => depth += 1,
+            // Behind a value of its own there is nothing more of it.
+            b'}' | b']' | b',' if depth == 0 => return Some(at),
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        at = if byte == b'"' { end_of_text(bytes, at)? } else { at + 1 };
+        if depth == 0 && matches!(byte, b'"' | b'}' | b']') {
+            return Some(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn mend(text: &str) -> Option<String> {
+        mended(text.as_bytes()).map(|text| String::from_utf8(text).unwrap())
+    }
+
+    #[test]
+    fn only_numbers_that_no_double_holds_are_replaced() {
+        assert_eq!(mend(r#"{"a":1e999,"b":[-1e400,2]}"#).unwrap(), r#"{"a":[null],"b":[[null],2]}"#);
+        for text in [r#"{"a":1e30,"b":"1e999","c":"\"1e999"}"#, "", "\"", r#"{"a":"x\"#] {
+            assert_eq!(mend(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_texts_that_are_none_are_replaced_and_with_a_name_its_value() {
+        for (text, mended) in [
+            (r#"{"a":"\ud800","b":"\ud83d\ude00 é \n"}"#, r#"{"a":[null],"b":"\ud83d\ude00 é \n"}"#),
+            (r#"{"a":["x","\udc00y" ,"\x"]}"#, r#"{"a":["x",[null] ,[null]]}"#),
+            ("{\"a\":\"line\nbreak\"}", r#"{"a":[null]}"#),
+            (r#"{"\ud800" : {"b":["}",1]} , "c":1}"#, r#"{"�":[null] , "c":1}"#),
+            (r#"{"\ud800":"\ud800"}"#, r#"{"�":[null]}"#),
+            (r#"{"\ud800":1e999,"c":[]}"#, r#"{"�":[null],"c":[]}"#),
+            (r#"{"\ud800":-3 }"#, r#"{"�":[null]}"#),
+        ] {
+            assert_eq!(mend(text).as_deref(), Some(mended), "{text}");
+            assert!(serde_json::from_str::<Value>(text).is_err(), "{text}");
+            assert!(serde_json::from_str::<Value>(mended).is_ok(), "{mended}");
+        }
+        let bytes = b"{\"a\":\"\xFF\",\"b\":1}";
+        assert_eq!(mended(bytes).unwrap(), br#"{"a":[null],"b":1}"#);
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_replaced_where_the_reader_still_takes_it() {
+        let nested = |depth: usize| format!("{{\"a\":{}1{},\"b\":2}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+        assert_eq!(mend(&nested(MOST)), None);
+        for depth in [MOST + 1, MOST + 2, 10_000] {
+            let text = mend(&nested(depth)).unwrap();
+            let value: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(value["b"], 2, "{depth}");
+        }
+        assert!(serde_json::from_str::<Value>(&nested(MOST + 2)).is_err(), "nothing need be replaced");
+    }
+
+    #[test]
+    fn what_is_no_json_at_all_ends() {
+        for text in ["{", "[[", "\"\\ud800", "{\"\\ud800\":", "{\"\\ud800\":[", "{\"\\ud800\":3", "]]}"] {
+            assert_eq!(mend(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn it_takes_time_in_proportion_to_the_bytes() {
+        let deep = "[".repeat(4 << 20);
+        let names = "\"\\ud800\":".repeat(1 << 19);
+        let blank = format!("\"\\ud800\"{}", " ".repeat(4 << 20)).repeat(2);
+        for text in [deep, names, blank] {
+            let begin = std::time::Instant::now();
+            mend(&text);
+            assert!(begin.elapsed() < std::time::Duration::from_secs(10));
+        }
+    }
+}
