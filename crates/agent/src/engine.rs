@@ -63,6 +63,9 @@ const UNANSWERED: [(&str, &str); 2] = [
     ("http in rules", "requests are not looked at, the rest of these rules decides"),
 ];
 
+/// The first of [`UNANSWERED`], as long as there are no endpoints of services: only the Kubernetes API has some.
+const SERVICES: usize = 0;
+
 /// Which of [`UNANSWERED`] a rule asks for.
 fn unanswered(rule: &Rule) -> [bool; UNANSWERED.len()] {
     [rule.source.service.is_some() || rule.destination.service.is_some(), rule.http]
@@ -358,15 +361,19 @@ impl NodeEngine {
             Item::Policy(policy) => [&policy.ingress[..], &policy.egress[..]],
             _ => [&[][..]; 2],
         };
+        let is_slice = key.kind == Kind::KubernetesEndpointSlice;
         for (index, ((what, then), policies)) in UNANSWERED.iter().zip(&mut self.unanswered).enumerate() {
             let asks = rules.into_iter().flatten().any(|rule| unanswered(rule)[index]);
             let changed = match asks {
                 true => policies.insert(key.to_string()),
-                false => !policies.is_empty() && policies.remove(&key.to_string()),
+                false if policies.is_empty() => false,
+                false => (is_slice && index == SERVICES) || policies.remove(&key.to_string()),
             };
             if changed {
                 let all: Vec<&str> = policies.iter().map(String::as_str).collect();
-                let problem = (!all.is_empty()).then(|| format!("{}: {then}", all.join(", ")));
+                let slices = self.status.read().counts.get(&Kind::KubernetesEndpointSlice).copied();
+                let answered = index == SERVICES && slices.is_some_and(|count| count > 0);
+                let problem = (!all.is_empty() && !answered).then(|| format!("{}: {then}", all.join(", ")));
                 self.status.set_problem(what, problem.as_deref());
             }
         }

@@ -63,7 +63,8 @@ impl RequestHandler {
                 Reply::Failed { reason: "more than a line answers this".to_owned() }
             }
             Request::Status => {
-                Reply::Status(Box::new(status_builder::status(&self.node, &self.status, &self.dataplane)))
+                let left_out = self.store.left_out();
+                Reply::Status(Box::new(status_builder::status(&self.node, &self.status, &self.dataplane, left_out)))
             }
             Request::LocalFacts => Reply::LocalFacts(Box::new(self.local_facts())),
             Request::Store => Reply::Store(Box::new(self.status.read().store_status())),
@@ -122,11 +123,12 @@ impl RequestHandler {
     /// Sends the status whenever it changes, until the client goes away.
     fn watch_status(&self) -> Answer {
         let (node, cell, dataplane) = (self.node.clone(), self.status.clone(), self.dataplane.clone());
+        let store = self.store.clone();
         let rest = move |to: &mut dyn Write| {
             let mut last = Status::default();
             loop {
                 let changes = cell.read().changes;
-                let mut status = status_builder::status(&node, &cell, &dataplane);
+                let mut status = status_builder::status(&node, &cell, &dataplane, store.left_out());
                 // What is under way changes all the time.
                 (status.lag, status.received) = (None, Position::default());
                 let event = if status == last { Event::Alive } else { Event::Status(Box::new(status.clone())) };

@@ -15,8 +15,8 @@ use crate::status_cell::{Placement, StatusCell, StatusRecord};
 /// How long the dataplane may be busy before the answer goes without it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// All of it.
-pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Status {
+/// All of it. `left_out` is what the store could not take over of objects that it converts.
+pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplane, left_out: Vec<String>) -> Status {
     let mut told = DataplaneReading { busy: true, ..DataplaneReading::default() };
     let deadline = Instant::now() + PATIENCE;
     while told.busy && Instant::now() < deadline {
@@ -75,7 +75,12 @@ pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplan
             .collect(),
         settings: record.settings.clone(),
         host_settings: record.host_settings.clone(),
-        notes: record.notes.iter().map(|(what, why)| format!("{what}: {why}")).collect(),
+        notes: record
+            .notes
+            .iter()
+            .map(|(what, why)| format!("{what}: {why}"))
+            .chain(self::left_out(left_out))
+            .collect(),
         problems: record
             .problems
             .iter()
@@ -84,6 +89,19 @@ pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplan
             .chain(record.network.iter().map(|why| format!("the network of workloads: {why}")))
             .collect(),
     }
+}
+
+/// How many lines about left out parts of objects are shown.
+const LEFT_OUT: usize = 100;
+
+/// What the store could not take over of objects that it converts, as notes.
+fn left_out(lines: Vec<String>) -> Vec<String> {
+    let more = lines.len().saturating_sub(LEFT_OUT);
+    let mut notes: Vec<String> = lines.into_iter().take(LEFT_OUT).map(|line| format!("left out: {line}")).collect();
+    if more > 0 {
+        notes.push(format!("left out: {more} more"));
+    }
+    notes
 }
 
 #[derive(Default)]

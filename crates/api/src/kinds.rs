@@ -21,6 +21,7 @@ pub mod ip_pool;
 pub mod ip_reservation;
 pub mod ipam_configuration;
 pub mod kube_controllers_configuration;
+pub mod kubernetes_endpoint_slice;
 pub mod live_migration;
 pub mod network_policy;
 pub mod network_set;
@@ -71,10 +72,9 @@ pub fn shape(kind: Kind) -> &'static Shape {
         Kind::StagedNetworkPolicy => object(of::<network_policy::StagedNetworkPolicySpec>(), None),
         Kind::Tier => object(of::<tier::TierSpec>(), Some((of::<tier::TierStatus>(), true))),
         Kind::WorkloadEndpoint => object(of::<workload_endpoint::WorkloadEndpointSpec>(), None),
-        // Nobody writes them here, and what is read of them is not in a spec.
-        Kind::KubernetesEndpointSlice | Kind::KubernetesService => {
-            object(of::<live_migration::LiveMigrationSpec>(), None)
-        }
+        Kind::KubernetesEndpointSlice => object(of::<kubernetes_endpoint_slice::KubernetesEndpointSliceSpec>(), None),
+        // Nobody writes it here, and nothing of it is used.
+        Kind::KubernetesService => object(of::<live_migration::LiveMigrationSpec>(), None),
     })
 }
 

@@ -120,7 +120,6 @@ impl Engine {
         match update {
             Update::Put(item) => self.put(item),
             Update::Delete(id) => self.delete(id),
-            Update::PutService(service) => self.put_service(service),
             Update::Settings(settings) => self.put_settings(*settings),
             Update::Links(links) => self.put_links(links),
             Update::Link(name, link) => self.put_link(name, link),
@@ -137,6 +136,7 @@ impl Engine {
             Item::NetworkSet(set) => self.put_network_set(set),
             Item::Node(node) => self.put_node(node),
             Item::Pool(pool) => self.put_pool(pool),
+            Item::EndpointSlice(slice) => self.put_slice(slice),
             Item::Nothing => {}
         }
     }
@@ -151,7 +151,7 @@ impl Engine {
             Id::NetworkSet(id) => self.delete_network_set(&id),
             Id::Node(name) => self.delete_node(&name),
             Id::Pool(name) => self.delete_pool(&name),
-            Id::Service(id) => self.delete_service(&id),
+            Id::EndpointSlice(id) => self.delete_slice(&id),
         }
     }
 

@@ -344,10 +344,9 @@ impl Engine {
         if sets.is_empty() {
             return Vec::new();
         }
-        let selectors: HashSet<SelectorIndex> =
-            sets.iter().filter_map(|&set| self.members.sets.get(set).key.selector()).collect();
+        let those: HashSet<&SetKey> = sets.iter().map(|&set| &self.members.sets.get(set).key).collect();
         let named = |key: &&ListKey| {
-            self.rules(**key).iter().any(|rule| rule.names(&self.shared.ends, |one| selectors.contains(&one)))
+            self.rules(**key).iter().any(|rule| rule.sets(&self.shared.ends).iter().any(|set| those.contains(set)))
         };
         let mut lists: Vec<ListKey> = self.lists.active.keys().filter(named).copied().collect();
         lists.sort_unstable();

@@ -1,9 +1,11 @@
 //! The sets that are not about labels: peers of tunnels, pools, services.
 
+use std::collections::BTreeSet;
+
 use hashbrown::HashMap;
 use ipnet::IpNet;
 use tortie_dataplane::{PortMember, SetId};
-use tortie_policy::{Node, Pool, Service, ServiceId, ServiceMember, Settings};
+use tortie_policy::{EndpointSlice, Node, Pool, ServiceId, Settings, SliceId};
 
 use crate::engine::Engine;
 use crate::members::differences;
@@ -16,12 +18,14 @@ pub(crate) struct Peers {
     nodes: HashMap<String, [Vec<IpNet>; 2]>,
     /// By pool: itself, where it counts, for each of the two sets.
     pools: HashMap<String, [Vec<IpNet>; 2]>,
-    services: HashMap<ServiceId, Vec<ServiceMember>>,
+    slices: HashMap<SliceId, EndpointSlice>,
+    /// The slices of each service.
+    services: HashMap<ServiceId, BTreeSet<SliceId>>,
 }
 
 impl Peers {
     pub(crate) fn len(&self) -> usize {
-        self.nodes.len() + self.pools.len() + self.services.len()
+        self.nodes.len() + self.pools.len() + self.slices.len() + self.services.len()
     }
 }
 
@@ -78,40 +82,48 @@ impl Engine {
         }
     }
 
-    pub(crate) fn put_service(&mut self, service: Service) {
-        let Service { id, members } = service;
-        let old = self.peers.services.remove(&id).unwrap_or_default();
-        self.serve(&id, &members, true);
-        self.serve(&id, &old, false);
-        self.peers.services.insert(id, members);
+    pub(crate) fn put_slice(&mut self, slice: EndpointSlice) {
+        // What both have never goes.
+        self.serve(&slice, true);
+        self.delete_slice(&slice.id);
+        self.peers.services.entry(slice.service.clone()).or_default().insert(slice.id.clone());
+        self.peers.slices.insert(slice.id.clone(), slice);
     }
 
-    pub(crate) fn delete_service(&mut self, id: &ServiceId) {
-        let old = self.peers.services.remove(id).unwrap_or_default();
-        self.serve(id, &old, false);
-        if self.peers.services.is_empty() {
-            self.peers.services = HashMap::new();
+    pub(crate) fn delete_slice(&mut self, id: &SliceId) {
+        let Some(slice) = self.peers.slices.remove(id) else { return };
+        self.serve(&slice, false);
+        let Peers { slices, services, .. } = &mut self.peers;
+        if let Some(of_service) = services.get_mut(&slice.service) {
+            of_service.remove(id);
+            if of_service.is_empty() {
+                services.remove(&slice.service);
+            }
+        }
+        if slices.is_empty() {
+            (*slices, *services) = (HashMap::new(), HashMap::new());
         }
     }
 
-    /// Puts members into the sets of a service, or takes them out, where there are such sets.
-    fn serve(&mut self, id: &ServiceId, members: &[ServiceMember], come: bool) {
+    /// Puts the members of a slice into the sets of its service, or takes them out, where there are such sets.
+    fn serve(&mut self, slice: &EndpointSlice, come: bool) {
         for with_port in [false, true] {
-            let key = SetKey::service(id, with_port);
+            let key = SetKey::service(&slice.service, with_port);
             let sets = &mut self.members.sets;
             if let Some(index) = sets.find(&key) {
-                members.iter().for_each(|member| sets.serve(index, member, come, &mut self.shared.cost));
+                sets.serve(index, slice, come, &mut self.shared.cost);
             }
         }
     }
 
-    /// Fills the sets of a service that are new.
+    /// Fills the sets of services that are new.
     pub(crate) fn fill_services(&mut self, new: &[u32]) {
+        let Peers { slices, services, .. } = &self.peers;
         for &index in new {
             let sets = &mut self.members.sets;
             let (SetKey::Service(id) | SetKey::ServicePorts(id)) = &sets.get(index).key else { continue };
-            for member in self.peers.services.get(id).into_iter().flatten() {
-                sets.serve(index, member, true, &mut self.shared.cost);
+            for slice in services.get(id).into_iter().flatten().filter_map(|id| slices.get(id)) {
+                sets.serve(index, slice, true, &mut self.shared.cost);
             }
         }
     }
@@ -129,13 +141,17 @@ impl Engine {
 }
 
 impl crate::sets::Sets {
-    fn serve(&mut self, index: u32, member: &ServiceMember, come: bool, cost: &mut crate::Cost) {
+    fn serve(&mut self, index: u32, slice: &EndpointSlice, come: bool, cost: &mut crate::Cost) {
+        if slice.incomplete {
+            self.doubt(index, come);
+        }
         match self.get(index).key {
             SetKey::ServicePorts(_) => {
-                let (protocol, port) = (member.protocol.number(), member.port);
-                self.port(index, PortMember { address: member.address, protocol, port }, come, cost);
+                for (address, protocol, port) in slice.members() {
+                    self.port(index, PortMember { address, protocol: protocol.number(), port }, come, cost);
+                }
             }
-            _ => self.net(index, member.address.into(), come, cost),
+            _ => slice.addresses.iter().for_each(|&address| self.net(index, address.into(), come, cost)),
         }
     }
 }

@@ -48,14 +48,6 @@ impl Rule {
         keys
     }
 
-    /// Whether it asks for what any of these selectors selects, or for named ports of that.
-    pub(crate) fn names(&self, ends: &Ends, those: impl Fn(SelectorIndex) -> bool) -> bool {
-        [self.source, self.destination].iter().any(|peer| {
-            let named_of = if let Peer::Full(full) = peer { ends.get(*full).named_of } else { None };
-            peer.selected(ends).map(|one| one.selector).into_iter().chain(named_of).any(&those)
-        })
-    }
-
     /// The rule as a dataplane takes it: nothing while it can never match, and more than one where it may mean what has
     /// labels that cannot be read.
     pub(crate) fn ready(&self, number: usize, known: &Known<'_>, into: &mut Vec<Ready>) {
@@ -209,16 +201,27 @@ impl Peer {
                 Unknown::Met => *into = Ports::default(),
             }
         }
+        if let Some(id) = &full.service {
+            match how((known.set)(&SetKey::service(id, with_port)).doubted, false) {
+                Unknown::Known => {}
+                Unknown::Never => return None,
+                Unknown::Met => end.service = None,
+            }
+        }
         Some(end)
     }
 
-    /// The end as far as it does not ask for labels, and nothing of it that named ports could have made larger.
+    /// The end as far as it does not ask for labels, and nothing of it that named ports or unknown members of a service could
+    /// have made larger.
     fn loose(self, with_port: bool, known: &Known<'_>) -> End {
         let mut end = self.without_labels(with_port, known);
-        if let Peer::Full(full) = self
-            && !known.ends.get(full).ports.named.is_empty()
-        {
+        let Peer::Full(full) = self else { return end };
+        let full = known.ends.get(full);
+        if !full.ports.named.is_empty() {
             end.ports = Ports::default();
+        }
+        if full.service.as_deref().is_some_and(|id| (known.set)(&SetKey::service(id, with_port)).doubted) {
+            end.service = None;
         }
         end
     }

@@ -2,7 +2,7 @@
 
 use tortie_api::{Key, Kind};
 use tortie_policy::packet::Link;
-use tortie_policy::{Item, PolicyId, Service, ServiceId, SetId, Settings, WorkloadId};
+use tortie_policy::{Item, PolicyId, SetId, Settings, SliceId, WorkloadId};
 
 /// One change of the store, of this node's settings or of its interfaces.
 #[derive(Clone, Debug)]
@@ -11,8 +11,6 @@ pub enum Update {
     Put(Item),
     /// An object is gone.
     Delete(Id),
-    /// Where a service is served.
-    PutService(Service),
     /// The settings of this node.
     Settings(Box<Settings>),
     /// The interfaces of this node, all of them, with their addresses.
@@ -40,8 +38,8 @@ pub enum Id {
     Node(String),
     /// A pool.
     Pool(String),
-    /// A service.
-    Service(ServiceId),
+    /// Endpoints of a service.
+    EndpointSlice(SliceId),
 }
 
 impl Id {
@@ -56,6 +54,7 @@ impl Id {
             Item::NetworkSet(set) => Id::NetworkSet(set.id.clone()),
             Item::Node(node) => Id::Node(node.name.clone()),
             Item::Pool(pool) => Id::Pool(pool.name.clone()),
+            Item::EndpointSlice(slice) => Id::EndpointSlice(slice.id.clone()),
             Item::Nothing => return None,
         })
     }
@@ -71,6 +70,7 @@ impl Id {
             Kind::NetworkSet | Kind::GlobalNetworkSet => Id::NetworkSet(SetId { namespace, name }),
             Kind::Node => Id::Node(name),
             Kind::IPPool => Id::Pool(name),
+            Kind::KubernetesEndpointSlice => Id::EndpointSlice(SliceId { namespace, name }),
             Kind::NetworkPolicy
             | Kind::GlobalNetworkPolicy
             | Kind::StagedNetworkPolicy

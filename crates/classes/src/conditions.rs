@@ -253,9 +253,10 @@ impl<'a> Conditions<'a> {
             }
         }
         if let Some(id) = &side.service {
-            let members = self.snapshot.services.get(id).map(|service| &service.members);
-            let addresses = AddressSet::of(members.into_iter().flatten().map(|member| &member.address));
-            if !addresses.family(family).meets(domain) {
+            let slices = || self.snapshot.slices_of(id);
+            let addresses = AddressSet::of(slices().flat_map(|slice| &slice.addresses));
+            // A rule that denies may mean more addresses than are known.
+            if !addresses.family(family).meets(domain) && !slices().any(|slice| slice.incomplete) {
                 return None;
             }
             asked.push(addresses.family(family).clone());
@@ -288,9 +289,12 @@ impl<'a> Conditions<'a> {
             }
         }
         if let (End::Destination, Some(id)) = (end, &side.service) {
-            let members = self.snapshot.services.get(id).map(|service| &*service.members).unwrap_or_default();
-            for member in members.iter().filter(|member| concerns(rule, member.protocol.number())) {
-                self.add_named(end, family, member.protocol.number(), member.port, &AddressSet::of([&member.address]));
+            let snapshot = self.snapshot;
+            for slice in snapshot.slices_of(id) {
+                let addresses = AddressSet::of(&slice.addresses);
+                for (protocol, port) in slice.ports.iter().filter(|(protocol, _)| concerns(rule, protocol.number())) {
+                    self.add_named(end, family, protocol.number(), *port, &addresses);
+                }
             }
         }
     }

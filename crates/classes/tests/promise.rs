@@ -67,7 +67,7 @@ impl Pool {
         addresses.extend(snapshot.host_endpoints.values().flat_map(|endpoint| &endpoint.addresses));
         addresses.extend(snapshot.nodes.values().flat_map(|node| node.addresses.iter().chain(&node.vxlan_peers)));
         addresses.extend(snapshot.network_sets.values().flat_map(|set| &set.nets).map(|net| net.addr()));
-        addresses.extend(snapshot.services.values().flat_map(|service| &service.members).map(|member| member.address));
+        addresses.extend(snapshot.slices.values().flat_map(|slice| &slice.addresses).copied());
         addresses.extend(snapshot.default_settings.metadata.map(|server| IpAddr::from(*server.ip())));
         addresses.sort_unstable();
         addresses.dedup();

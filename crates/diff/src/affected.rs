@@ -24,7 +24,7 @@ impl<'a> Affected<'a> {
     pub(crate) fn new(sides: [&'a Snapshot; 2]) -> Self {
         let [before, after] = sides;
         let Members { labels, ports, unknown } = changed_members(before, after);
-        let services = before.services != after.services;
+        let services = before.slices != after.slices;
         let meets = |rule: &Rule| {
             [&rule.source, &rule.destination].into_iter().any(|side| asks(side, &labels, ports, services))
         };

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use tortie_net::Protocol;
-use tortie_policy::{Action, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, Snapshot, Unknown};
+use tortie_policy::{Action, EndpointSlice, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, Snapshot, Unknown};
 use tortie_selector::Selector;
 
 use crate::members::{At, has_ports, has_too_many_ports, set_of, unknown_member};
@@ -171,14 +171,20 @@ fn side(
         }
     }
     if let Some(id) = &side.service {
-        let served = snapshot.services.get(id).is_some_and(|service| {
-            service.members.iter().any(|member| {
-                member.address == address
-                    && (!fields.with_port || (member.protocol.number() == view.protocol && Some(member.port) == port))
-            })
-        });
-        if !served {
-            miss(fields.services, format!("{address} does not serve {}/{}", id.namespace, id.name));
+        let with_port = |slice: &EndpointSlice| {
+            slice.ports.iter().any(|(protocol, number)| protocol.number() == view.protocol && Some(*number) == port)
+        };
+        let mut slices = snapshot.slices_of(id);
+        let served = slices.any(|slice| slice.addresses.contains(&address) && (!fields.with_port || with_port(slice)));
+        let unknown = snapshot.slices_of(id).any(|slice| slice.incomplete);
+        unsure |= unknown;
+        match (unknown, Unknown::of(action, false)) {
+            (true, Unknown::Never) => {
+                miss(fields.services, format!("some endpoints of {}/{} cannot be read", id.namespace, id.name));
+            }
+            (true, Unknown::Met) => {}
+            _ if served => {}
+            _ => miss(fields.services, format!("{address} does not serve {}/{}", id.namespace, id.name)),
         }
     }
     let named_of = side.peers.as_deref().and_then(Peers::positive).cloned().unwrap_or_else(Selector::all);

@@ -220,13 +220,21 @@ fn named_ports_at_the_source_and_their_negation_keep_to_the_selector_beside_them
 
 #[test]
 fn a_service_is_its_addresses_with_their_ports_on_the_way_there_and_its_addresses_alone_on_the_way_back() {
-    use tortie_policy::{Service, ServiceId, ServiceMember};
-    let id = ServiceId { namespace: "ns".to_owned(), name: "s".to_owned() };
-    let address = "198.51.100.77".parse().unwrap();
-    let member = ServiceMember { address, protocol: tortie_net::Protocol::TCP, port: 8443 };
+    use tortie_policy::{EndpointSlice, ServiceId, SliceId};
+    let id_of_s = ServiceId { namespace: "ns".to_owned(), name: "s".to_owned() };
+    let [address, other, stranger] =
+        ["198.51.100.77", "198.51.100.79", "198.51.100.78"].map(|one| one.parse().unwrap());
+    // One without ports, as of a service without ports; and one of another service.
+    let slices = [("a", "s", vec![8443], address), ("b", "s", vec![], other), ("c", "t", vec![8443], stranger)];
     let answers = |rules: &str, table: &[(&str, &str)]| {
         let mut world = common::world(&format!("{WORLD}GlobalNetworkPolicy p {{selector: r == 'h', {rules}}}"));
-        world.services.insert(id.clone(), Service { id: id.clone(), members: vec![member.clone()] });
+        for (name, service, ports, address) in &slices {
+            let id = SliceId { namespace: "ns".to_owned(), name: (*name).to_owned() };
+            let service = ServiceId { name: (*service).to_owned(), ..id_of_s.clone() };
+            let ports = ports.iter().map(|port| (tortie_net::Protocol::TCP, *port)).collect();
+            let slice = EndpointSlice { id: id.clone(), service, addresses: vec![*address], ports, incomplete: false };
+            world.slices.insert(id, slice);
+        }
         common::check_in(&world, table);
     };
     let (yes, no) = ("pass gnp p#1", "deny tier default");
@@ -237,6 +245,7 @@ fn a_service_is_its_addresses_with_their_ports_on_the_way_there_and_its_addresse
             ("out eth0 tcp 192.0.2.11:1>198.51.100.77:80", no),
             ("out eth0 udp 192.0.2.11:1>198.51.100.77:8443", no),
             ("out eth0 tcp 192.0.2.11:1>198.51.100.78:8443", no),
+            ("out eth0 tcp 192.0.2.11:1>198.51.100.79:8443", no),
         ],
     );
     answers(
@@ -244,6 +253,7 @@ fn a_service_is_its_addresses_with_their_ports_on_the_way_there_and_its_addresse
         &[
             ("in eth0 tcp 198.51.100.77:1>192.0.2.11:80", yes),
             ("in eth0 udp 198.51.100.77:9>192.0.2.11:81", yes),
+            ("in eth0 udp 198.51.100.79:9>192.0.2.11:81", yes),
             ("in eth0 tcp 198.51.100.78:8443>192.0.2.11:80", no),
         ],
     );

@@ -35,6 +35,7 @@ pub const CODES: &[(&str, &str)] = &[
         "two host endpoints are on one interface of one node: only the one whose name sorts first counts",
     ),
     ("selects-nothing", "a policy selects no endpoint yet"),
+    ("service-without-namespace", "a rule names a service without its namespace, and so no service"),
     ("text-after-separator", "what stands behind `---` on its line is not read"),
     ("unknown-field-kept", "a stored object has a field that is not known here; it is kept"),
     ("unknown-node", "the settings of one node are for a node that neither a Node nor an endpoint names"),

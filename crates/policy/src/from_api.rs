@@ -9,6 +9,7 @@ mod read;
 mod rule;
 mod selector;
 mod settings;
+mod slice;
 mod stored;
 
 pub use settings::configurations_of;
@@ -19,7 +20,9 @@ use tortie_api::{Kind, Object, Path};
 use policy::Early;
 use read::{At, Wrong};
 
-use crate::{HostEndpoint, NetworkSet, Node, Policy, PolicyId, Pool, Profile, Snapshot, Tier, WorkloadEndpoint};
+use crate::{
+    EndpointSlice, HostEndpoint, NetworkSet, Node, Policy, PolicyId, Pool, Profile, Snapshot, Tier, WorkloadEndpoint,
+};
 
 /// One object, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +43,8 @@ pub enum Item {
     Node(Node),
     /// A pool.
     Pool(Pool),
+    /// Addresses and ports behind a service.
+    EndpointSlice(EndpointSlice),
     /// Present, and without meaning for a verdict: other kinds, staged deletions, workloads without an address.
     Nothing,
 }
@@ -124,6 +129,9 @@ fn read(object: &Object, early: Early, mut wrong: Wrong) -> (Item, Vec<Invalid>)
         Kind::NetworkSet | Kind::GlobalNetworkSet => Item::NetworkSet(group::network_set(object, early, &mut wrong)),
         Kind::Node => Item::Node(group::node(object, &mut wrong)),
         Kind::IPPool => group::pool(object, &mut wrong).map_or(Item::Nothing, Item::Pool),
+        Kind::KubernetesEndpointSlice => {
+            slice::endpoint_slice(object, &mut wrong).map_or(Item::Nothing, Item::EndpointSlice)
+        }
         _ => Item::Nothing,
     };
     (item, wrong.into_list())
@@ -179,6 +187,7 @@ impl Snapshot {
             Item::NetworkSet(set) => drop(self.network_sets.insert(set.id.clone(), set)),
             Item::Node(node) => drop(self.nodes.insert(node.name.clone(), node)),
             Item::Pool(pool) => drop(self.pools.insert(pool.name.clone(), pool)),
+            Item::EndpointSlice(slice) => drop(self.slices.insert(slice.id.clone(), slice)),
             Item::Nothing => {}
         }
     }

@@ -69,24 +69,37 @@ pub struct ServiceId {
     pub name: String,
 }
 
-/// The endpoints of a service. No store of ours holds any yet: a rule that names a service matches nothing.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Service {
-    /// What names it.
-    pub id: ServiceId,
-    /// Where it is served.
-    pub members: Vec<ServiceMember>,
+/// What names a slice of the endpoints of a service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SliceId {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
 }
 
-/// One place where a service is served.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceMember {
-    /// The address.
-    pub address: IpAddr,
-    /// The protocol.
-    pub protocol: Protocol,
-    /// The port.
-    pub port: u16,
+/// Endpoints of a service: all that have the same ports, or some of them. A service has any number of slices, which may
+/// have members in common.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndpointSlice {
+    /// What names it.
+    pub id: SliceId,
+    /// The service.
+    pub service: ServiceId,
+    /// The addresses.
+    pub addresses: Vec<IpAddr>,
+    /// The ports, which every address has.
+    pub ports: Vec<(Protocol, u16)>,
+    /// There are others, which cannot be read.
+    pub incomplete: bool,
+}
+
+impl EndpointSlice {
+    /// Every address with every port.
+    pub fn members(&self) -> impl Iterator<Item = (IpAddr, Protocol, u16)> {
+        let of = |address| self.ports.iter().map(move |&(protocol, port)| (address, protocol, port));
+        self.addresses.iter().copied().flat_map(of)
+    }
 }
 
 /// A host of the cluster: the peers of tunnels.

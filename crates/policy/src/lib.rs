@@ -23,7 +23,7 @@ pub use endpoint::{
     WorkloadEndpoint, WorkloadId, unreadable_labels,
 };
 pub use from_api::{Invalid, Item, Stored, enforced_kind, staged_deletion};
-pub use group::{NetworkSet, Node, Pool, Profile, Service, ServiceId, ServiceMember, SetId};
+pub use group::{EndpointSlice, NetworkSet, Node, Pool, Profile, ServiceId, SetId, SliceId};
 pub use policy::{Direction, Order, Policy, PolicyId, Stage, Tier, TierEnd, Types};
 pub use rule::{Action, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, Unknown, asks_unreadable};
 pub use settings::{Failsafe, HostAction, LogLimit, NatOutgoing, Refusal, Settings};

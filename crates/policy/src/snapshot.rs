@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tortie_api::{Key, Kind};
 
 use crate::endpoint::{HostEndpoint, WorkloadEndpoint, WorkloadId};
-use crate::group::{NetworkSet, Node, Pool, Profile, Service, ServiceId, SetId};
+use crate::group::{EndpointSlice, NetworkSet, Node, Pool, Profile, ServiceId, SetId, SliceId};
 use crate::policy::{Policy, PolicyId, Tier};
 use crate::settings::Settings;
 
@@ -26,8 +26,8 @@ pub struct Snapshot {
     pub workload_endpoints: BTreeMap<WorkloadId, WorkloadEndpoint>,
     /// Network sets.
     pub network_sets: BTreeMap<SetId, NetworkSet>,
-    /// Services.
-    pub services: BTreeMap<ServiceId, Service>,
+    /// The endpoints of services; see [`Snapshot::slices_of`].
+    pub slices: BTreeMap<SliceId, EndpointSlice>,
     /// Nodes.
     pub nodes: BTreeMap<String, Node>,
     /// Pools.
@@ -42,6 +42,14 @@ impl Snapshot {
     /// The settings in force on a node.
     pub fn settings(&self, node: &str) -> &Settings {
         self.node_settings.get(node).unwrap_or(&self.default_settings)
+    }
+
+    /// The endpoints of a service: slices in its namespace that name it.
+    pub fn slices_of(&self, service: &ServiceId) -> impl Iterator<Item = &EndpointSlice> {
+        let namespace = &service.namespace;
+        let first = SliceId { namespace: namespace.clone(), name: String::new() };
+        let inside = self.slices.range(first..).take_while(move |(id, _)| id.namespace == *namespace);
+        inside.map(|(_, slice)| slice).filter(move |slice| slice.service == *service)
     }
 
     /// Takes out what stands under a key. The built-in profile comes back when one of its name goes.
@@ -61,6 +69,7 @@ impl Snapshot {
             Kind::NetworkSet | Kind::GlobalNetworkSet => drop(self.network_sets.remove(&SetId { namespace, name })),
             Kind::Node => drop(self.nodes.remove(&name)),
             Kind::IPPool => drop(self.pools.remove(&name)),
+            Kind::KubernetesEndpointSlice => drop(self.slices.remove(&SliceId { namespace, name })),
             Kind::NetworkPolicy
             | Kind::GlobalNetworkPolicy
             | Kind::StagedNetworkPolicy

@@ -11,6 +11,7 @@
 //! Decoding names only the fields that are used, so that of a pod of 10 KB little is ever held.
 
 pub mod cluster_policy;
+pub mod endpoint_slice;
 pub mod network_policy;
 pub mod node;
 pub mod pod;

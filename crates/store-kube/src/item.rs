@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use tortie_api::{Key, Kind, encode};
 use tortie_store::{Purpose, Revision, Stored, Value};
 
-use crate::convert::{ConversionError, Converted, cluster_policy, network_policy, node, pod, profile};
+use crate::convert::{ConversionError, Converted, cluster_policy, endpoint_slice, network_policy, node, pod, profile};
 use crate::custom::{self, Group};
 use crate::meta::Meta;
 use crate::source::Source;
@@ -69,7 +69,8 @@ impl Manner {
             Source::Nodes => page(body, |it| self.node(it)),
             Source::NetworkPolicies => page(body, |it| self.policy(it)),
             Source::ClusterNetworkPolicies => page(body, |it| self.cluster_policy(it)),
-            Source::Services | Source::EndpointSlices => page(body, |it| as_it_is(source.kind(), it)),
+            Source::EndpointSlices => page(body, |it| self.endpoint_slice(it)),
+            Source::Services => page(body, |it| as_it_is(source.kind(), it)),
             Source::Custom(kind) => page(body, |it| self.custom(kind, it)),
         }
     }
@@ -83,7 +84,8 @@ impl Manner {
             Source::Nodes => one(body, |it| self.node(it)),
             Source::NetworkPolicies => one(body, |it| self.policy(it)),
             Source::ClusterNetworkPolicies => one(body, |it| self.cluster_policy(it)),
-            Source::Services | Source::EndpointSlices => one(body, |it| as_it_is(source.kind(), it)),
+            Source::EndpointSlices => one(body, |it| self.endpoint_slice(it)),
+            Source::Services => one(body, |it| as_it_is(source.kind(), it)),
             Source::Custom(kind) => one(body, |it| self.custom(kind, it)),
         }
     }
@@ -130,6 +132,11 @@ impl Manner {
         self.converted(key, &it.metadata.resource_version, cluster_policy::global_network_policy(&it))
     }
 
+    fn endpoint_slice(&self, it: endpoint_slice::EndpointSlice) -> Item {
+        let key = Key::namespaced(Kind::KubernetesEndpointSlice, &it.metadata.namespace, &it.metadata.name);
+        self.converted(key, &it.metadata.resource_version, endpoint_slice::endpoint_slice(&it).map(Some))
+    }
+
     fn namespace(&self, it: profile::Labelled) -> Item {
         let key = Key::cluster(Kind::Profile, profile::namespace_name(&it.metadata.name));
         let version = format!("{}/", it.metadata.resource_version);
@@ -168,7 +175,7 @@ impl Manner {
     }
 }
 
-/// A service or a slice of its endpoints: these are read in Kubernetes' own form, of which only some fields are kept.
+/// A service: it is read in Kubernetes' own form, of which only some fields are kept.
 fn as_it_is(kind: Kind, mut it: Json) -> Item {
     let meta = Meta::deserialize(&it["metadata"]).unwrap_or_default();
     let key = Key::namespaced(kind, &meta.namespace, &meta.name);

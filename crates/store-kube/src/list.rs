@@ -57,6 +57,7 @@ pub(crate) async fn one_source(
     pages: &mpsc::Sender<Vec<Stored>>,
 ) -> Result<Revision, Trouble> {
     let path = source.path(manner.group, namespace);
+    let listing = manner.warned.begin();
     let mut next = String::new();
     loop {
         let mut call = format!("{path}?limit={PAGE}");
@@ -69,6 +70,10 @@ pub(crate) async fn one_source(
             return Err(Trouble::Away("nobody wants the rest of the list".to_owned()));
         }
         if more.is_empty() {
+            // Profiles have two sources, and no warnings.
+            if namespace.is_none() {
+                manner.warned.end(source.kind(), listing);
+            }
             return Ok(Revision::from(version.as_str()));
         }
         next = more;

@@ -41,6 +41,11 @@ impl Shared {
         group.await.copied()
     }
 
+    /// What is left out of objects.
+    pub(crate) fn warned(&self) -> &Warned {
+        &self.0.warned
+    }
+
     /// How objects are read for this purpose.
     pub(crate) async fn manner(&self, purpose: Purpose) -> Result<Manner, Trouble> {
         let settings = self.client().settings();

@@ -43,6 +43,10 @@ impl Store for KubeStore {
         Abilities { one_history: false, transactions: false, any_content: false }
     }
 
+    fn left_out(&self) -> Vec<String> {
+        self.shared.warned().lines()
+    }
+
     fn supports(&self, kind: Kind, operation: Operation) -> Support {
         write::supports(kind, operation)
     }

@@ -1,13 +1,20 @@
-//! What is left out of an object when it is converted, told once.
+//! What is left out of objects when they are converted: logged once, and told to whoever asks.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tortie_api::Key;
+use tortie_api::{Key, Kind};
 
 /// The warnings about each object that were logged last. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Warned(Arc<Mutex<HashMap<Key, Vec<String>>>>);
+pub(crate) struct Warned(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    listings: u64,
+    /// The warnings about an object, and how many listings had begun when it was last read.
+    objects: BTreeMap<Key, (Vec<String>, u64)>,
+}
 
 impl Warned {
     /// Logs the warnings about an object, if they are others than the last.
@@ -19,28 +26,56 @@ impl Warned {
 
     /// The object was deleted.
     pub(crate) fn forget(&self, key: &Key) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.state().objects.remove(key);
+    }
+
+    /// A listing begins. Its number is for [`Warned::end`].
+    pub(crate) fn begin(&self) -> u64 {
+        let mut state = self.state();
+        state.listings += 1;
+        state.listings
+    }
+
+    /// A listing of all objects of a kind has ended: those that it did not have do not exist any more.
+    pub(crate) fn end(&self, kind: Kind, listing: u64) {
+        self.state().objects.retain(|key, (_, read)| key.kind != kind || *read >= listing);
+    }
+
+    /// The warnings about all objects, as lines.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let line = |(key, (warnings, _)): (&Key, &(Vec<String>, u64))| {
+            warnings.iter().map(|warning| format!("{key}: {warning}")).collect::<Vec<_>>()
+        };
+        self.state().objects.iter().flat_map(line).collect()
     }
 
     /// Whether these are others than the last; remembers them.
     pub(crate) fn is_new(&self, key: &Key, warnings: &[String]) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        let listings = state.listings;
         if warnings.is_empty() {
-            last.remove(key);
+            state.objects.remove(key);
             return false;
         }
-        if last.get(key).is_some_and(|last| last == warnings) {
-            return false;
+        match state.objects.get_mut(key) {
+            Some((last, read)) if last == warnings => {
+                *read = listings;
+                false
+            }
+            _ => {
+                state.objects.insert(key.clone(), (warnings.to_vec(), listings));
+                true
+            }
         }
-        last.insert(key.clone(), warnings.to_vec());
-        true
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tortie_api::Kind;
-
     use super::*;
 
     #[test]
@@ -58,7 +93,20 @@ mod tests {
         ] {
             assert_eq!(warned.is_new(key, warnings), is_new, "{key} {warnings:?}");
         }
+        assert_eq!(warned.lines(), ["Node(a): two", "Node(b): one"]);
         warned.forget(&one);
         assert!(warned.is_new(&one, &second));
+    }
+
+    #[test]
+    fn what_a_listing_does_not_have_any_more_is_forgotten() {
+        let warned = Warned::default();
+        let warning = ["w".to_owned()];
+        let keys = [Key::cluster(Kind::Node, "a"), Key::cluster(Kind::Node, "b"), Key::cluster(Kind::Tier, "c")];
+        keys.iter().for_each(|key| assert!(warned.is_new(key, &warning)));
+        let listing = warned.begin();
+        assert!(!warned.is_new(&keys[1], &warning));
+        warned.end(Kind::Node, listing);
+        assert_eq!(warned.lines(), ["Node(b): w", "Tier(c): w"]);
     }
 }

@@ -13,8 +13,8 @@
 //! JSON of an object is that of its kind in Calico's stored form, whatever the store keeps: a pod comes as the
 //! `WorkloadEndpoint` that it is, a namespace as a `Profile`. `KubernetesNetworkPolicy` and `KubernetesClusterNetworkPolicy`
 //! are a converted policy in the form of a `NetworkPolicy` or `GlobalNetworkPolicy` under the name that its user knows.
-//! `KubernetesService` and `KubernetesEndpointSlice` are in the form of Kubernetes' API, of which only the fields
-//! that policy uses need be there. An object that a store cannot convert is handed over as
+//! A `KubernetesEndpointSlice` has the addresses and ports of an EndpointSlice and the name of its service. A
+//! `KubernetesService` is in the form of Kubernetes' API; nothing of it is used. An object that a store cannot convert is handed over as
 //! [unreadable](crate::Value::cannot_be_read), never left out: what is left out would be taken for deleted.
 
 use std::time::Duration;
@@ -52,6 +52,12 @@ pub trait Store: Send + Sync {
     /// What the store promises as a whole.
     fn abilities(&self) -> Abilities {
         Abilities::default()
+    }
+
+    /// What could not be taken over of the stored objects that were converted, as lines for people, of what was read last.
+    /// An object that is unreadable as a whole is not told here.
+    fn left_out(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Whether the store can do this with objects of a kind. It refuses a write that it cannot make with

@@ -133,6 +133,7 @@ impl Purpose {
                     | Kind::IPAMConfiguration
                     | Kind::IPReservation
                     | Kind::KubeControllersConfiguration
+                    | Kind::KubernetesService
             ),
         }
     }

@@ -30,10 +30,9 @@ pub(crate) fn addresses(snapshot: &Snapshot, side: &PeerMatch, family: Family) -
         found.extend(inside.into_iter().take(2));
         found.extend(outside.into_iter().take(2));
     }
-    if let Some(service) = side.service.as_ref().and_then(|id| snapshot.services.get(id)) {
-        found.extend(
-            service.members.iter().map(|member| member.address).filter(|one| Family::of(*one) == family).take(2),
-        );
+    if let Some(service) = &side.service {
+        let addresses = snapshot.slices_of(service).flat_map(|slice| slice.addresses.iter().copied());
+        found.extend(addresses.filter(|one| Family::of(*one) == family).take(2));
     }
     found.push(stranger(family));
     found

@@ -12,9 +12,6 @@ pub(crate) fn desired(snapshot: &Snapshot, host: &Host) -> State {
     for item in items(snapshot) {
         engine.update(Update::Put(item));
     }
-    for service in snapshot.services.values() {
-        engine.update(Update::PutService(service.clone()));
-    }
     engine.update(Update::Settings(Box::new(snapshot.settings(&host.node).clone())));
     engine.update(Update::Links(host.links.clone()));
     let mut state = State::default();
@@ -30,6 +27,7 @@ fn items(snapshot: &Snapshot) -> impl Iterator<Item = Item> {
     (snapshot.tiers.values().cloned().map(Item::Tier))
         .chain(snapshot.nodes.values().cloned().map(Item::Node))
         .chain(snapshot.pools.values().cloned().map(Item::Pool))
+        .chain(snapshot.slices.values().cloned().map(Item::EndpointSlice))
         .chain(snapshot.network_sets.values().cloned().map(Item::NetworkSet))
         .chain(snapshot.profiles.values().cloned().map(Item::Profile))
         .chain(policies)

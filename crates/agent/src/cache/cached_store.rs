@@ -219,6 +219,10 @@ impl Store for CachedStore {
         self.opened().map(|store| store.abilities()).unwrap_or_default()
     }
 
+    fn left_out(&self) -> Vec<String> {
+        self.opened().map(|store| store.left_out()).unwrap_or_default()
+    }
+
     fn supports(&self, kind: Kind, operation: Operation) -> Support {
         self.opened().map_or(Ok(()), |store| store.supports(kind, operation))
     }

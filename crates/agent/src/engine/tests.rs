@@ -243,6 +243,13 @@ fn rules_that_nothing_here_can_answer_are_told_of() {
     around.catch_up();
     let said = problem(&around).unwrap();
     assert_eq!(said, "GlobalNetworkPolicy(p): the store has no services, so these rules match nothing");
+    let slice = json!({ "service": "dns", "addresses": ["10.0.0.1"], "ports": [{ "protocol": "UDP", "port": 53 }] });
+    around.put(Kind::KubernetesEndpointSlice, "s", slice);
+    around.catch_up();
+    assert_eq!(problem(&around), None);
+    around.gone(Kind::KubernetesEndpointSlice, "s");
+    around.catch_up();
+    assert!(problem(&around).is_some());
     around.gone(Kind::GlobalNetworkPolicy, "p");
     around.catch_up();
     assert_eq!(problem(&around), None);

@@ -74,8 +74,6 @@ pub(crate) fn update(change: Change) -> Option<Update> {
         Change::Put(item) => Update::Put(item),
         Change::Settings(settings) => Update::Settings(settings),
         Change::Links(links) => Update::Links(links),
-        Change::PutService(service) => Update::PutService(service),
-        Change::DeleteService(id) => Update::Delete(Id::Service(id)),
         Change::Flush => return None,
         Change::Delete(key) => Update::Delete(Id::named(key).unwrap()),
     })

@@ -119,3 +119,69 @@ fn a_network_policy_reaches_packets_soon_after_the_server_took_it() {
         assert!(times[2] < Duration::from_secs(1), "{times:?}");
     });
 }
+
+/// An EndpointSlice of a service: the neighbour, on these ports.
+fn slice(name: &str, service: &str, ports: &[u16]) -> String {
+    let ports: Vec<Value> = ports.iter().map(|port| json!({ "name": format!("p{port}"), "port": port })).collect();
+    json!({ "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": { "name": name, "namespace": "data", "labels": { "kubernetes.io/service-name": service } },
+        "endpoints": [{ "addresses": ["192.0.2.99"] }], "ports": ports })
+    .to_string()
+}
+
+#[test]
+fn a_rule_with_a_service_follows_its_endpoints() {
+    on_a_machine(|world| {
+        let server = cluster(world);
+        let (pod, _listeners) = pod(world);
+        let _there: Vec<TcpListener> =
+            world.outside(|| [8080, 8081].map(|port| TcpListener::bind(("0.0.0.0", port)).unwrap()).into());
+        let from_pod = |port: u16| pod.run(move || reach_at([192, 0, 2, 99], port));
+        server.kubectl(&["create", "namespace", "data"], "");
+        let _agent = world.agent();
+        until("the neighbour is reached", || from_pod(8080) && from_pod(8081));
+        let rules = |side: &str, service: &str| json!([{ "action": "Allow", side: { "services": { "name": service, "namespace": "data" } } }]);
+        let policy = json!({ "apiVersion": "projectcalico.org/v3", "kind": "NetworkPolicy",
+            "metadata": { "name": "web", "namespace": "shop" },
+            "spec": { "selector": "app == 'web'", "types": ["Ingress", "Egress"],
+                "egress": rules("destination", "db"), "ingress": rules("source", "clients") } });
+        server.kubectl(&["create", "-f", "-"], &policy.to_string());
+        // Without endpoints there is nobody to reach, and nobody who may come.
+        until("the policy is in force", || !from_pod(8080));
+        assert!(!from_pod(8081) && !reaches(world, 80));
+        server.kubectl(&["create", "-f", "-"], &slice("db-1", "db", &[8080]));
+        until("the service is reached", || from_pod(8080));
+        assert!(!from_pod(8081), "the service has no such port");
+        // A service has many slices, some perhaps with the same endpoints.
+        server.kubectl(&["create", "-f", "-"], &slice("db-2", "db", &[8080, 8081]));
+        until("its other port is reached", || from_pod(8081));
+        server.kubectl(&["-n", "data", "delete", "endpointslice", "db-1"], "");
+        server.kubectl(&["apply", "-f", "-"], &slice("db-2", "db", &[8080]));
+        until("its other port is gone", || !from_pod(8081));
+        assert!(from_pod(8080), "one slice still has it");
+        assert!(!reaches(world, 80), "it may be reached, but not come");
+        // Who comes from a service comes from any port, so it needs none.
+        server.kubectl(&["create", "-f", "-"], &slice("clients-1", "clients", &[]));
+        until("the service comes in", || reaches(world, 80) && reaches(world, 81));
+        world.call(&["status", "--wait"]);
+        world.call(&["verify"]);
+        let said = world.said(&["explain", "pod/shop/web", "192.0.2.99", "tcp/8081"]);
+        assert!(said.contains("192.0.2.99 does not serve data/db"), "{said}");
+        // The rest of the path is not looked at: nothing is wrong with services.
+        assert_eq!(world.status()["problems"], json!([]), "{}", world.status());
+        // Names are no addresses.
+        let mut names: Value = serde_json::from_str(&slice("names", "db", &[1])).unwrap();
+        names["addressType"] = json!("FQDN");
+        names["endpoints"][0]["addresses"] = json!(["db.example"]);
+        server.kubectl(&["create", "-f", "-"], &names.to_string());
+        until("a note says so", || {
+            world.status()["notes"].to_string().contains("left out: KubernetesEndpointSlice(data/names)")
+        });
+        server.kubectl(&["-n", "data", "delete", "endpointslice", "names"], "");
+        until("the note is gone", || world.status()["notes"] == json!([]));
+        // Moved to another service, it is nobody's of this one.
+        server.kubectl(&["apply", "-f", "-"], &slice("db-2", "other", &[8080]));
+        until("the service is gone", || !from_pod(8080));
+        assert!(reaches(world, 80));
+    });
+}

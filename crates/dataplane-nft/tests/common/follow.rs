@@ -41,8 +41,6 @@ fn update(change: Change) -> Option<Update> {
         Change::Delete(key) => Update::Delete(Id::named(key).unwrap()),
         Change::Settings(settings) => Update::Settings(settings),
         Change::Links(links) => Update::Links(links),
-        Change::PutService(service) => Update::PutService(service),
-        Change::DeleteService(id) => Update::Delete(Id::Service(id)),
         Change::Flush => return None,
     })
 }

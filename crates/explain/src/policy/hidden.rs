@@ -131,8 +131,7 @@ fn missing(snapshot: &Snapshot, side: &PeerMatch) -> Vec<String> {
     if let Some(peers) = positive.filter(|peers| !has_members(snapshot, &peers.selector)) {
         missing.push(format!("no endpoint or set with an address matches {}", peers.written));
     }
-    if let Some(id) =
-        side.service.as_ref().filter(|id| snapshot.services.get(id).is_none_or(|one| one.members.is_empty()))
+    if let Some(id) = side.service.as_ref().filter(|id| snapshot.slices_of(id).all(|slice| slice.addresses.is_empty()))
     {
         missing.push(format!("service {}/{} has no address", id.namespace, id.name));
     }

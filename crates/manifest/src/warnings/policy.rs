@@ -12,6 +12,19 @@ const BUILT_IN_TIERS: [&str; 3] = ["kube-admin", "default", "kube-baseline"];
 /// A policy by itself.
 pub(super) fn check(_: &Object, spec: &Map<String, Value>, out: &mut Vec<Problem>) {
     let list = |field: &str| spec.get(field).and_then(Value::as_array).filter(|items| !items.is_empty());
+    for (rules, side) in [("ingress", "source"), ("egress", "destination")] {
+        for (index, rule) in list(rules).into_iter().flatten().enumerate() {
+            let services = rule.get(side).and_then(|side| side.get("services")).and_then(Value::as_object);
+            let text = |field: &str| services.and_then(|it| it.get(field)).and_then(Value::as_str).unwrap_or_default();
+            if !text("name").is_empty() && text("namespace").is_empty() {
+                let message =
+                    format!("`services` names `{}` in no namespace, so the rule matches nothing", text("name"));
+                let path = Path::from("spec").key(rules).index(index).key(side).key("services");
+                let help = "add the `namespace` of the service: that of the policy is not assumed";
+                out.push(Problem::warning("service-without-namespace", path, message).help(help));
+            }
+        }
+    }
     let Some(types) = list("types") else { return };
     for (rules, direction) in [("ingress", "Ingress"), ("egress", "Egress")] {
         if list(rules).is_some() && !types.iter().any(|found| found == direction) {

@@ -110,6 +110,18 @@ fn rules_of_a_direction_that_types_leave_out_are_warned_of() {
 }
 
 #[test]
+fn a_service_without_its_namespace_is_warned_of() {
+    let policy = |services: Value| {
+        let rule = json!({"action": "Allow", "destination": {"services": services}});
+        found(&of(&object(Kind::NetworkPolicy, json!({"egress": [{"action": "Deny"}, rule]}))))
+    };
+    let warned = [("service-without-namespace", "spec.egress[1].destination.services".to_owned())];
+    assert_eq!(policy(json!({"name": "dns"})), warned);
+    assert!(policy(json!({"name": "dns", "namespace": "kube-system"})).is_empty());
+    assert!(policy(json!({})).is_empty(), "that is an error");
+}
+
+#[test]
 fn empty_addresses_and_settings_without_effect_are_warned_of() {
     let nets = object(Kind::NetworkSet, json!({"nets": ["10.0.0.0/8", ""]}));
     assert_eq!(found(&of(&nets)), [("empty-address", "spec.nets[1]".to_owned())]);

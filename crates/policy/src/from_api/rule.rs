@@ -245,7 +245,7 @@ fn peer(value: Option<&Value>, namespace: &str, at: At<'_>, checked: &mut Checke
     let (nets, not_nets) = (each("nets"), each("notNets"));
     let ports = checked_list(map.get("ports"), at.key("ports"), port, checked);
     let mut not_ports = checked_list(map.get("notPorts"), at.key("notPorts"), port, checked);
-    let service = service(map.get("services"), namespace, at.key("services"), checked);
+    let service = service(map.get("services"), at.key("services"), checked);
     let peers = peers(map, namespace, at, checked);
     if peers.is_err() {
         // Whose ports a name stands for is not known any more, so it takes nothing out.
@@ -275,13 +275,13 @@ fn checked_list<T>(
     read_all
 }
 
-fn service(value: Option<&Value>, namespace: &str, at: At<'_>, checked: &mut Checked<'_>) -> Option<Box<ServiceId>> {
+/// A service. Without a namespace it is none: that of the policy is not meant, as in Calico.
+fn service(value: Option<&Value>, at: At<'_>, checked: &mut Checked<'_>) -> Option<Box<ServiceId>> {
     let map = checked.condition(at, value.map(record).transpose())?;
     checked.known(map, SERVICE, at);
     let field = |name: &str| map.get(name).map_or(Ok(String::new()), owned);
     let id = field("name").and_then(|name| Ok(ServiceId { name, namespace: field("namespace")? }));
-    let id = checked.condition(at, id.map(Some))?;
-    Some(Box::new(if id.namespace.is_empty() { ServiceId { namespace: namespace.to_owned(), ..id } } else { id }))
+    checked.condition(at, id.map(Some)).map(Box::new)
 }
 
 /// Some part of who an end is cannot be read.

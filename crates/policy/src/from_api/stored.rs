@@ -102,6 +102,7 @@ fn decides(kind: Kind) -> bool {
             | Kind::WorkloadEndpoint
             | Kind::NetworkSet
             | Kind::GlobalNetworkSet
+            | Kind::KubernetesEndpointSlice
     )
 }
 

@@ -24,7 +24,7 @@ pub struct Case {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Step {
-    /// A resource is written: `kind`, `namespace`, `name`, `labels`, `spec`. A `Service` has `members` in its spec.
+    /// A resource is written: `kind`, `namespace`, `name`, `labels`, `spec`.
     Put(Value),
     /// A resource goes, named like the one that was put.
     Delete(Value),

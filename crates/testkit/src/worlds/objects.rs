@@ -136,7 +136,8 @@ fn object(random: &mut Random) -> Value {
         "StagedGlobalNetworkPolicy",
         "StagedNetworkPolicy",
         "StagedKubernetesNetworkPolicy",
-        "Service",
+        "KubernetesEndpointSlice",
+        "KubernetesEndpointSlice",
         "Profile",
         "Profile",
         "HostEndpoint",
@@ -164,7 +165,7 @@ fn of_kind(random: &mut Random, kind: &str) -> Value {
             | "StagedKubernetesNetworkPolicy"
             | "WorkloadEndpoint"
             | "NetworkSet"
-            | "Service"
+            | "KubernetesEndpointSlice"
     );
     let namespace = if namespaced { *random.pick(&NAMESPACES) } else { "" };
     let (name, spec) = match kind {
@@ -173,7 +174,7 @@ fn of_kind(random: &mut Random, kind: &str) -> Value {
         "HostEndpoint" => (random.pick(&HOST_ENDPOINTS).to_string(), host_endpoint(random)),
         "WorkloadEndpoint" => (format!("w{}", random.below(4)), workload_endpoint(random)),
         "NetworkSet" | "GlobalNetworkSet" => (format!("s{}", random.below(3)), network_set(random)),
-        "Service" => (random.pick(&SERVICES).to_string(), service(random)),
+        "KubernetesEndpointSlice" => (format!("e{}", random.below(3)), endpoint_slice(random)),
         "StagedKubernetesNetworkPolicy" => (format!("k{}", random.below(2)), kubernetes(random)),
         "Node" => (random.pick(&[NODE, "n2"]).to_string(), node(random)),
         "IPPool" => ("pool".to_owned(), pool(random)),
@@ -220,13 +221,15 @@ fn network_set(random: &mut Random) -> Value {
     json!({ "nets": nets })
 }
 
-fn service(random: &mut Random) -> Value {
-    let member = |random: &mut Random| {
-        let protocol = random.pick(&[6, 6, 17, 132]);
-        json!({"address": random.pick(&ADDRESSES), "protocol": protocol, "port": random.pick(&PORTS)})
-    };
-    let members: Vec<Value> = (0..random.below(5)).map(|_| member(random)).collect();
-    json!({ "members": members })
+/// Often of the same service, often with addresses in common. Once in a while one with something in it that is no address.
+fn endpoint_slice(random: &mut Random) -> Value {
+    let mut addresses: Vec<&str> = (0..random.below(4)).map(|_| *random.pick(&ADDRESSES)).collect();
+    if random.once_in(12) {
+        addresses.push("none");
+    }
+    let port = |random: &mut Random| json!({"protocol": random.pick(&["TCP", "TCP", "UDP", "SCTP"]), "port": random.pick(&PORTS)});
+    let ports: Vec<Value> = (0..random.below(3)).map(|_| port(random)).collect();
+    json!({ "service": random.pick(&SERVICES), "addresses": addresses, "ports": ports })
 }
 
 fn kubernetes(random: &mut Random) -> Value {

@@ -190,10 +190,14 @@ fn known(random: &mut Random, side: &Value, objects: &[&Value]) -> Option<(IpAdd
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let mut found = Vec::new();
     if let Some(name) = text(&side["services"]["name"]) {
-        let services = objects.iter().filter(|one| one["kind"] == "Service" && one["name"] == name.as_str());
-        for member in services.flat_map(|one| one["spec"]["members"].as_array()).flatten() {
-            let address = member["address"].as_str()?.parse().ok()?;
-            found.push((address, u8::try_from(number(&member["protocol"])?).ok()?, number(&member["port"])?));
+        let slices = objects.iter().filter(|one| one["kind"] == "KubernetesEndpointSlice");
+        for spec in slices.map(|one| &one["spec"]).filter(|spec| spec["service"] == name.as_str()) {
+            for address in spec["addresses"].as_array()?.iter().filter_map(|one| one.as_str()?.parse().ok()) {
+                for port in spec["ports"].as_array()? {
+                    let protocol = port["protocol"].as_str()?.parse::<tortie_net::Protocol>().ok()?;
+                    found.push((address, protocol.number(), number(&port["port"])?));
+                }
+            }
         }
     }
     let field = *random.pick(&["ports", "notPorts"]);

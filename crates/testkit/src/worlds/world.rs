@@ -4,17 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tortie_api::{Key, Kind, Object, encode};
-use tortie_net::Protocol;
 use tortie_policy::packet::{Host, Link};
-use tortie_policy::{
-    Invalid, Item, PolicyId, Profile, Service, ServiceId, ServiceMember, SetId, Settings, Snapshot, Stored, WorkloadId,
-};
+use tortie_policy::{Invalid, Item, PolicyId, Profile, SetId, Settings, SliceId, Snapshot, Stored, WorkloadId};
 
 use super::NODE;
 use super::case::Step;
-
-/// The kind under which steps speak of services. No store of ours holds any.
-const SERVICE: &str = "Service";
 
 /// What a step does, to whoever follows the store.
 #[derive(Clone, Debug)]
@@ -23,10 +17,6 @@ pub enum Change {
     Put(Item),
     /// An object is gone.
     Delete(Key),
-    /// A service is served so.
-    PutService(Service),
-    /// A service is gone.
-    DeleteService(ServiceId),
     /// The settings of the node.
     Settings(Box<Settings>),
     /// The interfaces of the node.
@@ -68,16 +58,6 @@ impl World {
     /// Takes a step, and says what it changes. What cannot be read is an error, and the world is of no use then.
     pub fn apply(&mut self, step: &Step) -> Result<Vec<Change>, String> {
         match step {
-            Step::Put(value) if value["kind"] == SERVICE => {
-                let service = service(value)?;
-                self.snapshot.services.insert(service.id.clone(), service.clone());
-                Ok(vec![Change::PutService(service)])
-            }
-            Step::Delete(value) if value["kind"] == SERVICE => {
-                let id = service_id(value);
-                self.snapshot.services.remove(&id);
-                Ok(vec![Change::DeleteService(id)])
-            }
             Step::Put(value) => Ok(self.put(object(value)?)),
             Step::Delete(value) => {
                 let key = key(value)?;
@@ -101,14 +81,12 @@ impl World {
         changes.push(Change::Settings(Box::new(self.snapshot.settings(NODE).clone())));
         changes.push(Change::Links(self.host.links.clone()));
         changes.extend(self.objects.values().map(|(_, item)| Change::Put(item.clone())));
-        changes.extend(self.snapshot.services.values().cloned().map(Change::PutService));
         changes
     }
 
     /// What takes everything away again.
     pub fn nothing(&self) -> Vec<Change> {
         let mut changes: Vec<Change> = self.objects.keys().cloned().flat_map(gone).collect();
-        changes.extend(self.snapshot.services.keys().cloned().map(Change::DeleteService));
         changes.push(Change::Delete(Key::cluster(Kind::Profile, Profile::default_allow().name)));
         changes.push(Change::Settings(Box::default()));
         changes.push(Change::Links(Vec::new()));
@@ -176,6 +154,7 @@ impl World {
             Kind::NetworkSet | Kind::GlobalNetworkSet => drop(snapshot.network_sets.remove(&SetId { namespace, name })),
             Kind::Node => drop(snapshot.nodes.remove(&name)),
             Kind::IPPool => drop(snapshot.pools.remove(&name)),
+            Kind::KubernetesEndpointSlice => drop(snapshot.slices.remove(&SliceId { namespace, name })),
             kind => drop(snapshot.policies.remove(&PolicyId { kind, namespace, name })),
         }
     }
@@ -186,25 +165,11 @@ fn gone(key: Key) -> impl Iterator<Item = Change> {
     (key.kind != Kind::FelixConfiguration).then_some(Change::Delete(key)).into_iter()
 }
 
-fn service_id(value: &Value) -> ServiceId {
-    let text = |field: &str| value[field].as_str().unwrap_or_default().to_owned();
-    ServiceId { namespace: text("namespace"), name: text("name") }
-}
-
-fn service(value: &Value) -> Result<Service, String> {
-    let member = |member: &Value| {
-        let number = |field: &str| member[field].as_u64().and_then(|number| u16::try_from(number).ok());
-        let protocol = Protocol::from_number(u8::try_from(number("protocol")?).ok()?).ok()?;
-        Some(ServiceMember { address: member["address"].as_str()?.parse().ok()?, protocol, port: number("port")? })
-    };
-    let members = value["spec"]["members"].as_array().into_iter().flatten().map(member).collect::<Option<_>>();
-    Ok(Service { id: service_id(value), members: members.ok_or_else(|| format!("{value} has a member that is none"))? })
-}
-
 fn key(value: &Value) -> Result<Key, String> {
     let text = |field: &str| value[field].as_str().unwrap_or_default().to_owned();
-    let kind = Kind::from_name(&text("kind")).ok_or_else(|| format!("{value} is of no kind"))?;
-    Ok(Key { kind, namespace: text("namespace"), name: text("name") })
+    let mut all = Kind::ALL.iter().chain(Kind::KUBERNETES);
+    let kind = all.find(|kind| kind.name() == text("kind")).ok_or_else(|| format!("{value} is of no kind"))?;
+    Ok(Key { kind: *kind, namespace: text("namespace"), name: text("name") })
 }
 
 fn object(value: &Value) -> Result<Object, String> {

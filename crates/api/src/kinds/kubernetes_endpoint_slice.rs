@@ -1,0 +1,28 @@
+//! KubernetesEndpointSlice: addresses and ports behind a service, as a store makes it of an EndpointSlice. Nobody writes one.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::scalar::Protocol;
+
+/// Every address has every port.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct KubernetesEndpointSliceSpec {
+    /// The service, which is in the namespace of the slice; empty if it is of none.
+    pub service: String,
+    /// The addresses.
+    pub addresses: Vec<String>,
+    /// The ports.
+    pub ports: Vec<KubernetesEndpointSlicePort>,
+}
+
+/// One port.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct KubernetesEndpointSlicePort {
+    /// TCP, UDP or SCTP.
+    pub protocol: Protocol,
+    /// The number, on the endpoint itself.
+    pub port: u16,
+}
