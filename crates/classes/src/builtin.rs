@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ipnet::IpNet;
+use tortie_policy::packet::{FIRST_ICMP, FIRST_ICMPV6, UNTRACKED_ICMPV6};
 use tortie_policy::{Direction, Failsafe, Family, Settings, Stage, WorkloadEndpoint};
 
 use crate::addresses::AddressSet;
@@ -13,8 +14,6 @@ use crate::ranges::Ranges;
 const IPIP: u8 = 4;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
-/// Types of ICMPv6 that neighbour discovery and multicast listeners use.
-const DISCOVERY: [u8; 8] = [130, 131, 132, 133, 134, 135, 136, 143];
 /// Source addresses that some built-in rule treats in its own way.
 const SPECIAL_SOURCES: [&str; 4] = ["0.0.0.0/8", "::/128", "fe80::/10", "ff02::/16"];
 /// The same of destination addresses.
@@ -31,8 +30,12 @@ impl Conditions<'_> {
         for net in nets(&SPECIAL_DESTINATIONS) {
             self.add_destination(&AddressSet::of_nets([&net]));
         }
+        let every_code = |kind| (icmp_number(kind, 0), icmp_number(kind, u8::MAX));
+        self.family_mut(Family::V4).payload.icmp.insert(Ranges::of(FIRST_ICMP.map(every_code)));
         let v6 = &mut self.family_mut(Family::V6).payload;
-        v6.icmp.extend(DISCOVERY.map(|kind| Ranges::span(icmp_number(kind, 0), icmp_number(kind, u8::MAX))));
+        v6.icmp.insert(Ranges::of(FIRST_ICMPV6.map(every_code)));
+        // Neighbour discovery and multicast listeners have rules of their own.
+        v6.icmp.extend(UNTRACKED_ICMPV6.map(|kind| Ranges::of([every_code(kind)])));
         self.add_failsafes(&settings.failsafe_inbound, Direction::Ingress);
         self.add_failsafes(&settings.failsafe_outbound, Direction::Egress);
         self.add_tunnels(settings);

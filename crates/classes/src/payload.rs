@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tortie_net::Protocol;
 use tortie_policy::Family;
-use tortie_policy::packet::Transport;
+use tortie_policy::packet::{Conntrack, Transport, first_tracking};
 
 use crate::partition::Partition;
 use crate::ranges::Ranges;
@@ -59,6 +59,13 @@ impl PayloadClass {
             Payload::Opaque => Transport::Opaque,
         };
         (byte(&self.protocols), transport)
+    }
+
+    /// Whether its packets can be the first of a connection, or are not tracked at all. Classes with the settings of a node
+    /// tell that apart.
+    pub fn begins_connections(&self, family: Family) -> bool {
+        let (protocol, transport) = self.representative();
+        first_tracking(protocol, transport, family == Family::V4) != Conntrack::Invalid
     }
 }
 

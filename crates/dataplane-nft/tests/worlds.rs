@@ -27,8 +27,7 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
 /// Judges every probe of a world by what is in the kernel, and tells where the evaluator differs.
 fn compare(kernel: &mut Kernel, followed: &Followed, case: &Case) -> Vec<String> {
     let dump = kernel.read().unwrap().unwrap();
-    let packets: Vec<Packet> =
-        case.probes.iter().map(Probe::packet).map(|packet| plausible(&packet, &followed.state)).collect();
+    let packets: Vec<Packet> = case.probes.iter().map(Probe::packet).map(|packet| plausible(&packet)).collect();
     let traces = walk(&dump, &followed.state, &packets);
     let mut wrong = Vec::new();
     for (index, (packet, traced)) in packets.iter().zip(&traces).enumerate() {

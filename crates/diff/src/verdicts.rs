@@ -127,7 +127,9 @@ fn regions(
     for family in [Family::V4, Family::V6].into_iter().filter(|family| way.has(*family)) {
         let (source, destination) = (way.source.family(family), way.destination.family(family));
         let [before, after] = conditions.each_ref().map(|conditions| conditions.classes(family));
-        let cells = Cells::new(source, destination, &before, &after);
+        let mut cells = Cells::new(source, destination, &before, &after);
+        // It is about new connections.
+        cells.payloads.retain(|class| class.begins_connections(family));
         if cells.count() > MOST {
             return Err(cells.count());
         }
@@ -263,7 +265,8 @@ fn reason(verdict: &Verdict) -> String {
         By::NoProfile => "no profile allows it".to_owned(),
         By::Failsafe(text) => format!("failsafe {text}"),
         By::Builtin(_) => "a built-in rule".to_owned(),
-        By::Established | By::Invalid | By::Nothing => "no tortie endpoint applies".to_owned(),
+        By::Established | By::Invalid | By::BeginsNothing => "connection tracking".to_owned(),
+        By::Nothing => "no tortie endpoint applies".to_owned(),
     }
 }
 

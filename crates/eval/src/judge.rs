@@ -58,7 +58,7 @@ impl<'a> Walk<'a> {
             settings: snapshot.settings(&host.node),
             packet,
             view,
-            conntrack: packet.conntrack,
+            conntrack: packet.tracking(),
             accepted: false,
             untracked: false,
             path: Vec::new(),
@@ -133,10 +133,10 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Destination NAT: what a foreign rule does, else a floating IP of a workload of this node. Nothing that is not
-    /// tracked is translated.
+    /// Destination NAT: what a foreign rule does, else a floating IP of a workload of this node. Nothing that is of no
+    /// connection is translated.
     fn translate(&mut self) -> bool {
-        if self.conntrack == Conntrack::Untracked {
+        if matches!(self.conntrack, Conntrack::Untracked | Conntrack::Invalid) {
             return false;
         }
         let floating = || {
@@ -288,7 +288,8 @@ impl<'a> Walk<'a> {
         match self.conntrack {
             Conntrack::Established => Some(pass(By::Established)),
             Conntrack::Invalid if !self.settings.accept_invalid => {
-                Some(Decision { outcome: Outcome::Deny, by: By::Invalid })
+                let by = if self.packet.begins_nothing() { By::BeginsNothing } else { By::Invalid };
+                Some(Decision { outcome: Outcome::Deny, by })
             }
             _ => None,
         }
@@ -337,7 +338,10 @@ impl<'a> Walk<'a> {
                 | Hook::HostIn
                 | Hook::HostOut
                 | Hook::HostOutTranslated
-        ) && !matches!(decision.by, By::Failsafe(_) | By::Established | By::Invalid | By::Builtin(_));
+        ) && !matches!(
+            decision.by,
+            By::Failsafe(_) | By::Established | By::Invalid | By::BeginsNothing | By::Builtin(_)
+        );
         if !asked {
             return entries;
         }

@@ -187,6 +187,8 @@ pub enum By {
     Established,
     /// INVALID for connection tracking.
     Invalid,
+    /// The same, since packets of this kind begin no connection: they get on only as part of an open one.
+    BeginsNothing,
     /// Something built in: the source check, neighbour discovery, a tunnel allowance, an unknown workload interface,
     /// the workload-to-host action, host to own workload, encapsulation.
     Builtin(Builtin),

@@ -263,6 +263,34 @@ fn a_translated_packet_of_the_host_is_judged_once_at_its_final_interface() {
 }
 
 #[test]
+fn an_icmp_type_that_begins_no_connection_is_invalid_except_in_an_open_one_or_untracked() {
+    let open = |stage: &str| {
+        let policy = "types: [Ingress, Egress], ingress: [{action: Allow}], egress: [{action: Allow}]";
+        with(EP, &format!("GlobalNetworkPolicy a {{selector: r == 'h', {stage}{policy}}}"))
+    };
+    let v4 = |kind: u8| format!("icmp {kind}/0 203.0.113.9>192.0.2.11");
+    let v6 = |kind: u8| format!("icmp {kind}/0 2001:db8:1::9>2001:db8::11");
+    for kind in 0..=255 {
+        let [first, noted] = [[8, 13, 15, 17].contains(&kind), [128, 139].contains(&kind)];
+        let untracked = (130..=136).contains(&kind) || [143, 151, 152].contains(&kind);
+        let told = |passes: bool| if passes { "pass gnp a#1" } else { "deny begins nothing" };
+        check(&open(""), &[(&format!("in eth0 {}", v4(kind)), told(first))]);
+        check(&open(""), &[(&format!("in eth0 {}", v6(kind)), told(noted || untracked))]);
+    }
+    let fwd = "fwd eth0>eth1 icmp 3/1 203.0.113.9>198.51.100.9";
+    let out = "out eth0 icmp 0/0 192.0.2.11>203.0.113.9";
+    check(&open(""), &[(out, "deny begins nothing"), (&format!("in eth0 {} est", v4(3)), "pass established")]);
+    check(&open("applyOnForward: true, "), &[(fwd, "deny begins nothing")]);
+    check(&open("doNotTrack: true, applyOnForward: true, "), &[(fwd, "pass AcceptedBefore"), (out, "pass gnp a#1")]);
+    let early = "GlobalNetworkPolicy a {selector: r == 'h', preDNAT: true, applyOnForward: true, types: [Ingress], ingress: [{action: Allow}]}";
+    check(&with(EP, early), &[(&format!("in eth0 {}", v4(11)), "deny begins nothing")]);
+    let unchecked = "FelixConfiguration default {disableConntrackInvalidCheck: true}
+        GlobalNetworkPolicy a {selector: r == 'h', types: [Ingress], ingress: [{action: Allow}]}";
+    check(&with(EP, unchecked), &[(&format!("in eth0 {}", v4(11)), "pass gnp a#1")]);
+    check(&with("", ""), &[(&format!("in eth0 {}", v4(11)), "pass nothing")]);
+}
+
+#[test]
 fn neighbour_discovery_passes_every_host_stage_but_not_forged() {
     let w = "GlobalNetworkPolicy u {selector: r == 'h', doNotTrack: true, applyOnForward: true, types: [Ingress], ingress: [{action: Deny}]}
         GlobalNetworkPolicy pre {selector: r == 'h', preDNAT: true, applyOnForward: true, types: [Ingress], ingress: [{action: Deny}]}";

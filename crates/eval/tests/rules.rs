@@ -57,13 +57,13 @@ fn family_and_protocol() {
 
 #[test]
 fn icmp_types_and_codes_and_their_negation_as_one() {
-    let other = "icmp 3/1 203.0.113.9>192.0.2.11";
+    let other = "icmp 13/1 203.0.113.9>192.0.2.11";
     matching("in", "protocol: ICMP, icmp: {type: 8}", &[PING], &[other, PING6]);
-    matching("in", "protocol: ICMP, icmp: {type: 3, code: 1}", &[other], &[PING, "icmp 3/2 203.0.113.9>192.0.2.11"]);
+    matching("in", "protocol: ICMP, icmp: {type: 13, code: 1}", &[other], &[PING, "icmp 13/2 203.0.113.9>192.0.2.11"]);
     matching(
         "in",
-        "protocol: ICMP, notICMP: {type: 3, code: 1}",
-        &[PING, "icmp 3/2 203.0.113.9>192.0.2.11"],
+        "protocol: ICMP, notICMP: {type: 13, code: 1}",
+        &[PING, "icmp 13/2 203.0.113.9>192.0.2.11"],
         &[other, TCP],
     );
 }

@@ -78,7 +78,7 @@ fn the_workload_to_host_action_comes_after_policy_and_known_flows_come_before_bo
             ("in cali1 tcp 10.65.0.1:1>192.0.2.11:80 est", "pass established"),
             ("in cali1 tcp 10.65.0.1:1>192.0.2.11:80 inv", "deny invalid"),
             ("in cali1 icmp 130/0 fe80::2>ff02::1 hops=1", "pass NeighbourDiscovery"),
-            ("in cali1 icmp6 130/0 10.65.0.1>192.0.2.11", "deny HostAction"),
+            ("in cali1 icmp6 130/0 10.65.0.1>192.0.2.11", "deny begins nothing"),
         ],
     );
     rows(

@@ -9,7 +9,7 @@ mod traffic;
 
 use std::net::IpAddr;
 
-use tortie_classes::Classes;
+use tortie_classes::{Classes, PayloadClass};
 use tortie_eval::{Packet, Transport, protocol_name};
 use tortie_policy::Family;
 
@@ -119,11 +119,17 @@ fn contradiction(
     });
     let snapshot = with_new_workloads(asked.topology, [&fixed[0], &fixed[1]]);
     let classes = conditions(asked.topology, &snapshot, asked.question, &asked.from, &asked.to).classes(asked.family);
-    let payloads: Vec<_> = classes
+    let mut payloads: Vec<_> = classes
         .payloads
         .iter()
         .filter_map(|class| traffic.iter().find_map(|traffic| traffic.intersection(&class)))
         .collect();
+    // What begins no connection is denied as the first packet of one, whatever the rules say: that contradicts nobody who
+    // permits all of a protocol.
+    let begins = |class: &PayloadClass| class.begins_connections(asked.family);
+    if permits && payloads.iter().any(begins) {
+        payloads.retain(begins);
+    }
     let [sources, destinations] = [(&asked.from, classes.sources.len()), (&asked.to, classes.destinations.len())]
         .map(|(end, count)| if matches!(end, End::Many(_)) { count } else { 1 });
     if (sources.saturating_mul(destinations)).saturating_mul(payloads.len()).saturating_add(*traced) > MOST {

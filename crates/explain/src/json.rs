@@ -151,6 +151,7 @@ fn by(by: &By) -> Value {
         By::Failsafe(text) => json!({ "kind": "failsafe", "failsafe": text }),
         By::Established => json!({ "kind": "established" }),
         By::Invalid => json!({ "kind": "invalid" }),
+        By::BeginsNothing => json!({ "kind": "beginsNothing" }),
         By::Builtin(builtin) => json!({ "kind": "builtin", "builtin": kebab(builtin) }),
         By::Nothing => json!({ "kind": "nothing" }),
     }

@@ -51,7 +51,7 @@ fn steps_text(text: &mut String, snapshot: &Snapshot, hops: &[Hop]) {
 
 /// Before which step of a node the packet is translated; none where it is not, or does not get there.
 fn translation_after(hop: &Hop) -> Option<usize> {
-    hop.packet.translated.filter(|_| !hop.verdict.untracked)?;
+    hop.packet.translated.filter(|_| hop.is_tracked())?;
     let early =
         |step: &Step| matches!(step.hook, Hook::SourceCheck | Hook::UntrackedIn | Hook::UntrackedOut | Hook::PreDnat);
     let denied = |step: &Step| step.decision.outcome == Outcome::Deny;
@@ -392,7 +392,7 @@ fn rule_text(rule: &RuleStep) -> String {
 fn decision_label(step: &Step) -> String {
     match &step.decision.by {
         By::Failsafe(_) => failsafes_label(step),
-        By::Established | By::Invalid => "connection tracking",
+        By::Established | By::Invalid | By::BeginsNothing => "connection tracking",
         By::NoProfile => "profiles",
         By::Builtin(Builtin::SourceOk | Builtin::SourceExcepted | Builtin::SourceWrong) => "source address",
         By::Builtin(_) => "built in",
@@ -466,6 +466,7 @@ fn by_text(by: &By, step: &Step) -> String {
         By::Failsafe(text) => format!("failsafe {text}"),
         By::Established => "a known flow".to_owned(),
         By::Invalid => "connection tracking, which says INVALID".to_owned(),
+        By::BeginsNothing => "connection tracking unless of an open connection (this ICMP type begins none)".to_owned(),
         By::Builtin(Builtin::UnknownWorkload) if is_unknown(&step.interface) => {
             "an interface that stays closed, because its workload endpoint does not say readably where it is".to_owned()
         }

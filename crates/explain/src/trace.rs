@@ -30,6 +30,14 @@ pub struct Hop {
     pub verdict: Verdict,
 }
 
+impl Hop {
+    /// Whether it is of a connection on this node. Nothing else is translated.
+    pub(crate) fn is_tracked(&self) -> bool {
+        let tracking = self.packet.tracking();
+        !self.verdict.untracked && matches!(tracking, Conntrack::New | Conntrack::Established)
+    }
+}
+
 /// The whole answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
@@ -499,19 +507,19 @@ impl Route {
                     vec![Way::Out { interface: lo() }, Way::In { interface: lo() }]
                 }
             };
-            let mut untracked = false;
+            let mut tracked = true;
             for way in crossings {
                 packet.way = way;
                 let verdict = judge(snapshot, &host, &packet);
                 let allowed = verdict.allowed;
-                untracked |= verdict.untracked;
-                hops.push(Hop { host: host.clone(), packet: packet.clone(), verdict });
+                let hop = Hop { host: host.clone(), packet: packet.clone(), verdict };
+                tracked &= hop.is_tracked();
+                hops.push(hop);
                 if !allowed {
                     return hops;
                 }
             }
-            // Nothing that is not tracked is translated.
-            if let Some((address, port)) = packet.translated.take().filter(|_| !untracked) {
+            if let Some((address, port)) = packet.translated.take().filter(|_| tracked) {
                 packet.destination = address;
                 if let (Some(port), Transport::Ports { source, .. }) = (port, packet.transport) {
                     packet.transport = Transport::Ports { source, destination: port };

@@ -9,9 +9,9 @@ use tortie_explain::claim::{Claim, check, parse};
 use tortie_explain::{EndSpec, Location, Question, Topology, What, trace};
 use tortie_net::Protocol;
 use tortie_policy::Family;
-use tortie_policy::packet::Transport;
+use tortie_policy::packet::{Conntrack, Transport, first_tracking};
 use tortie_random::Random;
-use tortie_testkit::worlds::{Case, NODE, World};
+use tortie_testkit::worlds::{Case, NODE, Step, World};
 
 type Payload = (u8, Transport);
 
@@ -103,6 +103,36 @@ fn is_own(topology: &Topology<'_>, address: IpAddr, fixed: IpAddr) -> bool {
     }
 }
 
+/// What no claim that permits is about.
+fn begins_nothing(family: Family, (protocol, transport): Payload) -> bool {
+    first_tracking(protocol, transport, family == Family::V4) == Conntrack::Invalid
+}
+
+#[test]
+fn a_claim_that_permits_all_icmp_is_about_types_that_begin_connections_unless_it_names_others() {
+    let mut world = World::new();
+    for object in [
+        serde_json::json!({"kind": "HostEndpoint", "name": "e", "labels": {"a": "b"},
+            "spec": {"node": NODE, "interfaceName": "*", "expectedIPs": ["192.0.2.1"]}}),
+        serde_json::json!({"kind": "GlobalNetworkPolicy", "name": "g", "labels": {},
+            "spec": {"selector": "a == 'b'", "types": ["Ingress"], "ingress": [{"action": "Allow"}]}}),
+    ] {
+        world.apply(&Step::Put(object)).unwrap();
+    }
+    let topology = Topology::new(&world.snapshot);
+    for (line, holds) in [
+        ("permits 198.51.100.9 -> 192.0.2.1 icmp", true),
+        ("permits 198.51.100.9 -> 192.0.2.1 all", true),
+        ("permits 198.51.100.9 -> 192.0.2.1 icmp/3", false),
+        ("forbids 198.51.100.9 -> 192.0.2.1 icmp/3", true),
+        ("forbids 198.51.100.9 -> 192.0.2.1 icmp", false),
+    ] {
+        let claim = parse(&topology, line).remove(0).claim.unwrap();
+        let found = check(&topology, &claim).unwrap().counterexample.map(|found| found.text());
+        assert_eq!(found.is_none(), holds, "{line}: {found:?}");
+    }
+}
+
 #[test]
 fn a_claim_that_holds_is_true_of_every_packet_and_one_that_does_not_has_a_packet_that_shows_it() {
     let mut random = Random::new(3);
@@ -157,6 +187,7 @@ fn a_claim_that_holds_is_true_of_every_packet_and_one_that_does_not_has_a_packet
                 if Family::of(address) != family
                     || !inside
                     || !is_meant(family, payload)
+                    || permits && begins_nothing(family, payload)
                     || many && is_own(&topology, address, fixed)
                 {
                     continue;
@@ -229,6 +260,9 @@ fn a_claim_between_many_addresses_and_many_is_proven_for_every_pair_that_a_node_
                 let family = Family::of(one);
                 let payload = payload(&mut random, family);
                 if family != Family::of(other) || !is_meant(family, payload) || !is_judged(one, other) {
+                    continue;
+                }
+                if permits && begins_nothing(family, payload) {
                     continue;
                 }
                 let paths = single(&topology, &claim, one, other, payload);

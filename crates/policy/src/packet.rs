@@ -37,6 +37,24 @@ pub enum Conntrack {
     Untracked,
 }
 
+/// Types of ICMP that begin a connection for connection tracking: `valid_new` in nf_conntrack_proto_icmp.c.
+pub const FIRST_ICMP: [u8; 4] = [8, 13, 15, 17];
+/// The same of ICMPv6: `valid_new` in nf_conntrack_proto_icmpv6.c.
+pub const FIRST_ICMPV6: [u8; 2] = [128, 139];
+/// Types of ICMPv6 that are never tracked: `noct_valid_new` there. Listeners, neighbour discovery, multicast routers.
+pub const UNTRACKED_ICMPV6: [u8; 10] = [130, 131, 132, 133, 134, 135, 136, 143, 151, 152];
+
+/// What connection tracking says of a packet of this kind that belongs to no open connection.
+pub fn first_tracking(protocol: u8, transport: Transport, is_v4: bool) -> Conntrack {
+    let Transport::Icmp { kind, .. } = transport else { return Conntrack::New };
+    match (protocol, is_v4) {
+        (1, true) if FIRST_ICMP.contains(&kind) => Conntrack::New,
+        (58, false) if FIRST_ICMPV6.contains(&kind) => Conntrack::New,
+        (58, false) if UNTRACKED_ICMPV6.contains(&kind) => Conntrack::Untracked,
+        _ => Conntrack::Invalid,
+    }
+}
+
 /// How the packet crosses the node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Way {
@@ -84,6 +102,23 @@ pub struct Packet {
     pub source_route_ok: Option<bool>,
     /// The IP hop limit, which neighbour discovery must have at 255.
     pub hop_limit: u8,
+}
+
+impl Packet {
+    /// What connection tracking says of it, where nobody takes it out of tracking. One that is asked about as new may be of a
+    /// kind that begins no connection.
+    pub fn tracking(&self) -> Conntrack {
+        match (self.conntrack, first_tracking(self.protocol, self.transport, self.source.is_ipv4())) {
+            (_, Conntrack::Untracked) => Conntrack::Untracked,
+            (Conntrack::New, first) => first,
+            (asked, _) => asked,
+        }
+    }
+
+    /// Whether it is asked about as new, and begins no connection.
+    pub fn begins_nothing(&self) -> bool {
+        self.conntrack == Conntrack::New && self.tracking() == Conntrack::Invalid
+    }
 }
 
 /// A network interface of the node.

@@ -36,10 +36,11 @@ impl Probe {
             packet.ct = Tracking::Untracked;
         }
         let known = Connection { state: ct_state::ESTABLISHED, ..Connection::new() };
-        packet.conntrack = match question.conntrack {
+        packet.conntrack = match question.tracking() {
             Conntrack::New => Tracking::Tracked(Connection::new()),
             Conntrack::Established => Tracking::Tracked(known),
-            Conntrack::Invalid | Conntrack::Untracked => Tracking::None,
+            Conntrack::Invalid => Tracking::None,
+            Conntrack::Untracked => Tracking::Untracked,
         };
         let (from, to, hooks): (_, _, &[Hook]) = match &question.way {
             Way::In { interface } => (Some(interface), None, &[Hook::Prerouting, Hook::Input]),

@@ -153,7 +153,7 @@ fn because(by: &By) -> Because {
         By::NoProfile => Because::NoProfile,
         By::Failsafe(_) => Because::Failsafe,
         By::Established => Because::Established,
-        By::Invalid => Because::Invalid,
+        By::Invalid | By::BeginsNothing => Because::Invalid,
         By::Nothing => Because::Nothing,
         By::Builtin(builtin) => match builtin {
             Builtin::SourceOk => Because::SourceOk,

@@ -329,7 +329,7 @@ fn tracking(index: usize, shot: &Shot) -> String {
 
 /// Connection tracking leaves these alone by itself.
 fn is_noted(packet: &Packet) -> bool {
-    packet.protocol == 58 && matches!(packet.transport, Transport::Icmp { kind: 130..=136 | 143, .. })
+    packet.protocol == 58 && matches!(packet.transport, Transport::Icmp { kind: 130..=136 | 143 | 151 | 152, .. })
 }
 
 /// Routes for one packet: where it goes, and for its source where it came in.

@@ -15,7 +15,7 @@ use super::walk::{plausible, source_route_ok, start_mark};
 
 /// The packet as this kernel will see it; none if no wire can carry it here.
 pub fn shot(packet: &Packet, state: &State, torn: bool) -> Option<Shot> {
-    let mut packet = plausible(packet, state);
+    let mut packet = plausible(packet);
     let interfaces = match &packet.way {
         Way::In { interface } | Way::Out { interface } => vec![interface],
         Way::Forward { from, to } => vec![from, to],
@@ -61,11 +61,8 @@ fn is_plain(address: IpAddr) -> bool {
 fn tracked(packet: &Packet) -> Option<Conntrack> {
     let untracked = packet.conntrack == Conntrack::Untracked;
     Some(match (packet.protocol, packet.transport) {
-        // Discovery is never tracked, other messages than echo are part of nothing.
-        (58, Transport::Icmp { kind: 130..=136 | 143, .. }) => Conntrack::Untracked,
         _ if untracked => Conntrack::Untracked,
-        (1, Transport::Icmp { kind: 8, .. }) | (58, Transport::Icmp { kind: 128, .. }) => Conntrack::New,
-        (1 | 58, Transport::Icmp { .. }) => Conntrack::Invalid,
+        (1 | 58, Transport::Icmp { .. }) => Packet { conntrack: Conntrack::New, ..packet.clone() }.tracking(),
         (6, Transport::Ports { .. }) if packet.conntrack == Conntrack::Invalid => Conntrack::Invalid,
         (6 | 17 | 132, Transport::Ports { .. }) => Conntrack::New,
         // Without a whole header it is part of nothing.

@@ -35,22 +35,18 @@ fn mark(index: usize) -> u32 {
 }
 
 /// Packets as they can be: what cannot happen is taken out, so that everyone judges the same.
-pub fn plausible(packet: &Packet, state: &State) -> Packet {
+pub fn plausible(packet: &Packet) -> Packet {
     let mut packet = packet.clone();
     let own = if packet.destination.is_ipv4() { 1 } else { 58 };
     if packet.protocol != own && matches!(packet.transport, Transport::Icmp { .. }) {
         packet.transport = Transport::Opaque;
     }
     // What has no entry of its own is not translated, and an entry's packets are translated by it.
-    if packet.conntrack != Conntrack::New || packet.translated.is_some_and(|(to, _)| to == packet.destination) {
+    if packet.tracking() != Conntrack::New || packet.translated.is_some_and(|(to, _)| to == packet.destination) {
         packet.translated = None;
     }
     if packet.translated.is_none() {
         packet.translated_interface = None;
-    }
-    let floating = state.host.as_ref().is_some_and(|host| host.nats.contains_key(&packet.destination));
-    if packet.conntrack == Conntrack::Invalid && floating {
-        packet.conntrack = Conntrack::New;
     }
     packet
 }

@@ -28,7 +28,7 @@ pub(super) fn judge(state: &State, packet: &Packet) -> Answer {
         settings: &host.settings,
         packet,
         header,
-        tracked: packet.conntrack,
+        tracked: packet.tracking(),
         accept_bit: false,
         untracked: false,
         said: Vec::new(),
@@ -114,7 +114,10 @@ impl<'a> Walk<'a> {
     fn translate(&mut self) -> bool {
         let floating = self.host.nats.get(&self.header.destination).map(|&internal| (internal, None));
         let target: Option<(IpAddr, Option<u16>)> = self.packet.translated.or(floating);
-        let Some((address, port)) = target.filter(|_| self.tracked != Conntrack::Untracked) else { return false };
+        let Some((address, port)) = target.filter(|_| matches!(self.tracked, Conntrack::New | Conntrack::Established))
+        else {
+            return false;
+        };
         self.header.destination = address;
         if let (Transport::Ports { destination, .. }, Some(port)) = (&mut self.header.transport, port) {
             *destination = port;

@@ -131,6 +131,7 @@ fn by(verdict: &Verdict) -> String {
         Some(By::Failsafe(text)) => format!("failsafe {text}"),
         Some(By::Established) => "established".to_owned(),
         Some(By::Invalid) => "invalid".to_owned(),
+        Some(By::BeginsNothing) => "begins nothing".to_owned(),
         Some(By::Builtin(builtin)) => format!("{builtin:?}"),
     }
 }

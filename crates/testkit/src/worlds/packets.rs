@@ -70,7 +70,8 @@ fn probe(random: &mut Random, aim: Option<(&str, &Value)>, objects: &[&Value]) -
         };
         [source, destination]
     });
-    let icmp = matches!(protocol, 1 | 58).then(|| [*random.pick(&[8, 128, 3, 135, 143, 134]), random.below(2) as u8]);
+    let icmp = matches!(protocol, 1 | 58)
+        .then(|| [*random.pick(&[8, 128, 3, 135, 143, 134, 0, 13, 139]), random.below(2) as u8]);
     let state =
         *random.pick(&["new", "new", "new", "new", "new", "new", "new", "new", "established", "invalid", "untracked"]);
     let translated = random.once_in(6).then(|| {
