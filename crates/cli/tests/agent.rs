@@ -15,6 +15,8 @@ mod kubernetes;
 mod layout;
 #[path = "agent/lock_out.rs"]
 mod lock_out;
+#[path = "agent/migrate.rs"]
+mod migrate;
 #[path = "agent/node_name.rs"]
 mod node_name;
 #[path = "agent/open_connections.rs"]

@@ -50,7 +50,7 @@ fn print(args: &WatchArgs, mut events: Events, session: &mut Session) -> anyhow:
         let event = match events.wait() {
             Ok(Some(event)) => event,
             Ok(None) => {
-                session.terminal.error("the agent ended");
+                session.terminal.error("the agent ended, or it ended the connection because nobody read in time");
                 return Ok(Exit::Unanswered);
             }
             Err(error) => {
