@@ -3,6 +3,8 @@
 //! A connection is an address's when the address began it (the source of the original direction) or answers it (the
 //! source of the reply).
 
+mod list;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,6 +13,8 @@ use tortie_netlink::{Buffers, Protocol, RequestError, Socket};
 
 use crate::sockets::{Connection, Transport};
 use crate::sysctl;
+
+pub use list::{Tracked, tracked};
 
 /// `NFNL_SUBSYS_CTNETLINK` in a message type's upper byte.
 const SUBSYSTEM: u16 = 1 << 8;

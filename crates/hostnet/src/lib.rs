@@ -16,6 +16,8 @@
 //! [`enter_open_connections`] has connections tracked that are older than connection tracking here, so that a first
 //! policy does not cut them.
 //!
+//! [`tracked`] lists the connections that are open.
+//!
 //! [`status`] writes the files that Calico's CNI plugin waits for.
 //!
 //! Ours are: routes of the main table out of interfaces with a workload prefix, if they carry our protocol number or
@@ -46,6 +48,7 @@ mod workload;
 
 pub use config::{Config, GRACE};
 pub use connections::{Entered, enter_open_connections};
+pub use conntrack::{Tracked, tracked};
 pub use machine::{machine, ports};
 pub use model::{Host, Model, Plan};
 pub use neighbour::Neighbour;
