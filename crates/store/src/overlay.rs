@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tortie_api::{Key, Kind};
 
+use crate::memory::MemoryStore;
 use crate::{
     Abilities, Listing, Op, Operation, Position, Revision, Selection, Store, StoreError, Stored, Support, Watch, Write,
     WriteError, Written,
@@ -13,7 +14,10 @@ use crate::{
 
 /// A store over another one, which it never changes.
 pub struct Overlay {
+    /// What it reads through to.
     base: Arc<dyn Store>,
+    /// The store whose abilities and limits count.
+    of: Arc<dyn Store>,
     state: Mutex<State>,
 }
 
@@ -39,7 +43,12 @@ impl Overlay {
 
     /// Over this store.
     pub fn new(base: Arc<dyn Store>) -> Self {
-        Self { base, state: Mutex::default() }
+        Self { of: base.clone(), base, state: Mutex::default() }
+    }
+
+    /// Over what this store had at one moment: what others write to it since then is not seen.
+    pub fn at(of: Arc<dyn Store>, moment: Listing) -> Self {
+        Self { of, base: Arc::new(MemoryStore::holding(moment)), state: Mutex::default() }
     }
 
     /// The changes that make the store below equal to this one: each object once, in the order of its last change, under
@@ -71,9 +80,14 @@ impl Changed {
 }
 
 impl State {
-    fn write(&mut self, base: &dyn Store, write: &Write) -> Result<Result<Written, WriteError>, StoreError> {
+    fn write(
+        &mut self,
+        base: &dyn Store,
+        of: &dyn Store,
+        write: &Write,
+    ) -> Result<Result<Written, WriteError>, StoreError> {
         let operation = write.op.operation();
-        if let Err(unsupported) = base.supports(write.key.kind, operation) {
+        if let Err(unsupported) = of.supports(write.key.kind, operation) {
             return Ok(Err(unsupported.refusal(operation)));
         }
         let known = self.changed.get(&write.key);
@@ -103,15 +117,15 @@ impl State {
 
 impl Store for Overlay {
     fn describe(&self) -> String {
-        format!("a plan over the {}", self.base.describe())
+        format!("a plan over the {}", self.of.describe())
     }
 
     fn abilities(&self) -> Abilities {
-        self.base.abilities()
+        self.of.abilities()
     }
 
     fn supports(&self, kind: Kind, operation: Operation) -> Support {
-        self.base.supports(kind, operation)
+        self.of.supports(kind, operation)
     }
 
     fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
@@ -144,7 +158,7 @@ impl Store for Overlay {
 
     fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
         let mut state = self.state();
-        writes.iter().map(|write| state.write(&*self.base, write)).collect()
+        writes.iter().map(|write| state.write(&*self.base, &*self.of, write)).collect()
     }
 
     fn watch(&self, _: &Selection, _: &Position) -> Result<Box<dyn Watch>, StoreError> {
@@ -155,7 +169,6 @@ impl Store for Overlay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::MemoryStore;
 
     fn key(name: &str) -> Key {
         Key::cluster(Kind::Tier, name)
@@ -192,6 +205,19 @@ mod tests {
         let all = over.get_all(&keys).unwrap();
         assert_eq!(all, keys.map(|key| over.get(&key).unwrap()));
         assert_eq!(base.list(&Selection::default()).unwrap(), before);
+    }
+
+    #[test]
+    fn a_plan_on_one_moment_does_not_see_what_others_write_and_refuses_what_the_store_refuses() {
+        let base = Arc::new(MemoryStore::with_histories());
+        base.write(&[Write::create(key("a"), *b"old")]).unwrap().remove(0).unwrap();
+        let over = Overlay::at(base.clone(), base.list(&Selection::default()).unwrap());
+        base.write(&[Write::create(key("b"), *b"other")]).unwrap().remove(0).unwrap();
+        assert_eq!(over.get(&key("b")).unwrap(), None);
+        let writes = [Write::create(key("b"), *b"mine"), Write::create(Key::cluster(Kind::Profile, "p"), *b"mine")];
+        let answers = over.write(&writes).unwrap();
+        assert!(answers[0].is_ok() && answers[1].is_err(), "{answers:?}");
+        assert_eq!(over.abilities(), base.abilities());
     }
 
     #[test]
