@@ -1,5 +1,6 @@
 //! Host endpoints that govern no interface, and why.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -14,15 +15,18 @@ pub struct Idle {
     why: String,
     /// The host endpoint that counts in its place, because its name sorts first.
     pub first: Option<String>,
+    /// Its node is not known.
+    pub is_nowhere: bool,
 }
 
 impl Idle {
     fn new(why: String) -> Self {
-        Self { why, first: None }
+        Self { why, first: None, is_nowhere: false }
     }
 
     fn behind(first: &HostEndpoint, why: &str) -> Self {
-        Self { why: format!("is not in force: {} {why}", first.name), first: Some(first.name.clone()) }
+        let why = format!("is not in force: {} {why}", first.name);
+        Self { first: Some(first.name.clone()), ..Self::new(why) }
     }
 }
 
@@ -66,39 +70,68 @@ pub fn idle_workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Option
 
 /// Why a host endpoint does not count; none if it does, or if nothing tells that it does not.
 pub fn idle(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<Idle> {
+    let snapshot = topology.snapshot();
+    let of_node = snapshot.host_endpoints.values().filter(|one| one.node == endpoint.node);
+    let has_workloads = |node: &str| snapshot.workload_endpoints.values().any(|one| one.node == node);
+    idle_among(topology, endpoint, of_node, has_workloads)
+}
+
+/// Why each host endpoint that does not count does not, by name.
+pub fn all_idle(topology: &Topology<'_>) -> BTreeMap<String, Idle> {
+    let mut by_node: HashMap<&str, Vec<&HostEndpoint>> = HashMap::new();
+    for endpoint in topology.snapshot().host_endpoints.values() {
+        by_node.entry(&endpoint.node).or_default().push(endpoint);
+    }
+    let workloads: HashSet<&str> =
+        topology.snapshot().workload_endpoints.values().map(|one| one.node.as_str()).collect();
+    let idle = |endpoint: &&HostEndpoint, all: &[&HostEndpoint]| {
+        let why = idle_among(topology, endpoint, all.iter().copied(), |node| workloads.contains(node))?;
+        Some((endpoint.name.clone(), why))
+    };
+    by_node.values().flat_map(|all| all.iter().filter_map(|one| idle(one, all)).collect::<Vec<_>>()).collect()
+}
+
+/// The same of one among those of its node.
+fn idle_among<'a>(
+    topology: &Topology<'_>,
+    endpoint: &HostEndpoint,
+    of_node: impl Iterator<Item = &'a HostEndpoint>,
+    has_workloads: impl Fn(&str) -> bool,
+) -> Option<Idle> {
     if endpoint.node.is_empty() {
         return Some(Idle::new("is on no node, since its node cannot be read: it judges no packet".to_owned()));
     }
-    unknown_node(topology, endpoint).map(Idle::new).or_else(|| match topology.known_host(&endpoint.node) {
+    unknown_node(topology, endpoint, has_workloads).or_else(|| match topology.known_host(&endpoint.node) {
         Some(host) => here(topology, host, endpoint),
-        None => shadowed(topology, endpoint),
+        None => shadowed(endpoint, of_node),
     })
 }
 
 /// Its node is none that anything else tells of.
-fn unknown_node(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<String> {
+fn unknown_node(
+    topology: &Topology<'_>,
+    endpoint: &HostEndpoint,
+    has_workloads: impl Fn(&str) -> bool,
+) -> Option<Idle> {
     let snapshot = topology.snapshot();
     let node = endpoint.node.as_str();
-    let has_workloads = || snapshot.workload_endpoints.values().any(|one| one.node == node);
-    if snapshot.nodes.contains_key(node) || topology.known_host(node).is_some() || has_workloads() {
+    if snapshot.nodes.contains_key(node) || topology.known_host(node).is_some() || has_workloads(node) {
         return None;
     }
-    let known: Vec<&str> = topology.node_names().into_iter().filter(|name| *name != node).collect();
-    let certain =
-        known.iter().copied().filter(|name| snapshot.nodes.contains_key(*name) || topology.known_host(name).is_some());
+    let certain = snapshot.nodes.keys().map(String::as_str).chain(topology.known_hosts());
     // Without objects of kind Node any name may be right; one that looks like a known one most likely is not.
     let meant = similar(node, certain);
     if meant.is_none() && snapshot.nodes.is_empty() {
         return None;
     }
     let meant = meant.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-    Some(format!("is on {node}, a node that no other object names{meant}"))
+    let why = format!("is on {node}, a node that no other object names{meant}");
+    Some(Idle { is_nowhere: true, ..Idle::new(why) })
 }
 
 /// As the store tells it: another endpoint of the same interface, or with one of its addresses, comes first by name.
-fn shadowed(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<Idle> {
-    let others = topology.snapshot().host_endpoints.values();
-    let mut earlier = others.filter(|one| one.node == endpoint.node && one.name < endpoint.name);
+fn shadowed<'a>(endpoint: &HostEndpoint, of_node: impl Iterator<Item = &'a HostEndpoint>) -> Option<Idle> {
+    let mut earlier = of_node.filter(|one| one.name < endpoint.name);
     let by = earlier.find(|one| {
         one.interface == endpoint.interface && endpoint.interface != Interface::ByAddress
             || one.interface == Interface::ByAddress

@@ -74,6 +74,17 @@ pub fn about<'a>(snapshot: &'a Snapshot, policy: &'a Policy) -> About<'a> {
     About { policy, tier: snapshot.tiers.get(&policy.tier), endpoints, directions }
 }
 
+/// The rules of a policy that can match no packet, by direction and number (from 1), and why; as far as the policy itself, the
+/// endpoints and the sets tell.
+pub fn unused_rules(snapshot: &Snapshot, policy: &Policy) -> Vec<(Direction, usize, String)> {
+    let spoken = [Direction::Ingress, Direction::Egress].into_iter().filter(|direction| policy.speaks(*direction));
+    let of = |direction| {
+        let (_, uses) = hidden::uses(snapshot, policy.rules(direction));
+        uses.into_iter().enumerate().filter_map(move |(at, used)| Some((direction, at + 1, text::unused(&used)?)))
+    };
+    spoken.flat_map(of).collect()
+}
+
 fn list(stage: Stage) -> List {
     match stage {
         Stage::Untracked => List::Untracked,

@@ -110,6 +110,11 @@ impl<'a> Topology<'a> {
         self.hosts.get(node)
     }
 
+    /// The nodes whose interfaces are known.
+    pub(crate) fn known_hosts(&self) -> impl Iterator<Item = &str> {
+        self.hosts.keys().map(String::as_str)
+    }
+
     /// Where a node's routes lead, if they are known and tell everything.
     pub(crate) fn leads(&self, node: &str, address: IpAddr) -> Option<Leads<'_>> {
         self.machine(node).filter(|machine| machine.partial.is_none())?.leads(address)

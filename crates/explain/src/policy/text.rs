@@ -125,6 +125,15 @@ fn rules(text: &mut String, about: &About<'_>, side: &Side) {
     }
 }
 
+/// Why a rule can match no packet, in words that follow its name; none if it can, or if that was not checked.
+pub(super) fn unused(used: &Use) -> Option<String> {
+    match used {
+        Use::Matches(_) | Use::Unchecked => None,
+        Use::Hidden(by) => Some(format!("never matches: {} all of its packets first", hiders(by))),
+        Use::Nothing(reasons) => Some(format!("matches nothing now: {}", reasons.join("; "))),
+    }
+}
+
 fn remark(used: &Use) -> String {
     match used {
         Use::Matches(_) | Use::Unchecked => String::new(),
