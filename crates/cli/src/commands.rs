@@ -25,15 +25,13 @@ pub(crate) mod version;
 pub(crate) mod watch;
 
 use tortie_api::Key;
-use tortie_client::{Change, Client, Mode};
+use tortie_client::{Change, Done, Mode};
 
 use crate::args::Command;
-use crate::ask::Agent;
-use crate::enforced;
-use crate::meaning::Meaning;
+use crate::diagnose::{self, name_of};
+use crate::plan::Writer;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
-use crate::store::Link;
 
 /// What `--log-level` takes.
 const LOG_LEVELS: [&str; 8] = ["panic", "fatal", "error", "warn", "warning", "info", "debug", "trace"];
@@ -81,16 +79,18 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
     }
 }
 
-/// After one object was changed: what a dry run means, or who does not enforce the change.
-fn after_change(link: &Link, client: &Client, key: &Key, dry_run: bool, session: &mut Session) {
-    let agent = Agent::soon();
-    if !dry_run {
-        return enforced::warn(link, &agent, session);
+/// Says what became of one object, and in a dry run what that means.
+fn tell(key: &Key, done: &Done, writer: &Writer, dry_run: bool, session: &mut Session) -> anyhow::Result<()> {
+    let would = if dry_run { " (dry run)" } else { "" };
+    session.terminal.line(format_args!("{} {}{would}", name_of(key), word(done.change)));
+    for note in &done.notes {
+        session.terminal.note(diagnose::remark(note, key));
     }
-    if let Some(meaning) = Meaning::of_dry_run(link, client, &agent, session) {
+    if let Some(meaning) = writer.meaning()? {
         meaning.fields(key).for_each(|field| session.terminal.line(field));
         meaning.show(session);
     }
+    Ok(())
 }
 
 /// What happened to an object, in a word.

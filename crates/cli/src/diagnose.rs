@@ -1,5 +1,7 @@
 //! Problems as people read them: with the line and a caret where there is a manifest, in words where there is none.
 
+use std::cmp::Reverse;
+
 use tortie_api::{Key, Kind, Path};
 use tortie_client::ClientError;
 use tortie_manifest::diagnostic::{self, Style};
@@ -14,12 +16,19 @@ pub(crate) fn style(terminal: &Terminal) -> Style {
     if terminal.colour_err() { Style::Colour } else { Style::Plain }
 }
 
-/// Says all that is wrong (or doubtful) about an object of a manifest, each mistake once: first what could
-/// not be read, since more may follow from it, then in the order of the text. How many mistakes there are.
+/// Says all that is wrong (or doubtful) about an object of a manifest, each mistake once, in the order of the text, and about a
+/// part before the whole. How many mistakes there are.
 pub(crate) fn show_all(problems: &[Problem], manifests: &Manifests, item: &Item, terminal: &mut Terminal) -> usize {
     let mut problems = validate::distinct(problems.to_vec());
     let offset = |problem: &Problem| diagnostic::offset(problem, &item.located, manifests.source(item));
-    problems.sort_by_cached_key(|problem| (problem.layer != Layer::Read, offset(problem)));
+    let places: Vec<(Path, usize)> = problems.iter().map(|problem| (problem.path.clone(), offset(problem))).collect();
+    // What is said of a whole may follow from its parts.
+    let place = |problem: &Problem| {
+        let parts = places.iter().filter(|(path, _)| path.0.starts_with(&problem.path.0));
+        parts.map(|(_, at)| *at).max()
+    };
+    problems
+        .sort_by_cached_key(|problem| (place(problem), Reverse(problem.path.0.len()), problem.layer != Layer::Read));
     for problem in &problems {
         show(problem, manifests, item, terminal);
     }
@@ -94,6 +103,7 @@ pub(crate) fn problems(error: &ClientError, key: &Key) -> Vec<Problem> {
         }
         // This is about the store, not about the object.
         ClientError::Store(_) => Vec::new(),
+        ClientError::Patch(reason) => vec![of_name(error.to_string()).message(reason.clone())],
         other => vec![of_name(other.to_string())],
     }
 }
@@ -115,7 +125,7 @@ pub(crate) fn line(error: &ClientError, key: &Key) -> String {
     if let ClientError::Store(error) = error {
         return error.to_string();
     }
-    let problems = problems(error, key);
+    let problems = validate::distinct(problems(error, key));
     let texts: Vec<String> = problems
         .iter()
         .map(|problem| match &problem.help {

@@ -1,4 +1,4 @@
-//! Who enforces what was written, where that is not what one expects: said once, after a write or before an answer.
+//! Who enforces a change, where that is not what one expects: said once, after a write, and first of all by a preview.
 
 use tortie_agent::socket::AskError;
 use tortie_agent::status::{StoreState, StoreStatus};
@@ -17,12 +17,25 @@ pub(crate) fn warn(link: &Link, agent: &Agent, session: &mut Session) {
     let Ok(written) = link.name() else { return };
     let note = match agent.store() {
         Ok(Some(store)) => of_agent(&store, &written),
-        Err(AskError::Nobody(_)) => left_behind().map(str::to_owned),
-        Err(error @ AskError::Silent(_)) => Some(format!("{error}: whether the change is enforced here is not known")),
-        _ => None,
+        Ok(None) => None,
+        Err(error) => without_agent(&error),
     };
     if let Some(note) = note {
-        session.terminal.note(format_args!("warning[not-enforced]: {note}"));
+        session.terminal.note(warning(&note));
+    }
+}
+
+/// The line for it.
+pub(crate) fn warning(note: &str) -> String {
+    format!("warning[not-enforced]: {note}")
+}
+
+/// What is to be said of a change where no agent answers.
+pub(crate) fn without_agent(error: &AskError) -> Option<String> {
+    match error {
+        AskError::Nobody(_) => left_behind().map(str::to_owned),
+        AskError::Silent(_) => Some(format!("{error}: whether the change is enforced here is not known")),
+        _ => None,
     }
 }
 
@@ -33,12 +46,11 @@ pub(crate) fn left_behind() -> Option<&'static str> {
     )
 }
 
-fn of_agent(store: &StoreStatus, written: &str) -> Option<String> {
+/// What is to be said of a change of a store where an agent runs.
+pub(crate) fn of_agent(store: &StoreStatus, written: &str) -> Option<String> {
     let StoreStatus { name, state, since, reason } = store;
     match state {
-        _ if name != written => {
-            Some(format!("the agent of this machine obeys the {name}, and this was written to the {written}"))
-        }
+        _ if name != written => Some(format!("the agent of this machine obeys the {name}, not the {written}")),
         StoreState::Replaced => Some(format!("the agent of this machine does not obey the {written}: {reason}")),
         StoreState::NotAsked => Some(format!("the agent of this machine does not read the {written}: {reason}")),
         StoreState::Lost | StoreState::Stale => {
@@ -64,7 +76,7 @@ mod tests {
         assert_eq!(said(StoreState::InSync, "embedded store /a.db"), "");
         assert_eq!(
             said(StoreState::InSync, "etcd at b"),
-            "the agent of this machine obeys the embedded store /a.db, and this was written to the etcd at b"
+            "the agent of this machine obeys the embedded store /a.db, not the etcd at b"
         );
         let own = "embedded store /a.db";
         assert!(said(StoreState::Replaced, own).ends_with("does not obey the embedded store /a.db: why"));

@@ -19,7 +19,7 @@ use tortie_store::{Listing, Selection};
 
 use crate::ask::Agent;
 use crate::author::author;
-use crate::in_force::{self, Sources, Wanted};
+use crate::in_force::{self, Purpose, Sources, Wanted};
 use crate::session::Session;
 use crate::ssh::{Origin, SshConnection, origin};
 use crate::store::Link;
@@ -81,7 +81,7 @@ impl Guard<'_> {
     /// What the content of a client's copy would lock out. Nothing where that cannot be found out, which is said.
     fn losses(&self, session: &mut Session, client: &Client) -> Vec<String> {
         let find_out = |session: &mut Session| -> anyhow::Result<Vec<String>> {
-            let wanted = Wanted { from_store: false, may_be_absent: true };
+            let wanted = Wanted { from_store: false, purpose: Purpose::Change };
             let sources = in_force::sources(self.link, wanted, &Agent::soon())?;
             let after = client.store().list(&Selection::default())?;
             Ok(losses(self.link, &sources, &after, session))

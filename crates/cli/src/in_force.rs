@@ -27,8 +27,20 @@ const TRIES: usize = 3;
 pub(crate) struct Wanted {
     /// The agent is not asked.
     pub(crate) from_store: bool,
-    /// A store that does not exist counts as an empty one: manifests are about to be applied to it.
-    pub(crate) may_be_absent: bool,
+    /// What for.
+    pub(crate) purpose: Purpose,
+}
+
+/// What the answer is used for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To say what is in force now.
+    Answer,
+    /// To plan a change, which goes to the store, whatever the agent has in force. A store that does not exist counts as an
+    /// empty one.
+    Change,
+    /// The same, with manifests that are applied.
+    Apply,
 }
 
 /// Who says what is in force.
@@ -62,15 +74,19 @@ pub(crate) struct Sources {
     pub(crate) deviations: Vec<String>,
     /// The agent of this machine obeys another store, so nothing of this one is in force here.
     pub(crate) agent_follows_another: bool,
+    /// Why a change of the store is not enforced on this machine.
+    not_enforced: Option<String>,
     /// What else is to be known of this answer.
     notes: Vec<String>,
 }
 
-/// Reads a store, and asks the agent of this machine unless only the store is to be asked. Says so where what the
-/// agent enforces is not what the store says.
-pub(crate) fn load(link: &Link, wanted: Wanted, session: &mut Session) -> anyhow::Result<Sources> {
-    let sources = sources(link, wanted, &Agent::soon())?;
-    if let Basis::Unknown(error) = &sources.basis {
+/// Reads a store, and asks the agent of this machine unless only the store is to be asked. Says so first where what the
+/// agent enforces is not what the store says, or a change of the store is not enforced.
+pub(crate) fn load(link: &Link, wanted: Wanted, agent: &Agent, session: &mut Session) -> anyhow::Result<Sources> {
+    let sources = sources(link, wanted, agent)?;
+    if let Some(note) = &sources.not_enforced {
+        session.terminal.note(enforced::warning(note));
+    } else if let Basis::Unknown(error) = &sources.basis {
         session.terminal.note(format_args!("{error}; this is answered from the store alone"));
     }
     for note in sources.deviations.iter().chain(&sources.notes) {
@@ -81,83 +97,106 @@ pub(crate) fn load(link: &Link, wanted: Wanted, session: &mut Session) -> anyhow
 
 /// The same in silence, with the time that a command has for the agent.
 pub(crate) fn sources(link: &Link, wanted: Wanted, agent: &Agent) -> anyhow::Result<Sources> {
-    let empty = link.empty().filter(|_| wanted.may_be_absent);
+    let Wanted { from_store, purpose } = wanted;
     let list = || -> anyhow::Result<Listing> {
-        let store = if wanted.may_be_absent { link.store() } else { link.existing() };
+        let store = if purpose == Purpose::Answer { link.existing() } else { link.store() };
         Ok(store?.list(&Selection::default())?)
     };
     let mut listing = list();
-    if wanted.from_store {
-        return Ok(Sources { listing: listing?, ..Sources::default() });
-    }
+    let notes = Vec::from_iter(match purpose {
+        Purpose::Answer => None,
+        Purpose::Change => link.absent(),
+        Purpose::Apply => link.empty(),
+    });
     // A store that cannot be named has no agent.
-    let Ok(name) = link.name() else {
-        return Ok(Sources { listing: listing?, ..Sources::default() });
+    let Some(name) = link.name().ok().filter(|_| !from_store) else {
+        return Ok(Sources { listing: listing?, notes, ..Sources::default() });
     };
     for _ in 0..TRIES {
         let told = match agent.in_force(&name, listing.as_ref().ok().map(|listing| listing.position.clone())) {
             Ok(told) => told,
-            Err(AskError::Nobody(_)) => {
-                let notes = empty.into_iter().chain(enforced::left_behind().map(str::to_owned)).collect();
-                return Ok(Sources { listing: listing?, notes, ..Sources::default() });
-            }
-            Err(error) => {
-                return Ok(Sources { listing: listing?, basis: Basis::Unknown(error), ..Sources::default() });
-            }
+            Err(error) => return Ok(without_agent(listing?, error, purpose, notes)),
         };
         let newer = told.state.store.state == StoreState::InSync
             && listing.as_ref().is_ok_and(|listing| listing.position.is_behind(&told.state.wanted.position));
         if !newer {
-            return answered(listing, told);
+            return answered(listing, told, purpose, &name, notes);
         }
         listing = list();
     }
     // It is written all the time: the agent's copy is of one moment, whichever that is.
-    answered(listing, agent.in_force(&name, None)?)
+    let told = agent.in_force(&name, None)?;
+    answered(listing, told, purpose, &name, notes)
 }
 
-/// Brings together what the store and what the agent said.
-fn answered(listing: anyhow::Result<Listing>, told: InForceAnswer) -> anyhow::Result<Sources> {
+/// What the store alone says, where no agent answers.
+fn without_agent(listing: Listing, error: AskError, purpose: Purpose, notes: Vec<String>) -> Sources {
+    let mut sources = Sources { listing, notes, ..Sources::default() };
+    match (purpose, error) {
+        (Purpose::Answer, AskError::Nobody(_)) => sources.notes.extend(enforced::left_behind().map(str::to_owned)),
+        (Purpose::Answer, error) => sources.basis = Basis::Unknown(error),
+        (Purpose::Change | Purpose::Apply, error) => {
+            sources.not_enforced = enforced::without_agent(&error);
+            if !matches!(error, AskError::Nobody(_)) {
+                sources.basis = Basis::Unknown(error);
+            }
+        }
+    }
+    sources
+}
+
+/// Brings together what the store of this name and what the agent said.
+fn answered(
+    listing: anyhow::Result<Listing>,
+    told: InForceAnswer,
+    purpose: Purpose,
+    name: &str,
+    notes: Vec<String>,
+) -> anyhow::Result<Sources> {
     let InForceAnswer { state, last_valid, copy } = told;
     let version = |stored: Stored| (stored.key, (stored.revision, (&stored.value).into()));
     let mut sources = Sources {
         last_valid: last_valid.into_iter().map(version).collect(),
         basis: Basis::Agent,
+        notes,
         ..Sources::default()
     };
-    match deviation(&listing, &state) {
+    let is_change = purpose != Purpose::Answer;
+    let why = deviation(&listing, &state);
+    if is_change {
+        sources.not_enforced = enforced::of_agent(&state.store, name);
+        // What the agent has in force of another store says nothing about this one.
+        if !matches!(state.store.state, StoreState::Waiting | StoreState::InSync | StoreState::Lost | StoreState::Stale)
+        {
+            sources.last_valid.clear();
+        }
+    }
+    match why {
+        _ if sources.not_enforced.is_some() => {}
+        // It is about to receive what was read of the store.
+        _ if is_change && matches!(state.objects, Objects::Copy(_)) => {}
         (Some(why), true) => sources.deviations.push(why),
         (Some(why), false) => sources.notes.push(why),
         (None, _) => {}
     }
     sources.ground = Some(state.local_facts);
     match state.objects {
-        Objects::Same => {
-            sources.listing = listing?;
-            sources.is_received = true;
-        }
-        Objects::Copy(position) => {
+        Objects::Copy(position) if !is_change => {
             sources.listing = Listing { position, items: copy };
             sources.in_kernel = Some(state.in_kernel.position.clone());
+            return Ok(sources.with_lag(&state.in_kernel.position, &state.wanted.position));
         }
+        Objects::Copy(_) => {}
+        Objects::Same => sources.is_received = true,
         Objects::OtherStore => {
-            sources.listing = listing?;
             sources.ground = None;
             sources.basis = Basis::Store;
             sources.agent_follows_another = true;
         }
-        Objects::Missing(_) => {
-            sources.listing = listing?;
-            sources.basis = Basis::Store;
-        }
+        Objects::Missing(_) => sources.basis = Basis::Store,
     }
-    let (now, all) = (&state.in_kernel.position, &state.wanted.position);
-    if now.is_behind(&sources.listing.position) && now.is_behind(all) {
-        sources
-            .notes
-            .push(format!("the kernel has revision {now}; revision {all} was received and is not in the kernel yet"));
-    }
-    Ok(sources)
+    sources.listing = listing?;
+    Ok(sources.with_lag(&state.in_kernel.position, &state.wanted.position))
 }
 
 /// Where what is in force differs from what the store says, in words; and whether it does, or the store only changes faster
@@ -204,6 +243,16 @@ fn deviation(listing: &anyhow::Result<Listing>, state: &AgentState) -> (Option<S
 }
 
 impl Sources {
+    /// Notes that the kernel does not have yet what the agent has received.
+    fn with_lag(mut self, now: &Position, all: &Position) -> Self {
+        if self.not_enforced.is_none() && now.is_behind(&self.listing.position) && now.is_behind(all) {
+            self.notes.push(format!(
+                "the kernel has revision {now}; revision {all} was received and is not in the kernel yet"
+            ));
+        }
+        self
+    }
+
     /// Why what is in force is not what the store says: all of it.
     pub(crate) fn all_deviations(&self, in_force: &InForce) -> Vec<String> {
         let unreadable = in_force.unreadable.iter().map(|(key, unreadable)| format!("{key}: {unreadable}"));

@@ -1,19 +1,18 @@
 //! What commands judge packets by that ask about what is in force, or would be: `explain` and `test`.
 
 use std::mem::ManuallyDrop;
-use std::sync::Arc;
 
 use clap::Args;
 use tortie_agent::LocalFacts;
-use tortie_client::Client;
 use tortie_explain::{Topology, enforce_staged};
 use tortie_policy::Snapshot;
-use tortie_store::memory::MemoryStore;
 use tortie_sync::InForce;
 
 use crate::args::{Files, Place};
+use crate::ask::Agent;
 use crate::commands::apply;
-use crate::in_force::{self, Sources, Wanted};
+use crate::in_force::{self, Purpose, Sources, Wanted};
+use crate::plan::Plan;
 use crate::session::Session;
 use crate::store::Link;
 
@@ -55,12 +54,9 @@ impl JudgedArgs {
         session: &mut Session,
         answer: impl FnOnce(&Topology<'_>, Option<&LocalFacts>, &mut Session) -> anyhow::Result<T>,
     ) -> anyhow::Result<Option<T>> {
+        let Some((sources, in_force)) = self.in_force(verb, session)? else { return Ok(None) };
         // The program ends with the answer: giving back a whole store piece by piece would only delay it.
-        let sources = ManuallyDrop::new(match self.offline {
-            true => Sources::default(),
-            false => in_force::load(&Link::find(session, &self.place)?, self.wanted(), session)?,
-        });
-        let Some(in_force) = self.in_force(verb, &sources, session)? else { return Ok(None) };
+        let sources = ManuallyDrop::new(sources);
         let mut in_force = ManuallyDrop::new(in_force);
         in_force::warn(&in_force, session);
         if self.staged {
@@ -69,23 +65,27 @@ impl JudgedArgs {
         answer(&topology(&in_force.snapshot, sources.ground.as_ref()), sources.ground.as_ref(), session).map(Some)
     }
 
-    fn wanted(&self) -> Wanted {
-        let may_be_absent = !self.files.filename.is_empty();
-        Wanted { from_store: self.from_store, may_be_absent }
-    }
-
-    /// What is in force, or what will be when the manifests are applied.
-    fn in_force(
-        &self,
-        verb: &'static str,
-        sources: &Sources,
-        session: &mut Session,
-    ) -> anyhow::Result<Option<InForce>> {
+    /// What is in force, or what will be when the manifests are applied; and what that follows from.
+    fn in_force(&self, verb: &'static str, session: &mut Session) -> anyhow::Result<Option<(Sources, InForce)>> {
+        let from_store = self.from_store;
+        let agent = Agent::soon();
         if self.files.filename.is_empty() {
-            return Ok(Some(sources.in_force(&sources.listing)));
+            let wanted = Wanted { from_store, purpose: Purpose::Answer };
+            let sources = in_force::load(&Link::find(session, &self.place)?, wanted, &agent, session)?;
+            let in_force = sources.in_force(&sources.listing);
+            return Ok(Some((sources, in_force)));
         }
-        let client = Client::new(Arc::new(MemoryStore::holding(sources.listing.clone())));
-        let preview = apply::preview(verb, &self.files, &self.place, &client, session)?;
-        Ok(preview.map(|preview| sources.in_force(&preview.stored)))
+        let plan = match self.offline {
+            true => Plan::offline(),
+            false => {
+                let wanted = Wanted { from_store, purpose: Purpose::Apply };
+                Plan::begin(&Link::find(session, &self.place)?, wanted, &agent, session)?
+            }
+        };
+        if apply::preview(verb, &self.files, &self.place, &plan.client, session)?.is_none() {
+            return Ok(None);
+        }
+        let in_force = plan.sources.in_force(&plan.after()?);
+        Ok(Some((plan.sources, in_force)))
     }
 }

@@ -24,6 +24,7 @@ mod others;
 mod output;
 mod persona;
 mod placement;
+mod plan;
 mod relations;
 mod report;
 mod session;

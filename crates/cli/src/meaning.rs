@@ -1,18 +1,23 @@
 //! What a change of the store means: the objects field by field, the defaults of endpoints, and the packets that are judged
 //! otherwise. `diff` and `--dry-run` tell it.
 
+mod connections;
+mod effects;
 mod json;
+mod markdown;
 mod text;
 
+use tortie_agent::LocalFacts;
 use tortie_api::{Key, Kind};
-use tortie_client::{Client, is_initial_tier};
+use tortie_client::is_initial_tier;
 use tortie_diff::{DefaultChange, ObjectChange, ObjectWord, Verdicts, defaults, objects, verdicts};
-use tortie_store::{Listing, Selection, Stored};
+use tortie_store::{Listing, Stored};
 
-use crate::ask::Agent;
-use crate::in_force::{self, Sources, Wanted};
-use crate::session::Session;
-use crate::store::Link;
+use crate::in_force::Sources;
+use crate::judged::topology;
+use connections::Lost;
+pub(crate) use connections::Open;
+use effects::NoEffect;
 
 /// What a change means.
 pub(crate) struct Meaning {
@@ -22,31 +27,43 @@ pub(crate) struct Meaning {
     pub(crate) defaults: Vec<DefaultChange>,
     /// The packets that are judged otherwise.
     pub(crate) verdicts: Verdicts,
+    /// What has no effect.
+    without_effect: Vec<NoEffect>,
+    /// Open connections that could not be opened again.
+    lost: Vec<Lost>,
+    /// Why not all of them were judged.
+    note: Option<String>,
 }
 
 impl Meaning {
     /// Of a change from one content of a store to another.
-    pub(crate) fn of(sources: &Sources, before: &Listing, after: &Listing) -> Self {
+    pub(crate) fn of(sources: &Sources, before: &Listing, after: &Listing, open: Open) -> Self {
         let [old, new] = [before, after].map(|listing| sources.in_force(listing).snapshot);
-        let host = sources.ground.as_ref().map(tortie_agent::LocalFacts::host);
+        let ground = sources.ground.as_ref();
+        let host = ground.map(LocalFacts::host);
+        let idle = [&old, &new].map(|side| effects::placement(side, ground));
+        let [idle_before, idle_after] = idle.each_ref().map(|idle| idle.keys().cloned().collect());
+        let nowhere =
+            [&old, &new].into_iter().zip(&idle).flat_map(|(side, idle)| effects::nowhere(side, idle)).collect();
         let mut objects = objects(&before.items, &after.items);
-        objects.retain(|change| !(change.word == ObjectWord::Created && is_initial(&change.key, &before.items)));
-        Self { objects, defaults: defaults(&old, &new), verdicts: verdicts(&old, &new, host.as_ref()) }
-    }
-
-    /// What a dry run of this client over a store would change. None where that cannot be found out, which has been said.
-    pub(crate) fn of_dry_run(link: &Link, client: &Client, agent: &Agent, session: &mut Session) -> Option<Self> {
-        let find_out = || -> anyhow::Result<Self> {
-            let sources = in_force::sources(link, Wanted { from_store: false, may_be_absent: true }, agent)?;
-            let after = client.store().list(&Selection::default())?;
-            // What the agent enforces need not be what the store says.
-            match sources.in_kernel {
-                Some(_) => Ok(Self::of(&sources, &link.store()?.list(&Selection::default())?, &after)),
-                None => Ok(Self::of(&sources, &sources.listing, &after)),
-            }
+        let is_own = |change: &ObjectChange| {
+            change.key.kind == Kind::ClusterInformation
+                || change.word == ObjectWord::Created && is_initial(&change.key, &before.items)
         };
-        let found = find_out();
-        found.inspect_err(|error| session.terminal.note(format_args!("what it means is not known: {error:#}"))).ok()
+        // What a store keeps about itself is no change of anybody's.
+        objects.retain(|change| !is_own(change));
+        let lost = ground.filter(|_| !objects.is_empty()).map_or_else(Vec::new, |ground| {
+            let [before, after] = [&old, &new].map(|side| topology(side, Some(ground)));
+            open.lost(&before, &after, ground)
+        });
+        Self {
+            objects,
+            defaults: defaults(&old, &new, [&idle_before, &idle_after]),
+            verdicts: verdicts(&old, &new, host.as_ref(), &nowhere),
+            without_effect: effects::without([&old, &new], idle.each_ref()),
+            lost,
+            note: open.note,
+        }
     }
 
     /// Whether nothing changes.
@@ -64,5 +81,5 @@ impl Meaning {
 /// Whether an object is one that a store gets before its first one.
 fn is_initial(key: &Key, before: &[Stored]) -> bool {
     let is_tier = key.kind == Kind::Tier && is_initial_tier(&key.name);
-    key.kind == Kind::ClusterInformation || (is_tier && before.is_empty())
+    is_tier && before.is_empty()
 }

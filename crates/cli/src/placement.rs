@@ -11,17 +11,18 @@ use tortie_sync::InForce;
 
 use crate::ask::Agent;
 use crate::judged::topology;
+use crate::relations::nodes::nearest;
 use crate::session::Session;
 use crate::store::Link;
 
 /// Warns of those of these objects that are host endpoints and govern no interface. Silent where no agent answers, because
-/// only it knows the interfaces, and where the store cannot be read again: the write itself is done. Of the host endpoints in
-/// `told` it has been said that they share their interface.
+/// only it knows the interfaces, and where the store cannot be read again: the write itself is done. `is_told`
+/// tells which warnings of a host endpoint were said before.
 pub(crate) fn warn(
     link: &Link,
     agent: &Agent,
     written: impl Iterator<Item = Key>,
-    told: &BTreeSet<&str>,
+    is_told: impl Fn(&str, &'static str) -> bool,
     session: &mut Session,
 ) {
     let names: BTreeSet<String> = written.filter(|key| key.kind == Kind::HostEndpoint).map(|key| key.name).collect();
@@ -39,17 +40,36 @@ pub(crate) fn warn(
     ground.apply_settings(&mut in_force);
     let endpoints = &in_force.snapshot.host_endpoints;
     let topology = topology(&in_force.snapshot, Some(&ground));
+    let is_of_store = in_force.snapshot.nodes.contains_key(&ground.node)
+        || endpoints.values().any(|endpoint| endpoint.node == ground.node);
     for endpoint in endpoints.values() {
-        let Some(idle) = placement::idle(&topology, endpoint) else { continue };
+        let Some(idle) = placement::idle(&topology, endpoint) else {
+            // Of a node that the store tells of it was said before the write.
+            if !is_of_store && names.contains(&endpoint.name) && is_near(&endpoint.node, &ground.node) {
+                session.terminal.note(format_args!(
+                    "warning[unknown-node]: hostendpoint/{} is on {}, a node that is not known; did you mean {}, the node of this machine?",
+                    endpoint.name, endpoint.node, ground.node
+                ));
+            }
+            continue;
+        };
         let first = idle.first.as_ref().and_then(|name| endpoints.get(name));
-        let is_told = |first: &HostEndpoint| {
+        if idle.is_nowhere && is_told(&endpoint.name, "unknown-node") {
+            continue;
+        }
+        let is_shared = |first: &HostEndpoint| {
             first.interface == endpoint.interface
-                && [first, endpoint].into_iter().any(|one| told.contains(one.name.as_str()))
+                && [first, endpoint].into_iter().any(|one| is_told(&one.name, "same-interface"))
         };
         // Also one that was in force until something written took its place.
         let is_displaced = |first: &HostEndpoint| names.contains(&first.name);
-        if !first.is_some_and(is_told) && (names.contains(&endpoint.name) || first.is_some_and(is_displaced)) {
+        if !first.is_some_and(is_shared) && (names.contains(&endpoint.name) || first.is_some_and(is_displaced)) {
             session.terminal.note(format_args!("warning[placement]: hostendpoint/{} {idle}", endpoint.name));
         }
     }
+}
+
+/// Whether a node's name looks like another's.
+fn is_near(node: &str, known: &str) -> bool {
+    node != known && nearest(node, &BTreeSet::from([known])).is_some()
 }

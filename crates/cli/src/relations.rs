@@ -2,14 +2,15 @@
 //! them were, from the kinds that are needed. Nothing is looked at where there are more than [`MOST`] objects of one of
 //! these kinds, which is known only after all of them were read.
 
+pub(crate) mod nodes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tortie_api::{Key, Kind, Object, Path};
 use tortie_client::{Client, Manner, Mode};
 use tortie_eval::{Subject, selects};
-use tortie_explain::Topology;
-use tortie_manifest::{Problem, Severity};
+use tortie_manifest::Problem;
 use tortie_policy::{HostEndpoint, Interface, Policy, PolicyId, Snapshot};
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Selection, Store};
@@ -58,13 +59,11 @@ pub(crate) fn warnings(store: &dyn Store, objects: &[Object], session: &mut Sess
     };
     let Ok(listing) = client.store().list(&Selection::default()) else { return none() };
     let in_force = InForce::from_stored(&listing.items, listing.position.clone(), &BTreeMap::new());
-    let world = World::new(&in_force.snapshot);
+    let has_hosts = objects.iter().any(|object| object.kind == Kind::HostEndpoint);
+    let mut nodes = if has_hosts { nodes::stored(store) } else { BTreeSet::new() };
+    nodes.extend(in_force.snapshot.nodes.keys().cloned());
+    let world = World::new(&in_force.snapshot, nodes);
     keys.iter().map(|key| world.warnings(key)).collect()
-}
-
-/// Whether a warning says that two host endpoints share an interface.
-pub(crate) fn is_same_interface(problem: &Problem) -> bool {
-    problem.severity == Severity::Warning("same-interface")
 }
 
 /// The kinds that must be known to judge these objects.
@@ -85,45 +84,35 @@ fn needed(objects: &[Object]) -> BTreeSet<Kind> {
 struct World<'a> {
     snapshot: &'a Snapshot,
     subjects: Vec<Subject>,
+    /// The names of Nodes, where they matter.
+    nodes: BTreeSet<String>,
 }
 
 impl<'a> World<'a> {
-    fn new(snapshot: &'a Snapshot) -> Self {
+    fn new(snapshot: &'a Snapshot, nodes: BTreeSet<String>) -> Self {
         let hosts = snapshot.host_endpoints.values().map(|one| Subject::host(snapshot, one));
         let workloads = snapshot.workload_endpoints.values().map(|one| Subject::workload(snapshot, one));
-        Self { snapshot, subjects: hosts.chain(workloads).collect() }
+        Self { snapshot, subjects: hosts.chain(workloads).collect(), nodes }
     }
 
     fn warnings(&self, key: &Key) -> Vec<Problem> {
         match key.kind {
-            Kind::FelixConfiguration => self.unknown_node(&key.name).into_iter().collect(),
+            Kind::FelixConfiguration => nodes::of_settings(self.snapshot, &key.name).into_iter().collect(),
             Kind::NetworkPolicy | Kind::GlobalNetworkPolicy => {
                 let Key { kind, namespace, name } = key.clone();
                 let policy = self.snapshot.policies.get(&PolicyId { kind, namespace, name });
                 policy.and_then(|policy| self.selects_nothing(policy)).into_iter().collect()
             }
             Kind::HostEndpoint => match self.snapshot.host_endpoints.get(&key.name) {
-                Some(endpoint) => self.same_interface(endpoint).into_iter().chain(self.no_policy(endpoint)).collect(),
+                Some(endpoint) => {
+                    let node = nodes::of_endpoint(self.snapshot, &self.nodes, endpoint);
+                    let same = self.same_interface(endpoint);
+                    node.into_iter().chain(same).chain(self.no_policy(endpoint)).collect()
+                }
                 None => Vec::new(),
             },
             _ => Vec::new(),
         }
-    }
-
-    fn unknown_node(&self, name: &str) -> Option<Problem> {
-        let node = name.strip_prefix("node.")?;
-        let topology = Topology::new(self.snapshot);
-        let known = topology.node_names();
-        if known.contains(&node) {
-            return None;
-        }
-        let message = format!("no Node and no endpoint is on a node `{node}`, so these settings are of no machine yet");
-        let problem = Problem::warning("unknown-node", Path::from("metadata.name"), message);
-        let names: Vec<&str> = known.into_iter().take(5).collect();
-        Some(match names.is_empty() {
-            true => problem,
-            false => problem.help(format!("nodes that are known: {}", names.join(", "))),
-        })
     }
 
     fn selects_nothing(&self, policy: &Policy) -> Option<Problem> {

@@ -79,7 +79,8 @@ impl Session {
                 "get" => "nothing was looked up",
                 "validate" => "no object was validated",
                 "delete" => "nothing was deleted",
-                _ => "nothing was written",
+                "create" | "apply" | "replace" => "nothing was written",
+                _ => "there is no answer",
             };
             self.terminal.error(format_args!("{mistakes} in the manifests; {nothing}"));
         }

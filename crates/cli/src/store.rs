@@ -161,13 +161,15 @@ impl Link {
         Some(format!("there is no store at {path} yet: only these manifests are in force in this answer"))
     }
 
-    /// Says so when there is no store yet, after a reading that found nothing.
+    /// What is to be said when there is no store yet.
+    pub(crate) fn absent(&self) -> Option<String> {
+        self.opened.as_ref().ok()?.missing().map(absent)
+    }
+
+    /// Says so, after a reading that found nothing.
     pub(crate) fn mention_absent(&self, session: &mut Session) {
-        if !session.persona.is_calico()
-            && let Some(path) = self.opened.as_ref().ok().and_then(Opened::missing)
-        {
-            session.terminal.note(absent(path));
-        }
+        let absent = self.absent().filter(|_| !session.persona.is_calico());
+        absent.into_iter().for_each(|text| session.terminal.note(text));
     }
 
     /// Says what was met in the store under keys that we do not know.

@@ -43,7 +43,6 @@ use tortie_api::{Key, Kind, Object};
 use tortie_manifest::Problem;
 
 use batch::{Job, Task};
-use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Overlay, Position, Selection, Store};
 use view::View;
 
@@ -81,15 +80,6 @@ pub struct Objects {
     pub unreadable: Vec<ClientError>,
 }
 
-/// What a write would come to.
-#[derive(Clone, Debug)]
-pub struct Preview {
-    /// What would become of each object, in the order of the input.
-    pub outcomes: Vec<Outcome>,
-    /// Everything as it would be stored then.
-    pub stored: Listing,
-}
-
 impl Client {
     /// A client of this store.
     pub fn new(store: Arc<dyn Store>) -> Self {
@@ -100,6 +90,12 @@ impl Client {
     #[must_use]
     pub fn dry_run(self) -> Self {
         Self { store: Arc::new(Overlay::new(self.store)), ..self }
+    }
+
+    /// A client of what this store had at one moment. What is written goes no further than this client, and is checked and
+    /// answered as if the store was written to: so a plan is made by the same code.
+    pub fn plan(store: Arc<dyn Store>, moment: Listing) -> Self {
+        Self::new(Arc::new(Overlay::at(store, moment)))
     }
 
     /// The store below.
@@ -162,14 +158,6 @@ impl Client {
             Job { key: object.key(), task: Task::Put(Box::new(object), mode) }
         };
         whole::run(self, objects.into_iter().map(job).collect(), manner, refuse)
-    }
-
-    /// Everything as it would be stored after [`Client::write`] of these objects as a whole, and what would become of
-    /// each. It is the same code that works, on a copy of one moment of the store.
-    pub fn preview(&self, objects: Vec<Object>, mode: Mode) -> Result<Preview, ClientError> {
-        let copy = Client::new(Arc::new(MemoryStore::holding(self.store.list(&Selection::default())?)));
-        let outcomes = copy.write(objects, mode, Manner::Whole, None).outcomes;
-        Ok(Preview { outcomes, stored: copy.store.list(&Selection::default())? })
     }
 
     /// Deletes, in order; one that fails does not stop the rest. With `skip_missing` what is not there is no error.

@@ -11,10 +11,14 @@ use tortie_policy::{Direction, EndpointId, Snapshot};
 pub enum Default {
     /// The endpoint does not exist.
     NoEndpoint,
+    /// The endpoint exists, and governs no interface.
+    NotInForce,
     /// The end of a tier denies it.
     TierDenies(String),
     /// These profiles decide, and what none of them allows is denied.
     Profiles(Vec<String>),
+    /// It is denied: of the profiles that decide, none exists.
+    NoProfile(Vec<String>),
     /// It is denied: the endpoint cannot be read, or has neither a policy nor a profile.
     Denies,
     /// It goes on: no policy is about packets that are forwarded.
@@ -37,8 +41,9 @@ pub struct DefaultChange {
 }
 
 impl Default {
-    fn denies(&self) -> bool {
-        matches!(self, Default::TierDenies(_) | Default::Denies)
+    /// Whether everything that no rule decides is denied.
+    pub fn denies(&self) -> bool {
+        matches!(self, Default::TierDenies(_) | Default::NoProfile(_) | Default::Denies)
     }
 }
 
@@ -46,11 +51,16 @@ impl fmt::Display for Default {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Default::NoEndpoint => f.write_str("no endpoint"),
+            Default::NotInForce => f.write_str("not in force"),
             Default::TierDenies(tier) => write!(f, "denied by the end of tier {tier}"),
             Default::Profiles(names) => {
                 let word = if names.len() == 1 { "profile" } else { "profiles" };
                 write!(f, "{word} {}, then denied", names.join(", "))
             }
+            Default::NoProfile(names) => match names.as_slice() {
+                [name] => write!(f, "denied: profile {name} does not exist"),
+                _ => write!(f, "denied: profiles {} do not exist", names.join(", ")),
+            },
             Default::Denies => f.write_str("denied"),
             Default::GoesOn => f.write_str("not policed"),
         }
@@ -75,9 +85,9 @@ impl fmt::Display for DefaultChange {
     }
 }
 
-/// The defaults that are not as they were, by endpoint.
-pub fn defaults(before: &Snapshot, after: &Snapshot) -> Vec<DefaultChange> {
-    let (before, after) = (all(before), all(after));
+/// The defaults that are not as they were, by endpoint. `idle` are the host endpoints of each side that govern no interface.
+pub fn defaults(before: &Snapshot, after: &Snapshot, idle: [&BTreeSet<String>; 2]) -> Vec<DefaultChange> {
+    let (before, after) = (all(before, idle[0]), all(after, idle[1]));
     let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
     let at = |side: &BTreeMap<Place, (EndpointId, Default)>, place: &Place| {
         side.get(place).map_or(Default::NoEndpoint, |(_, default)| default.clone())
@@ -86,7 +96,8 @@ pub fn defaults(before: &Snapshot, after: &Snapshot) -> Vec<DefaultChange> {
         .filter_map(|place| {
             let (old, new) = (at(&before, place), at(&after, place));
             let (endpoint, _) = before.get(place).or_else(|| after.get(place))?;
-            let is_nothing = |default: &Default| matches!(default, Default::NoEndpoint | Default::GoesOn);
+            let is_nothing =
+                |default: &Default| matches!(default, Default::NoEndpoint | Default::NotInForce | Default::GoesOn);
             let is_same = old == new || (old.denies() && new.denies()) || (is_nothing(&old) && is_nothing(&new));
             (!is_same).then(|| DefaultChange {
                 endpoint: endpoint.clone(),
@@ -102,7 +113,7 @@ pub fn defaults(before: &Snapshot, after: &Snapshot) -> Vec<DefaultChange> {
 /// The endpoint's name, whether forwarded packets are meant, and the direction.
 type Place = (String, bool, Direction);
 
-fn all(snapshot: &Snapshot) -> BTreeMap<Place, (EndpointId, Default)> {
+fn all(snapshot: &Snapshot, idle: &BTreeSet<String>) -> BTreeMap<Place, (EndpointId, Default)> {
     // A host endpoint whose node cannot be read is nowhere; the interface of such a workload is closed.
     let hosts = snapshot.host_endpoints.values().filter(|endpoint| !endpoint.node.is_empty());
     let hosts = hosts.map(|endpoint| (Subject::host(snapshot, endpoint), true));
@@ -115,7 +126,10 @@ fn all(snapshot: &Snapshot) -> BTreeMap<Place, (EndpointId, Default)> {
     let mut known: BTreeMap<(_, _, bool, bool), [Default; 4]> = BTreeMap::new();
     for (subject, is_host) in hosts.chain(workloads) {
         let key = (subject.labels.clone(), subject.profiles.clone(), subject.unreadable, is_host);
-        let four = known.entry(key).or_insert_with(|| of_subject(snapshot, &subject, is_host)).clone();
+        let four = match &subject.id {
+            EndpointId::Host(name) if idle.contains(name) => std::array::from_fn(|_| Default::NotInForce),
+            _ => known.entry(key).or_insert_with(|| of_subject(snapshot, &subject, is_host)).clone(),
+        };
         let places = [
             (false, Direction::Ingress),
             (false, Direction::Egress),
@@ -131,6 +145,12 @@ fn all(snapshot: &Snapshot) -> BTreeMap<Place, (EndpointId, Default)> {
     found
 }
 
+/// What profiles decide. The first that does not exist denies what those before it do not allow.
+fn profiles(snapshot: &Snapshot, names: &[String]) -> Default {
+    let exist: Vec<String> = names.iter().take_while(|name| snapshot.profiles.contains_key(*name)).cloned().collect();
+    if exist.is_empty() { Default::NoProfile(names.to_vec()) } else { Default::Profiles(exist) }
+}
+
 fn of_subject(snapshot: &Snapshot, subject: &Subject, is_host: bool) -> [Default; 4] {
     let normal = |direction| {
         let tiers = subject.tiers(snapshot, List::Normal, direction);
@@ -138,7 +158,7 @@ fn of_subject(snapshot: &Snapshot, subject: &Subject, is_host: bool) -> [Default
             _ if subject.unreadable => Default::Denies,
             Some(tier) => Default::TierDenies(tier.name.clone()),
             None if subject.profiles.is_empty() => Default::Denies,
-            None => Default::Profiles(subject.profiles.clone()),
+            None => profiles(snapshot, &subject.profiles),
         }
     };
     let forwarded = |direction| {
@@ -178,11 +198,18 @@ mod tests {
                 "spec": {"selector": "a == 'b'", "types": types, "applyOnForward": forward}})
         };
         let told = |before: &World, after: &World| -> Vec<String> {
-            defaults(&before.snapshot, &after.snapshot).iter().map(ToString::to_string).collect()
+            let none = BTreeSet::new();
+            defaults(&before.snapshot, &after.snapshot, [&none, &none]).iter().map(ToString::to_string).collect()
         };
-        let (none, open) = (world(&[]), world(std::slice::from_ref(&endpoint)));
-        let ingress = world(&[endpoint.clone(), policy(&["Ingress"], false)]);
-        let forward = world(&[endpoint, policy(&["Ingress"], true)]);
+        let profile = serde_json::json!({"kind": "Profile", "name": "p", "labels": {}, "spec": {}});
+        let (none, shut) = (world(&[]), world(std::slice::from_ref(&endpoint)));
+        let open = world(&[profile.clone(), endpoint.clone()]);
+        let ingress = world(&[profile.clone(), endpoint.clone(), policy(&["Ingress"], false)]);
+        let forward = world(&[profile, endpoint, policy(&["Ingress"], true)]);
+        assert_eq!(
+            told(&none, &shut)[0],
+            "hep/e becomes default-deny, ingress (now: denied: profile p does not exist; before: no endpoint)"
+        );
         assert_eq!(
             told(&open, &ingress),
             [
@@ -201,6 +228,16 @@ mod tests {
         assert_eq!(new.len(), 2, "{new:?}");
         assert!(new.iter().any(|text| text.starts_with("hep/e becomes default-deny, ingress")), "{new:?}");
         assert_eq!(told(&ingress, &ingress), [""; 0]);
+        // What governs no interface has no default that counts.
+        let (idle, none) = (BTreeSet::from(["e".to_owned()]), BTreeSet::new());
+        assert_eq!(defaults(&open.snapshot, &ingress.snapshot, [&idle, &idle]), []);
+        let displaced = defaults(&ingress.snapshot, &ingress.snapshot, [&none, &idle]);
+        assert!(
+            displaced[0]
+                .to_string()
+                .starts_with("hep/e is no longer default-deny, ingress (now: not in force; before: "),
+            "{displaced:?}"
+        );
     }
 
     #[test]
@@ -221,7 +258,9 @@ mod tests {
                 after.put_stored(&key, &serde_json::to_vec(&object).unwrap());
             }
         }
-        let told: Vec<String> = defaults(&before.snapshot, &after.snapshot).iter().map(ToString::to_string).collect();
+        let none = BTreeSet::new();
+        let changes = defaults(&before.snapshot, &after.snapshot, [&none, &none]);
+        let told: Vec<String> = changes.iter().map(ToString::to_string).collect();
         assert_eq!(
             told,
             [

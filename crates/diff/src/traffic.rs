@@ -27,10 +27,10 @@ fn is_open(class: &PayloadClass) -> bool {
     class.protocols.iter().map(|(first, last)| last - first + 1).sum::<u128>() > 1
 }
 
-/// The ports or types of one protocol: destination ports by source ports.
+/// The ports or types of one protocol: source ports by destination ports.
 #[derive(Default)]
 struct OfProtocol {
-    by_source: BTreeMap<Ranges, Ranges>,
+    by_destination: BTreeMap<Ranges, Ranges>,
     types: Option<Ranges>,
     opaque: bool,
     count: usize,
@@ -43,8 +43,8 @@ fn by_protocol(classes: &[PayloadClass]) -> BTreeMap<Ranges, OfProtocol> {
         one.count += 1;
         match &class.payload {
             Payload::Ports { source, destination } => {
-                let ports = one.by_source.entry(source.clone()).or_insert_with(Ranges::none);
-                *ports = ports.union(destination);
+                let ports = one.by_destination.entry(destination.clone()).or_insert_with(Ranges::none);
+                *ports = ports.union(source);
             }
             Payload::Icmp(types) => {
                 one.types = Some(one.types.as_ref().map_or_else(|| types.clone(), |known| known.union(types)));
@@ -64,16 +64,19 @@ fn parts(family: Family, some: &[PayloadClass], all: &[PayloadClass]) -> Vec<Str
             texts.push(name);
             continue;
         }
-        let mut by_ports: BTreeMap<Ranges, Ranges> = BTreeMap::new();
-        for (source, destination) in &one.by_source {
-            let sources = by_ports.entry(destination.clone()).or_insert_with(Ranges::none);
-            *sources = sources.union(source);
+        let every = Ranges::span(0u16, u16::MAX);
+        let mut by_source: BTreeMap<&Ranges, Ranges> = BTreeMap::new();
+        for (destination, source) in &one.by_destination {
+            let ports = by_source.entry(source).or_insert_with(Ranges::none);
+            *ports = ports.union(destination);
         }
-        for (destination, source) in &by_ports {
-            let every = Ranges::span(0u16, u16::MAX);
+        // What does not depend on the source port comes first.
+        let mut rows: Vec<(&Ranges, Ranges)> = by_source.into_iter().collect();
+        rows.sort_by_key(|(source, destination)| (**source != every, destination.first()));
+        for (source, destination) in &rows {
             let ports = if *destination == every { "every port".to_owned() } else { ranges_text(destination, SHOWN) };
             let from =
-                if *source == every { String::new() } else { format!(" from port {}", ranges_text(source, SHOWN)) };
+                if **source == every { String::new() } else { format!(" from port {}", ranges_text(source, SHOWN)) };
             texts.push(format!("{name} {ports}{from}"));
         }
         if let Some(types) = &one.types {

@@ -4,11 +4,11 @@
 //! is about every packet of the way, for new connections; what connection tracking knows already and what other programs
 //! translate is not looked at.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use tortie_classes::{AddressSet, Conditions, Domain, Names, Partition, PayloadClass, address};
-use tortie_eval::{By, Conntrack, Packet, Subject, Verdict, judge};
+use tortie_eval::{Builtin, By, Conntrack, Packet, Step, Subject, Verdict, judge};
 use tortie_policy::packet::{Host, Transport};
 use tortie_policy::{Direction, EndpointId, Family, Snapshot};
 
@@ -85,14 +85,15 @@ struct Region {
     by: Vec<String>,
 }
 
-/// The packets that are judged otherwise after a change. `known` is the machine whose interfaces are known.
-pub fn verdicts(before: &Snapshot, after: &Snapshot, known: Option<&Host>) -> Verdicts {
+/// The packets that are judged otherwise after a change. `known` is the machine whose interfaces are known; `nowhere` are nodes
+/// that do not exist, on which nothing is judged.
+pub fn verdicts(before: &Snapshot, after: &Snapshot, known: Option<&Host>, nowhere: &BTreeSet<&str>) -> Verdicts {
     let sides = [before, after];
     let none = sides.map(|side| Conditions::new(side, Domain::default()));
     let names = Names::new(after);
     let mut found = Verdicts::default();
     let mut rows: Vec<VerdictChange> = Vec::new();
-    for placed in concerned(sides, known) {
+    for placed in concerned(sides, known, nowhere) {
         for way in ways(&placed, sides) {
             match regions(sides, &none, &placed, &way) {
                 Ok(regions) => rows.extend(told(&placed, &way, &regions, &names)),
@@ -108,9 +109,9 @@ pub fn verdicts(before: &Snapshot, after: &Snapshot, known: Option<&Host>) -> Ve
 }
 
 /// The endpoints that may be judged otherwise. Of all others no packet is judged.
-fn concerned(sides: [&Snapshot; 2], known: Option<&Host>) -> Vec<Placed> {
+fn concerned(sides: [&Snapshot; 2], known: Option<&Host>, nowhere: &BTreeSet<&str>) -> Vec<Placed> {
     let affected = Affected::new(sides);
-    let mut found = placed(sides, known, |node| affected.is_node(node));
+    let mut found = placed(sides, known, |node| affected.is_node(node) && !nowhere.contains(node));
     found.retain(|placed| affected.is(placed));
     found
 }
@@ -255,8 +256,12 @@ fn new(way: &EndpointWay) -> Packet {
 
 /// What decided, in words.
 fn reason(verdict: &Verdict) -> String {
-    let last = |step: &&tortie_eval::Step| !matches!(step.decision.by, By::Nothing);
-    let Some(step) = verdict.path.iter().rev().find(last) else { return "no tortie endpoint applies".to_owned() };
+    // What an earlier stage has accepted was decided there.
+    let decides = |step: &&Step| !matches!(step.decision.by, By::Nothing | By::Builtin(Builtin::AcceptedBefore));
+    let Some(step) = verdict.path.iter().rev().find(decides) else {
+        let is_governed = verdict.path.iter().any(|step| step.endpoint.is_some());
+        return if is_governed { "no rule denies it" } else { "no tortie endpoint applies" }.to_owned();
+    };
     match &step.decision.by {
         By::Rule { id, number, .. } => format!("{id} rule {number}"),
         By::TierEnd { tier } => format!("the end of tier {tier}"),

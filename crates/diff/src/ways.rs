@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use tortie_classes::AddressSet;
 use tortie_eval::{List, Subject, host_endpoint, workload_endpoint};
+use tortie_net::IpNet;
 use tortie_policy::packet::{Host, Link, Way};
 use tortie_policy::{Direction, EndpointId, Family, Interface, Snapshot};
 
@@ -144,11 +145,16 @@ fn governors(side: &Snapshot, host: &Host, interface: &str) -> Vec<Subject> {
     found
 }
 
+/// What stands for no other machine: this host, or an address that is not known yet. `explain` leaves them out as well.
+const UNSPECIFIED: [&str; 2] = ["0.0.0.0/8", "::/128"];
+
 /// The ways of an endpoint.
 pub(crate) fn ways(placed: &Placed, sides: [&Snapshot; 2]) -> Vec<EndpointWay> {
     let interface = placed.interface.clone();
     let other = OTHER.to_owned();
     let all = AddressSet::all;
+    let unspecified: Vec<IpNet> = UNSPECIFIED.iter().filter_map(|net| net.parse().ok()).collect();
+    let others = AddressSet::all().minus(&AddressSet::of_nets(&unspecified));
     let through = |from: &String, to: &String| Way::Forward { from: from.clone(), to: to.clone() };
     let (own, is_host) = match &placed.endpoint {
         EndpointId::Host(name) => {
@@ -171,9 +177,9 @@ pub(crate) fn ways(placed: &Placed, sides: [&Snapshot; 2]) -> Vec<EndpointWay> {
     };
     let one = |reach: Reach, way: Way| {
         let (source, destination) = match reach {
-            Reach::In | Reach::FromOwnHost => (all(), own.clone()),
-            Reach::Out | Reach::ToOwnHost => (own.clone(), all()),
-            Reach::ForwardedIn | Reach::ForwardedOut => (all(), all()),
+            Reach::In | Reach::FromOwnHost => (others.clone(), own.clone()),
+            Reach::Out | Reach::ToOwnHost => (own.clone(), others.clone()),
+            Reach::ForwardedIn | Reach::ForwardedOut => (others.clone(), others.clone()),
         };
         EndpointWay { reach, way, source, destination }
     };

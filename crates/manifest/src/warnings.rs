@@ -38,7 +38,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("service-without-namespace", "a rule names a service without its namespace, and so no service"),
     ("text-after-separator", "what stands behind `---` on its line is not read"),
     ("unknown-field-kept", "a stored object has a field that is not known here; it is kept"),
-    ("unknown-node", "the settings of one node are for a node that neither a Node nor an endpoint names"),
+    ("unknown-node", "a host endpoint or the settings of one node are for a node that nothing else tells of"),
     ("unknown-profile", "an endpoint names a profile that does not exist: what no policy allows is denied"),
     ("unknown-tier", "a policy is in a tier that does not exist"),
     ("unquoted", "YAML takes unquoted text for a yes or no or for a number, and other text is read than stands there"),

@@ -144,17 +144,18 @@ fn play(seed: u64, real: Arc<dyn Store>) -> (bool, bool) {
 
     let stored = content(&*real);
     let old = answers(&*real, &world.host, &case);
-    let preview = client.preview(objects.clone(), Mode::Apply).unwrap();
+    let plan = Client::plan(real.clone(), real.list(&Selection::default()).unwrap());
+    let preview = whole(&plan, &objects);
     let dry = whole(&Client::new(real.clone()).dry_run(), &objects);
     assert_eq!(content(&*real), stored, "seed {seed}: a preview writes nothing");
     let written = whole(&client, &objects);
-    assert_eq!(said(&preview.outcomes), said(&written.outcomes), "seed {seed}");
+    assert_eq!((said(&preview.outcomes), preview.extent), (said(&written.outcomes), written.extent), "seed {seed}");
     assert_eq!((said(&dry.outcomes), dry.extent), (said(&written.outcomes), written.extent), "seed {seed}");
     if written.extent == Extent::Nothing {
         assert_eq!(content(&*real), stored, "seed {seed}: what is refused writes nothing");
         return (false, false);
     }
-    let copy: Arc<dyn Store> = Arc::new(MemoryStore::holding(preview.stored));
+    let copy: Arc<dyn Store> = Arc::new(MemoryStore::holding(plan.store().list(&Selection::default()).unwrap()));
     assert_eq!(content(&*copy), content(&*real), "seed {seed}");
     let new = answers(&*real, &world.host, &case);
     assert_eq!(answers(&*copy, &world.host, &case), new, "seed {seed}");

@@ -7,10 +7,9 @@ use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 
 use clap::Args;
-use tortie_api::{Key, Object};
+use tortie_api::{Key, Kind, Object};
 use tortie_client::{Change, Client, ClientError, Extent, Manner, Mode, Outcome, Refuse};
-use tortie_manifest::Problem;
-use tortie_store::Listing;
+use tortie_manifest::{Problem, Severity};
 
 use crate::args::{Files, Place};
 use crate::ask::Agent;
@@ -24,6 +23,7 @@ use crate::meaning::Meaning;
 use crate::names;
 use crate::namespace::{self, Wanted};
 use crate::placement;
+use crate::plan::Writer;
 use crate::relations;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
@@ -94,7 +94,6 @@ pub(crate) struct Fate {
 
 struct Done {
     word: &'static str,
-    is_change: bool,
     along: Vec<Key>,
 }
 
@@ -147,7 +146,9 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
         manifests.items.iter().map(|item| in_namespace(item, args.place.namespace.as_deref())).collect();
     // What cannot be placed in a namespace keeps all back; what else is wrong is found out all the same.
     let kept_back = manner == Manner::Whole && prepared.iter().any(Result::is_err);
-    let client = link.writer(args.dry_run || kept_back)?;
+    let agent = Agent::soon();
+    let writer = Writer::open(&link, args.dry_run, kept_back, &agent, session)?;
+    let client = writer.client();
 
     let mut fates: Vec<Option<Fate>> = Vec::with_capacity(manifests.items.len());
     let mut objects: Vec<Object> = Vec::new();
@@ -191,8 +192,7 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
             Ok(done) => {
                 warnings.extend(done.notes);
                 warnings.dedup();
-                let is_change = !matches!(done.change, Change::Unchanged | Change::Skipped);
-                Ok(Done { word: super::word(done.change), is_change, along: done.along })
+                Ok(Done { word: super::word(done.change), along: done.along })
             }
             Err(ClientError::Warned { notes }) => {
                 warnings.extend(notes);
@@ -207,31 +207,30 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
         fates[*at] = Some(Fate { key: outcome.key, result, warnings });
     }
     let fates: Vec<Fate> = fates.into_iter().flatten().collect();
-    let is_changed = |fate: &Fate| fate.result.as_ref().is_ok_and(|done| done.is_change);
-    let changes = extent != Extent::Nothing && !args.dry_run && fates.iter().any(is_changed);
     let words = match verb {
         "create" => Words { verb, past: "created", again: Some("--skip-exists") },
         "replace" => Words { verb, past: "replaced", again: None },
         _ => Words { verb, past: "applied", again: None },
     };
-    let tells = args.dry_run && !session.persona.is_calico() && extent != Extent::Nothing;
-    let agent = Agent::soon();
-    let meaning = if tells { Meaning::of_dry_run(&link, &client, &agent, session) } else { None };
+    let meaning = if extent == Extent::Nothing { None } else { writer.meaning()? };
     let exit = report(words, &manifests, &fates, extent, args.dry_run, meaning.as_ref(), session);
     if let Some(meaning) = &meaning {
         meaning.show(session);
-        if !guard.would_allow(session, &client) {
+        if !guard.would_allow(session, client) {
             return Ok(Exit::Refused);
         }
     }
     link.announce(session);
     if !args.dry_run {
-        let is_shared = |fate: &&Fate| fate.warnings.iter().any(relations::is_same_interface);
-        let told = fates.iter().filter(is_shared).map(|fate| fate.key.name.as_str()).collect();
+        let is_told = |name: &str, code| {
+            let of = fates.iter().filter(|fate| fate.key.kind == Kind::HostEndpoint && fate.key.name == name);
+            of.flat_map(|fate| &fate.warnings).any(|warning| warning.severity == Severity::Warning(code))
+        };
         let keys = manifests.items.iter().map(|item| item.object().key());
-        placement::warn(&link, &agent, keys, &told, session);
+        placement::warn(&link, &agent, keys, is_told, session);
     }
-    if changes {
+    // What is unchanged in the store need not be in force either.
+    if !args.dry_run && extent != Extent::Nothing && fates.iter().any(|fate| fate.result.is_ok()) {
         enforced::warn(&link, &agent, session);
     }
     Ok(exit)
@@ -266,29 +265,22 @@ fn given_twice(fates: &mut [Fate], manifests: &Manifests) {
     }
 }
 
-/// What `apply` of manifests would do.
-pub(crate) struct Preview {
-    /// Everything as it would be stored.
-    pub(crate) stored: Listing,
-    /// What would become of each object.
-    pub(crate) outcomes: Vec<(Key, Change)>,
-}
-
-/// What `apply` of the manifests would do. None when they cannot be used or `apply` would refuse
-/// them: that has been said, in the same words.
+/// Applies the manifests to a plan. What becomes of each object; none when they cannot be used or `apply` would refuse
+/// them, which has been said in the same words.
 pub(crate) fn preview(
     verb: &str,
     files: &Files,
     place: &Place,
     client: &Client,
     session: &mut Session,
-) -> anyhow::Result<Option<Preview>> {
+) -> anyhow::Result<Option<Vec<(Key, Change)>>> {
     let Some(manifests) = session.manifests(verb, files)? else { return Ok(None) };
     let objects: Vec<_> = manifests.items.iter().map(|item| in_namespace(item, place.namespace.as_deref())).collect();
-    let preview = client.preview(objects.iter().flatten().cloned().collect(), Mode::Apply)?;
+    let given = objects.iter().flatten().cloned().collect();
+    let batch = client.write(given, Mode::Apply, Manner::Whole, None);
     let placed: Vec<&Item> =
         manifests.items.iter().zip(&objects).filter_map(|(item, object)| object.is_ok().then_some(item)).collect();
-    let mut outcomes = preview.outcomes.into_iter();
+    let mut outcomes = batch.outcomes.into_iter();
     let mut refused = 0;
     let mut done = Vec::new();
     for (item, object) in manifests.items.iter().zip(objects) {
@@ -316,7 +308,7 @@ pub(crate) fn preview(
         session.terminal.error(would);
         return Ok(None);
     }
-    Ok(Some(Preview { stored: preview.stored, outcomes: done }))
+    Ok(Some(done))
 }
 
 /// `validate`.
@@ -381,7 +373,7 @@ fn validated(item: &Item, args: &ValidateArgs) -> Fate {
     } else if args.strict && !warnings.is_empty() {
         Err(Trouble::strict(std::mem::take(&mut warnings)))
     } else {
-        Ok(Done { word: "valid", is_change: false, along: Vec::new() })
+        Ok(Done { word: "valid", along: Vec::new() })
     };
     Fate { key: object.key(), result, warnings }
 }

@@ -13,9 +13,9 @@ use crate::diagnose::{self, name_of};
 use crate::enforced;
 use crate::guard::{Guard, GuardArgs};
 use crate::input::Manifests;
-use crate::meaning::Meaning;
 use crate::names;
 use crate::namespace::{self, Wanted};
+use crate::plan::Writer;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::Link;
@@ -77,7 +77,9 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
     let manner = batch::manner(session, args.keep_going);
     // What cannot be placed in a namespace keeps all back; what else is wrong is found out all the same.
     let kept_back = manner == Manner::Whole && wishes.iter().any(|wish| wish.victim.is_err());
-    let client = link.writer(args.dry_run || kept_back)?;
+    let agent = Agent::soon();
+    let writer = Writer::open(&link, args.dry_run, kept_back, &agent, session)?;
+    let client = writer.client();
     let placed: Vec<&Wish> = wishes.iter().filter(|wish| wish.victim.is_ok()).collect();
     let victims: Vec<Victim> = placed.iter().filter_map(|wish| wish.victim.as_ref().ok().cloned()).collect();
     let guard = Guard { link: &link, args: &args.guard };
@@ -95,7 +97,6 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
     let mut said = Vec::new();
     let mut errors: Vec<String> = Vec::new();
     let mut missing = 0;
-    let mut deletes = false;
     let mut shown: Vec<(&Wish, Vec<Problem>)> = Vec::new();
     for wish in &wishes {
         let error = match &wish.victim {
@@ -108,7 +109,6 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
                 None => continue,
                 Some(Ok(_)) if session.persona.is_calico() || extent == Extent::Nothing => continue,
                 Some(Ok(done)) => {
-                    deletes |= done.change != Change::Skipped;
                     let word = if done.change == Change::Skipped { "does not exist" } else { "deleted" };
                     session.terminal.line(format_args!("{} {word}{would}", name_of(&wish.key)));
                     for key in &done.along {
@@ -155,15 +155,17 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
             session.terminal.error(line);
         }
     }
-    let agent = Agent::soon();
-    if deletes && args.dry_run {
-        let meaning = Meaning::of_dry_run(&link, &client, &agent, session);
-        meaning.into_iter().for_each(|meaning| meaning.show(session));
-        if !guard.would_allow(session, &client) {
-            return Ok(Exit::Refused);
+    if extent != Extent::Nothing && failed < total {
+        match writer.meaning()? {
+            Some(meaning) => {
+                meaning.show(session);
+                if !guard.would_allow(session, client) {
+                    return Ok(Exit::Refused);
+                }
+            }
+            None if args.dry_run => {}
+            None => enforced::warn(&link, &agent, session),
         }
-    } else if deletes {
-        enforced::warn(&link, &agent, session);
     }
     Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
 }

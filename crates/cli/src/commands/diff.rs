@@ -1,21 +1,20 @@
-//! `diff`: what would change if manifests were applied, or objects deleted, and what that means. Nothing is written.
+//! `diff`: what would change if manifests were applied, or objects deleted, or between two folders of manifests, and what that
+//! means. Nothing is written.
 //!
 //! Exit status 0: nothing changes, 1: something does, 2: that could not be found out.
 
-use std::sync::Arc;
-
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tortie_api::Key;
 use tortie_client::{Change, Client};
-use tortie_store::memory::MemoryStore;
-use tortie_store::{Listing, Selection};
 
-use crate::args::{Files, Format, Place};
+use crate::args::{Files, Place};
+use crate::ask::Agent;
 use crate::commands::{apply, delete};
 use crate::diagnose::name_of;
 use crate::guard;
-use crate::in_force::{self, Wanted};
-use crate::meaning::Meaning;
+use crate::in_force::{Purpose, Sources, Wanted};
+use crate::meaning::{Meaning, Open};
+use crate::plan::Plan;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::Link;
@@ -23,8 +22,8 @@ use crate::store::Link;
 /// Arguments of `diff`.
 #[derive(Args, Debug)]
 pub(crate) struct DiffArgs {
-    /// With --delete: the kind and the names of objects, or KIND/NAME...
-    #[arg(value_name = "KIND NAME", requires = "delete")]
+    /// With --delete: the kind and the names of objects, or KIND/NAME... With --offline: the old and the new manifests
+    #[arg(value_name = "KIND NAME")]
     targets: Vec<String>,
     #[command(flatten)]
     files: Files,
@@ -33,12 +32,23 @@ pub(crate) struct DiffArgs {
     /// As if the objects were deleted, not applied
     #[arg(long)]
     delete: bool,
+    /// Between two files or folders of manifests, OLD and NEW, without a store
+    #[arg(long, conflicts_with_all = ["delete", "from_store", "filename"])]
+    offline: bool,
     /// Only the store: the agent of this machine is not asked what is in force
     #[arg(long)]
     from_store: bool,
-    /// text or json
+    /// text, json or markdown (for a pull request)
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
+    output: DiffFormat,
+}
+
+/// For whom the answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DiffFormat {
+    Text,
+    Json,
+    Markdown,
 }
 
 /// Tells what would change. What keeps it from an answer must not pass for a change, which is exit status 1.
@@ -50,26 +60,19 @@ pub(crate) fn run(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Exit
 }
 
 fn diff(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    if args.files.filename.is_empty() && args.targets.is_empty() {
-        return Err(Usage("diff needs manifests with -f, or --delete KIND NAME".to_owned()).into());
-    }
-    if !args.files.filename.is_empty() && !args.targets.is_empty() {
-        return Err(Usage("diff takes KIND NAME or -f, not both".to_owned()).into());
-    }
-    let wanted = Wanted { from_store: args.from_store, may_be_absent: !args.delete };
-    let link = Link::find(session, &args.place)?;
-    let sources = in_force::load(&link, wanted, session)?;
-    let client = Client::new(Arc::new(MemoryStore::holding(sources.listing.clone())));
-    let Some((after, unchanged)) = after(args, &client, session)? else { return Ok(Exit::Unanswered) };
-    let meaning = Meaning::of(&sources, &sources.listing, &after);
-    let losses = guard::losses(&link, &sources, &after, session);
+    let found = if args.offline { offline(args, session)? } else { of_store(args, session)? };
+    let Some(Found { meaning, unchanged, losses }) = found else { return Ok(Exit::Unanswered) };
     match args.output {
-        Format::Json => {
+        DiffFormat::Json => {
             let mut json = meaning.json(&unchanged);
             json["lockOut"] = losses.into();
             session.terminal.line(format_args!("{json:#}"));
         }
-        Format::Text => {
+        DiffFormat::Markdown => {
+            session.terminal.print(&meaning.markdown());
+            losses.iter().for_each(|loss| session.terminal.line(format_args!("\n**This would {loss}.**")));
+        }
+        DiffFormat::Text => {
             for change in &meaning.objects {
                 session.terminal.line(format_args!("{} {}", name_of(&change.key), change.word));
                 meaning.fields(&change.key).for_each(|field| session.terminal.line(field));
@@ -82,14 +85,69 @@ fn diff(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Exit> {
     Ok(if meaning.is_nothing() { Exit::Done } else { Exit::Failed })
 }
 
-/// The content of the store after the change, and the given objects that stay as they are. None when the change would be
-/// refused: that has been said.
-fn after(args: &DiffArgs, client: &Client, session: &mut Session) -> anyhow::Result<Option<(Listing, Vec<Key>)>> {
+/// What was found out.
+struct Found {
+    meaning: Meaning,
+    /// The given objects that stay as they are.
+    unchanged: Vec<Key>,
+    /// Whom the change would lock out.
+    losses: Vec<String>,
+}
+
+/// A change of the store.
+fn of_store(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Found>> {
+    if args.files.filename.is_empty() && args.targets.is_empty() {
+        return Err(Usage("diff needs manifests with -f, --delete KIND NAME, or --offline OLD NEW".to_owned()).into());
+    }
+    if !args.files.filename.is_empty() && !args.targets.is_empty() {
+        return Err(Usage("diff takes KIND NAME or -f, not both".to_owned()).into());
+    }
+    if !args.targets.is_empty() && !args.delete {
+        let typed = args.targets.join(" ");
+        return Err(Usage(format!(
+            "diff {typed}: give manifests with -f, name what would be deleted with --delete, or compare two folders with --offline"
+        ))
+        .into());
+    }
+    let purpose = if args.delete { Purpose::Change } else { Purpose::Apply };
+    let wanted = Wanted { from_store: args.from_store, purpose };
+    let link = Link::find(session, &args.place)?;
+    let plan = Plan::begin(&link, wanted, &Agent::soon(), session)?;
+    let Some(unchanged) = change(args, &plan.client, session)? else { return Ok(None) };
+    let meaning = plan.meaning()?;
+    let losses = guard::losses(&link, &plan.sources, &plan.after()?, session);
+    Ok(Some(Found { meaning, unchanged, losses }))
+}
+
+/// From one folder of manifests to another.
+fn offline(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Found>> {
+    let [old, new] = args.targets.as_slice() else {
+        return Err(Usage("diff --offline takes two files or folders of manifests: OLD NEW".to_owned()).into());
+    };
+    let mut sides = Vec::new();
+    for side in [old, new] {
+        let Files { recursive, skip_empty, .. } = args.files;
+        let files = Files { filename: vec![side.clone()], recursive, skip_empty };
+        let plan = Plan::offline();
+        if apply::preview("diff", &files, &args.place, &plan.client, session)?.is_none() {
+            return Ok(None);
+        }
+        sides.push(plan.after()?);
+    }
+    let meaning = Meaning::of(&Sources::default(), &sides[0], &sides[1], Open::default());
+    Ok(Some(Found { meaning, unchanged: Vec::new(), losses: Vec::new() }))
+}
+
+/// Makes the change in the plan. The given objects that stay as they are; none when the change would be refused, which has
+/// been said.
+fn change(args: &DiffArgs, client: &Client, session: &mut Session) -> anyhow::Result<Option<Vec<Key>>> {
     if args.delete {
         let is_done = delete::preview(&args.targets, &args.files, &args.place, client, session)?;
-        return Ok(if is_done { Some((client.store().list(&Selection::default())?, Vec::new())) } else { None });
+        return Ok(is_done.then(Vec::new));
     }
-    let Some(preview) = apply::preview("diff", &args.files, &args.place, client, session)? else { return Ok(None) };
-    let unchanged = preview.outcomes.into_iter().filter(|(_, change)| *change == Change::Unchanged);
-    Ok(Some((preview.stored, unchanged.map(|(key, _)| key).collect())))
+    let outcomes = apply::preview("diff", &args.files, &args.place, client, session)?;
+    let unchanged = |outcomes: Vec<(Key, Change)>| {
+        outcomes.into_iter().filter(|(_, change)| *change == Change::Unchanged).map(|(key, _)| key).collect()
+    };
+    Ok(outcomes.map(unchanged))
 }

@@ -2,12 +2,15 @@
 
 use clap::Args;
 use tortie_api::Key;
-use tortie_client::{Change, ClientError, LabelChange};
+use tortie_client::{ClientError, LabelChange};
 
 use crate::args::Place;
+use crate::ask::Agent;
 use crate::diagnose::{self, name_of};
+use crate::enforced;
 use crate::guard::{Guard, GuardArgs};
 use crate::namespace::{self, Wanted};
+use crate::plan::Writer;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::Link;
@@ -61,7 +64,9 @@ pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exi
         if calico { anyhow::anyhow!("{typed} not found") } else { anyhow::anyhow!("{}", problem.text()) }
     })?;
     let key = Key { kind: target.kind, namespace, name: target.name };
-    let client = link.writer(args.dry_run)?;
+    let agent = Agent::soon();
+    let writer = Writer::open(&link, args.dry_run, false, &agent, session)?;
+    let client = writer.client();
     let guard = Guard { link: &link, args: &args.guard };
     if !args.dry_run && !guard.allows(session, |trial| drop(trial.label(&key, &changes))) {
         return Ok(Exit::Refused);
@@ -83,17 +88,11 @@ pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exi
             Ok(Exit::Done)
         }
         Ok(done) => {
-            let word = super::word(done.change);
-            let would = if args.dry_run { " (dry run)" } else { "" };
-            session.terminal.line(format_args!("{} {word}{would}", name_of(&key)));
-            for note in &done.notes {
-                session.terminal.note(diagnose::remark(note, &key));
+            super::tell(&key, &done, &writer, args.dry_run, session)?;
+            if !args.dry_run {
+                enforced::warn(&link, &agent, session);
             }
-            if done.change == Change::Unchanged {
-                return Ok(Exit::Done);
-            }
-            super::after_change(&link, &client, &key, args.dry_run, session);
-            Ok(if args.dry_run && !guard.would_allow(session, &client) { Exit::Refused } else { Exit::Done })
+            Ok(if args.dry_run && !guard.would_allow(session, client) { Exit::Refused } else { Exit::Done })
         }
         Err(error) if calico => Err(calico_error(&error, &typed)),
         Err(error) => Err(our_error(&error, &key)),

@@ -2,14 +2,16 @@
 
 use clap::Args;
 use tortie_api::Key;
-use tortie_client::Change;
 use tortie_manifest::read::{self, Source};
 
 use crate::args::Place;
+use crate::ask::Agent;
 use crate::calico;
 use crate::diagnose::{self, name_of};
+use crate::enforced;
 use crate::guard::{Guard, GuardArgs};
 use crate::namespace::{self, Wanted};
+use crate::plan::Writer;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::Link;
@@ -54,7 +56,9 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
     let namespace = namespace::resolve(target.kind, &target.namespace, wanted)
         .map_err(|problem| hit(if calico { problem.reason } else { problem.text().to_owned() }))?;
     let key = Key { kind: target.kind, namespace, name: target.name };
-    let client = link.writer(args.dry_run)?;
+    let agent = Agent::soon();
+    let writer = Writer::open(&link, args.dry_run, false, &agent, session)?;
+    let client = writer.client();
     let patch = if calico { patch.to_owned() } else { as_json(patch)? };
     let guard = Guard { link: &link, args: &args.guard };
     if !args.dry_run && !guard.allows(session, |trial| drop(trial.patch(&key, &patch))) {
@@ -66,17 +70,11 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
             Ok(Exit::Done)
         }
         Ok(done) => {
-            let word = super::word(done.change);
-            let would = if args.dry_run { " (dry run)" } else { "" };
-            session.terminal.line(format_args!("{} {word}{would}", name_of(&key)));
-            for note in &done.notes {
-                session.terminal.note(diagnose::remark(note, &key));
+            super::tell(&key, &done, &writer, args.dry_run, session)?;
+            if !args.dry_run {
+                enforced::warn(&link, &agent, session);
             }
-            if done.change == Change::Unchanged {
-                return Ok(Exit::Done);
-            }
-            super::after_change(&link, &client, &key, args.dry_run, session);
-            Ok(if args.dry_run && !guard.would_allow(session, &client) { Exit::Refused } else { Exit::Done })
+            Ok(if args.dry_run && !guard.would_allow(session, client) { Exit::Refused } else { Exit::Done })
         }
         Err(error) if calico => {
             let text = calico::decoding(&error.to_string(), key.kind.name());
@@ -86,8 +84,15 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
             }
             Err(hit(text))
         }
-        Err(error) if error.is_missing() => Err(anyhow::anyhow!("{}", diagnose::line(&error, &key))),
-        Err(error) => Err(anyhow::anyhow!("{} was not changed: {}", name_of(&key), diagnose::line(&error, &key))),
+        Err(error) => {
+            let (name, why) = (name_of(&key), diagnose::line(&error, &key));
+            // Some reasons name the object themselves.
+            Err(if why.starts_with(&name) {
+                anyhow::anyhow!("{why}")
+            } else {
+                anyhow::anyhow!("{name} was not changed: {why}")
+            })
+        }
     }
 }
 
@@ -99,10 +104,11 @@ fn as_json(patch: &str) -> anyhow::Result<String> {
     let documents = read::read(&Source::new("<patch>", patch));
     match documents.as_slice() {
         [one] if !one.tree.entries().is_empty() => Ok(one.tree.to_json().to_string()),
-        [one] => {
+        // It cannot be read at all.
+        [one] if one.tree.to_json().is_null() => {
             let what = one.problems.first().map(|problem| format!(": {}", problem.text())).unwrap_or_default();
             anyhow::bail!("the patch is neither JSON nor YAML{what}")
         }
-        _ => anyhow::bail!("the patch is to be one record, such as '{{\"spec\": {{...}}}}'"),
+        _ => anyhow::bail!("the patch is not a record in JSON or YAML; write one, such as '{{\"spec\": {{...}}}}'"),
     }
 }

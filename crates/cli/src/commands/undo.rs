@@ -5,7 +5,6 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::Value;
 use tortie_api::{Key, Kind};
-use tortie_client::Client;
 use tortie_store::history::{LoggedChange, by_object};
 use tortie_store::{Act, Op, Overlay, Selection, Stopped, Store, Stored, Write};
 
@@ -15,7 +14,8 @@ use crate::commands::history::revisions;
 use crate::diagnose::name_of;
 use crate::enforced;
 use crate::guard::{Guard, GuardArgs};
-use crate::meaning::Meaning;
+use crate::in_force::{Purpose, Wanted};
+use crate::plan::Plan;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::Link;
@@ -65,7 +65,6 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
         return Ok(Exit::Failed);
     }
     let overlay = Arc::new(Overlay::new(store.clone()));
-    let trial = Client::new(overlay.clone());
     overlay.write_whole(&writes)?;
     refuse_orphans(&*overlay, &writes)?;
 
@@ -87,7 +86,16 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
         history.confirm(&act)?;
     }
     let agent = Agent::soon();
-    let meaning = if args.dry_run { Meaning::of_dry_run(&link, &trial, &agent, session) } else { None };
+    let plan = match args.dry_run {
+        true => {
+            let wanted = Wanted { from_store: false, purpose: Purpose::Change };
+            let plan = Plan::begin(&link, wanted, &agent, session)?;
+            plan.client.store().write_whole(&writes)?;
+            Some(plan)
+        }
+        false => None,
+    };
+    let meaning = plan.as_ref().map(Plan::meaning).transpose()?;
     let would = if args.dry_run { " (dry run)" } else { "" };
     for write in &writes {
         session.terminal.line(format_args!("{} {}{would}", name_of(&write.key), word(&write.op)));
@@ -97,9 +105,9 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
     if writes.is_empty() {
         session.terminal.line(format_args!("revision {} changed nothing that is left", revisions(&act)));
     }
-    if let Some(meaning) = &meaning {
+    if let (Some(meaning), Some(plan)) = (&meaning, &plan) {
         meaning.show(session);
-        if !guard.would_allow(session, &trial) {
+        if !guard.would_allow(session, &plan.client) {
             return Ok(Exit::Refused);
         }
     }

@@ -22,7 +22,7 @@ use tortie_verify::Report;
 
 use crate::args::Format;
 use crate::ask::{Agent, Waited};
-use crate::in_force::{self, Basis, Wanted};
+use crate::in_force::{self, Basis, Purpose, Wanted};
 use crate::report::Exit;
 use crate::session::Session;
 use crate::store::Link;
@@ -88,7 +88,7 @@ fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
     let link = Link::find_by(session, &args.config)?;
     let store = link.name()?;
     let agent = Agent::within(args.timeout);
-    let wanted = Wanted { from_store: args.from_store, may_be_absent: false };
+    let wanted = Wanted { from_store: args.from_store, purpose: Purpose::Answer };
     let mut tries = 0;
     loop {
         tries += 1;

@@ -43,8 +43,20 @@ impl Meaning {
         let too_many = self.verdicts.too_many.iter().map(|one| {
             json!({"endpoint": one.endpoint.to_string(), "way": one.reach.to_string(), "kindsOfPackets": one.classes})
         });
+        let lost = self.lost.iter().map(|one| {
+            json!({
+                "protocol": one.protocol,
+                "from": one.from.to_string(),
+                "to": one.to.to_string(),
+                "connections": one.count,
+                "why": one.why,
+            })
+        });
+        let without_effect = self.without_effect.iter().map(|one| json!({"what": one.what, "why": one.why}));
         json!({
             "objects": objects,
+            "openConnections": lost.collect::<Vec<_>>(),
+            "withoutEffect": without_effect.collect::<Vec<_>>(),
             "defaults": defaults.collect::<Vec<_>>(),
             "verdicts": verdicts.collect::<Vec<_>>(),
             "notComputed": too_many.collect::<Vec<_>>(),

@@ -3,7 +3,7 @@
 use tortie_diff::VerdictChange;
 use tortie_policy::{EndpointId, Family};
 
-use super::Meaning;
+use super::{Meaning, NoEffect};
 use crate::session::Session;
 
 /// More names than this are counted, not listed.
@@ -17,6 +17,13 @@ impl Meaning {
         if self.is_nothing() {
             return;
         }
+        if !self.without_effect.is_empty() {
+            session.terminal.line("\nwhat has no effect:");
+        }
+        for NoEffect { what, why } in self.without_effect.iter().take(ROWS) {
+            session.terminal.line(format_args!("  {what} {why}"));
+        }
+        more(self.without_effect.len(), session);
         if !self.defaults.is_empty() {
             session.terminal.line("\nwhat becomes of packets that no rule decides:");
         }
@@ -37,6 +44,16 @@ impl Meaning {
             last = Some(change);
         }
         more(verdicts.changes.len(), session);
+        if !self.lost.is_empty() {
+            session
+                .terminal
+                .line("\nopen connections that would be denied if they were opened again (they go on until they end):");
+        }
+        self.lost.iter().take(ROWS).for_each(|lost| session.terminal.line(format_args!("  {lost}")));
+        more(self.lost.len(), session);
+        if let Some(note) = &self.note {
+            session.terminal.note(note);
+        }
         for one in &verdicts.too_many {
             session.terminal.line(format_args!(
                 "not computed: {}, {}: the rules tell {} kinds of packets apart, which are too many",
@@ -53,15 +70,21 @@ fn more(count: usize, session: &mut Session) {
 }
 
 /// `hep/web1-eth0, hep/web2-eth0 and 7 more`.
-fn names(endpoints: &[EndpointId]) -> String {
+pub(super) fn names(endpoints: &[EndpointId]) -> String {
     let shown: Vec<String> = endpoints.iter().take(SHOWN).map(ToString::to_string).collect();
     let more = endpoints.len().saturating_sub(SHOWN);
     shown.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
 }
 
-/// `DENIED tcp 22 from everywhere: the end of tier default`.
+/// `DENIED now: tcp 22 from everywhere (the end of tier default)`.
 fn row(change: &VerdictChange) -> String {
     let word = if change.allowed { "ALLOWED" } else { "DENIED" };
+    let (packets, others) = places(change);
+    format!("{word} now: {packets} {others} ({})", change.by.join(" or "))
+}
+
+/// `tcp 22`, and `from everywhere`.
+pub(super) fn places(change: &VerdictChange) -> (String, String) {
     let side = if change.reach.is_inward() { "from" } else { "to" };
     let family = match change.families.as_slice() {
         [Family::V4] if change.apart => "IPv4 ",
@@ -71,6 +94,5 @@ fn row(change: &VerdictChange) -> String {
     let others: Vec<&str> = change.others.iter().take(SHOWN * 4).map(String::as_str).collect();
     let more = change.others.len().saturating_sub(SHOWN * 4);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let by = change.by.join(" or ");
-    format!("{word} now: {family}{} {side} {}{more} ({by})", change.traffic, others.join(", "))
+    (format!("{family}{}", change.traffic), format!("{side} {}{more}", others.join(", ")))
 }

@@ -77,6 +77,23 @@ fn packets_agree(world: &World, allowed: &[u16], denied: &[u16]) -> String {
     noted
 }
 
+/// The manifests of this file are in the store, and not in force: they allow port 81.
+fn planned_on_the_store(world: &World, file: &str, reason: &str) {
+    let warned = |told: &str| {
+        assert!(told.starts_with("warning[not-enforced]: ") && told.contains(reason), "{told}");
+    };
+    for arguments in [&["diff", "-f", file][..], &["apply", "-f", file, "--dry-run"], &["apply", "-f", file]] {
+        let output = world.tortie().args(arguments).output().unwrap();
+        let (said, told) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert!(said.contains("globalnetworkpolicy/web unchanged"), "{arguments:?}: {said}{told}");
+        assert!(output.status.success(), "{arguments:?}: {said}{told}");
+        warned(&told);
+    }
+    let (open, told) = explain(world, 81, &["-f", file]);
+    assert_eq!(open, Some(true), "{told}");
+    warned(&told);
+}
+
 #[test]
 fn the_agent_explain_and_verify_agree_on_an_object_that_cannot_be_read() {
     on_a_machine(|world| {
@@ -121,6 +138,13 @@ fn the_agent_explain_and_verify_agree_while_the_store_is_lost_and_after_a_restar
         move_store(&store, &aside);
         until("the loss is noticed", || explain(world, 80, &[]).1.starts_with("the store is lost since "));
         let said = agree_on_more(world, &[80], &[81], "the store is lost since ");
+        // An apply would make a new store, so that is what a preview plans on.
+        let file = world.file("again.yaml", &allow(81));
+        let output = world.tortie().args(["diff", "-f", file.to_str().unwrap()]).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.starts_with("warning[not-enforced]: the agent of this machine cannot reach the "), "{told}");
+        assert!(told.contains("there is no store at "), "{told}");
+        assert!(String::from_utf8(output.stdout).unwrap().contains("globalnetworkpolicy/web created"), "{told}");
         assert!(said.contains(&format!("last valid version, revision {good}")), "{said}");
         agent.kill();
         let _agent = world.agent();
@@ -145,6 +169,10 @@ fn an_agent_of_another_store_is_named_and_not_asked() {
         world.call(&["--store", other, "apply", "-f", file.to_str().unwrap()]);
         let (open, said) = explain(world, 81, &["--store", other]);
         assert!(open == Some(true) && said.contains("the agent of this machine follows another store"), "{said}");
+        let file = file.to_str().unwrap();
+        let output = world.tortie().args(["--store", other, "diff", "-f", file]).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && told.starts_with("warning[not-enforced]: the agent"), "{told}");
         let output = world.tortie().args(["--store", other, "delete", "gnp", "web"]).output().unwrap();
         let told = String::from_utf8(output.stderr).unwrap();
         let own = world.place.path().join("tortie.db");
@@ -175,6 +203,8 @@ fn a_store_that_was_replaced_is_not_obeyed_until_that_is_asked_for() {
         assert!(said.contains("REPLACED by another") && said.contains("is another store: its GUID is"), "{said}");
         let said = agree_on_more(world, &[80], &[81], "the store was replaced: the agent keeps revision ");
         assert!(said.starts_with("the store was replaced: the agent keeps revision "), "{said}");
+        // Every preview plans on the store, as apply does, and says first of all that the change is not in force here.
+        planned_on_the_store(world, file.to_str().unwrap(), " does not obey the embedded store ");
         // The next agent remembers.
         agent.kill();
         let agent = world.started(&[]);

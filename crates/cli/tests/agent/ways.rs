@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-use crate::world::{World, on_a_machine, run};
+use crate::world::{World, on_a_machine, run, until};
 use crate::{ENDPOINT, allow};
 
 /// A second interface and a container network behind a bridge, as docker makes it.
@@ -101,6 +101,20 @@ const IDLE: &str = "
 ";
 
 #[test]
+fn the_first_endpoint_of_a_machine_whose_node_is_mistyped_by_several_letters_is_told() {
+    on_a_machine(|world| {
+        let _agent = world.started_as("db1.frankfurt.example.com", &[]);
+        let file = world.file("first.yaml", &ENDPOINT.replace("web1,", "db1.frnakfrt.example.com,"));
+        // Only an agent that has started tells its name.
+        until("it is told", || {
+            let output = world.tortie().args(["apply", "-f", file.to_str().unwrap()]).output().unwrap();
+            let told = String::from_utf8(output.stderr).unwrap();
+            told.contains("a node that is not known; did you mean db1.frankfurt.example.com, the node of this machine?")
+        });
+    });
+}
+
+#[test]
 fn endpoints_that_do_not_count_are_told_when_they_are_written_and_afterwards() {
     on_a_machine(|world| {
         let _agent = world.agent();
@@ -110,7 +124,6 @@ fn endpoints_that_do_not_count_are_told_when_they_are_written_and_afterwards() {
         let told = String::from_utf8(output.stderr).unwrap();
         let reasons = [
             "hostendpoint/a-port judges no packet: port is a port of bridge docker0",
-            "hostendpoint/far is on web1.example.com, a node that no other object names; did you mean web1?",
             "hostendpoint/gone is not in force: no interface of web1 has one of its expectedIPs",
         ];
         for reason in reasons {
@@ -120,6 +133,9 @@ fn endpoints_that_do_not_count_are_told_when_they_are_written_and_afterwards() {
             told.contains("warning[same-interface]: `web1-eth0` is on eth0 of web1 too: only `second` counts"),
             "{told}"
         );
+        // Once, at its place in the file.
+        assert!(told.contains("warning[unknown-node]: node `web1.example.com` is not known: "), "{told}");
+        assert!(told.contains("did you mean `web1`?") && !told.contains("hostendpoint/far is"), "{told}");
         assert!(!told.contains("hostendpoint/second is") && !told.contains("hostendpoint/web1-eth0 is"), "{told}");
         world.call(&["status", "--wait"]);
         let status = world.call(&["status"]);

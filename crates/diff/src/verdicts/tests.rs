@@ -104,8 +104,8 @@ fn a_packet_is_told_if_and_only_if_it_is_judged_otherwise() {
 fn two_equal_sides_have_no_differences_and_nothing_is_judged() {
     for seed in 0..10 {
         let (_, after) = pair(seed);
-        assert_eq!(verdicts(&after.snapshot, &after.snapshot, None), Verdicts::default());
-        assert!(concerned([&after.snapshot, &after.snapshot], None).is_empty());
+        assert_eq!(verdicts(&after.snapshot, &after.snapshot, None, &BTreeSet::new()), Verdicts::default());
+        assert!(concerned([&after.snapshot, &after.snapshot], None, &BTreeSet::new()).is_empty());
     }
 }
 
@@ -173,11 +173,11 @@ fn what_an_endpoint_depends_on_elsewhere_concerns_it() {
         (object("Tier", "ops", "", serde_json::json!({"order": 1, "defaultAction": "Deny"})), "", ""),
     ] {
         let after = small(std::slice::from_ref(&change));
-        let told = verdicts(&before.snapshot, &after.snapshot, None);
+        let told = verdicts(&before.snapshot, &after.snapshot, None, &BTreeSet::new());
         let of: Vec<&VerdictChange> =
             told.changes.iter().filter(|row| row.endpoints == [EndpointId::Host("e".to_owned())]).collect();
         if packets.is_empty() {
-            let looked_at = concerned([&before.snapshot, &after.snapshot], None);
+            let looked_at = concerned([&before.snapshot, &after.snapshot], None, &BTreeSet::new());
             let is_it = |placed: &Placed| placed.endpoint == EndpointId::Host("e".to_owned());
             assert!(
                 looked_at.iter().any(is_it),
@@ -193,6 +193,6 @@ fn what_an_endpoint_depends_on_elsewhere_concerns_it() {
     // What nothing depends on is not even looked at.
     let other = object("GlobalNetworkSet", "unused", "unused", serde_json::json!({"nets": ["203.0.113.0/24"]}));
     let after = small(&[other]);
-    assert_eq!(verdicts(&before.snapshot, &after.snapshot, None), Verdicts::default());
-    assert!(concerned([&before.snapshot, &after.snapshot], None).is_empty());
+    assert_eq!(verdicts(&before.snapshot, &after.snapshot, None, &BTreeSet::new()), Verdicts::default());
+    assert!(concerned([&before.snapshot, &after.snapshot], None, &BTreeSet::new()).is_empty());
 }

@@ -1,0 +1,109 @@
+//! Open connections of this machine that could not be opened again after a change. They go on until they end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use tortie_agent::LocalFacts;
+use tortie_eval::protocol_name;
+use tortie_explain::text::decided_by;
+use tortie_explain::{EndSpec, Question, State, Topology, What, trace};
+use tortie_hostnet::{Tracked, tracked};
+use tortie_net::Protocol;
+
+/// More connections than this are not judged.
+const MOST: usize = 2_000;
+
+/// What this machine has open, as far as somebody may know it.
+#[derive(Default)]
+pub(crate) struct Open {
+    connections: Vec<Tracked>,
+    /// Why that is not all.
+    pub(crate) note: Option<String>,
+}
+
+/// Connections that would be denied as new ones, alike but for their source ports.
+pub(crate) struct Lost {
+    /// `tcp`.
+    pub(crate) protocol: String,
+    /// Who began them.
+    pub(crate) from: IpAddr,
+    /// To whom.
+    pub(crate) to: SocketAddr,
+    /// How many there are.
+    pub(crate) count: usize,
+    /// `DENIED by ...`.
+    pub(crate) why: String,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { protocol, from, to, count, why } = self;
+        let count = if *count == 1 { String::new() } else { format!(" ({count} connections)") };
+        write!(f, "{protocol} {from} -> {to}{count}: {why}")
+    }
+}
+
+impl Open {
+    /// What the kernel tracks. Only where the agent of this machine tells of its interfaces, without which nothing can be judged.
+    pub(crate) fn of_this_machine(ground: Option<&LocalFacts>) -> Self {
+        if ground.is_none() {
+            return Self::default();
+        }
+        match tracked(MOST + 1) {
+            Ok(mut connections) => {
+                let is_all = connections.len() <= MOST;
+                connections.truncate(MOST);
+                let note = format!("only {MOST} of the connections of this machine were judged");
+                Self { connections, note: (!is_all).then_some(note) }
+            }
+            Err(error) => Self {
+                connections: Vec::new(),
+                note: Some(format!("the open connections of this machine were not looked at: {error}")),
+            },
+        }
+    }
+
+    /// Those that are allowed as new ones before the change, and denied after it.
+    pub(super) fn lost(&self, before: &Topology<'_>, after: &Topology<'_>, ground: &LocalFacts) -> Vec<Lost> {
+        let mut found: BTreeMap<(u8, IpAddr, SocketAddr), (usize, String)> = BTreeMap::new();
+        for one in &self.connections {
+            let question = question(one, ground);
+            let Ok(answer) = trace(after, &question) else { continue };
+            if answer.allowed() || trace(before, &question).is_ok_and(|answer| !answer.allowed()) {
+                continue;
+            }
+            let why = || (0, decided_by(after.snapshot(), &answer));
+            found.entry((one.protocol, one.from.ip(), one.to)).or_insert_with(why).0 += 1;
+        }
+        let lost = |((protocol, from, to), (count, why)): ((u8, IpAddr, SocketAddr), (usize, String))| Lost {
+            protocol: protocol_name(protocol),
+            from,
+            to,
+            count,
+            why,
+        };
+        found.into_iter().map(lost).collect()
+    }
+}
+
+/// The question whether a connection could be opened now.
+fn question(one: &Tracked, ground: &LocalFacts) -> Question {
+    let is_own = |address: IpAddr| ground.host().links.iter().any(|link| link.addresses.contains(&address));
+    let is_through = !is_own(one.from.ip()) && !is_own(one.answers.ip());
+    let what = match Protocol::from_number(one.protocol) {
+        Ok(protocol) => What::Port(protocol, one.to.port()),
+        Err(_) => What::Other(one.protocol),
+    };
+    Question {
+        from: EndSpec::Address(one.from.ip()),
+        to: EndSpec::Address(one.to.ip()),
+        what,
+        node: is_through.then(|| ground.node.clone()),
+        in_interface: None,
+        out_interface: None,
+        source_port: Some(one.from.port()),
+        dnat: (one.answers != one.to).then(|| (one.answers.ip(), Some(one.answers.port()))),
+        state: State::New,
+    }
+}

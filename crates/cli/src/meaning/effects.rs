@@ -1,0 +1,95 @@
+//! What a change makes, or leaves, without effect: host endpoints that govern no interface, policies that select no endpoint,
+//! and rules that can never match.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tortie_eval::{Subject, selects};
+use tortie_explain::placement::{self, Idle};
+use tortie_explain::policy::unused_rules;
+use tortie_policy::{Direction, EndpointId, Policy, PolicyId, Snapshot};
+
+use crate::judged::topology;
+
+/// Of more workload endpoints it is not looked at whether they are in force, and of more policies whether their rules can match.
+const MOST: usize = 200;
+
+/// The host endpoints of one side that govern no interface.
+pub(super) type Placement = BTreeMap<String, Idle>;
+
+/// Something that has no effect after the change.
+pub(crate) struct NoEffect {
+    /// The endpoint or policy.
+    pub(crate) what: String,
+    /// Why, in words that follow it.
+    pub(crate) why: String,
+}
+
+/// The host endpoints that govern no interface.
+pub(super) fn placement(snapshot: &Snapshot, ground: Option<&tortie_agent::LocalFacts>) -> Placement {
+    placement::all_idle(&topology(snapshot, ground))
+}
+
+/// The nodes of endpoints that are on one which is not known.
+pub(super) fn nowhere<'a>(snapshot: &'a Snapshot, idle: &Placement) -> Vec<&'a str> {
+    let endpoints = idle.iter().filter(|(_, why)| why.is_nowhere);
+    endpoints.filter_map(|(name, _)| Some(snapshot.host_endpoints.get(name)?.node.as_str())).collect()
+}
+
+/// What has no effect after the change and was not so before, or was written by it.
+pub(super) fn without(sides: [&Snapshot; 2], idle: [&Placement; 2]) -> Vec<NoEffect> {
+    let [before, after] = sides;
+    let mut found = Vec::new();
+    for (name, why) in idle[1] {
+        let is_written = before.host_endpoints.get(name) != after.host_endpoints.get(name);
+        if is_written || idle[0].get(name) != Some(why) {
+            found.push(NoEffect { what: EndpointId::Host(name.clone()).to_string(), why: why.to_string() });
+        }
+    }
+    let workloads = after.workload_endpoints.iter().filter(|(id, one)| before.workload_endpoints.get(*id) != Some(one));
+    for (id, endpoint) in workloads.take(MOST) {
+        if let Some(why) = placement::idle_workload(after, endpoint) {
+            found.push(NoEffect {
+                what: EndpointId::Workload(id.clone()).to_string(),
+                why: format!("is not in force: {why}"),
+            });
+        }
+    }
+    let written: Vec<&Policy> =
+        after.policies.values().filter(|policy| before.policies.get(&policy.id) != Some(policy)).collect();
+    let mut looked_at: BTreeMap<&PolicyId, &Policy> = written.iter().map(|policy| (&policy.id, *policy)).collect();
+    looked_at.extend(losers(before, after));
+    let subjects = if looked_at.is_empty() { Vec::new() } else { subjects(after) };
+    let mut idle_policies = BTreeSet::new();
+    for policy in looked_at.values() {
+        if !subjects.iter().any(|subject| selects(&policy.selector, &subject.labels)) {
+            idle_policies.insert(&policy.id);
+            found.push(NoEffect { what: policy.id.to_string(), why: "selects no endpoint".to_owned() });
+        }
+    }
+    let selecting = written.into_iter().filter(|policy| !idle_policies.contains(&policy.id));
+    for policy in selecting.take(MOST) {
+        for (direction, number, why) in unused_rules(after, policy) {
+            let way = if direction == Direction::Ingress { "ingress" } else { "egress" };
+            found.push(NoEffect { what: format!("{} {way} rule {number}", policy.id), why });
+        }
+    }
+    found
+}
+
+/// The policies that selected an endpoint which is not as it was.
+fn losers<'a>(before: &Snapshot, after: &'a Snapshot) -> Vec<(&'a PolicyId, &'a Policy)> {
+    let hosts = before.host_endpoints.iter().filter(|(name, one)| after.host_endpoints.get(*name) != Some(one));
+    let workloads = before.workload_endpoints.iter().filter(|(id, one)| after.workload_endpoints.get(*id) != Some(one));
+    let changed: Vec<Subject> = hosts
+        .map(|(_, one)| Subject::host(before, one))
+        .chain(workloads.map(|(_, one)| Subject::workload(before, one)))
+        .collect();
+    let selected = |policy: &&Policy| changed.iter().any(|subject| selects(&policy.selector, &subject.labels));
+    let policies = before.policies.values().filter(selected);
+    policies.filter_map(|policy| after.policies.get_key_value(&policy.id)).collect()
+}
+
+fn subjects(snapshot: &Snapshot) -> Vec<Subject> {
+    let hosts = snapshot.host_endpoints.values().map(|one| Subject::host(snapshot, one));
+    hosts.chain(snapshot.workload_endpoints.values().map(|one| Subject::workload(snapshot, one))).collect()
+}

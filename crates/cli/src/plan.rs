@@ -1,0 +1,90 @@
+//! A change before it is made. Every preview plans it here: on what the store has that would be written to, whatever the
+//! agent of this machine has in force, and with the code that writes.
+
+use std::sync::Arc;
+
+use tortie_client::Client;
+use tortie_store::memory::MemoryStore;
+use tortie_store::{Listing, Selection};
+
+use crate::ask::Agent;
+use crate::in_force::{self, Purpose, Sources, Wanted};
+use crate::meaning::{Meaning, Open};
+use crate::session::Session;
+use crate::store::Link;
+
+/// A change that goes no further than this.
+pub(crate) struct Plan {
+    /// What the store had, and what is in force beside it.
+    pub(crate) sources: Sources,
+    /// Makes the change.
+    pub(crate) client: Client,
+}
+
+impl Plan {
+    /// On what the store has now. Says first who does not enforce a change of this store.
+    pub(crate) fn begin(link: &Link, wanted: Wanted, agent: &Agent, session: &mut Session) -> anyhow::Result<Self> {
+        let sources = in_force::load(link, wanted, agent, session)?;
+        let client = Client::plan(link.store()?, sources.listing.clone());
+        Ok(Self { sources, client })
+    }
+
+    /// On an empty store, without any machine.
+    pub(crate) fn offline() -> Self {
+        Self { sources: Sources::default(), client: Client::new(Arc::new(MemoryStore::new())) }
+    }
+
+    /// What the store would have after the change.
+    pub(crate) fn after(&self) -> anyhow::Result<Listing> {
+        Ok(self.client.store().list(&Selection::default())?)
+    }
+
+    /// What the change means.
+    pub(crate) fn meaning(&self) -> anyhow::Result<Meaning> {
+        let open = Open::of_this_machine(self.sources.ground.as_ref());
+        Ok(Meaning::of(&self.sources, &self.sources.listing, &self.after()?, open))
+    }
+}
+
+/// What a command writes with.
+pub(crate) enum Writer {
+    /// It writes to the store; as calicoctl, or where nothing will be written because of a mistake, only as if.
+    Store(Client),
+    /// A dry run.
+    Plan(Box<Plan>),
+}
+
+impl Writer {
+    /// Of a command that is about to write, or is a dry run. With `held_back` nothing is written in any case.
+    pub(crate) fn open(
+        link: &Link,
+        dry_run: bool,
+        held_back: bool,
+        agent: &Agent,
+        session: &mut Session,
+    ) -> anyhow::Result<Self> {
+        Ok(match dry_run && !session.persona.is_calico() {
+            true => {
+                let wanted = Wanted { from_store: false, purpose: Purpose::Change };
+                Self::Plan(Box::new(Plan::begin(link, wanted, agent, session)?))
+            }
+            false => Self::Store(link.writer(dry_run || held_back)?),
+        })
+    }
+
+    /// Its client.
+    pub(crate) fn client(&self) -> &Client {
+        match self {
+            Self::Store(client) => client,
+            Self::Plan(plan) => &plan.client,
+        }
+    }
+
+    /// What a dry run would change.
+    pub(crate) fn meaning(&self) -> anyhow::Result<Option<Meaning>> {
+        match self {
+            Self::Store(_) => Ok(None),
+            Self::Plan(plan) => plan.meaning().map(Some),
+        }
+    }
+}
