@@ -168,7 +168,7 @@ fn replaced(value: &Value, random: &mut Random, path: &[String]) -> Value {
         };
         let same = match (value, &new) {
             (Value::String(_), Value::String(text)) => {
-                ![HUGE, NO_CHARACTER, DEEP].contains(&text.as_str()) && !(is_typed && text == NO_TEXT)
+                !([HUGE, NO_CHARACTER, DEEP].contains(&text.as_str()) || is_typed && text == NO_TEXT)
             }
             (Value::Number(_), Value::Number(_)) => {
                 path.iter().any(|step| matches!(step.as_str(), "order" | "ingress" | "egress")) && !is_typed
