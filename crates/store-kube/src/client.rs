@@ -142,11 +142,17 @@ impl Client {
     }
 
     async fn send(&self, call: &Call) -> Result<Response<Incoming>, Trouble> {
-        let request = self.request(call)?;
+        let mut request = self.request(call)?;
         let sending = async {
             match self.connection().await? {
                 Sender::Two(mut sender) => sender.send_request(request).await.map_err(|error| away(&error)),
-                Sender::One(mut sender) => sender.send_request(request).await.map_err(|error| away(&error)),
+                Sender::One(mut sender) => {
+                    // A whole URL is for proxies, and some servers take it only from them.
+                    if let Some(path) = request.uri().path_and_query().cloned() {
+                        *request.uri_mut() = path.into();
+                    }
+                    sender.send_request(request).await.map_err(|error| away(&error))
+                }
             }
         };
         match tokio::time::timeout(ANSWER, sending).await {

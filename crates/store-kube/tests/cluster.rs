@@ -210,3 +210,25 @@ fn whether_nothing_changed_between_two_positions_is_found_out() {
     let after = store.position().expect("a position");
     assert!(!store.is_quiet(&before, &after).expect("an answer"));
 }
+
+#[test]
+fn a_partition_is_noticed_though_no_connection_ends_and_what_changed_behind_it_arrives() {
+    let cluster = shop(Group::Native);
+    let store = cluster.store();
+    let selection = Selection::for_enforcement("n1");
+    let from = store.list(&selection).expect("a list").position;
+    let mut watch = store.watch(&selection, &from).expect("a watch");
+    // Something arrives, so everything is connected.
+    running(&cluster, "web", "10.65.1.1");
+    change(&mut *watch, &wep("web"));
+    cluster.server.lock().expect("it is alive").pause();
+    let noticed = wait_until("the partition is noticed", || watch.next(Duration::from_secs(1)).err());
+    assert!(matches!(noticed, StoreError::Failed(_)), "{noticed}");
+    cluster.server.lock().expect("it is alive").resume();
+    running(&cluster, "web", "10.65.1.2");
+    let event = wait_until("what changed", || {
+        // Until all streams are back it says that the server is away.
+        watch.next(Duration::from_secs(1)).ok().flatten().filter(|event| *event.key() == wep("web"))
+    });
+    assert_eq!(json_of(&event)["spec"]["ipNetworks"], json!(["10.65.1.2/32"]));
+}

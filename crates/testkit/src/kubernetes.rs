@@ -229,6 +229,7 @@ fn server_arguments(directory: &Path, etcd: u16, port: u16) -> Vec<String> {
         format!("--cert-dir={}", directory.display()),
         format!("--token-auth-file={}", file("tokens.csv")),
         "--authorization-mode=RBAC".to_owned(),
+        "--allow-privileged=true".to_owned(),
         format!("--service-account-key-file={}", file("accounts.pub")),
         format!("--service-account-signing-key-file={}", file("accounts.key")),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),

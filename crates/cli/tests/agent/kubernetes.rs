@@ -185,3 +185,39 @@ fn a_rule_with_a_service_follows_its_endpoints() {
         assert!(reaches(world, 80));
     });
 }
+
+fn shipped(file: &str) -> String {
+    format!("{}/../../packaging/kubernetes/{file}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_role_that_is_shipped_is_all_that_an_agent_needs_and_writes_nothing() {
+    on_a_machine(|world| {
+        let server = cluster(world);
+        server.kubectl(&["create", "-f", &shipped("rbac.yaml")], "");
+        // A server without nodes runs no agent, but it knows whether it could.
+        server.kubectl(&["create", "--dry-run=server", "-f", &shipped("daemonset.yaml")], "");
+        let admin = std::fs::read_to_string(server.kubeconfig(ADMIN)).unwrap();
+        let token = server.kubectl(&["-n", "kube-system", "create", "token", "tortie-agent"], "");
+        let mut account: Value = serde_json::from_str(&admin).unwrap();
+        account["users"][0]["user"]["token"] = json!(token.trim());
+        world.kubeconfig = Some(world.file("agent.kubeconfig", &account.to_string()));
+        let (_pod, _listeners) = pod(world);
+        let _agent = world.agent();
+        until("the pod is reached", || reaches(world, 81));
+        server.kubectl(&["apply", "-f", "-"], &policy(80).to_string());
+        until("the policy is in force", || !reaches(world, 81));
+        world.call(&["status", "--wait"]);
+        world.call(&["verify"]);
+        let tier = world.file("tier.yaml", "apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: first}\n");
+        let refused = world.fails(&["create", "-f", tier.to_str().unwrap()]);
+        assert!(refused.contains("unauthorized"), "{refused}");
+        // Beside it, the role of those who write policy.
+        let bind = ["create", "clusterrolebinding", "writer", "--clusterrole=tortie-policy-admin"];
+        server.kubectl(&[&bind[..], &["--serviceaccount=kube-system:tortie-agent"]].concat(), "");
+        until("it may write", || {
+            world.tortie().args(["apply", "-f", tier.to_str().unwrap()]).output().unwrap().status.success()
+        });
+        world.call(&["delete", "tier", "first"]);
+    });
+}

@@ -57,11 +57,16 @@ impl Status {
     }
 }
 
+/// A server that asks to wait longer is asked again after so many seconds all the same: it may have meant another caller, and
+/// nothing is followed meanwhile.
+const PATIENCE: u64 = 60;
+
 impl Trouble {
     /// What an answer with this code means.
     pub(crate) fn of(code: u16, retry_after: Option<u64>, body: &[u8]) -> Self {
         let status = Status::of(Some(code), body);
         let seconds = retry_after.or(Some(status.details.retry_after_seconds).filter(|seconds| *seconds > 0));
+        let seconds = seconds.map(|seconds| seconds.min(PATIENCE));
         match (code, seconds) {
             (410, _) => Trouble::Expired,
             (429, seconds) => Trouble::Busy(Duration::from_secs(seconds.unwrap_or(1)), status.message),
@@ -130,6 +135,7 @@ mod tests {
     #[test]
     fn answers_say_whether_to_wait_to_try_again_or_to_begin_anew() {
         assert_eq!(Trouble::of(429, Some(7), b"slow"), Trouble::Busy(Duration::from_secs(7), "slow".to_owned()));
+        assert_eq!(Trouble::of(503, Some(u64::MAX), b"m"), Trouble::Busy(Duration::from_secs(60), "m".to_owned()));
         let body = br#"{"message":"m","details":{"retryAfterSeconds":3}}"#;
         assert_eq!(Trouble::of(429, None, body), Trouble::Busy(Duration::from_secs(3), "m".to_owned()));
         assert_eq!(Trouble::of(503, None, b""), Trouble::Away("HTTP status 503".to_owned()));

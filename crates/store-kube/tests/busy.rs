@@ -1,0 +1,146 @@
+//! A server that has too much to do asks for patience: it gets it, for as long as the caller has some. The server is made by
+//! hand, since a real one is seldom so.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tortie_api::{Key, Kind};
+use tortie_store::{Selection, Store, Write};
+use tortie_store_kube::custom::Group;
+use tortie_store_kube::{Given, KubeStore, Settings};
+
+/// What is answered: a code, how many seconds to wait, and a body.
+type Answer = (u16, Option<u64>, Value);
+
+/// A server that gives these answers to requests for anything under a path, and what it was asked when.
+struct Server {
+    url: String,
+    asked: Arc<Mutex<Vec<(String, Instant)>>>,
+}
+
+impl Server {
+    fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (answers, seen) = (Mutex::new(VecDeque::from_iter(answers)), asked.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Some(line) = request(stream.as_ref().unwrap()) else { continue };
+                seen.lock().unwrap().push((line, Instant::now()));
+                let Some((code, wait, body)) = answers.lock().unwrap().pop_front() else { return };
+                let wait = wait.map_or(String::new(), |seconds| format!("Retry-After: {seconds}\r\n"));
+                let body = format!("{body}\n");
+                let head =
+                    format!("HTTP/1.1 {code} x\r\nConnection: close\r\n{wait}Content-Length: {}\r\n\r\n", body.len());
+                stream.unwrap().write_all((head + &body).as_bytes()).unwrap();
+            }
+        });
+        Self { url, asked }
+    }
+
+    fn store(&self, patience: Duration) -> KubeStore {
+        let given = Given { endpoint: self.url.clone(), ..Given::default() };
+        let settings = Settings::new(&given, &|_| None).unwrap();
+        KubeStore::new(Settings { group: Some(Group::Native), patience, ..settings }).unwrap()
+    }
+
+    /// The requests, and how long after the one before each came.
+    fn asked(&self) -> Vec<(String, Duration)> {
+        let asked = self.asked.lock().unwrap();
+        let before = asked.first().map(|(_, at)| *at).into_iter().chain(asked.iter().map(|(_, at)| *at));
+        asked.iter().zip(before).map(|((line, at), before)| (line.clone(), *at - before)).collect()
+    }
+}
+
+/// The first line of a request, which is read to its end.
+fn request(stream: &TcpStream) -> Option<String> {
+    let mut reader = BufReader::new(stream);
+    let mut first = String::new();
+    reader.read_line(&mut first).ok()?;
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    reader.read_exact(&mut vec![0; length]).ok()?;
+    Some(first.trim_end_matches(" HTTP/1.1\r\n").to_owned())
+}
+
+fn slow(seconds: u64) -> Answer {
+    (429, Some(seconds), json!({ "kind": "Status", "code": 429, "message": "too many requests" }))
+}
+
+fn tier() -> Value {
+    json!({ "apiVersion": "projectcalico.org/v3", "kind": "Tier",
+        "metadata": { "name": "a", "resourceVersion": "7" }, "spec": { "order": 1 } })
+}
+
+fn tiers() -> Value {
+    json!({ "metadata": { "resourceVersion": "9" }, "items": [tier()] })
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_list_waits_as_long_as_the_server_asks_for() {
+    let server = Server::start([slow(1), slow(2), (200, None, tiers())]);
+    let listing = server.store(LONG).list(&Selection::kind(Kind::Tier)).unwrap();
+    assert_eq!(listing.items[0].key, Key::cluster(Kind::Tier, "a"));
+    let asked = server.asked();
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    assert!(asked[1].1 >= Duration::from_secs(1) && asked[2].1 >= Duration::from_secs(2), "{asked:?}");
+}
+
+#[test]
+fn a_write_that_was_not_begun_is_made_once_the_server_takes_it() {
+    let server = Server::start([slow(1), (201, None, tier())]);
+    let write = Write::create(Key::cluster(Kind::Tier, "a"), &br#"{"spec":{"order":1}}"#[..]);
+    let written = server.store(LONG).write(&[write]).unwrap().remove(0).unwrap();
+    assert_eq!(written.revision.to_string(), "7");
+    let lines: Vec<_> = server.asked().into_iter().map(|(line, _)| line).collect();
+    let post = "POST /apis/projectcalico.org/v3/tiers".to_owned();
+    assert_eq!(lines, [post.clone(), post]);
+}
+
+#[test]
+fn who_has_no_patience_left_is_told_why() {
+    let server = Server::start([slow(1), slow(30), slow(30)]);
+    let begin = Instant::now();
+    let error = server.store(Duration::from_secs(10)).list(&Selection::kind(Kind::Tier)).unwrap_err().to_string();
+    assert!(error.contains("it asks for patience: too many requests"), "{error}");
+    assert!(begin.elapsed() < Duration::from_secs(10), "nothing is waited for in vain");
+    assert_eq!(server.asked().len(), 2);
+}
+
+#[test]
+fn a_watch_is_opened_again_when_the_server_takes_it() {
+    let change = json!({ "type": "MODIFIED", "object": tier() });
+    let server = Server::start([(200, None, tiers()), slow(1), (200, None, change)]);
+    let store = server.store(LONG);
+    let selection = Selection::kind(Kind::Tier);
+    let position = store.list(&selection).unwrap().position;
+    let mut watch = store.watch(&selection, &position).unwrap();
+    let deadline = Instant::now() + LONG;
+    let event = loop {
+        assert!(Instant::now() < deadline, "no event: {:?}", server.asked());
+        // It may say that the server is away.
+        if let Ok(Some(event)) = watch.next(Duration::from_secs(1)) {
+            break event;
+        }
+    };
+    assert_eq!(*event.key(), Key::cluster(Kind::Tier, "a"));
+    assert!(server.asked()[2].1 >= Duration::from_secs(1), "{:?}", server.asked());
+}
