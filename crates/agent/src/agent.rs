@@ -31,7 +31,9 @@ use crate::status_cell::StatusCell;
 use crate::stop_flag::StopFlag;
 use crate::store_reports::Reporter;
 use crate::supervisor::{self, Lifetime};
-use crate::{foreign_agents, guard, kernel_table, links, logger, notify, private_directory, store_follower};
+use crate::{
+    confirmations, foreign_agents, guard, kernel_table, links, logger, notify, private_directory, store_follower,
+};
 
 /// How an agent is started.
 pub struct Options {
@@ -197,6 +199,10 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
             reporter.settle(&settings.reporting);
         };
         move || engine.run(&received, &apply, settle)
+    })?;
+    thread("confirmations", {
+        let (store, status, stop) = (store.clone(), status.clone(), stop.clone());
+        move || confirmations::run(&store, &status, &stop)
     })?;
     if notify::is_asked_for() {
         thread("notify", {

@@ -30,6 +30,7 @@ mod agent;
 mod backoff;
 mod cache;
 pub mod config;
+mod confirmations;
 mod connection_tracking;
 mod dataplane;
 mod denials;

@@ -8,8 +8,8 @@ use clap::builder::StyledStr;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    agent, apply, backup, completion, datastore, delete, diff, explain, get, history, label, man, patch, schema,
-    status, test, top, undo, verify, version, watch,
+    agent, apply, backup, completion, confirm, datastore, delete, diff, explain, get, history, label, man, patch,
+    schema, status, test, top, undo, verify, version, watch,
 };
 use crate::persona::Persona;
 
@@ -66,7 +66,10 @@ Examples:
   tortie apply -R -f manifests/
 
   # See what would happen.
-  tortie apply -f policy.yaml --dry-run")]
+  tortie apply -f policy.yaml --dry-run
+
+  # Put everything back after two minutes unless `tortie confirm` comes before.
+  tortie apply -f policy.yaml --confirm")]
     Apply(apply::ApplyArgs),
     /// Change objects that exist to what manifests say
     #[command(after_help = "\
@@ -105,6 +108,15 @@ Examples:
 
 Only the embedded store keeps a history: its last 10,000 changes, or 64 MiB of them.")]
     History(history::HistoryArgs),
+    /// Keep a change that was made with --confirm
+    #[command(after_help = "\
+Examples:
+  # In a new session: over SSH it counts only from one that began after the change was in the kernel.
+  tortie confirm
+
+  # Where several changes wait.
+  tortie confirm 12")]
+    Confirm(confirm::ConfirmArgs),
     /// Take back what one command changed
     #[command(after_help = "\
 Examples:
@@ -378,7 +390,7 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
     let say = |text: Option<&StyledStr>| {
         let text = text?.to_string();
         let ours = |example: &&str| {
-            !["--dry-run", "hep/web1", "hep -l ", "-p 'spec:", "datastore copy"]
+            !["--dry-run", "--confirm", "hep/web1", "hep -l ", "-p 'spec:", "datastore copy"]
                 .iter()
                 .any(|flag| example.contains(flag))
         };
@@ -396,9 +408,9 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
         command = command.after_help(after);
     }
     for sub in subcommands {
-        const OURS: [&str; 15] = [
-            "diff", "history", "undo", "explain", "test", "schema", "man", "agent", "status", "watch", "top", "verify",
-            "backup", "restore", "copy",
+        const OURS: [&str; 16] = [
+            "diff", "confirm", "history", "undo", "explain", "test", "schema", "man", "agent", "status", "watch",
+            "top", "verify", "backup", "restore", "copy",
         ];
         let ours = OURS.contains(&sub.as_str());
         command = command.mut_subcommand(sub, |sub| {
@@ -409,7 +421,7 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
     command.mut_args(|arg| {
         let ours = matches!(
             arg.get_id().as_str(),
-            "store" | "strict" | "dry_run" | "keep_going" | "selector" | "allow_lockout" | "message"
+            "store" | "strict" | "dry_run" | "keep_going" | "selector" | "allow_lockout" | "message" | "confirm"
         );
         if ours { arg.hide(true) } else { arg }
     })

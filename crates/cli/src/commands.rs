@@ -4,6 +4,7 @@ pub(crate) mod agent;
 pub(crate) mod apply;
 pub(crate) mod backup;
 pub(crate) mod completion;
+pub(crate) mod confirm;
 pub(crate) mod datastore;
 pub(crate) mod delete;
 pub(crate) mod diff;
@@ -57,6 +58,7 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
         Command::Patch(args) => patch::run(&args, session),
         Command::Label(args) => label::run(&args, session),
         Command::History(args) => history::run(&args, session),
+        Command::Confirm(args) => confirm::run(&args, session),
         Command::Undo(args) => undo::run(&args, session),
         Command::Explain(args) => explain::run(&args, session),
         Command::Test(args) => test::run(&args, session),

@@ -51,6 +51,8 @@ pub(crate) struct Guard<'a> {
     pub(crate) link: &'a Link,
     /// Whether the user insists.
     pub(crate) args: &'a GuardArgs,
+    /// Whether what is written is put back unless it is confirmed: then nothing is refused. None where the command cannot say so.
+    pub(crate) confirm: Option<bool>,
 }
 
 impl Guard<'_> {
@@ -62,7 +64,11 @@ impl Guard<'_> {
         let Ok(client) = self.link.writer(true) else { return true };
         attempt(&client);
         let losses = self.losses(session, &client);
-        refuse(&losses, "nothing was written", session)
+        if self.confirm == Some(true) {
+            losses.iter().for_each(|loss| session.terminal.note(format_args!("this may {loss}")));
+            return true;
+        }
+        self.refuse(&losses, "nothing was written", session)
     }
 
     /// The same of a dry run: whether the write would be refused.
@@ -75,7 +81,21 @@ impl Guard<'_> {
             losses.iter().for_each(|loss| session.terminal.note(format_args!("would {loss}")));
             return true;
         }
-        refuse(&losses, "this would be refused", session)
+        self.refuse(&losses, "this would be refused", session)
+    }
+
+    /// Says what would be lost. Whether nothing is.
+    fn refuse(&self, losses: &[String], nothing: &str, session: &mut Session) -> bool {
+        losses.iter().for_each(|loss| session.terminal.error(format_args!("would {loss}")));
+        if !losses.is_empty() {
+            let has_history = || self.link.store().is_ok_and(|store| store.history().is_some());
+            let way = match self.confirm.is_some() && has_history() {
+                true => "use --confirm, or --allow-lockout",
+                false => "--allow-lockout writes it all the same",
+            };
+            session.terminal.error(format_args!("{nothing}; {way}"));
+        }
+        losses.is_empty()
     }
 
     /// What the content of a client's copy would lock out. Nothing where that cannot be found out, which is said.
@@ -96,15 +116,6 @@ fn found(result: anyhow::Result<Vec<String>>, session: &mut Session) -> Vec<Stri
         session.terminal.note(format_args!("the lock-out guard did not look: {error:#}"));
         Vec::new()
     })
-}
-
-/// Says what would be lost. Whether nothing is.
-fn refuse(losses: &[String], nothing: &str, session: &mut Session) -> bool {
-    losses.iter().for_each(|loss| session.terminal.error(format_args!("would {loss}")));
-    if !losses.is_empty() {
-        session.terminal.error(format_args!("{nothing}; --allow-lockout writes it all the same"));
-    }
-    losses.is_empty()
 }
 
 /// What another content of the store would lock out, of the session that this was started from. Nothing where that cannot be

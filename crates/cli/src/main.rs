@@ -10,6 +10,7 @@ mod batch;
 mod calico;
 mod commands;
 mod config;
+mod confirm;
 mod diagnose;
 mod enforced;
 mod guard;

@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 /// The variable in which sshd leaves the connection.
 pub(crate) const VARIABLE: &str = "SSH_CONNECTION";
@@ -99,10 +100,60 @@ fn origin_by(own: Option<&OsStr>, is_sudo: bool, proc: &Path) -> Origin {
     }
 }
 
+/// When the SSH session began that this command was started from, in milliseconds since 1970: when its connection was made, as far
+/// as the parent processes tell. None where they do not.
+pub(crate) fn began() -> Option<u64> {
+    let age = age(&std::env::var(VARIABLE).unwrap_or_default(), Path::new("/proc"))?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?;
+    u64::try_from(now.checked_sub(age)?.as_millis()).ok()
+}
+
+/// How old the session is: the process of sshd that serves this connection, or else the oldest parent that has the same
+/// connection in its environment.
+fn age(own: &str, proc: &Path) -> Option<Duration> {
+    let uptime = fs::read_to_string(proc.join("uptime")).ok()?;
+    let uptime: f64 = uptime.split_whitespace().next()?.parse().ok()?;
+    let (mut parent, mut connection) = (status(proc, "self").ok()?.parent, own.to_owned());
+    let (mut of_server, mut of_environment) = (None, None);
+    for _ in 0..MOST_PARENTS {
+        if parent <= 1 {
+            break;
+        }
+        let name = parent.to_string();
+        let process = status(proc, &name).ok()?;
+        if is_session(&process.name, &fs::read(proc.join(&name).join("cmdline")).unwrap_or_default()) {
+            of_server = Some(process.started);
+        }
+        let environment = fs::read(proc.join(&name).join("environ")).unwrap_or_default();
+        let found = variable(&environment).unwrap_or_default();
+        if connection.is_empty() {
+            connection.clone_from(&found);
+        }
+        if !found.is_empty() && found == connection {
+            of_environment = Some(process.started);
+        }
+        parent = process.parent;
+    }
+    let started = of_server.or(of_environment)?;
+    Some(Duration::try_from_secs_f64(uptime - started).unwrap_or_default())
+}
+
+/// Whether a process of sshd serves one connection; the one that listens does not.
+fn is_session(name: &str, command: &[u8]) -> bool {
+    let command = String::from_utf8_lossy(command);
+    let titled = command.starts_with("sshd: ") || command.starts_with("sshd-session: ");
+    SERVERS.contains(&name) && titled && !command.contains("[listener]")
+}
+
 struct Process {
     name: String,
     parent: u32,
+    /// In seconds since the machine was started.
+    started: f64,
 }
+
+/// How many of the kernel's ticks are a second, for user space: the same on every machine.
+const TICKS: f64 = 100.0;
 
 /// `PID (NAME) STATE PARENT ...`; a name may hold anything.
 fn status(proc: &Path, process: &str) -> std::io::Result<Process> {
@@ -111,8 +162,10 @@ fn status(proc: &Path, process: &str) -> std::io::Result<Process> {
     let parsed = || {
         let (_, rest) = text.split_once('(')?;
         let (name, rest) = rest.rsplit_once(')')?;
-        let parent = rest.split_whitespace().nth(1)?.parse().ok()?;
-        Some(Process { name: name.to_owned(), parent })
+        let mut fields = rest.split_whitespace();
+        let parent = fields.nth(1)?.parse().ok()?;
+        let started: f64 = fields.nth(17)?.parse().ok()?;
+        Some(Process { name: name.to_owned(), parent, started: started / TICKS })
     };
     parsed().ok_or_else(|| ErrorKind::InvalidData.into())
 }
@@ -157,7 +210,11 @@ mod tests {
         for (at, (id, name, parent, environment)) in processes.iter().enumerate() {
             let folder: PathBuf = place.path().join(id.to_string());
             fs::create_dir(&folder).unwrap();
-            fs::write(folder.join("stat"), format!("{id} ({name}) S {parent} 1 1 0 -1\n")).unwrap();
+            fs::write(
+                folder.join("stat"),
+                format!("{id} ({name}) S {parent} 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {} 0\n", id * 100),
+            )
+            .unwrap();
             if let Some(environment) = environment {
                 fs::write(folder.join("environ"), environment).unwrap();
             }
@@ -213,6 +270,30 @@ mod tests {
         let run0 = proc(&[(90, "tortie", 1, Some(""))]);
         assert!(matches!(origin_by(None, true, run0.path()), Origin::Unknown(_)), "its parent is init");
         assert!(matches!(origin_by(None, false, Path::new("/nowhere")), Origin::Unknown(_)));
+    }
+
+    #[test]
+    fn a_session_is_as_old_as_its_connection_also_where_several_share_one() {
+        let place = proc(&[
+            (90, "tortie", 80, Some("")),
+            (80, "sudo", 70, Some("SSH_CONNECTION=a\0")),
+            (70, "bash", 60, Some("SSH_CONNECTION=a\0")),
+            (60, "sshd", 50, Some("")),
+            (50, "sshd", 40, Some("")),
+            (40, "sshd", 1, Some("")),
+        ]);
+        fs::write(place.path().join("uptime"), "100.00 5.00\n").unwrap();
+        let command = |id: &str, text: &str| fs::write(place.path().join(id).join("cmdline"), text).unwrap();
+        // Each process of `proc` was started as many seconds after the machine as its id says.
+        let seconds = |place: &Path| age("", place).map(|age| age.as_secs());
+        assert_eq!(seconds(place.path()), Some(30), "without a title: the oldest parent with the connection");
+        command("60", "sshd: alice@pts/0");
+        command("50", "sshd: alice [priv]");
+        command("40", "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups");
+        assert_eq!(seconds(place.path()), Some(50));
+        let console = proc(&[(90, "tortie", 70, Some("")), (70, "bash", 1, Some(""))]);
+        fs::write(console.path().join("uptime"), "100.00 5.00\n").unwrap();
+        assert_eq!(seconds(console.path()), None);
     }
 
     #[test]

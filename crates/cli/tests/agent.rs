@@ -5,6 +5,8 @@
 
 #[path = "agent/churn.rs"]
 mod churn;
+#[path = "agent/confirm.rs"]
+mod confirm;
 #[path = "agent/etcd.rs"]
 mod etcd;
 #[path = "agent/foreign.rs"]

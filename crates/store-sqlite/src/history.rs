@@ -18,6 +18,17 @@ pub(crate) fn acts(sql: &Connection) -> rusqlite::Result<Vec<Act>> {
     sql.prepare_cached(&format!("SELECT {COLUMNS} FROM acts ORDER BY first DESC"))?.query_map([], act)?.collect()
 }
 
+/// Those that wait for a confirmation, the newest first.
+pub(crate) fn pending(sql: &Connection) -> rusqlite::Result<Vec<(Act, Pending)>> {
+    if schema::version(sql)? < 2 {
+        return Ok(Vec::new());
+    }
+    let mut statement =
+        sql.prepare_cached(&format!("SELECT {COLUMNS} FROM acts WHERE deadline IS NOT NULL ORDER BY first DESC"))?;
+    let found = statement.query_map([], act)?.collect::<rusqlite::Result<Vec<Act>>>()?;
+    Ok(found.into_iter().filter_map(|act| act.pending.map(|pending| (act, pending))).collect())
+}
+
 fn act(row: &Row<'_>) -> rusqlite::Result<Act> {
     let number = |at| -> rusqlite::Result<u64> { Ok(from_sql(row.get(at)?)) };
     let deadline: Option<i64> = row.get(7)?;

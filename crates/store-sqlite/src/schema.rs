@@ -47,6 +47,7 @@ const HISTORY: &str = "
         deadline  INTEGER,
         enforced  INTEGER
     ) STRICT;
+    CREATE INDEX pending ON acts (deadline) WHERE deadline IS NOT NULL;
 ";
 
 /// The bytes of a store in which nothing is, in WAL mode from the start.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tortie_api::Key;
-use tortie_store::history::{LoggedChange, PutBack};
+use tortie_store::history::{LoggedChange, Pending, PutBack};
 use tortie_store::{
     Act, Author, History, Listing, Op, Position, Selection, Stopped, Store, StoreError, Stored, Watch, Whole, Write,
     WriteError, Written,
@@ -212,6 +212,11 @@ impl History for SqliteStore {
 
     fn acts(&self) -> Result<Vec<Act>, StoreError> {
         let found = self.with(&self.reader, Role::Reader, |connection| connection.read(history::acts))?;
+        Ok(found.unwrap_or_default())
+    }
+
+    fn pending(&self) -> Result<Vec<(Act, Pending)>, StoreError> {
+        let found = self.with(&self.reader, Role::Reader, |connection| connection.read(history::pending))?;
         Ok(found.unwrap_or_default())
     }
 

@@ -79,6 +79,9 @@ pub trait History: Send + Sync {
     /// What is kept of the past, the newest first. Changes that were written before authors were kept are in none.
     fn acts(&self) -> Result<Vec<Act>, StoreError>;
 
+    /// What waits for a confirmation, the newest first.
+    fn pending(&self) -> Result<Vec<(Act, Pending)>, StoreError>;
+
     /// The changes of an act, in their order.
     fn changes(&self, act: &Act) -> Result<Vec<LoggedChange>, StoreError>;
 

@@ -15,6 +15,7 @@ use crate::args::{Files, Place};
 use crate::ask::Agent;
 use crate::batch::{self, Count, Kept};
 use crate::calico::{self, Tally};
+use crate::confirm::ConfirmArgs;
 use crate::diagnose::{self, name_of};
 use crate::enforced;
 use crate::guard::{Guard, GuardArgs};
@@ -81,6 +82,8 @@ pub(crate) struct WriteArgs {
     /// Say what would happen, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) confirm: ConfirmArgs,
     #[command(flatten)]
     pub(crate) guard: GuardArgs,
 }
@@ -178,11 +181,12 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
     }
     let is_warned = |at: usize, done: &tortie_client::Done| !waiting[at].1.is_empty() || !done.notes.is_empty();
     let refuse: Refuse = if args.strict { Some(&is_warned) } else { None };
-    let guard = Guard { link: &link, args: &args.guard };
+    let guard = Guard { link: &link, args: &args.guard, confirm: Some(args.confirm.confirm.is_some()) };
     let is_written = !args.dry_run && !kept_back;
     if is_written && !guard.allows(session, |trial| drop(trial.write(objects.clone(), mode, manner, refuse))) {
         return Ok(Exit::Refused);
     }
+    args.confirm.sign(&link, args.guard.message.as_deref(), session)?;
     let written = client.write(objects, mode, manner, refuse);
     let extent = if kept_back { Extent::Nothing } else { written.extent };
     let item = |at: usize| waiting.get(at).and_then(|(at, _)| manifests.items.get(*at));
@@ -229,6 +233,7 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
         let keys = manifests.items.iter().map(|item| item.object().key());
         placement::warn(&link, &agent, keys, is_told, session);
     }
+    args.confirm.announce(&link, session)?;
     // What is unchanged in the store need not be in force either.
     if !args.dry_run && extent != Extent::Nothing && fates.iter().any(|fate| fate.result.is_ok()) {
         enforced::warn(&link, &agent, session);

@@ -9,6 +9,7 @@ use crate::args::{Files, Place};
 use crate::ask::Agent;
 use crate::batch::{self, Count, Kept};
 use crate::calico::{self, Tally};
+use crate::confirm::ConfirmArgs;
 use crate::diagnose::{self, name_of};
 use crate::enforced;
 use crate::guard::{Guard, GuardArgs};
@@ -40,6 +41,8 @@ pub(crate) struct DeleteArgs {
     /// Say what would happen, and write nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
     #[command(flatten)]
     guard: GuardArgs,
 }
@@ -82,12 +85,13 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
     let client = writer.client();
     let placed: Vec<&Wish> = wishes.iter().filter(|wish| wish.victim.is_ok()).collect();
     let victims: Vec<Victim> = placed.iter().filter_map(|wish| wish.victim.as_ref().ok().cloned()).collect();
-    let guard = Guard { link: &link, args: &args.guard };
+    let guard = Guard { link: &link, args: &args.guard, confirm: Some(args.confirm.confirm.is_some()) };
     let is_written = !args.dry_run && !kept_back;
     let attempt = |trial: &Client| drop(trial.remove(victims.clone(), args.skip_not_exists, manner));
     if is_written && !guard.allows(session, attempt) {
         return Ok(Exit::Refused);
     }
+    args.confirm.sign(&link, args.guard.message.as_deref(), session)?;
     let deleted = client.remove(victims, args.skip_not_exists, manner);
     let extent = if kept_back { Extent::Nothing } else { deleted.extent };
     let mut outcomes = deleted.outcomes.into_iter();
@@ -164,7 +168,10 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
                 }
             }
             None if args.dry_run => {}
-            None => enforced::warn(&link, &agent, session),
+            None => {
+                args.confirm.announce(&link, session)?;
+                enforced::warn(&link, &agent, session);
+            }
         }
     }
     Ok(if failed == 0 { Exit::Done } else { Exit::Failed })

@@ -67,7 +67,7 @@ pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exi
     let agent = Agent::soon();
     let writer = Writer::open(&link, args.dry_run, false, &agent, session)?;
     let client = writer.client();
-    let guard = Guard { link: &link, args: &args.guard };
+    let guard = Guard { link: &link, args: &args.guard, confirm: None };
     if !args.dry_run && !guard.allows(session, |trial| drop(trial.label(&key, &changes))) {
         return Ok(Exit::Refused);
     }

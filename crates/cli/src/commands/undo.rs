@@ -68,7 +68,7 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
     overlay.write_whole(&writes)?;
     refuse_orphans(&*overlay, &writes)?;
 
-    let guard = Guard { link: &link, args: &args.guard };
+    let guard = Guard { link: &link, args: &args.guard, confirm: None };
     if !args.dry_run && !guard.allows(session, |trial| drop(trial.store().write_whole(&writes))) {
         return Ok(Exit::Refused);
     }

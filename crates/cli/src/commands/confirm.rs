@@ -1,0 +1,89 @@
+//! `confirm`: keeps a change that was made with `--confirm`.
+//!
+//! That a session is still open says nothing: open connections go on. So a confirmation over SSH counts only from a session that
+//! began after the change was in the kernel.
+
+use clap::Args;
+use tortie_store::Act;
+use tortie_store::history::Pending;
+
+use crate::args::Place;
+use crate::commands::history::{revisions, time};
+use crate::report::{Exit, Usage};
+use crate::session::Session;
+use crate::ssh::{self, Origin, origin};
+use crate::store::Link;
+
+/// Arguments of `confirm`.
+#[derive(Args, Debug)]
+pub(crate) struct ConfirmArgs {
+    /// A revision of the change, where several wait
+    #[arg(value_name = "REVISION")]
+    revision: Option<u64>,
+    #[command(flatten)]
+    place: Place,
+    /// Also from a session that began before the change
+    #[arg(long)]
+    force: bool,
+}
+
+/// Confirms.
+pub(crate) fn run(args: &ConfirmArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    let link = Link::find(session, &args.place)?;
+    let store = link.existing()?;
+    let history = link.history(&*store)?;
+    let (act, pending) = find(history.pending()?, args.revision)?;
+    if !args.force
+        && let Err(why) = counts(&pending)
+    {
+        anyhow::bail!("not confirmed: {why}. The change is put back at {}", time(pending.deadline));
+    }
+    if !history.confirm(&act)? {
+        anyhow::bail!("too late: revision {} was put back", revisions(&act));
+    }
+    session.terminal.line(format_args!("revision {} stays", revisions(&act)));
+    Ok(Exit::Done)
+}
+
+fn find(waiting: Vec<(Act, Pending)>, revision: Option<u64>) -> anyhow::Result<(Act, Pending)> {
+    let is_meant = |act: &Act| revision.is_none_or(|revision| (act.first..=act.last).contains(&revision));
+    let mut meant: Vec<(Act, Pending)> = waiting.into_iter().filter(|(act, _)| is_meant(act)).collect();
+    match (meant.pop(), meant.is_empty()) {
+        (Some(one), true) => Ok(one),
+        (Some(last), false) => {
+            meant.push(last);
+            let all: Vec<String> = meant.iter().map(|(act, _)| revisions(act)).collect();
+            Err(Usage(format!("several changes wait: name one by a revision ({})", all.join(", "))).into())
+        }
+        (None, _) => match revision {
+            Some(revision) => anyhow::bail!("revision {revision} does not wait for a confirmation (`tortie history`)"),
+            None => anyhow::bail!("nothing waits for a confirmation; `tortie history` shows what was put back"),
+        },
+    }
+}
+
+/// Whether a confirmation from here counts; the error says why not.
+fn counts(pending: &Pending) -> Result<(), String> {
+    match origin() {
+        Origin::Local => return Ok(()),
+        Origin::Unknown(why) => {
+            return Err(format!(
+                "whether this is a new SSH session is not known ({why}); --force confirms all the same"
+            ));
+        }
+        Origin::Ssh(_) => {}
+    }
+    let Some(enforced) = pending.enforced else {
+        return Err(
+            "the change is not in the kernel yet: wait for it (`tortie status --wait`), and connect anew".to_owned()
+        );
+    };
+    match ssh::began() {
+        Some(began) if began > enforced => Ok(()),
+        Some(_) => Err(
+            "this SSH session began before the change was in the kernel, so it does not show that a new one is possible: connect anew and confirm there, or use --force"
+                .to_owned(),
+        ),
+        None => Err("when this SSH session began is not known; --force confirms all the same".to_owned()),
+    }
+}

@@ -1,0 +1,68 @@
+//! `--confirm`: a change that the agent puts back unless `tortie confirm` keeps it in time.
+
+use std::time::Duration;
+
+use clap::Args;
+use tortie_agent::status::StoreState;
+use tortie_api::duration;
+use tortie_client::Client;
+
+use crate::ask::Agent;
+use crate::author::author;
+use crate::commands::history::{revisions, time};
+use crate::session::Session;
+use crate::store::Link;
+
+/// What the commands take whose change may wait for a confirmation.
+#[derive(Args, Debug)]
+pub(crate) struct ConfirmArgs {
+    /// Put everything back after this time unless `tortie confirm` comes before: the agent does it (embedded store only)
+    #[arg(
+        long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "2m",
+        value_parser = duration::parse, conflicts_with_all = ["dry_run", "keep_going"]
+    )]
+    pub(crate) confirm: Option<Duration>,
+}
+
+impl ConfirmArgs {
+    /// Lets what is written from now on wait for a confirmation. An error where nobody would put it back.
+    pub(crate) fn sign(&self, link: &Link, message: Option<&str>, session: &Session) -> anyhow::Result<()> {
+        let Some(within) = self.confirm else { return Ok(()) };
+        let store = link.store()?;
+        let history = link.history(&*store)?;
+        let obeyed = Agent::soon().store();
+        let why = match obeyed {
+            Err(error) => error.to_string(),
+            Ok(None) => "it does not say which store it obeys".to_owned(),
+            Ok(Some(status)) if status.name != link.name()? => format!("it obeys another store, {}", status.name),
+            Ok(Some(status)) if status.state != StoreState::InSync => {
+                format!("it does not follow this store now: {}", status.reason)
+            }
+            Ok(Some(_)) => {
+                // What every store begins with is not put back.
+                Client::new(store.clone()).initialise("", "")?;
+                history.sign(author(session.persona, message.unwrap_or_default(), Some(within)));
+                return Ok(());
+            }
+        };
+        anyhow::bail!("--confirm needs the agent of this machine, which puts the change back: {why}");
+    }
+
+    /// Says when what was just written is put back, if anything was.
+    pub(crate) fn announce(&self, link: &Link, session: &mut Session) -> anyhow::Result<()> {
+        if self.confirm.is_none() {
+            return Ok(());
+        }
+        let store = link.store()?;
+        let own = author(session.persona, "", None).command;
+        let waiting = link.history(&*store)?.pending()?;
+        if let Some((act, pending)) = waiting.iter().find(|(act, _)| act.author.command == own) {
+            session.terminal.note(format_args!(
+                "revision {} is put back at {} unless `tortie confirm` comes before, from a new session",
+                revisions(act),
+                time(pending.deadline)
+            ));
+        }
+        Ok(())
+    }
+}

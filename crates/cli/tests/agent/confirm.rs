@@ -1,0 +1,175 @@
+//! Changes that wait for a confirmation: whatever ends in between, the machine ends confirmed or as it was.
+
+use std::io::Write;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use tortie_random::Random;
+
+use crate::world::{World, on_a_machine, until};
+
+/// Closes the machine: no policy allows anything but the failsafes. And a set, so that half of it would show.
+const CLOSES: &str = "
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: all}
+spec: {node: web1, interfaceName: '*'}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkSet
+metadata: {name: set}
+spec: {nets: [192.0.2.0/24]}
+";
+/// What stands before, and is changed by nobody.
+const BEFORE: &str = "
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: other}
+spec: {selector: role == 'other', types: [Ingress], ingress: [{action: Allow}]}
+";
+
+const CONNECTION: &str = "192.0.2.99 50000 192.0.2.11 81";
+
+fn over_ssh(world: &World, arguments: &[&str]) -> Command {
+    let mut command = world.tortie();
+    command.env("SSH_CONNECTION", CONNECTION).args(arguments);
+    command
+}
+
+/// A session: a shell with the connection in its environment, which calls the program when it is told to.
+struct Session(Child);
+
+impl Session {
+    fn begin(world: &World, arguments: &[&str]) -> Self {
+        let call = over_ssh(world, &[]);
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", "read line; \"$@\"; exit $?", "sh"]).arg(call.get_program()).args(arguments).env_clear();
+        call.get_envs().for_each(|(name, value)| {
+            shell.env(name, value.unwrap_or_default());
+        });
+        let shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(shell.spawn().unwrap())
+    }
+
+    /// Whether the call succeeded, and what it said.
+    fn call(mut self) -> (bool, String) {
+        self.0.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        said(self.0.wait_with_output().unwrap())
+    }
+}
+
+fn said(output: Output) -> (bool, String) {
+    let text = [&output.stdout[..], &output.stderr[..]].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Everything in the store, byte for byte.
+fn content(world: &World) -> String {
+    ["hep", "gnetsets", "gnp"].map(|kind| world.call(&["get", kind, "-o", "yaml"])).concat()
+}
+
+/// Everything but the revisions of the objects, which putting back counts on.
+fn is_as_before(world: &World, before: &str) -> bool {
+    let plain = |text: &str| -> String {
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with("resourceVersion"));
+        lines.map(|line| format!("{line}\n")).collect()
+    };
+    plain(&content(world)) == plain(before)
+}
+
+#[test]
+fn what_is_not_confirmed_is_put_back_and_an_old_session_cannot_confirm_it() {
+    on_a_machine(|world| {
+        world.listen(81);
+        let agent = world.agent();
+        world.apply(BEFORE);
+        let before = content(world);
+        let old = Session::begin(world, &["confirm"]);
+        let file = world.file("closes.yaml", CLOSES);
+        let file = file.to_str().unwrap();
+        assert!(!said(over_ssh(world, &["apply", "-f", file]).output().unwrap()).0, "the guard refuses it");
+        let (done, text) = said(over_ssh(world, &["apply", "-f", file, "--confirm=8s"]).output().unwrap());
+        assert!(done && text.contains("unless `tortie confirm` comes before"), "{text}");
+        world.call(&["status", "--wait"]);
+        assert!(!world.reaches(81), "it is in force meanwhile");
+        until("the agent notes that it is in the kernel", || {
+            agent.log().contains("is put back unless it is confirmed")
+        });
+        let status = world.said(&["status"]);
+        assert!(status.contains("is put back at") && status.contains("tortie confirm"), "{status}");
+        let (done, text) = old.call();
+        assert!(!done && text.contains("this SSH session began before the change"), "{text}");
+        until("it is put back", || world.reaches(81));
+        assert!(is_as_before(world, &before), "{}", content(world));
+        let history = world.call(&["history"]);
+        assert!(history.contains("was not confirmed"), "{history}");
+        let text = world.fails(&["confirm"]);
+        assert!(text.contains("nothing waits"), "{text}");
+    });
+}
+
+#[test]
+fn what_a_new_session_confirms_stays() {
+    on_a_machine(|world| {
+        world.listen(81);
+        let agent = world.agent();
+        let file = world.file("closes.yaml", CLOSES);
+        let (done, text) =
+            said(over_ssh(world, &["apply", "-f", file.to_str().unwrap(), "--confirm=20s"]).output().unwrap());
+        assert!(done, "{text}");
+        until("the agent notes that it is in the kernel", || {
+            agent.log().contains("is put back unless it is confirmed")
+        });
+        let (done, text) = Session::begin(world, &["confirm"]).call();
+        assert!(done && text.contains("stays"), "{text}");
+        // One that waits shorter shows that the agent has looked since.
+        world.call(&["delete", "gnetsets", "set", "--confirm=1s"]);
+        until("the other one is put back", || world.said(&["get", "gnetsets"]).contains("set"));
+        assert!(!world.reaches(81));
+        assert!(!world.call(&["history"]).contains("unless confirmed"));
+    });
+}
+
+#[test]
+fn whoever_is_killed_in_between_the_machine_ends_as_it_was() {
+    const ROUNDS: u64 = 8;
+    on_a_machine(|world| {
+        world.listen(81);
+        world.agent().kill();
+        let file = world.file("before.yaml", BEFORE);
+        world.call(&["apply", "-f", file.to_str().unwrap()]);
+        let before = content(world);
+        let file = world.file("closes.yaml", CLOSES);
+        let mut written = 0;
+        for seed in 0..ROUNDS {
+            let mut random = Random::new(seed);
+            let agent = world.agent();
+            let mut call = over_ssh(world, &["apply", "-f", file.to_str().unwrap(), "--confirm=2s"]);
+            let mut call = call.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(random.below(250) as u64));
+            drop(call.kill());
+            call.wait().unwrap();
+            std::thread::sleep(Duration::from_millis(random.below(250) as u64));
+            agent.kill();
+            let kinds = ["hep", "gnetsets"].map(|kind| world.said(&["get", kind, "-o", "name"]).lines().count());
+            assert_eq!(kinds[0], kinds[1], "never half of it");
+            written += kinds[0];
+            // Somebody is away for longer than the deadline, or not.
+            std::thread::sleep(Duration::from_millis(if random.below(2) == 0 { 2200 } else { 0 }));
+            let agent = world.agent();
+            until("the machine is as it was", || world.reaches(81) && is_as_before(world, &before));
+            agent.kill();
+        }
+        assert!(written > 0, "some were written before the end");
+    });
+}
+
+#[test]
+fn without_an_agent_that_would_put_it_back_nothing_is_written() {
+    on_a_machine(|world| {
+        let file = world.file("closes.yaml", CLOSES);
+        let text = world.fails(&["apply", "-f", file.to_str().unwrap(), "--confirm"]);
+        assert!(text.contains("--confirm needs the agent of this machine"), "{text}");
+        assert!(!world.place.path().join("tortie.db").exists());
+    });
+}
