@@ -22,6 +22,7 @@ use crate::enforce::{self, SharedDataplane};
 use crate::engine::{Input, NodeEngine};
 use crate::local_facts::LocalFactsError;
 use crate::lock::{Lock, LockError};
+use crate::logger::{LogFormat, event};
 use crate::network::{self, NetworkQueue};
 use crate::node_name::NodeName;
 use crate::request_handler::RequestHandler;
@@ -53,6 +54,8 @@ pub struct Options {
     pub accept_store: bool,
     /// Enforce the node that this machine is called although an earlier agent enforced another.
     pub accept_node: bool,
+    /// How the log is written.
+    pub log_format: LogFormat,
     /// Gives free memory back to the machine. The start and large changes need several times what is kept afterwards.
     pub give_back: fn(),
 }
@@ -114,7 +117,7 @@ const WAITING: usize = 4096;
 
 /// Runs until a signal or a client ends it. Policy stays in place then, unless it was asked to be taken away.
 pub fn run(options: Options) -> Result<Ended, AgentError> {
-    logger::start();
+    logger::start(options.log_format);
     let sources = Sources { env: std::env::vars().collect(), file: options.felix };
     let status = Arc::new(StatusCell::default());
     status.supervisor.enter();
@@ -136,14 +139,14 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     let node = choose_node(called, cache.as_ref(), &status, options.accept_node)?;
     let problem = node.problem();
     let node = node.enforced;
-    log::info!("node {node}, {}", options.store_name);
+    log::info!(target: event::AGENT_STARTED, "node {node}, {}", options.store_name);
     let (name, opener) = (&options.store_name, options.opener);
     let store = Arc::new(CachedStore::new(opener, name, cache.clone(), status.clone(), stop.clone()));
     store.accept(options.accept_store);
     if let Some(problem) = problem {
         store.do_not_ask(problem);
     }
-    log::info!("{}", enforce::lock(&dataplane).adopt().map_err(AgentError::Adopt)?);
+    log::info!(target: event::TABLE_ADOPTED, "{}", enforce::lock(&dataplane).adopt().map_err(AgentError::Adopt)?);
 
     let watch = enforce::lock(&dataplane).watch().map_err(AgentError::Watch)?;
 
@@ -258,15 +261,17 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
 fn handle_signals(mut signals: Signals, sources: &Sources, store: &CachedStore, inputs: &SyncSender<Input>) {
     for signal in signals.forever() {
         if signal != SIGHUP {
-            log::info!("asked to end; policy stays in place");
+            log::info!(target: event::AGENT_STOPPING, "asked to end; policy stays in place");
             drop(inputs.send(Input::Stop));
             return;
         }
-        log::info!("asked to read files again");
+        log::info!(target: event::SETTINGS_READ, "asked to read files again");
         store.reopen();
         match Local::read(sources) {
             Ok(local) => drop(inputs.send(Input::Local(Box::new(local)))),
-            Err(error) => log::error!("the settings that were read before stay in force: {}", chain(&error)),
+            Err(error) => {
+                log::error!(target: event::SETTINGS_KEPT, "the settings that were read before stay in force: {}", chain(&error))
+            }
         }
     }
 }
@@ -283,7 +288,7 @@ fn check_foreign_agents(allowed: bool) -> Result<(), AgentError> {
     match foreign_agents::find().map_err(AgentError::Request)? {
         Some(other) if !allowed => Err(AgentError::ForeignAgent(other)),
         Some(other) => {
-            log::warn!("beside another policy agent: {other}");
+            log::warn!(target: event::FOREIGN_AGENT, "beside another policy agent: {other}");
             Ok(())
         }
         None => Ok(()),
@@ -301,7 +306,7 @@ fn choose_node(
     let node = NodeName::choose(called, copy.as_ref(), kernel_table::table_exists()?, accepted);
     match node.problem() {
         Some(problem) => {
-            log::error!("the node name CHANGED: {problem}");
+            log::error!(target: event::NODE_CHANGED, "the node name CHANGED: {problem}");
             status.update(|record| {
                 record.called.clone_from(&node.called);
                 record.problems.insert("node name", problem);
@@ -316,8 +321,7 @@ fn choose_node(
 fn open_cache(state: &Path, status: &Arc<StatusCell>) -> Option<CacheWriter> {
     let told = status.clone();
     let failed = move |reason: String| {
-        log::error!(
-            "the snapshot cache cannot be used, so an agent that starts without the store has no policy to enforce: {reason}"
+        log::error!(target: event::CACHE_FAILED, "the snapshot cache cannot be used, so an agent that starts without the store has no policy to enforce: {reason}"
         );
         told.update(|record| drop(record.problems.insert("snapshot cache", reason)));
     };

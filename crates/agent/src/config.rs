@@ -12,6 +12,7 @@
 
 mod agent;
 mod effect;
+mod effective;
 mod felix_cfg;
 mod local;
 mod value;
@@ -23,6 +24,7 @@ use tortie_api::{Key, Kind, Object, defaults};
 use tortie_policy::Settings;
 
 pub use agent::{AgentSettings, NetworkSettings, Reporting, Served};
+pub use effective::{Effective, EffectiveSetting, effective};
 pub use felix_cfg::{FelixCfgError, felix_cfg};
 pub use local::{Local, LocalError, Sources};
 
@@ -67,11 +69,11 @@ pub fn resolve(local: &Local, base: Settings, configurations: &[&Object]) -> Res
     let all: Vec<&Value> = specs.iter().collect();
     let (settings, wrong) = base.settle(&all);
     for (index, why) in wrong {
+        let name = why.path.to_string().trim_start_matches("spec.").to_owned();
         let source = match configurations.get(index) {
             Some(object) => format!("FelixConfiguration {}", object.metadata.name),
-            None => "environment or file".to_owned(),
+            None => local.origin(&name),
         };
-        let name = why.path.to_string().trim_start_matches("spec.").to_owned();
         notes.push(SettingNote { source, name, note: format!("{}; the next weaker value holds", why.reason) });
     }
     let agent = AgentSettings::from_specs(&all, &mut notes);

@@ -9,6 +9,7 @@ use tortie_store::{Act, Author, History, Position, StoreError};
 
 use crate::cache::CachedStore;
 use crate::dataplane::chain;
+use crate::logger::event;
 use crate::status::StoreState;
 use crate::status_cell::StatusCell;
 use crate::stop_flag::StopFlag;
@@ -70,7 +71,7 @@ fn look(history: &dyn History, status: &StatusCell) -> Result<bool, StoreError> 
         let in_kernel = status.read().in_kernel.position.has_reached(&Position::at(act.last));
         if pending.enforced.is_none() && in_kernel {
             history.note_enforced(&act, now)?;
-            log::info!("revision {} is in the kernel, and is put back unless it is confirmed", act.last);
+            log::info!(target: event::CONFIRMATION_AWAITED, "revision {} is in the kernel, and is put back unless it is confirmed", act.last);
         }
     }
     let note = waits.join("; ");
@@ -87,7 +88,7 @@ fn put_back(history: &dyn History, act: &Act, status: &StatusCell) -> Result<(),
     let command = format!("tortie agent: revision {} was not confirmed", act.last);
     history.sign(Author { uid: rustix::process::getuid().as_raw(), command, ..Author::default() });
     let Some(done) = history.put_back(act)? else { return Ok(()) };
-    log::warn!("revision {} was not confirmed: {} objects were put back", act.last, done.restored.len());
+    log::warn!(target: event::CHANGE_PUT_BACK, "revision {} was not confirmed: {} objects were put back", act.last, done.restored.len());
     if !done.left.is_empty() {
         let left: Vec<String> = done.left.iter().map(ToString::to_string).collect();
         report(
@@ -111,7 +112,7 @@ fn time(milliseconds: u64) -> String {
 
 fn report(status: &StatusCell, name: &'static str, problem: &str) {
     if let Some(problem) = status.set_problem(name, Some(problem)) {
-        log::error!("{problem}");
+        log::error!(target: event::CONFIRMATION_FAILED, "{problem}");
     }
 }
 

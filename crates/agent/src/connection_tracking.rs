@@ -11,6 +11,7 @@
 use tortie_dataplane::{Delta, Place};
 
 use crate::dataplane::{NodeDataplane, chain};
+use crate::logger::event;
 
 /// Whether any of these is a place of a host endpoint.
 pub(crate) fn names_host_endpoints<'a>(places: impl IntoIterator<Item = &'a Place>) -> bool {
@@ -36,21 +37,20 @@ pub(crate) fn before_host_endpoints(dataplane: &mut dyn NodeDataplane) {
     match entered {
         Ok(entered) => {
             if entered.entered > 0 {
-                log::info!(
-                    "{} open connections are tracked now, so that the first host endpoint does not cut them",
+                log::info!(target: event::CONNECTIONS_TRACKED, "{} open connections are tracked now, so that the first host endpoint does not cut them",
                     entered.entered
                 );
             }
             if let Some(reason) = entered.reason {
-                log::warn!(
-                    "{} open connections could not be tracked; the first host endpoint cuts them unless its policy allows their next packet: {}",
+                log::warn!(target: event::CONNECTIONS_UNTRACKED, "{} open connections could not be tracked; the first host endpoint cuts them unless its policy allows their next packet: {}",
                     entered.failed,
                     chain(&reason)
                 );
             }
         }
-        Err(reason) => log::warn!(
-            "open connections could not be tracked; the first host endpoint cuts those that are not, unless its policy allows their next packet: {reason}"
-        ),
+        Err(reason) => {
+            log::warn!(target: event::CONNECTIONS_UNTRACKED, "open connections could not be tracked; the first host endpoint cuts those that are not, unless its policy allows their next packet: {reason}"
+            )
+        }
     }
 }

@@ -21,6 +21,7 @@ use self::packet::Packet;
 use crate::dataplane::chain;
 use crate::enforce::{SharedDataplane, lock};
 use crate::events::{Denial, Event};
+use crate::logger::event;
 use crate::status_cell;
 use crate::supervisor::{self, Lifetime};
 
@@ -64,7 +65,7 @@ impl Denials {
         if watchers.group.is_none() {
             let (group, listener) = open()?;
             lock(&self.dataplane).log_denied(Some(group))?;
-            log::info!("denied packets are logged to nflog group {group}, because somebody watches them");
+            log::info!(target: event::DENIALS_WATCHED, "denied packets are logged to nflog group {group}, because somebody watches them");
             let denials = self.clone();
             let started = supervisor::start("denials", Lifetime::UntilDone, move || denials.read(listener));
             if let Err(error) = started {
@@ -98,8 +99,8 @@ impl Denials {
 
     fn log_no_more(&self) {
         match lock(&self.dataplane).log_denied(None) {
-            Ok(()) => log::info!("denied packets are not logged any more"),
-            Err(reason) => log::warn!("denied packets are still logged: {reason}"),
+            Ok(()) => log::info!(target: event::DENIALS_UNWATCHED, "denied packets are not logged any more"),
+            Err(reason) => log::warn!(target: event::DENIALS_UNWATCHED, "denied packets are still logged: {reason}"),
         }
     }
 
@@ -121,7 +122,9 @@ impl Denials {
             match lost {
                 Ok(false) => {}
                 Ok(true) => events.push(Event::NotShown { packets: None }),
-                Err(error) => log::debug!("a denied packet could not be read: {}", chain(&error)),
+                Err(error) => {
+                    log::debug!(target: event::DENIAL_UNREADABLE, "a denied packet could not be read: {}", chain(&error))
+                }
             }
             if second.elapsed() >= BEAT {
                 events.push(if hidden > 0 { Event::NotShown { packets: Some(hidden) } } else { Event::Alive });

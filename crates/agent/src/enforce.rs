@@ -14,6 +14,7 @@ use crate::backoff::Backoff;
 use crate::connection_tracking::{before_host_endpoints, brings_host_endpoints, names_host_endpoints};
 use crate::dataplane::NodeDataplane;
 use crate::lag;
+use crate::logger::event;
 use crate::network::NetworkQueue;
 use crate::status::Mark;
 use crate::status_cell::StatusCell;
@@ -83,7 +84,7 @@ pub(crate) fn run(
                 match &removed {
                     Ok(()) => supervisor::stopping(),
                     Err(reason) => {
-                        log::error!("cannot remove our tables, so they stay, and the agent goes on: {reason}")
+                        log::error!(target: event::UNINSTALL_FAILED, "cannot remove our tables, so they stay, and the agent goes on: {reason}")
                     }
                 }
                 // Nobody waits any more if this cannot be sent.
@@ -126,10 +127,17 @@ fn change(
     match result {
         Ok(()) => {
             let late = pending.take().is_some();
+            log::debug!(
+                target: event::CHANGE_APPLIED,
+                "revision {} is in the kernel: {} parts in {} ms",
+                mark.position,
+                delta.map_or(0, Delta::len),
+                took.as_millis()
+            );
             status.measures.apply_time.observe(took.as_secs_f64());
             status.measures.batch_size.observe(delta.map_or(0, Delta::len) as f64);
             if late {
-                log::info!("the dataplane takes changes again");
+                log::info!(target: event::CHANGE_RECOVERED, "the dataplane takes changes again");
             }
             status.update(|record| {
                 record.in_kernel = mark.clone();
@@ -146,7 +154,7 @@ fn change(
         }
         Err(reason) => {
             if status.read().failing.as_ref() != Some(&reason) {
-                log::error!("a change is not in force, and is tried again: {reason}");
+                log::error!(target: event::CHANGE_FAILED, "a change is not in force, and is tried again: {reason}");
             }
             status.update(|record| {
                 record.failing = Some(reason);

@@ -30,6 +30,7 @@ use crate::config::{self, AgentSettings, Local};
 use crate::enforce::ApplyRequest;
 use crate::lag::{self, StepGuard};
 use crate::links;
+use crate::logger::event;
 use crate::other_nodes::OtherNodes;
 use crate::placement_log::PlacementLog;
 use crate::status::StoreState;
@@ -184,7 +185,7 @@ impl NodeEngine {
                     let record = self.status.read();
                     (record.wanted.clone(), self.placements.step(&delta, &record.locals))
                 };
-                lines.iter().for_each(|line| log::info!("{line}"));
+                lines.iter().for_each(|line| log::info!(target: event::PLACEMENT_CHANGED, "{line}"));
                 // Most of what other nodes do changes nothing here, and wakes nobody.
                 if delta.is_empty() && self.status.mark_unchanged(&mark) {
                     continue;
@@ -210,10 +211,10 @@ impl NodeEngine {
                 self.in_sync = true;
                 self.mark_received(Some(&position));
                 let counts: usize = self.status.read().counts.values().sum();
-                log::info!("the store was read completely: {counts} objects, revision {position}");
+                log::info!(target: event::STORE_READ, "the store was read completely: {counts} objects, revision {position}");
             }
             Message::Lost(reason) => {
-                log::error!("the store cannot be reached any more, what it held stays in force: {reason}");
+                log::error!(target: event::STORE_LOST, "the store cannot be reached any more, what it held stays in force: {reason}");
                 self.status.update(|record| {
                     // These have been noted with their reason.
                     if !matches!(record.store, StoreState::Replaced | StoreState::NotAsked) {
@@ -236,7 +237,7 @@ impl NodeEngine {
                 let stands_in = matches!(record.store, StoreState::Stale | StoreState::Replaced | StoreState::NotAsked);
                 if in_sync && !stands_in && record.store != StoreState::InSync {
                     if record.store == StoreState::Lost {
-                        log::info!("the store answers again");
+                        log::info!(target: event::STORE_REACHED, "the store answers again");
                     }
                     record.set_store(StoreState::InSync, status_cell::now(), String::new());
                 }
@@ -400,15 +401,17 @@ impl NodeEngine {
         let problem = (!sets.is_empty())
             .then(|| format!("{}: rules that allow by them never match, others deny on every port", sets.join("; ")));
         if let Some(problem) = self.status.set_problem(PROBLEM, problem.as_deref()) {
-            log::error!("{problem}");
+            log::error!(target: event::NAMED_PORTS_TOO_LARGE, "{problem}");
         }
     }
 
     fn report(&self, key: &Key, unreadable: Option<Unreadable>) {
         let known = self.status.read().unreadable.get(key).cloned();
         match &unreadable {
-            Some(unreadable) if known.as_ref() != Some(unreadable) => log::error!("{key}: {unreadable}"),
-            None if known.is_some() => log::info!("{key} can be read again"),
+            Some(unreadable) if known.as_ref() != Some(unreadable) => {
+                log::error!(target: event::OBJECT_UNREADABLE, "{key}: {unreadable}")
+            }
+            None if known.is_some() => log::info!(target: event::OBJECT_READABLE, "{key} can be read again"),
             _ => return,
         }
         self.status.update(|record| match unreadable {
@@ -427,7 +430,7 @@ impl NodeEngine {
         let resolved = config::resolve(&self.local, Settings::of_pools(self.pools.values()), &own);
         let known = self.status.read().settings.clone();
         for note in resolved.notes.iter().filter(|note| !known.contains(note)) {
-            log::warn!("setting {} in {}: {}", note.name, note.source, note.note);
+            log::warn!(target: event::SETTING_IGNORED, "setting {} in {}: {}", note.name, note.source, note.note);
         }
         self.status.update(|record| record.settings = resolved.notes);
         if self.settings.as_ref() != Some(&resolved.settings) {

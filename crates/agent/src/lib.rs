@@ -74,6 +74,7 @@ pub use dataplane::{NodeDataplane, OpenError};
 pub use kernel_table::{BaseChain, KernelTable, kernel_table, table_exists};
 pub use local_facts::{LocalFacts, LocalFactsError, TablesOfOthers};
 pub use lock::LockError;
+pub use logger::LogFormat;
 pub use uninstall::{UninstallError, Uninstalled, uninstall};
 
 /// Where an agent keeps what outlives it, unless something else is said.

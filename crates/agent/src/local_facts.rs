@@ -16,8 +16,9 @@ use tortie_policy::packet::{Host, Link};
 use tortie_sync::InForce;
 use tortie_verify::{Report, VerifyError, verify};
 
-use crate::config::{self, AgentSettings, Local, LocalError, Sources};
+use crate::config::{self, AgentSettings, Effective, Local, LocalError, Sources};
 use crate::kernel_table;
+use crate::logger::event;
 
 /// A node as its agent sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,8 +84,9 @@ impl LocalFacts {
     pub(crate) fn new(node: String, links: &[Link], local: Local) -> Self {
         let interfaces = links.iter().map(|link| (link.name.clone(), link.addresses.clone())).collect();
         // Without them questions about packets are answered for every interface.
-        let machine =
-            tortie_hostnet::machine().inspect_err(|error| log::debug!("cannot read the routes: {error}")).ok();
+        let machine = tortie_hostnet::machine()
+            .inspect_err(|error| log::debug!(target: event::ROUTES_UNREADABLE, "cannot read the routes: {error}"))
+            .ok();
         Self { node, interfaces, local, machine, denied_group: None }
     }
 
@@ -127,15 +129,25 @@ impl LocalFacts {
         Host { node: self.node.clone(), links }
     }
 
+    /// Every setting that has an effect here, and who says its value.
+    pub fn effective_settings(&self, in_force: &InForce) -> Effective {
+        let snapshot = &in_force.snapshot;
+        config::effective(&self.local, &Settings::of_pools(snapshot.pools.values()), &self.configurations(in_force))
+    }
+
+    /// The FelixConfigurations that are for this node, weakest first.
+    fn configurations<'a>(&self, in_force: &'a InForce) -> Vec<&'a Object> {
+        let configurations: Vec<&Object> = in_force.configurations.values().collect();
+        let labels = in_force.snapshot.nodes.get(&self.node).map(|node| &node.labels);
+        configurations_of(&self.node, labels, &configurations)
+    }
+
     /// Puts the settings that are in force here into what the store says: this machine's own are stronger. Gives the
     /// agent's own settings.
     pub fn apply_settings(&self, in_force: &mut InForce) -> AgentSettings {
-        let snapshot = &mut in_force.snapshot;
-        let configurations: Vec<&Object> = in_force.configurations.values().collect();
-        let labels = snapshot.nodes.get(&self.node).map(|node| &node.labels);
-        let own = configurations_of(&self.node, labels, &configurations);
-        let resolved = config::resolve(&self.local, Settings::of_pools(snapshot.pools.values()), &own);
-        snapshot.node_settings.insert(self.node.clone(), resolved.settings);
+        let base = Settings::of_pools(in_force.snapshot.pools.values());
+        let resolved = config::resolve(&self.local, base, &self.configurations(in_force));
+        in_force.snapshot.node_settings.insert(self.node.clone(), resolved.settings);
         resolved.agent
     }
 }

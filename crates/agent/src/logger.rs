@@ -1,16 +1,99 @@
-//! The log: lines on standard error, with the time, or for the journal with its mark of severity.
+//! The log, on standard error: lines for people with the time, lines for the journal with its mark of severity, or a JSON object a
+//! line.
+//!
+//! Each line is of one of the events in [`event`], which is the target of its `log` call. [docs/log.md](../../../docs/log.md) lists
+//! them; a test holds it and the calls together.
 
 use std::io::Write;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::status_cell;
-
-struct Lines {
-    journal: bool,
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people, and for the journal where it reads standard error.
+    #[default]
+    Text,
+    /// An object a line: `time`, `level`, `event`, `message`.
+    Json,
 }
 
-impl Log for Lines {
+/// The names of events. They do not change, unlike the messages.
+pub(crate) mod event {
+    macro_rules! events {
+        ($($name:ident = $text:literal,)*) => {
+            $(pub(crate) const $name: &str = $text;)*
+            /// All of them.
+            pub(super) const ALL: &[&str] = &[$($text),*];
+        };
+    }
+
+    events! {
+        AGENT_STARTED = "agent-started",
+        AGENT_STOPPING = "agent-stopping",
+        CACHE_FAILED = "cache-failed",
+        CHANGE_APPLIED = "change-applied",
+        CHANGE_FAILED = "change-failed",
+        CHANGE_PUT_BACK = "change-put-back",
+        CHANGE_RECOVERED = "change-recovered",
+        CONFIRMATION_AWAITED = "confirmation-awaited",
+        CONFIRMATION_FAILED = "confirmation-failed",
+        CONNECTIONS_TRACKED = "connections-tracked",
+        CONNECTIONS_UNTRACKED = "connections-untracked",
+        DENIAL_UNREADABLE = "denial-unreadable",
+        DENIALS_UNWATCHED = "denials-unwatched",
+        DENIALS_WATCHED = "denials-watched",
+        DIRECTORY_MODE = "directory-mode",
+        FOREIGN_AGENT = "foreign-agent",
+        HOST_SETTING_CHANGED = "host-setting-changed",
+        INTERFACES_LOST = "interfaces-lost",
+        INTERFACES_WATCHED = "interfaces-watched",
+        MARK_MASK_CHANGED = "mark-mask-changed",
+        NAMED_PORTS_TOO_LARGE = "named-ports-too-large",
+        NETWORK_FAILED = "network-failed",
+        NODE_ACCEPTED = "node-accepted",
+        NODE_CHANGED = "node-changed",
+        OBJECT_READABLE = "object-readable",
+        OBJECT_UNREADABLE = "object-unreadable",
+        PLACEMENT_CHANGED = "placement-changed",
+        REPORT_FAILED = "report-failed",
+        ROUTES_UNREADABLE = "routes-unreadable",
+        RULE_COUNTS_UNREADABLE = "rule-counts-unreadable",
+        SERVICE_FAILED = "service-failed",
+        SERVICE_LISTENING = "service-listening",
+        SERVICE_MANAGER_UNREACHABLE = "service-manager-unreachable",
+        SETTING_IGNORED = "setting-ignored",
+        SETTINGS_KEPT = "settings-kept",
+        SETTINGS_READ = "settings-read",
+        STORE_ACCEPTED = "store-accepted",
+        STORE_LOST = "store-lost",
+        STORE_REACHED = "store-reached",
+        STORE_READ = "store-read",
+        STORE_REPLACED = "store-replaced",
+        TABLE_ADOPTED = "table-adopted",
+        TABLE_REPAIRED = "table-repaired",
+        TABLE_UNWATCHED = "table-unwatched",
+        THREAD_FAILED = "thread-failed",
+        UNINSTALL_FAILED = "uninstall-failed",
+    }
+
+    /// The event of a record whose target is this; libraries log without one.
+    pub(super) fn of(target: &str) -> &str {
+        if ALL.contains(&target) { target } else { "other" }
+    }
+}
+
+/// Where a line goes.
+#[derive(Clone, Copy)]
+enum Form {
+    Terminal,
+    Journal,
+    Json,
+}
+
+struct Logger(Form);
+
+impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.level() <= log::max_level()
     }
@@ -19,17 +102,7 @@ impl Log for Lines {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let (mark, word) = match record.level() {
-            Level::Error => (3, "error"),
-            Level::Warn => (4, "warning"),
-            Level::Info => (6, "info"),
-            Level::Debug | Level::Trace => (7, "debug"),
-        };
-        let text = if self.journal {
-            format!("<{mark}>{}\n", record.args())
-        } else {
-            format!("{} {word}: {}\n", status_cell::now(), record.args())
-        };
+        let text = line(self.0, record, jiff::Timestamp::now());
         // There is nobody to tell that the log is gone.
         drop(std::io::stderr().lock().write_all(text.as_bytes()));
     }
@@ -37,10 +110,105 @@ impl Log for Lines {
     fn flush(&self) {}
 }
 
+fn line(form: Form, record: &Record<'_>, now: jiff::Timestamp) -> String {
+    let (mark, word) = match record.level() {
+        Level::Error => (3, "error"),
+        Level::Warn => (4, "warning"),
+        Level::Info => (6, "info"),
+        Level::Debug | Level::Trace => (7, "debug"),
+    };
+    match form {
+        Form::Terminal => format!("{} {word}: {}\n", now.strftime("%Y-%m-%dT%H:%M:%SZ"), record.args()),
+        Form::Journal => format!("<{mark}>{}\n", record.args()),
+        Form::Json => {
+            let object = serde_json::json!({
+                "time": now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
+                "level": word,
+                "event": event::of(record.target()),
+                "message": record.args().to_string(),
+            });
+            format!("{object}\n")
+        }
+    }
+}
+
 /// Begins to log.
-pub(crate) fn start() {
-    let lines = Lines { journal: std::env::var_os("JOURNAL_STREAM").is_some() };
+pub(crate) fn start(format: LogFormat) {
+    let form = match format {
+        LogFormat::Json => Form::Json,
+        LogFormat::Text if std::env::var_os("JOURNAL_STREAM").is_some() => Form::Journal,
+        LogFormat::Text => Form::Terminal,
+    };
     // A second agent in one process, as in tests, logs with the first one's.
-    drop(log::set_boxed_logger(Box::new(lines)));
+    drop(log::set_boxed_logger(Box::new(Logger(form))));
     log::set_max_level(LevelFilter::Info);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn written(form: Form, target: &str, level: Level) -> String {
+        let now = "2026-01-02T03:04:05.678Z".parse().unwrap();
+        line(form, &Record::builder().target(target).level(level).args(format_args!("a \"b\"\nc")).build(), now)
+    }
+
+    #[test]
+    fn a_json_line_is_one_object_with_time_level_event_and_message() {
+        let line = written(Form::Json, event::STORE_LOST, Level::Warn);
+        assert_eq!(line.matches('\n').count(), 1, "{line}");
+        let expected = serde_json::json!({
+            "time": "2026-01-02T03:04:05.678Z", "level": "warning", "event": "store-lost", "message": "a \"b\"\nc",
+        });
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), expected);
+        assert!(written(Form::Json, "some::library", Level::Error).contains(r#""event":"other""#));
+    }
+
+    #[test]
+    fn people_read_the_time_and_the_journal_the_severity() {
+        assert_eq!(
+            written(Form::Terminal, event::STORE_LOST, Level::Warn),
+            "2026-01-02T03:04:05Z warning: a \"b\"\nc\n"
+        );
+        assert_eq!(written(Form::Journal, event::STORE_LOST, Level::Error), "<3>a \"b\"\nc\n");
+    }
+
+    /// The files of this crate.
+    fn sources(folder: &Path, all: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, all);
+            } else {
+                all.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+
+    #[test]
+    fn every_line_of_the_log_is_of_a_documented_event() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut all = Vec::new();
+        sources(&root.join("src"), &mut all);
+        let mut used = Vec::new();
+        for (path, text) in &all {
+            for level in ["error", "warn", "info", "debug", "trace"] {
+                for call in text.split(&format!("log::{level}!(")).skip(1) {
+                    let Some(rest) = call.trim_start().strip_prefix("target: event::") else {
+                        panic!("{path} logs without an event: {}", &call[..call.len().min(60)]);
+                    };
+                    used.push(rest.split(',').next().unwrap().to_lowercase().replace('_', "-"));
+                }
+            }
+        }
+        used.sort();
+        used.dedup();
+        assert_eq!(used, event::ALL.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>());
+        let page = std::fs::read_to_string(root.join("../../docs/log.md")).unwrap();
+        let table = page.split_once("| Event |").unwrap().1;
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        assert_eq!(rows.map(|(name, _)| name).collect::<Vec<_>>(), event::ALL);
+    }
 }

@@ -15,6 +15,7 @@ use crate::dataplane::chain;
 use crate::enforce::{SharedDataplane, lock};
 use crate::health;
 use crate::http::Answer;
+use crate::logger::event;
 use crate::rule_counts::{Count, RuleCounts, RuleName};
 use crate::status::{RuleCount, StoreState};
 use crate::status_cell::{StatusCell, StatusRecord};
@@ -164,7 +165,9 @@ impl Measures {
 fn register_rules(rules: &RuleCounts, registry: &mut Registry) {
     let counts = match rules.read() {
         Ok(counts) => counts,
-        Err(error) => return log::warn!("the counts of rules cannot be read: {}", chain(&error)),
+        Err(error) => {
+            return log::warn!(target: event::RULE_COUNTS_UNREADABLE, "the counts of rules cannot be read: {}", chain(&error));
+        }
     };
     let (packets, bytes) = (Family::<Labels, Counter>::default(), Family::<Labels, Counter>::default());
     for (RuleName { policy, direction, number, action }, count) in counts {

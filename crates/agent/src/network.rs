@@ -18,6 +18,7 @@ use tortie_hostnet::{Config, Network};
 
 use crate::config::NetworkSettings;
 use crate::dataplane::chain;
+use crate::logger::event;
 use crate::status::Mark;
 use crate::status_cell::StatusCell;
 use crate::supervisor;
@@ -203,7 +204,7 @@ fn note_settings(status: &StatusCell, network: &Network) {
         return;
     }
     for one in all.iter().filter(|one| !known.contains(one)) {
-        log::info!("changed for the workloads of this machine: {one}");
+        log::info!(target: event::HOST_SETTING_CHANGED, "changed for the workloads of this machine: {one}");
     }
     status.update(|record| record.host_settings = all);
 }
@@ -211,7 +212,7 @@ fn note_settings(status: &StatusCell, network: &Network) {
 fn report(status: &StatusCell, troubles: Vec<String>, mark: Option<Mark>) {
     let known = status.read().network.clone();
     for trouble in troubles.iter().filter(|trouble| !known.contains(trouble)) {
-        log::error!("the network of workloads: {trouble}");
+        log::error!(target: event::NETWORK_FAILED, "the network of workloads: {trouble}");
     }
     if mark.is_some() || troubles != known {
         status.update(|record| {

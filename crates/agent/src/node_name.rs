@@ -12,6 +12,7 @@
 //! `tortie agent --accept-node` lets the new name take over.
 
 use crate::cache::Snapshot;
+use crate::logger::event;
 
 /// The node that is enforced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ impl NodeName {
         if has_table || copy.is_some_and(|copy| copy.has_endpoints_of(&before)) {
             return Self { enforced: before, called: Some(called) };
         }
-        log::warn!("this machine is called {called} now and was called {before}; nothing of {before} is in force here");
+        log::warn!(target: event::NODE_CHANGED, "this machine is called {called} now and was called {before}; nothing of {before} is in force here");
         Self { enforced: called, called: None }
     }
 

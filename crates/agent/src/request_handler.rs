@@ -15,6 +15,7 @@ use crate::enforce::SharedDataplane;
 use crate::engine::Input;
 use crate::events::Event;
 use crate::local_facts::LocalFacts;
+use crate::logger::event;
 use crate::socket::{AgentState, Answer, Objects, Reply, Request};
 use crate::status::{Mark, Status, StoreState};
 use crate::status_builder;
@@ -95,7 +96,7 @@ impl RequestHandler {
             Request::AcceptStore { store } => self.accept(&store),
             Request::AcceptNode => self.accept_node(),
             Request::Uninstall => {
-                log::info!("asked to remove everything of ours and to end");
+                log::info!(target: event::AGENT_STOPPING, "asked to remove everything of ours and to end");
                 let (answer, answered) = sync_channel(1);
                 let sent = self.inputs.send(Input::Remove(answer)).is_ok();
                 let result = if sent { answered.recv_timeout(LONGEST_WAIT).ok() } else { None };
@@ -150,7 +151,7 @@ impl RequestHandler {
         if own != store {
             return Reply::Failed { reason: format!("the agent follows {own}, and this call means {store}") };
         }
-        log::warn!("asked to accept the store that is there now");
+        log::warn!(target: event::STORE_ACCEPTED, "asked to accept the store that is there now");
         self.store.accept(true);
         self.store.reopen();
         let listed = |record: &StatusRecord| record.resyncs > resyncs && record.store == StoreState::InSync;
@@ -171,7 +172,7 @@ impl RequestHandler {
         let Some(called) = self.status.read().called.clone() else {
             return Reply::NodeAccepted { node: self.node.clone(), restarts: false };
         };
-        log::warn!("asked to enforce node {called} instead of {}; starting anew", self.node);
+        log::warn!(target: event::NODE_ACCEPTED, "asked to enforce node {called} instead of {}; starting anew", self.node);
         if !self.cache.as_ref().is_some_and(|cache| cache.set_node(&called)) {
             return Reply::Failed {
                 reason: "the agent's copy of the store, which names the node, cannot be written".to_owned(),

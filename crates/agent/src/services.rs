@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::config::{AgentSettings, Served};
 use crate::enforce::{SharedDataplane, lock};
 use crate::http::{Answer, Server};
+use crate::logger::event;
 use crate::network::NetworkQueue;
 use crate::status_cell::StatusCell;
 use crate::{health, metrics};
@@ -60,7 +61,7 @@ impl Services {
             let result = lock(&self.dataplane).set_mark_mask(settings.mark_mask);
             if result.is_ok() {
                 running.mask = settings.mark_mask;
-                log::info!("packet marks: the bits of {:#010x}", running.mask);
+                log::info!(target: event::MARK_MASK_CHANGED, "packet marks: the bits of {:#010x}", running.mask);
             }
             report(&self.status, "mark mask", result);
         }
@@ -84,7 +85,7 @@ impl Services {
         let (status, at) = (self.status.clone(), format!("{}:{}", place.host, place.port));
         let told = move |result: io::Result<()>| {
             if result.is_ok() {
-                log::info!("{name} on {at}");
+                log::info!(target: event::SERVICE_LISTENING, "{name} on {at}");
             }
             report(&status, name, result.map_err(|error| format!("cannot serve on {at}, trying again: {error}")));
         };
@@ -98,6 +99,6 @@ impl Services {
 /// Notes what a service could not do, and logs it when that is new.
 fn report(status: &StatusCell, what: &'static str, result: Result<(), String>) {
     if let Some(reason) = status.set_problem(what, result.err().as_deref()) {
-        log::error!("{what}: {reason}");
+        log::error!(target: event::SERVICE_FAILED, "{what}: {reason}");
     }
 }

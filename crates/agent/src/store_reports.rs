@@ -15,6 +15,7 @@ use tortie_store::{Paths, StoreError, paths};
 use crate::cache::CachedStore;
 use crate::config::Reporting;
 use crate::enforce::{SharedDataplane, lock};
+use crate::logger::event;
 use crate::status::StoreState;
 use crate::status_cell::{self, StatusCell, StatusRecord};
 use crate::stop_flag::StopFlag;
@@ -71,7 +72,7 @@ impl Reporter {
     /// Notes what is wrong, or that nothing is; says so when that is new.
     fn problem(&self, what: &'static str, reason: Option<String>) {
         if let Some(reason) = self.status.set_problem(what, reason.as_deref()) {
-            log::warn!("{what}: {reason}");
+            log::warn!(target: event::REPORT_FAILED, "{what}: {reason}");
         }
     }
 

@@ -15,6 +15,7 @@
 //! A thread knows the supervisor of the thread that started it, so what is started by a thread is supervised as that is. Tests
 //! whose thread has no supervisor start plain threads.
 
+use crate::logger::event;
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -119,7 +120,7 @@ impl Supervisor {
     pub(crate) fn watch(&self, end: impl FnOnce(&str)) {
         loop {
             if let Some(failure) = self.failure() {
-                log::error!("{failure}; the agent ends, and policy stays in place");
+                log::error!(target: event::THREAD_FAILED, "{failure}; the agent ends, and policy stays in place");
                 if !self.wait(GRACE, |state| state.stopping).stopping {
                     end(&failure);
                 }

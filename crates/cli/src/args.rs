@@ -8,8 +8,8 @@ use clap::builder::StyledStr;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    agent, apply, backup, completion, confirm, datastore, delete, diff, explain, get, history, label, man, patch,
-    schema, status, test, top, undo, verify, version, watch,
+    agent, apply, backup, completion, config, confirm, datastore, delete, diff, explain, get, history, label, man,
+    patch, schema, status, test, top, undo, verify, version, watch,
 };
 use crate::persona::Persona;
 
@@ -237,6 +237,19 @@ Examples:
 Exit status: 0 all that the store says is in force; 1 something is not, or --wait took too long; 2 no agent answers.
 Endpoints that govern no interface are listed with the reason, and do not change it.")]
     Status(status::StatusArgs),
+    /// Say which settings are in force on this machine, and where each comes from
+    #[command(after_help = "\
+Examples:
+  # Every setting that has an effect: its value, and whether the environment, a file or the store says it.
+  tortie config
+
+  # For a program.
+  tortie config -o json
+
+Without an agent these are the settings of one that is started now, with this environment and this store. Remarks
+name what is set without effect, or to a value without a meaning. `tortie patch felixconfiguration default` changes
+settings of all nodes, `felixconfiguration node.NAME` those of one.")]
+    Config(config::ConfigArgs),
     /// Print what changes on this machine, or which packets are denied, while it happens
     #[command(after_help = "\
 Examples:
@@ -408,9 +421,9 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
         command = command.after_help(after);
     }
     for sub in subcommands {
-        const OURS: [&str; 16] = [
-            "diff", "confirm", "history", "undo", "explain", "test", "schema", "man", "agent", "status", "watch",
-            "top", "verify", "backup", "restore", "copy",
+        const OURS: [&str; 17] = [
+            "config", "confirm", "diff", "history", "undo", "explain", "test", "schema", "man", "agent", "status",
+            "watch", "top", "verify", "backup", "restore", "copy",
         ];
         let ours = OURS.contains(&sub.as_str());
         command = command.mut_subcommand(sub, |sub| {

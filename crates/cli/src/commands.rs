@@ -4,6 +4,7 @@ pub(crate) mod agent;
 pub(crate) mod apply;
 pub(crate) mod backup;
 pub(crate) mod completion;
+pub(crate) mod config;
 pub(crate) mod confirm;
 pub(crate) mod datastore;
 pub(crate) mod delete;
@@ -64,6 +65,7 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
         Command::Test(args) => test::run(&args, session),
         Command::Agent(args) => agent::run(&args, session),
         Command::Status(args) => status::run(&args, session),
+        Command::Config(args) => config::run(&args, session),
         Command::Top(args) => top::run(&args, session),
         Command::Watch(args) => watch::run(&args, session),
         Command::Backup(args) => backup::backup(&args, session),

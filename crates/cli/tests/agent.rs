@@ -27,6 +27,8 @@ mod open_connections;
 mod operation;
 #[path = "agent/service.rs"]
 mod service;
+#[path = "agent/settings.rs"]
+mod settings;
 #[path = "agent/three.rs"]
 mod three;
 #[path = "agent/truth.rs"]

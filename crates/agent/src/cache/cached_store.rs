@@ -16,6 +16,7 @@ use super::identity::{self, Identity};
 use super::writer::CacheWriter;
 use crate::backoff::Backoff;
 use crate::lag::{self, StepGuard};
+use crate::logger::event;
 use crate::status::StoreState;
 use crate::status_cell::{self, StatusCell};
 use crate::stop_flag::StopFlag;
@@ -60,7 +61,7 @@ impl CachedStore {
     ) -> Self {
         let copy = disk.as_ref().and_then(CacheWriter::copy);
         if let Some(other) = copy.as_ref().filter(|copy| copy.store != name) {
-            log::warn!("the snapshot cache is of {}, so it does not replace {name}", other.store);
+            log::warn!(target: event::CACHE_FAILED, "the snapshot cache is of {}, so it does not replace {name}", other.store);
         }
         let copy = copy.filter(|copy| copy.store == name);
         status.update(|record| record.store_name = name.to_owned());
@@ -123,7 +124,7 @@ impl CachedStore {
         let differs = lock(&self.seen).differs(now);
         let Some(why) = differs.map_or_else(|| self.other_history(store), |why| Ok(Some(why)))? else { return Ok(()) };
         if self.accepted.load(Ordering::SeqCst) {
-            log::warn!("{} {why}; it takes over, as was asked for", store.describe());
+            log::warn!(target: event::STORE_ACCEPTED, "{} {why}; it takes over, as was asked for", store.describe());
             return Ok(());
         }
         // One without any history is not there (yet): a disk that is not mounted, say.
@@ -252,7 +253,7 @@ impl Store for CachedStore {
                     }
                     record.lag.received.advance(&position);
                     if matches!(record.store, StoreState::Stale | StoreState::Replaced) {
-                        log::info!("the store answers again");
+                        log::info!(target: event::STORE_REACHED, "the store answers again");
                         record.set_store(StoreState::Waiting, status_cell::now(), String::new());
                     }
                 });
@@ -268,7 +269,7 @@ impl Store for CachedStore {
                 let reason = error.to_string();
                 let copy = self.copy().and_then(|copy| copy.hold());
                 if state == StoreState::Replaced && self.status.read().store != StoreState::Replaced {
-                    log::error!("the store was REPLACED: {reason}");
+                    log::error!(target: event::STORE_REPLACED, "the store was REPLACED: {reason}");
                 }
                 let Some(copy) = copy else {
                     self.status.update(|record| {
@@ -289,8 +290,7 @@ impl Store for CachedStore {
                     return Err(error);
                 };
                 if state == StoreState::Stale && self.status.read().store != StoreState::Stale {
-                    log::error!(
-                        "the store cannot be reached ({reason}); what it held until {} is enforced",
+                    log::error!(target: event::STORE_LOST, "the store cannot be reached ({reason}); what it held until {} is enforced",
                         copy.written
                     );
                 }

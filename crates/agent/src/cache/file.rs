@@ -20,6 +20,7 @@ use tortie_store::{Event, Position, Revision, Stored, Value};
 
 use super::identity::{self, Identity};
 use crate::dataplane::chain;
+use crate::logger::event;
 use crate::status_cell;
 
 /// The fact that names the kinds of objects that are copied: those that the release knew which made the copy.
@@ -202,7 +203,7 @@ impl CacheFile {
         if let Some(now) = &self.now
             && let Err(error) = carry(now, &new)
         {
-            log::warn!("last valid versions of an earlier copy are lost: {error}");
+            log::warn!(target: event::CACHE_FAILED, "last valid versions of an earlier copy are lost: {error}");
         }
         received(&new, position)?;
         set(&new, "whole", "yes")?;

@@ -1,7 +1,7 @@
 //! Which settings do something here. Everything else that somebody has set makes a note.
 
 /// The fields of a FelixConfiguration that have an effect, sorted.
-const EFFECTIVE: &[&str] = &[
+pub(super) const EFFECTIVE: &[&str] = &[
     "allowIPIPPacketsFromWorkloads",
     "allowVXLANPacketsFromWorkloads",
     "defaultEndpointToHostAction",

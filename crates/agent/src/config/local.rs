@@ -1,6 +1,6 @@
 //! What this machine says: the environment and `felix.cfg`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,9 @@ pub struct Local {
     pub(super) spec: Map<String, Value>,
     /// Fields whose value has no meaning: the built-in default holds, whatever the store says.
     pub(super) masked: BTreeSet<String>,
+    /// Where the values of `spec` were found; agents of earlier releases do not say it.
+    #[serde(default)]
+    origins: BTreeMap<String, String>,
     /// What is to be known.
     pub(super) notes: Vec<SettingNote>,
     /// The node's name, if it is said.
@@ -115,6 +118,11 @@ impl Local {
         self.spec.contains_key(field) || self.masked.contains(field)
     }
 
+    /// Where the value of a field was found.
+    pub(super) fn origin(&self, field: &str) -> String {
+        self.origins.get(field).map_or("environment or file", String::as_str).to_owned()
+    }
+
     fn take(&mut self, record: &Record, origin: String, name: &str, text: &str) -> Result<(), LocalError> {
         let lower = name.to_ascii_lowercase();
         if text.is_empty() {
@@ -139,6 +147,7 @@ impl Local {
         match value::read(field, text) {
             Ok(value) => {
                 self.masked.remove(&field.name);
+                self.origins.insert(field.name.clone(), origin);
                 self.spec.insert(field.name.clone(), value);
             }
             Err(reason) if effect::is_fatal(&field.name) => {

@@ -7,9 +7,10 @@ use std::process::Command;
 use anyhow::Context;
 use clap::Args;
 use tortie_agent::socket::AskError;
-use tortie_agent::{Ended, FELIX_CONFIG, Options, uninstall};
+use tortie_agent::{Ended, FELIX_CONFIG, LogFormat, Options, uninstall};
 
 use crate::allocator;
+use crate::args::Format;
 use crate::ask;
 use crate::report::Exit;
 use crate::session::Session;
@@ -33,6 +34,9 @@ pub(crate) struct AgentArgs {
     /// Enforce the name that this machine has now although another was enforced here; an agent that runs here is told so
     #[arg(long, conflicts_with = "uninstall")]
     accept_node: bool,
+    /// How to write the log: text, or json for one object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: Format,
     /// Take everything of ours out of the kernel and restore the settings of this machine; an agent that runs here ends
     #[arg(long)]
     uninstall: bool,
@@ -65,6 +69,10 @@ pub(crate) fn run(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exi
         beside: args.beside,
         accept_store: args.accept_store,
         accept_node: args.accept_node,
+        log_format: match args.log_format {
+            Format::Text => LogFormat::Text,
+            Format::Json => LogFormat::Json,
+        },
         give_back: allocator::give_back,
     })?;
     match ended {

@@ -1,0 +1,68 @@
+//! The settings of a running agent: what `tortie config` says of them, and the log that they choose.
+
+use super::world::{World, on_a_machine, until};
+use super::{ENDPOINT, allow};
+
+fn felix(spec: &str) -> String {
+    format!(
+        "apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\nmetadata: {{name: default}}\nspec: {{{spec}}}\n---\n"
+    )
+}
+
+/// Writes objects while no agent runs.
+fn write(world: &World, manifests: &str) {
+    let file = world.file("before.yaml", manifests);
+    world.call(&["apply", "-f", file.to_str().unwrap()]);
+}
+
+/// The value and source of a setting, and whether an agent says so.
+fn setting(world: &World, name: &str) -> (serde_json::Value, String, bool) {
+    let told: serde_json::Value = serde_json::from_str(&world.call(&["config", "-o", "json"])).unwrap();
+    let one = told["settings"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
+    (one["value"].clone(), one["source"].as_str().unwrap().to_owned(), told["agent"] == true)
+}
+
+#[test]
+fn config_shows_the_settings_of_the_agent_that_runs_and_not_of_its_caller() {
+    on_a_machine(|world| {
+        world.file("felix.cfg", "[global]\nLogPrefix = ours # words\n");
+        write(world, &felix("healthPort: 9199, logPrefix: theirs"));
+        let agent = world.agent();
+        let file = world.place.path().join("felix.cfg").display().to_string();
+        assert_eq!(setting(world, "logPrefix"), ("ours".into(), file, true));
+        assert_eq!(setting(world, "healthPort"), (9199.into(), "FelixConfiguration default".to_owned(), true));
+        agent.kill();
+        // Who calls has no such file.
+        let stored = "FelixConfiguration default".to_owned();
+        assert_eq!(setting(world, "logPrefix"), ("theirs".into(), stored, false));
+    });
+}
+
+#[test]
+fn a_log_in_json_has_an_object_a_line_and_its_level_follows_the_setting() {
+    on_a_machine(|world| {
+        write(world, ENDPOINT);
+        let agent = world.agent_with(&["--log-format", "json"]);
+        let lines = || -> Vec<(String, String)> {
+            let log = agent.log();
+            let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            let read = |line: &str| {
+                let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+                assert!(!line["message"].as_str().unwrap().is_empty() && line["time"].as_str().unwrap().ends_with('Z'));
+                (line["event"].as_str().unwrap().to_owned(), line["level"].as_str().unwrap().to_owned())
+            };
+            whole.lines().map(read).collect()
+        };
+        let count = |event: &str| lines().iter().filter(|(one, _)| one == event).count();
+        assert_eq!((count("agent-started"), count("store-read"), count("change-applied")), (1, 1, 0));
+        world.apply(&felix("logSeverityScreen: Debug"));
+        world.apply(&allow(80));
+        until("changes are in the log", || count("change-applied") > 0);
+        world.apply(&felix("logSeverityScreen: Error"));
+        let before = lines().len();
+        world.apply(&allow(81));
+        world.apply(&felix("logSeverityScreen: Error, bpfEnabled: true"));
+        assert_eq!(lines().len(), before, "{:?}", lines());
+        assert!(lines().iter().all(|(event, _)| event != "other"), "{:?}", lines());
+    });
+}
