@@ -156,7 +156,7 @@ impl Denials {
         let own = matches!(logged.hook, Some(Hook::Output | Hook::Postrouting));
         Some(Denial {
             time: status_cell::now(),
-            explain: explain(&packet, if own { "" } else { &in_name }, state),
+            explain: explain(&packet, if own { "" } else { &in_name }, &out_name, state),
             endpoint: named.endpoint,
             direction: named.direction.map(|direction| direction.to_string()),
             tier: named.tier,
@@ -215,7 +215,7 @@ fn protocol(number: u8) -> String {
 }
 
 /// The command that explains a packet's denial; none for a fragment, about which `explain` cannot be asked.
-fn explain(packet: &Packet, in_interface: &str, state: Option<&str>) -> Option<String> {
+fn explain(packet: &Packet, in_interface: &str, out_interface: &str, state: Option<&str>) -> Option<String> {
     if packet.is_later_fragment {
         return None;
     }
@@ -231,8 +231,10 @@ fn explain(packet: &Packet, in_interface: &str, state: Option<&str>) -> Option<S
     if let Some(port) = source_port {
         command += &format!(" --source-port {port}");
     }
-    if !in_interface.is_empty() {
-        command += &format!(" --in-interface {in_interface}");
+    for (flag, interface) in [("in", in_interface), ("out", out_interface)] {
+        if !interface.is_empty() {
+            command += &format!(" --{flag}-interface {interface}");
+        }
     }
     if let Some(state) = state {
         command += &format!(" --state {state}");

@@ -64,6 +64,9 @@ pub enum LocalFactsError {
     /// The kernel does not answer.
     #[error("cannot read our table from the kernel")]
     Read(#[source] RequestError),
+    /// The kernel does not tell what tables there are.
+    #[error("cannot list the tables of the kernel (that needs CAP_NET_ADMIN)")]
+    ReadOthers(#[source] RequestError),
     /// The mark mask.
     #[error("the setting of the mark mask cannot be used")]
     Mask(#[from] TooFewBits),
@@ -106,7 +109,7 @@ impl LocalFacts {
         let mut socket = Socket::open()?;
         let own = kernel_table::own();
         let mut found = TablesOfOthers::default();
-        for id in dump::table_ids(&mut socket).map_err(LocalFactsError::Read)? {
+        for id in dump::table_ids(&mut socket).map_err(LocalFactsError::ReadOthers)? {
             if id == own || !matches!(id.family, Family::Inet | Family::Ipv4 | Family::Ipv6) {
                 continue;
             }

@@ -7,6 +7,8 @@ use std::fmt::Display;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use crate::persona::Persona;
 
 /// How a command ended that said itself what there was to say.
@@ -138,7 +140,11 @@ impl Terminal {
 
     /// Whether nobody reads what is printed any more.
     pub(crate) fn is_broken(&self) -> bool {
-        self.broken.is_some()
+        let out = io::stdout();
+        // Errors and the end of the reader are told whatever is asked for.
+        let mut asked = [PollFd::new(&out, PollFlags::empty())];
+        let told = poll(&mut asked, Some(&Timespec::default())).is_ok_and(|count| count > 0);
+        self.broken.is_some() || (told && asked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP))
     }
 
     /// Ends the call.

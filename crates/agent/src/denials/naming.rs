@@ -166,3 +166,39 @@ fn program<'a>(turn: &Turn<'_>, state: &'a State) -> Option<&'a Program> {
 fn asks(turn: &Turn<'_>, id: &RulesId, state: &State) -> bool {
     program(turn, state).is_some_and(|program| program.rules().any(|rules| rules == *id))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tortie_api::Kind;
+    use tortie_policy::PolicyId;
+
+    use super::*;
+
+    fn list(name: &str) -> RulesId {
+        let policy = PolicyId { kind: Kind::GlobalNetworkPolicy, namespace: String::new(), name: name.to_owned() };
+        RulesId { owner: Owner::Policy(Arc::new(policy)), direction: Direction::Ingress }
+    }
+
+    #[test]
+    fn a_comment_that_was_cut_names_the_policy_that_alone_begins_so() {
+        let long = "a".repeat(200);
+        let mut state = State::default();
+        state.rules.insert(list(&long), Vec::new());
+        state.rules.insert(list("short"), Vec::new());
+        assert_eq!(rule_of("rule 2 of gnp short ingress: Deny", &state), Some((Some(2), list("short"))));
+        assert_eq!(rule_of(&format!("rule 12 of gnp {}", "a".repeat(90)), &state), Some((Some(12), list(&long))));
+        assert_eq!(rule_of("refused: gnp short ingress", &state), Some((None, list("short"))));
+        assert_eq!(rule_of("end of tier default", &state), None);
+        state.rules.insert(list(&(long + "b")), Vec::new());
+        assert_eq!(rule_of(&format!("rule 12 of gnp {}", "a".repeat(90)), &state), None);
+    }
+
+    #[test]
+    fn what_is_decided_before_policy_is_told_in_its_own_words() {
+        let at = At { hook: Some(Hook::Forward), in_name: "cali1", out_name: "eth0" };
+        let named = name("from-workload", "unknown workload interface", at, &State::default());
+        assert_eq!(named, Named { by: "unknown workload interface".to_owned(), ..Named::default() });
+    }
+}

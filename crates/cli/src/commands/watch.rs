@@ -118,8 +118,10 @@ fn text(denial: &Denial) -> String {
         (Some(tier), Some(_)) => format!(" in tier {tier}"),
         _ => String::new(),
     };
+    let is_named = denial.rule.is_some() || (denial.tier.is_some() && denial.policy.is_none());
+    let denied = if is_named { "denied by" } else { "denied:" };
     let line = format!(
-        "{} {who}{direction}: {}{icmp}{fragment} {from} -> {to} denied by {}{tier}",
+        "{} {who}{direction}: {}{icmp}{fragment} {from} -> {to} {denied} {}{tier}",
         denial.time, denial.protocol, denial.by
     );
     denial.explain.iter().fold(line, |line, explain| line + "\n    " + explain)
