@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use common::bed::{Bed, Shot};
 use common::follow::Followed;
-use common::namespace::in_namespace;
 use common::scenario::resource;
 use tortie_dataplane_nft::{Kernel, Options};
 use tortie_nft::expr::Expr;
 use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
+use tortie_testkit::namespace::in_namespace;
 use tortie_testkit::worlds::Step;
 
 const HOST: &str = "HostEndpoint h role=web {node: n1, interfaceName: eth0, expectedIPs: [192.0.2.11], ports: [{name: web, protocol: TCP, port: 80}]}";

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::follow::Followed;
-use common::namespace::{feed, in_namespace, run};
 use common::scenario::resource;
 use serde_json::json;
 use tortie_dataplane::{Dataplane, Delta, Members, SetChange, SetState, State};
 use tortie_dataplane_nft::{ApplyError, Found, Kernel, Options, Refused, Sent};
 use tortie_nft::{Buffers, TableId};
 use tortie_policy::LogLimit;
+use tortie_testkit::namespace::{feed, in_namespace, run};
 use tortie_testkit::worlds::Step;
 
 const HOST: &str = "HostEndpoint h role=web {node: n1, interfaceName: eth0, expectedIPs: [192.0.2.11]}";

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use common::bed::open;
 use common::follow::Followed;
-use common::namespace::{feed, in_namespace, run};
 use common::peer::Peer;
 use common::real::denials;
 use common::scenario::resource;
 use tortie_dataplane::{Dataplane, Delta, Place};
 use tortie_dataplane_nft::{Kernel, Options};
 use tortie_nft::interp::{PacketSpec, Transport};
+use tortie_testkit::namespace::{feed, in_namespace, run};
 use tortie_testkit::worlds::Step;
 
 const LIMIT: Duration = Duration::from_secs(10);

@@ -9,9 +9,9 @@ mod common;
 
 use common::bed::{Bed, LINKS, Shot};
 use common::follow::Followed;
-use common::namespace::in_namespace;
 use common::real::{compare, shot};
 use tortie_dataplane_nft::{Kernel, Options};
+use tortie_testkit::namespace::in_namespace;
 use tortie_testkit::worlds::{Case, Probe};
 
 fn seeds() -> std::ops::Range<u64> {

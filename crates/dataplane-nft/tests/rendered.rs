@@ -5,9 +5,9 @@
 mod common;
 
 use common::follow::Followed;
-use common::namespace::{in_namespace, run};
 use common::scenario::resource;
 use tortie_dataplane_nft::{Kernel, Options};
+use tortie_testkit::namespace::{in_namespace, run};
 use tortie_testkit::worlds::Step;
 
 const HOST: &str = "HostEndpoint web role=web {node: n1, interfaceName: eth0, expectedIPs: [192.0.2.11]}";
@@ -37,7 +37,7 @@ fn listing(resources: &[&str]) -> String {
         kernel.replace(followed.state).unwrap();
         let listed = run("nft", &["-s", "list", "table", "inet", "tortie"]);
         // What nft lists it reads again.
-        common::namespace::feed("nft", &["-c", "-f", "-"], &listed);
+        tortie_testkit::namespace::feed("nft", &["-c", "-f", "-"], &listed);
         listed
     })
 }

@@ -11,10 +11,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::follow::Followed;
-use common::namespace::{feed, in_namespace, run};
 use common::scenario::resource;
 use tortie_dataplane::Dataplane;
 use tortie_dataplane_nft::{Kernel, Looked, Options, Watch};
+use tortie_testkit::namespace::{feed, in_namespace, run};
 use tortie_testkit::worlds::{Case, Step};
 
 const HOST: &str = "HostEndpoint h role=web {node: n1, interfaceName: eth0, expectedIPs: [192.0.2.11]}";

@@ -8,12 +8,12 @@
 mod common;
 
 use common::follow::Followed;
-use common::namespace::in_namespace;
 use common::walk::{plausible, start_mark, walk};
 use tortie_dataplane::{Dataplane, Members, SetId, State};
 use tortie_dataplane_nft::{Kernel, Options, render};
 use tortie_eval::judge;
 use tortie_policy::packet::Packet;
+use tortie_testkit::namespace::in_namespace;
 use tortie_testkit::worlds::{Case, Probe, Step};
 
 fn seeds(default: u64) -> std::ops::Range<u64> {

@@ -1,4 +1,4 @@
-//! Worlds, generators and topologies for tests.
+//! Worlds, generators, packets as text and network namespaces for tests.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -6,4 +6,7 @@ pub mod faults;
 pub mod generate;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
+#[cfg(feature = "namespace")]
+pub mod namespace;
+pub mod packet_text;
 pub mod worlds;

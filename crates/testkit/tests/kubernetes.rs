@@ -1,29 +1,11 @@
 //! The API server that tests start is a real one, wherever it is started, and nothing of it is left.
 
-#![allow(unsafe_code)] // unshare
-
-use std::process::Command;
-
 use tortie_testkit::kubernetes::{ApiServer, GUEST};
-
-/// Runs this on a thread in a network namespace of its own, which has nothing but its loopback interface.
-fn in_bare_namespace(test: impl FnOnce() + Send) {
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            // SAFETY: this moves the calling thread only, and it ends with the test.
-            let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
-            assert_eq!(result, 0, "these tests need root, or a user namespace: unshare -rn cargo test");
-            let up = Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("ip runs");
-            assert!(up.success());
-            test();
-        });
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    });
-}
+use tortie_testkit::namespace::in_namespace;
 
 #[test]
 fn pods_are_made_through_the_api_in_a_bare_namespace() {
-    in_bare_namespace(|| {
+    in_namespace(|| {
         let mut server = ApiServer::start();
         let pod = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web"},
             "spec":{"nodeName":"n1","containers":[{"name":"c","image":"i"}]}}"#;

@@ -6,13 +6,10 @@
 
 #[path = "../../dataplane-nft/tests/common/follow.rs"]
 mod follow;
-#[path = "../../dataplane-nft/tests/common/namespace.rs"]
-mod namespace;
 
 use std::collections::BTreeSet;
 
 use follow::Followed;
-use namespace::{feed, in_namespace, run};
 use serde_json::json;
 use tortie_dataplane::Dataplane;
 use tortie_dataplane_nft::{Kernel, Options};
@@ -20,6 +17,7 @@ use tortie_nft::dump::TableDump;
 use tortie_nft::inventory::{self, Inventory};
 use tortie_nft::{Socket, TableId};
 use tortie_policy::packet::Transport;
+use tortie_testkit::namespace::{feed, in_namespace, run};
 use tortie_testkit::worlds::{Case, NODE, Step};
 use tortie_verify::{Answer, Difference, Report, verify};
 

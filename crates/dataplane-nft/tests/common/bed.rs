@@ -21,8 +21,8 @@ use tortie_nft::interp::{PacketSpec, Transport as Payload};
 use tortie_nft::{DataType, Key, Set, Socket, TableId, dump};
 use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
 
-use super::namespace::{feed, run};
 use super::walk::start_mark;
+use tortie_testkit::namespace::{feed, run};
 
 /// The interfaces that a bed has unless told otherwise.
 pub const LINKS: [&str; 6] = ["eth0", "eth1", "cali1", "cali2", "cali3", "kube-ipvs0"];

@@ -5,7 +5,6 @@
 
 pub mod bed;
 pub mod follow;
-pub mod namespace;
 pub mod nflog;
 pub mod peer;
 pub mod real;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
-use super::namespace::run;
+use tortie_testkit::namespace::run;
 
 type Job = Box<dyn FnOnce() + Send>;
 

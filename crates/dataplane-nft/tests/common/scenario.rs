@@ -12,18 +12,17 @@
 //! (in two fragments), `nat=ADDRESS:PORT` (a foreign translation), `via=LINK` (where a local one leaves then), `hops=N`, `spoofed`
 //! (the routes do not lead back). Names stand for addresses, see [`NAMES`].
 
-use std::net::{IpAddr, SocketAddr};
-
 use serde_json::{Value, json};
 use tortie_dataplane::Dataplane;
 use tortie_dataplane_nft::{Kernel, Options};
 use tortie_manifest::read::{Source, read};
-use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
+use tortie_policy::packet::Packet;
+use tortie_testkit::namespace::in_namespace;
+use tortie_testkit::packet_text;
 use tortie_testkit::worlds::Step;
 
 use super::bed::{Bed, LINKS, Shot};
 use super::follow::Followed;
-use super::namespace::in_namespace;
 use super::real::{compare, shot};
 
 /// Who is who: outside hosts, the host itself on eth0 and eth1, its workloads on cali1 and cali2, a remote workload, another
@@ -144,67 +143,14 @@ fn links(text: &str) -> Step {
     Step::Links(text.split_whitespace().map(link).collect())
 }
 
-/// `A`, `A:80`, `10.0.0.1:80`, `[fd00::1]:80`
-fn end(text: &str) -> (IpAddr, Option<u16>) {
-    let (name, port) = text.split_once(':').unwrap_or((text, ""));
-    if let Some((_, address)) = NAMES.iter().find(|(known, _)| *known == name) {
-        return (address.parse().unwrap(), port.parse().ok());
-    }
-    text.parse::<SocketAddr>()
-        .map_or_else(|_| (text.trim_matches(['[', ']']).parse().unwrap(), None), |one| (one.ip(), Some(one.port())))
-}
-
+/// A packet, whether it is torn, and whether its source is spoofed.
 fn packet(text: &str) -> (Packet, bool, bool) {
-    let mut words = text.split_whitespace();
-    let mut next = || words.next().unwrap_or_else(|| panic!("{text}: too short"));
-    let (kind, place, protocol) = (next(), next(), next());
-    let way = match kind {
-        "in" => Way::In { interface: place.to_owned() },
-        "out" => Way::Out { interface: place.to_owned() },
-        _ => {
-            let (from, to) = place.split_once('>').unwrap();
-            Way::Forward { from: from.to_owned(), to: to.to_owned() }
-        }
-    };
-    let icmp = (protocol == "icmp").then(&mut next).map(|one| {
-        let (kind, code) = one.split_once('/').unwrap();
-        Transport::Icmp { kind: kind.parse().unwrap(), code: code.parse().unwrap() }
-    });
-    let number: Option<u8> = (protocol == "proto").then(|| next().parse().unwrap());
-    let (source, destination) = next().split_once('>').unwrap();
-    let ((source, source_port), (destination, destination_port)) = (end(source), end(destination));
-    let mut packet = Packet {
-        source,
-        destination,
-        protocol: match protocol {
-            "tcp" => 6,
-            "udp" => 17,
-            "sctp" => 132,
-            "icmp" if destination.is_ipv4() => 1,
-            "icmp" => 58,
-            _ => number.unwrap(),
-        },
-        transport: icmp.unwrap_or(match destination_port {
-            Some(destination) => Transport::Ports { source: source_port.unwrap_or(40000), destination },
-            None => Transport::Opaque,
-        }),
-        way,
-        translated: None,
-        translated_interface: None,
-        conntrack: Conntrack::New,
-        source_route_ok: None,
-        hop_limit: 64,
-    };
+    let (packet, words) = packet_text::packet(text, &NAMES);
     let (mut torn, mut spoofed) = (false, false);
     for word in words {
-        match word.split_once('=').unwrap_or((word, "")) {
-            ("inv", _) => packet.conntrack = Conntrack::Invalid,
-            ("untracked", _) => packet.conntrack = Conntrack::Untracked,
-            ("torn", _) => torn = true,
-            ("spoofed", _) => spoofed = true,
-            ("nat", to) => packet.translated = Some(end(to)),
-            ("via", interface) => packet.translated_interface = Some(interface.to_owned()),
-            ("hops", hops) => packet.hop_limit = hops.parse().unwrap(),
+        match word {
+            "torn" => torn = true,
+            "spoofed" => spoofed = true,
             other => panic!("{text}: {other:?}"),
         }
     }

@@ -1,14 +1,12 @@
 //! Worlds as manifests and packets as text, for tables of claims.
 //!
-//! A packet: `in eth0 tcp 203.0.113.9:4000>192.0.2.11:80`, `out eth0 udp ...`, `fwd eth0>cali1 icmp 8/0 A>B`, `... proto 253 A>B`; after
-//! it any of `est`, `inv`, `untracked`, `frag`, `nat=ADDRESS:PORT`, `via=INTERFACE`, `hops=N`. The answer is `pass`, `deny` or `reject` and
-//! what decided the last stage that decided anything, as `by()` below spells it.
+//! Packets are spelled as [`packet_text`] reads them. The answer is `pass`, `deny` or `reject` and what decided the last stage that
+//! decided anything, as `by()` below spells it.
 
-use std::net::{IpAddr, SocketAddr};
-
-use tortie_eval::{By, Conntrack, Host, Link, Packet, Transport, Verdict, Way, judge};
+use tortie_eval::{By, Host, Link, Packet, Verdict, judge};
 use tortie_manifest::read::{Source, read};
 use tortie_policy::Snapshot;
+use tortie_testkit::packet_text;
 
 /// The node under test: web1, with eth0 (192.0.2.11, 2001:db8::11), eth1 (198.51.100.11) and lo.
 pub(crate) fn host() -> Host {
@@ -56,64 +54,8 @@ pub(crate) fn world(lines: &str) -> Snapshot {
 }
 
 fn packet(text: &str) -> Packet {
-    let mut words = text.split_whitespace();
-    let mut next = || words.next().unwrap_or_else(|| panic!("{text}: too short"));
-    let kind = next();
-    let place = next();
-    let protocol = next();
-    let way = match kind {
-        "in" => Way::In { interface: place.to_owned() },
-        "out" => Way::Out { interface: place.to_owned() },
-        _ => {
-            let (from, to) = place.split_once('>').unwrap();
-            Way::Forward { from: from.to_owned(), to: to.to_owned() }
-        }
-    };
-    let socket = |text: &str| -> (IpAddr, Option<u16>) {
-        text.parse::<SocketAddr>()
-            .map_or_else(|_| (text.trim_matches(['[', ']']).parse().unwrap(), None), |s| (s.ip(), Some(s.port())))
-    };
-    let icmp = protocol.starts_with("icmp").then(&mut next).map(|one| {
-        let (kind, code) = one.split_once('/').unwrap();
-        Transport::Icmp { kind: kind.parse().unwrap(), code: code.parse().unwrap() }
-    });
-    let number: Option<u8> = (protocol == "proto").then(|| next().parse().unwrap());
-    let (source, destination) = next().split_once('>').unwrap();
-    let ((source, source_port), (destination, destination_port)) = (socket(source), socket(destination));
-    let mut packet = Packet {
-        source,
-        destination,
-        protocol: match protocol {
-            "tcp" => 6,
-            "udp" => 17,
-            "sctp" => 132,
-            "icmp" if destination.is_ipv4() => 1,
-            "icmp" | "icmp6" => 58,
-            _ => number.unwrap(),
-        },
-        transport: icmp.unwrap_or(match (source_port, destination_port) {
-            (source, Some(destination)) => Transport::Ports { source: source.unwrap_or(40000), destination },
-            _ => Transport::Opaque,
-        }),
-        way,
-        translated: None,
-        translated_interface: None,
-        conntrack: Conntrack::New,
-        source_route_ok: None,
-        hop_limit: 64,
-    };
-    for word in words {
-        match word.split_once('=').unwrap_or((word, "")) {
-            ("est", _) => packet.conntrack = Conntrack::Established,
-            ("inv", _) => packet.conntrack = Conntrack::Invalid,
-            ("untracked", _) => packet.conntrack = Conntrack::Untracked,
-            ("frag", _) => packet.transport = Transport::Opaque,
-            ("nat", to) => packet.translated = Some(socket(to)),
-            ("via", interface) => packet.translated_interface = Some(interface.to_owned()),
-            ("hops", hops) => packet.hop_limit = hops.parse().unwrap(),
-            other => panic!("{text}: {other:?}"),
-        }
-    }
+    let (packet, others) = packet_text::packet(text, &[]);
+    assert!(others.is_empty(), "{text}: {others:?}");
     packet
 }
 

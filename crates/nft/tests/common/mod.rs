@@ -4,7 +4,7 @@
 //! thread keeps to one processor: there the packets it sends have gone their whole way, in order,
 //! before it goes on, or wait behind each other in one queue.
 
-#![allow(unsafe_code)] // unshare, affinity and packet sockets
+#![allow(unsafe_code)] // affinity and packet sockets
 #![allow(dead_code)] // each test file uses its part
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
@@ -12,29 +12,21 @@ pub mod everything;
 pub mod link;
 pub mod worlds;
 
-use std::io::Write;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tortie_nft::{Batch, Chain, Rule, Socket, Table, TableId};
+use tortie_testkit::namespace;
+pub use tortie_testkit::namespace::run;
 
 /// How long a condition may take to come true.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Runs `test` in a network namespace of its own, in which only `lo` is up.
+/// Runs `test` in a network namespace of its own, in which only `lo` is up, on one processor.
 pub fn in_namespace<T: Send>(test: impl FnOnce() -> T + Send) -> T {
-    let result = std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            // SAFETY: only this thread is moved, and it holds nothing of the old namespace.
-            let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
-            assert_eq!(result, 0, "these tests need root, or a user namespace: unshare -rn cargo test");
-            keep_to_one_processor();
-            run("ip", &["link", "set", "lo", "up"]);
-            test()
-        });
-        thread.join()
-    });
-    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    namespace::in_namespace(|| {
+        keep_to_one_processor();
+        test()
+    })
 }
 
 fn keep_to_one_processor() {
@@ -48,19 +40,9 @@ fn keep_to_one_processor() {
     }
 }
 
-/// Runs a program to its end and returns what it printed.
-pub fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {stderr}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
 /// Feeds a script to `nft`.
 pub fn nft_script(script: &str) {
-    let mut child = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-    assert!(child.wait().unwrap().success(), "nft refused\n{script}");
+    namespace::feed("nft", &["-f", "-"], script);
 }
 
 /// Waits until `condition` gives something.
