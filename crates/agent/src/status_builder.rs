@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::TryLockError;
 use std::time::{Duration, Instant};
 
-use tortie_dataplane::{Endpoint, Place, Program, ProgramId, State, Then};
+use tortie_dataplane::{Endpoint, Owner, Place, Program, ProgramId, RulesId, State, Then};
 use tortie_policy::machine::Port;
-use tortie_policy::{EndpointId, Interface};
+use tortie_policy::{Action, EndpointId, Interface};
 
 use crate::enforce::SharedDataplane;
 use crate::status::{DataplaneStatus, EndpointStatus, InterfaceStatus, StageStatus, Status, TroubleStatus};
@@ -155,7 +155,7 @@ fn stages(state: &State, endpoint: &Endpoint) -> Vec<StageStatus> {
             stage: (*stage).to_owned(),
             direction: (*direction).to_owned(),
             policies: policies(program),
-            then: then(stage, program),
+            then: then(state, stage, program),
         })
     };
     all.iter().filter_map(told).collect()
@@ -169,9 +169,24 @@ fn policies(program: &Program) -> Vec<String> {
     program.tiers.iter().flat_map(of).collect()
 }
 
-fn then(stage: &str, program: &Program) -> String {
-    if let Some(tier) = program.tiers.iter().find(|tier| tier.denies) {
-        return format!("denied by the end of tier {}", tier.name);
+/// What becomes of packets that match no rule with a condition. One without a condition decides before the end of its tier
+/// does, or leads past it.
+fn then(state: &State, stage: &str, program: &Program) -> String {
+    for tier in &program.tiers {
+        let first = tier.policies.iter().find_map(|policy| {
+            let id = RulesId { owner: Owner::Policy(policy.clone()), direction: program.direction };
+            let rule = state.rules.get(&id)?.iter().find(|rule| rule.action != Action::Log && rule.is_any())?;
+            Some((policy, rule))
+        });
+        match first {
+            Some((policy, rule)) => match rule.action {
+                Action::Allow => return format!("allowed by {policy} rule {}", rule.number),
+                Action::Deny => return format!("denied by {policy} rule {}", rule.number),
+                Action::Pass | Action::Log => {}
+            },
+            None if tier.denies => return format!("denied by the end of tier {}", tier.name),
+            None => {}
+        }
     }
     match &program.then {
         Then::Pass if matches!(stage, "untracked" | "preDNAT") => {
@@ -276,4 +291,50 @@ fn interfaces(
         }
     };
     record.links.values().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tortie_dataplane::{Rule, Tier};
+    use tortie_policy::{Direction, PolicyId};
+
+    use super::*;
+
+    #[test]
+    fn the_default_is_of_the_first_tier_whose_end_packets_can_get_to() {
+        let mut state = State::default();
+        let rule = |number, action| Rule {
+            number,
+            action,
+            family: None,
+            protocol: None,
+            not_protocol: None,
+            icmp: None,
+            not_icmp: None,
+            source: Default::default(),
+            destination: Default::default(),
+        };
+        let mut tier = |name: &str, action: Action| {
+            let policy = Arc::new(PolicyId {
+                kind: tortie_api::Kind::GlobalNetworkPolicy,
+                namespace: String::new(),
+                name: format!("{name}.p"),
+            });
+            let id = RulesId { owner: Owner::Policy(policy.clone()), direction: Direction::Ingress };
+            let udp = Rule { protocol: Some(tortie_net::Protocol::UDP), ..rule(1, Action::Deny) };
+            state.rules.insert(id, vec![udp, rule(2, action)]);
+            Tier { name: name.into(), policies: vec![policy], denies: true }
+        };
+        let (passes, logs, allows) = (tier("a", Action::Pass), tier("b", Action::Log), tier("c", Action::Allow));
+        let told = |tiers: &[&Tier]| {
+            let tiers = tiers.iter().map(|tier| (*tier).clone()).collect();
+            then(&state, "normal", &Program { direction: Direction::Ingress, tiers, then: Then::Deny })
+        };
+        assert_eq!(told(&[&passes, &logs, &allows]), "denied by the end of tier b");
+        assert_eq!(told(&[&passes, &allows, &logs]), "allowed by gnp c.p rule 2");
+        assert_eq!(told(&[&passes]), "denied");
+        assert_eq!(told(&[]), "denied");
+    }
 }

@@ -102,6 +102,17 @@ impl Ports {
 }
 
 impl Rule {
+    /// Whether it matches every packet.
+    pub fn is_any(&self) -> bool {
+        let Rule { number: _, action: _, family, protocol, not_protocol, icmp, not_icmp, source, destination } = self;
+        family.is_none()
+            && protocol.is_none()
+            && not_protocol.is_none()
+            && icmp.is_none()
+            && not_icmp.is_none()
+            && [source, destination].into_iter().all(|end| *end == End::default())
+    }
+
     /// The sets it refers to.
     pub fn sets(&self) -> impl Iterator<Item = &SetId> {
         [&self.source, &self.destination].into_iter().flat_map(|end| {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use tortie_eval::{List, Subject};
+use tortie_eval::{DefaultDecision, List, Subject};
 use tortie_policy::{Direction, EndpointId, Snapshot};
 
 /// What becomes of it.
@@ -13,6 +13,13 @@ pub enum Default {
     NoEndpoint,
     /// The endpoint exists, and governs no interface.
     NotInForce,
+    /// A rule without a condition decides.
+    Rule {
+        /// Whether it denies.
+        denies: bool,
+        /// `gnp web rule 3`.
+        by: String,
+    },
     /// The end of a tier denies it.
     TierDenies(String),
     /// These profiles decide, and what none of them allows is denied.
@@ -41,9 +48,16 @@ pub struct DefaultChange {
 }
 
 impl Default {
-    /// Whether everything that no rule decides is denied.
+    fn allows(&self) -> bool {
+        matches!(self, Default::Rule { denies: false, .. })
+    }
+
+    /// Whether everything that no rule with a condition decides is denied.
     pub fn denies(&self) -> bool {
-        matches!(self, Default::TierDenies(_) | Default::NoProfile(_) | Default::Denies)
+        matches!(
+            self,
+            Default::TierDenies(_) | Default::NoProfile(_) | Default::Denies | Default::Rule { denies: true, .. }
+        )
     }
 }
 
@@ -52,6 +66,8 @@ impl fmt::Display for Default {
         match self {
             Default::NoEndpoint => f.write_str("no endpoint"),
             Default::NotInForce => f.write_str("not in force"),
+            Default::Rule { denies: true, by } => write!(f, "denied by {by}"),
+            Default::Rule { denies: false, by } => write!(f, "allowed by {by}"),
             Default::TierDenies(tier) => write!(f, "denied by the end of tier {tier}"),
             Default::Profiles(names) => {
                 let word = if names.len() == 1 { "profile" } else { "profiles" };
@@ -98,7 +114,10 @@ pub fn defaults(before: &Snapshot, after: &Snapshot, idle: [&BTreeSet<String>; 2
             let (endpoint, _) = before.get(place).or_else(|| after.get(place))?;
             let is_nothing =
                 |default: &Default| matches!(default, Default::NoEndpoint | Default::NotInForce | Default::GoesOn);
-            let is_same = old == new || (old.denies() && new.denies()) || (is_nothing(&old) && is_nothing(&new));
+            let is_same = old == new
+                || (old.denies() && new.denies())
+                || (old.allows() && new.allows())
+                || (is_nothing(&old) && is_nothing(&new));
             (!is_same).then(|| DefaultChange {
                 endpoint: endpoint.clone(),
                 forwarded: place.1,
@@ -152,26 +171,16 @@ fn profiles(snapshot: &Snapshot, names: &[String]) -> Default {
 }
 
 fn of_subject(snapshot: &Snapshot, subject: &Subject, is_host: bool) -> [Default; 4] {
-    let normal = |direction| {
-        let tiers = subject.tiers(snapshot, List::Normal, direction);
-        match tiers.iter().find(|tier| tier.denies) {
-            _ if subject.unreadable => Default::Denies,
-            Some(tier) => Default::TierDenies(tier.name.clone()),
-            None if subject.profiles.is_empty() => Default::Denies,
-            None => profiles(snapshot, &subject.profiles),
-        }
+    let of_list = |list, direction| match subject.default_decision(snapshot, list, direction) {
+        _ if subject.unreadable => Default::Denies,
+        DefaultDecision::Rule { id, number, denies } => Default::Rule { denies, by: format!("{id} rule {number}") },
+        DefaultDecision::TierEnd { tier } => Default::TierDenies(tier),
+        DefaultDecision::NoProfile => Default::Denies,
+        DefaultDecision::Profiles(names) => profiles(snapshot, &names),
+        DefaultDecision::GoesOn => Default::GoesOn,
     };
-    let forwarded = |direction| {
-        if !is_host {
-            return Default::GoesOn;
-        }
-        let tiers = subject.tiers(snapshot, List::Forward, direction);
-        match tiers.iter().find(|tier| tier.denies) {
-            _ if subject.unreadable => Default::Denies,
-            Some(tier) => Default::TierDenies(tier.name.clone()),
-            None => Default::GoesOn,
-        }
-    };
+    let normal = |direction| of_list(List::Normal, direction);
+    let forwarded = |direction| if is_host { of_list(List::Forward, direction) } else { Default::GoesOn };
     [normal(Direction::Ingress), normal(Direction::Egress), forwarded(Direction::Ingress), forwarded(Direction::Egress)]
 }
 
@@ -269,6 +278,42 @@ mod tests {
                 "wep/shop/w becomes default-deny, ingress (now: denied; before: profile p, then denied)",
                 "wep/shop/w becomes default-deny, egress (now: denied; before: profile p, then denied)",
             ]
+        );
+    }
+
+    #[test]
+    fn a_rule_without_a_condition_is_the_default_and_one_that_passes_leads_to_the_next_tier() {
+        let put = |objects: &[serde_json::Value]| {
+            let endpoint = serde_json::json!({"kind": "HostEndpoint", "name": "e", "labels": {"a": "b"},
+                "spec": {"node": "n1", "interfaceName": "eth0"}});
+            world(&[&[endpoint], objects].concat())
+        };
+        let tier = |name: &str, order: u32| serde_json::json!({"kind": "Tier", "name": name, "labels": {}, "spec": {"order": order}});
+        let policy = |tier: &str, action: &str| {
+            serde_json::json!({"kind": "GlobalNetworkPolicy", "name": format!("{tier}.p"), "labels": {},
+                "spec": {"tier": tier, "selector": "a == 'b'", "types": ["Ingress"], "ingress": [
+                    {"action": "Allow", "protocol": "TCP"}, {"action": action}]}})
+        };
+        let told = |before: &World, after: &World| -> Vec<String> {
+            defaults(&before.snapshot, &after.snapshot).iter().map(ToString::to_string).collect()
+        };
+        let none = put(&[]);
+        let open = put(&[tier("one", 1), policy("one", "Allow")]);
+        let mut passing = vec![tier("one", 1), tier("two", 2), policy("one", "Pass"), policy("two", "Log")];
+        assert_eq!(
+            told(&none, &open),
+            ["hep/e is no longer default-deny, ingress (now: allowed by gnp one.p rule 2; before: denied)"]
+        );
+        assert_eq!(
+            told(&open, &put(&passing)),
+            [
+                "hep/e becomes default-deny, ingress (now: denied by the end of tier two; before: allowed by gnp one.p rule 2)"
+            ]
+        );
+        passing.truncate(3);
+        assert_eq!(
+            told(&open, &put(&passing)),
+            ["hep/e becomes default-deny, ingress (now: denied; before: allowed by gnp one.p rule 2)"]
         );
     }
 }

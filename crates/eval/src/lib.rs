@@ -6,6 +6,7 @@
 //! `calc` and the dataplane answer the same questions by other means and are held against it.
 
 mod builtin;
+mod default_decision;
 mod explain;
 mod governing;
 mod judge;
@@ -15,6 +16,7 @@ mod members;
 mod path;
 mod policies;
 
+pub use default_decision::DefaultDecision;
 pub use explain::failsafe_list;
 pub use governing::{
     List, Subject, TierView, host_endpoint, specific_host_endpoint, wildcard_host_endpoint, workload_endpoint,

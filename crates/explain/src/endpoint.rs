@@ -4,7 +4,7 @@ mod json;
 
 use std::fmt::Write as _;
 
-use tortie_eval::{List, Subject, failsafe_list};
+use tortie_eval::{DefaultDecision, List, Subject, failsafe_list};
 use tortie_policy::{Direction, Failsafe, HostEndpoint, Interface, Policy, Settings, Snapshot, WorkloadEndpoint};
 
 use crate::placement;
@@ -107,7 +107,7 @@ fn section(
         let end = if tier.denies { "denies what is left" } else { "passes on what is left" };
         let _ = writeln!(text, "     end of tier {}: {end}{note}", tier.name);
     }
-    let _ = writeln!(text, "     {}", ending(snapshot, subject, list, &tiers));
+    let _ = writeln!(text, "     {}", ending(snapshot, subject, list, direction));
 }
 
 fn failsafes(settings: &Settings, direction: Direction) -> &[Failsafe] {
@@ -134,17 +134,26 @@ fn policy_line(policy: &Policy, direction: Direction) -> String {
 }
 
 /// Whether it is default-deny, and why.
-fn ending(snapshot: &Snapshot, subject: &Subject, list: List, tiers: &[tortie_eval::TierView<'_>]) -> String {
-    if let Some(tier) = tiers.iter().find(|tier| tier.denies) {
-        return format!("DEFAULT DENY: what no rule settles is denied at the end of tier {}", tier.name);
-    }
-    if list != List::Normal {
-        return "what no rule settles goes on to the next stage".to_owned();
-    }
-    if subject.profiles.is_empty() {
-        return "DEFAULT DENY: no tier ends in a deny, and there is no profile to allow anything".to_owned();
-    }
-    let profiles = subject.profiles.iter().map(|name| {
+fn ending(snapshot: &Snapshot, subject: &Subject, list: List, direction: Direction) -> String {
+    let profiles = match subject.default_decision(snapshot, list, direction) {
+        DefaultDecision::Rule { id, number, denies: true } => {
+            return format!(
+                "DEFAULT DENY: what no rule before it settles is denied by {id} rule {number}, which has no condition"
+            );
+        }
+        DefaultDecision::Rule { id, number, denies: false } => {
+            return format!("what no rule before it settles is allowed by {id} rule {number}, which has no condition");
+        }
+        DefaultDecision::TierEnd { tier } => {
+            return format!("DEFAULT DENY: what no rule settles is denied at the end of tier {tier}");
+        }
+        DefaultDecision::GoesOn => return "what no rule settles goes on to the next stage".to_owned(),
+        DefaultDecision::NoProfile => {
+            return "DEFAULT DENY: no tier denies what no rule settles, and there is no profile to allow it".to_owned();
+        }
+        DefaultDecision::Profiles(profiles) => profiles,
+    };
+    let profiles = profiles.iter().map(|name| {
         if snapshot.profiles.contains_key(name) { name.clone() } else { format!("{name} (does not exist, denies)") }
     });
     format!("then profiles: {}; what none of them allows is denied", profiles.collect::<Vec<_>>().join(", "))

@@ -167,6 +167,12 @@ impl Rule {
         rules
     }
 
+    /// Whether it matches every packet.
+    pub fn is_any(&self) -> bool {
+        let conditions = Rule { annotations: Vec::new(), ..self.clone() };
+        conditions == Rule::any(self.action)
+    }
+
     /// A rule that matches every packet.
     pub fn any(action: Action) -> Rule {
         Rule {

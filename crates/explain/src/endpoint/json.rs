@@ -64,7 +64,7 @@ fn section(snapshot: &Snapshot, settings: &Settings, subject: &Subject, list: Li
         "direction": direction.to_string(),
         "failsafes": has_failsafes.then(|| failsafe_list(failsafes(settings, direction))),
         "tiers": tiers.iter().map(|view| tier(view, direction)).collect::<Vec<_>>(),
-        "ending": asked.then(|| ending(snapshot, subject, list, &tiers)),
+        "ending": asked.then(|| ending(snapshot, subject, list, direction)),
     })
 }
 

@@ -1,0 +1,60 @@
+//! The default of an endpoint: what becomes of packets that match no rule with a condition. A rule without a condition decides
+//! it before the end of its tier does; one that passes leads past that end.
+
+use tortie_policy::{Action, Direction, PolicyId, Snapshot};
+
+use crate::governing::{List, Subject};
+
+/// What decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DefaultDecision {
+    /// A rule without a condition, which allows or denies.
+    Rule {
+        /// Its policy.
+        id: PolicyId,
+        /// Its number in its list, from 1.
+        number: usize,
+        /// Whether it denies.
+        denies: bool,
+    },
+    /// The end of a tier denies.
+    TierEnd {
+        /// The tier.
+        tier: String,
+    },
+    /// These profiles, in order; what none of them allows is denied.
+    Profiles(Vec<String>),
+    /// It is denied, since there is neither a tier that denies nor a profile.
+    NoProfile,
+    /// It goes on to the next stage.
+    GoesOn,
+}
+
+impl Subject {
+    /// The default in a list and direction.
+    pub fn default_decision(&self, snapshot: &Snapshot, list: List, direction: Direction) -> DefaultDecision {
+        for tier in self.tiers(snapshot, list, direction) {
+            let enforced = tier.policies.iter().filter(|policy| !policy.staged);
+            let rules = enforced.flat_map(|policy| {
+                policy.rules(direction).iter().enumerate().map(|(index, rule)| (&policy.id, index + 1, rule))
+            });
+            let first = rules.filter(|(_, _, rule)| rule.action != Action::Log).find(|(_, _, rule)| rule.is_any());
+            match first {
+                Some((id, number, rule)) => match rule.action {
+                    Action::Allow if !tier.asked_first => {
+                        return DefaultDecision::Rule { id: id.clone(), number, denies: false };
+                    }
+                    Action::Deny => return DefaultDecision::Rule { id: id.clone(), number, denies: true },
+                    Action::Allow | Action::Pass | Action::Log => {}
+                },
+                None if tier.denies => return DefaultDecision::TierEnd { tier: tier.name },
+                None => {}
+            }
+        }
+        match list {
+            List::Normal if self.profiles.is_empty() => DefaultDecision::NoProfile,
+            List::Normal => DefaultDecision::Profiles(self.profiles.clone()),
+            List::Untracked | List::PreDnat | List::Forward => DefaultDecision::GoesOn,
+        }
+    }
+}

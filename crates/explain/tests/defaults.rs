@@ -1,0 +1,69 @@
+//! Random worlds without their rules' conditional parts: what decides about any packet is the default of the endpoint.
+
+#![allow(clippy::unwrap_used)]
+
+use tortie_eval::{By, DefaultDecision, Hook, List, Step, Subject, judge};
+use tortie_policy::{EndpointId, Rule, Snapshot};
+use tortie_testkit::worlds::{Case, Probe, World};
+
+/// Rules with a condition match nothing.
+fn without_conditions(snapshot: &mut Snapshot) {
+    let silence = |rule: &mut Rule| rule.never |= !rule.is_any();
+    for policy in snapshot.policies.values_mut() {
+        policy.ingress.iter_mut().chain(&mut policy.egress).for_each(silence);
+    }
+    for profile in snapshot.profiles.values_mut() {
+        profile.ingress.iter_mut().chain(&mut profile.egress).for_each(silence);
+    }
+}
+
+fn default_of(snapshot: &Snapshot, step: &Step) -> Option<DefaultDecision> {
+    let subject = match step.endpoint.as_ref()? {
+        EndpointId::Host(name) => Subject::host(snapshot, snapshot.host_endpoints.get(name)?),
+        EndpointId::Workload(id) => Subject::workload(snapshot, snapshot.workload_endpoints.get(id)?),
+    };
+    let list = match step.hook {
+        Hook::UntrackedIn | Hook::UntrackedOut => List::Untracked,
+        Hook::PreDnat => List::PreDnat,
+        Hook::ForwardIn | Hook::ForwardOut => List::Forward,
+        _ => List::Normal,
+    };
+    Some(subject.default_decision(snapshot, list, step.direction))
+}
+
+fn is_same(by: &By, default: &DefaultDecision) -> bool {
+    match (by, default) {
+        (By::Rule { id, number, .. }, DefaultDecision::Rule { id: own, number: at, .. }) => (id, number) == (own, at),
+        (By::TierEnd { tier }, DefaultDecision::TierEnd { tier: own }) => tier == own,
+        (By::Profile { .. } | By::NoProfile, DefaultDecision::Profiles(_)) => true,
+        (By::NoProfile, DefaultDecision::NoProfile) | (By::Nothing, DefaultDecision::GoesOn) => true,
+        _ => false,
+    }
+}
+
+#[test]
+fn what_decides_where_no_rule_has_a_condition_that_holds_is_the_default() {
+    let (mut rules, mut ends, mut others) = (0, 0, 0);
+    for seed in 0..300 {
+        let case = Case::random(seed);
+        let mut world = World::new();
+        case.steps.iter().for_each(|step| drop(world.apply(step)));
+        without_conditions(&mut world.snapshot);
+        for packet in case.probes.iter().map(Probe::packet) {
+            for step in judge(&world.snapshot, &world.host, &packet).path {
+                let by_policy = matches!(
+                    step.decision.by,
+                    By::Rule { .. } | By::TierEnd { .. } | By::Profile { .. } | By::NoProfile | By::Nothing
+                );
+                let Some(default) = default_of(&world.snapshot, &step).filter(|_| by_policy) else { continue };
+                assert!(is_same(&step.decision.by, &default), "seed {seed}: {default:?}\n{step:#?}");
+                match default {
+                    DefaultDecision::Rule { .. } => rules += 1,
+                    DefaultDecision::TierEnd { .. } => ends += 1,
+                    _ => others += 1,
+                }
+            }
+        }
+    }
+    assert!(rules > 20 && ends > 100 && others > 100, "{rules} rules, {ends} ends of tiers, {others} others");
+}
