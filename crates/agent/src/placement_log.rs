@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use tortie_dataplane::{Delta, Place, Program, ProgramId, Then};
-use tortie_policy::EndpointId;
+use tortie_dataplane::{Delta, Owner, Place, Program, ProgramId, RulesId, Then, last_asked};
+use tortie_policy::{Action, EndpointId};
 
 use crate::status_builder;
 use crate::status_cell::Placement;
@@ -22,9 +22,19 @@ enum DefaultAction {
 }
 
 impl DefaultAction {
-    fn of(program: &Program) -> Self {
-        if program.tiers.iter().any(|tier| tier.denies) {
-            return Self::Deny;
+    /// `decides` has, of each list with a rule that matches every packet, what that does.
+    fn of(program: &Program, decides: &HashMap<RulesId, Action>) -> Self {
+        for tier in &program.tiers {
+            let mut policies = tier.policies.iter();
+            let first = policies.find_map(|policy| {
+                decides.get(&RulesId { owner: Owner::Policy(policy.clone()), direction: program.direction })
+            });
+            match first {
+                Some(Action::Allow) => return Self::Allow,
+                Some(Action::Deny) => return Self::Deny,
+                None if tier.denies => return Self::Deny,
+                Some(Action::Pass | Action::Log) | None => {}
+            }
         }
         match &program.then {
             Then::Pass => Self::Allow,
@@ -45,17 +55,19 @@ impl fmt::Display for DefaultAction {
     }
 }
 
-/// Where an endpoint is, and its defaults for ingress and egress.
+/// Where an endpoint is, and its programs for ingress and egress.
 #[derive(Clone, Debug, PartialEq)]
 struct Placed {
     id: EndpointId,
-    defaults: [DefaultAction; 2],
+    programs: [ProgramId; 2],
 }
 
 /// What was logged last.
 #[derive(Default)]
 pub(crate) struct PlacementLog {
-    programs: HashMap<ProgramId, DefaultAction>,
+    programs: HashMap<ProgramId, Program>,
+    /// Of each list with a rule that matches every packet what that does.
+    decides: HashMap<RulesId, Action>,
     at: BTreeMap<Place, Placed>,
     places: BTreeMap<EndpointId, BTreeSet<Place>>,
     /// Endpoints that the store changed since the last step.
@@ -81,7 +93,7 @@ impl PlacementLog {
     }
 
     fn changes(&mut self, delta: &Delta, locals: &BTreeMap<EndpointId, Placement>) -> Vec<String> {
-        self.programs.extend(delta.programs_made.iter().map(|(id, program)| (*id, DefaultAction::of(program))));
+        self.programs.extend(delta.programs_made.iter().cloned());
         let mut before: BTreeMap<EndpointId, (BTreeSet<Place>, Option<[DefaultAction; 2]>)> = BTreeMap::new();
         for id in std::mem::take(&mut self.told) {
             before.entry(id.clone()).or_insert_with(|| self.now(&id));
@@ -95,6 +107,24 @@ impl PlacementLog {
                 before.entry(id.clone()).or_insert_with(|| self.now(&id));
             }
         }
+        let decides: Vec<(&RulesId, Option<Action>)> = delta
+            .rules_put
+            .iter()
+            .map(|(id, rules)| (id, last_asked(rules).map(|rule| rule.action)))
+            .chain(delta.rules_removed.iter().map(|id| (id, None)))
+            .filter(|(id, action)| self.decides.get(id) != action.as_ref())
+            .collect();
+        if !decides.is_empty() && self.started {
+            for id in self.places.keys().cloned().collect::<Vec<_>>() {
+                before.entry(id.clone()).or_insert_with(|| self.now(&id));
+            }
+        }
+        for (id, action) in decides {
+            match action {
+                Some(action) => drop(self.decides.insert(id.clone(), action)),
+                None => drop(self.decides.remove(id)),
+            }
+        }
         for (place, endpoint) in changed {
             if let Some(old) = self.at.remove(place)
                 && let Some(places) = self.places.get_mut(&old.id)
@@ -105,15 +135,10 @@ impl PlacementLog {
                 }
             }
             if let Some(endpoint) = endpoint {
-                let normal = [endpoint.programs.normal.ingress, endpoint.programs.normal.egress];
-                // A program that is not known denies; the dataplane refuses such a change.
-                let defaults = normal.map(|id| self.programs.get(&id).copied().unwrap_or(DefaultAction::Deny));
-                self.at.insert(place.clone(), Placed { id: endpoint.id.clone(), defaults });
+                let programs = [endpoint.programs.normal.ingress, endpoint.programs.normal.egress];
+                self.at.insert(place.clone(), Placed { id: endpoint.id.clone(), programs });
                 self.places.entry(endpoint.id.clone()).or_default().insert(place.clone());
             }
-        }
-        for id in &delta.programs_removed {
-            self.programs.remove(id);
         }
         let first = !std::mem::replace(&mut self.started, true);
         let (mut lines, mut workloads) = (Vec::new(), 0);
@@ -124,6 +149,9 @@ impl PlacementLog {
                 continue;
             }
             lines.extend(self.line(&id, &before, locals.get(&id)));
+        }
+        for id in &delta.programs_removed {
+            self.programs.remove(id);
         }
         if workloads > 0 {
             let (s, govern) =
@@ -136,7 +164,10 @@ impl PlacementLog {
     /// Where an endpoint is now, and its defaults.
     fn now(&self, id: &EndpointId) -> (BTreeSet<Place>, Option<[DefaultAction; 2]>) {
         let places = self.places.get(id).cloned().unwrap_or_default();
-        let defaults = places.first().and_then(|place| self.at.get(place)).map(|placed| placed.defaults);
+        // A program that is not known denies; the dataplane refuses such a change.
+        let default =
+            |id| self.programs.get(&id).map_or(DefaultAction::Deny, |one| DefaultAction::of(one, &self.decides));
+        let defaults = places.first().and_then(|place| self.at.get(place)).map(|placed| placed.programs.map(default));
         (places, defaults)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::TryLockError;
 use std::time::{Duration, Instant};
 
-use tortie_dataplane::{Endpoint, Owner, Place, Program, ProgramId, RulesId, State, Then};
+use tortie_dataplane::{Endpoint, Owner, Place, Program, ProgramId, RulesId, State, Then, last_asked};
 use tortie_policy::machine::Port;
 use tortie_policy::{Action, EndpointId, Interface};
 
@@ -175,7 +175,7 @@ fn then(state: &State, stage: &str, program: &Program) -> String {
     for tier in &program.tiers {
         let first = tier.policies.iter().find_map(|policy| {
             let id = RulesId { owner: Owner::Policy(policy.clone()), direction: program.direction };
-            let rule = state.rules.get(&id)?.iter().find(|rule| rule.action != Action::Log && rule.is_any())?;
+            let rule = last_asked(state.rules.get(&id)?)?;
             Some((policy, rule))
         });
         match first {

@@ -312,7 +312,7 @@ fn verify_names_what_a_killed_agent_left_behind() {
         let output = world.tortie().args(["apply", "-f", file.to_str().unwrap()]).output().unwrap();
         assert!(!String::from_utf8(output.stderr).unwrap().contains("not-enforced"));
         let told = world.fails(&["verify", "--most", "100"]);
-        assert!(told.contains("nothing asks for rule \"tier default\""), "{told}");
+        assert!(told.contains("rule \"tier default\" is in the kernel, and nothing in force asks for it"), "{told}");
         assert!(told.contains("used by hep/web1-eth0 at eth0"), "{told}");
         let file = world.file("more.yaml", &ENDPOINT.replace("eth0", "eth1"));
         world.call(&["apply", "-f", file.to_str().unwrap()]);

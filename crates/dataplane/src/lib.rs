@@ -23,6 +23,6 @@ pub use delta::{Dataplane, Delta, SetChange};
 pub use endpoint::{Both, Endpoint, Host, Place, Programs};
 pub use fake::Fake;
 pub use program::{Profile, Program, ProgramId, Then, Tier};
-pub use rule::{End, Owner, PeerSet, Ports, Rule, RulesId};
+pub use rule::{End, Owner, PeerSet, Ports, Rule, RulesId, last_asked};
 pub use set::{Members, PortMember, SetId};
 pub use state::{Broken, SetState, State};

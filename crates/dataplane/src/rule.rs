@@ -101,6 +101,11 @@ impl Ports {
     }
 }
 
+/// The first rule of a list that matches every packet and does something with it: nothing after it is asked.
+pub fn last_asked(rules: &[Rule]) -> Option<&Rule> {
+    rules.iter().find(|rule| rule.action != Action::Log && rule.is_any())
+}
+
 impl Rule {
     /// Whether it matches every packet.
     pub fn is_any(&self) -> bool {

@@ -5,7 +5,7 @@
 //!
 //! Without a protocol, or where an end has many addresses, [`reach`] traces one packet of each class and puts together what
 //! has the same answer. [`claim`] proves that all packets of a kind are allowed, or denied. [`endpoint`] says what applies to an
-//! endpoint, [`policy`] what a policy decides, [`tier`] what a tier does. [`mod@lost`] says which connections a change would deny.
+//! endpoint, [`policy`] what a policy decides, [`tier`] what a tier does, [`set`] what a network set is used for. [`mod@lost`] says which connections a change would deny.
 //!
 //! This crate has no store, no clock and no terminal: it turns values into values.
 
@@ -34,6 +34,7 @@ pub mod policy;
 mod question;
 pub mod reach;
 mod relevant;
+pub mod set;
 mod staged;
 pub mod suggest;
 pub mod text;

@@ -17,6 +17,7 @@ pub use hidden::{LIMIT, Sample, Use};
 pub use json::json;
 pub use name::PolicyName;
 pub use text::text;
+pub(crate) use words::rule as rule_words;
 
 /// A policy and what it comes to.
 pub struct About<'a> {
@@ -94,7 +95,7 @@ fn list(stage: Stage) -> List {
 }
 
 /// The endpoints that a policy applies to, with their nodes.
-fn selected<'a>(snapshot: &'a Snapshot, policy: &Policy) -> Vec<(&'a str, Subject)> {
+pub(crate) fn selected<'a>(snapshot: &'a Snapshot, policy: &Policy) -> Vec<(&'a str, Subject)> {
     let hosts = snapshot.host_endpoints.values().map(|one| (one.node.as_str(), Subject::host(snapshot, one)));
     let has_workloads = !matches!(policy.stage, Stage::Untracked | Stage::PreDnat);
     let workloads = snapshot.workload_endpoints.values().filter(|_| has_workloads);

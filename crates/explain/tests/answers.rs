@@ -4,7 +4,7 @@
 
 use tortie_explain::{
     EndSpec, Question, State, Topology, What, endpoint, enforce_staged, json, placement, policy, reach, reach::reach,
-    text, tier, trace,
+    set, text, tier, trace,
 };
 use tortie_manifest::read::{Source, read};
 use tortie_policy::Snapshot;
@@ -495,6 +495,9 @@ fn what_the_json_has_and_what_is_documented_are_the_same() {
     for policy in host.policies.values() {
         fields(&policy::json(&policy::about(&host, policy)), &mut found);
         fields(&tier::json(&tier::about(&host, &policy.tier).unwrap()), &mut found);
+    }
+    for id in host.network_sets.keys() {
+        fields(&set::json(&set::about(&Topology::new(&host), &id.namespace, &id.name).unwrap()), &mut found);
     }
     let word =
         |name: &&String| !documented.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == name.as_str());

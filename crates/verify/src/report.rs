@@ -114,13 +114,15 @@ impl Report {
         let room = self.differences.len() + most;
         for foreign in &inventory.foreign {
             let sentence = match &foreign.reason {
-                None => format!("nothing asks for {} `{}` in the table", foreign.kind, foreign.name),
+                None => {
+                    format!("{} `{}` is in the table, and nothing in force asks for it", foreign.kind, foreign.name)
+                }
                 Some(_) => format!("{} `{}` in the table cannot be decoded", foreign.kind, foreign.name),
             };
             self.differ(room, Difference::Table(TableDifference { sentence, kernel: foreign.to_string() }));
         }
         for other in &inventory.namesakes {
-            let sentence = format!("table {other} exists, and nothing asks for it");
+            let sentence = format!("table {other} exists, and nothing in force asks for it");
             self.differ(room, Difference::Table(TableDifference { sentence, kernel: format!("table {other}") }));
         }
     }

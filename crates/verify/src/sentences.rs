@@ -122,7 +122,10 @@ impl<'a> Names<'a> {
             }
             What::ElementExtra { set, element } => {
                 let member = element_text(set, element);
-                format!("set member {member} of {} is in the kernel, and nothing asks for it", self.set(set, origin))
+                format!(
+                    "set member {member} of {} is in the kernel, and nothing in force asks for it",
+                    self.set(set, origin)
+                )
             }
             What::ElementOther { set, wanted, found } => {
                 let key = element_text(set, wanted);
@@ -138,7 +141,12 @@ impl<'a> Names<'a> {
                 format!("{} is missing{}", rule(line), place(chain, origin))
             }
             What::RuleExtra { chain, line } => {
-                format!("nothing asks for {}{}", rule(line), place(chain, origin))
+                format!("{} is in the kernel, and nothing in force asks for it{}", rule(line), place(chain, origin))
+            }
+            What::BaseChainExtra { .. } => {
+                let text = what.to_string();
+                let what = text.strip_suffix(" is not asked for").unwrap_or(&text);
+                format!("{what} is in the table, and nothing in force asks for it: every packet of its hook meets it")
             }
             What::RuleOther { chain, wanted, found } => {
                 let (asked, there) = (last_word(wanted), last_word(found));

@@ -197,7 +197,7 @@ const DAMAGES: &[Damage] = &[
     Damage {
         name: "a rule is added",
         script: "add rule inet tortie input accept",
-        says: "nothing asks for a rule that ends in `accept` (chain `input`)",
+        says: "a rule that ends in `accept` is in the kernel, and nothing in force asks for it (chain `input`)",
     },
     Damage {
         name: "a rule is removed",
@@ -227,7 +227,7 @@ const DAMAGES: &[Damage] = &[
         name: "the label of a rule names another rule",
         script: "replace rule inet tortie {rule 1 of gnp web ingress} meta nfproto ipv4 meta l4proto tcp \
                  ip saddr 198.51.100.0/24 counter drop comment \"rule 9 of gnp other ingress: Deny\"",
-        says: "nothing asks for rule 9 of gnp other ingress: Deny",
+        says: "rule 9 of gnp other ingress: Deny is in the kernel, and nothing in force asks for it",
     },
     Damage {
         name: "the policy of a base chain is changed",
@@ -257,7 +257,7 @@ const DAMAGES: &[Damage] = &[
     Damage {
         name: "a base chain is added",
         script: "add chain inet tortie more { type filter hook input priority -5; }",
-        says: "base chain `more` (hook input, priority -5, type filter, policy accept) is not asked for",
+        says: "base chain `more` (hook input, priority -5, type filter, policy accept) is in the table, and nothing in force asks for it: every packet of its hook meets it",
     },
     Damage { name: "a chain is added", script: "add chain inet tortie more", says: "chain `more` is unused" },
     Damage {
@@ -273,7 +273,7 @@ const DAMAGES: &[Damage] = &[
     Damage {
         name: "a rule that no type here describes is added",
         script: "add rule inet tortie input numgen random mod 2 0 accept",
-        says: "nothing asks for a rule that ends in `accept` (chain `input`)",
+        says: "a rule that ends in `accept` is in the kernel, and nothing in force asks for it (chain `input`)",
     },
     Damage {
         name: "a chain that no type here describes is added",
@@ -283,12 +283,12 @@ const DAMAGES: &[Damage] = &[
     Damage {
         name: "a stateful object is added",
         script: "add counter inet tortie more",
-        says: "nothing asks for stateful object `more` in the table",
+        says: "stateful object `more` is in the table, and nothing in force asks for it",
     },
     Damage {
         name: "a table with a similar name is added",
         script: "add table ip tortie-old",
-        says: "table ip tortie-old exists, and nothing asks for it",
+        says: "table ip tortie-old exists, and nothing in force asks for it",
     },
     Damage {
         name: "the table is dormant",

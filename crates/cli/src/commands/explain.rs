@@ -24,7 +24,7 @@ use crate::target;
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
     /// Who sends: an address, node/NAME, hep/NAME, pod/NAMESPACE/NAME, wep/NAMESPACE/NAME, labels:KEY=VALUE,...;
-    /// or many addresses: any, a net, set/NAME, set/NAMESPACE/NAME; or alone a policy or a tier: gnp/NAME, np/NAMESPACE/NAME, tier/NAME
+    /// or many addresses: any, a net, set/NAME, set/NAMESPACE/NAME; or alone a policy, a tier or a set: gnp/NAME, np/NAMESPACE/NAME, tier/NAME, set/NAME
     #[arg(value_name = "FROM", required_unless_present = "log")]
     from: Option<String>,
     /// To whom, in the same forms; without it, what applies to the endpoint FROM, or what the policy decides, is told

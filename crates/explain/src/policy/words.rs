@@ -5,7 +5,7 @@ use tortie_eval::protocol_name;
 use tortie_policy::{Icmp, PeerMatch, PortMatch, Rule};
 
 /// `Allow tcp from role == 'app' to port 5432`.
-pub(super) fn rule(rule: &Rule) -> String {
+pub(crate) fn rule(rule: &Rule) -> String {
     if rule.never {
         return format!("{} (unreadable)", rule.action);
     }

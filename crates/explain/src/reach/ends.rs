@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use tortie_classes::AddressSet;
-use tortie_policy::SetId;
 
 use crate::question::{AskError, EndSpec, Question};
 use crate::relevant::End;
+use crate::set;
 use crate::topology::{Location, Topology};
 
 /// What is no single machine on the network: this host, loopback, multicast, broadcast. The broadcast addresses of links
@@ -70,13 +70,8 @@ fn own_addresses(topology: &Topology<'_>, location: &Location) -> Result<Address
 }
 
 fn of_set(topology: &Topology<'_>, namespace: &str, name: &str) -> Result<AddressSet, AskError> {
-    let sets = &topology.snapshot().network_sets;
-    let id = SetId { namespace: namespace.to_owned(), name: name.to_owned() };
-    let Some(set) = sets.get(&id) else {
-        let names: Vec<String> = sets.keys().map(|id| id.to_string().replacen(' ', "/", 1)).collect();
-        let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        return Err(AskError(format!("{id} does not exist; there are: {known}")));
-    };
+    let set = set::find(topology.snapshot(), namespace, name)?;
+    let id = &set.id;
     if set.incomplete {
         return Err(AskError(format!("{id} is incomplete: a net of it could not be read, or it has too many")));
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tortie_api::Kind;
 use tortie_explain::policy::{self, PolicyName};
-use tortie_explain::{AskError, EndSpec, Location as End, Topology, endpoint, placement, suggest, tier};
+use tortie_explain::{AskError, EndSpec, Location as End, Topology, endpoint, placement, set, suggest, tier};
 use tortie_policy::{HostEndpoint, WorkloadEndpoint};
 
 use super::ExplainArgs;
@@ -35,6 +35,15 @@ pub(super) fn answer(
         }
         return Ok(Exit::Done);
     }
+    if let Ok(EndSpec::Set(namespace, name)) = word.parse() {
+        let about = set::about(topology, &namespace, &name)?;
+        match json {
+            true => session.terminal.line(format_args!("{:#}", set::json(&about))),
+            false => session.terminal.print(&set::text(&about)),
+        }
+        return Ok(Exit::Done);
+    }
+    refuse_other_kinds(word)?;
     let found = find(topology, word)?;
     match json {
         true => {
@@ -54,6 +63,25 @@ fn tier_name(word: &str) -> Option<&str> {
     let (kind, name) = word.split_once('/')?;
     (Kind::from_alias(kind) == Some(Kind::Tier) && !name.is_empty() && !name.contains('/')).then_some(name)
 }
+
+/// Nothing is told about objects of other kinds.
+fn refuse_other_kinds(word: &str) -> Result<(), AskError> {
+    let Some((kind, name)) = word.split_once('/') else { return Ok(()) };
+    let Some(kind) = Kind::from_alias(kind) else { return Ok(()) };
+    if matches!(
+        kind,
+        Kind::HostEndpoint | Kind::WorkloadEndpoint | Kind::Node | Kind::GlobalNetworkSet | Kind::NetworkSet
+    ) {
+        return Ok(());
+    }
+    Err(AskError(format!(
+        "explain tells nothing about an object of kind {}: `tortie get {word}` shows {name}; explain tells about {SUBJECTS}",
+        kind.name()
+    )))
+}
+
+/// What can be asked about alone.
+const SUBJECTS: &str = "an endpoint or a node (hep/NAME, node/NAME, pod/NAMESPACE/NAME, wep/NAMESPACE/NAME, an address), a policy (gnp/NAME, np/NAMESPACE/NAME), a tier (tier/NAME) or a network set (set/NAME, set/NAMESPACE/NAME)";
 
 /// Policies and tiers are told about alone.
 pub(super) fn refuse_policies<'a>(words: impl Iterator<Item = &'a String>) -> Result<(), AskError> {
@@ -91,7 +119,7 @@ fn find<'a>(topology: &Topology<'a>, word: &str) -> Result<Vec<Found<'a>>, AskEr
             Ok(if found.is_empty() { vec![Found::Nothing(node)] } else { found })
         }
         End::Outside(_) => Err(AskError(format!(
-            "{word} is not an address of an endpoint or node; name one (hep/NAME, node/NAME, pod/NAMESPACE/NAME), a policy (gnp/NAME, np/NAMESPACE/NAME) or a tier (tier/NAME), or give a second end"
+            "{word} is not an address of an endpoint or node; name {SUBJECTS}, or give a second end"
         ))),
     }
 }
