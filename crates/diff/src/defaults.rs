@@ -295,7 +295,10 @@ mod tests {
                     {"action": "Allow", "protocol": "TCP"}, {"action": action}]}})
         };
         let told = |before: &World, after: &World| -> Vec<String> {
-            defaults(&before.snapshot, &after.snapshot).iter().map(ToString::to_string).collect()
+            defaults(&before.snapshot, &after.snapshot, [&BTreeSet::new(), &BTreeSet::new()])
+                .iter()
+                .map(ToString::to_string)
+                .collect()
         };
         let none = put(&[]);
         let open = put(&[tier("one", 1), policy("one", "Allow")]);
