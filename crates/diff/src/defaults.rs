@@ -112,12 +112,11 @@ pub fn defaults(before: &Snapshot, after: &Snapshot, idle: [&BTreeSet<String>; 2
         .filter_map(|place| {
             let (old, new) = (at(&before, place), at(&after, place));
             let (endpoint, _) = before.get(place).or_else(|| after.get(place))?;
-            let is_nothing =
-                |default: &Default| matches!(default, Default::NoEndpoint | Default::NotInForce | Default::GoesOn);
-            let is_same = old == new
-                || (old.denies() && new.denies())
-                || (old.allows() && new.allows())
-                || (is_nothing(&old) && is_nothing(&new));
+            // What no policy is about passes, as what a rule allows does.
+            let passes = |default: &Default| {
+                default.allows() || matches!(default, Default::NoEndpoint | Default::NotInForce | Default::GoesOn)
+            };
+            let is_same = old == new || (old.denies() && new.denies()) || (passes(&old) && passes(&new));
             (!is_same).then(|| DefaultChange {
                 endpoint: endpoint.clone(),
                 forwarded: place.1,

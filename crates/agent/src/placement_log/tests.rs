@@ -115,11 +115,19 @@ fn each_change_of_a_default_is_told_once_for_its_direction() {
     world.put(Kind::HostEndpoint, "", "a", open);
     assert_eq!(world.step(), ["hep/a governs eth0: ingress decided by profiles, egress decided by profiles"]);
     world.put(Kind::Tier, "", "default", json!({"order": 1_000_000, "defaultAction": "Deny"}));
-    let policy =
-        json!({"tier": "default", "selector": "all()", "types": ["Ingress"], "ingress": [{"action": "Allow"}]});
-    world.put(Kind::GlobalNetworkPolicy, "", "p", policy);
+    let policy = |rule: serde_json::Value| json!({"tier": "default", "selector": "all()", "types": ["Ingress"], "ingress": [rule]});
+    world.put(Kind::GlobalNetworkPolicy, "", "p", policy(json!({"action": "Allow", "protocol": "TCP"})));
     assert_eq!(world.step(), ["hep/a on eth0: ingress becomes default deny, before decided by profiles"]);
     assert!(world.step().is_empty());
+    // A rule that matches every packet decides before the end of the tier does.
+    world.put(Kind::GlobalNetworkPolicy, "", "p", policy(json!({"action": "Allow"})));
+    assert_eq!(world.step(), ["hep/a on eth0: ingress becomes default allow, before default deny"]);
+    world.put(Kind::GlobalNetworkPolicy, "", "p", policy(json!({"action": "Deny"})));
+    assert_eq!(world.step(), ["hep/a on eth0: ingress becomes default deny, before default allow"]);
+    world.put(Kind::GlobalNetworkPolicy, "", "p", policy(json!({"action": "Pass"})));
+    assert_eq!(world.step(), ["hep/a on eth0: ingress becomes decided by profiles, before default deny"]);
+    world.put(Kind::GlobalNetworkPolicy, "", "p", policy(json!({"action": "Deny"})));
+    assert_eq!(world.step(), ["hep/a on eth0: ingress becomes default deny, before decided by profiles"]);
     world.delete(Kind::GlobalNetworkPolicy, "p");
     assert_eq!(world.step(), ["hep/a on eth0: ingress becomes decided by profiles, before default deny"]);
 }
