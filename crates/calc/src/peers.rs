@@ -8,6 +8,7 @@ use tortie_dataplane::{PortMember, SetId};
 use tortie_policy::{EndpointSlice, Node, Pool, ServiceId, Settings, SliceId};
 
 use crate::engine::Engine;
+use crate::faults;
 use crate::members::differences;
 use crate::sets::SetKey;
 
@@ -92,7 +93,9 @@ impl Engine {
 
     pub(crate) fn delete_slice(&mut self, id: &SliceId) {
         let Some(slice) = self.peers.slices.remove(id) else { return };
-        self.serve(&slice, false);
+        if !faults::is_on("slice-gives-forever") {
+            self.serve(&slice, false);
+        }
         let Peers { slices, services, .. } = &mut self.peers;
         if let Some(of_service) = services.get_mut(&slice.service) {
             of_service.remove(id);

@@ -29,6 +29,7 @@ pub const ALL: &[&str] = &[
     "names-before-addresses",
     "members-not-counted",
     "service-ports",
+    "slice-gives-forever",
     "unreadable-set-is-read",
 ];
 
