@@ -103,7 +103,7 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
         fields.for_each(|field| session.terminal.line(field));
     }
     if writes.is_empty() {
-        session.terminal.line(format_args!("revision {} changed nothing that is left", revisions(&act)));
+        session.terminal.line(format_args!("what revision {} changed is as it was before already", revisions(&act)));
     }
     if let (Some(meaning), Some(plan)) = (&meaning, &plan) {
         meaning.show(session);
