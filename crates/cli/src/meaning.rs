@@ -31,8 +31,8 @@ pub(crate) struct Meaning {
     without_effect: Vec<NoEffect>,
     /// Open connections that could not be opened again.
     lost: Vec<Lost>,
-    /// Why not all of them were judged.
-    note: Option<String>,
+    /// What was not looked at.
+    notes: Vec<String>,
 }
 
 impl Meaning {
@@ -56,13 +56,15 @@ impl Meaning {
             let [before, after] = [&old, &new].map(|side| topology(side, Some(ground)));
             open.lost(&before, &after, ground)
         });
+        let (without_effect, mut notes) = effects::without([&old, &new], idle.each_ref());
+        notes.extend(open.note);
         Self {
             objects,
             defaults: defaults(&old, &new, [&idle_before, &idle_after]),
             verdicts: verdicts(&old, &new, host.as_ref(), &nowhere),
-            without_effect: effects::without([&old, &new], idle.each_ref()),
+            without_effect,
             lost,
-            note: open.note,
+            notes,
         }
     }
 

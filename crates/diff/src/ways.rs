@@ -111,15 +111,15 @@ pub(crate) fn placed(sides: [&Snapshot; 2], known: Option<&Host>, is_node: impl 
         Placed { endpoint, host: host.clone(), interface: interface.to_owned(), governors }
     };
     for side in sides {
+        // Who governs each interface of a node, looked for once.
+        let mut governed: BTreeMap<&str, Vec<(String, &str)>> = BTreeMap::new();
         for endpoint in side.host_endpoints.values().filter(|one| !one.node.is_empty() && is_node(&one.node)) {
             let host = hosts.entry(&endpoint.node).or_insert_with(|| host(&endpoint.node, known, sides).into());
-            let mut interfaces: Vec<&str> = host.links.iter().map(|link| link.name.as_str()).collect();
-            interfaces.push(OTHER);
-            for interface in interfaces {
-                let governs = host_endpoint(side, host, interface).is_some_and(|one| one.name == endpoint.name);
+            let governed = governed.entry(&endpoint.node).or_insert_with(|| by_interface(side, host));
+            for (interface, _) in governed.iter().filter(|(_, governor)| *governor == endpoint.name) {
                 // An endpoint for all interfaces is asked about at one that has none of its own.
                 let by_name = !matches!(endpoint.interface, Interface::All) || interface == OTHER;
-                if governs && by_name && seen.insert((endpoint.name.clone(), interface.to_owned(), true)) {
+                if by_name && seen.insert((endpoint.name.clone(), interface.clone(), true)) {
                     found.push(put(EndpointId::Host(endpoint.name.clone()), host, interface));
                 }
             }
@@ -133,6 +133,12 @@ pub(crate) fn placed(sides: [&Snapshot; 2], known: Option<&Host>, is_node: impl 
         }
     }
     found
+}
+
+/// The interfaces of a node that have an endpoint, and its name.
+fn by_interface<'a>(side: &'a Snapshot, host: &Host) -> Vec<(String, &'a str)> {
+    let interfaces = host.links.iter().map(|link| link.name.as_str()).chain([OTHER]);
+    interfaces.filter_map(|name| Some((name.to_owned(), host_endpoint(side, host, name)?.name.as_str()))).collect()
 }
 
 /// The endpoints that can have a say on the ways of those of an interface, on one side.

@@ -11,7 +11,7 @@ use tortie_policy::{Direction, EndpointId, Policy, PolicyId, Snapshot};
 use crate::judged::topology;
 
 /// Of more workload endpoints it is not looked at whether they are in force, and of more policies whether their rules can match.
-const MOST: usize = 200;
+const MOST: usize = 100;
 
 /// The host endpoints of one side that govern no interface.
 pub(super) type Placement = BTreeMap<String, Idle>;
@@ -35,8 +35,8 @@ pub(super) fn nowhere<'a>(snapshot: &'a Snapshot, idle: &Placement) -> Vec<&'a s
     endpoints.filter_map(|(name, _)| Some(snapshot.host_endpoints.get(name)?.node.as_str())).collect()
 }
 
-/// What has no effect after the change and was not so before, or was written by it.
-pub(super) fn without(sides: [&Snapshot; 2], idle: [&Placement; 2]) -> Vec<NoEffect> {
+/// What has no effect after the change and was not so before, or was written by it; and what was not looked at.
+pub(super) fn without(sides: [&Snapshot; 2], idle: [&Placement; 2]) -> (Vec<NoEffect>, Vec<String>) {
     let [before, after] = sides;
     let mut found = Vec::new();
     for (name, why) in idle[1] {
@@ -45,8 +45,10 @@ pub(super) fn without(sides: [&Snapshot; 2], idle: [&Placement; 2]) -> Vec<NoEff
             found.push(NoEffect { what: EndpointId::Host(name.clone()).to_string(), why: why.to_string() });
         }
     }
-    let workloads = after.workload_endpoints.iter().filter(|(id, one)| before.workload_endpoints.get(*id) != Some(one));
-    for (id, endpoint) in workloads.take(MOST) {
+    let workloads: Vec<_> =
+        after.workload_endpoints.iter().filter(|(id, one)| before.workload_endpoints.get(*id) != Some(one)).collect();
+    let mut notes = Vec::from_iter(not_looked_at(workloads.len(), "workload endpoints", "they are in force"));
+    for (id, endpoint) in workloads.into_iter().take(MOST) {
         if let Some(why) = placement::idle_workload(after, endpoint) {
             found.push(NoEffect {
                 what: EndpointId::Workload(id.clone()).to_string(),
@@ -66,14 +68,19 @@ pub(super) fn without(sides: [&Snapshot; 2], idle: [&Placement; 2]) -> Vec<NoEff
             found.push(NoEffect { what: policy.id.to_string(), why: "selects no endpoint".to_owned() });
         }
     }
-    let selecting = written.into_iter().filter(|policy| !idle_policies.contains(&policy.id));
-    for policy in selecting.take(MOST) {
+    let selecting: Vec<&Policy> = written.into_iter().filter(|policy| !idle_policies.contains(&policy.id)).collect();
+    notes.extend(not_looked_at(selecting.len(), "policies", "their rules can match"));
+    for policy in selecting.into_iter().take(MOST) {
         for (direction, number, why) in unused_rules(after, policy) {
             let way = if direction == Direction::Ingress { "ingress" } else { "egress" };
             found.push(NoEffect { what: format!("{} {way} rule {number}", policy.id), why });
         }
     }
-    found
+    (found, notes)
+}
+
+fn not_looked_at(count: usize, things: &str, what: &str) -> Option<String> {
+    (count > MOST).then(|| format!("of {count} written {things} only {MOST} were checked: whether {what}"))
 }
 
 /// The policies that selected an endpoint which is not as it was.

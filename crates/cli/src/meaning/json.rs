@@ -55,6 +55,7 @@ impl Meaning {
         let without_effect = self.without_effect.iter().map(|one| json!({"what": one.what, "why": one.why}));
         json!({
             "objects": objects,
+            "notLookedAt": self.notes,
             "openConnections": lost.collect::<Vec<_>>(),
             "withoutEffect": without_effect.collect::<Vec<_>>(),
             "defaults": defaults.collect::<Vec<_>>(),

@@ -51,9 +51,7 @@ impl Meaning {
         }
         self.lost.iter().take(ROWS).for_each(|lost| session.terminal.line(format_args!("  {lost}")));
         more(self.lost.len(), session);
-        if let Some(note) = &self.note {
-            session.terminal.note(note);
-        }
+        self.notes.iter().for_each(|note| session.terminal.note(note));
         for one in &verdicts.too_many {
             session.terminal.line(format_args!(
                 "not computed: {}, {}: the rules tell {} kinds of packets apart, which are too many",
