@@ -188,7 +188,7 @@ fn read(text: &str) -> Origin {
         let interface = zone.or(other);
         words.next().is_none().then_some(SshConnection { client, client_port, server, server_port, interface })
     };
-    parsed().map_or_else(|| Origin::Unknown(format!("{VARIABLE} is not understood: {text:?}")), Origin::Ssh)
+    parsed().map_or_else(|| Origin::Unknown(format!("{VARIABLE} is not understood: \"{text}\"")), Origin::Ssh)
 }
 
 /// An address, with the interface of a link-local one: `fe80::1%eth0`.
