@@ -29,13 +29,13 @@ use tortie_sync::{Change, Content, Message, Unreadable};
 use crate::config::{self, AgentSettings, Local};
 use crate::enforce::ApplyRequest;
 use crate::lag::{self, StepGuard};
-use crate::links;
 use crate::logger::event;
 use crate::other_nodes::OtherNodes;
 use crate::placement_log::PlacementLog;
 use crate::status::StoreState;
 use crate::status_cell::{self, Placement, StatusCell};
 use crate::supervisor;
+use crate::{links, not_done};
 
 /// What the engine receives.
 pub(crate) enum Input {
@@ -432,7 +432,14 @@ impl NodeEngine {
         for note in resolved.notes.iter().filter(|note| !known.contains(note)) {
             log::warn!(target: event::SETTING_IGNORED, "setting {} in {}: {}", note.name, note.source, note.note);
         }
-        self.status.update(|record| record.settings = resolved.notes);
+        let tunnels = not_done::tunnels(self.pools.values(), &resolved.settings);
+        self.status.update(|record| {
+            record.settings = resolved.notes;
+            match tunnels {
+                None => drop(record.notes.remove(not_done::TUNNELS)),
+                Some(note) => drop(record.notes.insert(not_done::TUNNELS, note)),
+            }
+        });
         if self.settings.as_ref() != Some(&resolved.settings) {
             self.settings = Some(resolved.settings.clone());
             self.engine.update(Update::Settings(Box::new(resolved.settings)));

@@ -50,6 +50,7 @@ mod logger;
 mod metrics;
 mod network;
 mod node_name;
+mod not_done;
 mod notify;
 mod other_nodes;
 mod placement_log;

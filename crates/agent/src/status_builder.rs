@@ -9,6 +9,7 @@ use tortie_policy::machine::Port;
 use tortie_policy::{Action, EndpointId, Interface};
 
 use crate::enforce::SharedDataplane;
+use crate::not_done;
 use crate::status::{DataplaneStatus, EndpointStatus, InterfaceStatus, StageStatus, Status, TroubleStatus};
 use crate::status_cell::{Placement, StatusCell, StatusRecord};
 
@@ -79,6 +80,7 @@ pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplan
             .notes
             .iter()
             .map(|(what, why)| format!("{what}: {why}"))
+            .chain(not_done::bgp(&record.counts))
             .chain(self::left_out(left_out))
             .collect(),
         problems: record

@@ -186,6 +186,10 @@ fn labels_of_the_node_choose_the_configuration_and_pools_the_tunnels() {
     around.put(Kind::IPPool, "pool", json!({ "cidr": "10.0.0.0/16", "vxlanMode": "Always" }));
     around.catch_up();
     assert_eq!((around.settings().vxlan_port, around.settings().vxlan), (4789, true));
+    let is_noted = |around: &Around| {
+        around.status.read().notes.get("tunnels").is_some_and(|note| note.contains("VXLAN (IPPool pool)"))
+    };
+    assert!(is_noted(&around));
     let mut node = Object::new(Key::cluster(Kind::Node, "n"));
     node.metadata.labels.insert("role".to_owned(), "edge".to_owned());
     let item = Item::try_from(&node).unwrap();
@@ -194,6 +198,7 @@ fn labels_of_the_node_choose_the_configuration_and_pools_the_tunnels() {
     around.gone(Kind::IPPool, "pool");
     around.catch_up();
     assert_eq!((around.settings().vxlan_port, around.settings().vxlan), (6, false));
+    assert!(!is_noted(&around));
 }
 
 #[test]

@@ -1,0 +1,64 @@
+//! What the store asks for and the agent does not do: tunnels between nodes, and BGP. `status` notes it.
+
+use std::collections::BTreeMap;
+
+use tortie_api::Kind;
+use tortie_policy::{Pool, Settings};
+
+/// The name of the note about tunnels.
+pub(crate) const TUNNELS: &str = "tunnels";
+
+/// The tunnels that pools and settings ask for; none if they ask for none.
+pub(crate) fn tunnels<'a>(pools: impl Iterator<Item = &'a Pool> + Clone, settings: &Settings) -> Option<String> {
+    let named = |what: &str, asks: fn(&Pool) -> bool| {
+        let names: Vec<&str> = pools.clone().filter(|pool| asks(pool)).map(|pool| pool.name.as_str()).collect();
+        (!names.is_empty()).then(|| format!("{what} (IPPool {})", names.join(", ")))
+    };
+    let wireguard = settings.wireguard.is_some() || settings.wireguard_v6.is_some();
+    let wireguard = wireguard.then(|| "WireGuard (FelixConfiguration)".to_owned());
+    let asked = [named("IPIP", |pool| pool.ipip), named("VXLAN", |pool| pool.vxlan), wireguard];
+    let asked: Vec<String> = asked.into_iter().flatten().collect();
+    (!asked.is_empty())
+        .then(|| format!("{} asked for; tortie makes no tunnels and encrypts nothing between nodes", asked.join(", ")))
+}
+
+/// The objects about BGP in the store; none if there are none.
+pub(crate) fn bgp(counts: &BTreeMap<Kind, usize>) -> Option<String> {
+    let kinds = [Kind::BGPConfiguration, Kind::BGPFilter, Kind::BGPPeer];
+    let found = kinds.iter().filter_map(|kind| counts.get(kind).filter(|count| **count > 0).map(|count| (kind, count)));
+    let found: Vec<String> = found.map(|(kind, count)| format!("{count} {}", kind.name())).collect();
+    (!found.is_empty()).then(|| format!("BGP: the store has {}; tortie speaks no BGP", found.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(name: &str, ipip: bool, vxlan: bool) -> Pool {
+        let net = "10.0.0.0/16".parse().unwrap();
+        Pool { name: name.to_owned(), net, nat_outgoing: false, ipip, vxlan, load_balancer_only: false }
+    }
+
+    #[test]
+    fn tunnels_are_named_with_the_pools_that_ask_for_them_and_only_then() {
+        let plain = Settings::default();
+        assert_eq!(tunnels([pool("a", false, false)].iter(), &plain), None);
+        let pools = [pool("a", true, false), pool("b", false, true), pool("c", true, false)];
+        let expected = "IPIP (IPPool a, c), VXLAN (IPPool b) asked for; tortie makes no tunnels and encrypts nothing between nodes";
+        assert_eq!(tunnels(pools.iter(), &plain).as_deref(), Some(expected));
+        for settings in [
+            Settings { wireguard: Some(51820), ..Settings::default() },
+            Settings { wireguard_v6: Some(51821), ..Settings::default() },
+        ] {
+            let told = tunnels([].iter(), &settings).unwrap();
+            assert!(told.starts_with("WireGuard (FelixConfiguration) asked for"), "{told}");
+        }
+    }
+
+    #[test]
+    fn objects_about_bgp_are_counted() {
+        assert_eq!(bgp(&BTreeMap::from([(Kind::Node, 3), (Kind::BGPPeer, 0)])), None);
+        let told = bgp(&BTreeMap::from([(Kind::BGPPeer, 2), (Kind::BGPConfiguration, 1)]));
+        assert_eq!(told.as_deref(), Some("BGP: the store has 1 BGPConfiguration, 2 BGPPeer; tortie speaks no BGP"));
+    }
+}
