@@ -240,15 +240,14 @@ Endpoints that govern no interface are listed with the reason, and do not change
     /// Say which settings are in force on this machine, and where each comes from
     #[command(after_help = "\
 Examples:
-  # Every setting that has an effect: its value, and whether the environment, a file or the store says it.
+  # Every setting that has an effect, its value, and who says it.
   tortie config
 
   # For a program.
   tortie config -o json
 
-Without an agent these are the settings of one that is started now, with this environment and this store. Remarks
-name what is set without effect, or to a value without a meaning. `tortie patch felixconfiguration default` changes
-settings of all nodes, `felixconfiguration node.NAME` those of one.")]
+Without an agent these are the settings of one that is started now, with this environment
+and this store. Remarks name what is set without effect, or to a value without a meaning.")]
     Config(config::ConfigArgs),
     /// Print what changes on this machine, or which packets are denied, while it happens
     #[command(after_help = "\
