@@ -34,12 +34,23 @@ const PAGE: usize = 1_000;
 /// Without a value, the object is gone. A value that is text says why the store could not read the object. A revision that is text
 /// is one of a store that does not count, behind a `=`.
 const SCHEMA: &str = "
+    pragma user_version = 1;
     create table facts (name text primary key, value) without rowid;
     create table forms (
         id integer primary key, key text not null, revision integer not null, value blob, bad integer not null default 0
     );
     create index bad on forms (key) where bad;
 ";
+
+/// The formats that are read: that of [`SCHEMA`], and the same of releases that wrote no version. A file of another format is not
+/// used, and the next listing replaces it.
+const FORMATS: [i64; 2] = [0, 1];
+
+/// Whether a file is of a format that is read.
+fn is_known(sql: &Connection) -> bool {
+    let version = sql.query_row("pragma user_version", [], |row| row.get(0));
+    version.is_ok_and(|version| FORMATS.contains(&version))
+}
 
 /// Made when an object is first asked for: most copies are only written.
 const BY_KEY: &str = "create index if not exists by_key on forms (key)";
@@ -98,7 +109,7 @@ struct Part {
 impl CacheFile {
     /// Continues with an existing file. A file that is not a snapshot cache is ignored, and is replaced by the next listing.
     pub(super) fn open(path: &Path) -> Self {
-        let now = if path.exists() { connect(path).ok() } else { None };
+        let now = read(path);
         let full = now.as_ref().and_then(|now| full(now).ok()).unwrap_or(0);
         let node = now.as_ref().and_then(|now| fact(now, NODE));
         Self { path: path.to_owned(), now, full, new: None, node, part: None }
@@ -553,7 +564,7 @@ fn is_endpoint_of(stored: &Stored, node: &str) -> bool {
 }
 
 fn read(path: &Path) -> Option<Connection> {
-    path.exists().then(|| connect(path).ok())?
+    path.exists().then(|| connect(path).ok().filter(is_known))?
 }
 
 impl Held {

@@ -388,6 +388,25 @@ fn a_file_that_is_no_copy_is_not_used_and_makes_place_for_one() {
 }
 
 #[test]
+fn a_file_of_another_format_is_not_used_and_makes_place_for_one() {
+    let machine = Machine::new();
+    write(&machine.store, "kept", "all()");
+    machine.live("s");
+    let path = machine.place.path().join("agent.db");
+    let live = |is_away: bool| {
+        machine.away.store(is_away, Ordering::SeqCst);
+        machine.live("s").0
+    };
+    // Releases before wrote no version.
+    for (version, is_known) in [(0, true), (2, false)] {
+        Connection::open(&path).unwrap().execute_batch(&format!("pragma user_version = {version}")).unwrap();
+        assert_eq!(live(true) == ["kept", "in sync"], is_known, "{version}");
+        assert_eq!(live(false), ["kept", "in sync"]);
+        assert_eq!(live(true), ["kept", "in sync"]);
+    }
+}
+
+#[test]
 fn a_copy_that_misses_something_is_not_used_until_all_is_there_again() {
     let machine = Machine::new();
     let path = machine.place.path().join("agent.db");
