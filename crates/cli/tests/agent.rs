@@ -308,9 +308,9 @@ fn verify_names_what_a_killed_agent_left_behind() {
         assert!(told.contains(&format!("warning[not-enforced]: {said}")), "{told}");
         let output = world.tortie().args(["explain", "hep/web1-eth0"]).output().unwrap();
         assert!(String::from_utf8(output.stderr).unwrap().starts_with(said));
-        // What changes nothing is not told.
+        // What changes nothing is not enforced either.
         let output = world.tortie().args(["apply", "-f", file.to_str().unwrap()]).output().unwrap();
-        assert!(!String::from_utf8(output.stderr).unwrap().contains("not-enforced"));
+        assert!(String::from_utf8(output.stderr).unwrap().contains("warning[not-enforced]"));
         let told = world.fails(&["verify", "--most", "100"]);
         assert!(told.contains("rule \"tier default\" is in the kernel, and nothing in force asks for it"), "{told}");
         assert!(told.contains("used by hep/web1-eth0 at eth0"), "{told}");
