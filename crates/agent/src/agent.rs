@@ -20,13 +20,13 @@ use crate::dataplane::{self, OpenError, chain};
 use crate::denials::Denials;
 use crate::enforce::{self, SharedDataplane};
 use crate::engine::{Input, NodeEngine};
+use crate::live_settings::LiveSettings;
 use crate::local_facts::LocalFactsError;
 use crate::lock::{Lock, LockError};
 use crate::logger::{LogFormat, event};
 use crate::network::{self, NetworkQueue};
 use crate::node_name::NodeName;
 use crate::request_handler::RequestHandler;
-use crate::services::Services;
 use crate::socket::{self, Reply};
 use crate::status_cell::StatusCell;
 use crate::stop_flag::StopFlag;
@@ -196,12 +196,12 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     })?;
     thread("engine", {
         let engine = NodeEngine::new(&node, local, status.clone());
-        let services = Services::new(&node, mask, status.clone(), dataplane.clone(), network_queue);
-        let settle = move |settings: &AgentSettings| {
-            services.settle(settings);
-            reporter.settle(&settings.reporting);
+        let live_settings = LiveSettings::new(&node, mask, status.clone(), dataplane.clone(), network_queue);
+        let apply_settings = move |settings: &AgentSettings| {
+            live_settings.apply(settings);
+            reporter.set_settings(&settings.reporting);
         };
-        move || engine.run(&received, &apply, settle)
+        move || engine.run(&received, &apply, apply_settings)
     })?;
     thread("confirmations", {
         let (store, status, stop) = (store.clone(), status.clone(), stop.clone());

@@ -1,5 +1,4 @@
-//! The settings in force: environment, file and FelixConfigurations, in Calico's order of strength (enforcement sheet
-//! section 6).
+//! The settings in force: environment, file and FelixConfigurations, in Calico's order of strength.
 //!
 //! ```text
 //!   FELIX_* ──┐

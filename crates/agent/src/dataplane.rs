@@ -1,4 +1,4 @@
-//! What the agent needs of a dataplane, and the dataplanes that do it: the kernel, and a fake for tests.
+//! [`NodeDataplane`]: what the agent needs of a dataplane. The kernel implements it, and a fake for tests.
 
 use std::error::Error;
 use std::time::Duration;
@@ -13,57 +13,57 @@ use tortie_nft::probe::Feature;
 #[cfg(test)]
 use crate::connection_tracking;
 
-/// With this variable set the tables are made as kernels before 6.9 make them, which everyone may change; for tests.
+/// For tests: with this environment variable the tables have no owner, as on kernels before 6.9, so other programs may change them.
 const UNOWNED: &str = "TORTIE_TEST_UNOWNED";
 
 /// A dataplane that an agent drives.
 pub trait NodeDataplane: Send {
-    /// What it is, for people.
+    /// Its name, for people.
     fn name(&self) -> String;
 
-    /// Begins: what an earlier agent left stays as it is. Says in words what was found.
+    /// Called once at the start. What an earlier agent left stays unchanged; the text says what was found.
     fn adopt(&mut self) -> Result<String, String>;
 
-    /// Makes a whole change, or none of it.
+    /// Applies the whole change, or nothing of it.
     fn apply(&mut self, delta: &Delta) -> Result<(), String>;
 
-    /// Puts a whole state in place of whatever is there, or changes nothing.
+    /// Replaces everything by this state, or changes nothing.
     fn replace(&mut self, state: State) -> Result<(), String>;
 
-    /// What is enforced.
+    /// The state that is enforced.
     fn state(&self) -> &State;
 
-    /// Objects that were refused, with the reason.
+    /// Objects that the kernel refused (quarantined), each with the reason.
     fn refused(&self) -> Vec<(String, String)>;
 
-    /// Whether some host endpoint is in force, also of an earlier agent.
+    /// Whether a host endpoint is enforced, also one that an earlier agent left.
     fn has_host_endpoints(&mut self) -> Result<bool, String>;
 
     /// Has the open connections of this machine tracked, so that a first host endpoint does not cut them.
     fn enter_open_connections(&mut self) -> Result<Entered, String>;
 
-    /// A watch for what others change of what is ours; none, if nobody can.
+    /// A watch for changes that other programs make to the table; none if the kernel allows them none.
     fn watch(&mut self) -> Result<Option<Box<dyn DamageWatch>>, String>;
 
-    /// Puts right what a watch has found.
+    /// Repairs the damage that a watch found.
     fn mend(&mut self, damage: &Damage) -> Result<(), String>;
 
-    /// Uses the bits of another mark mask, in one transaction.
+    /// Switches to the bits of another mark mask, in one transaction.
     fn set_mark_mask(&mut self, mask: u32) -> Result<(), String>;
 
-    /// Logs denied packets to an nflog group, or does not.
+    /// Logs denied packets to this nflog group; without a group, logs none.
     fn log_denied(&mut self, group: Option<u16>) -> Result<(), String>;
 
-    /// Takes everything of ours away.
+    /// Removes everything that tortie has in the kernel.
     fn remove(&mut self) -> Result<(), String>;
 }
 
-/// A watch for what others change.
+/// A watch for changes that other programs make to the table.
 pub trait DamageWatch: Send {
-    /// Waits for that, for at most this long, and says what is damaged.
+    /// Waits for a change for at most this long, and says what is damaged.
     fn look(&mut self, most: Duration) -> Result<Damage, String>;
 
-    /// Looks at everything the next time.
+    /// Makes the next [`DamageWatch::look`] compare the whole table.
     fn distrust(&mut self);
 }
 
@@ -91,7 +91,7 @@ pub enum OpenError {
     Mask(#[from] TooFewBits),
 }
 
-/// Opens the nftables dataplane; what the kernel must have is looked for first.
+/// Opens the nftables dataplane, if the kernel has every feature that it needs.
 pub(crate) fn open(mask: u32) -> Result<Kernel, OpenError> {
     let open = if std::env::var_os(UNOWNED).is_some() { Kernel::open_unowned } else { Kernel::open };
     let mut kernel = open(options(mask)?).map_err(OpenError::Kernel)?;

@@ -172,7 +172,7 @@ impl Denials {
             destination_port: packet.ports.map(|(_, destination)| destination),
             icmp_type: packet.icmp.map(|(kind, _)| kind),
             icmp_code: packet.icmp.map(|(_, code)| code),
-            later_fragment: packet.is_later_fragment,
+            later_fragment: packet.is_non_first_fragment,
         })
     }
 }
@@ -216,7 +216,7 @@ fn protocol(number: u8) -> String {
 
 /// The command that explains a packet's denial; none for a fragment, about which `explain` cannot be asked.
 fn explain(packet: &Packet, in_interface: &str, out_interface: &str, state: Option<&str>) -> Option<String> {
-    if packet.is_later_fragment {
+    if packet.is_non_first_fragment {
         return None;
     }
     let name = protocol(packet.protocol);

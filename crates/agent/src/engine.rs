@@ -89,7 +89,7 @@ pub(crate) struct NodeEngine {
     /// The settings that the engine has.
     settings: Option<Settings>,
     /// What the settings follow from has changed.
-    unsettled: bool,
+    settings_changed: bool,
     in_sync: bool,
     linked: bool,
     /// Something was received that was not flushed.
@@ -118,7 +118,7 @@ impl NodeEngine {
             pools: BTreeMap::new(),
             labels: None,
             settings: None,
-            unsettled: true,
+            settings_changed: true,
             in_sync: false,
             linked: false,
             dirty: false,
@@ -130,17 +130,17 @@ impl NodeEngine {
         }
     }
 
-    /// Runs until it receives [`Input::Stop`]. `settle` is called with the agent's own settings whenever they change.
+    /// Runs until it receives [`Input::Stop`]. `apply_settings` is called with the agent's own settings whenever they change.
     pub(crate) fn run(
         mut self,
         inputs: &Receiver<Input>,
         requests: &SyncSender<ApplyRequest>,
-        settle: impl Fn(&AgentSettings),
+        apply_settings: impl Fn(&AgentSettings),
     ) {
         let mut is_idle = true;
         // What this machine says holds from the start: probes are answered also while the store cannot be reached.
         let mut in_force = config::resolve(&self.local, Settings::default(), &[]).agent;
-        settle(&in_force);
+        apply_settings(&in_force);
         while let Ok(first) = inputs.recv() {
             let _running = StepGuard::begin(&self.status, lag::CALCULATE);
             let _working = supervisor::working();
@@ -164,17 +164,17 @@ impl NodeEngine {
                     Input::Local(local) => {
                         self.status.update(|record| record.local = (*local).clone());
                         self.local = *local;
-                        self.unsettled = true;
+                        self.settings_changed = true;
                     }
                 }
             }
             if !self.in_sync || !self.linked {
                 continue;
             }
-            if let Some(agent) = self.settle()
+            if let Some(agent) = self.resolve_settings()
                 && in_force != agent
             {
-                settle(&agent);
+                apply_settings(&agent);
                 in_force = agent;
             }
             if self.dirty && is_idle {
@@ -277,10 +277,10 @@ impl NodeEngine {
         match content {
             Content::Settings(object) => {
                 self.configurations.insert(key.name, *object);
-                self.unsettled = true;
+                self.settings_changed = true;
             }
             Content::Gone if key.kind == Kind::FelixConfiguration => {
-                self.unsettled |= self.configurations.remove(&key.name).is_some();
+                self.settings_changed |= self.configurations.remove(&key.name).is_some();
             }
             Content::Item(item) => self.put(key, *item),
             // Whoever asks for a deletion that is only staged changes nothing of what is enforced.
@@ -291,14 +291,14 @@ impl NodeEngine {
     fn put(&mut self, key: Key, item: Item) {
         match (&item, key.kind) {
             (Item::Pool(pool), _) => {
-                self.unsettled |= self.pools.insert(key.name.clone(), pool.clone()).as_ref() != Some(pool)
+                self.settings_changed |= self.pools.insert(key.name.clone(), pool.clone()).as_ref() != Some(pool)
             }
-            (_, Kind::IPPool) => self.unsettled |= self.pools.remove(&key.name).is_some(),
+            (_, Kind::IPPool) => self.settings_changed |= self.pools.remove(&key.name).is_some(),
             (Item::Node(node), _) if node.name == self.node => {
-                self.unsettled |= self.labels.as_ref() != Some(&node.labels);
+                self.settings_changed |= self.labels.as_ref() != Some(&node.labels);
                 self.labels = Some(node.labels.clone());
             }
-            (_, Kind::Node) if key.name == self.node => self.unsettled |= self.labels.take().is_some(),
+            (_, Kind::Node) if key.name == self.node => self.settings_changed |= self.labels.take().is_some(),
             _ => {}
         }
         self.note_placement(&key, &item);
@@ -420,9 +420,9 @@ impl NodeEngine {
         });
     }
 
-    /// Works the settings out again, if what they follow from has changed.
-    fn settle(&mut self) -> Option<AgentSettings> {
-        if !std::mem::take(&mut self.unsettled) {
+    /// Resolves the settings again, if something that they are resolved from has changed.
+    fn resolve_settings(&mut self) -> Option<AgentSettings> {
+        if !std::mem::take(&mut self.settings_changed) {
             return None;
         }
         let all: Vec<&Object> = self.configurations.values().collect();

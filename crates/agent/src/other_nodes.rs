@@ -26,7 +26,7 @@ struct Endpoint {
 }
 
 impl OtherNodes {
-    /// A host endpoint of this name is so now; or it does not exist. Whether that may change the note.
+    /// A host endpoint with this name was written, or it was deleted or is of another kind. Returns whether the note may have changed.
     pub(crate) fn put(&mut self, own: &str, name: &str, item: &Item) -> bool {
         let new = match item {
             Item::HostEndpoint(one) if one.node != own => Endpoint::of(own, one),
@@ -42,7 +42,7 @@ impl OtherNodes {
         is_told || was_told
     }
 
-    /// An interface of this machine had these addresses, and has those. Whether that may change the note.
+    /// The addresses of an interface changed from `was` to `is`. Returns whether the note may have changed.
     pub(crate) fn link(&mut self, was: &[IpAddr], is: &[IpAddr]) -> bool {
         let mut changed = false;
         for address in is.iter().filter(|address| is_of_one_machine(**address)) {
@@ -62,7 +62,7 @@ impl OtherNodes {
         changed
     }
 
-    /// What is to be known; none if nothing is.
+    /// The text for `status`; none if no endpoint seems meant for this node.
     pub(crate) fn note(&self, own: &str) -> Option<String> {
         let told = |(name, one): (&String, &Endpoint)| {
             let address = self.own_address(one);
@@ -90,7 +90,7 @@ impl OtherNodes {
 }
 
 impl Endpoint {
-    /// None if nothing could ever tell that it is meant for this node.
+    /// None if neither its node's name nor an address could show that it is meant for this node.
     fn of(own: &str, one: &HostEndpoint) -> Option<Self> {
         let first_label = |node: &str| node.split('.').next().unwrap_or_default().to_ascii_lowercase();
         let has_similar_name = first_label(&one.node) == first_label(own);

@@ -1,7 +1,7 @@
-//! Writes to the store, where it keeps such things (etcd), that this agent lives and how its endpoints are. Other programs read it:
-//! Calico's OpenStack driver counts a host as dead whose agent does not report.
+//! Writes to a store that keeps such values (etcd) that this agent is alive, and whether its endpoints are up. Other programs read
+//! that: Calico's OpenStack driver takes a host whose agent does not report for dead.
 //!
-//! Nothing here depends on it, so a write that fails is tried again, and shown as a problem.
+//! Nothing in tortie reads it. A write that fails is tried again, and `status` shows the problem.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,9 +21,9 @@ use crate::status_cell::{self, StatusCell, StatusRecord};
 use crate::stop_flag::StopFlag;
 use crate::supervisor;
 
-/// How long the settings are waited for, and the store.
+/// The pause while there are no settings yet, or no store.
 const IDLE: Duration = Duration::from_secs(1);
-/// After so many delays everything that stands in the store is looked at again.
+/// After this many delays all reports in the store are read again.
 const LOOK: u32 = 180;
 
 /// Writes the reports.
@@ -36,7 +36,7 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    /// One that waits for its settings.
+    /// A reporter that writes nothing before [`Reporter::set_settings`].
     pub(crate) fn new(
         node: &str,
         status: Arc<StatusCell>,
@@ -46,12 +46,12 @@ impl Reporter {
         Self { node: node.to_owned(), status, dataplane, store, settings: Mutex::default() }
     }
 
-    /// Does as the settings say from now on.
-    pub(crate) fn settle(&self, reporting: &Reporting) {
+    /// Sets the settings that [`Reporter::run`] uses from now on.
+    pub(crate) fn set_settings(&self, reporting: &Reporting) {
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Some(reporting.clone());
     }
 
-    /// Tells until the agent ends.
+    /// Writes reports until the agent ends.
     pub(crate) fn run(&self, stop: &StopFlag) {
         let mut reported =
             Reported { started: Instant::now(), settings: None, alive: None, looked: None, written: BTreeMap::new() };
@@ -60,8 +60,8 @@ impl Reporter {
             stop.wait(settings.as_ref().and_then(|settings| settings.endpoints).unwrap_or(IDLE));
             let Some(settings) = settings else { continue };
             let _working = supervisor::working();
-            let heard = self.status.read().store == StoreState::InSync;
-            let Some(store) = self.store.opened().filter(|_| heard) else { continue };
+            let in_sync = self.status.read().store == StoreState::InSync;
+            let Some(store) = self.store.opened().filter(|_| in_sync) else { continue };
             self.problem("keys of the store", unread(&store.unread()));
             let Some(paths) = store.paths() else { continue };
             let result = self.write(paths, &settings, &mut reported);
@@ -69,7 +69,7 @@ impl Reporter {
         }
     }
 
-    /// Notes what is wrong, or that nothing is; says so when that is new.
+    /// Records a problem, or that there is none, and logs a new one.
     fn problem(&self, what: &'static str, reason: Option<String>) {
         if let Some(reason) = self.status.set_problem(what, reason.as_deref()) {
             log::warn!(target: event::REPORT_FAILED, "{what}: {reason}");
@@ -117,7 +117,7 @@ impl Reporter {
     }
 }
 
-/// What was met in the store and is not understood, in a line.
+/// The keys of the store that are not understood, in one line.
 fn unread(lines: &[String]) -> Option<String> {
     const SHOWN: usize = 3;
     let more = lines.len().saturating_sub(SHOWN);
@@ -126,15 +126,15 @@ fn unread(lines: &[String]) -> Option<String> {
     (!lines.is_empty()).then(|| shown + &rest)
 }
 
-/// What was reported so far.
+/// The reports that were written.
 struct Reported {
     started: Instant,
     settings: Option<Reporting>,
-    /// When it was last reported that this agent lives.
+    /// When the agent was last reported as alive.
     alive: Option<Instant>,
-    /// When it was last looked what stands in the store.
+    /// When the reports in the store were last read.
     looked: Option<Instant>,
-    /// What is stored there.
+    /// The reports in the store, by path.
     written: BTreeMap<String, Vec<u8>>,
 }
 

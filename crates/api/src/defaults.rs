@@ -1,4 +1,4 @@
-//! Defaults: what Calico's client and its schemas fill in before an object is stored (datastore sheet 4.7, appendix C).
+//! Defaults: what Calico's client and its schemas fill in before an object is stored.
 //!
 //! Applying them twice changes nothing. Not here: the name and the labels of workload endpoints, which belong to
 //! writing them ([`crate::names::workload`], [`workload_labels`]), and what is made up when an object is created (uid, time).

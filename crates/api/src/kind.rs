@@ -1,6 +1,4 @@
 //! The kinds of resource, their names in every spelling, and the key that names one object.
-//!
-//! Facts: datastore sheet sections 1.1 (plurals, scope) and 5.2 (aliases of the command line).
 
 use std::fmt;
 use std::str::FromStr;
@@ -183,7 +181,7 @@ impl Key {
         Self { kind, namespace: namespace.into(), name: name.into() }
     }
 
-    /// The etcd key (datastore sheet 1.1): `/calico/resources/v3/projectcalico.org/<plural>/[<namespace>/]<name>`.
+    /// The etcd key: `/calico/resources/v3/projectcalico.org/<plural>/[<namespace>/]<name>`.
     pub fn path(&self) -> String {
         let plural = self.kind.plural();
         if self.kind.namespaced() {

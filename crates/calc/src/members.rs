@@ -1,7 +1,7 @@
-//! Keeps the members of sets right while endpoints, sets and profiles change.
+//! Updates the members of sets when endpoints, network sets and profiles change.
 //!
-//! Nothing remembers which item is in which set: what an item gave follows from what it was, so before a change and
-//! after it the same question is asked, and the difference is what has changed.
+//! Which item is in which set is not stored. It follows from the item, so it is computed for the item before the change and after
+//! it, and the difference is applied.
 
 use std::collections::BTreeSet;
 
@@ -37,19 +37,19 @@ pub(crate) struct Shared {
     pub(crate) cost: Cost,
 }
 
-/// What an item is to the sets at one moment.
+/// The selectors that match an item at one moment, and its entries in the index.
 struct Standing {
     selectors: Vec<SelectorIndex>,
     entries: Vec<(Name, u64)>,
 }
 
 impl Members {
-    /// The labels of an item or profile are others: whether they could not be read, and cannot.
+    /// The labels of an item or profile changed: whether they were unreadable before, and whether they are now.
     pub(crate) fn count_unreadable(&mut self, before: bool, now: bool) {
         self.unreadable = self.unreadable + usize::from(now) - usize::from(before);
     }
 
-    /// Puts an item in place of what was there. Says which item it is, and whether selectors see something new.
+    /// Adds an item, or replaces it. Returns its index, and whether what selectors match may have changed.
     pub(crate) fn put(&mut self, item: Item, shared: &mut Shared) -> (ItemIndex, bool) {
         let Some(index) = self.items.find(&item.bytes) else {
             self.count_unreadable(false, item.labels().are_unreadable(&shared.names));
@@ -87,7 +87,7 @@ impl Members {
         (index, relabelled)
     }
 
-    /// Takes an item away.
+    /// Removes an item.
     pub(crate) fn remove(&mut self, index: ItemIndex, shared: &mut Shared) {
         let standing = self.standing(index, None, shared);
         self.items.repost(&standing.entries, &[]);
@@ -137,8 +137,8 @@ impl Members {
         }
     }
 
-    /// An item that matched some selectors as it was matches others as it is. What comes goes first: a member that one
-    /// way takes and another gives never disappears.
+    /// Moves an item from the sets that it was in to those that it is in now. Members are added before others are removed, so a
+    /// member that is in a set by two selectors' items never disappears from it.
     fn move_item(
         &mut self,
         before: &[SelectorIndex],
@@ -179,7 +179,7 @@ impl Members {
         }
     }
 
-    /// Fills the sets that are new, and says which they are.
+    /// Fills the new sets, and returns them.
     pub(crate) fn fill(&mut self, shared: &mut Shared) -> Vec<SetIndex> {
         let empty = self.sets.take_empty();
         let mut by_selector: Vec<(SelectorIndex, SetIndex)> = Vec::new();
@@ -241,7 +241,7 @@ impl Shared {
     }
 }
 
-/// What is only in the first, and what is only in the second, each as often as it is there more often.
+/// The difference of two multisets: what the first has more often, and what the second has more often.
 pub(crate) fn differences<T: Ord + Copy>(old: &[T], new: &[T]) -> (Vec<T>, Vec<T>) {
     if old == new {
         return (Vec::new(), Vec::new());

@@ -356,7 +356,7 @@ pub(crate) struct Elsewhere {
 #[derive(Args, Debug)]
 pub(crate) struct Place {
     /// The file that says how to reach the store
-    #[arg(short, long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
     pub(crate) config: PathBuf,
     /// The namespace of objects that name none
     #[arg(short, long, value_name = "NAMESPACE")]

@@ -1,5 +1,5 @@
-//! What calicoctl says about a batch: the summary on standard output, the errors on standard error, in its words
-//! (datastore sheet 5.8). Our diagnostics follow below; they are printed by the commands.
+//! What calicoctl says about a batch: the summary on standard output, the errors on standard error, in its words.
+//! Our diagnostics follow below; they are printed by the commands.
 
 use tortie_api::Kind;
 use tortie_manifest::Problem;

@@ -1,4 +1,4 @@
-//! What commands judge packets by that ask about what is in force, or would be: `explain` and `test`.
+//! The snapshot by which `explain` and `test` judge packets: what is in force, or what would be after a change.
 
 use std::mem::ManuallyDrop;
 

@@ -8,8 +8,8 @@ mod ask;
 mod author;
 mod batch;
 mod calico;
+mod calico_api_config;
 mod commands;
-mod config;
 mod confirm;
 mod diagnose;
 mod enforced;
@@ -32,7 +32,7 @@ mod session;
 mod ssh;
 mod store;
 mod target;
-mod usage;
+mod usage_errors;
 
 use std::process::ExitCode;
 
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
             session.terminal.finish(result)
         }
         Err(error) => {
-            let code = usage::report(error, persona, &argv, &mut terminal);
+            let code = usage_errors::report(error, persona, &argv, &mut terminal);
             let ended = terminal.finish(Ok(report::Exit::Done));
             if code == 0 { ended } else { ExitCode::from(code) }
         }

@@ -1,4 +1,4 @@
-//! Objects whose name follows from their spec.
+//! Names that are made from the spec: those of workload endpoints.
 
 use tortie_api::kinds::workload_endpoint::WorkloadEndpointSpec;
 use tortie_api::names::workload;

@@ -1,4 +1,4 @@
-//! Which namespace an object is in, of what its manifest and the command line say (datastore sheet 5.6).
+//! Which namespace an object is in, of what its manifest and the command line say.
 
 use tortie_api::{Kind, Path};
 use tortie_manifest::Problem;

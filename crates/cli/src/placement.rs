@@ -1,4 +1,4 @@
-//! Host endpoints that were written and do not count: told at once where the agent of this machine can say so.
+//! Warns after a write about host endpoints that govern no interface, where the agent of this machine knows its interfaces.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -20,7 +20,7 @@ use tortie_store_sqlite::SqliteStore;
 
 use crate::args::Place;
 use crate::author::author;
-use crate::config;
+use crate::calico_api_config;
 use crate::report::NoStore;
 use crate::session::Session;
 use choice::{Asked, Choice, StoreKind};
@@ -190,7 +190,7 @@ impl Link {
         })
     }
 
-    /// As calicoctl: a cluster of another version is left alone (datastore sheet 5.5).
+    /// As calicoctl: a cluster of another version is left alone.
     pub(crate) fn check_version(&self, session: &Session) -> anyhow::Result<()> {
         let Ok(client) = self.reader() else { return Ok(()) };
         if !session.persona.is_calico() || session.global.allow_version_mismatch {
@@ -223,7 +223,7 @@ impl Link {
 
 /// Finds out which store is meant; `felix` is the file of Calico's agent, which may not exist.
 fn choose(session: &mut Session, config: &Path, felix: &Path) -> anyhow::Result<Choice> {
-    let file = config::load(config, session)?;
+    let file = calico_api_config::load(config, session)?;
     let settings = if session.persona.is_calico() { None } else { felix_settings(felix)? };
     Ok(choice::choose(&Asked {
         persona: session.persona,
@@ -266,7 +266,7 @@ fn plain(version: &str) -> &str {
 /// Opens the embedded store at this path, or etcd at these URLs in the way that the configuration knows.
 pub(crate) fn open_place(place: &str, session: &mut Session, config: &Path) -> anyhow::Result<Arc<dyn Store>> {
     let kind = if place.starts_with("http://") || place.starts_with("https://") {
-        let file = config::load(config, session)?;
+        let file = calico_api_config::load(config, session)?;
         let known = file.map_or_else(|| choice::etcd_env(&|name| std::env::var(name).ok()), |spec| spec.etcd);
         StoreKind::Etcd(Box::new(Given { endpoints: place.to_owned(), discovery_srv: String::new(), ..known }))
     } else {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Files whose strings are quoted as Go quotes them, for calicoctl's messages and those of settings.
-const QUOTED: [&str; 3] = ["cli/src/config.rs", "cli/src/usage.rs", "agent/src/config/value.rs"];
+const QUOTED: [&str; 3] = ["cli/src/calico_api_config.rs", "cli/src/usage_errors.rs", "agent/src/config/value.rs"];
 
 #[test]
 fn no_message_of_the_commands_prints_a_value_for_programmers() {

@@ -1,6 +1,6 @@
 //! Between what is stored and what users see.
 //!
-//! Policies carry the name that users gave them in an annotation (datastore sheet 1.4): older releases stored
+//! Policies carry the name that users gave them in an annotation: older releases stored
 //! policies of the default tier as `default.<name>` and showed them as `<name>`. Some fields are filled in on
 //! reading; they are not written back by that.
 

@@ -1,6 +1,6 @@
 //! Why the client refused something.
 //!
-//! The texts are Calico's, word for word (datastore sheet 4.8), since scripts match on them; the fields are for
+//! The texts are Calico's, word for word, since scripts match on them; the fields are for
 //! who wants to show more: the key, the problems with their places, what to do about it.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a store holds before anything else: the ClusterInformation and the three tiers (datastore sheet 1.5).
+//! What a store holds before anything else: the ClusterInformation and the three tiers.
 
 use serde_json::{Map, Value, json};
 use tortie_api::{Key, Kind, Metadata, Object};

@@ -1,4 +1,4 @@
-//! Giving policies that older releases stored as `default.<name>` the key `<name>` (datastore sheet 1.4).
+//! Giving policies that older releases stored as `default.<name>` the key `<name>`.
 
 use tortie_api::{Kind, Object};
 

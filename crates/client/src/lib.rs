@@ -10,7 +10,7 @@
 //!   Object <── shown <── stored bytes <── Store::get, list  get, list
 //! ```
 //!
-//! Errors carry Calico's texts ([`ClientError`]). Facts: datastore sheet sections 1.3 to 1.6, 4 and 5.7.
+//! Errors carry Calico's texts ([`ClientError`]).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -1,4 +1,4 @@
-//! Patching: the strategic merge of Kubernetes, as far as our kinds have anything strategic (datastore sheet 5.7).
+//! Patching: the strategic merge of Kubernetes, as far as our kinds have anything strategic.
 
 mod merge;
 

@@ -1,5 +1,5 @@
 //! What the client demands of an object before it is written, beside what the object alone can be asked:
-//! the tier it names, the name it must have, what may never be written this way (datastore sheet 1.4 to 1.6, 4.6).
+//! the tier it names, the name it must have, what may never be written this way.
 
 use serde_json::Value;
 use tortie_api::kinds::workload_endpoint::WorkloadEndpointSpec;

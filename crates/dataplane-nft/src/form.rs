@@ -1,4 +1,4 @@
-//! What is to be in the kernel, as values: chains with their rules, sets with their elements.
+//! The table that is requested, as values: chains with their rules ([`Line`]), sets with their elements.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Lists of rules as chains: a policy's, a profile's.
 //!
 //! A chain is shared by the programs that ask it. If some of its rules read transport headers and some do not, there is a
-//! second chain of those that do not, for later fragments.
+//! second chain of those that do not, for non-first fragments.
 
 use tortie_dataplane::{Owner, Rule, RulesId, SetId};
 use tortie_nft::expr::{Limit, LimitKind, Log};
@@ -185,7 +185,7 @@ pub(crate) fn chain_name(id: &RulesId, variant: Variant, settings: &Settings) ->
     names::list(id) + variant.suffix(settings)
 }
 
-/// The chain beside another that later fragments take.
+/// The second chain of a list, which non-first fragments take.
 pub(crate) fn fragment_name(name: &str) -> String {
     format!("{name}/fragments")
 }

@@ -148,8 +148,8 @@ impl Line {
         self.expr(Meta::get(MetaKey::L4Proto, Reg::R1)).look(Values::bytes(DataType::Protocol, &PORTED).set(), !ported)
     }
 
-    /// A fragment that is not the first: what stands where its ports or its ICMP type would be is data.
-    pub(crate) fn later_fragment(self, family: Family) -> Self {
+    /// A non-first fragment: it has no transport header, so the bytes at the place of its ports or ICMP type are data.
+    pub(crate) fn non_first_fragment(self, family: Family) -> Self {
         let line = self.family(family);
         let (line, mask) = match family {
             Family::V4 => (line.expr(Payload::ipv4_fragment(Reg::R1)), [0x1f, 0xff]),
@@ -297,7 +297,7 @@ impl Line {
             .expr(Cmp::ne(Reg::R1, 0u32.to_ne_bytes()))
     }
 
-    /// Part of a known flow, or related to one.
+    /// Established or related, for connection tracking.
     pub(crate) fn established(self) -> Self {
         self.ct(CtKey::State, ct_state::ESTABLISHED | ct_state::RELATED)
     }

@@ -92,7 +92,7 @@ fn target(
     Some(own)
 }
 
-/// Packets before known flows, connections behind them.
+/// Limits of packets come before established/related packets are accepted, limits of connections after.
 fn limited(stage: Stage, limits: Limits, program: String) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(rate) = limits.packets {

@@ -1,7 +1,7 @@
 //! Programs as chains: tiers in order, in each its policies, its end, then the profiles and the default.
 //!
 //! A program's chain is named for its stage, because what is decided early there and how packets are denied belong to the
-//! stage. Beside it stands one for later fragments, if any of its rules reads transport headers: they take only the rules
+//! stage. Beside it is one for non-first fragments, if any of its rules reads transport headers: they take only the rules
 //! that do not.
 
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl Writer<'_> {
         if reads {
             let fragments = list::fragment_name(&name);
             for family in [Family::V4, Family::V6] {
-                lines.push(Line::new().later_fragment(family).goto(&fragments).note("later fragments"));
+                lines.push(Line::new().non_first_fragment(family).goto(&fragments).note("later fragments"));
             }
             chains.push((fragments, ChainForm::new(self.body(true))));
         }

@@ -1,4 +1,4 @@
-//! What one rule matches, as the kernel can ask it.
+//! Renders what one rule of a policy matches as nf_tables rules, which this crate calls lines.
 //!
 //! A rule becomes one line or several: one for each family where it reads addresses, one for each way to meet its ports
 //! (a number, or one of the named sets), and for `notPorts` without a protocol one for protocols without ports, which are
@@ -7,7 +7,7 @@
 //!
 //! What is cheap and selective is asked first: a packet passes thousands of rules, and ends most of them at the port.
 //!
-//! Lines that read a transport header say so: they must not see later fragments.
+//! A line that reads a transport header is marked ([`Match`]): non-first fragments must not reach it.
 
 use ipnet::IpNet;
 use tortie_dataplane::{End, Rule, SetId};
@@ -28,7 +28,7 @@ pub(crate) struct Match {
     pub(crate) transport: bool,
 }
 
-/// How the ports of one end are met.
+/// How a line matches the ports of one end: source or destination.
 #[derive(Clone, Copy)]
 enum Met<'a> {
     /// There is nothing to meet.

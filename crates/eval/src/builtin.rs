@@ -16,7 +16,7 @@ const UDP: u8 = 17;
 const LISTENER: [u8; 4] = [130, 131, 132, 143];
 /// Router and neighbour solicitation and advertisement, redirect not among what workloads may send unasked.
 const DISCOVERY: [u8; 4] = [133, 134, 135, 136];
-/// What a workload may always send to its host (enforcement sheet 3.6).
+/// What a workload may always send to its host.
 const FROM_WORKLOAD: [u8; 6] = [130, 131, 132, 133, 135, 136];
 
 fn icmpv6_type(view: &View) -> Option<u8> {
@@ -28,7 +28,7 @@ fn icmpv6_type(view: &View) -> Option<u8> {
     }
 }
 
-/// Neighbour discovery between a host and its link, which no host endpoint polices (design section 10): discovery with
+/// Neighbour discovery between a host and its link, which no host endpoint polices: discovery with
 /// hop limit 255, listener reports from a link-local or unspecified source.
 pub(crate) fn is_neighbour_discovery(view: &View, hop_limit: u8) -> bool {
     let link_local = match view.source {
@@ -44,7 +44,7 @@ pub(crate) fn is_workload_discovery(view: &View) -> bool {
     icmpv6_type(view).is_some_and(|kind| FROM_WORKLOAD.contains(&kind))
 }
 
-/// What OpenStack's workloads may always ask of their host (enforcement sheet 3.6).
+/// What OpenStack's workloads may always ask of their host.
 pub(crate) fn is_openstack_service(settings: &Settings, view: &View) -> bool {
     let Some((from, to)) = view.ports().filter(|_| settings.openstack) else { return false };
     let dhcp = if view.source.is_ipv4() { (68, 67) } else { (546, 547) };
@@ -79,7 +79,7 @@ pub(crate) fn failsafe(settings: &Settings, direction: Direction, view: &View, r
     })
 }
 
-/// What the tunnels between nodes say to a packet to the host itself (enforcement sheet 2.5, 2.9).
+/// What the tunnels between nodes say to a packet to the host itself.
 pub(crate) fn tunnel_in(snapshot: &Snapshot, settings: &Settings, view: &View) -> Option<Builtin> {
     let v4 = view.source.is_ipv4();
     if settings.ipip && v4 && view.protocol == IPIP {
@@ -122,14 +122,14 @@ fn is_vxlan_peer(snapshot: &Snapshot, address: IpAddr) -> bool {
     snapshot.nodes.values().any(|node| node.vxlan_peers.contains(&address))
 }
 
-/// Whether a workload sends encapsulated packets that it may not send (enforcement sheet 3.10).
+/// Whether a workload sends encapsulated packets that it may not send.
 pub(crate) fn is_forbidden_encapsulation(settings: &Settings, view: &View) -> bool {
     let vxlan = view.protocol == UDP && view.ports().is_some_and(|(_, destination)| destination == settings.vxlan_port);
     (vxlan && !settings.vxlan_from_workloads) || (view.protocol == IPIP && !settings.ipip_from_workloads)
 }
 
 /// Whether a packet's source belongs to the workload that sends it, and its destination is not the host's loopback
-/// interface (enforcement sheet 3.4; section 13, row 25).
+/// interface.
 pub(crate) fn source_check(
     settings: &Settings,
     _host: &Host,

@@ -1,5 +1,4 @@
-//! Which endpoint governs an interface (enforcement sheet 2.2, 3.2), and which policies apply to it, in their order
-//! (1.1 to 1.4).
+//! Which endpoint governs an interface, and which policies apply to it, in their order.
 
 use std::collections::BTreeMap;
 

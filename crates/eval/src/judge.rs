@@ -1,5 +1,7 @@
-//! The way of a packet through a node, stage by stage, as it is in the kernel (enforcement sheet 2.5, 2.6; design
-//! section 7).
+//! Walks a packet through a node: the stages at each kernel hook, in the order in which the kernel passes them.
+//!
+//! A stage is one list of one endpoint's policies (untracked, pre-DNAT, normal, forward) together with what decides
+//! before them: connection tracking, failsafes and built-in rules.
 
 use std::net::IpAddr;
 
@@ -115,7 +117,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// The interface's own endpoint if it has pre-DNAT policy, else `*` (enforcement sheet section 13, row 16).
+    /// The interface's own endpoint if it has pre-DNAT policy, else `*`.
     fn pre_dnat(&mut self, interface: &str) -> Result<(), Denied> {
         if self.accepted {
             return Ok(());
@@ -127,7 +129,8 @@ impl<'a> Walk<'a> {
         let endpoint = specific.or_else(|| wildcard_host_endpoint(self.snapshot, self.host).filter(with_policy));
         let Some(endpoint) = endpoint else { return Ok(()) };
         let subject = Subject::host(self.snapshot, endpoint);
-        let early = self.discovery().or_else(|| self.known_flow()).or_else(|| self.failsafe(Direction::Ingress, false));
+        let early =
+            self.discovery().or_else(|| self.connection_state()).or_else(|| self.failsafe(Direction::Ingress, false));
         let outcome = self.stage(Hook::PreDnat, interface, &subject, List::PreDnat, Direction::Ingress, early)?;
         self.accepted |= outcome == Outcome::Accept;
         Ok(())
@@ -192,7 +195,7 @@ impl<'a> Walk<'a> {
         } else if is_openstack_service(self.settings, &self.view) {
             Some(pass(By::Builtin(Builtin::OpenStack)))
         } else {
-            self.known_flow().or_else(|| self.encapsulation())
+            self.connection_state().or_else(|| self.encapsulation())
         };
         // Replies to the host's own connections must not meet a Drop.
         let settled = early.is_some();
@@ -224,7 +227,7 @@ impl<'a> Walk<'a> {
     fn forward_stage(&mut self, hook: Hook, interface: &str, direction: Direction) -> Result<(), Denied> {
         let Some(endpoint) = host_endpoint(self.snapshot, self.host, interface) else { return Ok(()) };
         let subject = Subject::host(self.snapshot, endpoint);
-        let early = self.known_flow();
+        let early = self.connection_state();
         self.stage(hook, interface, &subject, List::Forward, direction, early).map(drop)
     }
 
@@ -234,7 +237,7 @@ impl<'a> Walk<'a> {
         };
         let subject = Subject::workload(self.snapshot, endpoint);
         let encapsulation = || if direction == Direction::Egress { self.encapsulation() } else { None };
-        let early = self.known_flow().or_else(encapsulation);
+        let early = self.connection_state().or_else(encapsulation);
         self.stage(hook, interface, &subject, List::Normal, direction, early).map(drop)
     }
 
@@ -274,7 +277,7 @@ impl<'a> Walk<'a> {
         direction: Direction,
     ) -> Result<(), Denied> {
         let subject = Subject::host(self.snapshot, endpoint);
-        let early = self.discovery().or_else(|| self.known_flow()).or_else(|| self.failsafe(direction, false));
+        let early = self.discovery().or_else(|| self.connection_state()).or_else(|| self.failsafe(direction, false));
         self.stage(hook, interface, &subject, List::Normal, direction, early).map(drop)
     }
 
@@ -284,7 +287,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What connection tracking decides; untracked packets are neither established nor INVALID.
-    fn known_flow(&self) -> Option<Decision> {
+    fn connection_state(&self) -> Option<Decision> {
         match self.conntrack {
             Conntrack::Established => Some(pass(By::Established)),
             Conntrack::Invalid if !self.settings.accept_invalid => {

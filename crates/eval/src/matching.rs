@@ -1,4 +1,4 @@
-//! Whether one rule matches one packet, and if not, on what it failed (enforcement sheet section 4).
+//! Whether one rule matches one packet, and if not, on what it failed.
 
 use std::net::IpAddr;
 

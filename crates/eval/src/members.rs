@@ -1,4 +1,4 @@
-//! Who is at an address: the labels of endpoints and sets, and what rules find by them (enforcement sheet 1.8, 5.1).
+//! Who is at an address: the labels of endpoints and sets, and what rules find by them.
 
 use std::net::IpAddr;
 

@@ -183,7 +183,7 @@ pub enum By {
     NoProfile,
     /// A failsafe, as `tcp/22`.
     Failsafe(String),
-    /// Part of a known flow.
+    /// Established or related, for connection tracking.
     Established,
     /// INVALID for connection tracking.
     Invalid,

@@ -1,5 +1,5 @@
-//! What an endpoint's tiers and profiles say to a packet, in one list and direction: steps 9 to 13 of the algorithm
-//! (enforcement sheet 1.5, 1.6).
+//! What an endpoint's tiers and profiles say to a packet, in one list and direction: tiers in
+//! order, the end of each tier, profiles, and the default.
 
 use tortie_policy::{Action, Direction, Policy, Rule, Snapshot};
 

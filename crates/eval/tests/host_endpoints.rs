@@ -1,4 +1,4 @@
-//! Host endpoints: enforcement sheet sections 2, 12 and 13, design section 10.
+//! Host endpoints: placement, stages, failsafes and what no policy is asked about.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,7 +13,7 @@ fn with(base: &str, more: &str) -> String {
 }
 
 #[test]
-fn without_policy_and_profile_everything_is_denied_but_failsafes_and_known_flows() {
+fn without_policy_and_profile_everything_is_denied_but_failsafes_and_established_packets() {
     check(
         &with(EP, ""),
         &[
@@ -208,10 +208,10 @@ fn untracked_policy_is_the_named_endpoints_only_and_needs_both_directions() {
             ("in eth0 tcp 203.0.113.9:1>192.0.2.11:8081", "deny gnp u#2"),
             ("in eth0 tcp 203.0.113.9:1>192.0.2.11:8082", "deny no profile"),
             ("in eth1 tcp 203.0.113.9:1>198.51.100.11:8080", "deny no profile"),
-            // Its answer belongs to no known flow, so the endpoint's egress policy meets it.
+            // Its answer is not established, so the endpoint's egress policy meets it.
             ("out eth0 tcp 192.0.2.11:8080>203.0.113.9:1 inv", "deny invalid"),
             ("out eth0 tcp 192.0.2.11:8080>203.0.113.9:1 untracked", "deny no profile"),
-            // Known flows are not let through before connection tracking.
+            // Established packets are not accepted before connection tracking.
             ("in eth0 tcp 203.0.113.9:1>192.0.2.11:8081 est", "deny gnp u#2"),
         ],
     );

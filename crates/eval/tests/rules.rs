@@ -1,4 +1,4 @@
-//! What a rule matches: enforcement sheet sections 4, 5, 12 and 13.
+//! What a rule matches.
 
 #![allow(clippy::unwrap_used)]
 
@@ -69,7 +69,7 @@ fn icmp_types_and_codes_and_their_negation_as_one() {
 }
 
 #[test]
-fn a_later_fragment_meets_neither_ports_nor_their_negation() {
+fn a_non_first_fragment_meets_neither_ports_nor_their_negation() {
     let frag = "tcp 203.0.113.9>192.0.2.11 frag";
     matching("in", "protocol: TCP, destination: {ports: [80]}", &[TCP], &[frag]);
     matching("in", "protocol: TCP, destination: {notPorts: [81]}", &[TCP], &[frag]);

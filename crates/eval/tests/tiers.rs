@@ -1,4 +1,4 @@
-//! Tiers, orders, types and staged policies: enforcement sheet sections 1.1 to 1.8 and 12.
+//! Tiers, orders, types and staged policies.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! Workload endpoints: enforcement sheet section 3, and where they meet host endpoints (2.6, 13).
+//! Workload endpoints, and packets that pass a host endpoint too.
 
 #![allow(clippy::unwrap_used)]
 
@@ -70,7 +70,7 @@ fn between_two_workloads_the_source_is_asked_first_and_then_the_target() {
 }
 
 #[test]
-fn the_workload_to_host_action_comes_after_policy_and_known_flows_come_before_both() {
+fn the_workload_to_host_action_comes_after_policy_and_established_packets_come_before_both() {
     rows(
         "",
         &[

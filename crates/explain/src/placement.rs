@@ -9,13 +9,13 @@ use tortie_policy::{EndpointId, HostEndpoint, Interface, Snapshot, WorkloadEndpo
 
 use crate::topology::{Topology, similar};
 
-/// Why a host endpoint does not count. Its text follows the endpoint's name.
+/// Why a host endpoint governs no interface. The text continues a sentence that begins with the endpoint's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idle {
     why: String,
-    /// The host endpoint that counts in its place, because its name sorts first.
+    /// The host endpoint that governs the interface instead, because its name sorts first.
     pub first: Option<String>,
-    /// Its node is not known.
+    /// No other object names its node.
     pub is_nowhere: bool,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for Idle {
     }
 }
 
-/// Why a workload endpoint does not count, in a sentence about it; none if it does.
+/// Why a workload endpoint does not govern its interface, in a sentence about it; none if it does.
 pub fn idle_workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Option<String> {
     let settings = snapshot.settings(&endpoint.node);
     let interface = &endpoint.interface;
@@ -68,7 +68,7 @@ pub fn idle_workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Option
     })
 }
 
-/// Why a host endpoint does not count; none if it does, or if nothing tells that it does not.
+/// Why a host endpoint governs no interface; none if it governs one, or if that cannot be known here.
 pub fn idle(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<Idle> {
     let snapshot = topology.snapshot();
     let of_node = snapshot.host_endpoints.values().filter(|one| one.node == endpoint.node);
@@ -76,7 +76,7 @@ pub fn idle(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<Idle> {
     idle_among(topology, endpoint, of_node, has_workloads)
 }
 
-/// Why each host endpoint that does not count does not, by name.
+/// The host endpoints that govern no interface, by name, each with the reason.
 pub fn all_idle(topology: &Topology<'_>) -> BTreeMap<String, Idle> {
     let mut by_node: HashMap<&str, Vec<&HostEndpoint>> = HashMap::new();
     for endpoint in topology.snapshot().host_endpoints.values() {
@@ -91,7 +91,7 @@ pub fn all_idle(topology: &Topology<'_>) -> BTreeMap<String, Idle> {
     by_node.values().flat_map(|all| all.iter().filter_map(|one| idle(one, all)).collect::<Vec<_>>()).collect()
 }
 
-/// The same of one among those of its node.
+/// [`idle`] for one endpoint, with the other host endpoints of its node.
 fn idle_among<'a>(
     topology: &Topology<'_>,
     endpoint: &HostEndpoint,
@@ -107,7 +107,7 @@ fn idle_among<'a>(
     })
 }
 
-/// Its node is none that anything else tells of.
+/// The reason if no other object names its node.
 fn unknown_node(
     topology: &Topology<'_>,
     endpoint: &HostEndpoint,
@@ -129,7 +129,8 @@ fn unknown_node(
     Some(Idle { is_nowhere: true, ..Idle::new(why) })
 }
 
-/// As the store tells it: another endpoint of the same interface, or with one of its addresses, comes first by name.
+/// The reason when the interfaces of its node are not known: an endpoint of the same interface, or with all of its addresses,
+/// sorts first by name.
 fn shadowed<'a>(endpoint: &HostEndpoint, of_node: impl Iterator<Item = &'a HostEndpoint>) -> Option<Idle> {
     let mut earlier = of_node.filter(|one| one.name < endpoint.name);
     let by = earlier.find(|one| {
@@ -152,7 +153,7 @@ fn governed(first: &HostEndpoint, interface: &str) -> Idle {
     Idle::behind(first, &format!("governs {interface}, because its name sorts first"))
 }
 
-/// As the machine tells it.
+/// The reason when the interfaces of its node are known.
 fn here(topology: &Topology<'_>, host: &Host, endpoint: &HostEndpoint) -> Option<Idle> {
     let snapshot = topology.snapshot();
     if endpoint.interface == Interface::Unknown {

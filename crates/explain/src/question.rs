@@ -268,7 +268,7 @@ pub enum State {
     /// The first of its flow.
     #[default]
     New,
-    /// Of a known flow.
+    /// Established or related.
     Established,
     /// Of none, and not the first of one.
     Invalid,

@@ -1,4 +1,4 @@
-//! What a node is set to that its network depends on (enforcement sheet sections 3.5, 3.7 and 6.4).
+//! What a node is set to that its network depends on.
 
 use std::net::IpAddr;
 use std::time::Duration;

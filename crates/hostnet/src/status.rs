@@ -1,5 +1,4 @@
-//! Files that say which workloads are up, for Calico's CNI plugin: it can hold a pod back until its file is there
-//! (enforcement sheet section 3.3).
+//! Files that say which workloads are up, for Calico's CNI plugin: it can hold a pod back until its file is there.
 //!
 //! One file for each workload whose interface runs and is fit to carry packets, and whose policy is in the kernel: the
 //! last only the agent knows, so it says for which. The names and the text are Calico's to the byte.

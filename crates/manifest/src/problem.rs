@@ -17,7 +17,7 @@ pub enum Severity {
     Warning(&'static str),
 }
 
-/// Which of Calico's two layers of validation speaks (datastore sheet 4.1); their texts differ.
+/// Which of Calico's two layers of validation speaks; their texts differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Layer {
     /// While reading the text: syntax, unknown fields, wrong types.
@@ -43,7 +43,7 @@ pub struct Problem {
     pub field: String,
     /// The value as Calico's message shows it; the schema layer shows none.
     pub value: Option<String>,
-    /// Calico's reason, word for word where scripts match on it (datastore sheet 4.8).
+    /// Calico's reason, word for word where scripts match on it.
     pub reason: String,
     /// What we say instead of `reason` where Calico's words do not help.
     pub message: Option<String>,

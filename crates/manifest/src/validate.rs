@@ -1,4 +1,4 @@
-//! Validation of objects: the same rules, in the same order and with the same texts as Calico's (datastore sheet 4).
+//! Validation of objects: the same rules, in the same order and with the same texts as Calico's.
 //!
 //! ```text
 //!   object ──> struct layer: tags of fields, then rules of records, innermost first
@@ -58,7 +58,7 @@ pub fn distinct(problems: Vec<Problem>) -> Vec<Problem> {
     kept
 }
 
-/// The errors as calicoctl prints them (datastore sheet 4.8).
+/// The errors as calicoctl prints them.
 pub fn calico_text(problems: &[Problem]) -> String {
     let errors: Vec<_> = problems.iter().filter(|problem| problem.is_error()).collect();
     match errors.as_slice() {

@@ -4,8 +4,6 @@
 //! matters as in a script: what is referred to comes first, and what refers to something goes before it
 //! is deleted. Large element lists are split into messages; the transaction stays one. Committing is in
 //! `commit`.
-//!
-//! Source: fact sheet section 2.1.
 
 use crate::chain::Chain;
 use crate::element::{Element, LIST_ELEMENTS, LIST_OVERHEAD, encode_list};

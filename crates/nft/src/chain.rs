@@ -1,7 +1,7 @@
 //! Chains: rows of rules, and the hooks that base chains stand at.
 //!
 //! Source: `enum nft_chain_attributes`, `enum nft_hook_attributes`, `enum nf_inet_hooks` of
-//! `linux/netfilter.h`; fact sheet section 2.2.
+//! `linux/netfilter.h`.
 
 use crate::table::TableId;
 use crate::userdata;

@@ -4,7 +4,7 @@
 //! Errors come unasked, one for each bad message. Without its end the kernel goes through a batch,
 //! answers, and forgets it.
 //!
-//! Source: `nfnetlink_rcv_batch`; fact sheet sections 2.1, 2.5 and 3.5.
+//! Source: `nfnetlink_rcv_batch`.
 
 use std::io;
 

@@ -4,7 +4,7 @@
 //! A concatenation's number is its fields' numbers, six bits each. In a key each field is padded to
 //! four bytes, as the registers are.
 //!
-//! Source: fact sheet section 2.2; the numbers were compared with what `nft` 1.0.6 sends, type by type
+//! The numbers were compared with what `nft` 1.0.6 sends, type by type
 //! (`tests/roundtrip.rs`).
 
 use crate::wire::{DecodeError, padded};

@@ -4,8 +4,7 @@
 //! a single field as two elements, the second behind the end and flagged so, or absent if the range goes
 //! to the last value there is. [`Element::write`] and [`assemble`] are the two directions.
 //!
-//! Source: `enum nft_set_elem_attributes`, `enum nft_set_elem_flags`; fact sheet sections 2.2 and 7 (row
-//! interval ends).
+//! Source: `enum nft_set_elem_attributes`, `enum nft_set_elem_flags`.
 
 use crate::expr::{Counter, Expr, LIST_ELEM};
 use crate::register::{DATA_VALUE, DATA_VERDICT, read_value, write_value};

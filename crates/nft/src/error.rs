@@ -5,7 +5,7 @@
 //! batch that succeeds pays nothing for this. An error found only at commit (a loop, a depth above 16)
 //! comes for the whole batch.
 //!
-//! Source: `enum nlmsgerr_attrs` of `linux/netlink.h`; fact sheet section 2.5.
+//! Source: `enum nlmsgerr_attrs` of `linux/netlink.h`.
 
 use std::{fmt, io};
 

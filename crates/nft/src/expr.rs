@@ -5,7 +5,7 @@
 //! but this crate has no type for stays [`Expr::Unknown`], bytes and all: a dump shows it, writing it
 //! back changes nothing, and the interpreter refuses to guess.
 //!
-//! Source: `enum nft_expr_attributes`; fact sheet section 2.3.
+//! Source: `enum nft_expr_attributes`.
 
 mod bitwise;
 mod byteorder;

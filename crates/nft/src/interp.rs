@@ -12,10 +12,10 @@
 //! ```
 //!
 //! Every expression means what it means in the kernel, down to what a short transport load reads from
-//! a later fragment. What is not understood is an [`InterpError`], never a guess. Real packets are the
+//! a non-first fragment. What is not understood is an [`InterpError`], never a guess. Real packets are the
 //! proof: `tests/interp.rs` sends random ones through random tables and compares the counters.
 //!
-//! Source: `nft_do_chain` and the `*_eval` functions of `net/netfilter/`; fact sheet sections 6 and 9.
+//! Source: `nft_do_chain` and the `*_eval` functions of `net/netfilter/`.
 
 mod environment;
 mod eval;

@@ -9,8 +9,8 @@
 //!   values ──> Batch ──> Socket ──> kernel ──> dump ──> values ──> interp(packet) ──> verdict
 //! ```
 //!
-//! The kernel's header `linux/netfilter/nf_tables.h` is the specification of every number; beyond it,
-//! "fact sheet" in these pages is the project's sheet of measured behaviour, `nftables-netlink`.
+//! The kernel's header `linux/netfilter/nf_tables.h` is the specification of every number. What it does not
+//! say (what the kernel refuses, what it answers) was measured, and `tests/` hold it.
 //! All encodings are checked against an independent decoder (`nft`), in tests only.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]

@@ -1,6 +1,6 @@
 //! The numbers of nf_tables' messages.
 //!
-//! Source: `enum nf_tables_msg_types`, `linux/netfilter/nfnetlink.h`; fact sheet section 2.2.
+//! Source: `enum nf_tables_msg_types`, `linux/netfilter/nfnetlink.h`.
 
 /// `NFNL_SUBSYS_NFTABLES` in a message type's upper byte.
 pub(crate) const SUBSYSTEM: u16 = 10 << 8;

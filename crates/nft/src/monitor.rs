@@ -4,8 +4,8 @@
 //! Each object's message names its table, and each message the socket that committed. So a listener knows which commits
 //! are its own, and which of the others concern it.
 //!
-//! Listening has a price that every committer pays: the kernel makes the messages while it commits (fact sheet section 6,
-//! watching). The [`Subscription`] lets the committer of a large batch of its own switch the messages off for that time.
+//! Listening has a price that every committer pays: the kernel makes the messages while it commits. The
+//! [`Subscription`] lets the committer of a large batch of its own switch the messages off for that time.
 //!
 //! Source: `NFNLGRP_NFTABLES` of `linux/netfilter/nfnetlink.h`, `nf_tables_commit`.
 

@@ -2,8 +2,6 @@
 //!
 //! Every question is a batch without an end: the kernel goes through it, answers what it would refuse,
 //! and forgets it. No version is looked at, so back-ported and left-out features are both seen.
-//!
-//! Source: fact sheet sections 6 (owner and persist flags) and 7 (version floors).
 
 use crate::batch::Batch;
 use crate::chain::{BaseChain, Chain, Hook};

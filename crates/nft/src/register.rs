@@ -5,7 +5,7 @@
 //! wherever a word begins a group. [`Reg`] is the word, so both names compare equal; it is written the
 //! way the kernel and `nft` write it.
 //!
-//! Source: `enum nft_registers`, `enum nft_data_attributes`; fact sheet section 2.4.
+//! Source: `enum nft_registers`, `enum nft_data_attributes`.
 
 use crate::wire::{Attrs, DecodeError, Writer, be_u32, expect, table};
 

@@ -1,6 +1,6 @@
 //! Rules: a row of expressions in a chain, and a comment.
 //!
-//! Source: `enum nft_rule_attributes`; fact sheet section 2.2.
+//! Source: `enum nft_rule_attributes`.
 
 use crate::expr::{Counter, Expr, LIST_ELEM};
 use crate::table::TableId;

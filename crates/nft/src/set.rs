@@ -4,7 +4,7 @@
 //! field are trees whose every commit costs their whole size; interval sets of a concatenation are the
 //! kernel's pipapo. An anonymous set belongs to the rule that names it, within one batch by number.
 //!
-//! Source: `enum nft_set_attributes`, `enum nft_set_flags`; fact sheet sections 2.2 and 3.3.
+//! Source: `enum nft_set_attributes`, `enum nft_set_flags`.
 
 use crate::datatype::Fields;
 use crate::expr::{Counter, Expr, LIST_ELEM};

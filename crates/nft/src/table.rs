@@ -1,7 +1,6 @@
 //! Tables, and the address families they are for.
 //!
-//! Source: `enum nft_table_attributes`, `enum nft_table_flags`; fact sheet sections 2.2 and 6 (owner
-//! and persist flags).
+//! Source: `enum nft_table_attributes`, `enum nft_table_flags`.
 
 use std::fmt;
 

@@ -4,7 +4,7 @@
 //! it `nft list ruleset` shows our comments, and knows the byte order of keys that it has no type for.
 //! Types differ by object, so the callers name them. What is not a comment is passed over on reading.
 //!
-//! Source: fact sheet section 2.2 (row comment); `NFT_USERDATA_MAXLEN` of `linux/netfilter/nf_tables.h`.
+//! Source: `NFT_USERDATA_MAXLEN` of `linux/netfilter/nf_tables.h`.
 
 /// The longest comment, in bytes, that `nft` writes and this crate keeps.
 pub const COMMENT_MAX: usize = 127;

@@ -1,7 +1,7 @@
 //! Verdicts: what a rule, or a verdict map's element, says about a packet.
 //!
 //! Source: `enum nft_verdicts`, `enum nft_verdict_attributes`, `NF_DROP` and `NF_ACCEPT` of
-//! `linux/netfilter.h`; fact sheet section 2.2.
+//! `linux/netfilter.h`.
 
 use crate::register::DATA_VERDICT;
 use crate::wire::{Attrs, DecodeError, Writer, be_u32, expect, table, text};

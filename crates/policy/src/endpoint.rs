@@ -1,4 +1,4 @@
-//! Endpoints: the interfaces that policy is enforced on (enforcement sheet sections 2.1, 2.2 and 3).
+//! Endpoints: the interfaces that policy is enforced on.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -147,7 +147,7 @@ pub struct Limits {
 pub struct WorkloadEndpoint {
     /// What names it.
     pub id: WorkloadId,
-    /// Decides between two endpoints of one interface: orchestrator, workload id, endpoint id (enforcement sheet 3.2).
+    /// Decides between two endpoints of one interface: orchestrator, workload id, endpoint id.
     pub precedence: (String, String, String),
     /// The node it is on.
     pub node: String,

@@ -3,8 +3,6 @@
 //! `api` holds what users wrote; a value of this crate cannot hold anything that has no meaning. Each kind has one
 //! file here for its meaning and one in `from_api/` for the way into it; what cannot be read says which field.
 //! [`Snapshot`] is everything at one revision: `eval` answers packets from it, `calc` follows its changes.
-//!
-//! Facts: enforcement sheet sections 1 to 5, datastore sheet appendix A.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

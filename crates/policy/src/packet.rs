@@ -19,7 +19,7 @@ pub enum Transport {
         /// Code.
         code: u8,
     },
-    /// Nothing that rules read: another protocol, or a later fragment or a truncated header, whose ports and ICMP
+    /// Nothing that rules read: another protocol, or a non-first fragment or a truncated header, whose ports and ICMP
     /// type no rule matches, negated or not.
     Opaque,
 }

@@ -1,4 +1,4 @@
-//! Policies and tiers: what applies to which endpoints, and in which order (enforcement sheet 1.1 to 1.4).
+//! Policies and tiers: what applies to which endpoints, and in which order.
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +29,7 @@ impl PolicyId {
         [&self.name, "/", &self.namespace, "/", self.kind.name()].into_iter().flat_map(str::bytes)
     }
 
-    /// The short name of the kind: `gnp`, `np`, `sgnp`, `snp`, `sknp`, `knp`, `kcnp` (enforcement sheet 4.10).
+    /// The short name of the kind: `gnp`, `np`, `sgnp`, `snp`, `sknp`, `knp`, `kcnp`.
     pub fn short_kind(&self) -> &'static str {
         match self.kind {
             Kind::NetworkPolicy => "np",
@@ -178,8 +178,7 @@ pub struct Policy {
     pub tier: String,
     /// Its place in the tier.
     pub order: Order,
-    /// The endpoints it applies to: its selector with namespace, namespace and service-account selectors worked in
-    /// (enforcement sheet 1.8, row 22 of section 13).
+    /// The endpoints it applies to: its selector with namespace, namespace and service-account selectors worked in.
     pub selector: Selector,
     /// The selector as written, for people.
     pub written_selector: String,

@@ -1,4 +1,4 @@
-//! One rule: what it matches and what it then does (enforcement sheet section 4).
+//! One rule: what it matches and what it then does.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -222,8 +222,7 @@ pub struct PeerMatch {
 /// Which known endpoints and sets one end must be among.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Peers {
-    /// The addresses of all that match this: selector, namespace and service accounts in one, and not `notSelector`
-    /// (enforcement sheet 4.3).
+    /// The addresses of all that match this: selector, namespace and service accounts in one, and not `notSelector`.
     pub selector: Selector,
     /// The match is turned round: `notSelector` stood alone, so unknown addresses match too.
     pub negated: bool,

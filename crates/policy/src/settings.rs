@@ -1,4 +1,4 @@
-//! The settings of a node that a verdict depends on (enforcement sheet section 6).
+//! The settings of a node that a verdict depends on.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -47,7 +47,7 @@ pub struct LogLimit {
     pub burst: u32,
 }
 
-/// How the source of packets that leave the pools is translated (enforcement sheet 3.8).
+/// How the source of packets that leave the pools is translated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NatOutgoing {
     /// The IPv4 source; none for that of the interface that a packet leaves by.
@@ -116,7 +116,7 @@ pub struct Settings {
 const TCP: Protocol = Protocol::TCP;
 const UDP: Protocol = Protocol::UDP;
 
-/// Datastore ports and the like that must stay open, inbound (enforcement sheet 2.4).
+/// Datastore ports and the like that must stay open, inbound.
 const INBOUND: [(Protocol, u16); 9] =
     [(TCP, 22), (UDP, 68), (TCP, 179), (TCP, 2379), (TCP, 2380), (TCP, 5473), (TCP, 6443), (TCP, 6666), (TCP, 6667)];
 /// The same, outbound.

@@ -19,7 +19,7 @@
 //!   [`Store::unread`](tortie_store::Store::unread). Values are bytes here; who reads them reports what he cannot read.
 //! - **A large batch is a few transactions**: writes within one share its revision and are seen at once or not at all.
 //!
-//! Facts: datastore sheet section 1. The runtime that gRPC needs stays inside; calls block and must not be made from
+//! The runtime that gRPC needs stays inside; calls block and must not be made from
 //! a runtime's own thread. The dozen messages that we send are written down in `wire`: every client library for etcd
 //! generates them with `protoc`, which whoever builds tortie would have to have.
 

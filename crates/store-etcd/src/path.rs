@@ -1,4 +1,4 @@
-//! Between keys and etcd's paths (datastore sheet 1.1). Names are in paths verbatim.
+//! Converts the keys of objects to etcd paths and back. Names are in paths verbatim.
 
 use tortie_api::{Key, Kind};
 use tortie_store::Selection;
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_the_fact_sheet_are_read() {
+    fn paths_that_calico_writes_are_read() {
         for (path, shown) in [
             ("hostendpoints/host1-eth0", "HostEndpoint(host1-eth0)"),
             (

@@ -1,4 +1,5 @@
-//! Keys beside the objects, some of them for a limited time.
+//! The status reports of agents ([`Paths`]): keys of etcd that hold no objects, some of them with a lease. The paths of objects
+//! are in `path`.
 
 use std::time::Duration;
 

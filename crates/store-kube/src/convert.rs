@@ -1,4 +1,4 @@
-//! Kubernetes' own objects as Calico's resources. Facts: datastore sheet 3.2 to 3.5 and 3.10.
+//! Kubernetes' own objects as Calico's resources.
 //!
 //! | Kubernetes | here |
 //! |---|---|

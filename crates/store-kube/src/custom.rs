@@ -1,4 +1,4 @@
-//! Calico's own resources as custom resources of Kubernetes. Facts: datastore sheet 3.6, 3.7 and 3.10 (7 to 12).
+//! Calico's own resources as custom resources of Kubernetes.
 //!
 //! A resource has the form here that it has in every store: JSON whose metadata is Calico's, policies with their name
 //! in an annotation. [`to_custom`] makes the custom resource of it, [`from_custom`] reads one back. In the native group

@@ -1,5 +1,4 @@
 //! The definitions of Calico's custom resources, made of the types that everything else here reads and writes them by.
-//! Facts: datastore sheet 3.6, 3.8 and 3.10 (17 to 20).
 
 use serde_json::{Map, Value, json};
 use tortie_api::shape::{Field, Form, Record, Rules, Shape};

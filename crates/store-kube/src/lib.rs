@@ -12,7 +12,7 @@
 //! - [`KubeStore`]: the store itself. Each resource has a history of its own, and there are no transactions. One write is
 //!   one request; after a connection was lost under a write it is said that nobody knows whether it was made.
 //!
-//! Facts: datastore sheet section 3. The runtime that requests need stays inside; calls block and must not be made from
+//! The runtime that requests need stays inside; calls block and must not be made from
 //! a runtime's own thread. The client is hyper and rustls, which are in the binary for etcd anyway: of Kubernetes' many
 //! types only the fields that policy uses are ever decoded.
 

@@ -1,4 +1,4 @@
-//! How to reach an API server: what users say in Calico's words, and what of it can be meant. Facts: datastore sheet 5.4.
+//! How to reach an API server: what users say in Calico's words, and what of it can be meant.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -122,7 +122,7 @@ async fn refused(shared: &Shared, manner: &Manner, write: &Write, trouble: Troub
     }))
 }
 
-/// Which operations a kind allows (datastore sheet 3.1).
+/// Which operations a kind allows.
 pub(crate) fn supports(kind: Kind, operation: Operation) -> Result<(), Unsupported> {
     let no = |reason: &str| Err(Unsupported { reason: Some(reason.to_owned()).filter(|text| !text.is_empty()) });
     let is_write = matches!(operation, Operation::Create | Operation::Update | Operation::Delete);

@@ -1,5 +1,5 @@
-//! What a store keeps beside its objects: what agents report about themselves and their endpoints, for other programs
-//! to read (datastore sheet 1.2). Some of it expires.
+//! Status reports in the store: what agents write about themselves and their endpoints for other programs, under etcd paths beside
+//! the objects. Some of it expires. The paths of objects themselves are `Key::path`.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_those_of_the_fact_sheet() {
+    fn paths_are_those_that_felix_writes() {
         assert_eq!(
             workload_status("no-region", "node1", "k8s", "default/nginx", "eth0"),
             "/calico/felix/v2/no-region/host/node1/workload/k8s/default%2fnginx/endpoint/eth0"

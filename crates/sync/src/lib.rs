@@ -6,7 +6,7 @@
 //! the store. Where each kind has its own history this holds for each kind, and a kind that can no longer be followed
 //! (expired) is listed again alone.
 //!
-//! Objects that cannot be read are decided here, before anyone who judges sees them (design section 3): the last valid
+//! Objects that cannot be read are decided here, before anyone who judges sees them: the last valid
 //! version stays in force; without one a deny-by-default replacement is. Either way the change says so. What all changes
 //! together put in force is [`InForce`].
 

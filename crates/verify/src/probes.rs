@@ -226,7 +226,7 @@ impl Asked<'_> {
             })
             .collect();
         let (protocol, transport) = payloads[0];
-        // What the rule means in any state: known flows pass whatever it says, invalid packets never do.
+        // The other states too: established packets pass and invalid ones are denied, whatever the rule says.
         for conntrack in [Conntrack::Established, Conntrack::Invalid] {
             self.add(Packet { protocol, transport, conntrack, ..between(way, direction, near, fars[0]) });
         }

@@ -107,7 +107,7 @@ pub(crate) fn trace(ruleset: &Ruleset, host: &Host, packet: &Packet) -> Result<T
     probe.trace(ruleset, &around, |_, _| {})
 }
 
-/// The bytes of a packet. What carries no ports that can be read is a later fragment.
+/// The bytes of a packet. A packet without readable ports is built as a non-first fragment.
 pub(crate) fn craft(packet: &Packet) -> Result<Vec<u8>, InterpError> {
     let protocol = packet.protocol;
     let (payload, fragment) = match packet.transport {

@@ -2,9 +2,10 @@
 //! the old one when it is complete.
 //!
 //! Versions of objects are only appended, which costs the same whatever the size of the file: the last version of an object is the
-//! current one. A version that is not known to be unreadable counts as valid, so the last valid version is one of those before.
-//! The store is authoritative, so a change that the disk loses in a power failure does no harm; but what is in the file is what the
-//! store held at some time.
+//! current one. A version that is not marked as unreadable counts as valid, so the last valid version is an earlier row of the same
+//! object. The store is authoritative: a change that is lost in a power failure is read from the store again, but the file must never
+//! hold what the store never held. In the tables `forms` are versions of objects, `bad` marks an unreadable one, and `facts` are named
+//! values about the whole file; without the fact `whole` the file is incomplete.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -23,16 +24,16 @@ use crate::dataplane::chain;
 use crate::logger::event;
 use crate::status_cell;
 
-/// The fact that names the kinds of objects that are copied: those that the release knew which made the copy.
+/// The fact with the kinds of objects in the file: those that the release which wrote it knew.
 const KINDS: &str = "kinds";
-/// The fact that names the node.
+/// The fact with the name of the node whose policy is in force.
 const NODE: &str = "node";
 
-/// How many objects of a snapshot are handed over at once.
+/// How many objects [`Held::pages`] passes in one call.
 const PAGE: usize = 1_000;
 
-/// Without a value, the object is gone. A value that is text says why the store could not read the object. A revision that is text
-/// is one of a store that does not count, behind a `=`.
+/// A row without a value means that the object was deleted. A value of type text is the reason why the store could not read the
+/// object. A revision of type text, which begins with `=`, is one of a store whose revisions are not numbers.
 const SCHEMA: &str = "
     pragma user_version = 1;
     create table facts (name text primary key, value) without rowid;
@@ -42,35 +43,35 @@ const SCHEMA: &str = "
     create index bad on forms (key) where bad;
 ";
 
-/// The formats that are read: that of [`SCHEMA`], and the same of releases that wrote no version. A file of another format is not
-/// used, and the next listing replaces it.
+/// The format versions that are read: that of [`SCHEMA`], and 0, the same tables from releases that set no version. A file of
+/// another version is not used, and the next listing replaces it.
 const FORMATS: [i64; 2] = [0, 1];
 
-/// Whether a file is of a format that is read.
+/// Whether a file has a format version that is read.
 fn is_known(sql: &Connection) -> bool {
     let version = sql.query_row("pragma user_version", [], |row| row.get(0));
     version.is_ok_and(|version| FORMATS.contains(&version))
 }
 
-/// Made when an object is first asked for: most copies are only written.
+/// Created when an object is first looked up: most files are only written.
 const BY_KEY: &str = "create index if not exists by_key on forms (key)";
 
-/// Leaves the last form of each object, and the last that is not bad.
+/// Deletes all but the last version and the last valid version of each object.
 const SHORTEN: &str = "
     delete from forms where id not in (select max(id) from forms group by key)
         and id not in (select max(id) from forms where not bad group by key);
     delete from forms where value is null;
 ";
 
-/// Each object as it is now.
+/// The current version of each object that exists.
 const PRESENT: &str = "
     select key, revision, value from forms
     where id in (select max(id) from forms group by key) and value is not null";
 
-/// A copy may grow by its own length and by so many forms before it is made shorter.
+/// The file may grow by its own number of versions and by this many before [`SHORTEN`] runs.
 const SLACK: i64 = 50_000;
 
-/// Why the copy cannot be written.
+/// Why the file cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CacheError {
     /// The database.
@@ -83,26 +84,27 @@ pub(crate) enum CacheError {
 
 type Result<T> = std::result::Result<T, CacheError>;
 
-/// A form of an object.
-type Form = (Revision, Arc<[u8]>);
+/// A version of an object.
+type Version = (Revision, Arc<[u8]>);
 
 /// The cache as it is written.
 pub(super) struct CacheFile {
     path: PathBuf,
     now: Option<Connection>,
-    /// The number at which it is made shorter.
+    /// The row number after which [`SHORTEN`] runs.
     full: i64,
-    /// A listing that is not whole yet.
+    /// The file of a listing that is not complete yet.
     new: Option<Connection>,
     /// The node whose policy is in force, by its name.
     node: Option<String>,
-    /// A listing of one kind that is not whole yet: what it has so far.
-    part: Option<Part>,
+    /// A listing of one kind that is not complete yet.
+    part: Option<KindListing>,
 }
 
-/// A listing of one kind. It goes into the copy that exists.
-struct Part {
+/// A listing of one kind. It is written to the existing file.
+struct KindListing {
     kind: Kind,
+    /// The paths of the objects received so far.
     seen: HashSet<String>,
 }
 
@@ -127,20 +129,21 @@ impl CacheFile {
         Ok(())
     }
 
-    /// Nothing more can be written. What exists must not be taken for complete.
+    /// Called when nothing more can be written: marks the existing file as incomplete, or removes it.
     pub(super) fn give_up(&mut self) {
         self.drop_new();
-        if self.tear().is_err() {
+        if self.mark_incomplete().is_err() {
             self.now = None;
             remove(&self.path);
         }
     }
 
-    /// Adds changes, after which the store is at this position; something before them may be missing.
+    /// Appends changes, after which the store is at this position. `torn`: changes before them may be missing, so the file is marked
+    /// as incomplete first.
     pub(super) fn changes(&mut self, changes: &[Event], position: &Position, torn: bool) -> Result<()> {
         if torn {
             self.drop_new();
-            self.tear()?;
+            self.mark_incomplete()?;
         }
         let Some(now) = self.now.as_mut().filter(|_| !changes.is_empty()) else { return Ok(()) };
         let sql = now.transaction()?;
@@ -169,7 +172,7 @@ impl CacheFile {
         let path = self.new_path();
         let new = Connection::open(&path)?;
         restrict(&path)?;
-        // Nobody reads it before it is whole.
+        // Nothing reads the new file before it is complete.
         new.execute_batch("pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -1024")?;
         new.execute_batch(SCHEMA)?;
         new.execute_batch("begin")?;
@@ -184,10 +187,10 @@ impl CacheFile {
 
     /// A listing of one kind begins.
     pub(super) fn listing_of(&mut self, kind: Kind) {
-        self.part = Some(Part { kind, seen: HashSet::new() });
+        self.part = Some(KindListing { kind, seen: HashSet::new() });
     }
 
-    /// A piece of it.
+    /// The next objects of the current listing.
     pub(super) fn page(&mut self, items: &[Stored]) -> Result<()> {
         if let Some(part) = &mut self.part {
             part.seen.extend(items.iter().map(|stored| stored.key.path()));
@@ -200,7 +203,7 @@ impl CacheFile {
         items.iter().try_for_each(|stored| add(new, &stored.key, &stored.revision, Some(&stored.value)))
     }
 
-    /// It is whole, at this position; or it was given up.
+    /// The current listing is complete at this position; without a position it was given up.
     pub(super) fn listed(&mut self, position: Option<&Position>) -> Result<()> {
         let Some(position) = position else {
             self.drop_new();
@@ -212,7 +215,7 @@ impl CacheFile {
         }
         let Some(new) = self.new.take() else { return Ok(()) };
         if let Some(now) = &self.now
-            && let Err(error) = carry(now, &new)
+            && let Err(error) = carry_last_valid(now, &new)
         {
             log::warn!(target: event::CACHE_FAILED, "last valid versions of an earlier copy are lost: {error}");
         }
@@ -221,7 +224,7 @@ impl CacheFile {
         new.execute_batch("commit")?;
         new.close().map_err(|(_, error)| error)?;
         File::open(self.new_path())?.sync_data()?;
-        // The old one's log must not be taken for the new one's.
+        // SQLite would replay the write-ahead log of the old file into the new one.
         self.now = None;
         for log in ["-wal", "-shm"] {
             match fs::remove_file(with(&self.path, log)) {
@@ -236,21 +239,21 @@ impl CacheFile {
         Ok(())
     }
 
-    /// The last valid version of an object that is bad as it is now.
-    pub(super) fn last_valid(&mut self, present: &Stored) -> Result<Option<Form>> {
-        let good = match &self.now {
-            Some(now) => good(now, present)?,
+    /// Marks the current version of an object as unreadable, and returns its last valid version.
+    pub(super) fn last_valid(&mut self, present: &Stored) -> Result<Option<Version>> {
+        let last_valid = match &self.now {
+            Some(now) => find_last_valid(now, present)?,
             None => None,
         };
         match (&self.new, &self.now) {
-            (Some(new), _) if mark(new, present)? => before(new, &present.key, good.as_ref())?,
-            (None, Some(now)) => drop(mark(now, present)?),
+            (Some(new), _) if mark_unreadable(new, present)? => insert_first(new, &present.key, last_valid.as_ref())?,
+            (None, Some(now)) => drop(mark_unreadable(now, present)?),
             _ => {}
         }
-        Ok(good)
+        Ok(last_valid)
     }
 
-    fn tear(&mut self) -> Result<()> {
+    fn mark_incomplete(&mut self) -> Result<()> {
         let Some(now) = &self.now else { return Ok(()) };
         now.execute("delete from facts where name = 'whole'", [])?;
         Ok(())
@@ -272,7 +275,7 @@ fn with(path: &Path, end: &str) -> PathBuf {
     name.into()
 }
 
-/// Removes a database. One that cannot be removed cannot be written either, which is reported then.
+/// Removes a database. An error is ignored: the next write to the same path fails too, and that is reported.
 fn remove(path: &Path) {
     for end in ["", "-wal", "-shm"] {
         drop(fs::remove_file(with(path, end)));
@@ -295,14 +298,14 @@ fn connect(path: &Path) -> Result<Connection> {
     Ok(sql)
 }
 
-/// The number of the form with which a copy of this length is made shorter.
+/// The row number after which [`SHORTEN`] runs on a file with this many versions.
 fn full(sql: &Connection) -> Result<i64> {
     let (last, count): (i64, i64) =
         sql.query_row("select coalesce(max(id), 0), count(*) from forms", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(last + count + SLACK)
 }
 
-/// Adds the forms that differ from what the copy has.
+/// Appends the objects whose current version in the file is another one.
 fn note_changed(now: &mut Connection, items: &[Stored]) -> Result<()> {
     let sql = now.transaction()?;
     sql.execute_batch(BY_KEY)?;
@@ -321,8 +324,8 @@ fn note_changed(now: &mut Connection, items: &[Stored]) -> Result<()> {
     Ok(sql.commit()?)
 }
 
-/// What the copy has of a kind and a listing has not is gone. The copy knows the kind up to this position then.
-fn note_deleted(now: &mut Connection, part: &Part, at: &Position) -> Result<()> {
+/// Marks the objects of a kind that its listing did not contain as deleted, and advances the position of the file.
+fn note_deleted(now: &mut Connection, part: &KindListing, at: &Position) -> Result<()> {
     let sql = now.transaction()?;
     let mut gone = Vec::new();
     {
@@ -368,8 +371,8 @@ fn add(sql: &Connection, key: &Key, revision: &Revision, form: Option<&Value>) -
     Ok(())
 }
 
-/// The last valid version of an object that is bad in this one, which may not be noted yet.
-fn good(sql: &Connection, present: &Stored) -> Result<Option<Form>> {
+/// The last valid version of an object whose version `present` is unreadable, also when that is not marked yet.
+fn find_last_valid(sql: &Connection, present: &Stored) -> Result<Option<Version>> {
     sql.execute_batch(BY_KEY)?;
     let mut find = sql.prepare_cached(
         "select revision, value from forms where key = ?1 and not bad and typeof(value) != 'text' and not (revision = ?2 and value is ?3) order by id desc",
@@ -380,8 +383,8 @@ fn good(sql: &Connection, present: &Stored) -> Result<Option<Form>> {
     Ok(last.and_then(|(revision, value)| Some((revision, value?.into()))))
 }
 
-/// Notes that an object is bad in this form; whether it is its present one, and was not known to be bad.
-fn mark(sql: &Connection, present: &Stored) -> Result<bool> {
+/// Marks this version of an object as unreadable, if it is the current one. Returns whether it was not marked before.
+fn mark_unreadable(sql: &Connection, present: &Stored) -> Result<bool> {
     sql.execute_batch(BY_KEY)?;
     let mut mark = sql.prepare_cached(
         "update forms set bad = 1 where id = (select max(id) from forms where key = ?1)
@@ -394,29 +397,30 @@ fn mark(sql: &Connection, present: &Stored) -> Result<bool> {
     ])? > 0)
 }
 
-/// Puts a form before all others.
-fn before(sql: &Connection, key: &Key, form: Option<&Form>) -> Result<()> {
+/// Inserts a version before all other rows, so that it is older than every version of the same object.
+fn insert_first(sql: &Connection, key: &Key, form: Option<&Version>) -> Result<()> {
     let Some((revision, value)) = form else { return Ok(()) };
     sql.prepare_cached("insert into forms (id, key, revision, value) select min(id) - 1, ?1, ?2, ?3 from forms")?
         .execute(params![key.path(), to_sql(revision), &value[..]])?;
     Ok(())
 }
 
-/// Objects that are as bad as they were are not asked about again, and keep their last valid version all the same.
-fn carry(now: &Connection, new: &Connection) -> Result<()> {
+/// Copies the marks and the last valid versions of objects that are unreadable and unchanged: the agent reports an unreadable
+/// version only once.
+fn carry_last_valid(now: &Connection, new: &Connection) -> Result<()> {
     let mut bad = now.prepare("select key, revision, value from forms where bad")?;
     let mut bad = bad.query([])?;
     while let Some(row) = bad.next()? {
         if let Some(present) = stored(row)?
-            && mark(new, &present)?
+            && mark_unreadable(new, &present)?
         {
-            before(new, &present.key, good(now, &present)?.as_ref())?;
+            insert_first(new, &present.key, find_last_valid(now, &present)?.as_ref())?;
         }
     }
     Ok(())
 }
 
-/// The object of a row; none under a key that this version does not know: it was no object for it before either.
+/// The object of a row; none if the key is of a kind that this release does not know.
 fn stored(row: &Row<'_>) -> Result<Option<Stored>> {
     let key: String = row.get(0)?;
     let Ok(key) = key.parse::<Key>() else { return Ok(None) };
@@ -437,7 +441,7 @@ fn received(sql: &Connection, position: &Position) -> Result<()> {
     set(sql, "written", &status_cell::now())
 }
 
-/// Up to where the history of the store is in a copy.
+/// The position of the store up to which the file has its changes.
 fn position(sql: &Connection) -> Option<Position> {
     serde_json::from_str(&fact(sql, "revision")?).ok()
 }
@@ -450,11 +454,11 @@ fn fact(sql: &Connection, name: &str) -> Option<String> {
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     path: PathBuf,
-    /// What the store was.
+    /// The description of the store.
     pub(crate) store: String,
-    /// Its identity, and how far it was seen.
+    /// The identity of the store, and the position up to which it was read.
     pub(crate) identity: Identity,
-    /// The node whose policy was in force; none if an earlier release wrote the copy, which did not note it.
+    /// The node whose policy was in force; none if the release that wrote the file did not record it.
     pub(crate) node: Option<String>,
 }
 
@@ -463,12 +467,12 @@ pub(crate) struct Held {
     sql: Connection,
     /// When it was written, as UTC.
     pub(crate) written: String,
-    /// How far the store had come.
+    /// The position of the store.
     pub(crate) position: Position,
 }
 
 impl Snapshot {
-    /// The copy at a path.
+    /// The snapshot at a path.
     pub(super) fn open(path: &Path) -> Option<Self> {
         let sql = read(path)?;
         let identity = Identity {
@@ -479,8 +483,7 @@ impl Snapshot {
         Some(Self { path: path.to_owned(), store: fact(&sql, "store")?, identity, node })
     }
 
-    /// Whether an endpoint in it is of this node, or cannot be read so far that its node is known. A copy that cannot be
-    /// read may have some.
+    /// Whether it holds an endpoint of this node, or one whose node cannot be read. Also true when the file cannot be read.
     pub(crate) fn has_endpoints_of(&self, node: &str) -> bool {
         let find = || {
             let sql = read(&self.path)?;
@@ -509,7 +512,7 @@ impl Snapshot {
 /// the log nor removes it, which would damage a file that has replaced this one meanwhile.
 pub(crate) struct SnapshotReader {
     sql: Connection,
-    /// How far the store had come; none if the copy is not known as a whole.
+    /// The position of the store; none if the file is incomplete.
     pub(crate) position: Option<Position>,
 }
 
@@ -522,12 +525,12 @@ impl SnapshotReader {
         Ok(Self { sql, position })
     }
 
-    /// The kinds of objects that are copied; none if an earlier release made the copy, which did not note them.
+    /// The kinds of objects in the file; none if the release that wrote it did not record them.
     pub(super) fn kinds(&self) -> Option<Vec<String>> {
         Some(fact(&self.sql, KINDS)?.split(' ').map(str::to_owned).collect())
     }
 
-    /// The valid version of an object that is of a revision.
+    /// The version of an object at a revision, unless it is marked as unreadable.
     pub(crate) fn version(&self, key: &Key, revision: &Revision) -> Result<Option<Stored>> {
         let mut find = self.sql.prepare_cached(
             "select key, revision, value from forms
@@ -537,7 +540,7 @@ impl SnapshotReader {
         rows.next()?.map_or(Ok(None), stored)
     }
 
-    /// Gives every object, one by one, as long as they are taken.
+    /// Passes every object to `take`, until that fails.
     pub(crate) fn each<E>(
         &self,
         mut take: impl FnMut(Stored) -> std::result::Result<(), E>,
@@ -568,7 +571,7 @@ fn read(path: &Path) -> Option<Connection> {
 }
 
 impl Held {
-    /// Tells everything in it, piece by piece.
+    /// Passes every object to `page`, up to [`PAGE`] and some more in each call.
     pub(super) fn pages(&self, page: &mut dyn FnMut(Vec<Stored>)) -> Result<()> {
         let mut rows = self.sql.prepare(PRESENT)?;
         let mut rows = rows.query([])?;

@@ -58,7 +58,7 @@ pub(super) const EFFECTIVE: &[&str] = &[
     "workloadSourceSpoofing",
 ];
 
-/// Values without which Calico's agent would not start when they are wrong (enforcement sheet 6.4, column "Bad value").
+/// Values without which Calico's agent would not start when they are wrong.
 const FATAL: &[&str] = &[
     "chainInsertMode",
     "defaultEndpointToHostAction",

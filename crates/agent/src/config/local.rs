@@ -1,4 +1,4 @@
-//! What this machine says: the environment and `felix.cfg`.
+//! The settings that this machine has of its own: from the environment and from `felix.cfg`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -13,14 +13,14 @@ use super::felix_cfg::{FelixCfgError, felix_cfg};
 use super::value;
 use crate::status::SettingNote;
 
-/// Settings that are read here and elsewhere, and never from the store: how to reach it, and who we are.
+/// Settings that never come from the store, because they say how to reach it and which node this is.
 const CONNECTION: &[&str] = &["datastoretype", "felixhostname"];
-/// Beginnings of the names of others like that.
+/// Prefixes of the names of more such settings.
 const CONNECTION_PREFIXES: &[&str] = &["etcd", "typha"];
-/// What the environment's names begin with.
+/// The prefix of the environment variables.
 const PREFIX: &str = "FELIX_";
 
-/// Where to read.
+/// Where settings are read from.
 #[derive(Clone, Debug)]
 pub struct Sources {
     /// The environment.
@@ -29,7 +29,7 @@ pub struct Sources {
     pub file: PathBuf,
 }
 
-/// What this machine says.
+/// The settings of this machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Local {
@@ -40,13 +40,13 @@ pub struct Local {
     /// Where the values of `spec` were found; agents of earlier releases do not say it.
     #[serde(default)]
     origins: BTreeMap<String, String>,
-    /// What is to be known.
+    /// Remarks on settings, for `tortie config` and `status`.
     pub(super) notes: Vec<SettingNote>,
-    /// The node's name, if it is said.
+    /// The node's name, if a setting gives it.
     hostname: Option<String>,
 }
 
-/// Why the agent cannot start with what this machine says.
+/// Why the agent cannot start with the settings of this machine.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
     /// The file is there and cannot be read.
@@ -80,7 +80,7 @@ pub enum LocalError {
 }
 
 impl Local {
-    /// Reads the environment and the file. What stands in the environment is the stronger.
+    /// Reads the environment and the file. A value in the environment wins.
     pub fn read(sources: &Sources) -> Result<Self, LocalError> {
         let text = match std::fs::read_to_string(&sources.file) {
             Ok(text) => text,
@@ -107,13 +107,13 @@ impl Local {
         Ok(local)
     }
 
-    /// The node's name: the one that is said, or else the host's own, in lower case as Calico's agent takes it.
+    /// The node's name: that of the settings, else the host's own name in lower case, as in Calico's agent.
     pub fn node(&self) -> String {
         let own = || rustix::system::uname().nodename().to_string_lossy().trim().to_lowercase();
         self.hostname.clone().unwrap_or_else(own)
     }
 
-    /// Whether the store's value of a field does not count.
+    /// Whether this machine decides a field, so that the store's value is ignored.
     pub(super) fn decides(&self, field: &str) -> bool {
         self.spec.contains_key(field) || self.masked.contains(field)
     }

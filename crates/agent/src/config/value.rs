@@ -92,7 +92,7 @@ fn integer(text: &str) -> Option<i64> {
     }
 }
 
-/// `22`, `tcp:22`, `udp:10.0.0.0/8:68`, `tcp:[fd00::/8]:22` (enforcement sheet 2.4).
+/// `22`, `tcp:22`, `udp:10.0.0.0/8:68`, `tcp:[fd00::/8]:22`.
 fn failsafe(text: &str) -> Option<Value> {
     let (protocol, rest) = text.split_once(':').unwrap_or(("tcp", text));
     let (net, port) = match rest.rsplit_once(':') {

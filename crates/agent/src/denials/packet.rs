@@ -22,7 +22,7 @@ pub(crate) struct Packet {
     /// The type and the code of ICMP or ICMPv6.
     pub(crate) icmp: Option<(u8, u8)>,
     /// It is a fragment that is not the first, so it has no ports.
-    pub(crate) is_later_fragment: bool,
+    pub(crate) is_non_first_fragment: bool,
 }
 
 impl Packet {
@@ -33,7 +33,7 @@ impl Packet {
             6 => ipv6(bytes)?,
             _ => return None,
         };
-        if !packet.is_later_fragment {
+        if !packet.is_non_first_fragment {
             if PORTED.contains(&packet.protocol) {
                 packet.ports = Some((number(rest, 0)?, number(rest, 2)?)).filter(|_| rest.len() >= 4);
             } else if matches!(packet.protocol, ICMP | ICMPV6) {
@@ -57,7 +57,7 @@ fn ipv4(bytes: &[u8]) -> Option<(Packet, &[u8])> {
         protocol: *bytes.get(9)?,
         ports: None,
         icmp: None,
-        is_later_fragment: number(bytes, 6)? & 0x1fff != 0,
+        is_non_first_fragment: number(bytes, 6)? & 0x1fff != 0,
     };
     Some((packet, bytes.get(header..).unwrap_or_default()))
 }
@@ -70,7 +70,7 @@ fn ipv6(bytes: &[u8]) -> Option<(Packet, &[u8])> {
         protocol: *bytes.get(6)?,
         ports: None,
         icmp: None,
-        is_later_fragment: false,
+        is_non_first_fragment: false,
     };
     let mut rest = bytes.get(40..).unwrap_or_default();
     for _ in 0..HEADERS {
@@ -80,7 +80,7 @@ fn ipv6(bytes: &[u8]) -> Option<(Packet, &[u8])> {
             // Authentication: in units of four behind the first two.
             51 => rest.get(1).map(|units| (usize::from(*units) + 2) * 4),
             44 => {
-                packet.is_later_fragment = number(rest, 2).is_some_and(|offset| offset & 0xfff8 != 0);
+                packet.is_non_first_fragment = number(rest, 2).is_some_and(|offset| offset & 0xfff8 != 0);
                 Some(8)
             }
             _ => break,
@@ -88,7 +88,7 @@ fn ipv6(bytes: &[u8]) -> Option<(Packet, &[u8])> {
         let (Some(length), Some(next)) = (length, rest.first()) else { break };
         packet.protocol = *next;
         rest = rest.get(length..).unwrap_or_default();
-        if packet.is_later_fragment {
+        if packet.is_non_first_fragment {
             break;
         }
     }
@@ -124,15 +124,15 @@ mod tests {
         let echo = Packet::read(&v6(0, &[58, 0, 0, 0, 0, 0, 0, 0, 128, 0])).unwrap();
         assert_eq!((echo.protocol, echo.icmp), (58, Some((128, 0))));
         let first = Packet::read(&v6(44, &[17, 0, 0, 1, 0, 0, 0, 9, 0, 53, 0, 54])).unwrap();
-        assert_eq!((first.ports, first.is_later_fragment), (Some((53, 54)), false));
+        assert_eq!((first.ports, first.is_non_first_fragment), (Some((53, 54)), false));
     }
 
     #[test]
-    fn a_later_fragment_has_no_ports() {
+    fn a_non_first_fragment_has_no_ports() {
         let four = Packet::read(&v4(17, 0x2001, &[0, 53, 0, 54])).unwrap();
-        assert_eq!((four.ports, four.is_later_fragment), (None, true));
+        assert_eq!((four.ports, four.is_non_first_fragment), (None, true));
         let six = Packet::read(&v6(44, &[17, 0, 0, 9, 0, 0, 0, 9, 0, 53, 0, 54])).unwrap();
-        assert_eq!((six.protocol, six.ports, six.is_later_fragment), (17, None, true));
+        assert_eq!((six.protocol, six.ports, six.is_non_first_fragment), (17, None, true));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the engine's thread makes of what it is told, without a kernel.
+//! What the engine's thread sends to the dataplane for what it receives, without a kernel.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::status::Mark;
 const SOON: Duration = Duration::from_secs(20);
 
 /// An engine's thread with this test in place of everything around it.
-struct Around {
-    tell: SyncSender<Input>,
+struct EngineHarness {
+    inputs: SyncSender<Input>,
     requests: Receiver<ApplyRequest>,
     agent: Receiver<AgentSettings>,
     status: Arc<StatusCell>,
@@ -23,34 +23,34 @@ struct Around {
     revision: u64,
 }
 
-impl Around {
+impl EngineHarness {
     fn new(local: Local) -> Self {
-        let (tell, told) = sync_channel(100);
+        let (inputs, received) = sync_channel(100);
         let (apply, requests) = sync_channel(1);
-        let (settled, agent) = sync_channel(100);
+        let (applied, agent) = sync_channel(100);
         let status = Arc::new(StatusCell::default());
-        let mind = NodeEngine::new("n", local, status.clone());
-        std::thread::spawn(move || mind.run(&told, &apply, |settings| settled.send(settings.clone()).unwrap()));
-        Self { tell, requests, agent, status, state: State::default(), revision: 0 }
+        let engine = NodeEngine::new("n", local, status.clone());
+        std::thread::spawn(move || engine.run(&received, &apply, |settings| applied.send(settings.clone()).unwrap()));
+        Self { inputs, requests, agent, status, state: State::default(), revision: 0 }
     }
 
     /// One that has a host endpoint `h` for eth0 and no policy, in sync.
     fn with_endpoint() -> Self {
-        let mut around = Self::new(Local::default());
-        around.put(Kind::HostEndpoint, "h", json!({ "node": "n", "interfaceName": "eth0" }));
-        around.links();
-        around.in_sync();
-        around.take();
-        around
+        let mut harness = Self::new(Local::default());
+        harness.put(Kind::HostEndpoint, "h", json!({ "node": "n", "interfaceName": "eth0" }));
+        harness.links();
+        harness.in_sync();
+        harness.take();
+        harness
     }
 
-    fn tell(&self, input: Input) {
-        self.tell.send(input).unwrap();
+    fn send(&self, input: Input) {
+        self.inputs.send(input).unwrap();
     }
 
     fn changes(&mut self, changes: Vec<Change>) {
         self.revision += 1;
-        self.tell(Input::Store(Message::Changes(changes, self.revision.into())));
+        self.send(Input::Store(Message::Changes(changes, self.revision.into())));
     }
 
     fn put(&mut self, kind: Kind, name: &str, spec: serde_json::Value) {
@@ -68,20 +68,20 @@ impl Around {
     }
 
     fn links(&self) {
-        self.tell(Input::Links(vec![(
+        self.send(Input::Links(vec![(
             "eth0".to_owned(),
             Some(links::InterfaceState { addresses: Vec::new(), running: true }),
         )]));
     }
 
     fn in_sync(&self) {
-        self.tell(Input::Store(Message::InSync(self.revision.into())));
+        self.send(Input::Store(Message::InSync(self.revision.into())));
     }
 
     /// Takes the next change, as a dataplane that is free afterwards.
     fn take(&mut self) -> Mark {
         let mark = self.hold();
-        self.tell(Input::DataplaneIdle);
+        self.send(Input::DataplaneIdle);
         mark
     }
 
@@ -96,7 +96,7 @@ impl Around {
         }
     }
 
-    /// Takes changes until everything that was told is in force.
+    /// Takes changes until everything that was sent is in force.
     fn catch_up(&mut self) {
         let position = self.revision.into();
         while !self.take().position.has_reached(&position) {}
@@ -108,154 +108,154 @@ impl Around {
 }
 
 #[test]
-fn nothing_is_told_before_store_and_interfaces_are_known() {
-    let mut around = Around::new(Local::default());
-    around.put(Kind::HostEndpoint, "h", json!({ "node": "n", "interfaceName": "eth0" }));
-    around.links();
-    assert!(around.requests.try_recv().is_err());
-    around.in_sync();
-    let mark = around.take();
+fn nothing_is_sent_before_store_and_interfaces_are_known() {
+    let mut harness = EngineHarness::new(Local::default());
+    harness.put(Kind::HostEndpoint, "h", json!({ "node": "n", "interfaceName": "eth0" }));
+    harness.links();
+    assert!(harness.requests.try_recv().is_err());
+    harness.in_sync();
+    let mark = harness.take();
     assert_eq!(mark.position, 1.into());
-    assert!(around.state.endpoints.contains_key(&Place::Host("eth0".to_owned())));
+    assert!(harness.state.endpoints.contains_key(&Place::Host("eth0".to_owned())));
 }
 
 #[test]
 fn what_comes_while_the_dataplane_works_is_one_change() {
-    let mut around = Around::with_endpoint();
-    around.put(Kind::GlobalNetworkPolicy, "p0", json!({}));
-    let first = around.hold();
+    let mut harness = EngineHarness::with_endpoint();
+    harness.put(Kind::GlobalNetworkPolicy, "p0", json!({}));
+    let first = harness.hold();
     for name in ["p1", "p2", "p3"] {
-        around.put(Kind::GlobalNetworkPolicy, name, json!({}));
+        harness.put(Kind::GlobalNetworkPolicy, name, json!({}));
     }
     // The engine has heard all of it when what it wants says so.
-    assert!(around.status.wait(SOON, |record| record.wanted.position == 5.into()));
-    assert!(around.requests.try_recv().is_err(), "the dataplane is not free");
-    around.tell(Input::DataplaneIdle);
-    let second = around.take();
+    assert!(harness.status.wait(SOON, |record| record.wanted.position == 5.into()));
+    assert!(harness.requests.try_recv().is_err(), "the dataplane is not free");
+    harness.send(Input::DataplaneIdle);
+    let second = harness.take();
     assert_eq!((first.position, second.position), (2.into(), 5.into()));
-    assert_eq!(around.state.rules.len(), 8);
+    assert_eq!(harness.state.rules.len(), 8);
 }
 
 #[test]
 fn changes_go_on_behind_a_removal_which_may_fail() {
-    let mut around = Around::with_endpoint();
+    let mut harness = EngineHarness::with_endpoint();
     let (answer, _answered) = sync_channel(1);
-    around.tell(Input::Remove(answer));
-    assert!(matches!(around.requests.recv_timeout(SOON).unwrap(), ApplyRequest::Remove(_)));
-    around.put(Kind::GlobalNetworkPolicy, "p0", json!({}));
-    assert_eq!(around.take().position, 2.into());
+    harness.send(Input::Remove(answer));
+    assert!(matches!(harness.requests.recv_timeout(SOON).unwrap(), ApplyRequest::Remove(_)));
+    harness.put(Kind::GlobalNetworkPolicy, "p0", json!({}));
+    assert_eq!(harness.take().position, 2.into());
 }
 
 #[test]
 fn settings_come_from_the_store_and_go_with_it() {
-    let mut around = Around::with_endpoint();
-    assert_eq!(around.agent.recv_timeout(SOON).unwrap().health, None);
-    around.put(
+    let mut harness = EngineHarness::with_endpoint();
+    assert_eq!(harness.agent.recv_timeout(SOON).unwrap().health, None);
+    harness.put(
         Kind::FelixConfiguration,
         "node.n",
         json!({ "vxlanPort": 5, "healthEnabled": true, "bpfEnabled": true }),
     );
-    around.catch_up();
-    assert_eq!(around.settings().vxlan_port, 5);
-    assert!(around.agent.recv_timeout(SOON).unwrap().health.is_some());
-    assert_eq!(around.status.read().settings[0].name, "bpfEnabled");
-    around.gone(Kind::FelixConfiguration, "node.n");
-    around.catch_up();
-    assert_eq!(around.settings().vxlan_port, 4789);
-    assert!(around.status.read().settings.is_empty());
+    harness.catch_up();
+    assert_eq!(harness.settings().vxlan_port, 5);
+    assert!(harness.agent.recv_timeout(SOON).unwrap().health.is_some());
+    assert_eq!(harness.status.read().settings[0].name, "bpfEnabled");
+    harness.gone(Kind::FelixConfiguration, "node.n");
+    harness.catch_up();
+    assert_eq!(harness.settings().vxlan_port, 4789);
+    assert!(harness.status.read().settings.is_empty());
 }
 
 #[test]
-fn a_configuration_that_nothing_can_replace_is_not_in_force_and_is_told() {
-    let mut around = Around::with_endpoint();
-    around.put(Kind::FelixConfiguration, "default", json!({ "vxlanPort": 5 }));
-    around.catch_up();
+fn a_configuration_that_nothing_can_replace_is_not_in_force_and_is_reported() {
+    let mut harness = EngineHarness::with_endpoint();
+    harness.put(Kind::FelixConfiguration, "default", json!({ "vxlanPort": 5 }));
+    harness.catch_up();
     let unreadable =
         Unreadable { revision: 2.into(), reasons: vec!["no".to_owned()], replacement: Replacement::Nothing };
     let key = Key::cluster(Kind::FelixConfiguration, "default");
-    around.changes(vec![Change { unreadable: Some(unreadable), ..Change::deleted(key.clone()) }]);
-    around.catch_up();
-    assert_eq!(around.settings().vxlan_port, 4789);
-    assert!(around.status.read().unreadable.contains_key(&key));
+    harness.changes(vec![Change { unreadable: Some(unreadable), ..Change::deleted(key.clone()) }]);
+    harness.catch_up();
+    assert_eq!(harness.settings().vxlan_port, 4789);
+    assert!(harness.status.read().unreadable.contains_key(&key));
 }
 
 #[test]
 fn labels_of_the_node_choose_the_configuration_and_pools_the_tunnels() {
-    let mut around = Around::with_endpoint();
-    around.put(Kind::FelixConfiguration, "edge", json!({ "nodeSelector": "role == 'edge'", "vxlanPort": 6 }));
-    around.put(Kind::IPPool, "pool", json!({ "cidr": "10.0.0.0/16", "vxlanMode": "Always" }));
-    around.catch_up();
-    assert_eq!((around.settings().vxlan_port, around.settings().vxlan), (4789, true));
-    let is_noted = |around: &Around| {
-        around.status.read().notes.get("tunnels").is_some_and(|note| note.contains("VXLAN (IPPool pool)"))
+    let mut harness = EngineHarness::with_endpoint();
+    harness.put(Kind::FelixConfiguration, "edge", json!({ "nodeSelector": "role == 'edge'", "vxlanPort": 6 }));
+    harness.put(Kind::IPPool, "pool", json!({ "cidr": "10.0.0.0/16", "vxlanMode": "Always" }));
+    harness.catch_up();
+    assert_eq!((harness.settings().vxlan_port, harness.settings().vxlan), (4789, true));
+    let is_noted = |harness: &EngineHarness| {
+        harness.status.read().notes.get("tunnels").is_some_and(|note| note.contains("VXLAN (IPPool pool)"))
     };
-    assert!(is_noted(&around));
+    assert!(is_noted(&harness));
     let mut node = Object::new(Key::cluster(Kind::Node, "n"));
     node.metadata.labels.insert("role".to_owned(), "edge".to_owned());
     let item = Item::try_from(&node).unwrap();
     let content = Content::Item(Box::new(item));
-    around.changes(vec![Change { key: node.key(), content, unreadable: None }]);
-    around.gone(Kind::IPPool, "pool");
-    around.catch_up();
-    assert_eq!((around.settings().vxlan_port, around.settings().vxlan), (6, false));
-    assert!(!is_noted(&around));
+    harness.changes(vec![Change { key: node.key(), content, unreadable: None }]);
+    harness.gone(Kind::IPPool, "pool");
+    harness.catch_up();
+    assert_eq!((harness.settings().vxlan_port, harness.settings().vxlan), (6, false));
+    assert!(!is_noted(&harness));
 }
 
 #[test]
 fn losing_the_store_tells_the_dataplane_nothing() {
-    let mut around = Around::with_endpoint();
-    around.tell(Input::Store(Message::Lost("gone".to_owned())));
-    assert!(around.status.wait(SOON, |record| record.store == StoreState::Lost));
-    around.changes(Vec::new());
-    assert!(around.status.wait(SOON, |record| record.store == StoreState::InSync));
-    let before = around.state.clone();
-    around.catch_up();
-    assert_eq!(around.state, before);
+    let mut harness = EngineHarness::with_endpoint();
+    harness.send(Input::Store(Message::Lost("gone".to_owned())));
+    assert!(harness.status.wait(SOON, |record| record.store == StoreState::Lost));
+    harness.changes(Vec::new());
+    assert!(harness.status.wait(SOON, |record| record.store == StoreState::InSync));
+    let before = harness.state.clone();
+    harness.catch_up();
+    assert_eq!(harness.state, before);
 }
 
 #[test]
 fn the_built_in_profile_is_there_and_comes_back() {
-    let mut around = Around::with_endpoint();
+    let mut harness = EngineHarness::with_endpoint();
     let profiles = json!({ "node": "n", "interfaceName": "eth0", "profiles": ["projectcalico-default-allow"] });
-    around.put(Kind::HostEndpoint, "h", profiles);
-    around.catch_up();
-    assert_eq!(around.state.rules.len(), 2);
-    around.gone(Kind::Profile, "projectcalico-default-allow");
-    around.catch_up();
-    assert_eq!(around.state.rules.len(), 2);
+    harness.put(Kind::HostEndpoint, "h", profiles);
+    harness.catch_up();
+    assert_eq!(harness.state.rules.len(), 2);
+    harness.gone(Kind::Profile, "projectcalico-default-allow");
+    harness.catch_up();
+    assert_eq!(harness.state.rules.len(), 2);
 }
 
 #[test]
 fn objects_are_counted_once_each() {
-    let mut around = Around::with_endpoint();
+    let mut harness = EngineHarness::with_endpoint();
     for _ in 0..2 {
-        around.put(Kind::Tier, "t", json!({}));
-        around.catch_up();
-        assert_eq!(around.status.read().counts[&Kind::Tier], 1);
+        harness.put(Kind::Tier, "t", json!({}));
+        harness.catch_up();
+        assert_eq!(harness.status.read().counts[&Kind::Tier], 1);
     }
-    around.gone(Kind::Tier, "t");
-    around.gone(Kind::Tier, "never-was");
-    around.catch_up();
-    assert_eq!(around.status.read().counts[&Kind::Tier], 0);
+    harness.gone(Kind::Tier, "t");
+    harness.gone(Kind::Tier, "never-was");
+    harness.catch_up();
+    assert_eq!(harness.status.read().counts[&Kind::Tier], 0);
 }
 
 #[test]
 fn rules_that_nothing_here_can_answer_are_told_of() {
-    let mut around = Around::with_endpoint();
-    let problem = |around: &Around| around.status.read().problems.get("services in rules").cloned();
+    let mut harness = EngineHarness::with_endpoint();
+    let problem = |harness: &EngineHarness| harness.status.read().problems.get("services in rules").cloned();
     let rules = json!({ "egress": [{ "action": "Allow", "destination": { "services": { "name": "dns", "namespace": "x" } } }] });
-    around.put(Kind::GlobalNetworkPolicy, "p", rules);
-    around.catch_up();
-    let said = problem(&around).unwrap();
+    harness.put(Kind::GlobalNetworkPolicy, "p", rules);
+    harness.catch_up();
+    let said = problem(&harness).unwrap();
     assert_eq!(said, "GlobalNetworkPolicy(p): the store has no services, so these rules match nothing");
     let slice = json!({ "service": "dns", "addresses": ["10.0.0.1"], "ports": [{ "protocol": "UDP", "port": 53 }] });
-    around.put(Kind::KubernetesEndpointSlice, "s", slice);
-    around.catch_up();
-    assert_eq!(problem(&around), None);
-    around.gone(Kind::KubernetesEndpointSlice, "s");
-    around.catch_up();
-    assert!(problem(&around).is_some());
-    around.gone(Kind::GlobalNetworkPolicy, "p");
-    around.catch_up();
-    assert_eq!(problem(&around), None);
+    harness.put(Kind::KubernetesEndpointSlice, "s", slice);
+    harness.catch_up();
+    assert_eq!(problem(&harness), None);
+    harness.gone(Kind::KubernetesEndpointSlice, "s");
+    harness.catch_up();
+    assert!(problem(&harness).is_some());
+    harness.gone(Kind::GlobalNetworkPolicy, "p");
+    harness.catch_up();
+    assert_eq!(problem(&harness), None);
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tortie_hostnet::status::StatusFiles;
 
-/// The pause after a file could not be written (enforcement sheet 3.3).
+/// The pause after a file could not be written.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// What the files are to be.

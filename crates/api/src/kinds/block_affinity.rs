@@ -1,4 +1,4 @@
-//! BlockAffinity: a block of addresses and the host it belongs to. Facts: datastore sheet 1.3.
+//! BlockAffinity: a block of addresses and the host it belongs to.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

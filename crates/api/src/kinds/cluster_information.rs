@@ -1,4 +1,4 @@
-//! ClusterInformation: the one object about the cluster itself. Facts: datastore sheet 1.5.
+//! ClusterInformation: the one object about the cluster itself.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! FelixConfiguration: settings of the node agent. Facts: datastore sheet 4.7, enforcement sheet 6.
+//! FelixConfiguration: settings of the node agent.
 //!
 //! The names are Calico's; what a setting is called in `felix.cfg` and the environment stands as `x-felix` where it is
 //! not the Go name. Settings that begin "Calico:" mean nothing to us and are only kept.

@@ -1,4 +1,4 @@
-//! HostEndpoint: an interface of a host. Facts: datastore sheet 4.3, enforcement sheet 2.1.
+//! HostEndpoint: an interface of a host.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! IPPool: a range that workload addresses come from. Facts: datastore sheet 4.6.
+//! IPPool: a range that workload addresses come from.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

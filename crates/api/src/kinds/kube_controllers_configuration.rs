@@ -1,4 +1,4 @@
-//! KubeControllersConfiguration: settings of the controllers that follow Kubernetes. Facts: datastore sheet 1.4, 3.9.
+//! KubeControllersConfiguration: settings of the controllers that follow Kubernetes.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Policies: of one namespace, of the whole cluster, and the staged forms of both. Facts: datastore sheet 4.5.
+//! Policies: of one namespace, of the whole cluster, and the staged forms of both.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

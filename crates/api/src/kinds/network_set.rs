@@ -1,4 +1,4 @@
-//! NetworkSet and GlobalNetworkSet: nets under labels, for selectors of rules. Facts: datastore sheet 4.6.
+//! NetworkSet and GlobalNetworkSet: nets under labels, for selectors of rules.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

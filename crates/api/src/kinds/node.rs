@@ -1,4 +1,4 @@
-//! Node: a host. Facts: datastore sheet 3.6 and 4.6.
+//! Node: a host.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

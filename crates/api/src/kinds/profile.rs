@@ -1,4 +1,4 @@
-//! Profile: rules and labels that endpoints take by naming it. Facts: datastore sheet 4.5 (end) and 1.6.
+//! Profile: rules and labels that endpoints take by naming it.
 
 use std::collections::BTreeMap;
 

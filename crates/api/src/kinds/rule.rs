@@ -1,4 +1,4 @@
-//! A rule of a policy or profile: what it matches and what it does. Facts: datastore sheet 1.3 and 4.5.
+//! A rule of a policy or profile: what it matches and what it does.
 
 use std::collections::BTreeMap;
 

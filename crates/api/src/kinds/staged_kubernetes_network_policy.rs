@@ -1,4 +1,4 @@
-//! StagedKubernetesNetworkPolicy: a Kubernetes NetworkPolicy that is watched, not enforced. Facts: datastore sheet 3.4.
+//! StagedKubernetesNetworkPolicy: a Kubernetes NetworkPolicy that is watched, not enforced.
 
 use std::collections::BTreeMap;
 

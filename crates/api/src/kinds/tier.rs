@@ -1,4 +1,4 @@
-//! Tier: a step in the order of policies. Facts: datastore sheet 4.6.
+//! Tier: a step in the order of policies.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

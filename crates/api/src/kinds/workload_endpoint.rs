@@ -1,4 +1,4 @@
-//! WorkloadEndpoint: an interface of a container, pod or virtual machine. Facts: datastore sheet 2 and 4.4.
+//! WorkloadEndpoint: an interface of a container, pod or virtual machine.
 //!
 //! Some programs write more: OpenStack's driver adds `allowedIps`, which readers keep and pass over.
 

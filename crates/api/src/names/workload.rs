@@ -1,4 +1,4 @@
-//! The name of a workload endpoint: four parts joined by `-`, every `-` inside a part doubled (datastore sheet 2).
+//! The name of a workload endpoint: four parts joined by `-`, every `-` inside a part doubled.
 //!
 //! | orchestrator | parts |
 //! |---|---|

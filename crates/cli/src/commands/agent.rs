@@ -20,7 +20,7 @@ use crate::store::Link;
 #[derive(Args, Debug)]
 pub(crate) struct AgentArgs {
     /// The file that says how to reach the store
-    #[arg(short, long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
     config: PathBuf,
     /// The file of Calico's agent with the settings of this machine, among them its datastore; it may not exist
     #[arg(long, value_name = "FILE", default_value = FELIX_CONFIG)]

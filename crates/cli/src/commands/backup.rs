@@ -33,7 +33,7 @@ pub(crate) struct BackupArgs {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The file that says how to reach the store
-    #[arg(short, long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
     config: PathBuf,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct RestoreArgs {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The file that says how to reach the store
-    #[arg(short, long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
     config: PathBuf,
 }
 

@@ -22,7 +22,7 @@ use crate::store::Link;
 #[derive(Args, Debug)]
 pub(crate) struct ConfigArgs {
     /// The file that says how to reach the store
-    #[arg(short, long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
     config: PathBuf,
     /// Where no agent runs: the file of Calico's agent with the settings of this machine; it may not exist
     #[arg(long, value_name = "FILE", default_value = FELIX_CONFIG)]

@@ -77,7 +77,7 @@ Examples:
 #[derive(Args, Debug)]
 struct StoreArgs {
     /// The file that says how to reach the store
-    #[arg(short, long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
     config: PathBuf,
 }
 

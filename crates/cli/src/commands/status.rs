@@ -21,7 +21,7 @@ use crate::store::Link;
 #[derive(Args, Debug)]
 pub(crate) struct StatusArgs {
     /// The file that says how to reach the store
-    #[arg(short, long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
     config: std::path::PathBuf,
     /// Return once everything that was written before this call is in the kernel
     #[arg(long)]

@@ -34,7 +34,7 @@ const TRIES: usize = 3;
 #[derive(Args, Debug)]
 pub(crate) struct VerifyArgs {
     /// The file that says how to reach the store
-    #[arg(short, long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
     config: std::path::PathBuf,
     /// How many differences to show, of the table and of packets each
     #[arg(long, value_name = "N", default_value_t = 10)]

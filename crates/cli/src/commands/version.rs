@@ -15,7 +15,7 @@ const COMMIT: &str = env!("TORTIE_COMMIT");
 #[derive(Args, Debug)]
 pub(crate) struct VersionArgs {
     /// The file that says how to reach the store
-    #[arg(short, long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
     config: std::path::PathBuf,
     /// Ask the store again and again, this far apart: 5s, 1m
     #[arg(long, value_name = "TIME")]

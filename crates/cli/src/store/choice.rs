@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tortie_store_etcd::Given;
 use tortie_store_kube::Given as KubeGiven;
 
-use crate::config::Spec;
+use crate::calico_api_config::Spec;
 use crate::persona::Persona;
 
 /// Where the embedded store is unless something else is said.

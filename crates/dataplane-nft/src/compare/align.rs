@@ -1,7 +1,7 @@
-//! Which rule of one chain is which of another.
+//! Pairs the rules of the chain that is requested with those of the chain in the kernel.
 //!
-//! Equal rules are paired first, then those that differ only in the names of what they lead to, then those with one comment:
-//! they are the same rule, changed. What is left is missing or extra. Pairs must come in one order.
+//! Equal rules are paired first, then those that differ only in the names of what they lead to, then those with the
+//! same comment: they are the same rule, changed. What is left is missing or extra. Paired rules must have the same order in both chains.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -10,7 +10,7 @@ use tortie_nft::{Data, Expr, Verdict};
 
 use crate::form::Line;
 
-/// The rules of two chains, paired by their places.
+/// The rules of two chains, paired by their positions.
 #[derive(Debug, Default)]
 pub(super) struct Alignment {
     /// Rules that do the same, but for the names of what they lead to.

@@ -4,7 +4,7 @@ use tortie_nft::{BaseChain, Hook, Verdict};
 use tortie_policy::{Family, HostAction};
 
 use super::Plan;
-use super::early::{TUNNELS_IN, TUNNELS_OUT, WORKLOAD_NEIGHBOURS, WORKLOAD_OPENSTACK, known_flows};
+use super::early::{TUNNELS_IN, TUNNELS_OUT, WORKLOAD_NEIGHBOURS, WORKLOAD_OPENSTACK, established_or_related};
 use crate::form::{ChainForm, Line, Ruleset};
 use crate::match_expr::{DenyAction, HookInterface, ICMPV6, Side};
 use crate::options::Options;
@@ -136,7 +136,7 @@ impl Bases<'_> {
     fn pre_dnat(&mut self) {
         if self.plan.has(Stage::PreDnat) {
             let mut lines: Vec<Line> = self.accepted().into_iter().collect();
-            lines.push(known_flows());
+            lines.push(established_or_related());
             lines.extend(self.dispatch(Stage::PreDnat));
             self.base("before-dnat", Hook::Prerouting, MANGLE, lines);
         }
@@ -176,7 +176,7 @@ impl Bases<'_> {
         }
         if plan.has(Stage::HostIn) {
             lines.extend(self.accepted());
-            lines.push(known_flows());
+            lines.push(established_or_related());
             lines.extend(self.dispatch(Stage::HostIn));
         }
         self.base("input", Hook::Input, FILTER + 1, lines);
@@ -186,7 +186,7 @@ impl Bases<'_> {
         let plan = self.plan;
         if plan.has(Stage::ForwardIn) {
             let mut lines: Vec<Line> = self.accepted().into_iter().collect();
-            lines.push(known_flows());
+            lines.push(established_or_related());
             lines.extend(self.dispatch(Stage::ForwardIn));
             self.base(WITH_HOST_ENDPOINTS, Hook::Forward, FILTER, lines);
         }
@@ -195,7 +195,7 @@ impl Bases<'_> {
         let lines = self.if_workload(HookInterface::Out, TO_WORKLOAD);
         self.base("forward-to-workload", Hook::Forward, FILTER + 2, lines);
         if plan.has(Stage::ForwardOut) {
-            let mut lines = vec![known_flows()];
+            let mut lines = vec![established_or_related()];
             lines.extend(self.dispatch(Stage::ForwardOut));
             self.base("forward-out-host", Hook::Forward, FILTER + 3, lines);
         }
@@ -221,7 +221,7 @@ impl Bases<'_> {
         if self.into.chains.contains_key(TUNNELS_OUT) {
             lines.push(Line::new().jump(TUNNELS_OUT));
         }
-        lines.push(known_flows());
+        lines.push(established_or_related());
         lines.extend(self.dispatch(Stage::HostOut));
         self.base("output", Hook::Output, FILTER, lines);
         let mut lines = vec![
@@ -229,7 +229,7 @@ impl Bases<'_> {
             Line::new().forwarded().accept().note("the mark is another's"),
         ];
         lines.extend(self.to_workload_passes());
-        lines.push(known_flows());
+        lines.push(established_or_related());
         lines.extend(self.dispatch(Stage::HostOutLate));
         self.base("output-late", Hook::Postrouting, MANGLE, lines);
     }

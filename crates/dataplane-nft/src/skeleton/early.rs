@@ -1,6 +1,6 @@
-//! What is decided before any policy: known flows, neighbour discovery, failsafes, tunnels, encapsulation.
+//! What is decided before any policy: established/related connections, neighbour discovery, failsafes, tunnels, encapsulation.
 //!
-//! Chains that read ports or ICMP types send later fragments back first.
+//! Chains that read ports or ICMP types return non-first fragments first.
 
 use std::net::IpAddr;
 
@@ -49,14 +49,14 @@ pub(super) fn render(plan: &Plan, into: &mut Ruleset) {
         chain(&stage.nothing(), vec![Line::new().jump(stage.early()), Line::new().accept()]);
     }
     if plan.workloads() {
-        let mut out = flows(plan, Stage::WorkloadOut);
+        let mut out = connection_states(plan, Stage::WorkloadOut);
         let encapsulation = encapsulation(plan);
         if !encapsulation.is_empty() {
             chain(ENCAPSULATION, encapsulation);
             out.push(Line::new().jump(ENCAPSULATION));
         }
         chain(&Stage::WorkloadOut.early(), out);
-        chain(&Stage::WorkloadIn.early(), flows(plan, Stage::WorkloadIn));
+        chain(&Stage::WorkloadIn.early(), connection_states(plan, Stage::WorkloadIn));
         chain(WORKLOAD_NEIGHBOURS, workload_neighbours());
         if plan.settings().openstack {
             chain(WORKLOAD_OPENSTACK, openstack(plan.settings()));
@@ -69,9 +69,9 @@ pub(super) fn render(plan: &Plan, into: &mut Ruleset) {
     }
 }
 
-/// Sends later fragments back.
+/// Returns non-first fragments to the calling chain.
 fn not_fragments(families: &[Family]) -> Vec<Line> {
-    families.iter().map(|family| Line::new().later_fragment(*family).verdict(Verdict::Return)).collect()
+    families.iter().map(|family| Line::new().non_first_fragment(*family).verdict(Verdict::Return)).collect()
 }
 
 const BOTH: [Family; 2] = [Family::V4, Family::V6];
@@ -94,13 +94,13 @@ fn host(stage: Stage, plan: &Plan) -> Vec<Line> {
     lines
 }
 
-/// Known flows pass, what is INVALID is denied. Host endpoints' base chains ask for known flows themselves: that is most
-/// packets, and where nobody governs the interface they pass too.
-fn flows(plan: &Plan, stage: Stage) -> Vec<Line> {
-    std::iter::once(known_flows()).chain(invalid(plan, stage)).collect()
+/// Accepts established/related packets and denies invalid ones. The base chains of host endpoints accept established/related packets
+/// themselves: those are most packets, and they pass also where no endpoint governs the interface.
+fn connection_states(plan: &Plan, stage: Stage) -> Vec<Line> {
+    std::iter::once(established_or_related()).chain(invalid(plan, stage)).collect()
 }
 
-pub(super) fn known_flows() -> Line {
+pub(super) fn established_or_related() -> Line {
     Line::new().established().count().accept().note("known flows")
 }
 

@@ -95,7 +95,7 @@ pub fn walk(dump: &TableDump, state: &State, packets: &[Packet]) -> Vec<Traced> 
 fn craft(index: usize, packet: &Packet) -> Vec<u8> {
     let ports = |source: u16, destination: u16| [source.to_be_bytes(), destination.to_be_bytes()].concat();
     let protocol = packet.protocol;
-    // What stands where the ports would be in later fragments must not be taken for some.
+    // The bytes of a non-first fragment at the place of ports are data.
     let (payload, fragment) = match packet.transport {
         Transport::Ports { source, destination } if protocol == 6 => {
             (Payload::Tcp { source, destination, flags: 2 }, None)

@@ -1,4 +1,4 @@
-//! What is decided without policy: known flows, failsafes, tunnels, neighbour discovery, sources.
+//! What is decided without policy: established/related connections, failsafes, tunnels, neighbour discovery, sources.
 
 use std::net::IpAddr;
 

@@ -1,6 +1,6 @@
 //! The formats of names and labels, matched by hand: they are checked for every object.
 //!
-//! Facts: datastore sheet 4.2. The texts of the label rules are Kubernetes', which Calico passes on.
+//! The texts of the label rules are Kubernetes', which Calico passes on.
 
 /// `[a-z0-9]([-a-z0-9]*[a-z0-9])?`, as messages show it.
 pub(super) const LABEL: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";

@@ -1,4 +1,4 @@
-//! Metadata: names, labels and annotations of every kind. Facts: datastore sheet 4.2.
+//! Metadata: names, labels and annotations of every kind.
 
 use std::collections::BTreeMap;
 

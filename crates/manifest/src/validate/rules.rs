@@ -1,4 +1,5 @@
-//! Which rules that need code a kind has. The rules themselves stand one file a subject.
+//! The validation rules of each kind that need code: [`of`] lists them. The rules themselves are in the files below, one for each
+//! subject. What a tag of a field checks needs no code here: see `api::shape`.
 
 mod bgp;
 mod endpoint;

@@ -1,5 +1,4 @@
 //! What Calico's client demands of an object that is created or updated, before the validation of every object.
-//! Facts: datastore sheet 2 (end), 4.6 and appendix C.
 
 use serde_json::Value;
 use tortie_api::kinds::workload_endpoint::WorkloadEndpointSpec;

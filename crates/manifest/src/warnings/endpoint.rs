@@ -5,7 +5,7 @@ use tortie_api::{Key, Kind, Object, Path};
 
 use crate::problem::Problem;
 
-/// The profile that is always there (datastore sheet 1.6).
+/// The profile that is always there.
 const BUILT_IN_PROFILE: &str = "projectcalico-default-allow";
 
 /// A host endpoint.

@@ -6,7 +6,7 @@ use tortie_selector::{Selector, from_fn};
 
 use crate::problem::Problem;
 
-/// The tiers that every store has (datastore sheet 1.5).
+/// The tiers that every store has.
 const BUILT_IN_TIERS: [&str; 3] = ["kube-admin", "default", "kube-baseline"];
 
 /// A policy by itself.

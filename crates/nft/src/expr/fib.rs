@@ -1,6 +1,6 @@
 //! `fib`: asks the routing table about the packet.
 //!
-//! With [`flags::IIF`] only at prerouting, input and forward (fact sheet section 6). The strict
+//! With [`flags::IIF`] only at prerouting, input and forward. The strict
 //! reverse-path check is `saddr . iif`, result [`FibResult::Oif`] equal to 0, drop.
 //!
 //! Source: `enum nft_fib_result`, `enum nft_fib_flags`, `enum nft_fib_attributes`.

@@ -1,8 +1,8 @@
 //! `payload`: loads bytes of the packet.
 //!
-//! The kernel answers a transport load only if it knows the transport header; a later fragment has
-//! none, and yet a short aligned load from one is answered with whatever stands there (fact sheet
-//! section 9, row Fragments). Rules that read ports guard against later fragments explicitly.
+//! The kernel answers a transport load only if it knows the transport header; a non-first fragment has
+//! none, and yet a short aligned load from one is answered with whatever bytes are at that
+//! offset. Rules that read ports guard against non-first fragments explicitly.
 //!
 //! Source: `enum nft_payload_attributes`; writing into packets (`NFTA_PAYLOAD_SREG`) is not modelled.
 

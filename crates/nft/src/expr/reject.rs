@@ -1,6 +1,6 @@
 //! `reject`: drops the packet and tells the sender.
 //!
-//! Allowed at prerouting, input, forward and output, not at postrouting (fact sheet section 6).
+//! Allowed at prerouting, input, forward and output, not at postrouting.
 //!
 //! Source: `enum nft_reject_types`, `enum nft_reject_inet_code`, `enum nft_reject_attributes`.
 

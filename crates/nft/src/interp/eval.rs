@@ -1,6 +1,6 @@
 //! Expressions: what each does to the registers, the packet and the verdict.
 //!
-//! Source: the `*_eval` functions named at each; fact sheet sections 2.3, 2.4 and 9.
+//! Source: the `*_eval` functions named at each.
 
 use std::net::IpAddr;
 

@@ -1,6 +1,6 @@
 //! IPv6 extension headers, walked as the kernel walks them.
 //!
-//! Source: `ipv6_find_hdr`, with its habit of leaving the offset at 0 for a later fragment.
+//! Source: `ipv6_find_hdr`, with its habit of leaving the offset at 0 for a non-first fragment.
 
 const HOP: u8 = 0;
 const ROUTING: u8 = 43;

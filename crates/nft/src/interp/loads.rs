@@ -1,6 +1,6 @@
 //! What can be read off a packet: its bytes, its extension headers, and what the kernel notes beside.
 //!
-//! Source: the `*_eval` functions named at each; fact sheet section 9, row Fragments.
+//! Source: the `*_eval` functions named at each.
 
 use super::eval::Machine;
 use super::extension;
@@ -11,7 +11,7 @@ use crate::expr::{Base, CtKey, Exthdr, MetaKey, Payload, ct_state};
 
 impl Machine<'_, '_, '_> {
     /// `nft_payload_fast_eval` and `nft_payload_eval`. The fast one, for short aligned loads, does not
-    /// ask whether the packet is a later fragment.
+    /// ask whether the packet is a non-first fragment.
     pub(super) fn payload(&self, payload: &Payload) -> Option<Vec<u8>> {
         let (offset, len) = (payload.offset as usize, payload.len as usize);
         let base = if payload.base == Base::Network {

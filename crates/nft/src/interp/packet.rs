@@ -97,9 +97,9 @@ pub(super) struct Info {
     pub(super) family: u8,
     /// The protocol; none if the headers could not be read.
     pub(super) protocol: Option<u8>,
-    /// Where the transport header begins. Of an IPv6 packet's later fragment, 0.
+    /// Where the transport header begins. Of a non-first fragment of an IPv6 packet, 0.
     pub(super) transport: usize,
-    /// The fragment offset; 0 for what is not a later fragment.
+    /// The fragment offset; 0 for what is not a non-first fragment.
     pub(super) fragment: u16,
 }
 

@@ -1,6 +1,6 @@
 //! The register file, and the expressions that only work on it.
 //!
-//! Source: `nft_data_copy` and the `*_eval` functions named at each; fact sheet section 2.4.
+//! Source: `nft_data_copy` and the `*_eval` functions named at each.
 
 use crate::expr::{BitOp, Bitwise, Byteorder, Cmp, CmpOp, Range};
 use crate::register::Reg;

@@ -5,7 +5,7 @@
 //! among themselves. What the dumps cannot tell, such as the order of two tables at one priority, is an
 //! error.
 //!
-//! Source: `nf_hook_entries_grow`, `nf_nat_register_fn`; fact sheet section 6.
+//! Source: `nf_hook_entries_grow`, `nf_nat_register_fn`.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Endpoints. Facts: enforcement sheet 2.1, 3, 3.11; datastore sheet appendix A.
+//! Endpoints.
 //!
 //! What cannot be read of an endpoint never makes it disappear where it closes something: unreadable
 //! labels and profiles make it deny everything ([`UNREADABLE_LABELS`]), an unreadable place closes all interfaces that it
@@ -237,7 +237,7 @@ impl Workload {
         }
     }
 
-    /// Orchestrator, namespace with workload, and endpoint, as the name spells them (datastore sheet section 2).
+    /// Orchestrator, namespace with workload, and endpoint, as the name spells them.
     fn precedence(&self, namespace: &str) -> (String, String, String) {
         let workload = match self.orchestrator.as_str() {
             "k8s" => &self.pod,

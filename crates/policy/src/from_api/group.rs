@@ -1,4 +1,4 @@
-//! Profiles, network sets, nodes and pools. Facts: enforcement sheet 1.6, 2.9, 5.1; datastore sheet 1.6.
+//! Profiles, network sets, nodes and pools.
 
 use std::collections::HashSet;
 use std::net::IpAddr;

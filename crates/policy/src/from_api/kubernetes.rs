@@ -1,4 +1,4 @@
-//! A Kubernetes NetworkPolicy, the body of StagedKubernetesNetworkPolicy, as a Calico one. Facts: datastore sheet 3.4.
+//! A Kubernetes NetworkPolicy, the body of StagedKubernetesNetworkPolicy, as a Calico one.
 
 use std::collections::BTreeMap;
 

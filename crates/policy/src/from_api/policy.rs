@@ -1,4 +1,4 @@
-//! Tiers and policies. Facts: enforcement sheet 1.1 to 1.4, 1.7, 1.8; datastore sheet 1.4, 3.4 and appendix A.
+//! Tiers and policies.
 //!
 //! A policy of which it is not known where or when it counts keeps what it denies, everywhere it may have counted, and
 //! allows nothing there (`docs/unreadable.md` says why that is the most that is safe).

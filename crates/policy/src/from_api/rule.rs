@@ -1,5 +1,4 @@
-//! Rules, one by one, and what stands for one of which a part cannot be read. Facts: enforcement sheet section 4,
-//! datastore sheet appendix A.
+//! Rules, one by one, and what stands for one of which a part cannot be read.
 //!
 //! | The rule | without a condition that can be read |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! Selectors as policies and rules write them, and how several become one. Facts: datastore sheet appendix A.
+//! Selectors as policies and rules write them, and how several become one.
 //!
 //! Calico joins the texts and parses the whole. Here each part is parsed once and the trees are joined; the canonical
 //! text and so the id are the same.
@@ -51,7 +51,7 @@ pub(super) fn in_namespace(namespace: &str) -> Read<Selector> {
 
 /// A policy's own selector, its namespace and what it says of namespaces and service accounts, in one. Calico appends
 /// one after the other. Where no namespace is given it rewrites `all()` in the whole text each time, so that even the
-/// policy's own `all()` means "in any namespace" beside a namespace selector (enforcement sheet section 13, row 22).
+/// policy's own `all()` means "in any namespace" beside a namespace selector.
 pub(super) fn joined(
     own: Option<(String, Selector)>,
     namespace: &str,

@@ -1,5 +1,5 @@
 //! A node's settings from FelixConfiguration, weakest first: `default`, the one with a fitting `nodeSelector`, the
-//! node's own `node.NAME` (enforcement sheet 6.1). What is not said, or has no meaning, leaves the weaker value; a
+//! node's own `node.NAME`. What is not said, or has no meaning, leaves the weaker value; a
 //! failsafe list that cannot be read leaves the weaker list, never an empty one. What opens something is closed instead.
 
 use std::collections::{BTreeSet, HashMap, HashSet};

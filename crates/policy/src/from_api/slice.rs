@@ -1,4 +1,4 @@
-//! Addresses and ports behind a service. Facts: enforcement sheet 4.6.
+//! Addresses and ports behind a service.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! A Kubernetes ClusterNetworkPolicy as a GlobalNetworkPolicy. Facts: datastore sheet 3.5.
+//! A Kubernetes ClusterNetworkPolicy as a GlobalNetworkPolicy.
 //!
 //! A rule that cannot be read never allows more: one that accepts is left out, one that denies or passes on denies
 //! everything that reaches it.

@@ -1,4 +1,4 @@
-//! EndpointSlices: addresses and ports behind services. Facts: enforcement sheet 4.6.
+//! EndpointSlices: addresses and ports behind services.
 //!
 //! All endpoints count, also those that are not ready: as in Calico, whether an endpoint serves is no matter of policy.
 

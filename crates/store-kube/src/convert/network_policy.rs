@@ -1,4 +1,4 @@
-//! A Kubernetes NetworkPolicy as Calico's. Facts: datastore sheet 3.4.
+//! A Kubernetes NetworkPolicy as Calico's.
 //!
 //! Such a policy only allows: what it selects and does not allow is denied. So whatever cannot be read in a rule leaves
 //! that rule out, which allows less. (Calico lets a peer with an unreadable CIDR match every address.)

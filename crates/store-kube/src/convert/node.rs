@@ -1,5 +1,4 @@
-//! A Kubernetes node as Calico's, which keeps what it adds in annotations. Facts: datastore sheet 3.6 (end) and 3.10
-//! (16).
+//! A Kubernetes node as Calico's, which keeps what it adds in annotations.
 
 use std::collections::BTreeMap;
 

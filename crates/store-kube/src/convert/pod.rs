@@ -1,4 +1,4 @@
-//! A pod as a workload endpoint. Facts: datastore sheet 3.2 and 3.10 (13, 14).
+//! A pod as a workload endpoint.
 
 use ipnet::IpNet;
 use serde::Deserialize;

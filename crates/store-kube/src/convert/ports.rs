@@ -1,4 +1,4 @@
-//! The ports of a rule, by protocol. Facts: datastore sheet 3.4.
+//! The ports of a rule, by protocol.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Namespaces and service accounts as profiles. Facts: datastore sheet 3.3 and 3.10 (7).
+//! Namespaces and service accounts as profiles.
 //!
 //! A namespace's profile allows everything both ways and passes its labels on under `pcns.`; a service account's has no
 //! rules and passes its labels on under `pcsa.`. Both are found by selectors of namespaces and service accounts.

@@ -1,5 +1,4 @@
-//! Limits of bandwidth, packets and connections from a pod's annotations. Facts: datastore sheet 3.2, enforcement
-//! sheet 3.11.
+//! Limits of bandwidth, packets and connections from a pod's annotations.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

@@ -1,4 +1,4 @@
-//! The two groups of custom resources, and which of them a cluster uses. Facts: datastore sheet 3.6.
+//! The two groups of custom resources, and which of them a cluster uses.
 
 use tortie_api::Kind;
 

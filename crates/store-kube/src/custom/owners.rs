@@ -1,4 +1,4 @@
-//! Owner references between the packed group and Calico's own. Facts: datastore sheet 3.6.
+//! Owner references between the packed group and Calico's own.
 
 use serde_json::{Value, json};
 use tortie_api::{API_VERSION, OwnerReference};

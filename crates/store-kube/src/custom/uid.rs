@@ -1,4 +1,4 @@
-//! The uid that users see of an object whose own uid is Kubernetes'. Facts: datastore sheet 3.7.
+//! The uid that users see of an object whose own uid is Kubernetes'.
 
 use uuid::Uuid;
 

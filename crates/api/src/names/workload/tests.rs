@@ -1,4 +1,4 @@
-//! The vectors of datastore sheet 2.
+//! Names of workload endpoints as Calico makes and reads them.
 
 use super::*;
 

@@ -19,7 +19,7 @@ pub(super) struct CopyArgs {
     #[arg(value_name = "TO")]
     to: String,
     /// The file that says how to reach etcd: user, certificates
-    #[arg(short, long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
     config: PathBuf,
 }
 

@@ -1,4 +1,4 @@
-//! Host and workload endpoints. Facts: datastore sheet 4.3 and 4.4.
+//! Host and workload endpoints.
 
 use serde_json::Value;
 use tortie_net::parse_cidr;

@@ -1,4 +1,4 @@
-//! One side of a rule: its source or its destination. Facts: datastore sheet 4.5.
+//! One side of a rule: its source or its destination.
 
 use crate::problem::Problem;
 use crate::validate::place::Place;

@@ -1,4 +1,4 @@
-//! Settings of the node agent. Facts: datastore sheet 4.6 and appendix C, enforcement sheet 6.
+//! Settings of the node agent.
 
 use serde_json::Value;
 use tortie_api::{Object, Path};

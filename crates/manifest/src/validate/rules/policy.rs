@@ -1,4 +1,4 @@
-//! Policies as a whole. Facts: datastore sheet 4.5.
+//! Policies as a whole.
 
 use serde_json::Value;
 use tortie_api::{Kind, Object};

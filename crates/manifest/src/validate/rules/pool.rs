@@ -1,5 +1,4 @@
-//! Pools of addresses: all rules of them, those of Calico's client, of its code and of its CRD. Facts: datastore sheet 4.6
-//! and appendix C.
+//! Pools of addresses: all rules of them, those of Calico's client, of its code and of its CRD.
 
 use serde_json::Value;
 use tortie_api::{Object, Path};

@@ -1,4 +1,4 @@
-//! A rule of a policy or profile. Facts: datastore sheet 4.5.
+//! A rule of a policy or profile.
 
 use serde_json::Value;
 use tortie_net::{AddressError, parse_address, parse_cidr, parse_net};

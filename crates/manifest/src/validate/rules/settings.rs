@@ -1,4 +1,4 @@
-//! Kinds that have a rule or two: nodes, address management, controllers, sets. Facts: datastore sheet 4.6.
+//! Kinds that have a rule or two: nodes, address management, controllers, sets.
 
 use serde_json::Value;
 use tortie_api::{Object, Path};

@@ -1,4 +1,4 @@
-//! Staged Kubernetes policies: they must convert to a policy of ours. Facts: datastore sheet 3.4 and 4.5, appendix C.
+//! Staged Kubernetes policies: they must convert to a policy of ours.
 //!
 //! Only ports can fail to convert: selectors and nets that make no sense are taken and match nothing.
 

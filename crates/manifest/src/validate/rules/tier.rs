@@ -1,4 +1,4 @@
-//! Tiers: those that Calico makes itself have their order and action. Facts: datastore sheet 4.6.
+//! Tiers: those that Calico makes itself have their order and action.
 
 use serde_json::Value;
 use tortie_api::{Object, Path};

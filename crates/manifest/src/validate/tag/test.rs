@@ -1,4 +1,4 @@
-//! Whether a value passes a tag. Facts: datastore sheet 4.2.
+//! Whether a value passes a tag.
 
 use regex_lite::Regex;
 use serde_json::Value;

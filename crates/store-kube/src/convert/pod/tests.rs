@@ -34,7 +34,7 @@ fn annotated(annotations: Value) -> Value {
 }
 
 #[test]
-fn a_whole_pod_becomes_the_endpoint_of_the_fact_sheet() {
+fn a_whole_pod_becomes_the_endpoint_that_calico_makes_of_it() {
     let pod = json!({
         "metadata": { "generateName": "web-", "labels": { "app": "web" }, "annotations": {
             "cni.projectcalico.org/containerID": "abc", "k8s.v1.cni.cncf.io/network-status": "[]", "other": "x",

@@ -1,4 +1,5 @@
-//! Applies the agent's own settings while it runs: probes, metrics, the log level, the mark bits, the network.
+//! Applies the agent's own settings ([`AgentSettings`]) while it runs: the servers of probes and metrics, the log level, the mark
+//! bits, the network. Settings that decide packets take another way: `policy::Settings`, in the deltas of `calc`.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,8 +12,8 @@ use crate::network::NetworkQueue;
 use crate::status_cell::StatusCell;
 use crate::{health, metrics};
 
-/// What runs, and by which settings.
-pub(crate) struct Services {
+/// What runs, with the settings that were applied last.
+pub(crate) struct LiveSettings {
     node: String,
     status: Arc<StatusCell>,
     dataplane: SharedDataplane,
@@ -34,7 +35,7 @@ struct Slot {
     server: Option<Server>,
 }
 
-impl Services {
+impl LiveSettings {
     /// Nothing runs yet; the dataplane was opened with these mark bits.
     pub(crate) fn new(
         node: &str,
@@ -47,8 +48,8 @@ impl Services {
         Self { node: node.to_owned(), status, dataplane, network_queue, running }
     }
 
-    /// Does as the settings say.
-    pub(crate) fn settle(&self, settings: &AgentSettings) {
+    /// Applies the settings that differ from those applied last.
+    pub(crate) fn apply(&self, settings: &AgentSettings) {
         log::set_max_level(settings.log);
         self.network_queue.configure(settings.network.clone());
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,7 +97,7 @@ impl Services {
     }
 }
 
-/// Notes what a service could not do, and logs it when that is new.
+/// Records what could not be applied, and logs a new problem.
 fn report(status: &StatusCell, what: &'static str, result: Result<(), String>) {
     if let Some(reason) = status.set_problem(what, result.err().as_deref()) {
         log::error!(target: event::SERVICE_FAILED, "{what}: {reason}");

@@ -1,4 +1,5 @@
-//! The file that says how to reach a store: calicoctl's `CalicoAPIConfig`, read as strictly as manifests.
+//! The file that says how to reach a store (`-c`, `/etc/calico/calicoctl.cfg`): calicoctl's `CalicoAPIConfig`, read as strictly as
+//! manifests.
 //!
 //! What chooses the store and leads to it is used; the other settings are known, so that a file written for calicoctl is
 //! accepted and a misspelt one is not.
