@@ -1,4 +1,4 @@
-//! Denied packets, told to those who watch.
+//! Sends denied packets to the clients that watch them.
 //!
 //! The first watcher has the dataplane log denied packets to an nflog group, and starts the thread that reads it; when the last
 //! one is gone, both end. So denied packets cost nothing more while nobody watches. How many a rule logs is limited in the

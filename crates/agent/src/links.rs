@@ -1,5 +1,5 @@
-//! The thread of the interfaces: each of them first, then what changes. A watcher that fails is replaced by a new one, and
-//! the agent is not ready until then. What changed meanwhile is told like any other change.
+//! The thread of the interfaces: it reports every interface first, then changes. A watcher that fails is replaced by a new one,
+//! and the agent is not ready until then. What changed in between is reported like any other change.
 //!
 //! An event costs what it changes, however many interfaces there are.
 

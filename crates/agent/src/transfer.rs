@@ -1,4 +1,4 @@
-//! Stored objects over the local socket, behind the line of an answer: byte for byte, and never all at once.
+//! Stored objects over the local socket, after the line of a reply: byte for byte, one object at a time.
 //!
 //! ```text
 //!   object   key, revision, 0 and its JSON or 1 and why it cannot be read; each a length (u32, big-endian) and bytes

@@ -1,4 +1,4 @@
-//! Objects as the reference writes them, byte for byte: for stores ([`stored`]) and for people ([`shown`]).
+//! Objects as Calico's client writes them, byte for byte: for stores ([`stored`]) and for people ([`shown`]).
 //!
 //! A shape says what stands where: fields in Calico's order, empty ones left out unless they are always written, map
 //! keys sorted. Fields that no shape knows were written by other programs; they are kept, after the known ones.

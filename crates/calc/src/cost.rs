@@ -1,4 +1,4 @@
-//! What the engine's work comes to, counted: a cost that grows shows on any machine.
+//! Counts of the engine's work, so that a test notices a cost that grows, on any machine.
 
 /// Counts since the last [`take`](crate::Engine::take_cost).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! Ends of rules that say more than a selector, each kept once: many policies say the same of a name server.
+//! The ends of rules (source, destination) that have more than a selector. Equal ones are kept once: many policies allow the same
+//! name server.
 
 use ipnet::IpNet;
 use tortie_net::PortRange;

@@ -1,4 +1,4 @@
-//! Works out what has changed, from the inside out: classes, places, programs, rules, sets. Then tells it.
+//! Computes the delta since the last flush, innermost objects first: classes, placements, programs, rules, sets.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Takes objects in and out, and notes what the next flush has to look at.
+//! Adds, replaces and removes objects, and marks what the next flush has to compute again.
 
 use tortie_dataplane::Both;
 use tortie_policy::packet::Link;

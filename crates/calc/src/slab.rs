@@ -1,4 +1,4 @@
-//! A vector with holes: small numbers stand for things that come and go.
+//! A vector with free slots: each value has a small index, which is used again after the value was removed.
 
 /// Things by number. Memory follows what is in it, as far as what lives longest stands in front.
 #[derive(Debug)]

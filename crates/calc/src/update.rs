@@ -1,4 +1,4 @@
-//! What the engine is told.
+//! The updates that the engine receives.
 
 use tortie_api::{Key, Kind};
 use tortie_policy::packet::Link;

@@ -1,4 +1,4 @@
-//! The addresses that selectors mean, and the named ports that stand there.
+//! The addresses that selectors match, and the named ports of the endpoints at those addresses.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! Who enforces a change, where that is not what one expects: said once, after a write, and first of all by a preview.
+//! Warns when no agent of this machine enforces a change: after a write, and in a preview before everything else.
 
 use tortie_agent::socket::AskError;
 use tortie_agent::status::{StoreState, StoreStatus};

@@ -1,4 +1,4 @@
-//! The one writer: what is printed where, in which colours, and how a call ends.
+//! All output of the program: what goes to which stream, in which colours, and the exit code of a call.
 //!
 //! Standard output is buffered and sent before anything goes to standard error, so the two keep their order on a
 //! terminal. A reader that goes away early (`tortie get ... | head`) is no error: what was to be done is done.

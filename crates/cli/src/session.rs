@@ -1,4 +1,4 @@
-//! What every command has at hand: who we are, the flags of every command, and the terminal.
+//! What every command gets: the persona (`tortie` or `calicoctl`), the flags that all commands have, and the terminal.
 
 use crate::args::{Files, Global};
 use crate::calico;

@@ -1,5 +1,5 @@
-//! The way of a batch: plan each object against what is stored, write all plans in one call, plan again what
-//! lost a race.
+//! Executes a batch: plans each object against what is stored, writes all plans in one call, and plans again those that lost a
+//! race.
 //!
 //! ```text
 //!   jobs ──> plan (view: read + planned) ──> one Store::write ──> outcomes

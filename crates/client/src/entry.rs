@@ -1,4 +1,4 @@
-//! Between what is stored and what users see.
+//! Converts between stored objects and those that users see.
 //!
 //! Policies carry the name that users gave them in an annotation: older releases stored
 //! policies of the default tier as `default.<name>` and showed them as `<name>`. Some fields are filled in on

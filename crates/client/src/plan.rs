@@ -1,4 +1,4 @@
-//! What one job comes to: the object's way through the rules to its writes.
+//! Plans one job: applies the rules to its object, and gives the writes that follow.
 
 use jiff::Timestamp;
 use serde_json::Value;

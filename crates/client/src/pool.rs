@@ -1,4 +1,4 @@
-//! What Calico shows of a pool that leaves it out.
+//! The defaults that Calico shows for the fields that a stored pool leaves out.
 
 use serde_json::{Value, json};
 use tortie_api::Object;

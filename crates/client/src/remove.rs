@@ -1,4 +1,4 @@
-//! Deleting: what may go, only when, and what goes with it.
+//! Deleting: which objects may be deleted, under which condition, and what is deleted with them.
 
 use tortie_api::{Key, Kind, Object};
 

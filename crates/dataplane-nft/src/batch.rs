@@ -1,4 +1,4 @@
-//! Values into a batch: sets, chains and rules.
+//! Writes sets, chains and rules into a batch.
 
 use tortie_nft::{Batch, Chain, Element, Rule, Set, Table, TableId};
 

@@ -1,4 +1,4 @@
-//! Endpoints as elements: an interface's name leads to a program at each stage.
+//! Endpoints as elements of maps: at each stage the name of an interface leads to a program.
 //!
 //! Endpoints with the same program share everything but their elements. Only limits of its own give a workload chains of
 //! its own.

@@ -1,4 +1,4 @@
-//! The places where an endpoint has its say.
+//! The stages at which the policies of an endpoint are asked.
 //!
 //! Each is a base chain, and `accept` ends only the base chain that it is in; so an allow is `accept` and no mark carries a
 //! verdict on, with the one exception that [`Allow`] tells.
@@ -8,7 +8,7 @@ use tortie_policy::{Refusal, Settings};
 
 use crate::match_expr::{DenyAction, HookInterface};
 
-/// A place where an endpoint has its say.
+/// A stage: a base chain in which the policies of an endpoint are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Stage {
     UntrackedIn,

@@ -1,10 +1,10 @@
-//! The change that takes another one back.
+//! The inverse of a delta.
 
 use std::collections::BTreeSet;
 
 use tortie_dataplane::{Delta, Place, ProgramId, RulesId, SetChange, SetId, State};
 
-/// What takes `delta` back, once it has been made to `state`.
+/// The inverse of `delta`, whose base is `state`: the state before it.
 pub(crate) fn undo(state: &State, delta: &Delta) -> Delta {
     let mut undo = Delta::default();
     let made: BTreeSet<&SetId> = delta.sets_made.iter().map(|(id, _)| id).collect();

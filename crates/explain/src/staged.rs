@@ -1,4 +1,4 @@
-//! As if staged policies were enforced.
+//! Changes a snapshot to what it would be if staged policies were enforced.
 
 use tortie_policy::{PolicyId, Snapshot, enforced_kind};
 

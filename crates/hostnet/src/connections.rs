@@ -1,4 +1,4 @@
-//! Keeping connections open that began before connection tracking looked.
+//! Keeps connections open that are older than connection tracking on this host.
 //!
 //! A host endpoint's policy lets packets of tracked connections through and judges all others as new. A connection that
 //! is older than connection tracking on this host, or that has sent nothing since, is not tracked: its next packet would

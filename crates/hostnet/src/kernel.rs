@@ -1,4 +1,4 @@
-//! The edge to the kernel: reads it for the model, and executes steps.
+//! Access to the kernel: reads its state for the model, and executes steps.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -1,4 +1,4 @@
-//! What this machine says of the ways into it and out of it, read once when somebody asks.
+//! The routes of this machine and the interfaces that are ports of others, read once on request.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! The runtime that the client library needs: one a process, out of everybody's sight.
+//! The async runtime that the client library needs: one for each process, and no caller sees it.
 
 use std::future::Future;
 use std::sync::OnceLock;

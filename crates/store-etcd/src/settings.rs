@@ -1,4 +1,4 @@
-//! How to reach etcd: what users say in Calico's words, and what of it can be meant.
+//! How to reach etcd: the settings under Calico's names, and which of them are valid together.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

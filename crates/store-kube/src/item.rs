@@ -1,4 +1,4 @@
-//! Objects of the API server as every store hands objects over.
+//! Decodes what the API server sends, one object or a page of a list, into the objects that a store hands out.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

@@ -1,4 +1,4 @@
-//! The runtime that requests need: one a process, out of everybody's sight.
+//! The async runtime that requests need: one for each process, and no caller sees it.
 
 use std::future::Future;
 use std::sync::OnceLock;

@@ -1,4 +1,4 @@
-//! How to reach an API server: what users say in Calico's words, and what of it can be meant.
+//! How to reach an API server: the settings under Calico's names, and which of them are valid together.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

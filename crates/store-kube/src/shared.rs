@@ -1,4 +1,4 @@
-//! What a handle and its watches share.
+//! The state that a store handle and its watches share.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::custom::Group;
 use crate::item::Manner;
 use crate::warned::Warned;
 
-/// What a handle and its watches share.
+/// The state that a store handle and its watches share.
 #[derive(Clone)]
 pub(crate) struct Shared(Arc<Inner>);
 

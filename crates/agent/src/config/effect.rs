@@ -1,4 +1,5 @@
-//! Which settings do something here. Everything else that somebody has set makes a note.
+//! The settings of FelixConfiguration that have an effect here. Any other one that is set gives a note, which `tortie status`
+//! and `tortie config` show.
 
 /// The fields of a FelixConfiguration that have an effect, sorted.
 pub(super) const EFFECTIVE: &[&str] = &[

@@ -1,4 +1,4 @@
-//! Which endpoint, direction, policy and rule a denial is of: read off the log prefix, the hook and the interfaces.
+//! Finds the endpoint, direction, policy and rule that denied a packet, from the log prefix, the hook and the interfaces.
 //!
 //! A list of rules is shared by all that ask it, so its chain does not say whose turn it was. The hook and the direction
 //! leave at most two endpoints; they are asked in the kernel's order, and the first whose program at that stage names the

@@ -1,4 +1,4 @@
-//! What a watcher is told of a packet: its addresses, protocol and ports, read from its first bytes.
+//! Reads what a watcher is shown of a denied packet (addresses, protocol, ports) from its first bytes.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! What is found is put right and counted, and what is spent is paid for.
+//! Damage is repaired and counted, and the processor time that this takes comes out of a budget.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,4 @@
-//! The files that say which workloads are up, as they are to be.
+//! Keeps the files that say which workloads are up equal to what is requested, and tries again after an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;

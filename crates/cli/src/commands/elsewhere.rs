@@ -1,4 +1,5 @@
-//! The commands of calicoctl that manage what this program is not for.
+//! Commands of calicoctl that tortie does not have (`ipam`, `node`, `cluster`, `bgp`): they are refused, and the error says which
+//! program has them.
 
 use crate::persona::Persona;
 

@@ -1,4 +1,4 @@
-//! Putting right what others did to our table, and no more than that.
+//! Repairs what other programs changed in our table, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
