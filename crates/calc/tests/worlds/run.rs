@@ -33,9 +33,11 @@ impl Node {
         if let Change::Put(Item::Policy(policy)) = &change {
             self.everywhere.insert(policy.id.clone(), policy.everywhere && !policy.staged);
         }
-        if let Change::Put(Item::NetworkSet(set)) = &change {
-            self.unreadable |= set.incomplete;
-        }
+        self.unreadable |= match &change {
+            Change::Put(Item::NetworkSet(set)) => set.incomplete,
+            Change::Put(Item::EndpointSlice(slice)) => slice.incomplete,
+            _ => false,
+        };
         match update(change) {
             Some(update) => {
                 if let Update::Delete(Id::Policy(id)) = &update {
