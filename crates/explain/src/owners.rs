@@ -15,8 +15,13 @@ pub(crate) enum Owner<'a> {
     Node(String),
 }
 
-/// Every address that somebody has, with its owner. The interfaces of known machines come before what the store says of
-/// nodes.
+/// Whether a machine tells its addresses. What the store says of its addresses, which may be out of date, then counts no more.
+pub(crate) fn tells_addresses(host: &Host) -> bool {
+    host.links.iter().flat_map(|link| &link.addresses).any(|address| !address.is_loopback())
+}
+
+/// Every address that somebody has, with its owner. Of nodes whose machine tells its addresses the store is not asked, and
+/// those of known machines come first.
 pub(crate) fn owners<'a>(snapshot: &'a Snapshot, hosts: &BTreeMap<String, Host>) -> BTreeMap<IpAddr, Owner<'a>> {
     let mut owners = BTreeMap::new();
     // An endpoint whose place cannot be read hides none that has one.
@@ -32,7 +37,8 @@ pub(crate) fn owners<'a>(snapshot: &'a Snapshot, hosts: &BTreeMap<String, Host>)
     let placed = snapshot.host_endpoints.values().filter(|endpoint| !endpoint.node.is_empty());
     let endpoints = placed.map(|endpoint| (&endpoint.node, &endpoint.addresses));
     let nodes = snapshot.nodes.values().map(|node| (&node.name, &node.addresses));
-    for (node, addresses) in links.chain(endpoints).chain(nodes) {
+    let is_unknown = |(node, _): &(&String, _)| !hosts.get(*node).is_some_and(tells_addresses);
+    for (node, addresses) in links.chain(endpoints.chain(nodes).filter(is_unknown)) {
         for address in addresses {
             owners.entry(*address).or_insert_with(|| Owner::Node(node.clone()));
         }

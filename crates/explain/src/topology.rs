@@ -9,7 +9,7 @@ use tortie_eval::{Host, Link};
 use tortie_policy::machine::{Leads, Machine, RouteKind};
 use tortie_policy::{HostEndpoint, Interface, Limits, NamedPort, Snapshot, WorkloadEndpoint, WorkloadId};
 
-use crate::owners::{Owner, owners};
+use crate::owners::{Owner, owners, tells_addresses};
 use crate::question::{AskError, EndSpec};
 
 /// Addresses for ends that no object has: from the ranges reserved for documentation and benchmarks.
@@ -75,6 +75,8 @@ pub struct Topology<'a> {
     hosts: BTreeMap<String, Host>,
     /// The routes of such nodes.
     machines: BTreeMap<String, Machine>,
+    /// The nets of local routes of such nodes.
+    local_nets: Vec<(String, IpNet)>,
     /// Who has which address; made when it is first asked for.
     owners: OnceCell<BTreeMap<IpAddr, Owner<'a>>>,
 }
@@ -82,7 +84,13 @@ pub struct Topology<'a> {
 impl<'a> Topology<'a> {
     /// The topology as far as the store knows it.
     pub fn new(snapshot: &'a Snapshot) -> Self {
-        Self { snapshot, hosts: BTreeMap::new(), machines: BTreeMap::new(), owners: OnceCell::new() }
+        Self {
+            snapshot,
+            hosts: BTreeMap::new(),
+            machines: BTreeMap::new(),
+            local_nets: Vec::new(),
+            owners: OnceCell::new(),
+        }
     }
 
     /// Takes a node's interfaces from the machine instead of the store.
@@ -96,6 +104,8 @@ impl<'a> Topology<'a> {
     /// Takes a node's routes from the machine. Without them nothing tells which of several interfaces a packet uses.
     #[must_use]
     pub fn with_machine(mut self, node: &str, machine: Machine) -> Self {
+        let local = machine.routes.iter().filter(|route| route.kind == RouteKind::Local);
+        self.local_nets.extend(local.map(|route| (node.to_owned(), route.to)));
         self.machines.insert(node.to_owned(), machine);
         self
     }
@@ -288,11 +298,34 @@ impl<'a> Topology<'a> {
             Some(Owner::Workload(endpoint)) => {
                 self.workload_at(WorkloadEndpoint { addresses: vec![address], ..(*endpoint).clone() })
             }
-            Some(Owner::Node(node)) => {
-                Location::Process { node: node.clone(), addresses: vec![address], interface: None }
+            owner => {
+                let node = self.takes_in(address).or(match owner {
+                    Some(Owner::Node(node)) => Some(node),
+                    _ => None,
+                });
+                let addresses = vec![address];
+                match node {
+                    Some(node) => Location::Process { node: node.to_owned(), addresses, interface: None },
+                    None => Location::Outside(addresses),
+                }
             }
-            None => Location::Outside(vec![address]),
         }
+    }
+
+    /// The node whose routes take an address in as the machine's own, on an interface or not.
+    fn takes_in(&self, address: IpAddr) -> Option<&str> {
+        // A machine may have very many routes; few of them are of this kind.
+        let among = |(node, net): &&(String, IpNet)| {
+            let machine = || self.machines.get(node).and_then(|machine| machine.leads(address));
+            net.contains(&address) && machine().is_some_and(|leads| leads.kind == RouteKind::Local)
+        };
+        self.local_nets.iter().find(among).map(|(node, _)| node.as_str())
+    }
+
+    /// Whether an address that the store says of a node is the node's, as far as its machine tells.
+    fn is_of(&self, node: &str, address: IpAddr) -> bool {
+        let Some(host) = self.hosts.get(node).filter(|host| tells_addresses(host)) else { return true };
+        host.links.iter().any(|link| link.addresses.contains(&address)) || self.takes_in(address) == Some(node)
     }
 
     fn process(&self, name: &str) -> Result<Location, AskError> {
@@ -302,6 +335,7 @@ impl<'a> Topology<'a> {
         for endpoint in self.host_endpoints(name) {
             addresses.extend(&endpoint.addresses);
         }
+        addresses.retain(|address| self.is_of(name, *address));
         if let Some(host) = self.hosts.get(name) {
             let loopback = |address: &&IpAddr| !address.is_loopback();
             addresses.extend(host.links.iter().flat_map(|link| &link.addresses).filter(loopback));
@@ -354,6 +388,7 @@ impl<'a> Topology<'a> {
             return Err(AskError(format!("host endpoint {name:?} is on no node")));
         };
         let mut own = endpoint.addresses.clone();
+        own.retain(|address| self.is_of(&node, *address));
         own.extend(addresses.into_iter().filter(|address| !endpoint.addresses.contains(address)));
         Ok(Location::Process { node, addresses: own, interface: self.interface_of(endpoint) })
     }
