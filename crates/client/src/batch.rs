@@ -271,8 +271,9 @@ fn remark(client: &Client, view: &mut View, results: &mut [Option<Result<Done, C
             done.notes.extend(untracked(&done.object, &view));
         }
         if matches!(done.change, Change::Changed | Change::Unchanged) {
-            let new =
-                unknown::fields(&done.object).into_iter().filter(|field| client.is_first(done.object.kind, field));
+            let new = unknown::fields(&done.object)
+                .into_iter()
+                .filter(|field| client.is_first(done.object.kind, &unknown::without_positions(field).to_string()));
             done.notes.extend(new.map(|field| unknown::warning(&field)));
         }
     }

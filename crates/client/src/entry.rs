@@ -151,7 +151,25 @@ pub(super) fn is_same(stored: &Stored, value: &[u8]) -> bool {
     {
         object.metadata.name = shown.metadata.name;
     }
-    encode::stored(&object) == value
+    encode::stored(&object) == value && !loses_by_reading(stored)
+}
+
+/// Whether a null or a key that appears twice stands in the spec or in labels. Reading for users passes over both; the agent
+/// takes neither for what is shown, so writing what is shown changes something.
+fn loses_by_reading(stored: &Stored) -> bool {
+    fn has_null(value: &Value) -> bool {
+        match value {
+            Value::Null => true,
+            Value::Array(items) => items.iter().any(has_null),
+            Value::Object(fields) => fields.values().any(has_null),
+            _ => false,
+        }
+    }
+    // In a FelixConfiguration null says nothing.
+    let null_counts =
+        stored.key.kind != Kind::FelixConfiguration && stored.value.windows(4).any(|part| part == b"null");
+    let tree = || serde_json::from_slice::<Value>(&stored.value).unwrap_or_default();
+    refuse_repeats(stored).is_err() || (null_counts && tree().get("spec").is_some_and(has_null))
 }
 
 /// Sets a field that is absent, null or empty text.

@@ -102,7 +102,7 @@ fn update(view: &mut View, mut object: Object) -> Result<Plan, ClientError> {
         ..found.object.metadata.clone()
     };
     stamp(&mut object.metadata, &found.object.metadata);
-    unknown::keep(&found.object, &mut object);
+    unknown::keep_outside_rules(&found.object, &mut object);
     keep_status(&found.object, &mut object);
     replace(view, found, object)
 }

@@ -1,13 +1,36 @@
 //! Fields that we do not know, because another program wrote them.
 //!
 //! Whoever replaces an object from a file cannot mean to remove what he never saw, so such fields are kept, and
-//! named in a warning. In lists an item keeps them if it is otherwise the same as before.
+//! named in a warning. In lists an item keeps them if it is otherwise the same as before. Inside rules only a patch keeps
+//! them: such a field makes its rule unreadable, and whoever writes all rules says what they are.
 
 use serde_json::{Map, Value};
 use tortie_api::kinds::shape;
 use tortie_api::shape::{Form, Shape};
-use tortie_api::{Object, Path};
+use tortie_api::{Object, Path, Step};
 use tortie_manifest::Problem;
+
+/// The lists of rules in a spec.
+const RULES: [&str; 2] = ["ingress", "egress"];
+
+/// Takes over into `new`, which replaces the whole object, every unknown field of `old` at places that both have, but not
+/// those inside rules.
+pub(super) fn keep_outside_rules(old: &Object, new: &mut Object) {
+    let lists = |object: &mut Object| {
+        let spec = object.body.get_mut("spec").and_then(Value::as_object_mut)?;
+        Some(RULES.map(|name| spec.get_mut(name).map(Value::take)))
+    };
+    let written = lists(new);
+    keep(old, new);
+    let spec = new.body.get_mut("spec").and_then(Value::as_object_mut);
+    for (spec, rules) in spec.into_iter().zip(written) {
+        for (name, rules) in RULES.iter().zip(rules) {
+            if let Some(rules) = rules {
+                spec.insert((*name).to_owned(), rules);
+            }
+        }
+    }
+}
 
 /// Takes over into `new` every unknown field of `old` at places that both have.
 pub(super) fn keep(old: &Object, new: &mut Object) {
@@ -28,29 +51,41 @@ pub(super) fn strip(object: &mut Object) {
     strip_from(shape(object.kind), &mut object.body);
 }
 
-/// Where they are, as fields without list positions, each once.
-pub(super) fn fields(object: &Object) -> Vec<String> {
-    let mut found: Vec<String> = object.metadata.other.keys().map(|name| format!("metadata.{name}")).collect();
+/// Where they are. Of those that differ only in positions of lists the first.
+pub(super) fn fields(object: &Object) -> Vec<Path> {
+    let metadata = Path::from("metadata");
+    let mut found: Vec<Path> = object.metadata.other.keys().map(|name| metadata.key(name)).collect();
     find(shape(object.kind), &object.body, &mut Vec::new(), &mut found);
     found
 }
 
+/// The path without positions of lists.
+pub(super) fn without_positions(path: &Path) -> Path {
+    Path(path.0.iter().filter(|step| matches!(step, Step::Key(_))).cloned().collect())
+}
+
 /// The warning that says that they are kept.
-pub(super) fn warning(field: &str) -> Problem {
-    let text = format!("the stored object has a field `{field}` that this release does not know; it is kept as it is");
-    Problem::warning("unknown-field-kept", Path::from(field), text)
+pub(super) fn warning(field: &Path) -> Problem {
+    let in_rule = matches!(&field.0[..], [Step::Key(spec), Step::Key(list), Step::Index(_), ..]
+        if spec == "spec" && RULES.contains(&list.as_str()));
+    let follows = if in_rule { ", and the rule cannot be read because of it" } else { "" };
+    let text = format!(
+        "the stored object has a field `{field}` that this release does not know; it is kept as it is{follows}"
+    );
+    Problem::warning("unknown-field-kept", field.clone(), text)
 }
 
 /// Almost every object has none, so nothing is collected until one is found.
-fn find<'a>(shape: &Shape, fields: &'a Map<String, Value>, at: &mut Vec<&'a str>, found: &mut Vec<String>) {
+fn find<'a>(shape: &Shape, fields: &'a Map<String, Value>, at: &mut Vec<At<'a>>, found: &mut Vec<Path>) {
     let Some(record) = shape.record() else { return };
     for (name, value) in fields {
-        at.push(name);
+        at.push(At::Key(name));
         match record.field(name) {
             Some(field) => find_below(&field.shape, value, at, found),
             None => {
-                let here = at.join(".");
-                if !found.contains(&here) {
+                let here = Path(at.iter().map(At::step).collect());
+                let alike = without_positions(&here);
+                if !found.iter().any(|known| without_positions(known) == alike) {
                     found.push(here);
                 }
             }
@@ -59,10 +94,31 @@ fn find<'a>(shape: &Shape, fields: &'a Map<String, Value>, at: &mut Vec<&'a str>
     }
 }
 
-fn find_below<'a>(shape: &Shape, value: &'a Value, at: &mut Vec<&'a str>, found: &mut Vec<String>) {
+/// A step that is made into one of a path only where something is found.
+enum At<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+impl At<'_> {
+    fn step(&self) -> Step {
+        match self {
+            At::Key(name) => Step::Key((*name).to_owned()),
+            At::Index(index) => Step::Index(*index),
+        }
+    }
+}
+
+fn find_below<'a>(shape: &Shape, value: &'a Value, at: &mut Vec<At<'a>>, found: &mut Vec<Path>) {
     match (&shape.form, value) {
         (Form::Record(_), Value::Object(fields)) => find(shape, fields, at, found),
-        (Form::List(item), Value::Array(items)) => items.iter().for_each(|value| find_below(item, value, at, found)),
+        (Form::List(item), Value::Array(items)) => {
+            for (index, value) in items.iter().enumerate() {
+                at.push(At::Index(index));
+                find_below(item, value, at, found);
+                at.pop();
+            }
+        }
         (Form::Map(item), Value::Object(entries)) => {
             entries.values().for_each(|value| find_below(item, value, at, found))
         }

@@ -53,7 +53,7 @@ fn unknown_fields_stay_through_replace_patch_and_label_and_are_warned_of_once() 
     assert_eq!(done.change, Change::Changed);
     let mut fields = warnings(&done);
     fields.sort();
-    assert_eq!(fields, ["extra", "metadata.later", "spec.allowedIps", "spec.ports.future"]);
+    assert_eq!(fields, ["extra", "metadata.later", "spec.allowedIps", "spec.ports[1].future"]);
     check("n2");
     let done = client.apply(vec![endpoint("n3", same)], Mode::Apply).remove(0).result.unwrap();
     assert!(warnings(&done).is_empty(), "once");
@@ -102,4 +102,66 @@ fn an_object_with_a_key_that_appears_twice_is_shown_and_replaced_but_not_edited(
     }
     put(&client, endpoint("n2", json!([])), Mode::Replace);
     assert_eq!(stored(&spy, &key())["spec"]["node"], json!("n2"));
+}
+
+fn rules(port: u16) -> Object {
+    object(json!({ "kind": "GlobalNetworkPolicy", "metadata": { "name": "p" }, "spec": { "ingress": [
+        { "action": "Deny" },
+        { "action": "Allow", "protocol": "TCP", "source": { "nets": ["10.0.0.0/8"] }, "destination": { "ports": [port] } },
+    ] } }))
+}
+
+/// Stores the policy, with what cannot be read put into its second rule, and an unknown field beside the rules.
+fn with_unreadable_rule(damage: &dyn Fn(&mut Value)) -> (Client, Arc<Spy>) {
+    let (client, spy) = ready();
+    put(&client, rules(5432), Mode::Create);
+    let mut json = stored(&spy, &rules(1).key());
+    damage(&mut json["spec"]["ingress"][1]);
+    json["spec"]["later"] = json!(1);
+    raw(&spy, &rules(1).key(), &json);
+    (client, spy)
+}
+
+#[test]
+fn a_whole_policy_that_is_written_replaces_what_cannot_be_read_in_its_rules_and_keeps_the_rest() {
+    let damages: [&dyn Fn(&mut Value); 4] = [
+        &|rule| rule["source"]["domains"] = json!(["x"]),
+        &|rule| rule["later"] = json!(true),
+        &|rule| rule["source"]["selector"] = Value::Null,
+        &|rule| rule["http"] = json!({ "headers": [] }),
+    ];
+    for (number, damage) in damages.into_iter().enumerate() {
+        for (mode, port) in [(Mode::Apply, 5432), (Mode::Replace, 5432), (Mode::Apply, 5433)] {
+            let (client, spy) = with_unreadable_rule(damage);
+            let done = client.apply(vec![rules(port)], mode).remove(0).result.unwrap();
+            assert_eq!(done.change, Change::Changed, "{number} {mode:?} {port}");
+            assert_eq!(warnings(&done), ["spec.later"], "{number} {mode:?} {port}");
+            let json = stored(&spy, &rules(1).key());
+            assert_eq!(json["spec"]["ingress"], rules(port).body["spec"]["ingress"], "{number} {mode:?} {port}");
+            assert_eq!(json["spec"]["later"], 1);
+            assert_eq!(put(&client, rules(port), mode), "Unchanged", "{number} {mode:?} {port}");
+        }
+    }
+}
+
+#[test]
+fn a_policy_with_a_key_that_appears_twice_is_changed_also_by_a_manifest_that_says_its_last_value() {
+    let (client, spy) = ready();
+    put(&client, rules(5432), Mode::Create);
+    let text = stored(&spy, &rules(1).key()).to_string();
+    raw_text(&spy, &rules(1).key(), &text.replacen(r#""action":"Deny""#, r#""action":"Allow","action":"Deny""#, 1));
+    assert_eq!(put(&client, rules(5432), Mode::Apply), "Changed");
+    assert_eq!(put(&client, rules(5432), Mode::Apply), "Unchanged");
+}
+
+#[test]
+fn a_patch_keeps_what_it_does_not_name_in_rules_and_says_that_the_rule_cannot_be_read() {
+    let (client, spy) = with_unreadable_rule(&|rule| rule["source"]["domains"] = json!(["x"]));
+    let done = client.patch(&rules(1).key(), r#"{"spec":{"order":7}}"#).unwrap();
+    assert_eq!(stored(&spy, &rules(1).key())["spec"]["ingress"][1]["source"]["domains"], json!(["x"]));
+    let mut fields = warnings(&done);
+    fields.sort();
+    assert_eq!(fields, ["spec.ingress[1].source.domains", "spec.later"]);
+    let of_rule = done.notes.iter().find(|note| note.path.to_string().contains("domains")).unwrap();
+    assert!(of_rule.text().ends_with("and the rule cannot be read because of it"), "{}", of_rule.text());
 }
