@@ -8,8 +8,8 @@ use clap::builder::StyledStr;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    agent, apply, backup, completion, config, confirm, datastore, delete, diff, explain, get, history, label, man,
-    patch, schema, status, test, top, undo, verify, version, watch,
+    agent, apply, backup, completion, config, confirm, datastore, delete, diff, explain, get, history, init, label,
+    lint, man, patch, schema, status, test, top, undo, verify, version, watch,
 };
 use crate::persona::Persona;
 
@@ -171,6 +171,31 @@ Examples:
   # Every mistake of every manifest in a directory.
   tortie validate -R -f manifests/")]
     Validate(apply::ValidateArgs),
+    /// Give the warnings about everything in the store, or about manifests
+    #[command(after_help = "\
+Examples:
+  # Everything that is stored.
+  tortie lint
+
+  # Manifests without a store, for a check of a repository.
+  tortie lint --offline -R -f manifests/ --allow no-expected-ips
+
+  # As if these manifests were applied.
+  tortie lint -f policy.yaml
+
+Exit status: 0 no warnings, 1 some, 2 it could not be looked.")]
+    Lint(lint::LintArgs),
+    /// Print a host endpoint and a first policy for this machine, from what is in use on it now
+    #[command(after_help = "\
+Examples:
+  # Read it, edit it, then apply it.
+  tortie init > this-machine.yaml
+
+  # Of another interface than the one with the default route.
+  tortie init --interface eth1
+
+Nothing is written. Root sees all connections.")]
+    Init(init::InitArgs),
     /// Say what decides a packet, and why; what applies to an endpoint; what a policy does; what can be reached
     #[command(after_help = "\
 Examples:
@@ -420,9 +445,9 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
         command = command.after_help(after);
     }
     for sub in subcommands {
-        const OURS: [&str; 17] = [
+        const OURS: [&str; 19] = [
             "config", "confirm", "diff", "history", "undo", "explain", "test", "schema", "man", "agent", "status",
-            "watch", "top", "verify", "backup", "restore", "copy",
+            "watch", "top", "verify", "backup", "restore", "copy", "lint", "init",
         ];
         let ours = OURS.contains(&sub.as_str());
         command = command.mut_subcommand(sub, |sub| {

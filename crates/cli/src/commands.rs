@@ -13,7 +13,9 @@ mod elsewhere;
 pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod history;
+pub(crate) mod init;
 pub(crate) mod label;
+pub(crate) mod lint;
 pub(crate) mod man;
 pub(crate) mod patch;
 pub(crate) mod schema;
@@ -61,6 +63,8 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
         Command::History(args) => history::run(&args, session),
         Command::Confirm(args) => confirm::run(&args, session),
         Command::Undo(args) => undo::run(&args, session),
+        Command::Lint(args) => lint::run(&args, session),
+        Command::Init(args) => init::run(&args, session),
         Command::Explain(args) => explain::run(&args, session),
         Command::Test(args) => test::run(&args, session),
         Command::Agent(args) => agent::run(&args, session),

@@ -81,7 +81,7 @@ fn needed(objects: &[Object]) -> BTreeSet<Kind> {
 }
 
 /// Everything that was looked at.
-struct World<'a> {
+pub(crate) struct World<'a> {
     snapshot: &'a Snapshot,
     subjects: Vec<Subject>,
     /// The names of Nodes, where they matter.
@@ -89,13 +89,15 @@ struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    fn new(snapshot: &'a Snapshot, nodes: BTreeSet<String>) -> Self {
+    /// Of a snapshot, with the names of Nodes that it may lack.
+    pub(crate) fn new(snapshot: &'a Snapshot, nodes: BTreeSet<String>) -> Self {
         let hosts = snapshot.host_endpoints.values().map(|one| Subject::host(snapshot, one));
         let workloads = snapshot.workload_endpoints.values().map(|one| Subject::workload(snapshot, one));
         Self { snapshot, subjects: hosts.chain(workloads).collect(), nodes }
     }
 
-    fn warnings(&self, key: &Key) -> Vec<Problem> {
+    /// The warnings of one object.
+    pub(crate) fn warnings(&self, key: &Key) -> Vec<Problem> {
         match key.kind {
             Kind::FelixConfiguration => nodes::of_settings(self.snapshot, &key.name).into_iter().collect(),
             Kind::NetworkPolicy | Kind::GlobalNetworkPolicy => {

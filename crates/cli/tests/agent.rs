@@ -11,6 +11,8 @@ mod confirm;
 mod etcd;
 #[path = "agent/foreign.rs"]
 mod foreign;
+#[path = "agent/init.rs"]
+mod init;
 #[path = "agent/kubernetes.rs"]
 mod kubernetes;
 #[path = "agent/layout.rs"]

@@ -6,6 +6,7 @@
 //! Without a protocol, or where an end has many addresses, [`reach`] traces one packet of each class and puts together what
 //! has the same answer. [`claim`] proves that all packets of a kind are allowed, or denied. [`endpoint`] says what applies to an
 //! endpoint, [`policy`] what a policy decides, [`tier`] what a tier does, [`set`] what a network set is used for. [`mod@lost`] says which connections a change would deny.
+//! [`doubtful()`] finds what policies together probably do not mean.
 //!
 //! This crate has no store, no clock and no terminal: it turns values into values.
 
@@ -21,6 +22,7 @@ pub(crate) const fn fault(_: &str) -> bool {
 
 mod alike_interfaces;
 pub mod claim;
+mod doubtful;
 pub mod endpoint;
 mod interfaces;
 pub mod json;
@@ -42,6 +44,7 @@ pub mod tier;
 mod topology;
 mod trace;
 
+pub use doubtful::{Doubt, DoubtKind, doubtful};
 pub use question::{AskError, EndSpec, Question, State, What};
 pub use staged::enforce_staged;
 pub use topology::{Location, Topology};

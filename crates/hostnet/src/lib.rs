@@ -16,7 +16,7 @@
 //! [`enter_open_connections`] has connections tracked that are older than connection tracking here, so that a first
 //! policy does not cut them.
 //!
-//! [`tracked`] lists the connections that are open.
+//! [`tracked`] lists the connections that are open, [`listening`] the sockets that wait for some, [`connections()`] those of the sockets.
 //!
 //! [`status`] writes the files that Calico's CNI plugin waits for.
 //!
@@ -55,6 +55,7 @@ pub use neighbour::Neighbour;
 pub use network::{Network, WorkReport};
 pub use route::Route;
 pub use saved_settings::{Changed, restore};
+pub use sockets::{Connection, Transport, client_ports, connections, listening};
 pub use step::{Setting, Step};
 pub use tortie_netlink::RequestError;
 pub use workload::Workload;

@@ -1,7 +1,8 @@
-//! The connections that sockets of this network namespace have, over sock_diag.
+//! The sockets of this network namespace that wait for packets, and the connections that they have, over sock_diag.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 
 use tortie_netlink::wire::{DecodeError, Message};
 use tortie_netlink::{Buffers, Protocol, RequestError, Socket};
@@ -19,20 +20,24 @@ const ESTABLISHED: u8 = 1;
 const FIN_WAIT1: u8 = 4;
 const FIN_WAIT2: u8 = 5;
 const CLOSE_WAIT: u8 = 8;
+/// Of a UDP socket: bound, and connected to nobody.
+const CLOSE: u8 = 7;
 const LISTEN: u8 = 10;
 /// The states in which a connection carries data at least one way, and listening.
 const STATES: [u8; 5] = [ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LISTEN];
 
 /// A transport protocol whose sockets have connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Transport {
+pub enum Transport {
+    /// TCP.
     Tcp,
+    /// UDP.
     Udp,
 }
 
 impl Transport {
     /// The protocol's number.
-    pub(crate) fn number(self) -> u8 {
+    pub fn number(self) -> u8 {
         match self {
             Transport::Tcp => libc::IPPROTO_TCP as u8,
             Transport::Udp => libc::IPPROTO_UDP as u8,
@@ -42,10 +47,13 @@ impl Transport {
 
 /// A connection, by the end that began it and the end that answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Connection {
-    pub(crate) transport: Transport,
-    pub(crate) from: SocketAddr,
-    pub(crate) to: SocketAddr,
+pub struct Connection {
+    /// Its protocol.
+    pub transport: Transport,
+    /// Who began it.
+    pub from: SocketAddr,
+    /// Who answers.
+    pub to: SocketAddr,
 }
 
 /// A socket, as the kernel lists it.
@@ -56,13 +64,13 @@ struct Listed {
 }
 
 /// The connections of the sockets in the calling thread's network namespace.
-pub(crate) fn connections() -> Result<BTreeSet<Connection>, RequestError> {
+pub fn connections() -> Result<BTreeSet<Connection>, RequestError> {
     let mut socket = Socket::open(Protocol::SocketDiagnosis, 0, BUFFERS)?;
     let mut found = BTreeSet::new();
     for (transport, what) in [(Transport::Tcp, "list the TCP sockets"), (Transport::Udp, "list the UDP sockets")] {
         let mut listed = Vec::new();
         for family in [libc::AF_INET, libc::AF_INET6] {
-            listed.append(&mut list(&mut socket, what, family, transport)?);
+            listed.append(&mut list(&mut socket, what, family, transport, &STATES)?);
         }
         let listening = |one: &&Listed| one.state == LISTEN;
         let served: BTreeSet<u16> = listed.iter().filter(listening).map(|one| one.local.port()).collect();
@@ -77,15 +85,40 @@ pub(crate) fn connections() -> Result<BTreeSet<Connection>, RequestError> {
     Ok(found)
 }
 
+/// Where sockets in the calling thread's network namespace wait for whoever comes: listening TCP sockets, and UDP sockets that
+/// are connected to nobody, among them those of clients that ask several servers.
+pub fn listening() -> Result<BTreeSet<(Transport, SocketAddr)>, RequestError> {
+    let mut socket = Socket::open(Protocol::SocketDiagnosis, 0, BUFFERS)?;
+    let mut found = BTreeSet::new();
+    for (transport, state, what) in
+        [(Transport::Tcp, LISTEN, "list the TCP sockets"), (Transport::Udp, CLOSE, "list the UDP sockets")]
+    {
+        for family in [libc::AF_INET, libc::AF_INET6] {
+            let listed = list(&mut socket, what, family, transport, &[state])?;
+            let waiting = listed.into_iter().filter(|one| one.local.port() != 0 && one.remote.port() == 0);
+            found.extend(waiting.map(|one| (transport, one.local)));
+        }
+    }
+    Ok(found)
+}
+
+/// The ports that the kernel gives to sockets of clients.
+pub fn client_ports() -> RangeInclusive<u16> {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut ports = text.split_whitespace().filter_map(|port| port.parse().ok());
+    ports.next().zip(ports.next()).map_or(32_768..=60_999, |(first, last)| first..=last)
+}
+
 fn list(
     socket: &mut Socket,
     what: &'static str,
     family: libc::c_int,
     transport: Transport,
+    states: &[u8],
 ) -> Result<Vec<Listed>, RequestError> {
     let mut request = [0; REQUEST];
     (request[0], request[1]) = (family as u8, transport.number());
-    let states = STATES.iter().fold(0u32, |states, state| states | 1 << state);
+    let states = states.iter().fold(0u32, |states, state| states | 1 << state);
     request[4..8].copy_from_slice(&states.to_ne_bytes());
     let each = |all: &mut Vec<Listed>, message: &Message<'_>| {
         all.extend(read(message)?);

@@ -18,6 +18,8 @@ pub const CODES: &[(&str, &str)] = &[
     ("duplicate-port", "two ports of an endpoint have the same name and protocol"),
     ("empty-address", "an address or net is an empty text, which means nothing"),
     ("legacy-name", "a policy is stored under the name that Calico gave it before v3.32"),
+    ("never-matches", "a rule matches no packet, or rules before it in its policy match all of its packets"),
+    ("never-reached", "no packet comes to a rule: a rule of another policy or the end of a tier decides all before it"),
     ("no-effect", "a setting is kept and has no effect here"),
     ("no-expected-ips", "a host endpoint without addresses: label rules elsewhere do not match it"),
     ("no-failsafes", "a list of failsafe ports is empty: no port stays open whatever the policy says"),
@@ -28,6 +30,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("not-copied", "a key of the store is not understood, so `copy` and `backup` leave it out"),
     ("not-enforced", "no agent of this machine enforces what was written"),
     ("octal", "a number begins with 0, so YAML reads it in base 8"),
+    ("only-closes", "a policy has no rule that allows or denies in a direction, and makes endpoints default-deny"),
     ("placement", "a host endpoint governs no interface of this machine"),
     ("rules-not-asked", "a direction has rules but `types` leaves it out, so they are never asked"),
     (
@@ -44,6 +47,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("unquoted", "YAML takes unquoted text for a yes or no or for a number, and other text is read than stands there"),
     ("unreadable", "a stored object cannot be read; the others are shown"),
     ("untracked-on-any", "an untracked policy selects a `*` host endpoint, where it does not act"),
+    ("untracked-one-way", "an untracked policy allows traffic one way, and no untracked policy allows its answers"),
 ];
 
 /// The warnings about an object as it stands.

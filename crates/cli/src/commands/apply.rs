@@ -280,6 +280,17 @@ pub(crate) fn preview(
     session: &mut Session,
 ) -> anyhow::Result<Option<Vec<(Key, Change)>>> {
     let Some(manifests) = session.manifests(verb, files)? else { return Ok(None) };
+    planned(verb, &manifests, place, client, session)
+}
+
+/// The same with manifests that are read.
+pub(crate) fn planned(
+    verb: &str,
+    manifests: &Manifests,
+    place: &Place,
+    client: &Client,
+    session: &mut Session,
+) -> anyhow::Result<Option<Vec<(Key, Change)>>> {
     let objects: Vec<_> = manifests.items.iter().map(|item| in_namespace(item, place.namespace.as_deref())).collect();
     let given = objects.iter().flatten().cloned().collect();
     let batch = client.write(given, Mode::Apply, Manner::Whole, None);
@@ -295,7 +306,7 @@ pub(crate) fn preview(
                 // That is about the store, not about one object.
                 Some(Outcome { result: Err(error @ ClientError::Store(_)), .. }) => return Err(error.into()),
                 Some(Outcome { key, result: Err(error) }) => {
-                    batch::problems(&error, &key, &manifests, |at| placed.get(at).copied())
+                    batch::problems(&error, &key, manifests, |at| placed.get(at).copied())
                 }
                 Some(Outcome { key, result: Ok(one) }) => {
                     done.push((key, one.change));
@@ -305,7 +316,7 @@ pub(crate) fn preview(
             },
         };
         refused += 1;
-        diagnose::show_all(&problems, &manifests, item, &mut session.terminal);
+        diagnose::show_all(&problems, manifests, item, &mut session.terminal);
     }
     if refused > 0 {
         let total = manifests.items.len();
@@ -355,7 +366,7 @@ fn in_namespace(item: &Item, namespace: Option<&str>) -> Result<Object, Box<Prob
     Ok(object)
 }
 
-fn warnings_of(item: &Item) -> Vec<Problem> {
+pub(crate) fn warnings_of(item: &Item) -> Vec<Problem> {
     item.located.problems.iter().filter(|problem| !problem.is_error()).cloned().collect()
 }
 

@@ -132,6 +132,11 @@ impl World {
         self.listeners.push(TcpListener::bind(("0.0.0.0", port)).unwrap());
     }
 
+    /// Takes the first connection that waits at a listener, by the order in which they were made.
+    pub fn accept(&self, listener: usize) -> TcpStream {
+        self.listeners[listener].accept().unwrap().0
+    }
+
     /// Whether the neighbour reaches a port of the machine.
     pub fn reaches(&self, port: u16) -> bool {
         self.outside(move || reach(port))

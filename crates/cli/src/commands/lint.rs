@@ -1,0 +1,203 @@
+//! `lint`: the warnings about everything in the store, or about manifests.
+//!
+//! Exit status 0: none, 1: some, 2: it could not be looked.
+
+mod report;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use clap::Args;
+use tortie_agent::LocalFacts;
+use tortie_api::{Key, Kind, Path};
+use tortie_client::{Client, Manner, Mode, is_initial_tier};
+use tortie_explain::policy::unused_rules;
+use tortie_explain::{Doubt, DoubtKind, doubtful, placement};
+use tortie_manifest::{Problem, Severity, warnings};
+use tortie_policy::{Direction, Policy};
+use tortie_store::memory::MemoryStore;
+use tortie_store::{Listing, Selection};
+use tortie_sync::InForce;
+
+use crate::args::{Files, Format, Place};
+use crate::ask::Agent;
+use crate::commands::apply;
+use crate::in_force::{self, Purpose, Sources, Wanted};
+use crate::judged::topology;
+use crate::plan::Plan;
+use crate::relations::World;
+use crate::report::{Exit, Usage};
+use crate::session::Session;
+use crate::store::Link;
+use report::Report;
+
+/// Arguments of `lint`.
+#[derive(Args, Debug)]
+pub(crate) struct LintArgs {
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    place: Place,
+    /// Only the manifests of -f, without the store
+    #[arg(long, requires = "filename")]
+    offline: bool,
+    /// Only the store: the agent of this machine is not asked for its interfaces
+    #[arg(long, conflicts_with = "offline")]
+    from_store: bool,
+    /// Codes of warnings that are counted and not told; may be given several times
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    allow: Vec<String>,
+    /// text or json
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+/// The warnings of each object.
+type Warnings = BTreeMap<Key, Vec<Problem>>;
+
+/// Tells every warning. What keeps it from looking must not pass for a warning, which is exit status 1.
+pub(crate) fn run(args: &LintArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    lint(args, session).or_else(|error| {
+        session.terminal.fail(&error);
+        Ok(Exit::Unanswered)
+    })
+}
+
+fn lint(args: &LintArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    if let Some(unknown) = args.allow.iter().find(|code| warnings::CODES.iter().all(|(known, _)| known != code)) {
+        return Err(Usage(format!("--allow {unknown}: there is no such code; docs/warnings.md lists them")).into());
+    }
+    let Some((sources, listing, mut found)) = looked_at(args, session)? else { return Ok(Exit::Unanswered) };
+    let in_force = sources.in_force(&listing);
+    let objects = listing.items.iter().filter(|stored| !is_own(&stored.key)).count();
+    of_objects(listing, &mut found)?;
+    of_world(&in_force, sources.ground.as_ref(), &mut found);
+    let report = Report::new(objects, found, &args.allow);
+    match args.output {
+        Format::Text => session.terminal.print(&report.text()),
+        Format::Json => session.terminal.line(format_args!("{:#}", report.json())),
+    }
+    Ok(if report.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// The objects, and the warnings about the text of manifests. None when the manifests cannot be used; that has been said.
+fn looked_at(args: &LintArgs, session: &mut Session) -> anyhow::Result<Option<(Sources, Listing, Warnings)>> {
+    let from_store = args.from_store;
+    if args.files.filename.is_empty() {
+        let wanted = Wanted { from_store, purpose: Purpose::Answer };
+        let sources = in_force::load(&Link::find(session, &args.place)?, wanted, &Agent::soon(), session)?;
+        let listing = sources.listing.clone();
+        return Ok(Some((sources, listing, Warnings::new())));
+    }
+    let Some(manifests) = session.manifests("lint", &args.files)? else { return Ok(None) };
+    let plan = match args.offline {
+        true => Plan::offline(),
+        false => {
+            let wanted = Wanted { from_store, purpose: Purpose::Apply };
+            Plan::begin(&Link::find(session, &args.place)?, wanted, &Agent::soon(), session)?
+        }
+    };
+    let Some(done) = apply::planned("lint", &manifests, &args.place, &plan.client, session)? else { return Ok(None) };
+    let mut found = Warnings::new();
+    for ((key, _), item) in done.into_iter().zip(&manifests.items) {
+        found.entry(key).or_default().extend(apply::warnings_of(item));
+    }
+    let listing = plan.after()?;
+    Ok(Some((plan.sources, listing, found)))
+}
+
+/// The warnings that each object gets when it is written as it is.
+fn of_objects(listing: Listing, found: &mut Warnings) -> anyhow::Result<()> {
+    let client = Client::new(Arc::new(MemoryStore::holding(listing)));
+    let objects = client.list(&Selection::default())?.objects;
+    for object in &objects {
+        found.entry(object.key()).or_default().extend(warnings::of(object));
+    }
+    for outcome in client.write(objects, Mode::Apply, Manner::KeepGoing, None).outcomes {
+        // What could not be written as it is was written by others, and is told where it cannot be read.
+        if let Ok(done) = outcome.result {
+            found.entry(outcome.key).or_default().extend(done.notes);
+        }
+    }
+    Ok(())
+}
+
+/// The warnings about what all objects mean together.
+fn of_world(in_force: &InForce, ground: Option<&LocalFacts>, found: &mut Warnings) {
+    let snapshot = &in_force.snapshot;
+    let world = World::new(snapshot, snapshot.nodes.keys().cloned().collect());
+    let keys: Vec<&Key> = found.keys().collect();
+    let told = tortie_client::each(&keys, |key| world.warnings(key));
+    for (warnings, told) in found.values_mut().zip(told) {
+        warnings.extend(told);
+    }
+    let enforced: Vec<&Policy> = snapshot.policies.values().filter(|policy| !policy.staged).collect();
+    let unused = tortie_client::each(&enforced, |policy| unused_rules(snapshot, policy));
+    for (policy, unused) in enforced.iter().zip(unused) {
+        for (direction, number, why) in unused {
+            let field = if direction == Direction::Ingress { "ingress" } else { "egress" };
+            let message = format!("{field} rule {number} {why}");
+            let problem = Problem::warning("never-matches", rule(field, number - 1), message);
+            found.entry(key(policy)).or_default().push(problem);
+        }
+    }
+    for doubt in doubtful(snapshot) {
+        let Some(policy) = snapshot.policies.get(&doubt.policy) else { continue };
+        found.entry(key(policy)).or_default().push(of_policy(doubt));
+    }
+    for (key, unreadable) in &in_force.unreadable {
+        found.entry(key.clone()).or_default().push(Problem::warning(
+            "unreadable",
+            Path::root(),
+            unreadable.to_string(),
+        ));
+    }
+    for (name, why) in &in_force.invalid_settings {
+        let key = Key::cluster(Kind::FelixConfiguration, name);
+        found.entry(key).or_default().push(Problem::warning("unreadable", Path::root(), why.to_string()));
+    }
+    if ground.is_some() {
+        of_places(in_force, ground, found);
+    }
+}
+
+fn of_policy(doubt: Doubt) -> Problem {
+    let path = match doubt.rule {
+        Some(index) => rule(doubt.field, index),
+        None => Path::from("spec").key(doubt.field),
+    };
+    match doubt.kind {
+        DoubtKind::NeverReached => Problem::warning("never-reached", path, doubt.message),
+        DoubtKind::OnlyCloses => Problem::warning("only-closes", path, doubt.message).help(
+            "right if it is meant to deny by default; otherwise add rules, or leave the direction out of `types`",
+        ),
+        DoubtKind::UntrackedOneWay => Problem::warning("untracked-one-way", path, doubt.message)
+            .help("add the mirrored rule, with source and destination exchanged"),
+    }
+}
+
+/// Host endpoints that govern no interface of this machine, as its agent sees it.
+fn of_places(in_force: &InForce, ground: Option<&LocalFacts>, found: &mut Warnings) {
+    for (name, idle) in placement::all_idle(&topology(&in_force.snapshot, ground)) {
+        let warnings = found.entry(Key::cluster(Kind::HostEndpoint, &name)).or_default();
+        let is_told = |code| warnings.iter().any(|one| one.severity == Severity::Warning(code));
+        if !is_told("same-interface") && !is_told("unknown-node") {
+            let message = format!("the endpoint {idle}");
+            warnings.push(Problem::warning("placement", Path::from("spec"), message));
+        }
+    }
+}
+
+/// What a store has by itself.
+fn is_own(key: &Key) -> bool {
+    key.kind == Kind::ClusterInformation || key.kind == Kind::Tier && is_initial_tier(&key.name)
+}
+
+fn rule(field: &str, index: usize) -> Path {
+    Path::from("spec").key(field).index(index)
+}
+
+fn key(policy: &Policy) -> Key {
+    let id = policy.id.clone();
+    Key { kind: id.kind, namespace: id.namespace, name: id.name }
+}

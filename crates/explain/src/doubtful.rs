@@ -1,0 +1,201 @@
+//! Policies that together mean what is probably not meant: rules that no packet comes to, policies that only close, and
+//! untracked traffic without its answers. `tortie lint` tells it.
+//!
+//! A rule counts as one that packets come to unless every endpoint shows the contrary, so what is told holds for all packets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tortie_eval::{List, Subject, TierView};
+use tortie_policy::{Action, Direction, EndpointId, Interface, Policy, PolicyId, Rule, Snapshot};
+
+/// How many endpoints are named.
+const SHOWN: usize = 3;
+
+/// What is doubtful.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DoubtKind {
+    /// No packet comes to a rule.
+    NeverReached,
+    /// The policy allows and denies nothing, and closes a direction.
+    OnlyCloses,
+    /// Untracked traffic whose answers no untracked policy allows.
+    UntrackedOneWay,
+}
+
+/// One thing about a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// What it is.
+    pub kind: DoubtKind,
+    /// The policy.
+    pub policy: PolicyId,
+    /// The direction, as the field of the rules is called.
+    pub field: &'static str,
+    /// The rule, from 0.
+    pub rule: Option<usize>,
+    /// What is to be said.
+    pub message: String,
+}
+
+/// A direction of a policy.
+type Way = (PolicyId, &'static str);
+
+/// What was seen at all endpoints.
+#[derive(Default)]
+struct Found {
+    /// Of each rule that some endpoint has: why no packet comes to it; none where one may.
+    rules: BTreeMap<(PolicyId, &'static str, usize), Option<String>>,
+    closing: BTreeMap<Way, BTreeSet<EndpointId>>,
+    unanswered: BTreeMap<Way, BTreeSet<EndpointId>>,
+}
+
+/// Everything that is doubtful about the enforced policies.
+pub fn doubtful(snapshot: &Snapshot) -> Vec<Doubt> {
+    let mut found = Found::default();
+    for endpoint in snapshot.host_endpoints.values() {
+        let subject = Subject::host(snapshot, endpoint);
+        let lists = [List::PreDnat, List::Normal, List::Forward];
+        lists.into_iter().for_each(|list| found.look(snapshot, &subject, list));
+        // On `*` no untracked policy acts.
+        if endpoint.interface != Interface::All {
+            found.look(snapshot, &subject, List::Untracked);
+            found.look_for_answers(snapshot, &subject);
+        }
+    }
+    for endpoint in snapshot.workload_endpoints.values() {
+        found.look(snapshot, &Subject::workload(snapshot, endpoint), List::Normal);
+    }
+    found.doubts()
+}
+
+impl Found {
+    /// Follows the packets of one list through the tiers of one endpoint.
+    fn look(&mut self, snapshot: &Snapshot, subject: &Subject, list: List) {
+        if subject.unreadable {
+            return;
+        }
+        for direction in [Direction::Ingress, Direction::Egress] {
+            let mut before: Option<String> = None;
+            for tier in subject.tiers(snapshot, list, direction) {
+                let policies: Vec<&Policy> = enforced(&tier).collect();
+                let Some(last) = policies.last() else { continue };
+                let decides = |rule: &Rule| rule.action != Action::Log;
+                if matches!(list, List::Normal) && tier.denies && !rules(&policies, direction).any(decides) {
+                    let closing = self.closing.entry((last.id.clone(), field(direction))).or_default();
+                    closing.insert(subject.id.clone());
+                }
+                let stop = self.follow(&tier, &policies, direction, before.as_deref());
+                before = before.or(stop);
+            }
+        }
+    }
+
+    /// Follows packets through one tier. Why none goes on to the next one, if so.
+    fn follow(
+        &mut self,
+        tier: &TierView<'_>,
+        policies: &[&Policy],
+        direction: Direction,
+        before: Option<&str>,
+    ) -> Option<String> {
+        let mut goes_on = false;
+        // The rule that decides all packets which come to it, and why nothing comes behind it.
+        let mut stop: Option<(&PolicyId, String)> = None;
+        for policy in policies {
+            for (index, rule) in policy.rules(direction).iter().enumerate() {
+                // What a rule of the same policy hides is told of the policy alone.
+                let hidden = stop.as_ref().filter(|(by, _)| **by != policy.id).map(|(_, why)| why.as_str());
+                let why = before.or(hidden);
+                let seen = self.rules.entry((policy.id.clone(), field(direction), index));
+                let seen = seen.or_insert_with(|| why.map(str::to_owned));
+                if why.is_none() {
+                    *seen = None;
+                }
+                if stop.is_some() || rule.never {
+                    continue;
+                }
+                goes_on |= rule.action == Action::Pass || tier.asked_first && rule.action == Action::Allow;
+                if rule.action != Action::Log && rule.is_any() {
+                    let way = field(direction);
+                    let why = format!("{way} rule {} of {} decides every packet before it", index + 1, policy.id);
+                    stop = Some((&policy.id, why));
+                }
+            }
+        }
+        if goes_on || stop.is_none() && !tier.denies {
+            return None;
+        }
+        let end = || format!("the end of tier {} denies everything before it that its rules leave", tier.name);
+        Some(stop.map_or_else(end, |(_, why)| why))
+    }
+
+    /// Looks for untracked traffic whose answers no untracked policy allows.
+    fn look_for_answers(&mut self, snapshot: &Snapshot, subject: &Subject) {
+        if subject.unreadable {
+            return;
+        }
+        let ways = [Direction::Ingress, Direction::Egress];
+        let [ingress, egress] = ways.map(|direction| subject.tiers(snapshot, List::Untracked, direction));
+        let allows = |policy: &&Policy, way| policy.rules(way).iter().any(|rule| rule.action == Action::Allow);
+        for (way, tiers, back, answers) in
+            [(ways[0], &ingress, ways[1], &egress), (ways[1], &egress, ways[0], &ingress)]
+        {
+            if answers.iter().flat_map(enforced).any(|policy| allows(&policy, back)) {
+                continue;
+            }
+            for policy in tiers.iter().flat_map(enforced).filter(|policy| allows(policy, way)) {
+                let endpoints = self.unanswered.entry((policy.id.clone(), field(way))).or_default();
+                endpoints.insert(subject.id.clone());
+            }
+        }
+    }
+
+    fn doubts(self) -> Vec<Doubt> {
+        let unreached = self.rules.into_iter().filter_map(|((policy, field, index), why)| {
+            let message = format!("no packet comes to {field} rule {}: {}", index + 1, why?);
+            Some(Doubt { kind: DoubtKind::NeverReached, policy, field, rule: Some(index), message })
+        });
+        let closing = self.closing.into_iter().map(|((policy, field), endpoints)| Doubt {
+            kind: DoubtKind::OnlyCloses,
+            policy,
+            field,
+            rule: None,
+            message: format!(
+                "no {field} rule allows or denies anything, and the policy makes {} default-deny",
+                list(&endpoints)
+            ),
+        });
+        let unanswered = self.unanswered.into_iter().map(|((policy, field), endpoints)| {
+            let (what, back) = if field == "ingress" { ("in", "egress") } else { ("out", "ingress") };
+            let of = list(&endpoints);
+            Doubt {
+                kind: DoubtKind::UntrackedOneWay,
+                policy,
+                field,
+                rule: None,
+                message: format!(
+                    "what is allowed {what} here is not tracked, and no untracked {back} rule of {of} allows its answers"
+                ),
+            }
+        });
+        unreached.chain(closing).chain(unanswered).collect()
+    }
+}
+
+fn enforced<'a>(tier: &TierView<'a>) -> impl Iterator<Item = &'a Policy> {
+    tier.policies.clone().into_iter().filter(|policy| !policy.staged)
+}
+
+fn rules<'a>(policies: &[&'a Policy], direction: Direction) -> impl Iterator<Item = &'a Rule> {
+    policies.iter().flat_map(move |policy| policy.rules(direction)).collect::<Vec<_>>().into_iter()
+}
+
+fn field(direction: Direction) -> &'static str {
+    if direction == Direction::Ingress { "ingress" } else { "egress" }
+}
+
+fn list(endpoints: &BTreeSet<EndpointId>) -> String {
+    let names: Vec<String> = endpoints.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = endpoints.len() - names.len();
+    names.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+}
