@@ -13,6 +13,7 @@ use crate::addresses::AddressSet;
 /// Everything that has labels and addresses, those with the same labels and named ports together.
 pub(crate) struct Members<'a> {
     labelled: Vec<Labelled<'a>>,
+    has_unreadable: bool,
     selected: HashMap<Selector, AddressSet>,
 }
 
@@ -50,7 +51,9 @@ impl<'a> Members<'a> {
             ports: &[],
             addresses: AddressSet::of_nets(nets),
         });
-        Self { labelled: endpoints.chain(sets).collect(), selected: HashMap::new() }
+        let labelled: Vec<Labelled<'a>> = endpoints.chain(sets).collect();
+        let has_unreadable = labelled.iter().any(|thing| selects(unreadable_labels(), &thing.labels));
+        Self { labelled, has_unreadable, selected: HashMap::new() }
     }
 
     /// The addresses of all that a selector matches.
@@ -64,7 +67,7 @@ impl<'a> Members<'a> {
 
     /// Whether the labels of anything cannot be read.
     pub(crate) fn has_unreadable(&self) -> bool {
-        self.labelled.iter().any(|thing| selects(unreadable_labels(), &thing.labels))
+        self.has_unreadable
     }
 
     /// Where a named port is, by protocol and number: on the endpoints that a selector matches, or on all.

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tortie_eval::{Subject, effective_labels};
-use tortie_policy::{Labels, Missing, NamedPort, PeerMatch, PolicyId, PortMatch, Rule, Snapshot, UNREADABLE_LABELS};
+use tortie_policy::{Labels, Missing, NamedPort, PeerMatch, Policy, PortMatch, Rule, Snapshot, UNREADABLE_LABELS};
 
 use crate::ways::Placed;
 
 /// What differs between the two sides. More than really differs is no mistake.
 pub(crate) struct Affected<'a> {
     sides: [&'a Snapshot; 2],
-    policies: BTreeSet<PolicyId>,
-    tiers: BTreeSet<String>,
+    /// The policies of each side that differ, ask for something that does, or are in a tier that does.
+    policies: [Vec<&'a Policy>; 2],
     profiles: BTreeSet<String>,
     /// Something that every endpoint may depend on.
     everything: bool,
@@ -38,7 +38,9 @@ impl<'a> Affected<'a> {
         }
         let tiers = changed(&before.tiers, &after.tiers);
         let everything = unknown || before.nodes != after.nodes || before.pools != after.pools;
-        let mut affected = Self { sides, policies, tiers, profiles, everything, nodes: BTreeSet::new() };
+        let counts = |policy: &&Policy| policies.contains(&policy.id) || tiers.contains(&policy.tier);
+        let policies = sides.map(|side| side.policies.values().filter(counts).collect());
+        let mut affected = Self { sides, policies, profiles, everything, nodes: BTreeSet::new() };
         affected.nodes = affected.find_nodes();
         affected
     }
@@ -46,12 +48,12 @@ impl<'a> Affected<'a> {
     fn find_nodes(&self) -> BTreeSet<&'a str> {
         let [before, after] = self.sides;
         let mut nodes: BTreeSet<&'a str> = BTreeSet::new();
-        for side in self.sides {
+        for (at, side) in self.sides.into_iter().enumerate() {
             // Endpoints with the same labels and profiles have the same policies.
             let mut known: BTreeMap<(Labels, Vec<String>), bool> = BTreeMap::new();
             let mut concerns = |subject: Subject| {
                 let key = (subject.labels.clone(), subject.profiles.clone());
-                *known.entry(key).or_insert_with(|| self.concerns(side, &subject))
+                *known.entry(key).or_insert_with(|| self.concerns(at, &subject))
             };
             for (name, endpoint) in &side.host_endpoints {
                 let differs = before.host_endpoints.get(name) != after.host_endpoints.get(name);
@@ -87,11 +89,7 @@ impl<'a> Affected<'a> {
         self.is_all_of(&placed.host.node)
             || !before.iter().map(key).eq(after.iter().map(key))
             || self.differs_at(placed)
-            || self
-                .sides
-                .iter()
-                .zip(&placed.governors)
-                .any(|(side, all)| all.iter().any(|one| self.concerns(side, one)))
+            || placed.governors.iter().enumerate().any(|(at, all)| all.iter().any(|one| self.concerns(at, one)))
     }
 
     /// Whether the endpoint itself is another.
@@ -105,10 +103,10 @@ impl<'a> Affected<'a> {
         }
     }
 
-    fn concerns(&self, side: &Snapshot, subject: &Subject) -> bool {
-        let by_profile = subject.profiles.iter().any(|name| self.profiles.contains(name));
-        let mut selecting = side.policies.values().filter(|policy| policy.selector.matches(&subject.labels));
-        by_profile || selecting.any(|policy| self.policies.contains(&policy.id) || self.tiers.contains(&policy.tier))
+    /// Whether a policy or a profile of an endpoint of one side, the first or the second, may say something else.
+    pub(crate) fn concerns(&self, side: usize, subject: &Subject) -> bool {
+        subject.profiles.iter().any(|name| self.profiles.contains(name))
+            || self.policies[side].iter().any(|policy| policy.selector.matches(&subject.labels))
     }
 }
 

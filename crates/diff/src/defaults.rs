@@ -6,6 +6,8 @@ use std::fmt;
 use tortie_eval::{DefaultDecision, List, Subject};
 use tortie_policy::{Direction, EndpointId, Snapshot};
 
+use crate::affected::Affected;
+
 /// What becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Default {
@@ -103,7 +105,8 @@ impl fmt::Display for DefaultChange {
 
 /// The defaults that are not as they were, by endpoint. `idle` are the host endpoints of each side that govern no interface.
 pub fn defaults(before: &Snapshot, after: &Snapshot, idle: [&BTreeSet<String>; 2]) -> Vec<DefaultChange> {
-    let (before, after) = (all(before, idle[0]), all(after, idle[1]));
+    let affected = Affected::new([before, after]);
+    let [before, after] = [0, 1].map(|at| all([before, after], at, idle, &affected));
     let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
     let at = |side: &BTreeMap<Place, (EndpointId, Default)>, place: &Place| {
         side.get(place).map_or(Default::NoEndpoint, |(_, default)| default.clone())
@@ -131,21 +134,38 @@ pub fn defaults(before: &Snapshot, after: &Snapshot, idle: [&BTreeSet<String>; 2
 /// The endpoint's name, whether forwarded packets are meant, and the direction.
 type Place = (String, bool, Direction);
 
-fn all(snapshot: &Snapshot, idle: &BTreeSet<String>) -> BTreeMap<Place, (EndpointId, Default)> {
+/// Those of one side, the first or the second, without endpoints that have the same defaults on both.
+fn all(
+    sides: [&Snapshot; 2],
+    at: usize,
+    idle: [&BTreeSet<String>; 2],
+    affected: &Affected<'_>,
+) -> BTreeMap<Place, (EndpointId, Default)> {
+    let (snapshot, other) = (sides[at], sides[1 - at]);
+    let is_idle = |name: &String| idle.map(|names| names.contains(name));
     // A host endpoint whose node cannot be read is nowhere; the interface of such a workload is closed.
     let hosts = snapshot.host_endpoints.values().filter(|endpoint| !endpoint.node.is_empty());
-    let hosts = hosts.map(|endpoint| (Subject::host(snapshot, endpoint), true));
+    let hosts = hosts.map(|endpoint| {
+        let [before, after] = is_idle(&endpoint.name);
+        let is_same = before == after && other.host_endpoints.get(&endpoint.name) == Some(endpoint);
+        (Subject::host(snapshot, endpoint), true, is_same)
+    });
     let workloads = snapshot.workload_endpoints.values().map(|endpoint| {
+        let is_same = other.workload_endpoints.get(&endpoint.id) == Some(endpoint);
         let subject = Subject::workload(snapshot, endpoint);
-        (Subject { unreadable: subject.unreadable || !endpoint.has_place(), ..subject }, false)
+        (Subject { unreadable: subject.unreadable || !endpoint.has_place(), ..subject }, false, is_same)
     });
     let mut found = BTreeMap::new();
     // Endpoints with the same labels and profiles have the same defaults.
     let mut known: BTreeMap<(_, _, bool, bool), [Default; 4]> = BTreeMap::new();
-    for (subject, is_host) in hosts.chain(workloads) {
+    for (subject, is_host, is_same) in hosts.chain(workloads) {
+        // What is the same on both sides, and has only policies and profiles that are, is left out.
+        if is_same && ![0, 1].iter().any(|side| affected.concerns(*side, &subject)) {
+            continue;
+        }
         let key = (subject.labels.clone(), subject.profiles.clone(), subject.unreadable, is_host);
         let four = match &subject.id {
-            EndpointId::Host(name) if idle.contains(name) => std::array::from_fn(|_| Default::NotInForce),
+            EndpointId::Host(name) if idle[at].contains(name) => std::array::from_fn(|_| Default::NotInForce),
             _ => known.entry(key).or_insert_with(|| of_subject(snapshot, &subject, is_host)).clone(),
         };
         let places = [

@@ -14,6 +14,7 @@ mod affected;
 mod cells;
 mod defaults;
 mod objects;
+mod part;
 mod traffic;
 mod verdicts;
 mod ways;

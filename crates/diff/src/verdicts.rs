@@ -14,6 +14,7 @@ use tortie_policy::{Direction, EndpointId, Family, Snapshot};
 
 use crate::affected::Affected;
 use crate::cells::Cells;
+use crate::part::{Part, Parts};
 use crate::traffic;
 pub use crate::ways::Reach;
 use crate::ways::{EndpointWay, Placed, placed, ways};
@@ -93,9 +94,11 @@ pub fn verdicts(before: &Snapshot, after: &Snapshot, known: Option<&Host>, nowhe
     let names = Names::new(after);
     let mut found = Verdicts::default();
     let mut rows: Vec<VerdictChange> = Vec::new();
+    let parts = sides.map(Parts::new);
     for placed in concerned(sides, known, nowhere) {
+        let parts = parts.each_ref().map(|parts| parts.judging(&placed.host, &placed.interface));
         for way in ways(&placed, sides) {
-            match regions(sides, &none, &placed, &way) {
+            match regions(sides, &parts, &none, &placed, &way) {
                 Ok(regions) => rows.extend(told(&placed, &way, &regions, &names)),
                 Err(classes) => {
                     let endpoint = placed.endpoint.clone();
@@ -116,9 +119,11 @@ fn concerned(sides: [&Snapshot; 2], known: Option<&Host>, nowhere: &BTreeSet<&st
     found
 }
 
-/// Where the two sides differ on one way; or how many classes are too many. `none` are conditions of each side, to begin with.
+/// Where the two sides differ on one way; or how many classes are too many. `none` are conditions of each side, to begin with; packets
+/// are judged by the parts.
 fn regions(
     sides: [&Snapshot; 2],
+    parts: &[Part; 2],
     none: &[Conditions<'_>; 2],
     placed: &Placed,
     way: &EndpointWay,
@@ -134,7 +139,7 @@ fn regions(
         if cells.count() > MOST {
             return Err(cells.count());
         }
-        regions.extend(of_cells(sides, &placed.host, way, family, &cells));
+        regions.extend(of_cells(parts, way, family, &cells));
     }
     Ok(regions)
 }
@@ -162,7 +167,7 @@ fn conditions<'a>(
 }
 
 /// What differs, by what packets carry: payloads that differ at the same places are one region.
-fn of_cells(sides: [&Snapshot; 2], host: &Host, way: &EndpointWay, family: Family, cells: &Cells) -> Vec<Region> {
+fn of_cells(parts: &[Part; 2], way: &EndpointWay, family: Family, cells: &Cells) -> Vec<Region> {
     // One address of each class.
     let addresses = |partition: &Partition| -> Vec<IpAddr> {
         (0..partition.len()).map(|class| address(family, partition.representative(class))).collect()
@@ -176,7 +181,7 @@ fn of_cells(sides: [&Snapshot; 2], host: &Host, way: &EndpointWay, family: Famil
         for (s, source) in sources.iter().enumerate() {
             for (d, destination) in destinations.iter().enumerate() {
                 let packet = Packet { source: *source, destination: *destination, protocol, transport, ..new(way) };
-                let [before, after] = sides.map(|side| judge(side, host, &packet));
+                let [before, after] = parts.each_ref().map(|part| judge(&part.snapshot, &part.host, &packet));
                 if before.allowed != after.allowed {
                     let Differing { pairs, by } = &mut differing[usize::from(after.allowed)];
                     pairs.push((s, d));

@@ -11,8 +11,10 @@ use tortie_net::IpNet;
 use tortie_policy::packet::{Host, Link, Way};
 use tortie_policy::{Direction, EndpointId, Family, Interface, Snapshot};
 
+use crate::part::{Part, Parts};
+
 /// The name of an interface that no endpoint is for by name. What is for all interfaces is for it too.
-const OTHER: &str = "elsewhere";
+pub(crate) const OTHER: &str = "elsewhere";
 
 /// Which packets of an endpoint are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,17 +108,18 @@ pub(crate) fn placed(sides: [&Snapshot; 2], known: Option<&Host>, is_node: impl 
     let mut found: Vec<Placed> = Vec::new();
     let mut seen = BTreeSet::new();
     let mut hosts: BTreeMap<&str, Rc<Host>> = BTreeMap::new();
+    let parts = sides.map(Parts::new);
     let put = |endpoint: EndpointId, host: &Rc<Host>, interface: &str| {
-        let governors = sides.map(|side| governors(side, host, interface));
+        let governors = parts.each_ref().map(|parts| governors(&parts.governing(host, interface), interface));
         Placed { endpoint, host: host.clone(), interface: interface.to_owned(), governors }
     };
-    for side in sides {
-        // Who governs each interface of a node, looked for once.
-        let mut governed: BTreeMap<&str, Vec<(String, &str)>> = BTreeMap::new();
+    for (side, parts) in sides.into_iter().zip(&parts) {
+        // Which interfaces of a node each endpoint governs, looked for once.
+        let mut governed: BTreeMap<&str, BTreeMap<String, Vec<String>>> = BTreeMap::new();
         for endpoint in side.host_endpoints.values().filter(|one| !one.node.is_empty() && is_node(&one.node)) {
             let host = hosts.entry(&endpoint.node).or_insert_with(|| host(&endpoint.node, known, sides).into());
-            let governed = governed.entry(&endpoint.node).or_insert_with(|| by_interface(side, host));
-            for (interface, _) in governed.iter().filter(|(_, governor)| *governor == endpoint.name) {
+            let governed = governed.entry(&endpoint.node).or_insert_with(|| by_governor(parts, host));
+            for interface in governed.get(&endpoint.name).into_iter().flatten() {
                 // An endpoint for all interfaces is asked about at one that has none of its own.
                 let by_name = !matches!(endpoint.interface, Interface::All) || interface == OTHER;
                 if by_name && seen.insert((endpoint.name.clone(), interface.clone(), true)) {
@@ -135,19 +138,25 @@ pub(crate) fn placed(sides: [&Snapshot; 2], known: Option<&Host>, is_node: impl 
     found
 }
 
-/// The interfaces of a node that have an endpoint, and its name.
-fn by_interface<'a>(side: &'a Snapshot, host: &Host) -> Vec<(String, &'a str)> {
-    let interfaces = host.links.iter().map(|link| link.name.as_str()).chain([OTHER]);
-    interfaces.filter_map(|name| Some((name.to_owned(), host_endpoint(side, host, name)?.name.as_str()))).collect()
+/// The interfaces of a node that have an endpoint, by its name.
+fn by_governor(parts: &Parts, host: &Host) -> BTreeMap<String, Vec<String>> {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for interface in host.links.iter().map(|link| link.name.as_str()).chain([OTHER]) {
+        let Part { snapshot, host } = parts.governing(host, interface);
+        if let Some(governor) = host_endpoint(&snapshot, &host, interface) {
+            found.entry(governor.name.clone()).or_default().push(interface.to_owned());
+        }
+    }
+    found
 }
 
 /// The endpoints that can have a say on the ways of those of an interface, on one side.
-fn governors(side: &Snapshot, host: &Host, interface: &str) -> Vec<Subject> {
+fn governors(Part { snapshot, host }: &Part, interface: &str) -> Vec<Subject> {
     let mut found = Vec::new();
-    let of_host = |interface: &str| host_endpoint(side, host, interface).map(|one| Subject::host(side, one));
+    let of_host = |interface: &str| host_endpoint(snapshot, host, interface).map(|one| Subject::host(snapshot, one));
     found.extend(of_host(OTHER));
     found.extend(of_host(interface));
-    found.extend(workload_endpoint(side, host, interface).map(|one| Subject::workload(side, one)));
+    found.extend(workload_endpoint(snapshot, host, interface).map(|one| Subject::workload(snapshot, one)));
     found
 }
 

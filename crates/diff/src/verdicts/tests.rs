@@ -55,10 +55,11 @@ fn a_packet_is_told_if_and_only_if_it_is_judged_otherwise() {
         let none = sides.map(|side| Conditions::new(side, Domain::default()));
         let probes: Vec<Packet> = Case::random(seed).probes.iter().map(|probe| probe.packet()).collect();
         for placed in placed(sides, Some(&known), |_| true) {
+            let parts = sides.map(|side| Parts::new(side).judging(&placed.host, &placed.interface));
             let concerns = affected.is_node(&placed.host.node) && affected.is(&placed);
             for way in ways(&placed, sides) {
                 let regions = match concerns {
-                    true => match regions(sides, &none, &placed, &way) {
+                    true => match regions(sides, &parts, &none, &placed, &way) {
                         Ok(regions) => regions,
                         Err(_) => continue,
                     },
