@@ -43,6 +43,7 @@ pub mod text;
 pub mod tier;
 mod topology;
 mod trace;
+mod unreachable;
 
 pub use doubtful::{Doubt, DoubtKind, doubtful};
 pub use question::{AskError, EndSpec, Question, State, What};

@@ -11,7 +11,7 @@ use tortie_policy::{HostEndpoint, Interface, Snapshot};
 use crate::question::{AskError, EndSpec, Question, State, What, similar_service};
 use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
-use crate::{alike_interfaces, interfaces, multicast, not_asked, placement};
+use crate::{alike_interfaces, interfaces, multicast, not_asked, placement, unreachable};
 
 /// A source port for packets whose port nobody asked about.
 const SOME_PORT: u16 = 49152;
@@ -282,6 +282,8 @@ struct Route {
     from: Location,
     to: Location,
     end: Location,
+    /// The interface of the workload at the end takes no packets: they follow the routes of its node.
+    passes_by: bool,
     packet: Packet,
     translation: Option<(IpAddr, Option<u16>)>,
 }
@@ -340,11 +342,14 @@ impl Route {
             uplinks: Vec::new(),
             from: from.clone(),
             to: to.clone(),
+            passes_by: false,
             end,
             packet,
             translation: question.dnat,
             nodes,
         };
+        route.passes_by = unreachable::passes_by(topology, &route.end, notes);
+        unreachable::note_silent(topology, from, notes);
         route.uplinks = route.find_uplinks(topology, question, notes, assumed)?;
         Ok(route)
     }
@@ -366,7 +371,7 @@ impl Route {
         let mut uplinks = Vec::new();
         for (index, node) in self.nodes.iter().enumerate() {
             let starts = index == 0 && self.from.node().is_some();
-            let ends = index + 1 == self.nodes.len() && self.end.node().is_some();
+            let ends = index + 1 == self.nodes.len() && self.end.node().is_some() && !self.passes_by;
             for entering in [true, false] {
                 if if entering { starts } else { ends } {
                     continue;
@@ -492,7 +497,7 @@ impl Route {
                 _ => Some(next()),
             };
             let exit = match &self.end {
-                Location::Workload(endpoint) if ends => Some(endpoint.interface.clone()),
+                Location::Workload(endpoint) if ends && !self.passes_by => Some(endpoint.interface.clone()),
                 Location::Process { .. } if ends => None,
                 _ => Some(next()),
             };

@@ -18,7 +18,7 @@ const WORLD: &str = r#"
 {apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: web1},
  spec: {addresses: [{address: 203.0.113.7, type: ExternalIP}]}}
 ---
-{apiVersion: projectcalico.org/v3, kind: WorkloadEndpoint, metadata: {name: web1-cni-a-eth0, namespace: shop},
+{apiVersion: projectcalico.org/v3, kind: WorkloadEndpoint, metadata: {name: web1-cni-a-eth0, namespace: shop, labels: {app: a}},
  spec: {node: web1, orchestrator: cni, containerID: a, endpoint: eth0, interfaceName: calia, ipNetworks: [10.65.0.2/32]}}
 ---
 {apiVersion: projectcalico.org/v3, kind: WorkloadEndpoint, metadata: {name: web1-cni-b-eth0, namespace: shop},
@@ -31,8 +31,8 @@ const WORLD: &str = r#"
  spec: {node: web1, orchestrator: cni, containerID: d, endpoint: eth0, interfaceName: calid, ipNetworks: [10.65.0.5/32],
         allowSpoofedSourcePrefixes: [10.9.0.0/16]}}
 ---
-{apiVersion: projectcalico.org/v3, kind: NetworkPolicy, metadata: {name: all, namespace: shop},
- spec: {selector: all(), types: [Ingress, Egress], ingress: [{action: Allow}], egress: [{action: Allow}]}}
+{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: all},
+ spec: {selector: app == 'a', types: [Ingress, Egress], ingress: [{action: Allow}], egress: [{action: Allow}]}}
 "#;
 
 fn world() -> Snapshot {
@@ -45,6 +45,10 @@ fn world() -> Snapshot {
 /// The topology as the machine web1 tells it: calib is down and has no route, calic does not exist, and the endpoint of
 /// calid is not in force.
 fn there(snapshot: &Snapshot) -> Topology<'_> {
+    told_there(snapshot, |_| ())
+}
+
+fn told_there(snapshot: &Snapshot, change: impl FnOnce(&mut Machine)) -> Topology<'_> {
     let link = |name: &str, addresses: &[&str]| Link {
         name: name.into(),
         addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
@@ -74,7 +78,8 @@ fn there(snapshot: &Snapshot) -> Topology<'_> {
         route("198.51.100.1/32", RouteKind::Local, "eth1"),
         route("203.0.113.240/32", RouteKind::Local, "lo"),
     ];
-    let machine = Machine { routes, ..Machine::default() };
+    let mut machine = Machine { routes, down: vec!["calib".into()], ..Machine::default() };
+    change(&mut machine);
     Topology::new(snapshot).with_host(Host { node: "web1".into(), links }).with_machine("web1", machine)
 }
 
@@ -130,4 +135,41 @@ fn an_address_of_a_local_route_is_of_the_machine_itself() {
     assert!(said.contains("\nDENIED"), "{said}");
     let said = answer(&topology, &question("192.0.2.9", "203.0.113.241", "udp/777"));
     assert!(said.contains("leaves web1 by eth0"), "{said}");
+}
+
+#[test]
+fn a_packet_to_a_workload_whose_interface_takes_none_follows_the_other_routes() {
+    let snapshot = world();
+    let topology = there(&snapshot);
+    let to = |name: &str| format!("wep/shop/web1-cni-{name}-eth0");
+    let said = answer(&topology, &question("node/web1", &to("a"), "tcp/8080"));
+    assert!(said.contains("leaves web1 by calia") && said.contains("\nALLOWED"), "{said}");
+    for (name, why) in [
+        ("b", "calib, the interface of wep/shop/web1-cni-b-eth0, is down or has no carrier; "),
+        ("c", "web1 has no interface calic, which wep/shop/web1-cni-c-eth0 waits for; "),
+        ("d", "wep/shop/web1-cni-d-eth0 has no route of its own, since it is not in force: it asks for allowSpoofed"),
+    ] {
+        for from in ["node/web1", "wep/shop/web1-cni-a-eth0", "198.51.100.9"] {
+            let said = answer(&topology, &question(from, &to(name), "tcp/8080"));
+            assert!(said.contains("leaves web1 by eth0") && said.contains(why), "{said}");
+            assert!(said.contains("; the packet does not reach it and follows the other routes of web1\n"), "{said}");
+            // What the node itself sends by eth0 is for the endpoint there.
+            assert_eq!(from == "node/web1", said.contains("\nDENIED"), "{said}");
+        }
+    }
+    let said = answer(&topology, &question(&to("c"), "192.0.2.11", "tcp/1"));
+    assert!(said.contains("; no packet comes from it until then\n"), "{said}");
+    // A workload that nobody has made yet is not missed, nor is one where nobody tells of routes.
+    let said = answer(&topology, &question("node/web1", "labels:a=b", "tcp/8080"));
+    assert!(said.contains("leaves web1 by cali-new"), "{said}");
+    let said = answer(&Topology::new(&snapshot), &question("192.0.2.11", &to("c"), "tcp/8080"));
+    assert!(said.contains("leaves web1 by calic"), "{said}");
+}
+
+#[test]
+fn a_packet_to_a_workload_without_an_interface_is_dropped_where_no_route_leads() {
+    let snapshot = world();
+    let topology = told_there(&snapshot, |machine| machine.routes.retain(|route| route.to.prefix_len() > 0));
+    let said = answer(&topology, &question("node/web1", "wep/shop/web1-cni-c-eth0", "tcp/8080"));
+    assert!(said.contains("; web1 has no other route to 10.65.0.4 and drops the packet\n"), "{said}");
 }

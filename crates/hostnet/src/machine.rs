@@ -19,13 +19,14 @@ const MASTERS: [&str; 5] = ["bridge", "bond", "team", "vrf", "openvswitch"];
 /// Length of `struct fib_rule_hdr`.
 const RULE: usize = 12;
 
-/// The routes of the network namespace of the calling thread, and its interfaces that are ports of others. Needs no
-/// privilege.
+/// The routes of the network namespace of the calling thread, its interfaces that are ports of others, and those that
+/// are down. Needs no privilege.
 pub fn machine() -> Result<Machine, RequestError> {
     let mut socket = Socket::open(Protocol::Route, 0, BUFFERS)?;
     let links = links(&mut socket)?;
     let names: BTreeMap<u32, &Link> = links.iter().map(|link| (link.index, link)).collect();
-    let mut machine = Machine { ports: ports_of(&links, &names), ..Machine::default() };
+    let down = links.iter().filter(|link| !link.is_running).map(|link| link.name.clone()).collect();
+    let mut machine = Machine { ports: ports_of(&links, &names), down, ..Machine::default() };
     for family in [libc::AF_INET, libc::AF_INET6] {
         let each = |all: &mut Vec<Route>, message: &Message<'_>| {
             if all.len() <= MOST_ROUTES {
@@ -61,6 +62,7 @@ struct Link {
     name: String,
     master: Option<u32>,
     kind: Option<String>,
+    is_running: bool,
 }
 
 fn links(socket: &mut Socket) -> Result<Vec<Link>, RequestError> {
@@ -75,13 +77,15 @@ fn link(message: &Message<'_>) -> Option<Link> {
     if message.kind != libc::RTM_NEWLINK {
         return None;
     }
-    let (index, _, attrs) = message::link(message)?;
+    let (index, flags, attrs) = message::link(message)?;
+    let running = (libc::IFF_UP | libc::IFF_RUNNING).cast_unsigned();
     let info = attrs.clone().find(libc::IFLA_LINKINFO);
     Some(Link {
         index,
         name: attrs.clone().find(libc::IFLA_IFNAME).map(lossy_text)?,
         master: attrs.find(libc::IFLA_MASTER).and_then(host_u32),
         kind: info.and_then(|info| Attrs::new(info).find(libc::IFLA_INFO_KIND)).map(lossy_text),
+        is_running: flags & running == running,
     })
 }
 

@@ -46,6 +46,22 @@ fn the_routes_of_the_machine_lead_where_the_kernel_sends() {
 }
 
 #[test]
+fn interfaces_that_carry_no_packets_are_down() {
+    in_namespace(|| {
+        for link in ["eth0", "eth1", "eth2"] {
+            ip(&format!("link add {link} type veth peer name p-{link}"));
+        }
+        for link in ["eth0", "p-eth0", "p-eth1", "eth2"] {
+            ip(&format!("link set {link} up"));
+        }
+        let mut down = machine().unwrap().down;
+        down.retain(|name| ["eth0", "eth1", "eth2"].contains(&name.as_str()));
+        down.sort_unstable();
+        assert_eq!(down, ["eth1", "eth2"]);
+    });
+}
+
+#[test]
 fn rules_that_choose_other_tables_make_the_routes_partial() {
     in_namespace(|| {
         ip("rule add from 192.0.2.0/24 lookup 100");

@@ -15,6 +15,9 @@ pub struct Machine {
     pub partial: Option<String>,
     /// Its interfaces that hand what they receive to a master.
     pub ports: Vec<Port>,
+    /// Its interfaces that carry no packets, since they are down or have no carrier.
+    #[serde(default)]
+    pub down: Vec<String>,
 }
 
 /// One route.

@@ -1,0 +1,65 @@
+//! Workloads that packets do not reach, since their interface takes none: packets to their addresses follow the other routes.
+
+use tortie_policy::machine::{Leads, RouteKind};
+use tortie_policy::{EndpointId, WorkloadEndpoint};
+
+use crate::placement;
+use crate::topology::{Location, Topology};
+
+/// Whether packets to the workload at this end do not go to its interface, as far as its machine tells; a note then says
+/// why, and where they go.
+pub(crate) fn passes_by(topology: &Topology<'_>, end: &Location, notes: &mut Vec<String>) -> bool {
+    let Location::Workload(endpoint) = end else { return false };
+    let Some(why) = no_route(topology, endpoint) else { return false };
+    let node = &endpoint.node;
+    let address = endpoint.addresses.first();
+    let is_told = topology.machine(node).is_some_and(|machine| machine.partial.is_none());
+    let leads = address.and_then(|address| topology.leads(node, *address));
+    let is_lost = is_told && leads.is_none_or(|leads| leads.kind == RouteKind::Blocked);
+    let goes = match address {
+        Some(address) if is_lost => format!("{node} has no other route to {address} and drops the packet"),
+        _ => format!("the packet does not reach it and follows the other routes of {node}"),
+    };
+    notes.push(format!("{why}; {goes}"));
+    true
+}
+
+/// Notes that nothing comes from a workload whose interface carries no packets.
+pub(crate) fn note_silent(topology: &Topology<'_>, from: &Location, notes: &mut Vec<String>) {
+    if let Location::Workload(endpoint) = from
+        && let Some(why) = no_link(topology, endpoint)
+    {
+        notes.push(format!("{why}; no packet comes from it until then"));
+    }
+}
+
+/// Why the agent has no route to a workload; none if it has one, or will have as soon as the endpoint is in force.
+fn no_route(topology: &Topology<'_>, endpoint: &WorkloadEndpoint) -> Option<String> {
+    let machine = topology.machine(&endpoint.node)?;
+    let stored = topology.snapshot().workload_endpoints.get(&endpoint.id)?;
+    let by_it = |leads: Leads<'_>| leads.interfaces.contains(&endpoint.interface.as_str());
+    if endpoint.addresses.iter().any(|address| machine.leads(*address).is_some_and(by_it)) {
+        return None;
+    }
+    no_link(topology, endpoint).or_else(|| {
+        let why = placement::idle_workload(topology.snapshot(), stored)?;
+        Some(format!("{} has no route of its own, since it is not in force: {why}", name(endpoint)))
+    })
+}
+
+/// Why the interface of a workload carries no packets; none if it does, or if nobody tells.
+fn no_link(topology: &Topology<'_>, endpoint: &WorkloadEndpoint) -> Option<String> {
+    let (node, interface) = (&endpoint.node, &endpoint.interface);
+    let machine = topology.machine(node)?;
+    let host = topology.known_host(node)?;
+    topology.snapshot().workload_endpoints.get(&endpoint.id)?;
+    if !host.links.iter().any(|link| link.name == *interface) {
+        return Some(format!("{node} has no interface {interface}, which {} waits for", name(endpoint)));
+    }
+    let is_down = machine.down.contains(interface);
+    is_down.then(|| format!("{interface}, the interface of {}, is down or has no carrier", name(endpoint)))
+}
+
+fn name(endpoint: &WorkloadEndpoint) -> EndpointId {
+    EndpointId::Workload(endpoint.id.clone())
+}
