@@ -333,7 +333,7 @@ impl NodeEngine {
         }
         let placement = match item {
             Item::HostEndpoint(one) if one.node == self.node => Some(Placement::Host(one.interface.clone())),
-            Item::WorkloadEndpoint(one) if one.node == self.node => Some(Placement::Workload(one.interface.clone())),
+            Item::WorkloadEndpoint(one) if one.node == self.node => Some(Placement::workload(one)),
             _ => None,
         };
         let is_local = placement.is_some();

@@ -72,6 +72,8 @@ pub(crate) struct PlacementLog {
     places: BTreeMap<EndpointId, BTreeSet<Place>>,
     /// Endpoints that the store changed since the last step.
     told: BTreeSet<EndpointId>,
+    /// What begins the names of workloads' interfaces.
+    prefixes: Vec<String>,
     started: bool,
 }
 
@@ -94,6 +96,9 @@ impl PlacementLog {
 
     fn changes(&mut self, delta: &Delta, locals: &BTreeMap<EndpointId, Placement>) -> Vec<String> {
         self.programs.extend(delta.programs_made.iter().cloned());
+        if let Some(host) = &delta.host {
+            self.prefixes.clone_from(&host.settings.interface_prefixes);
+        }
         let mut before: BTreeMap<EndpointId, (BTreeSet<Place>, Option<[DefaultAction; 2]>)> = BTreeMap::new();
         for id in std::mem::take(&mut self.told) {
             before.entry(id.clone()).or_insert_with(|| self.now(&id));
@@ -185,9 +190,10 @@ impl PlacementLog {
                 if old_places.is_empty() { String::new() } else { format!(", before {}", names(old_places)) };
             let governor = |place: Place| self.at.get(&place).map(|placed| placed.id.to_string());
             return match seat {
-                Some(seat) => {
-                    Some(format!("{id} governs no interface{governed}: {}", status_builder::waits(seat, &governor)))
-                }
+                Some(seat) => Some(format!(
+                    "{id} governs no interface{governed}: {}",
+                    status_builder::waits(seat, &governor, &self.prefixes)
+                )),
                 None if old_places.is_empty() => None,
                 None => Some(format!("{id} governs no interface{governed}: it is not in the store any more")),
             };

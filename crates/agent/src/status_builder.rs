@@ -63,7 +63,7 @@ pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplan
             refused: told.refused,
             busy: told.busy,
         },
-        endpoints: all_endpoints(&record, &told.endpoints, &ports),
+        endpoints: all_endpoints(&record, &told.endpoints, &ports, &told.prefixes),
         interfaces: interfaces(&record, &governors, &told.prefixes),
         troubles: record
             .unreadable
@@ -208,7 +208,12 @@ fn then(state: &State, stage: &str, program: &Program) -> String {
 }
 
 /// The endpoints that the store has for this node, enforced or not, and any other that is enforced still.
-fn all_endpoints(record: &StatusRecord, enforced: &[(Place, Enforced)], ports: &[Port]) -> Vec<EndpointStatus> {
+fn all_endpoints(
+    record: &StatusRecord,
+    enforced: &[(Place, Enforced)],
+    ports: &[Port],
+    prefixes: &[String],
+) -> Vec<EndpointStatus> {
     let mut all: BTreeMap<String, EndpointStatus> = BTreeMap::new();
     for (place, one) in enforced {
         let status = all.entry(one.id.to_string()).or_default();
@@ -233,15 +238,17 @@ fn all_endpoints(record: &StatusRecord, enforced: &[(Place, Enforced)], ports: &
         let name = id.to_string();
         all.entry(name.clone()).or_insert_with(|| EndpointStatus {
             name,
-            note: format!("not in force: {}", waits(seat, &governor)),
+            note: format!("not in force: {}", waits(seat, &governor, prefixes)),
             ..Default::default()
         });
     }
     all.into_values().collect()
 }
 
-/// Why an endpoint that sits there governs no interface. `governor` says which endpoint governs a place.
-pub(crate) fn waits(seat: &Placement, governor: &dyn Fn(Place) -> Option<String>) -> String {
+/// Why an endpoint that sits there governs no interface. `governor` says which endpoint governs a place, and `prefixes` are
+/// what begins the names of workloads' interfaces.
+pub(crate) fn waits(seat: &Placement, governor: &dyn Fn(Place) -> Option<String>, prefixes: &[String]) -> String {
+    let is_workload = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()));
     match seat {
         Placement::Host(Interface::ByAddress) => {
             "no interface has one of its expectedIPs, or endpoints whose names sort first govern those that do"
@@ -256,7 +263,18 @@ pub(crate) fn waits(seat: &Placement, governor: &dyn Fn(Place) -> Option<String>
             Some(governor) => format!("{governor}, whose name sorts first, governs {name}"),
             None => format!("a setting leaves {name} out"),
         },
-        Placement::Workload(name) => format!("another endpoint governs {name}, or it is left out by a setting"),
+        Placement::Workload { interface, spoofs } => match governor(Place::Workload(interface.clone())) {
+            Some(governor) => {
+                format!("{governor}, which comes first by orchestrator, workload and endpoint, governs {interface}")
+            }
+            None if !is_workload(interface) => {
+                format!("{interface} begins with none of the prefixes of workloads' interfaces (interfacePrefix)")
+            }
+            None if *spoofs => format!(
+                "it asks for allowSpoofedSourcePrefixes while workloadSourceSpoofing is Disabled, so {interface} stays closed"
+            ),
+            None => "its interface cannot be read".to_owned(),
+        },
     }
 }
 

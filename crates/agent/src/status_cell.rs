@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tortie_api::{Key, Kind};
 use tortie_policy::packet::Link;
-use tortie_policy::{EndpointId, Interface};
+use tortie_policy::{EndpointId, Interface, WorkloadEndpoint};
 use tortie_sync::Unreadable;
 
 use crate::config::Local;
@@ -85,7 +85,19 @@ pub(crate) enum Placement {
     /// A host endpoint.
     Host(Interface),
     /// A workload's interface.
-    Workload(String),
+    Workload {
+        /// Its name.
+        interface: String,
+        /// Whether the endpoint has `allowSpoofedSourcePrefixes`.
+        spoofs: bool,
+    },
+}
+
+impl Placement {
+    /// The placement of a workload endpoint.
+    pub(crate) fn workload(endpoint: &WorkloadEndpoint) -> Self {
+        Self::Workload { interface: endpoint.interface.clone(), spoofs: !endpoint.spoofing.is_empty() }
+    }
 }
 
 impl StatusCell {

@@ -36,9 +36,7 @@ impl World {
             let Content::Item(item) = change.content else { panic!("{kind} is an item") };
             let (id, seat) = match &*item {
                 Item::HostEndpoint(one) => (EndpointId::Host(name.to_owned()), Placement::Host(one.interface.clone())),
-                Item::WorkloadEndpoint(one) => {
-                    (EndpointId::Workload(one.id.clone()), Placement::Workload(one.interface.clone()))
-                }
+                Item::WorkloadEndpoint(one) => (EndpointId::Workload(one.id.clone()), Placement::workload(one)),
                 _ => {
                     self.engine.update(Update::Put(*item));
                     continue;
@@ -106,6 +104,34 @@ fn an_endpoint_that_never_governed_anything_is_told_with_the_reason() {
     assert!(lines[0].starts_with("hep/far governs no interface: no interface has one of its expectedIPs"), "{lines:?}");
     assert_eq!(world.locals.len(), 1);
     assert!(matches!(world.locals.values().next(), Some(Placement::Host(Interface::ByAddress))));
+}
+
+#[test]
+fn a_workload_endpoint_that_governs_nothing_is_told_with_the_reason() {
+    let mut world = World::new(&["cali1"]);
+    let mut told = |name: &str, interface: &str, more: serde_json::Value| {
+        let mut spec = json!({
+            "node": "n", "orchestrator": "o", "workload": name, "endpoint": "e", "interfaceName": interface,
+            "ipNetworks": ["10.65.0.2/32"]
+        });
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        world.put(Kind::WorkloadEndpoint, "shop", &format!("n-o-{name}-e"), spec);
+        world.step().remove(0)
+    };
+    let none = || json!({});
+    assert_eq!(
+        told("s", "cali1", json!({"allowSpoofedSourcePrefixes": ["10.9.0.0/16"]})),
+        "wep/shop/n-o-s-e governs no interface: it asks for allowSpoofedSourcePrefixes while workloadSourceSpoofing is Disabled, so cali1 stays closed"
+    );
+    assert!(told("a", "cali1", none()).contains("governs cali1"));
+    assert_eq!(
+        told("b", "cali1", none()),
+        "wep/shop/n-o-b-e governs no interface: wep/shop/n-o-a-e, which comes first by orchestrator, workload and endpoint, governs cali1"
+    );
+    assert_eq!(
+        told("c", "tap1", none()),
+        "wep/shop/n-o-c-e governs no interface: tap1 begins with none of the prefixes of workloads' interfaces (interfacePrefix)"
+    );
 }
 
 #[test]

@@ -59,9 +59,9 @@ fn each_endpoint_has_its_path() {
     let hep = EndpointId::Host("h".to_owned());
     let wep = |name: &str| EndpointId::Workload(WorkloadId { namespace: "default".into(), name: name.into() });
     record.locals.insert(hep.clone(), Placement::Host(Interface::Named("eth0".into())));
-    record.locals.insert(wep("node1-k8s-a--b-eth0"), Placement::Workload("cali1".into()));
-    record.locals.insert(wep("node1-k8s-c-eth0"), Placement::Workload("cali2".into()));
-    record.locals.insert(wep("odd"), Placement::Workload("cali1".into()));
+    record.locals.insert(wep("node1-k8s-a--b-eth0"), Placement::Workload { interface: "cali1".into(), spoofs: false });
+    record.locals.insert(wep("node1-k8s-c-eth0"), Placement::Workload { interface: "cali2".into(), spoofs: false });
+    record.locals.insert(wep("odd"), Placement::Workload { interface: "cali1".into(), spoofs: false });
     let mut state = State::default();
     state.endpoints.insert(Place::Host("eth0".into()), endpoint(hep));
     state.endpoints.insert(Place::Workload("cali1".into()), endpoint(wep("node1-k8s-a--b-eth0")));
