@@ -26,6 +26,7 @@ use crate::lock::{Lock, LockError};
 use crate::logger::{LogFormat, event};
 use crate::network::{self, NetworkQueue};
 use crate::node_name::NodeName;
+use crate::off::{Places, Switch};
 use crate::request_handler::RequestHandler;
 use crate::socket::{self, Reply};
 use crate::status_cell::StatusCell;
@@ -44,6 +45,8 @@ pub struct Options {
     pub store_name: String,
     /// Where the local socket is.
     pub run: PathBuf,
+    /// Where it is said that enforcement is off.
+    pub off: Places,
     /// Where the copy of the store is.
     pub state: PathBuf,
     /// Calico's file of settings.
@@ -148,6 +151,9 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     }
     log::info!(target: event::TABLE_ADOPTED, "{}", enforce::lock(&dataplane).adopt().map_err(AgentError::Adopt)?);
 
+    let switch = Arc::new(Switch::new(options.off, dataplane.clone(), status.clone()));
+    // Before anything is enforced. Where it fails that stands in the status, and is tried again.
+    drop(switch.look());
     let watch = enforce::lock(&dataplane).watch().map_err(AgentError::Watch)?;
 
     let (inputs, received) = sync_channel(WAITING);
@@ -207,6 +213,10 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
         let (store, status, stop) = (store.clone(), status.clone(), stop.clone());
         move || confirmations::run(&store, &status, &stop)
     })?;
+    thread("off", {
+        let (switch, stop) = (switch.clone(), stop.clone());
+        move || switch.run(&stop)
+    })?;
     if notify::is_asked_for() {
         thread("notify", {
             let (status, stop) = (status.clone(), stop.clone());
@@ -224,6 +234,7 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
             store: store.clone(),
             cache: cache.clone(),
             inputs: inputs.clone(),
+            switch,
             denials: denials.clone(),
         };
         let (end, restart) = (signals.handle(), restart.clone());

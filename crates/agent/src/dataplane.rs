@@ -54,6 +54,9 @@ pub trait NodeDataplane: Send {
     /// Logs denied packets to this nflog group; without a group, logs none.
     fn log_denied(&mut self, group: Option<u16>) -> Result<(), String>;
 
+    /// Switches enforcement off, so that no packet is judged, or on again: in one step, or not at all.
+    fn set_off(&mut self, off: bool) -> Result<(), String>;
+
     /// Removes everything that tortie has in the kernel.
     fn remove(&mut self) -> Result<(), String>;
 }
@@ -199,6 +202,10 @@ impl NodeDataplane for Kernel {
         Kernel::log_denied(self, group).map_err(|error| chain(&error))
     }
 
+    fn set_off(&mut self, off: bool) -> Result<(), String> {
+        Kernel::set_off(self, off).map_err(|error| chain(&error))
+    }
+
     fn remove(&mut self) -> Result<(), String> {
         Kernel::remove(self).map(drop).map_err(|error| chain(&error))
     }
@@ -253,6 +260,10 @@ impl NodeDataplane for Fake {
 
     fn log_denied(&mut self, _: Option<u16>) -> Result<(), String> {
         Err("a fake has no packets".to_owned())
+    }
+
+    fn set_off(&mut self, _: bool) -> Result<(), String> {
+        Ok(())
     }
 
     fn remove(&mut self) -> Result<(), String> {

@@ -53,6 +53,7 @@ mod network;
 mod node_name;
 mod not_done;
 mod notify;
+pub mod off;
 mod other_nodes;
 mod placement_log;
 mod private_directory;

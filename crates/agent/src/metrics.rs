@@ -81,10 +81,15 @@ fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Reg
         ("felix_resyncs_started", "How often the store was listed", signed(record.resyncs)),
         ("felix_int_dataplane_failures", "Changes that could not be made at once", signed(record.failures)),
         ("felix_ipsets_total", "Sets in force", enforced.sets),
-        ("tortie_ready", "Whether the kernel has what the store says", i64::from(health::readiness(status, &record).0)),
+        (
+            "tortie_ready",
+            "Whether the kernel has what the store says",
+            i64::from(health::readiness(status, &record).0 && record.off.is_none()),
+        ),
         ("tortie_generation_wanted", "What is to be enforced", signed(record.wanted.generation)),
         ("tortie_generation_in_kernel", "What is enforced", signed(record.in_kernel.generation)),
         ("tortie_store_revision", "The store's revision that is enforced", signed(record.in_kernel.position.highest())),
+        ("tortie_off", "Whether enforcement is switched off", i64::from(record.off.is_some())),
         (
             "tortie_store_replaced",
             "Whether another store stands in the place of the one in force, and is not obeyed",

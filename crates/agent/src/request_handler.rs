@@ -16,6 +16,7 @@ use crate::engine::Input;
 use crate::events::Event;
 use crate::local_facts::LocalFacts;
 use crate::logger::event;
+use crate::off::{Off, Switch};
 use crate::socket::{AgentState, Answer, Objects, Reply, Request};
 use crate::status::{Mark, Status, StoreState};
 use crate::status_builder;
@@ -43,6 +44,8 @@ pub(crate) struct RequestHandler {
     /// The copy of the store.
     pub(crate) cache: Option<CacheWriter>,
     pub(crate) inputs: SyncSender<Input>,
+    /// Switches enforcement off and on.
+    pub(crate) switch: Arc<Switch>,
     /// Those who watch denied packets.
     pub(crate) denials: Arc<Denials>,
 }
@@ -75,6 +78,10 @@ impl RequestHandler {
                     return Reply::Failed { reason: format!("the agent follows {own}, and this call means {store}") };
                 }
                 let most = Duration::from_millis(timeout_ms).min(LONGEST_WAIT);
+                let off = self.status.read().off.clone();
+                if let Some(off) = off {
+                    return self.not_waited(&off);
+                }
                 let done = self.wait(&position, Instant::now() + most);
                 let record = self.status.read();
                 let reason = record
@@ -95,6 +102,10 @@ impl RequestHandler {
             },
             Request::AcceptStore { store } => self.accept(&store),
             Request::AcceptNode => self.accept_node(),
+            Request::Switch => match self.switch.look() {
+                Ok(off) => Reply::Switched { off, programmed: self.status.read().programmed },
+                Err(reason) => Reply::Failed { reason },
+            },
             Request::Uninstall => {
                 log::info!(target: event::AGENT_STOPPING, "asked to remove everything of ours and to end");
                 let (answer, answered) = sync_channel(1);
@@ -107,6 +118,13 @@ impl RequestHandler {
                 }
             }
         }
+    }
+
+    /// What is answered to whoever waits for the kernel while enforcement is off.
+    fn not_waited(&self, off: &Off) -> Reply {
+        let record = self.status.read();
+        let unreadable = record.unreadable.iter().map(|(key, one)| format!("{key}: {one}")).collect();
+        Reply::Waited { done: false, in_kernel: record.in_kernel.clone(), reason: Some(off.to_string()), unreadable }
     }
 
     /// Sends denied packets until the client goes away.

@@ -16,6 +16,7 @@ use tortie_store::{Position, Stored};
 
 use crate::events::Event;
 use crate::local_facts::LocalFacts;
+use crate::off::Off;
 use crate::private_directory;
 use crate::status::{Mark, RuleCount, Status, StoreStatus};
 use crate::supervisor::{self, Lifetime};
@@ -68,6 +69,8 @@ pub enum Request {
     AcceptNode,
     /// What each rule has counted.
     RuleCounts,
+    /// Look whether enforcement is to be on or off, and do that before anything is answered.
+    Switch,
     /// Take everything of ours out of the kernel, and end.
     Uninstall,
     /// Send an event for each denied packet, until the client goes away.
@@ -118,6 +121,13 @@ pub enum Reply {
     RuleCounts {
         /// The rules.
         rules: Vec<RuleCount>,
+    },
+    /// The kernel has what is said of on and off.
+    Switched {
+        /// Enforcement is off.
+        off: Option<Off>,
+        /// Whether anything of the store was put into the kernel yet.
+        programmed: bool,
     },
     /// Behind the line come events.
     Watching,

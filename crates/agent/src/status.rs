@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tortie_store::Position;
 
+use crate::off::Off;
+
 /// All of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -12,6 +14,9 @@ pub struct Status {
     /// What this machine is called now, where that is not the node that is enforced: nothing changes until that name is
     /// accepted.
     pub called: Option<String>,
+    /// Enforcement is switched off: no policy is enforced, whatever stands below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub off: Option<Off>,
     /// The agent's process.
     pub pid: u32,
     /// Its version.

@@ -43,9 +43,10 @@ pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplan
     Status {
         node: node.to_owned(),
         called: record.called.clone(),
+        off: record.off.clone(),
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        ready: failure.is_none() && record.is_ready(),
+        ready: failure.is_none() && record.is_ready() && record.off.is_none(),
         store: record.store_status(),
         received: {
             let mut received = record.lag.received.clone();

@@ -14,6 +14,7 @@ use crate::config::Local;
 use crate::lag::Lag;
 use crate::links;
 use crate::metrics::Measures;
+use crate::off::Off;
 use crate::status::{Mark, SettingNote, StoreState, StoreStatus};
 use crate::supervisor::Supervisor;
 
@@ -35,6 +36,8 @@ pub(crate) struct StatusRecord {
     pub(crate) changes: u64,
     /// What this machine is called, where that is not the node that is enforced.
     pub(crate) called: Option<String>,
+    /// Enforcement is switched off.
+    pub(crate) off: Option<Off>,
     pub(crate) store_name: String,
     pub(crate) store: StoreState,
     /// Since when the store is so, as UTC.

@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     agent, apply, backup, completion, config, confirm, datastore, delete, diff, explain, get, history, init, label,
-    lint, man, patch, schema, status, test, top, undo, verify, version, watch,
+    lint, man, off, patch, schema, status, test, top, undo, verify, version, watch,
 };
 use crate::persona::Persona;
 
@@ -246,6 +246,26 @@ Examples:
 
 Ending the agent leaves policy in place. SIGHUP makes it read its files again.")]
     Agent(agent::AgentArgs),
+    /// Take the verdicts of this machine out of the kernel at once, and keep everything else
+    #[command(after_help = "\
+Examples:
+  # Until `tortie on`, also after the agent or the machine starts anew.
+  tortie off
+
+  # The agent switches enforcement on again after ten minutes.
+  tortie off --for 10m
+
+It needs no store and no agent. Connections stay tracked, addresses are translated, routes stay. The file /etc/tortie/off \
+(TORTIE_OFF names another), whatever it holds, and the kernel argument tortie.off do the same.")]
+    Off(off::OffArgs),
+    /// Put the verdicts back that `off` took out of the kernel
+    #[command(after_help = "\
+Examples:
+  # In one step, as the store says now.
+  tortie on
+
+Exit status: 0 enforcement is on; 1 it is not, or nothing of the store is in the kernel yet; 2 no agent answers.")]
+    On(off::OnArgs),
     /// Say what is enforced on this machine, and what is not
     #[command(after_help = "\
 Examples:

@@ -17,6 +17,7 @@ pub(crate) mod init;
 pub(crate) mod label;
 pub(crate) mod lint;
 pub(crate) mod man;
+pub(crate) mod off;
 pub(crate) mod patch;
 pub(crate) mod schema;
 pub(crate) mod status;
@@ -68,6 +69,8 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
         Command::Explain(args) => explain::run(&args, session),
         Command::Test(args) => test::run(&args, session),
         Command::Agent(args) => agent::run(&args, session),
+        Command::Off(args) => off::off(&args, session),
+        Command::On(_) => off::on(session),
         Command::Status(args) => status::run(&args, session),
         Command::Config(args) => config::run(&args, session),
         Command::Top(args) => top::run(&args, session),

@@ -1,10 +1,12 @@
 //! Warns when no agent of this machine enforces a change: after a write, and in a preview before everything else.
 
+use tortie_agent::off::{Off, Places};
 use tortie_agent::socket::AskError;
 use tortie_agent::status::{StoreState, StoreStatus};
 use tortie_agent::table_exists;
 
 use crate::ask::Agent;
+use crate::commands::agent::run_directory;
 use crate::session::Session;
 use crate::store::Link;
 
@@ -13,6 +15,9 @@ use crate::store::Link;
 pub(crate) fn warn(link: &Link, agent: &Agent, session: &mut Session) {
     if session.persona.is_calico() {
         return;
+    }
+    if let Some(note) = off_note() {
+        return session.terminal.note(warning(&note));
     }
     let Ok(written) = link.name() else { return };
     let note = match agent.store() {
@@ -23,6 +28,16 @@ pub(crate) fn warn(link: &Link, agent: &Agent, session: &mut Session) {
     if let Some(note) = note {
         session.terminal.note(warning(&note));
     }
+}
+
+/// What is known of it if enforcement is switched off on this machine.
+pub(crate) fn off() -> Option<Off> {
+    Places::new(run_directory()).read()
+}
+
+/// What is to be said then.
+pub(crate) fn off_note() -> Option<String> {
+    off().map(|off| format!("{off}: nothing is enforced on this machine"))
 }
 
 /// The line for it.

@@ -97,6 +97,17 @@ pub(crate) fn load(link: &Link, wanted: Wanted, agent: &Agent, session: &mut Ses
 
 /// The same in silence, with the time that a command has for the agent.
 pub(crate) fn sources(link: &Link, wanted: Wanted, agent: &Agent) -> anyhow::Result<Sources> {
+    let mut sources = if_enforced(link, wanted, agent)?;
+    match enforced::off_note().filter(|_| !wanted.from_store) {
+        Some(note) if wanted.purpose == Purpose::Answer => sources.deviations.insert(0, note),
+        Some(note) => sources.not_enforced = Some(note),
+        None => {}
+    }
+    Ok(sources)
+}
+
+/// The same, whether enforcement is switched off or not.
+fn if_enforced(link: &Link, wanted: Wanted, agent: &Agent) -> anyhow::Result<Sources> {
     let Wanted { from_store, purpose } = wanted;
     let list = || -> anyhow::Result<Listing> {
         let store = if purpose == Purpose::Answer { link.existing() } else { link.store() };

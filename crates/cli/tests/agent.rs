@@ -23,6 +23,8 @@ mod lock_out;
 mod migrate;
 #[path = "agent/node_name.rs"]
 mod node_name;
+#[path = "agent/off.rs"]
+mod off;
 #[path = "agent/open_connections.rs"]
 mod open_connections;
 #[path = "agent/operation.rs"]

@@ -11,6 +11,7 @@
 mod commit;
 mod log_denied;
 mod mend;
+mod off;
 mod pieces;
 mod quarantine;
 mod step;
@@ -58,6 +59,8 @@ pub struct Kernel {
     subscription: Option<Subscription>,
     sent: Sent,
     refusals: usize,
+    /// The kernel is to decide about no packet.
+    off: bool,
 }
 
 /// How much a transaction was.
@@ -151,6 +154,7 @@ impl Kernel {
             subscription: None,
             sent: Sent::default(),
             refusals: 0,
+            off: false,
         })
     }
 
@@ -277,6 +281,9 @@ impl Kernel {
 
     /// What is to be in the kernel.
     pub fn ruleset(&self) -> Ruleset {
+        if self.off {
+            return off::without_verdicts(&self.state, &self.index, &self.options);
+        }
         whole(&self.state, &self.index, &self.options, &self.quarantine.out())
     }
 

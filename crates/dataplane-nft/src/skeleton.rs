@@ -134,6 +134,12 @@ pub(crate) fn render(plan: &Plan, options: &Options, into: &mut Ruleset) {
     base::render(plan, options, into);
 }
 
+/// What stays of it while enforcement is off: connection tracking, and the translation of addresses.
+pub(crate) fn without_verdicts(plan: &Plan, options: &Options, into: &mut Ruleset) {
+    begin(into);
+    nat::render(plan, options, into);
+}
+
 /// What keeps connection tracking on: there from the first moment.
 pub(crate) fn begin(into: &mut Ruleset) {
     let keep = Line::new().new_flow().count();

@@ -73,6 +73,10 @@ impl NodeDataplane for Refusing {
         Ok(())
     }
 
+    fn set_off(&mut self, _: bool) -> Result<(), String> {
+        Ok(())
+    }
+
     fn log_denied(&mut self, _: Option<u16>) -> Result<(), String> {
         Ok(())
     }

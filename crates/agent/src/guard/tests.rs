@@ -80,6 +80,10 @@ impl NodeDataplane for Stubborn {
         if self.tries == 1 { Err("not yet".to_owned()) } else { Ok(()) }
     }
 
+    fn set_off(&mut self, _: bool) -> Result<(), String> {
+        Ok(())
+    }
+
     fn log_denied(&mut self, _: Option<u16>) -> Result<(), String> {
         Ok(())
     }

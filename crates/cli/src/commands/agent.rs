@@ -64,6 +64,7 @@ pub(crate) fn run(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exi
         opener,
         store_name,
         run: run_directory(),
+        off: tortie_agent::off::Places::new(run_directory()),
         state: state_directory(),
         felix: args.felix_config.clone(),
         beside: args.beside,

@@ -13,6 +13,7 @@ use tortie_api::duration;
 
 use crate::args::Format;
 use crate::ask::{Agent, Waited};
+use crate::enforced;
 use crate::report::{Exit, counted};
 use crate::session::Session;
 use crate::store::Link;
@@ -94,6 +95,10 @@ fn status(agent: &Agent) -> anyhow::Result<Box<Status>> {
 /// Says what of tortie exists in the kernel where no agent runs. What becomes of packets is not looked at.
 fn without_agent(args: &StatusArgs, error: &anyhow::Error, session: &mut Session) -> anyhow::Result<()> {
     let reason = format!("{error:#}");
+    let off = enforced::off();
+    if let (Some(off), Format::Text) = (&off, args.output) {
+        session.terminal.line(format_args!("{off}: NO policy is enforced, also once an agent runs"));
+    }
     session.terminal.error(&reason);
     let found = tortie_agent::kernel_table();
     if args.output == Format::Json {
@@ -101,7 +106,7 @@ fn without_agent(args: &StatusArgs, error: &anyhow::Error, session: &mut Session
             Ok(table) => (table, None),
             Err(error) => (None, Some(format!("{:#}", anyhow::Error::from(error)))),
         };
-        let told = serde_json::json!({ "agent": false, "reason": reason, "table": table, "tableError": table_error });
+        let told = serde_json::json!({ "agent": false, "reason": reason, "off": off, "table": table, "tableError": table_error });
         session.terminal.line(serde_json::to_string_pretty(&told)?);
         return Ok(());
     }
@@ -151,7 +156,7 @@ fn is_in_force(status: &Status) -> bool {
 /// Whether nothing is in the way of what the store says.
 fn is_sound(status: &Status) -> bool {
     let degraded = !status.troubles.is_empty() || !status.problems.is_empty() || !status.dataplane.refused.is_empty();
-    status.ready && status.store.state == StoreState::InSync && !degraded
+    status.ready && status.off.is_none() && status.store.state == StoreState::InSync && !degraded
 }
 
 /// Waits for what was written before this call. It is not in force as long as a part of it cannot be read.
@@ -190,6 +195,9 @@ fn text(status: &Status) -> String {
 
 fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
     let Status { node, called, pid, version, store, wanted, in_kernel, dataplane, .. } = status;
+    if let Some(off) = &status.off {
+        writeln!(out, "{off}: NO policy is enforced")?;
+    }
     let called = called.as_ref().map(|called| format!(" (this machine is called {called} now)")).unwrap_or_default();
     writeln!(out, "node {node}{called}: tortie {version}, process {pid}")?;
     let called_otherwise = status.called.is_some();
@@ -208,7 +216,9 @@ fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
         writeln!(out, "  {}", store.reason)?;
     }
     writeln!(out, "dataplane: {}", if dataplane.busy { "busy, does not answer" } else { &dataplane.name })?;
-    let behind = if called_otherwise {
+    let behind = if status.off.is_some() {
+        "OFF, none is in force"
+    } else if called_otherwise {
         "HELD as they are"
     } else if !status.ready {
         "NOT in force"

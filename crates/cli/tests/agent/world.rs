@@ -20,11 +20,11 @@ const TRY: Duration = Duration::from_millis(300);
 pub struct World {
     pub place: tempfile::TempDir,
     neighbour: Elsewhere,
-    listeners: Vec<TcpListener>,
+    pub listeners: Vec<TcpListener>,
     /// Where the etcd is that is the store, once one was started.
     etcd: Option<String>,
     etcd_process: Option<Child>,
-    unowned: bool,
+    pub unowned: bool,
     /// The way to the API server that is the store, once one is.
     pub kubeconfig: Option<PathBuf>,
 }
@@ -151,6 +151,8 @@ impl World {
             .env("TORTIE_RUN", place.join("run"))
             .env("TORTIE_STATE", place.join("state"))
             .env("FELIX_ENDPOINTSTATUSPATHPREFIX", place.join("calico"))
+            .env("TORTIE_OFF", place.join("etc/off"))
+            .env("TORTIE_TEST_KERNEL_ARGUMENTS", place.join("kernel-arguments"))
             .env("SSH_CONNECTION", "")
             .env("FELIX_FELIXHOSTNAME", "web1");
         if self.unowned {

@@ -10,7 +10,7 @@ impl Kernel {
         if group == self.options.denied_group {
             return Ok(());
         }
-        if self.plan.is_none() {
+        if self.plan.is_none() || self.off {
             self.options.denied_group = group;
             return Ok(());
         }

@@ -37,7 +37,7 @@ impl Kernel {
 
     /// None if that is not enough.
     fn mend_parts(&mut self, damage: &Damage) -> Option<()> {
-        if damage.whole || self.table.owner {
+        if damage.whole || self.table.owner || self.off {
             return None;
         }
         let sets: BTreeSet<&str> = damage.sets.iter().chain(damage.elements.keys()).map(String::as_str).collect();

@@ -20,7 +20,7 @@ impl Dataplane for Kernel {
 
     fn apply(&mut self, delta: &Delta) -> Result<(), ApplyError> {
         let mut delta = delta.clone();
-        if self.plan.is_none() || self.changes_everything(&delta) {
+        if self.plan.is_none() || (self.off && !delta.is_empty()) || self.changes_everything(&delta) {
             return self.apply_whole(delta);
         }
         if delta.is_empty() {

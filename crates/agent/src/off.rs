@@ -1,0 +1,329 @@
+//! Enforcement that is switched off by hand: `tortie off`, a file, or an argument of the kernel.
+//!
+//! ```text
+//!   /etc/tortie/off, RUN/off ──┐
+//!   kernel argument tortie.off ┴─> Places::read ──> Switch::look (the agent: every 250 ms, and when a client asks) ──> dataplane
+//! ```
+//!
+//! The files are the only memory, so whatever ends in between (the command, the agent, the machine), the next agent does what
+//! they say. A file whose time has passed says nothing.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tortie_dataplane_nft::{ApplyError, Found, Kernel, Options};
+
+use crate::enforce::{SharedDataplane, lock};
+use crate::lock::{Lock, LockError};
+use crate::logger::event;
+use crate::socket;
+use crate::status_cell::StatusCell;
+use crate::stop_flag::StopFlag;
+use crate::{private_directory, supervisor};
+
+/// The file that keeps enforcement off, unless `TORTIE_OFF` names another.
+pub const DEFAULT_FILE: &str = "/etc/tortie/off";
+/// The arguments of the running kernel.
+const KERNEL_ARGUMENTS: &str = "/proc/cmdline";
+/// The argument that keeps enforcement off.
+const ARGUMENT: &str = "tortie.off";
+/// In the run directory: off, where the file cannot be written.
+const OFF: &str = "off";
+/// In the run directory: on in spite of the kernel's argument.
+const ON: &str = "on";
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// The name of the problem in the status.
+const PROBLEM: &str = "switching enforcement off or on";
+
+/// That enforcement is off.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Off {
+    /// Since when, as UTC.
+    pub since: String,
+    /// By whom, or by which file.
+    pub by: String,
+    /// Until when, as UTC; none: until `tortie on`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+impl Off {
+    /// From now on by somebody, for a time or for good. None for a time that cannot be told.
+    pub fn by(who: String, time: Option<Duration>) -> Option<Self> {
+        let now = Timestamp::now();
+        let until = match time {
+            None => None,
+            Some(time) => Some(text(now.checked_add(time).ok()?)),
+        };
+        Some(Self { since: text(now), by: who, until })
+    }
+
+    fn is_over(&self, now: Timestamp) -> bool {
+        let until = self.until.as_ref().and_then(|until| until.parse::<Timestamp>().ok());
+        until.is_some_and(|until| until <= now)
+    }
+}
+
+impl std::fmt::Display for Off {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { since, by, until } = self;
+        write!(to, "enforcement is OFF since {since} by {by}, until {}", until.as_deref().unwrap_or("`tortie on`"))
+    }
+}
+
+fn text(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Where it is said that enforcement is off.
+#[derive(Clone, Debug)]
+pub struct Places {
+    file: PathBuf,
+    run: PathBuf,
+    kernel_arguments: PathBuf,
+}
+
+impl Places {
+    /// The places of this machine; `run` is the agent's run directory.
+    pub fn new(run: PathBuf) -> Self {
+        let from = |variable: &str, default: &str| {
+            std::env::var_os(variable).filter(|value| !value.is_empty()).map_or_else(|| default.into(), PathBuf::from)
+        };
+        Self {
+            file: from("TORTIE_OFF", DEFAULT_FILE),
+            kernel_arguments: from("TORTIE_TEST_KERNEL_ARGUMENTS", KERNEL_ARGUMENTS),
+            run,
+        }
+    }
+
+    /// Whether enforcement is to be off now, and what is known of that.
+    pub fn read(&self) -> Option<Off> {
+        let now = Timestamp::now();
+        let by_file = self.files().into_iter().filter_map(|path| read_file(&path)).find(|off| !off.is_over(now));
+        by_file.or_else(|| {
+            let is_off = self.has_argument() && !self.run.join(ON).exists();
+            is_off.then(|| Off {
+                since: "the start of this machine".to_owned(),
+                by: format!("the kernel argument {ARGUMENT}"),
+                until: None,
+            })
+        })
+    }
+
+    /// Notes that enforcement is to be off. Returns the file; where the first one cannot be written it is one that does not
+    /// outlive the machine, and the reason.
+    pub fn write(&self, off: &Off) -> io::Result<(PathBuf, Option<io::Error>)> {
+        let content = serde_json::to_string(off)? + "\n";
+        let [file, short] = self.files();
+        let made = file.parent().map_or(Ok(()), fs::create_dir_all);
+        let first = made.and_then(|()| replace(&file, &content));
+        // The one that is read first says what holds.
+        let Err(why) = first else {
+            remove(&short)?;
+            return Ok((file, None));
+        };
+        private_directory::make(&self.run, Path::new(socket::DEFAULT_RUN))?;
+        replace(&short, &content)?;
+        Ok((short, Some(why)))
+    }
+
+    /// Notes that enforcement is to be on.
+    pub fn clear(&self) -> io::Result<()> {
+        for file in self.files() {
+            let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
+            remove(&file).map_err(named)?;
+        }
+        if self.has_argument() {
+            private_directory::make(&self.run, Path::new(socket::DEFAULT_RUN))?;
+            replace(&self.run.join(ON), "")?;
+        }
+        Ok(())
+    }
+
+    fn files(&self) -> [PathBuf; 2] {
+        [self.file.clone(), self.run.join(OFF)]
+    }
+
+    fn has_argument(&self) -> bool {
+        let arguments = fs::read_to_string(&self.kernel_arguments).unwrap_or_default();
+        arguments.split_whitespace().any(|one| one == ARGUMENT || one.strip_prefix(ARGUMENT) == Some("=1"))
+    }
+}
+
+/// What a file says. One without words of ours is as good: it was made by hand.
+fn read_file(path: &Path) -> Option<Off> {
+    let made = fs::symlink_metadata(path).ok()?;
+    let said = fs::read_to_string(path).ok().and_then(|text| serde_json::from_str::<Off>(&text).ok());
+    let said = said.unwrap_or_default();
+    let modified =
+        || made.modified().ok().and_then(|time| Timestamp::try_from(time).ok()).map(text).unwrap_or_default();
+    Some(Off {
+        since: if said.since.is_empty() { modified() } else { said.since },
+        by: if said.by.is_empty() { format!("the file {}", path.display()) } else { said.by },
+        until: said.until,
+    })
+}
+
+/// Writes a file as a whole, or not at all.
+fn replace(path: &Path, content: &str) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let new = PathBuf::from(name);
+    let written = (|| {
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&new)?;
+        file.write_all(content.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, path)
+    })();
+    written.inspect_err(|_| drop(fs::remove_file(&new)))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Brings the dataplane to what the places say.
+pub(crate) struct Switch {
+    places: Places,
+    dataplane: SharedDataplane,
+    status: Arc<StatusCell>,
+    /// One look at a time.
+    turn: Mutex<()>,
+}
+
+impl Switch {
+    pub(crate) fn new(places: Places, dataplane: SharedDataplane, status: Arc<StatusCell>) -> Self {
+        Self { places, dataplane, status, turn: Mutex::new(()) }
+    }
+
+    /// Looks at the places, and does what they say. What is in force then.
+    pub(crate) fn look(&self) -> Result<Option<Off>, String> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = self.places.read();
+        let before = self.status.read().off.clone();
+        if wanted == before {
+            return Ok(wanted);
+        }
+        let result = lock(&self.dataplane).set_off(wanted.is_some());
+        if let Some(reason) = self.status.set_problem(PROBLEM, result.as_ref().err().map(String::as_str)) {
+            log::error!(target: event::ENFORCEMENT_UNCHANGED, "enforcement cannot be switched off or on, and that is tried again: {reason}");
+        }
+        result?;
+        self.status.update(|record| record.off.clone_from(&wanted));
+        match &wanted {
+            Some(off) => log::error!(target: event::ENFORCEMENT_OFF, "{off}"),
+            None => log::warn!(target: event::ENFORCEMENT_ON, "enforcement is on again"),
+        }
+        Ok(wanted)
+    }
+
+    /// Looks again and again until the agent ends.
+    pub(crate) fn run(&self, stop: &StopFlag) {
+        while !stop.is_set() {
+            {
+                let _working = supervisor::working();
+                // It has been logged, and stands in the status.
+                drop(self.look());
+            }
+            stop.wait(LOOK);
+        }
+    }
+}
+
+/// Why verdicts are still in the kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum OffError {
+    /// An agent runs, and does not answer.
+    #[error(
+        "the verdicts are still in the kernel: an agent runs and does not answer, process {0}; end it (`kill -9 {0}`) and say `tortie off` again"
+    )]
+    Hangs(String),
+    /// Whether an agent runs is not known.
+    #[error("the verdicts are still in the kernel: whether an agent runs is not known")]
+    Lock(#[source] LockError),
+    /// The kernel did not do it.
+    #[error("the verdicts are still in the kernel")]
+    Kernel(#[source] ApplyError),
+}
+
+/// Takes the verdicts that an agent left out of the kernel, where none runs. Whether there was a table of ours.
+pub fn take_out_without_agent(run: &Path) -> Result<bool, OffError> {
+    // Held to the end, so that no agent starts meanwhile.
+    let _lock = match Lock::take(run) {
+        Err(LockError::Held(process)) => return Err(OffError::Hangs(process)),
+        lock => lock.map_err(OffError::Lock)?,
+    };
+    let found = Kernel::take_verdicts_out(&Options::default()).map_err(OffError::Kernel)?;
+    Ok(matches!(found, Found::Table))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(place: &Path) -> Places {
+        Places { file: place.join("etc/off"), run: place.join("run"), kernel_arguments: place.join("arguments") }
+    }
+
+    #[test]
+    fn a_file_says_off_until_its_time_has_passed_whatever_it_holds() {
+        let place = tempfile::tempdir().unwrap();
+        let places = places(place.path());
+        assert_eq!(places.read(), None);
+        let off = Off::by("me".to_owned(), Some(Duration::from_secs(600))).unwrap();
+        places.write(&off).unwrap();
+        assert_eq!(places.read(), Some(off.clone()));
+        places.write(&Off { until: Some(text(Timestamp::now())), ..off.clone() }).unwrap();
+        assert_eq!(places.read(), None);
+        for content in ["", "because", r#"{"until": "tomorrow"}"#] {
+            fs::write(&places.file, content).unwrap();
+            let by = format!("the file {}", places.file.display());
+            assert_eq!(places.read().map(|off| off.by), Some(by), "{content}");
+        }
+        places.clear().unwrap();
+        assert_eq!(places.read(), None);
+    }
+
+    #[test]
+    fn where_the_file_cannot_be_written_another_one_holds_and_on_removes_both() {
+        let place = tempfile::tempdir().unwrap();
+        let places = places(place.path());
+        // A file in the place of the directory.
+        fs::write(place.path().join("etc"), "").unwrap();
+        let off = Off::by("me".to_owned(), None).unwrap();
+        let (path, why) = places.write(&off).unwrap();
+        assert_eq!((path, why.is_some()), (place.path().join("run/off"), true));
+        assert_eq!(places.read(), Some(off));
+        fs::remove_file(place.path().join("etc")).unwrap();
+        places.clear().unwrap();
+        assert_eq!(places.read(), None);
+    }
+
+    #[test]
+    fn the_kernel_argument_holds_until_on_and_a_later_off_is_stronger() {
+        let place = tempfile::tempdir().unwrap();
+        let places = places(place.path());
+        for (arguments, is_off) in
+            [("quiet tortie.off ro", true), ("tortie.off=1\n", true), ("tortie.off=0", false), ("xtortie.off", false)]
+        {
+            fs::write(&places.kernel_arguments, arguments).unwrap();
+            assert_eq!(places.read().is_some(), is_off, "{arguments}");
+        }
+        fs::write(&places.kernel_arguments, "tortie.off").unwrap();
+        places.clear().unwrap();
+        assert_eq!(places.read(), None);
+        places.write(&Off::by("me".to_owned(), None).unwrap()).unwrap();
+        assert!(places.read().is_some());
+    }
+}
