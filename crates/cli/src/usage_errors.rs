@@ -173,6 +173,8 @@ fn cobra(error: &Error, persona: Persona, typed: &[OsString]) -> String {
 fn near(typed: &str, persona: Persona) -> String {
     let command = args::command(persona);
     let near = command.get_subcommands().filter(|sub| !sub.is_hide_set()).map(clap::Command::get_name);
-    let near = near.filter(|name| strsim::levenshtein(typed, name) <= 2 || name.starts_with(typed));
+    // Any word of two letters is two changes away from `on`.
+    let is_near = |name: &str| strsim::levenshtein(typed, name) <= 2.min(name.len() - 1);
+    let near = near.filter(|name| is_near(name) || name.starts_with(typed));
     near.map(|name| format!("\t{name}\n")).collect()
 }
