@@ -304,7 +304,7 @@ fn a_line_that_cannot_be_read_says_what_is_wrong_with_it() {
     for (line, said) in [
         ("forbids 10.0.0.1 except 10.0.0.1 -> any", "except is for ends that are many addresses"),
         ("forbids 10.0.0.0/8 -> fd00::/8", "the two ends have no IP version in common"),
-        ("forbids 203.0.113.0/24 -> 198.51.100.0/24", "no node of the store sends or receives such a packet"),
+        ("forbids 100.127.1.0/24 -> 198.19.77.0/24", "no node of the store sends or receives such a packet"),
         ("forbids 10.0.0.0/24 except 10.0.0.0/16 -> 10.1.1.1", "nothing is left of"),
     ] {
         let claim = parse(&topology, line).remove(0).claim.unwrap();
