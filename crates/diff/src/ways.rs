@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
 use std::rc::Rc;
 
 use tortie_classes::AddressSet;
@@ -76,6 +75,8 @@ pub(crate) struct Placed {
     pub(crate) endpoint: EndpointId,
     /// Its node.
     pub(crate) host: Rc<Host>,
+    /// Whether the machine itself told its interfaces and their addresses.
+    pub(crate) is_known: bool,
     pub(crate) interface: String,
     /// The endpoints that can have a say on its ways, on each side.
     pub(crate) governors: [Vec<Subject>; 2],
@@ -111,7 +112,8 @@ pub(crate) fn placed(sides: [&Snapshot; 2], known: Option<&Host>, is_node: impl 
     let parts = sides.map(Parts::new);
     let put = |endpoint: EndpointId, host: &Rc<Host>, interface: &str| {
         let governors = parts.each_ref().map(|parts| governors(&parts.governing(host, interface), interface));
-        Placed { endpoint, host: host.clone(), interface: interface.to_owned(), governors }
+        let is_known = known.is_some_and(|known| known.node == host.node);
+        Placed { endpoint, host: host.clone(), is_known, interface: interface.to_owned(), governors }
     };
     for (side, parts) in sides.into_iter().zip(&parts) {
         // Which interfaces of a node each endpoint governs, looked for once.
@@ -173,11 +175,14 @@ pub(crate) fn ways(placed: &Placed, sides: [&Snapshot; 2]) -> Vec<EndpointWay> {
     let through = |from: &String, to: &String| Way::Forward { from: from.clone(), to: to.clone() };
     let (own, is_host) = match &placed.endpoint {
         EndpointId::Host(name) => {
-            let link = placed.host.links.iter().find(|link| link.name == interface);
-            let mut own: Vec<IpAddr> = link.map(|link| link.addresses.clone()).unwrap_or_default();
-            own.extend(sides.iter().filter_map(|side| side.host_endpoints.get(name)).flat_map(|one| &one.addresses));
-            // Of an interface whose addresses are not known any may be meant.
-            (if own.is_empty() || link.is_none() { all() } else { AddressSet::of(&own) }, true)
+            // The endpoint governs its interface for every address. Its expectedIPs are what other rules see of it, so an
+            // interface of a machine that did not tell its addresses may have any.
+            let link = placed.host.links.iter().find(|link| placed.is_known && link.name == interface);
+            let own = link.map_or_else(all, |link| {
+                let ours = sides.iter().filter_map(|side| side.host_endpoints.get(name)).flat_map(|one| &one.addresses);
+                AddressSet::of(link.addresses.iter().chain(ours))
+            });
+            (if own.is_empty() { all() } else { own }, true)
         }
         EndpointId::Workload(id) => {
             let endpoints = sides.iter().filter_map(|side| side.workload_endpoints.get(id));

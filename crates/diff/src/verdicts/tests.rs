@@ -197,3 +197,34 @@ fn what_an_endpoint_depends_on_elsewhere_concerns_it() {
     assert_eq!(verdicts(&before.snapshot, &after.snapshot, None, &BTreeSet::new()), Verdicts::default());
     assert!(concerned([&before.snapshot, &after.snapshot], None, &BTreeSet::new()).is_empty());
 }
+
+#[test]
+fn expected_addresses_do_not_limit_the_interface_of_a_machine_that_was_not_asked() {
+    let allow = |rule: serde_json::Value| {
+        serde_json::json!({"kind": "GlobalNetworkPolicy", "name": "ops.more", "labels": {}, "spec": {"tier": "ops",
+            "selector": "x == 'e'", "types": ["Ingress"], "ingress": [rule]}})
+    };
+    let version_six = allow(serde_json::json!({"action": "Allow", "ipVersion": 6, "protocol": "TCP",
+        "destination": {"ports": [3306]}}));
+    let another_net = allow(serde_json::json!({"action": "Allow", "protocol": "TCP",
+        "destination": {"nets": ["10.0.0.0/8"], "ports": [3306]}}));
+    let before = small(&[]);
+    let host = |addresses: &[&str]| tortie_policy::packet::Host {
+        node: "n1".to_owned(),
+        links: vec![tortie_policy::packet::Link {
+            name: "eth0".to_owned(),
+            addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+        }],
+    };
+    for (policy, family, have) in [(version_six, Family::V6, "2001:db8::1"), (another_net, Family::V4, "10.1.2.3")] {
+        let after = small(&[policy]);
+        let told = |known: Option<&tortie_policy::packet::Host>| {
+            verdicts(&before.snapshot, &after.snapshot, known, &BTreeSet::new()).changes
+        };
+        let opens = |row: &VerdictChange| row.allowed && row.traffic == "tcp 3306" && row.families == [family];
+        assert!(told(None).iter().any(opens), "{:#?}", told(None));
+        // A machine that tells its addresses has no others.
+        assert!(!told(Some(&host(&["192.0.2.1"]))).iter().any(opens));
+        assert!(told(Some(&host(&["192.0.2.1", have]))).iter().any(opens));
+    }
+}
