@@ -105,7 +105,7 @@ fn found(tables: &TablesOfOthers, ground: &LocalFacts, hops: &[&Hop]) -> Found {
                     let to =
                         port.map_or_else(|| to.to_string(), |port| std::net::SocketAddr::new(to, port).to_string());
                     said.insert(format!(
-                        "{id} of another program translates it to {to} ({by}): answer with --dnat {to}"
+                        "{id} of another program translates it to {to} ({by}): ask again with --dnat {to}"
                     ));
                 }
                 Effect::Unclear { why, may_drop, may_translate } => {
@@ -113,8 +113,8 @@ fn found(tables: &TablesOfOthers, ground: &LocalFacts, hops: &[&Hop]) -> Found {
                     // Who has said what it is translated to does not need to be asked.
                     let targets = may_translate.filter(|_| packet.translated.is_none());
                     let may_translate = targets.map(|targets| match targets.as_slice() {
-                        [] => "translate it: then answer with --dnat".to_owned(),
-                        all => format!("translate it to {}: then answer with --dnat", all.join(" or ")),
+                        [] => "translate it: then ask again with --dnat".to_owned(),
+                        all => format!("translate it to {}: then ask again with --dnat", all.join(" or ")),
                     });
                     let may: Vec<String> = may_drop.into_iter().chain(may_translate).collect();
                     if !may.is_empty() {

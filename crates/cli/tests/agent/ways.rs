@@ -59,7 +59,7 @@ fn explain_tells_the_way_in_and_what_other_programs_do_on_it() {
         nft(world, OTHERS);
         let before = run("nft", &["list", "ruleset"]);
         let said = world.fails(&["explain", "203.0.113.9", "node/web1", "tcp/5000"]);
-        let line = "table ip nat of another program translates it to 172.17.0.2:5001 (chain DOCKER, rule 1): answer with --dnat 172.17.0.2:5001";
+        let line = "table ip nat of another program translates it to 172.17.0.2:5001 (chain DOCKER, rule 1): ask again with --dnat 172.17.0.2:5001";
         assert!(said.contains(line), "{said}");
         let asked = ["explain", "203.0.113.9", "node/web1", "tcp/5000", "--dnat", "172.17.0.2:5001"];
         let said = world.call(&asked);
