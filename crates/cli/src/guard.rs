@@ -20,6 +20,7 @@ use tortie_store::{Listing, Selection};
 use crate::ask::Agent;
 use crate::author::author;
 use crate::in_force::{self, Purpose, Sources, Wanted};
+use crate::judged::judging_host;
 use crate::session::Session;
 use crate::ssh::{Origin, SshConnection, origin};
 use crate::store::Link;
@@ -203,7 +204,7 @@ fn lost_ssh(ground: &LocalFacts, sides: &[Snapshot; 2], ssh: &SshConnection) -> 
 }
 
 fn ask(ground: &LocalFacts, [before, after]: &[Snapshot; 2], connection: &Connection) -> Option<Loss> {
-    let host = ground.host();
+    let host = judging_host(ground);
     lost(before, after, ThisMachine { host: &host, machine: ground.machine.as_ref() }, connection)
 }
 

@@ -6,6 +6,7 @@ use clap::Args;
 use tortie_agent::LocalFacts;
 use tortie_explain::{Topology, enforce_staged};
 use tortie_policy::Snapshot;
+use tortie_policy::packet::Host;
 use tortie_sync::InForce;
 
 use crate::args::{Files, Place};
@@ -26,6 +27,15 @@ pub(crate) fn topology<'a>(snapshot: &'a Snapshot, ground: Option<&LocalFacts>) 
         }
     }
     topology
+}
+
+/// The interfaces of this machine at which packets are judged: not those of ports, which are judged at their masters.
+pub(crate) fn judging_host(ground: &LocalFacts) -> Host {
+    let mut host = ground.host();
+    if let Some(machine) = &ground.machine {
+        host.links.retain(|link| machine.port(&link.name).is_none());
+    }
+    host
 }
 
 /// Which objects count.

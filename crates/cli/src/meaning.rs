@@ -7,14 +7,13 @@ mod json;
 mod markdown;
 mod text;
 
-use tortie_agent::LocalFacts;
 use tortie_api::{Key, Kind};
 use tortie_client::is_initial_tier;
 use tortie_diff::{DefaultChange, ObjectChange, ObjectWord, Verdicts, defaults, objects, verdicts};
 use tortie_store::{Listing, Stored};
 
 use crate::in_force::Sources;
-use crate::judged::topology;
+use crate::judged::{judging_host, topology};
 use connections::Lost;
 pub(crate) use connections::Open;
 use effects::NoEffect;
@@ -40,7 +39,7 @@ impl Meaning {
     pub(crate) fn of(sources: &Sources, before: &Listing, after: &Listing, open: Open) -> Self {
         let [old, new] = [before, after].map(|listing| sources.in_force(listing).snapshot);
         let ground = sources.ground.as_ref();
-        let host = ground.map(LocalFacts::host);
+        let host = ground.map(judging_host);
         let idle = [&old, &new].map(|side| effects::placement(side, ground));
         let [idle_before, idle_after] = idle.each_ref().map(|idle| idle.keys().cloned().collect());
         let nowhere =

@@ -18,6 +18,7 @@ pub(crate) fn look(answer: &mut Answer, ground: Option<&LocalFacts>, offline: bo
             let found = found(&tables, ground, &on_node);
             others.notes.extend(found.notes);
             others.drops = found.drops.filter(|_| answer.paths.is_empty());
+            others.translates = found.translates;
         }
         Err(why) => others.notes.push(not_looked(&why)),
     }
@@ -85,6 +86,8 @@ struct Found {
     notes: Vec<String>,
     /// What drops the packet for certain, or may.
     drops: Option<String>,
+    /// What translates it for certain.
+    translates: Option<String>,
 }
 
 fn found(tables: &TablesOfOthers, ground: &LocalFacts, hops: &[&Hop]) -> Found {
@@ -107,6 +110,9 @@ fn found(tables: &TablesOfOthers, ground: &LocalFacts, hops: &[&Hop]) -> Found {
                     said.insert(format!(
                         "{id} of another program translates it to {to} ({by}): ask again with --dnat {to}"
                     ));
+                    let translates =
+                        || format!("{id} of another program translates it to {to}: answer with --dnat {to}");
+                    found.translates.get_or_insert_with(translates);
                 }
                 Effect::Unclear { why, may_drop, may_translate } => {
                     let may_drop = may_drop.then(|| "drop it".to_owned());

@@ -28,6 +28,12 @@ fn icmpv6_type(view: &View) -> Option<u8> {
     }
 }
 
+/// Whether packets of this kind are neighbour discovery, which receivers ignore unless its hop limit is 255.
+pub fn needs_hop_limit_255(protocol: u8, transport: Transport) -> bool {
+    let Transport::Icmp { kind, .. } = transport else { return false };
+    protocol == Protocol::ICMPV6.number() && DISCOVERY.contains(&kind)
+}
+
 /// Neighbour discovery between a host and its link, which no host endpoint polices: discovery with
 /// hop limit 255, listener reports from a link-local or unspecified source.
 pub(crate) fn is_neighbour_discovery(view: &View, hop_limit: u8) -> bool {

@@ -10,7 +10,7 @@ mod traffic;
 use std::net::IpAddr;
 
 use tortie_classes::{Classes, PayloadClass};
-use tortie_eval::{Packet, Transport, protocol_name};
+use tortie_eval::{Packet, Transport, needs_hop_limit_255, protocol_name};
 use tortie_policy::Family;
 
 use crate::question::{AskError, EndSpec, Question};
@@ -129,6 +129,14 @@ fn contradiction(
     let begins = |class: &PayloadClass| class.begins_connections(asked.family);
     if permits && payloads.iter().any(begins) {
         payloads.retain(begins);
+    }
+    // Neighbours find each other whatever the rules say: that contradicts nobody who forbids all of a protocol.
+    let is_discovery = |class: &PayloadClass| {
+        let (protocol, transport) = class.representative();
+        needs_hop_limit_255(protocol, transport)
+    };
+    if !permits && !payloads.iter().all(is_discovery) {
+        payloads.retain(|class| !is_discovery(class));
     }
     let [sources, destinations] = [(&asked.from, classes.sources.len()), (&asked.to, classes.destinations.len())]
         .map(|(end, count)| if matches!(end, End::Many(_)) { count } else { 1 });

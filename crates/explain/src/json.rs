@@ -19,6 +19,7 @@ pub fn render(snapshot: &Snapshot, answer: &Answer) -> Value {
         "otherPrograms": {
             "lookedAt": answer.others.looked_at,
             "drops": answer.others.drops,
+            "translates": answer.others.translates,
             "notes": answer.others.notes,
         },
         "ways": answer.paths.iter().map(|path| json!({

@@ -21,7 +21,7 @@ use crate::question::{AskError, EndSpec, Question, What};
 use crate::relevant::{End, conditions};
 use crate::text::{hops_decided_by, workload_text};
 use crate::topology::{Location, Topology};
-use crate::trace::{Hop, Traced, allowed, trace_between, transport, with_new_workloads};
+use crate::trace::{Hop, Traced, allowed, placement_notes, trace_between, transport, with_new_workloads};
 
 pub(crate) use ends::{addresses, ends, remote};
 pub use rows::{Addresses, Part, Row};
@@ -126,6 +126,7 @@ pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&What>) 
     if let Some(reason) = rows::only_reason(&reach.rows) {
         return Err(AskError(reason));
     }
+    reach.notes.extend(placement_notes(topology, question, &[]));
     for row in &mut reach.rows {
         row.apart = answered > row.families.len();
     }

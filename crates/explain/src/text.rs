@@ -86,6 +86,9 @@ pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
     if let Some(drops) = answer.others.drops.as_ref().filter(|_| answer.allowed()) {
         let _ = write!(line, ". But {drops}");
     }
+    if let Some(translates) = &answer.others.translates {
+        let _ = write!(line, ". But {translates}");
+    }
     for assumed in answer.notes.iter().filter(|note| note.starts_with(ASSUMED)) {
         let _ = write!(line, " ({assumed})");
     }

@@ -216,8 +216,26 @@ impl<'a> Topology<'a> {
         own.into_iter().any(|address| addresses.contains(address))
     }
 
-    /// The interface that a host endpoint is on: the machine's, where that is known.
+    /// The interface at which the packets of another are judged: what a port of a bridge, a bond or a VRF receives is seen at
+    /// its master. Other interfaces are their own.
+    pub(crate) fn judged_at(&self, node: &str, interface: String) -> String {
+        let Some(machine) = self.machine(node) else { return interface };
+        let mut at = interface;
+        // A port of a bond may belong to a bridge. No chain is longer than the list.
+        for _ in &machine.ports {
+            let Some(port) = machine.port(&at) else { break };
+            at.clone_from(&port.master);
+        }
+        at
+    }
+
+    /// The interface at which the packets of a host endpoint's interface are judged.
     fn interface_of(&self, endpoint: &HostEndpoint) -> Option<String> {
+        self.own_interface_of(endpoint).map(|name| self.judged_at(&endpoint.node, name))
+    }
+
+    /// The interface that a host endpoint is on: the machine's, where that is known.
+    fn own_interface_of(&self, endpoint: &HostEndpoint) -> Option<String> {
         let by_address = endpoint.interface == Interface::ByAddress;
         match self.hosts.get(&endpoint.node) {
             Some(host) if by_address => {
@@ -233,7 +251,8 @@ impl<'a> Topology<'a> {
         let settings = self.snapshot.settings(node);
         let mut names: Vec<String> = Vec::new();
         for link in self.host(node).links {
-            let outward = link.name != "lo" && !settings.is_workload_interface(&link.name);
+            let is_port = self.machine(node).is_some_and(|machine| machine.port(&link.name).is_some());
+            let outward = link.name != "lo" && !settings.is_workload_interface(&link.name) && !is_port;
             if outward && !names.contains(&link.name) {
                 names.push(link.name);
             }

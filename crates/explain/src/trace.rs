@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use tortie_eval::{Conntrack, Host, Packet, Transport, Verdict, Way, judge};
+use tortie_eval::{Conntrack, Host, Packet, Transport, Verdict, Way, judge, needs_hop_limit_255};
 use tortie_net::Protocol;
 use tortie_policy::machine::RouteKind;
 use tortie_policy::{HostEndpoint, Interface, Snapshot};
 
+use crate::interfaces::ASSUMED;
 use crate::question::{AskError, EndSpec, Question, State, What, similar_service};
 use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
@@ -16,6 +17,9 @@ use crate::{alike_interfaces, interfaces, multicast, not_asked, placement, unrea
 /// A source port for packets whose port nobody asked about.
 const SOME_PORT: u16 = 49152;
 const HOP_LIMIT: u8 = 64;
+/// The hop limit of neighbour discovery: hosts ignore such packets with a lower one.
+const DISCOVERY_HOP_LIMIT: u8 = 255;
+const DISCOVERY_NOTE: &str = "hop limit 255, without which every receiver ignores neighbour discovery";
 /// The end of the note about interfaces that one stands for.
 const ALIKE: &str = "whose endpoints have the same policies and profiles";
 
@@ -62,6 +66,8 @@ pub struct OtherPrograms {
     pub looked_at: bool,
     /// What drops the packet for certain.
     pub drops: Option<String>,
+    /// What translates its destination for certain.
+    pub translates: Option<String>,
     /// What they do or may do, and what was not looked at.
     pub notes: Vec<String>,
 }
@@ -208,7 +214,7 @@ pub(crate) fn allowed(hops: &[Hop]) -> bool {
 }
 
 /// Notes about host endpoints that a reader may expect to judge the packet and that are not in force.
-fn placement_notes(topology: &Topology<'_>, question: &Question, hops: &[Hop]) -> Vec<String> {
+pub(crate) fn placement_notes(topology: &Topology<'_>, question: &Question, hops: &[Hop]) -> Vec<String> {
     let asked = |endpoint: &HostEndpoint| {
         [&question.from, &question.to].into_iter().any(|party| *party == EndSpec::HostEndpoint(endpoint.name.clone()))
     };
@@ -320,6 +326,11 @@ impl Route {
         let named = question.dnat.map_or(to, |_| &end);
         let (protocol, transport) =
             transport(topology, &question.what, question.source_port, named, destination.is_ipv4())?;
+        let is_discovery = needs_hop_limit_255(protocol, transport);
+        let hop_limit = if is_discovery { DISCOVERY_HOP_LIMIT } else { HOP_LIMIT };
+        if is_discovery {
+            notes.push(format!("{ASSUMED}{DISCOVERY_NOTE}"));
+        }
         let packet = Packet {
             source,
             destination,
@@ -335,7 +346,7 @@ impl Route {
                 State::Untracked => Conntrack::Untracked,
             },
             source_route_ok: None,
-            hop_limit: HOP_LIMIT,
+            hop_limit,
         };
         let mut route = Route {
             translator: translator.map(str::to_owned),
@@ -380,7 +391,11 @@ impl Route {
                 let names = match asked {
                     Some(name) => {
                         assumed.extend(interfaces::look_for(topology, node, name)?);
-                        vec![name.clone()]
+                        let at = topology.judged_at(node, name.clone());
+                        if at != *name {
+                            assumed.push(format!("{name} is a port of {at}, where its packets are judged"));
+                        }
+                        vec![at]
                     }
                     None => self.interfaces(topology, node, entering, notes),
                 };

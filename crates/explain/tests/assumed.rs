@@ -7,7 +7,7 @@ use tortie_explain::reach::{Outcome, reach};
 use tortie_explain::{Question, State, Topology, text, trace};
 use tortie_manifest::read::{Source, read};
 use tortie_policy::Snapshot;
-use tortie_policy::machine::{Machine, Route, RouteKind};
+use tortie_policy::machine::{Machine, Port, Route, RouteKind};
 use tortie_policy::packet::{Host, Link};
 
 const WORLD: &str = r#"
@@ -25,7 +25,11 @@ const WORLD: &str = r#"
 "#;
 
 fn world(more: &str) -> Snapshot {
-    let text = format!("{WORLD}\n---\n{more}");
+    world_of(&format!("{WORLD}\n---\n{more}"))
+}
+
+fn world_of(text: &str) -> Snapshot {
+    let text = text.to_owned();
     let objects: Vec<_> =
         read(&Source::new("m", text.into_bytes())).into_iter().map(|one| one.object.unwrap()).collect();
     let (snapshot, invalid) = Snapshot::from_objects(&objects);
@@ -300,4 +304,70 @@ fn a_near_miss_of_another_protocol_does_not_speak_of_its_ports_or_types() {
     assert_eq!(near("gre"), "gnp q rule 1: protocol 47 is not icmp");
     assert_eq!(near("tcp/81"), "gnp p rule 1: port 81 is not 5432");
     assert_eq!(near("sctp/5432"), "gnp p rule 1: sctp is not tcp");
+}
+
+const PORT_WORLD: &str = r#"
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: on-a-port, labels: {role: port}},
+ spec: {node: web1, interfaceName: eth1}}
+---
+{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: closed},
+ spec: {selector: role == 'port', types: [Ingress, Egress]}}
+"#;
+
+/// The machine with a port eth1 of the bond bond0, which is a port of the bridge br0.
+fn with_ports(snapshot: &Snapshot) -> Topology<'_> {
+    let link = |name: &str, addresses: &[&str]| Link {
+        name: name.into(),
+        addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+    };
+    let links = vec![link("br0", &["192.0.2.11"]), link("bond0", &[]), link("eth1", &[])];
+    let port =
+        |name: &str, master: &str, kind: &str| Port { name: name.into(), master: master.into(), kind: kind.into() };
+    let ports = vec![port("eth1", "bond0", "bond"), port("bond0", "br0", "bridge")];
+    let machine = Machine { ports, ..Machine::default() };
+    Topology::new(snapshot).with_host(Host { node: "web1".into(), links }).with_machine("web1", machine)
+}
+
+#[test]
+fn packets_of_a_port_are_judged_at_its_master() {
+    let snapshot = world_of(PORT_WORLD);
+    let topology = with_ports(&snapshot);
+    for (from, to) in
+        [("198.51.100.200", "hep/on-a-port"), ("hep/on-a-port", "198.51.100.200"), ("198.51.100.200", "node/web1")]
+    {
+        let said = trace(&topology, &question(from, to, "udp/1001")).unwrap();
+        assert!(said.allowed(), "{}", text::render(&snapshot, &said));
+        let noted = said.notes.iter().any(|note| note.contains("judges no packet: eth1 is a port of bond bond0"));
+        assert_eq!(noted, from.starts_with("hep") || to.starts_with("hep"), "{:?}", said.notes);
+    }
+    let mut named = question("198.51.100.200", "node/web1", "udp/1001");
+    named.in_interface = Some("eth1".into());
+    assert!(trace(&topology, &named).unwrap().allowed());
+    let many = question("any", "hep/on-a-port", "udp/1001");
+    for what in [Some(&many.what), None] {
+        let found = reach(&topology, &many, what).unwrap();
+        assert!(found.allowed() || what.is_none(), "{found:?}");
+        assert!(found.notes.iter().any(|note| note.contains("judges no packet")), "{:?}", found.notes);
+        assert!(!format!("{found:?}").contains("of on-a-port"), "{found:?}");
+    }
+    // An endpoint of the master judges what its ports receive.
+    let more = PORT_WORLD.replace("spec: {node: web1, interfaceName: eth1}", "spec: {node: web1, interfaceName: br0}");
+    let both = world_of(&format!(
+        "{PORT_WORLD}\n---\n{}",
+        more.replace("on-a-port", "on-br0").replace("name: closed", "name: closed-too")
+    ));
+    let said = trace(&with_ports(&both), &question("198.51.100.200", "hep/on-a-port", "udp/1001")).unwrap();
+    assert!(text::render(&both, &said).contains("of on-br0"), "{}", text::render(&both, &said));
+}
+
+#[test]
+fn neighbour_discovery_is_answered_for_the_hop_limit_that_it_has() {
+    let snapshot = world_of(&PORT_WORLD.replace("interfaceName: eth1", "interfaceName: br0, expectedIPs: ['fd00::1']"));
+    let topology = Topology::new(&snapshot);
+    for (kind, arrives) in [(133, true), (134, true), (135, true), (136, true), (137, false), (128, false)] {
+        let said = trace(&topology, &question("fe80::1", "hep/on-a-port", &format!("icmpv6/{kind}"))).unwrap();
+        let line = text::verdict_line(&snapshot, &said);
+        assert_eq!(said.allowed(), arrives, "{kind}: {line}");
+        assert_eq!(line.contains("(assumed: hop limit 255"), arrives, "{kind}: {line}");
+    }
 }

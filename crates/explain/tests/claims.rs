@@ -108,6 +108,11 @@ fn begins_nothing(family: Family, (protocol, transport): Payload) -> bool {
     first_tracking(protocol, transport, family == Family::V4) == Conntrack::Invalid
 }
 
+/// Neighbour discovery, which contradicts nobody who forbids other packets too.
+fn is_discovery((_, transport): Payload) -> bool {
+    matches!(transport, Transport::Icmp { kind: 133..=136, .. })
+}
+
 #[test]
 fn a_claim_that_permits_all_icmp_is_about_types_that_begin_connections_unless_it_names_others() {
     let mut world = World::new();
@@ -188,6 +193,7 @@ fn a_claim_that_holds_is_true_of_every_packet_and_one_that_does_not_has_a_packet
                     || !inside
                     || !is_meant(family, payload)
                     || permits && begins_nothing(family, payload)
+                    || !permits && is_discovery(payload)
                     || many && is_own(&topology, address, fixed)
                 {
                     continue;
@@ -262,7 +268,7 @@ fn a_claim_between_many_addresses_and_many_is_proven_for_every_pair_that_a_node_
                 if family != Family::of(other) || !is_meant(family, payload) || !is_judged(one, other) {
                     continue;
                 }
-                if permits && begins_nothing(family, payload) {
+                if permits && begins_nothing(family, payload) || !permits && is_discovery(payload) {
                     continue;
                 }
                 let paths = single(&topology, &claim, one, other, payload);
