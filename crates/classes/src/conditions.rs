@@ -154,6 +154,18 @@ impl<'a> Conditions<'a> {
         self.add_addresses(End::Destination, addresses);
     }
 
+    /// Tells packets to this port of a protocol from all others.
+    pub fn add_destination_port(&mut self, family: Family, protocol: u8, port: u16) {
+        self.add_port_range(End::Destination, family, protocol, Ranges::one(port));
+    }
+
+    /// Tells ICMP of this type, and of this code if one is given, from all others.
+    pub fn add_icmp(&mut self, family: Family, kind: u8, code: Option<u8>) {
+        let codes = code.map_or((0, u8::MAX), |code| (code, code));
+        let pairs = Ranges::of([(icmp_number(kind, codes.0), icmp_number(kind, codes.1))]);
+        self.family_mut(family).payload.icmp.insert(pairs);
+    }
+
     /// The packets of the domain, of one family, in classes.
     pub fn classes(&self, family: Family) -> Classes {
         let conditions = match family {

@@ -101,10 +101,10 @@ pub enum What {
     Port(Protocol, u16),
     /// A port that the target's endpoint has under this name, of this protocol if one is given.
     Named(Option<Protocol>, String),
-    /// ICMP or ICMPv6, whichever fits the addresses; without a type an echo request.
-    Icmp(Option<(u8, u8)>),
+    /// ICMP or ICMPv6, whichever fits the addresses, of a type and, if one is given, a code; without a type an echo request.
+    Icmp(Option<(u8, Option<u8>)>),
     /// The same over IPv6.
-    Icmpv6(Option<(u8, u8)>),
+    Icmpv6(Option<(u8, Option<u8>)>),
     /// Another protocol.
     Other(u8),
 }
@@ -157,11 +157,11 @@ impl FromStr for What {
                 "{one} alone could be a port or a protocol: write tcp/{one} or udp/{one} for the port, proto/{one} for the protocol"
             ))),
             ["icmp" | "ping"] => Ok(What::Icmp(None)),
-            ["icmp", kind] => Ok(What::Icmp(Some((icmp(kind)?, 0)))),
-            ["icmp", kind, code] => Ok(What::Icmp(Some((icmp(kind)?, number(code)?)))),
+            ["icmp", kind] => Ok(What::Icmp(Some((icmp(kind)?, None)))),
+            ["icmp", kind, code] => Ok(What::Icmp(Some((icmp(kind)?, Some(number(code)?))))),
             ["icmpv6" | "icmp6" | "ping6"] => Ok(What::Icmpv6(None)),
-            ["icmpv6" | "icmp6", kind] => Ok(What::Icmpv6(Some((icmp(kind)?, 0)))),
-            ["icmpv6" | "icmp6", kind, code] => Ok(What::Icmpv6(Some((icmp(kind)?, number(code)?)))),
+            ["icmpv6" | "icmp6", kind] => Ok(What::Icmpv6(Some((icmp(kind)?, None)))),
+            ["icmpv6" | "icmp6", kind, code] => Ok(What::Icmpv6(Some((icmp(kind)?, Some(number(code)?))))),
             ["proto" | "protocol", one] => Ok(What::Other(without_ports(one).map_or_else(|| number(one), Ok)?)),
             [name] => match (service(name), without_ports(name)) {
                 (Some((protocol, port)), _) => Ok(What::Port(protocol, port)),

@@ -10,8 +10,8 @@ mod rows;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use tortie_classes::{AddressSet, Classes, Names, PayloadClass};
-use tortie_eval::{By, Transport};
+use tortie_classes::{AddressSet, Classes, Conditions, Names, PayloadClass};
+use tortie_eval::{By, Packet, Transport};
 use tortie_net::Protocol;
 use tortie_policy::{Family, Snapshot, WorkloadEndpoint};
 
@@ -21,7 +21,9 @@ use crate::question::{AskError, EndSpec, Question, What};
 use crate::relevant::{End, conditions};
 use crate::text::{hops_decided_by, workload_text};
 use crate::topology::{Location, Topology};
-use crate::trace::{Hop, Traced, allowed, placement_notes, trace_between, transport, with_new_workloads};
+use crate::trace::{
+    DISCOVERY_NOTE, Hop, Traced, UDPLITE_NOTE, allowed, placement_notes, trace_between, transport, with_new_workloads,
+};
 
 pub(crate) use ends::{addresses, ends, remote};
 pub use rows::{Addresses, Part, Row};
@@ -127,10 +129,57 @@ pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&What>) 
         return Err(AskError(reason));
     }
     reach.notes.extend(placement_notes(topology, question, &[]));
+    match what {
+        Some(What::Icmpv6(Some((133..=136, _)))) => {
+            reach.notes.push(format!("{}{DISCOVERY_NOTE}", interfaces::ASSUMED))
+        }
+        Some(What::Port(protocol, _)) if *protocol == Protocol::UDPLITE => {
+            reach.notes.push(format!("{}{UDPLITE_NOTE}", interfaces::ASSUMED))
+        }
+        _ => {}
+    }
     for row in &mut reach.rows {
         row.apart = answered > row.families.len();
     }
     Ok(reach)
+}
+
+/// What was assumed of the packet of a question that left it open, where another would be judged otherwise: the source port, or
+/// the ICMP code.
+pub(crate) fn judged_otherwise(topology: &Topology<'_>, question: &Question, packet: &Packet) -> Option<String> {
+    let what = named(topology, question, &question.what).ok()?;
+    let assumed = match (&what, packet.transport) {
+        (What::Port(..), Transport::Ports { source, .. }) if question.source_port.is_none() => {
+            format!("source port {source}")
+        }
+        (What::Icmp(asked) | What::Icmpv6(asked), Transport::Icmp { code, .. })
+            if asked.is_none_or(|(_, code)| code.is_none()) =>
+        {
+            format!("code {code}")
+        }
+        _ => return None,
+    };
+    let family = Family::of(packet.source);
+    let (from, to) = ends(topology, question).ok()?;
+    let (from, to) = (of_family(&from, family)?, of_family(&to, family)?);
+    let fixed = [&from, &to].map(|end| match end {
+        End::Single(location) => location.clone(),
+        End::Many(_) => Location::Outside(Vec::new()),
+    });
+    let snapshot = with_new_workloads(topology, [&fixed[0], &fixed[1]]);
+    let asked = Asked { topology, question, what: Some(&what), family, from, to };
+    let grid = asked.grid(&snapshot).ok()?;
+    let (payloads, verdicts) = (grid.payloads.as_ref()?, grid.verdicts.first()?);
+    let usual = grid.classes.payloads.class_of(packet.protocol, packet.transport)?;
+    let own = verdicts.get(payloads.iter().position(|class| *class == usual)?)?.outcome;
+    let mut others = Vec::new();
+    for outcome in [Outcome::Allowed, Outcome::Depends, Outcome::Denied].into_iter().filter(|one| *one != own) {
+        let classes = payloads.iter().zip(verdicts).filter(|(_, verdict)| verdict.outcome == outcome);
+        let classes = classes.map(|(class, _)| *class).collect();
+        let texts = crate::payload_text::texts(&grid.classes.payloads, family, &classes);
+        others.extend(texts.into_iter().map(|(text, _)| format!("{text} is {}", outcome.word())));
+    }
+    (!others.is_empty()).then(|| format!("{}{assumed}; {}", interfaces::ASSUMED, others.join(", ")))
 }
 
 /// Whether packets of this kind are only of the other family.
@@ -178,9 +227,9 @@ pub(crate) struct VerdictTable {
     pub(crate) addresses: Option<Vec<AddressSet>>,
     /// Whether the end with many addresses is the source.
     pub(crate) from: bool,
-    /// Classes of payloads; none where one payload is asked about.
+    /// The classes of payloads that are asked about; none where one payload is asked about that is of no class alone.
     pub(crate) payloads: Option<Vec<usize>>,
-    /// The one that is asked about.
+    /// What is asked about; empty for everything.
     pub(crate) title: String,
     /// By class of addresses, then by payload.
     pub(crate) verdicts: Vec<Vec<ClassVerdict>>,
@@ -198,16 +247,18 @@ pub(crate) struct Visited {
 
 impl Asked<'_, '_> {
     fn grid(&self, snapshot: &Snapshot) -> Result<VerdictTable, AskError> {
-        let conditions = conditions(self.topology, snapshot, self.question, &self.from, &self.to);
+        let mut conditions = conditions(self.topology, snapshot, self.question, &self.from, &self.to);
+        self.tell_apart(&mut conditions);
         let classes = conditions.classes(self.family);
         let count = match (&self.from, &self.to) {
             (End::Many(_), _) => classes.sources.len(),
             (_, End::Many(_)) => classes.destinations.len(),
             _ => 1,
         };
-        let payloads: Vec<Option<PayloadClass>> = match self.what {
-            Some(_) => vec![None],
-            None => classes.payloads.iter().map(Some).collect(),
+        let asked = self.asked_payloads(&classes);
+        let payloads: Vec<Option<PayloadClass>> = match &asked {
+            Some(asked) => asked.iter().map(|class| Some(classes.payloads.class(*class))).collect(),
+            None => vec![None],
         };
         let size = count.saturating_mul(payloads.len());
         if size > MOST {
@@ -237,13 +288,51 @@ impl Asked<'_, '_> {
         Ok(VerdictTable {
             addresses,
             from: matches!(self.from, End::Many(_)),
-            payloads: self.what.is_none().then(|| (0..payloads.len()).collect()),
+            payloads: asked,
             title: self.what.map(|what| title(what, self.family)).unwrap_or_default(),
             verdicts,
             traced: size,
             passed,
             classes,
         })
+    }
+
+    /// Tells what is asked about from all other packets.
+    fn tell_apart(&self, conditions: &mut Conditions<'_>) {
+        match self.what {
+            Some(What::Port(protocol, port)) => {
+                conditions.add_destination_port(self.family, protocol.number(), *port);
+            }
+            Some(What::Icmp(kind) | What::Icmpv6(kind)) => {
+                let (kind, code) = self.icmp(*kind);
+                conditions.add_icmp(self.family, kind, code);
+            }
+            _ => {}
+        }
+    }
+
+    fn icmp(&self, kind: Option<(u8, Option<u8>)>) -> (u8, Option<u8>) {
+        kind.unwrap_or((if self.family == Family::V4 { 8 } else { 128 }, None))
+    }
+
+    /// The classes of what is asked about: a protocol and port with every source port, an ICMP type with every code.
+    fn asked_payloads(&self, classes: &Classes) -> Option<Vec<usize>> {
+        let all = 0..classes.payloads.len();
+        let transport = |class: &usize| classes.payloads.class(*class).representative();
+        let asked: Vec<usize> = match self.what {
+            None => return Some(all.collect()),
+            Some(What::Port(protocol, port)) => {
+                let is_asked = |(of, transport)| matches!(transport, Transport::Ports { destination, .. } if of == protocol.number() && destination == *port);
+                all.filter(|class| is_asked(transport(class))).collect()
+            }
+            Some(What::Icmp(asked) | What::Icmpv6(asked)) => {
+                let (asked, of) = self.icmp(*asked);
+                let is_asked = |transport| matches!(transport, Transport::Icmp { kind, code } if kind == asked && of.is_none_or(|of| of == code));
+                all.filter(|class| is_asked(transport(class).1)).collect()
+            }
+            Some(_) => return None,
+        };
+        Some(asked).filter(|asked| !asked.is_empty())
     }
 
     /// The workloads of each class of addresses, where an end has many.
@@ -329,8 +418,8 @@ fn asking(protocol: u8, transport: Transport, family: Family) -> (What, Option<u
     match (transport, Protocol::from_number(protocol)) {
         (Transport::Ports { source, destination }, Ok(protocol)) => (What::Port(protocol, destination), Some(source)),
         (Transport::Icmp { kind, code }, _) => match family {
-            Family::V4 => (What::Icmp(Some((kind, code))), None),
-            Family::V6 => (What::Icmpv6(Some((kind, code))), None),
+            Family::V4 => (What::Icmp(Some((kind, Some(code)))), None),
+            Family::V6 => (What::Icmpv6(Some((kind, Some(code)))), None),
         },
         _ => (What::Other(protocol), None),
     }
@@ -338,9 +427,9 @@ fn asking(protocol: u8, transport: Transport, family: Family) -> (What, Option<u
 
 /// `tcp 5432`, `icmp type 8`.
 fn title(what: &What, family: Family) -> String {
-    let icmp = |kind: &Option<(u8, u8)>, name: &str, echo: u8| {
-        let (kind, code) = kind.unwrap_or((echo, 0));
-        if code == 0 { format!("{name} type {kind}") } else { format!("{name} type {kind} code {code}") }
+    let icmp = |kind: &Option<(u8, Option<u8>)>, name: &str, echo: u8| {
+        let (kind, code) = kind.unwrap_or((echo, None));
+        code.map_or_else(|| format!("{name} type {kind}"), |code| format!("{name} type {kind} code {code}"))
     };
     match (what, family) {
         (What::Port(protocol, port), _) => format!("{} {port}", tortie_eval::protocol_name(protocol.number())),

@@ -12,14 +12,16 @@ use crate::interfaces::ASSUMED;
 use crate::question::{AskError, EndSpec, Question, State, What, similar_service};
 use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
-use crate::{alike_interfaces, interfaces, multicast, not_asked, placement, unreachable};
+use crate::{alike_interfaces, interfaces, multicast, not_asked, placement, reach, unreachable};
 
 /// A source port for packets whose port nobody asked about.
 const SOME_PORT: u16 = 49152;
 const HOP_LIMIT: u8 = 64;
 /// The hop limit of neighbour discovery: hosts ignore such packets with a lower one.
 const DISCOVERY_HOP_LIMIT: u8 = 255;
-const DISCOVERY_NOTE: &str = "hop limit 255, without which every receiver ignores neighbour discovery";
+pub(crate) const DISCOVERY_NOTE: &str = "hop limit 255, without which every receiver ignores neighbour discovery";
+/// What Linux was seen to do with UDPLite.
+pub(crate) const UDPLITE_NOTE: &str = "connection tracking accepts UDPLite; Linux 6.18 was seen to call what comes in INVALID, so that it is dropped, unless net.netfilter.nf_conntrack_checksum is 0";
 /// The end of the note about interfaces that one stands for.
 const ALIKE: &str = "whose endpoints have the same policies and profiles";
 
@@ -111,6 +113,9 @@ pub fn trace(topology: &Topology<'_>, question: &Question) -> Result<Answer, Ask
         notes.extend(paths.first().map(|path| format!("the answer is the same whether {}", path.when)));
     }
     notes.extend(placement_notes(topology, question, &hops));
+    if let Some(Hop { packet, .. }) = hops.first() {
+        notes.extend(reach::judged_otherwise(topology, question, packet));
+    }
     Ok(Answer {
         hops,
         from,
@@ -328,6 +333,10 @@ impl Route {
             transport(topology, &question.what, question.source_port, named, destination.is_ipv4())?;
         let is_discovery = needs_hop_limit_255(protocol, transport);
         let hop_limit = if is_discovery { DISCOVERY_HOP_LIMIT } else { HOP_LIMIT };
+        let leaves_only = matches!((from, &end), (Location::Process { .. }, Location::Outside(_)));
+        if protocol == Protocol::UDPLITE.number() && question.state == State::New && !leaves_only {
+            notes.push(format!("{ASSUMED}{UDPLITE_NOTE}"));
+        }
         if is_discovery {
             notes.push(format!("{ASSUMED}{DISCOVERY_NOTE}"));
         }
@@ -600,8 +609,8 @@ pub(crate) fn transport(
         What::Port(protocol, port) => (protocol.number(), Transport::Ports { source, destination: *port }),
         What::Icmp(kind) | What::Icmpv6(kind) => {
             let protocol = if v4 { Protocol::ICMP } else { Protocol::ICMPV6 };
-            let (kind, code) = kind.unwrap_or((if v4 { 8 } else { 128 }, 0));
-            (protocol.number(), Transport::Icmp { kind, code })
+            let (kind, code) = kind.unwrap_or((if v4 { 8 } else { 128 }, None));
+            (protocol.number(), Transport::Icmp { kind, code: code.unwrap_or(0) })
         }
         What::Other(number) => (*number, Transport::Opaque),
         What::Named(protocol, name) => {

@@ -371,3 +371,66 @@ fn neighbour_discovery_is_answered_for_the_hop_limit_that_it_has() {
         assert_eq!(line.contains("(assumed: hop limit 255"), arrives, "{kind}: {line}");
     }
 }
+
+const SPLIT: &str = r#"
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: h0, labels: {role: split}},
+ spec: {node: web1, interfaceName: eth0, expectedIPs: [192.0.2.11]}}
+---
+{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: split},
+ spec: {selector: role == 'split', types: [Ingress], ingress: [
+  {action: Allow, protocol: ICMP, icmp: {type: 8, code: 0}},
+  {action: Allow, protocol: TCP, source: {ports: [53]}, destination: {ports: [7000]}},
+  {action: Allow, protocol: UDPLite},
+  {action: Allow, protocol: TCP, destination: {ports: [7001]}}]}}
+"#;
+
+fn rows_of(topology: &Topology<'_>, from: &str, what: &str) -> Vec<String> {
+    let asked = question(from, "hep/h0", what);
+    reach(topology, &asked, Some(&asked.what)).unwrap().rows.iter().map(|row| row.line()).collect()
+}
+
+#[test]
+fn a_protocol_and_port_is_answered_for_every_code_and_source_port() {
+    let snapshot = world_of(SPLIT);
+    let topology = Topology::new(&snapshot);
+    assert_eq!(
+        rows_of(&topology, "any", "icmp/8"),
+        ["icmp type 8 code 0: ALLOWED from everywhere", "icmp type 8 code 1-255: DENIED from everywhere"]
+    );
+    assert_eq!(
+        rows_of(&topology, "198.51.100.0/24", "tcp/7000"),
+        [
+            "tcp 7000 from port 53: ALLOWED from all of 198.51.100.0/24",
+            "tcp 7000 from ports 0-52,54-65535: DENIED from all of 198.51.100.0/24"
+        ]
+    );
+    assert_eq!(rows_of(&topology, "any", "tcp/7001"), ["tcp 7001: ALLOWED from everywhere"]);
+    assert_eq!(rows_of(&topology, "any", "icmp/8/0"), ["icmp type 8 code 0: ALLOWED from everywhere"]);
+    assert_eq!(rows_of(&topology, "any", "icmp/8/1"), ["icmp type 8 code 1: DENIED from everywhere"]);
+}
+
+#[test]
+fn what_is_assumed_of_a_single_packet_is_said_where_another_is_judged_otherwise() {
+    let snapshot = world_of(SPLIT);
+    let topology = Topology::new(&snapshot);
+    let line = |what: &str, source_port: Option<u16>| {
+        let mut asked = question("198.51.100.9", "hep/h0", what);
+        asked.source_port = source_port;
+        text::verdict_line(&snapshot, &trace(&topology, &asked).unwrap())
+    };
+    let said = line("icmp/8", None);
+    assert!(
+        said.starts_with("ALLOWED") && said.ends_with("(assumed: code 0; icmp type 8 code 1-255 is DENIED)"),
+        "{said}"
+    );
+    let said = line("tcp/7000", None);
+    let end = "(assumed: source port 49152; tcp 7000 from port 53 is ALLOWED)";
+    assert!(said.starts_with("DENIED") && said.ends_with(end), "{said}");
+    for (what, port) in [("icmp/8/0", None), ("tcp/7000", Some(53)), ("tcp/7001", None)] {
+        let said = line(what, port);
+        assert!(said.starts_with("ALLOWED") && !said.contains("assumed"), "{said}");
+    }
+    let said = line("udplite/6868", None);
+    let assumed = "(assumed: connection tracking accepts UDPLite; Linux 6.18";
+    assert!(said.starts_with("ALLOWED") && said.contains(assumed), "{said}");
+}

@@ -83,8 +83,8 @@ fn single(topology: &Topology<'_>, claim: &Claim, from: IpAddr, to: IpAddr, payl
         (protocol, Transport::Ports { source, destination }) => {
             (What::Port(Protocol::from_number(protocol).unwrap(), destination), Some(source))
         }
-        (_, Transport::Icmp { kind, code }) if to.is_ipv4() => (What::Icmp(Some((kind, code))), None),
-        (_, Transport::Icmp { kind, code }) => (What::Icmpv6(Some((kind, code))), None),
+        (_, Transport::Icmp { kind, code }) if to.is_ipv4() => (What::Icmp(Some((kind, Some(code)))), None),
+        (_, Transport::Icmp { kind, code }) => (What::Icmpv6(Some((kind, Some(code)))), None),
         (protocol, Transport::Opaque) => (What::Other(protocol), None),
     };
     let (from, to) = (EndSpec::Address(from), EndSpec::Address(to));

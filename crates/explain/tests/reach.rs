@@ -88,8 +88,8 @@ fn asking(question: &Question, family: Family, (protocol, transport): (u8, Trans
         Transport::Ports { source, destination } => {
             (What::Port(Protocol::from_number(protocol).unwrap(), destination), Some(source))
         }
-        Transport::Icmp { kind, code } if family == Family::V4 => (What::Icmp(Some((kind, code))), None),
-        Transport::Icmp { kind, code } => (What::Icmpv6(Some((kind, code))), None),
+        Transport::Icmp { kind, code } if family == Family::V4 => (What::Icmp(Some((kind, Some(code)))), None),
+        Transport::Icmp { kind, code } => (What::Icmpv6(Some((kind, Some(code)))), None),
         Transport::Opaque => (What::Other(protocol), None),
     };
     Question { what, source_port, ..question.clone() }

@@ -111,21 +111,27 @@ pub(super) fn rows(grid: &VerdictTable, names: &Names, question: &Question) -> V
         let parts = parts(grid, &column(0), names, question);
         return vec![row(grid, grid.title.clone(), &[], &parts)];
     };
-    // Between two fixed ends rows differ by what decides; for many addresses by what becomes of each.
+    // Between two fixed ends, and for one protocol and port, rows differ by what decides; else by what becomes of each address.
+    let is_asked = !grid.title.is_empty();
     let key = |payload: usize| -> Vec<ClassVerdict> {
         let mut verdicts = column(payload);
-        if grid.addresses.is_some() {
+        if grid.addresses.is_some() && !is_asked {
             verdicts.iter_mut().filter(|one| one.outcome != Outcome::Unanswered).for_each(|one| one.text.clear());
         }
         verdicts
     };
-    let groups = grouped(payloads.iter().map(|payload| key(*payload)));
+    let groups = grouped((0..payloads.len()).map(key));
+    if is_asked && groups.len() == 1 {
+        let parts = parts(grid, &column(0), names, question);
+        return vec![row(grid, grid.title.clone(), &[], &parts)];
+    }
     let rest = grid.classes.payloads.unnamed();
     let mut rows = Vec::new();
     let mut last = None;
     let single = groups.len() == 1;
     for (_, members) in groups {
         let parts = parts(grid, &column(members[0]), names, question);
+        let members: Vec<usize> = members.into_iter().map(|column| payloads[column]).collect();
         if members.contains(&rest) {
             let what = if single { "everything" } else { "everything else" };
             last = Some(row(grid, what.to_owned(), &members, &parts));
