@@ -111,7 +111,7 @@ fn found(tables: &TablesOfOthers, ground: &LocalFacts, hops: &[&Hop]) -> Found {
                         "{id} of another program translates it to {to} ({by}): ask again with --dnat {to}"
                     ));
                     let translates =
-                        || format!("{id} of another program translates it to {to}: answer with --dnat {to}");
+                        || format!("{id} of another program translates it to {to}: ask again with --dnat {to}");
                     found.translates.get_or_insert_with(translates);
                 }
                 Effect::Unclear { why, may_drop, may_translate } => {
