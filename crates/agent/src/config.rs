@@ -65,17 +65,19 @@ pub fn resolve(local: &Local, base: Settings, configurations: &[&Object]) -> Res
         specs.push(spec);
     }
     specs.push(Value::Object(local.spec.clone()));
-    let all: Vec<&Value> = specs.iter().collect();
-    let (settings, wrong) = base.settle(&all);
+    let (settings, wrong) = base.settle(&specs.iter().collect::<Vec<_>>());
     for (index, why) in wrong {
         let name = why.path.to_string().trim_start_matches("spec.").to_owned();
+        if let Some(fields) = specs[index].as_object_mut() {
+            fields.remove(&name);
+        }
         let source = match configurations.get(index) {
             Some(object) => format!("FelixConfiguration {}", object.metadata.name),
             None => local.origin(&name),
         };
-        notes.push(SettingNote { source, name, note: format!("{}; the next weaker value holds", why.reason) });
+        notes.push(SettingNote { source, name, note: format!("{}; {}", why.reason, why.consequence) });
     }
-    let agent = AgentSettings::from_specs(&all, &mut notes);
+    let agent = AgentSettings::from_specs(&specs.iter().collect::<Vec<_>>(), &mut notes);
     Resolved { settings, agent, notes }
 }
 

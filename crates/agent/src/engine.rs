@@ -20,7 +20,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use tortie_api::{Key, Kind, Object};
 use tortie_calc::{Engine, Id, Update};
-use tortie_policy::from_api::configurations_of;
+use tortie_policy::from_api::{configurations_of, unreadable_settings};
 use tortie_policy::packet::Link;
 use tortie_policy::{EndpointId, Item, Labels, Pool, Profile, Rule, Settings, WorkloadId};
 use tortie_store::Position;
@@ -430,11 +430,17 @@ impl NodeEngine {
         let resolved = config::resolve(&self.local, Settings::of_pools(self.pools.values()), &own);
         let known = self.status.read().settings.clone();
         for note in resolved.notes.iter().filter(|note| !known.contains(note)) {
-            log::warn!(target: event::SETTING_IGNORED, "setting {} in {}: {}", note.name, note.source, note.note);
+            log::warn!(target: event::SETTING_IGNORED, "setting {} ({}): {}", note.name, note.source, note.note);
         }
+        let wrong = |object: &&Object| {
+            let reasons: Vec<String> = unreadable_settings(object).iter().map(ToString::to_string).collect();
+            (!reasons.is_empty()).then(|| (object.key(), reasons))
+        };
+        let unreadable = all.iter().filter_map(wrong).collect();
         let tunnels = not_done::tunnels(self.pools.values(), &resolved.settings);
         self.status.update(|record| {
             record.settings = resolved.notes;
+            record.unreadable_settings = unreadable;
             match tunnels {
                 None => drop(record.notes.remove(not_done::TUNNELS)),
                 Some(note) => drop(record.notes.insert(not_done::TUNNELS, note)),

@@ -71,7 +71,8 @@ impl OtherNodes {
                 None if one.has_similar_name => String::new(),
                 None => return None,
             };
-            Some(format!("hep/{name} is on {}{address}", one.node))
+            let node = if one.node.is_empty() { "a node that cannot be read" } else { &one.node };
+            Some(format!("hep/{name} is on {node}{address}"))
         };
         let mut all: Vec<String> = self.endpoints.iter().filter_map(told).collect();
         let more = all.len().saturating_sub(NAMED);

@@ -88,7 +88,11 @@ impl RequestHandler {
                     .failing
                     .clone()
                     .or_else(|| Some(record.store_reason.clone()).filter(|reason| !reason.is_empty()));
-                let unreadable = record.unreadable.iter().map(|(key, one)| format!("{key}: {one}")).collect();
+                let settings = record.unreadable_settings.iter();
+                let settings =
+                    settings.map(|(key, why)| format!("{key}: {}; {}", why.join("; "), status_builder::OTHER_SETTINGS));
+                let objects = record.unreadable.iter().map(|(key, one)| format!("{key}: {one}"));
+                let unreadable = objects.chain(settings).collect();
                 Reply::Waited {
                     done,
                     in_kernel: record.in_kernel.clone(),

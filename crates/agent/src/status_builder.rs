@@ -16,6 +16,9 @@ use crate::status_cell::{Placement, StatusCell, StatusRecord};
 /// How long the dataplane may be busy before the answer goes without it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What is in force of a FelixConfiguration of which a setting cannot be used.
+pub(crate) const OTHER_SETTINGS: &str = "its other settings count";
+
 /// All of it. `left_out` is what the store could not take over of objects that it converts.
 pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplane, left_out: Vec<String>) -> Status {
     let mut told = DataplaneReading { busy: true, ..DataplaneReading::default() };
@@ -74,6 +77,11 @@ pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplan
                 reasons: unreadable.reasons.clone(),
                 in_force: unreadable.replacement.to_string(),
             })
+            .chain(record.unreadable_settings.iter().map(|(key, reasons)| TroubleStatus {
+                object: key.to_string(),
+                reasons: reasons.clone(),
+                in_force: OTHER_SETTINGS.to_owned(),
+            }))
             .collect(),
         settings: record.settings.clone(),
         host_settings: record.host_settings.clone(),

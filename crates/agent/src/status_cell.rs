@@ -67,6 +67,8 @@ pub(crate) struct StatusRecord {
     /// The objects that cannot be read.
     pub(crate) unreadable: BTreeMap<Key, Unreadable>,
     pub(crate) settings: Vec<SettingNote>,
+    /// The settings of FelixConfigurations, also of other nodes, that cannot be used, with the reasons.
+    pub(crate) unreadable_settings: BTreeMap<Key, Vec<String>>,
     pub(crate) problems: BTreeMap<&'static str, String>,
     /// What is most likely not meant, and keeps nothing from being in force.
     pub(crate) notes: BTreeMap<&'static str, String>,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::Args;
 use tortie_agent::status::StoreState;
 use tortie_api::duration;
@@ -29,7 +30,7 @@ impl ConfirmArgs {
     pub(crate) fn sign(&self, link: &Link, message: Option<&str>, session: &Session) -> anyhow::Result<()> {
         let Some(within) = self.confirm else { return Ok(()) };
         let store = link.store()?;
-        let history = link.history(&*store)?;
+        let history = link.history(&*store).context("--confirm cannot be used here")?;
         let obeyed = Agent::soon().store();
         let why = match obeyed {
             Err(error) => error.to_string(),

@@ -7,6 +7,7 @@
 
 mod servers;
 
+use anyhow::Context;
 use clap::Args;
 use tortie_agent::config::Sources as LocalSources;
 use tortie_agent::{FELIX_CONFIG, LocalFacts};
@@ -41,7 +42,11 @@ impl GuardArgs {
     pub(crate) fn sign(&self, link: &Link, session: &Session) -> anyhow::Result<()> {
         let Some(message) = &self.message else { return Ok(()) };
         let store = link.store()?;
-        link.history(&*store)?.sign(author(session.persona, message, None));
+        link.history(&*store).context("--message (-m) cannot be used here")?.sign(author(
+            session.persona,
+            message,
+            None,
+        ));
         Ok(())
     }
 }

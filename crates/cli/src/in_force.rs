@@ -292,5 +292,5 @@ pub(crate) fn warn(in_force: &InForce, session: &mut Session) {
 }
 
 fn setting(name: &str, why: &Invalid) -> String {
-    format!("FelixConfiguration({name}): {why}; the next weaker value is in force")
+    format!("FelixConfiguration({name}): {why}")
 }

@@ -19,6 +19,7 @@ use tortie_store_kube::{KubeStore, SettingsError};
 use tortie_store_sqlite::SqliteStore;
 
 use crate::args::Place;
+use crate::ask::Agent;
 use crate::author::author;
 use crate::calico_api_config;
 use crate::report::NoStore;
@@ -128,7 +129,7 @@ impl Link {
     pub(crate) fn existing(&self) -> anyhow::Result<Arc<dyn Store>> {
         let opened = self.opened()?;
         match opened.missing() {
-            Some(path) => Err(NoStore(absent(path)).into()),
+            Some(_) => Err(NoStore(self.absent().unwrap_or_default()).into()),
             None => Ok(opened.store()),
         }
     }
@@ -163,7 +164,9 @@ impl Link {
 
     /// What is to be said when there is no store yet.
     pub(crate) fn absent(&self) -> Option<String> {
-        self.opened.as_ref().ok()?.missing().map(absent)
+        let path = self.opened.as_ref().ok()?.missing()?;
+        let followed = Agent::soon().store().ok().flatten().map(|status| status.name);
+        Some(if followed.is_some() && followed == self.name().ok() { gone(path) } else { absent(path) })
     }
 
     /// Says so, after a reading that found nothing.
@@ -239,6 +242,15 @@ fn felix_settings(path: &Path) -> anyhow::Result<Option<Vec<(String, String)>>> 
     let Ok(text) = std::fs::read_to_string(path) else { return Ok(None) };
     let settings = felix_cfg(&text).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(Some(settings))
+}
+
+/// What is said of a store that the agent of this machine follows, and that does not exist any more.
+fn gone(path: &Path) -> String {
+    format!(
+        "there is no store at {} any more: the agent of this machine follows it and keeps in force what it held last; \
+         `tortie restore FILE` makes it anew from a backup",
+        path.display()
+    )
 }
 
 /// That there is no embedded store at a path, and whether an apply to it would make one.

@@ -12,7 +12,7 @@ mod settings;
 mod slice;
 mod stored;
 
-pub use settings::configurations_of;
+pub use settings::{configurations_of, unreadable_settings};
 pub use stored::Stored;
 
 use tortie_api::{Kind, Object, Path};

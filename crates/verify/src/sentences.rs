@@ -94,7 +94,8 @@ impl<'a> Names<'a> {
                 .workload_endpoints
                 .keys()
                 .any(|id| rest.split_once('/') == Some((id.namespace.as_str(), id.name.as_str()))),
-            _ => false,
+            // The set says no name.
+            _ => return "whose name is not in the kernel",
         };
         match exists {
             true => "which should not govern it",
@@ -194,7 +195,7 @@ fn governing(what: &What) -> Option<(Governing, String, &str, &str)> {
     let is_only_field = set.key.iter().len() == 1;
     let interface = interface_of(set, element).filter(|_| is_only_field)?;
     debug_assert!(!matches!(element.data, Some(Data::Value(_))));
-    Some((governing, interface, element.comment.as_deref().unwrap_or("nobody"), &set.name))
+    Some((governing, interface, element.comment.as_deref().unwrap_or("an endpoint"), &set.name))
 }
 
 /// A rule by its comment, or by what it ends in.

@@ -251,7 +251,11 @@ impl Store for CachedStore {
                     if selection.kind.is_none() {
                         record.resyncs += 1;
                     }
-                    record.lag.received.advance(&position);
+                    match selection.kind {
+                        // Another store may have taken over, whose revisions are lower.
+                        None => record.lag.received = position.clone(),
+                        Some(_) => record.lag.received.advance(&position),
+                    }
                     if matches!(record.store, StoreState::Stale | StoreState::Replaced) {
                         log::info!(target: event::STORE_REACHED, "the store answers again");
                         record.set_store(StoreState::Waiting, status_cell::now(), String::new());

@@ -172,7 +172,9 @@ fn a_store_that_was_replaced_is_not_obeyed_until_it_is_accepted() {
     let cached_store = other.cached_store("s", &disk, &status);
     cached_store.accept(true);
     let mut sync = Sync::new(&cached_store, CachedLastValid::new(Some(disk.clone())));
+    status.update(|record| record.lag.received = 9.into());
     assert_eq!(drain(&mut sync), ["new", "in sync"]);
+    assert_eq!(status.read().lag.received, other.store.position().unwrap(), "and its history is the one received");
     disk.settle();
     drop(sync);
     drop((cached_store, disk));

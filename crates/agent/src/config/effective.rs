@@ -42,7 +42,7 @@ enum Use {
     Verdicts,
     /// Verdicts, and it opens something: the default holds, which does not.
     Opening,
-    /// The agent itself: the default holds.
+    /// The agent itself: the next weaker value holds, and the default where it is out of range.
     Agent,
 }
 
@@ -153,10 +153,12 @@ impl Said<'_> {
         let is_noted = |source: &str| self.notes.iter().any(|note| note.name == name && note.source == source);
         let mut said = self.said(name);
         match used {
-            Agent => said.next().filter(|_| !is_noted("in force")).filter(|(value, _)| {
-                // Said to be nothing, it is nothing.
-                value.as_str() != Some("") || name == "endpointStatusPathPrefix"
-            }),
+            Agent => {
+                said.find(|(_, source)| !is_noted(source)).filter(|_| !is_noted("in force")).filter(|(value, _)| {
+                    // Said to be nothing, it is nothing.
+                    value.as_str() != Some("") || name == "endpointStatusPathPrefix"
+                })
+            }
             Opening if self.said(name).any(|(_, source)| is_noted(&source)) => None,
             Opening | Verdicts => said.find(|(value, source)| value.as_str() != Some("") && !is_noted(source)),
         }
@@ -292,7 +294,22 @@ mod tests {
         assert_eq!(shown(&none, &own(json!({ "logPrefix": "" })), "logPrefix"), (json!("calico-packet"), default()));
         let action = "defaultEndpointToHostAction";
         assert_eq!(shown(&none, &own(json!({ action: "Perhaps" })), action), (json!("Drop"), default()));
-        assert_eq!(shown(&none, &own(json!({ "healthPort": "many" })), "healthPort"), (json!(9099), default()));
+        assert_eq!(shown(&none, &own(json!({ "healthPort": "many" })), "healthPort"), (json!(5), of_weak()));
+        for (field, impossible) in [
+            ("vxlanPort", json!(99_999_999)),
+            ("floatingIPs", json!("zz")),
+            ("ipForwarding", json!("zz")),
+            ("workloadSourceSpoofing", json!("zz")),
+            ("nftablesFilterDenyAction", json!("zz")),
+            ("logSeverityScreen", json!("zz")),
+            ("interfaceExclude", json!("/(/")),
+            ("deviceRouteProtocol", json!(999)),
+        ] {
+            let configurations = own(json!({ field: impossible }));
+            assert_ne!(shown(&none, &configurations, field).0, impossible, "{field}");
+            let all = effective(&none, &Settings::default(), &configurations.iter().collect::<Vec<_>>());
+            assert!(all.notes.iter().any(|note| note.name == field), "{field}");
+        }
         assert_eq!(shown(&local(&[("VXLANPort", "many")]), &own(json!({})), "vxlanPort"), (json!(4789), default()));
         let prefix = "endpointStatusPathPrefix";
         assert_eq!(shown(&none, &own(json!({ prefix: "" })), prefix).0, json!(""));

@@ -84,10 +84,21 @@ fn explain(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
     if let Some(file) = ends(args).find(|word| word.contains('.') && target::looks_like_file(word)) {
         return Err(Usage(format!("'{file}' is no end of a packet; manifests are given with -f: `-f {file}`")).into());
     }
+    if let (Some(what), None) = (&args.to, &args.what)
+        && names_protocol(what)
+    {
+        return Err(Usage(format!("FROM and TO are needed before {what}: `tortie explain FROM TO {what}`")).into());
+    }
     let answered = args
         .judged
         .topology("explain", session, |topology, ground, session| Ok(answer(args, topology, ground, session)?))?;
     Ok(answered.unwrap_or(Exit::Unanswered))
+}
+
+/// Whether a word says a protocol, so that it is not TO.
+fn names_protocol(word: &str) -> bool {
+    let protocol = word.split_once('/').map_or(word, |(protocol, _)| protocol).to_ascii_lowercase();
+    matches!(protocol.as_str(), "tcp" | "udp" | "sctp" | "icmp" | "icmpv6" | "proto") && word.parse::<What>().is_ok()
 }
 
 /// The words of the question.

@@ -179,7 +179,7 @@ fn wait(args: &StatusArgs, agent: &Agent, session: &mut Session) -> anyhow::Resu
     if !unreadable.is_empty() {
         session
             .terminal
-            .error("not everything that was written is in force: an object that cannot be read is replaced");
+            .error("not everything that was written is in force: objects or fields cannot be read, and this is in force in their place");
         unreadable.iter().for_each(|one| session.terminal.note(format_args!("  {one}")));
     }
     Ok(is_there && unreadable.is_empty())

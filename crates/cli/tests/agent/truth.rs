@@ -19,8 +19,12 @@ spec: {node: web1, interfaceName: eth0, expectedIPs: [192.0.2.11]}
 
 /// Another program changes a policy's stored text as this one would refuse to. The revisions before and after.
 fn damage(world: &World, from: &str, to: &str) -> (u64, u64) {
+    damage_object(world, Key::cluster(Kind::GlobalNetworkPolicy, "web"), from, to)
+}
+
+/// The same of any object.
+fn damage_object(world: &World, key: Key, from: &str, to: &str) -> (u64, u64) {
     let store = SqliteStore::open(world.place.path().join("tortie.db")).unwrap();
-    let key = Key::cluster(Kind::GlobalNetworkPolicy, "web");
     let stored = store.get(&key).unwrap().unwrap();
     let text = String::from_utf8(stored.value.to_vec()).unwrap();
     let bad = text.replace(from, to);
@@ -126,6 +130,54 @@ fn the_agent_explain_and_verify_agree_on_an_object_that_cannot_be_read() {
 }
 
 #[test]
+fn a_setting_or_a_text_that_cannot_be_used_is_told_by_status_verify_and_config() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        let settings = "
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: default}
+spec: {defaultEndpointToHostAction: Accept, vxlanPort: 4000}
+---
+apiVersion: projectcalico.org/v3
+kind: Tier
+metadata: {name: sec}
+spec: {defaultAction: Pass, order: 5}
+---
+";
+        world.apply(&(settings.to_owned() + ENDPOINT + &allow(80)));
+        world.call(&["verify"]);
+        let felix = || Key::cluster(Kind::FelixConfiguration, "default");
+        for (key, from, to, reason) in [
+            (felix(), "\"Accept\"", "\"Akzept\"", "spec.defaultEndpointToHostAction: \"Akzept\" is none of Drop"),
+            (felix(), "\"Akzept\"", "\"Accept\"", ""),
+            (felix(), "4000", "99999999", "spec.vxlanPort: 99999999 is no port"),
+            (felix(), "99999999", "4000", ""),
+            (Key::cluster(Kind::Tier, "sec"), "\"Pass\"", "\"pass!\"", "spec.defaultAction: \"pass!\" is none of Deny"),
+        ] {
+            damage_object(world, key.clone(), from, to);
+            if reason.is_empty() {
+                world.call(&["status", "--wait"]);
+                world.call(&["status"]);
+                world.call(&["verify"]);
+                continue;
+            }
+            for arguments in [&["status", "--wait"][..], &["status"], &["verify"]] {
+                let said = world.fails(arguments);
+                assert!(said.contains(&key.to_string()) && said.contains(reason), "{arguments:?}: {said}");
+            }
+            let config = world.call(&["config"]);
+            let row = config.lines().find(|line| line.starts_with("vxlanPort")).unwrap();
+            assert!(!row.contains("99999999"), "{config}");
+        }
+        // A manifest repairs it.
+        world.apply(settings);
+        world.call(&["status"]);
+        world.call(&["verify"]);
+    });
+}
+
+#[test]
 fn the_agent_explain_and_verify_agree_while_the_store_is_lost_and_after_a_restart_on_the_copy() {
     on_a_machine(|world| {
         world.listen(80);
@@ -152,7 +204,7 @@ fn the_agent_explain_and_verify_agree_while_the_store_is_lost_and_after_a_restar
             explain(world, 80, &[]).1.starts_with("the store is lost since before the agent")
         });
         let said = world.fails(&["status", "--wait"]);
-        assert!(said.contains("there is no store at "), "{said}");
+        assert!(said.contains("tortie.db any more: the agent of this machine follows it"), "{said}");
         let said = agree_on_more(world, &[80], &[81], "the store is lost since before the agent started");
         assert!(said.contains(&format!("last valid version, revision {good}")), "{said}");
     });
@@ -218,6 +270,8 @@ fn a_store_that_was_replaced_is_not_obeyed_until_that_is_asked_for() {
         assert!(told.contains("warning[not-enforced]: the agent of this machine does not obey the embedded"), "{told}");
         let said = world.call(&["agent", "--accept-store"]);
         assert!(said.starts_with("the agent obeys the embedded store"), "{said}");
+        let status = world.status();
+        assert_eq!(status["received"], status["inKernel"]["revision"], "nothing of the store before counts: {status}");
         assert_eq!(agree(world, &[81], &[80]), "");
         assert_eq!(state(), "in-sync");
         // A start can be told so as well, and so can a restored backup.

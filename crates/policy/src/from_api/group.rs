@@ -10,7 +10,7 @@ use tortie_net::{parse_address, parse_cidr};
 
 use super::endpoint::{labels, unreadable_labels};
 use super::policy::Early;
-use super::read::{At, Fields, Wrong, flag, items, list, text, texts};
+use super::read::{At, Fields, Wrong, flag, items, list, one_of, text, texts};
 use super::rule::{RuleList, rules};
 use crate::group::{NetworkSet, Node, Pool, Profile, SetId};
 use crate::{Action, Rule};
@@ -159,12 +159,17 @@ pub(super) fn pool(object: &Object, wrong: &mut Wrong) -> Option<Pool> {
     let net = wrong.take(At::SPEC.key("cidr"), net, "the pool does not count")?;
     let consequence = "it counts as not set";
     let mut mode = |name: &str| {
-        let mode = wrong.take(At::SPEC.key(name), spec.read(name, text), consequence);
+        let mode = wrong.take(
+            At::SPEC.key(name),
+            spec.read(name, |value| one_of(value, &["Never", "Always", "CrossSubnet"])),
+            consequence,
+        );
         mode.is_some_and(|mode| !mode.is_empty() && mode != "Never")
     };
     let (ipip, vxlan) = (mode("ipipMode"), mode("vxlanMode"));
     let nat_outgoing = wrong.take(At::SPEC.key("natOutgoing"), spec.read("natOutgoing", flag), consequence);
-    let uses = spec.read("allowedUses", |value| items(value, text));
+    let uses =
+        spec.read("allowedUses", |value| items(value, |value| one_of(value, &["Workload", "Tunnel", "LoadBalancer"])));
     let uses = wrong.take(At::SPEC.key("allowedUses"), uses, consequence).unwrap_or_default();
     Some(Pool {
         name: object.metadata.name.clone(),

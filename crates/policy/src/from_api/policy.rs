@@ -8,7 +8,7 @@ use tortie_api::{Kind, Object};
 use tortie_selector::Selector;
 
 use super::group::NetList;
-use super::read::{At, Fields, Read, Wrong, float, items, list, owned, text, tier_name};
+use super::read::{At, Fields, Read, Wrong, float, items, list, one_of, owned, text, tier_name};
 use super::rule::{RuleList, is_set, rules};
 use super::selector::{
     ALL_ACCOUNTS, ALL_NAMESPACES, NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX, in_namespace, joined, selector,
@@ -43,7 +43,7 @@ pub(super) fn tier(object: &Object, wrong: &mut Wrong) -> Tier {
         "its policies are asked before those of other tiers, and what they allow goes on to the other tiers";
     let order = wrong.take(At::SPEC.key("order"), order, consequence).flatten();
     // What this says, Calico takes as Deny unless it is exactly Pass.
-    let action = spec.read("defaultAction", text);
+    let action = spec.read("defaultAction", |value| one_of(value, &["Deny", "Pass"]));
     let action = wrong.take(At::SPEC.key("defaultAction"), action, "the tier denies at its end");
     Tier {
         name: object.metadata.name.clone(),
@@ -58,7 +58,11 @@ pub(super) fn policy(object: &Object, early: Early, wrong: &mut Wrong) -> Option
     let spec = Fields::of(object.body.get("spec"));
     let staged = super::enforced_kind(object.kind).is_some();
     if staged {
-        let action = wrong.take(At::SPEC.key("stagedAction"), spec.read("stagedAction", text), "it counts as Set");
+        let action = {
+            let known = &["Set", "Delete", "Learn", "Ignore"];
+            let action = spec.read("stagedAction", |value| one_of(value, known));
+            wrong.take(At::SPEC.key("stagedAction"), action, "it counts as Set")
+        };
         if action == Some("Delete") {
             return None;
         }

@@ -168,6 +168,15 @@ pub(super) fn text(value: &Value) -> Read<&str> {
     value.as_str().map_or_else(|| expected!("a text", value), Ok)
 }
 
+/// One of these texts, or none.
+pub(super) fn one_of<'a>(value: &'a Value, known: &[&str]) -> Read<&'a str> {
+    let text = text(value)?;
+    if text.is_empty() || known.contains(&text) {
+        return Ok(text);
+    }
+    Err(format!("{text:?} is none of {}", known.join(", ")).into())
+}
+
 pub(super) fn owned(value: &Value) -> Read<String> {
     text(value).map(str::to_owned)
 }

@@ -2,7 +2,7 @@
 //! node's own `node.NAME`. What is not said, or has no meaning, leaves the weaker value; a
 //! failsafe list that cannot be read leaves the weaker list, never an empty one. What opens something is closed instead.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddrV4;
 
 use serde_json::{Map, Value};
@@ -26,19 +26,15 @@ impl Snapshot {
         names.extend(configurations.iter().filter_map(|object| object.metadata.name.strip_prefix(OWN)));
         names.sort();
         names.dedup();
-        let mut noted = BTreeSet::new();
-        let mut settled = |node: Option<&str>| {
+        let settled = |node: Option<&str>| {
             let labels = node.and_then(|node| self.nodes.get(node)).map(|node| &node.labels);
             let objects = configurations_of(node.unwrap_or_default(), labels, configurations);
             let specs: Vec<&Value> = objects.iter().map(|object| spec_of(object)).collect();
-            let (settings, wrong) = Settings::of_pools(self.pools.values()).settle(&specs);
-            for (index, why) in wrong {
-                if noted.insert((&objects[index].metadata.name, why.path.to_string())) {
-                    invalid.push((objects[index], why));
-                }
-            }
-            settings
+            Settings::of_pools(self.pools.values()).settle(&specs).0
         };
+        for object in configurations {
+            invalid.extend(unreadable_settings(object).into_iter().map(|why| (*object, why)));
+        }
         let base = settled(None);
         let own: Vec<_> = names.iter().map(|name| ((*name).to_owned(), settled(Some(name)))).collect();
         self.node_settings.extend(own.into_iter().filter(|(_, settings)| *settings != base));
@@ -62,6 +58,12 @@ pub fn configurations_of<'a>(node: &str, labels: Option<&Labels>, all: &[&'a Obj
     let selected = all.iter().copied().filter(selects).min_by_key(age);
     let own = if node.is_empty() { None } else { named(&format!("{OWN}{node}")) };
     [named("default"), selected, own].into_iter().flatten().collect()
+}
+
+/// The settings of a FelixConfiguration that cannot be used, whether another one is stronger or not.
+pub fn unreadable_settings(object: &Object) -> Vec<Invalid> {
+    let (_, wrong) = Settings::default().settle(&[spec_of(object)]);
+    wrong.into_iter().map(|(_, why)| why).collect()
 }
 
 fn spec_of(object: &Object) -> &Value {
@@ -108,7 +110,8 @@ impl Settings {
             }
             for (field, reason) in invalid {
                 let index = *from.get(field.as_str()).expect("what is invalid stands in one of the specs");
-                wrong.push((index, Invalid::new(&Path::from("spec").key(&field), reason)));
+                let consequence = consequence(&field);
+                wrong.push((index, Invalid { path: Path::from("spec").key(&field), reason, consequence }));
                 bad.insert((index, field));
             }
         }
@@ -145,7 +148,7 @@ impl Settings {
         let mut invalid = Vec::new();
         let mut note = |field: &str, reason: String| invalid.push((field.to_owned(), reason));
         for (field, value) in spec.as_object().into_iter().flatten() {
-            if let Some(reason) = other_type(field, value) {
+            if let Some(reason) = other_type(field, value).or_else(|| impossible(field, value)) {
                 note(field, reason);
             }
         }
@@ -258,6 +261,18 @@ impl Settings {
     }
 }
 
+/// What a setting that cannot be used counts as.
+fn consequence(field: &str) -> &'static str {
+    match field {
+        "defaultEndpointToHostAction" => "it counts as Drop",
+        "disableConntrackInvalidCheck"
+        | "allowVXLANPacketsFromWorkloads"
+        | "allowIPIPPacketsFromWorkloads"
+        | "workloadSourceSpoofing" => "it counts as off",
+        _ => "the next weaker value is in force",
+    }
+}
+
 /// The setting of this name.
 fn setting(field: &str) -> Option<&'static Field> {
     let spec = tortie_api::kinds::shape(tortie_api::Kind::FelixConfiguration).record()?.field("spec")?;
@@ -275,6 +290,53 @@ fn other_type(field: &str, value: &Value) -> Option<String> {
         _ => return None,
     };
     Some(format!("expected {wanted}"))
+}
+
+/// Why a setting of the right type is no value that it can have.
+fn impossible(field: &str, value: &Value) -> Option<String> {
+    const PORTS: &[&str] = &[
+        "healthPort",
+        "metadataPort",
+        "prometheusMetricsPort",
+        "vxlanPort",
+        "wireguardListeningPort",
+        "wireguardListeningPortV6",
+    ];
+    const WORDS: &[&str] = &[
+        "floatingIPs",
+        "ipForwarding",
+        "iptablesFilterDenyAction",
+        "logSeverityScreen",
+        "natOutgoingExclusions",
+        "nftablesFilterDenyAction",
+        "workloadSourceSpoofing",
+    ];
+    match value {
+        Value::Number(number) if PORTS.contains(&field) => {
+            let fits = number.as_u64().is_some_and(|port| port <= u64::from(u16::MAX));
+            (!fits).then(|| format!("{number} is no port"))
+        }
+        Value::String(text) if WORDS.contains(&field) && !text.is_empty() => {
+            let rules = &setting(field)?.shape.rules;
+            let is_word = |word: &Value| word.as_str().is_some_and(|word| word.eq_ignore_ascii_case(text));
+            let fits = match &rules.pattern {
+                Some(pattern) => regex_lite::Regex::new(pattern).map_or(true, |regex| regex.is_match(text)),
+                None => rules.one_of.iter().any(is_word),
+            };
+            (!fits).then(|| format!("{text:?} is not one of the values that it may have"))
+        }
+        Value::String(text) if field == "interfaceExclude" => {
+            let regex = |entry: &str| entry.strip_prefix('/')?.strip_suffix('/').map(str::to_owned);
+            let mut entries = text.split(',').map(str::trim).filter_map(regex);
+            let wrong = entries.find(|regex| regex_lite::Regex::new(regex).is_err());
+            wrong.map(|regex| format!("/{regex}/ is no regular expression"))
+        }
+        Value::String(text) if matches!(field, "deviceRouteSourceAddress" | "deviceRouteSourceAddressIPv6") => {
+            let wrong = !text.is_empty() && text.parse::<std::net::IpAddr>().is_err();
+            wrong.then(|| format!("{text:?} is no address"))
+        }
+        _ => None,
+    }
 }
 
 /// A port, or `first:last`.

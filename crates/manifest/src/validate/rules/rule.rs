@@ -112,7 +112,7 @@ impl Families {
             let shown = go_text(&Value::Array(list(entity, name).to_vec()), None);
             let reason = "rule contains both IPv4 and IPv6 CIDRs";
             let problem = Problem::field(place.index(index).path(), go, shown, reason)
-                .message("a rule's nets are all IPv4 or all IPv6: no packet is both")
+                .message("all nets of a rule, those of notNets too, must be of one family: IPv4 or IPv6")
                 .help("write one rule for each");
             let also = first.map(|first| (first, "the other family is here".to_owned()));
             out.push(Problem { also: also.into_iter().collect(), ..problem });

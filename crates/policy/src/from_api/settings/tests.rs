@@ -18,6 +18,17 @@ fn a_setting_that_cannot_be_read_closes_what_it_may_have_closed_and_never_turns_
         ("disableConntrackInvalidCheck", json!("yes")),
         ("workloadSourceSpoofing", json!(1)),
         ("vxlanPort", json!("many")),
+        ("vxlanPort", json!(99_999_999)),
+        ("vxlanPort", json!(-1)),
+        ("workloadSourceSpoofing", json!("zz")),
+        ("floatingIPs", json!("zz")),
+        ("ipForwarding", json!("zz")),
+        ("nftablesFilterDenyAction", json!("zz")),
+        ("logSeverityScreen", json!("zz")),
+        ("natOutgoingExclusions", json!("zz")),
+        ("interfaceExclude", json!("eth0,/(/")),
+        ("healthPort", json!(70_000)),
+        ("deviceRouteSourceAddress", json!("zz")),
         // A key that appears twice.
         ("interfacePrefix", json!(null)),
         ("defaultEndpointToHostAction", json!(null)),
@@ -35,4 +46,15 @@ fn a_setting_that_cannot_be_read_closes_what_it_may_have_closed_and_never_turns_
         assert_eq!(settings.accept_invalid, !closes("disableConntrackInvalidCheck"));
         assert_eq!(settings.spoofing_allowed, !closes("workloadSourceSpoofing"));
     }
+}
+
+#[test]
+fn values_are_read_in_any_case_as_before_and_an_empty_text_says_nothing() {
+    let spec = json!({
+        "workloadSourceSpoofing": "any", "floatingIPs": "enabled", "nftablesFilterDenyAction": "REJECT", "logSeverityScreen": "",
+        "natOutgoingExclusions": "ippoolsandhostips", "interfaceExclude": "/^kube.*/,eth0", "vxlanPort": 0,
+    });
+    let (settings, wrong) = Settings::default().settle(&[&spec]);
+    assert!(wrong.is_empty(), "{wrong:?}");
+    assert!(settings.spoofing_allowed && settings.floating_ips && settings.nat_outgoing.spare_nodes);
 }

@@ -72,3 +72,33 @@ fn an_endpoint_whose_label_appears_twice_denies_and_says_why() {
     assert!(matches!(item, Item::HostEndpoint(endpoint) if endpoint.labels.contains_key(crate::UNREADABLE_LABELS)));
     assert!(invalid[0].to_string().starts_with(r#"metadata.labels: the key "a" appears twice"#), "{invalid:?}");
 }
+
+#[test]
+fn a_text_that_is_none_of_those_that_a_field_may_have_is_unreadable() {
+    for (kind, spec, reason) in [
+        (
+            Kind::Tier,
+            r#"{"defaultAction":"pass!"}"#,
+            "spec.defaultAction: \"pass!\" is none of Deny, Pass (the tier denies",
+        ),
+        (Kind::Tier, r#"{"defaultAction":"pass"}"#, "spec.defaultAction: \"pass\" is none of Deny, Pass"),
+        (
+            Kind::StagedGlobalNetworkPolicy,
+            r#"{"stagedAction":"delete"}"#,
+            "spec.stagedAction: \"delete\" is none of Set",
+        ),
+        (Kind::IPPool, r#"{"cidr":"10.0.0.0/8","ipipMode":"Nevr"}"#, "spec.ipipMode: \"Nevr\" is none of Never"),
+        (Kind::IPPool, r#"{"cidr":"10.0.0.0/8","vxlanMode":"Nevr"}"#, "spec.vxlanMode: \"Nevr\" is none of Never"),
+        (
+            Kind::IPPool,
+            r#"{"cidr":"10.0.0.0/8","allowedUses":["All"]}"#,
+            "spec.allowedUses: item 0: \"All\" is none of",
+        ),
+        (Kind::GlobalNetworkPolicy, r#"{"types":["Ingres"]}"#, "spec.types[0]: \"Ingres\" is no direction"),
+    ] {
+        let (_, reasons) = read(kind, spec);
+        assert!(reasons.len() == 1 && reasons[0].starts_with(reason), "{spec}: {reasons:?}");
+    }
+    let (tier, reasons) = read(Kind::Tier, r#"{"defaultAction":"","order":1}"#);
+    assert!(matches!(tier, Item::Tier(tier) if tier.end == crate::TierEnd::Deny) && reasons.is_empty(), "{reasons:?}");
+}
