@@ -5,7 +5,9 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tortie_store::{Act, Author, History, Position, StoreError};
+use tortie_api::Key;
+use tortie_store::history::PutBack;
+use tortie_store::{Act, Author, History, Position, Revision, Store, StoreError};
 
 use crate::cache::CachedStore;
 use crate::dataplane::chain;
@@ -27,6 +29,7 @@ const NOTE: &str = "confirmation";
 pub(crate) fn run(store: &CachedStore, status: &StatusCell, stop: &StopFlag) {
     let mut seen = None;
     let mut looked = Instant::now();
+    let mut left = Vec::new();
     while !stop.is_set() {
         let (state, received) = {
             let record = status.read();
@@ -37,7 +40,7 @@ pub(crate) fn run(store: &CachedStore, status: &StatusCell, stop: &StopFlag) {
             && (seen.as_ref() != Some(&received) || looked.elapsed() >= LOOK_AGAIN)
         {
             looked = Instant::now();
-            let found = opened.history().map(|history| look(history, status));
+            let found = opened.history().map(|history| look(history, &*opened, &mut left, status));
             if !matches!(found, Some(Err(_))) {
                 status.set_problem(UNKNOWN, None);
             }
@@ -54,13 +57,28 @@ pub(crate) fn run(store: &CachedStore, status: &StatusCell, stop: &StopFlag) {
     }
 }
 
+/// An object that was not put back, and its revision then; none where it did not exist.
+type Left = (Key, Option<Revision>);
+
 /// Does what is due. Whether something waits still.
-fn look(history: &dyn History, status: &StatusCell) -> Result<bool, StoreError> {
-    let mut waits = Vec::new();
+fn look(
+    history: &dyn History,
+    store: &dyn Store,
+    left: &mut Vec<Left>,
+    status: &StatusCell,
+) -> Result<bool, StoreError> {
+    let (mut waits, mut failed) = (Vec::new(), None);
     for (act, pending) in history.pending()? {
         let now = now();
         if pending.deadline <= now {
-            put_back(history, &act, status)?;
+            if let Err(error) = put_back(history, store, &act, left, status) {
+                let due = time(pending.deadline);
+                waits.push(format!(
+                    "revision {} was due to be put back at {due}: that is done as soon as it can be",
+                    act.last
+                ));
+                failed.get_or_insert(error);
+            }
             continue;
         }
         waits.push(format!(
@@ -69,7 +87,7 @@ fn look(history: &dyn History, status: &StatusCell) -> Result<bool, StoreError> 
             time(pending.deadline)
         ));
         let in_kernel = status.read().in_kernel.position.has_reached(&Position::at(act.last));
-        if pending.enforced.is_none() && in_kernel {
+        if pending.enforced.is_none() && in_kernel && failed.is_none() {
             history.note_enforced(&act, now)?;
             log::info!(target: event::CONFIRMATION_AWAITED, "revision {} is in the kernel, and is put back unless it is confirmed", act.last);
         }
@@ -81,27 +99,90 @@ fn look(history: &dyn History, status: &StatusCell) -> Result<bool, StoreError> 
             false => drop(record.notes.insert(NOTE, note)),
         });
     }
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    forget_what_was_seen_to(store, left, status)?;
     Ok(!waits.is_empty())
 }
 
-fn put_back(history: &dyn History, act: &Act, status: &StatusCell) -> Result<(), StoreError> {
+fn put_back(
+    history: &dyn History,
+    store: &dyn Store,
+    act: &Act,
+    left: &mut Vec<Left>,
+    status: &StatusCell,
+) -> Result<(), StoreError> {
     let command = format!("tortie agent: revision {} was not confirmed", act.last);
     history.sign(Author { uid: rustix::process::getuid().as_raw(), command, ..Author::default() });
     let Some(done) = history.put_back(act)? else { return Ok(()) };
-    log::warn!(target: event::CHANGE_PUT_BACK, "revision {} was not confirmed: {} objects were put back", act.last, done.restored.len());
-    if !done.left.is_empty() {
-        let left: Vec<String> = done.left.iter().map(ToString::to_string).collect();
-        report(
-            status,
-            NOT_WHOLE,
-            &format!(
-                "revision {} was not confirmed and was put back, but for what somebody else changed since: {}",
-                act.last,
-                left.join(", ")
-            ),
-        );
+    log::warn!(target: event::CHANGE_PUT_BACK, "{}", told(act.last, &done));
+    let stays = stays(&done);
+    if !stays.is_empty() {
+        report(status, NOT_WHOLE, &format!("revision {} was not confirmed, and {}", act.last, stays.join("; ")));
+        for key in done.left.into_iter().chain(done.in_use.into_iter().map(|(tier, _)| tier)) {
+            let revision = store.get(&key)?.map(|stored| stored.revision);
+            left.push((key, revision));
+        }
     }
     Ok(())
+}
+
+/// What came of an act that nobody confirmed, for the log.
+fn told(revision: u64, done: &PutBack) -> String {
+    let objects = match done.restored.len() {
+        0 => "no object was put back".to_owned(),
+        1 => "1 object was put back".to_owned(),
+        count => format!("{count} objects were put back"),
+    };
+    let mut text = format!("revision {revision} was not confirmed: {objects}");
+    if !done.waiting.is_empty() {
+        text += &format!("; a later change that waits for a confirmation itself has {}", names(&done.waiting));
+    }
+    text
+}
+
+/// What stays as it is, and why.
+fn stays(done: &PutBack) -> Vec<String> {
+    let mut all = Vec::new();
+    if !done.left.is_empty() {
+        all.push(format!("what was changed since was not put back: {}", names(&done.left)));
+    }
+    all.extend(
+        done.in_use.iter().map(|(tier, policy)| format!("{} stays: {} is in it", name_of(tier), name_of(policy))),
+    );
+    all
+}
+
+/// The problem is over when somebody has changed each object that was left.
+fn forget_what_was_seen_to(store: &dyn Store, left: &mut Vec<Left>, status: &StatusCell) -> Result<(), StoreError> {
+    if left.is_empty() {
+        return Ok(());
+    }
+    let mut still = Vec::new();
+    for (key, revision) in left.iter() {
+        if store.get(key)?.map(|stored| stored.revision) == *revision {
+            still.push((key.clone(), revision.clone()));
+        }
+    }
+    *left = still;
+    if left.is_empty() {
+        status.set_problem(NOT_WHOLE, None);
+    }
+    Ok(())
+}
+
+fn names(keys: &[Key]) -> String {
+    keys.iter().map(name_of).collect::<Vec<_>>().join(", ")
+}
+
+/// `hostendpoint/web1`, `networkpolicy/shop/db`: as the commands name it.
+fn name_of(key: &Key) -> String {
+    let kind = key.kind.name().to_ascii_lowercase();
+    match key.kind.namespaced() {
+        true => format!("{kind}/{}/{}", key.namespace, key.name),
+        false => format!("{kind}/{}", key.name),
+    }
 }
 
 /// A time in milliseconds since 1970, as UTC, for people.
@@ -119,4 +200,38 @@ fn report(status: &StatusCell, name: &'static str, problem: &str) {
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use tortie_api::Kind;
+
+    use super::*;
+
+    #[test]
+    fn what_was_not_put_back_is_named_with_its_reason() {
+        let tier = Key::cluster(Kind::Tier, "extra");
+        let policy = Key::cluster(Kind::GlobalNetworkPolicy, "extra.theirs");
+        let done = PutBack {
+            restored: vec![tier.clone()],
+            in_use: vec![(tier.clone(), policy.clone())],
+            left: vec![policy.clone()],
+            waiting: vec![],
+        };
+        assert_eq!(told(7, &done), "revision 7 was not confirmed: 1 object was put back");
+        assert_eq!(
+            stays(&done),
+            [
+                "what was changed since was not put back: globalnetworkpolicy/extra.theirs",
+                "tier/extra stays: globalnetworkpolicy/extra.theirs is in it"
+            ]
+        );
+        // An own later change that waits is no fault.
+        let done = PutBack { waiting: vec![policy], ..PutBack::default() };
+        assert!(stays(&done).is_empty());
+        assert_eq!(
+            told(7, &done),
+            "revision 7 was not confirmed: no object was put back; a later change that waits for a confirmation itself has globalnetworkpolicy/extra.theirs"
+        );
+    }
 }

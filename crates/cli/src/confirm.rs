@@ -17,12 +17,25 @@ use crate::store::Link;
 /// What the commands take whose change may wait for a confirmation.
 #[derive(Args, Debug)]
 pub(crate) struct ConfirmArgs {
-    /// Put everything back after this time unless `tortie confirm` comes before: the agent does it (embedded store only)
+    /// Put everything back after this time (90s, 10m, 2h; at most 24h) unless `tortie confirm` comes before: the agent does it (embedded store only)
     #[arg(
         long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "2m",
-        value_parser = duration::parse, conflicts_with_all = ["dry_run", "keep_going"]
+        value_parser = within, conflicts_with_all = ["dry_run", "keep_going"]
     )]
     pub(crate) confirm: Option<Duration>,
+}
+
+/// The longest time that a change may wait.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// A time within which somebody can confirm.
+fn within(text: &str) -> Result<Duration, String> {
+    let within = duration::parse(text).map_err(|_| "it is no time such as 90s, 10m or 2h".to_owned())?;
+    match within {
+        within if within < Duration::from_secs(1) => Err("it is shorter than 1s: nobody could confirm".to_owned()),
+        within if within > LONGEST => Err("it is longer than 24h".to_owned()),
+        within => Ok(within),
+    }
 }
 
 impl ConfirmArgs {
@@ -65,5 +78,19 @@ impl ConfirmArgs {
             ));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_to_confirm_is_from_a_second_to_a_day() {
+        assert_eq!(within("10m"), Ok(Duration::from_secs(600)));
+        assert_eq!(within("24h"), Ok(LONGEST));
+        for wrong in ["0", "10ms", "25h", "1d", "10", "-1m", ""] {
+            assert!(within(wrong).is_err(), "{wrong}");
+        }
     }
 }

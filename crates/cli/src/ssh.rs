@@ -91,7 +91,9 @@ fn origin_by(own: Option<&OsStr>, is_sudo: bool, proc: &Path) -> Origin {
         Some((id, name)) if is_served || changed_user => {
             Origin::Unknown(format!("the environment of parent process {id} ({name}) cannot be read by this user"))
         }
-        _ if is_served => Origin::Unknown(format!("a parent process serves SSH, and none has {VARIABLE}")),
+        _ if is_served => {
+            Origin::Unknown(format!("a parent process serves SSH, and none has {VARIABLE}, so the client is not known"))
+        }
         // Whatever changed the user is no parent of this process.
         _ if is_sudo && !changed_user => {
             Origin::Unknown("another user started this, and is not among the parent processes".to_owned())
@@ -100,42 +102,35 @@ fn origin_by(own: Option<&OsStr>, is_sudo: bool, proc: &Path) -> Origin {
     }
 }
 
-/// When the SSH session began that this command was started from, in milliseconds since 1970: when its connection was made, as far
-/// as the parent processes tell. None where they do not.
-pub(crate) fn began() -> Option<u64> {
-    let age = age(&std::env::var(VARIABLE).unwrap_or_default(), Path::new("/proc"))?;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?;
-    u64::try_from(now.checked_sub(age)?.as_millis()).ok()
+/// When the SSH connection was made that this command was started over, in milliseconds since 1970: when the process of sshd began
+/// that serves it. The error says why that is not known.
+pub(crate) fn began() -> Result<u64, String> {
+    let age = age(Path::new("/proc"))?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Ok(u64::try_from(now.saturating_sub(age).as_millis()).unwrap_or_default())
 }
 
-/// How old the session is: the process of sshd that serves this connection, or else the oldest parent that has the same
-/// connection in its environment.
-fn age(own: &str, proc: &Path) -> Option<Duration> {
-    let uptime = fs::read_to_string(proc.join("uptime")).ok()?;
-    let uptime: f64 = uptime.split_whitespace().next()?.parse().ok()?;
-    let (mut parent, mut connection) = (status(proc, "self").ok()?.parent, own.to_owned());
-    let (mut of_server, mut of_environment) = (None, None);
+/// How old the connection is: that is the oldest parent that serves one, whichever sessions share it. A shell that outlives its
+/// session (tmux, setsid) has none, whatever its environment says.
+fn age(proc: &Path) -> Result<Duration, String> {
+    let unread = || format!("{} cannot be read", proc.display());
+    let uptime = fs::read_to_string(proc.join("uptime")).map_err(|_| unread())?;
+    let uptime: f64 = uptime.split_whitespace().next().and_then(|word| word.parse().ok()).ok_or_else(unread)?;
+    let mut parent = status(proc, "self").map_err(|_| unread())?.parent;
+    let mut started = None;
     for _ in 0..MOST_PARENTS {
         if parent <= 1 {
             break;
         }
         let name = parent.to_string();
-        let process = status(proc, &name).ok()?;
+        let process = status(proc, &name).map_err(|_| format!("parent process {parent} cannot be looked at"))?;
         if is_session(&process.name, &fs::read(proc.join(&name).join("cmdline")).unwrap_or_default()) {
-            of_server = Some(process.started);
-        }
-        let environment = fs::read(proc.join(&name).join("environ")).unwrap_or_default();
-        let found = variable(&environment).unwrap_or_default();
-        if connection.is_empty() {
-            connection.clone_from(&found);
-        }
-        if !found.is_empty() && found == connection {
-            of_environment = Some(process.started);
+            started = Some(process.started);
         }
         parent = process.parent;
     }
-    let started = of_server.or(of_environment)?;
-    Some(Duration::try_from_secs_f64(uptime - started).unwrap_or_default())
+    let started = started.ok_or("this shell is not a child of sshd")?;
+    Ok(Duration::try_from_secs_f64(uptime - started).unwrap_or_default())
 }
 
 /// Whether a process of sshd serves one connection; the one that listens does not.
@@ -273,27 +268,30 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_as_old_as_its_connection_also_where_several_share_one() {
-        let place = proc(&[
-            (90, "tortie", 80, Some("")),
-            (80, "sudo", 70, Some("SSH_CONNECTION=a\0")),
-            (70, "bash", 60, Some("SSH_CONNECTION=a\0")),
-            (60, "sshd", 50, Some("")),
-            (50, "sshd", 40, Some("")),
-            (40, "sshd", 1, Some("")),
-        ]);
-        fs::write(place.path().join("uptime"), "100.00 5.00\n").unwrap();
-        let command = |id: &str, text: &str| fs::write(place.path().join(id).join("cmdline"), text).unwrap();
+    fn a_session_is_as_old_as_its_connection_whatever_its_environment_says() {
+        let tree = |shell_of: u32| {
+            let place = proc(&[
+                (90, "tortie", 80, Some("")),
+                (80, "sudo", 70, Some("SSH_CONNECTION=a\0")),
+                (70, "bash", shell_of, Some("SSH_CONNECTION=a\0")),
+                (60, "sshd", 50, Some("")),
+                (50, "sshd", 40, Some("")),
+                (40, "sshd", 1, Some("")),
+            ]);
+            fs::write(place.path().join("uptime"), "100.00 5.00\n").unwrap();
+            let command = |id: &str, text: &str| fs::write(place.path().join(id).join("cmdline"), text).unwrap();
+            command("60", "sshd: alice@pts/0,pts/1");
+            command("50", "sshd: alice [priv]");
+            command("40", "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups");
+            place
+        };
         // Each process of `proc` was started as many seconds after the machine as its id says.
-        let seconds = |place: &Path| age("", place).map(|age| age.as_secs());
-        assert_eq!(seconds(place.path()), Some(30), "without a title: the oldest parent with the connection");
-        command("60", "sshd: alice@pts/0");
-        command("50", "sshd: alice [priv]");
-        command("40", "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups");
-        assert_eq!(seconds(place.path()), Some(50));
-        let console = proc(&[(90, "tortie", 70, Some("")), (70, "bash", 1, Some(""))]);
-        fs::write(console.path().join("uptime"), "100.00 5.00\n").unwrap();
-        assert_eq!(seconds(console.path()), None);
+        let shared = tree(60);
+        assert_eq!(age(shared.path()).map(|age| age.as_secs()), Ok(50));
+        let tmux = tree(1);
+        assert_eq!(age(tmux.path()), Err("this shell is not a child of sshd".to_owned()));
+        let only_listener = tree(40);
+        assert!(age(only_listener.path()).is_err());
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use tortie_api::duration;
+
 use crate::args;
 use crate::persona::Persona;
 use crate::report::Terminal;
@@ -36,7 +38,9 @@ pub(crate) fn report(mut error: Error, persona: Persona, typed: &[OsString], ter
     let text = error.render();
     let text = if terminal.colour_err() { text.ansi().to_string() } else { text.to_string() };
     terminal.note(text.trim_end());
-    if let Some(file) = file_without_flag(&error) {
+    if let Some(tip) = confirm_tip(&error, typed) {
+        terminal.note(format_args!("\n  tip: {tip}"));
+    } else if let Some(file) = file_without_flag(&error) {
         terminal.note(format_args!("\n  tip: manifests are given with -f: `-f {file}`"));
     }
     2
@@ -50,10 +54,29 @@ fn drop_far_suggestion(error: &mut Error) {
     };
     let (typed, near) = (text(ContextKind::InvalidArg), text(ContextKind::SuggestedArg));
     let slips = (typed.chars().count() / 3).min(2);
-    if !near.is_empty() && !near.starts_with(&typed) && strsim::damerau_levenshtein(&typed, &near) > slips {
+    // It is two letters away from `--config`, which has nothing to do with it.
+    let is_confirm = typed == "confirm";
+    if (is_confirm && !near.is_empty())
+        || !near.is_empty() && !near.starts_with(&typed) && strsim::damerau_levenshtein(&typed, &near) > slips
+    {
         error.remove(ContextKind::SuggestedArg);
         error.remove(ContextKind::Usage);
     }
+}
+
+/// What to do where `--confirm` was given as it is not taken.
+fn confirm_tip(error: &Error, typed: &[OsString]) -> Option<String> {
+    let (ErrorKind::UnknownArgument, Some(ContextValue::String(wrong))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+    else {
+        return None;
+    };
+    if wrong == "--confirm" {
+        return Some("only `apply`, `create`, `replace` and `delete` take --confirm".to_owned());
+    }
+    let before = typed.windows(2).find(|pair| pair[1] == wrong.as_str())?;
+    let is_time = duration::parse(wrong).is_ok();
+    (before[0] == "--confirm" && is_time).then(|| format!("the time stands behind an equals sign: `--confirm={wrong}`"))
 }
 
 /// A file that was named as kubectl names none, without `-f`.

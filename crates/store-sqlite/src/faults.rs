@@ -19,6 +19,8 @@
 //! | `store.trim-unconfirmed` | the log is trimmed of what may have to be put back | `history` |
 //! | `store.put-back-all` | what others changed since is overwritten when a change is put back | `history` |
 //! | `store.put-back-forgets` | what was changed again stays as the first unconfirmed change made it | `history` |
+//! | `store.put-back-by-content` | what others changed to the same content is overwritten when a change is put back | `history` |
+//! | `store.put-back-used-tiers` | a tier that holds policies of others is deleted when a change is put back | `history` |
 //! | `store.any-schema` | the schema version is not looked at in transactions | `refusals` |
 
 /// A promise to break.
@@ -54,6 +56,10 @@ pub enum Fault {
     PutBackAll,
     /// What was changed again before it was put back is later put back to the unconfirmed change.
     PutBackForgets,
+    /// What others changed to the same content is overwritten when a change is put back.
+    PutBackByContent,
+    /// A tier that holds policies of others is deleted when a change is put back.
+    PutBackUsedTiers,
 }
 
 impl Fault {
@@ -74,6 +80,8 @@ impl Fault {
         Fault::TrimUnconfirmed,
         Fault::PutBackAll,
         Fault::PutBackForgets,
+        Fault::PutBackByContent,
+        Fault::PutBackUsedTiers,
     ];
 
     /// Its name in `TORTIE_FAULTS`.
@@ -94,6 +102,8 @@ impl Fault {
             Fault::TrimUnconfirmed => "store.trim-unconfirmed",
             Fault::PutBackAll => "store.put-back-all",
             Fault::PutBackForgets => "store.put-back-forgets",
+            Fault::PutBackByContent => "store.put-back-by-content",
+            Fault::PutBackUsedTiers => "store.put-back-used-tiers",
         }
     }
 }

@@ -1,21 +1,34 @@
 //! Who changed what: acts, their changes, and how one that was not confirmed is put back.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use tortie_api::{Key, Kind};
 use tortie_store::history::{LoggedChange, Pending, PutBack, by_object};
-use tortie_store::{Act, Author, Op, Write};
+use tortie_store::{Act, Author, Op, Selection, Write};
 
 use crate::faults::{self, Fault};
 use crate::read::{self, from_sql, to_sql};
 use crate::{schema, write};
 
-const COLUMNS: &str = "first, last, time, uid, sudo_user, command, message, deadline, enforced";
+/// A query of acts, with what was put back.
+fn select(sql: &Connection, rest: &str) -> rusqlite::Result<String> {
+    let ends = match schema::has_put_backs(sql)? {
+        true => {
+            "EXISTS (SELECT 1 FROM put_backs WHERE act = acts.first),
+             (SELECT act FROM put_backs WHERE put_backs.first = acts.first)"
+        }
+        false => "0, NULL",
+    };
+    Ok(format!(
+        "SELECT first, last, time, uid, sudo_user, command, message, deadline, enforced, {ends} FROM acts {rest}"
+    ))
+}
 
 /// All acts, the newest first; none in a file that an older tortie wrote.
 pub(crate) fn acts(sql: &Connection) -> rusqlite::Result<Vec<Act>> {
     if schema::version(sql)? < 2 {
         return Ok(Vec::new());
     }
-    sql.prepare_cached(&format!("SELECT {COLUMNS} FROM acts ORDER BY first DESC"))?.query_map([], act)?.collect()
+    sql.prepare_cached(&select(sql, "ORDER BY first DESC")?)?.query_map([], act)?.collect()
 }
 
 /// Those that wait for a confirmation, the newest first.
@@ -23,8 +36,7 @@ pub(crate) fn pending(sql: &Connection) -> rusqlite::Result<Vec<(Act, Pending)>>
     if schema::version(sql)? < 2 {
         return Ok(Vec::new());
     }
-    let mut statement =
-        sql.prepare_cached(&format!("SELECT {COLUMNS} FROM acts WHERE deadline IS NOT NULL ORDER BY first DESC"))?;
+    let mut statement = sql.prepare_cached(&select(sql, "WHERE deadline IS NOT NULL ORDER BY first DESC")?)?;
     let found = statement.query_map([], act)?.collect::<rusqlite::Result<Vec<Act>>>()?;
     Ok(found.into_iter().filter_map(|act| act.pending.map(|pending| (act, pending))).collect())
 }
@@ -45,6 +57,8 @@ fn act(row: &Row<'_>) -> rusqlite::Result<Act> {
             confirm_within: None,
         },
         pending: deadline.map(|deadline| Pending { deadline: from_sql(deadline), enforced: enforced.map(from_sql) }),
+        expired: row.get(9)?,
+        puts_back: row.get::<_, Option<i64>>(10)?.map(from_sql),
     })
 }
 
@@ -81,25 +95,28 @@ pub(crate) fn settle(sql: &Connection, first: u64) -> rusqlite::Result<bool> {
     Ok(changed > 0)
 }
 
-/// Puts back what an act changed, but not what somebody else has changed since. None when it does not wait any more.
+/// Puts back what an act changed, but neither what others depend on now nor what somebody else has changed since. None when it does not wait any more.
 pub(crate) fn put_back(sql: &Connection, first: u64, author: &Author) -> rusqlite::Result<Option<PutBack>> {
-    let found = sql
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM acts WHERE first = ?1"))?
-        .query_row([to_sql(first)], act)
-        .optional()?;
+    let found = sql.prepare_cached(&select(sql, "WHERE first = ?1")?)?.query_row([to_sql(first)], act).optional()?;
     let Some(act) = found else { return Ok(None) };
     if !settle(sql, first)? {
         return Ok(None);
     }
+    schema::keep_put_backs(sql)?;
     let begin = read::extent(sql)?.last;
     let mut last = begin;
     let mut done = PutBack::default();
-    for change in by_object(changes(sql, &act)?) {
+    let mut all = by_object(changes(sql, &act)?);
+    // The policies of a tier go before it.
+    all.sort_by_key(|change| change.key.kind == Kind::Tier && change.before.is_none());
+    for change in all {
         let current = read::get(sql, &change.key)?;
-        let is_ours = current.as_ref().map(|stored| &*stored.value) == change.after.as_deref();
+        let now = current.as_ref().map(|stored| &*stored.value);
+        let is_ours = now == change.after.as_deref()
+            && (!is_changed_since(sql, &change)? || faults::is_on(Fault::PutBackByContent));
         if !is_ours && !faults::is_on(Fault::PutBackAll) {
-            hand_on(sql, &change)?;
-            done.left.push(change.key);
+            let list = if hand_on(sql, &change)? { &mut done.waiting } else { &mut done.left };
+            list.push(change.key);
             continue;
         }
         let op = match (&current, change.before) {
@@ -108,6 +125,12 @@ pub(crate) fn put_back(sql: &Connection, first: u64, author: &Author) -> rusqlit
             (Some(stored), Some(before)) => Some(Op::Update(before, stored.revision.clone())),
             (Some(stored), None) => Some(Op::Delete(Some(stored.revision.clone()))),
         };
+        if matches!(op, Some(Op::Delete(_)))
+            && let Some(policy) = policy_in(sql, &change.key)?
+        {
+            done.in_use.push((change.key, policy));
+            continue;
+        }
         if let Some(op) = op {
             let write = Write { key: change.key.clone(), op };
             if write::one(sql, &write, last + 1)?.is_ok() {
@@ -117,14 +140,45 @@ pub(crate) fn put_back(sql: &Connection, first: u64, author: &Author) -> rusqlit
         done.restored.push(change.key);
     }
     write::note_act(sql, begin + 1, last, author)?;
+    sql.prepare_cached("DELETE FROM put_backs WHERE act < (SELECT min(first) FROM acts)")?.execute([])?;
+    sql.prepare_cached("INSERT OR REPLACE INTO put_backs (act, first) VALUES (?1, ?2)")?
+        .execute(params![to_sql(first), (last > begin).then(|| to_sql(begin + 1))])?;
     Ok(Some(done))
 }
 
+/// Whether anybody changed this object after this change. What was put back itself does not count, nor what put it back.
+fn is_changed_since(sql: &Connection, change: &LoggedChange) -> rusqlite::Result<bool> {
+    let (kind, namespace, name) = (change.key.kind.name(), &change.key.namespace, &change.key.name);
+    sql.prepare_cached(
+        "SELECT EXISTS (
+             SELECT 1 FROM log WHERE kind = ?1 AND namespace = ?2 AND name = ?3 AND revision > ?4 AND NOT EXISTS (
+                 SELECT 1 FROM acts JOIN put_backs ON acts.first IN (put_backs.act, put_backs.first)
+                 WHERE log.revision BETWEEN acts.first AND acts.last))",
+    )?
+    .query_row(params![kind, namespace, name, to_sql(change.revision)], |row| row.get(0))
+}
+
+/// A policy that is in this tier; one that cannot be read is in none.
+fn policy_in(sql: &Connection, tier: &Key) -> rusqlite::Result<Option<Key>> {
+    if tier.kind != Kind::Tier || faults::is_on(Fault::PutBackUsedTiers) {
+        return Ok(None);
+    }
+    for kind in Kind::TIERED {
+        for stored in read::list(sql, &Selection { kind: Some(kind), ..Selection::default() })?.items {
+            let value: serde_json::Value = serde_json::from_slice(&stored.value).unwrap_or_default();
+            if value.pointer("/spec/tier").and_then(serde_json::Value::as_str) == Some(&tier.name) {
+                return Ok(Some(stored.key));
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// Where a later change of this object waits for a confirmation itself, it is put back to what was before this one: nobody has
-/// confirmed what is in between.
-fn hand_on(sql: &Connection, change: &LoggedChange) -> rusqlite::Result<()> {
+/// confirmed what is in between. Whether one waits.
+fn hand_on(sql: &Connection, change: &LoggedChange) -> rusqlite::Result<bool> {
     if faults::is_on(Fault::PutBackForgets) {
-        return Ok(());
+        return Ok(false);
     }
     let (kind, namespace, name) = (change.key.kind.name(), &change.key.namespace, &change.key.name);
     let next: Option<i64> = sql
@@ -132,12 +186,12 @@ fn hand_on(sql: &Connection, change: &LoggedChange) -> rusqlite::Result<()> {
             "SELECT min(revision) FROM log WHERE kind = ?1 AND namespace = ?2 AND name = ?3 AND revision > ?4",
         )?
         .query_row(params![kind, namespace, name, to_sql(change.revision)], |row| row.get(0))?;
-    if let Some(next) = next {
-        sql.prepare_cached(
+    let Some(next) = next else { return Ok(false) };
+    let handed = sql
+        .prepare_cached(
             "UPDATE log SET before = ?2 WHERE revision = ?1 AND EXISTS
              (SELECT 1 FROM acts WHERE first <= ?1 AND last >= ?1 AND deadline IS NOT NULL)",
         )?
         .execute(params![next, change.before.as_deref()])?;
-    }
-    Ok(())
+    Ok(handed > 0)
 }

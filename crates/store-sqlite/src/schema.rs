@@ -50,6 +50,21 @@ const HISTORY: &str = "
     CREATE INDEX pending ON acts (deadline) WHERE deadline IS NOT NULL;
 ";
 
+/// The acts that were put back, and the first revision of what put them back, if that wrote anything. The first one that is put
+/// back makes the table: nobody who does not know it is kept from the file.
+const PUT_BACKS: &str = "CREATE TABLE IF NOT EXISTS put_backs (act INTEGER PRIMARY KEY, first INTEGER) STRICT";
+
+/// Makes the table of what was put back, if it is not there.
+pub(crate) fn keep_put_backs(sql: &Connection) -> rusqlite::Result<()> {
+    sql.execute_batch(PUT_BACKS)
+}
+
+/// Whether anything was ever put back.
+pub(crate) fn has_put_backs(sql: &Connection) -> rusqlite::Result<bool> {
+    sql.prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'put_backs')")?
+        .query_row([], |row| row.get(0))
+}
+
 /// The bytes of a store in which nothing is, in WAL mode from the start.
 pub(crate) fn empty_file() -> rusqlite::Result<Vec<u8>> {
     let mut memory = Connection::open_in_memory()?;

@@ -115,6 +115,56 @@ fn what_somebody_else_changed_since_is_left_and_the_rest_is_put_back() {
 }
 
 #[test]
+fn what_somebody_made_the_same_again_is_theirs_and_left() {
+    let (_place, store) = store();
+    write(&store, &[("a", Some("1")), ("b", Some("1"))], false);
+    let act = write(&store, &[("a", Some("2")), ("b", None)], true);
+    write(&store, &[("a", Some("3")), ("b", Some("4"))], false);
+    write(&store, &[("a", Some("2")), ("b", None)], false);
+    let (restored, left) = names(store.put_back(&act).unwrap());
+    assert_eq!((restored.len(), left), (0, vec!["a".into(), "b".into()]));
+    assert_eq!(content(&store), "a=2");
+}
+
+#[test]
+fn a_tier_that_policies_of_others_are_in_is_not_put_back() {
+    let (_place, store) = store();
+    let tier = Key::cluster(Kind::Tier, "extra");
+    let policy = |name: &str| {
+        let value = br#"{"spec":{"tier":"extra"}}"#;
+        Write::create(Key::cluster(Kind::GlobalNetworkPolicy, name), *value)
+    };
+    let batch = |writes: &[Write], confirm: bool| {
+        let confirm_within = confirm.then_some(Duration::from_secs(3600));
+        store.sign(Author { confirm_within, ..Author::default() });
+        assert!(store.write_whole(writes).unwrap().stopped.is_none());
+        store.acts().unwrap().remove(0)
+    };
+    let act = batch(&[Write::create(tier.clone(), *b"{}"), policy("extra.ours")], true);
+    batch(&[policy("extra.theirs")], false);
+    let done = store.put_back(&act).unwrap().unwrap();
+    assert_eq!(done.in_use, [(tier.clone(), policy("extra.theirs").key)]);
+    assert_eq!(done.restored, [policy("extra.ours").key]);
+    assert!(store.get(&tier).unwrap().is_some());
+    // What the act itself put into its tier keeps nothing.
+    batch(&[Write::delete(tier.clone(), None), Write::delete(policy("extra.theirs").key, None)], false);
+    let act = batch(&[Write::create(tier.clone(), *b"{}"), policy("extra.ours")], true);
+    let done = store.put_back(&act).unwrap().unwrap();
+    assert_eq!((done.restored.len(), done.in_use.len()), (2, 0));
+    assert!(store.get(&tier).unwrap().is_none());
+}
+
+#[test]
+fn the_history_tells_what_expired_and_what_put_it_back() {
+    let (_place, store) = store();
+    let act = write(&store, &[("a", Some("1"))], true);
+    store.put_back(&act).unwrap().unwrap();
+    let acts = store.acts().unwrap();
+    let told: Vec<_> = acts.iter().map(|act| (act.first, act.expired, act.puts_back)).collect();
+    assert_eq!(told, [(2, false, Some(1)), (1, true, None)]);
+}
+
+#[test]
 fn several_that_wait_do_not_tangle() {
     // The later one changes the same object; whichever is put back first, what was confirmed last is the end.
     for first_ends_first in [true, false] {

@@ -38,6 +38,10 @@ pub struct Act {
     pub author: Author,
     /// What it waits for, until it was confirmed or put back.
     pub pending: Option<Pending>,
+    /// Whether it was put back because nobody confirmed it in time.
+    pub expired: bool,
+    /// The first revision of the act that this one put back.
+    pub puts_back: Option<u64>,
 }
 
 /// A change that waits for a confirmation. Times are in milliseconds since 1970.
@@ -69,6 +73,10 @@ pub struct PutBack {
     pub restored: Vec<Key>,
     /// Those that somebody else changed since, and that were left as they are.
     pub left: Vec<Key>,
+    /// Those that a later change changed which waits for a confirmation itself: it was told what to put them back to.
+    pub waiting: Vec<Key>,
+    /// Tiers that the act created and that stay, each with a policy of somebody else that is in it now.
+    pub in_use: Vec<(Key, Key)>,
 }
 
 /// The history of a store.

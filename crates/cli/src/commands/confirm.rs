@@ -8,7 +8,7 @@ use tortie_store::Act;
 use tortie_store::history::Pending;
 
 use crate::args::Place;
-use crate::commands::history::{revisions, time};
+use crate::commands::history::{is_overdue, revisions, time};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::ssh::{self, Origin, origin};
@@ -33,6 +33,13 @@ pub(crate) fn run(args: &ConfirmArgs, session: &mut Session) -> anyhow::Result<E
     let store = link.existing()?;
     let history = link.history(&*store)?;
     let (act, pending) = find(history.pending()?, args.revision)?;
+    if is_overdue(&pending) {
+        anyhow::bail!(
+            "too late: revision {} was due to be put back at {}, and the agent puts it back as soon as it can",
+            revisions(&act),
+            time(pending.deadline)
+        );
+    }
     if !args.force
         && let Err(why) = counts(&pending)
     {
@@ -79,11 +86,11 @@ fn counts(pending: &Pending) -> Result<(), String> {
         );
     };
     match ssh::began() {
-        Some(began) if began > enforced => Ok(()),
-        Some(_) => Err(
-            "this SSH session began before the change was in the kernel, so it does not show that a new one is possible: connect anew and confirm there, or use --force"
+        Ok(began) if began > enforced => Ok(()),
+        Ok(_) => Err(
+            "the connection of this SSH session began before the change was in the kernel, so it does not show that a new one is possible: connect anew and confirm there, or use --force"
                 .to_owned(),
         ),
-        None => Err("when this SSH session began is not known; --force confirms all the same".to_owned()),
+        Err(why) => Err(format!("{why}: confirm from a new SSH connection, or use --force")),
     }
 }

@@ -1,10 +1,12 @@
 //! `history`: who changed what in the store, when, and by which command.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use clap::Args;
 use serde_json::{Value, json};
 use tortie_api::Key;
 use tortie_store::Act;
-use tortie_store::history::{LoggedChange, by_object};
+use tortie_store::history::{LoggedChange, Pending, by_object};
 
 use crate::args::{Format, Place};
 use crate::author::who;
@@ -60,6 +62,9 @@ pub(crate) fn run(args: &HistoryArgs, session: &mut Session) -> anyhow::Result<E
     }
     match args.output {
         Format::Json => session.terminal.line(format_args!("{:#}", Value::from(told))),
+        Format::Text if rows.is_empty() && wanted.is_some() => {
+            session.terminal.note("no change of this object is kept")
+        }
         Format::Text if rows.is_empty() => {
             session.terminal.note("the history is empty: nothing was written since it is kept")
         }
@@ -112,9 +117,8 @@ fn row(act: &Act, changes: &[LoggedChange]) -> Vec<String> {
         shown.push(format!("{} more", changes.len() - SHOWN));
     }
     let mut message = act.author.message.clone();
-    if let Some(pending) = act.pending {
-        let until = format!("(put back at {} unless confirmed)", time(pending.deadline));
-        message = if message.is_empty() { until } else { format!("{message} {until}") };
+    if let Some(state) = state(act) {
+        message = if message.is_empty() { state } else { format!("{message} {state}") };
     }
     vec![
         revisions(act),
@@ -124,6 +128,23 @@ fn row(act: &Act, changes: &[LoggedChange]) -> Vec<String> {
         one_line(&act.author.command),
         one_line(&message),
     ]
+}
+
+/// What a change waits for, or that it waited in vain.
+fn state(act: &Act) -> Option<String> {
+    match &act.pending {
+        Some(pending) if is_overdue(pending) => {
+            Some(format!("(overdue: the agent puts it back as soon as it can, {} has passed)", time(pending.deadline)))
+        }
+        Some(pending) => Some(format!("(put back at {} unless confirmed)", time(pending.deadline))),
+        None => act.expired.then(|| "(not confirmed in time, put back)".to_owned()),
+    }
+}
+
+/// Whether the deadline has passed, and nobody has put the change back yet.
+pub(crate) fn is_overdue(pending: &Pending) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u128::from(pending.deadline) <= now.as_millis()
 }
 
 /// A table has one line for each row.
@@ -149,6 +170,8 @@ fn as_json(act: &Act, changes: &[LoggedChange]) -> Value {
         "sudoUser": act.author.sudo_user,
         "command": act.author.command,
         "message": act.author.message,
+        "expired": act.expired,
+        "putBackOf": act.puts_back,
         "putBackAt": act.pending.map(|pending| time(pending.deadline)),
         "changes": changes.collect::<Vec<_>>(),
     })

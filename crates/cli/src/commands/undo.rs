@@ -45,6 +45,16 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
     let history = link.history(&*store)?;
     args.guard.sign(&link, session)?;
     let act = find(history.acts()?, args.revision)?;
+    if let Some(of) = act.puts_back {
+        let what = format!(
+            "revision {} is how the agent put back revision {of}, which nobody confirmed in time",
+            revisions(&act)
+        );
+        if args.revision.is_none() {
+            anyhow::bail!("{what}; to make that change again, name it: `tortie undo {}`", act.last);
+        }
+        session.terminal.note(format_args!("{what}: taking it back makes that change again"));
+    }
     let changes = by_object(history.changes(&act)?);
     let is_initial = |change: &LoggedChange| change.key.kind == Kind::ClusterInformation && change.before.is_none();
     if changes.iter().any(is_initial) {

@@ -4,8 +4,9 @@ const GAP: &str = "   ";
 
 /// The text of a table.
 pub(crate) fn render(titles: &[&str], rows: &[Vec<String>], colour: bool) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| escaped(cell)).collect()).collect();
     let mut widths: Vec<usize> = titles.iter().map(|title| title.len()).collect();
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(shown(cell).chars().count());
         }
@@ -19,10 +20,22 @@ pub(crate) fn render(titles: &[&str], rows: &[Vec<String>], colour: bool) -> Str
     if colour {
         text.insert_str(text.len() - 1, "\x1b[0m");
     }
-    for row in rows {
+    for row in &rows {
         line(&mut text, &widths, row.iter().map(|cell| shown(cell)));
     }
     text
+}
+
+/// What is stored by others must not steer the terminal.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char.is_control() {
+            true => out.extend(char.escape_default()),
+            false => out.push(char),
+        }
+    }
+    out
 }
 
 /// An empty cell still takes its place.
@@ -43,6 +56,12 @@ fn line<'a>(text: &mut String, widths: &[usize], cells: impl Iterator<Item = &'a
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cell_cannot_steer_the_terminal() {
+        let rows = [vec!["a\x1b[2J\x07b\u{9b}".into()]];
+        assert_eq!(render(&["NAME"], &rows, false), "NAME\na\\u{1b}[2J\\u{7}b\\u{9b}\n");
+    }
 
     #[test]
     fn columns_are_aligned_and_lines_end_with_a_word() {

@@ -1,6 +1,7 @@
 //! Changes that wait for a confirmation: whatever ends in between, the machine ends confirmed or as it was.
 
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -36,14 +37,21 @@ fn over_ssh(world: &World, arguments: &[&str]) -> Command {
     command
 }
 
-/// A session: a shell with the connection in its environment, which calls the program when it is told to.
+/// A session: a shell that is called as a process of sshd is that serves one connection, which calls the program when it is told to.
 struct Session(Child);
 
 impl Session {
     fn begin(world: &World, arguments: &[&str]) -> Self {
         let call = over_ssh(world, &[]);
-        let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", "read line; \"$@\"; exit $?", "sh"]).arg(call.get_program()).args(arguments).env_clear();
+        let sshd = world.place.path().join("sshd");
+        std::fs::copy("/bin/sh", &sshd).unwrap();
+        let mut shell = Command::new(&sshd);
+        shell
+            .arg0("sshd: alice [priv]")
+            .args(["-c", "read line; \"$@\"; exit $?", "sh"])
+            .arg(call.get_program())
+            .args(arguments)
+            .env_clear();
         call.get_envs().for_each(|(name, value)| {
             shell.env(name, value.unwrap_or_default());
         });
@@ -98,11 +106,15 @@ fn what_is_not_confirmed_is_put_back_and_an_old_session_cannot_confirm_it() {
         let status = world.said(&["status"]);
         assert!(status.contains("is put back at") && status.contains("tortie confirm"), "{status}");
         let (done, text) = old.call();
-        assert!(!done && text.contains("this SSH session began before the change"), "{text}");
+        assert!(!done && text.contains("the connection of this SSH session began before the change"), "{text}");
         until("it is put back", || world.reaches(81));
         assert!(is_as_before(world, &before), "{}", content(world));
         let history = world.call(&["history"]);
         assert!(history.contains("was not confirmed"), "{history}");
+        assert!(history.contains("(not confirmed in time, put back)"), "{history}");
+        let text = world.fails(&["undo"]);
+        assert!(text.contains("to make that change again, name it"), "{text}");
+        assert!(is_as_before(world, &before), "{}", content(world));
         let text = world.fails(&["confirm"]);
         assert!(text.contains("nothing waits"), "{text}");
     });
@@ -120,6 +132,8 @@ fn what_a_new_session_confirms_stays() {
         until("the agent notes that it is in the kernel", || {
             agent.log().contains("is put back unless it is confirmed")
         });
+        let (done, text) = said(over_ssh(world, &["confirm"]).output().unwrap());
+        assert!(!done && text.contains("not a child of sshd"), "{text}");
         let (done, text) = Session::begin(world, &["confirm"]).call();
         assert!(done && text.contains("stays"), "{text}");
         // One that waits shorter shows that the agent has looked since.
