@@ -70,8 +70,13 @@ fn probe(random: &mut Random, aim: Option<(&str, &Value)>, objects: &[&Value]) -
         };
         [source, destination]
     });
-    let icmp = matches!(protocol, 1 | 58)
+    let mut icmp = matches!(protocol, 1 | 58)
         .then(|| [*random.pick(&[8, 128, 3, 135, 143, 134, 0, 13, 139]), random.below(2) as u8]);
+    // Codes matter only where the type is the rule's.
+    let with_code = ["icmp", "notICMP"].into_iter().find(|field| rule[field]["code"].is_u64());
+    if let (Some([kind, _]), Some(field)) = (&mut icmp, with_code) {
+        *kind = rule[field]["type"].as_u64().unwrap_or_default() as u8;
+    }
     let state =
         *random.pick(&["new", "new", "new", "new", "new", "new", "new", "new", "established", "invalid", "untracked"]);
     let translated = random.once_in(6).then(|| {
