@@ -55,7 +55,8 @@ pub fn a_watch_that_fell_behind_gets_an_error(subject: &dyn Subject) {
         }
     };
     match error {
-        (StoreError::Expired { kind }, _) => assert_eq!(kind, Kind::Tier),
+        // The history of every kind was compacted, and any of them may be the first that is found lost.
+        (StoreError::Expired { .. }, _) => {}
         (error, before) => drop(kept(error, &before)),
     }
 }
