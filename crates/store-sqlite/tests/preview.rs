@@ -35,7 +35,7 @@ fn object(value: &Value) -> Object {
 
 fn puts(steps: &[Step]) -> Vec<Object> {
     let put = |step: &Step| match step {
-        Step::Put(value) if value["kind"] != "Service" => Some(object(value)),
+        Step::Put(value) if value["kind"] != "KubernetesEndpointSlice" => Some(object(value)),
         _ => None,
     };
     steps.iter().filter_map(put).collect()
