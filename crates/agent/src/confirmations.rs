@@ -15,6 +15,7 @@ use crate::logger::event;
 use crate::status::StoreState;
 use crate::status_cell::StatusCell;
 use crate::stop_flag::StopFlag;
+use crate::utc;
 
 /// How often it is looked whether something was written, in memory; and in the store while something waits.
 const LOOK: Duration = Duration::from_millis(250);
@@ -72,7 +73,7 @@ fn look(
         let now = now();
         if pending.deadline <= now {
             if let Err(error) = put_back(history, store, &act, left, status) {
-                let due = time(pending.deadline);
+                let due = utc::of_milliseconds(pending.deadline);
                 waits.push(format!(
                     "revision {} was due to be put back at {due}: that is done as soon as it can be",
                     act.last
@@ -84,7 +85,7 @@ fn look(
         waits.push(format!(
             "revision {} is put back at {} unless `tortie confirm` comes before",
             act.last,
-            time(pending.deadline)
+            utc::of_milliseconds(pending.deadline)
         ));
         let in_kernel = status.read().in_kernel.position.has_reached(&Position::at(act.last));
         if pending.enforced.is_none() && in_kernel && failed.is_none() {
@@ -149,7 +150,9 @@ fn stays(done: &PutBack) -> Vec<String> {
         all.push(format!("what was changed since was not put back: {}", names(&done.left)));
     }
     all.extend(
-        done.in_use.iter().map(|(tier, policy)| format!("{} stays: {} is in it", name_of(tier), name_of(policy))),
+        done.in_use
+            .iter()
+            .map(|(tier, policy)| format!("{} stays: {} is in it", tier.as_argument(), policy.as_argument())),
     );
     all
 }
@@ -173,22 +176,7 @@ fn forget_what_was_seen_to(store: &dyn Store, left: &mut Vec<Left>, status: &Sta
 }
 
 fn names(keys: &[Key]) -> String {
-    keys.iter().map(name_of).collect::<Vec<_>>().join(", ")
-}
-
-/// `hostendpoint/web1`, `networkpolicy/shop/db`: as the commands name it.
-fn name_of(key: &Key) -> String {
-    let kind = key.kind.name().to_ascii_lowercase();
-    match key.kind.namespaced() {
-        true => format!("{kind}/{}/{}", key.namespace, key.name),
-        false => format!("{kind}/{}", key.name),
-    }
-}
-
-/// A time in milliseconds since 1970, as UTC, for people.
-fn time(milliseconds: u64) -> String {
-    let time = i64::try_from(milliseconds).ok().and_then(|time| jiff::Timestamp::from_millisecond(time).ok());
-    time.map_or_else(String::new, |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    keys.iter().map(Key::as_argument).collect::<Vec<_>>().join(", ")
 }
 
 fn report(status: &StatusCell, name: &'static str, problem: &str) {

@@ -22,8 +22,8 @@ use crate::dataplane::chain;
 use crate::enforce::{SharedDataplane, lock};
 use crate::events::{Denial, Event};
 use crate::logger::event;
-use crate::status_cell;
 use crate::supervisor::{self, Lifetime};
+use crate::utc;
 
 /// The nflog groups that are tried; another program may listen to one.
 const GROUPS: std::ops::Range<u16> = 5600..5616;
@@ -155,7 +155,7 @@ impl Denials {
         let state = comment.starts_with("invalid").then_some("invalid");
         let own = matches!(logged.hook, Some(Hook::Output | Hook::Postrouting));
         Some(Denial {
-            time: status_cell::now(),
+            time: utc::now(),
             explain: explain(&packet, if own { "" } else { &in_name }, &out_name, state),
             endpoint: named.endpoint,
             direction: named.direction.map(|direction| direction.to_string()),

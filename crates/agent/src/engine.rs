@@ -33,8 +33,9 @@ use crate::logger::event;
 use crate::other_nodes::OtherNodes;
 use crate::placement_log::PlacementLog;
 use crate::status::StoreState;
-use crate::status_cell::{self, Placement, StatusCell};
+use crate::status_cell::{Placement, StatusCell};
 use crate::supervisor;
+use crate::utc;
 use crate::{links, not_done};
 
 /// What the engine receives.
@@ -219,7 +220,7 @@ impl NodeEngine {
                     // These have been noted with their reason.
                     if !matches!(record.store, StoreState::Replaced | StoreState::NotAsked) {
                         let state = if self.in_sync { StoreState::Lost } else { StoreState::Waiting };
-                        record.set_store(state, status_cell::now(), reason);
+                        record.set_store(state, utc::now(), reason);
                     }
                 });
             }
@@ -239,7 +240,7 @@ impl NodeEngine {
                     if record.store == StoreState::Lost {
                         log::info!(target: event::STORE_REACHED, "the store answers again");
                     }
-                    record.set_store(StoreState::InSync, status_cell::now(), String::new());
+                    record.set_store(StoreState::InSync, utc::now(), String::new());
                 }
             }
         });

@@ -6,11 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::status::Status;
 
-/// The time now, as events tell it: UTC.
-pub fn now() -> String {
-    crate::status_cell::now()
-}
-
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "kebab-case", rename_all_fields = "camelCase")]

@@ -69,6 +69,7 @@ mod store_reports;
 mod supervisor;
 mod transfer;
 mod uninstall;
+pub mod utc;
 
 pub use agent::{AgentError, Ended, Options, run};
 pub use cache::Opener;

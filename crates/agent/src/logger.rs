@@ -8,6 +8,8 @@ use std::io::Write;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
+use crate::utc;
+
 /// How the log is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -121,7 +123,7 @@ fn line(form: Form, record: &Record<'_>, now: jiff::Timestamp) -> String {
         Level::Debug | Level::Trace => (7, "debug"),
     };
     match form {
-        Form::Terminal => format!("{} {word}: {}\n", now.strftime("%Y-%m-%dT%H:%M:%SZ"), record.args()),
+        Form::Terminal => format!("{} {word}: {}\n", utc::of(now), record.args()),
         Form::Journal => format!("<{mark}>{}\n", record.args()),
         Form::Json => {
             let object = serde_json::json!({

@@ -25,7 +25,7 @@ use crate::logger::event;
 use crate::socket;
 use crate::status_cell::StatusCell;
 use crate::stop_flag::StopFlag;
-use crate::{private_directory, supervisor};
+use crate::{private_directory, supervisor, utc};
 
 /// The file that keeps enforcement off, unless `TORTIE_OFF` names another.
 pub const DEFAULT_FILE: &str = "/etc/tortie/off";
@@ -61,9 +61,9 @@ impl Off {
         let now = Timestamp::now();
         let until = match time {
             None => None,
-            Some(time) => Some(text(now.checked_add(time).ok()?)),
+            Some(time) => Some(utc::of(now.checked_add(time).ok()?)),
         };
-        Some(Self { since: text(now), by: who, until })
+        Some(Self { since: utc::of(now), by: who, until })
     }
 
     fn is_over(&self, now: Timestamp) -> bool {
@@ -77,10 +77,6 @@ impl std::fmt::Display for Off {
         let Self { since, by, until } = self;
         write!(to, "enforcement is OFF since {since} by {by}, until {}", until.as_deref().unwrap_or("`tortie on`"))
     }
-}
-
-fn text(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// Where it is said that enforcement is off.
@@ -164,7 +160,7 @@ fn read_file(path: &Path) -> Option<Off> {
     let said = fs::read_to_string(path).ok().and_then(|text| serde_json::from_str::<Off>(&text).ok());
     let said = said.unwrap_or_default();
     let modified =
-        || made.modified().ok().and_then(|time| Timestamp::try_from(time).ok()).map(text).unwrap_or_default();
+        || made.modified().ok().and_then(|time| Timestamp::try_from(time).ok()).map(utc::of).unwrap_or_default();
     Some(Off {
         since: if said.since.is_empty() { modified() } else { said.since },
         by: if said.by.is_empty() { format!("the file {}", path.display()) } else { said.by },
@@ -284,7 +280,7 @@ mod tests {
         let off = Off::by("me".to_owned(), Some(Duration::from_secs(600))).unwrap();
         places.write(&off).unwrap();
         assert_eq!(places.read(), Some(off.clone()));
-        places.write(&Off { until: Some(text(Timestamp::now())), ..off.clone() }).unwrap();
+        places.write(&Off { until: Some(utc::of(Timestamp::now())), ..off.clone() }).unwrap();
         assert_eq!(places.read(), None);
         for content in ["", "because", r#"{"until": "tomorrow"}"#] {
             fs::write(&places.file, content).unwrap();

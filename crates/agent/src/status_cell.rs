@@ -192,8 +192,3 @@ impl StatusRecord {
         self.store_reason = reason;
     }
 }
-
-/// The time now, as UTC, for people.
-pub(crate) fn now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}

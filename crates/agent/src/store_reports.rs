@@ -17,9 +17,10 @@ use crate::config::Reporting;
 use crate::enforce::{SharedDataplane, lock};
 use crate::logger::event;
 use crate::status::StoreState;
-use crate::status_cell::{self, StatusCell, StatusRecord};
+use crate::status_cell::{StatusCell, StatusRecord};
 use crate::stop_flag::StopFlag;
 use crate::supervisor;
+use crate::utc;
 
 /// The pause while there are no settings yet, or no store.
 const IDLE: Duration = Duration::from_secs(1);
@@ -85,7 +86,7 @@ impl Reporter {
         if let Some((interval, time_to_live)) = settings.alive
             && reported.alive.is_none_or(|alive| alive.elapsed() >= interval)
         {
-            let value = reported.alive(&status_cell::now());
+            let value = reported.alive(&utc::now());
             store.put(&paths::node_status(&region, &self.node, false), value.as_bytes(), Some(time_to_live))?;
             store.put(&paths::node_status(&region, &self.node, true), value.as_bytes(), None)?;
             reported.alive = Some(Instant::now());

@@ -219,6 +219,17 @@ impl FromStr for Key {
     }
 }
 
+impl Key {
+    /// As commands name an object: `hostendpoint/web1`, `networkpolicy/shop/db`.
+    pub fn as_argument(&self) -> String {
+        let kind = self.kind.name().to_ascii_lowercase();
+        match self.kind.namespaced() {
+            true => format!("{kind}/{}/{}", self.namespace, self.name),
+            false => format!("{kind}/{}", self.name),
+        }
+    }
+}
+
 impl fmt::Display for Key {
     /// As Calico's messages name an object: `HostEndpoint(web1)`, `NetworkPolicy(shop/db)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

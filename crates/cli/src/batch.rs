@@ -6,7 +6,7 @@ use tortie_client::{ClientError, Extent, Manner};
 use tortie_manifest::Problem;
 use tortie_manifest::diagnostic;
 
-use crate::diagnose::{self, name_of};
+use crate::diagnose;
 use crate::input::{Item, Manifests};
 use crate::persona::Persona;
 use crate::session::Session;
@@ -39,12 +39,12 @@ pub(crate) fn twice(key: &Key, other: Option<&Item>, manifests: &Manifests) -> P
     let at = Path::from("metadata.name");
     let problem = Problem::read(at.clone(), format!("{key} is given twice"));
     match other {
-        None => problem.message(format!("{} is named twice", name_of(key))),
+        None => problem.message(format!("{} is named twice", key.as_argument())),
         Some(item) => {
             let place = Problem::read(at, String::new());
             let place = diagnostic::problem_place(&place, &item.located, manifests.source(item));
             problem
-                .message(format!("{} is described twice, here and at {place}", name_of(key)))
+                .message(format!("{} is described twice, here and at {place}", key.as_argument()))
                 .help("keep one of the two")
         }
     }
@@ -60,7 +60,7 @@ pub(crate) fn say(key: &Key, extent: Extent, kept: &Kept, said: &mut Vec<String>
     }
     if extent == Extent::Part {
         let was = if *kept == Kept::Unreached { "was not reached" } else { "was perhaps not reached" };
-        session.terminal.error(format_args!("{} {was}", name_of(key)));
+        session.terminal.error(format_args!("{} {was}", key.as_argument()));
     }
 }
 

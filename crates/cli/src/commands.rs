@@ -33,7 +33,7 @@ use tortie_api::Key;
 use tortie_client::{Change, Done, Mode};
 
 use crate::args::Command;
-use crate::diagnose::{self, name_of};
+use crate::diagnose;
 use crate::plan::Writer;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
@@ -93,7 +93,7 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
 /// Says what became of one object, and in a dry run what that means.
 fn tell(key: &Key, done: &Done, writer: &Writer, dry_run: bool, session: &mut Session) -> anyhow::Result<()> {
     let would = if dry_run { " (dry run)" } else { "" };
-    session.terminal.line(format_args!("{} {}{would}", name_of(key), word(done.change)));
+    session.terminal.line(format_args!("{} {}{would}", key.as_argument(), word(done.change)));
     for note in &done.notes {
         session.terminal.note(diagnose::remark(note, key));
     }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use tortie_agent::status::StoreState;
+use tortie_agent::utc;
 use tortie_api::duration;
 use tortie_client::Client;
 
 use crate::ask::Agent;
 use crate::author::author;
-use crate::commands::history::{revisions, time};
+use crate::commands::history::revisions;
 use crate::session::Session;
 use crate::store::Link;
 
@@ -74,7 +75,7 @@ impl ConfirmArgs {
             session.terminal.note(format_args!(
                 "revision {} is put back at {} unless `tortie confirm` comes before, from a new session",
                 revisions(act),
-                time(pending.deadline)
+                utc::of_milliseconds(pending.deadline)
             ));
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use tortie_api::{Key, Kind, Path};
 use tortie_client::ClientError;
+use tortie_explain::listed;
 use tortie_manifest::diagnostic::{self, Style};
 use tortie_manifest::validate;
 use tortie_manifest::{Layer, Problem, Severity};
@@ -56,19 +57,19 @@ const SHOWN: usize = 5;
 /// What is wrong with an object, as problems: those that came with the error, or one made of its text.
 pub(crate) fn problems(error: &ClientError, key: &Key) -> Vec<Problem> {
     let of_name = |reason: String| Problem::read(Path::from("metadata.name"), reason);
-    let name = name_of(key);
+    let name = key.as_argument();
     match error {
         ClientError::Invalid { problems } | ClientError::Patched { problems } => problems.clone(),
         ClientError::Updating(inner) => self::problems(inner, key),
         ClientError::Missing { key: missing, at: Some(path) } => {
             vec![
                 Problem::read(path.clone(), error.to_string())
-                    .message(format!("{} does not exist", name_of(missing)))
+                    .message(format!("{} does not exist", missing.as_argument()))
                     .help(format!("apply the {} first, or in the same file before this object", missing.kind)),
             ]
         }
         ClientError::Missing { key: missing, at: None } => {
-            vec![of_name(error.to_string()).message(format!("{} does not exist", name_of(missing)))]
+            vec![of_name(error.to_string()).message(format!("{} does not exist", missing.as_argument()))]
         }
         ClientError::Exists { .. } => vec![
             of_name(error.to_string())
@@ -86,14 +87,11 @@ pub(crate) fn problems(error: &ClientError, key: &Key) -> Vec<Problem> {
                 ),
         ],
         ClientError::TierInUse { policies, .. } => {
-            let policies: Vec<String> = policies.iter().map(name_of).collect();
-            let more = policies.len().saturating_sub(SHOWN);
-            let shown = policies[..policies.len() - more].join(", ");
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let shown = listed(policies.iter().map(Key::as_argument), SHOWN);
             let is = if policies.len() == 1 { "is" } else { "are" };
             vec![
                 of_name(error.to_string())
-                    .message(format!("{name} cannot be deleted: {shown}{more} {is} in it"))
+                    .message(format!("{name} cannot be deleted: {shown} {is} in it"))
                     .help("delete these policies too, or move them to another tier first"),
             ]
         }
@@ -142,15 +140,5 @@ pub(crate) fn remark(problem: &Problem, key: &Key) -> String {
         Severity::Warning(code) => format!("warning[{code}]"),
         Severity::Error => "error".to_owned(),
     };
-    format!("{code}: {}: {}", name_of(key), problem.text())
-}
-
-/// `hostendpoint/web1`, `networkpolicy/shop/db`.
-pub(crate) fn name_of(key: &Key) -> String {
-    let kind = key.kind.name().to_ascii_lowercase();
-    if key.kind.namespaced() {
-        format!("{kind}/{}/{}", key.namespace, key.name)
-    } else {
-        format!("{kind}/{}", key.name)
-    }
+    format!("{code}: {}: {}", key.as_argument(), problem.text())
 }

@@ -12,7 +12,6 @@ use tortie_api::{Key, Kind, Object, encode};
 use tortie_client::Client;
 use tortie_manifest::write;
 
-use crate::diagnose::name_of;
 use crate::persona::Persona;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
@@ -163,7 +162,7 @@ pub(crate) fn print(
         Format::Yaml | Format::Json => {}
         Format::Name => {
             for object in found.iter().flat_map(Found::objects) {
-                session.terminal.line(name_of(&object.key()));
+                session.terminal.line(object.key().as_argument());
             }
         }
         Format::Columns(headings) if session.persona.is_calico() => {

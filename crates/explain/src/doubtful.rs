@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tortie_eval::{List, Subject, TierView};
 use tortie_policy::{Action, Direction, EndpointId, Interface, Policy, PolicyId, Rule, Snapshot};
 
+use crate::listed::listed;
+
 /// How many endpoints are named.
 const SHOWN: usize = 3;
 
@@ -81,7 +83,7 @@ impl Found {
                 let Some(last) = policies.last() else { continue };
                 let decides = |rule: &Rule| rule.action != Action::Log;
                 if matches!(list, List::Normal) && tier.denies && !rules(&policies, direction).any(decides) {
-                    let closing = self.closing.entry((last.id.clone(), field(direction))).or_default();
+                    let closing = self.closing.entry((last.id.clone(), direction.name())).or_default();
                     closing.insert(subject.id.clone());
                 }
                 let stop = self.follow(&tier, &policies, direction, before.as_deref());
@@ -106,7 +108,7 @@ impl Found {
                 // What a rule of the same policy hides is told of the policy alone.
                 let hidden = stop.as_ref().filter(|(by, _)| **by != policy.id).map(|(_, why)| why.as_str());
                 let why = before.or(hidden);
-                let seen = self.rules.entry((policy.id.clone(), field(direction), index));
+                let seen = self.rules.entry((policy.id.clone(), direction.name(), index));
                 let seen = seen.or_insert_with(|| why.map(str::to_owned));
                 if why.is_none() {
                     *seen = None;
@@ -116,8 +118,7 @@ impl Found {
                 }
                 goes_on |= rule.action == Action::Pass || tier.asked_first && rule.action == Action::Allow;
                 if rule.action != Action::Log && rule.is_any() {
-                    let way = field(direction);
-                    let why = format!("{way} rule {} of {} decides every packet before it", index + 1, policy.id);
+                    let why = format!("{direction} rule {} of {} decides every packet before it", index + 1, policy.id);
                     stop = Some((&policy.id, why));
                 }
             }
@@ -144,7 +145,7 @@ impl Found {
                 continue;
             }
             for policy in tiers.iter().flat_map(enforced).filter(|policy| allows(policy, way)) {
-                let endpoints = self.unanswered.entry((policy.id.clone(), field(way))).or_default();
+                let endpoints = self.unanswered.entry((policy.id.clone(), way.name())).or_default();
                 endpoints.insert(subject.id.clone());
             }
         }
@@ -162,12 +163,12 @@ impl Found {
             rule: None,
             message: format!(
                 "no {field} rule allows or denies anything, and the policy makes {} default-deny",
-                list(&endpoints)
+                listed(&endpoints, SHOWN)
             ),
         });
         let unanswered = self.unanswered.into_iter().map(|((policy, field), endpoints)| {
             let (what, back) = if field == "ingress" { ("in", "egress") } else { ("out", "ingress") };
-            let of = list(&endpoints);
+            let of = listed(&endpoints, SHOWN);
             Doubt {
                 kind: DoubtKind::UntrackedOneWay,
                 policy,
@@ -188,14 +189,4 @@ fn enforced<'a>(tier: &TierView<'a>) -> impl Iterator<Item = &'a Policy> {
 
 fn rules<'a>(policies: &[&'a Policy], direction: Direction) -> impl Iterator<Item = &'a Rule> {
     policies.iter().flat_map(move |policy| policy.rules(direction)).collect::<Vec<_>>().into_iter()
-}
-
-fn field(direction: Direction) -> &'static str {
-    if direction == Direction::Ingress { "ingress" } else { "egress" }
-}
-
-fn list(endpoints: &BTreeSet<EndpointId>) -> String {
-    let names: Vec<String> = endpoints.iter().take(SHOWN).map(ToString::to_string).collect();
-    let more = endpoints.len() - names.len();
-    names.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
 }

@@ -26,6 +26,7 @@ mod doubtful;
 pub mod endpoint;
 mod interfaces;
 pub mod json;
+mod listed;
 pub mod lost;
 mod multicast;
 mod not_asked;
@@ -46,6 +47,7 @@ mod trace;
 mod unreachable;
 
 pub use doubtful::{Doubt, DoubtKind, doubtful};
+pub use listed::listed;
 pub use question::{AskError, EndSpec, Question, State, What};
 pub use staged::enforce_staged;
 pub use topology::{Location, Topology};

@@ -9,6 +9,7 @@ use tortie_eval::{Host, Link};
 use tortie_policy::machine::{Leads, Machine, RouteKind};
 use tortie_policy::{HostEndpoint, Interface, Limits, NamedPort, Snapshot, WorkloadEndpoint, WorkloadId};
 
+use crate::listed::listed;
 use crate::owners::{Owner, owners, tells_addresses};
 use crate::question::{AskError, EndSpec};
 
@@ -580,9 +581,5 @@ fn interface_of(endpoint: &HostEndpoint) -> Option<String> {
 
 pub(crate) fn list(names: &[&str]) -> String {
     const SHOWN: usize = 10;
-    match names.len() {
-        0 => "none".to_owned(),
-        count if count > SHOWN => format!("{} and {} more", names[..SHOWN].join(", "), count - SHOWN),
-        _ => names.join(", "),
-    }
+    if names.is_empty() { "none".to_owned() } else { listed(names, SHOWN) }
 }

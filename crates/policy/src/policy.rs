@@ -135,12 +135,19 @@ pub enum Direction {
     Egress,
 }
 
-impl fmt::Display for Direction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Direction {
+    /// The field of a policy that has the rules of this direction: `ingress` or `egress`.
+    pub fn name(self) -> &'static str {
+        match self {
             Direction::Ingress => "ingress",
             Direction::Egress => "egress",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tortie_api::{Key, Kind};
-use tortie_store::history::{LoggedChange, Pending, PutBack, by_object};
+use tortie_store::history::{LoggedChange, Pending, PutBack, by_object, tier_of};
 use tortie_store::{Act, Author, Op, Selection, Write};
 
 use crate::faults::{self, Fault};
@@ -119,12 +119,7 @@ pub(crate) fn put_back(sql: &Connection, first: u64, author: &Author) -> rusqlit
             list.push(change.key);
             continue;
         }
-        let op = match (&current, change.before) {
-            (None, None) => None,
-            (None, Some(before)) => Some(Op::Create(before)),
-            (Some(stored), Some(before)) => Some(Op::Update(before, stored.revision.clone())),
-            (Some(stored), None) => Some(Op::Delete(Some(stored.revision.clone()))),
-        };
+        let op = change.taking_back(current.as_ref());
         if matches!(op, Some(Op::Delete(_)))
             && let Some(policy) = policy_in(sql, &change.key)?
         {
@@ -165,8 +160,7 @@ fn policy_in(sql: &Connection, tier: &Key) -> rusqlite::Result<Option<Key>> {
     }
     for kind in Kind::TIERED {
         for stored in read::list(sql, &Selection { kind: Some(kind), ..Selection::default() })?.items {
-            let value: serde_json::Value = serde_json::from_slice(&stored.value).unwrap_or_default();
-            if value.pointer("/spec/tier").and_then(serde_json::Value::as_str) == Some(&tier.name) {
+            if tier_of(&stored).as_deref() == Some(&tier.name) {
                 return Ok(Some(stored.key));
             }
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tortie_api::Key;
 
-use crate::StoreError;
+use crate::{Op, StoreError, Stored};
 
 /// Who writes, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,6 +64,24 @@ pub struct LoggedChange {
     pub before: Option<Arc<[u8]>>,
     /// The object afterwards; none where it was deleted.
     pub after: Option<Arc<[u8]>>,
+}
+
+impl LoggedChange {
+    /// What takes the change back, where the object is `current` now; none where it does not exist, and did not before.
+    pub fn taking_back(&self, current: Option<&Stored>) -> Option<Op> {
+        match (current, self.before.clone()) {
+            (None, None) => None,
+            (None, Some(before)) => Some(Op::Create(before)),
+            (Some(stored), Some(before)) => Some(Op::Update(before, stored.revision.clone())),
+            (Some(stored), None) => Some(Op::Delete(Some(stored.revision.clone()))),
+        }
+    }
+}
+
+/// The tier that a stored policy is in, as far as it can be read.
+pub fn tier_of(stored: &Stored) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_slice(&stored.value).ok()?;
+    Some(value.pointer("/spec/tier")?.as_str()?.to_owned())
 }
 
 /// What came of putting an act back.

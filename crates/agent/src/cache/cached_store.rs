@@ -18,9 +18,10 @@ use crate::backoff::Backoff;
 use crate::lag::{self, StepGuard};
 use crate::logger::event;
 use crate::status::StoreState;
-use crate::status_cell::{self, StatusCell};
+use crate::status_cell::StatusCell;
 use crate::stop_flag::StopFlag;
 use crate::supervisor;
+use crate::utc;
 
 /// The pause between two looks at the copy of a store that is not asked.
 const NOT_ASKED: Duration = Duration::from_secs(3600);
@@ -258,7 +259,7 @@ impl Store for CachedStore {
                     }
                     if matches!(record.store, StoreState::Stale | StoreState::Replaced) {
                         log::info!(target: event::STORE_REACHED, "the store answers again");
-                        record.set_store(StoreState::Waiting, status_cell::now(), String::new());
+                        record.set_store(StoreState::Waiting, utc::now(), String::new());
                     }
                 });
                 Ok(position)
@@ -280,14 +281,12 @@ impl Store for CachedStore {
                         record.has_no_copy = record.resyncs == 0;
                         match (state, record.store) {
                             (StoreState::Replaced | StoreState::NotAsked, _) => {
-                                record.set_store(state, status_cell::now(), reason);
+                                record.set_store(state, utc::now(), reason);
                             }
                             (_, StoreState::Replaced) if record.resyncs > 0 => {
-                                record.set_store(StoreState::Lost, status_cell::now(), reason);
+                                record.set_store(StoreState::Lost, utc::now(), reason);
                             }
-                            (_, StoreState::Replaced) => {
-                                record.set_store(StoreState::Waiting, status_cell::now(), reason)
-                            }
+                            (_, StoreState::Replaced) => record.set_store(StoreState::Waiting, utc::now(), reason),
                             _ => {}
                         }
                     });
@@ -298,7 +297,7 @@ impl Store for CachedStore {
                         copy.written
                     );
                 }
-                let since = if state == StoreState::Replaced { status_cell::now() } else { copy.written.clone() };
+                let since = if state == StoreState::Replaced { utc::now() } else { copy.written.clone() };
                 self.status.update(|record| record.set_store(state, since, reason));
                 copy.pages(page).map_err(|error| StoreError::Failed(format!("the copy of the store: {error}")))?;
                 self.status.update(|record| record.lag.received = copy.position.clone());

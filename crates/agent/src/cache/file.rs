@@ -22,7 +22,7 @@ use tortie_store::{Event, Position, Revision, Stored, Value};
 use super::identity::{self, Identity};
 use crate::dataplane::chain;
 use crate::logger::event;
-use crate::status_cell;
+use crate::utc;
 
 /// The fact with the kinds of objects in the file: those that the release which wrote it knew.
 const KINDS: &str = "kinds";
@@ -438,7 +438,7 @@ fn set(sql: &Connection, name: &str, value: &str) -> Result<()> {
 
 fn received(sql: &Connection, position: &Position) -> Result<()> {
     set(sql, "revision", &serde_json::to_string(position).unwrap_or_default())?;
-    set(sql, "written", &status_cell::now())
+    set(sql, "written", &utc::now())
 }
 
 /// The position of the store up to which the file has its changes.

@@ -16,7 +16,7 @@ use crate::ask::Agent;
 use crate::batch::{self, Count, Kept};
 use crate::calico::{self, Tally};
 use crate::confirm::ConfirmArgs;
-use crate::diagnose::{self, name_of};
+use crate::diagnose;
 use crate::enforced;
 use crate::guard::{Guard, GuardArgs};
 use crate::input::{Item, Manifests};
@@ -438,11 +438,11 @@ fn report_ours(
             // It is as it was, and its warnings can wait.
             Ok(_) if extent == Extent::Nothing => continue,
             Ok(done) => {
-                session.terminal.line(format_args!("{} {}{would}", name_of(&fate.key), done.word));
+                session.terminal.line(format_args!("{} {}{would}", fate.key.as_argument(), done.word));
                 let fields = meaning.into_iter().flat_map(|meaning| meaning.fields(&fate.key));
                 fields.for_each(|field| session.terminal.line(field));
                 for key in &done.along {
-                    session.terminal.line(format_args!("{} deleted with it{would}", name_of(key)));
+                    session.terminal.line(format_args!("{} deleted with it{would}", key.as_argument()));
                 }
             }
             Err(trouble) => {

@@ -4,11 +4,12 @@
 //! began after the change was in the kernel.
 
 use clap::Args;
+use tortie_agent::utc;
 use tortie_store::Act;
 use tortie_store::history::Pending;
 
 use crate::args::Place;
-use crate::commands::history::{is_overdue, revisions, time};
+use crate::commands::history::{is_overdue, revisions};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::ssh::{self, Origin, origin};
@@ -37,13 +38,13 @@ pub(crate) fn run(args: &ConfirmArgs, session: &mut Session) -> anyhow::Result<E
         anyhow::bail!(
             "too late: revision {} was due to be put back at {}, and the agent puts it back as soon as it can",
             revisions(&act),
-            time(pending.deadline)
+            utc::of_milliseconds(pending.deadline)
         );
     }
     if !args.force
         && let Err(why) = counts(&pending)
     {
-        anyhow::bail!("not confirmed: {why}. The change is put back at {}", time(pending.deadline));
+        anyhow::bail!("not confirmed: {why}. The change is put back at {}", utc::of_milliseconds(pending.deadline));
     }
     if !history.confirm(&act)? {
         anyhow::bail!("too late: revision {} was put back", revisions(&act));

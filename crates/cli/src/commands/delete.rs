@@ -10,7 +10,7 @@ use crate::ask::Agent;
 use crate::batch::{self, Count, Kept};
 use crate::calico::{self, Tally};
 use crate::confirm::ConfirmArgs;
-use crate::diagnose::{self, name_of};
+use crate::diagnose;
 use crate::enforced;
 use crate::guard::{Guard, GuardArgs};
 use crate::input::Manifests;
@@ -114,9 +114,9 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
                 Some(Ok(_)) if session.persona.is_calico() || extent == Extent::Nothing => continue,
                 Some(Ok(done)) => {
                     let word = if done.change == Change::Skipped { "does not exist" } else { "deleted" };
-                    session.terminal.line(format_args!("{} {word}{would}", name_of(&wish.key)));
+                    session.terminal.line(format_args!("{} {word}{would}", wish.key.as_argument()));
                     for key in &done.along {
-                        session.terminal.line(format_args!("{} deleted with it{would}", name_of(key)));
+                        session.terminal.line(format_args!("{} deleted with it{would}", key.as_argument()));
                     }
                     continue;
                 }

@@ -10,7 +10,6 @@ use tortie_client::{Change, Client};
 use crate::args::{Files, Place};
 use crate::ask::Agent;
 use crate::commands::{apply, delete};
-use crate::diagnose::name_of;
 use crate::guard;
 use crate::in_force::{Purpose, Sources, Wanted};
 use crate::meaning::{Meaning, Open};
@@ -74,10 +73,10 @@ fn diff(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Exit> {
         }
         DiffFormat::Text => {
             for change in &meaning.objects {
-                session.terminal.line(format_args!("{} {}", name_of(&change.key), change.word));
+                session.terminal.line(format_args!("{} {}", change.key.as_argument(), change.word));
                 meaning.fields(&change.key).for_each(|field| session.terminal.line(field));
             }
-            unchanged.iter().for_each(|key| session.terminal.line(format_args!("{} unchanged", name_of(key))));
+            unchanged.iter().for_each(|key| session.terminal.line(format_args!("{} unchanged", key.as_argument())));
             meaning.show(session);
             losses.iter().for_each(|loss| session.terminal.line(format_args!("\nthis would {loss}")));
         }

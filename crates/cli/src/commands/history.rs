@@ -4,13 +4,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use serde_json::{Value, json};
+use tortie_agent::utc;
 use tortie_api::Key;
 use tortie_store::Act;
 use tortie_store::history::{LoggedChange, Pending, by_object};
 
 use crate::args::{Format, Place};
 use crate::author::who;
-use crate::diagnose::name_of;
 use crate::namespace::{self, Wanted};
 use crate::output::table;
 use crate::report::Exit;
@@ -94,12 +94,6 @@ pub(crate) fn revisions(act: &Act) -> String {
     if act.first == act.last { act.last.to_string() } else { format!("{}-{}", act.first, act.last) }
 }
 
-/// A time in milliseconds since 1970, as UTC.
-pub(crate) fn time(milliseconds: u64) -> String {
-    let time = i64::try_from(milliseconds).ok().and_then(|time| jiff::Timestamp::from_millisecond(time).ok());
-    time.map_or_else(String::new, |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
-}
-
 /// What became of an object: `created`, `changed`, `deleted`, or `unchanged` where it was changed back at once.
 pub(crate) fn word(change: &LoggedChange) -> &'static str {
     match (&change.before, &change.after) {
@@ -112,7 +106,7 @@ pub(crate) fn word(change: &LoggedChange) -> &'static str {
 
 fn row(act: &Act, changes: &[LoggedChange]) -> Vec<String> {
     let mut shown: Vec<String> =
-        changes.iter().take(SHOWN).map(|change| format!("{} {}", name_of(&change.key), word(change))).collect();
+        changes.iter().take(SHOWN).map(|change| format!("{} {}", change.key.as_argument(), word(change))).collect();
     if changes.len() > SHOWN {
         shown.push(format!("{} more", changes.len() - SHOWN));
     }
@@ -122,7 +116,7 @@ fn row(act: &Act, changes: &[LoggedChange]) -> Vec<String> {
     }
     vec![
         revisions(act),
-        time(act.time),
+        utc::of_milliseconds(act.time),
         who(&act.author),
         shown.join(", "),
         one_line(&act.author.command),
@@ -133,10 +127,11 @@ fn row(act: &Act, changes: &[LoggedChange]) -> Vec<String> {
 /// What a change waits for, or that it waited in vain.
 fn state(act: &Act) -> Option<String> {
     match &act.pending {
-        Some(pending) if is_overdue(pending) => {
-            Some(format!("(overdue: the agent puts it back as soon as it can, {} has passed)", time(pending.deadline)))
-        }
-        Some(pending) => Some(format!("(put back at {} unless confirmed)", time(pending.deadline))),
+        Some(pending) if is_overdue(pending) => Some(format!(
+            "(overdue: the agent puts it back as soon as it can, {} has passed)",
+            utc::of_milliseconds(pending.deadline)
+        )),
+        Some(pending) => Some(format!("(put back at {} unless confirmed)", utc::of_milliseconds(pending.deadline))),
         None => act.expired.then(|| "(not confirmed in time, put back)".to_owned()),
     }
 }
@@ -165,14 +160,14 @@ fn as_json(act: &Act, changes: &[LoggedChange]) -> Value {
     json!({
         "firstRevision": act.first,
         "lastRevision": act.last,
-        "time": time(act.time),
+        "time": utc::of_milliseconds(act.time),
         "uid": act.author.uid,
         "sudoUser": act.author.sudo_user,
         "command": act.author.command,
         "message": act.author.message,
         "expired": act.expired,
         "putBackOf": act.puts_back,
-        "putBackAt": act.pending.map(|pending| time(pending.deadline)),
+        "putBackAt": act.pending.map(|pending| utc::of_milliseconds(pending.deadline)),
         "changes": changes.collect::<Vec<_>>(),
     })
 }

@@ -6,7 +6,7 @@ use tortie_client::{ClientError, LabelChange};
 
 use crate::args::Place;
 use crate::ask::Agent;
-use crate::diagnose::{self, name_of};
+use crate::diagnose;
 use crate::enforced;
 use crate::guard::{Guard, GuardArgs};
 use crate::namespace::{self, Wanted};
@@ -122,7 +122,7 @@ fn calico_error(error: &ClientError, typed: &str) -> anyhow::Error {
 }
 
 fn our_error(error: &ClientError, key: &Key) -> anyhow::Error {
-    let name = name_of(key);
+    let name = key.as_argument();
     match error {
         ClientError::LabelTaken { key, value } => {
             anyhow::anyhow!("{name} has the label {key}={value} already; --overwrite replaces it")

@@ -14,7 +14,7 @@ use tortie_client::{Client, Manner, Mode, is_initial_tier};
 use tortie_explain::policy::unused_rules;
 use tortie_explain::{Doubt, DoubtKind, doubtful, placement};
 use tortie_manifest::{Problem, Severity, warnings};
-use tortie_policy::{Direction, Policy};
+use tortie_policy::Policy;
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Selection};
 use tortie_sync::InForce;
@@ -135,9 +135,8 @@ fn of_world(in_force: &InForce, ground: Option<&LocalFacts>, found: &mut Warning
     let unused = tortie_client::each(&enforced, |policy| unused_rules(snapshot, policy));
     for (policy, unused) in enforced.iter().zip(unused) {
         for (direction, number, why) in unused {
-            let field = if direction == Direction::Ingress { "ingress" } else { "egress" };
-            let message = format!("{field} rule {number} {why}");
-            let problem = Problem::warning("never-matches", rule(field, number - 1), message);
+            let message = format!("{direction} rule {number} {why}");
+            let problem = Problem::warning("never-matches", rule(direction.name(), number - 1), message);
             found.entry(key(policy)).or_default().push(problem);
         }
     }

@@ -7,7 +7,7 @@ use tortie_manifest::read::{self, Source};
 use crate::args::Place;
 use crate::ask::Agent;
 use crate::calico;
-use crate::diagnose::{self, name_of};
+use crate::diagnose;
 use crate::enforced;
 use crate::guard::{Guard, GuardArgs};
 use crate::namespace::{self, Wanted};
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
             Err(hit(text))
         }
         Err(error) => {
-            let (name, why) = (name_of(&key), diagnose::line(&error, &key));
+            let (name, why) = (key.as_argument(), diagnose::line(&error, &key));
             // Some reasons name the object themselves.
             Err(if why.starts_with(&name) {
                 anyhow::anyhow!("{why}")

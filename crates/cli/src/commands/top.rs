@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
-use tortie_agent::events;
 use tortie_agent::socket::{Reply, Request};
 use tortie_agent::status::RuleCount;
+use tortie_agent::utc;
 use tortie_api::duration;
 
 use crate::args::Format;
@@ -128,7 +128,7 @@ fn as_json(rates: &[Rate], seconds: f64) -> Value {
             "packetsPerSecond": rate.packets, "bytesPerSecond": rate.bytes,
         })
     };
-    json!({ "time": events::now(), "seconds": seconds, "rules": rates.iter().map(rule).collect::<Vec<_>>() })
+    json!({ "time": utc::now(), "seconds": seconds, "rules": rates.iter().map(rule).collect::<Vec<_>>() })
 }
 
 fn text(rates: &[Rate], all: usize) -> String {

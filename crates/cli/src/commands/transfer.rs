@@ -4,7 +4,6 @@ use anyhow::{Context, bail};
 use tortie_api::Key;
 use tortie_store::{Position, Selection, Store, Stored, Write};
 
-use crate::diagnose::name_of;
 use crate::report::counted;
 
 /// How many objects are given to the store at once.
@@ -29,7 +28,7 @@ impl Content {
         for Stored { key, value, .. } in listing.items {
             match value.unreadable() {
                 None => objects.push((key, value.to_vec())),
-                Some(reason) => unread.push(format!("{} cannot be read: {reason}", name_of(&key))),
+                Some(reason) => unread.push(format!("{} cannot be read: {reason}", key.as_argument())),
             }
         }
         Ok(Self { position: listing.position, objects, unread })
@@ -49,7 +48,7 @@ pub(crate) fn fill(store: &dyn Store, objects: &[(Key, Vec<u8>)]) -> anyhow::Res
             batch.iter().map(|(key, value)| Write::create(key.clone(), value.as_slice())).collect();
         let fates = store.write(&writes).with_context(|| format!("the {target} holds a part only"))?;
         for ((key, _), fate) in batch.iter().zip(fates) {
-            fate.with_context(|| format!("{} cannot be written; the {target} holds a part only", name_of(key)))?;
+            fate.with_context(|| format!("{} cannot be written; the {target} holds a part only", key.as_argument()))?;
         }
     }
     let arrived = Content::of(store)?.objects;

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use clap::Args;
-use serde_json::Value;
 use tortie_api::{Key, Kind};
-use tortie_store::history::{LoggedChange, by_object};
+use tortie_store::history::{LoggedChange, by_object, tier_of};
 use tortie_store::{Act, Op, Overlay, Selection, Stopped, Store, Stored, Write};
 
 use crate::args::Place;
 use crate::ask::Agent;
 use crate::commands::history::revisions;
-use crate::diagnose::name_of;
 use crate::enforced;
 use crate::guard::{Guard, GuardArgs};
 use crate::in_force::{Purpose, Wanted};
@@ -87,7 +85,7 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
             None => {}
             Some(Stopped::Failed(error)) => return Err(error.into()),
             Some(Stopped::Refused(refused)) => {
-                let of = |at: usize| writes.get(at).map(|write| name_of(&write.key)).unwrap_or_default();
+                let of = |at: usize| writes.get(at).map(|write| write.key.as_argument()).unwrap_or_default();
                 let all: Vec<String> = refused.iter().map(|(at, why)| format!("{}: {why}", of(*at))).collect();
                 anyhow::bail!("nothing was written: {}", all.join("; "));
             }
@@ -108,7 +106,7 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
     let meaning = plan.as_ref().map(Plan::meaning).transpose()?;
     let would = if args.dry_run { " (dry run)" } else { "" };
     for write in &writes {
-        session.terminal.line(format_args!("{} {}{would}", name_of(&write.key), word(&write.op)));
+        session.terminal.line(format_args!("{} {}{would}", write.key.as_argument(), word(&write.op)));
         let fields = meaning.iter().flat_map(|meaning| meaning.fields(&write.key));
         fields.for_each(|field| session.terminal.line(field));
     }
@@ -145,7 +143,6 @@ fn find(acts: Vec<Act>, revision: Option<u64>) -> anyhow::Result<Act> {
 
 /// What takes a change of an object back; none where the object is as it was already. The error says that somebody changed it since.
 fn inverse(change: &LoggedChange, current: Option<&Stored>) -> Result<Option<Write>, String> {
-    let key = change.key.clone();
     let now = current.map(|stored| &*stored.value);
     if now == change.before.as_deref() {
         return Ok(None);
@@ -155,14 +152,9 @@ fn inverse(change: &LoggedChange, current: Option<&Stored>) -> Result<Option<Wri
             Some(stored) => format!("was changed since, by revision {}", stored.revision),
             None => "was deleted since".to_owned(),
         };
-        return Err(format!("{} {since}", name_of(&key)));
+        return Err(format!("{} {since}", change.key.as_argument()));
     }
-    Ok(match (current, &change.before) {
-        (None, Some(before)) => Some(Write::create(key, before.clone())),
-        (Some(stored), Some(before)) => Some(Write::update(key, before.clone(), stored.revision.clone())),
-        (Some(stored), None) => Some(Write::delete(key, Some(stored.revision.clone()))),
-        (None, None) => None,
-    })
+    Ok(change.taking_back(current).map(|op| Write { key: change.key.clone(), op }))
 }
 
 /// A tier that policies are in stays, as `delete` would keep it.
@@ -173,10 +165,10 @@ fn refuse_orphans(after: &dyn Store, writes: &[Write]) -> anyhow::Result<()> {
         return Ok(());
     }
     for stored in after.list(&Selection::default())?.items {
-        let value: Value = serde_json::from_slice(&stored.value).unwrap_or_default();
-        let tier = value.pointer("/spec/tier").and_then(Value::as_str).unwrap_or_default();
-        if tiers.iter().any(|key| key.name == tier) {
-            anyhow::bail!("tier/{tier} cannot be deleted: {} is in it", name_of(&stored.key));
+        if let Some(tier) = tier_of(&stored)
+            && tiers.iter().any(|key| key.name == tier)
+        {
+            anyhow::bail!("tier/{tier} cannot be deleted: {} is in it", stored.key.as_argument());
         }
     }
     Ok(())

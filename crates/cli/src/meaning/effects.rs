@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tortie_eval::{Subject, selects};
 use tortie_explain::placement::{self, Idle};
 use tortie_explain::policy::unused_rules;
-use tortie_policy::{Direction, EndpointId, Policy, PolicyId, Snapshot};
+use tortie_policy::{EndpointId, Policy, PolicyId, Snapshot};
 
 use crate::judged::topology;
 
@@ -72,8 +72,7 @@ pub(super) fn without(sides: [&Snapshot; 2], idle: [&Placement; 2]) -> (Vec<NoEf
     notes.extend(not_looked_at(selecting.len(), "policies", "their rules can match"));
     for policy in selecting.into_iter().take(MOST) {
         for (direction, number, why) in unused_rules(after, policy) {
-            let way = if direction == Direction::Ingress { "ingress" } else { "egress" };
-            found.push(NoEffect { what: format!("{} {way} rule {number}", policy.id), why });
+            found.push(NoEffect { what: format!("{} {direction} rule {number}", policy.id), why });
         }
     }
     (found, notes)

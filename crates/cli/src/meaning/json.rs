@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tortie_api::Key;
-use tortie_policy::{Direction, Family};
+use tortie_policy::Family;
 
 use super::Meaning;
 
@@ -22,7 +22,7 @@ impl Meaning {
         let defaults = self.defaults.iter().map(|change| {
             json!({
                 "endpoint": change.endpoint.to_string(),
-                "direction": if change.direction == Direction::Ingress { "ingress" } else { "egress" },
+                "direction": change.direction.name(),
                 "forwarded": change.forwarded,
                 "before": change.before.to_string(),
                 "after": change.after.to_string(),

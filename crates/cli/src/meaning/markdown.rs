@@ -3,11 +3,9 @@
 use std::fmt::Write as _;
 
 use tortie_diff::{Default, DefaultChange};
-use tortie_policy::Direction;
 
 use super::text::{names, places};
 use super::{Meaning, NoEffect};
-use crate::diagnose::name_of;
 use crate::report::counted;
 
 /// More rows than this are counted, not listed: a comment has a limit, and nobody reads more.
@@ -21,7 +19,7 @@ impl Meaning {
         }
         let mut text = format!("### {}\n\n", counted_changes(self.objects.len()));
         for change in self.objects.iter().take(ROWS) {
-            let _ = writeln!(text, "- {} {}", code(&name_of(&change.key)), change.word);
+            let _ = writeln!(text, "- {} {}", code(&change.key.as_argument()), change.word);
             for field in &change.fields {
                 let _ = writeln!(text, "  - {}", code(&field.to_string()));
             }
@@ -105,7 +103,7 @@ fn counted_changes(count: usize) -> String {
 }
 
 fn direction(change: &DefaultChange) -> String {
-    let direction = if change.direction == Direction::Ingress { "ingress" } else { "egress" };
+    let direction = change.direction.name();
     if change.forwarded { format!("forwarded {direction}") } else { direction.to_owned() }
 }
 

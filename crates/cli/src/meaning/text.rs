@@ -1,6 +1,7 @@
 //! What a change means, for people.
 
 use tortie_diff::VerdictChange;
+use tortie_explain::listed;
 use tortie_policy::{EndpointId, Family};
 
 use super::{Meaning, NoEffect};
@@ -69,9 +70,7 @@ fn more(count: usize, session: &mut Session) {
 
 /// `hep/web1-eth0, hep/web2-eth0 and 7 more`.
 pub(super) fn names(endpoints: &[EndpointId]) -> String {
-    let shown: Vec<String> = endpoints.iter().take(SHOWN).map(ToString::to_string).collect();
-    let more = endpoints.len().saturating_sub(SHOWN);
-    shown.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+    listed(endpoints, SHOWN)
 }
 
 /// `DENIED now: tcp 22 from everywhere (the end of tier default)`.
@@ -89,8 +88,5 @@ pub(super) fn places(change: &VerdictChange) -> (String, String) {
         [Family::V6] if change.apart => "IPv6 ",
         _ => "",
     };
-    let others: Vec<&str> = change.others.iter().take(SHOWN * 4).map(String::as_str).collect();
-    let more = change.others.len().saturating_sub(SHOWN * 4);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    (format!("{family}{}", change.traffic), format!("{side} {}{more}", others.join(", ")))
+    (format!("{family}{}", change.traffic), format!("{side} {}", listed(&change.others, SHOWN * 4)))
 }

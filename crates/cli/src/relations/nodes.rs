@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tortie_api::{Kind, Path};
-use tortie_explain::Topology;
+use tortie_explain::{Topology, listed};
 use tortie_manifest::Problem;
 use tortie_policy::{HostEndpoint, Snapshot};
 use tortie_store::{Selection, Store};
@@ -33,7 +33,7 @@ pub(super) fn of_settings(snapshot: &Snapshot, name: &str) -> Option<Problem> {
     let problem = Problem::warning("unknown-node", Path::from("metadata.name"), message);
     Some(match known.is_empty() {
         true => problem,
-        false => problem.help(format!("nodes that are known: {}", list(known))),
+        false => problem.help(format!("nodes that are known: {}", listed(known, SHOWN))),
     })
 }
 
@@ -55,15 +55,8 @@ pub(super) fn of_endpoint(snapshot: &Snapshot, nodes: &BTreeSet<String>, endpoin
     let problem = Problem::warning("unknown-node", Path::from("spec.node"), message);
     Some(match meant {
         Some(meant) => problem.help(format!("did you mean `{meant}`? It is right if the machine is new")),
-        None => problem.help(format!("nodes that are known: {}", list(known))),
+        None => problem.help(format!("nodes that are known: {}", listed(known, SHOWN))),
     })
-}
-
-fn list<'a>(known: impl IntoIterator<Item = &'a str>) -> String {
-    let mut names: Vec<&str> = known.into_iter().collect();
-    let more = names.len().saturating_sub(SHOWN);
-    names.truncate(SHOWN);
-    names.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
 }
 
 /// The name that is most likely meant: the same host with or without its domain, or a part of it, or a few letters away. What

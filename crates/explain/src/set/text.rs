@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{AboutSet, RuleList, UsingRule};
+use crate::listed::listed;
 
 /// At most so many of a list are told.
 const SHOWN: usize = 20;
@@ -55,9 +56,5 @@ fn endpoints(rule: &UsingRule<'_>) -> String {
 }
 
 fn some(all: &[String]) -> String {
-    match all.len() {
-        0 => "none".to_owned(),
-        count if count > SHOWN => format!("{} and {} more", all[..SHOWN].join(", "), count - SHOWN),
-        _ => all.join(", "),
-    }
+    if all.is_empty() { "none".to_owned() } else { listed(all, SHOWN) }
 }

@@ -8,7 +8,6 @@ use tortie_api::Key;
 use tortie_manifest::{Problem, Severity};
 
 use super::Warnings;
-use crate::diagnose::name_of;
 use crate::report::counted;
 
 /// What `lint` found.
@@ -54,7 +53,7 @@ impl Report {
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         for (key, warnings) in &self.found {
-            let _ = writeln!(text, "{}", name_of(key));
+            let _ = writeln!(text, "{}", key.as_argument());
             for warning in warnings {
                 let _ = writeln!(text, "  warning[{}]: {}", code(warning), warning.text().trim());
                 if !warning.path.0.is_empty() {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Value, json};
-use tortie_agent::events::now as time_now;
 use tortie_agent::status::{EndpointStatus, InterfaceStatus, Status, StoreState};
+use tortie_agent::utc::now as time_now;
 
 /// One thing that changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
