@@ -57,37 +57,30 @@ fn origin_by(own: Option<&OsStr>, is_sudo: bool, proc: &Path) -> Origin {
         // Set and empty is how a user says that there is none.
         return if own.is_empty() { Origin::Local } else { read(&own.to_string_lossy()) };
     }
-    let Ok(me) = status(proc, "self") else {
-        return Origin::Unknown(format!("{} cannot be read", proc.display()));
-    };
-    let (mut parent, mut unread) = (me.parent, None);
+    by_parents(is_sudo, proc).unwrap_or_else(Origin::Unknown)
+}
+
+/// The same of the parent processes alone. The error says why they cannot be looked at.
+fn by_parents(is_sudo: bool, proc: &Path) -> Result<Origin, String> {
+    let mut unread = None;
     let (mut is_served, mut changed_user) = (false, false);
-    for _ in 0..MOST_PARENTS {
-        if parent <= 1 {
-            break;
-        }
-        let name = parent.to_string();
-        let process = match status(proc, &name) {
-            Ok(process) => process,
-            // It has ended in between, or /proc shows nobody else's processes.
-            Err(_) => return Origin::Unknown(format!("parent process {parent} cannot be looked at")),
-        };
+    for process in parents(proc)? {
+        let process = process?;
         is_served |= SERVERS.contains(&process.name.as_str());
         changed_user |= USER_CHANGERS.contains(&process.name.as_str());
-        match fs::read(proc.join(&name).join("environ")) {
+        match fs::read(proc.join(process.id.to_string()).join("environ")) {
             Ok(environment) => {
                 if let Some(found) = variable(&environment).filter(|value| !value.is_empty()) {
-                    return read(&found);
+                    return Ok(read(&found));
                 }
             }
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                unread.get_or_insert((parent, process.name));
+                unread.get_or_insert((process.id, process.name));
             }
-            Err(_) => return Origin::Unknown(format!("parent process {parent} cannot be looked at")),
+            Err(_) => return Err(hidden(process.id)),
         }
-        parent = process.parent;
     }
-    match unread {
+    Ok(match unread {
         Some((id, name)) if is_served || changed_user => {
             Origin::Unknown(format!("the environment of parent process {id} ({name}) cannot be read by this user"))
         }
@@ -99,7 +92,7 @@ fn origin_by(own: Option<&OsStr>, is_sudo: bool, proc: &Path) -> Origin {
             Origin::Unknown("another user started this, and is not among the parent processes".to_owned())
         }
         _ => Origin::Local,
-    }
+    })
 }
 
 /// When the SSH connection was made that this command was started over, in milliseconds since 1970: when the process of sshd began
@@ -116,18 +109,13 @@ fn age(proc: &Path) -> Result<Duration, String> {
     let unread = || format!("{} cannot be read", proc.display());
     let uptime = fs::read_to_string(proc.join("uptime")).map_err(|_| unread())?;
     let uptime: f64 = uptime.split_whitespace().next().and_then(|word| word.parse().ok()).ok_or_else(unread)?;
-    let mut parent = status(proc, "self").map_err(|_| unread())?.parent;
     let mut started = None;
-    for _ in 0..MOST_PARENTS {
-        if parent <= 1 {
-            break;
-        }
-        let name = parent.to_string();
-        let process = status(proc, &name).map_err(|_| format!("parent process {parent} cannot be looked at"))?;
-        if is_session(&process.name, &fs::read(proc.join(&name).join("cmdline")).unwrap_or_default()) {
+    for process in parents(proc)? {
+        let process = process?;
+        let command = fs::read(proc.join(process.id.to_string()).join("cmdline")).unwrap_or_default();
+        if is_session(&process.name, &command) {
             started = Some(process.started);
         }
-        parent = process.parent;
     }
     let started = started.ok_or("this shell is not a child of sshd")?;
     Ok(Duration::try_from_secs_f64(uptime - started).unwrap_or_default())
@@ -141,6 +129,7 @@ fn is_session(name: &str, command: &[u8]) -> bool {
 }
 
 struct Process {
+    id: u32,
     name: String,
     parent: u32,
     /// In seconds since the machine was started.
@@ -150,17 +139,38 @@ struct Process {
 /// How many of the kernel's ticks are a second, for user space: the same on every machine.
 const TICKS: f64 = 100.0;
 
+/// The parent processes of this one, the nearest first, without the first process of all. The error names one that cannot be
+/// looked at, and is the last.
+fn parents(proc: &Path) -> Result<impl Iterator<Item = Result<Process, String>>, String> {
+    let me = status(proc, "self").map_err(|_| format!("{} cannot be read", proc.display()))?;
+    let mut next = me.parent;
+    Ok((0..MOST_PARENTS).map_while(move |_| {
+        let id = next;
+        if id <= 1 {
+            return None;
+        }
+        // It may have ended in between, or /proc shows nobody else's processes.
+        let process = status(proc, &id.to_string()).map_err(|_| hidden(id));
+        next = process.as_ref().map_or(0, |process| process.parent);
+        Some(process)
+    }))
+}
+
+fn hidden(process: u32) -> String {
+    format!("parent process {process} cannot be looked at")
+}
+
 /// `PID (NAME) STATE PARENT ...`; a name may hold anything.
 fn status(proc: &Path, process: &str) -> std::io::Result<Process> {
     let text = fs::read(proc.join(process).join("stat"))?;
     let text = String::from_utf8_lossy(&text);
     let parsed = || {
-        let (_, rest) = text.split_once('(')?;
+        let (id, rest) = text.split_once('(')?;
         let (name, rest) = rest.rsplit_once(')')?;
         let mut fields = rest.split_whitespace();
         let parent = fields.nth(1)?.parse().ok()?;
         let started: f64 = fields.nth(17)?.parse().ok()?;
-        Some(Process { name: name.to_owned(), parent, started: started / TICKS })
+        Some(Process { id: id.trim().parse().ok()?, name: name.to_owned(), parent, started: started / TICKS })
     };
     parsed().ok_or_else(|| ErrorKind::InvalidData.into())
 }
