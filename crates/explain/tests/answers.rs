@@ -8,8 +8,9 @@ use tortie_explain::{
 };
 use tortie_manifest::read::{Source, read};
 use tortie_policy::Snapshot;
-use tortie_policy::machine::{Machine, Port, Route, RouteKind};
+use tortie_policy::machine::{Machine, Port, RouteKind};
 use tortie_policy::packet::{Host, Link, Transport};
+use tortie_testkit::machine::{link, route};
 
 fn world(name: &str) -> Snapshot {
     world_with(name, "")
@@ -204,24 +205,12 @@ fn where_nothing_tells_the_interface_each_of_them_is_answered() {
 
 /// web1 with two interfaces, a bridge for containers, and the routes that go with them.
 fn machine() -> (Host, Machine) {
-    let link = |name: &str, addresses: &[&str]| Link {
-        name: name.into(),
-        addresses: addresses.iter().map(|one| one.parse().unwrap()).collect(),
-    };
     let links = vec![
         link("docker0", &["172.17.0.1"]),
         link("eth0", &["192.0.2.11", "2001:db8::11"]),
         link("eth1", &["198.18.7.1"]),
         link("lo", &["127.0.0.1"]),
     ];
-    let route = |to: &str, kind, interface: &str| Route {
-        to: to.parse().unwrap(),
-        kind,
-        local_table: kind != RouteKind::Unicast,
-        interfaces: vec![interface.into()],
-        metric: 0,
-        source: None,
-    };
     let routes = vec![
         route("0.0.0.0/0", RouteKind::Unicast, "eth0"),
         route("192.0.2.0/24", RouteKind::Unicast, "eth0"),

@@ -7,8 +7,9 @@ use tortie_explain::reach::{Outcome, reach};
 use tortie_explain::{Question, State, Topology, text, trace};
 use tortie_manifest::read::{Source, read};
 use tortie_policy::Snapshot;
-use tortie_policy::machine::{Machine, Port, Route, RouteKind};
-use tortie_policy::packet::{Host, Link};
+use tortie_policy::machine::{Machine, Port, RouteKind};
+use tortie_policy::packet::Host;
+use tortie_testkit::machine::{link, route};
 
 const WORLD: &str = r#"
 {apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: web1-eth0, labels: {role: web}},
@@ -53,18 +54,6 @@ fn question(from: &str, to: &str, what: &str) -> Question {
 
 /// The places as the machine web1 tells them.
 fn there(snapshot: &Snapshot) -> Topology<'_> {
-    let link = |name: &str, addresses: &[&str]| Link {
-        name: name.into(),
-        addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
-    };
-    let route = |to: &str, kind, local_table, interface: &str| Route {
-        to: to.parse().unwrap(),
-        kind,
-        local_table,
-        interfaces: vec![interface.to_owned()],
-        metric: 0,
-        source: None,
-    };
     let links = vec![
         link("lo", &["127.0.0.1"]),
         link("eth0", &["192.0.2.11"]),
@@ -73,14 +62,14 @@ fn there(snapshot: &Snapshot) -> Topology<'_> {
         link("calib", &[]),
     ];
     let routes = vec![
-        route("0.0.0.0/0", RouteKind::Unicast, false, "eth0"),
-        route("192.0.2.0/24", RouteKind::Unicast, false, "eth0"),
-        route("172.17.0.0/16", RouteKind::Unicast, false, "docker0"),
-        route("10.65.0.2/32", RouteKind::Unicast, false, "calia"),
-        route("192.0.2.11/32", RouteKind::Local, true, "eth0"),
-        route("172.17.0.1/32", RouteKind::Local, true, "docker0"),
-        route("192.0.2.255/32", RouteKind::Broadcast, true, "eth0"),
-        route("172.17.255.255/32", RouteKind::Broadcast, true, "docker0"),
+        route("0.0.0.0/0", RouteKind::Unicast, "eth0"),
+        route("192.0.2.0/24", RouteKind::Unicast, "eth0"),
+        route("172.17.0.0/16", RouteKind::Unicast, "docker0"),
+        route("10.65.0.2/32", RouteKind::Unicast, "calia"),
+        route("192.0.2.11/32", RouteKind::Local, "eth0"),
+        route("172.17.0.1/32", RouteKind::Local, "docker0"),
+        route("192.0.2.255/32", RouteKind::Broadcast, "eth0"),
+        route("172.17.255.255/32", RouteKind::Broadcast, "docker0"),
     ];
     let machine = Machine { routes, ..Machine::default() };
     Topology::new(snapshot).with_host(Host { node: "web1".into(), links }).with_machine("web1", machine)
@@ -316,10 +305,6 @@ const PORT_WORLD: &str = r#"
 
 /// The machine with a port eth1 of the bond bond0, which is a port of the bridge br0.
 fn with_ports(snapshot: &Snapshot) -> Topology<'_> {
-    let link = |name: &str, addresses: &[&str]| Link {
-        name: name.into(),
-        addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
-    };
     let links = vec![link("br0", &["192.0.2.11"]), link("bond0", &[]), link("eth1", &[])];
     let port =
         |name: &str, master: &str, kind: &str| Port { name: name.into(), master: master.into(), kind: kind.into() };

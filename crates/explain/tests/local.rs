@@ -5,8 +5,9 @@
 use tortie_explain::{Question, State, Topology, text, trace};
 use tortie_manifest::read::{Source, read};
 use tortie_policy::Snapshot;
-use tortie_policy::machine::{Machine, Route, RouteKind};
-use tortie_policy::packet::{Host, Link};
+use tortie_policy::machine::{Machine, RouteKind};
+use tortie_policy::packet::Host;
+use tortie_testkit::machine::{link, route};
 
 const WORLD: &str = r#"
 {apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: h0, labels: {role: h0}},
@@ -49,18 +50,6 @@ fn there(snapshot: &Snapshot) -> Topology<'_> {
 }
 
 fn told_there(snapshot: &Snapshot, change: impl FnOnce(&mut Machine)) -> Topology<'_> {
-    let link = |name: &str, addresses: &[&str]| Link {
-        name: name.into(),
-        addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
-    };
-    let route = |to: &str, kind, interface: &str| Route {
-        to: to.parse().unwrap(),
-        kind,
-        local_table: kind == RouteKind::Local,
-        interfaces: vec![interface.to_owned()],
-        metric: 0,
-        source: None,
-    };
     let links = vec![
         link("lo", &["127.0.0.1"]),
         link("eth0", &["192.0.2.11"]),

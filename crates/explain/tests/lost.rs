@@ -5,9 +5,10 @@
 use tortie_explain::lost::{Connection, Loss, ThisMachine, lost};
 use tortie_manifest::read::{Source, read};
 use tortie_net::Protocol;
-use tortie_policy::machine::{Machine, Route, RouteKind};
-use tortie_policy::packet::{Host, Link};
+use tortie_policy::machine::{Machine, RouteKind};
+use tortie_policy::packet::Host;
 use tortie_policy::{Direction, Snapshot};
+use tortie_testkit::machine::{link, route};
 
 fn snapshot(manifests: &[&str]) -> Snapshot {
     let text = manifests.join("\n---\n");
@@ -32,10 +33,6 @@ fn policy(spec: &str) -> String {
 }
 
 fn host() -> Host {
-    let link = |name: &str, addresses: &[&str]| Link {
-        name: name.to_owned(),
-        addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
-    };
     Host {
         node: "web1".to_owned(),
         links: vec![
@@ -47,14 +44,7 @@ fn host() -> Host {
 }
 
 fn routes() -> Machine {
-    let route = |to: &str, interface: &str| Route {
-        to: to.parse().unwrap(),
-        kind: RouteKind::Unicast,
-        local_table: false,
-        interfaces: vec![interface.to_owned()],
-        metric: 0,
-        source: None,
-    };
+    let route = |to, interface| route(to, RouteKind::Unicast, interface);
     let routes = vec![route("0.0.0.0/0", "eth0"), route("10.0.0.0/8", "eth1"), route("2001:db8::/32", "eth0")];
     Machine { routes, ..Machine::default() }
 }

@@ -6,6 +6,7 @@ pub mod faults;
 pub mod generate;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
+pub mod machine;
 #[cfg(feature = "namespace")]
 pub mod namespace;
 pub mod packet_text;

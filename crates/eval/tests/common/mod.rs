@@ -3,17 +3,14 @@
 //! Packets are spelled as [`packet_text`] reads them. The answer is `pass`, `deny` or `reject` and what decided the last stage that
 //! decided anything, as `by()` below spells it.
 
-use tortie_eval::{By, Host, Link, Packet, Verdict, judge};
+use tortie_eval::{By, Host, Packet, Verdict, judge};
 use tortie_manifest::read::{Source, read};
 use tortie_policy::Snapshot;
+use tortie_testkit::machine::link;
 use tortie_testkit::packet_text;
 
 /// The node under test: web1, with eth0 (192.0.2.11, 2001:db8::11), eth1 (198.51.100.11) and lo.
 pub(crate) fn host() -> Host {
-    let link = |name: &str, addresses: &[&str]| Link {
-        name: name.to_owned(),
-        addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
-    };
     Host {
         node: "web1".to_owned(),
         links: vec![
