@@ -274,7 +274,7 @@ impl RequestHandler {
         self.status.wait(FIRST_LOOK, reached);
         let quiet = || {
             let at = self.status.read().wanted.position.clone();
-            !position.is_behind(&at) && self.store.is_quiet(&at, position).unwrap_or(false)
+            !position.is_behind(&at) && self.store.is_unchanged_between(&at, position).unwrap_or(false)
         };
         if in_sync(&self.status.read()) && !quiet() {
             self.status.wait(LONGEST_LOOK, reached);
@@ -309,7 +309,7 @@ impl RequestHandler {
                 let all = record.in_kernel == record.wanted && record.network_at == record.wanted;
                 (record.programmed && one_history(&record) && all, record.wanted.position.clone())
             };
-            if settled && self.store.is_quiet(&at, position).unwrap_or(false) {
+            if settled && self.store.is_unchanged_between(&at, position).unwrap_or(false) {
                 return true;
             }
             if left.is_zero() {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tortie_api::names::workload;
 use tortie_dataplane::{Place, State};
 use tortie_policy::EndpointId;
-use tortie_store::{Paths, StoreError, paths};
+use tortie_store::{StatusReports, StoreError, status_reports};
 
 use crate::cache::CachedStore;
 use crate::config::Reporting;
@@ -64,8 +64,8 @@ impl Reporter {
             let in_sync = self.status.read().store == StoreState::InSync;
             let Some(store) = self.store.opened().filter(|_| in_sync) else { continue };
             self.problem("keys of the store", unread(&store.unread()));
-            let Some(paths) = store.paths() else { continue };
-            let result = self.write(paths, &settings, &mut reported);
+            let Some(reports) = store.status_reports() else { continue };
+            let result = self.write(reports, &settings, &mut reported);
             self.problem("status in the store", result.err().map(|error| error.to_string()));
         }
     }
@@ -77,25 +77,36 @@ impl Reporter {
         }
     }
 
-    fn write(&self, store: &dyn Paths, settings: &Reporting, reported: &mut Reported) -> Result<(), StoreError> {
+    fn write(
+        &self,
+        store: &dyn StatusReports,
+        settings: &Reporting,
+        reported: &mut Reported,
+    ) -> Result<(), StoreError> {
         if reported.settings.as_ref() != Some(settings) {
             reported.looked = None;
             reported.settings = Some(settings.clone());
         }
-        let region = paths::region(&settings.region);
+        let region = status_reports::region(&settings.region);
         if let Some((interval, time_to_live)) = settings.alive
             && reported.alive.is_none_or(|alive| alive.elapsed() >= interval)
         {
             let value = reported.alive(&utc::now());
-            store.put(&paths::node_status(&region, &self.node, false), value.as_bytes(), Some(time_to_live))?;
-            store.put(&paths::node_status(&region, &self.node, true), value.as_bytes(), None)?;
+            store.put(
+                &status_reports::node_status(&region, &self.node, false),
+                value.as_bytes(),
+                Some(time_to_live),
+            )?;
+            store.put(&status_reports::node_status(&region, &self.node, true), value.as_bytes(), None)?;
             reported.alive = Some(Instant::now());
         }
         let Some(delay) = settings.endpoints else { return Ok(()) };
         if reported.looked.is_none_or(|looked| looked.elapsed() >= delay * LOOK) {
             reported.written.clear();
-            for prefix in [paths::host_statuses(&self.node), paths::workload_statuses(&region, &self.node)] {
-                reported.written.extend(store.under(&prefix)?);
+            for prefix in
+                [status_reports::host_statuses(&self.node), status_reports::workload_statuses(&region, &self.node)]
+            {
+                reported.written.extend(store.list_values(&prefix)?);
             }
             reported.looked = Some(Instant::now());
         }
@@ -156,12 +167,12 @@ fn statuses(node: &str, region: &str, record: &StatusRecord, state: &State) -> B
     let one = |id: &EndpointId| {
         let places = places.get(id).unwrap_or(&none);
         match id {
-            EndpointId::Host(name) => Some((paths::host_status(node, name), host(places, record))),
+            EndpointId::Host(name) => Some((status_reports::host_status(node, name), host(places, record))),
             EndpointId::Workload(id) => {
                 // One whose name is not of four parts has no path.
                 let [_, orchestrator, workload, endpoint] = workload::parts(&id.name)?;
                 let workload = format!("{}/{workload}", id.namespace);
-                let path = paths::workload_status(region, node, &orchestrator, &workload, &endpoint);
+                let path = status_reports::workload_status(region, node, &orchestrator, &workload, &endpoint);
                 let up = places.iter().any(|place| matches!(place, Place::Workload(name) if is_up(record, name)));
                 Some((path, if up { "up" } else { "down" }))
             }

@@ -1,8 +1,8 @@
-//! Batches of objects, as both `delete` and what writes manifests tell of them: in which manner they are done, which
+//! Batches of objects, as both `delete` and what writes manifests tell of them: how they depend on each other, which
 //! object is given twice, and what a call that wrote nothing or not everything says at its end.
 
 use tortie_api::{Key, Path};
-use tortie_client::{ClientError, Extent, Manner};
+use tortie_client::{BatchMode, ClientError, Extent};
 use tortie_manifest::Problem;
 use tortie_manifest::diagnostic;
 
@@ -11,12 +11,12 @@ use crate::input::{Item, Manifests};
 use crate::persona::Persona;
 use crate::session::Session;
 
-/// The manner of this call.
-pub(crate) fn manner(session: &Session, keep_going: bool) -> Manner {
+/// How the objects of this call depend on each other.
+pub(crate) fn batch_mode(session: &Session, keep_going: bool) -> BatchMode {
     match (session.persona.is_calico(), keep_going) {
-        (true, _) => Manner::Calico,
-        (false, true) => Manner::KeepGoing,
-        (false, false) => Manner::Whole,
+        (true, _) => BatchMode::Calico,
+        (false, true) => BatchMode::KeepGoing,
+        (false, false) => BatchMode::AllOrNothing,
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tortie_api::{Key, Kind, Object, Path};
-use tortie_client::{Client, Manner, Mode};
+use tortie_client::{BatchMode, Client, Mode};
 use tortie_eval::{Subject, selects};
 use tortie_manifest::Problem;
 use tortie_policy::{HostEndpoint, Interface, Policy, PolicyId, Snapshot};
@@ -54,7 +54,7 @@ pub(crate) fn warnings(store: &dyn Store, objects: &[Object], session: &mut Sess
     }
     let client = Client::new(Arc::new(MemoryStore::holding(listing)));
     let keys: Vec<Key> = {
-        let batch = client.write(objects.to_vec(), Mode::Apply, Manner::KeepGoing, None);
+        let batch = client.write(objects.to_vec(), Mode::Apply, BatchMode::KeepGoing, None);
         batch.outcomes.into_iter().map(|outcome| outcome.key).collect()
     };
     let Ok(listing) = client.store().list(&Selection::default()) else { return none() };

@@ -49,7 +49,7 @@ use view::View;
 pub use builtin::{DEFAULT_ALLOW, default_allow};
 pub use error::ClientError;
 pub use initial::is_initial_tier;
-pub use outcome::{Batch, Change, Done, Extent, LabelChange, Manner, Mode, Outcome, Target};
+pub use outcome::{Batch, BatchMode, Change, Done, Extent, LabelChange, Mode, Outcome, Target};
 pub use tortie_store::parallel::each;
 pub use whole::Refuse;
 
@@ -147,28 +147,28 @@ impl Client {
     /// Writes objects, in order; one that fails does not stop the rest. A store that lacks its initial content
     /// gets it first.
     pub fn apply(&self, objects: Vec<Object>, mode: Mode) -> Vec<Outcome> {
-        self.write(objects, mode, Manner::Calico, None).outcomes
+        self.write(objects, mode, BatchMode::Calico, None).outcomes
     }
 
-    /// Writes objects in this manner. Where `refuse` says so, the warnings about an object are errors.
-    pub fn write(&self, objects: Vec<Object>, mode: Mode, manner: Manner, refuse: Refuse) -> Batch {
+    /// Writes objects as one batch. Where `refuse` says so, the warnings about an object are errors.
+    pub fn write(&self, objects: Vec<Object>, mode: Mode, batch_mode: BatchMode, refuse: Refuse) -> Batch {
         let job = |mut object: Object| {
             // One that cannot be named is refused in its turn.
             let _ = rules::name(&mut object);
             Job { key: object.key(), task: Task::Put(Box::new(object), mode) }
         };
-        whole::run(self, objects.into_iter().map(job).collect(), manner, refuse)
+        whole::run(self, objects.into_iter().map(job).collect(), batch_mode, refuse)
     }
 
     /// Deletes, in order; one that fails does not stop the rest. With `skip_missing` what is not there is no error.
     pub fn delete(&self, targets: Vec<Target>, skip_missing: bool) -> Vec<Outcome> {
-        self.remove(targets, skip_missing, Manner::Calico).outcomes
+        self.remove(targets, skip_missing, BatchMode::Calico).outcomes
     }
 
-    /// Deletes in this manner.
-    pub fn remove(&self, targets: Vec<Target>, skip_missing: bool, manner: Manner) -> Batch {
+    /// Deletes as one batch.
+    pub fn remove(&self, targets: Vec<Target>, skip_missing: bool, batch_mode: BatchMode) -> Batch {
         let job = |target: Target| Job { key: target.key.clone(), task: Task::Delete(target, skip_missing) };
-        whole::run(self, targets.into_iter().map(job).collect(), manner, None)
+        whole::run(self, targets.into_iter().map(job).collect(), batch_mode, None)
     }
 
     /// Changes labels of one object, all of them or none.

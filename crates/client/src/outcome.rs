@@ -18,9 +18,9 @@ pub enum Mode {
     Replace,
 }
 
-/// How the objects of a batch hang together.
+/// How the objects of a batch depend on each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub enum BatchMode {
     /// All or nothing: all are planned before the first is written. An object that is given twice is an error.
     /// Written in the order in which they need each other, deleted in the reverse order.
     Whole,

@@ -16,7 +16,7 @@ use tortie_api::Key;
 
 use super::batch::{self, Job, Settled};
 use super::view::View;
-use super::{Batch, Change, Client, ClientError, Done, Extent, Manner, Outcome, entry, order};
+use super::{Batch, BatchMode, Change, Client, ClientError, Done, Extent, Outcome, entry, order};
 use tortie_store::{Overlay, Stopped, Whole, Write, WriteError, Written};
 
 /// How often a batch is planned again because another writer was faster.
@@ -25,17 +25,17 @@ const TRIES: u32 = 5;
 /// Says whether the warnings of an object are errors: its number in the batch, and what would be done. Without it none are.
 pub type Refuse<'a> = Option<&'a dyn Fn(usize, &Done) -> bool>;
 
-/// Does the jobs in the manner that was asked for. The outcomes are in the order of the jobs.
-pub(super) fn run(client: &Client, jobs: Vec<Job>, manner: Manner, refuse: Refuse) -> Batch {
+/// Runs the jobs in the batch mode that was asked for. The outcomes are in the order of the jobs.
+pub(super) fn run(client: &Client, jobs: Vec<Job>, batch_mode: BatchMode, refuse: Refuse) -> Batch {
     let keys: Vec<Key> = jobs.iter().map(|job| job.key.clone()).collect();
     let mut results: Vec<Option<Result<Done, ClientError>>> = keys.iter().map(|_| None).collect();
-    if manner != Manner::Calico {
+    if batch_mode != BatchMode::Calico {
         match twice(client, &jobs) {
             Ok(pairs) => {
                 for (first, second) in pairs {
                     let twice = |at: usize, other| ClientError::Twice { key: keys[at].clone(), other };
                     results[second] = Some(Err(twice(second, first)));
-                    if manner == Manner::KeepGoing {
+                    if batch_mode == BatchMode::KeepGoing {
                         // Which of the two is meant is not known.
                         results[first] = Some(Err(twice(first, second)));
                     }
@@ -45,13 +45,13 @@ pub(super) fn run(client: &Client, jobs: Vec<Job>, manner: Manner, refuse: Refus
         }
     }
     let mut queue: Vec<(usize, Job)> = jobs.into_iter().enumerate().filter(|(at, _)| results[*at].is_none()).collect();
-    if manner != Manner::Calico {
+    if batch_mode != BatchMode::Calico {
         queue.sort_by_key(|(_, job)| order::rank(job));
     }
     let mut work = Work { client, refuse, results };
-    let extent = match manner {
-        Manner::Whole => work.whole(queue),
-        Manner::Calico | Manner::KeepGoing => {
+    let extent = match batch_mode {
+        BatchMode::AllOrNothing => work.whole(queue),
+        BatchMode::Calico | BatchMode::KeepGoing => {
             work.each(queue);
             Extent::Each
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use tortie_api::Key;
 use tortie_store::{
-    Listing, Paths, Position, Selection, Store, StoreError, Stored, Watch, Whole, Write, WriteError, Written,
+    Listing, Position, Selection, StatusReports, Store, StoreError, Stored, Watch, Whole, Write, WriteError, Written,
     list_by_pages,
 };
 
@@ -176,7 +176,7 @@ impl Store for EtcdStore {
         Ok(Box::new(self.watcher(selection, from)?))
     }
 
-    fn is_quiet(&self, after: &Position, until: &Position) -> Result<bool, StoreError> {
+    fn is_unchanged_between(&self, after: &Position, until: &Position) -> Result<bool, StoreError> {
         let (after, until) = (after.number_or_never(), until.number_or_never());
         if until <= after {
             return Ok(true);
@@ -196,7 +196,7 @@ impl Store for EtcdStore {
                 async move { member.range(request).await }
             }))
         };
-        let quiet = || {
+        let unchanged = || {
             // Of now, which is kept however short history is: what comes after `until` is watched anyway.
             let later = ask(0, 1, i64::try_from(after).unwrap_or(i64::MAX).saturating_add(1))?;
             let reached = later.header.as_ref().is_some_and(|header| number(header.revision) >= until);
@@ -211,14 +211,14 @@ impl Store for EtcdStore {
             };
             Ok(before == Some(later.count))
         };
-        match quiet() {
+        match unchanged() {
             Err(Trouble::Future) => Ok(false),
             Err(trouble) => Err(self.failed(&trouble)),
-            Ok(quiet) => Ok(quiet),
+            Ok(unchanged) => Ok(unchanged),
         }
     }
 
-    fn paths(&self) -> Option<&dyn Paths> {
+    fn status_reports(&self) -> Option<&dyn StatusReports> {
         Some(self)
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use support::Cluster;
 use tortie_api::{Key, Kind};
 use tortie_store::conformance::Subject;
-use tortie_store::{Paths, Selection, Store, Write};
+use tortie_store::{Selection, StatusReports, Store, Write};
 use tortie_store_etcd::EtcdStore;
 
 struct One(Cluster);
@@ -39,7 +39,7 @@ fn compact(cluster: &Cluster) {
 tortie_store::conformance!(One::new);
 
 #[test]
-fn a_revision_that_is_no_objects_is_known_to_be_quiet() {
+fn a_revision_that_changed_no_object_is_known_to_change_nothing() {
     let cluster = Cluster::start(1);
     let store = EtcdStore::new(cluster.settings());
     let node = |name: &str| Key::cluster(Kind::Node, name);
@@ -48,24 +48,25 @@ fn a_revision_that_is_no_objects_is_known_to_be_quiet() {
     write(Write::create(node("a"), &b"{}"[..]));
     let first = write(Write::create(node("b"), &b"{}"[..]));
     store.put("/calico/felix/v2/no-region/host/a/status", b"{}", None).unwrap();
-    let is_quiet = |after: u64, until: u64| store.is_quiet(&after.into(), &until.into()).unwrap();
-    assert!(now() > first && is_quiet(first, now()));
+    let is_unchanged_between =
+        |after: u64, until: u64| store.is_unchanged_between(&after.into(), &until.into()).unwrap();
+    assert!(now() > first && is_unchanged_between(first, now()));
     let second = write(Write::delete(node("a"), None));
     store.put("/calico/felix/v2/no-region/host/a/status", b"{}", None).unwrap();
-    assert!(!is_quiet(first, now()), "a deletion");
-    assert!(is_quiet(second, now()));
+    assert!(!is_unchanged_between(first, now()), "a deletion");
+    assert!(is_unchanged_between(second, now()));
     // One goes and another comes: as many as before.
     write(Write::create(node("a"), &b"{}"[..]));
-    assert!(!is_quiet(first, now()));
-    assert!(!is_quiet(1, now()));
-    assert!(is_quiet(now(), now()));
+    assert!(!is_unchanged_between(first, now()));
+    assert!(!is_unchanged_between(1, now()));
+    assert!(is_unchanged_between(now(), now()));
     let last = now();
     compact(&cluster);
-    assert!(!is_quiet(last - 1, last), "what is not kept is not known");
+    assert!(!is_unchanged_between(last - 1, last), "what is not kept is not known");
 }
 
 #[test]
-fn what_is_watched_is_known_to_be_quiet_also_when_history_is_gone() {
+fn a_watched_range_is_known_to_be_unchanged_also_after_compaction() {
     let cluster = Cluster::start(1);
     let store = EtcdStore::new(cluster.settings());
     let node = |name: &str| Key::cluster(Kind::Node, name);
@@ -76,7 +77,8 @@ fn what_is_watched_is_known_to_be_quiet_also_when_history_is_gone() {
     write(Write::create(node("a"), &b"{}"[..]));
     let first = write(Write::create(node("b"), &b"{}"[..]));
     beside();
-    let is_quiet = |after: u64, until: u64| store.is_quiet(&after.into(), &until.into()).unwrap();
+    let is_unchanged_between =
+        |after: u64, until: u64| store.is_unchanged_between(&after.into(), &until.into()).unwrap();
     let told = |watch: &mut dyn tortie_store::Watch| {
         watch.next(support::PATIENCE).unwrap().unwrap().revision().number().unwrap()
     };
@@ -84,22 +86,22 @@ fn what_is_watched_is_known_to_be_quiet_also_when_history_is_gone() {
     assert_eq!(told(&mut *watch), first);
     beside();
     compacted();
-    assert!(is_quiet(first, now()));
+    assert!(is_unchanged_between(first, now()));
     let second = write(Write::update(node("a"), &b"{ }"[..], first - 1));
-    assert!(!is_quiet(first, now()), "it was not told yet");
+    assert!(!is_unchanged_between(first, now()), "it was not told yet");
     assert_eq!(told(&mut *watch), second);
     let third = write(Write::delete(node("a"), None));
     beside();
     compacted();
-    assert!(!is_quiet(second, now()), "a deletion");
+    assert!(!is_unchanged_between(second, now()), "a deletion");
     assert_eq!(told(&mut *watch), third);
-    assert!(is_quiet(third, now()));
-    assert!(!is_quiet(second, now()));
+    assert!(is_unchanged_between(third, now()));
+    assert!(!is_unchanged_between(second, now()));
     beside();
     let fourth = write(Write::create(node("c"), &b"{}"[..]));
     compacted();
     assert_eq!(told(&mut *watch), fourth);
-    assert!(is_quiet(fourth, now()));
+    assert!(is_unchanged_between(fourth, now()));
 }
 
 #[test]
@@ -110,7 +112,7 @@ fn what_is_put_beside_the_objects_is_there_until_its_time_is_over() {
     store.put("/calico/felix/v1/host/a/endpoint/y", b"2", Some(std::time::Duration::from_secs(1))).unwrap();
     store.put("/calico/felix/v1/host/ab/endpoint/z", b"3", None).unwrap();
     let names = || -> Vec<String> {
-        let all = store.under("/calico/felix/v1/host/a/").unwrap();
+        let all = store.list_values("/calico/felix/v1/host/a/").unwrap();
         all.into_iter().map(|(path, _)| path.rsplit('/').next().unwrap().to_owned()).collect()
     };
     assert_eq!(names(), ["x", "y"]);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use support::{Cluster, PATIENCE};
 use tortie_api::{Key, Kind};
-use tortie_store::{Event, Paths, Selection, Store, StoreError, Watch, Write};
+use tortie_store::{Event, Selection, StatusReports, Store, StoreError, Watch, Write};
 use tortie_store_etcd::{EtcdStore, Settings};
 
 fn node(name: impl Into<String>) -> Key {

@@ -6,20 +6,20 @@ use serde_json::{Map, Value as Json, json};
 use tortie_api::{Key, Kind, encode};
 use tortie_store::{Purpose, Revision, Stored, Value};
 
+use crate::conversion_warnings::ConversionWarnings;
 use crate::convert::{ConversionError, Converted, cluster_policy, endpoint_slice, network_policy, node, pod, profile};
 use crate::custom::{self, Group};
 use crate::meta::Meta;
 use crate::source::Source;
-use crate::warned::Warned;
 
 /// What conversions depend on.
 #[derive(Clone, Debug)]
-pub(crate) struct Manner {
+pub(crate) struct Decoder {
     pub(crate) group: Group,
     pub(crate) use_pod_cidr: bool,
     pub(crate) interface_prefix: String,
     pub(crate) purpose: Purpose,
-    pub(crate) warned: Warned,
+    pub(crate) conversion_warnings: ConversionWarnings,
 }
 
 /// What an object of the API server is here.
@@ -59,7 +59,7 @@ struct ListMeta {
     r#continue: String,
 }
 
-impl Manner {
+impl Decoder {
     /// Reads a page of a list of this resource.
     pub(crate) fn page(&self, source: Source, body: &[u8]) -> Result<Page, String> {
         match source {
@@ -153,7 +153,7 @@ impl Manner {
     fn converted(&self, key: Key, version: &str, made: Result<Option<Converted>, ConversionError>) -> Item {
         let value = match made {
             Ok(Some(Converted { object, warnings })) => {
-                self.warned.log(&key, &warnings);
+                self.conversion_warnings.log(&key, &warnings);
                 Value::from(encode::stored(&object))
             }
             Ok(None) => return Item::Nothing(key),
@@ -235,19 +235,19 @@ mod tests {
 
     #[test]
     fn what_is_left_out_of_a_policy_is_logged_once() {
-        let manner = Manner {
+        let decoder = Decoder {
             group: Group::Packed,
             use_pod_cidr: false,
             interface_prefix: String::new(),
             purpose: Purpose::Anything,
-            warned: Warned::default(),
+            conversion_warnings: ConversionWarnings::default(),
         };
         let policy = json!({ "metadata": { "name": "db", "namespace": "shop" },
             "spec": { "ingress": [{ "from": [{ "ipBlock": { "cidr": "nowhere" } }] }] } });
-        let Ok(Item::Object(stored)) = manner.object(Source::NetworkPolicies, policy.to_string().as_bytes()) else {
+        let Ok(Item::Object(stored)) = decoder.object(Source::NetworkPolicies, policy.to_string().as_bytes()) else {
             panic!("a policy is an object")
         };
         let warning = "ingress rule 0 is left out, and so allows nothing: `nowhere` is not a CIDR".to_owned();
-        assert!(!manner.warned.is_new(&stored.key, &[warning]), "it was logged when the policy was read");
+        assert!(!decoder.conversion_warnings.is_new(&stored.key, &[warning]), "it was logged when the policy was read");
     }
 }

@@ -19,6 +19,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod client;
+mod conversion_warnings;
 pub mod convert;
 pub mod custom;
 pub mod definitions;
@@ -26,14 +27,13 @@ mod item;
 mod kubeconfig;
 mod list;
 pub mod meta;
-mod quiet;
 mod runtime;
 mod settings;
 mod shared;
 mod source;
 mod store;
 mod stream;
-mod warned;
+mod unchanged;
 mod watch;
 mod write;
 

@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 use tortie_store::{Position, Revision, Selection, Stored};
 
 use crate::client::{Call, Trouble};
-use crate::item::{Item, Manner, Page};
+use crate::item::{Decoder, Item, Page};
 use crate::meta::version_in;
 use crate::runtime::{runtime, wait_for};
 use crate::shared::Shared;
@@ -20,16 +20,16 @@ pub(crate) fn pages(
     selection: &Selection,
     page: &mut dyn FnMut(Vec<Stored>),
 ) -> Result<Position, Trouble> {
-    let manner = wait_for(shared.manner(selection.purpose.clone()))?;
-    let sources = Source::of(selection, manner.group);
+    let decoder = wait_for(shared.decoder(selection.purpose.clone()))?;
+    let sources = Source::of(selection, decoder.group);
     let (sender, mut pages) = mpsc::channel(4);
     let mut tasks = JoinSet::new();
     for source in sources {
-        let (shared, manner, sender) = (shared.clone(), manner.clone(), sender.clone());
+        let (shared, decoder, sender) = (shared.clone(), decoder.clone(), sender.clone());
         let namespace = selection.namespace.clone();
         tasks.spawn_on(
             async move {
-                let version = one_source(&shared, &manner, source, namespace.as_deref(), &sender).await?;
+                let version = one_source(&shared, &decoder, source, namespace.as_deref(), &sender).await?;
                 Ok::<_, Trouble>((source, version))
             },
             runtime().handle(),
@@ -51,13 +51,13 @@ pub(crate) fn pages(
 /// Sends the pages of one resource; the version of the whole list. A resource that the server does not have is empty.
 pub(crate) async fn one_source(
     shared: &Shared,
-    manner: &Manner,
+    decoder: &Decoder,
     source: Source,
     namespace: Option<&str>,
     pages: &mpsc::Sender<Vec<Stored>>,
 ) -> Result<Revision, Trouble> {
-    let path = source.path(manner.group, namespace);
-    let listing = manner.warned.begin();
+    let path = source.path(decoder.group, namespace);
+    let listing = decoder.conversion_warnings.begin_listing();
     let mut next = String::new();
     loop {
         let mut call = format!("{path}?limit={PAGE}");
@@ -65,14 +65,14 @@ pub(crate) async fn one_source(
             call.push_str(&format!("&continue={next}"));
         }
         let Some(body) = shared.client().find(&Call::get(call)).await? else { return Ok(Revision::default()) };
-        let Page { items, version, next: more } = manner.page(source, &body).map_err(Trouble::Away)?;
+        let Page { items, version, next: more } = decoder.page(source, &body).map_err(Trouble::Away)?;
         if !items.is_empty() && pages.send(items).await.is_err() {
             return Err(Trouble::Away("nobody wants the rest of the list".to_owned()));
         }
         if more.is_empty() {
             // Profiles have two sources, and no warnings.
             if namespace.is_none() {
-                manner.warned.end(source.kind(), listing);
+                decoder.conversion_warnings.end_listing(source.kind(), listing);
             }
             return Ok(Revision::from(version.as_str()));
         }
@@ -81,18 +81,18 @@ pub(crate) async fn one_source(
 }
 
 /// The version that a resource is at now.
-pub(crate) async fn version(shared: &Shared, manner: &Manner, source: Source) -> Result<Revision, Trouble> {
-    let call = Call::get(format!("{}?limit=1", source.path(manner.group, None)));
+pub(crate) async fn version(shared: &Shared, decoder: &Decoder, source: Source) -> Result<Revision, Trouble> {
+    let call = Call::get(format!("{}?limit=1", source.path(decoder.group, None)));
     let Some(body) = shared.client().find(&call).await? else { return Ok(Revision::default()) };
     version_in(&body).map_err(|error| Trouble::Away(error.to_string()))
 }
 
 /// The versions that all resources are at now.
-pub(crate) async fn versions(shared: &Shared, manner: &Manner) -> Result<Position, Trouble> {
+pub(crate) async fn versions(shared: &Shared, decoder: &Decoder) -> Result<Position, Trouble> {
     let mut tasks = JoinSet::new();
-    for source in Source::of(&Selection::default(), manner.group) {
-        let (shared, manner) = (shared.clone(), manner.clone());
-        let ask = async move { Ok((source.name(), version(&shared, &manner, source).await?)) };
+    for source in Source::of(&Selection::default(), decoder.group) {
+        let (shared, decoder) = (shared.clone(), decoder.clone());
+        let ask = async move { Ok((source.name(), version(&shared, &decoder, source).await?)) };
         tasks.spawn_on(ask, runtime().handle());
     }
     let mut parts = Vec::new();
@@ -103,11 +103,11 @@ pub(crate) async fn versions(shared: &Shared, manner: &Manner) -> Result<Positio
 }
 
 /// One object as it is now.
-pub(crate) async fn get(shared: &Shared, manner: &Manner, key: &tortie_api::Key) -> Result<Option<Stored>, Trouble> {
+pub(crate) async fn get(shared: &Shared, decoder: &Decoder, key: &tortie_api::Key) -> Result<Option<Stored>, Trouble> {
     let Some((source, namespace, name)) = source::place(key) else { return Ok(None) };
-    let call = Call::get(source.path_of(manner.group, &namespace, &name));
+    let call = Call::get(source.path_of(decoder.group, &namespace, &name));
     let Some(body) = shared.client().find(&call).await? else { return Ok(None) };
-    match manner.object(source, &body).map_err(Trouble::Away)? {
+    match decoder.object(source, &body).map_err(Trouble::Away)? {
         // A workload endpoint's name also says on which node it is.
         Item::Object(stored) if stored.key == *key => Ok(Some(stored)),
         _ => Ok(None),

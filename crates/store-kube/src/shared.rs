@@ -6,9 +6,9 @@ use tokio::sync::OnceCell;
 use tortie_store::{Purpose, StoreError};
 
 use crate::client::{Call, Client, Trouble};
+use crate::conversion_warnings::ConversionWarnings;
 use crate::custom::Group;
-use crate::item::Manner;
-use crate::warned::Warned;
+use crate::item::Decoder;
 
 /// The state that a store handle and its watches share.
 #[derive(Clone)]
@@ -17,13 +17,13 @@ pub(crate) struct Shared(Arc<Inner>);
 struct Inner {
     client: Client,
     group: OnceCell<Group>,
-    warned: Warned,
+    conversion_warnings: ConversionWarnings,
 }
 
 impl Shared {
     pub(crate) fn new(client: Client) -> Self {
         let group = OnceCell::new_with(client.settings().group);
-        Self(Arc::new(Inner { client, group, warned: Warned::default() }))
+        Self(Arc::new(Inner { client, group, conversion_warnings: ConversionWarnings::default() }))
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -42,19 +42,19 @@ impl Shared {
     }
 
     /// What is left out of objects.
-    pub(crate) fn warned(&self) -> &Warned {
-        &self.0.warned
+    pub(crate) fn conversion_warnings(&self) -> &ConversionWarnings {
+        &self.0.conversion_warnings
     }
 
     /// How objects are read for this purpose.
-    pub(crate) async fn manner(&self, purpose: Purpose) -> Result<Manner, Trouble> {
+    pub(crate) async fn decoder(&self, purpose: Purpose) -> Result<Decoder, Trouble> {
         let settings = self.client().settings();
-        Ok(Manner {
+        Ok(Decoder {
             group: self.group().await?,
             use_pod_cidr: settings.use_pod_cidr,
             interface_prefix: settings.interface_prefix.clone(),
             purpose,
-            warned: self.0.warned.clone(),
+            conversion_warnings: self.0.conversion_warnings.clone(),
         })
     }
 

@@ -8,10 +8,10 @@ use tortie_store::{
 
 use crate::client::{Client, Trouble};
 use crate::list;
-use crate::quiet;
 use crate::runtime::wait_for;
 use crate::settings::{Settings, SettingsError};
 use crate::shared::Shared;
+use crate::unchanged;
 use crate::watch::KubeWatch;
 use crate::write;
 
@@ -44,7 +44,7 @@ impl Store for KubeStore {
     }
 
     fn left_out(&self) -> Vec<String> {
-        self.shared.warned().lines()
+        self.shared.conversion_warnings().lines()
     }
 
     fn supports(&self, kind: Kind, operation: Operation) -> Support {
@@ -53,8 +53,8 @@ impl Store for KubeStore {
 
     fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
         let get = async {
-            let manner = self.shared.manner(Purpose::Anything).await?;
-            list::get(&self.shared, &manner, key).await
+            let decoder = self.shared.decoder(Purpose::Anything).await?;
+            list::get(&self.shared, &decoder, key).await
         };
         wait_for(get).map_err(|trouble| self.failed(&trouble))
     }
@@ -72,29 +72,29 @@ impl Store for KubeStore {
 
     fn position(&self) -> Result<Position, StoreError> {
         let all = async {
-            let manner = self.shared.manner(Purpose::Anything).await?;
-            list::versions(&self.shared, &manner).await
+            let decoder = self.shared.decoder(Purpose::Anything).await?;
+            list::versions(&self.shared, &decoder).await
         };
         wait_for(all).map_err(|trouble: Trouble| self.failed(&trouble))
     }
 
-    fn is_quiet(&self, after: &Position, until: &Position) -> Result<bool, StoreError> {
+    fn is_unchanged_between(&self, after: &Position, until: &Position) -> Result<bool, StoreError> {
         if after.has_reached(until) {
             return Ok(true);
         }
-        let quiet = async {
-            let manner = self.shared.manner(Purpose::Anything).await?;
-            quiet::between(&self.shared, &manner, after, until).await
+        let unchanged = async {
+            let decoder = self.shared.decoder(Purpose::Anything).await?;
+            unchanged::between(&self.shared, &decoder, after, until).await
         };
-        wait_for(quiet).map_err(|trouble: Trouble| self.failed(&trouble))
+        wait_for(unchanged).map_err(|trouble: Trouble| self.failed(&trouble))
     }
 
     fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
         let all = async {
-            let manner = self.shared.manner(Purpose::Anything).await?;
+            let decoder = self.shared.decoder(Purpose::Anything).await?;
             let mut answers = Vec::with_capacity(writes.len());
             for write in writes {
-                answers.push(write::one(&self.shared, &manner, write).await?);
+                answers.push(write::one(&self.shared, &decoder, write).await?);
             }
             Ok(answers)
         };

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tortie_store::{Event, Revision};
 
 use crate::client::{Call, Pause, Status, Trouble, away};
-use crate::item::{Item, Manner};
+use crate::item::{Decoder, Item};
 use crate::list;
 use crate::meta::version_in;
 use crate::shared::Shared;
@@ -25,7 +25,7 @@ const ABSENT: Duration = Duration::from_secs(5);
 /// A stream of one resource.
 pub(crate) struct Stream {
     pub(crate) shared: Shared,
-    pub(crate) manner: Manner,
+    pub(crate) decoder: Decoder,
     pub(crate) source: Source,
     pub(crate) namespace: Option<String>,
     /// Up to where everything was told.
@@ -98,7 +98,7 @@ impl Stream {
         if self.position == Revision::default() && !self.appear().await? {
             return Ok(End::Unread);
         }
-        let path = self.source.path(self.manner.group, self.namespace.as_deref());
+        let path = self.source.path(self.decoder.group, self.namespace.as_deref());
         let kept = KEPT + u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
         let call = Call::get(format!(
             "{path}?watch=1&allowWatchBookmarks=true&timeoutSeconds={kept}&resourceVersion={}",
@@ -121,7 +121,7 @@ impl Stream {
             all
         });
         let version =
-            list::one_source(&self.shared, &self.manner, self.source, self.namespace.as_deref(), &sender).await?;
+            list::one_source(&self.shared, &self.decoder, self.source, self.namespace.as_deref(), &sender).await?;
         drop(sender);
         if version == Revision::default() {
             return Err(Trouble::of(404, None, b""));
@@ -187,10 +187,10 @@ impl Stream {
         if kind == "BOOKMARK" {
             return Ok(Some((at, None)));
         }
-        let item = self.manner.object(self.source, object).map_err(wrong)?;
+        let item = self.decoder.object(self.source, object).map_err(wrong)?;
         let event = match item {
             Item::Object(stored) if kind == "DELETED" => {
-                self.manner.warned.forget(&stored.key);
+                self.decoder.conversion_warnings.forget(&stored.key);
                 Some(Event::Deleted(stored.key, stored.revision))
             }
             Item::Object(stored) => Some(Event::Put(stored)),

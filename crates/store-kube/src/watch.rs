@@ -14,7 +14,7 @@ use tortie_api::Kind;
 use tortie_store::{Event, Position, Revision, Selection, StoreError, Watch};
 
 use crate::client::Trouble;
-use crate::item::Manner;
+use crate::item::Decoder;
 use crate::runtime::{runtime, wait_for};
 use crate::shared::Shared;
 use crate::source::Source;
@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// A watch of the API server.
 pub struct KubeWatch {
     shared: Shared,
-    manner: Manner,
+    decoder: Decoder,
     namespace: Option<String>,
     reports: mpsc::Receiver<Report>,
     sender: mpsc::Sender<Report>,
@@ -48,15 +48,15 @@ struct Running {
 
 impl KubeWatch {
     pub(crate) fn start(shared: Shared, selection: &Selection, from: &Position) -> Result<Self, StoreError> {
-        let manner = wait_for(shared.manner(selection.purpose.clone())).map_err(|trouble| shared.failed(&trouble))?;
-        let sources = Source::of(selection, manner.group);
+        let decoder = wait_for(shared.decoder(selection.purpose.clone())).map_err(|trouble| shared.failed(&trouble))?;
+        let sources = Source::of(selection, decoder.group);
         if sources.iter().any(|source| from.part(source.name()).is_none()) {
             return Err(StoreError::Compacted { from: from.clone(), kept: from.clone() });
         }
         let (sender, reports) = mpsc::channel(QUEUE);
         let mut watch = Self {
             shared,
-            manner,
+            decoder,
             namespace: selection.namespace.clone(),
             reports,
             sender,
@@ -79,7 +79,7 @@ impl KubeWatch {
         let from = from.part(source.name()).cloned().unwrap_or_default();
         let stream = stream::Stream {
             shared: self.shared.clone(),
-            manner: self.manner.clone(),
+            decoder: self.decoder.clone(),
             source,
             namespace: self.namespace.clone(),
             position: from,

@@ -9,7 +9,7 @@ use tortie_store::{Op, Operation, Position, Unsupported, Write, WriteError, Writ
 use crate::client::{Call, Trouble};
 use crate::convert::pod::{POD_IP, POD_IPS};
 use crate::custom;
-use crate::item::{Item, Manner};
+use crate::item::{Decoder, Item};
 use crate::list;
 use crate::meta::version_in;
 use crate::shared::Shared;
@@ -22,7 +22,7 @@ const JSON: &str = "application/json";
 const MERGE: &str = "application/merge-patch+json";
 
 /// Makes one change.
-pub(crate) async fn one(shared: &Shared, manner: &Manner, write: &Write) -> Outcome {
+pub(crate) async fn one(shared: &Shared, decoder: &Decoder, write: &Write) -> Outcome {
     let operation = write.op.operation();
     if let Err(unsupported) = supports(write.key.kind, operation) {
         return Ok(Err(unsupported.refusal(operation)));
@@ -35,7 +35,7 @@ pub(crate) async fn one(shared: &Shared, manner: &Manner, write: &Write) -> Outc
     };
     let previous = match &write.op {
         Op::Create(_) => None,
-        _ => list::get(shared, manner, &write.key).await?,
+        _ => list::get(shared, decoder, &write.key).await?,
     };
     // The server checks again: this tells which object was met.
     if !matches!(write.op, Op::Create(_))
@@ -43,14 +43,14 @@ pub(crate) async fn one(shared: &Shared, manner: &Manner, write: &Write) -> Outc
     {
         return Ok(Err(refused));
     }
-    let path = source.path_of(manner.group, &namespace, &name);
+    let path = source.path_of(decoder.group, &namespace, &name);
     let call = match &write.op {
-        Op::Create(value) => match custom::to_custom(manner.group, &write.key, value, None) {
-            Ok(custom) => Call::with(Method::POST, source.path(manner.group, Some(&namespace)), JSON, bytes(&custom)),
+        Op::Create(value) => match custom::to_custom(decoder.group, &write.key, value, None) {
+            Ok(custom) => Call::with(Method::POST, source.path(decoder.group, Some(&namespace)), JSON, bytes(&custom)),
             Err(error) => return Ok(Err(WriteError::Refused(error.to_string()))),
         },
         Op::Update(value, revision) => {
-            match custom::to_custom(manner.group, &write.key, value, Some(&revision.to_string())) {
+            match custom::to_custom(decoder.group, &write.key, value, Some(&revision.to_string())) {
                 Ok(custom) => Call::with(Method::PUT, path, JSON, bytes(&custom)),
                 Err(error) => return Ok(Err(WriteError::Refused(error.to_string()))),
             }
@@ -72,12 +72,12 @@ pub(crate) async fn one(shared: &Shared, manner: &Manner, write: &Write) -> Outc
     };
     let answer = match shared.client().call(&call).await {
         Ok(answer) => answer,
-        Err(trouble) => return refused(shared, manner, write, trouble).await,
+        Err(trouble) => return refused(shared, decoder, write, trouble).await,
     };
     let revision = match &write.op {
         // The answer need not have the version of the deletion; this one is not before it.
-        Op::Delete(_) if source != Source::Pods => list::version(shared, manner, source).await?,
-        _ => match manner.object(source, &answer) {
+        Op::Delete(_) if source != Source::Pods => list::version(shared, decoder, source).await?,
+        _ => match decoder.object(source, &answer) {
             Ok(Item::Object(stored)) => stored.revision,
             _ => version_in(&answer).unwrap_or_default(),
         },
@@ -91,7 +91,7 @@ fn bytes(json: &Json) -> Bytes {
 }
 
 /// What the server's refusal means for this write.
-async fn refused(shared: &Shared, manner: &Manner, write: &Write, trouble: Trouble) -> Outcome {
+async fn refused(shared: &Shared, decoder: &Decoder, write: &Write, trouble: Trouble) -> Outcome {
     let Trouble::Refused(status) = &trouble else {
         if let Trouble::Busy(..) | Trouble::Settings(_) = trouble {
             return Err(trouble);
@@ -99,7 +99,7 @@ async fn refused(shared: &Shared, manner: &Manner, write: &Write, trouble: Troub
         let text = format!("it is not known whether {} was written: {}", write.key, trouble.text());
         return Err(Trouble::Away(text));
     };
-    let now = || list::get(shared, manner, &write.key);
+    let now = || list::get(shared, decoder, &write.key);
     Ok(Err(match (status.code, &write.op) {
         (409, Op::Create(_)) if status.reason == "AlreadyExists" => match now().await? {
             Some(stored) => WriteError::Exists(stored),
@@ -115,7 +115,7 @@ async fn refused(shared: &Shared, manner: &Manner, write: &Write, trouble: Troub
         (404, Op::Create(_)) => WriteError::Refused(format!(
             "the cluster has no definition of {} in {}; `kubectl apply -f` of one file of packaging/kubernetes makes them all",
             write.key.kind,
-            manner.group.api_version()
+            decoder.group.api_version()
         )),
         (404, _) => WriteError::Missing,
         _ => WriteError::Refused(trouble.text()),

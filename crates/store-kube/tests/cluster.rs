@@ -201,14 +201,14 @@ fn whether_nothing_changed_between_two_positions_is_found_out() {
     cluster.kubectl(&["-n", "shop", "create", "configmap", "x"], "");
     let after = store.position().expect("a position");
     assert!(!before.has_reached(&after), "{before} {after}");
-    assert!(store.is_quiet(&before, &after).expect("an answer"));
+    assert!(store.is_unchanged_between(&before, &after).expect("an answer"));
     // Who watches for a purpose knows nothing of what that does not need.
     let enforcing = store.list(&Selection::for_enforcement("n1")).expect("a list").position;
     assert!(enforcing.part("bgppeers").is_none() && after.part("bgppeers").is_some());
-    assert!(store.is_quiet(&enforcing, &after).expect("an answer"));
+    assert!(store.is_unchanged_between(&enforcing, &after).expect("an answer"));
     cluster.kubectl(&["-n", "shop", "delete", "pod", "web", "--force"], "");
     let after = store.position().expect("a position");
-    assert!(!store.is_quiet(&before, &after).expect("an answer"));
+    assert!(!store.is_unchanged_between(&before, &after).expect("an answer"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tortie_api::{Kind, Object};
-use tortie_client::{Batch, Client, Extent, Manner, Mode, Outcome};
+use tortie_client::{Batch, BatchMode, Client, Extent, Mode, Outcome};
 use tortie_eval::judge;
 use tortie_policy::Snapshot;
 use tortie_policy::packet::Host;
@@ -123,7 +123,7 @@ fn answers(store: &dyn Store, host: &Host, case: &Case) -> Vec<String> {
 }
 
 fn whole(client: &Client, objects: &[Object]) -> Batch {
-    client.write(objects.to_vec(), Mode::Apply, Manner::Whole, None)
+    client.write(objects.to_vec(), Mode::Apply, BatchMode::AllOrNothing, None)
 }
 
 /// Plays a case. Whether the manifests were written, and whether that changed an answer.

@@ -22,8 +22,8 @@ use std::time::Duration;
 use tortie_api::{Key, Kind};
 
 use crate::{
-    Abilities, Event, History, Listing, Operation, Paths, Position, Selection, Stopped, StoreError, Stored, Support,
-    Whole, Write, WriteError, Written,
+    Abilities, Event, History, Listing, Operation, Position, Selection, StatusReports, Stopped, StoreError, Stored,
+    Support, Whole, Write, WriteError, Written,
 };
 
 /// All objects of a selection, in the order of their keys, for a store whose [`Store::list_pages`] does the work. When the
@@ -139,12 +139,12 @@ pub trait Store: Send + Sync {
     /// Whether no object was changed after the first of these positions up to the second: a store may count more than
     /// changes of objects. It need not find out, and says no then. Of several parts only those count in which the second is
     /// further than the first.
-    fn is_quiet(&self, after: &Position, until: &Position) -> Result<bool, StoreError> {
+    fn is_unchanged_between(&self, after: &Position, until: &Position) -> Result<bool, StoreError> {
         Ok(after.has_reached(until))
     }
 
     /// What the store keeps beside the objects, where it keeps such things.
-    fn paths(&self) -> Option<&dyn Paths> {
+    fn status_reports(&self) -> Option<&dyn StatusReports> {
         None
     }
 

@@ -29,9 +29,9 @@ pub mod memory;
 mod object;
 mod overlay;
 pub mod parallel;
-pub mod paths;
 mod position;
 mod revision;
+pub mod status_reports;
 mod write;
 
 #[cfg(feature = "conformance")]
@@ -43,7 +43,7 @@ pub use error::StoreError;
 pub use history::{Act, Author, History};
 pub use object::{Event, Listing, Purpose, Selection, Stored, Value};
 pub use overlay::Overlay;
-pub use paths::Paths;
 pub use position::Position;
 pub use revision::Revision;
+pub use status_reports::StatusReports;
 pub use write::{Op, Stopped, Whole, Write, WriteError, Written};

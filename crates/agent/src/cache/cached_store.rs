@@ -310,8 +310,8 @@ impl Store for CachedStore {
         self.store()?.write(writes)
     }
 
-    fn is_quiet(&self, after: &Position, until: &Position) -> Result<bool, StoreError> {
-        self.store()?.is_quiet(after, until)
+    fn is_unchanged_between(&self, after: &Position, until: &Position) -> Result<bool, StoreError> {
+        self.store()?.is_unchanged_between(after, until)
     }
 
     fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {

@@ -75,29 +75,29 @@ fn each_endpoint_has_its_path() {
     assert_eq!(reported, expected);
 }
 
-/// Paths in memory, and how often they were written.
+/// Status reports in memory, and how often they were written.
 #[derive(Default)]
 struct Memory {
-    there: Mutex<BTreeMap<String, Vec<u8>>>,
+    values: Mutex<BTreeMap<String, Vec<u8>>>,
     writes: Mutex<usize>,
 }
 
-impl Paths for Memory {
+impl StatusReports for Memory {
     fn put(&self, path: &str, value: &[u8], _: Option<Duration>) -> Result<(), StoreError> {
         *self.writes.lock().unwrap() += 1;
-        self.there.lock().unwrap().insert(path.to_owned(), value.to_vec());
+        self.values.lock().unwrap().insert(path.to_owned(), value.to_vec());
         Ok(())
     }
 
     fn remove(&self, path: &str) -> Result<(), StoreError> {
         *self.writes.lock().unwrap() += 1;
-        self.there.lock().unwrap().remove(path);
+        self.values.lock().unwrap().remove(path);
         Ok(())
     }
 
-    fn under(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        let there = self.there.lock().unwrap();
-        Ok(there.iter().filter(|(path, _)| path.starts_with(prefix)).map(|(a, b)| (a.clone(), b.clone())).collect())
+    fn list_values(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let values = self.values.lock().unwrap();
+        Ok(values.iter().filter(|(path, _)| path.starts_with(prefix)).map(|(a, b)| (a.clone(), b.clone())).collect())
     }
 }
 
@@ -123,7 +123,7 @@ fn only_what_differs_is_written_and_what_an_earlier_agent_left_is_removed() {
     let mut reported =
         Reported { started: Instant::now(), settings: None, alive: None, looked: None, written: BTreeMap::new() };
     reporter.write(&memory, &settings, &mut reported).unwrap();
-    let paths = |memory: &Memory| memory.there.lock().unwrap().keys().cloned().collect::<Vec<_>>();
+    let paths = |memory: &Memory| memory.values.lock().unwrap().keys().cloned().collect::<Vec<_>>();
     let expected = [
         "/calico/felix/v1/host/n/endpoint/h",
         "/calico/felix/v1/host/other/endpoint/left",
@@ -131,8 +131,8 @@ fn only_what_differs_is_written_and_what_an_earlier_agent_left_is_removed() {
         "/calico/felix/v2/no-region/host/n/status",
     ];
     assert_eq!(paths(&memory), expected);
-    assert_eq!(memory.there.lock().unwrap()[expected[0]], b"{\"status\":\"up\"}");
-    let alive = String::from_utf8(memory.there.lock().unwrap()[expected[3]].clone()).unwrap();
+    assert_eq!(memory.values.lock().unwrap()[expected[0]], b"{\"status\":\"up\"}");
+    let alive = String::from_utf8(memory.values.lock().unwrap()[expected[3]].clone()).unwrap();
     assert!(alive.starts_with("{\"time\":\"20") && alive.ends_with(",\"first_update\":true}"), "{alive}");
     let writes = *memory.writes.lock().unwrap();
     reporter.write(&memory, &settings, &mut reported).unwrap();

@@ -8,7 +8,7 @@ use std::mem::ManuallyDrop;
 
 use clap::Args;
 use tortie_api::{Key, Kind, Object};
-use tortie_client::{Change, Client, ClientError, Extent, Manner, Mode, Outcome, Refuse};
+use tortie_client::{BatchMode, Change, Client, ClientError, Extent, Mode, Outcome, Refuse};
 use tortie_manifest::{Problem, Severity};
 
 use crate::args::{Files, Place};
@@ -144,11 +144,11 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
     if manifests.items.is_empty() {
         return Ok(nothing(session));
     }
-    let manner = batch::manner(session, args.keep_going);
+    let batch_mode = batch::batch_mode(session, args.keep_going);
     let prepared: Vec<Result<Object, Box<Problem>>> =
         manifests.items.iter().map(|item| in_namespace(item, args.place.namespace.as_deref())).collect();
     // What cannot be placed in a namespace keeps all back; what else is wrong is found out all the same.
-    let kept_back = manner == Manner::Whole && prepared.iter().any(Result::is_err);
+    let kept_back = batch_mode == BatchMode::AllOrNothing && prepared.iter().any(Result::is_err);
     let agent = Agent::soon();
     let writer = Writer::open(&link, args.dry_run, kept_back, &agent, session)?;
     let client = writer.client();
@@ -183,11 +183,11 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
     let refuse: Refuse = if args.strict { Some(&is_warned) } else { None };
     let guard = Guard { link: &link, args: &args.guard, confirm: Some(args.confirm.confirm.is_some()) };
     let is_written = !args.dry_run && !kept_back;
-    if is_written && !guard.allows(session, |trial| drop(trial.write(objects.clone(), mode, manner, refuse))) {
+    if is_written && !guard.allows(session, |trial| drop(trial.write(objects.clone(), mode, batch_mode, refuse))) {
         return Ok(Exit::Refused);
     }
     args.confirm.sign(&link, args.guard.message.as_deref(), session)?;
-    let written = client.write(objects, mode, manner, refuse);
+    let written = client.write(objects, mode, batch_mode, refuse);
     let extent = if kept_back { Extent::Nothing } else { written.extent };
     let item = |at: usize| waiting.get(at).and_then(|(at, _)| manifests.items.get(*at));
     for ((at, warnings), outcome) in waiting.iter().zip(written.outcomes) {
@@ -293,7 +293,7 @@ pub(crate) fn planned(
 ) -> anyhow::Result<Option<Vec<(Key, Change)>>> {
     let objects: Vec<_> = manifests.items.iter().map(|item| in_namespace(item, place.namespace.as_deref())).collect();
     let given = objects.iter().flatten().cloned().collect();
-    let batch = client.write(given, Mode::Apply, Manner::Whole, None);
+    let batch = client.write(given, Mode::Apply, BatchMode::AllOrNothing, None);
     let placed: Vec<&Item> =
         manifests.items.iter().zip(&objects).filter_map(|(item, object)| object.is_ok().then_some(item)).collect();
     let mut outcomes = batch.outcomes.into_iter();

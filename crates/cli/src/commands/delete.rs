@@ -2,7 +2,7 @@
 
 use clap::Args;
 use tortie_api::Key;
-use tortie_client::{Change, Client, Extent, Manner, Target as Victim};
+use tortie_client::{BatchMode, Change, Client, Extent, Target as Victim};
 use tortie_manifest::Problem;
 
 use crate::args::{Files, Place};
@@ -77,9 +77,9 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
         session.terminal.line("No resources specified");
         return Ok(Exit::Done);
     }
-    let manner = batch::manner(session, args.keep_going);
+    let batch_mode = batch::batch_mode(session, args.keep_going);
     // What cannot be placed in a namespace keeps all back; what else is wrong is found out all the same.
-    let kept_back = manner == Manner::Whole && wishes.iter().any(|wish| wish.victim.is_err());
+    let kept_back = batch_mode == BatchMode::AllOrNothing && wishes.iter().any(|wish| wish.victim.is_err());
     let agent = Agent::soon();
     let writer = Writer::open(&link, args.dry_run, kept_back, &agent, session)?;
     let client = writer.client();
@@ -87,12 +87,12 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
     let victims: Vec<Victim> = placed.iter().filter_map(|wish| wish.victim.as_ref().ok().cloned()).collect();
     let guard = Guard { link: &link, args: &args.guard, confirm: Some(args.confirm.confirm.is_some()) };
     let is_written = !args.dry_run && !kept_back;
-    let attempt = |trial: &Client| drop(trial.remove(victims.clone(), args.skip_not_exists, manner));
+    let attempt = |trial: &Client| drop(trial.remove(victims.clone(), args.skip_not_exists, batch_mode));
     if is_written && !guard.allows(session, attempt) {
         return Ok(Exit::Refused);
     }
     args.confirm.sign(&link, args.guard.message.as_deref(), session)?;
-    let deleted = client.remove(victims, args.skip_not_exists, manner);
+    let deleted = client.remove(victims, args.skip_not_exists, batch_mode);
     let extent = if kept_back { Extent::Nothing } else { deleted.extent };
     let mut outcomes = deleted.outcomes.into_iter();
     let other = |at: usize| placed.get(at).and_then(|wish| manifests.items.get(wish.item?));
@@ -193,7 +193,7 @@ pub(crate) fn preview(
         },
     };
     let placed: Vec<Victim> = wishes.iter().filter_map(|wish| wish.victim.as_ref().ok().cloned()).collect();
-    let mut outcomes = client.remove(placed, false, Manner::Whole).outcomes.into_iter();
+    let mut outcomes = client.remove(placed, false, BatchMode::AllOrNothing).outcomes.into_iter();
     let mut refused = 0;
     for wish in &wishes {
         let text = match &wish.victim {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use clap::Args;
 use tortie_agent::LocalFacts;
 use tortie_api::{Key, Kind, Path};
-use tortie_client::{Client, Manner, Mode, is_initial_tier};
+use tortie_client::{BatchMode, Client, Mode, is_initial_tier};
 use tortie_explain::policy::unused_rules;
 use tortie_explain::{Doubt, DoubtKind, doubtful, placement};
 use tortie_manifest::{Problem, Severity, warnings};
@@ -113,7 +113,7 @@ fn of_objects(listing: Listing, found: &mut Warnings) -> anyhow::Result<()> {
     for object in &objects {
         found.entry(object.key()).or_default().extend(warnings::of(object));
     }
-    for outcome in client.write(objects, Mode::Apply, Manner::KeepGoing, None).outcomes {
+    for outcome in client.write(objects, Mode::Apply, BatchMode::KeepGoing, None).outcomes {
         // What could not be written as it is was written by others, and is told where it cannot be read.
         if let Ok(done) = outcome.result {
             found.entry(outcome.key).or_default().extend(done.notes);

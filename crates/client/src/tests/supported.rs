@@ -15,9 +15,12 @@ fn client() -> (Client, MemoryStore) {
 
 #[test]
 fn what_the_store_cannot_do_is_refused_in_calicos_words_also_when_it_is_only_planned() {
-    for (dry, manner) in
-        [(false, Manner::Calico), (false, Manner::Whole), (true, Manner::Calico), (true, Manner::Whole)]
-    {
+    for (dry, batch_mode) in [
+        (false, BatchMode::Calico),
+        (false, BatchMode::AllOrNothing),
+        (true, BatchMode::Calico),
+        (true, BatchMode::AllOrNothing),
+    ] {
         let (client, store) = client();
         let existing = profile("kns.shop");
         let text = json!({ "kind": "Profile", "metadata": { "name": "kns.shop", "uid": "u",
@@ -26,21 +29,21 @@ fn what_the_store_cannot_do_is_refused_in_calicos_words_also_when_it_is_only_pla
         let before = store.list(&Selection::default()).unwrap();
         let client = if dry { client.dry_run() } else { client };
         let said = |batch: Batch| batch.outcomes[0].result.as_ref().unwrap_err().to_string();
-        let write = |object: Object, mode| said(client.write(vec![object], mode, manner, None));
+        let write = |object: Object, mode| said(client.write(vec![object], mode, batch_mode, None));
         assert_eq!(write(profile("new"), Mode::Create), "operation Create is not supported on Profile(new)");
         assert_eq!(write(existing.clone(), Mode::Apply), "operation Update is not supported on Profile(kns.shop)");
         assert_eq!(write(existing.clone(), Mode::Replace), "operation Update is not supported on Profile(kns.shop)");
-        let removed = client.remove(vec![existing.key().into()], false, manner);
+        let removed = client.remove(vec![existing.key().into()], false, batch_mode);
         assert_eq!(said(removed), "operation Delete is not supported on Profile(kns.shop)");
         assert!(client.get(&existing.key()).is_ok());
-        assert_eq!(store.list(&Selection::default()).unwrap(), before, "{dry} {manner:?}");
+        assert_eq!(store.list(&Selection::default()).unwrap(), before, "{dry} {batch_mode:?}");
     }
 }
 
 #[test]
 fn a_version_is_a_condition_of_a_delete_only_for_workload_endpoints_where_each_kind_has_its_history() {
     let (client, store) = client();
-    let done = client.write(vec![hep("h")], Mode::Create, Manner::Calico, None);
+    let done = client.write(vec![hep("h")], Mode::Create, BatchMode::Calico, None);
     assert!(done.outcomes[0].result.is_ok());
     let stale = Target { key: hep("h").key(), resource_version: "never".to_owned() };
     assert!(client.delete(vec![stale], false)[0].result.is_ok());

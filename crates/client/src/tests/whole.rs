@@ -3,7 +3,7 @@
 use super::*;
 
 fn whole(client: &Client, objects: Vec<Object>) -> (Extent, Vec<String>) {
-    shown(client.write(objects, Mode::Apply, Manner::Whole, None))
+    shown(client.write(objects, Mode::Apply, BatchMode::AllOrNothing, None))
 }
 
 fn shown(batch: Batch) -> (Extent, Vec<String>) {
@@ -41,7 +41,7 @@ fn what_others_need_is_written_first_and_deleted_last_in_one_call() {
     let revision = |key: &Key| spy.inner.get(key).unwrap().unwrap().revision;
     assert!(revision(&tier("t").key()) < revision(&gnp("p", "t").key()));
     assert!(revision(&gnp("p", "t").key()) < revision(&hep("h1").key()));
-    let (extent, said) = shown(client.remove(keys, false, Manner::Whole));
+    let (extent, said) = shown(client.remove(keys, false, BatchMode::AllOrNothing));
     assert_eq!((extent, said), (Extent::Each, vec!["Deleted".to_owned(); 3]));
     assert_eq!(spy.count(), (1, 3));
 }
@@ -51,7 +51,7 @@ fn calico_keeps_the_order_that_was_given() {
     let (client, _) = ready();
     let outcomes = client.apply(vec![gnp("p", "t"), tier("t")], Mode::Apply);
     assert_eq!(said(&outcomes[0].result), "resource does not exist: Tier(t) with error: <nil>");
-    let kept = client.write(vec![gnp("p", "u"), tier("u"), wrong("h")], Mode::Apply, Manner::KeepGoing, None);
+    let kept = client.write(vec![gnp("p", "u"), tier("u"), wrong("h")], Mode::Apply, BatchMode::KeepGoing, None);
     let (extent, said) = shown(kept);
     assert_eq!((extent, &said[..2]), (Extent::Each, &["Created".to_owned(), "Created".to_owned()][..]));
 }
@@ -59,7 +59,7 @@ fn calico_keeps_the_order_that_was_given() {
 #[test]
 fn what_was_written_has_the_revision_that_it_was_written_at() {
     let (client, spy) = empty();
-    let batch = client.write(vec![hep("h1"), tier("t")], Mode::Apply, Manner::Whole, None);
+    let batch = client.write(vec![hep("h1"), tier("t")], Mode::Apply, BatchMode::AllOrNothing, None);
     for outcome in batch.outcomes {
         let stored = spy.inner.get(&outcome.key).unwrap().unwrap();
         assert_eq!(outcome.result.unwrap().object.metadata.resource_version, stored.revision.to_string());
@@ -81,7 +81,7 @@ fn the_same_object_twice_is_an_error_also_under_another_name() {
     for (first, second) in
         [(hep("h1"), hep("h1")), (wep(""), wep("n-cni-c-eth0")), (gnp("old", ""), gnp("default.old", ""))]
     {
-        let batch = client.write(vec![first, hep("h2"), second], Mode::Apply, Manner::Whole, None);
+        let batch = client.write(vec![first, hep("h2"), second], Mode::Apply, BatchMode::AllOrNothing, None);
         assert_eq!(batch.extent, Extent::Nothing);
         let twice = &batch.outcomes[2].result;
         assert!(matches!(twice, Err(ClientError::Twice { other: 0, .. })), "{twice:?}");
@@ -89,11 +89,11 @@ fn the_same_object_twice_is_an_error_also_under_another_name() {
     let (extent, said) = whole(&client, vec![gnp("new", ""), gnp("default.new", "")]);
     assert_eq!((extent, said), (Extent::Each, vec!["Created".to_owned(); 2]), "these are two");
     assert_eq!(content(&spy).len(), before.len() + 2);
-    let both = client.write(vec![hep("h1"), hep("h2"), hep("h1")], Mode::Apply, Manner::KeepGoing, None);
+    let both = client.write(vec![hep("h1"), hep("h2"), hep("h1")], Mode::Apply, BatchMode::KeepGoing, None);
     let is_twice = |at: usize| matches!(both.outcomes[at].result, Err(ClientError::Twice { .. }));
     assert!(is_twice(0) && !is_twice(1) && is_twice(2), "of the two neither is written");
     let targets = vec![hep("h2").key().into(), hep("h2").key().into()];
-    assert_eq!(client.remove(targets, true, Manner::Whole).extent, Extent::Nothing);
+    assert_eq!(client.remove(targets, true, BatchMode::AllOrNothing).extent, Extent::Nothing);
 }
 
 #[test]
@@ -101,10 +101,10 @@ fn a_missing_object_keeps_all_from_being_deleted() {
     let (client, spy) = ready();
     put(&client, hep("h1"), Mode::Create);
     let targets = || vec![hep("h1").key().into(), hep("h2").key().into()];
-    let (extent, said) = shown(client.remove(targets(), false, Manner::Whole));
+    let (extent, said) = shown(client.remove(targets(), false, BatchMode::AllOrNothing));
     assert_eq!((extent, &*said[1]), (Extent::Nothing, "resource does not exist: HostEndpoint(h2) with error: <nil>"));
     assert!(spy.inner.get(&hep("h1").key()).unwrap().is_some());
-    let (extent, said) = shown(client.remove(targets(), true, Manner::Whole));
+    let (extent, said) = shown(client.remove(targets(), true, BatchMode::AllOrNothing));
     assert_eq!((extent, said), (Extent::Each, vec!["Deleted".to_owned(), "Skipped".to_owned()]));
 }
 
@@ -157,7 +157,7 @@ fn what_several_transactions_could_not_finish_is_said_object_by_object() {
         });
     };
     meddle(&spy);
-    let batch = client.write(objects(), Mode::Create, Manner::Whole, None);
+    let batch = client.write(objects(), Mode::Create, BatchMode::AllOrNothing, None);
     let (extent, said) = shown(batch);
     assert_eq!(extent, Extent::Part);
     assert_eq!(said[..2], ["Created", "Created"]);
@@ -214,10 +214,10 @@ fn warnings_that_are_errors_keep_all_back_or_only_their_object() {
     let before = content(&spy);
     let strict = |_: usize, done: &Done| !done.notes.is_empty();
     let objects = || vec![doubtful.clone(), hep("h2")];
-    let batch = client.write(objects(), Mode::Apply, Manner::Whole, Some(&strict));
+    let batch = client.write(objects(), Mode::Apply, BatchMode::AllOrNothing, Some(&strict));
     assert_eq!((batch.extent, content(&spy)), (Extent::Nothing, before));
     assert!(matches!(&batch.outcomes[0].result, Err(ClientError::Warned { notes }) if notes.len() == 1));
-    let batch = client.write(objects(), Mode::Apply, Manner::KeepGoing, Some(&strict));
+    let batch = client.write(objects(), Mode::Apply, BatchMode::KeepGoing, Some(&strict));
     let done: Vec<bool> = batch.outcomes.iter().map(|outcome| outcome.result.is_ok()).collect();
     assert_eq!(done, [false, true]);
 }

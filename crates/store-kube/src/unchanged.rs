@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tortie_store::{Position, Revision, Selection};
 
 use crate::client::{Call, Trouble};
-use crate::item::Manner;
+use crate::item::Decoder;
 use crate::runtime::runtime;
 use crate::shared::Shared;
 use crate::source::Source;
@@ -17,26 +17,26 @@ use crate::source::Source;
 /// Whether no object of any resource changed after the first position up to the second. No where that is not known.
 pub(crate) async fn between(
     shared: &Shared,
-    manner: &Manner,
+    decoder: &Decoder,
     after: &Position,
     until: &Position,
 ) -> Result<bool, Trouble> {
     let mut tasks = JoinSet::new();
-    for source in Source::of(&Selection::default(), manner.group) {
+    for source in Source::of(&Selection::default(), decoder.group) {
         // Whoever watches for a purpose has no part of what it does not need.
         let (Some(after), Some(until)) = (after.part(source.name()), until.part(source.name())) else { continue };
         match after {
             after if after >= until => {}
             after if *after != Revision::default() => {
-                let path = source.path(manner.group, None);
+                let path = source.path(decoder.group, None);
                 let (shared, after) = (shared.clone(), after.clone());
                 tasks.spawn_on(async move { one(&shared, &path, &after).await }, runtime().handle());
             }
             _ => return Ok(false),
         }
     }
-    while let Some(quiet) = tasks.join_next().await {
-        match quiet.map_err(|error| Trouble::Away(error.to_string()))? {
+    while let Some(unchanged) = tasks.join_next().await {
+        match unchanged.map_err(|error| Trouble::Away(error.to_string()))? {
             Ok(true) => {}
             Ok(false) | Err(Trouble::Expired) => return Ok(false),
             Err(trouble) => return Err(trouble),

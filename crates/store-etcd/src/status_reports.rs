@@ -1,17 +1,17 @@
-//! The status reports of agents ([`Paths`]): keys of etcd that hold no objects, some of them with a lease. The paths of objects
+//! The status reports of agents ([`StatusReports`]): keys of etcd that hold no objects, some of them with a lease. The paths of objects
 //! are in `path`.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use tortie_store::{Paths, StoreError};
+use tortie_store::{StatusReports, StoreError};
 
 use crate::path;
 use crate::runtime::wait_for;
 use crate::store::EtcdStore;
 use crate::wire::{DeleteRequest, LeaseGrantRequest, PutRequest, RangeRequest};
 
-impl Paths for EtcdStore {
+impl StatusReports for EtcdStore {
     fn put(&self, path: &str, value: &[u8], time_to_live: Option<Duration>) -> Result<(), StoreError> {
         let (key, value) = (Bytes::copy_from_slice(path.as_bytes()), Bytes::copy_from_slice(value));
         let ttl = time_to_live.map(|time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX).max(1));
@@ -37,7 +37,7 @@ impl Paths for EtcdStore {
         wait_for(delete).map(drop).map_err(|trouble| self.failed(&trouble))
     }
 
-    fn under(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    fn list_values(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         let (key, range_end) = (Bytes::copy_from_slice(prefix.as_bytes()), path::end_of(prefix).into());
         let request = RangeRequest { key, range_end, ..RangeRequest::default() };
         let list = self.connection().call(|member, _| {

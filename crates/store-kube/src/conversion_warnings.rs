@@ -1,4 +1,4 @@
-//! What is left out of objects when they are converted: logged once, and told to whoever asks.
+//! What is left out of objects when they are converted: logged once, and kept for `Store::left_out`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use tortie_api::{Key, Kind};
 
 /// The warnings about each object that were logged last. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Warned(Arc<Mutex<State>>);
+pub(crate) struct ConversionWarnings(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -16,7 +16,7 @@ struct State {
     objects: BTreeMap<Key, (Vec<String>, u64)>,
 }
 
-impl Warned {
+impl ConversionWarnings {
     /// Logs the warnings about an object, if they are others than the last.
     pub(crate) fn log(&self, key: &Key, warnings: &[String]) {
         if self.is_new(key, warnings) {
@@ -29,15 +29,15 @@ impl Warned {
         self.state().objects.remove(key);
     }
 
-    /// A listing begins. Its number is for [`Warned::end`].
-    pub(crate) fn begin(&self) -> u64 {
+    /// A listing begins. Its number is for [`ConversionWarnings::end_listing`].
+    pub(crate) fn begin_listing(&self) -> u64 {
         let mut state = self.state();
         state.listings += 1;
         state.listings
     }
 
     /// A listing of all objects of a kind has ended: those that it did not have do not exist any more.
-    pub(crate) fn end(&self, kind: Kind, listing: u64) {
+    pub(crate) fn end_listing(&self, kind: Kind, listing: u64) {
         self.state().objects.retain(|key, (_, read)| key.kind != kind || *read >= listing);
     }
 
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_warning_is_told_again_only_when_it_has_changed_or_the_object_was_deleted() {
-        let warned = Warned::default();
+        let warnings = ConversionWarnings::default();
         let (one, other) = (Key::cluster(Kind::Node, "a"), Key::cluster(Kind::Node, "b"));
         let (first, second) = (["one".to_owned()], ["two".to_owned()]);
         for (key, warnings, is_new) in [
@@ -91,22 +91,22 @@ mod tests {
             (&one, &[], false),
             (&one, &second, true),
         ] {
-            assert_eq!(warned.is_new(key, warnings), is_new, "{key} {warnings:?}");
+            assert_eq!(warnings.is_new(key, warnings), is_new, "{key} {warnings:?}");
         }
-        assert_eq!(warned.lines(), ["Node(a): two", "Node(b): one"]);
-        warned.forget(&one);
-        assert!(warned.is_new(&one, &second));
+        assert_eq!(warnings.lines(), ["Node(a): two", "Node(b): one"]);
+        warnings.forget(&one);
+        assert!(warnings.is_new(&one, &second));
     }
 
     #[test]
     fn what_a_listing_does_not_have_any_more_is_forgotten() {
-        let warned = Warned::default();
+        let warnings = ConversionWarnings::default();
         let warning = ["w".to_owned()];
         let keys = [Key::cluster(Kind::Node, "a"), Key::cluster(Kind::Node, "b"), Key::cluster(Kind::Tier, "c")];
-        keys.iter().for_each(|key| assert!(warned.is_new(key, &warning)));
-        let listing = warned.begin();
-        assert!(!warned.is_new(&keys[1], &warning));
-        warned.end(Kind::Node, listing);
-        assert_eq!(warned.lines(), ["Node(b): w", "Tier(c): w"]);
+        keys.iter().for_each(|key| assert!(warnings.is_new(key, &warning)));
+        let listing = warnings.begin_listing();
+        assert!(!warnings.is_new(&keys[1], &warning));
+        warnings.end_listing(Kind::Node, listing);
+        assert_eq!(warnings.lines(), ["Node(b): w", "Tier(c): w"]);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::StoreError;
 
 /// A store that keeps values under paths beside its objects. Nothing here is watched or has versions.
-pub trait Paths: Send + Sync {
+pub trait StatusReports: Send + Sync {
     /// Writes a value. With a time to live it is deleted after that time unless it is written again before.
     fn put(&self, path: &str, value: &[u8], time_to_live: Option<Duration>) -> Result<(), StoreError>;
 
@@ -14,7 +14,7 @@ pub trait Paths: Send + Sync {
     fn remove(&self, path: &str) -> Result<(), StoreError>;
 
     /// Every path with this beginning, which ends with `/`, and its value.
-    fn under(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+    fn list_values(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
 }
 
 /// The part of paths that names the region of a node, which need not have one.
