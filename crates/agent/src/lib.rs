@@ -75,7 +75,7 @@ pub use agent::{AgentError, Ended, Options, run};
 pub use cache::Opener;
 pub use dataplane::{NodeDataplane, OpenError};
 pub use kernel_table::{BaseChain, KernelTable, kernel_table, table_exists};
-pub use local_facts::{LocalFacts, LocalFactsError, TablesOfOthers};
+pub use local_facts::{ForeignTables, LocalFacts, LocalFactsError};
 pub use lock::LockError;
 pub use logger::LogFormat;
 pub use uninstall::{UninstallError, Uninstalled, uninstall};

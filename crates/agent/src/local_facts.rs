@@ -40,7 +40,7 @@ pub struct LocalFacts {
 
 /// The tables of other programs.
 #[derive(Debug, Default)]
-pub struct TablesOfOthers {
+pub struct ForeignTables {
     /// Those that were read.
     pub tables: Vec<TableDump>,
     /// Those that could not be read, and why.
@@ -105,10 +105,10 @@ impl LocalFacts {
     }
 
     /// The tables of other programs on the hooks of packets, read when somebody asks and never changed.
-    pub fn tables_of_others() -> Result<TablesOfOthers, LocalFactsError> {
+    pub fn foreign_tables() -> Result<ForeignTables, LocalFactsError> {
         let mut socket = Socket::open()?;
         let own = kernel_table::own();
-        let mut found = TablesOfOthers::default();
+        let mut found = ForeignTables::default();
         for id in dump::table_ids(&mut socket).map_err(LocalFactsError::ReadOthers)? {
             if id == own || !matches!(id.family, Family::Inet | Family::Ipv4 | Family::Ipv6) {
                 continue;

@@ -21,8 +21,8 @@ use tortie_store::{Listing, Selection};
 use crate::ask::Agent;
 use crate::author::author;
 use crate::in_force::{self, Purpose, Sources, Wanted};
-use crate::judged::judging_host;
 use crate::session::Session;
+use crate::snapshot::judging_host;
 use crate::ssh::{Origin, SshConnection, origin};
 use crate::store::Link;
 
@@ -147,19 +147,19 @@ fn find_losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Se
             None
         }
     };
-    let ground = match &sources.ground {
-        Some(ground) => ground.clone(),
+    let local_facts = match &sources.local_facts {
+        Some(local_facts) => local_facts.clone(),
         None => LocalFacts::read(&LocalSources { env: std::env::vars().collect(), file: FELIX_CONFIG.into() })?,
     };
     let sides = [before, after].map(|listing| {
         let mut in_force = sources.in_force(listing);
-        ground.apply_settings(&mut in_force);
+        local_facts.apply_settings(&mut in_force);
         in_force.snapshot
     });
     let mut found = Vec::new();
     if let Some(ssh) = &ssh {
-        match is_here(&ground, ssh) {
-            true => found.extend(lost_ssh(&ground, &sides, ssh)),
+        match is_here(&local_facts, ssh) {
+            true => found.extend(lost_ssh(&local_facts, &sides, ssh)),
             false => session.terminal.note(format_args!(
                 "the lock-out guard did not look: {}, which SSH connected to, is no address of this machine",
                 ssh.server
@@ -179,23 +179,23 @@ fn find_losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Se
             port: server.port,
             interface: None,
         };
-        let loss = ask(&ground, &sides, &connection)?;
+        let loss = ask(&local_facts, &sides, &connection)?;
         Some(format!("cut the agent off from {} ({})", server.name, denied(&loss)))
     }));
     Ok(found)
 }
 
 /// Whether the address that SSH connected to is one of this machine's.
-fn is_here(ground: &LocalFacts, ssh: &SshConnection) -> bool {
-    let has = ground.interfaces.iter().any(|(_, addresses)| addresses.contains(&ssh.server));
-    let leads = || ground.machine.as_ref().and_then(|machine| machine.leads(ssh.server));
+fn is_here(local_facts: &LocalFacts, ssh: &SshConnection) -> bool {
+    let has = local_facts.interfaces.iter().any(|(_, addresses)| addresses.contains(&ssh.server));
+    let leads = || local_facts.machine.as_ref().and_then(|machine| machine.leads(ssh.server));
     has || ssh.interface.is_some()
         || ssh.server.is_loopback()
         || leads().is_some_and(|one| one.kind == RouteKind::Local)
 }
 
 /// The next SSH connection, if it is lost: `lock out 198.51.100.7 → tcp/2222 (denied by ...)`.
-fn lost_ssh(ground: &LocalFacts, sides: &[Snapshot; 2], ssh: &SshConnection) -> Option<String> {
+fn lost_ssh(local_facts: &LocalFacts, sides: &[Snapshot; 2], ssh: &SshConnection) -> Option<String> {
     let connection = Connection {
         direction: Direction::Ingress,
         peer: ssh.client,
@@ -204,13 +204,13 @@ fn lost_ssh(ground: &LocalFacts, sides: &[Snapshot; 2], ssh: &SshConnection) -> 
         port: ssh.server_port,
         interface: ssh.interface.clone(),
     };
-    let loss = ask(ground, sides, &connection)?;
+    let loss = ask(local_facts, sides, &connection)?;
     Some(format!("lock out {} → tcp/{} ({})", ssh.client, ssh.server_port, denied(&loss)))
 }
 
-fn ask(ground: &LocalFacts, [before, after]: &[Snapshot; 2], connection: &Connection) -> Option<Loss> {
-    let host = judging_host(ground);
-    lost(before, after, ThisMachine { host: &host, machine: ground.machine.as_ref() }, connection)
+fn ask(local_facts: &LocalFacts, [before, after]: &[Snapshot; 2], connection: &Connection) -> Option<Loss> {
+    let host = judging_host(local_facts);
+    lost(before, after, ThisMachine { host: &host, machine: local_facts.machine.as_ref() }, connection)
 }
 
 /// `denied by the end of tier default, ingress of web1-eth0 on web1`.

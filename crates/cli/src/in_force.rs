@@ -15,7 +15,7 @@ use tortie_store::{Listing, Position, Selection, Stored};
 use tortie_sync::{InForce, Version};
 
 use crate::ask::Agent;
-use crate::enforced;
+use crate::enforcement_warning;
 use crate::session::Session;
 use crate::store::Link;
 
@@ -63,7 +63,7 @@ pub(crate) struct Sources {
     /// The last valid versions of those that cannot be read.
     last_valid: BTreeMap<Key, Version>,
     /// What the agent of this machine knows beside the store: the interfaces, and the settings of the machine.
-    pub(crate) ground: Option<LocalFacts>,
+    pub(crate) local_facts: Option<LocalFacts>,
     /// Whether the agent of this machine has received what was read of the store.
     pub(crate) is_received: bool,
     /// The position of the store that is in the kernel, where the agent enforces its own copy of the store.
@@ -85,7 +85,7 @@ pub(crate) struct Sources {
 pub(crate) fn load(link: &Link, wanted: Wanted, agent: &Agent, session: &mut Session) -> anyhow::Result<Sources> {
     let sources = sources(link, wanted, agent)?;
     if let Some(note) = &sources.not_enforced {
-        session.terminal.note(enforced::warning(note));
+        session.terminal.note(enforcement_warning::warning(note));
     } else if let Basis::Unknown(error) = &sources.basis {
         session.terminal.note(format_args!("{error}; this is answered from the store alone"));
     }
@@ -98,7 +98,7 @@ pub(crate) fn load(link: &Link, wanted: Wanted, agent: &Agent, session: &mut Ses
 /// The same in silence, with the time that a command has for the agent.
 pub(crate) fn sources(link: &Link, wanted: Wanted, agent: &Agent) -> anyhow::Result<Sources> {
     let mut sources = if_enforced(link, wanted, agent)?;
-    match enforced::off_note().filter(|_| !wanted.from_store) {
+    match enforcement_warning::off_note().filter(|_| !wanted.from_store) {
         Some(note) if wanted.purpose == Purpose::Answer => sources.deviations.insert(0, note),
         Some(note) => sources.not_enforced = Some(note),
         None => {}
@@ -144,10 +144,12 @@ fn if_enforced(link: &Link, wanted: Wanted, agent: &Agent) -> anyhow::Result<Sou
 fn without_agent(listing: Listing, error: AskError, purpose: Purpose, notes: Vec<String>) -> Sources {
     let mut sources = Sources { listing, notes, ..Sources::default() };
     match (purpose, error) {
-        (Purpose::Answer, AskError::Nobody(_)) => sources.notes.extend(enforced::left_behind().map(str::to_owned)),
+        (Purpose::Answer, AskError::Nobody(_)) => {
+            sources.notes.extend(enforcement_warning::left_behind().map(str::to_owned))
+        }
         (Purpose::Answer, error) => sources.basis = Basis::Unknown(error),
         (Purpose::Change | Purpose::Apply, error) => {
-            sources.not_enforced = enforced::without_agent(&error);
+            sources.not_enforced = enforcement_warning::without_agent(&error);
             if !matches!(error, AskError::Nobody(_)) {
                 sources.basis = Basis::Unknown(error);
             }
@@ -175,7 +177,7 @@ fn answered(
     let is_change = purpose != Purpose::Answer;
     let why = deviation(&listing, &state);
     if is_change {
-        sources.not_enforced = enforced::of_agent(&state.store, name);
+        sources.not_enforced = enforcement_warning::of_agent(&state.store, name);
         // What the agent has in force of another store says nothing about this one.
         if !matches!(state.store.state, StoreState::Waiting | StoreState::InSync | StoreState::Lost | StoreState::Stale)
         {
@@ -190,7 +192,7 @@ fn answered(
         (Some(why), false) => sources.notes.push(why),
         (None, _) => {}
     }
-    sources.ground = Some(state.local_facts);
+    sources.local_facts = Some(state.local_facts);
     match state.objects {
         Objects::Copy(position) if !is_change => {
             sources.listing = Listing { position, items: copy };
@@ -200,7 +202,7 @@ fn answered(
         Objects::Copy(_) => {}
         Objects::Same => sources.is_received = true,
         Objects::OtherStore => {
-            sources.ground = None;
+            sources.local_facts = None;
             sources.basis = Basis::Store;
             sources.agent_follows_another = true;
         }
@@ -274,8 +276,8 @@ impl Sources {
     /// What these sources put in force, when the objects are those of a listing: their own, or that of a preview.
     pub(crate) fn in_force(&self, listing: &Listing) -> InForce {
         let mut in_force = InForce::from_stored(&listing.items, listing.position.clone(), &self.last_valid);
-        if let Some(ground) = &self.ground {
-            ground.apply_settings(&mut in_force);
+        if let Some(local_facts) = &self.local_facts {
+            local_facts.apply_settings(&mut in_force);
         }
         in_force
     }

@@ -13,7 +13,7 @@ use tortie_diff::{DefaultChange, ObjectChange, ObjectWord, Verdicts, defaults, o
 use tortie_store::{Listing, Stored};
 
 use crate::in_force::Sources;
-use crate::judged::{judging_host, topology};
+use crate::snapshot::{judging_host, topology};
 use connections::Lost;
 pub(crate) use connections::Open;
 use effects::NoEffect;
@@ -38,9 +38,9 @@ impl Meaning {
     /// Of a change from one content of a store to another.
     pub(crate) fn of(sources: &Sources, before: &Listing, after: &Listing, open: Open) -> Self {
         let [old, new] = [before, after].map(|listing| sources.in_force(listing).snapshot);
-        let ground = sources.ground.as_ref();
-        let host = ground.map(judging_host);
-        let idle = [&old, &new].map(|side| effects::placement(side, ground));
+        let local_facts = sources.local_facts.as_ref();
+        let host = local_facts.map(judging_host);
+        let idle = [&old, &new].map(|side| effects::placement(side, local_facts));
         let [idle_before, idle_after] = idle.each_ref().map(|idle| idle.keys().cloned().collect());
         let nowhere =
             [&old, &new].into_iter().zip(&idle).flat_map(|(side, idle)| effects::nowhere(side, idle)).collect();
@@ -51,9 +51,9 @@ impl Meaning {
         };
         // What a store keeps about itself is no change of anybody's.
         objects.retain(|change| !is_own(change));
-        let lost = ground.filter(|_| !objects.is_empty()).map_or_else(Vec::new, |ground| {
-            let [before, after] = [&old, &new].map(|side| topology(side, Some(ground)));
-            open.lost(&before, &after, ground)
+        let lost = local_facts.filter(|_| !objects.is_empty()).map_or_else(Vec::new, |local_facts| {
+            let [before, after] = [&old, &new].map(|side| topology(side, Some(local_facts)));
+            open.lost(&before, &after, local_facts)
         });
         let (without_effect, mut notes) = effects::without([&old, &new], idle.each_ref());
         notes.extend(open.note);

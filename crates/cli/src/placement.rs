@@ -10,9 +10,9 @@ use tortie_store::Selection;
 use tortie_sync::InForce;
 
 use crate::ask::Agent;
-use crate::judged::topology;
 use crate::relations::nodes::nearest;
 use crate::session::Session;
+use crate::snapshot::topology;
 use crate::store::Link;
 
 /// Warns of those of these objects that are host endpoints and govern no interface. Silent where no agent answers, because
@@ -35,20 +35,20 @@ pub(crate) fn warn(
     if state.objects == Objects::OtherStore {
         return;
     }
-    let ground = state.local_facts;
+    let local_facts = state.local_facts;
     let mut in_force = InForce::from_stored(&listing.items, listing.position.clone(), &BTreeMap::new());
-    ground.apply_settings(&mut in_force);
+    local_facts.apply_settings(&mut in_force);
     let endpoints = &in_force.snapshot.host_endpoints;
-    let topology = topology(&in_force.snapshot, Some(&ground));
-    let is_of_store = in_force.snapshot.nodes.contains_key(&ground.node)
-        || endpoints.values().any(|endpoint| endpoint.node == ground.node);
+    let topology = topology(&in_force.snapshot, Some(&local_facts));
+    let is_of_store = in_force.snapshot.nodes.contains_key(&local_facts.node)
+        || endpoints.values().any(|endpoint| endpoint.node == local_facts.node);
     for endpoint in endpoints.values() {
         let Some(idle) = placement::idle(&topology, endpoint) else {
             // Of a node that the store tells of it was said before the write.
-            if !is_of_store && names.contains(&endpoint.name) && is_near(&endpoint.node, &ground.node) {
+            if !is_of_store && names.contains(&endpoint.name) && is_near(&endpoint.node, &local_facts.node) {
                 session.terminal.note(format_args!(
                     "warning[unknown-node]: hostendpoint/{} is on {}, a node that is not known; did you mean {}, the node of this machine?",
-                    endpoint.name, endpoint.node, ground.node
+                    endpoint.name, endpoint.node, local_facts.node
                 ));
             }
             continue;

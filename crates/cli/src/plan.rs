@@ -41,7 +41,7 @@ impl Plan {
 
     /// What the change means.
     pub(crate) fn meaning(&self) -> anyhow::Result<Meaning> {
-        let open = Open::of_this_machine(self.sources.ground.as_ref());
+        let open = Open::of_this_machine(self.sources.local_facts.as_ref());
         Ok(Meaning::of(&self.sources, &self.sources.listing, &self.after()?, open))
     }
 }

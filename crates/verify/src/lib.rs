@@ -20,8 +20,8 @@
 
 mod boundaries;
 mod desired;
+pub mod foreign_tables;
 mod governed;
-pub mod others;
 mod probes;
 mod report;
 mod sentences;

@@ -10,7 +10,7 @@ use tortie_nft::wire::Attrs;
 use tortie_nft::{Expr, Rule};
 use tortie_policy::packet::Transport;
 
-use crate::others::is_named;
+use crate::foreign_tables::is_named;
 
 /// `NFTA_TARGET_NAME`, `NFTA_MATCH_NAME`.
 const NAME: u16 = 1;

@@ -17,7 +17,7 @@ use crate::batch::{self, Count, Kept};
 use crate::calico::{self, Tally};
 use crate::confirm::ConfirmArgs;
 use crate::diagnose;
-use crate::enforced;
+use crate::enforcement_warning;
 use crate::guard::{Guard, GuardArgs};
 use crate::input::{Item, Manifests};
 use crate::meaning::Meaning;
@@ -236,7 +236,7 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
     args.confirm.announce(&link, session)?;
     // What is unchanged in the store need not be in force either.
     if !args.dry_run && extent != Extent::Nothing && fates.iter().any(|fate| fate.result.is_ok()) {
-        enforced::warn(&link, &agent, session);
+        enforcement_warning::warn(&link, &agent, session);
     }
     Ok(exit)
 }

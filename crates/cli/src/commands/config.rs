@@ -41,7 +41,7 @@ pub(crate) fn run(args: &ConfigArgs, session: &mut Session) -> anyhow::Result<Ex
         true => Sources::default(),
         false => in_force::sources(&link, Wanted { from_store: false, purpose: Purpose::Answer }, &agent)?,
     };
-    let is_told = sources.ground.is_some();
+    let is_told = sources.local_facts.is_some();
     for why in &sources.deviations {
         session.terminal.note(why);
     }
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &ConfigArgs, session: &mut Session) -> anyhow::Result<Ex
     if !is_told && agent.runs() {
         anyhow::bail!("the agent of this machine follows another store; name that one to see its settings");
     }
-    let facts = match &sources.ground {
+    let facts = match &sources.local_facts {
         Some(facts) => facts.clone(),
         None => {
             let env =

@@ -11,7 +11,7 @@ use crate::batch::{self, Count, Kept};
 use crate::calico::{self, Tally};
 use crate::confirm::ConfirmArgs;
 use crate::diagnose;
-use crate::enforced;
+use crate::enforcement_warning;
 use crate::guard::{Guard, GuardArgs};
 use crate::input::Manifests;
 use crate::names;
@@ -170,7 +170,7 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
             None if args.dry_run => {}
             None => {
                 args.confirm.announce(&link, session)?;
-                enforced::warn(&link, &agent, session);
+                enforcement_warning::warn(&link, &agent, session);
             }
         }
     }

@@ -14,10 +14,10 @@ use tortie_agent::LocalFacts;
 use tortie_explain::{AskError, Question, State, Topology, What, json, suggest, text, trace};
 
 use crate::args::Format;
-use crate::judged::JudgedArgs;
-use crate::others;
+use crate::foreign_tables;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
+use crate::snapshot::SnapshotArgs;
 use crate::target;
 
 /// Arguments of `explain`.
@@ -34,7 +34,7 @@ pub(crate) struct ExplainArgs {
     #[arg(value_name = "PROTOCOL/PORT")]
     what: Option<String>,
     #[command(flatten)]
-    judged: JudgedArgs,
+    snapshot: SnapshotArgs,
     /// The node that the packet passes, when neither end is on one; the node of a workload that is not there yet
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
@@ -89,9 +89,9 @@ fn explain(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
     {
         return Err(Usage(format!("FROM and TO are needed before {what}: `tortie explain FROM TO {what}`")).into());
     }
-    let answered = args
-        .judged
-        .topology("explain", session, |topology, ground, session| Ok(answer(args, topology, ground, session)?))?;
+    let answered = args.snapshot.topology("explain", session, |topology, local_facts, session| {
+        Ok(answer(args, topology, local_facts, session)?)
+    })?;
     Ok(answered.unwrap_or(Exit::Unanswered))
 }
 
@@ -109,7 +109,7 @@ fn ends(args: &ExplainArgs) -> impl Iterator<Item = &String> {
 fn answer(
     args: &ExplainArgs,
     topology: &Topology<'_>,
-    ground: Option<&LocalFacts>,
+    local_facts: Option<&LocalFacts>,
     session: &mut Session,
 ) -> Result<Exit, AskError> {
     let snapshot = topology.snapshot();
@@ -119,10 +119,10 @@ fn answer(
     about::refuse_policies(ends(args))?;
     let question = question(args, topology)?;
     if args.log.is_none() && (args.what.is_none() || question.from.is_many() || question.to.is_many()) {
-        return reach::answer(args, topology, &question, ground, session);
+        return reach::answer(args, topology, &question, local_facts, session);
     }
     let mut answer = trace(topology, &question)?;
-    others::look(&mut answer, ground, args.judged.offline);
+    foreign_tables::look(&mut answer, local_facts, args.snapshot.offline);
     match args.output {
         Format::Json => session.terminal.line(format_args!("{:#}", json::render(snapshot, &answer))),
         Format::Text if args.quiet => session.terminal.line(text::verdict_line(snapshot, &answer)),

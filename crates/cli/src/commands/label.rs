@@ -7,7 +7,7 @@ use tortie_client::{ClientError, LabelChange};
 use crate::args::Place;
 use crate::ask::Agent;
 use crate::diagnose;
-use crate::enforced;
+use crate::enforcement_warning;
 use crate::guard::{Guard, GuardArgs};
 use crate::namespace::{self, Wanted};
 use crate::plan::Writer;
@@ -90,7 +90,7 @@ pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exi
         Ok(done) => {
             super::tell(&key, &done, &writer, args.dry_run, session)?;
             if !args.dry_run {
-                enforced::warn(&link, &agent, session);
+                enforcement_warning::warn(&link, &agent, session);
             }
             Ok(if args.dry_run && !guard.would_allow(session, client) { Exit::Refused } else { Exit::Done })
         }

@@ -23,11 +23,11 @@ use crate::args::{Files, Format, Place};
 use crate::ask::Agent;
 use crate::commands::apply;
 use crate::in_force::{self, Purpose, Sources, Wanted};
-use crate::judged::topology;
 use crate::plan::Plan;
 use crate::relations::World;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
+use crate::snapshot::topology;
 use crate::store::Link;
 use report::Report;
 
@@ -71,7 +71,7 @@ fn lint(args: &LintArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let in_force = sources.in_force(&listing);
     let objects = listing.items.iter().filter(|stored| !is_own(&stored.key)).count();
     of_objects(listing, &mut found)?;
-    of_world(&in_force, sources.ground.as_ref(), &mut found);
+    of_world(&in_force, sources.local_facts.as_ref(), &mut found);
     let report = Report::new(objects, found, &args.allow);
     match args.output {
         Format::Text => session.terminal.print(&report.text()),
@@ -123,7 +123,7 @@ fn of_objects(listing: Listing, found: &mut Warnings) -> anyhow::Result<()> {
 }
 
 /// The warnings about what all objects mean together.
-fn of_world(in_force: &InForce, ground: Option<&LocalFacts>, found: &mut Warnings) {
+fn of_world(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Warnings) {
     let snapshot = &in_force.snapshot;
     let world = World::new(snapshot, snapshot.nodes.keys().cloned().collect());
     let keys: Vec<&Key> = found.keys().collect();
@@ -155,8 +155,8 @@ fn of_world(in_force: &InForce, ground: Option<&LocalFacts>, found: &mut Warning
         let key = Key::cluster(Kind::FelixConfiguration, name);
         found.entry(key).or_default().push(Problem::warning("unreadable", Path::root(), why.to_string()));
     }
-    if ground.is_some() {
-        of_places(in_force, ground, found);
+    if local_facts.is_some() {
+        of_places(in_force, local_facts, found);
     }
 }
 
@@ -176,8 +176,8 @@ fn of_policy(doubt: Doubt) -> Problem {
 }
 
 /// Host endpoints that govern no interface of this machine, as its agent sees it.
-fn of_places(in_force: &InForce, ground: Option<&LocalFacts>, found: &mut Warnings) {
-    for (name, idle) in placement::all_idle(&topology(&in_force.snapshot, ground)) {
+fn of_places(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Warnings) {
+    for (name, idle) in placement::all_idle(&topology(&in_force.snapshot, local_facts)) {
         let warnings = found.entry(Key::cluster(Kind::HostEndpoint, &name)).or_default();
         let is_told = |code| warnings.iter().any(|one| one.severity == Severity::Warning(code));
         if !is_told("same-interface") && !is_told("unknown-node") {

@@ -13,7 +13,7 @@ use tortie_api::duration;
 
 use crate::args::Format;
 use crate::ask::{Agent, Waited};
-use crate::enforced;
+use crate::enforcement_warning;
 use crate::report::{Exit, counted};
 use crate::session::Session;
 use crate::store::Link;
@@ -95,7 +95,7 @@ fn status(agent: &Agent) -> anyhow::Result<Box<Status>> {
 /// Says what of tortie exists in the kernel where no agent runs. What becomes of packets is not looked at.
 fn without_agent(args: &StatusArgs, error: &anyhow::Error, session: &mut Session) -> anyhow::Result<()> {
     let reason = format!("{error:#}");
-    let off = enforced::off();
+    let off = enforcement_warning::off();
     if let (Some(off), Format::Text) = (&off, args.output) {
         session.terminal.line(format_args!("{off}: NO policy is enforced, also once an agent runs"));
     }

@@ -11,9 +11,9 @@ use clap::{Args, ValueEnum};
 use tortie_explain::Topology;
 use tortie_explain::claim::{self, Counterexample};
 
-use crate::judged::JudgedArgs;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
+use crate::snapshot::SnapshotArgs;
 
 /// Arguments of `test`.
 #[derive(Args, Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct TestArgs {
     #[arg(value_name = "FILE", required = true, value_hint = clap::ValueHint::FilePath)]
     tests: Vec<String>,
     #[command(flatten)]
-    judged: JudgedArgs,
+    snapshot: SnapshotArgs,
     /// How the results are written
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: TestFormat,
@@ -68,7 +68,7 @@ pub(crate) fn run(args: &TestArgs, session: &mut Session) -> anyhow::Result<Exit
 fn test(args: &TestArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let files = args.tests.iter().map(|name| Ok((name.as_str(), read(name)?)));
     let files: Vec<(&str, String)> = files.collect::<anyhow::Result<_>>()?;
-    let tested = args.judged.topology("test", session, |topology, _, _| {
+    let tested = args.snapshot.topology("test", session, |topology, _, _| {
         Ok(files.iter().flat_map(|(name, text)| check(topology, name, text)).collect::<Vec<_>>())
     })?;
     let Some(tested) = tested else { return Ok(Exit::Unanswered) };

@@ -10,7 +10,7 @@ use tortie_store::{Act, Op, Overlay, Selection, Stopped, Store, Stored, Write};
 use crate::args::Place;
 use crate::ask::Agent;
 use crate::commands::history::revisions;
-use crate::enforced;
+use crate::enforcement_warning;
 use crate::guard::{Guard, GuardArgs};
 use crate::in_force::{Purpose, Wanted};
 use crate::plan::Plan;
@@ -120,7 +120,7 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
         }
     }
     if !args.dry_run {
-        enforced::warn(&link, &agent, session);
+        enforcement_warning::warn(&link, &agent, session);
     }
     Ok(Exit::Done)
 }

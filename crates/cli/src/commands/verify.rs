@@ -52,7 +52,7 @@ pub(crate) struct VerifyArgs {
 
 /// What was found out.
 struct Found {
-    ground: LocalFacts,
+    local_facts: LocalFacts,
     report: Report,
     /// Whether the agent said what is in force.
     by_agent: bool,
@@ -105,14 +105,14 @@ fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
                 Waited { kernel: Err(missing), .. } => behind = Some(missing),
             }
         }
-        let ground = match &sources.ground {
-            Some(ground) => ground.clone(),
+        let local_facts = match &sources.local_facts {
+            Some(local_facts) => local_facts.clone(),
             None => local_ground(&agent)?,
         };
         let in_force = sources.in_force(&sources.listing);
         sources.deviations.extend(behind.clone());
         let deviations = sources.all_deviations(&in_force);
-        let report = ground.verify(in_force, args.most)?;
+        let report = local_facts.verify(in_force, args.most)?;
         // What was written in between explains a difference, and so does an interface that changed: a difference beside a
         // running agent must be found twice.
         let changed = || sources.is_received && link.position().is_ok_and(|now| now != position);
@@ -127,7 +127,7 @@ fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
                 });
             }
             let by_agent = matches!(sources.basis, Basis::Agent);
-            return Ok(Found { ground, report, by_agent, deviations });
+            return Ok(Found { local_facts, report, by_agent, deviations });
         }
     }
 }
@@ -135,7 +135,7 @@ fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
 /// What the agent of this machine stands on; without one, what it would stand on.
 fn local_ground(agent: &Agent) -> anyhow::Result<LocalFacts> {
     match agent.ask(&Request::LocalFacts) {
-        Ok(Reply::LocalFacts(ground)) => Ok(*ground),
+        Ok(Reply::LocalFacts(local_facts)) => Ok(*local_facts),
         _ => Ok(LocalFacts::read(&LocalSources { env: std::env::vars().collect(), file: FELIX_CONFIG.into() })?),
     }
 }

@@ -46,8 +46,8 @@ impl fmt::Display for Lost {
 
 impl Open {
     /// What the kernel tracks. Only where the agent of this machine tells of its interfaces, without which nothing can be judged.
-    pub(crate) fn of_this_machine(ground: Option<&LocalFacts>) -> Self {
-        if ground.is_none() {
+    pub(crate) fn of_this_machine(local_facts: Option<&LocalFacts>) -> Self {
+        if local_facts.is_none() {
             return Self::default();
         }
         match tracked(MOST + 1) {
@@ -65,10 +65,10 @@ impl Open {
     }
 
     /// Those that are allowed as new ones before the change, and denied after it.
-    pub(super) fn lost(&self, before: &Topology<'_>, after: &Topology<'_>, ground: &LocalFacts) -> Vec<Lost> {
+    pub(super) fn lost(&self, before: &Topology<'_>, after: &Topology<'_>, local_facts: &LocalFacts) -> Vec<Lost> {
         let mut found: BTreeMap<(u8, IpAddr, SocketAddr), (usize, String)> = BTreeMap::new();
         for one in &self.connections {
-            let question = question(one, ground);
+            let question = question(one, local_facts);
             let Ok(answer) = trace(after, &question) else { continue };
             if answer.allowed() || trace(before, &question).is_ok_and(|answer| !answer.allowed()) {
                 continue;
@@ -88,8 +88,8 @@ impl Open {
 }
 
 /// The question whether a connection could be opened now.
-fn question(one: &Tracked, ground: &LocalFacts) -> Question {
-    let is_own = |address: IpAddr| ground.host().links.iter().any(|link| link.addresses.contains(&address));
+fn question(one: &Tracked, local_facts: &LocalFacts) -> Question {
+    let is_own = |address: IpAddr| local_facts.host().links.iter().any(|link| link.addresses.contains(&address));
     let is_through = !is_own(one.from.ip()) && !is_own(one.answers.ip());
     let what = match Protocol::from_number(one.protocol) {
         Ok(protocol) => What::Port(protocol, one.to.port()),
@@ -99,7 +99,7 @@ fn question(one: &Tracked, ground: &LocalFacts) -> Question {
         from: EndSpec::Address(one.from.ip()),
         to: EndSpec::Address(one.to.ip()),
         what,
-        node: is_through.then(|| ground.node.clone()),
+        node: is_through.then(|| local_facts.node.clone()),
         in_interface: None,
         out_interface: None,
         source_port: Some(one.from.port()),

@@ -8,7 +8,7 @@ use tortie_explain::placement::{self, Idle};
 use tortie_explain::policy::unused_rules;
 use tortie_policy::{EndpointId, Policy, PolicyId, Snapshot};
 
-use crate::judged::topology;
+use crate::snapshot::topology;
 
 /// Of more workload endpoints it is not looked at whether they are in force, and of more policies whether their rules can match.
 const MOST: usize = 100;
@@ -25,8 +25,8 @@ pub(crate) struct NoEffect {
 }
 
 /// The host endpoints that govern no interface.
-pub(super) fn placement(snapshot: &Snapshot, ground: Option<&tortie_agent::LocalFacts>) -> Placement {
-    placement::all_idle(&topology(snapshot, ground))
+pub(super) fn placement(snapshot: &Snapshot, local_facts: Option<&tortie_agent::LocalFacts>) -> Placement {
+    placement::all_idle(&topology(snapshot, local_facts))
 }
 
 /// The nodes of endpoints that are on one which is not known.

@@ -6,7 +6,7 @@ use tortie_explain::{AskError, Question, Topology, json};
 
 use super::ExplainArgs;
 use crate::args::Format;
-use crate::others;
+use crate::foreign_tables;
 use crate::report::Exit;
 use crate::session::Session;
 
@@ -16,13 +16,13 @@ pub(super) fn answer(
     args: &ExplainArgs,
     topology: &Topology<'_>,
     question: &Question,
-    ground: Option<&LocalFacts>,
+    local_facts: Option<&LocalFacts>,
     session: &mut Session,
 ) -> Result<Exit, AskError> {
     let what = args.what.is_some().then(|| reach::named(topology, question, &question.what)).transpose()?;
     let question = Question { what: what.clone().unwrap_or_else(|| question.what.clone()), ..question.clone() };
     let mut found = reach::reach(topology, &question, what.as_ref())?;
-    others::left_out(&mut found, ground, args.judged.offline);
+    foreign_tables::left_out(&mut found, local_facts, args.snapshot.offline);
     match args.output {
         Format::Json => session.terminal.line(json::reach(&found)),
         Format::Text => {

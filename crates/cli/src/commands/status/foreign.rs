@@ -4,9 +4,9 @@
 use std::fmt::Write;
 
 use serde_json::{Value, json};
-use tortie_agent::{LocalFacts, TablesOfOthers};
+use tortie_agent::{ForeignTables, LocalFacts};
 use tortie_nft::{Hook, Policy};
-use tortie_verify::others::{OthersChain, base_chains};
+use tortie_verify::foreign_tables::{ForeignChain, base_chains};
 
 use crate::args::Format;
 use crate::report::{Exit, counted};
@@ -14,14 +14,14 @@ use crate::session::Session;
 
 /// Prints them. Needs no agent.
 pub(super) fn run(output: Format, session: &mut Session) -> anyhow::Result<Exit> {
-    let tables = match LocalFacts::tables_of_others() {
+    let tables = match LocalFacts::foreign_tables() {
         Ok(tables) => tables,
         Err(error) => {
             session.terminal.fail(&error.into());
             return Ok(Exit::Unanswered);
         }
     };
-    let mut chains: Vec<OthersChain> = tables.tables.iter().flat_map(base_chains).collect();
+    let mut chains: Vec<ForeignChain> = tables.tables.iter().flat_map(base_chains).collect();
     chains.sort_by_key(|chain| (order(chain.base.hook), chain.base.priority));
     match output {
         Format::Json => session.terminal.line(format_args!("{:#}", as_json(&chains, &tables))),
@@ -42,8 +42,8 @@ fn policy(policy: Policy) -> &'static str {
     }
 }
 
-fn as_json(chains: &[OthersChain], tables: &TablesOfOthers) -> Value {
-    let chain = |one: &OthersChain| {
+fn as_json(chains: &[ForeignChain], tables: &ForeignTables) -> Value {
+    let chain = |one: &ForeignChain| {
         json!({
             "table": one.table, "dormant": one.dormant, "chain": one.name, "type": one.base.kind.name(),
             "hook": one.base.hook.name(), "priority": one.base.priority, "policy": policy(one.base.policy),
@@ -58,7 +58,7 @@ fn as_json(chains: &[OthersChain], tables: &TablesOfOthers) -> Value {
     })
 }
 
-fn text(chains: &[OthersChain], tables: &TablesOfOthers) -> String {
+fn text(chains: &[ForeignChain], tables: &ForeignTables) -> String {
     let mut text = String::new();
     if chains.is_empty() && tables.unread.is_empty() && tables.legacy.is_empty() {
         return "no other program has a chain on the hooks of IPv4 and IPv6 packets\n".to_owned();
@@ -92,7 +92,7 @@ fn text(chains: &[OthersChain], tables: &TablesOfOthers) -> String {
 }
 
 /// What a chain can do, in words.
-fn does(one: &OthersChain) -> String {
+fn does(one: &ForeignChain) -> String {
     let list = |all: &std::collections::BTreeSet<String>| all.iter().cloned().collect::<Vec<_>>().join(", ");
     let mut parts = Vec::new();
     if one.dormant {

@@ -10,7 +10,7 @@ use super::text::sentence;
 const NOT_LOOKED_AT: [&str; 3] = ["tables of other programs", "translations by other programs", "use of limits"];
 
 pub(super) fn render(found: &Found) -> Value {
-    let Found { ground, report, by_agent, deviations } = found;
+    let Found { local_facts, report, by_agent, deviations } = found;
     let differences: Vec<_> = report
         .differences
         .iter()
@@ -30,7 +30,7 @@ pub(super) fn render(found: &Found) -> Value {
         .collect();
     let compared = &report.compared;
     json!({
-        "node": ground.node,
+        "node": local_facts.node,
         "table": report.table,
         "endpoints": report.endpoints,
         "probes": report.probes,

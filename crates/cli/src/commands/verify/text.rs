@@ -13,11 +13,11 @@ const NOT_LOOKED_AT: &str =
     "not looked at: tables of other programs and what they translate, how much of a rate or connection limit is used";
 
 pub(super) fn show(found: &Found, session: &mut Session) {
-    let Found { ground, report, deviations, .. } = found;
+    let Found { local_facts, report, deviations, .. } = found;
     for difference in &report.differences {
         match difference {
             Difference::Table(TableDifference { sentence, .. }) => session.terminal.line(sentence),
-            Difference::Probe(misjudged) => show_probe(ground, misjudged, session),
+            Difference::Probe(misjudged) => show_probe(local_facts, misjudged, session),
         }
     }
     if !deviations.is_empty() {
@@ -55,7 +55,7 @@ fn result(found: &Found) -> String {
     }
 }
 
-fn show_probe(ground: &LocalFacts, misjudged: &Misjudged, session: &mut Session) {
+fn show_probe(local_facts: &LocalFacts, misjudged: &Misjudged, session: &mut Session) {
     let Misjudged { endpoint, packet, in_force, kernel, trace } = misjudged;
     let packet_text = sentence(packet);
     session
@@ -64,7 +64,7 @@ fn show_probe(ground: &LocalFacts, misjudged: &Misjudged, session: &mut Session)
     if let Some(last) = trace.last() {
         session.terminal.line(format_args!("  the last rule in the kernel: {last}"));
     }
-    if let Some(question) = question(packet, &ground.node) {
+    if let Some(question) = question(packet, &local_facts.node) {
         session.terminal.line(format_args!("  {question}"));
     }
 }

@@ -2,20 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use tortie_agent::{LocalFacts, TablesOfOthers};
+use tortie_agent::{ForeignTables, LocalFacts};
 use tortie_explain::reach::Reach;
 use tortie_explain::{Answer, Hop, OtherPrograms};
-use tortie_verify::others::{Effect, effect};
+use tortie_verify::foreign_tables::{Effect, effect};
 
 /// Adds to an answer what other programs do with the packet on this machine, or why that was not looked at.
-pub(crate) fn look(answer: &mut Answer, ground: Option<&LocalFacts>, offline: bool) {
+pub(crate) fn look(answer: &mut Answer, local_facts: Option<&LocalFacts>, offline: bool) {
     let nodes: BTreeSet<&str> = hops(answer).map(|hop| hop.host.node.as_str()).collect();
     let mut others = OtherPrograms::default();
-    match here(ground, &nodes, offline, &mut others.notes) {
-        Ok((ground, tables)) => {
+    match here(local_facts, &nodes, offline, &mut others.notes) {
+        Ok((local_facts, tables)) => {
             others.looked_at = true;
-            let on_node: Vec<&Hop> = hops(answer).filter(|hop| hop.host.node == ground.node).collect();
-            let found = found(&tables, ground, &on_node);
+            let on_node: Vec<&Hop> = hops(answer).filter(|hop| hop.host.node == local_facts.node).collect();
+            let found = found(&tables, local_facts, &on_node);
             others.notes.extend(found.notes);
             others.drops = found.drops.filter(|_| answer.paths.is_empty());
             others.translates = found.translates;
@@ -26,10 +26,10 @@ pub(crate) fn look(answer: &mut Answer, ground: Option<&LocalFacts>, offline: bo
 }
 
 /// Says of an answer for many packets which tables of other programs it leaves out.
-pub(crate) fn left_out(found: &mut Reach, ground: Option<&LocalFacts>, offline: bool) {
+pub(crate) fn left_out(found: &mut Reach, local_facts: Option<&LocalFacts>, offline: bool) {
     let nodes: BTreeSet<&str> = found.nodes.iter().map(String::as_str).collect();
     let mut notes = Vec::new();
-    match here(ground, &nodes, offline, &mut notes) {
+    match here(local_facts, &nodes, offline, &mut notes) {
         Ok((_, tables)) => {
             let known = tables.tables.iter().map(|table| table.table.id.to_string());
             let unread = tables.unread.iter().map(|(table, _)| table.clone());
@@ -53,25 +53,25 @@ fn not_looked(why: &str) -> String {
 /// The tables of other programs on this machine, if packets of the answer pass it; otherwise why they were not looked at.
 /// Other machines on the way are noted.
 fn here<'a>(
-    ground: Option<&'a LocalFacts>,
+    local_facts: Option<&'a LocalFacts>,
     nodes: &BTreeSet<&str>,
     offline: bool,
     notes: &mut Vec<String>,
-) -> Result<(&'a LocalFacts, TablesOfOthers), String> {
-    let ground = match ground {
+) -> Result<(&'a LocalFacts, ForeignTables), String> {
+    let local_facts = match local_facts {
         _ if offline => return Err("--offline".to_owned()),
         None => return Err("no agent of this machine was asked".to_owned()),
-        Some(ground) => ground,
+        Some(local_facts) => local_facts,
     };
-    if !nodes.contains(ground.node.as_str()) {
-        return Err(format!("this machine is {}", ground.node));
+    if !nodes.contains(local_facts.node.as_str()) {
+        return Err(format!("this machine is {}", local_facts.node));
     }
-    let elsewhere: Vec<&str> = nodes.iter().copied().filter(|node| *node != ground.node).collect();
+    let elsewhere: Vec<&str> = nodes.iter().copied().filter(|node| *node != local_facts.node).collect();
     if !elsewhere.is_empty() {
         notes.push(not_looked(&format!("on {}, which is another machine", elsewhere.join(", "))));
     }
-    let tables = LocalFacts::tables_of_others().map_err(|error| error.to_string())?;
-    Ok((ground, tables))
+    let tables = LocalFacts::foreign_tables().map_err(|error| error.to_string())?;
+    Ok((local_facts, tables))
 }
 
 fn hops(answer: &Answer) -> impl Iterator<Item = &Hop> {
@@ -90,15 +90,15 @@ struct Found {
     translates: Option<String>,
 }
 
-fn found(tables: &TablesOfOthers, ground: &LocalFacts, hops: &[&Hop]) -> Found {
+fn found(tables: &ForeignTables, local_facts: &LocalFacts, hops: &[&Hop]) -> Found {
     let mut found = Found::default();
-    let host = ground.host();
+    let host = local_facts.host();
     for table in &tables.tables {
         let id = format!("table {}", table.table.id);
         let mut said = BTreeSet::new();
         for hop in hops {
             let packet = &hop.packet;
-            match effect(table, &host, ground.machine.as_ref(), packet) {
+            match effect(table, &host, local_facts.machine.as_ref(), packet) {
                 Effect::Nothing => {}
                 Effect::Drops(by) => {
                     said.insert(format!("{id} of another program drops it: {by}"));

@@ -18,7 +18,7 @@ use tortie_policy::packet::{Host, Packet, Transport, Way};
 use crate::trace::{Probe, craft};
 use crate::xt;
 
-pub use chains::{OthersChain, base_chains};
+pub use chains::{ForeignChain, base_chains};
 
 /// What a table does with a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,21 +18,21 @@ use crate::session::Session;
 use crate::store::Link;
 
 /// What is in force, with what the agent of this machine knows beside the store.
-pub(crate) fn topology<'a>(snapshot: &'a Snapshot, ground: Option<&LocalFacts>) -> Topology<'a> {
+pub(crate) fn topology<'a>(snapshot: &'a Snapshot, local_facts: Option<&LocalFacts>) -> Topology<'a> {
     let mut topology = Topology::new(snapshot);
-    if let Some(ground) = ground {
-        topology = topology.with_host(ground.host());
-        if let Some(machine) = &ground.machine {
-            topology = topology.with_machine(&ground.node, machine.clone());
+    if let Some(local_facts) = local_facts {
+        topology = topology.with_host(local_facts.host());
+        if let Some(machine) = &local_facts.machine {
+            topology = topology.with_machine(&local_facts.node, machine.clone());
         }
     }
     topology
 }
 
 /// The interfaces of this machine at which packets are judged: not those of ports, which are judged at their masters.
-pub(crate) fn judging_host(ground: &LocalFacts) -> Host {
-    let mut host = ground.host();
-    if let Some(machine) = &ground.machine {
+pub(crate) fn judging_host(local_facts: &LocalFacts) -> Host {
+    let mut host = local_facts.host();
+    if let Some(machine) = &local_facts.machine {
         host.links.retain(|link| machine.port(&link.name).is_none());
     }
     host
@@ -72,7 +72,8 @@ impl JudgedArgs {
         if self.staged {
             enforce_staged(&mut in_force.snapshot);
         }
-        answer(&topology(&in_force.snapshot, sources.ground.as_ref()), sources.ground.as_ref(), session).map(Some)
+        answer(&topology(&in_force.snapshot, sources.local_facts.as_ref()), sources.local_facts.as_ref(), session)
+            .map(Some)
     }
 
     /// What is in force, or what will be when the manifests are applied; and what that follows from.

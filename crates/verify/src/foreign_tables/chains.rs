@@ -14,7 +14,7 @@ use crate::xt;
 
 /// A base chain of another program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OthersChain {
+pub struct ForeignChain {
     /// Its table: `ip filter`.
     pub table: String,
     /// Whether the table is switched off, so that no packet meets it.
@@ -41,12 +41,12 @@ enum Does {
 }
 
 /// The base chains of a table.
-pub fn base_chains(table: &TableDump) -> Vec<OthersChain> {
+pub fn base_chains(table: &TableDump) -> Vec<ForeignChain> {
     let each = |chain: &tortie_nft::Chain| {
         let base = chain.base?;
         let reached = reached(table, vec![&chain.name]);
         let rules: Vec<_> = table.rules.iter().filter(|rule| reached.contains(rule.chain.as_str())).collect();
-        let mut found = OthersChain {
+        let mut found = ForeignChain {
             table: table.table.id.to_string(),
             dormant: table.table.dormant,
             name: chain.name.clone(),
