@@ -36,7 +36,7 @@ use crate::status::StoreState;
 use crate::status_cell::{Placement, StatusCell};
 use crate::supervisor;
 use crate::utc;
-use crate::{links, not_done};
+use crate::{links, unsupported_features};
 
 /// What the engine receives.
 pub(crate) enum Input {
@@ -438,13 +438,13 @@ impl NodeEngine {
             (!reasons.is_empty()).then(|| (object.key(), reasons))
         };
         let unreadable = all.iter().filter_map(wrong).collect();
-        let tunnels = not_done::tunnels(self.pools.values(), &resolved.settings);
+        let tunnels = unsupported_features::tunnels(self.pools.values(), &resolved.settings);
         self.status.update(|record| {
             record.settings = resolved.notes;
             record.unreadable_settings = unreadable;
             match tunnels {
-                None => drop(record.notes.remove(not_done::TUNNELS)),
-                Some(note) => drop(record.notes.insert(not_done::TUNNELS, note)),
+                None => drop(record.notes.remove(unsupported_features::TUNNELS)),
+                Some(note) => drop(record.notes.insert(unsupported_features::TUNNELS, note)),
             }
         });
         if self.settings.as_ref() != Some(&resolved.settings) {

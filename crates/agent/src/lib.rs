@@ -51,7 +51,6 @@ mod logger;
 mod metrics;
 mod network;
 mod node_name;
-mod not_done;
 mod notify;
 pub mod off;
 mod other_nodes;
@@ -69,6 +68,7 @@ mod store_reports;
 mod supervisor;
 mod transfer;
 mod uninstall;
+mod unsupported_features;
 pub mod utc;
 
 pub use agent::{AgentError, Ended, Options, run};

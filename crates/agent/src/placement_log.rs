@@ -180,7 +180,7 @@ impl PlacementLog {
         &self,
         id: &EndpointId,
         (old_places, old): &(BTreeSet<Place>, Option<[DefaultAction; 2]>),
-        seat: Option<&Placement>,
+        placement: Option<&Placement>,
     ) -> Option<String> {
         let (places, now) = self.now(id);
         let names =
@@ -189,10 +189,10 @@ impl PlacementLog {
             let governed =
                 if old_places.is_empty() { String::new() } else { format!(", before {}", names(old_places)) };
             let governor = |place: Place| self.at.get(&place).map(|placed| placed.id.to_string());
-            return match seat {
-                Some(seat) => Some(format!(
+            return match placement {
+                Some(placement) => Some(format!(
                     "{id} governs no interface{governed}: {}",
-                    status_builder::waits(seat, &governor, &self.prefixes)
+                    status_builder::why_not_in_force(placement, &governor, &self.prefixes)
                 )),
                 None if old_places.is_empty() => None,
                 None => Some(format!("{id} governs no interface{governed}: it is not in the store any more")),

@@ -9,9 +9,9 @@ use tortie_policy::machine::Port;
 use tortie_policy::{Action, EndpointId, Interface};
 
 use crate::enforce::SharedDataplane;
-use crate::not_done;
 use crate::status::{DataplaneStatus, EndpointStatus, InterfaceStatus, StageStatus, Status, TroubleStatus};
 use crate::status_cell::{Placement, StatusCell, StatusRecord};
+use crate::unsupported_features;
 
 /// How long the dataplane may be busy before the answer goes without it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -89,7 +89,7 @@ pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplan
             .notes
             .iter()
             .map(|(what, why)| format!("{what}: {why}"))
-            .chain(not_done::bgp(&record.counts))
+            .chain(unsupported_features::bgp(&record.counts))
             .chain(self::left_out(left_out))
             .collect(),
         problems: record
@@ -243,11 +243,11 @@ fn all_endpoints(
         }
     }
     let governor = |place: Place| enforced.iter().find(|(at, _)| *at == place).map(|(_, one)| one.id.to_string());
-    for (id, seat) in &record.locals {
+    for (id, placement) in &record.locals {
         let name = id.to_string();
         all.entry(name.clone()).or_insert_with(|| EndpointStatus {
             name,
-            note: format!("not in force: {}", waits(seat, &governor, prefixes)),
+            note: format!("not in force: {}", why_not_in_force(placement, &governor, prefixes)),
             ..Default::default()
         });
     }
@@ -256,9 +256,13 @@ fn all_endpoints(
 
 /// Why an endpoint that sits there governs no interface. `governor` says which endpoint governs a place, and `prefixes` are
 /// what begins the names of workloads' interfaces.
-pub(crate) fn waits(seat: &Placement, governor: &dyn Fn(Place) -> Option<String>, prefixes: &[String]) -> String {
+pub(crate) fn why_not_in_force(
+    placement: &Placement,
+    governor: &dyn Fn(Place) -> Option<String>,
+    prefixes: &[String],
+) -> String {
     let is_workload = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()));
-    match seat {
+    match placement {
         Placement::Host(Interface::ByAddress) => {
             "no interface has one of its expectedIPs, or endpoints whose names sort first govern those that do"
                 .to_owned()

@@ -12,7 +12,7 @@ mod walk;
 
 use tortie_policy::packet::Packet;
 
-pub use answer::{Answer, Because, Outcome, Said, Stage};
+pub use answer::{Answer, DecidedBy, Outcome, Stage, StageResult};
 
 use crate::delta::{Dataplane, Delta};
 use crate::state::{Broken, State};

@@ -34,7 +34,7 @@ impl World {
         let stored = Stored { key: key.clone(), revision: 1.into(), value: body.to_string().into_bytes().into() };
         for change in tortie_sync::changes(&[stored], &BTreeMap::new()) {
             let Content::Item(item) = change.content else { panic!("{kind} is an item") };
-            let (id, seat) = match &*item {
+            let (id, placement) = match &*item {
                 Item::HostEndpoint(one) => (EndpointId::Host(name.to_owned()), Placement::Host(one.interface.clone())),
                 Item::WorkloadEndpoint(one) => (EndpointId::Workload(one.id.clone()), Placement::workload(one)),
                 _ => {
@@ -42,7 +42,7 @@ impl World {
                     continue;
                 }
             };
-            self.locals.insert(id.clone(), seat);
+            self.locals.insert(id.clone(), placement);
             self.placements.told(id);
             self.engine.update(Update::Put(*item));
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tortie_calc::{Engine, Id, Update};
-use tortie_dataplane::fake::{Answer, Because, Outcome};
+use tortie_dataplane::fake::{Answer, DecidedBy, Outcome};
 use tortie_dataplane::{Dataplane, Fake, Rule, SetId, State};
 use tortie_eval::{Builtin, By, Verdict, judge};
 use tortie_policy::{Item, PolicyId};
@@ -126,17 +126,17 @@ pub(crate) fn difference(verdict: &Verdict, answer: &Answer) -> Option<String> {
     if (verdict.allowed, verdict.rejected, verdict.untracked) != (answer.allowed, answer.rejected, answer.untracked) {
         return Some("another verdict".to_owned());
     }
-    for (step, said) in verdict.path.iter().zip(&answer.said) {
-        let same = format!("{:?}", step.hook) == format!("{:?}", said.stage)
-            && step.interface == said.interface
-            && step.endpoint == said.endpoint
-            && outcome(step.decision.outcome) == said.outcome
-            && because(&step.decision.by) == said.because;
+    for (step, stage) in verdict.path.iter().zip(&answer.stages) {
+        let same = format!("{:?}", step.hook) == format!("{:?}", stage.stage)
+            && step.interface == stage.interface
+            && step.endpoint == stage.endpoint
+            && outcome(step.decision.outcome) == stage.outcome
+            && decided_by(&step.decision.by) == stage.decided_by;
         if !same {
-            return Some(format!("{:?} says {:?}, not {:?}", step.hook, said.because, step.decision));
+            return Some(format!("{:?} says {:?}, not {:?}", step.hook, stage.decided_by, step.decision));
         }
     }
-    (verdict.path.len() != answer.said.len()).then(|| "another number of stages".to_owned())
+    (verdict.path.len() != answer.stages.len()).then(|| "another number of stages".to_owned())
 }
 
 fn outcome(outcome: tortie_eval::Outcome) -> Outcome {
@@ -147,31 +147,31 @@ fn outcome(outcome: tortie_eval::Outcome) -> Outcome {
     }
 }
 
-fn because(by: &By) -> Because {
+fn decided_by(by: &By) -> DecidedBy {
     match by.clone() {
-        By::Rule { tier, id, number } => Because::Rule { tier, id, number },
-        By::TierEnd { tier } => Because::TierEnd { tier },
-        By::Profile { name, number } => Because::Profile { name, number },
-        By::NoProfile => Because::NoProfile,
-        By::Failsafe(_) => Because::Failsafe,
-        By::Established => Because::Established,
-        By::Invalid | By::BeginsNothing => Because::Invalid,
-        By::Nothing => Because::Nothing,
+        By::Rule { tier, id, number } => DecidedBy::Rule { tier, id, number },
+        By::TierEnd { tier } => DecidedBy::TierEnd { tier },
+        By::Profile { name, number } => DecidedBy::Profile { name, number },
+        By::NoProfile => DecidedBy::NoProfile,
+        By::Failsafe(_) => DecidedBy::Failsafe,
+        By::Established => DecidedBy::Established,
+        By::Invalid | By::BeginsNothing => DecidedBy::Invalid,
+        By::Nothing => DecidedBy::Nothing,
         By::Builtin(builtin) => match builtin {
-            Builtin::SourceOk => Because::SourceOk,
-            Builtin::SourceExcepted => Because::SourceExcepted,
-            Builtin::SourceWrong => Because::SourceWrong,
-            Builtin::ToLoopback => Because::ToLoopback,
-            Builtin::NeighbourDiscovery => Because::NeighbourDiscovery,
-            Builtin::OpenStack => Because::OpenStack,
-            Builtin::TunnelAllowed => Because::TunnelAllowed,
-            Builtin::TunnelDenied => Because::TunnelDenied,
-            Builtin::UnknownWorkload => Because::UnknownWorkload,
-            Builtin::HostToWorkload => Because::HostToWorkload,
-            Builtin::AcceptedBefore => Because::AcceptedBefore,
-            Builtin::HostAction => Because::HostAction,
-            Builtin::Encapsulation => Because::Encapsulation,
-            Builtin::TranslatedLater => Because::Nothing,
+            Builtin::SourceOk => DecidedBy::SourceOk,
+            Builtin::SourceExcepted => DecidedBy::SourceExcepted,
+            Builtin::SourceWrong => DecidedBy::SourceWrong,
+            Builtin::ToLoopback => DecidedBy::ToLoopback,
+            Builtin::NeighbourDiscovery => DecidedBy::NeighbourDiscovery,
+            Builtin::OpenStack => DecidedBy::OpenStack,
+            Builtin::TunnelAllowed => DecidedBy::TunnelAllowed,
+            Builtin::TunnelDenied => DecidedBy::TunnelDenied,
+            Builtin::UnknownWorkload => DecidedBy::UnknownWorkload,
+            Builtin::HostToWorkload => DecidedBy::HostToWorkload,
+            Builtin::AcceptedBefore => DecidedBy::AcceptedBefore,
+            Builtin::HostAction => DecidedBy::HostAction,
+            Builtin::Encapsulation => DecidedBy::Encapsulation,
+            Builtin::TranslatedLater => DecidedBy::Nothing,
         },
     }
 }

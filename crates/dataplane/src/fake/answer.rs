@@ -11,23 +11,23 @@ pub struct Answer {
     pub rejected: bool,
     /// It goes on without connection tracking.
     pub untracked: bool,
-    /// Every stage that had a say, in order.
-    pub said: Vec<Said>,
+    /// Every stage that decided something, in order.
+    pub stages: Vec<StageResult>,
 }
 
-/// What one stage said.
+/// The result of one stage.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Said {
+pub struct StageResult {
     /// Where.
     pub stage: Stage,
     /// The interface it is about.
     pub interface: String,
-    /// Whose say it was.
+    /// The endpoint whose policy decided, if one did.
     pub endpoint: Option<EndpointId>,
-    /// What it comes to.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Why.
-    pub because: Because,
+    /// What decided.
+    pub decided_by: DecidedBy,
 }
 
 /// The base chains and, in the shared ones, the parts that are stages of their own.
@@ -56,7 +56,7 @@ impl Stage {
     }
 }
 
-/// What a stage comes to.
+/// The outcome of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// On to the next stage.
@@ -70,7 +70,7 @@ pub enum Outcome {
 /// What decided.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)] // said by the names
-pub enum Because {
+pub enum DecidedBy {
     Rule { tier: String, id: PolicyId, number: usize },
     TierEnd { tier: String },
     Profile { name: String, number: Option<usize> },

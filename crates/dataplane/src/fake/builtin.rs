@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use tortie_policy::packet::{Packet, Transport};
 use tortie_policy::{Direction, Failsafe, Settings};
 
-use super::answer::{Because, Outcome};
+use super::answer::{DecidedBy, Outcome};
 use super::matching::Header;
 use crate::endpoint::{Endpoint, Host};
 use crate::faults;
@@ -16,7 +16,7 @@ const UDP: u8 = 17;
 const IPIP: u8 = 4;
 
 /// A decision, and why.
-pub(super) type Decided = (Outcome, Because);
+pub(super) type Decided = (Outcome, DecidedBy);
 
 fn icmpv6(packet: &Header) -> Option<u8> {
     match (packet.protocol, packet.transport) {
@@ -34,12 +34,12 @@ pub(super) fn neighbours(packet: &Header, hop_limit: u8) -> Option<Decided> {
         130..=132 | 143 => near,
         _ => false,
     };
-    exempt.then_some((Outcome::Pass, Because::NeighbourDiscovery))
+    exempt.then_some((Outcome::Pass, DecidedBy::NeighbourDiscovery))
 }
 
 /// What a workload may always send to its host.
 pub(super) fn workload_neighbours(packet: &Header) -> Option<Decided> {
-    matches!(icmpv6(packet)?, 130..=133 | 135 | 136).then_some((Outcome::Pass, Because::NeighbourDiscovery))
+    matches!(icmpv6(packet)?, 130..=133 | 135 | 136).then_some((Outcome::Pass, DecidedBy::NeighbourDiscovery))
 }
 
 /// DHCP, DNS and the metadata server, where OpenStack runs.
@@ -53,7 +53,7 @@ pub(super) fn openstack(settings: &Settings, packet: &Header) -> Option<Decided>
         (6, _, port) => server.is_some_and(|server| server.port() == port),
         _ => false,
     };
-    (open && settings.openstack).then_some((Outcome::Pass, Because::OpenStack))
+    (open && settings.openstack).then_some((Outcome::Pass, DecidedBy::OpenStack))
 }
 
 /// Ports that stay open. In raw, the replies of the other direction's too.
@@ -71,7 +71,7 @@ pub(super) fn failsafes(settings: &Settings, direction: Direction, packet: &Head
         })
     };
     let reply = raw && hit(back, from) && !faults::is_on("failsafe-reply");
-    (hit(forth, to) || reply).then_some((Outcome::Pass, Because::Failsafe))
+    (hit(forth, to) || reply).then_some((Outcome::Pass, DecidedBy::Failsafe))
 }
 
 /// Encapsulated packets that a workload may not send.
@@ -79,15 +79,15 @@ pub(super) fn encapsulation(settings: &Settings, packet: &Header) -> Option<Deci
     let vxlan = packet.protocol == UDP && packet.ports().is_some_and(|ports| ports[1] == settings.vxlan_port);
     let ipip = packet.protocol == IPIP;
     let forbidden = (vxlan && !settings.vxlan_from_workloads) || (ipip && !settings.ipip_from_workloads);
-    (forbidden && !faults::is_on("encapsulation")).then_some((Outcome::Deny, Because::Encapsulation))
+    (forbidden && !faults::is_on("encapsulation")).then_some((Outcome::Deny, DecidedBy::Encapsulation))
 }
 
 impl State {
     /// Tunnel packets to the host itself.
     pub(super) fn tunnel_in(&self, settings: &Settings, packet: &Header) -> Option<Decided> {
         let from = |peers| match self.set_has(&SetId::new(peers), packet.source) {
-            true => Some((Outcome::Pass, Because::TunnelAllowed)),
-            false => Some((Outcome::Deny, Because::TunnelDenied)),
+            true => Some((Outcome::Pass, DecidedBy::TunnelAllowed)),
+            false => Some((Outcome::Deny, DecidedBy::TunnelDenied)),
         };
         let v4 = packet.source.is_ipv4();
         if packet.protocol == IPIP && v4 && settings.ipip {
@@ -99,7 +99,7 @@ impl State {
         if vxlan && port == settings.vxlan_port {
             return from(SetId::VXLAN_PEERS);
         }
-        (wireguard == Some(port)).then_some((Outcome::Pass, Because::TunnelAllowed))
+        (wireguard == Some(port)).then_some((Outcome::Pass, DecidedBy::TunnelAllowed))
     }
 
     /// Tunnel packets from the host itself.
@@ -115,24 +115,24 @@ impl State {
         } else {
             false
         };
-        ours.then_some((Outcome::Pass, Because::TunnelAllowed))
+        ours.then_some((Outcome::Pass, DecidedBy::TunnelAllowed))
     }
 }
 
 /// Whether a packet from a workload's interface may have the source that it has.
 pub(super) fn source(host: &Host, endpoint: Option<&Endpoint>, packet: &Packet) -> Decided {
     if packet.destination.is_loopback() {
-        return (Outcome::Deny, Because::ToLoopback);
+        return (Outcome::Deny, DecidedBy::ToLoopback);
     }
     let Some(endpoint) = endpoint else {
         return match packet.source_route_ok {
-            Some(true) => (Outcome::Pass, Because::SourceOk),
-            _ => (Outcome::Deny, Because::UnknownWorkload),
+            Some(true) => (Outcome::Pass, DecidedBy::SourceOk),
+            _ => (Outcome::Deny, DecidedBy::UnknownWorkload),
         };
     };
     let excepted = endpoint.spoofing.iter().any(|net| net.contains(&packet.source));
     if excepted && host.settings.spoofing_allowed {
-        return (Outcome::Pass, Because::SourceExcepted);
+        return (Outcome::Pass, DecidedBy::SourceExcepted);
     }
     let routed = || {
         endpoint.addresses.contains(&packet.source)
@@ -140,8 +140,8 @@ pub(super) fn source(host: &Host, endpoint: Option<&Endpoint>, packet: &Packet) 
             || always_routed(packet)
     };
     match packet.source_route_ok.unwrap_or_else(routed) {
-        true => (Outcome::Pass, Because::SourceOk),
-        false => (Outcome::Deny, Because::SourceWrong),
+        true => (Outcome::Pass, DecidedBy::SourceOk),
+        false => (Outcome::Deny, DecidedBy::SourceWrong),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use tortie_policy::{Action, Direction};
 
-use super::answer::{Because, Outcome};
+use super::answer::{DecidedBy, Outcome};
 use super::matching::Header;
 use crate::faults;
 use crate::program::{Program, ProgramId, Then};
@@ -19,8 +19,8 @@ enum Ended {
 
 impl State {
     /// What a program decides. An allow becomes `allowed`, which depends on the stage.
-    pub(super) fn run(&self, id: ProgramId, packet: &Header, allowed: Outcome) -> (Outcome, Because) {
-        let Some(program) = self.programs.get(&id) else { return (Outcome::Deny, Because::Nothing) };
+    pub(super) fn run(&self, id: ProgramId, packet: &Header, allowed: Outcome) -> (Outcome, DecidedBy) {
+        let Some(program) = self.programs.get(&id) else { return (Outcome::Deny, DecidedBy::Nothing) };
         for tier in &program.tiers {
             let mut passed = false;
             for policy in &tier.policies {
@@ -29,7 +29,7 @@ impl State {
                 }
                 let by = |number| {
                     let id = (**policy).clone();
-                    Because::Rule { tier: tier.name.to_string(), id, number }
+                    DecidedBy::Rule { tier: tier.name.to_string(), id, number }
                 };
                 match self.list(Owner::Policy(policy.clone()), program.direction, packet) {
                     Ended::Allowed(number) => return (allowed, by(number)),
@@ -39,20 +39,20 @@ impl State {
                 }
             }
             if tier.denies && !passed {
-                return (Outcome::Deny, Because::TierEnd { tier: tier.name.to_string() });
+                return (Outcome::Deny, DecidedBy::TierEnd { tier: tier.name.to_string() });
             }
         }
         self.then(program, packet)
     }
 
-    fn then(&self, program: &Program, packet: &Header) -> (Outcome, Because) {
+    fn then(&self, program: &Program, packet: &Header) -> (Outcome, DecidedBy) {
         let profiles = match &program.then {
-            Then::Pass => return (Outcome::Pass, Because::Nothing),
-            Then::Deny => return (Outcome::Deny, Because::NoProfile),
+            Then::Pass => return (Outcome::Pass, DecidedBy::Nothing),
+            Then::Deny => return (Outcome::Deny, DecidedBy::NoProfile),
             Then::Profiles(profiles) => profiles,
         };
         for profile in profiles {
-            let by = |number| Because::Profile { name: profile.name.to_string(), number };
+            let by = |number| DecidedBy::Profile { name: profile.name.to_string(), number };
             if profile.missing {
                 return (Outcome::Deny, by(None));
             }
@@ -63,7 +63,7 @@ impl State {
                 Ended::Passed | Ended::AtItsEnd => {}
             }
         }
-        (Outcome::Deny, Because::NoProfile)
+        (Outcome::Deny, DecidedBy::NoProfile)
     }
 
     fn list(&self, owner: Owner, direction: Direction, packet: &Header) -> Ended {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
 use tortie_policy::{Direction, EndpointId, HostAction, Refusal, Settings};
 
-use super::answer::{Answer, Because, Outcome, Said, Stage};
+use super::answer::{Answer, DecidedBy, Outcome, Stage, StageResult};
 use super::builtin::{self, Decided};
 use super::matching::Header;
 use crate::endpoint::{Endpoint, Host, Place};
@@ -31,11 +31,11 @@ pub(super) fn judge(state: &State, packet: &Packet) -> Answer {
         tracked: packet.tracking(),
         accept_bit: false,
         untracked: false,
-        said: Vec::new(),
+        stages: Vec::new(),
     };
     let allowed = walk.all().is_some();
     let rejected = !allowed && walk.is_answered();
-    Answer { allowed, rejected, untracked: walk.untracked, said: walk.said }
+    Answer { allowed, rejected, untracked: walk.untracked, stages: walk.stages }
 }
 
 struct Walk<'a> {
@@ -47,14 +47,14 @@ struct Walk<'a> {
     tracked: Conntrack,
     accept_bit: bool,
     untracked: bool,
-    said: Vec<Said>,
+    stages: Vec<StageResult>,
 }
 
-/// None: the packet was dropped.
-type Alive<T> = Option<T>;
+/// None when the packet was dropped.
+type NotDropped<T> = Option<T>;
 
 impl<'a> Walk<'a> {
-    fn all(&mut self) -> Alive<()> {
+    fn all(&mut self) -> NotDropped<()> {
         let way = &self.packet.way;
         if let Way::In { interface } | Way::Forward { from: interface, .. } = way {
             self.raw_prerouting(interface)?;
@@ -68,7 +68,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn raw_prerouting(&mut self, interface: &str) -> Alive<()> {
+    fn raw_prerouting(&mut self, interface: &str) -> NotDropped<()> {
         if self.is_workload(interface) {
             let endpoint = self.workload(interface);
             let decided = builtin::source(self.host, endpoint, self.packet);
@@ -77,7 +77,7 @@ impl<'a> Walk<'a> {
         self.raw(Stage::UntrackedIn, interface, Direction::Ingress)
     }
 
-    fn raw(&mut self, stage: Stage, interface: &str, direction: Direction) -> Alive<()> {
+    fn raw(&mut self, stage: Stage, interface: &str, direction: Direction) -> NotDropped<()> {
         let Some(endpoint) = self.named(interface) else { return Some(()) };
         let Some(program) = *endpoint.programs.untracked.get(direction) else { return Some(()) };
         let early = builtin::neighbours(&self.header, self.packet.hop_limit)
@@ -91,7 +91,7 @@ impl<'a> Walk<'a> {
         Some(())
     }
 
-    fn mangle_prerouting(&mut self, interface: &str) -> Alive<()> {
+    fn mangle_prerouting(&mut self, interface: &str) -> NotDropped<()> {
         let Some((endpoint, program)) = self.pre_dnat(interface).filter(|_| !self.accept_bit) else { return Some(()) };
         let early = builtin::neighbours(&self.header, self.packet.hop_limit)
             .or_else(|| self.flow())
@@ -125,7 +125,7 @@ impl<'a> Walk<'a> {
         true
     }
 
-    fn input(&mut self, interface: &str) -> Alive<()> {
+    fn input(&mut self, interface: &str) -> NotDropped<()> {
         if self.is_workload(interface) {
             return self.workload_to_host(interface);
         }
@@ -135,20 +135,20 @@ impl<'a> Walk<'a> {
         self.host_ingress(interface)
     }
 
-    fn host_ingress(&mut self, interface: &str) -> Alive<()> {
+    fn host_ingress(&mut self, interface: &str) -> NotDropped<()> {
         let endpoint = self.governing(interface);
         let decided = match endpoint {
-            None => (Outcome::Pass, Because::Nothing),
-            Some(_) if self.accept_bit => (Outcome::Pass, Because::AcceptedBefore),
+            None => (Outcome::Pass, DecidedBy::Nothing),
+            Some(_) if self.accept_bit => (Outcome::Pass, DecidedBy::AcceptedBefore),
             Some(endpoint) => self.host_normal(endpoint, Direction::Ingress),
         };
         self.say(Stage::HostIn, interface, endpoint, decided).map(drop)
     }
 
-    fn workload_to_host(&mut self, interface: &str) -> Alive<()> {
+    fn workload_to_host(&mut self, interface: &str) -> NotDropped<()> {
         let stage = Stage::WorkloadToHost;
         let Some(endpoint) = self.workload(interface) else {
-            return self.say(stage, interface, None, (Outcome::Deny, Because::UnknownWorkload)).map(drop);
+            return self.say(stage, interface, None, (Outcome::Deny, DecidedBy::UnknownWorkload)).map(drop);
         };
         let early = builtin::workload_neighbours(&self.header)
             .or_else(|| builtin::openstack(self.settings, &self.header))
@@ -160,12 +160,12 @@ impl<'a> Walk<'a> {
             .unwrap_or_else(|| self.run(endpoint.programs.normal.egress, Outcome::Pass));
         self.say(stage, interface, Some(endpoint), decided)?;
         if self.settings.host_action == HostAction::Drop {
-            return self.say(stage, interface, Some(endpoint), (Outcome::Deny, Because::HostAction)).map(drop);
+            return self.say(stage, interface, Some(endpoint), (Outcome::Deny, DecidedBy::HostAction)).map(drop);
         }
         Some(())
     }
 
-    fn forward(&mut self, from: &str, to: &str) -> Alive<()> {
+    fn forward(&mut self, from: &str, to: &str) -> NotDropped<()> {
         self.host_forward(Stage::ForwardIn, from, Direction::Ingress)?;
         if self.is_workload(from) {
             self.workload_forward(Stage::WorkloadEgress, from, Direction::Egress)?;
@@ -176,23 +176,23 @@ impl<'a> Walk<'a> {
         self.host_forward(Stage::ForwardOut, to, Direction::Egress)
     }
 
-    fn host_forward(&mut self, stage: Stage, interface: &str, direction: Direction) -> Alive<()> {
+    fn host_forward(&mut self, stage: Stage, interface: &str, direction: Direction) -> NotDropped<()> {
         let Some(endpoint) = self.governing(interface) else { return Some(()) };
         let decided = if self.accept_bit && direction == Direction::Ingress {
-            (Outcome::Pass, Because::AcceptedBefore)
+            (Outcome::Pass, DecidedBy::AcceptedBefore)
         } else if let Some(decided) = self.flow() {
             decided
         } else {
             let program = *endpoint.programs.forward.get(direction);
-            program.map_or((Outcome::Pass, Because::Nothing), |program| self.run(program, Outcome::Pass))
+            program.map_or((Outcome::Pass, DecidedBy::Nothing), |program| self.run(program, Outcome::Pass))
         };
         self.say(stage, interface, Some(endpoint), decided).map(drop)
     }
 
-    fn workload_forward(&mut self, stage: Stage, interface: &str, direction: Direction) -> Alive<()> {
+    fn workload_forward(&mut self, stage: Stage, interface: &str, direction: Direction) -> NotDropped<()> {
         let endpoint = self.workload(interface);
         let decided = match endpoint {
-            None => (Outcome::Deny, Because::UnknownWorkload),
+            None => (Outcome::Deny, DecidedBy::UnknownWorkload),
             Some(endpoint) => self
                 .flow()
                 .or_else(|| match direction {
@@ -204,7 +204,7 @@ impl<'a> Walk<'a> {
         self.say(stage, interface, endpoint, decided).map(drop)
     }
 
-    fn output(&mut self, interface: &str) -> Alive<()> {
+    fn output(&mut self, interface: &str) -> NotDropped<()> {
         self.raw(Stage::UntrackedOut, interface, Direction::Egress)?;
         let translated = self.translate();
         if self.accept_bit {
@@ -222,12 +222,12 @@ impl<'a> Walk<'a> {
         self.host_egress(Stage::HostOut, interface)
     }
 
-    fn host_egress(&mut self, stage: Stage, interface: &str) -> Alive<()> {
+    fn host_egress(&mut self, stage: Stage, interface: &str) -> NotDropped<()> {
         if self.is_workload(interface) {
-            return self.say(stage, interface, None, (Outcome::Pass, Because::HostToWorkload)).map(drop);
+            return self.say(stage, interface, None, (Outcome::Pass, DecidedBy::HostToWorkload)).map(drop);
         }
         let endpoint = self.governing(interface);
-        let nothing = (Outcome::Pass, Because::Nothing);
+        let nothing = (Outcome::Pass, DecidedBy::Nothing);
         let decided = endpoint.map_or(nothing, |endpoint| self.host_normal(endpoint, Direction::Egress));
         self.say(stage, interface, endpoint, decided).map(drop)
     }
@@ -245,8 +245,8 @@ impl<'a> Walk<'a> {
 
     fn flow(&self) -> Option<Decided> {
         match self.tracked {
-            Conntrack::Established => Some((Outcome::Pass, Because::Established)),
-            Conntrack::Invalid if !self.settings.accept_invalid => Some((Outcome::Deny, Because::Invalid)),
+            Conntrack::Established => Some((Outcome::Pass, DecidedBy::Established)),
+            Conntrack::Invalid if !self.settings.accept_invalid => Some((Outcome::Deny, DecidedBy::Invalid)),
             _ => None,
         }
     }
@@ -256,16 +256,16 @@ impl<'a> Walk<'a> {
         stage: Stage,
         interface: &str,
         endpoint: Option<&Endpoint>,
-        (outcome, because): Decided,
-    ) -> Alive<Outcome> {
+        (outcome, decided_by): Decided,
+    ) -> NotDropped<Outcome> {
         let endpoint: Option<EndpointId> = endpoint.map(|endpoint| endpoint.id.clone());
-        self.said.push(Said { stage, interface: interface.to_owned(), endpoint, outcome, because });
+        self.stages.push(StageResult { stage, interface: interface.to_owned(), endpoint, outcome, decided_by });
         (outcome != Outcome::Deny).then_some(outcome)
     }
 
     fn is_answered(&self) -> bool {
-        let silent = |said: &Said| matches!(said.because, Because::HostAction | Because::TunnelDenied);
-        let can = self.said.last().is_some_and(|said| said.stage.can_reject() && !silent(said));
+        let silent = |stage: &StageResult| matches!(stage.decided_by, DecidedBy::HostAction | DecidedBy::TunnelDenied);
+        let can = self.stages.last().is_some_and(|last| last.stage.can_reject() && !silent(last));
         can && self.settings.refusal == Refusal::Reject
     }
 
