@@ -186,8 +186,8 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     })?;
     thread("links", {
         let (inputs, status) = (inputs.clone(), status.clone());
-        let told = move |links| inputs.send(Input::Links(links)).is_ok();
-        move || links::run(watcher, &status, told)
+        let send_links = move |links| inputs.send(Input::Links(links)).is_ok();
+        move || links::run(watcher, &status, send_links)
     })?;
     thread("store", {
         let (inputs, stop, store, kept) =
@@ -330,11 +330,11 @@ fn choose_node(
 
 /// Opens the snapshot cache. Where there can be none the agent does without, and reports that.
 fn open_cache(state: &Path, status: &Arc<StatusCell>) -> Option<CacheWriter> {
-    let told = status.clone();
+    let status_cell = status.clone();
     let failed = move |reason: String| {
         log::error!(target: event::CACHE_FAILED, "the snapshot cache cannot be used, so an agent that starts without the store has no policy to enforce: {reason}"
         );
-        told.update(|record| drop(record.problems.insert("snapshot cache", reason)));
+        status_cell.update(|record| drop(record.problems.insert("snapshot cache", reason)));
     };
     let made = private_directory::make(state, Path::new(crate::DEFAULT_STATE));
     let made = made.map_err(|error| format!("{}: {error}", state.display()));

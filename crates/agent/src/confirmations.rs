@@ -117,7 +117,7 @@ fn put_back(
     let command = format!("tortie agent: revision {} was not confirmed", act.last);
     history.sign(Author { uid: rustix::process::getuid().as_raw(), command, ..Author::default() });
     let Some(done) = history.put_back(act)? else { return Ok(()) };
-    log::warn!(target: event::CHANGE_PUT_BACK, "{}", told(act.last, &done));
+    log::warn!(target: event::CHANGE_PUT_BACK, "{}", describe(act.last, &done));
     let stays = stays(&done);
     if !stays.is_empty() {
         report(status, NOT_WHOLE, &format!("revision {} was not confirmed, and {}", act.last, stays.join("; ")));
@@ -130,7 +130,7 @@ fn put_back(
 }
 
 /// What came of an act that nobody confirmed, for the log.
-fn told(revision: u64, done: &PutBack) -> String {
+fn describe(revision: u64, done: &PutBack) -> String {
     let objects = match done.restored.len() {
         0 => "no object was put back".to_owned(),
         1 => "1 object was put back".to_owned(),
@@ -206,7 +206,7 @@ mod tests {
             left: vec![policy.clone()],
             waiting: vec![],
         };
-        assert_eq!(told(7, &done), "revision 7 was not confirmed: 1 object was put back");
+        assert_eq!(describe(7, &done), "revision 7 was not confirmed: 1 object was put back");
         assert_eq!(
             stays(&done),
             [
@@ -218,7 +218,7 @@ mod tests {
         let done = PutBack { waiting: vec![policy], ..PutBack::default() };
         assert!(stays(&done).is_empty());
         assert_eq!(
-            told(7, &done),
+            describe(7, &done),
             "revision 7 was not confirmed: no object was put back; a later change that waits for a confirmation itself has globalnetworkpolicy/extra.theirs"
         );
     }

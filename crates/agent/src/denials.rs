@@ -34,7 +34,7 @@ const ROOM: usize = 1 << 20;
 /// How many events may wait for a watcher.
 const WAITING: usize = 1024;
 /// How many packets are told in a second.
-const TOLD: u64 = 200;
+const MOST_PER_SECOND: u64 = 200;
 /// How often watchers are told that the agent still runs.
 const BEAT: Duration = Duration::from_secs(1);
 /// How long packets are waited for before the watchers are looked at.
@@ -106,14 +106,14 @@ impl Denials {
 
     /// Reads packets until nobody watches.
     fn read(&self, mut listener: Listener) {
-        let (mut second, mut told, mut hidden) = (Instant::now(), 0, 0);
+        let (mut second, mut count, mut hidden) = (Instant::now(), 0, 0);
         loop {
             let mut events = Vec::new();
             let mut packets = Vec::new();
             let lost = listener.read(LOOK, |packet| packets.push(packet));
             for packet in packets {
-                told += 1;
-                if told > TOLD {
+                count += 1;
+                if count > MOST_PER_SECOND {
                     hidden += 1;
                 } else {
                     events.extend(self.denial(&packet).map(|denial| Event::Denied(Box::new(denial))));
@@ -128,7 +128,7 @@ impl Denials {
             }
             if second.elapsed() >= BEAT {
                 events.push(if hidden > 0 { Event::NotShown { packets: Some(hidden) } } else { Event::Alive });
-                (second, told, hidden) = (Instant::now(), 0, 0);
+                (second, count, hidden) = (Instant::now(), 0, 0);
             }
             let mut watchers = self.watchers();
             for event in events {

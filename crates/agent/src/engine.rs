@@ -343,7 +343,7 @@ impl NodeEngine {
             None => record.locals.remove(&id).is_some(),
         });
         if is_local || was_local {
-            self.placements.told(id);
+            self.placements.endpoint_changed(id);
         }
     }
 

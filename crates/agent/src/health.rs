@@ -81,8 +81,8 @@ mod tests {
         status.supervisor.enter();
         start("links", Lifetime::AsLongAsTheAgent, || panic!("no more")).unwrap().join().unwrap();
         for path in ["/liveness", "/readiness"] {
-            let told = answer(path, &status);
-            assert!(told.code == 503 && told.body.contains("the thread links panicked: no more"), "{}", told.body);
+            let reply = answer(path, &status);
+            assert!(reply.code == 503 && reply.body.contains("the thread links panicked: no more"), "{}", reply.body);
         }
     }
 }

@@ -32,7 +32,7 @@ pub(crate) type Changes = Vec<(String, Option<InterfaceState>)>;
 #[derive(Default)]
 struct Names {
     indexes: BTreeMap<String, BTreeSet<u32>>,
-    told: BTreeMap<String, InterfaceState>,
+    reported: BTreeMap<String, InterfaceState>,
 }
 
 impl Names {
@@ -54,7 +54,7 @@ impl Names {
                 touched.insert(is.name.as_str());
             }
         }
-        touched.into_iter().filter_map(|name| self.tell(name, interfaces)).collect()
+        touched.into_iter().filter_map(|name| self.report(name, interfaces)).collect()
     }
 
     /// What is to be told when these are the interfaces, whatever was told before.
@@ -63,31 +63,31 @@ impl Names {
         for one in interfaces.values() {
             self.indexes.entry(one.name.clone()).or_default().insert(one.index);
         }
-        let names: BTreeSet<String> = self.indexes.keys().chain(self.told.keys()).cloned().collect();
-        names.iter().filter_map(|name| self.tell(name, interfaces)).collect()
+        let names: BTreeSet<String> = self.indexes.keys().chain(self.reported.keys()).cloned().collect();
+        names.iter().filter_map(|name| self.report(name, interfaces)).collect()
     }
 
-    fn tell(&mut self, name: &str, interfaces: &Interfaces) -> Option<(String, Option<InterfaceState>)> {
+    fn report(&mut self, name: &str, interfaces: &Interfaces) -> Option<(String, Option<InterfaceState>)> {
         let newest = self.indexes.get(name).and_then(BTreeSet::last).and_then(|index| interfaces.get(index));
         let now = newest.map(|one| InterfaceState { addresses: one.addresses.clone(), running: one.running });
-        if self.told.get(name) == now.as_ref() {
+        if self.reported.get(name) == now.as_ref() {
             return None;
         }
         match now.clone() {
-            Some(now) => drop(self.told.insert(name.to_owned(), now)),
-            None => drop(self.told.remove(name)),
+            Some(now) => drop(self.reported.insert(name.to_owned(), now)),
+            None => drop(self.reported.remove(name)),
         }
         Some((name.to_owned(), now))
     }
 }
 
 /// Watches the interfaces of this network namespace until nobody listens.
-pub(crate) fn run(mut watcher: Watcher, status: &StatusCell, tell: impl Fn(Changes) -> bool) {
+pub(crate) fn run(mut watcher: Watcher, status: &StatusCell, report: impl Fn(Changes) -> bool) {
     let mut names = Names::default();
     let mut backoff = Backoff::default();
     // Also when there are none: they are known then.
     let working = supervisor::working();
-    if !tell(names.all(watcher.interfaces())) {
+    if !report(names.all(watcher.interfaces())) {
         return;
     }
     drop(working);
@@ -107,7 +107,7 @@ pub(crate) fn run(mut watcher: Watcher, status: &StatusCell, tell: impl Fn(Chang
             Some(changed) => names.changes(&changed, watcher.interfaces()),
             None => names.all(watcher.interfaces()),
         };
-        if !changes.is_empty() && !tell(changes) {
+        if !changes.is_empty() && !report(changes) {
             return;
         }
     }

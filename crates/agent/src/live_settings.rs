@@ -84,13 +84,13 @@ impl LiveSettings {
             return report(&self.status, name, Ok(()));
         };
         let (status, at) = (self.status.clone(), format!("{}:{}", place.host, place.port));
-        let told = move |result: io::Result<()>| {
+        let on_result = move |result: io::Result<()>| {
             if result.is_ok() {
                 log::info!(target: event::SERVICE_LISTENING, "{name} on {at}");
             }
             report(&status, name, result.map_err(|error| format!("cannot serve on {at}, trying again: {error}")));
         };
-        match Server::start(place, slot.server.take(), answer, told, name) {
+        match Server::start(place, slot.server.take(), answer, on_result, name) {
             Ok(server) => slot.server = Some(server),
             Err(error) => report(&self.status, name, Err(format!("cannot start a server: {error}"))),
         }

@@ -27,7 +27,7 @@ pub(crate) fn run(status: &StatusCell, stop: &StopFlag) {
     let watchdog = sd_notify::watchdog_enabled();
     // systemd advises half the time that it allows.
     let pause = watchdog.map_or(IDLE, |most| most / 2);
-    let mut told = String::new();
+    let mut last_line = String::new();
     let mut started = false;
     while !stop.is_set() {
         let (line, is_started, is_live) = {
@@ -39,7 +39,7 @@ pub(crate) fn run(status: &StatusCell, stop: &StopFlag) {
             started = true;
             message.push(NotifyState::Ready);
         }
-        if line != told {
+        if line != last_line {
             message.push(NotifyState::Status(&line));
         }
         if is_live && watchdog.is_some() {
@@ -50,9 +50,9 @@ pub(crate) fn run(status: &StatusCell, stop: &StopFlag) {
         {
             log::warn!(target: event::SERVICE_MANAGER_UNREACHABLE, "cannot reach the service manager: {error}");
         }
-        told = line;
+        last_line = line;
         status.wait(pause, |record| {
-            stop.is_set() || status_line(status, record) != told || (!started && self::is_started(record))
+            stop.is_set() || status_line(status, record) != last_line || (!started && self::is_started(record))
         });
     }
 }

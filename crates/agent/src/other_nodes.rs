@@ -32,14 +32,14 @@ impl OtherNodes {
             Item::HostEndpoint(one) if one.node != own => Endpoint::of(own, one),
             _ => None,
         };
-        let told = |one: &Endpoint| one.has_similar_name || self.own_address(one).is_some();
-        let is_told = new.as_ref().is_some_and(told);
-        let was_told = self.endpoints.get(name).is_some_and(told);
+        let is_notable = |one: &Endpoint| one.has_similar_name || self.own_address(one).is_some();
+        let is_noted = new.as_ref().is_some_and(is_notable);
+        let was_noted = self.endpoints.get(name).is_some_and(is_notable);
         match new {
             Some(new) => drop(self.endpoints.insert(name.to_owned(), new)),
             None => drop(self.endpoints.remove(name)),
         }
-        is_told || was_told
+        is_noted || was_noted
     }
 
     /// The addresses of an interface changed from `was` to `is`. Returns whether the note may have changed.
@@ -64,7 +64,7 @@ impl OtherNodes {
 
     /// The text for `status`; none if no endpoint seems meant for this node.
     pub(crate) fn note(&self, own: &str) -> Option<String> {
-        let told = |(name, one): (&String, &Endpoint)| {
+        let describe = |(name, one): (&String, &Endpoint)| {
             let address = self.own_address(one);
             let address = match address {
                 Some(address) => format!(" and expects {address}, an address of this machine"),
@@ -74,7 +74,7 @@ impl OtherNodes {
             let node = if one.node.is_empty() { "a node that cannot be read" } else { &one.node };
             Some(format!("hep/{name} is on {node}{address}"))
         };
-        let mut all: Vec<String> = self.endpoints.iter().filter_map(told).collect();
+        let mut all: Vec<String> = self.endpoints.iter().filter_map(describe).collect();
         let more = all.len().saturating_sub(NAMED);
         all.truncate(NAMED);
         if more > 0 {
@@ -134,7 +134,7 @@ mod tests {
     fn an_endpoint_of_another_node_is_told_by_a_similar_name_or_an_address_of_this_machine_and_not_otherwise() {
         let mut others = OtherNodes::default();
         assert!(others.link(&[], &["192.0.2.1", "127.0.0.1", "fe80::1"].map(|address| address.parse().unwrap())));
-        for (node, address, told) in [
+        for (node, address, expected) in [
             ("web1", "192.0.2.1", None),
             ("web2", "192.0.2.2", None),
             ("web2", "127.0.0.1", None),
@@ -143,10 +143,10 @@ mod tests {
             ("WEB1.example.com", "", Some("hep/e is on WEB1.example.com; this node is web1")),
             ("db", "192.0.2.1", Some("hep/e is on db and expects 192.0.2.1, an address of this machine; this node is")),
         ] {
-            assert_eq!(others.put("web1", "e", &endpoint(node, address)), told.is_some(), "{node} {address}");
+            assert_eq!(others.put("web1", "e", &endpoint(node, address)), expected.is_some(), "{node} {address}");
             let note = others.note("web1");
-            assert_eq!(note.is_some(), told.is_some(), "{node} {address}: {note:?}");
-            assert!(note.unwrap_or_default().starts_with(told.unwrap_or_default()), "{node} {address}");
+            assert_eq!(note.is_some(), expected.is_some(), "{node} {address}: {note:?}");
+            assert!(note.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{node} {address}");
             others.put("web1", "e", &Item::Nothing);
             assert_eq!(others.note("web1"), None, "it is removed");
         }

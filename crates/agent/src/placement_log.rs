@@ -71,7 +71,7 @@ pub(crate) struct PlacementLog {
     at: BTreeMap<Place, Placed>,
     places: BTreeMap<EndpointId, BTreeSet<Place>>,
     /// Endpoints that the store changed since the last step.
-    told: BTreeSet<EndpointId>,
+    changed: BTreeSet<EndpointId>,
     /// What begins the names of workloads' interfaces.
     prefixes: Vec<String>,
     started: bool,
@@ -79,8 +79,8 @@ pub(crate) struct PlacementLog {
 
 impl PlacementLog {
     /// The store changed or removed this endpoint.
-    pub(crate) fn told(&mut self, id: EndpointId) {
-        self.told.insert(id);
+    pub(crate) fn endpoint_changed(&mut self, id: EndpointId) {
+        self.changed.insert(id);
     }
 
     /// What a change of the dataplane does to placements and defaults, a line each, but not more than a person reads. `locals`
@@ -100,7 +100,7 @@ impl PlacementLog {
             self.prefixes.clone_from(&host.settings.interface_prefixes);
         }
         let mut before: BTreeMap<EndpointId, (BTreeSet<Place>, Option<[DefaultAction; 2]>)> = BTreeMap::new();
-        for id in std::mem::take(&mut self.told) {
+        for id in std::mem::take(&mut self.changed) {
             before.entry(id.clone()).or_insert_with(|| self.now(&id));
         }
         let put = delta.endpoints_put.iter().map(|(place, one)| (place, Some(one)));

@@ -118,17 +118,17 @@ mod tests {
     #[test]
     fn a_rule_counts_all_its_lines_and_never_fewer_while_it_exists() {
         let mut state = State::default();
-        let told = |web: u64| vec![("gnp web 1".to_owned(), web)];
-        assert_eq!(packets(&mut state, &[(7, ALLOW, 5), (8, ALLOW, 1), (9, "end of tier", 3)]), told(6));
-        assert_eq!(packets(&mut state, &[(7, ALLOW, 6), (8, ALLOW, 1)]), told(7));
+        let expected = |web: u64| vec![("gnp web 1".to_owned(), web)];
+        assert_eq!(packets(&mut state, &[(7, ALLOW, 5), (8, ALLOW, 1), (9, "end of tier", 3)]), expected(6));
+        assert_eq!(packets(&mut state, &[(7, ALLOW, 6), (8, ALLOW, 1)]), expected(7));
         // A line that was written anew, with another handle or with the same one in a new table.
-        assert_eq!(packets(&mut state, &[(17, ALLOW, 2), (8, ALLOW, 1)]), told(9));
-        assert_eq!(packets(&mut state, &[(17, ALLOW, 1), (8, ALLOW, 1)]), told(10));
+        assert_eq!(packets(&mut state, &[(17, ALLOW, 2), (8, ALLOW, 1)]), expected(9));
+        assert_eq!(packets(&mut state, &[(17, ALLOW, 1), (8, ALLOW, 1)]), expected(10));
         let both = [(17, ALLOW, 1), (8, ALLOW, 1), (20, DENY, 4)];
-        assert_eq!(packets(&mut state, &both), [told(10), vec![("np shop/db 2".to_owned(), 4)]].concat());
+        assert_eq!(packets(&mut state, &both), [expected(10), vec![("np shop/db 2".to_owned(), 4)]].concat());
         // A rule that is removed begins anew when it is made again.
         assert_eq!(packets(&mut state, &[]), []);
-        assert_eq!(packets(&mut state, &[(30, ALLOW, 1)]), told(1));
+        assert_eq!(packets(&mut state, &[(30, ALLOW, 1)]), expected(1));
     }
 
     #[test]

@@ -21,12 +21,12 @@ pub(crate) const OTHER_SETTINGS: &str = "its other settings count";
 
 /// All of it. `left_out` is what the store could not take over of objects that it converts.
 pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplane, left_out: Vec<String>) -> Status {
-    let mut told = DataplaneReading { busy: true, ..DataplaneReading::default() };
+    let mut reading = DataplaneReading { busy: true, ..DataplaneReading::default() };
     let deadline = Instant::now() + PATIENCE;
-    while told.busy && Instant::now() < deadline {
+    while reading.busy && Instant::now() < deadline {
         match dataplane.try_lock() {
             Ok(dataplane) => {
-                told = DataplaneReading {
+                reading = DataplaneReading {
                     busy: false,
                     name: dataplane.name(),
                     refused: dataplane.refused(),
@@ -42,7 +42,8 @@ pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplan
     let ports = tortie_hostnet::ports().unwrap_or_default();
     let failure = status.supervisor.failure();
     let record = status.read();
-    let governors: BTreeMap<&Place, &EndpointId> = told.endpoints.iter().map(|(place, one)| (place, &one.id)).collect();
+    let governors: BTreeMap<&Place, &EndpointId> =
+        reading.endpoints.iter().map(|(place, one)| (place, &one.id)).collect();
     Status {
         node: node.to_owned(),
         called: record.called.clone(),
@@ -60,15 +61,15 @@ pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplan
         wanted: record.wanted.clone(),
         in_kernel: record.in_kernel.clone(),
         dataplane: DataplaneStatus {
-            name: told.name,
+            name: reading.name,
             failing: record.failing.clone(),
             failures: record.failures,
             repairs: record.repairs,
-            refused: told.refused,
-            busy: told.busy,
+            refused: reading.refused,
+            busy: reading.busy,
         },
-        endpoints: all_endpoints(&record, &told.endpoints, &ports, &told.prefixes),
-        interfaces: interfaces(&record, &governors, &told.prefixes),
+        endpoints: all_endpoints(&record, &reading.endpoints, &ports, &reading.prefixes),
+        interfaces: interfaces(&record, &governors, &reading.prefixes),
         troubles: record
             .unreadable
             .iter()
@@ -160,7 +161,7 @@ fn stages(state: &State, endpoint: &Endpoint) -> Vec<StageStatus> {
         ("forward", "ingress", programs.forward.ingress),
         ("forward", "egress", programs.forward.egress),
     ];
-    let told = |(stage, direction, id): &(&str, &str, Option<ProgramId>)| {
+    let describe = |(stage, direction, id): &(&str, &str, Option<ProgramId>)| {
         let program = state.programs.get(&(*id)?)?;
         Some(StageStatus {
             stage: (*stage).to_owned(),
@@ -169,7 +170,7 @@ fn stages(state: &State, endpoint: &Endpoint) -> Vec<StageStatus> {
             then: then(state, stage, program),
         })
     };
-    all.iter().filter_map(told).collect()
+    all.iter().filter_map(describe).collect()
 }
 
 fn policies(program: &Program) -> Vec<String> {
@@ -361,13 +362,13 @@ mod tests {
             Tier { name: name.into(), policies: vec![policy], denies: true }
         };
         let (passes, logs, allows) = (tier("a", Action::Pass), tier("b", Action::Log), tier("c", Action::Allow));
-        let told = |tiers: &[&Tier]| {
+        let default_of = |tiers: &[&Tier]| {
             let tiers = tiers.iter().map(|tier| (*tier).clone()).collect();
             then(&state, "normal", &Program { direction: Direction::Ingress, tiers, then: Then::Deny })
         };
-        assert_eq!(told(&[&passes, &logs, &allows]), "denied by the end of tier b");
-        assert_eq!(told(&[&passes, &allows, &logs]), "allowed by gnp c.p rule 2");
-        assert_eq!(told(&[&passes]), "denied");
-        assert_eq!(told(&[]), "denied");
+        assert_eq!(default_of(&[&passes, &logs, &allows]), "denied by the end of tier b");
+        assert_eq!(default_of(&[&passes, &allows, &logs]), "allowed by gnp c.p rule 2");
+        assert_eq!(default_of(&[&passes]), "denied");
+        assert_eq!(default_of(&[]), "denied");
     }
 }

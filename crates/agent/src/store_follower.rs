@@ -28,7 +28,7 @@ pub(crate) fn run(
     engine: &SyncSender<Input>,
 ) {
     let mut taken: Option<Receiver<()>> = None;
-    let mut tell = |message: Message| {
+    let mut deliver = |message: Message| {
         if !matches!(&message, Message::Changes(changes, _) if changes.len() > PIECE) {
             return engine.send(Input::Store(message)).is_ok();
         }
@@ -42,17 +42,17 @@ pub(crate) fn run(
     };
     let mut sync = Sync::of(store, selection, kept);
     let mut lost: Option<Backoff> = None;
-    let mut heard = true;
-    while heard && !stop.is_set() {
-        let mut told = false;
+    let mut is_open = true;
+    while is_open && !stop.is_set() {
+        let mut received = false;
         let working = supervisor::working();
         sync.step(WAIT, &mut |message| {
             lost = matches!(message, Message::Lost(_)).then(Backoff::default);
-            told = true;
-            heard = heard && tell(message);
+            received = true;
+            is_open = is_open && deliver(message);
         });
         drop(working);
-        if !told && let Some(backoff) = &mut lost {
+        if !received && let Some(backoff) = &mut lost {
             stop.wait(backoff.pause());
             backoff.longer();
         }

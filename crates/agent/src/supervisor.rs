@@ -251,10 +251,10 @@ mod tests {
     fn supervised(hung: Duration) -> (Arc<Supervisor>, Receiver<String>) {
         let supervisor = Arc::new(Supervisor::with_limit(hung));
         supervisor.enter();
-        let (tell, told) = channel();
+        let (sender, receiver) = channel();
         let watched = supervisor.clone();
-        std::thread::spawn(move || watched.watch(|failure| tell.send(failure.to_owned()).unwrap()));
-        (supervisor, told)
+        std::thread::spawn(move || watched.watch(|failure| sender.send(failure.to_owned()).unwrap()));
+        (supervisor, receiver)
     }
 
     #[test]

@@ -50,15 +50,15 @@ mod tests {
             Settings { wireguard: Some(51820), ..Settings::default() },
             Settings { wireguard_v6: Some(51821), ..Settings::default() },
         ] {
-            let told = tunnels([].iter(), &settings).unwrap();
-            assert!(told.starts_with("WireGuard (FelixConfiguration) asked for"), "{told}");
+            let note = tunnels([].iter(), &settings).unwrap();
+            assert!(note.starts_with("WireGuard (FelixConfiguration) asked for"), "{note}");
         }
     }
 
     #[test]
     fn objects_about_bgp_are_counted() {
         assert_eq!(bgp(&BTreeMap::from([(Kind::Node, 3), (Kind::BGPPeer, 0)])), None);
-        let told = bgp(&BTreeMap::from([(Kind::BGPPeer, 2), (Kind::BGPConfiguration, 1)]));
-        assert_eq!(told.as_deref(), Some("BGP: the store has 1 BGPConfiguration, 2 BGPPeer; tortie speaks no BGP"));
+        let note = bgp(&BTreeMap::from([(Kind::BGPPeer, 2), (Kind::BGPConfiguration, 1)]));
+        assert_eq!(note.as_deref(), Some("BGP: the store has 1 BGPConfiguration, 2 BGPPeer; tortie speaks no BGP"));
     }
 }

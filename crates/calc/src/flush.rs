@@ -141,14 +141,14 @@ impl Engine {
         let mut memo = Memo::default();
         for place in places {
             let new = self.locals.governor(&place).map(|index| self.endpoint(index, &mut memo));
-            let old = self.locals.told.get(&place);
+            let old = self.locals.emitted.get(&place);
             if old == new.as_ref() {
                 new.iter().flat_map(|one| one.programs.iter()).for_each(|id| self.programs.release(id));
                 continue;
             }
             let old = match &new {
-                Some(new) => self.locals.told.insert(place.clone(), new.clone()),
-                None => self.locals.told.remove(&place),
+                Some(new) => self.locals.emitted.insert(place.clone(), new.clone()),
+                None => self.locals.emitted.remove(&place),
             };
             old.iter().flat_map(|one| one.programs.iter()).for_each(|id| self.programs.release(id));
             match new {
@@ -248,26 +248,26 @@ impl Engine {
         for key in dirty {
             let Some(list) = self.lists.active.get_mut(&key) else { continue };
             let before = list.before.take();
-            let (used, told) = (list.users > 0, list.told);
-            list.told = used;
+            let (used, emitted) = (list.users > 0, list.emitted);
+            list.emitted = used;
             if !used {
                 self.lists.active.remove(&key);
             }
             let changed = before.as_deref().is_some_and(|before| before != self.rules(key));
-            if used && (!told || changed) {
-                let before = before.as_deref().filter(|_| told).map(|before| self.ready(key, before));
+            if used && (!emitted || changed) {
+                let before = before.as_deref().filter(|_| emitted).map(|before| self.ready(key, before));
                 self.need_sets(key);
                 put.push(Put { key, before });
             }
-            if told && !used {
+            if emitted && !used {
                 delta.rules_removed.push(self.rules_id(key));
             }
-            if told && (changed || !used) {
-                let told: &[Rule] = match &before {
+            if emitted && (changed || !used) {
+                let emitted: &[Rule] = match &before {
                     Some(before) => before,
                     None => self.rules(key),
                 };
-                let needed: Vec<_> = told.iter().flat_map(|rule| rule.sets(&self.shared.ends)).collect();
+                let needed: Vec<_> = emitted.iter().flat_map(|rule| rule.sets(&self.shared.ends)).collect();
                 needed.iter().for_each(|key| self.members.sets.release(key));
             }
             if let Some(before) = before {
@@ -323,9 +323,9 @@ impl Engine {
             self.members.sets.release(&key);
             key.selector().into_iter().for_each(|selector| self.shared.selectors.release(selector));
         }
-        delta.sets_made = self.members.sets.tell(&sets);
+        delta.sets_made = self.members.sets.emit(&sets);
         let swept = self.members.sets.sweep(&mut self.shared.selectors, &mut self.shared.names);
-        delta.sets_removed = swept.told;
+        delta.sets_removed = swept.emitted;
         swept.selectors.into_iter().for_each(|selector| self.members.forget(selector, &mut self.shared));
     }
 

@@ -56,7 +56,7 @@ pub(crate) struct Locals {
     hosts: BTreeMap<String, LocalIndex>,
     governs: BTreeMap<Place, LocalIndex>,
     /// What the dataplane was told.
-    pub(crate) told: BTreeMap<Place, Endpoint>,
+    pub(crate) emitted: BTreeMap<Place, Endpoint>,
     /// Their labels have changed.
     pub(crate) rematch: BTreeSet<LocalIndex>,
     /// Something else about them has changed.
@@ -153,7 +153,7 @@ impl Locals {
         self.interfaces.shrink();
         self.hosts.shrink();
         self.governs.shrink();
-        self.told.shrink();
+        self.emitted.shrink();
     }
 
     pub(crate) fn get(&self, index: LocalIndex) -> &Local {

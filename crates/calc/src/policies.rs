@@ -201,7 +201,7 @@ pub(crate) struct ListKey {
 #[derive(Debug, Default)]
 pub(crate) struct Active {
     pub(crate) users: u32,
-    pub(crate) told: bool,
+    pub(crate) emitted: bool,
     /// What the dataplane was told, if it is different now.
     pub(crate) before: Option<Box<[Rule]>>,
 }
@@ -235,7 +235,7 @@ impl Lists {
     /// The rules are no longer `old`. Gives them back unless the dataplane still has them.
     pub(crate) fn replaced(&mut self, key: ListKey, old: Box<[Rule]>) -> Option<Box<[Rule]>> {
         match self.active.get_mut(&key) {
-            Some(list) if list.told && list.before.is_none() => {
+            Some(list) if list.emitted && list.before.is_none() => {
                 list.before = Some(old);
                 self.dirty.insert(key);
                 None

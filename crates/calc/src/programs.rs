@@ -20,7 +20,7 @@ pub(crate) struct Programs {
 #[derive(Debug)]
 struct Used {
     uses: u32,
-    told: bool,
+    emitted: bool,
     lists: Box<[ListKey]>,
 }
 
@@ -93,7 +93,7 @@ impl Programs {
             Some(used) => used.uses += 1,
             None => {
                 draft.lists.iter().for_each(|&key| lists.acquire(key));
-                self.by_id.insert(id, Used { uses: 1, told: false, lists: draft.lists.into() });
+                self.by_id.insert(id, Used { uses: 1, emitted: false, lists: draft.lists.into() });
                 self.made.push((id, draft.program));
             }
         }
@@ -126,15 +126,15 @@ impl Programs {
             }
             if let Some(used) = self.by_id.remove(&id) {
                 used.lists.iter().for_each(|&key| lists.release(key));
-                if used.told {
+                if used.emitted {
                     gone.push(id);
                 }
             }
         }
         let mut made = std::mem::take(&mut self.made);
         made.retain(|(id, _)| {
-            let used = self.by_id.get_mut(id).filter(|used| !used.told);
-            used.map(|used| used.told = true).is_some()
+            let used = self.by_id.get_mut(id).filter(|used| !used.emitted);
+            used.map(|used| used.emitted = true).is_some()
         });
         made.sort_by_key(|(id, _)| *id);
         gone.sort();

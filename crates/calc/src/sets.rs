@@ -85,7 +85,7 @@ pub(crate) struct Set {
     /// It has what it should: until then nothing is put in or taken out.
     filled: bool,
     /// The dataplane knows it.
-    told: bool,
+    emitted: bool,
     /// What has changed since it was told; true for what came.
     pending: Option<Box<Pending>>,
 }
@@ -139,7 +139,7 @@ impl Sets {
             doubted: false,
             // Those that are always there have something in them before the first flush.
             filled: matches!(key, SetKey::Known(_)),
-            told: false,
+            emitted: false,
             pending: None,
         });
         self.by_key.insert(key.clone(), index);
@@ -254,7 +254,7 @@ impl Sets {
         let set = self.slab.get_mut(index);
         let Content::Ports(ports) = &mut set.content else { return };
         let members = std::mem::take(ports);
-        if set.told {
+        if set.emitted {
             let pending = pending(&mut set.pending, &mut self.changed, index);
             members.into_keys().for_each(|member| note(&mut pending.ports, member, false));
         }
@@ -263,7 +263,7 @@ impl Sets {
     /// The sets of named ports in use that are given too many, in words.
     pub(crate) fn too_large(&self, selectors: &Selectors, names: &Names) -> Vec<String> {
         let sets = self.too_large.iter().map(|&index| self.slab.get(index)).filter(|set| set.uses > 0);
-        let told = |set: &Set| match set.key {
+        let emitted = |set: &Set| match set.key {
             SetKey::Port(selector, name) => Some(format!(
                 "the endpoints that match {} have {} ports named {:?}, more than {}",
                 selectors.get(selector),
@@ -273,7 +273,7 @@ impl Sets {
             )),
             _ => None,
         };
-        sets.filter_map(told).collect()
+        sets.filter_map(emitted).collect()
     }
 
     /// One more who gives to a set may give more than is known, or one less.
@@ -318,7 +318,7 @@ impl Sets {
             }
         }
         let delta = if come { nets.insert(net) } else { nets.remove(net) };
-        if !set.told || delta.is_empty() {
+        if !set.emitted || delta.is_empty() {
             return;
         }
         let pending = pending(&mut set.pending, &mut self.changed, index);
@@ -341,7 +341,7 @@ impl Sets {
         if !shows {
             ports.remove(&member);
         }
-        if set.told && shown != shows {
+        if set.emitted && shown != shows {
             note(&mut pending(&mut set.pending, &mut self.changed, index).ports, member, shows);
         }
     }
@@ -366,14 +366,14 @@ impl Sets {
     }
 
     /// The sets that the dataplane does not know yet, of those given; it does from now on.
-    pub(crate) fn tell(&mut self, indexes: &[SetIndex]) -> Vec<(SetId, Members)> {
+    pub(crate) fn emit(&mut self, indexes: &[SetIndex]) -> Vec<(SetId, Members)> {
         let mut made = Vec::new();
         for &index in indexes {
             let set = self.slab.get_mut(index);
-            if set.told || set.uses == 0 {
+            if set.emitted || set.uses == 0 {
                 continue;
             }
-            set.told = true;
+            set.emitted = true;
             let members = match &set.content {
                 Content::Nets(nets) => {
                     let mut members = Vec::with_capacity(nets.len());
@@ -412,11 +412,11 @@ impl Sets {
             if let SetKey::Port(_, name) = set.key {
                 names.release(name);
             }
-            if set.told {
-                swept.told.push(set.id);
+            if set.emitted {
+                swept.emitted.push(set.id);
             }
         }
-        swept.told.sort();
+        swept.emitted.sort();
         if self.by_key.len() <= SetId::WELL_KNOWN.len() {
             self.slab.shrink();
             self.by_key.shrink_to_fit();
@@ -430,7 +430,7 @@ impl Sets {
 #[derive(Debug, Default)]
 pub(crate) struct Swept {
     /// Sets that the dataplane knew.
-    pub(crate) told: Vec<SetId>,
+    pub(crate) emitted: Vec<SetId>,
     /// Selectors without sets now, each still held once.
     pub(crate) selectors: Vec<SelectorIndex>,
 }

@@ -71,8 +71,8 @@ fn a_set_that_is_wanted_before_it_is_filled_counts_each_member_once() {
 
 /// The rules of the only policy, as action and whether a peer condition is left.
 fn rules(delta: &Delta) -> Vec<(Action, bool)> {
-    let told = |rule: &Rule| (rule.action, rule.source.peers.is_some());
-    delta.rules_put.iter().flat_map(|(_, rules)| rules.iter().map(told)).collect()
+    let summary = |rule: &Rule| (rule.action, rule.source.peers.is_some());
+    delta.rules_put.iter().flat_map(|(_, rules)| rules.iter().map(summary)).collect()
 }
 
 #[test]
@@ -142,9 +142,9 @@ fn a_set_that_is_given_too_many_named_ports_has_none_and_denies_until_it_is_give
     };
     update(&mut engine, pod());
     let rules = |delta: &Delta| -> Vec<(Action, usize)> {
-        let told =
+        let summary =
             |rule: &Rule| (rule.action, rule.destination.ports.ranges.len() + rule.destination.ports.named.len());
-        delta.rules_put.iter().flat_map(|(_, rules)| rules.iter().map(told)).collect()
+        delta.rules_put.iter().flat_map(|(_, rules)| rules.iter().map(summary)).collect()
     };
     let all = json!([to("Allow"), to("Pass"), to("Deny"), {"action": "Allow"}]);
     update(&mut engine, policy(all));
@@ -179,8 +179,11 @@ fn a_set_that_is_given_too_many_named_ports_has_none_and_denies_until_it_is_give
     assert_eq!(rules(&closed), [(Allow, 2), (Deny, 0), (Deny, 0), (Allow, 0)]);
     fake.apply(&closed).unwrap();
     assert_eq!(members(&fake), Some(17 * 256), "only the addresses are left");
-    let told = engine.too_large().join("");
-    assert!(told.contains("role == \"many\"") && told.contains("1114112") && told.contains("http"), "{told}");
+    let summary = engine.too_large().join("");
+    assert!(
+        summary.contains("role == \"many\"") && summary.contains("1114112") && summary.contains("http"),
+        "{summary}"
+    );
     assert!(!judged(&snapshot, 80) && !judged(&snapshot, 7000), "the Pass denies on every port");
 
     let snapshot = update(&mut engine, Update::Delete(Id::HostEndpoint(names[3].clone())));

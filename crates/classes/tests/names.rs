@@ -36,7 +36,7 @@ fn words(part: &str) -> usize {
 fn a_net_with_a_hole_is_told_with_its_hole_where_that_is_shorter() {
     let names = Names::new(&Snapshot::default());
     let all = AddressSet::all();
-    for (whole, holes, told) in [
+    for (whole, holes, words) in [
         ("198.51.100.0/24", &["198.51.100.7"][..], "198.51.100.0/24 except 198.51.100.7"),
         ("2001:db8::/32", &["2001:db8:7::/48"][..], "2001:db8::/32 except 2001:db8:7::/48"),
         (
@@ -47,7 +47,7 @@ fn a_net_with_a_hole_is_told_with_its_hole_where_that_is_shorter() {
         // Half of a net is a net.
         ("10.0.0.0/8", &["10.128.0.0/9"][..], "10.0.0.0/9"),
     ] {
-        assert_eq!(names.parts(&set(&[whole]).minus(&set(holes)), &all), [told]);
+        assert_eq!(names.parts(&set(&[whole]).minus(&set(holes)), &all), [words]);
     }
     let two = set(&["198.51.100.0/24", "10.1.0.0/16"]).minus(&set(&["198.51.100.7", "10.1.2.3"]));
     assert_eq!(names.parts(&two, &all), ["10.1.0.0/16 except 10.1.2.3", "198.51.100.0/24 except 198.51.100.7"]);
@@ -72,9 +72,9 @@ fn the_parts_are_exactly_the_set_and_name_no_more_than_its_pieces() {
         let parts = names.parts(&addresses, &AddressSet::all());
         let meant: Vec<AddressSet> = parts.iter().map(|part| meaning(part)).collect();
         assert_eq!(AddressSet::union_of(&meant), addresses, "{parts:?}");
-        let (told, pieces) = (parts.iter().map(|part| words(part)).sum::<usize>(), addresses.nets().count());
-        assert!(told <= pieces, "{parts:?} for {addresses:?}");
-        shorter += usize::from(told < pieces);
+        let (words, pieces) = (parts.iter().map(|part| words(part)).sum::<usize>(), addresses.nets().count());
+        assert!(words <= pieces, "{parts:?} for {addresses:?}");
+        shorter += usize::from(words < pieces);
     }
     assert!(shorter > 50, "{shorter}");
 }

@@ -161,13 +161,13 @@ fn bulk(bench: &Bench) {
 /// From etcd's answer to a write until the first packet that it lets through has arrived.
 fn packets(bench: &Bench, store: &EtcdStore) {
     let (work, todo) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         namespace();
-        tell.send(gettid()).unwrap();
+        sender.send(gettid()).unwrap();
         todo.iter().for_each(|work| work());
     });
-    let thread = told.recv().unwrap().to_string();
+    let thread = receiver.recv().unwrap().to_string();
     run("ip", &["link", "add", "eth0", "type", "veth", "peer", "name", "out", "netns", &thread]);
     run("ip", &["addr", "add", "192.0.2.1/24", "dev", "eth0"]);
     run("ip", &["link", "set", "eth0", "up"]);

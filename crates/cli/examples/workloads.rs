@@ -195,7 +195,7 @@ struct Pods {
 impl Pods {
     fn new() -> Self {
         let (work, works) = channel::<Box<dyn FnOnce() + Send>>();
-        let (tell, thread) = channel();
+        let (sender, thread) = channel();
         std::thread::spawn(move || {
             namespace();
             // Nobody's turn to speak unasked; and packets come by other ways than answers would go.
@@ -203,16 +203,16 @@ impl Pods {
             for which in ["all", "default"] {
                 std::fs::write(format!("/proc/sys/net/ipv4/conf/{which}/rp_filter"), "0").unwrap();
             }
-            tell.send(gettid()).unwrap();
+            sender.send(gettid()).unwrap();
             works.iter().for_each(|work| work());
         });
         Self { thread: thread.recv().unwrap().to_string(), work }
     }
 
     fn run<T: Send + 'static>(&self, what: impl FnOnce() -> T + Send + 'static) -> T {
-        let (tell, told) = channel();
-        self.work.send(Box::new(move || tell.send(what()).unwrap())).unwrap();
-        told.recv().unwrap()
+        let (sender, receiver) = channel();
+        self.work.send(Box::new(move || sender.send(what()).unwrap())).unwrap();
+        receiver.recv().unwrap()
     }
 
     /// Lays cables that are up and running.

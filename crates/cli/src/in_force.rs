@@ -124,20 +124,20 @@ fn if_enforced(link: &Link, wanted: Wanted, agent: &Agent) -> anyhow::Result<Sou
         return Ok(Sources { listing: listing?, notes, ..Sources::default() });
     };
     for _ in 0..TRIES {
-        let told = match agent.in_force(&name, listing.as_ref().ok().map(|listing| listing.position.clone())) {
-            Ok(told) => told,
+        let answer = match agent.in_force(&name, listing.as_ref().ok().map(|listing| listing.position.clone())) {
+            Ok(answer) => answer,
             Err(error) => return Ok(without_agent(listing?, error, purpose, notes)),
         };
-        let newer = told.state.store.state == StoreState::InSync
-            && listing.as_ref().is_ok_and(|listing| listing.position.is_behind(&told.state.wanted.position));
+        let newer = answer.state.store.state == StoreState::InSync
+            && listing.as_ref().is_ok_and(|listing| listing.position.is_behind(&answer.state.wanted.position));
         if !newer {
-            return answered(listing, told, purpose, &name, notes);
+            return answered(listing, answer, purpose, &name, notes);
         }
         listing = list();
     }
     // It is written all the time: the agent's copy is of one moment, whichever that is.
-    let told = agent.in_force(&name, None)?;
-    answered(listing, told, purpose, &name, notes)
+    let answer = agent.in_force(&name, None)?;
+    answered(listing, answer, purpose, &name, notes)
 }
 
 /// What the store alone says, where no agent answers.
@@ -161,12 +161,12 @@ fn without_agent(listing: Listing, error: AskError, purpose: Purpose, notes: Vec
 /// Brings together what the store of this name and what the agent said.
 fn answered(
     listing: anyhow::Result<Listing>,
-    told: InForceAnswer,
+    answer: InForceAnswer,
     purpose: Purpose,
     name: &str,
     notes: Vec<String>,
 ) -> anyhow::Result<Sources> {
-    let InForceAnswer { state, last_valid, copy } = told;
+    let InForceAnswer { state, last_valid, copy } = answer;
     let version = |stored: Stored| (stored.key, (stored.revision, (&stored.value).into()));
     let mut sources = Sources {
         last_valid: last_valid.into_iter().map(version).collect(),

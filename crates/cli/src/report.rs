@@ -143,8 +143,8 @@ impl Terminal {
         let out = io::stdout();
         // Errors and the end of the reader are told whatever is asked for.
         let mut asked = [PollFd::new(&out, PollFlags::empty())];
-        let told = poll(&mut asked, Some(&Timespec::default())).is_ok_and(|count| count > 0);
-        self.broken.is_some() || (told && asked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP))
+        let is_ready = poll(&mut asked, Some(&Timespec::default())).is_ok_and(|count| count > 0);
+        self.broken.is_some() || (is_ready && asked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP))
     }
 
     /// Ends the call.

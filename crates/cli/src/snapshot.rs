@@ -38,9 +38,9 @@ pub(crate) fn judging_host(local_facts: &LocalFacts) -> Host {
     host
 }
 
-/// Which objects count.
+/// The options that say which objects packets are judged by.
 #[derive(Args, Debug)]
-pub(crate) struct JudgedArgs {
+pub(crate) struct SnapshotArgs {
     #[command(flatten)]
     files: Files,
     #[command(flatten)]
@@ -56,8 +56,8 @@ pub(crate) struct JudgedArgs {
     from_store: bool,
 }
 
-impl JudgedArgs {
-    /// Calls `answer` with what counts. None when the manifests cannot be used; that has been said.
+impl SnapshotArgs {
+    /// Calls `answer` with these objects. None when the manifests cannot be used; the reasons were printed.
     pub(crate) fn topology<T>(
         &self,
         verb: &'static str,

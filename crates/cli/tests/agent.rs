@@ -301,33 +301,33 @@ fn verify_names_what_a_killed_agent_left_behind() {
         let agent = world.agent();
         world.apply(&(ENDPOINT.to_owned() + &allow(80)));
         agent.kill();
-        let told = world.call(&["verify"]);
-        assert!(told.contains(": the kernel enforces what the store says, and nothing else"), "{told}");
-        assert!(told.contains("not looked at: tables of other programs"), "{told}");
+        let output = world.call(&["verify"]);
+        assert!(output.contains(": the kernel enforces what the store says, and nothing else"), "{output}");
+        assert!(output.contains("not looked at: tables of other programs"), "{output}");
         // The labels no longer match the policy.
         let file = world.file("changed.yaml", &ENDPOINT.replace("role: web", "role: db"));
         let output = world.tortie().args(["apply", "-f", file.to_str().unwrap()]).output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
         let said = "no agent runs here: the kernel goes on with what the last one left";
-        assert!(told.contains(&format!("warning[not-enforced]: {said}")), "{told}");
+        assert!(stderr.contains(&format!("warning[not-enforced]: {said}")), "{stderr}");
         let output = world.tortie().args(["explain", "hep/web1-eth0"]).output().unwrap();
         assert!(String::from_utf8(output.stderr).unwrap().starts_with(said));
         // What changes nothing is not enforced either.
         let output = world.tortie().args(["apply", "-f", file.to_str().unwrap()]).output().unwrap();
         assert!(String::from_utf8(output.stderr).unwrap().contains("warning[not-enforced]"));
-        let told = world.fails(&["verify", "--most", "100"]);
-        assert!(told.contains("rule \"tier default\" is in the kernel, and nothing in force asks for it"), "{told}");
-        assert!(told.contains("used by hep/web1-eth0 at eth0"), "{told}");
+        let shown = world.fails(&["verify", "--most", "100"]);
+        assert!(shown.contains("rule \"tier default\" is in the kernel, and nothing in force asks for it"), "{shown}");
+        assert!(shown.contains("used by hep/web1-eth0 at eth0"), "{shown}");
         let file = world.file("more.yaml", &ENDPOINT.replace("eth0", "eth1"));
         world.call(&["apply", "-f", file.to_str().unwrap()]);
-        let told = world.fails(&["verify"]);
-        assert!(told.contains("interface eth1 is not governed by hep/web1-eth1 (forward-in, "), "{told}");
+        let shown = world.fails(&["verify"]);
+        assert!(shown.contains("interface eth1 is not governed by hep/web1-eth1 (forward-in, "), "{shown}");
         // The port stays closed, and no endpoint asks for it.
         world.call(&["delete", "hostendpoint", "web1-eth0", "web1-eth1"]);
-        let told = world.fails(&["verify"]);
+        let shown = world.fails(&["verify"]);
         let said = "interface eth0 is still governed by hep/web1-eth0, which does not exist (forward-in, ";
-        assert!(told.contains(said), "{told}");
-        assert!(told.contains("0 endpoints, 0 probe packets, "), "{told}");
+        assert!(shown.contains(said), "{shown}");
+        assert!(shown.contains("0 endpoints, 0 probe packets, "), "{shown}");
         let json: serde_json::Value =
             serde_json::from_slice(&world.tortie().args(["verify", "-o", "json"]).output().unwrap().stdout).unwrap();
         assert_eq!((&json["endpoints"], &json["probes"]), (&0.into(), &0.into()), "{json}");
@@ -350,17 +350,17 @@ fn verify_tells_whether_the_kernel_enforces_what_the_store_says() {
         assert!(world.call(&["verify"]).contains("nothing is to be enforced here, and no table is in the kernel"));
         let file = world.file("endpoint.yaml", ENDPOINT);
         world.call(&["apply", "-f", file.to_str().unwrap()]);
-        let told = world.fails(&["verify"]);
-        assert!(told.contains("hep/web1-eth0 at eth0 is not enforced: table inet tortie does not exist"), "{told}");
+        let shown = world.fails(&["verify"]);
+        assert!(shown.contains("hep/web1-eth0 at eth0 is not enforced: table inet tortie does not exist"), "{shown}");
         let agent = world.agent();
         world.apply(&(ENDPOINT.to_owned() + &allow(80)));
-        let told = world.call(&["verify"]);
+        let shown = world.call(&["verify"]);
         assert!(
-            told.starts_with("1 endpoint, ")
-                && told.contains(
+            shown.starts_with("1 endpoint, ")
+                && shown.contains(
                     ": the kernel enforces what the agent keeps in force, which is what the store says, and nothing else\n"
                 ),
-            "{told}"
+            "{shown}"
         );
         // Settings that only the agent was started with count.
         agent.kill();
@@ -372,14 +372,14 @@ fn verify_tells_whether_the_kernel_enforces_what_the_store_says() {
         world.file("felix.cfg", "");
         let file = world.file("later.yaml", &allow(443));
         world.call(&["apply", "-f", file.to_str().unwrap()]);
-        let told = world.fails(&["verify", "--most", "100"]);
-        assert!(told.contains("no agent runs here"), "{told}");
-        assert!(told.contains("hep/web1-eth0 at eth0: tcp "), "{told}");
+        let shown = world.fails(&["verify", "--most", "100"]);
+        assert!(shown.contains("no agent runs here"), "{shown}");
+        assert!(shown.contains("hep/web1-eth0 at eth0: tcp "), "{shown}");
         assert!(
-            told.contains("port 443, new, to the host from eth0: allowed by what is in force, dropped by the kernel"),
-            "{told}"
+            shown.contains("port 443, new, to the host from eth0: allowed by what is in force, dropped by the kernel"),
+            "{shown}"
         );
-        assert!(told.contains("set member") || told.contains("rule 1 of"), "{told}");
-        assert!(told.contains(" differences\n"), "{told}");
+        assert!(shown.contains("set member") || shown.contains("rule 1 of"), "{shown}");
+        assert!(shown.contains(" differences\n"), "{shown}");
     });
 }

@@ -58,10 +58,10 @@ fn every_form_of_explain_answers_in_json_with_the_exit_status_of_its_text() {
             command.arg("explain").args(&words).args(["--offline", "-f"]).arg(&file).args(more);
             command.current_dir(folder.path()).output().unwrap()
         };
-        let (told, text) = (run(&["-o", "json"]), run(&[]));
-        let stderr = String::from_utf8_lossy(&told.stderr);
-        assert_eq!((told.status.code(), told.stderr.is_empty()), (text.status.code(), true), "{form}: {stderr}");
-        let value: Value = serde_json::from_slice(&told.stdout).unwrap_or_else(|error| panic!("{form}: {error}"));
+        let (json, text) = (run(&["-o", "json"]), run(&[]));
+        let stderr = String::from_utf8_lossy(&json.stderr);
+        assert_eq!((json.status.code(), json.stderr.is_empty()), (text.status.code(), true), "{form}: {stderr}");
+        let value: Value = serde_json::from_slice(&json.stdout).unwrap_or_else(|error| panic!("{form}: {error}"));
         assert_eq!(value.is_array(), is_list, "{form}");
         let objects = if is_list { value.as_array().unwrap().clone() } else { vec![value] };
         assert!(!objects.is_empty(), "{form}");

@@ -23,7 +23,7 @@ pub enum Mode {
 pub enum BatchMode {
     /// All or nothing: all are planned before the first is written. An object that is given twice is an error.
     /// Written in the order in which they need each other, deleted in the reverse order.
-    Whole,
+    AllOrNothing,
     /// Each for itself, so that one that fails does not stop the others, but in the order in which they need each other.
     /// An object that is given twice is an error.
     KeepGoing,

@@ -225,7 +225,7 @@ mod tests {
             serde_json::json!({"kind": "GlobalNetworkPolicy", "name": "x", "labels": {},
                 "spec": {"selector": "a == 'b'", "types": types, "applyOnForward": forward}})
         };
-        let told = |before: &World, after: &World| -> Vec<String> {
+        let changes = |before: &World, after: &World| -> Vec<String> {
             let none = BTreeSet::new();
             defaults(&before.snapshot, &after.snapshot, [&none, &none]).iter().map(ToString::to_string).collect()
         };
@@ -235,27 +235,27 @@ mod tests {
         let ingress = world(&[profile.clone(), endpoint.clone(), policy(&["Ingress"], false)]);
         let forward = world(&[profile, endpoint, policy(&["Ingress"], true)]);
         assert_eq!(
-            told(&none, &shut)[0],
+            changes(&none, &shut)[0],
             "hep/e becomes default-deny, ingress (now: denied: profile p does not exist; before: no endpoint)"
         );
         assert_eq!(
-            told(&open, &ingress),
+            changes(&open, &ingress),
             [
                 "hep/e becomes default-deny, ingress (now: denied by the end of tier default; before: profile p, then denied)"
             ]
         );
-        assert_eq!(told(&ingress, &open).len(), 1);
-        assert!(told(&ingress, &open)[0].starts_with("hep/e is no longer default-deny, ingress"));
+        assert_eq!(changes(&ingress, &open).len(), 1);
+        assert!(changes(&ingress, &open)[0].starts_with("hep/e is no longer default-deny, ingress"));
         assert_eq!(
-            told(&ingress, &forward),
+            changes(&ingress, &forward),
             [
                 "hep/e becomes default-deny, forwarded ingress (now: denied by the end of tier default; before: not policed)"
             ]
         );
-        let new = told(&none, &ingress);
+        let new = changes(&none, &ingress);
         assert_eq!(new.len(), 2, "{new:?}");
         assert!(new.iter().any(|text| text.starts_with("hep/e becomes default-deny, ingress")), "{new:?}");
-        assert_eq!(told(&ingress, &ingress), [""; 0]);
+        assert_eq!(changes(&ingress, &ingress), [""; 0]);
         // What governs no interface has no default that counts.
         let (idle, none) = (BTreeSet::from(["e".to_owned()]), BTreeSet::new());
         assert_eq!(defaults(&open.snapshot, &ingress.snapshot, [&idle, &idle]), []);
@@ -288,9 +288,9 @@ mod tests {
         }
         let none = BTreeSet::new();
         let changes = defaults(&before.snapshot, &after.snapshot, [&none, &none]);
-        let told: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
         assert_eq!(
-            told,
+            changes,
             [
                 "hep/e has another default, ingress (now: no endpoint; before: profile p, then denied)",
                 "hep/e has another default, egress (now: no endpoint; before: profile p, then denied)",
@@ -313,7 +313,7 @@ mod tests {
                 "spec": {"tier": tier, "selector": "a == 'b'", "types": ["Ingress"], "ingress": [
                     {"action": "Allow", "protocol": "TCP"}, {"action": action}]}})
         };
-        let told = |before: &World, after: &World| -> Vec<String> {
+        let changes = |before: &World, after: &World| -> Vec<String> {
             defaults(&before.snapshot, &after.snapshot, [&BTreeSet::new(), &BTreeSet::new()])
                 .iter()
                 .map(ToString::to_string)
@@ -323,18 +323,18 @@ mod tests {
         let open = put(&[tier("one", 1), policy("one", "Allow")]);
         let mut passing = vec![tier("one", 1), tier("two", 2), policy("one", "Pass"), policy("two", "Log")];
         assert_eq!(
-            told(&none, &open),
+            changes(&none, &open),
             ["hep/e is no longer default-deny, ingress (now: allowed by gnp one.p rule 2; before: denied)"]
         );
         assert_eq!(
-            told(&open, &put(&passing)),
+            changes(&open, &put(&passing)),
             [
                 "hep/e becomes default-deny, ingress (now: denied by the end of tier two; before: allowed by gnp one.p rule 2)"
             ]
         );
         passing.truncate(3);
         assert_eq!(
-            told(&open, &put(&passing)),
+            changes(&open, &put(&passing)),
             ["hep/e becomes default-deny, ingress (now: denied; before: allowed by gnp one.p rule 2)"]
         );
     }

@@ -171,23 +171,26 @@ mod tests {
     fn each_field_that_changes_is_told_with_both_values() {
         let rule = |port: u16| json!({"action": "Allow", "protocol": "TCP", "destination": {"ports": [port]}});
         let before = [stored("web", json!({"order": 1.0, "selector": "a", "ingress": [rule(1), rule(2), rule(3)]}))];
-        let told = |spec: Value| -> Vec<String> {
+        let changes = |spec: Value| -> Vec<String> {
             let changes = objects(&before, &[stored("web", spec)]);
             changes.iter().flat_map(|change| &change.fields).map(ToString::to_string).collect()
         };
         assert_eq!(
-            told(json!({"order": 2.0, "ingress": [rule(1), rule(2), rule(3)]})),
+            changes(json!({"order": 2.0, "ingress": [rule(1), rule(2), rule(3)]})),
             ["spec.order: 1 -> 2", "spec.selector: removed \"a\""]
         );
         // A rule that is put in, taken out or changed is that rule alone.
         let with = |ingress: Value| json!({"order": 1.0, "selector": "a", "ingress": ingress});
         assert_eq!(
-            told(with(json!([rule(9), rule(1), rule(2), rule(3)]))),
+            changes(with(json!([rule(9), rule(1), rule(2), rule(3)]))),
             ["spec.ingress[0]: added {\"action\":\"Allow\",\"protocol\":\"TCP\",\"destination\":{\"ports\":[9]}}"]
         );
-        assert_eq!(told(with(json!([rule(1), rule(3)]))).len(), 1);
-        assert_eq!(told(with(json!([rule(1), rule(7), rule(3)]))), ["spec.ingress[1].destination.ports: [2] -> [7]"]);
-        assert_eq!(told(with(json!([rule(1), rule(2), rule(3)]))), [""; 0]);
+        assert_eq!(changes(with(json!([rule(1), rule(3)]))).len(), 1);
+        assert_eq!(
+            changes(with(json!([rule(1), rule(7), rule(3)]))),
+            ["spec.ingress[1].destination.ports: [2] -> [7]"]
+        );
+        assert_eq!(changes(with(json!([rule(1), rule(2), rule(3)]))), [""; 0]);
     }
 
     #[test]

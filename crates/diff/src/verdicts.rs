@@ -99,7 +99,7 @@ pub fn verdicts(before: &Snapshot, after: &Snapshot, known: Option<&Host>, nowhe
         let parts = parts.each_ref().map(|parts| parts.judging(&placed.host, &placed.interface));
         for way in ways(&placed, sides) {
             match regions(sides, &parts, &none, &placed, &way) {
-                Ok(regions) => rows.extend(told(&placed, &way, &regions, &names)),
+                Ok(regions) => rows.extend(change_rows(&placed, &way, &regions, &names)),
                 Err(classes) => {
                     let endpoint = placed.endpoint.clone();
                     found.too_many.push(TooMany { endpoint, reach: way.reach, classes });
@@ -281,7 +281,7 @@ fn reason(verdict: &Verdict) -> String {
 }
 
 /// The rows of one way of an endpoint.
-fn told(placed: &Placed, way: &EndpointWay, regions: &[Region], names: &Names) -> Vec<VerdictChange> {
+fn change_rows(placed: &Placed, way: &EndpointWay, regions: &[Region], names: &Names) -> Vec<VerdictChange> {
     let mut rows: Vec<VerdictChange> = Vec::new();
     for region in regions {
         let (far, all) = match way.reach.is_inward() {

@@ -273,9 +273,9 @@ fn an_icmp_type_that_begins_no_connection_is_invalid_except_in_an_open_one_or_un
     for kind in 0..=255 {
         let [first, noted] = [[8, 13, 15, 17].contains(&kind), [128, 139].contains(&kind)];
         let untracked = (130..=136).contains(&kind) || [143, 151, 152].contains(&kind);
-        let told = |passes: bool| if passes { "pass gnp a#1" } else { "deny begins nothing" };
-        check(&open(""), &[(&format!("in eth0 {}", v4(kind)), told(first))]);
-        check(&open(""), &[(&format!("in eth0 {}", v6(kind)), told(noted || untracked))]);
+        let expected = |passes: bool| if passes { "pass gnp a#1" } else { "deny begins nothing" };
+        check(&open(""), &[(&format!("in eth0 {}", v4(kind)), expected(first))]);
+        check(&open(""), &[(&format!("in eth0 {}", v6(kind)), expected(noted || untracked))]);
     }
     let fwd = "fwd eth0>eth1 icmp 3/1 203.0.113.9>198.51.100.9";
     let out = "out eth0 icmp 0/0 192.0.2.11>203.0.113.9";

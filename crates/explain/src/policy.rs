@@ -63,13 +63,13 @@ pub fn about<'a>(snapshot: &'a Snapshot, policy: &'a Policy) -> About<'a> {
     let directions = spoken.map(|direction| {
         let rules = policy.rules(direction);
         let (classes, uses) = hidden::uses(snapshot, rules);
-        let told =
+        let rules =
             rules.iter().zip(uses).map(|(rule, used)| DescribedRule { words: words::rule(rule), used }).collect();
         let end = selected.first().filter(|_| !policy.staged).and_then(|(_, subject)| {
             let tiers = subject.tiers(snapshot, list(policy.stage), direction);
             tiers.into_iter().find(|tier| tier.name == policy.tier).map(|tier| (tier.denies, tier.note))
         });
-        Side { direction, rules: told, classes, end }
+        Side { direction, rules: rules, classes, end }
     });
     let directions = directions.collect();
     About { policy, tier: snapshot.tiers.get(&policy.tier), endpoints, directions }

@@ -138,22 +138,22 @@ fn the_json_of_an_answer_has_a_stable_shape() {
 #[test]
 fn a_question_that_cannot_be_answered_says_what_to_write() {
     let snapshot = world("bare-metal");
-    let mut told = vec![];
+    let mut lines = vec![];
     for (from, to) in
         [("203.0.113.9", "node/web9"), ("pod/default/nope", "any"), ("1.2.3.4", "5.6.7.8"), ("any", "hep/web")]
     {
-        told.push(format!("{from} {to}: {}", answer(&snapshot, &question(from, to, "tcp/1"))));
+        lines.push(format!("{from} {to}: {}", answer(&snapshot, &question(from, to, "tcp/1"))));
     }
     for party in ["", "web1", "pod/x", "labels:app", "a/b/c"] {
-        told.push(format!(
+        lines.push(format!(
             "{party:?}: {}",
             party.parse::<EndSpec>().map_or_else(|e| e.to_string(), |p| format!("{p:?}"))
         ));
     }
     for what in ["80", "tcp/70000", "443/tcp", "icmp/8/300", "proto/253", "tcp/http/1", "foo/1"] {
-        told.push(format!("{what:?}: {}", what.parse::<What>().map_or_else(|e| e.to_string(), |w| format!("{w:?}"))));
+        lines.push(format!("{what:?}: {}", what.parse::<What>().map_or_else(|e| e.to_string(), |w| format!("{w:?}"))));
     }
-    insta::assert_snapshot!(told.join("\n"));
+    insta::assert_snapshot!(lines.join("\n"));
 }
 
 const STAGED_DELETE: &str = "
@@ -237,12 +237,12 @@ fn told_there(snapshot: &Snapshot, question: &Question, change: impl FnOnce(&mut
 #[test]
 fn the_routes_of_the_machine_tell_where_a_packet_enters_and_leaves() {
     let snapshot = world_with("bare-metal", SECOND_INTERFACE);
-    let told = |from: &str, to: &str| told_there(&snapshot, &question(from, to, "tcp/5432"), |_| ());
-    insta::assert_snapshot!(told("203.0.113.9", "node/web1"));
+    let line_of = |from: &str, to: &str| told_there(&snapshot, &question(from, to, "tcp/5432"), |_| ());
+    insta::assert_snapshot!(line_of("203.0.113.9", "node/web1"));
     // By the other interface to the other address; and from the address that the route is used with.
-    let said = told("198.18.7.9", "node/web1");
+    let said = line_of("198.18.7.9", "node/web1");
     assert!(said.starts_with("tcp 198.18.7.9 → 198.18.7.1:5432, new, enters web1 at eth1;"), "{said}");
-    let said = told("node/web1", "198.18.7.9");
+    let said = line_of("node/web1", "198.18.7.9");
     assert!(said.starts_with("tcp 198.18.7.1 → 198.18.7.9:5432, new, leaves web1 by eth1;"), "{said}");
     // Through the machine.
     let asked = Question { node: Some("web1".into()), ..question("203.0.113.9", "172.17.0.2", "tcp/5432") };
@@ -343,12 +343,12 @@ fn host_endpoints_that_govern_nothing_are_told_with_the_reason() {
     machine.ports.push(Port { name: "eth1".into(), master: "br0".into(), kind: "bridge".into() });
     let there = Topology::new(&snapshot).with_host(host).with_machine("web1", machine);
     let elsewhere = Topology::new(&snapshot);
-    let told = |topology: &Topology<'_>| {
+    let reasons = |topology: &Topology<'_>| {
         let all = snapshot.host_endpoints.values();
-        let told = all.filter_map(|one| placement::idle(topology, one).map(|why| format!("{} {why}", one.name)));
-        told.collect::<Vec<_>>().join("\n")
+        let list = all.filter_map(|one| placement::idle(topology, one).map(|why| format!("{} {why}", one.name)));
+        list.collect::<Vec<_>>().join("\n")
     };
-    insta::assert_snapshot!(format!("{}\n\nas far as the store tells:\n{}", told(&there), told(&elsewhere)));
+    insta::assert_snapshot!(format!("{}\n\nas far as the store tells:\n{}", reasons(&there), reasons(&elsewhere)));
     // An answer that such an endpoint seems to bear on says so.
     let said = answer(&snapshot, &question("203.0.113.9", "hep/web1-other", "tcp/80"));
     assert!(said.contains("note: host endpoint web1-other is not in force: web1-eth0 governs eth0"), "{said}");

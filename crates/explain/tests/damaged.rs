@@ -121,8 +121,8 @@ fn every_form_of_a_question_says_that_an_unreadable_place_is_closed() {
         for own in [end(workload), address] {
             for (from, to) in [(own.clone(), outside()), (outside(), own.clone())] {
                 let question = question(from, to, 80);
-                let told = text::verdict_line(snapshot, &trace(&topology, &question).unwrap());
-                assert!(told.starts_with("DENIED by an interface that stays closed"), "{spec}: {told}");
+                let line = text::verdict_line(snapshot, &trace(&topology, &question).unwrap());
+                assert!(line.starts_with("DENIED by an interface that stays closed"), "{spec}: {line}");
                 let table = reach(&topology, &question, None).unwrap();
                 let outcomes = table.rows.iter().flat_map(|row| &row.parts).map(|part| part.outcome);
                 assert!(outcomes.into_iter().all(|outcome| outcome == Outcome::Denied), "{spec}: {table:?}");

@@ -29,13 +29,13 @@ fn found(policies: &[(&str, &str)]) -> Vec<String> {
     let (snapshot, invalid) = Snapshot::from_objects(&objects);
     assert!(invalid.is_empty(), "{invalid:?}");
     let doubts = doubtful(&snapshot).into_iter();
-    let told = doubts.map(|doubt| match (doubt.kind, doubt.rule) {
+    let lines = doubts.map(|doubt| match (doubt.kind, doubt.rule) {
         (DoubtKind::NeverReached, Some(rule)) => format!("{} {} {}", doubt.policy.name, doubt.field, rule + 1),
         (DoubtKind::OnlyCloses, None) => format!("{} {} closes", doubt.policy.name, doubt.field),
         (DoubtKind::UntrackedOneWay, None) => format!("{} {} one way", doubt.policy.name, doubt.field),
         (kind, rule) => panic!("{kind:?} {rule:?}"),
     });
-    told.collect()
+    lines.collect()
 }
 
 const SSH: &str = "types: [Ingress], ingress: [{action: Allow, protocol: TCP, destination: {ports: [22]}}]";

@@ -85,7 +85,7 @@ impl Bench {
 
     fn uses(&self) -> Vec<Use> {
         let about = about(&self.snapshot, &self.snapshot.policies[&self.id]);
-        about.directions.into_iter().flat_map(|side| side.rules).map(|told| told.used).collect()
+        about.directions.into_iter().flat_map(|side| side.rules).map(|rule| rule.used).collect()
     }
 
     /// Whether the packet is allowed, and the rules that match it up to the one that decides; none where the policy is not

@@ -59,9 +59,9 @@ fn single(topology: &Topology<'_>, question: &Question) -> Result<(Outcome, Stri
 }
 
 /// The verdict of a single question as it is told of several workloads together, if they are told together.
-fn of_each(topology: &Topology<'_>, address: IpAddr, verdict: String, told: &str) -> String {
+fn of_each(topology: &Topology<'_>, address: IpAddr, verdict: String, line: &str) -> String {
     match topology.at(address) {
-        Location::Workload(endpoint) if told.contains("these workloads on") => {
+        Location::Workload(endpoint) if line.contains("these workloads on") => {
             let name = if endpoint.pod.is_empty() { &endpoint.id.name } else { &endpoint.pod };
             let verdict =
                 verdict.replace(&format!("of {}/{name} on", endpoint.id.namespace), "of each of these workloads on");
@@ -212,22 +212,26 @@ fn every_address_of_a_wide_end_is_in_one_part_that_says_what_a_single_question_s
                 };
                 let mut one = asked.clone();
                 *(if as_source { &mut one.from } else { &mut one.to }) = party(address);
-                let told: Vec<&String> = part
+                let verdicts: Vec<&String> = part
                     .verdicts
                     .iter()
                     .filter(|(_, at)| at.as_ref().unwrap().set.contains(address))
                     .map(|(verdict, _)| verdict)
                     .collect();
-                assert_eq!(told.len(), 1, "seed {seed}: {address} has several verdicts");
+                assert_eq!(verdicts.len(), 1, "seed {seed}: {address} has several verdicts");
                 match single(&topology, &one) {
                     Ok((outcome, verdict)) => {
                         assert_eq!(part.outcome, outcome, "seed {seed} {one:?}: {}", found.rows[0].line());
                         if !verdict.is_empty() && !verdict.contains("failsafe") {
-                            assert_eq!(*told[0], of_each(&topology, address, verdict, told[0]), "seed {seed} {one:?}");
+                            assert_eq!(
+                                *verdicts[0],
+                                of_each(&topology, address, verdict, verdicts[0]),
+                                "seed {seed} {one:?}"
+                            );
                         }
                     }
                     Err(error) => {
-                        assert_eq!((part.outcome, told[0]), (Outcome::Unanswered, &error.0), "seed {seed} {one:?}")
+                        assert_eq!((part.outcome, verdicts[0]), (Outcome::Unanswered, &error.0), "seed {seed} {one:?}")
                     }
                 }
                 compared += 1;

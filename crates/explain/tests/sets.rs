@@ -53,16 +53,16 @@ rules that ask for it, by its labels:
        for hep/web on n1
 "
     );
-    let told = set::json(&about);
-    assert_eq!(told["rules"][1]["negated"], json!(true));
-    assert_eq!(told["rules"][2]["profile"], json!("p"));
+    let json = set::json(&about);
+    assert_eq!(json["rules"][1]["negated"], json!(true));
+    assert_eq!(json["rules"][2]["profile"], json!("p"));
     let Err(error) = set::about(&topology, "", "ofice") else { panic!("there is no such set") };
     assert_eq!(error.0, "set ofice does not exist; did you mean set/office?; there are: set/office");
 }
 
 #[test]
 fn the_rules_that_are_told_are_those_whose_members_have_the_addresses_of_the_set() {
-    let mut told = 0;
+    let mut count = 0;
     for seed in 0..80 {
         let mut world = World::new();
         Case::random(seed).steps.iter().for_each(|step| drop(world.apply(step)));
@@ -76,19 +76,19 @@ fn the_rules_that_are_told_are_those_whose_members_have_the_addresses_of_the_set
                     for (index, rule) in policy.rules(direction).iter().enumerate() {
                         for (is_source, end) in [(true, &rule.source), (false, &rule.destination)] {
                             let Some(peers) = end.peers.as_ref().filter(|_| !rule.never) else { continue };
-                            let is_told = about.rules.iter().any(|one| {
+                            let is_shown = about.rules.iter().any(|one| {
                                 matches!(&one.list, set::RuleList::Policy(id, _) if **id == policy.id)
                                     && (one.direction, one.number, one.is_source) == (direction, index + 1, is_source)
                             });
                             // An address of the set may be another's too, so that is one way only.
-                            assert!(!is_told || is_member(snapshot, &peers.selector, address), "seed {seed}");
-                            assert_eq!(is_told, selects(&peers.selector, &about.labels), "seed {seed}");
-                            told += u32::from(is_told);
+                            assert!(!is_shown || is_member(snapshot, &peers.selector, address), "seed {seed}");
+                            assert_eq!(is_shown, selects(&peers.selector, &about.labels), "seed {seed}");
+                            count += u32::from(is_shown);
                         }
                     }
                 }
             }
         }
     }
-    assert!(told > 30, "{told}");
+    assert!(count > 30, "{count}");
 }

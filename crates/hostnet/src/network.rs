@@ -34,7 +34,7 @@ pub struct Network {
 }
 
 /// An error with what caused it, in one line.
-fn told(error: &dyn std::error::Error) -> String {
+fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -168,7 +168,7 @@ impl Network {
                     self.model.did(&step);
                     done += 1;
                 }
-                Err(error) => self.model.failed(step, told(&error), self.began.elapsed()),
+                Err(error) => self.model.failed(step, describe(&error), self.began.elapsed()),
             }
         }
         done

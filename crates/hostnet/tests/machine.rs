@@ -80,7 +80,7 @@ fn ports_are_told_with_their_masters() {
         ip("link add eth0 type veth peer name p-eth0");
         ip("link set eth0 master br0");
         let ports = machine().unwrap().ports;
-        let told: Vec<_> = ports.iter().map(|port| (&*port.name, &*port.master, &*port.kind)).collect();
-        assert_eq!(told, [("eth0", "br0", "bridge")]);
+        let ports_found: Vec<_> = ports.iter().map(|port| (&*port.name, &*port.master, &*port.kind)).collect();
+        assert_eq!(ports_found, [("eth0", "br0", "bridge")]);
     });
 }

@@ -90,9 +90,9 @@ fn workloads_reach_each_other_and_their_host() {
         for me in ADDRESSES {
             let (thread, its) = channel();
             let (gateway, there) = channel();
-            let (go, told) = channel();
+            let (go, receiver) = channel();
             let (say, said) = channel();
-            scope.spawn(move || live(me, there, thread, told, say));
+            scope.spawn(move || live(me, there, thread, receiver, say));
             pods.push(Pod { thread: its.recv().unwrap(), go, said });
             ready.push(gateway);
         }

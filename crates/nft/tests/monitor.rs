@@ -37,7 +37,7 @@ fn every_object_that_others_change_is_told_by_name_and_ours_are_not() {
         let mut socket = Socket::open().unwrap();
         let mut monitor = Monitor::open(1 << 20).unwrap();
         batch(&id, 1).commit(&mut socket).unwrap();
-        let told = read(&mut monitor, &id, 0);
+        let notices = read(&mut monitor, &id, 0);
         let key = vec![vec![0, 0, 0, 0]];
         let expected = [
             Notice::Changed(Changed::Table),
@@ -47,12 +47,12 @@ fn every_object_that_others_change_is_told_by_name_and_ours_are_not() {
             Notice::Changed(Changed::Elements("s".into(), key)),
             Notice::Commit,
         ];
-        assert_eq!(told, expected);
+        assert_eq!(notices, expected);
         batch(&TableId::inet("other"), 1).commit(&mut socket).unwrap();
-        let told = read(&mut monitor, &id, 0);
+        let notices = read(&mut monitor, &id, 0);
         assert!(
-            told.contains(&Notice::Commit) && !told.iter().any(|one| matches!(one, Notice::Changed(_))),
-            "{told:?}"
+            notices.contains(&Notice::Commit) && !notices.iter().any(|one| matches!(one, Notice::Changed(_))),
+            "{notices:?}"
         );
         let mut remove = Batch::new();
         remove.delete_table(&id);
@@ -83,10 +83,10 @@ fn who_leaves_is_told_nothing_until_it_joins_again() {
         batch(&id, 1).commit(&mut socket).unwrap();
         subscription.join().unwrap();
         batch(&TableId::inet("u"), 0).commit(&mut socket).unwrap();
-        let told = read(&mut monitor, &id, 0);
+        let notices = read(&mut monitor, &id, 0);
         assert!(
-            told.contains(&Notice::Commit) && !told.iter().any(|one| matches!(one, Notice::Changed(_))),
-            "{told:?}"
+            notices.contains(&Notice::Commit) && !notices.iter().any(|one| matches!(one, Notice::Changed(_))),
+            "{notices:?}"
         );
     });
 }

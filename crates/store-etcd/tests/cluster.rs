@@ -45,10 +45,10 @@ type Seen = (u64, Key, Option<Vec<u8>>);
 
 /// What writers did, as they were told.
 #[derive(Default)]
-struct Told(Mutex<Vec<Seen>>);
+struct WriteLog(Mutex<Vec<Seen>>);
 
 /// Writes without a pause until told to stop: creates, updates and deletes of its own keys, each once.
-fn write(store: &dyn Store, writer: usize, stop: &AtomicBool, told: &Told) -> usize {
+fn write(store: &dyn Store, writer: usize, stop: &AtomicBool, log: &WriteLog) -> usize {
     let mut turns = 0;
     while !stop.load(Ordering::Relaxed) {
         let key = tier(&format!("w{writer}-{turns}"));
@@ -61,7 +61,7 @@ fn write(store: &dyn Store, writer: usize, stop: &AtomicBool, told: &Told) -> us
             let key = write.key.clone();
             let fate = store.write(&[write]).expect("the store answers").remove(0);
             let written = fate.unwrap_or_else(|refused| panic!("{key}: {refused}"));
-            told.0.lock().unwrap().push((written.revision.number().unwrap(), key, value));
+            log.0.lock().unwrap().push((written.revision.number().unwrap(), key, value));
             written.revision
         };
         let first = one(Write::create(key.clone(), make("one")));
@@ -75,8 +75,8 @@ fn write(store: &dyn Store, writer: usize, stop: &AtomicBool, told: &Told) -> us
 }
 
 /// Runs writers and watchers while something is done to the cluster, and compares what all were told at the end.
-fn under(mut cluster: Cluster, trouble: impl FnOnce(&mut Cluster, &Told)) {
-    let (stop, told) = (AtomicBool::new(false), Told::default());
+fn under(mut cluster: Cluster, trouble: impl FnOnce(&mut Cluster, &WriteLog)) {
+    let (stop, log) = (AtomicBool::new(false), WriteLog::default());
     let stores: Vec<EtcdStore> = (0..3).map(|_| EtcdStore::new(cluster.settings())).collect();
     std::thread::scope(|scope| {
         let watchers: Vec<_> = (0..3)
@@ -91,19 +91,19 @@ fn under(mut cluster: Cluster, trouble: impl FnOnce(&mut Cluster, &Told)) {
             .iter()
             .enumerate()
             .map(|(writer, store)| {
-                let (stop, told) = (&stop, &told);
-                scope.spawn(move || write(store, writer, stop, told))
+                let (stop, log) = (&stop, &log);
+                scope.spawn(move || write(store, writer, stop, log))
             })
             .collect();
-        progress(&told);
-        trouble(&mut cluster, &told);
-        progress(&told);
+        progress(&log);
+        trouble(&mut cluster, &log);
+        progress(&log);
         stop.store(true, Ordering::Relaxed);
         for writer in writers {
             assert!(writer.join().expect("no panic") > 0);
         }
         let end = cluster.store().list(&Selection::default()).expect("list").position.number().unwrap();
-        let mut written = std::mem::take(&mut *told.0.lock().unwrap());
+        let mut written = std::mem::take(&mut *log.0.lock().unwrap());
         written.sort();
         for (last, watcher) in watchers {
             last.send(end).expect("it listens");
@@ -116,10 +116,10 @@ fn under(mut cluster: Cluster, trouble: impl FnOnce(&mut Cluster, &Told)) {
 /// in etcd says when a key went.
 fn assert_same(mut seen: Vec<Seen>, written: &[Seen]) {
     assert!(seen.is_sorted_by_key(|(revision, _, _)| *revision), "out of order: {seen:?}");
-    for (told, key, value) in written.iter().filter(|(_, _, value)| value.is_none()) {
+    for (revision, key, value) in written.iter().filter(|(_, _, value)| value.is_none()) {
         if let Some(gone) = seen.iter_mut().find(|(_, other, now)| other == key && now == value) {
-            assert!(gone.0 <= *told, "{key} was gone at {}, and its writer was told {told}", gone.0);
-            gone.0 = *told;
+            assert!(gone.0 <= *revision, "{key} was gone at {}, and its writer was told {revision}", gone.0);
+            gone.0 = *revision;
         }
     }
     seen.sort();
@@ -127,9 +127,9 @@ fn assert_same(mut seen: Vec<Seen>, written: &[Seen]) {
 }
 
 /// Waits until the writers have got on.
-fn progress(told: &Told) {
+fn progress(log: &WriteLog) {
     let deadline = Instant::now() + PATIENCE;
-    let count = || told.0.lock().unwrap().len();
+    let count = || log.0.lock().unwrap().len();
     let before = count();
     while count() < before + 50 {
         assert!(Instant::now() < deadline, "nothing is written any more");
@@ -146,7 +146,7 @@ fn follow(store: &EtcdStore, end: &mpsc::Receiver<u64>) -> Vec<Seen> {
         if until.is_none() {
             until = match end.try_recv() {
                 Err(mpsc::TryRecvError::Disconnected) => panic!("whoever knows the end is gone"),
-                told => told.ok(),
+                answer => answer.ok(),
             };
             deadline = until.map(|_| Instant::now() + PATIENCE);
         }
@@ -176,23 +176,23 @@ fn killing_the_leader_loses_nothing_and_repeats_nothing() {
 
 #[test]
 fn restarting_every_member_in_turn_loses_nothing_and_repeats_nothing() {
-    under(Cluster::start(3), |cluster, told| {
+    under(Cluster::start(3), |cluster, log| {
         for member in 0..3 {
             cluster.kill(member);
             cluster.resurrect(member);
             cluster.wait_for_all();
-            progress(told);
+            progress(log);
         }
     });
 }
 
 #[test]
 fn a_member_that_stands_still_is_left() {
-    under(Cluster::start(3), |cluster, told| {
+    under(Cluster::start(3), |cluster, log| {
         let leader = cluster.leader();
         cluster.pause(leader);
         // Let go only when everybody has got on without it; it must not bring anything back.
-        progress(told);
+        progress(log);
         cluster.resume(leader);
         cluster.wait_for_all();
     });

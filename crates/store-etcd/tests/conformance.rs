@@ -79,28 +79,28 @@ fn a_watched_range_is_known_to_be_unchanged_also_after_compaction() {
     beside();
     let is_unchanged_between =
         |after: u64, until: u64| store.is_unchanged_between(&after.into(), &until.into()).unwrap();
-    let told = |watch: &mut dyn tortie_store::Watch| {
+    let next_revision = |watch: &mut dyn tortie_store::Watch| {
         watch.next(support::PATIENCE).unwrap().unwrap().revision().number().unwrap()
     };
     let mut watch = store.watch(&Selection::default(), &(first - 1).into()).unwrap();
-    assert_eq!(told(&mut *watch), first);
+    assert_eq!(next_revision(&mut *watch), first);
     beside();
     compacted();
     assert!(is_unchanged_between(first, now()));
     let second = write(Write::update(node("a"), &b"{ }"[..], first - 1));
     assert!(!is_unchanged_between(first, now()), "it was not told yet");
-    assert_eq!(told(&mut *watch), second);
+    assert_eq!(next_revision(&mut *watch), second);
     let third = write(Write::delete(node("a"), None));
     beside();
     compacted();
     assert!(!is_unchanged_between(second, now()), "a deletion");
-    assert_eq!(told(&mut *watch), third);
+    assert_eq!(next_revision(&mut *watch), third);
     assert!(is_unchanged_between(third, now()));
     assert!(!is_unchanged_between(second, now()));
     beside();
     let fourth = write(Write::create(node("c"), &b"{}"[..]));
     compacted();
-    assert_eq!(told(&mut *watch), fourth);
+    assert_eq!(next_revision(&mut *watch), fourth);
     assert!(is_unchanged_between(fourth, now()));
 }
 

@@ -77,9 +77,9 @@ fn many_watchers_behind_a_proxy_are_told_everything_once() {
     };
     let revisions: Vec<_> = (0..50).map(write).collect();
     for watch in &mut watches {
-        let told: Vec<_> =
+        let revisions_seen: Vec<_> =
             revisions.iter().map(|_| watch.next(PATIENCE).unwrap().unwrap().revision().clone()).collect();
-        assert_eq!(told, revisions);
+        assert_eq!(revisions_seen, revisions);
         assert!(watch.next(Duration::ZERO).unwrap().is_none());
     }
 }

@@ -58,7 +58,7 @@ fn an_idle_watcher_is_not_compacted_away() {
         cluster.wait_for_all();
         let next = create(&store, format!("n{now}"), b"{}");
         match following(&mut *watch, deadline) {
-            Ok(told) => return assert_eq!(told, next),
+            Ok(event) => return assert_eq!(event, next),
             // A member that is slow may not have said yet how far it is.
             Err(compacted) => assert!(Instant::now() < deadline, "{compacted}"),
         }

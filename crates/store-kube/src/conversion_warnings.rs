@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_warning_is_told_again_only_when_it_has_changed_or_the_object_was_deleted() {
-        let warnings = ConversionWarnings::default();
+        let logged = ConversionWarnings::default();
         let (one, other) = (Key::cluster(Kind::Node, "a"), Key::cluster(Kind::Node, "b"));
         let (first, second) = (["one".to_owned()], ["two".to_owned()]);
         for (key, warnings, is_new) in [
@@ -91,22 +91,22 @@ mod tests {
             (&one, &[], false),
             (&one, &second, true),
         ] {
-            assert_eq!(warnings.is_new(key, warnings), is_new, "{key} {warnings:?}");
+            assert_eq!(logged.is_new(key, warnings), is_new, "{key} {warnings:?}");
         }
-        assert_eq!(warnings.lines(), ["Node(a): two", "Node(b): one"]);
-        warnings.forget(&one);
-        assert!(warnings.is_new(&one, &second));
+        assert_eq!(logged.lines(), ["Node(a): two", "Node(b): one"]);
+        logged.forget(&one);
+        assert!(logged.is_new(&one, &second));
     }
 
     #[test]
     fn what_a_listing_does_not_have_any_more_is_forgotten() {
-        let warnings = ConversionWarnings::default();
+        let logged = ConversionWarnings::default();
         let warning = ["w".to_owned()];
         let keys = [Key::cluster(Kind::Node, "a"), Key::cluster(Kind::Node, "b"), Key::cluster(Kind::Tier, "c")];
-        keys.iter().for_each(|key| assert!(warnings.is_new(key, &warning)));
-        let listing = warnings.begin_listing();
-        assert!(!warnings.is_new(&keys[1], &warning));
-        warnings.end_listing(Kind::Node, listing);
-        assert_eq!(warnings.lines(), ["Node(b): w", "Tier(c): w"]);
+        keys.iter().for_each(|key| assert!(logged.is_new(key, &warning)));
+        let listing = logged.begin_listing();
+        assert!(!logged.is_new(&keys[1], &warning));
+        logged.end_listing(Kind::Node, listing);
+        assert_eq!(logged.lines(), ["Node(b): w", "Tier(c): w"]);
     }
 }

@@ -39,11 +39,11 @@ pub(crate) struct Stream {
 pub(crate) struct Report {
     pub(crate) source: Source,
     pub(crate) epoch: u64,
-    pub(crate) told: Told,
+    pub(crate) content: Content,
 }
 
 /// The content of a report.
-pub(crate) enum Told {
+pub(crate) enum Content {
     /// Positions, each with the change that was made there, if it is one.
     Events(Vec<(Revision, Option<Event>)>),
     /// The position is no longer kept.
@@ -70,7 +70,7 @@ impl Stream {
             };
             let wait = match &trouble {
                 Trouble::Expired => {
-                    let _ = self.tell(Told::Expired).await;
+                    let _ = self.report(Content::Expired).await;
                     return;
                 }
                 // Its definition is gone or not there yet: nothing to watch is no trouble.
@@ -130,7 +130,7 @@ impl Stream {
         let mut events: Vec<_> = objects.into_iter().map(|it| (Revision::default(), Some(Event::Put(it)))).collect();
         events.push((version.clone(), None));
         self.position = version;
-        Ok(self.tell(Told::Events(events)).await)
+        Ok(self.report(Content::Events(events)).await)
     }
 
     async fn read(&mut self, mut body: Incoming) -> Result<End, Trouble> {
@@ -148,20 +148,20 @@ impl Stream {
             let mut searched = buffer.len() - data.len();
             while let Some(end) = buffer[searched..].iter().position(|byte| *byte == b'\n') {
                 let end = searched + end;
-                let told = self.line(&buffer[..end]);
+                let line = self.line(&buffer[..end]);
                 buffer.advance(end + 1);
                 searched = 0;
-                match told {
+                match line {
                     Ok(event) => events.extend(event),
                     Err(trouble) => {
-                        if !events.is_empty() && !self.tell(Told::Events(events)).await {
+                        if !events.is_empty() && !self.report(Content::Events(events)).await {
                             return Ok(End::Unread);
                         }
                         return Err(trouble);
                     }
                 }
             }
-            if !events.is_empty() && !self.tell(Told::Events(events)).await {
+            if !events.is_empty() && !self.report(Content::Events(events)).await {
                 return Ok(End::Unread);
             }
         }
@@ -201,8 +201,8 @@ impl Stream {
     }
 
     /// False when nobody reads any more.
-    async fn tell(&self, told: Told) -> bool {
-        self.reports.send(Report { source: self.source, epoch: self.epoch, told }).await.is_ok()
+    async fn report(&self, content: Content) -> bool {
+        self.reports.send(Report { source: self.source, epoch: self.epoch, content }).await.is_ok()
     }
 
     fn found(&self) {

@@ -18,7 +18,7 @@ use crate::item::Decoder;
 use crate::runtime::{runtime, wait_for};
 use crate::shared::Shared;
 use crate::source::Source;
-use crate::stream::{self, Report, Told};
+use crate::stream::{self, Content, Report};
 
 /// How many messages wait for whoever reads the watch.
 const QUEUE: usize = 16;
@@ -97,11 +97,11 @@ impl KubeWatch {
         if stream.epoch != report.epoch {
             return Ok(());
         }
-        match report.told {
-            Told::Events(events) => {
+        match report.content {
+            Content::Events(events) => {
                 self.pending.extend(events.into_iter().map(|(at, event)| (report.source, at, event)));
             }
-            Told::Expired => {
+            Content::Expired => {
                 stream.expired = true;
                 let kind = report.source.kind();
                 let others = self

@@ -131,7 +131,7 @@ fn what_a_kind_does_not_allow_is_refused() {
             };
             let answer = store.write(&[write]).expect("an answer").remove(0);
             assert!(
-                matches!(&answer, Err(WriteError::Unsupported { operation: told, .. }) if told == operation),
+                matches!(&answer, Err(WriteError::Unsupported { operation: refused, .. }) if refused == operation),
                 "{answer:?}"
             );
         }

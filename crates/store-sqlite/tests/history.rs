@@ -65,10 +65,10 @@ fn an_act_has_its_author_and_what_was_before_each_change() {
     assert!(act.pending.is_none() && act.time > 1_600_000_000_000);
     let changes = store.changes(&act).unwrap();
     let text = |value: &Option<std::sync::Arc<[u8]>>| value.as_ref().map(|v| String::from_utf8_lossy(v).into_owned());
-    let told: Vec<_> =
+    let found: Vec<_> =
         changes.iter().map(|one| (one.revision, one.key.name.as_str(), text(&one.before), text(&one.after))).collect();
     let some = |text: &str| Some(text.to_owned());
-    assert_eq!(told, [(2, "a", some("1"), some("2")), (3, "b", None, some("1"))]);
+    assert_eq!(found, [(2, "a", some("1"), some("2")), (3, "b", None, some("1"))]);
     // What changed nothing is no act.
     assert!(store.write_whole(&[Write::create(key("a"), *b"3")]).unwrap().stopped.is_some());
     assert_eq!(store.acts().unwrap().len(), 2);
@@ -160,8 +160,8 @@ fn the_history_tells_what_expired_and_what_put_it_back() {
     let act = write(&store, &[("a", Some("1"))], true);
     store.put_back(&act).unwrap().unwrap();
     let acts = store.acts().unwrap();
-    let told: Vec<_> = acts.iter().map(|act| (act.first, act.expired, act.puts_back)).collect();
-    assert_eq!(told, [(2, false, Some(1)), (1, true, None)]);
+    let found: Vec<_> = acts.iter().map(|act| (act.first, act.expired, act.puts_back)).collect();
+    assert_eq!(found, [(2, false, Some(1)), (1, true, None)]);
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn a_writer_killed_anywhere_loses_nothing_acknowledged_and_leaves_nothing_half()
     // One watcher lives through it all.
     let store = SqliteStore::open_with(&path, options()).unwrap();
     let mut watch = store.watch(&Selection::default(), &0.into()).unwrap();
-    let mut told = 0;
+    let mut last = 0;
     for kill in 0..KILLS - KILLS_AT_CREATION {
         let moment = Duration::from_micros(dice.below(6_000));
         let acks = 1 + dice.below(8);
@@ -167,8 +167,8 @@ fn a_writer_killed_anywhere_loses_nothing_acknowledged_and_leaves_nothing_half()
         assert!(end >= acknowledged, "kill {kill}: {acknowledged} was acknowledged, {} is there", end);
         let events = until(&mut *watch, &listing.position);
         for event in &events {
-            assert_eq!(*event.revision(), told + 1, "kill {kill}");
-            told += 1;
+            assert_eq!(*event.revision(), last + 1, "kill {kill}");
+            last += 1;
         }
         check_batches(&events);
         for stored in listing.items {

@@ -79,7 +79,7 @@ impl Place {
     }
 
     /// What a user whom permissions bind is told.
-    fn told(&self, role: &str, path: &Path) -> String {
+    fn output(&self, role: &str, path: &Path) -> String {
         let mut command = Command::new(&self.program);
         if self.root {
             command.uid(NOBODY).gid(NOBODY);
@@ -98,8 +98,8 @@ fn set(path: &Path, mode: u32) {
 #[test]
 fn the_user_whom_permissions_bind_can_use_what_is_its_own() {
     let place = Place::new();
-    assert_eq!(place.told("read", &place.store()), "done");
-    assert_eq!(place.told("write", &place.store()), "done");
+    assert_eq!(place.output("read", &place.store()), "done");
+    assert_eq!(place.output("write", &place.store()), "done");
 }
 
 #[test]
@@ -120,12 +120,12 @@ fn what_may_not_be_used_is_told_with_its_path_and_left_as_it_is() {
         let before = fs::read(&path).unwrap();
         set(&path, file);
         set(&inner, directory);
-        let told = place.told(role, &path);
+        let output = place.output(role, &path);
         set(&inner, 0o755);
         set(&path, 0o600);
-        let case = format!("{file:o} in {directory:o}, {role}: {told}");
-        assert!(told.contains(says), "{case}");
-        assert!(says == "done" || told.contains(path.to_str().unwrap()), "{case}");
+        let case = format!("{file:o} in {directory:o}, {role}: {output}");
+        assert!(output.contains(says), "{case}");
+        assert!(says == "done" || output.contains(path.to_str().unwrap()), "{case}");
         assert_eq!(fs::read(&path).unwrap(), before, "{case}");
         // SQLite needs its two files beside the store to read it, and may not remove them from one that it
         // may not write.
@@ -141,10 +141,10 @@ fn a_store_that_may_not_be_made_is_told_and_is_empty_to_read() {
     set(&inner, 0o555);
     for name in ["other.db", "new/other.db"] {
         let path = inner.join(name);
-        assert_eq!(place.told("read", &path), "done");
-        let told = place.told("write", &path);
-        assert!(told.contains("permission denied"), "{told}");
-        assert!(told.contains(path.to_str().unwrap()), "{told}");
+        assert_eq!(place.output("read", &path), "done");
+        let output = place.output("write", &path);
+        assert!(output.contains("permission denied"), "{output}");
+        assert!(output.contains(path.to_str().unwrap()), "{output}");
         assert_eq!(fs::read_dir(&inner).unwrap().count(), 2);
     }
     set(&inner, 0o755);

@@ -74,8 +74,8 @@ fn a_commit_that_takes_long_wakes_once_it_can_be_seen() {
     let mut writer = Peer::start("write-much-when-told", &path);
     for turn in 1..=3 {
         writer.go();
-        let told = support::until(&mut watcher, &(turn * 3_000).into());
-        assert_eq!(told.len(), 3_000);
+        let events = support::until(&mut watcher, &(turn * 3_000).into());
+        assert_eq!(events.len(), 3_000);
     }
     // The long writing of the WAL wakes nobody: only its end does.
     let stats = watcher.stats();

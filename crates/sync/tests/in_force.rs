@@ -150,21 +150,21 @@ fn any_order_and_split_of_a_history_puts_in_force_what_the_whole_does() {
                 history.push(Ok(stored));
             }
         }
-        let (told, kept) = play(&mut random, &history, last);
+        let (in_force, kept) = play(&mut random, &history, last);
         let other_order = another_order(&mut random, &history);
         let (other, _) = play(&mut random, &other_order, last);
-        assert_eq!(told, other, "seed {seed}: another order");
+        assert_eq!(in_force, other, "seed {seed}: another order");
         let mut stored: Vec<Stored> = held.into_values().collect();
         random.shuffle(&mut stored);
         let kept = kept.into_inner();
-        assert_eq!(told, InForce::from_stored(&stored, last.into(), &kept), "seed {seed}: as a whole");
-        seen.extend(told.unreadable.values().map(|unreadable| match unreadable.replacement {
+        assert_eq!(in_force, InForce::from_stored(&stored, last.into(), &kept), "seed {seed}: as a whole");
+        seen.extend(in_force.unreadable.values().map(|unreadable| match unreadable.replacement {
             Replacement::LastValid(_) => "last valid version",
             Replacement::DenyByDefault => "deny by default",
             Replacement::Nothing => "nothing",
         }));
         // Whatever was there before, what is removed leaves nothing.
-        let mut none = told;
+        let mut none = in_force;
         none.remove(stored.iter().map(|stored| stored.key.clone()));
         none.position = tortie_store::Position::START;
         assert_eq!(none, InForce::default(), "seed {seed}: nothing is left");

@@ -158,12 +158,12 @@ fn address_type(host: &Host, machine: Option<&Machine>, address: IpAddr) -> u32 
 
 /// What decided at a hook.
 fn last(outcome: &Outcome<'_>) -> String {
-    let told = outcome.steps.iter().rev().find_map(|step| match step {
+    let reason = outcome.steps.iter().rev().find_map(|step| match step {
         Step::Rule(rule) => Some(format!("chain {}, rule {}", rule.chain, rule.index + 1)),
         Step::Policy { chain, policy: Policy::Drop, .. } => Some(format!("chain {chain} has policy drop")),
         _ => None,
     });
-    told.unwrap_or_else(|| "one of its rules".to_owned())
+    reason.unwrap_or_else(|| "one of its rules".to_owned())
 }
 
 /// What can be told without understanding all of it.
@@ -224,7 +224,7 @@ fn translations(rule: &Rule) -> Vec<Option<String>> {
             _ => None,
         })
     };
-    let told = |expr: &Expr| match expr {
+    let describe = |expr: &Expr| match expr {
         Expr::Nat(nat) if nat.kind == NatKind::Destination => {
             let address = nat.address.and_then(|(first, _)| xt::address(&constant(first)?));
             let port = nat.port.and_then(|(first, _)| Some(u16::from_be_bytes(constant(first)?[..2].try_into().ok()?)));
@@ -238,7 +238,7 @@ fn translations(rule: &Rule) -> Vec<Option<String>> {
         },
         _ => None,
     };
-    rule.exprs.iter().filter_map(told).collect()
+    rule.exprs.iter().filter_map(describe).collect()
 }
 
 /// What is not understood is told by its kernel name.

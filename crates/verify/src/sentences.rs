@@ -50,12 +50,12 @@ impl<'a> Names<'a> {
     pub(crate) fn sentences(&self, differences: &[Difference]) -> Vec<(String, String)> {
         let mut differences: Vec<&Difference> = differences.iter().collect();
         differences.sort_by_key(|difference| rank(&difference.what));
-        let mut told: Vec<(String, String)> = Vec::new();
+        let mut sentences: Vec<(String, String)> = Vec::new();
         let mut interfaces: Vec<(Governing, String, String, usize)> = Vec::new();
         for Difference { what, origin } in differences {
             let raw = what.to_string();
             let Some((governing, interface, endpoint, map)) = governing(what) else {
-                told.push((self.sentence(what, origin), raw));
+                sentences.push((self.sentence(what, origin), raw));
                 continue;
             };
             let same = |one: &&(Governing, String, String, usize)| {
@@ -63,7 +63,7 @@ impl<'a> Names<'a> {
             };
             match interfaces.iter().find(same) {
                 Some((.., at)) => {
-                    let (sentence, kernel) = &mut told[*at];
+                    let (sentence, kernel) = &mut sentences[*at];
                     sentence.insert_str(sentence.len() - 1, &format!(", {map}"));
                     *kernel += &format!("; {raw}");
                 }
@@ -77,12 +77,12 @@ impl<'a> Names<'a> {
                             )
                         }
                     };
-                    interfaces.push((governing, interface, endpoint.to_owned(), told.len()));
-                    told.push((sentence, raw));
+                    interfaces.push((governing, interface, endpoint.to_owned(), sentences.len()));
+                    sentences.push((sentence, raw));
                 }
             }
         }
-        told
+        sentences
     }
 
     /// Why an endpoint should not govern an interface.

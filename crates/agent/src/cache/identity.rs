@@ -88,8 +88,8 @@ mod tests {
             (("", 3), ("a", 4), false),
             (("", 3), ("a", 2), true),
         ] {
-            let told = identity(seen.0, seen.1).differs(&identity(now.0, now.1));
-            assert_eq!(told.is_some(), differs, "{seen:?} {now:?} {told:?}");
+            let difference = identity(seen.0, seen.1).differs(&identity(now.0, now.1));
+            assert_eq!(difference.is_some(), differs, "{seen:?} {now:?} {difference:?}");
         }
     }
 }

@@ -78,30 +78,30 @@ impl Machine {
         let (disk, status) = (self.disk(), Arc::new(StatusCell::default()));
         let cached_store = self.cached_store(name, &disk, &status);
         let mut sync = Sync::new(&cached_store, CachedLastValid::new(Some(disk.clone())));
-        let told = drain(&mut sync);
+        let messages = drain(&mut sync);
         disk.settle();
         let state = status.read().store;
-        (told, state)
+        (messages, state)
     }
 }
 
 fn drain(sync: &mut Sync<'_>) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut messages = Vec::new();
     for _ in 0..3 {
         match sync.next(SHORT) {
             Some(Message::Changes(changes, _)) => {
-                told.extend(changes.iter().map(|change| {
+                messages.extend(changes.iter().map(|change| {
                     let replaced =
                         change.unreadable.as_ref().map(|unreadable| format!(" {:?}", unreadable.replacement));
                     format!("{}{}", change.key.name, replaced.unwrap_or_default())
                 }));
             }
-            Some(Message::InSync(_)) => told.push("in sync".to_owned()),
-            Some(Message::Lost(why)) => told.push(format!("lost: {why}")),
+            Some(Message::InSync(_)) => messages.push("in sync".to_owned()),
+            Some(Message::Lost(why)) => messages.push(format!("lost: {why}")),
             None => {}
         }
     }
-    told
+    messages
 }
 
 #[test]
@@ -149,11 +149,11 @@ fn the_store_takes_over_when_it_is_back_with_what_changed_meanwhile() {
     assert_eq!(drain(&mut sync), ["gone", "same", "in sync"]);
     assert_eq!(status.read().store, StoreState::Stale);
     machine.away.store(false, Ordering::SeqCst);
-    let mut told = Vec::new();
-    while told.is_empty() {
-        told = drain(&mut sync);
+    let mut messages = Vec::new();
+    while messages.is_empty() {
+        messages = drain(&mut sync);
     }
-    assert_eq!(told, ["new", "gone"]);
+    assert_eq!(messages, ["new", "gone"]);
     assert_ne!(status.read().store, StoreState::Stale);
 }
 
@@ -298,8 +298,8 @@ fn another_guid_is_another_store_whatever_its_revision_and_a_first_one_is_not() 
     for _ in 0..9 {
         information(&other.store, "three");
     }
-    let (told, state) = other.live("s");
-    assert_eq!((told.len(), state), (3, StoreState::Replaced), "{told:?}");
+    let (messages, state) = other.live("s");
+    assert_eq!((messages.len(), state), (3, StoreState::Replaced), "{messages:?}");
 }
 
 #[test]
@@ -314,8 +314,8 @@ fn while_the_store_is_not_ready_what_was_heard_stays() {
         assert_eq!(drain(&mut sync), ["default", "kept", "in sync"]);
         set_ready(&machine.store, false);
         delete(&machine.store, "kept");
-        let told = drain(&mut sync);
-        assert!(matches!(&told[..], [lost] if lost.contains("datastoreReady is false")), "{told:?}");
+        let messages = drain(&mut sync);
+        assert!(matches!(&messages[..], [lost] if lost.contains("datastoreReady is false")), "{messages:?}");
         assert!(drain(&mut sync).is_empty(), "what is written meanwhile is not followed");
         disk.settle();
     }
@@ -361,8 +361,8 @@ fn a_bad_object_that_is_listed_again_as_it_was_keeps_its_last_valid_form() {
         assert_eq!(drain(&mut sync), ["p LastValid(1)", "q LastValid(2)", "in sync"]);
         cached_store.reopen();
         write(&machine.store, "q", "has(b)");
-        let told: Vec<String> = (0..3).flat_map(|_| drain(&mut sync)).collect();
-        assert_eq!(told, ["q"], "only what differs is told");
+        let messages: Vec<String> = (0..3).flat_map(|_| drain(&mut sync)).collect();
+        assert_eq!(messages, ["q"], "only what differs is told");
         write(&machine.store, "q", "b = c");
         assert_eq!(drain(&mut sync), ["q LastValid(5)"]);
         disk.settle();
@@ -380,8 +380,8 @@ fn a_file_that_is_no_copy_is_not_used_and_makes_place_for_one() {
     for damaged in [b"something else".as_slice(), &whole[..100], &whole[..whole.len() / 2], &[]] {
         std::fs::write(&path, damaged).unwrap();
         machine.away.store(true, Ordering::SeqCst);
-        let told = machine.live("s").0;
-        assert!(matches!(&told[..], [lost] if lost.starts_with("lost: ")), "{}: {told:?}", damaged.len());
+        let messages = machine.live("s").0;
+        assert!(matches!(&messages[..], [lost] if lost.starts_with("lost: ")), "{}: {messages:?}", damaged.len());
         machine.away.store(false, Ordering::SeqCst);
         assert_eq!(machine.live("s").0, ["kept", "in sync"]);
         machine.away.store(true, Ordering::SeqCst);
@@ -509,16 +509,16 @@ fn the_copy_follows_a_kind_that_expired_and_was_listed_again_alone() {
     let (disk, status) = (machine.disk(), Arc::new(StatusCell::default()));
     let cached_store = machine.cached_store("s", &disk, &status);
     let mut sync = Sync::new(&cached_store, CachedLastValid::new(Some(disk.clone())));
-    let mut told = drain(&mut sync);
-    told.sort();
-    assert_eq!(told, ["changed", "gone", "in sync", "kept"]);
+    let mut messages = drain(&mut sync);
+    messages.sort();
+    assert_eq!(messages, ["changed", "gone", "in sync", "kept"]);
     write(&machine.store, "changed", "has(a)");
     delete(&machine.store, "gone");
     write(&machine.store, "new", "all()");
     machine.store.expire(Kind::GlobalNetworkPolicy);
-    let mut told = drain(&mut sync);
-    told.sort();
-    assert_eq!(told, ["changed", "gone", "new"]);
+    let mut messages = drain(&mut sync);
+    messages.sort();
+    assert_eq!(messages, ["changed", "gone", "new"]);
     assert_eq!(status.read().resyncs, 1, "only the kind was listed again");
     let position = machine.store.position().unwrap();
     assert!(status.read().lag.received.has_reached(&position));
@@ -532,9 +532,12 @@ fn the_copy_follows_a_kind_that_expired_and_was_listed_again_alone() {
     drop(sync);
     drop((cached_store, disk));
     machine.away.store(true, Ordering::SeqCst);
-    let (mut told, state) = machine.live("s");
-    told.sort();
-    assert_eq!((told, state), (["changed", "in sync", "kept", "new"].map(str::to_owned).to_vec(), StoreState::Stale));
+    let (mut messages, state) = machine.live("s");
+    messages.sort();
+    assert_eq!(
+        (messages, state),
+        (["changed", "in sync", "kept", "new"].map(str::to_owned).to_vec(), StoreState::Stale)
+    );
 }
 
 #[test]

@@ -126,8 +126,8 @@ impl CacheWriter {
     /// Opens the cache at this path, which need not exist yet. `failed` is called when nothing can be written any more.
     pub(crate) fn open(path: &Path, failed: impl FnOnce(String) + Send + 'static) -> Result<Self, String> {
         let place = path.display().to_string();
-        let tell = move |error: &CacheError| format!("{place}: {error}");
-        let lock = lock(path).map_err(|error| tell(&error.into()))?;
+        let describe = move |error: &CacheError| format!("{place}: {error}");
+        let lock = lock(path).map_err(|error| describe(&error.into()))?;
         let (jobs, todo) = channel();
         let disk = Self { path: path.to_owned(), jobs, patience: PATIENCE, shared: Arc::default() };
         let (path, shared) = (path.to_owned(), disk.shared.clone());
@@ -136,7 +136,7 @@ impl CacheWriter {
             if let Err(error) = work(&mut file, &todo, &shared) {
                 // A copy that misses a change must not be used by the next agent.
                 file.give_up();
-                failed(tell(&error));
+                failed(describe(&error));
             }
             drop(lock);
             // Nobody takes anything any more, so nobody may wait for that.
@@ -312,16 +312,16 @@ mod tests {
     #[test]
     fn a_disk_that_hangs_holds_nobody_up_however_often_it_is_asked() {
         let (disk, _jobs) = hanging(Duration::from_millis(200));
-        let (tell, told) = channel();
+        let (sender, receiver) = channel();
         std::thread::spawn(move || {
             let begin = Instant::now();
             for _ in 0..100 {
                 assert!(!disk.set_node("node"));
                 disk.listing("store".to_owned(), None).whole(Position::START);
             }
-            tell.send(begin.elapsed()).unwrap();
+            sender.send(begin.elapsed()).unwrap();
         });
-        let took = told.recv_timeout(SOON).expect("nobody waits for good");
+        let took = receiver.recv_timeout(SOON).expect("nobody waits for good");
         assert!(
             took < Duration::from_millis(200) * 50,
             "after the first answer that did not come it waits less: {took:?}"

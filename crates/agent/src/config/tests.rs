@@ -92,13 +92,13 @@ fn failsafes_are_read_in_every_form() {
     let local =
         local(&[("FELIX_FailsafeInboundHostPorts", "22, udp:68,tcp:10.1.2.3/8:23,SCTP:[fd00::/8]:9")], "").unwrap();
     let resolved = resolve(&local, Settings::default(), &[]);
-    let told: Vec<String> = resolved
+    let failsafes: Vec<String> = resolved
         .settings
         .failsafe_inbound
         .iter()
         .map(|one| format!("{} {} {:?}", one.protocol, one.port, one.net.map(|net| net.to_string())))
         .collect();
-    assert_eq!(told, ["TCP 22 None", "UDP 68 None", "TCP 23 Some(\"10.0.0.0/8\")", "SCTP 9 Some(\"fd00::/8\")"]);
+    assert_eq!(failsafes, ["TCP 22 None", "UDP 68 None", "TCP 23 Some(\"10.0.0.0/8\")", "SCTP 9 Some(\"fd00::/8\")"]);
     let none = super::tests::local(&[("FELIX_FailsafeInboundHostPorts", "none")], "").unwrap();
     assert_eq!(resolve(&none, Settings::default(), &[]).settings.failsafe_inbound, []);
 }

@@ -43,7 +43,7 @@ impl World {
                 }
             };
             self.locals.insert(id.clone(), placement);
-            self.placements.told(id);
+            self.placements.endpoint_changed(id);
             self.engine.update(Update::Put(*item));
         }
     }
@@ -56,7 +56,7 @@ impl World {
         self.engine.update(Update::Delete(Id::named(Key::cluster(kind, name)).unwrap()));
         let id = EndpointId::Host(name.to_owned());
         if self.locals.remove(&id).is_some() {
-            self.placements.told(id);
+            self.placements.endpoint_changed(id);
         }
     }
 
@@ -109,7 +109,7 @@ fn an_endpoint_that_never_governed_anything_is_told_with_the_reason() {
 #[test]
 fn a_workload_endpoint_that_governs_nothing_is_told_with_the_reason() {
     let mut world = World::new(&["cali1"]);
-    let mut told = |name: &str, interface: &str, more: serde_json::Value| {
+    let mut why = |name: &str, interface: &str, more: serde_json::Value| {
         let mut spec = json!({
             "node": "n", "orchestrator": "o", "workload": name, "endpoint": "e", "interfaceName": interface,
             "ipNetworks": ["10.65.0.2/32"]
@@ -120,16 +120,16 @@ fn a_workload_endpoint_that_governs_nothing_is_told_with_the_reason() {
     };
     let none = || json!({});
     assert_eq!(
-        told("s", "cali1", json!({"allowSpoofedSourcePrefixes": ["10.9.0.0/16"]})),
+        why("s", "cali1", json!({"allowSpoofedSourcePrefixes": ["10.9.0.0/16"]})),
         "wep/shop/n-o-s-e governs no interface: it asks for allowSpoofedSourcePrefixes while workloadSourceSpoofing is Disabled, so cali1 stays closed"
     );
-    assert!(told("a", "cali1", none()).contains("governs cali1"));
+    assert!(why("a", "cali1", none()).contains("governs cali1"));
     assert_eq!(
-        told("b", "cali1", none()),
+        why("b", "cali1", none()),
         "wep/shop/n-o-b-e governs no interface: wep/shop/n-o-a-e, which comes first by orchestrator, workload and endpoint, governs cali1"
     );
     assert_eq!(
-        told("c", "tap1", none()),
+        why("c", "tap1", none()),
         "wep/shop/n-o-c-e governs no interface: tap1 begins with none of the prefixes of workloads' interfaces (interfacePrefix)"
     );
 }

@@ -60,21 +60,22 @@ fn check(case: &Case, random: &mut Random) -> Result<(), String> {
     let Some(damage) = Damage::random(random, &whole.stored()) else { return Ok(()) };
     let mut damaged = whole.clone();
     let (_, invalid) = damaged.put_stored(&damage.key, &damage.bytes);
-    let told = || format!("{} {:?}: {}\n{invalid:?}", damage.key, damage.path, String::from_utf8_lossy(&damage.bytes));
+    let context =
+        || format!("{} {:?}: {}\n{invalid:?}", damage.key, damage.path, String::from_utf8_lossy(&damage.bytes));
     let same = damaged.item(&damage.key) == whole.item(&damage.key);
     let told_elsewhere = matches!(
         damage.key.kind,
         Kind::FelixConfiguration | Kind::Node | Kind::IPPool | Kind::StagedKubernetesNetworkPolicy
     );
     if !same && !told_elsewhere && invalid.is_empty() {
-        return Err(format!("nobody is told of {}", told()));
+        return Err(format!("nobody is told of {}", context()));
     }
     let mut node = Node::new();
     node.unreadable = true;
     for change in damaged.all() {
         node.take(change)?;
     }
-    node.flush().map_err(|problem| format!("{problem}\n{}", told()))?;
+    node.flush().map_err(|problem| format!("{problem}\n{}", context()))?;
     let excepted = damage.is_excepted()
         || is_contested(&whole, &damage)
         || is_before_translation(&whole, &damage)
@@ -84,10 +85,15 @@ fn check(case: &Case, random: &mut Random) -> Result<(), String> {
         let (was, is) =
             (judge(&whole.snapshot, &whole.host, &packet), judge(&damaged.snapshot, &damaged.host, &packet));
         if !excepted && is.allowed && !was.allowed && !is_tracked_again(&packet, &was) {
-            return Err(format!("{}\nallows {packet:?}\nwas {:#?}\nis {:#?}", told(), was.path.last(), is.path.last()));
+            return Err(format!(
+                "{}\nallows {packet:?}\nwas {:#?}\nis {:#?}",
+                context(),
+                was.path.last(),
+                is.path.last()
+            ));
         }
         if let Some(difference) = difference(&is, &node.fake.judge(&packet)) {
-            return Err(format!("{}\n{packet:?}: {difference}\n{is:#?}", told()));
+            return Err(format!("{}\n{packet:?}: {difference}\n{is:#?}", context()));
         }
     }
     Ok(())

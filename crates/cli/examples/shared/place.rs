@@ -198,12 +198,12 @@ pub fn run(line: &str) {
 /// A neighbour outside eth0, who begins a new flow to an address all the time, unless the address is 0. Gives the thread
 /// that is in the neighbour's network namespace.
 pub fn cable(target: &'static AtomicU32) -> Pid {
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let up = Arc::new(AtomicBool::new(false));
     let is_up = up.clone();
     std::thread::spawn(move || {
         namespace();
-        tell.send(gettid()).unwrap();
+        sender.send(gettid()).unwrap();
         while !is_up.load(Ordering::SeqCst) {
             std::thread::yield_now();
         }
@@ -222,7 +222,7 @@ pub fn cable(target: &'static AtomicU32) -> Pid {
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }
     });
-    let thread = told.recv().unwrap();
+    let thread = receiver.recv().unwrap();
     run(&format!("ip link add eth0 type veth peer name out netns {thread}"));
     run("ip addr add 192.0.2.11/24 dev eth0");
     run("ip link set eth0 up");

@@ -84,14 +84,14 @@ pub(crate) fn run(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exi
 
 /// Tells the agent that runs here what is to be accepted. Whether one runs, and did so.
 fn accept(args: &AgentArgs, store_name: &str, session: &mut Session) -> anyhow::Result<bool> {
-    let mut told = false;
+    let mut is_written = false;
     if args.accept_node {
         match ask::accept_node() {
             Err(AskError::Nobody(_)) => return Ok(false),
             accepted => {
                 let node = accepted?.map_err(anyhow::Error::msg)?;
                 session.terminal.line(format_args!("the agent enforces node {node}"));
-                told = true;
+                is_written = true;
             }
         }
     }
@@ -103,11 +103,11 @@ fn accept(args: &AgentArgs, store_name: &str, session: &mut Session) -> anyhow::
                 session
                     .terminal
                     .line(format_args!("the agent obeys the {store_name}: revision {position} is in force"));
-                told = true;
+                is_written = true;
             }
         }
     }
-    Ok(told)
+    Ok(is_written)
 }
 
 /// Becomes a new process of the same program under the same number. Returns only why that cannot be.

@@ -64,13 +64,13 @@ pub(crate) fn run(args: &ConfigArgs, session: &mut Session) -> anyhow::Result<Ex
     let effective = facts.effective_settings(&in_force);
     match args.output {
         Format::Json => {
-            let told = json!({
+            let report = json!({
                 "node": facts.node,
                 "agent": is_told,
                 "settings": effective.settings,
                 "notes": effective.notes,
             });
-            session.terminal.line(format_args!("{told:#}"));
+            session.terminal.line(format_args!("{report:#}"));
         }
         Format::Text => {
             if !is_told {

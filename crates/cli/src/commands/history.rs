@@ -44,7 +44,7 @@ pub(crate) fn run(args: &HistoryArgs, session: &mut Session) -> anyhow::Result<E
     let history = link.history(&*store)?;
     let wanted = if args.target.is_empty() { None } else { Some(keys(args, &link, session)?) };
     let mut rows = Vec::new();
-    let mut told = Vec::new();
+    let mut acts = Vec::new();
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
     for act in history.acts()? {
         if rows.len() >= limit {
@@ -58,10 +58,10 @@ pub(crate) fn run(args: &HistoryArgs, session: &mut Session) -> anyhow::Result<E
             }
         }
         rows.push(row(&act, &changes));
-        told.push(as_json(&act, &changes));
+        acts.push(as_json(&act, &changes));
     }
     match args.output {
-        Format::Json => session.terminal.line(format_args!("{:#}", Value::from(told))),
+        Format::Json => session.terminal.line(format_args!("{:#}", Value::from(acts))),
         Format::Text if rows.is_empty() && wanted.is_some() => {
             session.terminal.note("no change of this object is kept")
         }

@@ -127,9 +127,9 @@ fn of_world(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Wa
     let snapshot = &in_force.snapshot;
     let world = World::new(snapshot, snapshot.nodes.keys().cloned().collect());
     let keys: Vec<&Key> = found.keys().collect();
-    let told = tortie_client::each(&keys, |key| world.warnings(key));
-    for (warnings, told) in found.values_mut().zip(told) {
-        warnings.extend(told);
+    let found_there = tortie_client::each(&keys, |key| world.warnings(key));
+    for (warnings, found_there) in found.values_mut().zip(found_there) {
+        warnings.extend(found_there);
     }
     let enforced: Vec<&Policy> = snapshot.policies.values().filter(|policy| !policy.staged).collect();
     let unused = tortie_client::each(&enforced, |policy| unused_rules(snapshot, policy));

@@ -106,8 +106,8 @@ fn without_agent(args: &StatusArgs, error: &anyhow::Error, session: &mut Session
             Ok(table) => (table, None),
             Err(error) => (None, Some(format!("{:#}", anyhow::Error::from(error)))),
         };
-        let told = serde_json::json!({ "agent": false, "reason": reason, "off": off, "table": table, "tableError": table_error });
-        session.terminal.line(serde_json::to_string_pretty(&told)?);
+        let report = serde_json::json!({ "agent": false, "reason": reason, "off": off, "table": table, "tableError": table_error });
+        session.terminal.line(serde_json::to_string_pretty(&report)?);
         return Ok(());
     }
     match found {

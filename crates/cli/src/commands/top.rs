@@ -156,10 +156,10 @@ mod tests {
         let before = [count("gnp a", 100), count("gnp b", 1000), count("gnp d", 50)];
         let now = [count("gnp a", 300), count("gnp b", 1000), count("gnp c", 20), count("gnp d", 10)];
         let rates = rates(&before, &now, 2.0);
-        let told: Vec<(&str, f64, f64)> =
+        let rows: Vec<(&str, f64, f64)> =
             rates.iter().map(|rate| (&*rate.count.policy, rate.packets, rate.bytes)).collect();
         assert_eq!(
-            told,
+            rows,
             [("gnp a", 100.0, 10_000.0), ("gnp c", 10.0, 1000.0), ("gnp b", 0.0, 0.0), ("gnp d", 0.0, 0.0)]
         );
     }

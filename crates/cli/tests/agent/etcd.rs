@@ -90,8 +90,8 @@ fn how_endpoints_are_is_told_to_etcd_and_taken_back() {
         // What agents tell is no change of an object: it is waited for nothing that never comes.
         world.call(&["status", "--wait"]);
         // Nor is it where history is no longer kept from the last change of an object on.
-        let told: serde_json::Value = serde_json::from_str(&world.etcdctl(&["get", "-w", "json", alive])).unwrap();
-        world.etcdctl(&["compaction", &told["header"]["revision"].to_string()]);
+        let response: serde_json::Value = serde_json::from_str(&world.etcdctl(&["get", "-w", "json", alive])).unwrap();
+        world.etcdctl(&["compaction", &response["header"]["revision"].to_string()]);
         world.call(&["status", "--wait"]);
         world.call(&["delete", "hostendpoint", "web1-eth0"]);
         until("it is taken back", || read(endpoint).is_empty());

@@ -158,18 +158,18 @@ fn a_workloads_interface_without_an_endpoint_is_told_as_closed() {
         run("ip", &["link", "add", "cali9", "type", "veth", "peer", "name", "peer9"]);
         let _agent = world.agent();
         world.apply(&ENDPOINT.replace("interfaceName: eth0", "interfaceName: '*'"));
-        let told = |name: &str| {
+        let describe = |name: &str| {
             let status = world.status();
             let all = status["interfaces"].as_array().unwrap();
             let one = all.iter().find(|one| one["name"] == name).unwrap();
             (one["endpoint"].clone(), one["closed"].clone())
         };
         assert_eq!(
-            told("cali9"),
+            describe("cali9"),
             (serde_json::Value::Null, true.into()),
             "an endpoint for all interfaces is not for it"
         );
-        assert_eq!(told("eth0"), ("hep/web1-eth0".into(), false.into()));
+        assert_eq!(describe("eth0"), ("hep/web1-eth0".into(), false.into()));
         let said = world.said(&["status"]);
         assert!(said.contains("cali9  -  a workload's without an endpoint: everything is denied"), "{said}");
     });

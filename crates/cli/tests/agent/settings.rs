@@ -17,9 +17,9 @@ fn write(world: &World, manifests: &str) {
 
 /// The value and source of a setting, and whether an agent says so.
 fn setting(world: &World, name: &str) -> (serde_json::Value, String, bool) {
-    let told: serde_json::Value = serde_json::from_str(&world.call(&["config", "-o", "json"])).unwrap();
-    let one = told["settings"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
-    (one["value"].clone(), one["source"].as_str().unwrap().to_owned(), told["agent"] == true)
+    let config: serde_json::Value = serde_json::from_str(&world.call(&["config", "-o", "json"])).unwrap();
+    let one = config["settings"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
+    (one["value"].clone(), one["source"].as_str().unwrap().to_owned(), config["agent"] == true)
 }
 
 #[test]

@@ -83,19 +83,19 @@ fn packets_agree(world: &World, allowed: &[u16], denied: &[u16]) -> String {
 
 /// The manifests of this file are in the store, and not in force: they allow port 81.
 fn planned_on_the_store(world: &World, file: &str, reason: &str) {
-    let warned = |told: &str| {
-        assert!(told.starts_with("warning[not-enforced]: ") && told.contains(reason), "{told}");
+    let warned = |warning: &str| {
+        assert!(warning.starts_with("warning[not-enforced]: ") && warning.contains(reason), "{warning}");
     };
     for arguments in [&["diff", "-f", file][..], &["apply", "-f", file, "--dry-run"], &["apply", "-f", file]] {
         let output = world.tortie().args(arguments).output().unwrap();
-        let (said, told) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-        assert!(said.contains("globalnetworkpolicy/web unchanged"), "{arguments:?}: {said}{told}");
-        assert!(output.status.success(), "{arguments:?}: {said}{told}");
-        warned(&told);
+        let (said, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert!(said.contains("globalnetworkpolicy/web unchanged"), "{arguments:?}: {said}{stderr}");
+        assert!(output.status.success(), "{arguments:?}: {said}{stderr}");
+        warned(&stderr);
     }
-    let (open, told) = explain(world, 81, &["-f", file]);
-    assert_eq!(open, Some(true), "{told}");
-    warned(&told);
+    let (open, stderr) = explain(world, 81, &["-f", file]);
+    assert_eq!(open, Some(true), "{stderr}");
+    warned(&stderr);
 }
 
 #[test]
@@ -193,10 +193,10 @@ fn the_agent_explain_and_verify_agree_while_the_store_is_lost_and_after_a_restar
         // An apply would make a new store, so that is what a preview plans on.
         let file = world.file("again.yaml", &allow(81));
         let output = world.tortie().args(["diff", "-f", file.to_str().unwrap()]).output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert!(told.starts_with("warning[not-enforced]: the agent of this machine cannot reach the "), "{told}");
-        assert!(told.contains("there is no store at "), "{told}");
-        assert!(String::from_utf8(output.stdout).unwrap().contains("globalnetworkpolicy/web created"), "{told}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.starts_with("warning[not-enforced]: the agent of this machine cannot reach the "), "{stderr}");
+        assert!(stderr.contains("there is no store at "), "{stderr}");
+        assert!(String::from_utf8(output.stdout).unwrap().contains("globalnetworkpolicy/web created"), "{stderr}");
         assert!(said.contains(&format!("last valid version, revision {good}")), "{said}");
         agent.kill();
         let _agent = world.agent();
@@ -223,13 +223,13 @@ fn an_agent_of_another_store_is_named_and_not_asked() {
         assert!(open == Some(true) && said.contains("the agent of this machine follows another store"), "{said}");
         let file = file.to_str().unwrap();
         let output = world.tortie().args(["--store", other, "diff", "-f", file]).output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success() && told.starts_with("warning[not-enforced]: the agent"), "{told}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && stderr.starts_with("warning[not-enforced]: the agent"), "{stderr}");
         let output = world.tortie().args(["--store", other, "delete", "gnp", "web"]).output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
         let own = world.place.path().join("tortie.db");
         for store in [own.to_str().unwrap(), other] {
-            assert!(told.starts_with("warning[not-enforced]: ") && told.contains(store), "{told}");
+            assert!(stderr.starts_with("warning[not-enforced]: ") && stderr.contains(store), "{stderr}");
         }
     });
 }
@@ -266,8 +266,11 @@ fn a_store_that_was_replaced_is_not_obeyed_until_that_is_asked_for() {
         assert!(said.contains("--accept-store") && said.contains(" of the store is not in force: "), "{said}");
         // Who writes to it is told.
         let output = world.tortie().args(["label", "hep", "web1-eth0", "a=b"]).output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert!(told.contains("warning[not-enforced]: the agent of this machine does not obey the embedded"), "{told}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            stderr.contains("warning[not-enforced]: the agent of this machine does not obey the embedded"),
+            "{stderr}"
+        );
         let said = world.call(&["agent", "--accept-store"]);
         assert!(said.starts_with("the agent obeys the embedded store"), "{said}");
         let status = world.status();

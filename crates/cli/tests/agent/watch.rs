@@ -44,9 +44,9 @@ impl Watcher {
     fn calling(world: &World, arguments: &[&str]) -> Self {
         let mut command = world.tortie();
         let mut process = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (tell, lines) = channel();
+        let (sender, lines) = channel();
         let from = BufReader::new(process.stdout.take().unwrap());
-        std::thread::spawn(move || from.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        std::thread::spawn(move || from.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Self { process, lines }
     }
 
@@ -315,8 +315,8 @@ fn top_shows_how_fast_each_rule_counts() {
         let _agent = world.agent();
         world.apply(&(ENDPOINT.to_owned() + POLICY));
         let rule = |line: &str, number: &str| {
-            let told: Value = serde_json::from_str(line).unwrap();
-            let rules = told["rules"].as_array().unwrap().clone();
+            let receiver: Value = serde_json::from_str(line).unwrap();
+            let rules = receiver["rules"].as_array().unwrap().clone();
             rules.into_iter().find(|rule| rule["rule"] == number && rule["direction"] == "ingress").unwrap()
         };
         let top = Watcher::calling(world, &["top", "--interval", "300ms", "-o", "json"]);
@@ -371,9 +371,9 @@ postrouting, by priority:
     100  table inet router chain after, type nat, policy accept, 1 rule: translates (masquerade)
 "
         );
-        let told: Value = serde_json::from_str(&world.call(&["status", "--foreign", "-o", "json"])).unwrap();
-        assert_eq!(told["chains"][2]["drops"], serde_json::json!(["policy drop", "reject"]));
-        assert_eq!(told["unread"], serde_json::json!([]));
+        let receiver: Value = serde_json::from_str(&world.call(&["status", "--foreign", "-o", "json"])).unwrap();
+        assert_eq!(receiver["chains"][2]["drops"], serde_json::json!(["policy drop", "reject"]));
+        assert_eq!(receiver["unread"], serde_json::json!([]));
         assert_eq!(run("nft", &["list", "ruleset"]), before);
     });
 }

@@ -111,8 +111,9 @@ fn the_first_endpoint_of_a_machine_whose_node_is_mistyped_by_several_letters_is_
         // Only an agent that has started tells its name.
         until("it is told", || {
             let output = world.tortie().args(["apply", "-f", file.to_str().unwrap()]).output().unwrap();
-            let told = String::from_utf8(output.stderr).unwrap();
-            told.contains("a node that is not known; did you mean db1.frankfurt.example.com, the node of this machine?")
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            stderr
+                .contains("a node that is not known; did you mean db1.frankfurt.example.com, the node of this machine?")
         });
     });
 }
@@ -124,22 +125,25 @@ fn endpoints_that_do_not_count_are_told_when_they_are_written_and_afterwards() {
         wide(world);
         let file = world.file("idle.yaml", IDLE);
         let output = world.tortie().args(["apply", "-f", file.to_str().unwrap()]).output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
         let reasons = [
             "hostendpoint/a-port judges no packet: port is a port of bridge docker0",
             "hostendpoint/gone is not in force: no interface of web1 has one of its expectedIPs",
         ];
         for reason in reasons {
-            assert!(told.contains(&format!("warning[placement]: {reason}")), "{reason}: {told}");
+            assert!(stderr.contains(&format!("warning[placement]: {reason}")), "{reason}: {stderr}");
         }
         assert!(
-            told.contains("warning[same-interface]: `web1-eth0` is on eth0 of web1 too: only `second` counts"),
-            "{told}"
+            stderr.contains("warning[same-interface]: `web1-eth0` is on eth0 of web1 too: only `second` counts"),
+            "{stderr}"
         );
         // Once, at its place in the file.
-        assert!(told.contains("warning[unknown-node]: node `web1.example.com` is not known: "), "{told}");
-        assert!(told.contains("did you mean `web1`?") && !told.contains("hostendpoint/far is"), "{told}");
-        assert!(!told.contains("hostendpoint/second is") && !told.contains("hostendpoint/web1-eth0 is"), "{told}");
+        assert!(stderr.contains("warning[unknown-node]: node `web1.example.com` is not known: "), "{stderr}");
+        assert!(stderr.contains("did you mean `web1`?") && !stderr.contains("hostendpoint/far is"), "{stderr}");
+        assert!(
+            !stderr.contains("hostendpoint/second is") && !stderr.contains("hostendpoint/web1-eth0 is"),
+            "{stderr}"
+        );
         world.call(&["status", "--wait"]);
         let status = world.call(&["status"]);
         for reason in [
@@ -173,14 +177,14 @@ fn an_agent_that_hangs_does_not_hold_up_an_answer() {
         run("kill", &["-STOP", &pid]);
         let begun = Instant::now();
         let output = world.tortie().args(["explain", "-q", "203.0.113.9", "hep/web1-eth0", "ssh"]).output().unwrap();
-        let (took, told) = (begun.elapsed(), String::from_utf8(output.stderr).unwrap());
+        let (took, stderr) = (begun.elapsed(), String::from_utf8(output.stderr).unwrap());
         assert!(took < Duration::from_secs(5), "{took:?}");
-        assert!(told.contains("the agent at ") && told.contains("answered from the store alone"), "{told}");
+        assert!(stderr.contains("the agent at ") && stderr.contains("answered from the store alone"), "{stderr}");
         let begun = Instant::now();
         let output = world.tortie().args(["verify", "--timeout", "500ms"]).output().unwrap();
-        let (took, told) = (begun.elapsed(), String::from_utf8(output.stderr).unwrap());
+        let (took, stderr) = (begun.elapsed(), String::from_utf8(output.stderr).unwrap());
         assert!(took < Duration::from_secs(5), "{took:?}");
-        assert!(output.status.code() == Some(2) && told.contains("does not answer, so what is in force"), "{told}");
+        assert!(output.status.code() == Some(2) && stderr.contains("does not answer, so what is in force"), "{stderr}");
         // A listener whose queue is full does not even let in.
         let socket = world.place.path().join("run/agent.sock");
         let queued: Vec<UnixStream> = std::iter::from_fn(|| connect_at_once(&socket)).take(10_000).collect();

@@ -81,10 +81,10 @@ impl Elsewhere {
     /// One at the other end of a new cable.
     pub fn behind(here: &str, there: &str) -> Self {
         let (work, works) = channel::<Box<dyn FnOnce() + Send>>();
-        let (tell, thread) = channel();
+        let (sender, thread) = channel();
         std::thread::spawn(move || {
             namespace();
-            tell.send(gettid()).unwrap();
+            sender.send(gettid()).unwrap();
             works.iter().for_each(|work| work());
             remove_lock();
         });
@@ -95,9 +95,9 @@ impl Elsewhere {
 
     /// Does something there.
     pub fn run<T: Send + 'static>(&self, what: impl FnOnce() -> T + Send + 'static) -> T {
-        let (tell, told) = channel();
-        self.0.send(Box::new(move || tell.send(what()).unwrap())).unwrap();
-        told.recv().unwrap()
+        let (sender, receiver) = channel();
+        self.0.send(Box::new(move || sender.send(what()).unwrap())).unwrap();
+        receiver.recv().unwrap()
     }
 }
 

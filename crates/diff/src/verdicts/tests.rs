@@ -88,10 +88,10 @@ fn a_packet_is_told_if_and_only_if_it_is_judged_otherwise() {
                         continue;
                     }
                     let [was, is] = sides.map(|side| judge(side, &placed.host, &packet).allowed);
-                    let told: Vec<bool> =
+                    let verdicts_allow: Vec<bool> =
                         regions.iter().filter(|region| is_in(region, &packet)).map(|region| region.allowed).collect();
                     let expected = if was == is { vec![] } else { vec![is] };
-                    assert_eq!(told, expected, "seed {seed}: {:?} {packet:?}", placed.endpoint);
+                    assert_eq!(verdicts_allow, expected, "seed {seed}: {:?} {packet:?}", placed.endpoint);
                     compared += 1;
                     changed += usize::from(was != is);
                 }
@@ -174,9 +174,9 @@ fn what_an_endpoint_depends_on_elsewhere_concerns_it() {
         (object("Tier", "ops", "", serde_json::json!({"order": 1, "defaultAction": "Deny"})), "", ""),
     ] {
         let after = small(std::slice::from_ref(&change));
-        let told = verdicts(&before.snapshot, &after.snapshot, None, &BTreeSet::new());
+        let verdicts_allow = verdicts(&before.snapshot, &after.snapshot, None, &BTreeSet::new());
         let of: Vec<&VerdictChange> =
-            told.changes.iter().filter(|row| row.endpoints == [EndpointId::Host("e".to_owned())]).collect();
+            verdicts_allow.changes.iter().filter(|row| row.endpoints == [EndpointId::Host("e".to_owned())]).collect();
         if packets.is_empty() {
             let looked_at = concerned([&before.snapshot, &after.snapshot], None, &BTreeSet::new());
             let is_it = |placed: &Placed| placed.endpoint == EndpointId::Host("e".to_owned());
@@ -189,7 +189,7 @@ fn what_an_endpoint_depends_on_elsewhere_concerns_it() {
         let is_it = |row: &&&VerdictChange| {
             row.traffic.starts_with(packets) && row.others.iter().any(|one| one.contains(others))
         };
-        assert!(of.iter().any(|row| is_it(&row)), "{change}: {:#?}", told.changes);
+        assert!(of.iter().any(|row| is_it(&row)), "{change}: {:#?}", verdicts_allow.changes);
     }
     // What nothing depends on is not even looked at.
     let other = object("GlobalNetworkSet", "unused", "unused", serde_json::json!({"nets": ["203.0.113.0/24"]}));
@@ -218,13 +218,13 @@ fn expected_addresses_do_not_limit_the_interface_of_a_machine_that_was_not_asked
     };
     for (policy, family, have) in [(version_six, Family::V6, "2001:db8::1"), (another_net, Family::V4, "10.1.2.3")] {
         let after = small(&[policy]);
-        let told = |known: Option<&tortie_policy::packet::Host>| {
+        let verdicts_allow = |known: Option<&tortie_policy::packet::Host>| {
             verdicts(&before.snapshot, &after.snapshot, known, &BTreeSet::new()).changes
         };
         let opens = |row: &VerdictChange| row.allowed && row.traffic == "tcp 3306" && row.families == [family];
-        assert!(told(None).iter().any(opens), "{:#?}", told(None));
+        assert!(verdicts_allow(None).iter().any(opens), "{:#?}", verdicts_allow(None));
         // A machine that tells its addresses has no others.
-        assert!(!told(Some(&host(&["192.0.2.1"]))).iter().any(opens));
-        assert!(told(Some(&host(&["192.0.2.1", have]))).iter().any(opens));
+        assert!(!verdicts_allow(Some(&host(&["192.0.2.1"]))).iter().any(opens));
+        assert!(verdicts_allow(Some(&host(&["192.0.2.1", have]))).iter().any(opens));
     }
 }

@@ -255,8 +255,8 @@ fn what_cannot_be_read_in_a_rule_does_not_hide_its_other_mistakes() {
         let located = read(&Source::new("p.yaml", text));
         let partial = located[0].partial.as_ref().unwrap();
         let found = crate::validate::distinct(crate::validate::validate(&partial.object));
-        let told = found.into_iter().filter(|problem| !partial.explains(problem));
-        told.map(|problem| problem.path.to_string().replace("spec.ingress[0].", "")).collect::<Vec<_>>()
+        let messages = found.into_iter().filter(|problem| !partial.explains(problem));
+        messages.map(|problem| problem.path.to_string().replace("spec.ingress[0].", "")).collect::<Vec<_>>()
     };
     for (fields, mistakes) in [
         // A port of a list says nothing of the rest of the rule.
@@ -275,10 +275,10 @@ fn what_cannot_be_read_in_a_rule_does_not_hide_its_other_mistakes() {
         ("action: Allow, protocol: [TCP], icmp: {code: 3}", &["icmp.code"]),
         ("action: Allow, icmp: {type: [], code: 3}, protocol: ICMP", &[]),
     ] {
-        let mut told = rule(fields);
-        told.sort();
+        let mut found = rule(fields);
+        found.sort();
         let mut mistakes = mistakes.to_vec();
         mistakes.sort_unstable();
-        assert_eq!(told, mistakes, "{fields}");
+        assert_eq!(found, mistakes, "{fields}");
     }
 }

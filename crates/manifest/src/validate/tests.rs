@@ -232,20 +232,20 @@ fn every_place_of_a_problem_exists_in_its_kind() {
 
 #[test]
 fn a_person_is_told_of_each_mistake_once() {
-    let told = |kind: &str, name: &str, spec: &str| {
+    let paths = |kind: &str, name: &str, spec: &str| {
         let problems = distinct(validate(&object(kind, name, spec)));
         problems.iter().map(|problem| problem.path.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(
-        told("HostEndpoint", "h", r#"{"node": "n", "interfaceName": "wibblywobblyeth0"}"#),
+        paths("HostEndpoint", "h", r#"{"node": "n", "interfaceName": "wibblywobblyeth0"}"#),
         ["spec.interfaceName"]
     );
-    assert_eq!(told("HostEndpoint", "h", "{}"), ["spec", "spec"], "two mistakes at one place are two");
-    assert_eq!(told("NetworkPolicy", "Deny_All", "{}"), ["metadata.name"]);
+    assert_eq!(paths("HostEndpoint", "h", "{}"), ["spec", "spec"], "two mistakes at one place are two");
+    assert_eq!(paths("NetworkPolicy", "Deny_All", "{}"), ["metadata.name"]);
     let nets = r#"{"ingress": [{"action": "Deny", "source": {"nets": ["x"]}}]}"#;
-    assert_eq!(told("NetworkPolicy", "p", nets), ["spec.ingress[0].source.nets[0]"]);
+    assert_eq!(paths("NetworkPolicy", "p", nets), ["spec.ingress[0].source.nets[0]"]);
     let networks = r#"{"node": "n", "orchestrator": "k8s", "pod": "p", "endpoint": "e", "interfaceName": "i", "ipNetworks": ["x"]}"#;
-    assert_eq!(told("WorkloadEndpoint", "n-k8s-p-e", networks), ["spec.ipNetworks[0]"]);
+    assert_eq!(paths("WorkloadEndpoint", "n-k8s-p-e", networks), ["spec.ipNetworks[0]"]);
 }
 
 #[test]

@@ -31,9 +31,9 @@ fn codes_stand_sorted_and_once() {
 fn the_page_of_warnings_has_a_paragraph_for_every_code() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/warnings.md");
     let page = std::fs::read_to_string(path).unwrap();
-    let told: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let sections: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
     let known: Vec<&str> = CODES.iter().map(|(code, _)| *code).collect();
-    assert_eq!(told, known);
+    assert_eq!(sections, known);
     assert!(page.split("\n## ").skip(1).all(|section| section.lines().skip(2).any(|line| line.len() > 20)));
 }
 

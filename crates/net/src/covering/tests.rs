@@ -131,7 +131,7 @@ proptest! {
     ) {
         let mut set = CoveringSet::new();
         let mut model = Model::default();
-        let mut told: BTreeSet<IpNet> = BTreeSet::new();
+        let mut nets: BTreeSet<IpNet> = BTreeSet::new();
         for (inserts, net) in history {
             let delta = if inserts {
                 model.insert(net);
@@ -141,16 +141,16 @@ proptest! {
                 set.remove(net)
             };
             for net in &delta.removed {
-                prop_assert!(told.remove(net), "{net} was not shown");
+                prop_assert!(nets.remove(net), "{net} was not shown");
             }
             for net in &delta.added {
-                prop_assert!(told.insert(*net), "{net} was shown already");
+                prop_assert!(nets.insert(*net), "{net} was shown already");
             }
-            prop_assert_eq!(&told, &model.shown());
+            prop_assert_eq!(&nets, &model.shown());
             prop_assert_eq!(set.iter().collect::<BTreeSet<_>>(), model.shown());
-            prop_assert_eq!(set.len(), told.len());
+            prop_assert_eq!(set.len(), nets.len());
             prop_assert_eq!(set.count(net), model.0.get(&net.trunc()).copied().unwrap_or(0));
-            let holder = told.iter().copied().find(|outer| outer.contains(&net.addr()));
+            let holder = nets.iter().copied().find(|outer| outer.contains(&net.addr()));
             prop_assert_eq!(set.find(net.addr()), holder);
         }
         let members: Vec<(IpNet, u32)> = model.0.into_iter().collect();

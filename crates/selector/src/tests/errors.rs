@@ -3,7 +3,7 @@
 use crate::Selector;
 
 /// Marks the span in the text with brackets, so that a table shows all of an error.
-fn told(text: &str) -> String {
+fn error_text(text: &str) -> String {
     let error = Selector::parse(text).unwrap_err();
     let span = error.span();
     let (before, marked, after) = (&text[..span.start], &text[span.clone()], &text[span.end..]);
@@ -66,17 +66,17 @@ fn errors_mark_the_place_and_guess_what_was_meant() {
         let open = marked.find('[').unwrap();
         let close = marked.rfind(']').unwrap();
         let text = format!("{}{}{}", &marked[..open], &marked[open + 1..close], &marked[close + 1..]);
-        assert_eq!(told(&text), expected);
+        assert_eq!(error_text(&text), expected);
     }
 }
 
 #[test]
 fn errors_stay_short_however_long_the_text() {
     let long = "a".repeat(600);
-    let told = Selector::parse(&format!("has({long})")).unwrap_err();
-    assert_eq!(told.to_string(), "a label name has at most 512 bytes, this has 600");
-    assert_eq!(told.span(), 4..604);
-    let told = Selector::parse(&format!("a == {long}")).unwrap_err();
-    assert!(told.to_string().len() < 100 && told.hint().unwrap().len() < 100);
+    let error = Selector::parse(&format!("has({long})")).unwrap_err();
+    assert_eq!(error.to_string(), "a label name has at most 512 bytes, this has 600");
+    assert_eq!(error.span(), 4..604);
+    let error = Selector::parse(&format!("a == {long}")).unwrap_err();
+    assert!(error.to_string().len() < 100 && error.hint().unwrap().len() < 100);
     assert!(Selector::parse(&" ".repeat(crate::MAX_LENGTH + 1)).is_err());
 }

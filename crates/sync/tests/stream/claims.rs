@@ -50,9 +50,9 @@ fn delete(store: &dyn Store, key: &Key) {
 
 /// Everything there is to tell now, in short.
 fn drain(sync: &mut Sync<'_>) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut lines = Vec::new();
     while let Some(message) = sync.next(SHORT) {
-        told.push(match message {
+        lines.push(match message {
             Message::Changes(changes, _) => changes
                 .iter()
                 .map(|change| {
@@ -65,7 +65,7 @@ fn drain(sync: &mut Sync<'_>) -> Vec<String> {
             Message::Lost(why) => format!("lost: {why}"),
         });
     }
-    told
+    lines
 }
 
 #[test]

@@ -97,16 +97,16 @@ fn names(value: &Value, path: &str, seen: &mut std::collections::HashSet<String>
     }
 }
 
-fn expected(form: &Form, path: &str, tell: &mut impl FnMut(&str)) {
+fn expected(form: &Form, path: &str, visit: &mut impl FnMut(&str)) {
     match form {
         Form::Record(record) => {
             for field in &record.fields {
                 let path = format!("{path}.{}", field.name);
-                tell(&path);
-                expected(&field.shape.form, &path, tell);
+                visit(&path);
+                expected(&field.shape.form, &path, visit);
             }
         }
-        Form::List(item) => expected(&item.form, path, tell),
+        Form::List(item) => expected(&item.form, path, visit),
         _ => {}
     }
 }

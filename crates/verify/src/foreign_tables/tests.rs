@@ -69,15 +69,15 @@ fn docker(more: Vec<Expr>) -> TableDump {
 
 #[test]
 fn a_translation_of_another_program_is_told_with_its_rule() {
-    let told = |packet: &Packet| effect(&docker(vec![]), &host(), None, packet);
+    let effect_of = |packet: &Packet| effect(&docker(vec![]), &host(), None, packet);
     let to = "172.17.0.2".parse().unwrap();
     let by = "chain DOCKER, rule 1".to_owned();
-    assert_eq!(told(&packet("192.0.2.11", 5000, enters())), Effect::Translates { to, port: Some(5001), by });
-    assert_eq!(told(&packet("192.0.2.11", 5001, enters())), Effect::Nothing);
-    assert_eq!(told(&packet("10.1.2.3", 5000, through())), Effect::Nothing);
+    assert_eq!(effect_of(&packet("192.0.2.11", 5000, enters())), Effect::Translates { to, port: Some(5001), by });
+    assert_eq!(effect_of(&packet("192.0.2.11", 5001, enters())), Effect::Nothing);
+    assert_eq!(effect_of(&packet("10.1.2.3", 5000, through())), Effect::Nothing);
     // What was asked with a translation has been told already.
     let asked = Packet { translated: Some((to, Some(5001))), ..packet("192.0.2.11", 5000, through()) };
-    assert_eq!(told(&asked), Effect::Nothing);
+    assert_eq!(effect_of(&asked), Effect::Nothing);
 }
 
 #[test]
@@ -122,13 +122,13 @@ fn what_is_not_understood_is_named_with_what_it_may_do() {
     let rule = Rule::new("PREROUTING", [xt("match", "tcp", 0, &ports), xt("target", "DNAT", 2, &range)]);
     let chains = vec![Chain::base("PREROUTING", BaseChain::nat(Hook::Prerouting, -100))];
     let nat = table("nat", chains, vec![rule]);
-    let told = |port| match effect(&nat, &host(), None, &packet("192.0.2.11", port, enters())) {
+    let targets = |port| match effect(&nat, &host(), None, &packet("192.0.2.11", port, enters())) {
         Effect::Unclear { why, may_drop, may_translate } => {
             assert!(why.contains("not understood") && !may_drop, "{why}");
             may_translate
         }
         other => panic!("{other:?}"),
     };
-    assert_eq!(told(80), Some(vec!["172.17.0.3:8080".to_owned()]));
-    assert_eq!(told(81), None);
+    assert_eq!(targets(80), Some(vec!["172.17.0.3:8080".to_owned()]));
+    assert_eq!(targets(81), None);
 }

@@ -66,7 +66,7 @@ impl Report {
             text.push('\n');
         }
         let count = self.found.iter().map(|(_, warnings)| warnings.len()).sum();
-        let told = match count {
+        let summary = match count {
             0 => format!("no warnings about {}", counted(self.objects, "object")),
             _ => format!(
                 "{} about {} of {}",
@@ -77,7 +77,7 @@ impl Report {
         };
         let allowed: Vec<String> = self.allowed.iter().map(|(code, count)| format!("{code} ({count})")).collect();
         let allowed = if allowed.is_empty() { String::new() } else { format!("; allowed: {}", allowed.join(", ")) };
-        let _ = writeln!(text, "{told}{allowed}");
+        let _ = writeln!(text, "{summary}{allowed}");
         text
     }
 

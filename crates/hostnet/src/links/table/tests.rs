@@ -11,7 +11,11 @@ fn assigned(last: u8, prefix: u8) -> AssignedAddress {
     AssignedAddress { local, peer: local, prefix }
 }
 
-fn told(table: &mut Table, interfaces: &mut Interfaces, said: impl IntoIterator<Item = LinkMessage>) -> Vec<Change> {
+fn changes_of(
+    table: &mut Table,
+    interfaces: &mut Interfaces,
+    said: impl IntoIterator<Item = LinkMessage>,
+) -> Vec<Change> {
     said.into_iter().for_each(|said| table.take(said));
     table.look(interfaces)
 }
@@ -23,7 +27,7 @@ fn an_interface_is_told_with_its_addresses_whichever_came_first() {
     let address = LinkMessage::Address { index: 7, address: assigned(1, 24) };
     for said in [[link(7, "eth0", UP), address.clone()], [address, link(7, "eth0", UP)]] {
         let (mut table, mut interfaces) = (Table::default(), Interfaces::new());
-        let changes = told(&mut table, &mut interfaces, said);
+        let changes = changes_of(&mut table, &mut interfaces, said);
         assert_eq!(changes.len(), 1);
         let is = changes[0].is.as_ref().unwrap();
         assert_eq!((is.up, is.running, is.addresses.len()), (true, true, 1));
@@ -34,16 +38,18 @@ fn an_interface_is_told_with_its_addresses_whichever_came_first() {
 #[test]
 fn what_comes_and_goes_between_two_looks_was_never_there() {
     let (mut table, mut interfaces) = (Table::default(), Interfaces::new());
-    assert!(told(&mut table, &mut interfaces, [link(7, "cali1", 0), LinkMessage::NoLink { index: 7 }]).is_empty());
-    told(&mut table, &mut interfaces, [link(7, "cali1", UP)]);
-    assert!(told(&mut table, &mut interfaces, [link(7, "cali1", 0), link(7, "cali1", UP)]).is_empty());
+    assert!(
+        changes_of(&mut table, &mut interfaces, [link(7, "cali1", 0), LinkMessage::NoLink { index: 7 }]).is_empty()
+    );
+    changes_of(&mut table, &mut interfaces, [link(7, "cali1", UP)]);
+    assert!(changes_of(&mut table, &mut interfaces, [link(7, "cali1", 0), link(7, "cali1", UP)]).is_empty());
 }
 
 #[test]
 fn a_renamed_interface_is_one_change_with_both_names() {
     let (mut table, mut interfaces) = (Table::default(), Interfaces::new());
-    told(&mut table, &mut interfaces, [link(7, "tmp", 0)]);
-    let changes = told(&mut table, &mut interfaces, [link(7, "eth1", 0)]);
+    changes_of(&mut table, &mut interfaces, [link(7, "tmp", 0)]);
+    let changes = changes_of(&mut table, &mut interfaces, [link(7, "eth1", 0)]);
     assert_eq!(changes.len(), 1);
     assert!(changes[0].concerns(|name| name == "tmp") && changes[0].concerns(|name| name == "eth1"));
 }
@@ -52,7 +58,7 @@ fn a_renamed_interface_is_one_change_with_both_names() {
 fn an_address_given_twice_goes_with_the_last() {
     let (mut table, mut interfaces) = (Table::default(), Interfaces::new());
     let [wide, narrow] = [24, 32].map(|prefix| assigned(1, prefix));
-    told(
+    changes_of(
         &mut table,
         &mut interfaces,
         [
@@ -62,15 +68,15 @@ fn an_address_given_twice_goes_with_the_last() {
         ],
     );
     assert_eq!(interfaces[&7].addresses.len(), 1);
-    assert!(told(&mut table, &mut interfaces, [LinkMessage::NoAddress { index: 7, address: wide }]).is_empty());
-    told(&mut table, &mut interfaces, [LinkMessage::NoAddress { index: 7, address: narrow }]);
+    assert!(changes_of(&mut table, &mut interfaces, [LinkMessage::NoAddress { index: 7, address: wide }]).is_empty());
+    changes_of(&mut table, &mut interfaces, [LinkMessage::NoAddress { index: 7, address: narrow }]);
     assert!(interfaces[&7].addresses.is_empty());
 }
 
 #[test]
 fn of_two_interfaces_with_one_name_the_newest_is_the_link() {
     let (mut table, mut interfaces) = (Table::default(), Interfaces::new());
-    told(
+    changes_of(
         &mut table,
         &mut interfaces,
         [
@@ -88,8 +94,8 @@ fn of_two_interfaces_with_one_name_the_newest_is_the_link() {
 #[test]
 fn a_message_without_a_name_keeps_the_name() {
     let (mut table, mut interfaces) = (Table::default(), Interfaces::new());
-    told(&mut table, &mut interfaces, [link(7, "wlan0", 0)]);
-    told(&mut table, &mut interfaces, [LinkMessage::Link { index: 7, name: None, flags: 1, mtu: None }]);
+    changes_of(&mut table, &mut interfaces, [link(7, "wlan0", 0)]);
+    changes_of(&mut table, &mut interfaces, [LinkMessage::Link { index: 7, name: None, flags: 1, mtu: None }]);
     assert_eq!((interfaces[&7].name.as_str(), interfaces[&7].up), ("wlan0", true));
 }
 
@@ -114,7 +120,7 @@ proptest! {
     fn changes_lead_from_each_look_to_the_next(history in prop::collection::vec(prop::collection::vec(facts(), 0..6), 0..12)) {
         let (mut table, mut interfaces, mut followed) = (Table::default(), Interfaces::new(), Interfaces::new());
         for said in history {
-            for change in told(&mut table, &mut interfaces, said) {
+            for change in changes_of(&mut table, &mut interfaces, said) {
                 prop_assert_ne!(&change.was, &change.is);
                 let index = change.was.iter().chain(&change.is).map(|one| one.index).next().unwrap();
                 prop_assert_eq!(followed.get(&index), change.was.as_ref());

@@ -77,8 +77,8 @@ fn actions_protocols_and_peers_are_taken_over() {
     ] {
         let spec = rule("Accept", protocols.clone());
         let rules = spec["egress"].as_array().unwrap().iter();
-        let told: Vec<Value> = rules.map(|rule| json!([rule["protocol"], rule["destination"]["ports"]])).collect();
-        assert_eq!(json!(told), expected, "{protocols}");
+        let found: Vec<Value> = rules.map(|rule| json!([rule["protocol"], rule["destination"]["ports"]])).collect();
+        assert_eq!(json!(found), expected, "{protocols}");
     }
 }
 

@@ -112,13 +112,13 @@ fn ports_are_told_by_protocol_in_ranges_names_first() {
         ),
         (json!([{ "port": "80" }]), json!([["TCP", [80]]])),
     ] {
-        let told: Vec<Value> = rules("ingress", &json!({ "ports": ports }))
+        let found: Vec<Value> = rules("ingress", &json!({ "ports": ports }))
             .as_array()
             .unwrap()
             .iter()
             .map(|rule| json!([rule["protocol"], rule["destination"]["ports"]]))
             .collect();
-        assert_eq!(json!(told), expected, "{ports}");
+        assert_eq!(json!(found), expected, "{ports}");
     }
 }
 
@@ -127,13 +127,13 @@ fn there_is_a_rule_for_each_protocol_and_peer() {
     let peer = |name: &str| json!({ "podSelector": { "matchLabels": { "a": name } } });
     let rule = json!({ "from": [peer("x"), peer("y")], "ports": [{ "protocol": "UDP" }, { "protocol": "TCP" }] });
     let rules = rules("ingress", &rule);
-    let told: Vec<String> = rules
+    let found: Vec<String> = rules
         .as_array()
         .unwrap()
         .iter()
         .map(|rule| format!("{} {}", rule["protocol"], rule["source"]["selector"].as_str().unwrap().contains("'x'")))
         .collect();
-    assert_eq!(told, ["\"TCP\" true", "\"TCP\" false", "\"UDP\" true", "\"UDP\" false"]);
+    assert_eq!(found, ["\"TCP\" true", "\"TCP\" false", "\"UDP\" true", "\"UDP\" false"]);
 }
 
 #[test]

@@ -72,9 +72,9 @@ fn limits_are_read_defaulted_and_moved_into_their_range() {
         ),
     ];
     for (annotations, field, value, warnings) in rows {
-        let (controls, told) = read(annotations);
+        let (controls, warned) = read(annotations);
         assert_eq!(field(&controls), *value, "{annotations:?}");
-        assert_eq!(&told, warnings, "{annotations:?}");
+        assert_eq!(&warned, warnings, "{annotations:?}");
     }
 }
 
