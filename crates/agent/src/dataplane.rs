@@ -7,7 +7,7 @@ use std::time::Duration;
 use tortie_dataplane::Fake;
 use tortie_dataplane::{Dataplane, Delta, Place, State};
 use tortie_dataplane_nft::{ApplyError, Bits, Damage, Found, Kernel, Options, Refused, TooFewBits, Watch};
-use tortie_hostnet::{Entered, enter_open_connections};
+use tortie_hostnet::{EnterReport, enter_open_connections};
 use tortie_nft::probe::Feature;
 
 #[cfg(test)]
@@ -40,7 +40,7 @@ pub trait NodeDataplane: Send {
     fn has_host_endpoints(&mut self) -> Result<bool, String>;
 
     /// Has the open connections of this machine tracked, so that a first host endpoint does not cut them.
-    fn enter_open_connections(&mut self) -> Result<Entered, String>;
+    fn enter_open_connections(&mut self) -> Result<EnterReport, String>;
 
     /// A watch for changes that other programs make to the table; none if the kernel allows them none.
     fn watch(&mut self) -> Result<Option<Box<dyn DamageWatch>>, String>;
@@ -180,7 +180,7 @@ impl NodeDataplane for Kernel {
         Kernel::has_host_endpoints(self).map_err(|error| chain(&error))
     }
 
-    fn enter_open_connections(&mut self) -> Result<Entered, String> {
+    fn enter_open_connections(&mut self) -> Result<EnterReport, String> {
         enter_open_connections().map_err(|error| chain(&error))
     }
 
@@ -242,8 +242,8 @@ impl NodeDataplane for Fake {
         Ok(connection_tracking::names_host_endpoints(self.state.endpoints.keys()))
     }
 
-    fn enter_open_connections(&mut self) -> Result<Entered, String> {
-        Ok(Entered::default())
+    fn enter_open_connections(&mut self) -> Result<EnterReport, String> {
+        Ok(EnterReport::default())
     }
 
     fn watch(&mut self) -> Result<Option<Box<dyn DamageWatch>>, String> {

@@ -16,7 +16,7 @@ use tortie_dataplane_nft::DENIED_SEPARATOR;
 use tortie_nft::nflog::{Listener, Logged};
 use tortie_nft::{Hook, RequestError};
 
-use self::naming::At;
+use self::naming::DenialPoint;
 use self::packet::Packet;
 use crate::dataplane::chain;
 use crate::enforce::{SharedDataplane, lock};
@@ -150,7 +150,7 @@ impl Denials {
         let packet = Packet::read(&logged.bytes)?;
         let (tag, comment) = logged.prefix.split_once(DENIED_SEPARATOR)?;
         let [in_name, out_name] = [logged.in_index, logged.out_index].map(interface);
-        let at = At { hook: logged.hook, in_name: &in_name, out_name: &out_name };
+        let at = DenialPoint { hook: logged.hook, in_name: &in_name, out_name: &out_name };
         let named = naming::name(tag, comment, at, lock(&self.dataplane).state());
         let state = comment.starts_with("invalid").then_some("invalid");
         let own = matches!(logged.hook, Some(Hook::Output | Hook::Postrouting));

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use tortie_dataplane::{Delta, Owner, Place, Program, ProgramId, RulesId, Then, last_asked};
+use tortie_dataplane::{Delta, Owner, Place, Program, ProgramEnd, ProgramId, RulesId, last_asked};
 use tortie_policy::{Action, EndpointId};
 
 use crate::status_builder;
@@ -37,10 +37,10 @@ impl DefaultAction {
             }
         }
         match &program.then {
-            Then::Pass => Self::Allow,
-            Then::Deny => Self::Deny,
-            Then::Profiles(profiles) if profiles.is_empty() => Self::Deny,
-            Then::Profiles(_) => Self::Profiles,
+            ProgramEnd::Pass => Self::Allow,
+            ProgramEnd::Deny => Self::Deny,
+            ProgramEnd::Profiles(profiles) if profiles.is_empty() => Self::Deny,
+            ProgramEnd::Profiles(_) => Self::Profiles,
         }
     }
 }

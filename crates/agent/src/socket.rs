@@ -184,11 +184,11 @@ pub enum Objects {
 /// An answer, and what is written behind its line.
 pub(crate) struct Answer {
     pub(crate) reply: Reply,
-    pub(crate) rest: Option<Rest>,
+    pub(crate) rest: Option<ReplyBody>,
 }
 
 /// Writes what comes behind the line of an answer.
-pub(crate) type Rest = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()>>;
+pub(crate) type ReplyBody = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()>>;
 
 impl From<Reply> for Answer {
     fn from(reply: Reply) -> Self {

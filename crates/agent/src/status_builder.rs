@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::TryLockError;
 use std::time::{Duration, Instant};
 
-use tortie_dataplane::{Endpoint, Owner, Place, Program, ProgramId, RulesId, State, Then, last_asked};
+use tortie_dataplane::{Endpoint, Owner, Place, Program, ProgramEnd, ProgramId, RulesId, State, last_asked};
 use tortie_policy::machine::Port;
 use tortie_policy::{Action, EndpointId, Interface};
 
@@ -201,14 +201,14 @@ fn then(state: &State, stage: &str, program: &Program) -> String {
         }
     }
     match &program.then {
-        Then::Pass if matches!(stage, "untracked" | "preDNAT") => {
+        ProgramEnd::Pass if matches!(stage, "untracked" | "preDNAT") => {
             let name = if stage == "untracked" { "untracked" } else { "pre-DNAT" };
             format!("packets that no {name} policy matches go on")
         }
-        Then::Pass => "allowed".to_owned(),
-        Then::Deny => "denied".to_owned(),
-        Then::Profiles(profiles) if profiles.is_empty() => "denied, no profile allows it".to_owned(),
-        Then::Profiles(profiles) => {
+        ProgramEnd::Pass => "allowed".to_owned(),
+        ProgramEnd::Deny => "denied".to_owned(),
+        ProgramEnd::Profiles(profiles) if profiles.is_empty() => "denied, no profile allows it".to_owned(),
+        ProgramEnd::Profiles(profiles) => {
             let name = |profile: &tortie_dataplane::Profile| {
                 format!("{}{}", profile.name, if profile.missing { " (missing)" } else { "" })
             };
@@ -364,7 +364,7 @@ mod tests {
         let (passes, logs, allows) = (tier("a", Action::Pass), tier("b", Action::Log), tier("c", Action::Allow));
         let default_of = |tiers: &[&Tier]| {
             let tiers = tiers.iter().map(|tier| (*tier).clone()).collect();
-            then(&state, "normal", &Program { direction: Direction::Ingress, tiers, then: Then::Deny })
+            then(&state, "normal", &Program { direction: Direction::Ingress, tiers, then: ProgramEnd::Deny })
         };
         assert_eq!(default_of(&[&passes, &logs, &allows]), "denied by the end of tier b");
         assert_eq!(default_of(&[&passes, &allows, &logs]), "allowed by gnp c.p rule 2");

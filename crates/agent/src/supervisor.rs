@@ -172,18 +172,18 @@ pub(crate) fn start(name: &str, runs: Lifetime, work: impl FnOnce() + Send + 'st
 }
 
 /// This thread works on one thing as long as the answer lives.
-pub(crate) fn working() -> Working {
+pub(crate) fn working() -> WorkGuard {
     let here = here();
     if let Some(here) = &here {
         here.supervisor.state().working.insert(here.id, (here.name.clone(), Instant::now()));
     }
-    Working(here)
+    WorkGuard(here)
 }
 
 /// One thing that a thread works on.
-pub(crate) struct Working(Option<CurrentThread>);
+pub(crate) struct WorkGuard(Option<CurrentThread>);
 
-impl Drop for Working {
+impl Drop for WorkGuard {
     fn drop(&mut self) {
         if let Some(here) = &self.0 {
             here.supervisor.state().working.remove(&here.id);

@@ -19,9 +19,9 @@ pub(crate) struct Selected {
     pub(crate) negated: bool,
 }
 
-/// An end that says more. It holds its selectors and names.
+/// An end with more than a selector or nets. It keeps its selectors and names in use.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Full {
+pub(crate) struct DetailedEnd {
     pub(crate) selected: Option<Selected>,
     pub(crate) nets: Box<[IpNet]>,
     pub(crate) not_nets: Box<[IpNet]>,
@@ -53,7 +53,7 @@ impl Numbers {
     }
 }
 
-impl Full {
+impl DetailedEnd {
     /// The sets of all its named ports: whose, and which name.
     pub(crate) fn named(&self) -> impl Iterator<Item = (SelectorIndex, Name)> {
         self.of(&self.ports).chain(self.of(&self.not_ports))
@@ -73,11 +73,11 @@ impl Full {
 
 /// Ends in use.
 #[derive(Debug, Default)]
-pub(crate) struct Ends(Interned<Full>);
+pub(crate) struct Ends(Interned<DetailedEnd>);
 
 impl Ends {
     /// The number of an end, which is used once more. What it holds is given back if it is there already.
-    pub(crate) fn acquire(&mut self, end: Full, selectors: &mut Selectors, names: &mut Names) -> EndIndex {
+    pub(crate) fn acquire(&mut self, end: DetailedEnd, selectors: &mut Selectors, names: &mut Names) -> EndIndex {
         if let Some(found) = self.0.find(&end) {
             end.release(selectors, names);
             self.0.again(found);
@@ -93,7 +93,7 @@ impl Ends {
         }
     }
 
-    pub(crate) fn get(&self, index: EndIndex) -> &Full {
+    pub(crate) fn get(&self, index: EndIndex) -> &DetailedEnd {
         self.0.get(index)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use hashbrown::{HashMap, HashSet};
-use tortie_dataplane::{Both, Delta, Endpoint, Host, Owner, Place, ProgramId, Programs as ByStage, RulesId};
+use tortie_dataplane::{Delta, Endpoint, Host, Owner, PerDirection, Place, ProgramId, Programs as ByStage, RulesId};
 use tortie_policy::{Direction, EndpointId, unreadable_labels};
 
 use crate::classes::{CLOSED, ClassIndex, List};
@@ -19,16 +19,16 @@ use crate::sets::{SetIndex, SetKey};
 /// With more selectors than this come or gone, local endpoints look at all of theirs again.
 const FEW: usize = 16;
 
-/// Programs worked out in this flush.
+/// The programs computed in this flush.
 #[derive(Default)]
-struct Memo {
+struct ProgramCache {
     /// Whether profiles can be reached.
     open: HashMap<(ClassIndex, Direction), bool>,
     programs: HashMap<(ClassIndex, List, Direction, Vec<ProfileIndex>), Option<ProgramId>>,
 }
 
-/// A list of rules to be told, and what was told of it before.
-struct Put {
+/// A list of rules to emit, and what was emitted of it before.
+struct ListChange {
     key: ListKey,
     before: Option<Vec<tortie_dataplane::Rule>>,
 }
@@ -138,9 +138,9 @@ impl Engine {
     }
 
     fn emit_places(&mut self, places: BTreeSet<Place>, delta: &mut Delta) {
-        let mut memo = Memo::default();
+        let mut program_cache = ProgramCache::default();
         for place in places {
-            let new = self.locals.governor(&place).map(|index| self.endpoint(index, &mut memo));
+            let new = self.locals.governor(&place).map(|index| self.endpoint(index, &mut program_cache));
             let old = self.locals.emitted.get(&place);
             if old == new.as_ref() {
                 new.iter().flat_map(|one| one.programs.iter()).for_each(|id| self.programs.release(id));
@@ -159,28 +159,32 @@ impl Engine {
     }
 
     /// An endpoint as a dataplane takes it. Each of its programs has one more user now.
-    fn endpoint(&mut self, index: LocalIndex, memo: &mut Memo) -> Endpoint {
+    fn endpoint(&mut self, index: LocalIndex, program_cache: &mut ProgramCache) -> Endpoint {
         use Direction::{Egress, Ingress};
         let local = self.locals.get(index);
         let class = local.class.expect("every local endpoint is classified before places are told");
         let parents = self.members.items.get(local.item).parents.as_slice().to_vec();
         let is_host = matches!(local.body, Body::Host(_));
-        let normal = |engine: &mut Self, direction, memo: &mut Memo| {
-            let program = engine.program(class, List::Normal, direction, &parents, memo);
+        let normal = |engine: &mut Self, direction, program_cache: &mut ProgramCache| {
+            let program = engine.program(class, List::Normal, direction, &parents, program_cache);
             program.expect("the normal stage has a program even without policies")
         };
         let mut programs = ByStage {
-            normal: Both { ingress: normal(self, Ingress, memo), egress: normal(self, Egress, memo) },
-            forward: Both::default(),
+            normal: PerDirection {
+                ingress: normal(self, Ingress, program_cache),
+                egress: normal(self, Egress, program_cache),
+            },
+            forward: PerDirection::default(),
             pre_dnat: None,
-            untracked: Both::default(),
+            untracked: PerDirection::default(),
         };
         if is_host {
-            let mut stage = |list, direction| self.program(class, list, direction, &[], memo);
-            programs.forward = Both { ingress: stage(List::Forward, Ingress), egress: stage(List::Forward, Egress) };
+            let mut stage = |list, direction| self.program(class, list, direction, &[], program_cache);
+            programs.forward =
+                PerDirection { ingress: stage(List::Forward, Ingress), egress: stage(List::Forward, Egress) };
             programs.pre_dnat = stage(List::PreDnat, Ingress);
             programs.untracked =
-                Both { ingress: stage(List::Untracked, Ingress), egress: stage(List::Untracked, Egress) };
+                PerDirection { ingress: stage(List::Untracked, Ingress), egress: stage(List::Untracked, Egress) };
         }
         match &self.locals.get(index).body {
             Body::Workload(endpoint) => Endpoint {
@@ -190,7 +194,7 @@ impl Engine {
                 nats: endpoint.nats.clone(),
                 mac: endpoint.mac.clone(),
                 spoofing: endpoint.spoofing.clone(),
-                limits: Both { ingress: endpoint.ingress_limits, egress: endpoint.egress_limits },
+                limits: PerDirection { ingress: endpoint.ingress_limits, egress: endpoint.egress_limits },
             },
             Body::Host(endpoint) => Endpoint {
                 id: EndpointId::Host(endpoint.name.clone()),
@@ -199,7 +203,7 @@ impl Engine {
                 nats: Vec::new(),
                 mac: String::new(),
                 spoofing: Vec::new(),
-                limits: Both::default(),
+                limits: PerDirection::default(),
             },
         }
     }
@@ -211,11 +215,11 @@ impl Engine {
         list: List,
         direction: Direction,
         parents: &[ProfileIndex],
-        memo: &mut Memo,
+        program_cache: &mut ProgramCache,
     ) -> Option<ProgramId> {
-        let closed = list != List::Normal || memo.open.get(&(class, direction)) == Some(&false);
+        let closed = list != List::Normal || program_cache.open.get(&(class, direction)) == Some(&false);
         let key = (class, list, direction, if closed { Vec::new() } else { parents.to_vec() });
-        if let Some(&known) = memo.programs.get(&key) {
+        if let Some(&known) = program_cache.programs.get(&key) {
             known.into_iter().for_each(|id| self.programs.again(id));
             return known;
         }
@@ -223,7 +227,7 @@ impl Engine {
         let mut key = key;
         if list == List::Normal {
             let open = ends_open(&plan);
-            memo.open.insert((class, direction), open);
+            program_cache.open.insert((class, direction), open);
             if !open {
                 key.3.clear();
             }
@@ -235,12 +239,12 @@ impl Engine {
             let draft = draft(plan, direction, profiles, &self.policies, &self.shared.profiles);
             Some(self.programs.acquire(draft, &mut self.lists))
         };
-        memo.programs.insert(key, program);
+        program_cache.programs.insert(key, program);
         program
     }
 
     /// The lists that are new or have changed, to be told once their sets are filled; and those that are gone.
-    fn settle_rules(&mut self, delta: &mut Delta) -> Vec<Put> {
+    fn settle_rules(&mut self, delta: &mut Delta) -> Vec<ListChange> {
         let mut dirty: Vec<ListKey> = self.lists.dirty.drain().collect();
         self.lists.dirty.shrink_to_fit();
         dirty.sort_unstable();
@@ -257,7 +261,7 @@ impl Engine {
             if used && (!emitted || changed) {
                 let before = before.as_deref().filter(|_| emitted).map(|before| self.ready(key, before));
                 self.need_sets(key);
-                put.push(Put { key, before });
+                put.push(ListChange { key, before });
             }
             if emitted && !used {
                 delta.rules_removed.push(self.rules_id(key));
@@ -284,7 +288,7 @@ impl Engine {
     /// Fills the sets that are new, and tells what has become of sets and rules. Where it is not known any more, or known
     /// again, what is in a set, which labels there are or where a tier stands, rules are others now too; that is rare, and
     /// costs a look at all.
-    fn emit_rules(&mut self, mut put: Vec<Put>, delta: &mut Delta) {
+    fn emit_rules(&mut self, mut put: Vec<ListChange>, delta: &mut Delta) {
         let unreadable =
             (self.members.unreadable > 0).then(|| SetKey::Peers(self.shared.selectors.acquire(unreadable_labels())));
         if let Some(key) = &unreadable {
@@ -306,11 +310,11 @@ impl Engine {
         hit.sort_unstable();
         hit.dedup();
         hit.retain(|key| put.iter().all(|one| one.key != *key));
-        put.extend(hit.into_iter().map(|key| Put { key, before: Some(self.ready(key, self.rules(key))) }));
+        put.extend(hit.into_iter().map(|key| ListChange { key, before: Some(self.ready(key, self.rules(key))) }));
         self.members.sets.turn(&turned);
         self.lists.passing_on = passing_on;
         let unneeded = std::mem::replace(&mut self.unreadable, unreadable);
-        for Put { key, before } in put {
+        for ListChange { key, before } in put {
             let ready = self.ready(key, self.rules(key));
             if before.as_ref() != Some(&ready) {
                 self.shared.cost.rules += ready.len() as u64;
@@ -415,7 +419,7 @@ impl Engine {
         for index in std::mem::take(&mut self.pending.held_profiles) {
             let profile = self.shared.profiles.get_mut(index);
             if profile.labels.is_none() {
-                let Both { ingress, egress } = profile.replace_rules(Both::default());
+                let PerDirection { ingress, egress } = profile.replace_rules(PerDirection::default());
                 rules::release(ingress, &mut self.shared);
                 rules::release(egress, &mut self.shared);
             }
@@ -426,7 +430,7 @@ impl Engine {
             if !self.policies.slab.get(index).dead {
                 continue;
             }
-            let Both { ingress, egress } = self.policies.remove(index).rules;
+            let PerDirection { ingress, egress } = self.policies.remove(index).rules;
             rules::release(ingress, &mut self.shared);
             rules::release(egress, &mut self.shared);
         }

@@ -22,9 +22,9 @@ const VALUES: usize = 32;
 /// How far the others at a place are counted.
 const CROWD: usize = 8;
 
-/// How a selector is filed.
+/// What a selector is found by in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Filed {
+pub(crate) enum IndexedBy {
     /// Under values of this label.
     Values(Name),
     /// Under this label.
@@ -36,7 +36,7 @@ pub(crate) enum Filed {
 /// Selectors by what they require.
 #[derive(Debug, Default)]
 pub(crate) struct Requirements {
-    filed: HashMap<SelectorIndex, Filed>,
+    filed: HashMap<SelectorIndex, IndexedBy>,
     /// Hash of label and value, or of label alone, above the selector.
     places: BTreeSet<u64>,
     rest: BTreeSet<SelectorIndex>,
@@ -65,29 +65,29 @@ impl Requirements {
     }
 
     /// Files a selector that is not filed yet, and holds the label's name.
-    pub(crate) fn add(&mut self, index: SelectorIndex, selector: &Selector, names: &mut Names) -> Filed {
+    pub(crate) fn add(&mut self, index: SelectorIndex, selector: &Selector, names: &mut Names) -> IndexedBy {
         let (how, hashes) = self.choose(selector, names);
         self.places.extend(hashes.into_iter().map(|hash| place(hash, index)));
         match how {
-            Filed::Values(name) => self.labels.entry(name).or_default().0 += 1,
-            Filed::Has(name) => self.labels.entry(name).or_default().1 += 1,
-            Filed::Rest => drop(self.rest.insert(index)),
+            IndexedBy::Values(name) => self.labels.entry(name).or_default().0 += 1,
+            IndexedBy::Has(name) => self.labels.entry(name).or_default().1 += 1,
+            IndexedBy::Rest => drop(self.rest.insert(index)),
         }
         self.filed.insert(index, how);
         how
     }
 
     /// Takes a selector out.
-    pub(crate) fn remove(&mut self, index: SelectorIndex, selector: &Selector, names: &mut Names) -> Filed {
-        let Some(how) = self.filed.remove(&index) else { return Filed::Rest };
+    pub(crate) fn remove(&mut self, index: SelectorIndex, selector: &Selector, names: &mut Names) -> IndexedBy {
+        let Some(how) = self.filed.remove(&index) else { return IndexedBy::Rest };
         for hash in self.hashes(how, selector, names) {
             self.places.remove(&place(hash, index));
         }
         match how {
-            Filed::Values(name) | Filed::Has(name) => {
+            IndexedBy::Values(name) | IndexedBy::Has(name) => {
                 if let Some(counts) = self.labels.get_mut(&name) {
                     match how {
-                        Filed::Values(_) => counts.0 -= 1,
+                        IndexedBy::Values(_) => counts.0 -= 1,
                         _ => counts.1 -= 1,
                     }
                     if *counts == (0, 0) {
@@ -96,7 +96,7 @@ impl Requirements {
                 }
                 names.release(name);
             }
-            Filed::Rest => drop(self.rest.remove(&index)),
+            IndexedBy::Rest => drop(self.rest.remove(&index)),
         }
         if self.filed.is_empty() {
             self.filed = HashMap::new();
@@ -111,7 +111,7 @@ impl Requirements {
         self.rest.shrink();
     }
 
-    pub(crate) fn filed(&self, index: SelectorIndex) -> Option<Filed> {
+    pub(crate) fn filed(&self, index: SelectorIndex) -> Option<IndexedBy> {
         self.filed.get(&index).copied()
     }
 
@@ -159,48 +159,48 @@ impl Requirements {
     }
 
     /// The hashes of the places where a selector is filed. Its label's name is held, so it has a number.
-    pub(crate) fn hashes(&self, how: Filed, selector: &Selector, names: &Names) -> Vec<u32> {
+    pub(crate) fn hashes(&self, how: IndexedBy, selector: &Selector, names: &Names) -> Vec<u32> {
         match how {
-            Filed::Has(name) => vec![self.has_hash(name)],
-            Filed::Values(name) => {
+            IndexedBy::Has(name) => vec![self.has_hash(name)],
+            IndexedBy::Values(name) => {
                 let mut restrictions = selector.restrictions();
                 let values = restrictions.remove(names.text(name)).and_then(|one| one.values).unwrap_or_default();
                 values.into_iter().map(|value| self.value_hash(name, value.as_bytes())).collect()
             }
-            Filed::Rest => Vec::new(),
+            IndexedBy::Rest => Vec::new(),
         }
     }
 
     /// The demand that shares its places with the fewest, and their hashes. The name of its label is held from now on.
-    fn choose(&self, selector: &Selector, names: &mut Names) -> (Filed, Vec<u32>) {
+    fn choose(&self, selector: &Selector, names: &mut Names) -> (IndexedBy, Vec<u32>) {
         let mut demands = selector.restrictions();
         demands.retain(|_, demand| demand.present);
         let alone = demands.len() == 1;
         let crowd = |hash: &u32| self.places.range(range(*hash)).take(CROWD).count();
-        let mut best: Option<((bool, usize), Filed, Vec<u32>)> = None;
+        let mut best: Option<((bool, usize), IndexedBy, Vec<u32>)> = None;
         let mut losers = Vec::new();
         for (label, demand) in demands {
             let name = names.acquire(label);
             let (how, hashes) = match &demand.values {
                 Some(values) if values.len() <= VALUES => {
                     let hashes = values.iter().map(|value| self.value_hash(name, value.as_bytes())).collect();
-                    (Filed::Values(name), hashes)
+                    (IndexedBy::Values(name), hashes)
                 }
-                _ => (Filed::Has(name), vec![self.has_hash(name)]),
+                _ => (IndexedBy::Has(name), vec![self.has_hash(name)]),
             };
             // A value is better than none, whoever else asks for it. The only one there is needs no weighing.
             let others = if alone { 0 } else { hashes.iter().map(|hash| 1 + crowd(hash)).sum() };
-            let weight = (matches!(how, Filed::Has(_)), others);
+            let weight = (matches!(how, IndexedBy::Has(_)), others);
             match &best {
                 Some((lightest, ..)) if *lightest <= weight => losers.push(how),
                 _ => losers.extend(best.replace((weight, how, hashes)).map(|(_, how, _)| how)),
             }
         }
         for loser in losers {
-            if let Filed::Values(name) | Filed::Has(name) = loser {
+            if let IndexedBy::Values(name) | IndexedBy::Has(name) = loser {
                 names.release(name);
             }
         }
-        best.map_or((Filed::Rest, Vec::new()), |(_, how, hashes)| (how, hashes))
+        best.map_or((IndexedBy::Rest, Vec::new()), |(_, how, hashes)| (how, hashes))
     }
 }

@@ -13,8 +13,8 @@ use tortie_dataplane::PortMember;
 use tortie_policy::{Missing, SetId, WorkloadId};
 
 use crate::cost::Cost;
-use crate::index::{Filed, Requirements};
-use crate::labels::{Packed, View, put_number, take_number};
+use crate::index::{IndexedBy, Requirements};
+use crate::labels::{PackedLabels, View, put_number, take_number};
 use crate::names::{Name, Names};
 use crate::profiles::{ProfileIndex, Profiles};
 use crate::selectors::{SelectorIndex, Selectors};
@@ -58,8 +58,8 @@ impl<'a> ItemId<'a> {
 pub(crate) struct Item {
     /// The packed id, then the packed labels: one piece of memory for both.
     pub(crate) bytes: Box<[u8]>,
-    pub(crate) parents: Few<ProfileIndex>,
-    pub(crate) nets: Few<IpNet>,
+    pub(crate) parents: OneOrMany<ProfileIndex>,
+    pub(crate) nets: OneOrMany<IpNet>,
     pub(crate) ports: Box<[Port]>,
     /// What nobody knows of it.
     pub(crate) missing: Missing,
@@ -73,26 +73,26 @@ pub(crate) struct Port {
     pub(crate) port: u16,
 }
 
-/// Mostly one.
+/// A list that mostly has one value, which then needs no allocation.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Few<T> {
+pub(crate) enum OneOrMany<T> {
     One([T; 1]),
     Many(Box<[T]>),
 }
 
-impl<T> Few<T> {
+impl<T> OneOrMany<T> {
     pub(crate) fn new(values: impl IntoIterator<Item = T>) -> Self {
         let mut values = values.into_iter();
         match (values.next(), values.next()) {
-            (Some(only), None) => Few::One([only]),
-            (first, second) => Few::Many(first.into_iter().chain(second).chain(values).collect()),
+            (Some(only), None) => OneOrMany::One([only]),
+            (first, second) => OneOrMany::Many(first.into_iter().chain(second).chain(values).collect()),
         }
     }
 
     pub(crate) fn as_slice(&self) -> &[T] {
         match self {
-            Few::One(one) => one,
-            Few::Many(many) => many,
+            OneOrMany::One(one) => one,
+            OneOrMany::Many(many) => many,
         }
     }
 }
@@ -111,8 +111,8 @@ impl Item {
     }
 
     /// Its labels.
-    pub(crate) fn labels(&self) -> Packed<'_> {
-        Packed::new(split(&self.bytes).1)
+    pub(crate) fn labels(&self) -> PackedLabels<'_> {
+        PackedLabels::new(split(&self.bytes).1)
     }
 
     /// Its ports of a name, at each of its addresses.
@@ -257,7 +257,7 @@ impl Items {
         cost: &mut Cost,
     ) -> Vec<ItemIndex> {
         let mut found = Vec::new();
-        let how = requirements.filed(selector).unwrap_or(Filed::Rest);
+        let how = requirements.filed(selector).unwrap_or(IndexedBy::Rest);
         let selector = selectors.get(selector);
         let mut look = |index: ItemIndex| {
             cost.items += 1;
@@ -266,7 +266,7 @@ impl Items {
             }
         };
         match how {
-            Filed::Values(name) => {
+            IndexedBy::Values(name) => {
                 for hash in requirements.hashes(how, selector, names) {
                     let entries = self.postings.get(&name).into_iter();
                     entries
@@ -274,10 +274,10 @@ impl Items {
                         .for_each(|&e| look(e as u32));
                 }
             }
-            Filed::Has(name) => {
+            IndexedBy::Has(name) => {
                 self.postings.get(&name).into_iter().flatten().for_each(|&entry| look(entry as u32));
             }
-            Filed::Rest => self.slab.iter().for_each(|(index, _)| look(index)),
+            IndexedBy::Rest => self.slab.iter().for_each(|(index, _)| look(index)),
         }
         // Values whose hashes collide lead to an item twice.
         found.sort_unstable();

@@ -11,7 +11,7 @@ use crate::profiles::{ProfileIndex, Profiles};
 
 /// One object's labels: name, length and bytes of the value, one after the other, in no order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Packed<'a>(&'a [u8]);
+pub(crate) struct PackedLabels<'a>(&'a [u8]);
 
 /// How many bytes labels mostly take.
 pub(crate) fn packed_size(labels: &Written) -> usize {
@@ -27,7 +27,7 @@ pub(crate) fn pack(labels: &Written, bytes: &mut Vec<u8>, names: &mut Names) {
     }
 }
 
-impl<'a> Packed<'a> {
+impl<'a> PackedLabels<'a> {
     /// Labels that were packed before.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
@@ -92,14 +92,14 @@ pub(crate) fn take_number(bytes: &mut &[u8]) -> usize {
 pub(crate) struct View<'a> {
     pub(crate) names: &'a Names,
     pub(crate) profiles: &'a Profiles,
-    pub(crate) own: Packed<'a>,
+    pub(crate) own: PackedLabels<'a>,
     pub(crate) parents: &'a [ProfileIndex],
     /// Labels that this profile had before: to see things as they were.
-    pub(crate) before: Option<(ProfileIndex, Packed<'a>)>,
+    pub(crate) before: Option<(ProfileIndex, PackedLabels<'a>)>,
 }
 
 impl<'a> View<'a> {
-    fn of_parent(&self, parent: ProfileIndex) -> Packed<'a> {
+    fn of_parent(&self, parent: ProfileIndex) -> PackedLabels<'a> {
         match self.before {
             Some((profile, labels)) if profile == parent => labels,
             _ => self.profiles.labels(parent),

@@ -44,15 +44,15 @@ impl Body {
     }
 }
 
-/// Whose turn it is on an interface: precedence, then name.
-type Turn = ((String, String, String), WorkloadId, LocalIndex);
+/// The order in which endpoints govern an interface: by precedence, then by name.
+type Precedence = ((String, String, String), WorkloadId, LocalIndex);
 
 /// All local endpoints.
 #[derive(Debug, Default)]
 pub(crate) struct Locals {
     slab: Slab<Local>,
     by_item: HashMap<ItemIndex, LocalIndex>,
-    interfaces: BTreeMap<String, BTreeSet<Turn>>,
+    interfaces: BTreeMap<String, BTreeSet<Precedence>>,
     hosts: BTreeMap<String, LocalIndex>,
     governs: BTreeMap<Place, LocalIndex>,
     /// What the dataplane was told.

@@ -9,9 +9,9 @@ use ipnet::IpNet;
 
 use crate::cost::Cost;
 use crate::ends::Ends;
-use crate::index::{Filed, Requirements};
-use crate::items::{Few, Item, ItemIndex, Items};
-use crate::labels::{Packed, View};
+use crate::index::{IndexedBy, Requirements};
+use crate::items::{Item, ItemIndex, Items, OneOrMany};
+use crate::labels::{PackedLabels, View};
 use crate::names::{Name, Names};
 use crate::profiles::{ProfileIndex, Profiles};
 use crate::selectors::{SelectorIndex, Selectors};
@@ -38,7 +38,7 @@ pub(crate) struct Shared {
 }
 
 /// The selectors that match an item at one moment, and its entries in the index.
-struct Standing {
+struct Matched {
     selectors: Vec<SelectorIndex>,
     entries: Vec<(Name, u64)>,
 }
@@ -56,9 +56,9 @@ impl Members {
             let index = self.items.insert(item);
             let item = self.items.get(index);
             shared.profiles.adopt(item.parents.as_slice(), index);
-            let standing = self.standing(index, None, shared);
-            self.items.repost(&[], &standing.entries);
-            self.contribute(&standing.selectors, index, true, &mut shared.cost);
+            let matched = self.matched(index, None, shared);
+            self.items.repost(&[], &matched.entries);
+            self.contribute(&matched.selectors, index, true, &mut shared.cost);
             return (index, true);
         };
         if *self.items.get(index) == item {
@@ -67,7 +67,7 @@ impl Members {
         }
         let was_unreadable = self.items.get(index).labels().are_unreadable(&shared.names);
         self.count_unreadable(was_unreadable, item.labels().are_unreadable(&shared.names));
-        let before = self.standing(index, None, shared);
+        let before = self.matched(index, None, shared);
         let old = self.items.replace(index, item);
         let new = self.items.get(index);
         let relabelled = old.labels() != new.labels() || old.parents != new.parents;
@@ -76,7 +76,7 @@ impl Members {
             shared.profiles.adopt(new.parents.as_slice(), index);
         }
         let after = if relabelled {
-            let after = self.standing(index, None, shared);
+            let after = self.matched(index, None, shared);
             self.items.repost(&before.entries, &after.entries);
             after.selectors
         } else {
@@ -89,9 +89,9 @@ impl Members {
 
     /// Removes an item.
     pub(crate) fn remove(&mut self, index: ItemIndex, shared: &mut Shared) {
-        let standing = self.standing(index, None, shared);
-        self.items.repost(&standing.entries, &[]);
-        self.contribute(&standing.selectors, index, false, &mut shared.cost);
+        let matched = self.matched(index, None, shared);
+        self.items.repost(&matched.entries, &[]);
+        self.contribute(&matched.selectors, index, false, &mut shared.cost);
         let item = self.items.remove(index);
         shared.profiles.abandon(item.parents.as_slice(), index);
         self.count_unreadable(item.labels().are_unreadable(&shared.names), false);
@@ -99,15 +99,15 @@ impl Members {
     }
 
     /// A profile's labels have changed from `old`: moves all that name it.
-    pub(crate) fn profile_changed(&mut self, profile: ProfileIndex, old: Packed<'_>, shared: &mut Shared) {
+    pub(crate) fn profile_changed(&mut self, profile: ProfileIndex, old: PackedLabels<'_>, shared: &mut Shared) {
         if self.requirements.is_empty() && !self.items.has_postings() {
             return;
         }
         let children: Vec<ItemIndex> = shared.profiles.children(profile).collect();
         for index in children {
             shared.cost.items += 1;
-            let before = self.standing(index, Some((profile, old)), shared);
-            let after = self.standing(index, None, shared);
+            let before = self.matched(index, Some((profile, old)), shared);
+            let after = self.matched(index, None, shared);
             self.items.repost(&before.entries, &after.entries);
             let (gone, come) = differences(&before.selectors, &after.selectors);
             self.contribute(&come, index, true, &mut shared.cost);
@@ -115,13 +115,18 @@ impl Members {
         }
     }
 
-    fn standing(&self, index: ItemIndex, before: Option<(ProfileIndex, Packed<'_>)>, shared: &mut Shared) -> Standing {
+    fn matched(
+        &self,
+        index: ItemIndex,
+        before: Option<(ProfileIndex, PackedLabels<'_>)>,
+        shared: &mut Shared,
+    ) -> Matched {
         if self.requirements.is_empty() {
-            return Standing { selectors: Vec::new(), entries: Vec::new() };
+            return Matched { selectors: Vec::new(), entries: Vec::new() };
         }
         let Shared { names, selectors, profiles, cost, .. } = shared;
         let view = View { before, ..self.items.view(index, names, profiles) };
-        Standing {
+        Matched {
             selectors: self.requirements.matches(&view, selectors, cost),
             entries: self.items.entries(index, &view, &self.requirements),
         }
@@ -194,7 +199,7 @@ impl Members {
                 Some(how) => how,
                 None => self.requirements.add(selector, selectors.get(selector), names),
             };
-            if let Filed::Values(label) | Filed::Has(label) = how {
+            if let IndexedBy::Values(label) | IndexedBy::Has(label) = how {
                 labels.insert(label);
             }
         }
@@ -211,7 +216,7 @@ impl Members {
     /// Forgets a selector that no set has any more.
     pub(crate) fn forget(&mut self, selector: SelectorIndex, shared: &mut Shared) {
         let Shared { names, selectors, .. } = shared;
-        if let Filed::Values(label) | Filed::Has(label) =
+        if let IndexedBy::Values(label) | IndexedBy::Has(label) =
             self.requirements.remove(selector, selectors.get(selector), names)
             && !self.requirements.uses(label)
         {
@@ -236,8 +241,8 @@ impl Shared {
     }
 
     /// The numbers of profiles, which are named once more.
-    pub(crate) fn parents(&mut self, profiles: &[String]) -> Few<ProfileIndex> {
-        Few::new(profiles.iter().map(|name| self.profiles.acquire(name)))
+    pub(crate) fn parents(&mut self, profiles: &[String]) -> OneOrMany<ProfileIndex> {
+        OneOrMany::new(profiles.iter().map(|name| self.profiles.acquire(name)))
     }
 }
 
@@ -272,6 +277,6 @@ pub(crate) fn differences<T: Ord + Copy>(old: &[T], new: &[T]) -> (Vec<T>, Vec<T
 }
 
 /// A net of one address.
-pub(crate) fn host_nets(addresses: &[std::net::IpAddr]) -> Few<IpNet> {
-    Few::new(addresses.iter().map(|&address| IpNet::from(address)))
+pub(crate) fn host_nets(addresses: &[std::net::IpAddr]) -> OneOrMany<IpNet> {
+    OneOrMany::new(addresses.iter().map(|&address| IpNet::from(address)))
 }

@@ -6,7 +6,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
-use tortie_dataplane::Both;
+use tortie_dataplane::PerDirection;
 use tortie_policy::{Direction, Order, PolicyId, Stage, Tier as Written, TierEnd, Types};
 
 use crate::rules::Rule;
@@ -23,28 +23,28 @@ pub(crate) type TierIndex = u32;
 #[derive(Debug)]
 pub(crate) struct Policy {
     pub(crate) id: Arc<PolicyId>,
-    pub(crate) meta: Meta,
+    pub(crate) meta: Scope,
     /// Kept over a deletion until the next flush.
-    pub(crate) rules: Both<Box<[Rule]>>,
+    pub(crate) rules: PerDirection<Box<[Rule]>>,
     /// Deleted since the last flush.
     pub(crate) dead: bool,
 }
 
-/// What says where a policy applies and when.
+/// Where a policy applies, and its position among the others.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Meta {
+pub(crate) struct Scope {
     pub(crate) selector: SelectorIndex,
     pub(crate) tier: TierIndex,
     pub(crate) order: Order,
     pub(crate) stage: Stage,
     pub(crate) types: Types,
     /// Some rule of the direction passes.
-    pub(crate) passes: Both<bool>,
+    pub(crate) passes: PerDirection<bool>,
     /// Its sets are wanted whether it applies here or not.
     pub(crate) everywhere: bool,
 }
 
-impl Meta {
+impl Scope {
     pub(crate) fn speaks(&self, direction: Direction) -> bool {
         match direction {
             Direction::Ingress => self.types.ingress,

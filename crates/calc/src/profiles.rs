@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
-use tortie_dataplane::Both;
+use tortie_dataplane::PerDirection;
 use tortie_policy::Direction;
 
-use crate::labels::Packed;
+use crate::labels::PackedLabels;
 use crate::rules::Rule;
 use crate::shrink::Shrink;
 use crate::slab::Slab;
@@ -26,7 +26,7 @@ pub(crate) struct Profile {
     /// Its content, if it exists.
     pub(crate) labels: Option<Box<[u8]>>,
     /// Its rules; kept over a deletion until the next flush.
-    rules: Option<Box<Both<Box<[Rule]>>>>,
+    rules: Option<Box<PerDirection<Box<[Rule]>>>>,
 }
 
 impl Profile {
@@ -36,10 +36,10 @@ impl Profile {
     }
 
     /// Puts rules in place of those it had.
-    pub(crate) fn replace_rules(&mut self, rules: Both<Box<[Rule]>>) -> Both<Box<[Rule]>> {
+    pub(crate) fn replace_rules(&mut self, rules: PerDirection<Box<[Rule]>>) -> PerDirection<Box<[Rule]>> {
         let none = rules.ingress.is_empty() && rules.egress.is_empty();
         let old = std::mem::replace(&mut self.rules, (!none).then(|| Box::new(rules)));
-        old.map_or_else(Both::default, |old| *old)
+        old.map_or_else(PerDirection::default, |old| *old)
     }
 }
 
@@ -107,8 +107,8 @@ impl Profiles {
     }
 
     /// The labels that it gives; none while it does not exist.
-    pub(crate) fn labels(&self, index: ProfileIndex) -> Packed<'_> {
-        Packed::new(self.slab.get(index).labels.as_deref().unwrap_or_default())
+    pub(crate) fn labels(&self, index: ProfileIndex) -> PackedLabels<'_> {
+        PackedLabels::new(self.slab.get(index).labels.as_deref().unwrap_or_default())
     }
 
     /// Gives back the memory of what is empty.

@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
-use tortie_dataplane::{Profile, Program, ProgramId, Then, Tier};
+use tortie_dataplane::{Profile, Program, ProgramEnd, ProgramId, Tier};
 use tortie_policy::{Action, Direction};
 
 use crate::classes::PlannedTier;
@@ -45,8 +45,8 @@ pub(crate) fn draft(
 ) -> Draft {
     let mut lists = Vec::new();
     let then = match profiles {
-        None => Then::Pass,
-        Some(_) if !ends_open(&tiers) => Then::Deny,
+        None => ProgramEnd::Pass,
+        Some(_) if !ends_open(&tiers) => ProgramEnd::Deny,
         Some(profiles) => then(profiles, direction, known, &mut lists),
     };
     let tiers = tiers
@@ -68,7 +68,7 @@ pub(crate) fn draft(
 }
 
 /// Profiles up to one that settles everything: a missing one denies.
-fn then(profiles: &[ProfileIndex], direction: Direction, known: &Profiles, lists: &mut Vec<ListKey>) -> Then {
+fn then(profiles: &[ProfileIndex], direction: Direction, known: &Profiles, lists: &mut Vec<ListKey>) -> ProgramEnd {
     let mut reached = Vec::new();
     for &owner in profiles {
         let profile = known.get(owner);
@@ -82,7 +82,7 @@ fn then(profiles: &[ProfileIndex], direction: Direction, known: &Profiles, lists
         }
         lists.push(ListKey { profile: true, owner, direction });
     }
-    if reached.is_empty() { Then::Deny } else { Then::Profiles(reached) }
+    if reached.is_empty() { ProgramEnd::Deny } else { ProgramEnd::Profiles(reached) }
 }
 
 impl Programs {
@@ -167,9 +167,9 @@ fn id(program: &Program) -> ProgramId {
         }
     }
     match &program.then {
-        Then::Pass => text("pass"),
-        Then::Deny => text("deny"),
-        Then::Profiles(profiles) => profiles.iter().for_each(|profile| {
+        ProgramEnd::Pass => text("pass"),
+        ProgramEnd::Deny => text("deny"),
+        ProgramEnd::Profiles(profiles) => profiles.iter().for_each(|profile| {
             text(if profile.missing { "missing" } else { "profile" });
             text(&profile.name);
         }),

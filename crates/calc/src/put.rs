@@ -1,6 +1,6 @@
 //! Adds, replaces and removes objects, and marks what the next flush has to compute again.
 
-use tortie_dataplane::Both;
+use tortie_dataplane::PerDirection;
 use tortie_policy::packet::Link;
 use tortie_policy::{
     Direction, HostEndpoint, Labels, Missing, NamedPort, NetworkSet, Policy as Written, PolicyId,
@@ -9,11 +9,11 @@ use tortie_policy::{
 
 use crate::ends::Ends;
 use crate::engine::Engine;
-use crate::items::{Few, Item, ItemId, Port};
-use crate::labels::{Packed, pack, packed_size};
+use crate::items::{Item, ItemId, OneOrMany, Port};
+use crate::labels::{PackedLabels, pack, packed_size};
 use crate::locals::{Body, is_host_interface};
 use crate::members::host_nets;
-use crate::policies::{ListKey, Meta, Policy, PolicyIndex, Resource};
+use crate::policies::{ListKey, Policy, PolicyIndex, Resource, Scope};
 use crate::profiles::ProfileIndex;
 use crate::programs::passes;
 use crate::rules::{self, Rule};
@@ -38,14 +38,14 @@ impl Engine {
         }
         let shared = &mut self.shared;
         let packed =
-            Both { ingress: rules::pack(&policy.ingress, shared), egress: rules::pack(&policy.egress, shared) };
-        let meta = Meta {
+            PerDirection { ingress: rules::pack(&policy.ingress, shared), egress: rules::pack(&policy.egress, shared) };
+        let meta = Scope {
             selector: shared.selectors.acquire(&policy.selector),
             tier: self.policies.tier(&policy.tier),
             order: policy.order,
             stage: policy.stage,
             types: policy.types,
-            passes: Both { ingress: passes(&packed.ingress), egress: passes(&packed.egress) },
+            passes: PerDirection { ingress: passes(&packed.ingress), egress: passes(&packed.egress) },
             everywhere: policy.everywhere,
         };
         self.policies.join(meta.tier);
@@ -93,7 +93,7 @@ impl Engine {
 
     /// Gives back what a living policy's place in the order holds. Where the new place is the same one, the policy
     /// stays attached.
-    fn withdraw(&mut self, index: PolicyIndex, new: Option<&Meta>) {
+    fn withdraw(&mut self, index: PolicyIndex, new: Option<&Scope>) {
         let policy = self.policies.slab.get(index);
         let meta = policy.meta.clone();
         if meta.everywhere {
@@ -115,7 +115,7 @@ impl Engine {
     }
 
     /// Needs the sets of rules that may not apply here.
-    fn want(&mut self, rules: &Both<Box<[Rule]>>) {
+    fn want(&mut self, rules: &PerDirection<Box<[Rule]>>) {
         let keys: Vec<_> = sets_of(rules, &self.shared.ends).collect();
         for key in keys {
             self.members.sets.acquire(&key, &mut self.shared.selectors, &mut self.shared.names);
@@ -123,8 +123,8 @@ impl Engine {
     }
 
     /// Rules are others now: the old ones stay while the dataplane has them.
-    fn replace_rules(&mut self, profile: bool, owner: u32, old: Both<Box<[Rule]>>) {
-        let Both { ingress, egress } = old;
+    fn replace_rules(&mut self, profile: bool, owner: u32, old: PerDirection<Box<[Rule]>>) {
+        let PerDirection { ingress, egress } = old;
         for (direction, old) in BOTH.into_iter().zip([ingress, egress]) {
             if let Some(old) = self.lists.replaced(ListKey { profile, owner, direction }, old) {
                 rules::release(old, &mut self.shared);
@@ -137,8 +137,10 @@ impl Engine {
         let shared = &mut self.shared;
         let mut labels = Vec::with_capacity(packed_size(&profile.labels));
         pack(&profile.labels, &mut labels, &mut shared.names);
-        let packed =
-            Both { ingress: rules::pack(&profile.ingress, shared), egress: rules::pack(&profile.egress, shared) };
+        let packed = PerDirection {
+            ingress: rules::pack(&profile.ingress, shared),
+            egress: rules::pack(&profile.egress, shared),
+        };
         let old = self.shared.profiles.get_mut(index).replace_rules(packed);
         self.replace_rules(true, index, old);
         self.relabel_profile(index, Some(labels.into()));
@@ -158,7 +160,7 @@ impl Engine {
     fn relabel_profile(&mut self, index: ProfileIndex, labels: Option<Box<[u8]>>) {
         let profile = self.shared.profiles.get_mut(index);
         let old = std::mem::replace(&mut profile.labels, labels);
-        let before = Packed::new(old.as_deref().unwrap_or_default());
+        let before = PackedLabels::new(old.as_deref().unwrap_or_default());
         let relabelled = self.shared.profiles.labels(index) != before;
         let was_there = old.is_some();
         let is_there = self.shared.profiles.get(index).labels.is_some();
@@ -181,8 +183,8 @@ impl Engine {
 
     pub(crate) fn put_network_set(&mut self, set: NetworkSet) {
         let nets = match set.nets.as_slice() {
-            [only] => Few::One([*only]),
-            _ => Few::Many(set.nets.into()),
+            [only] => OneOrMany::One([*only]),
+            _ => OneOrMany::Many(set.nets.into()),
         };
         let mut item = self.item(ItemId::set(&set.id), &set.labels, set.profile.as_slice(), nets, &[]);
         item.missing.addresses = set.incomplete;
@@ -232,7 +234,7 @@ impl Engine {
         id: ItemId<'_>,
         labels: &Labels,
         profiles: &[String],
-        nets: Few<ipnet::IpNet>,
+        nets: OneOrMany<ipnet::IpNet>,
         ports: &[NamedPort],
     ) -> Item {
         let shared = &mut self.shared;
@@ -287,6 +289,6 @@ fn missing(Missing { addresses, ports, place: _ }: Missing) -> Missing {
 }
 
 /// The sets that rules of both directions need.
-fn sets_of(rules: &Both<Box<[Rule]>>, ends: &Ends) -> impl Iterator<Item = crate::sets::SetKey> {
+fn sets_of(rules: &PerDirection<Box<[Rule]>>, ends: &Ends) -> impl Iterator<Item = crate::sets::SetKey> {
     rules.ingress.iter().chain(&rules.egress).flat_map(|rule| rule.sets(ends))
 }

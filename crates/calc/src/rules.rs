@@ -5,7 +5,7 @@ use tortie_net::Protocol;
 use tortie_policy::{Action, Family, Icmp, PeerMatch, Rule as Written, Unknown, asks_unreadable};
 use tortie_selector::Selector;
 
-use crate::ends::{EndIndex, Ends, Full, Numbers, Selected};
+use crate::ends::{DetailedEnd, EndIndex, Ends, Numbers, Selected};
 use crate::faults;
 use crate::members::Shared;
 use crate::selectors::SelectorIndex;
@@ -31,7 +31,7 @@ enum Peer {
     Any,
     Among(SelectorIndex),
     NotAmong(SelectorIndex),
-    Full(EndIndex),
+    DetailedEnd(EndIndex),
 }
 
 impl Rule {
@@ -40,7 +40,7 @@ impl Rule {
         let mut keys = Vec::new();
         for (peer, with_port) in [(self.source, false), (self.destination, true)] {
             keys.extend(peer.selected(ends).map(|one| SetKey::Peers(one.selector)));
-            let Peer::Full(full) = peer else { continue };
+            let Peer::DetailedEnd(full) = peer else { continue };
             let full = ends.get(full);
             keys.extend(full.named().map(|(selector, name)| SetKey::Port(selector, name)));
             keys.extend(full.service.as_deref().map(|id| SetKey::service(id, with_port)));
@@ -84,7 +84,7 @@ impl Rule {
     fn asks_unreadable(&self, end: Peer, ends: &Ends) -> bool {
         let negated = end.selected(ends).map(|one| one.negated);
         let (named, not_named) = match end {
-            Peer::Full(full) => {
+            Peer::DetailedEnd(full) => {
                 let full = ends.get(full);
                 (!full.ports.named.is_empty(), !full.not_ports.named.is_empty())
             }
@@ -143,7 +143,7 @@ impl Peer {
             Some(Selected { selector, negated: false }) => selectors.again(selector),
             _ => selectors.acquire(&Selector::all()),
         });
-        let full = Full {
+        let full = DetailedEnd {
             selected,
             nets: nets.as_slice().into(),
             not_nets: not_nets.as_slice().into(),
@@ -152,7 +152,7 @@ impl Peer {
             named_of,
             service: service.clone(),
         };
-        Peer::Full(ends.acquire(full, selectors, names))
+        Peer::DetailedEnd(ends.acquire(full, selectors, names))
     }
 
     fn release(self, shared: &mut Shared) {
@@ -160,7 +160,7 @@ impl Peer {
         match self {
             Peer::Any => {}
             Peer::Among(selector) | Peer::NotAmong(selector) => selectors.release(selector),
-            Peer::Full(full) => ends.release(full, selectors, names),
+            Peer::DetailedEnd(full) => ends.release(full, selectors, names),
         }
     }
 
@@ -169,7 +169,7 @@ impl Peer {
             Peer::Any => None,
             Peer::Among(selector) => Some(Selected { selector, negated: false }),
             Peer::NotAmong(selector) => Some(Selected { selector, negated: true }),
-            Peer::Full(full) => ends.get(full).selected,
+            Peer::DetailedEnd(full) => ends.get(full).selected,
         }
     }
 
@@ -189,7 +189,7 @@ impl Peer {
                 Unknown::Met => {}
             }
         }
-        let Peer::Full(full) = self else { return Some(end) };
+        let Peer::DetailedEnd(full) = self else { return Some(end) };
         let full = known.ends.get(full);
         for (numbers, into, negated) in
             [(&full.ports, &mut end.ports, false), (&full.not_ports, &mut end.not_ports, true)]
@@ -215,7 +215,7 @@ impl Peer {
     /// have made larger.
     fn loose(self, with_port: bool, known: &Known<'_>) -> End {
         let mut end = self.without_labels(with_port, known);
-        let Peer::Full(full) = self else { return end };
+        let Peer::DetailedEnd(full) = self else { return end };
         let full = known.ends.get(full);
         if !full.ports.named.is_empty() {
             end.ports = Ports::default();
@@ -228,7 +228,7 @@ impl Peer {
 
     /// The end without its selector and the names of its ports.
     fn without_labels(self, with_port: bool, known: &Known<'_>) -> End {
-        let Peer::Full(full) = self else { return End::default() };
+        let Peer::DetailedEnd(full) = self else { return End::default() };
         let full = known.ends.get(full);
         let ports = |numbers: &Numbers| Ports { ranges: numbers.ranges.to_vec(), named: Vec::new() };
         End {

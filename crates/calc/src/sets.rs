@@ -389,8 +389,8 @@ impl Sets {
     }
 
     /// Sets that nobody needs any more, told or not: they are gone.
-    pub(crate) fn sweep(&mut self, selectors: &mut Selectors, names: &mut Names) -> Swept {
-        let mut swept = Swept::default();
+    pub(crate) fn sweep(&mut self, selectors: &mut Selectors, names: &mut Names) -> SweepResult {
+        let mut swept = SweepResult::default();
         for index in std::mem::take(&mut self.idle) {
             if self.slab.get(index).uses > 0 {
                 continue;
@@ -426,9 +426,9 @@ impl Sets {
     }
 }
 
-/// What a sweep of sets leaves to do.
+/// The result of removing unused sets.
 #[derive(Debug, Default)]
-pub(crate) struct Swept {
+pub(crate) struct SweepResult {
     /// Sets that the dataplane knew.
     pub(crate) emitted: Vec<SetId>,
     /// Selectors without sets now, each still held once.

@@ -5,16 +5,16 @@
 use std::net::IpAddr;
 
 use tortie_classes::{AddressSet, Classes, Conditions, Domain};
-use tortie_eval::{By, Outcome, Verdict, judge};
+use tortie_eval::{DecidedBy, Outcome, Verdict, judge};
 use tortie_policy::Family;
 use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
 use tortie_random::Random;
 use tortie_testkit::worlds::{Case, Step, World};
 
 /// What decided each stage; which of the failsafes of one net opened is no difference.
-fn decisions(verdict: &Verdict) -> Vec<(Outcome, By)> {
-    let by = |by: &By| match by {
-        By::Failsafe(_) => By::Failsafe(String::new()),
+fn decisions(verdict: &Verdict) -> Vec<(Outcome, DecidedBy)> {
+    let by = |by: &DecidedBy| match by {
+        DecidedBy::Failsafe(_) => DecidedBy::Failsafe(String::new()),
         by => by.clone(),
     };
     verdict.path.iter().map(|step| (step.decision.outcome, by(&step.decision.by))).collect()

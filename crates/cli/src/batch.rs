@@ -51,29 +51,29 @@ pub(crate) fn twice(key: &Key, other: Option<&Item>, manifests: &Manifests) -> P
 }
 
 /// Says what kept an object back that has no problem of its own. What the store itself says is said once.
-pub(crate) fn say(key: &Key, extent: Extent, kept: &Kept, said: &mut Vec<String>, session: &mut Session) {
-    if let Kept::Store(text) = kept
+pub(crate) fn say(key: &Key, extent: Extent, kept: &KeptBack, said: &mut Vec<String>, session: &mut Session) {
+    if let KeptBack::Store(text) = kept
         && !said.contains(text)
     {
         session.terminal.error(text);
         said.push(text.clone());
     }
     if extent == Extent::Part {
-        let was = if *kept == Kept::Unreached { "was not reached" } else { "was perhaps not reached" };
+        let was = if *kept == KeptBack::Unreached { "was not reached" } else { "was perhaps not reached" };
         session.terminal.error(format_args!("{} {was}", key.as_argument()));
     }
 }
 
 /// Why an object without a problem of its own was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
+pub(crate) enum KeptBack {
     /// The store did not answer, and said this.
     Store(String),
     /// The store stopped before it.
     Unreached,
 }
 
-impl Kept {
+impl KeptBack {
     /// What an error about an object is, if it is not about the object.
     pub(crate) fn of(error: &ClientError) -> Option<Self> {
         match error {

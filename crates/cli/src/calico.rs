@@ -9,7 +9,7 @@ use crate::input::FileError;
 use crate::report::{Exit, Terminal};
 
 /// What became of a batch, as far as the summary tells.
-pub(crate) struct Tally {
+pub(crate) struct Summary {
     /// The one kind of all objects, if there is one.
     pub(crate) kind: Option<Kind>,
     /// How many objects there were.
@@ -20,7 +20,7 @@ pub(crate) struct Tally {
     pub(crate) untried: usize,
 }
 
-impl Tally {
+impl Summary {
     /// `'HostEndpoint' `, or nothing when kinds are mixed.
     fn named(&self) -> String {
         self.kind.map(|kind| format!("'{kind}' ")).unwrap_or_default()
@@ -34,7 +34,7 @@ impl Tally {
 }
 
 /// After `create`, `apply` and `validate`.
-pub(crate) fn written(verb: &str, past: &str, tally: &Tally, terminal: &mut Terminal) -> Exit {
+pub(crate) fn written(verb: &str, past: &str, tally: &Summary, terminal: &mut Terminal) -> Exit {
     let named = tally.named();
     let handled = tally.total - tally.errors.len();
     if tally.errors.is_empty() {
@@ -57,7 +57,7 @@ pub(crate) fn written(verb: &str, past: &str, tally: &Tally, terminal: &mut Term
 }
 
 /// After `replace`: calicoctl counts failures as replaced and tells the last error.
-pub(crate) fn replaced(tally: &Tally, terminal: &mut Terminal) -> Exit {
+pub(crate) fn replaced(tally: &Summary, terminal: &mut Terminal) -> Exit {
     let named = tally.named();
     let total = tally.total;
     let handled = total - tally.untried;
@@ -82,7 +82,7 @@ pub(crate) fn replaced(tally: &Tally, terminal: &mut Terminal) -> Exit {
 }
 
 /// After `delete`.
-pub(crate) fn deleted(tally: &Tally, terminal: &mut Terminal) -> Exit {
+pub(crate) fn deleted(tally: &Summary, terminal: &mut Terminal) -> Exit {
     let named = tally.named();
     let handled = tally.total - tally.errors.len();
     if handled > 0 {

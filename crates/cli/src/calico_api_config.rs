@@ -9,7 +9,7 @@ use std::path::Path as FilePath;
 use tortie_api::{API_VERSION, Path};
 use tortie_manifest::Problem;
 use tortie_manifest::read::{self, Located, Node, Source, Value};
-use tortie_store_etcd::Given;
+use tortie_store_etcd::RawSettings;
 
 use crate::calico;
 use crate::diagnose;
@@ -55,9 +55,9 @@ pub(crate) struct Spec {
     /// `datastoreType`.
     pub(crate) datastore_type: String,
     /// The way to etcd.
-    pub(crate) etcd: Given,
+    pub(crate) etcd: RawSettings,
     /// The way to Kubernetes.
-    pub(crate) kubernetes: tortie_store_kube::Given,
+    pub(crate) kubernetes: tortie_store_kube::RawSettings,
 }
 
 /// The configuration at a path; none when the default path has no file.
@@ -127,7 +127,7 @@ fn understand(source: &Source) -> (Spec, Located, Vec<Problem>) {
         let spec = located.tree.get("spec").map(|entry| &entry.value);
         spec.and_then(|spec| spec.get(name)).and_then(|entry| entry.value.text()).unwrap_or_default().to_owned()
     };
-    let etcd = Given {
+    let etcd = RawSettings {
         endpoints: setting("etcdEndpoints"),
         discovery_srv: setting("etcdDiscoverySrv"),
         username: setting("etcdUsername"),
@@ -140,7 +140,7 @@ fn understand(source: &Source) -> (Spec, Located, Vec<Problem>) {
         ca: setting("etcdCACert"),
     };
     let is_set = |name: &str| matches!(setting(name).to_ascii_lowercase().as_str(), "true" | "yes" | "on");
-    let kubernetes = tortie_store_kube::Given {
+    let kubernetes = tortie_store_kube::RawSettings {
         kubeconfig: setting("kubeconfig"),
         kubeconfig_inline: setting("kubeconfigInline"),
         context: setting("k8sCurrentContext"),
@@ -224,7 +224,7 @@ mod tests {
     fn a_configuration_for_calicoctl_is_understood() {
         let text = "apiVersion: projectcalico.org/v3\nkind: CalicoAPIConfig\nmetadata:\nspec:\n  \
                     datastoreType: etcdv3\n  etcdEndpoints: http://a:2379\n  ETCDUSERNAME: u\n";
-        let etcd = Given { endpoints: "http://a:2379".into(), username: "u".into(), ..Given::default() };
+        let etcd = RawSettings { endpoints: "http://a:2379".into(), username: "u".into(), ..RawSettings::default() };
         let spec = Spec { datastore_type: "etcdv3".into(), etcd, ..Spec::default() };
         assert_eq!(understood(text), Ok(spec));
         assert_eq!(understood("apiVersion: projectcalico.org/v3\nkind: CalicoAPIConfig\n"), Ok(Spec::default()));

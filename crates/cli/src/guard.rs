@@ -188,7 +188,7 @@ fn find_losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Se
 /// Whether the address that SSH connected to is one of this machine's.
 fn is_here(local_facts: &LocalFacts, ssh: &SshConnection) -> bool {
     let has = local_facts.interfaces.iter().any(|(_, addresses)| addresses.contains(&ssh.server));
-    let leads = || local_facts.machine.as_ref().and_then(|machine| machine.leads(ssh.server));
+    let leads = || local_facts.machine.as_ref().and_then(|machine| machine.route_to(ssh.server));
     has || ssh.interface.is_some()
         || ssh.server.is_loopback()
         || leads().is_some_and(|one| one.kind == RouteKind::Local)

@@ -48,7 +48,7 @@ impl Item {
 }
 
 /// Why there is nothing to work on.
-pub(crate) enum Unread {
+pub(crate) enum InputError {
     /// A file cannot be read, or holds nothing.
     File(FileError),
     /// The files hold mistakes; here they are, with the objects that could be read.
@@ -77,7 +77,7 @@ pub(crate) enum FileError {
 }
 
 /// Reads all files. No items at all only with `--skip-empty`.
-pub(crate) fn load(files: &Files, session: &mut Session) -> anyhow::Result<Result<Manifests, Unread>> {
+pub(crate) fn load(files: &Files, session: &mut Session) -> anyhow::Result<Result<Manifests, InputError>> {
     if files.filename.iter().filter(|name| *name == "-").count() > 1 {
         return Err(Usage("standard input (-f -) can be read only once".to_owned()).into());
     }
@@ -85,19 +85,19 @@ pub(crate) fn load(files: &Files, session: &mut Session) -> anyhow::Result<Resul
     for name in &files.filename {
         let found = match files::find(name, files.recursive) {
             Ok(found) => found,
-            Err(error) => return Ok(Err(Unread::File(error))),
+            Err(error) => return Ok(Err(InputError::File(error))),
         };
         if found.paths.is_empty() && !files.skip_empty {
-            return Ok(Err(Unread::File(FileError::Empty { what: "directory", name: name.clone() })));
+            return Ok(Err(InputError::File(FileError::Empty { what: "directory", name: name.clone() })));
         }
         for path in found.paths {
             let source = match files::read(&path) {
                 Ok(source) => source,
-                Err(error) => return Ok(Err(Unread::File(error))),
+                Err(error) => return Ok(Err(InputError::File(error))),
             };
             let located = read(&source);
             if located.is_empty() && !files.skip_empty {
-                return Ok(Err(Unread::File(FileError::Empty { what: "file", name: path })));
+                return Ok(Err(InputError::File(FileError::Empty { what: "file", name: path })));
             }
             let source_at = manifests.sources.len();
             if source_at > 0 && source_at % 100 == 0 {
@@ -113,7 +113,7 @@ pub(crate) fn load(files: &Files, session: &mut Session) -> anyhow::Result<Resul
         }
     }
     if manifests.items.iter().any(|item| item.located.problems.iter().any(Problem::is_error)) {
-        return Ok(Err(Unread::Mistakes(manifests)));
+        return Ok(Err(InputError::Mistakes(manifests)));
     }
     // What is no object by now is only a remark about the text.
     let (items, remarks) = manifests.items.into_iter().partition(|item| item.located.object.is_some());

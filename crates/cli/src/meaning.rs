@@ -14,7 +14,7 @@ use tortie_store::{Listing, Stored};
 
 use crate::in_force::Sources;
 use crate::snapshot::{judging_host, topology};
-use connections::Lost;
+use connections::LostConnections;
 pub(crate) use connections::Open;
 use effects::NoEffect;
 
@@ -29,7 +29,7 @@ pub(crate) struct Meaning {
     /// What has no effect.
     without_effect: Vec<NoEffect>,
     /// Open connections that could not be opened again.
-    lost: Vec<Lost>,
+    lost: Vec<LostConnections>,
     /// What was not looked at.
     notes: Vec<String>,
 }

@@ -3,7 +3,7 @@
 use crate::args::{Files, Global};
 use crate::calico;
 use crate::diagnose;
-use crate::input::{self, FileError, Manifests, Unread};
+use crate::input::{self, FileError, InputError, Manifests};
 use crate::names;
 use crate::persona::Persona;
 use crate::report::Terminal;
@@ -23,11 +23,11 @@ impl Session {
     pub(crate) fn manifests(&mut self, verb: &str, files: &Files) -> anyhow::Result<Option<Manifests>> {
         match input::load(files, self)? {
             Ok(manifests) => Ok(Some(manifests)),
-            Err(Unread::File(error)) => {
+            Err(InputError::File(error)) => {
                 self.unread_file(verb, &error);
                 Ok(None)
             }
-            Err(Unread::Mistakes(manifests)) => {
+            Err(InputError::Mistakes(manifests)) => {
                 self.mistakes(verb, &manifests);
                 Ok(None)
             }

@@ -14,7 +14,7 @@ use tortie_agent::config::felix_cfg;
 use tortie_api::{Key, Kind};
 use tortie_client::Client;
 use tortie_store::{History, Store};
-use tortie_store_etcd::{EtcdStore, Given, Settings};
+use tortie_store_etcd::{EtcdStore, RawSettings, Settings};
 use tortie_store_kube::{KubeStore, SettingsError};
 use tortie_store_sqlite::SqliteStore;
 
@@ -280,7 +280,7 @@ pub(crate) fn open_place(place: &str, session: &mut Session, config: &Path) -> a
     let kind = if place.starts_with("http://") || place.starts_with("https://") {
         let file = calico_api_config::load(config, session)?;
         let known = file.map_or_else(|| choice::etcd_env(&|name| std::env::var(name).ok()), |spec| spec.etcd);
-        StoreKind::Etcd(Box::new(Given { endpoints: place.to_owned(), discovery_srv: String::new(), ..known }))
+        StoreKind::Etcd(Box::new(RawSettings { endpoints: place.to_owned(), discovery_srv: String::new(), ..known }))
     } else {
         StoreKind::Embedded(place.into())
     };
@@ -313,7 +313,7 @@ fn open(choice: Choice) -> Result<Opened, NoStore> {
 }
 
 /// The way to Kubernetes, as it is meant.
-fn kubernetes(given: &tortie_store_kube::Given) -> Result<tortie_store_kube::Settings, SettingsError> {
+fn kubernetes(given: &tortie_store_kube::RawSettings) -> Result<tortie_store_kube::Settings, SettingsError> {
     tortie_store_kube::Settings::new(given, &|name| std::env::var(name).ok())
 }
 

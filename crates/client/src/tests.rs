@@ -20,7 +20,7 @@ use tortie_api::{Key, Kind, Object};
 
 use super::*;
 use tortie_store::memory::MemoryStore;
-use tortie_store::{Listing, Op, Stopped, StoreError, Stored, Watch, Whole, Write, WriteError, Written};
+use tortie_store::{Listing, Op, Stopped, StoreError, Stored, Watch, Write, WriteError, Written, WrittenTogether};
 
 type Hook = Box<dyn FnMut(&MemoryStore) + Send>;
 
@@ -69,12 +69,12 @@ impl Store for Spy {
         Ok(answers)
     }
 
-    fn write_whole(&self, writes: &[Write]) -> Result<Whole, StoreError> {
+    fn write_together(&self, writes: &[Write]) -> Result<WrittenTogether, StoreError> {
         if let Some(hook) = &mut *self.before.lock().unwrap() {
             hook(&self.inner);
         }
         let whole = match self.chunk.load(Ordering::Relaxed) {
-            0 => self.inner.write_whole(writes)?,
+            0 => self.inner.write_together(writes)?,
             chunk => in_chunks(&self.inner, writes, chunk)?,
         };
         self.calls.fetch_add(1, Ordering::Relaxed);
@@ -88,11 +88,11 @@ impl Store for Spy {
 }
 
 /// As a store does whose transactions take so many changes.
-fn in_chunks(store: &MemoryStore, writes: &[Write], chunk: usize) -> Result<Whole, StoreError> {
-    let mut whole = Whole::default();
+fn in_chunks(store: &MemoryStore, writes: &[Write], chunk: usize) -> Result<WrittenTogether, StoreError> {
+    let mut whole = WrittenTogether::default();
     for writes in writes.chunks(chunk) {
         let start = whole.made.len();
-        let next = store.write_whole(writes)?;
+        let next = store.write_together(writes)?;
         whole.made.extend(next.made);
         if let Some(Stopped::Refused(refused)) = next.stopped {
             let numbered = refused.into_iter().map(|(at, reason)| (start + at, reason));

@@ -4,7 +4,7 @@
 //!   jobs ──> sorted ──> batch over an overlay ──> any error? ──> nothing is written
 //!                         ▲                          no
 //!                         │                          ▼
-//!                         └── someone was faster ── Store::write_whole
+//!                         └── someone was faster ── Store::write_together
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -17,7 +17,7 @@ use tortie_api::Key;
 use super::batch::{self, Job, Settled};
 use super::view::View;
 use super::{Batch, BatchMode, Change, Client, ClientError, Done, Extent, Outcome, entry, order};
-use tortie_store::{Overlay, Stopped, Whole, Write, WriteError, Written};
+use tortie_store::{Overlay, Stopped, Write, WriteError, Written, WrittenTogether};
 
 /// How often a batch is planned again because another writer was faster.
 const TRIES: u32 = 5;
@@ -143,7 +143,7 @@ impl Work<'_> {
                 }
             }
             let Planned { settled, changes, .. } = planned;
-            let Whole { made, stopped } = match self.client.store.write_whole(&changes) {
+            let WrittenTogether { made, stopped } = match self.client.store.write_together(&changes) {
                 Ok(whole) => whole,
                 Err(error) => {
                     let error = ClientError::from(error);

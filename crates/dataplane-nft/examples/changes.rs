@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use tortie_dataplane::{
-    Both, Dataplane, Delta, End, Endpoint, Host, Members, Owner, PeerSet, Place, Ports, Program, ProgramId, Programs,
-    Rule, RulesId, SetChange, SetId, SetState, State, Then, Tier,
+    Dataplane, Delta, End, Endpoint, Host, Members, Owner, PeerSet, PerDirection, Place, Ports, Program, ProgramEnd,
+    ProgramId, Programs, Rule, RulesId, SetChange, SetId, SetState, State, Tier,
 };
 use tortie_dataplane_nft::{Kernel, Options};
 use tortie_net::{PortRange, Protocol};
@@ -92,9 +92,9 @@ fn workloads(count: usize) {
             let tier =
                 Tier { name: "default".into(), policies: vec![policy_of(&rules_id(number.into()))], denies: true };
             let (ingress, egress) = (ProgramId([100 + number; 16]), ProgramId([2; 16]));
-            let program = Program { direction: Direction::Ingress, tiers: vec![tier], then: Then::Deny };
+            let program = Program { direction: Direction::Ingress, tiers: vec![tier], then: ProgramEnd::Deny };
             state.programs.insert(ingress, program);
-            Programs { normal: Both { ingress, egress }, ..endpoint(ingress, egress).programs }
+            Programs { normal: PerDirection { ingress, egress }, ..endpoint(ingress, egress).programs }
         })
         .collect();
     let place = |number: usize| Place::Workload(format!("cali{number:08}"));
@@ -140,10 +140,10 @@ fn policy_of(id: &RulesId) -> Arc<PolicyId> {
 
 fn endpoint(ingress: ProgramId, egress: ProgramId) -> Endpoint {
     let programs = Programs {
-        normal: Both { ingress, egress },
-        forward: Both::default(),
+        normal: PerDirection { ingress, egress },
+        forward: PerDirection::default(),
         pre_dnat: None,
-        untracked: Both::default(),
+        untracked: PerDirection::default(),
     };
     Endpoint {
         id: EndpointId::Host("h".to_owned()),
@@ -152,7 +152,7 @@ fn endpoint(ingress: ProgramId, egress: ProgramId) -> Endpoint {
         nats: vec![],
         mac: String::new(),
         spoofing: vec![],
-        limits: Both::default(),
+        limits: PerDirection::default(),
     }
 }
 
@@ -217,7 +217,7 @@ fn state(size: Size) -> State {
     let ids: Vec<RulesId> = (0..policies).map(rules_id).collect();
     let tier = Tier { name: "default".into(), policies: ids.iter().map(policy_of).collect(), denies: true };
     let (ingress, egress) = (ProgramId([1; 16]), ProgramId([2; 16]));
-    let program = |direction, tiers| Program { direction, tiers, then: Then::Deny };
+    let program = |direction, tiers| Program { direction, tiers, then: ProgramEnd::Deny };
     let nets = |set| SetState::Nets((0..members).map(|one| IpNet::from(IpAddr::from(member(set, one)))).collect());
     let known = SetId::WELL_KNOWN.map(|name| (SetId::new(name), SetState::Nets(BTreeSet::new())));
     State {

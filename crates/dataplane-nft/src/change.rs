@@ -8,11 +8,11 @@ use tortie_nft::{BaseChain, Element, MapData, Set};
 use crate::batch::Script;
 use crate::denied_log;
 use crate::form::{ChainForm, Ruleset, SetForm};
-use crate::index::{Index, Touched};
+use crate::index::{Index, StepChanges};
 use crate::options::Options;
 use crate::sets::{self, Shape};
 use crate::skeleton::{self, Plan};
-use crate::source::{Before, Now, Source};
+use crate::source::{CurrentState, PreviousState, Source};
 use crate::stage::{Stage, Variant};
 use crate::uses::{self, Uses};
 
@@ -64,10 +64,10 @@ impl Rebased {
 /// One step, from all sides.
 pub(crate) struct Step<'a> {
     pub(crate) delta: &'a Delta,
-    pub(crate) touched: &'a Touched,
+    pub(crate) changed_by_step: &'a StepChanges,
     pub(crate) index: &'a Index,
-    pub(crate) before: &'a Before<'a>,
-    pub(crate) now: &'a Now<'a>,
+    pub(crate) before: &'a PreviousState<'a>,
+    pub(crate) now: &'a CurrentState<'a>,
     pub(crate) plans: Option<(&'a Plan, &'a Plan)>,
     pub(crate) state_sets: &'a BTreeMap<SetId, tortie_dataplane::SetState>,
     pub(crate) options: &'a Options,
@@ -171,10 +171,10 @@ impl Change {
     fn sets(&mut self, step: &Step<'_>) {
         let (out_before, out_now) = step.sets_out;
         let turned: HashSet<&SetId> = out_before.symmetric_difference(out_now).collect();
-        let replaced: HashSet<&SetId> = step.touched.shapes.keys().chain(turned).collect();
+        let replaced: HashSet<&SetId> = step.changed_by_step.shapes.keys().chain(turned).collect();
         for &id in &replaced {
             // What was not touched has the shape that it had.
-            let before = step.touched.shapes.get(id).copied().unwrap_or_else(|| Some(step.now.shape(id)));
+            let before = step.changed_by_step.shapes.get(id).copied().unwrap_or_else(|| Some(step.now.shape(id)));
             if let Some(before) = before.filter(|_| !out_before.contains(id)) {
                 let families = step.index.families.of_set(id);
                 self.sets_gone.extend(families.map(|family| sets::empty(id, before, family).name));
@@ -203,12 +203,12 @@ impl Change {
     fn lists(&mut self, step: &Step<'_>) {
         let put = step.delta.rules_put.iter().map(|(id, _)| id);
         let mut ids: BTreeSet<&RulesId> = put.chain(&step.delta.rules_removed).chain(&step.lists).collect();
-        let reshaped = step.touched.shapes.iter().filter(|(_, before)| before.is_some());
+        let reshaped = step.changed_by_step.shapes.iter().filter(|(_, before)| before.is_some());
         ids.extend(reshaped.filter_map(|(set, _)| step.index.lookers.get(set)).flatten());
         // A log prefix may name the tier.
-        ids.extend(step.touched.tiers.iter().filter(|(_, before)| before.is_some()).map(|(id, _)| id));
+        ids.extend(step.changed_by_step.tiers.iter().filter(|(_, before)| before.is_some()).map(|(id, _)| id));
         let mut keys: HashSet<(&RulesId, Variant)> = HashSet::new();
-        for ((id, variant), before) in &step.touched.variants {
+        for ((id, variant), before) in &step.changed_by_step.variants {
             if (*before > 0) != step.now.has_variant(id, *variant) {
                 keys.insert((id, *variant));
             }
@@ -226,8 +226,8 @@ impl Change {
         let turned =
             |((id, stage), before): &(&(ProgramId, Stage), &u32)| (**before > 0) != step.now.is_staged(*id, *stage);
         let mut keys: BTreeSet<(ProgramId, Stage)> =
-            step.touched.stages.iter().filter(turned).map(|(key, _)| *key).collect();
-        for id in &step.touched.askers {
+            step.changed_by_step.stages.iter().filter(turned).map(|(key, _)| *key).collect();
+        for id in &step.changed_by_step.askers {
             keys.extend(step.index.stages.get(id).into_iter().flatten().map(|(stage, _)| (*id, *stage)));
         }
         for (id, stage) in keys {

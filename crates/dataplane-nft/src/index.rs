@@ -38,7 +38,7 @@ pub(crate) struct Index {
 
 /// What a step changed, with what was there before.
 #[derive(Debug, Default)]
-pub(crate) struct Touched {
+pub(crate) struct StepChanges {
     pub(crate) traits: HashMap<RulesId, Traits>,
     pub(crate) tiers: HashMap<RulesId, Option<Arc<str>>>,
     pub(crate) shapes: HashMap<SetId, Option<Shape>>,
@@ -70,68 +70,68 @@ impl Index {
     }
 
     /// Follows a change of `before`. Settings that everything depends on must not change by it.
-    pub(crate) fn step(&mut self, before: &State, delta: &Delta) -> Touched {
-        let mut touched = Touched::default();
+    pub(crate) fn step(&mut self, before: &State, delta: &Delta) -> StepChanges {
+        let mut changed_by_step = StepChanges::default();
         let passed = self.passes();
-        self.sets(delta, &mut touched);
+        self.sets(delta, &mut changed_by_step);
         for (id, rules) in &delta.rules_put {
-            self.forget_rules(before, id, &mut touched);
-            self.put_rules(id, rules, &mut touched);
+            self.forget_rules(before, id, &mut changed_by_step);
+            self.put_rules(id, rules, &mut changed_by_step);
         }
         for (id, program) in &delta.programs_made {
-            self.put_program(*id, program, &mut touched);
+            self.put_program(*id, program, &mut changed_by_step);
         }
         let host = delta.host.as_deref().or(before.host.as_ref());
         let settings = host.map(|host| host.settings.clone()).unwrap_or_default();
         let made: HashMap<ProgramId, &Program> = delta.programs_made.iter().map(|(id, one)| (*id, one)).collect();
         let program = |id: &ProgramId| made.get(id).copied().or_else(|| before.programs.get(id));
         for (place, endpoint) in &delta.endpoints_put {
-            self.endpoint(place, endpoint, true, &settings, &program, &mut touched);
+            self.endpoint(place, endpoint, true, &settings, &program, &mut changed_by_step);
         }
         let put = delta.endpoints_put.iter().map(|(place, _)| place);
         for place in put.chain(&delta.endpoints_removed) {
             if let Some(endpoint) = before.endpoints.get(place) {
-                self.endpoint(place, endpoint, false, &settings, &program, &mut touched);
+                self.endpoint(place, endpoint, false, &settings, &program, &mut changed_by_step);
             }
         }
         for id in &delta.programs_removed {
             if let Some(program) = before.programs.get(id) {
-                self.forget_program(*id, program, &mut touched);
+                self.forget_program(*id, program, &mut changed_by_step);
             }
         }
         for id in &delta.rules_removed {
-            self.forget_rules(before, id, &mut touched);
+            self.forget_rules(before, id, &mut changed_by_step);
             self.traits.remove(id);
         }
         for id in &delta.sets_removed {
-            touched.shapes.entry(id.clone()).or_insert(self.shapes.remove(id));
+            changed_by_step.shapes.entry(id.clone()).or_insert(self.shapes.remove(id));
             self.nets.remove(id);
         }
-        touched.askers.extend(
-            touched
+        changed_by_step.askers.extend(
+            changed_by_step
                 .traits
                 .iter()
                 .filter(|(id, before)| self.traits.get(id).is_some_and(|now| now != *before))
                 .filter_map(|(id, _)| self.askers.get(id))
                 .flatten(),
         );
-        touched.passes = passed != self.passes();
-        touched
+        changed_by_step.passes = passed != self.passes();
+        changed_by_step
     }
 
-    fn sets(&mut self, delta: &Delta, touched: &mut Touched) {
+    fn sets(&mut self, delta: &Delta, changed_by_step: &mut StepChanges) {
         for (id, members) in &delta.sets_made {
             self.nets.insert(id.clone(), nets(members));
-            self.reshape(id, matches!(members, Members::Ports(_)), touched);
+            self.reshape(id, matches!(members, Members::Ports(_)), changed_by_step);
         }
         for change in &delta.sets_changed {
             let count = self.nets.entry(change.id.clone()).or_default();
             *count = (*count + nets(&change.added)).saturating_sub(nets(&change.removed));
-            self.reshape(&change.id, matches!(change.added, Members::Ports(_)), touched);
+            self.reshape(&change.id, matches!(change.added, Members::Ports(_)), changed_by_step);
         }
     }
 
-    fn reshape(&mut self, id: &SetId, ports: bool, touched: &mut Touched) {
+    fn reshape(&mut self, id: &SetId, ports: bool, changed_by_step: &mut StepChanges) {
         let shape = match self.nets.get(id) {
             _ if ports => Shape::Ports,
             Some(0) | None => Shape::Hosts,
@@ -139,11 +139,11 @@ impl Index {
         };
         let before = self.shapes.insert(id.clone(), shape);
         if before != Some(shape) {
-            touched.shapes.entry(id.clone()).or_insert(before);
+            changed_by_step.shapes.entry(id.clone()).or_insert(before);
         }
     }
 
-    fn put_rules(&mut self, id: &RulesId, rules: &[Rule], touched: &mut Touched) {
+    fn put_rules(&mut self, id: &RulesId, rules: &[Rule], changed_by_step: &mut StepChanges) {
         let list = List { id, rules, tier: "" };
         let shapes = &self.shapes;
         let shape = |set: &SetId| shapes.get(set).copied().unwrap_or(Shape::Hosts);
@@ -154,15 +154,15 @@ impl Index {
             self.lookers.entry(set.clone()).or_default().insert(id.clone());
         }
         let before = self.traits.insert(id.clone(), traits).unwrap_or_default();
-        touched.traits.entry(id.clone()).or_insert(before);
+        changed_by_step.traits.entry(id.clone()).or_insert(before);
     }
 
     /// Forgets what followed from a list as it was, but for how it looked to programs.
-    fn forget_rules(&mut self, before: &State, id: &RulesId, touched: &mut Touched) {
+    fn forget_rules(&mut self, before: &State, id: &RulesId, changed_by_step: &mut StepChanges) {
         let Some(rules) = before.rules.get(id) else { return };
         let traits = self.traits.get(id).copied().unwrap_or_default();
         self.passing -= usize::from(traits.passes);
-        touched.traits.entry(id.clone()).or_insert(traits);
+        changed_by_step.traits.entry(id.clone()).or_insert(traits);
         for set in rules.iter().flat_map(Rule::sets) {
             if let Some(lists) = self.lookers.get_mut(set) {
                 lists.remove(id);
@@ -173,7 +173,7 @@ impl Index {
         }
     }
 
-    fn put_program(&mut self, id: ProgramId, program: &Program, touched: &mut Touched) {
+    fn put_program(&mut self, id: ProgramId, program: &Program, changed_by_step: &mut StepChanges) {
         for rules in program.rules() {
             self.askers.entry(rules).or_default().insert(id);
         }
@@ -182,20 +182,20 @@ impl Index {
                 let rules = RulesId { owner: Owner::Policy(policy.clone()), direction: program.direction };
                 let before = self.tiers.insert(rules.clone(), tier.name.clone());
                 if before.as_ref() != Some(&tier.name) {
-                    touched.tiers.entry(rules).or_insert(before);
+                    changed_by_step.tiers.entry(rules).or_insert(before);
                 }
             }
         }
     }
 
-    fn forget_program(&mut self, id: ProgramId, program: &Program, touched: &mut Touched) {
+    fn forget_program(&mut self, id: ProgramId, program: &Program, changed_by_step: &mut StepChanges) {
         for rules in program.rules() {
             let Some(askers) = self.askers.get_mut(&rules) else { continue };
             askers.remove(&id);
             if askers.is_empty() {
                 self.askers.remove(&rules);
                 let before = self.tiers.remove(&rules);
-                touched.tiers.entry(rules).or_insert(before);
+                changed_by_step.tiers.entry(rules).or_insert(before);
             }
         }
     }
@@ -207,12 +207,12 @@ impl Index {
         more: bool,
         settings: &Settings,
         program_of: &impl Fn(&ProgramId) -> Option<&'a Program>,
-        touched: &mut Touched,
+        changed_by_step: &mut StepChanges,
     ) {
         for stage in Stage::ALL.into_iter().filter(|stage| stage.is_at(place)) {
             let (Some(program), stage) = (stage.program(endpoint), stage.chains(settings)) else { continue };
             let count = self.stages.entry(program).or_default().entry(stage).or_default();
-            touched.stages.entry((program, stage)).or_insert(*count);
+            changed_by_step.stages.entry((program, stage)).or_insert(*count);
             let was = *count;
             *count = if more { was + 1 } else { was.saturating_sub(1) };
             if *count == 0 {
@@ -221,14 +221,14 @@ impl Index {
             // The first of them needs the program's lists, the last needs them no more.
             if was == u32::from(!more) {
                 let rules = program_of(&program).into_iter().flat_map(Program::rules);
-                rules.for_each(|rules| self.variant(rules, stage.variant(settings), more, touched));
+                rules.for_each(|rules| self.variant(rules, stage.variant(settings), more, changed_by_step));
             }
         }
     }
 
-    fn variant(&mut self, rules: RulesId, variant: Variant, more: bool, touched: &mut Touched) {
+    fn variant(&mut self, rules: RulesId, variant: Variant, more: bool, changed_by_step: &mut StepChanges) {
         let count = self.variants.entry(rules.clone()).or_default().entry(variant).or_default();
-        touched.variants.entry((rules.clone(), variant)).or_insert(*count);
+        changed_by_step.variants.entry((rules.clone(), variant)).or_insert(*count);
         *count = if more { *count + 1 } else { count.saturating_sub(1) };
         if *count == 0 {
             prune(&mut self.variants, &rules, &variant);

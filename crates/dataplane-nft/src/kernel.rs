@@ -18,7 +18,7 @@ mod step;
 
 use std::collections::BTreeMap;
 
-use tortie_dataplane::{Broken, Place, RulesId, SetId, State};
+use tortie_dataplane::{InvalidDelta, Place, RulesId, SetId, State};
 use tortie_nft::dump::TableDump;
 use tortie_nft::probe::{self, Feature};
 use tortie_nft::{
@@ -37,7 +37,7 @@ use crate::skeleton::{self, Plan};
 use crate::uses::Uses;
 use crate::watch::{self, Watch};
 
-use pieces::There;
+use pieces::OurTables;
 use quarantine::Quarantine;
 
 /// The kernel's table, kept as a desired state says. It works in the network namespace of the thread that opened it.
@@ -57,22 +57,22 @@ pub struct Kernel {
     programmed: Shared,
     /// Switches off the watch's notifications.
     subscription: Option<Subscription>,
-    sent: Sent,
+    sent: TransactionSize,
     refusals: usize,
     /// The kernel is to decide about no packet.
     off: bool,
 }
 
-/// How much a transaction was.
+/// The size of a transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sent {
+pub struct TransactionSize {
     /// Messages: a rule is one, and so are the elements of a set that change together.
     pub messages: usize,
     /// Bytes of all of them.
     pub bytes: usize,
 }
 
-/// What was there when the dataplane came.
+/// What the kernel had when the dataplane was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// Nothing. Connection tracking is on from now, and nothing is denied yet.
@@ -97,7 +97,7 @@ pub enum Refused {
 pub enum ApplyError {
     /// The change does not fit the state. The state is of no use any more; only [`Kernel::replace`] helps.
     #[error("the change does not fit what is there")]
-    Broken(#[from] Broken),
+    InvalidDelta(#[from] InvalidDelta),
     /// The kernel's answer to a question.
     #[error("the kernel could not be asked")]
     Request(#[from] RequestError),
@@ -152,7 +152,7 @@ impl Kernel {
             uses: Uses::default(),
             programmed: Shared::new(!owns),
             subscription: None,
-            sent: Sent::default(),
+            sent: TransactionSize::default(),
             refusals: 0,
             off: false,
         })
@@ -225,12 +225,12 @@ impl Kernel {
     }
 
     /// Which of our tables exist.
-    fn there(&mut self) -> Result<There, RequestError> {
+    fn there(&mut self) -> Result<OurTables, RequestError> {
         let second = pieces::second(&self.table.id);
         let names = [&*self.table.id.name, &*second.name];
         let tables = dump::tables(&mut self.socket, |name| names.contains(&name))?;
         let has = |id: &TableId| tables.iter().any(|table| table.id == *id);
-        let mut there = There { own: has(&self.table.id), second: has(&second), second_in_force: false };
+        let mut there = OurTables { own: has(&self.table.id), second: has(&second), second_in_force: false };
         if there.second {
             let chains = dump::chains(&mut self.socket, &second)?;
             there.second_in_force = chains.iter().any(|chain| chain.base.is_some());
@@ -275,7 +275,7 @@ impl Kernel {
     }
 
     /// What the last change was for the kernel; nothing, if it had nothing to do.
-    pub fn sent(&self) -> Sent {
+    pub fn sent(&self) -> TransactionSize {
         self.sent
     }
 

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use tortie_dataplane::{Owner, Profile, Program, ProgramId, RulesId, Then, Tier};
+use tortie_dataplane::{Owner, Profile, Program, ProgramEnd, ProgramId, RulesId, Tier};
 use tortie_policy::{Family, PolicyId, Settings};
 
 use crate::form::{ChainForm, Line};
@@ -57,9 +57,9 @@ impl Writer<'_> {
             }
         }
         match &self.program.then {
-            Then::Pass => lines.push(Line::new().count().accept().note("nothing decided")),
-            Then::Deny => lines.push(self.deny().note("no profile allows it")),
-            Then::Profiles(profiles) => self.profiles(profiles, fragments, &mut lines),
+            ProgramEnd::Pass => lines.push(Line::new().count().accept().note("nothing decided")),
+            ProgramEnd::Deny => lines.push(self.deny().note("no profile allows it")),
+            ProgramEnd::Profiles(profiles) => self.profiles(profiles, fragments, &mut lines),
         }
         lines
     }

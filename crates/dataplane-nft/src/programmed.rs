@@ -67,7 +67,7 @@ enum Changing {
 
 /// Whether an object is a chain or a set: they have names of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sort {
+pub(crate) enum ObjectKind {
     Chain,
     Set,
 }
@@ -165,24 +165,24 @@ impl Programmed {
     }
 
     /// The entry of an object, if it was programmed; `Err` while a commit changes it.
-    pub(crate) fn entry(&self, sort: Sort, name: &str) -> Result<Option<Entry>, Underway> {
+    pub(crate) fn entry(&self, sort: ObjectKind, name: &str) -> Result<Option<Entry>, CommitInProgress> {
         let changing = match &self.changing {
             Changing::Nothing => false,
             Changing::These(names) => names.contains(name),
             Changing::Everything => true,
         };
-        if changing { Err(Underway) } else { Ok(self.all(sort).get(name).copied()) }
+        if changing { Err(CommitInProgress) } else { Ok(self.all(sort).get(name).copied()) }
     }
 
     /// The names of all objects of a sort.
-    pub(crate) fn names(&self, sort: Sort) -> Vec<String> {
+    pub(crate) fn names(&self, sort: ObjectKind) -> Vec<String> {
         self.all(sort).keys().cloned().collect()
     }
 
-    fn all(&self, sort: Sort) -> &HashMap<String, Entry> {
+    fn all(&self, sort: ObjectKind) -> &HashMap<String, Entry> {
         match sort {
-            Sort::Chain => &self.chains,
-            Sort::Set => &self.sets,
+            ObjectKind::Chain => &self.chains,
+            ObjectKind::Set => &self.sets,
         }
     }
 
@@ -265,4 +265,4 @@ pub(crate) fn comparable(set: &Set) -> Set {
 
 /// A commit is changing the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Underway;
+pub(crate) struct CommitInProgress;

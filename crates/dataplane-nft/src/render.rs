@@ -10,7 +10,7 @@ use crate::index::Index;
 use crate::options::Options;
 use crate::sets::{self, Families, Shape};
 use crate::skeleton::{self, Plan};
-use crate::source::{Now, Out, Source};
+use crate::source::{CurrentState, Out, Source};
 use crate::{denied_log, list, names, place, program, uses, values};
 
 /// Everything that is to be in the kernel.
@@ -53,7 +53,7 @@ pub(crate) fn part(state: &State, index: &Index, options: &Options, out: &Out<'_
 
 /// What is wanted and perhaps more; everything without `wanted`.
 fn some(state: &State, index: &Index, options: &Options, out: &Out<'_>, wanted: Option<&Wanted<'_>>) -> Ruleset {
-    let now = Now::new(state, index, *out);
+    let now = CurrentState::new(state, index, *out);
     let mut ruleset = Ruleset::new(TableId::inet(&options.table));
     skeleton::render(&Plan::new(state, index), options, &mut ruleset);
     // Which lists name a shared set is not kept.

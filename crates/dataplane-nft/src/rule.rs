@@ -30,7 +30,7 @@ pub(crate) struct Match {
 
 /// How a line matches the ports of one end: source or destination.
 #[derive(Clone, Copy)]
-enum Met<'a> {
+enum PortCondition<'a> {
     /// There is nothing to meet.
     Any,
     Numbers(&'a [PortRange]),
@@ -97,13 +97,13 @@ fn classes(rule: &Rule) -> Vec<Option<bool>> {
 }
 
 /// The ways to meet an end's `ports` with a protocol of this class.
-fn met(end: &End, ported: Option<bool>) -> Vec<Met<'_>> {
+fn met(end: &End, ported: Option<bool>) -> Vec<PortCondition<'_>> {
     if end.ports.is_empty() {
-        return vec![Met::Any];
+        return vec![PortCondition::Any];
     }
     let numbers = !end.ports.ranges.is_empty() && ported == Some(true);
-    let numbers = numbers.then_some(Met::Numbers(&end.ports.ranges));
-    numbers.into_iter().chain(end.ports.named.iter().map(Met::Named)).collect()
+    let numbers = numbers.then_some(PortCondition::Numbers(&end.ports.ranges));
+    numbers.into_iter().chain(end.ports.named.iter().map(PortCondition::Named)).collect()
 }
 
 /// One way to match a rule: at each end the last of the ways to meet its ports, behind those that come before it.
@@ -111,7 +111,7 @@ fn one(
     rule: &Rule,
     family: Option<Family>,
     ported: Option<bool>,
-    ports: [&[Met<'_>]; 2],
+    ports: [&[PortCondition<'_>]; 2],
     shape: &impl Fn(&SetId, Family) -> Option<Shape>,
 ) -> Option<Match> {
     let ends = [(Side::Source, &rule.source), (Side::Destination, &rule.destination)];
@@ -132,7 +132,7 @@ fn one(
         transport = true;
     }
     for ((side, end), (met, earlier)) in ends.into_iter().zip(ways) {
-        if let Met::Numbers(ranges) = met {
+        if let PortCondition::Numbers(ranges) = met {
             line = line.ports(side, ranges, false);
             transport = true;
         }
@@ -145,7 +145,7 @@ fn one(
             transport = true;
         }
         for way in earlier.iter().filter(|_| excludes) {
-            if let Met::Numbers(ranges) = way {
+            if let PortCondition::Numbers(ranges) = way {
                 line = line.ports(side, ranges, true);
             }
         }
@@ -159,7 +159,7 @@ fn one(
     for ((side, end), (met, earlier)) in ends.into_iter().zip(ways) {
         let Some(family) = family else { continue };
         let name = |set: &SetId| Some(names::set(set, shape(set, family)?, family));
-        if let Met::Named(set) = met {
+        if let PortCondition::Named(set) = met {
             line = line.peer_ports(side, family, &name(set)?, false);
             transport = true;
         }
@@ -169,7 +169,7 @@ fn one(
             }
         }
         for way in earlier.iter().filter(|_| excludes) {
-            if let Met::Named(set) = way
+            if let PortCondition::Named(set) = way
                 && let Some(set) = name(set)
             {
                 line = line.peer_ports(side, family, &set, true);

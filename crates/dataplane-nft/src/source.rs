@@ -6,7 +6,7 @@ use tortie_dataplane::{Delta, Endpoint, Host, Place, Program, ProgramId, Rule, R
 use tortie_policy::{Family, Settings};
 
 use crate::form::ChainForm;
-use crate::index::{Index, Touched};
+use crate::index::{Index, StepChanges};
 use crate::list::{List, Traits};
 use crate::options::Options;
 use crate::place;
@@ -95,22 +95,22 @@ pub(crate) trait Source {
     }
 }
 
-/// A state as it is.
-pub(crate) struct Now<'a> {
+/// The state after a step.
+pub(crate) struct CurrentState<'a> {
     state: &'a State,
     index: &'a Index,
     settings: Settings,
     out: Out<'a>,
 }
 
-impl<'a> Now<'a> {
+impl<'a> CurrentState<'a> {
     pub(crate) fn new(state: &'a State, index: &'a Index, out: Out<'a>) -> Self {
         let settings = state.host.as_ref().map(|host| host.settings.clone()).unwrap_or_default();
         Self { state, index, settings, out }
     }
 }
 
-impl Source for Now<'_> {
+impl Source for CurrentState<'_> {
     fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -160,10 +160,10 @@ impl Source for Now<'_> {
     }
 }
 
-/// The state before a step, told by what undoes it.
-pub(crate) struct Before<'a> {
-    now: &'a Now<'a>,
-    touched: &'a Touched,
+/// The state before a step, reconstructed from the delta that undoes it.
+pub(crate) struct PreviousState<'a> {
+    now: &'a CurrentState<'a>,
+    changed_by_step: &'a StepChanges,
     out: Out<'a>,
     settings: Settings,
     rules: HashMap<&'a RulesId, &'a [Rule]>,
@@ -171,10 +171,10 @@ pub(crate) struct Before<'a> {
     endpoints: HashMap<&'a Place, Option<&'a Endpoint>>,
 }
 
-impl<'a> Before<'a> {
+impl<'a> PreviousState<'a> {
     pub(crate) fn new(
-        now: &'a Now<'a>,
-        touched: &'a Touched,
+        now: &'a CurrentState<'a>,
+        changed_by_step: &'a StepChanges,
         undo: &'a Delta,
         host: Option<&Host>,
         out: Out<'a>,
@@ -182,7 +182,7 @@ impl<'a> Before<'a> {
         let gone = undo.endpoints_removed.iter().map(|place| (place, None));
         Self {
             now,
-            touched,
+            changed_by_step,
             out,
             settings: host.map(|host| host.settings.clone()).unwrap_or_default(),
             rules: undo.rules_put.iter().map(|(id, rules)| (id, rules.as_slice())).collect(),
@@ -192,7 +192,7 @@ impl<'a> Before<'a> {
     }
 }
 
-impl Source for Before<'_> {
+impl Source for PreviousState<'_> {
     fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -206,18 +206,18 @@ impl Source for Before<'_> {
     }
 
     fn traits(&self, id: &RulesId) -> Traits {
-        self.touched.traits.get(id).copied().unwrap_or_else(|| self.now.traits(id))
+        self.changed_by_step.traits.get(id).copied().unwrap_or_else(|| self.now.traits(id))
     }
 
     fn tier(&self, id: &RulesId) -> &str {
-        match self.touched.tiers.get(id) {
+        match self.changed_by_step.tiers.get(id) {
             Some(before) => before.as_deref().unwrap_or_default(),
             None => self.now.tier(id),
         }
     }
 
     fn shape(&self, set: &SetId) -> Shape {
-        match self.touched.shapes.get(set) {
+        match self.changed_by_step.shapes.get(set) {
             Some(before) => before.unwrap_or(Shape::Hosts),
             None => self.now.shape(set),
         }
@@ -232,11 +232,11 @@ impl Source for Before<'_> {
     }
 
     fn is_staged(&self, id: ProgramId, stage: Stage) -> bool {
-        self.touched.stages.get(&(id, stage)).map_or_else(|| self.now.is_staged(id, stage), |count| *count > 0)
+        self.changed_by_step.stages.get(&(id, stage)).map_or_else(|| self.now.is_staged(id, stage), |count| *count > 0)
     }
 
     fn has_variant(&self, id: &RulesId, variant: Variant) -> bool {
-        let before = self.touched.variants.get(&(id.clone(), variant));
+        let before = self.changed_by_step.variants.get(&(id.clone(), variant));
         before.map_or_else(|| self.now.has_variant(id, variant), |count| *count > 0)
     }
 

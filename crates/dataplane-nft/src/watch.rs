@@ -32,9 +32,9 @@ const MOST_SUSPECTS: usize = 1024;
 /// How soon what could not be compared is looked at again.
 const SOON: Duration = Duration::from_millis(5);
 
-/// How much a watch has done.
+/// Counts of what a watch has read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Looked {
+pub struct WatchStatistics {
     /// Notifications of others' commits.
     pub notices: usize,
     /// Times that everything was read.
@@ -58,7 +58,7 @@ pub struct Watch {
     /// The generation at which an owned table was there.
     generation: Option<u32>,
     suspects: Damage,
-    looked: Looked,
+    looked: WatchStatistics,
 }
 
 #[derive(Debug)]
@@ -75,12 +75,12 @@ impl Watch {
         let monitor = own.map(|own| Monitor::open(ROOM).map(|monitor| Listener { monitor, own })).transpose()?;
         let subscription = monitor.as_ref().map(|listener| listener.monitor.subscription());
         let socket = Socket::open()?;
-        let (suspects, looked) = (Damage::default(), Looked::default());
+        let (suspects, looked) = (Damage::default(), WatchStatistics::default());
         Ok((Self { socket, id, programmed, monitor, generation: None, suspects, looked }, subscription))
     }
 
     /// How much it has done so far.
-    pub fn looked(&self) -> Looked {
+    pub fn looked(&self) -> WatchStatistics {
         self.looked
     }
 
@@ -191,6 +191,6 @@ pub(crate) fn owned_exists(socket: &mut Socket, id: &TableId) -> Result<bool, Re
 
 /// Compares everything with what was programmed, for who needs to know now and holds the agent's own socket.
 pub(crate) fn everything(socket: &mut Socket, id: &TableId, programmed: &Shared) -> Result<Damage, RequestError> {
-    let mut looked = Looked::default();
+    let mut looked = WatchStatistics::default();
     Ok(Reader::new(socket, id, programmed, &mut looked).compare(&Damage::everything())?.0)
 }

@@ -6,7 +6,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::bed::{Bed, Shot};
+use common::bed::{SentPacket, TestBed};
 use common::follow::Followed;
 use common::scenario::resource;
 use tortie_dataplane_nft::{Kernel, Options};
@@ -47,7 +47,7 @@ const PACKETS: &[(u8, &str, u16, &[u32])] = &[
     (6, "10.11.0.1", 3000, &[]),
 ];
 
-fn shot(protocol: u8, source: &str, port: u16) -> Shot {
+fn shot(protocol: u8, source: &str, port: u16) -> SentPacket {
     let source = source.parse().unwrap();
     let destination = if protocol == 6 && source == "fd00::9".parse::<std::net::IpAddr>().unwrap() {
         "fd00::11".parse().unwrap()
@@ -66,7 +66,7 @@ fn shot(protocol: u8, source: &str, port: u16) -> Shot {
         source_route_ok: None,
         hop_limit: 64,
     };
-    Shot { lands: destination, packet, route_ok: true, torn: false }
+    SentPacket { lands: destination, packet, route_ok: true, torn: false }
 }
 
 /// Packets that each rule of the policy has counted, whatever the number of its lines.
@@ -94,7 +94,7 @@ fn miscounted() -> Vec<String> {
     followed.state.apply(&delta).unwrap();
     let mut kernel = Kernel::open(Options::default()).unwrap();
     kernel.replace(followed.state).unwrap();
-    let mut bed = Bed::new(&["eth0"]);
+    let mut bed = TestBed::new(&["eth0"]);
     let mut wrong = Vec::new();
     for &(protocol, source, port, rules) in PACKETS {
         let before = counts(&mut kernel);

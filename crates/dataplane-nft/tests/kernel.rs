@@ -12,7 +12,7 @@ use common::follow::Followed;
 use common::scenario::resource;
 use serde_json::json;
 use tortie_dataplane::{Dataplane, Delta, Members, SetChange, SetState, State};
-use tortie_dataplane_nft::{ApplyError, Found, Kernel, Options, Refused, Sent};
+use tortie_dataplane_nft::{ApplyError, Found, Kernel, Options, Refused, TransactionSize};
 use tortie_nft::{Buffers, TableId};
 use tortie_policy::LogLimit;
 use tortie_testkit::namespace::{feed, in_namespace, run};
@@ -47,7 +47,7 @@ impl Node {
     }
 
     /// Puts a resource and says how much that was for the kernel.
-    fn put(&mut self, line: &str) -> Sent {
+    fn put(&mut self, line: &str) -> TransactionSize {
         self.followed.step(&Step::Put(resource(line)));
         let delta = self.flush();
         self.kernel.apply(&delta).unwrap();
@@ -55,7 +55,7 @@ impl Node {
         self.kernel.sent()
     }
 
-    fn delete(&mut self, kind: &str, name: &str) -> Sent {
+    fn delete(&mut self, kind: &str, name: &str) -> TransactionSize {
         self.followed.step(&Step::Delete(json!({"kind": kind, "namespace": "", "name": name})));
         let delta = self.flush();
         self.kernel.apply(&delta).unwrap();
@@ -80,7 +80,7 @@ fn adding_ports_to_an_endpoint_that_no_rule_names_sends_nothing() {
                 "HostEndpoint h role=web {{node: n1, interfaceName: eth0, expectedIPs: [192.0.2.11], ports: [{{name: {name}, protocol: TCP, port: 80}}]}}"
             )
         };
-        assert_eq!(node.put(&with("other")), Sent::default());
+        assert_eq!(node.put(&with("other")), TransactionSize::default());
         // A name that a rule asks for is one element.
         assert_eq!(node.put(&with("web")).messages, 1);
     });

@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::bed::{Bed, LINKS, Shot};
+use common::bed::{LINKS, SentPacket, TestBed};
 use common::follow::Followed;
 use common::real::{compare, shot};
 use tortie_dataplane_nft::{Kernel, Options};
@@ -25,7 +25,7 @@ fn seeds() -> std::ops::Range<u64> {
 #[test]
 fn real_packets_fare_as_the_evaluator_says() {
     in_namespace(|| {
-        let mut bed = Bed::new(&LINKS);
+        let mut bed = TestBed::new(&LINKS);
         let mut kernel = Kernel::open(Options::default()).unwrap();
         let (mut judged, mut allowed, mut torn) = (0, 0, 0);
         for seed in seeds() {
@@ -38,7 +38,7 @@ fn real_packets_fare_as_the_evaluator_says() {
             }
             kernel.replace(followed.state.clone()).unwrap();
             let packets = case.probes.iter().map(Probe::packet).enumerate();
-            let shots: Vec<Shot> =
+            let shots: Vec<SentPacket> =
                 packets.filter_map(|(index, packet)| shot(&packet, &followed.state, index % 5 == 0)).collect();
             let world = &followed.world;
             let compared = compare(&mut bed, &mut kernel, &world.snapshot, &world.host, &shots);

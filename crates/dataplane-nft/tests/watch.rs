@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use common::follow::Followed;
 use common::scenario::resource;
 use tortie_dataplane::Dataplane;
-use tortie_dataplane_nft::{Kernel, Looked, Options, Watch};
+use tortie_dataplane_nft::{Kernel, Options, Watch, WatchStatistics};
 use tortie_testkit::namespace::{feed, in_namespace, run};
 use tortie_testkit::worlds::{Case, Step};
 
@@ -71,9 +71,9 @@ impl Node {
     }
 
     /// What the watch did since a moment.
-    fn since(&self, before: Looked) -> Looked {
+    fn since(&self, before: WatchStatistics) -> WatchStatistics {
         let now = self.watch.looked();
-        Looked {
+        WatchStatistics {
             notices: now.notices - before.notices,
             scans: now.scans - before.scans,
             chains: now.chains - before.chains,
@@ -188,7 +188,7 @@ fn nobody_else_can_damage_an_owned_table() {
         nft("flush ruleset");
         assert_eq!(node.settle(), 0);
         assert!(node.is_right());
-        assert_eq!(node.watch.looked(), Looked::default(), "nothing of an owned table is read");
+        assert_eq!(node.watch.looked(), WatchStatistics::default(), "nothing of an owned table is read");
     });
 }
 
@@ -263,7 +263,7 @@ fn a_large_change_of_ours_is_not_listened_to_and_needs_no_scan() {
         assert!(node.kernel.sent().bytes > 1 << 17);
         node.kernel.repair().unwrap();
         assert_eq!(node.settle(), 0);
-        assert_eq!(node.since(before), Looked::default());
+        assert_eq!(node.since(before), WatchStatistics::default());
         // Others are listened to again.
         nft("flush chain inet tortie host-in/early");
         assert_eq!(node.settle(), 1);

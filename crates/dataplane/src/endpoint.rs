@@ -8,7 +8,7 @@ use tortie_policy::{Direction, EndpointId, Limits, Nat, Settings};
 
 use crate::program::ProgramId;
 
-/// Where an endpoint has its say.
+/// An interface, or all interfaces, that an endpoint governs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     /// A workload's interface.
@@ -19,17 +19,17 @@ pub enum Place {
     AnyHost,
 }
 
-/// One of something for each direction.
+/// A value for each direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Both<T> {
+pub struct PerDirection<T> {
     /// Towards the endpoint.
     pub ingress: T,
     /// From the endpoint.
     pub egress: T,
 }
 
-impl<T> Both<T> {
-    /// That of a direction.
+impl<T> PerDirection<T> {
+    /// The value of a direction.
     pub fn get(&self, direction: Direction) -> &T {
         match direction {
             Direction::Ingress => &self.ingress,
@@ -42,13 +42,13 @@ impl<T> Both<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Programs {
     /// For what it sends and receives itself.
-    pub normal: Both<ProgramId>,
+    pub normal: PerDirection<ProgramId>,
     /// For what is forwarded; none lets everything by that is not INVALID.
-    pub forward: Both<Option<ProgramId>>,
+    pub forward: PerDirection<Option<ProgramId>>,
     /// Before destination NAT, ingress. None leaves the stage to `*`.
     pub pre_dnat: Option<ProgramId>,
     /// Before connection tracking.
-    pub untracked: Both<Option<ProgramId>>,
+    pub untracked: PerDirection<Option<ProgramId>>,
 }
 
 impl Programs {
@@ -76,7 +76,7 @@ pub struct Endpoint {
     /// Nets it may send from although they are not its own.
     pub spoofing: Vec<IpNet>,
     /// Limits of each direction.
-    pub limits: Both<Limits>,
+    pub limits: PerDirection<Limits>,
 }
 
 /// What holds for the whole host. The peers of its tunnels and the pools are sets, see

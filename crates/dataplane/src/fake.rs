@@ -15,7 +15,7 @@ use tortie_policy::packet::Packet;
 pub use answer::{Answer, DecidedBy, Outcome, Stage, StageResult};
 
 use crate::delta::{Dataplane, Delta};
-use crate::state::{Broken, State};
+use crate::state::{InvalidDelta, State};
 
 /// The recording fake.
 #[derive(Clone, Debug, Default)]
@@ -41,9 +41,9 @@ impl Fake {
 }
 
 impl Dataplane for Fake {
-    type Error = Broken;
+    type Error = InvalidDelta;
 
-    fn apply(&mut self, delta: &Delta) -> Result<(), Broken> {
+    fn apply(&mut self, delta: &Delta) -> Result<(), InvalidDelta> {
         let mut next = self.state.clone();
         next.apply(delta)?;
         self.state = next;

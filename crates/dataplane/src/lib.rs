@@ -20,9 +20,9 @@ mod set;
 mod state;
 
 pub use delta::{Dataplane, Delta, SetChange};
-pub use endpoint::{Both, Endpoint, Host, Place, Programs};
+pub use endpoint::{Endpoint, Host, PerDirection, Place, Programs};
 pub use fake::Fake;
-pub use program::{Profile, Program, ProgramId, Then, Tier};
+pub use program::{Profile, Program, ProgramEnd, ProgramId, Tier};
 pub use rule::{End, Owner, PeerSet, Ports, Rule, RulesId, last_asked};
 pub use set::{Members, PortMember, SetId};
-pub use state::{Broken, SetState, State};
+pub use state::{InvalidDelta, SetState, State};

@@ -31,7 +31,7 @@ pub struct Program {
     /// The tiers that take part, in order.
     pub tiers: Vec<Tier>,
     /// What happens to what no tier settled.
-    pub then: Then,
+    pub then: ProgramEnd,
 }
 
 /// One tier of a program.
@@ -45,10 +45,10 @@ pub struct Tier {
     pub denies: bool,
 }
 
-/// The end of a program.
+/// What happens to a packet that no tier of a program decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Then {
-    /// The stage has nothing more to say.
+pub enum ProgramEnd {
+    /// The packet goes on to the next stage.
     Pass,
     /// Denied.
     Deny,
@@ -71,8 +71,8 @@ impl Program {
         let direction = self.direction;
         let policies = self.tiers.iter().flat_map(|tier| &tier.policies).cloned().map(Owner::Policy);
         let profiles = match &self.then {
-            Then::Profiles(profiles) => profiles.as_slice(),
-            Then::Pass | Then::Deny => &[],
+            ProgramEnd::Profiles(profiles) => profiles.as_slice(),
+            ProgramEnd::Pass | ProgramEnd::Deny => &[],
         };
         let profiles = profiles.iter().filter(|profile| !profile.missing).map(|profile| profile.name.clone());
         policies.chain(profiles.map(Owner::Profile)).map(move |owner| RulesId { owner, direction })

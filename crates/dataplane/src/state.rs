@@ -34,11 +34,11 @@ pub enum SetState {
     Ports(BTreeSet<PortMember>),
 }
 
-/// A change that does not fit the state: a mistake of whoever made it.
+/// A delta that refers to objects that do not exist, or creates one that does: a mistake of its author.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {id}: {why}")]
-pub struct Broken {
-    /// The sort of object.
+pub struct InvalidDelta {
+    /// The kind of object.
     pub what: &'static str,
     /// Its name.
     pub id: String,
@@ -46,17 +46,17 @@ pub struct Broken {
     pub why: String,
 }
 
-fn broken(what: &'static str, id: impl ToString, why: impl ToString) -> Broken {
-    Broken { what, id: id.to_string(), why: why.to_string() }
+fn invalid(what: &'static str, id: impl ToString, why: impl ToString) -> InvalidDelta {
+    InvalidDelta { what, id: id.to_string(), why: why.to_string() }
 }
 
-fn ensure(ok: bool, what: &'static str, id: impl ToString, why: &str) -> Result<(), Broken> {
-    if ok { Ok(()) } else { Err(broken(what, id, why)) }
+fn ensure(ok: bool, what: &'static str, id: impl ToString, why: &str) -> Result<(), InvalidDelta> {
+    if ok { Ok(()) } else { Err(invalid(what, id, why)) }
 }
 
 impl State {
     /// Makes a change, step by step; after an error the state is of no use.
-    pub fn apply(&mut self, delta: &Delta) -> Result<(), Broken> {
+    pub fn apply(&mut self, delta: &Delta) -> Result<(), InvalidDelta> {
         for (id, members) in &delta.sets_made {
             let whole = match members {
                 Members::Nets(nets) => SetState::Nets(nets.iter().copied().collect()),
@@ -68,7 +68,7 @@ impl State {
         }
         for change in &delta.sets_changed {
             let set = self.sets.get_mut(&change.id);
-            set.ok_or_else(|| broken("set", &change.id, "changed and not there"))?.change(change)?;
+            set.ok_or_else(|| invalid("set", &change.id, "changed and not there"))?.change(change)?;
         }
         for (id, rules) in &delta.rules_put {
             for set in rules.iter().flat_map(Rule::sets) {
@@ -95,7 +95,7 @@ impl State {
         self.remove(delta)
     }
 
-    fn remove(&mut self, delta: &Delta) -> Result<(), Broken> {
+    fn remove(&mut self, delta: &Delta) -> Result<(), InvalidDelta> {
         for place in &delta.endpoints_removed {
             ensure(self.endpoints.remove(place).is_some(), "endpoint", format!("{place:?}"), "removed and not there")?;
         }
@@ -112,19 +112,19 @@ impl State {
     }
 
     /// That everything referred to is there, and everything there is referred to, but for the sets in `kept`.
-    pub fn check(&self, kept: &BTreeSet<SetId>) -> Result<(), Broken> {
+    pub fn check(&self, kept: &BTreeSet<SetId>) -> Result<(), InvalidDelta> {
         let programs: BTreeSet<ProgramId> = self.endpoints.values().flat_map(|one| one.programs.iter()).collect();
         if let Some(id) = programs.symmetric_difference(&self.programs.keys().copied().collect()).next() {
-            return Err(broken("program", id, "missing, or of no use"));
+            return Err(invalid("program", id, "missing, or of no use"));
         }
         let rules: BTreeSet<RulesId> = self.programs.values().flat_map(Program::rules).collect();
         if let Some(id) = rules.symmetric_difference(&self.rules.keys().cloned().collect()).next() {
-            return Err(broken("rules", id, "missing, or of no use"));
+            return Err(invalid("rules", id, "missing, or of no use"));
         }
         let mut sets: BTreeSet<SetId> = self.rules.values().flatten().flat_map(Rule::sets).cloned().collect();
         sets.extend(kept.iter().cloned());
         if let Some(id) = sets.symmetric_difference(&self.sets.keys().cloned().collect()).next() {
-            return Err(broken("set", id, "missing, or of no use"));
+            return Err(invalid("set", id, "missing, or of no use"));
         }
         Ok(())
     }
@@ -164,19 +164,19 @@ impl SetState {
         }
     }
 
-    fn change(&mut self, change: &SetChange) -> Result<(), Broken> {
+    fn change(&mut self, change: &SetChange) -> Result<(), InvalidDelta> {
         let id = &change.id;
         match (&mut *self, &change.removed, &change.added) {
             (SetState::Nets(all), Members::Nets(removed), Members::Nets(added)) => swap(all, removed, added, id)?,
             (SetState::Ports(all), Members::Ports(removed), Members::Ports(added)) => swap(all, removed, added, id)?,
-            _ => return Err(broken("set", id, "members of another sort")),
+            _ => return Err(invalid("set", id, "members of another sort")),
         }
         ensure(!(change.removed.is_empty() && change.added.is_empty()), "set", id, "changed by nothing")?;
         self.check(id)
     }
 
     /// No net lies in another.
-    fn check(&self, id: &SetId) -> Result<(), Broken> {
+    fn check(&self, id: &SetId) -> Result<(), InvalidDelta> {
         let SetState::Nets(nets) = self else { return Ok(()) };
         for (net, next) in nets.iter().zip(nets.iter().skip(1)) {
             let apart = !net.contains(next) && !next.contains(net);
@@ -191,7 +191,7 @@ fn swap<T: Ord + Copy + std::fmt::Debug>(
     removed: &[T],
     added: &[T],
     id: &SetId,
-) -> Result<(), Broken> {
+) -> Result<(), InvalidDelta> {
     for member in removed {
         ensure(all.remove(member), "set", id, &format!("{member:?} removed and not there"))?;
     }

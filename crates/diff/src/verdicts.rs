@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use tortie_classes::{AddressSet, Conditions, Domain, Names, Partition, PayloadClass, address};
-use tortie_eval::{Builtin, By, Conntrack, Packet, Step, Subject, Verdict, judge};
+use tortie_eval::{Builtin, Conntrack, DecidedBy, Packet, Step, Subject, Verdict, judge};
 use tortie_policy::packet::{Host, Transport};
 use tortie_policy::{Direction, EndpointId, Family, Snapshot};
 
@@ -262,21 +262,22 @@ fn new(way: &EndpointWay) -> Packet {
 /// What decided, in words.
 fn reason(verdict: &Verdict) -> String {
     // What an earlier stage has accepted was decided there.
-    let decides = |step: &&Step| !matches!(step.decision.by, By::Nothing | By::Builtin(Builtin::AcceptedBefore));
+    let decides =
+        |step: &&Step| !matches!(step.decision.by, DecidedBy::Nothing | DecidedBy::Builtin(Builtin::AcceptedBefore));
     let Some(step) = verdict.path.iter().rev().find(decides) else {
         let is_governed = verdict.path.iter().any(|step| step.endpoint.is_some());
         return if is_governed { "no rule denies it" } else { "no tortie endpoint applies" }.to_owned();
     };
     match &step.decision.by {
-        By::Rule { id, number, .. } => format!("{id} rule {number}"),
-        By::TierEnd { tier } => format!("the end of tier {tier}"),
-        By::Profile { name, number: Some(number) } => format!("profile {name} rule {number}"),
-        By::Profile { name, number: None } => format!("profile {name}, which does not exist"),
-        By::NoProfile => "no profile allows it".to_owned(),
-        By::Failsafe(text) => format!("failsafe {text}"),
-        By::Builtin(_) => "a built-in rule".to_owned(),
-        By::Established | By::Invalid | By::BeginsNothing => "connection tracking".to_owned(),
-        By::Nothing => "no tortie endpoint applies".to_owned(),
+        DecidedBy::Rule { id, number, .. } => format!("{id} rule {number}"),
+        DecidedBy::TierEnd { tier } => format!("the end of tier {tier}"),
+        DecidedBy::Profile { name, number: Some(number) } => format!("profile {name} rule {number}"),
+        DecidedBy::Profile { name, number: None } => format!("profile {name}, which does not exist"),
+        DecidedBy::NoProfile => "no profile allows it".to_owned(),
+        DecidedBy::Failsafe(text) => format!("failsafe {text}"),
+        DecidedBy::Builtin(_) => "a built-in rule".to_owned(),
+        DecidedBy::Established | DecidedBy::Invalid | DecidedBy::BeginsNothing => "connection tracking".to_owned(),
+        DecidedBy::Nothing => "no tortie endpoint applies".to_owned(),
     }
 }
 

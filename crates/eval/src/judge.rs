@@ -15,7 +15,7 @@ use crate::governing::{
     List, Subject, host_endpoint, specific_host_endpoint, wildcard_host_endpoint, workload_endpoint,
 };
 use crate::matching::View;
-use crate::path::{Builtin, By, Decision, Entry, Hook, Outcome, Step, StepKind, Verdict};
+use crate::path::{Builtin, DecidedBy, Decision, Entry, Hook, Outcome, Step, StepKind, Verdict};
 use crate::policies::ask;
 use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
 
@@ -191,9 +191,9 @@ impl<'a> Walk<'a> {
         };
         let subject = Subject::workload(self.snapshot, endpoint);
         let early = if is_workload_discovery(&self.view) {
-            Some(pass(By::Builtin(Builtin::NeighbourDiscovery)))
+            Some(pass(DecidedBy::Builtin(Builtin::NeighbourDiscovery)))
         } else if is_openstack_service(self.settings, &self.view) {
-            Some(pass(By::Builtin(Builtin::OpenStack)))
+            Some(pass(DecidedBy::Builtin(Builtin::OpenStack)))
         } else {
             self.connection_state().or_else(|| self.encapsulation())
         };
@@ -283,15 +283,15 @@ impl<'a> Walk<'a> {
 
     fn discovery(&self) -> Option<Decision> {
         is_neighbour_discovery(&self.view, self.packet.hop_limit)
-            .then(|| pass(By::Builtin(Builtin::NeighbourDiscovery)))
+            .then(|| pass(DecidedBy::Builtin(Builtin::NeighbourDiscovery)))
     }
 
     /// What connection tracking decides; untracked packets are neither established nor INVALID.
     fn connection_state(&self) -> Option<Decision> {
         match self.conntrack {
-            Conntrack::Established => Some(pass(By::Established)),
+            Conntrack::Established => Some(pass(DecidedBy::Established)),
             Conntrack::Invalid if !self.settings.accept_invalid => {
-                let by = if self.packet.begins_nothing() { By::BeginsNothing } else { By::Invalid };
+                let by = if self.packet.begins_nothing() { DecidedBy::BeginsNothing } else { DecidedBy::Invalid };
                 Some(Decision { outcome: Outcome::Deny, by })
             }
             _ => None,
@@ -299,12 +299,12 @@ impl<'a> Walk<'a> {
     }
 
     fn failsafe(&self, direction: Direction, raw: bool) -> Option<Decision> {
-        failsafe(self.settings, direction, &self.view, raw).map(|text| pass(By::Failsafe(text)))
+        failsafe(self.settings, direction, &self.view, raw).map(|text| pass(DecidedBy::Failsafe(text)))
     }
 
     fn encapsulation(&self) -> Option<Decision> {
         is_forbidden_encapsulation(self.settings, &self.view)
-            .then_some(Decision { outcome: Outcome::Deny, by: By::Builtin(Builtin::Encapsulation) })
+            .then_some(Decision { outcome: Outcome::Deny, by: DecidedBy::Builtin(Builtin::Encapsulation) })
     }
 
     /// One stage of an endpoint: what settles it early, else its policies.
@@ -343,7 +343,11 @@ impl<'a> Walk<'a> {
                 | Hook::HostOutTranslated
         ) && !matches!(
             decision.by,
-            By::Failsafe(_) | By::Established | By::Invalid | By::BeginsNothing | By::Builtin(_)
+            DecidedBy::Failsafe(_)
+                | DecidedBy::Established
+                | DecidedBy::Invalid
+                | DecidedBy::BeginsNothing
+                | DecidedBy::Builtin(_)
         );
         if !asked {
             return entries;
@@ -363,7 +367,7 @@ impl<'a> Walk<'a> {
         denied: bool,
     ) -> Result<(), Denied> {
         let outcome = if denied { Outcome::Deny } else { Outcome::Pass };
-        let decision = Decision { outcome, by: By::Builtin(answer) };
+        let decision = Decision { outcome, by: DecidedBy::Builtin(answer) };
         self.path.push(Step {
             hook,
             interface: interface.to_owned(),
@@ -376,7 +380,7 @@ impl<'a> Walk<'a> {
     }
 
     fn nothing(&mut self, hook: Hook, interface: &str, direction: Direction) -> Result<(), Denied> {
-        let decision = pass(By::Nothing);
+        let decision = pass(DecidedBy::Nothing);
         let interface = interface.to_owned();
         self.path.push(Step { hook, interface, endpoint: None, direction, entries: Vec::new(), decision });
         Ok(())
@@ -389,12 +393,15 @@ impl<'a> Walk<'a> {
             let silent = matches!(
                 step.hook,
                 Hook::SourceCheck | Hook::UntrackedIn | Hook::UntrackedOut | Hook::PreDnat | Hook::HostOutTranslated
-            ) || matches!(step.decision.by, By::Builtin(Builtin::HostAction | Builtin::TunnelDenied));
+            ) || matches!(
+                step.decision.by,
+                DecidedBy::Builtin(Builtin::HostAction | Builtin::TunnelDenied)
+            );
             reject && !silent
         })
     }
 }
 
-fn pass(by: By) -> Decision {
+fn pass(by: DecidedBy) -> Decision {
     Decision { outcome: Outcome::Pass, by }
 }

@@ -27,5 +27,5 @@ pub use judge::judge;
 pub use list::{End, rule_action};
 pub use matching::protocol_name;
 pub use members::{effective_labels, has_members, is_member, names_at, selects, unknown_member};
-pub use path::{Builtin, By, Decision, Entry, Hook, Mismatch, Outcome, RuleStep, Step, StepKind, Verdict};
+pub use path::{Builtin, DecidedBy, Decision, Entry, Hook, Mismatch, Outcome, RuleStep, Step, StepKind, Verdict};
 pub use tortie_policy::packet::{Conntrack, Host, Link, Packet, Transport, Way};

@@ -6,15 +6,15 @@ use tortie_policy::packet::Transport;
 use tortie_policy::{Action, Rule, Snapshot};
 
 use crate::matching::{View, matching};
-use crate::members::At;
+use crate::members::AddressOwners;
 
 /// One end of packets, with everything that stands there: found once for all packets from it or to it.
-pub struct End<'a>(At<'a>);
+pub struct End<'a>(AddressOwners<'a>);
 
 impl<'a> End<'a> {
     /// The end at an address.
     pub fn new(snapshot: &'a Snapshot, address: IpAddr) -> Self {
-        Self(At::new(snapshot, address))
+        Self(AddressOwners::new(snapshot, address))
     }
 
     /// Its address.

@@ -6,7 +6,7 @@ use tortie_net::Protocol;
 use tortie_policy::{Action, EndpointSlice, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, Snapshot, Unknown};
 use tortie_selector::Selector;
 
-use crate::members::{At, has_ports, has_too_many_ports, set_of, unknown_member};
+use crate::members::{AddressOwners, has_ports, has_too_many_ports, set_of, unknown_member};
 use crate::path::Mismatch;
 use tortie_policy::packet::Transport;
 
@@ -42,7 +42,7 @@ pub(crate) struct Match {
 
 /// Asks a rule. `ends` are what stands at the source and at the destination. A rule that may mean something whose labels
 /// cannot be read denies it, unless it allows and does not match it for sure.
-pub(crate) fn matching(snapshot: &Snapshot, rule: &Rule, view: &View, ends: [&At<'_>; 2]) -> Match {
+pub(crate) fn matching(snapshot: &Snapshot, rule: &Rule, view: &View, ends: [&AddressOwners<'_>; 2]) -> Match {
     if ends.iter().any(|at| at.may_be_unreadable) {
         for denied in rule.against_unreadable() {
             let found = compare(snapshot, &denied, view, ends);
@@ -54,7 +54,7 @@ pub(crate) fn matching(snapshot: &Snapshot, rule: &Rule, view: &View, ends: [&At
     compare(snapshot, rule, view, ends)
 }
 
-fn compare(snapshot: &Snapshot, rule: &Rule, view: &View, ends: [&At<'_>; 2]) -> Match {
+fn compare(snapshot: &Snapshot, rule: &Rule, view: &View, ends: [&AddressOwners<'_>; 2]) -> Match {
     let mut mismatches = Vec::new();
     let mut miss = |field: &'static str, text: String| mismatches.push(Mismatch { field, text });
     if rule.never {
@@ -138,7 +138,7 @@ const DESTINATION: Fields = Fields {
 fn side(
     question: &Question<'_>,
     side: &PeerMatch,
-    at: &At<'_>,
+    at: &AddressOwners<'_>,
     port: Option<u16>,
     fields: &Fields,
     miss: &mut impl FnMut(&'static str, String),
@@ -245,7 +245,7 @@ fn icmp_matches(icmp: Icmp, view: &View) -> Option<bool> {
     }
 }
 
-fn describe_peer(snapshot: &Snapshot, at: &At<'_>, peers: &Peers) -> String {
+fn describe_peer(snapshot: &Snapshot, at: &AddressOwners<'_>, peers: &Peers) -> String {
     let address = at.address;
     match at.names().as_slice() {
         [] => match set_of(snapshot, &peers.selector) {

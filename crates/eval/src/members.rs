@@ -25,11 +25,11 @@ pub fn effective_labels<'a>(
 
 /// Whether any endpoint or set that matches a selector has this address.
 pub fn is_member(snapshot: &Snapshot, selector: &Selector, address: IpAddr) -> bool {
-    At::new(snapshot, address).is_selected(selector)
+    AddressOwners::new(snapshot, address).is_selected(selector)
 }
 
-/// Everything that stands at one address. Worked out once for all rules that ask for it.
-pub(crate) struct At<'a> {
+/// The endpoints and sets that have one address. Found once for all rules that ask for it.
+pub(crate) struct AddressOwners<'a> {
     pub(crate) address: IpAddr,
     labelled: Vec<Labelled<'a>>,
     /// Something that may stand here has labels that cannot be read.
@@ -44,7 +44,7 @@ struct Labelled<'a> {
     name: String,
 }
 
-impl<'a> At<'a> {
+impl<'a> AddressOwners<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot, address: IpAddr) -> Self {
         let thing = |labels, profiles: &[String], ports, name| {
             let labels = effective_labels(snapshot, labels, profiles);
@@ -154,7 +154,7 @@ pub(crate) fn set_of<'a>(snapshot: &'a Snapshot, selector: &Selector) -> Option<
 
 /// What stands at an address, in the user's own names: `pod default/web`, `host endpoint web1-eth0`, `set scanners`.
 pub fn names_at(snapshot: &Snapshot, address: IpAddr) -> Vec<String> {
-    At::new(snapshot, address).labelled.into_iter().map(|thing| thing.name).collect()
+    AddressOwners::new(snapshot, address).labelled.into_iter().map(|thing| thing.name).collect()
 }
 
 /// Whether a protocol has ports that named ports and services know.

@@ -1,4 +1,4 @@
-//! The answer: a verdict and the way to it. Everything that explains, tests or compares reads these types.
+//! The answer: a verdict and the path to it. Everything that explains, tests or compares reads these types.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub struct Verdict {
     pub path: Vec<Step>,
 }
 
-/// A place where endpoints have their say.
+/// A hook of the kernel at which endpoints decide packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Hook {
     /// prerouting raw: the source check of workloads.
@@ -46,14 +46,14 @@ pub enum Hook {
     HostOutTranslated,
 }
 
-/// One stage on the way.
+/// The decision at one hook.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// Where.
     pub hook: Hook,
     /// The interface it is about.
     pub interface: String,
-    /// The endpoint that has its say; none where no endpoint governs the interface.
+    /// The endpoint that decides; none where no endpoint governs the interface.
     pub endpoint: Option<EndpointId>,
     /// Towards the endpoint or from it.
     pub direction: Direction,
@@ -141,7 +141,7 @@ pub struct Decision {
     /// What becomes of the packet here.
     pub outcome: Outcome,
     /// What decided.
-    pub by: By,
+    pub by: DecidedBy,
 }
 
 /// What a stage does with the packet.
@@ -157,7 +157,7 @@ pub enum Outcome {
 
 /// What decided.
 #[derive(Clone, Debug, PartialEq)]
-pub enum By {
+pub enum DecidedBy {
     /// A rule of a policy.
     Rule {
         /// The tier.

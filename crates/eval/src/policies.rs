@@ -5,15 +5,15 @@ use tortie_policy::{Action, Direction, Policy, Rule, Snapshot};
 
 use crate::governing::{List, Subject};
 use crate::matching::{Match, View, matching};
-use crate::members::At;
-use crate::path::{By, Decision, Entry, Outcome, RuleStep, StepKind};
+use crate::members::AddressOwners;
+use crate::path::{DecidedBy, Decision, Entry, Outcome, RuleStep, StepKind};
 
 /// How far the question has got. What comes after the decision is still looked at, for people.
 struct Walk<'a> {
     snapshot: &'a Snapshot,
     view: &'a View,
     /// What stands at the packet's source and destination.
-    ends: [At<'a>; 2],
+    ends: [AddressOwners<'a>; 2],
     entries: Vec<Entry>,
     decision: Option<Decision>,
 }
@@ -28,7 +28,7 @@ pub(crate) fn ask(
     view: &View,
     decided: Option<Decision>,
 ) -> (Vec<Entry>, Decision) {
-    let ends = [view.source, view.destination].map(|address| At::new(snapshot, address));
+    let ends = [view.source, view.destination].map(|address| AddressOwners::new(snapshot, address));
     let mut walk = Walk { snapshot, view, ends, entries: Vec::new(), decision: decided };
     // An allow before connection tracking or before DNAT also answers for the endpoint's later ingress stages.
     let allowed = if matches!(list, List::Untracked | List::PreDnat) { Outcome::Accept } else { Outcome::Pass };
@@ -39,7 +39,7 @@ pub(crate) fn ask(
             let (rules, hit) = walk.rules(policy.rules(direction));
             walk.push(reached, policy_entry(&tier.name, policy, rules));
             let Some((number, action)) = hit.filter(|_| reached && !policy.staged) else { continue };
-            let by = By::Rule { tier: tier.name.clone(), id: policy.id.clone(), number };
+            let by = DecidedBy::Rule { tier: tier.name.clone(), id: policy.id.clone(), number };
             match action {
                 Action::Allow if tier.asked_first => passed = true,
                 Action::Allow => walk.decide(allowed, by),
@@ -50,13 +50,13 @@ pub(crate) fn ask(
         let reached = walk.decision.is_none() && !passed;
         walk.push(reached, StepKind::TierEnd { tier: tier.name.clone(), denies: tier.denies, note: tier.note });
         if reached && tier.denies {
-            walk.decide(Outcome::Deny, By::TierEnd { tier: tier.name });
+            walk.decide(Outcome::Deny, DecidedBy::TierEnd { tier: tier.name });
         }
     }
     if list == List::Normal {
         walk.profiles(subject, direction);
     }
-    let decision = walk.decision.unwrap_or(Decision { outcome: Outcome::Pass, by: By::Nothing });
+    let decision = walk.decision.unwrap_or(Decision { outcome: Outcome::Pass, by: DecidedBy::Nothing });
     (walk.entries, decision)
 }
 
@@ -65,7 +65,7 @@ fn policy_entry(tier: &str, policy: &Policy, rules: Vec<RuleStep>) -> StepKind {
 }
 
 impl Walk<'_> {
-    fn decide(&mut self, outcome: Outcome, by: By) {
+    fn decide(&mut self, outcome: Outcome, by: DecidedBy) {
         self.decision = Some(Decision { outcome, by });
     }
 
@@ -102,7 +102,7 @@ impl Walk<'_> {
             if !reached {
                 continue;
             }
-            let by = |number| By::Profile { name: name.clone(), number };
+            let by = |number| DecidedBy::Profile { name: name.clone(), number };
             match hit {
                 _ if profile.is_none() => self.decide(Outcome::Deny, by(None)),
                 Some((number, Action::Allow)) => self.decide(Outcome::Pass, by(Some(number))),
@@ -111,7 +111,7 @@ impl Walk<'_> {
             }
         }
         if self.decision.is_none() {
-            self.decide(Outcome::Deny, By::NoProfile);
+            self.decide(Outcome::Deny, DecidedBy::NoProfile);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tortie_classes::{Payload, PayloadClass, Ranges};
-use tortie_eval::{By, Entry, Mismatch, Outcome, RuleStep, Step, StepKind, Transport, Way};
+use tortie_eval::{DecidedBy, Entry, Mismatch, Outcome, RuleStep, Step, StepKind, Transport, Way};
 use tortie_policy::{Family, Snapshot};
 
 use crate::reach::{Addresses, Outcome as Becomes, Part, Reach};
@@ -140,21 +140,21 @@ fn step(step: &Step) -> Value {
     })
 }
 
-fn by(by: &By) -> Value {
+fn by(by: &DecidedBy) -> Value {
     match by {
-        By::Rule { tier, id, number } => json!({
+        DecidedBy::Rule { tier, id, number } => json!({
             "kind": "rule", "tier": tier, "policy": { "kind": id.kind.name(), "namespace": id.namespace, "name": id.name },
             "rule": number,
         }),
-        By::TierEnd { tier } => json!({ "kind": "tierEnd", "tier": tier }),
-        By::Profile { name, number } => json!({ "kind": "profile", "profile": name, "rule": number }),
-        By::NoProfile => json!({ "kind": "noProfile" }),
-        By::Failsafe(text) => json!({ "kind": "failsafe", "failsafe": text }),
-        By::Established => json!({ "kind": "established" }),
-        By::Invalid => json!({ "kind": "invalid" }),
-        By::BeginsNothing => json!({ "kind": "beginsNothing" }),
-        By::Builtin(builtin) => json!({ "kind": "builtin", "builtin": kebab(builtin) }),
-        By::Nothing => json!({ "kind": "nothing" }),
+        DecidedBy::TierEnd { tier } => json!({ "kind": "tierEnd", "tier": tier }),
+        DecidedBy::Profile { name, number } => json!({ "kind": "profile", "profile": name, "rule": number }),
+        DecidedBy::NoProfile => json!({ "kind": "noProfile" }),
+        DecidedBy::Failsafe(text) => json!({ "kind": "failsafe", "failsafe": text }),
+        DecidedBy::Established => json!({ "kind": "established" }),
+        DecidedBy::Invalid => json!({ "kind": "invalid" }),
+        DecidedBy::BeginsNothing => json!({ "kind": "beginsNothing" }),
+        DecidedBy::Builtin(builtin) => json!({ "kind": "builtin", "builtin": kebab(builtin) }),
+        DecidedBy::Nothing => json!({ "kind": "nothing" }),
     }
 }
 

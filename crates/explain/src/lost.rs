@@ -89,7 +89,7 @@ fn interfaces(before: &Snapshot, after: &Snapshot, machine: ThisMachine<'_>, con
         return vec![LOOPBACK.to_owned()];
     }
     let is_told = |routes: &&Machine| routes.partial.is_none() && !fault("lock-out-route-ignored");
-    let leads = machine.machine.filter(is_told).and_then(|routes| routes.leads(peer));
+    let leads = machine.machine.filter(is_told).and_then(|routes| routes.route_to(peer));
     if let Some(leads) = leads {
         match leads.kind {
             RouteKind::Local => return vec![LOOPBACK.to_owned()],
@@ -110,7 +110,7 @@ fn own_address(machine: ThisMachine<'_>, peer: IpAddr, interface: &str) -> Optio
     if interface == LOOPBACK {
         return Some(peer);
     }
-    let of_route = machine.machine.and_then(|routes| routes.leads(peer)).and_then(|leads| leads.source);
+    let of_route = machine.machine.and_then(|routes| routes.route_to(peer)).and_then(|leads| leads.source);
     let of_links = || {
         let here = machine.host.links.iter().filter(|link| link.name == interface);
         let elsewhere = machine.host.links.iter().filter(|link| link.name != interface && link.name != LOOPBACK);

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use tortie_classes::{AddressSet, Classes, Conditions, Names, PayloadClass};
-use tortie_eval::{By, Packet, Transport};
+use tortie_eval::{DecidedBy, Packet, Transport};
 use tortie_net::Protocol;
 use tortie_policy::{Family, Snapshot, WorkloadEndpoint};
 
@@ -463,7 +463,7 @@ fn verdict_of(snapshot: &Snapshot, traced: &Traced) -> ClassVerdict {
 fn by_all_failsafes(verdict: String, hops: &[Hop]) -> String {
     let steps = hops.iter().flat_map(|hop| &hop.verdict.path);
     let named = steps.filter_map(|step| match &step.decision.by {
-        By::Failsafe(text) => Some(format!("failsafe {text},")),
+        DecidedBy::Failsafe(text) => Some(format!("failsafe {text},")),
         _ => None,
     });
     named.fold(verdict, |text, one| text.replace(&one, "failsafes,"))

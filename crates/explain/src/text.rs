@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use tortie_eval::{
-    Builtin, By, Conntrack, Entry, Hook, Mismatch, Outcome, RuleStep, Step, StepKind, Transport, Way, protocol_name,
+    Builtin, Conntrack, DecidedBy, Entry, Hook, Mismatch, Outcome, RuleStep, Step, StepKind, Transport, Way,
+    protocol_name,
 };
 use tortie_policy::{Action, Direction, EndpointId, Interface, Settings, Snapshot, WorkloadId};
 
@@ -130,8 +131,8 @@ pub(crate) fn hops_decided_by(snapshot: &Snapshot, hops: &[Hop]) -> String {
 pub(crate) fn reason(snapshot: &Snapshot, hops: &[Hop]) -> String {
     let mut steps = hops.iter().flat_map(|hop| hop.verdict.path.iter().map(move |step| (hop, step)));
     // What an earlier stage has accepted was decided there.
-    let stands_in = |step: &Step| matches!(step.decision.by, By::Builtin(Builtin::AcceptedBefore));
-    let decisive = steps.rfind(|(_, step)| step.decision.by != By::Nothing && !stands_in(step));
+    let stands_in = |step: &Step| matches!(step.decision.by, DecidedBy::Builtin(Builtin::AcceptedBefore));
+    let decisive = steps.rfind(|(_, step)| step.decision.by != DecidedBy::Nothing && !stands_in(step));
     let Some((hop, step)) = decisive else {
         let governed = hops.iter().flat_map(|hop| &hop.verdict.path).any(|step| step.endpoint.is_some());
         return if governed { "no rule of a tortie policy denies it" } else { "no tortie endpoint applies to it" }
@@ -223,12 +224,13 @@ fn step_text(snapshot: &Snapshot, hop: &Hop, step: &Step, number: &mut usize) ->
         }
     }
     lines.splice(0..0, silent_before(hop, step));
-    let decided_by_entry = matches!(step.decision.by, By::Rule { .. } | By::TierEnd { .. } | By::Profile { .. });
+    let decided_by_entry =
+        matches!(step.decision.by, DecidedBy::Rule { .. } | DecidedBy::TierEnd { .. } | DecidedBy::Profile { .. });
     if !decided_by_entry {
         let line = (decision_label(step), decision_text(snapshot, hop, step));
         // An early decision stands before what it kept from being asked.
         let early = step.entries.iter().any(|entry| !entry.reached);
-        if early && !matches!(step.decision.by, By::NoProfile | By::Nothing) {
+        if early && !matches!(step.decision.by, DecidedBy::NoProfile | DecidedBy::Nothing) {
             lines.insert(silent_before(hop, step).iter().count(), line);
         } else {
             lines.push(line);
@@ -394,11 +396,11 @@ fn rule_text(rule: &RuleStep) -> String {
 
 fn decision_label(step: &Step) -> String {
     match &step.decision.by {
-        By::Failsafe(_) => failsafes_label(step),
-        By::Established | By::Invalid | By::BeginsNothing => "connection tracking",
-        By::NoProfile => "profiles",
-        By::Builtin(Builtin::SourceOk | Builtin::SourceExcepted | Builtin::SourceWrong) => "source address",
-        By::Builtin(_) => "built in",
+        DecidedBy::Failsafe(_) => failsafes_label(step),
+        DecidedBy::Established | DecidedBy::Invalid | DecidedBy::BeginsNothing => "connection tracking",
+        DecidedBy::NoProfile => "profiles",
+        DecidedBy::Builtin(Builtin::SourceOk | Builtin::SourceExcepted | Builtin::SourceWrong) => "source address",
+        DecidedBy::Builtin(_) => "built in",
         _ => "policy",
     }
     .to_owned()
@@ -418,13 +420,15 @@ fn decision_text(snapshot: &Snapshot, hop: &Hop, step: &Step) -> String {
         Outcome::Deny => "denied",
     };
     match &step.decision.by {
-        By::Nothing if step.endpoint.is_none() => "no endpoint governs this interface: passes".to_owned(),
-        By::Nothing if step.entries.iter().all(|entry| matches!(entry.kind, StepKind::Builtin(_))) => match step.hook {
-            Hook::ForwardIn | Hook::ForwardOut => "no applyOnForward policy in this direction: passes".to_owned(),
-            _ => "none in this direction: passes".to_owned(),
-        },
-        By::Nothing => "nothing settles it here: passes".to_owned(),
-        By::Failsafe(text) => {
+        DecidedBy::Nothing if step.endpoint.is_none() => "no endpoint governs this interface: passes".to_owned(),
+        DecidedBy::Nothing if step.entries.iter().all(|entry| matches!(entry.kind, StepKind::Builtin(_))) => {
+            match step.hook {
+                Hook::ForwardIn | Hook::ForwardOut => "no applyOnForward policy in this direction: passes".to_owned(),
+                _ => "none in this direction: passes".to_owned(),
+            }
+        }
+        DecidedBy::Nothing => "nothing settles it here: passes".to_owned(),
+        DecidedBy::Failsafe(text) => {
             let (anywhere, origin) = (anywhere(text, step.direction), origin(snapshot, &hop.host.node, step.direction));
             format!("{text}{anywhere} ({origin}): accepted before any tier")
         }
@@ -451,13 +455,13 @@ fn origin(snapshot: &Snapshot, node: &str, direction: Direction) -> String {
 }
 
 /// What decided, in words.
-fn by_text(by: &By, step: &Step) -> String {
+fn by_text(by: &DecidedBy, step: &Step) -> String {
     match by {
-        By::Rule { id, number, .. } => format!("{id} rule {number}"),
-        By::TierEnd { tier } => format!("end of tier {tier}"),
-        By::Profile { name, number: Some(number) } => format!("profile {name} rule {number}"),
-        By::Profile { name, number: None } => format!("missing profile {name}"),
-        By::NoProfile => {
+        DecidedBy::Rule { id, number, .. } => format!("{id} rule {number}"),
+        DecidedBy::TierEnd { tier } => format!("end of tier {tier}"),
+        DecidedBy::Profile { name, number: Some(number) } => format!("profile {name} rule {number}"),
+        DecidedBy::Profile { name, number: None } => format!("missing profile {name}"),
+        DecidedBy::NoProfile => {
             let any = step.entries.iter().any(|entry| matches!(entry.kind, StepKind::Profile { .. }));
             if any {
                 "default deny: no policy and no profile settles it"
@@ -466,15 +470,17 @@ fn by_text(by: &By, step: &Step) -> String {
             }
             .to_owned()
         }
-        By::Failsafe(text) => format!("failsafe {text}"),
-        By::Established => "a known flow".to_owned(),
-        By::Invalid => "connection tracking, which says INVALID".to_owned(),
-        By::BeginsNothing => "connection tracking unless of an open connection (this ICMP type begins none)".to_owned(),
-        By::Builtin(Builtin::UnknownWorkload) if is_unknown(&step.interface) => {
+        DecidedBy::Failsafe(text) => format!("failsafe {text}"),
+        DecidedBy::Established => "a known flow".to_owned(),
+        DecidedBy::Invalid => "connection tracking, which says INVALID".to_owned(),
+        DecidedBy::BeginsNothing => {
+            "connection tracking unless of an open connection (this ICMP type begins none)".to_owned()
+        }
+        DecidedBy::Builtin(Builtin::UnknownWorkload) if is_unknown(&step.interface) => {
             "an interface that stays closed, because its workload endpoint does not say readably where it is".to_owned()
         }
-        By::Builtin(builtin) => builtin_text(*builtin).to_owned(),
-        By::Nothing => "nothing".to_owned(),
+        DecidedBy::Builtin(builtin) => builtin_text(*builtin).to_owned(),
+        DecidedBy::Nothing => "nothing".to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use tortie_eval::{Host, Link};
-use tortie_policy::machine::{Leads, Machine, RouteKind};
+use tortie_policy::machine::{Machine, RouteDecision, RouteKind};
 use tortie_policy::{HostEndpoint, Interface, Limits, NamedPort, Snapshot, WorkloadEndpoint, WorkloadId};
 
 use crate::listed::listed;
@@ -127,14 +127,14 @@ impl<'a> Topology<'a> {
     }
 
     /// Where a node's routes lead, if they are known and tell everything.
-    pub(crate) fn leads(&self, node: &str, address: IpAddr) -> Option<Leads<'_>> {
-        self.machine(node).filter(|machine| machine.partial.is_none())?.leads(address)
+    pub(crate) fn route_to(&self, node: &str, address: IpAddr) -> Option<RouteDecision<'_>> {
+        self.machine(node).filter(|machine| machine.partial.is_none())?.route_to(address)
     }
 
     /// The node on one of whose links an address is the broadcast address, as far as the machines tell.
     pub(crate) fn broadcasts_at(&self, address: IpAddr) -> Option<&str> {
         let is_broadcast =
-            |machine: &Machine| machine.leads(address).is_some_and(|way| way.kind == RouteKind::Broadcast);
+            |machine: &Machine| machine.route_to(address).is_some_and(|way| way.kind == RouteKind::Broadcast);
         self.machines.iter().find(|(_, machine)| is_broadcast(machine)).map(|(node, _)| node.as_str())
     }
 
@@ -149,7 +149,7 @@ impl<'a> Topology<'a> {
         let Location::Process { node, mut addresses, interface: None } = location else { return location };
         for v4 in [true, false] {
             let towards = peer.addresses().iter().find(|address| address.is_ipv4() == v4);
-            let Some(leads) = towards.and_then(|address| self.leads(&node, *address)) else { continue };
+            let Some(leads) = towards.and_then(|address| self.route_to(&node, *address)) else { continue };
             let (RouteKind::Unicast, [interface]) = (leads.kind, leads.interfaces.as_slice()) else { continue };
             let link = self.hosts.get(&node).and_then(|host| host.links.iter().find(|link| link.name == *interface));
             let mut liked: Vec<IpAddr> = leads.source.into_iter().collect();
@@ -336,7 +336,7 @@ impl<'a> Topology<'a> {
     fn takes_in(&self, address: IpAddr) -> Option<&str> {
         // A machine may have very many routes; few of them are of this kind.
         let among = |(node, net): &&(String, IpNet)| {
-            let machine = || self.machines.get(node).and_then(|machine| machine.leads(address));
+            let machine = || self.machines.get(node).and_then(|machine| machine.route_to(address));
             net.contains(&address) && machine().is_some_and(|leads| leads.kind == RouteKind::Local)
         };
         self.local_nets.iter().find(among).map(|(node, _)| node.as_str())

@@ -452,7 +452,7 @@ impl Route {
         if multicast::is_anywhere(peer) {
             return unknown(format!("{peer} may be on every link"));
         }
-        match machine.leads(peer) {
+        match machine.route_to(peer) {
             Some(leads)
                 if matches!(leads.kind, RouteKind::Unicast | RouteKind::Broadcast) && !leads.interfaces.is_empty() =>
             {

@@ -1,6 +1,6 @@
 //! Workloads that packets do not reach, since their interface takes none: packets to their addresses follow the other routes.
 
-use tortie_policy::machine::{Leads, RouteKind};
+use tortie_policy::machine::{RouteDecision, RouteKind};
 use tortie_policy::{EndpointId, WorkloadEndpoint};
 
 use crate::placement;
@@ -14,7 +14,7 @@ pub(crate) fn passes_by(topology: &Topology<'_>, end: &Location, notes: &mut Vec
     let node = &endpoint.node;
     let address = endpoint.addresses.first();
     let is_told = topology.machine(node).is_some_and(|machine| machine.partial.is_none());
-    let leads = address.and_then(|address| topology.leads(node, *address));
+    let leads = address.and_then(|address| topology.route_to(node, *address));
     let is_lost = is_told && leads.is_none_or(|leads| leads.kind == RouteKind::Blocked);
     let goes = match address {
         Some(address) if is_lost => format!("{node} has no other route to {address} and drops the packet"),
@@ -37,8 +37,8 @@ pub(crate) fn note_silent(topology: &Topology<'_>, from: &Location, notes: &mut 
 fn no_route(topology: &Topology<'_>, endpoint: &WorkloadEndpoint) -> Option<String> {
     let machine = topology.machine(&endpoint.node)?;
     let stored = topology.snapshot().workload_endpoints.get(&endpoint.id)?;
-    let by_it = |leads: Leads<'_>| leads.interfaces.contains(&endpoint.interface.as_str());
-    if endpoint.addresses.iter().any(|address| machine.leads(*address).is_some_and(by_it)) {
+    let by_it = |leads: RouteDecision<'_>| leads.interfaces.contains(&endpoint.interface.as_str());
+    if endpoint.addresses.iter().any(|address| machine.route_to(*address).is_some_and(by_it)) {
         return None;
     }
     no_link(topology, endpoint).or_else(|| {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use tortie_eval::{By, DefaultDecision, Hook, List, Step, Subject, judge};
+use tortie_eval::{DecidedBy, DefaultDecision, Hook, List, Step, Subject, judge};
 use tortie_policy::{EndpointId, Rule, Snapshot};
 use tortie_testkit::worlds::{Case, Probe, World};
 
@@ -31,12 +31,14 @@ fn default_of(snapshot: &Snapshot, step: &Step) -> Option<DefaultDecision> {
     Some(subject.default_decision(snapshot, list, step.direction))
 }
 
-fn is_same(by: &By, default: &DefaultDecision) -> bool {
+fn is_same(by: &DecidedBy, default: &DefaultDecision) -> bool {
     match (by, default) {
-        (By::Rule { id, number, .. }, DefaultDecision::Rule { id: own, number: at, .. }) => (id, number) == (own, at),
-        (By::TierEnd { tier }, DefaultDecision::TierEnd { tier: own }) => tier == own,
-        (By::Profile { .. } | By::NoProfile, DefaultDecision::Profiles(_)) => true,
-        (By::NoProfile, DefaultDecision::NoProfile) | (By::Nothing, DefaultDecision::GoesOn) => true,
+        (DecidedBy::Rule { id, number, .. }, DefaultDecision::Rule { id: own, number: at, .. }) => {
+            (id, number) == (own, at)
+        }
+        (DecidedBy::TierEnd { tier }, DefaultDecision::TierEnd { tier: own }) => tier == own,
+        (DecidedBy::Profile { .. } | DecidedBy::NoProfile, DefaultDecision::Profiles(_)) => true,
+        (DecidedBy::NoProfile, DefaultDecision::NoProfile) | (DecidedBy::Nothing, DefaultDecision::GoesOn) => true,
         _ => false,
     }
 }
@@ -53,7 +55,11 @@ fn what_decides_where_no_rule_has_a_condition_that_holds_is_the_default() {
             for step in judge(&world.snapshot, &world.host, &packet).path {
                 let by_policy = matches!(
                     step.decision.by,
-                    By::Rule { .. } | By::TierEnd { .. } | By::Profile { .. } | By::NoProfile | By::Nothing
+                    DecidedBy::Rule { .. }
+                        | DecidedBy::TierEnd { .. }
+                        | DecidedBy::Profile { .. }
+                        | DecidedBy::NoProfile
+                        | DecidedBy::Nothing
                 );
                 let Some(default) = default_of(&world.snapshot, &step).filter(|_| by_policy) else { continue };
                 assert!(is_same(&step.decision.by, &default), "seed {seed}: {default:?}\n{step:#?}");

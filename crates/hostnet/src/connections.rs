@@ -13,9 +13,9 @@ use crate::conntrack::Conntrack;
 use crate::sockets::{Transport, connections};
 use crate::sysctl;
 
-/// What came of entering connections.
+/// The result of entering connections into connection tracking.
 #[derive(Debug, Default)]
-pub struct Entered {
+pub struct EnterReport {
     /// How many are tracked now and were not.
     pub entered: usize,
     /// How many could not be entered.
@@ -27,13 +27,13 @@ pub struct Entered {
 /// Enters the TCP and connected UDP connections of the sockets in this network namespace into connection tracking, as
 /// established. Those that are tracked already stay as they are. Connection tracking must be on, so that no connection
 /// can begin unseen meanwhile.
-pub fn enter_open_connections() -> Result<Entered, RequestError> {
+pub fn enter_open_connections() -> Result<EnterReport, RequestError> {
     let mut conntrack = Conntrack::open()?;
     // How long the kernel remembers an established connection that sends nothing, in seconds.
     let timeout = |file, usual| sysctl::number(file).unwrap_or(usual);
     let tcp = timeout("netfilter/nf_conntrack_tcp_timeout_established", 432_000);
     let udp = timeout("netfilter/nf_conntrack_udp_timeout_stream", 120);
-    let mut all = Entered::default();
+    let mut all = EnterReport::default();
     for connection in connections()? {
         let timeout = match connection.transport {
             Transport::Tcp => tcp,

@@ -47,7 +47,7 @@ mod sysctl;
 mod workload;
 
 pub use config::{Config, GRACE};
-pub use connections::{Entered, enter_open_connections};
+pub use connections::{EnterReport, enter_open_connections};
 pub use conntrack::{Tracked, tracked};
 pub use machine::{machine, ports};
 pub use model::{Host, Model, Plan};

@@ -24,7 +24,7 @@ fn the_routes_of_the_machine_lead_where_the_kernel_sends() {
         ip("route add 10.7.0.0/16 nexthop via 192.0.2.1 nexthop via 198.51.100.1");
         let machine = machine().unwrap();
         let leads = |address: &str| {
-            let found = machine.leads(address.parse().unwrap()).unwrap();
+            let found = machine.route_to(address.parse().unwrap()).unwrap();
             (found.kind, found.interfaces.join(","))
         };
         let said = |kind, interfaces: &str| (kind, interfaces.to_owned());
@@ -39,7 +39,7 @@ fn the_routes_of_the_machine_lead_where_the_kernel_sends() {
         assert_eq!(leads("2001:db8::77"), said(RouteKind::Unicast, "eth0"));
         assert_eq!(leads("2001:db8::11").0, RouteKind::Local);
         assert_eq!(leads("ff02::1").0, RouteKind::Multicast);
-        let source = machine.leads("10.9.1.1".parse().unwrap()).unwrap().source;
+        let source = machine.route_to("10.9.1.1".parse().unwrap()).unwrap().source;
         assert_eq!(source, Some("198.51.100.11".parse().unwrap()));
         assert!(machine.ports.is_empty(), "{:?}", machine.ports);
     });

@@ -17,8 +17,8 @@ pub use stored::Stored;
 
 use tortie_api::{Kind, Object, Path};
 
-use policy::Early;
-use read::{At, Wrong};
+use policy::EarlyLists;
+use read::{FieldPath, Invalidities};
 
 use crate::{
     EndpointSlice, HostEndpoint, NetworkSet, Node, Policy, PolicyId, Pool, Profile, Snapshot, Tier, WorkloadEndpoint,
@@ -90,18 +90,18 @@ impl Item {
     /// The object as it can safely be enforced, and everything that could not be read: what stands for that denies
     /// whatever the object may have denied, and allows nothing that it may not have allowed (`docs/unreadable.md`).
     pub fn read(object: &Object) -> (Item, Vec<Invalid>) {
-        read(object, Early::default(), Wrong::default())
+        read(object, EarlyLists::default(), Invalidities::default())
     }
 }
 
 /// Reads an object whose rules perhaps were read before.
-fn read(object: &Object, early: Early, mut wrong: Wrong) -> (Item, Vec<Invalid>) {
+fn read(object: &Object, early: EarlyLists, mut wrong: Invalidities) -> (Item, Vec<Invalid>) {
     let kind = object.kind;
     if let Some(other) = object.body.get("kind") {
-        wrong.note(At::Top("kind"), format!("it says {other}, under the name of a {}", kind.name()), "");
+        wrong.note(FieldPath::Top("kind"), format!("it says {other}, under the name of a {}", kind.name()), "");
     }
     if object.body.get("spec").is_some_and(|spec| !spec.is_object()) && !wrong.silent {
-        wrong.note(At::SPEC, "expected an object", stored::consequence(kind));
+        wrong.note(FieldPath::SPEC, "expected an object", stored::consequence(kind));
         wrong.silent = true;
     }
     if wrong.silent && !stored::counts_by_name(kind) {

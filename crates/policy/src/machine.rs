@@ -26,7 +26,7 @@ pub struct Machine {
 pub struct Route {
     /// The net that it leads to.
     pub to: IpNet,
-    /// What becomes of the packets.
+    /// What happens to the packets.
     pub kind: RouteKind,
     /// It is in the table `local`, which is asked before all others.
     pub local_table: bool,
@@ -66,10 +66,10 @@ pub struct Port {
     pub kind: String,
 }
 
-/// Where the routes lead.
+/// The route that the kernel chooses for an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leads<'a> {
-    /// What becomes of the packets.
+pub struct RouteDecision<'a> {
+    /// What happens to the packets.
     pub kind: RouteKind,
     /// By these interfaces, in the order of their names.
     pub interfaces: Vec<&'a str>,
@@ -78,8 +78,8 @@ pub struct Leads<'a> {
 }
 
 impl Machine {
-    /// Where an address leads: the table `local` first, the longest prefix, the lowest metric. None without any route.
-    pub fn leads(&self, address: IpAddr) -> Option<Leads<'_>> {
+    /// The route to an address: the table `local` first, the longest prefix, the lowest metric. None without any route.
+    pub fn route_to(&self, address: IpAddr) -> Option<RouteDecision<'_>> {
         let of = |local: bool| {
             let fitting =
                 || self.routes.iter().filter(move |one| one.local_table == local && one.to.contains(&address));
@@ -90,7 +90,7 @@ impl Machine {
             let mut interfaces: Vec<&str> = all.iter().flat_map(|one| &one.interfaces).map(String::as_str).collect();
             interfaces.sort_unstable();
             interfaces.dedup();
-            Some(Leads { kind: first.kind, interfaces, source: first.source })
+            Some(RouteDecision { kind: first.kind, interfaces, source: first.source })
         };
         of(true).or_else(|| of(false))
     }
@@ -127,7 +127,7 @@ mod tests {
             ..Machine::default()
         };
         let leads = |address: &str| {
-            let found = machine.leads(address.parse().unwrap())?;
+            let found = machine.route_to(address.parse().unwrap())?;
             Some((found.kind, found.interfaces.join(",")))
         };
         let said = |kind, interfaces: &str| Some((kind, interfaces.to_owned()));

@@ -14,11 +14,11 @@ use tokio::time::{Instant, sleep, timeout};
 use tonic::Status;
 use tonic::transport::Endpoint;
 
+use crate::call_error::{self, CallError};
 use crate::discover;
 use crate::rpc::Member;
 use crate::settings::{Settings, shown};
 use crate::tls;
-use crate::trouble::{self, Trouble};
 use crate::wire::AuthenticateRequest;
 
 /// How long a member may take for one answer, and for a connection.
@@ -39,7 +39,7 @@ pub(crate) struct Connection {
 }
 
 struct State {
-    live: Option<Live>,
+    live: Option<ActiveConnection>,
     /// Which endpoint is asked next.
     at: usize,
     serial: u64,
@@ -48,7 +48,7 @@ struct State {
 
 /// A connection that works, as far as we know.
 #[derive(Clone)]
-pub(crate) struct Live {
+pub(crate) struct ActiveConnection {
     pub(crate) member: Member,
     pub(crate) endpoint: String,
     /// Which cluster it is: one that was made anew has another id.
@@ -81,48 +81,48 @@ impl Connection {
 
     /// Does something that can be done twice, at whichever member answers. It gets whether an earlier try may have
     /// been carried out.
-    pub(crate) async fn call<T, W>(&self, work: impl Fn(Member, bool) -> W) -> Result<T, Trouble>
+    pub(crate) async fn call<T, W>(&self, work: impl Fn(Member, bool) -> W) -> Result<T, CallError>
     where
         W: Future<Output = Result<T, Status>>,
     {
         let deadline = Instant::now() + self.settings.patience;
-        let mut pause = Pause::new();
+        let mut pause = Backoff::new();
         let (mut maybe_done, mut tokens) = (false, 0);
         loop {
-            let trouble = match self.live().await {
+            let call_error = match self.live().await {
                 Ok(live) => {
-                    let trouble = match timeout(ANSWER, work(live.member.clone(), maybe_done)).await {
+                    let call_error = match timeout(ANSWER, work(live.member.clone(), maybe_done)).await {
                         Ok(Ok(answer)) => return Ok(answer),
-                        Ok(Err(status)) => Trouble::of(&status),
-                        Err(_) => Trouble::silent(ANSWER),
+                        Ok(Err(status)) => CallError::of(&status),
+                        Err(_) => CallError::silent(ANSWER),
                     };
-                    match trouble {
-                        Trouble::Token if tokens < 3 => {
+                    match call_error {
+                        CallError::Token if tokens < 3 => {
                             tokens += 1;
                             self.leave(&live, false).await;
                             continue;
                         }
-                        Trouble::Away(text) => {
+                        CallError::Away(text) => {
                             maybe_done = true;
                             self.leave(&live, true).await;
-                            Trouble::Away(format!("{}: {text}", shown(&live.endpoint)))
+                            CallError::Away(format!("{}: {text}", shown(&live.endpoint)))
                         }
                         other => return Err(other),
                     }
                 }
-                Err(trouble @ Trouble::Away(_)) => trouble,
-                Err(trouble) => return Err(trouble),
+                Err(call_error @ CallError::Away(_)) => call_error,
+                Err(call_error) => return Err(call_error),
             };
             let pause = pause.next();
             if Instant::now() + pause >= deadline {
-                return Err(trouble);
+                return Err(call_error);
             }
             sleep(pause).await;
         }
     }
 
     /// The connection, made if there is none: one try at each member.
-    pub(crate) async fn live(&self) -> Result<Live, Trouble> {
+    pub(crate) async fn live(&self) -> Result<ActiveConnection, CallError> {
         let mut state = self.state.lock().await;
         if let Some(live) = &state.live {
             return Ok(live.clone());
@@ -130,9 +130,9 @@ impl Connection {
         if let Some((since, text)) = &state.refused
             && since.elapsed() < REFUSED
         {
-            return Err(Trouble::Fatal(text.clone()));
+            return Err(CallError::Fatal(text.clone()));
         }
-        let mut failures: Vec<(String, Trouble)> = Vec::new();
+        let mut failures: Vec<(String, CallError)> = Vec::new();
         let endpoints = self.endpoints().await?;
         for _ in 0..endpoints.len() {
             let endpoint = endpoints[state.at % endpoints.len()].clone();
@@ -145,31 +145,33 @@ impl Connection {
                 }
                 Ok(Err(Failure::Password(text))) => {
                     state.refused = Some((Instant::now(), text.clone()));
-                    return Err(Trouble::Fatal(text));
+                    return Err(CallError::Fatal(text));
                 }
-                Ok(Err(Failure::Other(trouble))) => failures.push((endpoint, trouble)),
-                Err(_) => failures.push((endpoint, Trouble::silent(ANSWER))),
+                Ok(Err(Failure::Other(call_error))) => failures.push((endpoint, call_error)),
+                Err(_) => failures.push((endpoint, CallError::silent(ANSWER))),
             }
             state.at = state.at.wrapping_add(1);
         }
-        let lines: Vec<String> =
-            failures.iter().map(|(endpoint, trouble)| format!("{}: {}", shown(endpoint), trouble.text())).collect();
+        let lines: Vec<String> = failures
+            .iter()
+            .map(|(endpoint, call_error)| format!("{}: {}", shown(endpoint), call_error.text()))
+            .collect();
         let text = lines.join("; ");
-        let hopeless = failures.iter().all(|(_, trouble)| matches!(trouble, Trouble::Fatal(_)));
-        Err(if hopeless { Trouble::Fatal(text) } else { Trouble::Away(text) })
+        let hopeless = failures.iter().all(|(_, call_error)| matches!(call_error, CallError::Fatal(_)));
+        Err(if hopeless { CallError::Fatal(text) } else { CallError::Away(text) })
     }
 
     /// The members, looked up anew where a domain names them.
-    async fn endpoints(&self) -> Result<Vec<String>, Trouble> {
+    async fn endpoints(&self) -> Result<Vec<String>, CallError> {
         let Some((domain, servers)) = self.settings.discovery.clone() else {
             return Ok(self.settings.endpoints.clone());
         };
         let found = tokio::task::spawn_blocking(move || discover::members(&domain, &servers)).await;
-        found.expect("looking names up does not panic").map_err(Trouble::Away)
+        found.expect("looking names up does not panic").map_err(CallError::Away)
     }
 
     /// Gives a connection up, unless that was done already; if `rotate`, the next one is to another member.
-    pub(crate) async fn leave(&self, live: &Live, rotate: bool) {
+    pub(crate) async fn leave(&self, live: &ActiveConnection, rotate: bool) {
         let mut state = self.state.lock().await;
         if state.live.as_ref().is_some_and(|current| current.serial == live.serial) {
             state.live = None;
@@ -179,10 +181,10 @@ impl Connection {
         }
     }
 
-    async fn connect(&self, url: &str, serial: u64) -> Result<Live, Failure> {
-        let fatal = |text: String| Failure::Other(Trouble::Fatal(text));
+    async fn connect(&self, url: &str, serial: u64) -> Result<ActiveConnection, Failure> {
+        let fatal = |text: String| Failure::Other(CallError::Fatal(text));
         let mut endpoint = Endpoint::from_shared(url.to_owned())
-            .map_err(|error| fatal(format!("it is no URL ({})", trouble::reason(&error))))?
+            .map_err(|error| fatal(format!("it is no URL ({})", call_error::reason(&error))))?
             .connect_timeout(ANSWER)
             .http2_keep_alive_interval(KEEPALIVE.0)
             .keep_alive_timeout(KEEPALIVE.1)
@@ -193,20 +195,20 @@ impl Connection {
         if url.starts_with("https://") {
             let config = tls::config(&self.settings.tls).map_err(fatal)?;
             endpoint = endpoint.tls_config(config).map_err(|error| {
-                fatal(format!("the certificates that are given cannot be used: {}", trouble::reason(&error)))
+                fatal(format!("the certificates that are given cannot be used: {}", call_error::reason(&error)))
             })?;
         }
         let channel = endpoint.connect().await.map_err(|error| {
-            let text = trouble::reason(&error);
+            let text = call_error::reason(&error);
             let hopeless = ["certificate", "InvalidContentType"].iter().any(|part| text.contains(part));
-            Failure::Other(if hopeless { Trouble::Fatal(text) } else { Trouble::Away(text) })
+            Failure::Other(if hopeless { CallError::Fatal(text) } else { CallError::Away(text) })
         })?;
         let mut member = Member::new(channel);
         if let Some(user) = &self.settings.user {
             let who = AuthenticateRequest { name: user.name.clone(), password: user.password.clone() };
             match member.authenticate(who).await {
                 Ok(answer) => {
-                    let other = |status| Failure::Other(Trouble::of(&status));
+                    let other = |status| Failure::Other(CallError::of(&status));
                     member = member.with_token(&answer.token).map_err(other)?;
                 }
                 // Then it does not matter who we are.
@@ -217,29 +219,29 @@ impl Connection {
                         user.name
                     )));
                 }
-                Err(status) => return Err(Failure::Other(Trouble::of(&status))),
+                Err(status) => return Err(Failure::Other(CallError::of(&status))),
             }
         }
-        let mut live = Live { member, endpoint: url.to_owned(), cluster: 0, tells_progress: false, serial };
+        let mut live = ActiveConnection { member, endpoint: url.to_owned(), cluster: 0, tells_progress: false, serial };
         match live.member.status().await {
             Ok(status) => {
                 live.tells_progress = tells_progress(&status.version);
                 live.cluster = status.header.map_or(0, |header| header.cluster_id);
             }
-            Err(status) => match Trouble::of(&status) {
+            Err(status) => match CallError::of(&status) {
                 // It may be that this user may not ask.
-                Trouble::Denied | Trouble::Token => {}
-                Trouble::Fatal(text) if !text.contains("user") => {
+                CallError::Denied | CallError::Token => {}
+                CallError::Fatal(text) if !text.contains("user") => {
                     return Err(fatal(text));
                 }
-                Trouble::Fatal(_) => {}
-                Trouble::Away(text) if text.contains("ertificate") => return Err(fatal(text)),
+                CallError::Fatal(_) => {}
+                CallError::Away(text) if text.contains("ertificate") => return Err(fatal(text)),
                 // A member that misses a certificate may close before we have read its reason.
-                Trouble::Away(text) if url.starts_with("https://") && self.settings.tls.identity.is_none() => {
+                CallError::Away(text) if url.starts_with("https://") && self.settings.tls.identity.is_none() => {
                     let hint = "should it want a client certificate, give one (ETCD_CERT_FILE, ETCD_KEY_FILE)";
-                    return Err(Failure::Other(Trouble::Away(format!("{text}; {hint}"))));
+                    return Err(Failure::Other(CallError::Away(format!("{text}; {hint}"))));
                 }
-                trouble => return Err(Failure::Other(trouble)),
+                call_error => return Err(Failure::Other(call_error)),
             },
         }
         Ok(live)
@@ -249,15 +251,15 @@ impl Connection {
 /// Why there is no connection.
 enum Failure {
     Password(String),
-    Other(Trouble),
+    Other(CallError),
 }
 
 /// Pauses that grow, and differ from client to client.
-pub(crate) struct Pause {
+pub(crate) struct Backoff {
     next: Duration,
 }
 
-impl Pause {
+impl Backoff {
     pub(crate) fn new() -> Self {
         Self { next: Duration::from_millis(100) }
     }
@@ -296,7 +298,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_a_bound() {
-        let mut pause = Pause::new();
+        let mut pause = Backoff::new();
         let pauses: Vec<Duration> = (0..12).map(|_| pause.next()).collect();
         assert!(pauses[0] >= Duration::from_millis(50) && pauses[0] <= Duration::from_millis(100));
         assert!(pauses[11] >= Duration::from_millis(2500) && pauses[11] <= Duration::from_secs(5));

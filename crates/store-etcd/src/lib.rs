@@ -25,6 +25,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod call_error;
 mod connection;
 mod discover;
 mod page;
@@ -35,13 +36,12 @@ mod settings;
 mod status_reports;
 mod store;
 mod tls;
-mod trouble;
-mod unread;
+mod unknown_keys;
 mod watch;
 mod whole;
 mod wire;
 mod write;
 
-pub use settings::{Given, Pem, Settings, SettingsError, TlsFiles, User};
+pub use settings::{Pem, RawSettings, Settings, SettingsError, TlsFiles, User};
 pub use store::EtcdStore;
 pub use watch::EtcdWatch;

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tortie_store::{Position, Selection, Stored};
 
+use crate::call_error::CallError;
 use crate::connection::{ANSWER, Connection};
 use crate::path;
 use crate::runtime::{runtime, wait_for};
-use crate::trouble::Trouble;
-use crate::unread::Unread;
+use crate::unknown_keys::UnknownKeys;
 use crate::wire::{KeyValue, RangeRequest, RangeResponse};
 
 /// How many bytes a page should have. Etcd looks at every remaining key for each page, so few and large ones.
@@ -37,10 +37,10 @@ struct Cursor {
 /// Reads a selection. The pages come in the order of the paths. A compaction in between ends it with that trouble.
 pub(crate) fn pages(
     connection: &Arc<Connection>,
-    unread: &Unread,
+    unread: &UnknownKeys,
     selection: &Selection,
     page: &mut dyn FnMut(Vec<Stored>),
-) -> Result<Position, Trouble> {
+) -> Result<Position, CallError> {
     let prefix = path::prefix(selection);
     let mut unknown = Vec::new();
     let cursor = Cursor {
@@ -123,7 +123,7 @@ fn next_bytes(bytes: usize, came: usize, tries: u32, took: Duration) -> usize {
 }
 
 /// One page, and where it began, with the limit that it was read with.
-async fn fetch(connection: Arc<Connection>, mut cursor: Cursor) -> Result<(RangeResponse, Cursor), Trouble> {
+async fn fetch(connection: Arc<Connection>, mut cursor: Cursor) -> Result<(RangeResponse, Cursor), CallError> {
     loop {
         let request = RangeRequest {
             key: cursor.from.clone(),
@@ -149,8 +149,8 @@ async fn fetch(connection: Arc<Connection>, mut cursor: Cursor) -> Result<(Range
                 cursor.bytes = next_bytes(cursor.bytes, bytes_of(&answer.kvs), tries, started.elapsed());
                 return Ok((answer, cursor));
             }
-            Err(Trouble::TooLarge(_)) if cursor.limit > 1 => cursor.limit = (cursor.limit / 8).max(1),
-            Err(trouble) => return Err(trouble),
+            Err(CallError::TooLarge(_)) if cursor.limit > 1 => cursor.limit = (cursor.limit / 8).max(1),
+            Err(error) => return Err(error),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// The settings as they are in the environment and in files, under Calico's names. Empty means not given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Given {
+pub struct RawSettings {
     /// `etcdEndpoints`: a list separated by commas.
     pub endpoints: String,
     /// `etcdDiscoverySrv`: the domain whose SRV records name the members.
@@ -143,10 +143,10 @@ pub enum SettingsError {
     Half(&'static str),
 }
 
-impl TryFrom<Given> for Settings {
+impl TryFrom<RawSettings> for Settings {
     type Error = SettingsError;
 
-    fn try_from(given: Given) -> Result<Self, SettingsError> {
+    fn try_from(given: RawSettings) -> Result<Self, SettingsError> {
         let endpoints: Vec<&str> =
             given.endpoints.split(',').map(str::trim).filter(|endpoint| !endpoint.is_empty()).collect();
         match (endpoints.is_empty(), given.discovery_srv.is_empty()) {
@@ -169,7 +169,7 @@ impl TryFrom<Given> for Settings {
     }
 }
 
-fn tls(given: &Given) -> Result<TlsFiles, SettingsError> {
+fn tls(given: &RawSettings) -> Result<TlsFiles, SettingsError> {
     let some = |text: &String| (!text.is_empty()).then(|| text.clone());
     let inline = [&given.ca, &given.cert, &given.key].map(|text| some(text).map(Pem::Inline));
     let files = [&given.ca_file, &given.cert_file, &given.key_file]
@@ -192,8 +192,9 @@ fn tls(given: &Given) -> Result<TlsFiles, SettingsError> {
 mod tests {
     use super::*;
 
-    fn given(change: impl FnOnce(&mut Given)) -> Result<Settings, SettingsError> {
-        let mut given = Given { endpoints: "http://a:2379, https://b:2379/,c:1".into(), ..Given::default() };
+    fn given(change: impl FnOnce(&mut RawSettings)) -> Result<Settings, SettingsError> {
+        let mut given =
+            RawSettings { endpoints: "http://a:2379, https://b:2379/,c:1".into(), ..RawSettings::default() };
         change(&mut given);
         Settings::try_from(given)
     }
@@ -229,7 +230,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
-        let text = |change: fn(&mut Given)| given(change).unwrap_err().to_string();
+        let text = |change: fn(&mut RawSettings)| given(change).unwrap_err().to_string();
         assert_eq!(text(|given| given.endpoints = " ,".into()), "no etcd endpoints specified");
         assert!(text(|given| given.discovery_srv = "d".into()).starts_with("multiple discovery"));
         assert!(text(|given| (given.ca, given.cert_file) = ("x".into(), "y".into())).starts_with("Cannot mix"));

@@ -25,7 +25,7 @@ impl StatusReports for EtcdStore {
                 member.put(PutRequest { key, value, lease, prev_kv: false }).await
             }
         });
-        wait_for(put).map(drop).map_err(|trouble| self.failed(&trouble))
+        wait_for(put).map(drop).map_err(|error| self.failed(&error))
     }
 
     fn remove(&self, path: &str) -> Result<(), StoreError> {
@@ -34,7 +34,7 @@ impl StatusReports for EtcdStore {
             let request = request.clone();
             async move { member.delete(request).await }
         });
-        wait_for(delete).map(drop).map_err(|trouble| self.failed(&trouble))
+        wait_for(delete).map(drop).map_err(|error| self.failed(&error))
     }
 
     fn list_values(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
@@ -44,7 +44,7 @@ impl StatusReports for EtcdStore {
             let request = request.clone();
             async move { member.range(request).await }
         });
-        let found = wait_for(list).map_err(|trouble| self.failed(&trouble))?;
+        let found = wait_for(list).map_err(|error| self.failed(&error))?;
         Ok(found.kvs.iter().map(|kv| (String::from_utf8_lossy(&kv.key).into_owned(), kv.value.to_vec())).collect())
     }
 }

@@ -5,17 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use tortie_api::Key;
 use tortie_store::{
-    Listing, Position, Selection, StatusReports, Store, StoreError, Stored, Watch, Whole, Write, WriteError, Written,
-    list_by_pages,
+    Listing, Position, Selection, StatusReports, Store, StoreError, Stored, Watch, Write, WriteError, Written,
+    WrittenTogether, list_by_pages,
 };
 
+use crate::call_error::CallError;
 use crate::connection::Connection;
 use crate::page::{self, number, stored};
 use crate::path;
 use crate::runtime::wait_for;
 use crate::settings::Settings;
-use crate::trouble::Trouble;
-use crate::unread::Unread;
+use crate::unknown_keys::UnknownKeys;
 use crate::watch::EtcdWatch;
 use crate::whole;
 use crate::wire::{RangeRequest, Request, RequestOp, Response, TxnRequest};
@@ -35,7 +35,7 @@ pub struct EtcdStore {
 /// What a handle and its watches share.
 pub(crate) struct Shared {
     pub(crate) connection: Arc<Connection>,
-    pub(crate) unread: Unread,
+    pub(crate) unread: UnknownKeys,
     /// How many keys there were after which change, as the last watch of everything counts them.
     pub(crate) counted: Mutex<Option<(u64, i64)>>,
 }
@@ -48,9 +48,9 @@ impl Shared {
     }
 
     /// The error that says where and why.
-    pub(crate) fn failed(&self, trouble: &Trouble) -> StoreError {
+    pub(crate) fn failed(&self, call_error: &CallError) -> StoreError {
         let endpoints = self.connection.settings().place();
-        let text = trouble.text();
+        let text = call_error.text();
         // With one endpoint its name would be in the text twice.
         let text = text.strip_prefix(&format!("{endpoints}: ")).unwrap_or(&text);
         StoreError::Failed(format!("etcd at {endpoints} cannot be used: {text}"))
@@ -61,14 +61,14 @@ impl EtcdStore {
     /// A handle that connects when it is first needed.
     pub fn new(settings: Settings) -> Self {
         let connection = Arc::new(Connection::new(settings));
-        let shared = Arc::new(Shared { connection, unread: Unread::default(), counted: Mutex::default() });
+        let shared = Arc::new(Shared { connection, unread: UnknownKeys::default(), counted: Mutex::default() });
         Self { shared, chunk_size: ChunkSize::default() }
     }
 
     /// A handle that is connected: an etcd that cannot be used is an error now.
     pub fn connect(settings: Settings) -> Result<Self, StoreError> {
         let store = Self::new(settings);
-        wait_for(store.connection().live()).map_err(|trouble| store.failed(&trouble))?;
+        wait_for(store.connection().live()).map_err(|call_error| store.failed(&call_error))?;
         Ok(store)
     }
 
@@ -81,11 +81,11 @@ impl EtcdStore {
         &self.shared.connection
     }
 
-    pub(crate) fn failed(&self, trouble: &Trouble) -> StoreError {
-        self.shared.failed(trouble)
+    pub(crate) fn failed(&self, call_error: &CallError) -> StoreError {
+        self.shared.failed(call_error)
     }
 
-    fn get_some(&self, keys: &[Key]) -> Result<Vec<Option<Stored>>, Trouble> {
+    fn get_some(&self, keys: &[Key]) -> Result<Vec<Option<Stored>>, CallError> {
         // A key that has no path cannot be there.
         let paths: Vec<Option<String>> = keys.iter().map(path::of).collect();
         let ops: Vec<RequestOp> = paths
@@ -121,7 +121,7 @@ impl Store for EtcdStore {
             let request = request.clone();
             async move { member.range(request).await }
         }))
-        .map_err(|trouble| self.failed(&trouble))?;
+        .map_err(|call_error| self.failed(&call_error))?;
         Ok(answer.kvs.first().and_then(stored))
     }
 
@@ -130,12 +130,12 @@ impl Store for EtcdStore {
         for keys in keys.chunks(GETS) {
             match self.get_some(keys) {
                 Ok(some) => all.extend(some),
-                Err(Trouble::TooMany | Trouble::TooLarge(_) | Trouble::Denied) => {
+                Err(CallError::TooMany | CallError::TooLarge(_) | CallError::Denied) => {
                     for key in keys {
                         all.push(self.get(key)?);
                     }
                 }
-                Err(trouble) => return Err(self.failed(&trouble)),
+                Err(call_error) => return Err(self.failed(&call_error)),
             }
         }
         Ok(all)
@@ -153,23 +153,23 @@ impl Store for EtcdStore {
 
     fn list_pages(&self, selection: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Position, StoreError> {
         let shared = &self.shared;
-        page::pages(&shared.connection, &shared.unread, selection, page).map_err(|trouble| match trouble {
-            Trouble::Compacted => {
+        page::pages(&shared.connection, &shared.unread, selection, page).map_err(|call_error| match call_error {
+            CallError::Compacted => {
                 let seen = Position::at(number(self.connection().seen()));
                 StoreError::Compacted { from: seen.clone(), kept: seen }
             }
-            trouble => self.failed(&trouble),
+            call_error => self.failed(&call_error),
         })
     }
 
     fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
-        wait_for(write::all(self.connection(), &self.chunk_size, writes)).map_err(|trouble| self.failed(&trouble))
+        wait_for(write::all(self.connection(), &self.chunk_size, writes)).map_err(|call_error| self.failed(&call_error))
     }
 
-    fn write_whole(&self, writes: &[Write]) -> Result<Whole, StoreError> {
-        let failed = |trouble: &Trouble| self.failed(trouble);
+    fn write_together(&self, writes: &[Write]) -> Result<WrittenTogether, StoreError> {
+        let failed = |call_error: &CallError| self.failed(call_error);
         wait_for(whole::all(self.connection(), &self.chunk_size, writes, failed))
-            .map_err(|trouble| self.failed(&trouble))
+            .map_err(|call_error| self.failed(&call_error))
     }
 
     fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
@@ -206,14 +206,14 @@ impl Store for EtcdStore {
             // Nothing was put; and nothing was deleted, if there are as many as before.
             let before = match ask(after.max(1), 0, 0) {
                 Ok(before) => Some(before.count),
-                Err(Trouble::Compacted) => self.shared.counted(after),
-                Err(trouble) => return Err(trouble),
+                Err(CallError::Compacted) => self.shared.counted(after),
+                Err(call_error) => return Err(call_error),
             };
             Ok(before == Some(later.count))
         };
         match unchanged() {
-            Err(Trouble::Future) => Ok(false),
-            Err(trouble) => Err(self.failed(&trouble)),
+            Err(CallError::Future) => Ok(false),
+            Err(call_error) => Err(self.failed(&call_error)),
             Ok(unchanged) => Ok(unchanged),
         }
     }

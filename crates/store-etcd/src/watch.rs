@@ -14,13 +14,13 @@ use tokio::time::{Instant, timeout};
 use tonic::Streaming;
 use tortie_store::{Event, Position, Selection, StoreError, Watch};
 
-use crate::connection::{Live, Pause};
+use crate::call_error::CallError;
+use crate::connection::{ActiveConnection, Backoff};
 use crate::page::{number, stored};
 use crate::path;
 use crate::runtime::wait_for;
 use crate::settings::shown;
 use crate::store::Shared;
-use crate::trouble::Trouble;
 use crate::wire::{self, RangeRequest, WatchCreate, WatchProgress, WatchRequest, WatchResponse, WatchUnion};
 
 /// How long a member may take to begin a watch.
@@ -45,25 +45,25 @@ pub struct EtcdWatch {
     /// The first part of a revision whose rest is on its way.
     part: Vec<wire::Event>,
     stream: Option<Running>,
-    lost: Option<Lost>,
+    lost: Option<NoStream>,
     /// Set when history is missing: the watch is over.
     over: Option<u64>,
 }
 
 /// A stream that works, as far as we know.
 struct Running {
-    live: Live,
+    live: ActiveConnection,
     requests: mpsc::Sender<WatchRequest>,
     answers: Streaming<WatchResponse>,
     last_message: Instant,
 }
 
 /// No stream, and when to look for one again.
-struct Lost {
+struct NoStream {
     since: Instant,
     next: Instant,
-    pause: Pause,
-    why: Trouble,
+    pause: Backoff,
+    why: CallError,
 }
 
 impl EtcdWatch {
@@ -89,20 +89,20 @@ impl EtcdWatch {
         }
         if watch.prefix == path::ROOT {
             let count = wait_for(watch.count_at(watch.position));
-            watch.count = count.map_err(|trouble| watch.shared.failed(&trouble))?;
+            watch.count = count.map_err(|call_error| watch.shared.failed(&call_error))?;
             watch.publish(from);
         }
         match wait_for(watch.open()) {
             Ok(()) => Ok(watch),
-            Err(Trouble::Compacted) => {
+            Err(CallError::Compacted) => {
                 Err(StoreError::Compacted { from: from.into(), kept: watch.over.unwrap_or_default().into() })
             }
-            Err(trouble) => Err(watch.shared.failed(&trouble)),
+            Err(call_error) => Err(watch.shared.failed(&call_error)),
         }
     }
 
     /// How many keys there were at a revision; none if that is not kept, which the stream will say.
-    async fn count_at(&self, revision: i64) -> Result<Option<i64>, Trouble> {
+    async fn count_at(&self, revision: i64) -> Result<Option<i64>, CallError> {
         let (key, range_end) = (Bytes::from(self.prefix.clone()), path::end_of(&self.prefix).into());
         let request = RangeRequest { key, range_end, revision, count_only: true, ..RangeRequest::default() };
         let answer = self.shared.connection.call(|member, _| {
@@ -111,8 +111,8 @@ impl EtcdWatch {
         });
         match answer.await {
             Ok(answer) => Ok(Some(answer.count)),
-            Err(Trouble::Compacted | Trouble::Future) => Ok(None),
-            Err(trouble) => Err(trouble),
+            Err(CallError::Compacted | CallError::Future) => Ok(None),
+            Err(call_error) => Err(call_error),
         }
     }
 
@@ -124,12 +124,12 @@ impl EtcdWatch {
     }
 
     fn check_reached(&self, from: u64) -> Result<(), StoreError> {
-        let current = wait_for(self.current(0)).map_err(|trouble| self.shared.failed(&trouble))?;
+        let current = wait_for(self.current(0)).map_err(|call_error| self.shared.failed(&call_error))?;
         if current <= 1 { Err(StoreError::Compacted { from: from.into(), kept: Position::START }) } else { Ok(()) }
     }
 
     /// The revision that etcd is at, if it has reached this one.
-    async fn current(&self, at_least: i64) -> Result<i64, Trouble> {
+    async fn current(&self, at_least: i64) -> Result<i64, CallError> {
         let key = Bytes::from(self.prefix.clone());
         let request = RangeRequest { key, revision: at_least, limit: 1, keys_only: true, ..RangeRequest::default() };
         let connection = &self.shared.connection;
@@ -143,13 +143,13 @@ impl EtcdWatch {
     }
 
     /// Starts the stream at the position.
-    async fn open(&mut self) -> Result<(), Trouble> {
+    async fn open(&mut self) -> Result<(), CallError> {
         // Etcd would wait for a revision that it has not reached, and never get to ours if it was made anew.
         match self.current(self.position).await {
             // The stream will say what is left.
-            Ok(_) | Err(Trouble::Compacted) => {}
-            Err(Trouble::Future) => return self.replaced().await,
-            Err(trouble) => return Err(trouble),
+            Ok(_) | Err(CallError::Compacted) => {}
+            Err(CallError::Future) => return self.replaced().await,
+            Err(call_error) => return Err(call_error),
         }
         let live = self.shared.connection.live().await?;
         if self.cluster != 0 && live.cluster != 0 && live.cluster != self.cluster {
@@ -170,12 +170,12 @@ impl EtcdWatch {
         let (requests, answers, first) = match begun.await {
             Ok(Ok(begun)) => begun,
             failed => {
-                let trouble = match failed {
-                    Ok(Err(status)) => Trouble::of(&status),
-                    _ => Trouble::silent(ANSWER),
+                let call_error = match failed {
+                    Ok(Err(status)) => CallError::of(&status),
+                    _ => CallError::silent(ANSWER),
                 };
-                self.shared.connection.leave(&live, !matches!(trouble, Trouble::Token)).await;
-                return Err(named(&live, trouble));
+                self.shared.connection.leave(&live, !matches!(call_error, CallError::Token)).await;
+                return Err(named(&live, call_error));
             }
         };
         self.cluster = live.cluster;
@@ -183,29 +183,29 @@ impl EtcdWatch {
         self.stream = Some(Running { live, requests, answers, last_message: Instant::now() });
         match first {
             Some(first) => self.take(first),
-            None => Err(Trouble::Away("it ended the watch at once".to_owned())),
+            None => Err(CallError::Away("it ended the watch at once".to_owned())),
         }
     }
 
     /// The position is of another history than this etcd's.
-    async fn replaced(&mut self) -> Result<(), Trouble> {
+    async fn replaced(&mut self) -> Result<(), CallError> {
         self.over = Some(number(self.current(0).await?));
-        Err(Trouble::Compacted)
+        Err(CallError::Compacted)
     }
 
     /// Takes in one message.
-    fn take(&mut self, message: WatchResponse) -> Result<(), Trouble> {
+    fn take(&mut self, message: WatchResponse) -> Result<(), CallError> {
         if message.compact_revision > 0 {
             self.over = Some(number(message.compact_revision));
-            return Err(Trouble::Compacted);
+            return Err(CallError::Compacted);
         }
         if message.canceled {
             let why = message.cancel_reason.trim_start_matches("etcdserver: ").to_owned();
             return Err(match why.as_str() {
-                why if why.contains("permission denied") => Trouble::Denied,
-                why if why.contains("auth token") || why.contains("auth store") => Trouble::Token,
-                "" => Trouble::Away("it ended the watch".to_owned()),
-                why => Trouble::Away(format!("it ended the watch: {why}")),
+                why if why.contains("permission denied") => CallError::Denied,
+                why if why.contains("auth token") || why.contains("auth store") => CallError::Token,
+                "" => CallError::Away("it ended the watch".to_owned()),
+                why => CallError::Away(format!("it ended the watch: {why}")),
             });
         }
         let revision = message.header.as_ref().map_or(0, |header| header.revision);
@@ -250,7 +250,7 @@ impl EtcdWatch {
     }
 
     /// Waits for a message, until the deadline.
-    async fn listen(&mut self, deadline: Option<Instant>) -> Result<(), Trouble> {
+    async fn listen(&mut self, deadline: Option<Instant>) -> Result<(), CallError> {
         let Some(running) = &mut self.stream else { return Ok(()) };
         let idle = running.last_message + IDLE;
         let until = deadline.map_or(idle, |deadline| deadline.min(idle));
@@ -259,8 +259,8 @@ impl EtcdWatch {
                 running.last_message = Instant::now();
                 self.take(message)
             }
-            Ok(Ok(None)) => Err(Trouble::Away("it ended the watch".to_owned())),
-            Ok(Err(status)) => Err(Trouble::of(&status)),
+            Ok(Ok(None)) => Err(CallError::Away("it ended the watch".to_owned())),
+            Ok(Err(status)) => Err(CallError::of(&status)),
             Err(_) => {
                 if Instant::now() >= idle {
                     running.last_message = Instant::now();
@@ -276,18 +276,18 @@ impl EtcdWatch {
     }
 
     /// Drops a stream that ended.
-    async fn lose(&mut self, trouble: Trouble) {
+    async fn lose(&mut self, call_error: CallError) {
         let Some(running) = self.stream.take() else { return };
         self.part.clear();
-        let rotate = !matches!(trouble, Trouble::Token);
+        let rotate = !matches!(call_error, CallError::Token);
         self.shared.connection.leave(&running.live, rotate).await;
         let now = Instant::now();
-        let why = named(&running.live, trouble);
-        self.lost = Some(Lost { since: now, next: now, pause: Pause::new(), why });
+        let why = named(&running.live, call_error);
+        self.lost = Some(NoStream { since: now, next: now, pause: Backoff::new(), why });
     }
 
     /// Looks for a stream again. Says whether that is over for now: until the deadline nothing more can be done.
-    async fn find(&mut self, deadline: Option<Instant>) -> Result<bool, Trouble> {
+    async fn find(&mut self, deadline: Option<Instant>) -> Result<bool, CallError> {
         let now = Instant::now();
         let Some(lost) = &self.lost else { return self.open().await.map(|()| false) };
         if lost.next > now {
@@ -302,35 +302,35 @@ impl EtcdWatch {
                 self.lost = None;
                 Ok(false)
             }
-            Err(Trouble::Compacted) => Err(Trouble::Compacted),
-            Err(trouble) => {
+            Err(CallError::Compacted) => Err(CallError::Compacted),
+            Err(call_error) => {
                 self.stream = None;
                 let lost = self.lost.as_mut().expect("it was there a moment ago");
-                let fatal = matches!(trouble, Trouble::Fatal(_) | Trouble::Denied);
+                let fatal = matches!(call_error, CallError::Fatal(_) | CallError::Denied);
                 lost.next = Instant::now() + lost.pause.next();
-                lost.why = trouble.clone();
-                if fatal || lost.since.elapsed() > GRACE { Err(trouble) } else { Ok(false) }
+                lost.why = call_error.clone();
+                if fatal || lost.since.elapsed() > GRACE { Err(call_error) } else { Ok(false) }
             }
         }
     }
 
-    async fn step(&mut self, deadline: Option<Instant>) -> Result<Option<Event>, Trouble> {
+    async fn step(&mut self, deadline: Option<Instant>) -> Result<Option<Event>, CallError> {
         loop {
             if let Some(event) = self.pending.pop_front() {
                 return Ok(Some(event));
             }
             if self.over.is_some() {
-                return Err(Trouble::Compacted);
+                return Err(CallError::Compacted);
             }
             let past = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             if self.stream.is_none() {
                 if self.find(deadline).await? {
                     return Ok(None);
                 }
-            } else if let Err(trouble) = self.listen(deadline).await
-                && trouble != Trouble::Compacted
+            } else if let Err(call_error) = self.listen(deadline).await
+                && call_error != CallError::Compacted
             {
-                self.lose(trouble).await;
+                self.lose(call_error).await;
             }
             if past && self.pending.is_empty() {
                 return Ok(None);
@@ -348,14 +348,14 @@ impl Watch for EtcdWatch {
         let deadline = Instant::now().checked_add(wait);
         match wait_for(self.step(deadline)) {
             Ok(event) => Ok(event),
-            Err(Trouble::Compacted) => {
+            Err(CallError::Compacted) => {
                 self.stream = None;
                 Err(StoreError::Compacted {
                     from: number(self.position).into(),
                     kept: self.over.unwrap_or_default().into(),
                 })
             }
-            Err(trouble) => Err(self.shared.failed(&trouble)),
+            Err(call_error) => Err(self.shared.failed(&call_error)),
         }
     }
 
@@ -370,9 +370,9 @@ impl Watch for EtcdWatch {
     }
 }
 
-fn named(live: &Live, trouble: Trouble) -> Trouble {
-    match trouble {
-        Trouble::Away(text) => Trouble::Away(format!("{}: {text}", shown(&live.endpoint))),
+fn named(live: &ActiveConnection, call_error: CallError) -> CallError {
+    match call_error {
+        CallError::Away(text) => CallError::Away(format!("{}: {text}", shown(&live.endpoint))),
         other => other,
     }
 }

@@ -5,12 +5,12 @@
 
 use std::sync::atomic::Ordering;
 
-use tortie_store::{Stopped, StoreError, Whole, Write, WriteError, Written};
+use tortie_store::{Stopped, StoreError, Write, WriteError, Written, WrittenTogether};
 
+use crate::call_error::CallError;
 use crate::connection::Connection;
-use crate::trouble::Trouble;
 use crate::wire::{Compare, Target, TxnRequest};
-use crate::write::{Change, ChunkSize, Made, chunk_of, made, remade, written};
+use crate::write::{Change, ChunkSize, TransactionResult, chunk_of, made, remade, written};
 
 type Refused = Vec<(usize, WriteError)>;
 
@@ -19,9 +19,9 @@ pub(crate) async fn all(
     connection: &Connection,
     size: &ChunkSize,
     writes: &[Write],
-    failed: impl Fn(&Trouble) -> StoreError,
-) -> Result<Whole, Trouble> {
-    let mut whole = Whole::default();
+    failed: impl Fn(&CallError) -> StoreError,
+) -> Result<WrittenTogether, CallError> {
+    let mut whole = WrittenTogether::default();
     let refused = refused_before(connection, size, writes).await?;
     if !refused.is_empty() {
         whole.stopped = Some(Stopped::Refused(refused));
@@ -37,22 +37,22 @@ pub(crate) async fn all(
         match together(connection, chunk).await {
             Ok(Ok(written)) => whole.made.extend(written),
             Ok(Err(refused)) => whole.stopped = numbered(refused),
-            Err(Trouble::TooMany | Trouble::TooLarge(_)) if chunk.len() > 1 => {
+            Err(CallError::TooMany | CallError::TooLarge(_)) if chunk.len() > 1 => {
                 size.0.store(chunk.len() / 2, Ordering::Relaxed);
             }
-            Err(trouble @ (Trouble::TooMany | Trouble::TooLarge(_) | Trouble::Denied)) => {
+            Err(error @ (CallError::TooMany | CallError::TooLarge(_) | CallError::Denied)) => {
                 let found = refused_alone(connection, chunk).await;
                 let found = found.ok().filter(|refused| !refused.is_empty());
-                whole.stopped = found.map_or_else(|| Some(Stopped::Failed(failed(&trouble))), numbered);
+                whole.stopped = found.map_or_else(|| Some(Stopped::Failed(failed(&error))), numbered);
             }
-            Err(trouble) => whole.stopped = Some(Stopped::Failed(failed(&trouble))),
+            Err(error) => whole.stopped = Some(Stopped::Failed(failed(&error))),
         }
     }
     Ok(whole)
 }
 
 /// What etcd would not take, if it takes more than one transaction; for one, the transaction itself answers that.
-async fn refused_before(connection: &Connection, size: &ChunkSize, writes: &[Write]) -> Result<Refused, Trouble> {
+async fn refused_before(connection: &Connection, size: &ChunkSize, writes: &[Write]) -> Result<Refused, CallError> {
     let mut known = 0;
     while known < writes.len() {
         let rest = &writes[known..];
@@ -62,29 +62,29 @@ async fn refused_before(connection: &Connection, size: &ChunkSize, writes: &[Wri
         }
         match probe(connection, chunk).await {
             Ok(()) => known += chunk.len(),
-            Err(Trouble::TooMany | Trouble::TooLarge(_)) if chunk.len() > 1 => {
+            Err(CallError::TooMany | CallError::TooLarge(_)) if chunk.len() > 1 => {
                 size.0.store(chunk.len() / 2, Ordering::Relaxed);
             }
-            Err(Trouble::TooMany | Trouble::TooLarge(_) | Trouble::Denied) => {
+            Err(CallError::TooMany | CallError::TooLarge(_) | CallError::Denied) => {
                 return refused_alone(connection, writes).await;
             }
-            Err(trouble) => return Err(trouble),
+            Err(error) => return Err(error),
         }
     }
     Ok(Vec::new())
 }
 
 /// Which of these etcd would not take, each alone.
-async fn refused_alone(connection: &Connection, writes: &[Write]) -> Result<Refused, Trouble> {
+async fn refused_alone(connection: &Connection, writes: &[Write]) -> Result<Refused, CallError> {
     let mut refused = Vec::new();
     for (at, write) in writes.iter().enumerate() {
         let reason = match probe(connection, std::slice::from_ref(write)).await {
             Ok(()) => continue,
-            Err(Trouble::Denied) => WriteError::Refused("etcd does not let this user write it".to_owned()),
-            Err(Trouble::TooMany | Trouble::TooLarge(_)) => {
+            Err(CallError::Denied) => WriteError::Refused("etcd does not let this user write it".to_owned()),
+            Err(CallError::TooMany | CallError::TooLarge(_)) => {
                 WriteError::Refused("it is larger than this etcd takes (1.5 MiB unless set otherwise)".to_owned())
             }
-            Err(trouble) => return Err(trouble),
+            Err(error) => return Err(error),
         };
         refused.push((at, reason));
     }
@@ -92,7 +92,7 @@ async fn refused_alone(connection: &Connection, writes: &[Write]) -> Result<Refu
 }
 
 /// Asks whether etcd would take these: a transaction whose condition never holds.
-async fn probe(connection: &Connection, writes: &[Write]) -> Result<(), Trouble> {
+async fn probe(connection: &Connection, writes: &[Write]) -> Result<(), CallError> {
     let mut txn = TxnRequest::default();
     for change in writes.iter().filter_map(Change::of) {
         change.add_to(&mut txn, None);
@@ -109,11 +109,11 @@ async fn probe(connection: &Connection, writes: &[Write]) -> Result<(), Trouble>
 }
 
 /// One transaction: all of it, or why not.
-async fn together(connection: &Connection, writes: &[Write]) -> Result<Result<Vec<Written>, Refused>, Trouble> {
+async fn together(connection: &Connection, writes: &[Write]) -> Result<Result<Vec<Written>, Refused>, CallError> {
     let all: Vec<&Write> = writes.iter().collect();
     let outcomes = match made(connection, &all, &mut false).await? {
-        Made::All(outcomes) => outcomes.into_iter().map(Some).collect(),
-        Made::Nothing(outcomes) => outcomes,
+        TransactionResult::All(outcomes) => outcomes.into_iter().map(Some).collect(),
+        TransactionResult::Nothing(outcomes) => outcomes,
     };
     if let Some(revision) = outcomes.iter().flatten().flatten().filter_map(|written| written.revision.number()).max() {
         // It was carried out, perhaps by a try whose answer was lost; what is different by now was changed since.

@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use tortie_store::{Op, Position, Revision, Stored, Unsupported, Write, WriteError, Written};
 
+use crate::call_error::CallError;
 use crate::connection::Connection;
 use crate::page::{number, stored};
 use crate::path;
-use crate::trouble::Trouble;
 use crate::wire::{Compare, DeleteRequest, PutRequest, RangeRequest, Request, RequestOp, Response, Target, TxnRequest};
 
 /// How many writes are made one by one.
@@ -36,7 +36,11 @@ impl Default for ChunkSize {
 type Outcome = Result<Written, WriteError>;
 
 /// Makes each change, in order, or says why not.
-pub(crate) async fn all(connection: &Connection, size: &ChunkSize, writes: &[Write]) -> Result<Vec<Outcome>, Trouble> {
+pub(crate) async fn all(
+    connection: &Connection,
+    size: &ChunkSize,
+    writes: &[Write],
+) -> Result<Vec<Outcome>, CallError> {
     let mut outcomes = Vec::with_capacity(writes.len());
     while outcomes.len() < writes.len() {
         let rest = &writes[outcomes.len()..];
@@ -47,14 +51,14 @@ pub(crate) async fn all(connection: &Connection, size: &ChunkSize, writes: &[Wri
         let chunk = &rest[..chunk_of(rest, size.0.load(Ordering::Relaxed))];
         match together(connection, chunk).await {
             Ok(some) => outcomes.extend(some),
-            Err(Trouble::TooMany) if chunk.len() > 1 => size.0.store(chunk.len() / 2, Ordering::Relaxed),
+            Err(CallError::TooMany) if chunk.len() > 1 => size.0.store(chunk.len() / 2, Ordering::Relaxed),
             // One of them, and each says for itself.
-            Err(Trouble::Denied | Trouble::TooLarge(_) | Trouble::TooMany) => {
+            Err(CallError::Denied | CallError::TooLarge(_) | CallError::TooMany) => {
                 for write in chunk {
                     outcomes.push(one(connection, write).await?);
                 }
             }
-            Err(trouble) => return Err(trouble),
+            Err(error) => return Err(error),
         }
     }
     Ok(outcomes)
@@ -83,20 +87,20 @@ fn size_of(write: &Write) -> usize {
 }
 
 /// One change.
-async fn one(connection: &Connection, write: &Write) -> Result<Outcome, Trouble> {
+async fn one(connection: &Connection, write: &Write) -> Result<Outcome, CallError> {
     match made(connection, &[write], &mut false).await {
-        Ok(Made::All(mut outcomes)) => Ok(outcomes.remove(0)),
-        Ok(Made::Nothing(mut outcomes)) => outcomes.remove(0).ok_or_else(|| remade(write)),
-        Err(Trouble::Denied) => Ok(Err(WriteError::Refused("etcd does not let this user write it".to_owned()))),
-        Err(Trouble::TooLarge(_)) => {
+        Ok(TransactionResult::All(mut outcomes)) => Ok(outcomes.remove(0)),
+        Ok(TransactionResult::Nothing(mut outcomes)) => outcomes.remove(0).ok_or_else(|| remade(write)),
+        Err(CallError::Denied) => Ok(Err(WriteError::Refused("etcd does not let this user write it".to_owned()))),
+        Err(CallError::TooLarge(_)) => {
             Ok(Err(WriteError::Refused("it is larger than this etcd takes (1.5 MiB unless set otherwise)".to_owned())))
         }
-        Err(trouble) => Err(trouble),
+        Err(error) => Err(error),
     }
 }
 
 /// A chunk: all that can be made of it, at once.
-async fn together(connection: &Connection, writes: &[Write]) -> Result<Vec<Outcome>, Trouble> {
+async fn together(connection: &Connection, writes: &[Write]) -> Result<Vec<Outcome>, CallError> {
     let mut outcomes: Vec<Option<Outcome>> = writes.iter().map(|_| None).collect();
     let mut maybe_done = false;
     loop {
@@ -106,8 +110,8 @@ async fn together(connection: &Connection, writes: &[Write]) -> Result<Vec<Outco
         }
         let now: Vec<&Write> = open.iter().map(|at| &writes[*at]).collect();
         let some: Vec<Option<Outcome>> = match made(connection, &now, &mut maybe_done).await? {
-            Made::All(outcomes) => outcomes.into_iter().map(Some).collect(),
-            Made::Nothing(outcomes) => outcomes,
+            TransactionResult::All(outcomes) => outcomes.into_iter().map(Some).collect(),
+            TransactionResult::Nothing(outcomes) => outcomes,
         };
         if some.iter().all(Option::is_none) {
             return Err(remade(now[0]));
@@ -118,8 +122,8 @@ async fn together(connection: &Connection, writes: &[Write]) -> Result<Vec<Outco
     }
 }
 
-/// What came of some changes that are made at once or not at all.
-pub(crate) enum Made {
+/// The result of a transaction.
+pub(crate) enum TransactionResult {
     /// Either every change was made, or the remaining failures are permanent.
     All(Vec<Outcome>),
     /// None was made. The outcome of those that prevented it.
@@ -127,11 +131,15 @@ pub(crate) enum Made {
 }
 
 /// Makes changes in one transaction. `maybe_done` says that an earlier try may have been carried out.
-pub(crate) async fn made(connection: &Connection, writes: &[&Write], maybe_done: &mut bool) -> Result<Made, Trouble> {
+pub(crate) async fn made(
+    connection: &Connection,
+    writes: &[&Write],
+    maybe_done: &mut bool,
+) -> Result<TransactionResult, CallError> {
     let changes: Vec<Option<Change>> = writes.iter().map(|write| Change::of(write)).collect();
     if let Some(at) = changes.iter().position(Option::is_none) {
         let outcomes = (0..writes.len()).map(|n| (n == at).then(|| unwritable(writes[at]))).collect();
-        return Ok(Made::Nothing(outcomes));
+        return Ok(TransactionResult::Nothing(outcomes));
     }
     let seen = connection.seen();
     let before = *maybe_done;
@@ -158,13 +166,13 @@ pub(crate) async fn made(connection: &Connection, writes: &[&Write], maybe_done:
         kv.as_ref().and_then(stored)
     });
     if answer.succeeded {
-        return Ok(Made::All(found.map(|previous| Ok(written(number(revision), previous))).collect()));
+        return Ok(TransactionResult::All(found.map(|previous| Ok(written(number(revision), previous))).collect()));
     }
     let mut outcomes = Vec::with_capacity(writes.len());
     for (write, found) in writes.iter().zip(found) {
         outcomes.push(refusal(connection, write, found, number(revision), maybe).await?);
     }
-    Ok(Made::Nothing(outcomes))
+    Ok(TransactionResult::Nothing(outcomes))
 }
 
 /// Why a change could not be made to the object as it is now; none if it could.
@@ -174,7 +182,7 @@ async fn refusal(
     found: Option<Stored>,
     revision: u64,
     maybe_done: bool,
-) -> Result<Option<Outcome>, Trouble> {
+) -> Result<Option<Outcome>, CallError> {
     let refused = write.op.check(found.as_ref()).err();
     // It may be because an earlier try, whose answer was lost, was carried out.
     Ok(match (&write.op, found) {
@@ -217,8 +225,8 @@ fn unwritable(write: &Write) -> Outcome {
 }
 
 /// A deleted object exists again.
-pub(crate) fn remade(write: &Write) -> Trouble {
-    Trouble::Fatal(format!(
+pub(crate) fn remade(write: &Write) -> CallError {
+    CallError::Fatal(format!(
         "the connection was lost while {} was being deleted, and somebody has made it anew since; look whether that is \
          wanted",
         write.key
@@ -226,7 +234,7 @@ pub(crate) fn remade(write: &Write) -> Trouble {
 }
 
 /// The object as it was at a revision; none if that is compacted.
-async fn at(connection: &Connection, write: &Write, revision: &Revision) -> Result<Option<Stored>, Trouble> {
+async fn at(connection: &Connection, write: &Write, revision: &Revision) -> Result<Option<Stored>, CallError> {
     let (Some(path), Some(revision)) = (path::of(&write.key), wire_number(revision)) else { return Ok(None) };
     let request = RangeRequest { key: path.into(), revision, ..RangeRequest::default() };
     let answer = connection
@@ -237,8 +245,8 @@ async fn at(connection: &Connection, write: &Write, revision: &Revision) -> Resu
         .await;
     match answer {
         Ok(answer) => Ok(answer.kvs.first().and_then(stored)),
-        Err(Trouble::Compacted) => Ok(None),
-        Err(trouble) => Err(trouble),
+        Err(CallError::Compacted) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

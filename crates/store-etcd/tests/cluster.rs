@@ -15,15 +15,15 @@ use tortie_store::{Event, Op, Revision, Selection, Store, Write};
 use tortie_store_etcd::EtcdStore;
 
 /// One cluster for many claims: each claim begins with an etcd that is new to it. That takes a new cluster.
-struct Three(Cluster);
+struct SharedCluster(Cluster);
 
-impl Three {
+impl SharedCluster {
     fn new() -> Self {
         Self(Cluster::start(3))
     }
 }
 
-impl Subject for Three {
+impl Subject for SharedCluster {
     fn store(&self) -> Arc<dyn Store> {
         self.0.store()
     }
@@ -34,7 +34,7 @@ impl Subject for Three {
     }
 }
 
-tortie_store::conformance!(Three::new);
+tortie_store::conformance!(SharedCluster::new);
 
 fn tier(name: &str) -> Key {
     Key::cluster(Kind::Tier, name)

@@ -3,9 +3,9 @@
 //! All requests of a handle share one connection, watches included. One that is lost is made again by the next
 //! request, with keys, certificates and tokens as they are then. A server that does not answer pings is left.
 
+mod call_error;
 mod tls;
 mod token;
-mod trouble;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use self::token::Tokens;
 use crate::settings::Settings;
 
-pub(crate) use trouble::{Status, Trouble};
+pub(crate) use call_error::{CallError, Status};
 
 /// How long a server may take to take a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -93,43 +93,43 @@ impl Client {
 
     /// The body of a successful answer. While the server cannot be reached or asks for patience, a call that can be made
     /// twice is made again until patience ends; any other only if it was refused for that reason.
-    pub(crate) async fn call(&self, call: &Call) -> Result<Bytes, Trouble> {
+    pub(crate) async fn call(&self, call: &Call) -> Result<Bytes, CallError> {
         let deadline = Instant::now() + self.settings.patience;
-        let mut pause = Pause::new();
+        let mut pause = Backoff::new();
         loop {
-            let trouble = match self.once(call).await {
+            let call_error = match self.once(call).await {
                 Ok(body) => return Ok(body),
-                Err(trouble) => trouble,
+                Err(call_error) => call_error,
             };
-            let wait = match &trouble {
-                Trouble::Busy(wait, _) => pause.at_least(*wait),
-                Trouble::Away(_) if call.is_safe() => pause.next(),
-                _ => return Err(trouble),
+            let wait = match &call_error {
+                CallError::Busy(wait, _) => pause.at_least(*wait),
+                CallError::Away(_) if call.is_safe() => pause.next(),
+                _ => return Err(call_error),
             };
             if Instant::now() + wait >= deadline {
-                return Err(trouble);
+                return Err(call_error);
             }
             tokio::time::sleep(wait).await;
         }
     }
 
     /// The same; none where the server does not have what is asked for.
-    pub(crate) async fn find(&self, call: &Call) -> Result<Option<Bytes>, Trouble> {
+    pub(crate) async fn find(&self, call: &Call) -> Result<Option<Bytes>, CallError> {
         match self.call(call).await {
             Ok(body) => Ok(Some(body)),
-            Err(trouble) if trouble.code() == Some(404) => Ok(None),
-            Err(trouble) => Err(trouble),
+            Err(call_error) if call_error.code() == Some(404) => Ok(None),
+            Err(call_error) => Err(call_error),
         }
     }
 
-    async fn once(&self, call: &Call) -> Result<Bytes, Trouble> {
+    async fn once(&self, call: &Call) -> Result<Bytes, CallError> {
         let answer = self.open(call).await?;
-        let body = answer.into_body().collect().await.map_err(|error| Trouble::Away(away(&error)))?;
+        let body = answer.into_body().collect().await.map_err(|error| CallError::Away(away(&error)))?;
         Ok(body.to_bytes())
     }
 
     /// A successful answer, whose body is still on its way. It is not asked for again.
-    pub(crate) async fn open(&self, call: &Call) -> Result<Response<Incoming>, Trouble> {
+    pub(crate) async fn open(&self, call: &Call) -> Result<Response<Incoming>, CallError> {
         let answer = self.send(call).await?;
         let answer = if answer.status() == 401 && self.tokens.refused() { self.send(call).await? } else { answer };
         if answer.status().is_success() {
@@ -138,10 +138,10 @@ impl Client {
         let code = answer.status().as_u16();
         let after = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let body = answer.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-        Err(Trouble::of(code, after, &body))
+        Err(CallError::of(code, after, &body))
     }
 
-    async fn send(&self, call: &Call) -> Result<Response<Incoming>, Trouble> {
+    async fn send(&self, call: &Call) -> Result<Response<Incoming>, CallError> {
         let mut request = self.request(call)?;
         let sending = async {
             match self.connection().await? {
@@ -156,16 +156,16 @@ impl Client {
             }
         };
         match tokio::time::timeout(ANSWER, sending).await {
-            Ok(answer) => answer.map_err(Trouble::Away),
+            Ok(answer) => answer.map_err(CallError::Away),
             Err(_) => {
                 // Whoever comes next tries another connection.
                 *self.live.lock().await = None;
-                Err(Trouble::Away(format!("no answer within {} s", ANSWER.as_secs())))
+                Err(CallError::Away(format!("no answer within {} s", ANSWER.as_secs())))
             }
         }
     }
 
-    fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, Trouble> {
+    fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, CallError> {
         let base = self.uri.path().trim_end_matches('/');
         let authority = self.uri.authority().map(ToString::to_string).unwrap_or_default();
         let scheme = self.uri.scheme_str().unwrap_or("https");
@@ -176,10 +176,10 @@ impl Client {
             .header(header::HOST, authority)
             .header(header::ACCEPT, "application/json")
             .header(header::USER_AGENT, AGENT);
-        if let Some(token) = self.tokens.current().map_err(Trouble::Settings)? {
+        if let Some(token) = self.tokens.current().map_err(CallError::Settings)? {
             let value = HeaderValue::from_str(&format!("Bearer {token}"));
             let mut value =
-                value.map_err(|_| Trouble::Settings("the token has letters that no token has".to_owned()))?;
+                value.map_err(|_| CallError::Settings("the token has letters that no token has".to_owned()))?;
             value.set_sensitive(true);
             request = request.header(header::AUTHORIZATION, value);
         }
@@ -190,7 +190,7 @@ impl Client {
             }
             None => Bytes::new(),
         };
-        request.body(Full::new(body)).map_err(|error| Trouble::Settings(error.to_string()))
+        request.body(Full::new(body)).map_err(|error| CallError::Settings(error.to_string()))
     }
 
     /// The connection that is there, or a new one.
@@ -269,14 +269,14 @@ pub(crate) fn away(error: &dyn std::error::Error) -> String {
 }
 
 /// Ever longer pauses, of random length, so that many who lost the same server do not come back at once.
-pub(crate) struct Pause(Duration);
+pub(crate) struct Backoff(Duration);
 
 /// The first pause.
 const FIRST: Duration = Duration::from_millis(100);
 /// The longest.
 const LONGEST: Duration = Duration::from_secs(10);
 
-impl Pause {
+impl Backoff {
     pub(crate) fn new() -> Self {
         Self(FIRST)
     }

@@ -37,6 +37,6 @@ mod unchanged;
 mod watch;
 mod write;
 
-pub use settings::{Credentials, Given, Pem, Program, Settings, SettingsError};
+pub use settings::{Credentials, Pem, Program, RawSettings, Settings, SettingsError};
 pub use store::KubeStore;
 pub use watch::KubeWatch;

@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tortie_store::{Position, Revision, Selection, Stored};
 
-use crate::client::{Call, Trouble};
+use crate::client::{Call, CallError};
 use crate::item::{Decoder, Item, Page};
 use crate::meta::version_in;
 use crate::runtime::{runtime, wait_for};
@@ -19,7 +19,7 @@ pub(crate) fn pages(
     shared: &Shared,
     selection: &Selection,
     page: &mut dyn FnMut(Vec<Stored>),
-) -> Result<Position, Trouble> {
+) -> Result<Position, CallError> {
     let decoder = wait_for(shared.decoder(selection.purpose.clone()))?;
     let sources = Source::of(selection, decoder.group);
     let (sender, mut pages) = mpsc::channel(4);
@@ -30,7 +30,7 @@ pub(crate) fn pages(
         tasks.spawn_on(
             async move {
                 let version = one_source(&shared, &decoder, source, namespace.as_deref(), &sender).await?;
-                Ok::<_, Trouble>((source, version))
+                Ok::<_, CallError>((source, version))
             },
             runtime().handle(),
         );
@@ -41,7 +41,7 @@ pub(crate) fn pages(
     }
     let mut parts = Vec::new();
     while let Some(ended) = wait_for(tasks.join_next()) {
-        let ended = ended.map_err(|error| Trouble::Away(error.to_string()))?;
+        let ended = ended.map_err(|error| CallError::Away(error.to_string()))?;
         let (source, version) = ended?;
         parts.push((source.name(), version));
     }
@@ -55,7 +55,7 @@ pub(crate) async fn one_source(
     source: Source,
     namespace: Option<&str>,
     pages: &mpsc::Sender<Vec<Stored>>,
-) -> Result<Revision, Trouble> {
+) -> Result<Revision, CallError> {
     let path = source.path(decoder.group, namespace);
     let listing = decoder.conversion_warnings.begin_listing();
     let mut next = String::new();
@@ -65,9 +65,9 @@ pub(crate) async fn one_source(
             call.push_str(&format!("&continue={next}"));
         }
         let Some(body) = shared.client().find(&Call::get(call)).await? else { return Ok(Revision::default()) };
-        let Page { items, version, next: more } = decoder.page(source, &body).map_err(Trouble::Away)?;
+        let Page { items, version, next: more } = decoder.page(source, &body).map_err(CallError::Away)?;
         if !items.is_empty() && pages.send(items).await.is_err() {
-            return Err(Trouble::Away("nobody wants the rest of the list".to_owned()));
+            return Err(CallError::Away("nobody wants the rest of the list".to_owned()));
         }
         if more.is_empty() {
             // Profiles have two sources, and no warnings.
@@ -81,14 +81,14 @@ pub(crate) async fn one_source(
 }
 
 /// The version that a resource is at now.
-pub(crate) async fn version(shared: &Shared, decoder: &Decoder, source: Source) -> Result<Revision, Trouble> {
+pub(crate) async fn version(shared: &Shared, decoder: &Decoder, source: Source) -> Result<Revision, CallError> {
     let call = Call::get(format!("{}?limit=1", source.path(decoder.group, None)));
     let Some(body) = shared.client().find(&call).await? else { return Ok(Revision::default()) };
-    version_in(&body).map_err(|error| Trouble::Away(error.to_string()))
+    version_in(&body).map_err(|error| CallError::Away(error.to_string()))
 }
 
 /// The versions that all resources are at now.
-pub(crate) async fn versions(shared: &Shared, decoder: &Decoder) -> Result<Position, Trouble> {
+pub(crate) async fn versions(shared: &Shared, decoder: &Decoder) -> Result<Position, CallError> {
     let mut tasks = JoinSet::new();
     for source in Source::of(&Selection::default(), decoder.group) {
         let (shared, decoder) = (shared.clone(), decoder.clone());
@@ -97,17 +97,21 @@ pub(crate) async fn versions(shared: &Shared, decoder: &Decoder) -> Result<Posit
     }
     let mut parts = Vec::new();
     while let Some(ended) = tasks.join_next().await {
-        parts.push(ended.map_err(|error| Trouble::Away(error.to_string()))??);
+        parts.push(ended.map_err(|error| CallError::Away(error.to_string()))??);
     }
     Ok(Position::of_parts(parts))
 }
 
 /// One object as it is now.
-pub(crate) async fn get(shared: &Shared, decoder: &Decoder, key: &tortie_api::Key) -> Result<Option<Stored>, Trouble> {
+pub(crate) async fn get(
+    shared: &Shared,
+    decoder: &Decoder,
+    key: &tortie_api::Key,
+) -> Result<Option<Stored>, CallError> {
     let Some((source, namespace, name)) = source::place(key) else { return Ok(None) };
     let call = Call::get(source.path_of(decoder.group, &namespace, &name));
     let Some(body) = shared.client().find(&call).await? else { return Ok(None) };
-    match decoder.object(source, &body).map_err(Trouble::Away)? {
+    match decoder.object(source, &body).map_err(CallError::Away)? {
         // A workload endpoint's name also says on which node it is.
         Item::Object(stored) if stored.key == *key => Ok(Some(stored)),
         _ => Ok(None),

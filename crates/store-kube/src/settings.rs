@@ -8,7 +8,7 @@ use crate::kubeconfig;
 
 /// The settings as they stand in the environment and in files, under Calico's names. Empty means not given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Given {
+pub struct RawSettings {
     /// `kubeconfig`: a list of files separated by colons.
     pub kubeconfig: String,
     /// `kubeconfigInline`, which is stronger.
@@ -142,7 +142,7 @@ impl Settings {
     }
 
     /// What is meant by these settings; `env` is the environment, for where a pod finds its cluster.
-    pub fn new(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+    pub fn new(given: &RawSettings, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut settings = base(given, env)?;
         if !given.endpoint.is_empty() {
             settings.server.clone_from(&given.endpoint);
@@ -179,7 +179,7 @@ impl Settings {
 }
 
 /// The kubeconfig that is given, else `~/.kube/config`, else the cluster that this is a pod of.
-fn base(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
+fn base(given: &RawSettings, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
     if !given.kubeconfig_inline.is_empty() {
         return kubeconfig::read_inline(&given.kubeconfig_inline, &given.context);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 use tortie_store::{Purpose, StoreError};
 
-use crate::client::{Call, Client, Trouble};
+use crate::client::{Call, CallError, Client};
 use crate::conversion_warnings::ConversionWarnings;
 use crate::custom::Group;
 use crate::item::Decoder;
@@ -31,7 +31,7 @@ impl Shared {
     }
 
     /// The group of custom resources: as set, else as the server's groups say, asked for once.
-    async fn group(&self) -> Result<Group, Trouble> {
+    async fn group(&self) -> Result<Group, CallError> {
         let group = self.0.group.get_or_try_init(|| async {
             let body = self.client().call(&Call::get("/apis")).await?;
             let list: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -47,7 +47,7 @@ impl Shared {
     }
 
     /// How objects are read for this purpose.
-    pub(crate) async fn decoder(&self, purpose: Purpose) -> Result<Decoder, Trouble> {
+    pub(crate) async fn decoder(&self, purpose: Purpose) -> Result<Decoder, CallError> {
         let settings = self.client().settings();
         Ok(Decoder {
             group: self.group().await?,
@@ -59,11 +59,11 @@ impl Shared {
     }
 
     /// The error that says where and why.
-    pub(crate) fn failed(&self, trouble: &Trouble) -> StoreError {
+    pub(crate) fn failed(&self, call_error: &CallError) -> StoreError {
         let server = &self.client().settings().server;
-        StoreError::Failed(match trouble {
-            Trouble::Refused(_) => format!("the API server at {server} refuses: {}", trouble.text()),
-            _ => format!("the API server at {server} cannot be used: {}", trouble.text()),
+        StoreError::Failed(match call_error {
+            CallError::Refused(_) => format!("the API server at {server} refuses: {}", call_error.text()),
+            _ => format!("the API server at {server} cannot be used: {}", call_error.text()),
         })
     }
 }

@@ -6,7 +6,7 @@ use tortie_store::{
     WriteError, Written, list_by_pages,
 };
 
-use crate::client::{Client, Trouble};
+use crate::client::{CallError, Client};
 use crate::list;
 use crate::runtime::wait_for;
 use crate::settings::{Settings, SettingsError};
@@ -29,8 +29,8 @@ impl KubeStore {
         Ok(Self { shared: Shared::new(Client::new(settings).map_err(SettingsError)?) })
     }
 
-    fn failed(&self, trouble: &Trouble) -> StoreError {
-        self.shared.failed(trouble)
+    fn failed(&self, error: &CallError) -> StoreError {
+        self.shared.failed(error)
     }
 }
 
@@ -56,7 +56,7 @@ impl Store for KubeStore {
             let decoder = self.shared.decoder(Purpose::Anything).await?;
             list::get(&self.shared, &decoder, key).await
         };
-        wait_for(get).map_err(|trouble| self.failed(&trouble))
+        wait_for(get).map_err(|error| self.failed(&error))
     }
 
     fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
@@ -64,9 +64,9 @@ impl Store for KubeStore {
     }
 
     fn list_pages(&self, selection: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Position, StoreError> {
-        list::pages(&self.shared, selection, page).map_err(|trouble| match trouble {
-            Trouble::Expired => StoreError::Compacted { from: Position::START, kept: Position::START },
-            trouble => self.failed(&trouble),
+        list::pages(&self.shared, selection, page).map_err(|error| match error {
+            CallError::Expired => StoreError::Compacted { from: Position::START, kept: Position::START },
+            error => self.failed(&error),
         })
     }
 
@@ -75,7 +75,7 @@ impl Store for KubeStore {
             let decoder = self.shared.decoder(Purpose::Anything).await?;
             list::versions(&self.shared, &decoder).await
         };
-        wait_for(all).map_err(|trouble: Trouble| self.failed(&trouble))
+        wait_for(all).map_err(|error: CallError| self.failed(&error))
     }
 
     fn is_unchanged_between(&self, after: &Position, until: &Position) -> Result<bool, StoreError> {
@@ -86,7 +86,7 @@ impl Store for KubeStore {
             let decoder = self.shared.decoder(Purpose::Anything).await?;
             unchanged::between(&self.shared, &decoder, after, until).await
         };
-        wait_for(unchanged).map_err(|trouble: Trouble| self.failed(&trouble))
+        wait_for(unchanged).map_err(|error: CallError| self.failed(&error))
     }
 
     fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
@@ -98,7 +98,7 @@ impl Store for KubeStore {
             }
             Ok(answers)
         };
-        wait_for(all).map_err(|trouble: Trouble| self.failed(&trouble))
+        wait_for(all).map_err(|error: CallError| self.failed(&error))
     }
 
     fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tortie_store::{Event, Revision};
 
-use crate::client::{Call, Pause, Status, Trouble, away};
+use crate::client::{Backoff, Call, CallError, Status, away};
 use crate::item::{Decoder, Item};
 use crate::list;
 use crate::meta::version_in;
@@ -32,7 +32,7 @@ pub(crate) struct Stream {
     pub(crate) position: Revision,
     pub(crate) epoch: u64,
     pub(crate) reports: mpsc::Sender<Report>,
-    pub(crate) lost: Arc<Mutex<HashMap<Source, (Instant, Trouble)>>>,
+    pub(crate) lost: Arc<Mutex<HashMap<Source, (Instant, CallError)>>>,
 }
 
 /// What a stream tells.
@@ -61,30 +61,30 @@ enum End {
 impl Stream {
     /// Runs until nobody reads, or the position is no longer kept.
     pub(crate) async fn run(mut self) {
-        let mut pause = Pause::new();
+        let mut pause = Backoff::new();
         loop {
-            let trouble = match self.once(&mut pause).await {
+            let call_error = match self.once(&mut pause).await {
                 Ok(End::Over) => continue,
                 Ok(End::Unread) => return,
-                Err(trouble) => trouble,
+                Err(call_error) => call_error,
             };
-            let wait = match &trouble {
-                Trouble::Expired => {
+            let wait = match &call_error {
+                CallError::Expired => {
                     let _ = self.report(Content::Expired).await;
                     return;
                 }
                 // Its definition is gone or not there yet: nothing to watch is no trouble.
-                Trouble::Refused(status) if status.code == 404 => {
+                CallError::Refused(status) if status.code == 404 => {
                     self.position = Revision::default();
                     self.found();
                     ABSENT.mul_f64(0.5) + pause.at_least(ABSENT.mul_f64(0.5))
                 }
-                Trouble::Busy(wait, _) => pause.at_least(*wait),
+                CallError::Busy(wait, _) => pause.at_least(*wait),
                 _ => pause.next(),
             };
-            let is_away = matches!(trouble, Trouble::Away(_));
-            if trouble.code() != Some(404) {
-                self.lose(trouble);
+            let is_away = matches!(call_error, CallError::Away(_));
+            if call_error.code() != Some(404) {
+                self.lose(call_error);
             }
             if is_away {
                 self.shared.client().wait(wait).await;
@@ -94,7 +94,7 @@ impl Stream {
         }
     }
 
-    async fn once(&mut self, pause: &mut Pause) -> Result<End, Trouble> {
+    async fn once(&mut self, pause: &mut Backoff) -> Result<End, CallError> {
         if self.position == Revision::default() && !self.appear().await? {
             return Ok(End::Unread);
         }
@@ -106,12 +106,12 @@ impl Stream {
         ));
         let answer = self.shared.client().open(&call).await?;
         self.found();
-        *pause = Pause::new();
+        *pause = Backoff::new();
         self.read(answer.into_body()).await
     }
 
     /// A resource that was not there when the watch began: once it is, all its objects are new. False when nobody reads.
-    async fn appear(&mut self) -> Result<bool, Trouble> {
+    async fn appear(&mut self) -> Result<bool, CallError> {
         let (sender, mut pages) = mpsc::channel(4);
         let collecting = tokio::spawn(async move {
             let mut all = Vec::new();
@@ -124,22 +124,22 @@ impl Stream {
             list::one_source(&self.shared, &self.decoder, self.source, self.namespace.as_deref(), &sender).await?;
         drop(sender);
         if version == Revision::default() {
-            return Err(Trouble::of(404, None, b""));
+            return Err(CallError::of(404, None, b""));
         }
-        let objects = collecting.await.map_err(|error| Trouble::Away(error.to_string()))?;
+        let objects = collecting.await.map_err(|error| CallError::Away(error.to_string()))?;
         let mut events: Vec<_> = objects.into_iter().map(|it| (Revision::default(), Some(Event::Put(it)))).collect();
         events.push((version.clone(), None));
         self.position = version;
         Ok(self.report(Content::Events(events)).await)
     }
 
-    async fn read(&mut self, mut body: Incoming) -> Result<End, Trouble> {
+    async fn read(&mut self, mut body: Incoming) -> Result<End, CallError> {
         let mut buffer = BytesMut::new();
         loop {
             let frame = match body.frame().await {
                 None => return Ok(End::Over),
                 Some(Ok(frame)) => frame,
-                Some(Err(error)) => return Err(Trouble::Away(away(&error))),
+                Some(Err(error)) => return Err(CallError::Away(away(&error))),
             };
             let Ok(data) = frame.into_data() else { continue };
             buffer.extend_from_slice(&data);
@@ -153,11 +153,11 @@ impl Stream {
                 searched = 0;
                 match line {
                     Ok(event) => events.extend(event),
-                    Err(trouble) => {
+                    Err(call_error) => {
                         if !events.is_empty() && !self.report(Content::Events(events)).await {
                             return Ok(End::Unread);
                         }
-                        return Err(trouble);
+                        return Err(call_error);
                     }
                 }
             }
@@ -168,16 +168,16 @@ impl Stream {
     }
 
     /// What one line says.
-    fn line(&mut self, line: &[u8]) -> Result<Option<(Revision, Option<Event>)>, Trouble> {
+    fn line(&mut self, line: &[u8]) -> Result<Option<(Revision, Option<Event>)>, CallError> {
         if line.is_empty() {
             return Ok(None);
         }
-        let wrong = |error: String| Trouble::Away(format!("{}: {error}", self.source.name()));
+        let wrong = |error: String| CallError::Away(format!("{}: {error}", self.source.name()));
         let (kind, object) = cut(line).ok_or_else(|| wrong("a line of the watch cannot be read".to_owned()))?;
         if kind == "ERROR" {
             let status = Status::of(None, object);
             return Err(if status.code == 410 || status.reason == "Expired" {
-                Trouble::Expired
+                CallError::Expired
             } else {
                 wrong(status.message)
             });
@@ -209,10 +209,10 @@ impl Stream {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.source);
     }
 
-    fn lose(&self, trouble: Trouble) {
+    fn lose(&self, call_error: CallError) {
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         let since = lost.get(&self.source).map_or_else(Instant::now, |(since, _)| *since);
-        lost.insert(self.source, (since, trouble));
+        lost.insert(self.source, (since, call_error));
     }
 }
 

@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use tokio::task::JoinSet;
 use tortie_store::{Position, Revision, Selection};
 
-use crate::client::{Call, Trouble};
+use crate::client::{Call, CallError};
 use crate::item::Decoder;
 use crate::runtime::runtime;
 use crate::shared::Shared;
@@ -20,7 +20,7 @@ pub(crate) async fn between(
     decoder: &Decoder,
     after: &Position,
     until: &Position,
-) -> Result<bool, Trouble> {
+) -> Result<bool, CallError> {
     let mut tasks = JoinSet::new();
     for source in Source::of(&Selection::default(), decoder.group) {
         // Whoever watches for a purpose has no part of what it does not need.
@@ -36,23 +36,23 @@ pub(crate) async fn between(
         }
     }
     while let Some(unchanged) = tasks.join_next().await {
-        match unchanged.map_err(|error| Trouble::Away(error.to_string()))? {
+        match unchanged.map_err(|error| CallError::Away(error.to_string()))? {
             Ok(true) => {}
-            Ok(false) | Err(Trouble::Expired) => return Ok(false),
-            Err(trouble) => return Err(trouble),
+            Ok(false) | Err(CallError::Expired) => return Ok(false),
+            Err(call_error) => return Err(call_error),
         }
     }
     Ok(true)
 }
 
-async fn one(shared: &Shared, path: &str, after: &Revision) -> Result<bool, Trouble> {
+async fn one(shared: &Shared, path: &str, after: &Revision) -> Result<bool, CallError> {
     // A list of now is answered when what the server tells watches is as new, and now is not before the second position.
     shared.client().call(&Call::get(format!("{path}?limit=1"))).await?;
     // What happened since then comes first, and the server ends the watch after a second.
     let watch = Call::get(format!("{path}?watch=1&resourceVersion={after}&timeoutSeconds=1"));
     let mut body = shared.client().open(&watch).await?.into_body();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Trouble::Away(error.to_string()))?;
+        let frame = frame.map_err(|error| CallError::Away(error.to_string()))?;
         if frame.data_ref().is_some_and(|data| !data.is_empty()) {
             return Ok(false);
         }

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tortie_api::Kind;
 use tortie_store::{Event, Position, Revision, Selection, StoreError, Watch};
 
-use crate::client::Trouble;
+use crate::client::CallError;
 use crate::item::Decoder;
 use crate::runtime::{runtime, wait_for};
 use crate::shared::Shared;
@@ -36,7 +36,7 @@ pub struct KubeWatch {
     pending: VecDeque<(Source, Revision, Option<Event>)>,
     position: Position,
     /// Since when which stream is lost, and why.
-    lost: Arc<Mutex<HashMap<Source, (Instant, Trouble)>>>,
+    lost: Arc<Mutex<HashMap<Source, (Instant, CallError)>>>,
 }
 
 /// A stream, and how often it was begun: what an earlier one still says does not count.
@@ -48,7 +48,8 @@ struct Running {
 
 impl KubeWatch {
     pub(crate) fn start(shared: Shared, selection: &Selection, from: &Position) -> Result<Self, StoreError> {
-        let decoder = wait_for(shared.decoder(selection.purpose.clone())).map_err(|trouble| shared.failed(&trouble))?;
+        let decoder =
+            wait_for(shared.decoder(selection.purpose.clone())).map_err(|call_error| shared.failed(&call_error))?;
         let sources = Source::of(selection, decoder.group);
         if sources.iter().any(|source| from.part(source.name()).is_none()) {
             return Err(StoreError::Compacted { from: from.clone(), kept: from.clone() });
@@ -130,8 +131,8 @@ impl KubeWatch {
     /// Why a stream has been lost for so long that it is worth telling.
     fn long_lost(&self) -> Option<StoreError> {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, trouble) = lost.values().find(|(since, _)| since.elapsed() > GRACE)?;
-        Some(self.shared.failed(trouble))
+        let (_, call_error) = lost.values().find(|(since, _)| since.elapsed() > GRACE)?;
+        Some(self.shared.failed(call_error))
     }
 }
 

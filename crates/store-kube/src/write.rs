@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use tortie_api::Kind;
 use tortie_store::{Op, Operation, Position, Unsupported, Write, WriteError, Written};
 
-use crate::client::{Call, Trouble};
+use crate::client::{Call, CallError};
 use crate::convert::pod::{POD_IP, POD_IPS};
 use crate::custom;
 use crate::item::{Decoder, Item};
@@ -16,7 +16,7 @@ use crate::shared::Shared;
 use crate::source::{self, Source};
 
 /// What a write may fail with: a refusal of this one, or trouble with all.
-type Outcome = Result<Result<Written, WriteError>, Trouble>;
+type Outcome = Result<Result<Written, WriteError>, CallError>;
 
 const JSON: &str = "application/json";
 const MERGE: &str = "application/merge-patch+json";
@@ -72,7 +72,7 @@ pub(crate) async fn one(shared: &Shared, decoder: &Decoder, write: &Write) -> Ou
     };
     let answer = match shared.client().call(&call).await {
         Ok(answer) => answer,
-        Err(trouble) => return refused(shared, decoder, write, trouble).await,
+        Err(call_error) => return refused(shared, decoder, write, call_error).await,
     };
     let revision = match &write.op {
         // The answer need not have the version of the deletion; this one is not before it.
@@ -91,19 +91,19 @@ fn bytes(json: &Json) -> Bytes {
 }
 
 /// What the server's refusal means for this write.
-async fn refused(shared: &Shared, decoder: &Decoder, write: &Write, trouble: Trouble) -> Outcome {
-    let Trouble::Refused(status) = &trouble else {
-        if let Trouble::Busy(..) | Trouble::Settings(_) = trouble {
-            return Err(trouble);
+async fn refused(shared: &Shared, decoder: &Decoder, write: &Write, call_error: CallError) -> Outcome {
+    let CallError::Refused(status) = &call_error else {
+        if let CallError::Busy(..) | CallError::Settings(_) = call_error {
+            return Err(call_error);
         }
-        let text = format!("it is not known whether {} was written: {}", write.key, trouble.text());
-        return Err(Trouble::Away(text));
+        let text = format!("it is not known whether {} was written: {}", write.key, call_error.text());
+        return Err(CallError::Away(text));
     };
     let now = || list::get(shared, decoder, &write.key);
     Ok(Err(match (status.code, &write.op) {
         (409, Op::Create(_)) if status.reason == "AlreadyExists" => match now().await? {
             Some(stored) => WriteError::Exists(stored),
-            None => WriteError::Refused(trouble.text()),
+            None => WriteError::Refused(call_error.text()),
         },
         (409, _) => match now().await? {
             Some(stored) => WriteError::Conflict(stored),
@@ -118,7 +118,7 @@ async fn refused(shared: &Shared, decoder: &Decoder, write: &Write, trouble: Tro
             decoder.group.api_version()
         )),
         (404, _) => WriteError::Missing,
-        _ => WriteError::Refused(trouble.text()),
+        _ => WriteError::Refused(call_error.text()),
     }))
 }
 

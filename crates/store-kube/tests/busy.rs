@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tortie_api::{Key, Kind};
 use tortie_store::{Selection, Store, Write};
 use tortie_store_kube::custom::Group;
-use tortie_store_kube::{Given, KubeStore, Settings};
+use tortie_store_kube::{KubeStore, RawSettings, Settings};
 
 /// What is answered: a code, how many seconds to wait, and a body.
 type Answer = (u16, Option<u64>, Value);
@@ -46,7 +46,7 @@ impl Server {
     }
 
     fn store(&self, patience: Duration) -> KubeStore {
-        let given = Given { endpoint: self.url.clone(), ..Given::default() };
+        let given = RawSettings { endpoint: self.url.clone(), ..RawSettings::default() };
         let settings = Settings::new(&given, &|_| None).unwrap();
         KubeStore::new(Settings { group: Some(Group::Native), patience, ..settings }).unwrap()
     }

@@ -10,7 +10,7 @@ use rusqlite::{MAIN_DB, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::faults::{self, Fault};
 use crate::header::{FileId, Registration};
-use crate::problem::Problem;
+use crate::sqlite_error::SqliteError;
 use crate::write::LARGEST;
 use crate::{filesystem, schema};
 
@@ -45,10 +45,10 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Opens the file at this path, which is neither relative nor a link, if it is a store of ours.
-    pub(crate) fn open(path: &Path, id: FileId, role: Role, busy: Duration) -> Result<Self, Problem> {
+    pub(crate) fn open(path: &Path, id: FileId, role: Role, busy: Duration) -> Result<Self, SqliteError> {
         filesystem::check(path, path)?;
         let registration = Registration::of_checked(path, id)?;
-        let failed = |error| Problem::of_sql(path, busy, &error);
+        let failed = |error| SqliteError::of_sql(path, busy, &error);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Self {
             sql: rusqlite::Connection::open_with_flags(path, flags).map_err(failed)?,
@@ -62,9 +62,9 @@ impl Connection {
         connection.set(role)
     }
 
-    fn set(mut self, role: Role) -> Result<Self, Problem> {
+    fn set(mut self, role: Role) -> Result<Self, SqliteError> {
         let (path, busy) = (self.path.clone(), self.busy);
-        let failed = |error| Problem::of_sql(&path, busy, &error);
+        let failed = |error| SqliteError::of_sql(&path, busy, &error);
         self.wait_when_busy().map_err(failed)?;
         let synchronous = if faults::is_on(Fault::SynchronousOff) { "OFF" } else { "FULL" };
         self.sql
@@ -79,7 +79,7 @@ impl Connection {
         }
         let settings = self.settings().map_err(failed)?;
         if !settings.are_safe() && !faults::is_on(Fault::SynchronousOff) {
-            return Err(Problem::Io {
+            return Err(SqliteError::Io {
                 path,
                 what: format!("SQLite does not take the settings it needs: {settings:?}"),
             });
@@ -136,12 +136,12 @@ impl Connection {
     }
 
     /// What SQLite said, with the path.
-    pub(crate) fn problem(&self, error: &rusqlite::Error) -> Problem {
-        Problem::of_sql(&self.path, self.busy, error)
+    pub(crate) fn problem(&self, error: &rusqlite::Error) -> SqliteError {
+        SqliteError::of_sql(&self.path, self.busy, error)
     }
 
     /// A number that changes when another connection has committed.
-    pub(crate) fn data_version(&self) -> Result<i64, Problem> {
+    pub(crate) fn data_version(&self) -> Result<i64, SqliteError> {
         self.sql
             .prepare_cached("PRAGMA data_version")
             .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
@@ -152,9 +152,9 @@ impl Connection {
     pub(crate) fn read<T>(
         &mut self,
         read: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, Problem> {
+    ) -> Result<T, SqliteError> {
         let (path, busy) = (self.path.clone(), self.busy);
-        let failed = |error| Problem::of_sql(&path, busy, &error);
+        let failed = |error| SqliteError::of_sql(&path, busy, &error);
         let transaction = self.sql.transaction().map_err(failed)?;
         check_version(&path, busy, &transaction)?;
         read(&transaction).map_err(failed)
@@ -164,11 +164,11 @@ impl Connection {
     pub(crate) fn write<T>(
         &mut self,
         write: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, Problem> {
+    ) -> Result<T, SqliteError> {
         let (path, busy) = (self.path.clone(), self.busy);
-        let failed = |error| Problem::of_sql(&path, busy, &error);
+        let failed = |error| SqliteError::of_sql(&path, busy, &error);
         if self.sql.is_readonly(MAIN_DB).map_err(failed)? {
-            return Err(Problem::ReadOnly { path });
+            return Err(SqliteError::ReadOnly { path });
         }
         if faults::is_on(Fault::AckBeforeCommit) && !self.sql.is_autocommit() {
             self.sql.execute_batch("COMMIT").map_err(failed)?;
@@ -211,16 +211,16 @@ fn millis(duration: Duration) -> u64 {
 }
 
 /// The version of the file, if it is one that is known.
-fn check_version(path: &Path, busy: Duration, sql: &rusqlite::Connection) -> Result<i64, Problem> {
-    let found = schema::version(sql).map_err(|error| Problem::of_sql(path, busy, &error))?;
+fn check_version(path: &Path, busy: Duration, sql: &rusqlite::Connection) -> Result<i64, SqliteError> {
+    let found = schema::version(sql).map_err(|error| SqliteError::of_sql(path, busy, &error))?;
     if (schema::OLDEST..=schema::VERSION).contains(&found) || faults::is_on(Fault::AnySchema) {
         return Ok(found);
     }
     let path = path.to_owned();
     Err(if found > schema::VERSION {
-        Problem::Newer { path, found }
+        SqliteError::Newer { path, found }
     } else {
-        Problem::Damaged { path, what: format!("its schema is {found}, which no tortie wrote") }
+        SqliteError::Damaged { path, what: format!("its schema is {found}, which no tortie wrote") }
     })
 }
 

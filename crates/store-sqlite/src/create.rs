@@ -11,17 +11,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::faults::{self, Fault};
-use crate::problem::Problem;
+use crate::sqlite_error::SqliteError;
 use crate::{filesystem, schema, wake};
 
 /// Makes an empty store at this path, readable by its owner only, with its directory where that is missing.
 /// False when another process was faster.
-pub(crate) fn create(path: &Path) -> Result<bool, Problem> {
-    let failed = |error: io::Error| Problem::of_io(path, &error);
+pub(crate) fn create(path: &Path) -> Result<bool, SqliteError> {
+    let failed = |error: io::Error| SqliteError::of_io(path, &error);
     let directory = directory_of(path);
     make_directory(directory).map_err(failed)?;
     filesystem::check(path, directory)?;
-    let bytes = schema::empty_file().map_err(|error| Problem::Io { path: path.to_owned(), what: error.to_string() })?;
+    let bytes =
+        schema::empty_file().map_err(|error| SqliteError::Io { path: path.to_owned(), what: error.to_string() })?;
     let made = link_whole(path, directory, &bytes).map_err(failed)?;
     if made {
         wake::touch(path);

@@ -7,14 +7,14 @@
 
 use std::path::Path;
 
-use crate::problem::Problem;
+use crate::sqlite_error::SqliteError;
 
 /// Refuses a file or directory on a file system that does not keep what a store needs.
-pub(crate) fn check(path: &Path, on: &Path) -> Result<(), Problem> {
-    let found = rustix::fs::statfs(on).map_err(|error| Problem::of_io(path, &error.into()))?;
+pub(crate) fn check(path: &Path, on: &Path) -> Result<(), SqliteError> {
+    let found = rustix::fs::statfs(on).map_err(|error| SqliteError::of_io(path, &error.into()))?;
     // The kernel's numbers have 32 bits; the field's width and sign differ by machine.
     match refused(found.f_type as u32) {
-        Some(kind) => Err(Problem::Network { path: path.to_owned(), kind }),
+        Some(kind) => Err(SqliteError::Network { path: path.to_owned(), kind }),
         None => Ok(()),
     }
 }

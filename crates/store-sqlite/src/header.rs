@@ -11,8 +11,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::problem::Problem;
 use crate::schema;
+use crate::sqlite_error::SqliteError;
 
 /// Which file a name refers to just now. Reused by the kernel only after the last descriptor is closed, so
 /// two that are equal while a connection is open are the same file.
@@ -51,11 +51,11 @@ pub(crate) struct Registration(FileId);
 impl Registration {
     /// Checks the file, unless this process has it open and so has checked it, and counts a connection that
     /// is about to be opened.
-    pub(crate) fn of_checked(path: &Path, id: FileId) -> Result<Self, Problem> {
+    pub(crate) fn of_checked(path: &Path, id: FileId) -> Result<Self, SqliteError> {
         let mut connected = connected();
         if !connected.contains_key(&id) {
-            let file = File::open(path).map_err(|error| Problem::of_io(path, &error))?;
-            let metadata = file.metadata().map_err(|error| Problem::of_io(path, &error))?;
+            let file = File::open(path).map_err(|error| SqliteError::of_io(path, &error))?;
+            let metadata = file.metadata().map_err(|error| SqliteError::of_io(path, &error))?;
             let opened = FileId::from(&metadata);
             let checked =
                 if metadata.is_file() { check(path, &file) } else { Err(foreign(path, "it is no regular file")) };
@@ -82,14 +82,14 @@ impl Drop for Registration {
     }
 }
 
-fn foreign(path: &Path, what: impl Into<String>) -> Problem {
-    Problem::Foreign { path: path.to_owned(), what: what.into() }
+fn foreign(path: &Path, what: impl Into<String>) -> SqliteError {
+    SqliteError::Foreign { path: path.to_owned(), what: what.into() }
 }
 
 /// Reads the header (the file format's section 1.3) and says why it is not one of ours.
-fn check(path: &Path, file: &File) -> Result<(), Problem> {
+fn check(path: &Path, file: &File) -> Result<(), SqliteError> {
     let mut header = Vec::with_capacity(100);
-    file.take(100).read_to_end(&mut header).map_err(|error| Problem::of_io(path, &error))?;
+    file.take(100).read_to_end(&mut header).map_err(|error| SqliteError::of_io(path, &error))?;
     if header.is_empty() {
         return Err(foreign(path, "it is empty"));
     }
@@ -101,7 +101,7 @@ fn check(path: &Path, file: &File) -> Result<(), Problem> {
         Some(i32::from_be_bytes(bytes.try_into().ok()?))
     };
     let (Some(version), Some(application)) = (number(60), number(68)) else {
-        return Err(Problem::Damaged { path: path.to_owned(), what: "it ends within its header".to_owned() });
+        return Err(SqliteError::Damaged { path: path.to_owned(), what: "it ends within its header".to_owned() });
     };
     if application != schema::APPLICATION_ID {
         return Err(foreign(
@@ -111,7 +111,7 @@ fn check(path: &Path, file: &File) -> Result<(), Problem> {
     }
     let version = i64::from(version);
     if version > schema::VERSION {
-        return Err(Problem::Newer { path: path.to_owned(), found: version });
+        return Err(SqliteError::Newer { path: path.to_owned(), found: version });
     }
     Ok(())
 }

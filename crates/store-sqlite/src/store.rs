@@ -8,15 +8,15 @@ use std::time::Duration;
 use tortie_api::Key;
 use tortie_store::history::{LoggedChange, Pending, PutBack};
 use tortie_store::{
-    Act, Author, History, Listing, Op, Position, Selection, Stopped, Store, StoreError, Stored, Watch, Whole, Write,
-    WriteError, Written,
+    Act, Author, History, Listing, Op, Position, Selection, Stopped, Store, StoreError, Stored, Watch, Write,
+    WriteError, Written, WrittenTogether,
 };
 
 use crate::connection::{Connection, Role};
-use crate::place::Place;
-use crate::problem::Problem;
+use crate::sqlite_error::SqliteError;
+use crate::store_file::StoreFile;
 use crate::watch::Watcher;
-use crate::write::Keep;
+use crate::write::LogRetention;
 use crate::{create, history, read, wake, write};
 
 /// Where the embedded store is unless something else is said.
@@ -46,7 +46,7 @@ type Answers = Vec<Result<Written, WriteError>>;
 
 /// A handle on one file.
 pub struct SqliteStore {
-    place: Arc<Place>,
+    place: Arc<StoreFile>,
     reader: Mutex<Option<Connection>>,
     writer: Mutex<Option<Connection>>,
     created: AtomicBool,
@@ -63,7 +63,7 @@ impl SqliteStore {
     /// As [`open`](Self::open), with other [`Options`].
     pub fn open_with(path: impl Into<PathBuf>, options: Options) -> Result<Self, StoreError> {
         let store = Self {
-            place: Arc::new(Place::new(path.into(), options)),
+            place: Arc::new(StoreFile::new(path.into(), options)),
             reader: Mutex::default(),
             writer: Mutex::default(),
             created: AtomicBool::new(false),
@@ -93,8 +93,8 @@ impl SqliteStore {
         &self,
         slot: &Mutex<Option<Connection>>,
         role: Role,
-        work: impl FnOnce(&mut Connection) -> Result<T, Problem>,
-    ) -> Result<Option<T>, Problem> {
+        work: impl FnOnce(&mut Connection) -> Result<T, SqliteError>,
+    ) -> Result<Option<T>, SqliteError> {
         // What a panic left is a connection whose transaction was rolled back.
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(connection) = self.place.connect(&mut slot, role)? else {
@@ -111,10 +111,10 @@ impl SqliteStore {
     fn write_to_file(
         &self,
         writes: &[Write],
-        write: impl FnOnce(&rusqlite::Connection, &[Write], Keep, &Author) -> rusqlite::Result<Answers>,
-    ) -> Result<Option<Answers>, Problem> {
+        write: impl FnOnce(&rusqlite::Connection, &[Write], LogRetention, &Author) -> rusqlite::Result<Answers>,
+    ) -> Result<Option<Answers>, SqliteError> {
         let Options { keep, keep_bytes, .. } = *self.place.options();
-        let keep = Keep { revisions: keep, bytes: keep_bytes };
+        let keep = LogRetention { revisions: keep, bytes: keep_bytes };
         let author = self.author.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.with(&self.writer, Role::Writer, |connection| {
             let results = connection.write(|sql| write(sql, writes, keep, &author))?;
@@ -130,7 +130,7 @@ impl SqliteStore {
     fn write_by(
         &self,
         writes: &[Write],
-        write: impl Fn(&rusqlite::Connection, &[Write], Keep, &Author) -> rusqlite::Result<Answers>,
+        write: impl Fn(&rusqlite::Connection, &[Write], LogRetention, &Author) -> rusqlite::Result<Answers>,
     ) -> Result<Answers, StoreError> {
         if writes.is_empty() {
             return Ok(Vec::new());
@@ -149,7 +149,7 @@ impl SqliteStore {
         // Something exists at the path, or the file could not be made; but it is a link to nothing.
         results.ok_or_else(|| {
             let path = self.path().to_owned();
-            Problem::Dangling { path }.into()
+            SqliteError::Dangling { path }.into()
         })
     }
 }
@@ -175,7 +175,7 @@ impl Store for SqliteStore {
     }
 
     /// One transaction.
-    fn write_whole(&self, writes: &[Write]) -> Result<Whole, StoreError> {
+    fn write_together(&self, writes: &[Write]) -> Result<WrittenTogether, StoreError> {
         let mut made = Vec::with_capacity(writes.len());
         let mut refused = Vec::new();
         for (at, answer) in self.write_by(writes, write::whole)?.into_iter().enumerate() {
@@ -185,9 +185,9 @@ impl Store for SqliteStore {
             }
         }
         if refused.is_empty() {
-            return Ok(Whole { made, stopped: None });
+            return Ok(WrittenTogether { made, stopped: None });
         }
-        Ok(Whole { made: Vec::new(), stopped: Some(Stopped::Refused(refused)) })
+        Ok(WrittenTogether { made: Vec::new(), stopped: Some(Stopped::Refused(refused)) })
     }
 
     fn history(&self) -> Option<&dyn History> {

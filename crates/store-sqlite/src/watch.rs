@@ -9,9 +9,9 @@ use tortie_store::{Event, Position, Selection, StoreError, Watch};
 use crate::connection::{Connection, Role};
 use crate::faults::{self, Fault};
 use crate::header::FileId;
-use crate::place::Place;
-use crate::problem::Problem;
 use crate::read::{self, Entry};
+use crate::sqlite_error::SqliteError;
+use crate::store_file::StoreFile;
 use crate::wake::{Wake, WakeListener};
 
 /// What a watcher has done, for tests and metrics.
@@ -29,7 +29,7 @@ pub struct Stats {
 
 /// A watch of the embedded store.
 pub struct Watcher {
-    place: Arc<Place>,
+    place: Arc<StoreFile>,
     selection: Selection,
     /// Everything up to here was given or is in `pending`.
     position: u64,
@@ -51,7 +51,7 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    pub(crate) fn start(place: Arc<Place>, selection: Selection, from: u64) -> Result<Self, StoreError> {
+    pub(crate) fn start(place: Arc<StoreFile>, selection: Selection, from: u64) -> Result<Self, StoreError> {
         let mut watcher = Self {
             place,
             selection,
@@ -76,22 +76,22 @@ impl Watcher {
     }
 
     /// Fetches events if there are any that are not fetched.
-    fn look(&mut self) -> Result<(), Problem> {
+    fn look(&mut self) -> Result<(), SqliteError> {
         self.stats.looks += 1;
         let result = self.look_at_file();
         match &result {
-            Err(Problem::Compacted { kept, .. }) => self.over = Some(*kept),
+            Err(SqliteError::Compacted { kept, .. }) => self.over = Some(*kept),
             Err(problem) if !problem.spares_connection() => {
                 self.connection = None;
                 self.read_at = None;
-                self.removed |= matches!(problem, Problem::Removed { .. });
+                self.removed |= matches!(problem, SqliteError::Removed { .. });
             }
             _ => {}
         }
         result
     }
 
-    fn look_at_file(&mut self) -> Result<(), Problem> {
+    fn look_at_file(&mut self) -> Result<(), SqliteError> {
         let Some(connection) = self.place.connect(&mut self.connection, Role::Reader)? else {
             return if self.position == 0 { Ok(()) } else { Err(self.compacted(0)) };
         };
@@ -129,8 +129,8 @@ impl Watcher {
         Ok(())
     }
 
-    fn compacted(&self, kept: u64) -> Problem {
-        Problem::Compacted { path: self.place.path().to_owned(), from: self.position, kept }
+    fn compacted(&self, kept: u64) -> SqliteError {
+        SqliteError::Compacted { path: self.place.path().to_owned(), from: self.position, kept }
     }
 
     /// Waits until there may be something to look at.

@@ -12,7 +12,7 @@ use crate::read::{self, Extent, to_sql};
 
 /// How much of the log is kept before a batch.
 #[derive(Clone, Copy)]
-pub(crate) struct Keep {
+pub(crate) struct LogRetention {
     /// This many revisions,
     pub(crate) revisions: u64,
     /// as long as their values have no more bytes than this.
@@ -28,7 +28,7 @@ pub(crate) const LARGEST: usize = 16 << 20;
 pub(crate) fn batch(
     sql: &Connection,
     writes: &[Write],
-    keep: Keep,
+    keep: LogRetention,
     author: &Author,
 ) -> rusqlite::Result<Vec<Result<Written, WriteError>>> {
     let extent = read::extent(sql)?;
@@ -45,7 +45,7 @@ pub(crate) fn batch(
     let bytes = writes.iter().map(|write| value_of(write).map_or(0, |value| value.len())).sum::<usize>()
         + results.iter().flatten().map(before).sum::<usize>();
     note_act(sql, extent.last + 1, last, author)?;
-    trim(sql, extent, Added { revisions: last - extent.last, bytes: bytes as u64 }, keep)?;
+    trim(sql, extent, LogEntry { revisions: last - extent.last, bytes: bytes as u64 }, keep)?;
     Ok(results)
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn batch(
 pub(crate) fn whole(
     sql: &Connection,
     writes: &[Write],
-    keep: Keep,
+    keep: LogRetention,
     author: &Author,
 ) -> rusqlite::Result<Vec<Result<Written, WriteError>>> {
     sql.execute_batch("SAVEPOINT whole")?;
@@ -174,7 +174,7 @@ pub(crate) fn one(sql: &Connection, write: &Write, revision: u64) -> rusqlite::R
 const ROW_HEAD: usize = 32;
 
 /// What a batch adds to the log.
-struct Added {
+struct LogEntry {
     revisions: u64,
     bytes: u64,
 }
@@ -185,7 +185,7 @@ const COUNT_BYTES: u64 = 1 << 18;
 
 /// Removes what the log need not keep, a little more than was added: so a backlog goes away in time, and no
 /// single write pays for it.
-fn trim(sql: &Connection, before: Extent, added: Added, keep: Keep) -> rusqlite::Result<()> {
+fn trim(sql: &Connection, before: Extent, added: LogEntry, keep: LogRetention) -> rusqlite::Result<()> {
     if added.revisions == 0 || before.first == 0 || faults::is_on(Fault::SkipTrim) {
         return Ok(());
     }

@@ -39,7 +39,7 @@ fn write(store: &SqliteStore, objects: &[(&str, Option<&str>)], confirm: bool) -
             }
         })
         .collect();
-    assert!(store.write_whole(&writes).unwrap().stopped.is_none());
+    assert!(store.write_together(&writes).unwrap().stopped.is_none());
     store.sign(Author::default());
     store.acts().unwrap().remove(0)
 }
@@ -70,7 +70,7 @@ fn an_act_has_its_author_and_what_was_before_each_change() {
     let some = |text: &str| Some(text.to_owned());
     assert_eq!(found, [(2, "a", some("1"), some("2")), (3, "b", None, some("1"))]);
     // What changed nothing is no act.
-    assert!(store.write_whole(&[Write::create(key("a"), *b"3")]).unwrap().stopped.is_some());
+    assert!(store.write_together(&[Write::create(key("a"), *b"3")]).unwrap().stopped.is_some());
     assert_eq!(store.acts().unwrap().len(), 2);
 }
 
@@ -137,7 +137,7 @@ fn a_tier_that_policies_of_others_are_in_is_not_put_back() {
     let batch = |writes: &[Write], confirm: bool| {
         let confirm_within = confirm.then_some(Duration::from_secs(3600));
         store.sign(Author { confirm_within, ..Author::default() });
-        assert!(store.write_whole(writes).unwrap().stopped.is_none());
+        assert!(store.write_together(writes).unwrap().stopped.is_none());
         store.acts().unwrap().remove(0)
     };
     let act = batch(&[Write::create(tier.clone(), *b"{}"), policy("extra.ours")], true);

@@ -59,7 +59,7 @@ pub struct Abilities {
     /// revision is the number of its last change. Without this, each of these holds within a kind only, and history
     /// cannot be watched from its start.
     pub one_history: bool,
-    /// [`Store::write_whole`](crate::Store::write_whole) makes all or nothing, as far as the store's transactions reach: more
+    /// [`Store::write_together`](crate::Store::write_together) makes all or nothing, as far as the store's transactions reach: more
     /// changes than one transaction takes are made in several. Without this it makes the changes one by one,
     /// and stops at the first that is refused.
     pub transactions: bool,

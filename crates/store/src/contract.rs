@@ -23,7 +23,7 @@ use tortie_api::{Key, Kind};
 
 use crate::{
     Abilities, Event, History, Listing, Operation, Position, Selection, StatusReports, Stopped, StoreError, Stored,
-    Support, Whole, Write, WriteError, Written,
+    Support, Write, WriteError, Written, WrittenTogether,
 };
 
 /// All objects of a selection, in the order of their keys, for a store whose [`Store::list_pages`] does the work. When the
@@ -109,8 +109,8 @@ pub trait Store: Send + Sync {
     /// made is always the beginning. What was made is durable. An `Err` means that nothing was.
     ///
     /// Unless a store says otherwise each change is a transaction of its own.
-    fn write_whole(&self, writes: &[Write]) -> Result<Whole, StoreError> {
-        let mut whole = Whole::default();
+    fn write_together(&self, writes: &[Write]) -> Result<WrittenTogether, StoreError> {
+        let mut whole = WrittenTogether::default();
         for (at, write) in writes.iter().enumerate() {
             match self.write(std::slice::from_ref(write)) {
                 Ok(answers) => {

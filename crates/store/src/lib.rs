@@ -46,4 +46,4 @@ pub use overlay::Overlay;
 pub use position::Position;
 pub use revision::Revision;
 pub use status_reports::StatusReports;
-pub use write::{Op, Stopped, Whole, Write, WriteError, Written};
+pub use write::{Op, Stopped, Write, WriteError, Written, WrittenTogether};

@@ -11,7 +11,7 @@ use tortie_api::{Key, Kind};
 
 use crate::{
     Abilities, Event, Listing, Op, Operation, Position, Revision, Selection, Stopped, Store, StoreError, Stored,
-    Support, Unsupported, Watch, Whole, Write, WriteError, Written,
+    Support, Unsupported, Watch, Write, WriteError, Written, WrittenTogether,
 };
 
 /// A store in memory. Clones share their content.
@@ -254,14 +254,14 @@ impl Store for MemoryStore {
         Ok(results)
     }
 
-    fn write_whole(&self, writes: &[Write]) -> Result<Whole, StoreError> {
+    fn write_together(&self, writes: &[Write]) -> Result<WrittenTogether, StoreError> {
         let mut state = self.state();
-        let mut whole = Whole::default();
+        let mut whole = WrittenTogether::default();
         if !self.shared.by_kind {
             let check = |(at, write): (usize, &Write)| Some((at, self.check(&state, write).err()?));
             let refused: Vec<_> = writes.iter().enumerate().filter_map(check).collect();
             if !refused.is_empty() {
-                return Ok(Whole { made: Vec::new(), stopped: Some(Stopped::Refused(refused)) });
+                return Ok(WrittenTogether { made: Vec::new(), stopped: Some(Stopped::Refused(refused)) });
             }
         }
         for (at, write) in writes.iter().enumerate() {

@@ -86,10 +86,10 @@ pub struct Written {
     pub previous: Option<Stored>,
 }
 
-/// How far changes came that belong together.
+/// The result of writing changes that belong together.
 #[derive(Debug, Default)]
-pub struct Whole {
-    /// What was made: the beginning of the changes, in their order.
+pub struct WrittenTogether {
+    /// The changes that were made: the beginning of all, in their order.
     pub made: Vec<Written>,
     /// Why the others were not; none when all were made.
     pub stopped: Option<Stopped>,

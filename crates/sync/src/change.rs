@@ -48,12 +48,12 @@ pub fn changes<S: AsRef<Stored> + Sync>(stored: &[S], last_valid: &(impl LastVal
 }
 
 /// An object that cannot be read: why, and its deny-by-default replacement.
-struct Failed {
+struct UnreadableObject {
     invalid: Vec<Invalid>,
     replacement: Option<Content>,
 }
 
-impl Failed {
+impl UnreadableObject {
     /// What is said of it. What follows from each field is of the replacement, and not said when another is in force.
     fn reasons(self, replacement: &Replacement) -> Vec<String> {
         let mut invalid = self.invalid;
@@ -65,7 +65,7 @@ impl Failed {
 }
 
 /// Depends on the object alone.
-fn read(stored: &Stored) -> Result<Content, Failed> {
+fn read(stored: &Stored) -> Result<Content, UnreadableObject> {
     let unreadable = stored.value.unreadable();
     if unreadable.is_none()
         && let Some(item) = Item::plain(&stored.key, &stored.value)
@@ -79,7 +79,7 @@ fn read(stored: &Stored) -> Result<Content, Failed> {
             None => decode().map_err(|error| whole(&error)),
             Some(reason) => Err(whole(&reason)),
         };
-        let object = object.map_err(|invalid| Failed { invalid: vec![invalid], replacement: None })?;
+        let object = object.map_err(|invalid| UnreadableObject { invalid: vec![invalid], replacement: None })?;
         return Ok(Content::Settings(Box::new(object)));
     }
     let tortie_policy::Stored { object, item, invalid } = match unreadable {
@@ -94,7 +94,7 @@ fn read(stored: &Stored) -> Result<Content, Failed> {
         return Ok(content);
     }
     let replacement = Some(content).filter(|content| *content != Content::Item(Box::new(Item::Nothing)));
-    Err(Failed { invalid, replacement })
+    Err(UnreadableObject { invalid, replacement })
 }
 
 /// Why nothing of an object can be read.
@@ -103,7 +103,11 @@ fn whole(error: &impl ToString) -> Invalid {
 }
 
 /// What is in force for an object that was read, or not.
-fn in_force(stored: &Stored, read: Result<Content, Failed>, last_valid: &(impl LastValid + ?Sized)) -> Change {
+fn in_force(
+    stored: &Stored,
+    read: Result<Content, UnreadableObject>,
+    last_valid: &(impl LastValid + ?Sized),
+) -> Change {
     let key = stored.key.clone();
     let mut failed = match read {
         Ok(content) => {

@@ -208,10 +208,10 @@ impl<'a> Sync<'a> {
 
     /// What a listing has that was not sent before. In the first listing of everything it is sent on the way, but for the
     /// last piece.
-    fn list(&mut self, selection: &Selection, send: &mut dyn FnMut(Message)) -> Result<(Found, Position), StoreError> {
+    fn list(&mut self, selection: &Selection, send: &mut dyn FnMut(Message)) -> Result<(Unsent, Position), StoreError> {
         self.listings = self.listings.wrapping_add(1);
         let (store, listing) = (self.store, self.listings);
-        let mut found = Found::default();
+        let mut found = Unsent::default();
         let position = store.list_pages(selection, &mut |page| {
             if !self.announced && !found.changes.is_empty() && !page.is_empty() {
                 self.known.extend(found.versions.drain(..).map(|(key, version)| (key, (version, listing))));
@@ -233,8 +233,8 @@ impl<'a> Sync<'a> {
     }
 
     /// The changes that a listing of everything, or of one kind, comes to: what it has, and what it has no more.
-    fn settle(&mut self, found: Found, of: Option<Kind>) -> Vec<Change> {
-        let Found { mut changes, versions } = found;
+    fn settle(&mut self, found: Unsent, of: Option<Kind>) -> Vec<Change> {
+        let Unsent { mut changes, versions } = found;
         let listing = self.listings;
         self.known.extend(versions.into_iter().map(|(key, version)| (key, (version, listing))));
         let concerns = |key: &Key| of.is_none_or(|kind| kind == key.kind);
@@ -255,7 +255,7 @@ impl<'a> Sync<'a> {
 
 /// What a listing has that was not sent before. Versions count as known once their changes are sent.
 #[derive(Default)]
-struct Found {
+struct Unsent {
     changes: Vec<Change>,
     versions: Vec<(Key, Fingerprint)>,
 }

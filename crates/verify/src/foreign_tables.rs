@@ -145,7 +145,7 @@ fn address_type(host: &Host, machine: Option<&Machine>, address: IpAddr) -> u32 
     const BROADCAST: u32 = 3;
     const MULTICAST: u32 = 5;
     let own = host.links.iter().any(|link| link.addresses.contains(&address)) || address.is_loopback();
-    let kind = machine.and_then(|machine| machine.leads(address)).map(|leads| leads.kind);
+    let kind = machine.and_then(|machine| machine.route_to(address)).map(|leads| leads.kind);
     match kind {
         _ if own => LOCAL,
         _ if address.is_multicast() => MULTICAST,

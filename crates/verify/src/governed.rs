@@ -10,7 +10,7 @@ use tortie_policy::{EndpointId, Interface, Snapshot};
 
 /// One interface and the endpoint that governs it.
 #[derive(Debug)]
-pub(crate) struct Governed {
+pub(crate) struct GovernedInterface {
     /// Its name.
     pub(crate) interface: String,
     /// It leads to a workload.
@@ -21,7 +21,7 @@ pub(crate) struct Governed {
     pub(crate) own: Vec<IpAddr>,
 }
 
-impl fmt::Display for Governed {
+impl fmt::Display for GovernedInterface {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.subject.as_ref().map(|subject| &subject.id) {
             Some(EndpointId::Host(name)) => write!(f, "hep/{name} at {}", self.interface),
@@ -32,7 +32,7 @@ impl fmt::Display for Governed {
 }
 
 /// All of a node, workloads first.
-pub(crate) fn governed(snapshot: &Snapshot, host: &Host) -> Vec<Governed> {
+pub(crate) fn governed(snapshot: &Snapshot, host: &Host) -> Vec<GovernedInterface> {
     let settings = snapshot.settings(&host.node);
     let here = snapshot.workload_endpoints.values().filter(|endpoint| endpoint.node == host.node);
     let named = snapshot.host_endpoints.values().filter(|endpoint| endpoint.node == host.node);
@@ -46,7 +46,7 @@ pub(crate) fn governed(snapshot: &Snapshot, host: &Host) -> Vec<Governed> {
         all.into_iter().filter(|name| !name.is_empty()).partition(|name| settings.is_workload_interface(name));
     let workload = |name: &str| {
         let endpoint = workload_endpoint(snapshot, host, name);
-        Governed {
+        GovernedInterface {
             interface: name.to_owned(),
             workload: true,
             subject: endpoint.map(|endpoint| Subject::workload(snapshot, endpoint)),
@@ -56,7 +56,7 @@ pub(crate) fn governed(snapshot: &Snapshot, host: &Host) -> Vec<Governed> {
     let guarded = |name: &str| {
         let endpoint = host_endpoint(snapshot, host, name).filter(|_| !settings.is_excluded_interface(name))?;
         let link = host.links.iter().find(|link| link.name == name);
-        Some(Governed {
+        Some(GovernedInterface {
             interface: name.to_owned(),
             workload: false,
             subject: Some(Subject::host(snapshot, endpoint)),

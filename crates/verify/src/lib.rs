@@ -35,7 +35,7 @@ use tortie_nft::inventory::Inventory;
 use tortie_policy::Snapshot;
 use tortie_policy::packet::Host;
 
-use governed::{Governed, governed};
+use governed::{GovernedInterface, governed};
 use probes::Probes;
 pub use report::{Answer, Coverage, Difference, Misjudged, Report, TableDifference};
 use sentences::Names;
@@ -125,7 +125,7 @@ fn judge_probes(
     snapshot: &Snapshot,
     host: &Host,
     ruleset: Result<Ruleset, LoadError>,
-    governed: &[Governed],
+    governed: &[GovernedInterface],
     most: usize,
     report: &mut Report,
 ) -> Result<(), VerifyError> {

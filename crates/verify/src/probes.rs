@@ -8,7 +8,7 @@ use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
 use tortie_policy::{Direction, Family, PeerMatch, Rule, Settings, Snapshot};
 
 use crate::boundaries::{addresses, protocols, stranger, transports};
-use crate::governed::Governed;
+use crate::governed::GovernedInterface;
 
 /// How many packets of one way combine what two rules say.
 const ACROSS: usize = 1000;
@@ -31,7 +31,7 @@ pub(crate) struct Probes {
 }
 
 /// Those of one interface.
-pub(crate) fn probes(snapshot: &Snapshot, host: &Host, governed: &Governed) -> Probes {
+pub(crate) fn probes(snapshot: &Snapshot, host: &Host, governed: &GovernedInterface) -> Probes {
     let mut asked = Asked { snapshot, governed, seen: HashSet::new(), packets: Vec::new() };
     let settings = snapshot.settings(&host.node);
     let other = other_link(settings, host, governed);
@@ -83,7 +83,7 @@ fn spread(count: usize) -> impl Iterator<Item = usize> {
 }
 
 /// The rules that can concern an endpoint, of all stages, profiles included.
-fn rules<'a>(snapshot: &'a Snapshot, governed: &Governed, direction: Direction) -> Vec<&'a Rule> {
+fn rules<'a>(snapshot: &'a Snapshot, governed: &GovernedInterface, direction: Direction) -> Vec<&'a Rule> {
     let Some(subject) = &governed.subject else { return Vec::new() };
     let policies = snapshot.policies.values();
     let selecting = policies.filter(|policy| !policy.staged && policy.selector.matches(&subject.labels));
@@ -96,7 +96,7 @@ fn rules<'a>(snapshot: &'a Snapshot, governed: &Governed, direction: Direction) 
 }
 
 /// How packets of a direction pass an interface.
-fn ways(governed: &Governed, direction: Direction, other: &str) -> [Way; 2] {
+fn ways(governed: &GovernedInterface, direction: Direction, other: &str) -> [Way; 2] {
     let interface = governed.interface.clone();
     let through = |from: &str, to: &str| Way::Forward { from: from.to_owned(), to: to.to_owned() };
     let towards_interface = governed.workload == (direction == Direction::Ingress);
@@ -108,7 +108,7 @@ fn ways(governed: &Governed, direction: Direction, other: &str) -> [Way; 2] {
 }
 
 /// Another interface of the host's, for what is forwarded; a name that no interface has when there is none.
-fn other_link(settings: &Settings, host: &Host, governed: &Governed) -> String {
+fn other_link(settings: &Settings, host: &Host, governed: &GovernedInterface) -> String {
     let others = host.links.iter().map(|link| link.name.as_str());
     let mut others =
         others.filter(|name| *name != governed.interface && *name != "lo" && !settings.is_workload_interface(name));
@@ -116,14 +116,14 @@ fn other_link(settings: &Settings, host: &Host, governed: &Governed) -> String {
 }
 
 /// Those of the endpoint's addresses; both when it has none.
-fn families(governed: &Governed) -> Vec<Family> {
+fn families(governed: &GovernedInterface) -> Vec<Family> {
     let all = [Family::V4, Family::V6];
     let has = |family: &Family| governed.own.iter().any(|address| Family::of(*address) == *family);
     let own: Vec<Family> = all.into_iter().filter(has).collect();
     if own.is_empty() { all.to_vec() } else { own }
 }
 
-fn own_address(governed: &Governed, family: Family) -> IpAddr {
+fn own_address(governed: &GovernedInterface, family: Family) -> IpAddr {
     let unused = match family {
         Family::V4 => IpAddr::from([198, 18, 255, 1]),
         Family::V6 => IpAddr::from([0x2001, 0x2, 0, 0xffff, 0, 0, 0, 1]),
@@ -133,7 +133,7 @@ fn own_address(governed: &Governed, family: Family) -> IpAddr {
 
 struct Asked<'a> {
     snapshot: &'a Snapshot,
-    governed: &'a Governed,
+    governed: &'a GovernedInterface,
     seen: HashSet<Packet>,
     packets: Vec<Packet>,
 }

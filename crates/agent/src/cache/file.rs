@@ -463,7 +463,7 @@ pub(crate) struct Snapshot {
 }
 
 /// A snapshot that is complete.
-pub(crate) struct Held {
+pub(crate) struct CompleteSnapshot {
     sql: Connection,
     /// When it was written, as UTC.
     pub(crate) written: String,
@@ -500,11 +500,11 @@ impl Snapshot {
     }
 
     /// Opens it; none if it is not complete.
-    pub(crate) fn hold(&self) -> Option<Held> {
+    pub(crate) fn hold(&self) -> Option<CompleteSnapshot> {
         let sql = read(&self.path)?;
         fact(&sql, "whole")?;
         let (written, position) = (fact(&sql, "written")?, position(&sql)?);
-        Some(Held { sql, written, position })
+        Some(CompleteSnapshot { sql, written, position })
     }
 }
 
@@ -570,7 +570,7 @@ fn read(path: &Path) -> Option<Connection> {
     path.exists().then(|| connect(path).ok().filter(is_known))?
 }
 
-impl Held {
+impl CompleteSnapshot {
     /// Passes every object to `page`, up to [`PAGE`] and some more in each call.
     pub(super) fn pages(&self, page: &mut dyn FnMut(Vec<Stored>)) -> Result<()> {
         let mut rows = self.sql.prepare(PRESENT)?;

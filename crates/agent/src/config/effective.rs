@@ -37,7 +37,7 @@ pub struct EffectiveSetting {
 
 /// Who uses a setting, which decides how a value without meaning is treated.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Use {
+enum SettingUse {
     /// Verdicts: the next weaker value holds.
     Verdicts,
     /// Verdicts, and it opens something: the default holds, which does not.
@@ -46,7 +46,7 @@ enum Use {
     Agent,
 }
 
-use Use::{Agent, Opening, Verdicts};
+use SettingUse::{Agent, Opening, Verdicts};
 
 /// The ports that stay open by default, as the environment would say them.
 const INBOUND: &str = "tcp:22,udp:68,tcp:179,tcp:2379,tcp:2380,tcp:5473,tcp:6443,tcp:6666,tcp:6667";
@@ -55,7 +55,7 @@ const OUTBOUND: &str = "udp:53,udp:67,tcp:179,tcp:2379,tcp:2380,tcp:5473,tcp:644
 
 /// The settings that have an effect on a node, each with its default as the environment would say it; nothing if it has none.
 /// `nodeSelector` is not among them: it chooses configurations.
-const SETTINGS: &[(&str, Use, &str)] = &[
+const SETTINGS: &[(&str, SettingUse, &str)] = &[
     ("allowIPIPPacketsFromWorkloads", Opening, "false"),
     ("allowVXLANPacketsFromWorkloads", Opening, "false"),
     ("defaultEndpointToHostAction", Opening, "Drop"),
@@ -120,7 +120,7 @@ pub fn effective(local: &Local, base: &Settings, configurations: &[&Object]) -> 
     let Resolved { notes, .. } = resolve(local, base.clone(), configurations);
     let shape = Shape::of::<FelixConfigurationSpec>();
     let record = shape.record().cloned().unwrap_or_default();
-    let said = Said { local, base, configurations, notes: &notes, record: &record };
+    let said = SettingSources { local, base, configurations, notes: &notes, record: &record };
     let all = SETTINGS.iter().map(|&(name, used, default)| {
         let follows = FOLLOWS.iter().find(|(one, _)| *one == name).map(|(_, other)| *other);
         let (value, source) = said
@@ -136,7 +136,7 @@ pub fn effective(local: &Local, base: &Settings, configurations: &[&Object]) -> 
 }
 
 /// What is said of settings, and of which it is known that it has no meaning.
-struct Said<'a> {
+struct SettingSources<'a> {
     local: &'a Local,
     base: &'a Settings,
     configurations: &'a [&'a Object],
@@ -144,9 +144,9 @@ struct Said<'a> {
     record: &'a Record,
 }
 
-impl Said<'_> {
+impl SettingSources<'_> {
     /// The strongest value with a meaning, and who says it; none where the default holds.
-    fn strongest(&self, name: &str, used: Use) -> Option<(Value, String)> {
+    fn strongest(&self, name: &str, used: SettingUse) -> Option<(Value, String)> {
         if self.local.masked.contains(name) {
             return None;
         }

@@ -24,7 +24,7 @@ pub(crate) struct Named {
 
 /// Where a packet was when it was denied.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct At<'a> {
+pub(crate) struct DenialPoint<'a> {
     pub(crate) hook: Option<Hook>,
     /// The names of the interfaces; empty for none.
     pub(crate) in_name: &'a str,
@@ -32,7 +32,7 @@ pub(crate) struct At<'a> {
 }
 
 /// An endpoint's turn: where it is, in which direction, and the program that it has there.
-struct Turn<'a> {
+struct EndpointHook<'a> {
     place: Place,
     direction: Direction,
     program: fn(&Endpoint) -> Option<ProgramId>,
@@ -40,10 +40,10 @@ struct Turn<'a> {
 }
 
 /// The names of a denial. `tag` is the first part of the chain's name, `comment` that of the line, perhaps cut.
-pub(crate) fn name(tag: &str, comment: &str, at: At<'_>, state: &State) -> Named {
+pub(crate) fn name(tag: &str, comment: &str, at: DenialPoint<'_>, state: &State) -> Named {
     let rule = rule_of(comment, state);
     let turns = turns(tag, at);
-    let of_rule = |turn: &&Turn<'_>| match &rule {
+    let of_rule = |turn: &&EndpointHook<'_>| match &rule {
         Some((_, id)) => turn.direction == id.direction && asks(turn, id, state),
         None => endpoint(turn, state).is_some(),
     };
@@ -102,15 +102,15 @@ fn owner(id: &RulesId) -> String {
 }
 
 /// Whose turn it may have been, in the kernel's order.
-fn turns<'a>(tag: &str, at: At<'a>) -> Vec<Turn<'a>> {
+fn turns<'a>(tag: &str, at: DenialPoint<'a>) -> Vec<EndpointHook<'a>> {
     use Direction::{Egress, Ingress};
-    let host = |interface: &'a str, direction, program| Turn {
+    let host = |interface: &'a str, direction, program| EndpointHook {
         place: Place::Host(interface.to_owned()),
         direction,
         program,
         interface,
     };
-    let workload = |interface: &'a str, direction, program| Turn {
+    let workload = |interface: &'a str, direction, program| EndpointHook {
         place: Place::Workload(interface.to_owned()),
         direction,
         program,
@@ -153,17 +153,17 @@ fn turns<'a>(tag: &str, at: At<'a>) -> Vec<Turn<'a>> {
 }
 
 /// The endpoint that governs the place of a turn.
-fn endpoint<'a>(turn: &Turn<'_>, state: &'a State) -> Option<&'a Endpoint> {
+fn endpoint<'a>(turn: &EndpointHook<'_>, state: &'a State) -> Option<&'a Endpoint> {
     let any = matches!(turn.place, Place::Host(_)) && !turn.interface.is_empty();
     state.endpoints.get(&turn.place).or_else(|| any.then(|| state.endpoints.get(&Place::AnyHost)).flatten())
 }
 
-fn program<'a>(turn: &Turn<'_>, state: &'a State) -> Option<&'a Program> {
+fn program<'a>(turn: &EndpointHook<'_>, state: &'a State) -> Option<&'a Program> {
     state.programs.get(&(turn.program)(endpoint(turn, state)?)?)
 }
 
 /// Whether a list is asked in a turn.
-fn asks(turn: &Turn<'_>, id: &RulesId, state: &State) -> bool {
+fn asks(turn: &EndpointHook<'_>, id: &RulesId, state: &State) -> bool {
     program(turn, state).is_some_and(|program| program.rules().any(|rules| rules == *id))
 }
 
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn what_is_decided_before_policy_is_told_in_its_own_words() {
-        let at = At { hook: Some(Hook::Forward), in_name: "cali1", out_name: "eth0" };
+        let at = DenialPoint { hook: Some(Hook::Forward), in_name: "cali1", out_name: "eth0" };
         let named = name("from-workload", "unknown workload interface", at, &State::default());
         assert_eq!(named, Named { by: "unknown workload interface".to_owned(), ..Named::default() });
     }

@@ -2,9 +2,9 @@
 
 use std::sync::mpsc::sync_channel;
 
-use tortie_dataplane::{Both, Endpoint, Fake, Host, Place, Program, ProgramId, Programs, Then};
+use tortie_dataplane::{Endpoint, Fake, Host, PerDirection, Place, Program, ProgramEnd, ProgramId, Programs};
 use tortie_dataplane_nft::Damage;
-use tortie_hostnet::Entered;
+use tortie_hostnet::EnterReport;
 use tortie_policy::{Direction, EndpointId};
 
 use super::*;
@@ -60,7 +60,7 @@ impl NodeDataplane for Refusing {
         Ok(self.has_host_endpoints)
     }
 
-    fn enter_open_connections(&mut self) -> Result<Entered, String> {
+    fn enter_open_connections(&mut self) -> Result<EnterReport, String> {
         *self.entered.lock().unwrap() += 1;
         self.fake.enter_open_connections()
     }
@@ -184,9 +184,10 @@ fn an_empty_first_change_is_made_all_the_same() {
 fn host_endpoint(interface: &str) -> Delta {
     let own = interface.as_bytes()[3];
     let (ingress, egress) = (ProgramId([own; 16]), ProgramId([own + 100; 16]));
-    let normal = Both { ingress, egress };
-    let deny = |direction| Program { direction, tiers: Vec::new(), then: Then::Deny };
-    let programs = Programs { normal, forward: Both::default(), pre_dnat: None, untracked: Both::default() };
+    let normal = PerDirection { ingress, egress };
+    let deny = |direction| Program { direction, tiers: Vec::new(), then: ProgramEnd::Deny };
+    let programs =
+        Programs { normal, forward: PerDirection::default(), pre_dnat: None, untracked: PerDirection::default() };
     let endpoint = Endpoint {
         id: EndpointId::Host(interface.to_owned()),
         programs,

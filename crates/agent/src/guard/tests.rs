@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use tortie_dataplane::{Delta, Fake, State};
-use tortie_hostnet::Entered;
+use tortie_hostnet::EnterReport;
 
 use super::*;
 use crate::dataplane::NodeDataplane;
@@ -67,7 +67,7 @@ impl NodeDataplane for Stubborn {
         self.fake.has_host_endpoints()
     }
 
-    fn enter_open_connections(&mut self) -> Result<Entered, String> {
+    fn enter_open_connections(&mut self) -> Result<EnterReport, String> {
         self.fake.enter_open_connections()
     }
 

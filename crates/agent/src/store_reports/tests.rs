@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tortie_dataplane::{Both, Endpoint, Fake, ProgramId, Programs};
+use tortie_dataplane::{Endpoint, Fake, PerDirection, ProgramId, Programs};
 use tortie_policy::packet::Link;
 use tortie_policy::{Interface, WorkloadId};
 
@@ -23,10 +23,10 @@ fn endpoint(id: EndpointId) -> Endpoint {
     Endpoint {
         id,
         programs: Programs {
-            normal: Both { ingress: ProgramId([1; 16]), egress: ProgramId([1; 16]) },
-            forward: Both::default(),
+            normal: PerDirection { ingress: ProgramId([1; 16]), egress: ProgramId([1; 16]) },
+            forward: PerDirection::default(),
             pre_dnat: None,
-            untracked: Both::default(),
+            untracked: PerDirection::default(),
         },
         addresses: Vec::new(),
         nats: Vec::new(),

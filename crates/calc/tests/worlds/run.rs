@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tortie_calc::{Engine, Id, Update};
-use tortie_dataplane::fake::{Answer, DecidedBy, Outcome};
+use tortie_dataplane::fake::{Answer, DecidedBy as Expected, Outcome};
 use tortie_dataplane::{Dataplane, Fake, Rule, SetId, State};
-use tortie_eval::{Builtin, By, Verdict, judge};
+use tortie_eval::{Builtin, DecidedBy, Verdict, judge};
 use tortie_policy::{Item, PolicyId};
 use tortie_testkit::worlds::{Case, Change, NODE, Step, World};
 
@@ -147,31 +147,31 @@ fn outcome(outcome: tortie_eval::Outcome) -> Outcome {
     }
 }
 
-fn decided_by(by: &By) -> DecidedBy {
+fn decided_by(by: &DecidedBy) -> Expected {
     match by.clone() {
-        By::Rule { tier, id, number } => DecidedBy::Rule { tier, id, number },
-        By::TierEnd { tier } => DecidedBy::TierEnd { tier },
-        By::Profile { name, number } => DecidedBy::Profile { name, number },
-        By::NoProfile => DecidedBy::NoProfile,
-        By::Failsafe(_) => DecidedBy::Failsafe,
-        By::Established => DecidedBy::Established,
-        By::Invalid | By::BeginsNothing => DecidedBy::Invalid,
-        By::Nothing => DecidedBy::Nothing,
-        By::Builtin(builtin) => match builtin {
-            Builtin::SourceOk => DecidedBy::SourceOk,
-            Builtin::SourceExcepted => DecidedBy::SourceExcepted,
-            Builtin::SourceWrong => DecidedBy::SourceWrong,
-            Builtin::ToLoopback => DecidedBy::ToLoopback,
-            Builtin::NeighbourDiscovery => DecidedBy::NeighbourDiscovery,
-            Builtin::OpenStack => DecidedBy::OpenStack,
-            Builtin::TunnelAllowed => DecidedBy::TunnelAllowed,
-            Builtin::TunnelDenied => DecidedBy::TunnelDenied,
-            Builtin::UnknownWorkload => DecidedBy::UnknownWorkload,
-            Builtin::HostToWorkload => DecidedBy::HostToWorkload,
-            Builtin::AcceptedBefore => DecidedBy::AcceptedBefore,
-            Builtin::HostAction => DecidedBy::HostAction,
-            Builtin::Encapsulation => DecidedBy::Encapsulation,
-            Builtin::TranslatedLater => DecidedBy::Nothing,
+        DecidedBy::Rule { tier, id, number } => Expected::Rule { tier, id, number },
+        DecidedBy::TierEnd { tier } => Expected::TierEnd { tier },
+        DecidedBy::Profile { name, number } => Expected::Profile { name, number },
+        DecidedBy::NoProfile => Expected::NoProfile,
+        DecidedBy::Failsafe(_) => Expected::Failsafe,
+        DecidedBy::Established => Expected::Established,
+        DecidedBy::Invalid | DecidedBy::BeginsNothing => Expected::Invalid,
+        DecidedBy::Nothing => Expected::Nothing,
+        DecidedBy::Builtin(builtin) => match builtin {
+            Builtin::SourceOk => Expected::SourceOk,
+            Builtin::SourceExcepted => Expected::SourceExcepted,
+            Builtin::SourceWrong => Expected::SourceWrong,
+            Builtin::ToLoopback => Expected::ToLoopback,
+            Builtin::NeighbourDiscovery => Expected::NeighbourDiscovery,
+            Builtin::OpenStack => Expected::OpenStack,
+            Builtin::TunnelAllowed => Expected::TunnelAllowed,
+            Builtin::TunnelDenied => Expected::TunnelDenied,
+            Builtin::UnknownWorkload => Expected::UnknownWorkload,
+            Builtin::HostToWorkload => Expected::HostToWorkload,
+            Builtin::AcceptedBefore => Expected::AcceptedBefore,
+            Builtin::HostAction => Expected::HostAction,
+            Builtin::Encapsulation => Expected::Encapsulation,
+            Builtin::TranslatedLater => Expected::Nothing,
         },
     }
 }

@@ -13,8 +13,8 @@ use tortie_manifest::{Problem, Severity};
 
 use crate::args::{Files, Place};
 use crate::ask::Agent;
-use crate::batch::{self, Count, Kept};
-use crate::calico::{self, Tally};
+use crate::batch::{self, Count, KeptBack};
+use crate::calico::{self, Summary};
 use crate::confirm::ConfirmArgs;
 use crate::diagnose;
 use crate::enforcement_warning;
@@ -89,7 +89,7 @@ pub(crate) struct WriteArgs {
 }
 
 /// What became of one object.
-pub(crate) struct Fate {
+pub(crate) struct ObjectOutcome {
     key: Key,
     result: Result<Done, Trouble>,
     warnings: Vec<Problem>,
@@ -107,7 +107,7 @@ struct Trouble {
     /// It failed before it was its turn.
     untried: bool,
     /// What kept it back if nothing is wrong with it.
-    kept: Option<Kept>,
+    kept: Option<KeptBack>,
 }
 
 impl Trouble {
@@ -153,7 +153,7 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
     let writer = Writer::open(&link, args.dry_run, kept_back, &agent, session)?;
     let client = writer.client();
 
-    let mut fates: Vec<Option<Fate>> = Vec::with_capacity(manifests.items.len());
+    let mut outcomes: Vec<Option<ObjectOutcome>> = Vec::with_capacity(manifests.items.len());
     let mut objects: Vec<Object> = Vec::new();
     // The number of each of them among the manifests, and the warnings that it comes with.
     let mut waiting: Vec<(usize, Vec<Problem>)> = Vec::new();
@@ -161,12 +161,16 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
         match object {
             Err(problem) => {
                 let key = item.object().key();
-                fates.push(Some(Fate { key, result: Err(Trouble::untried(problem)), warnings: Vec::new() }));
+                outcomes.push(Some(ObjectOutcome {
+                    key,
+                    result: Err(Trouble::untried(problem)),
+                    warnings: Vec::new(),
+                }));
             }
             Ok(object) => {
                 let mut warnings = warnings_of(item);
                 warnings.extend(tortie_manifest::warnings::of(&object));
-                fates.push(None);
+                outcomes.push(None);
                 waiting.push((at, warnings));
                 objects.push(object);
             }
@@ -205,19 +209,19 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
             Err(error) => {
                 warnings.clear();
                 let problems = batch::problems(&error, &outcome.key, &manifests, item);
-                Err(Trouble { kept: Kept::of(&error), ..Trouble::of(error.to_string(), problems) })
+                Err(Trouble { kept: KeptBack::of(&error), ..Trouble::of(error.to_string(), problems) })
             }
         };
-        fates[*at] = Some(Fate { key: outcome.key, result, warnings });
+        outcomes[*at] = Some(ObjectOutcome { key: outcome.key, result, warnings });
     }
-    let fates: Vec<Fate> = fates.into_iter().flatten().collect();
+    let outcomes: Vec<ObjectOutcome> = outcomes.into_iter().flatten().collect();
     let words = match verb {
-        "create" => Words { verb, past: "created", again: Some("--skip-exists") },
-        "replace" => Words { verb, past: "replaced", again: None },
-        _ => Words { verb, past: "applied", again: None },
+        "create" => Wording { verb, past: "created", again: Some("--skip-exists") },
+        "replace" => Wording { verb, past: "replaced", again: None },
+        _ => Wording { verb, past: "applied", again: None },
     };
     let meaning = if extent == Extent::Nothing { None } else { writer.meaning()? };
-    let exit = report(words, &manifests, &fates, extent, args.dry_run, meaning.as_ref(), session);
+    let exit = report(words, &manifests, &outcomes, extent, args.dry_run, meaning.as_ref(), session);
     if let Some(meaning) = &meaning {
         meaning.show(session);
         if !guard.would_allow(session, client) {
@@ -227,15 +231,16 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
     link.announce(session);
     if !args.dry_run {
         let is_told = |name: &str, code| {
-            let of = fates.iter().filter(|fate| fate.key.kind == Kind::HostEndpoint && fate.key.name == name);
-            of.flat_map(|fate| &fate.warnings).any(|warning| warning.severity == Severity::Warning(code))
+            let of =
+                outcomes.iter().filter(|outcome| outcome.key.kind == Kind::HostEndpoint && outcome.key.name == name);
+            of.flat_map(|outcome| &outcome.warnings).any(|warning| warning.severity == Severity::Warning(code))
         };
         let keys = manifests.items.iter().map(|item| item.object().key());
         placement::warn(&link, &agent, keys, is_told, session);
     }
     args.confirm.announce(&link, session)?;
     // What is unchanged in the store need not be in force either.
-    if !args.dry_run && extent != Extent::Nothing && fates.iter().any(|fate| fate.result.is_ok()) {
+    if !args.dry_run && extent != Extent::Nothing && outcomes.iter().any(|outcome| outcome.result.is_ok()) {
         enforcement_warning::warn(&link, &agent, session);
     }
     Ok(exit)
@@ -243,29 +248,29 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
 
 /// How a command speaks of what it does.
 #[derive(Clone, Copy)]
-struct Words {
+struct Wording {
     verb: &'static str,
     past: &'static str,
     /// The flag with which the same command goes on where an earlier call ended.
     again: Option<&'static str>,
 }
 
-impl Words {
+impl Wording {
     const VALIDATE: Self = Self { verb: "validate", past: "validated", again: None };
 }
 
 /// An object that two manifests describe is an error of the second.
-fn given_twice(fates: &mut [Fate], manifests: &Manifests) {
+fn given_twice(outcomes: &mut [ObjectOutcome], manifests: &Manifests) {
     let mut first: HashMap<Key, usize> = HashMap::new();
-    for (at, fate) in fates.iter_mut().enumerate().filter(|(_, fate)| !fate.key.name.is_empty()) {
-        let other = *first.entry(fate.key.clone()).or_insert(at);
+    for (at, outcome) in outcomes.iter_mut().enumerate().filter(|(_, outcome)| !outcome.key.name.is_empty()) {
+        let other = *first.entry(outcome.key.clone()).or_insert(at);
         if other == at {
             continue;
         }
-        let problem = batch::twice(&fate.key, manifests.items.get(other), manifests);
-        match &mut fate.result {
+        let problem = batch::twice(&outcome.key, manifests.items.get(other), manifests);
+        match &mut outcome.result {
             Err(trouble) => trouble.problems.push(problem),
-            Ok(_) => fate.result = Err(Trouble::of(problem.reason.clone(), vec![problem])),
+            Ok(_) => outcome.result = Err(Trouble::of(problem.reason.clone(), vec![problem])),
         }
     }
 }
@@ -340,11 +345,11 @@ pub(crate) fn validate(args: &ValidateArgs, session: &mut Session) -> anyhow::Re
     }
     // The program ends with the report: giving back what was read piece by piece would only delay it.
     let manifests = ManuallyDrop::new(manifests);
-    let mut fates = ManuallyDrop::new(tortie_client::each(&manifests.items, |item| validated(item, args)));
+    let mut outcomes = ManuallyDrop::new(tortie_client::each(&manifests.items, |item| validated(item, args)));
     if !session.persona.is_calico() {
-        given_twice(&mut fates, &manifests);
+        given_twice(&mut outcomes, &manifests);
     }
-    Ok(report(Words::VALIDATE, &manifests, &fates, Extent::Each, false, None, session))
+    Ok(report(Wording::VALIDATE, &manifests, &outcomes, Extent::Each, false, None, session))
 }
 
 fn needs_files(verb: &str, files: &Files) -> anyhow::Result<()> {
@@ -371,11 +376,15 @@ pub(crate) fn warnings_of(item: &Item) -> Vec<Problem> {
 }
 
 /// What becomes of one manifest.
-fn validated(item: &Item, args: &ValidateArgs) -> Fate {
+fn validated(item: &Item, args: &ValidateArgs) -> ObjectOutcome {
     let object = match in_namespace(item, args.place.namespace.as_deref()) {
         Ok(object) => names::filled(object),
         Err(problem) => {
-            return Fate { key: item.object().key(), result: Err(Trouble::untried(problem)), warnings: Vec::new() };
+            return ObjectOutcome {
+                key: item.object().key(),
+                result: Err(Trouble::untried(problem)),
+                warnings: Vec::new(),
+            };
         }
     };
     let mut warnings = warnings_of(item);
@@ -391,40 +400,44 @@ fn validated(item: &Item, args: &ValidateArgs) -> Fate {
     } else {
         Ok(Done { word: "valid", along: Vec::new() })
     };
-    Fate { key: object.key(), result, warnings }
+    ObjectOutcome { key: object.key(), result, warnings }
 }
 
 fn report(
-    words: Words,
+    words: Wording,
     manifests: &Manifests,
-    fates: &[Fate],
+    outcomes: &[ObjectOutcome],
     extent: Extent,
     dry_run: bool,
     meaning: Option<&Meaning>,
     session: &mut Session,
 ) -> Exit {
     if !session.persona.is_calico() {
-        return report_ours(words, manifests, fates, extent, dry_run, meaning, session);
+        return report_ours(words, manifests, outcomes, extent, dry_run, meaning, session);
     }
-    let errors: Vec<String> =
-        fates.iter().filter_map(|fate| fate.result.as_ref().err()).map(|trouble| trouble.text.clone()).collect();
-    let untried = fates.iter().filter(|fate| fate.result.as_ref().is_err_and(|trouble| trouble.untried)).count();
-    let kind = Tally::kind_of(fates.iter().map(|fate| fate.key.kind));
-    let tally = Tally { kind, total: fates.len(), errors, untried };
+    let errors: Vec<String> = outcomes
+        .iter()
+        .filter_map(|outcome| outcome.result.as_ref().err())
+        .map(|trouble| trouble.text.clone())
+        .collect();
+    let untried =
+        outcomes.iter().filter(|outcome| outcome.result.as_ref().is_err_and(|trouble| trouble.untried)).count();
+    let kind = Summary::kind_of(outcomes.iter().map(|outcome| outcome.key.kind));
+    let tally = Summary { kind, total: outcomes.len(), errors, untried };
     let exit = match words.verb {
         "replace" => calico::replaced(&tally, &mut session.terminal),
         _ => calico::written(words.verb, words.past, &tally, &mut session.terminal),
     };
-    for (item, fate) in manifests.items.iter().zip(fates) {
-        show_problems(fate, manifests, item, session);
+    for (item, outcome) in manifests.items.iter().zip(outcomes) {
+        show_problems(outcome, manifests, item, session);
     }
     exit
 }
 
 fn report_ours(
-    words: Words,
+    words: Wording,
     manifests: &Manifests,
-    fates: &[Fate],
+    outcomes: &[ObjectOutcome],
     extent: Extent,
     dry_run: bool,
     meaning: Option<&Meaning>,
@@ -433,13 +446,13 @@ fn report_ours(
     let would = if dry_run { " (dry run)" } else { "" };
     let mut failed = 0;
     let mut said = Vec::new();
-    for (item, fate) in manifests.items.iter().zip(fates) {
-        match &fate.result {
+    for (item, outcome) in manifests.items.iter().zip(outcomes) {
+        match &outcome.result {
             // It is as it was, and its warnings can wait.
             Ok(_) if extent == Extent::Nothing => continue,
             Ok(done) => {
-                session.terminal.line(format_args!("{} {}{would}", fate.key.as_argument(), done.word));
-                let fields = meaning.into_iter().flat_map(|meaning| meaning.fields(&fate.key));
+                session.terminal.line(format_args!("{} {}{would}", outcome.key.as_argument(), done.word));
+                let fields = meaning.into_iter().flat_map(|meaning| meaning.fields(&outcome.key));
                 fields.for_each(|field| session.terminal.line(field));
                 for key in &done.along {
                     session.terminal.line(format_args!("{} deleted with it{would}", key.as_argument()));
@@ -448,14 +461,14 @@ fn report_ours(
             Err(trouble) => {
                 failed += 1;
                 if let Some(kept) = &trouble.kept {
-                    batch::say(&fate.key, extent, kept, &mut said, session);
+                    batch::say(&outcome.key, extent, kept, &mut said, session);
                 }
             }
         }
-        show_problems(fate, manifests, item, session);
+        show_problems(outcome, manifests, item, session);
     }
     let count = Count {
-        total: fates.len(),
+        total: outcomes.len(),
         failed,
         past: if extent == Extent::Each { words.past } else { "written" },
         does: "writes",
@@ -469,8 +482,8 @@ fn report_ours(
     if failed == 0 { Exit::Done } else { Exit::Failed }
 }
 
-fn show_problems(fate: &Fate, manifests: &Manifests, item: &Item, session: &mut Session) {
-    let errors = fate.result.as_ref().err().map(|trouble| trouble.problems.as_slice()).unwrap_or_default();
+fn show_problems(outcome: &ObjectOutcome, manifests: &Manifests, item: &Item, session: &mut Session) {
+    let errors = outcome.result.as_ref().err().map(|trouble| trouble.problems.as_slice()).unwrap_or_default();
     diagnose::show_all(errors, manifests, item, &mut session.terminal);
-    diagnose::show_all(&fate.warnings, manifests, item, &mut session.terminal);
+    diagnose::show_all(&outcome.warnings, manifests, item, &mut session.terminal);
 }

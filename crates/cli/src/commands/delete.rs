@@ -2,13 +2,13 @@
 
 use clap::Args;
 use tortie_api::Key;
-use tortie_client::{BatchMode, Change, Client, Extent, Target as Victim};
+use tortie_client::{BatchMode, Change, Client, Extent, Target as DeleteTarget};
 use tortie_manifest::Problem;
 
 use crate::args::{Files, Place};
 use crate::ask::Agent;
-use crate::batch::{self, Count, Kept};
-use crate::calico::{self, Tally};
+use crate::batch::{self, Count, KeptBack};
+use crate::calico::{self, Summary};
 use crate::confirm::ConfirmArgs;
 use crate::diagnose;
 use crate::enforcement_warning;
@@ -48,10 +48,10 @@ pub(crate) struct DeleteArgs {
 }
 
 /// Something to delete: where it was named, and what it is.
-struct Wish {
+struct DeleteRequest {
     item: Option<usize>,
     key: Key,
-    victim: Result<Victim, Box<Problem>>,
+    target: Result<DeleteTarget, Box<Problem>>,
 }
 
 /// Deletes them, as one batch: all of them or none.
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
     let link = Link::find(session, &args.place)?;
     link.check_version(session)?;
     args.guard.sign(&link, session)?;
-    let (manifests, wishes) = match (args.files.filename.is_empty(), args.targets.is_empty()) {
+    let (manifests, requests) = match (args.files.filename.is_empty(), args.targets.is_empty()) {
         (true, true) => {
             return Err(Usage("delete needs KIND NAME, or manifests with -f".to_owned()).into());
         }
@@ -68,45 +68,46 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
         }
         (false, true) => {
             let Some(manifests) = session.manifests("delete", &args.files)? else { return Ok(Exit::Failed) };
-            let wishes = described(&manifests, &args.place);
-            (manifests, wishes)
+            let requests = described(&manifests, &args.place);
+            (manifests, requests)
         }
         (true, false) => (Manifests::default(), named(&args.targets, &args.place, session)?),
     };
-    if wishes.is_empty() {
+    if requests.is_empty() {
         session.terminal.line("No resources specified");
         return Ok(Exit::Done);
     }
     let batch_mode = batch::batch_mode(session, args.keep_going);
     // What cannot be placed in a namespace keeps all back; what else is wrong is found out all the same.
-    let kept_back = batch_mode == BatchMode::AllOrNothing && wishes.iter().any(|wish| wish.victim.is_err());
+    let kept_back = batch_mode == BatchMode::AllOrNothing && requests.iter().any(|request| request.target.is_err());
     let agent = Agent::soon();
     let writer = Writer::open(&link, args.dry_run, kept_back, &agent, session)?;
     let client = writer.client();
-    let placed: Vec<&Wish> = wishes.iter().filter(|wish| wish.victim.is_ok()).collect();
-    let victims: Vec<Victim> = placed.iter().filter_map(|wish| wish.victim.as_ref().ok().cloned()).collect();
+    let placed: Vec<&DeleteRequest> = requests.iter().filter(|request| request.target.is_ok()).collect();
+    let targets: Vec<DeleteTarget> =
+        placed.iter().filter_map(|request| request.target.as_ref().ok().cloned()).collect();
     let guard = Guard { link: &link, args: &args.guard, confirm: Some(args.confirm.confirm.is_some()) };
     let is_written = !args.dry_run && !kept_back;
-    let attempt = |trial: &Client| drop(trial.remove(victims.clone(), args.skip_not_exists, batch_mode));
+    let attempt = |trial: &Client| drop(trial.remove(targets.clone(), args.skip_not_exists, batch_mode));
     if is_written && !guard.allows(session, attempt) {
         return Ok(Exit::Refused);
     }
     args.confirm.sign(&link, args.guard.message.as_deref(), session)?;
-    let deleted = client.remove(victims, args.skip_not_exists, batch_mode);
+    let deleted = client.remove(targets, args.skip_not_exists, batch_mode);
     let extent = if kept_back { Extent::Nothing } else { deleted.extent };
     let mut outcomes = deleted.outcomes.into_iter();
-    let other = |at: usize| placed.get(at).and_then(|wish| manifests.items.get(wish.item?));
+    let other = |at: usize| placed.get(at).and_then(|request| manifests.items.get(request.item?));
 
     let would = if args.dry_run { " (dry run)" } else { "" };
     let mut said = Vec::new();
     let mut errors: Vec<String> = Vec::new();
     let mut missing = 0;
-    let mut shown: Vec<(&Wish, Vec<Problem>)> = Vec::new();
-    for wish in &wishes {
-        let error = match &wish.victim {
+    let mut shown: Vec<(&DeleteRequest, Vec<Problem>)> = Vec::new();
+    for request in &requests {
+        let error = match &request.target {
             Err(problem) => {
                 errors.push(problem.reason.clone());
-                shown.push((wish, vec![(**problem).clone()]));
+                shown.push((request, vec![(**problem).clone()]));
                 continue;
             }
             Ok(_) => match outcomes.next().map(|outcome| outcome.result) {
@@ -114,7 +115,7 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
                 Some(Ok(_)) if session.persona.is_calico() || extent == Extent::Nothing => continue,
                 Some(Ok(done)) => {
                     let word = if done.change == Change::Skipped { "does not exist" } else { "deleted" };
-                    session.terminal.line(format_args!("{} {word}{would}", wish.key.as_argument()));
+                    session.terminal.line(format_args!("{} {word}{would}", request.key.as_argument()));
                     for key in &done.along {
                         session.terminal.line(format_args!("{} deleted with it{would}", key.as_argument()));
                     }
@@ -125,19 +126,19 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
         };
         missing += usize::from(error.is_missing());
         errors.push(error.to_string());
-        shown.push((wish, batch::problems(&error, &wish.key, &manifests, other)));
-        if let Some(kept) = Kept::of(&error).filter(|_| !session.persona.is_calico()) {
-            batch::say(&wish.key, extent, &kept, &mut said, session);
+        shown.push((request, batch::problems(&error, &request.key, &manifests, other)));
+        if let Some(kept) = KeptBack::of(&error).filter(|_| !session.persona.is_calico()) {
+            batch::say(&request.key, extent, &kept, &mut said, session);
         }
     }
-    let (total, failed) = (wishes.len(), errors.len());
+    let (total, failed) = (requests.len(), errors.len());
     if session.persona.is_calico() {
-        let kind = Tally::kind_of(wishes.iter().map(|wish| wish.key.kind));
-        calico::deleted(&Tally { kind, total, errors, untried: 0 }, &mut session.terminal);
+        let kind = Summary::kind_of(requests.iter().map(|request| request.key.kind));
+        calico::deleted(&Summary { kind, total, errors, untried: 0 }, &mut session.terminal);
     }
-    for (wish, problems) in &shown {
+    for (request, problems) in &shown {
         for problem in problems {
-            match wish.item {
+            match request.item {
                 Some(at) => diagnose::show(problem, &manifests, &manifests.items[at], &mut session.terminal),
                 None if session.persona.is_calico() => {}
                 None => session.terminal.error(problem.text()),
@@ -185,21 +186,22 @@ pub(crate) fn preview(
     client: &Client,
     session: &mut Session,
 ) -> anyhow::Result<bool> {
-    let wishes = match files.filename.is_empty() {
+    let requests = match files.filename.is_empty() {
         true => named(targets, place, session)?,
         false => match session.manifests("diff", files)? {
             Some(manifests) => described(&manifests, place),
             None => return Ok(false),
         },
     };
-    let placed: Vec<Victim> = wishes.iter().filter_map(|wish| wish.victim.as_ref().ok().cloned()).collect();
+    let placed: Vec<DeleteTarget> =
+        requests.iter().filter_map(|request| request.target.as_ref().ok().cloned()).collect();
     let mut outcomes = client.remove(placed, false, BatchMode::AllOrNothing).outcomes.into_iter();
     let mut refused = 0;
-    for wish in &wishes {
-        let text = match &wish.victim {
+    for request in &requests {
+        let text = match &request.target {
             Err(problem) => problem.text().to_owned(),
             Ok(_) => match outcomes.next().map(|outcome| outcome.result) {
-                Some(Err(error)) => diagnose::line(&error, &wish.key),
+                Some(Err(error)) => diagnose::line(&error, &request.key),
                 _ => continue,
             },
         };
@@ -209,7 +211,7 @@ pub(crate) fn preview(
     Ok(refused == 0)
 }
 
-fn described(manifests: &Manifests, place: &Place) -> Vec<Wish> {
+fn described(manifests: &Manifests, place: &Place) -> Vec<DeleteRequest> {
     let wanted = Wanted { namespace: place.namespace.as_deref(), all: false };
     let items = manifests.items.iter().enumerate();
     items
@@ -221,13 +223,13 @@ fn described(manifests: &Manifests, place: &Place) -> Vec<Wish> {
                 key.namespace.clone_from(namespace);
             }
             let resource_version = object.metadata.resource_version.clone();
-            let victim = resolved.map(|_| Victim { key: key.clone(), resource_version });
-            Wish { item: Some(at), key, victim }
+            let target = resolved.map(|_| DeleteTarget { key: key.clone(), resource_version });
+            DeleteRequest { item: Some(at), key, target }
         })
         .collect()
 }
 
-fn named(targets: &[String], place: &Place, session: &Session) -> anyhow::Result<Vec<Wish>> {
+fn named(targets: &[String], place: &Place, session: &Session) -> anyhow::Result<Vec<DeleteRequest>> {
     let wanted = Wanted { namespace: place.namespace.as_deref(), all: false };
     target::parse(targets, session.persona)?
         .into_iter()
@@ -242,7 +244,7 @@ fn named(targets: &[String], place: &Place, session: &Session) -> anyhow::Result
             };
             let namespace = namespace::resolve(target.kind, &target.namespace, wanted);
             let key = Key { kind: target.kind, namespace: namespace.clone().unwrap_or_default(), name };
-            Ok(Wish { item: None, key: key.clone(), victim: namespace.map(|_| Victim::from(key)) })
+            Ok(DeleteRequest { item: None, key: key.clone(), target: namespace.map(|_| DeleteTarget::from(key)) })
         })
         .collect()
 }

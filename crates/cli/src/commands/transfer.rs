@@ -46,9 +46,10 @@ pub(crate) fn fill(store: &dyn Store, objects: &[(Key, Vec<u8>)]) -> anyhow::Res
     for batch in objects.chunks(BATCH) {
         let writes: Vec<Write> =
             batch.iter().map(|(key, value)| Write::create(key.clone(), value.as_slice())).collect();
-        let fates = store.write(&writes).with_context(|| format!("the {target} holds a part only"))?;
-        for ((key, _), fate) in batch.iter().zip(fates) {
-            fate.with_context(|| format!("{} cannot be written; the {target} holds a part only", key.as_argument()))?;
+        let outcomes = store.write(&writes).with_context(|| format!("the {target} holds a part only"))?;
+        for ((key, _), outcome) in batch.iter().zip(outcomes) {
+            outcome
+                .with_context(|| format!("{} cannot be written; the {target} holds a part only", key.as_argument()))?;
         }
     }
     let arrived = Content::of(store)?.objects;

@@ -73,15 +73,15 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
         return Ok(Exit::Failed);
     }
     let overlay = Arc::new(Overlay::new(store.clone()));
-    overlay.write_whole(&writes)?;
+    overlay.write_together(&writes)?;
     refuse_orphans(&*overlay, &writes)?;
 
     let guard = Guard { link: &link, args: &args.guard, confirm: None };
-    if !args.dry_run && !guard.allows(session, |trial| drop(trial.store().write_whole(&writes))) {
+    if !args.dry_run && !guard.allows(session, |trial| drop(trial.store().write_together(&writes))) {
         return Ok(Exit::Refused);
     }
     if !args.dry_run {
-        match store.write_whole(&writes)?.stopped {
+        match store.write_together(&writes)?.stopped {
             None => {}
             Some(Stopped::Failed(error)) => return Err(error.into()),
             Some(Stopped::Refused(refused)) => {
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
         true => {
             let wanted = Wanted { from_store: false, purpose: Purpose::Change };
             let plan = Plan::begin(&link, wanted, &agent, session)?;
-            plan.client.store().write_whole(&writes)?;
+            plan.client.store().write_together(&writes)?;
             Some(plan)
         }
         false => None,

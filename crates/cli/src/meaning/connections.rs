@@ -23,7 +23,7 @@ pub(crate) struct Open {
 }
 
 /// Connections that would be denied as new ones, alike but for their source ports.
-pub(crate) struct Lost {
+pub(crate) struct LostConnections {
     /// `tcp`.
     pub(crate) protocol: String,
     /// Who began them.
@@ -36,7 +36,7 @@ pub(crate) struct Lost {
     pub(crate) why: String,
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for LostConnections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { protocol, from, to, count, why } = self;
         let count = if *count == 1 { String::new() } else { format!(" ({count} connections)") };
@@ -65,7 +65,12 @@ impl Open {
     }
 
     /// Those that are allowed as new ones before the change, and denied after it.
-    pub(super) fn lost(&self, before: &Topology<'_>, after: &Topology<'_>, local_facts: &LocalFacts) -> Vec<Lost> {
+    pub(super) fn lost(
+        &self,
+        before: &Topology<'_>,
+        after: &Topology<'_>,
+        local_facts: &LocalFacts,
+    ) -> Vec<LostConnections> {
         let mut found: BTreeMap<(u8, IpAddr, SocketAddr), (usize, String)> = BTreeMap::new();
         for one in &self.connections {
             let question = question(one, local_facts);
@@ -76,12 +81,8 @@ impl Open {
             let why = || (0, decided_by(after.snapshot(), &answer));
             found.entry((one.protocol, one.from.ip(), one.to)).or_insert_with(why).0 += 1;
         }
-        let lost = |((protocol, from, to), (count, why)): ((u8, IpAddr, SocketAddr), (usize, String))| Lost {
-            protocol: protocol_name(protocol),
-            from,
-            to,
-            count,
-            why,
+        let lost = |((protocol, from, to), (count, why)): ((u8, IpAddr, SocketAddr), (usize, String))| {
+            LostConnections { protocol: protocol_name(protocol), from, to, count, why }
         };
         found.into_iter().map(lost).collect()
     }

@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use tortie_store_etcd::Given;
-use tortie_store_kube::Given as KubeGiven;
+use tortie_store_etcd::RawSettings;
+use tortie_store_kube::RawSettings as KubeGiven;
 
 use crate::calico_api_config::Spec;
 use crate::persona::Persona;
@@ -29,7 +29,7 @@ pub(crate) enum StoreKind {
     /// A file on this machine.
     Embedded(PathBuf),
     /// etcd, and the way to it.
-    Etcd(Box<Given>),
+    Etcd(Box<RawSettings>),
     /// Kubernetes, and the way to it.
     Kubernetes(Box<KubeGiven>),
     /// A word that names no store.
@@ -74,7 +74,7 @@ pub(crate) fn choose(asked: &Asked<'_>) -> Choice {
 
 /// The ways to stores that are known.
 struct Ways<'a> {
-    etcd: &'a Given,
+    etcd: &'a RawSettings,
     kubernetes: &'a KubeGiven,
 }
 
@@ -103,9 +103,9 @@ fn home(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
 }
 
 /// The way to etcd that the environment knows.
-pub(crate) fn etcd_env(env: &dyn Fn(&str) -> Option<String>) -> Given {
+pub(crate) fn etcd_env(env: &dyn Fn(&str) -> Option<String>) -> RawSettings {
     let set = |name: &str| calico_env(env, name).unwrap_or_default();
-    Given {
+    RawSettings {
         endpoints: set("ETCD_ENDPOINTS"),
         discovery_srv: set("ETCD_DISCOVERY_SRV"),
         username: set("ETCD_USERNAME"),
@@ -113,7 +113,7 @@ pub(crate) fn etcd_env(env: &dyn Fn(&str) -> Option<String>) -> Given {
         key_file: set("ETCD_KEY_FILE"),
         cert_file: set("ETCD_CERT_FILE"),
         ca_file: set("ETCD_CA_CERT_FILE"),
-        ..Given::default()
+        ..RawSettings::default()
     }
 }
 
@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn etcd(endpoints: &str) -> StoreKind {
-        StoreKind::Etcd(Box::new(Given { endpoints: endpoints.into(), ..Given::default() }))
+        StoreKind::Etcd(Box::new(RawSettings { endpoints: endpoints.into(), ..RawSettings::default() }))
     }
 
     #[test]
@@ -301,7 +301,7 @@ mod tests {
             let file = Some((Path::new("c.cfg"), spec));
             choose(&Asked { persona, store: None, file, env: &env, felix: None })
         };
-        let given = Given { endpoints: "http://e".into(), ca: "PEM".into(), ..Given::default() };
+        let given = RawSettings { endpoints: "http://e".into(), ca: "PEM".into(), ..RawSettings::default() };
         let spec = Spec { datastore_type: "etcdv3".into(), etcd: given.clone(), ..Spec::default() };
         let expected = Choice { kind: StoreKind::Etcd(Box::new(given)), by: "c.cfg".into() };
         assert_eq!(ask(Persona::Tortie, &spec), expected);

@@ -6,7 +6,7 @@ use std::io;
 use tortie_dataplane::{Place, Rule, RulesId, SetId};
 use tortie_nft::{Batch, BatchError, CommitError, ObjectRef};
 
-use super::{Kernel, Refused, Sent};
+use super::{Kernel, Refused, TransactionSize};
 use crate::batch::Script;
 use crate::names;
 use crate::place::OWN;
@@ -30,7 +30,7 @@ impl Kernel {
     }
 
     fn listen_and_commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
-        self.sent = Sent { messages: batch.len(), bytes: batch.byte_len() };
+        self.sent = TransactionSize { messages: batch.len(), bytes: batch.byte_len() };
         if batch.is_empty() {
             return Ok(());
         }

@@ -14,7 +14,7 @@ use crate::form::Ruleset;
 
 /// Our tables that exist.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct There {
+pub(super) struct OurTables {
     /// The table.
     pub(super) own: bool,
     /// The one under the second name.
@@ -30,7 +30,7 @@ pub(super) fn second(id: &TableId) -> TableId {
 
 impl Kernel {
     /// Puts a whole table in place of what exists.
-    pub(super) fn replace_table(&mut self, ruleset: &Ruleset, there: There) -> Result<(), CommitError> {
+    pub(super) fn replace_table(&mut self, ruleset: &Ruleset, there: OurTables) -> Result<(), CommitError> {
         let mut script = Script::new(&self.table.id);
         if there.second {
             script.batch.delete_table(&second(&self.table.id));
@@ -42,13 +42,13 @@ impl Kernel {
         }
     }
 
-    fn replace_in_pieces(&mut self, ruleset: &Ruleset, mut there: There) -> Result<(), CommitError> {
+    fn replace_in_pieces(&mut self, ruleset: &Ruleset, mut there: OurTables) -> Result<(), CommitError> {
         let own = self.table.clone();
         let beside = Table { id: second(&own.id), ..own.clone() };
         if there.own && !there.second_in_force {
             self.build(&beside, there.second, ruleset)?;
             self.switch(&beside.id, Some(&own.id), ruleset)?;
-            there = There { own: false, second: true, second_in_force: true };
+            there = OurTables { own: false, second: true, second_in_force: true };
         }
         self.build(&own, there.own, ruleset)?;
         self.switch(&own.id, there.second.then_some(&beside.id), ruleset)

@@ -2,17 +2,17 @@
 
 use std::collections::HashMap;
 
-use tortie_dataplane::{Broken, Dataplane, Delta, Host, SetId};
+use tortie_dataplane::{Dataplane, Delta, Host, InvalidDelta, SetId};
 use tortie_nft::{BatchError, CommitError, RequestError, Rule, dump};
 
 use super::quarantine::Quarantine;
-use super::{ApplyError, Kernel, Refused, Sent};
+use super::{ApplyError, Kernel, Refused, TransactionSize};
 use crate::batch::Script;
 use crate::change::{Change, Step};
-use crate::index::{Index, Touched};
+use crate::index::{Index, StepChanges};
 use crate::sets::Families;
 use crate::skeleton::Plan;
-use crate::source::{Before, Now};
+use crate::source::{CurrentState, PreviousState};
 use crate::undo::undo;
 
 impl Dataplane for Kernel {
@@ -24,7 +24,7 @@ impl Dataplane for Kernel {
             return self.apply_whole(delta);
         }
         if delta.is_empty() {
-            self.sent = Sent::default();
+            self.sent = TransactionSize::default();
             return Ok(());
         }
         let standing = self.quarantine.clone();
@@ -97,11 +97,11 @@ impl Kernel {
     fn try_step(&mut self, delta: &Delta, standing: &Quarantine) -> Result<(), Failure> {
         let undo = undo(&self.state, delta);
         let before_host = self.state.host.clone();
-        let touched = self.index.step(&self.state, delta);
+        let changed_by_step = self.index.step(&self.state, delta);
         if let Err(broken) = self.state.apply(delta) {
             return Err(Failure::Torn(broken));
         }
-        let (change, plan) = self.draw(delta, &undo, &touched, before_host.as_ref(), standing);
+        let (change, plan) = self.draw(delta, &undo, &changed_by_step, before_host.as_ref(), standing);
         let result = self.send(&change);
         match result {
             Ok(()) => {
@@ -123,28 +123,28 @@ impl Kernel {
         &self,
         delta: &Delta,
         undo: &Delta,
-        touched: &Touched,
+        changed_by_step: &StepChanges,
         before_host: Option<&Host>,
         standing: &Quarantine,
     ) -> (Change, Option<Plan>) {
         let concerned = delta.host.is_some()
-            || touched.passes
+            || changed_by_step.passes
             || !delta.endpoints_put.is_empty()
             || !delta.endpoints_removed.is_empty()
-            || touched
+            || changed_by_step
                 .shapes
                 .keys()
                 .chain(delta.sets_changed.iter().map(|one| &one.id))
                 .any(|id| SetId::WELL_KNOWN.contains(&id.as_str()));
         let plan = concerned.then(|| Plan::new(&self.state, &self.index));
         let plan = plan.filter(|plan| self.plan.as_ref() != Some(plan));
-        let now = Now::new(&self.state, &self.index, self.quarantine.out());
-        let before = Before::new(&now, touched, undo, before_host, standing.out());
+        let now = CurrentState::new(&self.state, &self.index, self.quarantine.out());
+        let before = PreviousState::new(&now, changed_by_step, undo, before_host, standing.out());
         let turned = standing.sets.symmetric_difference(&self.quarantine.sets);
         let lookers = turned.filter_map(|set| self.index.lookers.get(set)).flatten();
         let step = Step {
             delta,
-            touched,
+            changed_by_step,
             index: &self.index,
             before: &before,
             now: &now,
@@ -170,7 +170,7 @@ impl Kernel {
 
     fn send(&mut self, change: &Change) -> Result<(), Failure> {
         if change.is_empty() {
-            self.sent = Sent::default();
+            self.sent = TransactionSize::default();
             return Ok(());
         }
         let mut handles = HashMap::new();
@@ -211,5 +211,5 @@ enum Failure {
     Request(RequestError),
     Commit(CommitError),
     /// The state is of no use any more.
-    Torn(Broken),
+    Torn(InvalidDelta),
 }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tortie_nft::{Chain, RequestError, Set, Socket, TableId, piecewise};
 
-use super::Looked;
+use super::WatchStatistics;
 use crate::damage::Damage;
 use crate::faults::is_on;
-use crate::programmed::{Content, Hashes, Shared, Sort};
+use crate::programmed::{Content, Hashes, ObjectKind, Shared};
 
 /// Sets with more elements are not read for a few of them.
 const LARGE: usize = 4096;
@@ -27,14 +27,19 @@ pub(super) struct Reader<'a> {
     id: &'a TableId,
     programmed: &'a Shared,
     hashes: Hashes,
-    looked: &'a mut Looked,
+    looked: &'a mut WatchStatistics,
 }
 
 /// Damage, and what is to be looked at again.
 type Found = (Damage, Damage);
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(socket: &'a mut Socket, id: &'a TableId, programmed: &'a Shared, looked: &'a mut Looked) -> Self {
+    pub(super) fn new(
+        socket: &'a mut Socket,
+        id: &'a TableId,
+        programmed: &'a Shared,
+        looked: &'a mut WatchStatistics,
+    ) -> Self {
         let hashes = programmed.lock().hashes();
         Self { socket, id, programmed, hashes, looked }
     }
@@ -81,7 +86,7 @@ impl<'a> Reader<'a> {
         let mut names: BTreeSet<String> = suspects.chains.clone();
         let mut found: BTreeMap<String, Option<Chain>> = BTreeMap::new();
         if suspects.whole {
-            names.extend(self.programmed.lock().names(Sort::Chain));
+            names.extend(self.programmed.lock().names(ObjectKind::Chain));
             found.extend(piecewise::chains(self.socket, self.id)?);
             names.extend(found.keys().cloned());
         }
@@ -105,7 +110,7 @@ impl<'a> Reader<'a> {
     fn sets(&mut self, suspects: &Damage, damage: &mut Damage, again: &mut Damage) -> Result<(), RequestError> {
         let mut names: BTreeSet<String> = suspects.sets.clone();
         if suspects.whole {
-            names.extend(self.programmed.lock().names(Sort::Set));
+            names.extend(self.programmed.lock().names(ObjectKind::Set));
             names.extend(piecewise::sets(self.socket, self.id)?.into_iter().map(|(name, _)| name));
         }
         for name in names {
@@ -120,7 +125,7 @@ impl<'a> Reader<'a> {
 
     /// Compares a chain and its rules. `known` is the chain if it was read before.
     fn chain(&mut self, name: &str, known: Option<Option<Chain>>) -> Result<Answer, RequestError> {
-        let Ok(before) = self.programmed.lock().entry(Sort::Chain, name) else { return Ok(Answer::Again) };
+        let Ok(before) = self.programmed.lock().entry(ObjectKind::Chain, name) else { return Ok(Answer::Again) };
         let found = match known {
             Some(known) => Some(known),
             None => piecewise::chain_of(self.socket, self.id, name)?,
@@ -138,12 +143,12 @@ impl<'a> Reader<'a> {
             }
             _ => false,
         };
-        Ok(self.answer(Sort::Chain, name, before, same))
+        Ok(self.answer(ObjectKind::Chain, name, before, same))
     }
 
     /// Compares a set and its elements.
     fn set(&mut self, name: &str) -> Result<Answer, RequestError> {
-        let Ok(before) = self.programmed.lock().entry(Sort::Set, name) else { return Ok(Answer::Again) };
+        let Ok(before) = self.programmed.lock().entry(ObjectKind::Set, name) else { return Ok(Answer::Again) };
         let found = piecewise::set_of(self.socket, self.id, name)?;
         let same = match (before, found) {
             (None, None) => true,
@@ -157,7 +162,7 @@ impl<'a> Reader<'a> {
             }
             _ => false,
         };
-        Ok(self.answer(Sort::Set, name, before, same))
+        Ok(self.answer(ObjectKind::Set, name, before, same))
     }
 
     fn elements(&mut self, set: &Set) -> Result<Option<Content>, RequestError> {
@@ -173,7 +178,7 @@ impl<'a> Reader<'a> {
 
     /// Whether a set of ours is too large to be read for a few elements.
     fn is_large(&mut self, name: &str) -> Result<bool, RequestError> {
-        let entry = self.programmed.lock().entry(Sort::Set, name);
+        let entry = self.programmed.lock().entry(ObjectKind::Set, name);
         if !entry.is_ok_and(|entry| entry.is_some_and(|entry| entry.content.len > LARGE)) {
             return Ok(false);
         }
@@ -182,7 +187,7 @@ impl<'a> Reader<'a> {
     }
 
     /// What a comparison is worth: nothing, if the object was programmed anew meanwhile.
-    fn answer(&self, sort: Sort, name: &str, before: Option<crate::programmed::Entry>, same: bool) -> Answer {
+    fn answer(&self, sort: ObjectKind, name: &str, before: Option<crate::programmed::Entry>, same: bool) -> Answer {
         match self.programmed.lock().entry(sort, name) {
             Ok(after) if after == before => {
                 if same {

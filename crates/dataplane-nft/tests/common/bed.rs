@@ -29,7 +29,7 @@ pub const LINKS: [&str; 6] = ["eth0", "eth1", "cali1", "cali2", "cali3", "kube-i
 
 /// What came of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct Observed {
     /// It got past every hook.
     pub allowed: bool,
     /// Its mark behind everyone, if it got there.
@@ -37,7 +37,7 @@ pub struct Seen {
 }
 
 /// The host.
-pub struct Bed {
+pub struct TestBed {
     frames: OwnedFd,
     raw: [OwnedFd; 2],
     socket: Socket,
@@ -50,7 +50,7 @@ pub struct Bed {
 
 /// A packet with what the bed needs beside the question.
 #[derive(Clone, Debug)]
-pub struct Shot {
+pub struct SentPacket {
     /// The question.
     pub packet: Packet,
     /// Where it goes in the end, after all translations.
@@ -75,7 +75,7 @@ fn foreign() -> TableId {
     TableId::inet("foreign")
 }
 
-impl Bed {
+impl TestBed {
     /// Makes the interfaces in the calling thread's namespace.
     pub fn new(links: &[&str]) -> Self {
         stay_on_one_processor();
@@ -124,7 +124,7 @@ impl Bed {
     }
 
     /// Sends packets one after the other and tells what came of each.
-    pub fn send(&mut self, shots: &[Shot]) -> Vec<Seen> {
+    pub fn send(&mut self, shots: &[SentPacket]) -> Vec<Observed> {
         feed("nft", &["-f", "-"], &table(shots));
         for (index, shot) in shots.iter().enumerate() {
             self.join(shot);
@@ -136,13 +136,13 @@ impl Bed {
         (0..shots.len())
             .map(|index| {
                 let mark = through.iter().copied().find(|mark| mark & 0xffff == number(index));
-                Seen { allowed: mark.is_some(), mark: mark.unwrap_or_default() }
+                Observed { allowed: mark.is_some(), mark: mark.unwrap_or_default() }
             })
             .collect()
     }
 
     /// Lets the host listen to a group on an interface, as a daemon would.
-    fn join(&mut self, shot: &Shot) {
+    fn join(&mut self, shot: &SentPacket) {
         let (Way::In { interface }, true) = (&shot.packet.way, shot.lands.is_multicast()) else { return };
         let group = (shot.lands, interface.clone());
         if self.joined.contains(&group) {
@@ -154,7 +154,7 @@ impl Bed {
     }
 
     /// Makes the routes of a packet in place of those before.
-    fn route(&mut self, shot: &Shot) {
+    fn route(&mut self, shot: &SentPacket) {
         let v6 = shot.packet.source.is_ipv6();
         let wanted = routes(shot);
         let old = std::mem::replace(&mut self.routes[usize::from(v6)], wanted.clone());
@@ -165,7 +165,7 @@ impl Bed {
     }
 
     /// Waits until a packet has come.
-    fn wait(&mut self, index: usize, shot: &Shot) {
+    fn wait(&mut self, index: usize, shot: &SentPacket) {
         let set = Set::new("came", DataType::Mark);
         let deadline = Instant::now() + Duration::from_secs(5);
         let key = number(index).to_ne_bytes();
@@ -185,7 +185,7 @@ impl Bed {
         elements.iter().map(|element| mark(&element.key)).collect()
     }
 
-    fn shoot(&self, index: usize, shot: &Shot) {
+    fn shoot(&self, index: usize, shot: &SentPacket) {
         let packet = &shot.packet;
         for bytes in bytes(index, shot) {
             match &packet.way {
@@ -269,7 +269,7 @@ fn number(index: usize) -> u32 {
 }
 
 /// The table of another's: numbers, zones, translations, and who came and got through.
-fn table(shots: &[Shot]) -> String {
+fn table(shots: &[SentPacket]) -> String {
     let mut text = String::from(
         "table inet foreign {}\ndelete table inet foreign\ntable inet foreign {\n\
          set came { type mark; flags dynamic; size 65535; }\nset through { type mark; flags dynamic; size 65535; }\n",
@@ -317,7 +317,7 @@ fn table(shots: &[Shot]) -> String {
 }
 
 /// A zone or none at all: a packet that has a zone cannot be taken out of connection tracking any more.
-fn tracking(index: usize, shot: &Shot) -> String {
+fn tracking(index: usize, shot: &SentPacket) -> String {
     match shot.packet.conntrack {
         Conntrack::Untracked if is_noted(&shot.packet) => "continue".to_owned(),
         Conntrack::Untracked => "notrack".to_owned(),
@@ -333,7 +333,7 @@ fn is_noted(packet: &Packet) -> bool {
 }
 
 /// Routes for one packet: where it goes, and for its source where it came in.
-fn routes(shot: &Shot) -> Vec<String> {
+fn routes(shot: &SentPacket) -> Vec<String> {
     let packet = &shot.packet;
     let to = shot.lands;
     let mut routes = match &packet.way {
@@ -365,7 +365,7 @@ pub fn is_broadcast(address: IpAddr) -> bool {
 }
 
 /// A packet's bytes, in one piece or two.
-fn bytes(index: usize, shot: &Shot) -> Vec<Vec<u8>> {
+fn bytes(index: usize, shot: &SentPacket) -> Vec<Vec<u8>> {
     let packet = &shot.packet;
     let payload = match packet.transport {
         Transport::Ports { source, destination } if packet.protocol == 6 => {

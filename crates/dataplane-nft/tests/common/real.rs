@@ -10,11 +10,11 @@ use tortie_nft::{Verdict, dump::TableDump};
 use tortie_policy::Snapshot;
 use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
 
-use super::bed::{Bed, LINKS, Seen, Shot, is_group};
+use super::bed::{LINKS, Observed, SentPacket, TestBed, is_group};
 use super::walk::{plausible, source_route_ok, start_mark};
 
 /// The packet as this kernel will see it; none if no wire can carry it here.
-pub fn shot(packet: &Packet, state: &State, torn: bool) -> Option<Shot> {
+pub fn shot(packet: &Packet, state: &State, torn: bool) -> Option<SentPacket> {
     let mut packet = plausible(packet);
     let interfaces = match &packet.way {
         Way::In { interface } | Way::Out { interface } => vec![interface],
@@ -47,7 +47,7 @@ pub fn shot(packet: &Packet, state: &State, torn: bool) -> Option<Shot> {
     if lands == packet.source {
         return None;
     }
-    Some(Shot { packet, lands, route_ok, torn: torn && whole })
+    Some(SentPacket { packet, lands, route_ok, torn: torn && whole })
 }
 
 fn is_plain(address: IpAddr) -> bool {
@@ -78,13 +78,19 @@ pub struct Compared {
     /// Packets that got through.
     pub allowed: usize,
     /// The kernel's answers.
-    pub seen: Vec<Seen>,
+    pub seen: Vec<Observed>,
     /// The evaluator's.
     pub answers: Vec<Answer>,
 }
 
 /// Sends packets and compares what came of them.
-pub fn compare(bed: &mut Bed, kernel: &mut Kernel, snapshot: &Snapshot, host: &Host, shots: &[Shot]) -> Compared {
+pub fn compare(
+    bed: &mut TestBed,
+    kernel: &mut Kernel,
+    snapshot: &Snapshot,
+    host: &Host,
+    shots: &[SentPacket],
+) -> Compared {
     let before = denials(&kernel.read().unwrap().unwrap());
     let seen = bed.send(shots);
     let after = denials(&kernel.read().unwrap().unwrap());

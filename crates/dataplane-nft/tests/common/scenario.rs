@@ -21,7 +21,7 @@ use tortie_testkit::namespace::in_namespace;
 use tortie_testkit::packet_text;
 use tortie_testkit::worlds::Step;
 
-use super::bed::{Bed, LINKS, Shot};
+use super::bed::{LINKS, SentPacket, TestBed};
 use super::follow::Followed;
 use super::real::{compare, shot};
 
@@ -48,7 +48,7 @@ pub const NAMES: [(&str, &str); 15] = [
 /// Plays a scenario in a namespace of its own.
 pub fn play(name: &str, text: &str) {
     in_namespace(|| {
-        let mut bed = Bed::new(&LINKS);
+        let mut bed = TestBed::new(&LINKS);
         let mut kernel = Kernel::open(Options::default()).unwrap();
         let mut followed = Followed::new();
         followed.step(&links("eth0=192.0.2.11,2001:db8::11 eth1=198.51.100.11"));
@@ -93,8 +93,8 @@ fn apply(kernel: &mut Kernel, followed: &mut Followed, fresh: bool) {
     assert!(kernel.refused().is_empty(), "{:?}", kernel.refused());
 }
 
-fn judge(name: &str, bed: &mut Bed, kernel: &mut Kernel, followed: &Followed, lines: &[(usize, &str, bool)]) {
-    let shots: Vec<Shot> = lines
+fn judge(name: &str, bed: &mut TestBed, kernel: &mut Kernel, followed: &Followed, lines: &[(usize, &str, bool)]) {
+    let shots: Vec<SentPacket> = lines
         .iter()
         .map(|(number, text, _)| {
             let (packet, torn, spoofed) = packet(text);

@@ -5,7 +5,7 @@ use tortie_policy::{Action, Direction};
 use super::answer::{DecidedBy, Outcome};
 use super::matching::Header;
 use crate::faults;
-use crate::program::{Program, ProgramId, Then};
+use crate::program::{Program, ProgramEnd, ProgramId};
 use crate::rule::{Owner, RulesId};
 use crate::state::State;
 
@@ -47,9 +47,9 @@ impl State {
 
     fn then(&self, program: &Program, packet: &Header) -> (Outcome, DecidedBy) {
         let profiles = match &program.then {
-            Then::Pass => return (Outcome::Pass, DecidedBy::Nothing),
-            Then::Deny => return (Outcome::Deny, DecidedBy::NoProfile),
-            Then::Profiles(profiles) => profiles,
+            ProgramEnd::Pass => return (Outcome::Pass, DecidedBy::Nothing),
+            ProgramEnd::Deny => return (Outcome::Deny, DecidedBy::NoProfile),
+            ProgramEnd::Profiles(profiles) => profiles,
         };
         for profile in profiles {
             let by = |number| DecidedBy::Profile { name: profile.name.to_string(), number };

@@ -3,7 +3,7 @@
 //! Packets are spelled as [`packet_text`] reads them. The answer is `pass`, `deny` or `reject` and what decided the last stage that
 //! decided anything, as `by()` below spells it.
 
-use tortie_eval::{By, Host, Packet, Verdict, judge};
+use tortie_eval::{DecidedBy, Host, Packet, Verdict, judge};
 use tortie_manifest::read::{Source, read};
 use tortie_policy::Snapshot;
 use tortie_testkit::machine::link;
@@ -59,19 +59,19 @@ fn packet(text: &str) -> Packet {
 /// `gnp p#1`, `tier t`, `profile p#1`, `profile missing p`, `no profile`, `failsafe tcp/22`, `established`, `invalid`, a built-in's
 /// name, `nothing`.
 fn by(verdict: &Verdict) -> String {
-    let decisive = verdict.path.iter().rev().find(|step| step.decision.by != By::Nothing);
+    let decisive = verdict.path.iter().rev().find(|step| step.decision.by != DecidedBy::Nothing);
     match decisive.map(|step| &step.decision.by) {
-        None | Some(By::Nothing) => "nothing".to_owned(),
-        Some(By::Rule { id, number, .. }) => format!("{id}#{number}"),
-        Some(By::TierEnd { tier }) => format!("tier {tier}"),
-        Some(By::Profile { name, number: Some(number) }) => format!("profile {name}#{number}"),
-        Some(By::Profile { name, number: None }) => format!("profile missing {name}"),
-        Some(By::NoProfile) => "no profile".to_owned(),
-        Some(By::Failsafe(text)) => format!("failsafe {text}"),
-        Some(By::Established) => "established".to_owned(),
-        Some(By::Invalid) => "invalid".to_owned(),
-        Some(By::BeginsNothing) => "begins nothing".to_owned(),
-        Some(By::Builtin(builtin)) => format!("{builtin:?}"),
+        None | Some(DecidedBy::Nothing) => "nothing".to_owned(),
+        Some(DecidedBy::Rule { id, number, .. }) => format!("{id}#{number}"),
+        Some(DecidedBy::TierEnd { tier }) => format!("tier {tier}"),
+        Some(DecidedBy::Profile { name, number: Some(number) }) => format!("profile {name}#{number}"),
+        Some(DecidedBy::Profile { name, number: None }) => format!("profile missing {name}"),
+        Some(DecidedBy::NoProfile) => "no profile".to_owned(),
+        Some(DecidedBy::Failsafe(text)) => format!("failsafe {text}"),
+        Some(DecidedBy::Established) => "established".to_owned(),
+        Some(DecidedBy::Invalid) => "invalid".to_owned(),
+        Some(DecidedBy::BeginsNothing) => "begins nothing".to_owned(),
+        Some(DecidedBy::Builtin(builtin)) => format!("{builtin:?}"),
     }
 }
 

@@ -1,10 +1,11 @@
-use tortie_dataplane::{Both, ProgramId, Programs};
+use tortie_dataplane::{PerDirection, ProgramId, Programs};
 
 use super::*;
 
 fn endpoint(namespace: &str, name: &str, addresses: &[&str]) -> Endpoint {
-    let normal = Both { ingress: ProgramId([0; 16]), egress: ProgramId([0; 16]) };
-    let programs = Programs { normal, forward: Both::default(), pre_dnat: None, untracked: Both::default() };
+    let normal = PerDirection { ingress: ProgramId([0; 16]), egress: ProgramId([0; 16]) };
+    let programs =
+        Programs { normal, forward: PerDirection::default(), pre_dnat: None, untracked: PerDirection::default() };
     Endpoint {
         id: EndpointId::Workload(WorkloadId { namespace: namespace.into(), name: name.into() }),
         programs,
@@ -12,7 +13,7 @@ fn endpoint(namespace: &str, name: &str, addresses: &[&str]) -> Endpoint {
         nats: Vec::new(),
         mac: "EE:EE:EE:EE:EE:EE".into(),
         spoofing: Vec::new(),
-        limits: Both::default(),
+        limits: PerDirection::default(),
     }
 }
 

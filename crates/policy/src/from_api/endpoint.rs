@@ -11,7 +11,7 @@ use tortie_api::Object;
 use tortie_net::{parse_address, parse_cidr};
 
 use super::read::{
-    At, Fields, Read, Wrong, interface, list, owned, port_name, profile_name, record, text, texts, whole,
+    FieldPath, Fields, Invalidities, Read, interface, list, owned, port_name, profile_name, record, text, texts, whole,
 };
 use super::rule::parse_protocol;
 use super::selector::{NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX};
@@ -33,24 +33,24 @@ pub(super) fn unreadable_labels() -> Labels {
 }
 
 /// The labels of an object. Those that cannot be read make the endpoint deny, and rules that deny by label mean it.
-pub(super) fn labels(object: &Object, consequence: &'static str, wrong: &mut Wrong) -> Labels {
+pub(super) fn labels(object: &Object, consequence: &'static str, wrong: &mut Invalidities) -> Labels {
     match object.metadata.other.get("labels") {
         None => object.metadata.labels.clone(),
         Some(value) => {
             let reason = texts(value).err().unwrap_or_else(|| "they cannot be read".into());
-            wrong.note(At::LABELS, reason, consequence);
+            wrong.note(FieldPath::LABELS, reason, consequence);
             unreadable_labels()
         }
     }
 }
 
-pub(super) fn host(object: &Object, wrong: &mut Wrong) -> HostEndpoint {
+pub(super) fn host(object: &Object, wrong: &mut Invalidities) -> HostEndpoint {
     let spec = Fields::of(object.body.get("spec"));
     let mut labels = labels(object, DENIES, wrong);
     let node = spec.read("node", owned);
-    let node = wrong.take(At::SPEC.key("node"), node, "the endpoint is on no node");
+    let node = wrong.take(FieldPath::SPEC.key("node"), node, "the endpoint is on no node");
     let interface = wrong.take(
-        At::SPEC.key("interfaceName"),
+        FieldPath::SPEC.key("interfaceName"),
         spec.read("interfaceName", interface),
         "every interface of the node that is no workload's denies everything, failsafes aside",
     );
@@ -88,9 +88,9 @@ fn each<T>(
     read: impl Fn(&Value) -> Read<T>,
     lost: &mut bool,
     consequence: &'static str,
-    wrong: &mut Wrong,
+    wrong: &mut Invalidities,
 ) -> Vec<T> {
-    let at = At::SPEC.key(name);
+    let at = FieldPath::SPEC.key(name);
     let values = spec.get(name).map_or(Ok(&[][..]), list);
     let Some(values) = wrong.take(at, values, consequence) else {
         *lost = true;
@@ -107,19 +107,19 @@ fn each<T>(
 }
 
 /// Of too many named ports none counts.
-fn bound(ports: &mut Vec<NamedPort>, addresses: usize, missing: &mut Missing, wrong: &mut Wrong) {
+fn bound(ports: &mut Vec<NamedPort>, addresses: usize, missing: &mut Missing, wrong: &mut Invalidities) {
     let members = ports.len().saturating_mul(addresses);
     if members > NamedPort::LIMIT {
         let reason =
             format!("{} ports at {addresses} addresses are {members}, more than {}", ports.len(), NamedPort::LIMIT);
-        wrong.note(At::SPEC.key("ports"), reason, MISSING);
+        wrong.note(FieldPath::SPEC.key("ports"), reason, MISSING);
         *ports = Vec::new();
         missing.ports = true;
     }
 }
 
 /// Profiles give labels, so an endpoint with an unreadable profile has unreadable labels.
-fn profiles(spec: Fields<'_>, labels: &mut Labels, wrong: &mut Wrong) -> Vec<String> {
+fn profiles(spec: Fields<'_>, labels: &mut Labels, wrong: &mut Invalidities) -> Vec<String> {
     let mut lost = false;
     let profiles = each(spec, "profiles", profile_name, &mut lost, DENIES, wrong);
     if lost {
@@ -151,7 +151,7 @@ pub(super) struct Workload {
 }
 
 /// A workload endpoint; none while it has no address, as Calico leaves it out too: its interface stays closed.
-pub(super) fn workload(object: &Object, wrong: &mut Wrong) -> Option<WorkloadEndpoint> {
+pub(super) fn workload(object: &Object, wrong: &mut Invalidities) -> Option<WorkloadEndpoint> {
     let spec = Fields::of(object.body.get("spec"));
     let mut it = Workload { labels: labels(object, DENIES, wrong), ..Workload::default() };
     let mut denies = false;
@@ -166,12 +166,12 @@ pub(super) fn workload(object: &Object, wrong: &mut Wrong) -> Option<WorkloadEnd
         ("mac", &mut it.mac, ""),
     ];
     for (name, into, consequence) in &mut texts {
-        let read = wrong.take(At::SPEC.key(name), spec.read(name, owned), consequence);
+        let read = wrong.take(FieldPath::SPEC.key(name), spec.read(name, owned), consequence);
         denies |= read.is_none() && *consequence == DENIES;
         account &= read.is_some() || *name != "serviceAccountName";
         **into = read.unwrap_or_default();
     }
-    let node = wrong.take(At::SPEC.key("node"), spec.read("node", owned), "its interface stays closed");
+    let node = wrong.take(FieldPath::SPEC.key("node"), spec.read("node", owned), "its interface stays closed");
     let interface = spec.read("interfaceName", interface).and_then(|name| match name {
         "" => Err("a workload endpoint needs an interface".into()),
         _ => Ok(name.to_owned()),
@@ -181,7 +181,7 @@ pub(super) fn workload(object: &Object, wrong: &mut Wrong) -> Option<WorkloadEnd
     if !has_addresses {
         return None;
     }
-    let interface = wrong.take(At::SPEC.key("interfaceName"), interface, "its interface stays closed");
+    let interface = wrong.take(FieldPath::SPEC.key("interfaceName"), interface, "its interface stays closed");
     // Where it is must be known as a whole.
     (it.node, it.interface) = node.zip(interface).unwrap_or_default();
     it.addresses = each(spec, "ipNetworks", own_address, &mut it.missing.addresses, MISSING, wrong);
@@ -249,8 +249,8 @@ impl Workload {
     }
 }
 
-fn limits_of(spec: Fields<'_>, wrong: &mut Wrong) -> [Limits; 2] {
-    let at = At::SPEC.key("qosControls");
+fn limits_of(spec: Fields<'_>, wrong: &mut Invalidities) -> [Limits; 2] {
+    let at = FieldPath::SPEC.key("qosControls");
     let consequence = "the limits are as low as can be";
     let Some(qos) = wrong.take(at, spec.get("qosControls").map(record).transpose(), consequence) else {
         return [Limits { packets: Some(Rate { per_second: 1, burst: 1 }), connections: Some(1) }; 2];

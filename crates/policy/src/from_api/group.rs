@@ -9,8 +9,8 @@ use tortie_api::{Kind, Object};
 use tortie_net::{parse_address, parse_cidr};
 
 use super::endpoint::{labels, unreadable_labels};
-use super::policy::Early;
-use super::read::{At, Fields, Wrong, flag, items, list, one_of, text, texts};
+use super::policy::EarlyLists;
+use super::read::{FieldPath, Fields, Invalidities, flag, items, list, one_of, text, texts};
 use super::rule::{RuleList, rules};
 use crate::group::{NetworkSet, Node, Pool, Profile, SetId};
 use crate::{Action, Rule};
@@ -30,13 +30,13 @@ impl Profile {
     }
 }
 
-pub(super) fn profile(object: &Object, early: Early, wrong: &mut Wrong) -> Profile {
+pub(super) fn profile(object: &Object, early: EarlyLists, wrong: &mut Invalidities) -> Profile {
     let spec = Fields::of(object.body.get("spec"));
     let consequence = "the endpoints of the profile deny everything, failsafes aside";
-    let labels = wrong.take(At::SPEC.key("labelsToApply"), spec.read("labelsToApply", texts), consequence);
+    let labels = wrong.take(FieldPath::SPEC.key("labelsToApply"), spec.read("labelsToApply", texts), consequence);
     let mut list = |name: &str, early: Option<RuleList>| match (early, spec.get(name)) {
         (Some(early), Some(Value::Array(_))) => early.finish(),
-        (_, value) => rules(value, "", At::SPEC.key(name), wrong),
+        (_, value) => rules(value, "", FieldPath::SPEC.key(name), wrong),
     };
     Profile {
         name: object.metadata.name.clone(),
@@ -59,7 +59,7 @@ const INCOMPLETE: &str =
     "rules that deny by this set deny whatever else they match; those that allow by it allow the other nets";
 
 impl NetList {
-    pub(super) fn push(&mut self, value: &Value, at: At<'_>, wrong: &mut Wrong) {
+    pub(super) fn push(&mut self, value: &Value, at: FieldPath<'_>, wrong: &mut Invalidities) {
         let net = text(value).and_then(|text| match text {
             // An empty text passes Calico's validator and means nothing.
             "" => Ok(None),
@@ -75,7 +75,7 @@ impl NetList {
     }
 
     /// The nets, and whether there are others.
-    fn finish(self, at: At<'_>, wrong: &mut Wrong) -> (Vec<IpNet>, bool) {
+    fn finish(self, at: FieldPath<'_>, wrong: &mut Invalidities) -> (Vec<IpNet>, bool) {
         if self.count > NetworkSet::LIMIT {
             let reason = format!("{} nets are more than {}", self.count, NetworkSet::LIMIT);
             wrong.note(at, reason, "rules that deny by this set deny whatever else they match; none allows by it");
@@ -85,9 +85,9 @@ impl NetList {
     }
 }
 
-pub(super) fn network_set(object: &Object, early: Early, wrong: &mut Wrong) -> NetworkSet {
+pub(super) fn network_set(object: &Object, early: EarlyLists, wrong: &mut Invalidities) -> NetworkSet {
     let spec = Fields::of(object.body.get("spec"));
-    let at = At::SPEC;
+    let at = FieldPath::SPEC;
     let at = at.key("nets");
     let values = wrong.take(at, spec.get("nets").map_or(Ok(&[][..]), list), INCOMPLETE);
     let mut nets = match early.nets {
@@ -109,7 +109,7 @@ pub(super) fn network_set(object: &Object, early: Early, wrong: &mut Wrong) -> N
 }
 
 /// Of a node fewer peers of tunnels are known.
-pub(super) fn node(object: &Object, wrong: &mut Wrong) -> Node {
+pub(super) fn node(object: &Object, wrong: &mut Invalidities) -> Node {
     let spec = object.body.get("spec").unwrap_or(&Value::Null);
     let labels = labels(object, "no FelixConfiguration is for the node by its labels", wrong);
     let mut node = Node { name: object.metadata.name.clone(), labels, ..Node::default() };
@@ -117,7 +117,7 @@ pub(super) fn node(object: &Object, wrong: &mut Wrong) -> Node {
     // Without the node's own address of a family it is unknown where its tunnel ends.
     let mut known = [true; 2];
     for (family, field) in ["ipv4Address", "ipv6Address"].into_iter().enumerate() {
-        let bgp = At::SPEC.key("bgp");
+        let bgp = FieldPath::SPEC.key("bgp");
         if let Some(value) = spec.pointer(&format!("/bgp/{field}")) {
             let net = text(value).and_then(|text| parse_cidr(text).map_err(|error| error.to_string().into()));
             match wrong.take(bgp.key(field), net, consequence) {
@@ -127,7 +127,7 @@ pub(super) fn node(object: &Object, wrong: &mut Wrong) -> Node {
         }
     }
     if spec.get("bgp").is_some_and(|bgp| !bgp.is_object()) {
-        wrong.note(At::SPEC.key("bgp"), "expected an object", consequence);
+        wrong.note(FieldPath::SPEC.key("bgp"), "expected an object", consequence);
         known = [false; 2];
     }
     let mut known_addresses: HashSet<IpAddr> = node.addresses.iter().copied().collect();
@@ -152,25 +152,25 @@ pub(super) fn node(object: &Object, wrong: &mut Wrong) -> Node {
 }
 
 /// A pool; none without its range.
-pub(super) fn pool(object: &Object, wrong: &mut Wrong) -> Option<Pool> {
+pub(super) fn pool(object: &Object, wrong: &mut Invalidities) -> Option<Pool> {
     let spec = Fields::of(object.body.get("spec"));
     let cidr = spec.read("cidr", text);
     let net = cidr.and_then(|text| parse_cidr(text).map_err(|error| error.to_string().into()));
-    let net = wrong.take(At::SPEC.key("cidr"), net, "the pool does not count")?;
+    let net = wrong.take(FieldPath::SPEC.key("cidr"), net, "the pool does not count")?;
     let consequence = "it counts as not set";
     let mut mode = |name: &str| {
         let mode = wrong.take(
-            At::SPEC.key(name),
+            FieldPath::SPEC.key(name),
             spec.read(name, |value| one_of(value, &["Never", "Always", "CrossSubnet"])),
             consequence,
         );
         mode.is_some_and(|mode| !mode.is_empty() && mode != "Never")
     };
     let (ipip, vxlan) = (mode("ipipMode"), mode("vxlanMode"));
-    let nat_outgoing = wrong.take(At::SPEC.key("natOutgoing"), spec.read("natOutgoing", flag), consequence);
+    let nat_outgoing = wrong.take(FieldPath::SPEC.key("natOutgoing"), spec.read("natOutgoing", flag), consequence);
     let uses =
         spec.read("allowedUses", |value| items(value, |value| one_of(value, &["Workload", "Tunnel", "LoadBalancer"])));
-    let uses = wrong.take(At::SPEC.key("allowedUses"), uses, consequence).unwrap_or_default();
+    let uses = wrong.take(FieldPath::SPEC.key("allowedUses"), uses, consequence).unwrap_or_default();
     Some(Pool {
         name: object.metadata.name.clone(),
         net: net.trunc(),

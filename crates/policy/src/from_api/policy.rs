@@ -8,7 +8,7 @@ use tortie_api::{Kind, Object};
 use tortie_selector::Selector;
 
 use super::group::NetList;
-use super::read::{At, Fields, Read, Wrong, float, items, list, one_of, owned, text, tier_name};
+use super::read::{FieldPath, Fields, Invalidities, Read, float, items, list, one_of, owned, text, tier_name};
 use super::rule::{RuleList, is_set, rules};
 use super::selector::{
     ALL_ACCOUNTS, ALL_NAMESPACES, NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX, in_namespace, joined, selector,
@@ -18,13 +18,13 @@ use crate::rule::{Action, Rule};
 
 /// Lists that were read before the rest of the object; none of what is no list, or is not there.
 #[derive(Default)]
-pub(crate) struct Early {
+pub(crate) struct EarlyLists {
     pub(super) ingress: Option<RuleList>,
     pub(super) egress: Option<RuleList>,
     pub(super) nets: Option<NetList>,
 }
 
-impl Early {
+impl EarlyLists {
     /// A list begins.
     pub(super) fn begin(&mut self, name: &str) {
         match name {
@@ -35,16 +35,16 @@ impl Early {
     }
 }
 
-pub(super) fn tier(object: &Object, wrong: &mut Wrong) -> Tier {
+pub(super) fn tier(object: &Object, wrong: &mut Invalidities) -> Tier {
     let spec = Fields::of(object.body.get("spec"));
     let order = spec.read("order", float);
     let asked_first = order.is_err();
     let consequence =
         "its policies are asked before those of other tiers, and what they allow goes on to the other tiers";
-    let order = wrong.take(At::SPEC.key("order"), order, consequence).flatten();
+    let order = wrong.take(FieldPath::SPEC.key("order"), order, consequence).flatten();
     // What this says, Calico takes as Deny unless it is exactly Pass.
     let action = spec.read("defaultAction", |value| one_of(value, &["Deny", "Pass"]));
-    let action = wrong.take(At::SPEC.key("defaultAction"), action, "the tier denies at its end");
+    let action = wrong.take(FieldPath::SPEC.key("defaultAction"), action, "the tier denies at its end");
     Tier {
         name: object.metadata.name.clone(),
         order: if asked_first { Order::FIRST } else { Order(order) },
@@ -54,14 +54,14 @@ pub(super) fn tier(object: &Object, wrong: &mut Wrong) -> Tier {
 }
 
 /// A policy, enforced or staged; none when it stages a deletion.
-pub(super) fn policy(object: &Object, early: Early, wrong: &mut Wrong) -> Option<Policy> {
+pub(super) fn policy(object: &Object, early: EarlyLists, wrong: &mut Invalidities) -> Option<Policy> {
     let spec = Fields::of(object.body.get("spec"));
     let staged = super::enforced_kind(object.kind).is_some();
     if staged {
         let action = {
             let known = &["Set", "Delete", "Learn", "Ignore"];
             let action = spec.read("stagedAction", |value| one_of(value, known));
-            wrong.take(At::SPEC.key("stagedAction"), action, "it counts as Set")
+            wrong.take(FieldPath::SPEC.key("stagedAction"), action, "it counts as Set")
         };
         if action == Some("Delete") {
             return None;
@@ -81,21 +81,21 @@ struct Uncertain {
     egress: bool,
 }
 
-fn read(object: &Object, spec: Fields<'_>, early: Early, wrong: &mut Wrong) -> Policy {
+fn read(object: &Object, spec: Fields<'_>, early: EarlyLists, wrong: &mut Invalidities) -> Policy {
     let namespace = object.metadata.namespace.as_str();
     let mut uncertain = Uncertain::default();
     let (selector, written_selector) = scope(spec, namespace, &mut uncertain, wrong);
     let consequence = "the policy is asked first in its tier, and only what it denies counts";
-    let order = wrong.take(At::SPEC.key("order"), spec.read("order", float), consequence);
+    let order = wrong.take(FieldPath::SPEC.key("order"), spec.read("order", float), consequence);
     uncertain.place |= order.is_none();
     let consequence = "the policy is asked before all tiers, and only what it denies counts";
-    let tier = wrong.take(At::SPEC.key("tier"), spec.read("tier", tier_name), consequence);
+    let tier = wrong.take(FieldPath::SPEC.key("tier"), spec.read("tier", tier_name), consequence);
     let in_no_tier = tier.is_none();
     let (types, stage) = (types(spec, &mut uncertain, wrong), stage(object.kind, spec, &mut uncertain, wrong));
     let mut list = |name: &str, early: Option<RuleList>, uncertain: bool| {
         let mut rules = match (early, spec.get(name)) {
             (Some(early), Some(Value::Array(_))) => early.finish(),
-            (_, value) => rules(value, namespace, At::SPEC.key(name), wrong),
+            (_, value) => rules(value, namespace, FieldPath::SPEC.key(name), wrong),
         };
         rules.iter_mut().for_each(|rule| harden(rule, uncertain, in_no_tier));
         rules
@@ -129,11 +129,11 @@ fn harden(rule: &mut Rule, only_denies: bool, in_no_tier: bool) {
 }
 
 /// The endpoints that it applies to: of its parts those that can be read.
-fn scope(spec: Fields<'_>, namespace: &str, uncertain: &mut Uncertain, wrong: &mut Wrong) -> (Selector, String) {
+fn scope(spec: Fields<'_>, namespace: &str, uncertain: &mut Uncertain, wrong: &mut Invalidities) -> (Selector, String) {
     let consequence = "the policy applies to all endpoints that this may have meant, and only what it denies counts";
     let mut part = |name: &str| {
         let parsed = spec.read(name, owned).and_then(|text| selector(text.trim()).map(|parsed| Some((text, parsed))));
-        let part = wrong.take(At::SPEC.key(name), parsed, consequence);
+        let part = wrong.take(FieldPath::SPEC.key(name), parsed, consequence);
         uncertain.place |= part.is_none();
         part.flatten()
     };
@@ -152,7 +152,7 @@ fn scope(spec: Fields<'_>, namespace: &str, uncertain: &mut Uncertain, wrong: &m
     match joined(own, namespace, &scopes) {
         Ok(selector) => (selector, written),
         Err(error) => {
-            wrong.note(At::SPEC.key("selector"), error, consequence);
+            wrong.note(FieldPath::SPEC.key("selector"), error, consequence);
             uncertain.place = true;
             let all = if namespace.is_empty() { None } else { in_namespace(namespace).ok() };
             (all.unwrap_or_else(Selector::all), written)
@@ -161,10 +161,10 @@ fn scope(spec: Fields<'_>, namespace: &str, uncertain: &mut Uncertain, wrong: &m
 }
 
 /// The directions. An empty list is old data, and means both; what cannot be read may mean both.
-fn types(spec: Fields<'_>, uncertain: &mut Uncertain, wrong: &mut Wrong) -> Types {
+fn types(spec: Fields<'_>, uncertain: &mut Uncertain, wrong: &mut Invalidities) -> Types {
     let Some(value) = spec.get("types") else { return Types { ingress: true, egress: true } };
     let consequence = "the policy counts in both directions, and where this is not said only what it denies";
-    let values = wrong.take(At::SPEC.key("types"), list(value), consequence);
+    let values = wrong.take(FieldPath::SPEC.key("types"), list(value), consequence);
     if values.is_some_and(|values| values.is_empty()) {
         return Types { ingress: true, egress: true };
     }
@@ -176,7 +176,7 @@ fn types(spec: Fields<'_>, uncertain: &mut Uncertain, wrong: &mut Wrong) -> Type
             "egress" => Ok(false),
             _ => Err(format!("{text:?} is no direction").into()),
         });
-        let place = At::SPEC.key("types");
+        let place = FieldPath::SPEC.key("types");
         match wrong.take(place.index(index), known, consequence) {
             Some(true) => types.ingress = true,
             Some(false) => types.egress = true,
@@ -192,7 +192,7 @@ fn types(spec: Fields<'_>, uncertain: &mut Uncertain, wrong: &mut Wrong) -> Type
 }
 
 /// Where on a host endpoint it counts.
-fn stage(kind: Kind, spec: Fields<'_>, uncertain: &mut Uncertain, wrong: &mut Wrong) -> Stage {
+fn stage(kind: Kind, spec: Fields<'_>, uncertain: &mut Uncertain, wrong: &mut Invalidities) -> Stage {
     if !matches!(
         kind,
         Kind::GlobalNetworkPolicy | Kind::StagedGlobalNetworkPolicy | Kind::KubernetesClusterNetworkPolicy
@@ -201,7 +201,7 @@ fn stage(kind: Kind, spec: Fields<'_>, uncertain: &mut Uncertain, wrong: &mut Wr
     }
     let consequence = "the policy counts in every stage that this may have meant, and only what it denies";
     let mut flag = |name: &str| {
-        let flag = wrong.take(At::SPEC.key(name), is_set(spec.get(name)), consequence);
+        let flag = wrong.take(FieldPath::SPEC.key(name), is_set(spec.get(name)), consequence);
         uncertain.place |= flag.is_none();
         flag
     };
@@ -213,9 +213,9 @@ fn stage(kind: Kind, spec: Fields<'_>, uncertain: &mut Uncertain, wrong: &mut Wr
     }
 }
 
-fn everywhere(spec: Fields<'_>, wrong: &mut Wrong) -> bool {
+fn everywhere(spec: Fields<'_>, wrong: &mut Invalidities) -> bool {
     let hints: Read<Vec<&str>> = spec.get("performanceHints").map_or(Ok(Vec::new()), |value| items(value, text));
-    let hints = wrong.take(At::SPEC.key("performanceHints"), hints, "").unwrap_or_default();
+    let hints = wrong.take(FieldPath::SPEC.key("performanceHints"), hints, "").unwrap_or_default();
     hints.contains(&"AssumeNeededOnEveryNode")
 }
 

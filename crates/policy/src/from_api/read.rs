@@ -20,36 +20,36 @@ pub(super) type Reason = Cow<'static, str>;
 
 /// A place in an object. It is written out only when something is wrong there.
 #[derive(Clone, Copy)]
-pub(super) enum At<'a> {
+pub(super) enum FieldPath<'a> {
     Top(&'static str),
-    Key(&'a At<'a>, &'a str),
-    Index(&'a At<'a>, usize),
+    Key(&'a FieldPath<'a>, &'a str),
+    Index(&'a FieldPath<'a>, usize),
 }
 
-impl<'a> At<'a> {
-    pub(super) const SPEC: At<'static> = At::Top("spec");
-    pub(super) const LABELS: At<'static> = At::Top("metadata.labels");
+impl<'a> FieldPath<'a> {
+    pub(super) const SPEC: FieldPath<'static> = FieldPath::Top("spec");
+    pub(super) const LABELS: FieldPath<'static> = FieldPath::Top("metadata.labels");
 
-    pub(super) fn key(&'a self, name: &'a str) -> At<'a> {
-        At::Key(self, name)
+    pub(super) fn key(&'a self, name: &'a str) -> FieldPath<'a> {
+        FieldPath::Key(self, name)
     }
 
-    pub(super) fn index(&'a self, index: usize) -> At<'a> {
-        At::Index(self, index)
+    pub(super) fn index(&'a self, index: usize) -> FieldPath<'a> {
+        FieldPath::Index(self, index)
     }
 
     fn path(&self) -> Path {
         match self {
-            At::Top(text) => Path::from(*text),
-            At::Key(parent, name) => parent.path().key(*name),
-            At::Index(parent, index) => parent.path().index(*index),
+            FieldPath::Top(text) => Path::from(*text),
+            FieldPath::Key(parent, name) => parent.path().key(*name),
+            FieldPath::Index(parent, index) => parent.path().index(*index),
         }
     }
 }
 
 /// What is wrong with an object.
 #[derive(Default)]
-pub(super) struct Wrong {
+pub(super) struct Invalidities {
     list: Vec<Invalid>,
     more: usize,
     /// Keys that appear twice, as many as are reported. Null is read there.
@@ -58,7 +58,7 @@ pub(super) struct Wrong {
     pub(super) silent: bool,
 }
 
-impl Wrong {
+impl Invalidities {
     /// Remembers a key that appears twice, for the reason why its value cannot be read.
     pub(super) fn repeated(&mut self, path: Path) {
         self.repeated.push(path);
@@ -76,7 +76,7 @@ impl Wrong {
     }
 
     /// Notes what cannot be read, and what is done instead.
-    pub(super) fn note(&mut self, at: At<'_>, reason: impl ToString, consequence: &'static str) {
+    pub(super) fn note(&mut self, at: FieldPath<'_>, reason: impl ToString, consequence: &'static str) {
         if self.silent {
             return;
         }
@@ -94,7 +94,7 @@ impl Wrong {
     }
 
     /// A value; if there is none its place is noted.
-    pub(super) fn take<T>(&mut self, at: At<'_>, value: Read<T>, consequence: &'static str) -> Option<T> {
+    pub(super) fn take<T>(&mut self, at: FieldPath<'_>, value: Read<T>, consequence: &'static str) -> Option<T> {
         value.map_err(|reason| self.note(at, reason, consequence)).ok()
     }
 

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use tortie_net::{Port, Protocol, parse_cidr};
 use tortie_selector::Selector;
 
-use super::read::{At, Read, Wrong, flag, items, list, owned, record, scalar, text, texts, whole};
+use super::read::{FieldPath, Invalidities, Read, flag, items, list, owned, record, scalar, text, texts, whole};
 use super::selector::{
     ALL_NAMESPACES, NAMESPACE_PREFIX, NO_NAMESPACE, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX, in_namespace, rewritten,
     selector,
@@ -51,7 +51,7 @@ pub(crate) struct RuleList {
 impl RuleList {
     /// Reads one more, and says whether others are wanted. Beyond the limit nothing is known of what the list says, so it
     /// denies.
-    pub(super) fn push(&mut self, value: &Value, namespace: &str, at: At<'_>, wrong: &mut Wrong) -> bool {
+    pub(super) fn push(&mut self, value: &Value, namespace: &str, at: FieldPath<'_>, wrong: &mut Invalidities) -> bool {
         match self.rules.len() {
             length if length < Rule::LIMIT => {
                 let rule = rule(value, namespace, at.index(length), wrong);
@@ -81,7 +81,7 @@ impl RuleList {
 }
 
 /// The rules of one direction of an object in `namespace` (empty for global ones).
-pub(super) fn rules(value: Option<&Value>, namespace: &str, at: At<'_>, wrong: &mut Wrong) -> Vec<Rule> {
+pub(super) fn rules(value: Option<&Value>, namespace: &str, at: FieldPath<'_>, wrong: &mut Invalidities) -> Vec<Rule> {
     let Some(value) = value else { return Vec::new() };
     let Some(values) = wrong.take(at, list(value), "everything is denied in this direction") else {
         return vec![Rule::any(Action::Deny)];
@@ -94,14 +94,14 @@ pub(super) fn rules(value: Option<&Value>, namespace: &str, at: At<'_>, wrong: &
 
 /// What is wrong with one rule.
 struct Checked<'a> {
-    wrong: &'a mut Wrong,
+    wrong: &'a mut Invalidities,
     consequence: &'static str,
     unreadable: bool,
 }
 
 impl Checked<'_> {
     /// A condition; no condition if it cannot be read, which is noted.
-    fn condition<T: Default>(&mut self, at: At<'_>, value: Read<T>) -> T {
+    fn condition<T: Default>(&mut self, at: FieldPath<'_>, value: Read<T>) -> T {
         value.unwrap_or_else(|reason| {
             self.unreadable = true;
             self.wrong.note(at, reason, self.consequence);
@@ -110,7 +110,7 @@ impl Checked<'_> {
     }
 
     /// Notes the fields that are not known.
-    fn known(&mut self, map: &Map<String, Value>, known: &[&str], at: At<'_>) {
+    fn known(&mut self, map: &Map<String, Value>, known: &[&str], at: FieldPath<'_>) {
         for name in map.keys().filter(|name| !known.contains(&name.as_str())) {
             self.condition(at.key(name), Err::<(), _>("this release does not know the field".into()));
         }
@@ -128,7 +128,7 @@ fn action(value: Option<&Value>) -> Read<Action> {
     }
 }
 
-fn rule(value: &Value, namespace: &str, at: At<'_>, wrong: &mut Wrong) -> Rule {
+fn rule(value: &Value, namespace: &str, at: FieldPath<'_>, wrong: &mut Invalidities) -> Rule {
     let Some(map) = wrong.take(at, record(value), "everything is denied from here on") else {
         return Rule::any(Action::Deny);
     };
@@ -194,7 +194,7 @@ fn protocol(value: Option<&Value>) -> Read<Option<Protocol>> {
     value.map(parse_protocol).transpose()
 }
 
-fn icmp(value: Option<&Value>, at: At<'_>, checked: &mut Checked<'_>) -> Option<Icmp> {
+fn icmp(value: Option<&Value>, at: FieldPath<'_>, checked: &mut Checked<'_>) -> Option<Icmp> {
     let map = checked.condition(at, value.map(record).transpose())?;
     checked.known(map, ICMP, at);
     let byte = |name: &str| match map.get(name).map(whole).transpose()?.flatten() {
@@ -207,7 +207,7 @@ fn icmp(value: Option<&Value>, at: At<'_>, checked: &mut Checked<'_>) -> Option<
 }
 
 /// Whether there is an HTTP match.
-fn http(value: Option<&Value>, at: At<'_>, checked: &mut Checked<'_>) -> bool {
+fn http(value: Option<&Value>, at: FieldPath<'_>, checked: &mut Checked<'_>) -> bool {
     let Some(map) = checked.condition(at, value.map(record).transpose()) else { return false };
     checked.known(map, HTTP, at);
     let path = |value| {
@@ -237,7 +237,7 @@ fn port(value: &Value) -> Read<PortMatch> {
     }
 }
 
-fn peer(value: Option<&Value>, namespace: &str, at: At<'_>, checked: &mut Checked<'_>) -> PeerMatch {
+fn peer(value: Option<&Value>, namespace: &str, at: FieldPath<'_>, checked: &mut Checked<'_>) -> PeerMatch {
     let Some(map) = checked.condition(at, value.map(record).transpose()) else { return PeerMatch::default() };
     checked.known(map, ENTITY, at);
     let mut each = |name: &str| checked_list(map.get(name), at.key(name), net, checked);
@@ -256,7 +256,7 @@ fn peer(value: Option<&Value>, namespace: &str, at: At<'_>, checked: &mut Checke
 /// A list of which every item can be read; else its first unreadable items are noted and it is no condition.
 fn checked_list<T>(
     value: Option<&Value>,
-    at: At<'_>,
+    at: FieldPath<'_>,
     read: impl Fn(&Value) -> Read<T>,
     checked: &mut Checked<'_>,
 ) -> Vec<T> {
@@ -275,7 +275,7 @@ fn checked_list<T>(
 }
 
 /// A service. Without a namespace it is none: that of the policy is not meant, as in Calico.
-fn service(value: Option<&Value>, at: At<'_>, checked: &mut Checked<'_>) -> Option<Box<ServiceId>> {
+fn service(value: Option<&Value>, at: FieldPath<'_>, checked: &mut Checked<'_>) -> Option<Box<ServiceId>> {
     let map = checked.condition(at, value.map(record).transpose())?;
     checked.known(map, SERVICE, at);
     let field = |name: &str| map.get(name).map_or(Ok(String::new()), owned);
@@ -291,11 +291,11 @@ struct Unreadable;
 fn peers(
     map: &Map<String, Value>,
     namespace: &str,
-    at: At<'_>,
+    at: FieldPath<'_>,
     checked: &mut Checked<'_>,
 ) -> Result<Option<Box<Peers>>, Unreadable> {
     let before = std::mem::replace(&mut checked.unreadable, false);
-    let mut field = |map: &Map<String, Value>, name: &str, at: At<'_>| {
+    let mut field = |map: &Map<String, Value>, name: &str, at: FieldPath<'_>| {
         let parsed = map.get(name).map_or(Ok(String::new()), owned);
         let parsed = parsed.and_then(|text| selector(&text).map(|selector| Some((text, selector))));
         checked.condition(at.key(name), parsed).filter(|(text, _)| !text.is_empty())

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tortie_api::Object;
 use tortie_net::{Protocol, parse_address};
 
-use super::read::{At, Fields, Read, Wrong, list, owned, record, text, whole};
+use super::read::{FieldPath, Fields, Invalidities, Read, list, owned, record, text, whole};
 use super::rule::parse_protocol;
 use crate::NamedPort;
 use crate::group::{EndpointSlice, ServiceId, SliceId};
@@ -16,10 +16,10 @@ const INCOMPLETE: &str =
     "rules that deny by the service deny whatever else they match; those that allow by it allow what else is known";
 
 /// A slice; none if it is of no service.
-pub(super) fn endpoint_slice(object: &Object, wrong: &mut Wrong) -> Option<EndpointSlice> {
+pub(super) fn endpoint_slice(object: &Object, wrong: &mut Invalidities) -> Option<EndpointSlice> {
     let spec = Fields::of(object.body.get("spec"));
     let (namespace, name) = (object.metadata.namespace.clone(), object.metadata.name.clone());
-    let service = wrong.take(At::SPEC.key("service"), spec.read("service", owned), "it is of no service")?;
+    let service = wrong.take(FieldPath::SPEC.key("service"), spec.read("service", owned), "it is of no service")?;
     if service.is_empty() {
         return None;
     }
@@ -29,7 +29,7 @@ pub(super) fn endpoint_slice(object: &Object, wrong: &mut Wrong) -> Option<Endpo
     if addresses.len().saturating_mul(ports.len()) > NamedPort::LIMIT {
         let reason =
             format!("{} ports of {} addresses are more than {}", ports.len(), addresses.len(), NamedPort::LIMIT);
-        wrong.note(At::SPEC.key("ports"), reason, INCOMPLETE);
+        wrong.note(FieldPath::SPEC.key("ports"), reason, INCOMPLETE);
         ports = Vec::new();
         incomplete = true;
     }
@@ -38,8 +38,8 @@ pub(super) fn endpoint_slice(object: &Object, wrong: &mut Wrong) -> Option<Endpo
 }
 
 /// What can be read of a list, and whether that is all of it.
-fn each<T>(spec: Fields<'_>, name: &str, read: impl Fn(&Value) -> Read<T>, wrong: &mut Wrong) -> (Vec<T>, bool) {
-    let at = At::SPEC;
+fn each<T>(spec: Fields<'_>, name: &str, read: impl Fn(&Value) -> Read<T>, wrong: &mut Invalidities) -> (Vec<T>, bool) {
+    let at = FieldPath::SPEC;
     let at = at.key(name);
     let Some(values) = wrong.take(at, spec.get(name).map_or(Ok(&[][..]), list), INCOMPLETE) else {
         return (Vec::new(), false);

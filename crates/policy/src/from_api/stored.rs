@@ -3,8 +3,8 @@
 use tortie_api::decode::{self, Part};
 use tortie_api::{Key, Kind, Object};
 
-use super::policy::Early;
-use super::read::{At, Wrong};
+use super::policy::EarlyLists;
+use super::read::{FieldPath, Invalidities};
 use super::{Invalid, Item};
 
 /// What stands for stored bytes.
@@ -34,24 +34,24 @@ impl Item {
 impl Stored {
     /// What stands for an object that the store itself could not read, for this reason.
     pub fn unreadable(key: &Key, reason: &str) -> Stored {
-        nothing_known(key, reason.to_owned(), Wrong::default())
+        nothing_known(key, reason.to_owned(), Invalidities::default())
     }
 
     /// The same with the object.
     pub fn read(key: &Key, bytes: &[u8]) -> Stored {
-        let mut wrong = Wrong::default();
+        let mut wrong = Invalidities::default();
         let room = decode::room(bytes);
         if !decides(key.kind) {
             // Null is absence there.
             return match decode::without_repeats(key, bytes, room, &mut |path| wrong.repeated(path)) {
                 Ok(object) => {
-                    let (item, invalid) = super::read(&object, Early::default(), wrong);
+                    let (item, invalid) = super::read(&object, EarlyLists::default(), wrong);
                     Stored { object, item, invalid }
                 }
                 Err(error) => nothing_known(key, error.to_string(), wrong),
             };
         }
-        let mut early = Early::default();
+        let mut early = EarlyLists::default();
         let decoded = decode::exact(key, bytes, room, &mut |part| {
             let (name, value) = match part {
                 Part::Begin(name) => {
@@ -64,13 +64,14 @@ impl Stored {
                 }
                 Part::Item(name, value) => (name, value),
             };
-            let at = At::SPEC;
+            let at = FieldPath::SPEC;
             let at = at.key(name);
             match (name, &mut early) {
-                ("ingress", Early { ingress: Some(list), .. }) | ("egress", Early { egress: Some(list), .. }) => {
+                ("ingress", EarlyLists { ingress: Some(list), .. })
+                | ("egress", EarlyLists { egress: Some(list), .. }) => {
                     list.push(&value, &key.namespace, at, &mut wrong)
                 }
-                ("nets", Early { nets: Some(list), .. }) => {
+                ("nets", EarlyLists { nets: Some(list), .. }) => {
                     list.push(&value, at, &mut wrong);
                     true
                 }
@@ -107,14 +108,14 @@ fn decides(kind: Kind) -> bool {
 }
 
 /// Of the object only the name is known.
-fn nothing_known(key: &Key, reason: String, wrong: Wrong) -> Stored {
+fn nothing_known(key: &Key, reason: String, wrong: Invalidities) -> Stored {
     let mut object = Object::new(key.clone());
     object.body.insert("spec".to_owned(), serde_json::Value::Null);
     object.metadata.other.insert("labels".to_owned(), serde_json::Value::Null);
     let mut wrong = wrong.without_notes();
-    wrong.note(At::Top(""), reason, consequence(key.kind));
+    wrong.note(FieldPath::Top(""), reason, consequence(key.kind));
     wrong.silent = true;
-    let (item, invalid) = super::read(&object, Early::default(), wrong);
+    let (item, invalid) = super::read(&object, EarlyLists::default(), wrong);
     Stored { object, item, invalid }
 }
 

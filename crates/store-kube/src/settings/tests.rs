@@ -1,6 +1,6 @@
 use super::*;
 
-fn settings(given: Given, env: &[(&str, &str)]) -> Result<Settings, String> {
+fn settings(given: RawSettings, env: &[(&str, &str)]) -> Result<Settings, String> {
     let env = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
     Settings::new(&given, &env).map_err(|error| error.0)
 }
@@ -37,7 +37,8 @@ contexts:
 "#;
 
 fn inline(context: &str) -> Result<Settings, String> {
-    let given = Given { kubeconfig_inline: CONFIG.to_owned(), context: context.to_owned(), ..Given::default() };
+    let given =
+        RawSettings { kubeconfig_inline: CONFIG.to_owned(), context: context.to_owned(), ..RawSettings::default() };
     settings(given, &[])
 }
 
@@ -75,7 +76,7 @@ fn of_several_files_the_first_that_says_something_counts_and_paths_are_relative_
     std::fs::create_dir(path("sub")).unwrap();
     std::fs::write(path("sub/b"), CONFIG).unwrap();
     let list = |names: &[&str]| names.iter().map(|name| path(name).display().to_string()).collect::<Vec<_>>().join(":");
-    let read = |names: &[&str]| settings(Given { kubeconfig: list(names), ..Given::default() }, &[]);
+    let read = |names: &[&str]| settings(RawSettings { kubeconfig: list(names), ..RawSettings::default() }, &[]);
     let found = read(&["missing", "a", "sub/b"]).unwrap();
     assert_eq!(found.credentials, Credentials::TokenFile(path("sub/token.txt")));
     assert_eq!(found.ca, Some(Pem::File(path("sub/ca.pem"))));
@@ -86,7 +87,7 @@ fn of_several_files_the_first_that_says_something_counts_and_paths_are_relative_
 
 #[test]
 fn single_settings_are_stronger_than_the_kubeconfig() {
-    let given = Given {
+    let given = RawSettings {
         kubeconfig_inline: CONFIG.to_owned(),
         endpoint: "10.9.9.9:6443".to_owned(),
         ca_file: "/ca".to_owned(),
@@ -95,7 +96,7 @@ fn single_settings_are_stronger_than_the_kubeconfig() {
         token: "other".to_owned(),
         insecure: true,
         api_group: "projectcalico.org/v3".to_owned(),
-        ..Given::default()
+        ..RawSettings::default()
     };
     let found = settings(given.clone(), &[("FELIX_INTERFACEPREFIX", "eni,cali")]).unwrap();
     assert_eq!(found.server, "https://10.9.9.9:6443");
@@ -104,13 +105,13 @@ fn single_settings_are_stronger_than_the_kubeconfig() {
     assert_eq!(found.credentials, Credentials::Token("other".to_owned()));
     assert_eq!((found.insecure, found.group), (true, Some(Group::Native)));
     assert_eq!(found.interface_prefix, "eni");
-    assert!(settings(Given { key_file: String::new(), ..given }, &[]).unwrap_err().contains("needs its key"));
+    assert!(settings(RawSettings { key_file: String::new(), ..given }, &[]).unwrap_err().contains("needs its key"));
 }
 
 #[test]
 fn without_any_setting_the_home_directory_or_the_cluster_of_this_pod_is_meant() {
     let home = tempfile::tempdir().unwrap();
-    let given = Given { home: Some(home.path().to_owned()), ..Given::default() };
+    let given = RawSettings { home: Some(home.path().to_owned()), ..RawSettings::default() };
     assert!(settings(given.clone(), &[]).unwrap_err().starts_with("no API server is named"));
     let pod = [("KUBERNETES_SERVICE_HOST", "fd00::1"), ("KUBERNETES_SERVICE_PORT", "443")];
     let found = settings(given.clone(), &pod).unwrap();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tortie_store::Store;
 use tortie_store_kube::custom::Group;
-use tortie_store_kube::{Given, KubeStore, Settings, definitions};
+use tortie_store_kube::{KubeStore, RawSettings, Settings, definitions};
 use tortie_testkit::kubernetes::{ADMIN, ApiServer};
 
 /// How long anything is waited for.
@@ -34,7 +34,8 @@ impl Cluster {
     /// How a user reaches it.
     pub(crate) fn settings(&self, user: &str) -> Settings {
         let kubeconfig = self.server.lock().expect("it is alive").kubeconfig(user).display().to_string();
-        let settings = Settings::new(&Given { kubeconfig, ..Given::default() }, &|_| None).expect("settings");
+        let settings =
+            Settings::new(&RawSettings { kubeconfig, ..RawSettings::default() }, &|_| None).expect("settings");
         Settings { patience: PATIENCE, ..settings }
     }
 

@@ -139,7 +139,7 @@ pub fn changes_that_belong_together_are_all_made(subject: &dyn Subject) {
     let b = store.one(create(&tier("b"), "one"));
     let writes =
         [create(&tier("c"), "new"), update_at(&tier("a"), "two", &a.revision), delete(&tier("b"), Some(&b.revision))];
-    let whole = store.write_whole(&writes).expect("write");
+    let whole = store.write_together(&writes).expect("write");
     assert!(whole.stopped.is_none(), "{whole:?}");
     let previous: Vec<_> =
         whole.made.iter().map(|written| written.previous.as_ref().map(|stored| &stored.revision)).collect();
@@ -147,7 +147,7 @@ pub fn changes_that_belong_together_are_all_made(subject: &dyn Subject) {
     store.shows(&store.object(&tier("a")), "two");
     assert_eq!(store.object(&tier("c")).revision, whole.made[0].revision);
     assert_eq!(store.get(&tier("b")).expect("get"), None);
-    assert!(store.write_whole(&[]).expect("write").made.is_empty());
+    assert!(store.write_together(&[]).expect("write").made.is_empty());
 }
 
 /// A conflict, an object that exists, one that does not, or a kind that the store does not write: nothing is changed, nothing is given to watches, and each reason
@@ -170,7 +170,7 @@ pub fn one_refused_change_keeps_all_that_belong_to_it_back(subject: &dyn Subject
     ];
     assert!(store.supports(unwritable, Operation::Create).is_err());
     for (refused, kind) in [(1, "conflict"), (2, "exists"), (3, "missing"), (4, "unsupported")] {
-        let whole = store.write_whole(&[writes[0].clone(), writes[refused].clone()]).expect("write");
+        let whole = store.write_together(&[writes[0].clone(), writes[refused].clone()]).expect("write");
         assert!(whole.made.is_empty(), "{kind}: {whole:?}");
         let Some(Stopped::Refused(reasons)) = whole.stopped else { panic!("{kind} is refused") };
         let [(1, reason)] = reasons.as_slice() else { panic!("{kind}: {reasons:?}") };
@@ -195,7 +195,7 @@ pub fn of_many_that_belong_together_only_the_beginning_is_made(subject: &dyn Sub
     let key = |n: usize| tier(&format!("t{n:03}"));
     store.one(create(&key(250), "old"));
     let writes: Vec<Write> = (0..300).map(|n| create(&key(n), "new")).collect();
-    let whole = store.write_whole(&writes).expect("write");
+    let whole = store.write_together(&writes).expect("write");
     assert!(matches!(&whole.stopped, Some(Stopped::Refused(reasons)) if reasons[0].0 == 250), "{:?}", whole.stopped);
     assert!(whole.made.len() <= 250);
     for n in 0..300 {

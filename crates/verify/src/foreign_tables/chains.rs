@@ -34,7 +34,7 @@ pub struct ForeignChain {
 }
 
 /// What an expression can do.
-enum Does {
+enum ExpressionEffect {
     Drops(String),
     Translates(String),
     Unclear(String),
@@ -61,9 +61,9 @@ pub fn base_chains(table: &TableDump) -> Vec<ForeignChain> {
         }
         for does in rules.iter().flat_map(|rule| &rule.exprs).filter_map(|expr| does(table, expr)) {
             match does {
-                Does::Drops(by) => found.drops.insert(by),
-                Does::Translates(by) => found.translates.insert(by),
-                Does::Unclear(by) => found.unclear.insert(by),
+                ExpressionEffect::Drops(by) => found.drops.insert(by),
+                ExpressionEffect::Translates(by) => found.translates.insert(by),
+                ExpressionEffect::Unclear(by) => found.unclear.insert(by),
             };
         }
         Some(found)
@@ -71,47 +71,47 @@ pub fn base_chains(table: &TableDump) -> Vec<ForeignChain> {
     table.chains.iter().filter_map(each).collect()
 }
 
-fn does(table: &TableDump, expr: &Expr) -> Option<Does> {
+fn does(table: &TableDump, expr: &Expr) -> Option<ExpressionEffect> {
     match expr {
-        Expr::Immediate(Immediate::Verdict(Verdict::Drop)) => Some(Does::Drops("drop".to_owned())),
-        Expr::Reject(_) => Some(Does::Drops("reject".to_owned())),
+        Expr::Immediate(Immediate::Verdict(Verdict::Drop)) => Some(ExpressionEffect::Drops("drop".to_owned())),
+        Expr::Reject(_) => Some(ExpressionEffect::Drops("reject".to_owned())),
         Expr::Lookup(lookup) if lookup.dest.is_some() => {
             let map = table.sets.iter().find(|set| set.set.name == lookup.set)?;
             let drops = map.elements.iter().any(|one| one.data == Some(Data::Verdict(Verdict::Drop)));
-            drops.then(|| Does::Drops("drop".to_owned()))
+            drops.then(|| ExpressionEffect::Drops("drop".to_owned()))
         }
-        Expr::Nat(nat) => Some(Does::Translates(match nat.kind {
+        Expr::Nat(nat) => Some(ExpressionEffect::Translates(match nat.kind {
             tortie_nft::expr::NatKind::Destination => "dnat".to_owned(),
             tortie_nft::expr::NatKind::Source => "snat".to_owned(),
         })),
-        Expr::Masq(_) => Some(Does::Translates("masquerade".to_owned())),
-        Expr::Redir(_) => Some(Does::Translates("redirect".to_owned())),
+        Expr::Masq(_) => Some(ExpressionEffect::Translates("masquerade".to_owned())),
+        Expr::Redir(_) => Some(ExpressionEffect::Translates("redirect".to_owned())),
         Expr::Unknown(unknown) => unknown_does(unknown),
         _ => None,
     }
 }
 
-fn unknown_does(unknown: &Unknown) -> Option<Does> {
+fn unknown_does(unknown: &Unknown) -> Option<ExpressionEffect> {
     if let Some(target) = xt::target(unknown) {
         return match &*target {
-            "DROP" | "REJECT" => Some(Does::Drops(target.to_lowercase())),
-            "NFQUEUE" | "QUEUE" => Some(Does::Drops("queue".to_owned())),
+            "DROP" | "REJECT" => Some(ExpressionEffect::Drops(target.to_lowercase())),
+            "NFQUEUE" | "QUEUE" => Some(ExpressionEffect::Drops("queue".to_owned())),
             "DNAT" | "SNAT" | "MASQUERADE" | "REDIRECT" | "NETMAP" | "TPROXY" => {
-                Some(Does::Translates(target.to_lowercase()))
+                Some(ExpressionEffect::Translates(target.to_lowercase()))
             }
             // They only mark, log or count.
             "MARK" | "CONNMARK" | "LOG" | "NFLOG" | "CT" | "TCPMSS" | "CLASSIFY" | "CHECKSUM" | "TRACE" | "SET" => None,
-            _ => Some(Does::Unclear(format!("target {target}"))),
+            _ => Some(ExpressionEffect::Unclear(format!("target {target}"))),
         };
     }
     match &*unknown.name {
-        "queue" => Some(Does::Drops("queue".to_owned())),
-        "tproxy" => Some(Does::Translates("tproxy".to_owned())),
+        "queue" => Some(ExpressionEffect::Drops("queue".to_owned())),
+        "tproxy" => Some(ExpressionEffect::Translates("tproxy".to_owned())),
         // Matches, and what changes no verdict.
         "match" | "quota" | "last" | "hash" | "numgen" | "rt" | "socket" | "osf" | "objref" | "dynset" | "tunnel"
         | "xfrm" | "bitwise" | "byteorder" | "cmp" | "range" | "lookup" | "meta" | "ct" | "payload" | "exthdr"
         | "fib" | "limit" | "connlimit" | "counter" | "log" | "dup" | "synproxy" | "flow_offload" | "notrack" => None,
-        other => Some(Does::Unclear(other.to_owned())),
+        other => Some(ExpressionEffect::Unclear(other.to_owned())),
     }
 }
 

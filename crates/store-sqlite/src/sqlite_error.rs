@@ -9,7 +9,7 @@ use tortie_store::StoreError;
 
 /// What went wrong, and with which file.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Problem {
+pub(crate) enum SqliteError {
     #[error("the history of the store {} before revision {kept} is compacted", path.display())]
     Compacted { path: PathBuf, from: u64, kept: u64 },
     #[error(
@@ -62,15 +62,15 @@ pub(crate) enum Problem {
     Io { path: PathBuf, what: String },
 }
 
-impl Problem {
+impl SqliteError {
     /// What an operation on the file system said.
     pub(crate) fn of_io(path: &Path, error: &io::Error) -> Self {
         let path = path.to_owned();
         match error.kind() {
-            io::ErrorKind::PermissionDenied => Problem::Denied { path },
-            io::ErrorKind::ReadOnlyFilesystem => Problem::ReadOnly { path },
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Problem::Full { path },
-            _ => Problem::Io { path, what: error.to_string() },
+            io::ErrorKind::PermissionDenied => SqliteError::Denied { path },
+            io::ErrorKind::ReadOnlyFilesystem => SqliteError::ReadOnly { path },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => SqliteError::Full { path },
+            _ => SqliteError::Io { path, what: error.to_string() },
         }
     }
 
@@ -79,33 +79,34 @@ impl Problem {
         let path = path.to_owned();
         let what = error.to_string();
         match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Problem::Busy { path, waited },
-            Some(ErrorCode::DiskFull) => Problem::Full { path },
-            Some(ErrorCode::ReadOnly) => Problem::ReadOnly { path },
-            Some(ErrorCode::PermissionDenied) => Problem::Denied { path },
-            Some(ErrorCode::DatabaseCorrupt) => Problem::Damaged { path, what },
-            Some(ErrorCode::NotADatabase) => Problem::Foreign { path, what: "it is no SQLite database".to_owned() },
-            Some(ErrorCode::CannotOpen) => Problem::Io {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => SqliteError::Busy { path, waited },
+            Some(ErrorCode::DiskFull) => SqliteError::Full { path },
+            Some(ErrorCode::ReadOnly) => SqliteError::ReadOnly { path },
+            Some(ErrorCode::PermissionDenied) => SqliteError::Denied { path },
+            Some(ErrorCode::DatabaseCorrupt) => SqliteError::Damaged { path, what },
+            Some(ErrorCode::NotADatabase) => SqliteError::Foreign { path, what: "it is no SQLite database".to_owned() },
+            Some(ErrorCode::CannotOpen) => SqliteError::Io {
                 path,
                 what: format!("{what}. Its directory must be writable, for the files that stand beside it"),
             },
-            Some(ErrorCode::SystemIoFailure) => {
-                Problem::Io { path, what: format!("{what}. Its disk may be full or failing; nothing was acknowledged") }
-            }
-            _ => Problem::Io { path, what },
+            Some(ErrorCode::SystemIoFailure) => SqliteError::Io {
+                path,
+                what: format!("{what}. Its disk may be full or failing; nothing was acknowledged"),
+            },
+            _ => SqliteError::Io { path, what },
         }
     }
 
     /// Whether the connection on which this happened can be used further.
     pub(crate) fn spares_connection(&self) -> bool {
-        matches!(self, Problem::Compacted { .. } | Problem::Busy { .. } | Problem::ReadOnly { .. })
+        matches!(self, SqliteError::Compacted { .. } | SqliteError::Busy { .. } | SqliteError::ReadOnly { .. })
     }
 }
 
-impl From<Problem> for StoreError {
-    fn from(problem: Problem) -> Self {
+impl From<SqliteError> for StoreError {
+    fn from(problem: SqliteError) -> Self {
         match problem {
-            Problem::Compacted { from, kept, .. } => StoreError::Compacted { from: from.into(), kept: kept.into() },
+            SqliteError::Compacted { from, kept, .. } => StoreError::Compacted { from: from.into(), kept: kept.into() },
             other => StoreError::Failed(other.to_string()),
         }
     }

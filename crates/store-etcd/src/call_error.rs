@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 /// What a failed call means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum CallError {
     /// Another member, or the same one later, may do it. Whether it was done is not known.
     Away(String),
     /// The token is not valid any more, or permissions changed: say again who we are.
@@ -26,7 +26,7 @@ pub(crate) enum Trouble {
     TooMany,
 }
 
-impl Trouble {
+impl CallError {
     /// What etcd's answer means.
     pub(crate) fn of(status: &Status) -> Self {
         let text = status.message();
@@ -141,20 +141,20 @@ mod tests {
     #[test]
     fn what_etcd_says_is_understood() {
         for (code, text, meant) in [
-            (Code::PermissionDenied, "etcdserver: permission denied", Trouble::Denied),
-            (Code::Unauthenticated, "etcdserver: invalid auth token", Trouble::Token),
-            (Code::InvalidArgument, "etcdserver: revision of auth store is old", Trouble::Token),
-            (Code::InvalidArgument, "etcdserver: too many operations in txn request", Trouble::TooMany),
-            (Code::OutOfRange, "etcdserver: mvcc: required revision has been compacted", Trouble::Compacted),
-            (Code::OutOfRange, "etcdserver: mvcc: required revision is a future revision", Trouble::Future),
-            (Code::Unknown, "etcdserver: mvcc: required revision has been compacted", Trouble::Compacted),
-            (Code::Unknown, "etcdserver: permission denied", Trouble::Denied),
-            (Code::Unknown, "context canceled", Trouble::Away("context canceled".into())),
-            (Code::Unavailable, "etcdserver: leader changed", Trouble::Away("leader changed".into())),
+            (Code::PermissionDenied, "etcdserver: permission denied", CallError::Denied),
+            (Code::Unauthenticated, "etcdserver: invalid auth token", CallError::Token),
+            (Code::InvalidArgument, "etcdserver: revision of auth store is old", CallError::Token),
+            (Code::InvalidArgument, "etcdserver: too many operations in txn request", CallError::TooMany),
+            (Code::OutOfRange, "etcdserver: mvcc: required revision has been compacted", CallError::Compacted),
+            (Code::OutOfRange, "etcdserver: mvcc: required revision is a future revision", CallError::Future),
+            (Code::Unknown, "etcdserver: mvcc: required revision has been compacted", CallError::Compacted),
+            (Code::Unknown, "etcdserver: permission denied", CallError::Denied),
+            (Code::Unknown, "context canceled", CallError::Away("context canceled".into())),
+            (Code::Unavailable, "etcdserver: leader changed", CallError::Away("leader changed".into())),
         ] {
-            assert_eq!(Trouble::of(&Status::new(code, text)), meant);
+            assert_eq!(CallError::of(&Status::new(code, text)), meant);
         }
-        let empty = Trouble::of(&Status::new(Code::InvalidArgument, "etcdserver: user name is empty"));
-        assert!(matches!(empty, Trouble::Fatal(text) if text.contains("ETCD_USERNAME")));
+        let empty = CallError::of(&Status::new(Code::InvalidArgument, "etcdserver: user name is empty"));
+        assert!(matches!(empty, CallError::Fatal(text) if text.contains("ETCD_USERNAME")));
     }
 }

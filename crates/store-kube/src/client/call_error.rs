@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 /// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum CallError {
     /// It cannot be reached, or the connection was lost: another try may help.
     Away(String),
     /// It asks for patience, for this long.
@@ -61,25 +61,25 @@ impl Status {
 /// nothing is followed meanwhile.
 const PATIENCE: u64 = 60;
 
-impl Trouble {
+impl CallError {
     /// What an answer with this code means.
     pub(crate) fn of(code: u16, retry_after: Option<u64>, body: &[u8]) -> Self {
         let status = Status::of(Some(code), body);
         let seconds = retry_after.or(Some(status.details.retry_after_seconds).filter(|seconds| *seconds > 0));
         let seconds = seconds.map(|seconds| seconds.min(PATIENCE));
         match (code, seconds) {
-            (410, _) => Trouble::Expired,
-            (429, seconds) => Trouble::Busy(Duration::from_secs(seconds.unwrap_or(1)), status.message),
-            (500..=599, Some(seconds)) => Trouble::Busy(Duration::from_secs(seconds), status.message),
-            (500..=599, None) => Trouble::Away(status.message),
-            _ => Trouble::Refused(status),
+            (410, _) => CallError::Expired,
+            (429, seconds) => CallError::Busy(Duration::from_secs(seconds.unwrap_or(1)), status.message),
+            (500..=599, Some(seconds)) => CallError::Busy(Duration::from_secs(seconds), status.message),
+            (500..=599, None) => CallError::Away(status.message),
+            _ => CallError::Refused(status),
         }
     }
 
     /// The code of a refusal.
     pub(crate) fn code(&self) -> Option<u16> {
         match self {
-            Trouble::Refused(status) => Some(status.code),
+            CallError::Refused(status) => Some(status.code),
             _ => None,
         }
     }
@@ -87,13 +87,13 @@ impl Trouble {
     /// In words.
     pub(crate) fn text(&self) -> String {
         match self {
-            Trouble::Away(text) | Trouble::Settings(text) => text.clone(),
-            Trouble::Busy(_, text) => format!("it asks for patience: {text}"),
-            Trouble::Refused(status) if matches!(status.code, 401 | 403) => {
+            CallError::Away(text) | CallError::Settings(text) => text.clone(),
+            CallError::Busy(_, text) => format!("it asks for patience: {text}"),
+            CallError::Refused(status) if matches!(status.code, 401 | 403) => {
                 format!("connection is unauthorized: {}{}", status.message, grant(&status.message))
             }
-            Trouble::Refused(status) => status.message.clone(),
-            Trouble::Expired => "what was asked for is no longer kept".to_owned(),
+            CallError::Refused(status) => status.message.clone(),
+            CallError::Expired => "what was asked for is no longer kept".to_owned(),
         }
     }
 }
@@ -121,9 +121,9 @@ mod tests {
     fn a_missing_right_is_told_with_the_rule_that_grants_it() {
         let message = r#"tiers.crd.projectcalico.org is forbidden: User "guest" cannot list resource "tiers" in API group "crd.projectcalico.org" at the cluster scope"#;
         let body = serde_json::json!({ "code": 403, "reason": "Forbidden", "message": message }).to_string();
-        let trouble = Trouble::of(403, None, body.as_bytes());
+        let error = CallError::of(403, None, body.as_bytes());
         assert_eq!(
-            trouble.text(),
+            error.text(),
             format!(
                 "connection is unauthorized: {message} (a ClusterRole grants it by the rule \
                  {{apiGroups: [\"crd.projectcalico.org\"], resources: [\"tiers\"], verbs: [\"list\"]}})"
@@ -134,12 +134,12 @@ mod tests {
 
     #[test]
     fn answers_say_whether_to_wait_to_try_again_or_to_begin_anew() {
-        assert_eq!(Trouble::of(429, Some(7), b"slow"), Trouble::Busy(Duration::from_secs(7), "slow".to_owned()));
-        assert_eq!(Trouble::of(503, Some(u64::MAX), b"m"), Trouble::Busy(Duration::from_secs(60), "m".to_owned()));
+        assert_eq!(CallError::of(429, Some(7), b"slow"), CallError::Busy(Duration::from_secs(7), "slow".to_owned()));
+        assert_eq!(CallError::of(503, Some(u64::MAX), b"m"), CallError::Busy(Duration::from_secs(60), "m".to_owned()));
         let body = br#"{"message":"m","details":{"retryAfterSeconds":3}}"#;
-        assert_eq!(Trouble::of(429, None, body), Trouble::Busy(Duration::from_secs(3), "m".to_owned()));
-        assert_eq!(Trouble::of(503, None, b""), Trouble::Away("HTTP status 503".to_owned()));
-        assert_eq!(Trouble::of(410, None, b""), Trouble::Expired);
-        assert_eq!(Trouble::of(404, None, b"x").code(), Some(404));
+        assert_eq!(CallError::of(429, None, body), CallError::Busy(Duration::from_secs(3), "m".to_owned()));
+        assert_eq!(CallError::of(503, None, b""), CallError::Away("HTTP status 503".to_owned()));
+        assert_eq!(CallError::of(410, None, b""), CallError::Expired);
+        assert_eq!(CallError::of(404, None, b"x").code(), Some(404));
     }
 }

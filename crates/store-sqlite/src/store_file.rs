@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::Options;
 use crate::connection::{Connection, Role};
 use crate::header::FileId;
-use crate::problem::Problem;
+use crate::sqlite_error::SqliteError;
 
-pub(crate) struct Place {
+pub(crate) struct StoreFile {
     path: PathBuf,
     options: Options,
     /// Whether there was a file here. One that was and is gone must not pass for an empty store.
     seen: AtomicBool,
 }
 
-impl Place {
+impl StoreFile {
     pub(crate) fn new(path: PathBuf, options: Options) -> Self {
         Self { path, options, seen: AtomicBool::new(false) }
     }
@@ -36,15 +36,15 @@ impl Place {
         &self,
         slot: &'a mut Option<Connection>,
         role: Role,
-    ) -> Result<Option<&'a mut Connection>, Problem> {
-        let failed = |error: io::Error| Problem::of_io(&self.path, &error);
+    ) -> Result<Option<&'a mut Connection>, SqliteError> {
+        let failed = |error: io::Error| SqliteError::of_io(&self.path, &error);
         // Opening is by name, so the file has to be the same before and after. It is not when somebody puts
         // a copy in its place just then, which nobody does several times in a row.
         for _ in 0..10 {
             let Some(id) = FileId::of(&self.path).map_err(failed)? else {
                 *slot = None;
                 return if self.seen.load(Ordering::Relaxed) {
-                    Err(Problem::Removed { path: self.path.clone() })
+                    Err(SqliteError::Removed { path: self.path.clone() })
                 } else {
                     Ok(None)
                 };
@@ -62,6 +62,6 @@ impl Place {
             self.seen.store(true, Ordering::Relaxed);
             return Ok(slot.as_mut());
         }
-        Err(Problem::Io { path: self.path.clone(), what: "it is replaced again and again".to_owned() })
+        Err(SqliteError::Io { path: self.path.clone(), what: "it is replaced again and again".to_owned() })
     }
 }

@@ -10,11 +10,11 @@ const KEPT: usize = 1_000;
 
 /// The keys that were found and name no kind that this release knows.
 #[derive(Default)]
-pub(crate) struct Unread {
+pub(crate) struct UnknownKeys {
     paths: Mutex<BTreeSet<String>>,
 }
 
-impl Unread {
+impl UnknownKeys {
     /// One was found.
     pub(crate) fn add(&self, path: &[u8]) {
         let mut known = self.lock();
