@@ -149,7 +149,9 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     if let Some(problem) = problem {
         store.do_not_ask(problem);
     }
-    log::info!(target: event::TABLE_ADOPTED, "{}", enforce::lock(&dataplane).adopt().map_err(AgentError::Adopt)?);
+    let adopted = enforce::lock(&dataplane).adopt().map_err(AgentError::Adopt)?;
+    log::info!(target: event::TABLE_ADOPTED, "{adopted}");
+    status.update(|record| record.adopted = adopted);
 
     let switch = Arc::new(Switch::new(options.off, dataplane.clone(), status.clone()));
     // Before anything is enforced. Where it fails that stands in the status, and is tried again.

@@ -149,7 +149,7 @@ impl NodeDataplane for Kernel {
     fn adopt(&mut self) -> Result<String, String> {
         let found = Kernel::adopt(self).map_err(|error| chain(&error))?;
         Ok(match found {
-            Found::Nothing => "nothing of ours is in the kernel yet".to_owned(),
+            Found::Nothing => "nothing is enforced yet: the kernel had no table of tortie".to_owned(),
             Found::Table => "what an earlier agent left stays in force until the store was read completely".to_owned(),
         })
     }

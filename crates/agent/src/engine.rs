@@ -215,14 +215,22 @@ impl NodeEngine {
                 log::info!(target: event::STORE_READ, "the store was read completely: {counts} objects, revision {position}");
             }
             Message::Lost(reason) => {
-                log::error!(target: event::STORE_LOST, "the store cannot be reached any more, what it held stays in force: {reason}");
-                self.status.update(|record| {
-                    // These have been noted with their reason.
-                    if !matches!(record.store, StoreState::Replaced | StoreState::NotAsked) {
-                        let state = if self.in_sync { StoreState::Lost } else { StoreState::Waiting };
-                        record.set_store(state, utc::now(), reason);
+                let (known, adopted) = {
+                    let record = self.status.read();
+                    (record.store, record.adopted.clone())
+                };
+                // These have been logged and noted with their reason.
+                if matches!(known, StoreState::Replaced | StoreState::NotAsked | StoreState::Missing) {
+                    return;
+                }
+                match self.in_sync {
+                    true => {
+                        log::error!(target: event::STORE_LOST, "the store cannot be reached any more, what it held stays in force: {reason}")
                     }
-                });
+                    false => log::error!(target: event::STORE_LOST, "the store cannot be reached: {reason}; {adopted}"),
+                }
+                let state = if self.in_sync { StoreState::Lost } else { StoreState::Waiting };
+                self.status.update(|record| record.set_store(state, utc::now(), reason));
             }
         }
     }
@@ -235,7 +243,10 @@ impl NodeEngine {
             record.wanted.generation += 1;
             if let Some(position) = position {
                 record.wanted.position.clone_from(position);
-                let stands_in = matches!(record.store, StoreState::Stale | StoreState::Replaced | StoreState::NotAsked);
+                let stands_in = matches!(
+                    record.store,
+                    StoreState::Stale | StoreState::Replaced | StoreState::NotAsked | StoreState::Missing
+                );
                 if in_sync && !stands_in && record.store != StoreState::InSync {
                     if record.store == StoreState::Lost {
                         log::info!(target: event::STORE_REACHED, "the store answers again");

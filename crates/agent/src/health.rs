@@ -35,7 +35,10 @@ pub(crate) fn readiness(status: &StatusCell, record: &StatusRecord) -> (bool, St
             format!("not ready: the interfaces are not watched: {reason}")
         }
         (_, Some(reason)) => format!("not ready: a change is not in force: {reason}"),
-        (false, None) => format!("not ready: nothing is enforced yet; the store is {}", state(record)),
+        (false, None) if record.adopted.is_empty() => {
+            format!("not ready: nothing is enforced yet; the store is {}", state(record))
+        }
+        (false, None) => format!("not ready: {}; the store is {}", record.adopted, state(record)),
         (true, None) => format!("ready; the store is {}", state(record)),
     };
     (record.is_ready(), words)
@@ -45,6 +48,7 @@ fn state(record: &StatusRecord) -> String {
     match record.store {
         StoreState::Waiting => format!("not read yet {}", record.store_reason).trim_end().to_owned(),
         StoreState::InSync => "in sync".to_owned(),
+        StoreState::Missing => format!("missing since {}: {}", record.store_since, record.store_reason),
         StoreState::Lost => format!("lost since {}: {}", record.store_since, record.store_reason),
         StoreState::Replaced => {
             format!("replaced, and not obeyed since {}: {}", record.store_since, record.store_reason)

@@ -72,6 +72,7 @@ pub(crate) mod event {
         SETTINGS_READ = "settings-read",
         STORE_ACCEPTED = "store-accepted",
         STORE_LOST = "store-lost",
+        STORE_MISSING = "store-missing",
         STORE_REACHED = "store-reached",
         STORE_READ = "store-read",
         STORE_REPLACED = "store-replaced",

@@ -63,7 +63,7 @@ fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Reg
     let kind =
         |kinds: &[Kind]| kinds.iter().map(|kind| count(record.counts.get(kind).copied().unwrap_or(0))).sum::<i64>();
     let resync = match record.store {
-        StoreState::Waiting => 1,
+        StoreState::Waiting | StoreState::Missing => 1,
         StoreState::Lost | StoreState::Stale | StoreState::Replaced | StoreState::NotAsked => 2,
         StoreState::InSync => 3,
     };
@@ -94,6 +94,11 @@ fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Reg
             "tortie_store_replaced",
             "Whether another store stands in the place of the one in force, and is not obeyed",
             i64::from(record.store == StoreState::Replaced),
+        ),
+        (
+            "tortie_store_missing",
+            "Whether the store does not exist or is empty, so that the kernel keeps what it had",
+            i64::from(record.store == StoreState::Missing),
         ),
         (
             "tortie_node_name_changed",

@@ -65,7 +65,8 @@ pub(crate) fn stopping() {
 
 /// Whether the kernel has what is to be in force, or there is nothing that could be.
 fn is_started(record: &StatusRecord) -> bool {
-    let has_nothing = record.store == StoreState::Waiting && !record.store_reason.is_empty();
+    let has_nothing =
+        matches!(record.store, StoreState::Waiting | StoreState::Missing) && !record.store_reason.is_empty();
     record.is_in_kernel() || has_nothing || record.has_no_copy
 }
 
@@ -84,6 +85,8 @@ mod tests {
         assert!(!is_started(&record), "nothing is known yet");
         record.set_store(StoreState::Waiting, "t".to_owned(), "no route to host".to_owned());
         assert!(is_started(&record), "neither the store nor a copy can be read");
+        record.set_store(StoreState::Missing, "t".to_owned(), "no file".to_owned());
+        assert!(is_started(&record), "there is no store yet");
         record.set_store(StoreState::Stale, "t".to_owned(), "no route to host".to_owned());
         assert!(!is_started(&record), "the copy is not in the kernel yet");
         record.programmed = true;

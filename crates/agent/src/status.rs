@@ -33,6 +33,9 @@ pub struct Status {
     pub wanted: Mark,
     /// What is enforced.
     pub in_kernel: Mark,
+    /// What the agent found in the kernel when it started; empty once it has programmed something itself.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub adopted: String,
     /// What enforces.
     pub dataplane: DataplaneStatus,
     /// The endpoints of this node.
@@ -102,6 +105,8 @@ pub enum StoreState {
     /// It is not asked, because this machine is called by another name than before. What it held last is enforced; `since` is
     /// of that.
     NotAsked,
+    /// It does not exist, or nothing was ever written to it, and nothing was read before. The kernel keeps what it has.
+    Missing,
     /// It could not be reached since the start. What it held when an earlier agent read it is enforced; `since` is of that.
     Stale,
 }

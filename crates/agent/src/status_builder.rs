@@ -60,6 +60,7 @@ pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplan
         lag: record.lag.status(),
         wanted: record.wanted.clone(),
         in_kernel: record.in_kernel.clone(),
+        adopted: if record.programmed { String::new() } else { record.adopted.clone() },
         dataplane: DataplaneStatus {
             name: reading.name,
             failing: record.failing.clone(),
@@ -69,7 +70,8 @@ pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplan
             busy: reading.busy,
         },
         endpoints: all_endpoints(&record, &reading.endpoints, &ports, &reading.prefixes),
-        interfaces: interfaces(&record, &governors, &reading.prefixes),
+        // What an earlier agent left may govern them.
+        interfaces: if record.programmed { interfaces(&record, &governors, &reading.prefixes) } else { Vec::new() },
         troubles: record
             .unreadable
             .iter()

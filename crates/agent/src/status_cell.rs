@@ -53,6 +53,8 @@ pub(crate) struct StatusRecord {
     pub(crate) in_kernel: Mark,
     /// Whether anything of ours was put into the kernel yet.
     pub(crate) programmed: bool,
+    /// What was found in the kernel at the start, in words.
+    pub(crate) adopted: String,
     /// What the network of workloads follows.
     pub(crate) network_at: Mark,
     /// What could not be done to it.

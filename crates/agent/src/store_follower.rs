@@ -16,6 +16,9 @@ use crate::supervisor;
 /// How long one wait lasts, so that the end of the agent is noticed.
 const WAIT: Duration = Duration::from_secs(2);
 
+/// The longest pause between two looks for a store that does not exist: its first policy should not wait for a long backoff.
+const MISSING: Duration = Duration::from_millis(500);
+
 /// More changes than this are a piece of a listing.
 const PIECE: usize = 100;
 
@@ -53,7 +56,8 @@ pub(crate) fn run(
         });
         drop(working);
         if !received && let Some(backoff) = &mut lost {
-            stop.wait(backoff.pause());
+            let pause = backoff.pause();
+            stop.wait(if store.is_missing() { pause.min(MISSING) } else { pause });
             backoff.longer();
         }
     }

@@ -74,8 +74,8 @@ impl Bench {
         loop {
             let answer = ask(&self.dir.path().join("run"), &Request::Status, Instant::now() + Duration::from_secs(60));
             if let Ok(Reply::Status(status)) = answer
-                && status.ready
-                && status.store.state == StoreState::InSync
+                && (status.ready && status.store.state == StoreState::InSync
+                    || status.store.state == StoreState::Missing)
             {
                 return (agent, start.elapsed());
             }

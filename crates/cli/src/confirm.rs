@@ -50,7 +50,8 @@ impl ConfirmArgs {
             Err(error) => error.to_string(),
             Ok(None) => "it does not say which store it obeys".to_owned(),
             Ok(Some(status)) if status.name != link.name()? => format!("it obeys another store, {}", status.name),
-            Ok(Some(status)) if status.state != StoreState::InSync => {
+            // The first write makes a missing one.
+            Ok(Some(status)) if !matches!(status.state, StoreState::InSync | StoreState::Missing) => {
                 format!("it does not follow this store now: {}", status.reason)
             }
             Ok(Some(_)) => {

@@ -71,7 +71,7 @@ pub(crate) fn of_agent(store: &StoreStatus, written: &str) -> Option<String> {
         StoreState::Lost | StoreState::Stale => {
             Some(format!("the agent of this machine cannot reach the {written} since {since}: {reason}"))
         }
-        StoreState::Waiting | StoreState::InSync => None,
+        StoreState::Waiting | StoreState::Missing | StoreState::InSync => None,
     }
 }
 

@@ -179,8 +179,7 @@ fn answered(
     if is_change {
         sources.not_enforced = enforcement_warning::of_agent(&state.store, name);
         // What the agent has in force of another store says nothing about this one.
-        if !matches!(state.store.state, StoreState::Waiting | StoreState::InSync | StoreState::Lost | StoreState::Stale)
-        {
+        if matches!(state.store.state, StoreState::Replaced | StoreState::NotAsked) {
             sources.last_valid.clear();
         }
     }

@@ -11,6 +11,7 @@ use anyhow::Context;
 use rustix::fs::{Access, access};
 use tortie_agent::FELIX_CONFIG;
 use tortie_agent::config::felix_cfg;
+use tortie_agent::status::StoreState;
 use tortie_api::{Key, Kind};
 use tortie_client::Client;
 use tortie_store::{History, Store};
@@ -165,8 +166,11 @@ impl Link {
     /// What is to be said when there is no store yet.
     pub(crate) fn absent(&self) -> Option<String> {
         let path = self.opened.as_ref().ok()?.missing()?;
-        let followed = Agent::soon().store().ok().flatten().map(|status| status.name);
-        Some(if followed.is_some() && followed == self.name().ok() { gone(path) } else { absent(path) })
+        let followed =
+            Agent::soon().store().ok().flatten().filter(|status| self.name().is_ok_and(|name| name == status.name));
+        let was_read =
+            followed.is_some_and(|status| !matches!(status.state, StoreState::Missing | StoreState::Waiting));
+        Some(if was_read { gone(path) } else { absent(path) })
     }
 
     /// Says so, after a reading that found nothing.

@@ -21,6 +21,8 @@ mod layout;
 mod lock_out;
 #[path = "agent/migrate.rs"]
 mod migrate;
+#[path = "agent/missing_store.rs"]
+mod missing_store;
 #[path = "agent/node_name.rs"]
 mod node_name;
 #[path = "agent/off.rs"]

@@ -159,6 +159,11 @@ impl Store for SqliteStore {
         format!("embedded store {}", self.path().display())
     }
 
+    fn exists(&self) -> bool {
+        // A path that cannot be looked at is an error of the next call.
+        self.path().try_exists().unwrap_or(true)
+    }
+
     fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
         let found = self.with(&self.reader, Role::Reader, |connection| connection.read(|sql| read::get(sql, key)))?;
         Ok(found.flatten())

@@ -49,6 +49,12 @@ pub trait Store: Send + Sync {
     /// What this store is, for messages: `embedded store /var/lib/tortie/tortie.db`.
     fn describe(&self) -> String;
 
+    /// Whether there is anything to read from: the file of an embedded store may not exist yet. A store that cannot be asked counts
+    /// as existing, and so does an empty one.
+    fn exists(&self) -> bool {
+        true
+    }
+
     /// What the store promises as a whole.
     fn abilities(&self) -> Abilities {
         Abilities::default()

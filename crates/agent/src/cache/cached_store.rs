@@ -37,8 +37,8 @@ pub(crate) struct CachedStore {
     copy: Mutex<Option<Snapshot>>,
     /// The store that is obeyed, as far as it was seen.
     seen: Arc<Mutex<Identity>>,
-    /// The last try found another store.
-    replaced: AtomicBool,
+    /// Why the last try did not obey what it found: another store, or none.
+    refused: Mutex<Option<StoreState>>,
     /// Another store may take over.
     accepted: AtomicBool,
     /// Why the store is not asked at all, whatever it holds.
@@ -64,7 +64,8 @@ impl CachedStore {
         if let Some(other) = copy.as_ref().filter(|copy| copy.store != name) {
             log::warn!(target: event::CACHE_FAILED, "the snapshot cache is of {}, so it does not replace {name}", other.store);
         }
-        let copy = copy.filter(|copy| copy.store == name);
+        // The copy of a store in which nothing ever was says nothing.
+        let copy = copy.filter(|copy| copy.store == name && copy.identity != Identity::default());
         status.update(|record| record.store_name = name.to_owned());
         let seen = copy.as_ref().map(|copy| copy.identity.clone()).unwrap_or_default();
         Self {
@@ -72,7 +73,7 @@ impl CachedStore {
             opened: Mutex::default(),
             disk,
             seen: Arc::new(Mutex::new(seen)),
-            replaced: AtomicBool::default(),
+            refused: Mutex::default(),
             accepted: AtomicBool::default(),
             not_asked: OnceLock::new(),
             copy: Mutex::new(copy),
@@ -97,6 +98,15 @@ impl CachedStore {
     pub(crate) fn do_not_ask(&self, reason: String) {
         // A second reason would change nothing.
         drop(self.not_asked.set(reason));
+    }
+
+    /// Whether the last try found no store, or one that nothing was ever written to.
+    pub(crate) fn is_missing(&self) -> bool {
+        *self.refused() == Some(StoreState::Missing)
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Option<StoreState>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The store itself, if it is open.
@@ -124,19 +134,19 @@ impl CachedStore {
     fn check(&self, store: &dyn Store, now: &Identity) -> Result<(), StoreError> {
         let differs = lock(&self.seen).differs(now);
         let Some(why) = differs.map_or_else(|| self.other_history(store), |why| Ok(Some(why)))? else { return Ok(()) };
+        // One without any history does not exist (yet): a disk that is not mounted, say. That cannot be accepted.
+        if *now == Identity::default() {
+            return Err(StoreError::Failed(format!(
+                "{}; it was at {} before",
+                absence(store),
+                lock(&self.seen).position
+            )));
+        }
         if self.accepted.load(Ordering::SeqCst) {
             log::warn!(target: event::STORE_ACCEPTED, "{} {why}; it takes over, as was asked for", store.describe());
             return Ok(());
         }
-        // One without any history is not there (yet): a disk that is not mounted, say.
-        if *now == Identity::default() {
-            return Err(StoreError::Failed(format!(
-                "{} is empty and at revision 0; it was at {} before",
-                store.describe(),
-                lock(&self.seen).position
-            )));
-        }
-        self.replaced.store(true, Ordering::SeqCst);
+        *self.refused() = Some(StoreState::Replaced);
         Err(StoreError::Failed(format!(
             "{} {why}; what was in force stays in force, and `tortie agent --accept-store` lets this store take over",
             store.describe()
@@ -163,7 +173,7 @@ impl CachedStore {
                 store.describe()
             ))
         };
-        self.replaced.store(false, Ordering::SeqCst);
+        *self.refused() = None;
         // Asked before everything is fetched, and looked at again in what was.
         let information = store.list(&Selection::kind(Kind::ClusterInformation))?;
         if information.items.iter().any(is_locked) {
@@ -172,8 +182,9 @@ impl CachedStore {
         let now = Identity::of(&information);
         self.check(&*store, &now)?;
         let copying = self.disk.as_ref().map(|disk| disk.listing(self.describe(), selection.kind));
-        let (mut locked, mut guid) = (false, None);
+        let (mut locked, mut guid, mut is_empty) = (false, None, information.items.is_empty());
         let position = store.list_pages(selection, &mut |items| {
+            is_empty = is_empty && items.is_empty();
             locked = locked || items.iter().any(is_locked);
             guid = guid.take().or_else(|| items.iter().find_map(identity::guid));
             if !locked {
@@ -190,6 +201,11 @@ impl CachedStore {
         }
         if position.is_behind(&now.position) {
             return Err(StoreError::Failed(format!("{} was replaced while it was read", store.describe())));
+        }
+        // Nobody has written to it: what it will say is not known, and that is not "no policy".
+        if is_empty && selection.kind.is_none() && *lock(&self.seen) == Identity::default() {
+            *self.refused() = Some(StoreState::Missing);
+            return Err(StoreError::Failed(absence(store.as_ref())));
         }
         match selection.kind {
             None => *lock(&self.seen) = Identity { guid, position: position.clone() },
@@ -257,21 +273,24 @@ impl Store for CachedStore {
                         None => record.lag.received = position.clone(),
                         Some(_) => record.lag.received.advance(&position),
                     }
-                    if matches!(record.store, StoreState::Stale | StoreState::Replaced) {
-                        log::info!(target: event::STORE_REACHED, "the store answers again");
+                    if matches!(record.store, StoreState::Stale | StoreState::Replaced | StoreState::Missing) {
+                        let word = if record.store == StoreState::Missing { "exists now" } else { "answers again" };
+                        log::info!(target: event::STORE_REACHED, "the store {word}");
                         record.set_store(StoreState::Waiting, utc::now(), String::new());
                     }
                 });
                 Ok(position)
             }
             Err(error) => {
-                let replaced = self.replaced.load(Ordering::SeqCst);
                 let state = match self.not_asked.get() {
                     Some(_) => StoreState::NotAsked,
-                    None if replaced => StoreState::Replaced,
-                    None => StoreState::Stale,
+                    None => self.refused().unwrap_or(StoreState::Stale),
                 };
                 let reason = error.to_string();
+                if state == StoreState::Missing && self.status.read().store != StoreState::Missing {
+                    let adopted = self.status.read().adopted.clone();
+                    log::error!(target: event::STORE_MISSING, "{reason}; {adopted}");
+                }
                 let copy = self.copy().and_then(|copy| copy.hold());
                 if state == StoreState::Replaced && self.status.read().store != StoreState::Replaced {
                     log::error!(target: event::STORE_REPLACED, "the store was REPLACED: {reason}");
@@ -280,13 +299,15 @@ impl Store for CachedStore {
                     self.status.update(|record| {
                         record.has_no_copy = record.resyncs == 0;
                         match (state, record.store) {
-                            (StoreState::Replaced | StoreState::NotAsked, _) => {
+                            (StoreState::Replaced | StoreState::NotAsked | StoreState::Missing, _) => {
                                 record.set_store(state, utc::now(), reason);
                             }
                             (_, StoreState::Replaced) if record.resyncs > 0 => {
                                 record.set_store(StoreState::Lost, utc::now(), reason);
                             }
-                            (_, StoreState::Replaced) => record.set_store(StoreState::Waiting, utc::now(), reason),
+                            (_, StoreState::Replaced | StoreState::Missing) => {
+                                record.set_store(StoreState::Waiting, utc::now(), reason)
+                            }
                             _ => {}
                         }
                     });
@@ -341,6 +362,14 @@ impl Store for CachedStore {
 fn lock(seen: &Mutex<Identity>) -> MutexGuard<'_, Identity> {
     // Every change is made in one step, so what a panic left is whole.
     seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// That a store is empty, and why.
+fn absence(store: &dyn Store) -> String {
+    match store.exists() {
+        true => format!("{} is empty: nothing was ever written to it", store.describe()),
+        false => format!("{} does not exist", store.describe()),
+    }
 }
 
 /// Whether an object says that the store is not ready: that it is being migrated, and what is in it may be half of it.

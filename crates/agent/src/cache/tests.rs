@@ -158,6 +158,26 @@ fn the_store_takes_over_when_it_is_back_with_what_changed_meanwhile() {
 }
 
 #[test]
+fn a_store_to_which_nothing_was_written_is_missing_also_when_another_may_take_over() {
+    let machine = Machine::new();
+    let told = |live: (Vec<String>, StoreState)| (live.0.concat().contains("nothing was ever written to it"), live.1);
+    assert_eq!(told(machine.live("s")), (true, StoreState::Missing));
+    {
+        let (disk, status) = (machine.disk(), Arc::new(StatusCell::default()));
+        let cached_store = machine.cached_store("s", &disk, &status);
+        cached_store.accept(true);
+        let mut sync = Sync::new(&cached_store, CachedLastValid::new(Some(disk.clone())));
+        assert!(!drain(&mut sync).contains(&"in sync".to_owned()) && cached_store.is_missing());
+        write(&machine.store, "first", "all()");
+        assert_eq!(drain(&mut sync), ["first", "in sync"]);
+        assert!(!cached_store.is_missing());
+    }
+    // One whose last object was deleted has a history, and is obeyed.
+    delete(&machine.store, "first");
+    assert_ne!(machine.live("s").1, StoreState::Missing);
+}
+
+#[test]
 fn a_store_that_was_replaced_is_not_obeyed_until_it_is_accepted() {
     let machine = Machine::new();
     write(&machine.store, "kept", "all()");

@@ -202,7 +202,8 @@ fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
     writeln!(out, "node {node}{called}: tortie {version}, process {pid}")?;
     let called_otherwise = status.called.is_some();
     let state = match store.state {
-        StoreState::Waiting => "not heard yet; the kernel keeps what it had",
+        StoreState::Waiting => "NOT READ yet; the kernel keeps what it had",
+        StoreState::Missing => "DOES NOT EXIST or is empty; the kernel keeps what it had; since",
         StoreState::InSync if is_late(status) => "answers, and the agent is BEHIND; since",
         StoreState::InSync => "in sync since",
         StoreState::Lost => "LOST; what it said stays in force; since",
@@ -210,10 +211,19 @@ fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
         StoreState::NotAsked => "NOT ASKED; what it said last stays in force, which is of",
         StoreState::Stale => "STALE: away since the start; what it said last is in force, which is of",
     };
-    writeln!(out, "store: {}, {state} {}, revision {}", store.name, store.since, wanted.position)?;
+    writeln!(
+        out,
+        "store: {}, {}, revision {}",
+        store.name,
+        format!("{state} {}", store.since).trim_end(),
+        wanted.position
+    )?;
     // The reason why it is not asked is a problem of its own.
     if !store.reason.is_empty() && store.state != StoreState::NotAsked {
         writeln!(out, "  {}", store.reason)?;
+    }
+    if !status.adopted.is_empty() {
+        writeln!(out, "  {}", status.adopted)?;
     }
     writeln!(out, "dataplane: {}", if dataplane.busy { "busy, does not answer" } else { &dataplane.name })?;
     let behind = if status.off.is_some() {

@@ -76,10 +76,11 @@ impl Node {
         let mut command = self.tortie();
         command.arg("agent").arg("--felix-config").arg(self.place.join("felix.cfg")).stderr(log);
         self.agent = Some(self.host.run(move || command.spawn().unwrap()));
-        until("the agent is ready", || {
+        until("the agent is ready, or has found that there is no store yet", || {
             let ended = self.agent.as_mut().is_none_or(|agent| agent.try_wait().unwrap().is_some());
             assert!(!ended, "the agent ended: {}", std::fs::read_to_string(self.place.join("log")).unwrap());
-            self.said(&["status", "-o", "json"]).is_some_and(|status| status["ready"] == true)
+            let status = self.said(&["status", "-o", "json"]);
+            status.is_some_and(|status| status["ready"] == true || status["store"]["state"] == "missing")
         });
     }
 

@@ -263,6 +263,8 @@ fn watch_tells_what_changes_and_ends_with_the_agent() {
     on_a_machine(|world| {
         let agent = world.agent();
         let watcher = Watcher::new(world, &[]);
+        watcher.until(|| (), |line| line.contains(" store: embedded store") && line.contains("DOES NOT EXIST"));
+        world.apply(POLICY);
         watcher.until(|| (), |line| line.contains(" store: embedded store") && line.ends_with("in sync"));
         watcher.until(|| (), |line| line.contains(" interface eth0: governed by no endpoint"));
         world.apply(&(ENDPOINT.to_owned() + POLICY));

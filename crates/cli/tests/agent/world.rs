@@ -232,7 +232,7 @@ impl World {
         path
     }
 
-    /// Starts an agent, and waits until it is ready.
+    /// Starts an agent, and waits until it is ready, or has found that there is no store yet.
     pub fn agent(&self) -> Agent {
         self.agent_with(&[])
     }
@@ -243,7 +243,7 @@ impl World {
         until("the agent is ready", || {
             assert!(agent.process.try_wait().unwrap().is_none(), "the agent ended: {}", agent.log());
             let status = serde_json::from_str::<serde_json::Value>(&self.said(&["status", "-o", "json"]));
-            status.is_ok_and(|status| status["ready"] == true)
+            status.is_ok_and(|status| status["ready"] == true || status["store"]["state"] == "missing")
         });
         agent
     }
