@@ -8,8 +8,8 @@ use clap::builder::StyledStr;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    agent, apply, backup, completion, config, confirm, datastore, delete, diff, explain, get, history, init, label,
-    lint, man, off, patch, schema, status, test, top, undo, verify, version, watch,
+    agent, apply, backup, completion, config, confirm, datastore, delete, describe, diff, explain, get, history, init,
+    label, lint, man, off, patch, schema, status, test, top, undo, verify, version, watch,
 };
 use crate::persona::Persona;
 
@@ -144,6 +144,20 @@ Examples:
   # Those with a label.
   tortie get hep -l role=web,zone!=a")]
     Get(get::GetArgs),
+    /// Say everything that is known of an object: who wrote it, what it does, its counters, its warnings
+    #[command(after_help = "\
+Examples:
+  # An endpoint: what applies to it, in order, and what was counted.
+  tortie describe hep web1-eth0
+
+  # A policy: whom it selects, its rules with their counters, which of them can never match.
+  tortie describe gnp/web
+
+  # Every profile.
+  tortie describe profile
+
+Counters are those of this machine, while its agent runs.")]
+    Describe(describe::DescribeArgs),
     /// Change some fields of an object
     #[command(after_help = "\
 Examples:
@@ -465,9 +479,9 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
         command = command.after_help(after);
     }
     for sub in subcommands {
-        const OURS: [&str; 19] = [
-            "config", "confirm", "diff", "history", "undo", "explain", "test", "schema", "man", "agent", "status",
-            "watch", "top", "verify", "backup", "restore", "copy", "lint", "init",
+        const OURS: [&str; 20] = [
+            "config", "confirm", "describe", "diff", "history", "undo", "explain", "test", "schema", "man", "agent",
+            "status", "watch", "top", "verify", "backup", "restore", "copy", "lint", "init",
         ];
         let ours = OURS.contains(&sub.as_str());
         command = command.mut_subcommand(sub, |sub| {

@@ -8,6 +8,7 @@ pub(crate) mod config;
 pub(crate) mod confirm;
 pub(crate) mod datastore;
 pub(crate) mod delete;
+pub(crate) mod describe;
 pub(crate) mod diff;
 mod elsewhere;
 pub(crate) mod explain;
@@ -58,6 +59,7 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
         Command::Validate(args) => apply::validate(&args, session),
         Command::Delete(args) => delete::run(&args, session),
         Command::Diff(args) => diff::run(&args, session),
+        Command::Describe(args) => describe::run(&args, session),
         Command::Get(args) => get::run(&args, session),
         Command::Patch(args) => patch::run(&args, session),
         Command::Label(args) => label::run(&args, session),

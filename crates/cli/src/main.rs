@@ -22,6 +22,7 @@ mod meaning;
 mod names;
 mod namespace;
 mod output;
+mod owner;
 mod persona;
 mod placement;
 mod plan;

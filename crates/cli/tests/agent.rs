@@ -7,6 +7,8 @@
 mod churn;
 #[path = "agent/confirm.rs"]
 mod confirm;
+#[path = "agent/describe.rs"]
+mod describe;
 #[path = "agent/etcd.rs"]
 mod etcd;
 #[path = "agent/foreign.rs"]

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use tortie_eval::{DefaultDecision, List, Subject, failsafe_list};
 use tortie_policy::{Direction, Failsafe, HostEndpoint, Interface, Policy, Settings, Snapshot, WorkloadEndpoint};
 
+use crate::counts::Counts;
 use crate::placement;
 
 pub use json::{host as host_json, workload as workload_json};
@@ -20,28 +21,33 @@ const HOST_LISTS: [(&str, List, &[Direction]); 4] = [
 ];
 
 /// What applies to a host endpoint.
-pub fn host(snapshot: &Snapshot, endpoint: &HostEndpoint) -> String {
+pub fn host(snapshot: &Snapshot, endpoint: &HostEndpoint, counts: &Counts) -> String {
     let settings = snapshot.settings(&endpoint.node);
     let subject = Subject::host(snapshot, endpoint);
-    let place = match &endpoint.interface {
-        Interface::Named(name) => format!("interface {name}"),
-        Interface::ByAddress => "the interface that has one of its addresses".to_owned(),
-        Interface::Unknown => "an interface that cannot be read, so every one".to_owned(),
-        Interface::All => "every interface that has no endpoint of its own".to_owned(),
-    };
+    let place = place(&endpoint.interface);
     let mut text = format!("host endpoint {} on {}, {place}\n", endpoint.name, endpoint.node);
     let addresses: Vec<String> = endpoint.addresses.iter().map(ToString::to_string).collect();
     describe(&mut text, &subject, &addresses);
     for (name, list, directions) in HOST_LISTS {
         for direction in directions {
-            section(&mut text, snapshot, settings, &subject, name, list, *direction);
+            section(&mut text, snapshot, settings, &subject, (name, list, *direction), counts);
         }
     }
     text
 }
 
+/// Where a host endpoint is, in words.
+pub(crate) fn place(interface: &Interface) -> String {
+    match interface {
+        Interface::Named(name) => format!("interface {name}"),
+        Interface::ByAddress => "the interface that has one of its addresses".to_owned(),
+        Interface::Unknown => "an interface that cannot be read, so every one".to_owned(),
+        Interface::All => "every interface that has no endpoint of its own".to_owned(),
+    }
+}
+
 /// What applies to a workload endpoint.
-pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> String {
+pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint, counts: &Counts) -> String {
     let settings = snapshot.settings(&endpoint.node);
     let subject = Subject::workload(snapshot, endpoint);
     let mut text = match endpoint.has_place() {
@@ -54,7 +60,7 @@ pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> String {
         let _ = writeln!(text, "  NOT IN FORCE: {why}");
     }
     for direction in [Direction::Ingress, Direction::Egress] {
-        section(&mut text, snapshot, settings, &subject, "", List::Normal, direction);
+        section(&mut text, snapshot, settings, &subject, ("", List::Normal, direction), counts);
     }
     text
 }
@@ -72,9 +78,8 @@ fn section(
     snapshot: &Snapshot,
     settings: &Settings,
     subject: &Subject,
-    name: &str,
-    list: List,
-    direction: Direction,
+    (name, list, direction): (&str, List, Direction),
+    counts: &Counts,
 ) {
     let tiers = subject.tiers(snapshot, list, direction);
     let title = format!("{name} {direction}");
@@ -101,7 +106,7 @@ fn section(
         let _ = writeln!(text, "  tier {} ({order})", tier.name);
         for policy in &tier.policies {
             number += 1;
-            let _ = writeln!(text, "  {number:>2} {}", policy_line(policy, direction));
+            let _ = writeln!(text, "  {number:>2} {}", policy_line(policy, direction, counts));
         }
         let note = tier.note.map_or(String::new(), |note| format!(" ({note})"));
         let end = if tier.denies { "denies what is left" } else { "passes on what is left" };
@@ -125,12 +130,13 @@ fn default_failsafes(direction: Direction) -> Vec<Failsafe> {
     }
 }
 
-fn policy_line(policy: &Policy, direction: Direction) -> String {
+fn policy_line(policy: &Policy, direction: Direction, counts: &Counts) -> String {
     let order = policy.order.0.map_or_else(|| "no order".to_owned(), |order| format!("order {order}"));
     let rules = policy.rules(direction).len();
     let staged = if policy.staged { ", staged: not enforced" } else { "" };
     let plural = if rules == 1 { "" } else { "s" };
-    format!("{} ({order}, {rules} rule{plural}{staged})", policy.id)
+    let counted = counts.of_rules(&policy.id.to_string(), direction);
+    format!("{} ({order}, {rules} rule{plural}{staged}){counted}", policy.id)
 }
 
 /// Whether it is default-deny, and why.

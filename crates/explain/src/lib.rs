@@ -5,7 +5,8 @@
 //!
 //! Without a protocol, or where an end has many addresses, [`reach`] traces one packet of each class and puts together what
 //! has the same answer. [`claim`] proves that all packets of a kind are allowed, or denied. [`endpoint`] says what applies to an
-//! endpoint, [`policy`] what a policy decides, [`tier`] what a tier does, [`set`] what a network set is used for. [`mod@lost`] says which connections a change would deny.
+//! endpoint, [`policy`] what a policy decides, [`tier`] what a tier does, [`set`] what a network set is used for, [`profile`] what a profile gives, [`node`] what is on a node; with what rules have
+//! counted ([`Counts`]), where that is known. [`mod@lost`] says which connections a change would deny.
 //! [`doubtful()`] finds what policies together probably do not mean.
 //!
 //! This crate has no store, no clock and no terminal: it turns values into values.
@@ -22,6 +23,7 @@ pub(crate) const fn fault(_: &str) -> bool {
 
 mod alike_interfaces;
 pub mod claim;
+mod counts;
 mod doubtful;
 pub mod endpoint;
 mod interfaces;
@@ -29,11 +31,13 @@ pub mod json;
 mod listed;
 pub mod lost;
 mod multicast;
+pub mod node;
 mod not_asked;
 mod owners;
 mod payload_text;
 pub mod placement;
 pub mod policy;
+pub mod profile;
 mod question;
 pub mod reach;
 mod relevant;
@@ -46,6 +50,7 @@ mod topology;
 mod trace;
 mod unreachable;
 
+pub use counts::Counts;
 pub use doubtful::{Doubt, DoubtKind, doubtful};
 pub use listed::listed;
 pub use question::{AskError, EndSpec, Question, State, What};

@@ -9,13 +9,14 @@ mod words;
 use std::collections::BTreeMap;
 
 use tortie_eval::{List, Subject};
-use tortie_policy::{Direction, EndpointId, Policy, Snapshot, Stage, Tier};
+use tortie_policy::{Direction, EndpointId, Policy, Rule, Snapshot, Stage, Tier};
 
 use crate::topology::node_text;
 
 pub use hidden::{LIMIT, Sample, Use};
 pub use json::json;
 pub use name::PolicyName;
+pub(crate) use text::rules as list_rules;
 pub use text::text;
 pub(crate) use words::rule as rule_words;
 
@@ -61,18 +62,21 @@ pub fn about<'a>(snapshot: &'a Snapshot, policy: &'a Policy) -> About<'a> {
     }
     let spoken = [Direction::Ingress, Direction::Egress].into_iter().filter(|direction| policy.speaks(*direction));
     let directions = spoken.map(|direction| {
-        let rules = policy.rules(direction);
-        let (classes, uses) = hidden::uses(snapshot, rules);
-        let rules =
-            rules.iter().zip(uses).map(|(rule, used)| DescribedRule { words: words::rule(rule), used }).collect();
         let end = selected.first().filter(|_| !policy.staged).and_then(|(_, subject)| {
             let tiers = subject.tiers(snapshot, list(policy.stage), direction);
             tiers.into_iter().find(|tier| tier.name == policy.tier).map(|tier| (tier.denies, tier.note))
         });
-        Side { direction, rules: rules, classes, end }
+        Side { end, ..side(snapshot, direction, policy.rules(direction)) }
     });
     let directions = directions.collect();
     About { policy, tier: snapshot.tiers.get(&policy.tier), endpoints, directions }
+}
+
+/// The rules of one direction, without what comes after them.
+pub(crate) fn side(snapshot: &Snapshot, direction: Direction, rules: &[Rule]) -> Side {
+    let (classes, uses) = hidden::uses(snapshot, rules);
+    let told = rules.iter().zip(uses).map(|(rule, used)| DescribedRule { words: words::rule(rule), used });
+    Side { direction, rules: told.collect(), classes, end: None }
 }
 
 /// The rules of a policy that can match no packet, by direction and number (from 1), and why; as far as the policy itself, the

@@ -140,7 +140,10 @@ fn asking<'a>(rules: &'a [Rule], labels: &'a Labels) -> impl Iterator<Item = (us
 }
 
 /// The endpoints that name a profile.
-fn naming<'a>(snapshot: &'a Snapshot, profile: &'a str) -> impl Iterator<Item = (String, EndpointId)> + use<'a> {
+pub(crate) fn naming<'a>(
+    snapshot: &'a Snapshot,
+    profile: &'a str,
+) -> impl Iterator<Item = (String, EndpointId)> + use<'a> {
     let hosts = snapshot.host_endpoints.values().filter(move |one| one.profiles.iter().any(|name| name == profile));
     let hosts = hosts.map(|one| (one.node.clone(), EndpointId::Host(one.name.clone())));
     let workloads =

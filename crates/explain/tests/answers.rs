@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use tortie_explain::{
-    EndSpec, Question, State, Topology, What, endpoint, enforce_staged, json, placement, policy, reach, reach::reach,
-    set, text, tier, trace,
+    Counts, EndSpec, Question, State, Topology, What, endpoint, enforce_staged, json, placement, policy, reach,
+    reach::reach, set, text, tier, trace,
 };
 use tortie_manifest::read::{Source, read};
 use tortie_policy::Snapshot;
@@ -116,7 +116,7 @@ fn a_workload_that_is_not_there_yet_is_judged_by_its_labels() {
 #[test]
 fn an_endpoint_says_whether_it_is_default_deny_and_why() {
     let snapshot = world("bare-metal");
-    insta::assert_snapshot!(endpoint::host(&snapshot, &snapshot.host_endpoints["web1-eth0"]));
+    insta::assert_snapshot!(endpoint::host(&snapshot, &snapshot.host_endpoints["web1-eth0"], &Counts::default()));
 }
 
 #[test]

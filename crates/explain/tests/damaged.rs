@@ -8,7 +8,7 @@ use tortie_api::{Key, Kind};
 use tortie_eval::{Outcome as Stage, judge};
 use tortie_explain::claim::{Claim, Traffic, check};
 use tortie_explain::reach::{Outcome, reach};
-use tortie_explain::{EndSpec, Question, State, Topology, What, endpoint, placement, policy, text, trace};
+use tortie_explain::{Counts, EndSpec, Question, State, Topology, What, endpoint, placement, policy, text, trace};
 use tortie_net::Protocol;
 use tortie_policy::packet::{Host, Way};
 use tortie_policy::{Item, WorkloadEndpoint};
@@ -138,9 +138,15 @@ fn every_form_of_a_question_says_that_an_unreadable_place_is_closed() {
         }
         let any = reach(&topology, &question(EndSpec::Any, end(workload), 80), None).unwrap();
         assert!(any.rows.iter().flat_map(|row| &row.parts).all(|part| part.outcome == Outcome::Denied), "{any:?}");
-        assert!(endpoint::workload(snapshot, workload).contains("NOT IN FORCE: its node or interface cannot be read"));
+        assert!(
+            endpoint::workload(snapshot, workload, &Counts::default())
+                .contains("NOT IN FORCE: its node or interface cannot be read")
+        );
         let found = policy::about(snapshot, snapshot.policies.values().next().unwrap());
-        assert!(policy::text(&topology, &found).contains("note: wep/shop/w is not in force"), "{spec}");
+        assert!(
+            policy::text(&topology, &found, &Counts::default()).contains("note: wep/shop/w is not in force"),
+            "{spec}"
+        );
     }
 }
 

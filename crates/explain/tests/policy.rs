@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use tortie_api::Kind;
 use tortie_eval::{Hook, StepKind, judge};
-use tortie_explain::Topology;
 use tortie_explain::policy::{LIMIT, PolicyName, Sample, Use, about, text};
+use tortie_explain::{Counts, Topology};
 use tortie_policy::packet::{Conntrack, Host, Link, Packet, Transport, Way};
 use tortie_policy::{
     Action, Direction, EndpointId, HostEndpoint, Interface, Order, Policy, PolicyId, PortMatch, Rule, Snapshot, Stage,
@@ -257,7 +257,7 @@ fn twenty_endpoints_are_listed_and_the_others_counted() {
     }
     bench.put(Direction::Ingress, vec![Rule::any(Action::Allow)]);
     let found = about(&bench.snapshot, &bench.snapshot.policies[&bench.id]);
-    let said = text(&Topology::new(&bench.snapshot), &found);
+    let said = text(&Topology::new(&bench.snapshot), &found, &Counts::default());
     let listed = said.matches("hep/").count();
     assert!(listed == 20 && said.contains("  endpoints: 25\n") && said.contains("    and 5 more\n"), "{said}");
     assert!(said.contains("    n0: hep/e0, hep/e12, "), "{said}");

@@ -4,7 +4,7 @@
 //! Exit status 0: allowed (or something was told), 1: denied, or denied on one of the ways that the packet may take, 2: the
 //! question could not be answered.
 
-mod about;
+pub(crate) mod about;
 mod reach;
 
 use std::net::{IpAddr, SocketAddr};

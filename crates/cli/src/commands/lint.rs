@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use clap::Args;
 use tortie_agent::LocalFacts;
-use tortie_api::{Key, Kind, Path};
+use tortie_api::{Key, Kind, Object, Path};
 use tortie_client::{BatchMode, Client, Mode, is_initial_tier};
 use tortie_explain::policy::unused_rules;
 use tortie_explain::{Doubt, DoubtKind, doubtful, placement};
-use tortie_manifest::{Problem, Severity, warnings};
+use tortie_manifest::{Problem, Severity, validate, warnings};
 use tortie_policy::Policy;
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Selection};
@@ -30,6 +30,8 @@ use crate::session::Session;
 use crate::snapshot::topology;
 use crate::store::Link;
 use report::Report;
+
+pub(crate) use report::told;
 
 /// Arguments of `lint`.
 #[derive(Args, Debug)]
@@ -120,6 +122,27 @@ fn of_objects(listing: Listing, found: &mut Warnings) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The warnings about one object of a store that this client reads a copy of; without those about rules that can never match,
+/// which `explain` tells beside the rule.
+pub(crate) fn of_one(object: &Object, client: &Client, in_force: &InForce) -> Vec<Problem> {
+    let key = object.key();
+    let snapshot = &in_force.snapshot;
+    let mut found = warnings::of(object);
+    let outcomes = client.write(vec![object.clone()], Mode::Apply, BatchMode::KeepGoing, None).outcomes;
+    found.extend(outcomes.into_iter().filter_map(|outcome| outcome.result.ok()).flat_map(|done| done.notes));
+    found.extend(World::new(snapshot, snapshot.nodes.keys().cloned().collect()).warnings(&key));
+    let doubts = doubtful(snapshot).into_iter().filter(|doubt| {
+        let of = &doubt.policy;
+        (of.kind, of.namespace.as_str(), of.name.as_str()) == (key.kind, key.namespace.as_str(), key.name.as_str())
+    });
+    found.extend(doubts.map(of_policy));
+    let invalid = in_force.invalid_settings.iter().filter(|(name, _)| *key.name == **name);
+    if key.kind == Kind::FelixConfiguration {
+        found.extend(invalid.map(|(_, why)| Problem::warning("unreadable", Path::root(), why.to_string())));
+    }
+    validate::distinct(found)
 }
 
 /// The warnings about what all objects mean together.

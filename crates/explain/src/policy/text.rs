@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use tortie_policy::{Direction, EndpointId, Order, Stage};
 
 use super::{About, LIMIT, Side, Use};
+use crate::counts::Counts;
 use crate::placement;
 use crate::topology::Topology;
 
@@ -12,7 +13,7 @@ use crate::topology::Topology;
 const SHOWN: usize = 20;
 
 /// The whole text.
-pub fn text(topology: &Topology<'_>, about: &About<'_>) -> String {
+pub fn text(topology: &Topology<'_>, about: &About<'_>, counts: &Counts) -> String {
     let policy = about.policy;
     let tier = match about.tier {
         Some(tier) => order(tier.order),
@@ -26,7 +27,14 @@ pub fn text(topology: &Topology<'_>, about: &About<'_>) -> String {
     endpoints(&mut text, topology, about);
     for direction in [Direction::Ingress, Direction::Egress] {
         match about.directions.iter().find(|side| side.direction == direction) {
-            Some(side) => rules(&mut text, about, side),
+            Some(side) => {
+                let end = side.end.map(|(denies, note)| {
+                    let end = if denies { "denies what is left" } else { "passes on what is left" };
+                    let note = note.map_or(String::new(), |note| format!(" ({note})"));
+                    format!("after all policies of tier {}: {end}{note}", policy.tier)
+                });
+                rules(&mut text, ("policy", &policy.id.to_string()), side, end.as_deref(), counts);
+            }
             None => {
                 let _ = writeln!(text, "{direction}: not among its types, so it says nothing");
             }
@@ -91,18 +99,19 @@ fn not_in_force(topology: &Topology<'_>, id: &EndpointId) -> Option<String> {
     }
 }
 
-fn rules(text: &mut String, about: &About<'_>, side: &Side) {
+/// The rules of one direction of a policy or profile, what comes after them, and which of them can match.
+pub(crate) fn rules(text: &mut String, (kind, name): (&str, &str), side: &Side, end: Option<&str>, counts: &Counts) {
     let _ = writeln!(text, "{}:", side.direction);
     if side.rules.is_empty() {
         *text += "     no rules\n";
     }
     for (index, described) in side.rules.iter().enumerate() {
-        let _ = writeln!(text, "  {:>2} {}{}", index + 1, described.words, remark(&described.used));
+        let number = index + 1;
+        let counted = counts.of_rule(name, side.direction, number);
+        let _ = writeln!(text, "  {number:>2} {}{counted}{}", described.words, remark(&described.used));
     }
-    if let Some((denies, note)) = side.end {
-        let end = if denies { "denies what is left" } else { "passes on what is left" };
-        let note = note.map_or(String::new(), |note| format!(" ({note})"));
-        let _ = writeln!(text, "     after all policies of tier {}: {end}{note}", about.policy.tier);
+    if let Some(end) = end {
+        let _ = writeln!(text, "     {end}");
     }
     if side.rules.iter().any(|described| described.used == Use::Unchecked) {
         let _ = writeln!(
@@ -120,7 +129,7 @@ fn rules(text: &mut String, about: &About<'_>, side: &Side) {
         };
         let _ = writeln!(
             text,
-            "     {found} (checked within this policy, with the endpoints and sets of now: other policies, profiles and failsafes were not looked at)"
+            "     {found} (checked within this {kind}, with the endpoints and sets of now: other policies, profiles and failsafes were not looked at)"
         );
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tortie_api::Kind;
 use tortie_explain::policy::{self, PolicyName};
-use tortie_explain::{AskError, EndSpec, Location as End, Topology, endpoint, placement, set, suggest, tier};
+use tortie_explain::{AskError, Counts, EndSpec, Location as End, Topology, endpoint, placement, set, suggest, tier};
 use tortie_policy::{HostEndpoint, WorkloadEndpoint};
 
 use super::ExplainArgs;
@@ -23,7 +23,7 @@ pub(super) fn answer(
         let about = policy::about(topology.snapshot(), name.find(topology.snapshot())?);
         match json {
             true => session.terminal.line(format_args!("{:#}", policy::json(&about))),
-            false => session.terminal.print(&policy::text(topology, &about)),
+            false => session.terminal.print(&policy::text(topology, &about, &Counts::default())),
         }
         return Ok(Exit::Done);
     }
@@ -124,15 +124,18 @@ fn find<'a>(topology: &Topology<'a>, word: &str) -> Result<Vec<Found<'a>>, AskEr
     }
 }
 
+/// What applies to a host endpoint, and first why it governs no interface where that is so.
+pub(crate) fn host(topology: &Topology<'_>, found: &HostEndpoint, counts: &Counts) -> String {
+    let idle = placement::idle(topology, found);
+    let note = idle.map(|idle| format!("note: host endpoint {} {idle}\n", found.name));
+    note.unwrap_or_default() + &endpoint::host(topology.snapshot(), found, counts)
+}
+
 impl Found<'_> {
     fn text(&self, topology: &Topology<'_>) -> String {
         match self {
-            Found::Host(found) => {
-                let idle = placement::idle(topology, found);
-                let note = idle.map(|idle| format!("note: host endpoint {} {idle}\n", found.name));
-                note.unwrap_or_default() + &endpoint::host(topology.snapshot(), found)
-            }
-            Found::Workload(found) => endpoint::workload(topology.snapshot(), found),
+            Found::Host(found) => host(topology, found, &Counts::default()),
+            Found::Workload(found) => endpoint::workload(topology.snapshot(), found, &Counts::default()),
             Found::Nothing(node) => {
                 format!("{node} has no host endpoint: no tortie policy applies to its own packets\n")
             }

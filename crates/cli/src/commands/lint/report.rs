@@ -54,15 +54,7 @@ impl Report {
         let mut text = String::new();
         for (key, warnings) in &self.found {
             let _ = writeln!(text, "{}", key.as_argument());
-            for warning in warnings {
-                let _ = writeln!(text, "  warning[{}]: {}", code(warning), warning.text().trim());
-                if !warning.path.0.is_empty() {
-                    let _ = writeln!(text, "    at {}", warning.path);
-                }
-                if let Some(help) = &warning.help {
-                    let _ = writeln!(text, "    help: {help}");
-                }
-            }
+            text += &told(warnings);
             text.push('\n');
         }
         let count = self.found.iter().map(|(_, warnings)| warnings.len()).sum();
@@ -97,6 +89,21 @@ impl Report {
         });
         json!({ "objects": self.objects, "warnings": warnings.collect::<Vec<_>>(), "allowed": self.allowed })
     }
+}
+
+/// The warnings of one object.
+pub(crate) fn told(warnings: &[Problem]) -> String {
+    let mut text = String::new();
+    for warning in warnings {
+        let _ = writeln!(text, "  warning[{}]: {}", code(warning), warning.text().trim());
+        if !warning.path.0.is_empty() {
+            let _ = writeln!(text, "    at {}", warning.path);
+        }
+        if let Some(help) = &warning.help {
+            let _ = writeln!(text, "    help: {help}");
+        }
+    }
+    text
 }
 
 fn code(warning: &Problem) -> &'static str {

@@ -1,0 +1,197 @@
+//! `describe`: everything that is known of an object: who wrote it, what it does, what it has counted, what is doubtful.
+//!
+//! What it does is told by `explain`'s own sentences.
+
+mod head;
+mod machine;
+
+use std::sync::Arc;
+
+use clap::Args;
+use tortie_api::{Key, Kind, Object};
+use tortie_client::{Client, ClientError};
+use tortie_explain::{AskError, Topology, node, policy, profile, set, tier};
+use tortie_manifest::write;
+use tortie_policy::{EndpointId, PolicyId, WorkloadId};
+use tortie_store::memory::MemoryStore;
+use tortie_store::{Selection, Store};
+use tortie_sync::InForce;
+
+use crate::args::Place;
+use crate::ask::Agent;
+use crate::commands::explain::about;
+use crate::commands::lint;
+use crate::diagnose;
+use crate::in_force::{self, Purpose, Sources, Wanted};
+use crate::namespace;
+use crate::report::{Exit, Usage};
+use crate::session::Session;
+use crate::snapshot::topology;
+use crate::store::Link;
+use crate::target;
+use machine::Machine;
+
+/// Arguments of `describe`.
+#[derive(Args, Debug)]
+pub(crate) struct DescribeArgs {
+    /// The kind and the names of objects, or KIND/NAME...; a kind alone means all of its objects
+    #[arg(value_name = "KIND NAME")]
+    targets: Vec<String>,
+    #[command(flatten)]
+    place: Place,
+    /// Only the store: the agent of this machine is not asked
+    #[arg(long)]
+    from_store: bool,
+}
+
+/// What all descriptions of one call follow from.
+struct Known<'a> {
+    in_force: &'a InForce,
+    topology: Topology<'a>,
+    /// The objects, at the moment of which everything is told.
+    client: Client,
+    /// The store itself, for its history; none where it cannot be reached.
+    store: Option<Arc<dyn Store>>,
+    machine: Machine,
+}
+
+/// Describes them.
+pub(crate) fn run(args: &DescribeArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    if args.targets.is_empty() {
+        return Err(Usage(format!("describe needs KIND NAME, or KIND/NAME\n\n{}", target::kinds())).into());
+    }
+    let targets = target::parse(&args.targets, session.persona)?;
+    let link = Link::find(session, &args.place)?;
+    let agent = Agent::soon();
+    let wanted = Wanted { from_store: args.from_store, purpose: Purpose::Answer };
+    let sources: Sources = in_force::load(&link, wanted, &agent, session)?;
+    let in_force = sources.in_force(&sources.listing);
+    let known = Known {
+        topology: topology(&in_force.snapshot, sources.local_facts.as_ref()),
+        client: Client::new(Arc::new(MemoryStore::holding(sources.listing.clone()))),
+        store: link.existing().ok(),
+        machine: Machine::ask(&sources, &agent, args.from_store),
+        in_force: &in_force,
+    };
+    let mut failed = false;
+    let mut first = true;
+    for target in targets {
+        let wanted = namespace::Wanted { namespace: args.place.namespace.as_deref(), all: false };
+        let namespace = namespace::resolve(target.kind, &target.namespace, wanted)
+            .map_err(|problem| anyhow::anyhow!("{}", problem.text()))?;
+        let keys = match target.name {
+            Some(name) => vec![Key { kind: target.kind, namespace, name }],
+            None => known.all(target.kind, namespace)?,
+        };
+        if keys.is_empty() {
+            session.terminal.note(format_args!("no {}", target.kind.plural()));
+        }
+        for key in keys {
+            match known.describe(&key) {
+                Ok(text) => {
+                    let gap = if std::mem::take(&mut first) { "" } else { "\n" };
+                    session.terminal.print(&format!("{gap}{text}"));
+                }
+                Err(error) => {
+                    failed = true;
+                    session.terminal.error(error);
+                }
+            }
+        }
+    }
+    Ok(if failed { Exit::Failed } else { Exit::Done })
+}
+
+impl Known<'_> {
+    /// All objects of a kind.
+    fn all(&self, kind: Kind, namespace: String) -> anyhow::Result<Vec<Key>> {
+        let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
+        let found = self.client.list(&Selection { kind: Some(kind), namespace, ..Selection::default() })?;
+        let mut keys: Vec<Key> = found.objects.iter().map(Object::key).collect();
+        keys.extend(found.unreadable.iter().filter_map(|error| match error {
+            ClientError::Unreadable { key, .. } => Some(key.clone()),
+            _ => None,
+        }));
+        Ok(keys)
+    }
+
+    /// The whole text of one object.
+    fn describe(&self, key: &Key) -> Result<String, String> {
+        let found = self.client.get(key);
+        let does = self.does(key);
+        let mut text = format!("{} {}\n", key.kind, head::name(key));
+        let unreadable = self.in_force.unreadable.get(key).map(|why| format!("warning[unreadable]: {why}\n"));
+        match (&found, &does) {
+            (Ok(found), _) => text += &head::text(&found.object, self.store.as_deref()),
+            (Err(error), _) if !error.is_missing() && unreadable.is_none() => return Err(diagnose::line(error, key)),
+            (Err(_), Some(Ok(_))) => {}
+            (Err(_), Some(Err(AskError(why)))) => return Err(why.clone()),
+            (Err(error), None) => {
+                let lists = format!("`tortie get {}` lists what does", key.kind.plural());
+                return Err(format!("{}; {lists}", diagnose::line(error, key)));
+            }
+        }
+        text.push('\n');
+        match (does, &found) {
+            (Some(does), _) => text += &does.map_err(|AskError(why)| why)?,
+            (None, Ok(found)) => text += &spec(&found.object),
+            (None, Err(_)) => {}
+        }
+        text += &unreadable.unwrap_or_default();
+        text += &self.machine.text(key, self.in_force);
+        if let Ok(found) = &found {
+            let warnings = lint::of_one(&found.object, &self.client, self.in_force);
+            text += "\nwarnings:";
+            text += &if warnings.is_empty() { " none\n".to_owned() } else { format!("\n{}", lint::told(&warnings)) };
+        }
+        Ok(text)
+    }
+
+    /// What it does; none of a kind of which `explain` tells nothing.
+    fn does(&self, key: &Key) -> Option<Result<String, AskError>> {
+        let (topology, counts) = (&self.topology, self.machine.counts());
+        let snapshot = topology.snapshot();
+        let Key { kind, namespace, name } = key.clone();
+        Some(match kind {
+            Kind::HostEndpoint => {
+                let found = snapshot.host_endpoints.get(&name)?;
+                Ok(about::host(topology, found, self.machine.counts_on(&found.node)))
+            }
+            Kind::WorkloadEndpoint => {
+                let found = snapshot.workload_endpoints.get(&WorkloadId { namespace, name })?;
+                Ok(tortie_explain::endpoint::workload(snapshot, found, self.machine.counts_on(&found.node)))
+            }
+            Kind::NetworkPolicy
+            | Kind::GlobalNetworkPolicy
+            | Kind::StagedNetworkPolicy
+            | Kind::StagedGlobalNetworkPolicy
+            | Kind::StagedKubernetesNetworkPolicy => {
+                let found = snapshot.policies.get(&PolicyId { kind, namespace, name })?;
+                Ok(policy::text(topology, &policy::about(snapshot, found), counts))
+            }
+            Kind::Tier => tier::about(snapshot, &name).map(|about| tier::text(&about)),
+            Kind::Profile => profile::text(topology, &name, counts),
+            Kind::NetworkSet | Kind::GlobalNetworkSet => {
+                set::about(topology, &namespace, &name).map(|about| set::text(&about))
+            }
+            Kind::Node => node::text(topology, &name),
+            _ => return None,
+        })
+    }
+}
+
+/// The name of an endpoint among those of a node.
+fn endpoint_id(key: &Key) -> Option<EndpointId> {
+    let Key { kind, namespace, name } = key.clone();
+    match kind {
+        Kind::HostEndpoint => Some(EndpointId::Host(name)),
+        Kind::WorkloadEndpoint => Some(EndpointId::Workload(WorkloadId { namespace, name })),
+        _ => None,
+    }
+}
+
+/// What stands in an object of a kind that is only shown.
+fn spec(object: &Object) -> String {
+    let body = serde_json::Value::Object(object.body.clone());
+    if object.body.is_empty() { String::new() } else { write::yaml(&body) }
+}

@@ -1,0 +1,62 @@
+//! Who an object is: its metadata, who wrote it last, and who keeps it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use tortie_agent::utc;
+use tortie_api::{Key, Object};
+use tortie_store::Store;
+
+use crate::author::who;
+use crate::output::table::escaped;
+use crate::owner::owner;
+
+/// `web`, `shop/db`.
+pub(super) fn name(key: &Key) -> String {
+    if key.namespace.is_empty() { key.name.clone() } else { format!("{}/{}", key.namespace, key.name) }
+}
+
+/// The lines below the first.
+pub(super) fn text(object: &Object, store: Option<&dyn Store>) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "  revision:    {}", written(&object.metadata.resource_version, store));
+    if let Some(time) = &object.metadata.creation_timestamp {
+        let _ = writeln!(text, "  created:     {}", time.text());
+    }
+    if let Some(owner) = owner(object) {
+        let _ = writeln!(text, "  kept by:     {owner}; it may overwrite what you change");
+    }
+    for (title, pairs) in [("own labels: ", &object.metadata.labels), ("annotations:", &object.metadata.annotations)] {
+        if !pairs.is_empty() {
+            let _ = writeln!(text, "  {title} {}", joined(pairs));
+        }
+    }
+    text
+}
+
+fn joined(pairs: &BTreeMap<String, String>) -> String {
+    let pairs: Vec<String> = pairs.iter().map(|(key, value)| escaped(&format!("{key}={value}"))).collect();
+    pairs.join(", ")
+}
+
+/// The revision, and who wrote it, where the store keeps that.
+fn written(revision: &str, store: Option<&dyn Store>) -> String {
+    if revision.is_empty() {
+        return "none: it is built in".to_owned();
+    }
+    let Some(store) = store else { return format!("{revision} (who wrote it is not known: the store cannot be read)") };
+    let Some(history) = store.history() else {
+        return format!("{revision} (who wrote it is not known: only the embedded store keeps that)");
+    };
+    let acts = match history.acts() {
+        Ok(acts) => acts,
+        Err(error) => return format!("{revision} (who wrote it is not known: {error})"),
+    };
+    match acts.iter().find(|act| revision.parse().is_ok_and(|number: u64| (act.first..=act.last).contains(&number))) {
+        Some(act) => {
+            let (time, who) = (utc::of_milliseconds(act.time), who(&act.author));
+            format!("{revision}, written {time} by {who}: {}", escaped(&act.author.command))
+        }
+        None => format!("{revision} (who wrote it is not known: it was written before what the history keeps)"),
+    }
+}

@@ -1,0 +1,30 @@
+//! Objects that a program keeps, so that what a person changes may be overwritten.
+
+use tortie_api::kinds::workload_endpoint::WorkloadEndpointSpec;
+use tortie_api::{Kind, Object};
+
+/// The label of objects that a controller makes: automatic host endpoints.
+const CREATED_BY: &str = "projectcalico.org/created-by";
+
+/// The names of policies and profiles that follow from Kubernetes objects begin with these.
+const FROM_KUBERNETES: [&str; 3] = ["knp.", "kns.", "ksa."];
+
+/// The program that keeps an object, in words; none of what people write.
+pub(crate) fn owner(object: &Object) -> Option<String> {
+    let name = &object.metadata.name;
+    if let Some(by) = object.metadata.labels.get(CREATED_BY) {
+        return Some(format!("{by} (label {CREATED_BY})"));
+    }
+    if !object.kind.is_calico() || FROM_KUBERNETES.iter().any(|prefix| name.starts_with(prefix)) {
+        return Some("a Kubernetes object that it follows from".to_owned());
+    }
+    match object.kind {
+        Kind::WorkloadEndpoint => {
+            let orchestrator = object.spec::<WorkloadEndpointSpec>().ok()?.orchestrator;
+            Some(format!("the orchestrator {orchestrator}")).filter(|_| !orchestrator.is_empty())
+        }
+        Kind::ClusterInformation => Some("the programs that use the store".to_owned()),
+        Kind::BlockAffinity | Kind::IPAMConfiguration => Some("Calico's address management".to_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,61 @@
+//! `tortie describe` beside a running agent: counters and what is in the kernel.
+
+use crate::ENDPOINT;
+use crate::world::{on_a_machine, until};
+
+/// Allows one port; the other rule matches nothing that is sent here.
+const POLICY: &str = "
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: web}
+spec:
+  selector: role == 'web'
+  types: [Ingress, Egress]
+  ingress:
+    - {action: Allow, protocol: TCP, destination: {ports: [80]}}
+    - {action: Deny, protocol: TCP, destination: {ports: [81]}}
+  egress:
+    - {action: Allow}
+";
+
+const ELSEWHERE: &str = "
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: far, labels: {role: web, far: 'yes'}}
+spec: {node: far-away, interfaceName: eth0}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: far}
+spec: {selector: has(far), types: [Ingress], ingress: [{action: Allow}]}
+";
+
+#[test]
+fn describe_shows_each_counter_beside_its_rule_and_what_is_in_the_kernel() {
+    on_a_machine(|world| {
+        world.listen(80);
+        let _agent = world.agent();
+        world.apply(&[ENDPOINT, POLICY, "---", ELSEWHERE].join("\n"));
+        until("the rule counts", || {
+            assert!(world.reaches(80));
+            let text = world.call(&["describe", "gnp/web"]);
+            let rule = |start: &str| text.lines().find(|line| line.trim_start().starts_with(start)).unwrap().to_owned();
+            assert!(rule("2 Deny tcp to port 81").ends_with(" [0 packets, 0 bytes]"), "{text}");
+            let first = rule("1 Allow tcp to port 80");
+            first.contains(" packet") && !first.contains("[0 packets")
+        });
+        let text = world.call(&["describe", "gnp/web"]);
+        assert!(text.contains("): the counters are of all endpoints of this machine together"), "{text}");
+        let endpoint = world.call(&["describe", "hep", "web1-eth0"]);
+        assert!(endpoint.contains("): enforced on eth0; generation "), "{endpoint}");
+        assert!(endpoint.contains("1 gnp web (no order, 2 rules) ["), "{endpoint}");
+        // What is not in this kernel has no counters, and is said not to be.
+        let text = world.call(&["describe", "gnp/far"]);
+        assert!(!text.contains("packets]") && text.contains("no rule of it is in the kernel"), "{text}");
+        let text = world.call(&["describe", "hep/far"]);
+        assert!(text.contains("the endpoint is on far-away, so nothing of it is in the kernel here"), "{text}");
+        assert!(text.contains("1 gnp far (") && text.contains("2 gnp web (") && !text.contains(" bytes]"), "{text}");
+        let text = world.call(&["describe", "--from-store", "gnp/web"]);
+        assert!(!text.contains("bytes]") && text.contains("(--from-store)"), "{text}");
+    });
+}
