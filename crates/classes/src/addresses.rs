@@ -67,6 +67,11 @@ impl AddressSet {
         self.family(Family::of(address)).contains(number(address))
     }
 
+    /// The lowest address of a family.
+    pub fn first(&self, family: Family) -> Option<IpAddr> {
+        self.family(family).first().map(|number| address(family, number))
+    }
+
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty()

@@ -1,7 +1,7 @@
 //! Everything that can tell packets apart, collected.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use tortie_eval::{Subject, unknown_member};
@@ -13,7 +13,7 @@ use crate::addresses::AddressSet;
 use crate::classes::Classes;
 use crate::members::Members;
 use crate::partition::Partition;
-use crate::payload::{PayloadClasses, PayloadConditions, icmp_number};
+use crate::payload::{Payload, PayloadClass, PayloadClasses, PayloadConditions, icmp_number};
 use crate::ranges::Ranges;
 
 /// The packets that a question is about.
@@ -166,17 +166,42 @@ impl<'a> Conditions<'a> {
         self.family_mut(family).payload.icmp.insert(pairs);
     }
 
+    /// Tells packets of these classes from all others.
+    pub fn add_payloads(&mut self, family: Family, classes: impl IntoIterator<Item = PayloadClass>) {
+        let mut ports: BTreeMap<(u8, Ranges), Ranges> = BTreeMap::new();
+        for PayloadClass { protocols, payload } in classes {
+            let mut numbers = protocols.iter().flat_map(|(first, last)| first..=last);
+            let (Some(Ok(protocol)), None) = (numbers.next().map(u8::try_from), numbers.next()) else { continue };
+            let conditions = &mut self.family_mut(family).payload;
+            conditions.protocols.insert(protocol);
+            match payload {
+                Payload::Ports { source, destination } => {
+                    let of = ports.entry((protocol, source)).or_insert_with(Ranges::none);
+                    *of = of.union(&destination);
+                }
+                Payload::Icmp(pairs) => drop(conditions.icmp.insert(pairs)),
+                Payload::Opaque => {}
+            }
+        }
+        for ((protocol, source), destination) in ports {
+            self.add_port_range(End::Source, family, protocol, source);
+            self.add_port_range(End::Destination, family, protocol, destination);
+        }
+    }
+
+    /// What packets of one family carry, in classes.
+    pub fn payloads(&self, family: Family) -> PayloadClasses {
+        PayloadClasses::new(family, &self.family(family).payload, &self.domain.source_ports)
+    }
+
     /// The packets of the domain, of one family, in classes.
     pub fn classes(&self, family: Family) -> Classes {
-        let conditions = match family {
-            Family::V4 => &self.v4,
-            Family::V6 => &self.v6,
-        };
+        let conditions = self.family(family);
         Classes {
             family,
             sources: Partition::new(self.domain.source.family(family), &conditions.source),
             destinations: Partition::new(self.domain.destination.family(family), &conditions.destination),
-            payloads: PayloadClasses::new(family, &conditions.payload, &self.domain.source_ports),
+            payloads: self.payloads(family),
         }
     }
 
@@ -201,6 +226,13 @@ impl<'a> Conditions<'a> {
             End::Source => conditions.source.insert(ranges),
             End::Destination => conditions.destination.insert(ranges),
         };
+    }
+
+    fn family(&self, family: Family) -> &OfFamily {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
     }
 
     pub(crate) fn family_mut(&mut self, family: Family) -> &mut OfFamily {

@@ -9,13 +9,13 @@ mod traffic;
 
 use std::net::IpAddr;
 
-use tortie_classes::{Classes, PayloadClass};
+use tortie_classes::{AddressSet, PayloadClass, PayloadClasses};
 use tortie_eval::{Packet, Transport, needs_hop_limit_255, protocol_name};
 use tortie_policy::Family;
 
 use crate::question::{AskError, EndSpec, Question};
 use crate::reach::{self, Asked, ends, no_family, of_family, remote};
-use crate::relevant::{End, conditions};
+use crate::relevant::{End, Relevance};
 use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
 use crate::trace::{Hop, PossiblePath, allowed, paths, with_new_workloads};
@@ -118,37 +118,18 @@ fn contradiction(
         End::Many(_) => Location::Outside(Vec::new()),
     });
     let snapshot = with_new_workloads(asked.topology, [&fixed[0], &fixed[1]]);
-    let classes = conditions(asked.topology, &snapshot, asked.question, &asked.from, &asked.to).classes(asked.family);
-    let mut payloads: Vec<_> = classes
-        .payloads
-        .iter()
-        .filter_map(|class| traffic.iter().find_map(|traffic| traffic.intersection(&class)))
-        .collect();
-    // What begins no connection is denied as the first packet of one, whatever the rules say: that contradicts nobody who
-    // permits all of a protocol.
-    let begins = |class: &PayloadClass| class.begins_connections(asked.family);
-    if permits && payloads.iter().any(begins) {
-        payloads.retain(begins);
-    }
-    // Neighbours find each other whatever the rules say: that contradicts nobody who forbids all of a protocol.
-    let is_discovery = |class: &PayloadClass| {
-        let (protocol, transport) = class.representative();
-        needs_hop_limit_255(protocol, transport)
-    };
-    if !permits && !payloads.iter().all(is_discovery) {
-        payloads.retain(|class| !is_discovery(class));
-    }
-    let [sources, destinations] = [(&asked.from, classes.sources.len()), (&asked.to, classes.destinations.len())]
-        .map(|(end, count)| if matches!(end, End::Many(_)) { count } else { 1 });
-    if (sources.saturating_mul(destinations)).saturating_mul(payloads.len()).saturating_add(*traced) > MOST {
-        return Err(AskError(format!(
-            "it is about more than {MOST} kinds of packets ({sources} kinds of sources times {destinations} of destinations times {} of payloads): name ports, or smaller nets",
-            payloads.len()
-        )));
-    }
-    for (source, destination) in pairs(asked, &classes, sources, destinations) {
+    let relevance = Relevance::new(asked.topology, &snapshot, asked.question);
+    for ends in relevance.parts(&asked.from, &asked.to, asked.family) {
+        let Some((source, destination)) = packet_between(asked, &ends) else { continue };
+        let payloads = relevance.conditions(ends.each_ref()).payloads(asked.family);
+        let payloads = asked_payloads(&payloads, asked.family, permits, traffic);
+        *traced += payloads.len();
+        if *traced > MOST {
+            return Err(AskError(format!(
+                "it is about more than {MOST} kinds of packets: name ports, or smaller nets"
+            )));
+        }
         for payload in &payloads {
-            *traced += 1;
             let trace = asked.trace(source, destination, Some(payload));
             let trace = trace
                 .map_err(|AskError(error)| AskError(format!("no answer for {source} → {destination}: {error}")))?;
@@ -169,29 +150,41 @@ fn contradiction(
     Ok(None)
 }
 
-/// One source and destination of each class of them. Where both ends are many addresses, those between which packets cross
-/// the network and pass a node that is known.
-fn pairs<'a>(
-    asked: &'a Asked<'_, '_>,
-    classes: &'a Classes,
-    sources: usize,
-    destinations: usize,
-) -> impl Iterator<Item = (IpAddr, IpAddr)> + 'a {
-    let both = matches!((&asked.from, &asked.to), (End::Many(_), End::Many(_)));
-    let all = (0..sources).flat_map(move |source| (0..destinations).map(move |destination| (source, destination)));
-    all.filter_map(move |(source, destination)| {
-        let source = classes.source(source);
-        if !both {
-            return Some((source, classes.destination(destination)));
-        }
-        let destination = classes.destination_besides(destination, source)?;
-        let is_judged = match (asked.topology.at(source), asked.topology.at(destination)) {
-            (Location::Process { node: from, .. }, Location::Process { node: to, .. }) => from != to,
-            (Location::Outside(_), Location::Outside(_)) => asked.question.node.is_some(),
-            _ => true,
-        };
-        is_judged.then_some((source, destination))
-    })
+/// What the packets carry that a claim is about, one class after the other.
+fn asked_payloads(classes: &PayloadClasses, family: Family, permits: bool, traffic: &[&Traffic]) -> Vec<PayloadClass> {
+    let asked = |class: PayloadClass| traffic.iter().find_map(|traffic| traffic.intersection(&class));
+    let mut payloads: Vec<PayloadClass> = classes.iter().filter_map(asked).collect();
+    // What begins no connection is denied as the first packet of one, whatever the rules say: that contradicts nobody who
+    // permits all of a protocol.
+    let begins = |class: &PayloadClass| class.begins_connections(family);
+    if permits && payloads.iter().any(begins) {
+        payloads.retain(begins);
+    }
+    // Neighbours find each other whatever the rules say: that contradicts nobody who forbids all of a protocol.
+    let is_discovery = |class: &PayloadClass| {
+        let (protocol, transport) = class.representative();
+        needs_hop_limit_255(protocol, transport)
+    };
+    if !permits && !payloads.iter().all(is_discovery) {
+        payloads.retain(|class| !is_discovery(class));
+    }
+    payloads
+}
+
+/// One source and destination of some ends. Where both ends of the claim are many addresses, none of those between which
+/// packets do not cross the network or pass no node that is known.
+fn packet_between(asked: &Asked<'_, '_>, [from, to]: &[End; 2]) -> Option<(IpAddr, IpAddr)> {
+    let (source, destinations) = (from.addresses().first(asked.family)?, to.addresses());
+    if !matches!((from, to), (End::Many(_), End::Many(_))) {
+        return Some((source, destinations.first(asked.family)?));
+    }
+    let destination = destinations.minus(&AddressSet::of([&source])).first(asked.family)?;
+    let is_judged = match (asked.topology.at(source), asked.topology.at(destination)) {
+        (Location::Process { node: from, .. }, Location::Process { node: to, .. }) => from != to,
+        (Location::Outside(_), Location::Outside(_)) => asked.question.node.is_some(),
+        _ => true,
+    };
+    is_judged.then_some((source, destination))
 }
 
 /// An end that is one place, once for each of its addresses; one that is many addresses as it is.

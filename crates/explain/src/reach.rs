@@ -7,18 +7,19 @@
 mod ends;
 mod rows;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::net::IpAddr;
 
-use tortie_classes::{AddressSet, Classes, Conditions, Names, PayloadClass};
+use tortie_classes::{AddressSet, Conditions, Names, PayloadClass, PayloadClasses};
 use tortie_eval::{DecidedBy, Packet, Transport};
 use tortie_net::Protocol;
-use tortie_policy::{Family, Snapshot, WorkloadEndpoint};
+use tortie_policy::{Family, Snapshot};
 
 use crate::interfaces;
 use crate::owners::Owner;
 use crate::question::{AskError, EndSpec, Question, What};
-use crate::relevant::{End, conditions};
+use crate::relevant::{End, Relevance};
 use crate::text::{hops_decided_by, workload_text};
 use crate::topology::{Location, Topology};
 use crate::trace::{
@@ -30,6 +31,9 @@ pub use rows::{Addresses, Part, Row};
 
 /// More packets than this are not traced for one question.
 const MOST: usize = 100_000;
+
+/// Nor are there more kinds of addresses times kinds of packets in one answer.
+const MOST_CELLS: usize = 20_000_000;
 
 /// What becomes of the packets of one class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,13 +116,13 @@ pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&What>) 
         }
         answered += 1;
         let asked = Asked { topology, question, what, family, from, to };
-        let grid = asked.grid(&snapshot)?;
-        reach.traced += grid.traced;
+        let table = asked.table(&snapshot)?;
+        reach.traced += table.traced;
         reach
             .notes
-            .extend(grid.passed.notes.iter().filter(|note| !reach.notes.contains(note)).cloned().collect::<Vec<_>>());
-        reach.nodes.extend(grid.passed.nodes.iter().cloned());
-        let rows = rows::rows(&grid, &names, question);
+            .extend(table.passed.notes.iter().filter(|note| !reach.notes.contains(note)).cloned().collect::<Vec<_>>());
+        reach.nodes.extend(table.passed.nodes.iter().cloned());
+        let rows = rows::rows(&table, &names, question);
         rows::merge(&mut reach.rows, rows, family);
     }
     if answered == 0 {
@@ -168,15 +172,15 @@ pub(crate) fn judged_otherwise(topology: &Topology<'_>, question: &Question, pac
     });
     let snapshot = with_new_workloads(topology, [&fixed[0], &fixed[1]]);
     let asked = Asked { topology, question, what: Some(&what), family, from, to };
-    let grid = asked.grid(&snapshot).ok()?;
-    let (payloads, verdicts) = (grid.payloads.as_ref()?, grid.verdicts.first()?);
-    let usual = grid.classes.payloads.class_of(packet.protocol, packet.transport)?;
+    let table = asked.table(&snapshot).ok()?;
+    let (payloads, verdicts) = (table.asked.as_ref()?, table.row(0)?);
+    let usual = table.payloads.class_of(packet.protocol, packet.transport)?;
     let own = verdicts.get(payloads.iter().position(|class| *class == usual)?)?.outcome;
     let mut others = Vec::new();
     for outcome in [Outcome::Allowed, Outcome::Depends, Outcome::Denied].into_iter().filter(|one| *one != own) {
-        let classes = payloads.iter().zip(verdicts).filter(|(_, verdict)| verdict.outcome == outcome);
+        let classes = payloads.iter().zip(&verdicts).filter(|(_, verdict)| verdict.outcome == outcome);
         let classes = classes.map(|(class, _)| *class).collect();
-        let texts = crate::payload_text::texts(&grid.classes.payloads, family, &classes);
+        let texts = crate::payload_text::texts(&table.payloads, family, &classes);
         others.extend(texts.into_iter().map(|(text, _)| format!("{text} is {}", outcome.word())));
     }
     (!others.is_empty()).then(|| format!("{}{assumed}; {}", interfaces::ASSUMED, others.join(", ")))
@@ -220,22 +224,63 @@ pub(crate) struct Asked<'a, 'b> {
     pub(crate) to: End,
 }
 
-/// The answers: for each class of addresses of the end with many addresses, and each class of payloads that is asked about.
+/// The answers: for each class of addresses of the end with many addresses, and each class of payloads.
 pub(crate) struct VerdictTable {
-    pub(crate) classes: Classes,
+    pub(crate) family: Family,
     /// The addresses of the end with many addresses, by class; none where both ends are fixed.
     pub(crate) addresses: Option<Vec<AddressSet>>,
     /// Whether the end with many addresses is the source.
     pub(crate) from: bool,
+    /// Payloads in classes, told apart where some verdict differs.
+    pub(crate) payloads: PayloadClasses,
     /// The classes of payloads that are asked about; none where one payload is asked about that is of no class alone.
-    pub(crate) payloads: Option<Vec<usize>>,
+    pub(crate) asked: Option<Vec<usize>>,
     /// What is asked about; empty for everything.
     pub(crate) title: String,
-    /// By class of addresses, then by payload.
-    pub(crate) verdicts: Vec<Vec<ClassVerdict>>,
+    /// The verdicts that there are.
+    pub(crate) verdicts: Vec<ClassVerdict>,
+    /// The number of the verdict, by class of addresses, then by payload that is asked about.
+    pub(crate) cells: Vec<Vec<usize>>,
     pub(crate) traced: usize,
     /// What the traces have passed.
     pub(crate) passed: Visited,
+}
+
+/// The answers for one class of addresses.
+struct Column {
+    payloads: PayloadClasses,
+    /// The number of the verdict on each class of payloads that is asked about.
+    verdicts: HashMap<usize, usize>,
+}
+
+impl VerdictTable {
+    /// The verdicts on what is asked about, of one class of addresses.
+    pub(crate) fn row(&self, class: usize) -> Option<Vec<&ClassVerdict>> {
+        self.cells.get(class).map(|cells| cells.iter().map(|number| &self.verdicts[*number]).collect())
+    }
+}
+
+impl Column {
+    /// Tells packets with different verdicts apart. What protocols without a name meet is left.
+    fn tell_apart(&self, conditions: &mut Conditions<'_>, family: Family) {
+        let rest = self.verdicts.get(&self.payloads.unnamed());
+        let mut by_verdict: BTreeMap<usize, Vec<PayloadClass>> = BTreeMap::new();
+        for (class, verdict) in self.verdicts.iter().filter(|(_, verdict)| Some(*verdict) != rest) {
+            by_verdict.entry(*verdict).or_default().push(self.payloads.class(*class));
+        }
+        by_verdict.into_values().for_each(|classes| conditions.add_payloads(family, classes));
+    }
+
+    /// The verdicts on these packets, or on the only one. None where there is none on one of them.
+    fn cells(&self, samples: Option<&[(u8, Transport)]>) -> Option<Vec<usize>> {
+        let Some(samples) = samples else { return Some(self.verdicts.values().copied().collect()) };
+        let class = |(protocol, transport): &(u8, Transport)| self.payloads.class_of(*protocol, *transport);
+        samples.iter().map(|sample| self.verdicts.get(&class(sample)?).copied()).collect()
+    }
+}
+
+fn too_many(classes: usize, what: fmt::Arguments<'_>) -> AskError {
+    AskError(format!("{what}, with {classes} kinds of addresses: name a protocol and port, or a smaller net"))
 }
 
 /// What all traces together have passed.
@@ -246,54 +291,69 @@ pub(crate) struct Visited {
 }
 
 impl Asked<'_, '_> {
-    fn grid(&self, snapshot: &Snapshot) -> Result<VerdictTable, AskError> {
-        let mut conditions = conditions(self.topology, snapshot, self.question, &self.from, &self.to);
-        self.tell_apart(&mut conditions);
-        let classes = conditions.classes(self.family);
-        let count = match (&self.from, &self.to) {
-            (End::Many(_), _) => classes.sources.len(),
-            (_, End::Many(_)) => classes.destinations.len(),
-            _ => 1,
-        };
-        let asked = self.asked_payloads(&classes);
-        let payloads: Vec<Option<PayloadClass>> = match &asked {
-            Some(asked) => asked.iter().map(|class| Some(classes.payloads.class(*class))).collect(),
-            None => vec![None],
-        };
-        let size = count.saturating_mul(payloads.len());
-        if size > MOST {
-            return Err(AskError(format!(
-                "the answer has {count} kinds of addresses times {} kinds of packets: name a protocol and port, or a smaller net",
-                payloads.len()
-            )));
-        }
-        let mut verdicts = Vec::with_capacity(count);
+    fn table(&self, snapshot: &Snapshot) -> Result<VerdictTable, AskError> {
+        let relevance = Relevance::new(self.topology, snapshot, self.question);
+        let classes = relevance.parts(&self.from, &self.to, self.family);
+        let mut all = relevance.no_conditions([&self.from, &self.to]);
+        self.tell_apart(&mut all);
+        let mut verdicts = Vec::new();
+        let mut numbers = HashMap::new();
+        let mut traced = 0;
         let mut passed = Visited::default();
-        let workloads = self.workloads(&classes);
-        for class in 0..count {
-            let mut one = |payload: &Option<PayloadClass>| {
-                let verdict = self.class_verdict(&classes, class, payload.as_ref(), &mut passed);
-                match workloads.get(&class).map(Vec::as_slice) {
-                    Some([one, _, ..]) => self.by_each(one, verdict),
-                    _ => verdict,
-                }
+        let mut columns = Vec::with_capacity(classes.len());
+        for ends in &classes {
+            let mut conditions = relevance.conditions(ends.each_ref());
+            self.tell_apart(&mut conditions);
+            let payloads = conditions.payloads(self.family);
+            let asked = self.asked_payloads(&payloads);
+            traced += asked.as_ref().map_or(1, Vec::len);
+            if traced > MOST {
+                return Err(too_many(
+                    classes.len(),
+                    format_args!("more than {MOST} packets differ in what judges them"),
+                ));
+            }
+            let mut verdict = |payload: Option<&PayloadClass>| {
+                let verdict = self.class_verdict(ends, payload, &mut passed);
+                let verdict = self.by_each(ends, verdict);
+                *numbers.entry(verdict.clone()).or_insert_with(|| {
+                    verdicts.push(verdict);
+                    verdicts.len() - 1
+                })
             };
-            verdicts.push(payloads.iter().map(&mut one).collect());
+            let column: HashMap<usize, usize> = match asked {
+                Some(asked) => asked.into_iter().map(|class| (class, verdict(Some(&payloads.class(class))))).collect(),
+                None => HashMap::from([(payloads.unnamed(), verdict(None))]),
+            };
+            let column = Column { payloads, verdicts: column };
+            column.tell_apart(&mut all, self.family);
+            columns.push(column);
         }
-        let addresses = match (&self.from, &self.to) {
-            (End::Many(_), _) => Some((0..count).map(|class| classes.source_addresses(class)).collect()),
-            (_, End::Many(_)) => Some((0..count).map(|class| classes.destination_addresses(class)).collect()),
-            _ => None,
-        };
+        let payloads = all.payloads(self.family);
+        let asked = self.asked_payloads(&payloads);
+        if asked.as_ref().map_or(1, Vec::len).saturating_mul(columns.len()) > MOST_CELLS {
+            return Err(too_many(classes.len(), format_args!("there are {} kinds of packets", payloads.len())));
+        }
+        let samples: Option<Vec<_>> =
+            asked.as_ref().map(|asked| asked.iter().map(|class| payloads.class(*class).representative()).collect());
+        let cells = columns.iter().map(|column| column.cells(samples.as_deref())).collect::<Option<_>>();
+        let cells = cells.ok_or_else(|| AskError("a kind of packets has no verdict".to_owned()))?;
+        let many = |at: usize| classes.iter().map(|ends| ends[at].addresses()).collect();
         Ok(VerdictTable {
-            addresses,
+            family: self.family,
+            addresses: match (&self.from, &self.to) {
+                (End::Many(_), _) => Some(many(0)),
+                (_, End::Many(_)) => Some(many(1)),
+                _ => None,
+            },
             from: matches!(self.from, End::Many(_)),
-            payloads: asked,
+            payloads,
+            asked,
             title: self.what.map(|what| title(what, self.family)).unwrap_or_default(),
             verdicts,
-            traced: size,
+            cells,
+            traced,
             passed,
-            classes,
         })
     }
 
@@ -316,9 +376,9 @@ impl Asked<'_, '_> {
     }
 
     /// The classes of what is asked about: a protocol and port with every source port, an ICMP type with every code.
-    fn asked_payloads(&self, classes: &Classes) -> Option<Vec<usize>> {
-        let all = 0..classes.payloads.len();
-        let transport = |class: &usize| classes.payloads.class(*class).representative();
+    fn asked_payloads(&self, classes: &PayloadClasses) -> Option<Vec<usize>> {
+        let all = 0..classes.len();
+        let transport = |class: &usize| classes.class(*class).representative();
         let asked: Vec<usize> = match self.what {
             None => return Some(all.collect()),
             Some(What::Port(protocol, port)) => {
@@ -335,27 +395,17 @@ impl Asked<'_, '_> {
         Some(asked).filter(|asked| !asked.is_empty())
     }
 
-    /// The workloads of each class of addresses, where an end has many.
-    fn workloads(&self, classes: &Classes) -> HashMap<usize, Vec<&WorkloadEndpoint>> {
-        let class_of = |address: IpAddr| match (&self.from, &self.to) {
-            (End::Many(_), _) => classes.source_class(address),
-            (_, End::Many(_)) => classes.destination_class(address),
-            _ => None,
+    /// What was told of one workload is told of all whose addresses are of one class.
+    fn by_each(&self, ends: &[End; 2], mut verdict: ClassVerdict) -> ClassVerdict {
+        let many = ends.iter().find_map(|end| if let End::Many(addresses) = end { Some(addresses) } else { None });
+        let owners = many.into_iter().flat_map(|addresses| self.topology.owners_within(addresses));
+        let mut workloads = owners.filter_map(|(_, owner)| match owner {
+            Owner::Workload(endpoint) => Some(*endpoint),
+            Owner::Node(_) => None,
+        });
+        let Some(one) = workloads.next().filter(|one| workloads.any(|other| other.id != one.id)) else {
+            return verdict;
         };
-        let mut found: HashMap<usize, Vec<&WorkloadEndpoint>> = HashMap::new();
-        for (address, owner) in self.topology.owners() {
-            if let (Owner::Workload(endpoint), Some(class)) = (owner, class_of(*address)) {
-                let known = found.entry(class).or_default();
-                if known.last().is_none_or(|last| last.id != endpoint.id) {
-                    known.push(endpoint);
-                }
-            }
-        }
-        found
-    }
-
-    /// What was told of one workload is told of all that are of its class.
-    fn by_each(&self, one: &WorkloadEndpoint, mut verdict: ClassVerdict) -> ClassVerdict {
         let named = format!("of {} on", workload_text(self.topology.snapshot(), &one.id));
         let at = format!("at {} on", one.interface);
         verdict.text = verdict.text.replace(&named, "of each of these workloads on");
@@ -364,17 +414,12 @@ impl Asked<'_, '_> {
     }
 
     /// What becomes of one packet of a class.
-    fn class_verdict(
-        &self,
-        classes: &Classes,
-        class: usize,
-        payload: Option<&PayloadClass>,
-        passed: &mut Visited,
-    ) -> ClassVerdict {
-        let is_many = |end: &End| matches!(end, End::Many(_));
-        let many = is_many(&self.from) || is_many(&self.to);
-        let source = classes.source(if is_many(&self.from) { class } else { 0 });
-        let destination = classes.destination(if is_many(&self.to) { class } else { 0 });
+    fn class_verdict(&self, ends: &[End; 2], payload: Option<&PayloadClass>, passed: &mut Visited) -> ClassVerdict {
+        let many = ends.iter().any(|end| matches!(end, End::Many(_)));
+        let [source, destination] = ends.each_ref().map(|end| end.addresses().first(self.family));
+        let (Some(source), Some(destination)) = (source, destination) else {
+            return ClassVerdict { outcome: Outcome::Unanswered, text: "an end has no address".to_owned() };
+        };
         match self.trace(source, destination, payload) {
             Ok(traced) => {
                 passed.nodes.extend(traced.answers.iter().flat_map(|(_, hops)| hops).map(|hop| hop.host.node.clone()));

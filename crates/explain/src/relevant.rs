@@ -1,13 +1,14 @@
 //! The conditions that can tell the packets of a question apart: the rules, settings and endpoints that may judge them, and
 //! the locations of addresses.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use tortie_classes::{AddressSet, Conditions, Domain, Ranges};
+use tortie_classes::{AddressSet, Conditions, Domain, Partition, Ranges};
 use tortie_eval::Subject;
-use tortie_policy::{Direction, Labels, PolicyId, Profile, Settings, Snapshot, WorkloadEndpoint};
+use tortie_policy::{Direction, Family, HostEndpoint, Labels, PolicyId, Profile, Settings, Snapshot, WorkloadEndpoint};
 
 use crate::owners::Owner;
 use crate::question::Question;
@@ -41,64 +42,106 @@ impl End {
 /// Addresses that routes do not tell the link of.
 const ON_ANY_LINK: [&str; 2] = ["169.254.0.0/16", "fe80::/10"];
 
-/// The conditions that the packets of a question may meet.
-pub(crate) fn conditions<'a>(
-    topology: &Topology<'_>,
+/// What may judge the packets of one question, with all that is looked up once for all of its packets.
+pub(crate) struct Relevance<'q, 'w, 'a> {
+    topology: &'q Topology<'w>,
     snapshot: &'a Snapshot,
-    question: &Question,
-    from: &End,
-    to: &End,
-) -> Conditions<'a> {
-    let translated = question.dnat.iter().map(|(address, _)| address);
-    let source_ports = question.source_port.map_or(Ranges::span(0u16, u16::MAX), Ranges::one);
-    let domain = Domain {
-        source: from.addresses(),
-        destination: to.addresses(),
-        translated: AddressSet::of(translated),
-        source_ports,
-    };
-    let mut relevant = Relevant {
-        snapshot,
-        nodes: BTreeSet::new(),
-        policies: BTreeSet::new(),
-        profiles: BTreeSet::new(),
-        seen: HashMap::new(),
-        interfaces: HashMap::new(),
-    };
-    for endpoint in snapshot.workload_endpoints.values() {
-        relevant.interfaces.entry((&endpoint.node, &endpoint.interface)).or_default().push(endpoint);
-    }
-    let behind = question.dnat.map(|(address, _)| topology.at(address));
-    relevant.nodes.extend([from.node(), to.node(), question.node.as_deref()].into_iter().flatten().map(str::to_owned));
-    relevant.nodes.extend(behind.iter().filter_map(Location::node).map(str::to_owned));
-    for end in [from, to].into_iter().chain(behind.map(End::Single).as_ref()) {
-        if let End::Single(Location::Workload(endpoint)) = end {
-            relevant.sharing(endpoint);
-        }
-    }
-    let mut conditions = Conditions::new(snapshot, domain);
-    for (end, is_source) in [(from, true), (to, false)] {
-        if let End::Many(addresses) = end {
-            for group in relevant.address_groups(topology, addresses) {
-                if is_source { conditions.add_source(&group) } else { conditions.add_destination(&group) }
-            }
-        }
-    }
-    relevant.host_endpoints();
-    relevant.add(&mut conditions);
-    conditions
+    question: &'q Question,
+    /// The workload endpoints of each interface of each node.
+    interfaces: HashMap<(&'a str, &'a str), Vec<&'a WorkloadEndpoint>>,
+    /// The host endpoints of each node.
+    hosts: HashMap<&'a str, Vec<&'a HostEndpoint>>,
+    /// The policies of the labels that were looked at.
+    policies: RefCell<HashMap<Labels, Vec<PolicyId>>>,
+    /// No condition. Others are made from it, so that what selectors mean is found out once.
+    none: Conditions<'a>,
 }
 
-/// What is relevant for a question.
-struct Relevant<'a> {
-    snapshot: &'a Snapshot,
+impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
+    pub(crate) fn new(topology: &'q Topology<'w>, snapshot: &'a Snapshot, question: &'q Question) -> Self {
+        let mut interfaces: HashMap<(&str, &str), Vec<&WorkloadEndpoint>> = HashMap::new();
+        for endpoint in snapshot.workload_endpoints.values() {
+            interfaces.entry((&endpoint.node, &endpoint.interface)).or_default().push(endpoint);
+        }
+        let mut hosts: HashMap<&str, Vec<&HostEndpoint>> = HashMap::new();
+        for endpoint in snapshot.host_endpoints.values() {
+            hosts.entry(&endpoint.node).or_default().push(endpoint);
+        }
+        let none = Conditions::new(snapshot, Domain::default());
+        Self { topology, snapshot, question, interfaces, hosts, policies: RefCell::default(), none }
+    }
+
+    /// No condition on the packets between two ends.
+    pub(crate) fn no_conditions(&self, [from, to]: [&End; 2]) -> Conditions<'a> {
+        let translated = self.question.dnat.iter().map(|(address, _)| address);
+        self.none.again(Domain {
+            source: from.addresses(),
+            destination: to.addresses(),
+            translated: AddressSet::of(translated),
+            source_ports: self.question.source_port.map_or(Ranges::span(0u16, u16::MAX), Ranges::one),
+        })
+    }
+
+    /// The conditions that the packets between two ends may meet.
+    pub(crate) fn conditions(&self, [from, to]: [&End; 2]) -> Conditions<'a> {
+        let behind = self.question.dnat.map(|(address, _)| self.topology.at(address));
+        let node = self.question.node.as_deref();
+        let mut relevant =
+            Relevant { of: self, nodes: BTreeSet::new(), policies: BTreeSet::new(), profiles: BTreeSet::new() };
+        let nodes = [from.node(), to.node(), node, behind.as_ref().and_then(Location::node)];
+        relevant.nodes.extend(nodes.into_iter().flatten().map(str::to_owned));
+        for end in [from, to].into_iter().chain(behind.map(End::Single).as_ref()) {
+            if let End::Single(Location::Workload(endpoint)) = end {
+                relevant.sharing(endpoint);
+            }
+        }
+        let mut conditions = self.no_conditions([from, to]);
+        for (end, is_source) in [(from, true), (to, false)] {
+            if let End::Many(addresses) = end {
+                for group in relevant.address_groups(addresses) {
+                    if is_source { conditions.add_source(&group) } else { conditions.add_destination(&group) }
+                }
+            }
+        }
+        relevant.host_endpoints();
+        relevant.add(&mut conditions);
+        conditions
+    }
+
+    /// The two ends of one family in parts, of each of which one packet with the same payload answers for all: an end that is
+    /// many addresses is divided by location first, so that conditions of one node divide the addresses of no other.
+    pub(crate) fn parts(&self, from: &End, to: &End, family: Family) -> Vec<[End; 2]> {
+        let sources = self.divided([from, to], 0, family);
+        let pairs = sources.into_iter().map(|from| (self.divided([&from, to], 1, family), from));
+        pairs.flat_map(|(all, from)| all.into_iter().map(move |to| [from.clone(), to])).collect()
+    }
+
+    /// One of the two ends, divided.
+    fn divided(&self, ends: [&End; 2], at: usize, family: Family) -> Vec<End> {
+        let End::Many(addresses) = ends[at] else { return vec![ends[at].clone()] };
+        let mut relevant =
+            Relevant { of: self, nodes: BTreeSet::new(), policies: BTreeSet::new(), profiles: BTreeSet::new() };
+        let groups = relevant.address_groups(addresses);
+        let groups = groups.iter().map(|group| group.family(family));
+        let mut divided = Vec::new();
+        for location in Partition::new(addresses.family(family), groups).iter() {
+            let location = End::Many(AddressSet::of_family(family, location.clone()));
+            let mut ends = ends;
+            ends[at] = &location;
+            let classes = self.conditions(ends).classes(family);
+            let classes = if at == 0 { classes.sources } else { classes.destinations };
+            divided.extend(classes.iter().map(|class| End::Many(AddressSet::of_family(family, class.clone()))));
+        }
+        divided
+    }
+}
+
+/// What is relevant for some of the packets.
+struct Relevant<'r, 'q, 'w, 'a> {
+    of: &'r Relevance<'q, 'w, 'a>,
     nodes: BTreeSet<String>,
     policies: BTreeSet<PolicyId>,
     profiles: BTreeSet<String>,
-    /// The policies of the labels that were looked at.
-    seen: HashMap<Labels, Vec<PolicyId>>,
-    /// The workload endpoints of each interface of each node.
-    interfaces: HashMap<(&'a str, &'a str), Vec<&'a WorkloadEndpoint>>,
 }
 
 /// What packets from or to an address have in common with those of other addresses: the node, the policies and the profiles
@@ -109,12 +152,12 @@ enum AddressGroup {
     Single(IpAddr),
 }
 
-impl Relevant<'_> {
+impl Relevant<'_, '_, '_, '_> {
     /// Notes an endpoint's policies and profiles.
     fn subject(&mut self, subject: &Subject) -> Vec<PolicyId> {
-        let snapshot = self.snapshot;
-        let policies = self.seen.entry(subject.labels.clone()).or_insert_with(|| {
-            let all = snapshot.policies.values().filter(|policy| !policy.staged);
+        let mut seen = self.of.policies.borrow_mut();
+        let policies = seen.entry(subject.labels.clone()).or_insert_with(|| {
+            let all = self.of.snapshot.policies.values().filter(|policy| !policy.staged);
             all.filter(|policy| policy.selector.matches(&subject.labels)).map(|policy| policy.id.clone()).collect()
         });
         self.policies.extend(policies.iter().cloned());
@@ -125,25 +168,26 @@ impl Relevant<'_> {
     /// Notes all workload endpoints of an interface, since any of them may be the one that judges its packets. Gives the
     /// policies of the last one, and whether it is the only one.
     fn sharing(&mut self, endpoint: &WorkloadEndpoint) -> (Vec<PolicyId>, bool) {
-        let sharing = self.interfaces.get(&(&*endpoint.node, &*endpoint.interface)).cloned().unwrap_or_default();
-        let policies = sharing.iter().map(|one| self.subject(&Subject::workload(self.snapshot, one)));
+        let of = self.of;
+        let sharing = of.interfaces.get(&(&*endpoint.node, &*endpoint.interface)).map_or(&[][..], Vec::as_slice);
+        let policies = sharing.iter().map(|one| self.subject(&Subject::workload(of.snapshot, one)));
         (policies.last().unwrap_or_default(), sharing.len() == 1)
     }
 
     /// Every host endpoint of a node that packets may pass.
     fn host_endpoints(&mut self) {
-        let snapshot = self.snapshot;
-        for endpoint in
-            snapshot.host_endpoints.values().filter(|endpoint| self.nodes.contains(&endpoint.node)).collect::<Vec<_>>()
-        {
-            self.subject(&Subject::host(snapshot, endpoint));
+        let of = self.of;
+        let nodes: Vec<_> = self.nodes.iter().filter_map(|node| of.hosts.get(node.as_str())).collect();
+        for endpoint in nodes.into_iter().flatten() {
+            self.subject(&Subject::host(of.snapshot, endpoint));
         }
     }
 
     /// The addresses of an end with many, grouped so that packets of one group take the same path.
-    fn address_groups(&mut self, topology: &Topology<'_>, addresses: &AddressSet) -> Vec<AddressSet> {
+    fn address_groups(&mut self, addresses: &AddressSet) -> Vec<AddressSet> {
+        let Relevance { topology, snapshot, .. } = self.of;
         let mut groups: BTreeMap<AddressGroup, Vec<IpAddr>> = BTreeMap::new();
-        for (&address, owner) in topology.owners().iter().filter(|(address, _)| addresses.contains(**address)) {
+        for (address, owner) in topology.owners_within(addresses) {
             let address_groups = match owner {
                 Owner::Workload(endpoint) => self.workload(endpoint, address),
                 Owner::Node(node) => {
@@ -153,7 +197,7 @@ impl Relevant<'_> {
             };
             groups.entry(address_groups).or_default().push(address);
         }
-        let nets = self.snapshot.pools.values().map(|pool| pool.net).chain(topology.routed_nets());
+        let nets = snapshot.pools.values().map(|pool| pool.net).chain(topology.routed_nets());
         let any_link = ON_ANY_LINK.iter().filter_map(|net| net.parse::<IpNet>().ok());
         let nets = nets.chain(any_link).map(|net| AddressSet::of_nets([&net]));
         groups.into_values().map(|group| AddressSet::of(&group)).chain(nets).collect()
@@ -173,17 +217,17 @@ impl Relevant<'_> {
         let both = [Direction::Ingress, Direction::Egress];
         let mut settings: Vec<&Settings> = Vec::new();
         for node in &self.nodes {
-            let of_node = self.snapshot.settings(node);
+            let of_node = self.of.snapshot.settings(node);
             if !settings.contains(&of_node) {
                 settings.push(of_node);
                 conditions.add_settings(of_node);
             }
             conditions.add_floating(node);
         }
-        for policy in self.policies.iter().filter_map(|id| self.snapshot.policies.get(id)) {
+        for policy in self.policies.iter().filter_map(|id| self.of.snapshot.policies.get(id)) {
             both.iter().flat_map(|direction| policy.rules(*direction)).for_each(|rule| conditions.add_rule(rule));
         }
-        let profiles = self.profiles.iter().filter_map(|name| self.snapshot.profiles.get(name));
+        let profiles = self.profiles.iter().filter_map(|name| self.of.snapshot.profiles.get(name));
         let rules = profiles.flat_map(|Profile { ingress, egress, .. }| ingress.iter().chain(egress));
         rules.for_each(|rule| conditions.add_rule(rule));
     }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use tortie_classes::{AddressSet, address};
 use tortie_eval::{Host, Link};
 use tortie_policy::machine::{Machine, RouteDecision, RouteKind};
-use tortie_policy::{HostEndpoint, Interface, Limits, NamedPort, Snapshot, WorkloadEndpoint, WorkloadId};
+use tortie_policy::{Family, HostEndpoint, Interface, Limits, NamedPort, Snapshot, WorkloadEndpoint, WorkloadId};
 
 use crate::listed::listed;
 use crate::owners::{Owner, owners, tells_addresses};
@@ -163,6 +164,15 @@ impl<'a> Topology<'a> {
     /// Every address that somebody has, with its owner.
     pub(crate) fn owners(&self) -> &BTreeMap<IpAddr, Owner<'a>> {
         self.owners.get_or_init(|| owners(self.snapshot, &self.hosts))
+    }
+
+    /// The addresses of a set that somebody has, with their owners.
+    pub(crate) fn owners_within(&self, addresses: &AddressSet) -> impl Iterator<Item = (IpAddr, &Owner<'a>)> {
+        let of = |family| {
+            addresses.family(family).iter().map(move |(first, last)| address(family, first)..=address(family, last))
+        };
+        let ranges = of(Family::V4).chain(of(Family::V6));
+        ranges.flat_map(|range| self.owners().range(range)).map(|(address, owner)| (*address, owner))
     }
 
     /// The nets that routes of machines tell apart.

@@ -267,3 +267,68 @@ fn three_hundred_endpoints_of_one_node_are_asked_about_by_what_governs_them() {
     assert_eq!(answer.paths.len(), 2, "the 299 alike, and the odd one");
     assert!(answer.notes.iter().any(|note| note.contains("298 more interfaces")), "{:?}", answer.notes);
 }
+
+/// Rules as people write them: what one node's rules tell apart does not multiply what another's do.
+#[test]
+fn a_table_of_everything_that_reaches_an_endpoint_traces_what_each_address_can_meet() {
+    let mut random = Random::new(11);
+    let mut manifests = String::new();
+    for number in 0..24 {
+        manifests += &format!(
+            "{{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {{name: h{number}, labels: {{role: r{}}}}}, spec: {{node: n{}, interfaceName: eth{}, expectedIPs: [10.200.{number}.1]}}}}\n---\n",
+            number % 10,
+            number / 2,
+            number % 2,
+        );
+    }
+    for policy in 0..60 {
+        let mut rules = Vec::new();
+        for rule in 0..10 {
+            rules.push(format!(
+                "{{action: {}, protocol: {}, source: {{nets: [172.16.{}.0/24, 10.{}.0.0/16]}}, destination: {{ports: [{}, '{}:{}']}}}}",
+                if rule % 4 == 3 { "Deny" } else { "Allow" },
+                if rule % 2 == 1 { "TCP" } else { "UDP" },
+                random.below(255),
+                random.below(256),
+                1000 + random.below(5000),
+                7000 + random.below(100),
+                7100 + random.below(100),
+            ));
+        }
+        manifests += &format!(
+            "{{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {{name: p{policy}}}, spec: {{order: {policy}, selector: \"role == 'r{}'\", ingress: [{}], egress: [{{action: Allow, protocol: TCP, destination: {{ports: ['1:{}']}}}}]}}}}\n---\n",
+            policy % 10,
+            rules.join(", "),
+            2000 + random.below(50) * 100,
+        );
+    }
+    let located = tortie_manifest::read::read(&tortie_manifest::read::Source::new("m", manifests.into_bytes()));
+    let objects: Vec<_> = located.into_iter().map(|one| one.object.unwrap()).collect();
+    let (snapshot, _) = tortie_policy::Snapshot::from_objects(&objects);
+    let topology = Topology::new(&snapshot);
+    let any = Question { node: None, ..question("any".parse().unwrap(), "hep/h5".parse().unwrap()) };
+    let found = reach(&topology, &any, None).unwrap();
+    assert!(found.traced < 20_000, "{} packets were traced", found.traced);
+    for _ in 0..100 {
+        let source: IpAddr = match random.below(3) {
+            // Its own address is not among those that reach it.
+            0 => format!("10.200.{}.1", 6 + random.below(18)).parse().unwrap(),
+            1 => format!("172.16.{}.7", random.below(255)).parse().unwrap(),
+            _ => format!("10.{}.3.4", random.below(256)).parse().unwrap(),
+        };
+        let ports = Transport::Ports { source: 40000, destination: 1000 + random.below(6200) as u16 };
+        let payload = (*random.pick(&[6, 17]), ports);
+        let rows = rows_of(&found, Family::V4, payload);
+        let [row] = rows.as_slice() else { panic!("{source} {payload:?} is in rows {rows:?}") };
+        let is_in = |set: &tortie_explain::reach::Addresses| set.set.contains(source);
+        let parts: Vec<_> =
+            found.rows[*row].parts.iter().filter(|part| part.addresses.as_ref().is_some_and(is_in)).collect();
+        let [part] = parts.as_slice() else { panic!("{source} {payload:?} is in parts {parts:?}") };
+        let asked = asking(&Question { from: EndSpec::Address(source), ..any.clone() }, Family::V4, payload);
+        assert_eq!(
+            part.outcome,
+            single(&topology, &asked).map_or(Outcome::Unanswered, |(outcome, _)| outcome),
+            "{source} {payload:?}"
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! Answers of classes, put together into rows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use tortie_classes::{AddressSet, Names, PayloadClass};
 use tortie_policy::Family;
@@ -105,42 +105,48 @@ fn shown(names: &[String], word: &str) -> String {
 }
 
 /// The rows of one family: what is allowed first, what is left last.
-pub(super) fn rows(grid: &VerdictTable, names: &Names, question: &Question) -> Vec<Row> {
-    let column = |payload: usize| grid.verdicts.iter().map(|row| row[payload].clone()).collect::<Vec<ClassVerdict>>();
-    let Some(payloads) = &grid.payloads else {
-        let parts = parts(grid, &column(0), names, question);
-        return vec![row(grid, grid.title.clone(), &[], &parts)];
+pub(super) fn rows(table: &VerdictTable, names: &Names, question: &Question) -> Vec<Row> {
+    let column = |payload: usize| table.cells.iter().map(|row| row[payload]).collect::<Vec<usize>>();
+    let Some(payloads) = &table.asked else {
+        let parts = parts(table, &column(0), names, question);
+        return vec![row(table, table.title.clone(), &[], &parts)];
     };
     // Between two fixed ends, and for one protocol and port, rows differ by what decides; else by what becomes of each address.
-    let is_asked = !grid.title.is_empty();
-    let key = |payload: usize| -> Vec<ClassVerdict> {
-        let mut verdicts = column(payload);
-        if grid.addresses.is_some() && !is_asked {
-            verdicts.iter_mut().filter(|one| one.outcome != Outcome::Unanswered).for_each(|one| one.text.clear());
-        }
-        verdicts
-    };
+    let is_asked = !table.title.is_empty();
+    let by_outcome = table.addresses.is_some() && !is_asked;
+    let mut first = HashMap::new();
+    let alike: Vec<usize> = table
+        .verdicts
+        .iter()
+        .enumerate()
+        .map(|(number, verdict)| match verdict.outcome {
+            Outcome::Unanswered => number,
+            outcome if by_outcome => *first.entry(outcome).or_insert(number),
+            _ => number,
+        })
+        .collect();
+    let key = |payload: usize| table.cells.iter().map(|row| alike[row[payload]]).collect::<Vec<usize>>();
     let groups = grouped((0..payloads.len()).map(key));
     if is_asked && groups.len() == 1 {
-        let parts = parts(grid, &column(0), names, question);
-        return vec![row(grid, grid.title.clone(), &[], &parts)];
+        let parts = parts(table, &column(0), names, question);
+        return vec![row(table, table.title.clone(), &[], &parts)];
     }
-    let rest = grid.classes.payloads.unnamed();
+    let rest = table.payloads.unnamed();
     let mut rows = Vec::new();
     let mut last = None;
     let single = groups.len() == 1;
     for (_, members) in groups {
-        let parts = parts(grid, &column(members[0]), names, question);
+        let parts = parts(table, &column(members[0]), names, question);
         let members: Vec<usize> = members.into_iter().map(|column| payloads[column]).collect();
         if members.contains(&rest) {
             let what = if single { "everything" } else { "everything else" };
-            last = Some(row(grid, what.to_owned(), &members, &parts));
+            last = Some(row(table, what.to_owned(), &members, &parts));
             continue;
         }
         let members: BTreeSet<usize> = members.into_iter().collect();
-        let texts = payload_text::texts(&grid.classes.payloads, grid.classes.family, &members);
+        let texts = payload_text::texts(&table.payloads, table.family, &members);
         let placed =
-            |(what, members): (String, Vec<usize>)| (members.first().copied(), row(grid, what, &members, &parts));
+            |(what, members): (String, Vec<usize>)| (members.first().copied(), row(table, what, &members, &parts));
         rows.extend(texts.into_iter().map(placed));
     }
     // What is allowed comes first, and then protocol after protocol.
@@ -148,19 +154,20 @@ pub(super) fn rows(grid: &VerdictTable, names: &Names, question: &Question) -> V
     rows.into_iter().map(|(_, row)| row).chain(last).collect()
 }
 
-fn row(grid: &VerdictTable, what: String, payloads: &[usize], parts: &[Part]) -> Row {
-    let family = grid.classes.family;
-    let traffic = payloads.iter().map(|class| (family, grid.classes.payloads.class(*class))).collect();
+fn row(table: &VerdictTable, what: String, payloads: &[usize], parts: &[Part]) -> Row {
+    let family = table.family;
+    let traffic = payloads.iter().map(|class| (family, table.payloads.class(*class))).collect();
     Row { what, families: vec![family], apart: false, traffic, parts: parts.to_vec() }
 }
 
 /// What becomes of one payload, by the addresses of the end with many.
-fn parts(grid: &VerdictTable, verdicts: &[ClassVerdict], names: &Names, question: &Question) -> Vec<Part> {
-    let Some(classes) = &grid.addresses else {
+fn parts(table: &VerdictTable, cells: &[usize], names: &Names, question: &Question) -> Vec<Part> {
+    let verdicts: Vec<&ClassVerdict> = cells.iter().map(|number| &table.verdicts[*number]).collect();
+    let Some(classes) = &table.addresses else {
         let ClassVerdict { outcome, text } = verdicts[0].clone();
         return vec![Part { outcome, addresses: None, verdicts: vec![(text, None)] }];
     };
-    let family = grid.classes.family;
+    let family = table.family;
     let all = AddressSet::union_of(classes);
     let of = |members: &[usize]| AddressSet::union_of(members.iter().map(|class| &classes[*class]));
     let outcomes = grouped(verdicts.iter().map(|one| one.outcome));
@@ -169,14 +176,14 @@ fn parts(grid: &VerdictTable, verdicts: &[ClassVerdict], names: &Names, question
         sizes.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, outcome)| outcome)
     };
     let rest = largest(&outcomes);
-    let party = if grid.from { &question.from } else { &question.to };
+    let party = if table.from { &question.from } else { &question.to };
     let named = |set: AddressSet, whole: bool, is_rest: bool| {
         let names = match (whole, is_rest) {
             (true, _) => vec![everywhere(party, false)],
             (false, true) => vec![everywhere(party, true)],
             (false, false) => names.parts(&set, &all),
         };
-        Addresses { set, names, from: grid.from }
+        Addresses { set, names, from: table.from }
     };
     let mut parts: Vec<Part> = outcomes
         .iter()
