@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tortie_eval::{List, Subject, specific_host_endpoint, wildcard_host_endpoint};
 use tortie_policy::{Direction, PolicyId};
 
+use crate::listed::listed;
 use crate::topology::Topology;
 
 /// So few interfaces are all asked about, each by its name.
@@ -39,6 +40,20 @@ pub(crate) fn distinct(topology: &Topology<'_>, node: &str, names: Vec<String>) 
         }
     }
     found.into_iter().map(|(_, name, more)| (name, more)).collect()
+}
+
+/// Which interfaces of a node stand for others, if any do.
+pub(crate) fn note(node: &str, found: &[(String, usize)]) -> Option<String> {
+    let more: usize = found.iter().map(|(_, more)| more).sum();
+    let names: Vec<&String> = found.iter().filter(|(_, more)| *more > 0).map(|(name, _)| name).collect();
+    let verb = if names.len() == 1 { "stands" } else { "stand" };
+    let interfaces = if more == 1 { "interface" } else { "interfaces" };
+    (more > 0).then(|| {
+        format!(
+            "{} {verb} for {more} more {interfaces} of {node}, whose endpoints have the same policies and profiles",
+            listed(names, FEW)
+        )
+    })
 }
 
 fn policies(topology: &Topology<'_>, subject: &Subject) -> Vec<PolicyId> {

@@ -35,6 +35,9 @@ const MOST: usize = 100_000;
 /// Nor are there more kinds of addresses times kinds of packets in one answer.
 const MOST_CELLS: usize = 20_000_000;
 
+/// Between the ways in which one verdict comes about.
+const OR: &str = "; or ";
+
 /// What becomes of the packets of one class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
@@ -501,7 +504,7 @@ fn verdict_of(snapshot: &Snapshot, traced: &Traced) -> ClassVerdict {
     };
     let option = if outcome == Outcome::Depends { "; --in-interface or --out-interface says which" } else { "" };
     let texts: Vec<String> = paths.into_iter().map(|(_, text)| text).collect();
-    ClassVerdict { outcome, text: texts.join("; or ") + option }
+    ClassVerdict { outcome, text: texts.join(OR) + option }
 }
 
 /// What one failsafe decides is told with what others do.

@@ -22,8 +22,6 @@ const DISCOVERY_HOP_LIMIT: u8 = 255;
 pub(crate) const DISCOVERY_NOTE: &str = "hop limit 255, without which every receiver ignores neighbour discovery";
 /// What Linux was seen to do with UDPLite.
 pub(crate) const UDPLITE_NOTE: &str = "connection tracking accepts UDPLite; Linux 6.18 was seen to call what comes in INVALID, so that it is dropped, unless net.netfilter.nf_conntrack_checksum is 0";
-/// The end of the note about interfaces that one stands for.
-const ALIKE: &str = "whose endpoints have the same policies and profiles";
 
 /// The packet on one node, and the decision there.
 #[derive(Clone, Debug, PartialEq)]
@@ -409,10 +407,7 @@ impl Route {
                     None => self.interfaces(topology, node, entering, notes),
                 };
                 let found = alike_interfaces::distinct(topology, node, names);
-                let same = found.iter().filter(|(_, more)| *more > 0);
-                assumed.extend(
-                    same.map(|(name, more)| format!("{name} stands for {more} more interfaces of {node}, {ALIKE}")),
-                );
+                assumed.extend(alike_interfaces::note(node, &found));
                 let names = found.into_iter().map(|(name, _)| name).collect();
                 uplinks.push(Uplink { node: node.clone(), entering, names });
             }

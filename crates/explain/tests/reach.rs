@@ -332,3 +332,27 @@ fn a_table_of_everything_that_reaches_an_endpoint_traces_what_each_address_can_m
         );
     }
 }
+
+#[test]
+fn a_verdict_that_comes_about_in_many_ways_tells_the_first_and_the_last() {
+    let mut manifests = String::new();
+    for number in 0..40 {
+        manifests += &format!(
+            "{{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {{name: h{number}, labels: {{role: r{number}}}}}, spec: {{node: h1, interfaceName: eth{number}, expectedIPs: [10.1.1.{number}]}}}}\n---\n\
+             {{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {{name: p{number}}}, spec: {{selector: role == 'r{number}', types: [Ingress], ingress: [{{action: {}, protocol: TCP, destination: {{ports: [80]}}}}]}}}}\n---\n",
+            if number == 39 { "Allow" } else { "Deny" },
+        );
+    }
+    let located = tortie_manifest::read::read(&tortie_manifest::read::Source::new("m", manifests.into_bytes()));
+    let objects: Vec<_> = located.into_iter().map(|one| one.object.unwrap()).collect();
+    let (snapshot, _) = tortie_policy::Snapshot::from_objects(&objects);
+    let topology = Topology::new(&snapshot);
+    let one = Question { node: None, ..question("198.51.100.9".parse().unwrap(), "node/h1".parse().unwrap()) };
+    let found = reach(&topology, &one, None).unwrap();
+    let http = found.rows.iter().find(|row| row.what == "tcp 80").unwrap();
+    assert_eq!(http.parts[0].verdicts[0].0.matches("; or ").count(), 39, "all of them for programs");
+    assert_eq!(
+        http.line(),
+        "tcp 80: DENIED by gnp p0 rule 1, ingress of h0 on h1; or DENIED by gnp p1 rule 1, ingress of h1 on h1; or 37 more ways (-o json lists all); or ALLOWED by gnp p39 rule 1, ingress of h39 on h1; --in-interface or --out-interface says which"
+    );
+}

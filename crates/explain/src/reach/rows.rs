@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use tortie_classes::{AddressSet, Names, PayloadClass};
 use tortie_policy::Family;
 
-use super::{ClassVerdict, Outcome, VerdictTable, grouped};
+use super::{ClassVerdict, OR, Outcome, VerdictTable, grouped};
 use crate::payload_text;
 use crate::question::{EndSpec, Question};
 
@@ -70,7 +70,7 @@ impl Row {
         let reasons: Vec<String> = verdicts
             .filter_map(|(verdict, addresses)| {
                 let addresses = addresses.as_ref()?;
-                Some(format!("{}: {verdict}", shown(&addresses.names, "")))
+                Some(format!("{}: {}", shown(&addresses.names, ""), ways(verdict)))
             })
             .collect();
         let more = reasons.len().saturating_sub(SHOWN);
@@ -89,9 +89,22 @@ impl Part {
                 let word = if addresses.from { "from" } else { "to" };
                 format!("{} {}", self.outcome.word(), shown(&addresses.names, word))
             }
-            (None, Some((verdict, _))) => verdict.clone(),
+            (None, Some((verdict, _))) => ways(verdict),
             (None, None) => self.outcome.word().to_owned(),
         }
+    }
+}
+
+/// `DENIED by …; or 7 more ways; or ALLOWED by …`: a verdict with the first and the last of many ways in which it comes about.
+/// The ways of one outcome follow each other, so every outcome is told.
+fn ways(verdict: &str) -> String {
+    let ways: Vec<&str> = verdict.split(OR).collect();
+    match ways.as_slice() {
+        [first, second, between @ .., last] if between.len() > 1 => {
+            let more = between.len();
+            format!("{first}{OR}{second}{OR}{more} more ways (-o json lists all){OR}{last}")
+        }
+        _ => verdict.to_owned(),
     }
 }
 
@@ -227,7 +240,11 @@ fn everywhere(party: &EndSpec, rest: bool) -> String {
 
 /// Puts the rows of a family to those of others: what is the same in both is told once.
 pub(super) fn merge(rows: &mut Vec<Row>, more: Vec<Row>, family: Family) {
-    let text = |row: &Row| row.parts.iter().map(Part::text).collect::<Vec<_>>();
+    let whole = |part: &Part| match part.verdicts.first().filter(|_| part.addresses.is_none()) {
+        Some((verdict, _)) => verdict.clone(),
+        None => part.text(),
+    };
+    let text = |row: &Row| row.parts.iter().map(whole).collect::<Vec<_>>();
     let last = rows.pop_if(|row| row.what.starts_with("everything"));
     let mut left = Vec::new();
     for row in more {
