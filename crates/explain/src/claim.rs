@@ -19,6 +19,7 @@ use crate::relevant::{End, Relevance};
 use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
 use crate::trace::{Hop, PossiblePath, allowed, paths, with_new_workloads};
+use crate::unknown_addresses;
 
 pub use parse::{Line, parse};
 pub use traffic::Traffic;
@@ -50,6 +51,8 @@ pub struct Counterexample {
     pub verdict: String,
     /// Which way it takes, where nothing tells the interface and that makes a difference: `it enters web1 at eth1`.
     pub when: Option<String>,
+    /// What was assumed about addresses that are not known.
+    pub assumed: Vec<String>,
 }
 
 /// Whether a claim holds.
@@ -77,8 +80,8 @@ pub fn check(topology: &Topology<'_>, claim: &Claim) -> Result<Checked, AskError
         if traffic.is_empty() {
             continue;
         }
-        for from in single_addresses(&from, family) {
-            for to in single_addresses(&to, family) {
+        for from in single_addresses(topology, &from, family) {
+            for to in single_addresses(topology, &to, family) {
                 answered += 1;
                 let asked = Asked { topology, question: &claim.question, what: None, family, from: from.clone(), to };
                 checked.counterexample = contradiction(&asked, claim.permits, &traffic, &mut checked.traced)?;
@@ -92,10 +95,7 @@ pub fn check(topology: &Topology<'_>, claim: &Claim) -> Result<Checked, AskError
         return Err(AskError("the two ends have no IP version in common with what is asked about".to_owned()));
     }
     if answered == 0 {
-        let fixed = [&from, &to].map(|end| match end {
-            End::Single(location) => location.clone(),
-            End::Many(_) => Location::Outside(Vec::new()),
-        });
+        let fixed = [&from, &to].map(End::location);
         return Err(no_family(topology, &claim.question, &fixed));
     }
     if checked.traced == 0 {
@@ -113,10 +113,7 @@ fn contradiction(
     traffic: &[&Traffic],
     traced: &mut usize,
 ) -> Result<Option<Counterexample>, AskError> {
-    let fixed = [&asked.from, &asked.to].map(|end| match end {
-        End::Single(location) => location.clone(),
-        End::Many(_) => Location::Outside(Vec::new()),
-    });
+    let fixed = [&asked.from, &asked.to].map(End::location);
     let snapshot = with_new_workloads(asked.topology, [&fixed[0], &fixed[1]]);
     let relevance = Relevance::new(asked.topology, &snapshot, asked.question);
     for ends in relevance.parts(&asked.from, &asked.to, asked.family) {
@@ -143,6 +140,7 @@ fn contradiction(
                     packet: packet.clone(),
                     verdict: hops_decided_by(snapshot, hops),
                     when: (found.len() > 1).then(|| when.clone()),
+                    assumed: ends.iter().filter_map(|end| unknown_addresses::note(end, asked.family)).collect(),
                 }));
             }
         }
@@ -173,11 +171,12 @@ fn asked_payloads(classes: &PayloadClasses, family: Family, permits: bool, traff
 
 /// One source and destination of some ends. Where both ends of the claim are many addresses, none of those between which
 /// packets do not cross the network or pass no node that is known.
-fn packet_between(asked: &Asked<'_, '_>, [from, to]: &[End; 2]) -> Option<(IpAddr, IpAddr)> {
-    let (source, destinations) = (from.addresses().first(asked.family)?, to.addresses());
+fn packet_between(asked: &Asked<'_, '_>, ends: &[End; 2]) -> Option<(IpAddr, IpAddr)> {
+    let [from, to] = ends;
     if !matches!((from, to), (End::Many(_), End::Many(_))) {
-        return Some((source, destinations.first(asked.family)?));
+        return unknown_addresses::of_packet(ends, asked.family);
     }
+    let (source, destinations) = (from.addresses().first(asked.family)?, to.addresses());
     let destination = destinations.minus(&AddressSet::of([&source])).first(asked.family)?;
     let is_judged = match (asked.topology.at(source), asked.topology.at(destination)) {
         (Location::Process { node: from, .. }, Location::Process { node: to, .. }) => from != to,
@@ -188,24 +187,15 @@ fn packet_between(asked: &Asked<'_, '_>, [from, to]: &[End; 2]) -> Option<(IpAdd
 }
 
 /// An end that is one place, once for each of its addresses; one that is many addresses as it is.
-fn single_addresses(end: &End, family: Family) -> Vec<End> {
-    let Some(end) = of_family(end, family) else { return Vec::new() };
+fn single_addresses(topology: &Topology<'_>, end: &End, family: Family) -> Vec<End> {
+    let Some(end) = of_family(topology, end, family) else { return Vec::new() };
     match &end {
-        End::Many(_) => vec![end],
+        End::Many(_) | End::UnknownAddress(..) => vec![end],
         End::Single(location) => {
-            location.addresses().iter().map(|address| End::Single(at(location, *address))).collect()
+            let at = |address: &IpAddr| End::Single(location.clone().with_addresses(vec![*address]));
+            location.addresses().iter().map(at).collect()
         }
     }
-}
-
-/// A place with one of its addresses.
-fn at(location: &Location, address: IpAddr) -> Location {
-    let mut location = location.clone();
-    match &mut location {
-        Location::Process { addresses, .. } | Location::Outside(addresses) => *addresses = vec![address],
-        Location::Workload(endpoint) => endpoint.addresses = vec![address],
-    }
-    location
 }
 
 /// An end without the addresses of others.
@@ -230,7 +220,8 @@ impl Counterexample {
     /// The whole finding: `tcp 10.0.3.7:49152 → 192.0.2.20:5432 is ALLOWED by gnp ops rule 2, ingress of db on db1`.
     pub fn text(&self) -> String {
         let when = self.when.as_ref().map_or(String::new(), |when| format!(", if {when}"));
-        format!("{} is {}{when}", packet_text(&self.packet), self.verdict)
+        let assumed: String = self.assumed.iter().map(|assumed| format!(" ({assumed})")).collect();
+        format!("{} is {}{when}{assumed}", packet_text(&self.packet), self.verdict)
     }
 }
 

@@ -48,6 +48,7 @@ pub mod text;
 pub mod tier;
 mod topology;
 mod trace;
+mod unknown_addresses;
 mod unreachable;
 
 pub use counts::Counts;

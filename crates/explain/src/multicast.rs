@@ -68,7 +68,7 @@ pub(crate) fn receiver(
             }
         },
     };
-    Ok(Location::Process { node: node.to_owned(), addresses: vec![address], interface: None })
+    Ok(Location::Process { node: node.to_owned(), addresses: vec![address], interface: None, unknown: Vec::new() })
 }
 
 /// What becomes of the copies that whoever sends to a group receives of its own.

@@ -16,7 +16,6 @@ use tortie_eval::{DecidedBy, Packet, Transport};
 use tortie_net::Protocol;
 use tortie_policy::{Family, Snapshot};
 
-use crate::interfaces;
 use crate::owners::Owner;
 use crate::question::{AskError, EndSpec, Question, What};
 use crate::relevant::{End, Relevance};
@@ -25,6 +24,7 @@ use crate::topology::{Location, Topology};
 use crate::trace::{
     DISCOVERY_NOTE, Hop, Traced, UDPLITE_NOTE, allowed, placement_notes, trace_between, transport, with_new_workloads,
 };
+use crate::{interfaces, unknown_addresses};
 
 pub(crate) use ends::{addresses, ends, remote};
 pub use rows::{Addresses, Part, Row};
@@ -45,6 +45,8 @@ pub enum Outcome {
     Allowed,
     /// It depends on the interface, which nothing tells.
     Depends,
+    /// It depends on an end's address, which is not known.
+    DependsOnAddress,
     /// They do not arrive.
     Denied,
     /// There is no answer.
@@ -57,6 +59,7 @@ impl Outcome {
         match self {
             Outcome::Allowed => "ALLOWED",
             Outcome::Depends => "DEPENDS on the interface",
+            Outcome::DependsOnAddress => "DEPENDS on an unknown address",
             Outcome::Denied => "DENIED",
             Outcome::Unanswered => "UNANSWERED",
         }
@@ -103,23 +106,35 @@ pub(crate) struct ClassVerdict {
 /// Answers a question without a protocol, or with an end that is many addresses. `what` is none for everything.
 pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&What>) -> Result<Reach, AskError> {
     let (from, to) = ends(topology, question)?;
-    let fixed = [&from, &to].map(|end| match end {
-        End::Single(location) => location.clone(),
-        End::Many(_) => Location::Outside(Vec::new()),
-    });
+    let fixed = [&from, &to].map(End::location);
     interfaces::look_for_named(topology, question, [&fixed[0], &fixed[1]].map(Location::node))?;
     let snapshot = with_new_workloads(topology, [&fixed[0], &fixed[1]]);
     let names = Names::new(&snapshot);
     let mut reach = Reach { rows: Vec::new(), notes: Vec::new(), nodes: BTreeSet::new(), traced: 0 };
     let mut answered = 0;
+    let mut unanswered = None;
     for family in [Family::V4, Family::V6] {
-        let (Some(from), Some(to)) = (of_family(&from, family), of_family(&to, family)) else { continue };
-        if what.is_some_and(|what| excludes(what, family)) {
+        let (Some(from), Some(to)) = (of_family(topology, &from, family), of_family(topology, &to, family)) else {
+            continue;
+        };
+        let ends = [from, to];
+        if what.is_some_and(|what| excludes(what, family) || excludes_unknown(what, family, &ends)) {
             continue;
         }
-        answered += 1;
+        let unknown: Vec<String> = ends.iter().filter_map(|end| unknown_addresses::note(end, family)).collect();
+        let [from, to] = ends;
         let asked = Asked { topology, question, what, family, from, to };
-        let table = asked.table(&snapshot)?;
+        let table = match asked.table(&snapshot, &names) {
+            // The IP version of which the addresses are known is answered all the same.
+            Err(AskError(why)) if !unknown.is_empty() => {
+                reach.notes.push(format!("{family} is not answered, since the addresses are not known and {why}"));
+                unanswered = unanswered.or(Some(AskError(why)));
+                continue;
+            }
+            table => table?,
+        };
+        answered += 1;
+        reach.notes.extend(unknown);
         reach.traced += table.traced;
         reach
             .notes
@@ -129,7 +144,7 @@ pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&What>) 
         rows::merge(&mut reach.rows, rows, family);
     }
     if answered == 0 {
-        return Err(no_family(topology, question, &fixed));
+        return Err(unanswered.unwrap_or_else(|| no_family(topology, question, &fixed)));
     }
     // One reason why there is no answer to anything is no answer by class.
     if let Some(reason) = rows::only_reason(&reach.rows) {
@@ -168,19 +183,17 @@ pub(crate) fn judged_otherwise(topology: &Topology<'_>, question: &Question, pac
     };
     let family = Family::of(packet.source);
     let (from, to) = ends(topology, question).ok()?;
-    let (from, to) = (of_family(&from, family)?, of_family(&to, family)?);
-    let fixed = [&from, &to].map(|end| match end {
-        End::Single(location) => location.clone(),
-        End::Many(_) => Location::Outside(Vec::new()),
-    });
+    let (from, to) = (of_family(topology, &from, family)?, of_family(topology, &to, family)?);
+    let fixed = [&from, &to].map(End::location);
     let snapshot = with_new_workloads(topology, [&fixed[0], &fixed[1]]);
     let asked = Asked { topology, question, what: Some(&what), family, from, to };
-    let table = asked.table(&snapshot).ok()?;
+    let table = asked.table(&snapshot, &Names::new(&snapshot)).ok()?;
     let (payloads, verdicts) = (table.asked.as_ref()?, table.row(0)?);
     let usual = table.payloads.class_of(packet.protocol, packet.transport)?;
     let own = verdicts.get(payloads.iter().position(|class| *class == usual)?)?.outcome;
     let mut others = Vec::new();
-    for outcome in [Outcome::Allowed, Outcome::Depends, Outcome::Denied].into_iter().filter(|one| *one != own) {
+    let outcomes = [Outcome::Allowed, Outcome::Depends, Outcome::DependsOnAddress, Outcome::Denied];
+    for outcome in outcomes.into_iter().filter(|one| *one != own) {
         let classes = payloads.iter().zip(&verdicts).filter(|(_, verdict)| verdict.outcome == outcome);
         let classes = classes.map(|(class, _)| *class).collect();
         let texts = crate::payload_text::texts(&table.payloads, family, &classes);
@@ -190,8 +203,13 @@ pub(crate) fn judged_otherwise(topology: &Topology<'_>, question: &Question, pac
 }
 
 /// Whether packets of this kind are only of the other family.
-fn excludes(what: &What, family: Family) -> bool {
+pub(crate) fn excludes(what: &What, family: Family) -> bool {
     matches!((what, family), (What::Icmpv6(_), Family::V4))
+}
+
+/// Whether packets of this kind are not meant in a family of which the addresses are not known: types of ICMP are those of IPv4.
+pub(crate) fn excludes_unknown(what: &What, family: Family, ends: &[End; 2]) -> bool {
+    matches!((what, family), (What::Icmp(Some(_)), Family::V6)) && ends.iter().any(End::has_unknown_address)
 }
 
 /// The message of a single question, which tells what is missing.
@@ -201,17 +219,17 @@ pub(crate) fn no_family(topology: &Topology<'_>, question: &Question, fixed: &[L
 }
 
 /// An end with its addresses of one family; none without any.
-pub(crate) fn of_family(end: &End, family: Family) -> Option<End> {
+pub(crate) fn of_family(topology: &Topology<'_>, end: &End, family: Family) -> Option<End> {
+    let of = |addresses: &AddressSet| AddressSet::of_family(family, addresses.family(family).clone());
     let end = match end {
-        End::Many(addresses) => End::Many(AddressSet::of_family(family, addresses.family(family).clone())),
+        End::Many(addresses) => End::Many(of(addresses)),
+        End::UnknownAddress(location, addresses) => End::UnknownAddress(location.clone(), of(addresses)),
+        End::Single(location) if location.unknown_families().contains(&family) => {
+            End::UnknownAddress(location.clone(), of(&unknown_addresses::possible(topology)))
+        }
         End::Single(location) => {
-            let mut location = location.clone();
-            let addresses = match &mut location {
-                Location::Process { addresses, .. } | Location::Outside(addresses) => addresses,
-                Location::Workload(endpoint) => &mut endpoint.addresses,
-            };
-            addresses.retain(|address| Family::of(*address) == family);
-            End::Single(location)
+            let mine = location.addresses().iter().copied().filter(|address| Family::of(*address) == family);
+            End::Single(location.clone().with_addresses(mine.collect()))
         }
     };
     Some(end).filter(|end| !end.addresses().is_empty())
@@ -294,7 +312,7 @@ pub(crate) struct Visited {
 }
 
 impl Asked<'_, '_> {
-    fn table(&self, snapshot: &Snapshot) -> Result<VerdictTable, AskError> {
+    fn table(&self, snapshot: &Snapshot, names: &Names) -> Result<VerdictTable, AskError> {
         let relevance = Relevance::new(self.topology, snapshot, self.question);
         let classes = relevance.parts(&self.from, &self.to, self.family);
         let mut all = relevance.no_conditions([&self.from, &self.to]);
@@ -341,6 +359,7 @@ impl Asked<'_, '_> {
             asked.as_ref().map(|asked| asked.iter().map(|class| payloads.class(*class).representative()).collect());
         let cells = columns.iter().map(|column| column.cells(samples.as_deref())).collect::<Option<_>>();
         let cells = cells.ok_or_else(|| AskError("a kind of packets has no verdict".to_owned()))?;
+        let (classes, cells) = unknown_addresses::together(self, names, classes, cells, &mut verdicts);
         let many = |at: usize| classes.iter().map(|ends| ends[at].addresses()).collect();
         Ok(VerdictTable {
             family: self.family,
@@ -419,8 +438,7 @@ impl Asked<'_, '_> {
     /// What becomes of one packet of a class.
     fn class_verdict(&self, ends: &[End; 2], payload: Option<&PayloadClass>, passed: &mut Visited) -> ClassVerdict {
         let many = ends.iter().any(|end| matches!(end, End::Many(_)));
-        let [source, destination] = ends.each_ref().map(|end| end.addresses().first(self.family));
-        let (Some(source), Some(destination)) = (source, destination) else {
+        let Some((source, destination)) = unknown_addresses::of_packet(ends, self.family) else {
             return ClassVerdict { outcome: Outcome::Unanswered, text: "an end has no address".to_owned() };
         };
         match self.trace(source, destination, payload) {
@@ -450,6 +468,7 @@ impl Asked<'_, '_> {
         }
         let at = |end: &End, address: IpAddr, party: &mut EndSpec| match end {
             End::Single(location) => location.clone(),
+            End::UnknownAddress(location, _) => location.clone().with_addresses(vec![address]),
             End::Many(_) => {
                 *party = EndSpec::Address(address);
                 self.topology.at(address)

@@ -19,6 +19,8 @@ use crate::topology::{Location, Topology};
 pub(crate) enum End {
     /// One location.
     Single(Location),
+    /// One location whose address is not known: it may have any of these.
+    UnknownAddress(Location, AddressSet),
     /// Many addresses.
     Many(AddressSet),
 }
@@ -27,14 +29,35 @@ impl End {
     pub(crate) fn addresses(&self) -> AddressSet {
         match self {
             End::Single(location) => AddressSet::of(location.addresses()),
-            End::Many(addresses) => addresses.clone(),
+            End::Many(addresses) | End::UnknownAddress(_, addresses) => addresses.clone(),
+        }
+    }
+
+    /// Whether its address is not known.
+    pub(crate) fn has_unknown_address(&self) -> bool {
+        matches!(self, End::UnknownAddress(..))
+    }
+
+    /// The location; one without addresses for many.
+    pub(crate) fn location(&self) -> Location {
+        match self {
+            End::Single(location) | End::UnknownAddress(location, _) => location.clone(),
+            End::Many(_) => Location::Outside(Vec::new()),
         }
     }
 
     fn node(&self) -> Option<&str> {
         match self {
-            End::Single(location) => location.node(),
+            End::Single(location) | End::UnknownAddress(location, _) => location.node(),
             End::Many(_) => None,
+        }
+    }
+
+    /// The same end with only some of its addresses.
+    fn with_addresses(&self, of: AddressSet) -> Self {
+        match self {
+            End::UnknownAddress(location, _) => End::UnknownAddress(location.clone(), of),
+            _ => End::Many(of),
         }
     }
 }
@@ -97,7 +120,7 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
         }
         let mut conditions = self.no_conditions([from, to]);
         for (end, is_source) in [(from, true), (to, false)] {
-            if let End::Many(addresses) = end {
+            if let End::Many(addresses) | End::UnknownAddress(_, addresses) = end {
                 for group in relevant.address_groups(addresses) {
                     if is_source { conditions.add_source(&group) } else { conditions.add_destination(&group) }
                 }
@@ -109,8 +132,14 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
     }
 
     /// The two ends of one family in parts, of each of which one packet with the same payload answers for all: an end that is
-    /// many addresses is divided by location first, so that conditions of one node divide the addresses of no other.
+    /// many addresses is divided by location first, so that conditions of one node divide the addresses of no other. Addresses that
+    /// are not known are divided last: so each part of an end that is many addresses is the same for all of them.
     pub(crate) fn parts(&self, from: &End, to: &End, family: Family) -> Vec<[End; 2]> {
+        if from.has_unknown_address() && matches!(to, End::Many(_)) {
+            let pairs = self.divided([from, to], 1, family).into_iter();
+            let pairs = pairs.map(|to| (self.divided([from, &to], 0, family), to));
+            return pairs.flat_map(|(all, to)| all.into_iter().map(move |from| [from, to.clone()])).collect();
+        }
         let sources = self.divided([from, to], 0, family);
         let pairs = sources.into_iter().map(|from| (self.divided([&from, to], 1, family), from));
         pairs.flat_map(|(all, from)| all.into_iter().map(move |to| [from.clone(), to])).collect()
@@ -118,19 +147,21 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
 
     /// One of the two ends, divided.
     fn divided(&self, ends: [&End; 2], at: usize, family: Family) -> Vec<End> {
-        let End::Many(addresses) = ends[at] else { return vec![ends[at].clone()] };
+        let end = ends[at];
+        let (End::Many(addresses) | End::UnknownAddress(_, addresses)) = end else { return vec![end.clone()] };
         let mut relevant =
             Relevant { of: self, nodes: BTreeSet::new(), policies: BTreeSet::new(), profiles: BTreeSet::new() };
         let groups = relevant.address_groups(addresses);
         let groups = groups.iter().map(|group| group.family(family));
         let mut divided = Vec::new();
         for location in Partition::new(addresses.family(family), groups).iter() {
-            let location = End::Many(AddressSet::of_family(family, location.clone()));
+            let location = end.with_addresses(AddressSet::of_family(family, location.clone()));
             let mut ends = ends;
             ends[at] = &location;
             let classes = self.conditions(ends).classes(family);
             let classes = if at == 0 { classes.sources } else { classes.destinations };
-            divided.extend(classes.iter().map(|class| End::Many(AddressSet::of_family(family, class.clone()))));
+            divided
+                .extend(classes.iter().map(|class| end.with_addresses(AddressSet::of_family(family, class.clone()))));
         }
         divided
     }

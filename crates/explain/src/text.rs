@@ -112,8 +112,12 @@ pub fn decided_by(snapshot: &Snapshot, answer: &Answer) -> String {
         (through, denied) if through.is_empty() => format!("DENIED on every way: {denied}"),
         (through, denied) => {
             let differs = |word: &str| answer.paths.iter().any(|path| path.when.contains(word));
-            let option = if differs("enters") { "--in-interface" } else { "--out-interface" };
-            format!("DENIED {denied}; let through {through}: {option} says which")
+            let option = match (differs("it enters "), differs("leaves ")) {
+                (true, _) => ": --in-interface says which",
+                (false, true) => ": --out-interface says which",
+                (false, false) => "",
+            };
+            format!("DENIED {denied}; let through {through}{option}")
         }
     }
 }

@@ -44,6 +44,8 @@ pub enum Location {
         addresses: Vec<IpAddr>,
         /// The interface asked about, when the question named a host endpoint.
         interface: Option<String>,
+        /// The IP versions of which no address is known: it may have any that nobody else has.
+        unknown: Vec<Family>,
     },
     /// A workload.
     Workload(Box<WorkloadEndpoint>),
@@ -59,6 +61,27 @@ impl Location {
             Location::Workload(endpoint) => Some(&endpoint.node),
             Location::Outside(_) => None,
         }
+    }
+
+    /// The IP versions of which none of its addresses is known.
+    pub(crate) fn unknown_families(&self) -> &[Family] {
+        match self {
+            Location::Process { unknown, .. } => unknown,
+            _ => &[],
+        }
+    }
+
+    /// The same place with these addresses and no others.
+    pub(crate) fn with_addresses(mut self, of: Vec<IpAddr>) -> Self {
+        match &mut self {
+            Location::Process { addresses, unknown, .. } => {
+                *addresses = of;
+                unknown.clear();
+            }
+            Location::Outside(addresses) => *addresses = of,
+            Location::Workload(endpoint) => endpoint.addresses = of,
+        }
+        self
     }
 
     /// Its addresses.
@@ -147,7 +170,7 @@ impl<'a> Topology<'a> {
 
     /// A process with the address first that the machine uses towards its peer.
     pub(crate) fn facing(&self, location: Location, peer: &Location) -> Location {
-        let Location::Process { node, mut addresses, interface: None } = location else { return location };
+        let Location::Process { node, mut addresses, interface: None, unknown } = location else { return location };
         for v4 in [true, false] {
             let towards = peer.addresses().iter().find(|address| address.is_ipv4() == v4);
             let Some(leads) = towards.and_then(|address| self.route_to(&node, *address)) else { continue };
@@ -158,7 +181,7 @@ impl<'a> Topology<'a> {
             let rank = |address: &IpAddr| liked.iter().position(|one| one == address).unwrap_or(liked.len());
             addresses.sort_by_key(rank);
         }
-        Location::Process { node, addresses, interface: None }
+        Location::Process { node, addresses, interface: None, unknown }
     }
 
     /// Every address that somebody has, with its owner.
@@ -203,10 +226,11 @@ impl<'a> Topology<'a> {
                 let found = self.snapshot.workload_endpoints.get(&endpoint.id);
                 found.map(|endpoint| endpoint.ports.iter().collect()).unwrap_or_default()
             }
-            Location::Process { node, addresses, interface } => self
+            Location::Process { node, addresses, interface, unknown } => self
                 .host_endpoints(node)
                 .filter(|endpoint| match interface {
                     Some(_) if self.interface_of(endpoint) == *interface => true,
+                    None if !unknown.is_empty() && endpoint.addresses.is_empty() => true,
                     _ => self.has_one_of(endpoint, addresses),
                 })
                 .flat_map(|endpoint| &endpoint.ports)
@@ -335,7 +359,9 @@ impl<'a> Topology<'a> {
                 });
                 let addresses = vec![address];
                 match node {
-                    Some(node) => Location::Process { node: node.to_owned(), addresses, interface: None },
+                    Some(node) => {
+                        Location::Process { node: node.to_owned(), addresses, interface: None, unknown: Vec::new() }
+                    }
                     None => Location::Outside(addresses),
                 }
             }
@@ -378,7 +404,17 @@ impl<'a> Topology<'a> {
                 true
             }
         });
-        Ok(Location::Process { node: name.to_owned(), addresses, interface: None })
+        let unknown = self.without_address(name, &addresses);
+        Ok(Location::Process { node: name.to_owned(), addresses, interface: None, unknown })
+    }
+
+    /// The IP versions of which no address of a node is known. Its machine knows all of them.
+    fn without_address(&self, node: &str, addresses: &[IpAddr]) -> Vec<Family> {
+        if self.hosts.get(node).is_some_and(tells_addresses) {
+            return Vec::new();
+        }
+        let is_unknown = |family: &Family| addresses.iter().all(|address| Family::of(*address) != *family);
+        [Family::V4, Family::V6].into_iter().filter(is_unknown).collect()
     }
 
     /// Whether anything tells of a node; the error says what there is.
@@ -414,13 +450,13 @@ impl<'a> Topology<'a> {
                 "host endpoint {name:?} is on no node, since its node cannot be read: it judges no packet"
             )));
         }
-        let Location::Process { node, addresses, .. } = self.process(&endpoint.node)? else {
+        let Location::Process { node, addresses, unknown, .. } = self.process(&endpoint.node)? else {
             return Err(AskError(format!("host endpoint {name:?} is on no node")));
         };
         let mut own = endpoint.addresses.clone();
         own.retain(|address| self.is_of(&node, *address));
         own.extend(addresses.into_iter().filter(|address| !endpoint.addresses.contains(address)));
-        Ok(Location::Process { node, addresses: own, interface: self.interface_of(endpoint) })
+        Ok(Location::Process { node, addresses: own, interface: self.interface_of(endpoint), unknown })
     }
 
     fn pod(&self, namespace: &str, name: &str) -> Option<Location> {

@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use tortie_eval::{Conntrack, Host, Packet, Transport, Verdict, Way, judge, needs_hop_limit_255};
 use tortie_net::Protocol;
 use tortie_policy::machine::RouteKind;
-use tortie_policy::{HostEndpoint, Interface, Snapshot};
+use tortie_policy::{Family, HostEndpoint, Interface, Snapshot};
 
 use crate::interfaces::ASSUMED;
 use crate::question::{AskError, EndSpec, Question, State, What, similar_service};
 use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
+use crate::unknown_addresses::{self, Case};
 use crate::{alike_interfaces, interfaces, multicast, not_asked, placement, reach, unreachable};
 
 /// A source port for packets whose port nobody asked about.
@@ -98,22 +99,44 @@ impl PossiblePath {
 /// Paths with the same verdict: the verdict, their interfaces, and the hops of the first of them.
 type Alike<'a> = (String, Vec<&'a Vec<String>>, &'a Vec<Hop>);
 
-/// Traces the packet of a question. Where nothing tells which interface it uses, each is answered.
+/// Traces the packet of a question. Where nothing tells which interface it uses, or which address an end has, each is answered.
 pub fn trace(topology: &Topology<'_>, question: &Question) -> Result<Answer, AskError> {
-    let traced = trace_ends(topology, question)?;
-    let paths = paths(topology.snapshot(), &traced);
-    let Traced { answers, from, to, mut notes, assumed, left_out, .. } = traced;
-    notes.extend(assumed.into_iter().chain(left_out));
+    let node = question.node.as_deref();
+    node.map_or(Ok(()), |node| topology.known(node))?;
+    let ends = [topology.find(&question.from, node)?, topology.find(&question.to, node)?];
+    let [from, to] = ends;
+    let (cases, unknown) = unknown_addresses::cases(topology, question, from, to)?;
+    let mut notes: Vec<String> = Vec::new();
+    let all = cases.iter().flat_map(|Case { traced, .. }| [&traced.notes, &traced.assumed, &traced.left_out]);
+    for note in all.flatten().chain(&unknown) {
+        if !notes.contains(note) {
+            notes.push(note.clone());
+        }
+    }
+    let is_alone = cases.len() < 2;
+    if let [Case { traced, paths, .. }] = cases.as_slice()
+        && let ([path], true) = (paths.as_slice(), traced.answers.len() > 1)
+    {
+        notes.push(format!("the answer is the same whether {}", path.when));
+    }
+    let ends = cases.first().map(|case| (case.traced.from.clone(), case.traced.to.clone()));
+    let (from, to) = ends.ok_or_else(|| AskError("no packet is like that".to_owned()))?;
+    let mut paths: Vec<PossiblePath> = Vec::new();
+    for Case { when: address, paths: of, .. } in cases {
+        let is_one = of.len() < 2;
+        paths.extend(of.into_iter().map(|path| match &address {
+            Some(address) if is_one => PossiblePath { when: address.clone(), ..path },
+            Some(address) => PossiblePath { when: format!("{address} and {}", path.when), ..path },
+            None => path,
+        }));
+    }
     let first = paths.iter().find(|path| !path.allowed()).or(paths.first());
     let hops = first.map(|path| path.hops.clone()).unwrap_or_default();
-    let alike = paths.len() < 2;
-    if alike && answers.len() > 1 {
-        notes.extend(paths.first().map(|path| format!("the answer is the same whether {}", path.when)));
-    }
     notes.extend(placement_notes(topology, question, &hops));
     if let Some(Hop { packet, .. }) = hops.first() {
         notes.extend(reach::judged_otherwise(topology, question, packet));
     }
+    let alike = is_alone && paths.len() < 2;
     Ok(Answer {
         hops,
         from,
@@ -153,15 +176,7 @@ pub(crate) struct Traced {
     pub(crate) left_out: Vec<String>,
 }
 
-fn trace_ends(topology: &Topology<'_>, question: &Question) -> Result<Traced, AskError> {
-    let node = question.node.as_deref();
-    node.map_or(Ok(()), |node| topology.known(node))?;
-    let from = topology.find(&question.from, node)?;
-    let to = topology.find(&question.to, node)?;
-    trace_between(topology, question, from, to)
-}
-
-/// The same between two ends that are found.
+/// Traces the packet between two ends that are found.
 pub(crate) fn trace_between(
     topology: &Topology<'_>,
     question: &Question,
@@ -323,7 +338,7 @@ impl Route {
                         .to_owned(),
                 )
             })?;
-            own_addresses(topology, question, &node)?;
+            own_addresses(topology, question, &node, Family::of(destination))?;
             nodes.push(node);
         }
         let named = question.dnat.map_or(to, |_| &end);
@@ -556,15 +571,16 @@ impl Route {
 
 /// What no store knows as anybody's may be the node's own address. Forwarding is taken for granted only where the node's
 /// addresses are known, or both interfaces are said.
-fn own_addresses(topology: &Topology<'_>, question: &Question, node: &str) -> Result<(), AskError> {
+fn own_addresses(topology: &Topology<'_>, question: &Question, node: &str, family: Family) -> Result<(), AskError> {
     let said = question.in_interface.is_some() && question.out_interface.is_some();
     let any = |party: &EndSpec| !matches!(party, EndSpec::Address(_));
     if said || any(&question.from) && any(&question.to) {
         return Ok(());
     }
-    if topology.find(&EndSpec::Node(node.to_owned()), None)?.addresses().is_empty() {
+    let own = topology.find(&EndSpec::Node(node.to_owned()), None)?;
+    if own.addresses().is_empty() || own.unknown_families().contains(&family) {
         return Err(AskError(format!(
-            "the store knows no address of node {node}, and so not whether the packet is forwarded: ask on {node} itself, whose agent tells them, set expectedIPs on its host endpoint, or say both --in-interface and --out-interface"
+            "the store knows no {family} address of node {node}, and so not whether the packet is forwarded: ask on {node} itself, whose agent tells them, set expectedIPs on its host endpoint, or say both --in-interface and --out-interface"
         )));
     }
     Ok(())

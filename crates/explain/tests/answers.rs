@@ -512,7 +512,7 @@ fn where_no_address_of_the_node_is_known_a_packet_does_not_pass_for_forwarded() 
     let (snapshot, _) = Snapshot::from_objects(&objects);
     let mut asked = Question { node: Some("n".into()), ..question("203.0.113.9", "192.0.2.11", "tcp/80") };
     let said = answer(&snapshot, &asked);
-    assert!(said.starts_with("error: the store knows no address of node n, and so not whether"), "{said}");
+    assert!(said.starts_with("error: the store knows no IPv4 address of node n, and so not whether"), "{said}");
     asked.node = Some("m".into());
     let said = answer(&snapshot, &asked);
     assert!(said.starts_with("error: there is no node \"m\": no object in the store names it"), "{said}");

@@ -112,7 +112,7 @@ fn an_interface_that_the_store_does_not_know_is_told_as_an_assumption() {
     let last = text::verdict_line(&snapshot, &trace(&topology, &asked).unwrap());
     assert_eq!(last, format!("ALLOWED: no tortie endpoint applies to it ({assumed})"));
     let many = Question { from: "any".parse().unwrap(), ..asked.clone() };
-    assert_eq!(reach(&topology, &many, Some(&many.what)).unwrap().notes, [assumed]);
+    assert!(reach(&topology, &many, Some(&many.what)).unwrap().notes.contains(&assumed.to_owned()));
     asked.in_interface = Some("eth0".into());
     assert!(!answer(&topology, &asked).contains("assumed"));
 }

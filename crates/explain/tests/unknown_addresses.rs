@@ -1,0 +1,256 @@
+//! Addresses that are not known: an end whose machine was not asked is judged as if it may have any address of an IP version of
+//! which the store knows none, and the answer says so.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::IpAddr;
+
+use tortie_classes::address;
+use tortie_explain::claim::{check, parse};
+use tortie_explain::reach::{Outcome, reach};
+use tortie_explain::{EndSpec, Question, State, Topology, text, trace};
+use tortie_manifest::read::{Source, read};
+use tortie_policy::{Family, Interface, Snapshot};
+use tortie_random::Random;
+use tortie_testkit::machine::link;
+use tortie_testkit::worlds::{Case, NODE, World};
+
+/// A host endpoint with these `expectedIPs`, and a policy with these ingress rules.
+fn world(expected: &str, rules: &str) -> Snapshot {
+    let text = format!(
+        r"{{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {{name: db, labels: {{role: db}}}},
+ spec: {{node: db1, interfaceName: eth0, expectedIPs: {expected}, ports: [{{name: sql, protocol: TCP, port: 3306}}]}}}}
+---
+{{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {{name: db}},
+ spec: {{selector: role == 'db', types: [Ingress, Egress], egress: [{{action: Allow}}], ingress: {rules}}}}}"
+    );
+    let objects: Vec<_> =
+        read(&Source::new("m", text.into_bytes())).into_iter().map(|one| one.object.unwrap()).collect();
+    let (snapshot, invalid) = Snapshot::from_objects(&objects);
+    assert!(invalid.is_empty(), "{invalid:?}");
+    snapshot
+}
+
+fn question(from: &str, to: &str, what: &str) -> Question {
+    Question {
+        from: from.parse().unwrap(),
+        to: to.parse().unwrap(),
+        what: what.parse().unwrap(),
+        node: None,
+        in_interface: None,
+        out_interface: None,
+        source_port: None,
+        dnat: None,
+        state: State::New,
+    }
+}
+
+fn line(topology: &Topology<'_>, asked: &Question) -> String {
+    match trace(topology, asked) {
+        Ok(answer) => text::verdict_line(topology.snapshot(), &answer),
+        Err(error) => format!("error: {error}"),
+    }
+}
+
+/// The lines of the answer of many addresses.
+fn lines(topology: &Topology<'_>, asked: &Question) -> Vec<String> {
+    reach(topology, asked, Some(&asked.what)).unwrap().rows.iter().map(|row| row.line()).collect()
+}
+
+/// What is wrong with a claim.
+fn wrong(topology: &Topology<'_>, claim: &str) -> Option<String> {
+    let claim = parse(topology, claim).remove(0).claim.unwrap();
+    check(topology, &claim).unwrap().counterexample.map(|found| found.text())
+}
+
+const SIX: &str = "[{action: Allow, ipVersion: 6, protocol: TCP, destination: {ports: [3306]}}]";
+const NOTE: &str = "may have any IPv6 address, since none is known: ask on db1 itself";
+
+#[test]
+fn an_end_is_answered_for_the_ip_version_that_its_expected_addresses_lack() {
+    let snapshot = world("[192.0.2.11]", SIX);
+    let unasked = Topology::new(&snapshot);
+    for (to, whose) in [("hep/db", "eth0 of db1"), ("node/db1", "db1")] {
+        let asked = question("any", to, "tcp/3306");
+        let expected = ["IPv4 tcp 3306: DENIED from everywhere", "IPv6 tcp 3306: ALLOWED from everywhere"];
+        assert_eq!(lines(&unasked, &asked), expected, "{to}");
+        let notes = reach(&unasked, &asked, Some(&asked.what)).unwrap().notes;
+        let note = format!("{whose} {NOTE}");
+        assert!(notes.iter().any(|one| one.contains(&note)), "{notes:?}");
+        let said = line(&unasked, &question("2001:db8::99", to, "tcp/3306"));
+        assert!(said.starts_with("ALLOWED by gnp db rule 1") && said.contains(&note), "{said}");
+        // The address that is known is asked about first.
+        let said = line(&unasked, &question("198.51.100.9", to, "tcp/3306"));
+        assert!(said.starts_with("DENIED") && !said.contains("since none is known"), "{said}");
+        assert!(line(&unasked, &question("2001:db8::99", to, "sql")).starts_with("ALLOWED"));
+        let found = wrong(&unasked, &format!("forbids any -> {to} tcp/3306")).unwrap();
+        assert!(found.contains("is ALLOWED by gnp db rule 1") && found.contains(&note), "{found}");
+    }
+    // A machine that tells its addresses has no others.
+    let host = tortie_policy::packet::Host { node: "db1".into(), links: vec![link("eth0", &["192.0.2.11"])] };
+    let told = Topology::new(&snapshot).with_host(host);
+    assert_eq!(lines(&told, &question("any", "hep/db", "tcp/3306")), ["tcp 3306: DENIED from everywhere"]);
+    assert!(line(&told, &question("2001:db8::99", "hep/db", "tcp/3306")).contains("no IP version in common"));
+    assert_eq!(wrong(&told, "forbids any -> hep/db tcp/3306"), None);
+}
+
+#[test]
+fn what_an_end_sends_is_answered_for_the_ip_version_that_its_expected_addresses_lack() {
+    let snapshot = world("[192.0.2.11]", SIX);
+    let unasked = Topology::new(&snapshot);
+    let asked = question("hep/db", "any", "tcp/443");
+    assert_eq!(lines(&unasked, &asked), ["tcp 443: ALLOWED to everywhere"]);
+    assert_eq!(reach(&unasked, &asked, Some(&asked.what)).unwrap().rows[0].families, [Family::V4, Family::V6]);
+    assert!(line(&unasked, &question("node/db1", "2001:db8::99", "tcp/443")).starts_with("ALLOWED"));
+}
+
+#[test]
+fn without_any_expected_address_both_ip_versions_are_answered() {
+    let snapshot = world("[]", "[{action: Allow, protocol: TCP, destination: {ports: [3306]}}]");
+    let unasked = Topology::new(&snapshot);
+    for to in ["hep/db", "node/db1"] {
+        assert_eq!(lines(&unasked, &question("any", to, "tcp/3306")), ["tcp 3306: ALLOWED from everywhere"]);
+        assert_eq!(lines(&unasked, &question("any", to, "tcp/3307")), ["tcp 3307: DENIED from everywhere"]);
+        for from in ["198.51.100.9", "2001:db8::99"] {
+            let said = line(&unasked, &question(from, to, "sql"));
+            assert!(said.starts_with("ALLOWED") && said.contains("since none is known"), "{said}");
+        }
+        assert_eq!(wrong(&unasked, &format!("permits any -> {to} tcp/3306")), None);
+    }
+}
+
+#[test]
+fn what_depends_on_an_address_that_nobody_told_is_answered_for_each() {
+    let snapshot = world(
+        "[192.0.2.11]",
+        "[{action: Allow, protocol: TCP, destination: {nets: ['2001:db8::5/128', '2001:db8:1::/64'], ports: [443]}}, {action: Allow, protocol: TCP, destination: {nets: [192.0.2.11/32]}}]",
+    );
+    let unasked = Topology::new(&snapshot);
+    let said = line(&unasked, &question("2001:db8::99", "hep/db", "tcp/443"));
+    let denied =
+        "DENIED if the IPv6 address of eth0 of db1 is another one (by end of tier default, ingress of db on db1)";
+    let through = "let through if the IPv6 address of eth0 of db1 is in 2001:db8:1::/64 or 2001:db8::5 (by gnp db rule 1, ingress of db on db1)";
+    assert!(said.starts_with(&format!("{denied}; {through} (assumed: ")), "{said}");
+    let asked = question("any", "hep/db", "tcp/443");
+    let found = reach(&unasked, &asked, Some(&asked.what)).unwrap();
+    let outcomes: Vec<_> = found.rows.iter().map(|row| (row.families[0], row.parts[0].outcome)).collect();
+    assert_eq!(outcomes, [(Family::V4, Outcome::Allowed), (Family::V6, Outcome::DependsOnAddress)]);
+    assert!(!found.allowed());
+    assert_eq!(found.rows[1].line(), "IPv6 tcp 443: DEPENDS on an unknown address from everywhere");
+    // Neither is proven.
+    let permits = wrong(&unasked, "permits any -> hep/db tcp/443").unwrap();
+    assert!(permits.contains("is DENIED"), "{permits}");
+    let forbids = wrong(&unasked, "forbids 2001:db8::99 -> hep/db tcp/443").unwrap();
+    assert!(forbids.contains("is ALLOWED"), "{forbids}");
+    // Where both ends may have any address the cases are told one by one.
+    let said = line(
+        &unasked,
+        &Question { to: EndSpec::HostEndpoint("db".into()), ..question("node/db1", "hep/db", "tcp/443") },
+    );
+    assert!(said.starts_with("ALLOWED"), "{said}");
+}
+
+#[test]
+fn types_of_icmp_are_not_asked_of_an_ip_version_that_is_only_possible() {
+    let snapshot = world("[192.0.2.11]", "[{action: Allow, protocol: ICMP, icmp: {type: 8}}]");
+    let unasked = Topology::new(&snapshot);
+    let asked = question("any", "hep/db", "icmp/8");
+    assert_eq!(lines(&unasked, &asked), ["icmp type 8: ALLOWED from everywhere"]);
+    assert_eq!(reach(&unasked, &asked, Some(&asked.what)).unwrap().rows[0].families, [Family::V4]);
+    assert!(line(&unasked, &question("2001:db8::9", "hep/db", "icmp/8")).contains("no IP version in common"));
+    let both = lines(&unasked, &question("any", "hep/db", "ping"));
+    assert_eq!(both, ["icmp type 8: ALLOWED from everywhere", "icmpv6 type 128: DENIED from everywhere"]);
+    let bare = world("[]", "[{action: Allow, protocol: ICMP, icmp: {type: 8}}]");
+    let said = line(&Topology::new(&bare), &question("198.51.100.9", "hep/db", "icmp/8"));
+    assert!(said.starts_with("ALLOWED") && said.contains("any IPv4 address"), "{said}");
+    assert_eq!(wrong(&Topology::new(&bare), "permits any -> hep/db icmp/8"), None);
+}
+
+#[test]
+fn whether_a_packet_is_forwarded_is_not_taken_for_granted_of_an_ip_version_that_nobody_told() {
+    let snapshot = world("[192.0.2.11]", SIX);
+    let mut asked = question("2001:db8::99", "2001:db8:7::1", "tcp/3306");
+    asked.node = Some("db1".into());
+    let said = line(&Topology::new(&snapshot), &asked);
+    assert!(said.starts_with("error: the store knows no IPv6 address of node db1"), "{said}");
+}
+
+#[test]
+fn an_answer_without_addresses_holds_for_every_address_that_the_machine_turns_out_to_have() {
+    let mut random = Random::new(7);
+    let (mut compared, mut depending) = (0, 0);
+    for seed in 0..300 {
+        let mut world = World::new();
+        for step in &Case::random(seed).steps {
+            world.apply(step).unwrap();
+        }
+        let snapshot = &world.snapshot;
+        let Some((name, interface)) = snapshot.host_endpoints.values().find_map(|endpoint| match &endpoint.interface {
+            Interface::Named(interface) if endpoint.node == NODE => Some((endpoint.name.clone(), interface.clone())),
+            _ => None,
+        }) else {
+            continue;
+        };
+        let unasked = Topology::new(snapshot);
+        let mut nets: Vec<IpAddr> =
+            snapshot.network_sets.values().flat_map(|set| &set.nets).map(|net| net.addr()).collect();
+        let rules = snapshot.policies.values().flat_map(|policy| policy.ingress.iter().chain(&policy.egress));
+        nets.extend(rules.flat_map(|rule| rule.source.nets.iter().chain(&rule.destination.nets)).map(|net| net.addr()));
+        for family in [Family::V4, Family::V6] {
+            let peer = match family {
+                Family::V4 => "198.51.100.77",
+                Family::V6 => "2001:db8:77::77",
+            };
+            for what in ["tcp/80", "udp/53", "tcp/22"] {
+                let to = format!("hep/{name}");
+                for (from, to) in [(peer, to.as_str()), (to.as_str(), peer)] {
+                    let asked = question(from, to, what);
+                    let Ok(answer) = trace(&unasked, &asked) else { continue };
+                    if !answer.notes.iter().any(|note| note.contains("since none is known")) {
+                        continue;
+                    }
+                    let mut own: Vec<IpAddr> = nets.iter().copied().filter(|one| Family::of(*one) == family).collect();
+                    own.push(address(family, random.below(1 << 30) as u128 + (1 << 30)));
+                    for own in own {
+                        if own.is_multicast() || own.is_unspecified() || own.is_loopback() || own.to_string() == peer {
+                            continue;
+                        }
+                        // Somebody else has it: it is not this machine's.
+                        if !matches!(unasked.at(own), tortie_explain::Location::Outside(_)) {
+                            continue;
+                        }
+                        let mut host = unasked.host(NODE);
+                        for one in &mut host.links {
+                            one.addresses.retain(|address| Family::of(*address) != family);
+                            if one.name == interface {
+                                one.addresses.push(own);
+                            }
+                        }
+                        let told = Topology::new(snapshot).with_host(host);
+                        let mut told_asked = asked.clone();
+                        let end = if from == peer { &mut told_asked.to } else { &mut told_asked.from };
+                        *end = EndSpec::HostEndpoint(name.clone());
+                        let Ok(said) = trace(&told, &told_asked) else { continue };
+                        let used = if from == peer { said.hops.last() } else { said.hops.first() };
+                        let used =
+                            used.map(|hop| if from == peer { hop.packet.destination } else { hop.packet.source });
+                        if used != Some(own) || !said.paths.is_empty() {
+                            continue;
+                        }
+                        let possible: Vec<bool> = match answer.paths.as_slice() {
+                            [] => vec![answer.allowed()],
+                            paths => paths.iter().map(tortie_explain::PossiblePath::allowed).collect(),
+                        };
+                        depending += usize::from(possible.len() > 1);
+                        compared += 1;
+                        assert!(
+                            possible.contains(&said.allowed()),
+                            "seed {seed}: {from} -> {to} {what}, {own}: {possible:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+    assert!(compared > 300 && depending > 5, "{compared} compared, {depending} depending");
+}
