@@ -115,10 +115,10 @@ fn put_back(
     status: &StatusCell,
 ) -> Result<(), StoreError> {
     let command = format!("tortie agent: revision {} was not confirmed", act.last);
-    history.sign(Author { uid: rustix::process::getuid().as_raw(), command, ..Author::default() });
+    history.set_author(Author { uid: rustix::process::getuid().as_raw(), command, ..Author::default() });
     let Some(done) = history.put_back(act)? else { return Ok(()) };
     log::warn!(target: event::CHANGE_PUT_BACK, "{}", describe(act.last, &done));
-    let stays = stays(&done);
+    let stays = left_unchanged(&done);
     if !stays.is_empty() {
         report(status, NOT_WHOLE, &format!("revision {} was not confirmed, and {}", act.last, stays.join("; ")));
         for key in done.left.into_iter().chain(done.in_use.into_iter().map(|(tier, _)| tier)) {
@@ -144,7 +144,7 @@ fn describe(revision: u64, done: &PutBack) -> String {
 }
 
 /// What stays as it is, and why.
-fn stays(done: &PutBack) -> Vec<String> {
+fn left_unchanged(done: &PutBack) -> Vec<String> {
     let mut all = Vec::new();
     if !done.left.is_empty() {
         all.push(format!("what was changed since was not put back: {}", names(&done.left)));
@@ -208,7 +208,7 @@ mod tests {
         };
         assert_eq!(describe(7, &done), "revision 7 was not confirmed: 1 object was put back");
         assert_eq!(
-            stays(&done),
+            left_unchanged(&done),
             [
                 "what was changed since was not put back: globalnetworkpolicy/extra.theirs",
                 "tier/extra stays: globalnetworkpolicy/extra.theirs is in it"
@@ -216,7 +216,7 @@ mod tests {
         );
         // An own later change that waits is no fault.
         let done = PutBack { waiting: vec![policy], ..PutBack::default() };
-        assert!(stays(&done).is_empty());
+        assert!(left_unchanged(&done).is_empty());
         assert_eq!(
             describe(7, &done),
             "revision 7 was not confirmed: no object was put back; a later change that waits for a confirmation itself has globalnetworkpolicy/extra.theirs"

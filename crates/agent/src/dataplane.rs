@@ -46,7 +46,7 @@ pub trait NodeDataplane: Send {
     fn watch(&mut self) -> Result<Option<Box<dyn DamageWatch>>, String>;
 
     /// Repairs the damage that a watch found.
-    fn mend(&mut self, damage: &Damage) -> Result<(), String>;
+    fn repair_damage(&mut self, damage: &Damage) -> Result<(), String>;
 
     /// Switches to the bits of another mark mask, in one transaction.
     fn set_mark_mask(&mut self, mask: u32) -> Result<(), String>;
@@ -64,19 +64,19 @@ pub trait NodeDataplane: Send {
 /// A watch for changes that other programs make to the table.
 pub trait DamageWatch: Send {
     /// Waits for a change for at most this long, and says what is damaged.
-    fn look(&mut self, most: Duration) -> Result<Damage, String>;
+    fn wait_for_damage(&mut self, most: Duration) -> Result<Damage, String>;
 
-    /// Makes the next [`DamageWatch::look`] compare the whole table.
-    fn distrust(&mut self);
+    /// Makes the next [`DamageWatch::wait_for_damage`] compare the whole table.
+    fn recheck_all(&mut self);
 }
 
 impl DamageWatch for Watch {
-    fn look(&mut self, most: Duration) -> Result<Damage, String> {
-        Watch::look(self, most).map_err(|error| chain(&error))
+    fn wait_for_damage(&mut self, most: Duration) -> Result<Damage, String> {
+        Watch::wait_for_damage(self, most).map_err(|error| chain(&error))
     }
 
-    fn distrust(&mut self) {
-        Watch::distrust(self);
+    fn recheck_all(&mut self) {
+        Watch::recheck_all(self);
     }
 }
 
@@ -188,8 +188,8 @@ impl NodeDataplane for Kernel {
         Ok(Some(Box::new(Kernel::watch(self).map_err(|error| chain(&error))?)))
     }
 
-    fn mend(&mut self, damage: &Damage) -> Result<(), String> {
-        Kernel::mend(self, damage).map_err(|error| chain(&error))
+    fn repair_damage(&mut self, damage: &Damage) -> Result<(), String> {
+        Kernel::repair_damage(self, damage).map_err(|error| chain(&error))
     }
 
     fn set_mark_mask(&mut self, mask: u32) -> Result<(), String> {
@@ -250,7 +250,7 @@ impl NodeDataplane for Fake {
         Ok(None)
     }
 
-    fn mend(&mut self, _: &Damage) -> Result<(), String> {
+    fn repair_damage(&mut self, _: &Damage) -> Result<(), String> {
         Ok(())
     }
 

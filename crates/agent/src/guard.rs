@@ -57,12 +57,12 @@ pub(crate) fn run(mut watch: Box<dyn DamageWatch>, dataplane: &SharedDataplane, 
     while !stop.is_set() {
         let working = supervisor::working();
         let began = processor_time();
-        let found = watch.look(PAUSE);
+        let found = watch.wait_for_damage(PAUSE);
         let pause = budget.spend(processor_time().saturating_sub(began), last.elapsed());
         last = Instant::now();
         let result = found.and_then(|damage| repair(&damage, dataplane, status));
         if result.is_err() {
-            watch.distrust();
+            watch.recheck_all();
         }
         if let Some(reason) = status.set_problem("guard", result.err().as_deref()) {
             log::error!(target: event::TABLE_UNWATCHED, "cannot compare the table of tortie with what is in force: {reason}");
@@ -76,7 +76,7 @@ fn repair(damage: &Damage, dataplane: &SharedDataplane, status: &StatusCell) -> 
     if damage.is_empty() {
         return Ok(());
     }
-    lock(dataplane).mend(damage)?;
+    lock(dataplane).repair_damage(damage)?;
     log::warn!(target: event::TABLE_REPAIRED, "another program had changed the table of tortie; it was restored: {damage}");
     status.update(|record| record.repairs += 1);
     Ok(())

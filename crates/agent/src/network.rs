@@ -134,7 +134,7 @@ pub(crate) fn run(mut network: Network, network_queue: &NetworkQueue, status: &S
         let now = Instant::now();
         if begun && now >= refresh {
             network.refresh();
-            files.look();
+            files.recheck();
             refresh = now + REFRESH;
         }
         let mut queued = network_queue.take();
@@ -144,26 +144,26 @@ pub(crate) fn run(mut network: Network, network_queue: &NetworkQueue, status: &S
         if begun {
             let worked = network.work();
             deaf = worked.is_err();
-            let mut troubles = Vec::new();
+            let mut problems = Vec::new();
             match worked {
                 Ok(worked) => {
                     again = worked.again;
-                    files.stirred |= worked.done > 0 || !worked.changes.is_empty();
+                    files.is_outdated |= worked.done > 0 || !worked.changes.is_empty();
                 }
                 Err(error) => {
-                    troubles.push(chain(&error));
+                    problems.push(chain(&error));
                     network.refresh();
                     again = Some(Instant::now() + PAUSE);
                 }
             }
             let model = network.model();
-            files.bring(|interface| model.is_up(interface));
-            troubles.extend(model.troubles().map(|(step, why)| format!("could not {step}: {why}")));
-            troubles.extend_from_slice(files.troubles());
+            files.update(|interface| model.is_up(interface));
+            problems.extend(model.open_problems().map(|(step, why)| format!("could not {step}: {why}")));
+            problems.extend_from_slice(files.problems());
             note_settings(status, &network);
-            report(status, troubles, mark);
+            report(status, problems, mark);
         }
-        let times = [begun.then_some(refresh), again, files.again()];
+        let times = [begun.then_some(refresh), again, files.next_update()];
         drop(working);
         network_queue.wait((begun && !deaf).then_some(&network), times.into_iter().flatten().min());
     }
@@ -185,7 +185,7 @@ fn take(network: &mut Network, files: &mut Files, queued: &mut QueuedChanges) {
     }
     let mut delta = Delta { host: queued.host.take(), ..Delta::default() };
     for (interface, endpoint) in mem::take(&mut queued.endpoints) {
-        files.want(&interface, endpoint.as_ref().and_then(|endpoint| status_file(&interface, endpoint)));
+        files.set_file(&interface, endpoint.as_ref().and_then(|endpoint| status_file(&interface, endpoint)));
         let place = Place::Workload(interface);
         match endpoint {
             Some(endpoint) => delta.endpoints_put.push((place, endpoint)),
@@ -209,14 +209,14 @@ fn note_settings(status: &StatusCell, network: &Network) {
     status.update(|record| record.host_settings = all);
 }
 
-fn report(status: &StatusCell, troubles: Vec<String>, mark: Option<Mark>) {
+fn report(status: &StatusCell, problems: Vec<String>, mark: Option<Mark>) {
     let known = status.read().network.clone();
-    for trouble in troubles.iter().filter(|trouble| !known.contains(trouble)) {
+    for trouble in problems.iter().filter(|trouble| !known.contains(trouble)) {
         log::error!(target: event::NETWORK_FAILED, "the network of workloads: {trouble}");
     }
-    if mark.is_some() || troubles != known {
+    if mark.is_some() || problems != known {
         status.update(|record| {
-            record.network = troubles;
+            record.network = problems;
             if let Some(mark) = mark {
                 record.network_at = mark;
             }

@@ -149,11 +149,11 @@ impl Run {
         let base = LIVE.load(Ordering::Relaxed);
         let mut run = Self { engine: Engine::new(NODE), time: Duration::ZERO, wall: Duration::ZERO, base, delta: 0 };
         let tier = Tier { name: "default".to_owned(), order: Order(Some(1e6)), end: TierEnd::Deny, asked_first: false };
-        run.feed([Update::Settings(Box::default()), Update::Put(Item::Tier(tier))].into_iter());
+        run.run_with_input([Update::Settings(Box::default()), Update::Put(Item::Tier(tier))].into_iter());
         run
     }
 
-    fn feed(&mut self, updates: impl Iterator<Item = Update>) {
+    fn run_with_input(&mut self, updates: impl Iterator<Item = Update>) {
         let mut updates = updates.peekable();
         while updates.peek().is_some() {
             let piece: Vec<Update> = updates.by_ref().take(32).collect();
@@ -200,7 +200,7 @@ impl Run {
     }
 
     fn delete_locals(&mut self, count: usize, name: &str, rows: &mut Rows) {
-        self.feed((0..count).map(|n| Update::Delete(Id::WorkloadEndpoint(workload_id("local", n)))));
+        self.run_with_input((0..count).map(|n| Update::Delete(Id::WorkloadEndpoint(workload_id("local", n)))));
         self.report(name, rows);
     }
 }
@@ -301,21 +301,21 @@ fn tagged_local() -> impl Iterator<Item = Update> {
 }
 
 fn tags(run: &mut Run) {
-    run.feed((0..10_000).map(|i| {
+    run.run_with_input((0..10_000).map(|i| {
         let rules = (1..=5).map(|j| allow_from(&format!("has({})", MARKERS[(i + j) % 31]))).collect();
         policy(format!("tag-policy-{i}"), "", &format!("has({})", MARKERS[i % 31]), INGRESS, rules, Vec::new())
     }));
-    run.feed(namespaces());
-    run.feed(tagged_remote(250_000));
-    run.feed(tagged_local());
+    run.run_with_input(namespaces());
+    run.run_with_input(tagged_remote(250_000));
+    run.run_with_input(tagged_local());
 }
 
 fn netsets(run: &mut Run, count: usize) {
     const SIZES: [u32; 10] = [1, 1, 1, 1, 2, 3, 4, 5, 100, 1000];
-    run.feed(namespaces());
-    run.feed(tagged_remote(10_000));
+    run.run_with_input(namespaces());
+    run.run_with_input(tagged_remote(10_000));
     let mut next = 0x1000_0000u32;
-    run.feed((0..count).flat_map(|i| {
+    run.run_with_input((0..count).flat_map(|i| {
         let nets = (0..SIZES[i % 10])
             .map(|_| {
                 next += 1;
@@ -329,7 +329,7 @@ fn netsets(run: &mut Run, count: usize) {
         let id = SetId { namespace: String::new(), name };
         [Update::Put(Item::NetworkSet(NetworkSet { id, labels, profile: None, nets, incomplete: false })), policy]
     }));
-    run.feed(tagged_local());
+    run.run_with_input(tagged_local());
 }
 
 /// Letters and digits that differ for every seed.
@@ -370,7 +370,7 @@ fn tenant_pod(n: usize, count: usize, namespace: usize) -> Update {
 
 fn tenants(run: &mut Run, count: usize) {
     let both = Types { ingress: true, egress: true };
-    run.feed((0..count).map(|n| {
+    run.run_with_input((0..count).map(|n| {
         let here = this_namespace(n);
         let dns = Rule {
             protocol: Some(Protocol::UDP),
@@ -384,7 +384,7 @@ fn tenants(run: &mut Run, count: usize) {
         let to = Rule { destination: among(&here), ..Rule::any(Action::Allow) };
         policy("tenant".to_owned(), &format!("tenant-{n}"), &here, both, vec![allow_from(&here)], vec![to, dns])
     }));
-    run.feed((0..count).map(|n| {
+    run.run_with_input((0..count).map(|n| {
         let labels = labels([
             ("pcns.kubernetes.io/metadata.name", format!("tenant-{n}")),
             ("pcns.example.com/tenant-id", text(n * 16 + 5, 20)),
@@ -393,8 +393,8 @@ fn tenants(run: &mut Run, count: usize) {
         profile(format!("kns.tenant-{n}"), labels)
     }));
     let step = count / 100;
-    run.feed((0..count).filter(|n| n % step != 0).map(|n| tenant_pod(n, count, n)));
-    run.feed((0..count).filter(|n| n % step == 0).map(|n| tenant_pod(n, count, n)));
+    run.run_with_input((0..count).filter(|n| n % step != 0).map(|n| tenant_pod(n, count, n)));
+    run.run_with_input((0..count).filter(|n| n % step == 0).map(|n| tenant_pod(n, count, n)));
 }
 
 /// One update at a time, on an engine that holds everything.

@@ -84,7 +84,7 @@ impl Classes {
     pub(crate) fn acquire(&mut self, selectors: Vec<SelectorIndex>) -> ClassIndex {
         match self.0.find(&selectors) {
             Some(index) => {
-                self.0.again(index);
+                self.0.add_use(index);
                 index
             }
             None => self.0.insert(Class { selectors: selectors.into(), ordered: None }),
@@ -155,7 +155,7 @@ impl Classes {
         for tier in ordered.iter() {
             let meta = |index: &PolicyIndex| &policies.slab.get(*index).meta;
             let asked = |index: &&PolicyIndex| {
-                let speaks = meta(index).speaks(direction) || faults::is_on("types-ignored");
+                let speaks = meta(index).applies_to(direction) || faults::is_on("types-ignored");
                 list.takes(meta(index).stage) && speaks
             };
             let asked: Vec<PolicyIndex> = tier.policies.iter().filter(asked).copied().collect();

@@ -80,7 +80,7 @@ impl Ends {
     pub(crate) fn acquire(&mut self, end: DetailedEnd, selectors: &mut Selectors, names: &mut Names) -> EndIndex {
         if let Some(found) = self.0.find(&end) {
             end.release(selectors, names);
-            self.0.again(found);
+            self.0.add_use(found);
             return found;
         }
         self.0.insert(end)

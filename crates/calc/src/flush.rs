@@ -41,7 +41,7 @@ impl Engine {
         self.forget_reordered();
         let places = self.locals.resolve_placement(&self.settings, &self.links);
         self.emit_places(places, &mut delta);
-        (delta.programs_made, delta.programs_removed) = self.programs.settle(&mut self.lists);
+        (delta.programs_made, delta.programs_removed) = self.programs.take_changes(&mut self.lists);
         let put = self.settle_rules(&mut delta);
         self.emit_rules(put, &mut delta);
         self.emit_host(&mut delta);
@@ -63,7 +63,7 @@ impl Engine {
         } else if !(gone.is_empty() && new.is_empty()) {
             for index in all.into_iter().filter(|index| !rematch.contains(index)) {
                 self.shared.cost.items += 1;
-                if let Some(selectors) = self.adjusted(index, &gone, &new) {
+                if let Some(selectors) = self.selectors_after_changes(index, &gone, &new) {
                     self.assign_class(index, selectors);
                 }
             }
@@ -82,7 +82,7 @@ impl Engine {
     }
 
     /// The selectors of an endpoint after a few have come and gone; none if they are the same.
-    fn adjusted(
+    fn selectors_after_changes(
         &mut self,
         index: LocalIndex,
         gone: &HashSet<SelectorIndex>,
@@ -220,7 +220,7 @@ impl Engine {
         let closed = list != List::Normal || program_cache.open.get(&(class, direction)) == Some(&false);
         let key = (class, list, direction, if closed { Vec::new() } else { parents.to_vec() });
         if let Some(&known) = program_cache.programs.get(&key) {
-            known.into_iter().for_each(|id| self.programs.again(id));
+            known.into_iter().for_each(|id| self.programs.add_use(id));
             return known;
         }
         let plan = self.classes.plan(class, list, direction, &self.policies, &mut self.shared.cost);
@@ -296,7 +296,7 @@ impl Engine {
         }
         let sets = self.members.fill(&mut self.shared);
         self.fill_services(&sets);
-        let turned = self.members.sets.take_doubted();
+        let turned = self.members.sets.take_incomplete();
         let passing_on = self.passing_on();
         let unreadable_turned = unreadable.is_some() != self.unreadable.is_some()
             || turned.iter().any(|&set| Some(&self.members.sets.get(set).key) == unreadable.as_ref());
@@ -311,7 +311,7 @@ impl Engine {
         hit.dedup();
         hit.retain(|key| put.iter().all(|one| one.key != *key));
         put.extend(hit.into_iter().map(|key| ListChange { key, before: Some(self.ready(key, self.rules(key))) }));
-        self.members.sets.turn(&turned);
+        self.members.sets.note_emitted(&turned);
         self.lists.passing_on = passing_on;
         let unneeded = std::mem::replace(&mut self.unreadable, unreadable);
         for ListChange { key, before } in put {
@@ -328,9 +328,9 @@ impl Engine {
             key.selector().into_iter().for_each(|selector| self.shared.selectors.release(selector));
         }
         delta.sets_made = self.members.sets.emit(&sets);
-        let swept = self.members.sets.sweep(&mut self.shared.selectors, &mut self.shared.names);
-        delta.sets_removed = swept.emitted;
-        swept.selectors.into_iter().for_each(|selector| self.members.forget(selector, &mut self.shared));
+        let removed = self.members.sets.remove_unused(&mut self.shared.selectors, &mut self.shared.names);
+        delta.sets_removed = removed.emitted;
+        removed.selectors.into_iter().for_each(|selector| self.members.forget(selector, &mut self.shared));
     }
 
     /// The lists in force of policies whose tier is asked first.

@@ -28,7 +28,7 @@ impl<T: Borrow<K>, K: Hash + Eq + ?Sized> Interned<T, K> {
     /// The number of the value with this key, which is used once more; made if it is not in use.
     pub(crate) fn acquire(&mut self, key: &K, make: impl FnOnce() -> T) -> u32 {
         if let Some(found) = self.find(key) {
-            self.again(found);
+            self.add_use(found);
             return found;
         }
         self.insert(make())
@@ -44,7 +44,7 @@ impl<T: Borrow<K>, K: Hash + Eq + ?Sized> Interned<T, K> {
     }
 
     /// One use more of a value in use.
-    pub(crate) fn again(&mut self, index: u32) {
+    pub(crate) fn add_use(&mut self, index: u32) {
         self.slab.get_mut(index).1 += 1;
     }
 
@@ -99,7 +99,7 @@ mod tests {
         let web = names.acquire("web", || "web".into());
         let db = names.acquire("db", || "db".into());
         assert_eq!(names.acquire("web", || unreachable!("it is kept")), web);
-        names.again(web);
+        names.add_use(web);
         assert_eq!((names.len(), names.find("web"), &**names.get(db)), (2, Some(web), "db"));
         assert_eq!((names.release(web), names.release(web)), (None, None));
         assert_eq!(names.release(web).as_deref(), Some("web"));

@@ -196,7 +196,7 @@ impl Items {
     }
 
     /// Turns some entries into others.
-    pub(crate) fn repost(&mut self, old: &[(Name, u64)], new: &[(Name, u64)]) {
+    pub(crate) fn replace_postings(&mut self, old: &[(Name, u64)], new: &[(Name, u64)]) {
         if old == new {
             return;
         }
@@ -209,7 +209,7 @@ impl Items {
     }
 
     /// Makes the postings of some labels, in one go over everything.
-    pub(crate) fn post(
+    pub(crate) fn add_postings(
         &mut self,
         labels: &BTreeSet<Name>,
         requirements: &Requirements,
@@ -239,7 +239,7 @@ impl Items {
     }
 
     /// Forgets the postings of a label.
-    pub(crate) fn unpost(&mut self, label: Name) {
+    pub(crate) fn remove_postings(&mut self, label: Name) {
         self.postings.remove(&label);
         if self.postings.is_empty() {
             self.postings = HashMap::new();

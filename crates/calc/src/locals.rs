@@ -78,7 +78,7 @@ impl Locals {
                 return;
             }
             Some(index) => {
-                self.displace(index);
+                self.remove_from_interfaces(index);
                 let old = std::mem::replace(&mut self.slab.get_mut(index).body, body);
                 if old.missing().place != self.slab.get(index).body.missing().place {
                     self.rematch.insert(index);
@@ -113,7 +113,7 @@ impl Locals {
     /// Takes the endpoint of an item away. Gives back its class.
     pub(crate) fn remove(&mut self, item: ItemIndex) -> Option<ClassIndex> {
         let index = self.by_item.remove(&item)?;
-        self.displace(index);
+        self.remove_from_interfaces(index);
         let local = self.slab.remove(index);
         for place in local.places {
             self.governs.remove(&place);
@@ -128,7 +128,7 @@ impl Locals {
     }
 
     /// Takes it out of the running for its interfaces.
-    fn displace(&mut self, index: LocalIndex) {
+    fn remove_from_interfaces(&mut self, index: LocalIndex) {
         match &self.slab.get(index).body {
             Body::Workload(endpoint) => {
                 self.changed_nats |= !endpoint.nats.is_empty();

@@ -55,9 +55,9 @@ impl Members {
             self.count_unreadable(false, item.labels().are_unreadable(&shared.names));
             let index = self.items.insert(item);
             let item = self.items.get(index);
-            shared.profiles.adopt(item.parents.as_slice(), index);
+            shared.profiles.add_child(item.parents.as_slice(), index);
             let matched = self.matched(index, None, shared);
-            self.items.repost(&[], &matched.entries);
+            self.items.replace_postings(&[], &matched.entries);
             self.contribute(&matched.selectors, index, true, &mut shared.cost);
             return (index, true);
         };
@@ -72,12 +72,12 @@ impl Members {
         let new = self.items.get(index);
         let relabelled = old.labels() != new.labels() || old.parents != new.parents;
         if old.parents != new.parents {
-            shared.profiles.abandon(old.parents.as_slice(), index);
-            shared.profiles.adopt(new.parents.as_slice(), index);
+            shared.profiles.remove_child(old.parents.as_slice(), index);
+            shared.profiles.add_child(new.parents.as_slice(), index);
         }
         let after = if relabelled {
             let after = self.matched(index, None, shared);
-            self.items.repost(&before.entries, &after.entries);
+            self.items.replace_postings(&before.entries, &after.entries);
             after.selectors
         } else {
             before.selectors.clone()
@@ -90,10 +90,10 @@ impl Members {
     /// Removes an item.
     pub(crate) fn remove(&mut self, index: ItemIndex, shared: &mut Shared) {
         let matched = self.matched(index, None, shared);
-        self.items.repost(&matched.entries, &[]);
+        self.items.replace_postings(&matched.entries, &[]);
         self.contribute(&matched.selectors, index, false, &mut shared.cost);
         let item = self.items.remove(index);
-        shared.profiles.abandon(item.parents.as_slice(), index);
+        shared.profiles.remove_child(item.parents.as_slice(), index);
         self.count_unreadable(item.labels().are_unreadable(&shared.names), false);
         release(item, shared);
     }
@@ -108,9 +108,9 @@ impl Members {
             shared.cost.items += 1;
             let before = self.matched(index, Some((profile, old)), shared);
             let after = self.matched(index, None, shared);
-            self.items.repost(&before.entries, &after.entries);
-            let (gone, come) = differences(&before.selectors, &after.selectors);
-            self.contribute(&come, index, true, &mut shared.cost);
+            self.items.replace_postings(&before.entries, &after.entries);
+            let (gone, is_added) = differences(&before.selectors, &after.selectors);
+            self.contribute(&is_added, index, true, &mut shared.cost);
             self.contribute(&gone, index, false, &mut shared.cost);
         }
     }
@@ -132,12 +132,12 @@ impl Members {
         }
     }
 
-    fn contribute(&mut self, selectors: &[SelectorIndex], index: ItemIndex, come: bool, cost: &mut Cost) {
+    fn contribute(&mut self, selectors: &[SelectorIndex], index: ItemIndex, is_added: bool, cost: &mut Cost) {
         let item = self.items.get(index);
         for &selector in selectors {
             for position in 0..self.sets.of_selector(selector).len() {
                 let set = self.sets.of_selector(selector)[position];
-                self.sets.contribute(set, item, come, cost);
+                self.sets.contribute(set, item, is_added, cost);
             }
         }
     }
@@ -153,11 +153,11 @@ impl Members {
         cost: &mut Cost,
     ) {
         let new = self.items.get(index);
-        let (gone, come) = differences(before, after);
+        let (gone, is_added) = differences(before, after);
         let stayed: Vec<SelectorIndex> = before.iter().copied().filter(|one| !gone.contains(one)).collect();
         let (nets_gone, nets_come) = differences(old.nets.as_slice(), new.nets.as_slice());
         let same_nets = nets_gone.is_empty() && nets_come.is_empty();
-        for (selectors, kind) in [(&come, 0), (&stayed, 1), (&gone, 2)] {
+        for (selectors, kind) in [(&is_added, 0), (&stayed, 1), (&gone, 2)] {
             for &selector in selectors {
                 for position in 0..self.sets.of_selector(selector).len() {
                     let set = self.sets.of_selector(selector)[position];
@@ -173,7 +173,7 @@ impl Members {
                         (_, SetKey::Port(..)) => {}
                         _ => {
                             if old.missing.addresses != new.missing.addresses {
-                                self.sets.doubt(set, new.missing.addresses);
+                                self.sets.count_incomplete(set, new.missing.addresses);
                             }
                             nets_come.iter().for_each(|&net| self.sets.net(set, net, true, cost));
                             nets_gone.iter().for_each(|&net| self.sets.net(set, net, false, cost));
@@ -204,7 +204,7 @@ impl Members {
             }
         }
         by_selector.sort_unstable();
-        self.items.post(&labels, &self.requirements, names, profiles, cost);
+        self.items.add_postings(&labels, &self.requirements, names, profiles, cost);
         for sets in by_selector.chunk_by(|a, b| a.0 == b.0) {
             let found = self.items.matching(sets[0].0, &self.requirements, selectors, names, profiles, cost);
             let found: Vec<&Item> = found.into_iter().map(|item| self.items.get(item)).collect();
@@ -220,7 +220,7 @@ impl Members {
             self.requirements.remove(selector, selectors.get(selector), names)
             && !self.requirements.uses(label)
         {
-            self.items.unpost(label);
+            self.items.remove_postings(label);
         }
         selectors.release(selector);
     }
@@ -237,7 +237,7 @@ impl Shared {
     /// A profile is named once less.
     pub(crate) fn release_profile(&mut self, index: ProfileIndex) {
         self.profiles.release(index);
-        self.profiles.sweep(index);
+        self.profiles.remove_if_unused(index);
     }
 
     /// The numbers of profiles, which are named once more.
@@ -257,7 +257,7 @@ pub(crate) fn differences<T: Ord + Copy>(old: &[T], new: &[T]) -> (Vec<T>, Vec<T
         list
     };
     let (old, new) = (sorted(old), sorted(new));
-    let (mut gone, mut come) = (Vec::new(), Vec::new());
+    let (mut gone, mut is_added) = (Vec::new(), Vec::new());
     let (mut i, mut j) = (0, 0);
     while i < old.len() || j < new.len() {
         match (old.get(i), new.get(j)) {
@@ -267,13 +267,13 @@ pub(crate) fn differences<T: Ord + Copy>(old: &[T], new: &[T]) -> (Vec<T>, Vec<T
                 i += 1;
             }
             (_, Some(b)) => {
-                come.push(*b);
+                is_added.push(*b);
                 j += 1;
             }
             (Some(_), None) | (None, None) => break,
         }
     }
-    (gone, come)
+    (gone, is_added)
 }
 
 /// A net of one address.

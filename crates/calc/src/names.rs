@@ -16,8 +16,8 @@ impl Names {
     }
 
     /// One use more of one that is in use.
-    pub(crate) fn again(&mut self, name: Name) {
-        self.0.again(name);
+    pub(crate) fn add_use(&mut self, name: Name) {
+        self.0.add_use(name);
     }
 
     /// One use less.

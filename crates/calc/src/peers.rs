@@ -39,10 +39,10 @@ impl Engine {
     }
 
     /// Members of a set that is always there are others now.
-    fn exchange(&mut self, set: &'static str, old: &[IpNet], new: &[IpNet]) {
-        let (gone, come) = differences(old, new);
+    fn replace_members(&mut self, set: &'static str, old: &[IpNet], new: &[IpNet]) {
+        let (gone, is_added) = differences(old, new);
         let Some(index) = self.members.sets.find(&SetKey::Known(set)) else { return };
-        come.into_iter().for_each(|net| self.members.sets.net(index, net, true, &mut self.shared.cost));
+        is_added.into_iter().for_each(|net| self.members.sets.net(index, net, true, &mut self.shared.cost));
         gone.into_iter().for_each(|net| self.members.sets.net(index, net, false, &mut self.shared.cost));
     }
 
@@ -51,15 +51,15 @@ impl Engine {
             |addresses: &[std::net::IpAddr]| addresses.iter().map(|&address| IpNet::from(address)).collect::<Vec<_>>();
         let new = [nets(&node.addresses), nets(&node.vxlan_peers)];
         let old = self.peers.nodes.remove(&node.name).unwrap_or_default();
-        self.exchange(SetId::IPIP_PEERS, &old[0], &new[0]);
-        self.exchange(SetId::VXLAN_PEERS, &old[1], &new[1]);
+        self.replace_members(SetId::IPIP_PEERS, &old[0], &new[0]);
+        self.replace_members(SetId::VXLAN_PEERS, &old[1], &new[1]);
         self.peers.nodes.insert(node.name, new);
     }
 
     pub(crate) fn delete_node(&mut self, name: &str) {
         let old = self.peers.nodes.remove(name).unwrap_or_default();
-        self.exchange(SetId::IPIP_PEERS, &old[0], &[]);
-        self.exchange(SetId::VXLAN_PEERS, &old[1], &[]);
+        self.replace_members(SetId::IPIP_PEERS, &old[0], &[]);
+        self.replace_members(SetId::VXLAN_PEERS, &old[1], &[]);
         if self.peers.nodes.is_empty() {
             self.peers.nodes = HashMap::new();
         }
@@ -69,15 +69,15 @@ impl Engine {
         let net = |counts: bool| if counts { vec![pool.net] } else { Vec::new() };
         let new = [net(!pool.load_balancer_only), net(!pool.load_balancer_only && pool.nat_outgoing)];
         let old = self.peers.pools.remove(&pool.name).unwrap_or_default();
-        self.exchange(SetId::POOLS, &old[0], &new[0]);
-        self.exchange(SetId::TRANSLATED_POOLS, &old[1], &new[1]);
+        self.replace_members(SetId::POOLS, &old[0], &new[0]);
+        self.replace_members(SetId::TRANSLATED_POOLS, &old[1], &new[1]);
         self.peers.pools.insert(pool.name, new);
     }
 
     pub(crate) fn delete_pool(&mut self, name: &str) {
         let old = self.peers.pools.remove(name).unwrap_or_default();
-        self.exchange(SetId::POOLS, &old[0], &[]);
-        self.exchange(SetId::TRANSLATED_POOLS, &old[1], &[]);
+        self.replace_members(SetId::POOLS, &old[0], &[]);
+        self.replace_members(SetId::TRANSLATED_POOLS, &old[1], &[]);
         if self.peers.pools.is_empty() {
             self.peers.pools = HashMap::new();
         }
@@ -85,7 +85,7 @@ impl Engine {
 
     pub(crate) fn put_slice(&mut self, slice: EndpointSlice) {
         // What both have never goes.
-        self.serve(&slice, true);
+        self.count_members(&slice, true);
         self.delete_slice(&slice.id);
         self.peers.services.entry(slice.service.clone()).or_default().insert(slice.id.clone());
         self.peers.slices.insert(slice.id.clone(), slice);
@@ -94,7 +94,7 @@ impl Engine {
     pub(crate) fn delete_slice(&mut self, id: &SliceId) {
         let Some(slice) = self.peers.slices.remove(id) else { return };
         if !faults::is_on("slice-gives-forever") {
-            self.serve(&slice, false);
+            self.count_members(&slice, false);
         }
         let Peers { slices, services, .. } = &mut self.peers;
         if let Some(of_service) = services.get_mut(&slice.service) {
@@ -109,12 +109,12 @@ impl Engine {
     }
 
     /// Puts the members of a slice into the sets of its service, or takes them out, where there are such sets.
-    fn serve(&mut self, slice: &EndpointSlice, come: bool) {
+    fn count_members(&mut self, slice: &EndpointSlice, is_added: bool) {
         for with_port in [false, true] {
             let key = SetKey::service(&slice.service, with_port);
             let sets = &mut self.members.sets;
             if let Some(index) = sets.find(&key) {
-                sets.serve(index, slice, come, &mut self.shared.cost);
+                sets.count_members(index, slice, is_added, &mut self.shared.cost);
             }
         }
     }
@@ -126,7 +126,7 @@ impl Engine {
             let sets = &mut self.members.sets;
             let (SetKey::Service(id) | SetKey::ServicePorts(id)) = &sets.get(index).key else { continue };
             for slice in services.get(id).into_iter().flatten().filter_map(|id| slices.get(id)) {
-                sets.serve(index, slice, true, &mut self.shared.cost);
+                sets.count_members(index, slice, true, &mut self.shared.cost);
             }
         }
     }
@@ -137,24 +137,24 @@ impl Engine {
         }
         let old = std::mem::replace(&mut self.settings, settings);
         let new = self.settings.external_nodes.clone();
-        self.exchange(SetId::IPIP_PEERS, &old.external_nodes, &new);
+        self.replace_members(SetId::IPIP_PEERS, &old.external_nodes, &new);
         self.locals.settings_changed();
         self.pending.host = true;
     }
 }
 
 impl crate::sets::Sets {
-    fn serve(&mut self, index: u32, slice: &EndpointSlice, come: bool, cost: &mut crate::Cost) {
+    fn count_members(&mut self, index: u32, slice: &EndpointSlice, is_added: bool, cost: &mut crate::Cost) {
         if slice.incomplete {
-            self.doubt(index, come);
+            self.count_incomplete(index, is_added);
         }
         match self.get(index).key {
             SetKey::ServicePorts(_) => {
                 for (address, protocol, port) in slice.members() {
-                    self.port(index, PortMember { address, protocol: protocol.number(), port }, come, cost);
+                    self.port(index, PortMember { address, protocol: protocol.number(), port }, is_added, cost);
                 }
             }
-            _ => slice.addresses.iter().for_each(|&address| self.net(index, address.into(), come, cost)),
+            _ => slice.addresses.iter().for_each(|&address| self.net(index, address.into(), is_added, cost)),
         }
     }
 }

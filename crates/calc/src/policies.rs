@@ -45,7 +45,7 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    pub(crate) fn speaks(&self, direction: Direction) -> bool {
+    pub(crate) fn applies_to(&self, direction: Direction) -> bool {
         match direction {
             Direction::Ingress => self.types.ingress,
             Direction::Egress => self.types.egress,

@@ -83,7 +83,7 @@ impl Profiles {
     }
 
     /// Forgets a profile that nobody names and that does not exist. Its rules were given back.
-    pub(crate) fn sweep(&mut self, index: ProfileIndex) -> bool {
+    pub(crate) fn remove_if_unused(&mut self, index: ProfileIndex) -> bool {
         let profile = self.slab.get(index);
         if profile.uses > 0 || profile.labels.is_some() {
             return false;
@@ -116,11 +116,11 @@ impl Profiles {
         self.children.shrink();
     }
 
-    pub(crate) fn adopt(&mut self, parents: &[ProfileIndex], item: u32) {
+    pub(crate) fn add_child(&mut self, parents: &[ProfileIndex], item: u32) {
         self.children.extend(parents.iter().map(|&parent| child(parent, item)));
     }
 
-    pub(crate) fn abandon(&mut self, parents: &[ProfileIndex], item: u32) {
+    pub(crate) fn remove_child(&mut self, parents: &[ProfileIndex], item: u32) {
         for &parent in parents {
             self.children.remove(&child(parent, item));
         }

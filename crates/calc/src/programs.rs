@@ -101,7 +101,7 @@ impl Programs {
     }
 
     /// One more user of a program that is in use.
-    pub(crate) fn again(&mut self, id: ProgramId) {
+    pub(crate) fn add_use(&mut self, id: ProgramId) {
         if let Some(used) = self.by_id.get_mut(&id) {
             used.uses += 1;
         }
@@ -118,7 +118,7 @@ impl Programs {
     }
 
     /// What is new and what is gone since the last time.
-    pub(crate) fn settle(&mut self, lists: &mut Lists) -> (Vec<(ProgramId, Program)>, Vec<ProgramId>) {
+    pub(crate) fn take_changes(&mut self, lists: &mut Lists) -> (Vec<(ProgramId, Program)>, Vec<ProgramId>) {
         let mut gone = Vec::new();
         for id in std::mem::take(&mut self.idle) {
             if self.by_id.get(&id).is_none_or(|used| used.uses > 0) {

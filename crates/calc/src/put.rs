@@ -50,14 +50,14 @@ impl Engine {
         };
         self.policies.join(meta.tier);
         if meta.everywhere {
-            self.want(&packed);
+            self.acquire_sets(&packed);
         }
         let Some(index) = self.policies.find(&policy.id) else {
             let index = self.policies.insert(Policy { id: policy.id.into(), meta, rules: packed, dead: false });
             return self.attach(index);
         };
         if !self.policies.slab.get(index).dead {
-            self.withdraw(index, Some(&meta));
+            self.remove_from_order(index, Some(&meta));
         }
         let entry = self.policies.slab.get_mut(index);
         let placed = !entry.dead && entry.meta == meta;
@@ -75,7 +75,7 @@ impl Engine {
         if self.policies.slab.get(index).dead {
             return;
         }
-        self.withdraw(index, None);
+        self.remove_from_order(index, None);
         self.policies.slab.get_mut(index).dead = true;
         self.pending.dead_policies.push(index);
     }
@@ -93,7 +93,7 @@ impl Engine {
 
     /// Gives back what a living policy's place in the order holds. Where the new place is the same one, the policy
     /// stays attached.
-    fn withdraw(&mut self, index: PolicyIndex, new: Option<&Scope>) {
+    fn remove_from_order(&mut self, index: PolicyIndex, new: Option<&Scope>) {
         let policy = self.policies.slab.get(index);
         let meta = policy.meta.clone();
         if meta.everywhere {
@@ -115,7 +115,7 @@ impl Engine {
     }
 
     /// Needs the sets of rules that may not apply here.
-    fn want(&mut self, rules: &PerDirection<Box<[Rule]>>) {
+    fn acquire_sets(&mut self, rules: &PerDirection<Box<[Rule]>>) {
         let keys: Vec<_> = sets_of(rules, &self.shared.ends).collect();
         for key in keys {
             self.members.sets.acquire(&key, &mut self.shared.selectors, &mut self.shared.names);

@@ -60,10 +60,10 @@ impl Rule {
                 let mut denied = self.whole(
                     number,
                     Action::Deny,
-                    [self.source.loose(false, known), self.destination.loose(true, known)],
+                    [self.source.widened(false, known), self.destination.widened(true, known)],
                 );
                 let set = (known.set)(unreadable);
-                let peers = (!set.doubted).then(|| PeerSet { set: set.id.clone(), negated: false });
+                let peers = (!set.is_incomplete).then(|| PeerSet { set: set.id.clone(), negated: false });
                 [&mut denied.source, &mut denied.destination][position].peers = peers;
                 into.push(denied);
             }
@@ -140,7 +140,7 @@ impl Peer {
         let any_named = !(ports.named.is_empty() && not_ports.named.is_empty());
         // A selector that is turned round restricts nobody's ports.
         let named_of = any_named.then(|| match selected {
-            Some(Selected { selector, negated: false }) => selectors.again(selector),
+            Some(Selected { selector, negated: false }) => selectors.add_use(selector),
             _ => selectors.acquire(&Selector::all()),
         });
         let full = DetailedEnd {
@@ -177,13 +177,13 @@ impl Peer {
     /// may match more than is known.
     fn ready(self, with_port: bool, action: Action, known: &Known<'_>, unsure: &mut bool) -> Option<End> {
         let mut end = self.without_labels(with_port, known);
-        let mut how = |doubted: bool, negated: bool| {
-            *unsure |= doubted;
-            if doubted { Unknown::of(action, negated) } else { Unknown::Known }
+        let mut how = |is_incomplete: bool, negated: bool| {
+            *unsure |= is_incomplete;
+            if is_incomplete { Unknown::of(action, negated) } else { Unknown::Known }
         };
         if let Some(one) = self.selected(known.ends) {
             let set = (known.set)(&SetKey::Peers(one.selector));
-            match how(set.doubted, one.negated) {
+            match how(set.is_incomplete, one.negated) {
                 Unknown::Known => end.peers = Some(PeerSet { set: set.id.clone(), negated: one.negated }),
                 Unknown::Never => return None,
                 Unknown::Met => {}
@@ -195,14 +195,14 @@ impl Peer {
             [(&full.ports, &mut end.ports, false), (&full.not_ports, &mut end.not_ports, true)]
         {
             let sets = || full.of(numbers).map(|(selector, name)| (known.set)(&SetKey::Port(selector, name)));
-            match how(sets().any(|set| set.doubted), negated) {
+            match how(sets().any(|set| set.is_incomplete), negated) {
                 Unknown::Known => into.named = sets().map(|set| set.id.clone()).collect(),
                 Unknown::Never => return None,
                 Unknown::Met => *into = Ports::default(),
             }
         }
         if let Some(id) = &full.service {
-            match how((known.set)(&SetKey::service(id, with_port)).doubted, false) {
+            match how((known.set)(&SetKey::service(id, with_port)).is_incomplete, false) {
                 Unknown::Known => {}
                 Unknown::Never => return None,
                 Unknown::Met => end.service = None,
@@ -213,14 +213,14 @@ impl Peer {
 
     /// The end as far as it does not ask for labels, and nothing of it that named ports or unknown members of a service could
     /// have made larger.
-    fn loose(self, with_port: bool, known: &Known<'_>) -> End {
+    fn widened(self, with_port: bool, known: &Known<'_>) -> End {
         let mut end = self.without_labels(with_port, known);
         let Peer::DetailedEnd(full) = self else { return end };
         let full = known.ends.get(full);
         if !full.ports.named.is_empty() {
             end.ports = Ports::default();
         }
-        if full.service.as_deref().is_some_and(|id| (known.set)(&SetKey::service(id, with_port)).doubted) {
+        if full.service.as_deref().is_some_and(|id| (known.set)(&SetKey::service(id, with_port)).is_incomplete) {
             end.service = None;
         }
         end

@@ -18,8 +18,8 @@ impl Selectors {
     }
 
     /// One use more of one that is in use.
-    pub(crate) fn again(&mut self, index: SelectorIndex) -> SelectorIndex {
-        self.0.again(index);
+    pub(crate) fn add_use(&mut self, index: SelectorIndex) -> SelectorIndex {
+        self.0.add_use(index);
         index
     }
 

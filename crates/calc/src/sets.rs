@@ -77,11 +77,11 @@ pub(crate) struct Set {
     content: Content,
     /// How many of those who give to it may give more than is known: while any may, rules that name it are told so that
     /// they never allow too much.
-    doubts: u32,
+    incomplete_count: u32,
     /// How many named ports those who match give to it; with more than [`NamedPort::SET_LIMIT`] it has none.
     given: usize,
     /// Rules were told so.
-    pub(crate) doubted: bool,
+    pub(crate) is_incomplete: bool,
     /// It has what it should: until then nothing is put in or taken out.
     filled: bool,
     /// The dataplane knows it.
@@ -114,7 +114,7 @@ pub(crate) struct Sets {
     idle: BTreeSet<SetIndex>,
     /// Sets with something pending.
     changed: Vec<SetIndex>,
-    /// Sets that may be in doubt now and were not, or the other way round.
+    /// Sets whose members may have become incompletely known, or completely known again.
     recheck: BTreeSet<SetIndex>,
     /// Sets of named ports that are given too many.
     too_large: BTreeSet<SetIndex>,
@@ -134,9 +134,9 @@ impl Sets {
             id,
             uses: 1,
             content,
-            doubts: 0,
+            incomplete_count: 0,
             given: 0,
-            doubted: false,
+            is_incomplete: false,
             // Those that are always there have something in them before the first flush.
             filled: matches!(key, SetKey::Known(_)),
             emitted: false,
@@ -144,11 +144,11 @@ impl Sets {
         });
         self.by_key.insert(key.clone(), index);
         if let Some(selector) = key.selector() {
-            selectors.again(selector);
+            selectors.add_use(selector);
             self.by_selector.entry(selector).or_default().push(index);
         }
         if let SetKey::Port(_, name) = key {
-            names.again(*name);
+            names.add_use(*name);
         }
         self.empty.push(index);
         index
@@ -197,53 +197,53 @@ impl Sets {
         if let SetKey::Port(..) = self.slab.get(index).key {
             return items.iter().for_each(|item| self.contribute(index, item, true, cost));
         }
-        items.iter().filter(|item| item.missing.addresses).for_each(|_| self.doubt(index, true));
+        items.iter().filter(|item| item.missing.addresses).for_each(|_| self.count_incomplete(index, true));
         let Content::Nets(nets) = &mut self.slab.get_mut(index).content else { return };
         let all = items.iter().flat_map(|item| item.nets.as_slice());
         nets.fill(all.inspect(|_| cost.members += 1).copied());
     }
 
     /// Puts in, or takes out, what an item gives to a set.
-    pub(crate) fn contribute(&mut self, index: SetIndex, item: &Item, come: bool, cost: &mut Cost) {
+    pub(crate) fn contribute(&mut self, index: SetIndex, item: &Item, is_added: bool, cost: &mut Cost) {
         match self.slab.get(index).key {
             SetKey::Port(_, name) => {
                 if item.missing.ports {
-                    self.doubt(index, come);
+                    self.count_incomplete(index, is_added);
                 }
-                self.contribute_ports(index, item, name, come, cost);
+                self.contribute_ports(index, item, name, is_added, cost);
             }
             _ => {
                 if item.missing.addresses {
-                    self.doubt(index, come);
+                    self.count_incomplete(index, is_added);
                 }
-                item.nets.as_slice().iter().for_each(|&net| self.net(index, net, come, cost));
+                item.nets.as_slice().iter().for_each(|&net| self.net(index, net, is_added, cost));
             }
         }
     }
 
     /// Puts in, or takes out, the named ports of an item. A set that is given too many has none until it is given fewer.
-    fn contribute_ports(&mut self, index: SetIndex, item: &Item, name: Name, come: bool, cost: &mut Cost) {
+    fn contribute_ports(&mut self, index: SetIndex, item: &Item, name: Name, is_added: bool, cost: &mut Cost) {
         let set = self.slab.get_mut(index);
         if !set.filled {
             return;
         }
         let count = item.port_members(name).count();
         let before = set.given;
-        set.given = if come { before + count } else { before.saturating_sub(count) };
+        set.given = if is_added { before + count } else { before.saturating_sub(count) };
         let limit = NamedPort::SET_LIMIT;
         match (before > limit, set.given > limit) {
-            (false, false) => item.port_members(name).for_each(|member| self.port(index, member, come, cost)),
+            (false, false) => item.port_members(name).for_each(|member| self.port(index, member, is_added, cost)),
             (false, true) => {
                 self.clear_ports(index);
                 self.too_large.insert(index);
-                self.doubt(index, true);
+                self.count_incomplete(index, true);
             }
             (true, true) => {}
             (true, false) => {
                 // Filled anew by the next flush.
                 self.too_large.remove(&index);
                 let set = self.slab.get_mut(index);
-                (set.given, set.doubts, set.filled) = (0, 0, false);
+                (set.given, set.incomplete_count, set.filled) = (0, 0, false);
                 self.recheck.insert(index);
                 self.empty.push(index);
             }
@@ -276,48 +276,48 @@ impl Sets {
         sets.filter_map(emitted).collect()
     }
 
-    /// One more who gives to a set may give more than is known, or one less.
-    pub(crate) fn doubt(&mut self, index: SetIndex, come: bool) {
+    /// One more member of a set, or one fewer, may have addresses or ports that cannot be read.
+    pub(crate) fn count_incomplete(&mut self, index: SetIndex, is_added: bool) {
         let set = self.slab.get_mut(index);
         if !set.filled || faults::is_on("unreadable-set-is-read") {
             return;
         }
-        set.doubts = if come { set.doubts + 1 } else { set.doubts.saturating_sub(1) };
+        set.incomplete_count = if is_added { set.incomplete_count + 1 } else { set.incomplete_count.saturating_sub(1) };
         self.recheck.insert(index);
     }
 
-    /// The sets that are in doubt now and were not, or the other way round, and are in use.
-    pub(crate) fn take_doubted(&mut self) -> Vec<SetIndex> {
+    /// The sets in use that have become incomplete, or complete again, since rules were last emitted.
+    pub(crate) fn take_incomplete(&mut self) -> Vec<SetIndex> {
         let recheck = std::mem::take(&mut self.recheck).into_iter();
         let turned = |&index: &SetIndex| {
             let set = self.slab.get(index);
-            set.uses > 0 && set.doubted != (set.doubts > 0)
+            set.uses > 0 && set.is_incomplete != (set.incomplete_count > 0)
         };
         recheck.filter(turned).collect()
     }
 
-    /// Notes that rules are told of which sets are in doubt.
-    pub(crate) fn turn(&mut self, indexes: &[SetIndex]) {
+    /// Notes that the rules now being emitted take into account which sets are incomplete.
+    pub(crate) fn note_emitted(&mut self, indexes: &[SetIndex]) {
         for &index in indexes {
             let set = self.slab.get_mut(index);
-            set.doubted = set.doubts > 0;
+            set.is_incomplete = set.incomplete_count > 0;
         }
     }
 
     /// Puts a net in once more, or takes it out once.
-    pub(crate) fn net(&mut self, index: SetIndex, net: IpNet, come: bool, cost: &mut Cost) {
+    pub(crate) fn net(&mut self, index: SetIndex, net: IpNet, is_added: bool, cost: &mut Cost) {
         let set = self.slab.get_mut(index);
         if !set.filled {
             return;
         }
         cost.members += 1;
         let Content::Nets(nets) = &mut set.content else { return };
-        if faults::is_on("members-not-counted") && !come {
+        if faults::is_on("members-not-counted") && !is_added {
             while nets.count(net) > 1 {
                 nets.remove(net);
             }
         }
-        let delta = if come { nets.insert(net) } else { nets.remove(net) };
+        let delta = if is_added { nets.insert(net) } else { nets.remove(net) };
         if !set.emitted || delta.is_empty() {
             return;
         }
@@ -327,7 +327,7 @@ impl Sets {
     }
 
     /// Puts a port in once more, or takes it out once.
-    pub(crate) fn port(&mut self, index: SetIndex, member: PortMember, come: bool, cost: &mut Cost) {
+    pub(crate) fn port(&mut self, index: SetIndex, member: PortMember, is_added: bool, cost: &mut Cost) {
         let set = self.slab.get_mut(index);
         if !set.filled {
             return;
@@ -336,7 +336,7 @@ impl Sets {
         let Content::Ports(ports) = &mut set.content else { return };
         let count = ports.entry(member).or_default();
         let shown = *count > 0;
-        *count = if come { *count + 1 } else { count.saturating_sub(1) };
+        *count = if is_added { *count + 1 } else { count.saturating_sub(1) };
         let shows = *count > 0;
         if !shows {
             ports.remove(&member);
@@ -352,9 +352,9 @@ impl Sets {
         for index in std::mem::take(&mut self.changed) {
             let set = self.slab.get_mut(index);
             let Some(pending) = set.pending.take().filter(|_| set.uses > 0) else { continue };
-            let split = |come: bool| match &set.content {
-                Content::Nets(_) => Members::Nets(side(&pending.nets, come)),
-                Content::Ports(_) => Members::Ports(side(&pending.ports, come)),
+            let split = |is_added: bool| match &set.content {
+                Content::Nets(_) => Members::Nets(side(&pending.nets, is_added)),
+                Content::Ports(_) => Members::Ports(side(&pending.ports, is_added)),
             };
             let change = SetChange { id: set.id.clone(), removed: split(false), added: split(true) };
             if !(change.removed.is_empty() && change.added.is_empty()) {
@@ -389,8 +389,8 @@ impl Sets {
     }
 
     /// Sets that nobody needs any more, told or not: they are gone.
-    pub(crate) fn sweep(&mut self, selectors: &mut Selectors, names: &mut Names) -> SweepResult {
-        let mut swept = SweepResult::default();
+    pub(crate) fn remove_unused(&mut self, selectors: &mut Selectors, names: &mut Names) -> SweepResult {
+        let mut removed = SweepResult::default();
         for index in std::mem::take(&mut self.idle) {
             if self.slab.get(index).uses > 0 {
                 continue;
@@ -404,7 +404,7 @@ impl Sets {
                 sets.retain(|&one| one != index);
                 if sets.is_empty() {
                     self.by_selector.remove(&selector);
-                    swept.selectors.push(selector);
+                    removed.selectors.push(selector);
                 } else {
                     selectors.release(selector);
                 }
@@ -413,16 +413,16 @@ impl Sets {
                 names.release(name);
             }
             if set.emitted {
-                swept.emitted.push(set.id);
+                removed.emitted.push(set.id);
             }
         }
-        swept.emitted.sort();
+        removed.emitted.sort();
         if self.by_key.len() <= SetId::WELL_KNOWN.len() {
             self.slab.shrink();
             self.by_key.shrink_to_fit();
             self.by_selector.shrink_to_fit();
         }
-        swept
+        removed
     }
 }
 
@@ -443,14 +443,14 @@ fn pending<'a>(pending: &'a mut Option<Box<Pending>>, changed: &mut Vec<SetIndex
 }
 
 /// What comes and goes again was never there.
-fn note<T: Ord>(pending: &mut BTreeMap<T, bool>, member: T, come: bool) {
+fn note<T: Ord>(pending: &mut BTreeMap<T, bool>, member: T, is_added: bool) {
     match pending.entry(member) {
-        std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(come)),
-        std::collections::btree_map::Entry::Occupied(entry) if *entry.get() != come => drop(entry.remove()),
+        std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(is_added)),
+        std::collections::btree_map::Entry::Occupied(entry) if *entry.get() != is_added => drop(entry.remove()),
         std::collections::btree_map::Entry::Occupied(_) => {}
     }
 }
 
-fn side<T: Copy>(pending: &BTreeMap<T, bool>, come: bool) -> Vec<T> {
-    pending.iter().filter(|(_, came)| **came == come).map(|(member, _)| *member).collect()
+fn side<T: Copy>(pending: &BTreeMap<T, bool>, is_added: bool) -> Vec<T> {
+    pending.iter().filter(|(_, came)| **came == is_added).map(|(member, _)| *member).collect()
 }

@@ -41,7 +41,7 @@ fn within(text: &str) -> Result<Duration, String> {
 
 impl ConfirmArgs {
     /// Lets what is written from now on wait for a confirmation. An error where nobody would put it back.
-    pub(crate) fn sign(&self, link: &Link, message: Option<&str>, session: &Session) -> anyhow::Result<()> {
+    pub(crate) fn set_author(&self, link: &Link, message: Option<&str>, session: &Session) -> anyhow::Result<()> {
         let Some(within) = self.confirm else { return Ok(()) };
         let store = link.store()?;
         let history = link.history(&*store).context("--confirm cannot be used here")?;
@@ -57,7 +57,7 @@ impl ConfirmArgs {
             Ok(Some(_)) => {
                 // What every store begins with is not put back.
                 Client::new(store.clone()).initialise("", "")?;
-                history.sign(author(session.persona, message.unwrap_or_default(), Some(within)));
+                history.set_author(author(session.persona, message.unwrap_or_default(), Some(within)));
                 return Ok(());
             }
         };

@@ -39,10 +39,10 @@ pub(crate) struct GuardArgs {
 
 impl GuardArgs {
     /// Signs what is written from now on.
-    pub(crate) fn sign(&self, link: &Link, session: &Session) -> anyhow::Result<()> {
+    pub(crate) fn set_author(&self, link: &Link, session: &Session) -> anyhow::Result<()> {
         let Some(message) = &self.message else { return Ok(()) };
         let store = link.store()?;
-        link.history(&*store).context("--message (-m) cannot be used here")?.sign(author(
+        link.history(&*store).context("--message (-m) cannot be used here")?.set_author(author(
             session.persona,
             message,
             None,

@@ -79,7 +79,7 @@ impl Link {
         if let Ok(opened) = &link.opened
             && let Some(history) = opened.store().history()
         {
-            history.sign(author(session.persona, "", None));
+            history.set_author(author(session.persona, "", None));
         }
         Ok(link)
     }

@@ -121,7 +121,7 @@ impl Change {
     }
 
     /// What makes chains and sets as they should be of what they are.
-    pub(crate) fn mending(
+    pub(crate) fn repairs(
         sets_made: Vec<SetForm>,
         sets_gone: BTreeSet<String>,
         elements: BTreeMap<String, ElementChange>,

@@ -6,14 +6,14 @@
 //!
 //! What a previous agent left stays in force until the first change, which replaces it at once. After that only what a
 //! change touches is sent. Where the kernel lets us own the table nobody else can change it; elsewhere a
-//! [`Watch`] notices, and [`Kernel::mend`] puts right what was changed.
+//! [`Watch`] notices, and [`Kernel::repair_damage`] puts right what was changed.
 
 mod commit;
 mod log_denied;
-mod mend;
 mod off;
 mod pieces;
 mod quarantine;
+mod repair;
 mod step;
 
 use std::collections::BTreeMap;
@@ -297,7 +297,7 @@ impl Kernel {
         Ok(piecewise::chain_of(&mut self.socket, &self.table.id, skeleton::base::WITH_HOST_ENDPOINTS)?.is_some())
     }
 
-    /// A watch for damage. It goes to a thread of its own, and what it finds to [`Kernel::mend`].
+    /// A watch for damage. It goes to a thread of its own, and what it finds to [`Kernel::repair_damage`].
     pub fn watch(&mut self) -> Result<Watch, ApplyError> {
         let own = if self.table.owner { None } else { Some(self.socket.port().map_err(RequestError::Io)?) };
         let opened = Watch::open(self.table.id.clone(), self.programmed.clone(), own);

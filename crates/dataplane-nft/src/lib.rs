@@ -24,8 +24,8 @@
 //! kernel.apply(&delta)?; // Then only what changes. An empty change sends nothing.
 //! for (refused, reason) in kernel.refused() {} // For status: what the kernel would not take, the rest is in force.
 //! let mut watch = kernel.watch()?; // In a thread of its own: what others do to tables that are not owned is put right.
-//! let damage = watch.look(std::time::Duration::from_secs(1))?;
-//! kernel.mend(&damage)?;
+//! let damage = watch.wait_for_damage(std::time::Duration::from_secs(1))?;
+//! kernel.repair_damage(&damage)?;
 //! # Ok(()) }
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used))]

@@ -145,7 +145,8 @@ impl Line {
 
     /// A protocol that has ports, or one that has none.
     pub(crate) fn ported(self, ported: bool) -> Self {
-        self.expr(Meta::get(MetaKey::L4Proto, Reg::R1)).look(Values::bytes(DataType::Protocol, &PORTED).set(), !ported)
+        self.expr(Meta::get(MetaKey::L4Proto, Reg::R1))
+            .match_set(Values::bytes(DataType::Protocol, &PORTED).set(), !ported)
     }
 
     /// A non-first fragment: it has no transport header, so the bytes at the place of its ports or ICMP type are data.
@@ -185,7 +186,7 @@ impl Line {
         let element = Element::new(Key::One(key.value([&[kind][..], &[code]])));
         self.expr(Payload::icmp_type(Reg::R1))
             .expr(Payload::icmp_code(word(1)))
-            .look(shared(Set::new("icmp", key), vec![element]), true)
+            .match_set(shared(Set::new("icmp", key), vec![element]), true)
     }
 
     pub(crate) fn icmp_types(self, kinds: &[u8]) -> Self {
@@ -213,7 +214,7 @@ impl Line {
         let elements = pairs.iter().map(element).collect();
         self.expr(Meta::get(MetaKey::L4Proto, Reg::R1))
             .expr(port(side, word(1)))
-            .look(shared(Set::new("protocol-ports", key.clone()), elements), false)
+            .match_set(shared(Set::new("protocol-ports", key.clone()), elements), false)
     }
 
     /// An address in one of these nets of one family, or in none of them. The family must have been said.
@@ -357,12 +358,12 @@ impl Line {
                 self.exprs.extend(comparisons);
                 self
             }
-            None => self.look(values.set(), negated),
+            None => self.match_set(values.set(), negated),
         }
     }
 
     /// Looks the first register up in a shared set.
-    fn look(mut self, set: SetForm, inverted: bool) -> Self {
+    fn match_set(mut self, set: SetForm, inverted: bool) -> Self {
         let lookup = Lookup { inverted, ..Lookup::set(set.set.name.clone(), Reg::R1) };
         self.sets.push(Arc::new(set));
         self.expr(lookup)

@@ -80,12 +80,12 @@ impl Watch {
     }
 
     /// How much it has done so far.
-    pub fn looked(&self) -> WatchStatistics {
+    pub fn statistics(&self) -> WatchStatistics {
         self.looked
     }
 
     /// Waits for commits of others, for at most this long, and says what they damaged.
-    pub fn look(&mut self, most: Duration) -> Result<Damage, RequestError> {
+    pub fn wait_for_damage(&mut self, most: Duration) -> Result<Damage, RequestError> {
         let Some(listener) = &mut self.monitor else {
             std::thread::sleep(most);
             return self.look_for_table();
@@ -109,8 +109,8 @@ impl Watch {
         !self.suspects.is_empty()
     }
 
-    /// Looks at everything the next time: what was found could not be mended.
-    pub fn distrust(&mut self) {
+    /// Looks at everything the next time: what was found could not be repaired.
+    pub fn recheck_all(&mut self) {
         self.programmed.lock().missed = true;
         self.generation = None;
     }
@@ -151,7 +151,7 @@ impl Watch {
     }
 
     /// Compares what is suspected. What could not be compared stays suspected, and what is damaged as well, so that it is
-    /// compared again once it was mended.
+    /// compared again once it was repaired.
     fn compare(&mut self) -> Result<Damage, RequestError> {
         if self.suspects.is_empty() {
             return Ok(Damage::default());

@@ -15,7 +15,7 @@ use tortie_dataplane::{Dataplane, Delta, Members, SetChange, SetState, State};
 use tortie_dataplane_nft::{ApplyError, Found, Kernel, Options, Refused, TransactionSize};
 use tortie_nft::{Buffers, TableId};
 use tortie_policy::LogLimit;
-use tortie_testkit::namespace::{feed, in_namespace, run};
+use tortie_testkit::namespace::{in_namespace, run, run_with_input};
 use tortie_testkit::worlds::Step;
 
 const HOST: &str = "HostEndpoint h role=web {node: n1, interfaceName: eth0, expectedIPs: [192.0.2.11]}";
@@ -553,7 +553,7 @@ fn without_ownership_what_others_do_is_noticed_and_repaired() {
             "add set inet tortie more { type mark; }",
             "insert rule inet tortie input ip saddr { 192.0.2.1, 192.0.2.2 } accept",
         ] {
-            feed("nft", &["-f", "-"], damage);
+            run_with_input("nft", &["-f", "-"], damage);
             assert!(!node.kernel.is_intact().unwrap(), "{damage}");
             node.kernel.repair().unwrap();
             assert!(node.kernel.is_intact().unwrap(), "{damage}");

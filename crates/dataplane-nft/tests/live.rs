@@ -16,7 +16,7 @@ use common::scenario::resource;
 use tortie_dataplane::{Dataplane, Delta, Place};
 use tortie_dataplane_nft::{Kernel, Options};
 use tortie_nft::interp::{PacketSpec, Transport};
-use tortie_testkit::namespace::{feed, in_namespace, run};
+use tortie_testkit::namespace::{in_namespace, run, run_with_input};
 use tortie_testkit::worlds::Step;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -175,7 +175,7 @@ fn a_refusal_with_an_answer_is_heard() {
 fn a_node_port_of_anothers_is_reached_by_pre_dnat_policy() {
     in_namespace(|| {
         let mut host = Host::new(Options::default());
-        feed(
+        run_with_input(
             "nft",
             &["-f", "-"],
             "table ip proxy {
@@ -346,7 +346,7 @@ fn outer_packets_of_a_foreign_tunnel_carry_none_of_our_marks() {
             "Tier t {order: 1}",
             "GlobalNetworkPolicy t.pass {tier: t, selector: role == 'vx', types: [Egress], egress: [{action: Pass}]}",
         ]);
-        feed(
+        run_with_input(
             "nft",
             &["-f", "-"],
             "table inet look {
@@ -408,7 +408,7 @@ fn an_allow_of_ours_never_ends_anothers_denial() {
                     chain in {{ type filter hook input priority {priority}; tcp dport 7000 ct state new counter name dropped drop; }}
                 }}"
             );
-            feed("nft", &["-f", "-"], &table);
+            run_with_input("nft", &["-f", "-"], &table);
             host.a.run(|| knock(at("192.0.2.11:7000")));
             until("the other's drop", || {
                 let text = run("nft", &["list", "counter", "inet", "own", "dropped"]);

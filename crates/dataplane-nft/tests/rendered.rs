@@ -37,7 +37,7 @@ fn listing(resources: &[&str]) -> String {
         kernel.replace(followed.state).unwrap();
         let listed = run("nft", &["-s", "list", "table", "inet", "tortie"]);
         // What nft lists it reads again.
-        tortie_testkit::namespace::feed("nft", &["-c", "-f", "-"], &listed);
+        tortie_testkit::namespace::run_with_input("nft", &["-c", "-f", "-"], &listed);
         listed
     })
 }

@@ -14,7 +14,7 @@ use common::follow::Followed;
 use common::scenario::resource;
 use tortie_dataplane::Dataplane;
 use tortie_dataplane_nft::{Kernel, Options, Watch, WatchStatistics};
-use tortie_testkit::namespace::{feed, in_namespace, run};
+use tortie_testkit::namespace::{in_namespace, run, run_with_input};
 use tortie_testkit::worlds::{Case, Step};
 
 const HOST: &str = "HostEndpoint h role=web {node: n1, interfaceName: eth0, expectedIPs: [192.0.2.11]}";
@@ -53,26 +53,26 @@ impl Node {
         self.kernel.apply(&delta).unwrap();
     }
 
-    /// Looks and mends until there is nothing more. How often something was mended.
+    /// Looks and repairs until there is nothing more. How often something was repaired.
     fn settle(&mut self) -> usize {
         let deadline = Instant::now() + Duration::from_secs(20);
-        let mut mended = 0;
+        let mut repaired = 0;
         loop {
-            let damage = self.watch.look(Duration::from_millis(20)).unwrap();
+            let damage = self.watch.wait_for_damage(Duration::from_millis(20)).unwrap();
             if damage.is_empty() && !self.watch.has_suspects() {
-                return mended;
+                return repaired;
             }
             assert!(Instant::now() < deadline, "it never ends: {damage}");
             if !damage.is_empty() {
-                self.kernel.mend(&damage).unwrap();
-                mended += 1;
+                self.kernel.repair_damage(&damage).unwrap();
+                repaired += 1;
             }
         }
     }
 
     /// What the watch did since a moment.
     fn since(&self, before: WatchStatistics) -> WatchStatistics {
-        let now = self.watch.looked();
+        let now = self.watch.statistics();
         WatchStatistics {
             notices: now.notices - before.notices,
             scans: now.scans - before.scans,
@@ -88,7 +88,7 @@ impl Node {
 }
 
 fn nft(commands: &str) {
-    feed("nft", &["-f", "-"], commands);
+    run_with_input("nft", &["-f", "-"], commands);
 }
 
 fn members(count: u32) -> String {
@@ -131,7 +131,7 @@ fn damages(node: &mut Node) -> Vec<(String, usize)> {
 }
 
 #[test]
-fn whatever_others_do_to_a_table_that_is_not_owned_is_mended_by_the_objects_that_it_is_about() {
+fn whatever_others_do_to_a_table_that_is_not_owned_is_repaired_by_the_objects_that_it_is_about() {
     in_namespace(mend_each);
 }
 
@@ -143,21 +143,21 @@ fn mend_each() {
     };
     let untouched = handles(&mut node);
     for (command, objects) in damages(&mut node) {
-        let before = node.watch.looked();
+        let before = node.watch.statistics();
         nft(&command);
         assert!(!node.kernel.is_intact().unwrap(), "{command}");
         assert!(node.settle() > 0, "{command}");
         assert!(node.is_right(), "{command}");
         let looked = node.since(before);
         assert_eq!(looked.scans, 0, "{command}");
-        // Once to compare, and once more after it was mended.
+        // Once to compare, and once more after it was repaired.
         assert!(looked.chains + looked.sets <= 2 * (objects + 1), "{command}: {looked:?}");
         assert_eq!(handles(&mut node), untouched, "{command}: the table was not replaced");
     }
 }
 
 #[test]
-fn what_cannot_be_mended_in_pieces_is_replaced() {
+fn what_cannot_be_repaired_in_pieces_is_replaced() {
     in_namespace(replace_each);
 }
 
@@ -188,7 +188,7 @@ fn nobody_else_can_damage_an_owned_table() {
         nft("flush ruleset");
         assert_eq!(node.settle(), 0);
         assert!(node.is_right());
-        assert_eq!(node.watch.looked(), WatchStatistics::default(), "nothing of an owned table is read");
+        assert_eq!(node.watch.statistics(), WatchStatistics::default(), "nothing of an owned table is read");
     });
 }
 
@@ -196,7 +196,7 @@ fn nobody_else_can_damage_an_owned_table() {
 fn commits_that_touch_no_table_of_ours_cost_no_reading() {
     in_namespace(|| {
         let mut node = Node::unowned(&[HOST, POLICY, &members(10)]);
-        let before = node.watch.looked();
+        let before = node.watch.statistics();
         nft("add table inet theirs; add set inet theirs s { type ipv4_addr; }; add chain inet theirs input");
         for n in 0..100 {
             nft(&format!("add element inet theirs s {{ 192.0.2.{n} }}; add rule inet theirs input accept"));
@@ -239,11 +239,11 @@ fn a_change_that_meets_damage_is_made_all_the_same() {
 }
 
 #[test]
-fn an_element_of_a_large_set_is_mended_without_reading_the_set() {
+fn an_element_of_a_large_set_is_repaired_without_reading_the_set() {
     in_namespace(|| {
         let mut node = Node::unowned(&[HOST, POLICY, &members(10_000)]);
         let hosts = set(&mut node, "hosts4-s");
-        let before = node.watch.looked();
+        let before = node.watch.statistics();
         nft(&format!(
             "delete element inet tortie {hosts} {{ 10.1.7.1 }}; add element inet tortie {hosts} {{ 192.0.2.1 }}"
         ));
@@ -258,7 +258,7 @@ fn an_element_of_a_large_set_is_mended_without_reading_the_set() {
 fn a_large_change_of_ours_is_not_listened_to_and_needs_no_scan() {
     in_namespace(|| {
         let mut node = Node::unowned(&[HOST, POLICY, &members(10)]);
-        let before = node.watch.looked();
+        let before = node.watch.statistics();
         node.put(&members(10_000));
         assert!(node.kernel.sent().bytes > 1 << 17);
         node.kernel.repair().unwrap();
@@ -275,8 +275,8 @@ fn when_notifications_were_lost_everything_is_compared_once() {
     in_namespace(|| {
         let mut node = Node::unowned(&[HOST, POLICY, &members(10)]);
         let chains = node.kernel.read().unwrap().unwrap().chains.len();
-        let before = node.watch.looked();
-        node.watch.distrust();
+        let before = node.watch.statistics();
+        node.watch.recheck_all();
         assert_eq!(node.settle(), 0);
         let looked = node.since(before);
         assert_eq!((looked.scans, looked.chains), (1, chains));
@@ -318,8 +318,8 @@ fn no_change_of_ours_is_taken_for_damage_whenever_it_is_looked_at() {
                 let looking = scope.spawn(|| {
                     let mut looks = 0;
                     while !done.load(std::sync::atomic::Ordering::SeqCst) || looks == 0 {
-                        watch.distrust();
-                        let damage = watch.look(Duration::ZERO).unwrap();
+                        watch.recheck_all();
+                        let damage = watch.wait_for_damage(Duration::ZERO).unwrap();
                         assert!(damage.is_empty(), "seed {seed}: {damage}");
                         looks += 1;
                     }

@@ -144,7 +144,7 @@ impl Subject {
         }
         let mut by_tier: BTreeMap<&str, Vec<&Policy>> = BTreeMap::new();
         for policy in snapshot.policies.values() {
-            if in_list(policy, list) && policy.speaks(direction) && policy.selector.matches(&self.labels) {
+            if in_list(policy, list) && policy.applies_to(direction) && policy.selector.matches(&self.labels) {
                 by_tier.entry(&policy.tier).or_default().push(policy);
             }
         }

@@ -60,7 +60,7 @@ pub fn about<'a>(snapshot: &'a Snapshot, policy: &'a Policy) -> About<'a> {
     for (node, subject) in &selected {
         endpoints.entry(node_text(node).to_owned()).or_default().push(subject.id.clone());
     }
-    let spoken = [Direction::Ingress, Direction::Egress].into_iter().filter(|direction| policy.speaks(*direction));
+    let spoken = [Direction::Ingress, Direction::Egress].into_iter().filter(|direction| policy.applies_to(*direction));
     let directions = spoken.map(|direction| {
         let end = selected.first().filter(|_| !policy.staged).and_then(|(_, subject)| {
             let tiers = subject.tiers(snapshot, list(policy.stage), direction);
@@ -82,7 +82,7 @@ pub(crate) fn side(snapshot: &Snapshot, direction: Direction, rules: &[Rule]) ->
 /// The rules of a policy that can match no packet, by direction and number (from 1), and why; as far as the policy itself, the
 /// endpoints and the sets tell.
 pub fn unused_rules(snapshot: &Snapshot, policy: &Policy) -> Vec<(Direction, usize, String)> {
-    let spoken = [Direction::Ingress, Direction::Egress].into_iter().filter(|direction| policy.speaks(*direction));
+    let spoken = [Direction::Ingress, Direction::Egress].into_iter().filter(|direction| policy.applies_to(*direction));
     let of = |direction| {
         let (_, uses) = hidden::uses(snapshot, policy.rules(direction));
         uses.into_iter().enumerate().filter_map(move |(at, used)| Some((direction, at + 1, text::unused(&used)?)))

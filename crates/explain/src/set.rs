@@ -76,7 +76,7 @@ pub fn about<'a>(topology: &Topology<'a>, namespace: &str, name: &str) -> Result
     let mut rules = Vec::new();
     for policy in snapshot.policies.values() {
         let mut endpoints: Option<BTreeMap<String, Vec<EndpointId>>> = None;
-        for direction in [Direction::Ingress, Direction::Egress].into_iter().filter(|one| policy.speaks(*one)) {
+        for direction in [Direction::Ingress, Direction::Egress].into_iter().filter(|one| policy.applies_to(*one)) {
             for (number, rule, is_source, negated) in asking(policy.rules(direction), &labels) {
                 let endpoints = endpoints.get_or_insert_with(|| {
                     let all = selected(snapshot, policy).into_iter();

@@ -72,7 +72,9 @@ fn the_rules_that_are_told_are_those_whose_members_have_the_addresses_of_the_set
             let about = set::about(&topology, &network_set.id.namespace, &network_set.id.name).unwrap();
             let address = network_set.nets[0].addr();
             for policy in snapshot.policies.values() {
-                for direction in [Direction::Ingress, Direction::Egress].into_iter().filter(|one| policy.speaks(*one)) {
+                for direction in
+                    [Direction::Ingress, Direction::Egress].into_iter().filter(|one| policy.applies_to(*one))
+                {
                     for (index, rule) in policy.rules(direction).iter().enumerate() {
                         for (is_source, end) in [(true, &rule.source), (false, &rule.destination)] {
                             let Some(peers) = end.peers.as_ref().filter(|_| !rule.never) else { continue };

@@ -233,7 +233,7 @@ impl Model {
     }
 
     /// What could not be done, and why.
-    pub fn troubles(&self) -> impl Iterator<Item = (&Step, &str)> {
+    pub fn open_problems(&self) -> impl Iterator<Item = (&Step, &str)> {
         self.failed.iter().map(|(step, why)| (step, why.as_str()))
     }
 

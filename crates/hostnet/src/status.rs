@@ -26,7 +26,7 @@ pub struct StatusFiles {
     there: BTreeMap<String, String>,
 }
 
-/// What could not be done to a file. It is tried again with the next [`StatusFiles::bring`].
+/// What could not be done to a file. It is tried again with the next [`StatusFiles::update`].
 #[derive(Debug, thiserror::Error)]
 #[error("the status file {} could not be {what}", path.display())]
 pub struct StatusError {
@@ -66,7 +66,7 @@ impl StatusFiles {
 
     /// Makes the folder hold these files and no others, each whole from the moment it is there. Call it when it is known
     /// what is wanted, not before: others' waiting depends on it. Goes on after errors and returns them all.
-    pub fn bring(&mut self, wanted: &BTreeMap<String, String>) -> Vec<StatusError> {
+    pub fn update(&mut self, wanted: &BTreeMap<String, String>) -> Vec<StatusError> {
         let mut errors = Vec::new();
         let gone: Vec<String> = self.there.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
         for name in gone {

@@ -96,7 +96,7 @@ fn connections_are_forgotten_when_their_address_moves_or_its_endpoint_goes() {
         ip("link del cali2");
         network.work().unwrap();
         assert_eq!(there(), [0, 0, 0]);
-        assert_eq!(network.model().troubles().count(), 0);
+        assert_eq!(network.model().open_problems().count(), 0);
     });
 }
 

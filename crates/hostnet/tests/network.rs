@@ -44,7 +44,7 @@ fn open() -> Network {
 }
 
 fn calm(network: &Network) {
-    assert_eq!(network.model().troubles().count(), 0, "{:?}", network.model().troubles().collect::<Vec<_>>());
+    assert_eq!(network.model().open_problems().count(), 0, "{:?}", network.model().open_problems().collect::<Vec<_>>());
 }
 
 #[test]
@@ -290,13 +290,13 @@ fn what_cannot_be_done_is_said_and_done_when_it_can() {
         std::fs::write("/proc/sys/net/ipv6/conf/cali1/disable_ipv6", "1").unwrap();
         let mut network = open();
         network.put("cali1", workload(&["10.65.0.2", "fd00:65::2"]));
-        until(&mut network, |network| network.model().troubles().count() == 1);
+        until(&mut network, |network| network.model().open_problems().count() == 1);
         assert_eq!(of("cali1").len(), 1);
-        let (step, why) = network.model().troubles().next().unwrap();
+        let (step, why) = network.model().open_problems().next().unwrap();
         assert_eq!(step.to_string(), "make the route to fd00:65::2/128 metric 1024");
         assert!(why.starts_with("the kernel refused to make a route: "), "{why}");
         std::fs::write("/proc/sys/net/ipv6/conf/cali1/disable_ipv6", "0").unwrap();
-        until(&mut network, |network| of("cali1").len() == 2 && network.model().troubles().count() == 0);
+        until(&mut network, |network| of("cali1").len() == 2 && network.model().open_problems().count() == 0);
     });
 }
 

@@ -179,7 +179,7 @@ fn a_workload_interface_without_room_for_ipv6_is_up_and_gets_ipv6_with_its_mtu()
         ip("link set cali1 mtu 1000");
         network.put("cali1", workload(&["10.65.0.2"]));
         until(&mut network, |network| network.model().is_up("cali1"));
-        assert_eq!(network.model().troubles().count(), 0);
+        assert_eq!(network.model().open_problems().count(), 0);
         ip("link set cali1 mtu 1500");
         let proxy = || std::fs::read_to_string("/proc/sys/net/ipv6/conf/cali1/proxy_ndp");
         until(&mut network, |_| proxy().is_ok_and(|text| text.trim() == "1"));

@@ -205,7 +205,7 @@ pub struct Policy {
 
 impl Policy {
     /// Whether it speaks about a direction.
-    pub fn speaks(&self, direction: Direction) -> bool {
+    pub fn applies_to(&self, direction: Direction) -> bool {
         match direction {
             Direction::Ingress => self.types.ingress,
             Direction::Egress => self.types.egress,

@@ -61,7 +61,7 @@ impl CallError {
     }
 
     /// A member did not answer in time.
-    pub(crate) fn silent(after: Duration) -> Self {
+    pub(crate) fn timed_out(after: Duration) -> Self {
         Self::Away(format!("no answer within {} s", after.as_secs_f32()))
     }
 

@@ -70,12 +70,12 @@ impl Connection {
     }
 
     /// The highest revision that was received so far.
-    pub(crate) fn seen(&self) -> i64 {
+    pub(crate) fn highest_revision(&self) -> i64 {
         self.seen.load(Ordering::Relaxed)
     }
 
     /// This revision was received.
-    pub(crate) fn see(&self, revision: i64) {
+    pub(crate) fn record_revision(&self, revision: i64) {
         self.seen.fetch_max(revision, Ordering::Relaxed);
     }
 
@@ -94,17 +94,17 @@ impl Connection {
                     let call_error = match timeout(ANSWER, work(live.member.clone(), maybe_done)).await {
                         Ok(Ok(answer)) => return Ok(answer),
                         Ok(Err(status)) => CallError::of(&status),
-                        Err(_) => CallError::silent(ANSWER),
+                        Err(_) => CallError::timed_out(ANSWER),
                     };
                     match call_error {
                         CallError::Token if tokens < 3 => {
                             tokens += 1;
-                            self.leave(&live, false).await;
+                            self.discard(&live, false).await;
                             continue;
                         }
                         CallError::Away(text) => {
                             maybe_done = true;
-                            self.leave(&live, true).await;
+                            self.discard(&live, true).await;
                             CallError::Away(format!("{}: {text}", shown(&live.endpoint)))
                         }
                         other => return Err(other),
@@ -148,7 +148,7 @@ impl Connection {
                     return Err(CallError::Fatal(text));
                 }
                 Ok(Err(Failure::Other(call_error))) => failures.push((endpoint, call_error)),
-                Err(_) => failures.push((endpoint, CallError::silent(ANSWER))),
+                Err(_) => failures.push((endpoint, CallError::timed_out(ANSWER))),
             }
             state.at = state.at.wrapping_add(1);
         }
@@ -171,7 +171,7 @@ impl Connection {
     }
 
     /// Gives a connection up, unless that was done already; if `rotate`, the next one is to another member.
-    pub(crate) async fn leave(&self, live: &ActiveConnection, rotate: bool) {
+    pub(crate) async fn discard(&self, live: &ActiveConnection, rotate: bool) {
         let mut state = self.state.lock().await;
         if state.live.as_ref().is_some_and(|current| current.serial == live.serial) {
             state.live = None;

@@ -80,7 +80,7 @@ pub(crate) fn pages(
         }
     };
     unread.replace(prefix.as_bytes(), &unknown);
-    connection.see(revision);
+    connection.record_revision(revision);
     Ok(Position::at(number(revision)))
 }
 
@@ -106,7 +106,7 @@ fn bytes_of(kvs: &[KeyValue]) -> usize {
 }
 
 /// The limit of a page that was asked for so many times in vain.
-fn smaller(limit: i64, tries: u32) -> i64 {
+fn reduced_limit(limit: i64, tries: u32) -> i64 {
     (limit >> (3 * tries).min(62)).max(1)
 }
 
@@ -137,7 +137,7 @@ async fn fetch(connection: Arc<Connection>, mut cursor: Cursor) -> Result<(Range
         let started = Instant::now();
         let answer = connection
             .call(|member, _| {
-                let limit = smaller(request.limit, tries.fetch_add(1, Ordering::Relaxed));
+                let limit = reduced_limit(request.limit, tries.fetch_add(1, Ordering::Relaxed));
                 let request = RangeRequest { limit, ..request.clone() };
                 async move { member.range(request).await }
             })
@@ -145,7 +145,7 @@ async fn fetch(connection: Arc<Connection>, mut cursor: Cursor) -> Result<(Range
         match answer {
             Ok(answer) => {
                 let tries = tries.into_inner().saturating_sub(1);
-                cursor.limit = smaller(cursor.limit, tries);
+                cursor.limit = reduced_limit(cursor.limit, tries);
                 cursor.bytes = next_bytes(cursor.bytes, bytes_of(&answer.kvs), tries, started.elapsed());
                 return Ok((answer, cursor));
             }
@@ -171,9 +171,9 @@ mod tests {
     fn pages_shrink_until_they_come_in_time_and_grow_again() {
         // 9 MB in objects of 1 KB over a way of 1 MB/s, where an answer may take ANSWER.
         let arrives = |limit: i64| u64::try_from(limit).unwrap_or(0) * 1_000 <= ANSWER.as_secs() * 1_000_000;
-        let tries = (0..8).find(|tries| arrives(smaller(MOST, *tries))).unwrap();
+        let tries = (0..8).find(|tries| arrives(reduced_limit(MOST, *tries))).unwrap();
         assert!((1..=2).contains(&tries));
-        let came = usize::try_from(smaller(MOST, tries)).unwrap() * 1_000;
+        let came = usize::try_from(reduced_limit(MOST, tries)).unwrap() * 1_000;
         let bytes = next_bytes(PAGE_BYTES, came, tries, ANSWER);
         assert!(bytes <= came, "the next page is no larger than what came");
         assert_eq!(next_bytes(1 << 20, 1 << 20, 0, ANSWER / 4), 1 << 20);
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(next_bytes(1 << 20, 1 << 20, 0, Duration::ZERO), 2 << 20);
         assert_eq!(next_bytes(PAGE_BYTES, 0, 0, Duration::ZERO), PAGE_BYTES);
         assert_eq!(next_bytes(1, 0, 5, Duration::ZERO), LEAST_BYTES);
-        assert_eq!(smaller(1_000, 30), 1);
+        assert_eq!(reduced_limit(1_000, 30), 1);
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Member {
         let first = wire::WatchRequest { union: Some(wire::WatchUnion::Create(create)) };
         sender.try_send(first).expect("a new channel has room");
         let mut grpc = self.ready().await?;
-        let request = self.dressed(ReceiverStream::new(receiver), true);
+        let request = self.with_credentials(ReceiverStream::new(receiver), true);
         let codec = ProstCodec::<wire::WatchRequest, wire::WatchResponse>::default();
         let path = PathAndQuery::from_static("/etcdserverpb.Watch/Watch");
         let stream = grpc.streaming(request, path, codec).await?.into_inner();
@@ -86,7 +86,7 @@ impl Member {
         A: Message + Default + Send + Sync + 'static,
     {
         let mut grpc = self.ready().await?;
-        let request = self.dressed(request, false);
+        let request = self.with_credentials(request, false);
         let codec = ProstCodec::<Q, A>::default();
         Ok(grpc.unary(request, PathAndQuery::from_static(path), codec).await?.into_inner())
     }
@@ -97,7 +97,7 @@ impl Member {
         Ok(grpc)
     }
 
-    fn dressed<T>(&self, message: T, leader: bool) -> Request<T> {
+    fn with_credentials<T>(&self, message: T, leader: bool) -> Request<T> {
         let mut request = Request::new(message);
         if let Some(token) = &self.token {
             request.metadata_mut().insert("token", token.clone());

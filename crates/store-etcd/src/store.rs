@@ -155,7 +155,7 @@ impl Store for EtcdStore {
         let shared = &self.shared;
         page::pages(&shared.connection, &shared.unread, selection, page).map_err(|call_error| match call_error {
             CallError::Compacted => {
-                let seen = Position::at(number(self.connection().seen()));
+                let seen = Position::at(number(self.connection().highest_revision()));
                 StoreError::Compacted { from: seen.clone(), kept: seen }
             }
             call_error => self.failed(&call_error),

@@ -138,7 +138,7 @@ impl EtcdWatch {
             async move { member.range(request).await }
         });
         let revision = answer.await?.header.map_or(0, |header| header.revision);
-        connection.see(revision);
+        connection.record_revision(revision);
         Ok(revision)
     }
 
@@ -172,9 +172,9 @@ impl EtcdWatch {
             failed => {
                 let call_error = match failed {
                     Ok(Err(status)) => CallError::of(&status),
-                    _ => CallError::silent(ANSWER),
+                    _ => CallError::timed_out(ANSWER),
                 };
-                self.shared.connection.leave(&live, !matches!(call_error, CallError::Token)).await;
+                self.shared.connection.discard(&live, !matches!(call_error, CallError::Token)).await;
                 return Err(named(&live, call_error));
             }
         };
@@ -228,7 +228,7 @@ impl EtcdWatch {
     fn event(&mut self, event: wire::Event, known: i64) {
         let Some(kv) = event.kv.filter(|kv| kv.mod_revision > known) else { return };
         self.position = self.position.max(kv.mod_revision);
-        self.shared.connection.see(kv.mod_revision);
+        self.shared.connection.record_revision(kv.mod_revision);
         let deleted = event.kind == 1;
         let step = if deleted { -1 } else { i64::from(kv.version == 1) };
         self.count = self.count.map(|count| count + step);
@@ -276,11 +276,11 @@ impl EtcdWatch {
     }
 
     /// Drops a stream that ended.
-    async fn lose(&mut self, call_error: CallError) {
+    async fn drop_stream(&mut self, call_error: CallError) {
         let Some(running) = self.stream.take() else { return };
         self.part.clear();
         let rotate = !matches!(call_error, CallError::Token);
-        self.shared.connection.leave(&running.live, rotate).await;
+        self.shared.connection.discard(&running.live, rotate).await;
         let now = Instant::now();
         let why = named(&running.live, call_error);
         self.lost = Some(NoStream { since: now, next: now, pause: Backoff::new(), why });
@@ -330,7 +330,7 @@ impl EtcdWatch {
             } else if let Err(call_error) = self.listen(deadline).await
                 && call_error != CallError::Compacted
             {
-                self.lose(call_error).await;
+                self.drop_stream(call_error).await;
             }
             if past && self.pending.is_empty() {
                 return Ok(None);

@@ -10,7 +10,7 @@ use tortie_store::{Stopped, StoreError, Write, WriteError, Written, WrittenToget
 use crate::call_error::CallError;
 use crate::connection::Connection;
 use crate::wire::{Compare, Target, TxnRequest};
-use crate::write::{Change, ChunkSize, TransactionResult, chunk_of, made, remade, written};
+use crate::write::{Change, ChunkSize, TransactionResult, chunk_of, made, recreated, written};
 
 type Refused = Vec<(usize, WriteError)>;
 
@@ -34,7 +34,7 @@ pub(crate) async fn all(
         let numbered = |refused: Refused| {
             Some(Stopped::Refused(refused.into_iter().map(|(at, reason)| (start + at, reason)).collect()))
         };
-        match together(connection, chunk).await {
+        match transaction(connection, chunk).await {
             Ok(Ok(written)) => whole.made.extend(written),
             Ok(Err(refused)) => whole.stopped = numbered(refused),
             Err(CallError::TooMany | CallError::TooLarge(_)) if chunk.len() > 1 => {
@@ -109,7 +109,7 @@ async fn probe(connection: &Connection, writes: &[Write]) -> Result<(), CallErro
 }
 
 /// One transaction: all of it, or why not.
-async fn together(connection: &Connection, writes: &[Write]) -> Result<Result<Vec<Written>, Refused>, CallError> {
+async fn transaction(connection: &Connection, writes: &[Write]) -> Result<Result<Vec<Written>, Refused>, CallError> {
     let all: Vec<&Write> = writes.iter().collect();
     let outcomes = match made(connection, &all, &mut false).await? {
         TransactionResult::All(outcomes) => outcomes.into_iter().map(Some).collect(),
@@ -125,7 +125,7 @@ async fn together(connection: &Connection, writes: &[Write]) -> Result<Result<Ve
     let refused: Refused =
         outcomes.into_iter().enumerate().filter_map(|(at, outcome)| Some((at, outcome?.err()?))).collect();
     match (refused.is_empty(), writes.first()) {
-        (true, Some(first)) => Err(remade(first)),
+        (true, Some(first)) => Err(recreated(first)),
         _ => Ok(Err(refused)),
     }
 }

@@ -49,7 +49,7 @@ pub(crate) async fn all(
             continue;
         }
         let chunk = &rest[..chunk_of(rest, size.0.load(Ordering::Relaxed))];
-        match together(connection, chunk).await {
+        match transaction(connection, chunk).await {
             Ok(some) => outcomes.extend(some),
             Err(CallError::TooMany) if chunk.len() > 1 => size.0.store(chunk.len() / 2, Ordering::Relaxed),
             // One of them, and each says for itself.
@@ -90,7 +90,7 @@ fn size_of(write: &Write) -> usize {
 async fn one(connection: &Connection, write: &Write) -> Result<Outcome, CallError> {
     match made(connection, &[write], &mut false).await {
         Ok(TransactionResult::All(mut outcomes)) => Ok(outcomes.remove(0)),
-        Ok(TransactionResult::Nothing(mut outcomes)) => outcomes.remove(0).ok_or_else(|| remade(write)),
+        Ok(TransactionResult::Nothing(mut outcomes)) => outcomes.remove(0).ok_or_else(|| recreated(write)),
         Err(CallError::Denied) => Ok(Err(WriteError::Refused("etcd does not let this user write it".to_owned()))),
         Err(CallError::TooLarge(_)) => {
             Ok(Err(WriteError::Refused("it is larger than this etcd takes (1.5 MiB unless set otherwise)".to_owned())))
@@ -100,7 +100,7 @@ async fn one(connection: &Connection, write: &Write) -> Result<Outcome, CallErro
 }
 
 /// A chunk: all that can be made of it, at once.
-async fn together(connection: &Connection, writes: &[Write]) -> Result<Vec<Outcome>, CallError> {
+async fn transaction(connection: &Connection, writes: &[Write]) -> Result<Vec<Outcome>, CallError> {
     let mut outcomes: Vec<Option<Outcome>> = writes.iter().map(|_| None).collect();
     let mut maybe_done = false;
     loop {
@@ -114,7 +114,7 @@ async fn together(connection: &Connection, writes: &[Write]) -> Result<Vec<Outco
             TransactionResult::Nothing(outcomes) => outcomes,
         };
         if some.iter().all(Option::is_none) {
-            return Err(remade(now[0]));
+            return Err(recreated(now[0]));
         }
         for (at, outcome) in open.into_iter().zip(some) {
             outcomes[at] = outcome;
@@ -141,7 +141,7 @@ pub(crate) async fn made(
         let outcomes = (0..writes.len()).map(|n| (n == at).then(|| unwritable(writes[at]))).collect();
         return Ok(TransactionResult::Nothing(outcomes));
     }
-    let seen = connection.seen();
+    let seen = connection.highest_revision();
     let before = *maybe_done;
     let (answer, maybe) = connection
         .call(|member, maybe| {
@@ -155,7 +155,7 @@ pub(crate) async fn made(
         .await?;
     *maybe_done = maybe;
     let revision = answer.header.as_ref().map_or(0, |header| header.revision);
-    connection.see(revision);
+    connection.record_revision(revision);
     let found = answer.responses.into_iter().map(|answer| {
         let kv = match answer.response {
             Some(Response::Range(range)) => range.kvs.into_iter().next(),
@@ -225,7 +225,7 @@ fn unwritable(write: &Write) -> Outcome {
 }
 
 /// A deleted object exists again.
-pub(crate) fn remade(write: &Write) -> CallError {
+pub(crate) fn recreated(write: &Write) -> CallError {
     CallError::Fatal(format!(
         "the connection was lost while {} was being deleted, and somebody has made it anew since; look whether that is \
          wanted",

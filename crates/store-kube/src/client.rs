@@ -124,7 +124,7 @@ impl Client {
 
     async fn once(&self, call: &Call) -> Result<Bytes, CallError> {
         let answer = self.open(call).await?;
-        let body = answer.into_body().collect().await.map_err(|error| CallError::Away(away(&error)))?;
+        let body = answer.into_body().collect().await.map_err(|error| CallError::Away(describe_unreachable(&error)))?;
         Ok(body.to_bytes())
     }
 
@@ -145,13 +145,15 @@ impl Client {
         let mut request = self.request(call)?;
         let sending = async {
             match self.connection().await? {
-                Sender::Two(mut sender) => sender.send_request(request).await.map_err(|error| away(&error)),
+                Sender::Two(mut sender) => {
+                    sender.send_request(request).await.map_err(|error| describe_unreachable(&error))
+                }
                 Sender::One(mut sender) => {
                     // A whole URL is for proxies, and some servers take it only from them.
                     if let Some(path) = request.uri().path_and_query().cloned() {
                         *request.uri_mut() = path.into();
                     }
-                    sender.send_request(request).await.map_err(|error| away(&error))
+                    sender.send_request(request).await.map_err(|error| describe_unreachable(&error))
                 }
             }
         };
@@ -216,14 +218,14 @@ impl Client {
         let stream = TcpStream::connect((host.as_str(), port)).await.map_err(|error| error.to_string())?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
         if !secure {
-            return one(stream).await;
+            return http1(stream).await;
         }
         let config = tls::config(&self.settings)?;
         let name = self.settings.server_name.clone().unwrap_or(host);
         let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
         let stream =
             TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| error.to_string())?;
-        if stream.get_ref().1.alpn_protocol() == Some(b"h2") { two(stream).await } else { one(stream).await }
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") { http2(stream).await } else { http1(stream).await }
     }
 }
 
@@ -233,7 +235,7 @@ enum Sender {
     One(http1::SendRequest<Full<Bytes>>),
 }
 
-async fn two(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Sender, String> {
+async fn http2(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Sender, String> {
     let handshake = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
@@ -242,20 +244,21 @@ async fn two(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Re
         .keep_alive_timeout(PING)
         .keep_alive_while_idle(true)
         .handshake(TokioIo::new(stream));
-    let (sender, connection) = handshake.await.map_err(|error| away(&error))?;
+    let (sender, connection) = handshake.await.map_err(|error| describe_unreachable(&error))?;
     // Its end is seen by whoever uses it.
     tokio::spawn(async { drop(connection.await) });
     Ok(Sender::Two(sender))
 }
 
-async fn one(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Sender, String> {
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| away(&error))?;
+async fn http1(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Sender, String> {
+    let (sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| describe_unreachable(&error))?;
     tokio::spawn(async { drop(connection.await) });
     Ok(Sender::One(sender))
 }
 
 /// An error with what caused it.
-pub(crate) fn away(error: &dyn std::error::Error) -> String {
+pub(crate) fn describe_unreachable(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

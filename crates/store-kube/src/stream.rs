@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tortie_store::{Event, Revision};
 
-use crate::client::{Backoff, Call, CallError, Status, away};
+use crate::client::{Backoff, Call, CallError, Status, describe_unreachable};
 use crate::item::{Decoder, Item};
 use crate::list;
 use crate::meta::version_in;
@@ -84,7 +84,7 @@ impl Stream {
             };
             let is_away = matches!(call_error, CallError::Away(_));
             if call_error.code() != Some(404) {
-                self.lose(call_error);
+                self.record_failure(call_error);
             }
             if is_away {
                 self.shared.client().wait(wait).await;
@@ -139,7 +139,7 @@ impl Stream {
             let frame = match body.frame().await {
                 None => return Ok(End::Over),
                 Some(Ok(frame)) => frame,
-                Some(Err(error)) => return Err(CallError::Away(away(&error))),
+                Some(Err(error)) => return Err(CallError::Away(describe_unreachable(&error))),
             };
             let Ok(data) = frame.into_data() else { continue };
             buffer.extend_from_slice(&data);
@@ -173,7 +173,7 @@ impl Stream {
             return Ok(None);
         }
         let wrong = |error: String| CallError::Away(format!("{}: {error}", self.source.name()));
-        let (kind, object) = cut(line).ok_or_else(|| wrong("a line of the watch cannot be read".to_owned()))?;
+        let (kind, object) = split_line(line).ok_or_else(|| wrong("a line of the watch cannot be read".to_owned()))?;
         if kind == "ERROR" {
             let status = Status::of(None, object);
             return Err(if status.code == 410 || status.reason == "Expired" {
@@ -209,7 +209,7 @@ impl Stream {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.source);
     }
 
-    fn lose(&self, call_error: CallError) {
+    fn record_failure(&self, call_error: CallError) {
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         let since = lost.get(&self.source).map_or_else(Instant::now, |(since, _)| *since);
         lost.insert(self.source, (since, call_error));
@@ -217,7 +217,7 @@ impl Stream {
 }
 
 /// The type of a line, and its object, which is not looked into: the server writes `{"type":"ADDED","object":{...}}`.
-fn cut(line: &[u8]) -> Option<(&str, &[u8])> {
+fn split_line(line: &[u8]) -> Option<(&str, &[u8])> {
     let rest = line.strip_prefix(b"{\"type\":\"")?;
     let end = rest.iter().position(|byte| *byte == b'"')?;
     let object = rest[end..].strip_prefix(b"\",\"object\":")?.trim_ascii_end().strip_suffix(b"}")?;
@@ -226,14 +226,14 @@ fn cut(line: &[u8]) -> Option<(&str, &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::cut;
+    use super::split_line;
 
     #[test]
     fn a_line_is_cut_into_its_type_and_its_object() {
-        assert_eq!(cut(br#"{"type":"ADDED","object":{"a":{}}}"#), Some(("ADDED", &br#"{"a":{}}"#[..])));
-        assert_eq!(cut(b"{\"type\":\"BOOKMARK\",\"object\":{}}\r"), Some(("BOOKMARK", &b"{}"[..])));
+        assert_eq!(split_line(br#"{"type":"ADDED","object":{"a":{}}}"#), Some(("ADDED", &br#"{"a":{}}"#[..])));
+        assert_eq!(split_line(b"{\"type\":\"BOOKMARK\",\"object\":{}}\r"), Some(("BOOKMARK", &b"{}"[..])));
         for wrong in [&b"{}"[..], b"", br#"{"type":"ADDED"}"#, br#"{"object":{},"type":"ADDED"}"#] {
-            assert_eq!(cut(wrong), None);
+            assert_eq!(split_line(wrong), None);
         }
     }
 }

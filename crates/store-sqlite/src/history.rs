@@ -88,7 +88,7 @@ pub(crate) fn note_enforced(sql: &Connection, act: &Act, time: u64) -> rusqlite:
 }
 
 /// Lets an act wait no more. False when it did not wait.
-pub(crate) fn settle(sql: &Connection, first: u64) -> rusqlite::Result<bool> {
+pub(crate) fn end_waiting(sql: &Connection, first: u64) -> rusqlite::Result<bool> {
     let changed = sql
         .prepare_cached("UPDATE acts SET deadline = NULL WHERE first = ?1 AND deadline IS NOT NULL")?
         .execute([to_sql(first)])?;
@@ -99,7 +99,7 @@ pub(crate) fn settle(sql: &Connection, first: u64) -> rusqlite::Result<bool> {
 pub(crate) fn put_back(sql: &Connection, first: u64, author: &Author) -> rusqlite::Result<Option<PutBack>> {
     let found = sql.prepare_cached(&select(sql, "WHERE first = ?1")?)?.query_row([to_sql(first)], act).optional()?;
     let Some(act) = found else { return Ok(None) };
-    if !settle(sql, first)? {
+    if !end_waiting(sql, first)? {
         return Ok(None);
     }
     schema::keep_put_backs(sql)?;

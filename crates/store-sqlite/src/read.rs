@@ -26,7 +26,7 @@ pub(crate) struct Extent {
 
 impl Extent {
     /// The oldest revision that can be watched from.
-    pub(crate) fn kept(self) -> u64 {
+    pub(crate) fn oldest_revision(self) -> u64 {
         self.first.saturating_sub(1)
     }
 }

@@ -211,7 +211,7 @@ impl Store for SqliteStore {
 }
 
 impl History for SqliteStore {
-    fn sign(&self, author: Author) {
+    fn set_author(&self, author: Author) {
         *self.author.lock().unwrap_or_else(PoisonError::into_inner) = author;
     }
 
@@ -239,8 +239,9 @@ impl History for SqliteStore {
     }
 
     fn confirm(&self, act: &Act) -> Result<bool, StoreError> {
-        let done = self
-            .with(&self.writer, Role::Writer, |connection| connection.write(|sql| history::settle(sql, act.first)))?;
+        let done = self.with(&self.writer, Role::Writer, |connection| {
+            connection.write(|sql| history::end_waiting(sql, act.first))
+        })?;
         Ok(done.unwrap_or(false))
     }
 

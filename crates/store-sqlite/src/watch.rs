@@ -111,7 +111,7 @@ impl Watcher {
         let (selection, position) = (&self.selection, self.position);
         let piece = connection.read(|sql| read::after(sql, selection, position))?;
         self.stats.reads += 1;
-        let kept = piece.extent.kept();
+        let kept = piece.extent.oldest_revision();
         let other_history = match (self.entry, piece.ends[0]) {
             (Some(known), Some(found)) => known != found && !faults::is_on(Fault::AnyHistory),
             // It may have been trimmed.

@@ -22,7 +22,7 @@ fn store() -> (tempfile::TempDir, SqliteStore) {
 
 /// Writes objects in one transaction, each with a value or without; what must be confirmed within an hour, if anything.
 fn write(store: &SqliteStore, objects: &[(&str, Option<&str>)], confirm: bool) -> Act {
-    store.sign(Author {
+    store.set_author(Author {
         uid: 7,
         command: "a command".into(),
         confirm_within: confirm.then_some(Duration::from_secs(3600)),
@@ -40,7 +40,7 @@ fn write(store: &SqliteStore, objects: &[(&str, Option<&str>)], confirm: bool) -
         })
         .collect();
     assert!(store.write_together(&writes).unwrap().stopped.is_none());
-    store.sign(Author::default());
+    store.set_author(Author::default());
     store.acts().unwrap().remove(0)
 }
 
@@ -136,7 +136,7 @@ fn a_tier_that_policies_of_others_are_in_is_not_put_back() {
     };
     let batch = |writes: &[Write], confirm: bool| {
         let confirm_within = confirm.then_some(Duration::from_secs(3600));
-        store.sign(Author { confirm_within, ..Author::default() });
+        store.set_author(Author { confirm_within, ..Author::default() });
         assert!(store.write_together(writes).unwrap().stopped.is_none());
         store.acts().unwrap().remove(0)
     };

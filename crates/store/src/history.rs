@@ -100,7 +100,7 @@ pub struct PutBack {
 /// The history of a store.
 pub trait History: Send + Sync {
     /// Says who writes from now on through this handle.
-    fn sign(&self, author: Author);
+    fn set_author(&self, author: Author);
 
     /// What is kept of the past, the newest first. Changes that were written before authors were kept are in none.
     fn acts(&self) -> Result<Vec<Act>, StoreError>;

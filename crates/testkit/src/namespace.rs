@@ -23,11 +23,11 @@ pub fn in_namespace<T: Send>(test: impl FnOnce() -> T + Send) -> T {
 
 /// Runs a program to its end and returns what it printed. It must succeed.
 pub fn run(program: &str, arguments: &[&str]) -> String {
-    feed(program, arguments, "")
+    run_with_input(program, arguments, "")
 }
 
 /// Runs a program to its end with something to read. It must succeed.
-pub fn feed(program: &str, arguments: &[&str], input: &str) -> String {
+pub fn run_with_input(program: &str, arguments: &[&str], input: &str) -> String {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"));

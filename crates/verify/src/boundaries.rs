@@ -12,7 +12,7 @@ use tortie_policy::{Family, Icmp, PeerMatch, PortMatch, Rule, Snapshot};
 const ADDRESSES: usize = 8;
 
 /// An address that no one here has, for either family.
-pub(crate) fn stranger(family: Family) -> IpAddr {
+pub(crate) fn unused_address(family: Family) -> IpAddr {
     match family {
         Family::V4 => IpAddr::from([198, 18, 255, 99]),
         Family::V6 => IpAddr::from([0x2001, 0x2, 0, 0xffff, 0, 0, 0, 0x99]),
@@ -34,7 +34,7 @@ pub(crate) fn addresses(snapshot: &Snapshot, side: &PeerMatch, family: Family) -
         let addresses = snapshot.slices_of(service).flat_map(|slice| slice.addresses.iter().copied());
         found.extend(addresses.filter(|one| Family::of(*one) == family).take(2));
     }
-    found.push(stranger(family));
+    found.push(unused_address(family));
     found
 }
 

@@ -15,7 +15,7 @@ use tortie_nft::{Expr, Family, Hook, Policy, Rule, Verdict};
 use tortie_policy::machine::{Machine, RouteKind};
 use tortie_policy::packet::{Host, Packet, Transport, Way};
 
-use crate::trace::{Probe, craft};
+use crate::trace::{Probe, packet_bytes};
 use crate::xt;
 
 pub use chains::{ForeignChain, base_chains};
@@ -77,7 +77,7 @@ fn hooks(way: &Way) -> &'static [Hook] {
 fn walk(ruleset: &Ruleset, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Result<Effect, InterpError> {
     let index = |name: &str| host.links.iter().position(|link| link.name == name).unwrap_or(host.links.len());
     let interface = |name: &str| Interface::new(index(name) as u32 + 1, name);
-    let mut probe = Probe::new(packet, craft(packet)?, 0, interface);
+    let mut probe = Probe::new(packet, packet_bytes(packet)?, 0, interface);
     let enters = probe.packet.iif.clone();
     let fib = |question: FibQuestion<'_>| match question.fib.result {
         FibResult::AddrType => {
@@ -115,7 +115,7 @@ fn walk(ruleset: &Ruleset, host: &Host, machine: Option<&Machine>, packet: &Pack
         let after = ends(&probe.packet);
         match (&translated, after) {
             // Somebody translates it so, which is what was asked.
-            (Some(translated), _) => probe.packet.bytes = craft(translated)?,
+            (Some(translated), _) => probe.packet.bytes = packet_bytes(translated)?,
             (None, Some((_, to, port))) if before != after => {
                 let port = port.filter(|_| matches!(packet.transport, Transport::Ports { .. }));
                 return Ok(Effect::Translates { to, port, by: last(&outcome) });

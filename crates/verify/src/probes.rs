@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
 use tortie_policy::{Direction, Family, PeerMatch, Rule, Settings, Snapshot};
 
-use crate::boundaries::{addresses, protocols, stranger, transports};
+use crate::boundaries::{addresses, protocols, transports, unused_address};
 use crate::governed::GovernedInterface;
 
 /// How many packets of one way combine what two rules say.
@@ -40,16 +40,16 @@ pub(crate) fn probes(snapshot: &Snapshot, host: &Host, governed: &GovernedInterf
     let total: usize = directions.iter().map(|(_, rules)| rules.len()).sum();
     let compared = total + snapshot.policies.len();
     let families = families(governed);
-    let room = room(compared) / (directions.len() * 2 * families.len());
+    let room = packet_budget(compared) / (directions.len() * 2 * families.len());
     let mut probed = 0;
     for (direction, rules) in directions {
         let mut most = 0;
         for way in ways(governed, direction, &other) {
             for &family in &families {
                 let near = own_address(governed, family);
-                asked.usual(settings, &way, direction, family, near);
+                asked.standard_probes(settings, &way, direction, family, near);
                 let end = asked.packets.len() + room;
-                let spread = spread(rules.len()).map(|at| rules[at]);
+                let spread = evenly_spread(rules.len()).map(|at| rules[at]);
                 let done: Vec<&Rule> = spread
                     .take_while(|rule| {
                         let is_room = asked.packets.len() < end;
@@ -59,7 +59,7 @@ pub(crate) fn probes(snapshot: &Snapshot, host: &Host, governed: &GovernedInterf
                         is_room
                     })
                     .collect();
-                asked.across(&done, &way, direction, family, near, ACROSS.min(room));
+                asked.cross_rule_probes(&done, &way, direction, family, near, ACROSS.min(room));
                 most = most.max(done.len());
             }
         }
@@ -70,13 +70,13 @@ pub(crate) fn probes(snapshot: &Snapshot, host: &Host, governed: &GovernedInterf
 }
 
 /// How many packets there may be where each is compared so often.
-fn room(compared: usize) -> usize {
+fn packet_budget(compared: usize) -> usize {
     let logarithm = usize::try_from(compared.max(2).ilog2()).unwrap_or(1);
     ENOUGH / compared.max(1) + MORE * logarithm
 }
 
 /// All numbers below this one, so that the first few of them are spread evenly: 0, the middle, the quarters, and so on.
-fn spread(count: usize) -> impl Iterator<Item = usize> {
+fn evenly_spread(count: usize) -> impl Iterator<Item = usize> {
     let bits = count.next_power_of_two().ilog2();
     let reversed = move |at: usize| if bits == 0 { 0 } else { at.reverse_bits() >> (usize::BITS - bits) };
     (0..count.next_power_of_two()).map(reversed).filter(move |at| *at < count)
@@ -150,8 +150,8 @@ impl Asked<'_> {
     }
 
     /// What every endpoint is asked: strangers, failsafes, states, neighbours, tunnels, fragments, spoofed sources.
-    fn usual(&mut self, settings: &Settings, way: &Way, direction: Direction, family: Family, near: IpAddr) {
-        let base = between(way, direction, near, stranger(family));
+    fn standard_probes(&mut self, settings: &Settings, way: &Way, direction: Direction, family: Family, near: IpAddr) {
+        let base = between(way, direction, near, unused_address(family));
         let tcp = |port| (6, Transport::Ports { source: 40000, destination: port });
         let icmp = match family {
             Family::V4 => [(1, 8), (1, 3)],
@@ -189,7 +189,15 @@ impl Asked<'_> {
     }
 
     /// What one rule says of the far end with what another says of ports: where one rule comes before another.
-    fn across(&mut self, rules: &[&Rule], way: &Way, direction: Direction, family: Family, near: IpAddr, most: usize) {
+    fn cross_rule_probes(
+        &mut self,
+        rules: &[&Rule],
+        way: &Way,
+        direction: Direction,
+        family: Family,
+        near: IpAddr,
+        most: usize,
+    ) {
         let mut fars = BTreeSet::new();
         let mut payloads = Vec::new();
         for rule in rules {

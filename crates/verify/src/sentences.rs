@@ -162,7 +162,7 @@ impl<'a> Names<'a> {
                 format!("{} comes before {} instead of after it{}", rule(first), rule(then), place(chain, origin))
             }
             What::ChainMissing { chain, base: None } => {
-                let origin = led(origin).map_or_else(String::new, |origin| format!(" (used by {origin})"));
+                let origin = reached_from(origin).map_or_else(String::new, |origin| format!(" (used by {origin})"));
                 format!("chain `{chain}` is missing{origin}")
             }
             other => other.to_string(),
@@ -209,14 +209,14 @@ fn rule(line: &Line) -> String {
 
 /// Where a rule stands.
 fn place(chain: &str, origin: &Origin) -> String {
-    match led(origin) {
+    match reached_from(origin) {
         Some(origin) => format!(" (chain `{chain}`, used by {origin})"),
         None => format!(" (chain `{chain}`)"),
     }
 }
 
 /// What led to a chain.
-fn led(origin: &Origin) -> Option<String> {
+fn reached_from(origin: &Origin) -> Option<String> {
     let Origin { endpoint, interface, .. } = origin;
     Some(match (endpoint, interface) {
         (Some(endpoint), Some(interface)) => format!("{endpoint} at {interface}"),

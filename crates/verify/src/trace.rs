@@ -91,7 +91,7 @@ pub(crate) fn trace(ruleset: &Ruleset, host: &Host, packet: &Packet) -> Result<T
         Interface::new(at as u32 + 1, name)
     };
     // Whatever mark others set must gain nobody anything.
-    let mut probe = Probe::new(packet, craft(packet)?, u32::MAX, interface);
+    let mut probe = Probe::new(packet, packet_bytes(packet)?, u32::MAX, interface);
     let from = probe.packet.iif.clone().filter(|_| packet.source_route_ok != Some(false));
     let fib = |_: FibQuestion<'_>| Some(FibAnswer::Interface(from.clone()));
     // Masquerading asks for an address of the host; which one decides nothing.
@@ -108,7 +108,7 @@ pub(crate) fn trace(ruleset: &Ruleset, host: &Host, packet: &Packet) -> Result<T
 }
 
 /// The bytes of a packet. A packet without readable ports is built as a non-first fragment.
-pub(crate) fn craft(packet: &Packet) -> Result<Vec<u8>, InterpError> {
+pub(crate) fn packet_bytes(packet: &Packet) -> Result<Vec<u8>, InterpError> {
     let protocol = packet.protocol;
     let (payload, fragment) = match packet.transport {
         Transport::Ports { source, destination } if protocol == 6 => {

@@ -17,7 +17,7 @@ use tortie_nft::dump::TableDump;
 use tortie_nft::inventory::{self, Inventory};
 use tortie_nft::{Socket, TableId};
 use tortie_policy::packet::Transport;
-use tortie_testkit::namespace::{feed, in_namespace, run};
+use tortie_testkit::namespace::{in_namespace, run, run_with_input};
 use tortie_testkit::worlds::{Case, NODE, Step};
 use tortie_verify::{Answer, Difference, Report, verify};
 
@@ -341,7 +341,7 @@ fn every_damage_of_the_table_is_found_and_named() {
             kernel.repair().unwrap();
             let intact = read();
             assert_eq!(sentences(&compare(&followed, &intact)), [] as [&str; 0], "before {}", damage.name);
-            feed("nft", &["-f", "-"], &script(damage, intact.table.as_ref().unwrap()));
+            run_with_input("nft", &["-f", "-"], &script(damage, intact.table.as_ref().unwrap()));
             let report = compare(&followed, &read());
             let said = sentences(&report);
             if !only.is_empty() || std::env::var_os("SHOW").is_some() {

@@ -291,7 +291,7 @@ impl Store for CachedStore {
                     let adopted = self.status.read().adopted.clone();
                     log::error!(target: event::STORE_MISSING, "{reason}; {adopted}");
                 }
-                let copy = self.copy().and_then(|copy| copy.hold());
+                let copy = self.copy().and_then(|copy| copy.open_complete());
                 if state == StoreState::Replaced && self.status.read().store != StoreState::Replaced {
                     log::error!(target: event::STORE_REPLACED, "the store was REPLACED: {reason}");
                 }
@@ -401,7 +401,7 @@ impl RecordingWatch {
         self.locked = matches!(&event, Event::Put(stored) if is_locked(stored));
         if !self.locked {
             let position = self.inner.position();
-            lock(&self.seen).see(&event, &position);
+            lock(&self.seen).record_event(&event, &position);
             let first = !std::mem::replace(&mut self.reading, true);
             self.status.update(|record| {
                 record.lag.received = position;

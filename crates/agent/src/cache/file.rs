@@ -113,7 +113,7 @@ impl CacheFile {
     pub(super) fn open(path: &Path) -> Self {
         let now = read(path);
         let full = now.as_ref().and_then(|now| full(now).ok()).unwrap_or(0);
-        let node = now.as_ref().and_then(|now| fact(now, NODE));
+        let node = now.as_ref().and_then(|now| meta_value(now, NODE));
         Self { path: path.to_owned(), now, full, new: None, node, part: None }
     }
 
@@ -443,10 +443,10 @@ fn received(sql: &Connection, position: &Position) -> Result<()> {
 
 /// The position of the store up to which the file has its changes.
 fn position(sql: &Connection) -> Option<Position> {
-    serde_json::from_str(&fact(sql, "revision")?).ok()
+    serde_json::from_str(&meta_value(sql, "revision")?).ok()
 }
 
-fn fact(sql: &Connection, name: &str) -> Option<String> {
+fn meta_value(sql: &Connection, name: &str) -> Option<String> {
     sql.query_row("select value from facts where name = ?1", [name], |row| row.get(0)).ok()
 }
 
@@ -476,11 +476,11 @@ impl Snapshot {
     pub(super) fn open(path: &Path) -> Option<Self> {
         let sql = read(path)?;
         let identity = Identity {
-            guid: fact(&sql, "guid").filter(|guid| !guid.is_empty()),
+            guid: meta_value(&sql, "guid").filter(|guid| !guid.is_empty()),
             position: position(&sql).unwrap_or_default(),
         };
-        let node = fact(&sql, NODE);
-        Some(Self { path: path.to_owned(), store: fact(&sql, "store")?, identity, node })
+        let node = meta_value(&sql, NODE);
+        Some(Self { path: path.to_owned(), store: meta_value(&sql, "store")?, identity, node })
     }
 
     /// Whether it holds an endpoint of this node, or one whose node cannot be read. Also true when the file cannot be read.
@@ -500,10 +500,10 @@ impl Snapshot {
     }
 
     /// Opens it; none if it is not complete.
-    pub(crate) fn hold(&self) -> Option<CompleteSnapshot> {
+    pub(crate) fn open_complete(&self) -> Option<CompleteSnapshot> {
         let sql = read(&self.path)?;
-        fact(&sql, "whole")?;
-        let (written, position) = (fact(&sql, "written")?, position(&sql)?);
+        meta_value(&sql, "whole")?;
+        let (written, position) = (meta_value(&sql, "written")?, position(&sql)?);
         Some(CompleteSnapshot { sql, written, position })
     }
 }
@@ -520,14 +520,14 @@ impl SnapshotReader {
     pub(super) fn of(path: &Path) -> Result<Self> {
         let sql = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         sql.execute_batch("begin")?;
-        let whole = fact(&sql, "whole").is_some();
+        let whole = meta_value(&sql, "whole").is_some();
         let position = if whole { position(&sql) } else { None };
         Ok(Self { sql, position })
     }
 
     /// The kinds of objects in the file; none if the release that wrote it did not record them.
     pub(super) fn kinds(&self) -> Option<Vec<String>> {
-        Some(fact(&self.sql, KINDS)?.split(' ').map(str::to_owned).collect())
+        Some(meta_value(&self.sql, KINDS)?.split(' ').map(str::to_owned).collect())
     }
 
     /// The version of an object at a revision, unless it is marked as unreadable.

@@ -41,7 +41,7 @@ impl Identity {
     }
 
     /// The same store changes, and is at this position then.
-    pub(crate) fn see(&mut self, event: &Event, position: &Position) {
+    pub(crate) fn record_event(&mut self, event: &Event, position: &Position) {
         self.position.advance(position);
         match event {
             Event::Put(stored) if stored.key == key() => self.guid = guid(stored),

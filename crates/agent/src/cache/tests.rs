@@ -443,7 +443,7 @@ fn a_copy_that_misses_something_is_not_used_until_all_is_there_again() {
         file.page(&[stored(1, "all()")]).unwrap();
         file.listed(Some(&1.into())).unwrap();
     };
-    let held = || Snapshot::open(&path).and_then(|copy| copy.hold()).map(|held| held.position);
+    let held = || Snapshot::open(&path).and_then(|copy| copy.open_complete()).map(|held| held.position);
     list(&mut file);
     assert_eq!(held(), Some(1.into()));
     file.changes(&[Event::Put(stored(3, "has(a)"))], &3.into(), true).unwrap();
@@ -476,7 +476,7 @@ fn a_shorter_copy_says_the_same() {
         .unwrap();
     assert_eq!(file.last_valid(&bad).unwrap().unwrap().0, 1);
     let held = || {
-        let (held, mut names) = (Snapshot::open(&path).unwrap().hold().unwrap(), Vec::new());
+        let (held, mut names) = (Snapshot::open(&path).unwrap().open_complete().unwrap(), Vec::new());
         held.pages(&mut |page| {
             names.extend(page.iter().map(|one| (one.key.name.clone(), one.revision.number().unwrap())))
         })
@@ -543,7 +543,7 @@ fn the_copy_follows_a_kind_that_expired_and_was_listed_again_alone() {
     let position = machine.store.position().unwrap();
     assert!(status.read().lag.received.has_reached(&position));
     disk.settle();
-    let held = disk.copy().unwrap().hold().unwrap();
+    let held = disk.copy().unwrap().open_complete().unwrap();
     let mut copied = Vec::new();
     held.pages(&mut |page| copied.extend(page)).unwrap();
     copied.sort_by(|a, b| a.key.cmp(&b.key));
@@ -573,7 +573,7 @@ fn the_copy_keeps_why_an_object_cannot_be_read_and_versions_that_are_no_numbers(
     file.listed(Some(&1.into())).unwrap();
     file.changes(&[Event::Put(bad.clone())], &2.into(), false).unwrap();
     let mut copied = Vec::new();
-    Snapshot::open(&path).unwrap().hold().unwrap().pages(&mut |page| copied.extend(page)).unwrap();
+    Snapshot::open(&path).unwrap().open_complete().unwrap().pages(&mut |page| copied.extend(page)).unwrap();
     assert_eq!(copied, std::slice::from_ref(&bad));
     let (revision, found) = file.last_valid(&bad).unwrap().unwrap();
     assert_eq!((revision, &found[..]), (good.revision.clone(), &good.value[..]));

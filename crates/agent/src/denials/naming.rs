@@ -42,15 +42,15 @@ struct EndpointHook<'a> {
 /// The names of a denial. `tag` is the first part of the chain's name, `comment` that of the line, perhaps cut.
 pub(crate) fn name(tag: &str, comment: &str, at: DenialPoint<'_>, state: &State) -> Named {
     let rule = rule_of(comment, state);
-    let turns = turns(tag, at);
-    let of_rule = |turn: &&EndpointHook<'_>| match &rule {
-        Some((_, id)) => turn.direction == id.direction && asks(turn, id, state),
-        None => endpoint(turn, state).is_some(),
+    let hooks = candidate_hooks(tag, at);
+    let of_rule = |hook: &&EndpointHook<'_>| match &rule {
+        Some((_, id)) => hook.direction == id.direction && uses_list(hook, id, state),
+        None => endpoint(hook, state).is_some(),
     };
-    let turn = turns.iter().find(of_rule);
-    let direction = turn.map(|turn| turn.direction).or_else(|| rule.as_ref().map(|(_, id)| id.direction));
+    let hook = hooks.iter().find(of_rule);
+    let direction = hook.map(|hook| hook.direction).or_else(|| rule.as_ref().map(|(_, id)| id.direction));
     let tier = |id: &RulesId| {
-        let program = program(turn?, state)?;
+        let program = program(hook?, state)?;
         let Owner::Policy(policy) = &id.owner else { return None };
         program.tiers.iter().find(|tier| tier.policies.contains(policy)).map(|tier| tier.name.to_string())
     };
@@ -66,7 +66,7 @@ pub(crate) fn name(tag: &str, comment: &str, at: DenialPoint<'_>, state: &State)
         _ => comment.to_owned(),
     };
     Named {
-        endpoint: turn.and_then(|turn| endpoint(turn, state)).map(|endpoint| endpoint.id.to_string()),
+        endpoint: hook.and_then(|hook| endpoint(hook, state)).map(|endpoint| endpoint.id.to_string()),
         direction,
         tier,
         policy,
@@ -102,7 +102,7 @@ fn owner(id: &RulesId) -> String {
 }
 
 /// Whose turn it may have been, in the kernel's order.
-fn turns<'a>(tag: &str, at: DenialPoint<'a>) -> Vec<EndpointHook<'a>> {
+fn candidate_hooks<'a>(tag: &str, at: DenialPoint<'a>) -> Vec<EndpointHook<'a>> {
     use Direction::{Egress, Ingress};
     let host = |interface: &'a str, direction, program| EndpointHook {
         place: Place::Host(interface.to_owned()),
@@ -153,18 +153,18 @@ fn turns<'a>(tag: &str, at: DenialPoint<'a>) -> Vec<EndpointHook<'a>> {
 }
 
 /// The endpoint that governs the place of a turn.
-fn endpoint<'a>(turn: &EndpointHook<'_>, state: &'a State) -> Option<&'a Endpoint> {
-    let any = matches!(turn.place, Place::Host(_)) && !turn.interface.is_empty();
-    state.endpoints.get(&turn.place).or_else(|| any.then(|| state.endpoints.get(&Place::AnyHost)).flatten())
+fn endpoint<'a>(hook: &EndpointHook<'_>, state: &'a State) -> Option<&'a Endpoint> {
+    let any = matches!(hook.place, Place::Host(_)) && !hook.interface.is_empty();
+    state.endpoints.get(&hook.place).or_else(|| any.then(|| state.endpoints.get(&Place::AnyHost)).flatten())
 }
 
-fn program<'a>(turn: &EndpointHook<'_>, state: &'a State) -> Option<&'a Program> {
-    state.programs.get(&(turn.program)(endpoint(turn, state)?)?)
+fn program<'a>(hook: &EndpointHook<'_>, state: &'a State) -> Option<&'a Program> {
+    state.programs.get(&(hook.program)(endpoint(hook, state)?)?)
 }
 
 /// Whether a list is asked in a turn.
-fn asks(turn: &EndpointHook<'_>, id: &RulesId, state: &State) -> bool {
-    program(turn, state).is_some_and(|program| program.rules().any(|rules| rules == *id))
+fn uses_list(hook: &EndpointHook<'_>, id: &RulesId, state: &State) -> bool {
+    program(hook, state).is_some_and(|program| program.rules().any(|rules| rules == *id))
 }
 
 #[cfg(test)]

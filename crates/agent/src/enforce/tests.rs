@@ -69,7 +69,7 @@ impl NodeDataplane for Refusing {
         Ok(None)
     }
 
-    fn mend(&mut self, _: &Damage) -> Result<(), String> {
+    fn repair_damage(&mut self, _: &Damage) -> Result<(), String> {
         Ok(())
     }
 

@@ -14,7 +14,7 @@ const SOON: Duration = Duration::from_secs(20);
 struct Finding(usize);
 
 impl DamageWatch for Finding {
-    fn look(&mut self, most: Duration) -> Result<Damage, String> {
+    fn wait_for_damage(&mut self, most: Duration) -> Result<Damage, String> {
         match self.0.checked_sub(1) {
             Some(left) => {
                 self.0 = left;
@@ -27,12 +27,12 @@ impl DamageWatch for Finding {
         }
     }
 
-    fn distrust(&mut self) {
+    fn recheck_all(&mut self) {
         self.0 += 1;
     }
 }
 
-/// A fake that cannot be mended the first time.
+/// A fake that cannot be repaired the first time.
 struct Stubborn {
     fake: Fake,
     tries: usize,
@@ -75,7 +75,7 @@ impl NodeDataplane for Stubborn {
         Ok(None)
     }
 
-    fn mend(&mut self, _: &Damage) -> Result<(), String> {
+    fn repair_damage(&mut self, _: &Damage) -> Result<(), String> {
         self.tries += 1;
         if self.tries == 1 { Err("not yet".to_owned()) } else { Ok(()) }
     }

@@ -17,11 +17,11 @@ pub(super) struct Files {
     files: Option<StatusFiles>,
     /// Name and text of each workload's file, by interface.
     wanted: BTreeMap<String, (String, String)>,
-    troubles: Vec<String>,
+    problems: Vec<String>,
     /// When to try again.
     again: Option<Instant>,
     /// What is wanted may have changed, or which workloads are up.
-    pub(super) stirred: bool,
+    pub(super) is_outdated: bool,
 }
 
 impl Files {
@@ -32,14 +32,14 @@ impl Files {
         }
         if let Some(mut files) = self.files.take() {
             // What stays behind there misleads nobody: whoever reads them follows the setting.
-            drop(files.bring(&BTreeMap::new()));
+            drop(files.update(&BTreeMap::new()));
         }
-        (self.prefix, self.stirred) = (prefix, true);
+        (self.prefix, self.is_outdated) = (prefix, true);
     }
 
     /// What is to be said of the workload of an interface.
-    pub(super) fn want(&mut self, interface: &str, file: Option<(String, String)>) {
-        self.stirred = true;
+    pub(super) fn set_file(&mut self, interface: &str, file: Option<(String, String)>) {
+        self.is_outdated = true;
         match file {
             Some(file) => drop(self.wanted.insert(interface.to_owned(), file)),
             None => drop(self.wanted.remove(interface)),
@@ -48,36 +48,36 @@ impl Files {
 
     /// Nothing is said of other interfaces.
     pub(super) fn keep_only(&mut self, interfaces: &BTreeSet<&str>) {
-        self.stirred = true;
+        self.is_outdated = true;
         self.wanted.retain(|interface, _| interfaces.contains(interface.as_str()));
     }
 
     /// Others may have changed them: they are looked at before they are next brought up to date.
-    pub(super) fn look(&mut self) {
-        (self.files, self.stirred) = (None, true);
+    pub(super) fn recheck(&mut self) {
+        (self.files, self.is_outdated) = (None, true);
     }
 
     /// What could not be done.
-    pub(super) fn troubles(&self) -> &[String] {
-        &self.troubles
+    pub(super) fn problems(&self) -> &[String] {
+        &self.problems
     }
 
     /// When to bring them up to date again at the latest.
-    pub(super) fn again(&self) -> Option<Instant> {
+    pub(super) fn next_update(&self) -> Option<Instant> {
         self.again
     }
 
     /// Brings them up to date, should there be reason to: a file for every workload that is up.
-    pub(super) fn bring(&mut self, is_up: impl Fn(&str) -> bool) {
+    pub(super) fn update(&mut self, is_up: impl Fn(&str) -> bool) {
         let due = self.again.is_some_and(|again| again <= Instant::now());
-        if !(mem::take(&mut self.stirred) || due) {
+        if !(mem::take(&mut self.is_outdated) || due) {
             return;
         }
-        self.troubles = self.try_to_bring(is_up);
-        self.again = (!self.troubles.is_empty()).then(|| Instant::now() + PAUSE);
+        self.problems = self.try_to_update(is_up);
+        self.again = (!self.problems.is_empty()).then(|| Instant::now() + PAUSE);
     }
 
-    fn try_to_bring(&mut self, is_up: impl Fn(&str) -> bool) -> Vec<String> {
+    fn try_to_update(&mut self, is_up: impl Fn(&str) -> bool) -> Vec<String> {
         let Some(prefix) = &self.prefix else { return Vec::new() };
         let files = match &mut self.files {
             Some(files) => files,
@@ -87,7 +87,7 @@ impl Files {
             },
         };
         let up = self.wanted.iter().filter(|(interface, _)| is_up(interface));
-        let errors = files.bring(&up.map(|(_, file)| file.clone()).collect());
+        let errors = files.update(&up.map(|(_, file)| file.clone()).collect());
         errors.iter().map(|error| format!("{error}: {}", error.source)).collect()
     }
 }

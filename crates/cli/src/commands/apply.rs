@@ -133,7 +133,7 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
     needs_files(verb, &args.files)?;
     let link = Link::find(session, &args.place)?;
     link.check_version(session)?;
-    args.guard.sign(&link, session)?;
+    args.guard.set_author(&link, session)?;
     let Some(manifests) = session.manifests(verb, &args.files)? else { return Ok(Exit::Failed) };
     if args.strict && manifests.has_remarks {
         session.terminal.fail(&anyhow::anyhow!(
@@ -190,7 +190,7 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
     if is_written && !guard.allows(session, |trial| drop(trial.write(objects.clone(), mode, batch_mode, refuse))) {
         return Ok(Exit::Refused);
     }
-    args.confirm.sign(&link, args.guard.message.as_deref(), session)?;
+    args.confirm.set_author(&link, args.guard.message.as_deref(), session)?;
     let written = client.write(objects, mode, batch_mode, refuse);
     let extent = if kept_back { Extent::Nothing } else { written.extent };
     let item = |at: usize| waiting.get(at).and_then(|(at, _)| manifests.items.get(*at));

@@ -58,7 +58,7 @@ struct DeleteRequest {
 pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let link = Link::find(session, &args.place)?;
     link.check_version(session)?;
-    args.guard.sign(&link, session)?;
+    args.guard.set_author(&link, session)?;
     let (manifests, requests) = match (args.files.filename.is_empty(), args.targets.is_empty()) {
         (true, true) => {
             return Err(Usage("delete needs KIND NAME, or manifests with -f".to_owned()).into());
@@ -92,7 +92,7 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
     if is_written && !guard.allows(session, attempt) {
         return Ok(Exit::Refused);
     }
-    args.confirm.sign(&link, args.guard.message.as_deref(), session)?;
+    args.confirm.set_author(&link, args.guard.message.as_deref(), session)?;
     let deleted = client.remove(targets, args.skip_not_exists, batch_mode);
     let extent = if kept_back { Extent::Nothing } else { deleted.extent };
     let mut outcomes = deleted.outcomes.into_iter();

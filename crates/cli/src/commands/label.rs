@@ -52,7 +52,7 @@ pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exi
         labels.iter().map(|label| change(label, args, calico)).collect::<anyhow::Result<_>>()?;
     let link = Link::find(session, &args.place)?;
     link.check_version(session)?;
-    args.guard.sign(&link, session)?;
+    args.guard.set_author(&link, session)?;
     let typed = target.join(" ");
     let target = match target::one(target, session.persona) {
         Ok(target) => target,

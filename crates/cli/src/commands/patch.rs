@@ -49,7 +49,7 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
     };
     let link = Link::find(session, &args.place)?;
     link.check_version(session)?;
-    args.guard.sign(&link, session)?;
+    args.guard.set_author(&link, session)?;
     let target = target::one(&args.target, session.persona)?;
     let wanted = Wanted { namespace: args.place.namespace.as_deref(), all: false };
     let hit = |text: String| anyhow::anyhow!(if calico { format!("hit error: {text}") } else { text });

@@ -41,7 +41,7 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
     let link = Link::find(session, &args.place)?;
     let store = link.existing()?;
     let history = link.history(&*store)?;
-    args.guard.sign(&link, session)?;
+    args.guard.set_author(&link, session)?;
     let act = find(history.acts()?, args.revision)?;
     if let Some(of) = act.puts_back {
         let what = format!(

@@ -22,7 +22,7 @@ use tortie_nft::{DataType, Key, Set, Socket, TableId, dump};
 use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
 
 use super::walk::start_mark;
-use tortie_testkit::namespace::{feed, run};
+use tortie_testkit::namespace::{run, run_with_input};
 
 /// The interfaces that a bed has unless told otherwise.
 pub const LINKS: [&str; 6] = ["eth0", "eth1", "cali1", "cali2", "cali3", "kube-ipvs0"];
@@ -99,7 +99,7 @@ impl TestBed {
         for (name, value) in [("accept_dad", 0), ("router_solicitations", 0), ("accept_ra", 0)] {
             std::fs::write(format!("/proc/sys/net/ipv6/conf/default/{name}"), value.to_string()).unwrap();
         }
-        feed("ip", &["-batch", "-"], &script);
+        run_with_input("ip", &["-batch", "-"], &script);
         for link in links {
             // Forwarding and the like are copied to interfaces made later only in part.
             for (name, value) in [("rp_filter", 0), ("accept_local", 1), ("forwarding", 1)] {
@@ -125,7 +125,7 @@ impl TestBed {
 
     /// Sends packets one after the other and tells what came of each.
     pub fn send(&mut self, shots: &[SentPacket]) -> Vec<Observed> {
-        feed("nft", &["-f", "-"], &table(shots));
+        run_with_input("nft", &["-f", "-"], &table(shots));
         for (index, shot) in shots.iter().enumerate() {
             self.join(shot);
             self.route(shot);
@@ -161,7 +161,7 @@ impl TestBed {
         let line = |verb: &str, route: &String| format!("route {verb} {route} table 100\n");
         let script: String =
             old.iter().map(|route| line("del", route)).chain(wanted.iter().map(|route| line("add", route))).collect();
-        feed("ip", &[if v6 { "-6" } else { "-4" }, "-batch", "-"], &script);
+        run_with_input("ip", &[if v6 { "-6" } else { "-4" }, "-batch", "-"], &script);
     }
 
     /// Waits until a packet has come.

@@ -26,7 +26,7 @@ pub fn json(about: &AboutTier<'_>) -> Value {
 }
 
 fn policy(policy: &Policy, selected: usize) -> Value {
-    let directions = [Direction::Ingress, Direction::Egress].into_iter().filter(|one| policy.speaks(*one));
+    let directions = [Direction::Ingress, Direction::Egress].into_iter().filter(|one| policy.applies_to(*one));
     json!({
         "policy": { "kind": policy.id.kind.name(), "namespace": policy.id.namespace, "name": policy.id.name },
         "order": policy.order.0,

@@ -76,7 +76,7 @@ fn line(policy: &Policy, selected: usize) -> String {
         1 => format!("{direction} 1 rule"),
         count => format!("{direction} {count} rules"),
     };
-    let directions = [Direction::Ingress, Direction::Egress].into_iter().filter(|one| policy.speaks(*one));
+    let directions = [Direction::Ingress, Direction::Egress].into_iter().filter(|one| policy.applies_to(*one));
     let directions: Vec<String> = directions.map(rules).collect();
     let staged = if policy.staged { ", staged: not enforced" } else { "" };
     let stage = match policy.stage {

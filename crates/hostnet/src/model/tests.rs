@@ -131,7 +131,7 @@ fn what_fails_is_tried_again_more_and_more_slowly() {
         fake.settle(now);
         let again = fake.again.unwrap();
         pauses.push((again - now).as_millis());
-        assert!(fake.model.troubles().count() > 0);
+        assert!(fake.model.open_problems().count() > 0);
         // Nothing is tried before its time.
         assert_eq!(fake.settle(now), []);
         now = again;
@@ -139,7 +139,7 @@ fn what_fails_is_tried_again_more_and_more_slowly() {
     assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000]);
     fake.refuses = None;
     fake.settle(now);
-    assert_eq!((fake.again, fake.model.troubles().count(), fake.routes.len()), (None, 0, 1));
+    assert_eq!((fake.again, fake.model.open_problems().count(), fake.routes.len()), (None, 0, 1));
     // The next failure begins anew.
     fake.refuses = Some(index);
     fake.model.put("cali1", workload(&["10.65.0.3"]));
@@ -159,7 +159,7 @@ fn what_failed_is_tried_at_once_when_its_interface_changes() {
     fake.settle(at(0));
     fake.flags("cali1", true);
     fake.settle(at(0));
-    assert_eq!((fake.routes.len(), fake.model.troubles().count()), (1, 0));
+    assert_eq!((fake.routes.len(), fake.model.open_problems().count()), (1, 0));
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn what_is_wanted_is_there_and_nothing_else() {
     let one = BTreeMap::from([("k8s default%2Fa eth0".to_owned(), "{}".to_owned())]);
     let two = BTreeMap::from([("k8s default%2Fb eth0".to_owned(), "{}".to_owned())]);
     for wanted in [&one, &two, &BTreeMap::new(), &one] {
-        assert!(files.bring(wanted).is_empty());
+        assert!(files.update(wanted).is_empty());
         assert_eq!(&folder(&prefix), wanted);
     }
     assert_eq!(fs::read_dir(&prefix).unwrap().count(), 1, "no draft is left");
@@ -65,7 +65,7 @@ fn a_restart_keeps_what_is_right_and_removes_what_is_stale() {
     let written = fs::metadata(path("right")).unwrap().modified().unwrap();
     let mut files = StatusFiles::open(prefix.path()).unwrap();
     let wanted = ["right", "wrong", "new"].map(|name| (name.to_owned(), "{}".to_owned()));
-    assert!(files.bring(&BTreeMap::from(wanted.clone())).is_empty());
+    assert!(files.update(&BTreeMap::from(wanted.clone())).is_empty());
     assert_eq!(folder(prefix.path()), BTreeMap::from(wanted));
     assert_eq!(fs::metadata(path("right")).unwrap().modified().unwrap(), written);
 }
@@ -77,12 +77,12 @@ fn what_fails_is_said_and_tried_again() {
     let wanted = BTreeMap::from([("a".to_owned(), "{}".to_owned()), ("b".to_owned(), "{}".to_owned())]);
     let way = prefix.path().join(FOLDER).join("a");
     fs::create_dir(&way).unwrap();
-    let errors = files.bring(&wanted);
+    let errors = files.update(&wanted);
     assert_eq!(errors.len(), 1);
     assert_eq!(errors[0].to_string(), format!("the status file {} could not be written", way.display()));
     assert!(way.with_file_name("b").is_file());
     fs::remove_dir(&way).unwrap();
-    assert!(files.bring(&wanted).is_empty());
+    assert!(files.update(&wanted).is_empty());
     assert!(way.is_file());
 }
 
@@ -91,9 +91,9 @@ fn a_folder_that_somebody_removed_is_made_again() {
     let prefix = tempfile::tempdir().unwrap();
     let mut files = StatusFiles::open(prefix.path()).unwrap();
     let wanted = BTreeMap::from([("a".to_owned(), "{}".to_owned())]);
-    assert!(files.bring(&wanted).is_empty());
+    assert!(files.update(&wanted).is_empty());
     fs::remove_dir_all(prefix.path().join(FOLDER)).unwrap();
     assert!(files.look().is_err());
-    assert!(files.bring(&wanted).is_empty());
+    assert!(files.update(&wanted).is_empty());
     assert_eq!(folder(prefix.path()), wanted);
 }

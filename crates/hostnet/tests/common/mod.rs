@@ -31,8 +31,8 @@ pub fn until(network: &mut Network, mut done: impl FnMut(&Network) -> bool) {
         if done(network) {
             return;
         }
-        let troubles: Vec<_> = network.model().troubles().map(|(step, why)| format!("{step}: {why}")).collect();
-        assert!(Instant::now() < deadline, "waited too long; troubles: {troubles:?}\n{}", ip("route"));
+        let problems: Vec<_> = network.model().open_problems().map(|(step, why)| format!("{step}: {why}")).collect();
+        assert!(Instant::now() < deadline, "waited too long; problems: {problems:?}\n{}", ip("route"));
         network.wait(Some(worked.again.unwrap_or(deadline).min(deadline))).unwrap();
     }
 }

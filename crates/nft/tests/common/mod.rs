@@ -42,7 +42,7 @@ fn keep_to_one_processor() {
 
 /// Feeds a script to `nft`.
 pub fn nft_script(script: &str) {
-    namespace::feed("nft", &["-f", "-"], script);
+    namespace::run_with_input("nft", &["-f", "-"], script);
 }
 
 /// Waits until `condition` gives something.

@@ -188,8 +188,14 @@ pub(super) fn workload(object: &Object, wrong: &mut Invalidities) -> Option<Work
     it.nats = each(spec, "ipNATs", nat, &mut denies, DENIES, wrong);
     // One that asks to send from foreign addresses may not count at all.
     let mut unknown_sources = false;
-    it.spoofing =
-        each(spec, "allowSpoofedSourcePrefixes", spoofed, &mut unknown_sources, "its interface stays closed", wrong);
+    it.spoofing = each(
+        spec,
+        "allowSpoofedSourcePrefixes",
+        spoofed_prefix,
+        &mut unknown_sources,
+        "its interface stays closed",
+        wrong,
+    );
     if unknown_sources {
         (it.node, it.interface) = Default::default();
     }
@@ -281,7 +287,7 @@ fn address(value: &Value) -> Read<IpAddr> {
     parse_address(text(value)?).map_err(|error| error.to_string().into())
 }
 
-fn spoofed(value: &Value) -> Read<ipnet::IpNet> {
+fn spoofed_prefix(value: &Value) -> Read<ipnet::IpNet> {
     parse_cidr(text(value)?).map(|net| net.trunc()).map_err(|error| error.to_string().into())
 }
 

@@ -97,7 +97,7 @@ fn read(object: &Object, spec: Fields<'_>, early: EarlyLists, wrong: &mut Invali
             (Some(early), Some(Value::Array(_))) => early.finish(),
             (_, value) => rules(value, namespace, FieldPath::SPEC.key(name), wrong),
         };
-        rules.iter_mut().for_each(|rule| harden(rule, uncertain, in_no_tier));
+        rules.iter_mut().for_each(|rule| restrict_unreadable(rule, uncertain, in_no_tier));
         rules
     };
     Policy {
@@ -120,7 +120,7 @@ fn read(object: &Object, spec: Fields<'_>, early: EarlyLists, wrong: &mut Invali
 }
 
 /// What a rule of a policy with unreadable parts still does. What it would have passed may be allowed by others.
-fn harden(rule: &mut Rule, only_denies: bool, in_no_tier: bool) {
+fn restrict_unreadable(rule: &mut Rule, only_denies: bool, in_no_tier: bool) {
     match rule.action {
         Action::Allow if only_denies => *rule = Rule { never: true, ..Rule::any(Action::Allow) },
         Action::Pass if only_denies || in_no_tier => rule.action = Action::Deny,

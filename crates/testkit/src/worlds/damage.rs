@@ -58,7 +58,7 @@ impl Damage {
         }
         let mut tree: Value = serde_json::from_slice(&bytes).ok()?;
         let mut path = Vec::new();
-        hurt(&mut tree, random, &mut path);
+        damage_value(&mut tree, random, &mut path);
         let text = serde_json::to_string(&tree).ok()?.replace(&format!("{HUGE:?}"), "1e999");
         let text = text.replace(&format!("{NO_CHARACTER:?}"), r#""\ud800""#);
         let text = text.replace(&format!("{DEEP:?}"), &("[".repeat(200) + &"]".repeat(200)));
@@ -84,7 +84,7 @@ impl Damage {
 }
 
 /// Walks down and damages something there.
-fn hurt(value: &mut Value, random: &mut Random, path: &mut Vec<String>) {
+fn damage_value(value: &mut Value, random: &mut Random, path: &mut Vec<String>) {
     let stops = random.once_in(4);
     match value {
         Value::Object(map) if !map.is_empty() && random.once_in(8) => repeat(map, random, path),
@@ -96,13 +96,13 @@ fn hurt(value: &mut Value, random: &mut Random, path: &mut Vec<String>) {
             }
             path.push(name.clone());
             if let Some(value) = map.get_mut(&name) {
-                hurt(value, random, path);
+                damage_value(value, random, path);
             }
         }
         Value::Array(items) if !items.is_empty() && !stops => {
             let at = random.below(items.len());
             path.push(at.to_string());
-            hurt(&mut items[at], random, path);
+            damage_value(&mut items[at], random, path);
         }
         Value::Object(map) if random.once_in(2) => {
             path.push("domains".to_owned());

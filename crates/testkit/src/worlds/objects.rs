@@ -96,7 +96,7 @@ fn change(random: &mut Random, there: &mut BTreeMap<String, Value>) -> Step {
     }
     if !known.is_empty() && random.once_in(3) {
         let mut object = there[random.pick(&known)].clone();
-        alter(random, &mut object);
+        mutate(random, &mut object);
         return put(object, there);
     }
     put(object(random), there)
@@ -108,7 +108,7 @@ fn put(object: Value, there: &mut BTreeMap<String, Value>) -> Step {
 }
 
 /// Changes one thing of an object.
-fn alter(random: &mut Random, object: &mut Value) {
+fn mutate(random: &mut Random, object: &mut Value) {
     let fresh = of_kind(random, object["kind"].as_str().unwrap_or_default());
     if random.once_in(3) {
         object["labels"] = fresh["labels"].clone();
@@ -287,7 +287,7 @@ fn profile(random: &mut Random) -> Value {
 }
 
 /// Profiles, in any order.
-fn several(random: &mut Random) -> Vec<&'static str> {
+fn profile_names(random: &mut Random) -> Vec<&'static str> {
     let mut profiles = random.some(&PROFILES, 3);
     random.shuffle(&mut profiles);
     profiles
@@ -304,7 +304,7 @@ fn host_endpoint(random: &mut Random) -> Value {
         "node": if random.once_in(5) { "n2" } else { NODE },
         "interfaceName": random.pick(&["eth0", "eth0", "eth1", "*", "*", "", "", "cali1", "kube-ipvs0", "lo"]),
         "expectedIPs": random.some(&ADDRESSES, 2),
-        "profiles": several(random),
+        "profiles": profile_names(random),
         "ports": ports(random),
     })
 }
@@ -330,7 +330,7 @@ fn workload_endpoint(random: &mut Random) -> Value {
         "interfaceName": random.pick(&WORKLOADS),
         "ipNetworks": addresses.iter().map(net).collect::<Vec<_>>(),
         "ipNATs": nats,
-        "profiles": several(random),
+        "profiles": profile_names(random),
         "ports": ports(random),
         "serviceAccountName": if random.once_in(4) { "s" } else { "" },
         "allowSpoofedSourcePrefixes": if random.once_in(3) { vec!["10.0.0.0/29"] } else { vec![] },

@@ -96,7 +96,7 @@ impl World {
     /// What cannot be read is closed, as `sync` does it without a last good form.
     fn put(&mut self, object: Object) -> Vec<Change> {
         let (item, _) = Item::read(&object);
-        self.stand(object, item)
+        self.add_object(object, item)
     }
 
     /// The bytes that a store keeps of an object.
@@ -107,7 +107,7 @@ impl World {
     /// An object as a store keeps it, perhaps damaged. Says what could not be read too.
     pub fn put_stored(&mut self, key: &Key, bytes: &[u8]) -> (Vec<Change>, Vec<Invalid>) {
         let Stored { object, item, invalid } = Stored::read(key, bytes);
-        (self.stand(object, item), invalid)
+        (self.add_object(object, item), invalid)
     }
 
     /// What stands for an object.
@@ -115,7 +115,7 @@ impl World {
         self.objects.get(key).map(|(_, item)| item)
     }
 
-    fn stand(&mut self, object: Object, item: Item) -> Vec<Change> {
+    fn add_object(&mut self, object: Object, item: Item) -> Vec<Change> {
         let key = object.key();
         self.remove(&key);
         self.objects.insert(key.clone(), (object, item.clone()));

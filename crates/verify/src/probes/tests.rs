@@ -67,10 +67,10 @@ fn comparisons_grow_no_faster_than_the_rules_times_their_logarithm() {
 #[test]
 fn the_rules_that_have_packets_are_spread_evenly() {
     for count in [0, 1, 2, 7, 64, 1000] {
-        let all: Vec<usize> = spread(count).collect();
+        let all: Vec<usize> = evenly_spread(count).collect();
         assert_eq!(all.iter().copied().collect::<BTreeSet<_>>(), (0..count).collect(), "each once");
         assert_eq!(all.len(), count);
     }
-    let first: BTreeSet<usize> = spread(1024).take(8).collect();
+    let first: BTreeSet<usize> = evenly_spread(1024).take(8).collect();
     assert_eq!(first, BTreeSet::from([0, 128, 256, 384, 512, 640, 768, 896]));
 }

@@ -139,7 +139,7 @@ proptest! {
             happen(&mut fake, event, &mut now);
         }
         end(&mut fake, now);
-        prop_assert_eq!(fake.model.troubles().collect::<Vec<_>>(), []);
+        prop_assert_eq!(fake.model.open_problems().collect::<Vec<_>>(), []);
 
         // A fresh start on what this one has left finds the same to be right.
         let (routes, neighbours) = (fake.routes.clone(), fake.neighbours.clone());

@@ -24,8 +24,8 @@ struct Found {
 }
 
 impl Kernel {
-    /// Puts right what a watch found. What cannot be mended in pieces is replaced as a whole.
-    pub fn mend(&mut self, damage: &Damage) -> Result<(), ApplyError> {
+    /// Repairs what a watch found. What cannot be repaired in pieces is replaced as a whole.
+    pub fn repair_damage(&mut self, damage: &Damage) -> Result<(), ApplyError> {
         if self.plan.is_none() || damage.is_empty() {
             return Ok(());
         }
@@ -62,7 +62,7 @@ impl Kernel {
         let known: BTreeSet<String> = elements.keys().cloned().collect();
         let made = wanted.sets.into_iter().filter(|(name, _)| !known.contains(name)).map(|(_, form)| form).collect();
         let gone = found.sets.into_keys().collect();
-        let change = Change::mending(made, gone, elements, found.chains, wanted.chains);
+        let change = Change::repairs(made, gone, elements, found.chains, wanted.chains);
         let mut script = Script::new(&self.table.id);
         if damage.table {
             script.batch.add_table(&self.table);
