@@ -14,7 +14,7 @@ use tortie_hostnet::{Config, Network};
 use tortie_nft::RequestError;
 use tortie_store::Selection;
 
-use crate::cache::{CacheWriter, CachedLastValid, CachedStore, Opener};
+use crate::cache::{CACHE_FILE, CacheWriter, CachedLastValid, CachedStore, Opener};
 use crate::config::{self, AgentSettings, Local, LocalError, Sources};
 use crate::dataplane::{self, OpenError, chain};
 use crate::denials::Denials;
@@ -340,7 +340,7 @@ fn open_cache(state: &Path, status: &Arc<StatusCell>) -> Option<CacheWriter> {
     };
     let made = private_directory::make(state, Path::new(crate::DEFAULT_STATE));
     let made = made.map_err(|error| format!("{}: {error}", state.display()));
-    made.and_then(|()| CacheWriter::open(&state.join("agent.db"), failed.clone()))
+    made.and_then(|()| CacheWriter::open(&state.join(CACHE_FILE), failed.clone()))
         .inspect_err(|reason| failed(reason.clone()))
         .ok()
 }

@@ -21,5 +21,8 @@ pub use cached_store::Opener;
 pub(crate) use file::{Snapshot, SnapshotReader};
 pub(crate) use writer::{CacheWriter, CachedLastValid};
 
+/// The file of the snapshot cache in the state directory.
+pub(crate) const CACHE_FILE: &str = "agent.db";
+
 #[cfg(test)]
 mod tests;

@@ -78,6 +78,7 @@ pub use kernel_table::{BaseChain, KernelTable, kernel_table, table_exists};
 pub use local_facts::{ForeignTables, LocalFacts, LocalFactsError};
 pub use lock::LockError;
 pub use logger::LogFormat;
+pub use node_name::NodeNameSource;
 pub use uninstall::{UninstallError, Uninstalled, uninstall};
 
 /// Where an agent keeps what outlives it, unless something else is said.

@@ -2,6 +2,7 @@
 //! the kernel decides the same: `tortie verify`.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tortie_api::Object;
@@ -19,6 +20,7 @@ use tortie_verify::{Report, VerifyError, verify};
 use crate::config::{self, AgentSettings, Effective, Local, LocalError, Sources};
 use crate::kernel_table;
 use crate::logger::event;
+use crate::node_name::NodeNameSource;
 
 /// A node as its agent sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,12 +78,13 @@ pub enum LocalFactsError {
 }
 
 impl LocalFacts {
-    /// Of this machine, when no agent runs that could say.
-    pub fn read(sources: &Sources) -> Result<Self, LocalFactsError> {
+    /// Of this machine, when no agent answers that could say; and where the name of its node is from. `state` is the directory of
+    /// the agent's copy of the store.
+    pub fn without_agent(sources: &Sources, state: &Path) -> Result<(Self, NodeNameSource), LocalFactsError> {
         let local = Local::read(sources)?;
-        let node = local.node();
+        let (node, source) = NodeNameSource::find(&local, state);
         let all = links(Watcher::open().map_err(LocalFactsError::Interfaces)?.interfaces(), |_| true);
-        Ok(Self::new(node, &all, local))
+        Ok((Self::new(node, &all, local), source))
     }
 
     pub(crate) fn new(node: String, links: &[Link], local: Local) -> Self {

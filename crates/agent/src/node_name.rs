@@ -11,7 +11,12 @@
 //!
 //! `tortie agent --accept-node` lets the new name take over.
 
-use crate::cache::Snapshot;
+use std::fmt;
+use std::path::Path;
+
+use crate::cache::{CACHE_FILE, Snapshot};
+use crate::config::Local;
+use crate::kernel_table::table_exists;
 use crate::logger::event;
 
 /// The node that is enforced.
@@ -44,5 +49,68 @@ impl NodeName {
              asked, and nothing changes in the kernel. Start the agent under the old name again (FELIX_FELIXHOSTNAME, \
              FelixHostname in felix.cfg, or the host name), or run `tortie agent --accept-node` to enforce node {called}"
         ))
+    }
+}
+
+/// Where the name of this machine's node is from, for a command that no agent answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeNameSource {
+    /// From the last agent's copy of the store. `called` is what this machine is called now, if that is another name.
+    Copy {
+        /// What this machine is called now, if that is another name.
+        called: Option<String>,
+    },
+    /// From a setting, which stands there.
+    Setting(String),
+    /// It is the host's own name. `copy` says why the last agent's copy of the store does not tell.
+    Host {
+        /// Why the last agent's copy of the store does not tell.
+        copy: String,
+    },
+}
+
+impl NodeNameSource {
+    /// Whether the name is certainly the one that an agent enforces when it is started here.
+    pub fn is_certain(&self) -> bool {
+        *self == Self::Copy { called: None }
+    }
+
+    /// The node that an agent with this state directory would enforce, as far as that is known here.
+    pub(crate) fn find(local: &Local, state: &Path) -> (String, Self) {
+        let path = state.join(CACHE_FILE);
+        let copy = Snapshot::open(&path);
+        let before = copy.as_ref().and_then(|copy| copy.node.clone());
+        // Where the kernel cannot be asked, our table may be there.
+        let has_table = table_exists().unwrap_or(true);
+        let NodeName { enforced, called } = NodeName::choose(local.node(), copy.as_ref(), has_table, false);
+        let source = match (local.node_origin(), before) {
+            (_, Some(before)) if before == enforced => Self::Copy { called },
+            (Some(origin), _) => Self::Setting(origin),
+            (None, Some(before)) => {
+                Self::Host { copy: format!("nothing is in force of {before}, the node of the last agent here") }
+            }
+            (None, None) if path.exists() => {
+                Self::Host { copy: format!("{} cannot be read, or does not tell it", path.display()) }
+            }
+            (None, None) => Self::Host { copy: format!("no agent left a copy of the store in {}", state.display()) },
+        };
+        (enforced, source)
+    }
+}
+
+impl fmt::Display for NodeNameSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Copy { called: None } => f.write_str("the name of the last agent here"),
+            Self::Copy { called: Some(called) } => write!(
+                f,
+                "the name of the last agent here; this machine is called {called} now, which an agent takes over with `tortie agent --accept-node`"
+            ),
+            Self::Setting(origin) => write!(f, "which FelixHostname in {origin} says"),
+            Self::Host { copy } => write!(
+                f,
+                "the name of this host: {copy}, and FelixHostname is not set for this command; an agent for which it is set has another node"
+            ),
+        }
     }
 }

@@ -9,7 +9,6 @@ mod servers;
 
 use anyhow::Context;
 use clap::Args;
-use tortie_agent::config::Sources as LocalSources;
 use tortie_agent::{FELIX_CONFIG, LocalFacts};
 use tortie_client::Client;
 use tortie_explain::lost::{Connection, Loss, ThisMachine, lost};
@@ -21,6 +20,7 @@ use tortie_store::{Listing, Selection};
 use crate::ask::Agent;
 use crate::author::author;
 use crate::in_force::{self, Purpose, Sources, Wanted};
+use crate::local_facts;
 use crate::session::Session;
 use crate::snapshot::judging_host;
 use crate::ssh::{Origin, SshConnection, origin};
@@ -149,7 +149,7 @@ fn find_losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Se
     };
     let local_facts = match &sources.local_facts {
         Some(local_facts) => local_facts.clone(),
-        None => LocalFacts::read(&LocalSources { env: std::env::vars().collect(), file: FELIX_CONFIG.into() })?,
+        None => local_facts::without_agent(FELIX_CONFIG.as_ref(), session)?,
     };
     let sides = [before, after].map(|listing| {
         let mut in_force = sources.in_force(listing);

@@ -18,6 +18,7 @@ mod guard;
 mod in_force;
 mod input;
 mod label_filter;
+mod local_facts;
 mod meaning;
 mod names;
 mod namespace;

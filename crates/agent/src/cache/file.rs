@@ -473,7 +473,7 @@ pub(crate) struct CompleteSnapshot {
 
 impl Snapshot {
     /// The snapshot at a path.
-    pub(super) fn open(path: &Path) -> Option<Self> {
+    pub(crate) fn open(path: &Path) -> Option<Self> {
         let sql = read(path)?;
         let identity = Identity {
             guid: meta_value(&sql, "guid").filter(|guid| !guid.is_empty()),

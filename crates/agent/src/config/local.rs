@@ -113,6 +113,11 @@ impl Local {
         self.hostname.clone().unwrap_or_else(own)
     }
 
+    /// Where the setting was found that gives the node's name; none if the host's own name is taken.
+    pub(crate) fn node_origin(&self) -> Option<String> {
+        self.hostname.as_ref().map(|_| self.origin("felixHostname"))
+    }
+
     /// Whether this machine decides a field, so that the store's value is ignored.
     pub(super) fn decides(&self, field: &str) -> bool {
         self.spec.contains_key(field) || self.masked.contains(field)
@@ -130,6 +135,7 @@ impl Local {
         }
         if lower == "felixhostname" {
             self.hostname = Some(text.to_owned());
+            self.origins.insert("felixHostname".to_owned(), origin.clone());
         }
         if CONNECTION.contains(&lower.as_str()) || CONNECTION_PREFIXES.iter().any(|prefix| lower.starts_with(prefix)) {
             return Ok(());

@@ -126,7 +126,7 @@ pub(crate) fn run_directory() -> PathBuf {
 }
 
 /// Where the agent keeps its copy of the store and what it must remember.
-fn state_directory() -> PathBuf {
+pub(crate) fn state_directory() -> PathBuf {
     directory("TORTIE_STATE", tortie_agent::DEFAULT_STATE)
 }
 

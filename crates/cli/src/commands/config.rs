@@ -7,12 +7,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use tortie_agent::config::{Effective, EffectiveSetting, Sources as LocalSources};
-use tortie_agent::{FELIX_CONFIG, LocalFacts};
+use tortie_agent::FELIX_CONFIG;
+use tortie_agent::config::{Effective, EffectiveSetting};
 
 use crate::args::Format;
 use crate::ask::Agent;
 use crate::in_force::{self, Basis, Purpose, Sources, Wanted};
+use crate::local_facts;
 use crate::output::table;
 use crate::report::Exit;
 use crate::session::Session;
@@ -53,11 +54,7 @@ pub(crate) fn run(args: &ConfigArgs, session: &mut Session) -> anyhow::Result<Ex
     }
     let facts = match &sources.local_facts {
         Some(facts) => facts.clone(),
-        None => {
-            let env =
-                std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
-            LocalFacts::read(&LocalSources { env: env.collect(), file: args.felix_config.clone() })?
-        }
+        None => local_facts::without_agent(&args.felix_config, session)?,
     };
     let in_force = sources.in_force(&sources.listing);
     in_force::warn(&in_force, session);

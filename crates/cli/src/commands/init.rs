@@ -7,11 +7,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use tortie_agent::config::Sources as LocalSources;
 use tortie_agent::{FELIX_CONFIG, LocalFacts};
 use tortie_hostnet::{Transport, client_ports, connections, listening, tracked};
 use tortie_policy::machine::RouteKind;
 
+use crate::ask::Agent;
+use crate::local_facts;
 use crate::report::Exit;
 use crate::session::Session;
 use crate::ssh::{self, Origin};
@@ -36,8 +37,7 @@ pub(crate) struct InitArgs {
 
 /// Prints the manifests.
 pub(crate) fn run(args: &InitArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let env = std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
-    let facts = LocalFacts::read(&LocalSources { env: env.collect(), file: args.felix_config.clone() })?;
+    let facts = local_facts::of_this_machine(&Agent::soon(), &args.felix_config, session)?;
     let (interface, addresses) = chosen(&facts, args.interface.as_deref())?;
     let node = args.node.clone().unwrap_or_else(|| facts.node.clone());
     let is_name = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || "-.".contains(char);

@@ -14,8 +14,6 @@ mod text;
 use std::time::Duration;
 
 use clap::Args;
-use tortie_agent::config::Sources as LocalSources;
-use tortie_agent::socket::{Reply, Request};
 use tortie_agent::{FELIX_CONFIG, LocalFacts};
 use tortie_api::duration;
 use tortie_verify::Report;
@@ -23,6 +21,7 @@ use tortie_verify::Report;
 use crate::args::Format;
 use crate::ask::{Agent, Waited};
 use crate::in_force::{self, Basis, Purpose, Wanted};
+use crate::local_facts;
 use crate::report::Exit;
 use crate::session::Session;
 use crate::store::Link;
@@ -107,7 +106,7 @@ fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
         }
         let local_facts = match &sources.local_facts {
             Some(local_facts) => local_facts.clone(),
-            None => local_ground(&agent)?,
+            None => local_facts::of_this_machine(&agent, FELIX_CONFIG.as_ref(), session)?,
         };
         let in_force = sources.in_force(&sources.listing);
         sources.deviations.extend(behind.clone());
@@ -129,13 +128,5 @@ fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
             let by_agent = matches!(sources.basis, Basis::Agent);
             return Ok(Found { local_facts, report, by_agent, deviations });
         }
-    }
-}
-
-/// What the agent of this machine stands on; without one, what it would stand on.
-fn local_ground(agent: &Agent) -> anyhow::Result<LocalFacts> {
-    match agent.ask(&Request::LocalFacts) {
-        Ok(Reply::LocalFacts(local_facts)) => Ok(*local_facts),
-        _ => Ok(LocalFacts::read(&LocalSources { env: std::env::vars().collect(), file: FELIX_CONFIG.into() })?),
     }
 }

@@ -117,3 +117,49 @@ spec: {failsafeOutboundHostPorts: []}
         assert!(!said.contains("lock out"), "{said}");
     });
 }
+
+#[test]
+fn without_an_agent_the_guard_judges_the_node_that_the_last_one_had_and_else_says_which() {
+    on_a_machine(|world| {
+        world.listen(22);
+        let all = world.file("all.yaml", ALL);
+        let apply = |more: &[&str]| {
+            let mut call = world.tortie();
+            call.env_remove("FELIX_FELIXHOSTNAME").env("SSH_CONNECTION", "192.0.2.99 50000 192.0.2.11 2222");
+            call.args(["apply", "-f", all.to_str().unwrap()]).args(more).output().unwrap()
+        };
+        let set = "
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkSet
+metadata: {name: set}
+";
+        world.call(&["apply", "-f", world.file("set.yaml", set).to_str().unwrap()]);
+        // Nothing tells another name than that of the host, so what is judged is said.
+        let output = apply(&["--dry-run"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("no agent answers here: this machine is taken for node"), "{said}");
+        assert!(said.contains("the name of this host: no agent left a copy of the store in"), "{said}");
+        let agent = world.agent();
+        world.call(&["status", "--wait"]);
+        agent.kill();
+        let output = apply(&[]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("would lock out 192.0.2.99 → tcp/2222"), "{said}");
+        assert!(said.contains("node web1, the name of the last agent here; this machine is called"), "{said}");
+        assert!(!world.call(&["get", "hep"]).contains("all"), "nothing was written");
+        // The other commands take it for the same node.
+        let call = |arguments: &[&str]| {
+            let output = world.tortie().env_remove("FELIX_FELIXHOSTNAME").args(arguments).output().unwrap();
+            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned())
+        };
+        for (arguments, expected) in
+            [(&["init", "--interface", "eth0"][..], "node: 'web1'\n"), (&["config"], "node web1\n"), (&["verify"], "")]
+        {
+            let [out, err] = call(arguments);
+            assert!(out.contains(expected), "{arguments:?}: {out}{err}");
+            assert!(err.contains("node web1, the name of the last agent here"), "{arguments:?}: {err}");
+        }
+    });
+}

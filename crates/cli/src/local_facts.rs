@@ -1,0 +1,32 @@
+//! What this machine says of itself where its agent does not answer: what an agent that is started now would say.
+
+use std::path::Path;
+
+use tortie_agent::LocalFacts;
+use tortie_agent::config::Sources;
+use tortie_agent::socket::{Reply, Request};
+
+use crate::ask::Agent;
+use crate::commands::agent::state_directory;
+use crate::session::Session;
+
+/// What the agent of this machine says, or what it would.
+pub(crate) fn of_this_machine(agent: &Agent, felix_config: &Path, session: &mut Session) -> anyhow::Result<LocalFacts> {
+    match agent.ask(&Request::LocalFacts) {
+        Ok(Reply::LocalFacts(local_facts)) => Ok(*local_facts),
+        _ => without_agent(felix_config, session),
+    }
+}
+
+/// What the agent of this machine would say. Says which node is taken for this machine, and why, unless the last agent here had
+/// this name.
+pub(crate) fn without_agent(felix_config: &Path, session: &mut Session) -> anyhow::Result<LocalFacts> {
+    let env = std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
+    let sources = Sources { env: env.collect(), file: felix_config.to_owned() };
+    let (local_facts, source) = LocalFacts::without_agent(&sources, &state_directory())?;
+    if !source.is_certain() {
+        let node = &local_facts.node;
+        session.terminal.note(format_args!("no agent answers here: this machine is taken for node {node}, {source}"));
+    }
+    Ok(local_facts)
+}
