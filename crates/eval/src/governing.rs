@@ -11,7 +11,7 @@ use crate::members::effective_labels;
 use tortie_policy::packet::Host;
 
 /// Which list of an endpoint's policies a stage asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum List {
     /// Untracked policies.
     Untracked,

@@ -21,7 +21,58 @@ use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
 
 /// What becomes of a packet on one node, and why.
 pub fn judge(snapshot: &Snapshot, host: &Host, packet: &Packet) -> Verdict {
-    let mut way = Walk::new(snapshot, host, packet);
+    judge_with(snapshot, host, packet, &mut FromSnapshot(snapshot))
+}
+
+/// What the policies and profiles of endpoints say, for [`judge_with`].
+pub trait Policies {
+    /// Whether an endpoint has any enforced policy in a list and direction.
+    fn has_policy(&mut self, subject: &Subject, list: List, direction: Direction) -> bool;
+
+    /// What the policies of an endpoint decide about a packet that nothing has decided before them.
+    fn decide(&mut self, subject: &Subject, list: List, direction: Direction, view: &View) -> Decision;
+
+    /// Everything asked, in order, and the decision. With `early` something before the policies has decided the packet.
+    fn ask(
+        &mut self,
+        subject: &Subject,
+        list: List,
+        direction: Direction,
+        view: &View,
+        early: Option<Decision>,
+    ) -> (Vec<Entry>, Decision) {
+        (Vec::new(), early.unwrap_or_else(|| self.decide(subject, list, direction, view)))
+    }
+}
+
+/// The policies of a snapshot, asked rule by rule.
+struct FromSnapshot<'a>(&'a Snapshot);
+
+impl Policies for FromSnapshot<'_> {
+    fn has_policy(&mut self, subject: &Subject, list: List, direction: Direction) -> bool {
+        subject.has_policy(self.0, list, direction)
+    }
+
+    fn decide(&mut self, subject: &Subject, list: List, direction: Direction, view: &View) -> Decision {
+        self.ask(subject, list, direction, view, None).1
+    }
+
+    fn ask(
+        &mut self,
+        subject: &Subject,
+        list: List,
+        direction: Direction,
+        view: &View,
+        early: Option<Decision>,
+    ) -> (Vec<Entry>, Decision) {
+        ask(self.0, subject, list, direction, view, early)
+    }
+}
+
+/// [`judge`], where the policies and profiles of endpoints are asked elsewhere. The snapshot is asked for everything else:
+/// endpoints and their profiles' labels, settings and nodes.
+pub fn judge_with(snapshot: &Snapshot, host: &Host, packet: &Packet, policies: &mut dyn Policies) -> Verdict {
+    let mut way = Walk::new(snapshot, host, packet, policies);
     // The first stage that denies ends the way.
     let _ = way.walk();
     let denied = way.path.last().is_some_and(|step| step.decision.outcome == Outcome::Deny);
@@ -34,6 +85,7 @@ struct Denied;
 
 struct Walk<'a> {
     snapshot: &'a Snapshot,
+    policies: &'a mut dyn Policies,
     host: &'a Host,
     settings: &'a Settings,
     packet: &'a Packet,
@@ -47,7 +99,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(snapshot: &'a Snapshot, host: &'a Host, packet: &'a Packet) -> Self {
+    fn new(snapshot: &'a Snapshot, host: &'a Host, packet: &'a Packet, policies: &'a mut dyn Policies) -> Self {
         let view = View {
             source: packet.source,
             destination: packet.destination,
@@ -56,6 +108,7 @@ impl<'a> Walk<'a> {
         };
         Self {
             snapshot,
+            policies,
             host,
             settings: snapshot.settings(&host.node),
             packet,
@@ -104,7 +157,7 @@ impl<'a> Walk<'a> {
     fn untracked_stage(&mut self, hook: Hook, interface: &str, direction: Direction) -> Result<(), Denied> {
         let Some(endpoint) = specific_host_endpoint(self.snapshot, self.host, interface) else { return Ok(()) };
         let subject = Subject::host(self.snapshot, endpoint);
-        if !subject.has_policy(self.snapshot, List::Untracked, direction) {
+        if !self.policies.has_policy(&subject, List::Untracked, direction) {
             return Ok(());
         }
         let early = self.discovery().or_else(|| self.failsafe(direction, true));
@@ -122,11 +175,12 @@ impl<'a> Walk<'a> {
         if self.accepted {
             return Ok(());
         }
-        let with_policy = |endpoint: &&HostEndpoint| {
-            Subject::host(self.snapshot, endpoint).has_policy(self.snapshot, List::PreDnat, Direction::Ingress)
+        let snapshot = self.snapshot;
+        let mut with_policy = |endpoint: &&HostEndpoint| {
+            self.policies.has_policy(&Subject::host(snapshot, endpoint), List::PreDnat, Direction::Ingress)
         };
-        let specific = specific_host_endpoint(self.snapshot, self.host, interface).filter(with_policy);
-        let endpoint = specific.or_else(|| wildcard_host_endpoint(self.snapshot, self.host).filter(with_policy));
+        let specific = specific_host_endpoint(snapshot, self.host, interface).filter(&mut with_policy);
+        let endpoint = specific.or_else(|| wildcard_host_endpoint(snapshot, self.host).filter(with_policy));
         let Some(endpoint) = endpoint else { return Ok(()) };
         let subject = Subject::host(self.snapshot, endpoint);
         let early =
@@ -317,7 +371,7 @@ impl<'a> Walk<'a> {
         direction: Direction,
         early: Option<Decision>,
     ) -> Result<Outcome, Denied> {
-        let (entries, decision) = ask(self.snapshot, subject, list, direction, &self.view, early);
+        let (entries, decision) = self.policies.ask(subject, list, direction, &self.view, early);
         let (entries, decision) = (self.with_failsafes(entries, &decision, hook, direction), decision);
         let outcome = decision.outcome;
         self.path.push(Step {

@@ -12,11 +12,15 @@ use tortie_policy::packet::Transport;
 
 /// A packet as one stage sees it: before a translation or after.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct View {
-    pub(crate) source: IpAddr,
-    pub(crate) destination: IpAddr,
-    pub(crate) protocol: u8,
-    pub(crate) transport: Transport,
+pub struct View {
+    /// Its source.
+    pub source: IpAddr,
+    /// Its destination.
+    pub destination: IpAddr,
+    /// Its protocol.
+    pub protocol: u8,
+    /// What it carries.
+    pub transport: Transport,
 }
 
 impl View {

@@ -112,7 +112,7 @@ pub fn unknown_member(snapshot: &Snapshot, selector: &Selector, ports: bool) -> 
 }
 
 /// Whether the endpoints that a selector matches have more ports of a name than a set of them takes.
-pub(crate) fn has_too_many_ports(snapshot: &Snapshot, selector: &Selector, name: &str) -> bool {
+pub fn has_too_many_ports(snapshot: &Snapshot, selector: &Selector, name: &str) -> bool {
     let members = |ports: &[NamedPort], addresses: &[IpAddr]| {
         ports.iter().filter(|port| port.name == name).count() * addresses.len()
     };

@@ -145,7 +145,7 @@ pub struct Decision {
 }
 
 /// What a stage does with the packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// It goes on to the next stage.
     Pass,
