@@ -137,7 +137,7 @@ impl fmt::Debug for AddressSet {
 }
 
 /// An address as a number of its family.
-pub(crate) fn number(address: IpAddr) -> u128 {
+pub fn number(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_bits().into(),
         IpAddr::V6(address) => address.to_bits(),

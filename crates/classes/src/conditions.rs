@@ -13,7 +13,8 @@ use crate::addresses::AddressSet;
 use crate::classes::Classes;
 use crate::members::Members;
 use crate::partition::Partition;
-use crate::payload::{Payload, PayloadClass, PayloadClasses, PayloadConditions, icmp_number};
+use crate::payload::{Payload, PayloadClass, PayloadClasses, PayloadConditions, WITH_PORTS, icmp_number};
+use crate::products::{Carried, Product};
 use crate::ranges::Ranges;
 
 /// The packets that a question is about.
@@ -123,6 +124,38 @@ impl<'a> Conditions<'a> {
         }
     }
 
+    /// Tells the packets of a product from all others. One without packets of the domain adds nothing.
+    pub fn add_product(&mut self, product: &Product, family: Family) {
+        let Product { source, destination, protocols, carried } = product;
+        if !source.meets(self.domain.source.family(family)) || !destination.meets(self.reached.family(family)) {
+            return;
+        }
+        self.add_ranges(End::Source, family, source);
+        self.add_ranges(End::Destination, family, destination);
+        // The protocols that it names, or those that it leaves out: these are few.
+        let rest = Ranges::span(0u8, u8::MAX).minus(protocols);
+        let is_list = protocols.iter().all(|(first, last)| first == last);
+        let named = if is_list { protocols } else { &rest };
+        let named: Vec<u8> = (0..=u8::MAX).filter(|number| named.contains((*number).into())).collect();
+        match carried {
+            Carried::Anything => {}
+            Carried::Ports { source, destination } => {
+                let every = Ranges::span(0u16, u16::MAX);
+                for protocol in
+                    WITH_PORTS.map(Protocol::number).into_iter().filter(|one| protocols.contains((*one).into()))
+                {
+                    for (end, ports) in [(End::Source, source), (End::Destination, destination)] {
+                        if *ports != every {
+                            self.add_port_range(end, family, protocol, ports.clone());
+                        }
+                    }
+                }
+            }
+            Carried::Icmp(pairs) => drop(self.family_mut(family).payload.icmp.insert(pairs.clone())),
+        }
+        self.family_mut(family).payload.protocols.extend(named);
+    }
+
     /// Everything that can concern a packet on a node, whichever way it takes.
     pub fn add_node(&mut self, host: &Host) {
         let snapshot = self.snapshot;
@@ -192,6 +225,15 @@ impl<'a> Conditions<'a> {
     /// What packets of one family carry, in classes.
     pub fn payloads(&self, family: Family) -> PayloadClasses {
         PayloadClasses::new(family, &self.family(family).payload, &self.domain.source_ports)
+    }
+
+    /// Everything that other conditions, of the same domain, tell apart too.
+    pub fn add_all_of(&mut self, other: &Conditions<'_>) {
+        for (mine, theirs) in [(&mut self.v4, &other.v4), (&mut self.v6, &other.v6)] {
+            mine.source.extend(theirs.source.iter().cloned());
+            mine.destination.extend(theirs.destination.iter().cloned());
+            mine.payload.add_all_of(&theirs.payload);
+        }
     }
 
     /// The packets of the domain, of one family, in classes.
@@ -372,7 +414,7 @@ impl<'a> Conditions<'a> {
         };
     }
 
-    fn with_members<T>(&self, use_them: impl FnOnce(&mut Members<'a>) -> T) -> T {
+    pub(crate) fn with_members<T>(&self, use_them: impl FnOnce(&mut Members<'a>) -> T) -> T {
         let mut members = self.members.borrow_mut();
         use_them(members.get_or_insert_with(|| Members::new(self.snapshot)))
     }
@@ -385,7 +427,7 @@ fn concerns(rule: &Rule, protocol: u8) -> bool {
 }
 
 /// Types with codes; none for all of them.
-fn icmp_pairs(icmp: Icmp) -> Option<Ranges> {
+pub(crate) fn icmp_pairs(icmp: Icmp) -> Option<Ranges> {
     match (icmp.kind, icmp.code) {
         (Some(kind), Some(code)) => Some(Ranges::one(icmp_number(kind, code))),
         (Some(kind), None) => Some(Ranges::span(icmp_number(kind, 0), icmp_number(kind, u8::MAX))),

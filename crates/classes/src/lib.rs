@@ -41,14 +41,16 @@ mod members;
 mod names;
 mod partition;
 mod payload;
+mod products;
 mod ranges;
 mod text;
 
-pub use addresses::{AddressSet, address};
+pub use addresses::{AddressSet, address, number};
 pub use classes::{Classes, PacketClass, Packets};
 pub use conditions::{Conditions, Domain};
 pub use names::Names;
 pub use partition::Partition;
 pub use payload::{Payload, PayloadClass, PayloadClasses};
+pub use products::{Carried, Clause, Product};
 pub use ranges::Ranges;
 pub use text::{icmp_text, protocols_text, ranges_text};

@@ -63,9 +63,12 @@ impl Names {
             if left.is_empty() {
                 break;
             }
+            // A set of which nothing is left is told already, by others.
+            if !set.meets(&left) {
+                continue;
+            }
             let set = set.intersection(within);
             let new = set.intersection(&left);
-            // A set of which nothing is left is told already, by others.
             if new.is_empty() {
                 continue;
             }

@@ -10,7 +10,7 @@ use crate::partition::Partition;
 use crate::ranges::Ranges;
 
 /// Protocols whose packets have ports.
-const WITH_PORTS: [Protocol; 4] = [Protocol::TCP, Protocol::UDP, Protocol::SCTP, Protocol::UDPLITE];
+pub(crate) const WITH_PORTS: [Protocol; 4] = [Protocol::TCP, Protocol::UDP, Protocol::SCTP, Protocol::UDPLITE];
 const ICMP_PAIRS: u16 = u16::MAX;
 
 /// The number of an ICMP type with its code, as [`Payload::Icmp`] holds them.
@@ -83,6 +83,19 @@ pub(crate) struct PayloadConditions {
     /// Conditions on the ports of a protocol: of the source, and of the destination.
     pub(crate) ports: BTreeMap<u8, [BTreeSet<Ranges>; 2]>,
     pub(crate) icmp: BTreeSet<Ranges>,
+}
+
+impl PayloadConditions {
+    pub(crate) fn add_all_of(&mut self, other: &PayloadConditions) {
+        self.protocols.extend(&other.protocols);
+        self.icmp.extend(other.icmp.iter().cloned());
+        for (protocol, theirs) in &other.ports {
+            let mine = self.ports.entry(*protocol).or_default();
+            for (mine, theirs) in mine.iter_mut().zip(theirs) {
+                mine.extend(theirs.iter().cloned());
+            }
+        }
+    }
 }
 
 /// All payloads of one family, divided. The classes are numbered from 0; those of one protocol follow each other.

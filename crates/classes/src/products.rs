@@ -1,0 +1,321 @@
+//! What a rule matches, as a union of products: of sources, destinations, protocols and what packets carry.
+//!
+//! `tests/products.rs` holds this against [`tortie_eval::rule_action`].
+
+use tortie_eval::{has_too_many_ports, unknown_member};
+use tortie_net::Protocol;
+use tortie_policy::packet::Transport;
+use tortie_policy::{Action, Family, PeerMatch, Peers, PortMatch, Rule, Unknown};
+use tortie_selector::Selector;
+
+use crate::addresses::AddressSet;
+use crate::conditions::{Conditions, End, icmp_pairs};
+use crate::partition::Partition;
+use crate::payload::icmp_number;
+use crate::ranges::Ranges;
+
+/// The protocols whose ports rules read.
+const READ_PORTS: [Protocol; 3] = [Protocol::TCP, Protocol::UDP, Protocol::SCTP];
+
+/// Packets of one family whose source, destination, protocol and payload are each in a set.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Product {
+    /// Their sources.
+    pub source: Ranges,
+    /// Their destinations.
+    pub destination: Ranges,
+    /// Their protocols.
+    pub protocols: Ranges,
+    /// What they carry.
+    pub carried: Carried,
+}
+
+/// What packets of a product carry beyond their protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Carried {
+    /// Anything, readable or not.
+    Anything,
+    /// Readable ports.
+    Ports {
+        /// Source ports.
+        source: Ranges,
+        /// Destination ports.
+        destination: Ranges,
+    },
+    /// A readable ICMP header: numbers of type times 256 plus code.
+    Icmp(Ranges),
+}
+
+/// What a rule does to the packets that it matches.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Clause {
+    /// What it does.
+    pub action: Action,
+    /// To which packets; they may overlap.
+    pub products: Vec<Product>,
+}
+
+impl Product {
+    /// Every packet of a family.
+    pub fn all(family: Family) -> Self {
+        let every = AddressSet::all().family(family).clone();
+        let protocols = Ranges::span(0u8, u8::MAX);
+        Self { source: every.clone(), destination: every, protocols, carried: Carried::Anything }
+    }
+
+    /// The packets that are in both, if there are any.
+    #[must_use]
+    pub fn intersection(&self, other: &Product) -> Option<Product> {
+        let both = |one: &Ranges, other: &Ranges| Some(one.intersection(other)).filter(|both| !both.is_empty());
+        Some(Product {
+            source: both(&self.source, &other.source)?,
+            destination: both(&self.destination, &other.destination)?,
+            protocols: both(&self.protocols, &other.protocols)?,
+            carried: match (&self.carried, &other.carried) {
+                (Carried::Anything, carried) | (carried, Carried::Anything) => carried.clone(),
+                (Carried::Ports { source, destination }, Carried::Ports { source: from, destination: to }) => {
+                    Carried::Ports { source: both(source, from)?, destination: both(destination, to)? }
+                }
+                (Carried::Icmp(one), Carried::Icmp(other)) => Carried::Icmp(both(one, other)?),
+                _ => return None,
+            },
+        })
+    }
+
+    /// Whether packets with this protocol and transport are among those of the product.
+    pub fn has_payload(&self, protocol: u8, transport: Transport) -> bool {
+        self.protocols.contains(protocol.into())
+            && match (&self.carried, transport) {
+                (Carried::Anything, _) => true,
+                (Carried::Ports { source, destination }, Transport::Ports { source: from, destination: to }) => {
+                    source.contains(from.into()) && destination.contains(to.into())
+                }
+                (Carried::Icmp(pairs), Transport::Icmp { kind, code }) => pairs.contains(icmp_number(kind, code)),
+                _ => false,
+            }
+    }
+
+    fn at(mut self, end: End, addresses: Ranges) -> Self {
+        match end {
+            End::Source => self.source = addresses,
+            End::Destination => self.destination = addresses,
+        }
+        self
+    }
+
+    fn on(mut self, end: End, protocols: Ranges, ports: Ranges) -> Self {
+        let every = Ranges::span(0u16, u16::MAX);
+        self.protocols = protocols;
+        self.carried = match end {
+            End::Source => Carried::Ports { source: ports, destination: every },
+            End::Destination => Carried::Ports { source: every, destination: ports },
+        };
+        self
+    }
+}
+
+/// Rules of one end that have a condition which no packet meets, or of which too little is known.
+struct Never;
+
+impl Conditions<'_> {
+    /// What a rule does, in the order in which it is asked: first what it denies because of labels that cannot be read.
+    pub fn clauses(&self, rule: &Rule, family: Family) -> Vec<Clause> {
+        let mut clauses = Vec::new();
+        if self.with_members(|members| members.has_unreadable()) {
+            clauses.extend(rule.against_unreadable().iter().map(|rule| self.clause(rule, family)));
+        }
+        clauses.push(self.clause(rule, family));
+        clauses.retain(|clause| !clause.products.is_empty());
+        clauses
+    }
+
+    fn clause(&self, rule: &Rule, family: Family) -> Clause {
+        let mut clause = Clause { action: rule.action, products: Vec::new() };
+        let Some(first) = payload(rule, family) else { return clause };
+        let mut products = vec![first];
+        for (end, side) in [(End::Source, &rule.source), (End::Destination, &rule.destination)] {
+            let Ok((conditions, unsure)) = self.end(rule.action, side, end, family) else { return clause };
+            for condition in conditions {
+                let pairs =
+                    products.iter().flat_map(|one| condition.iter().filter_map(|other| one.intersection(other)));
+                products = pairs.collect();
+            }
+            if unsure {
+                clause.action = Unknown::action(rule.action);
+            }
+        }
+        clause.products = products;
+        clause
+    }
+
+    /// The conditions of one end, all of which must hold, and whether one depends on what is not known.
+    fn end(
+        &self,
+        action: Action,
+        side: &PeerMatch,
+        end: End,
+        family: Family,
+    ) -> Result<(Vec<Vec<Product>>, bool), Never> {
+        let all = || Product::all(family);
+        let every = AddressSet::all().family(family).clone();
+        let mut conditions: Vec<Vec<Product>> = Vec::new();
+        let mut unsure = false;
+        if !side.nets.is_empty() {
+            conditions.push(vec![all().at(end, AddressSet::of_nets(&side.nets).family(family).clone())]);
+        }
+        if !side.not_nets.is_empty() {
+            let nets = AddressSet::of_nets(&side.not_nets).family(family).clone();
+            // Without a net of this family the rule is left out for it.
+            if nets.is_empty() {
+                return Err(Never);
+            }
+            conditions.push(vec![all().at(end, every.minus(&nets))]);
+        }
+        if let Some(peers) = &side.peers {
+            let is_unknown = unknown_member(self.snapshot, &peers.selector, false).is_some();
+            unsure |= is_unknown;
+            match Unknown::of(action, peers.negated) {
+                Unknown::Never if is_unknown => return Err(Never),
+                Unknown::Met if is_unknown => {}
+                _ => {
+                    let members = self.with_members(|members| members.selected(&peers.selector).family(family).clone());
+                    let members = if peers.negated { every.minus(&members) } else { members };
+                    conditions.push(vec![all().at(end, members)]);
+                }
+            }
+        }
+        if let Some(id) = &side.service {
+            let is_unknown = self.snapshot.slices_of(id).any(|slice| slice.incomplete);
+            unsure |= is_unknown;
+            match Unknown::of(action, false) {
+                Unknown::Never if is_unknown => return Err(Never),
+                Unknown::Met if is_unknown => {}
+                _ => {
+                    let mut served = Vec::new();
+                    for slice in self.snapshot.slices_of(id) {
+                        let at = all().at(end, AddressSet::of(&slice.addresses).family(family).clone());
+                        match end {
+                            End::Source => served.push(at),
+                            End::Destination => served.extend(slice.ports.iter().map(|(protocol, port)| {
+                                at.clone().on(end, Ranges::one(protocol.number()), Ranges::one(*port))
+                            })),
+                        }
+                    }
+                    conditions.push(served);
+                }
+            }
+        }
+        unsure |= self.ports(action, side, end, family, &mut conditions)?;
+        Ok((conditions, unsure))
+    }
+
+    /// The conditions on ports, and whether one depends on what is not known.
+    fn ports(
+        &self,
+        action: Action,
+        side: &PeerMatch,
+        end: End,
+        family: Family,
+        conditions: &mut Vec<Vec<Product>>,
+    ) -> Result<bool, Never> {
+        let lenders = side.peers.as_deref().and_then(Peers::positive).cloned().unwrap_or_else(Selector::all);
+        let too_many = |name: &str| has_too_many_ports(self.snapshot, &lenders, name);
+        let mut unsure = false;
+        for (list, negated) in [(&side.ports, false), (&side.not_ports, true)] {
+            if list.is_empty() {
+                continue;
+            }
+            let mut numbers = Vec::new();
+            let mut named: Vec<(u8, u16, Ranges)> = Vec::new();
+            let (mut has_names, mut is_unknown) = (false, false);
+            for entry in list {
+                match entry {
+                    PortMatch::Range(range) => numbers.push((range.first().into(), range.last().into())),
+                    PortMatch::Named(name) => {
+                        has_names = true;
+                        // Of too many none counts.
+                        if too_many(name) {
+                            is_unknown = true;
+                            continue;
+                        }
+                        let found = self.with_members(|members| members.named_ports(Some(&lenders), name));
+                        let of =
+                            found.into_iter().map(|((protocol, port), at)| (protocol, port, at.family(family).clone()));
+                        named.extend(of);
+                    }
+                }
+            }
+            is_unknown |= has_names && unknown_member(self.snapshot, &lenders, true).is_some();
+            unsure |= is_unknown;
+            match Unknown::of(action, negated) {
+                Unknown::Never if is_unknown => return Err(Never),
+                Unknown::Met if is_unknown => {}
+                _ if negated => conditions.push(on_none(end, family, &Ranges::of(numbers), &named)),
+                _ => conditions.push(on_any(end, family, Ranges::of(numbers), named)),
+            }
+        }
+        Ok(unsure)
+    }
+}
+
+fn with_ports() -> Ranges {
+    Ranges::of(READ_PORTS.map(|protocol| (protocol.number().into(), protocol.number().into())))
+}
+
+/// Packets on one of some ports.
+fn on_any(end: End, family: Family, numbers: Ranges, named: Vec<(u8, u16, Ranges)>) -> Vec<Product> {
+    let all = || Product::all(family);
+    let named = named
+        .into_iter()
+        .map(|(protocol, port, at)| all().at(end, at).on(end, Ranges::one(protocol), Ranges::one(port)));
+    let numbered = (!numbers.is_empty()).then(|| all().on(end, with_ports(), numbers));
+    numbered.into_iter().chain(named).collect()
+}
+
+/// Packets on none of some ports. Packets of a protocol without ports are on none; unreadable ports are on neither side.
+fn on_none(end: End, family: Family, numbers: &Ranges, named: &[(u8, u16, Ranges)]) -> Vec<Product> {
+    let all = || Product::all(family);
+    let every = AddressSet::all().family(family).clone();
+    let portless = Product { protocols: all().protocols.minus(&with_ports()), ..all() };
+    let mut products = vec![portless];
+    let left = Ranges::span(0u16, u16::MAX).minus(numbers);
+    for protocol in READ_PORTS.map(Protocol::number) {
+        let here: Vec<&(u8, u16, Ranges)> = named.iter().filter(|(of, ..)| *of == protocol).collect();
+        let places = Partition::new(&every, here.iter().map(|(_, _, at)| at).collect::<Vec<_>>());
+        for place in places.iter() {
+            let has = here.iter().filter(|(_, _, at)| place.first().is_some_and(|one| at.contains(one)));
+            let ports = left.minus(&Ranges::of(has.map(|(_, port, _)| ((*port).into(), (*port).into()))));
+            products.push(all().at(end, place.clone()).on(end, Ranges::one(protocol), ports));
+        }
+    }
+    products
+}
+
+/// What a rule asks of protocols and ICMP headers; none where no packet of the family can match.
+fn payload(rule: &Rule, family: Family) -> Option<Product> {
+    if rule.never || rule.family.is_some_and(|only| only != family) {
+        return None;
+    }
+    let mut product = Product::all(family);
+    if let Some(only) = rule.protocol {
+        product.protocols = product.protocols.intersection(&Ranges::one(only.number()));
+    }
+    if let Some(not) = rule.not_protocol {
+        product.protocols = product.protocols.minus(&Ranges::one(not.number()));
+    }
+    let every = Ranges::span(0u16, u16::MAX);
+    let mut pairs: Option<Ranges> = rule.icmp.map(|only| icmp_pairs(only).unwrap_or_else(|| every.clone()));
+    if let Some(not) = rule.not_icmp {
+        let not = icmp_pairs(not).unwrap_or_else(|| every.clone());
+        pairs = Some(pairs.unwrap_or(every).minus(&not));
+    }
+    if let Some(pairs) = pairs {
+        let own = match family {
+            Family::V4 => Protocol::ICMP,
+            Family::V6 => Protocol::ICMPV6,
+        };
+        product.protocols = product.protocols.intersection(&Ranges::one(own.number()));
+        product.carried = Carried::Icmp(pairs);
+    }
+    product.intersection(&Product::all(family)).filter(|product| product.carried != Carried::Icmp(Ranges::none()))
+}
