@@ -125,7 +125,6 @@ fn a_rule_matches_the_packets_of_its_products_and_no_others() {
             }
         }
     }
-    println!("{compared} compared, {matched} matched, {sound} of them by what is unknown");
     assert!(
         compared > 20_000 && matched > 1_000 && sound > 10,
         "{matched} of {compared} matched, {sound} by the unknown"

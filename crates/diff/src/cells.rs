@@ -1,52 +1,44 @@
-//! What the rules of both sides together can tell apart.
+//! The classes of packets that both sides together can tell apart, among those that may be judged otherwise.
 
-use tortie_classes::{Classes, Partition, Payload, PayloadClass, Ranges};
+use std::net::IpAddr;
 
-/// The classes of both sides, cut by each other.
+use tortie_classes::{Classes, Partition, PayloadClass, address};
+use tortie_policy::Family;
+
+use crate::align::Changed;
+
+/// Classes of sources, of destinations and of what packets carry.
 pub(crate) struct Cells {
     pub(crate) sources: Partition,
     pub(crate) destinations: Partition,
+    /// All that begin connections.
     pub(crate) payloads: Vec<PayloadClass>,
+    /// Those of them that may be judged otherwise, by their places.
+    pub(crate) judged: Vec<usize>,
 }
 
 impl Cells {
-    /// Of two divisions of the same packets.
-    pub(crate) fn new(source: &Ranges, destination: &Ranges, one: &Classes, other: &Classes) -> Self {
-        let mut payloads = Vec::new();
-        let theirs: Vec<PayloadClass> = other.payloads.iter().collect();
-        for mine in one.payloads.iter() {
-            payloads.extend(theirs.iter().filter_map(|theirs| common(&mine, theirs)));
-        }
-        Self {
-            sources: Partition::new(source, one.sources.iter().chain(other.sources.iter()).collect::<Vec<_>>()),
-            destinations: Partition::new(
-                destination,
-                one.destinations.iter().chain(other.destinations.iter()).collect::<Vec<_>>(),
-            ),
-            payloads,
-        }
+    /// Of what may be judged otherwise.
+    pub(crate) fn new(classes: Classes, changed: &Changed) -> Self {
+        // It is about new connections.
+        let begins = |class: &PayloadClass| class.begins_connections(classes.family);
+        let payloads: Vec<PayloadClass> = classes.payloads.iter().filter(begins).collect();
+        let judged = (0..payloads.len()).filter(|at| changed.has(&payloads[*at])).collect();
+        Self { sources: classes.sources, destinations: classes.destinations, payloads, judged }
     }
 
-    /// How many there are.
+    /// How many are judged.
     pub(crate) fn count(&self) -> usize {
-        self.sources.len().saturating_mul(self.destinations.len()).saturating_mul(self.payloads.len())
+        self.sources.len().saturating_mul(self.destinations.len()).saturating_mul(self.judged.len())
     }
-}
 
-/// What is in both classes.
-fn common(one: &PayloadClass, other: &PayloadClass) -> Option<PayloadClass> {
-    let protocols = one.protocols.intersection(&other.protocols);
-    if protocols.is_empty() {
-        return None;
+    /// One source of each class.
+    pub(crate) fn source_addresses(&self, family: Family) -> impl Iterator<Item = IpAddr> {
+        (0..self.sources.len()).map(move |class| address(family, self.sources.representative(class)))
     }
-    let both = |a: &Ranges, b: &Ranges| Some(a.intersection(b)).filter(|common| !common.is_empty());
-    let payload = match (&one.payload, &other.payload) {
-        (Payload::Ports { source, destination }, Payload::Ports { source: from, destination: to }) => {
-            Payload::Ports { source: both(source, from)?, destination: both(destination, to)? }
-        }
-        (Payload::Icmp(one), Payload::Icmp(other)) => Payload::Icmp(both(one, other)?),
-        (Payload::Opaque, Payload::Opaque) => Payload::Opaque,
-        _ => return None,
-    };
-    Some(PayloadClass { protocols, payload })
+
+    /// One destination of each class.
+    pub(crate) fn destination_addresses(&self, family: Family) -> impl Iterator<Item = IpAddr> {
+        (0..self.destinations.len()).map(move |class| address(family, self.destinations.representative(class)))
+    }
 }

@@ -6,15 +6,30 @@
 //!                                    └─> verdicts   which packets of which endpoints are judged otherwise
 //! ```
 //!
-//! Both sides are values: nothing is read here. Verdicts are computed, not sampled: [`verdicts()`] judges one packet of each
-//! class that the rules of both sides can tell apart, and a class is told exactly.
+//! Both sides are values: nothing is read here. Verdicts are computed, not sampled: [`verdicts()`] decides each
+//! class of packets that the rules of both sides can tell apart and that may be judged otherwise, and a class is told exactly.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+/// Whether a deliberate mistake is switched on (feature `faults`).
+#[cfg(feature = "faults")]
+pub(crate) use tortie_testkit::faults::is_on as fault;
+#[cfg(not(feature = "faults"))]
+pub(crate) const fn fault(_: &str) -> bool {
+    false
+}
+
 mod affected;
+mod align;
+mod applied;
 mod cells;
+mod decisions;
 mod defaults;
+mod facts;
 mod objects;
 mod part;
+mod program;
+mod regions;
+mod rows;
 mod traffic;
 mod verdicts;
 mod ways;

@@ -16,7 +16,7 @@ use crate::part::{Part, Parts};
 pub(crate) const OTHER: &str = "elsewhere";
 
 /// Which packets of an endpoint are meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reach {
     /// To a host endpoint's machine itself, or to a workload.
     In,

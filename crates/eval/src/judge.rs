@@ -69,7 +69,7 @@ impl Policies for FromSnapshot<'_> {
     }
 }
 
-/// [`judge`], where the policies and profiles of endpoints are asked elsewhere. The snapshot is asked for everything else:
+/// [`judge()`], where the policies and profiles of endpoints are asked elsewhere. The snapshot is asked for everything else:
 /// endpoints and their profiles' labels, settings and nodes.
 pub fn judge_with(snapshot: &Snapshot, host: &Host, packet: &Packet, policies: &mut dyn Policies) -> Verdict {
     let mut way = Walk::new(snapshot, host, packet, policies);

@@ -67,6 +67,16 @@ pub const LOCK_OUT: &[&str] = &[
     "lock-out-route-ignored",
 ];
 
+/// Faults of what a change is told to mean.
+pub const DIFF: &[&str] = &[
+    "diff-segments-unpaired",
+    "diff-places-unpaired",
+    "diff-stages-alike",
+    "diff-untranslated",
+    "diff-pass-ends-all",
+    "diff-answers-shared",
+];
+
 thread_local! {
     static ON: Cell<Option<&'static str>> = const { Cell::new(None) };
 }

@@ -1,9 +1,16 @@
 //! What is told against the evaluator, over random pairs of worlds.
 
 use tortie_random::Random;
-use tortie_testkit::worlds::{Case, NODE, Step, World};
+use tortie_testkit::worlds::{Case, Damage, NODE, Step, World};
+
+use std::net::IpAddr;
+
+use tortie_classes::PayloadClass;
+use tortie_eval::{Packet, judge};
+use tortie_policy::packet::Transport;
 
 use super::*;
+use crate::regions::new;
 
 /// Whether a packet is in a region.
 fn is_in(region: &Region, packet: &Packet) -> bool {
@@ -42,29 +49,85 @@ fn pair(seed: u64) -> (World, World) {
     (before, after)
 }
 
+/// Two states of one random world, one object apart. That object may be damaged.
+fn close_pair(seed: u64) -> (World, World) {
+    let mut random = Random::new(seed);
+    let [mut before, mut after] = [World::new(), World::new()];
+    for step in &Case::random(seed).steps {
+        before.apply(step).unwrap();
+        after.apply(step).unwrap();
+    }
+    let stored = after.stored();
+    let damage = if random.once_in(4) { Damage::random(&mut random, &stored) } else { None };
+    match damage {
+        Some(damage) => drop(after.put_stored(&damage.key, &damage.bytes)),
+        None => {
+            // Names are few, so most steps of another world change or remove an object of this one.
+            let others = Case::random(seed + 1_000_000).steps;
+            let step =
+                others.iter().filter(|step| matches!(step, Step::Put(_) | Step::Delete(_))).nth(random.below(12));
+            after.apply(step.unwrap_or(&Step::Flush)).unwrap();
+        }
+    }
+    (before, after)
+}
+
 #[test]
 fn a_packet_is_told_if_and_only_if_it_is_judged_otherwise() {
-    let worlds = std::env::var("TORTIE_WORLDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
-    let mut random = Random::new(11);
+    let worlds = std::env::var("TORTIE_WORLDS").ok().and_then(|text| text.parse().ok()).unwrap_or(32);
+    let (changed, compared) = compare_with_eval(0..worlds);
+    assert!(compared > 1_000 && changed > 40, "{changed} of {compared} packets were judged otherwise");
+}
+
+#[cfg(feature = "faults")]
+#[test]
+fn every_fault_is_caught() {
+    use tortie_testkit::faults::{DIFF, with};
+    let tests: [fn(); 2] = [
+        crate::align::tests::a_rule_that_passes_to_another_place_can_decide_otherwise_although_it_is_alike,
+        a_rule_about_an_address_changes_packets_to_its_floating_ip_too,
+    ];
+    for fault in DIFF {
+        let fails = |run: &dyn Fn()| {
+            let run = std::panic::AssertUnwindSafe(|| with(fault, run));
+            std::panic::catch_unwind(run).is_err()
+        };
+        let fails_in = |seed: &u64| {
+            fails(&|| {
+                let _ = compare_with_eval(*seed..seed + 1);
+            })
+        };
+        let seed = || (0..200).find(fails_in);
+        let test = tests.iter().position(|test| fails(test)).map(|test| format!("test {test}"));
+        let caught = test.or_else(|| seed().map(|seed| format!("world {seed}")));
+        eprintln!("{fault}: caught by {caught:?}");
+        assert!(caught.is_some(), "{fault} is not caught");
+    }
+}
+
+/// Compares what is told with what the evaluator says to random packets: how many were judged otherwise, and how many there were.
+fn compare_with_eval(seeds: std::ops::Range<u64>) -> (usize, usize) {
+    let mut random = Random::new(seeds.start + 11);
     let (mut compared, mut changed) = (0, 0);
-    for seed in 0..worlds {
-        let (before, after) = pair(seed);
+    for seed in seeds {
+        let (before, after) = if seed % 4 == 0 { pair(seed) } else { close_pair(seed) };
         let sides = [&before.snapshot, &after.snapshot];
         let known = Host { node: NODE.to_owned(), links: after.host.links.clone() };
         let affected = Affected::new(sides);
-        let none = sides.map(|side| Conditions::new(side, Domain::default()));
+        let mut answers = Answers::new(sides);
+        let names = Names::new(sides[1]);
         let probes: Vec<Packet> = Case::random(seed).probes.iter().map(|probe| probe.packet()).collect();
         for placed in placed(sides, Some(&known), |_| true) {
-            let parts = sides.map(|side| Parts::new(side).judging(&placed.host, &placed.interface));
             let concerns = affected.is_node(&placed.host.node) && affected.is(&placed);
-            for way in ways(&placed, sides) {
-                let regions = match concerns {
-                    true => match regions(sides, &parts, &none, &placed, &way) {
-                        Ok(regions) => regions,
-                        Err(_) => continue,
-                    },
-                    false => Vec::new(),
-                };
+            for (way, answer) in answers.of(&placed, &names) {
+                let Ok(regions) = &answer.regions else { continue };
+                if !concerns {
+                    assert!(
+                        regions.is_empty(),
+                        "seed {seed}: {:?} was not to be looked at: {regions:?}",
+                        placed.endpoint
+                    );
+                }
                 for _ in 0..40 {
                     let (one, other) = (random.pick(&probes), random.pick(&probes));
                     let own = |set: &AddressSet, address: IpAddr| {
@@ -98,7 +161,7 @@ fn a_packet_is_told_if_and_only_if_it_is_judged_otherwise() {
             }
         }
     }
-    assert!(compared > 1_000 && changed > 40, "{changed} of {compared} packets were judged otherwise");
+    (changed, compared)
 }
 
 #[test]
@@ -226,5 +289,73 @@ fn expected_addresses_do_not_limit_the_interface_of_a_machine_that_was_not_asked
         // A machine that tells its addresses has no others.
         assert!(!verdicts_allow(Some(&host(&["192.0.2.1"]))).iter().any(opens));
         assert!(verdicts_allow(Some(&host(&["192.0.2.1", have]))).iter().any(opens));
+    }
+}
+
+#[test]
+fn endpoints_to_which_the_same_applies_are_answered_once() {
+    let object = |kind: &str, name: &str, label: &str, spec: serde_json::Value| {
+        Step::Put(serde_json::json!({"kind": kind, "name": name, "labels": {"x": label}, "spec": spec}))
+    };
+    let [mut before, mut after] = [World::new(), World::new()];
+    for (world, net) in [(&mut before, "10.0.0.0/8"), (&mut after, "10.0.0.0/9")] {
+        for number in 0..40 {
+            let spec = serde_json::json!({"node": format!("n{}", number % 7), "interfaceName": format!("eth{number}")});
+            world.apply(&object("HostEndpoint", &format!("e{number}"), "e", spec)).unwrap();
+        }
+        let spec = serde_json::json!({"selector": "x == 'e'", "types": ["Ingress"],
+            "ingress": [{"action": "Allow", "source": {"nets": [net]}}]});
+        world.apply(&object("GlobalNetworkPolicy", "p", "", spec)).unwrap();
+    }
+    let sides = [&before.snapshot, &after.snapshot];
+    let mut answers = Answers::new(sides);
+    let names = Names::new(sides[1]);
+    let concerned = concerned(sides, None, &BTreeSet::new());
+    concerned.iter().for_each(|placed| drop(answers.of(placed, &names)));
+    assert_eq!((concerned.len(), answers.known.len()), (40, 2), "two ways, in and out");
+    let told = verdicts(sides[0], sides[1], None, &BTreeSet::new());
+    let [row] = &told.changes[..] else { panic!("{told:#?}") };
+    assert_eq!((row.endpoints.len(), row.allowed, &row.others[..]), (40, false, &["10.128.0.0/9".to_owned()][..]));
+}
+
+#[test]
+fn a_rule_about_an_address_changes_packets_to_its_floating_ip_too() {
+    let object = |kind: &str, namespace: &str, name: &str, spec: serde_json::Value| {
+        Step::Put(
+            serde_json::json!({"kind": kind, "namespace": namespace, "name": name, "labels": {"x": "w"}, "spec": spec}),
+        )
+    };
+    let [mut before, mut after] = [World::new(), World::new()];
+    for world in [&mut before, &mut after] {
+        let workload = serde_json::json!({"node": "n1", "orchestrator": "k8s", "pod": "w", "endpoint": "eth0",
+            "interfaceName": "cali1", "ipNetworks": ["10.0.0.1/32"],
+            "ipNATs": [{"internalIP": "10.0.0.1", "externalIP": "192.0.2.9"}]});
+        world
+            .apply(&object("FelixConfiguration", "", "default", serde_json::json!({"floatingIPs": "Enabled"})))
+            .unwrap();
+        world.apply(&object("WorkloadEndpoint", "a", "n1-k8s-w-eth0", workload)).unwrap();
+        let closed = serde_json::json!({"selector": "x == 'w'", "types": ["Ingress"]});
+        world.apply(&object("GlobalNetworkPolicy", "", "closed", closed)).unwrap();
+    }
+    let open = serde_json::json!({"selector": "x == 'w'", "types": ["Ingress"], "ingress": [
+        {"action": "Allow", "destination": {"nets": ["10.0.0.1/32"]}}]});
+    after.apply(&object("GlobalNetworkPolicy", "", "open", open)).unwrap();
+    let sides = [&before.snapshot, &after.snapshot];
+    let mut answers = Answers::new(sides);
+    let names = Names::new(sides[1]);
+    let found: Vec<(EndpointWay, Rc<Answer>)> = concerned(sides, None, &BTreeSet::new())
+        .iter()
+        .flat_map(|placed| answers.of(placed, &names))
+        .filter(|(way, _)| way.reach == Reach::In)
+        .collect();
+    let [(way, answer)] = &found[..] else { panic!("{} ways in", found.len()) };
+    let (protocol, transport) = (6, Transport::Ports { source: 40_000, destination: 80 });
+    for destination in ["10.0.0.1", "192.0.2.9"] {
+        let [source, destination] = ["203.0.113.1", destination].map(|text| text.parse().unwrap());
+        let packet = Packet { source, destination, protocol, transport, ..new(way) };
+        let host = Host { node: "n1".to_owned(), links: Vec::new() };
+        assert_eq!(sides.map(|side| judge(side, &host, &packet).allowed), [false, true]);
+        let regions = answer.regions.as_ref().unwrap();
+        assert!(regions.iter().any(|region| region.allowed && is_in(region, &packet)), "{destination}: {regions:?}");
     }
 }

@@ -1,0 +1,149 @@
+//! Which policies and profiles endpoints of one side have, and what their rules match, each compiled once.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use tortie_classes::{Clause, Conditions, Domain};
+use tortie_eval::{List, Subject};
+use tortie_policy::{Action, Direction, Family, Labels, PolicyId, Rule, Snapshot};
+
+use crate::program::Program;
+
+pub(crate) const LISTS: [List; 4] = [List::Untracked, List::PreDnat, List::Normal, List::Forward];
+pub(crate) const DIRECTIONS: [Direction; 2] = [Direction::Ingress, Direction::Egress];
+
+/// The enforced policies of one tier, in order, as they apply to an endpoint in one list and direction.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct AppliedTier {
+    pub(crate) name: String,
+    /// Its end denies.
+    pub(crate) denies: bool,
+    /// What it allows goes on to the next tier.
+    pub(crate) asked_first: bool,
+    pub(crate) policies: Vec<PolicyId>,
+}
+
+/// Everything that policies and profiles say to an endpoint. Endpoints that have the same are alike for every packet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Applied {
+    /// By list and direction.
+    tiers: Vec<Vec<AppliedTier>>,
+    pub(crate) profiles: Vec<String>,
+    unreadable: bool,
+}
+
+impl Applied {
+    fn new(side: &Snapshot, subject: &Subject) -> Self {
+        let of = |(list, direction)| {
+            let tiers = subject.tiers(side, list, direction).into_iter();
+            let tier = tiers.map(|tier| AppliedTier {
+                policies: tier.policies.iter().filter(|one| !one.staged).map(|one| one.id.clone()).collect(),
+                name: tier.name,
+                denies: tier.denies,
+                asked_first: tier.asked_first,
+            });
+            tier.collect()
+        };
+        let questions = LISTS.into_iter().flat_map(|list| DIRECTIONS.map(|direction| (list, direction)));
+        let tiers = questions.map(of).collect();
+        Self { tiers, profiles: subject.profiles.clone(), unreadable: subject.unreadable }
+    }
+
+    pub(crate) fn tiers(&self, list: List, direction: Direction) -> &[AppliedTier] {
+        let list = LISTS.iter().position(|one| *one == list).unwrap_or_default();
+        let direction = DIRECTIONS.iter().position(|one| *one == direction).unwrap_or_default();
+        &self.tiers[list * DIRECTIONS.len() + direction]
+    }
+
+    /// As [`Subject::has_policy`] answers.
+    pub(crate) fn has_policy(&self, list: List, direction: Direction) -> bool {
+        self.unreadable || self.tiers(list, direction).iter().any(|tier| !tier.policies.is_empty())
+    }
+}
+
+/// Rules of one list in their order, each with its number from 1. Rules that only log are left out.
+pub(crate) type CompiledRules = Rc<[(usize, Clause)]>;
+
+/// One side.
+pub(crate) struct Side<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    /// Without conditions: to ask what rules match, and to begin with.
+    pub(crate) none: Conditions<'a>,
+    numbers: HashMap<(Labels, Vec<String>, bool), usize>,
+    known: HashMap<Rc<Applied>, usize>,
+    applied: Vec<Rc<Applied>>,
+    policies: HashMap<(PolicyId, Direction, Family), CompiledRules>,
+    profiles: HashMap<(String, Direction, Family), CompiledRules>,
+    programs: HashMap<(usize, List, Direction, Family), Rc<Program>>,
+}
+
+impl<'a> Side<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
+        Self {
+            snapshot,
+            none: Conditions::new(snapshot, Domain::default()),
+            numbers: HashMap::new(),
+            known: HashMap::new(),
+            applied: Vec::new(),
+            policies: HashMap::new(),
+            profiles: HashMap::new(),
+            programs: HashMap::new(),
+        }
+    }
+
+    /// The number of what applies to an endpoint: the same for endpoints to which the same applies.
+    pub(crate) fn number(&mut self, subject: &Subject) -> usize {
+        let key = (subject.labels.clone(), subject.profiles.clone(), subject.unreadable);
+        if let Some(number) = self.numbers.get(&key) {
+            return *number;
+        }
+        let applied = Rc::new(Applied::new(self.snapshot, subject));
+        let number = *self.known.entry(applied.clone()).or_insert_with(|| {
+            self.applied.push(applied);
+            self.applied.len() - 1
+        });
+        self.numbers.insert(key, number);
+        number
+    }
+
+    pub(crate) fn applied(&self, number: usize) -> &Rc<Applied> {
+        &self.applied[number]
+    }
+
+    /// What applies in one list and direction, for packets of a family.
+    pub(crate) fn program(&mut self, number: usize, list: List, direction: Direction, family: Family) -> Rc<Program> {
+        let key = (number, list, direction, family);
+        if let Some(program) = self.programs.get(&key) {
+            return program.clone();
+        }
+        let program = Rc::new(Program::new(self, number, list, direction, family));
+        self.programs.insert(key, program.clone());
+        program
+    }
+
+    /// The rules of a policy.
+    pub(crate) fn policy(&mut self, id: &PolicyId, direction: Direction, family: Family) -> CompiledRules {
+        let (snapshot, none) = (self.snapshot, &self.none);
+        let rules = || snapshot.policies.get(id).map_or(&[][..], |policy| policy.rules(direction));
+        let key = (id.clone(), direction, family);
+        self.policies.entry(key).or_insert_with(|| compiled(none, rules(), family)).clone()
+    }
+
+    /// The rules of a profile; none where it does not exist.
+    pub(crate) fn profile(&mut self, name: &str, direction: Direction, family: Family) -> Option<CompiledRules> {
+        let profile = self.snapshot.profiles.get(name)?;
+        let rules = match direction {
+            Direction::Ingress => &profile.ingress,
+            Direction::Egress => &profile.egress,
+        };
+        let key = (name.to_owned(), direction, family);
+        Some(self.profiles.entry(key).or_insert_with(|| compiled(&self.none, rules, family)).clone())
+    }
+}
+
+fn compiled(none: &Conditions<'_>, rules: &[Rule], family: Family) -> CompiledRules {
+    let numbered = rules.iter().enumerate();
+    let clauses = numbered
+        .flat_map(|(index, rule)| none.clauses(rule, family).into_iter().map(move |clause| (index + 1, clause)));
+    clauses.filter(|(_, clause)| clause.action != Action::Log).collect()
+}

@@ -1,0 +1,107 @@
+//! Regions in words, and rows that say the same together.
+
+use std::collections::HashMap;
+
+use tortie_classes::{AddressSet, Names};
+use tortie_policy::{EndpointId, Family};
+
+use crate::regions::Region;
+use crate::traffic;
+use crate::verdicts::VerdictChange;
+use crate::ways::EndpointWay;
+
+/// The rows of one way, of no endpoint yet.
+pub(crate) fn change_rows(way: &EndpointWay, regions: &[Region], names: &Names) -> Vec<VerdictChange> {
+    let mut rows: Vec<VerdictChange> = Vec::new();
+    for region in regions {
+        let (far, all) = match way.reach.is_inward() {
+            true => (&region.source, &way.source),
+            false => (&region.destination, &way.destination),
+        };
+        let all = AddressSet::of_family(region.family, all.family(region.family).clone());
+        let (near, whole) = match way.reach.is_inward() {
+            true => (&region.destination, &way.destination),
+            false => (&region.source, &way.source),
+        };
+        let whole = AddressSet::of_family(region.family, whole.family(region.family).clone());
+        let mut others = places(names, far, &all);
+        if *near != whole {
+            let side = if way.reach.is_inward() { "to" } else { "from" };
+            let near = places(names, near, &whole).join(", ");
+            others.iter_mut().for_each(|other| *other += &format!(" ({side} {near})"));
+        }
+        let row = VerdictChange {
+            endpoints: Vec::new(),
+            reach: way.reach,
+            allowed: region.allowed,
+            families: vec![region.family],
+            apart: [Family::V4, Family::V6].into_iter().all(|family| way.has(family)),
+            traffic: traffic::text(region.family, &region.payloads, &region.all),
+            others,
+            by: region.by.clone(),
+        };
+        match rows.iter_mut().find(|known| is_same(known, &row)) {
+            Some(known) => known
+                .families
+                .extend(row.families.into_iter().filter(|one| !known.families.contains(one)).collect::<Vec<_>>()),
+            None => rows.push(row),
+        }
+    }
+    rows.iter_mut().for_each(|row| row.apart &= row.families.len() == 1);
+    rows
+}
+
+/// Addresses in names; most of all addresses by what is left out.
+fn places(names: &Names, some: &AddressSet, all: &AddressSet) -> Vec<String> {
+    if some == all {
+        return vec!["everywhere".to_owned()];
+    }
+    let rest = all.minus(some);
+    let parts = names.parts(some, all);
+    let is_most = |family| some.size(family) > rest.size(family);
+    if is_most(Family::V4) || is_most(Family::V6) {
+        let left = names.parts(&rest, all);
+        if left.len() <= parts.len() {
+            return vec![format!("everywhere except {}", left.join(", "))];
+        }
+    }
+    parts
+}
+
+/// Whether two rows say the same of whatever they are about.
+fn is_same(one: &VerdictChange, other: &VerdictChange) -> bool {
+    let key = |row: &VerdictChange| (row.reach, row.allowed);
+    key(one) == key(other) && one.traffic == other.traffic && one.others == other.others && one.by == other.by
+}
+
+/// Endpoints with the same rows are told together.
+pub(crate) fn together(rows: Vec<VerdictChange>) -> Vec<VerdictChange> {
+    let mut order: Vec<EndpointId> = Vec::new();
+    let mut of: HashMap<String, Vec<VerdictChange>> = HashMap::new();
+    for row in rows {
+        let Some(endpoint) = row.endpoints.first().cloned() else { continue };
+        let known = of.entry(endpoint.to_string()).or_insert_with(|| {
+            order.push(endpoint);
+            Vec::new()
+        });
+        // Of an endpoint on several interfaces the same is told once.
+        if !known.iter().any(|one| is_same(one, &row) && one.families == row.families) {
+            known.push(row);
+        }
+    }
+    let mut groups: Vec<(Vec<EndpointId>, Vec<VerdictChange>)> = Vec::new();
+    for endpoint in order {
+        let Some(rows) = of.remove(&endpoint.to_string()) else { continue };
+        let same = |known: &[VerdictChange]| {
+            known.len() == rows.len() && known.iter().zip(&rows).all(|(a, b)| is_same(a, b) && a.families == b.families)
+        };
+        match groups.iter_mut().find(|(_, known)| same(known)) {
+            Some((endpoints, _)) => endpoints.push(endpoint),
+            None => groups.push((vec![endpoint], rows)),
+        }
+    }
+    let group = |(endpoints, rows): (Vec<EndpointId>, Vec<VerdictChange>)| {
+        rows.into_iter().map(move |row| VerdictChange { endpoints: endpoints.clone(), ..row }).collect::<Vec<_>>()
+    };
+    groups.into_iter().flat_map(group).collect()
+}
