@@ -9,7 +9,7 @@ use crate::scalar::{AsNumber, Duration};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BgpConfigurationSpec {
-    /// What standard output gets.
+    /// The least severity of lines on standard output. Default Info.
     #[schemars(extend("pattern" = "^(?i)(Trace|Debug|Info|Warning|Error|Fatal)?$", "x-default" = "Info"))]
     pub log_severity_screen: String,
     /// Whether every node peers with every other. Default true.
@@ -28,18 +28,18 @@ pub struct BgpConfigurationSpec {
     /// Whether load-balancer addresses are announced as nets rather than singly.
     #[schemars(extend("enum" = ["Enabled", "Disabled"], "x-default" = "Enabled"))]
     pub service_load_balancer_aggregation: Option<String>,
-    /// Names for communities.
+    /// Names for BGP communities.
     #[schemars(length(max = 500))]
     pub communities: Vec<Community>,
-    /// Communities that are announced with nets.
+    /// Nets that are announced, with their communities.
     #[schemars(length(max = 500))]
     pub prefix_advertisements: Vec<PrefixAdvertisement>,
-    /// The port. Default 179.
+    /// The TCP port that BGP listens on. Default 179.
     #[schemars(extend("x-minimum" = 1, "x-maximum" = 65535, "x-tag" = "gt=0"))]
     pub listen_port: u16,
-    /// The password of the mesh.
+    /// The password of peerings in the mesh of nodes.
     pub node_mesh_password: Option<BgpPassword>,
-    /// How long the mesh's routes stay while a peer restarts.
+    /// How long routes of a peer in the mesh stay while it restarts.
     pub node_mesh_max_restart_time: Option<Duration>,
     /// Whether to listen on the node's address only.
     #[schemars(extend("enum" = ["None", "NodeIP"]))]
@@ -84,7 +84,7 @@ pub struct BgpConfigurationSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ServiceLoadBalancerIpBlock {
-    /// The net.
+    /// The net in CIDR notation.
     #[schemars(extend("x-tag" = "net", "x-format" = "cidr"))]
     pub cidr: String,
 }
@@ -93,7 +93,7 @@ pub struct ServiceLoadBalancerIpBlock {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ServiceExternalIpBlock {
-    /// The net.
+    /// The net in CIDR notation.
     #[schemars(extend("x-tag" = "net", "x-format" = "cidr"))]
     pub cidr: String,
 }
@@ -102,7 +102,7 @@ pub struct ServiceExternalIpBlock {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ServiceClusterIpBlock {
-    /// The net.
+    /// The net in CIDR notation.
     #[schemars(extend("x-tag" = "net", "x-format" = "cidr"))]
     pub cidr: String,
 }
@@ -111,10 +111,10 @@ pub struct ServiceClusterIpBlock {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Community {
-    /// Its name.
+    /// The name of the community.
     #[schemars(length(max = 253), extend("x-tag" = "!required,name"))]
     pub name: String,
-    /// `aa:nn` or `aa:nn:mm`.
+    /// The community as `aa:nn` or `aa:nn:mm`.
     #[schemars(length(max = 40), extend("pattern" = r"^(\d+):(\d+)$|^(\d+):(\d+):(\d+)$", "x-tag" = "!required"))]
     pub value: String,
 }
@@ -123,10 +123,10 @@ pub struct Community {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PrefixAdvertisement {
-    /// The net.
+    /// The net in CIDR notation.
     #[schemars(extend("x-tag" = "!required,net", "x-format" = "cidr"))]
     pub cidr: String,
-    /// Values, or names from `communities`.
+    /// Communities, or names of `spec.communities`.
     #[schemars(length(max = 50), extend("x-tag" = "!required"))]
     pub communities: Vec<String>,
 }
@@ -135,7 +135,7 @@ pub struct PrefixAdvertisement {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BgpPassword {
-    /// In a Kubernetes secret.
+    /// The Kubernetes secret that holds the password.
     pub secret_key_ref: Option<SecretKeySelector>,
 }
 
@@ -143,11 +143,11 @@ pub struct BgpPassword {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SecretKeySelector {
-    /// The secret.
+    /// The name of the secret.
     pub name: String,
-    /// The key.
+    /// The key in the secret.
     #[schemars(extend("x-always" = true, "x-required" = true))]
     pub key: String,
-    /// Whether it may be missing.
+    /// Whether the secret or its key may be absent.
     pub optional: Option<bool>,
 }

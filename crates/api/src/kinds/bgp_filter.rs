@@ -23,34 +23,34 @@ pub struct BgpFilterSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BgpFilterRuleV4 {
-    /// Routes of this net.
+    /// Matches routes to this net, compared as `matchOperator` says.
     #[schemars(length(max = 18), extend("x-tag" = "netv4", "x-format" = "cidr"))]
     pub cidr: String,
-    /// Routes with these prefix lengths.
+    /// Matches routes with these prefix lengths.
     pub prefix_length: Option<BgpFilterPrefixLengthV4>,
-    /// Routes learned from there.
+    /// Matches routes by where they were learned.
     #[schemars(extend("enum" = ["RemotePeers"], "x-tag" = "oneof=RemotePeers"))]
     pub source: String,
-    /// Routes by this interface; a final `*` stands for any ending.
+    /// Matches routes over this interface; a final `*` stands for any suffix.
     #[schemars(length(max = 15), extend("x-tag" = "bgpFilterInterface"))]
     pub interface: String,
-    /// How `cidr` compares.
+    /// How the route's net is compared with `cidr`.
     #[schemars(extend("enum" = ["Equal", "NotEqual", "In", "NotIn"]))]
     pub match_operator: String,
-    /// Routes exchanged with this type of peer.
+    /// Matches routes exchanged with this type of peer.
     #[schemars(extend("enum" = ["eBGP", "iBGP"], "x-tag" = "oneof=eBGP iBGP"))]
     pub peer_type: String,
-    /// Routes with one of these communities.
+    /// Matches routes that have one of these communities.
     pub communities: Option<BgpFilterCommunityMatch>,
-    /// Routes whose AS path begins so.
+    /// Matches routes whose AS path begins with these AS numbers.
     pub as_path_prefix: Vec<AsNumber>,
-    /// Routes of this priority.
+    /// Matches routes of this priority.
     #[schemars(extend("x-minimum" = 1, "x-maximum" = 2147483646, "x-tag" = "gte=1,lte=2147483646"))]
     pub priority: Option<i64>,
-    /// Accept or Reject.
+    /// What happens to a route that matches: Accept or Reject.
     #[schemars(extend("enum" = ["Accept", "Reject"], "x-tag" = "!required", "x-always" = true, "x-required" = true))]
     pub action: String,
-    /// What is changed about accepted routes.
+    /// Changes that are made to routes that are accepted.
     #[schemars(length(min = 1, max = 10))]
     pub operations: Vec<BgpFilterOperation>,
 }
@@ -59,34 +59,34 @@ pub struct BgpFilterRuleV4 {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BgpFilterRuleV6 {
-    /// Routes of this net.
+    /// Matches routes to this net, compared as `matchOperator` says.
     #[schemars(length(max = 43), extend("x-tag" = "netv6", "x-format" = "cidr"))]
     pub cidr: String,
-    /// Routes with these prefix lengths.
+    /// Matches routes with these prefix lengths.
     pub prefix_length: Option<BgpFilterPrefixLengthV6>,
-    /// Routes learned from there.
+    /// Matches routes by where they were learned.
     #[schemars(extend("enum" = ["RemotePeers"], "x-tag" = "oneof=RemotePeers"))]
     pub source: String,
-    /// Routes by this interface; a final `*` stands for any ending.
+    /// Matches routes over this interface; a final `*` stands for any suffix.
     #[schemars(length(max = 15), extend("x-tag" = "bgpFilterInterface"))]
     pub interface: String,
-    /// How `cidr` compares.
+    /// How the route's net is compared with `cidr`.
     #[schemars(extend("enum" = ["Equal", "NotEqual", "In", "NotIn"]))]
     pub match_operator: String,
-    /// Routes exchanged with this type of peer.
+    /// Matches routes exchanged with this type of peer.
     #[schemars(extend("enum" = ["eBGP", "iBGP"], "x-tag" = "oneof=eBGP iBGP"))]
     pub peer_type: String,
-    /// Routes with one of these communities.
+    /// Matches routes that have one of these communities.
     pub communities: Option<BgpFilterCommunityMatch>,
-    /// Routes whose AS path begins so.
+    /// Matches routes whose AS path begins with these AS numbers.
     pub as_path_prefix: Vec<AsNumber>,
-    /// Routes of this priority.
+    /// Matches routes of this priority.
     #[schemars(extend("x-minimum" = 1, "x-maximum" = 2147483646, "x-tag" = "gte=1,lte=2147483646"))]
     pub priority: Option<i64>,
-    /// Accept or Reject.
+    /// What happens to a route that matches: Accept or Reject.
     #[schemars(extend("enum" = ["Accept", "Reject"], "x-tag" = "!required", "x-always" = true, "x-required" = true))]
     pub action: String,
-    /// What is changed about accepted routes.
+    /// Changes that are made to routes that are accepted.
     #[schemars(length(min = 1, max = 10))]
     pub operations: Vec<BgpFilterOperation>,
 }
@@ -95,10 +95,10 @@ pub struct BgpFilterRuleV6 {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BgpFilterPrefixLengthV4 {
-    /// The shortest.
+    /// The shortest prefix length.
     #[schemars(extend("x-minimum" = 0, "x-maximum" = 32, "x-tag" = "bgpFilterPrefixLengthV4"))]
     pub min: Option<i32>,
-    /// The longest.
+    /// The longest prefix length.
     #[schemars(extend("x-minimum" = 0, "x-maximum" = 32, "x-tag" = "bgpFilterPrefixLengthV4"))]
     pub max: Option<i32>,
 }
@@ -107,10 +107,10 @@ pub struct BgpFilterPrefixLengthV4 {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BgpFilterPrefixLengthV6 {
-    /// The shortest.
+    /// The shortest prefix length.
     #[schemars(extend("x-minimum" = 0, "x-maximum" = 128, "x-tag" = "bgpFilterPrefixLengthV6"))]
     pub min: Option<i32>,
-    /// The longest.
+    /// The longest prefix length.
     #[schemars(extend("x-minimum" = 0, "x-maximum" = 128, "x-tag" = "bgpFilterPrefixLengthV6"))]
     pub max: Option<i32>,
 }

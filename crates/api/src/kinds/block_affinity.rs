@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BlockAffinitySpec {
-    /// How far the claim is.
+    /// The state of the assignment: confirmed, pending or pendingDeletion.
     #[schemars(
         extend(
             "enum" = ["", "confirmed", "pending", "pendingDeletion"],
@@ -16,15 +16,15 @@ pub struct BlockAffinitySpec {
         )
     )]
     pub state: String,
-    /// The host.
+    /// The name of the host that the block is assigned to.
     #[schemars(extend("x-always" = true, "x-required" = true))]
     pub node: String,
-    /// What kind of owner. `host` if empty.
+    /// The kind of owner. `host` if empty.
     pub r#type: String,
-    /// The block.
+    /// The block in CIDR notation.
     #[schemars(extend("x-format" = "cidr", "x-always" = true, "x-required" = true))]
     pub cidr: String,
-    /// Whether it is on its way out. Stores hold it as text.
+    /// Whether the assignment is being deleted. Stores keep it as text.
     #[schemars(extend("x-default" = false, "x-always" = true, "x-required" = true))]
     pub deleted: bool,
 }

@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClusterInformationSpec {
-    /// A random name that stays.
+    /// A random identifier of the cluster, which never changes.
     #[serde(rename = "clusterGUID")]
     pub cluster_guid: String,
-    /// What runs here, with commas.
+    /// What the cluster consists of, separated by commas, such as `k8s,bgp`.
     pub cluster_type: String,
     /// The version of the programs that use this store.
     pub calico_version: String,
-    /// Whether the store may be used; false locks it.
+    /// Whether programs may use the store; false locks it.
     pub datastore_ready: Option<bool>,
-    /// Which edition of the programs.
+    /// The edition of Calico that uses this store.
     pub variant: String,
 }

@@ -14,16 +14,16 @@ use crate::scalar::{Dscp, Duration, Interval, Port};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FelixConfigurationSpec {
-    /// Nodes that this object is for, by label. Not for `default` or `node.<name>`; where several fit a node the
-    /// oldest counts.
+    /// The nodes that this object is for, by their labels. Not allowed in `default` and `node.<name>`. Where several
+    /// objects fit a node, the oldest applies.
     #[schemars(length(max = 1024), extend("x-felix" = "-"))]
     pub node_selector: Option<String>,
     /// Calico: whether Felix programs the kernel itself. Default true.
     pub use_internal_dataplane_driver: Option<bool>,
-    /// Calico: the program that does so instead.
+    /// Calico: path of the program that programs the kernel when `useInternalDataplaneDriver` is false.
     pub dataplane_driver: String,
-    /// How long the dataplane may be silent before it counts as hung. Default 90s. Old; `healthTimeoutOverrides`
-    /// replaces it.
+    /// How long the dataplane may be silent before it counts as hung. Default 90s. Deprecated: use
+    /// `healthTimeoutOverrides`.
     pub dataplane_watchdog_timeout: Option<Duration>,
     /// Whether workloads' IPv6 addresses get routes; IPv6 is policed either way. Default true.
     #[schemars(extend("x-go" = "IPv6Support", "x-felix" = "Ipv6Support"))]
@@ -34,13 +34,13 @@ pub struct FelixConfigurationSpec {
     pub interface_refresh_interval: Option<Interval>,
     /// iptables: how often rules are compared with the kernel's; 0 for never. Default 180s.
     pub iptables_refresh_interval: Option<Interval>,
-    /// iptables: when to look whether another program has overwritten what was just written. Default 5s.
+    /// iptables: how long after a write to check that no other program has overwritten it. Default 5s.
     #[schemars(extend("x-felix" = "IptablesPostWriteCheckIntervalSecs"))]
     pub iptables_post_write_check_interval: Option<Interval>,
-    /// iptables: how often to try for the xtables lock. Default 50ms.
+    /// iptables: the pause between two attempts to take the xtables lock. Default 50ms.
     #[schemars(extend("x-felix" = "IptablesLockProbeIntervalMillis"))]
     pub iptables_lock_probe_interval: Option<Interval>,
-    /// Kernel features said to be there or not, `Name=true,Other=false`.
+    /// Kernel features that count as present or absent whatever is detected, as `Name=true,Other=false`.
     #[schemars(
         extend(
             "pattern" = "^([a-zA-Z0-9-_]+=(true|false|),)*([a-zA-Z0-9-_]+=(true|false|))?$",
@@ -48,14 +48,14 @@ pub struct FelixConfigurationSpec {
         )
     )]
     pub feature_detect_override: String,
-    /// Trial features, `Name=value,...`.
+    /// Experimental features and their values, as `Name=value,Other=value`.
     #[schemars(extend("pattern" = "^([a-zA-Z0-9-_]+=([^=]+),)*([a-zA-Z0-9-_]+=([^=]+))?$", "x-tag" = "keyValueList"))]
     pub feature_gates: String,
     /// iptables: how often IP sets are compared with the kernel's; 0 for never. Default 90s.
     pub ipsets_refresh_interval: Option<Interval>,
-    /// iptables: most members of an IP set. Default 1048576.
+    /// iptables: the largest number of members of an IP set. Default 1048576.
     pub max_ipset_size: Option<i64>,
-    /// iptables: which of its two programs is used. Default Auto.
+    /// iptables: which variant of the program is used, the legacy one or the one on nftables. Default Auto.
     #[schemars(extend("enum" = ["Legacy", "NFT", "Auto"], "pattern" = "^(?i)(Auto|Legacy|NFT)?$"))]
     pub iptables_backend: Option<String>,
     /// How often XDP programs are compared with the kernel's; 0 for never. Default 90s.
@@ -70,11 +70,13 @@ pub struct FelixConfigurationSpec {
     pub metadata_port: Option<i64>,
     /// OpenStack: the region of this node.
     pub openstack_region: String,
-    /// How workloads' interfaces begin; several with commas, each at most 15 characters. Default `cali`.
+    /// The prefixes of workload interfaces' names, separated by commas, each at most 15 characters. Default `cali`.
     pub interface_prefix: String,
-    /// Interfaces that `*` host endpoints pass over: names, or `/regex/`, with commas. Default `kube-ipvs0`.
+    /// Interfaces that host endpoints with `interfaceName: "*"` do not apply to: names or `/regular expressions/`,
+    /// separated by commas. Default `kube-ipvs0`.
     pub interface_exclude: String,
-    /// Whether the jump to policy stands before other programs' rules (insert) or after (append). Default insert.
+    /// Whether the jump to policy comes before the rules of other programs (Insert) or after them (Append). Default
+    /// Insert.
     #[schemars(extend("pattern" = "^(?i)(Insert|Append)?$"))]
     pub chain_insert_mode: String,
     /// What happens to a workload's packets to its own host once its egress policy allows them. Default Drop.
@@ -89,43 +91,43 @@ pub struct FelixConfigurationSpec {
     /// iptables: what a deny does. Default Drop.
     #[schemars(extend("pattern" = "^(?i)(Drop|Reject)?$"))]
     pub iptables_filter_deny_action: String,
-    /// How lines of Log rules begin; `%t` tier, `%k` kind, `%n` name, `%p` namespace and name. Default
-    /// `calico-packet`.
+    /// The prefix of the lines that Log rules write to the kernel log; `%t` is replaced by the tier, `%k` by the kind,
+    /// `%n` by the name, `%p` by namespace and name of the policy. Default `calico-packet`.
     #[schemars(extend("pattern" = "^([a-zA-Z0-9%: /_-])*$"))]
     pub log_prefix: String,
-    /// How often Log rules may write, `10/second`. Unlimited if absent.
+    /// How many lines Log rules may write in a time, such as `10/second`. Unlimited if absent.
     #[schemars(extend("pattern" = r"^[1-9]\d{0,3}/(?:second|minute|hour|day)$"))]
     pub log_action_rate_limit: Option<String>,
-    /// How many lines may come at once under that limit. Default 5.
+    /// How many lines Log rules may write at once before `logActionRateLimit` applies. Default 5.
     #[schemars(extend("x-minimum" = 0, "x-maximum" = 9999))]
     pub log_action_rate_limit_burst: Option<i64>,
     /// The log file; `none` for none. Default `/var/log/calico/felix.log`.
     pub log_file_path: String,
-    /// What the log file gets. Default Info.
+    /// The least severity of lines in the log file. Default Info.
     #[schemars(extend("pattern" = "^(?i)(Trace|Debug|Info|Warning|Error|Fatal)?$"))]
     pub log_severity_file: String,
-    /// What standard output gets. Default Info.
+    /// The least severity of lines on standard output. Default Info.
     #[schemars(extend("pattern" = "^(?i)(Trace|Debug|Info|Warning|Error|Fatal)?$"))]
     pub log_severity_screen: String,
-    /// What syslog gets. Default Info.
+    /// The least severity of lines to syslog. Default Info.
     #[schemars(extend("pattern" = "^(?i)(Trace|Debug|Info|Warning|Error|Fatal)?$"))]
     pub log_severity_sys: String,
     /// Source files whose debug lines are logged; all if empty.
     #[schemars(extend("x-tag" = "regexp"))]
     pub log_debug_filename_regex: String,
-    /// Whether the IP-in-IP device exists. Found from the pools if absent.
+    /// Whether the IP-in-IP device exists. If absent, it exists when an IP pool asks for it.
     #[schemars(extend("x-felix" = "IpInIpEnabled"))]
     pub ipip_enabled: Option<bool>,
-    /// MTU of the IP-in-IP device; 0 to find out. Default 0.
+    /// MTU of the IP-in-IP device, in bytes; 0 to detect it. Default 0.
     #[serde(rename = "ipipMTU")]
     #[schemars(extend("x-felix" = "IpInIpMtu"))]
     pub ipip_mtu: Option<i64>,
-    /// Whether the VXLAN devices exist. Found from the pools if absent.
+    /// Whether the VXLAN devices exist. If absent, they exist when an IP pool asks for it.
     pub vxlan_enabled: Option<bool>,
-    /// MTU of the IPv4 VXLAN device; 0 to find out. Default 0.
+    /// MTU of the IPv4 VXLAN device, in bytes; 0 to detect it. Default 0.
     #[serde(rename = "vxlanMTU")]
     pub vxlan_mtu: Option<i64>,
-    /// MTU of the IPv6 VXLAN device; 0 to find out. Default 0.
+    /// MTU of the IPv6 VXLAN device, in bytes; 0 to detect it. Default 0.
     #[serde(rename = "vxlanMTUV6")]
     pub vxlan_mtuv6: Option<i64>,
     /// UDP port of VXLAN. Default 4789.
@@ -142,13 +144,13 @@ pub struct FelixConfigurationSpec {
     /// How often the agent's status is written to the store; 0 for never. Default 30s.
     #[schemars(extend("x-felix" = "ReportingIntervalSecs"))]
     pub reporting_interval: Option<Interval>,
-    /// How long that status lasts. Default 90s.
+    /// How long the agent's status stays in the store when it is not written again. Default 90s.
     #[serde(rename = "reportingTTL")]
     #[schemars(extend("x-felix" = "ReportingTTLSecs"))]
     pub reporting_ttl: Option<Interval>,
     /// Whether endpoints' status is written to the store. Default false.
     pub endpoint_reporting_enabled: Option<bool>,
-    /// How long a change of it may wait. Default 1s.
+    /// The longest time by which writing a change of an endpoint's status is delayed. Default 1s.
     #[schemars(extend("x-felix" = "EndpointReportingDelaySecs"))]
     pub endpoint_reporting_delay: Option<Interval>,
     /// Directory for endpoints' status files, which the CNI plugin waits for. Default `/var/run/calico`.
@@ -160,33 +162,33 @@ pub struct FelixConfigurationSpec {
     pub disable_conntrack_invalid_check: Option<bool>,
     /// Whether liveness and readiness are served. Default false.
     pub health_enabled: Option<bool>,
-    /// On which address. Default localhost.
+    /// The address on which liveness and readiness are served. Default localhost.
     pub health_host: Option<String>,
-    /// On which port. Default 9099.
+    /// The TCP port on which liveness and readiness are served. Default 9099.
     pub health_port: Option<i64>,
-    /// Other times for single parts of the agent before they count as hung.
+    /// How long single parts of the agent may be silent before they count as hung, where that is not the default.
     pub health_timeout_overrides: Vec<HealthTimeoutOverride>,
     /// Whether metrics are served. Default false.
     pub prometheus_metrics_enabled: Option<bool>,
-    /// On which address. Default: all.
+    /// The address on which metrics are served. All addresses if empty.
     #[schemars(extend("x-tag" = "prometheusHost"))]
     pub prometheus_metrics_host: String,
-    /// On which port. Default 9091.
+    /// The TCP port on which metrics are served. Default 9091.
     pub prometheus_metrics_port: Option<i64>,
-    /// Whether they include the Go runtime's. Default true.
+    /// Whether the metrics include those of the Go runtime. Default true.
     pub prometheus_go_metrics_enabled: Option<bool>,
-    /// Whether they include the process's. Default true.
+    /// Whether the metrics include those of the process. Default true.
     pub prometheus_process_metrics_enabled: Option<bool>,
-    /// Whether they include WireGuard's. Default true.
+    /// Whether the metrics include those of WireGuard. Default true.
     pub prometheus_wire_guard_metrics_enabled: Option<bool>,
-    /// File with the certificate authority of clients of the metrics.
+    /// File with the certificate authority that signs the certificates of clients of the metrics.
     #[serde(rename = "prometheusMetricsCAFile")]
     pub prometheus_metrics_ca_file: Option<String>,
     /// File with the certificate that the metrics are served with.
     pub prometheus_metrics_cert_file: Option<String>,
-    /// File with its key.
+    /// File with the private key of `prometheusMetricsCertFile`.
     pub prometheus_metrics_key_file: Option<String>,
-    /// What clients of the metrics must show. Default NoClientCert.
+    /// Whether clients of the metrics must show a certificate, and whether it is verified. Default NoClientCert.
     #[schemars(
         extend(
             "enum" = ["RequireAndVerifyClientCert", "RequireAnyClientCert", "VerifyClientCertIfGiven", "NoClientCert"],
@@ -194,55 +196,57 @@ pub struct FelixConfigurationSpec {
         )
     )]
     pub prometheus_metrics_client_auth: Option<String>,
-    /// Ports of the host that no policy can close. `[]` for none; absent: ssh, DHCP, BGP, etcd, Typha and the
-    /// Kubernetes API.
-    pub failsafe_inbound_host_ports: Option<Vec<ProtoPort>>,
-    /// Ports elsewhere that no policy can cut the host off from. `[]` for none; absent: DNS, DHCP, BGP, etcd, Typha
+    /// Ports of the host that stay open whatever policies say. `[]` for none. If absent: SSH, DHCP, BGP, etcd, Typha
     /// and the Kubernetes API.
+    pub failsafe_inbound_host_ports: Option<Vec<ProtoPort>>,
+    /// Ports of other machines that the host can reach whatever policies say. `[]` for none. If absent: DNS, DHCP, BGP,
+    /// etcd, Typha and the Kubernetes API.
     pub failsafe_outbound_host_ports: Option<Vec<ProtoPort>>,
     /// Ports of Kubernetes node-port services. Default 30000:32767.
     #[schemars(length(max = 7))]
     pub kube_node_port_ranges: Option<Vec<Port>>,
-    /// Directory of the sockets that give policy to other programs. Off if empty.
+    /// Directory of the sockets over which other programs receive policy. Off if empty.
     pub policy_sync_path_prefix: String,
-    /// Calico: whether Felix tells its makers version and cluster size. Default true.
+    /// Calico: whether Felix reports its version and the size of the cluster to its makers. Default true.
     pub usage_reporting_enabled: Option<bool>,
-    /// Calico: when first. Default 300s.
+    /// Calico: how long after the start the first usage report is sent. Default 300s.
     #[schemars(extend("x-felix" = "UsageReportingInitialDelaySecs"))]
     pub usage_reporting_initial_delay: Option<Interval>,
-    /// Calico: how often. Default 86400s.
+    /// Calico: the time between two usage reports. Default 86400s.
     #[schemars(extend("x-felix" = "UsageReportingIntervalSecs"))]
     pub usage_reporting_interval: Option<Interval>,
-    /// Source ports for NAT outgoing. The kernel's choice if absent.
+    /// The source ports that `natOutgoing` of IP pools translates to. The kernel chooses if absent.
     pub nat_port_range: Option<Port>,
-    /// Source address for NAT outgoing. The outgoing interface's if empty.
+    /// The source address that `natOutgoing` of IP pools translates to. The address of the outgoing interface if empty.
     #[schemars(length(max = 45))]
     pub nat_outgoing_address: String,
-    /// Destinations that NAT outgoing leaves alone: pools, or pools and hosts. Default IPPoolsOnly.
+    /// The destinations that `natOutgoing` of IP pools does not apply to: addresses of pools, or of pools and hosts.
+    /// Default IPPoolsOnly.
     #[schemars(extend("enum" = ["IPPoolsOnly", "IPPoolsAndHostIPs"], "x-tag" = "oneof=IPPoolsOnly IPPoolsAndHostIPs"))]
     pub nat_outgoing_exclusions: Option<String>,
-    /// IPv4 source address that routes to workloads suggest. The kernel's choice if empty.
+    /// The IPv4 source address of the host's own packets to workloads. The kernel chooses if empty.
     #[schemars(length(max = 45))]
     pub device_route_source_address: String,
-    /// IPv6 source address that routes to workloads suggest. The kernel's choice if empty.
+    /// The IPv6 source address of the host's own packets to workloads. The kernel chooses if empty.
     #[schemars(length(max = 45))]
     pub device_route_source_address_i_pv6: String,
-    /// The route protocol number that marks our routes. Default 3.
+    /// The protocol number of the routes that the agent makes, by which it knows them again. Default 3.
     pub device_route_protocol: Option<i64>,
-    /// Whether others' routes to workload interfaces are removed. Default true.
+    /// Whether routes to workload interfaces that other programs made are removed. Default true.
     pub remove_external_routes: Option<bool>,
     /// For which pools without VXLAN the agent, not BGP, makes routes to other nodes. Default EnabledIPIPOnly.
     #[schemars(extend("enum" = ["Enabled", "Disabled", "EnabledIPIPOnly", "EnabledNoEncapOnly"]))]
     pub program_cluster_routes: Option<String>,
-    /// Whether the host is made to forward packets. Default Enabled.
+    /// Whether the agent switches on forwarding of packets on the host. Default Enabled.
     #[schemars(extend("enum" = ["Enabled", "Disabled"]))]
     pub ip_forwarding: String,
-    /// Nets of nodes outside the cluster that may send tunnelled packets.
+    /// Nets of machines outside the cluster from which the host accepts tunnelled packets.
     #[schemars(extend("x-go" = "ExternalNodesCIDRList"))]
     pub external_nodes_list: Option<Vec<String>>,
     /// Calico: where a memory profile is written.
     pub debug_memory_profile_path: String,
-    /// Whether logging waits rather than drops lines. Default false.
+    /// Whether the agent waits when lines of the log cannot be written at once, instead of dropping them. Default
+    /// false.
     pub debug_disable_log_dropping: Option<bool>,
     /// Tests only: hang the calculation after this time.
     pub debug_simulate_calc_graph_hang_after: Option<Interval>,
@@ -255,16 +259,17 @@ pub struct FelixConfigurationSpec {
     /// Port of the debug server. Off if absent.
     #[schemars(extend("x-tag" = "gte=0,lte=65535"))]
     pub debug_port: Option<i64>,
-    /// NAT outgoing only on this interface; a final `+` stands for any ending. All if empty.
+    /// The outgoing interface that `natOutgoing` of IP pools is limited to; a final `+` stands for any suffix. All
+    /// interfaces if empty.
     #[serde(rename = "iptablesNATOutgoingInterfaceFilter")]
     #[schemars(extend("x-tag" = "ifaceFilter"))]
     pub iptables_nat_outgoing_interface_filter: String,
-    /// Calico: trial speed-up of sidecars. Default false.
+    /// Calico: whether traffic of sidecars is accelerated, an experiment. Default false.
     pub sidecar_acceleration_enabled: Option<bool>,
     /// Whether untracked denies may be done in XDP. Default true.
     #[schemars(extend("x-go" = "XDPEnabled"))]
     pub xdp_enabled: Option<bool>,
-    /// Whether that is done too where the driver has no XDP of its own. Default false.
+    /// Whether XDP is also used on interfaces whose driver does not support it. Default false.
     #[serde(rename = "genericXDPEnabled")]
     pub generic_xdp_enabled: Option<bool>,
     /// Whether nftables is used; Auto follows kube-proxy. Default Auto.
@@ -343,89 +348,91 @@ pub struct FelixConfigurationSpec {
     #[serde(rename = "bpfHostNetworkedNATWithoutCTLB")]
     #[schemars(extend("enum" = ["Enabled", "Disabled"], "x-tag" = "oneof=Enabled Disabled"))]
     pub bpf_host_networked_nat_without_ctlb: Option<String>,
-    /// eBPF: whether answers to callers from outside go back through the node they came by (Tunnel) or directly (DSR).
-    /// Default Tunnel.
+    /// eBPF: whether replies to external clients go back through the node they came by (Tunnel) or directly from the
+    /// node of the workload (DSR). Default Tunnel.
     #[schemars(extend("pattern" = "^(?i)(Tunnel|DSR)?$"))]
     pub bpf_external_service_mode: String,
-    /// eBPF: callers that are answered as with Tunnel all the same.
+    /// eBPF: nets of external clients that are answered through the node they came by, although
+    /// `bpfExternalServiceMode` is DSR.
     #[serde(rename = "bpfDSROptoutCIDRs")]
     #[schemars(extend("x-tag" = "cidrs"))]
     pub bpf_dsr_optout_cidrs: Option<Vec<String>>,
-    /// eBPF: the connection mark of callers from outside. Default 0.
+    /// eBPF: the connection mark of connections from external clients to services. Default 0.
     #[schemars(extend("x-tag" = "gte=0,lte=4294967295"))]
     pub bpf_ext_to_service_connmark: Option<i64>,
     /// eBPF: whether kube-proxy's iptables rules are removed. Default true.
     pub bpf_kube_proxy_iptables_cleanup_enabled: Option<bool>,
-    /// eBPF: least time between two updates of services. Default 1s.
+    /// eBPF: the least time between two updates of services. Default 1s.
     pub bpf_kube_proxy_min_sync_period: Option<Interval>,
     /// eBPF: port of the service health checks; 0 for none. Default 10256.
     #[schemars(extend("x-tag" = "gte=0,lte=65535"))]
     pub bpf_kube_proxy_healthz_port: Option<i64>,
-    /// eBPF: ports to choose from when source ports collide. Default 20000:29999.
+    /// eBPF: the source ports that are chosen from when source ports collide. Default 20000:29999.
     #[serde(rename = "bpfPSNATPorts")]
     pub bpf_psnat_ports: Option<Port>,
-    /// eBPF: size of the map of service addresses.
+    /// eBPF: the largest number of entries of the map of service addresses.
     #[serde(rename = "bpfMapSizeNATFrontend")]
     pub bpf_map_size_nat_frontend: Option<i64>,
-    /// eBPF: size of the map of service endpoints.
+    /// eBPF: the largest number of entries of the map of service endpoints.
     #[serde(rename = "bpfMapSizeNATBackend")]
     pub bpf_map_size_nat_backend: Option<i64>,
-    /// eBPF: size of the map of session affinities.
+    /// eBPF: the largest number of entries of the map of session affinities.
     #[serde(rename = "bpfMapSizeNATAffinity")]
     pub bpf_map_size_nat_affinity: Option<i64>,
-    /// eBPF: size of the map of routes.
+    /// eBPF: the largest number of entries of the map of routes.
     pub bpf_map_size_route: Option<i64>,
-    /// eBPF: size of the map of connections. Default 512000.
+    /// eBPF: the largest number of entries of the connection tracking map. Default 512000.
     pub bpf_map_size_conntrack: Option<i64>,
-    /// eBPF: the same for each CPU; if not 0 it counts instead.
+    /// eBPF: the largest number of entries of the connection tracking map for each CPU; if not 0, it replaces
+    /// `bpfMapSizeConntrack`. Default 0.
     #[schemars(extend("x-go" = "BPFMapSizePerCPUConntrack"))]
     pub bpf_map_size_per_cpu_conntrack: Option<i64>,
-    /// eBPF: whether that map grows when full. Default DoubleIfFull.
+    /// eBPF: whether the connection tracking map grows when it is full. Default DoubleIfFull.
     #[schemars(extend("pattern" = "^(?i)(Disabled|DoubleIfFull)?$"))]
     pub bpf_map_size_conntrack_scaling: String,
-    /// eBPF: size of the map of connections to clean up.
+    /// eBPF: the largest number of entries of the map of connections that are to be removed.
     #[schemars(extend("x-minimum" = 1, "x-tag" = "gte=1"))]
     pub bpf_map_size_conntrack_cleanup_queue: Option<i64>,
-    /// eBPF: size of the map of set members. Default 1048576.
+    /// eBPF: the largest number of entries of the map of set members. Default 1048576.
     #[serde(rename = "bpfMapSizeIPSets")]
     pub bpf_map_size_ipsets: Option<i64>,
-    /// eBPF: size of the map of interfaces. Default 1000.
+    /// eBPF: the largest number of entries of the map of interfaces. Default 1000.
     pub bpf_map_size_if_state: Option<i64>,
     /// eBPF: whether the kernel's own connection tracking is passed by. Default false.
     pub bpf_host_conntrack_bypass: Option<bool>,
     /// eBPF: whether fragments from outside that arrive out of order are put together. Default true.
     #[serde(rename = "bpfIPFragmentReassemblyEnabled")]
     pub bpf_ip_fragment_reassembly_enabled: Option<bool>,
-    /// eBPF: how strictly the way back to a source is checked. Default Loose.
+    /// eBPF: how strictly the reverse path to a packet's source is checked. Default Loose.
     #[serde(rename = "bpfEnforceRPF")]
     #[schemars(extend("pattern" = "^(?i)(Disabled|Strict|Loose)?$"))]
     pub bpf_enforce_rpf: String,
     /// eBPF: whether the policy programs can be listed. Default true.
     pub bpf_policy_debug_enabled: Option<bool>,
-    /// eBPF: interfaces whose packets the kernel's connection tracking sees. Default `docker+`.
+    /// eBPF: interfaces whose packets pass the kernel's connection tracking. Default `docker+`.
     #[schemars(extend("x-tag" = "ifaceFilterSlice"))]
     pub bpf_force_track_packets_from_ifaces: Option<Vec<String>>,
     /// eBPF: interfaces where receive offload is turned off, a regular expression.
     #[serde(rename = "bpfDisableGROForIfaces")]
     #[schemars(extend("x-tag" = "regexp"))]
     pub bpf_disable_gro_for_ifaces: String,
-    /// eBPF: nets whose services are left to the host.
+    /// eBPF: nets of service addresses that are not translated by eBPF but by the host.
     #[serde(rename = "bpfExcludeCIDRsFromNAT")]
     #[schemars(extend("x-tag" = "cidrs"))]
     pub bpf_exclude_cidrs_from_nat: Option<Vec<String>>,
-    /// eBPF: size of the buffer for events. Default 1.
+    /// eBPF: the size of the buffer for events, in MB. Default 1.
     #[serde(rename = "bpfExportBufferSizeMB")]
     pub bpf_export_buffer_size_mb: Option<i64>,
     /// Whether the agent works with Istio's ambient mode. Default Disabled.
     #[schemars(extend("enum" = ["Enabled", "Disabled"]))]
     pub istio_ambient_mode: Option<String>,
-    /// The DSCP that marks packets for Istio. Default 23.
+    /// The DSCP value by which packets are marked for Istio. Default 23.
     #[serde(rename = "istioDSCPMark")]
     #[schemars(extend("x-tag" = "dscp"))]
     pub istio_dscp_mark: Option<Dscp>,
-    /// Where the cgroup hierarchy is.
+    /// Where the cgroup v2 hierarchy is mounted.
     pub cgroup_v2_path: String,
-    /// Whether running flows are judged anew when policy changes. Default Continuous.
+    /// Whether flows that are already logged are evaluated again when policy changes. Default Continuous.
     #[schemars(extend("enum" = ["None", "Continuous"]))]
     pub flow_logs_policy_evaluation_mode: Option<String>,
     /// eBPF: whether packets go straight to the workload's side of its interface. Default Enabled.
@@ -436,9 +443,9 @@ pub struct FelixConfigurationSpec {
     pub bpf_attach_type: Option<String>,
     /// How often flow logs are sent. Default 300s.
     pub flow_logs_flush_interval: Option<Interval>,
-    /// Whether the flow collector logs all it sees.
+    /// Whether the flow collector writes everything that it sees to the log. Default false.
     pub flow_logs_collector_debug_trace: Option<bool>,
-    /// Where flow logs are sent.
+    /// The address of the server that flow logs are sent to. None are sent if absent.
     pub flow_logs_goldmane_server: Option<String>,
     /// Whether flow logs are served on a local socket. Default Disabled.
     #[schemars(extend("enum" = ["Disabled", "Enabled"]))]
@@ -446,63 +453,66 @@ pub struct FelixConfigurationSpec {
     /// eBPF: whether programs are profiled. Default Disabled.
     #[schemars(extend("enum" = ["Enabled", "Disabled"]))]
     pub bpf_profiling: String,
-    /// What routes to workloads are made from. Default CalicoIPAM.
+    /// What routes to workloads of other nodes follow from: the blocks of Calico's address management, or the addresses
+    /// of workloads. Default CalicoIPAM.
     #[schemars(extend("pattern" = "^(?i)(WorkloadIPs|CalicoIPAM)?$"))]
     pub route_source: String,
-    /// Route tables that may be used.
+    /// The kernel's route tables that the agent may use.
     pub route_table_ranges: Option<Vec<RouteTableIdRange>>,
-    /// Old form of `routeTableRanges`.
+    /// Deprecated form of `routeTableRanges`.
     pub route_table_range: Option<RouteTableRange>,
-    /// Whether routes are left alone altogether. Default false.
+    /// Whether the agent leaves all routes alone. Default false.
     pub route_sync_disabled: Option<bool>,
-    /// Priority of IPv4 routes. Default 1024.
+    /// The metric of IPv4 routes to workloads. Default 1024.
     #[schemars(extend("x-go" = "IPv4NormalRoutePriority", "x-tag" = "gte=1,lte=2147483646"))]
     pub ipv4_normal_route_priority: Option<i64>,
-    /// Priority of IPv4 routes to a virtual machine on the move. Default 512.
+    /// The metric of IPv4 routes to a virtual machine that is being migrated. Default 512.
     #[schemars(extend("x-go" = "IPv4ElevatedRoutePriority", "x-tag" = "gte=1,lte=2147483646"))]
     pub ipv4_elevated_route_priority: Option<i64>,
-    /// Priority of IPv6 routes. Default 1024.
+    /// The metric of IPv6 routes to workloads. Default 1024.
     #[schemars(extend("x-go" = "IPv6NormalRoutePriority", "x-tag" = "gte=1,lte=2147483646"))]
     pub ipv6_normal_route_priority: Option<i64>,
-    /// Priority of IPv6 routes to a virtual machine on the move. Default 512.
+    /// The metric of IPv6 routes to a virtual machine that is being migrated. Default 512.
     #[schemars(extend("x-go" = "IPv6ElevatedRoutePriority", "x-tag" = "gte=1,lte=2147483646"))]
     pub ipv6_elevated_route_priority: Option<i64>,
-    /// How long that priority stays after the move. Default 30s.
+    /// How long the elevated priority of routes stays after a migration. Default 30s.
     #[schemars(extend("pattern" = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))*$"))]
     pub live_migration_route_convergence_time: Option<Duration>,
     /// Whether IPv4 between nodes is encrypted. Default false.
     pub wireguard_enabled: Option<bool>,
     /// Whether IPv6 between nodes is encrypted. Default false.
     pub wireguard_enabled_v6: Option<bool>,
-    /// WireGuard: whether the kernel uses a thread for it. Default false.
+    /// WireGuard: whether the kernel handles packets of each peer in a thread of its own (threaded NAPI). Default
+    /// false.
     pub wireguard_threading_enabled: Option<bool>,
-    /// WireGuard: port for IPv4. Default 51820.
+    /// WireGuard: UDP port for IPv4. Default 51820.
     #[schemars(extend("x-tag" = "gt=0,lte=65535"))]
     pub wireguard_listening_port: Option<i64>,
-    /// WireGuard: port for IPv6. Default 51821.
+    /// WireGuard: UDP port for IPv6. Default 51821.
     #[schemars(extend("x-tag" = "gt=0,lte=65535"))]
     pub wireguard_listening_port_v6: Option<i64>,
     /// WireGuard: priority of its routing rule. Default 99.
     #[schemars(extend("x-tag" = "gt=0,lt=32766"))]
     pub wireguard_routing_rule_priority: Option<i64>,
-    /// WireGuard: interface for IPv4. Default `wireguard.cali`.
+    /// WireGuard: name of the interface for IPv4. Default `wireguard.cali`.
     #[schemars(extend("x-tag" = "interface"))]
     pub wireguard_interface_name: String,
-    /// WireGuard: interface for IPv6. Default `wg-v6.cali`.
+    /// WireGuard: name of the interface for IPv6. Default `wg-v6.cali`.
     #[schemars(extend("x-tag" = "interface"))]
     pub wireguard_interface_name_v6: String,
-    /// WireGuard: MTU for IPv4. Default 1440.
+    /// WireGuard: MTU of the interface for IPv4, in bytes. Default 1440.
     #[serde(rename = "wireguardMTU")]
     pub wireguard_mtu: Option<i64>,
-    /// WireGuard: MTU for IPv6. Default 1420.
+    /// WireGuard: MTU of the interface for IPv6, in bytes. Default 1420.
     #[serde(rename = "wireguardMTUV6")]
     pub wireguard_mtuv6: Option<i64>,
     /// WireGuard: whether packets between the hosts themselves are encrypted. Default false.
     pub wireguard_host_encryption_enabled: Option<bool>,
-    /// WireGuard: how often an idle peer is spoken to; 0 for never. Default 0.
+    /// WireGuard: how often a keepalive is sent to an idle peer; 0 for never. Default 0.
     #[schemars(extend("x-go" = "WireguardPersistentKeepAlive"))]
     pub wireguard_keep_alive: Option<Interval>,
-    /// AWS: what to do about the instance's source and destination check. Default DoNothing.
+    /// AWS: whether the instance's check of source and destination addresses is switched on or off, or left as it is.
+    /// Default DoNothing.
     #[schemars(
         extend(
             "x-go" = "AWSSrcDstCheck",
@@ -511,45 +521,46 @@ pub struct FelixConfigurationSpec {
         )
     )]
     pub aws_src_dst_check: Option<String>,
-    /// What happens to packets for services that do not exist. Default Drop.
+    /// What happens to packets for service addresses that belong to no service. Default Drop.
     #[schemars(extend("pattern" = "^(?i)(Drop|Reject|Disabled)?$", "x-tag" = "oneof=Drop Reject Disabled"))]
     pub service_loop_prevention: String,
-    /// Whether workloads may ask for source addresses that are not theirs. Default Disabled.
+    /// Whether `allowSpoofedSourcePrefixes` of workload endpoints has an effect. Default Disabled.
     #[schemars(extend("pattern" = "^(?i)(Disabled|Any)?$", "x-tag" = "oneof=Disabled Any"))]
     pub workload_source_spoofing: String,
-    /// Host interfaces that the MTU is found from, a regular expression.
+    /// The host interfaces whose smallest MTU is the one that is detected, as a regular expression.
     #[schemars(extend("x-go" = "MTUIfacePattern", "x-tag" = "regexp"))]
     pub mtu_iface_pattern: String,
-    /// Whether `ipNATs` of workloads outside OpenStack count. Default Disabled.
+    /// Whether `ipNATs` of workload endpoints has an effect outside OpenStack. Default Disabled.
     #[serde(rename = "floatingIPs")]
     #[schemars(extend("enum" = ["Enabled", "Disabled"]))]
     pub floating_ips: Option<String>,
-    /// Whether the host answers ARP and ND for workloads in its own subnet. Default Disabled.
+    /// Whether the host answers ARP and neighbour solicitations for workloads with addresses of the host's own subnet.
+    /// Default Disabled.
     #[schemars(extend("enum" = ["Disabled", "PodsAndLoadBalancers"], "x-tag" = "oneof=Disabled PodsAndLoadBalancers"))]
     pub local_subnet_l2_reachability: Option<String>,
-    /// How often it announces them again; 0 for never. Default 120s.
+    /// How often the host announces the addresses of those workloads again; 0 for never. Default 120s.
     pub local_subnet_l2_reachability_refresh_interval: Option<Duration>,
     /// Windows: whether its firewall is opened for metrics. Default Disabled.
     #[schemars(extend("enum" = ["Enabled", "Disabled"], "x-tag" = "oneof=Enabled Disabled"))]
     pub windows_manage_firewall_rules: Option<String>,
-    /// Calico: Go's GOGC. Default 40.
+    /// Calico: the Go runtime's GOGC. Default 40.
     #[serde(rename = "goGCThreshold")]
     #[schemars(extend("x-tag" = "gte=-1"))]
     pub go_gc_threshold: Option<i64>,
-    /// Calico: Go's memory limit; -1 for none. Default -1.
+    /// Calico: the Go runtime's memory limit in MB; -1 for none. Default -1.
     #[serde(rename = "goMemoryLimitMB")]
     #[schemars(extend("x-tag" = "gte=-1"))]
     pub go_memory_limit_mb: Option<i64>,
-    /// Calico: Go's GOMAXPROCS; -1 for all. Default -1.
+    /// Calico: the Go runtime's GOMAXPROCS; -1 for all processors. Default -1.
     #[schemars(extend("x-tag" = "gte=-1"))]
     pub go_max_procs: Option<i64>,
-    /// Whether the agent waits for the MTU file. Default false.
+    /// Whether the agent waits for the file with the MTU before it starts. Default false.
     #[serde(rename = "requireMTUFile")]
     pub require_mtu_file: Option<bool>,
-    /// eBPF: most endpoints of a service with Maglev. Default 100.
+    /// eBPF: the largest number of endpoints of a service that uses Maglev. Default 100.
     #[schemars(extend("x-tag" = "gt=0,lte=3000"))]
     pub bpf_maglev_max_endpoints_per_service: Option<i64>,
-    /// eBPF: most services with Maglev. Default 100.
+    /// eBPF: the largest number of services that use Maglev. Default 100.
     #[schemars(extend("x-tag" = "gt=0,lte=3000"))]
     pub bpf_maglev_max_services: Option<i64>,
 }
@@ -558,10 +569,10 @@ pub struct FelixConfigurationSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HealthTimeoutOverride {
-    /// The part.
+    /// The name of the part of the agent.
     #[schemars(extend("x-always" = true, "x-required" = true))]
     pub name: String,
-    /// How long.
+    /// How long it may be silent before it counts as hung.
     #[schemars(extend("x-always" = true, "x-required" = true))]
     pub timeout: Duration,
 }
@@ -570,10 +581,10 @@ pub struct HealthTimeoutOverride {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RouteTableRange {
-    /// The first.
+    /// The number of the first table.
     #[schemars(extend("x-always" = true, "x-required" = true))]
     pub min: i64,
-    /// The last.
+    /// The number of the last table.
     #[schemars(extend("x-always" = true, "x-required" = true))]
     pub max: i64,
 }
@@ -582,10 +593,10 @@ pub struct RouteTableRange {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RouteTableIdRange {
-    /// The first, from 1.
+    /// The number of the first table, at least 1.
     #[schemars(extend("x-always" = true, "x-required" = true))]
     pub min: i64,
-    /// The last.
+    /// The number of the last table.
     #[schemars(extend("x-always" = true, "x-required" = true))]
     pub max: i64,
 }
@@ -596,10 +607,10 @@ pub struct RouteTableIdRange {
 pub struct ProtoPort {
     /// `tcp`, `udp` or `sctp`; tcp if empty.
     pub protocol: String,
-    /// The number.
+    /// The number of the port.
     #[schemars(extend("x-always" = true, "x-required" = true))]
     pub port: u16,
-    /// Only for this net; for all addresses if empty.
+    /// The net of the peers that the port is open for; all addresses if empty.
     pub net: String,
 }
 
@@ -607,28 +618,28 @@ pub struct ProtoPort {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BpfConntrackTimeouts {
-    /// Since they began, whatever their state. Default 10s.
+    /// The least age at which a connection is removed, whatever its state. Default 10s.
     #[schemars(extend("pattern" = r"^(([0-9]*(\.[0-9]*)?(ms|s|h|m|us)+)+|Auto)$"))]
     pub creation_grace_period: Option<String>,
-    /// TCP without an answer yet. Default 20s.
+    /// TCP connections without an answer yet. Default 20s.
     #[schemars(extend("x-go" = "TCPSynSent", "pattern" = r"^(([0-9]*(\.[0-9]*)?(ms|s|h|m|us)+)+|Auto)$"))]
     pub tcp_syn_sent: Option<String>,
-    /// Open TCP. Default 1h.
+    /// Established TCP connections. Default 1h.
     #[schemars(extend("x-go" = "TCPEstablished", "pattern" = r"^(([0-9]*(\.[0-9]*)?(ms|s|h|m|us)+)+|Auto)$"))]
     pub tcp_established: Option<String>,
-    /// Closed TCP. Default Auto.
+    /// Closed TCP connections. Default Auto.
     #[schemars(extend("x-go" = "TCPFinsSeen", "pattern" = r"^(([0-9]*(\.[0-9]*)?(ms|s|h|m|us)+)+|Auto)$"))]
     pub tcp_fins_seen: Option<String>,
-    /// TCP that was reset. Default 40s.
+    /// TCP connections that were reset. Default 40s.
     #[schemars(extend("x-go" = "TCPResetSeen", "pattern" = r"^(([0-9]*(\.[0-9]*)?(ms|s|h|m|us)+)+|Auto)$"))]
     pub tcp_reset_seen: Option<String>,
-    /// UDP. Default 60s.
+    /// UDP flows. Default 60s.
     #[schemars(extend("x-go" = "UDPTimeout", "pattern" = r"^(([0-9]*(\.[0-9]*)?(ms|s|h|m|us)+)+|Auto)$"))]
     pub udp_timeout: Option<String>,
-    /// Other protocols. Default 10m.
+    /// Flows of other protocols. Default 10m.
     #[schemars(extend("pattern" = r"^(([0-9]*(\.[0-9]*)?(ms|s|h|m|us)+)+|Auto)$"))]
     pub generic_timeout: Option<String>,
-    /// ICMP. Default 5s.
+    /// ICMP flows. Default 5s.
     #[schemars(extend("pattern" = r"^(([0-9]*(\.[0-9]*)?(ms|s|h|m|us)+)+|Auto)$"))]
     pub icmp_timeout: Option<String>,
 }

@@ -12,18 +12,18 @@ pub struct HostEndpointSpec {
     /// The name of the node that this endpoint is on.
     #[schemars(length(max = 253), extend("x-tag" = "name"))]
     pub node: String,
-    /// The interface, or `*` for every interface of the host that has no endpoint of its own. Without it the endpoint
-    /// is on the interface that has one of `expectedIPs`.
+    /// The interface, or `*` for every interface of the host that has no endpoint of its own. If empty, the endpoint
+    /// applies to the interfaces that have one of `expectedIPs`.
     #[schemars(length(max = 15), extend("x-tag" = "interface"))]
     pub interface_name: String,
-    /// The addresses of this endpoint. Only these are matched by label rules elsewhere; none are learned.
+    /// The addresses of the endpoint. They are what selectors in rules match; no addresses are learned from the host.
     #[serde(rename = "expectedIPs")]
     #[schemars(extend("x-each" = "ip"))]
     pub expected_ips: Vec<String>,
-    /// Profiles, in the order in which they are asked.
+    /// The profiles that decide after all policies, in this order.
     #[schemars(extend("x-each" = "name"))]
     pub profiles: Vec<String>,
-    /// Named ports.
+    /// Ports with names that rules can use.
     pub ports: Vec<EndpointPort>,
 }
 
@@ -31,13 +31,13 @@ pub struct HostEndpointSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EndpointPort {
-    /// The name that rules use.
+    /// The name of the port, which rules use.
     #[schemars(extend("x-tag" = "!portName", "x-always" = true))]
     pub name: String,
-    /// TCP, UDP or SCTP, or its number.
+    /// The protocol: TCP, UDP or SCTP, or its number.
     #[schemars(extend("x-always" = true))]
     pub protocol: Protocol,
-    /// The number.
+    /// The number of the port.
     #[schemars(extend("x-minimum" = 1, "x-maximum" = 65535, "x-tag" = "!gt=0", "x-always" = true))]
     pub port: u16,
 }

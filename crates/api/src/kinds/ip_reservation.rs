@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IpReservationSpec {
-    /// Their nets.
+    /// The nets, in CIDR notation, from which no address is assigned automatically.
     #[serde(rename = "reservedCIDRs")]
     #[schemars(extend("x-tag" = "cidrs"))]
     pub reserved_cidrs: Vec<String>,

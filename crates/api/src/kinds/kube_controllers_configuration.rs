@@ -11,21 +11,21 @@ use crate::scalar::Duration;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct KubeControllersConfigurationSpec {
-    /// What standard output gets. Default Info.
+    /// The least severity of lines on standard output. Default Info.
     #[schemars(extend("enum" = ["None", "Debug", "Info", "Warning", "Error", "Fatal", "Panic"]))]
     pub log_severity_screen: String,
-    /// Whether they report their health.
+    /// Whether the controllers report their health.
     #[schemars(extend("enum" = ["Enabled", "Disabled"], "x-tag" = "oneof=Enabled Disabled", "x-default" = "Enabled"))]
     pub health_checks: String,
     /// How often etcd's history is compacted; 0 for never. Default 10m.
     pub etcd_v3_compaction_period: Option<Duration>,
-    /// Port of their metrics; 0 for none. Default 9094.
+    /// The TCP port on which metrics are served; 0 for none. Default 9094.
     #[schemars(extend("x-minimum" = 0, "x-maximum" = 65535))]
     pub prometheus_metrics_port: Option<i64>,
-    /// Which run; an absent one does not.
+    /// The controllers that run, with their settings; a controller that is absent does not run.
     #[schemars(extend("x-always" = true, "x-required" = true))]
     pub controllers: ControllersConfig,
-    /// Port of their profiles. Off if absent.
+    /// The TCP port on which profiles of the process are served. Off if absent.
     #[schemars(extend("x-minimum" = 0, "x-maximum" = 65535))]
     pub debug_profile_port: Option<i32>,
 }
@@ -34,19 +34,19 @@ pub struct KubeControllersConfigurationSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ControllersConfig {
-    /// Follows nodes.
+    /// Settings of the controller of nodes.
     pub node: Option<NodeControllerConfig>,
-    /// Follows network policies.
+    /// Settings of the controller of network policies.
     pub policy: Option<PolicyControllerConfig>,
-    /// Follows pods.
+    /// Settings of the controller of pods.
     pub workload_endpoint: Option<WorkloadEndpointControllerConfig>,
-    /// Follows service accounts.
+    /// Settings of the controller of service accounts.
     pub service_account: Option<ServiceAccountControllerConfig>,
-    /// Follows namespaces.
+    /// Settings of the controller of namespaces.
     pub namespace: Option<NamespaceControllerConfig>,
-    /// Gives addresses to services.
+    /// Settings of the controller that assigns addresses to services.
     pub load_balancer: Option<LoadBalancerControllerConfig>,
-    /// Brings old objects up to date.
+    /// Settings of the controller that migrates objects of older releases.
     pub migration: Option<MigrationControllerConfig>,
 }
 
@@ -54,14 +54,14 @@ pub struct ControllersConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeControllerConfig {
-    /// How often it compares everything.
+    /// The time between two comparisons of all nodes. Default 5m.
     pub reconciler_period: Option<Duration>,
-    /// Whether nodes get the labels of Kubernetes' nodes. Default Enabled.
+    /// Whether labels of Kubernetes nodes are copied to nodes. Default Enabled.
     #[schemars(extend("enum" = ["Enabled", "Disabled"], "x-tag" = "oneof=Enabled Disabled"))]
     pub sync_labels: String,
-    /// Whether nodes get host endpoints.
+    /// Whether host endpoints are created for nodes, and which.
     pub host_endpoint: Option<AutoHostEndpointConfig>,
-    /// How long a leaked address stays. Default 15m.
+    /// How long an address that no workload uses any more is kept. Default 15m.
     pub leak_grace_period: Option<Duration>,
 }
 
@@ -69,13 +69,13 @@ pub struct NodeControllerConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AutoHostEndpointConfig {
-    /// Whether they are made at all. Default Disabled.
+    /// Whether host endpoints are created for every node. Default Disabled.
     #[schemars(extend("enum" = ["Enabled", "Disabled"], "x-tag" = "oneof=Enabled Disabled"))]
     pub auto_create: String,
-    /// Whether the one for all interfaces is among them. Default Enabled.
+    /// Whether a host endpoint for all interfaces is created for every node. Default Enabled.
     #[schemars(extend("x-tag" = "createDefaultHostEndpoint"))]
     pub create_default_host_endpoint: String,
-    /// Others to make.
+    /// Further host endpoints that are created for nodes.
     pub templates: Vec<Template>,
 }
 
@@ -83,22 +83,22 @@ pub struct AutoHostEndpointConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Template {
-    /// What its name has beside the node's.
+    /// The part of the endpoint's name that tells it from others of the node.
     #[schemars(length(max = 253), extend("x-tag" = "name"))]
     pub generate_name: String,
-    /// Interfaces with an address in one of these nets.
+    /// Selects interfaces that have an address in one of these nets.
     #[serde(rename = "interfaceCIDRs")]
     #[schemars(extend("x-tag" = "!cidrs"))]
     pub interface_cidrs: Vec<String>,
-    /// Interfaces whose name matches this regular expression.
+    /// Selects interfaces whose name matches this regular expression.
     #[schemars(extend("x-tag" = "regexp"))]
     pub interface_pattern: String,
-    /// Labels it gets.
+    /// The labels of the host endpoints.
     #[schemars(extend("x-tag" = "labels"))]
     pub labels: BTreeMap<String, String>,
-    /// Annotations it gets.
+    /// The annotations of the host endpoints.
     pub annotations: BTreeMap<String, String>,
-    /// Nodes that get it.
+    /// The nodes that get the host endpoints, by their labels.
     #[schemars(extend("x-tag" = "selector"))]
     pub node_selector: String,
 }
@@ -107,7 +107,7 @@ pub struct Template {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PolicyControllerConfig {
-    /// How often it compares everything.
+    /// The time between two comparisons of all objects. Default 5m.
     pub reconciler_period: Option<Duration>,
 }
 
@@ -115,7 +115,7 @@ pub struct PolicyControllerConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WorkloadEndpointControllerConfig {
-    /// How often it compares everything.
+    /// The time between two comparisons of all objects. Default 5m.
     pub reconciler_period: Option<Duration>,
 }
 
@@ -123,7 +123,7 @@ pub struct WorkloadEndpointControllerConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ServiceAccountControllerConfig {
-    /// How often it compares everything.
+    /// The time between two comparisons of all objects. Default 5m.
     pub reconciler_period: Option<Duration>,
 }
 
@@ -131,7 +131,7 @@ pub struct ServiceAccountControllerConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NamespaceControllerConfig {
-    /// How often it compares everything.
+    /// The time between two comparisons of all objects. Default 5m.
     pub reconciler_period: Option<Duration>,
 }
 
@@ -139,7 +139,7 @@ pub struct NamespaceControllerConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LoadBalancerControllerConfig {
-    /// To all services of type LoadBalancer, or to those that ask.
+    /// Which services of type LoadBalancer get addresses: AllServices, or RequestedServicesOnly.
     #[serde(rename = "assignIPs")]
     #[schemars(extend("enum" = ["AllServices", "RequestedServicesOnly"], "x-default" = "AllServices"))]
     pub assign_ips: String,
@@ -160,6 +160,6 @@ pub struct MigrationControllerConfig {
 pub struct KubeControllersConfigurationStatus {
     /// The settings in force.
     pub running_config: Option<KubeControllersConfigurationSpec>,
-    /// The environment they came from.
+    /// The environment variables that the settings came from.
     pub environment_vars: BTreeMap<String, String>,
 }

@@ -12,21 +12,22 @@ pub struct NetworkPolicySpec {
     /// The tier that the policy is in.
     #[schemars(extend("x-tag" = "name", "x-default" = "default"))]
     pub tier: String,
-    /// Its place in the tier: lower comes first, none comes last, equal ones by name.
+    /// The position in the tier: lower comes first, a policy without it comes last, equal ones are sorted by name.
     pub order: Option<f64>,
-    /// Rules for what comes to the endpoints, the first that matches decides.
+    /// Rules for packets to the endpoints; the first that matches decides.
     #[schemars(length(max = 1024))]
     pub ingress: Vec<Rule>,
-    /// Rules for what the endpoints send, the first that matches decides.
+    /// Rules for packets from the endpoints; the first that matches decides.
     #[schemars(length(max = 1024))]
     pub egress: Vec<Rule>,
-    /// The endpoints that the policy is for, by their labels; without it all of the namespace.
+    /// The endpoints that the policy applies to, by their labels; all of the namespace if empty.
     #[schemars(length(max = 1024), extend("x-tag" = "selector"))]
     pub selector: String,
-    /// The directions that the policy governs; without it those that have rules, or Ingress.
+    /// The directions that the policy applies to. If absent: Egress where there are egress rules; Ingress where there
+    /// are ingress rules or no rules at all.
     #[schemars(length(min = 1, max = 2))]
     pub types: Vec<PolicyType>,
-    /// Only endpoints whose service account's labels match.
+    /// Limits the policy to endpoints whose service account has labels that match.
     #[schemars(length(max = 1024), extend("x-tag" = "selector"))]
     pub service_account_selector: String,
     /// Hints that never change what is allowed.
@@ -41,31 +42,34 @@ pub struct GlobalNetworkPolicySpec {
     /// The tier that the policy is in.
     #[schemars(extend("x-tag" = "name", "x-default" = "default"))]
     pub tier: String,
-    /// Its place in the tier: lower comes first, none comes last, equal ones by name.
+    /// The position in the tier: lower comes first, a policy without it comes last, equal ones are sorted by name.
     pub order: Option<f64>,
-    /// Rules for what comes to the endpoints, the first that matches decides.
+    /// Rules for packets to the endpoints; the first that matches decides.
     #[schemars(length(max = 1024))]
     pub ingress: Vec<Rule>,
-    /// Rules for what the endpoints send, the first that matches decides.
+    /// Rules for packets from the endpoints; the first that matches decides.
     #[schemars(length(max = 1024))]
     pub egress: Vec<Rule>,
-    /// The endpoints that the policy is for, by their labels; without it all.
+    /// The endpoints that the policy applies to, by their labels; all if empty.
     #[schemars(length(max = 1024), extend("x-tag" = "selector"))]
     pub selector: String,
-    /// The directions that the policy governs; without it those that have rules, or Ingress.
+    /// The directions that the policy applies to. If absent: Egress where there are egress rules; Ingress where there
+    /// are ingress rules or no rules at all.
     #[schemars(length(min = 1, max = 2))]
     pub types: Vec<PolicyType>,
-    /// Decide before connections are tracked, and do not track what is allowed. Needs `applyOnForward`.
+    /// For host endpoints: the policy decides before connection tracking, and packets that it allows are not tracked.
+    /// Needs `applyOnForward`.
     pub do_not_track: bool,
-    /// Decide before destination addresses are translated. Ingress only; needs `applyOnForward`.
+    /// For host endpoints: the policy decides before destination addresses are translated. Ingress only; needs
+    /// `applyOnForward`.
     #[serde(rename = "preDNAT")]
     pub pre_dnat: bool,
-    /// For host endpoints: also what the host forwards.
+    /// For host endpoints: the policy also applies to packets that the host forwards.
     pub apply_on_forward: bool,
-    /// Only endpoints whose service account's labels match.
+    /// Limits the policy to endpoints whose service account has labels that match.
     #[schemars(length(max = 1024), extend("x-tag" = "selector"))]
     pub service_account_selector: String,
-    /// Only endpoints whose namespace's labels match.
+    /// Limits the policy to endpoints whose namespace has labels that match.
     #[schemars(length(max = 1024), extend("x-tag" = "selector"))]
     pub namespace_selector: String,
     /// Hints that never change what is allowed.
@@ -77,7 +81,8 @@ pub struct GlobalNetworkPolicySpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StagedNetworkPolicySpec {
-    /// What the staged policy would do to the enforced one of its name.
+    /// What enforcing the staged policy would do: Set creates or replaces the enforced policy of its name, Delete
+    /// deletes it, Ignore and Learn do nothing.
     pub staged_action: StagedAction,
     /// The policy.
     #[serde(flatten)]
@@ -88,7 +93,8 @@ pub struct StagedNetworkPolicySpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StagedGlobalNetworkPolicySpec {
-    /// What the staged policy would do to the enforced one of its name.
+    /// What enforcing the staged policy would do: Set creates or replaces the enforced policy of its name, Delete
+    /// deletes it, Ignore and Learn do nothing.
     pub staged_action: StagedAction,
     /// The policy.
     #[serde(flatten)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NetworkSetSpec {
-    /// The nets; a bare address stands for itself alone.
+    /// The nets in CIDR notation; an address without a prefix length stands for itself.
     #[schemars(extend("x-each" = "cidr"))]
     pub nets: Vec<String>,
 }

@@ -9,7 +9,7 @@ use crate::scalar::AsNumber;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeSpec {
-    /// How it speaks BGP.
+    /// BGP settings of the node.
     #[schemars(extend("x-go" = "BGP"))]
     pub bgp: Option<NodeBgpSpec>,
     /// Address of its IPv4 VXLAN device.
@@ -28,13 +28,13 @@ pub struct NodeSpec {
     #[serde(rename = "vxlanTunnelMACAddrV6")]
     #[schemars(extend("x-tag" = "mac"))]
     pub vxlan_tunnel_mac_addr_v6: String,
-    /// What orchestrators call it.
+    /// The names of the node in orchestrators.
     pub orch_refs: Vec<OrchRef>,
-    /// How it speaks WireGuard.
+    /// WireGuard addresses of the node.
     pub wireguard: Option<NodeWireguardSpec>,
-    /// Its addresses.
+    /// The addresses of the node.
     pub addresses: Vec<NodeAddress>,
-    /// Its interfaces and their addresses.
+    /// The interfaces of the node and their addresses.
     pub interfaces: Vec<NodeInterface>,
 }
 
@@ -42,19 +42,19 @@ pub struct NodeSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeBgpSpec {
-    /// Its AS number; the global one if absent.
+    /// The AS number of the node; that of BGPConfiguration `default` if absent.
     pub as_number: Option<AsNumber>,
-    /// Its IPv4 address, perhaps with its net.
+    /// The IPv4 address of the node, with the prefix length of its subnet where that is known.
     #[schemars(extend("x-go" = "IPv4Address", "x-tag" = "cidrv4"))]
     pub ipv4_address: String,
-    /// Its IPv6 address, perhaps with its net.
+    /// The IPv6 address of the node, with the prefix length of its subnet where that is known.
     #[schemars(extend("x-go" = "IPv6Address", "x-tag" = "cidrv6"))]
     pub ipv6_address: String,
-    /// Address of its IP-in-IP device.
+    /// The address of the node's IP-in-IP device.
     #[serde(rename = "ipv4IPIPTunnelAddr")]
     #[schemars(extend("x-go" = "IPv4IPIPTunnelAddr", "x-tag" = "ipv4"))]
     pub ipv4_ipip_tunnel_addr: String,
-    /// Makes it a route reflector of this cluster.
+    /// Makes the node a route reflector with this cluster identifier.
     #[serde(rename = "routeReflectorClusterID")]
     #[schemars(extend("x-tag" = "ipv4"))]
     pub route_reflector_cluster_id: String,
@@ -64,9 +64,9 @@ pub struct NodeBgpSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OrchRef {
-    /// Its name there.
+    /// The name of the node there.
     pub node_name: String,
-    /// The orchestrator: `k8s`.
+    /// The orchestrator, such as `k8s`.
     #[schemars(extend("x-always" = true))]
     pub orchestrator: String,
 }
@@ -87,10 +87,10 @@ pub struct NodeWireguardSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeAddress {
-    /// The address, perhaps with its net.
+    /// The address, with a prefix length where that is known.
     #[schemars(extend("x-tag" = "!net", "x-always" = true))]
     pub address: String,
-    /// CalicoNodeIP, InternalIP or ExternalIP.
+    /// The type of the address: CalicoNodeIP, InternalIP or ExternalIP.
     #[schemars(extend("x-tag" = "ipType"))]
     pub r#type: String,
 }
@@ -99,10 +99,10 @@ pub struct NodeAddress {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeInterface {
-    /// Its name.
+    /// The name of the interface.
     #[schemars(extend("x-tag" = "name"))]
     pub name: String,
-    /// Its addresses.
+    /// The addresses of the interface.
     pub addresses: Vec<String>,
 }
 
@@ -110,13 +110,13 @@ pub struct NodeInterface {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeStatus {
-    /// Its WireGuard key for IPv4.
+    /// The node's WireGuard public key for IPv4.
     #[schemars(extend("x-tag" = "wireguardPublicKey"))]
     pub wireguard_public_key: String,
-    /// Its WireGuard key for IPv6.
+    /// The node's WireGuard public key for IPv6.
     #[schemars(extend("x-tag" = "wireguardPublicKey"))]
     pub wireguard_public_key_v6: String,
-    /// Nets that Kubernetes gave it for pods.
+    /// The nets that Kubernetes assigned to the node for pods.
     #[serde(rename = "podCIDRs")]
     pub pod_cidrs: Vec<String>,
 }

@@ -11,11 +11,11 @@ use super::rule::Rule;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ProfileSpec {
-    /// Rules for what comes to the endpoints.
+    /// Rules for packets to the endpoints; the first that matches decides.
     pub ingress: Vec<Rule>,
-    /// Rules for what the endpoints send.
+    /// Rules for packets from the endpoints; the first that matches decides.
     pub egress: Vec<Rule>,
-    /// Labels of the endpoints; an endpoint's own label of the same key is stronger.
+    /// Labels that the endpoints get; an endpoint's own label with the same key wins.
     #[schemars(extend("x-tag" = "labels"))]
     pub labels_to_apply: BTreeMap<String, String>,
 }

@@ -11,28 +11,30 @@ use crate::scalar::{Port, Protocol};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Rule {
-    /// What happens to a packet that matches.
+    /// What happens to a packet that matches all of the rule: Allow, Deny, Log (written to the kernel log, and the next
+    /// rule is asked), or Pass (the next tier is asked).
     #[schemars(extend("enum" = ["Allow", "Deny", "Log", "Pass"], "x-always" = true, "x-required" = true))]
     pub action: String,
-    /// Only packets of this IP version, 4 or 6.
+    /// Matches packets of this IP version, 4 or 6. Both if absent.
     #[schemars(extend("enum" = [4, 6]))]
     pub ip_version: Option<i64>,
-    /// Only this protocol: TCP, UDP, ICMP, ICMPv6, SCTP, UDPLite or a number from 1 to 255. Ports need one that has them.
+    /// Matches packets of this protocol: TCP, UDP, ICMP, ICMPv6, SCTP, UDPLite or a number from 1 to 255. All protocols
+    /// if absent. Rules with ports need a protocol that has ports.
     pub protocol: Option<Protocol>,
-    /// Only this type, and code, of ICMP.
+    /// Matches packets of this ICMP type and, if given, code.
     pub icmp: Option<IcmpFields>,
-    /// Every protocol but this.
+    /// Matches packets of every protocol but this one.
     pub not_protocol: Option<Protocol>,
-    /// Everything but this type, and code, of ICMP.
+    /// Matches packets that do not have this ICMP type and, if given, code.
     #[serde(rename = "notICMP")]
     pub not_icmp: Option<IcmpFields>,
-    /// Where the packet comes from.
+    /// Conditions on the source of the packet.
     pub source: EntityRule,
-    /// Where the packet goes to.
+    /// Conditions on the destination of the packet.
     pub destination: EntityRule,
-    /// Only such HTTP requests; for ingress rules that allow.
+    /// Matches only such HTTP requests; allowed in ingress rules with the action Allow.
     pub http: Option<HttpMatch>,
-    /// Notes about the rule.
+    /// Notes about the rule; they have no effect on packets.
     pub metadata: Option<RuleMetadata>,
 }
 
@@ -40,30 +42,32 @@ pub struct Rule {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EntityRule {
-    /// Addresses in any of these nets, each in CIDR notation.
+    /// Matches addresses in any of these nets, each in CIDR notation.
     #[schemars(length(max = 256), extend("x-each" = "net"))]
     pub nets: Vec<String>,
-    /// Endpoints and network sets whose labels match.
+    /// Matches addresses of endpoints and network sets whose labels match.
     #[schemars(length(max = 1024), extend("x-tag" = "selector"))]
     pub selector: String,
-    /// Endpoints and network sets of namespaces whose labels match; `global()` means those of no namespace.
+    /// Matches addresses of endpoints and network sets in namespaces whose labels match; `global()` stands for those
+    /// without a namespace.
     #[schemars(length(max = 1024), extend("x-tag" = "selector"))]
     pub namespace_selector: String,
-    /// Endpoints behind this Kubernetes service.
+    /// Matches addresses of the endpoints behind this Kubernetes service.
     pub services: Option<ServiceMatch>,
-    /// Any of these ports: numbers, ranges `first:last` or names of endpoints' ports.
+    /// Matches any of these ports: numbers, ranges `first:last`, or names of ports of endpoints.
     #[schemars(length(max = 50))]
     pub ports: Vec<Port>,
-    /// Addresses in none of these nets.
+    /// Matches addresses that are in none of these nets.
     #[schemars(length(max = 256), extend("x-each" = "net"))]
     pub not_nets: Vec<String>,
-    /// Addresses of no endpoint or network set whose labels match. An address of no endpoint at all matches too.
+    /// Matches addresses that belong to no endpoint or network set whose labels match, also addresses that belong to
+    /// none at all.
     #[schemars(length(max = 1024), extend("x-tag" = "selector"))]
     pub not_selector: String,
-    /// None of these ports.
+    /// Matches every port but these.
     #[schemars(length(max = 50))]
     pub not_ports: Vec<Port>,
-    /// Workloads that run as one of these service accounts.
+    /// Matches addresses of workloads that run as one of these service accounts.
     pub service_accounts: Option<ServiceAccountMatch>,
 }
 
@@ -71,10 +75,10 @@ pub struct EntityRule {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ServiceMatch {
-    /// Its name.
+    /// The name of the service.
     #[schemars(length(max = 253), extend("x-tag" = "name"))]
     pub name: String,
-    /// Its namespace; the policy's own if it has one and this is empty.
+    /// The namespace of the service; in a policy with a namespace its own if empty.
     #[schemars(length(max = 253), extend("x-tag" = "name"))]
     pub namespace: String,
 }
@@ -83,9 +87,9 @@ pub struct ServiceMatch {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ServiceAccountMatch {
-    /// One of these names.
+    /// The names of the service accounts, of which one must match.
     pub names: Vec<String>,
-    /// Accounts whose labels match.
+    /// Matches service accounts by their labels.
     #[schemars(extend("x-tag" = "selector"))]
     pub selector: String,
 }
@@ -94,10 +98,10 @@ pub struct ServiceAccountMatch {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IcmpFields {
-    /// The type: 8 is an echo request of IPv4.
+    /// The ICMP type from 0 to 254, such as 8 for an IPv4 echo request.
     #[schemars(extend("x-minimum" = 0, "x-maximum" = 254, "x-tag" = "gte=0,lte=254"))]
     pub r#type: Option<i64>,
-    /// The code; needs the type.
+    /// The ICMP code from 0 to 255; it needs a type.
     #[schemars(extend("x-minimum" = 0, "x-maximum" = 255, "x-tag" = "gte=0,lte=255"))]
     pub code: Option<i64>,
 }
@@ -106,10 +110,10 @@ pub struct IcmpFields {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HttpMatch {
-    /// One of these methods.
+    /// The HTTP methods, of which one must match.
     #[schemars(length(max = 20))]
     pub methods: Vec<String>,
-    /// One of these paths.
+    /// The paths, of which one must match.
     #[schemars(length(max = 20))]
     pub paths: Vec<HttpPath>,
 }
@@ -121,7 +125,7 @@ pub struct HttpPath {
     /// The whole path.
     #[schemars(length(max = 1024))]
     pub exact: String,
-    /// How the path begins.
+    /// The beginning of the path.
     #[schemars(length(max = 1024))]
     pub prefix: String,
 }
@@ -130,6 +134,6 @@ pub struct HttpPath {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RuleMetadata {
-    /// Notes of people and programs.
+    /// Key and value pairs for people and programs.
     pub annotations: BTreeMap<String, String>,
 }

@@ -9,9 +9,10 @@ use crate::scalar::Time;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TierSpec {
-    /// Lower comes first, none comes last, equal ones by name.
+    /// The position among the tiers: lower comes first, a tier without it comes last, equal ones are sorted by name.
     pub order: Option<f64>,
-    /// What happens to a packet that policies of the tier are for and none decides: Deny, or Pass to the next tier.
+    /// What happens to a packet to which policies of the tier apply and which none of them decides: Deny, or Pass to
+    /// the next tier. Default Deny.
     #[schemars(extend("enum" = ["Pass", "Deny"], "x-tag" = "oneof=Deny Pass", "x-default" = "Deny"))]
     pub default_action: Option<String>,
 }
@@ -20,7 +21,7 @@ pub struct TierSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TierStatus {
-    /// What holds and what does not.
+    /// What a controller found out about the tier.
     pub conditions: Vec<Condition>,
 }
 
@@ -28,21 +29,21 @@ pub struct TierStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Condition {
-    /// What it is about: `Ready`.
+    /// The name of the condition, such as `Ready`.
     #[schemars(extend("x-always" = true, "x-required" = true))]
     pub r#type: String,
-    /// True, False or Unknown.
+    /// Whether the condition is met: True, False or Unknown.
     #[schemars(extend("x-always" = true, "x-required" = true))]
     pub status: String,
-    /// Which generation of the spec it is about.
+    /// The generation of the spec that the condition is about.
     pub observed_generation: i64,
-    /// Since when.
+    /// When the status of the condition last changed.
     #[schemars(extend("x-always" = true, "x-required" = true))]
     pub last_transition_time: Time,
-    /// Why, in one word.
+    /// The reason for the status, in one word.
     #[schemars(extend("x-always" = true, "x-required" = true))]
     pub reason: String,
-    /// Why, in a sentence.
+    /// The reason for the status, in a sentence.
     #[schemars(extend("x-always" = true, "x-required" = true))]
     pub message: String,
 }

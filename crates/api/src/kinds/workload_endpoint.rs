@@ -12,55 +12,55 @@ use crate::scalar::{Dscp, Protocol};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WorkloadEndpointSpec {
-    /// Who made it: `k8s`, `cni`, `libnetwork`, `openstack` or another.
+    /// What created the workload: `k8s`, `cni`, `libnetwork`, `openstack` or another.
     #[schemars(extend("x-tag" = "name"))]
     pub orchestrator: String,
-    /// The workload, where the orchestrator has none of the words below for it.
+    /// The name of the workload, where the orchestrator has neither pods nor containers.
     #[schemars(extend("x-tag" = "name"))]
     pub workload: String,
-    /// The node that it is on.
+    /// The name of the node that the workload runs on.
     #[schemars(extend("x-tag" = "name"))]
     pub node: String,
-    /// The container.
+    /// The identifier of the container.
     #[serde(rename = "containerID")]
     #[schemars(extend("x-tag" = "containerID"))]
     pub container_id: String,
-    /// The pod.
+    /// The name of the pod.
     #[schemars(extend("x-tag" = "name"))]
     pub pod: String,
-    /// Which of the workload's interfaces.
+    /// The name of the interface inside the workload, such as `eth0`.
     #[schemars(extend("x-tag" = "name"))]
     pub endpoint: String,
     /// The service account that the workload runs as.
     #[schemars(extend("x-tag" = "name"))]
     pub service_account_name: String,
-    /// Its addresses, each alone in its net (/32 or /128).
+    /// The addresses of the workload, each as a net with one address (/32 or /128).
     #[schemars(extend("x-each" = "net"))]
     pub ip_networks: Vec<String>,
-    /// Addresses that are translated to one of its own.
+    /// External addresses that are translated to addresses of the workload.
     #[serde(rename = "ipNATs")]
     #[schemars(extend("x-go" = "IPNATs"))]
     pub ip_nats: Vec<IpNat>,
-    /// Its IPv4 gateway.
+    /// The IPv4 gateway of the workload.
     #[serde(rename = "ipv4Gateway")]
     #[schemars(extend("x-go" = "IPv4Gateway", "x-tag" = "ipv4"))]
     pub ipv4_gateway: String,
-    /// Its IPv6 gateway.
+    /// The IPv6 gateway of the workload.
     #[serde(rename = "ipv6Gateway")]
     #[schemars(extend("x-go" = "IPv6Gateway", "x-tag" = "ipv6"))]
     pub ipv6_gateway: String,
-    /// Profiles, in the order in which they are asked.
+    /// The profiles that decide after all policies, in this order.
     #[schemars(extend("x-each" = "name"))]
     pub profiles: Vec<String>,
-    /// The interface of the host that leads to it.
+    /// The interface of the host behind which the workload is.
     #[schemars(extend("x-tag" = "!interface"))]
     pub interface_name: String,
-    /// Its hardware address.
+    /// The MAC address of the workload's interface.
     #[schemars(extend("x-tag" = "mac"))]
     pub mac: String,
-    /// Named ports, and ports of the host that lead to it.
+    /// Ports with names that rules can use, and ports of the host that lead to the workload.
     pub ports: Vec<WorkloadEndpointPort>,
-    /// Source addresses that it may use beside its own.
+    /// Source addresses that the workload may use beside its own.
     #[schemars(extend("x-each" = "cidr"))]
     pub allow_spoofed_source_prefixes: Vec<String>,
     /// Limits of bandwidth, packets and connections.
@@ -71,11 +71,11 @@ pub struct WorkloadEndpointSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IpNat {
-    /// The workload's own address.
+    /// The address of the workload.
     #[serde(rename = "internalIP")]
     #[schemars(extend("x-tag" = "ip", "x-always" = true))]
     pub internal_ip: String,
-    /// The address that others use.
+    /// The external address, which clients use.
     #[serde(rename = "externalIP")]
     #[schemars(extend("x-tag" = "ip", "x-always" = true))]
     pub external_ip: String,
@@ -85,19 +85,19 @@ pub struct IpNat {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WorkloadEndpointPort {
-    /// The name that rules use.
+    /// The name of the port, which rules use.
     #[schemars(extend("x-tag" = "portName", "x-always" = true))]
     pub name: String,
-    /// TCP, UDP or SCTP, or its number.
+    /// The protocol: TCP, UDP or SCTP, or its number.
     #[schemars(extend("x-always" = true))]
     pub protocol: Protocol,
-    /// The number.
+    /// The number of the port.
     #[schemars(extend("x-tag" = "!gt=0", "x-always" = true))]
     pub port: u16,
-    /// The port of the host that leads to it; 0 for none.
+    /// The port of the host that leads to this port; 0 for none.
     #[schemars(extend("x-always" = true))]
     pub host_port: u16,
-    /// The address of the host that the port is on; empty for all.
+    /// The address of the host that `hostPort` is on; all addresses if empty.
     #[serde(rename = "hostIP")]
     #[schemars(extend("x-tag" = "net", "x-always" = true))]
     pub host_ip: String,
