@@ -8,8 +8,8 @@ use clap::builder::StyledStr;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    agent, apply, backup, completion, config, confirm, datastore, delete, describe, diff, explain, get, history, init,
-    label, lint, man, off, patch, schema, status, test, top, undo, verify, version, watch,
+    agent, apply, backup, completion, config, confirm, datastore, delete, describe, diff, edit, explain, get, history,
+    init, label, lint, man, off, patch, schema, status, test, top, undo, verify, version, watch,
 };
 use crate::persona::Persona;
 
@@ -69,7 +69,10 @@ Examples:
   tortie apply -f policy.yaml --dry-run
 
   # Put everything back after two minutes unless `tortie confirm` comes before.
-  tortie apply -f policy.yaml --confirm")]
+  tortie apply -f policy.yaml --confirm
+
+  # The folder is the whole truth about the kinds in it: what it leaves out is named, and with --yes deleted.
+  tortie apply -R -f manifests/ --prune")]
     Apply(apply::ApplyArgs),
     /// Change objects that exist to what manifests say
     #[command(after_help = "\
@@ -142,7 +145,13 @@ Examples:
   tortie get hep/web1
 
   # Those with a label.
-  tortie get hep -l role=web,zone!=a")]
+  tortie get hep -l role=web,zone!=a
+
+  # Every kind that has objects, in a form that `tortie apply -f` takes.
+  tortie get all -A -o yaml
+
+  # What is there, and then every change.
+  tortie get hep -w")]
     Get(get::GetArgs),
     /// Say everything that is known of an object: who wrote it, what it does, its counters, its warnings
     #[command(after_help = "\
@@ -158,6 +167,17 @@ Examples:
 
 Counters are those of this machine, while its agent runs.")]
     Describe(describe::DescribeArgs),
+    /// Change an object in an editor
+    #[command(after_help = "\
+Examples:
+  # In the editor that $TORTIE_EDITOR, $VISUAL or $EDITOR names, else vi.
+  tortie edit gnp web
+
+  # Put the change back after two minutes unless `tortie confirm` comes before.
+  tortie edit hep/web1-eth0 --confirm
+
+Mistakes open the editor again, with what is wrong above the text. A text that is not written is kept in a file that is named.")]
+    Edit(edit::EditArgs),
     /// Change some fields of an object
     #[command(after_help = "\
 Examples:
@@ -339,11 +359,15 @@ Exit status: 2 when no agent answers or when it ends.")]
 Examples:
   tortie backup before-the-change.tortie")]
     Backup(backup::BackupArgs),
-    /// Fill an empty store with what a backup holds
+    /// Fill an empty store with what a backup holds, or replace the content of another
     #[command(after_help = "\
 Examples:
   # Into a new file, to look at it first.
-  tortie restore before-the-change.tortie --store copy.db")]
+  tortie restore before-the-change.tortie --store copy.db
+
+  # What it would change in the store of now, and then that.
+  tortie restore before-the-change.tortie --replace --dry-run
+  tortie restore before-the-change.tortie --replace")]
     Restore(backup::RestoreArgs),
     /// Check that the kernel of this machine enforces what is in force and nothing else
     #[command(after_help = "\
@@ -449,7 +473,9 @@ pub(crate) fn command(persona: Persona) -> clap::Command {
     if persona == Persona::Tortie {
         // `-l` is kubectl's; under calicoctl's name it is calicoctl's.
         let command = command.mut_arg("log_level", |arg| arg.short(None));
-        command.mut_subcommand("get", |get| get.mut_arg("selector", |arg| arg.short('l')))
+        command.mut_subcommand("get", |get| {
+            get.mut_arg("selector", |arg| arg.short('l')).mut_arg("watch", |arg| arg.short('w'))
+        })
     } else {
         let name = persona.name();
         renamed(command, name).name(name).bin_name(name).disable_version_flag(true)
@@ -461,9 +487,19 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
     let say = |text: Option<&StyledStr>| {
         let text = text?.to_string();
         let ours = |example: &&str| {
-            !["--dry-run", "--confirm", "hep/web1", "hep -l ", "-p 'spec:", "datastore copy"]
-                .iter()
-                .any(|flag| example.contains(flag))
+            ![
+                "--dry-run",
+                "--confirm",
+                "--prune",
+                "hep/web1",
+                "hep -l ",
+                "get all",
+                "hep -w",
+                "-p 'spec:",
+                "datastore copy",
+            ]
+            .iter()
+            .any(|flag| example.contains(flag))
         };
         let known: Vec<&str> = text.split("\n\n").filter(ours).collect();
         Some(known.join("\n\n").replace("tortie ", &format!("{name} ")))
@@ -479,9 +515,9 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
         command = command.after_help(after);
     }
     for sub in subcommands {
-        const OURS: [&str; 20] = [
-            "config", "confirm", "describe", "diff", "history", "undo", "explain", "test", "schema", "man", "agent",
-            "status", "watch", "top", "verify", "backup", "restore", "copy", "lint", "init",
+        const OURS: [&str; 21] = [
+            "config", "confirm", "describe", "diff", "edit", "history", "undo", "explain", "test", "schema", "man",
+            "agent", "status", "watch", "top", "verify", "backup", "restore", "copy", "lint", "init",
         ];
         let ours = OURS.contains(&sub.as_str());
         command = command.mut_subcommand(sub, |sub| {
@@ -492,7 +528,17 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
     command.mut_args(|arg| {
         let ours = matches!(
             arg.get_id().as_str(),
-            "store" | "strict" | "dry_run" | "keep_going" | "selector" | "allow_lockout" | "message" | "confirm"
+            "store"
+                | "strict"
+                | "dry_run"
+                | "keep_going"
+                | "selector"
+                | "allow_lockout"
+                | "message"
+                | "confirm"
+                | "watch"
+                | "prune"
+                | "yes"
         );
         if ours { arg.hide(true) } else { arg }
     })

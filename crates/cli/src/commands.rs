@@ -10,6 +10,7 @@ pub(crate) mod datastore;
 pub(crate) mod delete;
 pub(crate) mod describe;
 pub(crate) mod diff;
+pub(crate) mod edit;
 mod elsewhere;
 pub(crate) mod explain;
 pub(crate) mod get;
@@ -34,6 +35,7 @@ use tortie_api::Key;
 use tortie_client::{Change, Done, Mode};
 
 use crate::args::Command;
+use crate::commands::apply::LeftOutObjects;
 use crate::diagnose;
 use crate::plan::Writer;
 use crate::report::{Exit, Usage};
@@ -52,14 +54,15 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
     match command {
         Command::Create(args) => {
             let mode = if args.skip_exists { Mode::CreateSkipExisting } else { Mode::Create };
-            apply::run("create", mode, &args.write, session)
+            apply::run("create", mode, &args.write, LeftOutObjects::Stay, session)
         }
-        Command::Apply(args) => apply::run("apply", Mode::Apply, &args.write, session),
-        Command::Replace(args) => apply::run("replace", Mode::Replace, &args.write, session),
+        Command::Apply(args) => apply::run("apply", Mode::Apply, &args.write, args.left_out(), session),
+        Command::Replace(args) => apply::run("replace", Mode::Replace, &args.write, LeftOutObjects::Stay, session),
         Command::Validate(args) => apply::validate(&args, session),
         Command::Delete(args) => delete::run(&args, session),
         Command::Diff(args) => diff::run(&args, session),
         Command::Describe(args) => describe::run(&args, session),
+        Command::Edit(args) => edit::run(&args, session),
         Command::Get(args) => get::run(&args, session),
         Command::Patch(args) => patch::run(&args, session),
         Command::Label(args) => label::run(&args, session),

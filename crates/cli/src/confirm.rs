@@ -21,7 +21,7 @@ pub(crate) struct ConfirmArgs {
     /// Put everything back after this time (90s, 10m, 2h; at most 24h) unless `tortie confirm` comes before: the agent does it (embedded store only)
     #[arg(
         long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "2m",
-        value_parser = within, conflicts_with_all = ["dry_run", "keep_going"]
+        value_parser = within, conflicts_with = "dry_run"
     )]
     pub(crate) confirm: Option<Duration>,
 }

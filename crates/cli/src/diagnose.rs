@@ -20,6 +20,14 @@ pub(crate) fn style(terminal: &Terminal) -> Style {
 /// Says all that is wrong (or doubtful) about an object of a manifest, each mistake once, in the order of the text, and about a
 /// part before the whole. How many mistakes there are.
 pub(crate) fn show_all(problems: &[Problem], manifests: &Manifests, item: &Item, terminal: &mut Terminal) -> usize {
+    for text in lines(problems, manifests, item, style(terminal)) {
+        terminal.note(text.trim_end_matches('\n'));
+    }
+    validate::distinct(problems.to_vec()).iter().filter(|problem| problem.is_error()).count()
+}
+
+/// The texts of [`show_all`].
+pub(crate) fn lines(problems: &[Problem], manifests: &Manifests, item: &Item, style: Style) -> Vec<String> {
     let mut problems = validate::distinct(problems.to_vec());
     let offset = |problem: &Problem| diagnostic::offset(problem, &item.located, manifests.source(item));
     let places: Vec<(Path, usize)> = problems.iter().map(|problem| (problem.path.clone(), offset(problem))).collect();
@@ -30,10 +38,8 @@ pub(crate) fn show_all(problems: &[Problem], manifests: &Manifests, item: &Item,
     };
     problems
         .sort_by_cached_key(|problem| (place(problem), Reverse(problem.path.0.len()), problem.layer != Layer::Read));
-    for problem in &problems {
-        show(problem, manifests, item, terminal);
-    }
-    problems.iter().filter(|problem| problem.is_error()).count()
+    let source = manifests.source(item);
+    problems.iter().map(|problem| diagnostic::render(problem, &item.located, source, style)).collect()
 }
 
 /// A doubt that `--strict` takes for an error.

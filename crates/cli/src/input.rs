@@ -125,6 +125,13 @@ pub(crate) fn load(files: &Files, session: &mut Session) -> anyhow::Result<Resul
     Ok(Ok(manifests))
 }
 
+/// The objects of a text, with all that is wrong with them.
+pub(crate) fn of_text(name: &str, text: &str) -> Manifests {
+    let source = Source::new(name, text);
+    let items = read(&source).into_iter().map(|located| Item { source: 0, located }).collect();
+    Manifests { sources: vec![source], items, has_remarks: false }
+}
+
 /// Reads everything in a file.
 fn read(source: &Source) -> Vec<Located> {
     let parts = tortie_manifest::read::parts(source);

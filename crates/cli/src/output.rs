@@ -4,19 +4,21 @@ mod calico_columns;
 mod columns;
 mod goprint;
 mod label_selector;
+mod rows;
 pub(crate) mod table;
 mod tabs;
 
 use serde_json::Value;
 use tortie_api::{Key, Kind, Object, encode};
-use tortie_client::Client;
+use tortie_client::{Client, is_built_in};
 use tortie_manifest::write;
 
 use crate::persona::Persona;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
-use calico_columns::Cluster;
+pub(crate) use calico_columns::Cluster;
 use label_selector::selector_text;
+pub(crate) use rows::Rows;
 
 /// One answer to one request.
 pub(crate) enum Found {
@@ -45,6 +47,13 @@ impl Found {
         match self {
             Found::One(object) => std::slice::from_ref(object),
             Found::List { items, .. } => items,
+        }
+    }
+
+    /// Leaves out objects that no store has.
+    pub(crate) fn leave_out_built_in(&mut self) {
+        if let Found::List { items, .. } = self {
+            items.retain(|object| !is_built_in(&object.key()));
         }
     }
 
@@ -122,6 +131,8 @@ pub(crate) struct Printing {
     pub(crate) filtered: bool,
     /// Whether there is a column for namespaces.
     pub(crate) namespaces: bool,
+    /// Whether names are written with their kind.
+    pub(crate) with_kinds: bool,
     /// Cluster-wide values that stand in cells.
     pub(crate) cluster: Cluster,
 }
@@ -178,18 +189,6 @@ pub(crate) fn print(
                 calico_table(one, &headings, printing, session);
             }
         }
-        Format::Columns(headings) => {
-            let chosen = |kind: Kind| {
-                let column = |title: &String| {
-                    columns::titled(kind, title).ok_or_else(|| {
-                        let known = columns::titles(kind).join(", ");
-                        Usage(format!("{} have no column '{title}'; there are {known}", kind.plural())).into()
-                    })
-                };
-                headings.iter().map(column).collect()
-            };
-            our_tables(found, chosen, printing, session)?;
-        }
         Format::Table { wide } if session.persona.is_calico() => {
             for one in found {
                 let mut headings = calico_columns::headings(one.kind(), *wide).to_vec();
@@ -199,16 +198,7 @@ pub(crate) fn print(
                 calico_table(one, &headings, printing, session);
             }
         }
-        Format::Table { wide } => {
-            let chosen = |kind: Kind| {
-                let mut columns = columns::of(kind, *wide);
-                if printing.namespaces && kind.namespaced() {
-                    columns.insert(0, columns::namespace());
-                }
-                Ok(columns)
-            };
-            our_tables(found, chosen, printing, session)?;
-        }
+        Format::Columns(_) | Format::Table { .. } => our_tables(found, format, printing, session)?,
     }
     Ok(Exit::Done)
 }
@@ -229,13 +219,36 @@ fn calico_table(one: &Found, headings: &[&str], printing: &Printing, session: &m
     session.terminal.print(&tabs::render(&rows));
 }
 
+/// The columns of our own table of a kind.
+fn chosen(kind: Kind, format: &Format, printing: &Printing) -> anyhow::Result<Vec<columns::Column>> {
+    if let Format::Columns(headings) = format {
+        let column = |title: &String| {
+            columns::titled(kind, title).ok_or_else(|| {
+                let known = columns::titles(kind).join(", ");
+                Usage(format!("{} have no column '{title}'; there are {known}", kind.plural())).into()
+            })
+        };
+        return headings.iter().map(column).collect();
+    }
+    let mut columns = columns::of(kind, matches!(format, Format::Table { wide: true }));
+    if printing.namespaces && kind.namespaced() {
+        columns.insert(0, columns::namespace());
+    }
+    Ok(columns)
+}
+
+/// The cells of an object.
+fn cells(object: &Object, columns: &[columns::Column], printing: &Printing) -> Vec<String> {
+    let cell = |column: &columns::Column| {
+        let text = column.cell(object, &printing.cluster);
+        let is_name = printing.with_kinds && column.title == "NAME";
+        if is_name { format!("{}/{text}", object.kind.name().to_ascii_lowercase()) } else { text }
+    };
+    columns.iter().map(cell).collect()
+}
+
 /// One table for each kind, with all objects of it that were asked for.
-fn our_tables(
-    found: &[Found],
-    chosen: impl Fn(Kind) -> anyhow::Result<Vec<columns::Column>>,
-    printing: &Printing,
-    session: &mut Session,
-) -> anyhow::Result<()> {
+fn our_tables(found: &[Found], format: &Format, printing: &Printing, session: &mut Session) -> anyhow::Result<()> {
     let mut kinds: Vec<Kind> = Vec::new();
     for one in found {
         if !kinds.contains(&one.kind()) {
@@ -258,10 +271,9 @@ fn our_tables(
         if !std::mem::take(&mut first) {
             session.terminal.print("\n");
         }
-        let columns = chosen(kind)?;
+        let columns = chosen(kind, format, printing)?;
         let titles: Vec<&str> = columns.iter().map(|column| column.title).collect();
-        let row = |object: &&Object| columns.iter().map(|column| column.cell(object, &printing.cluster)).collect();
-        let rows: Vec<Vec<String>> = objects.iter().map(row).collect();
+        let rows: Vec<Vec<String>> = objects.iter().map(|object| cells(object, &columns, printing)).collect();
         let colour = session.terminal.colour_out();
         session.terminal.print(&table::render(&titles, &rows, colour));
     }

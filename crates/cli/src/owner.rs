@@ -9,13 +9,18 @@ const CREATED_BY: &str = "projectcalico.org/created-by";
 /// The names of policies and profiles that follow from Kubernetes objects begin with these.
 const FROM_KUBERNETES: [&str; 3] = ["knp.", "kns.", "ksa."];
 
+/// Whether an object follows from one of Kubernetes, in any store that Calico's controllers fill.
+pub(crate) fn follows_kubernetes(object: &Object) -> bool {
+    let name = &object.metadata.name;
+    !object.kind.is_calico() || FROM_KUBERNETES.iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// The program that keeps an object, in words; none of what people write.
 pub(crate) fn owner(object: &Object) -> Option<String> {
-    let name = &object.metadata.name;
     if let Some(by) = object.metadata.labels.get(CREATED_BY) {
         return Some(format!("{by} (label {CREATED_BY})"));
     }
-    if !object.kind.is_calico() || FROM_KUBERNETES.iter().any(|prefix| name.starts_with(prefix)) {
+    if follows_kubernetes(object) {
         return Some("a Kubernetes object that it follows from".to_owned());
     }
     match object.kind {

@@ -7,7 +7,7 @@ use tortie_api::{Key, Kind, Object};
 pub const DEFAULT_ALLOW: &str = "projectcalico-default-allow";
 
 /// Whether this names the built-in profile.
-pub(super) fn is(key: &Key) -> bool {
+pub fn is_built_in(key: &Key) -> bool {
     key.kind == Kind::Profile && key.name == DEFAULT_ALLOW
 }
 

@@ -46,7 +46,7 @@ use batch::{Job, Task};
 use tortie_store::{Listing, Overlay, Position, Selection, Store};
 use view::View;
 
-pub use builtin::{DEFAULT_ALLOW, default_allow};
+pub use builtin::{DEFAULT_ALLOW, default_allow, is_built_in};
 pub use error::ClientError;
 pub use initial::is_initial_tier;
 pub use outcome::{Batch, BatchMode, Change, Done, Extent, LabelChange, Mode, Outcome, Target};
@@ -152,12 +152,27 @@ impl Client {
 
     /// Writes objects as one batch. Where `refuse` says so, the warnings about an object are errors.
     pub fn write(&self, objects: Vec<Object>, mode: Mode, batch_mode: BatchMode, refuse: Refuse) -> Batch {
-        let job = |mut object: Object| {
+        self.write_and_remove(objects, Vec::new(), mode, batch_mode, refuse)
+    }
+
+    /// Writes objects and deletes others as one batch; what does not exist any more counts as deleted. The outcomes are of the
+    /// objects first.
+    pub fn write_and_remove(
+        &self,
+        objects: Vec<Object>,
+        targets: Vec<Target>,
+        mode: Mode,
+        batch_mode: BatchMode,
+        refuse: Refuse,
+    ) -> Batch {
+        let put = |mut object: Object| {
             // One that cannot be named is refused in its turn.
             let _ = rules::name(&mut object);
             Job { key: object.key(), task: Task::Put(Box::new(object), mode) }
         };
-        whole::run(self, objects.into_iter().map(job).collect(), batch_mode, refuse)
+        let delete = |target: Target| Job { key: target.key.clone(), task: Task::Delete(target, true) };
+        let jobs = objects.into_iter().map(put).chain(targets.into_iter().map(delete)).collect();
+        whole::run(self, jobs, batch_mode, refuse)
     }
 
     /// Deletes, in order; one that fails does not stop the rest. With `skip_missing` what is not there is no error.

@@ -130,7 +130,7 @@ pub(super) fn settled(change: Change, object: Object) -> Plan {
 
 /// The object of this name; the built-in profile too, which every update then refuses.
 pub(super) fn find(view: &mut View, key: &Key) -> Result<Found, ClientError> {
-    if builtin::is(key) {
+    if builtin::is_built_in(key) {
         let stored = tortie_store::Stored { key: key.clone(), revision: 1.into(), value: Vec::new().into() };
         return Ok(Found { stored, object: builtin::default_allow() });
     }

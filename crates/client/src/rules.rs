@@ -24,7 +24,9 @@ pub(super) fn create(view: &mut View, object: &mut Object) -> Result<(), ClientE
         _ if is_kubernetes(&object.key()) => {
             return Err(ClientError::unsupported("create or apply", object.key().to_string(), Some(KUBERNETES_REASON)));
         }
-        _ if builtin::is(&object.key()) => return Err(ClientError::BuiltIn { name: DEFAULT_ALLOW.to_owned() }),
+        _ if builtin::is_built_in(&object.key()) => {
+            return Err(ClientError::BuiltIn { name: DEFAULT_ALLOW.to_owned() });
+        }
         kind if kind.is_tiered() => tier_exists(view, object)?,
         _ => {}
     }
@@ -70,7 +72,7 @@ fn update_allowed(key: &Key) -> Result<(), ClientError> {
     if is_kubernetes(key) {
         return Err(ClientError::unsupported("apply or replace", key.to_string(), Some(KUBERNETES_REASON)));
     }
-    if builtin::is(key) {
+    if builtin::is_built_in(key) {
         let reason = format!("The profile {DEFAULT_ALLOW:?} is a default provided by Calico and cannot be updated");
         return Err(ClientError::unsupported("Update", DEFAULT_ALLOW, Some(&reason)));
     }
@@ -85,7 +87,7 @@ pub(super) fn delete_allowed(key: &Key) -> Result<(), ClientError> {
     if is_kubernetes(key) {
         return Err(ClientError::unsupported("delete", key.to_string(), Some(KUBERNETES_REASON)));
     }
-    if builtin::is(key) {
+    if builtin::is_built_in(key) {
         let reason = format!("The profile {DEFAULT_ALLOW:?} is a default provided by Calico and cannot be deleted");
         return Err(ClientError::unsupported("Delete", DEFAULT_ALLOW, Some(&reason)));
     }

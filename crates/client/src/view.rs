@@ -59,7 +59,7 @@ impl<'a> View<'a> {
 
     /// Whether there is an object of this name, readable or not.
     pub(super) fn exists(&mut self, key: &Key) -> Result<bool, StoreError> {
-        Ok(builtin::is(key) || self.get(key)?.is_some())
+        Ok(builtin::is_built_in(key) || self.get(key)?.is_some())
     }
 
     /// The object that users know by this name: under its key, or, as older releases stored policies, under

@@ -3,6 +3,8 @@
 //! The objects of all files go to the store as one batch, which is written whole or not at all. With `--keep-going`,
 //! and as calicoctl, an object that is refused does not stop the others. What is printed as done is on disk.
 
+mod prune;
+
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 
@@ -45,6 +47,34 @@ pub(crate) struct CreateArgs {
 pub(crate) struct ApplyArgs {
     #[command(flatten)]
     pub(crate) write: WriteArgs,
+    /// Also delete the stored objects that the files leave out: of the kinds in the files, and of the namespaces in them
+    #[arg(long, conflicts_with = "keep_going")]
+    pub(crate) prune: bool,
+    /// Delete them; without it --prune only says which they are, and nothing is written
+    #[arg(long, requires = "prune")]
+    pub(crate) yes: bool,
+}
+
+impl ApplyArgs {
+    /// What becomes of the objects that the files leave out.
+    pub(crate) fn left_out(&self) -> LeftOutObjects {
+        match (self.prune, self.yes) {
+            (false, _) => LeftOutObjects::Stay,
+            (true, false) => LeftOutObjects::Told,
+            (true, true) => LeftOutObjects::Deleted,
+        }
+    }
+}
+
+/// What becomes of stored objects, of the kinds in the files, that no file has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeftOutObjects {
+    /// They stay.
+    Stay,
+    /// They are named; if there are any nothing is written.
+    Told,
+    /// They are deleted.
+    Deleted,
 }
 
 /// Arguments of `replace`.
@@ -77,7 +107,7 @@ pub(crate) struct WriteArgs {
     #[arg(long)]
     pub(crate) strict: bool,
     /// Write what can be written although other objects are refused; otherwise one that is refused keeps all back
-    #[arg(long)]
+    #[arg(long, conflicts_with = "confirm")]
     pub(crate) keep_going: bool,
     /// Say what would happen, and write nothing
     #[arg(long)]
@@ -129,7 +159,13 @@ impl Trouble {
 }
 
 /// `create`, `apply`, `replace`.
-pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mut Session) -> anyhow::Result<Exit> {
+pub(crate) fn run(
+    verb: &'static str,
+    mode: Mode,
+    args: &WriteArgs,
+    left_out: LeftOutObjects,
+    session: &mut Session,
+) -> anyhow::Result<Exit> {
     needs_files(verb, &args.files)?;
     let link = Link::find(session, &args.place)?;
     link.check_version(session)?;
@@ -183,15 +219,31 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
     for ((_, warnings), related) in waiting.iter_mut().zip(related) {
         warnings.extend(related);
     }
-    let is_warned = |at: usize, done: &tortie_client::Done| !waiting[at].1.is_empty() || !done.notes.is_empty();
+    let mut targets = Vec::new();
+    if left_out != LeftOutObjects::Stay {
+        let found = prune::left_out(client, &objects)?;
+        found.tell_kept(session);
+        if left_out == LeftOutObjects::Told && !args.dry_run && !found.targets.is_empty() {
+            found.ask(session);
+            return Ok(Exit::Failed);
+        }
+        targets = found.targets;
+    }
+    // What is deleted comes behind the objects, without warnings.
+    let is_warned = |at: usize, done: &tortie_client::Done| {
+        waiting.get(at).is_some_and(|(_, warnings)| !warnings.is_empty() || !done.notes.is_empty())
+    };
     let refuse: Refuse = if args.strict { Some(&is_warned) } else { None };
     let guard = Guard { link: &link, args: &args.guard, confirm: Some(args.confirm.confirm.is_some()) };
     let is_written = !args.dry_run && !kept_back;
-    if is_written && !guard.allows(session, |trial| drop(trial.write(objects.clone(), mode, batch_mode, refuse))) {
+    let attempt =
+        |trial: &Client| drop(trial.write_and_remove(objects.clone(), targets.clone(), mode, batch_mode, refuse));
+    if is_written && !guard.allows(session, attempt) {
         return Ok(Exit::Refused);
     }
     args.confirm.set_author(&link, args.guard.message.as_deref(), session)?;
-    let written = client.write(objects, mode, batch_mode, refuse);
+    let mut written = client.write_and_remove(objects, targets, mode, batch_mode, refuse);
+    let removed = written.outcomes.split_off(waiting.len());
     let extent = if kept_back { Extent::Nothing } else { written.extent };
     let item = |at: usize| waiting.get(at).and_then(|(at, _)| manifests.items.get(*at));
     for ((at, warnings), outcome) in waiting.iter().zip(written.outcomes) {
@@ -221,7 +273,10 @@ pub(crate) fn run(verb: &'static str, mode: Mode, args: &WriteArgs, session: &mu
         _ => Wording { verb, past: "applied", again: None },
     };
     let meaning = if extent == Extent::Nothing { None } else { writer.meaning()? };
-    let exit = report(words, &manifests, &outcomes, extent, args.dry_run, meaning.as_ref(), session);
+    let mut exit = report(words, &manifests, &outcomes, extent, args.dry_run, meaning.as_ref(), session);
+    if prune::report(&removed, extent, args.dry_run, session) {
+        exit = Exit::Failed;
+    }
     if let Some(meaning) = &meaning {
         meaning.show(session);
         if !guard.would_allow(session, client) {

@@ -4,6 +4,8 @@
 //! lines before, so that a file that was cut off or changed is not taken for a whole one. Values stand in it byte for
 //! byte: as text, or in base64 where they are none.
 
+mod replace;
+
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,10 +18,15 @@ use clap::Args;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tortie_api::{Key, Kind};
+use tortie_store::{Op, Selection};
 
 use super::transfer::{self, Content};
+use super::undo;
 use crate::ask::{self, Agent};
-use crate::report::{Exit, counted};
+use crate::guard::{Guard, GuardArgs};
+use crate::in_force::{Purpose, Wanted};
+use crate::plan::Plan;
+use crate::report::{Exit, Usage, counted};
 use crate::session::Session;
 use crate::store::Link;
 
@@ -46,6 +53,14 @@ pub(crate) struct RestoreArgs {
     /// The file that says how to reach the store
     #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
     config: PathBuf,
+    /// Into a store that is not empty: afterwards it holds what the backup holds, and nothing else
+    #[arg(long)]
+    replace: bool,
+    /// Say what would happen, and write nothing
+    #[arg(long, requires = "replace")]
+    dry_run: bool,
+    #[command(flatten)]
+    guard: GuardArgs,
 }
 
 /// Writes a backup.
@@ -73,11 +88,59 @@ pub(crate) fn restore(args: &RestoreArgs, session: &mut Session) -> anyhow::Resu
     let text = fs::read_to_string(&args.file).with_context(|| format!("cannot read the backup {file}"))?;
     let objects = read(&text).with_context(|| format!("{file} is not used, nothing was written"))?;
     let link = Link::find_by(session, &args.config)?;
+    if args.replace {
+        return replace(args, &objects, &link, session);
+    }
+    if args.guard.allow_lockout || args.guard.message.is_some() {
+        return Err(Usage("--allow-lockout and --message are of restore --replace".to_owned()).into());
+    }
     let store = link.store()?;
     transfer::fill(&*store, &objects)?;
     session.terminal.line(format_args!("restored {} to the {}", counted(objects.len(), "object"), store.describe()));
     link.announce(session);
     obeyed(&link, session)
+}
+
+/// Puts a backup in the place of what a store holds.
+fn replace(args: &RestoreArgs, objects: &[(Key, Vec<u8>)], link: &Link, session: &mut Session) -> anyhow::Result<Exit> {
+    if link.kind()? == "kubernetes" {
+        bail!("restore --replace is not for Kubernetes, whose own objects no backup puts back; use kubectl");
+    }
+    args.guard.set_author(link, session)?;
+    let store = link.store()?;
+    let agent = Agent::soon();
+    let wanted = Wanted { from_store: false, purpose: Purpose::Change };
+    let plan = if args.dry_run { Some(Plan::begin(link, wanted, &agent, session)?) } else { None };
+    let stored = store.list(&Selection::default()).context("cannot read the store")?.items;
+    let writes = replace::changes(&stored, objects);
+    let guard = Guard { link, args: &args.guard, confirm: None };
+    if plan.is_none() {
+        if !guard.allows(session, |trial| drop(trial.store().write_together(&writes))) {
+            return Ok(Exit::Refused);
+        }
+        replace::write(&*store, &writes)?;
+    }
+    let meaning = match &plan {
+        Some(plan) => {
+            replace::write(&**plan.client.store(), &writes)?;
+            Some(plan.meaning()?)
+        }
+        None => None,
+    };
+    let would = if args.dry_run { " (dry run)" } else { "" };
+    for write in &writes {
+        session.terminal.line(format_args!("{} {}{would}", write.key.as_argument(), undo::word(&write.op)));
+        let fields = meaning.iter().flat_map(|meaning| meaning.fields(&write.key));
+        fields.for_each(|field| session.terminal.line(field));
+    }
+    let unchanged = objects.len() - writes.iter().filter(|write| !matches!(write.op, Op::Delete(_))).count();
+    session.terminal.line(format_args!("{} unchanged{would}", counted(unchanged, "object")));
+    if let (Some(meaning), Some(plan)) = (&meaning, &plan) {
+        meaning.show(session);
+        return Ok(if guard.would_allow(session, &plan.client) { Exit::Done } else { Exit::Refused });
+    }
+    link.announce(session);
+    obeyed(link, session)
 }
 
 /// Who restores a store means it: an agent of this machine that follows it is told so.

@@ -36,7 +36,7 @@ pub(crate) struct DeleteArgs {
     #[arg(short, long)]
     skip_not_exists: bool,
     /// Delete what can be deleted although other objects cannot; otherwise one that cannot keeps all
-    #[arg(long)]
+    #[arg(long, conflicts_with = "confirm")]
     keep_going: bool,
     /// Say what would happen, and write nothing
     #[arg(long)]

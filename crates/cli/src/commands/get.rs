@@ -1,5 +1,10 @@
 //! `get`: all objects of a kind, named ones, or those that manifests describe.
 
+mod all;
+mod watch;
+
+use std::collections::BTreeMap;
+
 use clap::Args;
 use tortie_api::{Key, Kind, Object};
 use tortie_client::{Client, ClientError};
@@ -11,16 +16,17 @@ use crate::diagnose;
 use crate::label_filter::LabelFilter;
 use crate::names;
 use crate::namespace::{self, Wanted};
-use crate::output::{self, Format, Found};
+use crate::output::{self, Format, Found, Rows};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::Link;
 use crate::target;
+use watch::Watched;
 
 /// Arguments of `get`.
 #[derive(Args, Debug)]
 pub(crate) struct GetArgs {
-    /// The kind, and the names of objects if not all are wanted; or KIND/NAME...
+    /// The kind, and the names of objects if not all are wanted; or KIND/NAME...; or `all` for every kind
     #[arg(value_name = "KIND [NAME]")]
     targets: Vec<String>,
     #[command(flatten)]
@@ -36,6 +42,9 @@ pub(crate) struct GetArgs {
     /// Only objects with these labels: KEY=VALUE, KEY!=VALUE, KEY in (VALUE,...), KEY or !KEY, several with commas
     #[arg(long, value_name = "LABELS")]
     selector: Option<String>,
+    /// Print what is there, and then each change until it is interrupted
+    #[arg(long)]
+    watch: bool,
     /// Leave out what belongs to this store: uid, revision, times, namespace
     #[arg(long)]
     export: bool,
@@ -48,6 +57,15 @@ struct Request {
     name: Option<String>,
 }
 
+impl Request {
+    /// Whether it asks for this object.
+    fn names(&self, key: &Key) -> bool {
+        self.kind == key.kind
+            && (self.namespace.is_empty() || self.namespace == key.namespace)
+            && self.name.as_ref().is_none_or(|name| *name == key.name)
+    }
+}
+
 /// Looks them up and prints them.
 pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let calico = session.persona.is_calico();
@@ -56,12 +74,14 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
     let link = Link::find(session, &args.place)?;
     link.check_version(session)?;
     let mut errors: Vec<String> = Vec::new();
+    let is_all = !calico && matches!(args.targets.as_slice(), [word] if word.eq_ignore_ascii_case("all"));
     let requests = match (args.files.filename.is_empty(), args.targets.is_empty()) {
         (true, true) => {
             let text = "get needs a kind (`get hostendpoints`), or manifests with -f";
             return Err(Usage(if calico { text.to_owned() } else { format!("{text}\n\n{}", target::kinds()) }).into());
         }
         (false, false) => return Err(Usage("get takes KIND [NAME...] or -f, not both".to_owned()).into()),
+        (true, false) if is_all => all::requests(args),
         (true, false) => named(args, session, &mut errors)?,
         (false, true) => {
             let Some(manifests) = session.manifests("get", &args.files)? else { return Ok(Exit::Failed) };
@@ -78,6 +98,9 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
     };
     if filter.is_some() && (!args.files.filename.is_empty() || requests.iter().any(|request| request.name.is_some())) {
         return Err(Usage("labels choose among all objects of a kind; leave out the names, or -l".to_owned()).into());
+    }
+    if args.watch && errors.is_empty() {
+        return watch(args, &link, &format, filter, requests, is_all, session);
     }
     let client = link.reader()?;
     let mut found = Vec::with_capacity(requests.len());
@@ -101,18 +124,26 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
     if args.export && args.files.filename.is_empty() {
         export(&mut found);
     }
+    let mut left_out = Vec::new();
+    if is_all {
+        // What is built in is not stored.
+        found.iter_mut().for_each(Found::leave_out_built_in);
+        if matches!(format, Format::Yaml | Format::Json) {
+            left_out = all::for_apply(&mut found);
+        }
+        found.retain(|one| !one.is_empty());
+        if found.is_empty() {
+            session.terminal.note("nothing is stored here");
+        }
+    }
     let nothing = found.iter().all(Found::is_empty);
     let cluster = output::cluster(&client, &found, &format);
-    let printing = output::Printing {
-        all_namespaces: args.all_namespaces,
-        filtered: filter.is_some(),
-        namespace: args.place.namespace.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| "default".to_owned()),
-        namespaces: args.all_namespaces
-            || calico && args.place.namespace.as_deref().is_some_and(|namespace| !namespace.is_empty()),
-        cluster,
-    };
+    let printing = printing(args, filter.is_some(), is_all, cluster, calico);
     output::print(&found, &format, &printing, session)?;
     link.mention_unread(session);
+    if !left_out.is_empty() {
+        session.terminal.note(format_args!("left out: {}", left_out.join("; ")));
+    }
     for remark in &remarks {
         session.terminal.note(remark);
     }
@@ -123,6 +154,46 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
         link.mention_absent(session);
     }
     Ok(if errors.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+fn printing(
+    args: &GetArgs,
+    filtered: bool,
+    with_kinds: bool,
+    cluster: output::Cluster,
+    calico: bool,
+) -> output::Printing {
+    output::Printing {
+        all_namespaces: args.all_namespaces,
+        filtered,
+        namespace: args.place.namespace.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| "default".to_owned()),
+        namespaces: args.all_namespaces
+            || calico && args.place.namespace.as_deref().is_some_and(|namespace| !namespace.is_empty()),
+        with_kinds,
+        cluster,
+    }
+}
+
+/// Prints what is there and what becomes of it.
+fn watch(
+    args: &GetArgs,
+    link: &Link,
+    format: &Format,
+    filter: Option<LabelFilter>,
+    requests: Vec<Request>,
+    with_kinds: bool,
+    session: &mut Session,
+) -> anyhow::Result<Exit> {
+    if session.persona.is_calico() || !args.files.filename.is_empty() || args.export {
+        return Err(Usage("--watch takes KIND [NAME...], without -f and --export".to_owned()).into());
+    }
+    link.mention_absent(session);
+    let store = link.store()?;
+    let cluster = output::cluster(&link.reader()?, &[], format);
+    let printing = printing(args, filter.is_some(), with_kinds, cluster, false);
+    let rows = Rows::default();
+    let mut watched = Watched { requests, filter, format, printing: &printing, rows, known: BTreeMap::new() };
+    watched.run(&*store, session)
 }
 
 fn named(args: &GetArgs, session: &Session, errors: &mut Vec<String>) -> anyhow::Result<Vec<Request>> {

@@ -174,7 +174,8 @@ fn refuse_orphans(after: &dyn Store, writes: &[Write]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn word(op: &Op) -> &'static str {
+/// What a write does to its object.
+pub(crate) fn word(op: &Op) -> &'static str {
     match op {
         Op::Create(_) => "created",
         Op::Update(..) => "changed",

@@ -26,6 +26,17 @@ pub(crate) fn render(titles: &[&str], rows: &[Vec<String>], colour: bool) -> Str
     text
 }
 
+/// One row of a table whose columns are at least so wide; a wider cell widens its column.
+pub(crate) fn row(widths: &mut [usize], cells: &[String]) -> String {
+    let cells: Vec<String> = cells.iter().map(|cell| escaped(cell)).collect();
+    for (width, cell) in widths.iter_mut().zip(&cells) {
+        *width = (*width).max(shown(cell).chars().count());
+    }
+    let mut text = String::new();
+    line(&mut text, widths, cells.iter().map(|cell| shown(cell)));
+    text
+}
+
 /// What is stored by others must not steer the terminal.
 pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

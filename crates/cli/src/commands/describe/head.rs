@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use tortie_agent::utc;
 use tortie_api::{Key, Object};
+use tortie_client::is_built_in;
 use tortie_store::Store;
 
 use crate::author::who;
@@ -19,7 +20,7 @@ pub(super) fn name(key: &Key) -> String {
 /// The lines below the first.
 pub(super) fn text(object: &Object, store: Option<&dyn Store>) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "  revision:    {}", written(&object.metadata.resource_version, store));
+    let _ = writeln!(text, "  revision:    {}", written(object, store));
     if let Some(time) = &object.metadata.creation_timestamp {
         let _ = writeln!(text, "  created:     {}", time.text());
     }
@@ -40,8 +41,9 @@ fn joined(pairs: &BTreeMap<String, String>) -> String {
 }
 
 /// The revision, and who wrote it, where the store keeps that.
-fn written(revision: &str, store: Option<&dyn Store>) -> String {
-    if revision.is_empty() {
+fn written(object: &Object, store: Option<&dyn Store>) -> String {
+    let revision = &object.metadata.resource_version;
+    if is_built_in(&object.key()) {
         return "none: it is built in".to_owned();
     }
     let Some(store) = store else { return format!("{revision} (who wrote it is not known: the store cannot be read)") };

@@ -1,0 +1,118 @@
+//! `apply --prune`: the files are the whole truth about the kinds that they speak of.
+//!
+//! What is stored of such a kind (and, for kinds in namespaces, in a namespace that the files speak of) and is in no file is
+//! deleted with the same batch that writes the files. Objects that programs keep, and what every store begins with, stay.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tortie_api::{Key, Kind, Object};
+use tortie_client::{Client, Extent, Outcome, Target, is_built_in, is_initial_tier};
+use tortie_store::Selection;
+
+use crate::diagnose;
+use crate::owner::owner;
+use crate::report::counted;
+use crate::session::Session;
+
+/// What the files leave out.
+pub(super) struct LeftOut {
+    /// What is deleted, each if it is unchanged until then.
+    pub(super) targets: Vec<Target>,
+    /// What stays all the same, and why.
+    kept: BTreeMap<&'static str, Vec<Key>>,
+}
+
+/// Looks for it.
+pub(super) fn left_out(client: &Client, objects: &[Object]) -> anyhow::Result<LeftOut> {
+    let given: BTreeSet<Key> = objects.iter().map(|one| client.key_of(one).unwrap_or_else(|_| one.key())).collect();
+    let places: BTreeSet<(Kind, &str)> =
+        objects.iter().map(|one| (one.kind, one.metadata.namespace.as_str())).collect();
+    let mut found = LeftOut { targets: Vec::new(), kept: BTreeMap::new() };
+    for (kind, namespace) in places {
+        let namespace = Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty());
+        let stored = client.list(&Selection { kind: Some(kind), namespace, ..Selection::default() })?;
+        for object in stored.objects {
+            let key = object.key();
+            if given.contains(&key) {
+                continue;
+            }
+            match reason_to_stay(&object) {
+                Some(reason) => found.kept.entry(reason).or_default().push(key),
+                None => found.targets.push(Target { key, resource_version: object.metadata.resource_version }),
+            }
+        }
+        for error in &stored.unreadable {
+            if let tortie_client::ClientError::Unreadable { key, .. } = error
+                && !given.contains(key)
+            {
+                found.kept.entry("they cannot be read").or_default().push(key.clone());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Why an object is never deleted because files leave it out.
+fn reason_to_stay(object: &Object) -> Option<&'static str> {
+    match object.kind {
+        Kind::ClusterInformation | Kind::Node | Kind::CalicoNodeStatus => {
+            Some("they are about the machines themselves")
+        }
+        Kind::IPPool | Kind::BlockAffinity | Kind::IPAMConfiguration => Some("addresses may be in use"),
+        Kind::Tier if is_initial_tier(&object.metadata.name) => Some("every store has them"),
+        Kind::Profile if is_built_in(&object.key()) => Some("they are built in"),
+        Kind::WorkloadEndpoint => Some("an orchestrator keeps workload endpoints"),
+        _ => owner(object).map(|_| "a program keeps them"),
+    }
+}
+
+impl LeftOut {
+    /// Says what stays although no file has it; what every store has goes without saying.
+    pub(super) fn tell_kept(&self, session: &mut Session) {
+        let own = ["every store has them", "they are built in"];
+        for (reason, keys) in self.kept.iter().filter(|(reason, _)| !own.contains(reason)) {
+            let names = tortie_explain::listed(keys.iter().map(Key::as_argument), 5);
+            session.terminal.note(format_args!("not deleted, because {reason}: {names}"));
+        }
+    }
+
+    /// Says what would be deleted, and how that is agreed to.
+    pub(super) fn ask(&self, session: &mut Session) {
+        for target in &self.targets {
+            session.terminal.line(format_args!("{} would be deleted: it is in no file", target.key.as_argument()));
+        }
+        let count = counted(self.targets.len(), "stored object");
+        session.terminal.error(format_args!(
+            "nothing was written: {count} of the kinds in the files would be deleted; --dry-run shows what that means, --yes does it"
+        ));
+    }
+}
+
+/// Says what became of the objects that the files leave out. Whether one could not be deleted.
+pub(super) fn report(removed: &[Outcome], extent: Extent, dry_run: bool, session: &mut Session) -> bool {
+    let would = if dry_run { " (dry run)" } else { "" };
+    let mut failed = false;
+    for outcome in removed {
+        let name = outcome.key.as_argument();
+        match &outcome.result {
+            Ok(_) if extent == Extent::Nothing => {}
+            Ok(done) => {
+                session.terminal.line(format_args!("{name} {}{would}", super::super::word(done.change)));
+                for key in &done.along {
+                    session.terminal.line(format_args!("{} deleted with it{would}", key.as_argument()));
+                }
+            }
+            // The object that kept it back is told with its file.
+            Err(tortie_client::ClientError::Unfinished { .. }) => {}
+            Err(error) => {
+                failed = true;
+                session.terminal.error(diagnose::line(error, &outcome.key));
+            }
+        }
+    }
+    if failed {
+        let was = if dry_run { "would be" } else { "was" };
+        session.terminal.error(format_args!("nothing {was} written"));
+    }
+    failed
+}

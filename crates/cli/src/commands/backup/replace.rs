@@ -1,0 +1,40 @@
+//! `restore --replace`: a store that is not empty gets the content of a backup, and nothing else stays.
+
+use std::collections::BTreeMap;
+
+use tortie_api::Key;
+use tortie_store::{Stopped, Store, Stored, Write};
+
+/// What makes a store hold these objects and no others; nothing for those that are stored byte for byte already.
+pub(super) fn changes(stored: &[Stored], objects: &[(Key, Vec<u8>)]) -> Vec<Write> {
+    let mut left: BTreeMap<&Key, &Stored> = stored.iter().map(|one| (&one.key, one)).collect();
+    let mut writes = Vec::new();
+    for (key, value) in objects {
+        match left.remove(key) {
+            None => writes.push(Write::create(key.clone(), value.as_slice())),
+            Some(one) if *one.value == **value => {}
+            Some(one) => writes.push(Write::update(key.clone(), value.as_slice(), one.revision.clone())),
+        }
+    }
+    writes.extend(left.into_values().map(|one| Write::delete(one.key.clone(), Some(one.revision.clone()))));
+    writes
+}
+
+/// Makes them, all in one transaction where the store can.
+pub(super) fn write(store: &dyn Store, writes: &[Write]) -> anyhow::Result<()> {
+    let written = store.write_together(writes)?;
+    let made = written.made.len();
+    let part = match made {
+        0 => "nothing was written".to_owned(),
+        made => format!("{made} of {} changes were written; the same command writes the rest", writes.len()),
+    };
+    match written.stopped {
+        None => Ok(()),
+        Some(Stopped::Failed(error)) => anyhow::bail!("{error}: {part}"),
+        Some(Stopped::Refused(refused)) => {
+            let of = |at: usize| writes.get(at).map(|write| write.key.as_argument()).unwrap_or_default();
+            let all: Vec<String> = refused.iter().map(|(at, why)| format!("{}: {why}", of(*at))).collect();
+            anyhow::bail!("{}: {part}", all.join("; "))
+        }
+    }
+}
