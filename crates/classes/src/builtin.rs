@@ -30,18 +30,23 @@ impl Conditions<'_> {
         for net in nets(&SPECIAL_DESTINATIONS) {
             self.add_destination(&AddressSet::of_nets([&net]));
         }
-        let every_code = |kind| (icmp_number(kind, 0), icmp_number(kind, u8::MAX));
-        self.family_mut(Family::V4).payload.icmp.insert(Ranges::of(FIRST_ICMP.map(every_code)));
-        let v6 = &mut self.family_mut(Family::V6).payload;
-        v6.icmp.insert(Ranges::of(FIRST_ICMPV6.map(every_code)));
-        // Neighbour discovery and multicast listeners have rules of their own.
-        v6.icmp.extend(UNTRACKED_ICMPV6.map(|kind| Ranges::of([every_code(kind)])));
+        self.add_connection_tracking();
         self.add_failsafes(&settings.failsafe_inbound, Direction::Ingress);
         self.add_failsafes(&settings.failsafe_outbound, Direction::Egress);
         self.add_tunnels(settings);
         if settings.openstack {
             self.add_openstack(settings);
         }
+    }
+
+    /// Tells apart the types of ICMP that begin a connection, those that are never tracked, and all others.
+    pub fn add_connection_tracking(&mut self) {
+        let every_code = |kind| (icmp_number(kind, 0), icmp_number(kind, u8::MAX));
+        self.family_mut(Family::V4).payload.icmp.insert(Ranges::of(FIRST_ICMP.map(every_code)));
+        let v6 = &mut self.family_mut(Family::V6).payload;
+        v6.icmp.insert(Ranges::of(FIRST_ICMPV6.map(every_code)));
+        // Neighbour discovery and multicast listeners have rules of their own.
+        v6.icmp.extend(UNTRACKED_ICMPV6.map(|kind| Ranges::of([every_code(kind)])));
     }
 
     /// The failsafes of one net are one condition, whichever port opens.

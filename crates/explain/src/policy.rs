@@ -66,15 +66,15 @@ pub fn about<'a>(snapshot: &'a Snapshot, policy: &'a Policy) -> About<'a> {
             let tiers = subject.tiers(snapshot, list(policy.stage), direction);
             tiers.into_iter().find(|tier| tier.name == policy.tier).map(|tier| (tier.denies, tier.note))
         });
-        Side { end, ..side(snapshot, direction, policy.rules(direction)) }
+        Side { end, ..side(snapshot, direction, policy.rules(direction), Some(policy.stage)) }
     });
     let directions = directions.collect();
     About { policy, tier: snapshot.tiers.get(&policy.tier), endpoints, directions }
 }
 
-/// The rules of one direction, without what comes after them.
-pub(crate) fn side(snapshot: &Snapshot, direction: Direction, rules: &[Rule]) -> Side {
-    let (classes, uses) = hidden::uses(snapshot, rules);
+/// The rules of one direction, without what comes after them; of a policy its stage.
+pub(crate) fn side(snapshot: &Snapshot, direction: Direction, rules: &[Rule], stage: Option<Stage>) -> Side {
+    let (classes, uses) = hidden::uses(snapshot, rules, hidden::reached_by_invalid(snapshot, stage));
     let told = rules.iter().zip(uses).map(|(rule, used)| DescribedRule { words: words::rule(rule), used });
     Side { direction, rules: told.collect(), classes, end: None }
 }
@@ -83,8 +83,9 @@ pub(crate) fn side(snapshot: &Snapshot, direction: Direction, rules: &[Rule]) ->
 /// endpoints and the sets tell.
 pub fn unused_rules(snapshot: &Snapshot, policy: &Policy) -> Vec<(Direction, usize, String)> {
     let spoken = [Direction::Ingress, Direction::Egress].into_iter().filter(|direction| policy.applies_to(*direction));
+    let with_invalid = hidden::reached_by_invalid(snapshot, Some(policy.stage));
     let of = |direction| {
-        let (_, uses) = hidden::uses(snapshot, policy.rules(direction));
+        let (_, uses) = hidden::uses(snapshot, policy.rules(direction), with_invalid);
         uses.into_iter().enumerate().filter_map(move |(at, used)| Some((direction, at + 1, text::unused(&used)?)))
     };
     spoken.flat_map(of).collect()

@@ -41,7 +41,7 @@ pub fn text(topology: &Topology<'_>, name: &str, counts: &Counts) -> Result<Stri
     let whose = format!("profile {name}");
     for (direction, rules) in [(Direction::Ingress, &profile.ingress), (Direction::Egress, &profile.egress)] {
         let end = "after all profiles of an endpoint: denies what is left";
-        list_rules(&mut text, ("profile", &whose), &side(snapshot, direction, rules), Some(end), counts);
+        list_rules(&mut text, ("profile", &whose), &side(snapshot, direction, rules, None), Some(end), counts);
     }
     Ok(text)
 }

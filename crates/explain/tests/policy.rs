@@ -6,12 +6,12 @@ use std::net::IpAddr;
 
 use tortie_api::Kind;
 use tortie_eval::{Hook, StepKind, judge};
-use tortie_explain::policy::{LIMIT, PolicyName, Sample, Use, about, text};
+use tortie_explain::policy::{LIMIT, PolicyName, Sample, Use, about, text, unused_rules};
 use tortie_explain::{Counts, Topology};
-use tortie_policy::packet::{Conntrack, Host, Link, Packet, Transport, Way};
+use tortie_policy::packet::{Conntrack, Host, Link, Packet, Transport, Way, first_tracking};
 use tortie_policy::{
-    Action, Direction, EndpointId, HostEndpoint, Interface, Order, Policy, PolicyId, PortMatch, Rule, Snapshot, Stage,
-    Types,
+    Action, Direction, EndpointId, HostEndpoint, Icmp, Interface, Order, Policy, PolicyId, PortMatch, Profile, Rule,
+    Snapshot, Stage, Types,
 };
 use tortie_random::Random;
 use tortie_selector::Selector;
@@ -103,7 +103,7 @@ impl Bench {
             },
             translated: None,
             translated_interface: None,
-            conntrack: Conntrack::New,
+            conntrack: first_tracking(sample.protocol, sample.transport, sample.source.is_ipv4()),
             source_route_ok: None,
             hop_limit: 64,
         };
@@ -284,4 +284,52 @@ fn a_policy_is_named_by_its_kind_and_namespace() {
     assert!(PolicyName::parse("np/web").unwrap_err().0.contains("np/NAMESPACE/web"));
     assert!(PolicyName::parse("gnp/shop/web").unwrap_err().0.contains("gnp/NAME"));
     assert!(PolicyName::parse("np/shop/").is_err() && PolicyName::parse("gnp/").is_err());
+}
+
+#[test]
+fn a_rule_about_icmp_types_that_begin_no_connection_matches_nothing_but_where_invalid_packets_come_to_it() {
+    let mut bench = Bench::new(1);
+    let icmp = |protocol, kind| {
+        let mut rule = Rule::any(Action::Allow);
+        (rule.protocol, rule.icmp) = (Some(protocol), Some(Icmp { kind: Some(kind), code: None }));
+        rule
+    };
+    let (v4, v6) = (tortie_net::Protocol::ICMP, tortie_net::Protocol::ICMPV6);
+    let rules: Vec<Rule> = vec![
+        icmp(v4, 0),
+        icmp(v4, 8),
+        icmp(v4, 3),
+        icmp(v6, 129),
+        icmp(v6, 128),
+        icmp(v6, 135),
+        icmp(v6, 2),
+        Rule { protocol: Some(v4), ..Rule::any(Action::Allow) },
+    ];
+    let matching = |bench: &Bench| -> Vec<usize> {
+        let uses = bench.uses().into_iter().enumerate();
+        uses.filter(|(_, used)| matches!(used, Use::Matches(_))).map(|(index, _)| index).collect()
+    };
+    for direction in [Direction::Ingress, Direction::Egress] {
+        bench.put(direction, rules.clone());
+        assert_eq!(matching(&bench), [1, 4, 5, 7]);
+        let unused = unused_rules(&bench.snapshot, &bench.snapshot.policies[&bench.id]);
+        let numbers: Vec<usize> = unused.iter().map(|(_, number, _)| *number).collect();
+        assert_eq!(numbers, [1, 3, 4, 7]);
+        assert!(unused.iter().all(|(.., why)| why.contains("connection tracking settles all others")), "{unused:?}");
+    }
+    // Untracked policy is asked before connection tracking.
+    let all: Vec<usize> = (0..rules.len()).collect();
+    for (stage, expected) in [(Stage::PreDnat, &[1, 4, 5, 7][..]), (Stage::Untracked, &all)] {
+        bench.snapshot.policies.get_mut(&bench.id).unwrap().stage = stage;
+        assert_eq!(matching(&bench), expected, "{stage:?}");
+    }
+    bench.snapshot.policies.get_mut(&bench.id).unwrap().stage = Stage::Normal { forward: false };
+    bench.snapshot.node_settings.get_mut(NODE).unwrap().accept_invalid = true;
+    assert_eq!(matching(&bench), all);
+    bench.snapshot.node_settings.get_mut(NODE).unwrap().accept_invalid = false;
+    // The same of a profile.
+    let profile = Profile { egress: vec![icmp(v4, 8)], ingress: vec![icmp(v4, 0)], ..Profile::default_allow() };
+    bench.snapshot.profiles.insert("p".to_owned(), profile);
+    let said = tortie_explain::profile::text(&Topology::new(&bench.snapshot), "p", &Counts::default()).unwrap();
+    assert_eq!(said.matches("MATCHES NOTHING NOW: no ICMP type").count(), 1, "{said}");
 }

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use tortie_classes::{Classes, Conditions, Domain};
 use tortie_eval::{End, has_members, rule_action};
-use tortie_policy::packet::Transport;
-use tortie_policy::{Action, Family, PeerMatch, PortMatch, Rule, Snapshot};
+use tortie_policy::packet::{Conntrack, Transport, first_tracking};
+use tortie_policy::{Action, Family, PeerMatch, PortMatch, Rule, Snapshot, Stage};
 
 /// At most so many classes of packets times rules are asked; with many endpoints and sets, each of which may have to be
 /// looked at, less.
@@ -42,9 +42,18 @@ pub enum Use {
     Unchecked,
 }
 
-/// The number of classes, and what becomes of each rule.
-pub(super) fn uses(snapshot: &Snapshot, rules: &[Rule]) -> (u128, Vec<Use>) {
+/// Whether packets that connection tracking calls INVALID come to rules of a stage on some node. Profiles are of the last stage.
+pub(super) fn reached_by_invalid(snapshot: &Snapshot, stage: Option<Stage>) -> bool {
+    let mut settings = snapshot.node_settings.values().chain([&snapshot.default_settings]);
+    matches!(stage, Some(Stage::Untracked | Stage::Unknown)) || settings.any(|settings| settings.accept_invalid)
+}
+
+/// The number of classes, and what becomes of each rule. `with_invalid` says whether packets that connection tracking calls INVALID
+/// come to the rules: where they do not, ICMP types that begin no connection never do, since what belongs to an open connection
+/// is let through before.
+pub(super) fn uses(snapshot: &Snapshot, rules: &[Rule], with_invalid: bool) -> (u128, Vec<Use>) {
     let mut conditions = Conditions::new(snapshot, Domain::default());
+    conditions.add_connection_tracking();
     rules.iter().for_each(|rule| conditions.add_rule(rule));
     let families = [Family::V4, Family::V6].map(|family| conditions.classes(family));
     let classes = families.iter().map(|classes| classes.packets().len()).sum();
@@ -54,23 +63,39 @@ pub(super) fn uses(snapshot: &Snapshot, rules: &[Rule]) -> (u128, Vec<Use>) {
         let nothing = |rule: &Rule| Use::Nothing(reasons(snapshot, rule));
         return (classes, rules.iter().map(|rule| if rule.never { nothing(rule) } else { Use::Unchecked }).collect());
     }
-    let mut search =
-        Search { snapshot, rules, samples: vec![None; rules.len()], hiders: vec![BTreeSet::new(); rules.len()] };
+    let mut search = Search {
+        snapshot,
+        rules,
+        with_invalid,
+        samples: vec![None; rules.len()],
+        hiders: vec![BTreeSet::new(); rules.len()],
+        is_settled: vec![false; rules.len()],
+    };
     families.iter().for_each(|classes| search.look(classes));
-    let uses = rules.iter().zip(search.samples).zip(search.hiders).map(|((rule, sample), hiders)| match sample {
+    let Search { samples, hiders, is_settled, .. } = search;
+    let uses = rules.iter().zip(samples).zip(hiders.into_iter().zip(is_settled));
+    let uses = uses.map(|((rule, sample), (hiders, is_settled))| match sample {
         Some(sample) => Use::Matches(sample),
-        None if hiders.is_empty() => Use::Nothing(reasons(snapshot, rule)),
-        None => Use::Hidden(hiders.into_iter().collect()),
+        None if !hiders.is_empty() => Use::Hidden(hiders.into_iter().collect()),
+        None if is_settled => Use::Nothing(vec![SETTLED.to_owned()]),
+        None => Use::Nothing(reasons(snapshot, rule)),
     });
     (classes, uses.collect())
 }
+
+/// Why a rule about ICMP types that begin no connection matches nothing.
+const SETTLED: &str =
+    "no ICMP type that it matches begins a connection, and connection tracking settles all others before any rule";
 
 /// What is found out about each rule.
 struct Search<'a> {
     snapshot: &'a Snapshot,
     rules: &'a [Rule],
+    with_invalid: bool,
     samples: Vec<Option<Sample>>,
     hiders: Vec<BTreeSet<usize>>,
+    /// Whether it matches packets that connection tracking settles before.
+    is_settled: Vec<bool>,
 }
 
 impl Search<'_> {
@@ -91,12 +116,18 @@ impl Search<'_> {
     }
 
     fn ask(&mut self, source: &End<'_>, destination: &End<'_>, payload: (u8, Transport)) {
+        let is_v4 = source.address().is_ipv4();
+        let is_settled = !self.with_invalid && first_tracking(payload.0, payload.1, is_v4) == Conntrack::Invalid;
         let mut first = None;
         for (index, rule) in self.rules.iter().enumerate() {
             if first.is_some() && self.samples[index].is_some() {
                 continue;
             }
             let Some(action) = rule_action(self.snapshot, rule, [source, destination], payload) else { continue };
+            if is_settled {
+                self.is_settled[index] = true;
+                continue;
+            }
             match first {
                 Some(first) => drop(self.hiders[index].insert(first)),
                 None => {
