@@ -28,6 +28,7 @@
 mod call_error;
 mod connection;
 mod discover;
+mod leases;
 mod page;
 mod path;
 mod rpc;

@@ -53,6 +53,21 @@ impl Member {
         self.call("/etcdserverpb.Lease/LeaseGrant", request).await
     }
 
+    /// Renews a lease: how long it is kept from now, in seconds; 0 if it has ended.
+    pub(crate) async fn keep_alive(&self, id: i64) -> Result<i64, Status> {
+        let mut grpc = self.ready().await?;
+        let request = self.with_credentials(tokio_stream::once(wire::LeaseKeepAliveRequest { id }), true);
+        let codec = ProstCodec::<wire::LeaseKeepAliveRequest, wire::LeaseKeepAliveResponse>::default();
+        let path = PathAndQuery::from_static("/etcdserverpb.Lease/LeaseKeepAlive");
+        let mut answers = grpc.streaming(request, path, codec).await?.into_inner();
+        let answer = answers.message().await?;
+        Ok(answer.ok_or_else(|| Status::unavailable("no answer about the lease"))?.ttl)
+    }
+
+    pub(crate) async fn revoke(&self, id: i64) -> Result<wire::LeaseRevokeResponse, Status> {
+        self.call("/etcdserverpb.Lease/LeaseRevoke", wire::LeaseRevokeRequest { id }).await
+    }
+
     pub(crate) async fn status(&self) -> Result<wire::StatusResponse, Status> {
         self.call("/etcdserverpb.Maintenance/Status", wire::StatusRequest {}).await
     }

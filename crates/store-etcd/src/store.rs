@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use tortie_api::Key;
 use tortie_store::{
-    Listing, Position, Selection, StatusReports, Store, StoreError, Stored, Watch, Write, WriteError, Written,
+    Leases, Listing, Position, Selection, StatusReports, Store, StoreError, Stored, Watch, Write, WriteError, Written,
     WrittenTogether, list_by_pages,
 };
 
 use crate::call_error::CallError;
 use crate::connection::Connection;
+use crate::leases::HeldLeases;
 use crate::page::{self, number, stored};
 use crate::path;
 use crate::runtime::wait_for;
@@ -30,6 +31,7 @@ const GETS: usize = 100;
 pub struct EtcdStore {
     shared: Arc<Shared>,
     chunk_size: ChunkSize,
+    pub(crate) leases: HeldLeases,
 }
 
 /// What a handle and its watches share.
@@ -62,7 +64,7 @@ impl EtcdStore {
     pub fn new(settings: Settings) -> Self {
         let connection = Arc::new(Connection::new(settings));
         let shared = Arc::new(Shared { connection, unread: UnknownKeys::default(), counted: Mutex::default() });
-        Self { shared, chunk_size: ChunkSize::default() }
+        Self { shared, chunk_size: ChunkSize::default(), leases: HeldLeases::default() }
     }
 
     /// A handle that is connected: an etcd that cannot be used is an error now.
@@ -219,6 +221,10 @@ impl Store for EtcdStore {
     }
 
     fn status_reports(&self) -> Option<&dyn StatusReports> {
+        Some(self)
+    }
+
+    fn leases(&self) -> Option<&dyn Leases> {
         Some(self)
     }
 

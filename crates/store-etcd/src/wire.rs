@@ -28,6 +28,9 @@ pub(crate) struct KeyValue {
     pub(crate) version: i64,
     #[prost(bytes = "bytes", tag = "5")]
     pub(crate) value: Bytes,
+    /// The lease with which it goes; 0 for none.
+    #[prost(int64, tag = "6")]
+    pub(crate) lease: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -242,6 +245,28 @@ pub(crate) struct LeaseGrantResponse {
     #[prost(int64, tag = "2")]
     pub(crate) id: i64,
 }
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct LeaseKeepAliveRequest {
+    #[prost(int64, tag = "1")]
+    pub(crate) id: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct LeaseKeepAliveResponse {
+    /// How long it is kept from now, in seconds; 0 if it has ended.
+    #[prost(int64, tag = "3")]
+    pub(crate) ttl: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct LeaseRevokeRequest {
+    #[prost(int64, tag = "1")]
+    pub(crate) id: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct LeaseRevokeResponse {}
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct StatusRequest {}

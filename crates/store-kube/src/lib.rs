@@ -25,6 +25,7 @@ pub mod custom;
 pub mod definitions;
 mod item;
 mod kubeconfig;
+mod leases;
 mod list;
 pub mod meta;
 mod runtime;

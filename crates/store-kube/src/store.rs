@@ -2,11 +2,12 @@
 
 use tortie_api::{Key, Kind};
 use tortie_store::{
-    Abilities, Listing, Operation, Position, Purpose, Selection, Store, StoreError, Stored, Support, Watch, Write,
-    WriteError, Written, list_by_pages,
+    Abilities, Leases, Listing, Operation, Position, Purpose, Selection, Store, StoreError, Stored, Support, Watch,
+    Write, WriteError, Written, list_by_pages,
 };
 
 use crate::client::{CallError, Client};
+use crate::leases::Watched;
 use crate::list;
 use crate::runtime::wait_for;
 use crate::settings::{Settings, SettingsError};
@@ -21,12 +22,21 @@ const TRIES: u32 = 5;
 /// A handle on one cluster.
 pub struct KubeStore {
     shared: Shared,
+    watched: Watched,
 }
 
 impl KubeStore {
     /// A handle that connects when it is first needed.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
-        Ok(Self { shared: Shared::new(Client::new(settings).map_err(SettingsError)?) })
+        Ok(Self { shared: Shared::new(Client::new(settings).map_err(SettingsError)?), watched: Watched::default() })
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(crate) fn watched(&self) -> &Watched {
+        &self.watched
     }
 
     fn failed(&self, error: &CallError) -> StoreError {
@@ -99,6 +109,10 @@ impl Store for KubeStore {
             Ok(answers)
         };
         wait_for(all).map_err(|error: CallError| self.failed(&error))
+    }
+
+    fn leases(&self) -> Option<&dyn Leases> {
+        Some(self)
     }
 
     fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {

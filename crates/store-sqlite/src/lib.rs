@@ -36,6 +36,7 @@ pub mod faults;
 mod filesystem;
 mod header;
 mod history;
+mod leases;
 mod read;
 mod schema;
 mod sqlite_error;

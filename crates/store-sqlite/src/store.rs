@@ -8,11 +8,12 @@ use std::time::Duration;
 use tortie_api::Key;
 use tortie_store::history::{LoggedChange, Pending, PutBack};
 use tortie_store::{
-    Act, Author, History, Listing, Op, Position, Selection, Stopped, Store, StoreError, Stored, Watch, Write,
+    Act, Author, History, Leases, Listing, Op, Position, Selection, Stopped, Store, StoreError, Stored, Watch, Write,
     WriteError, Written, WrittenTogether,
 };
 
 use crate::connection::{Connection, Role};
+use crate::leases::HeldLeases;
 use crate::sqlite_error::SqliteError;
 use crate::store_file::StoreFile;
 use crate::watch::Watcher;
@@ -51,6 +52,7 @@ pub struct SqliteStore {
     writer: Mutex<Option<Connection>>,
     created: AtomicBool,
     author: Mutex<Author>,
+    pub(crate) leases: HeldLeases,
 }
 
 impl SqliteStore {
@@ -68,6 +70,7 @@ impl SqliteStore {
             writer: Mutex::default(),
             created: AtomicBool::new(false),
             author: Mutex::default(),
+            leases: HeldLeases::default(),
         };
         store.with(&store.reader, Role::Reader, |connection| connection.read(|_| Ok(())))?;
         Ok(store)
@@ -193,6 +196,10 @@ impl Store for SqliteStore {
             return Ok(WrittenTogether { made, stopped: None });
         }
         Ok(WrittenTogether { made: Vec::new(), stopped: Some(Stopped::Refused(refused)) })
+    }
+
+    fn leases(&self) -> Option<&dyn Leases> {
+        Some(self)
     }
 
     fn history(&self) -> Option<&dyn History> {

@@ -18,6 +18,7 @@ mod support;
 pub mod batches;
 pub mod compaction;
 pub mod concurrency;
+pub mod leases;
 pub mod listing;
 pub mod values;
 pub mod watching;
@@ -132,4 +133,8 @@ claims! { $
         one_of_many_creators_wins
         every_watcher_sees_every_change_once_and_in_order
         a_list_is_of_one_moment;
+    leases:
+        a_lease_is_held_until_it_is_given_up
+        a_lease_whose_holder_has_ended_is_taken_over
+        one_of_many_gets_a_lease;
 }

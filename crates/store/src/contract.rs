@@ -22,8 +22,8 @@ use std::time::Duration;
 use tortie_api::{Key, Kind};
 
 use crate::{
-    Abilities, Event, History, Listing, Operation, Position, Selection, StatusReports, Stopped, StoreError, Stored,
-    Support, Write, WriteError, Written, WrittenTogether,
+    Abilities, Event, History, Leases, Listing, Operation, Position, Selection, StatusReports, Stopped, StoreError,
+    Stored, Support, Write, WriteError, Written, WrittenTogether,
 };
 
 /// All objects of a selection, in the order of their keys, for a store whose [`Store::list_pages`] does the work. When the
@@ -151,6 +151,11 @@ pub trait Store: Send + Sync {
 
     /// What the store keeps beside the objects, where it keeps such things.
     fn status_reports(&self) -> Option<&dyn StatusReports> {
+        None
+    }
+
+    /// Which process holds a lease, where the store can say that.
+    fn leases(&self) -> Option<&dyn Leases> {
         None
     }
 
