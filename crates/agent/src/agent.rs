@@ -120,7 +120,7 @@ const WAITING: usize = 4096;
 
 /// Runs until a signal or a client ends it. Policy stays in place then, unless it was asked to be taken away.
 pub fn run(options: Options) -> Result<Ended, AgentError> {
-    logger::start(options.log_format);
+    logger::start(options.log_format, event::ALL);
     let sources = Sources { env: std::env::vars().collect(), file: options.felix };
     let status = Arc::new(StatusCell::default());
     status.supervisor.enter();

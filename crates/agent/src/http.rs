@@ -26,21 +26,24 @@ const LONGEST: usize = 8 * 1024;
 const CLIENTS: usize = 32;
 
 /// An answer.
-pub(crate) struct Answer {
-    pub(crate) code: u16,
-    pub(crate) kind: &'static str,
-    pub(crate) body: String,
+pub struct Answer {
+    /// The code of HTTP.
+    pub code: u16,
+    /// What the body is: its `Content-Type`.
+    pub kind: &'static str,
+    /// The body.
+    pub body: String,
 }
 
 impl Answer {
     /// A text.
-    pub(crate) fn text(code: u16, body: impl Into<String>) -> Self {
+    pub fn text(code: u16, body: impl Into<String>) -> Self {
         Self { code, kind: "text/plain; charset=utf-8", body: body.into() }
     }
 }
 
 /// A server that runs, or waits until it can have its address; dropping it ends it.
-pub(crate) struct Server {
+pub struct Server {
     _end: OwnedFd,
 }
 
@@ -48,7 +51,7 @@ impl Server {
     /// Serves until it is dropped. An address that cannot be had is tried again until it can; `report` is told each time.
     /// `before` serves until then, so that a server that moves answers at one of its addresses all the time. `answer`
     /// gets the path.
-    pub(crate) fn start(
+    pub fn start(
         place: Served,
         before: Option<Server>,
         answer: impl Fn(&str) -> Answer + Send + Sync + 'static,

@@ -58,6 +58,7 @@ mod placement_log;
 mod private_directory;
 mod request_handler;
 mod rule_counts;
+pub mod service;
 pub mod socket;
 pub mod status;
 mod status_builder;

@@ -26,7 +26,7 @@ pub(crate) mod event {
         ($($name:ident = $text:literal,)*) => {
             $(pub(crate) const $name: &str = $text;)*
             /// All of them.
-            pub(super) const ALL: &[&str] = &[$($text),*];
+            pub(crate) const ALL: &[&str] = &[$($text),*];
         };
     }
 
@@ -82,11 +82,6 @@ pub(crate) mod event {
         THREAD_FAILED = "thread-failed",
         UNINSTALL_FAILED = "uninstall-failed",
     }
-
-    /// The event of a record whose target is this; libraries log without one.
-    pub(super) fn of(target: &str) -> &str {
-        if ALL.contains(&target) { target } else { "other" }
-    }
 }
 
 /// Where a line goes.
@@ -97,7 +92,10 @@ enum Form {
     Json,
 }
 
-struct Logger(Form);
+struct Logger {
+    form: Form,
+    events: &'static [&'static str],
+}
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -108,7 +106,7 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let text = line(self.0, record, jiff::Timestamp::now());
+        let text = line(self.form, self.events, record, jiff::Timestamp::now());
         // There is nobody to tell that the log is gone.
         drop(std::io::stderr().lock().write_all(text.as_bytes()));
     }
@@ -116,7 +114,7 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
-fn line(form: Form, record: &Record<'_>, now: jiff::Timestamp) -> String {
+fn line(form: Form, events: &[&str], record: &Record<'_>, now: jiff::Timestamp) -> String {
     let (mark, word) = match record.level() {
         Level::Error => (3, "error"),
         Level::Warn => (4, "warning"),
@@ -130,7 +128,8 @@ fn line(form: Form, record: &Record<'_>, now: jiff::Timestamp) -> String {
             let object = serde_json::json!({
                 "time": now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
                 "level": word,
-                "event": event::of(record.target()),
+                // Libraries log without an event.
+                "event": if events.contains(&record.target()) { record.target() } else { "other" },
                 "message": record.args().to_string(),
             });
             format!("{object}\n")
@@ -138,15 +137,15 @@ fn line(form: Form, record: &Record<'_>, now: jiff::Timestamp) -> String {
     }
 }
 
-/// Begins to log.
-pub(crate) fn start(format: LogFormat) {
+/// Begins to log. These are the events that the program has.
+pub fn start(format: LogFormat, events: &'static [&'static str]) {
     let form = match format {
         LogFormat::Json => Form::Json,
         LogFormat::Text if std::env::var_os("JOURNAL_STREAM").is_some() => Form::Journal,
         LogFormat::Text => Form::Terminal,
     };
     // A second agent in one process, as in tests, logs with the first one's.
-    drop(log::set_boxed_logger(Box::new(Logger(form))));
+    drop(log::set_boxed_logger(Box::new(Logger { form, events })));
     log::set_max_level(LevelFilter::Info);
 }
 
@@ -158,7 +157,12 @@ mod tests {
 
     fn written(form: Form, target: &str, level: Level) -> String {
         let now = "2026-01-02T03:04:05.678Z".parse().unwrap();
-        line(form, &Record::builder().target(target).level(level).args(format_args!("a \"b\"\nc")).build(), now)
+        line(
+            form,
+            event::ALL,
+            &Record::builder().target(target).level(level).args(format_args!("a \"b\"\nc")).build(),
+            now,
+        )
     }
 
     #[test]
@@ -213,7 +217,7 @@ mod tests {
         used.dedup();
         assert_eq!(used, event::ALL.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>());
         let page = std::fs::read_to_string(root.join("../../docs/log.md")).unwrap();
-        let table = page.split_once("| Event |").unwrap().1;
+        let table = page.split("| Event |").nth(1).unwrap();
         let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
         assert_eq!(rows.map(|(name, _)| name).collect::<Vec<_>>(), event::ALL);
     }

@@ -8,8 +8,8 @@ use clap::builder::StyledStr;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    agent, apply, backup, completion, config, confirm, datastore, delete, describe, diff, edit, explain, get, history,
-    init, label, lint, man, off, patch, schema, status, test, top, undo, verify, version, watch,
+    agent, apply, backup, completion, config, confirm, controllers, datastore, delete, describe, diff, edit, explain,
+    get, history, init, label, lint, man, off, patch, schema, status, test, top, undo, verify, version, watch,
 };
 use crate::persona::Persona;
 
@@ -280,6 +280,19 @@ Examples:
 
 Ending the agent leaves policy in place. SIGHUP makes it read its files again.")]
     Agent(agent::AgentArgs),
+    /// Give every node its host endpoints, as KubeControllersConfiguration says, until it is told to end
+    #[command(after_help = "\
+Examples:
+  # Once or more in a cluster: one of several writes, the others wait for its end.
+  tortie controllers
+
+  # With probes and metrics, as in a pod.
+  tortie controllers --listen '[::]:9094'
+
+Every node gets a host endpoint where KubeControllersConfiguration default has \
+spec.controllers.node.hostEndpoint.autoCreate: Enabled. Only host endpoints with the label projectcalico.org/created-by: calico-kube-controllers are changed or deleted. \
+SIGTERM gives the lease up, so that another process takes over at once.")]
+    Controllers(controllers::ControllersArgs),
     /// Take the verdicts of this machine out of the kernel at once, and keep everything else
     #[command(after_help = "\
 Examples:
@@ -515,9 +528,29 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
         command = command.after_help(after);
     }
     for sub in subcommands {
-        const OURS: [&str; 21] = [
-            "config", "confirm", "describe", "diff", "edit", "history", "undo", "explain", "test", "schema", "man",
-            "agent", "status", "watch", "top", "verify", "backup", "restore", "copy", "lint", "init",
+        const OURS: [&str; 22] = [
+            "config",
+            "confirm",
+            "describe",
+            "diff",
+            "edit",
+            "history",
+            "undo",
+            "explain",
+            "test",
+            "schema",
+            "man",
+            "agent",
+            "controllers",
+            "status",
+            "watch",
+            "top",
+            "verify",
+            "backup",
+            "restore",
+            "copy",
+            "lint",
+            "init",
         ];
         let ours = OURS.contains(&sub.as_str());
         command = command.mut_subcommand(sub, |sub| {

@@ -6,6 +6,7 @@ pub(crate) mod backup;
 pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod confirm;
+pub(crate) mod controllers;
 pub(crate) mod datastore;
 pub(crate) mod delete;
 pub(crate) mod describe;
@@ -74,6 +75,7 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
         Command::Explain(args) => explain::run(&args, session),
         Command::Test(args) => test::run(&args, session),
         Command::Agent(args) => agent::run(&args, session),
+        Command::Controllers(args) => controllers::run(&args, session),
         Command::Off(args) => off::off(&args, session),
         Command::On(_) => off::on(session),
         Command::Status(args) => status::run(&args, session),

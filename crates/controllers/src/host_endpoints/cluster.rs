@@ -67,6 +67,16 @@ impl Cluster {
         }
     }
 
+    /// Takes in a host endpoint that was written just now; the watch gives it later.
+    pub(crate) fn written(&mut self, object: Object) {
+        self.endpoints.insert(object.metadata.name.clone(), Ok(object));
+    }
+
+    /// The same of one that was deleted.
+    pub(crate) fn deleted(&mut self, name: &str) {
+        self.endpoints.remove(name);
+    }
+
     fn put(&mut self, stored: &Stored) -> bool {
         let key = &stored.key;
         match key.kind {

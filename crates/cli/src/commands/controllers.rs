@@ -1,0 +1,63 @@
+//! `controllers`: what one process does for all nodes: automatic host endpoints.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use tortie_agent::service::Served;
+use tortie_agent::{FELIX_CONFIG, LogFormat};
+use tortie_controllers::Options;
+
+use crate::args::Format;
+use crate::author::author;
+use crate::report::{Exit, Usage};
+use crate::session::Session;
+use crate::store::Link;
+
+/// Arguments of `controllers`.
+#[derive(Args, Debug)]
+pub(crate) struct ControllersArgs {
+    /// The file that says how to reach the store
+    #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
+    config: PathBuf,
+    /// How long the leader keeps its lease when it ends without a word, in seconds: then another process takes over
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(5..=3600))]
+    lease: u64,
+    /// Serve /liveness, /readiness and /metrics there, as ADDRESS:PORT
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// How to write the log: text, or json for one object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: Format,
+}
+
+/// Runs the controllers until they are told to end.
+pub(crate) fn run(args: &ControllersArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    let listen = args.listen.as_deref().map(served).transpose()?;
+    let (opener, _) = Link::opener(session, &args.config, Path::new(FELIX_CONFIG))?;
+    let store = opener()?;
+    if let Some(history) = store.history() {
+        history.set_author(author(session.persona, "", None));
+    }
+    tortie_controllers::run(Options {
+        store,
+        lease: Duration::from_secs(args.lease),
+        listen,
+        log_format: match args.log_format {
+            Format::Text => LogFormat::Text,
+            Format::Json => LogFormat::Json,
+        },
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Where to serve: an IPv6 address stands in brackets.
+fn served(text: &str) -> Result<Served, Usage> {
+    let invalid = || Usage(format!("--listen {text}: not an address and a port, such as 127.0.0.1:9094 or [::]:9094"));
+    let (host, port) = text.rsplit_once(':').ok_or_else(invalid)?;
+    let port = port.parse().map_err(|_| invalid())?;
+    if host.is_empty() || (host.contains(':') && !host.starts_with('[')) {
+        return Err(invalid());
+    }
+    Ok(Served { host: host.to_owned(), port })
+}

@@ -1,0 +1,57 @@
+//! The events of the log. Their names do not change, unlike the messages; [docs/log.md](../../../docs/log.md) lists them.
+
+macro_rules! events {
+    ($($name:ident = $text:literal,)*) => {
+        $(pub(crate) const $name: &str = $text;)*
+        /// All of them.
+        pub(crate) const ALL: &[&str] = &[$($text),*];
+    };
+}
+
+events! {
+    CONTROLLERS_STARTED = "controllers-started",
+    CONTROLLERS_STOPPING = "controllers-stopping",
+    HOST_ENDPOINT_PROBLEM = "host-endpoint-problem",
+    HOST_ENDPOINT_SOLVED = "host-endpoint-solved",
+    HOST_ENDPOINTS_FAILED = "host-endpoints-failed",
+    HOST_ENDPOINTS_WRITTEN = "host-endpoints-written",
+    LEADER_GAINED = "leader-gained",
+    LEADER_LOST = "leader-lost",
+    LEADER_OTHER = "leader-other",
+    LEASE_FAILED = "lease-failed",
+    SERVICE_FAILED = "service-failed",
+    SERVICE_LISTENING = "service-listening",
+    STORE_LOST = "store-lost",
+    STORE_REACHED = "store-reached",
+    THREAD_FAILED = "thread-failed",
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::ALL;
+
+    #[test]
+    fn every_line_of_the_log_is_of_a_documented_event() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let page = std::fs::read_to_string(root.join("../../docs/log.md")).unwrap();
+        let table = page.split("| Event |").nth(2).unwrap();
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        assert_eq!(rows.map(|(name, _)| name).collect::<Vec<_>>(), ALL);
+        let mut used = Vec::new();
+        for file in std::fs::read_dir(root.join("src")).unwrap() {
+            let path = file.unwrap().path();
+            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            for level in ["error", "warn", "info", "debug"] {
+                for call in text.split(&format!("log::{level}!(")).skip(1) {
+                    let rest = call.trim_start().strip_prefix("target: event::").unwrap_or_else(|| panic!("{path:?}"));
+                    used.push(rest.split(',').next().unwrap().to_lowercase().replace('_', "-"));
+                }
+            }
+        }
+        used.sort();
+        used.dedup();
+        assert_eq!(used, ALL);
+    }
+}
