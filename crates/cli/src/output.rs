@@ -3,12 +3,13 @@
 mod calico_columns;
 mod columns;
 mod goprint;
+mod json_path;
 mod label_selector;
 mod rows;
 pub(crate) mod table;
 mod tabs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tortie_api::{Key, Kind, Object, encode};
 use tortie_client::{Client, is_built_in};
 use tortie_manifest::write;
@@ -17,6 +18,7 @@ use crate::persona::Persona;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 pub(crate) use calico_columns::Cluster;
+pub(crate) use json_path::JsonPath;
 use label_selector::selector_text;
 pub(crate) use rows::Rows;
 
@@ -73,7 +75,7 @@ impl Found {
 }
 
 /// How to print it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Format {
     /// A table.
     Table {
@@ -88,6 +90,8 @@ pub(crate) enum Format {
     Json,
     /// One `kind/name` a line.
     Name,
+    /// A template over the JSON.
+    JsonPath(JsonPath),
 }
 
 impl Format {
@@ -100,6 +104,10 @@ impl Format {
             ("yaml" | "yml", _) if text == word => Format::Yaml,
             ("json", _) if text == word => Format::Json,
             ("name", _) if text == word && !persona.is_calico() => Format::Name,
+            ("jsonpath", _) if !persona.is_calico() => match JsonPath::parse(value) {
+                Ok(template) => Format::JsonPath(template),
+                Err(why) => return Err(wrong(&format!("-o jsonpath: {why}"), persona)),
+            },
             ("custom-columns", "") => return Err(wrong("need to specify at least one column", persona)),
             ("custom-columns", columns) => Format::Columns(columns.split(',').map(str::to_owned).collect()),
             ("go-template", "") => return Err(wrong("need to specify a template", persona)),
@@ -110,7 +118,7 @@ impl Format {
             ),
             _ if persona.is_calico() => anyhow::bail!("unrecognized output format '{text}'"),
             _ => {
-                let formats = "it is yaml, json, name, wide, or custom-columns=HEADING,...";
+                let formats = "it is yaml, json, name, wide, custom-columns=HEADING,... or jsonpath=TEMPLATE";
                 return Err(wrong(&format!("there is no output format '{text}'; {formats}"), persona));
             }
         })
@@ -171,6 +179,7 @@ pub(crate) fn print(
             }
         }
         Format::Yaml | Format::Json => {}
+        Format::JsonPath(template) => session.terminal.print(&template.render(&one_list(found))),
         Format::Name => {
             for object in found.iter().flat_map(Found::objects) {
                 session.terminal.line(object.key().as_argument());
@@ -208,6 +217,17 @@ fn all(found: &[Found]) -> Value {
     match found {
         [one] => one.shown(),
         several => Value::Array(several.iter().map(Found::shown).collect()),
+    }
+}
+
+/// A named object as it is; anything else as one list, as kubectl gives it to a template.
+fn one_list(found: &[Found]) -> Value {
+    match found {
+        [one] => one.shown(),
+        several => {
+            let items = several.iter().flat_map(Found::objects).map(encode::shown).collect::<Vec<_>>();
+            json!({ "apiVersion": "v1", "kind": "List", "items": items })
+        }
     }
 }
 

@@ -84,8 +84,10 @@ fn every_change_is_told_once_and_in_order_until_a_signal() {
     let web = Watching::start(folder, &["get", "hep", "--watch", "-l", "role=web", "-o", "json"]);
     let one = Watching::start(folder, &["get", "hep/b", "profile/open", "-w", "-o", "name"]);
     let table = Watching::start(folder, &["get", "hep", "-w"]);
+    let template = Watching::start(folder, &["get", "hep", "-w", "-o", "jsonpath={.metadata.name}{'\\n'}"]);
     assert_eq!([all.event(), all.event()], ["ADDED a", "ADDED z"]);
     assert_eq!(web.event(), "ADDED a");
+    assert_eq!([template.line(), template.line()], ["a", "z"]);
     assert_eq!(
         [table.line(), table.line()],
         ["EVENT      NAME   NODE   INTERFACE   ADDRESSES", "ADDED      a      m      a           -"]
@@ -103,10 +105,25 @@ fn every_change_is_told_once_and_in_order_until_a_signal() {
     kill_process(Pid::from_child(&all.child), Signal::INT).unwrap();
     all.ends();
     assert!(all.lines.recv_timeout(DEADLINE).is_err(), "nothing is told after the end");
-    for mut other in [web, one, table] {
+    for mut other in [web, one, table, template] {
         other.child.kill().unwrap();
         other.child.wait().unwrap();
     }
+}
+
+#[test]
+fn a_store_that_is_lost_ends_a_watch_with_the_reason_and_the_last_revision() {
+    let folder = tempfile::tempdir().unwrap();
+    apply(folder.path(), &endpoint("a", "web"));
+    let mut watching = Watching::start(folder.path(), &["get", "hep", "-w", "-o", "name"]);
+    assert_eq!(watching.line(), "ADDED hostendpoint/a");
+    for file in ["t.db", "t.db-wal", "t.db-shm"] {
+        let _ = std::fs::remove_file(folder.path().join(file));
+    }
+    assert_eq!(watching.ends().code(), Some(1));
+    let said = std::io::read_to_string(watching.child.stderr.take().unwrap()).unwrap();
+    assert!(said.starts_with("error: the store is lost: "), "{said}");
+    assert!(said.trim_end().ends_with("; changes after revision 5 are not shown"), "{said}");
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub(crate) struct GetArgs {
     files: Files,
     #[command(flatten)]
     place: Place,
-    /// yaml, json, name, wide, or custom-columns=HEADING,...
+    /// yaml, json, name, wide, custom-columns=HEADING,... or jsonpath=TEMPLATE
     #[arg(short, long, value_name = "FORMAT", default_value = "ps", hide_default_value = true)]
     output: String,
     /// Of every namespace

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tortie_api::{Kind, Object};
 
+use super::columns::Column;
 use super::{Format, Printing, cells, chosen, table};
 
 /// What the columns of each kind need so far. A wider cell moves those after it, in its row and the later ones.
@@ -14,6 +15,22 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
+    /// Makes the columns wide enough for these objects, so that they stand below each other.
+    pub(crate) fn widen(&mut self, object: &Object, format: &Format, printing: &Printing) -> anyhow::Result<()> {
+        let columns = chosen(object.kind, format, printing)?;
+        let mut row = vec![String::new()];
+        row.extend(cells(object, &columns, printing));
+        table::row(self.widths(object.kind, &columns), &row);
+        Ok(())
+    }
+
+    fn widths(&mut self, kind: Kind, columns: &[Column]) -> &mut Vec<usize> {
+        /// As wide as the longest event.
+        const EVENT: usize = "MODIFIED".len();
+        let titles = || [EVENT].into_iter().chain(columns.iter().map(|column| column.title.len())).collect();
+        self.widths.entry(kind).or_insert_with(titles)
+    }
+
     /// The row of one event, below the titles where another kind came before.
     pub(crate) fn event(
         &mut self,
@@ -22,20 +39,18 @@ impl Rows {
         format: &Format,
         printing: &Printing,
     ) -> anyhow::Result<String> {
-        /// As wide as the longest event.
-        const EVENT: usize = "MODIFIED".len();
         let columns = chosen(object.kind, format, printing)?;
         let titles: Vec<&str> = ["EVENT"].into_iter().chain(columns.iter().map(|column| column.title)).collect();
         let mut row = vec![event.to_owned()];
         row.extend(cells(object, &columns, printing));
-        let widths = self.widths.entry(object.kind).or_insert_with(|| titles.iter().map(|title| title.len()).collect());
-        widths[0] = EVENT;
+        let before = self.last.replace(object.kind);
+        let widths = self.widths(object.kind, &columns);
         let text = table::row(widths, &row);
-        if self.last == Some(object.kind) {
+        if before == Some(object.kind) {
             return Ok(text);
         }
         let titles: Vec<String> = titles.iter().map(|title| (*title).to_owned()).collect();
-        let gap = if self.last.replace(object.kind).is_some() { "\n" } else { "" };
+        let gap = if before.is_some() { "\n" } else { "" };
         Ok(format!("{gap}{}{text}", table::row(widths, &titles)))
     }
 }

@@ -90,19 +90,32 @@ impl Watched<'_> {
         for key in gone {
             self.deleted(&key, session)?;
         }
-        listing.items.into_iter().try_for_each(|stored| self.put(stored, session))
+        let objects: Vec<(Key, Result<Object, ClientError>)> =
+            listing.items.into_iter().map(|stored| (stored.key.clone(), decoded(stored))).collect();
+        if matches!(self.format, Format::Table { .. } | Format::Columns(_)) {
+            let asked = objects.iter().filter_map(|(_, object)| object.as_ref().ok()).filter(|one| self.asks(one));
+            for object in asked.collect::<Vec<_>>() {
+                self.rows.widen(object, self.format, self.printing)?;
+            }
+        }
+        objects.into_iter().try_for_each(|(key, object)| self.put(key, object, session))
     }
 
     fn take(&mut self, event: Event, session: &mut Session) -> anyhow::Result<()> {
         match event {
-            Event::Put(stored) => self.put(stored, session),
+            Event::Put(stored) => self.put(stored.key.clone(), decoded(stored), session),
             Event::Deleted(key, _) => self.deleted(&key, session),
         }
     }
 
-    fn put(&mut self, stored: Stored, session: &mut Session) -> anyhow::Result<()> {
-        let key = stored.key.clone();
-        let object = match decoded(stored) {
+    /// Whether an object is asked for.
+    fn asks(&self, object: &Object) -> bool {
+        self.requests.iter().any(|request| request.names(&object.key()))
+            && self.filter.as_ref().is_none_or(|filter| filter.matches(&object.metadata.labels))
+    }
+
+    fn put(&mut self, key: Key, object: Result<Object, ClientError>, session: &mut Session) -> anyhow::Result<()> {
+        let object = match object {
             Ok(object) => object,
             Err(error) => {
                 if self.requests.iter().any(|request| request.names(&key)) {
@@ -111,9 +124,7 @@ impl Watched<'_> {
                 return Ok(());
             }
         };
-        let is_asked = self.requests.iter().any(|request| request.names(&object.key()))
-            && self.filter.as_ref().is_none_or(|filter| filter.matches(&object.metadata.labels));
-        if !is_asked {
+        if !self.asks(&object) {
             return self.deleted(&key, session);
         }
         let word = match self.known.get(&key) {
@@ -138,6 +149,7 @@ impl Watched<'_> {
         match self.format {
             Format::Yaml => session.terminal.print(&format!("---\n{}", write::yaml(&event()))),
             Format::Json => session.terminal.print(&(encode::go_json(&event(), false) + "\n")),
+            Format::JsonPath(template) => session.terminal.print(&template.render(&encode::shown(object))),
             Format::Name => session.terminal.line(format_args!("{word} {}", object.key().as_argument())),
             Format::Table { .. } | Format::Columns(_) => {
                 let text = self.rows.event(word, object, self.format, self.printing)?;
