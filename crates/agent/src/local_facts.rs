@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use tortie_api::Object;
 use tortie_dataplane_nft::{Bits, Options, TooFewBits};
 use tortie_hostnet::links::{Watcher, links};
-use tortie_nft::dump::{self, TableDump};
+use tortie_nft::dump;
+use tortie_nft::foreign::{self, ForeignTable};
 use tortie_nft::{Family, RequestError, Socket, TableId, inventory};
 use tortie_policy::Settings;
 use tortie_policy::from_api::configurations_of;
@@ -43,12 +44,14 @@ pub struct LocalFacts {
 /// The tables of other programs.
 #[derive(Debug, Default)]
 pub struct ForeignTables {
-    /// Those that were read.
-    pub tables: Vec<TableDump>,
+    /// Those that were read, of the families `inet`, `ip`, `ip6`, `netdev` and `bridge`.
+    pub tables: Vec<ForeignTable>,
     /// Those that could not be read, and why.
     pub unread: Vec<(String, String)>,
     /// Tables of the kernel's older packet filter, of which only the names are known: `iptables nat`.
     pub legacy: Vec<String>,
+    /// Tables of the family `arp`, of which only the names are read: they filter no IP packets.
+    pub arp: Vec<String>,
 }
 
 /// Why the local facts, or the kernel, cannot be read.
@@ -113,10 +116,14 @@ impl LocalFacts {
         let own = kernel_table::own();
         let mut found = ForeignTables::default();
         for id in dump::table_ids(&mut socket).map_err(LocalFactsError::ReadOthers)? {
-            if id == own || !matches!(id.family, Family::Inet | Family::Ipv4 | Family::Ipv6) {
+            if id == own {
                 continue;
             }
-            match dump::table(&mut socket, &id) {
+            if id.family == Family::Arp {
+                found.arp.push(id.name);
+                continue;
+            }
+            match foreign::read(&mut socket, &id) {
                 Ok(table) => found.tables.extend(table),
                 Err(error) => found.unread.push((id.to_string(), error.to_string())),
             }

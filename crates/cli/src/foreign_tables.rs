@@ -31,7 +31,7 @@ pub(crate) fn left_out(found: &mut Reach, local_facts: Option<&LocalFacts>, offl
     let mut notes = Vec::new();
     match here(local_facts, &nodes, offline, &mut notes) {
         Ok((_, tables)) => {
-            let known = tables.tables.iter().map(|table| table.table.id.to_string());
+            let known = tables.tables.iter().map(|table| table.dump.table.id.to_string());
             let unread = tables.unread.iter().map(|(table, _)| table.clone());
             let names: Vec<String> = known.chain(unread).chain(tables.legacy.iter().cloned()).collect();
             if !names.is_empty() {
@@ -94,7 +94,7 @@ fn found(tables: &ForeignTables, local_facts: &LocalFacts, hops: &[&Hop]) -> Fou
     let mut found = Found::default();
     let host = local_facts.host();
     for table in &tables.tables {
-        let id = format!("table {}", table.table.id);
+        let id = format!("table {}", table.dump.table.id);
         let mut said = BTreeSet::new();
         for hop in hops {
             let packet = &hop.packet;

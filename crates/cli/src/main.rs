@@ -13,6 +13,8 @@ mod commands;
 mod confirm;
 mod diagnose;
 mod enforcement_warning;
+
+mod foreign_summary;
 mod foreign_tables;
 mod guard;
 mod in_force;

@@ -18,6 +18,8 @@ const USERDATA: u16 = 12;
 
 /// `NFT_CHAIN_BASE`.
 const BASE: u32 = 1;
+/// `NFT_CHAIN_BINDING`: the chain is a part of the rule that jumps to it.
+const BINDING: u32 = 4;
 
 crate::numbers::numbers! {
     /// Where in a packet's way a base chain stands (`enum nf_inet_hooks`).
@@ -160,7 +162,7 @@ impl Chain {
         let (_, attrs) = message.nfnetlink()?;
         let found = table::<13>(attrs)?;
         let flags = found[FLAGS as usize].map_or(Ok(0), |flags| be_u32(flags, "chain flags"))?;
-        if flags & !BASE != 0 {
+        if flags & !(BASE | BINDING) != 0 {
             return Err(DecodeError::Unknown { what: "chain flags", value: flags.into() });
         }
         let base = found[HOOK as usize]

@@ -23,6 +23,7 @@ pub mod dump;
 mod element;
 mod error;
 pub mod expr;
+pub mod foreign;
 pub mod interp;
 pub mod inventory;
 mod message;

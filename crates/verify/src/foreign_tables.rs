@@ -2,23 +2,25 @@
 //! destination. They are read and never changed, and what is not understood is said to be that.
 
 mod chains;
+mod device;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tortie_nft::dump::TableDump;
 use tortie_nft::expr::{FibResult, Immediate, NatKind, Unknown, fib_flags};
+use tortie_nft::foreign::ForeignTable;
 use tortie_nft::interp::{
     Ending, Environment, FibAnswer, FibQuestion, Interface, InterpError, Outcome, Packet as Bytes, Ruleset, Step,
 };
-use tortie_nft::{Expr, Family, Hook, Policy, Rule, Verdict};
+use tortie_nft::{Data, Expr, Family, Hook, Policy, Rule};
 use tortie_policy::machine::{Machine, RouteKind};
 use tortie_policy::packet::{Host, Packet, Transport, Way};
 
 use crate::trace::{Probe, packet_bytes};
 use crate::xt;
 
-pub use chains::{ForeignChain, base_chains};
+pub use chains::{ForeignChain, HookPlace, base_chains};
 
 /// What a table does with a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,17 +50,42 @@ pub enum Effect {
 }
 
 /// What a table does with a packet of this host. A translation that the packet already tells of is taken as done.
-pub fn effect(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Effect {
-    let family = table.table.id.family;
-    let concerned = match family {
-        Family::Inet => true,
+pub fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Effect {
+    let is_concerned = match table.dump.table.id.family {
+        Family::Inet | Family::Netdev | Family::Bridge => true,
         Family::Ipv4 => packet.source.is_ipv4(),
         Family::Ipv6 => packet.source.is_ipv6(),
-        Family::Arp | Family::Netdev | Family::Bridge => false,
+        Family::Arp => false,
     };
+    if !is_concerned || table.dump.table.dormant {
+        return Effect::Nothing;
+    }
+    if !table.undecoded.is_empty() {
+        let what: Vec<String> = table.undecoded.iter().map(ToString::to_string).collect();
+        return match unclear(&table.dump, packet, hooks(&packet.way), format!("cannot be decoded: {}", what.join(", ")))
+        {
+            Effect::Unclear { why, may_translate, .. } => Effect::Unclear { why, may_drop: true, may_translate },
+            other => other,
+        };
+    }
+    let at_hooks = match table.dump.table.id.family {
+        Family::Netdev => Effect::Nothing,
+        Family::Bridge => device::bridge_effect(table, machine, packet),
+        _ => followed(&table.dump, host, machine, packet),
+    };
+    match device::effect(table, host, machine, packet) {
+        Effect::Nothing => at_hooks,
+        dropped @ Effect::Drops(_) => dropped,
+        // What is certain says more than what may be.
+        other if at_hooks == Effect::Nothing => other,
+        _ => at_hooks,
+    }
+}
+
+/// What the chains at the hooks from prerouting to postrouting do.
+fn followed(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Effect {
     let hooks = hooks(&packet.way);
-    let stands = table.chains.iter().any(|chain| chain.base.is_some_and(|base| hooks.contains(&base.hook)));
-    if !concerned || !stands || table.table.dormant {
+    if !table.chains.iter().any(|chain| chain.base.is_some_and(|base| hooks.contains(&base.hook))) {
         return Effect::Nothing;
     }
     let walked = Ruleset::new([table.clone()]).map_err(|error| error.to_string());
@@ -177,13 +204,8 @@ fn unclear(table: &TableDump, packet: &Packet, hooks: &[Hook], why: String) -> E
     };
     let reached = reached(table, bases().map(|(chain, _)| chain.name.as_str()).collect());
     let rules = || table.rules.iter().filter(|rule| reached.contains(rule.chain.as_str()));
-    let drops = |expr: &Expr| match expr {
-        Expr::Immediate(Immediate::Verdict(Verdict::Drop)) | Expr::Reject(_) => true,
-        Expr::Unknown(unknown) => xt::target(unknown).is_some_and(|target| matches!(&*target, "REJECT" | "DROP")),
-        _ => false,
-    };
     let by_policy = bases().any(|(_, base)| base.policy == Policy::Drop);
-    let may_drop = by_policy || rules().any(|rule| rule.exprs.iter().any(drops));
+    let may_drop = by_policy || rules().any(|rule| rule.exprs.iter().any(|expr| chains::may_drop(table, expr)));
     let mut targets = Vec::new();
     let mut translates = false;
     for rule in rules().filter(|rule| xt::may_be_for(rule, packet.protocol, packet.transport)) {
@@ -195,7 +217,8 @@ fn unclear(table: &TableDump, packet: &Packet, hooks: &[Hook], why: String) -> E
     Effect::Unclear { why, may_drop, may_translate: translates.then_some(targets) }
 }
 
-/// The chains that packets get to from these; all of them where a map chooses.
+/// The chains that packets get to from these: those that a verdict names, or an element of a verdict map; all of them where such a
+/// map could not be read.
 fn reached<'a>(table: &'a TableDump, from: Vec<&'a str>) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::new();
     let mut open = from;
@@ -206,9 +229,13 @@ fn reached<'a>(table: &'a TableDump, from: Vec<&'a str>) -> BTreeSet<&'a str> {
         for expr in table.rules_of(chain).flat_map(|rule| &rule.exprs) {
             match expr {
                 Expr::Immediate(Immediate::Verdict(verdict)) => open.extend(verdict.chain()),
-                Expr::Lookup(lookup) if lookup.dest.is_some() => {
-                    open.extend(table.chains.iter().map(|chain| chain.name.as_str()));
-                }
+                Expr::Lookup(lookup) if lookup.dest.is_some() => match table.set(&lookup.set) {
+                    Some(map) => open.extend(map.elements.iter().filter_map(|element| match &element.data {
+                        Some(Data::Verdict(verdict)) => verdict.chain(),
+                        _ => None,
+                    })),
+                    None => open.extend(table.chains.iter().map(|chain| chain.name.as_str())),
+                },
                 _ => {}
             }
         }

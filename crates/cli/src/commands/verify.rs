@@ -14,7 +14,7 @@ mod text;
 use std::time::Duration;
 
 use clap::Args;
-use tortie_agent::{FELIX_CONFIG, LocalFacts};
+use tortie_agent::{FELIX_CONFIG, ForeignTables, LocalFacts};
 use tortie_api::duration;
 use tortie_verify::Report;
 
@@ -57,6 +57,8 @@ struct Found {
     by_agent: bool,
     /// Why what is in force is not what the store says.
     deviations: Vec<String>,
+    /// The tables of other programs, which are not compared with anything; or why they cannot be read.
+    others: Result<ForeignTables, String>,
 }
 
 impl Found {
@@ -126,7 +128,8 @@ fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
                 });
             }
             let by_agent = matches!(sources.basis, Basis::Agent);
-            return Ok(Found { local_facts, report, by_agent, deviations });
+            let others = LocalFacts::foreign_tables().map_err(|error| format!("{:#}", anyhow::Error::from(error)));
+            return Ok(Found { local_facts, report, by_agent, deviations, others });
         }
     }
 }

@@ -4,10 +4,12 @@
 //! drop no packet in practice.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use tortie_nft::dump::TableDump;
 use tortie_nft::expr::{Immediate, Unknown};
-use tortie_nft::{BaseChain, Data, Expr, Policy, Verdict};
+use tortie_nft::foreign::ForeignTable;
+use tortie_nft::{Data, Expr, Family, Hook, Policy, Verdict};
 
 use super::reached;
 use crate::xt;
@@ -21,8 +23,14 @@ pub struct ForeignChain {
     pub dormant: bool,
     /// Its name.
     pub name: String,
-    /// Its type, hook, priority and policy.
-    pub base: BaseChain,
+    /// Its type: `filter`, `nat`, `route`.
+    pub kind: &'static str,
+    /// Where it stands.
+    pub place: HookPlace,
+    /// Its place among the chains of the hook, lowest first.
+    pub priority: i32,
+    /// What becomes of packets that no rule decided.
+    pub policy: Policy,
     /// How many rules packets may get to from it, its own and those of the chains that it leads to.
     pub rules: usize,
     /// By what it can drop packets: `policy drop`, `drop`, `reject`, `queue`.
@@ -33,6 +41,41 @@ pub struct ForeignChain {
     pub unclear: BTreeSet<String>,
 }
 
+/// Where a base chain stands, in the order in which a packet meets them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HookPlace {
+    /// Where packets come in by these devices, before all other hooks.
+    Ingress(Vec<String>),
+    /// At a hook of bridges: only packets between the ports of a bridge, and to and from it, meet it.
+    Bridge(Hook),
+    /// At a hook of IP packets.
+    Ip(Hook),
+    /// Where packets leave by these devices, behind all other hooks.
+    Egress(Vec<String>),
+}
+
+impl fmt::Display for HookPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = |devices: &[String]| match devices {
+            [] => "no device".to_owned(),
+            devices => devices.join(", "),
+        };
+        match self {
+            Self::Ingress(devices) => write!(f, "ingress of {}", at(devices)),
+            Self::Bridge(hook) => write!(f, "{} of bridges", hook.name()),
+            Self::Ip(hook) => f.write_str(hook.name()),
+            Self::Egress(devices) => write!(f, "egress of {}", at(devices)),
+        }
+    }
+}
+
+impl ForeignChain {
+    /// Whether it can drop a packet, as far as it is understood.
+    pub fn may_drop(&self) -> bool {
+        !self.dormant && !(self.drops.is_empty() && self.unclear.is_empty())
+    }
+}
+
 /// What an expression can do.
 enum ExpressionEffect {
     Drops(String),
@@ -41,34 +84,65 @@ enum ExpressionEffect {
 }
 
 /// The base chains of a table.
-pub fn base_chains(table: &TableDump) -> Vec<ForeignChain> {
-    let each = |chain: &tortie_nft::Chain| {
+pub fn base_chains(table: &ForeignTable) -> Vec<ForeignChain> {
+    let is_bridge = table.dump.table.id.family == Family::Bridge;
+    let place = |hook| if is_bridge { HookPlace::Bridge(hook) } else { HookPlace::Ip(hook) };
+    let at_hooks = table.dump.chains.iter().filter_map(|chain| {
         let base = chain.base?;
-        let reached = reached(table, vec![&chain.name]);
-        let rules: Vec<_> = table.rules.iter().filter(|rule| reached.contains(rule.chain.as_str())).collect();
-        let mut found = ForeignChain {
-            table: table.table.id.to_string(),
-            dormant: table.table.dormant,
-            name: chain.name.clone(),
-            base,
-            rules: rules.len(),
-            drops: BTreeSet::new(),
-            translates: BTreeSet::new(),
-            unclear: BTreeSet::new(),
-        };
-        if base.policy == Policy::Drop {
-            found.drops.insert("policy drop".to_owned());
-        }
-        for does in rules.iter().flat_map(|rule| &rule.exprs).filter_map(|expr| does(table, expr)) {
-            match does {
-                ExpressionEffect::Drops(by) => found.drops.insert(by),
-                ExpressionEffect::Translates(by) => found.translates.insert(by),
-                ExpressionEffect::Unclear(by) => found.unclear.insert(by),
-            };
-        }
-        Some(found)
+        Some(base_chain(table, &chain.name, base.kind.name(), place(base.hook), base.priority, base.policy))
+    });
+    let at_devices = table.devices.iter().map(|chain| {
+        let devices = chain.devices.clone();
+        let place = if chain.egress { HookPlace::Egress(devices) } else { HookPlace::Ingress(devices) };
+        base_chain(table, &chain.name, "filter", place, chain.priority, chain.policy)
+    });
+    at_devices.chain(at_hooks).collect()
+}
+
+fn base_chain(
+    table: &ForeignTable,
+    name: &str,
+    kind: &'static str,
+    place: HookPlace,
+    priority: i32,
+    policy: Policy,
+) -> ForeignChain {
+    let dump = &table.dump;
+    let reached = reached(dump, vec![name]);
+    let rules: Vec<_> = dump.rules.iter().filter(|rule| reached.contains(rule.chain.as_str())).collect();
+    let mut found = ForeignChain {
+        table: dump.table.id.to_string(),
+        dormant: dump.table.dormant,
+        name: name.to_owned(),
+        kind,
+        place,
+        priority,
+        policy,
+        rules: rules.len(),
+        drops: BTreeSet::new(),
+        translates: BTreeSet::new(),
+        unclear: BTreeSet::new(),
     };
-    table.chains.iter().filter_map(each).collect()
+    if policy == Policy::Drop {
+        found.drops.insert("policy drop".to_owned());
+    }
+    for does in rules.iter().flat_map(|rule| &rule.exprs).filter_map(|expr| does(dump, expr)) {
+        match does {
+            ExpressionEffect::Drops(by) => found.drops.insert(by),
+            ExpressionEffect::Translates(by) => found.translates.insert(by),
+            ExpressionEffect::Unclear(by) => found.unclear.insert(by),
+        };
+    }
+    let of_chain = |one: &&tortie_nft::inventory::ForeignObject| {
+        matches!(one.kind, "chain" | "rule of chain") && reached.contains(one.name.as_str())
+    };
+    found.unclear.extend(table.undecoded.iter().filter(of_chain).map(|one| format!("a {}", one.kind)));
+    found
+}
+
+/// Whether a packet that gets to an expression may be dropped there.
+pub(super) fn may_drop(table: &TableDump, expr: &Expr) -> bool {
+    matches!(does(table, expr), Some(ExpressionEffect::Drops(_) | ExpressionEffect::Unclear(_)))
 }
 
 fn does(table: &TableDump, expr: &Expr) -> Option<ExpressionEffect> {
@@ -76,7 +150,9 @@ fn does(table: &TableDump, expr: &Expr) -> Option<ExpressionEffect> {
         Expr::Immediate(Immediate::Verdict(Verdict::Drop)) => Some(ExpressionEffect::Drops("drop".to_owned())),
         Expr::Reject(_) => Some(ExpressionEffect::Drops("reject".to_owned())),
         Expr::Lookup(lookup) if lookup.dest.is_some() => {
-            let map = table.sets.iter().find(|set| set.set.name == lookup.set)?;
+            let Some(map) = table.set(&lookup.set) else {
+                return Some(ExpressionEffect::Unclear(format!("map {}", lookup.set)));
+            };
             let drops = map.elements.iter().any(|one| one.data == Some(Data::Verdict(Verdict::Drop)));
             drops.then(|| ExpressionEffect::Drops("drop".to_owned()))
         }
@@ -106,6 +182,7 @@ fn unknown_does(unknown: &Unknown) -> Option<ExpressionEffect> {
     }
     match &*unknown.name {
         "queue" => Some(ExpressionEffect::Drops("queue".to_owned())),
+        "fwd" => Some(ExpressionEffect::Drops("fwd".to_owned())),
         "tproxy" => Some(ExpressionEffect::Translates("tproxy".to_owned())),
         // Matches, and what changes no verdict.
         "match" | "quota" | "last" | "hash" | "numgen" | "rt" | "socket" | "osf" | "objref" | "dynset" | "tunnel"
@@ -118,7 +195,7 @@ fn unknown_does(unknown: &Unknown) -> Option<ExpressionEffect> {
 #[cfg(test)]
 mod tests {
     use tortie_nft::expr::{Lookup, Reject};
-    use tortie_nft::{Chain, DataType, Element, Hook, Key, Reg, Rule, Set, Table, TableId};
+    use tortie_nft::{BaseChain, Chain, DataType, Element, Hook, Key, Reg, Rule, Set, Table, TableId};
 
     use super::*;
     use tortie_nft::dump::SetDump;
@@ -130,8 +207,12 @@ mod tests {
         TableDump { table: Table::new(TableId::inet("other")), chains, rules, sets }
     }
 
+    fn first(table: TableDump) -> ForeignChain {
+        base_chains(&table.into()).remove(0)
+    }
+
     fn drops(table: &TableDump) -> Vec<String> {
-        base_chains(table).remove(0).drops.into_iter().collect()
+        first(table.clone()).drops.into_iter().collect()
     }
 
     #[test]
@@ -148,7 +229,7 @@ mod tests {
     fn what_hands_packets_to_a_program_can_drop_and_what_is_not_known_is_named() {
         let unknown = |name: &str| Expr::Unknown(Unknown { name: name.to_owned(), data: Vec::new() });
         let rule = Rule::new("in", [unknown("queue"), unknown("dynset"), unknown("future")]);
-        let chain = base_chains(&table(Policy::Accept, vec![rule], Vec::new())).remove(0);
+        let chain = first(table(Policy::Accept, vec![rule], Vec::new()));
         assert_eq!(chain.drops, BTreeSet::from(["queue".to_owned()]));
         assert_eq!(chain.unclear, BTreeSet::from(["future".to_owned()]));
     }
@@ -160,5 +241,21 @@ mod tests {
         let lookup = Rule::new("in", [Lookup::vmap("verdicts", Reg::R1).into()]);
         let sets = vec![SetDump { set, elements: vec![element] }];
         assert_eq!(drops(&table(Policy::Accept, vec![lookup], sets)), ["drop"]);
+    }
+
+    #[test]
+    fn a_map_leads_to_the_chains_that_it_names_and_one_that_cannot_be_read_to_any() {
+        let set = Set::vmap("verdicts", DataType::IfName);
+        let element = Element::verdict(Key::One(vec![0; 16]), Verdict::Jump("more".to_owned()));
+        let rules = vec![
+            Rule::new("in", [Lookup::vmap("verdicts", Reg::R1).into()]),
+            Rule::new("more", [Verdict::Accept.into()]),
+            Rule::new("unused", [Reject::TcpReset.into()]),
+        ];
+        let read = first(table(Policy::Accept, rules.clone(), vec![SetDump { set, elements: vec![element] }]));
+        assert_eq!((read.rules, read.drops.len(), read.unclear.len()), (2, 0, 0));
+        let unread = first(table(Policy::Accept, rules, Vec::new()));
+        assert_eq!(unread.unclear, BTreeSet::from(["map verdicts".to_owned()]));
+        assert_eq!((unread.rules, unread.drops.len()), (3, 1));
     }
 }

@@ -1,8 +1,10 @@
 use tortie_nft::expr::{Cmp, Fib, Meta, MetaKey, Nat, Payload};
-use tortie_nft::{BaseChain, Chain, Reg, Table, TableId};
+use tortie_nft::foreign::DeviceChain;
+use tortie_nft::{BaseChain, Chain, Reg, Table, TableId, Verdict};
 use tortie_policy::packet::{Conntrack, Link};
 
 use super::*;
+use tortie_policy::machine::Port;
 
 fn host() -> Host {
     let link = |name: &str, address: &str| Link { name: name.into(), addresses: vec![address.parse().unwrap()] };
@@ -32,13 +34,13 @@ fn through() -> Way {
     Way::Forward { from: "eth0".into(), to: "docker0".into() }
 }
 
-fn table(name: &str, chains: Vec<Chain>, rules: Vec<Rule>) -> TableDump {
+fn table(name: &str, chains: Vec<Chain>, rules: Vec<Rule>) -> ForeignTable {
     let id = TableId { family: Family::Ipv4, name: name.into() };
-    TableDump { table: Table::new(id), chains, rules, sets: Vec::new() }
+    TableDump { table: Table::new(id), chains, rules, sets: Vec::new() }.into()
 }
 
 /// As docker makes it: what is for the host itself is led to a chain, which translates one port.
-fn docker(more: Vec<Expr>) -> TableDump {
+fn docker(more: Vec<Expr>) -> ForeignTable {
     let local = vec![
         Fib { dreg: Reg::R1, result: FibResult::AddrType, flags: fib_flags::DADDR }.into(),
         Cmp::eq(Reg::R1, 2u32.to_ne_bytes()).into(),
@@ -131,4 +133,60 @@ fn what_is_not_understood_is_named_with_what_it_may_do() {
     };
     assert_eq!(targets(80), Some(vec!["172.17.0.3:8080".to_owned()]));
     assert_eq!(targets(81), None);
+}
+
+/// A chain at the ingress or egress of a device that drops packets to one port.
+fn device(device: &str, egress: bool) -> ForeignTable {
+    let rule = vec![
+        Meta::get(MetaKey::L4Proto, Reg::R1).into(),
+        Cmp::eq(Reg::R1, [6]).into(),
+        Payload::destination_port(Reg::R1).into(),
+        Cmp::eq(Reg::R1, 80u16.to_be_bytes()).into(),
+        Verdict::Drop.into(),
+    ];
+    let mut table = table("device", vec![], vec![Rule::new("first", rule)]);
+    table.dump.table.id.family = Family::Netdev;
+    let (name, devices) = ("first".to_owned(), vec![device.to_owned()]);
+    table.devices.push(DeviceChain { name, egress, priority: -500, policy: Policy::Accept, devices });
+    table
+}
+
+#[test]
+fn a_chain_at_the_device_of_a_packet_drops_it_and_one_at_another_device_does_not() {
+    let told = |table: &ForeignTable, port, way| effect(table, &host(), None, &packet("10.1.2.3", port, way));
+    let dropped = Effect::Drops("chain first, rule 1".into());
+    assert_eq!(told(&device("eth0", false), 80, enters()), dropped);
+    assert_eq!(told(&device("eth*", false), 80, through()), dropped);
+    assert_eq!(told(&device("eth0", false), 81, enters()), Effect::Nothing);
+    assert_eq!(told(&device("docker0", false), 80, through()), Effect::Nothing, "it leaves by it");
+    assert_eq!(told(&device("docker0", true), 80, through()), dropped);
+    assert_eq!(told(&device("eth0", true), 80, through()), Effect::Nothing, "it came in by it");
+}
+
+#[test]
+fn a_chain_at_a_port_below_or_at_a_bridge_may_drop() {
+    let port = Port { name: "veth1".into(), master: "docker0".into(), kind: "bridge".into() };
+    let machine = Machine { ports: vec![port], ..Machine::default() };
+    let told = |table: &ForeignTable| match effect(table, &host(), Some(&machine), &packet("10.1.2.3", 80, through())) {
+        Effect::Unclear { why, may_drop: true, .. } => why,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told(&device("veth1", true)), "chain first at the egress of veth1 was not followed");
+    let base = BaseChain { policy: Policy::Drop, ..BaseChain::filter(Hook::Forward, 0) };
+    let mut bridge = table("b", vec![Chain::base("FORWARD", base)], vec![]);
+    bridge.dump.table.id.family = Family::Bridge;
+    assert_eq!(told(&bridge), "chain FORWARD at the forward of bridges was not followed");
+    let none = effect(&bridge, &host(), None, &packet("10.1.2.3", 80, through()));
+    assert_eq!(none, Effect::Nothing, "no interface of it is a bridge");
+}
+
+#[test]
+fn a_table_of_which_something_cannot_be_decoded_may_drop() {
+    let mut table = docker(vec![]);
+    let reason = Some(tortie_nft::wire::DecodeError::Truncated("a rule"));
+    table.undecoded.push(tortie_nft::inventory::ForeignObject { kind: "rule of chain", name: "DOCKER".into(), reason });
+    match effect(&table, &host(), None, &packet("192.0.2.11", 5001, enters())) {
+        Effect::Unclear { why, may_drop: true, .. } => assert!(why.contains("rule of chain `DOCKER`"), "{why}"),
+        other => panic!("{other:?}"),
+    }
 }

@@ -5,12 +5,13 @@ use tortie_verify::{Difference, Misjudged, TableDifference};
 
 use super::Found;
 use super::text::sentence;
+use crate::foreign_summary::json_by_table;
 
 /// What no verification looks at.
-const NOT_LOOKED_AT: [&str; 3] = ["tables of other programs", "translations by other programs", "use of limits"];
+const NOT_LOOKED_AT: [&str; 2] = ["what tables of other programs do with each packet", "use of limits"];
 
 pub(super) fn render(found: &Found) -> Value {
-    let Found { local_facts, report, by_agent, deviations } = found;
+    let Found { local_facts, report, by_agent, deviations, others } = found;
     let differences: Vec<_> = report
         .differences
         .iter()
@@ -45,5 +46,9 @@ pub(super) fn render(found: &Found) -> Value {
         "wrong": report.wrong,
         "differences": differences,
         "notLookedAt": NOT_LOOKED_AT,
+        "otherPrograms": match others {
+            Ok(tables) => json_by_table(tables),
+            Err(reason) => json!({ "unreadable": reason }),
+        },
     })
 }

@@ -6,11 +6,8 @@ use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
 use tortie_verify::{Coverage, Difference, Misjudged, TableDifference};
 
 use super::Found;
+use crate::foreign_summary::{by_table, not_looked_into};
 use crate::session::Session;
-
-/// What no verification looks at.
-const NOT_LOOKED_AT: &str =
-    "not looked at: tables of other programs and what they translate, how much of a rate or connection limit is used";
 
 pub(super) fn show(found: &Found, session: &mut Session) {
     let Found { local_facts, report, deviations, .. } = found;
@@ -26,7 +23,8 @@ pub(super) fn show(found: &Found, session: &mut Session) {
     }
     session.terminal.line(format_args!("{report}: {}", result(found)));
     if report.table {
-        session.terminal.line(NOT_LOOKED_AT);
+        session.terminal.line("not looked at: how much of a rate or connection limit is used");
+        show_others(found, session);
     }
     let Coverage { rules, probed, .. } = report.coverage;
     if probed < rules {
@@ -34,6 +32,26 @@ pub(super) fn show(found: &Found, session: &mut Session) {
             "probe packets are about {probed} of {rules} rules, evenly chosen; every rule was compared in the table"
         ));
     }
+}
+
+/// What else packets meet. It is no part of the comparison.
+fn show_others(found: &Found, session: &mut Session) {
+    let tables = match &found.others {
+        Ok(tables) => tables,
+        Err(why) => {
+            return session
+                .terminal
+                .line(format_args!("not looked at: the tables of other programs, which cannot be read: {why}"));
+        }
+    };
+    let lines = [by_table(tables), not_looked_into(tables)].concat();
+    if lines.is_empty() {
+        return session.terminal.line("no other program has a chain on the hooks of packets");
+    }
+    session.terminal.line(
+        "not compared: the tables of other programs, which packets meet as well (`tortie status --foreign` has their chains):",
+    );
+    lines.iter().for_each(|line| session.terminal.line(format_args!("  {line}")));
 }
 
 /// What was found out, in a sentence.
@@ -48,7 +66,7 @@ fn result(found: &Found) -> String {
                 (false, true) => "what the store says",
                 (false, false) => "what the store says apart from the above",
             };
-            format!("the kernel enforces {what}, and nothing else")
+            format!("the kernel enforces {what}, and nothing else in the tables of tortie")
         }
         (1, _) => "1 difference".to_owned(),
         (wrong, _) => format!("{wrong} differences"),
