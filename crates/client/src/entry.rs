@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use tortie_api::{Key, Kind, Object, decode, encode};
+use tortie_api::{Key, Kind, Object, Path, decode, encode};
 
 use super::{ClientError, pool};
 use tortie_store::{Revision, Stored};
@@ -92,6 +92,36 @@ pub(super) fn refuse_repeats(stored: &Stored) -> Result<(), ClientError> {
     }
 }
 
+/// Nor is one with a null in its spec where a null cannot be read: editing would leave it out, and an absent condition of a rule
+/// is another than one that cannot be read.
+pub(super) fn refuse_nulls(stored: &Stored) -> Result<(), ClientError> {
+    let is_absence = matches!(stored.key.kind, Kind::FelixConfiguration | Kind::Node | Kind::IPPool);
+    match null_in_spec(stored).filter(|_| !is_absence) {
+        None => Ok(()),
+        Some(path) => Err(ClientError::Unreadable {
+            key: stored.key.clone(),
+            reason: format!("{path} is null in the stored object, which cannot be read: replace the whole object"),
+        }),
+    }
+}
+
+/// The first null in the spec.
+fn null_in_spec(stored: &Stored) -> Option<Path> {
+    fn find(value: &Value, at: &Path) -> Option<Path> {
+        match value {
+            Value::Null => Some(at.clone()),
+            Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| find(item, &at.index(index))),
+            Value::Object(fields) => fields.iter().find_map(|(name, value)| find(value, &at.key(name))),
+            _ => None,
+        }
+    }
+    if !stored.value.windows(4).any(|part| part == b"null") {
+        return None;
+    }
+    let tree: Value = serde_json::from_slice(&stored.value).unwrap_or_default();
+    find(tree.get("spec")?, &Path::from("spec"))
+}
+
 fn show_policy(object: &mut Object, key: &Key) -> Result<(), ClientError> {
     match object.metadata.annotations.remove(NAME_ANNOTATION).filter(|text| !text.is_empty()) {
         Some(text) => {
@@ -157,19 +187,9 @@ pub(super) fn is_same(stored: &Stored, value: &[u8]) -> bool {
 /// Whether a null or a key that appears twice stands in the spec or in labels. Reading for users passes over both; the agent
 /// takes neither for what is shown, so writing what is shown changes something.
 fn loses_by_reading(stored: &Stored) -> bool {
-    fn has_null(value: &Value) -> bool {
-        match value {
-            Value::Null => true,
-            Value::Array(items) => items.iter().any(has_null),
-            Value::Object(fields) => fields.values().any(has_null),
-            _ => false,
-        }
-    }
     // In a FelixConfiguration null says nothing.
-    let null_counts =
-        stored.key.kind != Kind::FelixConfiguration && stored.value.windows(4).any(|part| part == b"null");
-    let tree = || serde_json::from_slice::<Value>(&stored.value).unwrap_or_default();
-    refuse_repeats(stored).is_err() || (null_counts && tree().get("spec").is_some_and(has_null))
+    let null_counts = stored.key.kind != Kind::FelixConfiguration;
+    refuse_repeats(stored).is_err() || (null_counts && null_in_spec(stored).is_some())
 }
 
 /// Sets a field that is absent, null or empty text.

@@ -50,6 +50,7 @@ pub use builtin::{DEFAULT_ALLOW, default_allow, is_built_in};
 pub use error::ClientError;
 pub use initial::is_initial_tier;
 pub use outcome::{Batch, BatchMode, Change, Done, Extent, LabelChange, Mode, Outcome, Target};
+pub use patch::value_for_text;
 pub use tortie_store::parallel::each;
 pub use whole::Refuse;
 

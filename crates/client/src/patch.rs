@@ -3,7 +3,9 @@
 mod merge;
 
 use serde_json::{Map, Value};
-use tortie_api::{Object, encode};
+use tortie_api::kinds::shape;
+use tortie_api::shape::{Form, Shape};
+use tortie_api::{Kind, Object, Path, encode};
 use tortie_manifest::read::{self, Source};
 
 use super::{ClientError, unknown};
@@ -27,6 +29,33 @@ fn parse(text: &str) -> Result<Map<String, Value>, ClientError> {
         Ok(Value::Object(patch)) => Ok(patch),
         Ok(Value::Null) => Ok(Map::new()),
         _ => Err(ClientError::Patch("invalid JSON document".to_owned())),
+    }
+}
+
+/// The first number, true or false of a patch that stands where the kind has text, and what to write instead. As calicoctl's, a
+/// patch has it taken for text.
+pub fn value_for_text(kind: Kind, patch: &str) -> Option<String> {
+    let (path, value) =
+        not_text(shape(kind), &parse(patch).ok()?, &Path::root()).map(|(path, value)| (path, value.clone()))?;
+    Some(format!("{path} is text, and {value} is not: write \"{value}\""))
+}
+
+fn not_text<'a>(shape: &Shape, fields: &'a Map<String, Value>, at: &Path) -> Option<(Path, &'a Value)> {
+    let record = shape.record()?;
+    fields.iter().find_map(|(name, value)| not_text_below(&record.field(name)?.shape, value, &at.key(name)))
+}
+
+fn not_text_below<'a>(shape: &Shape, value: &'a Value, at: &Path) -> Option<(Path, &'a Value)> {
+    match (&shape.form, value) {
+        (Form::Text, Value::Number(_) | Value::Bool(_)) => Some((at.clone(), value)),
+        (Form::Record(_), Value::Object(fields)) => not_text(shape, fields, at),
+        (Form::Map(item), Value::Object(fields)) => {
+            fields.iter().find_map(|(name, value)| not_text_below(item, value, &at.key(name)))
+        }
+        (Form::List(item), Value::Array(items)) => {
+            items.iter().enumerate().find_map(|(index, value)| not_text_below(item, value, &at.index(index)))
+        }
+        _ => None,
     }
 }
 

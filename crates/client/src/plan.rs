@@ -20,6 +20,7 @@ pub(super) fn plan(view: &mut View, job: &Job) -> Result<Plan, ClientError> {
         Task::Edit(edit) => {
             let found = find(view, &job.key)?;
             entry::refuse_repeats(&found.stored)?;
+            entry::refuse_nulls(&found.stored)?;
             let mut object = edit(&found.object)?;
             if object.metadata.resource_version != found.object.metadata.resource_version {
                 return Err(ClientError::Conflict { key: job.key.clone(), current: Some(found.stored.revision) });

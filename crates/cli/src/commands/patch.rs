@@ -60,6 +60,9 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
     let writer = Writer::open(&link, args.dry_run, false, &agent, session)?;
     let client = writer.client();
     let patch = if calico { patch.to_owned() } else { as_json(patch)? };
+    if let Some(problem) = tortie_client::value_for_text(key.kind, &patch).filter(|_| !calico) {
+        anyhow::bail!("{} was not changed: {problem}", key.as_argument());
+    }
     let guard = Guard { link: &link, args: &args.guard, confirm: None };
     if !args.dry_run && !guard.allows(session, |trial| drop(trial.patch(&key, &patch))) {
         return Ok(Exit::Refused);

@@ -83,6 +83,22 @@ fn a_patch_merges() {
 }
 
 #[test]
+fn a_number_in_the_place_of_text_is_named() {
+    for (patch, expected) in [
+        (r#"{"spec":{"node":5}}"#, Some(r#"spec.node is text, and 5 is not: write "5""#)),
+        (
+            r#"{"spec":{"EXPECTEDIPS":["192.0.2.1",true]}}"#,
+            Some(r#"spec.EXPECTEDIPS[1] is text, and true is not: write "true""#),
+        ),
+        (r#"{"metadata":{"labels":{"a":1.5}}}"#, Some(r#"metadata.labels.a is text, and 1.5 is not: write "1.5""#)),
+        (r#"{"spec":{"node":"5","ports":[{"name":"a","protocol":6,"port":5}]}}"#, None),
+        (r#"{"spec":{"node":null,"other":5}}"#, None),
+    ] {
+        assert_eq!(crate::value_for_text(Kind::HostEndpoint, patch).as_deref(), expected);
+    }
+}
+
+#[test]
 fn a_patch_that_makes_no_sense_is_refused() {
     for (patch, expected) in [
         ("{bad", "performing strategic merge patch: invalid JSON document"),

@@ -104,6 +104,33 @@ fn an_object_with_a_key_that_appears_twice_is_shown_and_replaced_but_not_edited(
     assert_eq!(stored(&spy, &key())["spec"]["node"], json!("n2"));
 }
 
+#[test]
+fn an_object_with_a_null_that_cannot_be_read_is_not_edited_since_the_edit_would_widen_the_rule() {
+    for field in ["protocol", "source"] {
+        let (client, spy) = with_unreadable_rule(&|rule| rule[field] = Value::Null);
+        let key = rules(1).key();
+        let before = stored(&spy, &key);
+        let set = LabelChange::Set { key: "a".into(), value: "b".into(), overwrite: false };
+        for error in
+            [client.label(&key, &[set]).unwrap_err(), client.patch(&key, r#"{"spec":{"order":7}}"#).unwrap_err()]
+        {
+            let expected = format!("spec.ingress[1].{field} is null in the stored object");
+            assert!(error.to_string().contains(&expected), "{error}");
+        }
+        assert_eq!(stored(&spy, &key), before);
+        put(&client, rules(5432), Mode::Replace);
+        client.patch(&key, r#"{"spec":{"order":7}}"#).unwrap();
+    }
+    // In a pool it is absence.
+    let (client, spy) = ready();
+    let pool = object(json!({ "kind": "IPPool", "metadata": { "name": "p" }, "spec": { "cidr": "10.0.0.0/16" } }));
+    put(&client, pool.clone(), Mode::Create);
+    let mut json = stored(&spy, &pool.key());
+    json["spec"]["nodeSelector"] = Value::Null;
+    raw(&spy, &pool.key(), &json);
+    client.patch(&pool.key(), r#"{"metadata":{"labels":{"a":"b"}}}"#).unwrap();
+}
+
 fn rules(port: u16) -> Object {
     object(json!({ "kind": "GlobalNetworkPolicy", "metadata": { "name": "p" }, "spec": { "ingress": [
         { "action": "Deny" },
