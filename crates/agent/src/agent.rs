@@ -27,6 +27,7 @@ use crate::logger::{LogFormat, event};
 use crate::network::{self, NetworkQueue};
 use crate::node_name::NodeName;
 use crate::off::{Places, Switch};
+use crate::placement_writer::PlacementWriter;
 use crate::request_handler::RequestHandler;
 use crate::socket::{self, Reply};
 use crate::status_cell::StatusCell;
@@ -34,7 +35,8 @@ use crate::stop_flag::StopFlag;
 use crate::store_reports::Reporter;
 use crate::supervisor::{self, Lifetime};
 use crate::{
-    confirmations, foreign_agents, guard, kernel_table, links, logger, notify, private_directory, store_follower,
+    confirmations, foreign_agents, guard, kernel_table, links, logger, notify, placement_writer, private_directory,
+    store_follower,
 };
 
 /// How an agent is started.
@@ -202,8 +204,13 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
         let (reporter, stop) = (reporter.clone(), stop.clone());
         move || reporter.run(&stop)
     })?;
+    let (placement_writer, steps) = PlacementWriter::new();
+    thread("placements", {
+        let store = store.clone();
+        move || placement_writer::run(&steps, &store)
+    })?;
     thread("engine", {
-        let engine = NodeEngine::new(&node, local, status.clone());
+        let engine = NodeEngine::new(&node, local, status.clone(), placement_writer);
         let live_settings = LiveSettings::new(&node, mask, status.clone(), dataplane.clone(), network_queue);
         let apply_settings = move |settings: &AgentSettings| {
             live_settings.apply(settings);

@@ -22,7 +22,7 @@ use tortie_api::{Key, Kind, Object};
 use tortie_calc::{Engine, Id, Update};
 use tortie_policy::from_api::{configurations_of, unreadable_settings};
 use tortie_policy::packet::Link;
-use tortie_policy::{EndpointId, Item, Labels, Pool, Profile, Rule, Settings, WorkloadId};
+use tortie_policy::{EndpointId, Item, Labels, Pool, Profile, Rule, Settings, UnsupportedQos, WorkloadId};
 use tortie_store::Position;
 use tortie_sync::{Change, Content, Message, Unreadable};
 
@@ -32,6 +32,7 @@ use crate::lag::{self, StepGuard};
 use crate::logger::event;
 use crate::other_nodes::OtherNodes;
 use crate::placement_log::PlacementLog;
+use crate::placement_writer::{PlacementWriter, Step};
 use crate::status::StoreState;
 use crate::status_cell::{Placement, StatusCell};
 use crate::supervisor;
@@ -97,8 +98,13 @@ pub(crate) struct NodeEngine {
     dirty: bool,
     /// Policies with rules that ask for what nothing here can answer.
     unanswered: [BTreeSet<String>; UNANSWERED.len()],
+    /// Endpoints of this node that ask for limits of bandwidth, and for classes of service.
+    unsupported_qos: [BTreeSet<String>; 2],
     other_nodes: OtherNodes,
     placements: PlacementLog,
+    placement_writer: PlacementWriter,
+    /// Up to where the store's history was received with the last flush.
+    flushed: Position,
     /// Hashes of the keys of existing objects, for counting.
     known: HashSet<u64>,
     hasher: RandomState,
@@ -106,7 +112,7 @@ pub(crate) struct NodeEngine {
 
 impl NodeEngine {
     /// The engine of a node of which nothing is known yet.
-    pub(crate) fn new(node: &str, local: Local, status: Arc<StatusCell>) -> Self {
+    pub(crate) fn new(node: &str, local: Local, status: Arc<StatusCell>, placement_writer: PlacementWriter) -> Self {
         status.update(|record| record.local = local.clone());
         let mut engine = Engine::new(node);
         engine.update(Update::Put(Item::Profile(Profile::default_allow())));
@@ -124,8 +130,11 @@ impl NodeEngine {
             linked: false,
             dirty: false,
             unanswered: Default::default(),
+            unsupported_qos: Default::default(),
             other_nodes: OtherNodes::default(),
             placements: PlacementLog::default(),
+            placement_writer,
+            flushed: Position::START,
             known: HashSet::new(),
             hasher: RandomState::new(),
         }
@@ -186,7 +195,11 @@ impl NodeEngine {
                     let record = self.status.read();
                     (record.wanted.clone(), self.placements.step(&delta, &record.locals))
                 };
-                lines.iter().for_each(|line| log::info!(target: event::PLACEMENT_CHANGED, "{line}"));
+                let from = std::mem::replace(&mut self.flushed, mark.position.clone());
+                if !lines.is_empty() {
+                    let to = mark.position.clone();
+                    self.placement_writer.write(Step { lines, generation: mark.generation, from, to });
+                }
                 // Most of what other nodes do changes nothing here, and wakes nobody.
                 if delta.is_empty() && self.status.mark_unchanged(&mark) {
                     continue;
@@ -348,6 +361,11 @@ impl NodeEngine {
             Item::WorkloadEndpoint(one) if one.node == self.node => Some(Placement::workload(one)),
             _ => None,
         };
+        let qos = match item {
+            Item::WorkloadEndpoint(one) if one.node == self.node => one.unsupported_qos,
+            _ => UnsupportedQos::default(),
+        };
+        self.note_unsupported_qos(&id, qos);
         let is_local = placement.is_some();
         let was_local = self.status.update(|record| match placement {
             Some(placement) => record.locals.insert(id.clone(), placement).is_some(),
@@ -355,6 +373,22 @@ impl NodeEngine {
         });
         if is_local || was_local {
             self.placements.endpoint_changed(id);
+        }
+    }
+
+    /// Says which endpoints of this node ask for quality of service that nothing here makes.
+    fn note_unsupported_qos(&mut self, id: &EndpointId, asked: UnsupportedQos) {
+        let all = [(unsupported_features::BANDWIDTH, asked.bandwidth), (unsupported_features::DSCP, asked.dscp)];
+        for ((what, asks), endpoints) in all.into_iter().zip(&mut self.unsupported_qos) {
+            let name = id.to_string();
+            if !(if asks { endpoints.insert(name) } else { endpoints.remove(&name) }) {
+                continue;
+            }
+            let note = unsupported_features::asked_by(endpoints);
+            self.status.update(|record| match note {
+                None => drop(record.notes.remove(what)),
+                Some(note) => drop(record.notes.insert(what, note)),
+            });
         }
     }
 

@@ -27,6 +27,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod agent;
+pub mod author;
 mod backoff;
 mod cache;
 pub mod config;
@@ -55,6 +56,7 @@ mod notify;
 pub mod off;
 mod other_nodes;
 mod placement_log;
+mod placement_writer;
 mod private_directory;
 mod request_handler;
 mod rule_counts;
@@ -78,7 +80,7 @@ pub use dataplane::{NodeDataplane, OpenError};
 pub use kernel_table::{BaseChain, KernelTable, kernel_table, table_exists};
 pub use local_facts::{ForeignTables, LocalFacts, LocalFactsError};
 pub use lock::LockError;
-pub use logger::LogFormat;
+pub use logger::{LogFormat, log_failure};
 pub use node_name::NodeNameSource;
 pub use uninstall::{UninstallError, Uninstalled, uninstall};
 

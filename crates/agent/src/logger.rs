@@ -6,7 +6,9 @@
 
 use std::io::Write;
 
+use log::kv::VisitSource;
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use serde_json::{Map, Value};
 
 use crate::utc;
 
@@ -16,7 +18,7 @@ pub enum LogFormat {
     /// For people, and for the journal where it reads standard error.
     #[default]
     Text,
-    /// An object a line: `time`, `level`, `event`, `message`.
+    /// An object a line: `time`, `level`, `event`, `message`, and what the event has beside.
     Json,
 }
 
@@ -31,6 +33,7 @@ pub(crate) mod event {
     }
 
     events! {
+        AGENT_FAILED = "agent-failed",
         AGENT_STARTED = "agent-started",
         AGENT_STOPPING = "agent-stopping",
         CACHE_FAILED = "cache-failed",
@@ -132,9 +135,31 @@ fn line(form: Form, events: &[&str], record: &Record<'_>, now: jiff::Timestamp) 
                 "event": if events.contains(&record.target()) { record.target() } else { "other" },
                 "message": record.args().to_string(),
             });
-            format!("{object}\n")
+            let Value::Object(mut fields) = object else { return String::new() };
+            // Nothing stops the visit.
+            drop(record.key_values().visit(&mut JsonFields(&mut fields)));
+            format!("{}\n", Value::Object(fields))
         }
     }
+}
+
+/// Takes over the fields of a line that some events have beside the message. One without a value is left out.
+struct JsonFields<'a>(&'a mut Map<String, Value>);
+
+impl<'kvs> VisitSource<'kvs> for JsonFields<'_> {
+    fn visit_pair(&mut self, key: log::kv::Key<'kvs>, value: log::kv::Value<'kvs>) -> Result<(), log::kv::Error> {
+        let value = value.to_u64().map_or_else(|| Value::from(value.to_string()), Value::from);
+        if value.as_str().is_none_or(|text| !text.is_empty()) {
+            self.0.insert(key.as_str().to_owned(), value);
+        }
+        Ok(())
+    }
+}
+
+/// Logs why the agent does not run, in the form of its log. For an agent that has not begun to log too.
+pub fn log_failure(format: LogFormat, reason: &str) {
+    start(format, event::ALL);
+    log::error!(target: event::AGENT_FAILED, "{reason}");
 }
 
 /// Begins to log. These are the events that the program has.
@@ -174,6 +199,18 @@ mod tests {
         });
         assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), expected);
         assert!(written(Form::Json, "some::library", Level::Error).contains(r#""event":"other""#));
+    }
+
+    #[test]
+    fn what_an_event_has_beside_its_message_is_a_field_of_its_own_and_left_out_where_it_is_empty() {
+        let now = "2026-01-02T03:04:05.678Z".parse().unwrap();
+        let fields = [("generation", log::kv::Value::from(7u64)), ("author", "root".into()), ("command", "".into())];
+        let mut record = Record::builder();
+        record.target(event::PLACEMENT_CHANGED).level(Level::Info).key_values(&fields);
+        let line = line(Form::Json, event::ALL, &record.args(format_args!("m")).build(), now);
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&read["generation"], &read["author"]), (&7.into(), &"root".into()));
+        assert!(read.get("command").is_none() && read["message"] == "m", "{line}");
     }
 
     #[test]

@@ -13,6 +13,9 @@ use crate::status_cell::Placement;
 /// Most lines of one step.
 const LINES: usize = 20;
 
+/// Most policies that are named as added or as removed in a line.
+const POLICIES: usize = 5;
+
 /// What becomes of packets of one direction that no policy of the endpoint settles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DefaultAction {
@@ -54,6 +57,12 @@ impl fmt::Display for DefaultAction {
         })
     }
 }
+
+/// What an endpoint's policies ask of packets in one direction: their list, and what becomes of packets that none settles.
+type Asked = (Option<ProgramId>, DefaultAction);
+
+/// What became of an endpoint before a step: its places, and what is asked for ingress and egress.
+type Before = (BTreeSet<Place>, Option<[Asked; 2]>);
 
 /// Where an endpoint is, and its programs for ingress and egress.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,7 +108,7 @@ impl PlacementLog {
         if let Some(host) = &delta.host {
             self.prefixes.clone_from(&host.settings.interface_prefixes);
         }
-        let mut before: BTreeMap<EndpointId, (BTreeSet<Place>, Option<[DefaultAction; 2]>)> = BTreeMap::new();
+        let mut before: BTreeMap<EndpointId, Before> = BTreeMap::new();
         for id in std::mem::take(&mut self.changed) {
             before.entry(id.clone()).or_insert_with(|| self.now(&id));
         }
@@ -146,14 +155,14 @@ impl PlacementLog {
             }
         }
         let first = !std::mem::replace(&mut self.started, true);
-        let (mut lines, mut workloads) = (Vec::new(), 0);
+        let (mut lines, mut workloads, mut lists) = (Vec::new(), 0, HashMap::new());
         for (id, before) in before {
             // A machine may have thousands of them, and each is as it was asked for.
             if first && matches!(id, EndpointId::Workload(_)) && self.places.contains_key(&id) {
                 workloads += 1;
                 continue;
             }
-            lines.extend(self.line(&id, &before, locals.get(&id)));
+            lines.extend(self.line(&id, &before, locals.get(&id), &mut lists));
         }
         for id in &delta.programs_removed {
             self.programs.remove(id);
@@ -166,26 +175,29 @@ impl PlacementLog {
         lines
     }
 
-    /// Where an endpoint is now, and its defaults.
-    fn now(&self, id: &EndpointId) -> (BTreeSet<Place>, Option<[DefaultAction; 2]>) {
+    /// Where an endpoint is now, and what is asked there.
+    fn now(&self, id: &EndpointId) -> Before {
         let places = self.places.get(id).cloned().unwrap_or_default();
         // A program that is not known denies; the dataplane refuses such a change.
-        let default =
-            |id| self.programs.get(&id).map_or(DefaultAction::Deny, |one| DefaultAction::of(one, &self.decides));
-        let defaults = places.first().and_then(|place| self.at.get(place)).map(|placed| placed.programs.map(default));
-        (places, defaults)
+        let asked = |id| {
+            let program = self.programs.get(&id);
+            (program.map(|_| id), program.map_or(DefaultAction::Deny, |one| DefaultAction::of(one, &self.decides)))
+        };
+        let asked = places.first().and_then(|place| self.at.get(place)).map(|placed| placed.programs.map(asked));
+        (places, asked)
     }
 
     fn line(
         &self,
         id: &EndpointId,
-        (old_places, old): &(BTreeSet<Place>, Option<[DefaultAction; 2]>),
+        (old_places, old): &Before,
         placement: Option<&Placement>,
+        lists: &mut HashMap<(ProgramId, ProgramId), String>,
     ) -> Option<String> {
         let (places, now) = self.now(id);
         let names =
             |places: &BTreeSet<Place>| places.iter().map(status_builder::place_name).collect::<Vec<_>>().join(", ");
-        let Some(defaults) = now else {
+        let Some(asked) = now else {
             let governed =
                 if old_places.is_empty() { String::new() } else { format!(", before {}", names(old_places)) };
             let governor = |place: Place| self.at.get(&place).map(|placed| placed.id.to_string());
@@ -198,17 +210,48 @@ impl PlacementLog {
                 None => Some(format!("{id} governs no interface{governed}: it is not in the store any more")),
             };
         };
-        let directions = ["ingress", "egress"].into_iter().zip(defaults);
+        let directions = ["ingress", "egress"].into_iter().zip(asked);
         if places != *old_places {
             let before = if old_places.is_empty() { String::new() } else { format!(", before {}", names(old_places)) };
-            let all: Vec<String> = directions.map(|(direction, now)| format!("{direction} {now}")).collect();
+            let all: Vec<String> = directions.map(|(direction, (_, now))| format!("{direction} {now}")).collect();
             return Some(format!("{id} governs {}{before}: {}", names(&places), all.join(", ")));
         }
         let old = (*old)?;
-        let changed = directions.zip(old).filter(|((_, now), old)| now != old);
-        let all: Vec<String> =
-            changed.map(|((direction, now), old)| format!("{direction} becomes {now}, before {old}")).collect();
+        let mut all = Vec::new();
+        for ((direction, (list, now)), (old_list, old)) in directions.zip(old) {
+            if now != old {
+                all.push(format!("{direction} becomes {now}, before {old}"));
+            }
+            // A program never changes: another list of policies has another id.
+            if let (Some(list), Some(old_list)) = (list, old_list)
+                && list != old_list
+            {
+                let change = lists.entry((old_list, list)).or_insert_with(|| self.list_change(old_list, list));
+                if !change.is_empty() {
+                    all.push(format!("{direction} policies: {change}"));
+                }
+            }
+        }
         (!all.is_empty()).then(|| format!("{id} on {}: {}", names(&places), all.join("; ")))
+    }
+
+    /// How the policies of one program differ from those of another; empty where they do not.
+    fn list_change(&self, old: ProgramId, new: ProgramId) -> String {
+        let list = |id| self.programs.get(&id).map(status_builder::policies).unwrap_or_default();
+        let (old, new): (Vec<String>, Vec<String>) = (list(old), list(new));
+        let without = |all: &[String], others: &[String]| {
+            let others: BTreeSet<&String> = others.iter().collect();
+            all.iter().filter(|one| !others.contains(one)).cloned().collect::<Vec<_>>()
+        };
+        let changes = [("added", without(&new, &old)), ("removed", without(&old, &new))];
+        let some = |(word, names): &(&str, Vec<String>)| {
+            let shown = names.iter().take(POLICIES).cloned().collect::<Vec<_>>().join(", ");
+            let more = names.len().saturating_sub(POLICIES);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            (!names.is_empty()).then(|| format!("{shown}{more} {word}"))
+        };
+        let told: Vec<String> = changes.iter().filter_map(some).collect();
+        if told.is_empty() && old != new { "in another order".to_owned() } else { told.join(", ") }
     }
 }
 

@@ -175,7 +175,8 @@ fn stages(state: &State, endpoint: &Endpoint) -> Vec<StageStatus> {
     all.iter().filter_map(describe).collect()
 }
 
-fn policies(program: &Program) -> Vec<String> {
+/// The policies of a program in their order, each with its tier.
+pub(crate) fn policies(program: &Program) -> Vec<String> {
     let of = |tier: &tortie_dataplane::Tier| {
         let name = tier.name.clone();
         tier.policies.iter().map(move |policy| format!("{name}/{policy}")).collect::<Vec<_>>()

@@ -1,9 +1,25 @@
-//! What the store asks for and the agent does not do: tunnels between nodes, and BGP. `status` notes it.
+//! What the store asks for and the agent does not do: tunnels between nodes, BGP, and limits of bandwidth. `status` notes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tortie_api::Kind;
 use tortie_policy::{Pool, Settings};
+
+/// The name of the note about limits of bandwidth.
+pub(crate) const BANDWIDTH: &str = "bandwidth limits";
+/// The name of the note about classes of service.
+pub(crate) const DSCP: &str = "classes of service (DSCP)";
+
+/// Most endpoints that are named.
+const NAMED: usize = 5;
+
+/// The workload endpoints of this node that ask for something that is not done; none if none does.
+pub(crate) fn asked_by(endpoints: &BTreeSet<String>) -> Option<String> {
+    let named: Vec<&str> = endpoints.iter().take(NAMED).map(String::as_str).collect();
+    let more = endpoints.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!named.is_empty()).then(|| format!("asked for by {}{more}; tortie makes none", named.join(", ")))
+}
 
 /// The name of the note about tunnels.
 pub(crate) const TUNNELS: &str = "tunnels";
@@ -53,6 +69,15 @@ mod tests {
             let note = tunnels([].iter(), &settings).unwrap();
             assert!(note.starts_with("WireGuard (FelixConfiguration) asked for"), "{note}");
         }
+    }
+
+    #[test]
+    fn endpoints_that_ask_for_what_is_not_done_are_named_up_to_five() {
+        let all: BTreeSet<String> = (0..7).map(|number| format!("wep/shop/{number}")).collect();
+        assert_eq!(asked_by(&BTreeSet::new()), None);
+        let expected =
+            "asked for by wep/shop/0, wep/shop/1, wep/shop/2, wep/shop/3, wep/shop/4 and 2 more; tortie makes none";
+        assert_eq!(asked_by(&all).as_deref(), Some(expected));
     }
 
     #[test]

@@ -514,6 +514,7 @@ impl<'a> Topology<'a> {
             spoofing: Vec::new(),
             ingress_limits: Limits::default(),
             egress_limits: Limits::default(),
+            unsupported_qos: Default::default(),
             missing: Default::default(),
         }))
     }

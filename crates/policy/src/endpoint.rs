@@ -142,6 +142,15 @@ pub struct Limits {
     pub connections: Option<u32>,
 }
 
+/// Quality of service that a workload asks for, and that decides about no packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct UnsupportedQos {
+    /// A limit of its bandwidth.
+    pub bandwidth: bool,
+    /// A class of service (DSCP) for its packets.
+    pub dscp: bool,
+}
+
 /// An interface of a container, pod or virtual machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkloadEndpoint {
@@ -173,6 +182,8 @@ pub struct WorkloadEndpoint {
     pub ingress_limits: Limits,
     /// Limits from it.
     pub egress_limits: Limits,
+    /// What it asks for that nothing here does.
+    pub unsupported_qos: UnsupportedQos,
     /// What cannot be read of it.
     pub missing: Missing,
 }

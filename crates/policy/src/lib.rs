@@ -18,7 +18,7 @@ mod snapshot;
 
 pub use endpoint::{
     EndpointId, HostEndpoint, Interface, Labels, Limits, Missing, NamedPort, Nat, Rate, UNREADABLE_LABELS,
-    WorkloadEndpoint, WorkloadId, unreadable_labels,
+    UnsupportedQos, WorkloadEndpoint, WorkloadId, unreadable_labels,
 };
 pub use from_api::{Invalid, Item, Stored, enforced_kind, staged_deletion};
 pub use group::{EndpointSlice, NetworkSet, Node, Pool, Profile, ServiceId, SetId, SliceId};

@@ -31,6 +31,15 @@ pub(crate) fn acts(sql: &Connection) -> rusqlite::Result<Vec<Act>> {
     sql.prepare_cached(&select(sql, "ORDER BY first DESC")?)?.query_map([], act)?.collect()
 }
 
+/// Those with a change from the first of these revisions up to the last, the newest first.
+pub(crate) fn acts_between(sql: &Connection, from: u64, to: u64) -> rusqlite::Result<Vec<Act>> {
+    if schema::version(sql)? < 2 {
+        return Ok(Vec::new());
+    }
+    let mut statement = sql.prepare_cached(&select(sql, "WHERE last >= ?1 AND first <= ?2 ORDER BY first DESC")?)?;
+    statement.query_map(params![to_sql(from), to_sql(to)], act)?.collect()
+}
+
 /// Those that wait for a confirmation, the newest first.
 pub(crate) fn pending(sql: &Connection) -> rusqlite::Result<Vec<(Act, Pending)>> {
     if schema::version(sql)? < 2 {

@@ -227,6 +227,13 @@ impl History for SqliteStore {
         Ok(found.unwrap_or_default())
     }
 
+    fn acts_between(&self, first: u64, last: u64) -> Result<Vec<Act>, StoreError> {
+        let found = self.with(&self.reader, Role::Reader, |connection| {
+            connection.read(|sql| history::acts_between(sql, first, last))
+        })?;
+        Ok(found.unwrap_or_default())
+    }
+
     fn pending(&self) -> Result<Vec<(Act, Pending)>, StoreError> {
         let found = self.with(&self.reader, Role::Reader, |connection| connection.read(history::pending))?;
         Ok(found.unwrap_or_default())

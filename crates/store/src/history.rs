@@ -105,6 +105,13 @@ pub trait History: Send + Sync {
     /// What is kept of the past, the newest first. Changes that were written before authors were kept are in none.
     fn acts(&self) -> Result<Vec<Act>, StoreError>;
 
+    /// Those of them with a change from the first of these revisions up to the last, the newest first.
+    fn acts_between(&self, first: u64, last: u64) -> Result<Vec<Act>, StoreError> {
+        let mut acts = self.acts()?;
+        acts.retain(|act| act.last >= first && act.first <= last);
+        Ok(acts)
+    }
+
     /// What waits for a confirmation, the newest first.
     fn pending(&self) -> Result<Vec<(Act, Pending)>, StoreError>;
 

@@ -29,7 +29,7 @@ impl EngineHarness {
         let (apply, requests) = sync_channel(1);
         let (applied, agent) = sync_channel(100);
         let status = Arc::new(StatusCell::default());
-        let engine = NodeEngine::new("n", local, status.clone());
+        let engine = NodeEngine::new("n", local, status.clone(), PlacementWriter::new().0);
         std::thread::spawn(move || engine.run(&received, &apply, |settings| applied.send(settings.clone()).unwrap()));
         Self { inputs, requests, agent, status, state: State::default(), revision: 0 }
     }
@@ -258,4 +258,30 @@ fn rules_that_nothing_here_can_answer_are_told_of() {
     harness.gone(Kind::GlobalNetworkPolicy, "p");
     harness.catch_up();
     assert_eq!(problem(&harness), None);
+}
+
+#[test]
+fn limits_of_bandwidth_and_classes_of_service_are_noted_as_long_as_an_endpoint_asks_for_them() {
+    let mut harness = EngineHarness::with_endpoint();
+    let notes = |harness: &EngineHarness| {
+        let record = harness.status.read();
+        [unsupported_features::BANDWIDTH, unsupported_features::DSCP].map(|what| record.notes.get(what).cloned())
+    };
+    let spec = |qos: serde_json::Value| {
+        json!({
+            "node": "n", "orchestrator": "cni", "containerID": "w", "endpoint": "eth0", "interfaceName": "cali1",
+            "ipNetworks": ["10.65.0.2/32"], "qosControls": qos
+        })
+    };
+    harness.put(Kind::WorkloadEndpoint, "n-cni-w-eth0", spec(json!({ "egressBandwidth": 1_000_000, "dscp": 10 })));
+    harness.catch_up();
+    let [bandwidth, dscp] = notes(&harness).map(Option::unwrap);
+    assert!(bandwidth.contains("n-cni-w-eth0") && bandwidth == dscp, "{bandwidth} {dscp}");
+    harness.put(Kind::WorkloadEndpoint, "n-cni-w-eth0", spec(json!({ "ingressPacketRate": 100 })));
+    harness.catch_up();
+    assert_eq!(notes(&harness), [None, None]);
+    harness.put(Kind::WorkloadEndpoint, "n-cni-w-eth0", spec(json!({ "ingressBandwidth": 1_000_000 })));
+    harness.gone(Kind::WorkloadEndpoint, "n-cni-w-eth0");
+    harness.catch_up();
+    assert_eq!(notes(&harness), [None, None]);
 }

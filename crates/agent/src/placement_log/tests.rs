@@ -143,7 +143,12 @@ fn each_change_of_a_default_is_told_once_for_its_direction() {
     world.put(Kind::Tier, "", "default", json!({"order": 1_000_000, "defaultAction": "Deny"}));
     let policy = |rule: serde_json::Value| json!({"tier": "default", "selector": "all()", "types": ["Ingress"], "ingress": [rule]});
     world.put(Kind::GlobalNetworkPolicy, "", "p", policy(json!({"action": "Allow", "protocol": "TCP"})));
-    assert_eq!(world.step(), ["hep/a on eth0: ingress becomes default deny, before decided by profiles"]);
+    assert_eq!(
+        world.step(),
+        [
+            "hep/a on eth0: ingress becomes default deny, before decided by profiles; ingress policies: default/gnp p added"
+        ]
+    );
     assert!(world.step().is_empty());
     // A rule that matches every packet decides before the end of the tier does.
     world.put(Kind::GlobalNetworkPolicy, "", "p", policy(json!({"action": "Allow"})));
@@ -155,7 +160,36 @@ fn each_change_of_a_default_is_told_once_for_its_direction() {
     world.put(Kind::GlobalNetworkPolicy, "", "p", policy(json!({"action": "Deny"})));
     assert_eq!(world.step(), ["hep/a on eth0: ingress becomes default deny, before decided by profiles"]);
     world.delete(Kind::GlobalNetworkPolicy, "p");
-    assert_eq!(world.step(), ["hep/a on eth0: ingress becomes decided by profiles, before default deny"]);
+    assert_eq!(
+        world.step(),
+        [
+            "hep/a on eth0: ingress becomes decided by profiles, before default deny; ingress policies: default/gnp p removed"
+        ]
+    );
+}
+
+#[test]
+fn each_change_of_the_list_of_policies_is_told_once_also_of_its_order() {
+    let mut world = World::new(&["eth0"]);
+    world.hep("a", "eth0");
+    world.put(Kind::Tier, "", "default", json!({"order": 1_000_000, "defaultAction": "Deny"}));
+    let policy = |world: &mut World, name: &str, order: u32| {
+        let rule = json!({"action": "Allow", "protocol": "TCP"});
+        let spec =
+            json!({"tier": "default", "order": order, "selector": "all()", "types": ["Egress"], "egress": [rule]});
+        world.put(Kind::GlobalNetworkPolicy, "", name, spec);
+    };
+    policy(&mut world, "p", 1);
+    world.step();
+    policy(&mut world, "q", 2);
+    assert_eq!(world.step(), ["hep/a on eth0: egress policies: default/gnp q added"]);
+    assert!(world.step().is_empty());
+    policy(&mut world, "q", 0);
+    assert_eq!(world.step(), ["hep/a on eth0: egress policies: in another order"]);
+    world.delete(Kind::GlobalNetworkPolicy, "p");
+    (0..7).for_each(|number| policy(&mut world, &format!("r{number}"), 5));
+    let more = "default/gnp r0, default/gnp r1, default/gnp r2, default/gnp r3, default/gnp r4 and 2 more added";
+    assert_eq!(world.step(), [format!("hep/a on eth0: egress policies: {more}, default/gnp p removed")]);
 }
 
 #[test]

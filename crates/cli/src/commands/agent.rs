@@ -42,8 +42,18 @@ pub(crate) struct AgentArgs {
     uninstall: bool,
 }
 
-/// Runs the agent until it is told to end.
+/// Runs the agent until it is told to end. Who reads its log as JSON reads there too why it does not start.
 pub(crate) fn run(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    match run_in_text(args, session) {
+        Err(error) if args.log_format == Format::Json && !args.uninstall => {
+            tortie_agent::log_failure(LogFormat::Json, &format!("{error:#}"));
+            Ok(Exit::Failed)
+        }
+        result => result,
+    }
+}
+
+fn run_in_text(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exit> {
     if args.uninstall {
         let done = uninstall(&run_directory(), &state_directory())?;
         session.terminal.line(if done.tables {

@@ -4,13 +4,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use serde_json::{Value, json};
+use tortie_agent::author::who;
 use tortie_agent::utc;
 use tortie_api::Key;
 use tortie_store::Act;
 use tortie_store::history::{LoggedChange, Pending, by_object};
 
 use crate::args::{Format, Place};
-use crate::author::who;
 use crate::namespace::{self, Wanted};
 use crate::output::table;
 use crate::report::Exit;

@@ -66,3 +66,29 @@ fn a_log_in_json_has_an_object_a_line_and_its_level_follows_the_setting() {
         assert!(lines().iter().all(|(event, _)| event != "other"), "{:?}", lines());
     });
 }
+
+#[test]
+fn a_log_in_json_says_who_changed_a_placement_and_why_an_agent_does_not_start() {
+    on_a_machine(|world| {
+        write(world, ENDPOINT);
+        let agent = world.agent_with(&["--log-format", "json"]);
+        let placements = |log: String| -> Vec<serde_json::Value> {
+            let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+            lines.filter(|line| line["event"] == "placement-changed").collect()
+        };
+        world.apply(&allow(80));
+        until("the change is in the log", || placements(agent.log()).len() == 2);
+        let [start, change] = placements(agent.log()).try_into().unwrap();
+        assert!(start["generation"].is_u64() && start["author"].is_null(), "{start}");
+        assert!(change["message"].as_str().unwrap().contains("ingress policies: default/gnp web added"), "{change}");
+        assert!(change["generation"].as_u64() > start["generation"].as_u64(), "{change}");
+        let text = |field: &str| change[field].as_str().unwrap().to_owned();
+        let revision = world.status()["inKernel"]["revision"].to_string();
+        assert_eq!(text("revision"), revision.trim_matches('"'));
+        assert!(text("author").starts_with("root") && text("command").contains("apply -f"), "{change}");
+        let second = world.tortie().args(["agent", "--log-format", "json"]).output().unwrap();
+        assert_eq!(second.status.code(), Some(1));
+        let line: serde_json::Value = serde_json::from_slice(&second.stderr).unwrap();
+        assert_eq!((&line["event"], &line["level"]), (&"agent-failed".into(), &"error".into()), "{line}");
+    });
+}

@@ -267,6 +267,10 @@ fn watch_tells_what_changes_and_ends_with_the_agent() {
         world.apply(POLICY);
         watcher.until(|| (), |line| line.contains(" store: embedded store") && line.ends_with("in sync"));
         watcher.until(|| (), |line| line.contains(" interface eth0: governed by no endpoint"));
+        world.call(&["off"]);
+        watcher.until(|| (), |line| line.contains(" enforcement: NO policy is enforced: enforcement is OFF since"));
+        world.call(&["on"]);
+        watcher.until(|| (), |line| line.ends_with(" enforcement: on"));
         world.apply(&(ENDPOINT.to_owned() + POLICY));
         watcher.until(|| (), |line| line.contains(" interface eth0: governed by hep/web1-eth0"));
         let line = watcher.until(|| (), |line| line.contains("endpoint hep/web1-eth0: ") && line.contains("gnp web"));
@@ -335,7 +339,7 @@ fn top_shows_how_fast_each_rule_counts() {
 #[test]
 fn status_foreign_tells_which_chains_of_others_can_drop_or_translate() {
     on_a_machine(|world| {
-        let none = "no other program has a chain on the hooks of IPv4 and IPv6 packets\n";
+        let none = "no other program has a chain on the hooks of packets\n";
         assert_eq!(world.call(&["status", "--foreign"]), none);
         let _agent = world.agent();
         world.apply(&(ENDPOINT.to_owned() + POLICY));
@@ -356,7 +360,7 @@ fn status_foreign_tells_which_chains_of_others_can_drop_or_translate() {
             }",
         );
         run("nft", &["-f", file.to_str().unwrap()]);
-        let before = run("nft", &["list", "ruleset"]);
+        let before = run("nft", &["-s", "list", "ruleset"]);
         assert_eq!(
             world.call(&["status", "--foreign"]),
             "\
@@ -373,9 +377,65 @@ postrouting, by priority:
     100  table inet router chain after, type nat, policy accept, 1 rule: translates (masquerade)
 "
         );
-        let receiver: Value = serde_json::from_str(&world.call(&["status", "--foreign", "-o", "json"])).unwrap();
-        assert_eq!(receiver["chains"][2]["drops"], serde_json::json!(["policy drop", "reject"]));
-        assert_eq!(receiver["unread"], serde_json::json!([]));
-        assert_eq!(run("nft", &["list", "ruleset"]), before);
+        let told: Value = serde_json::from_str(&world.call(&["status", "--foreign", "-o", "json"])).unwrap();
+        assert_eq!(told["chains"][2]["drops"], serde_json::json!(["policy drop", "reject"]));
+        assert_eq!(told["unread"], serde_json::json!([]));
+        assert_eq!(run("nft", &["-s", "list", "ruleset"]), before);
+        let told = world.call(&["verify"]);
+        assert!(told.contains("what the store says, and nothing else in the tables of tortie\n"), "{told}");
+        assert!(told.contains("not compared: the tables of other programs, which packets meet as well"), "{told}");
+        assert!(told.contains("\n  table ip wall: CAN DROP (policy drop, reject)\n"), "{told}");
+        let told: Value = serde_json::from_str(&world.call(&["verify", "-o", "json"])).unwrap();
+        assert_eq!(told["otherPrograms"]["tables"][0]["table"], "ip wall");
+    });
+}
+
+#[test]
+fn status_foreign_and_explain_know_chains_of_devices_and_bridges_and_the_chains_that_a_map_chooses() {
+    on_a_machine(|world| {
+        world.listen(80);
+        let _agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + POLICY));
+        assert!(world.reaches(80));
+        let file = world.file(
+            "devices.nft",
+            "table netdev early {
+                chain in { type filter hook ingress device eth0 priority -500; policy accept; tcp dport 80 drop; }
+                chain out { type filter hook egress devices = { eth0, lo } priority 0; policy accept; counter; }
+            }
+            table inet mixed {
+                chain first { type filter hook ingress device eth0 priority 10; policy accept; }
+                chain choose {
+                    type filter hook input priority 0; policy accept;
+                    tcp dport vmap { 1 : jump one, 2 : accept }
+                    ip saddr 203.0.113.1 jump { tcp dport 9 drop; }
+                }
+                chain one { counter; }
+                chain other { type filter hook output priority 0; policy accept; counter; counter; counter; drop; }
+            }
+            table bridge ports { chain forward { type filter hook forward priority 0; policy drop; }; }
+            table arp neighbours { chain in { type filter hook input priority 0; policy accept; }; }",
+        );
+        run("nft", &["-f", file.to_str().unwrap()]);
+        assert_eq!(
+            world.call(&["status", "--foreign"]),
+            "\
+ingress of eth0, by priority:
+   -500  table netdev early chain in, type filter, policy accept, 1 rule: CAN DROP (drop)
+     10  table inet mixed chain first, type filter, policy accept, 0 rules: drops and translates nothing
+forward of bridges, by priority:
+      0  table bridge ports chain forward, type filter, policy drop, 0 rules: CAN DROP (policy drop)
+input, by priority:
+      0  table inet mixed chain choose, type filter, policy accept, 4 rules: CAN DROP (drop)
+output, by priority:
+      0  table inet mixed chain other, type filter, policy accept, 4 rules: CAN DROP (drop)
+egress of eth0, lo, by priority:
+      0  table netdev early chain out, type filter, policy accept, 1 rule: drops and translates nothing
+tables of family arp, which are not looked into; they see no IP packet, and may keep neighbours from being found: neighbours
+"
+        );
+        assert!(!world.reaches(80), "the packet filter of the device drops it");
+        let said = world.said(&["explain", "192.0.2.99", "192.0.2.11", "tcp/80"]);
+        assert!(said.contains("table netdev early of another program drops it: chain in, rule 1"), "{said}");
     });
 }

@@ -16,8 +16,8 @@ use super::read::{
 use super::rule::parse_protocol;
 use super::selector::{NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX};
 use crate::endpoint::{
-    HostEndpoint, Interface, Labels, Limits, Missing, NamedPort, Nat, Rate, UNREADABLE_LABELS, WorkloadEndpoint,
-    WorkloadId,
+    HostEndpoint, Interface, Labels, Limits, Missing, NamedPort, Nat, Rate, UNREADABLE_LABELS, UnsupportedQos,
+    WorkloadEndpoint, WorkloadId,
 };
 
 const SERVICE_ACCOUNT_LABEL: &str = "projectcalico.org/serviceaccount";
@@ -147,6 +147,7 @@ pub(super) struct Workload {
     pub(super) mac: String,
     pub(super) spoofing: Vec<ipnet::IpNet>,
     pub(super) limits: [Limits; 2],
+    pub(super) unsupported_qos: UnsupportedQos,
     pub(super) missing: Missing,
 }
 
@@ -204,6 +205,7 @@ pub(super) fn workload(object: &Object, wrong: &mut Invalidities) -> Option<Work
     bound(&mut it.ports, it.addresses.len(), &mut it.missing, wrong);
     it.profiles = profiles(spec, &mut it.labels, wrong);
     it.limits = limits_of(spec, wrong);
+    it.unsupported_qos = unsupported_qos(spec);
     if !account {
         it.labels = unreadable_labels();
     }
@@ -233,6 +235,7 @@ impl Workload {
             ports: self.ports,
             ingress_limits: self.limits[0],
             egress_limits: self.limits[1],
+            unsupported_qos: self.unsupported_qos,
             node: self.node,
             interface: self.interface,
             pod: self.pod,
@@ -272,6 +275,17 @@ fn limits_of(spec: Fields<'_>, wrong: &mut Invalidities) -> [Limits; 2] {
         side("ingressPacketRate", "ingressPacketBurst", "ingressMaxConnections"),
         side("egressPacketRate", "egressPacketBurst", "egressMaxConnections"),
     ]
+}
+
+/// What is asked for and decides about no packet: what cannot be read of it is passed over.
+fn unsupported_qos(spec: Fields<'_>) -> UnsupportedQos {
+    let qos = spec.get("qosControls").and_then(|qos| record(qos).ok());
+    let fields = qos.map_or(Fields::Absent, Fields::Map);
+    let is_set = |name: &str| fields.get(name).is_some_and(|value| *value != 0 && !value.is_null());
+    UnsupportedQos {
+        bandwidth: is_set("ingressBandwidth") || is_set("egressBandwidth"),
+        dscp: fields.get("dscp").is_some_and(|value| !value.is_null()),
+    }
 }
 
 fn limits(rate: i64, burst: i64, connections: i64) -> Limits {

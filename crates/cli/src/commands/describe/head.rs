@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use tortie_agent::author::who;
 use tortie_agent::utc;
 use tortie_api::{Key, Object};
 use tortie_client::is_built_in;
 use tortie_store::Store;
 
-use crate::author::who;
 use crate::output::table::escaped;
 use crate::owner::owner;
 

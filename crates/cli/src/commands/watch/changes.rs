@@ -66,9 +66,10 @@ type Parts = BTreeMap<&'static str, BTreeMap<String, String>>;
 static NONE: BTreeMap<String, String> = BTreeMap::new();
 
 /// The kinds, in the order in which they are told.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 14] = [
     "node",
     "agent",
+    "enforcement",
     "store",
     "unreadable",
     "quarantined",
@@ -78,12 +79,13 @@ const KINDS: [&str; 12] = [
     "interface",
     "endpoint",
     "setting",
+    "repairs",
     "generation",
 ];
 
 fn parts(status: &Status) -> Parts {
     let nameless = |text: String| BTreeMap::from([(String::new(), text)]);
-    let listed = |all: &[String]| all.iter().map(|text| (text.clone(), "is so".to_owned())).collect();
+    let listed = |all: &[String]| all.iter().map(|text| (text.clone(), "is so".to_owned())).collect::<Vec<_>>();
     let mut parts = Parts::from([
         (
             "node",
@@ -93,6 +95,10 @@ fn parts(status: &Status) -> Parts {
             }),
         ),
         ("agent", nameless(ready(status).to_owned())),
+        (
+            "enforcement",
+            nameless(status.off.as_ref().map_or("on".to_owned(), |off| format!("NO policy is enforced: {off}"))),
+        ),
         ("store", nameless(store(status))),
         (
             "unreadable",
@@ -105,12 +111,24 @@ fn parts(status: &Status) -> Parts {
         ("quarantined", status.dataplane.refused.iter().cloned().collect()),
         ("problem", status.problems.iter().map(|text| split(text)).collect()),
         ("note", status.notes.iter().map(|text| split(text)).collect()),
-        ("setting", listed(&status.host_settings)),
+        (
+            "setting",
+            status
+                .settings
+                .iter()
+                .map(|one| (format!("{} ({})", one.name, one.source), one.note.clone()))
+                .chain(listed(&status.host_settings))
+                .collect(),
+        ),
         (
             "generation",
             nameless(format!("{} (revision {}) is in force", status.in_kernel.generation, status.in_kernel.position)),
         ),
     ]);
+    if status.dataplane.repairs > 0 {
+        parts
+            .insert("repairs", nameless(format!("changed by others and put back: {} times", status.dataplane.repairs)));
+    }
     if let Some(failing) = &status.dataplane.failing {
         parts.insert("not in force", nameless(failing.clone()));
     }

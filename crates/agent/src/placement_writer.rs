@@ -1,0 +1,130 @@
+//! The thread that writes the log of placements: each line with the generation and revision of the change and, where the store
+//! keeps it, who wrote that. Asking the store for it takes time, which the engine does not have.
+
+use std::collections::BTreeSet;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use tortie_store::{Act, Position};
+
+use crate::author::who;
+use crate::cache::CachedStore;
+use crate::logger::event;
+use crate::supervisor;
+
+/// Steps that may wait. More are written without an author.
+const WAITING: usize = 64;
+
+/// What one change did to placements.
+pub(crate) struct Step {
+    /// A line each.
+    pub(crate) lines: Vec<String>,
+    /// The generation that asks for it.
+    pub(crate) generation: u64,
+    /// Up to where the store's history was received before, and with it.
+    pub(crate) from: Position,
+    pub(crate) to: Position,
+}
+
+/// Hands steps to the thread.
+#[derive(Clone)]
+pub(crate) struct PlacementWriter(SyncSender<Step>);
+
+impl PlacementWriter {
+    /// One, and what [`run`] takes.
+    pub(crate) fn new() -> (Self, Receiver<Step>) {
+        let (sender, receiver) = sync_channel(WAITING);
+        (Self(sender), receiver)
+    }
+
+    /// Has a step written, at once and without an author if the thread does not keep up or is gone.
+    pub(crate) fn write(&self, step: Step) {
+        if let Err(TrySendError::Full(step) | TrySendError::Disconnected(step)) = self.0.try_send(step) {
+            write(&step, &Written::default());
+        }
+    }
+}
+
+/// Writes steps until the engine is gone.
+pub(crate) fn run(steps: &Receiver<Step>, store: &CachedStore) {
+    while let Ok(step) = steps.recv() {
+        let _working = supervisor::working();
+        write(&step, &Written::between(&acts(store, &step), &step));
+    }
+}
+
+/// The acts of the store that a step may follow from. What an agent finds when it starts has too many.
+fn acts(store: &CachedStore, step: &Step) -> Vec<Act> {
+    let (Some(from), Some(to)) = (step.from.number(), step.to.number()) else { return Vec::new() };
+    if from == 0 || from == to {
+        return Vec::new();
+    }
+    let found = store.opened().and_then(|store| store.history().map(|history| history.acts_between(from + 1, to).ok()));
+    found.flatten().unwrap_or_default()
+}
+
+/// Who wrote what a step follows from.
+#[derive(Debug, Default, PartialEq)]
+struct Written {
+    author: String,
+    /// The command, where there was one.
+    command: String,
+}
+
+impl Written {
+    fn between(acts: &[Act], step: &Step) -> Self {
+        let within = |act: &&Act| {
+            step.from.number().is_some_and(|from| act.last > from) && step.to.number().is_some_and(|to| act.first <= to)
+        };
+        let acts: Vec<&Act> = acts.iter().filter(within).collect();
+        let authors: BTreeSet<String> = acts.iter().map(|act| who(&act.author)).collect();
+        let printable = |text: &str| text.chars().map(|one| if one.is_control() { ' ' } else { one }).collect();
+        Self {
+            author: authors.into_iter().collect::<Vec<_>>().join(", "),
+            command: match acts.as_slice() {
+                [one] => printable(&one.author.command),
+                _ => String::new(),
+            },
+        }
+    }
+}
+
+fn write(step: &Step, written: &Written) {
+    let Step { lines, generation, to, .. } = step;
+    let Written { author, command } = written;
+    let by = match (author.as_str(), command.as_str()) {
+        ("", _) => String::new(),
+        (author, "") => format!(", by {author}"),
+        (author, command) => format!(", by {author}: {command}"),
+    };
+    let revision = to.to_string();
+    for line in lines {
+        log::info!(target: event::PLACEMENT_CHANGED, generation, revision = revision.as_str(), author = author.as_str(), command = command.as_str();
+            "{line} (generation {generation}, revision {to}{by})");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tortie_store::Author;
+
+    use super::*;
+
+    fn act(first: u64, last: u64, uid: u32, command: &str) -> Act {
+        let author = Author { uid, command: command.to_owned(), ..Author::default() };
+        Act { first, last, time: 0, author, pending: None, expired: false, puts_back: None }
+    }
+
+    #[test]
+    fn a_step_is_by_those_whose_changes_it_follows_from() {
+        let acts = [act(2, 4, 4_000_001, "one"), act(5, 5, 4_000_002, "two\nlines"), act(6, 9, 4_000_003, "three")];
+        let step = |from: u64, to: u64| Step { lines: Vec::new(), generation: 1, from: from.into(), to: to.into() };
+        let written = |from, to| {
+            let written = Written::between(&acts, &step(from, to));
+            (written.author, written.command)
+        };
+        assert_eq!(written(4, 5), ("uid 4000002".to_owned(), "two lines".to_owned()));
+        assert_eq!(written(3, 4), ("uid 4000001".to_owned(), "one".to_owned()));
+        assert_eq!(written(3, 5), ("uid 4000001, uid 4000002".to_owned(), String::new()));
+        assert_eq!(written(9, 11), (String::new(), String::new()));
+    }
+}
