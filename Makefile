@@ -52,7 +52,7 @@ demo: ## a host with two neighbours, real connections before and after each poli
 mutants: ## prove that the tests can fail: each named fault must be caught
 	@scripts/mutants
 
-soak: ## random worlds with ever new seeds, engine and kernel, until one fails; SOAK=minutes (10)
+soak: ## promises of the agent and random worlds, again and again until one fails; SOAK=minutes (10)
 	@scripts/soak
 
 install: ## install what `make build` made under $(PREFIX)/bin; it may be run as root without Rust

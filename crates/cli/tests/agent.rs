@@ -33,6 +33,8 @@ mod off;
 mod open_connections;
 #[path = "agent/operation.rs"]
 mod operation;
+#[path = "agent/restarts.rs"]
+mod restarts;
 #[path = "agent/service.rs"]
 mod service;
 #[path = "agent/settings.rs"]
@@ -305,9 +307,9 @@ fn verify_names_what_a_killed_agent_left_behind() {
         let agent = world.agent();
         world.apply(&(ENDPOINT.to_owned() + &allow(80)));
         agent.kill();
-        let output = world.call(&["verify"]);
-        assert!(output.contains(": the kernel enforces what the store says, and nothing else"), "{output}");
-        assert!(output.contains("not looked at: tables of other programs"), "{output}");
+        let told = world.call(&["verify"]);
+        assert!(told.contains(": the kernel enforces what the store says, and nothing else"), "{told}");
+        assert!(told.contains("no other program has a chain on the hooks of packets"), "{told}");
         // The labels no longer match the policy.
         let file = world.file("changed.yaml", &ENDPOINT.replace("role: web", "role: db"));
         let output = world.tortie().args(["apply", "-f", file.to_str().unwrap()]).output().unwrap();
@@ -362,7 +364,7 @@ fn verify_tells_whether_the_kernel_enforces_what_the_store_says() {
         assert!(
             shown.starts_with("1 endpoint, ")
                 && shown.contains(
-                    ": the kernel enforces what the agent keeps in force, which is what the store says, and nothing else\n"
+                    ": the kernel enforces what the agent keeps in force, which is what the store says, and nothing else in the tables of tortie\n"
                 ),
             "{shown}"
         );

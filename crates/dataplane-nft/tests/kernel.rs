@@ -103,6 +103,37 @@ fn one_member_of_a_large_set_is_one_message() {
 }
 
 #[test]
+fn a_set_of_a_million_members_is_programmed_and_one_more_is_one_message() {
+    in_namespace(|| {
+        let policy = "GlobalNetworkPolicy p {selector: role == 'web', types: [Ingress], ingress: [{action: Allow, source: {selector: trust == 'yes'}}]}";
+        let mut node = Node::open(&[HOST, policy, "GlobalNetworkSet s trust=yes {nets: [192.0.2.1/32]}"]);
+        let net = |n: u32| ipnet::IpNet::from(std::net::IpAddr::from((0x0a00_0000 + n).to_be_bytes()));
+        let mut state = node.followed.state.clone();
+        let first = "192.0.2.1/32".parse().unwrap();
+        let sets = state.sets.iter_mut().filter_map(|(id, set)| match set {
+            SetState::Nets(nets) => Some((id.clone(), nets)),
+            _ => None,
+        });
+        let (id, nets) = sets.into_iter().find(|(_, nets)| nets.contains(&first)).unwrap();
+        nets.extend((0..1_000_000).map(net));
+        node.kernel.replace(state).unwrap();
+        let more = Members::Nets(vec![net(1_000_000)]);
+        let change = SetChange { id: id.clone(), removed: Members::Nets(Vec::new()), added: more };
+        node.kernel.apply(&Delta { sets_changed: vec![change], ..Delta::default() }).unwrap();
+        assert_eq!(node.kernel.sent().messages, 1);
+        assert!(node.kernel.refused().is_empty());
+        let (mut socket, table) = (tortie_nft::Socket::open().unwrap(), TableId::inet("tortie"));
+        let sets = tortie_nft::dump::sets(&mut socket, &table).unwrap();
+        let set = sets.iter().find(|set| set.comment.as_deref() == Some(id.as_str())).unwrap();
+        for (n, is_member) in [(0, true), (499_999, true), (1_000_000, true), (1_000_001, false)] {
+            let key = (0x0a00_0000u32 + n).to_be_bytes();
+            let found = tortie_nft::dump::element(&mut socket, &table, set, &key).unwrap();
+            assert_eq!(found.is_some(), is_member, "{n}");
+        }
+    });
+}
+
+#[test]
 fn a_changed_rule_is_one_message_and_the_counts_of_the_others_stay() {
     in_namespace(|| {
         let rules = |port: u32| {
