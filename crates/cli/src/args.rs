@@ -311,7 +311,10 @@ Examples:
   # In one step, as the store says now.
   tortie on
 
-Exit status: 0 enforcement is on; 1 it is not, or nothing of the store is in the kernel yet; 2 no agent answers.")]
+Over SSH it is refused where the next connection of the same client would be denied (docs/safe-changes.md).
+
+Exit status: 0 enforcement is on; 1 it is not, or nothing of the store is in the kernel yet; 2 no agent answers, or the \
+lock-out guard refused.")]
     On(off::OnArgs),
     /// Say what is enforced on this machine, and what is not
     #[command(after_help = "\

@@ -77,7 +77,7 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
         Command::Agent(args) => agent::run(&args, session),
         Command::Controllers(args) => controllers::run(&args, session),
         Command::Off(args) => off::off(&args, session),
-        Command::On(_) => off::on(session),
+        Command::On(args) => off::on(&args, session),
         Command::Status(args) => status::run(&args, session),
         Command::Config(args) => config::run(&args, session),
         Command::Top(args) => top::run(&args, session),

@@ -1,18 +1,23 @@
-//! `off` and `on`: take the verdicts of tortie out of the kernel of this machine, and put them back. Neither needs the store, and
-//! `off` does not need an agent.
+//! `off` and `on`: take the verdicts of tortie out of the kernel of this machine, and put them back. `off` needs neither a store nor
+//! an agent. Over SSH `on` asks the lock-out guard first.
 
 use std::time::Duration;
 
 use clap::Args;
+use tortie_agent::author::who;
 use tortie_agent::off::{Off, Places, take_out_without_agent};
 use tortie_agent::socket::{AskError, Reply, Request};
 use tortie_api::duration;
 
 use crate::ask::Agent;
-use crate::author::{author, who};
+use crate::author::author;
 use crate::commands::agent::run_directory;
+use crate::guard;
+use crate::in_force::{self, Purpose, Wanted};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
+use crate::ssh::{Origin, origin};
+use crate::store::Link;
 
 /// How long the agent may take: it may be at work on a large change.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,7 +32,14 @@ pub(crate) struct OffArgs {
 
 /// Arguments of `on`.
 #[derive(Args, Debug)]
-pub(crate) struct OnArgs {}
+pub(crate) struct OnArgs {
+    /// The file that says how to reach the store
+    #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
+    config: std::path::PathBuf,
+    /// Switch on although the next SSH connection of this session's client, or the agent's to its store, would be denied
+    #[arg(long)]
+    allow_lockout: bool,
+}
 
 /// Switches enforcement off.
 pub(crate) fn off(args: &OffArgs, session: &mut Session) -> anyhow::Result<Exit> {
@@ -61,9 +73,33 @@ pub(crate) fn off(args: &OffArgs, session: &mut Session) -> anyhow::Result<Exit>
     Ok(Exit::Done)
 }
 
+/// What would be lost if what is to be in force came into force now, where nothing is.
+fn losses(args: &OnArgs, session: &mut Session) -> anyhow::Result<Vec<String>> {
+    if origin() == Origin::Local {
+        return Ok(Vec::new());
+    }
+    let link = Link::find_by(session, &args.config)?;
+    let wanted = Wanted { from_store: false, purpose: Purpose::Answer };
+    let mut sources = in_force::sources(&link, wanted, &Agent::soon())?;
+    let after = std::mem::take(&mut sources.listing);
+    Ok(guard::losses(&link, &sources, &after, session))
+}
+
 /// Switches it on again.
-pub(crate) fn on(session: &mut Session) -> anyhow::Result<Exit> {
-    Places::new(run_directory()).clear()?;
+pub(crate) fn on(args: &OnArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    let places = Places::new(run_directory());
+    if !args.allow_lockout && places.read().is_some() {
+        let losses = losses(args, session).unwrap_or_else(|error| {
+            session.terminal.note(format_args!("the lock-out guard did not look: {error:#}"));
+            Vec::new()
+        });
+        losses.iter().for_each(|loss| session.terminal.error(format_args!("would {loss}")));
+        if !losses.is_empty() {
+            session.terminal.error("enforcement stays off; --allow-lockout switches it on all the same");
+            return Ok(Exit::Refused);
+        }
+    }
+    places.clear()?;
     match Agent::within(PATIENCE).ask(&Request::Switch) {
         Ok(Reply::Switched { off: None, programmed: true }) => session.terminal.line("enforcement is on"),
         Ok(Reply::Switched { off: None, programmed: false }) => {

@@ -96,6 +96,30 @@ spec: {failsafeInboundHostPorts: []}
 }
 
 #[test]
+fn enforcement_is_not_switched_on_again_over_a_connection_that_it_would_cut() {
+    on_a_machine(|world| {
+        world.listen(2222);
+        let _agent = world.agent();
+        world.apply(&(policy("in", "all()", "types: [Ingress], ingress: []") + "---" + ETH0));
+        assert!(!world.reaches(2222));
+        world.call(&["off"]);
+        let output = over_ssh(world, 2222, &["on"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("would lock out 192.0.2.99 → tcp/2222") && said.contains("stays off"), "{said}");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(world.status()["off"].is_object() && world.reaches(2222));
+        // A failsafe stays open.
+        assert!(over_ssh(world, 22, &["on"]).status.success());
+        assert!(!world.reaches(2222));
+        // It is on already, so nothing changes.
+        assert!(over_ssh(world, 2222, &["on"]).status.success());
+        world.call(&["off"]);
+        assert!(over_ssh(world, 2222, &["on", "--allow-lockout"]).status.success());
+        assert!(!world.reaches(2222));
+    });
+}
+
+#[test]
 fn a_change_that_cuts_the_agent_off_from_its_store_is_refused_over_ssh() {
     on_a_machine(|world| {
         run("ip", &["addr", "add", "192.0.2.12/24", "dev", "eth0"]);
