@@ -287,7 +287,7 @@ Examples:
   tortie controllers
 
   # With probes and metrics, as in a pod.
-  tortie controllers --listen '[::]:9094'
+  tortie controllers --listen :9094
 
 Every node gets a host endpoint where KubeControllersConfiguration default has \
 spec.controllers.node.hostEndpoint.autoCreate: Enabled. Only host endpoints with the label projectcalico.org/created-by: calico-kube-controllers are changed or deleted. \

@@ -34,14 +34,15 @@ pub(crate) fn run(store: &dyn Store, kind: Kind, news: &SyncSender<News>, stop: 
     while !stop.is_set() {
         match follow(store, kind, news, stop) {
             Ok(()) => return,
+            // It is listed again.
             Err(StoreError::Compacted { .. } | StoreError::Expired { .. }) => {}
             Err(StoreError::Failed(reason)) => {
                 if news.send(News::Lost(kind, reason)).is_err() {
                     return;
                 }
-                stop.wait(PAUSE);
             }
         }
+        stop.wait(PAUSE);
     }
 }
 

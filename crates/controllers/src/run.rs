@@ -26,6 +26,8 @@ use crate::{event, writer};
 const WAITING: usize = 256;
 /// How long the controllers wait for their own writes to come back, and for a store that refuses one.
 const AGAIN: Duration = Duration::from_secs(2);
+/// The longest pause before what failed is tried again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How often everything is compared although nothing happened.
 const RECONCILE: Duration = Duration::from_secs(300);
 /// How many names a line of the log has.
@@ -48,7 +50,8 @@ pub fn run(options: Options) -> io::Result<()> {
     start_log(options.log_format, event::ALL);
     let (sender, receiver) = sync_channel(WAITING);
     let stop = Arc::new(StopFlag::default());
-    signals(sender.clone())?;
+    let ending = Arc::new(StopFlag::default());
+    signals(sender.clone(), ending.clone())?;
     log::info!(target: event::CONTROLLERS_STARTED, "the controllers follow the {}", options.store.describe());
     let health = Arc::new(Health::default());
     for kind in KINDS {
@@ -75,6 +78,9 @@ pub fn run(options: Options) -> io::Result<()> {
         health,
         state: State::default(),
         problems: BTreeSet::new(),
+        ending,
+        failing: Vec::new(),
+        pause: AGAIN,
     }
     .work(&receiver);
     log::info!(target: event::CONTROLLERS_STOPPING, "the controllers end");
@@ -98,10 +104,11 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHa
     })
 }
 
-fn signals(news: SyncSender<News>) -> io::Result<()> {
+fn signals(news: SyncSender<News>, ending: Arc<StopFlag>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     thread("signals", move || {
         for _ in signals.forever() {
+            ending.set();
             if news.send(News::Stop).is_err() {
                 return;
             }
@@ -126,6 +133,12 @@ struct Controllers {
     state: State,
     /// The problems that were logged.
     problems: BTreeSet<String>,
+    /// Set when the process is to end.
+    ending: Arc<StopFlag>,
+    /// The failures that were logged.
+    failing: Vec<String>,
+    /// How long to wait before what failed is tried again.
+    pause: Duration,
 }
 
 impl Controllers {
@@ -156,8 +169,7 @@ impl Controllers {
             }
             let is_due = next.is_none_or(|next| next <= Instant::now());
             if is_due && self.state.is_in_sync() && self.leadership.may_write() {
-                let again = self.pass();
-                next = Some(Instant::now() + if again { AGAIN } else { RECONCILE });
+                next = Some(Instant::now() + self.pass());
             } else if is_due {
                 // There is news when this changes.
                 next = Some(Instant::now() + RECONCILE);
@@ -165,12 +177,12 @@ impl Controllers {
         }
     }
 
-    /// Compares, and writes what is missing. Whether that has to be done again soon.
-    fn pass(&mut self) -> bool {
+    /// Compares, and writes what is missing. How long to wait before that is done again although nothing happened.
+    fn pass(&mut self) -> Duration {
         let plan = plan(&self.state.cluster);
         self.tell(plan.problems.iter().map(ToString::to_string).collect());
-        let leadership = self.leadership.clone();
-        let summary = writer::act(&self.client, &plan, &|| leadership.may_write());
+        let may_write = || self.leadership.may_write() && !self.ending.is_set();
+        let summary = writer::act(&self.client, &plan, &may_write);
         self.health.update(|record| {
             record.wanted = plan.wanted;
             record.problems = plan.problems.len();
@@ -188,16 +200,30 @@ impl Controllers {
                 log::info!(target: event::HOST_ENDPOINTS_WRITTEN, "{what} {count} host endpoint{}: {}", plural(count), few(names));
             }
         }
-        if !summary.failed.is_empty() {
-            let count = summary.failed.len();
+        let stale = summary.stale;
+        self.failed(summary.failed).or(stale.then_some(AGAIN)).unwrap_or(RECONCILE)
+    }
+
+    /// Logs failures once, and says how long to wait before the next try: longer each time.
+    fn failed(&mut self, failed: Vec<String>) -> Option<Duration> {
+        if failed.is_empty() {
+            self.failing.clear();
+            self.pause = AGAIN;
+            return None;
+        }
+        if failed != self.failing {
+            let count = failed.len();
             log::error!(
                 target: event::HOST_ENDPOINTS_FAILED,
                 "{count} host endpoint{} could not be written, which is tried again: {}",
                 plural(count),
-                few(&summary.failed)
+                few(&failed)
             );
+            self.failing = failed;
         }
-        summary.stale || !summary.failed.is_empty()
+        let pause = self.pause;
+        self.pause = (pause * 2).min(LONGEST_PAUSE);
+        Some(pause)
     }
 
     /// Logs problems that are new, and those that are no more.

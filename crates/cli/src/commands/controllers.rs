@@ -23,7 +23,7 @@ pub(crate) struct ControllersArgs {
     /// How long the leader keeps its lease when it ends without a word, in seconds: then another process takes over
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(5..=3600))]
     lease: u64,
-    /// Serve /liveness, /readiness and /metrics there, as ADDRESS:PORT
+    /// Serve /liveness, /readiness and /metrics there, as ADDRESS:PORT; without an address on all of this machine
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
     /// How to write the log: text, or json for one object a line
@@ -51,13 +51,17 @@ pub(crate) fn run(args: &ControllersArgs, session: &mut Session) -> anyhow::Resu
     Ok(Exit::Done)
 }
 
-/// Where to serve: an IPv6 address stands in brackets.
+/// Where to serve: an IPv6 address stands in brackets, and no address means all.
 fn served(text: &str) -> Result<Served, Usage> {
-    let invalid = || Usage(format!("--listen {text}: not an address and a port, such as 127.0.0.1:9094 or [::]:9094"));
+    let invalid = || Usage(format!("--listen {text}: not an address and a port, such as 127.0.0.1:9094 or :9094"));
     let (host, port) = text.rsplit_once(':').ok_or_else(invalid)?;
     let port = port.parse().map_err(|_| invalid())?;
-    if host.is_empty() || (host.contains(':') && !host.starts_with('[')) {
-        return Err(invalid());
-    }
+    let host = match host {
+        // The unspecified address of IPv6 is that of IPv4 as well, where the kernel has IPv6.
+        "" if Path::new("/proc/net/if_inet6").exists() => "::",
+        "" => "0.0.0.0",
+        host if host.contains(':') && !host.starts_with('[') => return Err(invalid()),
+        host => host,
+    };
     Ok(Served { host: host.to_owned(), port })
 }
