@@ -7,18 +7,20 @@
 mod parse;
 mod traffic;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tortie_classes::{AddressSet, PayloadClass, PayloadClasses};
 use tortie_eval::{Packet, Transport, needs_hop_limit_255, protocol_name};
 use tortie_policy::Family;
 
+use crate::interfaces::ASSUMED;
 use crate::question::{AskError, EndSpec, Question};
-use crate::reach::{self, Asked, ends, no_family, of_family, remote};
+use crate::reach::{self, Asked, ends, no_family, of_family, remote, senders};
 use crate::relevant::{End, Relevance};
 use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
-use crate::trace::{Hop, PossiblePath, allowed, paths, with_new_workloads};
+use crate::trace::{Hop, PossiblePath, Traced, allowed, paths, with_new_workloads};
 use crate::unknown_addresses;
 
 pub use parse::{Line, parse};
@@ -51,7 +53,7 @@ pub struct Counterexample {
     pub verdict: String,
     /// Which way it takes, where nothing tells the interface and that makes a difference: `it enters web1 at eth1`.
     pub when: Option<String>,
-    /// What was assumed about addresses that are not known.
+    /// What was assumed about addresses that are not known, interfaces that nobody knows, and what the kernel does with UDPLite.
     pub assumed: Vec<String>,
 }
 
@@ -62,18 +64,20 @@ pub struct Checked {
     pub counterexample: Option<Counterexample>,
     /// How many packets were traced, one of each class.
     pub traced: usize,
+    /// What was assumed of them: interfaces that nobody knows, and what the kernel does with UDPLite.
+    pub assumed: BTreeSet<String>,
 }
 
 /// Checks a claim for all packets that it is about. It is an error where there is no answer for some of them.
 pub fn check(topology: &Topology<'_>, claim: &Claim) -> Result<Checked, AskError> {
     let Question { from, to, .. } = &claim.question;
     let (from, to) = match from.is_many() && to.is_many() {
-        true => (End::Many(remote(topology, from)?), End::Many(remote(topology, to)?)),
+        true => (End::Many(senders(topology, from, false)?), End::Many(remote(topology, to)?)),
         false => ends(topology, &claim.question)?,
     };
     let from = without(topology, from, &claim.from_except)?;
     let to = without(topology, to, &claim.to_except)?;
-    let mut checked = Checked { counterexample: None, traced: 0 };
+    let mut checked = Checked { counterexample: None, traced: 0, assumed: BTreeSet::new() };
     let mut answered = 0;
     for family in [Family::V4, Family::V6] {
         let traffic: Vec<&Traffic> = claim.traffic.iter().filter(|one| one.is_of(family)).collect();
@@ -84,7 +88,7 @@ pub fn check(topology: &Topology<'_>, claim: &Claim) -> Result<Checked, AskError
             for to in single_addresses(topology, &to, family) {
                 answered += 1;
                 let asked = Asked { topology, question: &claim.question, what: None, family, from: from.clone(), to };
-                checked.counterexample = contradiction(&asked, claim.permits, &traffic, &mut checked.traced)?;
+                checked.counterexample = contradiction(&asked, claim.permits, &traffic, &mut checked)?;
                 if checked.counterexample.is_some() {
                     return Ok(checked);
                 }
@@ -111,7 +115,7 @@ fn contradiction(
     asked: &Asked<'_, '_>,
     permits: bool,
     traffic: &[&Traffic],
-    traced: &mut usize,
+    checked: &mut Checked,
 ) -> Result<Option<Counterexample>, AskError> {
     let fixed = [&asked.from, &asked.to].map(End::location);
     let snapshot = with_new_workloads(asked.topology, [&fixed[0], &fixed[1]]);
@@ -120,8 +124,8 @@ fn contradiction(
         let Some((source, destination)) = packet_between(asked, &ends) else { continue };
         let payloads = relevance.conditions(ends.each_ref()).payloads(asked.family);
         let payloads = asked_payloads(&payloads, asked.family, permits, traffic);
-        *traced += payloads.len();
-        if *traced > MOST {
+        checked.traced += payloads.len();
+        if checked.traced > MOST {
             return Err(AskError(format!(
                 "it is about more than {MOST} kinds of packets: name ports, or smaller nets"
             )));
@@ -131,6 +135,7 @@ fn contradiction(
             let trace = trace
                 .map_err(|AskError(error)| AskError(format!("no answer for {source} → {destination}: {error}")))?;
             let snapshot = asked.topology.snapshot();
+            checked.assumed.extend(assumed_of(&trace).cloned());
             let found = paths(snapshot, &trace);
             let wrong = found.iter().find(|PossiblePath { hops, .. }| allowed(hops) != permits);
             if let Some(PossiblePath { when, hops }) = wrong
@@ -140,12 +145,21 @@ fn contradiction(
                     packet: packet.clone(),
                     verdict: hops_decided_by(snapshot, hops),
                     when: (found.len() > 1).then(|| when.clone()),
-                    assumed: ends.iter().filter_map(|end| unknown_addresses::note(end, asked.family)).collect(),
+                    assumed: ends
+                        .iter()
+                        .filter_map(|end| unknown_addresses::note(end, asked.family))
+                        .chain(assumed_of(&trace).cloned())
+                        .collect(),
                 }));
             }
         }
     }
     Ok(None)
+}
+
+/// What was assumed of a packet.
+fn assumed_of(traced: &Traced) -> impl Iterator<Item = &String> {
+    traced.assumed.iter().filter(|note| note.starts_with(ASSUMED))
 }
 
 /// What the packets carry that a claim is about, one class after the other.

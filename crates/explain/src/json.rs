@@ -118,6 +118,7 @@ fn hop(hop: &Hop) -> Value {
         "interfaces": way,
         "translated": packet.translated.map(|(address, port)| json!({ "address": address, "port": port })),
         "allowed": hop.verdict.allowed,
+        "dropped": hop.dropped,
         "rejected": hop.verdict.rejected,
         "untracked": hop.verdict.untracked,
         "steps": hop.verdict.path.iter().map(step).collect::<Vec<_>>(),

@@ -187,7 +187,7 @@ fn judged(
     let judge_one = |way| {
         let packet = Packet { way, ..packet.clone() };
         let verdict: Verdict = judge(snapshot, host, &packet);
-        let hop = Hop { host: host.clone(), packet, verdict };
+        let hop = Hop { host: host.clone(), packet, verdict, dropped: None };
         let by = (!hop.verdict.allowed).then(|| reason(snapshot, std::slice::from_ref(&hop)));
         (hop, by)
     };

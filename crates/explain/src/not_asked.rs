@@ -11,7 +11,7 @@ const SHOWN: usize = 3;
 /// A note for each node on the way that has host endpoints of which none is asked, where that is because of the way.
 pub(crate) fn notes(snapshot: &Snapshot, hops: &[Hop]) -> Vec<String> {
     let mut found = Vec::new();
-    for hop in hops {
+    for hop in hops.iter().filter(|hop| hop.dropped.is_none()) {
         let asks = |hop: &&Hop| hop.verdict.path.iter().any(|step| matches!(step.endpoint, Some(EndpointId::Host(_))));
         let Some(why) =
             why(snapshot, hop).filter(|_| !hops.iter().filter(|one| one.host == hop.host).any(|one| asks(&one)))

@@ -22,11 +22,11 @@ use crate::relevant::{End, Relevance};
 use crate::text::{hops_decided_by, workload_text};
 use crate::topology::{Location, Topology};
 use crate::trace::{
-    DISCOVERY_NOTE, Hop, Traced, UDPLITE_NOTE, allowed, placement_notes, trace_between, transport, with_new_workloads,
+    DISCOVERY_NOTE, Hop, Traced, allowed, placement_notes, trace_between, transport, with_new_workloads,
 };
 use crate::{interfaces, unknown_addresses};
 
-pub(crate) use ends::{addresses, ends, remote};
+pub(crate) use ends::{addresses, ends, remote, senders};
 pub use rows::{Addresses, Part, Row};
 
 /// More packets than this are not traced for one question.
@@ -49,6 +49,8 @@ pub enum Outcome {
     DependsOnAddress,
     /// They do not arrive.
     Denied,
+    /// A node on the way has nowhere to send them.
+    Dropped,
     /// There is no answer.
     Unanswered,
 }
@@ -61,6 +63,7 @@ impl Outcome {
             Outcome::Depends => "DEPENDS on the interface",
             Outcome::DependsOnAddress => "DEPENDS on an unknown address",
             Outcome::Denied => "DENIED",
+            Outcome::Dropped => "DROPPED",
             Outcome::Unanswered => "UNANSWERED",
         }
     }
@@ -155,9 +158,6 @@ pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&What>) 
         Some(What::Icmpv6(Some((133..=136, _)))) => {
             reach.notes.push(format!("{}{DISCOVERY_NOTE}", interfaces::ASSUMED))
         }
-        Some(What::Port(protocol, _)) if *protocol == Protocol::UDPLITE => {
-            reach.notes.push(format!("{}{UDPLITE_NOTE}", interfaces::ASSUMED))
-        }
         _ => {}
     }
     for row in &mut reach.rows {
@@ -192,7 +192,7 @@ pub(crate) fn judged_otherwise(topology: &Topology<'_>, question: &Question, pac
     let usual = table.payloads.class_of(packet.protocol, packet.transport)?;
     let own = verdicts.get(payloads.iter().position(|class| *class == usual)?)?.outcome;
     let mut others = Vec::new();
-    let outcomes = [Outcome::Allowed, Outcome::Depends, Outcome::DependsOnAddress, Outcome::Denied];
+    let outcomes = [Outcome::Allowed, Outcome::Depends, Outcome::DependsOnAddress, Outcome::Denied, Outcome::Dropped];
     for outcome in outcomes.into_iter().filter(|one| *one != own) {
         let classes = payloads.iter().zip(&verdicts).filter(|(_, verdict)| verdict.outcome == outcome);
         let classes = classes.map(|(class, _)| *class).collect();
@@ -519,6 +519,9 @@ fn verdict_of(snapshot: &Snapshot, traced: &Traced) -> ClassVerdict {
     let outcome = match (through, stopped) {
         (true, false) => Outcome::Allowed,
         (true, true) => Outcome::Depends,
+        _ if traced.answers.iter().all(|(_, hops)| hops.last().is_some_and(|hop| hop.dropped.is_some())) => {
+            Outcome::Dropped
+        }
         _ => Outcome::Denied,
     };
     let option = if outcome == Outcome::Depends { "; --in-interface or --out-interface says which" } else { "" };

@@ -63,7 +63,7 @@ impl End {
 }
 
 /// Addresses that routes do not tell the link of.
-const ON_ANY_LINK: [&str; 2] = ["169.254.0.0/16", "fe80::/10"];
+const ON_ANY_LINK: [&str; 4] = ["169.254.0.0/16", "fe80::/10", "0.0.0.0/32", "::/128"];
 
 /// What may judge the packets of one question, with all that is looked up once for all of its packets.
 pub(crate) struct Relevance<'q, 'w, 'a> {

@@ -80,6 +80,7 @@ pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
     let steps = answer.hops.iter().flat_map(|hop| hop.verdict.path.iter().map(move |step| (hop, step)));
     if answer.paths.is_empty()
         && !answer.allowed()
+        && answer.hops.last().is_some_and(|hop| hop.dropped.is_none())
         && let Some(miss) = steps.last().and_then(|(hop, step)| near_miss(hop, step))
     {
         let _ = write!(line, ". Near miss: {miss}");
@@ -124,7 +125,11 @@ pub fn decided_by(snapshot: &Snapshot, answer: &Answer) -> String {
 
 /// What a packet met on one way comes to.
 pub(crate) fn hops_decided_by(snapshot: &Snapshot, hops: &[Hop]) -> String {
-    let word = if hops.iter().all(|hop| hop.verdict.allowed) { "ALLOWED" } else { "DENIED" };
+    let word = match hops.iter().find(|hop| !hop.verdict.allowed) {
+        None => "ALLOWED",
+        Some(hop) if hop.dropped.is_some() => "DROPPED",
+        Some(_) => "DENIED",
+    };
     match reason(snapshot, hops) {
         reason if reason.starts_with("by ") => format!("{word} {reason}"),
         reason => format!("{word}: {reason}"),
@@ -133,6 +138,9 @@ pub(crate) fn hops_decided_by(snapshot: &Snapshot, hops: &[Hop]) -> String {
 
 /// `by gnp web rule 1, ingress of web1-eth0 on web1`.
 pub(crate) fn reason(snapshot: &Snapshot, hops: &[Hop]) -> String {
+    if let Some(why) = hops.last().and_then(|hop| hop.dropped.as_ref()) {
+        return why.clone();
+    }
     let mut steps = hops.iter().flat_map(|hop| hop.verdict.path.iter().map(move |step| (hop, step)));
     // What an earlier stage has accepted was decided there.
     let stands_in = |step: &Step| matches!(step.decision.by, DecidedBy::Builtin(Builtin::AcceptedBefore));
@@ -174,6 +182,7 @@ fn header(snapshot: &Snapshot, answer: &Answer) -> String {
         Way::In { interface } | Way::Forward { from: interface, .. } => {
             format!("enters {} at {interface}", hop.host.node)
         }
+        Way::Out { interface } if interface.is_empty() => format!("sent by {}", hop.host.node),
         Way::Out { interface } => format!("leaves {} by {interface}", hop.host.node),
     };
     let way = if answer.paths.is_empty() { format!(", {way}") } else { String::new() };

@@ -33,9 +33,17 @@ pub struct Hop {
     pub packet: Packet,
     /// The verdict of the node.
     pub verdict: Verdict,
+    /// Why the node drops the packet before any policy, so that the verdict is of nobody.
+    pub dropped: Option<String>,
 }
 
 impl Hop {
+    /// A packet that a node drops before any policy.
+    fn dropped(host: Host, packet: Packet, why: &str) -> Self {
+        let verdict = Verdict { allowed: false, rejected: false, untracked: false, path: Vec::new() };
+        Self { host, packet, verdict, dropped: Some(why.to_owned()) }
+    }
+
     /// Whether it is of a connection on this node. Nothing else is translated.
     pub(crate) fn is_tracked(&self) -> bool {
         let tracking = self.packet.tracking();
@@ -204,6 +212,9 @@ pub(crate) fn trace_between(
             (choice, hops)
         })
         .collect();
+    if answers.iter().any(|(_, hops)| depends_on_checksum(&snapshot, hops)) {
+        assumed.push(format!("{ASSUMED}{UDPLITE_NOTE}"));
+    }
     notes.extend(multicast::copies(topology, &snapshot, &answers));
     let mut left_out = route.unused(question);
     for note in answers.iter().flat_map(|(_, hops)| not_asked::notes(&snapshot, hops)) {
@@ -212,6 +223,17 @@ pub(crate) fn trace_between(
         }
     }
     Ok(Traced { route, answers, from, to, notes, assumed, left_out })
+}
+
+/// Whether a packet of UDPLite arrives only if connection tracking accepts it where it comes in.
+fn depends_on_checksum(snapshot: &Snapshot, hops: &[Hop]) -> bool {
+    let is_denied = |hop: &Hop| {
+        let is_incoming = !matches!(hop.packet.way, Way::Out { .. });
+        let packet = Packet { conntrack: Conntrack::Invalid, ..hop.packet.clone() };
+        is_incoming && hop.packet.conntrack == Conntrack::New && !judge(snapshot, &hop.host, &packet).allowed
+    };
+    let is_udplite = hops.iter().all(|hop| hop.packet.protocol == Protocol::UDPLITE.number());
+    is_udplite && allowed(hops) && hops.iter().any(is_denied)
 }
 
 /// The snapshot, with those ends in it that do not exist yet.
@@ -308,6 +330,8 @@ struct Route {
     end: Location,
     /// The interface of the workload at the end takes no packets: they follow the routes of its node.
     passes_by: bool,
+    /// The node that drops the packet since nothing leads on, and why.
+    dropped: Option<(String, String)>,
     packet: Packet,
     translation: Option<(IpAddr, Option<u16>)>,
 }
@@ -346,10 +370,6 @@ impl Route {
             transport(topology, &question.what, question.source_port, named, destination.is_ipv4())?;
         let is_discovery = needs_hop_limit_255(protocol, transport);
         let hop_limit = if is_discovery { DISCOVERY_HOP_LIMIT } else { HOP_LIMIT };
-        let leaves_only = matches!((from, &end), (Location::Process { .. }, Location::Outside(_)));
-        if protocol == Protocol::UDPLITE.number() && question.state == State::New && !leaves_only {
-            notes.push(format!("{ASSUMED}{UDPLITE_NOTE}"));
-        }
         if is_discovery {
             notes.push(format!("{ASSUMED}{DISCOVERY_NOTE}"));
         }
@@ -376,14 +396,18 @@ impl Route {
             from: from.clone(),
             to: to.clone(),
             passes_by: false,
+            dropped: None,
             end,
             packet,
             translation: question.dnat,
             nodes,
         };
         route.passes_by = unreachable::passes_by(topology, &route.end, notes);
+        route.dropped = unreachable::drops(topology, &route.end).filter(|_| !route.passes_by);
         unreachable::note_silent(topology, from, notes);
-        route.uplinks = route.find_uplinks(topology, question, notes, assumed)?;
+        let mut dropped = None;
+        route.uplinks = route.find_uplinks(topology, question, notes, assumed, &mut dropped)?;
+        route.dropped = dropped.or(route.dropped);
         Ok(route)
     }
 
@@ -400,6 +424,7 @@ impl Route {
         question: &Question,
         notes: &mut Vec<String>,
         assumed: &mut Vec<String>,
+        dropped: &mut Option<(String, String)>,
     ) -> Result<Vec<Uplink>, AskError> {
         let mut uplinks = Vec::new();
         for (index, node) in self.nodes.iter().enumerate() {
@@ -419,7 +444,13 @@ impl Route {
                         }
                         vec![at]
                     }
-                    None => self.interfaces(topology, node, entering, notes),
+                    None => match self.interfaces(topology, node, entering, notes) {
+                        Ok(names) => names,
+                        Err(why) => {
+                            dropped.get_or_insert((node.clone(), why));
+                            vec![String::new()]
+                        }
+                    },
                 };
                 let found = alike_interfaces::distinct(topology, node, names);
                 assumed.extend(alike_interfaces::note(node, &found));
@@ -431,15 +462,28 @@ impl Route {
     }
 
     /// The interfaces by which the packet may enter or leave a node: the one that the node's routes lead by, else all that
-    /// it may be.
-    fn interfaces(&self, topology: &Topology<'_>, node: &str, entering: bool, notes: &mut Vec<String>) -> Vec<String> {
+    /// it may be. The error says why it leaves by none.
+    fn interfaces(
+        &self,
+        topology: &Topology<'_>,
+        node: &str,
+        entering: bool,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<String>, String> {
         // A translation does not change where a packet comes in.
         let ends = if entering { [Some(&self.to), Some(&self.end)] } else { [Some(&self.from), None] };
         for end in ends.into_iter().flatten() {
             if let Location::Process { node: at, interface: Some(name), .. } = end
                 && at == node
             {
-                return vec![name.clone()];
+                return match unreachable::carries_nothing(topology, node, name) {
+                    Some(why) if !entering => Err(format!("{why}, so no packet leaves by it")),
+                    Some(why) => {
+                        notes.push(format!("{ASSUMED}a packet comes in by {name}, although {why}"));
+                        Ok(vec![name.clone()])
+                    }
+                    None => Ok(vec![name.clone()]),
+                };
             }
         }
         let peer = if entering {
@@ -447,7 +491,7 @@ impl Route {
         } else {
             self.translation.map_or(self.packet.destination, |(address, _)| address)
         };
-        let Some(machine) = topology.machine(node) else { return self.candidates(topology, node, entering) };
+        let Some(machine) = topology.machine(node) else { return Ok(self.candidates(topology, node, entering)) };
         let (way, word) = if entering { ("enters", "at") } else { ("leaves", "by") };
         let mut unknown = |why: String| {
             let names = self.candidates(topology, node, entering);
@@ -457,21 +501,32 @@ impl Route {
             names
         };
         if let Some(why) = &machine.partial {
-            return unknown(why.clone());
+            return Ok(unknown(why.clone()));
         }
         if multicast::is_anywhere(peer) {
-            return unknown(format!("{peer} may be on every link"));
+            return Ok(unknown(format!("{peer} may be on every link")));
         }
         match machine.route_to(peer) {
-            Some(leads)
-                if matches!(leads.kind, RouteKind::Unicast | RouteKind::Broadcast) && !leads.interfaces.is_empty() =>
+            Some(decision)
+                if matches!(decision.kind, RouteKind::Unicast | RouteKind::Broadcast)
+                    && !decision.interfaces.is_empty() =>
             {
-                let names: Vec<String> = leads.interfaces.into_iter().map(str::to_owned).collect();
+                let names: Vec<String> = decision.interfaces.into_iter().map(str::to_owned).collect();
+                if !entering && names.iter().all(|name| machine.down.contains(name)) {
+                    let names = names.join(" and ");
+                    return Err(format!("{node}'s route to {peer} leads by {names}, down or without carrier"));
+                }
                 notes.push(format!("it {way} {node} {word} {}, as {node}'s route to {peer} says", names.join(" or ")));
-                names
+                Ok(names)
             }
-            Some(leads) if leads.kind == RouteKind::Local => unknown(format!("{peer} is an address of {node} itself")),
-            _ => unknown(format!("{node} has no route to {peer}")),
+            Some(decision) if decision.kind == RouteKind::Local => {
+                Ok(unknown(format!("{peer} is an address of {node} itself")))
+            }
+            Some(decision) if decision.kind == RouteKind::Blocked && !entering => {
+                Err(format!("{node} has a route that drops what goes to {peer}"))
+            }
+            None if !entering => Err(format!("{node} has no route to {peer}")),
+            _ => Ok(unknown(format!("{node} has no route to {peer}"))),
         }
     }
 
@@ -535,6 +590,16 @@ impl Route {
                 Location::Process { .. } if ends => None,
                 _ => Some(next()),
             };
+            if let Some((at, why)) = &self.dropped
+                && at == node
+            {
+                packet.way = match entry {
+                    Some(interface) => Way::In { interface },
+                    None => Way::Out { interface: String::new() },
+                };
+                hops.push(Hop::dropped(host, packet, why));
+                return hops;
+            }
             packet.translated = self.translation.filter(|_| self.translator.as_deref() == Some(node));
             packet.translated_interface = exit.clone();
             let crossings = match (entry, exit) {
@@ -551,7 +616,7 @@ impl Route {
                 packet.way = way;
                 let verdict = judge(snapshot, &host, &packet);
                 let allowed = verdict.allowed;
-                let hop = Hop { host: host.clone(), packet: packet.clone(), verdict };
+                let hop = Hop { host: host.clone(), packet: packet.clone(), verdict, dropped: None };
                 tracked &= hop.is_tracked();
                 hops.push(hop);
                 if !allowed {

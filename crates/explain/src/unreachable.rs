@@ -3,6 +3,7 @@
 use tortie_policy::machine::{RouteDecision, RouteKind};
 use tortie_policy::{EndpointId, WorkloadEndpoint};
 
+use crate::interfaces::ASSUMED;
 use crate::placement;
 use crate::topology::{Location, Topology};
 
@@ -24,12 +25,28 @@ pub(crate) fn passes_by(topology: &Topology<'_>, end: &Location, notes: &mut Vec
     true
 }
 
+/// The node that drops packets to the workload at this end, since its interface carries none though a route leads by it; and why.
+pub(crate) fn drops(topology: &Topology<'_>, end: &Location) -> Option<(String, String)> {
+    let Location::Workload(endpoint) = end else { return None };
+    Some((endpoint.node.clone(), no_link(topology, endpoint)?))
+}
+
+/// Why an interface carries no packets, as far as its machine tells.
+pub(crate) fn carries_nothing(topology: &Topology<'_>, node: &str, interface: &str) -> Option<String> {
+    let (machine, host) = (topology.machine(node)?, topology.known_host(node)?);
+    if !host.links.iter().any(|link| link.name == *interface) {
+        return Some(format!("{node} has no interface {interface}"));
+    }
+    let is_down = machine.down.iter().any(|name| name == interface);
+    is_down.then(|| format!("{interface} of {node} is down or has no carrier"))
+}
+
 /// Notes that nothing comes from a workload whose interface carries no packets.
 pub(crate) fn note_silent(topology: &Topology<'_>, from: &Location, notes: &mut Vec<String>) {
     if let Location::Workload(endpoint) = from
         && let Some(why) = no_link(topology, endpoint)
     {
-        notes.push(format!("{why}; no packet comes from it until then"));
+        notes.push(format!("{ASSUMED}it sends a packet, although {why}"));
     }
 }
 

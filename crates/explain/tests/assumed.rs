@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use tortie_explain::claim::{check, parse};
 use tortie_explain::reach::{Outcome, reach};
 use tortie_explain::{Question, State, Topology, text, trace};
 use tortie_manifest::read::{Source, read};
@@ -418,4 +419,70 @@ fn what_is_assumed_of_a_single_packet_is_said_where_another_is_judged_otherwise(
     let said = line("udplite/6868", None);
     let assumed = "(assumed: connection tracking accepts UDPLite; Linux 6.18";
     assert!(said.starts_with("ALLOWED") && said.contains(assumed), "{said}");
+}
+
+#[test]
+fn udplite_is_answered_with_what_depends_on_the_kernel_in_tables_and_claims_too() {
+    let snapshot = world_of(SPLIT);
+    let topology = Topology::new(&snapshot);
+    let has_note =
+        |notes: &[String]| notes.iter().filter(|note| note.contains("connection tracking accepts UDPLite")).count();
+    let table = question("198.51.100.9", "hep/h0", "icmp");
+    assert_eq!(has_note(&reach(&topology, &table, None).unwrap().notes), 1);
+    let many = question("any", "hep/h0", "udplite/9");
+    assert_eq!(has_note(&reach(&topology, &many, Some(&many.what)).unwrap().notes), 1);
+    let all = question("any", "hep/h0", "icmp");
+    assert_eq!(has_note(&reach(&topology, &all, None).unwrap().notes), 1);
+    // Where it is denied, leaves, or is of no endpoint, nothing depends on that.
+    let closed = world_of(&SPLIT.replace("protocol: UDPLite", "protocol: UDP"));
+    let closed = Topology::new(&closed);
+    assert_eq!(has_note(&reach(&closed, &table, None).unwrap().notes), 0);
+    assert_eq!(has_note(&trace(&closed, &question("198.51.100.9", "hep/h0", "udplite/9")).unwrap().notes), 0);
+    let leaving = question("hep/h0", "any", "udplite/9");
+    assert_eq!(has_note(&reach(&topology, &leaving, Some(&leaving.what)).unwrap().notes), 0);
+    let assumed = |line: &str| {
+        let claim = parse(&topology, line).remove(0).claim.unwrap();
+        let checked = check(&topology, &claim).unwrap();
+        let found: Vec<String> = checked.counterexample.into_iter().flat_map(|found| found.assumed).collect();
+        (has_note(&checked.assumed.into_iter().collect::<Vec<_>>()), has_note(&found))
+    };
+    assert_eq!(assumed("permits 198.51.100.9 -> 192.0.2.11 udplite"), (1, 0));
+    assert_eq!(assumed("forbids 198.51.100.9 -> 192.0.2.11 udplite"), (1, 1));
+    assert_eq!(assumed("permits 198.51.100.9 -> 192.0.2.11 tcp/7001"), (0, 0));
+}
+
+#[test]
+fn packets_from_hosts_without_an_address_are_among_those_from_any() {
+    let snapshot = world_of(
+        &SPLIT
+            .replace("{action: Allow, protocol: UDPLite}", "{action: Allow, source: {nets: ['::/128', '0.0.0.0/32']}}")
+            .replace("[192.0.2.11]", "[192.0.2.11, 'fd00::11']"),
+    );
+    let topology = Topology::new(&snapshot);
+    let asked = question("any", "hep/h0", "tcp/9");
+    let lines: Vec<String> =
+        reach(&topology, &asked, Some(&asked.what)).unwrap().rows.iter().map(|row| row.line()).collect();
+    assert_eq!(
+        lines,
+        ["IPv4 tcp 9: DENIED from everywhere", "IPv6 tcp 9: ALLOWED from ::; DENIED from everywhere else"]
+    );
+    // IPv4 hosts without an address send to everybody.
+    for (to, word) in [("255.255.255.255", "0.0.0.0"), ("224.0.0.251", "0.0.0.0"), ("ff02::fb", "::")] {
+        let mut group = question("any", to, "udp/9");
+        group.node = Some("web1".into());
+        group.in_interface = Some("eth0".into());
+        let rows = reach(&topology, &group, Some(&group.what)).unwrap().rows;
+        assert_eq!(rows[0].line(), format!("udp 9: ALLOWED from {word}; DENIED from everywhere else"), "{to}");
+    }
+    // What arrives nowhere is not asked about as a target.
+    let from = question("hep/h0", "any", "tcp/9");
+    let found = reach(&topology, &from, Some(&from.what)).unwrap();
+    let sets = found.rows.iter().flat_map(|row| &row.parts).filter_map(|part| part.addresses.as_ref());
+    assert!(
+        sets.into_iter()
+            .all(|one| !one.set.contains("::".parse().unwrap()) && !one.set.contains("0.0.0.0".parse().unwrap()))
+    );
+    let claim = parse(&topology, "forbids any -> hep/h0 tcp/9").remove(0).claim.unwrap();
+    let found = check(&topology, &claim).unwrap().counterexample.unwrap();
+    assert!(found.text().starts_with("tcp [::]:49152"), "{}", found.text());
 }

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use tortie_explain::{Question, State, Topology, text, trace};
+use tortie_explain::claim::{check, parse};
+use tortie_explain::reach::{Outcome, reach};
+use tortie_explain::{Question, State, Topology, json, text, trace};
 use tortie_manifest::read::{Source, read};
 use tortie_policy::Snapshot;
 use tortie_policy::machine::{Machine, RouteKind};
@@ -147,7 +149,7 @@ fn a_packet_to_a_workload_whose_interface_takes_none_follows_the_other_routes() 
         }
     }
     let said = answer(&topology, &question(&to("c"), "192.0.2.11", "tcp/1"));
-    assert!(said.contains("; no packet comes from it until then\n"), "{said}");
+    assert!(said.ends_with("(assumed: it sends a packet, although web1 has no interface calic, which wep/shop/web1-cni-c-eth0 waits for)\n"), "{said}");
     // A workload that nobody has made yet is not missed, nor is one where nobody tells of routes.
     let said = answer(&topology, &question("node/web1", "labels:a=b", "tcp/8080"));
     assert!(said.contains("leaves web1 by cali-new"), "{said}");
@@ -161,4 +163,56 @@ fn a_packet_to_a_workload_without_an_interface_is_dropped_where_no_route_leads()
     let topology = told_there(&snapshot, |machine| machine.routes.retain(|route| route.to.prefix_len() > 0));
     let said = answer(&topology, &question("node/web1", "wep/shop/web1-cni-c-eth0", "tcp/8080"));
     assert!(said.contains("; web1 has no other route to 10.65.0.4 and drops the packet\n"), "{said}");
+    assert!(said.ends_with("\nDROPPED: web1 has no route to 10.65.0.4\n"), "{said}");
+}
+
+#[test]
+fn a_packet_that_a_node_has_nowhere_to_send_is_said_to_be_dropped_everywhere() {
+    let snapshot = world();
+    let topology = told_there(&snapshot, |machine| {
+        machine.routes.retain(|route| route.to.prefix_len() > 0);
+        machine.routes.push(route("10.99.0.0/16", RouteKind::Blocked, "lo"));
+        machine.routes.push(route("10.65.0.3/32", RouteKind::Unicast, "calib"));
+        machine.routes.push(route("10.98.0.0/16", RouteKind::Unicast, "calib"));
+    });
+    let wep = |name: &str| format!("wep/shop/web1-cni-{name}-eth0");
+    for (from, to, why) in [
+        ("192.0.2.9", "203.0.113.77", "web1 has no route to 203.0.113.77"),
+        ("node/web1", "203.0.113.77", "web1 has no route to 203.0.113.77"),
+        ("wep/shop/web1-cni-a-eth0", "203.0.113.77", "web1 has no route to 203.0.113.77"),
+        ("192.0.2.9", "10.99.1.1", "web1 has a route that drops what goes to 10.99.1.1"),
+        ("192.0.2.9", "10.98.1.1", "web1's route to 10.98.1.1 leads by calib, down or without carrier"),
+        ("node/web1", &wep("b"), "calib, the interface of wep/shop/web1-cni-b-eth0, is down or has no carrier"),
+        ("node/web1", &wep("c"), "web1 has no route to 10.65.0.4"),
+    ] {
+        let asked = question(from, to, "udp/777");
+        let said = trace(&topology, &asked).unwrap();
+        assert!(!said.allowed(), "{from} -> {to}");
+        let line = text::verdict_line(&snapshot, &said);
+        assert_eq!(line, format!("DROPPED: {why}"), "{from} -> {to}");
+        let shown = json::render(&snapshot, &said);
+        assert_eq!((&shown["allowed"], &shown["legs"][0]["dropped"]), (&false.into(), &why.into()));
+        assert!(!text::render(&snapshot, &said).contains("not asked"));
+        // The same in a table, and for many addresses.
+        let rows = reach(&topology, &asked, None).unwrap();
+        assert!(rows.rows.iter().all(|row| row.line().contains("DROPPED: ")), "{from} -> {to}: {:?}", rows.rows);
+        if to.contains("wep") {
+            continue;
+        }
+        let many = question(from, &format!("{to}/32"), "udp/777");
+        let rows = reach(&topology, &many, Some(&many.what)).unwrap();
+        assert_eq!(rows.rows[0].parts[0].outcome, Outcome::Dropped, "{from} -> {to}");
+        // Nothing of it arrives.
+        for (claim, holds) in [("forbids", true), ("permits", false)] {
+            let claim =
+                parse(&topology, &format!("{claim} {from} -> {to} udp/777 --node web1")).remove(0).claim.unwrap();
+            let found = check(&topology, &claim).unwrap().counterexample.map(|found| found.text());
+            assert_eq!(found.is_none(), holds, "{found:?}");
+            assert!(found.is_none_or(|found| found.ends_with(&format!("is DROPPED: {why}"))));
+        }
+    }
+    // Who says by which interface it leaves knows better.
+    let mut asked = question("192.0.2.9", "203.0.113.77", "udp/777");
+    asked.out_interface = Some("eth1".into());
+    assert!(trace(&topology, &asked).unwrap().allowed());
 }

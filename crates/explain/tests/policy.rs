@@ -8,7 +8,7 @@ use tortie_api::Kind;
 use tortie_eval::{Hook, StepKind, judge};
 use tortie_explain::policy::{LIMIT, PolicyName, Sample, Use, about, text, unused_rules};
 use tortie_explain::{Counts, Topology};
-use tortie_policy::packet::{Conntrack, Host, Link, Packet, Transport, Way, first_tracking};
+use tortie_policy::packet::{Host, Link, Packet, Transport, Way, first_tracking};
 use tortie_policy::{
     Action, Direction, EndpointId, HostEndpoint, Icmp, Interface, Order, Policy, PolicyId, PortMatch, Profile, Rule,
     Snapshot, Stage, Types,

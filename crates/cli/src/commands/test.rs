@@ -49,8 +49,8 @@ struct Tested {
 
 /// What was found.
 enum Outcome {
-    /// It holds for all packets; one of each of so many classes was traced.
-    Holds(usize),
+    /// It holds for all packets; one of each of so many classes was traced, and this was assumed of them.
+    Holds(usize, Vec<String>),
     /// It does not hold for this packet.
     Fails(Box<Counterexample>),
     /// It could not be checked.
@@ -109,7 +109,7 @@ fn check(topology: &Topology<'_>, file: &str, text: &str) -> Vec<Tested> {
             Err(error) => Outcome::Error(error.0),
             Ok(checked) => match checked.counterexample {
                 Some(found) => Outcome::Fails(Box::new(found)),
-                None => Outcome::Holds(checked.traced),
+                None => Outcome::Holds(checked.traced, checked.assumed.into_iter().collect()),
             },
         };
         Tested { file: file.to_owned(), line: line.number, text: line.text, result }

@@ -1,14 +1,14 @@
 //! Ends that are many addresses.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use tortie_classes::AddressSet;
 
 use crate::question::{AskError, EndSpec, Question};
 use crate::relevant::End;
-use crate::set;
 use crate::topology::{Location, Topology};
+use crate::{multicast, set};
 
 /// What is no single machine on the network: this host, loopback, multicast, broadcast. The broadcast addresses of links
 /// come to these where a machine tells them.
@@ -23,18 +23,20 @@ pub(crate) fn ends(topology: &Topology<'_>, question: &Question) -> Result<(End,
         ));
     }
     let node = question.node.as_deref();
-    let end = |party: &EndSpec, other: &EndSpec| -> Result<End, AskError> {
+    let end = |party: &EndSpec, other: &EndSpec, sends: bool| -> Result<End, AskError> {
         if !party.is_many() {
             return topology.find(party, node).map(End::Single);
         }
-        let own = own_addresses(topology, &topology.find(other, node)?)?;
-        let left = remote(topology, party)?.minus(&own);
+        let other = topology.find(other, node)?;
+        let to_group = other.addresses().iter().any(|address| multicast::kind(topology, *address).is_some());
+        let all = if sends { senders(topology, party, to_group)? } else { remote(topology, party)? };
+        let left = all.minus(&own_addresses(topology, &other)?);
         if left.is_empty() {
             return Err(AskError("there is no address in it that packets cross the network for: loopback, multicast, broadcast and the other end's own addresses are asked about one by one".to_owned()));
         }
         Ok(End::Many(left))
     };
-    Ok((end(&question.from, &question.to)?, end(&question.to, &question.from)?))
+    Ok((end(&question.from, &question.to, true)?, end(&question.to, &question.from, false)?))
 }
 
 /// The addresses of an end with many addresses that packets cross the network for.
@@ -42,6 +44,14 @@ pub(crate) fn remote(topology: &Topology<'_>, party: &EndSpec) -> Result<Address
     let not_remote = NOT_REMOTE.iter().filter_map(|net| net.parse::<IpNet>().ok());
     let not_remote: Vec<IpNet> = not_remote.chain(topology.broadcast_nets()).collect();
     Ok(addresses(topology, party)?.minus(&AddressSet::of_nets(&not_remote)))
+}
+
+/// The same of an end that sends: hosts without an address use the unspecified one, IPv4 hosts only to multicast and broadcast
+/// addresses (Linux drops anything else from 0.0.0.0).
+pub(crate) fn senders(topology: &Topology<'_>, party: &EndSpec, to_group: bool) -> Result<AddressSet, AskError> {
+    let unspecified = [IpAddr::from(Ipv6Addr::UNSPECIFIED), IpAddr::from(Ipv4Addr::UNSPECIFIED)];
+    let unspecified = AddressSet::of(&unspecified[..if to_group { 2 } else { 1 }]);
+    Ok(remote(topology, party)?.union(&addresses(topology, party)?.intersection(&unspecified)))
 }
 
 /// All addresses that are meant by an end.

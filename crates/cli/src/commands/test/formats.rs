@@ -9,10 +9,15 @@ use tortie_policy::packet::Transport;
 use super::{Outcome, Tested};
 
 impl Tested {
+    /// What the result rests on; that of a line that does not hold is told with its packet.
+    fn assumed(&self) -> &[String] {
+        if let Outcome::Holds(_, assumed) = &self.result { assumed } else { &[] }
+    }
+
     /// What is wrong; none where the line holds.
     fn problem(&self) -> Option<String> {
         match &self.result {
-            Outcome::Holds(_) => None,
+            Outcome::Holds(..) => None,
             Outcome::Fails(found) => Some(found.text()),
             Outcome::Error(why) => Some(why.clone()),
         }
@@ -23,7 +28,7 @@ impl Tested {
 pub(super) fn counts(tested: &[Tested]) -> [usize; 3] {
     let count = |wanted: fn(&Outcome) -> bool| tested.iter().filter(|one| wanted(&one.result)).count();
     [
-        count(|result| matches!(result, Outcome::Holds(_))),
+        count(|result| matches!(result, Outcome::Holds(..))),
         count(|result| matches!(result, Outcome::Fails(_))),
         count(|result| matches!(result, Outcome::Error(_))),
     ]
@@ -34,14 +39,17 @@ pub(super) fn text(tested: &[Tested], quiet: bool) -> String {
     let mut text = String::new();
     for one in tested {
         let word = match &one.result {
-            Outcome::Holds(_) if quiet => continue,
-            Outcome::Holds(_) => "ok    ",
+            Outcome::Holds(..) if quiet => continue,
+            Outcome::Holds(..) => "ok    ",
             Outcome::Fails(_) => "FAILED",
             Outcome::Error(_) => "ERROR ",
         };
         let _ = writeln!(text, "{word} {}:{} {}", one.file, one.line, one.text);
         if let Some(problem) = one.problem() {
             let _ = writeln!(text, "       {problem}");
+        }
+        for assumed in one.assumed() {
+            let _ = writeln!(text, "       {assumed}");
         }
     }
     let [holding, failing, errors] = counts(tested);
@@ -59,12 +67,15 @@ pub(super) fn text(tested: &[Tested], quiet: bool) -> String {
 pub(super) fn tap(tested: &[Tested]) -> String {
     let mut text = format!("TAP version 14\n1..{}\n", tested.len());
     for (index, one) in tested.iter().enumerate() {
-        let word = if matches!(one.result, Outcome::Holds(_)) { "ok" } else { "not ok" };
+        let word = if matches!(one.result, Outcome::Holds(..)) { "ok" } else { "not ok" };
         // A number sign would begin a directive; the lines have none.
         let _ = writeln!(text, "{word} {} - {}:{} {}", index + 1, one.file, one.line, one.text);
         if let Some(problem) = one.problem() {
             let severity = if matches!(one.result, Outcome::Error(_)) { "error" } else { "fail" };
             let _ = writeln!(text, "  ---\n  message: {}\n  severity: {severity}\n  ...", json!(problem));
+        }
+        for assumed in one.assumed() {
+            let _ = writeln!(text, "# {assumed}");
         }
     }
     text
@@ -84,8 +95,14 @@ pub(super) fn junit(tested: &[Tested]) -> String {
         for one in suite {
             let case = format!("classname=\"{file}\" name=\"line {}: {}\"", one.line, escape(&one.text));
             let element = match &one.result {
-                Outcome::Holds(_) => {
+                Outcome::Holds(_, assumed) if assumed.is_empty() => {
                     let _ = writeln!(text, "    <testcase {case}/>");
+                    continue;
+                }
+                Outcome::Holds(_, assumed) => {
+                    let said = escape(&assumed.join("; "));
+                    let _ =
+                        writeln!(text, "    <testcase {case}>\n      <system-out>{said}</system-out>\n    </testcase>");
                     continue;
                 }
                 Outcome::Fails(_) => "failure",
@@ -133,9 +150,10 @@ pub(super) fn json(tested: &[Tested]) -> Value {
 fn one(tested: &Tested) -> Value {
     let mut shown = json!({ "file": tested.file, "line": tested.line, "text": tested.text });
     match &tested.result {
-        Outcome::Holds(traced) => {
+        Outcome::Holds(traced, assumed) => {
             shown["result"] = json!("passed");
             shown["classes"] = json!(traced);
+            shown["assumed"] = json!(assumed);
         }
         Outcome::Fails(found) => {
             shown["result"] = json!("failed");
@@ -158,6 +176,7 @@ fn counterexample(found: &Counterexample) -> Value {
         "protocol": packet.protocol,
         "verdict": found.verdict,
         "when": found.when,
+        "assumed": found.assumed,
     });
     match packet.transport {
         Transport::Ports { source, destination } => {
