@@ -140,7 +140,11 @@ impl Link {
         let opened = self.opened()?;
         Ok(match opened {
             Opened::Embedded(store) => {
-                let absent = if opened.missing().is_some() { ", not made yet" } else { "" };
+                let absent = match opened.missing() {
+                    Some(_) if self.is_gone() => ", which does not exist any more",
+                    Some(_) => ", not made yet",
+                    None => "",
+                };
                 format!("embedded, {}{absent}", store.path().display())
             }
             Opened::Etcd(store) => store.describe(),
@@ -157,20 +161,27 @@ impl Link {
         }
     }
 
-    /// What is to be said when there is no store yet and manifests are answered as if they were applied.
+    /// What is to be said when there is no store and manifests are answered as if they were applied.
     pub(crate) fn empty(&self) -> Option<String> {
         let path = self.opened.as_ref().ok()?.missing()?.display();
-        Some(format!("there is no store at {path} yet: only these manifests are in force in this answer"))
+        let beside = match self.is_gone() {
+            true => " any more: only these manifests were looked at, not what the agent of this machine keeps in force",
+            false => " yet: only these manifests were looked at",
+        };
+        Some(format!("there is no store at {path}{beside}"))
     }
 
-    /// What is to be said when there is no store yet.
+    /// What is to be said when there is no store.
     pub(crate) fn absent(&self) -> Option<String> {
         let path = self.opened.as_ref().ok()?.missing()?;
-        let followed =
-            Agent::soon().store().ok().flatten().filter(|status| self.name().is_ok_and(|name| name == status.name));
-        let was_read =
-            followed.is_some_and(|status| !matches!(status.state, StoreState::Missing | StoreState::Waiting));
-        Some(if was_read { gone(path) } else { absent(path) })
+        Some(if self.is_gone() { gone(path) } else { absent(path) })
+    }
+
+    /// Whether the agent of this machine follows this store and has read it.
+    fn is_gone(&self) -> bool {
+        let followed = Agent::soon().store().ok().flatten();
+        let followed = followed.filter(|status| self.name().is_ok_and(|name| name == status.name));
+        followed.is_some_and(|status| !matches!(status.state, StoreState::Missing | StoreState::Waiting))
     }
 
     /// Says so, after a reading that found nothing.

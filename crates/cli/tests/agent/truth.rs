@@ -201,6 +201,17 @@ fn the_agent_explain_and_verify_agree_while_the_store_is_lost_and_after_a_restar
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(stderr.starts_with("warning[not-enforced]: the agent of this machine cannot reach the "), "{stderr}");
         assert!(stderr.contains("there is no store at "), "{stderr}");
+        // Nor does a preview say that the store is still to come, and it says what it looked at.
+        let previews = ["diff", "explain 192.0.2.99 192.0.2.11 tcp/81", "lint"].map(|call| {
+            let call = call.split(' ').chain(["-f", file.to_str().unwrap()]);
+            let output = world.tortie().args(call).output().unwrap();
+            String::from_utf8(output.stderr).unwrap()
+        });
+        for stderr in previews {
+            let looked_at = "any more: only these manifests were looked at, not what the agent of this machine keeps";
+            let is_told = stderr.contains("tortie.db any more: ") && !stderr.contains(" yet");
+            assert!(is_told && (!stderr.contains("only these") || stderr.contains(looked_at)), "{stderr}");
+        }
         assert!(String::from_utf8(output.stdout).unwrap().contains("globalnetworkpolicy/web created"), "{stderr}");
         assert!(said.contains(&format!("last valid version, revision {good}")), "{said}");
         agent.kill();
