@@ -381,7 +381,8 @@ impl NodeEngine {
         let all = [(unsupported_features::BANDWIDTH, asked.bandwidth), (unsupported_features::DSCP, asked.dscp)];
         for ((what, asks), endpoints) in all.into_iter().zip(&mut self.unsupported_qos) {
             let name = id.to_string();
-            if !(if asks { endpoints.insert(name) } else { endpoints.remove(&name) }) {
+            let changed = if asks { endpoints.insert(name) } else { endpoints.remove(&name) };
+            if !changed {
                 continue;
             }
             let note = unsupported_features::asked_by(endpoints);

@@ -72,7 +72,7 @@ impl fmt::Display for HookPlace {
 impl ForeignChain {
     /// Whether it can drop a packet, as far as it is understood.
     pub fn may_drop(&self) -> bool {
-        !self.dormant && !(self.drops.is_empty() && self.unclear.is_empty())
+        !self.dormant && (!self.drops.is_empty() || !self.unclear.is_empty())
     }
 }
 
