@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use tortie_classes::{AddressSet, Classes, Conditions, Domain};
-use tortie_eval::{DecidedBy, Outcome, Verdict, judge};
+use tortie_eval::{DecidedBy, Outcome, Verdict, decide, judge};
 use tortie_policy::Family;
 use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
 use tortie_random::Random;
@@ -106,7 +106,13 @@ impl Pool {
 
 /// Two packets that the classes take for alike, judged.
 fn assert_alike(seed: u64, world: &World, one: &Packet, other: &Packet) {
-    let judged = [one, other].map(|packet| decisions(&judge(&world.snapshot, &world.host, packet)));
+    let judged = [one, other].map(|packet| judge(&world.snapshot, &world.host, packet));
+    for (packet, judged) in [one, other].into_iter().zip(&judged) {
+        let decided = decide(&world.snapshot, &world.host, packet);
+        assert_eq!(decisions(&decided), decisions(judged), "seed {seed}: without reasons, {packet:?}");
+        assert_eq!((decided.allowed, decided.rejected), (judged.allowed, judged.rejected), "seed {seed}: {packet:?}");
+    }
+    let judged = judged.map(|verdict| decisions(&verdict));
     assert_eq!(judged[0], judged[1], "seed {seed}: {one:?} and {other:?} are of one class");
 }
 

@@ -86,6 +86,8 @@ pub(crate) struct World<'a> {
     subjects: Vec<Subject>,
     /// The names of Nodes, where they matter.
     nodes: BTreeSet<String>,
+    /// The host endpoints of each named interface, and of all interfaces, of each node, in order.
+    places: BTreeMap<(&'a str, &'a str), Vec<&'a HostEndpoint>>,
 }
 
 impl<'a> World<'a> {
@@ -93,7 +95,13 @@ impl<'a> World<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot, nodes: BTreeSet<String>) -> Self {
         let hosts = snapshot.host_endpoints.values().map(|one| Subject::host(snapshot, one));
         let workloads = snapshot.workload_endpoints.values().map(|one| Subject::workload(snapshot, one));
-        Self { snapshot, subjects: hosts.chain(workloads).collect(), nodes }
+        let mut places: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for endpoint in snapshot.host_endpoints.values() {
+            if let Some(place) = place(endpoint) {
+                places.entry((&*endpoint.node, place)).or_default().push(endpoint);
+            }
+        }
+        Self { snapshot, subjects: hosts.chain(workloads).collect(), nodes, places }
     }
 
     /// The warnings of one object.
@@ -127,15 +135,9 @@ impl<'a> World<'a> {
     }
 
     fn same_interface(&self, endpoint: &HostEndpoint) -> Option<Problem> {
-        let place = match &endpoint.interface {
-            Interface::Named(name) => name.clone(),
-            Interface::All => "*".to_owned(),
-            Interface::ByAddress | Interface::Unknown => return None,
-        };
-        let same = |one: &&HostEndpoint| {
-            one.name != endpoint.name && one.node == endpoint.node && one.interface == endpoint.interface
-        };
-        let other = self.snapshot.host_endpoints.values().find(same)?;
+        let place = place(endpoint)?;
+        let others = self.places.get(&(&*endpoint.node, place))?;
+        let other = others.iter().find(|one| one.name != endpoint.name)?;
         let first = other.name.as_str().min(&endpoint.name);
         let message = format!(
             "`{}` is on {place} of {} too: only `{first}` counts, because its name sorts first",
@@ -166,5 +168,14 @@ impl<'a> World<'a> {
         );
         let problem = Problem::warning("no-policy", Path::from("metadata.name"), message);
         Some(problem.help("write the policy first, or in the same file"))
+    }
+}
+
+/// The interface that an endpoint names, or `*`.
+fn place(endpoint: &HostEndpoint) -> Option<&str> {
+    match &endpoint.interface {
+        Interface::Named(name) => Some(name),
+        Interface::All => Some("*"),
+        Interface::ByAddress | Interface::Unknown => None,
     }
 }

@@ -21,7 +21,13 @@ use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
 
 /// What becomes of a packet on one node, and why.
 pub fn judge(snapshot: &Snapshot, host: &Host, packet: &Packet) -> Verdict {
-    judge_with(snapshot, host, packet, &mut FromSnapshot(snapshot))
+    judge_with(snapshot, host, packet, &mut FromSnapshot { snapshot, reasons: true })
+}
+
+/// What becomes of a packet on one node, and what decided. Rules that do not match have one reason without a text, and those
+/// behind the decision are left out: many packets are judged in a fraction of the time.
+pub fn decide(snapshot: &Snapshot, host: &Host, packet: &Packet) -> Verdict {
+    judge_with(snapshot, host, packet, &mut FromSnapshot { snapshot, reasons: false })
 }
 
 /// What the policies and profiles of endpoints say, for [`judge_with`].
@@ -46,11 +52,15 @@ pub trait Policies {
 }
 
 /// The policies of a snapshot, asked rule by rule.
-struct FromSnapshot<'a>(&'a Snapshot);
+struct FromSnapshot<'a> {
+    snapshot: &'a Snapshot,
+    /// Whether it is told why rules do not match.
+    reasons: bool,
+}
 
 impl Policies for FromSnapshot<'_> {
     fn has_policy(&mut self, subject: &Subject, list: List, direction: Direction) -> bool {
-        subject.has_policy(self.0, list, direction)
+        subject.has_policy(self.snapshot, list, direction)
     }
 
     fn decide(&mut self, subject: &Subject, list: List, direction: Direction, view: &View) -> Decision {
@@ -65,7 +75,7 @@ impl Policies for FromSnapshot<'_> {
         view: &View,
         early: Option<Decision>,
     ) -> (Vec<Entry>, Decision) {
-        ask(self.0, subject, list, direction, view, early)
+        ask(self.snapshot, subject, list, direction, view, early, self.reasons)
     }
 }
 

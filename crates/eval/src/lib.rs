@@ -23,7 +23,7 @@ pub use explain::failsafe_list;
 pub use governing::{
     List, Subject, TierView, host_endpoint, specific_host_endpoint, wildcard_host_endpoint, workload_endpoint,
 };
-pub use judge::{Policies, judge, judge_with};
+pub use judge::{Policies, decide, judge, judge_with};
 pub use list::{End, rule_action};
 pub use matching::{View, protocol_name};
 pub use members::{effective_labels, has_members, has_too_many_ports, is_member, names_at, selects, unknown_member};

@@ -31,6 +31,6 @@ pub fn rule_action(
     (protocol, transport): (u8, Transport),
 ) -> Option<Action> {
     let view = View { source: source.address(), destination: destination.address(), protocol, transport };
-    let found = matching(snapshot, rule, &view, [&source.0, &destination.0]);
+    let found = matching(snapshot, rule, &view, [&source.0, &destination.0], false);
     found.mismatches.is_empty().then_some(found.action)
 }

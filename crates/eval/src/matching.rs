@@ -45,51 +45,62 @@ pub(crate) struct Match {
 }
 
 /// Asks a rule. `ends` are what stands at the source and at the destination. A rule that may mean something whose labels
-/// cannot be read denies it, unless it allows and does not match it for sure.
-pub(crate) fn matching(snapshot: &Snapshot, rule: &Rule, view: &View, ends: [&AddressOwners<'_>; 2]) -> Match {
+/// cannot be read denies it, unless it allows and does not match it for sure. Without `reasons` the first mismatch stands for all,
+/// and has no text.
+pub(crate) fn matching(
+    snapshot: &Snapshot,
+    rule: &Rule,
+    view: &View,
+    ends: [&AddressOwners<'_>; 2],
+    reasons: bool,
+) -> Match {
     if ends.iter().any(|at| at.may_be_unreadable) {
         for denied in rule.against_unreadable() {
-            let found = compare(snapshot, &denied, view, ends);
+            let found = compare(snapshot, &denied, view, ends, reasons);
             if found.mismatches.is_empty() {
                 return found;
             }
         }
     }
-    compare(snapshot, rule, view, ends)
+    compare(snapshot, rule, view, ends, reasons)
 }
 
-fn compare(snapshot: &Snapshot, rule: &Rule, view: &View, ends: [&AddressOwners<'_>; 2]) -> Match {
+fn compare(snapshot: &Snapshot, rule: &Rule, view: &View, ends: [&AddressOwners<'_>; 2], reasons: bool) -> Match {
     let mut mismatches = Vec::new();
-    let mut miss = |field: &'static str, text: String| mismatches.push(Mismatch { field, text });
+    let mut miss = |field: &'static str, text: &dyn Fn() -> String| {
+        if reasons || mismatches.is_empty() {
+            mismatches.push(Mismatch { field, text: if reasons { text() } else { String::new() } });
+        }
+    };
     if rule.never {
-        miss("rule", "a condition of it cannot be read".to_owned());
+        miss("rule", &|| "a condition of it cannot be read".to_owned());
     }
     let family = view.family();
     if let Some(only) = rule.family
         && only != family
     {
-        miss("ipVersion", format!("{family} is not {only}"));
+        miss("ipVersion", &|| format!("{family} is not {only}"));
     }
     if let Some(only) = rule.protocol
         && only.number() != view.protocol
     {
-        miss("protocol", format!("{} is not {}", protocol_name(view.protocol), protocol_name(only.number())));
+        miss("protocol", &|| format!("{} is not {}", protocol_name(view.protocol), protocol_name(only.number())));
     }
     if let Some(not) = rule.not_protocol
         && not.number() == view.protocol
     {
-        miss("notProtocol", format!("it is {}", protocol_name(not.number())));
+        miss("notProtocol", &|| format!("it is {}", protocol_name(not.number())));
     }
     if let Some(only) = rule.icmp
         && icmp_matches(only, view) != Some(true)
     {
-        miss("icmp", format!("{} is not {}", transport_text(view), icmp_text(only)));
+        miss("icmp", &|| format!("{} is not {}", transport_text(view), icmp_text(only)));
     }
     // What has no readable ICMP header meets neither the match nor its negation.
     if let Some(not) = rule.not_icmp
         && icmp_matches(not, view) != Some(false)
     {
-        miss("notICMP", format!("{} is {}, or no readable ICMP", transport_text(view), icmp_text(not)));
+        miss("notICMP", &|| format!("{} is {}, or no readable ICMP", transport_text(view), icmp_text(not)));
     }
     let (source_port, destination_port) = match view.ports() {
         Some((source, destination)) => (Some(source), Some(destination)),
@@ -145,21 +156,21 @@ fn side(
     at: &AddressOwners<'_>,
     port: Option<u16>,
     fields: &Fields,
-    miss: &mut impl FnMut(&'static str, String),
+    miss: &mut impl FnMut(&'static str, &dyn Fn() -> String),
 ) -> bool {
     let Question { snapshot, action, view } = *question;
     let address = at.address;
     let family = view.family();
     let mut unsure = false;
     if !side.nets.is_empty() && !side.nets.iter().any(|net| net.contains(&address)) {
-        miss(fields.nets, format!("{address} is not in {}", list(&side.nets)));
+        miss(fields.nets, &|| format!("{address} is not in {}", list(&side.nets)));
     }
     if !side.not_nets.is_empty() {
         // Without a net of this family the rule is left out for it, whatever its action.
         if !side.not_nets.iter().any(|net| Family::of_net(net) == family) {
-            miss(fields.not_nets, format!("names no {family} net, so the rule is not for {family}"));
+            miss(fields.not_nets, &|| format!("names no {family} net, so the rule is not for {family}"));
         } else if let Some(net) = side.not_nets.iter().find(|net| net.contains(&address)) {
-            miss(fields.not_nets, format!("{address} is in {net}"));
+            miss(fields.not_nets, &|| format!("{address} is in {net}"));
         }
     }
     if let Some(peers) = &side.peers {
@@ -167,11 +178,11 @@ fn side(
         unsure |= unknown.is_some();
         match (unknown, Unknown::of(action, peers.negated)) {
             (Some(member), Unknown::Never) => {
-                miss(fields.selector, format!("{}: some addresses of {member} cannot be read", peers.written));
+                miss(fields.selector, &|| format!("{}: some addresses of {member} cannot be read", peers.written));
             }
             (Some(_), Unknown::Met) => {}
             _ if at.satisfies(peers) => {}
-            _ => miss(fields.selector, format!("{}: {}", peers.written, describe_peer(snapshot, at, peers))),
+            _ => miss(fields.selector, &|| format!("{}: {}", peers.written, describe_peer(snapshot, at, peers))),
         }
     }
     if let Some(id) = &side.service {
@@ -184,11 +195,11 @@ fn side(
         unsure |= unknown;
         match (unknown, Unknown::of(action, false)) {
             (true, Unknown::Never) => {
-                miss(fields.services, format!("some endpoints of {}/{} cannot be read", id.namespace, id.name));
+                miss(fields.services, &|| format!("some endpoints of {}/{} cannot be read", id.namespace, id.name));
             }
             (true, Unknown::Met) => {}
             _ if served => {}
-            _ => miss(fields.services, format!("{address} does not serve {}/{}", id.namespace, id.name)),
+            _ => miss(fields.services, &|| format!("{address} does not serve {}/{}", id.namespace, id.name)),
         }
     }
     let named_of = side.peers.as_deref().and_then(Peers::positive).cloned().unwrap_or_else(Selector::all);
@@ -213,23 +224,23 @@ fn side(
     let known = |unknown: bool, negated: bool| if unknown { Unknown::of(action, negated) } else { Unknown::Known };
     let (positive, negative) = (known(unknown, false), known(unknown_not, true));
     if positive == Unknown::Never || negative == Unknown::Never {
-        miss(fields.ports, "some ports of these names cannot be read, or there are too many of them".to_owned());
+        miss(fields.ports, &|| "some ports of these names cannot be read, or there are too many of them".to_owned());
     }
     if positive == Unknown::Known && !side.ports.is_empty() && !side.ports.iter().any(on) {
-        let why = match port {
+        let why = || match port {
             Some(port) => format!("port {port} is not {}", ports_text(&side.ports)),
             None if has_ports(view.protocol) => "its ports cannot be read".to_owned(),
             None => format!("{} has no ports", protocol_name(view.protocol)),
         };
-        miss(fields.ports, why);
+        miss(fields.ports, &why);
     }
     if negative == Unknown::Known && !side.not_ports.is_empty() {
         // A protocol without ports is on none of them; one whose ports cannot be read is on neither side.
         if port.is_none() && has_ports(view.protocol) {
-            miss(fields.not_ports, "its ports cannot be read".to_owned());
+            miss(fields.not_ports, &|| "its ports cannot be read".to_owned());
         } else if side.not_ports.iter().any(on) {
             let port = port.map_or_else(|| "its port".to_owned(), |port| format!("port {port}"));
-            miss(fields.not_ports, format!("{port} is among {}", ports_text(&side.not_ports)));
+            miss(fields.not_ports, &|| format!("{port} is among {}", ports_text(&side.not_ports)));
         }
     }
     unsure

@@ -12,6 +12,8 @@ use crate::path::{DecidedBy, Decision, Entry, Outcome, RuleStep, StepKind};
 struct Walk<'a> {
     snapshot: &'a Snapshot,
     view: &'a View,
+    /// Whether it is told why rules do not match, and what rules behind the decision say.
+    reasons: bool,
     /// What stands at the packet's source and destination.
     ends: [AddressOwners<'a>; 2],
     entries: Vec<Entry>,
@@ -19,7 +21,7 @@ struct Walk<'a> {
 }
 
 /// Everything asked, in order, and the decision. With `decided` an earlier check has settled the packet already, and
-/// all is told as not reached.
+/// all is told as not reached. Without `reasons` only what is reached is looked at.
 pub(crate) fn ask(
     snapshot: &Snapshot,
     subject: &Subject,
@@ -27,15 +29,19 @@ pub(crate) fn ask(
     direction: Direction,
     view: &View,
     decided: Option<Decision>,
+    reasons: bool,
 ) -> (Vec<Entry>, Decision) {
     let ends = [view.source, view.destination].map(|address| AddressOwners::new(snapshot, address));
-    let mut walk = Walk { snapshot, view, ends, entries: Vec::new(), decision: decided };
+    let mut walk = Walk { snapshot, view, reasons, ends, entries: Vec::new(), decision: decided };
     // An allow before connection tracking or before DNAT also answers for the endpoint's later ingress stages.
     let allowed = if matches!(list, List::Untracked | List::PreDnat) { Outcome::Accept } else { Outcome::Pass };
     for tier in subject.tiers(snapshot, list, direction) {
         let mut passed = false;
         for policy in &tier.policies {
             let reached = walk.decision.is_none() && !passed;
+            if !reached && !reasons {
+                continue;
+            }
             let (rules, hit) = walk.rules(policy.rules(direction));
             walk.push(reached, policy_entry(&tier.name, policy, rules));
             let Some((number, action)) = hit.filter(|_| reached && !policy.staged) else { continue };
@@ -78,7 +84,8 @@ impl Walk<'_> {
         let mut steps = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
             let number = index + 1;
-            let Match { action, mismatches } = matching(self.snapshot, rule, self.view, self.ends.each_ref());
+            let Match { action, mismatches } =
+                matching(self.snapshot, rule, self.view, self.ends.each_ref(), self.reasons);
             let ends = mismatches.is_empty() && action != Action::Log;
             steps.push(RuleStep { number, action, mismatches });
             if ends {
@@ -92,6 +99,9 @@ impl Walk<'_> {
     fn profiles(&mut self, subject: &Subject, direction: Direction) {
         for name in &subject.profiles {
             let reached = self.decision.is_none();
+            if !reached && !self.reasons {
+                return;
+            }
             let profile = self.snapshot.profiles.get(name);
             let list = profile.map_or(&[][..], |profile| match direction {
                 Direction::Ingress => &profile.ingress,

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tortie_classes::{AddressSet, PayloadClass, PayloadClasses};
-use tortie_eval::{Packet, Transport, needs_hop_limit_255, protocol_name};
+use tortie_eval::{Packet, Transport, decide, needs_hop_limit_255, protocol_name};
 use tortie_policy::Family;
 
 use crate::interfaces::ASSUMED;
@@ -131,7 +131,7 @@ fn contradiction(
             )));
         }
         for payload in &payloads {
-            let trace = asked.trace(source, destination, Some(payload));
+            let trace = asked.trace(source, destination, Some(payload), decide);
             let trace = trace
                 .map_err(|AskError(error)| AskError(format!("no answer for {source} → {destination}: {error}")))?;
             let snapshot = asked.topology.snapshot();

@@ -12,7 +12,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use tortie_classes::{AddressSet, Conditions, Names, PayloadClass, PayloadClasses};
-use tortie_eval::{DecidedBy, Packet, Transport};
+use tortie_eval::{DecidedBy, Packet, Transport, decide};
 use tortie_net::Protocol;
 use tortie_policy::{Family, Snapshot};
 
@@ -22,7 +22,7 @@ use crate::relevant::{End, Relevance};
 use crate::text::{hops_decided_by, workload_text};
 use crate::topology::{Location, Topology};
 use crate::trace::{
-    DISCOVERY_NOTE, Hop, Traced, allowed, placement_notes, trace_between, transport, with_new_workloads,
+    DISCOVERY_NOTE, Hop, Judge, Traced, allowed, placement_notes, trace_between, transport, with_new_workloads,
 };
 use crate::{interfaces, unknown_addresses};
 
@@ -215,7 +215,7 @@ pub(crate) fn excludes_unknown(what: &What, family: Family, ends: &[End; 2]) -> 
 /// The message of a single question, which tells what is missing.
 pub(crate) fn no_family(topology: &Topology<'_>, question: &Question, fixed: &[Location; 2]) -> AskError {
     let fallback = || AskError("the two ends have no IP version in common".to_owned());
-    trace_between(topology, question, fixed[0].clone(), fixed[1].clone()).err().unwrap_or_else(fallback)
+    trace_between(topology, question, fixed[0].clone(), fixed[1].clone(), decide).err().unwrap_or_else(fallback)
 }
 
 /// An end with its addresses of one family; none without any.
@@ -441,7 +441,7 @@ impl Asked<'_, '_> {
         let Some((source, destination)) = unknown_addresses::of_packet(ends, self.family) else {
             return ClassVerdict { outcome: Outcome::Unanswered, text: "an end has no address".to_owned() };
         };
-        match self.trace(source, destination, payload) {
+        match self.trace(source, destination, payload, decide) {
             Ok(traced) => {
                 passed.nodes.extend(traced.answers.iter().flat_map(|(_, hops)| hops).map(|hop| hop.host.node.clone()));
                 passed.notes.extend(traced.assumed.iter().cloned());
@@ -460,6 +460,7 @@ impl Asked<'_, '_> {
         source: IpAddr,
         destination: IpAddr,
         payload: Option<&PayloadClass>,
+        judge: Judge,
     ) -> Result<Traced, AskError> {
         let mut question = self.question.clone();
         if let Some(payload) = payload {
@@ -476,7 +477,7 @@ impl Asked<'_, '_> {
         };
         let from = at(&self.from, source, &mut question.from);
         let to = at(&self.to, destination, &mut question.to);
-        trace_between(self.topology, &question, from, to)
+        trace_between(self.topology, &question, from, to, judge)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use tortie_eval::{Conntrack, Host, Packet, Transport, Verdict, Way, judge, needs_hop_limit_255};
+use tortie_eval::{Conntrack, Host, Packet, Transport, Verdict, Way, needs_hop_limit_255};
 use tortie_net::Protocol;
 use tortie_policy::machine::RouteKind;
 use tortie_policy::{Family, HostEndpoint, Interface, Snapshot};
@@ -171,6 +171,9 @@ pub(crate) fn paths(snapshot: &Snapshot, traced: &Traced) -> Vec<PossiblePath> {
     groups.into_iter().map(path).collect()
 }
 
+/// How a packet is judged on one node: with all reasons, or only with what decides.
+pub(crate) type Judge = fn(&Snapshot, &Host, &Packet) -> Verdict;
+
 /// Every possible path of a packet, by the interfaces chosen where nothing tells them.
 pub(crate) struct Traced {
     route: Route,
@@ -190,6 +193,7 @@ pub(crate) fn trace_between(
     question: &Question,
     from: Location,
     to: Location,
+    judge: Judge,
 ) -> Result<Traced, AskError> {
     let node = question.node.as_deref();
     let (mut notes, mut assumed) = (Vec::new(), Vec::new());
@@ -208,7 +212,7 @@ pub(crate) fn trace_between(
         .choices()
         .into_iter()
         .map(|choice| {
-            let hops = route.hops(topology, &snapshot, &choice);
+            let hops = route.hops(topology, &snapshot, &choice, judge);
             (choice, hops)
         })
         .collect();
@@ -571,7 +575,7 @@ impl Route {
         names
     }
 
-    fn hops(&self, topology: &Topology<'_>, snapshot: &Snapshot, choice: &[String]) -> Vec<Hop> {
+    fn hops(&self, topology: &Topology<'_>, snapshot: &Snapshot, choice: &[String], judge: Judge) -> Vec<Hop> {
         let mut interfaces = choice.iter();
         let mut next = || interfaces.next().cloned().unwrap_or_default();
         let mut hops = Vec::new();

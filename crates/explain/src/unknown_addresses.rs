@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use tortie_classes::{AddressSet, Names};
+use tortie_eval::judge;
 use tortie_policy::Family;
 
 use crate::interfaces::ASSUMED;
@@ -75,7 +76,7 @@ pub(crate) fn cases(
     let ends = [End::Single(from), End::Single(to)];
     let Some((family, from, to)) = unknown_family(topology, &question.what, &ends) else {
         let [End::Single(from), End::Single(to)] = ends else { return Ok((Vec::new(), Vec::new())) };
-        let traced = trace_between(topology, question, from, to)?;
+        let traced = trace_between(topology, question, from, to, judge)?;
         let paths = paths(topology.snapshot(), &traced);
         return Ok((vec![Case { when: None, traced, paths }], Vec::new()));
     };
@@ -95,7 +96,7 @@ pub(crate) fn cases(
     let mut traced = Vec::new();
     for ends in &parts {
         let Some((source, destination)) = of_packet(ends, family) else { continue };
-        let one = asked.trace(source, destination, None)?;
+        let one = asked.trace(source, destination, None, judge)?;
         let paths = paths(topology.snapshot(), &one);
         traced.push((one, paths));
     }

@@ -29,7 +29,7 @@ mod trace;
 mod xt;
 
 use tortie_dataplane_nft::{Options, What, read_back};
-use tortie_eval::judge;
+use tortie_eval::decide;
 use tortie_nft::interp::{InterpError, LoadError, Ruleset};
 use tortie_nft::inventory::Inventory;
 use tortie_policy::Snapshot;
@@ -139,7 +139,7 @@ fn judge_probes(
         for packet in packets {
             let traced = trace(&ruleset, host, &packet)?;
             report.probes += 1;
-            let verdict = judge(snapshot, host, &packet);
+            let verdict = decide(snapshot, host, &packet);
             let in_force = Answer::new(verdict.allowed, verdict.rejected);
             let kernel = Answer::new(traced.allowed, traced.rejected);
             if in_force != kernel {
