@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use tortie_eval::{Conntrack, Host, Packet, Transport, Verdict, Way, needs_hop_limit_255};
+use tortie_eval::{Conntrack, Host, Packet, Transport, Verdict, Way, decide, needs_hop_limit_255};
 use tortie_net::Protocol;
 use tortie_policy::machine::RouteKind;
 use tortie_policy::{Family, HostEndpoint, Interface, Snapshot};
@@ -234,7 +234,7 @@ fn depends_on_checksum(snapshot: &Snapshot, hops: &[Hop]) -> bool {
     let is_denied = |hop: &Hop| {
         let is_incoming = !matches!(hop.packet.way, Way::Out { .. });
         let packet = Packet { conntrack: Conntrack::Invalid, ..hop.packet.clone() };
-        is_incoming && hop.packet.conntrack == Conntrack::New && !judge(snapshot, &hop.host, &packet).allowed
+        is_incoming && hop.packet.conntrack == Conntrack::New && !decide(snapshot, &hop.host, &packet).allowed
     };
     let is_udplite = hops.iter().all(|hop| hop.packet.protocol == Protocol::UDPLITE.number());
     is_udplite && allowed(hops) && hops.iter().any(is_denied)
