@@ -172,7 +172,7 @@ impl Denials {
             destination_port: packet.ports.map(|(_, destination)| destination),
             icmp_type: packet.icmp.map(|(kind, _)| kind),
             icmp_code: packet.icmp.map(|(_, code)| code),
-            later_fragment: packet.is_non_first_fragment,
+            is_non_first_fragment: packet.is_non_first_fragment,
         })
     }
 }

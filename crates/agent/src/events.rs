@@ -60,7 +60,8 @@ pub struct Denial {
     /// Its code.
     pub icmp_code: Option<u8>,
     /// Whether it is a fragment that is not the first; such a packet has no ports.
-    pub later_fragment: bool,
+    #[serde(rename = "laterFragment")]
+    pub is_non_first_fragment: bool,
     /// The command that explains the denial; none where no question fits.
     pub explain: Option<String>,
 }

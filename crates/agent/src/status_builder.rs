@@ -236,7 +236,7 @@ fn all_endpoints(
         status.note.clone_from(&one.note);
         let name = place_name(place);
         if !matches!(place, Place::AnyHost) && !record.links.contains_key(&name) {
-            status.note = format!("{name} is not there; it is closed the moment it appears");
+            status.note = format!("{name} does not exist; its policy is in force from the moment it appears");
         }
         if let (Place::Host(_), Some(port)) = (place, ports.iter().find(|port| port.name == name)) {
             status.note =

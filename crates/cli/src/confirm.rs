@@ -31,7 +31,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// A time within which somebody can confirm.
 fn within(text: &str) -> Result<Duration, String> {
-    let within = duration::parse(text).map_err(|_| "it is no time such as 90s, 10m or 2h".to_owned())?;
+    let within = duration::parse(text).map_err(|_| "it is not a time such as 90s, 10m or 2h".to_owned())?;
     match within {
         within if within < Duration::from_secs(1) => Err("it is shorter than 1s: nobody could confirm".to_owned()),
         within if within > LONGEST => Err("it is longer than 24h".to_owned()),

@@ -161,7 +161,7 @@ fn find_losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Se
         match is_here(&local_facts, ssh) {
             true => found.extend(lost_ssh(&local_facts, &sides, ssh)),
             false => session.terminal.note(format_args!(
-                "the lock-out guard did not look: {}, which SSH connected to, is no address of this machine",
+                "the lock-out guard did not look: {}, which SSH connected to, is not an address of this machine",
                 ssh.server
             )),
         }

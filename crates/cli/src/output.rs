@@ -113,7 +113,7 @@ impl Format {
             ("go-template", "") => return Err(wrong("need to specify a template", persona)),
             ("go-template-file", "") => return Err(wrong("need to specify a template file", persona)),
             ("go-template" | "go-template-file", _) => anyhow::bail!(
-                "-o {word} is not there: {} has no engine for Go's templates; -o json prints everything they could",
+                "-o {word} is not supported: {} has no engine for Go's templates; -o json prints everything they could",
                 if persona.is_calico() { "this calicoctl (tortie)" } else { "tortie" }
             ),
             _ if persona.is_calico() => anyhow::bail!("unrecognized output format '{text}'"),

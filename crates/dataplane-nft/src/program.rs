@@ -40,7 +40,7 @@ impl Writer<'_> {
         if reads {
             let fragments = list::fragment_name(&name);
             for family in [Family::V4, Family::V6] {
-                lines.push(Line::new().non_first_fragment(family).goto(&fragments).note("later fragments"));
+                lines.push(Line::new().non_first_fragment(family).goto(&fragments).note("non-first fragments"));
             }
             chains.push((fragments, ChainForm::new(self.body(true))));
         }

@@ -144,6 +144,6 @@ pub(crate) fn without_verdicts(plan: &Plan, options: &Options, into: &mut Rulese
 pub(crate) fn begin(into: &mut Ruleset) {
     let keep = Line::new().new_flow().count();
     let tracking =
-        ChainForm::new(vec![keep]).note("keeps connection tracking on: known flows outlive the first denial");
+        ChainForm::new(vec![keep]).note("keeps connection tracking on: open connections outlive the first denial");
     into.chains.insert(CONNTRACK.to_owned(), tracking);
 }

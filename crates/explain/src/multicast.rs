@@ -11,7 +11,7 @@ use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
 use crate::trace::Hop;
 
-/// What an address stands for, when it is no single machine's: `a multicast address`.
+/// What an address stands for, when it is not a single machine's: `a multicast address`.
 pub(crate) fn kind(topology: &Topology<'_>, address: IpAddr) -> Option<&'static str> {
     match address {
         _ if address.is_multicast() => Some("a multicast address"),

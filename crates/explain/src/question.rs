@@ -50,7 +50,7 @@ impl FromStr for EndSpec {
     type Err = AskError;
 
     fn from_str(text: &str) -> Result<Self, AskError> {
-        let wrong = || AskError(format!("{text:?} is no end of a packet; ends are {PARTIES}"));
+        let wrong = || AskError(format!("{text:?} is not an end of a packet; ends are {PARTIES}"));
         if text == "any" {
             return Ok(EndSpec::Any);
         }
@@ -215,12 +215,15 @@ fn no_name(word: &str) -> Option<AskError> {
         return Some(AskError(format!("{word} needs a port: write {word}/PORT; {EVERY_PORT}")));
     }
     if ["any", "all", "*"].iter().any(|all| word.eq_ignore_ascii_case(all)) {
-        return Some(AskError(format!("{word:?} is no port: {EVERY_PORT}")));
+        return Some(AskError(format!("{word:?} is not a port: {EVERY_PORT}")));
     }
     let (before, after) = word.split_once([':', ' '])?;
     let meant = protocol(before).or_else(|| protocol(after))?;
     let port = if protocol(before).is_some() { after } else { before };
-    Some(AskError(format!("{word:?} is no port: did you mean {}/{port}?", tortie_eval::protocol_name(meant.number()))))
+    Some(AskError(format!(
+        "{word:?} is not a port: did you mean {}/{port}?",
+        tortie_eval::protocol_name(meant.number())
+    )))
 }
 
 /// Protocols without ports, by the names that people know.

@@ -1,4 +1,4 @@
-//! What a word may have been meant for that is no end of a packet.
+//! What a word may have been meant for that is not an end of a packet.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use crate::topology::{Topology, similar};
 
 /// Reads an end; the error says what the word may have been meant for, also by what is in the store.
 pub fn end(topology: &Topology<'_>, text: &str) -> Result<EndSpec, AskError> {
-    let meant = |hint: String| AskError(format!("{text:?} is no end of a packet: {hint}"));
+    let meant = |hint: String| AskError(format!("{text:?} is not an end of a packet: {hint}"));
     match text.parse() {
         // `hosts/web1` and `192.0.2.0/33` look like a namespace and a name.
         Ok(party @ EndSpec::Either(..)) if topology.find(&party, None).is_err() => {
@@ -43,9 +43,9 @@ fn by_form(text: &str) -> Option<String> {
     if length.is_none_or(digits) && is_like_v4(address) {
         return Some(match address.parse::<IpAddr>() {
             Ok(address) => {
-                format!("{} is no prefix length of {address}: it goes from 0 to 32", length.unwrap_or_default())
+                format!("{} is not a prefix length of {address}: it goes from 0 to 32", length.unwrap_or_default())
             }
-            Err(_) => format!("{address} is no IPv4 address, which is four numbers from 0 to 255"),
+            Err(_) => format!("{address} is not an IPv4 address, which is four numbers from 0 to 255"),
         });
     }
     if let Some((address, port)) = text.rsplit_once(':').filter(|(_, port)| !port.is_empty() && digits(port)) {
@@ -55,7 +55,7 @@ fn by_form(text: &str) -> Option<String> {
         }
     }
     if text.matches(':').count() > 1 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || b":./z".contains(&byte)) {
-        return Some("it is no IPv6 address or net".to_owned());
+        return Some("it is not an IPv6 address or net".to_owned());
     }
     let (word, rest) = text.split_once('/')?;
     if rest.trim_matches('/').is_empty() {

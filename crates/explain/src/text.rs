@@ -171,7 +171,7 @@ fn header(snapshot: &Snapshot, answer: &Answer) -> String {
     };
     let state = match packet.conntrack {
         Conntrack::New => "new",
-        Conntrack::Established => "of a known flow",
+        Conntrack::Established => "of an established or related connection",
         Conntrack::Invalid => "INVALID",
         Conntrack::Untracked => "untracked",
     };
@@ -484,7 +484,7 @@ fn by_text(by: &DecidedBy, step: &Step) -> String {
             .to_owned()
         }
         DecidedBy::Failsafe(text) => format!("failsafe {text}"),
-        DecidedBy::Established => "a known flow".to_owned(),
+        DecidedBy::Established => "an established or related connection".to_owned(),
         DecidedBy::Invalid => "connection tracking, which says INVALID".to_owned(),
         DecidedBy::BeginsNothing => {
             "connection tracking unless of an open connection (this ICMP type begins none)".to_owned()

@@ -705,7 +705,7 @@ pub(crate) fn transport(
                 };
                 let meant = similar_service(name, *protocol).map(|service| format!("; did you mean {service}?"));
                 AskError(format!(
-                    "{name:?} is no known service, and no named port of the target, {known}{}",
+                    "{name:?} is not a known service, and no named port of the target, {known}{}",
                     meant.unwrap_or_else(|| ": write tcp/PORT or udp/PORT".to_owned())
                 ))
             })?;

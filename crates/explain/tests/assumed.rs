@@ -205,11 +205,11 @@ fn a_word_that_is_no_end_is_told_with_what_it_may_have_been_meant_for() {
         ("ALL", "every address is written any"),
         ("*", "every address is written any"),
         ("app=web", "labels of a workload are written labels:app=web"),
-        ("192.0.2.300", "192.0.2.300 is no IPv4 address, which is four numbers from 0 to 255"),
-        ("192.0.2.0/33", "33 is no prefix length of 192.0.2.0: it goes from 0 to 32"),
+        ("192.0.2.300", "192.0.2.300 is not an IPv4 address, which is four numbers from 0 to 255"),
+        ("192.0.2.0/33", "33 is not a prefix length of 192.0.2.0: it goes from 0 to 32"),
         ("192.0.2.11:443", "an end has no port: write 192.0.2.11, and tcp/443 or udp/443 as the third word"),
         ("[2001:db8::1]:443", "an end has no port: write 2001:db8::1, and tcp/443 or udp/443 as the third word"),
-        ("2001:db8::zz", "it is no IPv6 address or net"),
+        ("2001:db8::zz", "it is not an IPv6 address or net"),
         ("www.example.com", "names of hosts are not looked up: write its address, or node/NAME"),
         ("pods/shop/web", "did you mean pod/shop/web?"),
         ("heps/web1-eth0", "did you mean hep/web1-eth0?"),
@@ -217,7 +217,7 @@ fn a_word_that_is_no_end_is_told_with_what_it_may_have_been_meant_for() {
         ("ippools/pods", "no packet comes from an object of kind IPPool or goes to one; ends are an address"),
     ] {
         let said = tortie_explain::suggest::end(&topology, word).unwrap_err().0;
-        assert!(said.starts_with(&format!("{word:?} is no end of a packet: {hint}")), "{word}: {said}");
+        assert!(said.starts_with(&format!("{word:?} is not an end of a packet: {hint}")), "{word}: {said}");
     }
     // What is an end is read as it is written.
     for word in ["any", "192.0.2.11", "192.0.2.0/24", "node/web1", "labels:app=web", "shop/web", "set/office", "[::1]"]
@@ -245,23 +245,23 @@ fn a_word_that_is_no_protocol_is_told_with_what_it_may_have_been_meant_for() {
     for (what, hint) in [
         (
             "postgres",
-            "\"postgres\" is no known service, and no named port of the target, which has none; did you mean postgresql (tcp/5432)?",
+            "\"postgres\" is not a known service, and no named port of the target, which has none; did you mean postgresql (tcp/5432)?",
         ),
         (
             "tcp/pgsql",
-            "\"pgsql\" is no known service, and no named port of the target, which has none; did you mean postgresql (tcp/5432)?",
+            "\"pgsql\" is not a known service, and no named port of the target, which has none; did you mean postgresql (tcp/5432)?",
         ),
         (
             "nope",
-            "\"nope\" is no known service, and no named port of the target, which has none: write tcp/PORT or udp/PORT",
+            "\"nope\" is not a known service, and no named port of the target, which has none: write tcp/PORT or udp/PORT",
         ),
         ("tcp", "tcp needs a port: write tcp/PORT; without the third word every port"),
         ("tcp/", "\"tcp/\" has no port: write tcp/PORT"),
-        ("tcp:443", "\"tcp:443\" is no port: did you mean tcp/443?"),
-        ("443:udp", "\"443:udp\" is no port: did you mean udp/443?"),
+        ("tcp:443", "\"tcp:443\" is not a port: did you mean tcp/443?"),
+        ("443:udp", "\"443:udp\" is not a port: did you mean udp/443?"),
         ("tcp/80,443", "\"tcp/80,443\" is several ports: name one"),
         ("tcp/1-100", "\"tcp/1-100\" is several ports: name one"),
-        ("all", "\"all\" is no port: without the third word every port"),
+        ("all", "\"all\" is not a port: without the third word every port"),
         (
             "ssh/22",
             "\"ssh/22\" names no protocol with ports, which are tcp, udp, sctp and udplite; did you mean tcp/22?",

@@ -181,7 +181,7 @@ fn write_filter(writer: &mut Writer, side: u16, address: IpAddr) {
     let kind = if address.is_ipv4() { SOURCE_V4 } else { SOURCE_V6 };
     writer.nest(side, |writer| writer.nest(TUPLE_IP, |writer| writer.address(kind, address)));
     writer.nest(FILTER, |writer| {
-        // Both sides must be said; no flag is no condition.
+        // Both sides must be said; no flag is not a condition.
         for (attribute, one) in [(FILTER_ORIGINAL, ORIGINAL), (FILTER_REPLY, REPLY)] {
             let flags = if one == side { BY_SOURCE } else { 0 };
             writer.host_u32(attribute, flags);

@@ -26,7 +26,7 @@ pub struct PortRange {
     last: u16,
 }
 
-/// Why a text or number is no port. The texts are Calico's.
+/// Why a text or number is not a port. The texts are Calico's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PortError {
     /// All digits, but more than 65535.

@@ -16,7 +16,7 @@ pub struct Protocol {
     written_as_name: bool,
 }
 
-/// Why a text is no protocol. The texts are Calico's.
+/// Why a text is not a protocol. The texts are Calico's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
     /// A number outside 1 to 255.

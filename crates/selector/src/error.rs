@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Why a text is no selector.
+/// Why a text is not a selector.
 ///
 /// ```
 /// let error = tortie_selector::Selector::parse("role = 'db'").unwrap_err();

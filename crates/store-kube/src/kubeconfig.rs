@@ -130,7 +130,7 @@ pub(crate) fn read_inline(text: &str, context: &str) -> Result<Settings, Setting
 
 fn parse(name: &str, bytes: Vec<u8>) -> Result<Config, SettingsError> {
     let source = Source::new(name, bytes);
-    let wrong = |reason: String| SettingsError(format!("{name} is no kubeconfig: {reason}"));
+    let wrong = |reason: String| SettingsError(format!("{name} is not a kubeconfig: {reason}"));
     match read::trees(&source).into_iter().next() {
         Some(Ok(tree)) => serde_json::from_value(tree.to_json()).map_err(|error| wrong(error.to_string())),
         Some(Err(located)) => {

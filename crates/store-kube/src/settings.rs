@@ -195,7 +195,7 @@ fn base(given: &RawSettings, env: &dyn Fn(&str) -> Option<String>) -> Result<Set
     }
     let (Some(host), Some(port)) = (env("KUBERNETES_SERVICE_HOST"), env("KUBERNETES_SERVICE_PORT")) else {
         return Err(SettingsError(
-            "no API server is named: set KUBECONFIG or K8S_API_ENDPOINT; there is no ~/.kube/config, and this is no pod of \
+            "no API server is named: set KUBECONFIG or K8S_API_ENDPOINT; there is no ~/.kube/config, and this is not a pod of \
              a cluster, where KUBERNETES_SERVICE_HOST is set"
                 .to_owned(),
         ));

@@ -58,7 +58,7 @@ impl Registration {
             let metadata = file.metadata().map_err(|error| SqliteError::of_io(path, &error))?;
             let opened = FileId::from(&metadata);
             let checked =
-                if metadata.is_file() { check(path, &file) } else { Err(foreign(path, "it is no regular file")) };
+                if metadata.is_file() { check(path, &file) } else { Err(foreign(path, "it is not a regular file")) };
             if connected.contains_key(&opened) {
                 // Another file was put at this path just now, and it is one that must not be closed.
                 std::mem::forget(file);
@@ -94,7 +94,7 @@ fn check(path: &Path, file: &File) -> Result<(), SqliteError> {
         return Err(foreign(path, "it is empty"));
     }
     if !header.starts_with(b"SQLite format 3\0") {
-        return Err(foreign(path, "it is no SQLite database"));
+        return Err(foreign(path, "it is not a SQLite database"));
     }
     let number = |at: usize| -> Option<i32> {
         let bytes = header.get(at..at + 4)?;

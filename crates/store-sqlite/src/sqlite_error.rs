@@ -84,7 +84,9 @@ impl SqliteError {
             Some(ErrorCode::ReadOnly) => SqliteError::ReadOnly { path },
             Some(ErrorCode::PermissionDenied) => SqliteError::Denied { path },
             Some(ErrorCode::DatabaseCorrupt) => SqliteError::Damaged { path, what },
-            Some(ErrorCode::NotADatabase) => SqliteError::Foreign { path, what: "it is no SQLite database".to_owned() },
+            Some(ErrorCode::NotADatabase) => {
+                SqliteError::Foreign { path, what: "it is not a SQLite database".to_owned() }
+            }
             Some(ErrorCode::CannotOpen) => SqliteError::Io {
                 path,
                 what: format!("{what}. Its directory must be writable, for the files that stand beside it"),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The version of one object: what optimistic concurrency compares. It is opaque: whoever has one can compare it for
 /// equality, show it and hand it back to the store that gave it.
 ///
-/// Where a store counts its versions, they have an order; two versions of which one is a text that is no number
+/// Where a store counts its versions, they have an order; two versions of which one is a text that is not a number
 /// ([`Revision::from`] a string) have none, and comparing them with `<` or `>` is always false.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

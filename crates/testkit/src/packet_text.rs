@@ -22,7 +22,7 @@ pub fn packet<'a>(text: &'a str, names: &[(&str, &str)]) -> (Packet, Vec<&'a str
             let (from, to) = halves(text, place, '>');
             Way::Forward { from: from.to_owned(), to: to.to_owned() }
         }
-        other => panic!("{text}: {other:?} is no direction"),
+        other => panic!("{text}: {other:?} is not a direction"),
     };
     let icmp = protocol.starts_with("icmp").then(&mut next).map(|one| {
         let (kind, code) = halves(text, one, '/');
@@ -37,7 +37,7 @@ pub fn packet<'a>(text: &'a str, names: &[(&str, &str)]) -> (Packet, Vec<&'a str
         "sctp" => 132,
         "icmp" if destination.is_ipv4() => 1,
         "icmp" | "icmp6" => 58,
-        other => number.unwrap_or_else(|| panic!("{text}: {other:?} is no protocol")),
+        other => number.unwrap_or_else(|| panic!("{text}: {other:?} is not a protocol")),
     };
     let ports = port.map(|destination| Transport::Ports { source: source_port.unwrap_or(40000), destination });
     let mut packet = Packet {

@@ -566,7 +566,7 @@ fn the_copy_keeps_why_an_object_cannot_be_read_and_versions_that_are_no_numbers(
     let path = machine.place.path().join("agent.db");
     let stored = |revision: &str, value| Stored { key: key("p"), revision: revision.into(), value };
     let good = stored("007", value("p", "all()").into());
-    let bad = stored("12/", Value::cannot_be_read("the port is no port"));
+    let bad = stored("12/", Value::cannot_be_read("the port is not a port"));
     let mut file = CacheFile::open(&path);
     file.listing("s").unwrap();
     file.page(std::slice::from_ref(&good)).unwrap();

@@ -79,7 +79,7 @@ impl AgentSettings {
             Some(value) => match value.as_u64().and_then(|number| u32::try_from(number).ok()) {
                 Some(number) if number <= most => number,
                 _ => {
-                    let note = format!("{value} is no number from 0 to {most}; the default holds");
+                    let note = format!("{value} is not a number from 0 to {most}; the default holds");
                     notes.push(SettingNote { source: "in force".to_owned(), name: field.to_owned(), note });
                     default
                 }
@@ -114,7 +114,7 @@ impl AgentSettings {
         let mut interval = |field: &str, default: u64| match find(field) {
             None => Duration::from_secs(default),
             Some(value) => seconds(value).unwrap_or_else(|| {
-                let note = format!("{value} is no time such as 90s; the default holds");
+                let note = format!("{value} is not a time such as 90s; the default holds");
                 notes.push(SettingNote { source: "in force".to_owned(), name: field.to_owned(), note });
                 Duration::from_secs(default)
             }),

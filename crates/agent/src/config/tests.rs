@@ -65,7 +65,10 @@ fn a_local_value_without_meaning_leaves_the_default_as_the_reference_does() {
     let notes: Vec<_> = resolved.notes.iter().map(|note| (note.name.as_str(), note.note.as_str())).collect();
     assert_eq!(
         notes,
-        [("VXLANPort", "\"many\" is no whole number; the default holds"), ("Frobnicate", "there is no such setting")]
+        [
+            ("VXLANPort", "\"many\" is not a whole number; the default holds"),
+            ("Frobnicate", "there is no such setting")
+        ]
     );
 }
 

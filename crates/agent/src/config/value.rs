@@ -12,7 +12,7 @@ pub(super) fn read(field: &Field, text: &str) -> Result<Value, String> {
     match field.name.as_str() {
         "failsafeInboundHostPorts" | "failsafeOutboundHostPorts" => {
             let ports: Result<Vec<Value>, String> = items(text)
-                .map(|item| failsafe(item).ok_or_else(|| format!("{item:?} is no port to keep open")))
+                .map(|item| failsafe(item).ok_or_else(|| format!("{item:?} is not a port to keep open")))
                 .collect();
             return ports.map(Value::Array);
         }
@@ -43,7 +43,7 @@ pub(super) fn read(field: &Field, text: &str) -> Result<Value, String> {
             _ => Err(format!("{text:?} is neither true nor false")),
         },
         Form::Int => {
-            let number = integer(text).ok_or_else(|| format!("{text:?} is no whole number"))?;
+            let number = integer(text).ok_or_else(|| format!("{text:?} is not a whole number"))?;
             let port = field.name.ends_with("Port");
             let (least, most) = if port { (Some(0), Some(65535)) } else { (rules.minimum, rules.maximum) };
             if least.is_some_and(|least| number < least) || most.is_some_and(|most| number > most) {

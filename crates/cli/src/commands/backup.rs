@@ -181,12 +181,12 @@ fn written(from: &str, content: &Content) -> String {
 
 /// The objects in a file, if it is whole.
 fn read(text: &str) -> anyhow::Result<Vec<(Key, Vec<u8>)>> {
-    let (body, end) = text.strip_suffix('\n').unwrap_or(text).rsplit_once('\n').context("it is no backup")?;
+    let (body, end) = text.strip_suffix('\n').unwrap_or(text).rsplit_once('\n').context("it is not a backup")?;
     let parse = |line: &str| serde_json::from_str::<Value>(line).ok();
     let mut lines = body.lines();
-    let head = lines.next().and_then(parse).context("it is no backup")?;
+    let head = lines.next().and_then(parse).context("it is not a backup")?;
     match head.get("tortieBackup").and_then(Value::as_u64) {
-        None => bail!("it is no backup"),
+        None => bail!("it is not a backup"),
         Some(version) if version > VERSION => {
             bail!("it was written by a newer tortie (form {version}, we know {VERSION})")
         }

@@ -82,7 +82,9 @@ pub(crate) fn run(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<E
 
 fn explain(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
     if let Some(file) = ends(args).find(|word| word.contains('.') && target::looks_like_file(word)) {
-        return Err(Usage(format!("'{file}' is no end of a packet; manifests are given with -f: `-f {file}`")).into());
+        return Err(
+            Usage(format!("'{file}' is not an end of a packet; manifests are given with -f: `-f {file}`")).into()
+        );
     }
     if let (Some(what), None) = (&args.to, &args.what)
         && names_protocol(what)

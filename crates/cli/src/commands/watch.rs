@@ -107,7 +107,7 @@ fn text(denial: &Denial) -> String {
         (Some(kind), Some(code)) => format!("/{kind}/{code}"),
         _ => String::new(),
     };
-    let fragment = if denial.later_fragment { " fragment" } else { "" };
+    let fragment = if denial.is_non_first_fragment { " fragment" } else { "" };
     let who = match (&denial.endpoint, &denial.in_interface, &denial.out_interface) {
         (Some(endpoint), ..) => endpoint.clone(),
         (None, Some(name), _) | (None, None, Some(name)) => format!("interface {name}"),

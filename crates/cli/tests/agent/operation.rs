@@ -27,7 +27,9 @@ fn a_renamed_interface_loses_its_named_endpoint_and_keeps_the_one_by_address() {
         rename("eth0", "lan0");
         until("the new name is seen", || governor("lan0").as_deref() == Some("none"));
         until("nothing governs it", || world.reaches(81));
-        assert!(world.said(&["status"]).contains("eth0 is not there; it is closed the moment it appears"));
+        assert!(
+            world.said(&["status"]).contains("eth0 does not exist; its policy is in force from the moment it appears")
+        );
         world.apply(
             "{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: by-address, labels: {role: web}},
               spec: {node: web1, expectedIPs: [192.0.2.11]}}",

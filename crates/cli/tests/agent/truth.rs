@@ -156,7 +156,7 @@ spec: {defaultAction: Pass, order: 5}
         for (key, from, to, reason) in [
             (felix(), "\"Accept\"", "\"Akzept\"", "spec.defaultEndpointToHostAction: \"Akzept\" is none of Drop"),
             (felix(), "\"Akzept\"", "\"Accept\"", ""),
-            (felix(), "4000", "99999999", "spec.vxlanPort: 99999999 is no port"),
+            (felix(), "4000", "99999999", "spec.vxlanPort: 99999999 is not a port"),
             (felix(), "99999999", "4000", ""),
             (Key::cluster(Kind::Tier, "sec"), "\"Pass\"", "\"pass!\"", "spec.defaultAction: \"pass!\" is none of Deny"),
         ] {

@@ -101,7 +101,7 @@ fn connection_states(plan: &Plan, stage: Stage) -> Vec<Line> {
 }
 
 pub(super) fn established_or_related() -> Line {
-    Line::new().established().count().accept().note("known flows")
+    Line::new().established().count().accept().note("established/related")
 }
 
 fn invalid(plan: &Plan, stage: Stage) -> Option<Line> {

@@ -66,7 +66,7 @@ impl Traffic {
                 What::Port(protocol, port) => vec![of(protocol.number(), Wanted::Ports(Ranges::one(port)))],
                 What::Other(number) => vec![of(number, Wanted::Anything)],
                 What::Named(..) | What::Icmp(_) | What::Icmpv6(_) => {
-                    return Err(AskError(format!("{word:?} is no protocol and no port")));
+                    return Err(AskError(format!("{word:?} is not a protocol and no port")));
                 }
             }),
         }
@@ -131,7 +131,7 @@ fn port_range(
         (Ok(_), Ok(_)) => Err(AskError(format!("{text} in {word:?} ends before it begins"))),
         _ => match named(&format!("{}/{text}", tortie_eval::protocol_name(protocol.number())).parse()?)? {
             What::Port(_, port) => Ok(Ranges::one(port)),
-            _ => Err(AskError(format!("{text:?} in {word:?} is no port"))),
+            _ => Err(AskError(format!("{text:?} in {word:?} is not a port"))),
         },
     }
 }

@@ -10,7 +10,7 @@ use crate::relevant::End;
 use crate::topology::{Location, Topology};
 use crate::{multicast, set};
 
-/// What is no single machine on the network: this host, loopback, multicast, broadcast. The broadcast addresses of links
+/// What is not a single machine on the network: this host, loopback, multicast, broadcast. The broadcast addresses of links
 /// come to these where a machine tells them.
 const NOT_REMOTE: [&str; 7] =
     ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "::/128", "::1/128", "ff00::/8"];

@@ -413,14 +413,14 @@ fn special_message(kind: &str, node: &Node) -> Option<String> {
     let found = describe(&node.value);
     let scalar = matches!(node.value, Value::Text(_));
     match kind {
-        "port" if node.text().is_some_and(|text| matches!(text.parse::<Port>(), Err(PortError::Name(_)))) => {
-            Some(format!("`{}` is no port: use 0 to 65535, `first:last`, or a name", node.text().unwrap_or_default()))
-        }
-        "port" if !scalar => Some(format!("{found} is no port: use 0 to 65535, `first:last`, or a name")),
-        "protocol" if !scalar => Some(format!("{found} is no protocol: use a name such as TCP, or 1 to 255")),
+        "port" if node.text().is_some_and(|text| matches!(text.parse::<Port>(), Err(PortError::Name(_)))) => Some(
+            format!("`{}` is not a port: use 0 to 65535, `first:last`, or a name", node.text().unwrap_or_default()),
+        ),
+        "port" if !scalar => Some(format!("{found} is not a port: use 0 to 65535, `first:last`, or a name")),
+        "protocol" if !scalar => Some(format!("{found} is not a protocol: use a name such as TCP, or 1 to 255")),
         "duration" if !scalar => Some(format!("{found} is no duration: use a number with a unit, such as `90s`")),
         "time" => Some("this is no time: use the form `2026-08-22T13:33:20Z`".to_owned()),
-        "dscp" if !scalar => Some(format!("{found} is no class of service: use 0 to 63, or its name")),
+        "dscp" if !scalar => Some(format!("{found} is not a class of service: use 0 to 63, or its name")),
         "int-or-string" if !scalar => Some(format!("{found} is out of range, or neither a number nor text")),
         _ => None,
     }

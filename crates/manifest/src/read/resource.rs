@@ -17,7 +17,7 @@ pub(crate) fn read(node: Node, text: &str, out: &mut Vec<Located>) {
     }
 }
 
-/// What Go tries to read as when a document is no resource.
+/// What Go tries to read as when a document is not a resource.
 const LIST: &str = "[]unstructured.Unstructured";
 
 fn one(node: Node, text: &str, go: &str, out: &mut Vec<Located>) {
@@ -25,7 +25,7 @@ fn one(node: Node, text: &str, go: &str, out: &mut Vec<Located>) {
         let found = special::go_kind(&node.value);
         let found = found.split(' ').next().unwrap_or_default();
         let problem = Problem::read(Path::root(), format!("cannot unmarshal {found} into Go value of type {go}"))
-            .message("this is no resource")
+            .message("this is not a resource")
             .help(format!("a resource is a map with `apiVersion: {API_VERSION}`, `kind`, `metadata` and `spec`"));
         return out.push(Located::failed(node, String::new(), problem));
     };

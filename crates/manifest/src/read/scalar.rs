@@ -161,7 +161,7 @@ fn integer(text: &str) -> Option<Value> {
     }
 }
 
-/// A decimal number: digits, at most one point, perhaps an exponent. One that is too large is no number.
+/// A decimal number: digits, at most one point, perhaps an exponent. One that is too large is not a number.
 fn decimal(text: &str) -> Option<f64> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if !unsigned.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')) {

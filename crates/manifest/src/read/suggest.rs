@@ -126,7 +126,7 @@ pub(crate) fn port_range(text: &str) -> Option<String> {
     }
 }
 
-/// What to write instead of a text that is no port.
+/// What to write instead of a text that is not a port.
 pub(crate) fn port(text: &str) -> Option<String> {
     if let Some(range) = port_range(text) {
         return Some(format!("write `{range}`"));

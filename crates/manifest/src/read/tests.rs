@@ -168,7 +168,7 @@ fn strangers_are_told_what_to_write() {
     assert_eq!(only("apiVersion: projectcalico.org/v3\n").text(), "`kind` is missing");
     assert_eq!(only("kind: Tier\n").text(), "`apiVersion` is missing");
     assert_eq!(only("Kind: Tier\napiVersion: projectcalico.org/v3\n").text(), "`Kind` has to be spelled `kind`");
-    assert_eq!(only("just text\n").text(), "this is no resource");
+    assert_eq!(only("just text\n").text(), "this is not a resource");
     assert_eq!(only("[5]\n").reason, "cannot unmarshal number into Go value of type map[string]interface {}");
 }
 

@@ -157,7 +157,7 @@ pub fn rules() -> Vec<Rule> {
                 Verdict::Drop.into(),
             ]),
         )
-        .comment("later fragments"),
+        .comment("non-first fragments"),
         Rule::new(
             "target",
             [

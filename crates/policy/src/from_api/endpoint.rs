@@ -332,7 +332,7 @@ fn port(value: &Value) -> Read<NamedPort> {
     let number = whole(field("port")?)?.and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0);
     let name = text(field("name")?)?;
     Ok(NamedPort {
-        name: port_name(name).ok_or_else(|| format!("{name:?} is no name of a port"))?,
+        name: port_name(name).ok_or_else(|| format!("{name:?} is not a name of a port"))?,
         protocol: parse_protocol(field("protocol")?)?,
         port: number.ok_or_else(|| "the port is out of range".to_owned())?,
     })

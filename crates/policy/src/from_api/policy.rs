@@ -174,7 +174,7 @@ fn types(spec: Fields<'_>, uncertain: &mut Uncertain, wrong: &mut Invalidities) 
         let known = text(value).and_then(|text| match text.to_ascii_lowercase().as_str() {
             "ingress" => Ok(true),
             "egress" => Ok(false),
-            _ => Err(format!("{text:?} is no direction").into()),
+            _ => Err(format!("{text:?} is not a direction").into()),
         });
         let place = FieldPath::SPEC.key("types");
         match wrong.take(place.index(index), known, consequence) {

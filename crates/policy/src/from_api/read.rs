@@ -197,13 +197,13 @@ pub(super) fn is_interface(name: &str) -> bool {
 pub(super) fn tier_name(value: &Value) -> Read<String> {
     let name = text(value)?;
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'_');
-    if name.bytes().all(fits) { Ok(name.to_owned()) } else { Err(format!("{name:?} is no name of a tier").into()) }
+    if name.bytes().all(fits) { Ok(name.to_owned()) } else { Err(format!("{name:?} is not a name of a tier").into()) }
 }
 
 /// The name of a profile.
 pub(super) fn profile_name(value: &Value) -> Read<String> {
     let name = text(value)?;
-    if is_profile_name(name) { Ok(name.to_owned()) } else { Err(format!("{name:?} is no name of a profile").into()) }
+    if is_profile_name(name) { Ok(name.to_owned()) } else { Err(format!("{name:?} is not a name of a profile").into()) }
 }
 
 /// Whether a text can be the name of a profile. Programs of earlier releases took more characters than validation does now.

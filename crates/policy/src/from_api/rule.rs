@@ -229,7 +229,7 @@ fn net(value: &Value) -> Read<ipnet::IpNet> {
 
 fn port(value: &Value) -> Read<PortMatch> {
     if value.is_number() && !value.is_u64() {
-        return Err(format!("{value} is no port").into());
+        return Err(format!("{value} is not a port").into());
     }
     match scalar(value)?.parse::<Port>().map_err(|error| error.to_string())? {
         Port::Name(name) => Ok(PortMatch::Named(name)),
@@ -253,7 +253,7 @@ fn peer(value: Option<&Value>, namespace: &str, at: FieldPath<'_>, checked: &mut
     PeerMatch { peers: peers.unwrap_or_default(), nets, not_nets, ports, not_ports, service }
 }
 
-/// A list of which every item can be read; else its first unreadable items are noted and it is no condition.
+/// A list of which every item can be read; else its first unreadable items are noted and it is not a condition.
 fn checked_list<T>(
     value: Option<&Value>,
     at: FieldPath<'_>,

@@ -46,7 +46,7 @@ pub(super) fn rewritten(parsed: Selector, text: &str, changes: &[Rewriting]) -> 
 
 /// What is in this namespace.
 pub(super) fn in_namespace(namespace: &str) -> Read<Selector> {
-    Selector::equals(NAMESPACE, namespace).ok_or_else(|| format!("{namespace:?} is no name of a namespace").into())
+    Selector::equals(NAMESPACE, namespace).ok_or_else(|| format!("{namespace:?} is not a name of a namespace").into())
 }
 
 /// A policy's own selector, its namespace and what it says of namespaces and service accounts, in one. Calico appends

@@ -208,7 +208,7 @@ impl Settings {
         if let Some(address) = text("natOutgoingAddress") {
             match address.parse() {
                 Ok(address) => nat.address = Some(address),
-                Err(_) => note("natOutgoingAddress", format!("{address:?} is no IPv4 address")),
+                Err(_) => note("natOutgoingAddress", format!("{address:?} is not an IPv4 address")),
             }
         }
         if let Some(value) = spec.get("natPortRange").filter(|value| !value.is_null() && value.as_str() != Some("")) {
@@ -223,7 +223,7 @@ impl Settings {
         if let Some(name) = text("iptablesNATOutgoingInterfaceFilter") {
             match name.len() {
                 1..=15 => nat.interface = Some(name.to_owned()),
-                _ => note("iptablesNATOutgoingInterfaceFilter", format!("{name:?} is no name of an interface")),
+                _ => note("iptablesNATOutgoingInterfaceFilter", format!("{name:?} is not a name of an interface")),
             }
         }
         if let Some(port) = spec.get("vxlanPort").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok()) {
@@ -314,7 +314,7 @@ fn impossible(field: &str, value: &Value) -> Option<String> {
     match value {
         Value::Number(number) if PORTS.contains(&field) => {
             let fits = number.as_u64().is_some_and(|port| port <= u64::from(u16::MAX));
-            (!fits).then(|| format!("{number} is no port"))
+            (!fits).then(|| format!("{number} is not a port"))
         }
         Value::String(text) if WORDS.contains(&field) && !text.is_empty() => {
             let rules = &setting(field)?.shape.rules;
@@ -329,7 +329,7 @@ fn impossible(field: &str, value: &Value) -> Option<String> {
             let regex = |entry: &str| entry.strip_prefix('/')?.strip_suffix('/').map(str::to_owned);
             let mut entries = text.split(',').map(str::trim).filter_map(regex);
             let wrong = entries.find(|regex| regex_lite::Regex::new(regex).is_err());
-            wrong.map(|regex| format!("/{regex}/ is no regular expression"))
+            wrong.map(|regex| format!("/{regex}/ is not a regular expression"))
         }
         Value::String(text) if matches!(field, "deviceRouteSourceAddress" | "deviceRouteSourceAddressIPv6") => {
             let wrong = !text.is_empty() && text.parse::<std::net::IpAddr>().is_err();

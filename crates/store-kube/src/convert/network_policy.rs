@@ -147,7 +147,7 @@ fn port(port: &PolicyPort) -> Result<Option<tortie_net::Port>, ConversionError> 
     match (port.end_port, &parsed) {
         (None, _) => Ok(Some(parsed)),
         (Some(last), tortie_net::Port::Number(first)) => {
-            let last = u16::try_from(last).map_err(|_| ConversionError(format!("{last} is no port number")))?;
+            let last = u16::try_from(last).map_err(|_| ConversionError(format!("{last} is not a port number")))?;
             let range = PortRange::new(*first, last).map_err(|error| ConversionError(error.to_string()))?;
             Ok(Some(range.into()))
         }

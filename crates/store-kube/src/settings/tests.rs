@@ -82,7 +82,7 @@ fn of_several_files_the_first_that_says_something_counts_and_paths_are_relative_
     assert_eq!(found.ca, Some(Pem::File(path("sub/ca.pem"))));
     assert!(read(&["missing"]).unwrap_err().ends_with("missing does not exist"));
     std::fs::write(path("a"), "{").unwrap();
-    assert!(read(&["a"]).unwrap_err().contains("is no kubeconfig"));
+    assert!(read(&["a"]).unwrap_err().contains("is not a kubeconfig"));
 }
 
 #[test]

@@ -308,7 +308,7 @@ fn without_a_last_valid_version_each_rule_is_closed() {
     let never: Vec<bool> = policy.ingress.iter().map(|rule| rule.never).collect();
     assert_eq!(never, [true, false, true, false, false, true, false], "of a policy without an order only denies count");
     assert!(policy.ingress[1].protocol.is_some(), "what could be read of a Deny stays");
-    assert!(policy.ingress[4].protocol.is_none(), "a condition of a wrong type is no condition");
+    assert!(policy.ingress[4].protocol.is_none(), "a condition of a wrong type is not a condition");
     assert_eq!(change.unreadable.unwrap().replacement, Replacement::DenyByDefault);
 }
 

@@ -15,7 +15,7 @@ fn policy(kind: Kind) -> Stored {
 }
 
 fn unreadable(stored: &Stored) -> Stored {
-    Stored { revision: "8/".into(), value: Value::cannot_be_read("the port is no port"), ..stored.clone() }
+    Stored { revision: "8/".into(), value: Value::cannot_be_read("the port is not a port"), ..stored.clone() }
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn what_a_store_cannot_read_is_replaced_as_any_unreadable_object_and_its_reason_
         let said = first[0].unreadable.as_ref().unwrap();
         assert_eq!(said.replacement, replacement);
         assert_eq!(said.revision.to_string(), "8/");
-        assert!(said.reasons[0].contains("the port is no port"), "{:?}", said.reasons);
+        assert!(said.reasons[0].contains("the port is not a port"), "{:?}", said.reasons);
     }
 }
 

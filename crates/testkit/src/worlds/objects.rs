@@ -212,7 +212,7 @@ fn tier(random: &mut Random) -> Value {
     spec
 }
 
-/// Once in a while one with something in it that is no net.
+/// Once in a while one with something in it that is not a net.
 fn network_set(random: &mut Random) -> Value {
     let mut nets = nets(random, 4);
     if random.once_in(8) {

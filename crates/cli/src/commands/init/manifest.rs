@@ -265,7 +265,7 @@ spec:
     }
 }
 
-/// A rule that allows a protocol to these nets and ports; none of them is no condition.
+/// A rule that allows a protocol to these nets and ports; none of them is not a condition.
 fn rule(text: &mut String, protocol: &str, nets: &[String], ports: &[u16]) {
     let _ = writeln!(text, "  - action: Allow\n    protocol: {protocol}");
     if !nets.is_empty() || !ports.is_empty() {

@@ -129,7 +129,7 @@ impl Families {
 fn not_a_cidr(net: &str, place: &Place, go: &str) -> Problem {
     let problem = Problem::field(place.path(), go, net, "invalid CIDR");
     match (parse_address(net), parse_net(net)) {
-        _ if net.is_empty() => problem.message("an empty text is no net"),
+        _ if net.is_empty() => problem.message("an empty text is not a net"),
         (Ok(address), _) => {
             let full = if address.is_ipv4() { 32 } else { 128 };
             problem.message(format!("`{net}` is an address; rules take nets")).help(format!("write `{net}/{full}`"))

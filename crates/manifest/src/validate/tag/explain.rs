@@ -60,7 +60,7 @@ fn explain_text(problem: Problem, tag: &str, argument: &str, text: &str) -> Prob
 
 fn explain_dscp(problem: Problem, shown: &str) -> Problem {
     problem
-        .message(format!("`{shown}` is no class of service"))
+        .message(format!("`{shown}` is not a class of service"))
         .help("write 0 to 63, or one of DF, EF, AF11 to AF43, CS0 to CS6")
 }
 

@@ -94,7 +94,7 @@ fn a_text_that_is_none_of_those_that_a_field_may_have_is_unreadable() {
             r#"{"cidr":"10.0.0.0/8","allowedUses":["All"]}"#,
             "spec.allowedUses: item 0: \"All\" is none of",
         ),
-        (Kind::GlobalNetworkPolicy, r#"{"types":["Ingres"]}"#, "spec.types[0]: \"Ingres\" is no direction"),
+        (Kind::GlobalNetworkPolicy, r#"{"types":["Ingres"]}"#, "spec.types[0]: \"Ingres\" is not a direction"),
     ] {
         let (_, reasons) = read(kind, spec);
         assert!(reasons.len() == 1 && reasons[0].starts_with(reason), "{spec}: {reasons:?}");

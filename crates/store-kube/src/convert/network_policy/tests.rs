@@ -145,7 +145,7 @@ fn rules_that_cannot_be_read_allow_nothing() {
             "the port `http` cannot be followed by the last port 80",
         ),
         (json!({ "ports": [{ "port": 70000 }] }), "70000"),
-        (json!({ "ports": [{ "port": 80, "endPort": 70000 }] }), "70000 is no port number"),
+        (json!({ "ports": [{ "port": 80, "endPort": 70000 }] }), "70000 is not a port number"),
         (json!({ "ports": [{ "port": "a b" }] }), "a b"),
         (json!({ "from": [{ "ipBlock": { "cidr": "010.0.0.0/8" } }] }), "`010.0.0.0/8` is not a CIDR"),
         (json!({ "from": [{ "ipBlock": { "cidr": "10.0.0.1" } }] }), "`10.0.0.1` is not a CIDR"),
