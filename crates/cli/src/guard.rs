@@ -119,7 +119,7 @@ impl Guard<'_> {
 /// What was found; nothing where that failed, which is said.
 fn found(result: anyhow::Result<Vec<String>>, session: &mut Session) -> Vec<String> {
     result.unwrap_or_else(|error| {
-        session.terminal.note(format_args!("the lock-out guard did not look: {error:#}"));
+        session.terminal.note(format_args!("the lock-out guard did not check this change: {error:#}"));
         Vec::new()
     })
 }
@@ -161,7 +161,7 @@ fn find_losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Se
         match is_here(&local_facts, ssh) {
             true => found.extend(lost_ssh(&local_facts, &sides, ssh)),
             false => session.terminal.note(format_args!(
-                "the lock-out guard did not look: {}, which SSH connected to, is not an address of this machine",
+                "the lock-out guard did not check this change: {}, which SSH connected to, is not an address of this machine",
                 ssh.server
             )),
         }

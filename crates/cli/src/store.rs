@@ -157,7 +157,7 @@ impl Link {
         if let Ok(Opened::Embedded(store)) = &self.opened
             && store.created()
         {
-            session.terminal.note(format_args!("made a new store: {}", store.path().display()));
+            session.terminal.note(format_args!("created a new store: {}", store.path().display()));
         }
     }
 
@@ -282,7 +282,7 @@ fn absent(path: &Path) -> String {
     }
     let missing = here().take_while(|one| *one != existing).last();
     let with = missing.map_or_else(String::new, |one| format!(", with the directory {}", one.display()));
-    format!("there is no store at {shown} yet; the first apply to it makes it{with}")
+    format!("there is no store at {shown} yet; the first apply creates it{with}")
 }
 
 /// `v3.32.0-1-gabc` is `3.32.0`.
@@ -340,7 +340,7 @@ mod tests {
     fn a_store_that_does_not_exist_is_said_to_be_made_only_where_it_can_be() {
         let place = tempfile::tempdir().unwrap();
         let at = |name: &str| absent(&place.path().join(name));
-        assert!(at("t.db").ends_with("t.db yet; the first apply to it makes it"), "{}", at("t.db"));
+        assert!(at("t.db").ends_with("t.db yet; the first apply creates it"), "{}", at("t.db"));
         let said = at("a/b/t.db");
         assert!(
             said.ends_with(&format!("makes it, with the directory {}", place.path().join("a").display())),

@@ -53,7 +53,7 @@ pub fn render(problem: &Problem, located: &Located, source: &Source, style: Styl
     let near = source.text().get(main.span.start..).unwrap_or_default().char_indices();
     let near = near.take_while(|(at, _)| *at <= main.span.len()).filter(|_| problem.is_error());
     let unseen = near.filter_map(|(_, char)| unseen_name(char)).next();
-    let unseen = unseen.map(|name| format!("{name} stands here; use plain spaces"));
+    let unseen = unseen.map(|name| format!("{name} is here; use plain spaces"));
     marks.push((main, true));
     marks.sort_by_key(|(mark, _)| mark.span.start);
     let numbers: Vec<usize> = marks.iter().map(|(mark, _)| source.position(mark.span.start).line).collect();

@@ -164,7 +164,7 @@ fn unreadable(text: &str, part: &Range<usize>) -> Option<Located> {
 
 /// Text on a separator line is not read. A mapping there was surely meant to be.
 fn dropped(text: &str, span: Range<usize>) -> Located {
-    let message = "what stands behind `---` is not read";
+    let message = "the text after `---` is ignored";
     let problem = if text[span.clone()].contains(':') {
         Problem::read(Path::root(), message).help("put it on a line of its own")
     } else {

@@ -39,7 +39,7 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("selects-nothing", "a policy selects no endpoint yet"),
     ("service-without-namespace", "a rule names a service without its namespace, and so no service"),
-    ("text-after-separator", "what stands behind `---` on its line is not read"),
+    ("text-after-separator", "the text after `---` on its line is ignored"),
     ("unknown-field-kept", "a stored object has a field that is not known here; it is kept"),
     ("unknown-node", "a host endpoint or the settings of one node are for a node that nothing else tells of"),
     ("unknown-profile", "an endpoint names a profile that does not exist: what no policy allows is denied"),

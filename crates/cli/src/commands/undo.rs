@@ -56,7 +56,7 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
     let changes = by_object(history.changes(&act)?);
     let is_initial = |change: &LoggedChange| change.key.kind == Kind::ClusterInformation && change.before.is_none();
     if changes.iter().any(is_initial) {
-        anyhow::bail!("revision {} is what every store begins with; it stays", revisions(&act));
+        anyhow::bail!("revision {} has the initial objects of every store and cannot be taken back", revisions(&act));
     }
     let mut writes = Vec::new();
     let mut changed_since = Vec::new();

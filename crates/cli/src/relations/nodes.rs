@@ -29,7 +29,7 @@ pub(super) fn of_settings(snapshot: &Snapshot, name: &str) -> Option<Problem> {
     if known.contains(&node) {
         return None;
     }
-    let message = format!("no Node and no endpoint is on a node `{node}`, so these settings are of no machine yet");
+    let message = format!("no Node and no endpoint names the node `{node}`, so these settings apply to no machine yet");
     let problem = Problem::warning("unknown-node", Path::from("metadata.name"), message);
     Some(match known.is_empty() {
         true => problem,

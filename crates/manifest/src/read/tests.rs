@@ -60,7 +60,7 @@ fn every_separator_of_the_reference_separates() {
         assert_eq!(all.iter().filter(|located| located.object.is_some()).count(), 2, "{separator}");
         assert_eq!(all[1].problems[0].severity, crate::Severity::Warning("text-after-separator"));
     }
-    assert_eq!(names(format!("{}--- {{kind: Tier}}\n", tier("a"))), ["a", "what stands behind `---` is not read"]);
+    assert_eq!(names(format!("{}--- {{kind: Tier}}\n", tier("a"))), ["a", "the text after `---` is ignored"]);
 }
 
 #[test]

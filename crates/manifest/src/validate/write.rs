@@ -89,7 +89,7 @@ fn templates(fields: &Fields) -> Option<Problem> {
         }
         let of = format!(".{name}");
         if seen.contains(&name) {
-            return Some(problem(&of, "Template name must be unique").message(format!("`{name}` stands here twice")));
+            return Some(problem(&of, "Template name must be unique").message(format!("`{name}` is given twice here")));
         }
         seen.push(name);
         if !filled(template, "interfaceCIDRs") && !filled(template, "interfacePattern") {

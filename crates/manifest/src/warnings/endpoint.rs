@@ -62,7 +62,7 @@ fn duplicate_ports(spec: &Map<String, Value>, out: &mut Vec<Problem>) {
         let same = |other: &Value| other.get("name") == port.get("name") && protocol(other) == protocol(port);
         if let Some(first) = ports[..index].iter().position(same) {
             let message =
-                format!("the port `{name}` stands here twice for {}: rules that name it mean both", protocol(port));
+                format!("the port `{name}` is given twice here for {}: rules that name it mean both", protocol(port));
             let path = Path::from("spec.ports").index(index).key("name");
             let problem = Problem::warning("duplicate-port", path, message);
             let first = Path::from("spec.ports").index(first).key("name");

@@ -91,7 +91,7 @@ pub(super) fn refuse_policies<'a>(words: impl Iterator<Item = &'a String>) -> Re
             _ if tier_name(word).is_some() => "tier",
             _ => continue,
         };
-        return Err(AskError(format!("{word} is a {what}, and no end of a packet: write `explain {word}` alone")));
+        return Err(AskError(format!("{word} is a {what}, not an end of a packet: write `explain {word}` alone")));
     }
     Ok(())
 }

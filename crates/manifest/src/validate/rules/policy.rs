@@ -35,7 +35,7 @@ pub(super) fn check_spec(spec: &Fields, global: bool, node: Option<&Node>, out: 
         let shown = go_text(&Value::Array(types.to_vec()), None);
         out.push(
             Problem::field(place.key("types").index(index).path(), field, shown, reason)
-                .message(format!("`{kind}` stands here twice"))
+                .message(format!("`{kind}` is given twice here"))
                 .help("remove one of them"),
         );
     }

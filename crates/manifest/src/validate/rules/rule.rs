@@ -146,7 +146,7 @@ pub(super) fn http(fields: &Fields, node: &Node, place: &Place, out: &mut Vec<Pr
         let shown = go_text(&Value::Array(methods.to_vec()), None);
         let reason = format!("Invalid methods (duplicates): {shown}");
         let problem = Problem::field(place.key("methods").index(index).path(), "Methods", shown, reason);
-        out.push(problem.message(format!("{} stands here twice", methods[index])).help("remove one of them"));
+        out.push(problem.message(format!("{} is given twice here", methods[index])).help("remove one of them"));
     }
     for (index, path) in records(fields, "paths") {
         let (exact, prefix) = (text(path, "exact"), text(path, "prefix"));

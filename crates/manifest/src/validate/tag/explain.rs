@@ -67,7 +67,7 @@ fn explain_dscp(problem: Problem, shown: &str) -> Problem {
 fn explain_other(problem: Problem, tag: &str, argument: &str, value: &Value) -> Problem {
     match (tag, value) {
         ("dscp", value) => explain_dscp(problem, &value.to_string()),
-        ("unique", _) => problem.message("the same value stands here twice").help("remove one of them"),
+        ("unique", _) => problem.message("the same value is given twice here").help("remove one of them"),
         ("gt", _) if argument == "0" => problem.message(format!("this must be above 0; it is {value}")),
         ("gt", _) => problem.message(format!("this must be above {argument}; it is {value}")),
         ("gte", _) => problem.message(format!("this must be at least {argument}; it is {value}")),
