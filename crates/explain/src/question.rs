@@ -301,3 +301,20 @@ pub struct Question {
     /// What connection tracking says.
     pub state: State,
 }
+
+impl Question {
+    /// A question about a new connection, of which nothing else is said.
+    pub fn new(from: EndSpec, to: EndSpec, what: What) -> Self {
+        Self {
+            from,
+            to,
+            what,
+            node: None,
+            in_interface: None,
+            out_interface: None,
+            source_port: None,
+            dnat: None,
+            state: State::New,
+        }
+    }
+}

@@ -6,11 +6,11 @@ use tortie_explain::{
     Counts, EndSpec, Question, State, Topology, What, endpoint, enforce_staged, json, placement, policy, reach,
     reach::reach, set, text, tier, trace,
 };
-use tortie_manifest::read::{Source, read};
 use tortie_policy::Snapshot;
 use tortie_policy::machine::{Machine, Port, RouteKind};
 use tortie_policy::packet::{Host, Link, Transport};
 use tortie_testkit::machine::{link, route};
+use tortie_testkit::manifests;
 
 fn world(name: &str) -> Snapshot {
     world_with(name, "")
@@ -20,31 +20,11 @@ fn world(name: &str) -> Snapshot {
 fn world_with(name: &str, more: &str) -> Snapshot {
     let path = format!("{}/tests/worlds/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
     let text = format!("{}\n---\n{more}", std::fs::read_to_string(path).unwrap());
-    let located = read(&Source::new(name, text.into_bytes()));
-    let objects: Vec<_> = located
-        .into_iter()
-        .map(|located| {
-            assert!(located.problems.is_empty(), "{:?}", located.problems);
-            located.object.unwrap()
-        })
-        .collect();
-    let (snapshot, invalid) = Snapshot::from_objects(&objects);
-    assert!(invalid.is_empty(), "{invalid:?}");
-    snapshot
+    manifests::snapshot(text)
 }
 
 fn question(from: &str, to: &str, what: &str) -> Question {
-    Question {
-        from: from.parse().unwrap(),
-        to: to.parse().unwrap(),
-        what: what.parse().unwrap(),
-        node: None,
-        in_interface: None,
-        out_interface: None,
-        source_port: None,
-        dnat: None,
-        state: State::New,
-    }
+    Question::new(from.parse().unwrap(), to.parse().unwrap(), what.parse().unwrap())
 }
 
 fn answer(snapshot: &Snapshot, question: &Question) -> String {
@@ -507,9 +487,7 @@ fn what_the_json_has_and_what_is_documented_are_the_same() {
 #[test]
 fn where_no_address_of_the_node_is_known_a_packet_does_not_pass_for_forwarded() {
     let endpoint = r#"{"apiVersion":"projectcalico.org/v3","kind":"HostEndpoint","metadata":{"name":"e"},"spec":{"node":"n","interfaceName":"eth0"}}"#;
-    let objects: Vec<_> =
-        read(&Source::new("e", endpoint.as_bytes().to_vec())).into_iter().map(|found| found.object.unwrap()).collect();
-    let (snapshot, _) = Snapshot::from_objects(&objects);
+    let snapshot = manifests::snapshot(endpoint);
     let mut asked = Question { node: Some("n".into()), ..question("203.0.113.9", "192.0.2.11", "tcp/80") };
     let said = answer(&snapshot, &asked);
     assert!(said.starts_with("error: the store knows no IPv4 address of node n, and so not whether"), "{said}");

@@ -5,12 +5,12 @@
 
 use tortie_explain::claim::{check, parse};
 use tortie_explain::reach::{Outcome, reach};
-use tortie_explain::{Question, State, Topology, text, trace};
-use tortie_manifest::read::{Source, read};
+use tortie_explain::{Question, Topology, text, trace};
 use tortie_policy::Snapshot;
 use tortie_policy::machine::{Machine, Port, RouteKind};
 use tortie_policy::packet::Host;
 use tortie_testkit::machine::{link, route};
+use tortie_testkit::manifests;
 
 const WORLD: &str = r#"
 {apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: web1-eth0, labels: {role: web}},
@@ -31,26 +31,11 @@ fn world(more: &str) -> Snapshot {
 }
 
 fn world_of(text: &str) -> Snapshot {
-    let text = text.to_owned();
-    let objects: Vec<_> =
-        read(&Source::new("m", text.into_bytes())).into_iter().map(|one| one.object.unwrap()).collect();
-    let (snapshot, invalid) = Snapshot::from_objects(&objects);
-    assert!(invalid.is_empty(), "{invalid:?}");
-    snapshot
+    manifests::snapshot(text)
 }
 
 fn question(from: &str, to: &str, what: &str) -> Question {
-    Question {
-        from: from.parse().unwrap(),
-        to: to.parse().unwrap(),
-        what: what.parse().unwrap(),
-        node: None,
-        in_interface: None,
-        out_interface: None,
-        source_port: None,
-        dnat: None,
-        state: State::New,
-    }
+    Question::new(from.parse().unwrap(), to.parse().unwrap(), what.parse().unwrap())
 }
 
 /// The places as the machine web1 tells them.

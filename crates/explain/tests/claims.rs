@@ -11,7 +11,7 @@ use tortie_net::Protocol;
 use tortie_policy::Family;
 use tortie_policy::packet::{Conntrack, Transport, first_tracking};
 use tortie_random::Random;
-use tortie_testkit::worlds::{Case, NODE, Step, World};
+use tortie_testkit::worlds::{NODE, Step, World};
 
 type Payload = (u8, Transport);
 
@@ -44,14 +44,6 @@ fn port((protocol, transport): Payload, of: u8) -> Option<u16> {
         Transport::Ports { destination, .. } if protocol == of => Some(destination),
         _ => None,
     }
-}
-
-fn world(seed: u64) -> World {
-    let mut world = World::new();
-    for step in &Case::random(seed).steps {
-        world.apply(step).unwrap();
-    }
-    world
 }
 
 fn addresses(world: &World) -> Vec<IpAddr> {
@@ -143,7 +135,7 @@ fn a_claim_that_holds_is_true_of_every_packet_and_one_that_does_not_has_a_packet
     let mut random = Random::new(3);
     let (mut holding, mut failing, mut compared) = (0, 0, 0);
     for seed in 0..160 {
-        let world = world(seed);
+        let world = World::random(seed);
         let topology = Topology::new(&world.snapshot).with_host(world.host.clone());
         let all = addresses(&world);
         for _ in 0..10 {
@@ -216,7 +208,7 @@ fn a_claim_between_many_addresses_and_many_is_proven_for_every_pair_that_a_node_
     let mut random = Random::new(9);
     let (mut holding, mut failing, mut compared) = (0, 0, 0);
     for seed in 500..650 {
-        let world = world(seed);
+        let world = World::random(seed);
         let topology = Topology::new(&world.snapshot).with_host(world.host.clone());
         let all = addresses(&world);
         for _ in 0..4 {
@@ -285,7 +277,7 @@ fn a_claim_between_many_addresses_and_many_is_proven_for_every_pair_that_a_node_
 
 #[test]
 fn a_line_that_cannot_be_read_says_what_is_wrong_with_it() {
-    let world = world(1);
+    let world = World::random(1);
     let topology = Topology::new(&world.snapshot);
     for (line, said) in [
         ("allows any -> 10.0.0.1 tcp/80", "\"allows\" is neither permits nor forbids; a line is permits|forbids FROM"),

@@ -8,32 +8,14 @@ use tortie_api::{Key, Kind};
 use tortie_eval::{Outcome as Stage, judge};
 use tortie_explain::claim::{Claim, Traffic, check};
 use tortie_explain::reach::{Outcome, reach};
-use tortie_explain::{Counts, EndSpec, Question, State, Topology, What, endpoint, placement, policy, text, trace};
+use tortie_explain::{Counts, EndSpec, Question, Topology, What, endpoint, placement, policy, text, trace};
 use tortie_net::Protocol;
 use tortie_policy::packet::{Host, Way};
 use tortie_policy::{Item, WorkloadEndpoint};
 use tortie_testkit::worlds::{Case, Damage, Random, Step, World};
 
 fn question(from: EndSpec, to: EndSpec, port: u16) -> Question {
-    Question {
-        from,
-        to,
-        what: What::Port(Protocol::TCP, port),
-        node: None,
-        in_interface: None,
-        out_interface: None,
-        source_port: None,
-        dnat: None,
-        state: State::New,
-    }
-}
-
-fn world(steps: &[Step]) -> World {
-    let mut world = World::new();
-    for step in steps {
-        world.apply(step).unwrap();
-    }
-    world
+    Question::new(from, to, What::Port(Protocol::TCP, port))
 }
 
 fn end(endpoint: &WorkloadEndpoint) -> EndSpec {
@@ -93,7 +75,7 @@ fn open(spec: serde_json::Value) -> World {
     let workload = json!({"kind": "WorkloadEndpoint", "namespace": "shop", "name": "w", "labels": {"a": "b"},
         "spec": {"orchestrator": "cni", "node": "n1", "containerID": "c", "endpoint": "eth0",
                  "interfaceName": "cali1", "ipNetworks": ["10.65.0.2/32"]}});
-    let mut world = world(&[Step::Put(policy), Step::Put(workload)]);
+    let mut world = World::after(&[Step::Put(policy), Step::Put(workload)]);
     let key = Key::namespaced(Kind::WorkloadEndpoint, "shop", "w");
     let (_, bytes) = world.stored().into_iter().find(|(one, _)| *one == key).unwrap();
     let mut object: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
@@ -167,7 +149,7 @@ fn a_workload_endpoint_that_does_not_count_says_why() {
 fn a_host_endpoint_whose_node_cannot_be_read_has_no_say_and_no_address() {
     let endpoint = json!({"kind": "HostEndpoint", "name": "e", "labels": {},
         "spec": {"node": "n1", "interfaceName": "eth0", "expectedIPs": ["192.0.2.1"], "profiles": []}});
-    let mut world = world(&[Step::Put(endpoint)]);
+    let mut world = World::after(&[Step::Put(endpoint)]);
     let (key, bytes) = world.stored().into_iter().find(|(key, _)| key.kind == Kind::HostEndpoint).unwrap();
     let mut object: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
     object["spec"]["node"] = json!(["n1"]);

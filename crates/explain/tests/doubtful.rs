@@ -3,8 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use tortie_explain::{DoubtKind, doubtful};
-use tortie_manifest::read::{Source, read};
-use tortie_policy::Snapshot;
+use tortie_testkit::manifests;
 
 const ENDPOINT: &str = "{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: eth0, labels: {a: b}}, spec: {node: n, interfaceName: eth0}}
 ---
@@ -24,11 +23,7 @@ fn policy(name: &str, spec: &str) -> String {
 /// What is found with these policies: the policy, and which rule (from 1) or how it is doubtful.
 fn found(policies: &[(&str, &str)]) -> Vec<String> {
     let text = ENDPOINT.to_owned() + &policies.iter().map(|(name, spec)| policy(name, spec)).collect::<String>();
-    let objects: Vec<_> =
-        read(&Source::new("m", text.into_bytes())).into_iter().map(|one| one.object.unwrap()).collect();
-    let (snapshot, invalid) = Snapshot::from_objects(&objects);
-    assert!(invalid.is_empty(), "{invalid:?}");
-    let doubts = doubtful(&snapshot).into_iter();
+    let doubts = doubtful(&manifests::snapshot(text)).into_iter();
     let lines = doubts.map(|doubt| match (doubt.kind, doubt.rule) {
         (DoubtKind::NeverReached, Some(rule)) => format!("{} {} {}", doubt.policy.name, doubt.field, rule + 1),
         (DoubtKind::OnlyCloses, None) => format!("{} {} closes", doubt.policy.name, doubt.field),

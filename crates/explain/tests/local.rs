@@ -4,12 +4,12 @@
 
 use tortie_explain::claim::{check, parse};
 use tortie_explain::reach::{Outcome, reach};
-use tortie_explain::{Question, State, Topology, json, text, trace};
-use tortie_manifest::read::{Source, read};
+use tortie_explain::{Question, Topology, json, text, trace};
 use tortie_policy::Snapshot;
 use tortie_policy::machine::{Machine, RouteKind};
 use tortie_policy::packet::Host;
 use tortie_testkit::machine::{link, route};
+use tortie_testkit::manifests;
 
 const WORLD: &str = r#"
 {apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: h0, labels: {role: h0}},
@@ -39,10 +39,7 @@ const WORLD: &str = r#"
 "#;
 
 fn world() -> Snapshot {
-    let objects: Vec<_> = read(&Source::new("m", WORLD)).into_iter().map(|one| one.object.unwrap()).collect();
-    let (snapshot, invalid) = Snapshot::from_objects(&objects);
-    assert!(invalid.is_empty(), "{invalid:?}");
-    snapshot
+    manifests::snapshot(WORLD)
 }
 
 /// The topology as the machine web1 tells it: calib is down and has no route, calic does not exist, and the endpoint of
@@ -75,17 +72,8 @@ fn told_there(snapshot: &Snapshot, change: impl FnOnce(&mut Machine)) -> Topolog
 }
 
 fn question(from: &str, to: &str, what: &str) -> Question {
-    Question {
-        from: from.parse().unwrap(),
-        to: to.parse().unwrap(),
-        what: what.parse().unwrap(),
-        node: Some("web1".into()),
-        in_interface: None,
-        out_interface: None,
-        source_port: None,
-        dnat: None,
-        state: State::New,
-    }
+    let [from, to] = [from, to].map(|end| end.parse().unwrap());
+    Question { node: Some("web1".into()), ..Question::new(from, to, what.parse().unwrap()) }
 }
 
 fn answer(topology: &Topology<'_>, question: &Question) -> String {

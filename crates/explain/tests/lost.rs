@@ -3,20 +3,15 @@
 #![allow(clippy::unwrap_used)]
 
 use tortie_explain::lost::{Connection, Loss, ThisMachine, lost};
-use tortie_manifest::read::{Source, read};
 use tortie_net::Protocol;
 use tortie_policy::machine::{Machine, RouteKind};
 use tortie_policy::packet::Host;
 use tortie_policy::{Direction, Snapshot};
 use tortie_testkit::machine::{link, route};
+use tortie_testkit::manifests;
 
-fn snapshot(manifests: &[&str]) -> Snapshot {
-    let text = manifests.join("\n---\n");
-    let objects: Vec<_> =
-        read(&Source::new("test", text.into_bytes())).into_iter().map(|located| located.object.unwrap()).collect();
-    let (snapshot, invalid) = Snapshot::from_objects(&objects);
-    assert!(invalid.is_empty(), "{invalid:?}");
-    snapshot
+fn snapshot(texts: &[&str]) -> Snapshot {
+    manifests::snapshot(texts.join("\n---\n"))
 }
 
 fn endpoint(interface: &str) -> String {

@@ -15,7 +15,7 @@ use tortie_policy::{
 };
 use tortie_random::Random;
 use tortie_selector::Selector;
-use tortie_testkit::worlds::{Case, World};
+use tortie_testkit::worlds::World;
 
 const NODE: &str = "probe";
 
@@ -30,10 +30,7 @@ struct Bench {
 
 impl Bench {
     fn new(seed: u64) -> Self {
-        let mut world = World::new();
-        for step in &Case::random(seed).steps {
-            world.apply(step).unwrap();
-        }
+        let world = World::random(seed);
         let mut snapshot = world.snapshot;
         let policies = std::mem::take(&mut snapshot.policies);
         let rules = policies.into_values().flat_map(|one| one.ingress.into_iter().chain(one.egress)).collect();

@@ -11,7 +11,7 @@ use tortie_net::Protocol;
 use tortie_policy::Family;
 use tortie_policy::packet::Transport;
 use tortie_random::Random;
-use tortie_testkit::worlds::{Case, NODE, World};
+use tortie_testkit::worlds::{NODE, World};
 
 fn question(from: EndSpec, to: EndSpec) -> Question {
     Question {
@@ -25,14 +25,6 @@ fn question(from: EndSpec, to: EndSpec) -> Question {
         dnat: None,
         state: State::New,
     }
-}
-
-fn world(seed: u64) -> World {
-    let mut world = World::new();
-    for step in &Case::random(seed).steps {
-        world.apply(step).unwrap();
-    }
-    world
 }
 
 fn addresses(world: &World) -> Vec<IpAddr> {
@@ -123,7 +115,7 @@ fn every_packet_between_two_ends_is_in_one_row_that_says_what_a_single_question_
     let mut random = Random::new(1);
     let mut compared = 0;
     for seed in 0..150 {
-        let world = world(seed);
+        let world = World::random(seed);
         let topology = Topology::new(&world.snapshot).with_host(world.host.clone());
         let all = addresses(&world);
         for _ in 0..4 {
@@ -165,7 +157,7 @@ fn every_address_of_a_wide_end_is_in_one_part_that_says_what_a_single_question_s
     let mut random = Random::new(2);
     let mut compared = 0;
     for seed in 200..460 {
-        let world = world(seed);
+        let world = World::random(seed);
         let topology = Topology::new(&world.snapshot).with_host(world.host.clone());
         let all = addresses(&world);
         for _ in 0..6 {

@@ -8,41 +8,26 @@ use std::net::IpAddr;
 use tortie_classes::address;
 use tortie_explain::claim::{check, parse};
 use tortie_explain::reach::{Outcome, reach};
-use tortie_explain::{EndSpec, Question, State, Topology, text, trace};
-use tortie_manifest::read::{Source, read};
+use tortie_explain::{EndSpec, Question, Topology, text, trace};
 use tortie_policy::{Family, Interface, Snapshot};
 use tortie_random::Random;
 use tortie_testkit::machine::link;
-use tortie_testkit::worlds::{Case, NODE, World};
+use tortie_testkit::manifests;
+use tortie_testkit::worlds::{NODE, World};
 
 /// A host endpoint with these `expectedIPs`, and a policy with these ingress rules.
 fn world(expected: &str, rules: &str) -> Snapshot {
-    let text = format!(
+    manifests::snapshot(format!(
         r"{{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {{name: db, labels: {{role: db}}}},
  spec: {{node: db1, interfaceName: eth0, expectedIPs: {expected}, ports: [{{name: sql, protocol: TCP, port: 3306}}]}}}}
 ---
 {{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {{name: db}},
  spec: {{selector: role == 'db', types: [Ingress, Egress], egress: [{{action: Allow}}], ingress: {rules}}}}}"
-    );
-    let objects: Vec<_> =
-        read(&Source::new("m", text.into_bytes())).into_iter().map(|one| one.object.unwrap()).collect();
-    let (snapshot, invalid) = Snapshot::from_objects(&objects);
-    assert!(invalid.is_empty(), "{invalid:?}");
-    snapshot
+    ))
 }
 
 fn question(from: &str, to: &str, what: &str) -> Question {
-    Question {
-        from: from.parse().unwrap(),
-        to: to.parse().unwrap(),
-        what: what.parse().unwrap(),
-        node: None,
-        in_interface: None,
-        out_interface: None,
-        source_port: None,
-        dnat: None,
-        state: State::New,
-    }
+    Question::new(from.parse().unwrap(), to.parse().unwrap(), what.parse().unwrap())
 }
 
 fn line(topology: &Topology<'_>, asked: &Question) -> String {
@@ -180,10 +165,7 @@ fn an_answer_without_addresses_holds_for_every_address_that_the_machine_turns_ou
     let mut random = Random::new(7);
     let (mut compared, mut depending) = (0, 0);
     for seed in 0..300 {
-        let mut world = World::new();
-        for step in &Case::random(seed).steps {
-            world.apply(step).unwrap();
-        }
+        let world = World::random(seed);
         let snapshot = &world.snapshot;
         let Some((name, interface)) = snapshot.host_endpoints.values().find_map(|endpoint| match &endpoint.interface {
             Interface::Named(interface) if endpoint.node == NODE => Some((endpoint.name.clone(), interface.clone())),

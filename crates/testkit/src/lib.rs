@@ -7,6 +7,8 @@ pub mod generate;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub mod machine;
+#[cfg(feature = "manifests")]
+pub mod manifests;
 #[cfg(feature = "namespace")]
 pub mod namespace;
 pub mod packet_text;

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use tortie_agent::LocalFacts;
 use tortie_eval::protocol_name;
 use tortie_explain::text::decided_by;
-use tortie_explain::{EndSpec, Question, State, Topology, What, trace};
+use tortie_explain::{EndSpec, Question, Topology, What, trace};
 use tortie_hostnet::{Tracked, tracked};
 use tortie_net::Protocol;
 
@@ -97,14 +97,9 @@ fn question(one: &Tracked, local_facts: &LocalFacts) -> Question {
         Err(_) => What::Other(one.protocol),
     };
     Question {
-        from: EndSpec::Address(one.from.ip()),
-        to: EndSpec::Address(one.to.ip()),
-        what,
         node: is_through.then(|| local_facts.node.clone()),
-        in_interface: None,
-        out_interface: None,
         source_port: Some(one.from.port()),
         dnat: (one.answers != one.to).then(|| (one.answers.ip(), Some(one.answers.port()))),
-        state: State::New,
+        ..Question::new(EndSpec::Address(one.from.ip()), EndSpec::Address(one.to.ip()), what)
     }
 }

@@ -8,7 +8,7 @@
 //! ```
 
 use super::{Claim, Traffic};
-use crate::question::{AskError, EndSpec, Question, State, What};
+use crate::question::{AskError, EndSpec, Question, What};
 use crate::topology::Topology;
 use crate::{reach, suggest};
 
@@ -54,17 +54,7 @@ fn claim(topology: &Topology<'_>, words: &[&str]) -> Result<Claim, AskError> {
         return Err(wrong(&format!("{word:?} stands before ->")));
     }
     let (to, to_except, left) = end(topology, &rest[arrow + 1..])?;
-    let mut question = Question {
-        from,
-        to,
-        what: What::Icmp(None),
-        node: None,
-        in_interface: None,
-        out_interface: None,
-        source_port: None,
-        dnat: None,
-        state: State::New,
-    };
+    let mut question = Question::new(from, to, What::Icmp(None));
     let mut traffic_words = Vec::new();
     let mut left = left.iter();
     while let Some(word) = left.next() {

@@ -8,7 +8,7 @@ use tortie_policy::packet::{Host, Link};
 use tortie_policy::{Invalid, Item, PolicyId, Profile, SetId, Settings, SliceId, Snapshot, Stored, WorkloadId};
 
 use super::NODE;
-use super::case::Step;
+use super::case::{Case, Step};
 
 /// What a step does, to whoever follows the store.
 #[derive(Clone, Debug)]
@@ -73,6 +73,22 @@ impl World {
             }
             Step::Flush => Ok(vec![Change::Flush]),
         }
+    }
+
+    /// The world that some steps lead to. Every step must be one that can be read, as those of random cases are.
+    pub fn after<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Self {
+        let mut world = Self::new();
+        for step in steps {
+            if let Err(problem) = world.apply(step) {
+                panic!("{problem}: {step:?}");
+            }
+        }
+        world
+    }
+
+    /// The world at the end of the case of a seed.
+    pub fn random(seed: u64) -> Self {
+        Self::after(&Case::random(seed).steps)
     }
 
     /// Everything there is, as changes to nothing.

@@ -1,0 +1,16 @@
+//! What manifests in YAML mean, for tests that describe a world by them.
+
+use tortie_manifest::read::{Source, read};
+use tortie_policy::Snapshot;
+
+/// The objects of some manifests, all of which must be valid.
+pub fn snapshot(text: impl Into<String>) -> Snapshot {
+    let mut objects = Vec::new();
+    for located in read(&Source::new("manifests", text.into())) {
+        assert!(located.problems.is_empty(), "{:?}", located.problems);
+        objects.extend(located.object);
+    }
+    let (snapshot, invalid) = Snapshot::from_objects(&objects);
+    assert!(invalid.is_empty(), "{invalid:?}");
+    snapshot
+}
