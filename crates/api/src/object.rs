@@ -49,36 +49,36 @@ impl Object {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Metadata {
-    /// Unique among the objects of its kind (and namespace).
+    /// The name of the object, unique among the objects of its kind and namespace.
     pub name: String,
-    /// A prefix for a name made by the server; kept, not used.
+    /// The prefix of a name that the server generates; kept, without effect here.
     pub generate_name: String,
-    /// The namespace of namespaced kinds.
+    /// The namespace of the object, where its kind has namespaces.
     pub namespace: String,
-    /// Not used any more; kept out of stores.
+    /// Obsolete; not stored.
     pub self_link: String,
-    /// Set once, when the object is made.
+    /// A unique identifier, set when the object is created.
     #[schemars(extend("x-go" = "UID"))]
     pub uid: String,
-    /// The revision; kept out of stores.
+    /// The revision of the object, by which concurrent changes are noticed; not part of what is stored.
     pub resource_version: String,
-    /// Counts changes of the spec, where a server does that.
+    /// How often the spec was changed, where a server counts that.
     pub generation: i64,
-    /// When it was made.
+    /// When the object was created.
     pub creation_timestamp: Option<Time>,
-    /// When its deletion was asked for.
+    /// When the deletion of the object was requested.
     pub deletion_timestamp: Option<Time>,
-    /// How long its deletion may take, in seconds.
+    /// How long the deletion of the object may take, in seconds.
     pub deletion_grace_period_seconds: Option<i64>,
-    /// Labels, for selectors.
+    /// Key and value pairs that selectors match.
     pub labels: BTreeMap<String, String>,
-    /// Notes of people and programs.
+    /// Key and value pairs for people and programs; they have no effect on packets.
     pub annotations: BTreeMap<String, String>,
-    /// Objects that this one belongs to.
+    /// The objects that this object belongs to.
     pub owner_references: Vec<OwnerReference>,
-    /// What must happen before it may go.
+    /// The programs that must act before the object can be deleted.
     pub finalizers: Vec<String>,
-    /// Who manages which fields, where a server tracks that.
+    /// Which program manages which fields, where a server tracks that.
     pub managed_fields: Vec<Value>,
     /// What other programs wrote beside these, and what of these does not fit its type; kept.
     #[serde(skip)]
