@@ -12,7 +12,10 @@ const FROM_KUBERNETES: [&str; 3] = ["knp.", "kns.", "ksa."];
 /// Whether an object follows from one of Kubernetes, in any store that Calico's controllers fill.
 pub(crate) fn follows_kubernetes(object: &Object) -> bool {
     let name = &object.metadata.name;
-    !object.kind.is_calico() || FROM_KUBERNETES.iter().any(|prefix| name.starts_with(prefix))
+    let is_pod = || object.body.get("spec").and_then(|spec| spec.get("orchestrator")).is_some_and(|one| one == "k8s");
+    !object.kind.is_calico()
+        || FROM_KUBERNETES.iter().any(|prefix| name.starts_with(prefix))
+        || object.kind == Kind::WorkloadEndpoint && is_pod()
 }
 
 /// The program that keeps an object, in words; none of what people write.

@@ -221,3 +221,45 @@ fn the_role_that_is_shipped_is_all_that_an_agent_needs_and_writes_nothing() {
         world.call(&["delete", "tier", "first"]);
     });
 }
+
+#[test]
+fn everyday_commands_work_with_kubernetes_as_the_store() {
+    on_a_machine(|world| {
+        let _server = cluster(world);
+        let _agent = world.agent();
+        world.apply(
+            "
+{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: web}, spec: {selector: app == 'web'}}
+---
+{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: old}, spec: {selector: app == 'web'}}
+",
+        );
+        let watched = world.file("watched", "");
+        let out = std::fs::File::create(&watched).unwrap();
+        let mut watch = world.tortie().args(["get", "gnp", "-w", "-o", "name"]).stdout(out).spawn().unwrap();
+        let says =
+            |line: &str| until(line, || std::fs::read_to_string(&watched).unwrap().lines().any(|one| one == line));
+        says("ADDED globalnetworkpolicy/web");
+        let mut edit = world.tortie();
+        edit.args(["edit", "gnp", "web"]).env("EDITOR", "sed -i s/web.$/front\\'/").env("PATH", "/usr/bin:/bin");
+        let edited = edit.output().unwrap();
+        assert!(edited.status.success(), "{}", String::from_utf8_lossy(&edited.stderr));
+        says("MODIFIED globalnetworkpolicy/web");
+        assert!(world.call(&["describe", "gnp/web"]).contains("selector: app == 'front'"));
+        // A pod is a workload endpoint that no folder deletes.
+        let only = "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: web}, spec: {selector: app == 'web'}}";
+        let only = world.file("only.yaml", only);
+        world.call(&["apply", "-f", only.to_str().unwrap(), "--prune", "--yes"]);
+        says("DELETED globalnetworkpolicy/old");
+        let all = world.call(&["get", "all", "-A", "-o", "name"]);
+        assert!(all.contains("globalnetworkpolicy/web\n") && all.contains("workloadendpoint/shop/"), "{all}");
+        let yaml = world.call(&["get", "all", "-A", "-o", "yaml"]);
+        let is_derived = yaml.contains("kns.shop") || yaml.contains("kind: WorkloadEndpoint");
+        assert!(
+            yaml.contains("name: web\n") && !is_derived,
+            "what follows from Kubernetes is applied by nobody: {yaml}"
+        );
+        watch.kill().unwrap();
+        watch.wait().unwrap();
+    });
+}

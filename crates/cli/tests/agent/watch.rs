@@ -439,3 +439,24 @@ tables of family arp, which are not looked into; they see no IP packet, and may 
         assert!(said.contains("table netdev early of another program drops it: chain in, rule 1"), "{said}");
     });
 }
+
+#[test]
+fn get_watch_follows_etcd_until_it_is_lost_and_says_so() {
+    on_a_machine(|world| {
+        world.start_etcd();
+        let _agent = world.agent();
+        world.apply(ENDPOINT);
+        let watcher = Watcher::calling(world, &["get", "hep", "-w", "-o", "name"]);
+        watcher.until(|| {}, |line| line == "ADDED hostendpoint/web1-eth0");
+        world.call(&["label", "hep", "web1-eth0", "zone=a"]);
+        // What was told is forgotten by etcd: a watch that runs does not ask for it again.
+        world.etcdctl(&["compact", "2"]);
+        watcher.until(|| {}, |line| line == "MODIFIED hostendpoint/web1-eth0");
+        world.call(&["delete", "hep", "web1-eth0"]);
+        watcher.until(|| {}, |line| line == "DELETED hostendpoint/web1-eth0");
+        world.kill_etcd();
+        let (status, said) = watcher.ended();
+        assert_eq!(status, Some(1), "{said}");
+        assert!(said.contains("error: the store is lost: ") && said.contains("are not shown"), "{said}");
+    });
+}
