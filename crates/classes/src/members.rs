@@ -2,19 +2,22 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use ipnet::IpNet;
 use tortie_eval::{effective_labels, selects};
-use tortie_policy::{Labels, NamedPort, Snapshot, unreadable_labels};
+use tortie_policy::{Family, Labels, NamedPort, Snapshot, unreadable_labels};
 use tortie_selector::Selector;
 
 use crate::addresses::AddressSet;
+use crate::ranges::Ranges;
 
 /// Everything that has labels and addresses, those with the same labels and named ports together.
 pub(crate) struct Members<'a> {
     labelled: Vec<Labelled<'a>>,
     has_unreadable: bool,
     selected: HashMap<Selector, AddressSet>,
+    shared: HashMap<(Selector, Family), Rc<Ranges>>,
 }
 
 struct Labelled<'a> {
@@ -53,7 +56,7 @@ impl<'a> Members<'a> {
         });
         let labelled: Vec<Labelled<'a>> = endpoints.chain(sets).collect();
         let has_unreadable = labelled.iter().any(|thing| selects(unreadable_labels(), &thing.labels));
-        Self { labelled, has_unreadable, selected: HashMap::new() }
+        Self { labelled, has_unreadable, selected: HashMap::new(), shared: HashMap::new() }
     }
 
     /// The addresses of all that a selector matches.
@@ -63,6 +66,16 @@ impl<'a> Members<'a> {
             let matching = labelled.iter().filter(|thing| selects(selector, &thing.labels));
             AddressSet::union_of(matching.map(|thing| &thing.addresses))
         })
+    }
+
+    /// The same of one family, to be kept by many.
+    pub(crate) fn shared(&mut self, selector: &Selector, family: Family) -> Rc<Ranges> {
+        if let Some(known) = self.shared.get(&(selector.clone(), family)) {
+            return known.clone();
+        }
+        let ranges = Rc::new(self.selected(selector).family(family).clone());
+        self.shared.insert((selector.clone(), family), ranges.clone());
+        ranges
     }
 
     /// Whether the labels of anything cannot be read.

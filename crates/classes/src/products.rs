@@ -2,6 +2,8 @@
 //!
 //! `tests/products.rs` holds this against [`tortie_eval::rule_action`].
 
+use std::rc::Rc;
+
 use tortie_eval::{has_too_many_ports, unknown_member};
 use tortie_net::Protocol;
 use tortie_policy::packet::Transport;
@@ -20,10 +22,10 @@ const READ_PORTS: [Protocol; 3] = [Protocol::TCP, Protocol::UDP, Protocol::SCTP]
 /// Packets of one family whose source, destination, protocol and payload are each in a set.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Product {
-    /// Their sources.
-    pub source: Ranges,
+    /// Their sources. Rules that ask for the same selector share them.
+    pub source: Rc<Ranges>,
     /// Their destinations.
-    pub destination: Ranges,
+    pub destination: Rc<Ranges>,
     /// Their protocols.
     pub protocols: Ranges,
     /// What they carry.
@@ -52,13 +54,13 @@ pub struct Clause {
     /// What it does.
     pub action: Action,
     /// To which packets; they may overlap.
-    pub products: Vec<Product>,
+    pub products: Rc<[Product]>,
 }
 
 impl Product {
     /// Every packet of a family.
     pub fn all(family: Family) -> Self {
-        let every = AddressSet::all().family(family).clone();
+        let every = Rc::new(AddressSet::all().family(family).clone());
         let protocols = Ranges::span(0u8, u8::MAX);
         Self { source: every.clone(), destination: every, protocols, carried: Carried::Anything }
     }
@@ -68,8 +70,8 @@ impl Product {
     pub fn intersection(&self, other: &Product) -> Option<Product> {
         let both = |one: &Ranges, other: &Ranges| Some(one.intersection(other)).filter(|both| !both.is_empty());
         Some(Product {
-            source: both(&self.source, &other.source)?,
-            destination: both(&self.destination, &other.destination)?,
+            source: shared(&self.source, &other.source)?,
+            destination: shared(&self.destination, &other.destination)?,
             protocols: both(&self.protocols, &other.protocols)?,
             carried: match (&self.carried, &other.carried) {
                 (Carried::Anything, carried) | (carried, Carried::Anything) => carried.clone(),
@@ -95,7 +97,8 @@ impl Product {
             }
     }
 
-    fn at(mut self, end: End, addresses: Ranges) -> Self {
+    fn at(mut self, end: End, addresses: impl Into<Rc<Ranges>>) -> Self {
+        let addresses = addresses.into();
         match end {
             End::Source => self.source = addresses,
             End::Destination => self.destination = addresses,
@@ -130,7 +133,7 @@ impl Conditions<'_> {
     }
 
     fn clause(&self, rule: &Rule, family: Family) -> Clause {
-        let mut clause = Clause { action: rule.action, products: Vec::new() };
+        let mut clause = Clause { action: rule.action, products: Rc::default() };
         let Some(first) = payload(rule, family) else { return clause };
         let mut products = vec![first];
         for (end, side) in [(End::Source, &rule.source), (End::Destination, &rule.destination)] {
@@ -144,7 +147,7 @@ impl Conditions<'_> {
                 clause.action = Unknown::action(rule.action);
             }
         }
-        clause.products = products;
+        clause.products = products.into();
         clause
     }
 
@@ -178,8 +181,8 @@ impl Conditions<'_> {
                 Unknown::Never if is_unknown => return Err(Never),
                 Unknown::Met if is_unknown => {}
                 _ => {
-                    let members = self.with_members(|members| members.selected(&peers.selector).family(family).clone());
-                    let members = if peers.negated { every.minus(&members) } else { members };
+                    let members = self.with_members(|members| members.shared(&peers.selector, family));
+                    let members = if peers.negated { every.minus(&members).into() } else { members };
                     conditions.push(vec![all().at(end, members)]);
                 }
             }
@@ -255,6 +258,17 @@ impl Conditions<'_> {
             }
         }
         Ok(unsure)
+    }
+}
+
+/// What is in both, if there is anything; one of the two themselves where that is all of it.
+fn shared(one: &Rc<Ranges>, other: &Rc<Ranges>) -> Option<Rc<Ranges>> {
+    let both = one.intersection(other);
+    match () {
+        () if both.is_empty() => None,
+        () if both == **one => Some(one.clone()),
+        () if both == **other => Some(other.clone()),
+        () => Some(both.into()),
     }
 }
 

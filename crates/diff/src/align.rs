@@ -4,6 +4,7 @@
 //! different packets, meets the same items on both sides with the same effects. So it is decided alike.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use tortie_classes::{Carried, Payload, PayloadClass, Product, Ranges};
 use tortie_policy::Family;
@@ -32,11 +33,10 @@ impl Changed {
     }
 
     fn add(&mut self, products: &[Product]) {
-        let all = |set: &Ranges, more: &dyn Fn(&Product) -> Ranges| {
-            Ranges::of(set.iter().chain(products.iter().flat_map(|one| more(one).iter().collect::<Vec<_>>())))
-        };
-        self.source = all(&self.source, &|one| one.source.clone());
-        self.destination = all(&self.destination, &|one| one.destination.clone());
+        let sources = products.iter().flat_map(|one| one.source.iter());
+        self.source = Ranges::of(self.source.iter().chain(sources));
+        let destinations = products.iter().flat_map(|one| one.destination.iter());
+        self.destination = Ranges::of(self.destination.iter().chain(destinations));
         for product in products {
             let payload = (product.protocols.clone(), product.carried.clone());
             if !self.payloads.contains(&payload) {
@@ -64,7 +64,7 @@ impl Changed {
     pub(crate) fn add_programs(&mut self, before: &Program, after: &Program) {
         let ways = [in_order(before, after), in_place(before, after)];
         let found = ways.into_iter().flatten().min_by_key(Vec::len);
-        let all = || before.items.iter().chain(&after.items).flat_map(|item| &item.products).cloned().collect();
+        let all = || before.items.iter().chain(&after.items).flat_map(|item| item.products.iter()).cloned().collect();
         let found: Vec<Product> = found.unwrap_or_else(all);
         if !found.is_empty() {
             self.add(&found);
@@ -101,7 +101,7 @@ fn paired<'a>(before: &'a Program, after: &'a Program) -> Option<Vec<(usize, usi
     let [one, other] = [before, after].map(|program| {
         let mut number = |Item { products, effect, .. }: &'a Item| {
             let next = numbers.len();
-            *numbers.entry((products.as_slice(), *effect)).or_insert(next)
+            *numbers.entry((&**products, *effect)).or_insert(next)
         };
         program.items.iter().map(&mut number).collect::<Vec<usize>>()
     });
@@ -165,7 +165,7 @@ fn differing(before: &[Item], after: &[Item]) -> Vec<Product> {
     if !leaves && (effects(before).eq(effects(after)) || fault("diff-places-unpaired")) {
         return before.iter().zip(after).flat_map(|(one, other)| apart(&one.products, &other.products)).collect();
     }
-    before.iter().chain(after).flat_map(|item| &item.products).cloned().collect()
+    before.iter().chain(after).flat_map(|item| item.products.iter()).cloned().collect()
 }
 
 /// The packets that are in one of two unions of products.
@@ -183,7 +183,7 @@ fn apart(one: &[Product], other: &[Product]) -> Vec<Product> {
 
 /// The same of two products: exactly, if they differ in their sources or in their destinations only.
 fn apart_of(one: Product, other: Product) -> Vec<Product> {
-    let either = |one: &Ranges, other: &Ranges| one.minus(other).union(&other.minus(one));
+    let either = |one: &Ranges, other: &Ranges| Rc::new(one.minus(other).union(&other.minus(one)));
     let source = Product { source: either(&one.source, &other.source), ..other.clone() };
     if (Product { source: one.source.clone(), ..other.clone() }) == one {
         return vec![source];

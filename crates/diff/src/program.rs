@@ -2,6 +2,7 @@
 //! end of its segment. So a packet is judged by the sets of rules that its source, destination and payload each match.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use tortie_classes::{Clause, Product, number};
 use tortie_eval::{DecidedBy, List, Outcome};
@@ -26,7 +27,7 @@ pub(crate) enum Effect {
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
     /// Which packets it matches.
-    pub(crate) products: Vec<Product>,
+    pub(crate) products: Rc<[Product]>,
     pub(crate) effect: Effect,
     /// What decides.
     pub(crate) by: DecidedBy,
@@ -42,7 +43,7 @@ impl Program {
     pub(crate) fn new(side: &mut Side<'_>, number: usize, list: List, direction: Direction, family: Family) -> Self {
         let applied = side.applied(number).clone();
         let mut program = Self::default();
-        let everything = || vec![Product::all(family)];
+        let everything = || Rc::from([Product::all(family)]);
         // An allow before connection tracking or before DNAT also answers for the later ingress stages.
         let allowed = if matches!(list, List::Untracked | List::PreDnat) { Outcome::Accept } else { Outcome::Pass };
         for tier in applied.tiers(list, direction) {
@@ -58,7 +59,7 @@ impl Program {
                     DecidedBy::TierEnd { tier: tier.name.clone() },
                 );
             }
-            program.add(Vec::new(), Effect::End, DecidedBy::Nothing);
+            program.add(Rc::default(), Effect::End, DecidedBy::Nothing);
         }
         if list == List::Normal {
             for name in &applied.profiles {
@@ -69,14 +70,14 @@ impl Program {
                     }
                     None => program.add(everything(), Effect::Decide(Outcome::Deny), by(None)),
                 }
-                program.add(Vec::new(), Effect::End, DecidedBy::Nothing);
+                program.add(Rc::default(), Effect::End, DecidedBy::Nothing);
             }
             program.add(everything(), Effect::Decide(Outcome::Deny), DecidedBy::NoProfile);
         }
         program
     }
 
-    fn add(&mut self, products: Vec<Product>, effect: Effect, by: DecidedBy) {
+    fn add(&mut self, products: Rc<[Product]>, effect: Effect, by: DecidedBy) {
         self.items.push(Item { products, effect, by });
     }
 
@@ -154,7 +155,7 @@ impl Table {
     /// The products that a destination matches which is no class of its own: one that packets were translated to.
     pub(crate) fn at(&self, program: &Program, destination: IpAddr) -> Bits {
         let all: Vec<(usize, &Product)> =
-            program.items.iter().flat_map(|item| &item.products).map(|one| (0, one)).collect();
+            program.items.iter().flat_map(|item| item.products.iter()).map(|one| (0, one)).collect();
         let mut bits = vec![0; self.words];
         set_bits(&mut bits, &all, |product| product.destination.contains(number(destination)));
         bits

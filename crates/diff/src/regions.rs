@@ -70,7 +70,7 @@ pub(crate) fn regions(
             for (number, lists) in facts.subjects() {
                 for (list, direction) in asked(lists, facts.directions(&way.way)) {
                     let program = side.program(number, list, direction, family);
-                    let products = program.items.iter().flat_map(|item| &item.products);
+                    let products = program.items.iter().flat_map(|item| item.products.iter());
                     products.for_each(|product| conditions.add_product(product, family));
                 }
             }
