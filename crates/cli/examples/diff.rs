@@ -33,7 +33,7 @@ fn endpoint(number: usize, role: &str) -> String {
     format!(
         "---\napiVersion: projectcalico.org/v3\nkind: HostEndpoint\nmetadata:\n  name: n{node}-eth{interface}\n  \
          labels: {{role: {role}, zone: z{}}}\nspec:\n  node: node{node}\n  interfaceName: eth{interface}\n  \
-         expectedIPs: [\"10.{node}.{interface}.1\"]\n",
+         expectedIPs: [\"10.{node}.{interface}.1\"]\n  profiles: [projectcalico-default-allow]\n",
         node % 10
     )
 }
@@ -137,6 +137,9 @@ fn main() {
     diff("one net of a rule that denies", "200", changed("deny.yaml", policy(500, Change::Net(3))));
     diff("one net of a rule that allows", "200", changed("allow.yaml", policy(500, Change::Net(4))));
     diff("the order of a policy", "200", changed("order.yaml", policy(500, Change::Order)));
+    let first = closed("role == \"r7\"").replace("order: 5000", "order: 0.5").replace("[Egress]", "[Ingress]");
+    let first = first + "  ingress: [{action: Deny}]\n";
+    diff("a policy before all others that denies everything", "200", changed("first.yaml", first));
     diff("a policy that makes them default-deny", "200", changed("closed.yaml", closed("role == \"r7\"")));
     diff("a policy that makes all default-deny", "10,000", changed("all.yaml", closed("all()")));
     diff("a label, so that 20 other policies apply", "1", changed("label.yaml", endpoint(4_242, "r7")));
