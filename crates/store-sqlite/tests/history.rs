@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use tortie_api::{Key, Kind};
-use tortie_store::history::PutBack;
-use tortie_store::{Act, Author, History, Selection, Store, Write};
+use tortie_random::Random;
+use tortie_store::history::{PastError, PutBack, content_at};
+use tortie_store::{Act, Author, History, Listing, Selection, Store, Write};
 use tortie_store_sqlite::{Options, SqliteStore};
 
 fn key(name: &str) -> Key {
@@ -230,4 +231,68 @@ fn the_file_of_an_older_tortie_is_read_as_it_is_and_carried_over_by_the_first_wr
     assert!(watch.next(Duration::from_secs(30)).unwrap().is_some(), "a watch goes on");
     assert_eq!(names(store.put_back(&act).unwrap()).0, ["a"]);
     assert_eq!(content(&store), "a=1");
+}
+
+#[test]
+fn what_the_store_had_after_each_revision_is_told_as_far_as_the_log_goes() {
+    let (_place, store) = store();
+    let now = || store.list(&Selection::default()).unwrap();
+    let told = |listing: Listing| {
+        let item = |one: &tortie_store::Stored| format!("{}={}", one.key.name, String::from_utf8_lossy(&one.value));
+        listing.items.iter().map(item).collect::<Vec<_>>().join(" ")
+    };
+    let mut random = Random::new(5);
+    let mut known: Vec<(u64, String)> = vec![(now().position.number().unwrap(), content(&store))];
+    for turn in 0..60 {
+        let names = ["a", "b", "c", "d"];
+        let mut objects: Vec<(&str, Option<String>)> = Vec::new();
+        for name in names {
+            let exists = store.get(&key(name)).unwrap().is_some();
+            match random.below(3) {
+                0 if exists => objects.push((name, None)),
+                1 => objects.push((name, Some(format!("\"{turn}\"")))),
+                _ => {}
+            }
+        }
+        if objects.is_empty() {
+            continue;
+        }
+        let objects: Vec<(&str, Option<&str>)> =
+            objects.iter().map(|(name, value)| (*name, value.as_deref())).collect();
+        let act = write(&store, &objects, random.once_in(4));
+        known.push((act.last, content(&store)));
+        // What waits is put back out of order, which tells later changes that wait what to put back.
+        if random.once_in(4)
+            && let Some((act, _)) = store.pending().unwrap().pop()
+        {
+            store.put_back(&act).unwrap();
+            known.push((now().position.number().unwrap(), content(&store)));
+        }
+    }
+    for (revision, content) in &known {
+        assert_eq!(told(content_at(&store, &now(), *revision).unwrap()), *content, "after revision {revision}");
+    }
+    // The middle of a transaction was never seen: its end is meant.
+    let act = store.acts().unwrap().into_iter().find(|act| act.first < act.last).unwrap();
+    let [first, last] = [act.first, act.last].map(|revision| told(content_at(&store, &now(), revision).unwrap()));
+    assert_eq!(first, last);
+    let last = now().position.number().unwrap();
+    assert!(matches!(content_at(&store, &now(), last + 1), Err(PastError::Future { .. })));
+}
+
+#[test]
+fn a_revision_whose_changes_are_no_longer_kept_is_not_told() {
+    let (place, store) = store();
+    let keep = Options { keep: 10, ..Options::default() };
+    drop(store);
+    let store = SqliteStore::open_with(place.path().join("tortie.db"), keep).unwrap();
+    for turn in 0..100 {
+        write(&store, &[("a", Some(&format!("\"{turn}\""))), ("b", Some(&format!("\"{turn}\"")))], false);
+    }
+    let now = store.list(&Selection::default()).unwrap();
+    let last = now.position.number().unwrap();
+    let Err(PastError::NotKept { oldest, .. }) = content_at(&store, &now, 1) else { panic!("revision 1 is kept") };
+    assert!(oldest > last - 60 && oldest < last, "{oldest} of {last}");
+    content_at(&store, &now, oldest).unwrap();
+    assert!(matches!(content_at(&store, &now, oldest - 1), Err(PastError::NotKept { .. })));
 }

@@ -2,13 +2,13 @@
 //!
 //! An [`Act`] is what one transaction changed. One that waits for a confirmation is put back when its deadline passes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tortie_api::Key;
 
-use crate::{Op, StoreError, Stored};
+use crate::{Listing, Op, Position, StoreError, Stored};
 
 /// Who writes, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -145,4 +145,82 @@ pub fn by_object(changes: Vec<LoggedChange>) -> Vec<LoggedChange> {
         }
     }
     order.iter().filter_map(|key| of.remove(key)).collect()
+}
+
+/// Why the content of a store at a revision cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum PastError {
+    /// It is no longer kept, or never was.
+    #[error("revision {revision} is no longer kept: the oldest that can be compared is {oldest}")]
+    NotKept {
+        /// What was asked for.
+        revision: u64,
+        /// The oldest revision that is kept.
+        oldest: u64,
+    },
+    /// There is no such revision yet.
+    #[error("there is no revision {revision} yet: the store is at {last}")]
+    Future {
+        /// What was asked for.
+        revision: u64,
+        /// The last one.
+        last: u64,
+    },
+    /// The history could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a store had after a revision, from what it has now. A revision in the middle of a transaction means the end of it.
+pub fn content_at(history: &dyn History, now: &Listing, revision: u64) -> Result<Listing, PastError> {
+    let last = now.position.number_or_never();
+    if revision > last {
+        return Err(PastError::Future { revision, last });
+    }
+    // What was written since the listing was made does not count.
+    let acts: Vec<Act> = history.acts()?.into_iter().filter(|act| act.first <= last).collect();
+    let is_in = |act: &Act| (act.first..=act.last).contains(&revision);
+    let revision = acts.iter().find(|act| is_in(act)).map_or(revision, |act| act.last);
+    let mut values: BTreeMap<Key, Option<Arc<[u8]>>> = BTreeMap::new();
+    // Up to here nothing is missing.
+    let mut reached = last;
+    for act in acts.iter().take_while(|act| act.first > revision) {
+        let changes = history.changes(act)?;
+        // The log is trimmed in the middle of a transaction too.
+        let is_whole = changes.first().is_some_and(|change| change.revision == act.first);
+        if act.last != reached || !is_whole {
+            break;
+        }
+        reached = act.first - 1;
+        for change in by_object(changes) {
+            values.insert(change.key, change.before);
+        }
+    }
+    if reached > revision {
+        return Err(PastError::NotKept { revision, oldest: reached });
+    }
+    // Who puts a change back that waits for a confirmation may tell a later one what to put back, so what is noted as before
+    // that one is not what was there.
+    let mut open: BTreeSet<Key> = values.keys().cloned().collect();
+    for act in acts.iter().filter(|act| act.last <= revision) {
+        if open.is_empty() {
+            break;
+        }
+        for change in by_object(history.changes(act)?) {
+            if open.remove(&change.key) {
+                values.insert(change.key, change.after);
+            }
+        }
+    }
+    let mut items: BTreeMap<Key, Stored> =
+        now.items.iter().map(|stored| (stored.key.clone(), stored.clone())).collect();
+    for (key, value) in values {
+        match value {
+            Some(value) => {
+                drop(items.insert(key.clone(), Stored { key, revision: revision.into(), value: value.into() }))
+            }
+            None => drop(items.remove(&key)),
+        }
+    }
+    Ok(Listing { position: Position::at(revision), items: items.into_values().collect() })
 }

@@ -1,11 +1,13 @@
-//! `diff`: what would change if manifests were applied, or objects deleted, or between two folders of manifests, and what that
-//! means. Nothing is written.
+//! `diff`: what would change if manifests were applied, or objects deleted, what changed between two revisions of the embedded store
+//! or two folders of manifests, and what that means. Nothing is written.
 //!
 //! Exit status 0: nothing changes, 1: something does, 2: that could not be found out.
 
 use clap::{Args, ValueEnum};
 use tortie_api::Key;
 use tortie_client::{Change, Client};
+use tortie_store::Selection;
+use tortie_store::history::content_at;
 
 use crate::args::{Files, Place};
 use crate::ask::Agent;
@@ -34,6 +36,12 @@ pub(crate) struct DiffArgs {
     /// Between two files or folders of manifests, OLD and NEW, without a store
     #[arg(long, conflicts_with_all = ["delete", "from_store", "filename"])]
     offline: bool,
+    /// From this revision of the embedded store (`tortie history`) to what it has now
+    #[arg(long, value_name = "REVISION", conflicts_with_all = ["delete", "offline", "filename"])]
+    from: Option<u64>,
+    /// To this revision, not to what the store has now
+    #[arg(long, value_name = "REVISION", requires = "from")]
+    to: Option<u64>,
     /// Only the store: the agent of this machine is not asked what is in force
     #[arg(long)]
     from_store: bool,
@@ -59,7 +67,11 @@ pub(crate) fn run(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Exit
 }
 
 fn diff(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let found = if args.offline { offline(args, session)? } else { of_store(args, session)? };
+    let found = match args.from {
+        Some(from) => Some(between(from, args, session)?),
+        None if args.offline => offline(args, session)?,
+        None => of_store(args, session)?,
+    };
     let Some(Found { meaning, unchanged, losses }) = found else { return Ok(Exit::Unanswered) };
     match args.output {
         DiffFormat::Json => {
@@ -96,7 +108,10 @@ struct Found {
 /// A change of the store.
 fn of_store(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Found>> {
     if args.files.filename.is_empty() && args.targets.is_empty() {
-        return Err(Usage("diff needs manifests with -f, --delete KIND NAME, or --offline OLD NEW".to_owned()).into());
+        return Err(Usage(
+            "diff needs manifests with -f, --delete KIND NAME, --from REVISION, or --offline OLD NEW".to_owned(),
+        )
+        .into());
     }
     if !args.files.filename.is_empty() && !args.targets.is_empty() {
         return Err(Usage("diff takes KIND NAME or -f, not both".to_owned()).into());
@@ -135,6 +150,28 @@ fn offline(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Foun
     }
     let meaning = Meaning::of(&Sources::default(), &sides[0], &sides[1], Open::default());
     Ok(Some(Found { meaning, unchanged: Vec::new(), losses: Vec::new() }))
+}
+
+/// From one revision of the store to another, or to what it has now. What the agent of this machine has in force is of now, so it
+/// is not asked.
+fn between(from: u64, args: &DiffArgs, session: &mut Session) -> anyhow::Result<Found> {
+    if !args.targets.is_empty() || !args.place.namespace.as_deref().unwrap_or_default().is_empty() {
+        return Err(Usage(
+            "diff --from compares everything in the store: it takes neither KIND NAME nor a namespace".to_owned(),
+        )
+        .into());
+    }
+    let link = Link::find(session, &args.place)?;
+    let store = link.existing()?;
+    let history = link.history(&*store)?;
+    let now = store.list(&Selection::default())?;
+    let before = content_at(history, &now, from)?;
+    let after = match args.to {
+        Some(to) => content_at(history, &now, to)?,
+        None => now,
+    };
+    let meaning = Meaning::of(&Sources::default(), &before, &after, Open::default());
+    Ok(Found { meaning, unchanged: Vec::new(), losses: Vec::new() })
 }
 
 /// Makes the change in the plan. The given objects that stay as they are; none when the change would be refused, which has
