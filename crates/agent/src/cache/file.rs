@@ -29,7 +29,7 @@ const KINDS: &str = "kinds";
 /// The fact with the name of the node whose policy is in force.
 const NODE: &str = "node";
 
-/// How many objects [`Held::pages`] passes in one call.
+/// How many objects [`CompleteSnapshot::pages`] passes in one call.
 const PAGE: usize = 1_000;
 
 /// A row without a value means that the object was deleted. A value of type text is the reason why the store could not read the
