@@ -9,14 +9,14 @@ pub(crate) const MOST: usize = 3;
 /// Sets of more pieces than this are not looked at: nobody reads them.
 const TOO_MANY: usize = 2_000;
 
-/// A net, and what of it is not meant.
+/// A net, and what of it is not meant, which may be nothing.
 pub(crate) struct NetExcept {
     pub(crate) net: IpNet,
     pub(crate) exceptions: Vec<IpNet>,
 }
 
-/// Nets with holes that tell some addresses with fewer words than their pieces would. Each net holds only addresses of
-/// `meant` and its holes; what no such net holds is left out.
+/// Nets, with holes where they have any, that tell some addresses with fewer words than their pieces would. Each net holds only
+/// addresses of `meant` and its holes; what no such net holds is left out.
 pub(crate) fn nets_with_exceptions(addresses: &AddressSet, meant: &AddressSet) -> Vec<NetExcept> {
     let mut found = Vec::new();
     if addresses.nets().take(TOO_MANY + 1).count() > TOO_MANY {
@@ -42,7 +42,7 @@ fn best(net: IpNet, addresses: &AddressSet, meant: &AddressSet, found: &mut Vec<
     let divided: usize = halves.map(|half| best(half, &inside, &meant, found)).sum();
     let exceptions: Vec<IpNet> = span.minus(&meant).nets().take(MOST + 1).collect();
     let whole = 1 + exceptions.len();
-    if exceptions.is_empty() || exceptions.len() > MOST || whole >= divided {
+    if exceptions.len() > MOST || whole >= divided {
         return divided;
     }
     found.truncate(before);

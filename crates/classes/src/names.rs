@@ -85,9 +85,12 @@ impl Names {
         }
         // What has a name of its own is not worth a net.
         let named: Vec<IpAddr> = self.singles.keys().copied().filter(|address| left.contains(*address)).collect();
-        for NetExcept { net, exceptions } in nets_with_exceptions(&left.minus(&AddressSet::of(&named)), addresses) {
+        // What is not asked about may be in a net or not.
+        let meant = addresses.union(&AddressSet::all().minus(within));
+        for NetExcept { net, exceptions } in nets_with_exceptions(&left.minus(&AddressSet::of(&named)), &meant) {
             let but: Vec<String> = exceptions.iter().map(|hole| self.net(hole)).collect();
-            parts.push(format!("{net} except {}", but.join(" and ")));
+            let except = if but.is_empty() { String::new() } else { format!(" except {}", but.join(" and ")) };
+            parts.push(format!("{}{except}", self.net(&net)));
             left = left.minus(&AddressSet::of_nets([&net]));
         }
         let single: Vec<IpAddr> = self.singles.keys().copied().filter(|address| left.contains(*address)).collect();

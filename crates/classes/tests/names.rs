@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use tortie_classes::{AddressSet, Names};
 use tortie_net::IpNet;
-use tortie_policy::Snapshot;
+use tortie_policy::{Node, Snapshot};
 use tortie_random::Random;
 
 fn net(text: &str) -> IpNet {
@@ -51,6 +51,25 @@ fn a_net_with_a_hole_is_told_with_its_hole_where_that_is_shorter() {
     }
     let two = set(&["198.51.100.0/24", "10.1.0.0/16"]).minus(&set(&["198.51.100.7", "10.1.2.3"]));
     assert_eq!(names.parts(&two, &all), ["10.1.0.0/16 except 10.1.2.3", "198.51.100.0/24 except 198.51.100.7"]);
+}
+
+#[test]
+fn a_net_in_which_something_has_a_name_and_one_of_which_something_is_not_asked_about_are_told_as_nets() {
+    let mut snapshot = Snapshot::default();
+    let mut node = Node { name: "n".to_owned(), ..Node::default() };
+    node.addresses = vec!["10.0.0.5".parse().unwrap(), "192.0.2.7".parse().unwrap()];
+    snapshot.nodes.insert("n".to_owned(), node);
+    let names = Names::new(&snapshot);
+    let all = AddressSet::all();
+    assert_eq!(names.parts(&set(&["10.0.0.0/8"]), &all), ["10.0.0.0/8"]);
+    assert_eq!(names.parts(&set(&["10.0.0.5"]), &all), ["10.0.0.5 (node n)"]);
+    let without = set(&["10.0.0.0/8"]).minus(&set(&["10.0.0.5"]));
+    assert_eq!(names.parts(&without, &all), ["10.0.0.0/8 except 10.0.0.5 (node n)"]);
+    // What is left out of the question is no exception.
+    let asked = all.minus(&set(&["10.0.0.5", "fe80::5", "fe80::77"]));
+    assert_eq!(names.parts(&without, &asked), ["10.0.0.0/8"]);
+    assert_eq!(names.parts(&set(&["fe80::/10"]).intersection(&asked), &asked), ["fe80::/10"]);
+    assert_eq!(names.parts(&set(&["fe80::/10"]).minus(&set(&["fe80::9"])), &asked), ["fe80::/10 except fe80::9"]);
 }
 
 #[test]
