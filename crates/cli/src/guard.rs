@@ -21,6 +21,7 @@ use crate::ask::Agent;
 use crate::author::author;
 use crate::in_force::{self, Purpose, Sources, Wanted};
 use crate::local_facts;
+use crate::plan::Plan;
 use crate::session::Session;
 use crate::snapshot::judging_host;
 use crate::ssh::{Origin, SshConnection, origin};
@@ -67,9 +68,7 @@ impl Guard<'_> {
         if self.args.allow_lockout || session.persona.is_calico() || origin() == Origin::Local {
             return true;
         }
-        let Ok(client) = self.link.writer(true) else { return true };
-        attempt(&client);
-        let losses = self.losses(session, &client);
+        let losses = found(self.attempted(session, attempt), session);
         if self.confirm == Some(true) {
             losses.iter().for_each(|loss| session.terminal.note(format_args!("this may {loss}")));
             return true;
@@ -77,12 +76,13 @@ impl Guard<'_> {
         self.refuse(&losses, "nothing was written", session)
     }
 
-    /// The same of a dry run: whether the write would be refused.
-    pub(crate) fn would_allow(&self, session: &mut Session, client: &Client) -> bool {
-        if session.persona.is_calico() || origin() == Origin::Local {
+    /// The same of a dry run, if it is one: whether the write would be refused.
+    pub(crate) fn would_allow(&self, session: &mut Session, plan: Option<&Plan>) -> bool {
+        let Some(plan) = plan.filter(|_| !session.persona.is_calico() && origin() != Origin::Local) else {
             return true;
-        }
-        let losses = self.losses(session, client);
+        };
+        let losses = plan.after().map(|after| losses(self.link, &plan.sources, &after, session));
+        let losses = found(losses, session);
         if self.args.allow_lockout {
             losses.iter().for_each(|loss| session.terminal.note(format_args!("would {loss}")));
             return true;
@@ -104,15 +104,14 @@ impl Guard<'_> {
         losses.is_empty()
     }
 
-    /// What the content of a client's copy would lock out. Nothing where that cannot be found out, which is said.
-    fn losses(&self, session: &mut Session, client: &Client) -> Vec<String> {
-        let find_out = |session: &mut Session| -> anyhow::Result<Vec<String>> {
-            let wanted = Wanted { from_store: false, purpose: Purpose::Change };
-            let sources = in_force::sources(self.link, wanted, &Agent::soon())?;
-            let after = client.store().list(&Selection::default())?;
-            Ok(losses(self.link, &sources, &after, session))
-        };
-        found(find_out(session), session)
+    /// What an attempt on a copy would lock out. The copy, and what it is compared with, are of one moment.
+    fn attempted(&self, session: &mut Session, attempt: impl FnOnce(&Client)) -> anyhow::Result<Vec<String>> {
+        let wanted = Wanted { from_store: false, purpose: Purpose::Change };
+        let sources = in_force::sources(self.link, wanted, &Agent::soon())?;
+        let client = Client::plan(self.link.store()?, sources.listing.clone());
+        attempt(&client);
+        let after = client.store().list(&Selection::default())?;
+        find_losses(self.link, &sources, &after, session)
     }
 }
 

@@ -80,6 +80,14 @@ impl Writer {
         }
     }
 
+    /// The plan of a dry run.
+    pub(crate) fn plan(&self) -> Option<&Plan> {
+        match self {
+            Self::Store(_) => None,
+            Self::Plan(plan) => Some(plan),
+        }
+    }
+
     /// What a dry run would change.
     pub(crate) fn meaning(&self) -> anyhow::Result<Option<Meaning>> {
         match self {

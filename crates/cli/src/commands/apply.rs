@@ -279,7 +279,7 @@ pub(crate) fn run(
     }
     if let Some(meaning) = &meaning {
         meaning.show(session);
-        if !guard.would_allow(session, client) {
+        if !guard.would_allow(session, writer.plan()) {
             return Ok(Exit::Refused);
         }
     }

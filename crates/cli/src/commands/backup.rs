@@ -137,7 +137,7 @@ fn replace(args: &RestoreArgs, objects: &[(Key, Vec<u8>)], link: &Link, session:
     session.terminal.line(format_args!("{} unchanged{would}", counted(unchanged, "object")));
     if let (Some(meaning), Some(plan)) = (&meaning, &plan) {
         meaning.show(session);
-        return Ok(if guard.would_allow(session, &plan.client) { Exit::Done } else { Exit::Refused });
+        return Ok(if guard.would_allow(session, Some(plan)) { Exit::Done } else { Exit::Refused });
     }
     link.announce(session);
     obeyed(link, session)

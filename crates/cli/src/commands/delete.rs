@@ -164,7 +164,7 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
         match writer.meaning()? {
             Some(meaning) => {
                 meaning.show(session);
-                if !guard.would_allow(session, client) {
+                if !guard.would_allow(session, writer.plan()) {
                     return Ok(Exit::Refused);
                 }
             }

@@ -92,7 +92,7 @@ pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exi
             if !args.dry_run {
                 enforcement_warning::warn(&link, &agent, session);
             }
-            Ok(if args.dry_run && !guard.would_allow(session, client) { Exit::Refused } else { Exit::Done })
+            Ok(if args.dry_run && !guard.would_allow(session, writer.plan()) { Exit::Refused } else { Exit::Done })
         }
         Err(error) if calico => Err(calico_error(&error, &typed)),
         Err(error) => Err(our_error(&error, &key)),

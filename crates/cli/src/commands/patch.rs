@@ -77,7 +77,7 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
             if !args.dry_run {
                 enforcement_warning::warn(&link, &agent, session);
             }
-            Ok(if args.dry_run && !guard.would_allow(session, client) { Exit::Refused } else { Exit::Done })
+            Ok(if args.dry_run && !guard.would_allow(session, writer.plan()) { Exit::Refused } else { Exit::Done })
         }
         Err(error) if calico => {
             let text = calico::decoding(&error.to_string(), key.kind.name());

@@ -115,7 +115,7 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
     }
     if let (Some(meaning), Some(plan)) = (&meaning, &plan) {
         meaning.show(session);
-        if !guard.would_allow(session, &plan.client) {
+        if !guard.would_allow(session, Some(plan)) {
             return Ok(Exit::Refused);
         }
     }
