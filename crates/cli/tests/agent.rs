@@ -33,6 +33,8 @@ mod off;
 mod open_connections;
 #[path = "agent/operation.rs"]
 mod operation;
+#[path = "agent/real_ssh.rs"]
+mod real_ssh;
 #[path = "agent/restarts.rs"]
 mod restarts;
 #[path = "agent/service.rs"]
