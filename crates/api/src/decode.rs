@@ -14,7 +14,7 @@ use crate::kinds;
 use crate::object::{Metadata, Object};
 use crate::path::Path;
 
-mod mended;
+mod repaired;
 mod seed;
 
 use seed::{Limits, Mode, REPEATS, Seed};
@@ -88,7 +88,7 @@ pub fn without_repeats(
         }
         true
     });
-    read_mended(bytes, |bytes| {
+    read_repaired(bytes, |bytes| {
         let limits = Limits { room: &Cell::new(room), receiver: &receiver, repeats: &Cell::new(REPEATS) };
         parse(Seed::new(Some(kinds::shape(key.kind)), Mode::NoRepeats(limits)), bytes)
     })
@@ -97,12 +97,12 @@ pub fn without_repeats(
 }
 
 /// Single values that the reader of JSON refuses are no reason to lose all the rest.
-fn read_mended(
+fn read_repaired(
     bytes: &[u8],
     mut read: impl FnMut(&[u8]) -> Result<Value, serde_json::Error>,
 ) -> Result<Value, serde_json::Error> {
-    read(bytes).or_else(|error| match mended::mended(bytes) {
-        Some(mended) => read(&mended),
+    read(bytes).or_else(|error| match repaired::repaired(bytes) {
+        Some(repaired) => read(&repaired),
         None => Err(error),
     })
 }
@@ -128,7 +128,7 @@ pub fn exact(
     receiver: &mut dyn FnMut(Part<'_>) -> bool,
 ) -> Result<Object, DecodeError> {
     let shape = Some(kinds::shape(key.kind));
-    let value = read_mended(bytes, |bytes| {
+    let value = read_repaired(bytes, |bytes| {
         let (room, receiver) = (Cell::new(room), RefCell::new(|part: Part<'_>| receiver(part)));
         let limits = Limits { room: &room, receiver: &receiver, repeats: &Cell::new(REPEATS) };
         parse(Seed::new(shape, Mode::Exact(limits)), bytes)

@@ -9,7 +9,7 @@ use tortie_policy::{Item, Settings};
 use crate::classes::Classes;
 use crate::cost::Cost;
 use crate::index::Requirements;
-use crate::locals::Locals;
+use crate::local_endpoints::Locals;
 use crate::members::{Members, Shared};
 use crate::peers::Peers;
 use crate::policies::{Lists, Policies, PolicyIndex, Resource, TierIndex};

@@ -8,7 +8,7 @@ use tortie_policy::{Direction, EndpointId, unreadable_labels};
 
 use crate::classes::{CLOSED, ClassIndex, List};
 use crate::engine::Engine;
-use crate::locals::{Body, LocalIndex};
+use crate::local_endpoints::{Body, LocalIndex};
 use crate::policies::ListKey;
 use crate::profiles::ProfileIndex;
 use crate::programs::{draft, ends_open};

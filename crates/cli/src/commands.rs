@@ -3,6 +3,7 @@
 pub(crate) mod agent;
 pub(crate) mod apply;
 pub(crate) mod backup;
+mod calicoctl_only;
 pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod confirm;
@@ -12,7 +13,6 @@ pub(crate) mod delete;
 pub(crate) mod describe;
 pub(crate) mod diff;
 pub(crate) mod edit;
-mod elsewhere;
 pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod history;
@@ -90,10 +90,10 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
         Command::Schema(args) => schema::run(&args, session),
         Command::Completion(args) => completion::run(&args, session),
         Command::Man(args) => man::run(&args, session),
-        Command::Ipam(_) => Err(elsewhere::refuse("ipam", session.persona)),
-        Command::Node(_) => Err(elsewhere::refuse("node", session.persona)),
-        Command::Cluster(_) => Err(elsewhere::refuse("cluster", session.persona)),
-        Command::Bgp(_) => Err(elsewhere::refuse("bgp", session.persona)),
+        Command::Ipam(_) => Err(calicoctl_only::refuse("ipam", session.persona)),
+        Command::Node(_) => Err(calicoctl_only::refuse("node", session.persona)),
+        Command::Cluster(_) => Err(calicoctl_only::refuse("cluster", session.persona)),
+        Command::Bgp(_) => Err(calicoctl_only::refuse("bgp", session.persona)),
     }
 }
 

@@ -29,12 +29,12 @@ mod owner;
 mod persona;
 mod placement;
 mod plan;
-mod relations;
 mod report;
 mod session;
 mod snapshot;
 mod ssh;
 mod store;
+mod store_warnings;
 mod target;
 mod usage_errors;
 

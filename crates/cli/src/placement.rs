@@ -10,10 +10,10 @@ use tortie_store::Selection;
 use tortie_sync::InForce;
 
 use crate::ask::Agent;
-use crate::relations::nodes::nearest;
 use crate::session::Session;
 use crate::snapshot::topology;
 use crate::store::Link;
+use crate::store_warnings::nodes::nearest;
 
 /// Warns of those of these objects that are host endpoints and govern no interface. Silent where no agent answers, because
 /// only it knows the interfaces, and where the store cannot be read again: the write itself is done. `is_told`

@@ -27,10 +27,10 @@ use crate::names;
 use crate::namespace::{self, Wanted};
 use crate::placement;
 use crate::plan::Writer;
-use crate::relations;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::Link;
+use crate::store_warnings;
 
 /// Arguments of `create`.
 #[derive(Args, Debug)]
@@ -215,7 +215,7 @@ pub(crate) fn run(
     if objects.len() >= 1000 {
         session.terminal.status(format_args!("writing {} objects", objects.len()));
     }
-    let related = relations::warnings(&**client.store(), &objects, session);
+    let related = store_warnings::warnings(&**client.store(), &objects, session);
     for ((_, warnings), related) in waiting.iter_mut().zip(related) {
         warnings.extend(related);
     }

@@ -24,11 +24,11 @@ use crate::ask::Agent;
 use crate::commands::apply;
 use crate::in_force::{self, Purpose, Sources, Wanted};
 use crate::plan::Plan;
-use crate::relations::World;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::snapshot::topology;
 use crate::store::Link;
+use crate::store_warnings::World;
 use report::Report;
 
 pub(crate) use report::told;

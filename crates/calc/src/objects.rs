@@ -11,7 +11,7 @@ use crate::ends::Ends;
 use crate::engine::Engine;
 use crate::items::{Item, ItemId, OneOrMany, Port};
 use crate::labels::{PackedLabels, pack, packed_size};
-use crate::locals::{Body, is_host_interface};
+use crate::local_endpoints::{Body, is_host_interface};
 use crate::members::host_nets;
 use crate::policies::{ListKey, Policy, PolicyIndex, Resource, Scope};
 use crate::profiles::ProfileIndex;

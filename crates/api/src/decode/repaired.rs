@@ -11,7 +11,7 @@ const NAME: &[u8] = "\"\u{FFFD}\":[null]".as_bytes();
 const MOST: usize = 126;
 
 /// The text without these values; none if it has none, or ends in the middle of one. It takes time in proportion to the bytes.
-pub(super) fn mended(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn repaired(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let (mut at, mut copied, mut depth) = (0, 0, 0_usize);
     let mut replace = |from: usize, to: usize, with: &[u8]| {
@@ -114,21 +114,21 @@ mod tests {
 
     use super::*;
 
-    fn mend(text: &str) -> Option<String> {
-        mended(text.as_bytes()).map(|text| String::from_utf8(text).unwrap())
+    fn repair(text: &str) -> Option<String> {
+        repaired(text.as_bytes()).map(|text| String::from_utf8(text).unwrap())
     }
 
     #[test]
     fn only_numbers_that_no_double_holds_are_replaced() {
-        assert_eq!(mend(r#"{"a":1e999,"b":[-1e400,2]}"#).unwrap(), r#"{"a":[null],"b":[[null],2]}"#);
+        assert_eq!(repair(r#"{"a":1e999,"b":[-1e400,2]}"#).unwrap(), r#"{"a":[null],"b":[[null],2]}"#);
         for text in [r#"{"a":1e30,"b":"1e999","c":"\"1e999"}"#, "", "\"", r#"{"a":"x\"#] {
-            assert_eq!(mend(text), None, "{text}");
+            assert_eq!(repair(text), None, "{text}");
         }
     }
 
     #[test]
     fn only_texts_that_are_none_are_replaced_and_with_a_name_its_value() {
-        for (text, mended) in [
+        for (text, repaired) in [
             (r#"{"a":"\ud800","b":"\ud83d\ude00 é \n"}"#, r#"{"a":[null],"b":"\ud83d\ude00 é \n"}"#),
             (r#"{"a":["x","\udc00y" ,"\x"]}"#, r#"{"a":["x",[null] ,[null]]}"#),
             ("{\"a\":\"line\nbreak\"}", r#"{"a":[null]}"#),
@@ -137,20 +137,20 @@ mod tests {
             (r#"{"\ud800":1e999,"c":[]}"#, r#"{"�":[null],"c":[]}"#),
             (r#"{"\ud800":-3 }"#, r#"{"�":[null]}"#),
         ] {
-            assert_eq!(mend(text).as_deref(), Some(mended), "{text}");
+            assert_eq!(repair(text).as_deref(), Some(repaired), "{text}");
             assert!(serde_json::from_str::<Value>(text).is_err(), "{text}");
-            assert!(serde_json::from_str::<Value>(mended).is_ok(), "{mended}");
+            assert!(serde_json::from_str::<Value>(repaired).is_ok(), "{repaired}");
         }
         let bytes = b"{\"a\":\"\xFF\",\"b\":1}";
-        assert_eq!(mended(bytes).unwrap(), br#"{"a":[null],"b":1}"#);
+        assert_eq!(repaired(bytes).unwrap(), br#"{"a":[null],"b":1}"#);
     }
 
     #[test]
     fn what_is_nested_too_deep_is_replaced_where_the_reader_still_takes_it() {
         let nested = |depth: usize| format!("{{\"a\":{}1{},\"b\":2}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
-        assert_eq!(mend(&nested(MOST)), None);
+        assert_eq!(repair(&nested(MOST)), None);
         for depth in [MOST + 1, MOST + 2, 10_000] {
-            let text = mend(&nested(depth)).unwrap();
+            let text = repair(&nested(depth)).unwrap();
             let value: Value = serde_json::from_str(&text).unwrap();
             assert_eq!(value["b"], 2, "{depth}");
         }
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn what_is_no_json_at_all_ends() {
         for text in ["{", "[[", "\"\\ud800", "{\"\\ud800\":", "{\"\\ud800\":[", "{\"\\ud800\":3", "]]}"] {
-            assert_eq!(mend(text), None, "{text}");
+            assert_eq!(repair(text), None, "{text}");
         }
     }
 
@@ -171,7 +171,7 @@ mod tests {
         let blank = format!("\"\\ud800\"{}", " ".repeat(4 << 20)).repeat(2);
         for text in [deep, names, blank] {
             let begin = std::time::Instant::now();
-            mend(&text);
+            repair(&text);
             assert!(begin.elapsed() < std::time::Duration::from_secs(10));
         }
     }
