@@ -154,11 +154,8 @@ pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&What>) 
         return Err(AskError(reason));
     }
     reach.notes.extend(placement_notes(topology, question, &[]));
-    match what {
-        Some(What::Icmpv6(Some((133..=136, _)))) => {
-            reach.notes.push(format!("{}{DISCOVERY_NOTE}", interfaces::ASSUMED))
-        }
-        _ => {}
+    if let Some(What::Icmpv6(Some((133..=136, _)))) = what {
+        reach.notes.push(format!("{}{DISCOVERY_NOTE}", interfaces::ASSUMED));
     }
     for row in &mut reach.rows {
         row.apart = answered > row.families.len();
