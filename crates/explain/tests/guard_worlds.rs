@@ -5,13 +5,17 @@
 
 use std::net::IpAddr;
 
+use tortie_api::Kind;
 use tortie_eval::judge;
 use tortie_explain::lost::{Connection, ThisMachine, lost};
 use tortie_net::Protocol;
 use tortie_policy::machine::{Machine, RouteKind};
 use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
-use tortie_policy::{Direction, HostEndpoint, Interface, Policy, Snapshot, Stage};
+use tortie_policy::{
+    Action, Direction, HostEndpoint, Interface, Order, Policy, PolicyId, Rule, Snapshot, Stage, Types,
+};
 use tortie_random::Random;
+use tortie_selector::Selector;
 use tortie_testkit::machine::{link, route};
 use tortie_testkit::worlds::{Case, NODE, World};
 
@@ -63,10 +67,34 @@ fn put_endpoint(random: &mut Random, snapshot: &mut Snapshot) {
     snapshot.host_endpoints.insert(endpoint.name.clone(), endpoint);
 }
 
+/// Puts a policy in a snapshot that allows everything in some stage and directions.
+fn put_open_policy(random: &mut Random, snapshot: &mut Snapshot) {
+    let stage = *random.pick(&[Stage::Untracked, Stage::Untracked, Stage::PreDnat, Stage::Normal { forward: false }]);
+    let egress = stage != Stage::PreDnat && random.once_in(3);
+    let name = format!("open{}", random.below(2));
+    let id = PolicyId { kind: Kind::GlobalNetworkPolicy, namespace: String::new(), name };
+    let rules = || vec![Rule::any(Action::Allow)];
+    let policy = Policy {
+        id: id.clone(),
+        tier: "default".to_owned(),
+        order: Order(Some(1.0)),
+        selector: Selector::all(),
+        written_selector: "all()".to_owned(),
+        types: Types { ingress: true, egress },
+        ingress: rules(),
+        egress: if egress { rules() } else { Vec::new() },
+        stage,
+        staged: false,
+        everywhere: false,
+    };
+    snapshot.policies.insert(id, policy);
+}
+
 /// One change of some content: an endpoint or a policy goes, comes, or changes its stage or rules.
 fn change(random: &mut Random, snapshot: &mut Snapshot, donor: &Snapshot) {
-    match random.below(6) {
+    match random.below(8) {
         0 | 1 => put_endpoint(random, snapshot),
+        6 | 7 => put_open_policy(random, snapshot),
         2 if !snapshot.host_endpoints.is_empty() => {
             let names: Vec<String> = snapshot.host_endpoints.keys().cloned().collect();
             snapshot.host_endpoints.remove(random.pick(&names));
