@@ -90,7 +90,7 @@ pub(crate) fn on(args: &OnArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let places = Places::new(run_directory());
     if !args.allow_lockout && places.read().is_some() {
         let losses = losses(args, session).unwrap_or_else(|error| {
-            session.terminal.note(format_args!("the lock-out guard did not look: {error:#}"));
+            session.terminal.note(format_args!("the lock-out guard did not check this change: {error:#}"));
             Vec::new()
         });
         losses.iter().for_each(|loss| session.terminal.error(format_args!("would {loss}")));
