@@ -343,7 +343,7 @@ mod tests {
         assert!(at("t.db").ends_with("t.db yet; the first apply creates it"), "{}", at("t.db"));
         let said = at("a/b/t.db");
         assert!(
-            said.ends_with(&format!("makes it, with the directory {}", place.path().join("a").display())),
+            said.ends_with(&format!("creates it, with the directory {}", place.path().join("a").display())),
             "{said}"
         );
         std::fs::write(place.path().join("file"), "").unwrap();

@@ -262,8 +262,8 @@ mod tests {
         let text = written("here", &content());
         let last = text.trim_end().rfind('\n').unwrap();
         for (text, why) in [
-            (String::new(), "no backup"),
-            ("my notes\nand more\n".to_owned(), "no backup"),
+            (String::new(), "not a backup"),
+            ("my notes\nand more\n".to_owned(), "not a backup"),
             (text[..=last].to_owned(), "cut off"),
             (text.replace("1.0", "1.1"), "checksum"),
             (text.replace("\"tortieBackup\":1", "\"tortieBackup\":2"), "newer tortie"),
