@@ -19,6 +19,8 @@ fn wide(world: &World) {
         "link add docker0 type bridge",
         "link add port type veth peer name container",
         "link set port master docker0",
+        "link set port up",
+        "link set container up",
         "link set docker0 up",
         "addr add 172.17.0.1/16 dev docker0",
         "route add default via 192.0.2.99",
@@ -65,6 +67,7 @@ fn explain_tells_the_way_in_and_what_other_programs_do_on_it() {
         let end = ". But table ip nat of another program translates it to 172.17.0.2:5001: ask again with --dnat 172.17.0.2:5001\n";
         assert!(said.ends_with(end), "{said}");
         let asked = ["explain", "203.0.113.9", "node/web1", "tcp/5000", "--dnat", "172.17.0.2:5001"];
+        until("the bridge is up", || world.tortie().args(asked).output().unwrap().status.success());
         let said = world.call(&asked);
         assert!(said.contains("enters web1 at eth0") && said.contains("leaves web1 by docker0"), "{said}");
         assert!(said.contains("to 172.17.0.2:5001, as --dnat says"), "{said}");
@@ -77,6 +80,12 @@ fn explain_tells_the_way_in_and_what_other_programs_do_on_it() {
         assert!(said.contains("drops it: chain FORWARD has policy drop"), "{said}");
         let asked = [&asked[..5], &["172.17.0.3:5001"]].concat();
         assert!(world.call(&asked).ends_with("ALLOWED: no rule of a tortie policy denies it\n"));
+        // A bridge behind which nothing is up sends nothing.
+        run("ip", &["link", "set", "container", "down"]);
+        until("explain sees it", || {
+            let said = String::from_utf8(world.tortie().args(&asked).output().unwrap().stdout).unwrap();
+            said.contains("\nDROPPED: web1's route to 172.17.0.3 leads by docker0, down or without carrier")
+        });
         // A rate cannot be known.
         let said = world.call(&["explain", "203.0.113.9", "node/web1", "http"]);
         assert!(said.contains("table inet strange of another program may drop it ("), "{said}");
