@@ -3,6 +3,7 @@
 use http::uri::PathAndQuery;
 use prost::Message;
 use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::client::Grpc;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -56,7 +57,9 @@ impl Member {
     /// Renews a lease: how long it is kept from now, in seconds; 0 if it has ended.
     pub(crate) async fn keep_alive(&self, id: i64) -> Result<i64, Status> {
         let mut grpc = self.ready().await?;
-        let request = self.with_credentials(tokio_stream::once(wire::LeaseKeepAliveRequest { id }), true);
+        // The requests do not end before the answer: etcd's gRPC proxy gives up when they do.
+        let requests = tokio_stream::once(wire::LeaseKeepAliveRequest { id }).chain(tokio_stream::pending());
+        let request = self.with_credentials(requests, true);
         let codec = ProstCodec::<wire::LeaseKeepAliveRequest, wire::LeaseKeepAliveResponse>::default();
         let path = PathAndQuery::from_static("/etcdserverpb.Lease/LeaseKeepAlive");
         let mut answers = grpc.streaming(request, path, codec).await?.into_inner();
