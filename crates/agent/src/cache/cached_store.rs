@@ -354,7 +354,7 @@ impl Store for CachedStore {
             reading: false,
             reopen: self.reopen.clone(),
             from: from.clone(),
-            locked: false,
+            ended: false,
         }))
     }
 }
@@ -391,15 +391,19 @@ struct RecordingWatch {
     reading: bool,
     reopen: Arc<AtomicBool>,
     from: Position,
-    /// The store has said that it is not ready: it is asked anew from then on.
-    locked: bool,
+    /// The store has said that it is not ready, or lost its GUID: it is asked anew from then on.
+    ended: bool,
 }
 
 impl RecordingWatch {
-    /// Records a change; none if it says that the store is not ready.
+    /// Records a change; none if it says that the store is not ready, or takes its GUID away. Whoever empties a store begins with
+    /// that in etcd, whose transactions tell deletions in the order of the keys.
     fn note(&mut self, event: Event) -> Option<Event> {
-        self.locked = matches!(&event, Event::Put(stored) if is_locked(stored));
-        if !self.locked {
+        self.ended = match &event {
+            Event::Put(stored) => is_locked(stored),
+            Event::Deleted(key, _) => *key == identity::key() && lock(&self.seen).guid.is_some(),
+        };
+        if !self.ended {
             let position = self.inner.position();
             lock(&self.seen).record_event(&event, &position);
             let first = !std::mem::replace(&mut self.reading, true);
@@ -410,10 +414,10 @@ impl RecordingWatch {
                 }
             });
         }
-        if let Some(disk) = self.disk.as_ref().filter(|_| !self.locked) {
+        if let Some(disk) = self.disk.as_ref().filter(|_| !self.ended) {
             disk.event(&event, self.inner.position());
         }
-        (!self.locked).then_some(event)
+        (!self.ended).then_some(event)
     }
 }
 
@@ -432,15 +436,15 @@ impl Watch for RecordingWatch {
             self.status.update(|record| record.lag.end(lag::READ));
         }
         let over = StoreError::Compacted { from: self.from.clone(), kept: self.from.clone() };
-        if self.locked || self.reopen.load(Ordering::SeqCst) {
+        if self.ended || self.reopen.load(Ordering::SeqCst) {
             return Err(over);
         }
         let event = self.inner.next(wait)?.and_then(|event| self.note(event));
-        if self.locked { Err(over) } else { Ok(event) }
+        if self.ended { Err(over) } else { Ok(event) }
     }
 
     fn more(&mut self) -> Option<Event> {
-        if self.locked || self.reopen.load(Ordering::SeqCst) {
+        if self.ended || self.reopen.load(Ordering::SeqCst) {
             return None;
         }
         let event = self.inner.more()?;

@@ -346,6 +346,26 @@ fn while_the_store_is_not_ready_what_was_heard_stays() {
 }
 
 #[test]
+fn a_store_that_loses_its_guid_while_it_is_followed_is_not_obeyed_any_more() {
+    let machine = Machine::new();
+    write(&machine.store, "kept", "all()");
+    information(&machine.store, "one");
+    let (disk, status) = (machine.disk(), Arc::new(StatusCell::default()));
+    let cached_store = machine.cached_store("s", &disk, &status);
+    let mut sync = Sync::new(&cached_store, CachedLastValid::new(Some(disk.clone())));
+    assert_eq!(drain(&mut sync), ["default", "kept", "in sync"]);
+    let key_of_guid = Key::cluster(Kind::ClusterInformation, "default");
+    machine.store.write(&[Write { key: key_of_guid, op: Op::Delete(None) }]).unwrap().remove(0).unwrap();
+    delete(&machine.store, "kept");
+    let messages = drain(&mut sync);
+    assert!(matches!(&messages[..], [lost] if lost.contains("it has no GUID")), "{messages:?}");
+    assert_eq!(status.read().store, StoreState::Replaced);
+    assert!(drain(&mut sync).is_empty(), "what is deleted behind it is not followed");
+    information(&machine.store, "one");
+    assert_eq!(drain(&mut sync), ["default", "kept"], "it is the same store again");
+}
+
+#[test]
 fn the_last_valid_form_outlives_the_agent() {
     let machine = Machine::new();
     write(&machine.store, "p", "has(a)");
