@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use tortie_classes::{AddressSet, Classes, Conditions, Domain, PacketClass, Partition, PayloadClass};
-use tortie_eval::{Conntrack, List, Packet, workload_endpoint};
+use tortie_eval::{Conntrack, List, Packet, needs_hop_limit_255, workload_endpoint};
 use tortie_policy::packet::Transport;
 use tortie_policy::{Direction, Family};
 
@@ -152,7 +152,7 @@ fn of_cells(
         for (source, from) in sources.iter().enumerate() {
             for (destination, to) in destinations.iter().enumerate() {
                 let cell = PacketClass { source, destination, payload };
-                let packet = || Packet { source: *from, destination: *to, protocol, transport, ..new(way) };
+                let packet = || Packet { source: *from, destination: *to, ..new(way, protocol, transport) };
                 let was = before.decide(cell, &packet);
                 let is = after.decide(cell, &packet);
                 if was.allowed != is.allowed {
@@ -209,19 +209,20 @@ fn rectangles(pairs: &[(usize, usize)], inward: bool) -> Vec<(Vec<usize>, Vec<us
     by_far.into_iter().map(|(far, near)| (near, far)).collect()
 }
 
-/// A new packet of this way; its addresses and what it carries are put in.
-pub(crate) fn new(way: &EndpointWay) -> Packet {
+/// A new packet of this way; its addresses are put in. Neighbour discovery has the hop limit without which every receiver
+/// ignores it.
+pub(crate) fn new(way: &EndpointWay, protocol: u8, transport: Transport) -> Packet {
     let any = IpAddr::from([0, 0, 0, 0]);
     Packet {
         source: any,
         destination: any,
-        protocol: 6,
-        transport: Transport::Opaque,
+        protocol,
+        transport,
         way: way.way.clone(),
         translated: None,
         translated_interface: None,
         conntrack: Conntrack::New,
         source_route_ok: None,
-        hop_limit: 64,
+        hop_limit: if needs_hop_limit_255(protocol, transport) { 255 } else { 64 },
     }
 }

@@ -145,7 +145,7 @@ fn compare_with_eval(seeds: std::ops::Range<u64>) -> (usize, usize) {
                     if matches!(transport, Transport::Icmp { .. }) && protocol != icmp {
                         continue;
                     }
-                    let packet = Packet { source, destination, protocol, transport, ..new(&way) };
+                    let packet = Packet { source, destination, ..new(&way, protocol, transport) };
                     // It is about new connections.
                     if packet.begins_nothing() {
                         continue;
@@ -352,7 +352,7 @@ fn a_rule_about_an_address_changes_packets_to_its_floating_ip_too() {
     let (protocol, transport) = (6, Transport::Ports { source: 40_000, destination: 80 });
     for destination in ["10.0.0.1", "192.0.2.9"] {
         let [source, destination] = ["203.0.113.1", destination].map(|text| text.parse().unwrap());
-        let packet = Packet { source, destination, protocol, transport, ..new(way) };
+        let packet = Packet { source, destination, ..new(way, protocol, transport) };
         let host = Host { node: "n1".to_owned(), links: Vec::new() };
         assert_eq!(sides.map(|side| judge(side, &host, &packet).allowed), [false, true]);
         let regions = answer.regions.as_ref().unwrap();
