@@ -42,6 +42,7 @@ mod question;
 pub mod reach;
 mod relevant;
 pub mod set;
+mod several_addresses;
 mod staged;
 pub mod suggest;
 pub mod text;

@@ -24,7 +24,7 @@ use crate::topology::{Location, Topology};
 use crate::trace::{
     DISCOVERY_NOTE, Hop, Judge, Traced, allowed, placement_notes, trace_between, transport, with_new_workloads,
 };
-use crate::{interfaces, unknown_addresses};
+use crate::{interfaces, several_addresses, unknown_addresses};
 
 pub(crate) use ends::{addresses, ends, remote, senders};
 pub use rows::{Addresses, Part, Row};
@@ -144,7 +144,13 @@ pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&What>) 
             .extend(table.passed.notes.iter().filter(|note| !reach.notes.contains(note)).cloned().collect::<Vec<_>>());
         reach.nodes.extend(table.passed.nodes.iter().cloned());
         let rows = rows::rows(&table, &names, question);
-        rows::merge(&mut reach.rows, rows, family);
+        let lines = |asked: &Asked<'_, '_>| {
+            let table = asked.table(&snapshot, &names).ok()?;
+            let rows = rows::rows(&table, &names, question);
+            Some(rows.iter().flat_map(|row| [vec![row.line()], row.reasons()].concat()).collect::<Vec<_>>())
+        };
+        reach.notes.extend(several_addresses::of_table(&asked, lines));
+        rows::merge(&mut reach.rows, rows, family, what.is_some());
     }
     if answered == 0 {
         return Err(unanswered.unwrap_or_else(|| no_family(topology, question, &fixed)));
@@ -233,6 +239,7 @@ pub(crate) fn of_family(topology: &Topology<'_>, end: &End, family: Family) -> O
 }
 
 /// A question of one family.
+#[derive(Clone)]
 pub(crate) struct Asked<'a, 'b> {
     pub(crate) topology: &'a Topology<'b>,
     pub(crate) question: &'a Question,

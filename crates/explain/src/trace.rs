@@ -10,6 +10,7 @@ use tortie_policy::{Family, HostEndpoint, Interface, Snapshot};
 
 use crate::interfaces::ASSUMED;
 use crate::question::{AskError, EndSpec, Question, State, What, similar_service};
+use crate::several_addresses;
 use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
 use crate::unknown_addresses::{self, Case};
@@ -113,10 +114,11 @@ pub fn trace(topology: &Topology<'_>, question: &Question) -> Result<Answer, Ask
     node.map_or(Ok(()), |node| topology.known(node))?;
     let ends = [topology.find(&question.from, node)?, topology.find(&question.to, node)?];
     let [from, to] = ends;
+    let several = several_addresses::of_question(topology, topology.snapshot(), question, [&from, &to]);
     let (cases, unknown) = unknown_addresses::cases(topology, question, from, to)?;
     let mut notes: Vec<String> = Vec::new();
     let all = cases.iter().flat_map(|Case { traced, .. }| [&traced.notes, &traced.assumed, &traced.left_out]);
-    for note in all.flatten().chain(&unknown) {
+    for note in all.flatten().chain(&unknown).chain(&several) {
         if !notes.contains(note) {
             notes.push(note.clone());
         }

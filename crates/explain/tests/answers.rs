@@ -545,3 +545,66 @@ fn a_port_of_a_host_endpoint_is_known_by_its_name() {
     let error = answer(&snapshot, &question("203.0.113.9", "hep/e", "nope"));
     assert!(error.contains("named port of the target, which has admin"), "{error}");
 }
+
+/// Two addresses of an end, of which a rule names one.
+#[test]
+fn an_end_whose_addresses_are_not_judged_alike_is_told_so_in_every_form() {
+    let manifests = "
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: web, labels: {role: web}}, spec: {node: web1, interfaceName: eth0, expectedIPs: [192.0.2.11, 192.0.2.12, '2001:db8::1']}}
+---
+{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: web}, spec: {selector: role == 'web', types: [Ingress, Egress], ingress: [{action: Allow, protocol: TCP, destination: {nets: [192.0.2.12/32], ports: [80]}}], egress: [{action: Allow}]}}
+";
+    let snapshot = tortie_testkit::manifests::snapshot(manifests);
+    let topology = Topology::new(&snapshot);
+    let told = "assumed: one of the addresses of web1 (192.0.2.11, 192.0.2.12), which are not all judged alike: ask about each by itself";
+    let notes = |from: &str, to: &str, what: Option<What>| {
+        let question =
+            Question::new(from.parse().unwrap(), to.parse().unwrap(), what.clone().unwrap_or(What::Icmp(None)));
+        match what.filter(|_| from != "any" && to != "any") {
+            Some(_) => tortie_explain::trace(&topology, &question).unwrap().notes,
+            None => tortie_explain::reach::reach(&topology, &question, None).unwrap().notes,
+        }
+    };
+    let http: What = "tcp/80".parse().unwrap();
+    for (from, to, what, differs) in [
+        ("203.0.113.9", "hep/web", Some(http.clone()), true),
+        ("203.0.113.9", "node/web1", Some(http.clone()), true),
+        ("203.0.113.9", "hep/web", Some("tcp/81".parse().unwrap()), false),
+        ("203.0.113.9", "hep/web", None, true),
+        ("any", "hep/web", None, true),
+        ("any", "node/web1", None, true),
+        ("hep/web", "any", None, false),
+        ("203.0.113.9", "192.0.2.12", Some(http.clone()), false),
+    ] {
+        let notes = notes(from, to, what);
+        assert_eq!(notes.iter().any(|note| note == told), differs, "{from} {to}: {notes:?}");
+    }
+}
+
+#[test]
+fn a_reason_that_holds_for_all_of_one_ip_version_is_not_given_for_all_of_the_other() {
+    let snapshot = manifests::snapshot(
+        "
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: web, labels: {role: web}}, spec: {node: web1, interfaceName: eth0, expectedIPs: [192.0.2.11, '2001:db9::1']}}
+---
+{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: bad, labels: {bad: 'yes'}}, spec: {nets: ['2001:db8::/32']}}
+---
+{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: web}, spec: {selector: role == 'web', types: [Ingress], ingress: [{action: Deny, source: {selector: has(bad)}}]}}
+",
+    );
+    let topology = Topology::new(&snapshot);
+    let http: What = "tcp/80".parse().unwrap();
+    let question = Question::new("any".parse().unwrap(), "hep/web".parse().unwrap(), http.clone());
+    let found = tortie_explain::reach::reach(&topology, &question, Some(&http)).unwrap();
+    let lines: Vec<String> = found.rows.iter().flat_map(|row| [vec![row.line()], row.reasons()].concat()).collect();
+    assert_eq!(
+        lines,
+        [
+            "IPv4 tcp 80: DENIED from everywhere",
+            "everywhere: DENIED by end of tier default, ingress of web on web1",
+            "IPv6 tcp 80: DENIED from everywhere",
+            "set bad: DENIED by gnp web rule 1, ingress of web on web1",
+            "everywhere else: DENIED by end of tier default, ingress of web on web1",
+        ]
+    );
+}

@@ -238,17 +238,18 @@ fn everywhere(party: &EndSpec, rest: bool) -> String {
     if rest { format!("the rest of {whole}") } else { format!("all of {whole}") }
 }
 
-/// Puts the rows of a family to those of others: what is the same in both is told once.
-pub(super) fn merge(rows: &mut Vec<Row>, more: Vec<Row>, family: Family) {
+/// Puts the rows of a family to those of others: what is the same in both is told once. With reasons those are compared too.
+pub(super) fn merge(rows: &mut Vec<Row>, more: Vec<Row>, family: Family, with_reasons: bool) {
     let whole = |part: &Part| match part.verdicts.first().filter(|_| part.addresses.is_none()) {
         Some((verdict, _)) => verdict.clone(),
         None => part.text(),
     };
+    let contradict = |row: &Row, other: &Row| with_reasons && contradict(row, other);
     let text = |row: &Row| row.parts.iter().map(whole).collect::<Vec<_>>();
     let last = rows.pop_if(|row| row.what.starts_with("everything"));
     let mut left = Vec::new();
     for row in more {
-        let same = |other: &&mut Row| other.what == row.what && text(other) == text(&row);
+        let same = |other: &&mut Row| other.what == row.what && text(other) == text(&row) && !contradict(other, &row);
         match rows.iter_mut().find(same) {
             Some(other) => join(other, row, family),
             None => left.push(row),
@@ -257,12 +258,33 @@ pub(super) fn merge(rows: &mut Vec<Row>, more: Vec<Row>, family: Family) {
     let new_last = left.pop_if(|row| row.what.starts_with("everything"));
     rows.append(&mut left);
     match (last, new_last) {
-        (Some(mut one), Some(other)) if one.what == other.what && text(&one) == text(&other) => {
+        (Some(mut one), Some(other))
+            if one.what == other.what && text(&one) == text(&other) && !contradict(&one, &other) =>
+        {
             join(&mut one, other, family);
             rows.push(one);
         }
         (one, other) => rows.extend(one.into_iter().chain(other)),
     }
+}
+
+/// Whether one verdict holds everywhere in one family and not in the other, so that their addresses cannot be told together.
+fn contradict(row: &Row, other: &Row) -> bool {
+    let names = |addresses: &Option<Addresses>| addresses.as_ref().map(|addresses| addresses.names.clone());
+    row.parts.iter().zip(&other.parts).any(|(part, other)| {
+        part.verdicts.iter().any(|(verdict, addresses)| {
+            let same = other.verdicts.iter().find(|(one, _)| one == verdict);
+            let whole = |addresses: &Option<Addresses>| {
+                names(addresses).is_some_and(|names| names.iter().any(|name| is_rest(name)))
+            };
+            same.is_some_and(|(_, others)| (whole(addresses) || whole(others)) && names(addresses) != names(others))
+        })
+    })
+}
+
+/// Whether a name means all addresses of an end, or what is left of them.
+fn is_rest(name: &str) -> bool {
+    ["everywhere", "all of ", "the rest of "].iter().any(|start| name.starts_with(start))
 }
 
 /// The same row of another family, with its addresses.
