@@ -167,6 +167,9 @@ pub(crate) fn run(
     session: &mut Session,
 ) -> anyhow::Result<Exit> {
     needs_files(verb, &args.files)?;
+    if left_out != LeftOutObjects::Stay && session.persona.is_calico() {
+        return Err(Usage("--prune is of tortie: under this name what can be written is written, so it could delete what a refused object still needs".to_owned()).into());
+    }
     let link = Link::find(session, &args.place)?;
     link.check_version(session)?;
     args.guard.set_author(&link, session)?;
