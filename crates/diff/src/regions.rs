@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use tortie_classes::{AddressSet, Classes, Conditions, Domain, PacketClass, Partition, PayloadClass};
-use tortie_eval::{Conntrack, List, Packet, needs_hop_limit_255, workload_endpoint};
+use tortie_eval::{Conntrack, List, Packet, usual_hop_limit, workload_endpoint};
 use tortie_policy::packet::Transport;
 use tortie_policy::{Direction, Family};
 
@@ -209,8 +209,7 @@ fn rectangles(pairs: &[(usize, usize)], inward: bool) -> Vec<(Vec<usize>, Vec<us
     by_far.into_iter().map(|(far, near)| (near, far)).collect()
 }
 
-/// A new packet of this way; its addresses are put in. Neighbour discovery has the hop limit without which every receiver
-/// ignores it.
+/// A new packet of this way; its addresses are put in.
 pub(crate) fn new(way: &EndpointWay, protocol: u8, transport: Transport) -> Packet {
     let any = IpAddr::from([0, 0, 0, 0]);
     Packet {
@@ -223,6 +222,6 @@ pub(crate) fn new(way: &EndpointWay, protocol: u8, transport: Transport) -> Pack
         translated_interface: None,
         conntrack: Conntrack::New,
         source_route_ok: None,
-        hop_limit: if needs_hop_limit_255(protocol, transport) { 255 } else { 64 },
+        hop_limit: usual_hop_limit(protocol, transport),
     }
 }

@@ -34,6 +34,12 @@ pub fn needs_hop_limit_255(protocol: u8, transport: Transport) -> bool {
     protocol == Protocol::ICMPV6.number() && DISCOVERY.contains(&kind)
 }
 
+/// The hop limit with which a packet is judged whose own is not known: the one without which receivers ignore neighbour discovery
+/// (RFC 4861), else the usual one.
+pub fn usual_hop_limit(protocol: u8, transport: Transport) -> u8 {
+    if needs_hop_limit_255(protocol, transport) { 255 } else { 64 }
+}
+
 /// Neighbour discovery between a host and its link, which no host endpoint polices: discovery with
 /// hop limit 255, listener reports from a link-local or unspecified source.
 pub(crate) fn is_neighbour_discovery(view: &View, hop_limit: u8) -> bool {

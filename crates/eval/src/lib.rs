@@ -17,7 +17,7 @@ mod members;
 mod path;
 mod policies;
 
-pub use builtin::needs_hop_limit_255;
+pub use builtin::{needs_hop_limit_255, usual_hop_limit};
 pub use default_decision::DefaultDecision;
 pub use explain::failsafe_list;
 pub use governing::{

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use tortie_eval::{Conntrack, Host, Packet, Transport, Verdict, Way, judge};
+use tortie_eval::{Conntrack, Host, Packet, Transport, Verdict, Way, judge, usual_hop_limit};
 use tortie_net::Protocol;
 use tortie_policy::machine::{Machine, RouteKind};
 use tortie_policy::{Direction, Snapshot};
@@ -17,7 +17,6 @@ use crate::trace::Hop;
 
 /// Ports that the system gives to whoever opens a connection: both ends of Linux's range.
 const EPHEMERAL: [u16; 2] = [32768, 60999];
-const HOP_LIMIT: u8 = 64;
 const LOOPBACK: &str = "lo";
 
 /// A connection between this machine and a peer.
@@ -144,7 +143,7 @@ fn denial(
         translated_interface: None,
         conntrack,
         source_route_ok: None,
-        hop_limit: HOP_LIMIT,
+        hop_limit: usual_hop_limit(connection.protocol.number(), transport),
     };
     let inward = connection.direction == Direction::Ingress;
     let mut untracked = false;

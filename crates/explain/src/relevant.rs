@@ -109,8 +109,7 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
     pub(crate) fn conditions(&self, [from, to]: [&End; 2]) -> Conditions<'a> {
         let behind = self.question.dnat.map(|(address, _)| self.topology.at(address));
         let node = self.question.node.as_deref();
-        let mut relevant =
-            Relevant { of: self, nodes: BTreeSet::new(), policies: BTreeSet::new(), profiles: BTreeSet::new() };
+        let mut relevant = Relevant::new(self);
         let nodes = [from.node(), to.node(), node, behind.as_ref().and_then(Location::node)];
         relevant.nodes.extend(nodes.into_iter().flatten().map(str::to_owned));
         for end in [from, to].into_iter().chain(behind.map(End::Single).as_ref()) {
@@ -149,8 +148,7 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
     fn divided(&self, ends: [&End; 2], at: usize, family: Family) -> Vec<End> {
         let end = ends[at];
         let (End::Many(addresses) | End::UnknownAddress(_, addresses)) = end else { return vec![end.clone()] };
-        let mut relevant =
-            Relevant { of: self, nodes: BTreeSet::new(), policies: BTreeSet::new(), profiles: BTreeSet::new() };
+        let mut relevant = Relevant::new(self);
         let groups = relevant.address_groups(addresses);
         let groups = groups.iter().map(|group| group.family(family));
         let mut divided = Vec::new();
@@ -183,7 +181,11 @@ enum AddressGroup {
     Single(IpAddr),
 }
 
-impl Relevant<'_, '_, '_, '_> {
+impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
+    fn new(of: &'r Relevance<'q, 'w, 'a>) -> Self {
+        Self { of, nodes: BTreeSet::new(), policies: BTreeSet::new(), profiles: BTreeSet::new() }
+    }
+
     /// Notes an endpoint's policies and profiles.
     fn subject(&mut self, subject: &Subject) -> Vec<PolicyId> {
         let mut seen = self.of.policies.borrow_mut();

@@ -1,7 +1,7 @@
 //! Ends with several addresses of one IP version: whether it makes a difference which of them a packet has.
 
 use tortie_eval::decide;
-use tortie_policy::{Family, Snapshot};
+use tortie_policy::Family;
 
 use crate::interfaces::ASSUMED;
 use crate::listed::listed;
@@ -31,12 +31,7 @@ pub(crate) fn of_table(asked: &Asked<'_, '_>, lines: impl Fn(&Asked<'_, '_>) -> 
 }
 
 /// What is said of a single question where the addresses of an end are not answered alike.
-pub(crate) fn of_question(
-    topology: &Topology<'_>,
-    snapshot: &Snapshot,
-    question: &Question,
-    [from, to]: [&Location; 2],
-) -> Vec<String> {
+pub(crate) fn of_question(topology: &Topology<'_>, question: &Question, [from, to]: [&Location; 2]) -> Vec<String> {
     let of = |location: &Location, family| reach::of_family(topology, &End::Single(location.clone()), family);
     let has_both = |family: &Family| {
         let known = |location| matches!(of(location, *family), Some(End::Single(_)));
@@ -46,7 +41,7 @@ pub(crate) fn of_question(
     let (Some(from), Some(to)) = (of(from, family), of(to, family)) else { return Vec::new() };
     let decided = |from: End, to: End| {
         let traced = trace_between(topology, question, from.location(), to.location(), decide).ok()?;
-        Some(traced.answers.iter().map(|(_, hops)| hops_decided_by(snapshot, hops)).collect::<Vec<_>>())
+        Some(traced.answers.iter().map(|(_, hops)| hops_decided_by(topology.snapshot(), hops)).collect::<Vec<_>>())
     };
     let of_source = different(&from, |one| decided(one, to.clone()));
     of_source.into_iter().chain(different(&to, |one| decided(from.clone(), one))).collect()

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use tortie_eval::{Conntrack, Host, Packet, Transport, Verdict, Way, decide, needs_hop_limit_255};
+use tortie_eval::{Conntrack, Host, Packet, Transport, Verdict, Way, decide, needs_hop_limit_255, usual_hop_limit};
 use tortie_net::Protocol;
 use tortie_policy::machine::RouteKind;
 use tortie_policy::{Family, HostEndpoint, Interface, Snapshot};
@@ -18,9 +18,6 @@ use crate::{alike_interfaces, interfaces, multicast, not_asked, placement, reach
 
 /// A source port for packets whose port nobody asked about.
 const SOME_PORT: u16 = 49152;
-const HOP_LIMIT: u8 = 64;
-/// The hop limit of neighbour discovery: hosts ignore such packets with a lower one.
-const DISCOVERY_HOP_LIMIT: u8 = 255;
 pub(crate) const DISCOVERY_NOTE: &str = "hop limit 255, without which every receiver ignores neighbour discovery";
 /// What Linux was seen to do with UDPLite.
 pub(crate) const UDPLITE_NOTE: &str = "connection tracking accepts UDPLite; Linux 6.18 was seen to call what comes in INVALID, so that it is dropped, unless net.netfilter.nf_conntrack_checksum is 0";
@@ -114,7 +111,7 @@ pub fn trace(topology: &Topology<'_>, question: &Question) -> Result<Answer, Ask
     node.map_or(Ok(()), |node| topology.known(node))?;
     let ends = [topology.find(&question.from, node)?, topology.find(&question.to, node)?];
     let [from, to] = ends;
-    let several = several_addresses::of_question(topology, topology.snapshot(), question, [&from, &to]);
+    let several = several_addresses::of_question(topology, question, [&from, &to]);
     let (cases, unknown) = unknown_addresses::cases(topology, question, from, to)?;
     let mut notes: Vec<String> = Vec::new();
     let all = cases.iter().flat_map(|Case { traced, .. }| [&traced.notes, &traced.assumed, &traced.left_out]);
@@ -374,9 +371,7 @@ impl Route {
         let named = question.dnat.map_or(to, |_| &end);
         let (protocol, transport) =
             transport(topology, &question.what, question.source_port, named, destination.is_ipv4())?;
-        let is_discovery = needs_hop_limit_255(protocol, transport);
-        let hop_limit = if is_discovery { DISCOVERY_HOP_LIMIT } else { HOP_LIMIT };
-        if is_discovery {
+        if needs_hop_limit_255(protocol, transport) {
             notes.push(format!("{ASSUMED}{DISCOVERY_NOTE}"));
         }
         let packet = Packet {
@@ -394,7 +389,7 @@ impl Route {
                 State::Untracked => Conntrack::Untracked,
             },
             source_route_ok: None,
-            hop_limit,
+            hop_limit: usual_hop_limit(protocol, transport),
         };
         let mut route = Route {
             translator: translator.map(str::to_owned),

@@ -11,6 +11,7 @@ use tortie_net::Protocol;
 use tortie_policy::Family;
 use tortie_policy::packet::Transport;
 use tortie_random::Random;
+use tortie_testkit::manifests;
 use tortie_testkit::worlds::{NODE, World};
 
 fn question(from: EndSpec, to: EndSpec) -> Question {
@@ -236,19 +237,17 @@ fn every_address_of_a_wide_end_is_in_one_part_that_says_what_a_single_question_s
 /// 300 interfaces whose endpoints have the same policies are asked about once, not 300 times.
 #[test]
 fn three_hundred_endpoints_of_one_node_are_asked_about_by_what_governs_them() {
-    let mut manifests = String::new();
+    let mut text = String::new();
     for number in 0..300 {
-        manifests += &format!(
+        text += &format!(
             "{{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {{name: h{number}, labels: {{role: {}}}}}, spec: {{node: h1, interfaceName: eth{number}, expectedIPs: [10.1.{}.{}]}}}}\n---\n",
             if number == 7 { "odd" } else { "web" },
             number / 200,
             number % 200 + 1,
         );
     }
-    manifests += "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: web}, spec: {selector: role == 'web', types: [Ingress], ingress: [{action: Allow, protocol: TCP, destination: {ports: [80]}}]}}";
-    let located = tortie_manifest::read::read(&tortie_manifest::read::Source::new("m", manifests.into_bytes()));
-    let objects: Vec<_> = located.into_iter().map(|one| one.object.unwrap()).collect();
-    let (snapshot, _) = tortie_policy::Snapshot::from_objects(&objects);
+    text += "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: web}, spec: {selector: role == 'web', types: [Ingress], ingress: [{action: Allow, protocol: TCP, destination: {ports: [80]}}]}}";
+    let snapshot = manifests::snapshot(text);
     let topology = Topology::new(&snapshot);
     let one = Question { node: None, ..question("198.51.100.9".parse().unwrap(), "node/h1".parse().unwrap()) };
     let found = reach(&topology, &one, None).unwrap();
@@ -264,9 +263,9 @@ fn three_hundred_endpoints_of_one_node_are_asked_about_by_what_governs_them() {
 #[test]
 fn a_table_of_everything_that_reaches_an_endpoint_traces_what_each_address_can_meet() {
     let mut random = Random::new(11);
-    let mut manifests = String::new();
+    let mut text = String::new();
     for number in 0..24 {
-        manifests += &format!(
+        text += &format!(
             "{{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {{name: h{number}, labels: {{role: r{}}}}}, spec: {{node: n{}, interfaceName: eth{}, expectedIPs: [10.200.{number}.1]}}}}\n---\n",
             number % 10,
             number / 2,
@@ -287,16 +286,14 @@ fn a_table_of_everything_that_reaches_an_endpoint_traces_what_each_address_can_m
                 7100 + random.below(100),
             ));
         }
-        manifests += &format!(
+        text += &format!(
             "{{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {{name: p{policy}}}, spec: {{order: {policy}, selector: \"role == 'r{}'\", ingress: [{}], egress: [{{action: Allow, protocol: TCP, destination: {{ports: ['1:{}']}}}}]}}}}\n---\n",
             policy % 10,
             rules.join(", "),
             2000 + random.below(50) * 100,
         );
     }
-    let located = tortie_manifest::read::read(&tortie_manifest::read::Source::new("m", manifests.into_bytes()));
-    let objects: Vec<_> = located.into_iter().map(|one| one.object.unwrap()).collect();
-    let (snapshot, _) = tortie_policy::Snapshot::from_objects(&objects);
+    let snapshot = manifests::snapshot(text);
     let topology = Topology::new(&snapshot);
     let any = Question { node: None, ..question("any".parse().unwrap(), "hep/h5".parse().unwrap()) };
     let found = reach(&topology, &any, None).unwrap();
@@ -327,17 +324,15 @@ fn a_table_of_everything_that_reaches_an_endpoint_traces_what_each_address_can_m
 
 #[test]
 fn a_verdict_that_comes_about_in_many_ways_tells_the_first_and_the_last() {
-    let mut manifests = String::new();
+    let mut text = String::new();
     for number in 0..40 {
-        manifests += &format!(
+        text += &format!(
             "{{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {{name: h{number}, labels: {{role: r{number}}}}}, spec: {{node: h1, interfaceName: eth{number}, expectedIPs: [10.1.1.{number}]}}}}\n---\n\
              {{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {{name: p{number}}}, spec: {{selector: role == 'r{number}', types: [Ingress], ingress: [{{action: {}, protocol: TCP, destination: {{ports: [80]}}}}]}}}}\n---\n",
             if number == 39 { "Allow" } else { "Deny" },
         );
     }
-    let located = tortie_manifest::read::read(&tortie_manifest::read::Source::new("m", manifests.into_bytes()));
-    let objects: Vec<_> = located.into_iter().map(|one| one.object.unwrap()).collect();
-    let (snapshot, _) = tortie_policy::Snapshot::from_objects(&objects);
+    let snapshot = manifests::snapshot(text);
     let topology = Topology::new(&snapshot);
     let one = Question { node: None, ..question("198.51.100.9".parse().unwrap(), "node/h1".parse().unwrap()) };
     let found = reach(&topology, &one, None).unwrap();
