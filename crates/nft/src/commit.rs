@@ -1,6 +1,9 @@
 //! Committing a batch: what is sent, and what the answers mean.
 //!
-//! Only the batch's end asks for an acknowledgement; a single one means that all of it is in force.
+//! The batch's end asks for an acknowledgement, and its last message does. Since Linux 6.10 the kernel acknowledges the end of
+//! a batch that it committed. Before, it does not answer to the end, but hands out its answers to messages only after it has
+//! committed or given up, so an acknowledged last message without a refusal means the same. There the acknowledgement also
+//! comes beside refusals, and so it counts only when no answer was lost.
 //! Errors come unasked, one for each bad message. Without its end the kernel goes through a batch,
 //! answers, and forgets it.
 //!
@@ -24,7 +27,9 @@ const BEGIN: u32 = FIRST - 1;
 struct Answers {
     /// What it refused; the batch's own refusal is last.
     refusals: Vec<BatchError>,
-    /// It acknowledged the batch's end.
+    /// It acknowledged the batch's end, which it does only if all of it is in force.
+    committed: bool,
+    /// It acknowledged the last message.
     acknowledged: bool,
     /// What kept the rest from being read.
     failure: Option<io::Error>,
@@ -38,14 +43,18 @@ impl Batch {
         }
         let bytes = self.bytes(true)?;
         self.send(socket, &bytes)?;
-        let Answers { refusals, acknowledged, failure } = self.answers(socket, &bytes);
+        let Answers { refusals, committed, acknowledged, failure } = self.answers(socket, &bytes);
         if refusals.iter().any(|error| error.index.is_none() && error.errno == libc::ERESTART) {
             return Err(CommitError::Stale);
         }
         if !refusals.is_empty() {
             return Err(CommitError::Refused(refusals));
         }
-        if acknowledged { Ok(()) } else { Err(CommitError::Unacknowledged(failure)) }
+        match failure {
+            _ if committed => Ok(()),
+            None if acknowledged => Ok(()),
+            failure => Err(CommitError::Unacknowledged(failure)),
+        }
     }
 
     /// Has the kernel go through the batch and change nothing. All it would have refused is returned.
@@ -76,11 +85,18 @@ impl Batch {
                 writer.u32(BATCH_GENID, generation);
             }
         });
-        let mut last = Writer::new();
+        let mut all = begin;
+        all.append(&self.writer);
         if end {
-            last.message(frame(BATCH_END, ACK, FIRST + self.len() as u32), |_| ());
+            all.flag_last(ACK);
+            all.message(frame(BATCH_END, ACK, self.end()), |_| ());
         }
-        Ok([begin.as_bytes(), self.writer.as_bytes(), last.as_bytes()].concat())
+        Ok(all.into_bytes())
+    }
+
+    /// The sequence number of the end.
+    fn end(&self) -> u32 {
+        FIRST + self.len() as u32
     }
 
     fn send(&self, socket: &mut Socket, bytes: &[u8]) -> Result<(), CommitError> {
@@ -99,7 +115,8 @@ impl Batch {
                     return;
                 }
                 match Answer::read(message) {
-                    Ok(answer) if answer.errno == 0 => answers.acknowledged = true,
+                    Ok(answer) if answer.errno == 0 && message.seq == self.end() => answers.committed = true,
+                    Ok(answer) if answer.errno == 0 => answers.acknowledged |= message.seq + 1 == self.end(),
                     Ok(answer) => answers.refusals.push(self.refused(sent, message.seq, answer)),
                     Err(error) => answers.failure = Some(io::Error::other(error)),
                 }
@@ -126,5 +143,28 @@ impl Batch {
             about.map_or((Operation::Add, ObjectRef::Batch), |message| subject(&message, answer.offset));
         let index = seq.checked_sub(FIRST).map(|index| index as usize).filter(|index| *index < self.len());
         BatchError { errno: answer.errno, index, operation, object, message: answer.message, offset: answer.offset }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::{Table, TableId};
+
+    #[test]
+    fn the_last_message_asks_for_an_acknowledgement_since_older_kernels_do_not_answer_to_the_end() {
+        let mut batch = Batch::new();
+        for name in ["a", "b", "c"] {
+            batch.add_table(&Table::new(TableId::inet(name)));
+        }
+        let asks = |end: bool| {
+            let bytes = batch.bytes(end).unwrap();
+            let messages: Vec<_> = Messages::new(&bytes).map(Result::unwrap).collect();
+            messages.iter().map(|message| message.flags & ACK != 0).collect::<Vec<_>>()
+        };
+        assert_eq!(asks(true), [false, false, false, true, true]);
+        // A check is to answer with refusals alone.
+        assert_eq!(asks(false), [false; 4]);
+        assert_eq!(batch.len(), 3, "the batch itself stays as it is");
     }
 }

@@ -7,6 +7,9 @@ use super::{ATTR_HEADER, ATTR_MAX, NLMSG_HEADER, padded};
 /// `NLA_F_NESTED`.
 const NESTED: u16 = 0x8000;
 
+/// Where the flags of a message are.
+const FLAGS_OFFSET: usize = 6;
+
 /// What stands before a message's attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
@@ -31,6 +34,7 @@ pub struct Writer {
     bytes: Vec<u8>,
     overflow: Option<u32>,
     seq: u32,
+    last: usize,
 }
 
 impl Writer {
@@ -48,6 +52,7 @@ impl Writer {
     /// Appends a message of any netlink protocol: `fixed` is what stands between netlink's header and the attributes.
     pub fn raw_message(&mut self, kind: u16, flags: u16, seq: u32, fixed: &[u8], body: impl FnOnce(&mut Self)) {
         let start = self.bytes.len();
+        self.last = start;
         self.seq = seq;
         self.bytes.extend_from_slice(&[0; 4]);
         self.bytes.extend_from_slice(&kind.to_ne_bytes());
@@ -61,6 +66,13 @@ impl Writer {
         match u32::try_from(self.bytes.len() - start) {
             Ok(len) => self.bytes[start..start + 4].copy_from_slice(&len.to_ne_bytes()),
             Err(_) => self.overflow = self.overflow.or(Some(seq)),
+        }
+    }
+
+    /// Gives the last message more flags.
+    pub fn flag_last(&mut self, flags: u16) {
+        if let Some(bytes) = self.bytes.get_mut(self.last + FLAGS_OFFSET..).and_then(<[u8]>::first_chunk_mut::<2>) {
+            *bytes = (u16::from_ne_bytes(*bytes) | flags).to_ne_bytes();
         }
     }
 
@@ -122,6 +134,21 @@ impl Writer {
     /// A big-endian `u64`.
     pub fn u64(&mut self, kind: u16, value: u64) {
         self.bytes(kind, &value.to_be_bytes());
+    }
+
+    /// Appends the messages of another buffer.
+    pub fn append(&mut self, other: &Self) {
+        if !other.is_empty() {
+            self.last = self.len() + other.last;
+            self.seq = other.seq;
+        }
+        self.overflow = self.overflow.or(other.overflow);
+        self.bytes.extend_from_slice(&other.bytes);
+    }
+
+    /// What has been written.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 
     /// What has been written.
