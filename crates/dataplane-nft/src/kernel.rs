@@ -9,6 +9,7 @@
 //! [`Watch`] notices, and [`Kernel::repair_damage`] puts right what was changed.
 
 mod commit;
+mod halving;
 mod log_denied;
 mod off;
 mod pieces;
@@ -213,7 +214,7 @@ impl Kernel {
                     return Ok(());
                 }
                 Err(CommitError::Refused(errors)) => {
-                    let blamed = self.blame(&errors);
+                    let blamed = self.find_refused(None, &errors)?;
                     if blamed.is_empty() {
                         return Err(CommitError::Refused(errors).into());
                     }
@@ -229,9 +230,10 @@ impl Kernel {
         let second = pieces::second(&self.table.id);
         let names = [&*self.table.id.name, &*second.name];
         let tables = dump::tables(&mut self.socket, |name| names.contains(&name))?;
-        let has = |id: &TableId| tables.iter().any(|table| table.id == *id);
-        let mut there = OurTables { own: has(&self.table.id), second: has(&second), second_in_force: false };
-        if there.second {
+        let of = |id: &TableId| tables.iter().find(|table| table.id == *id);
+        let (own, beside) = (of(&self.table.id).is_some(), of(&second));
+        let mut there = OurTables { own, second: beside.is_some(), second_in_force: false };
+        if beside.is_some_and(|table| !table.dormant) {
             let chains = dump::chains(&mut self.socket, &second)?;
             there.second_in_force = chains.iter().any(|chain| chain.base.is_some());
         }

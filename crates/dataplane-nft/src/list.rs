@@ -4,7 +4,7 @@
 //! second chain of those that do not, for non-first fragments.
 
 use tortie_dataplane::{Owner, Rule, RulesId, SetId};
-use tortie_nft::expr::{Limit, LimitKind, Log};
+use tortie_nft::expr::{Limit, LimitKind, Log, Masq};
 use tortie_nft::{Expr, Verdict};
 use tortie_policy::{Action, Family, Settings};
 
@@ -137,6 +137,7 @@ impl List<'_> {
             }),
         };
         let prefix = ended(&self.prefix(&settings.log_prefix));
+        let line = if is_on("refused-at-commit") { line.expr(Masq::default()) } else { line };
         line.expr(match options.log_group {
             Some(group) => Log::group(group, prefix),
             None => Log::Kernel { prefix, level: INFO, flags: 0 },

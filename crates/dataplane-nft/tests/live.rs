@@ -7,6 +7,7 @@ mod common;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
+use tortie_testkit::limit::limit;
 
 use common::bed::open;
 use common::follow::Followed;
@@ -19,10 +20,12 @@ use tortie_nft::interp::{PacketSpec, Transport};
 use tortie_testkit::namespace::{in_namespace, run, run_with_input};
 use tortie_testkit::worlds::Step;
 
-const LIMIT: Duration = Duration::from_secs(10);
+fn deadline() -> Duration {
+    limit(Duration::from_secs(10))
+}
 
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + deadline();
     loop {
         if let Some(found) = look() {
             return found;
@@ -76,8 +79,8 @@ fn at(text: &str) -> SocketAddr {
 }
 
 fn connect(to: SocketAddr) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&to, LIMIT)?;
-    stream.set_read_timeout(Some(LIMIT))?;
+    let stream = TcpStream::connect_timeout(&to, deadline())?;
+    stream.set_read_timeout(Some(deadline()))?;
     Ok(stream)
 }
 
@@ -89,7 +92,7 @@ fn knock(to: SocketAddr) {
 
 fn accept(listener: &TcpListener) -> TcpStream {
     let (stream, _) = listener.accept().unwrap();
-    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    stream.set_read_timeout(Some(deadline())).unwrap();
     stream
 }
 
@@ -158,7 +161,7 @@ fn a_refusal_with_an_answer_is_heard() {
         let asked = host.denied(|host| {
             host.a.run(|| {
                 let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-                socket.set_read_timeout(Some(LIMIT)).unwrap();
+                socket.set_read_timeout(Some(deadline())).unwrap();
                 socket.connect("192.0.2.11:7001").unwrap();
                 socket.send(b"hey").unwrap();
                 socket.recv(&mut [0; 8]).unwrap_err().kind()
@@ -241,7 +244,7 @@ fn a_stray_segment_to_a_workload_is_answered_with_a_reset() {
         let answer = host.a.run(|| {
             // With a socket of this kind the kernel makes the header before, and reads it too.
             let raw = UdpSocket::from(open(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_TCP));
-            raw.set_read_timeout(Some(LIMIT)).unwrap();
+            raw.set_read_timeout(Some(deadline())).unwrap();
             let [from, to] = ["192.0.2.9", "10.0.0.1"].map(|address| address.parse().unwrap());
             let acknowledgement = Transport::Tcp { source: 4242, destination: 8055, flags: 0x10 };
             let bytes = PacketSpec::new(from, to, acknowledgement).bytes().unwrap();
@@ -434,7 +437,7 @@ fn a_packet_rate_holds_for_known_flows_too() {
         endpoint.limits.ingress.packets = Some(tortie_policy::Rate { per_second: 1, burst: 5 });
         host.kernel.apply(&Delta { endpoints_put: vec![(place, endpoint)], ..Delta::default() }).unwrap();
         let inbox = workload.run(|| UdpSocket::bind("10.0.0.1:9").unwrap());
-        inbox.set_read_timeout(Some(LIMIT)).unwrap();
+        inbox.set_read_timeout(Some(deadline())).unwrap();
         let outbox = host.a.run(|| UdpSocket::bind("192.0.2.9:0").unwrap());
         outbox.send_to(b"first", "10.0.0.1:9").unwrap();
         let (_, back) = inbox.recv_from(&mut [0; 8]).unwrap();

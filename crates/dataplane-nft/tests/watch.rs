@@ -9,6 +9,7 @@ mod common;
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use tortie_testkit::limit::limit;
 
 use common::follow::Followed;
 use common::scenario::resource;
@@ -55,7 +56,7 @@ impl Node {
 
     /// Looks and repairs until there is nothing more. How often something was repaired.
     fn settle(&mut self) -> usize {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + limit(Duration::from_secs(20));
         let mut repaired = 0;
         loop {
             let damage = self.watch.wait_for_damage(Duration::from_millis(20)).unwrap();

@@ -6,7 +6,7 @@ mod common;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 
-use common::{DEADLINE, in_namespace, run};
+use common::{deadline, in_namespace, run};
 use tortie_hostnet::enter_open_connections;
 
 const DENY: &str = "add table inet t
@@ -29,7 +29,7 @@ fn connect(listen: &str, to: &str) -> (TcpStream, TcpStream) {
     let client = TcpStream::connect((to, listener.local_addr().unwrap().port())).unwrap();
     let (server, _) = listener.accept().unwrap();
     for stream in [&client, &server] {
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_read_timeout(Some(deadline())).unwrap();
     }
     (client, server)
 }
@@ -62,7 +62,7 @@ fn connections_older_than_tracking_outlive_a_first_policy_that_denies() {
             let (one, other) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
             one.connect(other.local_addr().unwrap()).unwrap();
             other.connect(one.local_addr().unwrap()).unwrap();
-            other.set_read_timeout(Some(DEADLINE)).unwrap();
+            other.set_read_timeout(Some(deadline())).unwrap();
 
             let entered = enter_open_connections().unwrap();
             assert_eq!((entered.entered, entered.failed), (5, 0), "{entered:?}");
@@ -75,8 +75,10 @@ fn connections_older_than_tracking_outlive_a_first_policy_that_denies() {
             one.send(b"x").unwrap();
             assert_eq!(other.recv(&mut [0; 9]).unwrap(), 1);
             // And nothing new passes.
-            let refused =
-                TcpStream::connect_timeout(&open[0].1.local_addr().unwrap(), std::time::Duration::from_millis(300));
+            let refused = TcpStream::connect_timeout(
+                &open[0].1.local_addr().unwrap(),
+                tortie_testkit::limit::limit(std::time::Duration::from_millis(300)),
+            );
             assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
         });
     }

@@ -11,7 +11,7 @@ mod common;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use common::{DEADLINE, in_namespace, ip, until};
+use common::{deadline, in_namespace, ip, until};
 use tortie_hostnet::{Config, Network, Workload};
 
 const PORT: u16 = 7;
@@ -73,7 +73,7 @@ fn live(
 /// Asks until there is an answer; who it came from.
 fn ask(from: IpAddr, to: SocketAddr) -> Option<SocketAddr> {
     let socket = UdpSocket::bind((from, 0)).unwrap();
-    socket.set_read_timeout(Some(DEADLINE / 20)).unwrap();
+    socket.set_read_timeout(Some(deadline() / 20)).unwrap();
     let mut bytes = [0; 64];
     (0..20).find_map(|_| {
         // The way may not be there yet.

@@ -6,7 +6,7 @@ mod common;
 
 use std::net::UdpSocket;
 
-use common::{DEADLINE, counted, in_namespace, program};
+use common::{counted, deadline, in_namespace, program};
 use tortie_nft::expr::{Cmp, Counter, Meta, MetaKey, Payload};
 use tortie_nft::{BaseChain, Chain, Hook, Reg, Rule, Socket, TableId, Verdict};
 
@@ -34,7 +34,7 @@ fn a_denied_packet_moves_its_counter_and_the_next_one_arrives() {
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         sender.send_to(b"denied", denied.local_addr().unwrap()).unwrap();
         sender.send_to(b"canary", canary.local_addr().unwrap()).unwrap();
-        canary.set_read_timeout(Some(DEADLINE)).unwrap();
+        canary.set_read_timeout(Some(deadline())).unwrap();
         let mut buffer = [0; 16];
         assert_eq!(canary.recv(&mut buffer).unwrap(), 6);
         assert_eq!(counted(&mut socket, &table, "denied"), 1);

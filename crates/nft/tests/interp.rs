@@ -300,7 +300,7 @@ fn an_answer_is_established_and_a_reply() {
         ] {
             let before = named(&dump::table(&mut socket, &table()).unwrap().unwrap());
             from.send_to(b"x", to.local_addr().unwrap()).unwrap();
-            to.set_read_timeout(Some(common::DEADLINE)).unwrap();
+            to.set_read_timeout(Some(common::deadline())).unwrap();
             to.recv(&mut buffer).unwrap();
             let after = named(&dump::table(&mut socket, &table()).unwrap().unwrap());
             let kernel: Vec<_> =

@@ -5,6 +5,7 @@
 mod common;
 
 use std::time::Duration;
+use tortie_testkit::limit::limit;
 
 use common::in_namespace;
 use tortie_nft::monitor::{Changed, Monitor, Notice};
@@ -12,7 +13,7 @@ use tortie_nft::{Batch, Chain, DataType, Element, Expr, Key, Rule, Set, Socket, 
 
 fn read(monitor: &mut Monitor, id: &TableId, own: u32) -> Vec<Notice> {
     let mut notices = Vec::new();
-    monitor.wait(Duration::from_secs(5)).unwrap();
+    monitor.wait(limit(Duration::from_secs(5))).unwrap();
     while monitor.read(id, own, |notice| notices.push(notice)).unwrap() {}
     notices
 }

@@ -5,6 +5,7 @@
 mod common;
 
 use std::time::{Duration, Instant};
+use tortie_testkit::limit::limit;
 
 use common::{in_namespace, program};
 use tortie_nft::expr::{Counter, Lookup, Masq, Meta, MetaKey, Payload, Reject};
@@ -210,7 +211,7 @@ fn a_batch_of_many_messages_is_split_by_element_and_sent_as_one() {
         assert!(batch.len() - first > 20);
         batch.commit(&mut socket).unwrap();
         // The kernel moves a set that grew into a larger hash table. A dump in the meantime can lack elements.
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + limit(Duration::from_secs(20));
         loop {
             let found = dump::elements(&mut socket, &table(), &set).unwrap();
             if found == elements {

@@ -43,6 +43,9 @@ pub const RENDERING: &[&str] = &[
     "end-of-log",
 ];
 
+/// Lines that log are such as the kernel refuses only when it commits, of the batch as a whole.
+pub const REFUSED_AT_COMMIT: &str = "refused-at-commit";
+
 /// Faults of the rendering for the kernel that only change what rules count.
 pub const COUNTING: &[&str] = &["log-lines-overlap"];
 

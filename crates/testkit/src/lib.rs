@@ -6,6 +6,7 @@ pub mod faults;
 pub mod generate;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
+pub mod limit;
 pub mod machine;
 #[cfg(feature = "manifests")]
 pub mod manifests;

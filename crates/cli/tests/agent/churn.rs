@@ -13,7 +13,7 @@ use tortie_random::Random;
 use tortie_store::{Op, Revision, Store, Write};
 use tortie_store_sqlite::SqliteStore;
 
-use crate::world::{DEADLINE, World, on_a_machine, run, until};
+use crate::world::{World, deadline, on_a_machine, run, until};
 
 const WORKLOADS: usize = 500;
 /// Of so many, the first two stay; the second then wants the address of the first.
@@ -221,7 +221,7 @@ fn forget_counts(value: &mut Value) {
 /// Waits until a machine looks as expected.
 #[track_caller]
 fn becomes(crowd: &Crowd<'_>, expected: &BTreeSet<String>) {
-    let deadline = Instant::now() + DEADLINE;
+    let deadline = Instant::now() + deadline();
     loop {
         let seen = crowd.look();
         if seen == *expected {

@@ -3,17 +3,18 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
+use tortie_testkit::limit::limit;
 
-use super::world::{DEADLINE, World, on_a_machine};
+use super::world::{World, deadline, on_a_machine};
 
 /// Whether this machine reaches a port of the neighbour.
 fn goes_out(port: u16) -> bool {
-    TcpStream::connect_timeout(&([192, 0, 2, 99], port).into(), Duration::from_millis(300)).is_ok()
+    TcpStream::connect_timeout(&([192, 0, 2, 99], port).into(), limit(Duration::from_millis(300))).is_ok()
 }
 
 /// Whether a byte goes through an open connection.
 fn carries(from: &mut TcpStream, to: &mut TcpStream) -> bool {
-    to.set_read_timeout(Some(DEADLINE)).unwrap();
+    to.set_read_timeout(Some(deadline())).unwrap();
     from.write_all(b"x").is_ok() && to.read_exact(&mut [0]).is_ok()
 }
 

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::Duration;
+use tortie_testkit::limit::limit;
 
 use rustix::process::Signal;
 
@@ -228,7 +229,7 @@ fn connections_that_were_made_while_it_was_off_go_on() {
         let (mut server, _) = world.listeners[0].accept().unwrap();
         world.call(&["on"]);
         assert!(!world.reaches(81));
-        server.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        server.set_read_timeout(Some(limit(Duration::from_secs(20)))).unwrap();
         call.write_all(b"?").unwrap();
         let mut byte = [0];
         server.read_exact(&mut byte).unwrap();

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use super::world::{DEADLINE, World, on_a_machine};
+use super::world::{World, deadline, on_a_machine};
 use super::{ENDPOINT, allow};
 
 /// A connection between the neighbour and this machine, begun by the neighbour.
@@ -18,7 +18,7 @@ impl Open {
         let there = world.outside(move || TcpStream::connect(("192.0.2.11", port)).unwrap());
         let (here, _) = listener.accept().unwrap();
         for stream in [&here, &there] {
-            stream.set_read_timeout(Some(DEADLINE)).unwrap();
+            stream.set_read_timeout(Some(deadline())).unwrap();
         }
         Self { here, there }
     }

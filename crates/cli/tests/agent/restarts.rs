@@ -8,6 +8,7 @@ use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tortie_testkit::limit::limit;
 
 use super::ENDPOINT;
 use super::world::{World, on_a_machine, on_each_machine, until};
@@ -75,7 +76,7 @@ fn send(world: &World, counts: &Arc<Counts>) {
             let mut room = [0; 64];
             while !counts.end.load(Ordering::SeqCst) {
                 let allowed = UdpSocket::bind("0.0.0.0:0").unwrap();
-                allowed.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+                allowed.set_read_timeout(Some(limit(Duration::from_secs(10)))).unwrap();
                 allowed.send_to(b"x", ("192.0.2.11", ALLOWED)).unwrap();
                 let denied = UdpSocket::bind("0.0.0.0:0").unwrap();
                 denied.send_to(b"x", ("192.0.2.11", DENIED)).unwrap();

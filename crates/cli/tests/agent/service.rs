@@ -20,7 +20,7 @@ impl Manager {
     fn new(world: &World) -> Self {
         let place = world.place.path().join("notify");
         let socket = UnixDatagram::bind(&place).unwrap();
-        socket.set_read_timeout(Some(super::world::DEADLINE)).unwrap();
+        socket.set_read_timeout(Some(super::world::deadline())).unwrap();
         Self { socket, place }
     }
 

@@ -14,6 +14,7 @@ use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use tortie_testkit::limit::limit;
 
 use super::world::{Elsewhere, World, on_a_machine, run, until};
 
@@ -139,7 +140,7 @@ fn serve(port: u16) {
 
 fn reach(from: &Elsewhere, to: &str, port: u16) -> bool {
     let to: SocketAddr = format!("{to}:{port}").parse().unwrap();
-    from.run(move || TcpStream::connect_timeout(&to, TRY).is_ok())
+    from.run(move || TcpStream::connect_timeout(&to, limit(TRY)).is_ok())
 }
 
 /// A connection that is in use until it is asked whether it held.
@@ -157,7 +158,7 @@ impl Talk {
         let thread = from.run(move || {
             let mut stream = TcpStream::connect(to).unwrap();
             // Longer than any load makes a round take, and without patience for a lost connection.
-            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            stream.set_read_timeout(Some(limit(Duration::from_secs(20)))).unwrap();
             std::thread::spawn(move || {
                 while !ended.load(Ordering::SeqCst) {
                     let mut byte = [0];

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::ENDPOINT;
 use crate::workloads;
-use crate::world::{DEADLINE, World, on_a_machine, on_each_machine, reach_at, run, until};
+use crate::world::{World, deadline, on_a_machine, on_each_machine, reach_at, run, until};
 
 /// Allows a port, denies another with a rule of its own and UDP with a third; the end of the tier denies the rest.
 const POLICY: &str = "
@@ -52,7 +52,7 @@ impl Watcher {
 
     /// Waits for a line that fits, while `act` is done again and again.
     fn until(&self, act: impl Fn(), fits: impl Fn(&str) -> bool) -> String {
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + deadline();
         let mut seen = Vec::new();
         while Instant::now() < deadline {
             act();

@@ -10,9 +10,13 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use rustix::thread::{UnshareFlags, gettid};
+use tortie_testkit::limit::limit;
 
 /// How long anything may take.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub fn deadline() -> Duration {
+    limit(Duration::from_secs(30))
+}
+
 /// How long a connection is tried for. A denied one is proven by another that is allowed after it.
 const TRY: Duration = Duration::from_millis(300);
 
@@ -281,7 +285,7 @@ pub fn reach(port: u16) -> bool {
 
 /// Whether a port of an address is reached from this thread's namespace.
 pub fn reach_at(address: [u8; 4], port: u16) -> bool {
-    TcpStream::connect_timeout(&SocketAddr::from((address, port)), TRY).is_ok()
+    TcpStream::connect_timeout(&SocketAddr::from((address, port)), limit(TRY)).is_ok()
 }
 
 impl Drop for World {
@@ -337,7 +341,7 @@ impl Drop for Agent {
 
 /// Waits until something is so.
 pub fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
+    let deadline = Instant::now() + deadline();
     while !so() {
         assert!(Instant::now() < deadline, "not in time: {what}");
         std::thread::sleep(Duration::from_millis(20));

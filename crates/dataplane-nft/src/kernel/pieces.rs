@@ -19,7 +19,7 @@ pub(super) struct OurTables {
     pub(super) own: bool,
     /// The one under the second name.
     pub(super) second: bool,
-    /// Whether that one has base chains: an agent ended while it built the other anew.
+    /// Whether that one has base chains and is not dormant: an agent ended while it built the other anew.
     pub(super) second_in_force: bool,
 }
 
@@ -58,7 +58,7 @@ impl Kernel {
     fn build(&mut self, table: &Table, is_there: bool, ruleset: &Ruleset) -> Result<(), CommitError> {
         let mut script = Script::in_pieces(&table.id, self.socket.send_limit() / 2);
         if is_there {
-            script.batch.delete_table(&table.id);
+            script.batch.remove_table(&table.id);
         }
         script.batch.add_table(table);
         script.fill_unhooked(ruleset);
@@ -72,6 +72,14 @@ impl Kernel {
             }
         }
         Ok(())
+    }
+
+    /// Builds a dormant table with its base chains.
+    pub(super) fn build_trial(&mut self, trial: &Table, ruleset: &Ruleset) -> Result<(), CommitError> {
+        self.build(trial, true, ruleset)?;
+        let mut script = Script::new(&trial.id);
+        script.hook(ruleset);
+        self.commit(&script)
     }
 
     /// Gives a table its base chains, and deletes the one before it.

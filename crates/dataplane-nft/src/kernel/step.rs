@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tortie_dataplane::{Dataplane, Delta, Host, InvalidDelta, SetId};
-use tortie_nft::{BatchError, CommitError, RequestError, Rule, dump};
+use tortie_nft::{CommitError, RequestError, Rule, dump};
 
 use super::quarantine::Quarantine;
 use super::{ApplyError, Kernel, Refused, TransactionSize};
@@ -31,14 +31,9 @@ impl Dataplane for Kernel {
         self.quarantine.reconsider(&self.state, &mut delta);
         let mut looked = self.table.owner;
         loop {
-            match self.try_step(&delta, &standing) {
+            match self.try_step(&delta, &standing, &mut looked) {
                 Ok(()) => return Ok(()),
-                // It may be refused because of what others did.
-                Err(Failure::Refused(..) | Failure::Commit(_))
-                    if !std::mem::replace(&mut looked, true) && !self.is_intact()? =>
-                {
-                    self.repair()?;
-                }
+                Err(Failure::Damaged) => self.repair()?,
                 Err(Failure::Refused(blamed)) => {
                     for (refused, reason) in blamed {
                         self.quarantine.keep_out(&self.state, &mut delta, refused, reason);
@@ -52,7 +47,8 @@ impl Dataplane for Kernel {
                         Failure::Request(error) => error.into(),
                         Failure::Commit(error) => error.into(),
                         Failure::Torn(broken) => broken.into(),
-                        Failure::Refused(..) => unreachable!("handled above"),
+                        Failure::Other(error) => error,
+                        Failure::Refused(..) | Failure::Damaged => unreachable!("handled above"),
                     });
                 }
             }
@@ -94,7 +90,7 @@ impl Kernel {
     }
 
     /// One try at a change. The state follows only if the kernel does.
-    fn try_step(&mut self, delta: &Delta, standing: &Quarantine) -> Result<(), Failure> {
+    fn try_step(&mut self, delta: &Delta, standing: &Quarantine, looked: &mut bool) -> Result<(), Failure> {
         let undo = undo(&self.state, delta);
         let before_host = self.state.host.clone();
         let changed_by_step = self.index.step(&self.state, delta);
@@ -112,10 +108,32 @@ impl Kernel {
                 Ok(())
             }
             Err(failure) => {
+                let failure = self.looked_into(failure, delta, looked);
                 self.index.step(&self.state, &undo);
                 self.state.apply(&undo).map_err(Failure::Torn)?;
                 Err(failure)
             }
+        }
+    }
+
+    /// What a failure comes from: from what others did to the table, if nobody has looked yet, or from objects of ours.
+    fn looked_into(&mut self, failure: Failure, delta: &Delta, looked: &mut bool) -> Failure {
+        let Failure::Commit(error) = failure else { return failure };
+        if matches!(error, CommitError::TooLong { .. }) {
+            return Failure::Commit(error);
+        }
+        if !std::mem::replace(looked, true) {
+            match self.is_intact() {
+                Ok(true) => {}
+                Ok(false) => return Failure::Damaged,
+                Err(error) => return Failure::Request(error),
+            }
+        }
+        let CommitError::Refused(errors) = error else { return Failure::Commit(error) };
+        match self.find_refused(Some(delta), &errors) {
+            Ok(found) if found.is_empty() => Failure::Commit(CommitError::Refused(errors)),
+            Ok(found) => Failure::Refused(found),
+            Err(error) => Failure::Other(error),
         }
     }
 
@@ -191,25 +209,20 @@ impl Kernel {
             Ok(()) => self.programmed.lock().changed(change),
             Err(_) => self.programmed.lock().refused(),
         }
-        match result {
-            Ok(()) => Ok(()),
-            Err(CommitError::Refused(errors)) => Err(Failure::of(self.blame(&errors), errors)),
-            Err(other) => Err(Failure::Commit(other)),
-        }
-    }
-}
-
-impl Failure {
-    fn of(blamed: Vec<(Refused, String)>, errors: Vec<BatchError>) -> Self {
-        if blamed.is_empty() { Self::Commit(CommitError::Refused(errors)) } else { Self::Refused(blamed) }
+        result.map_err(Failure::Commit)
     }
 }
 
 /// Why a try failed.
 enum Failure {
+    /// These objects are refused.
     Refused(Vec<(Refused, String)>),
     Request(RequestError),
     Commit(CommitError),
+    /// Others changed the table.
+    Damaged,
+    /// Finding what was refused failed.
+    Other(ApplyError),
     /// The state is of no use any more.
     Torn(InvalidDelta),
 }

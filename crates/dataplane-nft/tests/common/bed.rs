@@ -16,6 +16,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
+use tortie_testkit::limit::limit;
 
 use tortie_nft::interp::{PacketSpec, Transport as Payload};
 use tortie_nft::{DataType, Key, Set, Socket, TableId, dump};
@@ -167,7 +168,7 @@ impl TestBed {
     /// Waits until a packet has come.
     fn wait(&mut self, index: usize, shot: &SentPacket) {
         let set = Set::new("came", DataType::Mark);
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + limit(Duration::from_secs(5));
         let key = number(index).to_ne_bytes();
         while dump::element(&mut self.socket, &foreign(), &set, &key).unwrap().is_none() {
             assert!(Instant::now() < deadline, "packet {index} never came: {shot:?}\n{:?}", self.routes);

@@ -6,12 +6,15 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 use std::time::{Duration, Instant};
+use tortie_testkit::limit::limit;
 
 use tortie_hostnet::Network;
 pub use tortie_testkit::namespace::{in_namespace, run};
 
 /// How long a condition may take to come true.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+pub fn deadline() -> Duration {
+    limit(Duration::from_secs(10))
+}
 
 /// Runs `ip`.
 pub fn ip(arguments: &str) -> String {
@@ -20,7 +23,7 @@ pub fn ip(arguments: &str) -> String {
 
 /// The time by which a condition must have come true.
 pub fn soon() -> Instant {
-    Instant::now() + DEADLINE
+    Instant::now() + deadline()
 }
 
 /// Lets the network work until `done`, or fails.

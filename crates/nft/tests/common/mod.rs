@@ -13,13 +13,16 @@ pub mod link;
 pub mod worlds;
 
 use std::time::{Duration, Instant};
+use tortie_testkit::limit::limit;
 
 use tortie_nft::{Batch, Chain, Rule, Socket, Table, TableId};
 use tortie_testkit::namespace;
 pub use tortie_testkit::namespace::run;
 
 /// How long a condition may take to come true.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+pub fn deadline() -> Duration {
+    limit(Duration::from_secs(10))
+}
 
 /// Runs `test` in a network namespace of its own, in which only `lo` is up, on one processor.
 pub fn in_namespace<T: Send>(test: impl FnOnce() -> T + Send) -> T {
@@ -52,7 +55,7 @@ pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
         if let Some(value) = condition() {
             return value;
         }
-        assert!(start.elapsed() < DEADLINE, "waited too long for {what}");
+        assert!(start.elapsed() < deadline(), "waited too long for {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
