@@ -71,6 +71,7 @@ pub struct Checked {
 /// Checks a claim for all packets that it is about. It is an error where there is no answer for some of them.
 pub fn check(topology: &Topology<'_>, claim: &Claim) -> Result<Checked, AskError> {
     let Question { from, to, .. } = &claim.question;
+    topology.named_node(&claim.question)?;
     let (from, to) = match from.is_many() && to.is_many() {
         true => (End::Many(senders(topology, from, false)?), End::Many(remote(topology, to)?)),
         false => ends(topology, &claim.question)?,

@@ -3,7 +3,7 @@
 use tortie_policy::Snapshot;
 
 use crate::question::{AskError, Question};
-use crate::topology::{Topology, list, similar};
+use crate::topology::{Location, Topology, list, similar};
 
 /// Interfaces of the tunnels between nodes, which no endpoint names, and the loopback interface.
 const WITHOUT_ENDPOINT: [&str; 6] = ["lo", "tunl0", "vxlan.calico", "vxlan-v6.calico", "wireguard.cali", "wg-v6.cali"];
@@ -39,15 +39,17 @@ pub(crate) fn look_for(topology: &Topology<'_>, node: &str, name: &str) -> Resul
     Ok(Some(format!("{ASSUMED}{node} has an interface {name}, without an endpoint of its own ({known})")))
 }
 
-/// Looks for the interfaces that a question names where the nodes that packets leave and enter are known: those of the
-/// two ends, or the one between them.
+/// Looks for the interfaces that a question names where the nodes that packets leave and enter are known: the named node, if
+/// neither end is on it, else those of the two ends.
 pub(crate) fn look_for_named(
     topology: &Topology<'_>,
     question: &Question,
     [from, to]: [Option<&str>; 2],
 ) -> Result<(), AskError> {
-    let between = question.node.as_deref();
-    for (name, node) in [(&question.in_interface, to.or(between)), (&question.out_interface, from.or(between))] {
+    let behind = question.dnat.map(|(address, _)| topology.at(address));
+    let of_end = [from, to, behind.as_ref().and_then(Location::node)];
+    let passed = question.node.as_deref().filter(|node| !of_end.contains(&Some(*node)));
+    for (name, node) in [(&question.in_interface, passed.or(to)), (&question.out_interface, passed.or(from))] {
         if let (Some(name), Some(node)) = (name, node.filter(|node| topology.known_host(node).is_some())) {
             look_for(topology, node, name)?;
         }

@@ -288,11 +288,11 @@ pub struct Question {
     pub to: EndSpec,
     /// Over what.
     pub what: What,
-    /// The node that it passes, when neither end is on one; the node of a workload that is not there yet.
+    /// A node that it passes between its ends, where neither end is on it; the node of a workload that is not there yet.
     pub node: Option<String>,
-    /// Where it comes into the node.
+    /// Where it comes into the node that it passes, or else into every node on its path.
     pub in_interface: Option<String>,
-    /// Where it leaves the node.
+    /// Where it leaves the node that it passes, or else every node on its path.
     pub out_interface: Option<String>,
     /// The source port; any high one otherwise.
     pub source_port: Option<u16>,

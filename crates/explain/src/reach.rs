@@ -108,6 +108,7 @@ pub(crate) struct ClassVerdict {
 
 /// Answers a question without a protocol, or with an end that is many addresses. `what` is none for everything.
 pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&What>) -> Result<Reach, AskError> {
+    topology.named_node(question)?;
     let (from, to) = ends(topology, question)?;
     let fixed = [&from, &to].map(End::location);
     interfaces::look_for_named(topology, question, [&fixed[0], &fixed[1]].map(Location::node))?;

@@ -126,6 +126,7 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
             }
         }
         relevant.host_endpoints();
+        relevant.named_interfaces();
         relevant.add(&mut conditions);
         conditions
     }
@@ -213,6 +214,18 @@ impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
         let nodes: Vec<_> = self.nodes.iter().filter_map(|node| of.hosts.get(node.as_str())).collect();
         for endpoint in nodes.into_iter().flatten() {
             self.subject(&Subject::host(of.snapshot, endpoint));
+        }
+    }
+
+    /// The workloads behind the interfaces that a question names: their policies judge what is said to cross there.
+    fn named_interfaces(&mut self) {
+        let of = self.of;
+        let named: Vec<&str> =
+            [&of.question.in_interface, &of.question.out_interface].into_iter().flatten().map(String::as_str).collect();
+        let nodes: Vec<String> = self.nodes.iter().cloned().collect();
+        for node in &nodes {
+            let endpoints = named.iter().filter_map(|name| of.interfaces.get(&(node.as_str(), name))?.first().copied());
+            endpoints.collect::<Vec<_>>().into_iter().for_each(|endpoint| drop(self.sharing(endpoint)));
         }
     }
 

@@ -12,7 +12,7 @@ use tortie_policy::{Family, HostEndpoint, Interface, Limits, NamedPort, Snapshot
 
 use crate::listed::listed;
 use crate::owners::{Owner, owners, tells_addresses};
-use crate::question::{AskError, EndSpec};
+use crate::question::{AskError, EndSpec, Question};
 
 /// Addresses for ends that no object has: from the ranges reserved for documentation and benchmarks.
 const STRANGERS: [&str; 8] = [
@@ -415,6 +415,11 @@ impl<'a> Topology<'a> {
         }
         let is_unknown = |family: &Family| addresses.iter().all(|address| Family::of(*address) != *family);
         [Family::V4, Family::V6].into_iter().filter(is_unknown).collect()
+    }
+
+    /// Whether anything tells of the node that a question names.
+    pub(crate) fn named_node(&self, question: &Question) -> Result<(), AskError> {
+        question.node.as_deref().map_or(Ok(()), |node| self.known(node))
     }
 
     /// Whether anything tells of a node; the error says what there is.

@@ -107,8 +107,8 @@ type Alike<'a> = (String, Vec<&'a Vec<String>>, &'a Vec<Hop>);
 
 /// Traces the packet of a question. Where nothing tells which interface it uses, or which address an end has, each is answered.
 pub fn trace(topology: &Topology<'_>, question: &Question) -> Result<Answer, AskError> {
+    topology.named_node(question)?;
     let node = question.node.as_deref();
-    node.map_or(Ok(()), |node| topology.known(node))?;
     let ends = [topology.find(&question.from, node)?, topology.find(&question.to, node)?];
     let [from, to] = ends;
     let several = several_addresses::of_question(topology, question, [&from, &to]);
@@ -326,7 +326,10 @@ struct Uplink {
 
 struct Route {
     nodes: Vec<String>,
-    translator: Option<String>,
+    /// The named node, where neither end is on it: the named interfaces are its own.
+    passed: Option<String>,
+    /// Which of the nodes translates the destination.
+    translator: Option<usize>,
     uplinks: Vec<Uplink>,
     from: Location,
     to: Location,
@@ -350,24 +353,14 @@ impl Route {
     ) -> Result<Route, AskError> {
         let (source, destination) = addresses(from, to, &question.what)?;
         let end = question.dnat.map_or_else(|| to.clone(), |(address, _)| topology.at(address));
-        let translator = question.dnat.is_some().then(|| to.node().or(from.node()).or(end.node())).flatten();
-        let mut nodes: Vec<String> = Vec::new();
-        let passed = [from.node(), translator, end.node()];
-        for node in passed.into_iter().flatten() {
-            if nodes.last().is_none_or(|last| last != node) {
-                nodes.push(node.to_owned());
-            }
-        }
-        if nodes.is_empty() {
-            let node = question.node.clone().ok_or_else(|| {
-                AskError(
-                    "neither end is on a node that the store knows: name the node that it passes with --node"
-                        .to_owned(),
-                )
-            })?;
-            own_addresses(topology, question, &node, Family::of(destination))?;
-            nodes.push(node);
-        }
+        let family = Family::of(destination);
+        let Nodes { nodes, passed, translator } = Nodes::new(topology, question, [from, to, &end], family, assumed)?;
+        notes.extend(passed.iter().filter(|_| nodes.len() > 1).map(|passed| {
+            let with_reason =
+                |node: &String| if node == passed { format!("{node} (as --node says)") } else { node.clone() };
+            let all: Vec<String> = nodes.iter().map(with_reason).collect();
+            format!("the packet passes {}", all.join(", then "))
+        }));
         let named = question.dnat.map_or(to, |_| &end);
         let (protocol, transport) =
             transport(topology, &question.what, question.source_port, named, destination.is_ipv4())?;
@@ -392,7 +385,8 @@ impl Route {
             hop_limit: usual_hop_limit(protocol, transport),
         };
         let mut route = Route {
-            translator: translator.map(str::to_owned),
+            passed,
+            translator,
             uplinks: Vec::new(),
             from: from.clone(),
             to: to.clone(),
@@ -415,7 +409,15 @@ impl Route {
     /// The interfaces that were named and that the packet does not cross.
     fn unused(&self, question: &Question) -> Vec<String> {
         let crosses = |entering: bool| self.uplinks.iter().any(|uplink| uplink.entering == entering);
-        interfaces::unused(question, crosses(true), crosses(false))
+        let mut unused = interfaces::unused(question, crosses(true), crosses(false));
+        if let (Some(named), [node]) = (&question.node, self.nodes.as_slice())
+            && named != node
+        {
+            unused.push(format!(
+                "node {named} makes no difference: both ends are on {node}, and what they exchange passes no other node"
+            ));
+        }
+        unused
     }
 
     /// Every crossing between nodes or the outside, in order.
@@ -436,7 +438,8 @@ impl Route {
                     continue;
                 }
                 let asked = if entering { &question.in_interface } else { &question.out_interface };
-                let names = match asked {
+                let is_meant = self.passed.as_ref().is_none_or(|passed| passed == node);
+                let names = match asked.as_ref().filter(|_| is_meant) {
                     Some(name) => {
                         assumed.extend(interfaces::look_for(topology, node, name)?);
                         let at = topology.judged_at(node, name.clone());
@@ -445,7 +448,7 @@ impl Route {
                         }
                         vec![at]
                     }
-                    None => match self.interfaces(topology, node, entering, notes) {
+                    None => match self.interfaces(topology, index, entering, notes) {
                         Ok(names) => names,
                         Err(why) => {
                             dropped.get_or_insert((node.clone(), why));
@@ -467,10 +470,11 @@ impl Route {
     fn interfaces(
         &self,
         topology: &Topology<'_>,
-        node: &str,
+        index: usize,
         entering: bool,
         notes: &mut Vec<String>,
     ) -> Result<Vec<String>, String> {
+        let node = self.nodes[index].as_str();
         // A translation does not change where a packet comes in.
         let ends = if entering { [Some(&self.to), Some(&self.end)] } else { [Some(&self.from), None] };
         for end in ends.into_iter().flatten() {
@@ -487,10 +491,11 @@ impl Route {
                 };
             }
         }
-        let peer = if entering {
-            self.packet.source
-        } else {
-            self.translation.map_or(self.packet.destination, |(address, _)| address)
+        let translated = self.translation.filter(|_| self.translator.is_some_and(|translator| translator <= index));
+        let peer = match translated {
+            _ if entering => self.packet.source,
+            Some((address, _)) => address,
+            None => self.packet.destination,
         };
         let Some(machine) = topology.machine(node) else { return Ok(self.candidates(topology, node, entering)) };
         let (way, word) = if entering { ("enters", "at") } else { ("leaves", "by") };
@@ -601,7 +606,7 @@ impl Route {
                 hops.push(Hop::dropped(host, packet, why));
                 return hops;
             }
-            packet.translated = self.translation.filter(|_| self.translator.as_deref() == Some(node));
+            packet.translated = self.translation.filter(|_| self.translator == Some(index));
             packet.translated_interface = exit.clone();
             let crossings = match (entry, exit) {
                 (Some(interface), None) => vec![Way::In { interface }],
@@ -635,21 +640,73 @@ impl Route {
     }
 }
 
+/// The nodes that a packet passes, in order.
+struct Nodes {
+    nodes: Vec<String>,
+    /// The named node, where neither end is on it.
+    passed: Option<String>,
+    /// Which of them translates the destination.
+    translator: Option<usize>,
+}
+
+impl Nodes {
+    /// The node of the source, the named node, and the nodes of the target and of what it is translated to. The target's node
+    /// translates; where the target is nobody's, the source's node, else the named node, else that of the new destination.
+    fn new(
+        topology: &Topology<'_>,
+        question: &Question,
+        [from, to, end]: [&Location; 3],
+        family: Family,
+        assumed: &mut Vec<String>,
+    ) -> Result<Nodes, AskError> {
+        let named = question.node.as_deref();
+        let is_of_end = |node: &&str| [from.node(), to.node(), end.node()].contains(&Some(node));
+        let translator = to.node().or(from.node()).or(named).or(end.node()).filter(|_| question.dnat.is_some());
+        let others = translator.filter(|node| Some(*node) != from.node());
+        // What the ends of one node exchange does not leave it.
+        let stays = from.node().is_some() && from.node() == end.node() && others.is_none();
+        let passed = named.filter(|node| !is_of_end(node) && !stays);
+        let mut nodes: Vec<String> = Vec::new();
+        for node in [from.node(), passed, others, end.node()].into_iter().flatten() {
+            if nodes.last().is_none_or(|last| last != node) {
+                nodes.push(node.to_owned());
+            }
+        }
+        if nodes.is_empty() {
+            return Err(AskError(
+                "neither end is on a node that the store knows: name the node that it passes with --node".to_owned(),
+            ));
+        }
+        if let Some(node) = passed
+            && let Some(why) = may_be_its_own(topology, question, node, family)
+        {
+            if nodes.len() == 1 {
+                return Err(AskError(format!(
+                    "{why}, and so not whether the packet is forwarded: ask on {node} itself, whose agent tells them, set expectedIPs on its host endpoint, or say both --in-interface and --out-interface"
+                )));
+            }
+            // The other end is on a known node, so that the packet crosses this one, unless the end is this one.
+            if [from, end].into_iter().any(|one| one.node().is_none()) {
+                assumed.push(format!("{ASSUMED}{node} forwards the packet ({why})"));
+            }
+        }
+        let position = |node: &str| nodes.iter().position(|one| one == node);
+        let translator = translator.and_then(position);
+        Ok(Nodes { passed: passed.map(str::to_owned), translator, nodes })
+    }
+}
+
 /// What no store knows as anybody's may be the node's own address. Forwarding is taken for granted only where the node's
 /// addresses are known, or both interfaces are said.
-fn own_addresses(topology: &Topology<'_>, question: &Question, node: &str, family: Family) -> Result<(), AskError> {
+fn may_be_its_own(topology: &Topology<'_>, question: &Question, node: &str, family: Family) -> Option<String> {
     let said = question.in_interface.is_some() && question.out_interface.is_some();
     let any = |party: &EndSpec| !matches!(party, EndSpec::Address(_));
     if said || any(&question.from) && any(&question.to) {
-        return Ok(());
+        return None;
     }
-    let own = topology.find(&EndSpec::Node(node.to_owned()), None)?;
-    if own.addresses().is_empty() || own.unknown_families().contains(&family) {
-        return Err(AskError(format!(
-            "the store knows no {family} address of node {node}, and so not whether the packet is forwarded: ask on {node} itself, whose agent tells them, set expectedIPs on its host endpoint, or say both --in-interface and --out-interface"
-        )));
-    }
-    Ok(())
+    let own = topology.find(&EndSpec::Node(node.to_owned()), None).ok()?;
+    let is_unknown = own.addresses().is_empty() || own.unknown_families().contains(&family);
+    is_unknown.then(|| format!("the store knows no {family} address of node {node}"))
 }
 
 /// One address of each end, of one family; IPv4 where both have it and nothing else is asked for.

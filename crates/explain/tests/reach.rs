@@ -158,7 +158,8 @@ fn every_address_of_a_wide_end_is_in_one_part_that_says_what_a_single_question_s
     let mut random = Random::new(2);
     let mut compared = 0;
     for seed in 200..460 {
-        let world = World::random(seed);
+        let mut world = World::random(seed);
+        let nodes = if seed % 2 == 0 { world.spread(&mut random) } else { [NODE; 3] };
         let topology = Topology::new(&world.snapshot).with_host(world.host.clone());
         let all = addresses(&world);
         for _ in 0..6 {
@@ -171,6 +172,7 @@ fn every_address_of_a_wide_end_is_in_one_part_that_says_what_a_single_question_s
             let party = |address| EndSpec::Address(address);
             let wide_question =
                 if as_source { question(many.clone(), party(fixed)) } else { question(party(fixed), many.clone()) };
+            let wide_question = Question { node: Some(random.pick(&nodes).to_string()), ..wide_question };
             let payload = payload(&mut random);
             let family = Family::of(fixed);
             let asked = asking(&wide_question, family, payload);

@@ -35,19 +35,20 @@ pub(crate) struct ExplainArgs {
     what: Option<String>,
     #[command(flatten)]
     snapshot: SnapshotArgs,
-    /// The node that the packet passes, when neither end is on one; the node of a workload that is not there yet
+    /// A node that the packet passes between its ends, and that neither end is on: its policies judge the packet too. Also the node
+    /// of a workload that is not there yet
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
-    /// The interface it comes in by
+    /// The interface it comes in by: of --node, where no end is on it
     #[arg(long, value_name = "NAME")]
     in_interface: Option<String>,
-    /// The interface it leaves by
+    /// The interface it leaves by: of --node, where no end is on it
     #[arg(long, value_name = "NAME")]
     out_interface: Option<String>,
     /// The source port
     #[arg(long, value_name = "PORT")]
     source_port: Option<u16>,
-    /// A translation of the destination by someone else's rule
+    /// A translation of the destination by someone else's rule: on TO's node, else FROM's, else --node
     #[arg(long, value_name = "ADDRESS[:PORT]")]
     dnat: Option<String>,
     /// What connection tracking says of the packet

@@ -7,8 +7,8 @@ use tortie_api::{Key, Kind, Object, encode};
 use tortie_policy::packet::{Host, Link};
 use tortie_policy::{Invalid, Item, PolicyId, Profile, SetId, Settings, SliceId, Snapshot, Stored, WorkloadId};
 
-use super::NODE;
 use super::case::{Case, Step};
+use super::{NODE, Random};
 
 /// What a step does, to whoever follows the store.
 #[derive(Clone, Debug)]
@@ -89,6 +89,15 @@ impl World {
     /// The world at the end of the case of a seed.
     pub fn random(seed: u64) -> Self {
         Self::after(&Case::random(seed).steps)
+    }
+
+    /// Spreads the host endpoints of the snapshot over three nodes, for questions about packets between machines.
+    pub fn spread(&mut self, random: &mut Random) -> [&'static str; 3] {
+        let nodes = [NODE, "n2", "n3"];
+        for endpoint in self.snapshot.host_endpoints.values_mut() {
+            endpoint.node = random.pick(&nodes).to_string();
+        }
+        nodes
     }
 
     /// Everything there is, as changes to nothing.
