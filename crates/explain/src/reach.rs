@@ -229,7 +229,7 @@ pub(crate) fn of_family(topology: &Topology<'_>, end: &End, family: Family) -> O
         End::Many(addresses) => End::Many(of(addresses)),
         End::UnknownAddress(location, addresses) => End::UnknownAddress(location.clone(), of(addresses)),
         End::Single(location) if location.unknown_families().contains(&family) => {
-            End::UnknownAddress(location.clone(), of(&unknown_addresses::possible(topology)))
+            End::UnknownAddress(location.clone(), of(&unknown_addresses::possible_at(topology, location)))
         }
         End::Single(location) => {
             let mine = location.addresses().iter().copied().filter(|address| Family::of(*address) == family);

@@ -44,7 +44,7 @@ pub enum Location {
         addresses: Vec<IpAddr>,
         /// The interface asked about, when the question named a host endpoint.
         interface: Option<String>,
-        /// The IP versions of which no address is known: it may have any that nobody else has.
+        /// The IP versions of which no address of the interface, or else of the node, is known: it may have any that nobody else has.
         unknown: Vec<Family>,
     },
     /// A workload.
@@ -408,7 +408,7 @@ impl<'a> Topology<'a> {
         Ok(Location::Process { node: name.to_owned(), addresses, interface: None, unknown })
     }
 
-    /// The IP versions of which no address of a node is known. Its machine knows all of them.
+    /// The IP versions of which no address of a node, or of an interface of it, is known. Its machine knows all of them.
     fn without_address(&self, node: &str, addresses: &[IpAddr]) -> Vec<Family> {
         if self.hosts.get(node).is_some_and(tells_addresses) {
             return Vec::new();
@@ -458,10 +458,34 @@ impl<'a> Topology<'a> {
         let Location::Process { node, addresses, unknown, .. } = self.process(&endpoint.node)? else {
             return Err(AskError(format!("host endpoint {name:?} is on no node")));
         };
-        let mut own = endpoint.addresses.clone();
-        own.retain(|address| self.is_of(&node, *address));
-        own.extend(addresses.into_iter().filter(|address| !endpoint.addresses.contains(address)));
-        Ok(Location::Process { node, addresses: own, interface: self.interface_of(endpoint), unknown })
+        let interface = self.interface_of(endpoint);
+        let mut own = self.addresses_at(endpoint);
+        // What another interface of the node has says nothing of this one.
+        let unknown = interface.as_ref().map_or(unknown, |_| self.without_address(&node, &own));
+        let others = addresses.into_iter().filter(|address| !own.contains(address));
+        own.extend(others.collect::<Vec<_>>());
+        Ok(Location::Process { node, addresses: own, interface, unknown })
+    }
+
+    /// The addresses that are known of a host endpoint's interface: its own first, then those of others for the same interface,
+    /// then what the machine says. Of one for every interface only its own.
+    fn addresses_at(&self, endpoint: &HostEndpoint) -> Vec<IpAddr> {
+        let node = &endpoint.node;
+        let interface = self.own_interface_of(endpoint);
+        let is_same = |other: &&HostEndpoint| interface.is_some() && self.own_interface_of(other) == interface;
+        let mut addresses = endpoint.addresses.clone();
+        addresses.extend(self.host_endpoints(node).filter(is_same).flat_map(|other| &other.addresses));
+        addresses.retain(|address| self.is_of(node, *address));
+        let links = self.hosts.get(node).into_iter().flat_map(|host| &host.links);
+        addresses.extend(links.filter(|link| Some(&link.name) == interface.as_ref()).flat_map(|link| &link.addresses));
+        let mut seen = Vec::new();
+        addresses.retain(|address| {
+            !seen.contains(address) && {
+                seen.push(*address);
+                true
+            }
+        });
+        addresses
     }
 
     fn pod(&self, namespace: &str, name: &str) -> Option<Location> {

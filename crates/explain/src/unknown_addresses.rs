@@ -30,11 +30,24 @@ pub(crate) fn possible(topology: &Topology<'_>) -> AddressSet {
     all.minus(&AddressSet::of(topology.owners().keys()))
 }
 
-/// One address of a class.
-fn representative(addresses: &AddressSet, family: Family) -> Option<IpAddr> {
+/// The addresses that an end may have of which none is known: those, and what others of its node have. Packets to these may come
+/// in by its interface too, and an address that is known of the node alone may be this interface's.
+pub(crate) fn possible_at(topology: &Topology<'_>, location: &Location) -> AddressSet {
+    possible(topology).union(&AddressSet::of(location.addresses()))
+}
+
+/// Whether some of the addresses that an end may have are known to be of its node.
+fn has_known(end: &End) -> bool {
+    let End::UnknownAddress(location, addresses) = end else { return false };
+    location.addresses().iter().any(|address| addresses.contains(*address))
+}
+
+/// One address of a class: one of the node, where the class has one.
+fn representative(location: &Location, addresses: &AddressSet, family: Family) -> Option<IpAddr> {
+    let known = location.addresses().iter().copied().find(|one| Family::of(*one) == family && addresses.contains(*one));
     let placeholder = PLACEHOLDERS.iter().filter_map(|text| text.parse().ok()).find(|one| addresses.contains(*one));
     let first = || addresses.first(family);
-    placeholder.or_else(first)
+    known.or(placeholder).or_else(first)
 }
 
 /// What is said where addresses stand for those of an end that are not known.
@@ -106,7 +119,9 @@ pub(crate) fn cases(
     let texts = conditions_text(family, &Names::new(&snapshot), &parts.iter().collect::<Vec<_>>(), &groups);
     let mut traced: Vec<_> = traced.into_iter().map(Some).collect();
     let cases = groups.iter().zip(texts).filter_map(|(members, when)| {
-        let (traced, paths) = traced[members[0]].take()?;
+        // An address that the node is known to have stands for others.
+        let member = members.iter().find(|member| parts[**member].iter().any(has_known)).unwrap_or(&members[0]);
+        let (traced, paths) = traced[*member].take()?;
         Some(Case { when, traced, paths })
     });
     let cases = cases.collect();
@@ -131,7 +146,7 @@ fn unknown_family(topology: &Topology<'_>, what: &What, ends: &[End; 2]) -> Opti
 /// One source and destination of two ends. No packet goes from an address to itself over the network.
 pub(crate) fn of_packet([from, to]: &[End; 2], family: Family) -> Option<(IpAddr, IpAddr)> {
     let chosen = |end: &End, addresses: &AddressSet| match end {
-        End::UnknownAddress(..) => representative(addresses, family),
+        End::UnknownAddress(location, _) => representative(location, addresses, family),
         _ => addresses.first(family),
     };
     let source = chosen(from, &from.addresses())?;
