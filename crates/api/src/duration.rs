@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_go_reads_is_read_and_nothing_else() {
+    fn durations_that_go_reads_are_read_and_no_others() {
         for (text, millis) in [("1m30s", 90_000), ("1.5s", 1500), ("250ms", 250), ("0", 0), ("+1h", 3_600_000)] {
             assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
         }

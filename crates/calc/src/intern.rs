@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_kept_once_until_its_last_use_and_then_found_no_more() {
+    fn a_value_is_kept_once_and_removed_with_its_last_use() {
         let mut names: Interned<Box<str>, str> = Interned::default();
         let web = names.acquire("web", || "web".into());
         let db = names.acquire("db", || "db".into());

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_nobody_elses_while_it_is_held_and_memory_follows_the_content() {
+    fn a_number_is_unique_while_it_is_in_use_and_memory_follows_the_content() {
         let mut slab = Slab::default();
         let mut held = std::collections::BTreeMap::new();
         let mut state = 1u32;

@@ -100,7 +100,7 @@ fn at_most((cost, allocations): (Cost, u64), limit: Cost, allocations_limit: u64
 const SIZES: [u32; 2] = [300, 6000];
 
 #[test]
-fn a_remote_endpoints_labels_meet_only_the_selectors_of_its_old_and_new_values() {
+fn changed_labels_of_a_remote_endpoint_visit_only_the_selectors_of_the_old_and_new_values() {
     for size in SIZES {
         let mut engine = tenants(size);
         // Its new tenant has an endpoint here, so a set of it is in use.
@@ -120,7 +120,7 @@ fn a_local_endpoints_labels_change_its_own_policies_and_nothing_else() {
 }
 
 #[test]
-fn a_policy_for_nobody_here_is_held_against_the_endpoints_here_only() {
+fn a_policy_that_selects_no_local_endpoint_is_compared_with_local_endpoints_only() {
     for size in SIZES {
         let mut engine = tenants(size);
         let here = u64::from(size / 100);
@@ -130,7 +130,7 @@ fn a_policy_for_nobody_here_is_held_against_the_endpoints_here_only() {
 }
 
 #[test]
-fn a_sets_selector_looks_only_at_what_has_the_value_it_asks_for() {
+fn a_selector_visits_only_objects_with_the_label_value_that_it_requires() {
     for size in SIZES {
         let mut engine = tenants(size);
         // The first one with this label makes its index, once.
@@ -145,7 +145,7 @@ fn a_sets_selector_looks_only_at_what_has_the_value_it_asks_for() {
 }
 
 #[test]
-fn the_same_again_touches_nothing() {
+fn an_unchanged_object_changes_nothing() {
     for size in SIZES {
         let mut engine = tenants(size);
         at_most(cost(&mut engine, pod(7, 7)), Cost::default(), 40);
@@ -156,7 +156,7 @@ fn the_same_again_touches_nothing() {
 }
 
 #[test]
-fn a_member_of_a_large_set_is_told_alone() {
+fn a_new_member_of_a_large_set_is_sent_alone() {
     for size in SIZES {
         let mut engine = tenants(size);
         engine.update(policy("all", "tenant-0", "same == 'everywhere'"));

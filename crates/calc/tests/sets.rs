@@ -44,7 +44,7 @@ fn set(nets: Value) -> Update {
 }
 
 #[test]
-fn a_set_that_is_wanted_before_it_is_filled_counts_each_member_once() {
+fn a_set_that_is_used_before_it_is_filled_counts_each_member_once() {
     let mut engine = Engine::new("n1");
     let mut fake = Fake::new();
     engine.update(pod());
@@ -76,7 +76,7 @@ fn rules(delta: &Delta) -> Vec<(Action, bool)> {
 }
 
 #[test]
-fn of_a_set_with_an_unreadable_net_an_allow_matches_the_rest_a_deny_everybody_and_a_pass_denies() {
+fn a_set_with_an_unreadable_net_matches_its_readable_nets_in_an_allow_and_every_address_in_a_deny_or_pass() {
     use Action::{Allow, Deny, Pass};
     let mut engine = Engine::new("n1");
     let mut fake = Fake::new();

@@ -13,7 +13,7 @@ fn with(base: &str, more: &str) -> String {
 }
 
 #[test]
-fn without_policy_and_profile_everything_is_denied_but_failsafes_and_established_packets() {
+fn without_policy_and_profile_everything_is_denied_except_failsafes_and_established_packets() {
     check(
         &with(EP, ""),
         &[
@@ -64,7 +64,7 @@ fn a_nodes_own_configuration_is_stronger_than_the_default_one() {
 }
 
 #[test]
-fn the_first_by_name_wins_an_interface_whether_it_matches_by_name_or_by_address() {
+fn the_endpoint_whose_name_sorts_first_governs_an_interface_that_it_matches_by_name_or_address() {
     let both = "HostEndpoint b r=b {node: web1, interfaceName: eth0, profiles: [open]}
         HostEndpoint a r=a {node: web1, expectedIPs: [192.0.2.11]}
         HostEndpoint 0 {node: web2, interfaceName: eth0}
@@ -85,7 +85,7 @@ fn a_named_endpoint_never_matches_by_address() {
 }
 
 #[test]
-fn the_specific_endpoint_replaces_the_wildcard_and_the_wildcard_polices_loopback() {
+fn the_specific_endpoint_replaces_the_wildcard_and_the_wildcard_governs_loopback() {
     check(
         &with(
             EP,
@@ -185,7 +185,7 @@ fn pre_dnat_policy_sees_the_destination_before_the_translation_and_the_rest_afte
 }
 
 #[test]
-fn the_wildcards_pre_dnat_policy_holds_where_the_own_endpoint_has_none_but_its_forward_policy_does_not() {
+fn pre_dnat_policy_of_the_wildcard_applies_if_the_interfaces_endpoint_has_none_and_its_forward_policy_does_not() {
     let w = "GlobalNetworkPolicy pre {selector: r == 's', order: 1, preDNAT: true, applyOnForward: true, types: [Ingress], ingress: [{action: Deny, protocol: TCP, destination: {ports: [81]}}]}
         GlobalNetworkPolicy fwd {selector: r == 's', order: 2, applyOnForward: true, types: [Ingress, Egress], ingress: [{action: Deny}], egress: [{action: Deny}]}";
     check(
@@ -199,7 +199,7 @@ fn the_wildcards_pre_dnat_policy_holds_where_the_own_endpoint_has_none_but_its_f
 }
 
 #[test]
-fn untracked_policy_is_the_named_endpoints_only_and_needs_both_directions() {
+fn untracked_policy_applies_to_named_endpoints_only_and_is_needed_in_both_directions() {
     let w = "GlobalNetworkPolicy u {selector: \"r in {'h', 's'}\", order: 1, doNotTrack: true, applyOnForward: true, types: [Ingress], ingress: [{action: Allow, protocol: TCP, destination: {ports: [8080]}}, {action: Deny, protocol: TCP, destination: {ports: [8081]}}]}";
     check(
         &with(&format!("{EP}{ALL}"), w),
@@ -291,7 +291,7 @@ fn an_icmp_type_that_begins_no_connection_is_invalid_except_in_an_open_one_or_un
 }
 
 #[test]
-fn neighbour_discovery_passes_every_host_stage_but_not_forged() {
+fn neighbour_discovery_passes_every_host_stage_unless_it_is_forged() {
     let w = "GlobalNetworkPolicy u {selector: r == 'h', doNotTrack: true, applyOnForward: true, types: [Ingress], ingress: [{action: Deny}]}
         GlobalNetworkPolicy pre {selector: r == 'h', preDNAT: true, applyOnForward: true, types: [Ingress], ingress: [{action: Deny}]}";
     check(
@@ -310,7 +310,7 @@ fn neighbour_discovery_passes_every_host_stage_but_not_forged() {
 }
 
 #[test]
-fn tunnels_between_nodes_come_before_policy_and_strangers_are_denied_without_any_endpoint() {
+fn tunnels_between_nodes_are_allowed_before_policy_and_those_of_other_machines_denied_without_any_endpoint() {
     let w = "Node web1 {bgp: {ipv4Address: 192.0.2.11/24}, ipv4VXLANTunnelAddr: 10.65.0.0}
         Node web2 {bgp: {ipv4Address: 192.0.2.12/24}, ipv4VXLANTunnelAddr: 10.65.1.0}
         IPPool a {cidr: 10.65.0.0/24, ipipMode: Always}
@@ -333,7 +333,7 @@ fn tunnels_between_nodes_come_before_policy_and_strangers_are_denied_without_any
 }
 
 #[test]
-fn a_profile_that_does_not_exist_denies_and_a_pass_in_one_goes_on_to_the_next() {
+fn a_profile_that_does_not_exist_denies_and_a_pass_in_a_profile_continues_with_the_next() {
     let w = |profiles: &str| {
         format!(
             "HostEndpoint e r=h {{node: web1, interfaceName: eth0, profiles: [{profiles}]}}
@@ -380,7 +380,7 @@ fn a_denial_is_answered_only_where_the_kernel_can_answer_it() {
 }
 
 #[test]
-fn a_loser_takes_over_where_the_winner_is_gone() {
+fn a_shadowed_endpoint_governs_the_interface_once_the_other_is_deleted() {
     let two = "HostEndpoint b {node: web1, interfaceName: eth0, profiles: [open]}
         Profile open {ingress: [{action: Allow}], egress: [{action: Allow}]}\n";
     let packet = "in eth0 tcp 203.0.113.9:1>192.0.2.11:80";
@@ -390,7 +390,7 @@ fn a_loser_takes_over_where_the_winner_is_gone() {
 }
 
 #[test]
-fn a_failsafe_answers_for_its_own_stage_and_not_for_those_after_it() {
+fn a_failsafe_decides_its_own_stage_and_no_later_one() {
     let w = "GlobalNetworkPolicy pre {selector: r == 'h', preDNAT: true, applyOnForward: true, types: [Ingress], ingress: [{action: Deny}]}
         GlobalNetworkPolicy fwd {selector: r == 'h', applyOnForward: true, types: [Ingress], ingress: [{action: Allow, protocol: TCP, destination: {ports: [23]}}]}";
     check(
@@ -406,7 +406,7 @@ fn a_failsafe_answers_for_its_own_stage_and_not_for_those_after_it() {
 }
 
 #[test]
-fn a_failsafe_with_a_net_is_of_that_nets_family_only() {
+fn a_failsafe_with_a_net_applies_to_the_family_of_the_net_only() {
     let w = "FelixConfiguration default {failsafeInboundHostPorts: [{protocol: TCP, port: 22, net: 0.0.0.0/0}]}";
     check(
         &with(EP, w),

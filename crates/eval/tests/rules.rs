@@ -46,7 +46,7 @@ fn an_empty_rule_matches_everything() {
 }
 
 #[test]
-fn family_and_protocol() {
+fn ip_version_and_protocol_must_match() {
     matching("in", "ipVersion: 4", &[TCP, PING], &[TCP6, PING6]);
     matching("in", "protocol: TCP", &[TCP, TCP6], &[UDP, PING]);
     matching("in", "protocol: 253", &[RAW], &[TCP]);
@@ -56,7 +56,7 @@ fn family_and_protocol() {
 }
 
 #[test]
-fn icmp_types_and_codes_and_their_negation_as_one() {
+fn icmp_type_and_code_are_negated_together() {
     let other = "icmp 13/1 203.0.113.9>192.0.2.11";
     matching("in", "protocol: ICMP, icmp: {type: 8}", &[PING], &[other, PING6]);
     matching("in", "protocol: ICMP, icmp: {type: 13, code: 1}", &[other], &[PING, "icmp 13/2 203.0.113.9>192.0.2.11"]);
@@ -69,7 +69,7 @@ fn icmp_types_and_codes_and_their_negation_as_one() {
 }
 
 #[test]
-fn a_non_first_fragment_meets_neither_ports_nor_their_negation() {
+fn a_non_first_fragment_matches_neither_ports_nor_their_negation() {
     let frag = "tcp 203.0.113.9>192.0.2.11 frag";
     matching("in", "protocol: TCP, destination: {ports: [80]}", &[TCP], &[frag]);
     matching("in", "protocol: TCP, destination: {notPorts: [81]}", &[TCP], &[frag]);
@@ -77,7 +77,7 @@ fn a_non_first_fragment_meets_neither_ports_nor_their_negation() {
 }
 
 #[test]
-fn nets_and_their_negation_keep_to_their_family() {
+fn nets_and_their_negation_match_their_own_family_only() {
     matching("in", "source: {nets: [203.0.113.8/29, 198.51.100.0/24]}", &[TCP], &[TCP6]);
     matching("in", "source: {nets: ['2001:db8:1::/64']}", &[TCP6], &[TCP]);
     matching("in", "source: {notNets: [203.0.113.8/29]}", &["tcp 203.0.113.1:1>192.0.2.11:80"], &[TCP, TCP6]);
@@ -93,7 +93,7 @@ fn a_deny_with_not_nets_of_the_other_family_is_left_out_too() {
 }
 
 #[test]
-fn a_selector_matches_known_endpoints_and_sets_only_and_not_selector_alone_everyone_else_too() {
+fn a_selector_matches_known_addresses_only_and_not_selector_alone_matches_unknown_ones_too() {
     matching("in", "source: {selector: kind == 'g'}", &[TCP, TCP6], &["tcp 203.0.113.200:1>192.0.2.11:80"]);
     matching(
         "in",
@@ -134,7 +134,7 @@ fn namespace_selectors_choose_namespaces_or_none() {
 }
 
 #[test]
-fn a_namespaced_policys_selector_is_of_its_namespace_but_its_nets_are_not() {
+fn a_selector_of_a_namespaced_policy_is_limited_to_the_namespace_and_its_nets_are_not() {
     let pod = "WorkloadEndpoint ns/web1-k8s-t-eth0 projectcalico.org/namespace=ns app=t {orchestrator: k8s, node: web1, pod: t, endpoint: eth0, interfaceName: cali7, ipNetworks: [10.65.0.7/32]}
         WorkloadEndpoint red/web2-k8s-b-eth0 projectcalico.org/namespace=red app=a {orchestrator: k8s, node: web2, pod: b, endpoint: eth0, interfaceName: cali2, ipNetworks: [10.65.1.2/32]}";
     let world = |rule: &str| {
@@ -157,7 +157,7 @@ fn a_namespaced_policys_selector_is_of_its_namespace_but_its_nets_are_not() {
 }
 
 #[test]
-fn ports_in_numbers_ranges_and_their_negation() {
+fn ports_and_their_negation_match_numbers_and_ranges() {
     matching(
         "in",
         "protocol: TCP, destination: {ports: [79, '80:81']}",
@@ -192,7 +192,7 @@ fn named_ports_never_mix_protocols_and_take_theirs_from_the_endpoint() {
 }
 
 #[test]
-fn a_protocol_without_ports_fails_ports_and_passes_their_negation() {
+fn a_protocol_without_ports_matches_no_ports_and_matches_their_negation() {
     matching(
         "out",
         "destination: {notPorts: [web]}",
@@ -203,7 +203,7 @@ fn a_protocol_without_ports_fails_ports_and_passes_their_negation() {
 }
 
 #[test]
-fn named_ports_at_the_source_and_their_negation_keep_to_the_selector_beside_them() {
+fn named_source_ports_and_their_negation_are_limited_by_the_selector_beside_them() {
     let from = |port: u16| format!("tcp 10.65.1.1:{port}>192.0.2.11:9000");
     let udp = "udp 10.65.1.1:80>192.0.2.11:9000";
     matching("in", "protocol: TCP, source: {ports: [web]}", &[&from(80)], &[&from(81), udp]);
@@ -219,7 +219,7 @@ fn named_ports_at_the_source_and_their_negation_keep_to_the_selector_beside_them
 }
 
 #[test]
-fn a_service_is_its_addresses_with_their_ports_on_the_way_there_and_its_addresses_alone_on_the_way_back() {
+fn a_service_matches_addresses_with_ports_as_destination_and_addresses_alone_as_source() {
     use tortie_policy::{EndpointSlice, ServiceId, SliceId};
     let id_of_s = ServiceId { namespace: "ns".to_owned(), name: "s".to_owned() };
     let [address, other, stranger] =
@@ -260,17 +260,17 @@ fn a_service_is_its_addresses_with_their_ports_on_the_way_there_and_its_addresse
 }
 
 #[test]
-fn a_service_that_no_store_holds_matches_nothing() {
+fn a_service_that_does_not_exist_matches_nothing() {
     matching("out", "destination: {services: {name: s, namespace: ns}}", &[], &["tcp 192.0.2.11:1>10.65.1.1:80"]);
 }
 
 #[test]
-fn of_an_http_match_the_rest_of_the_rule_decides() {
+fn an_http_condition_is_ignored_and_the_rest_of_the_rule_decides() {
     matching("in", "protocol: TCP, http: {methods: [GET]}", &[TCP], &[UDP]);
 }
 
 #[test]
-fn by_a_set_of_which_a_net_cannot_be_read_only_known_members_are_allowed_and_all_others_denied() {
+fn a_set_with_an_unreadable_net_allows_its_known_members_only_and_denies_every_address() {
     let answers = |rule: &str, packets: &[(&str, &str)]| {
         let policy = "GlobalNetworkPolicy p {selector: r == 'h', types: [Ingress], ingress: [";
         let mut world = common::world(&format!("{WORLD}{policy}{rule}, {{action: Allow}}]}}"));
@@ -299,7 +299,7 @@ fn by_a_set_of_which_a_net_cannot_be_read_only_known_members_are_allowed_and_all
 }
 
 #[test]
-fn each_negation_stands_alone_on_both_ends() {
+fn negations_of_source_and_destination_must_both_match() {
     matching(
         "in",
         "protocol: TCP, source: {notPorts: [1]}, destination: {notPorts: [80]}",

@@ -16,7 +16,7 @@ fn rows(world: &str, table: &[(&str, &str)]) {
 }
 
 #[test]
-fn a_listed_direction_without_rules_denies_and_an_unlisted_one_goes_to_the_profiles() {
+fn a_listed_direction_without_rules_denies_and_profiles_decide_an_unlisted_one() {
     rows(
         "GlobalNetworkPolicy p {selector: all(), types: [Ingress]}",
         &[(IN, "deny tier default"), (OUT, "pass profile open#1")],
@@ -29,7 +29,7 @@ fn a_listed_direction_without_rules_denies_and_an_unlisted_one_goes_to_the_profi
 }
 
 #[test]
-fn an_allow_ends_later_tiers_and_profiles_and_a_pass_leaves_only_its_tier() {
+fn an_allow_skips_later_tiers_and_profiles_and_a_pass_skips_the_rest_of_its_tier() {
     let tiers = "Tier one {order: 1}\nTier two {order: 2}\n";
     let deny = "GlobalNetworkPolicy d {tier: two, selector: all(), types: [Ingress], ingress: [{action: Deny}]}\n";
     let first = |action: &str| {
@@ -63,7 +63,7 @@ fn a_tier_that_does_not_exist_sorts_last_and_denies_at_its_end() {
 }
 
 #[test]
-fn tiers_go_by_order_then_name_and_no_order_is_last_of_those_that_exist() {
+fn tiers_are_sorted_by_order_then_name_and_those_without_order_are_last_of_those_that_exist() {
     let w =
         "Tier z {order: 1, defaultAction: Pass}\nTier a {defaultAction: Pass}\nTier b {order: 1, defaultAction: Pass}
         GlobalNetworkPolicy inz {tier: z, selector: all(), types: [Ingress], ingress: [{action: Deny}]}
@@ -81,7 +81,7 @@ fn tiers_go_by_order_then_name_and_no_order_is_last_of_those_that_exist() {
 }
 
 #[test]
-fn policies_go_by_order_then_by_name_namespace_kind() {
+fn policies_are_sorted_by_order_then_by_name_namespace_and_kind() {
     let p = |name: &str, order: &str, action: &str| {
         format!(
             "GlobalNetworkPolicy {name} {{selector: all(), {order} types: [Ingress], ingress: [{{action: {action}}}]}}\n"
@@ -134,7 +134,7 @@ fn end_of_tier_never_denies_before_tracking_or_before_dnat() {
 }
 
 #[test]
-fn own_labels_win_over_inherited_ones_and_the_first_profile_over_the_second() {
+fn own_labels_override_inherited_ones_and_those_of_the_first_profile_override_the_second() {
     let w = "HostEndpoint f own=mine {node: web1, interfaceName: eth1, profiles: [one, two]}
         Profile one {labelsToApply: {own: theirs, both: one}, ingress: [{action: Allow}]}
         Profile two {labelsToApply: {both: two}}

@@ -41,7 +41,7 @@ fn a_workload_may_only_send_from_its_own_addresses() {
 }
 
 #[test]
-fn spoofed_prefixes_count_only_while_allowed_and_close_the_endpoint_otherwise() {
+fn spoofed_source_prefixes_count_only_while_allowed_and_close_the_endpoint_otherwise() {
     let w = "WorkloadEndpoint ns/web1-k8s-c-eth0 projectcalico.org/namespace=ns {orchestrator: k8s, node: web1, pod: c, endpoint: eth0, interfaceName: cali3, ipNetworks: [10.65.0.3/32], profiles: [kns.ns], allowSpoofedSourcePrefixes: [10.9.0.0/16]}\n";
     rows(w, &[("fwd cali3>eth0 tcp 10.65.0.3:1>203.0.113.9:80", "deny UnknownWorkload")]);
     rows(
@@ -55,7 +55,7 @@ fn spoofed_prefixes_count_only_while_allowed_and_close_the_endpoint_otherwise() 
 }
 
 #[test]
-fn between_two_workloads_the_source_is_asked_first_and_then_the_target() {
+fn between_two_workloads_egress_of_the_source_is_evaluated_before_ingress_of_the_destination() {
     let w = "NetworkPolicy ns/out {selector: app == 'a', types: [Egress], egress: [{action: Allow, protocol: TCP, destination: {ports: [80, 81]}}]}
         NetworkPolicy ns/in {selector: app == 'b', types: [Ingress], ingress: [{action: Allow, protocol: TCP, destination: {ports: [80]}}]}";
     rows(
@@ -109,7 +109,7 @@ fn the_workload_to_host_action_comes_after_policy_and_established_packets_come_b
 }
 
 #[test]
-fn pre_dnat_policy_of_the_wildcard_meets_workloads_and_can_only_take_away() {
+fn pre_dnat_policy_of_the_wildcard_applies_to_workloads_and_can_only_deny() {
     let w = |action: &str| {
         format!("HostEndpoint all r=s {{node: web1, interfaceName: '*'}}
         GlobalNetworkPolicy pre {{selector: r == 's', preDNAT: true, applyOnForward: true, types: [Ingress], ingress: [{{action: {action}}}]}}")
@@ -119,7 +119,7 @@ fn pre_dnat_policy_of_the_wildcard_meets_workloads_and_can_only_take_away() {
 }
 
 #[test]
-fn forward_policy_of_the_wildcard_is_asked_in_both_directions_even_between_workloads() {
+fn forward_policy_of_the_wildcard_is_evaluated_in_both_directions_even_between_workloads() {
     let w = "HostEndpoint all r=s {node: web1, interfaceName: '*'}
         GlobalNetworkPolicy f {selector: r == 's', applyOnForward: true, types: [Ingress, Egress], ingress: [{action: Allow}], egress: [{action: Allow, protocol: TCP}]}";
     rows(
@@ -132,7 +132,7 @@ fn forward_policy_of_the_wildcard_is_asked_in_both_directions_even_between_workl
 }
 
 #[test]
-fn doing_untracked_or_pre_dnat_on_a_workload_does_nothing_and_apply_on_forward_changes_nothing() {
+fn untracked_and_pre_dnat_policies_do_nothing_on_workloads_and_apply_on_forward_changes_nothing() {
     rows(
         "GlobalNetworkPolicy u {selector: app == 'a', doNotTrack: true, applyOnForward: true, types: [Ingress], ingress: [{action: Deny}]}
          GlobalNetworkPolicy d {selector: app == 'a', preDNAT: true, applyOnForward: true, types: [Ingress], ingress: [{action: Deny}]}",
@@ -161,7 +161,7 @@ fn encapsulated_packets_from_a_workload_are_denied_unless_allowed_and_only_on_th
 }
 
 #[test]
-fn of_two_endpoints_on_one_interface_the_lower_name_wins() {
+fn of_two_endpoints_on_one_interface_the_one_whose_name_sorts_first_governs_it() {
     let w = "WorkloadEndpoint ns/web1-k8s-0-eth0 projectcalico.org/namespace=ns {orchestrator: k8s, node: web1, pod: '0', endpoint: eth0, interfaceName: cali1, ipNetworks: [10.65.0.7/32]}";
     rows(w, &[("fwd eth0>cali1 tcp 203.0.113.9:1>10.65.0.7:80", "deny no profile")]);
 }
@@ -220,7 +220,7 @@ fn every_prefix_makes_workload_interfaces() {
 }
 
 #[test]
-fn a_floating_address_of_several_endpoints_leads_to_the_lowest_internal_one() {
+fn a_floating_address_of_several_endpoints_is_translated_to_the_lowest_internal_one() {
     let pod = |name: &str, number: u8| {
         format!(
             "WorkloadEndpoint ns/web1-k8s-{name}-eth0 projectcalico.org/namespace=ns app={name} {{orchestrator: k8s, node: web1, pod: {name}, endpoint: eth0, interfaceName: cali{number}, ipNetworks: [10.65.0.{number}/32], ipNATs: [{{internalIP: 10.65.0.{number}, externalIP: 203.0.113.200}}]}}\n"

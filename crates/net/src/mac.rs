@@ -119,7 +119,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn all_forms_that_go_takes_are_taken() {
+    fn all_forms_that_go_accepts_are_accepted() {
         let eui = "02:00:5e:10:00:00:00:01";
         let infiniband = "00:00:00:00:fe:80:00:00:00:00:00:00:02:00:5e:10:00:00:00:01";
         for (text, expected) in [
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused() {
+    fn other_forms_are_refused() {
         for text in [
             "",
             "00:00:5e:00:53",

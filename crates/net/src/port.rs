@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_texts_get_calicos_words() {
+    fn invalid_ports_get_calicos_texts() {
         let long = "a".repeat(129);
         for (text, error) in [
             ("65536", "invalid port format (65536)".to_owned()),
@@ -249,14 +249,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_no_numbers_of_its_own() {
+    fn a_named_port_has_no_numbers() {
         assert_eq!(Port::Name("http".into()).range(), None);
         let range = "10:12".parse::<Port>().unwrap().range().unwrap();
         assert!(range.contains(10) && range.contains(12) && !range.contains(13));
     }
 
     #[test]
-    fn json_holds_a_number_or_a_text() {
+    fn json_is_a_number_or_a_text() {
         use serde::de::value::{Error, I64Deserializer, StrDeserializer, U64Deserializer};
         let number = |n| Port::deserialize(U64Deserializer::<Error>::new(n));
         assert_eq!(number(80).unwrap(), Port::Number(80));

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_texts_are_refused_with_calicos_reason() {
+    fn invalid_protocols_are_refused_with_calicos_text() {
         for (text, reason) in [
             ("0", ProtocolError::Number),
             ("256", ProtocolError::Name),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_takes_any_case() {
+    fn the_command_line_accepts_any_case() {
         assert_eq!(Protocol::parse_any_case("udplite").unwrap(), Protocol::UDPLITE);
         assert_eq!(Protocol::parse_any_case("IcmpV6").unwrap().number(), 58);
         assert_eq!(Protocol::parse_any_case("47").unwrap().number(), 47);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn json_holds_a_number_or_a_text() {
+    fn json_is_a_number_or_a_text() {
         use serde::de::value::{Error, I64Deserializer, StrDeserializer, U64Deserializer};
         let number = |n| Protocol::deserialize(U64Deserializer::<Error>::new(n));
         let text = |t| Protocol::deserialize(StrDeserializer::<Error>::new(t));

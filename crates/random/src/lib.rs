@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn choices_stay_within_what_was_asked() {
+    fn choices_stay_within_the_requested_range() {
         let mut random = Random::new(7);
         for _ in 0..1_000 {
             assert!((-2..=2).contains(&random.between(-2, 2)));

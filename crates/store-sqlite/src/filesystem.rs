@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_local_file_systems_are_taken() {
+    fn only_local_file_systems_are_accepted() {
         for (magic, name) in [
             (0xef53, None),      // ext4
             (0x5846_5342, None), // xfs

@@ -87,7 +87,7 @@ fn the_log_keeps_at_least_what_was_promised_and_not_much_more() {
 }
 
 #[test]
-fn a_batch_larger_than_the_log_cuts_no_watcher_off_and_is_forgotten_in_time() {
+fn a_batch_larger_than_the_log_reaches_every_watcher_and_is_compacted_later() {
     let directory = tempfile::tempdir().unwrap();
     let options = Options { keep: 10, ..Options::default() };
     let store = SqliteStore::open_with(directory.path().join("tortie.db"), options).unwrap();
@@ -104,7 +104,7 @@ fn a_batch_larger_than_the_log_cuts_no_watcher_off_and_is_forgotten_in_time() {
 }
 
 #[test]
-fn the_log_is_bounded_by_bytes_and_who_is_behind_is_told() {
+fn the_log_is_bounded_by_bytes_and_a_watcher_that_is_behind_is_notified() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tortie.db");
     let options = Options { keep_bytes: 4 << 20, ..Options::default() };

@@ -58,7 +58,7 @@ fn names(done: Option<PutBack>) -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
-fn an_act_has_its_author_and_what_was_before_each_change() {
+fn a_history_entry_has_its_author_and_the_content_before_each_change() {
     let (_place, store) = store();
     write(&store, &[("a", Some("1"))], false);
     let act = write(&store, &[("a", Some("2")), ("b", Some("1"))], false);
@@ -76,7 +76,7 @@ fn an_act_has_its_author_and_what_was_before_each_change() {
 }
 
 #[test]
-fn what_is_not_confirmed_is_put_back_byte_for_byte() {
+fn an_unconfirmed_change_is_put_back_byte_for_byte() {
     let (_place, store) = store();
     write(&store, &[("a", Some("1")), ("gone", Some("x"))], false);
     let before = content(&store);
@@ -95,7 +95,7 @@ fn what_is_not_confirmed_is_put_back_byte_for_byte() {
 }
 
 #[test]
-fn what_is_confirmed_stays() {
+fn a_confirmed_change_stays() {
     let (_place, store) = store();
     let act = write(&store, &[("a", Some("1"))], true);
     assert!(store.confirm(&act).unwrap());
@@ -105,7 +105,7 @@ fn what_is_confirmed_stays() {
 }
 
 #[test]
-fn what_somebody_else_changed_since_is_left_and_the_rest_is_put_back() {
+fn objects_that_somebody_else_changed_since_stay_and_the_others_are_put_back() {
     let (_place, store) = store();
     write(&store, &[("a", Some("1")), ("b", Some("1")), ("c", Some("1"))], false);
     let act = write(&store, &[("a", Some("2")), ("b", Some("2")), ("c", Some("2"))], true);
@@ -116,7 +116,7 @@ fn what_somebody_else_changed_since_is_left_and_the_rest_is_put_back() {
 }
 
 #[test]
-fn what_somebody_made_the_same_again_is_theirs_and_left() {
+fn an_object_that_somebody_else_wrote_again_with_equal_content_stays() {
     let (_place, store) = store();
     write(&store, &[("a", Some("1")), ("b", Some("1"))], false);
     let act = write(&store, &[("a", Some("2")), ("b", None)], true);
@@ -156,7 +156,7 @@ fn a_tier_that_policies_of_others_are_in_is_not_put_back() {
 }
 
 #[test]
-fn the_history_tells_what_expired_and_what_put_it_back() {
+fn the_history_shows_what_expired_and_what_put_it_back() {
     let (_place, store) = store();
     let act = write(&store, &[("a", Some("1"))], true);
     store.put_back(&act).unwrap().unwrap();
@@ -166,7 +166,7 @@ fn the_history_tells_what_expired_and_what_put_it_back() {
 }
 
 #[test]
-fn several_that_wait_do_not_tangle() {
+fn several_unconfirmed_changes_do_not_affect_each_other() {
     // The later one changes the same object; whichever is put back first, what was confirmed last is the end.
     for first_ends_first in [true, false] {
         let (_place, store) = store();
@@ -210,7 +210,7 @@ fn tamper(path: &Path, sql: &str) {
 }
 
 #[test]
-fn the_file_of_an_older_tortie_is_read_as_it_is_and_carried_over_by_the_first_write() {
+fn the_file_of_an_older_release_is_read_unchanged_and_converted_by_the_first_write() {
     let (place, store) = store();
     let path = place.path().join("tortie.db");
     write(&store, &[("a", Some("1"))], false);
@@ -234,7 +234,7 @@ fn the_file_of_an_older_tortie_is_read_as_it_is_and_carried_over_by_the_first_wr
 }
 
 #[test]
-fn what_the_store_had_after_each_revision_is_told_as_far_as_the_log_goes() {
+fn the_content_after_each_revision_is_known_as_far_as_the_log_goes() {
     let (_place, store) = store();
     let now = || store.list(&Selection::default()).unwrap();
     let told = |listing: Listing| {
@@ -281,7 +281,7 @@ fn what_the_store_had_after_each_revision_is_told_as_far_as_the_log_goes() {
 }
 
 #[test]
-fn a_revision_whose_changes_are_no_longer_kept_is_not_told() {
+fn the_content_of_a_revision_before_the_log_is_unknown() {
     let (place, store) = store();
     let keep = Options { keep: 10, ..Options::default() };
     drop(store);

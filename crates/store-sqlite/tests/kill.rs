@@ -150,7 +150,7 @@ fn check_batches(events: &[Event]) {
 }
 
 #[test]
-fn a_writer_killed_anywhere_loses_nothing_acknowledged_and_leaves_nothing_half() {
+fn a_writer_killed_at_any_moment_loses_no_acknowledged_write_and_leaves_no_partial_one() {
     let mut dice = Dice::seeded();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tortie.db");
@@ -179,7 +179,7 @@ fn a_writer_killed_anywhere_loses_nothing_acknowledged_and_leaves_nothing_half()
 }
 
 #[test]
-fn a_writer_killed_while_it_makes_the_file_leaves_none_or_a_whole_one() {
+fn a_writer_killed_while_it_creates_the_file_leaves_none_or_a_whole_one() {
     let mut dice = Dice::seeded();
     for kill in 0..KILLS_AT_CREATION {
         let directory = tempfile::tempdir().unwrap();

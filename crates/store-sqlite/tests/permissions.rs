@@ -96,14 +96,14 @@ fn set(path: &Path, mode: u32) {
 }
 
 #[test]
-fn the_user_whom_permissions_bind_can_use_what_is_its_own() {
+fn an_unprivileged_user_can_use_its_own_store() {
     let place = Place::new();
     assert_eq!(place.output("read", &place.store()), "done");
     assert_eq!(place.output("write", &place.store()), "done");
 }
 
 #[test]
-fn what_may_not_be_used_is_told_with_its_path_and_left_as_it_is() {
+fn a_file_without_permission_is_reported_with_its_path_and_stays_unchanged() {
     // The modes of the file and of its directory, what is tried, what is told.
     for (file, directory, role, says) in [
         (0o444, 0o755, "write", "read-only"),
@@ -135,7 +135,7 @@ fn what_may_not_be_used_is_told_with_its_path_and_left_as_it_is() {
 }
 
 #[test]
-fn a_store_that_may_not_be_made_is_told_and_is_empty_to_read() {
+fn a_store_that_may_not_be_created_is_reported_and_reads_as_empty() {
     let place = Place::new();
     let inner = place.directory.path().join("dir");
     set(&inner, 0o555);

@@ -76,7 +76,7 @@ fn check_sound(path: &Path) {
 }
 
 #[test]
-fn power_loss_takes_only_what_was_not_acknowledged() {
+fn power_loss_loses_only_unacknowledged_writes() {
     let mut dice = Dice::seeded();
     let directory = tempfile::tempdir().unwrap();
     let disk = Mounted::on(directory.path(), dice.below(u64::MAX >> 11), 4);
@@ -104,7 +104,7 @@ fn power_loss_takes_only_what_was_not_acknowledged() {
 }
 
 #[test]
-fn power_loss_while_the_file_is_made_leaves_none_or_a_whole_one() {
+fn power_loss_while_the_file_is_created_leaves_none_or_a_whole_one() {
     let mut dice = Dice::seeded();
     for _ in 0..20 {
         let directory = tempfile::tempdir().unwrap();
@@ -153,7 +153,7 @@ fn fail_at_each_step(store: &SqliteStore, set: impl Fn(Option<u64>), says: &str)
 }
 
 #[test]
-fn a_full_disk_is_told_and_leaves_everything_as_it_was() {
+fn a_full_disk_is_reported_and_the_store_stays_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     let disk = Mounted::on(directory.path(), 1, 0);
     let path = directory.path().join("tortie.db");
@@ -170,7 +170,7 @@ fn a_full_disk_is_told_and_leaves_everything_as_it_was() {
 }
 
 #[test]
-fn a_disk_that_does_not_sync_is_told_and_nothing_is_acknowledged() {
+fn a_disk_that_does_not_sync_is_reported_and_nothing_is_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
     let disk = Mounted::on(directory.path(), 1, 0);
     let path = directory.path().join("tortie.db");

@@ -127,7 +127,7 @@ fn a_schema_raised_while_in_use_stops_reads_writes_and_watches() {
 }
 
 #[test]
-fn a_truncated_or_overwritten_database_is_told() {
+fn a_truncated_or_overwritten_database_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     let whole = directory.path().join("whole.db");
     store_with_content(&whole);
@@ -150,7 +150,7 @@ fn a_truncated_or_overwritten_database_is_told() {
 }
 
 #[test]
-fn a_missing_file_is_an_empty_store_that_only_a_creation_makes() {
+fn a_missing_file_is_an_empty_store_that_only_a_write_creates() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("new/tortie.db");
     let store = SqliteStore::open(&path).unwrap();
@@ -178,7 +178,7 @@ fn a_missing_file_is_an_empty_store_that_only_a_creation_makes() {
 }
 
 #[test]
-fn a_file_removed_while_in_use_is_told_and_not_made_anew() {
+fn a_file_removed_while_in_use_is_reported_and_not_created_again() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tortie.db");
     let store = SqliteStore::open(&path).unwrap();
@@ -221,7 +221,7 @@ fn an_older_content_put_into_the_same_file_and_written_past_the_position_is_anot
 }
 
 #[test]
-fn a_file_put_in_its_place_is_noticed() {
+fn a_file_that_replaced_the_store_is_noticed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tortie.db");
     let other = directory.path().join("other.db");
@@ -243,7 +243,7 @@ fn a_file_put_in_its_place_is_noticed() {
 }
 
 #[test]
-fn a_link_is_followed_and_one_to_nothing_is_told() {
+fn a_link_is_followed_and_one_without_a_target_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     let real = directory.path().join("real.db");
     store_with_content(&real);
@@ -282,7 +282,7 @@ fn lock(path: &Path) {
 }
 
 #[test]
-fn a_lock_that_is_never_given_up_is_told_and_reads_go_on() {
+fn a_lock_that_is_never_released_is_reported_and_reads_continue() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tortie.db");
     let options = Options { busy: Duration::from_millis(50), ..Options::default() };

@@ -45,7 +45,7 @@ fn never_polls() -> Options {
 }
 
 #[test]
-fn every_commit_of_another_process_wakes_by_its_touch() {
+fn every_commit_of_another_process_wakes_watchers_by_its_touch() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tortie.db");
     let store = SqliteStore::open_with(&path, never_polls()).unwrap();
@@ -66,7 +66,7 @@ fn every_commit_of_another_process_wakes_by_its_touch() {
 }
 
 #[test]
-fn a_commit_that_takes_long_wakes_once_it_can_be_seen() {
+fn a_slow_commit_wakes_watchers_once_it_is_visible() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tortie.db");
     let store = SqliteStore::open_with(&path, never_polls()).unwrap();
@@ -103,7 +103,7 @@ fn an_idle_watcher_only_polls() {
 }
 
 #[test]
-fn a_read_wakes_nobody_for_long() {
+fn reads_of_others_do_not_keep_watchers_awake() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tortie.db");
     let store = SqliteStore::open_with(&path, never_polls()).unwrap();
@@ -121,7 +121,7 @@ fn a_read_wakes_nobody_for_long() {
 }
 
 #[test]
-fn a_watcher_of_the_same_process_and_of_a_directory_yet_to_be_made_is_woken() {
+fn a_watcher_in_the_same_process_or_of_a_directory_that_is_created_later_is_woken() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("new/tortie.db");
     let store = SqliteStore::open_with(&path, never_polls()).unwrap();
@@ -143,7 +143,7 @@ fn a_watcher_of_the_same_process_and_of_a_directory_yet_to_be_made_is_woken() {
 /// A writer killed between COMMIT and its touch: the kernel closes its files, and that is heard.
 #[cfg(feature = "faults")]
 #[test]
-fn a_commit_without_a_touch_is_heard_when_its_writer_is_gone() {
+fn a_commit_without_a_touch_wakes_watchers_when_its_writer_has_ended() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tortie.db");
     let store = SqliteStore::open_with(&path, never_polls()).unwrap();
@@ -167,7 +167,7 @@ fn a_commit_without_a_touch_is_heard_when_its_writer_is_gone() {
 /// And if even that is missed, the poll finds it.
 #[cfg(feature = "faults")]
 #[test]
-fn a_commit_that_nobody_tells_of_is_found_by_the_poll() {
+fn a_commit_without_a_notification_is_found_by_polling() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tortie.db");
     let store = SqliteStore::open(&path).unwrap();

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_no_json_and_says_why() {
+    fn an_unreadable_value_is_not_json_and_has_a_reason() {
         let json = Value::from(b"{}".to_vec());
         assert_eq!((&*json, json.unreadable()), (&b"{}"[..], None));
         let unreadable = Value::cannot_be_read("an address of the pod is no address");

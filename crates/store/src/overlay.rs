@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_on_one_moment_does_not_see_what_others_write_and_refuses_what_the_store_refuses() {
+    fn an_overlay_of_a_listing_does_not_see_later_writes_and_refuses_what_the_store_refuses() {
         let base = Arc::new(MemoryStore::with_histories());
         base.write(&[Write::create(key("a"), *b"old")]).unwrap().remove(0).unwrap();
         let over = Overlay::at(base.clone(), base.list(&Selection::default()).unwrap());

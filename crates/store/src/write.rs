@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_op_is_allowed_by_the_object_as_it_is() {
+    fn an_operation_is_allowed_or_not_by_the_present_object() {
         let stored = Stored { key: Key::cluster(Kind::Tier, "a"), revision: 7.into(), value: b"{}".to_vec().into() };
         let value: Arc<[u8]> = Arc::from(*b"{}");
         let exists = Err(WriteError::Exists(stored.clone()));

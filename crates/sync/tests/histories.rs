@@ -225,7 +225,7 @@ fn the_stream_never_sends_a_state_that_was_not_in_the_store() {
 }
 
 #[test]
-fn so_it_is_where_each_kind_has_its_own_history_and_expires_alone() {
+fn the_stream_is_consistent_where_each_kind_has_its_own_history_and_expires_alone() {
     follow_histories(true);
 }
 

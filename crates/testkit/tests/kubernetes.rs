@@ -23,7 +23,7 @@ fn pods_are_made_through_the_api_in_a_bare_namespace() {
 }
 
 #[test]
-fn a_guest_may_do_nothing_and_nothing_is_left_when_the_server_ends() {
+fn an_anonymous_user_may_do_nothing_and_nothing_is_left_when_the_server_ends() {
     let server = ApiServer::start();
     let output = server.kubectl_as(GUEST, &["get", "pods"], "");
     let text = String::from_utf8_lossy(&output.stderr);

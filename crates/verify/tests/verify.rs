@@ -64,7 +64,7 @@ fn sentences(report: &Report) -> Vec<&str> {
 }
 
 #[test]
-fn what_was_rendered_enforces_what_the_store_says() {
+fn the_rendered_table_enforces_the_content_of_the_store() {
     let worlds = std::env::var("TORTIE_WORLDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     let (probes, steps) = in_namespace(|| {
         let mut kernel = Kernel::open(Options::default()).unwrap();
@@ -122,7 +122,7 @@ fn small() -> Case {
 }
 
 #[test]
-fn a_table_that_lacks_any_rule_of_a_policy_is_found_out() {
+fn a_table_that_lacks_any_rule_of_a_policy_is_noticed() {
     in_namespace(|| {
         let mut kernel = Kernel::open(Options::default()).unwrap();
         let (followed, table) = world(&mut kernel, &small());

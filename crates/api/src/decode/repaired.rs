@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn only_texts_that_are_none_are_replaced_and_with_a_name_its_value() {
+    fn only_invalid_texts_are_replaced_and_with_an_invalid_name_its_value() {
         for (text, repaired) in [
             (r#"{"a":"\ud800","b":"\ud83d\ude00 é \n"}"#, r#"{"a":[null],"b":"\ud83d\ude00 é \n"}"#),
             (r#"{"a":["x","\udc00y" ,"\x"]}"#, r#"{"a":["x",[null] ,[null]]}"#),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_too_deep_is_replaced_where_the_reader_still_takes_it() {
+    fn values_that_are_nested_too_deep_are_replaced() {
         let nested = |depth: usize| format!("{{\"a\":{}1{},\"b\":2}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
         assert_eq!(repair(&nested(MOST)), None);
         for depth in [MOST + 1, MOST + 2, 10_000] {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_at_all_ends() {
+    fn other_invalid_json_is_not_repaired() {
         for text in ["{", "[[", "\"\\ud800", "{\"\\ud800\":", "{\"\\ud800\":[", "{\"\\ud800\":3", "]]}"] {
             assert_eq!(repair(text), None, "{text}");
         }

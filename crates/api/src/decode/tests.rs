@@ -24,7 +24,7 @@ fn problem(text: &str) -> String {
 }
 
 #[test]
-fn names_match_without_case() {
+fn field_names_match_in_any_case() {
     let hep = read(Kind::HostEndpoint, r#"{"Metadata":{"LABELS":{"A":"b"}},"SPEC":{"InterfaceName":"eth0"}}"#).unwrap();
     assert_eq!(hep.metadata.labels["A"], "b");
     assert_eq!(hep.body["spec"], json!({ "interfaceName": "eth0" }));
@@ -61,7 +61,7 @@ fn settings_have_null_for_a_key_that_appears_twice_and_only_there() {
 }
 
 #[test]
-fn null_is_absence_and_in_a_list_emptiness() {
+fn null_is_an_absent_field_and_an_empty_item_of_a_list() {
     assert_eq!(spec(Kind::HostEndpoint, r#"{"node":null,"ports":[null],"profiles":[null]}"#), {
         json!({ "ports": [{}], "profiles": [""] })
     });
@@ -82,14 +82,14 @@ fn unknown_fields_are_kept_everywhere() {
 }
 
 #[test]
-fn what_does_not_fit_its_type_is_kept_for_those_who_need_it() {
+fn values_of_a_wrong_type_are_kept() {
     let hep = read(Kind::HostEndpoint, r#"{"spec":{"node":7,"ports":"none"}}"#).unwrap();
     assert_eq!(hep.body["spec"], json!({ "node": 7, "ports": "none" }));
     assert!(hep.spec::<crate::kinds::host_endpoint::HostEndpointSpec>().is_err());
 }
 
 #[test]
-fn the_empty_sides_that_older_releases_wrote_are_no_difference() {
+fn an_empty_source_or_destination_of_older_releases_is_no_difference() {
     let text = r#"{"ingress":[{"action":"Allow","source":{},"destination":{}}]}"#;
     let profile = read(Kind::Profile, &format!(r#"{{"spec":{text}}}"#)).unwrap();
     let again = String::from_utf8(encode::stored(&profile)).unwrap();
@@ -110,7 +110,7 @@ fn the_key_names_the_object_whatever_the_value_says() {
 }
 
 #[test]
-fn what_is_no_object_is_an_error_that_names_the_key_and_the_reason() {
+fn a_value_that_is_not_an_object_is_an_error_that_names_the_key_and_the_reason() {
     assert_eq!(problem(""), "HostEndpoint(x) is not JSON in the store: EOF while parsing a value at line 1 column 0");
     assert_eq!(problem("{\"a\":\u{0}}"), "HostEndpoint(x) is not JSON in the store: expected value at line 1 column 6");
     assert_eq!(problem("[]"), "HostEndpoint(x) has no object as its value in the store");
@@ -119,7 +119,7 @@ fn what_is_no_object_is_an_error_that_names_the_key_and_the_reason() {
 }
 
 #[test]
-fn metadata_of_a_wrong_type_is_kept_and_costs_nothing_else() {
+fn metadata_of_a_wrong_type_is_kept_and_the_rest_is_read() {
     let text = concat!(
         r#"{"kind":"HostEndpoint","apiVersion":"projectcalico.org/v3","metadata":{"name":"x","#,
         r#""labels":{"a":1,"b":"c"},"finalizers":"none"},"spec":{"node":"n"},"status":7}"#
@@ -194,7 +194,7 @@ fn for_enforcement_a_key_that_appears_twice_is_null() {
 }
 
 #[test]
-fn for_enforcement_null_stays_null_and_each_rule_is_handed_over_alone() {
+fn for_enforcement_null_stays_null_and_rules_are_passed_one_by_one() {
     let text = concat!(
         r#"{"metadata":{"creationTimestamp":null,"labels":null},"status":{"conditions":null},"#,
         r#""spec":{"order":1e999,"tier":null,"ingress":[{"action":"Allow","source":null},null,7],"types":[null]}}"#
@@ -210,14 +210,14 @@ fn for_enforcement_null_stays_null_and_each_rule_is_handed_over_alone() {
 }
 
 #[test]
-fn rules_that_are_not_wanted_are_passed_over() {
+fn rules_that_are_not_requested_are_skipped() {
     let text = format!(r#"{{"spec":{{"ingress":[{}],"order":1}}}}"#, ["7"; 9].join(","));
     let (object, rules, _) = enforced(Kind::GlobalNetworkPolicy, &text, 10_000);
     assert_eq!((rules.len(), &object.body["spec"]["order"]), (5, &json!(1)));
 }
 
 #[test]
-fn beyond_its_room_a_list_ends_with_null_and_a_part_is_null() {
+fn beyond_the_memory_limit_a_list_ends_with_null_and_a_part_is_null() {
     let nets = |count: usize| (0..count).map(|_| "\"::/0\"").collect::<Vec<_>>().join(",");
     let (object, ..) = enforced(Kind::Profile, &format!(r#"{{"spec":{{"more":[{}]}}}}"#, nets(10_000)), 10_000);
     let list = object.body["spec"]["more"].as_array().unwrap();

@@ -85,7 +85,7 @@ fn a_policy_is_labelled_with_its_tier() {
 }
 
 #[test]
-fn host_bits_of_a_pool_stay_to_be_refused() {
+fn host_bits_of_a_pool_are_kept_so_that_validation_refuses_them() {
     assert_eq!(applied(Kind::IPPool, json!({"cidr": "10.0.0.1/16"})).body["spec"]["cidr"], "10.0.0.1/16");
     assert_eq!(applied(Kind::IPPool, json!({"cidr": "::ffff:10.0.0.0/112"})).body["spec"]["cidr"], "10.0.0.0/16");
     assert_eq!(applied(Kind::IPPool, json!({"cidr": "x"})).body["spec"]["cidr"], "x");

@@ -21,7 +21,7 @@ fn spec(kind: Kind, spec: Value) -> String {
 }
 
 #[test]
-fn fields_stand_in_calicos_order_whatever_order_they_came_in() {
+fn fields_are_written_in_calicos_order_whatever_their_order_was() {
     assert_eq!(
         text(Kind::HostEndpoint, json!({ "spec": { "profiles": ["p"], "interfaceName": "eth0", "node": "n" } })),
         concat!(
@@ -52,12 +52,12 @@ fn an_explicit_zero_of_a_pointer_is_kept() {
 }
 
 #[test]
-fn null_is_absence() {
+fn null_is_an_absent_field() {
     assert_eq!(spec(Kind::GlobalNetworkPolicy, json!({ "order": null, "selector": null })), "{}");
 }
 
 #[test]
-fn an_untouched_side_of_a_rule_is_left_out_and_a_touched_one_is_not() {
+fn a_source_without_fields_is_left_out_and_one_with_an_empty_field_is_written() {
     let rule = |source: Value| spec(Kind::Profile, json!({ "ingress": [{ "action": "Allow", "source": source }] }));
     let plain = r#"{"ingress":[{"action":"Allow"}]}"#;
     let touched = r#"{"ingress":[{"action":"Allow","source":{}}]}"#;
@@ -77,7 +77,7 @@ fn a_status_that_is_always_written_is_written_empty() {
 }
 
 #[test]
-fn an_answer_that_nobody_gave_is_written_in_full() {
+fn an_empty_node_status_is_written_in_full() {
     let status = text(Kind::CalicoNodeStatus, json!({ "spec": { "node": "n" } }));
     let bgp = concat!(
         r#""bgp":{"numberEstablishedV4":0,"numberNotEstablishedV4":0,"#,
@@ -109,7 +109,7 @@ fn fields_of_other_programs_follow_the_known_ones() {
 }
 
 #[test]
-fn stores_get_no_revision_and_people_do() {
+fn the_revision_is_shown_and_not_stored() {
     let mut hep = object(Kind::HostEndpoint, json!({ "spec": {} }));
     hep.metadata.resource_version = "7".into();
     hep.metadata.self_link = "/x".into();

@@ -56,7 +56,7 @@ fn field(name: &str) -> Field {
 }
 
 #[test]
-fn fields_stand_in_the_order_of_the_type_under_their_json_names() {
+fn fields_have_the_order_of_the_type_and_their_json_names() {
     let shape = Shape::of::<Outer>();
     let names: Vec<_> = shape.record().unwrap().fields.iter().map(|field| field.name.as_str()).collect();
     let wanted = "name order inner nets choices choice small ports timeout interval ipV6 any";
@@ -64,7 +64,7 @@ fn fields_stand_in_the_order_of_the_type_under_their_json_names() {
 }
 
 #[test]
-fn names_are_found_without_case_and_the_exact_one_first() {
+fn fields_are_found_in_any_case_and_the_exact_name_first() {
     let shape = Shape::of::<Outer>();
     let record = shape.record().unwrap();
     assert_eq!(record.field("IPV6").unwrap().name, "ipV6");
@@ -103,7 +103,7 @@ fn rules_come_from_the_attributes() {
 }
 
 #[test]
-fn an_enum_is_known_on_a_field_and_on_a_type_and_null_is_none_of_its_values() {
+fn enums_are_found_on_fields_and_on_types_and_null_is_not_among_their_values() {
     let choice = field("choice").shape.rules;
     assert_eq!((choice.one_of, choice.default), (vec![json!("A"), json!("B")], Some(json!("A"))));
     let Form::List(choice) = field("choices").shape.form else { panic!() };
@@ -130,7 +130,7 @@ fn scalars_with_a_text_form_are_special_and_keep_their_pattern() {
 }
 
 #[test]
-fn go_names_follow_from_json_names_unless_they_are_said() {
+fn go_names_follow_from_json_names_unless_they_are_given() {
     assert_eq!(field("name").go, "Name");
     assert_eq!(field("ipV6").go, "IPv6");
     for (json, go) in [("ipVersion", "IPVersion"), ("icmp", "ICMP"), ("interfaceName", "InterfaceName")] {

@@ -22,7 +22,7 @@ fn is_flush(change: &Change) -> bool {
 }
 
 #[test]
-fn every_way_to_a_store_ends_in_the_same_state() {
+fn every_history_of_a_store_ends_in_the_same_state() {
     for_seeds(number("TORTIE_WORLDS", WORLDS), |seed| {
         let (changes, world) = history(seed);
         let (forwards, _) = state_after(changes.clone());

@@ -75,7 +75,7 @@ fn reached() -> BTreeMap<String, u32> {
 }
 
 #[test]
-fn every_stage_and_decision_comes_up() {
+fn random_worlds_reach_every_stage_and_decision() {
     let reached = reached();
     println!("{reached:#?}");
     let rare: Vec<&str> = DECISIONS

@@ -16,7 +16,7 @@ fn create_fills_in_uid_and_time() {
 }
 
 #[test]
-fn what_comes_back_carries_the_revision() {
+fn results_have_the_revision() {
     let (client, spy) = ready();
     let done = client.apply(vec![hep("h1")], Mode::Create).remove(0).result.unwrap();
     let revision = spy.get(&done.object.key()).unwrap().unwrap().revision;
@@ -132,7 +132,7 @@ fn replace_keeps_metadata_but_takes_labels_and_annotations() {
 }
 
 #[test]
-fn what_was_stored_without_uid_and_time_gets_them_on_replace() {
+fn an_object_without_uid_and_time_gets_them_on_replace() {
     let (client, spy) = ready();
     let key = hep("h1").key();
     raw(&spy, &key, &json!({ "kind": "HostEndpoint", "metadata": { "name": "h1" }, "spec": { "node": "n9" } }));
@@ -162,7 +162,7 @@ fn replace_keeps_the_status_that_programs_wrote_unless_one_is_given() {
 }
 
 #[test]
-fn a_namespace_stands_where_one_belongs_and_nowhere_else() {
+fn namespaced_kinds_have_a_namespace_and_other_kinds_have_none() {
     let (client, _) = ready();
     let in_namespace = |json: Value, namespace: &str| {
         let mut object = object(json);
@@ -187,7 +187,7 @@ fn a_namespace_stands_where_one_belongs_and_nowhere_else() {
 }
 
 #[test]
-fn an_invalid_object_is_refused_with_its_places_and_its_neighbours_are_written() {
+fn an_invalid_object_is_refused_with_its_places_and_the_others_are_written() {
     let (client, spy) = ready();
     let mut wrong = hep("h2");
     wrong.body["spec"]["node"] = json!("");
@@ -270,7 +270,7 @@ fn a_dry_run_says_the_same_and_writes_nothing() {
 }
 
 #[test]
-fn what_another_program_wrote_in_its_own_form_is_unchanged() {
+fn an_object_that_another_program_formatted_differently_is_unchanged() {
     let (client, spy) = ready();
     put(&client, hep("h1"), Mode::Create);
     let json = stored(&spy, &hep("h1").key());
@@ -281,7 +281,7 @@ fn what_another_program_wrote_in_its_own_form_is_unchanged() {
 }
 
 #[test]
-fn what_cannot_be_read_is_there_all_the_same() {
+fn unreadable_objects_are_listed() {
     let (client, spy) = ready();
     let key = hep("h1").key();
     spy.inner.write(&[Write::create(key.clone(), *b"{")]).unwrap().remove(0).unwrap();

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_is_missing_is_an_error_unless_that_is_fine() {
+fn deleting_a_missing_object_is_an_error_unless_missing_ones_are_skipped() {
     let (client, spy) = ready();
     let key = hep("h1").key();
     assert_eq!(remove(&client, key.clone()), "resource does not exist: HostEndpoint(h1) with error: <nil>");
@@ -34,7 +34,7 @@ fn a_resource_version_is_a_condition() {
 }
 
 #[test]
-fn built_in_tiers_stay() {
+fn built_in_tiers_cannot_be_deleted() {
     let (client, spy) = ready();
     for name in ["default", "kube-admin", "kube-baseline"] {
         let text = format!("operation Delete is not supported on {name}: Cannot delete {name} tier");
@@ -45,7 +45,7 @@ fn built_in_tiers_stay() {
 }
 
 #[test]
-fn a_tier_stays_while_policies_are_in_it() {
+fn a_tier_with_policies_cannot_be_deleted() {
     for (kind, namespace) in [
         ("NetworkPolicy", "ns"),
         ("GlobalNetworkPolicy", ""),
@@ -65,7 +65,7 @@ fn a_tier_stays_while_policies_are_in_it() {
 }
 
 #[test]
-fn a_tier_that_a_lost_race_left_in_use_stays() {
+fn a_tier_that_came_into_use_meanwhile_cannot_be_deleted() {
     let (client, spy) = ready();
     client.apply(vec![tier("t1"), gnp("p", "t1")], Mode::Create);
     let key = gnp("p", "").key();
@@ -84,7 +84,7 @@ fn a_tier_that_a_lost_race_left_in_use_stays() {
 }
 
 #[test]
-fn a_node_takes_its_belongings_along() {
+fn deleting_a_node_deletes_what_belongs_to_it() {
     let (client, spy) = ready();
     let node = |name: &str| object(json!({ "kind": "Node", "metadata": { "name": name }, "spec": {} }));
     let wep = |node: &str| {
@@ -143,7 +143,7 @@ fn names_that_the_validator_refuses_can_be_read_and_deleted() {
 }
 
 #[test]
-fn what_cannot_be_read_can_be_deleted() {
+fn unreadable_objects_can_be_deleted() {
     let (client, spy) = ready();
     for (key, bytes) in [
         (hep("h1").key(), &b"{"[..]),

@@ -25,7 +25,7 @@ fn an_empty_store_gets_its_initial_content() {
 }
 
 #[test]
-fn the_first_write_brings_the_initial_content() {
+fn the_first_write_creates_the_initial_content() {
     let (client, spy) = empty();
     assert_eq!(put(&client, gnp("p", ""), Mode::Apply), "Created");
     assert_eq!(spy.list(&Selection::default()).unwrap().items.len(), 5);
@@ -73,7 +73,7 @@ fn only_what_is_missing_is_filled_in() {
 }
 
 #[test]
-fn several_may_initialise_at_once() {
+fn several_clients_may_initialise_a_store_at_once() {
     for _ in 0..50 {
         let store = Arc::new(MemoryStore::new());
         let start = std::sync::Barrier::new(4);

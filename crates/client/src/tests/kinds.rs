@@ -138,7 +138,7 @@ fn the_built_in_profile_is_always_there_and_never_changes() {
 }
 
 #[test]
-fn cluster_information_is_not_for_users_to_write() {
+fn users_cannot_write_cluster_information() {
     let (client, spy) = ready();
     let info = |name: &str| object(json!({ "kind": "ClusterInformation", "metadata": { "name": name }, "spec": {} }));
     let create = "operation create or apply is not supported on ClusterInformation";
@@ -157,7 +157,7 @@ fn cluster_information_is_not_for_users_to_write() {
 }
 
 #[test]
-fn kubernetes_policies_are_left_to_kubernetes() {
+fn policies_of_kubernetes_cannot_be_written() {
     let (client, spy) = ready();
     let policy = || {
         object(
@@ -278,7 +278,7 @@ fn pools_do_not_overlap() {
 }
 
 #[test]
-fn a_pools_net_and_block_size_stay() {
+fn the_net_and_block_size_of_a_pool_cannot_change() {
     let (client, _) = ready();
     put(&client, pool("p1", "10.0.0.0/16"), Mode::Create);
     let mut other = pool("p1", "10.1.0.0/16");
@@ -318,7 +318,7 @@ fn a_block_affinity_stores_deleted_as_text() {
 }
 
 #[test]
-fn a_profile_that_does_not_exist_is_warned_of() {
+fn a_profile_that_does_not_exist_gets_a_warning() {
     let (client, _) = ready();
     let mut endpoint = hep("h1");
     endpoint.body["spec"]["profiles"] = json!(["p1", "p2", DEFAULT_ALLOW]);

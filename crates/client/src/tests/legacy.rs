@@ -44,7 +44,7 @@ fn a_policy_is_shown_under_the_name_that_it_was_given() {
 }
 
 #[test]
-fn a_name_that_users_know_stands_under_its_own_key_or_an_older_one() {
+fn a_policy_is_found_under_its_own_key_or_its_legacy_key() {
     let (client, spy) = ready();
     store(&spy, "default.foo", "default", None);
     store(&spy, "foo", "default", Some("no JSON"));
@@ -79,7 +79,7 @@ fn the_listed_name_reaches_the_stored_policy() {
 }
 
 #[test]
-fn what_is_applied_under_the_stored_name_keeps_that_name() {
+fn a_policy_that_is_applied_under_its_stored_name_keeps_it() {
     let (client, spy) = ready();
     store(&spy, "default.foo", "default", None);
     assert_eq!(names(&client), ["foo"]);
@@ -102,7 +102,7 @@ fn a_policy_under_its_own_name_comes_first() {
 }
 
 #[test]
-fn an_unreadable_neighbour_does_not_block_a_name() {
+fn an_unreadable_object_under_the_legacy_key_does_not_block_a_name() {
     let (client, spy) = ready();
     spy.inner.write(&[Write::create(key("default.foo"), *b"{")]).unwrap().remove(0).unwrap();
     assert_eq!(put(&client, gnp("foo", ""), Mode::Create), "Created");
@@ -138,7 +138,7 @@ fn migration_moves_each_policy_to_its_name_once() {
 }
 
 #[test]
-fn migration_goes_on_where_it_was_broken_off_and_loses_nothing() {
+fn an_interrupted_migration_continues_and_loses_nothing() {
     let (client, spy) = ready();
     store(&spy, "default.a", "default", None);
     store(&spy, "a", "default", None);

@@ -83,7 +83,7 @@ fn a_patch_merges() {
 }
 
 #[test]
-fn a_number_in_the_place_of_text_is_named() {
+fn a_number_in_place_of_text_is_an_error_that_names_the_field() {
     for (patch, expected) in [
         (r#"{"spec":{"node":5}}"#, Some(r#"spec.node is text, and 5 is not: write "5""#)),
         (
@@ -99,7 +99,7 @@ fn a_number_in_the_place_of_text_is_named() {
 }
 
 #[test]
-fn a_patch_that_makes_no_sense_is_refused() {
+fn an_invalid_patch_is_refused() {
     for (patch, expected) in [
         ("{bad", "performing strategic merge patch: invalid JSON document"),
         ("", "performing strategic merge patch: invalid JSON document"),
@@ -159,7 +159,7 @@ fn a_patch_that_makes_no_sense_is_refused() {
 }
 
 #[test]
-fn patching_what_is_missing_says_so_first() {
+fn patching_a_missing_object_reports_that_first() {
     let (client, _) = ready();
     let said = said(&client.patch(&key(), "{bad"));
     assert_eq!(said, "resource does not exist: HostEndpoint(h1) with error: <nil>");

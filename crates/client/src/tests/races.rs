@@ -49,7 +49,7 @@ fn a_pinned_revision_is_not_run_again() {
 }
 
 #[test]
-fn an_object_that_appears_meanwhile_is_met_as_if_it_had_been_there() {
+fn an_object_that_appears_meanwhile_is_treated_as_existing() {
     for (mode, expected) in [
         (Mode::Create, "resource already exists: HostEndpoint(h1) with error: <nil>"),
         (Mode::CreateSkipExisting, "Skipped"),
@@ -72,7 +72,7 @@ fn an_object_that_appears_meanwhile_is_met_as_if_it_had_been_there() {
 }
 
 #[test]
-fn an_object_that_vanishes_meanwhile_is_made_again_only_by_apply() {
+fn an_object_that_is_deleted_meanwhile_is_created_again_only_by_apply() {
     for (mode, expected) in
         [(Mode::Apply, "Created"), (Mode::Replace, "resource does not exist: HostEndpoint(h1) with error: <nil>")]
     {
@@ -133,7 +133,7 @@ impl Store for Broken {
 }
 
 #[test]
-fn a_store_that_fails_is_said_of_every_object() {
+fn a_store_that_fails_is_reported_for_every_object() {
     let client = Client::new(Arc::new(Broken));
     let outcomes = client.apply(vec![hep("h1"), gnp("p", "")], Mode::Apply);
     assert_eq!(outcomes.len(), 2);
@@ -144,7 +144,7 @@ fn a_store_that_fails_is_said_of_every_object() {
 }
 
 #[test]
-fn what_the_store_refuses_is_said_and_does_not_stop_the_rest() {
+fn an_object_that_the_store_refuses_is_reported_and_the_others_are_written() {
     struct Picky(MemoryStore);
     impl Store for Picky {
         fn describe(&self) -> String {
@@ -175,7 +175,7 @@ fn what_the_store_refuses_is_said_and_does_not_stop_the_rest() {
 }
 
 #[test]
-fn a_node_takes_along_what_changed_meanwhile_and_leaves_what_moved() {
+fn deleting_a_node_deletes_endpoints_that_changed_meanwhile_and_keeps_those_that_moved() {
     for (moved, along) in [(true, vec!["h2"]), (false, vec!["h2", "h1"])] {
         let (client, spy) = ready();
         let node = object(json!({ "kind": "Node", "metadata": { "name": "n1" }, "spec": {} }));

@@ -14,7 +14,7 @@ fn client() -> (Client, MemoryStore) {
 }
 
 #[test]
-fn what_the_store_cannot_do_is_refused_in_calicos_words_also_when_it_is_only_planned() {
+fn operations_that_the_store_lacks_are_refused_with_calicos_text_also_in_plans() {
     for (dry, batch_mode) in [
         (false, BatchMode::Calico),
         (false, BatchMode::AllOrNothing),
@@ -103,7 +103,7 @@ impl Store for NoTiers {
 }
 
 #[test]
-fn initial_content_that_the_store_cannot_make_is_an_error_that_says_so() {
+fn initial_content_that_the_store_cannot_create_is_reported() {
     let client = Client::new(Arc::new(NoTiers(MemoryStore::new())));
     let refused = client.initialise("", "").unwrap_err();
     assert_eq!(refused.to_string(), "operation Create is not supported on Tier(default)");

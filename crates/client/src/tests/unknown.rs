@@ -37,7 +37,7 @@ fn endpoint(node: &str, ports: Value) -> Object {
 }
 
 #[test]
-fn unknown_fields_stay_through_replace_patch_and_label_and_are_warned_of_once() {
+fn unknown_fields_are_kept_by_replace_patch_and_label_with_one_warning() {
     let (client, spy) = with_unknown();
     let same = json!([{ "name": "a", "protocol": "TCP", "port": 1 }, { "name": "b", "protocol": "TCP", "port": 2 }]);
     let check = |node: &str| {
@@ -150,7 +150,7 @@ fn with_unreadable_rule(damage: &dyn Fn(&mut Value)) -> (Client, Arc<Spy>) {
 }
 
 #[test]
-fn a_whole_policy_that_is_written_replaces_what_cannot_be_read_in_its_rules_and_keeps_the_rest() {
+fn a_manifest_of_a_policy_replaces_unreadable_parts_of_rules_and_keeps_other_unknown_fields() {
     let damages: [&dyn Fn(&mut Value); 4] = [
         &|rule| rule["source"]["domains"] = json!(["x"]),
         &|rule| rule["later"] = json!(true),
@@ -172,7 +172,7 @@ fn a_whole_policy_that_is_written_replaces_what_cannot_be_read_in_its_rules_and_
 }
 
 #[test]
-fn a_policy_with_a_key_that_appears_twice_is_changed_also_by_a_manifest_that_says_its_last_value() {
+fn a_manifest_with_the_last_value_of_a_key_that_appears_twice_changes_the_policy() {
     let (client, spy) = ready();
     put(&client, rules(5432), Mode::Create);
     let text = stored(&spy, &rules(1).key()).to_string();
@@ -182,7 +182,7 @@ fn a_policy_with_a_key_that_appears_twice_is_changed_also_by_a_manifest_that_say
 }
 
 #[test]
-fn a_patch_keeps_what_it_does_not_name_in_rules_and_says_that_the_rule_cannot_be_read() {
+fn a_patch_keeps_unknown_fields_in_rules_and_warns_that_the_rule_is_unreadable() {
     let (client, spy) = with_unreadable_rule(&|rule| rule["source"]["domains"] = json!(["x"]));
     let done = client.patch(&rules(1).key(), r#"{"spec":{"order":7}}"#).unwrap();
     assert_eq!(stored(&spy, &rules(1).key())["spec"]["ingress"][1]["source"]["domains"], json!(["x"]));

@@ -21,7 +21,7 @@ fn wrong(name: &str) -> Object {
 }
 
 #[test]
-fn one_object_that_is_refused_keeps_all_back_and_every_error_is_said() {
+fn if_one_object_is_refused_nothing_is_written_and_every_error_is_reported() {
     let (client, spy) = empty();
     let (extent, said) = whole(&client, vec![hep("h1"), gnp("p", "nowhere"), wrong("h2"), tier("t")]);
     assert_eq!(extent, Extent::Nothing);
@@ -32,7 +32,7 @@ fn one_object_that_is_refused_keeps_all_back_and_every_error_is_said() {
 }
 
 #[test]
-fn what_others_need_is_written_first_and_deleted_last_in_one_call() {
+fn objects_that_others_need_are_written_first_and_deleted_last_in_one_call() {
     let (client, spy) = ready();
     let objects = vec![hep("h1"), gnp("p", "t"), tier("t")];
     let keys: Vec<Target> = [tier("t"), gnp("p", "t"), hep("h1")].iter().map(|object| object.key().into()).collect();
@@ -47,7 +47,7 @@ fn what_others_need_is_written_first_and_deleted_last_in_one_call() {
 }
 
 #[test]
-fn calico_keeps_the_order_that_was_given() {
+fn as_calicoctl_the_given_order_is_kept() {
     let (client, _) = ready();
     let outcomes = client.apply(vec![gnp("p", "t"), tier("t")], Mode::Apply);
     assert_eq!(said(&outcomes[0].result), "resource does not exist: Tier(t) with error: <nil>");
@@ -57,7 +57,7 @@ fn calico_keeps_the_order_that_was_given() {
 }
 
 #[test]
-fn what_was_written_has_the_revision_that_it_was_written_at() {
+fn written_objects_have_the_revision_of_their_write() {
     let (client, spy) = empty();
     let batch = client.write(vec![hep("h1"), tier("t")], Mode::Apply, BatchMode::AllOrNothing, None);
     for outcome in batch.outcomes {
@@ -97,7 +97,7 @@ fn the_same_object_twice_is_an_error_also_under_another_name() {
 }
 
 #[test]
-fn a_missing_object_keeps_all_from_being_deleted() {
+fn if_one_object_is_missing_none_is_deleted() {
     let (client, spy) = ready();
     put(&client, hep("h1"), Mode::Create);
     let targets = || vec![hep("h1").key().into(), hep("h2").key().into()];
@@ -129,7 +129,7 @@ fn a_lost_race_plans_the_whole_batch_again() {
 }
 
 #[test]
-fn a_race_that_is_lost_for_good_writes_nothing() {
+fn a_batch_that_loses_every_race_writes_nothing() {
     let (client, spy) = ready();
     put(&client, hep("h1"), Mode::Create);
     let mut n = 0;
@@ -146,7 +146,7 @@ fn a_race_that_is_lost_for_good_writes_nothing() {
 }
 
 #[test]
-fn what_several_transactions_could_not_finish_is_said_object_by_object() {
+fn objects_that_later_transactions_did_not_write_are_reported_one_by_one() {
     let (client, spy) = ready();
     spy.chunk.store(2, Ordering::Relaxed);
     let objects = || (0..6).map(|n| hep(&format!("h{n}"))).collect::<Vec<_>>();
@@ -176,7 +176,7 @@ fn what_several_transactions_could_not_finish_is_said_object_by_object() {
 }
 
 #[test]
-fn initial_content_that_may_not_be_written_does_not_stop_what_does_not_need_it() {
+fn a_refusal_of_initial_content_does_not_stop_objects_that_do_not_need_it() {
     struct Limited(Spy);
     impl Store for Limited {
         fn describe(&self) -> String {
@@ -207,7 +207,7 @@ fn initial_content_that_may_not_be_written_does_not_stop_what_does_not_need_it()
 }
 
 #[test]
-fn warnings_that_are_errors_keep_all_back_or_only_their_object() {
+fn warnings_that_are_errors_stop_the_batch_or_only_their_object() {
     let (client, spy) = ready();
     let mut doubtful = hep("h1");
     doubtful.body["spec"]["profiles"] = json!(["nowhere"]);

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_part_is_behind_what_stands_before_it() {
+    fn an_empty_part_is_marked_after_the_text_before_it() {
         assert_eq!(locate("'a == '", "a == ", &(5..5)), Some(5..5));
         assert_eq!(locate("a", "a", &(0..0)), Some(0..0));
         assert_eq!(locate("''", "", &(0..0)), None);

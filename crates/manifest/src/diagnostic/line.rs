@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_is_under_its_part_whatever_stands_before() {
+    fn the_mark_is_under_its_part_after_any_text() {
         assert_eq!(marked("a: b c", "b"), ("a: b c".into(), "b".into()));
         assert_eq!(marked("\ta:\tb c", "b"), ("    a:    b c".into(), "b".into()));
         assert_eq!(marked("名前: 日本 c", "日本"), ("名前: 日本 c".into(), "日本".into()));
@@ -156,12 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_a_line_steers_the_terminal() {
+    fn control_characters_of_a_line_do_not_reach_the_terminal() {
         assert_eq!(marked("a\u{1b}[31m\u{202e}b", "b").0, "a\u{fffd}[31m\u{fffd}b");
     }
 
     #[test]
-    fn an_empty_or_foreign_mark_is_one_column() {
+    fn an_empty_mark_or_one_outside_the_line_is_one_column() {
         let source = Source::new("f", "ab\n");
         assert_eq!(around(&source, 1, &(2..2)), Shown { text: "ab".into(), lead: 2, length: 1 });
         assert_eq!(around(&source, 2, &(3..9)), Shown { text: String::new(), lead: 0, length: 1 });

@@ -22,7 +22,7 @@ fn a_part_of_a_selector_is_marked_in_its_own_line() {
 }
 
 #[test]
-fn what_is_missing_is_shown_at_its_parent() {
+fn a_missing_field_is_shown_at_its_parent() {
     let shown = first(TEXT, |_| Problem::schema("spec.egress[0].action".into(), "required"));
     assert!(shown.ends_with("4 | spec:\n  | ^^^^ there is no `egress` in it\n"), "{shown}");
     let shown = first(TEXT, |_| Problem::schema("status.x".into(), "required"));
@@ -73,7 +73,7 @@ fn colours_are_only_around_the_text() {
 }
 
 #[test]
-fn a_path_has_a_place() {
+fn problems_are_shown_at_the_place_of_their_path() {
     let source = Source::new("f.yaml", TEXT);
     let located = read(&source).remove(0);
     assert_eq!(place(&"spec.order".into(), &located, &source), "f.yaml:8:10");

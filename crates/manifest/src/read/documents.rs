@@ -82,14 +82,14 @@ mod tests {
     }
 
     #[test]
-    fn text_on_the_separator_line_is_noticed() {
+    fn text_on_the_separator_line_gets_a_warning() {
         assert_eq!(cut("a\n---x\nb"), [("a", Some("x")), ("b", None)]);
         assert_eq!(cut("a\n--- {}\nb"), [("a", Some("{}")), ("b", None)]);
         assert_eq!(cut("a\n---#x\nb"), [("a", Some("#x")), ("b", None)]);
     }
 
     #[test]
-    fn blank_parts_are_no_documents() {
+    fn blank_parts_are_not_documents() {
         assert_eq!(cut(""), []);
         assert_eq!(cut("\n \n# only this\n---\n\n---\n...\n"), []);
         assert_eq!(cut("%YAML 1.1\n---\na"), [("a", None)]);

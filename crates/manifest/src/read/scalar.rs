@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_text() {
+    fn scalars_without_another_type_are_text() {
         for text in [
             "yEs",
             "nULL",
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_decides_or_is_an_error() {
+    fn a_tag_sets_the_type_or_is_an_error() {
         let tagged = |tag: &str, text| resolve_tagged(&format!("tag:yaml.org,2002:{tag}"), text);
         assert_eq!(tagged("str", "1"), Ok(Value::Text("1".into())));
         assert_eq!(tagged("int", "0x10"), Ok(Value::Int(16)));

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_have_a_place() {
+    fn bytes_that_are_not_text_are_reported_with_their_place() {
         let source = Source::new("f", b"a: \xFFb".to_vec());
         assert_eq!((source.text(), source.broken_at()), ("a: \u{FFFD}b", Some(3)));
         assert_eq!(Source::new("f", "fine").broken_at(), None);

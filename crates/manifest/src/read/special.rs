@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_scalars_get_calicos_words() {
+    fn wrong_scalars_get_calicos_text() {
         for (kind, value, error) in [
             ("port", Value::Int(65536), "cannot unmarshal number 65536 into Go value of type uint16"),
             ("port", Value::Float(1.5), "cannot unmarshal number 1.5 into Go value of type uint16"),

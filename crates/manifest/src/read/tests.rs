@@ -51,7 +51,7 @@ fn blank_documents_between_others_are_skipped() {
 }
 
 #[test]
-fn every_separator_of_the_reference_separates() {
+fn every_separator_that_calico_accepts_separates() {
     for separator in ["---", "----", "--- # note", "---\t", "---\r"] {
         assert_eq!(names(format!("{}{separator}\n{}", tier("a"), tier("b"))), ["a", "b"], "{separator}");
     }
@@ -64,7 +64,7 @@ fn every_separator_of_the_reference_separates() {
 }
 
 #[test]
-fn what_the_reference_loses_in_silence_is_read() {
+fn text_that_calico_silently_loses_is_read() {
     assert_eq!(names(format!("{}...\n{}", tier("a"), tier("b"))), ["a", "b"]);
     let json = |name: &str| {
         format!(r#"{{"apiVersion": "projectcalico.org/v3", "kind": "Tier", "metadata": {{"name": "{name}"}}}}"#)
@@ -74,7 +74,7 @@ fn what_the_reference_loses_in_silence_is_read() {
 }
 
 #[test]
-fn a_document_that_is_no_yaml_does_not_hide_those_after_it() {
+fn a_document_that_is_not_yaml_does_not_hide_those_after_it() {
     assert_eq!(
         names(format!("{}---\na: [\n---\n{}", tier("a"), tier("b"))),
         ["a", "this bracket is never closed", "b"]
@@ -82,7 +82,7 @@ fn a_document_that_is_no_yaml_does_not_hide_those_after_it() {
 }
 
 #[test]
-fn other_encodings_are_read_and_broken_ones_refused() {
+fn other_encodings_are_read_and_invalid_ones_refused() {
     let text = format!("{}---\n{}", tier("a"), tier("b"));
     let utf16: Vec<u8> = [0xFF, 0xFE].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect();
     assert_eq!(names(utf16), ["a", "b"]);
@@ -126,7 +126,7 @@ fn an_item_of_another_kind_is_an_error() {
 }
 
 #[test]
-fn strangers_are_told_what_to_write() {
+fn unknown_kinds_and_versions_are_refused_with_what_to_write() {
     for (kind, version, text, help) in [
         ("Tier", "v3", "", "write `apiVersion: projectcalico.org/v3`"),
         ("tier", "projectcalico.org/v3", "", "did you mean `Tier`?"),
@@ -228,7 +228,7 @@ fn show(bytes: Vec<u8>) {
 }
 
 #[test]
-fn a_gap_explains_what_is_found_beside_it_and_in_its_rule_and_nothing_else() {
+fn an_unreadable_part_explains_problems_of_its_own_field_and_rule_only() {
     let text = "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: p}\n\
                 spec: {order: first, ingress: [{protocol: [TCP]}, {action: Allow}]}";
     let located = read(&Source::new("p.yaml", text));
@@ -247,7 +247,7 @@ fn a_gap_explains_what_is_found_beside_it_and_in_its_rule_and_nothing_else() {
 }
 
 #[test]
-fn what_cannot_be_read_in_a_rule_does_not_hide_its_other_mistakes() {
+fn an_unreadable_part_of_a_rule_does_not_hide_its_other_mistakes() {
     let rule = |fields: &str| {
         let text = format!(
             "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {{name: p}}\nspec: {{ingress: [{{{fields}}}]}}"

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_and_times_are_told_from_what_looks_like_them() {
+    fn dates_and_times_are_distinguished_from_similar_texts() {
         for text in [
             "2001-01-01",
             "2001-1-1",

@@ -5,7 +5,7 @@ use tortie_api::encode;
 use tortie_testkit::generate::{self, Random};
 
 #[test]
-fn a_schema_names_its_kind_and_says_what_fields_are_for() {
+fn a_schema_names_its_kind_and_describes_the_fields() {
     let schema = json_schema(Kind::HostEndpoint);
     assert_eq!(schema["title"], "HostEndpoint");
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
@@ -19,7 +19,7 @@ fn a_schema_names_its_kind_and_says_what_fields_are_for() {
 }
 
 #[test]
-fn rules_of_the_schema_layer_are_in_it() {
+fn a_schema_has_the_rules_of_the_schema_layer() {
     let felix = json_schema(Kind::FelixConfiguration);
     let field = |name: &str| felix["properties"]["spec"]["properties"][name].clone();
     assert_eq!(field("nftablesMode")["enum"], json!(["Disabled", "Enabled", "Auto"]));
@@ -33,7 +33,7 @@ fn rules_of_the_schema_layer_are_in_it() {
 }
 
 #[test]
-fn no_word_of_ours_is_left_in_it() {
+fn a_schema_has_no_internal_keywords() {
     for kind in Kind::ALL {
         let text = json_schema(*kind).to_string();
         assert!(!text.contains("\"x-"), "{kind}");
@@ -41,7 +41,7 @@ fn no_word_of_ours_is_left_in_it() {
 }
 
 #[test]
-fn what_is_valid_fits_its_schema() {
+fn valid_objects_match_their_schema() {
     for seed in 0..50 {
         for kind in Kind::ALL {
             let object = generate::object(*kind, &mut Random::new(seed));

@@ -41,7 +41,7 @@ fn answer(problems: &[Problem]) -> String {
 }
 
 #[test]
-fn every_case_is_answered_as_reviewed() {
+fn every_case_gives_the_reviewed_problems() {
     let mut out = String::new();
     for (subject, cases) in CASES {
         out += &format!("== {subject}\n");
@@ -111,7 +111,7 @@ fn lists_end_at_their_limits() {
 }
 
 #[test]
-fn a_pool_keeps_its_net_its_block_size_and_its_use() {
+fn an_update_cannot_change_the_net_the_block_size_and_the_uses_of_a_pool() {
     let pool = |spec: Value| {
         let mut pool = object("IPPool", "p", &spec.to_string());
         defaults::apply(&mut pool);
@@ -231,7 +231,7 @@ fn every_place_of_a_problem_exists_in_its_kind() {
 }
 
 #[test]
-fn a_person_is_told_of_each_mistake_once() {
+fn each_mistake_is_shown_once() {
     let paths = |kind: &str, name: &str, spec: &str| {
         let problems = distinct(validate(&object(kind, name, spec)));
         problems.iter().map(|problem| problem.path.to_string()).collect::<Vec<_>>()

@@ -23,7 +23,7 @@ fn found(problems: &[Problem]) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn codes_stand_sorted_and_once() {
+fn codes_are_sorted_and_unique() {
     assert!(CODES.is_sorted_by(|one, other| one.0 < other.0));
 }
 
@@ -65,7 +65,7 @@ fn every_code_that_the_program_prints_is_listed_and_every_listed_one_is_printed(
 }
 
 #[test]
-fn a_host_endpoint_without_addresses_is_warned_of() {
+fn a_host_endpoint_without_addresses_gets_a_warning() {
     let warned = found(&of(&object(Kind::HostEndpoint, json!({"node": "n", "interfaceName": "eth0"}))));
     assert_eq!(warned, [("no-expected-ips", "spec".to_owned())]);
     let whole = json!({"node": "n", "interfaceName": "eth0", "expectedIPs": ["10.0.0.1"]});
@@ -73,7 +73,7 @@ fn a_host_endpoint_without_addresses_is_warned_of() {
 }
 
 #[test]
-fn one_name_for_two_protocols_is_usual_and_twice_the_same_is_not() {
+fn a_port_name_for_two_protocols_gets_no_warning_and_one_used_twice_for_a_protocol_does() {
     let ports = |second: Value| {
         let ports =
             json!([{"name": "dns", "protocol": "UDP", "port": 53}, {"name": "dns", "protocol": second, "port": 54}]);
@@ -85,7 +85,7 @@ fn one_name_for_two_protocols_is_usual_and_twice_the_same_is_not() {
 }
 
 #[test]
-fn profiles_that_do_not_exist_deny_what_no_policy_allows() {
+fn profiles_that_do_not_exist_get_a_warning() {
     let endpoint =
         object(Kind::HostEndpoint, json!({"profiles": ["profile1", "there", "projectcalico-default-allow"]}));
     let problems = references(&endpoint, &|key| key.kind == Kind::Profile && key.name == "there");
@@ -94,7 +94,7 @@ fn profiles_that_do_not_exist_deny_what_no_policy_allows() {
 }
 
 #[test]
-fn a_tier_that_does_not_exist_is_warned_of() {
+fn a_tier_that_does_not_exist_gets_a_warning() {
     let exists = |key: &Key| key.name == "there";
     let tier = |name: &str| found(&references(&object(Kind::NetworkPolicy, json!({"tier": name})), &exists));
     assert_eq!(tier("nowhere"), [("unknown-tier", "spec.tier".to_owned())]);
@@ -102,7 +102,7 @@ fn a_tier_that_does_not_exist_is_warned_of() {
 }
 
 #[test]
-fn rules_of_a_direction_that_types_leave_out_are_warned_of() {
+fn rules_of_a_direction_that_types_leave_out_get_a_warning() {
     let policy = json!({"types": ["Ingress"], "egress": [{"action": "Deny"}], "ingress": [{"action": "Allow"}]});
     assert_eq!(found(&of(&object(Kind::GlobalNetworkPolicy, policy))), [("rules-not-asked", "spec.egress".to_owned())]);
     let open = json!({"egress": [{"action": "Deny"}]});
@@ -110,7 +110,7 @@ fn rules_of_a_direction_that_types_leave_out_are_warned_of() {
 }
 
 #[test]
-fn a_service_without_its_namespace_is_warned_of() {
+fn a_service_without_its_namespace_gets_a_warning() {
     let policy = |services: Value| {
         let rule = json!({"action": "Allow", "destination": {"services": services}});
         found(&of(&object(Kind::NetworkPolicy, json!({"egress": [{"action": "Deny"}, rule]}))))
@@ -122,7 +122,7 @@ fn a_service_without_its_namespace_is_warned_of() {
 }
 
 #[test]
-fn empty_addresses_and_settings_without_effect_are_warned_of() {
+fn empty_addresses_and_settings_without_effect_get_warnings() {
     let nets = object(Kind::NetworkSet, json!({"nets": ["10.0.0.0/8", ""]}));
     assert_eq!(found(&of(&nets)), [("empty-address", "spec.nets[1]".to_owned())]);
     let settings = object(Kind::FelixConfiguration, json!({"iptablesFilterAllowAction": "Return"}));
@@ -130,7 +130,7 @@ fn empty_addresses_and_settings_without_effect_are_warned_of() {
 }
 
 #[test]
-fn an_empty_list_of_failsafes_is_warned_of() {
+fn an_empty_list_of_failsafes_gets_a_warning() {
     let settings = |ports| object(Kind::FelixConfiguration, json!({"failsafeInboundHostPorts": ports}));
     let warned = [("no-failsafes", "spec.failsafeInboundHostPorts".to_owned())];
     assert_eq!(found(&of(&settings(json!([])))), warned);
@@ -139,7 +139,7 @@ fn an_empty_list_of_failsafes_is_warned_of() {
 }
 
 #[test]
-fn an_untracked_policy_does_not_act_on_any_interface() {
+fn an_untracked_policy_on_a_wildcard_endpoint_gets_a_warning() {
     let mut any = object(Kind::HostEndpoint, json!({"interfaceName": "*"}));
     any.metadata.labels.insert("role".to_owned(), "db".to_owned());
     let mut named = any.clone();

@@ -42,7 +42,7 @@ spec:
 }
 
 #[test]
-fn text_that_would_be_something_else_is_quoted() {
+fn text_that_yaml_would_read_as_another_type_is_quoted() {
     for (text, written) in [
         ("true", "\"true\""),
         ("y", "\"y\""),

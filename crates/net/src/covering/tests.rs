@@ -21,7 +21,7 @@ fn assert_delta(delta: Delta, added: &[&str], removed: &[&str]) {
 }
 
 #[test]
-fn a_net_stays_until_its_last_contributor_goes() {
+fn a_net_stays_until_its_last_contributor_is_removed() {
     let mut set = CoveringSet::new();
     assert_delta(set.insert(net("10.0.0.1/32")), &["10.0.0.1/32"], &[]);
     assert_delta(set.insert(net("10.0.0.1/32")), &[], &[]);
@@ -32,7 +32,7 @@ fn a_net_stays_until_its_last_contributor_goes() {
 }
 
 #[test]
-fn an_outer_net_hides_what_lies_in_it_and_gives_it_back() {
+fn a_net_hides_the_nets_inside_it_until_it_is_removed() {
     let mut set = CoveringSet::new();
     set.insert(net("10.1.0.0/16"));
     set.insert(net("10.1.2.0/24"));
@@ -45,7 +45,7 @@ fn an_outer_net_hides_what_lies_in_it_and_gives_it_back() {
 }
 
 #[test]
-fn a_hidden_net_keeps_its_count_and_goes_in_silence() {
+fn a_covered_net_keeps_its_count_and_is_removed_without_a_change() {
     let mut set = CoveringSet::new();
     set.insert(net("10.0.0.0/8"));
     set.insert(net("10.1.0.0/16"));
@@ -56,7 +56,7 @@ fn a_hidden_net_keeps_its_count_and_goes_in_silence() {
 }
 
 #[test]
-fn the_whole_of_a_family_is_a_net_and_families_are_apart() {
+fn a_net_of_length_zero_covers_its_own_family_only() {
     let mut set = CoveringSet::new();
     set.insert(net("0.0.0.0/0"));
     set.insert(net("255.255.255.255/32"));
@@ -76,7 +76,7 @@ fn bits_beyond_the_prefix_do_not_make_another_net() {
 }
 
 #[test]
-fn removing_what_is_not_there_changes_nothing() {
+fn removing_a_net_that_does_not_exist_changes_nothing() {
     let mut set = CoveringSet::new();
     set.insert(net("10.0.0.0/8"));
     assert_delta(set.remove(net("10.0.0.0/9")), &[], &[]);
@@ -126,7 +126,7 @@ fn any_net() -> impl Strategy<Value = IpNet> {
 
 proptest! {
     #[test]
-    fn any_history_shows_what_the_model_shows_and_says_so(
+    fn any_history_gives_the_members_and_changes_of_the_model(
         history in prop::collection::vec((prop::bool::weighted(0.6), any_net()), 0..80)
     ) {
         let mut set = CoveringSet::new();
@@ -164,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn filling_at_once_comes_to_what_one_after_the_other_does(
+    fn adding_all_at_once_gives_the_same_as_one_by_one(
         nets in prop::collection::vec(any_net(), 0..60), before in prop::collection::vec(any_net(), 0..2)
     ) {
         let (mut at_once, mut one_by_one) = (CoveringSet::new(), CoveringSet::new());

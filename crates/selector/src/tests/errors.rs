@@ -12,7 +12,7 @@ fn error_text(text: &str) -> String {
 }
 
 #[test]
-fn errors_mark_the_place_and_guess_what_was_meant() {
+fn errors_mark_the_place_and_suggest_a_correction() {
     for expected in [
         "a [=] 'b' -> `=` is not an operator; did you mean `==`?",
         "a == [b] && has(c) -> values are quoted, found `b`; did you mean `\"b\"`?",

@@ -64,7 +64,7 @@ fn texts_become_calicos_canonical_texts() {
 }
 
 #[test]
-fn what_calico_refuses_is_refused() {
+fn texts_that_calico_refuses_are_refused() {
     for text in [
         "a",
         "a ==",
@@ -176,7 +176,7 @@ fn ids_are_calicos() {
 }
 
 #[test]
-fn a_missing_label_fails_every_comparison_but_the_negative_ones() {
+fn a_missing_label_satisfies_only_negative_comparisons() {
     for (text, missing, empty, xyz) in [
         ("a == 'xyz'", false, false, true),
         ("a == ''", false, true, false),
@@ -207,7 +207,7 @@ fn a_missing_label_fails_every_comparison_but_the_negative_ones() {
 }
 
 #[test]
-fn a_prefix_comes_before_every_label_name() {
+fn a_prefix_is_added_to_every_label_name() {
     let selector = Selector::parse("a == 'a' && (has(a) || !b in {'y', 'x'}) && all() && global()").unwrap();
     let prefixed = selector.with_prefix("pcns.");
     assert_eq!(
@@ -226,7 +226,7 @@ fn a_prefix_comes_before_every_label_name() {
 }
 
 #[test]
-fn selectors_join_as_if_each_stood_in_parentheses() {
+fn selectors_are_joined_as_if_each_were_in_parentheses() {
     let a = Selector::parse("has(a) && b in {'x'}").unwrap();
     let b = Selector::parse("c not in {'y', 'z'} || !has(d)").unwrap();
     let c = Selector::parse("!(!has(e))").unwrap();
@@ -246,7 +246,7 @@ fn selectors_join_as_if_each_stood_in_parentheses() {
 }
 
 #[test]
-fn conditions_can_be_made_without_a_text() {
+fn selectors_can_be_built_without_a_text() {
     for (made, text) in [
         (Some(Selector::has("a")), "has(a)"),
         (Selector::equals("a", "x"), "a == 'x'"),

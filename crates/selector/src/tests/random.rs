@@ -171,7 +171,7 @@ proptest! {
     }
 
     #[test]
-    fn what_breaks_a_restriction_is_not_matched(tree in any_tree(), worlds in prop::collection::vec(any_labels(), 8)) {
+    fn labels_outside_a_restriction_do_not_match(tree in any_tree(), worlds in prop::collection::vec(any_labels(), 8)) {
         let selector = Selector::parse(&tree.canonical()).unwrap();
         let restrictions = selector.restrictions();
         for labels in worlds.iter().filter(|labels| tree.matches(labels)) {
@@ -194,7 +194,7 @@ proptest! {
     }
 
     #[test]
-    fn a_join_is_what_the_joined_text_says(trees in prop::collection::vec(any_tree(), 0..5), labels in any_labels()) {
+    fn a_join_is_the_selector_of_the_joined_text(trees in prop::collection::vec(any_tree(), 0..5), labels in any_labels()) {
         let texts: Vec<String> = trees.iter().map(|tree| format!("({})", tree.canonical())).collect();
         let parts: Vec<Selector> = texts.iter().map(|text| Selector::parse(text).unwrap()).collect();
         let (joined, parsed) = (Selector::all_of(&parts), Selector::parse(&texts.join(" && ")).unwrap());

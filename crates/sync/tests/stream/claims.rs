@@ -69,7 +69,7 @@ fn drain(sync: &mut Sync<'_>) -> Vec<String> {
 }
 
 #[test]
-fn everything_first_then_in_sync_then_one_message_a_change() {
+fn the_stream_sends_everything_then_in_sync_then_one_message_for_each_change() {
     let store = new_store();
     put(&store, &policy("a"), json!({}));
     put(&store, &policy("b"), json!({}));
@@ -138,7 +138,7 @@ impl Store for Cut {
 }
 
 #[test]
-fn a_gap_is_told_once_and_then_what_happened_in_it() {
+fn an_outage_is_reported_once_and_then_the_changes_during_it() {
     let store = Cut { inner: new_store(), away: Arc::default() };
     for name in ["kept", "changed", "gone"] {
         put(&store, &policy(name), json!({}));
@@ -160,7 +160,7 @@ fn a_gap_is_told_once_and_then_what_happened_in_it() {
 }
 
 #[test]
-fn a_gap_that_is_not_kept_is_told_as_its_differences_in_one_message() {
+fn changes_during_an_outage_that_were_compacted_are_sent_as_differences_in_one_message() {
     let store = Cut { inner: new_store(), away: Arc::default() };
     for name in ["kept", "changed", "gone"] {
         put(&store, &policy(name), json!({}));
@@ -215,7 +215,7 @@ impl Store for Paged {
 }
 
 #[test]
-fn the_first_listing_is_told_page_by_page_and_later_ones_as_a_whole_or_not_at_all() {
+fn the_first_listing_is_sent_page_by_page_and_later_ones_as_a_whole_or_not_at_all() {
     let store = Paged { inner: new_store(), most: Arc::new(AtomicUsize::new(2)) };
     for name in ["a", "b", "c"] {
         put(&store, &policy(name), json!({}));
@@ -236,7 +236,7 @@ fn the_first_listing_is_told_page_by_page_and_later_ones_as_a_whole_or_not_at_al
 }
 
 #[test]
-fn a_compacted_watch_lists_again_and_tells_only_differences() {
+fn a_compacted_watch_lists_again_and_sends_only_differences() {
     let store = new_store();
     put(&store, &policy("a"), json!({}));
     let mut sync = Sync::new(&store, NoCache);
@@ -282,7 +282,7 @@ fn the_last_valid_version_stays_in_force_and_the_change_says_so() {
 }
 
 #[test]
-fn without_a_last_valid_version_each_rule_is_closed() {
+fn without_a_last_valid_version_each_unreadable_rule_denies() {
     let store = new_store();
     let bad = json!({ "nets": ["nonsense"] });
     put(
@@ -313,7 +313,7 @@ fn without_a_last_valid_version_each_rule_is_closed() {
 }
 
 #[test]
-fn an_unreadable_selector_denies_everywhere_and_allows_nowhere_and_neighbours_are_unaffected() {
+fn an_unreadable_selector_denies_everywhere_and_allows_nowhere_and_other_policies_are_unaffected() {
     let store = new_store();
     let rules = json!([{ "action": "Allow" }, { "action": "Deny" }, { "action": "Pass" }]);
     put(&store, &policy("bad"), json!({ "selector": "a = b", "ingress": rules }));
@@ -330,7 +330,7 @@ fn an_unreadable_selector_denies_everywhere_and_allows_nowhere_and_neighbours_ar
 }
 
 #[test]
-fn bytes_that_are_no_object_are_reported_with_their_key() {
+fn bytes_that_are_not_an_object_are_reported_with_their_key() {
     let store = new_store();
     let key = policy("p");
     store.write(&[Write { key: key.clone(), op: Op::Create(b"\xff{".to_vec().into()) }]).unwrap().remove(0).unwrap();
@@ -406,7 +406,7 @@ fn a_set_over_its_limit_keeps_its_last_valid_version_and_is_incomplete_without_o
 }
 
 #[test]
-fn a_store_that_answers_again_as_it_was_is_told_of_by_an_empty_message() {
+fn a_store_that_answers_again_unchanged_sends_an_empty_message() {
     let store = Cut { inner: new_store(), away: Arc::default() };
     let mut sync = Sync::new(&store, NoCache);
     drain(&mut sync);

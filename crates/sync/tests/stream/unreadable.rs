@@ -19,7 +19,7 @@ fn unreadable(stored: &Stored) -> Stored {
 }
 
 #[test]
-fn what_a_store_cannot_read_is_replaced_as_any_unreadable_object_and_its_reason_is_said() {
+fn an_object_that_a_store_cannot_read_is_replaced_as_any_unreadable_one_and_its_reason_is_reported() {
     let good = policy(Kind::NetworkPolicy);
     let last_valid = RefCell::new(BTreeMap::new());
     assert!(changes(&[&good], &last_valid)[0].unreadable.is_none());
@@ -36,7 +36,7 @@ fn what_a_store_cannot_read_is_replaced_as_any_unreadable_object_and_its_reason_
 }
 
 #[test]
-fn policies_of_kubernetes_are_policies_and_its_other_kinds_are_no_trouble() {
+fn policies_of_kubernetes_are_policies_and_its_other_kinds_are_ignored() {
     for kind in [Kind::KubernetesNetworkPolicy, Kind::KubernetesClusterNetworkPolicy] {
         let change = changes(&[&policy(kind)], &NoCache).remove(0);
         assert_eq!(change.unreadable, None);

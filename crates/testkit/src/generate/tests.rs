@@ -11,7 +11,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_is_stored_comes_back_whole(seed: u64) {
+    fn stored_objects_are_read_back_unchanged(seed: u64) {
         for kind in Kind::ALL {
             let object = stored(*kind, &mut Random::new(seed));
             let bytes = encode::stored(&object);
@@ -62,7 +62,7 @@ fn is_empty(value: &Value) -> bool {
 }
 
 #[test]
-fn every_field_of_every_kind_turns_up() {
+fn random_objects_have_every_field_of_every_kind() {
     let mut missing = Vec::new();
     for kind in Kind::ALL {
         let mut seen = std::collections::HashSet::new();

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_hands_packets_to_a_program_can_drop_and_what_is_not_known_is_named() {
+    fn expressions_that_queue_packets_can_drop_and_unknown_ones_are_named() {
         let unknown = |name: &str| Expr::Unknown(Unknown { name: name.to_owned(), data: Vec::new() });
         let rule = Rule::new("in", [unknown("queue"), unknown("dynset"), unknown("future")]);
         let chain = first(table(Policy::Accept, vec![rule], Vec::new()));

@@ -70,7 +70,7 @@ fn docker(more: Vec<Expr>) -> ForeignTable {
 }
 
 #[test]
-fn a_translation_of_another_program_is_told_with_its_rule() {
+fn a_translation_of_another_program_is_reported_with_its_rule() {
     let effect_of = |packet: &Packet| effect(&docker(vec![]), &host(), None, packet);
     let to = "172.17.0.2".parse().unwrap();
     let by = "chain DOCKER, rule 1".to_owned();
@@ -83,7 +83,7 @@ fn a_translation_of_another_program_is_told_with_its_rule() {
 }
 
 #[test]
-fn a_policy_drop_and_a_rule_that_drops_are_told() {
+fn a_policy_drop_and_a_rule_that_drops_are_reported() {
     let base = BaseChain { policy: Policy::Drop, ..BaseChain::filter(Hook::Forward, 0) };
     let forward = table("filter", vec![Chain::base("FORWARD", base)], vec![]);
     let said = effect(&forward, &host(), None, &packet("10.1.2.3", 80, through()));
@@ -116,7 +116,7 @@ fn xt(kind: &str, name: &str, revision: u32, info: &[u8]) -> Expr {
 }
 
 #[test]
-fn what_is_not_understood_is_named_with_what_it_may_do() {
+fn expressions_that_are_not_understood_are_named_with_what_they_may_do() {
     let mut range = vec![3, 0, 0, 0];
     range.extend([172, 17, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0].repeat(2));
     range.extend([0x1f, 0x90, 0x1f, 0x90, 0, 0]);

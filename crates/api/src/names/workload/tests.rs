@@ -73,7 +73,7 @@ fn a_part_that_is_missing_or_ends_in_a_dash_names_its_field() {
 }
 
 #[test]
-fn odd_names_read_as_calico_reads_them() {
+fn unusual_names_are_read_as_calico_reads_them() {
     assert_eq!(parse(""), Err(NameError::Empty));
     assert_eq!(parse("n").unwrap(), ids("n", "", "", ""));
     assert_eq!(parse("-").unwrap(), ids("-", "", "", ""), "the first byte never separates");

@@ -76,7 +76,7 @@ fn numbers_may_be_written_in_every_notation() {
 }
 
 #[test]
-fn null_is_absence_in_a_field_and_zero_in_a_list() {
+fn null_is_an_absent_field_and_a_zero_item_of_a_list() {
     assert_eq!(spec("{order: null, selector: ~, types:, ingress: null}"), json!({}));
     assert_eq!(spec("{types: [null], ingress: [null]}"), json!({"types": [""], "ingress": [{}]}));
     assert_eq!(policy("null").object.unwrap().body.get("spec"), None);
@@ -139,7 +139,7 @@ fn an_unknown_field_gets_a_suggestion() {
 }
 
 #[test]
-fn wrong_types_say_what_is_wanted() {
+fn wrong_types_say_which_type_is_expected() {
     for (spec, reason, text) in [
         (
             "{selector: [a]}",
@@ -191,7 +191,7 @@ fn wrong_types_say_what_is_wanted() {
 }
 
 #[test]
-fn text_that_yaml_changes_is_warned_of() {
+fn text_that_yaml_changes_gets_a_warning() {
     for (tier, read) in
         [("no", "false"), ("1.10", "1.1"), ("0x10", "16"), ("on", "true"), ("1_0", "10"), ("1e3", "1000")]
     {
@@ -237,7 +237,7 @@ fn thousands_of_problems_are_counted_not_listed() {
 }
 
 #[test]
-fn numbers_that_begin_with_0_are_read_in_base_8_and_warned_of() {
+fn numbers_that_begin_with_0_are_read_in_base_8_with_a_warning() {
     for (port, warned) in
         [("0443", true), ("00443", true), ("443", false), ("0", false), ("'0443'", false), ("0x50", false)]
     {

@@ -59,7 +59,7 @@ fn keys_become_text() {
 }
 
 #[test]
-fn anchors_aliases_and_merges_bring_what_they_name() {
+fn anchors_aliases_and_merges_are_resolved() {
     assert_eq!(json("a: &x {k: 1}\nb: *x\n"), json!({"a": {"k": 1}, "b": {"k": 1}}));
     assert_eq!(json("a: &x {k: 1}\nb:\n  <<: *x\n  l: 2\n"), json!({"a": {"k": 1}, "b": {"k": 1, "l": 2}}));
     let (nodes, _) = parse("a: &x {k: 1}\nb: {<<: [*x, {m: 3}], k: 2}\n", 0..41);
@@ -72,7 +72,7 @@ fn anchors_aliases_and_merges_bring_what_they_name() {
 }
 
 #[test]
-fn a_tag_is_never_passed_over() {
+fn a_tag_is_never_ignored() {
     assert_eq!(json("a: !!str 1\nb: !!int '5'\nc: !!map {}\n"), json!({"a": "1", "b": 5, "c": {}}));
     let message = "without quotes, YAML takes `!has(role)` for a tag, not for text";
     assert_eq!(fault("a: !has(role)"), (message.into(), "!has(role)".into()));
@@ -82,7 +82,7 @@ fn a_tag_is_never_passed_over() {
 }
 
 #[test]
-fn what_follows_a_documents_end_is_read() {
+fn text_after_the_end_of_a_document_is_read() {
     assert_eq!(all("a: 1\n...\nb: 2\n"), (vec![json!({"a": 1}), json!({"b": 2})], None));
     assert_eq!(
         all("{\"a\": 1} {\"b\": 2}\n[3]\n{é: 4}{\n}"),
@@ -92,7 +92,7 @@ fn what_follows_a_documents_end_is_read() {
 }
 
 #[test]
-fn every_value_knows_its_bytes() {
+fn every_value_has_its_range_of_bytes() {
     let text = "é: ü\nl:\n- 'a b'\n- {k: [1, 2]}\nt: |\n  x\n  y\n\nz: *a";
     let end = text.len() - 5;
     let (nodes, fault) = parse(text, 0..end);
@@ -110,7 +110,7 @@ fn every_value_knows_its_bytes() {
 }
 
 #[test]
-fn mistakes_of_syntax_are_explained_where_they_are() {
+fn syntax_errors_are_explained_at_their_place() {
     for (text, message, at) in [
         ("a: \"x\nb: y\n", "this quote is never closed", "\""),
         ("a:\n  b: 'x\n y'\n", "a line of a quoted text has to be indented further than its key", "'"),

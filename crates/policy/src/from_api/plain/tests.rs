@@ -58,7 +58,7 @@ fn disturb_map(map: &mut Map<String, Value>, random: &mut Random) {
 }
 
 #[test]
-fn what_is_read_the_short_way_is_read_so_the_long_way() {
+fn the_plain_reader_and_the_full_reader_read_the_same() {
     let random = &mut Random::new(7);
     let (mut read, mut left) = (0, 0);
     for round in 0..4_000 {
@@ -92,7 +92,7 @@ fn what_is_read_the_short_way_is_read_so_the_long_way() {
 }
 
 #[test]
-fn what_is_not_plain_is_left_to_the_long_way() {
+fn objects_that_are_not_plain_are_left_to_the_full_reader() {
     let key = Key::namespaced(Kind::WorkloadEndpoint, "ns", "n--1-k8s-p-eth0");
     let read = |text: &str| Item::plain(&key, text.as_bytes()).is_some();
     let plain = r#"{"kind":"WorkloadEndpoint","apiVersion":"projectcalico.org/v3","metadata":{"name":"x","namespace":"y","creationTimestamp":null,"labels":{"a":"b"}},"spec":{"node":"n","ipNetworks":["10.0.0.1/32"],"interfaceName":"cali1"}}"#;

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::{HostAction, Settings};
 
 #[test]
-fn a_setting_that_cannot_be_read_closes_what_it_may_have_closed_and_never_turns_workload_policy_off() {
+fn an_unreadable_setting_closes_what_it_may_have_closed_and_never_turns_workload_policy_off() {
     let weak = json!({
         "interfacePrefix": "tap", "defaultEndpointToHostAction": "Accept", "disableConntrackInvalidCheck": true,
         "workloadSourceSpoofing": "Any", "vxlanPort": 4000,
@@ -49,7 +49,7 @@ fn a_setting_that_cannot_be_read_closes_what_it_may_have_closed_and_never_turns_
 }
 
 #[test]
-fn values_are_read_in_any_case_as_before_and_an_empty_text_says_nothing() {
+fn values_are_read_in_any_case_and_an_empty_text_sets_nothing() {
     let spec = json!({
         "workloadSourceSpoofing": "any", "floatingIPs": "enabled", "nftablesFilterDenyAction": "REJECT", "logSeverityScreen": "",
         "natOutgoingExclusions": "ippoolsandhostips", "interfaceExclude": "/^kube.*/,eth0", "vxlanPort": 0,

@@ -74,7 +74,7 @@ fn an_endpoint_whose_label_appears_twice_denies_and_says_why() {
 }
 
 #[test]
-fn a_text_that_is_none_of_those_that_a_field_may_have_is_unreadable() {
+fn a_text_that_is_not_among_the_values_of_a_field_is_unreadable() {
     for (kind, spec, reason) in [
         (
             Kind::Tier,
