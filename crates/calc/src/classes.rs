@@ -1,4 +1,5 @@
-//! Endpoints that the same policy selectors match have the same policies: they share one class, and what follows from it.
+//! Classes of local endpoints: those that the same policy selectors match have the same policies, so they share the order of
+//! policies and the programs.
 
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -15,10 +16,10 @@ use crate::selectors::SelectorIndex;
 /// A class's number.
 pub(crate) type ClassIndex = u32;
 
-/// Stands for the selectors of an endpoint that cannot be read, which denies everything.
+/// Replaces the selectors of an unreadable endpoint, which denies everything.
 pub(crate) const CLOSED: SelectorIndex = SelectorIndex::MAX;
 
-/// Which of an endpoint's policies a stage asks.
+/// Which of an endpoint's policies a stage evaluates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum List {
     Normal,
@@ -38,17 +39,17 @@ impl List {
             }
     }
 
-    /// Whether ends of tiers deny here.
+    /// Whether the ends of tiers deny in this stage.
     fn denies(self) -> bool {
         matches!(self, List::Normal | List::Forward)
     }
 }
 
-/// What one class comes to.
+/// One class.
 #[derive(Debug)]
 pub(crate) struct Class {
     selectors: Box<[SelectorIndex]>,
-    /// All its policies by tier, in order; worked out when asked for.
+    /// All its policies by tier, in order; computed on demand.
     ordered: Option<Arc<[OrderedTier]>>,
 }
 
@@ -65,7 +66,7 @@ pub(crate) struct PlannedTier {
     pub(crate) name: Arc<str>,
     pub(crate) policies: Vec<PolicyIndex>,
     pub(crate) denies: bool,
-    /// Some rule in it passes.
+    /// Whether one of its rules passes.
     pub(crate) passes: bool,
 }
 
@@ -80,7 +81,7 @@ impl Borrow<[SelectorIndex]> for Class {
 }
 
 impl Classes {
-    /// The class of those that these selectors match, in order, with one more in it.
+    /// The class of the endpoints that exactly these selectors match, with one more endpoint.
     pub(crate) fn acquire(&mut self, selectors: Vec<SelectorIndex>) -> ClassIndex {
         match self.0.find(&selectors) {
             Some(index) => {
@@ -91,7 +92,7 @@ impl Classes {
         }
     }
 
-    /// One less in it.
+    /// Removes an endpoint of the class.
     pub(crate) fn release(&mut self, index: ClassIndex) {
         self.0.release(index);
     }
@@ -104,7 +105,7 @@ impl Classes {
         self.0.len()
     }
 
-    /// Forgets what follows from a selector's policies, and says for which classes.
+    /// Forgets the order of policies of the affected classes, and returns these.
     pub(crate) fn forget_order(&mut self, affected: impl Fn(&Class) -> bool) -> Vec<ClassIndex> {
         let hit: Vec<ClassIndex> = self.0.iter().filter(|(_, class)| affected(class)).map(|(index, _)| index).collect();
         hit.iter().for_each(|&index| self.0.get_mut(index).ordered = None);
@@ -137,7 +138,7 @@ impl Classes {
         ordered
     }
 
-    /// What one stage of a class asks in one direction.
+    /// The tiers that one stage of a class evaluates in one direction.
     pub(crate) fn plan(
         &mut self,
         index: ClassIndex,

@@ -3,16 +3,16 @@
 /// Counts since the last [`take`](crate::Engine::take_cost).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Selectors held against labels.
+    /// Selectors compared with labels.
     pub selectors: u64,
     /// Endpoints, sets and profiles looked at.
     pub items: u64,
-    /// Members put into sets or taken out.
+    /// Members added to sets or removed.
     pub members: u64,
-    /// Policies put in order.
+    /// Policies sorted.
     pub policies: u64,
-    /// Rules made ready for a dataplane.
+    /// Rules converted for a dataplane.
     pub rules: u64,
-    /// Objects that deltas spoke about.
+    /// Objects in deltas.
     pub messages: u64,
 }

@@ -12,7 +12,7 @@ use crate::selectors::{SelectorIndex, Selectors};
 /// An end's number.
 pub(crate) type EndIndex = u32;
 
-/// Who matches a selector, or who does not.
+/// The objects that match a selector, or those that do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Selected {
     pub(crate) selector: SelectorIndex,
@@ -27,7 +27,7 @@ pub(crate) struct DetailedEnd {
     pub(crate) not_nets: Box<[IpNet]>,
     pub(crate) ports: Numbers,
     pub(crate) not_ports: Numbers,
-    /// Whose named ports count; there where any are named.
+    /// Whose named ports count, if ports are named.
     pub(crate) named_of: Option<SelectorIndex>,
     pub(crate) service: Option<Box<ServiceId>>,
 }
@@ -54,7 +54,7 @@ impl Numbers {
 }
 
 impl DetailedEnd {
-    /// The sets of all its named ports: whose, and which name.
+    /// The sets of all its named ports, as selector and name.
     pub(crate) fn named(&self) -> impl Iterator<Item = (SelectorIndex, Name)> {
         self.of(&self.ports).chain(self.of(&self.not_ports))
     }
@@ -76,7 +76,7 @@ impl DetailedEnd {
 pub(crate) struct Ends(Interned<DetailedEnd>);
 
 impl Ends {
-    /// The number of an end, which is used once more. What it holds is given back if it is there already.
+    /// Adds a use of an end, and returns its number. If the end exists already, the uses that `end` holds are released.
     pub(crate) fn acquire(&mut self, end: DetailedEnd, selectors: &mut Selectors, names: &mut Names) -> EndIndex {
         if let Some(found) = self.0.find(&end) {
             end.release(selectors, names);
@@ -86,7 +86,7 @@ impl Ends {
         self.0.insert(end)
     }
 
-    /// One use less.
+    /// Removes a use.
     pub(crate) fn release(&mut self, index: EndIndex, selectors: &mut Selectors, names: &mut Names) {
         if let Some(end) = self.0.release(index) {
             end.release(selectors, names);

@@ -1,4 +1,4 @@
-//! The engine: its parts, and the way in.
+//! The engine: its parts, and the entry points.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,14 +9,14 @@ use tortie_policy::{Item, Settings};
 use crate::classes::Classes;
 use crate::cost::Cost;
 use crate::index::Requirements;
-use crate::local_endpoints::Locals;
+use crate::local_endpoints::LocalEndpoints;
 use crate::members::{Members, Shared};
-use crate::peers::Peers;
 use crate::policies::{Lists, Policies, PolicyIndex, Resource, TierIndex};
 use crate::profiles::ProfileIndex;
 use crate::programs::Programs;
 use crate::selectors::SelectorIndex;
 use crate::sets::SetKey;
+use crate::unlabelled_members::UnlabelledMembers;
 use crate::update::{Id, Update};
 
 /// Keeps what one node must enforce.
@@ -38,40 +38,40 @@ pub struct Engine {
     pub(crate) links: BTreeMap<String, Link>,
     pub(crate) shared: Shared,
     pub(crate) members: Members,
-    pub(crate) peers: Peers,
+    pub(crate) unlabelled: UnlabelledMembers,
     pub(crate) policies: Policies,
     pub(crate) lists: Lists,
-    pub(crate) locals: Locals,
+    pub(crate) locals: LocalEndpoints,
     /// The selectors of policies, for local endpoints.
     pub(crate) applies: Requirements,
     pub(crate) classes: Classes,
     pub(crate) programs: Programs,
     pub(crate) host: Option<tortie_dataplane::Host>,
-    /// The set of what has labels that cannot be read; rules were told with it. None while there is nothing of the kind.
+    /// The set of the addresses of objects with unreadable labels, which emitted rules refer to. None while there are none.
     pub(crate) unreadable: Option<SetKey>,
     pub(crate) pending: Pending,
 }
 
-/// What the next flush has to look at.
+/// What the next flush has to compute again.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    /// Selectors that no policy has any more.
+    /// Selectors that no policy uses any more.
     pub(crate) gone_selectors: HashSet<SelectorIndex>,
-    /// Selectors that came with a policy.
+    /// Selectors that a policy began to use.
     pub(crate) new_selectors: HashSet<SelectorIndex>,
-    /// Selectors whose policies are others, or stand elsewhere.
+    /// Selectors whose policies, or the order of whose policies, changed.
     pub(crate) reordered: HashSet<SelectorIndex>,
-    /// Tiers that are other than they were.
+    /// Tiers that changed.
     pub(crate) tiers: BTreeSet<TierIndex>,
-    /// Policies to forget.
-    pub(crate) dead_policies: Vec<PolicyIndex>,
-    /// Profiles that are held because the dataplane may still know their rules.
+    /// Deleted policies, to be removed.
+    pub(crate) deleted_policies: Vec<PolicyIndex>,
+    /// Profiles that are kept because the dataplane may still have their rules.
     pub(crate) held_profiles: Vec<ProfileIndex>,
-    /// Anything else of the host.
+    /// Something else about the host changed.
     pub(crate) host: bool,
 }
 
-/// How much of everything an engine holds. All zero in a new one, but for the sets that are always there.
+/// How many objects of each sort an engine holds. All are zero in a new one, except for the sets that always exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)] // said by the names
 pub struct Size {
@@ -88,11 +88,11 @@ pub struct Size {
     pub lists: usize,
     pub sets: usize,
     pub filed: usize,
-    pub peers: usize,
+    pub unlabelled: usize,
 }
 
 impl Engine {
-    /// One for a node, which knows nothing yet.
+    /// An engine for a node, without any object.
     pub fn new(node: &str) -> Self {
         let mut engine = Self {
             node: node.to_owned(),
@@ -100,10 +100,10 @@ impl Engine {
             links: BTreeMap::new(),
             shared: Shared::default(),
             members: Members::default(),
-            peers: Peers::default(),
+            unlabelled: UnlabelledMembers::default(),
             policies: Policies::default(),
             lists: Lists::default(),
-            locals: Locals::default(),
+            locals: LocalEndpoints::default(),
             applies: Requirements::default(),
             classes: Classes::default(),
             programs: Programs::default(),
@@ -111,11 +111,11 @@ impl Engine {
             unreadable: None,
             pending: Pending { host: true, ..Pending::default() },
         };
-        engine.make_known_sets();
+        engine.create_well_known_sets();
         engine
     }
 
-    /// Takes one change in. What it comes to is told by the next flush.
+    /// Takes in one change. The next flush emits its effect.
     pub fn update(&mut self, update: Update) {
         match update {
             Update::Put(item) => self.put(item),
@@ -155,17 +155,17 @@ impl Engine {
         }
     }
 
-    /// What the work since the last time came to.
+    /// The counts of work since the last call.
     pub fn take_cost(&mut self) -> Cost {
         std::mem::take(&mut self.shared.cost)
     }
 
-    /// What is refused as a whole and said by no object: sets of named ports that are given too many, in words.
+    /// The sets of named ports with too many members, as texts for users. No object says so by itself.
     pub fn too_large(&self) -> Vec<String> {
         self.members.sets.too_large(&self.shared.selectors, &self.shared.names)
     }
 
-    /// How much it holds.
+    /// How many objects it holds.
     pub fn size(&self) -> Size {
         Size {
             names: self.shared.names.len(),
@@ -181,7 +181,7 @@ impl Engine {
             lists: self.lists.active.len(),
             sets: self.members.sets.len(),
             filed: self.applies.len() + self.members.requirements.len(),
-            peers: self.peers.len(),
+            unlabelled: self.unlabelled.len(),
         }
     }
 }

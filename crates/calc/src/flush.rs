@@ -12,11 +12,11 @@ use crate::local_endpoints::{Body, LocalIndex};
 use crate::policies::ListKey;
 use crate::profiles::ProfileIndex;
 use crate::programs::{draft, ends_open};
-use crate::rules::{self, Known, Rule};
+use crate::rules::{self, ConversionContext, Rule};
 use crate::selectors::SelectorIndex;
 use crate::sets::{SetIndex, SetKey};
 
-/// With more selectors than this come or gone, local endpoints look at all of theirs again.
+/// If more selectors than this were added or removed, the selectors of local endpoints are found anew.
 const FEW: usize = 16;
 
 /// The programs computed in this flush.
@@ -51,8 +51,8 @@ impl Engine {
         delta
     }
 
-    /// Finds the policies of local endpoints: for those whose labels have changed by their labels, for the others by
-    /// the selectors that have come or gone.
+    /// Finds the policies of local endpoints: for endpoints whose labels changed, by their labels; for the others, by
+    /// the selectors that were added or removed.
     fn classify(&mut self) {
         let gone = std::mem::take(&mut self.pending.gone_selectors);
         let new = std::mem::take(&mut self.pending.new_selectors);
@@ -81,7 +81,7 @@ impl Engine {
         }
     }
 
-    /// The selectors of an endpoint after a few have come and gone; none if they are the same.
+    /// The selectors of an endpoint after a few were added or removed; none if they are the same.
     fn selectors_after_changes(
         &mut self,
         index: LocalIndex,
@@ -105,7 +105,7 @@ impl Engine {
         (after != before).then_some(after)
     }
 
-    /// Whether an endpoint denies everything, since nobody knows its labels or its place.
+    /// Whether an endpoint denies everything, because its labels or its interface are unreadable.
     fn is_closed(&self, index: LocalIndex) -> bool {
         let local = self.locals.get(index);
         let view = self.members.items.view(local.item, &self.shared.names, &self.shared.profiles);
@@ -121,7 +121,7 @@ impl Engine {
         }
     }
 
-    /// Forgets the order of policies where policies or tiers are others.
+    /// Forgets the order of policies where policies or tiers changed.
     fn forget_reordered(&mut self) {
         let reordered = std::mem::take(&mut self.pending.reordered);
         let tiers = std::mem::take(&mut self.pending.tiers);
@@ -162,7 +162,7 @@ impl Engine {
     fn endpoint(&mut self, index: LocalIndex, program_cache: &mut ProgramCache) -> Endpoint {
         use Direction::{Egress, Ingress};
         let local = self.locals.get(index);
-        let class = local.class.expect("every local endpoint is classified before places are told");
+        let class = local.class.expect("every local endpoint has a class before placements are emitted");
         let parents = self.members.items.get(local.item).parents.as_slice().to_vec();
         let is_host = matches!(local.body, Body::Host(_));
         let normal = |engine: &mut Self, direction, program_cache: &mut ProgramCache| {
@@ -208,7 +208,7 @@ impl Engine {
         }
     }
 
-    /// The program of a stage, with one more user; none where the stage has nothing to say.
+    /// The program of a stage, with one more user; none if the stage decides nothing.
     fn program(
         &mut self,
         class: ClassIndex,
@@ -243,7 +243,7 @@ impl Engine {
         program
     }
 
-    /// The lists that are new or have changed, to be told once their sets are filled; and those that are gone.
+    /// The lists that are new or have changed, which are emitted once their sets are filled. Emits the removal of others.
     fn settle_rules(&mut self, delta: &mut Delta) -> Vec<ListChange> {
         let mut dirty: Vec<ListKey> = self.lists.dirty.drain().collect();
         self.lists.dirty.shrink_to_fit();
@@ -285,9 +285,8 @@ impl Engine {
         put
     }
 
-    /// Fills the sets that are new, and tells what has become of sets and rules. Where it is not known any more, or known
-    /// again, what is in a set, which labels there are or where a tier stands, rules are others now too; that is rare, and
-    /// costs a look at all.
+    /// Fills new sets and emits the changes of sets and rules. Rules also change if a set becomes incomplete or complete, if objects
+    /// with unreadable labels appear or disappear, or if a tier becomes one that is evaluated first. That is rare, and visits all lists.
     fn emit_rules(&mut self, mut put: Vec<ListChange>, delta: &mut Delta) {
         let unreadable =
             (self.members.unreadable > 0).then(|| SetKey::Peers(self.shared.selectors.acquire(unreadable_labels())));
@@ -333,7 +332,7 @@ impl Engine {
         removed.selectors.into_iter().for_each(|selector| self.members.forget(selector, &mut self.shared));
     }
 
-    /// The lists in force of policies whose tier is asked first.
+    /// The lists in use of policies whose tier is evaluated first.
     fn passing_on(&self) -> BTreeSet<ListKey> {
         if !self.policies.tiers.iter().any(|(_, tier)| tier.is_asked_first()) {
             return BTreeSet::new();
@@ -343,7 +342,7 @@ impl Engine {
         lists.copied().collect()
     }
 
-    /// The lists in force that name any of these sets.
+    /// The lists in use that name any of these sets.
     fn lists_naming(&self, sets: &[SetIndex]) -> Vec<ListKey> {
         if sets.is_empty() {
             return Vec::new();
@@ -374,7 +373,7 @@ impl Engine {
         RulesId { owner, direction: key.direction }
     }
 
-    /// The sets of a list have one more user.
+    /// Adds a user to each set of a list.
     fn need_sets(&mut self, key: ListKey) {
         let needed: Vec<_> = self.rules(key).iter().flat_map(|rule| rule.sets(&self.shared.ends)).collect();
         for set in &needed {
@@ -382,12 +381,13 @@ impl Engine {
         }
     }
 
-    /// Rules as a dataplane takes them, as they were told or will be.
+    /// The rules of a list in the form of a dataplane.
     fn ready(&self, key: ListKey, rules: &[Rule]) -> Vec<tortie_dataplane::Rule> {
         let sets = &self.members.sets;
         let set = |key: &_| sets.get(sets.find(key).expect("the sets of rules in force are in use"));
         let passes_on = self.lists.passing_on.contains(&key);
-        let known = Known { ends: &self.shared.ends, set: &set, unreadable: self.unreadable.as_ref(), passes_on };
+        let known =
+            ConversionContext { ends: &self.shared.ends, set: &set, unreadable: self.unreadable.as_ref(), passes_on };
         let mut ready = Vec::with_capacity(rules.len());
         rules.iter().zip(1..).for_each(|(rule, number)| rule.ready(number, &known, &mut ready));
         ready
@@ -414,7 +414,7 @@ impl Engine {
         self.shared.profiles.shrink();
     }
 
-    /// Forgets what was deleted, now that the dataplane does not use it.
+    /// Removes what was deleted, now that the dataplane does not use it.
     fn remove_unused(&mut self) {
         for index in std::mem::take(&mut self.pending.held_profiles) {
             let profile = self.shared.profiles.get_mut(index);
@@ -425,9 +425,9 @@ impl Engine {
             }
             self.shared.release_profile(index);
         }
-        let dead: BTreeSet<_> = std::mem::take(&mut self.pending.dead_policies).into_iter().collect();
+        let dead: BTreeSet<_> = std::mem::take(&mut self.pending.deleted_policies).into_iter().collect();
         for index in dead {
-            if !self.policies.slab.get(index).dead {
+            if !self.policies.slab.get(index).is_deleted {
                 continue;
             }
             let PerDirection { ingress, egress } = self.policies.remove(index).rules;

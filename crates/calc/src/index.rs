@@ -1,8 +1,8 @@
-//! Finds the selectors that may match a thing, by what they require.
+//! Finds the selectors that may match an object, by the labels that they require.
 //!
-//! A selector that demands one of some values of a label is filed under each of them; one that demands that a label
-//! is there, under its name; what demands neither is looked at each time. Of several demands the one that shares its
-//! place with the fewest others is taken. Places are hashes: a collision costs one look in vain.
+//! A selector that requires one of some values of a label is indexed under each of these values; one that requires that a label
+//! exists, under its name; other selectors are compared with every object. Of several requirements the one that shares its
+//! places with the fewest other selectors is used. Places are hashes: a collision costs one comparison.
 
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
@@ -17,7 +17,7 @@ use crate::names::{Name, Names};
 use crate::selectors::{SelectorIndex, Selectors};
 use crate::shrink::Shrink;
 
-/// More values than this are not worth a place each.
+/// A requirement with more values than this is not used.
 const VALUES: usize = 32;
 /// How far the others at a place are counted.
 const CROWD: usize = 8;
@@ -29,7 +29,7 @@ pub(crate) enum IndexedBy {
     Values(Name),
     /// Under this label.
     Has(Name),
-    /// Under nothing.
+    /// Under no label: it is compared with every object.
     Rest,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Requirements {
     /// Hash of label and value, or of label alone, above the selector.
     places: BTreeSet<u64>,
     rest: BTreeSet<SelectorIndex>,
-    /// How many selectors are filed under values of a label, and under its presence.
+    /// How many selectors are indexed under values of a label, and under its name.
     labels: HashMap<Name, (u32, u32)>,
     hasher: DefaultHashBuilder,
 }
@@ -55,7 +55,7 @@ fn place(hash: u32, index: u32) -> u64 {
 }
 
 impl Requirements {
-    /// The hash under which things with this value of this label are found.
+    /// The place of selectors that require this value of this label.
     pub(crate) fn value_hash(&self, name: Name, value: &[u8]) -> u32 {
         self.hasher.hash_one((name, value)) as u32
     }
@@ -64,7 +64,7 @@ impl Requirements {
         self.hasher.hash_one(name) as u32
     }
 
-    /// Files a selector that is not filed yet, and holds the label's name.
+    /// Adds a selector, and a use of the label's name.
     pub(crate) fn add(&mut self, index: SelectorIndex, selector: &Selector, names: &mut Names) -> IndexedBy {
         let (how, hashes) = self.choose(selector, names);
         self.places.extend(hashes.into_iter().map(|hash| place(hash, index)));
@@ -77,7 +77,7 @@ impl Requirements {
         how
     }
 
-    /// Takes a selector out.
+    /// Removes a selector.
     pub(crate) fn remove(&mut self, index: SelectorIndex, selector: &Selector, names: &mut Names) -> IndexedBy {
         let Some(how) = self.filed.remove(&index) else { return IndexedBy::Rest };
         for hash in self.hashes(how, selector, names) {
@@ -105,7 +105,7 @@ impl Requirements {
         how
     }
 
-    /// Gives back the memory of what is empty.
+    /// Releases the memory of empty collections.
     pub(crate) fn shrink(&mut self) {
         self.places.shrink();
         self.rest.shrink();
@@ -115,7 +115,7 @@ impl Requirements {
         self.filed.get(&index).copied()
     }
 
-    /// Whether any selector is filed under a label, whose name is held then.
+    /// Whether any selector is indexed under a label, whose name is then in use.
     pub(crate) fn uses(&self, label: Name) -> bool {
         self.labels.contains_key(&label)
     }
@@ -158,7 +158,7 @@ impl Requirements {
         found
     }
 
-    /// The hashes of the places where a selector is filed. Its label's name is held, so it has a number.
+    /// The places of a selector. The name of its label is in use, so it has a number.
     pub(crate) fn hashes(&self, how: IndexedBy, selector: &Selector, names: &Names) -> Vec<u32> {
         match how {
             IndexedBy::Has(name) => vec![self.has_hash(name)],
@@ -171,7 +171,7 @@ impl Requirements {
         }
     }
 
-    /// The demand that shares its places with the fewest, and their hashes. The name of its label is held from now on.
+    /// The requirement that shares its places with the fewest selectors, and the places. Adds a use of the label's name.
     fn choose(&self, selector: &Selector, names: &mut Names) -> (IndexedBy, Vec<u32>) {
         let mut demands = selector.restrictions();
         demands.retain(|_, demand| demand.present);
@@ -188,7 +188,7 @@ impl Requirements {
                 }
                 _ => (IndexedBy::Has(name), vec![self.has_hash(name)]),
             };
-            // A value is better than none, whoever else asks for it. The only one there is needs no weighing.
+            // A value is better than a name, however many selectors share it. A single requirement needs no comparison.
             let others = if alone { 0 } else { hashes.iter().map(|hash| 1 + crowd(hash)).sum() };
             let weight = (matches!(how, IndexedBy::Has(_)), others);
             match &best {

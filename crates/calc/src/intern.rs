@@ -1,4 +1,4 @@
-//! Values in use, each kept once, counted, and known by a small number.
+//! Interned values: each value in use is kept once, with a count of its uses, and has a small number.
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
@@ -25,7 +25,7 @@ impl<T, K: ?Sized> Default for Interned<T, K> {
 }
 
 impl<T: Borrow<K>, K: Hash + Eq + ?Sized> Interned<T, K> {
-    /// The number of the value with this key, which is used once more; made if it is not in use.
+    /// Adds a use of the value with this key, made if it is not in use, and returns its number.
     pub(crate) fn acquire(&mut self, key: &K, make: impl FnOnce() -> T) -> u32 {
         if let Some(found) = self.find(key) {
             self.add_use(found);
@@ -34,7 +34,7 @@ impl<T: Borrow<K>, K: Hash + Eq + ?Sized> Interned<T, K> {
         self.insert(make())
     }
 
-    /// The number of a value that is not in use yet; it is used once from now on.
+    /// Adds a value that is not in use yet, with one use, and returns its number.
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         let hash = self.hasher.hash_one(value.borrow());
         let index = self.slab.insert((value, 1));
@@ -43,12 +43,12 @@ impl<T: Borrow<K>, K: Hash + Eq + ?Sized> Interned<T, K> {
         index
     }
 
-    /// One use more of a value in use.
+    /// Adds a use of a value in use.
     pub(crate) fn add_use(&mut self, index: u32) {
         self.slab.get_mut(index).1 += 1;
     }
 
-    /// One use less; the value, if that was the last.
+    /// Removes a use; returns the value if that was the last.
     pub(crate) fn release(&mut self, index: u32) -> Option<T> {
         let (value, uses) = self.slab.get_mut(index);
         *uses -= 1;
@@ -75,7 +75,7 @@ impl<T: Borrow<K>, K: Hash + Eq + ?Sized> Interned<T, K> {
         &self.slab.get(index).0
     }
 
-    /// The value, whose key must stay as it is.
+    /// The value; its key must not be changed.
     pub(crate) fn get_mut(&mut self, index: u32) -> &mut T {
         &mut self.slab.get_mut(index).0
     }

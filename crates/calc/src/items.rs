@@ -1,7 +1,7 @@
 //! What rules can find by label: endpoints of every node, and network sets.
 //!
-//! Labels that set selectors are filed under have postings: which items have which value. They are made on first need,
-//! in one go over all items, and kept while a selector uses them.
+//! A label under which selectors of sets are indexed has postings: which items have which value. They are computed when a selector
+//! first needs them, in one pass over all items, and kept while a selector uses them.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -23,7 +23,7 @@ use crate::slab::Slab;
 /// An item's number.
 pub(crate) type ItemIndex = u32;
 
-/// What names an item.
+/// The identity of an item.
 #[derive(Clone, Copy)]
 pub(crate) struct ItemId<'a>(&'static str, &'a str, &'a str);
 
@@ -40,7 +40,7 @@ impl<'a> ItemId<'a> {
         Self("s", &id.namespace, &id.name)
     }
 
-    /// Its length, then itself, with room for `more` behind.
+    /// Its length, then its bytes, with capacity for `more` bytes.
     pub(crate) fn pack(self, more: usize) -> Vec<u8> {
         let Self(kind, namespace, name) = self;
         let length = kind.len() + namespace.len() + name.len() + 1;
@@ -56,12 +56,12 @@ impl<'a> ItemId<'a> {
 /// One endpoint or set.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Item {
-    /// The packed id, then the packed labels: one piece of memory for both.
+    /// The packed id, then the packed labels, in one allocation.
     pub(crate) bytes: Box<[u8]>,
     pub(crate) parents: OneOrMany<ProfileIndex>,
     pub(crate) nets: OneOrMany<IpNet>,
     pub(crate) ports: Box<[Port]>,
-    /// What nobody knows of it.
+    /// Which parts of it are unreadable.
     pub(crate) missing: Missing,
 }
 
@@ -97,7 +97,7 @@ impl<T> OneOrMany<T> {
     }
 }
 
-/// Splits the bytes of an item: what names it, and its labels.
+/// Splits the bytes of an item into its id and its labels.
 fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
     let mut rest = bytes;
     let length = take_number(&mut rest);
@@ -105,7 +105,7 @@ fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
 }
 
 impl Item {
-    /// What names it, packed.
+    /// Its id, packed.
     fn id(&self) -> &[u8] {
         split(&self.bytes).0
     }
@@ -195,7 +195,7 @@ impl Items {
         entries
     }
 
-    /// Turns some entries into others.
+    /// Replaces entries.
     pub(crate) fn replace_postings(&mut self, old: &[(Name, u64)], new: &[(Name, u64)]) {
         if old == new {
             return;
@@ -208,7 +208,7 @@ impl Items {
         }
     }
 
-    /// Makes the postings of some labels, in one go over everything.
+    /// Computes the postings of some labels, in one pass over all items.
     pub(crate) fn add_postings(
         &mut self,
         labels: &BTreeSet<Name>,
@@ -246,7 +246,7 @@ impl Items {
         }
     }
 
-    /// The items that a filed selector matches.
+    /// The items that an indexed selector matches.
     pub(crate) fn matching(
         &self,
         selector: SelectorIndex,
@@ -279,7 +279,7 @@ impl Items {
             }
             IndexedBy::Rest => self.slab.iter().for_each(|(index, _)| look(index)),
         }
-        // Values whose hashes collide lead to an item twice.
+        // If hashes of values collide, an item is found twice.
         found.sort_unstable();
         found.dedup();
         found

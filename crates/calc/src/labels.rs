@@ -1,6 +1,6 @@
-//! Labels in a few bytes, and the labels that selectors see: own ones, then those of profiles in order.
+//! Labels in few bytes, and the labels that selectors see: an object's own, then those of its profiles in order.
 //!
-//! Names are numbers; values stand beside them as they are, since most that are not shared are never asked for.
+//! Names are numbers. Values are stored unchanged, since most values that are not shared are never compared.
 
 use tortie_policy::{Labels as Written, UNREADABLE_LABELS, unreadable_labels};
 use tortie_selector::{Labels, Selector};
@@ -13,7 +13,7 @@ use crate::profiles::{ProfileIndex, Profiles};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PackedLabels<'a>(&'a [u8]);
 
-/// How many bytes labels mostly take.
+/// How many bytes packed labels usually take.
 pub(crate) fn packed_size(labels: &Written) -> usize {
     labels.values().map(|value| value.len() + 2).sum()
 }
@@ -33,7 +33,7 @@ impl<'a> PackedLabels<'a> {
         Self(bytes)
     }
 
-    /// Gives the names back.
+    /// Removes the uses of the names.
     pub(crate) fn release(self, names: &mut Names) {
         for (name, _) in self.iter() {
             names.release(name);
@@ -87,14 +87,14 @@ pub(crate) fn take_number(bytes: &mut &[u8]) -> usize {
     number
 }
 
-/// What a selector sees of one thing.
+/// The labels of one object as a selector sees them.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) names: &'a Names,
     pub(crate) profiles: &'a Profiles,
     pub(crate) own: PackedLabels<'a>,
     pub(crate) parents: &'a [ProfileIndex],
-    /// Labels that this profile had before: to see things as they were.
+    /// The labels that a profile had before a change, to see an object as it was.
     pub(crate) before: Option<(ProfileIndex, PackedLabels<'a>)>,
 }
 
@@ -106,12 +106,12 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Whether a selector selects it. What has labels that cannot be read is selected by none.
+    /// Whether a selector selects it. No selector selects an object with unreadable labels.
     pub(crate) fn is_selected(&self, selector: &Selector) -> bool {
         if self.is_unreadable() { selector == unreadable_labels() } else { selector.matches(self) }
     }
 
-    /// Whether its labels, or those of a profile of it, cannot be read.
+    /// Whether its labels, or those of one of its profiles, are unreadable.
     pub(crate) fn is_unreadable(&self) -> bool {
         !faults::is_on("unreadable-labels-are-none")
             && self.names.find(UNREADABLE_LABELS).is_some_and(|name| self.get(name).is_some())
@@ -128,7 +128,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Each label once, with the value that counts, for the names that `wanted` lets through.
+    /// Visits each label once, with the value that counts, for the names that `wanted` accepts.
     pub(crate) fn each(&self, wanted: impl Fn(Name) -> bool, mut visit: impl FnMut(Name, &'a [u8])) {
         for (name, value) in self.own.iter() {
             if wanted(name) {

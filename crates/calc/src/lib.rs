@@ -6,13 +6,13 @@
 //!         ──> local endpoints ──> classes (who shares policies) ──> programs ──> places ┘
 //! ```
 //!
-//! An update changes the engine's own picture, and the members of sets that are in use; the rest is worked out by a
-//! flush, only where something has changed. There is no clock, no thread and no file here: the same updates give the
-//! same deltas, and equal stores give equal states, whatever the way there.
+//! An update changes the objects that the engine holds and the members of sets that are in use. A flush computes the rest, only
+//! where something has changed. The engine uses no clock, thread or file: the same updates give the same deltas, and equal
+//! stores give equal states, whatever their history.
 //!
-//! What makes it fast: selectors are filed by what they require, so a change of labels meets only those that it can
-//! concern; nothing remembers who matches what, since it follows from the labels; endpoints that the same selectors
-//! match share what follows from that; and sets are held only for the rules that apply here.
+//! What makes it fast: selectors are indexed by what they require, so a change of labels visits only those that it can
+//! affect; which selector matches which object is not stored, since it follows from the labels; endpoints that the same selectors
+//! match share everything that follows from that; and only the sets of rules that apply to this node are kept.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod classes;
@@ -30,7 +30,6 @@ mod local_endpoints;
 mod members;
 mod names;
 mod objects;
-mod peers;
 mod policies;
 mod profiles;
 mod programs;
@@ -39,6 +38,7 @@ mod selectors;
 mod sets;
 mod shrink;
 mod slab;
+mod unlabelled_members;
 mod update;
 
 pub use cost::Cost;

@@ -17,7 +17,7 @@ use crate::slab::Slab;
 /// A local endpoint's number.
 pub(crate) type LocalIndex = u32;
 
-/// A local endpoint. Its labels and profiles are the item's.
+/// A local endpoint. Its labels and profiles are in the item.
 #[derive(Debug)]
 pub(crate) struct Local {
     pub(crate) item: ItemIndex,
@@ -35,7 +35,7 @@ pub(crate) enum Body {
 }
 
 impl Body {
-    /// What cannot be read of it.
+    /// Which parts of it are unreadable.
     pub(crate) fn missing(&self) -> Missing {
         match self {
             Body::Workload(endpoint) => endpoint.missing,
@@ -49,13 +49,13 @@ type Precedence = ((String, String, String), WorkloadId, LocalIndex);
 
 /// All local endpoints.
 #[derive(Debug, Default)]
-pub(crate) struct Locals {
+pub(crate) struct LocalEndpoints {
     slab: Slab<Local>,
     by_item: HashMap<ItemIndex, LocalIndex>,
     interfaces: BTreeMap<String, BTreeSet<Precedence>>,
     hosts: BTreeMap<String, LocalIndex>,
     governs: BTreeMap<Place, LocalIndex>,
-    /// What the dataplane was told.
+    /// The placements that were emitted to the dataplane.
     pub(crate) emitted: BTreeMap<Place, Endpoint>,
     /// Their labels have changed.
     pub(crate) rematch: BTreeSet<LocalIndex>,
@@ -67,8 +67,8 @@ pub(crate) struct Locals {
     pub(crate) changed_nats: bool,
 }
 
-impl Locals {
-    /// Puts an endpoint in, or in place of what it was.
+impl LocalEndpoints {
+    /// Adds or replaces an endpoint.
     pub(crate) fn put(&mut self, item: ItemIndex, body: Body, relabelled: bool) {
         let index = match self.by_item.get(&item).copied() {
             Some(index) if self.slab.get(index).body == body => {
@@ -110,7 +110,7 @@ impl Locals {
         }
     }
 
-    /// Takes the endpoint of an item away. Gives back its class.
+    /// Removes the endpoint of an item. Returns its class.
     pub(crate) fn remove(&mut self, item: ItemIndex) -> Option<ClassIndex> {
         let index = self.by_item.remove(&item)?;
         self.remove_from_interfaces(index);
@@ -127,7 +127,7 @@ impl Locals {
         local.class
     }
 
-    /// Takes it out of the running for its interfaces.
+    /// Removes it from the candidates for its interfaces.
     fn remove_from_interfaces(&mut self, index: LocalIndex) {
         match &self.slab.get(index).body {
             Body::Workload(endpoint) => {
@@ -148,7 +148,7 @@ impl Locals {
         }
     }
 
-    /// Gives back the memory of what is empty.
+    /// Releases the memory of empty collections.
     pub(crate) fn shrink(&mut self) {
         self.interfaces.shrink();
         self.hosts.shrink();
@@ -177,19 +177,19 @@ impl Locals {
         self.governs.get(place).copied()
     }
 
-    /// Host endpoints may sit elsewhere now.
+    /// Host endpoints may govern other interfaces now.
     pub(crate) fn links_changed(&mut self) {
         self.changed_hosts = true;
     }
 
-    /// Settings say which interfaces are whose.
+    /// The settings that say which interfaces belong to workloads may have changed.
     pub(crate) fn settings_changed(&mut self) {
         self.changed_hosts = true;
         self.changed_nats = true;
         self.changed_interfaces.extend(self.interfaces.keys().cloned());
     }
 
-    /// Settles who governs what, and says where anything may have changed.
+    /// Computes which endpoint governs which interface, and returns the places where something may have changed.
     pub(crate) fn resolve_placement(&mut self, settings: &Settings, links: &BTreeMap<String, Link>) -> BTreeSet<Place> {
         for interface in std::mem::take(&mut self.changed_interfaces) {
             let winner = self.first(&interface, settings);
@@ -226,7 +226,7 @@ impl Locals {
         self.changed_places.insert(place);
     }
 
-    /// The workload whose turn it is. One that asks for spoofed sources while that is not allowed has none.
+    /// The workload endpoint that governs an interface. One that has spoofed source prefixes while these are not allowed governs none.
     fn first(&self, interface: &str, settings: &Settings) -> Option<LocalIndex> {
         if !settings.is_workload_interface(interface) {
             return None;
@@ -238,7 +238,7 @@ impl Locals {
         self.interfaces.get(interface)?.iter().map(|turn| turn.2).find(|&index| may(index))
     }
 
-    /// Of several host endpoints for an interface, by name or by address, the first by its own name.
+    /// Of several host endpoints for an interface, by name or by address, the one whose own name sorts first governs it.
     fn host_winners(&self, settings: &Settings, links: &BTreeMap<String, Link>) -> BTreeMap<Place, LocalIndex> {
         let host_links = || links.values().filter(|link| is_host_interface(settings, &link.name));
         let mut at: HashMap<IpAddr, Vec<&str>> = HashMap::new();
@@ -293,7 +293,7 @@ impl Locals {
         })
     }
 
-    /// Floating IPs of all workloads here: the lowest address that each stands for.
+    /// The floating IPs of all local workloads, each with the lowest address to which it is translated.
     pub(crate) fn nats(&self) -> BTreeMap<IpAddr, IpAddr> {
         let mut all = BTreeMap::new();
         for (_, local) in self.slab.iter() {

@@ -213,7 +213,7 @@ impl Members {
         empty
     }
 
-    /// Forgets a selector that no set has any more.
+    /// Removes a selector that no set uses any more.
     pub(crate) fn forget(&mut self, selector: SelectorIndex, shared: &mut Shared) {
         let Shared { names, selectors, .. } = shared;
         if let IndexedBy::Values(label) | IndexedBy::Has(label) =
@@ -226,7 +226,7 @@ impl Members {
     }
 }
 
-/// Gives back what an item holds.
+/// Removes the uses that an item has.
 fn release(item: Item, shared: &mut Shared) {
     item.labels().release(&mut shared.names);
     item.ports.iter().for_each(|port| shared.names.release(port.name));
@@ -234,13 +234,13 @@ fn release(item: Item, shared: &mut Shared) {
 }
 
 impl Shared {
-    /// A profile is named once less.
+    /// Removes a use of a profile.
     pub(crate) fn release_profile(&mut self, index: ProfileIndex) {
         self.profiles.release(index);
         self.profiles.remove_if_unused(index);
     }
 
-    /// The numbers of profiles, which are named once more.
+    /// Adds a use of each profile, and returns their numbers.
     pub(crate) fn parents(&mut self, profiles: &[String]) -> OneOrMany<ProfileIndex> {
         OneOrMany::new(profiles.iter().map(|name| self.profiles.acquire(name)))
     }

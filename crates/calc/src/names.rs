@@ -10,17 +10,17 @@ pub(crate) type Name = u32;
 pub(crate) struct Names(Interned<Box<str>, str>);
 
 impl Names {
-    /// The number of a name, which is used once more from now on.
+    /// Adds a use of a name, and returns its number.
     pub(crate) fn acquire(&mut self, name: &str) -> Name {
         self.0.acquire(name, || name.into())
     }
 
-    /// One use more of one that is in use.
+    /// Adds a use of a name in use.
     pub(crate) fn add_use(&mut self, name: Name) {
         self.0.add_use(name);
     }
 
-    /// One use less.
+    /// Removes a use.
     pub(crate) fn release(&mut self, name: Name) {
         self.0.release(name);
     }

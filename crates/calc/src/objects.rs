@@ -28,12 +28,12 @@ impl Engine {
             tier.resource = resource;
             self.pending.tiers.insert(index);
         }
-        self.policies.sweep_tier(index);
+        self.policies.remove_tier_if_unused(index);
     }
 
     pub(crate) fn put_policy(&mut self, policy: Written) {
         if policy.staged {
-            // Shown by others; nothing here depends on it.
+            // Staged policies are not enforced.
             return self.delete_policy(&policy.id);
         }
         let shared = &mut self.shared;
@@ -53,15 +53,15 @@ impl Engine {
             self.acquire_sets(&packed);
         }
         let Some(index) = self.policies.find(&policy.id) else {
-            let index = self.policies.insert(Policy { id: policy.id.into(), meta, rules: packed, dead: false });
+            let index = self.policies.insert(Policy { id: policy.id.into(), meta, rules: packed, is_deleted: false });
             return self.attach(index);
         };
-        if !self.policies.slab.get(index).dead {
+        if !self.policies.slab.get(index).is_deleted {
             self.remove_from_order(index, Some(&meta));
         }
         let entry = self.policies.slab.get_mut(index);
-        let placed = !entry.dead && entry.meta == meta;
-        entry.dead = false;
+        let placed = !entry.is_deleted && entry.meta == meta;
+        entry.is_deleted = false;
         entry.meta = meta;
         let old = std::mem::replace(&mut entry.rules, packed);
         self.replace_rules(false, index, old);
@@ -72,15 +72,15 @@ impl Engine {
 
     pub(crate) fn delete_policy(&mut self, id: &PolicyId) {
         let Some(index) = self.policies.find(id) else { return };
-        if self.policies.slab.get(index).dead {
+        if self.policies.slab.get(index).is_deleted {
             return;
         }
         self.remove_from_order(index, None);
-        self.policies.slab.get_mut(index).dead = true;
-        self.pending.dead_policies.push(index);
+        self.policies.slab.get_mut(index).is_deleted = true;
+        self.pending.deleted_policies.push(index);
     }
 
-    /// Makes a policy's selector count.
+    /// Adds a policy to those of its selector.
     fn attach(&mut self, index: PolicyIndex) {
         let selector = self.policies.slab.get(index).meta.selector;
         if self.policies.attach(selector, index) {
@@ -91,8 +91,7 @@ impl Engine {
         self.pending.reordered.insert(selector);
     }
 
-    /// Gives back what a living policy's place in the order holds. Where the new place is the same one, the policy
-    /// stays attached.
+    /// Removes a policy from its tier, and from those of its selector unless it keeps the selector.
     fn remove_from_order(&mut self, index: PolicyIndex, new: Option<&Scope>) {
         let policy = self.policies.slab.get(index);
         let meta = policy.meta.clone();
@@ -114,7 +113,7 @@ impl Engine {
         self.shared.selectors.release(meta.selector);
     }
 
-    /// Needs the sets of rules that may not apply here.
+    /// Adds a user to the sets of rules that need not apply on this node.
     fn acquire_sets(&mut self, rules: &PerDirection<Box<[Rule]>>) {
         let keys: Vec<_> = sets_of(rules, &self.shared.ends).collect();
         for key in keys {
@@ -122,7 +121,7 @@ impl Engine {
         }
     }
 
-    /// Rules are others now: the old ones stay while the dataplane has them.
+    /// Rules changed: the old ones stay while the dataplane has them.
     fn replace_rules(&mut self, profile: bool, owner: u32, old: PerDirection<Box<[Rule]>>) {
         let PerDirection { ingress, egress } = old;
         for (direction, old) in BOTH.into_iter().zip([ingress, egress]) {
@@ -156,7 +155,7 @@ impl Engine {
         self.relabel_profile(index, None);
     }
 
-    /// A profile gives other labels, or comes into being, or ends.
+    /// The labels of a profile change, or the profile is created or deleted.
     fn relabel_profile(&mut self, index: ProfileIndex, labels: Option<Box<[u8]>>) {
         let profile = self.shared.profiles.get_mut(index);
         let old = std::mem::replace(&mut profile.labels, labels);
@@ -283,12 +282,12 @@ impl Engine {
     }
 }
 
-/// What nobody knows of an endpoint as a member of sets. Where its addresses are not known, its ports are not either.
+/// Which parts of an endpoint are unreadable for sets. If its addresses are, its ports are too.
 fn missing(Missing { addresses, ports, place: _ }: Missing) -> Missing {
     Missing { addresses, ports: ports || addresses, place: false }
 }
 
-/// The sets that rules of both directions need.
+/// The sets that the rules of both directions name.
 fn sets_of(rules: &PerDirection<Box<[Rule]>>, ends: &Ends) -> impl Iterator<Item = crate::sets::SetKey> {
     rules.ingress.iter().chain(&rules.egress).flat_map(|rule| rule.sets(ends))
 }

@@ -24,10 +24,10 @@ pub(crate) type TierIndex = u32;
 pub(crate) struct Policy {
     pub(crate) id: Arc<PolicyId>,
     pub(crate) meta: Scope,
-    /// Kept over a deletion until the next flush.
+    /// Kept after a deletion until the next flush.
     pub(crate) rules: PerDirection<Box<[Rule]>>,
     /// Deleted since the last flush.
-    pub(crate) dead: bool,
+    pub(crate) is_deleted: bool,
 }
 
 /// Where a policy applies, and its position among the others.
@@ -38,9 +38,9 @@ pub(crate) struct Scope {
     pub(crate) order: Order,
     pub(crate) stage: Stage,
     pub(crate) types: Types,
-    /// Some rule of the direction passes.
+    /// Whether a rule of the direction passes.
     pub(crate) passes: PerDirection<bool>,
-    /// Its sets are wanted whether it applies here or not.
+    /// Whether its sets are needed even if it does not apply on this node.
     pub(crate) everywhere: bool,
 }
 
@@ -53,16 +53,16 @@ impl Scope {
     }
 }
 
-/// A tier, existing or only named.
+/// A tier that exists or that a policy names.
 #[derive(Debug)]
 pub(crate) struct Tier {
     pub(crate) name: Arc<str>,
-    /// What the resource says, if it exists.
+    /// Its content, if it exists.
     pub(crate) resource: Option<Resource>,
     policies: u32,
 }
 
-/// What a tier says as a resource.
+/// The content of a tier.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Resource {
     order: Order,
@@ -86,7 +86,7 @@ impl Tier {
         place(self).cmp(&place(other)).then_with(|| self.name.cmp(&other.name))
     }
 
-    /// Whether what its policies allow goes on to the other tiers.
+    /// Whether packets that its policies allow continue with the other tiers.
     pub(crate) fn is_asked_first(&self) -> bool {
         &*self.name == Written::UNREADABLE || self.resource.is_some_and(|resource| resource.asked_first)
     }
@@ -105,7 +105,7 @@ pub(crate) struct Policies {
 }
 
 impl Policies {
-    /// The number of a tier, made if it is not known.
+    /// The number of a tier, which is added if it does not exist.
     pub(crate) fn tier(&mut self, name: &str) -> TierIndex {
         if let Some(&index) = self.tiers_by_name.get(name) {
             return index;
@@ -116,19 +116,19 @@ impl Policies {
         index
     }
 
-    /// Counts a policy of a tier in.
+    /// Counts a policy that joined a tier.
     pub(crate) fn join(&mut self, tier: TierIndex) {
         self.tiers.get_mut(tier).policies += 1;
     }
 
-    /// Counts a policy of a tier out.
+    /// Counts a policy that left a tier.
     pub(crate) fn leave(&mut self, tier: TierIndex) {
         self.tiers.get_mut(tier).policies -= 1;
-        self.sweep_tier(tier);
+        self.remove_tier_if_unused(tier);
     }
 
-    /// Forgets a tier that does not exist and that nothing names.
-    pub(crate) fn sweep_tier(&mut self, tier: TierIndex) {
+    /// Removes a tier that does not exist and that no policy names.
+    pub(crate) fn remove_tier_if_unused(&mut self, tier: TierIndex) {
         let entry = self.tiers.get(tier);
         if entry.policies == 0 && entry.resource.is_none() {
             self.tiers_by_name.remove(&entry.name);
@@ -139,14 +139,14 @@ impl Policies {
         }
     }
 
-    /// Says that a policy has a selector. True if it is the first one with it.
+    /// Adds a policy to those of a selector. Returns true if it is the first.
     pub(crate) fn attach(&mut self, selector: SelectorIndex, policy: PolicyIndex) -> bool {
         let first = self.of_selector(selector).next().is_none();
         self.by_selector.insert((selector, policy));
         first
     }
 
-    /// True if no policy has the selector any more.
+    /// Removes a policy from those of a selector. Returns true if it was the last.
     pub(crate) fn detach(&mut self, selector: SelectorIndex, policy: PolicyIndex) -> bool {
         self.by_selector.remove(&(selector, policy));
         self.of_selector(selector).next().is_none()
@@ -157,17 +157,17 @@ impl Policies {
         self.by_selector.range((selector, 0)..=(selector, u32::MAX)).map(|&(_, policy)| policy)
     }
 
-    /// Gives back the memory of what is empty.
+    /// Releases the memory of empty collections.
     pub(crate) fn shrink(&mut self) {
         self.by_selector.shrink();
     }
 
-    /// The policy of an id, which may be dead.
+    /// The policy with an id, which may be deleted since the last flush.
     pub(crate) fn find(&self, id: &PolicyId) -> Option<PolicyIndex> {
         self.by_id.find(self.hasher.hash_one(id), |&index| *self.slab.get(index).id == *id).copied()
     }
 
-    /// Puts a policy in whose id is not there.
+    /// Adds a policy with a new id.
     pub(crate) fn insert(&mut self, policy: Policy) -> PolicyIndex {
         let hash = self.hasher.hash_one(&*policy.id);
         let index = self.slab.insert(policy);
@@ -176,7 +176,7 @@ impl Policies {
         index
     }
 
-    /// Takes a policy out for good.
+    /// Removes a policy.
     pub(crate) fn remove(&mut self, index: PolicyIndex) -> Policy {
         let policy = self.slab.remove(index);
         if let Ok(found) = self.by_id.find_entry(self.hasher.hash_one(&*policy.id), |&one| one == index) {
@@ -189,7 +189,7 @@ impl Policies {
     }
 }
 
-/// Whose rules, and which.
+/// Identifies a list of rules: the policy or profile, and the direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ListKey {
     pub(crate) profile: bool,
@@ -202,7 +202,7 @@ pub(crate) struct ListKey {
 pub(crate) struct Active {
     pub(crate) users: u32,
     pub(crate) emitted: bool,
-    /// What the dataplane was told, if it is different now.
+    /// The rules that were emitted, if they are different now.
     pub(crate) before: Option<Box<[Rule]>>,
 }
 
@@ -211,7 +211,7 @@ pub(crate) struct Active {
 pub(crate) struct Lists {
     pub(crate) active: HashMap<ListKey, Active>,
     pub(crate) dirty: HashSet<ListKey>,
-    /// Lists that were told as those of a tier that is asked first: what they allow goes on to the other tiers.
+    /// Lists that were emitted as those of a tier that is evaluated first: what they allow continues with the other tiers.
     pub(crate) passing_on: BTreeSet<ListKey>,
 }
 
@@ -232,7 +232,7 @@ impl Lists {
         }
     }
 
-    /// The rules are no longer `old`. Gives them back unless the dataplane still has them.
+    /// The rules are no longer `old`. Returns `old` unless the dataplane still has it.
     pub(crate) fn replaced(&mut self, key: ListKey, old: Box<[Rule]>) -> Option<Box<[Rule]>> {
         match self.active.get_mut(&key) {
             Some(list) if list.emitted && list.before.is_none() => {

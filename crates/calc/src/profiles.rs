@@ -1,4 +1,4 @@
-//! Profiles, those that exist and those that are only named.
+//! Profiles: those that exist, and those that endpoints name.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,11 +21,11 @@ pub(crate) type ProfileIndex = u32;
 #[derive(Debug)]
 pub(crate) struct Profile {
     pub(crate) name: Arc<str>,
-    /// By how many endpoints and sets it is named.
+    /// How many endpoints and sets name it.
     uses: u32,
     /// Its content, if it exists.
     pub(crate) labels: Option<Box<[u8]>>,
-    /// Its rules; kept over a deletion until the next flush.
+    /// Its rules; kept after a deletion until the next flush.
     rules: Option<Box<PerDirection<Box<[Rule]>>>>,
 }
 
@@ -35,7 +35,7 @@ impl Profile {
         self.rules.as_ref().map_or(&[], |rules| rules.get(direction))
     }
 
-    /// Puts rules in place of those it had.
+    /// Replaces its rules; returns the old ones.
     pub(crate) fn replace_rules(&mut self, rules: PerDirection<Box<[Rule]>>) -> PerDirection<Box<[Rule]>> {
         let none = rules.ingress.is_empty() && rules.egress.is_empty();
         let old = std::mem::replace(&mut self.rules, (!none).then(|| Box::new(rules)));
@@ -54,14 +54,14 @@ pub(crate) struct Profiles {
 }
 
 impl Profiles {
-    /// The number of a profile, which is named once more from now on.
+    /// Adds a use of a profile, and returns its number.
     pub(crate) fn acquire(&mut self, name: &str) -> ProfileIndex {
         let index = self.make(name);
         self.slab.get_mut(index).uses += 1;
         index
     }
 
-    /// The number of a profile, made if it is not known.
+    /// The number of a profile, which is added if it does not exist.
     pub(crate) fn make(&mut self, name: &str) -> ProfileIndex {
         if let Some(index) = self.find(name) {
             return index;
@@ -77,12 +77,12 @@ impl Profiles {
         self.by_name.find(self.hasher.hash_one(name), |&index| &*self.slab.get(index).name == name).copied()
     }
 
-    /// Named once less. The caller lets it go when nothing is left of it.
+    /// Removes a use of a profile. The caller then calls [`Self::remove_if_unused`].
     pub(crate) fn release(&mut self, index: ProfileIndex) {
         self.slab.get_mut(index).uses -= 1;
     }
 
-    /// Forgets a profile that nobody names and that does not exist. Its rules were given back.
+    /// Removes a profile that does not exist and that nothing names. Its rules were released before.
     pub(crate) fn remove_if_unused(&mut self, index: ProfileIndex) -> bool {
         let profile = self.slab.get(index);
         if profile.uses > 0 || profile.labels.is_some() {
@@ -111,7 +111,7 @@ impl Profiles {
         PackedLabels::new(self.slab.get(index).labels.as_deref().unwrap_or_default())
     }
 
-    /// Gives back the memory of what is empty.
+    /// Releases the memory of empty collections.
     pub(crate) fn shrink(&mut self) {
         self.children.shrink();
     }

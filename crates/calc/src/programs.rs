@@ -1,4 +1,4 @@
-//! Programs in use: made for a class and the profiles that can be reached, shared by all that say the same.
+//! Programs in use: computed for a class and the profiles that can be reached. Equal ones are shared.
 
 use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
@@ -35,7 +35,7 @@ pub(crate) fn ends_open(tiers: &[PlannedTier]) -> bool {
     tiers.last().is_none_or(|last| !last.denies || last.passes)
 }
 
-/// Draws up the program of some tiers, and of profiles where they follow.
+/// Computes the program of some tiers, and of profiles if they follow.
 pub(crate) fn draft(
     tiers: Vec<PlannedTier>,
     direction: Direction,
@@ -67,7 +67,7 @@ pub(crate) fn draft(
     Draft { program: Program { direction, tiers, then }, lists }
 }
 
-/// Profiles up to one that settles everything: a missing one denies.
+/// The profiles up to one that decides every packet; a missing profile denies.
 fn then(profiles: &[ProfileIndex], direction: Direction, known: &Profiles, lists: &mut Vec<ListKey>) -> ProgramEnd {
     let mut reached = Vec::new();
     for &owner in profiles {
@@ -86,7 +86,7 @@ fn then(profiles: &[ProfileIndex], direction: Direction, known: &Profiles, lists
 }
 
 impl Programs {
-    /// The id of what a draft says, with one more user.
+    /// Adds a user of the program of a draft, and returns its id.
     pub(crate) fn acquire(&mut self, draft: Draft, lists: &mut Lists) -> ProgramId {
         let id = id(&draft.program);
         match self.by_id.get_mut(&id) {
@@ -100,14 +100,14 @@ impl Programs {
         id
     }
 
-    /// One more user of a program that is in use.
+    /// Adds a user of a program in use.
     pub(crate) fn add_use(&mut self, id: ProgramId) {
         if let Some(used) = self.by_id.get_mut(&id) {
             used.uses += 1;
         }
     }
 
-    /// One user less.
+    /// Removes a user.
     pub(crate) fn release(&mut self, id: ProgramId) {
         if let Some(used) = self.by_id.get_mut(&id) {
             used.uses -= 1;
@@ -117,7 +117,7 @@ impl Programs {
         }
     }
 
-    /// What is new and what is gone since the last time.
+    /// The programs that were added and those that were removed since the last call.
     pub(crate) fn take_changes(&mut self, lists: &mut Lists) -> (Vec<(ProgramId, Program)>, Vec<ProgramId>) {
         let mut gone = Vec::new();
         for id in std::mem::take(&mut self.idle) {
@@ -149,7 +149,7 @@ impl Programs {
     }
 }
 
-/// A hash of everything that a program says. Each text is followed by a byte that no text has.
+/// A hash of the whole content of a program. Each text is followed by a byte that no text contains.
 fn id(program: &Program) -> ProgramId {
     let mut hash = Sha256::new();
     let mut text = |part: &str| {

@@ -12,18 +12,18 @@ pub(crate) type SelectorIndex = u32;
 pub(crate) struct Selectors(Interned<Selector>);
 
 impl Selectors {
-    /// The number of a selector, which is used once more from now on.
+    /// Adds a use of a selector, and returns its number.
     pub(crate) fn acquire(&mut self, selector: &Selector) -> SelectorIndex {
         self.0.acquire(selector, || selector.clone())
     }
 
-    /// One use more of one that is in use.
+    /// Adds a use of a selector in use.
     pub(crate) fn add_use(&mut self, index: SelectorIndex) -> SelectorIndex {
         self.0.add_use(index);
         index
     }
 
-    /// One use less.
+    /// Removes a use.
     pub(crate) fn release(&mut self, index: SelectorIndex) {
         self.0.release(index);
     }

@@ -19,19 +19,19 @@ use crate::slab::Slab;
 /// A set's number.
 pub(crate) type SetIndex = u32;
 
-/// What is in a set.
+/// What a set contains.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum SetKey {
-    /// The addresses of all that match a selector.
+    /// The addresses of all objects that match a selector.
     Peers(SelectorIndex),
-    /// The ports of this name of all that match a selector.
+    /// The ports with this name of all objects that match a selector.
     Port(SelectorIndex, Name),
     /// The addresses of a service.
     Service(ServiceId),
     /// The addresses of a service, with their ports.
     ServicePorts(ServiceId),
-    /// One of those that are always there.
-    Known(&'static str),
+    /// One of the sets that always exist.
+    WellKnown(&'static str),
 }
 
 impl SetKey {
@@ -50,7 +50,7 @@ impl SetKey {
         matches!(self, SetKey::Port(..) | SetKey::ServicePorts(_))
     }
 
-    /// The name: what Calico calls the set, where it has such a one.
+    /// The name of the set; Calico's name if Calico has such a set.
     fn id(&self, selectors: &Selectors, names: &Names) -> SetId {
         let text = match self {
             SetKey::Peers(selector) => selectors.get(*selector).id().to_owned(),
@@ -61,7 +61,7 @@ impl SetKey {
             }
             SetKey::Service(id) => format!("svcnoport:{}/{}", id.namespace, id.name),
             SetKey::ServicePorts(id) => format!("svc:{}/{}", id.namespace, id.name),
-            SetKey::Known(name) => (*name).to_owned(),
+            SetKey::WellKnown(name) => (*name).to_owned(),
         };
         SetId::new(&text)
     }
@@ -72,21 +72,21 @@ impl SetKey {
 pub(crate) struct Set {
     pub(crate) key: SetKey,
     pub(crate) id: SetId,
-    /// How many lists of rules, and everything else, need it.
+    /// The number of its users: lists of rules and others.
     uses: u32,
     content: Content,
-    /// How many of those who give to it may give more than is known: while any may, rules that name it are told so that
-    /// they never allow too much.
+    /// How many of the objects that give members to it have unreadable addresses or ports. While there are any, the rules that name
+    /// it are emitted so that they never allow too much.
     incomplete_count: u32,
-    /// How many named ports those who match give to it; with more than [`NamedPort::SET_LIMIT`] it has none.
+    /// How many named ports the matching objects give to it; with more than [`NamedPort::SET_LIMIT`] it has no member.
     given: usize,
-    /// Rules were told so.
+    /// Rules were emitted for an incomplete set.
     pub(crate) is_incomplete: bool,
-    /// It has what it should: until then nothing is put in or taken out.
+    /// It was filled; before that, members are neither added nor removed.
     filled: bool,
-    /// The dataplane knows it.
+    /// The dataplane has it.
     emitted: bool,
-    /// What has changed since it was told; true for what came.
+    /// What has changed since it was emitted; true for added members.
     pending: Option<Box<Pending>>,
 }
 
@@ -110,18 +110,18 @@ pub(crate) struct Sets {
     by_selector: HashMap<SelectorIndex, Vec<SetIndex>>,
     /// Sets that are not filled yet.
     empty: Vec<SetIndex>,
-    /// Sets that perhaps nobody needs any more.
+    /// Sets that may have no user any more.
     idle: BTreeSet<SetIndex>,
     /// Sets with something pending.
     changed: Vec<SetIndex>,
-    /// Sets whose members may have become incompletely known, or completely known again.
+    /// Sets that may have become incomplete, or complete again.
     recheck: BTreeSet<SetIndex>,
-    /// Sets of named ports that are given too many.
+    /// Sets of named ports with too many members.
     too_large: BTreeSet<SetIndex>,
 }
 
 impl Sets {
-    /// A set that one more needs. If it is new it will be filled by the next flush.
+    /// Adds a user to a set. The next flush fills it if it is new.
     pub(crate) fn acquire(&mut self, key: &SetKey, selectors: &mut Selectors, names: &mut Names) -> SetIndex {
         if let Some(&index) = self.by_key.get(key) {
             self.slab.get_mut(index).uses += 1;
@@ -137,8 +137,8 @@ impl Sets {
             incomplete_count: 0,
             given: 0,
             is_incomplete: false,
-            // Those that are always there have something in them before the first flush.
-            filled: matches!(key, SetKey::Known(_)),
+            // The sets that always exist have members before the first flush.
+            filled: matches!(key, SetKey::WellKnown(_)),
             emitted: false,
             pending: None,
         });
@@ -154,7 +154,7 @@ impl Sets {
         index
     }
 
-    /// One less needs it.
+    /// Removes a user of a set.
     pub(crate) fn release(&mut self, key: &SetKey) {
         let Some(&index) = self.by_key.get(key) else { return };
         let set = self.slab.get_mut(index);
@@ -183,7 +183,7 @@ impl Sets {
         self.by_selector.get(&selector).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether anybody needs it.
+    /// Whether it has a user.
     pub(crate) fn is_used(&self, index: SetIndex) -> bool {
         self.slab.get(index).uses > 0
     }
@@ -192,7 +192,7 @@ impl Sets {
         self.slab.len()
     }
 
-    /// Puts into a set that has just been made what those who match give to it.
+    /// Adds the members that the matching items give to a new set.
     pub(crate) fn fill(&mut self, index: SetIndex, items: &[&Item], cost: &mut Cost) {
         if let SetKey::Port(..) = self.slab.get(index).key {
             return items.iter().for_each(|item| self.contribute(index, item, true, cost));
@@ -203,7 +203,7 @@ impl Sets {
         nets.fill(all.inspect(|_| cost.members += 1).copied());
     }
 
-    /// Puts in, or takes out, what an item gives to a set.
+    /// Adds or removes the members that an item gives to a set.
     pub(crate) fn contribute(&mut self, index: SetIndex, item: &Item, is_added: bool, cost: &mut Cost) {
         match self.slab.get(index).key {
             SetKey::Port(_, name) => {
@@ -221,7 +221,7 @@ impl Sets {
         }
     }
 
-    /// Puts in, or takes out, the named ports of an item. A set that is given too many has none until it is given fewer.
+    /// Adds or removes the named ports of an item. A set that would have too many members has none until there are fewer.
     fn contribute_ports(&mut self, index: SetIndex, item: &Item, name: Name, is_added: bool, cost: &mut Cost) {
         let set = self.slab.get_mut(index);
         if !set.filled {
@@ -240,7 +240,7 @@ impl Sets {
             }
             (true, true) => {}
             (true, false) => {
-                // Filled anew by the next flush.
+                // The next flush fills it again.
                 self.too_large.remove(&index);
                 let set = self.slab.get_mut(index);
                 (set.given, set.incomplete_count, set.filled) = (0, 0, false);
@@ -260,7 +260,7 @@ impl Sets {
         }
     }
 
-    /// The sets of named ports in use that are given too many, in words.
+    /// The sets of named ports in use that have too many members, as texts.
     pub(crate) fn too_large(&self, selectors: &Selectors, names: &Names) -> Vec<String> {
         let sets = self.too_large.iter().map(|&index| self.slab.get(index)).filter(|set| set.uses > 0);
         let emitted = |set: &Set| match set.key {
@@ -276,7 +276,7 @@ impl Sets {
         sets.filter_map(emitted).collect()
     }
 
-    /// One more member of a set, or one fewer, may have addresses or ports that cannot be read.
+    /// Counts an object with unreadable addresses or ports that gives members to a set, or no longer does.
     pub(crate) fn count_incomplete(&mut self, index: SetIndex, is_added: bool) {
         let set = self.slab.get_mut(index);
         if !set.filled || faults::is_on("unreadable-set-is-read") {
@@ -304,7 +304,7 @@ impl Sets {
         }
     }
 
-    /// Puts a net in once more, or takes it out once.
+    /// Adds a net once more, or removes it once.
     pub(crate) fn net(&mut self, index: SetIndex, net: IpNet, is_added: bool, cost: &mut Cost) {
         let set = self.slab.get_mut(index);
         if !set.filled {
@@ -326,7 +326,7 @@ impl Sets {
         delta.added.into_iter().for_each(|net| note(&mut pending.nets, net, true));
     }
 
-    /// Puts a port in once more, or takes it out once.
+    /// Adds a port once more, or removes it once.
     pub(crate) fn port(&mut self, index: SetIndex, member: PortMember, is_added: bool, cost: &mut Cost) {
         let set = self.slab.get_mut(index);
         if !set.filled {
@@ -346,7 +346,7 @@ impl Sets {
         }
     }
 
-    /// What has changed in sets that the dataplane knows.
+    /// The changes of sets that the dataplane has.
     pub(crate) fn take_changes(&mut self) -> Vec<SetChange> {
         let mut changes = Vec::new();
         for index in std::mem::take(&mut self.changed) {
@@ -365,7 +365,7 @@ impl Sets {
         changes
     }
 
-    /// The sets that the dataplane does not know yet, of those given; it does from now on.
+    /// Those of the given sets that the dataplane does not have yet, with their members. They count as emitted from now on.
     pub(crate) fn emit(&mut self, indexes: &[SetIndex]) -> Vec<(SetId, Members)> {
         let mut made = Vec::new();
         for &index in indexes {
@@ -388,9 +388,9 @@ impl Sets {
         made
     }
 
-    /// Sets that nobody needs any more, told or not: they are gone.
-    pub(crate) fn remove_unused(&mut self, selectors: &mut Selectors, names: &mut Names) -> SweepResult {
-        let mut removed = SweepResult::default();
+    /// Removes the sets without users, emitted or not.
+    pub(crate) fn remove_unused(&mut self, selectors: &mut Selectors, names: &mut Names) -> RemovedSets {
+        let mut removed = RemovedSets::default();
         for index in std::mem::take(&mut self.idle) {
             if self.slab.get(index).uses > 0 {
                 continue;
@@ -428,10 +428,10 @@ impl Sets {
 
 /// The result of removing unused sets.
 #[derive(Debug, Default)]
-pub(crate) struct SweepResult {
-    /// Sets that the dataplane knew.
+pub(crate) struct RemovedSets {
+    /// Sets that the dataplane has.
     pub(crate) emitted: Vec<SetId>,
-    /// Selectors without sets now, each still held once.
+    /// Selectors without sets now, each still in use once.
     pub(crate) selectors: Vec<SelectorIndex>,
 }
 
@@ -442,7 +442,7 @@ fn pending<'a>(pending: &'a mut Option<Box<Pending>>, changed: &mut Vec<SetIndex
     })
 }
 
-/// What comes and goes again was never there.
+/// Notes a change of a member. An addition and a removal cancel each other.
 fn note<T: Ord>(pending: &mut BTreeMap<T, bool>, member: T, is_added: bool) {
     match pending.entry(member) {
         std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(is_added)),

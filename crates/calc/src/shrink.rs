@@ -1,8 +1,8 @@
-//! Collections that are empty give their memory back: a tree keeps its last leaf, which can be large.
+//! Releases the memory of empty collections: a tree keeps its last leaf, which can be large.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Gives the memory of an empty collection back.
+/// Releases the memory of an empty collection.
 pub(crate) trait Shrink {
     fn shrink(&mut self);
 }

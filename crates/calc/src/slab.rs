@@ -1,10 +1,10 @@
 //! A vector with free slots: each value has a small index, which is used again after the value was removed.
 
-/// Things by number. Memory follows what is in it, as far as what lives longest stands in front.
+/// Values by number. It releases memory after the last value, so values that live long should have low numbers.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     entries: Vec<Option<T>>,
-    /// Holes. Some of these numbers may be at work again, or beyond the end.
+    /// Free numbers. Some may be in use again, or beyond the end.
     free: Vec<u32>,
     live: usize,
 }
@@ -15,7 +15,7 @@ impl<T> Default for Slab<T> {
     }
 }
 
-const LIVES: &str = "whoever holds a number holds what it stands for";
+const LIVES: &str = "a number is only used while its value exists";
 
 impl<T> Slab<T> {
     pub(crate) fn insert(&mut self, value: T) -> u32 {
@@ -26,7 +26,7 @@ impl<T> Slab<T> {
                 return index;
             }
         }
-        // Grown by an eighth, not doubled: there are hundreds of thousands of these.
+        // Grown by an eighth, not doubled: there are hundreds of thousands of values.
         if self.entries.len() == self.entries.capacity() {
             self.entries.reserve_exact(self.entries.len() / 8 + 4);
         }
@@ -51,7 +51,7 @@ impl<T> Slab<T> {
         value
     }
 
-    /// Gives back the memory behind the last one.
+    /// Releases the memory after the last value.
     pub(crate) fn shrink(&mut self) {
         self.entries.shrink_to_fit();
         self.free.retain(|&hole| (hole as usize) < self.entries.len());

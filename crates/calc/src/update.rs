@@ -7,19 +7,19 @@ use tortie_policy::{Item, PolicyId, SetId, Settings, SliceId, WorkloadId};
 /// One change of the store, of this node's settings or of its interfaces.
 #[derive(Clone, Debug)]
 pub enum Update {
-    /// An object is there, in place of one of its name.
+    /// An object exists; it replaces one with the same name.
     Put(Item),
-    /// An object is gone.
+    /// An object was deleted.
     Delete(Id),
     /// The settings of this node.
     Settings(Box<Settings>),
     /// The interfaces of this node, all of them, with their addresses.
     Links(Vec<Link>),
-    /// One interface of this node is so now; none if it does not exist.
+    /// The present state of one interface of this node; none if it does not exist.
     Link(String, Option<Link>),
 }
 
-/// What names an object that can be gone.
+/// The identity of an object, for its deletion.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Id {
     /// A tier.
@@ -43,7 +43,7 @@ pub enum Id {
 }
 
 impl Id {
-    /// What names an item; none for what has no meaning.
+    /// The identity of an item; none for items that have no meaning for the engine.
     pub fn of(item: &Item) -> Option<Id> {
         Some(match item {
             Item::Tier(tier) => Id::Tier(tier.name.clone()),
@@ -59,7 +59,7 @@ impl Id {
         })
     }
 
-    /// What the object of a key is called here; none for kinds that are no concern of the engine.
+    /// The identity of the object with a key; none for kinds that the engine does not use.
     pub fn named(key: Key) -> Option<Id> {
         let Key { kind, namespace, name } = key;
         Some(match kind {
