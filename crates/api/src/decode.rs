@@ -1,8 +1,8 @@
 //! Objects as they come from stores, where other programs write too.
 //!
-//! Tolerant where the reference is: field names match without case, null is absence, unknown fields are kept. What
-//! does not fit its type is kept too: what follows from an unreadable field depends on what the field is for
-//! ([`Object::spec`]). An error here means that there is no object at all.
+//! Decoding is as tolerant as Calico's: field names match in any case, null is an absent field, unknown fields are kept. Values of a
+//! wrong type are kept too: what an unreadable field means depends on the field ([`Object::spec`]). An error here means that
+//! the whole value is not an object.
 
 use std::cell::{Cell, RefCell};
 

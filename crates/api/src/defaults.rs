@@ -1,7 +1,7 @@
 //! Defaults: what Calico's client and its schemas fill in before an object is stored.
 //!
-//! Applying them twice changes nothing. Not here: the name and the labels of workload endpoints, which belong to
-//! writing them ([`crate::names::workload`], [`workload_labels`]), and what is made up when an object is created (uid, time).
+//! Applying them twice changes nothing. The name and the labels of workload endpoints are not among them, since only a write sets
+//! them ([`crate::names::workload`], [`workload_labels`]), nor are uid and time, which are set when an object is created.
 
 use serde_json::{Map, Value};
 

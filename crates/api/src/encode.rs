@@ -1,7 +1,7 @@
-//! Objects as Calico's client writes them, byte for byte: for stores ([`stored`]) and for people ([`shown`]).
+//! Encodes objects as Calico's client does, byte for byte: for stores ([`stored`]) and for users ([`shown`]).
 //!
-//! A shape says what stands where: fields in Calico's order, empty ones left out unless they are always written, map
-//! keys sorted. Fields that no shape knows were written by other programs; they are kept, after the known ones.
+//! The shape determines the form: fields in Calico's order, empty ones left out unless they are always written, map
+//! keys sorted. Fields of other programs that the shape does not have are kept, after the known ones.
 
 use serde_json::{Map, Value};
 
@@ -58,7 +58,7 @@ fn tree(object: &Object, revision: bool) -> Value {
     if let Some(field) = shape.field("metadata") {
         whole.insert("metadata".to_owned(), walk::value(&field.shape, &metadata(&object.metadata, revision)));
     }
-    // Only kind, apiVersion and metadata stand outside the body, and they stand first.
+    // Only kind, apiVersion and metadata are outside the body, and they come first.
     let rest = walk::fields(&shape.fields[whole.len()..], shape, &object.body);
     whole.extend(rest);
     Value::Object(whole)

@@ -25,7 +25,7 @@ macro_rules! kinds {
                 match self { $(Kind::$kind => stringify!($kind),)* $(Kind::$their_kind => stringify!($their_kind),)* }
             }
 
-            /// The lower-case plural that stands in keys: `hostendpoints`.
+            /// The lower-case plural in keys of stores: `hostendpoints`.
             pub const fn plural(self) -> &'static str {
                 match self { $(Kind::$kind => $plural,)* $(Kind::$their_kind => $their_plural,)* }
             }

@@ -1,5 +1,5 @@
-//! The types of every kind, one file a kind. Fields stand in Calico's order, since that is the order they are
-//! written in. [`shape`] puts a kind's types together to the shape of the whole object.
+//! The types of every kind, one file for each. Fields have Calico's order, since they are written in that
+//! order. [`shape`] combines a kind's types to the shape of the whole object.
 
 use std::sync::OnceLock;
 
@@ -87,7 +87,7 @@ fn pointer(shape: Shape) -> Shape {
     Shape { pointer: true, ..shape }
 }
 
-/// What stands in `status`, and whether it is written even when empty.
+/// The type of `status`, and whether it is written even when empty.
 type Status = Option<(Shape, bool)>;
 
 fn object(spec: Shape, status: Status) -> Shape {

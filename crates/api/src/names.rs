@@ -1,3 +1,3 @@
-//! Names that are made of other names.
+//! Names that consist of other names.
 
 pub mod workload;

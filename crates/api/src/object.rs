@@ -1,6 +1,6 @@
 //! An object as a whole: kind, metadata and body, whatever its kind.
 //!
-//! The body is a JSON tree, so nothing that another program wrote is lost on the way through; the typed view is
+//! The body is a JSON tree, so fields of other programs are kept; the typed view is
 //! [`Object::spec`].
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! Scalars that have a text form of their own: ports, protocols, durations, numbers that may be text.
 //!
-//! They keep what was written; reading them as numbers and ranges is `tortie-net`'s.
+//! They keep the text as written; `tortie-net` reads numbers and ranges from it.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};

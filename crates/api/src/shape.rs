@@ -1,8 +1,8 @@
 //! The shape of a kind, compiled from its Rust types: which fields there are, of what type, under which rules.
 //!
 //! The types in `kinds/` are the one definition. `schemars` reads them; [`Shape::of`] turns that schema into the form
-//! that reading, writing, validation, documentation checks and random generators walk. What JSON schema has no
-//! word for stands in the types as `extend("x-..." = ...)`:
+//! that reading, writing, validation, documentation checks and random generators use. What JSON schema has no
+//! keyword for is in the types as `extend("x-..." = ...)`:
 //!
 //! | key | meaning |
 //! |---|---|
@@ -169,7 +169,7 @@ pub fn schema_of<T: JsonSchema>() -> Value {
 }
 
 fn compile(schema: &Map<String, Value>) -> Shape {
-    // Option<record> is `anyOf: [record, null]`; what the field itself says stands beside it.
+    // Option<record> is `anyOf: [record, null]`; the attributes of the field are beside it.
     if let Some(Value::Array(choices)) = schema.get("anyOf") {
         let is_null = |choice: &&Value| choice.get("type").is_some_and(|t| t == "null");
         if let Some(Value::Object(inner)) = choices.iter().find(|choice| !is_null(choice)) {

@@ -9,7 +9,7 @@
 //!
 //! Planning stops early at a job whose answer hangs on a write of the same batch that might still fail: the same
 //! object again, or a tier that is deleted after its policies. What was planned is written first. A policy in a
-//! tier that is made earlier in the batch does not wait: it goes into the same call, behind its tier.
+//! tier that is created earlier in the batch does not wait: it is in the same call, after its tier.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -45,11 +45,11 @@ pub(super) enum Task<'a> {
     Delete(Target, bool),
 }
 
-/// What a job comes to, given what is stored.
+/// The plan of a job, given the content of the store.
 pub(super) struct Plan {
-    /// What is to be written. The last one is the object's own, unless the job fails or skips the object.
+    /// The writes. The last one is that of the object itself, unless the job fails or skips the object.
     pub(super) writes: Vec<Write>,
-    /// What is to be said once that is written.
+    /// The outcome once these are written.
     pub(super) result: Result<Done, ClientError>,
 }
 
@@ -71,7 +71,7 @@ struct Answers {
 struct Waiting<'a> {
     at: usize,
     tries: u32,
-    /// Its object is deleted, and something that goes with it changed meanwhile: only that is looked at again.
+    /// Its object is deleted, and something that is deleted with it changed meanwhile: only that is planned again.
     rest: bool,
     job: Job<'a>,
 }
@@ -109,7 +109,7 @@ pub(super) fn run(client: &Client, jobs: Vec<Job>, mut unprepared: Option<Client
     answers.results.into_iter().zip(answers.wrote).map(settled).collect()
 }
 
-/// Where a built-in tier is missing, the reason is why it could not be made.
+/// If a built-in tier is missing, the reason is why it could not be created.
 fn explain(reason: &ClientError, results: &mut [Option<Result<Done, ClientError>>]) {
     let built_in = |key: &Key| key.kind == Kind::Tier && super::is_initial_tier(&key.name);
     for result in results.iter_mut().flatten() {
@@ -261,7 +261,7 @@ fn hangs_on_planned(op: &Op) -> bool {
     matches!(op, Op::Update(_, revision) | Op::Delete(Some(revision)) if *revision == view::PLANNED)
 }
 
-/// Adds what is worth knowing, now that everything is where it will be.
+/// Adds the warnings that need the result of the whole batch.
 fn remark(client: &Client, view: &mut View, results: &mut [Option<Result<Done, ClientError>>]) {
     let view = RefCell::new(view);
     let exists = |key: &Key| view.borrow_mut().exists(key).unwrap_or(true);
@@ -279,7 +279,7 @@ fn remark(client: &Client, view: &mut View, results: &mut [Option<Result<Done, C
     }
 }
 
-/// An untracked policy that selects a host endpoint where it does not act.
+/// An untracked policy that selects a host endpoint on which it has no effect.
 fn untracked(object: &Object, view: &RefCell<&mut View>) -> Vec<Problem> {
     if object.kind != Kind::GlobalNetworkPolicy
         || object.body.get("spec").is_none_or(|spec| spec.get("doNotTrack").is_none())

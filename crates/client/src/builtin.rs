@@ -1,4 +1,4 @@
-//! The profile that is always there and never stored. Automatic host endpoints use it.
+//! The profile that always exists and is never stored. Automatic host endpoints use it.
 
 use serde_json::{Map, json};
 use tortie_api::{Key, Kind, Object};

@@ -22,12 +22,12 @@ pub(super) fn tier(object: &Object) -> &str {
     text(object, "tier").unwrap_or("default")
 }
 
-/// A text field of the spec, if it is there and not empty.
+/// A text field of the spec, if it exists and is not empty.
 pub(super) fn text<'a>(object: &'a Object, field: &str) -> Option<&'a str> {
     object.body.get("spec")?.get(field)?.as_str().filter(|text| !text.is_empty())
 }
 
-/// The spec, made if it is not there or is no record.
+/// The spec, created if it does not exist or is not a record.
 pub(super) fn spec(object: &mut Object) -> &mut Map<String, Value> {
     let spec = object.body.entry("spec").or_insert_with(|| json!({}));
     if !spec.is_object() {
@@ -170,7 +170,7 @@ pub(super) fn reread(key: &Key, revision: Revision, value: &Arc<[u8]>, object: O
     read(&Stored { key: key.clone(), revision, value: value.clone().into() }).unwrap_or(object)
 }
 
-/// Whether writing these bytes would change nothing but the form of what is stored.
+/// Whether writing these bytes would change only the form of the stored object.
 pub(super) fn is_same(stored: &Stored, value: &[u8]) -> bool {
     if *stored.value == *value {
         return true;
@@ -184,8 +184,8 @@ pub(super) fn is_same(stored: &Stored, value: &[u8]) -> bool {
     encode::stored(&object) == value && !loses_by_reading(stored)
 }
 
-/// Whether a null or a key that appears twice stands in the spec or in labels. Reading for users passes over both; the agent
-/// takes neither for what is shown, so writing what is shown changes something.
+/// Whether the spec or the labels contain a null or a key that appears twice. Reading for users ignores both, and the agent
+/// treats both as unreadable, so writing what is shown changes something.
 fn loses_by_reading(stored: &Stored) -> bool {
     // In a FelixConfiguration null says nothing.
     let null_counts = stored.key.kind != Kind::FelixConfiguration;

@@ -14,7 +14,7 @@ use tortie_store::{Revision, StoreError, WriteError};
 /// Why the client refused something.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ClientError {
-    /// What was named is not there: the object itself, or the tier that a new policy names.
+    /// An object does not exist: the named one, or the tier that a new policy names.
     #[error("resource does not exist: {key} with error: <nil>")]
     Missing {
         /// What is missing.
@@ -22,13 +22,13 @@ pub enum ClientError {
         /// The field that names it, if it is not the object itself.
         at: Option<Path>,
     },
-    /// It is there already.
+    /// It exists already.
     #[error("resource already exists: {key} with error: <nil>")]
     Exists {
-        /// What is there.
+        /// The object that exists.
         key: Key,
     },
-    /// It is built in, so it is always there.
+    /// It is built in, so it always exists.
     #[error(
         "resource already exists: {name} with error: {name} already exists. The profile {name:?} is default provided by Calico"
     )]
@@ -47,9 +47,9 @@ pub enum ClientError {
     /// This cannot be done to such an object.
     #[error("operation {operation} is not supported on {on}{}", reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
     Unsupported {
-        /// What was asked for, in Calico's words.
+        /// The operation, in Calico's words.
         operation: &'static str,
-        /// What it was asked of.
+        /// The object of the operation.
         on: String,
         /// Why not.
         reason: Option<String>,
@@ -71,10 +71,10 @@ pub enum ClientError {
     /// A rule that Calico states without naming a field.
     #[error("{0}")]
     Refused(String),
-    /// What is stored cannot be read.
+    /// The stored object is unreadable.
     #[error("failed to parse datastore entry key={}; {reason}", key.path())]
     Unreadable {
-        /// Where it is stored.
+        /// Its key.
         key: Key,
         /// What is wrong with it.
         reason: String,
@@ -99,7 +99,7 @@ pub enum ClientError {
         /// Its value.
         value: String,
     },
-    /// A label that is to go is not there.
+    /// A label that is to be removed does not exist.
     #[error("key {key} does not exist")]
     LabelMissing {
         /// The label.
@@ -113,7 +113,7 @@ pub enum ClientError {
         /// The number of the other one in the batch.
         other: usize,
     },
-    /// Its warnings were asked to be errors.
+    /// It has warnings, and warnings count as errors.
     #[error("{}", notes.iter().map(|note| note.text()).collect::<Vec<_>>().join("; "))]
     Warned {
         /// The warnings of the client.
@@ -130,7 +130,7 @@ pub enum ClientError {
     Store(Arc<StoreError>),
 }
 
-/// Calico comes to what it says without a field only when nothing else is wrong.
+/// Calico reports problems without a field only if there are no others.
 fn invalid_text(problems: &[Problem]) -> String {
     let (named, bare): (Vec<Problem>, Vec<Problem>) =
         problems.iter().cloned().partition(|problem| !problem.field.is_empty());

@@ -8,14 +8,14 @@ use super::view::View;
 use super::{Client, ClientError, entry, plan};
 use tortie_store::{Write, WriteError};
 
-/// A tier that is always there and cannot be deleted.
+/// A tier that always exists and cannot be deleted.
 struct InitialTier {
     name: &'static str,
     order: u32,
     default_action: &'static str,
 }
 
-/// The tiers that are always there.
+/// The tiers that always exist.
 const TIERS: [InitialTier; 3] = [
     InitialTier { name: "default", order: 1_000_000, default_action: "Deny" },
     InitialTier { name: "kube-admin", order: 1_000, default_action: "Pass" },
@@ -34,7 +34,7 @@ pub(super) fn cluster_information() -> Key {
     Key::cluster(Kind::ClusterInformation, "default")
 }
 
-/// Writes what is missing; several may do so at once. Gives back what was written.
+/// Writes the missing initial content; several clients may do so at once. Returns what was written.
 pub(super) fn initialise(client: &Client, version: &str, cluster_type: &str) -> Result<Vec<Key>, ClientError> {
     let mut done = Vec::new();
     for tries in 1.. {
@@ -63,7 +63,7 @@ pub(super) fn initialise(client: &Client, version: &str, cluster_type: &str) -> 
     Ok(done)
 }
 
-/// The writes that bring what is missing.
+/// The writes of the missing initial content.
 pub(super) fn missing(view: &mut View, version: &str, cluster_type: &str) -> Result<Vec<Write>, ClientError> {
     let mut writes = Vec::new();
     writes.extend(information(view, version, cluster_type)?);
@@ -92,7 +92,7 @@ fn information(view: &mut View, version: &str, cluster_type: &str) -> Result<Opt
     Ok((object.body != before.body).then(|| Write::update(key, entry::write(&object), stored.revision)))
 }
 
-/// Fills in what is missing. A store that says that it is not ready stays so.
+/// Fills in missing fields. A store that is not ready stays so.
 fn complete(spec: &mut Map<String, Value>, version: &str, cluster_type: &str) {
     entry::fill(spec, "clusterGUID", || json!(Uuid::new_v4().simple().to_string()));
     let old = spec.get("clusterType").and_then(Value::as_str).unwrap_or_default();

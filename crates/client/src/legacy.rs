@@ -8,8 +8,8 @@ use tortie_store::{Selection, Stored, Write, WriteError};
 /// Moves every policy of the default tier whose key is not its name; one outcome for each. Can be run again at
 /// any time.
 ///
-/// Where the new key is taken by the same policy, an earlier run was broken off, and only the old entry is left to
-/// go. Where it is taken by another one, both stay and that is an error: deleting one would lose it.
+/// If the new key has the same policy, an earlier run was interrupted, and only the old entry is deleted.
+/// If it has another policy, both stay and that is an error: deleting one would lose it.
 pub(super) fn migrate(client: &Client) -> Result<Vec<Outcome>, ClientError> {
     let mut moves = Vec::new();
     for kind in Kind::TIERED {

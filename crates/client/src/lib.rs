@@ -2,7 +2,7 @@
 //!
 //! A [`Store`] takes any bytes under any key. The client decides what may be written: it names workload
 //! endpoints, fills in defaults, validates, sets uid and time, keeps what Calico protects, and makes one
-//! [`Store::write`] of a whole batch. What comes back is what users see: policies under the names they gave
+//! [`Store::write`] of a whole batch. Objects are returned as users see them: policies under the names they gave
 //! them, pools with their defaults, the built-in profile.
 //!
 //! ```text
@@ -61,7 +61,7 @@ pub struct Client {
     warned: Mutex<HashSet<(Kind, String)>>,
 }
 
-/// An object, and what is worth knowing about it.
+/// An object, and its warnings.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The object.
@@ -73,7 +73,7 @@ pub struct Found {
 /// The objects of a selection.
 #[derive(Clone, Debug, Default)]
 pub struct Objects {
-    /// Up to where the history of the store is in it.
+    /// The position in the store's history at which it was read.
     pub position: Position,
     /// What can be read, in the order of the keys; tiers in their own order.
     pub objects: Vec<Object>,
@@ -87,13 +87,13 @@ impl Client {
         Self { store, warned: Mutex::default() }
     }
 
-    /// The same, but what is written goes no further than this client: everything is checked and answered as if.
+    /// A client whose writes stay within the client: everything is checked and answered as if it were written.
     #[must_use]
     pub fn dry_run(self) -> Self {
         Self { store: Arc::new(Overlay::new(self.store)), ..self }
     }
 
-    /// A client of what this store had at one moment. What is written goes no further than this client, and is checked and
+    /// A client of the content that this store had at one moment. Its writes stay within the client, and are checked and
     /// answered as if the store was written to: so a plan is made by the same code.
     pub fn plan(store: Arc<dyn Store>, moment: Listing) -> Self {
         Self::new(Arc::new(Overlay::at(store, moment)))
@@ -176,7 +176,7 @@ impl Client {
         whole::run(self, jobs, batch_mode, refuse)
     }
 
-    /// Deletes, in order; one that fails does not stop the rest. With `skip_missing` what is not there is no error.
+    /// Deletes, in order; one that fails does not stop the rest. With `skip_missing` an object that does not exist is no error.
     pub fn delete(&self, targets: Vec<Target>, skip_missing: bool) -> Vec<Outcome> {
         self.remove(targets, skip_missing, BatchMode::Calico).outcomes
     }

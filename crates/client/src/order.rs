@@ -1,5 +1,5 @@
-//! The order in which objects of a batch are written, whatever order they are given in: what others need comes before
-//! them, and goes after them.
+//! The order in which objects of a batch are written, whatever order they are given in: objects that others need are written before
+//! these, and deleted after them.
 
 use tortie_api::Kind;
 

@@ -1,4 +1,4 @@
-//! What can be asked for a batch of objects, and what becomes of each.
+//! The jobs of a batch, and the outcome of each.
 
 use tortie_api::{Key, Object};
 use tortie_manifest::Problem;
@@ -36,7 +36,7 @@ pub enum BatchMode {
 pub struct Batch {
     /// What became of each object, in the order of the input.
     pub outcomes: Vec<Outcome>,
-    /// How the outcomes are to be read.
+    /// What the outcomes mean.
     pub extent: Extent,
 }
 
@@ -61,9 +61,9 @@ pub enum Change {
     Changed,
     /// It was as wanted already; nothing was written.
     Unchanged,
-    /// It was left alone, as asked: it exists, or does not, already.
+    /// It was skipped, as requested: it exists already, or does not exist.
     Skipped,
-    /// It is gone.
+    /// It was deleted.
     Deleted,
 }
 
@@ -83,7 +83,7 @@ pub struct Done {
     pub change: Change,
     /// The object as it is now, or as it was when it was deleted or left alone.
     pub object: Object,
-    /// What is worth knowing, as warnings.
+    /// Warnings.
     pub notes: Vec<Problem>,
     /// What was deleted along with it (a node's endpoints).
     pub along: Vec<Key>,
@@ -122,7 +122,7 @@ pub enum LabelChange {
         /// Whether another value may be replaced.
         overwrite: bool,
     },
-    /// Take it away; it must be there.
+    /// Remove it; it must exist.
     Remove {
         /// The label.
         key: String,

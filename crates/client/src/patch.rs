@@ -32,8 +32,8 @@ fn parse(text: &str) -> Result<Map<String, Value>, ClientError> {
     }
 }
 
-/// The first number, true or false of a patch that stands where the kind has text, and what to write instead. As calicoctl's, a
-/// patch has it taken for text.
+/// The first number or boolean in a patch where the kind has text, and what to write instead. Under the name calicoctl
+/// it becomes text.
 pub fn value_for_text(kind: Kind, patch: &str) -> Option<String> {
     let (path, value) =
         not_text(shape(kind), &parse(patch).ok()?, &Path::root()).map(|(path, value)| (path, value.clone()))?;

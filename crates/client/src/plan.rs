@@ -13,7 +13,7 @@ use super::view::{Found, View};
 use super::{Change, ClientError, Done, Mode, builtin, entry, remove, rules, unknown};
 use tortie_store::{Revision, Write};
 
-/// What the job comes to, given what is stored.
+/// The plan of a job, given the content of the store.
 pub(super) fn plan(view: &mut View, job: &Job) -> Result<Plan, ClientError> {
     match &job.task {
         Task::Put(object, mode) => put(view, (**object).clone(), *mode),
@@ -33,7 +33,7 @@ pub(super) fn plan(view: &mut View, job: &Job) -> Result<Plan, ClientError> {
     }
 }
 
-/// Whether the job's answer hangs on everything before it: a tier can go when the last policy in it is gone.
+/// Whether the outcome of the job depends on everything before it: a tier can be deleted once its last policy is.
 pub(super) fn is_last(job: &Job) -> bool {
     matches!(job.task, Task::Delete(..)) && job.key.kind == Kind::Tier
 }
@@ -148,7 +148,7 @@ pub(super) fn legacy_note(stored: &Key, shown: &Key) -> Option<Problem> {
     (stored != shown).then(|| Problem::warning("legacy-name", Path::from("metadata.name"), text).help(help))
 }
 
-/// What users may say of a new object's metadata. The rest is set elsewhere.
+/// The metadata of a new object that users may give. The rest is set elsewhere.
 fn new_metadata(given: Metadata) -> Metadata {
     Metadata {
         name: given.name,
@@ -172,7 +172,7 @@ pub(super) fn stamp(metadata: &mut Metadata, old: &Metadata) {
     }
 }
 
-/// Status is written by programs; a file that leaves it out does not mean to remove it.
+/// Programs write the status; a file without it does not remove it.
 fn keep_status(old: &Object, new: &mut Object) {
     let has_status = shape(new.kind).record().is_some_and(|record| record.field("status").is_some());
     if has_status

@@ -7,7 +7,7 @@ use super::view::View;
 use super::{Change, ClientError, Done, Target, entry, plan, rules};
 use tortie_store::{Revision, StoreError, Write};
 
-/// What deleting comes to.
+/// The result of planning a deletion.
 pub(super) fn plan(view: &mut View, target: &Target, may_be_missing: bool) -> Result<Plan, ClientError> {
     let key = &target.key;
     rules::namespace(key)?;
@@ -65,7 +65,7 @@ fn empty(view: &mut View, tier: &Key) -> Result<(), ClientError> {
     if policies.is_empty() { Ok(()) } else { Err(ClientError::TierInUse { tier: tier.name.clone(), policies }) }
 }
 
-/// What belongs to a node and goes with it. Addresses that address management holds for it are not objects of
+/// What belongs to a node and is deleted with it. Addresses that address management holds for it are not objects of
 /// this store and stay.
 fn belongings(view: &mut View, node: &str) -> Result<Vec<Write>, StoreError> {
     let mut writes = Vec::new();

@@ -1,5 +1,5 @@
-//! What the client demands of an object before it is written, beside what the object alone can be asked:
-//! the tier it names, the name it must have, what may never be written this way.
+//! The rules of an object that validation of the object alone cannot check: the tier that it names, the name that it must
+//! have, what users may never write.
 
 use serde_json::Value;
 use tortie_api::kinds::workload_endpoint::WorkloadEndpointSpec;
@@ -97,7 +97,7 @@ pub(super) fn delete_allowed(key: &Key) -> Result<(), ClientError> {
     Ok(())
 }
 
-/// A namespace where one belongs, and none elsewhere.
+/// Checks that kinds with namespaces have one, and others none.
 pub(super) fn namespace(key: &Key) -> Result<(), ClientError> {
     let reason = "namespace is not specified on namespaced resource";
     match (key.kind.namespaced(), key.namespace.as_str()) {

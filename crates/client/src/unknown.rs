@@ -1,8 +1,8 @@
-//! Fields that we do not know, because another program wrote them.
+//! Unknown fields, which another program wrote.
 //!
-//! Whoever replaces an object from a file cannot mean to remove what he never saw, so such fields are kept, and
+//! A file that replaces an object was written without knowledge of these fields, so they are kept, and
 //! named in a warning. In lists an item keeps them if it is otherwise the same as before. Inside rules only a patch keeps
-//! them: such a field makes its rule unreadable, and whoever writes all rules says what they are.
+//! them: such a field makes its rule unreadable, and a manifest gives all rules.
 
 use serde_json::{Map, Value};
 use tortie_api::kinds::shape;
@@ -94,7 +94,7 @@ fn find<'a>(shape: &Shape, fields: &'a Map<String, Value>, at: &mut Vec<At<'a>>,
     }
 }
 
-/// A step that is made into one of a path only where something is found.
+/// A step of a path, which is converted only if something is found there.
 enum At<'a> {
     Key(&'a str),
     Index(usize),

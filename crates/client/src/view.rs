@@ -8,10 +8,10 @@ use super::entry::{self, LEGACY_PREFIX};
 use super::{ClientError, builtin};
 use tortie_store::{Op, Revision, Selection, Store, StoreError, Stored, Write};
 
-/// The revision of what is not written yet; no store has it.
+/// The revision of objects that are not written yet; no store has it.
 pub(super) const PLANNED: u64 = u64::MAX;
 
-/// What is stored, read when asked for, with planned writes over it.
+/// The content of the store, read on demand, with planned writes over it.
 pub(super) struct View<'a> {
     store: &'a dyn Store,
     known: BTreeMap<Key, Option<Stored>>,
@@ -36,7 +36,7 @@ impl<'a> View<'a> {
         self.store
     }
 
-    /// Reads these at once, and what older releases called them, so that a batch asks the store once.
+    /// Reads these objects at once, also under their legacy names, so that a batch reads the store once.
     pub(super) fn expect(&mut self, keys: &[Key]) -> Result<(), StoreError> {
         let legacy = keys.iter().filter_map(legacy_key);
         let wanted: BTreeSet<Key> = keys.iter().cloned().chain(legacy).collect();

@@ -185,7 +185,7 @@ impl Work<'_> {
         }
     }
 
-    /// Plans over an overlay. Where the initial content could not be written, that is said of what lacks it.
+    /// Plans over an overlay. If the initial content could not be written, objects that need it have that as their reason.
     fn plan(&self, queue: &[(usize, Job)], unprepared: Option<ClientError>) -> Planned {
         let overlay = Arc::new(Overlay::new(self.client.store.clone()));
         let planner = Client::new(overlay.clone());

@@ -1,4 +1,4 @@
-//! A change of the desired state, and who takes it.
+//! A change of the desired state, and the trait of what applies it.
 
 use crate::endpoint::{Endpoint, Host, Place};
 use crate::program::{Program, ProgramId};
@@ -6,7 +6,7 @@ use crate::rule::{Rule, RulesId};
 use crate::set::{Members, SetId};
 
 /// A change from one desired state to the next. One transaction; inside it the order is that of the fields, so that
-/// everything refers only to what is there.
+/// everything refers only to what exists.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Delta {
     /// Sets that are new, with all their members.
@@ -31,14 +31,14 @@ pub struct Delta {
     pub sets_removed: Vec<SetId>,
 }
 
-/// What became of the members of a set. Those removed go first: a net may give way to nets inside it.
+/// Changes of the members of a set. Members are removed first, since nets inside a removed net may be added.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SetChange {
     /// The set.
     pub id: SetId,
-    /// Members that are gone; each was there.
+    /// Removed members; each existed.
     pub removed: Members,
-    /// Members that are new; none was there.
+    /// New members; none existed.
     pub added: Members,
 }
 

@@ -13,7 +13,7 @@ use crate::program::ProgramId;
 pub enum Place {
     /// A workload's interface.
     Workload(String),
-    /// An interface of the host, there or not yet.
+    /// An interface of the host, which need not exist yet.
     Host(String),
     /// Every interface without an endpoint of its own (`*`).
     AnyHost,
@@ -65,7 +65,7 @@ impl Programs {
 pub struct Endpoint {
     /// What names it.
     pub id: EndpointId,
-    /// What it asks of packets.
+    /// Its programs.
     pub programs: Programs,
     /// Its addresses, for routes and the source check.
     pub addresses: Vec<IpAddr>,
@@ -85,6 +85,6 @@ pub struct Endpoint {
 pub struct Host {
     /// The settings in force.
     pub settings: Settings,
-    /// Floating IPs: which address each stands for. Empty where they are not translated.
+    /// Floating IPs, each with the address to which it is translated. Empty if they are not translated.
     pub nats: BTreeMap<IpAddr, IpAddr>,
 }

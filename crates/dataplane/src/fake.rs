@@ -1,8 +1,8 @@
-//! A dataplane without a kernel: it keeps the state, checks every change, and judges packets by what it was told.
+//! A dataplane without a kernel: it keeps the state, checks every change, and judges packets by the state.
 //!
-//! It walks a packet through the same base chains that a real dataplane has, and knows nothing of stores, selectors
-//! or labels. So it proves that the desired state says enough, and, held against the reference evaluator, that what
-//! it says is right.
+//! It takes a packet through the same base chains that a real dataplane has, and knows nothing of stores, selectors
+//! or labels. So it shows that the desired state is sufficient and, compared with the reference evaluator, that it
+//! is right.
 
 mod answer;
 mod builtin;
@@ -20,7 +20,7 @@ use crate::state::{InvalidDelta, State};
 /// The recording fake.
 #[derive(Clone, Debug, Default)]
 pub struct Fake {
-    /// What it was told, all in all.
+    /// The state: all applied changes together.
     pub state: State,
     /// The changes, one by one.
     pub log: Vec<Delta>,
@@ -29,12 +29,12 @@ pub struct Fake {
 }
 
 impl Fake {
-    /// One that was told nothing yet.
+    /// A fake with an empty state.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What becomes of a packet.
+    /// Judges a packet.
     pub fn judge(&self, packet: &Packet) -> Answer {
         walk::judge(&self.state, packet)
     }

@@ -4,9 +4,9 @@
 //!   calc ──Delta──> Dataplane        State: sets <─ rules <─ programs <─ endpoints, host
 //! ```
 //!
-//! Everything is named by what it is, not by when it came: equal stores give equal states, whatever the way there.
-//! A [`Delta`] is applied as one change, in the order of its fields, in which nothing is used before it is there or
-//! gone while it is used. [`Fake`] is a dataplane that keeps the state, checks that promise and judges packets by it.
+//! Names follow from content, not from the order of changes: equal stores give equal states, whatever their history.
+//! A [`Delta`] is applied as one change, in the order of its fields, so that nothing is used before it exists or
+//! removed while it is used. [`Fake`] is a dataplane that keeps the state, checks that promise and judges packets by it.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod delta;

@@ -23,12 +23,12 @@ impl fmt::Debug for ProgramId {
     }
 }
 
-/// What is asked of a packet, in order. Staged policies are not in it.
+/// The tiers, policies and profiles that decide about a packet, in order. Staged policies are not in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     /// The direction of all its rules.
     pub direction: Direction,
-    /// The tiers that take part, in order.
+    /// The tiers, in order.
     pub tiers: Vec<Tier>,
     /// What happens to what no tier settled.
     pub then: ProgramEnd,
@@ -48,7 +48,7 @@ pub struct Tier {
 /// What happens to a packet that no tier of a program decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProgramEnd {
-    /// The packet goes on to the next stage.
+    /// The packet continues with the next stage.
     Pass,
     /// Denied.
     Deny,
@@ -61,7 +61,7 @@ pub enum ProgramEnd {
 pub struct Profile {
     /// Its name.
     pub name: Arc<str>,
-    /// It does not exist, which denies; there are no rules of it.
+    /// It does not exist, which denies; it has no rules.
     pub missing: bool,
 }
 

@@ -76,12 +76,12 @@ pub struct End {
     pub service: Option<SetId>,
 }
 
-/// A set of addresses, matched as it is or turned round.
+/// A condition on a set of addresses, possibly negated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerSet {
     /// The set.
     pub set: SetId,
-    /// What is *not* in it matches.
+    /// Addresses that are *not* in it match.
     pub negated: bool,
 }
 
@@ -101,7 +101,7 @@ impl Ports {
     }
 }
 
-/// The first rule of a list that matches every packet and does something with it: nothing after it is asked.
+/// The first rule of a list that matches every packet and decides it: no rule after it is evaluated.
 pub fn last_asked(rules: &[Rule]) -> Option<&Rule> {
     rules.iter().find(|rule| rule.action != Action::Log && rule.is_any())
 }

@@ -11,15 +11,15 @@ use ipnet::IpNet;
 pub struct SetId(Arc<str>);
 
 impl SetId {
-    /// The addresses that IPIP between nodes comes from and goes to.
+    /// The addresses of nodes that use IPIP between them.
     pub const IPIP_PEERS: &str = "all-hosts-net";
-    /// The addresses that VXLAN between nodes comes from and goes to.
+    /// The addresses of nodes that use VXLAN between them.
     pub const VXLAN_PEERS: &str = "all-vxlan-net";
-    /// Where the addresses of workloads come from.
+    /// The IP pools, from which workloads get their addresses.
     pub const POOLS: &str = "network-ip-pools";
     /// The pools whose traffic is translated when it leaves them.
     pub const TRANSLATED_POOLS: &str = "masq-ipam-pools";
-    /// The sets that are always there.
+    /// The sets that always exist.
     pub const WELL_KNOWN: [&str; 4] = [Self::IPIP_PEERS, Self::VXLAN_PEERS, Self::POOLS, Self::TRANSLATED_POOLS];
 
     /// A set of this name.

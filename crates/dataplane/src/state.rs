@@ -19,9 +19,9 @@ pub struct State {
     pub rules: BTreeMap<RulesId, Vec<Rule>>,
     /// The programs.
     pub programs: BTreeMap<ProgramId, Program>,
-    /// Who governs what.
+    /// Which endpoint governs which interface.
     pub endpoints: BTreeMap<Place, Endpoint>,
-    /// The host; none before it was said.
+    /// The host; none before it was set.
     pub host: Option<Host>,
 }
 
@@ -42,7 +42,7 @@ pub struct InvalidDelta {
     pub what: &'static str,
     /// Its name.
     pub id: String,
-    /// What is wrong with it.
+    /// The mistake.
     pub why: String,
 }
 
@@ -111,7 +111,7 @@ impl State {
         Ok(())
     }
 
-    /// That everything referred to is there, and everything there is referred to, but for the sets in `kept`.
+    /// Checks that everything referred to exists, and that everything that exists is referred to, except the sets in `kept`.
     pub fn check(&self, kept: &BTreeSet<SetId>) -> Result<(), InvalidDelta> {
         let programs: BTreeSet<ProgramId> = self.endpoints.values().flat_map(|one| one.programs.iter()).collect();
         if let Some(id) = programs.symmetric_difference(&self.programs.keys().copied().collect()).next() {

@@ -1,4 +1,4 @@
-//! What is decided without policy: neighbour discovery, failsafes, tunnels between nodes, the source check.
+//! Decisions without policy: neighbour discovery, failsafes, tunnels between nodes, the source check.
 
 use std::net::IpAddr;
 
@@ -16,7 +16,7 @@ const UDP: u8 = 17;
 const LISTENER: [u8; 4] = [130, 131, 132, 143];
 /// Router and neighbour solicitation and advertisement, redirect not among what workloads may send unasked.
 const DISCOVERY: [u8; 4] = [133, 134, 135, 136];
-/// What a workload may always send to its host.
+/// Packets that a workload may always send to its host.
 const FROM_WORKLOAD: [u8; 6] = [130, 131, 132, 133, 135, 136];
 
 fn icmpv6_type(view: &View) -> Option<u8> {
@@ -56,7 +56,7 @@ pub(crate) fn is_workload_discovery(view: &View) -> bool {
     icmpv6_type(view).is_some_and(|kind| FROM_WORKLOAD.contains(&kind))
 }
 
-/// What OpenStack's workloads may always ask of their host.
+/// Packets that OpenStack's workloads may always send to their host.
 pub(crate) fn is_openstack_service(settings: &Settings, view: &View) -> bool {
     let Some((from, to)) = view.ports().filter(|_| settings.openstack) else { return false };
     let dhcp = if view.source.is_ipv4() { (68, 67) } else { (546, 547) };
@@ -164,7 +164,7 @@ pub(crate) fn source_check(
     if packet.source_route_ok.unwrap_or(own) { Builtin::SourceOk } else { Builtin::SourceWrong }
 }
 
-/// Sources that the kernel's reverse lookup takes for right on every interface: link-local ones, and the unspecified
+/// Sources that the kernel's reverse path check accepts on every interface: link-local ones, and the unspecified
 /// address where it asks for an address of its own.
 fn passes_any_source_check(packet: &Packet) -> bool {
     match (packet.source, packet.destination) {

@@ -1,4 +1,4 @@
-//! The default of an endpoint: what becomes of packets that match no rule with a condition. A rule without a condition decides
+//! The default of an endpoint: the decision about packets that match no rule with a condition. A rule without a condition decides
 //! it before the end of its tier does; one that passes leads past that end.
 
 use tortie_policy::{Action, Direction, PolicyId, Snapshot};
@@ -26,7 +26,7 @@ pub enum DefaultDecision {
     Profiles(Vec<String>),
     /// It is denied, since there is neither a tier that denies nor a profile.
     NoProfile,
-    /// It goes on to the next stage.
+    /// It continues with the next stage.
     GoesOn,
 }
 

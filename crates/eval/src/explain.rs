@@ -1,4 +1,4 @@
-//! Short texts for people about what was asked.
+//! Short texts for users about conditions and decisions.
 
 use tortie_policy::{Direction, Failsafe, Settings};
 

@@ -10,7 +10,7 @@ use tortie_policy::{
 use crate::members::effective_labels;
 use tortie_policy::packet::Host;
 
-/// Which list of an endpoint's policies a stage asks.
+/// Which list of an endpoint's policies a stage evaluates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum List {
     /// Untracked policies.
@@ -23,7 +23,7 @@ pub enum List {
     Forward,
 }
 
-/// The host endpoint named for an interface or found there by its addresses: of several the first by name.
+/// The host endpoint that names an interface or has its addresses: of several the one whose name sorts first.
 pub fn specific_host_endpoint<'a>(snapshot: &'a Snapshot, host: &Host, interface: &str) -> Option<&'a HostEndpoint> {
     if !is_host_interface(snapshot, host, interface) {
         return None;
@@ -44,7 +44,7 @@ fn on_node<'a>(snapshot: &'a Snapshot, host: &Host) -> impl Iterator<Item = &'a 
     snapshot.host_endpoints.values().filter(|endpoint| endpoint.node == host.node)
 }
 
-/// The host endpoint of which nobody knows the interface: it comes before all others, on every one.
+/// The host endpoint with an unreadable interface: it comes before all others, on every interface.
 fn without_readable_interface<'a>(snapshot: &'a Snapshot, host: &Host) -> Option<&'a HostEndpoint> {
     on_node(snapshot, host).find(|endpoint| endpoint.interface == Interface::Unknown)
 }
@@ -86,9 +86,9 @@ pub struct TierView<'a> {
     pub order: Option<Order>,
     /// Its policies, staged ones too, in order.
     pub policies: Vec<&'a Policy>,
-    /// Whether its end denies here.
+    /// Whether its end denies in this stage.
     pub denies: bool,
-    /// What its policies allow goes on to the other tiers, since nobody knows its place.
+    /// Packets that its policies allow continue with the other tiers, since its order is unreadable.
     pub asked_first: bool,
     /// Why its end does not do what its setting says.
     pub note: Option<&'static str>,
@@ -103,7 +103,7 @@ pub struct Subject {
     pub labels: Labels,
     /// Its profiles.
     pub profiles: Vec<String>,
-    /// Nobody knows where it is, or its labels: it denies everything.
+    /// Its interface or its labels are unreadable: it denies everything.
     pub unreadable: bool,
 }
 
@@ -130,7 +130,7 @@ impl Subject {
         }
     }
 
-    /// The tiers that take part for this endpoint in a list and direction, in order.
+    /// The tiers that apply to this endpoint in a list and direction, in order.
     pub fn tiers<'a>(&self, snapshot: &'a Snapshot, list: List, direction: Direction) -> Vec<TierView<'a>> {
         if self.unreadable {
             return vec![TierView {

@@ -19,12 +19,12 @@ use crate::path::{Builtin, DecidedBy, Decision, Entry, Hook, Outcome, Step, Step
 use crate::policies::ask;
 use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
 
-/// What becomes of a packet on one node, and why.
+/// Judges a packet on one node, with the reasons.
 pub fn judge(snapshot: &Snapshot, host: &Host, packet: &Packet) -> Verdict {
     judge_with(snapshot, host, packet, &mut FromSnapshot { snapshot, reasons: true })
 }
 
-/// What becomes of a packet on one node, and what decided. Rules that do not match have one reason without a text, and those
+/// Judges a packet on one node, with what decided. Rules that do not match have one reason without a text, and those
 /// behind the decision are left out: many packets are judged in a fraction of the time.
 pub fn decide(snapshot: &Snapshot, host: &Host, packet: &Packet) -> Verdict {
     judge_with(snapshot, host, packet, &mut FromSnapshot { snapshot, reasons: false })
@@ -51,10 +51,10 @@ pub trait Policies {
     }
 }
 
-/// The policies of a snapshot, asked rule by rule.
+/// The policies of a snapshot, evaluated rule by rule.
 struct FromSnapshot<'a> {
     snapshot: &'a Snapshot,
-    /// Whether it is told why rules do not match.
+    /// Whether the path has the reasons why rules do not match.
     reasons: bool,
 }
 

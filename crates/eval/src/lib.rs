@@ -1,7 +1,7 @@
 //! The reference evaluator: what decides a packet, and why. It is the definition of our semantics.
 //!
 //! [`judge()`] takes everything in the store, one node's interfaces and one packet, and gives the [`Verdict`] with its
-//! path: every stage that the packet passes on that node, in order, and in each what was asked and what answered.
+//! path: every stage that the packet passes on that node, in order, and in each what was evaluated and what decided.
 //! It is slow, obvious and complete: no index, no cache, no cleverness. Its functions follow the
 //! order of the kernel's hooks.
 //! `calc` and the dataplane answer the same questions by other means and are held against it.

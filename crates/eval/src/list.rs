@@ -8,7 +8,7 @@ use tortie_policy::{Action, Rule, Snapshot};
 use crate::matching::{View, matching};
 use crate::members::AddressOwners;
 
-/// One end of packets, with everything that stands there: found once for all packets from it or to it.
+/// One end of packets, with the endpoints and sets that have its address: found once for all packets from it or to it.
 pub struct End<'a>(AddressOwners<'a>);
 
 impl<'a> End<'a> {
@@ -23,7 +23,7 @@ impl<'a> End<'a> {
     }
 }
 
-/// What a rule does to a packet between a source and a destination; none where it does not match.
+/// The action of a rule on a packet between a source and a destination; none if it does not match.
 pub fn rule_action(
     snapshot: &Snapshot,
     rule: &Rule,

@@ -1,4 +1,4 @@
-//! Who is at an address: the labels of endpoints and sets, and what rules find by them.
+//! The endpoints and sets that have an address, with their labels, and what rules match by them.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use tortie_policy::{
 };
 use tortie_selector::Selector;
 
-/// Own labels, and those inherited from profiles: the own one wins, then the first profile's.
+/// Own labels, and those inherited from profiles: own labels override, then those of the first profile.
 pub fn effective_labels<'a>(
     snapshot: &Snapshot,
     own: &Labels,
@@ -32,7 +32,7 @@ pub fn is_member(snapshot: &Snapshot, selector: &Selector, address: IpAddr) -> b
 pub(crate) struct AddressOwners<'a> {
     pub(crate) address: IpAddr,
     labelled: Vec<Labelled<'a>>,
-    /// Something that may stand here has labels that cannot be read.
+    /// Something that may have the address has unreadable labels.
     pub(crate) may_be_unreadable: bool,
 }
 
@@ -68,7 +68,7 @@ impl<'a> AddressOwners<'a> {
         self.labelled.iter().map(|thing| thing.name.as_str()).collect()
     }
 
-    /// Whether the address is on the right side of a selector match, turned round or not.
+    /// Whether the address satisfies a selector match, which may be negated.
     pub(crate) fn satisfies(&self, peers: &Peers) -> bool {
         self.is_selected(&peers.selector) != peers.negated
     }
@@ -142,7 +142,7 @@ pub fn has_members(snapshot: &Snapshot, selector: &Selector) -> bool {
         || workloads().any(|one| selected(&one.labels, &one.profiles))
 }
 
-/// The set that a selector means: the only one it matches. Endpoints are not looked at, there can be many.
+/// The only set that a selector matches. Endpoints are not looked at, since there can be many.
 pub(crate) fn set_of<'a>(snapshot: &'a Snapshot, selector: &Selector) -> Option<&'a NetworkSet> {
     let matches = |set: &&NetworkSet| match &set.profile {
         None => selects(selector, &set.labels),
@@ -152,7 +152,7 @@ pub(crate) fn set_of<'a>(snapshot: &'a Snapshot, selector: &Selector) -> Option<
     sets.next().filter(|_| sets.next().is_none())
 }
 
-/// What stands at an address, in the user's own names: `pod default/web`, `host endpoint web1-eth0`, `set scanners`.
+/// The endpoint or set that has an address, in the user's names: `pod default/web`, `host endpoint web1-eth0`, `set scanners`.
 pub fn names_at(snapshot: &Snapshot, address: IpAddr) -> Vec<String> {
     AddressOwners::new(snapshot, address).labelled.into_iter().map(|thing| thing.name).collect()
 }

@@ -4,14 +4,14 @@ use std::fmt;
 
 use tortie_policy::{Action, Direction, EndpointId, PolicyId};
 
-/// What becomes of the packet on this node.
+/// The verdict on the packet on this node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
-    /// Whether it gets past every stage of ours.
+    /// Whether no stage denies it.
     pub allowed: bool,
     /// Whether a denied one is answered (Reject, or a reset for the connection limit) where the kernel can.
     pub rejected: bool,
-    /// Whether it goes on without connection tracking because an untracked policy allowed it.
+    /// Whether it continues without connection tracking because an untracked policy allowed it.
     pub untracked: bool,
     /// Every stage that it met, in order. When denied the last one decided.
     pub path: Vec<Step>,
@@ -57,22 +57,22 @@ pub struct Step {
     pub endpoint: Option<EndpointId>,
     /// Towards the endpoint or from it.
     pub direction: Direction,
-    /// Everything asked before the decision, in order.
+    /// Everything evaluated before the decision, in order.
     pub entries: Vec<Entry>,
     /// What the stage decided.
     pub decision: Decision,
 }
 
-/// One thing asked inside a stage.
+/// One thing that a stage evaluates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// What it is.
     pub kind: StepKind,
-    /// Whether it comes after the decision, and is told for information only.
+    /// Whether it comes after the decision, and is only information.
     pub reached: bool,
 }
 
-/// What was asked.
+/// What was evaluated.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StepKind {
     /// A policy of a tier, with each rule that was looked at.
@@ -90,7 +90,7 @@ pub enum StepKind {
     TierEnd {
         /// The tier.
         tier: String,
-        /// What its end does here.
+        /// What its end does in this stage.
         denies: bool,
         /// Why, when not by the tier's own setting: a missing tier, staged policies only, a stage whose tiers never deny.
         note: Option<&'static str>,
@@ -104,7 +104,7 @@ pub enum StepKind {
         /// Its rules of this direction.
         rules: Vec<RuleStep>,
     },
-    /// Anything built in that was asked and did not decide, in a few words: failsafes, tunnel allowances.
+    /// A built-in check that did not decide, in a few words: failsafes, tunnel allowances.
     Builtin(String),
 }
 
@@ -138,7 +138,7 @@ pub struct Mismatch {
 /// What decided a stage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// What becomes of the packet here.
+    /// The outcome for the packet in this stage.
     pub outcome: Outcome,
     /// What decided.
     pub by: DecidedBy,
@@ -147,9 +147,9 @@ pub struct Decision {
 /// What a stage does with the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It goes on to the next stage.
+    /// It continues with the next stage.
     Pass,
-    /// It goes on and the host endpoint's later ingress stages let it by (untracked and pre-DNAT allows).
+    /// It continues, and the host endpoint's later ingress stages accept it (untracked and pre-DNAT allows).
     Accept,
     /// It is denied.
     Deny,
@@ -219,7 +219,7 @@ pub enum Builtin {
     UnknownWorkload,
     /// A host's own packet to its own workload.
     HostToWorkload,
-    /// An earlier stage's accept stands for this one.
+    /// An earlier stage accepted it for this one too.
     AcceptedBefore,
     /// The workload-to-host action.
     HostAction,

@@ -8,13 +8,13 @@ use crate::matching::{Match, View, matching};
 use crate::members::AddressOwners;
 use crate::path::{DecidedBy, Decision, Entry, Outcome, RuleStep, StepKind};
 
-/// How far the question has got. What comes after the decision is still looked at, for people.
+/// How far the evaluation is. What comes after the decision is still evaluated, for users.
 struct Walk<'a> {
     snapshot: &'a Snapshot,
     view: &'a View,
-    /// Whether it is told why rules do not match, and what rules behind the decision say.
+    /// Whether the path has the reasons why rules do not match, and the rules after the decision.
     reasons: bool,
-    /// What stands at the packet's source and destination.
+    /// The endpoints and sets at the packet's source and destination.
     ends: [AddressOwners<'a>; 2],
     entries: Vec<Entry>,
     decision: Option<Decision>,
@@ -95,7 +95,7 @@ impl Walk<'_> {
         (steps, None)
     }
 
-    /// A Pass goes on to the next profile; what no profile settles is denied.
+    /// A Pass continues with the next profile; what no profile decides is denied.
     fn profiles(&mut self, subject: &Subject, direction: Direction) {
         for name in &subject.profiles {
             let reached = self.decision.is_none();

@@ -16,14 +16,14 @@ pub type Labels = BTreeMap<String, String>;
 /// profile, denies everything; whatever has it is in no set of a rule that allows, and in each of one that denies.
 pub const UNREADABLE_LABELS: &str = "tortie.unreadable/labels";
 
-/// What is not known of an endpoint, because it cannot be read.
+/// Which parts of an endpoint are unreadable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Missing {
     /// It has more addresses.
     pub addresses: bool,
     /// It has more named ports.
     pub ports: bool,
-    /// Where it is, or what decides before policy does: it denies everything.
+    /// Its interface, or something that decides before policy: it denies everything.
     pub place: bool,
 }
 
@@ -80,7 +80,7 @@ impl NamedPort {
     pub const SET_LIMIT: usize = 1_048_576;
 }
 
-/// Where a host endpoint sits.
+/// Which interfaces a host endpoint governs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Interface {
     /// On the interface of this name.
@@ -101,7 +101,7 @@ pub struct HostEndpoint {
     pub name: String,
     /// The node it is on.
     pub node: String,
-    /// Where it sits.
+    /// Which interfaces it governs.
     pub interface: Interface,
     /// Its addresses, for label rules elsewhere and for [`Interface::ByAddress`].
     pub addresses: Vec<IpAddr>,
@@ -115,7 +115,7 @@ pub struct HostEndpoint {
     pub missing: Missing,
 }
 
-/// An address that stands for another: a floating IP.
+/// An address that is translated to another: a floating IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Nat {
     /// The endpoint's own address.
@@ -142,7 +142,7 @@ pub struct Limits {
     pub connections: Option<u32>,
 }
 
-/// Quality of service that a workload asks for, and that decides about no packet.
+/// Quality of service of a workload, as far as it denies no packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct UnsupportedQos {
     /// A limit of its bandwidth.
@@ -182,21 +182,21 @@ pub struct WorkloadEndpoint {
     pub ingress_limits: Limits,
     /// Limits from it.
     pub egress_limits: Limits,
-    /// What it asks for that nothing here does.
+    /// What it asks for that tortie does not do.
     pub unsupported_qos: UnsupportedQos,
     /// What cannot be read of it.
     pub missing: Missing,
 }
 
 impl WorkloadEndpoint {
-    /// Whether its node and interface are known. The interface of one without a place stays closed, wherever that is.
+    /// Whether its node and interface are readable. If not, its interface stays closed, whichever that is.
     pub fn has_place(&self) -> bool {
         !self.node.is_empty() && !self.interface.is_empty()
     }
 }
 
 impl fmt::Display for WorkloadEndpoint {
-    /// As operators speak of it: `pod default/web`, or `workload endpoint ns/name` where there is no pod.
+    /// Its name for users: `pod default/web`, or `workload endpoint ns/name` if there is no pod.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.pod.is_empty() {
             write!(f, "workload endpoint {}/{}", self.id.namespace, self.id.name)

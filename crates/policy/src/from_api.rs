@@ -87,7 +87,7 @@ impl TryFrom<&Object> for Item {
 }
 
 impl Item {
-    /// The object as it can safely be enforced, and everything that could not be read: what stands for that denies
+    /// The object as it can safely be enforced, and everything that could not be read: its replacement denies
     /// whatever the object may have denied, and allows nothing that it may not have allowed (`docs/unreadable.md`).
     pub fn read(object: &Object) -> (Item, Vec<Invalid>) {
         read(object, EarlyLists::default(), Invalidities::default())
@@ -138,7 +138,7 @@ fn read(object: &Object, early: EarlyLists, mut wrong: Invalidities) -> (Item, V
 }
 
 impl Snapshot {
-    /// Everything in these objects, and what could not be read: what stands for it is in the snapshot ([`Item::read`]).
+    /// Everything in these objects, and what could not be read: the replacements are in the snapshot ([`Item::read`]).
     pub fn from_objects<'a>(objects: impl IntoIterator<Item = &'a Object>) -> (Snapshot, Vec<(&'a Object, Invalid)>) {
         Self::from_items(objects.into_iter().map(|object| (object, Item::read(object))))
     }

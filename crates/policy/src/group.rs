@@ -9,7 +9,7 @@ use tortie_net::Protocol;
 use crate::endpoint::Labels;
 use crate::rule::Rule;
 
-/// Rules and labels that endpoints take by naming the profile.
+/// Rules and labels of the endpoints that name the profile.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
     /// Its name.
@@ -90,7 +90,7 @@ pub struct EndpointSlice {
     pub addresses: Vec<IpAddr>,
     /// The ports, which every address has.
     pub ports: Vec<(Protocol, u16)>,
-    /// There are others, which cannot be read.
+    /// Whether there are others, which cannot be read.
     pub incomplete: bool,
 }
 
@@ -109,9 +109,9 @@ pub struct Node {
     pub name: String,
     /// Its labels.
     pub labels: Labels,
-    /// Addresses that IPIP comes from and goes to.
+    /// Addresses of peers of IPIP.
     pub addresses: Vec<IpAddr>,
-    /// Addresses that VXLAN comes from and goes to.
+    /// Addresses of peers of VXLAN.
     pub vxlan_peers: Vec<IpAddr>,
 }
 

@@ -1,7 +1,7 @@
 //! The checked policy model: what the resources of a store mean, valid once built.
 //!
 //! `api` holds what users wrote; a value of this crate cannot hold anything that has no meaning. Each kind has one
-//! file here for its meaning and one in `from_api/` for the way into it; what cannot be read says which field.
+//! file here for its meaning and one in `from_api/` for the way into it; an unreadable part has the path of its field.
 //! [`Snapshot`] is everything at one revision: `eval` answers packets from it, `calc` follows its changes.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]

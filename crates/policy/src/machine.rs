@@ -28,7 +28,7 @@ pub struct Route {
     pub to: IpNet,
     /// What happens to the packets.
     pub kind: RouteKind,
-    /// It is in the table `local`, which is asked before all others.
+    /// It is in the table `local`, which comes before all others.
     pub local_table: bool,
     /// The interfaces that it leads by; several share the packets.
     pub interfaces: Vec<String>,
@@ -38,7 +38,7 @@ pub struct Route {
     pub source: Option<IpAddr>,
 }
 
-/// What becomes of the packets of a route.
+/// What a route does with its packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RouteKind {
@@ -50,11 +50,11 @@ pub enum RouteKind {
     Broadcast,
     /// They are for a group on the link.
     Multicast,
-    /// They go nowhere: blackhole, unreachable, prohibit.
+    /// Drops them: blackhole, unreachable, prohibit.
     Blocked,
 }
 
-/// An interface that hands what it receives to a master, where the packets are then seen.
+/// An interface that passes the packets it receives to a master, where rules then see them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Port {

@@ -105,7 +105,7 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// What connection tracking says of it, where nobody takes it out of tracking. One that is asked about as new may be of a
+    /// Its state in connection tracking, unless a policy excludes it from tracking. One that is asked about as new may be of a
     /// kind that begins no connection.
     pub fn tracking(&self) -> Conntrack {
         match (self.conntrack, first_tracking(self.protocol, self.transport, self.source.is_ipv4())) {

@@ -107,13 +107,13 @@ pub struct Tier {
     pub order: Order,
     /// What happens to what none of its policies settled.
     pub end: TierEnd,
-    /// Its order is unreadable: it comes first, and what its policies allow goes on to the other tiers.
+    /// Its order is unreadable: it comes first, and what its policies allow continues with the other tiers.
     pub asked_first: bool,
 }
 
 impl Tier {
     /// The tier of policies whose tier is unreadable. It comes before all others and denies at its end; what its
-    /// policies allow goes on to the other tiers.
+    /// policies allow continues with the other tiers.
     pub const UNREADABLE: &str = "(unreadable)";
 }
 
@@ -151,7 +151,7 @@ impl fmt::Display for Direction {
     }
 }
 
-/// The directions that a policy speaks about, whether it has rules there or not.
+/// The directions that a policy applies to, whether it has rules there or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Types {
     /// Ingress.
@@ -160,7 +160,7 @@ pub struct Types {
     pub egress: bool,
 }
 
-/// Where on a host endpoint a policy has its say; on a workload only [`Stage::Normal`] with either flag has one.
+/// The stage of a host endpoint in which a policy applies; to workloads only [`Stage::Normal`] applies, with either flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
     /// Before connection tracking (`doNotTrack`).
@@ -195,7 +195,7 @@ pub struct Policy {
     pub ingress: Vec<Rule>,
     /// Rules from the endpoint, in order.
     pub egress: Vec<Rule>,
-    /// Where it has its say.
+    /// The stage in which it applies.
     pub stage: Stage,
     /// Shown, never enforced.
     pub staged: bool,

@@ -19,7 +19,7 @@ pub enum Action {
     Deny,
     /// Leaves the tier for the next one, or for the profiles.
     Pass,
-    /// Logs it and goes on with the next rule.
+    /// Logs it and continues with the next rule.
     Log,
 }
 
@@ -106,18 +106,18 @@ pub struct Rule {
     pub http: bool,
     /// Annotations, for people.
     pub annotations: Vec<(String, String)>,
-    /// A condition cannot be read, so it never matches; nothing else is said then.
+    /// A condition is unreadable, so it never matches; no other mismatch is named then.
     pub never: bool,
 }
 
-/// How a rule takes a condition on members of a set of which some are not known.
+/// How a rule treats a condition on a set with unknown members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {
-    /// The members that are known are all that there are.
+    /// All members are known.
     Known,
     /// The rule does not match.
     Never,
-    /// The condition counts as met.
+    /// The condition counts as satisfied.
     Met,
 }
 
@@ -141,7 +141,7 @@ impl Rule {
     /// More rules than this in one list are too many: Calico's schema lets a list have 1,024.
     pub const LIMIT: usize = 16_384;
 
-    /// The rules that deny, before this one, what it may mean because of labels that cannot be read
+    /// The rules that deny, before this one, what it may match because of unreadable labels
     /// ([`unreadable_labels`]): one for each end by which it asks for labels, unless it then allows less.
     pub fn against_unreadable(&self) -> Vec<Rule> {
         let asks = |end: &PeerMatch| {
@@ -191,8 +191,8 @@ impl Rule {
     }
 }
 
-/// Whether an end of a rule may mean what has labels that cannot be read, which is in no set: `negated` if it has a
-/// selector, and whether that is turned round.
+/// Whether an end of a rule may match objects with unreadable labels, which are in no set: `negated` if it has a
+/// selector, and whether that is negated.
 pub fn asks_unreadable(action: Action, negated: Option<bool>, named: bool, not_named: bool) -> bool {
     match action {
         Action::Log => false,
@@ -224,14 +224,14 @@ pub struct PeerMatch {
 pub struct Peers {
     /// The addresses of all that match this: selector, namespace and service accounts in one, and not `notSelector`.
     pub selector: Selector,
-    /// The match is turned round: `notSelector` stood alone, so unknown addresses match too.
+    /// The match is negated: `notSelector` was the only selector, so unknown addresses match too.
     pub negated: bool,
     /// What was written, for people: `role == 'app'`.
     pub written: String,
 }
 
 impl PeerMatch {
-    /// What is left of it when it is asked for no labels.
+    /// The end without its conditions on labels.
     fn without_labels(&self) -> PeerMatch {
         let is_number = |port: &&PortMatch| matches!(port, PortMatch::Range(_));
         let all_numbers = self.ports.iter().all(|port| is_number(&port));

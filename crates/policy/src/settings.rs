@@ -30,7 +30,7 @@ pub enum HostAction {
 /// How a denied packet is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// In silence.
+    /// Without an answer.
     Drop,
     /// With an answer, where the kernel can give one.
     Reject,
@@ -99,7 +99,7 @@ pub struct Settings {
     pub wireguard: Option<u16>,
     /// WireGuard listens on this port, IPv6.
     pub wireguard_v6: Option<u16>,
-    /// Addresses outside the cluster that IPIP is taken from.
+    /// Addresses outside the cluster from which IPIP is accepted.
     pub external_nodes: Vec<IpNet>,
     /// Floating IPs are translated.
     pub floating_ips: bool,
@@ -107,7 +107,7 @@ pub struct Settings {
     pub nat_outgoing: NatOutgoing,
     /// IPv6 is governed.
     pub ipv6: bool,
-    /// What stands before a log line.
+    /// The prefix of a log line.
     pub log_prefix: String,
     /// How many log lines.
     pub log_limit: Option<LogLimit>,

@@ -52,7 +52,7 @@ impl Snapshot {
         inside.map(|(_, slice)| slice).filter(move |slice| slice.service == *service)
     }
 
-    /// Takes out what stands under a key. The built-in profile comes back when one of its name goes.
+    /// Removes the object of a key. The built-in profile takes the place of a deleted profile with its name.
     pub fn remove(&mut self, key: &Key) {
         let Key { kind, namespace, name } = key.clone();
         match kind {

@@ -44,7 +44,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Opens the file at this path, which is neither relative nor a link, if it is a store of ours.
+    /// Opens the file at this path, which is neither relative nor a link, if it is an embedded store.
     pub(crate) fn open(path: &Path, id: FileId, role: Role, busy: Duration) -> Result<Self, SqliteError> {
         filesystem::check(path, path)?;
         let registration = Registration::of_checked(path, id)?;

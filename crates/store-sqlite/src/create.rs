@@ -1,7 +1,7 @@
 //! Making a new store, so that its name never refers to half of one.
 //!
 //! The whole file is written and synced under a name of its own and then linked to the real one, which fails
-//! where a file exists. So of several processes one wins, and a kill or a power loss at any point leaves
+//! where a file exists. So of several processes one creates it, and a kill or a power loss at any point leaves
 //! either nothing or an empty store.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -14,7 +14,7 @@ use crate::faults::{self, Fault};
 use crate::sqlite_error::SqliteError;
 use crate::{filesystem, schema, wake};
 
-/// Makes an empty store at this path, readable by its owner only, with its directory where that is missing.
+/// Creates an empty store at this path, readable by its owner only, and its directory if that is missing.
 /// False when another process was faster.
 pub(crate) fn create(path: &Path) -> Result<bool, SqliteError> {
     let failed = |error: io::Error| SqliteError::of_io(path, &error);

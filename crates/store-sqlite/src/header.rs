@@ -1,4 +1,4 @@
-//! Whether a file is a store of ours, from its first bytes, before SQLite may touch it or anything beside it.
+//! Whether a file is an embedded store, from its first bytes, before SQLite may touch it or anything beside it.
 //!
 //! Reading them needs care: closing *any* descriptor of a file drops all POSIX locks that the process holds
 //! on it, those of SQLite's connections included. So it is done only while this process has no connection
@@ -86,7 +86,7 @@ fn foreign(path: &Path, what: impl Into<String>) -> SqliteError {
     SqliteError::Foreign { path: path.to_owned(), what: what.into() }
 }
 
-/// Reads the header (the file format's section 1.3) and says why it is not one of ours.
+/// Reads the header (the file format's section 1.3) and returns why the file is not an embedded store.
 fn check(path: &Path, file: &File) -> Result<(), SqliteError> {
     let mut header = Vec::with_capacity(100);
     file.take(100).read_to_end(&mut header).map_err(|error| SqliteError::of_io(path, &error))?;

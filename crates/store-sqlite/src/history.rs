@@ -71,7 +71,7 @@ fn act(row: &Row<'_>) -> rusqlite::Result<Act> {
     })
 }
 
-/// The changes of an act, in their order. Those of kinds that this release does not know are passed over.
+/// The changes of an act, in their order. Those of kinds that this release does not know are skipped.
 pub(crate) fn changes(sql: &Connection, act: &Act) -> rusqlite::Result<Vec<LoggedChange>> {
     if schema::version(sql)? < 2 {
         return Ok(Vec::new());
@@ -96,7 +96,7 @@ pub(crate) fn note_enforced(sql: &Connection, act: &Act, time: u64) -> rusqlite:
     Ok(())
 }
 
-/// Lets an act wait no more. False when it did not wait.
+/// Ends the wait of an act for its confirmation. False if it did not wait.
 pub(crate) fn end_waiting(sql: &Connection, first: u64) -> rusqlite::Result<bool> {
     let changed = sql
         .prepare_cached("UPDATE acts SET deadline = NULL WHERE first = ?1 AND deadline IS NOT NULL")?
@@ -104,7 +104,7 @@ pub(crate) fn end_waiting(sql: &Connection, first: u64) -> rusqlite::Result<bool
     Ok(changed > 0)
 }
 
-/// Puts back what an act changed, but neither what others depend on now nor what somebody else has changed since. None when it does not wait any more.
+/// Puts back what an act changed, except what others depend on now and what somebody else has changed since. None if it does not wait any more.
 pub(crate) fn put_back(sql: &Connection, first: u64, author: &Author) -> rusqlite::Result<Option<PutBack>> {
     let found = sql.prepare_cached(&select(sql, "WHERE first = ?1")?)?.query_row([to_sql(first)], act).optional()?;
     let Some(act) = found else { return Ok(None) };

@@ -10,7 +10,7 @@
 //! What is promised, and what keeps it:
 //!
 //! - **What was acknowledged survives power loss.** WAL with `synchronous=FULL`, checked on every connection;
-//!   a new file is made whole beside its name and then linked to it, so nobody ever sees half of one.
+//!   a new file is made whole beside its name and then linked to it, so no process ever sees a part of one.
 //! - **Changes are whole.** A call of [`Store::write`](tortie_store::Store::write) is one transaction with a
 //!   savepoint an object; writers wait for each other, and give up with a clear error after [`Options::busy`].
 //! - **A watcher hears of a commit at once** and costs nothing while idle: the writer touches the wake file

@@ -1,5 +1,5 @@
 //! What is read: one object, a list, the log after a revision. Rows of kinds that this tortie does not know
-//! (a newer one wrote them) are passed over.
+//! (a newer one wrote them) are skipped.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

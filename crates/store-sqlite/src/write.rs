@@ -1,4 +1,4 @@
-//! What is written: a batch in one transaction, each object in a savepoint of its own, or all objects in one; and the
+//! Writes: a batch in one transaction, each object in a savepoint of its own, or all objects in one; and the
 //! trimming of the log.
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(crate) struct LogRetention {
     pub(crate) bytes: u64,
 }
 
-/// The largest value that is taken, in bytes (with its key): 16 MiB.
+/// The largest value that is accepted, in bytes (with its key): 16 MiB.
 pub(crate) const LARGEST: usize = 16 << 20;
 
 /// Makes each change or says why not. The log keeps at least the last revisions before the batch, and
@@ -65,7 +65,7 @@ pub(crate) fn whole(
     Ok(answers)
 }
 
-/// Notes who made the changes of this transaction.
+/// Stores the author of the changes of this transaction.
 pub(crate) fn note_act(sql: &Connection, first: u64, last: u64, author: &Author) -> rusqlite::Result<()> {
     if last < first {
         return Ok(());
@@ -170,7 +170,7 @@ pub(crate) fn one(sql: &Connection, write: &Write, revision: u64) -> rusqlite::R
     Ok(Ok(Written { revision: revision.into(), position: Position::at(revision), previous }))
 }
 
-/// What a row takes beside its values.
+/// The bytes of a row beside its values.
 const ROW_HEAD: usize = 32;
 
 /// What a batch adds to the log.

@@ -1,4 +1,4 @@
-//! What a store can do, where stores differ.
+//! The abilities in which stores differ.
 
 use std::fmt;
 
@@ -40,7 +40,7 @@ impl fmt::Display for Operation {
 /// That a store does not support an operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unsupported {
-    /// Why, where there is more to say than that. Users read it behind Calico's text.
+    /// A reason, shown to users after Calico's text; may be empty.
     pub reason: Option<String>,
 }
 
@@ -51,7 +51,7 @@ impl Unsupported {
     }
 }
 
-/// What a store promises as a whole. The default promises everything; whoever asks can do without each.
+/// What a store promises as a whole. The default promises everything; callers can do without each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Abilities {
     /// There is one history of all kinds, which begins at [`Position::START`](crate::Position::START) and has a number for
@@ -63,8 +63,8 @@ pub struct Abilities {
     /// changes than one transaction takes are made in several. Without this it makes the changes one by one,
     /// and stops at the first that is refused.
     pub transactions: bool,
-    /// Content comes back byte for byte, whatever it is, under whatever name. Without this it is an object that the store's
-    /// own rules allow, and comes back with the same meaning.
+    /// Any content under any name is returned byte for byte. Without this only objects that the store's
+    /// own rules allow can be written, and they are returned with the same meaning.
     pub any_content: bool,
 }
 

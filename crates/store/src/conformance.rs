@@ -7,8 +7,8 @@
 //! tortie_store::conformance!(|| MySubject::start());
 //! ```
 //!
-//! What a store does not promise ([`Store::abilities`], [`Store::supports`]) is not asked of it: a claim that needs more
-//! passes, and one that holds within a kind is looked at there. A store may hold objects before the suite begins.
+//! A store is not tested for what it does not promise ([`Store::abilities`], [`Store::supports`]): a claim that needs more
+//! passes, and one that holds within a kind is tested there. A store may hold objects before the suite begins.
 //!
 //! A claim panics when it does not hold. Waiting is on an event with a deadline ([`PATIENCE`]); that
 //! nothing more comes is shown by a change made afterwards, which has to be the next event.

@@ -1,21 +1,21 @@
-//! The contract: what can be asked of a store, and what a running watch gives.
+//! The contract: the operations of a store, and the events of a running watch.
 //!
 //! # Positions and revisions
 //!
 //! An object has a [`Revision`](crate::Revision): its version, for optimistic concurrency and for users (`resourceVersion`).
-//! A listing, a watch and a write have a [`Position`]: up to where they know the history of the store. A store with one history
+//! A listing, a watch and a write have a [`Position`]: how far they know the history of the store. A store with one history
 //! (SQLite, etcd) gives positions of one number. A store whose kinds have each their own (the Kubernetes API, where every
 //! resource is listed and watched by itself) gives positions with a part for each resource that it watches.
 //!
 //! # Which objects there are
 //!
 //! A key's kind is one of Calico's, or one of Kubernetes' own kinds ([`Kind::KUBERNETES`](tortie_api::Kind::KUBERNETES)). The
-//! JSON of an object is that of its kind in Calico's stored form, whatever the store keeps: a pod comes as the
-//! `WorkloadEndpoint` that it is, a namespace as a `Profile`. `KubernetesNetworkPolicy` and `KubernetesClusterNetworkPolicy`
+//! JSON of an object is that of its kind in Calico's stored form, whatever the store keeps: a pod becomes a
+//! `WorkloadEndpoint`, a namespace a `Profile`. `KubernetesNetworkPolicy` and `KubernetesClusterNetworkPolicy`
 //! are a converted policy in the form of a `NetworkPolicy` or `GlobalNetworkPolicy` under the name that its user knows.
 //! A `KubernetesEndpointSlice` has the addresses and ports of an EndpointSlice and the name of its service. A
-//! `KubernetesService` is in the form of Kubernetes' API; nothing of it is used. An object that a store cannot convert is handed over as
-//! [unreadable](crate::Value::cannot_be_read), never left out: what is left out would be taken for deleted.
+//! `KubernetesService` is in the form of Kubernetes' API and is not used. A store returns an object that it cannot convert as
+//! [unreadable](crate::Value::cannot_be_read) and never leaves it out: a missing object would count as deleted.
 
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ use crate::{
     Stored, Support, Write, WriteError, Written, WrittenTogether,
 };
 
-/// All objects of a selection, in the order of their keys, for a store whose [`Store::list_pages`] does the work. When the
-/// pages are no longer kept on the way it begins again, up to this many times in all.
+/// Lists all objects of a selection, in the order of their keys, by [`Store::list_pages`]. If the server drops the
+/// listing before its end, this begins again, up to this many times in all.
 pub fn list_by_pages(store: &dyn Store, selection: &Selection, tries: u32) -> Result<Listing, StoreError> {
     let mut tried = 0;
     loop {
@@ -49,7 +49,7 @@ pub trait Store: Send + Sync {
     /// What this store is, for messages: `embedded store /var/lib/tortie/tortie.db`.
     fn describe(&self) -> String;
 
-    /// Whether there is anything to read from: the file of an embedded store may not exist yet. A store that cannot be asked counts
+    /// Whether the store exists: the file of an embedded store may not exist yet. A store that cannot be reached counts
     /// as existing, and so does an empty one.
     fn exists(&self) -> bool {
         true
@@ -60,8 +60,8 @@ pub trait Store: Send + Sync {
         Abilities::default()
     }
 
-    /// What could not be taken over of the stored objects that were converted, as lines for people, of what was read last.
-    /// An object that is unreadable as a whole is not told here.
+    /// The parts of stored objects that could not be converted when they were last read, as lines for users.
+    /// Objects that are unreadable as a whole are not among them.
     fn left_out(&self) -> Vec<String> {
         Vec::new()
     }
@@ -73,10 +73,10 @@ pub trait Store: Send + Sync {
         crate::abilities::by_default(kind)
     }
 
-    /// One object as it is now.
+    /// The present version of one object.
     fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError>;
 
-    /// Several objects, in the order of the keys, each as it is now.
+    /// The present versions of several objects, in the order of the keys.
     fn get_all(&self, keys: &[Key]) -> Result<Vec<Option<Stored>>, StoreError> {
         keys.iter().map(|key| self.get(key)).collect()
     }
@@ -85,9 +85,9 @@ pub trait Store: Send + Sync {
     /// all kinds too where there is one history.
     fn list(&self, selection: &Selection) -> Result<Listing, StoreError>;
 
-    /// The same in pieces and in no promised order, for whoever need not hold them all at once. After an error,
-    /// [`StoreError::Compacted`] included, what was given so far is not everything: begin again. A store that reads pages
-    /// by a token for the next one, and whose token expires on the way, answers with that error.
+    /// The same in pieces and in no promised order, for callers that need not hold them all at once. After an error,
+    /// [`StoreError::Compacted`] included, the pages so far are not everything: begin again. A store that reads pages
+    /// with a token for the next one, and whose token expires, returns that error.
     ///
     /// The position has every part from which the selection can be watched.
     fn list_pages(&self, selection: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Position, StoreError> {
@@ -96,7 +96,7 @@ pub trait Store: Send + Sync {
         Ok(listing.position)
     }
 
-    /// Where the store stands now: everything that was written before this call is reached by whoever has reached it.
+    /// The present position of the store: a listing or watch that has reached it has everything that was written before this call.
     fn position(&self) -> Result<Position, StoreError> {
         // There are few objects of this kind, and where there is one history the position is that of all kinds.
         Ok(self.list(&Selection::kind(Kind::ClusterInformation))?.position)
@@ -104,15 +104,15 @@ pub trait Store: Send + Sync {
 
     /// Makes each change, in this order, or says why not; a refused one does not stop the rest. A later
     /// change of the same call sees what an earlier one did. When this returns, every accepted one is
-    /// durable. An `Err` means that nothing of this call can be relied on being there.
+    /// durable. An `Err` means that any part of this call may be missing.
     ///
-    /// Each change has its own revision; but where a store makes many at once, those that are seen at once may share
+    /// Each change has its own revision, except that changes that a store makes visible at the same time may share
     /// one.
     fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError>;
 
     /// Makes all of these changes or none, as far as the store can ([`Abilities::transactions`]): no object is named twice. A
-    /// store whose transactions are bounded makes them in their order, and after a refusal none that comes later: so what was
-    /// made is always the beginning. What was made is durable. An `Err` means that nothing was.
+    /// store whose transactions are bounded makes them in their order, and stops after a refusal: so it always makes a first
+    /// part of them. The changes that it made are durable. An `Err` means that it made none.
     ///
     /// Unless a store says otherwise each change is a transaction of its own.
     fn write_together(&self, writes: &[Write]) -> Result<WrittenTogether, StoreError> {
@@ -138,33 +138,33 @@ pub trait Store: Send + Sync {
 
     /// Every change of a selection after `from`, once, and in order (of a kind; of all kinds where there is one history).
     /// From the position of a listing of the same selection nothing is missed and nothing given twice. A `from` that is
-    /// older than what is kept, or that this store has not reached (it was replaced by another), is answered with
-    /// [`StoreError::Compacted`] or, for one kind, [`StoreError::Expired`], here or by [`Watch::next`].
+    /// older than what is kept, or that this store has not reached (it was replaced by another), gives
+    /// [`StoreError::Compacted`] or, for one kind, [`StoreError::Expired`], here or in [`Watch::next`].
     fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError>;
 
     /// Whether no object was changed after the first of these positions up to the second: a store may count more than
-    /// changes of objects. It need not find out, and says no then. Of several parts only those count in which the second is
+    /// changes of objects. If it cannot tell, it returns false. Of several parts only those count in which the second is
     /// further than the first.
     fn is_unchanged_between(&self, after: &Position, until: &Position) -> Result<bool, StoreError> {
         Ok(after.has_reached(until))
     }
 
-    /// What the store keeps beside the objects, where it keeps such things.
+    /// The values that the store keeps beside the objects, if it can.
     fn status_reports(&self) -> Option<&dyn StatusReports> {
         None
     }
 
-    /// Which process holds a lease, where the store can say that.
+    /// The leases of the store, if it has them.
     fn leases(&self) -> Option<&dyn Leases> {
         None
     }
 
-    /// Who changed this store, and how that is taken back, where it keeps such things.
+    /// The history of the store with its authors, if it keeps one.
     fn history(&self) -> Option<&dyn History> {
         None
     }
 
-    /// What was found in this store so far and has no key that this release knows, each as a line for people.
+    /// The entries found in this store so far whose keys this release does not know, each as a line for users.
     fn unread(&self) -> Vec<String> {
         Vec::new()
     }
@@ -178,24 +178,24 @@ pub trait Watch: Send {
     /// `wait` (zero asks without waiting).
     ///
     /// After [`StoreError::Compacted`] the watch is over: list again and watch from there. After [`StoreError::Expired`] it
-    /// goes on for all other kinds; that kind's changes come again after [`Watch::resume`]. After [`StoreError::Failed`] it can
-    /// be asked again, and goes on where it was; leave a pause between. A connection that ends, a server that restarts or asks
-    /// for patience is none of these: the watch connects again by itself, and says [`StoreError::Failed`] only when that
+    /// continues for all other kinds; changes of that kind come again after [`Watch::resume`]. After [`StoreError::Failed`] it can
+    /// be called again, after a pause, and continues where it was. A connection that ends, or a server that restarts or asks
+    /// to wait, is none of these: the watch connects again by itself, and returns [`StoreError::Failed`] only if that
     /// lasts.
     fn next(&mut self, wait: Duration) -> Result<Option<Event>, StoreError>;
 
-    /// A further change that is here already, so that many that come at once can be taken at once. `None` says nothing of
-    /// what comes: [`Watch::next`] does.
+    /// A further change that was received already, so that many can be processed together. `None` does not mean that
+    /// no change follows: [`Watch::next`] waits for it.
     fn more(&mut self) -> Option<Event> {
         None
     }
 
-    /// Up to where every change was given: the position of the last change that was, or a later one if the store has said
-    /// that nothing came after it (a bookmark, a progress notification). Watching from here goes on after it.
+    /// The position up to which every change was returned: that of the last change, or a later one if the store has said
+    /// that no change lies between (a bookmark, a progress notification). A watch from here continues after it.
     fn position(&self) -> Position;
 
-    /// Goes on with a kind that had [expired](StoreError::Expired), from the position of a new listing of it. Of other kinds
-    /// nothing changes.
+    /// Continues with a kind that had [expired](StoreError::Expired), from the position of a new listing of it. Other kinds
+    /// are not affected.
     ///
     /// Only a store without one history says that a kind has expired, and only such a store needs this.
     fn resume(&mut self, kind: Kind, from: &Position) -> Result<(), StoreError> {

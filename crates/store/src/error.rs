@@ -10,7 +10,7 @@ pub enum StoreError {
     /// The history from this position on is no longer kept, or never was this store's.
     #[error("revision {from} is compacted (kept since {kept})")]
     Compacted {
-        /// What was asked for.
+        /// The requested position.
         from: Position,
         /// The oldest position that can be asked for, as far as the store knows.
         kept: Position,

@@ -1,4 +1,5 @@
-//! Who changed a store, when, by which command, and how it is taken back. The embedded store keeps that; other stores do not.
+//! The history of a store: who changed it, when, by which command, and how a change is taken back. Only the embedded store
+//! keeps one.
 //!
 //! An [`Act`] is what one transaction changed. One that waits for a confirmation is put back when its deadline passes.
 
@@ -10,18 +11,18 @@ use tortie_api::Key;
 
 use crate::{Listing, Op, Position, StoreError, Stored};
 
-/// Who writes, and why.
+/// The author of a write, and the reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Author {
     /// The user's id.
     pub uid: u32,
-    /// Who became that user with `sudo`; empty where nobody did.
+    /// The user who became that user with `sudo`; empty if none did.
     pub sudo_user: String,
     /// The command as it was typed.
     pub command: String,
-    /// What the user says about it; may be empty.
+    /// The user's message about it; may be empty.
     pub message: String,
-    /// After how long what is written is put back unless it is confirmed.
+    /// The time after which the change is put back unless it is confirmed.
     pub confirm_within: Option<Duration>,
 }
 
@@ -30,15 +31,15 @@ pub struct Author {
 pub struct Act {
     /// The revision of its first change.
     pub first: u64,
-    /// That of its last one.
+    /// The revision of its last change.
     pub last: u64,
-    /// When, in milliseconds since 1970.
+    /// Its time, in milliseconds since 1970.
     pub time: u64,
-    /// Who.
+    /// Its author.
     pub author: Author,
-    /// What it waits for, until it was confirmed or put back.
+    /// The confirmation that it waits for; none if it does not wait, or not any more.
     pub pending: Option<Pending>,
-    /// Whether it was put back because nobody confirmed it in time.
+    /// Whether it was put back because it was not confirmed in time.
     pub expired: bool,
     /// The first revision of the act that this one put back.
     pub puts_back: Option<u64>,
@@ -67,7 +68,7 @@ pub struct LoggedChange {
 }
 
 impl LoggedChange {
-    /// What takes the change back, where the object is `current` now; none where it does not exist, and did not before.
+    /// The write that takes the change back if the object is `current` now; none if it does not exist, and did not before.
     pub fn taking_back(&self, current: Option<&Stored>) -> Option<Op> {
         match (current, self.before.clone()) {
             (None, None) => None,
@@ -89,9 +90,9 @@ pub fn tier_of(stored: &Stored) -> Option<String> {
 pub struct PutBack {
     /// The objects that are as they were before the act.
     pub restored: Vec<Key>,
-    /// Those that somebody else changed since, and that were left as they are.
+    /// The objects that somebody else has changed since, which stay.
     pub left: Vec<Key>,
-    /// Those that a later change changed which waits for a confirmation itself: it was told what to put them back to.
+    /// The objects that a later unconfirmed change has changed too: that change now has the version from before as the one to put back.
     pub waiting: Vec<Key>,
     /// Tiers that the act created and that stay, each with a policy of somebody else that is in it now.
     pub in_use: Vec<(Key, Key)>,
@@ -99,7 +100,7 @@ pub struct PutBack {
 
 /// The history of a store.
 pub trait History: Send + Sync {
-    /// Says who writes from now on through this handle.
+    /// Sets the author of later writes through this handle.
     fn set_author(&self, author: Author);
 
     /// What is kept of the past, the newest first. Changes that were written before authors were kept are in none.
@@ -112,7 +113,7 @@ pub trait History: Send + Sync {
         Ok(acts)
     }
 
-    /// What waits for a confirmation, the newest first.
+    /// The changes that wait for a confirmation, the newest first.
     fn pending(&self) -> Result<Vec<(Act, Pending)>, StoreError>;
 
     /// The changes of an act, in their order.
@@ -121,14 +122,14 @@ pub trait History: Send + Sync {
     /// Notes that an act was in the kernel at this time, if nobody has noted that before.
     fn note_enforced(&self, act: &Act, time: u64) -> Result<(), StoreError>;
 
-    /// Keeps what waited for a confirmation. False when it does not wait any more.
+    /// Confirms a change. False if it does not wait any more.
     fn confirm(&self, act: &Act) -> Result<bool, StoreError>;
 
-    /// Puts back what waits for a confirmation, in one transaction. None when it does not wait any more.
+    /// Puts an unconfirmed change back, in one transaction. None if it does not wait any more.
     fn put_back(&self, act: &Act) -> Result<Option<PutBack>, StoreError>;
 }
 
-/// Each object that changes touch, once: its last revision among them, and what it was before and after them.
+/// Each object of some changes, once: its last revision among them, and its versions before and after them.
 pub fn by_object(changes: Vec<LoggedChange>) -> Vec<LoggedChange> {
     let mut order: Vec<Key> = Vec::new();
     let mut of: BTreeMap<Key, LoggedChange> = BTreeMap::new();
@@ -147,13 +148,13 @@ pub fn by_object(changes: Vec<LoggedChange>) -> Vec<LoggedChange> {
     order.iter().filter_map(|key| of.remove(key)).collect()
 }
 
-/// Why the content of a store at a revision cannot be told.
+/// Why the content of a store at a revision is unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum PastError {
     /// It is no longer kept, or never was.
     #[error("revision {revision} is no longer kept: the oldest that can be compared is {oldest}")]
     NotKept {
-        /// What was asked for.
+        /// The requested revision.
         revision: u64,
         /// The oldest revision that is kept.
         oldest: u64,
@@ -161,7 +162,7 @@ pub enum PastError {
     /// There is no such revision yet.
     #[error("there is no revision {revision} yet: the store is at {last}")]
     Future {
-        /// What was asked for.
+        /// The requested revision.
         revision: u64,
         /// The last one.
         last: u64,
@@ -171,7 +172,7 @@ pub enum PastError {
     Store(#[from] StoreError),
 }
 
-/// What a store had after a revision, from what it has now. A revision in the middle of a transaction means the end of it.
+/// The content of a store after a revision, computed from its present content. A revision in the middle of a transaction means the end of it.
 pub fn content_at(history: &dyn History, now: &Listing, revision: u64) -> Result<Listing, PastError> {
     let last = now.position.number_or_never();
     if revision > last {

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   list(selection) ──> Listing { position: 41, items }      what is
-//!   watch(selection, 41) ──> Put(42) ─> Deleted(43) ─> …      what becomes of it, nothing missed between
+//!   watch(selection, 41) ──> Put(42) ─> Deleted(43) ─> …      every later change, without a gap
 //! ```
 //!
 //! What stores differ in is part of the contract: whether all kinds have one history ([`Abilities`]), and what can be done

@@ -160,7 +160,7 @@ fn position(part: Part, number: u64) -> Position {
     }
 }
 
-/// Where a position stands in a part; none if it does not say.
+/// The number of a position in a part; none if it has none.
 fn number(at: &Position, part: Part) -> Option<u64> {
     match part {
         None => at.number(),

@@ -1,4 +1,4 @@
-//! What comes out of a store: objects, lists of them, and changes.
+//! What a store returns: objects, lists of them, and changes.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -84,7 +84,7 @@ impl<T: Into<Arc<[u8]>>> From<T> for Value {
 /// Everything that a [`Selection`] names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// Up to where the history of the store is in it; watch from here.
+    /// The position of the listing in the history of the store; watch from here.
     pub position: Position,
     /// The objects, in the order of their keys.
     pub items: Vec<Stored>,
@@ -111,7 +111,7 @@ pub enum Purpose {
     /// is decoded: whole kinds without part in that ([`Purpose::needs`]); objects that apply on no node (a pod that is
     /// finished or has no address); and of the others the fields that no policy, endpoint or set follows from. It need
     /// not leave out anything. What it leaves out in a listing it leaves out in the watch from there, and an object that
-    /// begins to be left out is deleted for whoever watches.
+    /// begins to be left out is deleted for watchers.
     Enforcement {
         /// The name of the node.
         node: String,

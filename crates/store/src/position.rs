@@ -1,4 +1,4 @@
-//! Where a listing or a watch stands in the history of a store.
+//! The position of a listing or a watch in the history of a store.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Revision;
 
-/// Up to where a listing or a watch knows the history of a store. It is opaque: it comes from a store and goes back to
+/// How far a listing or a watch knows the history of a store. It is opaque: it comes from a store and goes back to
 /// that store.
 ///
 /// A store with one history of everything gives positions of one number ([`Position::at`]). A store whose kinds have each
@@ -42,7 +42,7 @@ fn read_parts<'a, D: Deserializer<'a>>(from: D) -> Result<Parts, D::Error> {
 }
 
 impl Position {
-    /// Before everything: where nothing is known of a store.
+    /// Before everything: nothing of the store is known.
     pub const START: Position = Position(Form::Whole(0));
 
     /// A position in the one history of a store.
@@ -85,7 +85,7 @@ impl Position {
         parts.into_iter().flatten().map(|(name, at)| (&**name, at))
     }
 
-    /// Where one part stands.
+    /// The position in one part.
     pub fn part(&self, name: &str) -> Option<&Revision> {
         match &self.0 {
             Form::Whole(_) => None,
@@ -106,7 +106,7 @@ impl Position {
         }
     }
 
-    /// Whether everything up to `goal` is known here. False where that is not known.
+    /// Whether everything up to `goal` was reached. False if that is unknown.
     pub fn has_reached(&self, goal: &Position) -> bool {
         match (&self.0, &goal.0) {
             (_, Form::Whole(0)) => true,
@@ -130,7 +130,7 @@ impl Position {
         }
     }
 
-    /// Moves on to `other`, part by part, except where that is known to be a step back.
+    /// Advances to `other`, part by part, except where that would be a step back.
     pub fn advance(&mut self, other: &Position) {
         match (&mut self.0, &other.0) {
             (Form::Whole(here), Form::Whole(other)) => *here = (*here).max(*other),

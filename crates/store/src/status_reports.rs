@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::StoreError;
 
-/// A store that keeps values under paths beside its objects. Nothing here is watched or has versions.
+/// A store that keeps values under paths beside its objects. They have no versions and cannot be watched.
 pub trait StatusReports: Send + Sync {
     /// Writes a value. With a time to live it is deleted after that time unless it is written again before.
     fn put(&self, path: &str, value: &[u8], time_to_live: Option<Duration>) -> Result<(), StoreError>;

@@ -1,4 +1,4 @@
-//! What goes into a store: changes, each with the condition under which it may be made, and what came of them.
+//! Writes to a store: changes, each with the condition under which it may be made, and their results.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// What it is, for whoever asks whether a store [supports](crate::Store::supports) it.
+    /// The operation, for which a store says whether it [supports](crate::Store::supports) it.
     pub fn operation(&self) -> Operation {
         match self {
             Op::Create(_) => Operation::Create,
@@ -124,7 +124,7 @@ pub enum WriteError {
         /// Why, where there is more to say.
         reason: Option<String>,
     },
-    /// The store does not take an object like this: it is too large, or a server's own rules forbid it.
+    /// The store refuses the object: it is too large, or the server's own rules forbid it.
     #[error("the store refuses it: {0}")]
     Refused(String),
 }

@@ -1,7 +1,7 @@
-//! One stored object as it is to be enforced: the only place where that is decided.
+//! What is in force for one stored object. This is decided only here.
 //!
 //! An object that cannot be read is replaced by its last valid version, else by its deny-by-default replacement
-//! ([`Item::read_stored`]), else by nothing. Everyone who judges packets gets objects through [`changes`], so all agree.
+//! ([`Item::read_stored`]), else by nothing. All code that judges packets gets objects through [`changes`], so all agree.
 
 use tortie_api::{Key, Kind, Object, Path, decode};
 use tortie_policy::{Invalid, Item, PolicyId, staged_deletion};
@@ -54,7 +54,7 @@ struct UnreadableObject {
 }
 
 impl UnreadableObject {
-    /// What is said of it. What follows from each field is of the replacement, and not said when another is in force.
+    /// The reason for users. The consequences of fields describe the replacement, and are left out if a last valid version is in force.
     fn reasons(self, replacement: &Replacement) -> Vec<String> {
         let mut invalid = self.invalid;
         if matches!(replacement, Replacement::LastValid(_)) {

@@ -1,4 +1,4 @@
-//! Where the last valid versions of objects are kept.
+//! The store of the last valid versions of objects.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,13 +1,13 @@
 //! One ordered stream of checked changes out of a store.
 //!
-//! [`Sync`] lists a store, sends everything it found, says [`Message::InSync`], and then follows the watch, which goes
-//! on where it was when the store was away. When it can no longer be followed (compacted) the store is listed again and
-//! the differences are sent as one message, so whoever applies each message as a whole never sees a state that was not in
+//! [`Sync`] lists a store, sends everything it found, says [`Message::InSync`], and then follows the watch, which continues
+//! where it was after an outage of the store. If that is not possible any more (compacted), the store is listed again and
+//! the differences are sent as one message. So a receiver that applies each message as a whole never has a state that was not in
 //! the store. Where each kind has its own history this holds for each kind, and a kind that can no longer be followed
 //! (expired) is listed again alone.
 //!
-//! Objects that cannot be read are decided here, before anyone who judges sees them: the last valid
-//! version stays in force; without one a deny-by-default replacement is. Either way the change says so. What all changes
+//! What is in force for an unreadable object is decided here, before any code that judges packets sees it: the last valid
+//! version stays in force; without one a deny-by-default replacement is. In both cases the change says so. What all changes
 //! together put in force is [`InForce`].
 
 mod change;
@@ -32,7 +32,7 @@ pub use unreadable::{Replacement, Unreadable};
 /// One step of the stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {
-    /// Changes that belong together, and up to where the history of the store was received with them; of the first
+    /// Changes that belong together, and the position in the store's history up to which they go; of the first
     /// listing, a piece of it, and the position is what was known before. An empty list means that the store is reachable
     /// again and nothing changed.
     Changes(Vec<Change>, Position),
@@ -45,7 +45,7 @@ pub enum Message {
 /// Most changes in one message, of those that came at once.
 const TOGETHER: usize = 1_000;
 
-/// What tells versions of an object apart: its revision, and a hash of its content, since a store that replaced another
+/// What distinguishes versions of an object: its revision, and a hash of its content, since a store that replaced another
 /// (a backup, say) counts its revisions anew.
 pub type Fingerprint = (Revision, u64);
 
@@ -191,7 +191,7 @@ impl<'a> Sync<'a> {
     }
 
     /// Reads a kind whose history expired, and goes on watching it from there. Until that succeeds nothing else is sent, so
-    /// that nobody takes what is known for complete.
+    /// that no receiver considers the state complete.
     fn relist_expired(&mut self) -> Result<Message, StoreError> {
         let Some(kind) = self.expired.last().copied() else {
             return Ok(Message::Changes(Vec::new(), self.position.clone()));

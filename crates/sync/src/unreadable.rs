@@ -1,4 +1,4 @@
-//! Objects that cannot be read: what is said of them, and what is in force instead.
+//! Unreadable objects: their reasons, and what is in force instead.
 
 use std::fmt;
 

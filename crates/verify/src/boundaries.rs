@@ -61,7 +61,7 @@ fn known(snapshot: &Snapshot) -> impl Iterator<Item = IpAddr> {
     hosts.chain(sets).chain(workloads)
 }
 
-/// Protocols that the rule tells apart.
+/// Protocols that the rule distinguishes.
 pub(crate) fn protocols(rule: &Rule, family: Family) -> Vec<u8> {
     let named = rule.protocol.into_iter().chain(rule.not_protocol).map(Protocol::number);
     let icmp = match family {
@@ -78,7 +78,7 @@ pub(crate) fn protocols(rule: &Rule, family: Family) -> Vec<u8> {
     found
 }
 
-/// What the rule tells apart above the addresses, for one protocol.
+/// Ports and ICMP types that the rule distinguishes, for one protocol.
 pub(crate) fn transports(snapshot: &Snapshot, rule: &Rule, protocol: u8) -> Vec<Transport> {
     match protocol {
         1 | 58 => {
@@ -107,7 +107,7 @@ fn icmp(named: Icmp) -> Vec<(u8, u8)> {
     vec![(kind, code), (kind, code.wrapping_add(1)), (kind.wrapping_add(1), code)]
 }
 
-/// Ports on and beside the edges of what one end must be on; one that nobody names if it may be any.
+/// Ports on and beside the boundaries of the condition of one end; a port that no rule names if there is no condition.
 fn ports(snapshot: &Snapshot, side: &PeerMatch) -> Vec<u16> {
     let mut found = Vec::new();
     for named in side.ports.iter().chain(&side.not_ports) {

@@ -1,5 +1,5 @@
 //! What tables of other programs do with a packet, each by itself: whether it is dropped there, or translated to another
-//! destination. They are read and never changed, and what is not understood is said to be that.
+//! destination. They are read and never changed, and expressions that are not understood are named.
 
 mod chains;
 mod device;
@@ -29,7 +29,7 @@ pub enum Effect {
     Nothing,
     /// It is dropped, by this.
     Drops(String),
-    /// It goes to another destination.
+    /// It translates the packet to another destination.
     Translates {
         /// The new address.
         to: IpAddr,
@@ -38,7 +38,7 @@ pub enum Effect {
         /// By what.
         by: String,
     },
-    /// The table has something in the packet's way that is not understood.
+    /// The packet meets an expression of the table that is not understood.
     Unclear {
         /// What is not understood.
         why: String,
@@ -49,7 +49,7 @@ pub enum Effect {
     },
 }
 
-/// What a table does with a packet of this host. A translation that the packet already tells of is taken as done.
+/// What a table does with a packet of this host. A translation that the packet already has counts as done.
 pub fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Effect {
     let is_concerned = match table.dump.table.id.family {
         Family::Inet | Family::Netdev | Family::Bridge => true,
@@ -153,7 +153,7 @@ fn walk(ruleset: &Ruleset, host: &Host, machine: Option<&Machine>, packet: &Pack
     Ok(Effect::Nothing)
 }
 
-/// Source, destination and what stands where the destination port would.
+/// Source, destination, and the two bytes of the destination port.
 fn ends(packet: &Bytes) -> Option<(IpAddr, IpAddr, Option<u16>)> {
     let bytes = &packet.bytes;
     let four = |at: usize| <[u8; 4]>::try_from(bytes.get(at..at + 4)?).ok().map(IpAddr::from);
@@ -193,7 +193,7 @@ fn last(outcome: &Outcome<'_>) -> String {
     reason.unwrap_or_else(|| "one of its rules".to_owned())
 }
 
-/// What can be told without understanding all of it.
+/// The result as far as the table is understood.
 fn unclear(table: &TableDump, packet: &Packet, hooks: &[Hook], why: String) -> Effect {
     let bases = || {
         table
@@ -268,7 +268,7 @@ fn translations(rule: &Rule) -> Vec<Option<String>> {
     rule.exprs.iter().filter_map(describe).collect()
 }
 
-/// What is not understood is told by its kernel name.
+/// An expression that is not understood, by its kernel name.
 pub(crate) fn is_named(unknown: &Unknown, name: &str) -> bool {
     unknown.name == name
 }

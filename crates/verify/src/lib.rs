@@ -42,7 +42,7 @@ use sentences::Names;
 use trace::trace;
 pub use trace::{Probe, Trace};
 
-/// How many differences of the table are looked at before they are told together.
+/// How many differences of the table are looked at before they are summarised.
 const KEPT: usize = 1000;
 
 /// Why a table cannot be judged.
@@ -80,7 +80,7 @@ pub fn verify(
     compare_table(snapshot, host, options, inventory, most, &mut report);
     report.foreign(inventory, most);
     match judge_probes(snapshot, host, Ruleset::new([table.clone()]), &governed, most, &mut report) {
-        // What cannot be walked has been told as a difference of the table.
+        // A table that cannot be traced was reported as a difference.
         Err(error) if report.wrong > 0 => report.differ(
             usize::MAX,
             Difference::Table(TableDifference {
@@ -105,7 +105,7 @@ fn compare_table(
     let Some(table) = &inventory.table else { return };
     let state = desired::desired(snapshot, host);
     let mut compared = desired::against(&state, options, &read_back(table), KEPT.max(most));
-    // What exists and cannot be decoded is told as that.
+    // Objects that cannot be decoded are reported as such.
     let kept = compared.differences.len();
     compared.differences.retain(|difference| match &difference.what {
         What::ChainMissing { chain, .. } => !inventory.foreign.iter().any(|one| one.name == *chain),

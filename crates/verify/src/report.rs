@@ -1,4 +1,4 @@
-//! What `verify` found, for people and for programs.
+//! What `verify` found, for users and for programs.
 
 use std::fmt;
 
@@ -61,7 +61,7 @@ pub struct Misjudged {
     pub endpoint: String,
     /// The packet.
     pub packet: Packet,
-    /// What is in force says.
+    /// The verdict by what is in force.
     pub in_force: Answer,
     /// What the kernel would do.
     pub kernel: Answer,
@@ -69,7 +69,7 @@ pub struct Misjudged {
     pub trace: Vec<String>,
 }
 
-/// What becomes of a packet.
+/// The verdict on a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// It passes.

@@ -14,7 +14,7 @@ pub(crate) struct Names<'a> {
     sets: HashMap<&'a str, String>,
 }
 
-/// What is said of the elements of one interface: those of several maps are one sentence.
+/// The sentence about the elements of one interface, which may be in several maps.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Governing {
     Missing,
@@ -170,7 +170,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// What is told first: that nothing is enforced, endpoints, sets and rules of policies, then the rest of the table, then
+/// The order of differences: that nothing is enforced, endpoints, sets and rules of policies, then the rest of the table, then
 /// what is unused.
 fn rank(what: &What) -> u8 {
     let of_policy = |line: &Line| line.comment.as_ref().is_some_and(|comment| comment.starts_with("rule "));
@@ -207,7 +207,7 @@ fn rule(line: &Line) -> String {
     }
 }
 
-/// Where a rule stands.
+/// The place of a rule.
 fn place(chain: &str, origin: &Origin) -> String {
     match reached_from(origin) {
         Some(origin) => format!(" (chain `{chain}`, used by {origin})"),

@@ -1,7 +1,7 @@
-//! JSON of which the reader refuses only single values: numbers that no double holds (`1e999`), texts with bytes or escapes
-//! that are no text (`"\ud800"`), and what is nested too deep.
+//! Repairs JSON in which the reader refuses only single values: numbers beyond a double (`1e999`), texts with invalid bytes or
+//! escapes (`"\ud800"`), and values that are nested too deep.
 
-/// What stands in the place of each of them: JSON, and no value of any field.
+/// The replacement of each of them: valid JSON, and not a valid value of any field.
 const NOTHING: &[u8] = b"[null]";
 
 /// The name of an entry whose name is no text.

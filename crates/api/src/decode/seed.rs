@@ -1,4 +1,4 @@
-//! One pass from JSON text to a tree in the shape's names: what a listing of many objects spends its time on.
+//! Decodes JSON text to a tree with the shape's field names, in one pass: a listing of many objects spends its time here.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -50,7 +50,7 @@ pub(super) const REPEATS: usize = 100;
 /// Takes parts, and says whether more items of the list are wanted.
 pub(super) type Receiver<'e> = RefCell<dyn FnMut(Part<'_>) -> bool + 'e>;
 
-/// Where a value stands in the object. It is written out only for a key that appears twice.
+/// The place of a value in the object. Its text is made only for a key that appears twice.
 #[derive(Clone, Copy)]
 enum Place<'a> {
     Whole,
@@ -78,7 +78,7 @@ pub(super) struct Seed<'a, 'e> {
     depth: usize,
     /// A list whose items are handed over, by its name.
     handed: Option<&'a str>,
-    /// What stands here decides something: the spec, or labels.
+    /// Whether the value decides something: the spec, or labels.
     decides: bool,
 }
 

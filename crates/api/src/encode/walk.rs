@@ -1,4 +1,4 @@
-//! Puts a tree in the form its shape says.
+//! Converts a tree to the form that its shape determines.
 
 use serde_json::{Map, Number, Value};
 

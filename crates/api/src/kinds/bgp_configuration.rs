@@ -1,4 +1,4 @@
-//! BGPConfiguration: how BGP is spoken. Kept whole; nothing here speaks BGP.
+//! BGPConfiguration: settings of BGP. tortie stores it for BGP programs and does not use it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -131,7 +131,7 @@ pub struct PrefixAdvertisement {
     pub communities: Vec<String>,
 }
 
-/// Where a password stands.
+/// Where a password is stored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BgpPassword {

@@ -1,4 +1,4 @@
-//! BGPFilter: filters for routes exchanged over BGP. Kept whole; nothing here speaks BGP.
+//! BGPFilter: filters for routes exchanged over BGP. tortie stores it for BGP programs and does not use it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,13 +9,13 @@ use crate::scalar::AsNumber;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BgpFilterSpec {
-    /// For IPv4 routes that go out.
+    /// Rules for IPv4 routes that are exported.
     pub export_v4: Vec<BgpFilterRuleV4>,
-    /// For IPv4 routes that come in.
+    /// Rules for IPv4 routes that are imported.
     pub import_v4: Vec<BgpFilterRuleV4>,
-    /// For IPv6 routes that go out.
+    /// Rules for IPv6 routes that are exported.
     pub export_v6: Vec<BgpFilterRuleV6>,
-    /// For IPv6 routes that come in.
+    /// Rules for IPv6 routes that are imported.
     pub import_v6: Vec<BgpFilterRuleV6>,
 }
 

@@ -1,4 +1,4 @@
-//! BGPPeer: a BGP peering. Kept whole; nothing here speaks BGP.
+//! BGPPeer: a BGP peering. tortie stores it for BGP programs and does not use it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::bgp_configuration::BgpPassword;
 use crate::scalar::{AsNumber, Duration};
 
-/// Which nodes peer with whom.
+/// Which nodes peer with which peers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BgpPeerSpec {

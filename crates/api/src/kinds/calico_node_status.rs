@@ -1,18 +1,18 @@
-//! CalicoNodeStatus: a request for a node's live state, and the answer. Kept whole; nothing here answers.
+//! CalicoNodeStatus: a request for the status of a node, and the status. tortie stores it and does not write the status.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::scalar::Time;
 
-/// What is asked.
+/// Which status is requested.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CalicoNodeStatusSpec {
     /// Of which node.
     #[schemars(extend("x-tag" = "!required,name"))]
     pub node: String,
-    /// What about: Agent, BGP, Routes.
+    /// The parts of the status: Agent, BGP, Routes.
     #[schemars(extend("x-tag" = "!required,unique"))]
     pub classes: Vec<StatusClass>,
     /// How often; 0 for once.
@@ -20,25 +20,25 @@ pub struct CalicoNodeStatusSpec {
     pub update_period_seconds: Option<u32>,
 }
 
-/// The answer. Always written.
+/// The status that was requested. Always written.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CalicoNodeStatusStatus {
-    /// When it was given.
+    /// When the status was written.
     #[schemars(extend("x-always" = true))]
     pub last_updated: Time,
-    /// The BGP daemons.
+    /// The BGP daemons of the node.
     #[schemars(extend("x-always" = true))]
     pub agent: CalicoNodeAgentStatus,
-    /// The peers.
+    /// The BGP sessions of the node.
     #[schemars(extend("x-go" = "BGP", "x-always" = true))]
     pub bgp: CalicoNodeBgpStatus,
-    /// The routes.
+    /// The routes of the node.
     #[schemars(extend("x-always" = true))]
     pub routes: CalicoNodeBgpRouteStatus,
 }
 
-/// The BGP daemons.
+/// The BGP daemons of the node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CalicoNodeAgentStatus {
@@ -68,20 +68,20 @@ pub struct BgpDaemonStatus {
     pub last_reconfiguration_time: String,
 }
 
-/// The peers.
+/// The BGP sessions of the node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CalicoNodeBgpStatus {
-    /// How many IPv4 sessions stand.
+    /// How many IPv4 sessions are established.
     #[schemars(extend("x-always" = true, "x-required" = true))]
     pub number_established_v4: i64,
-    /// How many IPv4 sessions do not.
+    /// How many IPv4 sessions are not established.
     #[schemars(extend("x-always" = true, "x-required" = true))]
     pub number_not_established_v4: i64,
-    /// How many IPv6 sessions stand.
+    /// How many IPv6 sessions are established.
     #[schemars(extend("x-always" = true, "x-required" = true))]
     pub number_established_v6: i64,
-    /// How many IPv6 sessions do not.
+    /// How many IPv6 sessions are not established.
     #[schemars(extend("x-always" = true, "x-required" = true))]
     pub number_not_established_v6: i64,
     /// The IPv4 peers.
@@ -104,11 +104,11 @@ pub struct CalicoNodePeer {
     /// How far the session is.
     #[schemars(extend("enum" = ["Idle", "Connect", "Active", "OpenSent", "OpenConfirm", "Established", "Close"]))]
     pub state: String,
-    /// Since when.
+    /// When the session got this state.
     pub since: String,
 }
 
-/// The routes.
+/// The routes of the node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CalicoNodeBgpRouteStatus {
@@ -125,9 +125,9 @@ pub struct CalicoNodeRoute {
     /// In the kernel (FIB) or not (RIB).
     #[schemars(extend("enum" = ["FIB", "RIB"]))]
     pub r#type: String,
-    /// Where to.
+    /// The destination.
     pub destination: String,
-    /// Through whom.
+    /// The gateway.
     pub gateway: String,
     /// By which interface.
     pub interface: String,
@@ -140,7 +140,7 @@ pub struct CalicoNodeRoute {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CalicoNodeRouteLearnedFrom {
-    /// What kind of source.
+    /// The type of the source.
     #[schemars(extend("enum" = ["Kernel", "Static", "Direct", "NodeMesh", "BGPPeer"]))]
     pub source_type: String,
     /// The peer.

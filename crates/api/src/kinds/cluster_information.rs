@@ -1,4 +1,4 @@
-//! ClusterInformation: the one object about the cluster itself.
+//! ClusterInformation: the only object about the cluster as a whole.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! FelixConfiguration: settings of the node agent.
 //!
-//! The names are Calico's; what a setting is called in `felix.cfg` and the environment stands as `x-felix` where it is
-//! not the Go name. Settings that begin "Calico:" mean nothing to us and are only kept.
+//! The names are Calico's. The name of a setting in `felix.cfg` and the environment is in `x-felix` if it is not
+//! the Go name. tortie stores settings whose description begins with "Calico:" and does not use them.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ use crate::scalar::{Dscp, Duration, Interval, Port};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FelixConfigurationSpec {
-    /// The nodes that this object is for, by their labels. Not allowed in `default` and `node.<name>`. Where several
-    /// objects fit a node, the oldest applies.
+    /// The nodes that this object is for, by their labels. Not allowed in `default` and `node.<name>`. If several
+    /// objects select a node, the oldest applies.
     #[schemars(length(max = 1024), extend("x-felix" = "-"))]
     pub node_selector: Option<String>,
     /// Calico: whether Felix programs the kernel itself. Default true.
@@ -25,7 +25,7 @@ pub struct FelixConfigurationSpec {
     /// How long the dataplane may be silent before it counts as hung. Default 90s. Deprecated: use
     /// `healthTimeoutOverrides`.
     pub dataplane_watchdog_timeout: Option<Duration>,
-    /// Whether workloads' IPv6 addresses get routes; IPv6 is policed either way. Default true.
+    /// Whether workloads' IPv6 addresses get routes; policy is enforced for IPv6 either way. Default true.
     #[schemars(extend("x-go" = "IPv6Support", "x-felix" = "Ipv6Support"))]
     pub ipv6_support: Option<bool>,
     /// How often routes are compared with the kernel's; 0 for never. Default 90s.
@@ -158,7 +158,7 @@ pub struct FelixConfigurationSpec {
     /// iptables: bits of the packet mark that may be used. Default 0xffff0000.
     #[schemars(extend("x-minimum" = 0, "x-maximum" = 4294967295_i64))]
     pub iptables_mark_mask: Option<i64>,
-    /// Whether packets that connection tracking calls invalid go on to policy. Default false.
+    /// Whether policy decides about packets that connection tracking classifies as invalid. Default false.
     pub disable_conntrack_invalid_check: Option<bool>,
     /// Whether liveness and readiness are served. Default false.
     pub health_enabled: Option<bool>,
@@ -230,7 +230,7 @@ pub struct FelixConfigurationSpec {
     /// The IPv6 source address of the host's own packets to workloads. The kernel chooses if empty.
     #[schemars(length(max = 45))]
     pub device_route_source_address_i_pv6: String,
-    /// The protocol number of the routes that the agent makes, by which it knows them again. Default 3.
+    /// The protocol number of the routes that the agent makes, by which it recognises them. Default 3.
     pub device_route_protocol: Option<i64>,
     /// Whether routes to workload interfaces that other programs made are removed. Default true.
     pub remove_external_routes: Option<bool>,
@@ -398,9 +398,9 @@ pub struct FelixConfigurationSpec {
     pub bpf_map_size_ipsets: Option<i64>,
     /// eBPF: the largest number of entries of the map of interfaces. Default 1000.
     pub bpf_map_size_if_state: Option<i64>,
-    /// eBPF: whether the kernel's own connection tracking is passed by. Default false.
+    /// eBPF: whether packets bypass the kernel's own connection tracking. Default false.
     pub bpf_host_conntrack_bypass: Option<bool>,
-    /// eBPF: whether fragments from outside that arrive out of order are put together. Default true.
+    /// eBPF: whether fragments from outside that arrive out of order are reassembled. Default true.
     #[serde(rename = "bpfIPFragmentReassemblyEnabled")]
     pub bpf_ip_fragment_reassembly_enabled: Option<bool>,
     /// eBPF: how strictly the reverse path to a packet's source is checked. Default Loose.
@@ -409,7 +409,7 @@ pub struct FelixConfigurationSpec {
     pub bpf_enforce_rpf: String,
     /// eBPF: whether the policy programs can be listed. Default true.
     pub bpf_policy_debug_enabled: Option<bool>,
-    /// eBPF: interfaces whose packets pass the kernel's connection tracking. Default `docker+`.
+    /// eBPF: interfaces whose packets go through the kernel's connection tracking. Default `docker+`.
     #[schemars(extend("x-tag" = "ifaceFilterSlice"))]
     pub bpf_force_track_packets_from_ifaces: Option<Vec<String>>,
     /// eBPF: interfaces where receive offload is turned off, a regular expression.
@@ -461,7 +461,7 @@ pub struct FelixConfigurationSpec {
     pub route_table_ranges: Option<Vec<RouteTableIdRange>>,
     /// Deprecated form of `routeTableRanges`.
     pub route_table_range: Option<RouteTableRange>,
-    /// Whether the agent leaves all routes alone. Default false.
+    /// Whether the agent neither makes nor removes routes. Default false.
     pub route_sync_disabled: Option<bool>,
     /// The metric of IPv4 routes to workloads. Default 1024.
     #[schemars(extend("x-go" = "IPv4NormalRoutePriority", "x-tag" = "gte=1,lte=2147483646"))]

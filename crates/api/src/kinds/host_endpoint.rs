@@ -16,7 +16,7 @@ pub struct HostEndpointSpec {
     /// applies to the interfaces that have one of `expectedIPs`.
     #[schemars(length(max = 15), extend("x-tag" = "interface"))]
     pub interface_name: String,
-    /// The addresses of the endpoint. They are what selectors in rules match; no addresses are learned from the host.
+    /// The addresses of the endpoint. Selectors in rules match these; no addresses are learned from the host.
     #[serde(rename = "expectedIPs")]
     #[schemars(extend("x-each" = "ip"))]
     pub expected_ips: Vec<String>,

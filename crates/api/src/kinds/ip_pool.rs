@@ -1,4 +1,4 @@
-//! IPPool: a range that workload addresses come from.
+//! IPPool: a range of workload addresses.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,7 @@ pub struct IpPoolSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IpPoolStatus {
-    /// What a controller found out about the pool.
+    /// What a controller reports about the pool.
     pub conditions: Vec<Condition>,
 }
 

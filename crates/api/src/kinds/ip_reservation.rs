@@ -1,4 +1,4 @@
-//! IPReservation: addresses that are never handed out.
+//! IPReservation: addresses that are never assigned.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! IPAMConfiguration: settings of address management. Kept whole; nothing here hands out addresses.
+//! IPAMConfiguration: settings of address management. tortie stores it and does not assign addresses.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

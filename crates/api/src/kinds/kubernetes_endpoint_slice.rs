@@ -1,4 +1,4 @@
-//! KubernetesEndpointSlice: addresses and ports behind a service, as a store makes it of an EndpointSlice. Nobody writes one.
+//! KubernetesEndpointSlice: addresses and ports behind a service, which a store makes from an EndpointSlice. It cannot be written.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! LiveMigration: a virtual machine on the move. Kept whole.
+//! LiveMigration: the move of a virtual machine to another node. tortie stores it and does not use it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LiveMigrationSpec {
-    /// The side that is left.
+    /// Where the virtual machine comes from.
     pub source: Option<LiveMigrationSource>,
-    /// The side that is gone to.
+    /// Where the virtual machine goes.
     pub target: Option<LiveMigrationTarget>,
 }
 
-/// The side that is left; one of these.
+/// Where the virtual machine comes from; one of these.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LiveMigrationSource {
@@ -23,7 +23,7 @@ pub struct LiveMigrationSource {
     pub workload_endpoint: Option<WorkloadEndpointIdentifier>,
 }
 
-/// The side that is gone to; one of these.
+/// Where the virtual machine goes; one of these.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LiveMigrationTarget {

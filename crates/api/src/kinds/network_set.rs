@@ -1,4 +1,4 @@
-//! NetworkSet and GlobalNetworkSet: nets under labels, for selectors of rules.
+//! NetworkSet and GlobalNetworkSet: nets with labels, for selectors of rules.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NetworkSetSpec {
-    /// The nets in CIDR notation; an address without a prefix length stands for itself.
+    /// The nets in CIDR notation; an address without a prefix length is a net of one address.
     #[schemars(extend("x-each" = "cidr"))]
     pub nets: Vec<String>,
 }

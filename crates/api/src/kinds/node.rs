@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::scalar::AsNumber;
 
-/// What is known of a host. Mostly written by its agent.
+/// What is known about a host. Its agent writes most of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeSpec {

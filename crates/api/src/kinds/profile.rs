@@ -1,4 +1,4 @@
-//! Profile: rules and labels that endpoints take by naming it.
+//! Profile: rules and labels of the endpoints that name it.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rule::Rule;
 
-/// Rules that are asked after all policies, and labels for the endpoints that name the profile.
+/// Rules that are evaluated after all policies, and labels for the endpoints that name the profile.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ProfileSpec {

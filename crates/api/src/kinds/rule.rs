@@ -11,8 +11,8 @@ use crate::scalar::{Port, Protocol};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Rule {
-    /// What happens to a packet that matches all of the rule: Allow, Deny, Log (written to the kernel log, and the next
-    /// rule is asked), or Pass (the next tier is asked).
+    /// What happens to a packet that matches all of the rule: Allow, Deny, Log (written to the kernel log, then the next
+    /// rule is evaluated), or Pass (the next tier is evaluated).
     #[schemars(extend("enum" = ["Allow", "Deny", "Log", "Pass"], "x-always" = true, "x-required" = true))]
     pub action: String,
     /// Matches packets of this IP version, 4 or 6. Both if absent.
@@ -23,7 +23,7 @@ pub struct Rule {
     pub protocol: Option<Protocol>,
     /// Matches packets of this ICMP type and, if given, code.
     pub icmp: Option<IcmpFields>,
-    /// Matches packets of every protocol but this one.
+    /// Matches packets of every protocol except this one.
     pub not_protocol: Option<Protocol>,
     /// Matches packets that do not have this ICMP type and, if given, code.
     #[serde(rename = "notICMP")]
@@ -64,7 +64,7 @@ pub struct EntityRule {
     /// none at all.
     #[schemars(length(max = 1024), extend("x-tag" = "selector"))]
     pub not_selector: String,
-    /// Matches every port but these.
+    /// Matches every port except these.
     #[schemars(length(max = 50))]
     pub not_ports: Vec<Port>,
     /// Matches addresses of workloads that run as one of these service accounts.

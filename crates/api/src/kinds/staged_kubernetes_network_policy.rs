@@ -1,4 +1,4 @@
-//! StagedKubernetesNetworkPolicy: a Kubernetes NetworkPolicy that is watched, not enforced.
+//! StagedKubernetesNetworkPolicy: a Kubernetes NetworkPolicy that is not enforced.
 
 use std::collections::BTreeMap;
 
@@ -12,37 +12,37 @@ use crate::scalar::IntOrString;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StagedKubernetesNetworkPolicySpec {
-    /// What the staged policy would do to the enforced one of its name.
+    /// What enforcing the staged policy would do: Set, Delete, Learn or Ignore.
     pub staged_action: StagedAction,
     /// The pods that the policy is for; empty means all of the namespace.
     #[schemars(extend("x-always" = true))]
     pub pod_selector: LabelSelector,
-    /// What may come in.
+    /// The packets that are allowed in.
     pub ingress: Vec<IngressRule>,
-    /// What may go out.
+    /// The packets that are allowed out.
     pub egress: Vec<EgressRule>,
     /// The directions that the policy governs.
     #[schemars(length(min = 1, max = 2))]
     pub policy_types: Vec<String>,
 }
 
-/// What may come in.
+/// The packets that are allowed in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IngressRule {
-    /// To any of these ports; empty means all.
+    /// The destination ports; empty means all.
     pub ports: Vec<PolicyPort>,
-    /// From any of these; empty means from anywhere.
+    /// The sources; empty means all.
     pub from: Vec<Peer>,
 }
 
-/// What may go out.
+/// The packets that are allowed out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EgressRule {
-    /// To any of these ports; empty means all.
+    /// The destination ports; empty means all.
     pub ports: Vec<PolicyPort>,
-    /// To any of these; empty means to anywhere.
+    /// The destinations; empty means all.
     pub to: Vec<Peer>,
 }
 
@@ -74,10 +74,10 @@ pub struct Peer {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IpBlock {
-    /// The range.
+    /// The net in CIDR notation.
     #[schemars(extend("x-go" = "CIDR", "x-always" = true, "x-required" = true))]
     pub cidr: String,
-    /// The holes.
+    /// Nets inside it that are left out.
     pub except: Vec<String>,
 }
 

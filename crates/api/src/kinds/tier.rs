@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::scalar::Time;
 
-/// Where the tier stands, and what ends it.
+/// The position of the tier among the others, and its default action.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TierSpec {
@@ -21,7 +21,7 @@ pub struct TierSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TierStatus {
-    /// What a controller found out about the tier.
+    /// What a controller reports about the tier.
     pub conditions: Vec<Condition>,
 }
 

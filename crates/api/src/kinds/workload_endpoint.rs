@@ -1,6 +1,6 @@
 //! WorkloadEndpoint: an interface of a container, pod or virtual machine.
 //!
-//! Some programs write more: OpenStack's driver adds `allowedIps`, which readers keep and pass over.
+//! Some programs write further fields: OpenStack's driver adds `allowedIps`, which is kept and not used.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,7 +52,7 @@ pub struct WorkloadEndpointSpec {
     /// The profiles that decide after all policies, in this order.
     #[schemars(extend("x-each" = "name"))]
     pub profiles: Vec<String>,
-    /// The interface of the host behind which the workload is.
+    /// The host's interface to the workload.
     #[schemars(extend("x-tag" = "!interface"))]
     pub interface_name: String,
     /// The MAC address of the workload's interface.
@@ -67,7 +67,7 @@ pub struct WorkloadEndpointSpec {
     pub qos_controls: Option<QosControls>,
 }
 
-/// An external address and the workload's own that it stands for.
+/// An external address and the address of the workload to which it is translated.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IpNat {

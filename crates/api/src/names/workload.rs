@@ -7,7 +7,7 @@
 //! | `libnetwork` | node, `libnetwork`, `libnetwork`, endpoint |
 //! | any other | node, orchestrator, workload, endpoint |
 //!
-//! Other programs compute the same names, so they are Calico's to the byte in both directions.
+//! Other programs compute the same names, so making and reading them must equal Calico's byte for byte.
 
 use crate::kinds::workload_endpoint::WorkloadEndpointSpec;
 

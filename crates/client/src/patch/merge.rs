@@ -6,7 +6,7 @@
 //! | directive | meaning |
 //! |---|---|
 //! | `"$patch": "replace"` | this record (or merged list) takes the place of the old one |
-//! | `"$patch": "delete"` | the record, or the item of a merged list, goes |
+//! | `"$patch": "delete"` | the record, or the item of a merged list, is removed |
 //! | `"$retainKeys": [...]` | of the old record only these fields stay |
 //! | `"$deleteFromPrimitiveList/x": [...]` | these values leave the list `x` |
 
@@ -121,7 +121,7 @@ fn delete_from(old: &mut Map<String, Value>, list: &str, values: &Value) -> Resu
     Ok(())
 }
 
-/// The patch's values come first, then those that were there.
+/// The patch's values come first, then the existing ones.
 fn add_values(old: &mut Vec<Value>, new: Vec<Value>) {
     let before = std::mem::replace(old, new);
     let rest: Vec<Value> = before.into_iter().filter(|value| !old.contains(value)).collect();

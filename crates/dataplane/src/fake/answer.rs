@@ -1,4 +1,4 @@
-//! What becomes of a packet, stage by stage, and what decided.
+//! The verdict on a packet, stage by stage, and what decided.
 
 use tortie_policy::{EndpointId, PolicyId};
 
@@ -7,9 +7,9 @@ use tortie_policy::{EndpointId, PolicyId};
 pub struct Answer {
     /// It gets past every stage.
     pub allowed: bool,
-    /// It is denied and the sender is told.
+    /// It is denied, with an answer to the sender.
     pub rejected: bool,
-    /// It goes on without connection tracking.
+    /// It continues without connection tracking.
     pub untracked: bool,
     /// Every stage that decided something, in order.
     pub stages: Vec<StageResult>,

@@ -1,4 +1,4 @@
-//! What is decided without policy: established/related connections, failsafes, tunnels, neighbour discovery, sources.
+//! Decisions without policy: established/related connections, failsafes, tunnels, neighbour discovery, sources.
 
 use std::net::IpAddr;
 
@@ -37,7 +37,7 @@ pub(super) fn neighbours(packet: &Header, hop_limit: u8) -> Option<Decided> {
     exempt.then_some((Outcome::Pass, DecidedBy::NeighbourDiscovery))
 }
 
-/// What a workload may always send to its host.
+/// Packets that a workload may always send to its host.
 pub(super) fn workload_neighbours(packet: &Header) -> Option<Decided> {
     matches!(icmpv6(packet)?, 130..=133 | 135 | 136).then_some((Outcome::Pass, DecidedBy::NeighbourDiscovery))
 }

@@ -1,4 +1,4 @@
-//! The way of a packet through the base chains of one node.
+//! The path of a packet through the base chains of one node.
 
 use std::net::IpAddr;
 

@@ -27,12 +27,12 @@ const DEFAULT_PACKET_BURST: u32 = 5;
 const DENIES: &str = "the endpoint denies everything, failsafes aside";
 const MISSING: &str = "rules that deny by label or named port may mean it too";
 
-/// Labels that stand for unreadable ones.
+/// The replacement of unreadable labels.
 pub(super) fn unreadable_labels() -> Labels {
     Labels::from([(UNREADABLE_LABELS.to_owned(), String::new())])
 }
 
-/// The labels of an object. Those that cannot be read make the endpoint deny, and rules that deny by label mean it.
+/// The labels of an object. Unreadable ones make the endpoint deny, and rules that deny by label match it.
 pub(super) fn labels(object: &Object, consequence: &'static str, wrong: &mut Invalidities) -> Labels {
     match object.metadata.other.get("labels") {
         None => object.metadata.labels.clone(),
@@ -277,7 +277,7 @@ fn limits_of(spec: Fields<'_>, wrong: &mut Invalidities) -> [Limits; 2] {
     ]
 }
 
-/// What is asked for and decides about no packet: what cannot be read of it is passed over.
+/// Requests that deny no packet: unreadable parts are ignored.
 fn unsupported_qos(spec: Fields<'_>) -> UnsupportedQos {
     let qos = spec.get("qosControls").and_then(|qos| record(qos).ok());
     let fields = qos.map_or(Fields::Absent, Fields::Map);

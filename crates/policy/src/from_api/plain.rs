@@ -2,7 +2,7 @@
 //! in a large store.
 //!
 //! Only the plain form is read: the usual fields, spelt as we spell them, once, of their types, without escapes, and with
-//! a meaning. Of any other this says nothing, and the long way decides; so nothing is read here otherwise than there.
+//! a meaning. It returns none for any other, which the full reader then reads. So both read the same.
 
 use std::fmt;
 use std::marker::PhantomData;

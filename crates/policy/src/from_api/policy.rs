@@ -1,7 +1,7 @@
 //! Tiers and policies.
 //!
-//! A policy of which it is not known where or when it counts keeps what it denies, everywhere it may have counted, and
-//! allows nothing there (`docs/unreadable.md` says why that is the most that is safe).
+//! If it is unreadable where or when a policy counts, the policy denies what it denies everywhere it may have counted, and
+//! allows nothing there (`docs/unreadable.md` gives the reasons).
 
 use serde_json::Value;
 use tortie_api::{Kind, Object};
@@ -16,7 +16,7 @@ use super::selector::{
 use crate::policy::{Order, Policy, PolicyId, Stage, Tier, TierEnd, Types};
 use crate::rule::{Action, Rule};
 
-/// Lists that were read before the rest of the object; none of what is no list, or is not there.
+/// Lists that were read before the rest of the object; none if a field is absent or not a list.
 #[derive(Default)]
 pub(crate) struct EarlyLists {
     pub(super) ingress: Option<RuleList>,
@@ -72,7 +72,7 @@ pub(super) fn policy(object: &Object, early: EarlyLists, wrong: &mut Invaliditie
     Some(policy)
 }
 
-/// What cannot be read of where and when a policy counts.
+/// Which of the fields that say where and when a policy counts are unreadable.
 #[derive(Default)]
 struct Uncertain {
     /// Which endpoints, in which order, or in which stage.
@@ -191,7 +191,7 @@ fn types(spec: Fields<'_>, uncertain: &mut Uncertain, wrong: &mut Invalidities) 
     types
 }
 
-/// Where on a host endpoint it counts.
+/// In which stages of a host endpoint it counts.
 fn stage(kind: Kind, spec: Fields<'_>, uncertain: &mut Uncertain, wrong: &mut Invalidities) -> Stage {
     if !matches!(
         kind,

@@ -54,7 +54,7 @@ pub(super) struct Invalidities {
     more: usize,
     /// Keys that appear twice, as many as are reported. Null is read there.
     repeated: Vec<Path>,
-    /// All of it is known to be unreadable, which was said once.
+    /// Whether the whole object is unreadable, which is noted once.
     pub(super) silent: bool,
 }
 
@@ -75,7 +75,7 @@ impl Invalidities {
         })
     }
 
-    /// Notes what cannot be read, and what is done instead.
+    /// Notes an unreadable part, and what replaces it.
     pub(super) fn note(&mut self, at: FieldPath<'_>, reason: impl ToString, consequence: &'static str) {
         if self.silent {
             return;
@@ -93,12 +93,12 @@ impl Invalidities {
         self.list.push(Invalid { path, reason, consequence });
     }
 
-    /// A value; if there is none its place is noted.
+    /// Returns a value; if there is none, notes its place.
     pub(super) fn take<T>(&mut self, at: FieldPath<'_>, value: Read<T>, consequence: &'static str) -> Option<T> {
         value.map_err(|reason| self.note(at, reason, consequence)).ok()
     }
 
-    /// Nothing of the object counts, so what is wrong inside is not said.
+    /// Notes that the object does not count; what else is wrong inside is then not noted.
     pub(super) fn without_notes(self) -> Self {
         Self { repeated: self.repeated, ..Self::default() }
     }
@@ -135,7 +135,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// What stands in a field; none if it is absent.
+    /// The value of a field; none if it is absent.
     pub(super) fn get(self, name: &str) -> Option<&'a Value> {
         match self {
             Fields::Map(map) => map.get(name),
@@ -181,13 +181,13 @@ pub(super) fn owned(value: &Value) -> Read<String> {
     text(value).map(str::to_owned)
 }
 
-/// The name of a network interface. Nothing else can ever be the interface that was meant.
+/// The name of a network interface. No interface has any other name.
 pub(super) fn interface(value: &Value) -> Read<&str> {
     let name = text(value)?;
     if is_interface(name) { Ok(name) } else { Err(format!("{name:?} is no interface").into()) }
 }
 
-/// Whether the kernel takes a text for the name of an interface (`dev_valid_name` in net/core/dev.c), or it is empty.
+/// Whether the kernel accepts a text as the name of an interface (`dev_valid_name` in net/core/dev.c), or it is empty.
 pub(super) fn is_interface(name: &str) -> bool {
     let is_bad = |byte: u8| byte.is_ascii_whitespace() || matches!(byte, 0 | 0x0B | b'/' | b':');
     name.len() <= 15 && name != "." && name != ".." && !name.bytes().any(is_bad)

@@ -1,14 +1,14 @@
-//! Rules, one by one, and what stands for one of which a part cannot be read.
+//! Reads rules, and replaces those with an unreadable part.
 //!
-//! | The rule | without a condition that can be read |
+//! | The rule | if a condition is unreadable |
 //! |---|---|
 //! | allows | never matches |
-//! | denies | denies whatever it can still mean: the condition is left out |
-//! | passes | denies what it may have passed: dropping it could open a later Allow |
+//! | denies | denies what its other conditions match |
+//! | passes | denies what its other conditions match: without it a later Allow could match |
 //! | logs | never matches |
 //! | has an unreadable action | denies |
 //!
-//! A field that is not known here is such a condition: it may narrow.
+//! An unknown field counts as an unreadable condition: it may narrow the rule.
 
 use serde_json::{Map, Value};
 use tortie_net::{Port, Protocol, parse_cidr};
@@ -49,7 +49,7 @@ pub(crate) struct RuleList {
 }
 
 impl RuleList {
-    /// Reads one more, and says whether others are wanted. Beyond the limit nothing is known of what the list says, so it
+    /// Reads one more rule, and returns whether to continue. Rules beyond the limit are unknown, so the list then
     /// denies.
     pub(super) fn push(&mut self, value: &Value, namespace: &str, at: FieldPath<'_>, wrong: &mut Invalidities) -> bool {
         match self.rules.len() {
@@ -247,7 +247,7 @@ fn peer(value: Option<&Value>, namespace: &str, at: FieldPath<'_>, checked: &mut
     let service = service(map.get("services"), at.key("services"), checked);
     let peers = peers(map, namespace, at, checked);
     if peers.is_err() {
-        // Whose ports a name stands for is not known any more, so it takes nothing out.
+        // The endpoints of a named port are unknown, so it excludes nothing.
         not_ports.retain(|port| matches!(port, PortMatch::Range(_)));
     }
     PeerMatch { peers: peers.unwrap_or_default(), nets, not_nets, ports, not_ports, service }
@@ -274,7 +274,7 @@ fn checked_list<T>(
     read_all
 }
 
-/// A service. Without a namespace it is none: that of the policy is not meant, as in Calico.
+/// A service. Without a namespace it is no service: the namespace of the policy is not assumed, as in Calico.
 fn service(value: Option<&Value>, at: FieldPath<'_>, checked: &mut Checked<'_>) -> Option<Box<ServiceId>> {
     let map = checked.condition(at, value.map(record).transpose())?;
     checked.known(map, SERVICE, at);
@@ -283,11 +283,11 @@ fn service(value: Option<&Value>, at: FieldPath<'_>, checked: &mut Checked<'_>) 
     checked.condition(at, id.map(Some)).map(Box::new)
 }
 
-/// Some part of who an end is cannot be read.
+/// A part of an end's selectors is unreadable.
 struct Unreadable;
 
-/// Who the known endpoints and sets of one end are: namespace, service accounts and selector in one; `notSelector`
-/// taken off, or turned round when it stands alone. Of a part that cannot be read the whole is unknown.
+/// The endpoints and sets of one end: namespace, service accounts and selector as one selector; `notSelector`
+/// is subtracted, or negated if it is the only one. If one part is unreadable, the whole is unknown.
 fn peers(
     map: &Map<String, Value>,
     namespace: &str,

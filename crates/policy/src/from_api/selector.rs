@@ -10,15 +10,15 @@ use super::read::Read;
 /// Calico's schema lets a selector be 1,024 characters long; before it there was no limit.
 const LONGEST_SELECTOR: usize = 65_536;
 
-/// Labels of namespaces stand under this prefix.
+/// Labels of namespaces have this prefix.
 pub(super) const NAMESPACE_PREFIX: &str = "pcns.";
-/// Labels of service accounts stand under this prefix.
+/// Labels of service accounts have this prefix.
 pub(super) const SERVICE_ACCOUNT_PREFIX: &str = "pcsa.";
 /// The label of everything that is in a namespace.
 const NAMESPACE: &str = "projectcalico.org/namespace";
 /// The label of everything that has a service account.
 pub(super) const SERVICE_ACCOUNT: &str = "projectcalico.org/serviceaccount";
-/// A piece of a selector's text, and what stands for it when the selector is joined with others.
+/// A piece of a selector's text, and its replacement when the selector is joined with others.
 pub(super) type Rewriting = (&'static str, &'static str);
 /// In a selector of namespaces `all()` means "in any namespace", and `global()` "in none".
 pub(super) const ALL_NAMESPACES: Rewriting = ("all()", "has(projectcalico.org/namespace)");
@@ -49,7 +49,7 @@ pub(super) fn in_namespace(namespace: &str) -> Read<Selector> {
     Selector::equals(NAMESPACE, namespace).ok_or_else(|| format!("{namespace:?} is not a name of a namespace").into())
 }
 
-/// A policy's own selector, its namespace and what it says of namespaces and service accounts, in one. Calico appends
+/// A policy's selector, its namespace and its selectors of namespaces and service accounts, as one selector. Calico appends
 /// one after the other. Where no namespace is given it rewrites `all()` in the whole text each time, so that even the
 /// policy's own `all()` means "in any namespace" beside a namespace selector.
 pub(super) fn joined(

@@ -71,7 +71,7 @@ fn spec_of(object: &Object) -> &Value {
 }
 
 impl Settings {
-    /// What holds before anything is said: tunnels are in use where pools ask for them.
+    /// The settings if nothing is set: tunnels are in use if pools ask for them.
     pub fn of_pools<'a>(pools: impl Iterator<Item = &'a Pool>) -> Self {
         let mut settings = Self::default();
         for pool in pools {
@@ -83,7 +83,7 @@ impl Settings {
     }
 
     /// What holds when these `spec`s of FelixConfigurations are in force, the strongest last; and what in which of them
-    /// has no meaning, which leaves the value of the next weaker one. Empty text says nothing; null stands for a key that
+    /// has no meaning, which leaves the value of the next weaker one. Empty text sets nothing; null is a key that
     /// appears twice ([`tortie_api::decode::without_repeats`]).
     pub fn settle(self, specs: &[&Value]) -> (Self, Vec<(usize, Invalid)>) {
         let mut wrong: Vec<(usize, Invalid)> = Vec::new();
@@ -117,7 +117,7 @@ impl Settings {
         }
     }
 
-    /// What opens something stays closed where the strongest that is said of it cannot be read.
+    /// A setting that opens something stays closed if its strongest value is unreadable.
     fn close(&mut self, is_unreadable: impl Fn(&str) -> bool) {
         if is_unreadable("defaultEndpointToHostAction") {
             self.host_action = HostAction::Drop;
@@ -132,7 +132,7 @@ impl Settings {
         }
     }
 
-    /// OpenStack's own interfaces begin with `tap`; and who says where its metadata server is has one.
+    /// OpenStack's interfaces begin with `tap`; a setting of its metadata server also means that OpenStack runs here.
     fn settle_openstack(&mut self, address: Option<&str>, port: Option<u64>) {
         const USUAL: (&str, u16) = ("127.0.0.1", 8775);
         let port = port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0).unwrap_or(USUAL.1);
@@ -261,7 +261,7 @@ impl Settings {
     }
 }
 
-/// What a setting that cannot be used counts as.
+/// What an invalid setting counts as.
 fn consequence(field: &str) -> &'static str {
     match field {
         "defaultEndpointToHostAction" => "it counts as Drop",

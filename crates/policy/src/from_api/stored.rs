@@ -7,19 +7,19 @@ use super::policy::EarlyLists;
 use super::read::{FieldPath, Invalidities};
 use super::{Invalid, Item};
 
-/// What stands for stored bytes.
+/// What is enforced for stored bytes.
 pub struct Stored {
     /// The object, as far as it could be read.
     pub object: Object,
     /// What it means.
     pub item: Item,
-    /// What could not be read of it, and what is done instead.
+    /// The unreadable parts, and what replaces them.
     pub invalid: Vec<Invalid>,
 }
 
 impl Item {
-    /// What a store keeps under a key, as it can safely be enforced, and everything that could not be read. It takes time
-    /// and memory in proportion to the bytes, whatever stands in them.
+    /// Reads the value of a key as it can safely be enforced, and everything that could not be read. It takes time
+    /// and memory in proportion to the bytes, whatever they contain.
     pub fn read_stored(key: &Key, bytes: &[u8]) -> (Item, Vec<Invalid>) {
         match Self::plain(key, bytes) {
             Some(item) => (item, Vec::new()),
@@ -32,7 +32,7 @@ impl Item {
 }
 
 impl Stored {
-    /// What stands for an object that the store itself could not read, for this reason.
+    /// What is enforced for an object that the store itself could not read, for this reason.
     pub fn unreadable(key: &Key, reason: &str) -> Stored {
         nothing_known(key, reason.to_owned(), Invalidities::default())
     }

@@ -1,6 +1,6 @@
-//! The base chains of other programs: where they stand, and what they can do with packets.
+//! The base chains of other programs: their hooks and priorities, and what they can do with packets.
 //!
-//! Everything that a packet may get to from a base chain counts, whatever the rules ask before: a chain that can drop may
+//! Everything that a packet may reach from a base chain counts, whatever the conditions of rules: a chain that can drop may
 //! drop no packet in practice.
 
 use std::collections::BTreeSet;
@@ -25,11 +25,11 @@ pub struct ForeignChain {
     pub name: String,
     /// Its type: `filter`, `nat`, `route`.
     pub kind: &'static str,
-    /// Where it stands.
+    /// Its hook and priority.
     pub place: HookPlace,
     /// Its place among the chains of the hook, lowest first.
     pub priority: i32,
-    /// What becomes of packets that no rule decided.
+    /// The policy for packets that no rule decides.
     pub policy: Policy,
     /// How many rules packets may get to from it, its own and those of the chains that it leads to.
     pub rules: usize,
@@ -41,7 +41,7 @@ pub struct ForeignChain {
     pub unclear: BTreeSet<String>,
 }
 
-/// Where a base chain stands, in the order in which a packet meets them.
+/// The place of a base chain, in the order in which a packet comes to them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HookPlace {
     /// Where packets come in by these devices, before all other hooks.

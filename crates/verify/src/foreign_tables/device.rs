@@ -52,8 +52,8 @@ fn is_at(device: &str, interface: &str, machine: Option<&Machine>) -> Is {
     }
 }
 
-/// What the chains at devices do with a packet. Those at its own interfaces are followed; those at a port below are only told of
-/// where they can drop: by which port the packet comes is not known.
+/// What the chains at devices do with a packet. Those at its own interfaces are evaluated; those at a port below are only
+/// named if they can drop, since the port of the packet is not known.
 pub(super) fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Effect {
     let (from, to) = ends(&packet.way);
     let place = |chain: &DeviceChain| {
