@@ -86,7 +86,8 @@ pub fn check(topology: &Topology<'_>, claim: &Claim) -> Result<Checked, AskError
             continue;
         }
         for from in single_addresses(topology, &from, family) {
-            for to in single_addresses(topology, &to, family) {
+            let taken_in = reach::taken_in(topology, &claim.question, &to, family);
+            for to in single_addresses(topology, &to, family).into_iter().chain(taken_in) {
                 answered += 1;
                 let asked = Asked { topology, question: &claim.question, what: None, family, from: from.clone(), to };
                 checked.counterexample = contradiction(&asked, claim.permits, &traffic, &mut checked)?;

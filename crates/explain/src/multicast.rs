@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use tortie_eval::{Conntrack, Way, judge};
 use tortie_policy::Snapshot;
 
+use crate::interfaces::ASSUMED;
 use crate::question::{AskError, Question};
 use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
@@ -38,8 +39,11 @@ pub(crate) fn receiver(
     from: &Location,
     to: Location,
 ) -> Result<Location, AskError> {
-    if let Some((address, kind)) = from.addresses().iter().find_map(|one| Some((one, kind(topology, *one)?))) {
-        return Err(AskError(format!("{address} is {kind}: no packet comes from it")));
+    let is_source = |one: &&IpAddr| kind(topology, **one).is_none() || topology.broadcasts_at(**one).is_some();
+    if let Some((address, kind)) =
+        from.addresses().iter().find(|one| !is_source(one)).and_then(|one| Some((one, kind(topology, *one)?)))
+    {
+        return Err(AskError(format!("{address} is {kind}: every machine drops what comes from it")));
     }
     let Location::Outside(addresses) = &to else { return Ok(to) };
     let &[address] = addresses.as_slice() else { return Ok(to) };
@@ -69,6 +73,14 @@ pub(crate) fn receiver(
         },
     };
     Ok(Location::Process { node: node.to_owned(), addresses: vec![address], interface: None, unknown: Vec::new() })
+}
+
+/// What is said of a packet from the broadcast address of a link: the kernel drops it where it checks sources.
+pub(crate) fn source_note(topology: &Topology<'_>, source: IpAddr) -> Option<String> {
+    topology.broadcasts_at(source).filter(|_| !source.is_multicast())?;
+    Some(format!(
+        "{ASSUMED}the kernel does not check sources where the packet comes in: {source} is the broadcast address of a link, and unless rp_filter is 0 what comes from it is dropped"
+    ))
 }
 
 /// What becomes of the copies that whoever sends to a group receives of its own.

@@ -26,7 +26,7 @@ use crate::trace::{
 };
 use crate::{interfaces, several_addresses, unknown_addresses};
 
-pub(crate) use ends::{addresses, ends, remote, senders};
+pub(crate) use ends::{addresses, crossing, ends, remote, senders};
 pub use rows::{Addresses, Part, Row};
 
 /// More packets than this are not traced for one question.
@@ -237,6 +237,18 @@ pub(crate) fn of_family(topology: &Topology<'_>, end: &End, family: Family) -> O
         }
     };
     Some(end).filter(|end| !end.addresses().is_empty())
+}
+
+/// The node or host endpoint that is the target, with those addresses that its machine takes in beside those of its interfaces; none
+/// if there are none. What it sends comes from the latter.
+pub(crate) fn taken_in(topology: &Topology<'_>, question: &Question, to: &End, family: Family) -> Option<End> {
+    let End::Single(location @ Location::Process { node, .. }) = to else { return None };
+    if !matches!(question.to, EndSpec::Node(_) | EndSpec::HostEndpoint(_)) {
+        return None;
+    }
+    let all = topology.taken_in(node);
+    let of_family = AddressSet::of_family(family, all.family(family).clone());
+    (!of_family.is_empty()).then(|| End::UnknownAddress(location.clone(), of_family))
 }
 
 /// A question of one family.

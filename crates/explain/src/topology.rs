@@ -13,6 +13,7 @@ use tortie_policy::{Family, HostEndpoint, Interface, Limits, NamedPort, Snapshot
 use crate::listed::listed;
 use crate::owners::{Owner, owners, tells_addresses};
 use crate::question::{AskError, EndSpec, Question};
+use crate::reach;
 
 /// Addresses for ends that no object has: from the ranges reserved for documentation and benchmarks.
 const STRANGERS: [&str; 8] = [
@@ -376,6 +377,17 @@ impl<'a> Topology<'a> {
             net.contains(&address) && machine().is_some_and(|leads| leads.kind == RouteKind::Local)
         };
         self.local_nets.iter().find(among).map(|(node, _)| node.as_str())
+    }
+
+    /// The addresses that a node takes in by its local routes and that none of its interfaces has: nets of a loopback interface, and
+    /// where it forwards IPv6 the first address of each net (the anycast address of its routers). None where no machine tells.
+    pub(crate) fn taken_in(&self, node: &str) -> AddressSet {
+        let own = self.hosts.get(node).into_iter().flat_map(|host| &host.links).flat_map(|link| &link.addresses);
+        let nets = self.local_nets.iter().filter(|(of, _)| of == node).map(|(_, net)| net);
+        let all = AddressSet::of_nets(nets).minus(&AddressSet::of(own));
+        let broadcasts: Vec<IpNet> = self.broadcast_nets().collect();
+        let others: Vec<IpAddr> = self.owners_within(&all).map(|(address, _)| address).collect();
+        reach::crossing(&all).minus(&AddressSet::of_nets(&broadcasts)).minus(&AddressSet::of(&others))
     }
 
     /// Whether an address that the store says of a node is the node's, as far as its machine tells.

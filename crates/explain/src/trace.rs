@@ -364,6 +364,7 @@ impl Route {
         let named = question.dnat.map_or(to, |_| &end);
         let (protocol, transport) =
             transport(topology, &question.what, question.source_port, named, destination.is_ipv4())?;
+        notes.extend(multicast::source_note(topology, source));
         if needs_hop_limit_255(protocol, transport) {
             notes.push(format!("{ASSUMED}{DISCOVERY_NOTE}"));
         }
@@ -513,6 +514,10 @@ impl Route {
             return Ok(unknown(format!("{peer} may be on every link")));
         }
         match machine.route_to(peer) {
+            // The broadcast address of a net of the loopback interface, by which nothing comes from elsewhere.
+            Some(decision) if entering && decision.interfaces == ["lo"] => {
+                Ok(unknown(format!("{node}'s route to {peer} leads by lo")))
+            }
             Some(decision)
                 if matches!(decision.kind, RouteKind::Unicast | RouteKind::Broadcast)
                     && !decision.interfaces.is_empty() =>

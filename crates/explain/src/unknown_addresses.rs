@@ -52,9 +52,9 @@ fn representative(location: &Location, addresses: &AddressSet, family: Family) -
 
 /// What is said where addresses stand for those of an end that are not known.
 pub(crate) fn note(end: &End, family: Family) -> Option<String> {
-    let End::UnknownAddress(Location::Process { node, .. }, _) = end else { return None };
+    let End::UnknownAddress(Location::Process { node, unknown, .. }, _) = end else { return None };
     let whose = whose(end);
-    Some(format!(
+    unknown.contains(&family).then(|| format!(
         "{ASSUMED}{whose} may have any {family} address, since none is known: ask on {node} itself, whose agent knows them, or write them in expectedIPs"
     ))
 }

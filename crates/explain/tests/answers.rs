@@ -279,7 +279,18 @@ fn multicast_and_broadcast_are_judged_where_they_are_received() {
     let said = told_there(&snapshot, &question("192.0.2.9", "224.0.0.18", "proto/112"), |_| ());
     assert!(said.contains("224.0.0.18 is a multicast address: every machine on the link receives it; name"), "{said}");
     let said = told_there(&snapshot, &question("224.0.0.18", "node/web1", "proto/112"), |_| ());
-    assert!(said.contains("224.0.0.18 is a multicast address: no packet comes from it"), "{said}");
+    assert!(said.contains("224.0.0.18 is a multicast address: every machine drops what comes from it"), "{said}");
+}
+
+/// Linux was seen to deliver and to forward what comes from 192.0.2.255 where rp_filter is 0, and what comes from 255.255.255.255 never.
+#[test]
+fn a_packet_from_the_broadcast_address_of_a_link_is_judged_and_said_to_rest_on_rp_filter() {
+    let snapshot = world_with("bare-metal", SECOND_INTERFACE);
+    let said = told_there(&snapshot, &question("192.0.2.255", "node/web1", "tcp/5432"), |_| ());
+    assert!(said.contains("enters web1 at eth0") && said.contains("\nDENIED by end of tier platform"), "{said}");
+    assert!(said.contains("192.0.2.255 is the broadcast address of a link, and unless rp_filter is 0"), "{said}");
+    let said = told_there(&snapshot, &question("255.255.255.255", "node/web1", "tcp/5432"), |_| ());
+    assert!(said.contains("every machine drops what comes from it"), "{said}");
 }
 
 #[test]

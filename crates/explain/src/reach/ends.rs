@@ -39,19 +39,27 @@ pub(crate) fn ends(topology: &Topology<'_>, question: &Question) -> Result<(End,
     Ok((end(&question.from, &question.to, true)?, end(&question.to, &question.from, false)?))
 }
 
+/// Those of some addresses that packets cross the network for.
+pub(crate) fn crossing(addresses: &AddressSet) -> AddressSet {
+    let not_remote: Vec<IpNet> = NOT_REMOTE.iter().filter_map(|net| net.parse().ok()).collect();
+    addresses.minus(&AddressSet::of_nets(&not_remote))
+}
+
 /// The addresses of an end with many addresses that packets cross the network for.
 pub(crate) fn remote(topology: &Topology<'_>, party: &EndSpec) -> Result<AddressSet, AskError> {
-    let not_remote = NOT_REMOTE.iter().filter_map(|net| net.parse::<IpNet>().ok());
-    let not_remote: Vec<IpNet> = not_remote.chain(topology.broadcast_nets()).collect();
-    Ok(addresses(topology, party)?.minus(&AddressSet::of_nets(&not_remote)))
+    let broadcasts: Vec<IpNet> = topology.broadcast_nets().collect();
+    Ok(crossing(&addresses(topology, party)?).minus(&AddressSet::of_nets(&broadcasts)))
 }
 
 /// The same of an end that sends: hosts without an address use the unspecified one, IPv4 hosts only to multicast and broadcast
-/// addresses (Linux drops anything else from 0.0.0.0).
+/// addresses (Linux drops anything else from 0.0.0.0). What comes from the broadcast address of a link is dropped only where the kernel
+/// checks sources (`rp_filter`).
 pub(crate) fn senders(topology: &Topology<'_>, party: &EndSpec, to_group: bool) -> Result<AddressSet, AskError> {
     let unspecified = [IpAddr::from(Ipv6Addr::UNSPECIFIED), IpAddr::from(Ipv4Addr::UNSPECIFIED)];
     let unspecified = AddressSet::of(&unspecified[..if to_group { 2 } else { 1 }]);
-    Ok(remote(topology, party)?.union(&addresses(topology, party)?.intersection(&unspecified)))
+    let broadcasts: Vec<IpNet> = topology.broadcast_nets().collect();
+    let also = unspecified.union(&crossing(&AddressSet::of_nets(&broadcasts)));
+    Ok(remote(topology, party)?.union(&addresses(topology, party)?.intersection(&also)))
 }
 
 /// All addresses that are meant by an end.
@@ -73,7 +81,8 @@ fn own_addresses(topology: &Topology<'_>, location: &Location) -> Result<Address
             // What a workload or another node has too is theirs, as for a single question.
             let is_here =
                 |address: &&IpAddr| matches!(topology.at(**address), Location::Process { node: at, .. } if at == *node);
-            Ok(own.union(&AddressSet::of(all.addresses().iter().filter(is_here))))
+            let all = AddressSet::of(all.addresses().iter().filter(is_here));
+            Ok(own.union(&all).union(&topology.taken_in(node)))
         }
         _ => Ok(own),
     }
