@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tortie_agent::{ForeignTables, LocalFacts};
 use tortie_explain::reach::Reach;
-use tortie_explain::{Answer, Hop, OtherPrograms};
+use tortie_explain::{Answer, Hop, OtherPrograms, PossiblePath};
 use tortie_verify::foreign_tables::{Effect, effect};
 
 /// Adds to an answer what other programs do with the packet on this machine, or why that was not looked at.
@@ -14,11 +14,19 @@ pub(crate) fn look(answer: &mut Answer, local_facts: Option<&LocalFacts>, offlin
     match here(local_facts, &nodes, offline, &mut others.notes) {
         Ok((local_facts, tables)) => {
             others.looked_at = true;
-            let on_node: Vec<&Hop> = hops(answer).filter(|hop| hop.host.node == local_facts.node).collect();
-            let found = found(&tables, local_facts, &on_node);
-            others.notes.extend(found.notes);
-            others.drops = found.drops.filter(|_| answer.paths.is_empty());
-            others.translates = found.translates;
+            let on_node = |hops: &mut dyn Iterator<Item = &Hop>| -> Vec<Hop> {
+                hops.filter(|hop| hop.host.node == local_facts.node).cloned().collect()
+            };
+            let all = on_node(&mut hops(answer));
+            let found_on_all = found(&tables, local_facts, &all);
+            others.notes.extend(found_on_all.notes);
+            others.translates = found_on_all.translates;
+            let mut drops: Vec<String> = found_on_all.drops.into_iter().filter(|_| answer.paths.is_empty()).collect();
+            for path in answer.paths.iter().filter(|path| path.allowed()) {
+                let found = found(&tables, local_facts, &on_node(&mut path.hops.iter()));
+                drops.extend(found.drops.map(|by| format!("{by} if {}", path.when)));
+            }
+            others.drops = (!drops.is_empty() && may_arrive(answer)).then(|| drops.join("; by "));
         }
         Err(why) => others.notes.push(not_looked(&why)),
     }
@@ -80,17 +88,22 @@ fn hops(answer: &Answer) -> impl Iterator<Item = &Hop> {
     single.iter().chain(paths)
 }
 
+/// Whether tortie lets the packet through on any possible path.
+fn may_arrive(answer: &Answer) -> bool {
+    answer.allowed() || answer.paths.iter().any(PossiblePath::allowed)
+}
+
 /// What was found.
 #[derive(Default)]
 struct Found {
     notes: Vec<String>,
-    /// What drops the packet for certain, or may.
+    /// What drops the packet for certain.
     drops: Option<String>,
     /// What translates it for certain.
     translates: Option<String>,
 }
 
-fn found(tables: &ForeignTables, local_facts: &LocalFacts, hops: &[&Hop]) -> Found {
+fn found(tables: &ForeignTables, local_facts: &LocalFacts, hops: &[Hop]) -> Found {
     let mut found = Found::default();
     let host = local_facts.host();
     for table in &tables.tables {
@@ -102,7 +115,7 @@ fn found(tables: &ForeignTables, local_facts: &LocalFacts, hops: &[&Hop]) -> Fou
                 Effect::Nothing => {}
                 Effect::Drops(by) => {
                     said.insert(format!("{id} of another program drops it: {by}"));
-                    found.drops.get_or_insert_with(|| format!("{id} of another program drops it"));
+                    found.drops.get_or_insert_with(|| format!("{id} of another program ({by})"));
                 }
                 Effect::Translates { to, port, by } => {
                     let to =

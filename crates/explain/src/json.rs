@@ -12,7 +12,8 @@ use crate::trace::{Answer, Hop};
 /// The answer, with every step.
 pub fn render(snapshot: &Snapshot, answer: &Answer) -> Value {
     json!({
-        "allowed": answer.allowed(),
+        "allowed": answer.arrives(),
+        "allowedByTortie": answer.allowed(),
         "summary": verdict_line(snapshot, answer),
         "legs": answer.hops.iter().map(hop).collect::<Vec<_>>(),
         "notes": answer.notes.iter().chain(&answer.others.notes).collect::<Vec<_>>(),

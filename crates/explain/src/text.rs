@@ -73,7 +73,7 @@ fn translation_text(text: &mut String, hop: &Hop, number: &mut usize) {
     );
 }
 
-/// `ALLOWED by ...` or `DENIED by ...`: by what, and where; for what is denied also what came nearest to allowing it.
+/// `ALLOWED by ...`, `DENIED by ...`, or `DROPPED by ...` where another program drops what tortie allows: by what, and where; for what is denied also what came nearest to allowing it.
 /// Where the packet may take several ways that are not answered alike, what each of them comes to.
 pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
     let mut line = decided_by(snapshot, answer);
@@ -85,8 +85,12 @@ pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
     {
         let _ = write!(line, ". Near miss: {miss}");
     }
-    if let Some(drops) = answer.others.drops.as_ref().filter(|_| answer.allowed()) {
-        let _ = write!(line, ". But {drops}");
+    if let Some(drops) = &answer.others.drops {
+        // The first word is what becomes of the packet.
+        line = match answer.allowed() {
+            true => format!("DROPPED by {drops}; tortie alone: {line}"),
+            false => format!("{line}. Of what tortie lets through, some is DROPPED by {drops}"),
+        };
     }
     if let Some(translates) = &answer.others.translates {
         let _ = write!(line, ". But {translates}");

@@ -71,7 +71,8 @@ pub struct Answer {
 pub struct OtherPrograms {
     /// Whether those of a machine on the way were looked at.
     pub looked_at: bool,
-    /// What drops the packet for certain.
+    /// What drops the packet for certain, though no policy denies it: `table ip filter of another program (chain INPUT, rule 1)`.
+    /// Where the packet may take several paths, those that are allowed and on which it is dropped are told with it.
     pub drops: Option<String>,
     /// What translates its destination for certain.
     pub translates: Option<String>,
@@ -89,9 +90,14 @@ pub struct PossiblePath {
 }
 
 impl Answer {
-    /// Whether it arrives on every possible path.
+    /// Whether tortie lets it through on every possible path.
     pub fn allowed(&self) -> bool {
         allowed(&self.hops) && self.paths.iter().all(PossiblePath::allowed)
+    }
+
+    /// Whether it arrives on every possible path, as far as was looked: no other program drops it for certain.
+    pub fn arrives(&self) -> bool {
+        self.allowed() && self.others.drops.is_none()
     }
 }
 

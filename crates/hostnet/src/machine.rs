@@ -26,7 +26,9 @@ pub fn machine() -> Result<Machine, RequestError> {
     let links = links(&mut socket)?;
     let names: BTreeMap<u32, &Link> = links.iter().map(|link| (link.index, link)).collect();
     let down = links.iter().filter(|link| !link.is_running).map(|link| link.name.clone()).collect();
-    let mut machine = Machine { ports: ports_of(&links, &names), down, ..Machine::default() };
+    let carried_by = links.iter().filter_map(|link| Some((link.name.clone(), names.get(&link.carrier?)?.name.clone())));
+    let carried_by = carried_by.collect();
+    let mut machine = Machine { ports: ports_of(&links, &names), carried_by, down, ..Machine::default() };
     for family in [libc::AF_INET, libc::AF_INET6] {
         let each = |all: &mut Vec<Route>, message: &Message<'_>| {
             if all.len() <= MOST_ROUTES {
@@ -61,6 +63,8 @@ struct Link {
     index: u32,
     name: String,
     master: Option<u32>,
+    /// The interface of this namespace that carries its packets; not the other end of a pair.
+    carrier: Option<u32>,
     kind: Option<String>,
     is_running: bool,
 }
@@ -80,11 +84,15 @@ fn link(message: &Message<'_>) -> Option<Link> {
     let (index, flags, attrs) = message::link(message)?;
     let running = (libc::IFF_UP | libc::IFF_RUNNING).cast_unsigned();
     let info = attrs.clone().find(libc::IFLA_LINKINFO);
+    let kind = info.and_then(|info| Attrs::new(info).find(libc::IFLA_INFO_KIND)).map(lossy_text);
+    let is_here = attrs.clone().find(libc::IFLA_LINK_NETNSID).is_none() && kind.as_deref() != Some("veth");
+    let carrier = attrs.clone().find(libc::IFLA_LINK).and_then(host_u32);
     Some(Link {
         index,
         name: attrs.clone().find(libc::IFLA_IFNAME).map(lossy_text)?,
         master: attrs.find(libc::IFLA_MASTER).and_then(host_u32),
-        kind: info.and_then(|info| Attrs::new(info).find(libc::IFLA_INFO_KIND)).map(lossy_text),
+        carrier: carrier.filter(|carrier| is_here && *carrier != index),
+        kind,
         is_running: flags & running == running,
     })
 }

@@ -46,6 +46,41 @@ fn the_routes_of_the_machine_lead_where_the_kernel_sends() {
 }
 
 #[test]
+fn what_carries_an_interface_lies_below_it_and_the_other_end_of_a_pair_does_not() {
+    in_namespace(|| {
+        // As a VLAN is carried; not every kernel has VLANs.
+        for line in [
+            "link add eth0 type veth peer name p-eth0",
+            "link add link eth0 name m0 type macvlan mode bridge",
+            "link add br0 type bridge",
+            "link set m0 master br0",
+            "link add link br0 name m1 type macvlan mode bridge",
+        ] {
+            ip(line);
+        }
+        let machine = machine().unwrap();
+        assert_eq!(machine.below("m1").into_iter().collect::<Vec<_>>(), ["br0", "eth0", "m0"]);
+        assert!(machine.below("eth0").is_empty() && machine.below("p-eth0").is_empty());
+    });
+}
+
+/// What `explain` and `test` build on: the router's anycast addresses are in its local table, and only if it forwards.
+#[test]
+fn the_first_address_of_a_net_is_the_machine_s_own_where_it_forwards_ipv6() {
+    in_namespace(|| {
+        ip("link add eth0 type veth peer name p-eth0");
+        for link in ["eth0", "p-eth0"] {
+            ip(&format!("link set {link} up"));
+        }
+        ip("addr add 2001:db8::11/64 dev eth0 nodad");
+        let kind = || machine().unwrap().route_to("2001:db8::".parse().unwrap()).map(|leads| leads.kind);
+        assert_eq!(kind(), Some(RouteKind::Unicast));
+        std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
+        assert_eq!(kind(), Some(RouteKind::Local));
+    });
+}
+
+#[test]
 fn interfaces_that_carry_no_packets_are_down() {
     in_namespace(|| {
         for link in ["eth0", "eth1", "eth2"] {
@@ -54,10 +89,18 @@ fn interfaces_that_carry_no_packets_are_down() {
         for link in ["eth0", "p-eth0", "p-eth1", "eth2"] {
             ip(&format!("link set {link} up"));
         }
-        let mut down = machine().unwrap().down;
-        down.retain(|name| ["eth0", "eth1", "eth2"].contains(&name.as_str()));
-        down.sort_unstable();
-        assert_eq!(down, ["eth1", "eth2"]);
+        let down = || {
+            let mut down = machine().unwrap().down;
+            down.retain(|name| ["eth0", "eth1", "eth2"].contains(&name.as_str()));
+            down.sort_unstable();
+            down
+        };
+        // The kernel tells of a carrier a moment later.
+        let began = std::time::Instant::now();
+        while down() != ["eth1", "eth2"] && began.elapsed() < std::time::Duration::from_secs(10) {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert_eq!(down(), ["eth1", "eth2"]);
     });
 }
 

@@ -1,5 +1,6 @@
 //! What a machine says of the ways into it and out of it: its routes, and which of its interfaces are ports of others.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -15,6 +16,9 @@ pub struct Machine {
     pub partial: Option<String>,
     /// Its interfaces that hand what they receive to a master.
     pub ports: Vec<Port>,
+    /// Its interfaces that send and receive by another one, with that one: a VLAN and the interface that carries it.
+    #[serde(default)]
+    pub carried_by: Vec<(String, String)>,
     /// Its interfaces that carry no packets, since they are down or have no carrier.
     #[serde(default)]
     pub down: Vec<String>,
@@ -95,6 +99,17 @@ impl Machine {
         of(true).or_else(|| of(false))
     }
 
+    /// The interfaces by which the packets of an interface come in and leave below it: its ports, what carries it, theirs in turn.
+    pub fn below<'a>(&'a self, interface: &'a str) -> BTreeSet<&'a str> {
+        let (mut found, mut open) = (BTreeSet::new(), vec![interface]);
+        while let Some(above) = open.pop() {
+            let ports = self.ports.iter().filter(|port| port.master == above).map(|port| port.name.as_str());
+            let carriers = self.carried_by.iter().filter(|(name, _)| name == above).map(|(_, by)| by.as_str());
+            open.extend(ports.chain(carriers).filter(|name| *name != interface && found.insert(*name)));
+        }
+        found
+    }
+
     /// The port of this name, if the interface is one.
     pub fn port(&self, name: &str) -> Option<&Port> {
         self.ports.iter().find(|port| port.name == name)
@@ -108,6 +123,24 @@ mod tests {
     fn route(to: &str, kind: RouteKind, local_table: bool, interface: &str, metric: u32) -> Route {
         let to = to.parse().unwrap();
         Route { to, kind, local_table, interfaces: vec![interface.to_owned()], metric, source: None }
+    }
+
+    #[test]
+    fn what_lies_below_an_interface_is_found_through_ports_and_what_carries_it() {
+        let port = |name: &str, master: &str| Port { name: name.into(), master: master.into(), kind: "bridge".into() };
+        let machine = Machine {
+            ports: vec![port("eth0.5", "br0"), port("eth1", "br0")],
+            // Two that carry each other, which the kernel does not let come about, end too.
+            carried_by: [("br0.9", "br0"), ("eth0.5", "eth0"), ("a", "b"), ("b", "a")]
+                .map(|(name, by)| (name.to_owned(), by.to_owned()))
+                .into(),
+            ..Machine::default()
+        };
+        let below = |name| machine.below(name).into_iter().collect::<Vec<_>>();
+        assert_eq!(below("br0.9"), ["br0", "eth0", "eth0.5", "eth1"]);
+        assert_eq!(below("eth0.5"), ["eth0"]);
+        assert_eq!(below("eth0"), [""; 0]);
+        assert_eq!(below("a"), ["b"]);
     }
 
     #[test]

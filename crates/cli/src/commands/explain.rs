@@ -1,8 +1,8 @@
 //! `explain`: what decides a packet and why; what applies to an endpoint; what a policy or a tier decides; what can be
 //! reached.
 //!
-//! Exit status 0: allowed (or something was told), 1: denied, or denied on one of the ways that the packet may take, 2: the
-//! question could not be answered.
+//! Exit status 0: allowed (or something was told), 1: denied, or dropped by another program for certain, or either on one of
+//! the ways that the packet may take, 2: the question could not be answered.
 
 pub(crate) mod about;
 mod reach;
@@ -131,7 +131,7 @@ fn answer(
         Format::Text if args.quiet => session.terminal.line(text::verdict_line(snapshot, &answer)),
         Format::Text => session.terminal.print(&text::render(snapshot, &answer)),
     }
-    Ok(if answer.allowed() { Exit::Done } else { Exit::Failed })
+    Ok(if answer.arrives() { Exit::Done } else { Exit::Failed })
 }
 
 fn question(args: &ExplainArgs, topology: &Topology<'_>) -> Result<Question, AskError> {

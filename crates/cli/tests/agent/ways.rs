@@ -67,17 +67,25 @@ fn explain_tells_the_way_in_and_what_other_programs_do_on_it() {
         let end = ". But table ip nat of another program translates it to 172.17.0.2:5001: ask again with --dnat 172.17.0.2:5001\n";
         assert!(said.ends_with(end), "{said}");
         let asked = ["explain", "203.0.113.9", "node/web1", "tcp/5000", "--dnat", "172.17.0.2:5001"];
-        until("the bridge is up", || world.tortie().args(asked).output().unwrap().status.success());
-        let said = world.call(&asked);
+        until("the bridge is up", || !world.said(&asked).contains("down or without carrier"));
+        // Tortie allows it, and another program drops it: neither the exit status nor the last line says otherwise.
+        let said = world.fails(&asked);
         assert!(said.contains("enters web1 at eth0") && said.contains("leaves web1 by docker0"), "{said}");
         assert!(said.contains("to 172.17.0.2:5001, as --dnat says"), "{said}");
         assert!(
             said.ends_with(
-                "ALLOWED: no rule of a tortie policy denies it. But table ip filter of another program drops it\n"
+                "\nDROPPED by table ip filter of another program (chain FORWARD has policy drop); tortie alone: ALLOWED: no rule of a tortie policy denies it\n"
             ),
             "{said}"
         );
         assert!(said.contains("drops it: chain FORWARD has policy drop"), "{said}");
+        let shown: serde_json::Value =
+            serde_json::from_str(&world.said(&[&asked[..], &["-o", "json"]].concat())).unwrap();
+        assert_eq!([&shown["allowed"], &shown["allowedByTortie"]], [false, true]);
+        assert_eq!(
+            shown["otherPrograms"]["drops"],
+            "table ip filter of another program (chain FORWARD has policy drop)"
+        );
         let asked = [&asked[..5], &["172.17.0.3:5001"]].concat();
         assert!(world.call(&asked).ends_with("ALLOWED: no rule of a tortie policy denies it\n"));
         // A bridge behind which nothing is up sends nothing.

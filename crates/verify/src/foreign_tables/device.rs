@@ -4,7 +4,7 @@
 use tortie_nft::dump::TableDump;
 use tortie_nft::foreign::{DeviceChain, ForeignTable};
 use tortie_nft::{BaseChain, Chain, Hook, TableId};
-use tortie_policy::machine::{Machine, Port};
+use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Host, Packet, Way};
 
 use super::{Effect, HookPlace, base_chains, followed};
@@ -14,8 +14,8 @@ use super::{Effect, HookPlace, base_chains, followed};
 enum Is {
     /// The interface itself.
     Itself,
-    /// One that hands its packets to the interface, or to one that does.
-    Port,
+    /// One below, by which its packets come in or leave: a port of it, what carries it, or one below these.
+    Below,
     Elsewhere,
 }
 
@@ -27,7 +27,7 @@ fn ends(way: &Way) -> (Option<&str>, Option<&str>) {
     }
 }
 
-/// Whether a device of a chain is the interface or one of its ports.
+/// Whether a device of a chain is the interface or one below it. Where nobody tells of the machine, every other one may be below.
 fn is_at(device: &str, interface: &str, machine: Option<&Machine>) -> Is {
     let names = |name: &str| match device.strip_suffix('*') {
         Some(beginning) => name.starts_with(beginning),
@@ -36,39 +36,35 @@ fn is_at(device: &str, interface: &str, machine: Option<&Machine>) -> Is {
     if names(interface) {
         return Is::Itself;
     }
-    let ports = machine.map_or(&[][..], |machine| &machine.ports);
-    let leads = |port: &Port| {
-        let mut at = Some(port);
-        // No more steps than ports.
-        (0..ports.len()).any(|_| {
-            let master = at.map(|port| &port.master);
-            at = ports.iter().find(|port| Some(&port.name) == master);
-            master.is_some_and(|master| master == interface)
-        })
-    };
-    match ports.iter().any(|port| names(&port.name) && leads(port)) {
-        true => Is::Port,
+    match machine.is_none_or(|machine| machine.below(interface).into_iter().any(names)) {
+        true => Is::Below,
         false => Is::Elsewhere,
     }
 }
 
-/// What the chains at devices do with a packet. Those at its own interfaces are evaluated; those at a port below are only
-/// named if they can drop, since the port of the packet is not known.
+/// What the chains at devices do with a packet. Those at its own interfaces are evaluated; those at an interface below are only
+/// named if they can drop, since neither the interface of the packet nor its form there is known.
 pub(super) fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Effect {
     let (from, to) = ends(&packet.way);
     let place = |chain: &DeviceChain| {
         let Some(interface) = (if chain.egress { to } else { from }) else { return Is::Elsewhere };
         let all: Vec<Is> = chain.devices.iter().map(|device| is_at(device, interface, machine)).collect();
-        [Is::Itself, Is::Port].into_iter().find(|is| all.contains(is)).unwrap_or(Is::Elsewhere)
+        [Is::Itself, Is::Below].into_iter().find(|is| all.contains(is)).unwrap_or(Is::Elsewhere)
     };
     let own: Vec<&DeviceChain> = table.devices.iter().filter(|chain| place(chain) == Is::Itself).collect();
     if !own.is_empty() {
         match followed(&as_hooks(&table.dump, &own), host, machine, packet) {
             Effect::Nothing => {}
+            // The chains were followed as those of another family.
+            Effect::Unclear { why, may_drop, may_translate } => {
+                let id = &table.dump.table.id;
+                let why = why.replace(&TableId::inet(&id.name).to_string(), &id.to_string());
+                return Effect::Unclear { why, may_drop, may_translate };
+            }
             effect => return effect,
         }
     }
-    let below = |name: &str| table.devices.iter().any(|chain| chain.name == name && place(chain) == Is::Port);
+    let below = |name: &str| table.devices.iter().any(|chain| chain.name == name && place(chain) == Is::Below);
     let may = base_chains(table).into_iter().find(|chain| {
         matches!(chain.place, HookPlace::Ingress(_) | HookPlace::Egress(_)) && below(&chain.name) && chain.may_drop()
     });
@@ -85,10 +81,14 @@ pub(super) fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine
 /// What the chains at the hooks of bridges may do with a packet that enters or leaves by a bridge.
 pub(super) fn bridge_effect(table: &ForeignTable, machine: Option<&Machine>, packet: &Packet) -> Effect {
     let (from, to) = ends(&packet.way);
-    let is_bridge = |name: &str| {
-        machine.is_some_and(|machine| machine.ports.iter().any(|port| port.kind == "bridge" && port.master == name))
+    // A VLAN of a bridge is carried by it. Where nobody tells of the machine, every interface may be a bridge.
+    let crosses_bridge = |name: &str| {
+        machine.is_none_or(|machine| {
+            let is_bridge = |name: &str| machine.ports.iter().any(|port| port.kind == "bridge" && port.master == name);
+            is_bridge(name) || machine.below(name).into_iter().any(is_bridge)
+        })
     };
-    let crosses = from.is_some_and(is_bridge) || to.is_some_and(is_bridge);
+    let crosses = from.is_some_and(crosses_bridge) || to.is_some_and(crosses_bridge);
     match base_chains(table).into_iter().find(|chain| crosses && chain.may_drop()) {
         None => Effect::Nothing,
         Some(chain) => Effect::Unclear {

@@ -153,7 +153,8 @@ fn device(device: &str, egress: bool) -> ForeignTable {
 
 #[test]
 fn a_chain_at_the_device_of_a_packet_drops_it_and_one_at_another_device_does_not() {
-    let told = |table: &ForeignTable, port, way| effect(table, &host(), None, &packet("10.1.2.3", port, way));
+    let machine = Machine::default();
+    let told = |table: &ForeignTable, port, way| effect(table, &host(), Some(&machine), &packet("10.1.2.3", port, way));
     let dropped = Effect::Drops("chain first, rule 1".into());
     assert_eq!(told(&device("eth0", false), 80, enters()), dropped);
     assert_eq!(told(&device("eth*", false), 80, through()), dropped);
@@ -176,8 +177,44 @@ fn a_chain_at_a_port_below_or_at_a_bridge_may_drop() {
     let mut bridge = table("b", vec![Chain::base("FORWARD", base)], vec![]);
     bridge.dump.table.id.family = Family::Bridge;
     assert_eq!(told(&bridge), "chain FORWARD at the forward of bridges was not followed");
-    let none = effect(&bridge, &host(), None, &packet("10.1.2.3", 80, through()));
+    let none = effect(&bridge, &host(), Some(&Machine::default()), &packet("10.1.2.3", 80, through()));
     assert_eq!(none, Effect::Nothing, "no interface of it is a bridge");
+    // Where nobody tells of the machine, neither is known.
+    for table in [bridge, device("veth1", true)] {
+        let unknown = effect(&table, &host(), None, &packet("10.1.2.3", 80, through()));
+        assert!(matches!(unknown, Effect::Unclear { may_drop: true, .. }), "{unknown:?}");
+    }
+}
+
+#[test]
+fn a_chain_at_what_carries_a_vlan_or_at_the_bridge_below_it_may_drop() {
+    let port = Port { name: "p".into(), master: "br0".into(), kind: "bridge".into() };
+    let carried_by = [("docker0", "br0"), ("p", "bond0"), ("eth0", "eth9")];
+    let carried_by = carried_by.map(|(name, by)| (name.to_owned(), by.to_owned())).into();
+    let ports = vec![port, Port { name: "eth7".into(), master: "bond0".into(), kind: "bond".into() }];
+    let machine = Machine { ports, carried_by, ..Machine::default() };
+    let told = |table: &ForeignTable| effect(table, &host(), Some(&machine), &packet("10.1.2.3", 80, through()));
+    for (at, egress) in [("br0", true), ("p", true), ("bond0", true), ("eth7", true), ("eth9", false), ("eth*", true)] {
+        assert!(matches!(told(&device(at, egress)), Effect::Unclear { may_drop: true, .. }), "{at}");
+    }
+    for (at, egress) in [("br0", false), ("eth9", true), ("eth8", false)] {
+        assert_eq!(told(&device(at, egress)), Effect::Nothing, "{at}");
+    }
+    let base = BaseChain { policy: Policy::Drop, ..BaseChain::filter(Hook::Forward, 0) };
+    let mut bridge = table("b", vec![Chain::base("FORWARD", base)], vec![]);
+    bridge.dump.table.id.family = Family::Bridge;
+    assert!(matches!(told(&bridge), Effect::Unclear { may_drop: true, .. }));
+}
+
+#[test]
+fn what_is_not_understood_at_a_device_is_told_of_its_own_table() {
+    let mut table = device("eth0", false);
+    let unknown = Expr::Unknown(Unknown { name: "future".into(), data: Vec::new() });
+    table.dump.rules[0].exprs.insert(0, unknown);
+    match effect(&table, &host(), Some(&Machine::default()), &packet("10.1.2.3", 80, enters())) {
+        Effect::Unclear { why, .. } => assert!(why.contains("netdev device") && !why.contains("inet"), "{why}"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
