@@ -14,7 +14,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
 
-use place::{PORT, Place, cable, namespace, rest, row, run, ten_rules, toggles};
+use place::{PORT, Place, TOGGLED, cable, namespace, rest, row, run, ten_rules, toggles};
 
 const POLICIES: usize = 1_000;
 const SETS: usize = 1_000;
@@ -31,7 +31,7 @@ fn main() {
     let server = UdpSocket::bind(("192.0.2.11", PORT)).unwrap();
 
     let small = Place::new(&binary);
-    small.apply(ENDPOINT);
+    small.apply(TOGGLED);
     let (agent, _) = small.agent();
     rest("an empty node", &agent, idle, "12 MiB");
     row("write acknowledged to first packet through", &toggles(&small, &server), 1e3, "ms", "2 ms median, 8 ms p99");
@@ -39,26 +39,13 @@ fn main() {
     run("nft delete table inet tortie");
 
     let large = Place::new(&binary);
-    large.apply(&format!("{ENDPOINT}{}", crowd()));
+    large.apply(&format!("{TOGGLED}{}", crowd()));
     let starts: Vec<f64> = (0..5).map(|_| large.agent().1).collect();
     row("start to ready, 1,000 policies and 1,000 sets", &starts, 1e3, "ms", "1 s");
     let (agent, _) = large.agent();
     rest("1,000 policies and 1,000 sets", &agent, idle, "30 MiB");
     row("write to packet among them", &toggles(&large, &server), 1e3, "ms", "8 ms median, 20 ms p99");
 }
-
-const ENDPOINT: &str = "
-apiVersion: projectcalico.org/v3
-kind: HostEndpoint
-metadata: {name: web1-eth0, labels: {role: web}}
-spec: {node: web1, interfaceName: eth0}
----
-apiVersion: projectcalico.org/v3
-kind: GlobalNetworkPolicy
-metadata: {name: toggle}
-spec: {selector: role == 'web', order: 1, types: [Ingress], ingress: [{action: Deny, protocol: UDP, destination: {ports: [7777]}}]}
----
-";
 
 /// Policies of ten rules, each rule with a set of its own kind, and sets of ten nets.
 fn crowd() -> String {

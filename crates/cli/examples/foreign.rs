@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use place::{Agent, LONG, PORT, Place, cable, namespace, row, run, ten_rules, toggles};
+use place::{Agent, LONG, PORT, Place, TOGGLED, cable, namespace, row, run, ten_rules, toggles};
 use tortie_nft::{Batch, Chain, DataType, Element, Expr, Key, Rule, Set, Socket, Table, TableId, Verdict, dump};
 
 const HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 11);
@@ -74,26 +74,16 @@ fn main() {
     run("nft delete table inet tortie");
 }
 
-fn manifests(policies: usize, members: usize) -> String {
-    let mut text = String::from(
-        "
-apiVersion: projectcalico.org/v3
-kind: HostEndpoint
-metadata: {name: web1-eth0, labels: {role: web}}
-spec: {node: web1, interfaceName: eth0}
----
-apiVersion: projectcalico.org/v3
-kind: GlobalNetworkPolicy
-metadata: {name: toggle}
-spec: {selector: role == 'web', order: 1, types: [Ingress], ingress: [{action: Deny, protocol: UDP, destination: {ports: [7777]}}]}
----
+const MANY: &str = "
 apiVersion: projectcalico.org/v3
 kind: GlobalNetworkPolicy
 metadata: {name: many}
 spec: {selector: role == 'web', order: 2, types: [Ingress], ingress: [{action: Deny, source: {selector: has(many)}}]}
 ---
-",
-    );
+";
+
+fn manifests(policies: usize, members: usize) -> String {
+    let mut text = format!("{TOGGLED}{MANY}");
     // Many small sets and one large one, which has half of the members.
     let each = members / 2 / 1000;
     for set in 0..1000 {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use place::{LONG, PORT, Place, cable, namespace, run, ten_rules, toggles};
+use place::{LONG, PORT, Place, TOGGLED, cable, namespace, run, ten_rules, toggles};
 use rustix::net::sockopt::set_socket_linger;
 use rustix::thread::{LinkNameSpaceType, Pid, move_into_link_name_space};
 
@@ -103,7 +103,7 @@ fn main() {
 
 fn measure(binary: &Path, name: &str, count: usize, rules: fn(usize) -> String, server: &UdpSocket, dial: &Dial) {
     let place = Place::new(binary);
-    let mut text = ENDPOINT.to_owned();
+    let mut text = format!("{TOGGLED}{DIALED_POLICY}");
     for set in (0..1000).filter(|_| name.starts_with("sets")) {
         let nets: Vec<String> = (0..10).map(|net| format!("10.{}.{}.{net}/32", set / 250, set % 250)).collect();
         let nets = nets.join(", ");
@@ -150,17 +150,7 @@ fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
-const ENDPOINT: &str = "
-apiVersion: projectcalico.org/v3
-kind: HostEndpoint
-metadata: {name: web1-eth0, labels: {role: web}}
-spec: {node: web1, interfaceName: eth0}
----
-apiVersion: projectcalico.org/v3
-kind: GlobalNetworkPolicy
-metadata: {name: toggle}
-spec: {selector: role == 'web', order: 1, types: [Ingress], ingress: [{action: Deny, protocol: UDP, destination: {ports: [7777]}}]}
----
+const DIALED_POLICY: &str = "
 apiVersion: projectcalico.org/v3
 kind: GlobalNetworkPolicy
 metadata: {name: dialed}

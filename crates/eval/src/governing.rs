@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tortie_policy::{
-    Direction, EndpointId, HostEndpoint, Interface, Labels, Order, Policy, Snapshot, Stage, Tier, TierEnd,
+    Direction, EndpointId, HostEndpoint, Interface, Labels, Missing, Order, Policy, Snapshot, Stage, Tier, TierEnd,
     UNREADABLE_LABELS, WorkloadEndpoint,
 };
 
@@ -110,24 +110,20 @@ pub struct Subject {
 impl Subject {
     /// A host endpoint.
     pub fn host(snapshot: &Snapshot, endpoint: &HostEndpoint) -> Self {
-        let labels = effective_labels(snapshot, &endpoint.labels, &endpoint.profiles);
-        Self {
-            id: EndpointId::Host(endpoint.name.clone()),
-            unreadable: endpoint.missing.place || labels.contains_key(UNREADABLE_LABELS),
-            labels,
-            profiles: endpoint.profiles.clone(),
-        }
+        let id = EndpointId::Host(endpoint.name.clone());
+        Self::new(snapshot, id, &endpoint.labels, &endpoint.profiles, endpoint.missing)
     }
 
     /// A workload endpoint.
     pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Self {
-        let labels = effective_labels(snapshot, &endpoint.labels, &endpoint.profiles);
-        Self {
-            id: EndpointId::Workload(endpoint.id.clone()),
-            unreadable: endpoint.missing.place || labels.contains_key(UNREADABLE_LABELS),
-            labels,
-            profiles: endpoint.profiles.clone(),
-        }
+        let id = EndpointId::Workload(endpoint.id.clone());
+        Self::new(snapshot, id, &endpoint.labels, &endpoint.profiles, endpoint.missing)
+    }
+
+    fn new(snapshot: &Snapshot, id: EndpointId, labels: &Labels, profiles: &[String], missing: Missing) -> Self {
+        let labels = effective_labels(snapshot, labels, profiles);
+        let unreadable = missing.place || labels.contains_key(UNREADABLE_LABELS);
+        Self { id, unreadable, labels, profiles: profiles.to_vec() }
     }
 
     /// The tiers that apply to this endpoint in a list and direction, in order.

@@ -19,7 +19,7 @@ fn child() {
         "write-when-told" => write_when_told(path, 1),
         "write-much-when-told" => write_when_told(path, 3_000),
         #[cfg(feature = "faults")]
-        "write-unheard" => {
+        "write-without-wake" => {
             tortie_store_sqlite::faults::set(tortie_store_sqlite::faults::Fault::SkipWake, true);
             write_when_told(path, 1);
         }
@@ -27,7 +27,7 @@ fn child() {
     });
 }
 
-/// One batch of so many objects each time it is told to go on.
+/// Writes one batch of so many objects each time the parent lets it.
 fn write_when_told(path: PathBuf, objects: u64) {
     let store = SqliteStore::open(path).unwrap();
     let mut turn = 0;
@@ -39,7 +39,12 @@ fn write_when_told(path: PathBuf, objects: u64) {
     }
 }
 
-/// No poll comes to the rescue.
+/// An object that does not exist yet.
+fn create(store: &SqliteStore, name: &str) {
+    store.write(&[Write::create(key(name), &b"{}"[..])]).unwrap().remove(0).unwrap();
+}
+
+/// Options without polling, so that only a wake can reach a watcher.
 fn never_polls() -> Options {
     Options { poll: Duration::from_secs(3_600), ..Options::default() }
 }
@@ -89,8 +94,7 @@ fn an_idle_watcher_only_polls() {
     let path = directory.path().join("tortie.db");
     let options = Options { poll: Duration::from_millis(100), ..Options::default() };
     let store = SqliteStore::open_with(&path, options).unwrap();
-    let create = Write::create(key("a"), &b"{}"[..]);
-    store.write(&[create]).unwrap().remove(0).unwrap();
+    create(&store, "a");
     // Others read and go meanwhile; their coming and going is not a change.
     let mut watcher = store.watcher(&Selection::default(), &1.into()).unwrap();
     let before = watcher.stats();
@@ -107,15 +111,13 @@ fn reads_of_others_do_not_keep_watchers_awake() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tortie.db");
     let store = SqliteStore::open_with(&path, never_polls()).unwrap();
-    let create = Write::create(key("a"), &b"{}"[..]);
-    store.write(&[create]).unwrap().remove(0).unwrap();
+    create(&store, "a");
     let mut watcher = store.watcher(&Selection::default(), &1.into()).unwrap();
     let before = watcher.stats();
     for _ in 0..50 {
         SqliteStore::open(&path).unwrap().list(&Selection::default()).unwrap();
     }
-    let create = Write::create(key("b"), &b"{}"[..]);
-    store.write(&[create]).unwrap().remove(0).unwrap();
+    create(&store, "b");
     assert_eq!(*next(&mut watcher).revision(), 2);
     assert!(watcher.stats().reads <= before.reads + 1);
 }
@@ -133,24 +135,22 @@ fn a_watcher_in_the_same_process_or_of_a_directory_that_is_created_later_is_woke
             }
         });
         for name in ["a", "b", "c"] {
-            let create = Write::create(key(name), &b"{}"[..]);
-            store.write(&[create]).unwrap().remove(0).unwrap();
+            create(&store, name);
         }
         waiting.join().unwrap();
     });
 }
 
-/// A writer killed between COMMIT and its touch: the kernel closes its files, and that is heard.
+/// A writer is killed between COMMIT and its touch: the kernel closes its files, which wakes the watcher.
 #[cfg(feature = "faults")]
 #[test]
 fn a_commit_without_a_touch_wakes_watchers_when_its_writer_has_ended() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tortie.db");
     let store = SqliteStore::open_with(&path, never_polls()).unwrap();
-    let create = Write::create(key("a"), &b"{}"[..]);
-    store.write(&[create]).unwrap().remove(0).unwrap();
+    create(&store, "a");
     let mut watcher = store.watcher(&Selection::default(), &1.into()).unwrap();
-    let mut writer = Peer::start("write-unheard", &path);
+    let mut writer = Peer::start("write-without-wake", &path);
     writer.go();
     // The commit is there before the writer goes.
     let other = SqliteStore::open(&path).unwrap();
@@ -164,17 +164,16 @@ fn a_commit_without_a_touch_wakes_watchers_when_its_writer_has_ended() {
     assert_eq!(watcher.stats().touches, 0);
 }
 
-/// And if even that is missed, the poll finds it.
+/// If even that is missed, polling finds the commit.
 #[cfg(feature = "faults")]
 #[test]
 fn a_commit_without_a_notification_is_found_by_polling() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tortie.db");
     let store = SqliteStore::open(&path).unwrap();
-    let create = Write::create(key("a"), &b"{}"[..]);
-    store.write(&[create]).unwrap().remove(0).unwrap();
+    create(&store, "a");
     let mut watcher = store.watcher(&Selection::default(), &1.into()).unwrap();
-    let mut writer = Peer::start("write-unheard", &path);
+    let mut writer = Peer::start("write-without-wake", &path);
     for turn in 2..=3 {
         writer.go();
         assert_eq!(*next(&mut watcher).revision(), turn);

@@ -17,6 +17,20 @@ use tortie_store_sqlite::SqliteStore;
 const TOGGLES: usize = 200;
 /// Where flows go.
 pub const PORT: u16 = 7777;
+/// The endpoint of `eth0`, and a policy whose only rule [`toggles`] turns from Deny to Allow and back.
+#[allow(dead_code, reason = "workloads have a policy of their own")]
+pub const TOGGLED: &str = "
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: web1-eth0, labels: {role: web}}
+spec: {node: web1, interfaceName: eth0}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: toggle}
+spec: {selector: role == 'web', order: 1, types: [Ingress], ingress: [{action: Deny, protocol: UDP, destination: {ports: [7777]}}]}
+---
+";
 /// Between two new flows.
 const APART: Duration = Duration::from_micros(400);
 
