@@ -1,7 +1,8 @@
 //! Puts back what nobody confirmed in time (`tortie apply --confirm`), and notes when such a change was in the kernel.
 //!
 //! The store keeps the deadline and what was before the change, so whatever ends in between (the command, its terminal, the agent,
-//! the machine), the next agent that obeys the store does what is due. It is a change of the store like any other.
+//! the machine), the next agent that obeys the store does what is due. It is a change of the store like any other. Of a store of
+//! several machines the agent of the one on which it was written does it, and the others if that one does not.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,6 +10,7 @@ use tortie_api::Key;
 use tortie_store::history::PutBack;
 use tortie_store::{Act, Author, History, Position, Revision, Store, StoreError};
 
+use crate::author::this_machine;
 use crate::cache::CachedStore;
 use crate::dataplane::chain;
 use crate::logger::event;
@@ -21,6 +23,10 @@ use crate::utc;
 const LOOK: Duration = Duration::from_millis(250);
 /// How often it is looked in the store all the same: not every change concerns this node.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// For how long a store of many machines is looked at often once a command has asked which store is obeyed.
+const ATTENTIVE: Duration = Duration::from_secs(10);
+/// How much later than its deadline another machine puts back what was written on one that does not, in milliseconds.
+const GRACE: u64 = 30_000;
 /// The names of the problems and of the note in the status.
 const NOT_WHOLE: &str = "confirmation";
 const UNKNOWN: &str = "confirmations";
@@ -29,33 +35,55 @@ const NOTE: &str = "confirmation";
 /// Runs until the agent ends.
 pub(crate) fn run(store: &CachedStore, status: &StatusCell, stop: &StopFlag) {
     let mut seen = None;
-    let mut looked = Instant::now();
+    let mut looked: Option<Instant> = None;
+    let mut waits = false;
     let mut left = Vec::new();
     while !stop.is_set() {
-        let (state, received) = {
+        let (state, received, asked) = {
             let record = status.read();
-            (record.store, record.wanted.position.clone())
+            (record.store, record.wanted.position.clone(), record.store_asked)
         };
         // Another store than the one that is obeyed is none of our business.
-        if let (StoreState::InSync, Some(opened)) = (state, store.opened())
-            && (seen.as_ref() != Some(&received) || looked.elapsed() >= LOOK_AGAIN)
-        {
-            looked = Instant::now();
-            let found = opened.history().map(|history| look(history, &*opened, &mut left, status));
-            if !matches!(found, Some(Err(_))) {
-                status.set_problem(UNKNOWN, None);
-            }
-            match found {
-                // While something waits it is looked at again.
-                Some(Ok(true)) => seen = None,
-                Some(Ok(false)) | None => seen = Some(received),
-                Some(Err(error)) => {
-                    report(status, UNKNOWN, &format!("what waits for a confirmation is not known: {}", chain(&error)))
+        let opened = store.opened().filter(|_| matches!(state, StoreState::InSync | StoreState::Missing));
+        if let Some(opened) = &opened {
+            let interval = opened.history().and_then(History::poll_interval);
+            let since = looked.map_or(Duration::MAX, |looked| looked.elapsed());
+            let is_due = match interval {
+                None => seen.as_ref() != Some(&received) || since >= LOOK_AGAIN,
+                // Many machines ask: often only where something of this one waits, or may be about to.
+                Some(interval) => waits || since >= interval || asked.is_some_and(|asked| asked.elapsed() < ATTENTIVE),
+            };
+            if is_due {
+                looked = Some(Instant::now());
+                let found = opened.history().map(|history| look(history, &**opened, &mut left, status));
+                status.read().puts_back = matches!(found, Some(Ok(_)));
+                match found {
+                    Some(Err(error)) if interval.is_none() || waits => {
+                        report(
+                            status,
+                            UNKNOWN,
+                            &format!("what waits for a confirmation is not known: {}", chain(&error)),
+                        );
+                    }
+                    // Who may not read it here is refused where he wants to let something wait.
+                    Some(Err(_)) => {}
+                    Some(Ok(found)) => {
+                        status.set_problem(UNKNOWN, None);
+                        waits = found;
+                        // While something waits it is looked at again.
+                        seen = (!found).then_some(received);
+                    }
+                    None => seen = Some(received),
                 }
             }
         }
         stop.wait(LOOK);
     }
+}
+
+/// Whether it is this machine that an act waits for.
+fn is_here(act: &Act) -> bool {
+    act.author.host.is_empty() || act.author.host == this_machine()
 }
 
 /// An object that was not put back, and its revision then; none where it did not exist.
@@ -71,6 +99,9 @@ fn look(
     let (mut waits, mut failed) = (Vec::new(), None);
     for (act, pending) in history.pending()? {
         let now = now();
+        if !is_here(&act) && now < pending.deadline.saturating_add(GRACE) {
+            continue;
+        }
         if pending.deadline <= now {
             if let Err(error) = put_back(history, store, &act, left, status) {
                 let due = utc::of_milliseconds(pending.deadline);
@@ -115,7 +146,8 @@ fn put_back(
     status: &StatusCell,
 ) -> Result<(), StoreError> {
     let command = format!("tortie agent: revision {} was not confirmed", act.last);
-    history.set_author(Author { uid: rustix::process::getuid().as_raw(), command, ..Author::default() });
+    let uid = rustix::process::getuid().as_raw();
+    history.set_author(Author { uid, host: this_machine(), command, ..Author::default() });
     let Some(done) = history.put_back(act)? else { return Ok(()) };
     log::warn!(target: event::CHANGE_PUT_BACK, "{}", describe(act.last, &done));
     let stays = left_unchanged(&done);

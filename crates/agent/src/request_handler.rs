@@ -71,7 +71,11 @@ impl RequestHandler {
                 Reply::Status(Box::new(status_builder::status(&self.node, &self.status, &self.dataplane, left_out)))
             }
             Request::LocalFacts => Reply::LocalFacts(Box::new(self.local_facts())),
-            Request::Store => Reply::Store(Box::new(self.status.read().store_status())),
+            Request::Store => {
+                let mut record = self.status.read();
+                record.store_asked = Some(Instant::now());
+                Reply::Store(Box::new(record.store_status()))
+            }
             Request::Wait { position, store, timeout_ms } => {
                 let own = self.status.read().store_name.clone();
                 if own != store {

@@ -87,6 +87,8 @@ pub struct StoreStatus {
     pub since: String,
     /// Why it is not in sync.
     pub reason: String,
+    /// Whether the agent puts back what nobody confirms in time.
+    pub puts_back: bool,
 }
 
 /// How it stands with the store.

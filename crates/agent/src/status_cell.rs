@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tortie_api::{Key, Kind};
 use tortie_policy::packet::Link;
@@ -82,6 +82,10 @@ pub(crate) struct StatusRecord {
     pub(crate) up: BTreeSet<String>,
     /// The endpoints of this node that the store has, with the interfaces that they ask for.
     pub(crate) locals: BTreeMap<EndpointId, Placement>,
+    /// Whether what waits for a confirmation in the store was read, and can be put back.
+    pub(crate) puts_back: bool,
+    /// When a command asked which store is obeyed: it may write what waits for a confirmation.
+    pub(crate) store_asked: Option<Instant>,
     /// How many objects of each kind the store has.
     pub(crate) counts: BTreeMap<Kind, usize>,
 }
@@ -182,6 +186,7 @@ impl StatusRecord {
             state: self.store,
             since: self.store_since.clone(),
             reason: self.store_reason.clone(),
+            puts_back: self.puts_back,
         }
     }
 

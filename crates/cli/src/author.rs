@@ -1,4 +1,4 @@
-//! Who writes, for the history that the embedded store keeps.
+//! Who writes, for the history of a store.
 
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ pub(crate) fn author(persona: Persona, message: &str, confirm_within: Option<Dur
     Author {
         uid: rustix::process::getuid().as_raw(),
         sudo_user: std::env::var("SUDO_USER").unwrap_or_default(),
+        host: tortie_agent::author::this_machine(),
         command: command.chars().take(MOST_CHARACTERS).collect(),
         message: message.to_owned(),
         confirm_within,

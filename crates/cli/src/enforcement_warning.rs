@@ -16,6 +16,7 @@ pub(crate) fn warn(link: &Link, agent: &Agent, session: &mut Session) {
     if session.persona.is_calico() {
         return;
     }
+    say_not_kept(link, session);
     if let Some(note) = off_note() {
         return session.terminal.note(warning(&note));
     }
@@ -27,6 +28,14 @@ pub(crate) fn warn(link: &Link, agent: &Agent, session: &mut Session) {
     };
     if let Some(note) = note {
         session.terminal.note(warning(&note));
+    }
+}
+
+/// Says so when what was just written is not in the history of a store that keeps one: it cannot be taken back.
+pub(crate) fn say_not_kept(link: &Link, session: &mut Session) {
+    let why = link.store().ok().and_then(|store| store.history().and_then(|history| history.not_kept()));
+    if let Some(why) = why {
+        session.terminal.note(format_args!("warning[no-history]: `tortie undo` cannot take this back: {why}"));
     }
 }
 
@@ -63,7 +72,7 @@ pub(crate) fn left_behind() -> Option<&'static str> {
 
 /// What is to be said of a change of a store where an agent runs.
 pub(crate) fn of_agent(store: &StoreStatus, written: &str) -> Option<String> {
-    let StoreStatus { name, state, since, reason } = store;
+    let StoreStatus { name, state, since, reason, puts_back: _ } = store;
     match state {
         _ if name != written => Some(format!("the agent of this machine obeys the {name}, not the {written}")),
         StoreState::Replaced => Some(format!("the agent of this machine does not obey the {written}: {reason}")),
@@ -86,6 +95,7 @@ mod tests {
             state,
             since: "T".to_owned(),
             reason: "why".to_owned(),
+            puts_back: true,
         };
         let said = |state, written: &str| of_agent(&store(state), written).unwrap_or_default();
         assert_eq!(said(StoreState::InSync, "embedded store /a.db"), "");

@@ -17,6 +17,7 @@
 //!   idle watch is not compacted away. A member without a leader, or one that does not answer, is left.
 //! - **Nothing is skipped in silence.** A key of this layout that names no kind we know is reported by
 //!   [`Store::unread`](tortie_store::Store::unread). Values are bytes here; who reads them reports what he cannot read.
+//! - **What tortie writes is kept with what was before**, in the transaction itself, under a prefix of its own (`history`).
 //! - **A large batch is a few transactions**: writes within one share its revision and are seen at once or not at all.
 //!
 //! The runtime that gRPC needs stays inside; calls block and must not be made from
@@ -28,6 +29,7 @@
 mod call_error;
 mod connection;
 mod discover;
+mod history;
 mod leases;
 mod page;
 mod path;

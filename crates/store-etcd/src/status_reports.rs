@@ -29,7 +29,7 @@ impl StatusReports for EtcdStore {
     }
 
     fn remove(&self, path: &str) -> Result<(), StoreError> {
-        let request = DeleteRequest { key: Bytes::copy_from_slice(path.as_bytes()), prev_kv: false };
+        let request = DeleteRequest { key: Bytes::copy_from_slice(path.as_bytes()), ..DeleteRequest::default() };
         let delete = self.connection().call(|member, _| {
             let request = request.clone();
             async move { member.delete(request).await }

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use tortie_api::Key;
 use tortie_store::{
-    Leases, Listing, Position, Selection, StatusReports, Store, StoreError, Stored, Watch, Write, WriteError, Written,
-    WrittenTogether, list_by_pages,
+    History, Leases, Listing, Position, Selection, StatusReports, Store, StoreError, Stored, Watch, Write, WriteError,
+    Written, WrittenTogether, list_by_pages,
 };
 
 use crate::call_error::CallError;
 use crate::connection::Connection;
+use crate::history::Recorder;
 use crate::leases::HeldLeases;
 use crate::page::{self, number, stored};
 use crate::path;
@@ -32,6 +33,7 @@ pub struct EtcdStore {
     shared: Arc<Shared>,
     chunk_size: ChunkSize,
     pub(crate) leases: HeldLeases,
+    pub(crate) recorder: Recorder,
 }
 
 /// What a handle and its watches share.
@@ -64,7 +66,7 @@ impl EtcdStore {
     pub fn new(settings: Settings) -> Self {
         let connection = Arc::new(Connection::new(settings));
         let shared = Arc::new(Shared { connection, unread: UnknownKeys::default(), counted: Mutex::default() });
-        Self { shared, chunk_size: ChunkSize::default(), leases: HeldLeases::default() }
+        Self { shared, chunk_size: ChunkSize::default(), leases: HeldLeases::default(), recorder: Recorder::default() }
     }
 
     /// A handle that is connected: an etcd that cannot be used is an error now.
@@ -165,13 +167,24 @@ impl Store for EtcdStore {
     }
 
     fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
-        wait_for(write::all(self.connection(), &self.chunk_size, writes)).map_err(|call_error| self.failed(&call_error))
+        let group = self.recorder.begin();
+        let done = wait_for(async {
+            let done = write::all(self.connection(), &self.chunk_size, &group, writes).await;
+            group.end(self.connection()).await;
+            done
+        });
+        done.map_err(|call_error| self.failed(&call_error))
     }
 
     fn write_together(&self, writes: &[Write]) -> Result<WrittenTogether, StoreError> {
         let failed = |call_error: &CallError| self.failed(call_error);
-        wait_for(whole::all(self.connection(), &self.chunk_size, writes, failed))
-            .map_err(|call_error| self.failed(&call_error))
+        let group = self.recorder.begin();
+        let done = wait_for(async {
+            let done = whole::all(self.connection(), &self.chunk_size, &group, writes, failed).await;
+            group.end(self.connection()).await;
+            done
+        });
+        done.map_err(|call_error| self.failed(&call_error))
     }
 
     fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
@@ -192,6 +205,7 @@ impl Store for EtcdStore {
                 keys_only: true,
                 count_only: min_mod_revision == 0,
                 min_mod_revision,
+                ..RangeRequest::default()
             };
             wait_for(self.connection().call(|member, _| {
                 let request = request.clone();
@@ -225,6 +239,10 @@ impl Store for EtcdStore {
     }
 
     fn leases(&self) -> Option<&dyn Leases> {
+        Some(self)
+    }
+
+    fn history(&self) -> Option<&dyn History> {
         Some(self)
     }
 

@@ -9,8 +9,9 @@ use tortie_store::{Stopped, StoreError, Write, WriteError, Written, WrittenToget
 
 use crate::call_error::CallError;
 use crate::connection::Connection;
+use crate::history::Group;
 use crate::wire::{Compare, Target, TxnRequest};
-use crate::write::{Change, ChunkSize, TransactionResult, chunk_of, made, recreated, written};
+use crate::write::{Change, ChunkSize, TransactionResult, chunk_of, recreated, written};
 
 type Refused = Vec<(usize, WriteError)>;
 
@@ -18,6 +19,7 @@ type Refused = Vec<(usize, WriteError)>;
 pub(crate) async fn all(
     connection: &Connection,
     size: &ChunkSize,
+    group: &Group<'_>,
     writes: &[Write],
     failed: impl Fn(&CallError) -> StoreError,
 ) -> Result<WrittenTogether, CallError> {
@@ -34,7 +36,13 @@ pub(crate) async fn all(
         let numbered = |refused: Refused| {
             Some(Stopped::Refused(refused.into_iter().map(|(at, reason)| (start + at, reason)).collect()))
         };
-        match transaction(connection, chunk).await {
+        if group.must_be_kept() && chunk.len() < writes.len() {
+            return Err(CallError::Fatal(format!(
+                "what is to be put back unless it is confirmed must be one transaction, and these {} objects are more than one: nothing was written",
+                writes.len()
+            )));
+        }
+        match transaction(connection, group, chunk).await {
             Ok(Ok(written)) => whole.made.extend(written),
             Ok(Err(refused)) => whole.stopped = numbered(refused),
             Err(CallError::TooMany | CallError::TooLarge(_)) if chunk.len() > 1 => {
@@ -109,9 +117,13 @@ async fn probe(connection: &Connection, writes: &[Write]) -> Result<(), CallErro
 }
 
 /// One transaction: all of it, or why not.
-async fn transaction(connection: &Connection, writes: &[Write]) -> Result<Result<Vec<Written>, Refused>, CallError> {
+async fn transaction(
+    connection: &Connection,
+    group: &Group<'_>,
+    writes: &[Write],
+) -> Result<Result<Vec<Written>, Refused>, CallError> {
     let all: Vec<&Write> = writes.iter().collect();
-    let outcomes = match made(connection, &all, &mut false).await? {
+    let outcomes = match group.made(connection, &all, &mut false).await? {
         TransactionResult::All(outcomes) => outcomes.into_iter().map(Some).collect(),
         TransactionResult::Nothing(outcomes) => outcomes,
     };

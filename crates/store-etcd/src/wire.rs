@@ -21,6 +21,8 @@ pub(crate) struct Header {
 pub(crate) struct KeyValue {
     #[prost(bytes = "bytes", tag = "1")]
     pub(crate) key: Bytes,
+    #[prost(int64, tag = "2")]
+    pub(crate) create_revision: i64,
     #[prost(int64, tag = "3")]
     pub(crate) mod_revision: i64,
     /// How often it was written since it was made: 1 for a new one, 0 for one that is gone.
@@ -58,6 +60,10 @@ pub(crate) struct RangeRequest {
     pub(crate) count_only: bool,
     #[prost(int64, tag = "10")]
     pub(crate) min_mod_revision: i64,
+    #[prost(int64, tag = "12")]
+    pub(crate) min_create_revision: i64,
+    #[prost(int64, tag = "13")]
+    pub(crate) max_create_revision: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -97,6 +103,8 @@ pub(crate) struct PutResponse {
 pub(crate) struct DeleteRequest {
     #[prost(bytes = "bytes", tag = "1")]
     pub(crate) key: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(crate) range_end: Bytes,
     #[prost(bool, tag = "3")]
     pub(crate) prev_kv: bool,
 }

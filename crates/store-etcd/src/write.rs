@@ -15,6 +15,7 @@ use tortie_store::{Op, Position, Revision, Stored, Unsupported, Write, WriteErro
 
 use crate::call_error::CallError;
 use crate::connection::Connection;
+use crate::history::{Group, Record};
 use crate::page::{number, stored};
 use crate::path;
 use crate::wire::{Compare, DeleteRequest, PutRequest, RangeRequest, Request, RequestOp, Response, Target, TxnRequest};
@@ -39,23 +40,24 @@ type Outcome = Result<Written, WriteError>;
 pub(crate) async fn all(
     connection: &Connection,
     size: &ChunkSize,
+    group: &Group<'_>,
     writes: &[Write],
 ) -> Result<Vec<Outcome>, CallError> {
     let mut outcomes = Vec::with_capacity(writes.len());
     while outcomes.len() < writes.len() {
         let rest = &writes[outcomes.len()..];
         if rest.len() <= FEW {
-            outcomes.push(one(connection, &rest[0]).await?);
+            outcomes.push(one(connection, group, &rest[0]).await?);
             continue;
         }
         let chunk = &rest[..chunk_of(rest, size.0.load(Ordering::Relaxed))];
-        match transaction(connection, chunk).await {
+        match transaction(connection, group, chunk).await {
             Ok(some) => outcomes.extend(some),
             Err(CallError::TooMany) if chunk.len() > 1 => size.0.store(chunk.len() / 2, Ordering::Relaxed),
             // One of them, and each says for itself.
             Err(CallError::Denied | CallError::TooLarge(_) | CallError::TooMany) => {
                 for write in chunk {
-                    outcomes.push(one(connection, write).await?);
+                    outcomes.push(one(connection, group, write).await?);
                 }
             }
             Err(error) => return Err(error),
@@ -87,8 +89,8 @@ fn size_of(write: &Write) -> usize {
 }
 
 /// One change.
-async fn one(connection: &Connection, write: &Write) -> Result<Outcome, CallError> {
-    match made(connection, &[write], &mut false).await {
+async fn one(connection: &Connection, group: &Group<'_>, write: &Write) -> Result<Outcome, CallError> {
+    match group.made(connection, &[write], &mut false).await {
         Ok(TransactionResult::All(mut outcomes)) => Ok(outcomes.remove(0)),
         Ok(TransactionResult::Nothing(mut outcomes)) => outcomes.remove(0).ok_or_else(|| recreated(write)),
         Err(CallError::Denied) => Ok(Err(WriteError::Refused("etcd does not let this user write it".to_owned()))),
@@ -100,7 +102,7 @@ async fn one(connection: &Connection, write: &Write) -> Result<Outcome, CallErro
 }
 
 /// A chunk: all that can be made of it, at once.
-async fn transaction(connection: &Connection, writes: &[Write]) -> Result<Vec<Outcome>, CallError> {
+async fn transaction(connection: &Connection, group: &Group<'_>, writes: &[Write]) -> Result<Vec<Outcome>, CallError> {
     let mut outcomes: Vec<Option<Outcome>> = writes.iter().map(|_| None).collect();
     let mut maybe_done = false;
     loop {
@@ -109,7 +111,7 @@ async fn transaction(connection: &Connection, writes: &[Write]) -> Result<Vec<Ou
             return Ok(outcomes.into_iter().flatten().collect());
         }
         let now: Vec<&Write> = open.iter().map(|at| &writes[*at]).collect();
-        let some: Vec<Option<Outcome>> = match made(connection, &now, &mut maybe_done).await? {
+        let some: Vec<Option<Outcome>> = match group.made(connection, &now, &mut maybe_done).await? {
             TransactionResult::All(outcomes) => outcomes.into_iter().map(Some).collect(),
             TransactionResult::Nothing(outcomes) => outcomes,
         };
@@ -130,11 +132,13 @@ pub(crate) enum TransactionResult {
     Nothing(Vec<Option<Outcome>>),
 }
 
-/// Makes changes in one transaction. `maybe_done` says that an earlier try may have been carried out.
+/// Makes changes in one transaction, with the record of it if there is one. `maybe_done` says that an earlier try may have been
+/// carried out.
 pub(crate) async fn made(
     connection: &Connection,
     writes: &[&Write],
     maybe_done: &mut bool,
+    record: Option<&Record>,
 ) -> Result<TransactionResult, CallError> {
     let changes: Vec<Option<Change>> = writes.iter().map(|write| Change::of(write)).collect();
     if let Some(at) = changes.iter().position(Option::is_none) {
@@ -143,6 +147,7 @@ pub(crate) async fn made(
     }
     let seen = connection.highest_revision();
     let before = *maybe_done;
+    let puts = record.map(Record::puts).unwrap_or_default();
     let (answer, maybe) = connection
         .call(|member, maybe| {
             let maybe = maybe || before;
@@ -150,13 +155,14 @@ pub(crate) async fn made(
             for change in changes.iter().flatten() {
                 change.add_to(&mut txn, maybe.then_some(seen));
             }
+            txn.success.extend(puts.iter().cloned().map(|put| op(Request::Put(put))));
             async move { Ok((member.txn(txn).await?, maybe)) }
         })
         .await?;
     *maybe_done = maybe;
     let revision = answer.header.as_ref().map_or(0, |header| header.revision);
     connection.record_revision(revision);
-    let found = answer.responses.into_iter().map(|answer| {
+    let found = answer.responses.into_iter().take(writes.len()).map(|answer| {
         let kv = match answer.response {
             Some(Response::Range(range)) => range.kvs.into_iter().next(),
             Some(Response::Put(put)) => put.prev_kv,
@@ -289,13 +295,15 @@ impl Change {
                 lease: 0,
                 prev_kv: true,
             }),
-            Op::Delete(_) => Request::Delete(DeleteRequest { key: self.path.clone(), prev_kv: true }),
+            Op::Delete(_) => {
+                Request::Delete(DeleteRequest { key: self.path.clone(), prev_kv: true, ..DeleteRequest::default() })
+            }
         }));
         txn.failure.push(op(Request::Range(RangeRequest { key: self.path.clone(), ..RangeRequest::default() })));
     }
 }
 
-fn op(request: Request) -> RequestOp {
+pub(crate) fn op(request: Request) -> RequestOp {
     RequestOp { request: Some(request) }
 }
 

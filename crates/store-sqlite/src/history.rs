@@ -61,6 +61,7 @@ fn act(row: &Row<'_>) -> rusqlite::Result<Act> {
         author: Author {
             uid: row.get(3)?,
             sudo_user: row.get(4)?,
+            host: String::new(),
             command: row.get(5)?,
             message: row.get(6)?,
             confirm_within: None,

@@ -1,5 +1,5 @@
-//! The history of a store: who changed it, when, by which command, and how a change is taken back. Only the embedded store
-//! keeps one.
+//! The history of a store: who changed it, when, by which command, and how a change is taken back. The embedded store keeps
+//! all changes, etcd those that tortie made; the Kubernetes API keeps none.
 //!
 //! An [`Act`] is what one transaction changed. One that waits for a confirmation is put back when its deadline passes.
 
@@ -18,6 +18,8 @@ pub struct Author {
     pub uid: u32,
     /// The user who became that user with `sudo`; empty if none did.
     pub sudo_user: String,
+    /// The name of the machine; empty in a store that only one machine writes to.
+    pub host: String,
     /// The command as it was typed.
     pub command: String,
     /// The user's message about it; may be empty.
@@ -100,6 +102,21 @@ pub struct PutBack {
 
 /// The history of a store.
 pub trait History: Send + Sync {
+    /// Whether every change of the store is in it. Otherwise only what tortie wrote is.
+    fn is_complete(&self) -> bool {
+        true
+    }
+
+    /// Why a write through this handle is not in the history; none if all of them are.
+    fn not_kept(&self) -> Option<String> {
+        None
+    }
+
+    /// How often each of many machines may ask for pending changes; none if only one machine asks.
+    fn poll_interval(&self) -> Option<Duration> {
+        None
+    }
+
     /// Sets the author of later writes through this handle.
     fn set_author(&self, author: Author);
 

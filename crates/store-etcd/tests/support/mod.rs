@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tortie_store::Store;
+use tortie_store::{Author, History, Store};
 use tortie_store_etcd::{EtcdStore, Settings};
 
 /// How long anything is waited for.
@@ -117,9 +117,11 @@ impl Cluster {
         Settings { patience: PATIENCE, ..Settings::plain(self.endpoints()) }
     }
 
-    /// A handle.
+    /// A handle of somebody who is known, so that what it writes is kept in the history.
     pub(crate) fn store(&self) -> Arc<dyn Store> {
-        Arc::new(EtcdStore::new(self.settings()))
+        let store = EtcdStore::new(self.settings());
+        store.set_author(Author { command: "a test".to_owned(), ..Author::default() });
+        Arc::new(store)
     }
 
     /// Runs etcdctl against it; its output.

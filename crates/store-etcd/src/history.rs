@@ -1,0 +1,293 @@
+//! What tortie itself wrote to this etcd: by whom, when, and what was there before. What other programs write is not in it.
+//!
+//! It is kept under keys of its own ([`record`]), in the transaction of the change ([`recorder`]), for as long as [`trim`] says, and
+//! needs no revision of etcd that may have been compacted. An [`Act`] is what one call wrote: one transaction, or as many as
+//! etcd's bounds ask for; what waits for a confirmation is one.
+
+mod put_back;
+mod record;
+mod recorder;
+mod trim;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tortie_store::history::{History, LoggedChange, Pending, PutBack};
+use tortie_store::{Act, Author, StoreError};
+
+use crate::call_error::CallError;
+use crate::page::number;
+use crate::path;
+use crate::runtime::wait_for;
+use crate::store::EtcdStore;
+use crate::wire::{
+    Compare, DeleteRequest, KeyValue, PutRequest, RangeRequest, RangeResponse, Request, Target, TxnRequest,
+};
+use crate::write::op;
+pub(crate) use record::Record;
+use record::{ACTS, Head, IMAGES, PENDING, Waits, decoded, id_of, range_of};
+pub(crate) use recorder::{Group, Recorder};
+
+/// How often one of many machines asks what waits.
+const POLL: Duration = Duration::from_secs(5);
+
+/// A record without its images, as it was found.
+#[derive(Clone, Debug)]
+struct Found {
+    id: String,
+    /// Etcd's revision of the transaction.
+    revision: u64,
+    head: Head,
+}
+
+impl Found {
+    fn of(kv: &KeyValue) -> Result<Self, CallError> {
+        let id = id_of(&kv.key, ACTS).unwrap_or_default();
+        let head = serde_json::from_slice(&kv.value).map_err(|error| unreadable(&kv.key, &error.to_string()))?;
+        Ok(Self { id, revision: number(kv.create_revision), head })
+    }
+}
+
+fn unreadable(key: &[u8], why: &str) -> CallError {
+    CallError::Fatal(format!("the key {} of its history cannot be read: {why}", String::from_utf8_lossy(key)))
+}
+
+/// A compare that holds while a key is as it was found.
+fn is_as_found(kv: &KeyValue) -> Compare {
+    Compare { result: 0, target: 2, key: kv.key.clone(), union: Some(Target::ModRevision(kv.mod_revision)) }
+}
+
+/// Acts of the records of each call, the newest first.
+fn grouped(found: &[Found], waiting: &BTreeMap<String, Waits>) -> Vec<Act> {
+    let expired: BTreeSet<u64> = found.iter().filter_map(|one| one.head.puts_back).collect();
+    let mut acts: BTreeMap<&str, Act> = BTreeMap::new();
+    for one in found.iter().filter(|one| !one.head.objects.is_empty()) {
+        let pending = waiting.get(&one.id).map(|waits| Pending { deadline: waits.deadline, enforced: waits.enforced });
+        let of_one = Act {
+            first: one.revision,
+            last: one.revision,
+            time: one.head.time,
+            author: one.head.author(),
+            pending,
+            expired: false,
+            puts_back: one.head.puts_back,
+        };
+        let act = acts.entry(&one.head.group).or_insert(of_one);
+        act.first = act.first.min(one.revision);
+        act.last = act.last.max(one.revision);
+    }
+    let mut acts: Vec<Act> = acts.into_values().collect();
+    acts.iter_mut().for_each(|act| act.expired = expired.contains(&act.first));
+    acts.sort_by_key(|act| std::cmp::Reverse(act.first));
+    acts
+}
+
+impl EtcdStore {
+    async fn range(&self, request: RangeRequest) -> Result<RangeResponse, CallError> {
+        self.connection()
+            .call(|member, _| {
+                let request = request.clone();
+                async move { member.range(request).await }
+            })
+            .await
+    }
+
+    async fn below(&self, prefix: &str) -> Result<Vec<KeyValue>, CallError> {
+        let (key, range_end) = range_of(prefix);
+        Ok(self.range(RangeRequest { key, range_end, ..RangeRequest::default() }).await?.kvs)
+    }
+
+    async fn at(&self, key: String) -> Result<Option<KeyValue>, CallError> {
+        Ok(self.range(RangeRequest { key: key.into(), ..RangeRequest::default() }).await?.kvs.into_iter().next())
+    }
+
+    /// Whether a transaction was carried out, now or by a try whose answer was lost.
+    async fn carried_out(&self, request: TxnRequest) -> Result<(bool, bool), CallError> {
+        self.connection()
+            .call(|member, maybe| {
+                let request = request.clone();
+                async move { Ok((member.txn(request).await?.succeeded, maybe)) }
+            })
+            .await
+    }
+
+    /// The records that were made between these revisions.
+    async fn found(&self, first: u64, last: u64) -> Result<Vec<Found>, CallError> {
+        let (key, range_end) = range_of(ACTS);
+        let bound = |revision: u64| i64::try_from(revision).unwrap_or(i64::MAX);
+        let request = RangeRequest {
+            key,
+            range_end,
+            min_create_revision: bound(first),
+            max_create_revision: bound(last),
+            ..RangeRequest::default()
+        };
+        self.range(request).await?.kvs.iter().map(Found::of).collect()
+    }
+
+    /// The records of an act, in the order of their transactions.
+    async fn records_of(&self, act: &Act) -> Result<Vec<Found>, CallError> {
+        let mut found = self.found(act.first, act.last).await?;
+        let group = found.iter().find(|one| one.revision == act.first).map(|one| one.head.group.clone());
+        found.retain(|one| Some(&one.head.group) == group.as_ref());
+        found.sort_by_key(|one| one.revision);
+        Ok(found)
+    }
+
+    async fn images(&self, found: &Found) -> Result<(KeyValue, Vec<record::Image>), CallError> {
+        let kvs = self.below(&format!("{IMAGES}{}/", found.id)).await?;
+        let kv = kvs.into_iter().next().ok_or_else(|| {
+            CallError::Fatal(format!("what revision {} of its history was before is missing", found.revision))
+        })?;
+        let images = decoded(&kv.value).filter(|images| images.len() == found.head.objects.len());
+        let images = images.ok_or_else(|| unreadable(&kv.key, "it is damaged"))?;
+        Ok((kv, images))
+    }
+
+    async fn waiting(&self) -> Result<BTreeMap<String, Waits>, CallError> {
+        let mut waiting = BTreeMap::new();
+        for kv in self.below(PENDING).await? {
+            let waits = serde_json::from_slice(&kv.value).map_err(|error| unreadable(&kv.key, &error.to_string()))?;
+            waiting.insert(id_of(&kv.key, PENDING).unwrap_or_default(), waits);
+        }
+        Ok(waiting)
+    }
+
+    /// Asks, once, whether etcd lets this user put back what waits: by a transaction whose condition never holds.
+    async fn may_put_back(&self) -> Result<(), CallError> {
+        if self.recorder.may_put_back.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let put = |key: String| op(Request::Put(PutRequest { key: key.into(), ..PutRequest::default() }));
+        let request = TxnRequest {
+            // No version is less than 0.
+            compare: vec![Compare { result: 2, target: 0, key: PENDING.into(), union: Some(Target::Version(0)) }],
+            success: vec![put(format!("{}x", record::ROOT)), put(format!("{}x", path::ROOT))],
+            failure: Vec::new(),
+        };
+        self.carried_out(request).await?;
+        self.recorder.may_put_back.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn pending_acts(&self) -> Result<Vec<(Act, Pending)>, CallError> {
+        self.may_put_back().await?;
+        let waiting = self.waiting().await?;
+        let mut found = Vec::new();
+        for id in waiting.keys() {
+            let kv = self.at(format!("{ACTS}{id}")).await?;
+            found.extend(kv.as_ref().map(Found::of).transpose()?);
+        }
+        let acts = grouped(&found, &waiting);
+        Ok(acts.into_iter().filter_map(|act| act.pending.map(|pending| (act, pending))).collect())
+    }
+
+    async fn end_waiting(&self, act: &Act) -> Result<bool, CallError> {
+        for found in self.records_of(act).await? {
+            let Some(kv) = self.at(format!("{PENDING}{}", found.id)).await? else { continue };
+            let delete = DeleteRequest { key: kv.key.clone(), ..DeleteRequest::default() };
+            let request = TxnRequest {
+                // Who noted meanwhile that it is enforced does not keep it from being confirmed.
+                compare: vec![Compare { result: 1, target: 0, key: kv.key, union: Some(Target::Version(0)) }],
+                success: vec![op(Request::Delete(delete))],
+                failure: Vec::new(),
+            };
+            let (succeeded, maybe) = self.carried_out(request).await?;
+            if succeeded || !maybe {
+                return Ok(succeeded);
+            }
+            let put_back = self.found(act.last, u64::MAX).await?;
+            return Ok(!put_back.iter().any(|one| one.head.puts_back == Some(act.first)));
+        }
+        Ok(false)
+    }
+
+    async fn note(&self, act: &Act, time: u64) -> Result<(), CallError> {
+        for found in self.records_of(act).await? {
+            let Some(kv) = self.at(format!("{PENDING}{}", found.id)).await? else { continue };
+            let waits: Waits =
+                serde_json::from_slice(&kv.value).map_err(|error| unreadable(&kv.key, &error.to_string()))?;
+            if waits.enforced.is_none() {
+                let value = record::json(&Waits { enforced: Some(time), ..waits });
+                let put = PutRequest { key: kv.key.clone(), value: value.into(), ..PutRequest::default() };
+                let request = TxnRequest {
+                    compare: vec![is_as_found(&kv)],
+                    success: vec![op(Request::Put(put))],
+                    failure: Vec::new(),
+                };
+                self.carried_out(request).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn told<T>(&self, result: Result<T, CallError>) -> Result<T, StoreError> {
+        result.map_err(|error| match error {
+            CallError::Denied => StoreError::Failed(format!(
+                "etcd at {} does not let this user use the history (it takes permission to read and write {}, and to write objects)",
+                self.connection().settings().place(),
+                record::ROOT
+            )),
+            error => self.failed(&error),
+        })
+    }
+}
+
+impl History for EtcdStore {
+    fn is_complete(&self) -> bool {
+        false
+    }
+
+    fn not_kept(&self) -> Option<String> {
+        self.recorder.not_kept()
+    }
+
+    fn poll_interval(&self) -> Option<Duration> {
+        Some(POLL)
+    }
+
+    fn set_author(&self, author: Author) {
+        self.recorder.set_author(author);
+    }
+
+    fn acts(&self) -> Result<Vec<Act>, StoreError> {
+        self.acts_between(1, u64::MAX)
+    }
+
+    fn acts_between(&self, first: u64, last: u64) -> Result<Vec<Act>, StoreError> {
+        self.told(wait_for(async {
+            let found = self.found(first, last).await?;
+            Ok(grouped(&found, &self.waiting().await?))
+        }))
+    }
+
+    fn pending(&self) -> Result<Vec<(Act, Pending)>, StoreError> {
+        self.told(wait_for(self.pending_acts()))
+    }
+
+    fn changes(&self, act: &Act) -> Result<Vec<LoggedChange>, StoreError> {
+        self.told(wait_for(async {
+            let mut changes = Vec::new();
+            for found in self.records_of(act).await? {
+                let (_, images) = self.images(&found).await?;
+                changes.extend(record::changes(&found.head, images, found.revision));
+            }
+            Ok(changes)
+        }))
+    }
+
+    fn note_enforced(&self, act: &Act, time: u64) -> Result<(), StoreError> {
+        self.told(wait_for(self.note(act, time)))
+    }
+
+    fn confirm(&self, act: &Act) -> Result<bool, StoreError> {
+        self.told(wait_for(self.end_waiting(act)))
+    }
+
+    fn put_back(&self, act: &Act) -> Result<Option<PutBack>, StoreError> {
+        // Asked outside of the runtime: it lists.
+        let used = put_back::used_tiers(self)?;
+        self.told(wait_for(put_back::put_back(self, act, &used)))
+    }
+}

@@ -1,0 +1,255 @@
+//! Puts back what nobody confirmed in time: the objects, the end of waiting and the record of all that in one transaction, which
+//! is made only if everything that it follows from is as it was read.
+//!
+//! An object is put back if nobody has changed it since. Etcd's revision of the object tells that, whoever wrote it; what was
+//! put back in between does not count. That an object was made and deleted again by another program is not noticed.
+
+use std::collections::BTreeMap;
+
+use tortie_api::{Key, Kind};
+use tortie_store::history::{LoggedChange, PutBack, by_object, tier_of};
+use tortie_store::{Act, Op, Selection, Store, StoreError, Stored, Write};
+
+use super::record::{ACTS, Image, PENDING, Record, changes, encoded};
+use super::recorder::{now, ranges};
+use super::{Found, is_as_found};
+use crate::call_error::CallError;
+use crate::connection::random;
+use crate::path;
+use crate::store::EtcdStore;
+use crate::wire::{Compare, DeleteRequest, KeyValue, PutRequest, Request, Target, TxnRequest};
+use crate::write::{Change, op};
+
+/// How often it is tried again because something has changed meanwhile.
+const TRIES: u32 = 10;
+
+/// A policy of each tier that has one.
+pub(super) fn used_tiers(store: &EtcdStore) -> Result<BTreeMap<String, Vec<Key>>, StoreError> {
+    let mut used: BTreeMap<String, Vec<Key>> = BTreeMap::new();
+    for kind in Kind::TIERED {
+        for stored in store.list(&Selection::kind(kind))?.items {
+            if let Some(tier) = tier_of(&stored) {
+                used.entry(tier).or_default().push(stored.key);
+            }
+        }
+    }
+    Ok(used)
+}
+
+/// A record with what it was about.
+struct Known {
+    found: Found,
+    kv: KeyValue,
+    images: Vec<Image>,
+}
+
+impl Known {
+    /// Where an object is among its images.
+    fn at(&self, key: &Key) -> Option<usize> {
+        self.found.head.keys().iter().position(|one| one.as_ref() == Some(key))
+    }
+}
+
+/// Puts it back. None when it does not wait any more.
+pub(super) async fn put_back(
+    store: &EtcdStore,
+    act: &Act,
+    used: &BTreeMap<String, Vec<Key>>,
+) -> Result<Option<PutBack>, CallError> {
+    for _ in 0..TRIES {
+        let Some(waits) = waiting(store, act).await? else { return Ok(None) };
+        let mut known = Vec::new();
+        for found in store.found(act.first, u64::MAX).await? {
+            let (kv, images) = store.images(&found).await?;
+            known.push(Known { found, kv, images });
+        }
+        known.sort_by_key(|one| one.found.revision);
+        let pending = store.waiting().await?;
+        let mut all = match known.iter().find(|one| one.found.revision == act.first) {
+            Some(own) => by_object(changes(&own.found.head, own.images.clone(), own.found.revision)),
+            None => return Ok(None),
+        };
+        // The policies of a tier go before it.
+        all.sort_by_key(|change| change.key.kind == Kind::Tier && change.before.is_none());
+        let paths: Vec<String> = all.iter().filter_map(|change| path::of(&change.key)).collect();
+        let current = ranges(store.connection(), paths.iter()).await?;
+        let is_waiting = |one: &Known| pending.contains_key(&one.found.id);
+        let plan = plan(act, all, current, &mut known, is_waiting, used);
+        let (request, done) = plan.transaction(store, act, &waits);
+        let (succeeded, maybe) = store.carried_out(request).await?;
+        // What was carried out by a try whose answer was lost does not wait any more.
+        if succeeded || maybe && waiting(store, act).await?.is_none() {
+            return Ok(Some(done));
+        }
+    }
+    Err(CallError::Away("what is to be put back is changed all the time".to_owned()))
+}
+
+/// The key that says that an act waits.
+async fn waiting(store: &EtcdStore, act: &Act) -> Result<Option<KeyValue>, CallError> {
+    match store.records_of(act).await?.first() {
+        Some(found) => store.at(format!("{PENDING}{}", found.id)).await,
+        None => Ok(None),
+    }
+}
+
+/// What is to be done.
+struct Plan {
+    writes: Vec<(Write, Option<Stored>)>,
+    /// Objects that are right already, or that do not exist and need not.
+    unchanged: Vec<(Key, Option<Stored>)>,
+    /// Images of later acts that were told what to put back.
+    handed: Vec<(KeyValue, String, Vec<u8>)>,
+    done: PutBack,
+}
+
+fn plan(
+    act: &Act,
+    all: Vec<LoggedChange>,
+    current: Vec<Option<Stored>>,
+    known: &mut [Known],
+    is_waiting: impl Fn(&Known) -> bool,
+    used: &BTreeMap<String, Vec<Key>>,
+) -> Plan {
+    let mut plan = Plan { writes: Vec::new(), unchanged: Vec::new(), handed: Vec::new(), done: PutBack::default() };
+    let mut told: Vec<usize> = Vec::new();
+    let going: Vec<Key> =
+        all.iter().filter(|change| change.before.is_none()).map(|change| change.key.clone()).collect();
+    for (change, current) in all.into_iter().zip(current) {
+        if !is_ours(act, &change, current.as_ref(), known) {
+            match next(act, &change.key, known)
+                .filter(|at| is_waiting(&known[*at]) && follows(act, &change.key, *at, known))
+            {
+                Some(at) => {
+                    let own = known.iter().find(|one| one.found.revision == act.first);
+                    let revision = own.and_then(|own| Some(own.images[own.at(&change.key)?].before_revision));
+                    if let Some(image) = known[at].at(&change.key) {
+                        known[at].images[image].before = change.before;
+                        known[at].images[image].before_revision = revision.unwrap_or(0);
+                        told.push(at);
+                    }
+                    plan.done.waiting.push(change.key);
+                }
+                None => plan.done.left.push(change.key),
+            }
+            continue;
+        }
+        let op = change.taking_back(current.as_ref());
+        let policy = used.get(&change.key.name).and_then(|policies| policies.iter().find(|one| !going.contains(one)));
+        if change.key.kind == Kind::Tier
+            && matches!(op, Some(Op::Delete(_)))
+            && let Some(policy) = policy
+        {
+            plan.done.in_use.push((change.key, policy.clone()));
+            continue;
+        }
+        match op {
+            Some(op) => plan.writes.push((Write { key: change.key.clone(), op }, current)),
+            None => plan.unchanged.push((change.key.clone(), current)),
+        }
+        plan.done.restored.push(change.key);
+    }
+    told.sort_unstable();
+    told.dedup();
+    for at in told {
+        let one = &known[at];
+        plan.handed.push((one.kv.clone(), one.found.id.clone(), encoded(&one.images)));
+    }
+    plan
+}
+
+/// Whether an object is as the act left it.
+fn is_ours(act: &Act, change: &LoggedChange, current: Option<&Stored>, known: &[Known]) -> bool {
+    if current.map(|stored| &*stored.value) != change.after.as_deref() {
+        return false;
+    }
+    match current {
+        Some(stored) => origin(stored.revision.number().unwrap_or(0), &change.key, known) == act.first,
+        // Etcd keeps nothing of an object that does not exist: only what tortie wrote is known.
+        None => last(&change.key, known).is_none_or(|revision| origin(revision, &change.key, known) == act.first),
+    }
+}
+
+/// The last record about an object.
+fn last(key: &Key, known: &[Known]) -> Option<u64> {
+    known.iter().rev().find(|one| one.at(key).is_some()).map(|one| one.found.revision)
+}
+
+/// The change that an object's revision is of: of what was put back, the one before what was put back.
+fn origin(revision: u64, key: &Key, known: &[Known]) -> u64 {
+    let of = |revision: u64| known.iter().find(|one| one.found.revision == revision);
+    let mut revision = revision;
+    // Each step goes back in time.
+    for _ in 0..known.len() {
+        let Some(put_back) = of(revision).and_then(|one| one.found.head.puts_back) else { break };
+        let Some(before) = of(put_back).and_then(|one| Some(one.images.get(one.at(key)?)?.before_revision)) else {
+            break;
+        };
+        revision = before;
+    }
+    revision
+}
+
+/// The first record after an act about an object that is none of putting back.
+fn next(act: &Act, key: &Key, known: &[Known]) -> Option<usize> {
+    known
+        .iter()
+        .position(|one| one.found.revision > act.first && one.found.head.puts_back.is_none() && one.at(key).is_some())
+}
+
+/// Whether a record changed what the act left.
+fn follows(act: &Act, key: &Key, at: usize, known: &[Known]) -> bool {
+    let before = known[at].at(key).map(|image| known[at].images[image].before_revision);
+    // One that made an object that the act deleted found none.
+    before.is_some_and(|before| before == 0 || origin(before, key, known) == act.first)
+}
+
+impl Plan {
+    /// The transaction, and what is done by it.
+    fn transaction(self, store: &EtcdStore, act: &Act, waits: &KeyValue) -> (TxnRequest, PutBack) {
+        let author = store.recorder.author();
+        let mut record = Record::of(&author, &format!("{:016x}", random()), now(), &[], &[]);
+        record.head.puts_back = Some(act.first);
+        record.deadline = None;
+        let delete = DeleteRequest { key: waits.key.clone(), ..DeleteRequest::default() };
+        let mut request = TxnRequest {
+            compare: vec![is_as_found(waits)],
+            success: vec![op(Request::Delete(delete))],
+            failure: Vec::new(),
+        };
+        for (write, current) in &self.writes {
+            let after = match &write.op {
+                Op::Create(value) | Op::Update(value, _) => Some(value.clone()),
+                Op::Delete(_) => None,
+            };
+            record.add(&write.key, current.as_ref(), after);
+            if let Some(change) = Change::of(write) {
+                change.add_to(&mut request, None);
+            }
+        }
+        for (key, current) in &self.unchanged {
+            let revision = current.as_ref().and_then(|stored| stored.revision.number()).unwrap_or(0);
+            let union = Some(Target::ModRevision(i64::try_from(revision).unwrap_or(i64::MAX)));
+            let key = path::of(key).unwrap_or_default().into();
+            request.compare.push(Compare { result: 0, target: 2, key, union });
+        }
+        for (kv, id, value) in self.handed {
+            // It must wait still, and be as it was read.
+            let key = format!("{PENDING}{id}").into();
+            request.compare.push(Compare { result: 1, target: 0, key, union: Some(Target::Version(0)) });
+            request.compare.push(is_as_found(&kv));
+            let put = PutRequest { key: kv.key, value: value.into(), ..PutRequest::default() };
+            request.success.push(op(Request::Put(put)));
+        }
+        // What it was is kept for as long as the rest.
+        request.compare.push(Compare {
+            result: 1,
+            target: 0,
+            key: format!("{ACTS}{}", super::record::id_of(&waits.key, PENDING).unwrap_or_default()).into(),
+            union: Some(Target::Version(0)),
+        });
+        request.success.extend(record.puts().into_iter().map(|put| op(Request::Put(put))));
+        request.failure.clear();
+        (request, self.done)
+    }
+}

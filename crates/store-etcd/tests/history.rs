@@ -1,0 +1,347 @@
+//! Who changed what, how it is put back, and what other programs on the same etcd see of that: nothing.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use support::Cluster;
+use tortie_api::{Key, Kind};
+use tortie_random::Random;
+use tortie_store::history::{Act, PutBack};
+use tortie_store::{Author, History, Selection, Store, Write};
+use tortie_store_etcd::{EtcdStore, Settings, User};
+
+const PREFIX: &str = "/tortie/history/v1/";
+
+fn key(name: &str) -> Key {
+    Key::cluster(Kind::HostEndpoint, name)
+}
+
+fn one() -> (Cluster, EtcdStore) {
+    let cluster = Cluster::start(1);
+    let store = EtcdStore::new(cluster.settings());
+    (cluster, store)
+}
+
+fn author(confirm: bool) -> Author {
+    Author {
+        uid: 7,
+        host: "web1".into(),
+        command: "a command".into(),
+        confirm_within: confirm.then_some(Duration::from_secs(3600)),
+        ..Author::default()
+    }
+}
+
+fn writes(store: &EtcdStore, objects: &[(&str, Option<&str>)]) -> Vec<Write> {
+    let write = |(name, value): &(&str, Option<&str>)| {
+        let key = key(name);
+        match (store.get(&key).unwrap(), value) {
+            (None, Some(value)) => Write::create(key, value.as_bytes()),
+            (Some(stored), Some(value)) => Write::update(key, value.as_bytes(), stored.revision),
+            (_, None) => Write::delete(key, None),
+        }
+    };
+    objects.iter().map(write).collect()
+}
+
+/// Writes objects in one transaction, each with a value or without.
+fn write(store: &EtcdStore, objects: &[(&str, Option<&str>)], confirm: bool) -> Act {
+    store.set_author(author(confirm));
+    assert!(store.write_together(&writes(store, objects)).unwrap().stopped.is_none());
+    store.set_author(author(false));
+    store.acts().unwrap().remove(0)
+}
+
+/// The same as another program does.
+fn elsewhere(cluster: &Cluster, store: &EtcdStore, objects: &[(&str, Option<&str>)]) {
+    let other = EtcdStore::new(cluster.settings());
+    assert!(other.write_together(&writes(store, objects)).unwrap().stopped.is_none());
+}
+
+fn content(store: &EtcdStore) -> String {
+    let items = store.list(&Selection::default()).unwrap().items;
+    let item = |one: &tortie_store::Stored| format!("{}={}", one.key.name, String::from_utf8_lossy(&one.value));
+    items.iter().map(item).collect::<Vec<_>>().join(" ")
+}
+
+fn text(value: &Option<Arc<[u8]>>) -> Option<String> {
+    value.as_ref().map(|value| String::from_utf8_lossy(value).into_owned())
+}
+
+fn names(done: Option<PutBack>) -> (Vec<String>, Vec<String>) {
+    let done = done.unwrap();
+    let names = |keys: Vec<Key>| keys.into_iter().map(|key| key.name).collect();
+    (names(done.restored), names(done.left))
+}
+
+#[test]
+fn an_act_has_its_author_and_what_was_before_each_change_also_after_a_compaction() {
+    let (cluster, store) = one();
+    write(&store, &[("a", Some("1"))], false);
+    let act = write(&store, &[("a", Some("2")), ("b", Some("1"))], false);
+    let revision = store.get(&key("a")).unwrap().unwrap().revision.number().unwrap();
+    assert_eq!((act.first, act.last), (revision, revision), "it has the revision of its objects");
+    assert_eq!(act.author, author(false));
+    cluster.ctl(&["compact", &store.position().unwrap().number_or_never().to_string()]);
+    let found: Vec<_> = store.changes(&act).unwrap();
+    let found: Vec<_> = found.iter().map(|one| (one.key.name.as_str(), text(&one.before), text(&one.after))).collect();
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(found, [("a", some("1"), some("2")), ("b", None, some("1"))]);
+    // What changed nothing is no act; nor is what another program does.
+    assert!(store.write_together(&[Write::create(key("a"), *b"3")]).unwrap().stopped.is_some());
+    elsewhere(&cluster, &store, &[("c", Some("theirs"))]);
+    assert_eq!(store.acts().unwrap().len(), 2);
+    assert_eq!(store.acts_between(act.first, act.last).unwrap(), [act]);
+}
+
+#[test]
+fn every_way_of_writing_is_kept() {
+    let (_cluster, store) = one();
+    store.set_author(author(false));
+    // One by one, in chunks of a call, and in several transactions: each call is one act.
+    store.write(&[Write::create(key("a"), *b"1")]).unwrap()[0].as_ref().unwrap();
+    store.write(&[Write::delete(key("a"), None)]).unwrap()[0].as_ref().unwrap();
+    let many: Vec<Write> = (0..30).map(|n| Write::create(key(&format!("m{n}")), *b"1")).collect();
+    assert!(store.write(&many).unwrap().iter().all(Result::is_ok));
+    let more: Vec<Write> = (0..250).map(|n| Write::create(key(&format!("w{n}")), *b"1")).collect();
+    assert!(store.write_together(&more).unwrap().stopped.is_none());
+    let acts = store.acts().unwrap();
+    let counts: Vec<usize> = acts.iter().map(|act| store.changes(act).unwrap().len()).collect();
+    assert_eq!(counts, [250, 30, 1, 1]);
+    assert!(acts[0].last > acts[0].first, "it took several transactions");
+    assert_eq!(text(&store.changes(&acts[2]).unwrap()[0].before).as_deref(), Some("1"));
+    // Nobody has said who writes.
+    let (_cluster, store) = one();
+    store.write(&[Write::create(key("a"), *b"1")]).unwrap()[0].as_ref().unwrap();
+    assert_eq!(store.acts().unwrap(), []);
+}
+
+#[test]
+fn who_lists_or_watches_objects_sees_nothing_of_it() {
+    let (cluster, store) = one();
+    let mut watch = store.watch(&Selection::default(), &0.into()).unwrap();
+    write(&store, &[("a", Some("1"))], false);
+    write(&store, &[("a", Some("2"))], true);
+    let revisions: Vec<String> = (0..2)
+        .map(|_| watch.next(support::PATIENCE).unwrap().unwrap())
+        .map(|event| event.revision().to_string())
+        .collect();
+    assert_eq!(revisions, ["2", "3"], "a change and its record are one revision");
+    assert!(watch.next(Duration::from_millis(100)).unwrap().is_none());
+    assert_eq!(store.list(&Selection::default()).unwrap().items.len(), 1);
+    assert!(store.unread().is_empty());
+    let calico = cluster.ctl(&["get", "/calico", "--prefix", "--keys-only"]);
+    assert_eq!(calico.split_whitespace().count(), 1, "{calico}");
+    let ours = cluster.ctl(&["get", PREFIX, "--prefix", "--keys-only"]);
+    assert_eq!(ours.split_whitespace().count(), 5, "{ours}");
+    let all = cluster.ctl(&["get", "", "--prefix", "--keys-only"]);
+    assert_eq!(all.split_whitespace().count(), 6, "{all}");
+}
+
+#[test]
+fn no_more_is_kept_than_is_said() {
+    let (cluster, store) = one();
+    write(&store, &[("waits", Some("1"))], true);
+    for n in 0..1_160 {
+        store.write(&[Write::create(key(&format!("n{n}")), *b"1")]).unwrap()[0].as_ref().unwrap();
+    }
+    let count = |what: &str| {
+        let found = cluster.ctl(&["get", &format!("{PREFIX}{what}/"), "--prefix", "--keys-only"]);
+        found.split_whitespace().count()
+    };
+    assert_eq!((count("acts"), count("images")), (1_161, 1_161), "what waits for a confirmation keeps all after it");
+    let act = store.pending().unwrap().remove(0).0;
+    assert!(store.confirm(&act).unwrap());
+    for n in 0..40 {
+        store.write(&[Write::delete(key(&format!("n{n}")), None)]).unwrap()[0].as_ref().unwrap();
+    }
+    let (acts, images) = (count("acts"), count("images"));
+    assert!((1_000..=1_050).contains(&acts) && acts == images, "{acts} {images}");
+    assert_eq!(store.acts().unwrap().len(), acts);
+    // Bytes are bounded too.
+    let value = vec![b'x'; 400 << 10];
+    store.write(&[Write::create(key("large"), value.clone())]).unwrap()[0].as_ref().unwrap();
+    for _ in 0..64 {
+        let revision = store.get(&key("large")).unwrap().unwrap().revision;
+        store.write(&[Write::update(key("large"), value.clone(), revision)]).unwrap()[0].as_ref().unwrap();
+    }
+    let acts = store.acts().unwrap().len();
+    assert!(acts < 64, "{acts} times 800 KiB");
+}
+
+#[test]
+fn a_user_without_permission_for_it_writes_and_is_told() {
+    let cluster = Cluster::start(1);
+    for words in [
+        "user add root:secret",
+        "user grant-role root root",
+        "role add writes",
+        "role grant-permission writes readwrite --prefix=true /calico/",
+        "user add writer:secret",
+        "user grant-role writer writes",
+        "auth enable",
+    ] {
+        cluster.ctl(&words.split(' ').collect::<Vec<_>>());
+    }
+    let user = Some(User { name: "writer".into(), password: "secret".into() });
+    let store = EtcdStore::new(Settings { user, ..cluster.settings() });
+    store.set_author(author(false));
+    assert!(store.write_together(&writes(&store, &[("a", Some("1"))])).unwrap().stopped.is_none());
+    let many: Vec<Write> = (0..250).map(|n| Write::create(key(&format!("m{n}")), *b"1")).collect();
+    assert!(store.write_together(&many).unwrap().stopped.is_none());
+    assert!(store.write(&many).unwrap().iter().all(Result::is_err));
+    let why = store.not_kept().unwrap();
+    assert_eq!(why, "etcd does not let this user write below /tortie/history/");
+    let error = store.acts().unwrap_err().to_string();
+    assert!(error.contains("it takes permission to read and write /tortie/history/v1/"), "{error}");
+    assert_eq!(store.pending().unwrap_err().to_string(), error, "who may not put back is not asked to");
+    // What must be kept is not written.
+    store.set_author(author(true));
+    let stopped = store.write_together(&writes(&store, &[("b", Some("1"))])).unwrap().stopped;
+    assert!(stopped.is_some() && store.get(&key("b")).unwrap().is_none());
+    assert!(store.write(&writes(&store, &[("b", Some("1"))])).is_err());
+    assert!(store.get(&key("b")).unwrap().is_none());
+}
+
+#[test]
+fn an_object_that_is_too_large_for_a_record_is_written_without_one() {
+    let (_cluster, store) = one();
+    let value = vec![b'x'; 900 << 10];
+    store.set_author(author(false));
+    store.write(&[Write::create(key("a"), value.clone())]).unwrap()[0].as_ref().unwrap();
+    assert_eq!(store.not_kept().as_deref(), Some("hostendpoint/a is too large to be kept with what it was before"));
+    assert_eq!(store.acts().unwrap(), []);
+    store.set_author(author(true));
+    assert!(store.write_together(&[Write::create(key("b"), value)]).unwrap().stopped.is_some());
+    assert!(store.get(&key("b")).unwrap().is_none());
+}
+
+#[test]
+fn what_is_not_confirmed_is_put_back_byte_for_byte() {
+    let (_cluster, store) = one();
+    write(&store, &[("a", Some("1")), ("gone", Some("x"))], false);
+    let before = content(&store);
+    let act = write(&store, &[("a", Some("2")), ("new", Some("y")), ("gone", None)], true);
+    assert!(act.pending.is_some_and(|pending| pending.deadline > act.time && pending.enforced.is_none()));
+    store.note_enforced(&act, 5).unwrap();
+    store.note_enforced(&act, 6).unwrap();
+    let (found, pending) = store.pending().unwrap().remove(0);
+    assert_eq!((found.first, pending.enforced), (act.first, Some(5)), "the first time counts");
+    let (mut restored, left) = names(store.put_back(&act).unwrap());
+    restored.sort();
+    assert_eq!((restored.join(" ").as_str(), left.len()), ("a gone new", 0));
+    assert_eq!(content(&store), before);
+    assert_eq!(store.put_back(&act).unwrap(), None, "once");
+    assert!(!store.confirm(&act).unwrap(), "it is too late");
+    let acts = store.acts().unwrap();
+    assert_eq!((acts[0].puts_back, acts[1].expired, acts[1].pending), (Some(act.first), true, None));
+}
+
+#[test]
+fn what_is_confirmed_stays() {
+    let (_cluster, store) = one();
+    let act = write(&store, &[("a", Some("1"))], true);
+    assert!(store.confirm(&act).unwrap());
+    assert!(!store.confirm(&act).unwrap(), "it waits no more");
+    assert_eq!(store.put_back(&act).unwrap(), None);
+    assert_eq!(content(&store), "a=1");
+}
+
+#[test]
+fn what_waits_is_one_transaction_or_is_not_written() {
+    let (_cluster, store) = one();
+    let many: Vec<Write> = (0..250).map(|n| Write::create(key(&format!("m{n}")), *b"1")).collect();
+    store.set_author(author(true));
+    let error = store.write_together(&many).unwrap_err().to_string();
+    assert!(error.contains("must be one transaction, and these 250 objects are more than one"), "{error}");
+    assert_eq!(content(&store), "");
+}
+
+#[test]
+fn what_another_program_changed_since_is_left_and_the_rest_is_put_back() {
+    let (cluster, store) = one();
+    write(&store, &[("a", Some("1")), ("b", Some("1")), ("c", Some("1")), ("d", Some("1"))], false);
+    let act = write(&store, &[("a", Some("2")), ("b", Some("2")), ("c", Some("2")), ("d", None)], true);
+    elsewhere(&cluster, &store, &[("b", Some("theirs")), ("d", Some("theirs"))]);
+    // Also to the same content.
+    elsewhere(&cluster, &store, &[("c", Some("3"))]);
+    elsewhere(&cluster, &store, &[("c", Some("2"))]);
+    let (restored, left) = names(store.put_back(&act).unwrap());
+    assert_eq!((restored, left), (vec!["a".into()], vec!["b".into(), "c".into(), "d".into()]));
+    assert_eq!(content(&store), "a=1 b=theirs c=2 d=theirs");
+}
+
+#[test]
+fn a_tier_that_policies_of_others_are_in_is_not_put_back() {
+    let (_cluster, store) = one();
+    let tier = Key::cluster(Kind::Tier, "extra");
+    let policy = |name: &str| {
+        let value = br#"{"spec":{"tier":"extra"}}"#;
+        Write::create(Key::cluster(Kind::GlobalNetworkPolicy, name), *value)
+    };
+    let batch = |writes: &[Write], confirm: bool| {
+        store.set_author(author(confirm));
+        assert!(store.write_together(writes).unwrap().stopped.is_none());
+        store.acts().unwrap().remove(0)
+    };
+    let act = batch(&[Write::create(tier.clone(), *b"{}"), policy("extra.ours")], true);
+    batch(&[policy("extra.theirs")], false);
+    let done = store.put_back(&act).unwrap().unwrap();
+    assert_eq!(done.in_use, [(tier.clone(), policy("extra.theirs").key)]);
+    assert_eq!(done.restored, [policy("extra.ours").key]);
+    assert!(store.get(&tier).unwrap().is_some());
+}
+
+/// Random changes that wait, confirmed or put back in random order: each object ends as its last confirmed version.
+#[test]
+fn several_that_wait_do_not_tangle() {
+    let (_cluster, store) = one();
+    for seed in 0..25 {
+        let mut random = Random::new(seed);
+        let names = ["a", "b", "c"];
+        let all: Vec<_> = names.iter().map(|name| (*name, None)).collect();
+        let there: Vec<_> = all.iter().copied().filter(|(name, _)| store.get(&key(name)).unwrap().is_some()).collect();
+        if !there.is_empty() {
+            write(&store, &there, false);
+        }
+        let mut acts = Vec::new();
+        // For each object the versions that acts gave it, in their order.
+        let mut versions: Vec<Vec<(usize, Option<String>)>> = vec![Vec::new(); names.len()];
+        for at in 0..1 + random.below(4) {
+            let mut change = Vec::new();
+            for (n, name) in names.iter().enumerate() {
+                if random.below(2) == 0 {
+                    let exists = store.get(&key(name)).unwrap().is_some();
+                    let value = (!exists || random.below(3) > 0).then(|| format!("{seed}-{at}"));
+                    versions[n].push((at, value.clone()));
+                    change.push((*name, value));
+                }
+            }
+            let change: Vec<_> = change.iter().map(|(name, value)| (*name, value.as_deref())).collect();
+            if !change.is_empty() {
+                acts.push((at, write(&store, &change, true)));
+            }
+        }
+        let mut confirmed = Vec::new();
+        while !acts.is_empty() {
+            let (at, act) = acts.remove(random.below(acts.len()));
+            if random.below(2) == 0 {
+                assert!(store.confirm(&act).unwrap());
+                confirmed.push(at);
+            } else {
+                assert!(store.put_back(&act).unwrap().is_some());
+            }
+        }
+        for (n, name) in names.iter().enumerate() {
+            let last = versions[n].iter().rev().find(|(at, _)| confirmed.contains(at));
+            let expected = last.and_then(|(_, value)| value.clone());
+            let found = store.get(&key(name)).unwrap().map(|one| String::from_utf8_lossy(&one.value).into_owned());
+            assert_eq!(found, expected, "seed {seed}, {name}: {versions:?} {confirmed:?}");
+        }
+        assert!(store.pending().unwrap().is_empty());
+    }
+}
