@@ -93,8 +93,8 @@ pub(crate) struct Count {
     /// The same as a command does it: `writes`, `deletes`.
     pub(crate) does: &'static str,
     pub(crate) dry_run: bool,
-    /// The flag that does what can be done.
-    pub(crate) flag: &'static str,
+    /// The flag that does what can be done, if this call may have one.
+    pub(crate) flag: Option<&'static str>,
     /// The flag with which the same command finishes what several transactions left.
     pub(crate) again: Option<&'static str>,
 }
@@ -118,9 +118,8 @@ impl Count {
             Extent::Nothing if failed == total => Some(format!("nothing {was} {past}")),
             Extent::Nothing => {
                 let of = if *failed == 1 { "one".to_owned() } else { failed.to_string() };
-                Some(format!(
-                    "nothing {was} {past}, because of {of} of {total} objects; {flag} {does} what can be {past}"
-                ))
+                let way = flag.map(|flag| format!("; {flag} {does} what can be {past}")).unwrap_or_default();
+                Some(format!("nothing {was} {past}, because of {of} of {total} objects{way}"))
             }
         }
     }
@@ -157,7 +156,7 @@ mod tests {
             past: "written",
             does: "writes",
             dry_run: false,
-            flag: "--keep-going",
+            flag: Some("--keep-going"),
             again: Some("--skip-exists"),
         }
     }
@@ -172,6 +171,10 @@ mod tests {
         assert_eq!(
             line(Count { dry_run: true, ..count(3, 2) }, Extent::Nothing),
             "nothing would be written, because of 2 of 3 objects; --keep-going writes what can be written"
+        );
+        assert_eq!(
+            line(Count { flag: None, ..count(3, 1) }, Extent::Nothing),
+            "nothing was written, because of one of 3 objects"
         );
         assert_eq!(line(count(2, 2), Extent::Nothing), "nothing was written");
         assert_eq!(line(count(1, 1), Extent::Nothing), "");

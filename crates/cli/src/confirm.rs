@@ -1,6 +1,6 @@
 //! `--confirm`: a change that the agent puts back unless `tortie confirm` keeps it in time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
@@ -18,7 +18,7 @@ use crate::store::Link;
 /// What the commands take whose change may wait for a confirmation.
 #[derive(Args, Debug)]
 pub(crate) struct ConfirmArgs {
-    /// Put everything back after this time (90s, 10m, 2h; at most 24h) unless `tortie confirm` comes before: the agent does it (embedded store only)
+    /// Put everything back after this time (90s, 10m, 2h; at most 24h) unless `tortie confirm` comes before: the agent does it (not on Kubernetes)
     #[arg(
         long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "2m",
         value_parser = within, conflicts_with = "dry_run"
@@ -26,6 +26,8 @@ pub(crate) struct ConfirmArgs {
     pub(crate) confirm: Option<Duration>,
 }
 
+/// How long an agent may take to find out whether it can put back changes of this store.
+const LOOKS: Duration = Duration::from_secs(2);
 /// The longest time that a change may wait.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
@@ -43,9 +45,31 @@ impl ConfirmArgs {
     /// Lets what is written from now on wait for a confirmation. An error where nobody would put it back.
     pub(crate) fn set_author(&self, link: &Link, message: Option<&str>, session: &Session) -> anyhow::Result<()> {
         let Some(within) = self.confirm else { return Ok(()) };
+        self.check(link)?;
+        let store = link.store()?;
+        // What every store begins with is not put back.
+        Client::new(store.clone()).initialise("", "")?;
+        link.history(&*store)?.set_author(author(session.persona, message.unwrap_or_default(), Some(within)));
+        Ok(())
+    }
+
+    /// An error where what is written could not wait for a confirmation, because nobody would put it back.
+    pub(crate) fn check(&self, link: &Link) -> anyhow::Result<()> {
+        if self.confirm.is_none() {
+            return Ok(());
+        }
         let store = link.store()?;
         let history = link.history(&*store).context("--confirm cannot be used here")?;
-        let obeyed = Agent::soon().store();
+        let mut obeyed = Agent::soon().store();
+        // One that was asked looks at once whether it can.
+        let begun = Instant::now();
+        while !history.is_complete()
+            && begun.elapsed() < LOOKS
+            && matches!(&obeyed, Ok(Some(status)) if !status.puts_back)
+        {
+            std::thread::sleep(LOOKS / 20);
+            obeyed = Agent::soon().store();
+        }
         let why = match obeyed {
             Err(error) => error.to_string(),
             Ok(None) => "it does not say which store it obeys".to_owned(),
@@ -54,12 +78,10 @@ impl ConfirmArgs {
             Ok(Some(status)) if !matches!(status.state, StoreState::InSync | StoreState::Missing) => {
                 format!("it does not follow this store now: {}", status.reason)
             }
-            Ok(Some(_)) => {
-                // What every store begins with is not put back.
-                Client::new(store.clone()).initialise("", "")?;
-                history.set_author(author(session.persona, message.unwrap_or_default(), Some(within)));
-                return Ok(());
+            Ok(Some(status)) if !history.is_complete() && !status.puts_back => {
+                "it cannot put back changes of this etcd: it takes permission to read and write /tortie/history/ and to write objects, and an agent of this release".to_owned()
             }
+            Ok(Some(_)) => return Ok(()),
         };
         anyhow::bail!("--confirm needs the agent of this machine, which puts the change back: {why}");
     }

@@ -33,7 +33,7 @@ pub(crate) struct GuardArgs {
     /// Write although the next SSH connection of this session's client, or the agent's to its store, would be denied
     #[arg(long)]
     pub(crate) allow_lockout: bool,
-    /// Why: `tortie history` shows it (embedded store only)
+    /// Why: `tortie history` shows it (not on Kubernetes)
     #[arg(short, long, value_name = "TEXT")]
     pub(crate) message: Option<String>,
 }
@@ -58,8 +58,8 @@ pub(crate) struct Guard<'a> {
     pub(crate) link: &'a Link,
     /// Whether the user insists.
     pub(crate) args: &'a GuardArgs,
-    /// Whether what is written is put back unless it is confirmed: then nothing is refused. None where the command cannot say so.
-    pub(crate) confirm: Option<bool>,
+    /// Whether what is written is put back unless it is confirmed: then nothing is refused.
+    pub(crate) confirm: bool,
 }
 
 impl Guard<'_> {
@@ -69,7 +69,7 @@ impl Guard<'_> {
             return true;
         }
         let losses = found(self.attempted(session, attempt), session);
-        if self.confirm == Some(true) {
+        if self.confirm {
             losses.iter().for_each(|loss| session.terminal.note(format_args!("this may {loss}")));
             return true;
         }
@@ -95,7 +95,7 @@ impl Guard<'_> {
         losses.iter().for_each(|loss| session.terminal.error(format_args!("would {loss}")));
         if !losses.is_empty() {
             let has_history = || self.link.store().is_ok_and(|store| store.history().is_some());
-            let way = match self.confirm.is_some() && has_history() {
+            let way = match has_history() {
                 true => "use --confirm, or --allow-lockout",
                 false => "--allow-lockout writes it all the same",
             };

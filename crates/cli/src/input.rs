@@ -76,6 +76,14 @@ pub(crate) enum FileError {
     },
 }
 
+/// The manifests that a folder gives; none where it is no folder or cannot be read.
+pub(crate) fn manifests_in(folder: &str, recursive: bool) -> Vec<String> {
+    if !std::path::Path::new(folder).is_dir() {
+        return Vec::new();
+    }
+    files::find(folder, recursive).map(|found| found.paths).unwrap_or_default()
+}
+
 /// Reads all files. No items at all only with `--skip-empty`.
 pub(crate) fn load(files: &Files, session: &mut Session) -> anyhow::Result<Result<Manifests, InputError>> {
     if files.filename.iter().filter(|name| *name == "-").count() > 1 {

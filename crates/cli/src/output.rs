@@ -178,7 +178,10 @@ pub(crate) fn print(
                 session.terminal.print("\n");
             }
         }
-        Format::Yaml | Format::Json => {}
+        // To calicoctl nothing is nothing.
+        Format::Yaml | Format::Json if session.persona.is_calico() => {}
+        Format::Yaml => session.terminal.print(&write::yaml(&one_list(found))),
+        Format::Json => session.terminal.print(&(encode::go_json(&one_list(found), true) + "\n")),
         Format::JsonPath(template) => session.terminal.print(&template.render(&one_list(found))),
         Format::Name => {
             for object in found.iter().flat_map(Found::objects) {

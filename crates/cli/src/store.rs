@@ -103,7 +103,7 @@ impl Link {
     pub(crate) fn history<'a>(&self, store: &'a dyn Store) -> anyhow::Result<&'a dyn History> {
         store.history().ok_or_else(|| {
             anyhow::anyhow!(
-                "{} keeps no history of who changed what, and nothing to take back: only the embedded store does. \
+                "{} keeps no history of who changed what, and nothing to take back: only the embedded store and etcd do. \
                  `tortie backup` before a change keeps what was there",
                 store.describe()
             )

@@ -105,6 +105,14 @@ pub(crate) fn parse(words: &[String], persona: Persona) -> anyhow::Result<Vec<Ta
             })
             .collect();
     }
+    if let (true, Some(word)) =
+        (!persona.is_calico() && first.contains('/'), words.iter().find(|word| !word.contains('/')))
+    {
+        return Err(Usage(format!(
+            "'{word}' is not KIND/NAME: write every object as KIND/NAME, or one kind and then names"
+        ))
+        .into());
+    }
     let found = kind(first, persona)?;
     if words.len() == 1 {
         return Ok(vec![Target { kind: found, typed: first.clone(), namespace: String::new(), name: None }]);
@@ -194,6 +202,8 @@ mod tests {
         assert_eq!(spaces(&["hep", "a/b"], Persona::Tortie), [(String::new(), "a/b".to_owned())]);
         assert_eq!(spaces(&["np", "a/b"], Persona::Calicoctl), [(String::new(), "a/b".to_owned())]);
         assert!(parse(&words(&["np", "a/"]), Persona::Tortie).is_err());
+        let mixed = parse(&words(&["gnp/a", "np/nope", "gnp"]), Persona::Tortie).unwrap_err().to_string();
+        assert!(mixed.starts_with("'gnp' is not KIND/NAME"), "{mixed}");
         assert!(parse(&words(&["hep", ""]), Persona::Tortie).is_err());
         assert!(parse(&words(&["hep/"]), Persona::Tortie).is_err());
     }

@@ -15,6 +15,8 @@ mod etcd;
 mod foreign;
 #[path = "agent/init.rs"]
 mod init;
+#[path = "agent/kills.rs"]
+mod kills;
 #[path = "agent/kubernetes.rs"]
 mod kubernetes;
 #[path = "agent/layout.rs"]
@@ -45,6 +47,8 @@ mod settings;
 mod three;
 #[path = "agent/truth.rs"]
 mod truth;
+#[path = "agent/undo.rs"]
+mod undo;
 #[path = "agent/uninstall.rs"]
 mod uninstall;
 #[path = "agent/watch.rs"]

@@ -8,8 +8,19 @@ use super::batch::{Job, Task};
 /// The rank of a job. Jobs of the same rank keep their order.
 pub(super) fn rank(job: &Job) -> i8 {
     let rank = of_kind(job.key.kind);
-    if matches!(job.task, Task::Delete(..)) { -rank } else { rank }
+    match (&job.task, job.key.kind) {
+        // What others of the batch name until they are written.
+        (
+            Task::Delete(..),
+            Kind::Tier | Kind::Profile | Kind::NetworkSet | Kind::GlobalNetworkSet | Kind::BGPFilter,
+        ) => LAST,
+        (Task::Delete(..), _) => -rank,
+        _ => rank,
+    }
 }
+
+/// After everything else.
+const LAST: i8 = 6;
 
 /// Policies are written before the endpoints that they select, so that no endpoint is in force without them.
 fn of_kind(kind: Kind) -> i8 {

@@ -71,7 +71,7 @@ impl ApplyArgs {
 pub(crate) enum LeftOutObjects {
     /// They stay.
     Stay,
-    /// They are named; if there are any nothing is written.
+    /// They are named, and nothing is written.
     Told,
     /// They are deleted.
     Deleted,
@@ -170,6 +170,11 @@ pub(crate) fn run(
     if left_out != LeftOutObjects::Stay && session.persona.is_calico() {
         return Err(Usage("--prune is of tortie: under this name what can be written is written, so it could delete what a refused object still needs".to_owned()).into());
     }
+    if let (true, Some(folder)) = (left_out != LeftOutObjects::Stay, prune::unread_folder(&args.files)) {
+        anyhow::bail!(
+            "{folder} has manifests that are not read without -R, and --prune would count what is in them as left out: nothing was written"
+        );
+    }
     let link = Link::find(session, &args.place)?;
     link.check_version(session)?;
     args.guard.set_author(&link, session)?;
@@ -226,7 +231,7 @@ pub(crate) fn run(
     if left_out != LeftOutObjects::Stay {
         let found = prune::left_out(client, &objects)?;
         found.tell_kept(session);
-        if left_out == LeftOutObjects::Told && !args.dry_run && !found.targets.is_empty() {
+        if left_out == LeftOutObjects::Told && !args.dry_run {
             found.ask(session);
             return Ok(Exit::Failed);
         }
@@ -237,7 +242,7 @@ pub(crate) fn run(
         waiting.get(at).is_some_and(|(_, warnings)| !warnings.is_empty() || !done.notes.is_empty())
     };
     let refuse: Refuse = if args.strict { Some(&is_warned) } else { None };
-    let guard = Guard { link: &link, args: &args.guard, confirm: Some(args.confirm.confirm.is_some()) };
+    let guard = Guard { link: &link, args: &args.guard, confirm: args.confirm.confirm.is_some() };
     let is_written = !args.dry_run && !kept_back;
     let attempt =
         |trial: &Client| drop(trial.write_and_remove(objects.clone(), targets.clone(), mode, batch_mode, refuse));
@@ -270,10 +275,11 @@ pub(crate) fn run(
         outcomes[*at] = Some(ObjectOutcome { key: outcome.key, result, warnings });
     }
     let outcomes: Vec<ObjectOutcome> = outcomes.into_iter().flatten().collect();
+    let keep_going = left_out == LeftOutObjects::Stay && args.confirm.confirm.is_none();
     let words = match verb {
-        "create" => Wording { verb, past: "created", again: Some("--skip-exists") },
-        "replace" => Wording { verb, past: "replaced", again: None },
-        _ => Wording { verb, past: "applied", again: None },
+        "create" => Wording { verb, past: "created", again: Some("--skip-exists"), keep_going },
+        "replace" => Wording { verb, past: "replaced", again: None, keep_going },
+        _ => Wording { verb, past: "applied", again: None, keep_going },
     };
     let meaning = if extent == Extent::Nothing { None } else { writer.meaning()? };
     let mut exit = report(words, &manifests, &outcomes, extent, args.dry_run, meaning.as_ref(), session);
@@ -311,10 +317,12 @@ struct Wording {
     past: &'static str,
     /// The flag with which the same command goes on where an earlier call ended.
     again: Option<&'static str>,
+    /// Whether the call may be told to write what can be written.
+    keep_going: bool,
 }
 
 impl Wording {
-    const VALIDATE: Self = Self { verb: "validate", past: "validated", again: None };
+    const VALIDATE: Self = Self { verb: "validate", past: "validated", again: None, keep_going: false };
 }
 
 /// An object that two manifests describe is an error of the second.
@@ -531,7 +539,7 @@ fn report_ours(
         past: if extent == Extent::Each { words.past } else { "written" },
         does: "writes",
         dry_run,
-        flag: "--keep-going",
+        flag: words.keep_going.then_some("--keep-going"),
         again: words.again,
     };
     if let Some(line) = count.last_line(extent, session.persona) {

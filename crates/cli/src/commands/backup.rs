@@ -23,6 +23,8 @@ use tortie_store::{Op, Selection};
 use super::transfer::{self, Content};
 use super::undo;
 use crate::ask::{self, Agent};
+use crate::confirm::ConfirmArgs;
+use crate::enforcement_warning;
 use crate::guard::{Guard, GuardArgs};
 use crate::in_force::{Purpose, Wanted};
 use crate::plan::Plan;
@@ -60,12 +62,14 @@ pub(crate) struct RestoreArgs {
     #[arg(long, requires = "replace")]
     dry_run: bool,
     #[command(flatten)]
+    confirm: ConfirmArgs,
+    #[command(flatten)]
     guard: GuardArgs,
 }
 
 /// Writes a backup.
 pub(crate) fn backup(args: &BackupArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let store = Link::find_by(session, &args.config)?.store()?;
+    let store = Link::find_by(session, &args.config)?.existing()?;
     let content = Content::of(&*store)?;
     let text = written(&store.describe(), &content);
     put(&args.file, text.as_bytes())?;
@@ -85,14 +89,21 @@ pub(crate) fn backup(args: &BackupArgs, session: &mut Session) -> anyhow::Result
 /// Fills a store from a backup.
 pub(crate) fn restore(args: &RestoreArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let file = args.file.display();
-    let text = fs::read_to_string(&args.file).with_context(|| format!("cannot read the backup {file}"))?;
-    let objects = read(&text).with_context(|| format!("{file} is not used, nothing was written"))?;
+    let bytes = fs::read(&args.file).with_context(|| format!("cannot read the backup {file}"))?;
+    if bytes.starts_with(b"SQLite format 3\0") {
+        bail!(
+            "{file} is a SQLite file, as embedded stores are, and no backup: nothing was written. `tortie --store {file} backup OUT` makes a backup of a store"
+        );
+    }
+    let text = String::from_utf8(bytes).ok().context("it is not a backup");
+    let objects =
+        text.and_then(|text| read(&text)).with_context(|| format!("{file} is not used, nothing was written"))?;
     let link = Link::find_by(session, &args.config)?;
     if args.replace {
         return replace(args, &objects, &link, session);
     }
-    if args.guard.allow_lockout || args.guard.message.is_some() {
-        return Err(Usage("--allow-lockout and --message are of restore --replace".to_owned()).into());
+    if args.guard.allow_lockout || args.guard.message.is_some() || args.confirm.confirm.is_some() {
+        return Err(Usage("--confirm, --allow-lockout and --message are of restore --replace".to_owned()).into());
     }
     let store = link.store()?;
     transfer::fill(&*store, &objects)?;
@@ -113,11 +124,18 @@ fn replace(args: &RestoreArgs, objects: &[(Key, Vec<u8>)], link: &Link, session:
     let plan = if args.dry_run { Some(Plan::begin(link, wanted, &agent, session)?) } else { None };
     let stored = store.list(&Selection::default()).context("cannot read the store")?.items;
     let writes = replace::changes(&stored, objects);
-    let guard = Guard { link, args: &args.guard, confirm: None };
+    let guard = Guard { link, args: &args.guard, confirm: args.confirm.confirm.is_some() };
     if plan.is_none() {
         if !guard.allows(session, |trial| drop(trial.store().write_together(&writes))) {
             return Ok(Exit::Refused);
         }
+        // A store that is made first has its first objects from the backup.
+        if args.confirm.confirm.is_some() && stored.is_empty() {
+            bail!(
+                "--confirm cannot be used with an empty store, to which nothing could be put back: restore without it"
+            );
+        }
+        args.confirm.set_author(link, args.guard.message.as_deref(), session)?;
         replace::write(&*store, &writes)?;
     }
     let meaning = match &plan {
@@ -140,6 +158,8 @@ fn replace(args: &RestoreArgs, objects: &[(Key, Vec<u8>)], link: &Link, session:
         return Ok(if guard.would_allow(session, Some(plan)) { Exit::Done } else { Exit::Refused });
     }
     link.announce(session);
+    args.confirm.announce(link, session)?;
+    enforcement_warning::say_not_kept(link, session);
     obeyed(link, session)
 }
 

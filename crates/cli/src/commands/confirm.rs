@@ -4,6 +4,7 @@
 //! began after the change was in the kernel.
 
 use clap::Args;
+use tortie_agent::author::this_machine;
 use tortie_agent::utc;
 use tortie_store::Act;
 use tortie_store::history::Pending;
@@ -33,7 +34,12 @@ pub(crate) fn run(args: &ConfirmArgs, session: &mut Session) -> anyhow::Result<E
     let link = Link::find(session, &args.place)?;
     let store = link.existing()?;
     let history = link.history(&*store)?;
-    let (act, pending) = find(history.pending()?, args.revision)?;
+    let mut waiting = history.pending()?;
+    if args.revision.is_none() {
+        // What was written on another machine is confirmed there, or by its revision.
+        waiting.retain(|(act, _)| act.author.host.is_empty() || act.author.host == this_machine());
+    }
+    let (act, pending) = find(waiting, args.revision)?;
     if is_overdue(&pending) {
         anyhow::bail!(
             "too late: revision {} was due to be put back at {}, and the agent puts it back as soon as it can",

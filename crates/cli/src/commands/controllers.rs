@@ -7,9 +7,11 @@ use clap::Args;
 use tortie_agent::service::Served;
 use tortie_agent::{FELIX_CONFIG, LogFormat};
 use tortie_controllers::Options;
+use tortie_store::Author;
 
 use crate::args::Format;
 use crate::author::author;
+use crate::commands::undo;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::Link;
@@ -37,7 +39,8 @@ pub(crate) fn run(args: &ControllersArgs, session: &mut Session) -> anyhow::Resu
     let (opener, _) = Link::opener(session, &args.config, Path::new(FELIX_CONFIG))?;
     let store = opener()?;
     if let Some(history) = store.history() {
-        history.set_author(author(session.persona, "", None));
+        // `undo` knows it by this: who runs it does not matter for what it would write again.
+        history.set_author(Author { command: undo::CONTROLLERS.to_owned(), ..author(session.persona, "", None) });
     }
     tortie_controllers::run(Options {
         store,

@@ -86,7 +86,7 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
     let placed: Vec<&DeleteRequest> = requests.iter().filter(|request| request.target.is_ok()).collect();
     let targets: Vec<DeleteTarget> =
         placed.iter().filter_map(|request| request.target.as_ref().ok().cloned()).collect();
-    let guard = Guard { link: &link, args: &args.guard, confirm: Some(args.confirm.confirm.is_some()) };
+    let guard = Guard { link: &link, args: &args.guard, confirm: args.confirm.confirm.is_some() };
     let is_written = !args.dry_run && !kept_back;
     let attempt = |trial: &Client| drop(trial.remove(targets.clone(), args.skip_not_exists, batch_mode));
     if is_written && !guard.allows(session, attempt) {
@@ -153,7 +153,10 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
             does: "deletes",
             dry_run: args.dry_run,
             // What does not exist need not be deleted.
-            flag: if missing == failed { "--skip-not-exists" } else { "--keep-going" },
+            flag: match missing == failed {
+                true => Some("--skip-not-exists"),
+                false => Some("--keep-going").filter(|_| args.confirm.confirm.is_none()),
+            },
             again: Some("--skip-not-exists"),
         };
         if let Some(line) = count.last_line(extent, session.persona) {

@@ -8,6 +8,7 @@ mod machine;
 use std::sync::Arc;
 
 use clap::Args;
+use tortie_agent::LocalFacts;
 use tortie_api::{Key, Kind, Object};
 use tortie_client::{Client, ClientError};
 use tortie_explain::{AskError, Topology, node, policy, profile, set, tier};
@@ -39,6 +40,9 @@ pub(crate) struct DescribeArgs {
     targets: Vec<String>,
     #[command(flatten)]
     place: Place,
+    /// With a kind alone: its objects of every namespace
+    #[arg(short = 'A', long, short_alias = 'a')]
+    all_namespaces: bool,
     /// Only the store: the agent of this machine is not asked
     #[arg(long)]
     from_store: bool,
@@ -53,6 +57,7 @@ struct Known<'a> {
     /// The store itself, for its history; none where it cannot be reached.
     store: Option<Arc<dyn Store>>,
     machine: Machine,
+    local_facts: Option<&'a LocalFacts>,
 }
 
 /// Describes them.
@@ -71,20 +76,27 @@ pub(crate) fn run(args: &DescribeArgs, session: &mut Session) -> anyhow::Result<
         client: Client::new(Arc::new(MemoryStore::holding(sources.listing.clone()))),
         store: link.existing().ok(),
         machine: Machine::ask(&sources, &agent, args.from_store),
+        local_facts: sources.local_facts.as_ref(),
         in_force: &in_force,
     };
     let mut failed = false;
     let mut first = true;
     for target in targets {
-        let wanted = namespace::Wanted { namespace: args.place.namespace.as_deref(), all: false };
+        let given = args.place.namespace.as_deref();
+        let wanted = namespace::Wanted { namespace: given, all: args.all_namespaces };
         let namespace = namespace::resolve(target.kind, &target.namespace, wanted)
             .map_err(|problem| anyhow::anyhow!("{}", problem.text()))?;
+        if args.all_namespaces && target.name.is_some() {
+            return Err(Usage("-A describes all objects of a kind; leave out the names, or say -n".to_owned()).into());
+        }
+        let within = Some(&namespace).filter(|namespace| !namespace.is_empty()).cloned();
         let keys = match target.name {
             Some(name) => vec![Key { kind: target.kind, namespace, name }],
             None => known.all(target.kind, namespace)?,
         };
         if keys.is_empty() {
-            session.terminal.note(format_args!("no {}", target.kind.plural()));
+            let place = within.map(|within| format!(" in namespace {within}; -A for all")).unwrap_or_default();
+            session.terminal.note(format_args!("no {}{place}", target.kind.plural()));
         }
         for key in keys {
             match known.describe(&key) {
@@ -115,6 +127,24 @@ impl Known<'_> {
         Ok(keys)
     }
 
+    /// Where objects of this name are, if not where it was looked for.
+    fn elsewhere(&self, key: &Key) -> Option<String> {
+        if !key.kind.namespaced() {
+            return None;
+        }
+        let all = self.all(key.kind, String::new()).ok()?;
+        let mut places: Vec<&str> =
+            all.iter().filter(|one| one.name == key.name).map(|one| one.namespace.as_str()).collect();
+        places.sort_unstable();
+        let count = places.len();
+        let names = tortie_explain::listed(places, 5);
+        match count {
+            0 => None,
+            1 => Some(format!("; there is one in namespace {names}: say -n {names}")),
+            _ => Some(format!("; there are some in the namespaces {names}: say -n")),
+        }
+    }
+
     /// The whole text of one object.
     fn describe(&self, key: &Key) -> Result<String, String> {
         let found = self.client.get(key);
@@ -125,14 +155,17 @@ impl Known<'_> {
             (Ok(found), _) => text += &head::text(&found.object, self.store.as_deref()),
             (Err(error), _) if !error.is_missing() && unreadable.is_none() => return Err(diagnose::line(error, key)),
             (Err(_), Some(Ok(_))) => {}
-            (Err(_), Some(Err(AskError(why)))) => return Err(why.clone()),
+            // It exists, whatever is known of what it does.
+            (Err(_), _) if unreadable.is_some() => {}
+            (Err(_), Some(Err(AskError(why)))) => return Err(why.clone() + &self.elsewhere(key).unwrap_or_default()),
             (Err(error), None) => {
-                let lists = format!("`tortie get {}` lists what does", key.kind.plural());
-                return Err(format!("{}; {lists}", diagnose::line(error, key)));
+                let lists = || format!("; `tortie get {}` lists what does", key.kind.plural());
+                return Err(diagnose::line(error, key) + &self.elsewhere(key).unwrap_or_else(lists));
             }
         }
         text.push('\n');
         match (does, &found) {
+            (Some(Err(_)), Err(_)) if unreadable.is_some() => {}
             (Some(does), _) => text += &does.map_err(|AskError(why)| why)?,
             (None, Ok(found)) => text += &spec(&found.object),
             (None, Err(_)) => {}
@@ -140,7 +173,7 @@ impl Known<'_> {
         text += &unreadable.unwrap_or_default();
         text += &self.machine.text(key, self.in_force);
         if let Ok(found) = &found {
-            let warnings = lint::of_one(&found.object, &self.client, self.in_force);
+            let warnings = lint::of_one(&found.object, &self.client, self.in_force, self.local_facts);
             text += "\nwarnings:";
             text += &if warnings.is_empty() { " none\n".to_owned() } else { format!("\n{}", lint::told(&warnings)) };
         }

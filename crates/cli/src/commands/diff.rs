@@ -164,6 +164,12 @@ fn between(from: u64, args: &DiffArgs, session: &mut Session) -> anyhow::Result<
     let link = Link::find(session, &args.place)?;
     let store = link.existing()?;
     let history = link.history(&*store)?;
+    if !history.is_complete() {
+        anyhow::bail!(
+            "diff --from needs every change of the store, and the history of {} has only what tortie wrote; `tortie restore BACKUP --replace --dry-run` compares what it has now with a backup",
+            store.describe()
+        );
+    }
     let now = store.list(&Selection::default())?;
     let before = content_at(history, &now, from)?;
     let after = match args.to {

@@ -70,6 +70,9 @@ pub(crate) fn run(args: &EditArgs, session: &mut Session) -> anyhow::Result<Exit
         .map_err(|problem| anyhow::anyhow!("{}", problem.text()))?;
     let key = Key { kind: target.kind, namespace, name: target.name };
     link.existing()?;
+    // Nobody edits in vain.
+    args.guard.set_author(&link, session)?;
+    args.confirm.check(&link)?;
     // It says only what it would write: the write itself is made by `replace`.
     let client = link.writer(true)?;
     let object = client.get(&key).map_err(|error| anyhow::anyhow!("{}", diagnose::line(&error, &key)))?.object;
@@ -151,6 +154,8 @@ fn finish(args: &EditArgs, file: EditedFile, session: &mut Session) -> anyhow::R
     match ended {
         Ok(Exit::Done) if !args.dry_run => file.remove(),
         Ok(Exit::Done) => session.terminal.note(format_args!("your text is kept in {shown}")),
+        // The guard has said so.
+        Ok(Exit::Refused) => session.terminal.error(format_args!("your text is kept in {shown}")),
         Ok(_) => session.terminal.error(format_args!("nothing was written; your text is kept in {shown}")),
         Err(error) => bail!("{error:#}; your text is kept in {shown}"),
     }

@@ -102,6 +102,9 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
     if args.watch && errors.is_empty() {
         return watch(args, &link, &format, filter, requests, is_all, session);
     }
+    if !calico {
+        link.existing()?;
+    }
     let client = link.reader()?;
     let mut found = Vec::with_capacity(requests.len());
     let mut remarks = Vec::new();
@@ -136,7 +139,6 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
             session.terminal.note("nothing is stored here");
         }
     }
-    let nothing = found.iter().all(Found::is_empty);
     let cluster = output::cluster(&client, &found, &format);
     let printing = printing(args, filter.is_some(), is_all, cluster, calico);
     output::print(&found, &format, &printing, session)?;
@@ -149,9 +151,6 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
     }
     for error in &errors {
         session.terminal.error(error);
-    }
-    if nothing {
-        link.mention_absent(session);
     }
     Ok(if errors.is_empty() { Exit::Done } else { Exit::Failed })
 }

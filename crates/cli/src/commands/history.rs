@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tortie_agent::author::who;
 use tortie_agent::utc;
 use tortie_api::Key;
-use tortie_store::Act;
 use tortie_store::history::{LoggedChange, Pending, by_object};
+use tortie_store::{Act, Store};
 
 use crate::args::{Format, Place};
 use crate::namespace::{self, Wanted};
@@ -73,7 +73,15 @@ pub(crate) fn run(args: &HistoryArgs, session: &mut Session) -> anyhow::Result<E
             session.terminal.print(&text);
         }
     }
+    if !history.is_complete() && args.output == Format::Text {
+        session.terminal.note(format_args!("{}: what other programs wrote is not in it", partial(&*store)));
+    }
     Ok(Exit::Done)
+}
+
+/// What a history is that does not have everything.
+fn partial(store: &dyn Store) -> String {
+    format!("this is what tortie wrote to {}", store.describe())
 }
 
 const TITLES: [&str; 6] = ["REVISION", "TIME", "WHO", "CHANGES", "COMMAND", "MESSAGE"];
@@ -163,6 +171,7 @@ fn as_json(act: &Act, changes: &[LoggedChange]) -> Value {
         "time": utc::of_milliseconds(act.time),
         "uid": act.author.uid,
         "sudoUser": act.author.sudo_user,
+        "host": act.author.host,
         "command": act.author.command,
         "message": act.author.message,
         "expired": act.expired,

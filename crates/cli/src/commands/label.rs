@@ -6,6 +6,7 @@ use tortie_client::{ClientError, LabelChange};
 
 use crate::args::Place;
 use crate::ask::Agent;
+use crate::confirm::ConfirmArgs;
 use crate::diagnose;
 use crate::enforcement_warning;
 use crate::guard::{Guard, GuardArgs};
@@ -33,6 +34,8 @@ pub(crate) struct LabelArgs {
     /// Say what would happen, and write nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
     #[command(flatten)]
     guard: GuardArgs,
 }
@@ -67,10 +70,11 @@ pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exi
     let agent = Agent::soon();
     let writer = Writer::open(&link, args.dry_run, false, &agent, session)?;
     let client = writer.client();
-    let guard = Guard { link: &link, args: &args.guard, confirm: None };
+    let guard = Guard { link: &link, args: &args.guard, confirm: args.confirm.confirm.is_some() };
     if !args.dry_run && !guard.allows(session, |trial| drop(trial.label(&key, &changes))) {
         return Ok(Exit::Refused);
     }
+    args.confirm.set_author(&link, args.guard.message.as_deref(), session)?;
     // Whether a label was there before decides between two of calicoctl's words.
     let before = client.get(&key).map(|found| found.object.metadata.labels);
     match client.label(&key, &changes) {
@@ -90,6 +94,7 @@ pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exi
         Ok(done) => {
             super::tell(&key, &done, &writer, args.dry_run, session)?;
             if !args.dry_run {
+                args.confirm.announce(&link, session)?;
                 enforcement_warning::warn(&link, &agent, session);
             }
             Ok(if args.dry_run && !guard.would_allow(session, writer.plan()) { Exit::Refused } else { Exit::Done })

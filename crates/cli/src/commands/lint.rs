@@ -14,7 +14,7 @@ use tortie_client::{BatchMode, Client, Mode, is_initial_tier};
 use tortie_explain::policy::unused_rules;
 use tortie_explain::{Doubt, DoubtKind, doubtful, placement};
 use tortie_manifest::{Problem, Severity, validate, warnings};
-use tortie_policy::Policy;
+use tortie_policy::{Direction, Policy, Snapshot};
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Selection};
 use tortie_sync::InForce;
@@ -124,15 +124,28 @@ fn of_objects(listing: Listing, found: &mut Warnings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The warnings about one object of a store that this client reads a copy of; without those about rules that can never match,
-/// which `explain` tells beside the rule.
-pub(crate) fn of_one(object: &Object, client: &Client, in_force: &InForce) -> Vec<Problem> {
+/// The warnings about one object of a store that this client reads a copy of: those that `lint` has.
+pub(crate) fn of_one(
+    object: &Object,
+    client: &Client,
+    in_force: &InForce,
+    local_facts: Option<&LocalFacts>,
+) -> Vec<Problem> {
     let key = object.key();
     let snapshot = &in_force.snapshot;
     let mut found = warnings::of(object);
     let outcomes = client.write(vec![object.clone()], Mode::Apply, BatchMode::KeepGoing, None).outcomes;
     found.extend(outcomes.into_iter().filter_map(|outcome| outcome.result.ok()).flat_map(|done| done.notes));
     found.extend(World::new(snapshot, snapshot.nodes.keys().cloned().collect()).warnings(&key));
+    let policy = snapshot.policies.values().find(|policy| self::key(policy) == key);
+    if let Some(policy) = policy.filter(|policy| !policy.staged) {
+        found.extend(never_matches(snapshot, policy));
+    }
+    if key.kind == Kind::HostEndpoint && local_facts.is_some() {
+        let mut placed = Warnings::from([(key.clone(), std::mem::take(&mut found))]);
+        of_places(in_force, local_facts, &mut placed);
+        found = placed.remove(&key).unwrap_or_default();
+    }
     let doubts = doubtful(snapshot).into_iter().filter(|doubt| {
         let of = &doubt.policy;
         (of.kind, of.namespace.as_str(), of.name.as_str()) == (key.kind, key.namespace.as_str(), key.name.as_str())
@@ -155,13 +168,9 @@ fn of_world(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Wa
         warnings.extend(found_there);
     }
     let enforced: Vec<&Policy> = snapshot.policies.values().filter(|policy| !policy.staged).collect();
-    let unused = tortie_client::each(&enforced, |policy| unused_rules(snapshot, policy));
-    for (policy, unused) in enforced.iter().zip(unused) {
-        for (direction, number, why) in unused {
-            let message = format!("{direction} rule {number} {why}");
-            let problem = Problem::warning("never-matches", rule(direction.name(), number - 1), message);
-            found.entry(key(policy)).or_default().push(problem);
-        }
+    let unused = tortie_client::each(&enforced, |policy| never_matches(snapshot, policy));
+    for (policy, unused) in enforced.iter().zip(unused).filter(|(_, unused)| !unused.is_empty()) {
+        found.entry(key(policy)).or_default().extend(unused);
     }
     for doubt in doubtful(snapshot) {
         let Some(policy) = snapshot.policies.get(&doubt.policy) else { continue };
@@ -181,6 +190,16 @@ fn of_world(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Wa
     if local_facts.is_some() {
         of_places(in_force, local_facts, found);
     }
+}
+
+/// The rules of a policy that no packet matches.
+fn never_matches(snapshot: &Snapshot, policy: &Policy) -> Vec<Problem> {
+    let unused = unused_rules(snapshot, policy).into_iter();
+    let problem = |(direction, number, why): (Direction, usize, String)| {
+        let message = format!("{direction} rule {number} {why}");
+        Problem::warning("never-matches", rule(direction.name(), number - 1), message)
+    };
+    unused.map(problem).collect()
 }
 
 fn of_policy(doubt: Doubt) -> Problem {

@@ -7,6 +7,7 @@ use tortie_manifest::read::{self, Source};
 use crate::args::Place;
 use crate::ask::Agent;
 use crate::calico;
+use crate::confirm::ConfirmArgs;
 use crate::diagnose;
 use crate::enforcement_warning;
 use crate::guard::{Guard, GuardArgs};
@@ -34,6 +35,8 @@ pub(crate) struct PatchArgs {
     /// Say what would happen, and write nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
     #[command(flatten)]
     guard: GuardArgs,
 }
@@ -63,10 +66,11 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
     if let Some(problem) = tortie_client::value_for_text(key.kind, &patch).filter(|_| !calico) {
         anyhow::bail!("{} was not changed: {problem}", key.as_argument());
     }
-    let guard = Guard { link: &link, args: &args.guard, confirm: None };
+    let guard = Guard { link: &link, args: &args.guard, confirm: args.confirm.confirm.is_some() };
     if !args.dry_run && !guard.allows(session, |trial| drop(trial.patch(&key, &patch))) {
         return Ok(Exit::Refused);
     }
+    args.confirm.set_author(&link, args.guard.message.as_deref(), session)?;
     match client.patch(&key, &patch) {
         Ok(_) if calico => {
             session.terminal.line(format_args!("Successfully patched 1 '{}' resource", key.kind));
@@ -75,6 +79,7 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
         Ok(done) => {
             super::tell(&key, &done, &writer, args.dry_run, session)?;
             if !args.dry_run {
+                args.confirm.announce(&link, session)?;
                 enforcement_warning::warn(&link, &agent, session);
             }
             Ok(if args.dry_run && !guard.would_allow(session, writer.plan()) { Exit::Refused } else { Exit::Done })
@@ -101,8 +106,24 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
 
 /// A patch may be written as YAML too.
 fn as_json(patch: &str) -> anyhow::Result<String> {
-    if serde_json::from_str::<serde_json::Value>(patch).is_ok() {
-        return Ok(patch.to_owned());
+    const NO_RECORD: &str = "the patch is not a record in JSON or YAML; write one, such as '{\"spec\": {...}}'";
+    match serde_json::from_str::<serde_json::Value>(patch) {
+        Ok(serde_json::Value::Object(mut fields)) => {
+            // A version that is taken away is no condition.
+            let Some(metadata) = fields.get_mut("metadata").and_then(serde_json::Value::as_object_mut) else {
+                return Ok(patch.to_owned());
+            };
+            if metadata.get("resourceVersion").is_none_or(|version| !version.is_null()) {
+                return Ok(patch.to_owned());
+            }
+            metadata.remove("resourceVersion");
+            return Ok(serde_json::Value::Object(fields).to_string());
+        }
+        Ok(_) => anyhow::bail!(NO_RECORD),
+        Err(error) if error.to_string().starts_with("number out of range") => {
+            anyhow::bail!("the patch has a number that is too large (line {}, column {})", error.line(), error.column())
+        }
+        Err(_) => {}
     }
     let documents = read::read(&Source::new("<patch>", patch));
     match documents.as_slice() {
@@ -112,6 +133,6 @@ fn as_json(patch: &str) -> anyhow::Result<String> {
             let what = one.problems.first().map(|problem| format!(": {}", problem.text())).unwrap_or_default();
             anyhow::bail!("the patch is neither JSON nor YAML{what}")
         }
-        _ => anyhow::bail!("the patch is not a record in JSON or YAML; write one, such as '{{\"spec\": {{...}}}}'"),
+        _ => anyhow::bail!(NO_RECORD),
     }
 }

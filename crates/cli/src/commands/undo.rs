@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use clap::Args;
+use tortie_agent::author::who;
 use tortie_api::{Key, Kind};
 use tortie_store::history::{LoggedChange, by_object, tier_of};
-use tortie_store::{Act, Op, Overlay, Selection, Stopped, Store, Stored, Write};
+use tortie_store::{Act, History, Op, Overlay, Selection, Stopped, Store, Stored, Write};
 
 use crate::args::Place;
 use crate::ask::Agent;
 use crate::commands::history::revisions;
+use crate::confirm::ConfirmArgs;
 use crate::enforcement_warning;
 use crate::guard::{Guard, GuardArgs};
 use crate::in_force::{Purpose, Wanted};
@@ -21,7 +23,7 @@ use crate::store::Link;
 /// Arguments of `undo`.
 #[derive(Args, Debug)]
 pub(crate) struct UndoArgs {
-    /// A revision of what is to be taken back, as `tortie history` shows it; without it, what was written last
+    /// A revision of what is to be taken back, as `tortie history` shows it; without it, what somebody wrote last
     #[arg(value_name = "REVISION")]
     revision: Option<u64>,
     #[command(flatten)]
@@ -29,6 +31,8 @@ pub(crate) struct UndoArgs {
     /// Say what would happen, and write nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
     #[command(flatten)]
     guard: GuardArgs,
 }
@@ -42,7 +46,13 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
     let store = link.existing()?;
     let history = link.history(&*store)?;
     args.guard.set_author(&link, session)?;
-    let act = find(history.acts()?, args.revision)?;
+    let act = find(history.acts()?, args.revision, session)?;
+    if args.confirm.confirm.is_some() && act.pending.is_some() {
+        anyhow::bail!(
+            "revision {} waits for a confirmation itself: undo takes it back for good, so there is nothing to confirm",
+            revisions(&act)
+        );
+    }
     if let Some(of) = act.puts_back {
         let what = format!(
             "revision {} is how the agent put back revision {of}, which nobody confirmed in time",
@@ -64,7 +74,7 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
         let current = store.get(&change.key)?;
         match inverse(change, current.as_ref()) {
             Ok(write) => writes.extend(write),
-            Err(since) => changed_since.push(since),
+            Err(since) => changed_since.push(since + &by_whom(history, current.as_ref())),
         }
     }
     if !changed_since.is_empty() {
@@ -76,11 +86,12 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
     overlay.write_together(&writes)?;
     refuse_orphans(&*overlay, &writes)?;
 
-    let guard = Guard { link: &link, args: &args.guard, confirm: None };
+    let guard = Guard { link: &link, args: &args.guard, confirm: args.confirm.confirm.is_some() };
     if !args.dry_run && !guard.allows(session, |trial| drop(trial.store().write_together(&writes))) {
         return Ok(Exit::Refused);
     }
     if !args.dry_run {
+        args.confirm.set_author(&link, args.guard.message.as_deref(), session)?;
         match store.write_together(&writes)?.stopped {
             None => {}
             Some(Stopped::Failed(error)) => return Err(error.into()),
@@ -120,18 +131,37 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
         }
     }
     if !args.dry_run {
+        args.confirm.announce(&link, session)?;
         enforcement_warning::warn(&link, &agent, session);
     }
     Ok(Exit::Done)
 }
 
-/// The act with this revision, or the last one.
-fn find(acts: Vec<Act>, revision: Option<u64>) -> anyhow::Result<Act> {
+/// The command by which the history knows what `tortie controllers` wrote.
+pub(super) const CONTROLLERS: &str = "tortie controllers";
+
+/// The act with this revision, or the last one of a person.
+fn find(acts: Vec<Act>, revision: Option<u64>, session: &mut Session) -> anyhow::Result<Act> {
     let oldest = acts.last().map(|act| act.first);
-    let mut acts = acts.into_iter();
     let found = match revision {
-        None => acts.next(),
-        Some(revision) => acts.find(|act| (act.first..=act.last).contains(&revision)),
+        None => {
+            let passed: Vec<String> =
+                acts.iter().take_while(|act| act.author.command == CONTROLLERS).map(revisions).collect();
+            let found = acts.into_iter().nth(passed.len());
+            if !passed.is_empty() {
+                let names = tortie_explain::listed(passed.into_iter(), 5);
+                session.terminal.note(format_args!(
+                    "passed over what `{CONTROLLERS}` wrote since, and would write again: revision {names}"
+                ));
+            }
+            found
+        }
+        // In a store of many machines what others wrote may lie between the transactions of one call.
+        Some(revision) => {
+            let ends = acts.iter().position(|act| act.first == revision || act.last == revision);
+            let within = || acts.iter().position(|act| (act.first..=act.last).contains(&revision));
+            ends.or_else(within).and_then(|at| acts.into_iter().nth(at))
+        }
     };
     found.ok_or_else(|| match (revision, oldest) {
         (Some(revision), Some(oldest)) => {
@@ -139,6 +169,18 @@ fn find(acts: Vec<Act>, revision: Option<u64>) -> anyhow::Result<Act> {
         }
         _ => anyhow::anyhow!("there is nothing to take back: the history is empty"),
     })
+}
+
+/// Who changed an object last, as far as a history that does not have everything tells.
+fn by_whom(history: &dyn History, current: Option<&Stored>) -> String {
+    let Some(revision) = current.and_then(|stored| stored.revision.number()).filter(|_| !history.is_complete()) else {
+        return String::new();
+    };
+    match history.acts_between(revision, revision).map(|acts| acts.into_iter().next()) {
+        Ok(Some(act)) => format!(" of {}: {}", who(&act.author), act.author.command),
+        Ok(None) => " of another program than tortie".to_owned(),
+        Err(_) => String::new(),
+    }
 }
 
 /// What takes a change of an object back; none where the object is as it was already. The error says that somebody changed it since.

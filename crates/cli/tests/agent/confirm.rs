@@ -3,14 +3,11 @@
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
-
-use tortie_random::Random;
 
 use crate::world::{World, on_a_machine, until};
 
 /// Closes the machine: no policy allows anything but the failsafes. And a set, so that half of it would show.
-const CLOSES: &str = "
+pub const CLOSES: &str = "
 apiVersion: projectcalico.org/v3
 kind: HostEndpoint
 metadata: {name: all}
@@ -22,7 +19,7 @@ metadata: {name: set}
 spec: {nets: [192.0.2.0/24]}
 ";
 /// What stands before, and is changed by nobody.
-const BEFORE: &str = "
+pub const BEFORE: &str = "
 apiVersion: projectcalico.org/v3
 kind: GlobalNetworkPolicy
 metadata: {name: other}
@@ -31,7 +28,7 @@ spec: {selector: role == 'other', types: [Ingress], ingress: [{action: Allow}]}
 
 const CONNECTION: &str = "192.0.2.99 50000 192.0.2.11 81";
 
-fn over_ssh(world: &World, arguments: &[&str]) -> Command {
+pub fn over_ssh(world: &World, arguments: &[&str]) -> Command {
     let mut command = world.tortie();
     command.env("SSH_CONNECTION", CONNECTION).args(arguments);
     command
@@ -72,12 +69,12 @@ fn said(output: Output) -> (bool, String) {
 }
 
 /// Everything in the store, byte for byte.
-fn content(world: &World) -> String {
+pub fn content(world: &World) -> String {
     ["hep", "gnetsets", "gnp"].map(|kind| world.call(&["get", kind, "-o", "yaml"])).concat()
 }
 
 /// Everything but the revisions of the objects, which putting back counts on.
-fn is_as_before(world: &World, before: &str) -> bool {
+pub fn is_as_before(world: &World, before: &str) -> bool {
     let plain = |text: &str| -> String {
         let lines = text.lines().filter(|line| !line.trim_start().starts_with("resourceVersion"));
         lines.map(|line| format!("{line}\n")).collect()
@@ -85,9 +82,18 @@ fn is_as_before(world: &World, before: &str) -> bool {
     plain(&content(world)) == plain(before)
 }
 
+/// Runs a test with the embedded store, and with etcd.
+pub fn with_each_store(test: impl Fn(&mut World) + Send + Sync) {
+    on_a_machine(&test);
+    on_a_machine(|world| {
+        world.start_etcd();
+        test(world);
+    });
+}
+
 #[test]
 fn what_is_not_confirmed_is_put_back_and_an_old_session_cannot_confirm_it() {
-    on_a_machine(|world| {
+    with_each_store(|world| {
         world.listen(81);
         let agent = world.agent();
         world.apply(BEFORE);
@@ -122,7 +128,7 @@ fn what_is_not_confirmed_is_put_back_and_an_old_session_cannot_confirm_it() {
 
 #[test]
 fn what_a_new_session_confirms_stays() {
-    on_a_machine(|world| {
+    with_each_store(|world| {
         world.listen(81);
         let agent = world.agent();
         let file = world.file("closes.yaml", CLOSES);
@@ -145,45 +151,12 @@ fn what_a_new_session_confirms_stays() {
 }
 
 #[test]
-fn whoever_is_killed_in_between_the_machine_ends_as_it_was() {
-    const ROUNDS: u64 = 8;
-    on_a_machine(|world| {
-        world.listen(81);
-        world.agent().kill();
-        let file = world.file("before.yaml", BEFORE);
-        world.call(&["apply", "-f", file.to_str().unwrap()]);
-        let before = content(world);
-        let file = world.file("closes.yaml", CLOSES);
-        let mut written = 0;
-        for seed in 0..ROUNDS {
-            let mut random = Random::new(seed);
-            let agent = world.agent();
-            let mut call = over_ssh(world, &["apply", "-f", file.to_str().unwrap(), "--confirm=2s"]);
-            let mut call = call.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            std::thread::sleep(Duration::from_millis(random.below(250) as u64));
-            drop(call.kill());
-            call.wait().unwrap();
-            std::thread::sleep(Duration::from_millis(random.below(250) as u64));
-            agent.kill();
-            let kinds = ["hep", "gnetsets"].map(|kind| world.said(&["get", kind, "-o", "name"]).lines().count());
-            assert_eq!(kinds[0], kinds[1], "never half of it");
-            written += kinds[0];
-            // Somebody is away for longer than the deadline, or not.
-            std::thread::sleep(Duration::from_millis(if random.below(2) == 0 { 2200 } else { 0 }));
-            let agent = world.agent();
-            until("the machine is as it was", || world.reaches(81) && is_as_before(world, &before));
-            agent.kill();
-        }
-        assert!(written > 0, "some were written before the end");
-    });
-}
-
-#[test]
 fn without_an_agent_that_would_put_it_back_nothing_is_written() {
-    on_a_machine(|world| {
+    with_each_store(|world| {
         let file = world.file("closes.yaml", CLOSES);
         let text = world.fails(&["apply", "-f", file.to_str().unwrap(), "--confirm"]);
         assert!(text.contains("--confirm needs the agent of this machine"), "{text}");
         assert!(!world.place.path().join("tortie.db").exists());
+        assert!(!world.said(&["get", "hep"]).contains("all"));
     });
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use super::confirm::with_each_store;
 use super::world::{World, on_a_machine, run, until};
 
 /// Where sshd listens: no failsafe keeps it.
@@ -24,7 +25,7 @@ spec:
 ---";
 
 /// A process that goes with the test.
-struct Killed(Child);
+pub struct Killed(pub Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
@@ -117,7 +118,7 @@ impl Ssh {
 
 #[test]
 fn whoever_locks_himself_out_over_ssh_is_stopped_and_with_confirm_finds_the_machine_as_it_was() {
-    on_a_machine(|world| {
+    with_each_store(|world| {
         let _agent = world.agent();
         world.apply("{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: before}}");
         let ssh = Ssh::start(world);

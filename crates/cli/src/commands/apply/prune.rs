@@ -4,12 +4,15 @@
 //! deleted with the same batch that writes the files. Objects that programs keep, and what every store begins with, stay.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use tortie_api::{Key, Kind, Object};
 use tortie_client::{Client, Extent, Outcome, Target, is_built_in, is_initial_tier};
 use tortie_store::Selection;
 
+use crate::args::Files;
 use crate::diagnose;
+use crate::input;
 use crate::owner::owner;
 use crate::report::counted;
 use crate::session::Session;
@@ -81,11 +84,30 @@ impl LeftOut {
         for target in &self.targets {
             session.terminal.line(format_args!("{} would be deleted: it is in no file", target.key.as_argument()));
         }
+        if self.targets.is_empty() {
+            session.terminal.error(
+                "nothing was written: no stored object would be deleted; --yes writes the files, and so does apply without --prune",
+            );
+            return;
+        }
         let count = counted(self.targets.len(), "stored object");
         session.terminal.error(format_args!(
             "nothing was written: {count} of the kinds in the files would be deleted; --dry-run shows what that means, --yes does it"
         ));
     }
+}
+
+/// A folder below those that are given with manifests that are not read.
+pub(super) fn unread_folder(files: &Files) -> Option<String> {
+    if files.recursive {
+        return None;
+    }
+    let below = |folder: &String| {
+        let read: BTreeSet<String> = input::manifests_in(folder, false).into_iter().collect();
+        let unread = input::manifests_in(folder, true).into_iter().find(|path| !read.contains(path))?;
+        Some(Path::new(&unread).parent()?.display().to_string())
+    };
+    files.filename.iter().find_map(below)
 }
 
 /// Says what became of the objects that the files leave out. Whether one could not be deleted.

@@ -27,6 +27,9 @@ pub(super) struct CopyArgs {
 pub(super) fn run(args: &CopyArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let from = store::open_place(&args.from, session, &args.config)?;
     let to = store::open_place(&args.to, session, &args.config)?;
+    if !from.exists() {
+        anyhow::bail!("there is nothing to copy: the {} does not exist", from.describe());
+    }
     let content = Content::of(&*from)?;
     for line in &content.unread {
         session.terminal.note(format_args!("warning[not-copied]: {line}"));

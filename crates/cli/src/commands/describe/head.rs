@@ -48,7 +48,7 @@ fn written(object: &Object, store: Option<&dyn Store>) -> String {
     }
     let Some(store) = store else { return format!("{revision} (who wrote it is not known: the store cannot be read)") };
     let Some(history) = store.history() else {
-        return format!("{revision} (who wrote it is not known: only the embedded store keeps that)");
+        return format!("{revision} (who wrote it is not known: this store does not keep that)");
     };
     let acts = match history.acts() {
         Ok(acts) => acts,
@@ -59,6 +59,11 @@ fn written(object: &Object, store: Option<&dyn Store>) -> String {
             let (time, who) = (utc::of_milliseconds(act.time), who(&act.author));
             format!("{revision}, written {time} by {who}: {}", escaped(&act.author.command))
         }
-        None => format!("{revision} (who wrote it is not known: it was written before what the history keeps)"),
+        None if history.is_complete() => {
+            format!("{revision} (who wrote it is not known: it was written before what the history keeps)")
+        }
+        None => format!(
+            "{revision} (who wrote it is not known: another program than tortie, or before what the history keeps)"
+        ),
     }
 }

@@ -1,0 +1,97 @@
+//! `history` and `undo` on etcd: what tortie wrote, and nothing that others did.
+
+use super::world::{on_a_machine, run, until};
+use super::{ENDPOINT, allow};
+
+const KEY: &str = "/calico/resources/v3/projectcalico.org/globalnetworkpolicies/web";
+
+#[test]
+fn what_tortie_wrote_to_etcd_is_told_and_taken_back_and_what_others_wrote_is_left() {
+    on_a_machine(|world| {
+        world.start_etcd();
+        let file = |text: &str| world.file("manifests.yaml", text).to_str().unwrap().to_owned();
+        world.call(&["apply", "-f", &file(&(ENDPOINT.to_owned() + &allow(80))), "-m", "the first"]);
+        let before = world.call(&["get", "gnp", "-o", "yaml"]);
+        world.call(&["apply", "-f", &file(&allow(81)), "-m", "another port"]);
+        let history = world.call(&["history", "gnp", "web"]);
+        let host = run("uname", &["-n"]);
+        assert!(history.contains("another port") && history.contains("the first"), "{history}");
+        assert!(history.contains(&format!("root on {}", host.trim())), "{history}");
+        let described = world.said(&["describe", "gnp", "web"]);
+        assert!(described.contains("written") && described.contains("another port"), "{described}");
+        // Etcd's own history is not needed.
+        let revision = world.call(&["history", "-o", "json"]);
+        let revision: serde_json::Value = serde_json::from_str(&revision).unwrap();
+        let revision = revision[0]["lastRevision"].to_string();
+        world.etcdctl(&["compact", &revision]);
+        let told = world.call(&["undo", "--dry-run"]);
+        assert!(told.contains("globalnetworkpolicy/web changed (dry run)"), "{told}");
+        world.call(&["undo"]);
+        let plain =
+            |text: &str| text.lines().filter(|line| !line.contains("resourceVersion")).collect::<Vec<_>>().join("\n");
+        assert_eq!(plain(&world.call(&["get", "gnp", "-o", "yaml"])), plain(&before));
+        world.call(&["undo"]);
+        assert!(world.call(&["get", "gnp", "-o", "yaml"]).contains("81"));
+        // Another program changes it: that stays, and who did it is said as far as it is known.
+        let value = world.etcdctl(&["get", KEY, "--print-value-only"]);
+        assert!(value.contains("81"), "{value}");
+        world.etcdctl(&["put", KEY, value.trim().replace("81", "82").as_str()]);
+        let said = world.fails(&["undo"]);
+        assert!(said.contains("of another program than tortie") && said.contains("nothing was written"), "{said}");
+        assert!(world.call(&["get", "gnp", "-o", "yaml"]).contains("82"));
+        let described = world.said(&["describe", "gnp", "web"]);
+        assert!(described.contains("another program than tortie, or before what the history keeps"), "{described}");
+        world.call(&["apply", "-f", &file(&allow(83))]);
+        let said = world.fails(&["undo", &revision]);
+        assert!(said.contains("of root on") && said.contains("tortie apply"), "{said}");
+        let said = world.fails(&["diff", "--from", &revision]);
+        assert!(said.contains("has only what tortie wrote"), "{said}");
+    });
+}
+
+#[test]
+fn backups_and_copies_of_etcd_do_not_have_its_history() {
+    on_a_machine(|world| {
+        world.start_etcd();
+        let file = world.file("manifests.yaml", &(ENDPOINT.to_owned() + &allow(80)));
+        world.call(&["apply", "-f", file.to_str().unwrap(), "-m", "a secret remark"]);
+        let path = |name: &str| world.place.path().join(name).to_str().unwrap().to_owned();
+        world.call(&["backup", &path("backup")]);
+        assert!(!std::fs::read_to_string(path("backup")).unwrap().contains("a secret remark"));
+        world.call(&["datastore", "copy", "http://127.0.0.1:2379", &path("copy.db")]);
+        let copied =
+            world.tortie().env_remove("DATASTORE_TYPE").args(["--store", &path("copy.db"), "history"]).output();
+        let copied = String::from_utf8_lossy(&copied.unwrap().stdout).into_owned();
+        assert!(!copied.contains("a secret remark"), "{copied}");
+    });
+}
+
+#[test]
+fn undo_passes_over_what_running_controllers_wrote() {
+    on_a_machine(|world| {
+        let file = |text: &str| world.file("manifests.yaml", text).to_str().unwrap().to_owned();
+        world.call(&["apply", "-f", &file(&allow(80))]);
+        world.call(&["apply", "-f", &file(&allow(81))]);
+        let automatic = "
+apiVersion: projectcalico.org/v3
+kind: Node
+metadata: {name: web1}
+spec: {bgp: {ipv4Address: 192.0.2.11/24}}
+---
+apiVersion: projectcalico.org/v3
+kind: KubeControllersConfiguration
+metadata: {name: default}
+spec: {controllers: {node: {hostEndpoint: {autoCreate: Enabled}}}}
+";
+        world.call(&["apply", "-f", &file(automatic)]);
+        let mut command = world.tortie();
+        let controllers = command.arg("controllers").stderr(std::process::Stdio::null()).spawn().unwrap();
+        let _controllers = super::real_ssh::Killed(controllers);
+        until("the controllers have written", || world.said(&["get", "hep"]).contains("web1-auto-hep"));
+        let output = world.tortie().arg("undo").output().unwrap();
+        let said = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
+        assert!(said.contains("passed over what `tortie controllers` wrote since"), "{said}");
+        assert!(said.contains("kubecontrollersconfiguration/default deleted"), "{said}");
+        assert!(output.status.success(), "{said}");
+    });
+}
