@@ -11,7 +11,7 @@ PREFIX ?= /usr/local
 STATIC := RUSTFLAGS="-C target-feature=+crt-static"
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help deps test check lint docs build bench demo mutants soak install package boot fuzz
+.PHONY: help deps test check lint docs build bench demo mutants soak install package boot vm fuzz
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -65,6 +65,9 @@ package: build ## a Debian package and a tarball of the release binary, with che
 
 boot: package ## boot a Debian container with the package: policy must be in the kernel before the network (root, debootstrap, systemd-container)
 	@scripts/boot dist/tortie_*.deb
+
+vm: ## the tests that need a kernel on Debian's kernel 6.1, in a virtual machine (root or sudo, x86_64); not part of `make test`
+	@scripts/vm
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (60) each, on a nightly compiler with cargo-fuzz; what is found is kept in fuzz/artifacts
 	@scripts/fuzz

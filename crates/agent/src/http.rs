@@ -48,7 +48,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves until it is dropped. An address that cannot be had is tried again until it can; `report` is told each time.
+    /// Serves until it is dropped. An address that cannot be had is tried again until it can; `report` is told when it cannot for
+    /// another reason than before, and when it can.
     /// `before` serves until then, so that a server that moves answers at one of its addresses all the time. `answer`
     /// gets the path.
     pub fn start(
@@ -61,10 +62,15 @@ impl Server {
         let (ended, end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let work = move || {
             let mut backoff = Backoff::default();
+            let mut reported = String::new();
             let listener = loop {
                 match listen(&place) {
                     Ok(listener) => break listener,
-                    Err(error) => report(Err(error)),
+                    Err(error) if error.to_string() != reported => {
+                        reported = error.to_string();
+                        report(Err(error));
+                    }
+                    Err(_) => {}
                 }
                 if !matches!(wait(&[&ended], Some(backoff.pause())), Ok(ready) if !ready[0]) {
                     return;
@@ -262,8 +268,10 @@ mod tests {
         let (_moved, reports) = start(&new, Some(server), "new");
         assert_eq!(reports.recv().unwrap().unwrap_err().kind(), io::ErrorKind::AddrInUse);
         assert!(get(&old).unwrap().ends_with("old"));
+        // Several tries later it is still the same reason.
+        assert!(reports.recv_timeout(Duration::from_millis(500)).is_err());
         drop(other);
-        while reports.recv_timeout(Duration::from_secs(60)).unwrap().is_err() {}
+        reports.recv_timeout(Duration::from_secs(60)).unwrap().unwrap();
         assert!(get(&new).unwrap().ends_with("new"));
     }
 

@@ -3,17 +3,20 @@
 //! The lock is a file that only root can open, named after the namespace and locked for as long as the agent lives. The
 //! kernel unlocks it the moment its holder dies. No other user can make it, hold it or keep an agent from taking it.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use tortie_store::locked_file;
 
 use crate::{private_directory, socket};
 
 /// Where the lock is, if we may write there: one place for all agents, wherever their sockets are.
 const SHARED: &str = "/run";
+/// What the name of a lock begins and ends with; the number of its network namespace stands between.
+const PREFIX: &str = "tortie-agent-";
+const SUFFIX: &str = ".lock";
 
 /// Held for as long as this lives.
 #[derive(Debug)]
@@ -46,7 +49,7 @@ impl Lock {
         let name =
             name().map_err(|source| LockError::Io { path: PathBuf::from("/proc/thread-self/ns/net"), source })?;
         let shared = Path::new(SHARED).join(&name);
-        match Self::take_file(&shared) {
+        let lock = match Self::take_file(&shared) {
             Err(LockError::Io { source, .. })
                 if matches!(
                     source.kind(),
@@ -59,35 +62,30 @@ impl Lock {
                 Self::take_file(&path)
             }
             other => other,
-        }
+        }?;
+        lock.remove_abandoned();
+        Ok(lock)
     }
 
     fn take_file(path: &Path) -> Result<Self, LockError> {
-        let failed = |source| LockError::Io { path: path.to_owned(), source };
-        loop {
-            let mut file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-                .open(path)
-                .map_err(failed)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(LockError::Held(holder(&mut file))),
-                Err(TryLockError::Error(source)) => return Err(failed(source)),
+        match locked_file::lock(path, &std::process::id().to_string()) {
+            Ok(Ok(file)) => Ok(Self { path: path.to_owned(), _file: file }),
+            Ok(Err(holder)) if holder.is_empty() => Err(LockError::Held("unknown".to_owned())),
+            Ok(Err(holder)) => Err(LockError::Held(holder)),
+            Err(source) => Err(LockError::Io { path: path.to_owned(), source }),
+        }
+    }
+
+    /// Removes the files of agents that were killed, in network namespaces that may not exist any more: nobody else does.
+    fn remove_abandoned(&self) {
+        let Some(entries) = self.path.parent().and_then(|folder| std::fs::read_dir(folder).ok()) else { return };
+        for entry in entries.flatten() {
+            let is_lock =
+                entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
+            if is_lock && entry.path() != self.path {
+                // What cannot be removed is in nobody's way.
+                drop(locked_file::remove_abandoned(&entry.path()));
             }
-            // Its last holder may have removed it between the two.
-            let is_there = std::fs::metadata(path).is_ok_and(|there| {
-                file.metadata().is_ok_and(|held| (held.dev(), held.ino()) == (there.dev(), there.ino()))
-            });
-            if !is_there {
-                continue;
-            }
-            file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
-            return Ok(Self { path: path.to_owned(), _file: file });
         }
     }
 }
@@ -99,17 +97,9 @@ impl Drop for Lock {
     }
 }
 
-/// The process that holds the lock, as it wrote down.
-fn holder(file: &mut File) -> String {
-    let mut text = String::new();
-    let read = file.read_to_string(&mut text);
-    let text = text.trim();
-    if read.is_ok() && !text.is_empty() { text.to_owned() } else { "unknown".to_owned() }
-}
-
 /// The file of this network namespace.
 fn name() -> io::Result<String> {
-    Ok(format!("tortie-agent-{}.lock", std::fs::metadata("/proc/thread-self/ns/net")?.ino()))
+    Ok(format!("{PREFIX}{}{SUFFIX}", std::fs::metadata("/proc/thread-self/ns/net")?.ino()))
 }
 
 #[cfg(test)]

@@ -22,17 +22,19 @@ pub enum LogFormat {
     Json,
 }
 
+/// Defines the events of a process, and a list of them.
+#[macro_export]
+macro_rules! events {
+    ($($name:ident = $text:literal,)*) => {
+        $(pub(crate) const $name: &str = $text;)*
+        /// All of them.
+        pub(crate) const ALL: &[&str] = &[$($text),*];
+    };
+}
+
 /// The names of events. They do not change, unlike the messages.
 pub(crate) mod event {
-    macro_rules! events {
-        ($($name:ident = $text:literal,)*) => {
-            $(pub(crate) const $name: &str = $text;)*
-            /// All of them.
-            pub(crate) const ALL: &[&str] = &[$($text),*];
-        };
-    }
-
-    events! {
+    crate::events! {
         AGENT_FAILED = "agent-failed",
         AGENT_STARTED = "agent-started",
         AGENT_STOPPING = "agent-stopping",

@@ -1,14 +1,6 @@
 //! The events of the log. Their names do not change, unlike the messages; [docs/log.md](../../../docs/log.md) lists them.
 
-macro_rules! events {
-    ($($name:ident = $text:literal,)*) => {
-        $(pub(crate) const $name: &str = $text;)*
-        /// All of them.
-        pub(crate) const ALL: &[&str] = &[$($text),*];
-    };
-}
-
-events! {
+tortie_agent::events! {
     CONTROLLERS_STARTED = "controllers-started",
     CONTROLLERS_STOPPING = "controllers-stopping",
     HOST_ENDPOINT_PROBLEM = "host-endpoint-problem",

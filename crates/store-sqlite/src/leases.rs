@@ -1,15 +1,12 @@
 //! Leases: a file beside the store for each, locked for as long as its holder lives. The kernel unlocks it when the holder ends.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::OFlags;
-use tortie_store::{Holding, Leases, StoreError};
+use tortie_store::{Holding, Leases, StoreError, locked_file};
 
 use crate::SqliteStore;
 
@@ -24,7 +21,7 @@ impl Leases for SqliteStore {
         if held.contains_key(name) {
             return Ok(Holding::Ours);
         }
-        match lock(&path, holder) {
+        match locked_file::lock(&path, holder) {
             Ok(Ok(file)) => {
                 held.insert(name.to_owned(), file);
                 Ok(Holding::Ours)
@@ -46,31 +43,5 @@ impl SqliteStore {
         let mut path = self.path().as_os_str().to_owned();
         path.push(format!(".{name}.lock"));
         path.into()
-    }
-}
-
-/// The locked file, or the name of its holder.
-fn lock(path: &PathBuf, holder: &str) -> io::Result<Result<File, String>> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(path)?;
-    match file.try_lock() {
-        Ok(()) => {
-            file.set_len(0)?;
-            file.rewind()?;
-            writeln!(file, "{holder}")?;
-            Ok(Ok(file))
-        }
-        Err(TryLockError::WouldBlock) => {
-            let mut other = String::new();
-            file.read_to_string(&mut other)?;
-            Ok(Err(other.trim().to_owned()))
-        }
-        Err(TryLockError::Error(error)) => Err(error),
     }
 }

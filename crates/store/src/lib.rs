@@ -26,6 +26,7 @@ mod contract;
 mod error;
 pub mod history;
 mod leases;
+pub mod locked_file;
 pub mod memory;
 mod object;
 mod overlay;

@@ -28,6 +28,43 @@ fn a_file_that_a_killed_agent_left_is_taken() {
 }
 
 #[test]
+fn what_killed_agents_left_goes_with_the_next_start_and_what_is_held_stays() {
+    let run = tempfile::tempdir().unwrap();
+    let path = |name: &str| run.path().join(name);
+    let held = Lock::take_file(&path("tortie-agent-1.lock")).unwrap();
+    for left in ["tortie-agent-2.lock", "tortie-agent-3.lock", "other.lock"] {
+        std::fs::write(path(left), "1234567\n").unwrap();
+    }
+    std::os::unix::fs::symlink(path("other.lock"), path("tortie-agent-4.lock")).unwrap();
+    let own = Lock::take_file(&path("tortie-agent-5.lock")).unwrap();
+    own.remove_abandoned();
+    let mut there: Vec<_> = std::fs::read_dir(run.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    there.sort();
+    assert_eq!(there, ["other.lock", "tortie-agent-1.lock", "tortie-agent-4.lock", "tortie-agent-5.lock"]);
+    drop(held);
+}
+
+#[test]
+fn who_only_looks_whether_a_lock_is_held_keeps_nobody_from_taking_it() {
+    let run = tempfile::tempdir().unwrap();
+    let path = run.path().join("lock");
+    std::fs::write(&path, "1234567\n").unwrap();
+    let looks = std::fs::File::open(&path).unwrap();
+    looks.try_lock().unwrap();
+    let ends = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::fs::remove_file(&path).unwrap();
+        drop(looks);
+        path
+    });
+    let path = run.path().join("lock");
+    let held = Lock::take_file(&path).unwrap();
+    ends.join().unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+    drop(held);
+}
+
+#[test]
 fn a_link_that_somebody_put_in_the_place_of_the_lock_is_not_followed() {
     let run = tempfile::tempdir().unwrap();
     let (path, target) = (run.path().join("lock"), run.path().join("target"));
