@@ -31,6 +31,14 @@ fn every_link_to_a_file_leads_to_one() {
 }
 
 #[test]
+fn no_document_has_both_sides_of_a_conflict() {
+    for (path, text) in documents() {
+        let marker = text.lines().find(|line| line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> "));
+        assert_eq!(marker, None, "{}", path.display());
+    }
+}
+
+#[test]
 fn every_source_file_that_contributing_names_exists() {
     let text = std::fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
     let named = text.split('`').skip(1).step_by(2).filter(|one| one.ends_with(".rs") || one.ends_with(".md"));
