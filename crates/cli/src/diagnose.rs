@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use tortie_api::{Key, Kind, Path};
-use tortie_client::ClientError;
+use tortie_client::{ClientError, is_built_in};
 use tortie_explain::listed;
 use tortie_manifest::diagnostic::{self, Style};
 use tortie_manifest::validate;
@@ -118,7 +118,8 @@ fn why_not(operation: &str, reason: Option<&str>, key: &Key) -> String {
     let done = if deleting { "deleted" } else { "written" };
     match (key.kind, reason) {
         (Kind::ClusterInformation, _) => format!("cannot be {done}: it is kept by the programs that use the store"),
-        (Kind::Tier | Kind::Profile, _) => format!("cannot be {done}: it is built in"),
+        (Kind::Tier, _) => format!("cannot be {done}: it is built in"),
+        _ if is_built_in(key) => format!("cannot be {done}: it is built in"),
         (_, Some(reason)) => format!("cannot be {done}: {reason}"),
         (_, None) => format!("cannot be {done}"),
     }

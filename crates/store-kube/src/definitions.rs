@@ -1,4 +1,8 @@
-//! The definitions of Calico's custom resources, made of the types that everything else here reads and writes them by.
+//! The definitions of Calico's custom resources, made of the types that everything else here reads and writes them by, and of the
+//! rules that the validator has for them: [`tags`] of single fields, [`rules`] of several.
+
+mod rules;
+mod tags;
 
 use serde_json::{Map, Value, json};
 use tortie_api::shape::{Field, Form, Record, Rules, Shape};
@@ -43,6 +47,7 @@ pub fn definition(group: Group, kind: Kind) -> Option<Value> {
             served["selectableFields"] = json!([{ "jsonPath": ".spec.tier" }]);
         }
     }
+    rules::add(group, kind, &mut schema);
     served["schema"] = json!({ "openAPIV3Schema": schema });
     Some(json!({
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -111,13 +116,15 @@ fn of(shape: &Shape) -> Value {
     };
     if let Some(schema) = schema.as_object_mut() {
         add_rules(schema, shape);
+        tags::add(schema, shape);
     }
     schema
 }
 
 fn record(record: &Record) -> Value {
     let properties: Map<_, _> = record.fields.iter().map(|field| (field.name.clone(), property(field))).collect();
-    let required: Vec<_> = record.fields.iter().filter(|field| field.shape.rules.required).map(|it| &it.name).collect();
+    let is_required = |field: &&Field| field.shape.rules.required || tags::is_required(&field.shape);
+    let required: Vec<_> = record.fields.iter().filter(is_required).map(|it| &it.name).collect();
     let mut schema = json!({ "type": "object", "properties": properties });
     if !required.is_empty() {
         schema["required"] = json!(required);
@@ -133,7 +140,7 @@ fn property(field: &Field) -> Value {
     schema
 }
 
-/// The rules of the schema layer. What needs more than a schema is left to whoever reads the object.
+/// The rules of the schema layer.
 fn add_rules(schema: &mut Map<String, Value>, shape: &Shape) {
     let Rules {
         max_length, min_length, max_items, min_items, minimum, maximum, one_of, pattern, format, default, ..

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   list   ── GET pages of each resource ──┐
-//!   write  ── POST, PUT, DELETE of one ────┼──> one HTTP/2 connection to the API server
+//!   write  ── POST, PUT, PATCH, DELETE  ───┼──> one HTTP/2 connection to the API server
 //!   watch  ── a stream of each resource ───┘  each resumes where it was, or says "expired"
 //! ```
 //!
@@ -18,6 +18,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod annotate;
 mod client;
 mod conversion_warnings;
 pub mod convert;

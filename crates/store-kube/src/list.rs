@@ -1,5 +1,6 @@
 //! Lists, in pages, of several resources at once.
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tortie_store::{Position, Revision, Selection, Stored};
@@ -108,12 +109,21 @@ pub(crate) async fn get(
     decoder: &Decoder,
     key: &tortie_api::Key,
 ) -> Result<Option<Stored>, CallError> {
+    Ok(get_with_body(shared, decoder, key).await?.map(|(stored, _)| stored))
+}
+
+/// The same, with what the server said.
+pub(crate) async fn get_with_body(
+    shared: &Shared,
+    decoder: &Decoder,
+    key: &tortie_api::Key,
+) -> Result<Option<(Stored, Bytes)>, CallError> {
     let Some((source, namespace, name)) = source::place(key) else { return Ok(None) };
     let call = Call::get(source.path_of(decoder.group, &namespace, &name));
     let Some(body) = shared.client().find(&call).await? else { return Ok(None) };
     match decoder.object(source, &body).map_err(CallError::Away)? {
         // A workload endpoint's name also says on which node it is.
-        Item::Object(stored) if stored.key == *key => Ok(Some(stored)),
+        Item::Object(stored) if stored.key == *key => Ok(Some((stored, body))),
         _ => Ok(None),
     }
 }

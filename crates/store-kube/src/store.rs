@@ -61,6 +61,14 @@ impl Store for KubeStore {
         write::supports(kind, operation)
     }
 
+    fn would_take(&self, write: &Write) -> Result<Result<(), WriteError>, StoreError> {
+        let ask = async {
+            let decoder = self.shared.decoder(Purpose::Anything).await?;
+            write::would_take(&self.shared, &decoder, write).await
+        };
+        wait_for(ask).map_err(|error: CallError| self.failed(&error))
+    }
+
     fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
         let get = async {
             let decoder = self.shared.decoder(Purpose::Anything).await?;

@@ -1,4 +1,4 @@
-//! Writes: custom resources are made, replaced and deleted; of a pod's endpoint only the CNI plugin's annotations are.
+//! Writes: custom resources are made, replaced and deleted; of a pod's endpoint and of a node only annotations are.
 
 use bytes::Bytes;
 use http::Method;
@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 use tortie_api::Kind;
 use tortie_store::{Op, Operation, Position, Unsupported, Write, WriteError, Written};
 
+use crate::annotate;
 use crate::client::{Call, CallError};
 use crate::convert::pod::{POD_IP, POD_IPS};
 use crate::custom;
@@ -33,9 +34,11 @@ pub(crate) async fn one(shared: &Shared, decoder: &Decoder, write: &Write) -> Ou
             _ => WriteError::Missing,
         }));
     };
-    let previous = match &write.op {
-        Op::Create(_) => None,
-        _ => list::get(shared, decoder, &write.key).await?,
+    let (previous, body) = match &write.op {
+        Op::Create(_) => (None, Bytes::new()),
+        _ => list::get_with_body(shared, decoder, &write.key)
+            .await?
+            .map_or_else(Default::default, |(it, body)| (Some(it), body)),
     };
     // The server checks again: this tells which object was met.
     if !matches!(write.op, Op::Create(_))
@@ -49,6 +52,13 @@ pub(crate) async fn one(shared: &Shared, decoder: &Decoder, write: &Write) -> Ou
             Ok(custom) => Call::with(Method::POST, source.path(decoder.group, Some(&namespace)), JSON, bytes(&custom)),
             Err(error) => return Ok(Err(WriteError::Refused(error.to_string()))),
         },
+        Op::Update(value, _) if matches!(source, Source::Pods | Source::Nodes) => {
+            let Some(previous) = &previous else { return Ok(Err(WriteError::Missing)) };
+            match annotate::patch(decoder, source, &body, previous, value) {
+                Ok(patch) => Call::with(Method::PATCH, format!("{path}/status"), MERGE, bytes(&patch)),
+                Err(refused) => return Ok(Err(refused)),
+            }
+        }
         Op::Update(value, revision) => {
             match custom::to_custom(decoder.group, &write.key, value, Some(&revision.to_string())) {
                 Ok(custom) => Call::with(Method::PUT, path, JSON, bytes(&custom)),
@@ -84,6 +94,23 @@ pub(crate) async fn one(shared: &Shared, decoder: &Decoder, write: &Write) -> Ou
     };
     let position = Position::of_parts([(source.name(), revision.clone())]);
     Ok(Ok(Written { revision, position, previous }))
+}
+
+/// Whether the store would make this change, as far as that can be said without making it.
+pub(crate) async fn would_take(
+    shared: &Shared,
+    decoder: &Decoder,
+    write: &Write,
+) -> Result<Result<(), WriteError>, CallError> {
+    let (Op::Update(value, _), Some((source @ (Source::Pods | Source::Nodes), ..))) =
+        (&write.op, source::place(&write.key))
+    else {
+        return Ok(Ok(()));
+    };
+    let Some((current, body)) = list::get_with_body(shared, decoder, &write.key).await? else {
+        return Ok(Err(WriteError::Missing));
+    };
+    Ok(annotate::patch(decoder, source, &body, &current, value).map(drop))
 }
 
 fn bytes(json: &Json) -> Bytes {
@@ -128,11 +155,11 @@ pub(crate) fn supports(kind: Kind, operation: Operation) -> Result<(), Unsupport
     let is_write = matches!(operation, Operation::Create | Operation::Update | Operation::Delete);
     match (kind, operation) {
         (Kind::LiveMigration, _) => no("virtual machines of KubeVirt are not followed"),
-        (Kind::WorkloadEndpoint, Operation::Create | Operation::Update) => {
+        (Kind::WorkloadEndpoint, Operation::Create) => {
             no("workload endpoints are made of pods, which the CNI plugin gives their addresses")
         }
         (Kind::Profile, _) if is_write => no("profiles are made of namespaces and service accounts"),
-        (Kind::Node, _) if is_write => no("nodes are Kubernetes' own"),
+        (Kind::Node, Operation::Create | Operation::Delete) => no("nodes are made and deleted by Kubernetes"),
         (kind, _) if is_write && Kind::KUBERNETES.contains(&kind) => {
             no("kubernetes network policies must be managed through the kubernetes API")
         }

@@ -114,9 +114,9 @@ fn what_a_kind_does_not_allow_is_refused() {
     let cluster = shop(Group::Packed);
     let store = cluster.store();
     for (key, operations) in [
-        (wep("web"), &[Operation::Create, Operation::Update][..]),
+        (wep("web"), &[Operation::Create][..]),
         (Key::cluster(Kind::Profile, "kns.shop"), &[Operation::Create, Operation::Update, Operation::Delete]),
-        (Key::cluster(Kind::Node, "n1"), &[Operation::Create, Operation::Update, Operation::Delete]),
+        (Key::cluster(Kind::Node, "n1"), &[Operation::Create, Operation::Delete]),
         (
             Key::namespaced(Kind::KubernetesNetworkPolicy, "shop", "db"),
             &[Operation::Create, Operation::Update, Operation::Delete],
@@ -154,6 +154,171 @@ fn what_a_kind_does_not_allow_is_refused() {
         r"jsonpath={.metadata.annotations.cni\.projectcalico\.org/podIP}|{.status.phase}",
     ];
     assert_eq!(cluster.kubectl(&path, ""), "|Running");
+}
+
+/// Updates the object of a key as the function says; what the server has of it then, or why not.
+fn update(store: &dyn Store, key: &Key, change: &dyn Fn(&mut Value)) -> Result<Value, String> {
+    let now = || store.get(key).expect("a get").expect("it exists");
+    let stored = now();
+    let mut object: Value = serde_json::from_slice(&stored.value).expect("JSON");
+    change(&mut object);
+    let write = Write::update(key.clone(), object.to_string().into_bytes(), stored.revision.clone());
+    let planned = store.would_take(&write).expect("an answer");
+    let answer = store.write(&[write]).expect("an answer").remove(0);
+    match (planned, answer) {
+        (Ok(()), Ok(written)) => {
+            assert_eq!(written.previous, Some(stored));
+            let after = now();
+            assert_eq!(after.revision, written.revision);
+            Ok(serde_json::from_slice(&after.value).expect("JSON"))
+        }
+        (Err(planned), Err(refused)) => {
+            assert_eq!(planned, refused, "a plan says what the write says");
+            assert_eq!(now(), stored);
+            assert!(matches!(refused, WriteError::Unsupported { operation: Operation::Update, .. }), "{refused:?}");
+            Err(refused.to_string())
+        }
+        (planned, answer) => panic!("the plan says {planned:?}, the write {answer:?}"),
+    }
+}
+
+#[test]
+fn an_update_of_a_workload_endpoint_is_what_the_cni_plugin_notes_in_the_pod_and_nothing_else() {
+    let cluster = shop(Group::Native);
+    let store = cluster.store();
+    cluster.kubectl(&["create", "-f", "-"], &pod("new").to_string());
+    let annotation = |name: &str| {
+        let path = format!(r"jsonpath={{.metadata.annotations.cni\.projectcalico\.org/{name}}}");
+        cluster.kubectl(&["-n", "shop", "get", "pod", "new", "-o", &path], "")
+    };
+    let set = |path: &'static str, value: Value| {
+        move |object: &mut Value| {
+            let (record, field) = path.rsplit_once('/').expect("a path");
+            object.pointer_mut(record).expect("it is there")[field] = value.clone();
+        }
+    };
+    let update = |key: &Key, path, value| update(&*store, key, &set(path, value));
+    let new = wep("new");
+    let made = update(&new, "/spec/ipNetworks", json!(["10.65.0.9/32", "fd00::9/128"])).expect("it is written");
+    assert_eq!(made["spec"]["ipNetworks"], json!(["10.65.0.9/32", "fd00::9/128"]));
+    assert_eq!((annotation("podIP"), annotation("podIPs")), ("10.65.0.9/32".into(), "10.65.0.9/32,fd00::9/128".into()));
+    let made = update(&new, "/spec/containerID", json!("abc")).expect("it is written");
+    assert_eq!((&made["spec"]["containerID"], annotation("containerID").as_str()), (&json!("abc"), "abc"));
+    update(&new, "/spec/containerID", json!("")).expect("it is written");
+    let made = update(&new, "/spec/ipNetworks", json!([])).expect("it is written");
+    assert!(made["spec"].get("ipNetworks").is_none() && annotation("podIPs").is_empty(), "{made}");
+    // What follows from something else is refused, with what it follows from.
+    for (key, path, value, reason) in [
+        (
+            &new,
+            "/metadata/labels/x",
+            json!("y"),
+            "metadata.labels.x cannot be changed here: labels are those of the pod",
+        ),
+        (&new, "/metadata/annotations", json!({ "x": "y" }), "a pod's annotations are not the endpoint's"),
+        (&new, "/spec/profiles", json!(["other"]), "they follow from the pod's namespace"),
+        (&new, "/spec/ports", json!([]), "they are the ports of the pod's containers"),
+        (&new, "/spec/interfaceName", json!("cali1"), "spec.interfaceName cannot be changed here"),
+        (&new, "/spec/mac", json!("ee:ee:ee:ee:ee:ee"), "spec.mac cannot be changed here"),
+        (&new, "/spec/ipNATs", json!([{ "internalIP": "10.65.0.9", "externalIP": "1.1.1.1" }]), "floatingIPs"),
+        (&new, "/spec/allowSpoofedSourcePrefixes", json!(["1.0.0.0/8"]), "allowedSourcePrefixes"),
+        (&new, "/spec/qosControls", json!({ "ingressBandwidth": 5000 }), "qos.projectcalico.org"),
+        // This pod runs, and its status counts.
+        (&wep("web"), "/spec/ipNetworks", json!(["10.65.0.9/32"]), "the addresses in the pod's status count before"),
+        (&wep("web"), "/spec/ipNetworks", json!([]), "the addresses in the pod's status count before"),
+    ] {
+        let refused = update(key, path, value).expect_err(path);
+        assert!(refused.contains(reason), "{path}: {refused}");
+    }
+    // A pod that cannot be read as an endpoint has to be mended itself.
+    cluster
+        .kubectl(&["-n", "shop", "annotate", "--overwrite", "pod", "new", "cni.projectcalico.org/podIPs=nowhere"], "");
+    let stored = store.get(&new).expect("a get").expect("it exists");
+    let write = Write::update(new.clone(), *b"{}", stored.revision);
+    let refused = store.write(&[write]).expect("an answer").remove(0).expect_err("it cannot be read").to_string();
+    assert!(refused.contains("has to be corrected first"), "{refused}");
+}
+
+#[test]
+fn an_update_of_a_node_is_calicos_annotations_and_nothing_else() {
+    let cluster = shop(Group::Packed);
+    let store = cluster.store();
+    cluster.kubectl(&["label", "node", "n1", "kubernetes.io/os=linux", "zone=a"], "");
+    cluster.kubectl(&["annotate", "node", "n1", "others=stay"], "");
+    let status = r#"{"status":{"addresses":[{"type":"InternalIP","address":"192.0.2.1"}]}}"#;
+    cluster.kubectl(&["patch", "node", "n1", "--subresource=status", "--type=merge", "-p", status], "");
+    let node = Key::cluster(Kind::Node, "n1");
+    let before = cluster.kubectl(&["get", "node", "n1", "-o", "jsonpath={.spec}|{.status}|{.metadata.labels}"], "");
+    let made = update(&*store, &node, &|node| {
+        node["spec"]["bgp"] =
+            json!({ "asNumber": "64512", "ipv4Address": "192.0.2.1/24", "routeReflectorClusterID": "244.0.0.1" });
+        node["spec"]["wireguard"] = json!({ "interfaceIPv4Address": "10.1.0.1" });
+        node["spec"]["vxlanTunnelMACAddr"] = json!("66:00:00:00:00:01");
+        node["spec"]["interfaces"] = json!([{ "name": "eth0", "addresses": ["192.0.2.1"] }]);
+        node["status"]["wireguardPublicKey"] = json!("jlkVyQYooZYzI2wFfNhSZez5eWh44yfq1wKVjLvSXgY=");
+        node["metadata"]["labels"]["rack"] = json!("7");
+        node["metadata"]["annotations"]["note"] = json!("<mine>");
+    })
+    .expect("it is written");
+    assert_eq!(made["spec"]["bgp"]["asNumber"], 64512);
+    assert_eq!(made["spec"]["addresses"][0], json!({ "address": "192.0.2.1/24", "type": "CalicoNodeIP" }));
+    assert_eq!((&made["metadata"]["labels"]["rack"], &made["metadata"]["labels"]["zone"]), (&json!("7"), &json!("a")));
+    assert_eq!(made["metadata"]["annotations"]["note"], "<mine>");
+    let raw: Value = serde_json::from_str(&cluster.kubectl(&["get", "node", "n1", "-o", "json"], "")).expect("JSON");
+    let noted = &raw["metadata"]["annotations"];
+    for (name, text) in [
+        ("projectcalico.org/ASNumber", "64512"),
+        ("projectcalico.org/IPv4Address", "192.0.2.1/24"),
+        ("projectcalico.org/IPv4WireguardInterfaceAddr", "10.1.0.1"),
+        ("projectcalico.org/labels", r#"{"rack":"7"}"#),
+        ("projectcalico.org/Interfaces", r#"[{"name":"eth0","addresses":["192.0.2.1"]}]"#),
+        ("others", "stay"),
+    ] {
+        assert_eq!(noted[name], text, "{noted}");
+    }
+    // A manifest that says only what Calico's node adds: what it leaves out is removed, what is Kubernetes' stays.
+    let made = update(&*store, &node, &|node| {
+        node["spec"] = json!({ "bgp": { "ipv4Address": "192.0.2.2/24" } });
+        node["metadata"]
+            .as_object_mut()
+            .expect("a record")
+            .retain(|field, _| field != "annotations" && field != "labels");
+        node.as_object_mut().expect("a record").shift_remove("status");
+    })
+    .expect("it is written");
+    assert_eq!(made["spec"]["bgp"], json!({ "ipv4Address": "192.0.2.2/24" }));
+    assert_eq!(made["metadata"]["labels"], json!({ "kubernetes.io/os": "linux", "zone": "a" }));
+    assert!(made["spec"].get("interfaces").is_none() && made["spec"].get("wireguard").is_none(), "{made}");
+    let after = cluster.kubectl(&["get", "node", "n1", "-o", "jsonpath={.spec}|{.status}|{.metadata.labels}"], "");
+    assert_eq!(before, after, "nothing but annotations was changed");
+    for (reason, change) in [
+        (
+            "metadata.labels.zone cannot be changed here: the label is the Kubernetes node's",
+            &(|node: &mut Value| node["metadata"]["labels"]["zone"] = json!("b")) as &dyn Fn(&mut Value),
+        ),
+        ("metadata.labels.zone cannot be changed here: the label is the Kubernetes node's", &|node| {
+            node["metadata"]["labels"].as_object_mut().expect("a record").shift_remove("zone");
+        }),
+        ("spec.orchRefs cannot be changed here", &|node| {
+            node["spec"]["orchRefs"] = json!([{ "nodeName": "x", "orchestrator": "k8s" }])
+        }),
+        ("spec.addresses cannot be changed here", &|node| {
+            node["spec"]["addresses"] = json!([{ "address": "192.0.2.7", "type": "InternalIP" }])
+        }),
+        ("status.podCIDRs cannot be changed here", &|node| node["status"]["podCIDRs"] = json!(["10.0.0.0/24"])),
+        ("spec.bgp cannot be changed here", &|node| node["spec"]["bgp"]["ipv4Address"] = json!("fd00::1/64")),
+        ("spec.vxlanTunnelMACAddr cannot be changed here: its value is invalid", &|node| {
+            node["spec"]["vxlanTunnelMACAddr"] = json!("no")
+        }),
+    ] {
+        let refused = update(&*store, &node, change).expect_err(reason);
+        assert!(refused.contains(reason), "{reason}: {refused}");
+    }
+    let stale = store.get(&node).expect("a get").expect("it exists");
+    cluster.kubectl(&["label", "node", "n1", "x=y"], "");
+    let write = Write::update(node, stale.value.to_vec(), stale.revision);
+    let answer = store.write(&[write]).expect("an answer").remove(0);
+    assert!(matches!(answer, Err(WriteError::Conflict(_))), "{answer:?}");
 }
 
 #[test]

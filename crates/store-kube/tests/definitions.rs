@@ -36,7 +36,7 @@ fn the_files_are_those_that_follow_from_the_types() {
     }
 }
 
-/// The spec of a valid object of each kind.
+/// The spec of a valid object of each kind, under the name that fits all kinds.
 fn examples() -> Vec<(Kind, Value)> {
     let rule = json!({ "action": "Allow", "protocol": "TCP", "source": { "nets": ["10.0.0.0/8"], "selector": "has(a)" },
         "destination": { "ports": [80, "81:90", "http"] } });
@@ -73,7 +73,7 @@ fn examples() -> Vec<(Kind, Value)> {
             json!({ "podSelector": { "matchLabels": { "a": "b" } }, "policyTypes": ["Ingress"] }),
         ),
         (Kind::StagedNetworkPolicy, policy),
-        (Kind::Tier, json!({ "order": 7, "defaultAction": "Deny" })),
+        (Kind::Tier, json!({ "order": 1000000, "defaultAction": "Deny" })),
     ]
 }
 
@@ -84,14 +84,13 @@ fn kubectl_applies_an_example_of_each_kind_and_the_store_reads_it_whole() {
         let store = cluster.store();
         for (kind, spec) in examples() {
             let (name, plural) = group.resource(kind).expect("it is a custom resource");
-            let object =
-                json!({ "apiVersion": group.api_version(), "kind": name, "metadata": { "name": "x" }, "spec": spec });
+            let object = json!({ "apiVersion": group.api_version(), "kind": name, "metadata": { "name": "default" }, "spec": spec });
             cluster.kubectl(&["apply", "-f", "-"], &object.to_string());
-            assert!(cluster.kubectl(&["get", &cluster.resource(plural), "x"], "").contains('x'));
+            assert!(cluster.kubectl(&["get", &cluster.resource(plural), "default"], "").contains("default"));
             let key = Key {
                 kind,
                 namespace: if kind.namespaced() { "default".into() } else { String::new() },
-                name: "x".into(),
+                name: "default".into(),
             };
             let stored = store.get(&key).expect("a get").expect("it exists");
             let read: Value = serde_json::from_slice(&stored.value).expect("JSON");

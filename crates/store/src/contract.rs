@@ -73,6 +73,14 @@ pub trait Store: Send + Sync {
         crate::abilities::by_default(kind)
     }
 
+    /// Whether the store would make this change of a kind that it [supports](Store::supports), as far as it can say that without
+    /// making it: objects that are made of another program's have fields that nobody can write here. Plans ask before
+    /// anything is written; [`Store::write`] refuses for the same reason.
+    fn would_take(&self, write: &Write) -> Result<Result<(), WriteError>, StoreError> {
+        let _ = write;
+        Ok(Ok(()))
+    }
+
     /// The present version of one object.
     fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError>;
 

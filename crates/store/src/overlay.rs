@@ -101,6 +101,9 @@ impl State {
         if let Err(refused) = write.op.check(current.as_ref()) {
             return Ok(Err(refused));
         }
+        if let Err(refused) = of.would_take(write)? {
+            return Ok(Err(refused));
+        }
         let last = Overlay::FIRST + self.count;
         let revision = Revision::from(last);
         self.count += 1;
@@ -126,6 +129,10 @@ impl Store for Overlay {
 
     fn supports(&self, kind: Kind, operation: Operation) -> Support {
         self.of.supports(kind, operation)
+    }
+
+    fn would_take(&self, write: &Write) -> Result<Result<(), WriteError>, StoreError> {
+        self.of.would_take(write)
     }
 
     fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {

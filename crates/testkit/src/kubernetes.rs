@@ -30,6 +30,7 @@ pub struct ApiServer {
     server: Process,
     etcd: Process,
     port: u16,
+    etcd_port: u16,
     directory: tempfile::TempDir,
 }
 
@@ -49,14 +50,14 @@ impl ApiServer {
         std::fs::write(directory.path().join("tokens.csv"), tokens).expect("the tokens");
         let deadline = Instant::now() + PATIENCE;
         let server = programs().join("kube-apiserver");
-        let mut cluster = Self { etcd: Process::idle(), server: Process::idle(), port: 0, directory };
+        let mut cluster = Self { etcd: Process::idle(), server: Process::idle(), port: 0, etcd_port: 0, directory };
         for _ in 0..ATTEMPTS {
             let [client, peer, port] = free_ports();
             let directory = cluster.directory.path();
             let etcd_log = cluster.etcd_log_file();
             cluster.etcd = Process::start(Path::new("etcd"), etcd_arguments(directory, client, peer), etcd_log);
             cluster.server = Process::start(&server, server_arguments(directory, client, port), cluster.log_file());
-            cluster.port = port;
+            (cluster.port, cluster.etcd_port) = (port, client);
             cluster.write_kubeconfigs();
             if cluster.becomes_ready(deadline) {
                 return cluster;
@@ -69,6 +70,16 @@ impl ApiServer {
     /// Where it listens.
     pub fn endpoint(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// Where its etcd listens, without encryption.
+    pub fn etcd_endpoint(&self) -> String {
+        format!("127.0.0.1:{}", self.etcd_port)
+    }
+
+    /// The process of the API server.
+    pub fn process(&self) -> u32 {
+        self.server.id()
     }
 
     /// The file with the certificates that its own is signed with.

@@ -245,6 +245,10 @@ impl Store for CachedStore {
         self.opened().map_or(Ok(()), |store| store.supports(kind, operation))
     }
 
+    fn would_take(&self, write: &Write) -> Result<Result<(), WriteError>, StoreError> {
+        self.store()?.would_take(write)
+    }
+
     fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
         self.store()?.get(key)
     }

@@ -198,8 +198,13 @@ fn is_as_number(text: &str) -> bool {
     }
 }
 
+/// An AS number as an annotation has it.
+pub(crate) fn as_number_text(number: &Value) -> String {
+    number.as_str().map_or_else(|| number.to_string(), str::to_owned)
+}
+
 /// A valid AS number as it is kept: a number.
-fn as_number(text: &str) -> AsNumber {
+pub(crate) fn as_number(text: &str) -> AsNumber {
     let half = |text: &str| text.parse::<u64>().unwrap_or(0);
     let number = match text.split_once('.') {
         Some((high, low)) => (half(high) << 16) + half(low),

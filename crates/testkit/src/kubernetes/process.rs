@@ -41,6 +41,11 @@ impl Process {
         self.child.as_mut().is_some_and(|child| child.try_wait().expect("its state is known").is_none())
     }
 
+    /// Its number, or 0.
+    pub(super) fn id(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
     /// Ends it at once, and waits for that.
     pub(super) fn end(&mut self) {
         if let Some(mut child) = self.child.take() {
