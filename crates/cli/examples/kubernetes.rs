@@ -251,7 +251,7 @@ fn address(n: usize) -> String {
 /// Puts objects where the API server keeps them, many at once.
 fn fill(etcd: &str, objects: impl Iterator<Item = (String, Value)>) -> usize {
     let (mut count, mut bytes, mut puts) = (0, 0, Vec::new());
-    let mut send = |puts: &mut Vec<Value>| {
+    let send = |puts: &mut Vec<Value>| {
         let body = json!({ "success": puts }).to_string();
         if !puts.is_empty() {
             call(etcd, "POST", "/v3/kv/txn", "application/json", &body);

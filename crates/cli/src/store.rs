@@ -16,7 +16,7 @@ use tortie_api::{Key, Kind};
 use tortie_client::Client;
 use tortie_store::{History, Store};
 use tortie_store_etcd::{EtcdStore, RawSettings, Settings};
-use tortie_store_kube::{KubeStore, SettingsError};
+use tortie_store_kube::{KubeStore, RawSettings as RawKubernetes, SettingsError};
 use tortie_store_sqlite::SqliteStore;
 
 use crate::args::Place;
@@ -290,16 +290,32 @@ fn plain(version: &str) -> &str {
     version.trim_start_matches('v').split('-').next().unwrap_or_default()
 }
 
-/// Opens the embedded store at this path, or etcd at these URLs in the way that the configuration knows.
+/// What names the cluster that the configuration or the environment leads to, and what one of another context begins with.
+const KUBERNETES: &str = "kubernetes";
+
+/// Opens the embedded store at this path, etcd at these URLs or, for `kubernetes` and `kubernetes:CONTEXT`, the API of
+/// Kubernetes, in the way that the configuration knows.
 pub(crate) fn open_place(place: &str, session: &mut Session, config: &Path) -> anyhow::Result<Arc<dyn Store>> {
     let kind = if place.starts_with("http://") || place.starts_with("https://") {
         let file = calico_api_config::load(config, session)?;
         let known = file.map_or_else(|| choice::etcd_env(&|name| std::env::var(name).ok()), |spec| spec.etcd);
         StoreKind::Etcd(Box::new(RawSettings { endpoints: place.to_owned(), discovery_srv: String::new(), ..known }))
+    } else if let Some(context) = kubernetes_context(place) {
+        let file = calico_api_config::load(config, session)?;
+        let env = choice::kubernetes_env(&|name| std::env::var(name).ok());
+        let known = file.map_or(env.clone(), |spec| RawKubernetes { home: env.home, ..spec.kubernetes });
+        let context = if context.is_empty() { known.context } else { context.to_owned() };
+        StoreKind::Kubernetes(Box::new(RawKubernetes { context, ..known }))
     } else {
         StoreKind::Embedded(place.into())
     };
     Ok(open(Choice { kind, by: "the command line".to_owned() })?.store())
+}
+
+/// The context that a place in Kubernetes names, empty for the one that is set; none for another place.
+fn kubernetes_context(place: &str) -> Option<&str> {
+    let rest = place.strip_prefix(KUBERNETES)?;
+    if rest.is_empty() { Some("") } else { rest.strip_prefix(':') }
 }
 
 fn open(choice: Choice) -> Result<Opened, NoStore> {

@@ -69,6 +69,14 @@ impl Store for KubeStore {
         wait_for(ask).map_err(|error: CallError| self.failed(&error))
     }
 
+    fn rehearse(&self, writes: &[Write]) -> Result<Vec<Result<(), WriteError>>, StoreError> {
+        let ask = async {
+            let decoder = self.shared.decoder(Purpose::Anything).await?;
+            write::rehearse(&self.shared, &decoder, writes).await
+        };
+        wait_for(ask).map_err(|error: CallError| self.failed(&error))
+    }
+
     fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
         let get = async {
             let decoder = self.shared.decoder(Purpose::Anything).await?;
@@ -112,7 +120,7 @@ impl Store for KubeStore {
             let decoder = self.shared.decoder(Purpose::Anything).await?;
             let mut answers = Vec::with_capacity(writes.len());
             for write in writes {
-                answers.push(write::one(&self.shared, &decoder, write).await?);
+                answers.push(write::one(&self.shared, &decoder, write, write::Effect::Kept).await?);
             }
             Ok(answers)
         };

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::Method;
 use serde_json::{Value as Json, json};
+use tokio::task::JoinSet;
 use tortie_api::Kind;
 use tortie_store::{Op, Operation, Position, Unsupported, Write, WriteError, Written};
 
@@ -13,17 +14,30 @@ use crate::custom;
 use crate::item::{Decoder, Item};
 use crate::list;
 use crate::meta::version_in;
+use crate::runtime::runtime;
 use crate::shared::Shared;
 use crate::source::{self, Source};
 
 /// What a write may fail with: a refusal of this one, or trouble with all.
 type Outcome = Result<Result<Written, WriteError>, CallError>;
 
+/// How many changes a server is asked to try at once.
+const AT_ONCE: usize = 8;
+
 const JSON: &str = "application/json";
 const MERGE: &str = "application/merge-patch+json";
 
+/// Whether a change is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// It is.
+    Kept,
+    /// The server does all that it does for a change, and then forgets it.
+    Tried,
+}
+
 /// Makes one change.
-pub(crate) async fn one(shared: &Shared, decoder: &Decoder, write: &Write) -> Outcome {
+pub(crate) async fn one(shared: &Shared, decoder: &Decoder, write: &Write, effect: Effect) -> Outcome {
     let operation = write.op.operation();
     if let Err(unsupported) = supports(write.key.kind, operation) {
         return Ok(Err(unsupported.refusal(operation)));
@@ -47,7 +61,7 @@ pub(crate) async fn one(shared: &Shared, decoder: &Decoder, write: &Write) -> Ou
         return Ok(Err(refused));
     }
     let path = source.path_of(decoder.group, &namespace, &name);
-    let call = match &write.op {
+    let mut call = match &write.op {
         Op::Create(value) => match custom::to_custom(decoder.group, &write.key, value, None) {
             Ok(custom) => Call::with(Method::POST, source.path(decoder.group, Some(&namespace)), JSON, bytes(&custom)),
             Err(error) => return Ok(Err(WriteError::Refused(error.to_string()))),
@@ -80,6 +94,9 @@ pub(crate) async fn one(shared: &Shared, decoder: &Decoder, write: &Write) -> Ou
             Call::with(Method::DELETE, path, JSON, bytes(&options))
         }
     };
+    if effect == Effect::Tried {
+        call.path.push_str("?dryRun=All");
+    }
     let answer = match shared.client().call(&call).await {
         Ok(answer) => answer,
         Err(call_error) => return refused(shared, decoder, write, call_error).await,
@@ -94,6 +111,29 @@ pub(crate) async fn one(shared: &Shared, decoder: &Decoder, write: &Write) -> Ou
     };
     let position = Position::of_parts([(source.name(), revision.clone())]);
     Ok(Ok(Written { revision, position, previous }))
+}
+
+/// Has the server try each of these changes, several at once.
+pub(crate) async fn rehearse(
+    shared: &Shared,
+    decoder: &Decoder,
+    writes: &[Write],
+) -> Result<Vec<Result<(), WriteError>>, CallError> {
+    let mut answers = vec![Ok(()); writes.len()];
+    let mut rest = writes.iter().cloned().enumerate();
+    let mut running = JoinSet::new();
+    loop {
+        for (at, write) in rest.by_ref().take(AT_ONCE.saturating_sub(running.len())) {
+            let (shared, decoder) = (shared.clone(), decoder.clone());
+            running
+                .spawn_on(async move { (at, one(&shared, &decoder, &write, Effect::Tried).await) }, runtime().handle());
+        }
+        let Some(ended) = running.join_next().await else { return Ok(answers) };
+        let (at, outcome) = ended.map_err(|error| CallError::Away(error.to_string()))?;
+        if let Some(answer) = answers.get_mut(at) {
+            *answer = outcome?.map(drop);
+        }
+    }
 }
 
 /// Whether the store would make this change, as far as that can be said without making it.

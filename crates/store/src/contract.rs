@@ -81,6 +81,19 @@ pub trait Store: Send + Sync {
         Ok(Ok(()))
     }
 
+    /// Whether the store would make each of these changes, by itself and without the others, as well as it can find out: a
+    /// server is asked to try each without keeping it. It takes as long as writing them, and the rights to do so.
+    fn rehearse(&self, writes: &[Write]) -> Result<Vec<Result<(), WriteError>>, StoreError> {
+        let one = |write: &Write| {
+            let operation = write.op.operation();
+            match self.supports(write.key.kind, operation) {
+                Ok(()) => self.would_take(write),
+                Err(unsupported) => Ok(Err(unsupported.refusal(operation))),
+            }
+        };
+        writes.iter().map(one).collect()
+    }
+
     /// The present version of one object.
     fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError>;
 

@@ -27,14 +27,18 @@ Examples:
   tortie datastore migrate export > export.yaml
   tortie datastore migrate unlock")]
     Migrate(MigrateArgs),
-    /// Copy a whole store into an empty one, byte for byte
+    /// Copy a whole store into an empty one
     #[command(after_help = "\
 Examples:
   # From this machine's file to etcd.
   tortie datastore copy /var/lib/tortie/tortie.db https://etcd1:2379,https://etcd2:2379
 
   # And back.
-  tortie datastore copy https://etcd1:2379 copy.db")]
+  tortie datastore copy https://etcd1:2379 copy.db
+
+  # To the cluster of KUBECONFIG, or of another context.
+  tortie datastore copy tortie.db kubernetes
+  tortie datastore copy tortie.db kubernetes:CONTEXT")]
     Copy(copy::CopyArgs),
     /// Give policies that were stored as default.NAME by Calico before v3.32 their plain name
     #[command(after_help = "\

@@ -1,8 +1,10 @@
 //! Moving the whole content of a store: read at one revision, written into an empty one, read back and compared.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, bail};
-use tortie_api::Key;
-use tortie_store::{Position, Selection, Store, Stored, Write};
+use tortie_api::{Key, decode, encode};
+use tortie_store::{Operation, Position, Selection, Store, Stored, Write};
 
 use crate::report::counted;
 
@@ -35,30 +37,99 @@ impl Content {
     }
 }
 
+/// What a store can take of some objects, and what it cannot.
+#[derive(Default)]
+pub(crate) struct Plan {
+    /// The objects that it takes.
+    pub(crate) objects: Vec<(Key, Vec<u8>)>,
+    /// Of which kinds it can have none, how many there are, and why.
+    pub(crate) left_out: Vec<String>,
+    /// Which of the others it refuses, and why.
+    pub(crate) refused: Vec<String>,
+}
+
+impl Plan {
+    /// Asks the store about each object; nothing is written.
+    pub(crate) fn of(store: &dyn Store, objects: Vec<(Key, Vec<u8>)>) -> anyhow::Result<Self> {
+        let mut plan = Self::default();
+        let mut kinds: BTreeMap<(&str, String), usize> = BTreeMap::new();
+        for (key, value) in objects {
+            match store.supports(key.kind, Operation::Create) {
+                Ok(()) => plan.objects.push((key, value)),
+                Err(unsupported) => {
+                    *kinds.entry((key.kind.name(), unsupported.reason.unwrap_or_default())).or_default() += 1;
+                }
+            }
+        }
+        for ((kind, reason), count) in kinds {
+            let colon = if reason.is_empty() { "" } else { ": " };
+            plan.left_out.push(format!("{}{colon}{reason}", counted(count, kind)));
+        }
+        let answers = store.rehearse(&creates(&plan.objects)).context("the target cannot be asked")?;
+        for ((key, _), answer) in plan.objects.iter().zip(answers) {
+            if let Err(refused) = answer {
+                plan.refused.push(format!("{}: {refused}", key.as_argument()));
+            }
+        }
+        Ok(plan)
+    }
+}
+
+fn creates(objects: &[(Key, Vec<u8>)]) -> Vec<Write> {
+    objects.iter().map(|(key, value)| Write::create(key.clone(), value.as_slice())).collect()
+}
+
 /// Writes these objects into a store that is empty, and makes sure that they are there.
 pub(crate) fn fill(store: &dyn Store, objects: &[(Key, Vec<u8>)]) -> anyhow::Result<()> {
+    refuse_full(store)?;
     let target = store.describe();
-    let there = store.list(&Selection::default()).context("cannot read the target")?.items.len();
-    if there > 0 {
-        let objects = counted(there, "object");
-        bail!("the {target} has {objects} already; only an empty store is filled, so that nothing is mixed");
-    }
     for batch in objects.chunks(BATCH) {
-        let writes: Vec<Write> =
-            batch.iter().map(|(key, value)| Write::create(key.clone(), value.as_slice())).collect();
-        let outcomes = store.write(&writes).with_context(|| format!("the {target} holds a part only"))?;
+        let outcomes = store.write(&creates(batch)).with_context(|| format!("the {target} holds a part only"))?;
         for ((key, _), outcome) in batch.iter().zip(outcomes) {
             outcome
                 .with_context(|| format!("{} cannot be written; the {target} holds a part only", key.as_argument()))?;
         }
     }
-    let arrived = Content::of(store)?.objects;
+    let mut arrived = Content::of(store)?.objects;
+    arrived.retain(|(key, _)| store.supports(key.kind, Operation::Create).is_ok());
     let mut sent: Vec<&(Key, Vec<u8>)> = objects.iter().collect();
     sent.sort_unstable();
-    if !arrived.iter().eq(sent) {
+    let keeps_bytes = store.abilities().any_content;
+    let is_same = |arrived: &(Key, Vec<u8>), sent: &(Key, Vec<u8>)| match keeps_bytes {
+        true => arrived == sent,
+        false => arrived.0 == sent.0 && content(&arrived.0, &arrived.1) == content(&sent.0, &sent.1),
+    };
+    if arrived.len() != sent.len() || !arrived.iter().zip(sent).all(|(arrived, sent)| is_same(arrived, sent)) {
         bail!("what is in the {target} now is not what was sent: somebody else writes to it");
     }
     Ok(())
+}
+
+/// Only an empty store is filled. What no program writes to it, since it follows from objects of Kubernetes, does not count.
+pub(crate) fn refuse_full(store: &dyn Store) -> anyhow::Result<()> {
+    let listing = store.list(&Selection::default()).context("cannot read the target")?;
+    let is_written = |stored: &&Stored| store.supports(stored.key.kind, Operation::Create).is_ok();
+    let count = listing.items.iter().filter(is_written).count();
+    if count > 0 {
+        let objects = counted(count, "object");
+        bail!(
+            "the {} has {objects} already; only an empty store is filled, so that nothing is mixed",
+            store.describe()
+        );
+    }
+    Ok(())
+}
+
+/// An object without what an API server gives it itself.
+fn content(key: &Key, value: &[u8]) -> Vec<u8> {
+    let Ok(mut object) = decode::stored(key, value) else { return value.to_vec() };
+    let metadata = &mut object.metadata;
+    metadata.uid.clear();
+    metadata.resource_version.clear();
+    metadata.creation_timestamp = None;
+    metadata.generation = 0;
+    metadata.managed_fields.clear();
+    encode::stored(&object)
 }
 
 #[cfg(test)]

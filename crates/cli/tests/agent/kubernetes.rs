@@ -263,3 +263,64 @@ fn everyday_commands_work_with_kubernetes_as_the_store() {
         watch.wait().unwrap();
     });
 }
+
+#[test]
+fn a_store_is_copied_into_a_cluster_and_back_and_what_the_other_cannot_hold_is_said_before() {
+    on_a_machine(|world| {
+        let server = cluster(world);
+        let file = world.file("none", "").with_file_name("from.db");
+        let from = file.to_str().unwrap();
+        let manifests = world.file(
+            "manifests.yaml",
+            "apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: first}\nspec: {order: 1}\n---\n\
+             apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: web, labels: {a: b}}\n\
+             spec: {tier: first, selector: app == 'web'}\n---\n\
+             apiVersion: projectcalico.org/v3\nkind: NetworkPolicy\nmetadata: {name: db, namespace: data}\n\
+             spec: {selector: app == 'db'}\n---\n\
+             apiVersion: projectcalico.org/v3\nkind: Profile\nmetadata: {name: p}\n---\n\
+             apiVersion: projectcalico.org/v3\nkind: HostEndpoint\nmetadata: {name: h}\nspec: {node: web1, interfaceName: eth0, profiles: [p]}\n",
+        );
+        let embedded = |arguments: &[&str]| {
+            let output =
+                world.tortie().env("DATASTORE_TYPE", "embedded").env("TORTIE_STORE", from).args(arguments).output();
+            let output = output.unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        embedded(&["apply", "-f", manifests.to_str().unwrap()]);
+        // The namespace does not exist: nothing is written.
+        let refused = world.fails(&["datastore", "copy", from, "kubernetes"]);
+        assert!(refused.contains("cannot hold 1 Profile: profiles are made of namespaces"), "{refused}");
+        assert!(
+            refused.contains("networkpolicy/data/db: the store refuses it: the namespace \"data\" does not exist"),
+            "{refused}"
+        );
+        assert!(refused.contains("nothing was copied: the Kubernetes at https://"), "{refused}");
+        assert_eq!(server.kubectl(&["get", "tiers,gnp,hep,clusterinfo", "-o", "name"], ""), "");
+        server.kubectl(&["create", "namespace", "data"], "");
+        let copied = world.fails(&["datastore", "copy", from, "kubernetes"]);
+        assert!(copied.contains("not everything was copied"), "{copied}");
+        assert_eq!(
+            server.kubectl(&["get", "gnp", "web", "-o", "jsonpath={.spec.tier}{.metadata.labels.a}"], ""),
+            "firstb"
+        );
+        let again = world.fails(&["datastore", "copy", from, "kubernetes:test"]);
+        assert!(again.contains("only an empty store is filled"), "{again}");
+        // And back: what follows from pods and nodes is an object like others there.
+        let back = file.with_file_name("back.db");
+        let back = back.to_str().unwrap();
+        server.kubectl(&["create", "-f", "-"], &policy(80).to_string());
+        let said = world.fails(&["datastore", "copy", "kubernetes", back]);
+        assert!(said.contains("cannot hold 1 KubernetesNetworkPolicy"), "{said}");
+        let shown = |store: &str, kind: &str| {
+            let mut get = world.tortie();
+            get.env("DATASTORE_TYPE", "embedded").env("TORTIE_STORE", store);
+            let output = get.args(["get", kind, "-A", "-o", "jsonpath={.items[*].spec}"]).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        for kind in ["tier", "gnp", "np", "hep"] {
+            assert_eq!(shown(from, kind), shown(back, kind), "{kind}");
+        }
+        assert!(shown(back, "wep").contains("10.65.0.2/32"), "{}", shown(back, "wep"));
+    });
+}

@@ -1,10 +1,12 @@
-//! `datastore copy`: everything from one store into another that is empty, byte for byte.
+//! `datastore copy`: everything that both stores can hold, from one into another that is empty; between stores of bytes byte
+//! for byte. What the other cannot hold is listed before anything is written.
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::Args;
 
-use crate::commands::transfer::{self, Content};
+use crate::commands::transfer::{self, Content, Plan};
 use crate::report::{Exit, counted};
 use crate::session::Session;
 use crate::store;
@@ -12,13 +14,13 @@ use crate::store;
 /// Arguments of `datastore copy`.
 #[derive(Args, Debug)]
 pub(super) struct CopyArgs {
-    /// The store to read: the path of an embedded one, or the URLs of etcd separated by commas
+    /// The store to read: the path of an embedded one, the URLs of etcd separated by commas, `kubernetes` or `kubernetes:CONTEXT`
     #[arg(value_name = "FROM")]
     from: String,
     /// The store to fill, named in the same way; it must be empty
     #[arg(value_name = "TO")]
     to: String,
-    /// The file that says how to reach etcd: user, certificates
+    /// The file that says how to reach etcd or Kubernetes: user, certificates
     #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
     config: PathBuf,
 }
@@ -34,19 +36,39 @@ pub(super) fn run(args: &CopyArgs, session: &mut Session) -> anyhow::Result<Exit
     for line in &content.unread {
         session.terminal.note(format_args!("warning[not-copied]: {line}"));
     }
-    transfer::fill(&*to, &content.objects)?;
+    transfer::refuse_full(&*to)?;
+    let plan = Plan::of(&*to, content.objects)?;
+    for line in &plan.left_out {
+        session.terminal.note(format_args!("warning[not-copied]: the {} cannot hold {line}", to.describe()));
+    }
+    if !plan.refused.is_empty() {
+        for line in &plan.refused {
+            session.terminal.error(format_args!("{line}"));
+        }
+        let count = counted(plan.refused.len(), "object");
+        bail!("nothing was copied: the {} refuses {count}", to.describe());
+    }
+    transfer::fill(&*to, &plan.objects)?;
+    let revision = match from.abilities().one_history {
+        true => format!(" (revision {})", content.position),
+        false => String::new(),
+    };
     session.terminal.line(format_args!(
-        "copied {} from {} (revision {}) to {}",
-        counted(content.objects.len(), "object"),
+        "copied {} from {}{revision} to {}",
+        counted(plan.objects.len(), "object"),
         from.describe(),
-        content.position,
         to.describe()
     ));
-    if content.unread.is_empty() {
+    if content.unread.is_empty() && plan.left_out.is_empty() {
         return Ok(Exit::Done);
     }
-    let count = content.unread.len();
-    let were = if count == 1 { "was" } else { "were" };
-    session.terminal.error(format_args!("{} {were} not copied", counted(count, "key")));
+    if !content.unread.is_empty() {
+        let count = content.unread.len();
+        let were = if count == 1 { "was" } else { "were" };
+        session.terminal.error(format_args!("{} {were} not copied", counted(count, "key")));
+    }
+    if !plan.left_out.is_empty() {
+        session.terminal.error("not everything was copied: see the warnings");
+    }
     Ok(Exit::Failed)
 }
