@@ -72,6 +72,11 @@ impl AddressSet {
         self.family(family).first().map(|number| address(family, number))
     }
 
+    /// The addresses of a family, one by one.
+    pub fn singles(&self, family: Family) -> impl Iterator<Item = IpAddr> {
+        self.family(family).iter().flat_map(|(first, last)| first..=last).map(move |number| address(family, number))
+    }
+
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty()

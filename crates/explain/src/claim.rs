@@ -21,7 +21,7 @@ use crate::relevant::{End, Relevance};
 use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
 use crate::trace::{Hop, PossiblePath, Traced, allowed, paths, with_new_workloads};
-use crate::unknown_addresses;
+use crate::{several_addresses, unknown_addresses};
 
 pub use parse::{Line, parse};
 pub use traffic::Traffic;
@@ -85,16 +85,12 @@ pub fn check(topology: &Topology<'_>, claim: &Claim) -> Result<Checked, AskError
         if traffic.is_empty() {
             continue;
         }
-        for from in single_addresses(topology, &from, family) {
-            let taken_in = reach::taken_in(topology, &claim.question, &to, family);
-            for to in single_addresses(topology, &to, family).into_iter().chain(taken_in) {
-                answered += 1;
-                let asked = Asked { topology, question: &claim.question, what: None, family, from: from.clone(), to };
-                checked.counterexample = contradiction(&asked, claim.permits, &traffic, &mut checked)?;
-                if checked.counterexample.is_some() {
-                    return Ok(checked);
-                }
-            }
+        let Some([from, to]) = of_family(topology, &claim.question, [&from, &to], family) else { continue };
+        answered += 1;
+        let asked = Asked { topology, question: &claim.question, what: None, family, from, to };
+        checked.counterexample = contradiction(&asked, claim.permits, &traffic, &mut checked)?;
+        if checked.counterexample.is_some() {
+            return Ok(checked);
         }
     }
     if answered == 0 && claim.question.from.is_many() && claim.question.to.is_many() {
@@ -190,7 +186,7 @@ fn asked_payloads(classes: &PayloadClasses, family: Family, permits: bool, traff
 fn packet_between(asked: &Asked<'_, '_>, ends: &[End; 2]) -> Option<(IpAddr, IpAddr)> {
     let [from, to] = ends;
     if !matches!((from, to), (End::Many(_), End::Many(_))) {
-        return unknown_addresses::of_packet(ends, asked.family);
+        return several_addresses::of_packet(ends, asked.family);
     }
     let (source, destinations) = (from.addresses().first(asked.family)?, to.addresses());
     let destination = destinations.minus(&AddressSet::of([&source])).first(asked.family)?;
@@ -200,18 +196,6 @@ fn packet_between(asked: &Asked<'_, '_>, ends: &[End; 2]) -> Option<(IpAddr, IpA
         _ => true,
     };
     is_judged.then_some((source, destination))
-}
-
-/// An end that is one place, once for each of its addresses; one that is many addresses as it is.
-fn single_addresses(topology: &Topology<'_>, end: &End, family: Family) -> Vec<End> {
-    let Some(end) = of_family(topology, end, family) else { return Vec::new() };
-    match &end {
-        End::Many(_) | End::UnknownAddress(..) => vec![end],
-        End::Single(location) => {
-            let at = |address: &IpAddr| End::Single(location.clone().with_addresses(vec![*address]));
-            location.addresses().iter().map(at).collect()
-        }
-    }
 }
 
 /// An end without the addresses of others.

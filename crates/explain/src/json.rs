@@ -5,7 +5,7 @@ use tortie_classes::{Payload, PayloadClass, Ranges};
 use tortie_eval::{DecidedBy, Entry, Mismatch, Outcome, RuleStep, Step, StepKind, Transport, Way};
 use tortie_policy::{Family, Snapshot};
 
-use crate::reach::{Addresses, Outcome as Becomes, Part, Reach};
+use crate::reach::{Addresses, Outcome as Becomes, Part, Reach, Reason};
 use crate::text::verdict_line;
 use crate::trace::{Answer, Hop};
 
@@ -44,7 +44,7 @@ pub fn reach(reach: &Reach) -> Value {
         if !row.traffic.is_empty() {
             shown["traffic"] = row.traffic.iter().map(|(family, class)| traffic(*family, class)).collect();
         }
-        if row.parts.iter().any(|part| part.addresses.is_some()) {
+        if row.parts.iter().any(|part| part.addresses.is_some() || part.other.is_some()) {
             shown["answers"] = row.parts.iter().map(part).collect();
         }
         shown
@@ -67,27 +67,32 @@ fn traffic(family: Family, class: &PayloadClass) -> Value {
 }
 
 fn part(part: &Part) -> Value {
-    let by = part.verdicts.iter().map(|(verdict, at)| {
-        let mut shown = addresses(at.as_ref());
+    let by = part.verdicts.iter().map(|Reason { verdict, addresses, other }| {
+        let mut shown = both_ends(addresses.as_ref(), other.as_ref());
         shown["verdict"] = json!(verdict);
         shown
     });
-    let mut shown = addresses(part.addresses.as_ref());
+    let mut shown = both_ends(part.addresses.as_ref(), part.other.as_ref());
     shown["outcome"] = json!(kebab(&part.outcome));
     shown["by"] = by.collect();
     shown
 }
 
-fn addresses(addresses: Option<&Addresses>) -> Value {
-    addresses.map_or_else(
-        || json!({}),
-        |addresses| {
-            json!({
-                "names": addresses.names,
-                "nets": addresses.set.nets().map(|net| net.to_string()).collect::<Vec<_>>(),
-            })
-        },
-    )
+/// The addresses of the end that is told apart first, and those of the other end if they are told apart too.
+fn both_ends(first: Option<&Addresses>, other: Option<&Addresses>) -> Value {
+    let mut shown = first.map_or_else(|| json!({}), addresses);
+    if let Some(other) = other {
+        shown["otherEnd"] = addresses(other);
+    }
+    shown
+}
+
+fn addresses(addresses: &Addresses) -> Value {
+    json!({
+        "end": if addresses.from { "from" } else { "to" },
+        "names": addresses.names,
+        "nets": addresses.set.nets().map(|net| net.to_string()).collect::<Vec<_>>(),
+    })
 }
 
 fn hop(hop: &Hop) -> Value {

@@ -7,11 +7,12 @@
 mod ends;
 mod rows;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::rc::Rc;
 
-use tortie_classes::{AddressSet, Conditions, Names, PayloadClass, PayloadClasses};
+use tortie_classes::{AddressSet, Conditions, Names, Partition, PayloadClass, PayloadClasses, Ranges};
 use tortie_eval::{DecidedBy, Packet, Transport, decide};
 use tortie_net::Protocol;
 use tortie_policy::{Family, Snapshot};
@@ -24,10 +25,10 @@ use crate::topology::{Location, Topology};
 use crate::trace::{
     DISCOVERY_NOTE, Hop, Judge, Traced, allowed, placement_notes, trace_between, transport, with_new_workloads,
 };
-use crate::{interfaces, several_addresses, unknown_addresses};
+use crate::{fault, interfaces, several_addresses, unknown_addresses};
 
 pub(crate) use ends::{addresses, crossing, ends, remote, senders};
-pub use rows::{Addresses, Part, Row};
+pub use rows::{Addresses, Part, Reason, Row};
 
 /// More packets than this are not traced for one question.
 const MOST: usize = 100_000;
@@ -118,10 +119,7 @@ pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&What>) 
     let mut answered = 0;
     let mut unanswered = None;
     for family in [Family::V4, Family::V6] {
-        let (Some(from), Some(to)) = (of_family(topology, &from, family), of_family(topology, &to, family)) else {
-            continue;
-        };
-        let ends = [from, to];
+        let Some(ends) = of_family(topology, question, [&from, &to], family) else { continue };
         if what.is_some_and(|what| excludes(what, family) || excludes_unknown(what, family, &ends)) {
             continue;
         }
@@ -145,12 +143,6 @@ pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&What>) 
             .extend(table.passed.notes.iter().filter(|note| !reach.notes.contains(note)).cloned().collect::<Vec<_>>());
         reach.nodes.extend(table.passed.nodes.iter().cloned());
         let rows = rows::rows(&table, &names, question);
-        let lines = |asked: &Asked<'_, '_>| {
-            let table = asked.table(&snapshot, &names).ok()?;
-            let rows = rows::rows(&table, &names, question);
-            Some(rows.iter().flat_map(|row| [vec![row.line()], row.reasons()].concat()).collect::<Vec<_>>())
-        };
-        reach.notes.extend(several_addresses::of_table(&asked, lines));
         rows::merge(&mut reach.rows, rows, family, what.is_some());
     }
     if answered == 0 {
@@ -187,12 +179,17 @@ pub(crate) fn judged_otherwise(topology: &Topology<'_>, question: &Question, pac
     };
     let family = Family::of(packet.source);
     let (from, to) = ends(topology, question).ok()?;
-    let (from, to) = (of_family(topology, &from, family)?, of_family(topology, &to, family)?);
+    let own = |end: End, address: IpAddr| match end {
+        End::OneOf { location, is_known: true, .. } => End::Single(location.with_addresses(vec![address])),
+        end => end,
+    };
+    let [from, to] = of_family(topology, question, [&from, &to], family)?;
+    let (from, to) = (own(from, packet.source), own(to, packet.destination));
     let fixed = [&from, &to].map(End::location);
     let snapshot = with_new_workloads(topology, [&fixed[0], &fixed[1]]);
     let asked = Asked { topology, question, what: Some(&what), family, from, to };
     let table = asked.table(&snapshot, &Names::new(&snapshot)).ok()?;
-    let (payloads, verdicts) = (table.asked.as_ref()?, table.row(0)?);
+    let (payloads, verdicts) = (table.asked.as_ref()?, table.first()?);
     let usual = table.payloads.class_of(packet.protocol, packet.transport)?;
     let own = verdicts.get(payloads.iter().position(|class| *class == usual)?)?.outcome;
     let mut others = Vec::new();
@@ -222,33 +219,64 @@ pub(crate) fn no_family(topology: &Topology<'_>, question: &Question, fixed: &[L
     trace_between(topology, question, fixed[0].clone(), fixed[1].clone(), decide).err().unwrap_or_else(fallback)
 }
 
+/// Both ends with their addresses of one family; none if one of them has none. A node or host endpoint that is the target has also
+/// what its machine takes in beside the addresses of its interfaces. What it sends comes from these.
+pub(crate) fn of_family(
+    topology: &Topology<'_>,
+    question: &Question,
+    [from, to]: [&End; 2],
+    family: Family,
+) -> Option<[End; 2]> {
+    let (from, target) = (end_of_family(topology, from, family)?, end_of_family(topology, to, family));
+    let (End::Single(location @ Location::Process { node, .. }), EndSpec::Node(_) | EndSpec::HostEndpoint(_)) =
+        (to, &question.to)
+    else {
+        return Some([from, target?]);
+    };
+    let taken_in = topology.taken_in(node);
+    let taken_in = AddressSet::of_family(family, taken_in.family(family).clone());
+    let to = match target {
+        Some(End::Single(location)) if !taken_in.is_empty() => {
+            let addresses = taken_in.union(&AddressSet::of(location.addresses()));
+            End::OneOf { location, addresses, is_known: true }
+        }
+        Some(End::OneOf { location, addresses, is_known }) => {
+            End::OneOf { location, addresses: addresses.union(&taken_in), is_known }
+        }
+        Some(end) => end,
+        None if taken_in.is_empty() => return None,
+        None => {
+            let location = location.clone().with_addresses(taken_in.first(family).into_iter().collect());
+            End::OneOf { location, addresses: taken_in, is_known: true }
+        }
+    };
+    Some([from, to])
+}
+
 /// An end with its addresses of one family; none without any.
-pub(crate) fn of_family(topology: &Topology<'_>, end: &End, family: Family) -> Option<End> {
+fn end_of_family(topology: &Topology<'_>, end: &End, family: Family) -> Option<End> {
     let of = |addresses: &AddressSet| AddressSet::of_family(family, addresses.family(family).clone());
     let end = match end {
         End::Many(addresses) => End::Many(of(addresses)),
-        End::UnknownAddress(location, addresses) => End::UnknownAddress(location.clone(), of(addresses)),
+        End::OneOf { location, addresses, is_known } => {
+            End::OneOf { location: location.clone(), addresses: of(addresses), is_known: *is_known }
+        }
         End::Single(location) if location.unknown_families().contains(&family) => {
-            End::UnknownAddress(location.clone(), of(&unknown_addresses::possible_at(topology, location)))
+            let addresses = of(&unknown_addresses::possible_at(topology, location));
+            End::OneOf { location: location.clone(), addresses, is_known: false }
         }
         End::Single(location) => {
             let mine = location.addresses().iter().copied().filter(|address| Family::of(*address) == family);
-            End::Single(location.clone().with_addresses(mine.collect()))
+            let location = location.clone().with_addresses(mine.collect());
+            match AddressSet::of(location.addresses()) {
+                addresses if addresses.size(family) > 1.0 && !fault("several-addresses-as-one") => {
+                    End::OneOf { location, addresses, is_known: true }
+                }
+                _ => End::Single(location),
+            }
         }
     };
     Some(end).filter(|end| !end.addresses().is_empty())
-}
-
-/// The node or host endpoint that is the target, with those addresses that its machine takes in beside those of its interfaces; none
-/// if there are none. What it sends comes from the latter.
-pub(crate) fn taken_in(topology: &Topology<'_>, question: &Question, to: &End, family: Family) -> Option<End> {
-    let End::Single(location @ Location::Process { node, .. }) = to else { return None };
-    if !matches!(question.to, EndSpec::Node(_) | EndSpec::HostEndpoint(_)) {
-        return None;
-    }
-    let all = topology.taken_in(node);
-    let of_family = AddressSet::of_family(family, all.family(family).clone());
-    (!of_family.is_empty()).then(|| End::UnknownAddress(location.clone(), of_family))
 }
 
 /// A question of one family.
@@ -262,13 +290,20 @@ pub(crate) struct Asked<'a, 'b> {
     pub(crate) to: End,
 }
 
-/// The answers: for each class of addresses of the end with many addresses, and each class of payloads.
-pub(crate) struct VerdictTable {
+/// The answers: for each class of addresses of the ends with several, and each class of payloads.
+pub(crate) struct VerdictTable<'a> {
     pub(crate) family: Family,
-    /// The addresses of the end with many addresses, by class; none where both ends are fixed.
-    pub(crate) addresses: Option<Vec<AddressSet>>,
-    /// Whether the end with many addresses is the source.
+    /// The end whose addresses each row tells apart: the one that is many addresses, or else one with several known ones. None
+    /// where both ends have one address, or one that is not known.
+    pub(crate) divided: Option<&'a End>,
+    /// Whether that is the source.
     pub(crate) from: bool,
+    /// The addresses of that end by class, the same in all columns; one class without addresses where there is no such end.
+    pub(crate) classes: Vec<AddressSet>,
+    /// The other end, by what of its addresses is answered alike: one column where it has one address, or all are.
+    pub(crate) columns: Vec<Column>,
+    /// The other end.
+    pub(crate) other: &'a End,
     /// Payloads in classes, told apart where some verdict differs.
     pub(crate) payloads: PayloadClasses,
     /// The classes of payloads that are asked about; none where one payload is asked about that is of no class alone.
@@ -277,28 +312,35 @@ pub(crate) struct VerdictTable {
     pub(crate) title: String,
     /// The verdicts that there are.
     pub(crate) verdicts: Vec<ClassVerdict>,
-    /// The number of the verdict, by class of addresses, then by payload that is asked about.
-    pub(crate) cells: Vec<Vec<usize>>,
     pub(crate) traced: usize,
     /// What the traces have passed.
     pub(crate) passed: Visited,
 }
 
-/// The answers for one class of addresses.
-struct Column {
+/// The answers for some addresses of the other end.
+pub(crate) struct Column {
+    /// The addresses.
+    pub(crate) addresses: AddressSet,
+    /// By class of addresses of the divided end, then by payload that is asked about: the number of the verdict.
+    pub(crate) cells: Vec<Rc<Vec<usize>>>,
+}
+
+/// The answers for one class of addresses of both ends.
+struct Answers {
     payloads: PayloadClasses,
     /// The number of the verdict on each class of payloads that is asked about.
     verdicts: HashMap<usize, usize>,
 }
 
-impl VerdictTable {
-    /// The verdicts on what is asked about, of one class of addresses.
-    pub(crate) fn row(&self, class: usize) -> Option<Vec<&ClassVerdict>> {
-        self.cells.get(class).map(|cells| cells.iter().map(|number| &self.verdicts[*number]).collect())
+impl VerdictTable<'_> {
+    /// The verdicts on what is asked about, for the first addresses of both ends.
+    fn first(&self) -> Option<Vec<&ClassVerdict>> {
+        let cells = self.columns.first()?.cells.first()?;
+        Some(cells.iter().map(|number| &self.verdicts[*number]).collect())
     }
 }
 
-impl Column {
+impl Answers {
     /// Tells packets with different verdicts apart. What protocols without a name meet is left.
     fn tell_apart(&self, conditions: &mut Conditions<'_>, family: Family) {
         let rest = self.verdicts.get(&self.payloads.unnamed());
@@ -329,7 +371,7 @@ pub(crate) struct Visited {
 }
 
 impl Asked<'_, '_> {
-    fn table(&self, snapshot: &Snapshot, names: &Names) -> Result<VerdictTable, AskError> {
+    fn table(&self, snapshot: &Snapshot, names: &Names) -> Result<VerdictTable<'_>, AskError> {
         let relevance = Relevance::new(self.topology, snapshot, self.question);
         let classes = relevance.parts(&self.from, &self.to, self.family);
         let mut all = relevance.no_conditions([&self.from, &self.to]);
@@ -338,7 +380,7 @@ impl Asked<'_, '_> {
         let mut numbers = HashMap::new();
         let mut traced = 0;
         let mut passed = Visited::default();
-        let mut columns = Vec::with_capacity(classes.len());
+        let mut answers = Vec::with_capacity(classes.len());
         for ends in &classes {
             let mut conditions = relevance.conditions(ends.each_ref());
             self.tell_apart(&mut conditions);
@@ -359,38 +401,38 @@ impl Asked<'_, '_> {
                     verdicts.len() - 1
                 })
             };
-            let column: HashMap<usize, usize> = match asked {
+            let verdicts: HashMap<usize, usize> = match asked {
                 Some(asked) => asked.into_iter().map(|class| (class, verdict(Some(&payloads.class(class))))).collect(),
                 None => HashMap::from([(payloads.unnamed(), verdict(None))]),
             };
-            let column = Column { payloads, verdicts: column };
-            column.tell_apart(&mut all, self.family);
-            columns.push(column);
+            let one = Answers { payloads, verdicts };
+            one.tell_apart(&mut all, self.family);
+            answers.push(one);
         }
         let payloads = all.payloads(self.family);
         let asked = self.asked_payloads(&payloads);
-        if asked.as_ref().map_or(1, Vec::len).saturating_mul(columns.len()) > MOST_CELLS {
+        if asked.as_ref().map_or(1, Vec::len).saturating_mul(answers.len()) > MOST_CELLS {
             return Err(too_many(classes.len(), format_args!("there are {} kinds of packets", payloads.len())));
         }
         let samples: Option<Vec<_>> =
             asked.as_ref().map(|asked| asked.iter().map(|class| payloads.class(*class).representative()).collect());
-        let cells = columns.iter().map(|column| column.cells(samples.as_deref())).collect::<Option<_>>();
+        let cells = answers.iter().map(|one| one.cells(samples.as_deref())).collect::<Option<_>>();
         let cells = cells.ok_or_else(|| AskError("a kind of packets has no verdict".to_owned()))?;
         let (classes, cells) = unknown_addresses::together(self, names, classes, cells, &mut verdicts);
-        let many = |at: usize| classes.iter().map(|ends| ends[at].addresses()).collect();
+        let at = usize::from(self.to.rank() < self.from.rank());
+        let ends = [&self.from, &self.to];
+        let (classes, columns) = columns(classes, cells, at, self.family);
         Ok(VerdictTable {
             family: self.family,
-            addresses: match (&self.from, &self.to) {
-                (End::Many(_), _) => Some(many(0)),
-                (_, End::Many(_)) => Some(many(1)),
-                _ => None,
-            },
-            from: matches!(self.from, End::Many(_)),
+            divided: Some(ends[at]).filter(|end| end.has_known_addresses()),
+            from: at == 0,
+            classes,
+            columns,
+            other: ends[1 - at],
             payloads,
             asked,
             title: self.what.map(|what| title(what, self.family)).unwrap_or_default(),
             verdicts,
-            cells,
             traced,
             passed,
         })
@@ -455,7 +497,7 @@ impl Asked<'_, '_> {
     /// What becomes of one packet of a class.
     fn class_verdict(&self, ends: &[End; 2], payload: Option<&PayloadClass>, passed: &mut Visited) -> ClassVerdict {
         let many = ends.iter().any(|end| matches!(end, End::Many(_)));
-        let Some((source, destination)) = unknown_addresses::of_packet(ends, self.family) else {
+        let Some((source, destination)) = several_addresses::of_packet(ends, self.family) else {
             return ClassVerdict { outcome: Outcome::Unanswered, text: "an end has no address".to_owned() };
         };
         match self.trace(source, destination, payload, decide) {
@@ -486,7 +528,7 @@ impl Asked<'_, '_> {
         }
         let at = |end: &End, address: IpAddr, party: &mut EndSpec| match end {
             End::Single(location) => location.clone(),
-            End::UnknownAddress(location, _) => location.clone().with_addresses(vec![address]),
+            End::OneOf { location, .. } => location.clone().with_addresses(vec![address]),
             End::Many(_) => {
                 *party = EndSpec::Address(address);
                 self.topology.at(address)
@@ -496,6 +538,56 @@ impl Asked<'_, '_> {
         let to = at(&self.to, destination, &mut question.to);
         trace_between(self.topology, &question, from, to, judge)
     }
+}
+
+/// The addresses of the end that is divided first, and the answers by those of the other end. The first end is divided alike
+/// for all addresses of the other one, and the other one in each class of the first for itself.
+fn columns(
+    parts: Vec<[End; 2]>,
+    cells: Vec<Vec<usize>>,
+    first: usize,
+    family: Family,
+) -> (Vec<AddressSet>, Vec<Column>) {
+    let mut classes: Vec<AddressSet> = Vec::new();
+    let mut answers: Vec<Vec<(AddressSet, usize)>> = Vec::new();
+    let mut rows: Vec<Rc<Vec<usize>>> = Vec::new();
+    let mut numbers: HashMap<Rc<Vec<usize>>, usize> = HashMap::new();
+    for (ends, cells) in parts.into_iter().zip(cells) {
+        let of = ends[first].addresses();
+        if classes.last() != Some(&of) {
+            classes.push(of);
+            answers.push(Vec::new());
+        }
+        let cells = Rc::new(cells);
+        let number = *numbers.entry(cells.clone()).or_insert_with(|| {
+            rows.push(cells);
+            rows.len() - 1
+        });
+        if let Some(last) = answers.last_mut() {
+            last.push((ends[1 - first].addresses(), number));
+        }
+    }
+    let sets: HashSet<&Ranges> = answers.iter().flatten().map(|(set, _)| set.family(family)).collect();
+    let all = AddressSet::union_of(answers.iter().flatten().map(|(set, _)| set));
+    let mut columns: Vec<(Vec<usize>, Vec<AddressSet>)> = Vec::new();
+    let mut known: HashMap<Vec<usize>, usize> = HashMap::new();
+    for atom in Partition::new(all.family(family), sets.iter().copied()).iter() {
+        let atom = AddressSet::of_family(family, atom.clone());
+        let has = |(set, _): &&(AddressSet, usize)| atom.is_within(set) || fault("other-end-of-first-class");
+        let answer = |of: &Vec<(AddressSet, usize)>| of.iter().find(has).map(|(_, number)| *number);
+        let column: Vec<usize> = answers.iter().filter_map(answer).collect();
+        let key = if fault("other-end-undivided") { Vec::new() } else { column.clone() };
+        let at = *known.entry(key).or_insert_with(|| {
+            columns.push((column, Vec::new()));
+            columns.len() - 1
+        });
+        columns[at].1.push(atom);
+    }
+    let column = |(column, atoms): (Vec<usize>, Vec<AddressSet>)| Column {
+        addresses: AddressSet::union_of(&atoms),
+        cells: column.into_iter().map(|number| rows[number].clone()).collect(),
+    };
+    (classes, columns.into_iter().map(column).collect())
 }
 
 /// How a question asks for a payload.

@@ -17,10 +17,10 @@ use crate::topology::{Location, Topology};
 /// One end of a question, resolved.
 #[derive(Clone, Debug)]
 pub(crate) enum End {
-    /// One location.
+    /// One location. Of one IP version it has one address.
     Single(Location),
-    /// One location whose address is not known: it may have any of these.
-    UnknownAddress(Location, AddressSet),
+    /// One location with several of these addresses: it has all of them, or if they are not known, it may have any of them.
+    OneOf { location: Location, addresses: AddressSet, is_known: bool },
     /// Many addresses.
     Many(AddressSet),
 }
@@ -29,26 +29,31 @@ impl End {
     pub(crate) fn addresses(&self) -> AddressSet {
         match self {
             End::Single(location) => AddressSet::of(location.addresses()),
-            End::Many(addresses) | End::UnknownAddress(_, addresses) => addresses.clone(),
+            End::Many(addresses) | End::OneOf { addresses, .. } => addresses.clone(),
         }
     }
 
     /// Whether its address is not known.
     pub(crate) fn has_unknown_address(&self) -> bool {
-        matches!(self, End::UnknownAddress(..))
+        matches!(self, End::OneOf { is_known: false, .. })
+    }
+
+    /// Whether packets of it have different addresses, and it is known which.
+    pub(crate) fn has_known_addresses(&self) -> bool {
+        matches!(self, End::Many(_) | End::OneOf { is_known: true, .. })
     }
 
     /// The location; one without addresses for many.
     pub(crate) fn location(&self) -> Location {
         match self {
-            End::Single(location) | End::UnknownAddress(location, _) => location.clone(),
+            End::Single(location) | End::OneOf { location, .. } => location.clone(),
             End::Many(_) => Location::Outside(Vec::new()),
         }
     }
 
     fn node(&self) -> Option<&str> {
         match self {
-            End::Single(location) | End::UnknownAddress(location, _) => location.node(),
+            End::Single(location) | End::OneOf { location, .. } => location.node(),
             End::Many(_) => None,
         }
     }
@@ -56,8 +61,21 @@ impl End {
     /// The same end with only some of its addresses.
     fn with_addresses(&self, of: AddressSet) -> Self {
         match self {
-            End::UnknownAddress(location, _) => End::UnknownAddress(location.clone(), of),
+            End::OneOf { location, is_known, .. } => {
+                End::OneOf { location: location.clone(), addresses: of, is_known: *is_known }
+            }
             _ => End::Many(of),
+        }
+    }
+
+    /// Which of two ends is divided first. Addresses that are not known are divided last, so that every class of the others is
+    /// the same for all of them.
+    pub(crate) fn rank(&self) -> usize {
+        match self {
+            End::Many(_) => 0,
+            End::OneOf { is_known: true, .. } => 1,
+            End::OneOf { is_known: false, .. } => 2,
+            End::Single(_) => 3,
         }
     }
 }
@@ -71,7 +89,7 @@ pub(crate) struct Relevance<'q, 'w, 'a> {
     snapshot: &'a Snapshot,
     question: &'q Question,
     /// The workload endpoints of each interface of each node.
-    interfaces: HashMap<(&'a str, &'a str), Vec<&'a WorkloadEndpoint>>,
+    interfaces: HashMap<&'a str, HashMap<&'a str, Vec<&'a WorkloadEndpoint>>>,
     /// The host endpoints of each node.
     hosts: HashMap<&'a str, Vec<&'a HostEndpoint>>,
     /// The policies of the labels that were looked at.
@@ -82,9 +100,9 @@ pub(crate) struct Relevance<'q, 'w, 'a> {
 
 impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
     pub(crate) fn new(topology: &'q Topology<'w>, snapshot: &'a Snapshot, question: &'q Question) -> Self {
-        let mut interfaces: HashMap<(&str, &str), Vec<&WorkloadEndpoint>> = HashMap::new();
+        let mut interfaces: HashMap<&str, HashMap<&str, Vec<&WorkloadEndpoint>>> = HashMap::new();
         for endpoint in snapshot.workload_endpoints.values() {
-            interfaces.entry((&endpoint.node, &endpoint.interface)).or_default().push(endpoint);
+            interfaces.entry(&endpoint.node).or_default().entry(&endpoint.interface).or_default().push(endpoint);
         }
         let mut hosts: HashMap<&str, Vec<&HostEndpoint>> = HashMap::new();
         for endpoint in snapshot.host_endpoints.values() {
@@ -92,6 +110,12 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
         }
         let none = Conditions::new(snapshot, Domain::default());
         Self { topology, snapshot, question, interfaces, hosts, policies: RefCell::default(), none }
+    }
+
+    /// The workload endpoints at the interface of one.
+    fn at_interface(&self, endpoint: &WorkloadEndpoint) -> &[&'a WorkloadEndpoint] {
+        let of_node = self.interfaces.get(endpoint.node.as_str());
+        of_node.and_then(|all| all.get(endpoint.interface.as_str())).map_or(&[], Vec::as_slice)
     }
 
     /// No condition on the packets between two ends.
@@ -113,16 +137,20 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
         let nodes = [from.node(), to.node(), node, behind.as_ref().and_then(Location::node)];
         relevant.nodes.extend(nodes.into_iter().flatten().map(str::to_owned));
         for end in [from, to].into_iter().chain(behind.map(End::Single).as_ref()) {
-            if let End::Single(Location::Workload(endpoint)) = end {
+            if let End::Single(Location::Workload(endpoint))
+            | End::OneOf { location: Location::Workload(endpoint), .. } = end
+            {
                 relevant.sharing(endpoint);
             }
         }
         let mut conditions = self.no_conditions([from, to]);
+        if let End::OneOf { location: Location::Workload(endpoint), .. } = from {
+            // Which of the endpoints of an interface judges it is not found out here.
+            self.at_interface(endpoint).iter().for_each(|one| conditions.add_source_check(one));
+        }
         for (end, is_source) in [(from, true), (to, false)] {
-            if let End::Many(addresses) | End::UnknownAddress(_, addresses) = end {
-                for group in relevant.address_groups(addresses) {
-                    if is_source { conditions.add_source(&group) } else { conditions.add_destination(&group) }
-                }
+            for group in relevant.groups(end) {
+                if is_source { conditions.add_source(&group) } else { conditions.add_destination(&group) }
             }
         }
         relevant.host_endpoints();
@@ -132,25 +160,28 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
     }
 
     /// The two ends of one family in parts, of each of which one packet with the same payload answers for all: an end that is
-    /// many addresses is divided by location first, so that conditions of one node divide the addresses of no other. Addresses that
-    /// are not known are divided last: so each part of an end that is many addresses is the same for all of them.
+    /// many addresses is divided by location first, so that conditions of one node divide the addresses of no other. The end
+    /// that is divided first ([`End::rank`]) is divided alike for all addresses of the other one.
     pub(crate) fn parts(&self, from: &End, to: &End, family: Family) -> Vec<[End; 2]> {
-        if from.has_unknown_address() && matches!(to, End::Many(_)) {
-            let pairs = self.divided([from, to], 1, family).into_iter();
-            let pairs = pairs.map(|to| (self.divided([from, &to], 0, family), to));
-            return pairs.flat_map(|(all, to)| all.into_iter().map(move |from| [from, to.clone()])).collect();
+        let first = usize::from(to.rank() < from.rank());
+        let mut parts = Vec::new();
+        for one in self.divided([from, to], first, family) {
+            let mut ends = [from, to];
+            ends[first] = &one;
+            for other in self.divided(ends, 1 - first, family) {
+                let mut part = [one.clone(), one.clone()];
+                part[1 - first] = other;
+                parts.push(part);
+            }
         }
-        let sources = self.divided([from, to], 0, family);
-        let pairs = sources.into_iter().map(|from| (self.divided([&from, to], 1, family), from));
-        pairs.flat_map(|(all, from)| all.into_iter().map(move |to| [from.clone(), to])).collect()
+        parts
     }
 
     /// One of the two ends, divided.
     fn divided(&self, ends: [&End; 2], at: usize, family: Family) -> Vec<End> {
         let end = ends[at];
-        let (End::Many(addresses) | End::UnknownAddress(_, addresses)) = end else { return vec![end.clone()] };
-        let mut relevant = Relevant::new(self);
-        let groups = relevant.address_groups(addresses);
+        let (End::Many(addresses) | End::OneOf { addresses, .. }) = end else { return vec![end.clone()] };
+        let groups = Relevant::new(self).groups(end);
         let groups = groups.iter().map(|group| group.family(family));
         let mut divided = Vec::new();
         for location in Partition::new(addresses.family(family), groups).iter() {
@@ -203,7 +234,7 @@ impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
     /// policies of the last one, and whether it is the only one.
     fn sharing(&mut self, endpoint: &WorkloadEndpoint) -> (Vec<PolicyId>, bool) {
         let of = self.of;
-        let sharing = of.interfaces.get(&(&*endpoint.node, &*endpoint.interface)).map_or(&[][..], Vec::as_slice);
+        let sharing = of.at_interface(endpoint);
         let policies = sharing.iter().map(|one| self.subject(&Subject::workload(of.snapshot, one)));
         (policies.last().unwrap_or_default(), sharing.len() == 1)
     }
@@ -224,14 +255,28 @@ impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
             [&of.question.in_interface, &of.question.out_interface].into_iter().flatten().map(String::as_str).collect();
         let nodes: Vec<String> = self.nodes.iter().cloned().collect();
         for node in &nodes {
-            let endpoints = named.iter().filter_map(|name| of.interfaces.get(&(node.as_str(), name))?.first().copied());
+            let Some(interfaces) = of.interfaces.get(node.as_str()) else { continue };
+            let endpoints = named.iter().filter_map(|name| interfaces.get(name)?.first().copied());
             endpoints.collect::<Vec<_>>().into_iter().for_each(|endpoint| drop(self.sharing(endpoint)));
         }
     }
 
-    /// The addresses of an end with many, grouped so that packets of one group take the same path.
-    fn address_groups(&mut self, addresses: &AddressSet) -> Vec<AddressSet> {
-        let Relevance { topology, snapshot, .. } = self.of;
+    /// The addresses of an end, grouped so that packets of one group take the same path.
+    fn groups(&mut self, end: &End) -> Vec<AddressSet> {
+        let mut groups = match end {
+            End::Many(addresses) => self.locations(addresses),
+            End::OneOf { .. } => Vec::new(),
+            End::Single(_) => return Vec::new(),
+        };
+        let nets = self.of.snapshot.pools.values().map(|pool| pool.net).chain(self.of.topology.routed_nets());
+        let any_link = ON_ANY_LINK.iter().filter_map(|net| net.parse::<IpNet>().ok());
+        groups.extend(nets.chain(any_link).map(|net| AddressSet::of_nets([&net])));
+        groups
+    }
+
+    /// The addresses that somebody has, by who that is.
+    fn locations(&mut self, addresses: &AddressSet) -> Vec<AddressSet> {
+        let topology = self.of.topology;
         let mut groups: BTreeMap<AddressGroup, Vec<IpAddr>> = BTreeMap::new();
         for (address, owner) in topology.owners_within(addresses) {
             let address_groups = match owner {
@@ -243,10 +288,7 @@ impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
             };
             groups.entry(address_groups).or_default().push(address);
         }
-        let nets = snapshot.pools.values().map(|pool| pool.net).chain(topology.routed_nets());
-        let any_link = ON_ANY_LINK.iter().filter_map(|net| net.parse::<IpNet>().ok());
-        let nets = nets.chain(any_link).map(|net| AddressSet::of_nets([&net]));
-        groups.into_values().map(|group| AddressSet::of(&group)).chain(nets).collect()
+        groups.into_values().map(|group| AddressSet::of(&group)).collect()
     }
 
     /// Notes what may judge the packets of a workload, and tells its address from others.

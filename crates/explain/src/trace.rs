@@ -10,10 +10,9 @@ use tortie_policy::{Family, HostEndpoint, Interface, Snapshot};
 
 use crate::interfaces::ASSUMED;
 use crate::question::{AskError, EndSpec, Question, State, What, similar_service};
-use crate::several_addresses;
+use crate::several_addresses::{self, Case};
 use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
-use crate::unknown_addresses::{self, Case};
 use crate::{alike_interfaces, interfaces, multicast, not_asked, placement, reach, unreachable};
 
 /// A source port for packets whose port nobody asked about.
@@ -117,11 +116,10 @@ pub fn trace(topology: &Topology<'_>, question: &Question) -> Result<Answer, Ask
     let node = question.node.as_deref();
     let ends = [topology.find(&question.from, node)?, topology.find(&question.to, node)?];
     let [from, to] = ends;
-    let several = several_addresses::of_question(topology, question, [&from, &to]);
-    let (cases, unknown) = unknown_addresses::cases(topology, question, from, to)?;
+    let (cases, unknown) = several_addresses::cases(topology, question, from, to)?;
     let mut notes: Vec<String> = Vec::new();
     let all = cases.iter().flat_map(|Case { traced, .. }| [&traced.notes, &traced.assumed, &traced.left_out]);
-    for note in all.flatten().chain(&unknown).chain(&several) {
+    for note in all.flatten().chain(&unknown) {
         if !notes.contains(note) {
             notes.push(note.clone());
         }

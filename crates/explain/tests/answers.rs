@@ -471,6 +471,16 @@ fn what_the_json_has_and_what_is_documented_are_the_same() {
         let question = question(from, "node/web1", "icmp");
         fields(&json::reach(&reach(&topology, &question, what.as_ref()).unwrap()), &mut found);
     }
+    // What an end with several addresses adds.
+    let several = manifests::snapshot(
+        "
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: web, labels: {role: web}}, spec: {node: web1, interfaceName: eth0, expectedIPs: [192.0.2.11, 192.0.2.12]}}
+---
+{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: web}, spec: {selector: role == 'web', ingress: [{action: Allow, destination: {nets: [192.0.2.12/32]}}]}}
+",
+    );
+    let any = question("any", "hep/web", "icmp");
+    fields(&json::reach(&reach(&Topology::new(&several), &any, Some(&any.what)).unwrap()), &mut found);
     // Of one endpoint, of one policy, and of one tier.
     let [host, api] = [world("bare-metal"), world("two-nodes")];
     fields(&endpoint::host_json(&host, &host.host_endpoints["web1-eth0"], None), &mut found);
@@ -555,41 +565,6 @@ fn a_port_of_a_host_endpoint_is_known_by_its_name() {
     }
     let error = answer(&snapshot, &question("203.0.113.9", "hep/e", "nope"));
     assert!(error.contains("named port of the target, which has admin"), "{error}");
-}
-
-/// Two addresses of an end, of which a rule names one.
-#[test]
-fn an_end_whose_addresses_are_not_judged_alike_is_told_so_in_every_form() {
-    let manifests = "
-{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: web, labels: {role: web}}, spec: {node: web1, interfaceName: eth0, expectedIPs: [192.0.2.11, 192.0.2.12, '2001:db8::1']}}
----
-{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: web}, spec: {selector: role == 'web', types: [Ingress, Egress], ingress: [{action: Allow, protocol: TCP, destination: {nets: [192.0.2.12/32], ports: [80]}}], egress: [{action: Allow}]}}
-";
-    let snapshot = tortie_testkit::manifests::snapshot(manifests);
-    let topology = Topology::new(&snapshot);
-    let told = "assumed: one of the addresses of web1 (192.0.2.11, 192.0.2.12), which are not all judged alike: ask about each by itself";
-    let notes = |from: &str, to: &str, what: Option<What>| {
-        let question =
-            Question::new(from.parse().unwrap(), to.parse().unwrap(), what.clone().unwrap_or(What::Icmp(None)));
-        match what.filter(|_| from != "any" && to != "any") {
-            Some(_) => tortie_explain::trace(&topology, &question).unwrap().notes,
-            None => tortie_explain::reach::reach(&topology, &question, None).unwrap().notes,
-        }
-    };
-    let http: What = "tcp/80".parse().unwrap();
-    for (from, to, what, differs) in [
-        ("203.0.113.9", "hep/web", Some(http.clone()), true),
-        ("203.0.113.9", "node/web1", Some(http.clone()), true),
-        ("203.0.113.9", "hep/web", Some("tcp/81".parse().unwrap()), false),
-        ("203.0.113.9", "hep/web", None, true),
-        ("any", "hep/web", None, true),
-        ("any", "node/web1", None, true),
-        ("hep/web", "any", None, false),
-        ("203.0.113.9", "192.0.2.12", Some(http.clone()), false),
-    ] {
-        let notes = notes(from, to, what);
-        assert_eq!(notes.iter().any(|note| note == told), differs, "{from} {to}: {notes:?}");
-    }
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn the_policies_of_a_node_between_the_ends_judge_the_packet() {
         for many in [question("10.0.1.0/24", to, "tcp/80"), question(from, "10.0.2.0/24", "tcp/80")] {
             let found = reach(&topology, &many, Some(&many.what)).unwrap();
             let parts: Vec<_> = found.rows[0].parts.iter().flat_map(|part| &part.verdicts).collect();
-            assert!(parts.iter().any(|(verdict, _)| verdict == DENIED), "{many:?} {parts:?}");
+            assert!(parts.iter().any(|reason| reason.verdict == DENIED), "{many:?} {parts:?}");
         }
         // Of `hep/h1` and `hep/h2` no IPv6 address is known, which the claims would be about too.
         for (verb, traffic, holds) in

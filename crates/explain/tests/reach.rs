@@ -141,7 +141,7 @@ fn every_packet_between_two_ends_is_in_one_row_that_says_what_a_single_question_
                             found.rows[*row].line()
                         );
                         if !verdict.is_empty() && !verdict.contains("failsafe") {
-                            assert_eq!(part.verdicts[0].0, verdict, "seed {seed} {from} {to} {payload:?}");
+                            assert_eq!(part.verdicts[0].verdict, verdict, "seed {seed} {from} {to} {payload:?}");
                         }
                     }
                     Err(_) => assert_eq!(part.outcome, Outcome::Unanswered, "seed {seed} {from} {to} {payload:?}"),
@@ -210,8 +210,8 @@ fn every_address_of_a_wide_end_is_in_one_part_that_says_what_a_single_question_s
                 let verdicts: Vec<&String> = part
                     .verdicts
                     .iter()
-                    .filter(|(_, at)| at.as_ref().unwrap().set.contains(address))
-                    .map(|(verdict, _)| verdict)
+                    .filter(|reason| reason.addresses.as_ref().unwrap().set.contains(address))
+                    .map(|reason| &reason.verdict)
                     .collect();
                 assert_eq!(verdicts.len(), 1, "seed {seed}: {address} has several verdicts");
                 match single(&topology, &one) {
@@ -339,7 +339,7 @@ fn a_verdict_that_comes_about_in_many_ways_tells_the_first_and_the_last() {
     let one = Question { node: None, ..question("198.51.100.9".parse().unwrap(), "node/h1".parse().unwrap()) };
     let found = reach(&topology, &one, None).unwrap();
     let http = found.rows.iter().find(|row| row.what == "tcp 80").unwrap();
-    assert_eq!(http.parts[0].verdicts[0].0.matches("; or ").count(), 39, "all of them for programs");
+    assert_eq!(http.parts[0].verdicts[0].verdict.matches("; or ").count(), 39, "all of them for programs");
     assert_eq!(
         http.line(),
         "tcp 80: DENIED by gnp p0 rule 1, ingress of h0 on h1; or DENIED by gnp p1 rule 1, ingress of h1 on h1; or 37 more ways (-o json lists all); or ALLOWED by gnp p39 rule 1, ingress of h39 on h1; --in-interface or --out-interface says which"

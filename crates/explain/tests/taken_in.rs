@@ -9,7 +9,7 @@
 use std::net::IpAddr;
 
 use tortie_explain::claim::{check, parse};
-use tortie_explain::reach::reach;
+use tortie_explain::reach::{Reach, reach};
 use tortie_explain::{Question, Topology, text, trace};
 use tortie_policy::Snapshot;
 use tortie_policy::machine::{Machine, RouteKind};
@@ -75,16 +75,21 @@ fn a_claim_about_a_node_is_about_every_address_that_its_machine_takes_in() {
             let shown = std::net::SocketAddr::new(address.parse().unwrap(), 80).to_string();
             assert!(found.as_ref().is_some_and(|found| found.contains(&shown)), "{net} {to}: {found:?}");
             assert!(!found.unwrap().contains("since none is known"));
-            // A single question and a table are about one address, and say that another is judged otherwise.
+            // A single question and a table say which of them are judged otherwise.
             let asked = question(peer, to, "tcp/80");
             let said = text::verdict_line(&snapshot, &trace(&topology, &asked).unwrap());
-            assert!(said.starts_with("DENIED") && said.contains("takes in by its local routes"), "{said}");
+            let through = format!("let through if it goes to {}", net.trim_matches('\'').trim_end_matches("/128"));
+            assert!(said.starts_with("DENIED if it goes to ") && said.contains(&through), "{said}");
             let many = question("any", to, "tcp/80");
-            let notes = reach(&topology, &many, Some(&many.what)).unwrap().notes;
-            assert!(notes.iter().any(|note| note.contains("takes in by its local routes")), "{notes:?}");
+            let found = reach(&topology, &many, Some(&many.what)).unwrap();
+            let told = |found: &Reach, address: &str| {
+                let others = found.rows.iter().flat_map(|row| &row.parts).filter_map(|part| part.other.as_ref());
+                others.clone().any(|other| other.set.contains(address.parse().unwrap()))
+            };
+            assert!(told(&found, address), "{found:#?}");
             // Nothing of this where they are judged alike.
-            let alike = reach(&topology, &many, Some(&"tcp/81".parse().unwrap())).unwrap().notes;
-            assert!(!alike.iter().any(|note| note.contains("takes in")), "{alike:?}");
+            let alike = reach(&topology, &many, Some(&"tcp/81".parse().unwrap())).unwrap();
+            assert!(!told(&alike, address), "{alike:#?}");
         }
         // The address alone is asked about as it is.
         let asked = question(peer, address, "tcp/80");

@@ -80,6 +80,9 @@ pub const DIFF: &[&str] = &[
     "diff-answers-shared",
 ];
 
+/// Faults of answers about ends with several addresses.
+pub const SEVERAL_ADDRESSES: &[&str] = &["several-addresses-as-one", "other-end-undivided", "other-end-of-first-class"];
+
 thread_local! {
     static ON: Cell<Option<&'static str>> = const { Cell::new(None) };
 }

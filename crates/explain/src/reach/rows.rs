@@ -5,9 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 use tortie_classes::{AddressSet, Names, PayloadClass};
 use tortie_policy::Family;
 
-use super::{ClassVerdict, OR, Outcome, VerdictTable, grouped};
-use crate::payload_text;
+use super::{ClassVerdict, Column, OR, Outcome, VerdictTable, grouped};
 use crate::question::{EndSpec, Question};
+use crate::relevant::End;
+use crate::{payload_text, several_addresses};
 
 /// More parts than this are counted, not listed, in text.
 const SHOWN: usize = 20;
@@ -23,7 +24,7 @@ pub struct Row {
     pub apart: bool,
     /// Exactly which packets, by family; empty where the question named one kind.
     pub traffic: Vec<(Family, PayloadClass)>,
-    /// What becomes of them; several only where an end is many addresses.
+    /// What becomes of them; several only where an end has several addresses.
     pub parts: Vec<Part>,
 }
 
@@ -32,13 +33,27 @@ pub struct Row {
 pub struct Part {
     /// What becomes of them.
     pub outcome: Outcome,
-    /// The addresses; none where both ends are fixed.
+    /// The addresses of the end that is many addresses, or else of one with several; none where both ends have one address, or
+    /// all of them are answered alike.
     pub addresses: Option<Addresses>,
+    /// The addresses of the other end; none where it has one, or all of them are answered alike.
+    pub other: Option<Addresses>,
     /// By what, each with the addresses that it is for.
-    pub verdicts: Vec<(String, Option<Addresses>)>,
+    pub verdicts: Vec<Reason>,
 }
 
-/// Some of the addresses of an end with many.
+/// What decides for some addresses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reason {
+    /// `DENIED by gnp web rule 1, ingress of web1-eth0 on web1`.
+    pub verdict: String,
+    /// As in [`Part::addresses`].
+    pub addresses: Option<Addresses>,
+    /// The addresses of the other end; none where it is for all of the part's.
+    pub other: Option<Addresses>,
+}
+
+/// Some of the addresses of an end with several.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Addresses {
     /// Exactly which.
@@ -64,13 +79,17 @@ impl Row {
         self.parts.iter().map(Part::text).collect::<Vec<_>>().join("; ")
     }
 
-    /// What decides for which addresses, a line each; nothing where both ends are fixed.
+    /// What decides for which addresses, a line each; nothing where both ends have one address.
     pub fn reasons(&self) -> Vec<String> {
-        let verdicts = self.parts.iter().flat_map(|part| &part.verdicts);
+        let verdicts = self.parts.iter().flat_map(|part| part.verdicts.iter().map(move |reason| (part, reason)));
         let reasons: Vec<String> = verdicts
-            .filter_map(|(verdict, addresses)| {
-                let addresses = addresses.as_ref()?;
-                Some(format!("{}: {}", shown(&addresses.names, ""), ways(verdict)))
+            .filter_map(|(part, Reason { verdict, addresses, other })| {
+                let whose = match (addresses, other.as_ref().or(part.other.as_ref())) {
+                    (Some(addresses), Some(other)) => format!("{} {}", shown(&addresses.names, ""), other.text()),
+                    (Some(one), None) | (None, Some(one)) => shown(&one.names, ""),
+                    (None, None) => return None,
+                };
+                Some(format!("{whose}: {}", ways(verdict)))
             })
             .collect();
         let more = reasons.len().saturating_sub(SHOWN);
@@ -84,14 +103,25 @@ impl Row {
 
 impl Part {
     fn text(&self) -> String {
-        match (&self.addresses, self.verdicts.first()) {
-            (Some(addresses), _) => {
-                let word = if addresses.from { "from" } else { "to" };
-                format!("{} {}", self.outcome.word(), shown(&addresses.names, word))
-            }
-            (None, Some((verdict, _))) => ways(verdict),
-            (None, None) => self.outcome.word().to_owned(),
+        let word = self.outcome.word();
+        match (&self.addresses, &self.other, self.verdicts.first()) {
+            (Some(addresses), Some(other), _) => format!("{word} {} {}", addresses.text(), other.text()),
+            (Some(one), None, _) | (None, Some(one), _) => format!("{word} {}", one.text()),
+            (None, None, Some(reason)) => ways(&reason.verdict),
+            (None, None, None) => word.to_owned(),
         }
+    }
+
+    /// Whether the addresses of both ends are told.
+    fn tells_both_ends(&self) -> bool {
+        self.other.is_some() || self.verdicts.iter().any(|reason| reason.other.is_some())
+    }
+}
+
+impl Addresses {
+    /// `from set office, from 10.65.0.2 (wep shop/db)`.
+    fn text(&self) -> String {
+        shown(&self.names, if self.from { "from" } else { "to" })
     }
 }
 
@@ -118,15 +148,14 @@ fn shown(names: &[String], word: &str) -> String {
 }
 
 /// The rows of one family: what is allowed first, what is left last.
-pub(super) fn rows(table: &VerdictTable, names: &Names, question: &Question) -> Vec<Row> {
-    let column = |payload: usize| table.cells.iter().map(|row| row[payload]).collect::<Vec<usize>>();
+pub(super) fn rows(table: &VerdictTable<'_>, names: &Names, question: &Question) -> Vec<Row> {
+    let parts = |payload: usize| Parts { table, names, question, payload }.all();
     let Some(payloads) = &table.asked else {
-        let parts = parts(table, &column(0), names, question);
-        return vec![row(table, table.title.clone(), &[], &parts)];
+        return vec![row(table, table.title.clone(), &[], &parts(0))];
     };
     // Between two fixed ends, and for one protocol and port, rows differ by what decides; else by what becomes of each address.
     let is_asked = !table.title.is_empty();
-    let by_outcome = table.addresses.is_some() && !is_asked;
+    let by_outcome = matches!(table.divided, Some(End::Many(_))) && !is_asked;
     let mut first = HashMap::new();
     let alike: Vec<usize> = table
         .verdicts
@@ -138,18 +167,18 @@ pub(super) fn rows(table: &VerdictTable, names: &Names, question: &Question) -> 
             _ => number,
         })
         .collect();
-    let key = |payload: usize| table.cells.iter().map(|row| alike[row[payload]]).collect::<Vec<usize>>();
+    let cells = || table.columns.iter().flat_map(|column| &column.cells);
+    let key = |payload: usize| cells().map(|cells| alike[cells[payload]]).collect::<Vec<usize>>();
     let groups = grouped((0..payloads.len()).map(key));
     if is_asked && groups.len() == 1 {
-        let parts = parts(table, &column(0), names, question);
-        return vec![row(table, table.title.clone(), &[], &parts)];
+        return vec![row(table, table.title.clone(), &[], &parts(0))];
     }
     let rest = table.payloads.unnamed();
     let mut rows = Vec::new();
     let mut last = None;
     let single = groups.len() == 1;
     for (_, members) in groups {
-        let parts = parts(table, &column(members[0]), names, question);
+        let parts = parts(members[0]);
         let members: Vec<usize> = members.into_iter().map(|column| payloads[column]).collect();
         if members.contains(&rest) {
             let what = if single { "everything" } else { "everything else" };
@@ -167,64 +196,164 @@ pub(super) fn rows(table: &VerdictTable, names: &Names, question: &Question) -> 
     rows.into_iter().map(|(_, row)| row).chain(last).collect()
 }
 
-fn row(table: &VerdictTable, what: String, payloads: &[usize], parts: &[Part]) -> Row {
+fn row(table: &VerdictTable<'_>, what: String, payloads: &[usize], parts: &[Part]) -> Row {
     let family = table.family;
     let traffic = payloads.iter().map(|class| (family, table.payloads.class(*class))).collect();
     Row { what, families: vec![family], apart: false, traffic, parts: parts.to_vec() }
 }
 
-/// What becomes of one payload, by the addresses of the end with many.
-fn parts(table: &VerdictTable, cells: &[usize], names: &Names, question: &Question) -> Vec<Part> {
-    let verdicts: Vec<&ClassVerdict> = cells.iter().map(|number| &table.verdicts[*number]).collect();
-    let Some(classes) = &table.addresses else {
-        let ClassVerdict { outcome, text } = verdicts[0].clone();
-        return vec![Part { outcome, addresses: None, verdicts: vec![(text, None)] }];
-    };
-    let family = table.family;
-    let all = AddressSet::union_of(classes);
-    let of = |members: &[usize]| AddressSet::union_of(members.iter().map(|class| &classes[*class]));
-    let outcomes = grouped(verdicts.iter().map(|one| one.outcome));
-    let largest = |groups: &[(Outcome, Vec<usize>)]| {
-        let sizes = groups.iter().map(|(outcome, members)| (of(members).size(family), *outcome));
-        sizes.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, outcome)| outcome)
-    };
-    let rest = largest(&outcomes);
-    let party = if table.from { &question.from } else { &question.to };
-    let named = |set: AddressSet, whole: bool, is_rest: bool| {
-        let names = match (whole, is_rest) {
-            (true, _) => vec![everywhere(party, false)],
-            (false, true) => vec![everywhere(party, true)],
-            (false, false) => names.parts(&set, &all),
+/// What becomes of one payload, by the addresses of the ends.
+struct Parts<'a> {
+    table: &'a VerdictTable<'a>,
+    names: &'a Names,
+    question: &'a Question,
+    payload: usize,
+}
+
+impl Parts<'_> {
+    fn verdict(&self, column: &Column, class: usize) -> &ClassVerdict {
+        &self.table.verdicts[column.cells[class][self.payload]]
+    }
+
+    fn all(&self) -> Vec<Part> {
+        let columns: Vec<&Column> = self.table.columns.iter().collect();
+        // Addresses of the other end are told apart where something else becomes of a packet.
+        let outcomes = |column: &&Column| {
+            (0..self.table.classes.len()).map(|class| self.verdict(column, class).outcome).collect::<Vec<_>>()
         };
-        Addresses { set, names, from: table.from }
-    };
-    let mut parts: Vec<Part> = outcomes
-        .iter()
-        .map(|(outcome, members)| {
-            let alone = outcomes.len() == 1;
-            let is_rest = rest == Some(*outcome);
-            let decided = grouped(members.iter().map(|class| &verdicts[*class].text));
-            let sets: Vec<(String, AddressSet)> = decided
+        let groups = grouped(columns.iter().map(outcomes));
+        let is_alone = groups.len() == 1;
+        let sets: Vec<AddressSet> =
+            groups.iter().map(|(_, members)| of_columns(members.iter().map(|at| columns[*at]))).collect();
+        let best = |at: usize| groups[at].0.iter().min().copied();
+        let rest = largest(&sets, self.table.family, best).filter(|_| !is_alone);
+        let mut parts: Vec<(bool, Vec<Part>)> = Vec::new();
+        for (at, (outcomes, members)) in groups.into_iter().enumerate() {
+            let members: Vec<&Column> = members.into_iter().map(|at| columns[at]).collect();
+            let other = (!is_alone).then(|| self.other(sets[at].clone(), rest == Some(at)));
+            parts.push((rest == Some(at), self.of_columns(&outcomes, &members, other.as_ref())));
+        }
+        parts.sort_by_key(|(is_rest, parts)| (*is_rest, parts.iter().map(|part| part.outcome).min()));
+        parts.into_iter().flat_map(|(_, parts)| parts).collect()
+    }
+
+    /// The parts of some columns to whose packets the same happens.
+    fn of_columns(&self, outcomes: &[Outcome], columns: &[&Column], other: Option<&Addresses>) -> Vec<Part> {
+        let Some(end) = self.table.divided else { return self.undivided(columns, other) };
+        let classes = &self.table.classes;
+        let family = self.table.family;
+        let of = |members: &[usize]| AddressSet::union_of(members.iter().map(|class| &classes[*class]));
+        let texts = |class: usize| columns.iter().map(|column| &self.verdict(column, class).text).collect::<Vec<_>>();
+        let is_many = matches!(end, End::Many(_));
+        if !is_many && (1..classes.len()).all(|class| outcomes[class] == outcomes[0] && texts(class) == texts(0)) {
+            return self.undivided(columns, other);
+        }
+        let outcomes = grouped(outcomes.iter().copied());
+        let sets: Vec<AddressSet> = outcomes.iter().map(|(_, members)| of(members)).collect();
+        let rest = largest(&sets, family, |at| outcomes[at].0);
+        let is_alone = outcomes.len() == 1;
+        let mut parts: Vec<(bool, Part)> = Vec::new();
+        for (at, (outcome, members)) in outcomes.iter().enumerate() {
+            let is_rest = rest == Some(at);
+            let decided = grouped(members.iter().map(|class| texts(*class)));
+            let decided: Vec<(&Vec<&String>, AddressSet)> = decided
                 .iter()
-                .map(|(verdict, at)| {
-                    let classes: Vec<usize> = at.iter().map(|index| members[*index]).collect();
-                    ((*verdict).clone(), of(&classes))
-                })
+                .map(|(texts, at)| (texts, of(&at.iter().map(|index| members[*index]).collect::<Vec<_>>())))
                 .collect();
-            let largest = sets.iter().map(|(_, set)| set.size(family)).fold(0.0, f64::max);
+            let largest = decided.iter().map(|(_, set)| set.size(family)).fold(0.0, f64::max);
+            let is_one = is_alone && decided.len() == 1;
             let mut last = Vec::new();
             let mut listed = Vec::new();
-            for (verdict, set) in sets {
+            for (texts, set) in decided {
                 let is_last = is_rest && last.is_empty() && set.size(family) >= largest;
-                let addresses = Some(named(set, alone && decided.len() == 1, is_last));
-                if is_last { last.push((verdict, addresses)) } else { listed.push((verdict, addresses)) }
+                let addresses = self.addresses(set, is_one, is_last);
+                let reasons = self.reasons(columns, texts, &addresses);
+                if is_last { last.extend(reasons) } else { listed.extend(reasons) }
             }
             listed.extend(last);
-            Part { outcome: *outcome, addresses: Some(named(of(members), alone, is_rest)), verdicts: listed }
-        })
-        .collect();
-    parts.sort_by_key(|part| (rest == Some(part.outcome), part.outcome));
-    parts
+            let addresses = Some(self.addresses(sets[at].clone(), is_alone, is_rest));
+            parts.push((is_rest, Part { outcome: *outcome, addresses, other: other.cloned(), verdicts: listed }));
+        }
+        parts.sort_by_key(|(is_rest, part)| (*is_rest, part.outcome));
+        parts.into_iter().map(|(_, part)| part).collect()
+    }
+
+    /// The part of columns whose packets meet the same whatever the address of the divided end is.
+    fn undivided(&self, columns: &[&Column], other: Option<&Addresses>) -> Vec<Part> {
+        let decided = grouped(columns.iter().map(|column| self.verdict(column, 0)));
+        let Some((ClassVerdict { outcome, .. }, _)) = decided.first() else { return Vec::new() };
+        let is_alone = decided.len() == 1;
+        let all = || self.other(of_columns(columns.iter().copied()), false);
+        let other = other.cloned().or_else(|| (!is_alone).then(all));
+        let reason = |(verdict, members): &(&ClassVerdict, Vec<usize>)| {
+            let own = || self.other(of_columns(members.iter().map(|at| columns[*at])), false);
+            Reason { verdict: verdict.text.clone(), addresses: None, other: (!is_alone).then(own) }
+        };
+        let verdicts = decided.iter().map(reason).collect();
+        vec![Part { outcome: *outcome, addresses: None, other, verdicts }]
+    }
+
+    /// Why, for some addresses of the divided end: once, or for each of the columns that have reasons of their own.
+    fn reasons(&self, columns: &[&Column], texts: &[&String], addresses: &Addresses) -> Vec<Reason> {
+        let decided = grouped(texts.iter().copied());
+        let is_alone = decided.len() == 1;
+        let reason = |(verdict, members): (&String, Vec<usize>)| {
+            let other = || self.other(of_columns(members.iter().map(|at| columns[*at])), false);
+            let other = (!is_alone).then(other);
+            Reason { verdict: verdict.clone(), addresses: Some(addresses.clone()), other }
+        };
+        decided.into_iter().map(reason).collect()
+    }
+
+    /// Some addresses of the divided end, in names.
+    fn addresses(&self, set: AddressSet, is_whole: bool, is_rest: bool) -> Addresses {
+        let party = if self.table.from { &self.question.from } else { &self.question.to };
+        let all = AddressSet::union_of(&self.table.classes);
+        let names = match self.table.divided {
+            Some(end @ End::OneOf { .. }) => self.of_one(end, &set, &all, is_rest),
+            _ if is_whole => vec![everywhere(party, false)],
+            _ if is_rest => vec![everywhere(party, true)],
+            _ => self.names.parts(&set, &all),
+        };
+        Addresses { set, names, from: self.table.from }
+    }
+
+    /// Some addresses of the other end, in names.
+    fn other(&self, set: AddressSet, is_rest: bool) -> Addresses {
+        let all = of_columns(&self.table.columns);
+        let names = self.of_one(self.table.other, &set, &all, is_rest);
+        Addresses { set, names, from: !self.table.from }
+    }
+
+    /// Some of the known addresses of an end.
+    fn of_one(&self, end: &End, set: &AddressSet, all: &AddressSet, is_rest: bool) -> Vec<String> {
+        let whose = || several_addresses::whose(end);
+        if set == all {
+            return vec![format!("{EVERY}{}", whose())];
+        }
+        if is_rest && several_addresses::is_told_as_rest(set, self.table.family) {
+            return vec![format!("{OTHERS}{}", whose())];
+        }
+        several_addresses::listed(self.names, set, all, self.table.family)
+    }
+}
+
+/// All addresses of an end with several.
+const EVERY: &str = "every address of ";
+/// Those that are left of them.
+const OTHERS: &str = "the other addresses of ";
+
+fn of_columns<'a>(columns: impl IntoIterator<Item = &'a Column>) -> AddressSet {
+    AddressSet::union_of(columns.into_iter().map(|column| &column.addresses))
+}
+
+/// The largest of some sets; of several the one of the last outcome.
+fn largest<T: Ord>(sets: &[AddressSet], family: Family, outcome: impl Fn(usize) -> T) -> Option<usize> {
+    let key = |at: usize| (sets[at].size(family), outcome(at));
+    (0..sets.len()).max_by(|a, b| {
+        let (one, other) = (key(*a), key(*b));
+        one.0.total_cmp(&other.0).then(one.1.cmp(&other.1))
+    })
 }
 
 /// All of an end with many addresses, or what is left of it.
@@ -240,11 +369,16 @@ fn everywhere(party: &EndSpec, rest: bool) -> String {
 
 /// Puts the rows of a family to those of others: what is the same in both is told once. With reasons those are compared too.
 pub(super) fn merge(rows: &mut Vec<Row>, more: Vec<Row>, family: Family, with_reasons: bool) {
-    let whole = |part: &Part| match part.verdicts.first().filter(|_| part.addresses.is_none()) {
-        Some((verdict, _)) => verdict.clone(),
+    let is_fixed = |part: &Part| part.addresses.is_none() && part.other.is_none();
+    let whole = |part: &Part| match part.verdicts.first().filter(|_| is_fixed(part)) {
+        Some(reason) => reason.verdict.clone(),
         None => part.text(),
     };
-    let contradict = |row: &Row, other: &Row| with_reasons && contradict(row, other);
+    // Addresses of both ends are pairs, which are not put together with others.
+    let tells_both_ends = |row: &Row| row.parts.iter().any(Part::tells_both_ends);
+    let contradict = |row: &Row, other: &Row| {
+        tells_both_ends(row) || tells_both_ends(other) || with_reasons && contradict(row, other)
+    };
     let text = |row: &Row| row.parts.iter().map(whole).collect::<Vec<_>>();
     let last = rows.pop_if(|row| row.what.starts_with("everything"));
     let mut left = Vec::new();
@@ -272,19 +406,20 @@ pub(super) fn merge(rows: &mut Vec<Row>, more: Vec<Row>, family: Family, with_re
 fn contradict(row: &Row, other: &Row) -> bool {
     let names = |addresses: &Option<Addresses>| addresses.as_ref().map(|addresses| addresses.names.clone());
     row.parts.iter().zip(&other.parts).any(|(part, other)| {
-        part.verdicts.iter().any(|(verdict, addresses)| {
-            let same = other.verdicts.iter().find(|(one, _)| one == verdict);
+        part.verdicts.iter().any(|Reason { verdict, addresses, .. }| {
+            let same = other.verdicts.iter().find(|one| one.verdict == *verdict);
             let whole = |addresses: &Option<Addresses>| {
                 names(addresses).is_some_and(|names| names.iter().any(|name| is_rest(name)))
             };
-            same.is_some_and(|(_, others)| (whole(addresses) || whole(others)) && names(addresses) != names(others))
+            let others = same.map(|reason| &reason.addresses);
+            others.is_some_and(|others| (whole(addresses) || whole(others)) && names(addresses) != names(others))
         })
     })
 }
 
 /// Whether a name means all addresses of an end, or what is left of them.
 fn is_rest(name: &str) -> bool {
-    ["everywhere", "all of ", "the rest of "].iter().any(|start| name.starts_with(start))
+    ["everywhere", "all of ", "the rest of ", EVERY, OTHERS].iter().any(|start| name.starts_with(start))
 }
 
 /// The same row of another family, with its addresses.
@@ -293,10 +428,10 @@ fn join(row: &mut Row, other: Row, family: Family) {
     row.traffic.extend(other.traffic);
     for (part, more) in row.parts.iter_mut().zip(other.parts) {
         unite(&mut part.addresses, more.addresses);
-        for (verdict, addresses) in more.verdicts {
-            match part.verdicts.iter_mut().find(|(one, _)| *one == verdict) {
-                Some((_, known)) => unite(known, addresses),
-                None => part.verdicts.push((verdict, addresses)),
+        for reason in more.verdicts {
+            match part.verdicts.iter_mut().find(|one| one.verdict == reason.verdict) {
+                Some(known) => unite(&mut known.addresses, reason.addresses),
+                None => part.verdicts.push(reason),
             }
         }
     }
@@ -312,7 +447,7 @@ fn unite(known: &mut Option<Addresses>, more: Option<Addresses>) {
 /// Why nothing is answered, if that is one reason.
 pub(super) fn only_reason(rows: &[Row]) -> Option<String> {
     let parts = || rows.iter().flat_map(|row| &row.parts);
-    let reasons: BTreeSet<&String> = parts().flat_map(|part| &part.verdicts).map(|(reason, _)| reason).collect();
+    let reasons: BTreeSet<&String> = parts().flat_map(|part| &part.verdicts).map(|reason| &reason.verdict).collect();
     let unanswered = parts().all(|part| part.outcome == Outcome::Unanswered);
     reasons.first().filter(|_| unanswered && reasons.len() == 1).map(|reason| (*reason).clone())
 }
