@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_etcd_says_is_understood() {
+    fn errors_of_etcd_are_recognised() {
         for (code, text, meant) in [
             (Code::PermissionDenied, "etcdserver: permission denied", CallError::Denied),
             (Code::Unauthenticated, "etcdserver: invalid auth token", CallError::Token),

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_object_is_no_key() {
+    fn a_path_that_names_no_object_is_not_a_key() {
         for path in
             ["tiers", "tiers/a/b", "networkpolicies/a", "networkpolicies/a/b/c", "ipamconfigs/default", "Tiers/a"]
         {

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_before_the_host_of_an_endpoint_is_not_shown() {
+    fn credentials_in_the_url_of_an_endpoint_are_not_shown() {
         for (given, expected) in [
             ("http://user:p@ss@etcd:2379/x@y", "http://etcd:2379/x@y"),
             ("https://user@[::1]:2379", "https://[::1]:2379"),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused() {
+    fn invalid_settings_are_refused() {
         let text = |change: fn(&mut RawSettings)| given(change).unwrap_err().to_string();
         assert_eq!(text(|given| given.endpoints = " ,".into()), "no etcd endpoints specified");
         assert!(text(|given| given.discovery_srv = "d".into()).starts_with("multiple discovery"));

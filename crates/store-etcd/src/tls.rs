@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_none_is_named() {
+    fn an_invalid_certificate_file_or_text_is_named() {
         let files = |ca| TlsFiles { ca: Some(ca), identity: None };
         let error = config(&files(Pem::File("/nonexistent/ca.pem".into()))).unwrap_err();
         assert!(error.contains("/nonexistent/ca.pem"), "{error}");

@@ -187,7 +187,7 @@ fn restarting_every_member_in_turn_loses_nothing_and_repeats_nothing() {
 }
 
 #[test]
-fn a_member_that_stands_still_is_left() {
+fn a_member_that_makes_no_progress_is_replaced_by_another() {
     under(Cluster::start(3), |cluster, log| {
         let leader = cluster.leader();
         cluster.pause(leader);

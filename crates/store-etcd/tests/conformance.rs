@@ -105,7 +105,7 @@ fn a_watched_range_is_known_to_be_unchanged_also_after_compaction() {
 }
 
 #[test]
-fn what_is_put_beside_the_objects_is_there_until_its_time_is_over() {
+fn status_reports_exist_until_their_time_is_over() {
     let cluster = Cluster::start(1);
     let store = EtcdStore::new(cluster.settings());
     store.put("/calico/felix/v1/host/a/endpoint/x", b"1", None).unwrap();

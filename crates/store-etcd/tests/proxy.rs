@@ -65,7 +65,7 @@ impl Subject for Proxied {
 tortie_store::conformance!(Proxied::new);
 
 #[test]
-fn many_watchers_behind_a_proxy_are_told_everything_once() {
+fn many_watchers_behind_a_proxy_receive_everything_once() {
     let proxied = Proxied::new();
     let direct = proxied.cluster.store();
     let stores: Vec<_> = (0..10).map(|_| proxied.store()).collect();

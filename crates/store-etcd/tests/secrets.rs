@@ -97,7 +97,7 @@ fn a_replaced_key_is_used_for_the_next_connection() {
 }
 
 #[test]
-fn what_is_wrong_with_a_certificate_is_said_in_a_line() {
+fn mistakes_in_a_certificate_are_reported_in_a_line() {
     let (cluster, authority) = guarded();
     let (cert, key) = authority.sign();
     let identity = Some((Pem::Inline(cert), Pem::Inline(key)));
@@ -129,7 +129,7 @@ fn tls_towards_a_member_without_it_is_named() {
 }
 
 #[test]
-fn a_member_that_is_not_there_is_named() {
+fn an_unreachable_member_is_named() {
     let settings = Settings::plain(["http://127.0.0.1:1"]);
     let error = ask(settings).unwrap_err();
     assert_eq!(error, "etcd at http://127.0.0.1:1 cannot be used: Connection refused");

@@ -36,7 +36,7 @@ fn node(name: impl Into<String>) -> Key {
 }
 
 #[test]
-fn a_user_with_the_right_password_comes_in() {
+fn a_user_with_the_right_password_is_accepted() {
     let cluster = guarded();
     let store = as_user(&cluster, "root", "secret");
     store.write(&[Write::create(node("a"), &b"{}"[..])]).unwrap()[0].as_ref().unwrap();
@@ -46,7 +46,7 @@ fn a_user_with_the_right_password_comes_in() {
 }
 
 #[test]
-fn nobody_and_a_wrong_password_are_told_once_and_clearly() {
+fn a_missing_user_and_a_wrong_password_are_reported_once() {
     let cluster = guarded();
     let error = EtcdStore::new(cluster.settings()).get(&node("a")).unwrap_err().to_string();
     assert!(
@@ -82,7 +82,7 @@ fn a_token_that_is_not_valid_any_more_is_renewed() {
 }
 
 #[test]
-fn what_a_user_may_not_write_is_refused_object_by_object() {
+fn objects_that_a_user_may_not_write_are_refused_one_by_one() {
     let cluster = guarded();
     let store = as_user(&cluster, "reader", "secret");
     let writes: Vec<Write> = (0..20).map(|n| Write::create(node(format!("n{n}")), &b"{}"[..])).collect();
@@ -92,7 +92,7 @@ fn what_a_user_may_not_write_is_refused_object_by_object() {
 }
 
 #[test]
-fn credentials_do_no_harm_where_nobody_asks_for_them() {
+fn credentials_are_ignored_by_an_etcd_without_authentication() {
     let cluster = Cluster::start(1);
     assert!(as_user(&cluster, "root", "secret").get(&node("a")).unwrap().is_none());
 }

@@ -21,7 +21,7 @@ fn create(store: &dyn Store, name: impl Into<String>, value: &[u8]) -> u64 {
 }
 
 #[test]
-fn a_message_in_fragments_is_told_as_one() {
+fn a_message_in_fragments_is_received_as_one() {
     let cluster = Cluster::start(1);
     let store = cluster.store();
     // More than etcd sends at once.
@@ -67,7 +67,7 @@ fn an_idle_watcher_is_not_compacted_away() {
 }
 
 #[test]
-fn a_member_that_has_no_leader_does_not_keep_a_watch_in_the_dark() {
+fn a_watch_leaves_a_member_without_a_leader() {
     let mut cluster = Cluster::start(3);
     let store = cluster.store();
     let impatient = EtcdStore::new(Settings { patience: Duration::from_secs(2), ..cluster.settings() });

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_and_search_domains_are_read_and_nonsense_is_left_out() {
+    fn servers_and_search_domains_are_read_and_invalid_lines_ignored() {
         let text = "# comment\nsearch example.org corp.example.org.\nnameserver 192.0.2.1\n nameserver\t2001:db8::1\n\
             nameserver nonsense\nnameserver fe80::1%lo\nnameserver fe80::1%absent\noptions ndots:5 unheard:of\n";
         let resolver = Resolver::read(text.as_bytes());

@@ -90,7 +90,7 @@ fn one_kind_of_records_is_enough() {
 }
 
 #[test]
-fn why_there_are_none_is_said() {
+fn a_domain_without_members_is_an_error_with_the_reason() {
     let error = members("nowhere", &[server(both, false)]).unwrap_err();
     assert_eq!(
         error,
