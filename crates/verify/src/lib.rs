@@ -49,10 +49,10 @@ const KEPT: usize = 1000;
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// It has something that is not understood; never a guess.
-    #[error("the table in the kernel cannot be walked: {0}")]
+    #[error("the table in the kernel cannot be traced: {0}")]
     Load(#[from] LoadError),
     /// A rule of it has.
-    #[error("a rule in the kernel cannot be followed: {0}")]
+    #[error("a rule in the kernel cannot be evaluated: {0}")]
     Rule(#[from] InterpError),
 }
 
