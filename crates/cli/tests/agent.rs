@@ -35,6 +35,8 @@ mod off;
 mod open_connections;
 #[path = "agent/operation.rs"]
 mod operation;
+#[path = "agent/readme.rs"]
+mod readme;
 #[path = "agent/real_ssh.rs"]
 mod real_ssh;
 #[path = "agent/restarts.rs"]

@@ -1,10 +1,10 @@
 //! The lock-out guard and confirmations with a real sshd on the machine and a real ssh at its neighbour.
 
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use super::confirm::with_each_store;
-use super::world::{World, on_a_machine, run, until};
+use super::world::{Killed, World, on_a_machine, run, until};
 
 /// Where sshd listens: no failsafe keeps it.
 const PORT: &str = "2222";
@@ -23,16 +23,6 @@ spec:
   types: [Ingress]
   ingress: [{action: Allow, protocol: TCP, destination: {ports: [2222]}}]
 ---";
-
-/// A process that goes with the test.
-pub struct Killed(pub Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
 
 /// The way to the machine over SSH.
 struct Ssh {

@@ -86,7 +86,7 @@ spec: {controllers: {node: {hostEndpoint: {autoCreate: Enabled}}}}
         world.call(&["apply", "-f", &file(automatic)]);
         let mut command = world.tortie();
         let controllers = command.arg("controllers").stderr(std::process::Stdio::null()).spawn().unwrap();
-        let _controllers = super::real_ssh::Killed(controllers);
+        let _controllers = super::world::Killed(controllers);
         until("the controllers have written", || world.said(&["get", "hep"]).contains("web1-auto-hep"));
         let output = world.tortie().arg("undo").output().unwrap();
         let said = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();

@@ -27,10 +27,20 @@ pub struct World {
     pub listeners: Vec<TcpListener>,
     /// Where the etcd is that is the store, once one was started.
     etcd: Option<String>,
-    etcd_process: Option<Child>,
+    etcd_process: Option<Killed>,
     pub unowned: bool,
     /// The way to the API server that is the store, once one is.
     pub kubeconfig: Option<PathBuf>,
+}
+
+/// A process that goes with the test.
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
 }
 
 /// A network namespace of its own, with a thread in it. It goes with this.
@@ -175,15 +185,20 @@ impl World {
         self.start_etcd_on("127.0.0.1");
     }
 
+    /// An etcd that is not the store.
+    pub fn etcd_at(place: &Path, url: &str) -> Killed {
+        let log = std::fs::File::create(place.join("etcd.log")).unwrap();
+        let mut command = Command::new("setpriv"); // should this thread end without ending it, the kernel does
+        command.args(["--pdeathsig", "KILL", "etcd", "--unsafe-no-fsync", "--log-level=error"]);
+        command.args(["--listen-client-urls", url, "--advertise-client-urls", url, "--data-dir"]);
+        command.arg(place.join("etcd")).stderr(log.try_clone().unwrap()).stdout(log);
+        Killed(command.spawn().unwrap())
+    }
+
     /// The same at an address of this machine.
     pub fn start_etcd_on(&mut self, address: &str) {
         let url = format!("http://{address}:2379");
-        let log = std::fs::File::create(self.place.path().join("etcd.log")).unwrap();
-        let mut command = Command::new("setpriv"); // should this thread end without ending it, the kernel does
-        command.args(["--pdeathsig", "KILL", "etcd", "--unsafe-no-fsync", "--log-level=error"]);
-        command.args(["--listen-client-urls", &url, "--advertise-client-urls", &url, "--data-dir"]);
-        command.arg(self.place.path().join("etcd")).stderr(log.try_clone().unwrap()).stdout(log);
-        self.etcd_process = Some(command.spawn().unwrap());
+        self.etcd_process = Some(Self::etcd_at(self.place.path(), &url));
         let health = || get_from((address, 2379), "/health");
         until("etcd takes writes", || health().is_some_and(|answer| answer.contains("true")));
         self.etcd = Some(url);
@@ -191,10 +206,7 @@ impl World {
 
     /// Ends etcd as a crash would. It remains the store.
     pub fn kill_etcd(&mut self) {
-        if let Some(mut process) = self.etcd_process.take() {
-            process.kill().unwrap();
-            process.wait().unwrap();
-        }
+        drop(self.etcd_process.take());
     }
 
     /// Speaks to etcd as another program would.
