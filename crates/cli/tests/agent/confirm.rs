@@ -160,3 +160,35 @@ fn without_an_agent_that_would_put_it_back_nothing_is_written() {
         assert!(!world.said(&["get", "hep"]).contains("all"));
     });
 }
+
+#[test]
+fn whatever_is_written_with_confirm_is_put_back() {
+    with_each_store(|world| {
+        let _agent = world.agent();
+        world.apply(BEFORE);
+        let path = |name: &str| world.place.path().join(name).to_str().unwrap().to_owned();
+        world.call(&["backup", &path("backup")]);
+        world.apply("{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: set}}");
+        let before = content(world);
+        let backup = path("backup");
+        for verb in [
+            &["label", "gnp", "other", "a=b"][..],
+            &["patch", "gnp", "other", "-p", "{spec: {order: 7}}"],
+            &["edit", "gnp", "other"],
+            &["delete", "gnp", "other"],
+            &["restore", &backup, "--replace"],
+            &["undo"],
+        ] {
+            let mut command = world.tortie();
+            command.env("TORTIE_EDITOR", "sed -i s/role/zone/").env("TMPDIR", world.place.path());
+            let (done, text) = said(command.args(verb).args(["--confirm=1s", "-m", "tried"]).output().unwrap());
+            assert!(done && text.contains("unless `tortie confirm` comes before"), "{verb:?}: {text}");
+            until(&format!("{verb:?} is put back"), || is_as_before(world, &before));
+            let history = world.call(&["history", "--limit", "2"]);
+            assert!(history.contains("tried (not confirmed in time, put back)"), "{verb:?}: {history}");
+            // What is taken back next is the set again, not what was put back.
+            world.call(&["label", "gnetsets", "set", "a=b", "--overwrite"]);
+            world.call(&["label", "gnetsets", "set", "a", "--remove"]);
+        }
+    });
+}

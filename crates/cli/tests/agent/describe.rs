@@ -1,5 +1,9 @@
 //! `tortie describe` beside a running agent: counters and what is in the kernel.
 
+use tortie_api::{Key, Kind};
+use tortie_store::{Store, Write};
+use tortie_store_sqlite::SqliteStore;
+
 use crate::ENDPOINT;
 use crate::world::{on_a_machine, until};
 
@@ -57,5 +61,35 @@ fn describe_shows_each_counter_beside_its_rule_and_what_is_in_the_kernel() {
         assert!(text.contains("1 gnp far (") && text.contains("2 gnp web (") && !text.contains(" bytes]"), "{text}");
         let text = world.call(&["describe", "--from-store", "gnp/web"]);
         assert!(!text.contains("bytes]") && text.contains("(--from-store)"), "{text}");
+    });
+}
+
+#[test]
+fn what_is_stored_and_cannot_be_read_is_described_as_that_and_not_as_missing() {
+    on_a_machine(|world| {
+        let file = world.file("endpoint.yaml", ENDPOINT);
+        world.call(&["apply", "-f", file.to_str().unwrap()]);
+        let store = SqliteStore::open(world.place.path().join("tortie.db")).unwrap();
+        for kind in [
+            Kind::GlobalNetworkSet,
+            Kind::NetworkSet,
+            Kind::Node,
+            Kind::Tier,
+            Kind::Profile,
+            Kind::GlobalNetworkPolicy,
+            Kind::NetworkPolicy,
+            Kind::HostEndpoint,
+            Kind::WorkloadEndpoint,
+            Kind::BGPPeer,
+            Kind::IPPool,
+        ] {
+            let namespace = if kind.namespaced() { "default" } else { "" };
+            let key = Key { kind, namespace: namespace.into(), name: "broken".into() };
+            store.write(&[Write::create(key, &b"{not json"[..])]).unwrap()[0].as_ref().unwrap();
+            let output = world.tortie().args(["describe", kind.plural(), "broken"]).output().unwrap();
+            let text = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
+            assert!(output.status.success() && !text.contains("error:"), "{kind}: {text}");
+            assert!(text.contains("unreadable") || text.contains("cannot be read"), "{kind}: {text}");
+        }
     });
 }
