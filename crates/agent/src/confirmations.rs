@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tortie_api::Key;
 use tortie_store::history::PutBack;
-use tortie_store::{Act, Author, History, Position, Revision, Store, StoreError};
+use tortie_store::{Author, History, HistoryEntry, Position, Revision, Store, StoreError};
 
 use crate::author::this_machine;
 use crate::cache::CachedStore;
@@ -81,9 +81,9 @@ pub(crate) fn run(store: &CachedStore, status: &StatusCell, stop: &StopFlag) {
     }
 }
 
-/// Whether it is this machine that an act waits for.
-fn is_here(act: &Act) -> bool {
-    act.author.host.is_empty() || act.author.host == this_machine()
+/// Whether it is this machine that an entry waits for.
+fn is_here(entry: &HistoryEntry) -> bool {
+    entry.author.host.is_empty() || entry.author.host == this_machine()
 }
 
 /// An object that was not put back, and its revision then; none where it did not exist.
@@ -97,17 +97,17 @@ fn look(
     status: &StatusCell,
 ) -> Result<bool, StoreError> {
     let (mut waits, mut failed) = (Vec::new(), None);
-    for (act, pending) in history.pending()? {
+    for (entry, pending) in history.pending()? {
         let now = now();
-        if !is_here(&act) && now < pending.deadline.saturating_add(GRACE) {
+        if !is_here(&entry) && now < pending.deadline.saturating_add(GRACE) {
             continue;
         }
         if pending.deadline <= now {
-            if let Err(error) = put_back(history, store, &act, left, status) {
+            if let Err(error) = put_back(history, store, &entry, left, status) {
                 let due = utc::of_milliseconds(pending.deadline);
                 waits.push(format!(
                     "revision {} was due to be put back at {due}: that is done as soon as it can be",
-                    act.last
+                    entry.last
                 ));
                 failed.get_or_insert(error);
             }
@@ -115,13 +115,13 @@ fn look(
         }
         waits.push(format!(
             "revision {} is put back at {} unless `tortie confirm` comes before",
-            act.last,
+            entry.last,
             utc::of_milliseconds(pending.deadline)
         ));
-        let in_kernel = status.read().in_kernel.position.has_reached(&Position::at(act.last));
+        let in_kernel = status.read().in_kernel.position.has_reached(&Position::at(entry.last));
         if pending.enforced.is_none() && in_kernel && failed.is_none() {
-            history.note_enforced(&act, now)?;
-            log::info!(target: event::CONFIRMATION_AWAITED, "revision {} is in the kernel, and is put back unless it is confirmed", act.last);
+            history.note_enforced(&entry, now)?;
+            log::info!(target: event::CONFIRMATION_AWAITED, "revision {} is in the kernel, and is put back unless it is confirmed", entry.last);
         }
     }
     let note = waits.join("; ");
@@ -141,18 +141,18 @@ fn look(
 fn put_back(
     history: &dyn History,
     store: &dyn Store,
-    act: &Act,
+    entry: &HistoryEntry,
     left: &mut Vec<Left>,
     status: &StatusCell,
 ) -> Result<(), StoreError> {
-    let command = format!("tortie agent: revision {} was not confirmed", act.last);
+    let command = format!("tortie agent: revision {} was not confirmed", entry.last);
     let uid = rustix::process::getuid().as_raw();
     history.set_author(Author { uid, host: this_machine(), command, ..Author::default() });
-    let Some(done) = history.put_back(act)? else { return Ok(()) };
-    log::warn!(target: event::CHANGE_PUT_BACK, "{}", describe(act.last, &done));
+    let Some(done) = history.put_back(entry)? else { return Ok(()) };
+    log::warn!(target: event::CHANGE_PUT_BACK, "{}", describe(entry.last, &done));
     let stays = left_unchanged(&done);
     if !stays.is_empty() {
-        report(status, NOT_WHOLE, &format!("revision {} was not confirmed, and {}", act.last, stays.join("; ")));
+        report(status, NOT_WHOLE, &format!("revision {} was not confirmed, and {}", entry.last, stays.join("; ")));
         for key in done.left.into_iter().chain(done.in_use.into_iter().map(|(tier, _)| tier)) {
             let revision = store.get(&key)?.map(|stored| stored.revision);
             left.push((key, revision));
@@ -161,7 +161,7 @@ fn put_back(
     Ok(())
 }
 
-/// What came of an act that nobody confirmed, for the log.
+/// What came of an entry that nobody confirmed, for the log.
 fn describe(revision: u64, done: &PutBack) -> String {
     let objects = match done.restored.len() {
         0 => "no object was put back".to_owned(),

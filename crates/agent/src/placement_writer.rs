@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
-use tortie_store::{Act, Position};
+use tortie_store::{HistoryEntry, Position};
 
 use crate::author::who;
 use crate::cache::CachedStore;
@@ -48,17 +48,18 @@ impl PlacementWriter {
 pub(crate) fn run(steps: &Receiver<Step>, store: &CachedStore) {
     while let Ok(step) = steps.recv() {
         let _working = supervisor::working();
-        write(&step, &Written::between(&acts(store, &step), &step));
+        write(&step, &Written::between(&entries(store, &step), &step));
     }
 }
 
-/// The acts of the store that a step may follow from. What an agent finds when it starts has too many.
-fn acts(store: &CachedStore, step: &Step) -> Vec<Act> {
+/// The entries of the store that a step may follow from. What an agent finds when it starts has too many.
+fn entries(store: &CachedStore, step: &Step) -> Vec<HistoryEntry> {
     let (Some(from), Some(to)) = (step.from.number(), step.to.number()) else { return Vec::new() };
     if from == 0 || from == to {
         return Vec::new();
     }
-    let found = store.opened().and_then(|store| store.history().map(|history| history.acts_between(from + 1, to).ok()));
+    let found =
+        store.opened().and_then(|store| store.history().map(|history| history.entries_between(from + 1, to).ok()));
     found.flatten().unwrap_or_default()
 }
 
@@ -71,16 +72,17 @@ struct Written {
 }
 
 impl Written {
-    fn between(acts: &[Act], step: &Step) -> Self {
-        let within = |act: &&Act| {
-            step.from.number().is_some_and(|from| act.last > from) && step.to.number().is_some_and(|to| act.first <= to)
+    fn between(entries: &[HistoryEntry], step: &Step) -> Self {
+        let within = |entry: &&HistoryEntry| {
+            step.from.number().is_some_and(|from| entry.last > from)
+                && step.to.number().is_some_and(|to| entry.first <= to)
         };
-        let acts: Vec<&Act> = acts.iter().filter(within).collect();
-        let authors: BTreeSet<String> = acts.iter().map(|act| who(&act.author)).collect();
+        let entries: Vec<&HistoryEntry> = entries.iter().filter(within).collect();
+        let authors: BTreeSet<String> = entries.iter().map(|entry| who(&entry.author)).collect();
         let printable = |text: &str| text.chars().map(|one| if one.is_control() { ' ' } else { one }).collect();
         Self {
             author: authors.into_iter().collect::<Vec<_>>().join(", "),
-            command: match acts.as_slice() {
+            command: match entries.as_slice() {
                 [one] => printable(&one.author.command),
                 _ => String::new(),
             },
@@ -109,17 +111,18 @@ mod tests {
 
     use super::*;
 
-    fn act(first: u64, last: u64, uid: u32, command: &str) -> Act {
+    fn entry(first: u64, last: u64, uid: u32, command: &str) -> HistoryEntry {
         let author = Author { uid, command: command.to_owned(), ..Author::default() };
-        Act { first, last, time: 0, author, pending: None, expired: false, puts_back: None }
+        HistoryEntry { first, last, time: 0, author, pending: None, expired: false, puts_back: None }
     }
 
     #[test]
     fn a_step_is_by_those_whose_changes_it_follows_from() {
-        let acts = [act(2, 4, 4_000_001, "one"), act(5, 5, 4_000_002, "two\nlines"), act(6, 9, 4_000_003, "three")];
+        let entries =
+            [entry(2, 4, 4_000_001, "one"), entry(5, 5, 4_000_002, "two\nlines"), entry(6, 9, 4_000_003, "three")];
         let step = |from: u64, to: u64| Step { lines: Vec::new(), generation: 1, from: from.into(), to: to.into() };
         let written = |from, to| {
-            let written = Written::between(&acts, &step(from, to));
+            let written = Written::between(&entries, &step(from, to));
             (written.author, written.command)
         };
         assert_eq!(written(4, 5), ("uid 4000002".to_owned(), "two lines".to_owned()));

@@ -94,10 +94,10 @@ impl ConfirmArgs {
         let store = link.store()?;
         let own = author(session.persona, "", None).command;
         let waiting = link.history(&*store)?.pending()?;
-        if let Some((act, pending)) = waiting.iter().find(|(act, _)| act.author.command == own) {
+        if let Some((entry, pending)) = waiting.iter().find(|(entry, _)| entry.author.command == own) {
             session.terminal.note(format_args!(
                 "revision {} is put back at {} unless `tortie confirm` comes before, from a new session",
-                revisions(act),
+                revisions(entry),
                 utc::of_milliseconds(pending.deadline)
             ));
         }

@@ -1,7 +1,7 @@
 //! What tortie itself wrote to this etcd: by whom, when, and what was there before. What other programs write is not in it.
 //!
 //! It is kept under keys of its own ([`record`]), in the transaction of the change ([`recorder`]), for as long as [`trim`] says, and
-//! needs no revision of etcd that may have been compacted. An [`Act`] is what one call wrote: one transaction, or as many as
+//! needs no revision of etcd that may have been compacted. A [`HistoryEntry`] is what one call wrote: one transaction, or as many as
 //! etcd's bounds ask for; what waits for a confirmation is one.
 
 mod put_back;
@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tortie_store::history::{History, LoggedChange, Pending, PutBack};
-use tortie_store::{Act, Author, StoreError};
+use tortie_store::{Author, HistoryEntry, StoreError};
 
 use crate::call_error::CallError;
 use crate::page::number;
@@ -59,12 +59,12 @@ fn is_as_found(kv: &KeyValue) -> Compare {
 }
 
 /// Acts of the records of each call, the newest first.
-fn grouped(found: &[Found], waiting: &BTreeMap<String, Waits>) -> Vec<Act> {
+fn grouped(found: &[Found], waiting: &BTreeMap<String, Waits>) -> Vec<HistoryEntry> {
     let expired: BTreeSet<u64> = found.iter().filter_map(|one| one.head.puts_back).collect();
-    let mut acts: BTreeMap<&str, Act> = BTreeMap::new();
+    let mut entries: BTreeMap<&str, HistoryEntry> = BTreeMap::new();
     for one in found.iter().filter(|one| !one.head.objects.is_empty()) {
         let pending = waiting.get(&one.id).map(|waits| Pending { deadline: waits.deadline, enforced: waits.enforced });
-        let of_one = Act {
+        let of_one = HistoryEntry {
             first: one.revision,
             last: one.revision,
             time: one.head.time,
@@ -73,14 +73,14 @@ fn grouped(found: &[Found], waiting: &BTreeMap<String, Waits>) -> Vec<Act> {
             expired: false,
             puts_back: one.head.puts_back,
         };
-        let act = acts.entry(&one.head.group).or_insert(of_one);
-        act.first = act.first.min(one.revision);
-        act.last = act.last.max(one.revision);
+        let entry = entries.entry(&one.head.group).or_insert(of_one);
+        entry.first = entry.first.min(one.revision);
+        entry.last = entry.last.max(one.revision);
     }
-    let mut acts: Vec<Act> = acts.into_values().collect();
-    acts.iter_mut().for_each(|act| act.expired = expired.contains(&act.first));
-    acts.sort_by_key(|act| std::cmp::Reverse(act.first));
-    acts
+    let mut entries: Vec<HistoryEntry> = entries.into_values().collect();
+    entries.iter_mut().for_each(|entry| entry.expired = expired.contains(&entry.first));
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.first));
+    entries
 }
 
 impl EtcdStore {
@@ -126,10 +126,10 @@ impl EtcdStore {
         self.range(request).await?.kvs.iter().map(Found::of).collect()
     }
 
-    /// The records of an act, in the order of their transactions.
-    async fn records_of(&self, act: &Act) -> Result<Vec<Found>, CallError> {
-        let mut found = self.found(act.first, act.last).await?;
-        let group = found.iter().find(|one| one.revision == act.first).map(|one| one.head.group.clone());
+    /// The records of an entry, in the order of their transactions.
+    async fn records_of(&self, entry: &HistoryEntry) -> Result<Vec<Found>, CallError> {
+        let mut found = self.found(entry.first, entry.last).await?;
+        let group = found.iter().find(|one| one.revision == entry.first).map(|one| one.head.group.clone());
         found.retain(|one| Some(&one.head.group) == group.as_ref());
         found.sort_by_key(|one| one.revision);
         Ok(found)
@@ -171,7 +171,7 @@ impl EtcdStore {
         Ok(())
     }
 
-    async fn pending_acts(&self) -> Result<Vec<(Act, Pending)>, CallError> {
+    async fn pending_entries(&self) -> Result<Vec<(HistoryEntry, Pending)>, CallError> {
         self.may_put_back().await?;
         let waiting = self.waiting().await?;
         let mut found = Vec::new();
@@ -179,12 +179,12 @@ impl EtcdStore {
             let kv = self.at(format!("{ACTS}{id}")).await?;
             found.extend(kv.as_ref().map(Found::of).transpose()?);
         }
-        let acts = grouped(&found, &waiting);
-        Ok(acts.into_iter().filter_map(|act| act.pending.map(|pending| (act, pending))).collect())
+        let entries = grouped(&found, &waiting);
+        Ok(entries.into_iter().filter_map(|entry| entry.pending.map(|pending| (entry, pending))).collect())
     }
 
-    async fn end_waiting(&self, act: &Act) -> Result<bool, CallError> {
-        for found in self.records_of(act).await? {
+    async fn end_waiting(&self, entry: &HistoryEntry) -> Result<bool, CallError> {
+        for found in self.records_of(entry).await? {
             let Some(kv) = self.at(format!("{PENDING}{}", found.id)).await? else { continue };
             let delete = DeleteRequest { key: kv.key.clone(), ..DeleteRequest::default() };
             let request = TxnRequest {
@@ -197,14 +197,14 @@ impl EtcdStore {
             if succeeded || !maybe {
                 return Ok(succeeded);
             }
-            let put_back = self.found(act.last, u64::MAX).await?;
-            return Ok(!put_back.iter().any(|one| one.head.puts_back == Some(act.first)));
+            let put_back = self.found(entry.last, u64::MAX).await?;
+            return Ok(!put_back.iter().any(|one| one.head.puts_back == Some(entry.first)));
         }
         Ok(false)
     }
 
-    async fn note(&self, act: &Act, time: u64) -> Result<(), CallError> {
-        for found in self.records_of(act).await? {
+    async fn note(&self, entry: &HistoryEntry, time: u64) -> Result<(), CallError> {
+        for found in self.records_of(entry).await? {
             let Some(kv) = self.at(format!("{PENDING}{}", found.id)).await? else { continue };
             let waits: Waits =
                 serde_json::from_slice(&kv.value).map_err(|error| unreadable(&kv.key, &error.to_string()))?;
@@ -251,25 +251,25 @@ impl History for EtcdStore {
         self.recorder.set_author(author);
     }
 
-    fn acts(&self) -> Result<Vec<Act>, StoreError> {
-        self.acts_between(1, u64::MAX)
+    fn entries(&self) -> Result<Vec<HistoryEntry>, StoreError> {
+        self.entries_between(1, u64::MAX)
     }
 
-    fn acts_between(&self, first: u64, last: u64) -> Result<Vec<Act>, StoreError> {
+    fn entries_between(&self, first: u64, last: u64) -> Result<Vec<HistoryEntry>, StoreError> {
         self.told(wait_for(async {
             let found = self.found(first, last).await?;
             Ok(grouped(&found, &self.waiting().await?))
         }))
     }
 
-    fn pending(&self) -> Result<Vec<(Act, Pending)>, StoreError> {
-        self.told(wait_for(self.pending_acts()))
+    fn pending(&self) -> Result<Vec<(HistoryEntry, Pending)>, StoreError> {
+        self.told(wait_for(self.pending_entries()))
     }
 
-    fn changes(&self, act: &Act) -> Result<Vec<LoggedChange>, StoreError> {
+    fn changes(&self, entry: &HistoryEntry) -> Result<Vec<LoggedChange>, StoreError> {
         self.told(wait_for(async {
             let mut changes = Vec::new();
-            for found in self.records_of(act).await? {
+            for found in self.records_of(entry).await? {
                 let (_, images) = self.images(&found).await?;
                 changes.extend(record::changes(&found.head, images, found.revision));
             }
@@ -277,17 +277,17 @@ impl History for EtcdStore {
         }))
     }
 
-    fn note_enforced(&self, act: &Act, time: u64) -> Result<(), StoreError> {
-        self.told(wait_for(self.note(act, time)))
+    fn note_enforced(&self, entry: &HistoryEntry, time: u64) -> Result<(), StoreError> {
+        self.told(wait_for(self.note(entry, time)))
     }
 
-    fn confirm(&self, act: &Act) -> Result<bool, StoreError> {
-        self.told(wait_for(self.end_waiting(act)))
+    fn confirm(&self, entry: &HistoryEntry) -> Result<bool, StoreError> {
+        self.told(wait_for(self.end_waiting(entry)))
     }
 
-    fn put_back(&self, act: &Act) -> Result<Option<PutBack>, StoreError> {
+    fn put_back(&self, entry: &HistoryEntry) -> Result<Option<PutBack>, StoreError> {
         // Asked outside of the runtime: it lists.
         let used = put_back::used_tiers(self)?;
-        self.told(wait_for(put_back::put_back(self, act, &used)))
+        self.told(wait_for(put_back::put_back(self, entry, &used)))
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use support::Cluster;
 use tortie_api::{Key, Kind};
 use tortie_random::Random;
-use tortie_store::history::{Act, PutBack};
+use tortie_store::history::{HistoryEntry, PutBack};
 use tortie_store::{Author, History, Selection, Store, Write};
 use tortie_store_etcd::{EtcdStore, Settings, User};
 
@@ -49,11 +49,11 @@ fn writes(store: &EtcdStore, objects: &[(&str, Option<&str>)]) -> Vec<Write> {
 }
 
 /// Writes objects in one transaction, each with a value or without.
-fn write(store: &EtcdStore, objects: &[(&str, Option<&str>)], confirm: bool) -> Act {
+fn write(store: &EtcdStore, objects: &[(&str, Option<&str>)], confirm: bool) -> HistoryEntry {
     store.set_author(author(confirm));
     assert!(store.write_together(&writes(store, objects)).unwrap().stopped.is_none());
     store.set_author(author(false));
-    store.acts().unwrap().remove(0)
+    store.entries().unwrap().remove(0)
 }
 
 /// The same as another program does.
@@ -82,42 +82,42 @@ fn names(done: Option<PutBack>) -> (Vec<String>, Vec<String>) {
 fn an_act_has_its_author_and_what_was_before_each_change_also_after_a_compaction() {
     let (cluster, store) = one();
     write(&store, &[("a", Some("1"))], false);
-    let act = write(&store, &[("a", Some("2")), ("b", Some("1"))], false);
+    let entry = write(&store, &[("a", Some("2")), ("b", Some("1"))], false);
     let revision = store.get(&key("a")).unwrap().unwrap().revision.number().unwrap();
-    assert_eq!((act.first, act.last), (revision, revision), "it has the revision of its objects");
-    assert_eq!(act.author, author(false));
+    assert_eq!((entry.first, entry.last), (revision, revision), "it has the revision of its objects");
+    assert_eq!(entry.author, author(false));
     cluster.ctl(&["compact", &store.position().unwrap().number_or_never().to_string()]);
-    let found: Vec<_> = store.changes(&act).unwrap();
+    let found: Vec<_> = store.changes(&entry).unwrap();
     let found: Vec<_> = found.iter().map(|one| (one.key.name.as_str(), text(&one.before), text(&one.after))).collect();
     let some = |text: &str| Some(text.to_owned());
     assert_eq!(found, [("a", some("1"), some("2")), ("b", None, some("1"))]);
-    // What changed nothing is no act; nor is what another program does.
+    // What changed nothing is no entry; nor is what another program does.
     assert!(store.write_together(&[Write::create(key("a"), *b"3")]).unwrap().stopped.is_some());
     elsewhere(&cluster, &store, &[("c", Some("theirs"))]);
-    assert_eq!(store.acts().unwrap().len(), 2);
-    assert_eq!(store.acts_between(act.first, act.last).unwrap(), [act]);
+    assert_eq!(store.entries().unwrap().len(), 2);
+    assert_eq!(store.entries_between(entry.first, entry.last).unwrap(), [entry]);
 }
 
 #[test]
 fn every_way_of_writing_is_kept() {
     let (_cluster, store) = one();
     store.set_author(author(false));
-    // One by one, in chunks of a call, and in several transactions: each call is one act.
+    // One by one, in chunks of a call, and in several transactions: each call is one entry.
     store.write(&[Write::create(key("a"), *b"1")]).unwrap()[0].as_ref().unwrap();
     store.write(&[Write::delete(key("a"), None)]).unwrap()[0].as_ref().unwrap();
     let many: Vec<Write> = (0..30).map(|n| Write::create(key(&format!("m{n}")), *b"1")).collect();
     assert!(store.write(&many).unwrap().iter().all(Result::is_ok));
     let more: Vec<Write> = (0..250).map(|n| Write::create(key(&format!("w{n}")), *b"1")).collect();
     assert!(store.write_together(&more).unwrap().stopped.is_none());
-    let acts = store.acts().unwrap();
-    let counts: Vec<usize> = acts.iter().map(|act| store.changes(act).unwrap().len()).collect();
+    let entries = store.entries().unwrap();
+    let counts: Vec<usize> = entries.iter().map(|entry| store.changes(entry).unwrap().len()).collect();
     assert_eq!(counts, [250, 30, 1, 1]);
-    assert!(acts[0].last > acts[0].first, "it took several transactions");
-    assert_eq!(text(&store.changes(&acts[2]).unwrap()[0].before).as_deref(), Some("1"));
+    assert!(entries[0].last > entries[0].first, "it took several transactions");
+    assert_eq!(text(&store.changes(&entries[2]).unwrap()[0].before).as_deref(), Some("1"));
     // Nobody has said who writes.
     let (_cluster, store) = one();
     store.write(&[Write::create(key("a"), *b"1")]).unwrap()[0].as_ref().unwrap();
-    assert_eq!(store.acts().unwrap(), []);
+    assert_eq!(store.entries().unwrap(), []);
 }
 
 #[test]
@@ -154,14 +154,14 @@ fn no_more_is_kept_than_is_said() {
         found.split_whitespace().count()
     };
     assert_eq!((count("acts"), count("images")), (1_161, 1_161), "what waits for a confirmation keeps all after it");
-    let act = store.pending().unwrap().remove(0).0;
-    assert!(store.confirm(&act).unwrap());
+    let entry = store.pending().unwrap().remove(0).0;
+    assert!(store.confirm(&entry).unwrap());
     for n in 0..40 {
         store.write(&[Write::delete(key(&format!("n{n}")), None)]).unwrap()[0].as_ref().unwrap();
     }
-    let (acts, images) = (count("acts"), count("images"));
-    assert!((1_000..=1_050).contains(&acts) && acts == images, "{acts} {images}");
-    assert_eq!(store.acts().unwrap().len(), acts);
+    let (entries, images) = (count("acts"), count("images"));
+    assert!((1_000..=1_050).contains(&entries) && entries == images, "{entries} {images}");
+    assert_eq!(store.entries().unwrap().len(), entries);
     // Bytes are bounded too.
     let value = vec![b'x'; 400 << 10];
     store.write(&[Write::create(key("large"), value.clone())]).unwrap()[0].as_ref().unwrap();
@@ -169,8 +169,8 @@ fn no_more_is_kept_than_is_said() {
         let revision = store.get(&key("large")).unwrap().unwrap().revision;
         store.write(&[Write::update(key("large"), value.clone(), revision)]).unwrap()[0].as_ref().unwrap();
     }
-    let acts = store.acts().unwrap().len();
-    assert!(acts < 64, "{acts} times 800 KiB");
+    let entries = store.entries().unwrap().len();
+    assert!(entries < 64, "{entries} times 800 KiB");
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn a_user_without_permission_for_it_writes_and_is_told() {
     assert!(store.write(&many).unwrap().iter().all(Result::is_err));
     let why = store.not_kept().unwrap();
     assert_eq!(why, "etcd does not let this user write below /tortie/history/");
-    let error = store.acts().unwrap_err().to_string();
+    let error = store.entries().unwrap_err().to_string();
     assert!(error.contains("it takes permission to read and write /tortie/history/v1/"), "{error}");
     assert_eq!(store.pending().unwrap_err().to_string(), error, "who may not put back is not asked to");
     // What must be kept is not written.
@@ -214,7 +214,7 @@ fn an_object_that_is_too_large_for_a_record_is_written_without_one() {
     store.set_author(author(false));
     store.write(&[Write::create(key("a"), value.clone())]).unwrap()[0].as_ref().unwrap();
     assert_eq!(store.not_kept().as_deref(), Some("hostendpoint/a is too large to be kept with what it was before"));
-    assert_eq!(store.acts().unwrap(), []);
+    assert_eq!(store.entries().unwrap(), []);
     store.set_author(author(true));
     assert!(store.write_together(&[Write::create(key("b"), value)]).unwrap().stopped.is_some());
     assert!(store.get(&key("b")).unwrap().is_none());
@@ -225,29 +225,29 @@ fn what_is_not_confirmed_is_put_back_byte_for_byte() {
     let (_cluster, store) = one();
     write(&store, &[("a", Some("1")), ("gone", Some("x"))], false);
     let before = content(&store);
-    let act = write(&store, &[("a", Some("2")), ("new", Some("y")), ("gone", None)], true);
-    assert!(act.pending.is_some_and(|pending| pending.deadline > act.time && pending.enforced.is_none()));
-    store.note_enforced(&act, 5).unwrap();
-    store.note_enforced(&act, 6).unwrap();
+    let entry = write(&store, &[("a", Some("2")), ("new", Some("y")), ("gone", None)], true);
+    assert!(entry.pending.is_some_and(|pending| pending.deadline > entry.time && pending.enforced.is_none()));
+    store.note_enforced(&entry, 5).unwrap();
+    store.note_enforced(&entry, 6).unwrap();
     let (found, pending) = store.pending().unwrap().remove(0);
-    assert_eq!((found.first, pending.enforced), (act.first, Some(5)), "the first time counts");
-    let (mut restored, left) = names(store.put_back(&act).unwrap());
+    assert_eq!((found.first, pending.enforced), (entry.first, Some(5)), "the first time counts");
+    let (mut restored, left) = names(store.put_back(&entry).unwrap());
     restored.sort();
     assert_eq!((restored.join(" ").as_str(), left.len()), ("a gone new", 0));
     assert_eq!(content(&store), before);
-    assert_eq!(store.put_back(&act).unwrap(), None, "once");
-    assert!(!store.confirm(&act).unwrap(), "it is too late");
-    let acts = store.acts().unwrap();
-    assert_eq!((acts[0].puts_back, acts[1].expired, acts[1].pending), (Some(act.first), true, None));
+    assert_eq!(store.put_back(&entry).unwrap(), None, "once");
+    assert!(!store.confirm(&entry).unwrap(), "it is too late");
+    let entries = store.entries().unwrap();
+    assert_eq!((entries[0].puts_back, entries[1].expired, entries[1].pending), (Some(entry.first), true, None));
 }
 
 #[test]
 fn what_is_confirmed_stays() {
     let (_cluster, store) = one();
-    let act = write(&store, &[("a", Some("1"))], true);
-    assert!(store.confirm(&act).unwrap());
-    assert!(!store.confirm(&act).unwrap(), "it waits no more");
-    assert_eq!(store.put_back(&act).unwrap(), None);
+    let entry = write(&store, &[("a", Some("1"))], true);
+    assert!(store.confirm(&entry).unwrap());
+    assert!(!store.confirm(&entry).unwrap(), "it waits no more");
+    assert_eq!(store.put_back(&entry).unwrap(), None);
     assert_eq!(content(&store), "a=1");
 }
 
@@ -265,12 +265,12 @@ fn what_waits_is_one_transaction_or_is_not_written() {
 fn what_another_program_changed_since_is_left_and_the_rest_is_put_back() {
     let (cluster, store) = one();
     write(&store, &[("a", Some("1")), ("b", Some("1")), ("c", Some("1")), ("d", Some("1"))], false);
-    let act = write(&store, &[("a", Some("2")), ("b", Some("2")), ("c", Some("2")), ("d", None)], true);
+    let entry = write(&store, &[("a", Some("2")), ("b", Some("2")), ("c", Some("2")), ("d", None)], true);
     elsewhere(&cluster, &store, &[("b", Some("theirs")), ("d", Some("theirs"))]);
     // Also to the same content.
     elsewhere(&cluster, &store, &[("c", Some("3"))]);
     elsewhere(&cluster, &store, &[("c", Some("2"))]);
-    let (restored, left) = names(store.put_back(&act).unwrap());
+    let (restored, left) = names(store.put_back(&entry).unwrap());
     assert_eq!((restored, left), (vec!["a".into()], vec!["b".into(), "c".into(), "d".into()]));
     assert_eq!(content(&store), "a=1 b=theirs c=2 d=theirs");
 }
@@ -286,11 +286,11 @@ fn a_tier_that_policies_of_others_are_in_is_not_put_back() {
     let batch = |writes: &[Write], confirm: bool| {
         store.set_author(author(confirm));
         assert!(store.write_together(writes).unwrap().stopped.is_none());
-        store.acts().unwrap().remove(0)
+        store.entries().unwrap().remove(0)
     };
-    let act = batch(&[Write::create(tier.clone(), *b"{}"), policy("extra.ours")], true);
+    let entry = batch(&[Write::create(tier.clone(), *b"{}"), policy("extra.ours")], true);
     batch(&[policy("extra.theirs")], false);
-    let done = store.put_back(&act).unwrap().unwrap();
+    let done = store.put_back(&entry).unwrap().unwrap();
     assert_eq!(done.in_use, [(tier.clone(), policy("extra.theirs").key)]);
     assert_eq!(done.restored, [policy("extra.ours").key]);
     assert!(store.get(&tier).unwrap().is_some());
@@ -308,8 +308,8 @@ fn several_that_wait_do_not_tangle() {
         if !there.is_empty() {
             write(&store, &there, false);
         }
-        let mut acts = Vec::new();
-        // For each object the versions that acts gave it, in their order.
+        let mut entries = Vec::new();
+        // For each object the versions that entries gave it, in their order.
         let mut versions: Vec<Vec<(usize, Option<String>)>> = vec![Vec::new(); names.len()];
         for at in 0..1 + random.below(4) {
             let mut change = Vec::new();
@@ -323,17 +323,17 @@ fn several_that_wait_do_not_tangle() {
             }
             let change: Vec<_> = change.iter().map(|(name, value)| (*name, value.as_deref())).collect();
             if !change.is_empty() {
-                acts.push((at, write(&store, &change, true)));
+                entries.push((at, write(&store, &change, true)));
             }
         }
         let mut confirmed = Vec::new();
-        while !acts.is_empty() {
-            let (at, act) = acts.remove(random.below(acts.len()));
+        while !entries.is_empty() {
+            let (at, entry) = entries.remove(random.below(entries.len()));
             if random.below(2) == 0 {
-                assert!(store.confirm(&act).unwrap());
+                assert!(store.confirm(&entry).unwrap());
                 confirmed.push(at);
             } else {
-                assert!(store.put_back(&act).unwrap().is_some());
+                assert!(store.put_back(&entry).unwrap().is_some());
             }
         }
         for (n, name) in names.iter().enumerate() {

@@ -1,15 +1,15 @@
-//! Who changed what: acts, their changes, and how one that was not confirmed is put back.
+//! Who changed what: entries, their changes, and how one that was not confirmed is put back.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tortie_api::{Key, Kind};
 use tortie_store::history::{LoggedChange, Pending, PutBack, by_object, tier_of};
-use tortie_store::{Act, Author, Op, Selection, Write};
+use tortie_store::{Author, HistoryEntry, Op, Selection, Write};
 
 use crate::faults::{self, Fault};
 use crate::read::{self, from_sql, to_sql};
 use crate::{schema, write};
 
-/// A query of acts, with what was put back.
+/// A query of entries, with what was put back.
 fn select(sql: &Connection, rest: &str) -> rusqlite::Result<String> {
     let ends = match schema::has_put_backs(sql)? {
         true => {
@@ -23,38 +23,38 @@ fn select(sql: &Connection, rest: &str) -> rusqlite::Result<String> {
     ))
 }
 
-/// All acts, the newest first; none in a file that an older tortie wrote.
-pub(crate) fn acts(sql: &Connection) -> rusqlite::Result<Vec<Act>> {
+/// All entries, the newest first; none in a file that an older tortie wrote.
+pub(crate) fn entries(sql: &Connection) -> rusqlite::Result<Vec<HistoryEntry>> {
     if schema::version(sql)? < 2 {
         return Ok(Vec::new());
     }
-    sql.prepare_cached(&select(sql, "ORDER BY first DESC")?)?.query_map([], act)?.collect()
+    sql.prepare_cached(&select(sql, "ORDER BY first DESC")?)?.query_map([], entry)?.collect()
 }
 
 /// Those with a change from the first of these revisions up to the last, the newest first.
-pub(crate) fn acts_between(sql: &Connection, from: u64, to: u64) -> rusqlite::Result<Vec<Act>> {
+pub(crate) fn entries_between(sql: &Connection, from: u64, to: u64) -> rusqlite::Result<Vec<HistoryEntry>> {
     if schema::version(sql)? < 2 {
         return Ok(Vec::new());
     }
     let mut statement = sql.prepare_cached(&select(sql, "WHERE last >= ?1 AND first <= ?2 ORDER BY first DESC")?)?;
-    statement.query_map(params![to_sql(from), to_sql(to)], act)?.collect()
+    statement.query_map(params![to_sql(from), to_sql(to)], entry)?.collect()
 }
 
 /// Those that wait for a confirmation, the newest first.
-pub(crate) fn pending(sql: &Connection) -> rusqlite::Result<Vec<(Act, Pending)>> {
+pub(crate) fn pending(sql: &Connection) -> rusqlite::Result<Vec<(HistoryEntry, Pending)>> {
     if schema::version(sql)? < 2 {
         return Ok(Vec::new());
     }
     let mut statement = sql.prepare_cached(&select(sql, "WHERE deadline IS NOT NULL ORDER BY first DESC")?)?;
-    let found = statement.query_map([], act)?.collect::<rusqlite::Result<Vec<Act>>>()?;
-    Ok(found.into_iter().filter_map(|act| act.pending.map(|pending| (act, pending))).collect())
+    let found = statement.query_map([], entry)?.collect::<rusqlite::Result<Vec<HistoryEntry>>>()?;
+    Ok(found.into_iter().filter_map(|entry| entry.pending.map(|pending| (entry, pending))).collect())
 }
 
-fn act(row: &Row<'_>) -> rusqlite::Result<Act> {
+fn entry(row: &Row<'_>) -> rusqlite::Result<HistoryEntry> {
     let number = |at| -> rusqlite::Result<u64> { Ok(from_sql(row.get(at)?)) };
     let deadline: Option<i64> = row.get(7)?;
     let enforced: Option<i64> = row.get(8)?;
-    Ok(Act {
+    Ok(HistoryEntry {
         first: number(0)?,
         last: number(1)?,
         time: number(2)?,
@@ -72,15 +72,15 @@ fn act(row: &Row<'_>) -> rusqlite::Result<Act> {
     })
 }
 
-/// The changes of an act, in their order. Those of kinds that this release does not know are skipped.
-pub(crate) fn changes(sql: &Connection, act: &Act) -> rusqlite::Result<Vec<LoggedChange>> {
+/// The changes of an entry, in their order. Those of kinds that this release does not know are skipped.
+pub(crate) fn changes(sql: &Connection, entry: &HistoryEntry) -> rusqlite::Result<Vec<LoggedChange>> {
     if schema::version(sql)? < 2 {
         return Ok(Vec::new());
     }
     let mut statement = sql.prepare_cached(
         "SELECT kind, namespace, name, revision, before, value FROM log WHERE revision BETWEEN ?1 AND ?2 ORDER BY revision",
     )?;
-    let mut rows = statement.query(params![to_sql(act.first), to_sql(act.last)])?;
+    let mut rows = statement.query(params![to_sql(entry.first), to_sql(entry.last)])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let Some(key) = read::key(row)? else { continue };
@@ -90,14 +90,14 @@ pub(crate) fn changes(sql: &Connection, act: &Act) -> rusqlite::Result<Vec<Logge
     Ok(found)
 }
 
-/// Notes when an act was in the kernel.
-pub(crate) fn note_enforced(sql: &Connection, act: &Act, time: u64) -> rusqlite::Result<()> {
+/// Notes when an entry was in the kernel.
+pub(crate) fn note_enforced(sql: &Connection, entry: &HistoryEntry, time: u64) -> rusqlite::Result<()> {
     sql.prepare_cached("UPDATE acts SET enforced = ?2 WHERE first = ?1 AND enforced IS NULL")?
-        .execute(params![to_sql(act.first), to_sql(time)])?;
+        .execute(params![to_sql(entry.first), to_sql(time)])?;
     Ok(())
 }
 
-/// Ends the wait of an act for its confirmation. False if it did not wait.
+/// Ends the wait of an entry for its confirmation. False if it did not wait.
 pub(crate) fn end_waiting(sql: &Connection, first: u64) -> rusqlite::Result<bool> {
     let changed = sql
         .prepare_cached("UPDATE acts SET deadline = NULL WHERE first = ?1 AND deadline IS NOT NULL")?
@@ -105,10 +105,10 @@ pub(crate) fn end_waiting(sql: &Connection, first: u64) -> rusqlite::Result<bool
     Ok(changed > 0)
 }
 
-/// Puts back what an act changed, except what others depend on now and what somebody else has changed since. None if it does not wait any more.
+/// Puts back what an entry changed, except what others depend on now and what somebody else has changed since. None if it does not wait any more.
 pub(crate) fn put_back(sql: &Connection, first: u64, author: &Author) -> rusqlite::Result<Option<PutBack>> {
-    let found = sql.prepare_cached(&select(sql, "WHERE first = ?1")?)?.query_row([to_sql(first)], act).optional()?;
-    let Some(act) = found else { return Ok(None) };
+    let found = sql.prepare_cached(&select(sql, "WHERE first = ?1")?)?.query_row([to_sql(first)], entry).optional()?;
+    let Some(entry) = found else { return Ok(None) };
     if !end_waiting(sql, first)? {
         return Ok(None);
     }
@@ -116,7 +116,7 @@ pub(crate) fn put_back(sql: &Connection, first: u64, author: &Author) -> rusqlit
     let begin = read::extent(sql)?.last;
     let mut last = begin;
     let mut done = PutBack::default();
-    let mut all = by_object(changes(sql, &act)?);
+    let mut all = by_object(changes(sql, &entry)?);
     // The policies of a tier go before it.
     all.sort_by_key(|change| change.key.kind == Kind::Tier && change.before.is_none());
     for change in all {
@@ -144,7 +144,7 @@ pub(crate) fn put_back(sql: &Connection, first: u64, author: &Author) -> rusqlit
         }
         done.restored.push(change.key);
     }
-    write::note_act(sql, begin + 1, last, author)?;
+    write::note_entry(sql, begin + 1, last, author)?;
     sql.prepare_cached("DELETE FROM put_backs WHERE act < (SELECT min(first) FROM acts)")?.execute([])?;
     sql.prepare_cached("INSERT OR REPLACE INTO put_backs (act, first) VALUES (?1, ?2)")?
         .execute(params![to_sql(first), (last > begin).then(|| to_sql(begin + 1))])?;

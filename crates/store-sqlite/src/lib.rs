@@ -20,7 +20,7 @@
 //! - **The history is bounded.** The log keeps at least the last [`Options::keep`] changes and is trimmed by
 //!   each writing transaction; older ones are answered as compacted. The WAL is checkpointed by writers, after
 //!   the touch; no read is long enough to hinder that for more than a moment.
-//! - **Who changed what is kept with it.** Each transaction is an act with its author; each change keeps what was before it, so
+//! - **Who changed what is kept with it.** Each transaction is an entry with its author; each change keeps what was before it, so
 //!   that it can be taken back. What waits for a confirmation is not trimmed, and is put back in one transaction.
 //! - **What is not ours is not touched.** Another program's file, a newer schema, a network file system: an
 //!   error that names the path and the fix. A file that does not exist is an empty store; only a write that

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tortie_api::Key;
 use tortie_store::history::{LoggedChange, Pending, PutBack};
 use tortie_store::{
-    Act, Author, History, Leases, Listing, Op, Position, Selection, Stopped, Store, StoreError, Stored, Watch, Write,
-    WriteError, Written, WrittenTogether,
+    Author, History, HistoryEntry, Leases, Listing, Op, Position, Selection, Stopped, Store, StoreError, Stored, Watch,
+    Write, WriteError, Written, WrittenTogether,
 };
 
 use crate::connection::{Connection, Role};
@@ -222,47 +222,47 @@ impl History for SqliteStore {
         *self.author.lock().unwrap_or_else(PoisonError::into_inner) = author;
     }
 
-    fn acts(&self) -> Result<Vec<Act>, StoreError> {
-        let found = self.with(&self.reader, Role::Reader, |connection| connection.read(history::acts))?;
+    fn entries(&self) -> Result<Vec<HistoryEntry>, StoreError> {
+        let found = self.with(&self.reader, Role::Reader, |connection| connection.read(history::entries))?;
         Ok(found.unwrap_or_default())
     }
 
-    fn acts_between(&self, first: u64, last: u64) -> Result<Vec<Act>, StoreError> {
+    fn entries_between(&self, first: u64, last: u64) -> Result<Vec<HistoryEntry>, StoreError> {
         let found = self.with(&self.reader, Role::Reader, |connection| {
-            connection.read(|sql| history::acts_between(sql, first, last))
+            connection.read(|sql| history::entries_between(sql, first, last))
         })?;
         Ok(found.unwrap_or_default())
     }
 
-    fn pending(&self) -> Result<Vec<(Act, Pending)>, StoreError> {
+    fn pending(&self) -> Result<Vec<(HistoryEntry, Pending)>, StoreError> {
         let found = self.with(&self.reader, Role::Reader, |connection| connection.read(history::pending))?;
         Ok(found.unwrap_or_default())
     }
 
-    fn changes(&self, act: &Act) -> Result<Vec<LoggedChange>, StoreError> {
+    fn changes(&self, entry: &HistoryEntry) -> Result<Vec<LoggedChange>, StoreError> {
         let found =
-            self.with(&self.reader, Role::Reader, |connection| connection.read(|sql| history::changes(sql, act)))?;
+            self.with(&self.reader, Role::Reader, |connection| connection.read(|sql| history::changes(sql, entry)))?;
         Ok(found.unwrap_or_default())
     }
 
-    fn note_enforced(&self, act: &Act, time: u64) -> Result<(), StoreError> {
+    fn note_enforced(&self, entry: &HistoryEntry, time: u64) -> Result<(), StoreError> {
         self.with(&self.writer, Role::Writer, |connection| {
-            connection.write(|sql| history::note_enforced(sql, act, time))
+            connection.write(|sql| history::note_enforced(sql, entry, time))
         })?;
         Ok(())
     }
 
-    fn confirm(&self, act: &Act) -> Result<bool, StoreError> {
+    fn confirm(&self, entry: &HistoryEntry) -> Result<bool, StoreError> {
         let done = self.with(&self.writer, Role::Writer, |connection| {
-            connection.write(|sql| history::end_waiting(sql, act.first))
+            connection.write(|sql| history::end_waiting(sql, entry.first))
         })?;
         Ok(done.unwrap_or(false))
     }
 
-    fn put_back(&self, act: &Act) -> Result<Option<PutBack>, StoreError> {
+    fn put_back(&self, entry: &HistoryEntry) -> Result<Option<PutBack>, StoreError> {
         let author = self.author.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let done = self.with(&self.writer, Role::Writer, |connection| {
-            let done = connection.write(|sql| history::put_back(sql, act.first, &author))?;
+            let done = connection.write(|sql| history::put_back(sql, entry.first, &author))?;
             if done.is_some() {
                 wake::touch(connection.path());
             }

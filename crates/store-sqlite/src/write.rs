@@ -44,7 +44,7 @@ pub(crate) fn batch(
     let before = |written: &Written| written.previous.as_ref().map_or(0, |previous| previous.value.len());
     let bytes = writes.iter().map(|write| value_of(write).map_or(0, |value| value.len())).sum::<usize>()
         + results.iter().flatten().map(before).sum::<usize>();
-    note_act(sql, extent.last + 1, last, author)?;
+    note_entry(sql, extent.last + 1, last, author)?;
     trim(sql, extent, LogEntry { revisions: last - extent.last, bytes: bytes as u64 }, keep)?;
     Ok(results)
 }
@@ -66,7 +66,7 @@ pub(crate) fn whole(
 }
 
 /// Stores the author of the changes of this transaction.
-pub(crate) fn note_act(sql: &Connection, first: u64, last: u64, author: &Author) -> rusqlite::Result<()> {
+pub(crate) fn note_entry(sql: &Connection, first: u64, last: u64, author: &Author) -> rusqlite::Result<()> {
     if last < first {
         return Ok(());
     }

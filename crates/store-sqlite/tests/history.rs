@@ -8,7 +8,7 @@ use std::time::Duration;
 use tortie_api::{Key, Kind};
 use tortie_random::Random;
 use tortie_store::history::{PastError, PutBack, content_at};
-use tortie_store::{Act, Author, History, Listing, Selection, Store, Write};
+use tortie_store::{Author, History, HistoryEntry, Listing, Selection, Store, Write};
 use tortie_store_sqlite::{Options, SqliteStore};
 
 fn key(name: &str) -> Key {
@@ -22,7 +22,7 @@ fn store() -> (tempfile::TempDir, SqliteStore) {
 }
 
 /// Writes objects in one transaction, each with a value or without; what must be confirmed within an hour, if anything.
-fn write(store: &SqliteStore, objects: &[(&str, Option<&str>)], confirm: bool) -> Act {
+fn write(store: &SqliteStore, objects: &[(&str, Option<&str>)], confirm: bool) -> HistoryEntry {
     store.set_author(Author {
         uid: 7,
         command: "a command".into(),
@@ -42,7 +42,7 @@ fn write(store: &SqliteStore, objects: &[(&str, Option<&str>)], confirm: bool) -
         .collect();
     assert!(store.write_together(&writes).unwrap().stopped.is_none());
     store.set_author(Author::default());
-    store.acts().unwrap().remove(0)
+    store.entries().unwrap().remove(0)
 }
 
 fn content(store: &SqliteStore) -> String {
@@ -61,18 +61,18 @@ fn names(done: Option<PutBack>) -> (Vec<String>, Vec<String>) {
 fn a_history_entry_has_its_author_and_the_content_before_each_change() {
     let (_place, store) = store();
     write(&store, &[("a", Some("1"))], false);
-    let act = write(&store, &[("a", Some("2")), ("b", Some("1"))], false);
-    assert_eq!((act.first, act.last, act.author.uid, act.author.command.as_str()), (2, 3, 7, "a command"));
-    assert!(act.pending.is_none() && act.time > 1_600_000_000_000);
-    let changes = store.changes(&act).unwrap();
+    let entry = write(&store, &[("a", Some("2")), ("b", Some("1"))], false);
+    assert_eq!((entry.first, entry.last, entry.author.uid, entry.author.command.as_str()), (2, 3, 7, "a command"));
+    assert!(entry.pending.is_none() && entry.time > 1_600_000_000_000);
+    let changes = store.changes(&entry).unwrap();
     let text = |value: &Option<std::sync::Arc<[u8]>>| value.as_ref().map(|v| String::from_utf8_lossy(v).into_owned());
     let found: Vec<_> =
         changes.iter().map(|one| (one.revision, one.key.name.as_str(), text(&one.before), text(&one.after))).collect();
     let some = |text: &str| Some(text.to_owned());
     assert_eq!(found, [(2, "a", some("1"), some("2")), (3, "b", None, some("1"))]);
-    // What changed nothing is no act.
+    // What changed nothing is no entry.
     assert!(store.write_together(&[Write::create(key("a"), *b"3")]).unwrap().stopped.is_some());
-    assert_eq!(store.acts().unwrap().len(), 2);
+    assert_eq!(store.entries().unwrap().len(), 2);
 }
 
 #[test]
@@ -80,27 +80,27 @@ fn an_unconfirmed_change_is_put_back_byte_for_byte() {
     let (_place, store) = store();
     write(&store, &[("a", Some("1")), ("gone", Some("x"))], false);
     let before = content(&store);
-    let act = write(&store, &[("a", Some("2")), ("new", Some("y")), ("gone", None)], true);
-    assert!(act.pending.is_some_and(|pending| pending.deadline > act.time && pending.enforced.is_none()));
-    store.note_enforced(&act, 5).unwrap();
-    store.note_enforced(&act, 6).unwrap();
-    let noted = store.acts().unwrap().remove(0).pending.unwrap();
+    let entry = write(&store, &[("a", Some("2")), ("new", Some("y")), ("gone", None)], true);
+    assert!(entry.pending.is_some_and(|pending| pending.deadline > entry.time && pending.enforced.is_none()));
+    store.note_enforced(&entry, 5).unwrap();
+    store.note_enforced(&entry, 6).unwrap();
+    let noted = store.entries().unwrap().remove(0).pending.unwrap();
     assert_eq!(noted.enforced, Some(5), "the first time counts");
-    let (mut restored, left) = names(store.put_back(&act).unwrap());
+    let (mut restored, left) = names(store.put_back(&entry).unwrap());
     restored.sort();
     assert_eq!((restored.join(" ").as_str(), left.len()), ("a gone new", 0));
     assert_eq!(content(&store), before);
-    assert_eq!(store.put_back(&act).unwrap(), None, "once");
+    assert_eq!(store.put_back(&entry).unwrap(), None, "once");
     assert_eq!(content(&store), before);
 }
 
 #[test]
 fn a_confirmed_change_stays() {
     let (_place, store) = store();
-    let act = write(&store, &[("a", Some("1"))], true);
-    assert!(store.confirm(&act).unwrap());
-    assert!(!store.confirm(&act).unwrap(), "it waits no more");
-    assert_eq!(store.put_back(&act).unwrap(), None);
+    let entry = write(&store, &[("a", Some("1"))], true);
+    assert!(store.confirm(&entry).unwrap());
+    assert!(!store.confirm(&entry).unwrap(), "it waits no more");
+    assert_eq!(store.put_back(&entry).unwrap(), None);
     assert_eq!(content(&store), "a=1");
 }
 
@@ -108,9 +108,9 @@ fn a_confirmed_change_stays() {
 fn objects_that_somebody_else_changed_since_stay_and_the_others_are_put_back() {
     let (_place, store) = store();
     write(&store, &[("a", Some("1")), ("b", Some("1")), ("c", Some("1"))], false);
-    let act = write(&store, &[("a", Some("2")), ("b", Some("2")), ("c", Some("2"))], true);
+    let entry = write(&store, &[("a", Some("2")), ("b", Some("2")), ("c", Some("2"))], true);
     write(&store, &[("b", Some("theirs")), ("c", None)], false);
-    let (restored, left) = names(store.put_back(&act).unwrap());
+    let (restored, left) = names(store.put_back(&entry).unwrap());
     assert_eq!((restored, left), (vec!["a".into()], vec!["b".into(), "c".into()]));
     assert_eq!(content(&store), "a=1 b=theirs");
 }
@@ -119,10 +119,10 @@ fn objects_that_somebody_else_changed_since_stay_and_the_others_are_put_back() {
 fn an_object_that_somebody_else_wrote_again_with_equal_content_stays() {
     let (_place, store) = store();
     write(&store, &[("a", Some("1")), ("b", Some("1"))], false);
-    let act = write(&store, &[("a", Some("2")), ("b", None)], true);
+    let entry = write(&store, &[("a", Some("2")), ("b", None)], true);
     write(&store, &[("a", Some("3")), ("b", Some("4"))], false);
     write(&store, &[("a", Some("2")), ("b", None)], false);
-    let (restored, left) = names(store.put_back(&act).unwrap());
+    let (restored, left) = names(store.put_back(&entry).unwrap());
     assert_eq!((restored.len(), left), (0, vec!["a".into(), "b".into()]));
     assert_eq!(content(&store), "a=2");
 }
@@ -139,18 +139,18 @@ fn a_tier_that_policies_of_others_are_in_is_not_put_back() {
         let confirm_within = confirm.then_some(Duration::from_secs(3600));
         store.set_author(Author { confirm_within, ..Author::default() });
         assert!(store.write_together(writes).unwrap().stopped.is_none());
-        store.acts().unwrap().remove(0)
+        store.entries().unwrap().remove(0)
     };
-    let act = batch(&[Write::create(tier.clone(), *b"{}"), policy("extra.ours")], true);
+    let entry = batch(&[Write::create(tier.clone(), *b"{}"), policy("extra.ours")], true);
     batch(&[policy("extra.theirs")], false);
-    let done = store.put_back(&act).unwrap().unwrap();
+    let done = store.put_back(&entry).unwrap().unwrap();
     assert_eq!(done.in_use, [(tier.clone(), policy("extra.theirs").key)]);
     assert_eq!(done.restored, [policy("extra.ours").key]);
     assert!(store.get(&tier).unwrap().is_some());
-    // What the act itself put into its tier keeps nothing.
+    // What the entry itself put into its tier keeps nothing.
     batch(&[Write::delete(tier.clone(), None), Write::delete(policy("extra.theirs").key, None)], false);
-    let act = batch(&[Write::create(tier.clone(), *b"{}"), policy("extra.ours")], true);
-    let done = store.put_back(&act).unwrap().unwrap();
+    let entry = batch(&[Write::create(tier.clone(), *b"{}"), policy("extra.ours")], true);
+    let done = store.put_back(&entry).unwrap().unwrap();
     assert_eq!((done.restored.len(), done.in_use.len()), (2, 0));
     assert!(store.get(&tier).unwrap().is_none());
 }
@@ -158,10 +158,10 @@ fn a_tier_that_policies_of_others_are_in_is_not_put_back() {
 #[test]
 fn the_history_shows_what_expired_and_what_put_it_back() {
     let (_place, store) = store();
-    let act = write(&store, &[("a", Some("1"))], true);
-    store.put_back(&act).unwrap().unwrap();
-    let acts = store.acts().unwrap();
-    let found: Vec<_> = acts.iter().map(|act| (act.first, act.expired, act.puts_back)).collect();
+    let entry = write(&store, &[("a", Some("1"))], true);
+    store.put_back(&entry).unwrap().unwrap();
+    let entries = store.entries().unwrap();
+    let found: Vec<_> = entries.iter().map(|entry| (entry.first, entry.expired, entry.puts_back)).collect();
     assert_eq!(found, [(2, false, Some(1)), (1, true, None)]);
 }
 
@@ -174,7 +174,7 @@ fn several_unconfirmed_changes_do_not_affect_each_other() {
         let one = write(&store, &[("a", Some("2"))], true);
         let two = write(&store, &[("a", Some("3"))], true);
         let order = if first_ends_first { [&one, &two] } else { [&two, &one] };
-        order.iter().for_each(|act| drop(store.put_back(act).unwrap()));
+        order.iter().for_each(|entry| drop(store.put_back(entry).unwrap()));
         assert_eq!(content(&store), "a=1", "{first_ends_first}");
     }
     let (_place, store) = store();
@@ -192,17 +192,17 @@ fn the_log_keeps_what_may_have_to_be_put_back() {
     let options = Options { keep: 5, ..Options::default() };
     let store = SqliteStore::open_with(place.path().join("tortie.db"), options).unwrap();
     write(&store, &[("a", Some("1"))], false);
-    let act = write(&store, &[("a", Some("2"))], true);
+    let entry = write(&store, &[("a", Some("2"))], true);
     for round in 0..200 {
         write(&store, &[("other", Some(&round.to_string()))], false);
     }
-    assert_eq!(names(store.put_back(&act).unwrap()).0, ["a"]);
+    assert_eq!(names(store.put_back(&entry).unwrap()).0, ["a"]);
     assert!(content(&store).starts_with("a=1"));
-    // Then it is trimmed, acts and all.
+    // Then it is trimmed, entries and all.
     for round in 0..200 {
         write(&store, &[("other", Some(&round.to_string()))], false);
     }
-    assert!(store.acts().unwrap().len() < 40, "{}", store.acts().unwrap().len());
+    assert!(store.entries().unwrap().len() < 40, "{}", store.entries().unwrap().len());
 }
 
 fn tamper(path: &Path, sql: &str) {
@@ -218,7 +218,7 @@ fn the_file_of_an_older_release_is_read_unchanged_and_converted_by_the_first_wri
     tamper(&path, "ALTER TABLE log DROP COLUMN before; DROP TABLE acts; PRAGMA user_version = 1");
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(content(&store), "a=1");
-    assert!(store.acts().unwrap().is_empty());
+    assert!(store.entries().unwrap().is_empty());
     let version = |path: &Path| -> i64 {
         let sql = rusqlite::Connection::open(path).unwrap();
         sql.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
@@ -226,10 +226,10 @@ fn the_file_of_an_older_release_is_read_unchanged_and_converted_by_the_first_wri
     assert_eq!(version(&path), 1, "reading changes nothing");
     let mut watch = store.watch(&Selection::default(), &0.into()).unwrap();
     assert!(watch.next(Duration::ZERO).unwrap().is_some());
-    let act = write(&store, &[("a", Some("2"))], true);
+    let entry = write(&store, &[("a", Some("2"))], true);
     assert_eq!(version(&path), 2);
     assert!(watch.next(Duration::from_secs(30)).unwrap().is_some(), "a watch goes on");
-    assert_eq!(names(store.put_back(&act).unwrap()).0, ["a"]);
+    assert_eq!(names(store.put_back(&entry).unwrap()).0, ["a"]);
     assert_eq!(content(&store), "a=1");
 }
 
@@ -259,13 +259,13 @@ fn the_content_after_each_revision_is_known_as_far_as_the_log_goes() {
         }
         let objects: Vec<(&str, Option<&str>)> =
             objects.iter().map(|(name, value)| (*name, value.as_deref())).collect();
-        let act = write(&store, &objects, random.once_in(4));
-        known.push((act.last, content(&store)));
+        let entry = write(&store, &objects, random.once_in(4));
+        known.push((entry.last, content(&store)));
         // What waits is put back out of order, which tells later changes that wait what to put back.
         if random.once_in(4)
-            && let Some((act, _)) = store.pending().unwrap().pop()
+            && let Some((entry, _)) = store.pending().unwrap().pop()
         {
-            store.put_back(&act).unwrap();
+            store.put_back(&entry).unwrap();
             known.push((now().position.number().unwrap(), content(&store)));
         }
     }
@@ -273,8 +273,8 @@ fn the_content_after_each_revision_is_known_as_far_as_the_log_goes() {
         assert_eq!(told(content_at(&store, &now(), *revision).unwrap()), *content, "after revision {revision}");
     }
     // The middle of a transaction was never seen: its end is meant.
-    let act = store.acts().unwrap().into_iter().find(|act| act.first < act.last).unwrap();
-    let [first, last] = [act.first, act.last].map(|revision| told(content_at(&store, &now(), revision).unwrap()));
+    let entry = store.entries().unwrap().into_iter().find(|entry| entry.first < entry.last).unwrap();
+    let [first, last] = [entry.first, entry.last].map(|revision| told(content_at(&store, &now(), revision).unwrap()));
     assert_eq!(first, last);
     let last = now().position.number().unwrap();
     assert!(matches!(content_at(&store, &now(), last + 1), Err(PastError::Future { .. })));

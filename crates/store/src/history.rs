@@ -1,7 +1,7 @@
 //! The history of a store: who changed it, when, by which command, and how a change is taken back. The embedded store keeps
 //! all changes, etcd those that tortie made; the Kubernetes API keeps none.
 //!
-//! An [`Act`] is what one transaction changed. One that waits for a confirmation is put back when its deadline passes.
+//! A [`HistoryEntry`] is what one transaction changed. One that waits for a confirmation is put back when its deadline passes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,9 +28,9 @@ pub struct Author {
     pub confirm_within: Option<Duration>,
 }
 
-/// What one transaction changed.
+/// One entry of the history: what one transaction changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Act {
+pub struct HistoryEntry {
     /// The revision of its first change.
     pub first: u64,
     /// The revision of its last change.
@@ -43,7 +43,7 @@ pub struct Act {
     pub pending: Option<Pending>,
     /// Whether it was put back because it was not confirmed in time.
     pub expired: bool,
-    /// The first revision of the act that this one put back.
+    /// The first revision of the entry that this one put back.
     pub puts_back: Option<u64>,
 }
 
@@ -87,16 +87,16 @@ pub fn tier_of(stored: &Stored) -> Option<String> {
     Some(value.pointer("/spec/tier")?.as_str()?.to_owned())
 }
 
-/// What came of putting an act back.
+/// The result of putting an entry back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PutBack {
-    /// The objects that are as they were before the act.
+    /// The objects that are as they were before the entry.
     pub restored: Vec<Key>,
     /// The objects that somebody else has changed since, which stay.
     pub left: Vec<Key>,
     /// The objects that a later unconfirmed change has changed too: that change now has the version from before as the one to put back.
     pub waiting: Vec<Key>,
-    /// Tiers that the act created and that stay, each with a policy of somebody else that is in it now.
+    /// Tiers that the entry created and that stay, each with a policy of somebody else that is in it now.
     pub in_use: Vec<(Key, Key)>,
 }
 
@@ -121,29 +121,29 @@ pub trait History: Send + Sync {
     fn set_author(&self, author: Author);
 
     /// What is kept of the past, the newest first. Changes that were written before authors were kept are in none.
-    fn acts(&self) -> Result<Vec<Act>, StoreError>;
+    fn entries(&self) -> Result<Vec<HistoryEntry>, StoreError>;
 
     /// Those of them with a change from the first of these revisions up to the last, the newest first.
-    fn acts_between(&self, first: u64, last: u64) -> Result<Vec<Act>, StoreError> {
-        let mut acts = self.acts()?;
-        acts.retain(|act| act.last >= first && act.first <= last);
-        Ok(acts)
+    fn entries_between(&self, first: u64, last: u64) -> Result<Vec<HistoryEntry>, StoreError> {
+        let mut entries = self.entries()?;
+        entries.retain(|entry| entry.last >= first && entry.first <= last);
+        Ok(entries)
     }
 
     /// The changes that wait for a confirmation, the newest first.
-    fn pending(&self) -> Result<Vec<(Act, Pending)>, StoreError>;
+    fn pending(&self) -> Result<Vec<(HistoryEntry, Pending)>, StoreError>;
 
-    /// The changes of an act, in their order.
-    fn changes(&self, act: &Act) -> Result<Vec<LoggedChange>, StoreError>;
+    /// The changes of an entry, in their order.
+    fn changes(&self, entry: &HistoryEntry) -> Result<Vec<LoggedChange>, StoreError>;
 
-    /// Notes that an act was in the kernel at this time, if nobody has noted that before.
-    fn note_enforced(&self, act: &Act, time: u64) -> Result<(), StoreError>;
+    /// Notes that an entry was in the kernel at this time, if nobody has noted that before.
+    fn note_enforced(&self, entry: &HistoryEntry, time: u64) -> Result<(), StoreError>;
 
     /// Confirms a change. False if it does not wait any more.
-    fn confirm(&self, act: &Act) -> Result<bool, StoreError>;
+    fn confirm(&self, entry: &HistoryEntry) -> Result<bool, StoreError>;
 
     /// Puts an unconfirmed change back, in one transaction. None if it does not wait any more.
-    fn put_back(&self, act: &Act) -> Result<Option<PutBack>, StoreError>;
+    fn put_back(&self, entry: &HistoryEntry) -> Result<Option<PutBack>, StoreError>;
 }
 
 /// Each object of some changes, once: its last revision among them, and its versions before and after them.
@@ -196,20 +196,20 @@ pub fn content_at(history: &dyn History, now: &Listing, revision: u64) -> Result
         return Err(PastError::Future { revision, last });
     }
     // What was written since the listing was made does not count.
-    let acts: Vec<Act> = history.acts()?.into_iter().filter(|act| act.first <= last).collect();
-    let is_in = |act: &Act| (act.first..=act.last).contains(&revision);
-    let revision = acts.iter().find(|act| is_in(act)).map_or(revision, |act| act.last);
+    let entries: Vec<HistoryEntry> = history.entries()?.into_iter().filter(|entry| entry.first <= last).collect();
+    let is_in = |entry: &HistoryEntry| (entry.first..=entry.last).contains(&revision);
+    let revision = entries.iter().find(|entry| is_in(entry)).map_or(revision, |entry| entry.last);
     let mut values: BTreeMap<Key, Option<Arc<[u8]>>> = BTreeMap::new();
     // Up to here nothing is missing.
     let mut reached = last;
-    for act in acts.iter().take_while(|act| act.first > revision) {
-        let changes = history.changes(act)?;
+    for entry in entries.iter().take_while(|entry| entry.first > revision) {
+        let changes = history.changes(entry)?;
         // The log is trimmed in the middle of a transaction too.
-        let is_whole = changes.first().is_some_and(|change| change.revision == act.first);
-        if act.last != reached || !is_whole {
+        let is_whole = changes.first().is_some_and(|change| change.revision == entry.first);
+        if entry.last != reached || !is_whole {
             break;
         }
-        reached = act.first - 1;
+        reached = entry.first - 1;
         for change in by_object(changes) {
             values.insert(change.key, change.before);
         }
@@ -220,11 +220,11 @@ pub fn content_at(history: &dyn History, now: &Listing, revision: u64) -> Result
     // Who puts a change back that waits for a confirmation may tell a later one what to put back, so what is noted as before
     // that one is not what was there.
     let mut open: BTreeSet<Key> = values.keys().cloned().collect();
-    for act in acts.iter().filter(|act| act.last <= revision) {
+    for entry in entries.iter().filter(|entry| entry.last <= revision) {
         if open.is_empty() {
             break;
         }
-        for change in by_object(history.changes(act)?) {
+        for change in by_object(history.changes(entry)?) {
             if open.remove(&change.key) {
                 values.insert(change.key, change.after);
             }

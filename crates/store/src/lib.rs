@@ -42,7 +42,7 @@ pub mod conformance;
 pub use abilities::{Abilities, Operation, Support, Unsupported};
 pub use contract::{Store, Watch, list_by_pages};
 pub use error::StoreError;
-pub use history::{Act, Author, History};
+pub use history::{Author, History, HistoryEntry};
 pub use leases::{Holding, Leases};
 pub use object::{Event, Listing, Purpose, Selection, Stored, Value};
 pub use overlay::Overlay;

@@ -6,7 +6,7 @@
 use clap::Args;
 use tortie_agent::author::this_machine;
 use tortie_agent::utc;
-use tortie_store::Act;
+use tortie_store::HistoryEntry;
 use tortie_store::history::Pending;
 
 use crate::args::Place;
@@ -37,13 +37,13 @@ pub(crate) fn run(args: &ConfirmArgs, session: &mut Session) -> anyhow::Result<E
     let mut waiting = history.pending()?;
     if args.revision.is_none() {
         // What was written on another machine is confirmed there, or by its revision.
-        waiting.retain(|(act, _)| act.author.host.is_empty() || act.author.host == this_machine());
+        waiting.retain(|(entry, _)| entry.author.host.is_empty() || entry.author.host == this_machine());
     }
-    let (act, pending) = find(waiting, args.revision)?;
+    let (entry, pending) = find(waiting, args.revision)?;
     if is_overdue(&pending) {
         anyhow::bail!(
             "too late: revision {} was due to be put back at {}, and the agent puts it back as soon as it can",
-            revisions(&act),
+            revisions(&entry),
             utc::of_milliseconds(pending.deadline)
         );
     }
@@ -52,21 +52,22 @@ pub(crate) fn run(args: &ConfirmArgs, session: &mut Session) -> anyhow::Result<E
     {
         anyhow::bail!("not confirmed: {why}. The change is put back at {}", utc::of_milliseconds(pending.deadline));
     }
-    if !history.confirm(&act)? {
-        anyhow::bail!("too late: revision {} was put back", revisions(&act));
+    if !history.confirm(&entry)? {
+        anyhow::bail!("too late: revision {} was put back", revisions(&entry));
     }
-    session.terminal.line(format_args!("revision {} stays", revisions(&act)));
+    session.terminal.line(format_args!("revision {} stays", revisions(&entry)));
     Ok(Exit::Done)
 }
 
-fn find(waiting: Vec<(Act, Pending)>, revision: Option<u64>) -> anyhow::Result<(Act, Pending)> {
-    let is_meant = |act: &Act| revision.is_none_or(|revision| (act.first..=act.last).contains(&revision));
-    let mut meant: Vec<(Act, Pending)> = waiting.into_iter().filter(|(act, _)| is_meant(act)).collect();
+fn find(waiting: Vec<(HistoryEntry, Pending)>, revision: Option<u64>) -> anyhow::Result<(HistoryEntry, Pending)> {
+    let is_meant =
+        |entry: &HistoryEntry| revision.is_none_or(|revision| (entry.first..=entry.last).contains(&revision));
+    let mut meant: Vec<(HistoryEntry, Pending)> = waiting.into_iter().filter(|(entry, _)| is_meant(entry)).collect();
     match (meant.pop(), meant.is_empty()) {
         (Some(one), true) => Ok(one),
         (Some(last), false) => {
             meant.push(last);
-            let all: Vec<String> = meant.iter().map(|(act, _)| revisions(act)).collect();
+            let all: Vec<String> = meant.iter().map(|(entry, _)| revisions(entry)).collect();
             Err(Usage(format!("several changes wait: name one by a revision ({})", all.join(", "))).into())
         }
         (None, _) => match revision {

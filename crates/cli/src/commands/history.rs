@@ -8,7 +8,7 @@ use tortie_agent::author::who;
 use tortie_agent::utc;
 use tortie_api::Key;
 use tortie_store::history::{LoggedChange, Pending, by_object};
-use tortie_store::{Act, Store};
+use tortie_store::{HistoryEntry, Store};
 
 use crate::args::{Format, Place};
 use crate::namespace::{self, Wanted};
@@ -18,7 +18,7 @@ use crate::session::Session;
 use crate::store::Link;
 use crate::target;
 
-/// More objects of one act are counted, not named.
+/// More objects of one entry are counted, not named.
 const SHOWN: usize = 3;
 
 /// Arguments of `history`.
@@ -44,24 +44,24 @@ pub(crate) fn run(args: &HistoryArgs, session: &mut Session) -> anyhow::Result<E
     let history = link.history(&*store)?;
     let wanted = if args.target.is_empty() { None } else { Some(keys(args, &link, session)?) };
     let mut rows = Vec::new();
-    let mut acts = Vec::new();
+    let mut entries = Vec::new();
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
-    for act in history.acts()? {
+    for entry in history.entries()? {
         if rows.len() >= limit {
             break;
         }
-        let mut changes = by_object(history.changes(&act)?);
+        let mut changes = by_object(history.changes(&entry)?);
         if let Some(keys) = &wanted {
             changes.retain(|change| keys.contains(&change.key));
             if changes.is_empty() {
                 continue;
             }
         }
-        rows.push(row(&act, &changes));
-        acts.push(as_json(&act, &changes));
+        rows.push(row(&entry, &changes));
+        entries.push(as_json(&entry, &changes));
     }
     match args.output {
-        Format::Json => session.terminal.line(format_args!("{:#}", Value::from(acts))),
+        Format::Json => session.terminal.line(format_args!("{:#}", Value::from(entries))),
         Format::Text if rows.is_empty() && wanted.is_some() => {
             session.terminal.note("no change of this object is kept")
         }
@@ -98,8 +98,8 @@ fn keys(args: &HistoryArgs, link: &Link, session: &Session) -> anyhow::Result<Ve
 }
 
 /// `5` or `5-7`.
-pub(crate) fn revisions(act: &Act) -> String {
-    if act.first == act.last { act.last.to_string() } else { format!("{}-{}", act.first, act.last) }
+pub(crate) fn revisions(entry: &HistoryEntry) -> String {
+    if entry.first == entry.last { entry.last.to_string() } else { format!("{}-{}", entry.first, entry.last) }
 }
 
 /// What became of an object: `created`, `changed`, `deleted`, or `unchanged` where it was changed back at once.
@@ -112,35 +112,35 @@ pub(crate) fn word(change: &LoggedChange) -> &'static str {
     }
 }
 
-fn row(act: &Act, changes: &[LoggedChange]) -> Vec<String> {
+fn row(entry: &HistoryEntry, changes: &[LoggedChange]) -> Vec<String> {
     let mut shown: Vec<String> =
         changes.iter().take(SHOWN).map(|change| format!("{} {}", change.key.as_argument(), word(change))).collect();
     if changes.len() > SHOWN {
         shown.push(format!("{} more", changes.len() - SHOWN));
     }
-    let mut message = act.author.message.clone();
-    if let Some(state) = state(act) {
+    let mut message = entry.author.message.clone();
+    if let Some(state) = state(entry) {
         message = if message.is_empty() { state } else { format!("{message} {state}") };
     }
     vec![
-        revisions(act),
-        utc::of_milliseconds(act.time),
-        who(&act.author),
+        revisions(entry),
+        utc::of_milliseconds(entry.time),
+        who(&entry.author),
         shown.join(", "),
-        one_line(&act.author.command),
+        one_line(&entry.author.command),
         one_line(&message),
     ]
 }
 
 /// What a change waits for, or that it waited in vain.
-fn state(act: &Act) -> Option<String> {
-    match &act.pending {
+fn state(entry: &HistoryEntry) -> Option<String> {
+    match &entry.pending {
         Some(pending) if is_overdue(pending) => Some(format!(
             "(overdue: the agent puts it back as soon as it can, {} has passed)",
             utc::of_milliseconds(pending.deadline)
         )),
         Some(pending) => Some(format!("(put back at {} unless confirmed)", utc::of_milliseconds(pending.deadline))),
-        None => act.expired.then(|| "(not confirmed in time, put back)".to_owned()),
+        None => entry.expired.then(|| "(not confirmed in time, put back)".to_owned()),
     }
 }
 
@@ -155,7 +155,7 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn as_json(act: &Act, changes: &[LoggedChange]) -> Value {
+fn as_json(entry: &HistoryEntry, changes: &[LoggedChange]) -> Value {
     let value = |bytes: &Option<std::sync::Arc<[u8]>>| {
         bytes.as_ref().map(|bytes| serde_json::from_slice::<Value>(bytes).unwrap_or(Value::Null))
     };
@@ -166,17 +166,17 @@ fn as_json(act: &Act, changes: &[LoggedChange]) -> Value {
         })
     });
     json!({
-        "firstRevision": act.first,
-        "lastRevision": act.last,
-        "time": utc::of_milliseconds(act.time),
-        "uid": act.author.uid,
-        "sudoUser": act.author.sudo_user,
-        "host": act.author.host,
-        "command": act.author.command,
-        "message": act.author.message,
-        "expired": act.expired,
-        "putBackOf": act.puts_back,
-        "putBackAt": act.pending.map(|pending| utc::of_milliseconds(pending.deadline)),
+        "firstRevision": entry.first,
+        "lastRevision": entry.last,
+        "time": utc::of_milliseconds(entry.time),
+        "uid": entry.author.uid,
+        "sudoUser": entry.author.sudo_user,
+        "host": entry.author.host,
+        "command": entry.author.command,
+        "message": entry.author.message,
+        "expired": entry.expired,
+        "putBackOf": entry.puts_back,
+        "putBackAt": entry.pending.map(|pending| utc::of_milliseconds(pending.deadline)),
         "changes": changes.collect::<Vec<_>>(),
     })
 }

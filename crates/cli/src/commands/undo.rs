@@ -6,7 +6,7 @@ use clap::Args;
 use tortie_agent::author::who;
 use tortie_api::{Key, Kind};
 use tortie_store::history::{LoggedChange, by_object, tier_of};
-use tortie_store::{Act, History, Op, Overlay, Selection, Stopped, Store, Stored, Write};
+use tortie_store::{History, HistoryEntry, Op, Overlay, Selection, Stopped, Store, Stored, Write};
 
 use crate::args::Place;
 use crate::ask::Agent;
@@ -46,27 +46,27 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
     let store = link.existing()?;
     let history = link.history(&*store)?;
     args.guard.set_author(&link, session)?;
-    let act = find(history.acts()?, args.revision, session)?;
-    if args.confirm.confirm.is_some() && act.pending.is_some() {
+    let entry = find(history.entries()?, args.revision, session)?;
+    if args.confirm.confirm.is_some() && entry.pending.is_some() {
         anyhow::bail!(
             "revision {} waits for a confirmation itself: undo takes it back for good, so there is nothing to confirm",
-            revisions(&act)
+            revisions(&entry)
         );
     }
-    if let Some(of) = act.puts_back {
+    if let Some(of) = entry.puts_back {
         let what = format!(
             "revision {} is how the agent put back revision {of}, which nobody confirmed in time",
-            revisions(&act)
+            revisions(&entry)
         );
         if args.revision.is_none() {
-            anyhow::bail!("{what}; to make that change again, name it: `tortie undo {}`", act.last);
+            anyhow::bail!("{what}; to make that change again, name it: `tortie undo {}`", entry.last);
         }
         session.terminal.note(format_args!("{what}: taking it back makes that change again"));
     }
-    let changes = by_object(history.changes(&act)?);
+    let changes = by_object(history.changes(&entry)?);
     let is_initial = |change: &LoggedChange| change.key.kind == Kind::ClusterInformation && change.before.is_none();
     if changes.iter().any(is_initial) {
-        anyhow::bail!("revision {} has the initial objects of every store and cannot be taken back", revisions(&act));
+        anyhow::bail!("revision {} has the initial objects of every store and cannot be taken back", revisions(&entry));
     }
     let mut writes = Vec::new();
     let mut changed_since = Vec::new();
@@ -79,7 +79,9 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
     }
     if !changed_since.is_empty() {
         changed_since.iter().for_each(|since| session.terminal.error(since));
-        session.terminal.error(format_args!("revision {} cannot be taken back: nothing was written", revisions(&act)));
+        session
+            .terminal
+            .error(format_args!("revision {} cannot be taken back: nothing was written", revisions(&entry)));
         return Ok(Exit::Failed);
     }
     let overlay = Arc::new(Overlay::new(store.clone()));
@@ -102,7 +104,7 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
             }
         }
         // There is nothing left to be put back.
-        history.confirm(&act)?;
+        history.confirm(&entry)?;
     }
     let agent = Agent::soon();
     let plan = match args.dry_run {
@@ -122,7 +124,7 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
         fields.for_each(|field| session.terminal.line(field));
     }
     if writes.is_empty() {
-        session.terminal.line(format_args!("what revision {} changed is as it was before already", revisions(&act)));
+        session.terminal.line(format_args!("what revision {} changed is as it was before already", revisions(&entry)));
     }
     if let (Some(meaning), Some(plan)) = (&meaning, &plan) {
         meaning.show(session);
@@ -140,14 +142,14 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
 /// The command by which the history knows what `tortie controllers` wrote.
 pub(super) const CONTROLLERS: &str = "tortie controllers";
 
-/// The act with this revision, or the last one of a person.
-fn find(acts: Vec<Act>, revision: Option<u64>, session: &mut Session) -> anyhow::Result<Act> {
-    let oldest = acts.last().map(|act| act.first);
+/// The entry with this revision, or the last one of a person.
+fn find(entries: Vec<HistoryEntry>, revision: Option<u64>, session: &mut Session) -> anyhow::Result<HistoryEntry> {
+    let oldest = entries.last().map(|entry| entry.first);
     let found = match revision {
         None => {
             let passed: Vec<String> =
-                acts.iter().take_while(|act| act.author.command == CONTROLLERS).map(revisions).collect();
-            let found = acts.into_iter().nth(passed.len());
+                entries.iter().take_while(|entry| entry.author.command == CONTROLLERS).map(revisions).collect();
+            let found = entries.into_iter().nth(passed.len());
             if !passed.is_empty() {
                 let names = tortie_explain::listed(passed.into_iter(), 5);
                 session.terminal.note(format_args!(
@@ -158,9 +160,9 @@ fn find(acts: Vec<Act>, revision: Option<u64>, session: &mut Session) -> anyhow:
         }
         // In a store of many machines what others wrote may lie between the transactions of one call.
         Some(revision) => {
-            let ends = acts.iter().position(|act| act.first == revision || act.last == revision);
-            let within = || acts.iter().position(|act| (act.first..=act.last).contains(&revision));
-            ends.or_else(within).and_then(|at| acts.into_iter().nth(at))
+            let ends = entries.iter().position(|entry| entry.first == revision || entry.last == revision);
+            let within = || entries.iter().position(|entry| (entry.first..=entry.last).contains(&revision));
+            ends.or_else(within).and_then(|at| entries.into_iter().nth(at))
         }
     };
     found.ok_or_else(|| match (revision, oldest) {
@@ -176,8 +178,8 @@ fn by_whom(history: &dyn History, current: Option<&Stored>) -> String {
     let Some(revision) = current.and_then(|stored| stored.revision.number()).filter(|_| !history.is_complete()) else {
         return String::new();
     };
-    match history.acts_between(revision, revision).map(|acts| acts.into_iter().next()) {
-        Ok(Some(act)) => format!(" of {}: {}", who(&act.author), act.author.command),
+    match history.entries_between(revision, revision).map(|entries| entries.into_iter().next()) {
+        Ok(Some(entry)) => format!(" of {}: {}", who(&entry.author), entry.author.command),
         Ok(None) => " of another program than tortie".to_owned(),
         Err(_) => String::new(),
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use tortie_api::{Key, Kind};
 use tortie_store::history::{LoggedChange, PutBack, by_object, tier_of};
-use tortie_store::{Act, Op, Selection, Store, StoreError, Stored, Write};
+use tortie_store::{HistoryEntry, Op, Selection, Store, StoreError, Stored, Write};
 
 use super::record::{ACTS, Image, PENDING, Record, changes, encoded};
 use super::recorder::{now, ranges};
@@ -53,19 +53,19 @@ impl Known {
 /// Puts it back. None when it does not wait any more.
 pub(super) async fn put_back(
     store: &EtcdStore,
-    act: &Act,
+    entry: &HistoryEntry,
     used: &BTreeMap<String, Vec<Key>>,
 ) -> Result<Option<PutBack>, CallError> {
     for _ in 0..TRIES {
-        let Some(waits) = waiting(store, act).await? else { return Ok(None) };
+        let Some(waits) = waiting(store, entry).await? else { return Ok(None) };
         let mut known = Vec::new();
-        for found in store.found(act.first, u64::MAX).await? {
+        for found in store.found(entry.first, u64::MAX).await? {
             let (kv, images) = store.images(&found).await?;
             known.push(Known { found, kv, images });
         }
         known.sort_by_key(|one| one.found.revision);
         let pending = store.waiting().await?;
-        let mut all = match known.iter().find(|one| one.found.revision == act.first) {
+        let mut all = match known.iter().find(|one| one.found.revision == entry.first) {
             Some(own) => by_object(changes(&own.found.head, own.images.clone(), own.found.revision)),
             None => return Ok(None),
         };
@@ -74,20 +74,20 @@ pub(super) async fn put_back(
         let paths: Vec<String> = all.iter().filter_map(|change| path::of(&change.key)).collect();
         let current = ranges(store.connection(), paths.iter()).await?;
         let is_waiting = |one: &Known| pending.contains_key(&one.found.id);
-        let plan = plan(act, all, current, &mut known, is_waiting, used);
-        let (request, done) = plan.transaction(store, act, &waits);
+        let plan = plan(entry, all, current, &mut known, is_waiting, used);
+        let (request, done) = plan.transaction(store, entry, &waits);
         let (succeeded, maybe) = store.carried_out(request).await?;
         // What was carried out by a try whose answer was lost does not wait any more.
-        if succeeded || maybe && waiting(store, act).await?.is_none() {
+        if succeeded || maybe && waiting(store, entry).await?.is_none() {
             return Ok(Some(done));
         }
     }
     Err(CallError::Away("what is to be put back is changed all the time".to_owned()))
 }
 
-/// The key that says that an act waits.
-async fn waiting(store: &EtcdStore, act: &Act) -> Result<Option<KeyValue>, CallError> {
-    match store.records_of(act).await?.first() {
+/// The key that says that an entry waits.
+async fn waiting(store: &EtcdStore, entry: &HistoryEntry) -> Result<Option<KeyValue>, CallError> {
+    match store.records_of(entry).await?.first() {
         Some(found) => store.at(format!("{PENDING}{}", found.id)).await,
         None => Ok(None),
     }
@@ -98,13 +98,13 @@ struct Plan {
     writes: Vec<(Write, Option<Stored>)>,
     /// Objects that are right already, or that do not exist and need not.
     unchanged: Vec<(Key, Option<Stored>)>,
-    /// Images of later acts that were told what to put back.
+    /// Images of later entries that were told what to put back.
     handed: Vec<(KeyValue, String, Vec<u8>)>,
     done: PutBack,
 }
 
 fn plan(
-    act: &Act,
+    entry: &HistoryEntry,
     all: Vec<LoggedChange>,
     current: Vec<Option<Stored>>,
     known: &mut [Known],
@@ -116,12 +116,12 @@ fn plan(
     let going: Vec<Key> =
         all.iter().filter(|change| change.before.is_none()).map(|change| change.key.clone()).collect();
     for (change, current) in all.into_iter().zip(current) {
-        if !is_ours(act, &change, current.as_ref(), known) {
-            match next(act, &change.key, known)
-                .filter(|at| is_waiting(&known[*at]) && follows(act, &change.key, *at, known))
+        if !is_ours(entry, &change, current.as_ref(), known) {
+            match next(entry, &change.key, known)
+                .filter(|at| is_waiting(&known[*at]) && follows(entry, &change.key, *at, known))
             {
                 Some(at) => {
-                    let own = known.iter().find(|one| one.found.revision == act.first);
+                    let own = known.iter().find(|one| one.found.revision == entry.first);
                     let revision = own.and_then(|own| Some(own.images[own.at(&change.key)?].before_revision));
                     if let Some(image) = known[at].at(&change.key) {
                         known[at].images[image].before = change.before;
@@ -158,15 +158,15 @@ fn plan(
     plan
 }
 
-/// Whether an object is as the act left it.
-fn is_ours(act: &Act, change: &LoggedChange, current: Option<&Stored>, known: &[Known]) -> bool {
+/// Whether an object is as the entry left it.
+fn is_ours(entry: &HistoryEntry, change: &LoggedChange, current: Option<&Stored>, known: &[Known]) -> bool {
     if current.map(|stored| &*stored.value) != change.after.as_deref() {
         return false;
     }
     match current {
-        Some(stored) => origin(stored.revision.number().unwrap_or(0), &change.key, known) == act.first,
+        Some(stored) => origin(stored.revision.number().unwrap_or(0), &change.key, known) == entry.first,
         // Etcd keeps nothing of an object that does not exist: only what tortie wrote is known.
-        None => last(&change.key, known).is_none_or(|revision| origin(revision, &change.key, known) == act.first),
+        None => last(&change.key, known).is_none_or(|revision| origin(revision, &change.key, known) == entry.first),
     }
 }
 
@@ -190,26 +190,26 @@ fn origin(revision: u64, key: &Key, known: &[Known]) -> u64 {
     revision
 }
 
-/// The first record after an act about an object that is none of putting back.
-fn next(act: &Act, key: &Key, known: &[Known]) -> Option<usize> {
+/// The first record after an entry about an object that is none of putting back.
+fn next(entry: &HistoryEntry, key: &Key, known: &[Known]) -> Option<usize> {
     known
         .iter()
-        .position(|one| one.found.revision > act.first && one.found.head.puts_back.is_none() && one.at(key).is_some())
+        .position(|one| one.found.revision > entry.first && one.found.head.puts_back.is_none() && one.at(key).is_some())
 }
 
-/// Whether a record changed what the act left.
-fn follows(act: &Act, key: &Key, at: usize, known: &[Known]) -> bool {
+/// Whether a record changed what the entry left.
+fn follows(entry: &HistoryEntry, key: &Key, at: usize, known: &[Known]) -> bool {
     let before = known[at].at(key).map(|image| known[at].images[image].before_revision);
-    // One that made an object that the act deleted found none.
-    before.is_some_and(|before| before == 0 || origin(before, key, known) == act.first)
+    // One that made an object that the entry deleted found none.
+    before.is_some_and(|before| before == 0 || origin(before, key, known) == entry.first)
 }
 
 impl Plan {
     /// The transaction, and what is done by it.
-    fn transaction(self, store: &EtcdStore, act: &Act, waits: &KeyValue) -> (TxnRequest, PutBack) {
+    fn transaction(self, store: &EtcdStore, entry: &HistoryEntry, waits: &KeyValue) -> (TxnRequest, PutBack) {
         let author = store.recorder.author();
         let mut record = Record::of(&author, &format!("{:016x}", random()), now(), &[], &[]);
-        record.head.puts_back = Some(act.first);
+        record.head.puts_back = Some(entry.first);
         record.deadline = None;
         let delete = DeleteRequest { key: waits.key.clone(), ..DeleteRequest::default() };
         let mut request = TxnRequest {

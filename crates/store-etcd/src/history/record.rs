@@ -1,7 +1,7 @@
 //! What the history keeps of one transaction, and under which keys.
 //!
 //! ```text
-//!   /tortie/history/v1/acts/ID           who, when, by which command, which objects
+//!   /tortie/history/v1/entries/ID           who, when, by which command, which objects
 //!   /tortie/history/v1/images/ID/BYTES   what they were before and afterwards, byte for byte
 //!   /tortie/history/v1/pending/ID        its deadline, while it waits for a confirmation
 //! ```
@@ -40,7 +40,7 @@ pub(super) struct Head {
     pub(super) host: String,
     pub(super) command: String,
     pub(super) message: String,
-    /// The first revision of the act that this one put back.
+    /// The first revision of the entry that this one put back.
     pub(super) puts_back: Option<u64>,
     /// The objects, in the order of the images: kind, namespace, name.
     pub(super) objects: Vec<(String, String, String)>,

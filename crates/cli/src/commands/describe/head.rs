@@ -50,14 +50,17 @@ fn written(object: &Object, store: Option<&dyn Store>) -> String {
     let Some(history) = store.history() else {
         return format!("{revision} (who wrote it is not known: this store does not keep that)");
     };
-    let acts = match history.acts() {
-        Ok(acts) => acts,
+    let entries = match history.entries() {
+        Ok(entries) => entries,
         Err(error) => return format!("{revision} (who wrote it is not known: {error})"),
     };
-    match acts.iter().find(|act| revision.parse().is_ok_and(|number: u64| (act.first..=act.last).contains(&number))) {
-        Some(act) => {
-            let (time, who) = (utc::of_milliseconds(act.time), who(&act.author));
-            format!("{revision}, written {time} by {who}: {}", escaped(&act.author.command))
+    match entries
+        .iter()
+        .find(|entry| revision.parse().is_ok_and(|number: u64| (entry.first..=entry.last).contains(&number)))
+    {
+        Some(entry) => {
+            let (time, who) = (utc::of_milliseconds(entry.time), who(&entry.author));
+            format!("{revision}, written {time} by {who}: {}", escaped(&entry.author.command))
         }
         None if history.is_complete() => {
             format!("{revision} (who wrote it is not known: it was written before what the history keeps)")
