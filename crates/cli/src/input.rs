@@ -8,6 +8,7 @@ mod files;
 use tortie_api::{API_VERSION, Kind, Object, Path};
 use tortie_manifest::Problem;
 use tortie_manifest::read::{Located, Source, read_part};
+use tortie_store_kube::convert::manifest::is_kubernetes;
 
 use crate::args::Files;
 use crate::diagnose;
@@ -21,8 +22,19 @@ pub(crate) struct Manifests {
     pub(crate) sources: Vec<Source>,
     /// The objects, in the order in which they are written.
     pub(crate) items: Vec<Item>,
+    /// Manifests of Kubernetes' own kinds, where they are asked for.
+    pub(crate) kubernetes: Vec<serde_json::Value>,
     /// Something was warned of that belongs to no object.
     pub(crate) has_remarks: bool,
+}
+
+/// What becomes of manifests of Kubernetes' own kinds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KubernetesKinds {
+    /// They are mistakes: nobody writes them here.
+    Refused,
+    /// They are taken for a preview.
+    Taken,
 }
 
 /// One object of a file.
@@ -85,7 +97,11 @@ pub(crate) fn manifests_in(folder: &str, recursive: bool) -> Vec<String> {
 }
 
 /// Reads all files. No items at all only with `--skip-empty`.
-pub(crate) fn load(files: &Files, session: &mut Session) -> anyhow::Result<Result<Manifests, InputError>> {
+pub(crate) fn load(
+    files: &Files,
+    kubernetes: KubernetesKinds,
+    session: &mut Session,
+) -> anyhow::Result<Result<Manifests, InputError>> {
     if files.filename.iter().filter(|name| *name == "-").count() > 1 {
         return Err(Usage("standard input (-f -) can be read only once".to_owned()).into());
     }
@@ -113,6 +129,13 @@ pub(crate) fn load(files: &Files, session: &mut Session) -> anyhow::Result<Resul
             }
             manifests.sources.push(source);
             for mut located in located {
+                if kubernetes == KubernetesKinds::Taken && located.object.is_none() {
+                    let manifest = located.tree.to_json();
+                    if is_kubernetes(&manifest) {
+                        manifests.kubernetes.push(manifest);
+                        continue;
+                    }
+                }
                 if session.persona.is_calico() {
                     known_to_calicoctl(&mut located);
                 }
@@ -137,7 +160,7 @@ pub(crate) fn load(files: &Files, session: &mut Session) -> anyhow::Result<Resul
 pub(crate) fn of_text(name: &str, text: &str) -> Manifests {
     let source = Source::new(name, text);
     let items = read(&source).into_iter().map(|located| Item { source: 0, located }).collect();
-    Manifests { sources: vec![source], items, has_remarks: false }
+    Manifests { sources: vec![source], items, ..Manifests::default() }
 }
 
 /// Reads everything in a file.

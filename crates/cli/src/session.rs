@@ -3,7 +3,7 @@
 use crate::args::{Files, Global};
 use crate::calico;
 use crate::diagnose;
-use crate::input::{self, FileError, InputError, Manifests};
+use crate::input::{self, FileError, InputError, KubernetesKinds, Manifests};
 use crate::names;
 use crate::persona::Persona;
 use crate::report::Terminal;
@@ -21,7 +21,21 @@ pub(crate) struct Session {
 impl Session {
     /// Reads the manifests of a command. None when they cannot be used; that has been said.
     pub(crate) fn manifests(&mut self, verb: &str, files: &Files) -> anyhow::Result<Option<Manifests>> {
-        match input::load(files, self)? {
+        self.read_manifests(verb, files, KubernetesKinds::Refused)
+    }
+
+    /// The same for a preview, which also takes manifests of Kubernetes' own kinds.
+    pub(crate) fn manifests_of_preview(&mut self, verb: &str, files: &Files) -> anyhow::Result<Option<Manifests>> {
+        self.read_manifests(verb, files, KubernetesKinds::Taken)
+    }
+
+    fn read_manifests(
+        &mut self,
+        verb: &str,
+        files: &Files,
+        kubernetes: KubernetesKinds,
+    ) -> anyhow::Result<Option<Manifests>> {
+        match input::load(files, kubernetes, self)? {
             Ok(manifests) => Ok(Some(manifests)),
             Err(InputError::File(error)) => {
                 self.unread_file(verb, &error);

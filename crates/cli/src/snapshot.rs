@@ -1,5 +1,7 @@
 //! The snapshot by which `explain` and `test` judge packets: what is in force, or what would be after a change.
 
+mod kubernetes;
+
 use std::mem::ManuallyDrop;
 
 use clap::Args;
@@ -93,10 +95,16 @@ impl SnapshotArgs {
                 Plan::begin(&Link::find(session, &self.place)?, wanted, &agent, session)?
             }
         };
-        if apply::preview(verb, &self.files, &self.place, &plan.client, session)?.is_none() {
+        let Some(manifests) = session.manifests_of_preview(verb, &self.files)? else { return Ok(None) };
+        if apply::planned(verb, &manifests, &self.place, &plan.client, session)?.is_none() {
             return Ok(None);
         }
-        let in_force = plan.sources.in_force(&plan.after()?);
+        let mut after = plan.after()?;
+        let namespace = self.place.namespace.as_deref().unwrap_or_default();
+        if !kubernetes::add(&manifests.kubernetes, namespace, &mut after, session) {
+            return Ok(None);
+        }
+        let in_force = plan.sources.in_force(&after);
         Ok(Some((plan.sources, in_force)))
     }
 }

@@ -12,6 +12,7 @@
 
 pub mod cluster_policy;
 pub mod endpoint_slice;
+pub mod manifest;
 pub mod network_policy;
 pub mod node;
 pub mod pod;

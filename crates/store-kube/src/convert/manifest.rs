@@ -1,0 +1,172 @@
+//! Manifests of Kubernetes' own kinds, as the objects that they would be in the store: for previews.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tortie_api::{Kind, Object};
+
+use super::{ConversionError, Converted, cluster_policy, endpoint_slice, network_policy, pod, profile};
+
+/// The kinds that previews understand.
+pub const KINDS: &str = "Pod, Namespace, ServiceAccount, NetworkPolicy, ClusterNetworkPolicy and EndpointSlice";
+
+/// Whether this is a manifest of a kind that can be converted.
+pub fn is_kubernetes(manifest: &Value) -> bool {
+    kind(manifest).is_some()
+}
+
+/// How messages name the object of a manifest: `Pod shop/web`.
+pub fn name(manifest: &Value, namespace: &str) -> String {
+    let kind = text(&manifest["kind"]);
+    let name = text(&manifest["metadata"]["name"]);
+    match kind {
+        "Namespace" | "ClusterNetworkPolicy" => format!("{kind} {name}"),
+        _ => format!("{kind} {}/{name}", own_namespace(manifest, namespace)),
+    }
+}
+
+/// The object that a manifest would be in the store. `namespace` is that of a manifest that names none; `existing` says
+/// which workload endpoint there is of a pod (namespace, name), whose node and addresses count where the manifest has none.
+pub fn convert(
+    manifest: &Value,
+    namespace: &str,
+    interface_prefix: &str,
+    existing: impl Fn(&str, &str) -> Option<Object>,
+) -> Result<Converted, ConversionError> {
+    let mut manifest = manifest.clone();
+    let metadata = &mut manifest["metadata"];
+    if text(&metadata["name"]).is_empty() {
+        return Err(ConversionError::new("metadata.name is missing"));
+    }
+    if text(&metadata["uid"]).is_empty() {
+        // A server gives it one.
+        metadata["uid"] = json!(uuid::Uuid::nil().to_string());
+    }
+    let kind = kind(&manifest).ok_or_else(|| ConversionError(format!("previews understand {KINDS}")))?;
+    if !matches!(kind, Source::Namespace | Source::ClusterNetworkPolicy) {
+        manifest["metadata"]["namespace"] = json!(own_namespace(&manifest, namespace));
+    }
+    let none = || ConversionError::new("nothing follows from it for packets");
+    match kind {
+        Source::Pod => {
+            let mut made: pod::Pod = read(manifest)?;
+            let existing = existing(&made.metadata.namespace, &made.metadata.name);
+            fill_in(&mut made, existing);
+            let converted = pod::workload_endpoint(&made, interface_prefix)?.ok_or_else(|| {
+                ConversionError::new(
+                    "a pod is a workload endpoint once it has a node and a network of its own; the pod does not exist in the \
+                     store, so write spec.nodeName and status.podIP",
+                )
+            })?;
+            if converted.object.body["spec"].get("ipNetworks").is_none() {
+                let text = "the pod has no address, and does not exist in the store; write status.podIP";
+                return Err(ConversionError::new(text));
+            }
+            Ok(converted)
+        }
+        Source::Namespace => profile::of_namespace(&read(manifest)?),
+        Source::ServiceAccount => profile::of_service_account(&read(manifest)?),
+        Source::NetworkPolicy => network_policy::network_policy(&read(manifest)?),
+        Source::ClusterNetworkPolicy => cluster_policy::global_network_policy(&read(manifest)?)?.ok_or_else(none),
+        Source::EndpointSlice => endpoint_slice::endpoint_slice(&read(manifest)?),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Source {
+    Pod,
+    Namespace,
+    ServiceAccount,
+    NetworkPolicy,
+    ClusterNetworkPolicy,
+    EndpointSlice,
+}
+
+fn kind(manifest: &Value) -> Option<Source> {
+    match (text(&manifest["apiVersion"]), text(&manifest["kind"])) {
+        ("v1", "Pod") => Some(Source::Pod),
+        ("v1", "Namespace") => Some(Source::Namespace),
+        ("v1", "ServiceAccount") => Some(Source::ServiceAccount),
+        ("networking.k8s.io/v1", "NetworkPolicy") => Some(Source::NetworkPolicy),
+        ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy") => Some(Source::ClusterNetworkPolicy),
+        ("discovery.k8s.io/v1", "EndpointSlice") => Some(Source::EndpointSlice),
+        _ => None,
+    }
+}
+
+fn own_namespace<'a>(manifest: &'a Value, given: &'a str) -> &'a str {
+    let own = text(&manifest["metadata"]["namespace"]);
+    match (own, given) {
+        ("", "") => "default",
+        ("", given) => given,
+        (own, _) => own,
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn read<T: for<'de> Deserialize<'de>>(manifest: Value) -> Result<T, ConversionError> {
+    T::deserialize(manifest).map_err(|error| ConversionError(error.to_string()))
+}
+
+/// What a scheduler and a node write, from the endpoint of the pod that there is.
+fn fill_in(made: &mut pod::Pod, existing: Option<Object>) {
+    let Some(existing) = existing.filter(|object| object.kind == Kind::WorkloadEndpoint) else { return };
+    let spec = &existing.body["spec"];
+    if made.spec.node_name.is_empty() {
+        made.spec.node_name = text(&spec["node"]).to_owned();
+    }
+    if made.spec.service_account_name.is_empty() {
+        made.spec.service_account_name = text(&spec["serviceAccountName"]).to_owned();
+    }
+    if made.status.pod_ip.is_empty() && made.status.pod_ips.is_empty() {
+        let nets = spec["ipNetworks"].as_array().into_iter().flatten();
+        made.status.pod_ips = nets.map(|net| pod::PodIp { ip: text(net).to_owned() }).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn none(_: &str, _: &str) -> Option<Object> {
+        None
+    }
+
+    #[test]
+    fn each_kind_becomes_what_it_would_be_in_the_store() {
+        let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "web", "labels": { "app": "web" } },
+            "spec": { "nodeName": "n1" }, "status": { "podIP": "10.0.0.1" } });
+        for (manifest, key) in [
+            (pod.clone(), "WorkloadEndpoint(shop/n1-k8s-web-eth0)"),
+            (json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } }), "Profile(kns.shop)"),
+            (
+                json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "a" } }),
+                "Profile(ksa.shop.a)",
+            ),
+            (
+                json!({ "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": { "name": "db", "namespace": "data" },
+                    "spec": { "podSelector": {} } }),
+                "KubernetesNetworkPolicy(data/db)",
+            ),
+        ] {
+            assert!(is_kubernetes(&manifest));
+            let converted = convert(&manifest, "shop", "cali", none).unwrap();
+            assert_eq!(converted.object.key().to_string(), key);
+        }
+        // A pod that is not in the store needs a node and an address; of one that is, these are taken.
+        let mut new = pod.clone();
+        new["spec"] = json!({});
+        new.as_object_mut().unwrap().shift_remove("status");
+        let error = convert(&new, "shop", "cali", none).unwrap_err().to_string();
+        assert!(error.contains("write spec.nodeName and status.podIP"), "{error}");
+        let existing = convert(&pod, "shop", "cali", none).unwrap().object;
+        let again = convert(&new, "shop", "cali", |namespace, name| {
+            assert_eq!((namespace, name), ("shop", "web"));
+            Some(existing.clone())
+        });
+        assert_eq!(again.unwrap().object.body, existing.body);
+        assert!(!is_kubernetes(&json!({ "apiVersion": "v1", "kind": "Service" })));
+    }
+}
