@@ -252,7 +252,14 @@ impl History for EtcdStore {
     }
 
     fn entries(&self) -> Result<Vec<HistoryEntry>, StoreError> {
-        self.entries_between(1, u64::MAX)
+        self.told(wait_for(async {
+            let mut found = self.found(1, u64::MAX).await?;
+            // The oldest may have lost its first transactions: the rest of it is no entry.
+            let begun: BTreeSet<String> =
+                found.iter().filter(|one| one.head.part == 0).map(|one| one.head.group.clone()).collect();
+            found.retain(|one| begun.contains(&one.head.group));
+            Ok(grouped(&found, &self.waiting().await?))
+        }))
     }
 
     fn entries_between(&self, first: u64, last: u64) -> Result<Vec<HistoryEntry>, StoreError> {
@@ -269,7 +276,13 @@ impl History for EtcdStore {
     fn changes(&self, entry: &HistoryEntry) -> Result<Vec<LoggedChange>, StoreError> {
         self.told(wait_for(async {
             let mut changes = Vec::new();
-            for found in self.records_of(entry).await? {
+            for (at, found) in self.records_of(entry).await?.into_iter().enumerate() {
+                if u32::try_from(at) != Ok(found.head.part) {
+                    return Err(CallError::Fatal(format!(
+                        "a part of what was written with revision {} is no longer kept in its history",
+                        entry.last
+                    )));
+                }
                 let (_, images) = self.images(&found).await?;
                 changes.extend(record::changes(&found.head, images, found.revision));
             }

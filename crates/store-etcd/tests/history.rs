@@ -100,7 +100,7 @@ fn an_act_has_its_author_and_what_was_before_each_change_also_after_a_compaction
 
 #[test]
 fn every_way_of_writing_is_kept() {
-    let (_cluster, store) = one();
+    let (cluster, store) = one();
     store.set_author(author(false));
     // One by one, in chunks of a call, and in several transactions: each call is one entry.
     store.write(&[Write::create(key("a"), *b"1")]).unwrap()[0].as_ref().unwrap();
@@ -113,6 +113,15 @@ fn every_way_of_writing_is_kept() {
     let counts: Vec<usize> = entries.iter().map(|entry| store.changes(entry).unwrap().len()).collect();
     assert_eq!(counts, [250, 30, 1, 1]);
     assert!(entries[0].last > entries[0].first, "it took several transactions");
+    // What is kept in part only is not taken back in part.
+    let first = cluster.ctl(&["get", &format!("{PREFIX}acts/"), "--prefix", "--keys-only"]);
+    let ids: Vec<&str> = first.split_whitespace().collect();
+    let entry = entries[0].clone();
+    cluster.ctl(&["del", ids[ids.len() - 2]]);
+    let error = store.changes(&entry).unwrap_err().to_string();
+    assert!(error.contains("a part of what was written") && error.contains("is no longer kept"), "{error}");
+    cluster.ctl(&["del", ids[ids.len() - 3]]);
+    assert_eq!(store.entries().unwrap()[0], entries[1], "what has lost its beginning is not listed");
     assert_eq!(text(&store.changes(&entries[2]).unwrap()[0].before).as_deref(), Some("1"));
     // Nobody has said who writes.
     let (_cluster, store) = one();

@@ -95,3 +95,56 @@ spec: {controllers: {node: {hostEndpoint: {autoCreate: Enabled}}}}
         assert!(output.status.success(), "{said}");
     });
 }
+
+#[test]
+fn a_user_of_etcd_who_may_not_keep_a_history_writes_and_is_warned_and_nothing_waits_for_a_confirmation() {
+    on_a_machine(|world| {
+        world.start_etcd();
+        for words in [
+            "user add root:secret",
+            "user grant-role root root",
+            "role add policy",
+            "role grant-permission policy readwrite --prefix=true /calico/",
+            "user add alice:secret",
+            "user grant-role alice policy",
+            "auth enable",
+        ] {
+            world.etcdctl(&words.split(' ').collect::<Vec<_>>());
+        }
+        let as_alice = |arguments: &[&str]| {
+            let mut command = world.tortie();
+            command.env("ETCD_USERNAME", "alice").env("ETCD_PASSWORD", "secret").args(arguments);
+            command
+        };
+        let say = |mut command: std::process::Command| {
+            let output = command.output().unwrap();
+            let text = [&output.stdout[..], &output.stderr[..]].concat();
+            (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+        };
+        let file = world.file("manifests.yaml", &(ENDPOINT.to_owned() + &allow(80)));
+        let (done, said) = say(as_alice(&["apply", "-f", file.to_str().unwrap(), "-m", "why"]));
+        assert!(done, "{said}");
+        assert!(
+            said.contains(
+                "warning[no-history]: `tortie undo` cannot take this back: etcd does not let this user write"
+            ),
+            "{said}"
+        );
+        for command in [&["history"][..], &["undo"]] {
+            let (done, said) = say(as_alice(command));
+            assert!(!done && said.contains("it takes permission to read and write /tortie/history/v1/"), "{said}");
+        }
+        let (_, said) = say(as_alice(&["describe", "gnp", "web"]));
+        assert!(said.contains("(who wrote it is not known: etcd at"), "{said}");
+        // Nor can the agent, by whose hand a change would be put back; it is well otherwise.
+        let agent = as_alice(&["agent", "--felix-config", "none.cfg"]);
+        let _agent = world.start(agent);
+        until("it is ready", || world.said(&["status"]).contains("all in force"));
+        let (done, said) = say(as_alice(&["label", "gnp", "web", "a=b", "--confirm=2s"]));
+        assert!(!done && said.contains("it cannot put back changes of this etcd: it takes permission"), "{said}");
+        let (_, said) = say(as_alice(&["status"]));
+        assert!(said.contains("all in force") && !said.contains("confirmation"), "{said}");
+        let (_, said) = say(as_alice(&["get", "gnp", "web", "-o", "yaml"]));
+        assert!(!said.contains("a: b"), "nothing was written: {said}");
+    });
+}

@@ -33,6 +33,8 @@ pub(super) const PENDING: &str = "/tortie/history/v1/pending/";
 pub(super) struct Head {
     /// The same for all transactions of one call.
     pub(super) group: String,
+    /// Which of them it is, from 0.
+    pub(super) part: u32,
     /// When, in milliseconds since 1970.
     pub(super) time: u64,
     pub(super) uid: u32,
@@ -55,7 +57,7 @@ impl Default for Head {
 impl Head {
     pub(super) fn new(author: &Author, group: String, time: u64) -> Self {
         let Author { uid, sudo_user, host, command, message, confirm_within: _ } = author.clone();
-        Self { group, time, uid, sudo_user, host, command, message, puts_back: None, objects: Vec::new() }
+        Self { group, part: 0, time, uid, sudo_user, host, command, message, puts_back: None, objects: Vec::new() }
     }
 
     pub(super) fn author(&self) -> Author {

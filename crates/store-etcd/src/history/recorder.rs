@@ -36,6 +36,8 @@ pub(crate) struct Group<'a> {
     recorder: &'a Recorder,
     author: Option<Author>,
     name: String,
+    /// How many transactions were made.
+    parts: AtomicU32,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -57,7 +59,12 @@ impl Recorder {
 
     /// Begins a call.
     pub(crate) fn begin(&self) -> Group<'_> {
-        Group { recorder: self, author: lock(&self.author).clone(), name: format!("{:016x}", random()) }
+        Group {
+            recorder: self,
+            author: lock(&self.author).clone(),
+            name: format!("{:016x}", random()),
+            parts: AtomicU32::new(0),
+        }
     }
 }
 
@@ -90,7 +97,8 @@ impl Group<'_> {
                 Err(error) => return Err(error),
             };
             let pinned: Vec<Write> = writes.iter().zip(&before).map(|(write, before)| pin(write, before)).collect();
-            let record = Record::of(author, &self.name, now(), &pinned, &before);
+            let mut record = Record::of(author, &self.name, now(), &pinned, &before);
+            record.head.part = self.parts.load(Ordering::Relaxed);
             let borrowed: Vec<&Write> = pinned.iter().collect();
             match made(connection, &borrowed, maybe_done, Some(&record)).await {
                 Ok(TransactionResult::Nothing(outcomes)) if tries < TRIES && moved(writes, &outcomes) => {}
@@ -101,6 +109,7 @@ impl Group<'_> {
                 Ok(done) => {
                     if matches!(done, TransactionResult::All(_)) {
                         self.recorder.records.fetch_add(1, Ordering::Relaxed);
+                        self.parts.fetch_add(1, Ordering::Relaxed);
                     }
                     return Ok(done);
                 }
