@@ -3,6 +3,7 @@
 mod kubernetes;
 
 use std::mem::ManuallyDrop;
+use std::path::Path;
 
 use clap::Args;
 use tortie_agent::LocalFacts;
@@ -13,6 +14,7 @@ use tortie_sync::InForce;
 
 use crate::args::{Files, Place};
 use crate::ask::Agent;
+use crate::calico_api_config::DEFAULT_PATH;
 use crate::commands::apply;
 use crate::in_force::{self, Purpose, Sources, Wanted};
 use crate::plan::Plan;
@@ -59,6 +61,26 @@ pub(crate) struct SnapshotArgs {
 }
 
 impl SnapshotArgs {
+    /// These options as they are typed for another command that answers from the same objects.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let mut words: Vec<String> = Vec::new();
+        let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
+        self.files.filename.iter().for_each(|file| option("-f", file));
+        if self.place.config != Path::new(DEFAULT_PATH) {
+            option("--config", &self.place.config.to_string_lossy());
+        }
+        self.place.namespace.iter().for_each(|namespace| option("--namespace", namespace));
+        let flags = [
+            ("--recursive", self.files.recursive),
+            ("--skip-empty", self.files.skip_empty),
+            ("--offline", self.offline),
+            ("--staged", self.staged),
+            ("--from-store", self.from_store),
+        ];
+        words.extend(flags.into_iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| flag.to_owned()));
+        words
+    }
+
     /// Calls `answer` with these objects. None when the manifests cannot be used; the reasons were printed.
     pub(crate) fn topology<T>(
         &self,

@@ -53,6 +53,8 @@ pub struct Counterexample {
     pub verdict: String,
     /// Which way it takes, where nothing tells the interface and that makes a difference: `it enters web1 at eth1`.
     pub when: Option<String>,
+    /// The words with which `tortie explain` answers for it with every step.
+    pub ask: Vec<String>,
     /// What was assumed about addresses that are not known, interfaces that nobody knows, and what the kernel does with UDPLite.
     pub assumed: Vec<String>,
 }
@@ -140,6 +142,7 @@ fn contradiction(
                 && let Some(Hop { packet, .. }) = hops.first()
             {
                 return Ok(Some(Counterexample {
+                    ask: ask(asked.question, packet),
                     packet: packet.clone(),
                     verdict: hops_decided_by(snapshot, hops),
                     when: (found.len() > 1).then(|| when.clone()),
@@ -153,6 +156,31 @@ fn contradiction(
         }
     }
     Ok(None)
+}
+
+/// How `tortie explain` is asked about a packet of a claim.
+fn ask(question: &Question, packet: &Packet) -> Vec<String> {
+    let ends = [question.from.at(packet.source), question.to.at(packet.destination)];
+    let mut words: Vec<String> = ends.iter().map(EndSpec::to_string).collect();
+    let name = protocol_name(packet.protocol);
+    let mut options: Vec<(&str, String)> = Vec::new();
+    words.push(match packet.transport {
+        Transport::Ports { source, destination } => {
+            options.push(("--source-port", source.to_string()));
+            format!("{name}/{destination}")
+        }
+        Transport::Icmp { kind, code } if packet.source.is_ipv4() => format!("icmp/{kind}/{code}"),
+        Transport::Icmp { kind, code } => format!("icmpv6/{kind}/{code}"),
+        Transport::Opaque => format!("proto/{}", packet.protocol),
+    });
+    let said = [
+        ("--node", &question.node),
+        ("--in-interface", &question.in_interface),
+        ("--out-interface", &question.out_interface),
+    ];
+    options.extend(said.into_iter().filter_map(|(option, value)| Some((option, value.clone()?))));
+    words.extend(options.into_iter().flat_map(|(option, value)| [option.to_owned(), value]));
+    words
 }
 
 /// What was assumed of a packet.

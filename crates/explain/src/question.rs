@@ -1,6 +1,7 @@
 //! A question and how it is read: two ends, and what the packet carries.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -34,12 +35,51 @@ pub enum EndSpec {
     Set(String, String),
     /// Every address from which packets come over the network, or to which they go.
     Any,
+    /// One of these that is one place, with this address of those that it has or may have: `hep/NAME@ADDRESS`.
+    At(Box<EndSpec>, IpAddr),
 }
 
 impl EndSpec {
     /// Whether it is many addresses, which [`crate::reach`] answers for.
     pub fn is_many(&self) -> bool {
         matches!(self, EndSpec::Net(_) | EndSpec::Set(..) | EndSpec::Any)
+    }
+
+    /// Without the address that is said with it.
+    pub(crate) fn place(&self) -> &EndSpec {
+        if let EndSpec::At(place, _) = self { place } else { self }
+    }
+
+    /// The same end with one address of those that it has or may have.
+    pub(crate) fn at(&self, address: IpAddr) -> EndSpec {
+        match self {
+            EndSpec::Any | EndSpec::Net(_) | EndSpec::Set(..) => EndSpec::Address(address),
+            EndSpec::Address(_) | EndSpec::Labels(_) | EndSpec::At(..) => self.clone(),
+            _ => EndSpec::At(Box::new(self.clone()), address),
+        }
+    }
+}
+
+/// As it is written.
+impl fmt::Display for EndSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EndSpec::Address(address) => write!(f, "{address}"),
+            EndSpec::Node(name) => write!(f, "node/{name}"),
+            EndSpec::HostEndpoint(name) => write!(f, "hep/{name}"),
+            EndSpec::Pod(namespace, name) => write!(f, "pod/{namespace}/{name}"),
+            EndSpec::Workload(namespace, name) => write!(f, "wep/{namespace}/{name}"),
+            EndSpec::Either(namespace, name) => write!(f, "{namespace}/{name}"),
+            EndSpec::Labels(labels) => {
+                let pairs: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                write!(f, "labels:{}", pairs.join(","))
+            }
+            EndSpec::Net(net) => write!(f, "{net}"),
+            EndSpec::Set(namespace, name) if namespace.is_empty() => write!(f, "set/{name}"),
+            EndSpec::Set(namespace, name) => write!(f, "set/{namespace}/{name}"),
+            EndSpec::Any => f.write_str("any"),
+            EndSpec::At(place, address) => write!(f, "{place}@{address}"),
+        }
     }
 }
 
@@ -72,6 +112,12 @@ impl FromStr for EndSpec {
         }
         if let Ok(net) = parse_cidr(text) {
             return Ok(EndSpec::Net(net.trunc()));
+        }
+        if let Some((place, address)) = text.split_once('@') {
+            let one_place = |place: &EndSpec| !place.is_many() && !matches!(place, EndSpec::Address(_));
+            let place = place.parse().ok().filter(one_place).ok_or_else(wrong)?;
+            let address = parse_address(address.trim_start_matches('[').trim_end_matches(']'));
+            return address.map(|address| EndSpec::At(Box::new(place), address)).map_err(|_| wrong());
         }
         let parts: Vec<&str> = text.split('/').collect();
         if parts.iter().any(|part| part.is_empty()) {

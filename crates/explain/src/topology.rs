@@ -10,10 +10,11 @@ use tortie_eval::{Host, Link};
 use tortie_policy::machine::{Machine, RouteDecision, RouteKind};
 use tortie_policy::{Family, HostEndpoint, Interface, Limits, NamedPort, Snapshot, WorkloadEndpoint, WorkloadId};
 
+use crate::interfaces::ASSUMED;
 use crate::listed::listed;
 use crate::owners::{Owner, owners, tells_addresses};
 use crate::question::{AskError, EndSpec, Question};
-use crate::reach;
+use crate::{reach, unknown_addresses};
 
 /// Addresses for ends that no object has: from the ranges reserved for documentation and benchmarks.
 const STRANGERS: [&str; 8] = [
@@ -343,7 +344,33 @@ impl<'a> Topology<'a> {
                 })
             }
             EndSpec::Labels(labels) => Ok(self.new_workload(labels, node)),
+            EndSpec::At(place, address) => {
+                let location = self.find(place, node)?;
+                if !location.addresses().contains(address) && !self.may_have(&location, *address) {
+                    let known: Vec<String> = location.addresses().iter().map(IpAddr::to_string).collect();
+                    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                    return Err(AskError(format!("{place} has no address {address}; its addresses: {}", list(&known))));
+                }
+                Ok(location.with_addresses(vec![*address]))
+            }
         }
+    }
+
+    /// Whether an end may have an address that is not known to be its own: one of an IP version of which none is known, or one that
+    /// its machine takes in by a local route.
+    fn may_have(&self, location: &Location, address: IpAddr) -> bool {
+        let Location::Process { node, unknown, .. } = location else { return false };
+        unknown.contains(&Family::of(address)) && unknown_addresses::possible_at(self, location).contains(address)
+            || self.taken_in(node).contains(address)
+    }
+
+    /// What is assumed of an end that is asked about with an address that nobody knows to be its own.
+    pub(crate) fn assumed_address(&self, end: &EndSpec) -> Option<String> {
+        let EndSpec::At(place, address) = end else { return None };
+        let location = self.find(place, None).ok()?;
+        let is_unknown = location.unknown_families().contains(&Family::of(*address));
+        (is_unknown && !location.addresses().contains(address))
+            .then(|| format!("{ASSUMED}{place} has the address {address}, which nobody told"))
     }
 
     /// Who has an address.

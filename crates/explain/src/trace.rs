@@ -263,7 +263,9 @@ pub(crate) fn allowed(hops: &[Hop]) -> bool {
 /// Notes about host endpoints that a reader may expect to judge the packet and that are not in force.
 pub(crate) fn placement_notes(topology: &Topology<'_>, question: &Question, hops: &[Hop]) -> Vec<String> {
     let asked = |endpoint: &HostEndpoint| {
-        [&question.from, &question.to].into_iter().any(|party| *party == EndSpec::HostEndpoint(endpoint.name.clone()))
+        [&question.from, &question.to]
+            .into_iter()
+            .any(|party| *party.place() == EndSpec::HostEndpoint(endpoint.name.clone()))
     };
     let crossed = |endpoint: &HostEndpoint| {
         let mut on_node = hops.iter().filter(|hop| hop.host.node == endpoint.node);
@@ -355,6 +357,7 @@ impl Route {
         notes: &mut Vec<String>,
         assumed: &mut Vec<String>,
     ) -> Result<Route, AskError> {
+        assumed.extend([&question.from, &question.to].into_iter().filter_map(|end| topology.assumed_address(end)));
         let (source, destination) = addresses(from, to, &question.what)?;
         let end = question.dnat.map_or_else(|| to.clone(), |(address, _)| topology.at(address));
         let family = Family::of(destination);

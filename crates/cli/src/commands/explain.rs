@@ -23,7 +23,8 @@ use crate::target;
 /// Arguments of `explain`.
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
-    /// Who sends: an address, node/NAME, hep/NAME, pod/NAMESPACE/NAME, wep/NAMESPACE/NAME, labels:KEY=VALUE,...;
+    /// Who sends: an address, node/NAME, hep/NAME, pod/NAMESPACE/NAME, wep/NAMESPACE/NAME, each also with one of its addresses as
+    /// in hep/NAME@ADDRESS, labels:KEY=VALUE,...;
     /// or many addresses: any, a net, set/NAME, set/NAMESPACE/NAME; or alone a policy, a tier or a set: gnp/NAME, np/NAMESPACE/NAME, tier/NAME, set/NAME
     #[arg(value_name = "FROM", required_unless_present = "log")]
     from: Option<String>,

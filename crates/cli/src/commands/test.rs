@@ -79,10 +79,10 @@ fn test(args: &TestArgs, session: &mut Session) -> anyhow::Result<Exit> {
         .into());
     }
     let written = match args.output {
-        TestFormat::Text => formats::text(&tested, args.quiet),
-        TestFormat::Tap => formats::tap(&tested),
+        TestFormat::Text => formats::text(&tested, &args.snapshot, args.quiet),
+        TestFormat::Tap => formats::tap(&tested, &args.snapshot),
         TestFormat::Junit => formats::junit(&tested),
-        TestFormat::Json => format!("{:#}\n", formats::json(&tested)),
+        TestFormat::Json => format!("{:#}\n", formats::json(&tested, &args.snapshot)),
     };
     session.terminal.print(&written);
     let [_, failing, errors] = formats::counts(&tested);

@@ -7,11 +7,21 @@ use tortie_explain::claim::Counterexample;
 use tortie_policy::packet::Transport;
 
 use super::{Outcome, Tested};
+use crate::batch::quoted;
+use crate::snapshot::SnapshotArgs;
 
 impl Tested {
     /// What the result rests on; that of a line that does not hold is told with its packet.
     fn assumed(&self) -> &[String] {
         if let Outcome::Holds(_, assumed) = &self.result { assumed } else { &[] }
+    }
+
+    /// The command that tells every step of the packet for which the line does not hold.
+    fn explain(&self, snapshot: &SnapshotArgs) -> Option<String> {
+        let Outcome::Fails(found) = &self.result else { return None };
+        let options = snapshot.words();
+        let words: Vec<String> = found.ask.iter().chain(&options).map(|word| quoted(word)).collect();
+        Some(format!("tortie explain {}", words.join(" ")))
     }
 
     /// What is wrong; none where the line holds.
@@ -35,7 +45,7 @@ pub(super) fn counts(tested: &[Tested]) -> [usize; 3] {
 }
 
 /// A line each, with the packet that contradicts it below.
-pub(super) fn text(tested: &[Tested], quiet: bool) -> String {
+pub(super) fn text(tested: &[Tested], snapshot: &SnapshotArgs, quiet: bool) -> String {
     let mut text = String::new();
     for one in tested {
         let word = match &one.result {
@@ -47,6 +57,9 @@ pub(super) fn text(tested: &[Tested], quiet: bool) -> String {
         let _ = writeln!(text, "{word} {}:{} {}", one.file, one.line, one.text);
         if let Some(problem) = one.problem() {
             let _ = writeln!(text, "       {problem}");
+        }
+        if let Some(command) = one.explain(snapshot) {
+            let _ = writeln!(text, "       {command}");
         }
         for assumed in one.assumed() {
             let _ = writeln!(text, "       {assumed}");
@@ -64,7 +77,7 @@ pub(super) fn text(tested: &[Tested], quiet: bool) -> String {
 }
 
 /// The Test Anything Protocol, version 14.
-pub(super) fn tap(tested: &[Tested]) -> String {
+pub(super) fn tap(tested: &[Tested], snapshot: &SnapshotArgs) -> String {
     let mut text = format!("TAP version 14\n1..{}\n", tested.len());
     for (index, one) in tested.iter().enumerate() {
         let word = if matches!(one.result, Outcome::Holds(..)) { "ok" } else { "not ok" };
@@ -72,7 +85,9 @@ pub(super) fn tap(tested: &[Tested]) -> String {
         let _ = writeln!(text, "{word} {} - {}:{} {}", index + 1, one.file, one.line, one.text);
         if let Some(problem) = one.problem() {
             let severity = if matches!(one.result, Outcome::Error(_)) { "error" } else { "fail" };
-            let _ = writeln!(text, "  ---\n  message: {}\n  severity: {severity}\n  ...", json!(problem));
+            let explain = one.explain(snapshot).map(|command| format!("  explain: {}\n", json!(command)));
+            let explain = explain.unwrap_or_default();
+            let _ = writeln!(text, "  ---\n  message: {}\n  severity: {severity}\n{explain}  ...", json!(problem));
         }
         for assumed in one.assumed() {
             let _ = writeln!(text, "# {assumed}");
@@ -137,17 +152,17 @@ fn escape(text: &str) -> String {
 }
 
 /// One object: `docs/policy-tests.md` describes it.
-pub(super) fn json(tested: &[Tested]) -> Value {
+pub(super) fn json(tested: &[Tested], snapshot: &SnapshotArgs) -> Value {
     let [passed, failed, errors] = counts(tested);
     json!({
         "passed": passed,
         "failed": failed,
         "errors": errors,
-        "tests": tested.iter().map(one).collect::<Vec<_>>(),
+        "tests": tested.iter().map(|tested| one(tested, snapshot)).collect::<Vec<_>>(),
     })
 }
 
-fn one(tested: &Tested) -> Value {
+fn one(tested: &Tested, snapshot: &SnapshotArgs) -> Value {
     let mut shown = json!({ "file": tested.file, "line": tested.line, "text": tested.text });
     match &tested.result {
         Outcome::Holds(traced, assumed) => {
@@ -158,6 +173,7 @@ fn one(tested: &Tested) -> Value {
         Outcome::Fails(found) => {
             shown["result"] = json!("failed");
             shown["counterexample"] = counterexample(found);
+            shown["counterexample"]["explain"] = json!(tested.explain(snapshot));
         }
         Outcome::Error(why) => {
             shown["result"] = json!("error");
