@@ -28,7 +28,7 @@ const STRANGERS: [&str; 8] = [
     "100::fffe",
 ];
 /// An interface that no host endpoint names.
-const ANOTHER: &str = "another interface";
+pub(crate) const ANOTHER: &str = "another interface";
 /// The node of a workload endpoint whose node or interface cannot be read.
 pub(crate) const UNKNOWN_NODE: &str = "(unknown node)";
 /// How its interface ends, after the prefix of workloads' interfaces.

@@ -9,12 +9,15 @@ use tortie_policy::machine::RouteKind;
 use tortie_policy::{Family, HostEndpoint, Interface, Snapshot};
 
 use crate::interfaces::ASSUMED;
+use crate::listed::listed;
 use crate::question::{AskError, EndSpec, Question, State, What, similar_service};
 use crate::several_addresses::{self, Case};
 use crate::text::hops_decided_by;
-use crate::topology::{Location, Topology};
+use crate::topology::{ANOTHER, Location, Topology};
 use crate::{alike_interfaces, interfaces, multicast, not_asked, placement, reach, unreachable};
 
+/// So many interfaces are named.
+const SHOWN_INTERFACES: usize = 4;
 /// A source port for packets whose port nobody asked about.
 const SOME_PORT: u16 = 49152;
 pub(crate) const DISCOVERY_NOTE: &str = "hop limit 255, without which every receiver ignores neighbour discovery";
@@ -219,6 +222,7 @@ pub(crate) fn trace_between(
             (choice, hops)
         })
         .collect();
+    assumed.extend(route.assumes_known_interfaces(topology, &snapshot, &answers, judge));
     if answers.iter().any(|(_, hops)| depends_on_checksum(&snapshot, hops)) {
         assumed.push(format!("{ASSUMED}{UDPLITE_NOTE}"));
     }
@@ -328,6 +332,8 @@ struct Uplink {
     entering: bool,
     /// The interfaces that it may be.
     names: Vec<String>,
+    /// Only the store tells of them: the node may have others, without an endpoint.
+    only_stored: bool,
 }
 
 struct Route {
@@ -464,13 +470,56 @@ impl Route {
                         }
                     },
                 };
+                let is_said = asked.is_some() && is_meant || self.interface_of_end(node, entering).is_some();
+                let is_told = topology.machine(node).is_some() || topology.known_host(node).is_some();
+                let only_stored = !is_said && !is_told && !names.iter().any(|name| name == ANOTHER);
                 let found = alike_interfaces::distinct(topology, node, names);
                 assumed.extend(alike_interfaces::note(node, &found));
                 let names = found.into_iter().map(|(name, _)| name).collect();
-                uplinks.push(Uplink { node: node.clone(), entering, names });
+                uplinks.push(Uplink { node: node.clone(), entering, names, only_stored });
             }
         }
         Ok(uplinks)
+    }
+
+    /// The interface of the host endpoint that an end was asked about as. A translation does not change where a packet comes in.
+    fn interface_of_end(&self, node: &str, entering: bool) -> Option<&String> {
+        let ends = if entering { [Some(&self.to), Some(&self.end)] } else { [Some(&self.from), None] };
+        ends.into_iter().flatten().find_map(|end| match end {
+            Location::Process { node: at, interface: Some(name), .. } if at == node => Some(name),
+            _ => None,
+        })
+    }
+
+    /// What is assumed where an interface that the store does not know would lead to another answer. Nobody but the store tells of
+    /// the interfaces of other machines, and it knows only those of host endpoints.
+    fn assumes_known_interfaces(
+        &self,
+        topology: &Topology<'_>,
+        snapshot: &Snapshot,
+        answers: &[(Vec<String>, Vec<Hop>)],
+        judge: Judge,
+    ) -> Vec<String> {
+        let Some(through) = answers.first().map(|(_, hops)| allowed(hops)) else { return Vec::new() };
+        if answers.iter().any(|(_, hops)| allowed(hops) != through) {
+            return Vec::new();
+        }
+        let note = |(at, uplink): (usize, &Uplink)| {
+            let mut choices = self.choices();
+            choices.iter_mut().for_each(|choice| choice[at] = ANOTHER.to_owned());
+            choices.dedup();
+            let differs = |choice: &Vec<String>| allowed(&self.hops(topology, snapshot, choice, judge)) != through;
+            let (verb, word) = if uplink.entering { ("enters", "at") } else { ("leaves", "by") };
+            let becomes = if through { "denied" } else { "let through" };
+            choices.iter().any(differs).then(|| {
+                format!(
+                    "{ASSUMED}it {verb} {} {word} {}, which the store knows; {word} another interface it would be {becomes}",
+                    uplink.node,
+                    listed(&uplink.names, SHOWN_INTERFACES).replace(", ", " or ")
+                )
+            })
+        };
+        self.uplinks.iter().enumerate().filter(|(_, uplink)| uplink.only_stored).filter_map(note).collect()
     }
 
     /// The interfaces by which the packet may enter or leave a node: the one that the node's routes lead by, else all that
@@ -483,21 +532,15 @@ impl Route {
         notes: &mut Vec<String>,
     ) -> Result<Vec<String>, String> {
         let node = self.nodes[index].as_str();
-        // A translation does not change where a packet comes in.
-        let ends = if entering { [Some(&self.to), Some(&self.end)] } else { [Some(&self.from), None] };
-        for end in ends.into_iter().flatten() {
-            if let Location::Process { node: at, interface: Some(name), .. } = end
-                && at == node
-            {
-                return match unreachable::carries_nothing(topology, node, name) {
-                    Some(why) if !entering => Err(format!("{why}, so no packet leaves by it")),
-                    Some(why) => {
-                        notes.push(format!("{ASSUMED}a packet comes in by {name}, although {why}"));
-                        Ok(vec![name.clone()])
-                    }
-                    None => Ok(vec![name.clone()]),
-                };
-            }
+        if let Some(name) = self.interface_of_end(node, entering) {
+            return match unreachable::carries_nothing(topology, node, name) {
+                Some(why) if !entering => Err(format!("{why}, so no packet leaves by it")),
+                Some(why) => {
+                    notes.push(format!("{ASSUMED}a packet comes in by {name}, although {why}"));
+                    Ok(vec![name.clone()])
+                }
+                None => Ok(vec![name.clone()]),
+            };
         }
         let translated = self.translation.filter(|_| self.translator.is_some_and(|translator| translator <= index));
         let peer = match translated {

@@ -302,3 +302,30 @@ fn a_packet_that_passes_a_node_is_judged_as_the_evaluator_judges_what_that_node_
     }
     assert!(allowed > 40 && denied_there > 40, "{allowed} {denied_there}");
 }
+
+/// Packets were seen to leave a router by an interface without an endpoint while every interface in the store denied them.
+#[test]
+fn what_rests_on_the_interfaces_that_the_store_knows_is_said() {
+    let snapshot = manifests::snapshot(WORLD);
+    let topology = Topology::new(&snapshot);
+    let bare = |from: &str, to: &str, what: &str| Question { node: None, ..question(from, to, what) };
+    let assumed =
+        "(assumed: it enters h2 at eth0, which the store knows; at another interface it would be let through)";
+    // gw0 has no profile and no policy that lets udp/9 out, gw1 neither.
+    let closed = WORLD.replace("profiles: [open]}}", "profiles: []}}");
+    let closed = manifests::snapshot(closed);
+    let closed = Topology::new(&closed);
+    let said = line(&closed, &Question { out_interface: None, ..bare("10.0.9.9", "10.0.2.1", "tcp/81") });
+    assert!(said.starts_with("DENIED by default deny") && said.ends_with(assumed), "{said}");
+    let found = reach(&closed, &bare("any", "10.0.2.1", "tcp/81"), Some(&"tcp/81".parse().unwrap())).unwrap();
+    assert!(found.notes.iter().any(|note| assumed.contains(note.as_str())), "{:?}", found.notes);
+    let claim = parse(&closed, "forbids 10.0.9.9 -> 10.0.2.1 tcp/81").remove(0).claim.unwrap();
+    let checked = check(&closed, &claim).unwrap();
+    assert!(checked.counterexample.is_none() && checked.assumed.iter().any(|note| assumed.contains(note.as_str())));
+    // Not where the interface is said, where all interfaces are known, or where it makes no difference.
+    let said = line(&closed, &Question { in_interface: Some("eth0".into()), ..bare("10.0.9.9", "10.0.2.1", "tcp/81") });
+    assert!(said.starts_with("DENIED") && !said.contains("assumed"), "{said}");
+    assert!(!line(&closed, &bare("10.0.9.9", "hep/h2", "tcp/81")).contains("assumed"));
+    assert!(!line(&topology, &bare("10.0.9.9", "10.0.2.1", "tcp/81")).contains("assumed"));
+    assert!(!line(&told(&snapshot), &question("10.0.1.9", "10.0.2.9", "tcp/80")).contains("assumed"));
+}

@@ -29,7 +29,7 @@ fn question(from: &str, to: &str, what: &str) -> Question {
 
 fn line(topology: &Topology<'_>, from: &str, to: &str, what: &str) -> (bool, String) {
     let answer = trace(topology, &question(from, to, what)).unwrap();
-    (answer.allowed(), text::verdict_line(topology.snapshot(), &answer))
+    (answer.allowed(), text::decided_by(topology.snapshot(), &answer))
 }
 
 /// The rows with their reasons.
