@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_put_back_is_named_with_its_reason() {
+    fn objects_that_were_not_put_back_are_named_with_the_reason() {
         let tier = Key::cluster(Kind::Tier, "extra");
         let policy = Key::cluster(Kind::GlobalNetworkPolicy, "extra.theirs");
         let done = PutBack {

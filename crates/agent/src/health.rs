@@ -64,7 +64,7 @@ mod tests {
     use crate::supervisor::{Lifetime, start};
 
     #[test]
-    fn ready_is_in_the_kernel_and_stays_so_without_the_store() {
+    fn the_agent_is_ready_once_policy_is_in_the_kernel_and_stays_so_without_the_store() {
         let status = StatusCell::default();
         assert_eq!(answer("/readiness", &status).code, 503);
         status.update(|record| record.programmed = true);

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn silent_and_trickling_clients_keep_no_probe_from_its_answer() {
+    fn silent_and_slow_clients_do_not_delay_probes() {
         let place = free();
         let (_server, reports) = start(&place, None, "live");
         reports.recv().unwrap().unwrap();
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_deadline_is_for_the_whole_question() {
+    fn the_deadline_is_for_the_whole_request() {
         let place = free();
         let (_server, reports) = start(&place, None, "live");
         reports.recv().unwrap().unwrap();

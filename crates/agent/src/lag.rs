@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_the_kernel_is_late_until_it_is_there() {
+    fn the_lag_counts_until_a_change_is_in_the_kernel() {
         let mut lag = Lag::default();
         lag.note(&mark(3), &mark(3));
         assert_eq!(lag.status(), None);

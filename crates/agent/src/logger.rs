@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_event_has_beside_its_message_is_a_field_of_its_own_and_left_out_where_it_is_empty() {
+    fn the_values_of_an_event_are_fields_of_their_own_and_left_out_if_empty() {
         let now = "2026-01-02T03:04:05.678Z".parse().unwrap();
         let fields = [("generation", log::kv::Value::from(7u64)), ("author", "root".into()), ("command", "".into())];
         let mut record = Record::builder();
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn people_read_the_time_and_the_journal_the_severity() {
+    fn terminals_get_the_time_and_the_journal_gets_the_severity() {
         assert_eq!(
             written(Form::Terminal, event::STORE_LOST, Level::Warn),
             "2026-01-02T03:04:05Z warning: a \"b\"\nc\n"

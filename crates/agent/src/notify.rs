@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_start_is_done_when_policy_is_in_force_or_there_is_none_to_enforce() {
+    fn the_start_is_complete_when_policy_is_in_force_or_there_is_none() {
         let mut record = StatusRecord::default();
         assert!(!is_started(&record), "nothing is known yet");
         record.set_store(StoreState::Waiting, "t".to_owned(), "no route to host".to_owned());

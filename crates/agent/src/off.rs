@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_file_cannot_be_written_another_one_holds_and_on_removes_both() {
+    fn if_the_file_cannot_be_written_another_one_counts_and_on_removes_both() {
         let place = tempfile::tempdir().unwrap();
         let places = places(place.path());
         // A file in the place of the directory.
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_argument_holds_until_on_and_a_later_off_is_stronger() {
+    fn the_kernel_argument_counts_until_on_and_a_later_off_overrides_it() {
         let place = tempfile::tempdir().unwrap();
         let places = places(place.path());
         for (arguments, is_off) in

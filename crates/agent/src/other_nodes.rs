@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_of_another_node_is_told_by_a_similar_name_or_an_address_of_this_machine_and_not_otherwise() {
+    fn an_endpoint_of_another_node_is_reported_only_for_a_similar_name_or_an_address_of_this_machine() {
         let mut others = OtherNodes::default();
         assert!(others.link(&[], &["192.0.2.1", "127.0.0.1", "fe80::1"].map(|address| address.parse().unwrap())));
         for (node, address, expected) in [

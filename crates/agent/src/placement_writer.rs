@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_by_those_whose_changes_it_follows_from() {
+    fn the_authors_of_a_step_are_those_of_the_changes_that_caused_it() {
         let entries =
             [entry(2, 4, 4_000_001, "one"), entry(5, 5, 4_000_002, "two\nlines"), entry(6, 9, 4_000_003, "three")];
         let step = |from: u64, to: u64| Step { lines: Vec::new(), generation: 1, from: from.into(), to: to.into() };

@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_of_ours_that_lets_others_in_is_tightened_and_no_other() {
+    fn only_the_agents_own_directories_are_closed_to_other_users() {
         let place = tempfile::tempdir().unwrap();
         let (ours, other, new) = (place.path().join("ours"), place.path().join("other"), place.path().join("a/new"));
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;

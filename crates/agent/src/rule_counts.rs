@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_that_was_cut_names_no_rule() {
+    fn a_shortened_comment_names_no_rule() {
         assert_eq!(RuleName::read("rule 1 of gnp web ing"), None);
         assert_eq!(RuleName::read("refused: gnp web ingress"), None);
     }

@@ -340,7 +340,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_is_of_the_first_tier_whose_end_packets_can_get_to() {
+    fn the_default_is_that_of_the_first_tier_whose_end_packets_can_reach() {
         let mut state = State::default();
         let rule = |number, action| Rule {
             number,

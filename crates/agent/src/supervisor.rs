@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_of_any_thread_ends_the_process_and_is_told_before() {
+    fn a_panic_of_any_thread_is_reported_and_then_ends_the_process() {
         for runs in [Lifetime::AsLongAsTheAgent, Lifetime::UntilDone] {
             let (supervisor, end) = supervised(HUNG);
             assert_eq!(supervisor.failure(), None);
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_hangs_ends_the_process_and_one_that_waits_or_goes_on_does_not() {
+    fn a_thread_that_hangs_ends_the_process_and_one_that_waits_or_continues_does_not() {
         let hung = Duration::from_millis(300);
         let (supervisor, end) = supervised(hung);
         let (go, wait) = channel::<()>();

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn objects_arrive_as_they_were_sent_and_a_part_is_an_error() {
+    fn objects_arrive_unchanged_and_an_incomplete_transfer_is_an_error() {
         let stored = |name: &str, value: &[u8]| Stored {
             key: Key::cluster(Kind::GlobalNetworkPolicy, name),
             revision: (1 << 40).into(),

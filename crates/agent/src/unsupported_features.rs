@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_that_ask_for_what_is_not_done_are_named_up_to_five() {
+    fn endpoints_that_ask_for_unsupported_features_are_named_up_to_five() {
         let all: BTreeSet<String> = (0..7).map(|number| format!("wep/shop/{number}")).collect();
         assert_eq!(asked_by(&BTreeSet::new()), None);
         let expected =

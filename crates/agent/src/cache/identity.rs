@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_guid_and_an_earlier_end_are_told_and_nothing_else_is() {
+    fn another_guid_and_an_earlier_end_are_reported_and_nothing_else() {
         let identity = |guid: &str, at: u64| Identity {
             guid: Some(guid.to_owned()).filter(|guid| !guid.is_empty()),
             position: at.into(),

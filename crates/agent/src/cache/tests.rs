@@ -105,7 +105,7 @@ fn drain(sync: &mut Sync<'_>) -> Vec<String> {
 }
 
 #[test]
-fn a_start_without_the_store_tells_what_an_earlier_agent_heard() {
+fn a_start_without_the_store_sends_what_an_earlier_agent_received() {
     let machine = Machine::new();
     write(&machine.store, "kept", "all()");
     write(&machine.store, "gone", "all()");
@@ -135,7 +135,7 @@ fn changes_after_the_listing_are_in_the_copy_too() {
 }
 
 #[test]
-fn the_store_takes_over_when_it_is_back_with_what_changed_meanwhile() {
+fn after_an_outage_the_store_is_followed_with_what_changed_meanwhile() {
     let machine = Machine::new();
     write(&machine.store, "same", "all()");
     write(&machine.store, "gone", "all()");
@@ -158,7 +158,7 @@ fn the_store_takes_over_when_it_is_back_with_what_changed_meanwhile() {
 }
 
 #[test]
-fn a_store_to_which_nothing_was_written_is_missing_also_when_another_may_take_over() {
+fn a_store_to_which_nothing_was_written_is_missing_even_if_another_store_is_accepted() {
     let machine = Machine::new();
     let told = |live: (Vec<String>, StoreState)| (live.0.concat().contains("nothing was ever written to it"), live.1);
     assert_eq!(told(machine.live("s")), (true, StoreState::Missing));
@@ -178,7 +178,7 @@ fn a_store_to_which_nothing_was_written_is_missing_also_when_another_may_take_ov
 }
 
 #[test]
-fn a_store_that_was_replaced_is_not_obeyed_until_it_is_accepted() {
+fn a_store_that_was_replaced_is_not_followed_until_it_is_accepted() {
     let machine = Machine::new();
     write(&machine.store, "kept", "all()");
     write(&machine.store, "kept", "has(a)");
@@ -250,7 +250,7 @@ fn a_backup_that_was_written_past_what_was_seen_is_another_history() {
 }
 
 #[test]
-fn a_store_that_goes_on_is_the_same_however_much_of_its_log_is_left() {
+fn a_store_whose_log_continues_is_the_same_however_much_of_the_log_is_left() {
     let seen = [("a", "has(x)"), ("b", ""), ("d", "all()"), ("d", "")];
     let more = [("c", ""), ("a", "has(y)"), ("e", "all()"), ("b", "all()")];
     let all = [&seen[..], &more[..]].concat();
@@ -323,7 +323,7 @@ fn another_guid_is_another_store_whatever_its_revision_and_a_first_one_is_not() 
 }
 
 #[test]
-fn while_the_store_is_not_ready_what_was_heard_stays() {
+fn while_the_store_is_not_ready_what_was_received_stays_in_force() {
     let machine = Machine::new();
     write(&machine.store, "kept", "all()");
     set_ready(&machine.store, true);
@@ -346,7 +346,7 @@ fn while_the_store_is_not_ready_what_was_heard_stays() {
 }
 
 #[test]
-fn a_store_that_loses_its_guid_while_it_is_followed_is_not_obeyed_any_more() {
+fn a_store_that_loses_its_guid_while_it_is_followed_is_not_followed_any_more() {
     let machine = Machine::new();
     write(&machine.store, "kept", "all()");
     information(&machine.store, "one");
@@ -366,7 +366,7 @@ fn a_store_that_loses_its_guid_while_it_is_followed_is_not_obeyed_any_more() {
 }
 
 #[test]
-fn the_last_valid_form_outlives_the_agent() {
+fn the_last_valid_version_survives_a_restart_of_the_agent() {
     let machine = Machine::new();
     write(&machine.store, "p", "has(a)");
     machine.live("s");
@@ -387,7 +387,7 @@ fn the_last_valid_form_outlives_the_agent() {
 }
 
 #[test]
-fn a_bad_object_that_is_listed_again_as_it_was_keeps_its_last_valid_form() {
+fn an_unreadable_object_that_is_listed_again_unchanged_keeps_its_last_valid_version() {
     let machine = Machine::new();
     write(&machine.store, "p", "has(a)");
     write(&machine.store, "q", "has(a)");
@@ -411,7 +411,7 @@ fn a_bad_object_that_is_listed_again_as_it_was_keeps_its_last_valid_form() {
 }
 
 #[test]
-fn a_file_that_is_no_copy_is_not_used_and_makes_place_for_one() {
+fn a_file_that_is_not_a_copy_is_not_used_and_is_replaced() {
     let machine = Machine::new();
     write(&machine.store, "kept", "all()");
     machine.live("s");
@@ -430,7 +430,7 @@ fn a_file_that_is_no_copy_is_not_used_and_makes_place_for_one() {
 }
 
 #[test]
-fn a_file_of_another_format_is_not_used_and_makes_place_for_one() {
+fn a_file_of_another_format_is_not_used_and_is_replaced() {
     let machine = Machine::new();
     write(&machine.store, "kept", "all()");
     machine.live("s");
@@ -449,7 +449,7 @@ fn a_file_of_another_format_is_not_used_and_makes_place_for_one() {
 }
 
 #[test]
-fn a_copy_that_misses_something_is_not_used_until_all_is_there_again() {
+fn an_incomplete_copy_is_not_used_until_it_is_complete_again() {
     let machine = Machine::new();
     let path = machine.place.path().join("agent.db");
     let stored = |revision: u64, selector| Stored {
@@ -479,7 +479,7 @@ fn a_copy_that_misses_something_is_not_used_until_all_is_there_again() {
 }
 
 #[test]
-fn a_shorter_copy_says_the_same() {
+fn a_compacted_copy_has_the_same_content() {
     let machine = Machine::new();
     let path = machine.place.path().join("agent.db");
     let stored = |name: &str, revision: u64, selector| Stored {

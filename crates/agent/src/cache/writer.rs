@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_hangs_holds_nobody_up_however_often_it_is_asked() {
+    fn a_disk_that_hangs_delays_no_caller_however_often_it_is_asked() {
         let (disk, _jobs) = hanging(Duration::from_millis(200));
         let (sender, receiver) = channel();
         std::thread::spawn(move || {
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_for_the_disk_is_no_hang() {
+    fn waiting_for_the_disk_is_not_a_hang() {
         let hung = Duration::from_millis(200);
         let (disk, _jobs) = hanging(hung * 3);
         let supervisor = Arc::new(supervisor::Supervisor::with_limit(hung));

@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_as_the_store_and_the_environment_say_them() {
+    fn times_are_read_from_the_store_and_the_environment() {
         for (value, millis) in [
             (json!("1m30s"), 90_000),
             (json!("30"), 30_000),

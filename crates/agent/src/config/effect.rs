@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_table_for_people_calls_enforced_has_an_effect_and_nothing_else_has() {
+    fn exactly_the_settings_that_the_documents_call_enforced_have_an_effect() {
         let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/compat.md")).unwrap();
         let table = text.split("\n## FelixConfiguration\n").nth(1).unwrap().split("\n## ").next().unwrap();
         let mut enforced: Vec<&str> = table

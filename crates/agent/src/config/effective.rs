@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_without_meaning_is_not_shown_and_what_is_in_force_instead_is() {
+    fn for_an_invalid_value_the_one_in_force_instead_is_shown() {
         let weak = configuration(
             "default",
             json!({ "vxlanPort": 4000, "defaultEndpointToHostAction": "Accept", "healthPort": 5 }),

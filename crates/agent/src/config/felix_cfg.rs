@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_reads_as_the_reference_reads_it() {
+    fn a_file_is_read_as_calico_reads_it() {
         let one = |value: &str| vec![("A".to_owned(), value.to_owned())];
         for (text, value) in [
             ("A = h1 # here\n", "h1"),
@@ -170,14 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_section_counts_and_a_section_may_go_on_later() {
+    fn settings_are_sorted_by_section_and_a_section_may_continue_later() {
         let text = "A = 0\n[one] # first\nA = 1\n[two]\nA = 2\n[one]\nA = 3\n; end\n";
         let values: Vec<String> = felix_cfg(text).unwrap().into_iter().map(|(_, value)| value).collect();
         assert_eq!(values, ["0", "1", "3", "2"]);
     }
 
     #[test]
-    fn what_is_no_setting_is_refused_with_its_line() {
+    fn a_line_that_is_not_a_setting_is_refused_with_its_number() {
         for (text, line, says) in [
             ("A = 1\nLogSeverity\n", 2, "write Name = value"),
             ("= 1\n", 1, "write Name = value"),

@@ -35,7 +35,7 @@ fn environment_comes_before_file_before_store() {
 }
 
 #[test]
-fn of_the_store_the_stronger_object_counts_field_by_field() {
+fn of_several_configurations_the_stronger_counts_field_by_field() {
     let weak = configuration("default", json!({ "wireguardEnabled": true, "logPrefix": "weak" }));
     let own = configuration("node.n", json!({ "wireguardListeningPort": 7, "logPrefix": "" }));
     let resolved = resolve(&Local::default(), Settings::default(), &[&weak, &own]);
@@ -44,7 +44,7 @@ fn of_the_store_the_stronger_object_counts_field_by_field() {
 }
 
 #[test]
-fn a_value_without_meaning_leaves_the_next_weaker_or_closes_and_says_so() {
+fn an_invalid_value_leaves_the_next_weaker_one_or_closes_with_a_note() {
     let weak = configuration("default", json!({ "vxlanPort": 4000 }));
     let own = configuration("node.n", json!({ "vxlanPort": "many" }));
     assert_eq!(resolve(&Local::default(), Settings::default(), &[&weak, &own]).settings.vxlan_port, 4000);
@@ -57,7 +57,7 @@ fn a_value_without_meaning_leaves_the_next_weaker_or_closes_and_says_so() {
 }
 
 #[test]
-fn a_local_value_without_meaning_leaves_the_default_as_the_reference_does() {
+fn an_invalid_local_value_leaves_the_default_as_in_calico() {
     let object = configuration("default", json!({ "healthEnabled": true, "vxlanPort": 3 }));
     let local = local(&[("FELIX_VXLANPort", "many"), ("FELIX_Frobnicate", "1")], "").unwrap();
     let resolved = resolve(&local, Settings::default(), &[&object]);
@@ -73,7 +73,7 @@ fn a_local_value_without_meaning_leaves_the_default_as_the_reference_does() {
 }
 
 #[test]
-fn what_the_reference_will_not_start_with_we_do_not_start_with() {
+fn the_agent_refuses_to_start_with_settings_with_which_calico_refuses() {
     for (name, value) in [
         ("FailsafeInboundHostPorts", "tcp:0:0"),
         ("FailsafeInboundHostPorts", "icmp:1"),
@@ -118,7 +118,7 @@ fn metrics_are_served_on_localhost_unless_another_address_is_set() {
 }
 
 #[test]
-fn the_settings_of_the_iptables_mode_count_where_those_of_ours_say_nothing() {
+fn the_settings_of_the_iptables_mode_count_where_those_of_the_nftables_mode_are_not_set() {
     let old = configuration("default", json!({ "iptablesFilterDenyAction": "Reject", "iptablesMarkMask": 0xff }));
     let resolved = resolve(&Local::default(), Settings::default(), &[&old]);
     assert_eq!((resolved.settings.refusal, resolved.agent.mark_mask), (tortie_policy::Refusal::Reject, 0xff));
@@ -128,7 +128,7 @@ fn the_settings_of_the_iptables_mode_count_where_those_of_ours_say_nothing() {
 }
 
 #[test]
-fn what_has_no_effect_is_said_wherever_it_stands() {
+fn settings_without_effect_are_reported_wherever_they_are_set() {
     // The second one is what writing a configuration fills in.
     let spec = json!({ "bpfEnabled": true, "bpfConnectTimeLoadBalancing": "TCP", "chainInsertMode": "" });
     let object = configuration("default", spec);

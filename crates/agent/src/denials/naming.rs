@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_that_was_cut_names_the_policy_that_alone_begins_so() {
+    fn a_shortened_comment_names_the_only_policy_that_begins_so() {
         let long = "a".repeat(200);
         let mut state = State::default();
         state.rules.insert(list(&long), Vec::new());
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_decided_before_policy_is_told_in_its_own_words() {
+    fn decisions_before_policy_have_a_text_of_their_own() {
         let at = DenialPoint { hook: Some(Hook::Forward), in_name: "cali1", out_name: "eth0" };
         let named = name("from-workload", "unknown workload interface", at, &State::default());
         assert_eq!(named, Named { by: "unknown workload interface".to_owned(), ..Named::default() });

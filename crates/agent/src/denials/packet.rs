@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_and_icmp_types_are_read_behind_options_and_extension_headers() {
+    fn ports_and_icmp_types_are_read_after_options_and_extension_headers() {
         let tcp = Packet::read(&v4(6, 0, &[0x30, 0x39, 0, 22])).unwrap();
         assert_eq!((tcp.protocol, tcp.ports, tcp.icmp), (6, Some((12345, 22)), None));
         let mut options = v4(17, 0x4000, &[0; 4]);

@@ -102,7 +102,7 @@ fn mark(generation: u64) -> Mark {
 }
 
 #[test]
-fn a_change_that_cannot_be_made_is_made_with_the_next_or_by_itself() {
+fn a_change_that_fails_is_made_with_the_next_or_by_itself() {
     let refuse = Arc::new(Mutex::new(true));
     let dataplane: SharedDataplane =
         Arc::new(Mutex::new(Box::new(Refusing { refuse: refuse.clone(), ..Refusing::default() })));
@@ -135,7 +135,7 @@ fn a_change_that_cannot_be_made_is_made_with_the_next_or_by_itself() {
 }
 
 #[test]
-fn a_removal_that_fails_leaves_everything_in_place_and_the_thread_goes_on() {
+fn a_removal_that_fails_leaves_everything_in_place_and_the_thread_continues() {
     let refuse = Arc::new(Mutex::new(false));
     let dataplane: SharedDataplane =
         Arc::new(Mutex::new(Box::new(Refusing { refuse: refuse.clone(), ..Refusing::default() })));
@@ -166,7 +166,7 @@ fn a_removal_that_fails_leaves_everything_in_place_and_the_thread_goes_on() {
 }
 
 #[test]
-fn an_empty_first_change_is_made_all_the_same() {
+fn an_empty_first_change_is_made_too() {
     let dataplane: SharedDataplane = Arc::new(Mutex::new(Box::new(Fake::new())));
     let status = StatusCell::default();
     let mut pending = None;

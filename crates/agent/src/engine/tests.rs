@@ -120,7 +120,7 @@ fn nothing_is_sent_before_store_and_interfaces_are_known() {
 }
 
 #[test]
-fn what_comes_while_the_dataplane_works_is_one_change() {
+fn updates_that_arrive_while_the_dataplane_works_are_one_change() {
     let mut harness = EngineHarness::with_endpoint();
     harness.put(Kind::GlobalNetworkPolicy, "p0", json!({}));
     let first = harness.hold();
@@ -137,7 +137,7 @@ fn what_comes_while_the_dataplane_works_is_one_change() {
 }
 
 #[test]
-fn changes_go_on_behind_a_removal_which_may_fail() {
+fn changes_are_sent_after_a_removal_which_may_fail() {
     let mut harness = EngineHarness::with_endpoint();
     let (answer, _answered) = sync_channel(1);
     harness.send(Input::Remove(answer));
@@ -147,7 +147,7 @@ fn changes_go_on_behind_a_removal_which_may_fail() {
 }
 
 #[test]
-fn settings_come_from_the_store_and_go_with_it() {
+fn settings_follow_the_store() {
     let mut harness = EngineHarness::with_endpoint();
     assert_eq!(harness.agent.recv_timeout(SOON).unwrap().health, None);
     harness.put(
@@ -202,7 +202,7 @@ fn labels_of_the_node_choose_the_configuration_and_pools_the_tunnels() {
 }
 
 #[test]
-fn losing_the_store_tells_the_dataplane_nothing() {
+fn losing_the_store_sends_nothing_to_the_dataplane() {
     let mut harness = EngineHarness::with_endpoint();
     harness.send(Input::Store(Message::Lost("gone".to_owned())));
     assert!(harness.status.wait(SOON, |record| record.store == StoreState::Lost));
@@ -214,7 +214,7 @@ fn losing_the_store_tells_the_dataplane_nothing() {
 }
 
 #[test]
-fn the_built_in_profile_is_there_and_comes_back() {
+fn the_built_in_profile_exists_and_returns_after_a_deletion() {
     let mut harness = EngineHarness::with_endpoint();
     let profiles = json!({ "node": "n", "interfaceName": "eth0", "profiles": ["projectcalico-default-allow"] });
     harness.put(Kind::HostEndpoint, "h", profiles);
@@ -240,7 +240,7 @@ fn objects_are_counted_once_each() {
 }
 
 #[test]
-fn rules_that_nothing_here_can_answer_are_told_of() {
+fn rules_with_services_are_reported_while_the_store_has_none() {
     let mut harness = EngineHarness::with_endpoint();
     let problem = |harness: &EngineHarness| harness.status.read().problems.get("services in rules").cloned();
     let rules = json!({ "egress": [{ "action": "Allow", "destination": { "services": { "name": "dns", "namespace": "x" } } }] });

@@ -98,7 +98,7 @@ impl NodeDataplane for Stubborn {
 }
 
 #[test]
-fn what_somebody_else_changes_is_put_back_and_counted_and_tried_again_where_that_fails() {
+fn changes_of_others_are_put_back_and_counted_and_tried_again_if_that_fails() {
     let dataplane: SharedDataplane = Arc::new(Mutex::new(Box::new(Stubborn { fake: Fake::new(), tries: 0 })));
     let (status, stop) = (Arc::new(StatusCell::default()), Arc::new(StopFlag::default()));
     let thread = {

@@ -18,7 +18,7 @@ fn names(changes: &Changes) -> Vec<(&str, bool)> {
 }
 
 #[test]
-fn only_what_changed_is_told_and_a_rename_is_one_that_goes_and_one_that_comes() {
+fn only_changes_are_reported_and_a_rename_is_a_removal_and_an_addition() {
     let (mut all, mut known) = (Interfaces::new(), Names::default());
     let first = [put(&mut all, interface(1, "eth0", 1)), put(&mut all, interface(2, "eth1", 2))];
     assert_eq!(names(&known.changes(&first, &all)), [("eth0", true), ("eth1", true)]);
@@ -33,7 +33,7 @@ fn only_what_changed_is_told_and_a_rename_is_one_that_goes_and_one_that_comes() 
 }
 
 #[test]
-fn a_new_watcher_tells_the_differences_from_what_was_told() {
+fn a_new_watcher_reports_the_differences_from_what_was_reported() {
     let (mut all, mut known) = (Interfaces::new(), Names::default());
     for one in [interface(1, "eth0", 1), interface(2, "eth1", 2)] {
         put(&mut all, one);

@@ -65,7 +65,7 @@ fn who_only_looks_whether_a_lock_is_held_keeps_nobody_from_taking_it() {
 }
 
 #[test]
-fn a_link_that_somebody_put_in_the_place_of_the_lock_is_not_followed() {
+fn a_link_in_place_of_the_lock_is_not_followed() {
     let run = tempfile::tempdir().unwrap();
     let (path, target) = (run.path().join("lock"), run.path().join("target"));
     std::fs::write(&target, "precious").unwrap();

@@ -67,7 +67,7 @@ impl World {
 }
 
 #[test]
-fn each_change_of_a_placement_is_told_once_with_its_reason() {
+fn each_change_of_a_placement_is_logged_once_with_its_reason() {
     let mut world = World::new(&["eth0"]);
     world.hep("b", "eth0");
     assert_eq!(world.step(), ["hep/b governs eth0: ingress default deny, egress default deny"]);
@@ -96,7 +96,7 @@ fn each_change_of_a_placement_is_told_once_with_its_reason() {
 }
 
 #[test]
-fn an_endpoint_that_never_governed_anything_is_told_with_the_reason() {
+fn an_endpoint_that_never_governed_anything_is_logged_with_the_reason() {
     let mut world = World::new(&["eth0"]);
     world.put(Kind::HostEndpoint, "", "far", json!({"node": "n", "expectedIPs": ["192.0.2.7"]}));
     let lines = world.step();
@@ -107,7 +107,7 @@ fn an_endpoint_that_never_governed_anything_is_told_with_the_reason() {
 }
 
 #[test]
-fn a_workload_endpoint_that_governs_nothing_is_told_with_the_reason() {
+fn a_workload_endpoint_that_governs_nothing_is_logged_with_the_reason() {
     let mut world = World::new(&["cali1"]);
     let mut why = |name: &str, interface: &str, more: serde_json::Value| {
         let mut spec = json!({
@@ -135,7 +135,7 @@ fn a_workload_endpoint_that_governs_nothing_is_told_with_the_reason() {
 }
 
 #[test]
-fn each_change_of_a_default_is_told_once_for_its_direction() {
+fn each_change_of_a_default_is_logged_once_for_its_direction() {
     let mut world = World::new(&["eth0"]);
     let open = json!({"node": "n", "interfaceName": "eth0", "profiles": ["projectcalico-default-allow"]});
     world.put(Kind::HostEndpoint, "", "a", open);
@@ -169,7 +169,7 @@ fn each_change_of_a_default_is_told_once_for_its_direction() {
 }
 
 #[test]
-fn each_change_of_the_list_of_policies_is_told_once_also_of_its_order() {
+fn each_change_of_the_list_of_policies_or_its_order_is_logged_once() {
     let mut world = World::new(&["eth0"]);
     world.hep("a", "eth0");
     world.put(Kind::Tier, "", "default", json!({"order": 1_000_000, "defaultAction": "Deny"}));

@@ -37,7 +37,7 @@ fn endpoint(id: EndpointId) -> Endpoint {
 }
 
 #[test]
-fn a_host_endpoint_is_up_if_all_its_interfaces_are_and_wrong_without_any() {
+fn a_host_endpoint_is_up_if_all_its_interfaces_are_and_in_error_without_any() {
     let record = record(&["eth0", "eth1", "eth2"], 2);
     let host_place = |name: &str| Place::Host(name.to_owned());
     for (places, status) in [
@@ -102,7 +102,7 @@ impl StatusReports for Memory {
 }
 
 #[test]
-fn only_what_differs_is_written_and_what_an_earlier_agent_left_is_removed() {
+fn only_differences_are_written_and_entries_of_an_earlier_agent_are_removed() {
     let status = Arc::new(StatusCell::default());
     let mut dataplane = Fake::new();
     let hep = EndpointId::Host("h".to_owned());
