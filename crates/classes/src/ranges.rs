@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_number_of_all_is_no_edge() {
+    fn the_largest_number_is_not_a_boundary() {
         let all = Ranges::span(0u128, u128::MAX);
         assert_eq!(all.minus(&Ranges::one(u128::MAX)), Ranges::span(0u128, u128::MAX - 1));
         assert_eq!(all.minus(&Ranges::one(0u128)).union(&Ranges::one(0u128)), all);

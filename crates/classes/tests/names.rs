@@ -33,7 +33,7 @@ fn words(part: &str) -> usize {
 }
 
 #[test]
-fn a_net_with_a_hole_is_told_with_its_hole_where_that_is_shorter() {
+fn a_net_is_described_with_its_exception_where_that_is_shorter() {
     let names = Names::new(&Snapshot::default());
     let all = AddressSet::all();
     for (whole, holes, words) in [
@@ -54,7 +54,7 @@ fn a_net_with_a_hole_is_told_with_its_hole_where_that_is_shorter() {
 }
 
 #[test]
-fn a_net_in_which_something_has_a_name_and_one_of_which_something_is_not_asked_about_are_told_as_nets() {
+fn a_net_is_described_as_a_net_although_an_address_in_it_has_a_name_or_is_left_out() {
     let mut snapshot = Snapshot::default();
     let mut node = Node { name: "n".to_owned(), ..Node::default() };
     node.addresses = vec!["10.0.0.5".parse().unwrap(), "192.0.2.7".parse().unwrap()];

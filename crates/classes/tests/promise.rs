@@ -259,7 +259,7 @@ fn named_ports_and_the_addresses_that_have_them_are_conditions() {
 }
 
 #[test]
-fn a_floating_ip_is_a_class_of_its_own_and_rules_see_the_address_behind_it() {
+fn a_floating_ip_is_a_class_of_its_own_and_rules_see_the_internal_address() {
     let world = small_world(
         serde_json::json!({ "action": "Allow", "protocol": "TCP", "destination": { "nets": ["10.0.0.1/32"], "ports": [80] } }),
     );
