@@ -164,7 +164,7 @@ fn a_node_gets_the_endpoints_that_the_settings_name() {
 }
 
 #[test]
-fn every_endpoint_allows_by_profile_and_says_who_made_it() {
+fn every_endpoint_has_the_allowing_profile_and_the_label_of_its_creator() {
     let templates = json!([{ "generateName": "t", "interfacePattern": "eth0",
         "labels": { "zone": "of-the-template", OWNER_LABEL: "someone" }, "annotations": { "note": "x" } }]);
     let mut cluster = cluster(enabled(templates), &[("n1", full_node())]);
@@ -183,7 +183,7 @@ fn every_endpoint_allows_by_profile_and_says_who_made_it() {
 }
 
 #[test]
-fn addresses_that_repeat_or_are_none_are_left_out() {
+fn repeated_and_invalid_addresses_are_left_out() {
     let spec = json!({
         "bgp": { "ipv4Address": "192.0.2.1", "ipv4IPIPTunnelAddr": "10.0.1.1/32" }, "ipv4VXLANTunnelAddr": "10.0.1.1",
         "addresses": [{ "address": "192.0.2.1", "type": "InternalIP" }, { "address": "", "type": "InternalIP" },
@@ -196,7 +196,7 @@ fn addresses_that_repeat_or_are_none_are_left_out() {
 }
 
 #[test]
-fn what_somebody_else_made_is_never_touched_and_is_said() {
+fn endpoints_of_others_are_never_changed_and_are_reported() {
     let mut cluster = cluster(enabled(json!([])), &[("n1", full_node()), ("n2", full_node())]);
     let spec = json!({ "node": "n1", "interfaceName": "eth0" });
     cluster.endpoints.extend([
@@ -212,7 +212,7 @@ fn what_somebody_else_made_is_never_touched_and_is_said() {
 }
 
 #[test]
-fn an_endpoint_that_was_edited_is_put_right_and_keeps_its_identity() {
+fn an_endpoint_that_was_edited_is_corrected_and_keeps_its_identity() {
     let mut cluster = cluster(enabled(json!([])), &[("n1", full_node())]);
     let labels = json!({ OWNER_LABEL: OWNER, "edited": "yes" });
     let spec =
@@ -227,7 +227,7 @@ fn an_endpoint_that_was_edited_is_put_right_and_keeps_its_identity() {
 }
 
 #[test]
-fn endpoints_go_with_their_node_their_template_and_the_setting() {
+fn endpoints_are_deleted_with_their_node_their_template_and_the_setting() {
     let template = json!([{ "generateName": "t", "interfacePattern": "eth0" }]);
     let full = || cluster(enabled(template.clone()), &[("n1", full_node()), ("n2", full_node())]);
     let all = ["n1-auto-hep", "n1-t-eth0-auto-hep", "n2-auto-hep", "n2-t-eth0-auto-hep"];
@@ -252,7 +252,7 @@ fn endpoints_go_with_their_node_their_template_and_the_setting() {
 }
 
 #[test]
-fn what_cannot_be_read_changes_nothing_that_exists() {
+fn unreadable_objects_change_no_existing_endpoint() {
     let template = json!([{ "generateName": "t", "interfacePattern": "eth0" }]);
     let broken = json!([{ "generateName": "t", "interfacePattern": "eth0", "nodeSelector": "zone ==" },
         { "generateName": "u", "interfaceCIDRs": ["198.51.100.0/24"] }]);
@@ -288,7 +288,7 @@ fn what_cannot_be_read_changes_nothing_that_exists() {
 }
 
 #[test]
-fn an_endpoint_that_would_be_invalid_is_said_and_not_written() {
+fn an_endpoint_that_would_be_invalid_is_reported_and_not_written() {
     let spec = json!({ "interfaces": [{ "name": "Eth_0", "addresses": [] }, { "name": "eth1", "addresses": [] }] });
     let settings = enabled(json!([{ "generateName": "t", "interfacePattern": "." }]));
     let mut cluster = cluster(settings, &[("n1", node(json!({}), spec))]);
@@ -299,7 +299,7 @@ fn an_endpoint_that_would_be_invalid_is_said_and_not_written() {
 }
 
 #[test]
-fn two_nodes_never_fight_over_one_name() {
+fn two_nodes_never_replace_each_others_endpoint_of_one_name() {
     let settings = enabled(json!([{ "generateName": "b", "interfaceCIDRs": ["0.0.0.0/0"] }]));
     let mut cluster = cluster(settings, &[("a", full_node()), ("a-b", full_node())]);
     let problems = settle(&mut cluster);
@@ -368,7 +368,7 @@ fn random_node(random: &mut Random) -> (String, Result<Node, String>) {
 }
 
 #[test]
-fn any_history_settles_in_one_plan_and_nobody_elses_endpoint_changes() {
+fn any_history_needs_one_plan_and_endpoints_of_others_never_change() {
     for seed in 0..1_500 {
         let mut random = Random::new(seed);
         let mut cluster = random_cluster(&mut random);
