@@ -241,7 +241,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    pub(crate) fn only_what_differs_of_a_changed_rule_can_be_decided_otherwise() {
+    pub(crate) fn only_packets_that_one_version_of_a_changed_rule_matches_can_be_decided_differently() {
         let rules =
             |net: &str| [rule("Allow", "10.1.0.0/16", 1), rule("Deny", net, 2), rule("Allow", "10.3.0.0/16", 3)];
         let found = changed(&[("first", 1, &rules("10.2.0.0/16"))], &[("first", 1, &rules("10.2.0.0/17"))]);
@@ -262,7 +262,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    pub(crate) fn a_rule_that_passes_to_another_place_can_decide_otherwise_although_it_is_alike() {
+    pub(crate) fn an_unchanged_pass_rule_can_decide_differently_if_what_follows_moves_to_another_tier() {
         let pass = [rule("Pass", "10.1.0.0/16", 1)];
         let behind = [rule("Deny", "10.1.0.0/16", 1)];
         // Before, the rule that passes skips the one behind it in its tier; after, that one is in the next tier.

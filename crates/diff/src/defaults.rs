@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_that_begins_or_ends_to_deny_is_told_by_direction() {
+    fn an_endpoint_that_becomes_or_stops_being_default_deny_is_reported_by_direction() {
         let endpoint = serde_json::json!({"kind": "HostEndpoint", "name": "e", "labels": {"a": "b"},
             "spec": {"node": "n1", "interfaceName": "eth0", "profiles": ["p"]}});
         let policy = |types: &[&str], forward: bool| {
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_whose_place_is_no_longer_readable_becomes_default_deny_and_a_host_endpoint_nowhere() {
+    fn a_workload_whose_interface_becomes_unreadable_becomes_default_deny_and_a_host_endpoint_does_not() {
         let profile = serde_json::json!({"kind": "Profile", "name": "p", "labels": {},
             "spec": {"ingress": [{"action": "Allow"}], "egress": [{"action": "Allow"}]}});
         let workload = serde_json::json!({"kind": "WorkloadEndpoint", "namespace": "shop", "name": "w", "labels": {},

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn each_field_that_changes_is_told_with_both_values() {
+    fn each_field_that_changes_is_shown_with_both_values() {
         let rule = |port: u16| json!({"action": "Allow", "protocol": "TCP", "destination": {"ports": [port]}});
         let before = [stored("web", json!({"order": 1.0, "selector": "a", "ingress": [rule(1), rule(2), rule(3)]}))];
         let changes = |spec: Value| -> Vec<String> {
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_exists_on_one_side_only_is_created_or_deleted() {
+    fn an_object_that_exists_on_one_side_only_is_created_or_deleted() {
         let (a, b) = (stored("a", json!({})), stored("b", json!({})));
         let words = |before: &[Stored], after: &[Stored]| -> Vec<(String, ObjectWord)> {
             objects(before, after).into_iter().map(|change| (change.key.name, change.word)).collect()

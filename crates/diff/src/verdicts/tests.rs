@@ -73,7 +73,7 @@ fn close_pair(seed: u64) -> (World, World) {
 }
 
 #[test]
-fn a_packet_is_told_if_and_only_if_it_is_judged_otherwise() {
+fn a_packet_is_reported_if_and_only_if_it_is_judged_differently() {
     let worlds = std::env::var("TORTIE_WORLDS").ok().and_then(|text| text.parse().ok()).unwrap_or(32);
     let (changed, compared) = compare_with_eval(0..worlds);
     assert!(compared > 1_000 && changed > 40, "{changed} of {compared} packets were judged otherwise");
@@ -84,7 +84,7 @@ fn a_packet_is_told_if_and_only_if_it_is_judged_otherwise() {
 fn every_fault_is_caught() {
     use tortie_testkit::faults::{DIFF, with};
     let tests: [fn(); 2] = [
-        crate::align::tests::a_rule_that_passes_to_another_place_can_decide_otherwise_although_it_is_alike,
+        crate::align::tests::an_unchanged_pass_rule_can_decide_differently_if_what_follows_moves_to_another_tier,
         a_rule_about_an_address_changes_packets_to_its_floating_ip_too,
     ];
     for fault in DIFF {
@@ -218,7 +218,7 @@ fn small(changes: &[serde_json::Value]) -> World {
 }
 
 #[test]
-fn what_an_endpoint_depends_on_elsewhere_concerns_it() {
+fn changes_of_objects_that_an_endpoint_depends_on_concern_it() {
     let object = |kind: &str, name: &str, label: &str, spec: serde_json::Value| serde_json::json!({"kind": kind, "name": name, "labels": {"x": label}, "spec": spec});
     let before = small(&[]);
     for (change, packets, others) in [
@@ -293,7 +293,7 @@ fn expected_addresses_do_not_limit_the_interface_of_a_machine_that_was_not_asked
 }
 
 #[test]
-fn endpoints_to_which_the_same_applies_are_answered_once() {
+fn endpoints_with_the_same_policies_are_judged_once() {
     let object = |kind: &str, name: &str, label: &str, spec: serde_json::Value| {
         Step::Put(serde_json::json!({"kind": kind, "name": name, "labels": {"x": label}, "spec": spec}))
     };
