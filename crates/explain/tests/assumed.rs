@@ -88,7 +88,7 @@ fn an_interface_that_the_machine_does_not_have_is_an_error_that_names_those_it_h
 }
 
 #[test]
-fn an_interface_that_the_store_does_not_know_is_told_as_an_assumption() {
+fn an_interface_that_the_store_does_not_know_is_shown_as_an_assumption() {
     let snapshot = world("");
     let topology = Topology::new(&snapshot);
     let mut asked = question("203.0.113.9", "node/web1", "https");
@@ -104,7 +104,7 @@ fn an_interface_that_the_store_does_not_know_is_told_as_an_assumption() {
 }
 
 #[test]
-fn an_interface_that_the_packet_does_not_cross_is_said_to_make_no_difference() {
+fn a_note_says_that_an_interface_that_the_packet_does_not_cross_makes_no_difference() {
     let snapshot = world("");
     let mut asked = question("node/web1", "203.0.113.9", "https");
     asked.in_interface = Some("eth0".into());
@@ -139,7 +139,7 @@ fn every_address_is_answered_for_but_the_broadcast_addresses_of_the_machine_as_a
 }
 
 #[test]
-fn a_host_endpoint_that_the_packet_passes_by_is_said_not_to_be_asked() {
+fn a_note_names_host_endpoints_that_are_not_evaluated_for_the_packet() {
     let to_host = "note: host endpoint web1-eth0 is not asked: what a workload sends to its own host is decided by the workload's egress policy, and then by defaultEndpointToHostAction, which is ";
     let from_host = "note: host endpoint web1-eth0 is not asked: what a host sends to its own workloads is let through before any policy\n";
     let between = "note: host endpoint web1-eth0 is not asked: packets between workloads of web1 cross no other interface of it; only a host endpoint for every interface (*) with applyOnForward policy is asked for them\n";
@@ -182,7 +182,7 @@ fn a_host_endpoint_that_the_packet_passes_by_is_said_not_to_be_asked() {
 }
 
 #[test]
-fn a_word_that_is_no_end_is_told_with_what_it_may_have_been_meant_for() {
+fn an_unknown_end_is_an_error_with_a_suggestion() {
     let snapshot = world(
         "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: office}, spec: {nets: [10.1.0.0/16]}}",
     );
@@ -217,7 +217,7 @@ fn a_word_that_is_no_end_is_told_with_what_it_may_have_been_meant_for() {
 }
 
 #[test]
-fn a_word_that_is_no_protocol_is_told_with_what_it_may_have_been_meant_for() {
+fn an_unknown_protocol_is_an_error_with_a_suggestion() {
     let snapshot = world("");
     let topology = Topology::new(&snapshot);
     let said = |what: &str| match what.parse() {
@@ -267,7 +267,7 @@ fn a_word_that_is_no_protocol_is_told_with_what_it_may_have_been_meant_for() {
 }
 
 #[test]
-fn a_near_miss_of_another_protocol_does_not_speak_of_its_ports_or_types() {
+fn a_near_miss_of_another_protocol_does_not_mention_ports_or_types() {
     let snapshot = world(
         r#"{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: p}, spec: {selector: role == 'web', types: [Ingress],
             ingress: [{action: Allow, protocol: TCP, destination: {ports: [5432]}}]}}
@@ -386,7 +386,7 @@ fn a_protocol_and_port_is_answered_for_every_code_and_source_port() {
 }
 
 #[test]
-fn what_is_assumed_of_a_single_packet_is_said_where_another_is_judged_otherwise() {
+fn assumptions_about_a_packet_are_shown_if_another_packet_is_judged_differently() {
     let snapshot = world_of(SPLIT);
     let topology = Topology::new(&snapshot);
     let line = |what: &str, source_port: Option<u16>| {

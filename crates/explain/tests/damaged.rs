@@ -133,7 +133,7 @@ fn every_form_of_a_question_says_that_an_unreadable_place_is_closed() {
 }
 
 #[test]
-fn a_workload_endpoint_that_does_not_count_says_why() {
+fn a_workload_endpoint_that_is_not_in_force_is_shown_with_the_reason() {
     let world = open(json!({"interfaceName": "eth7"}));
     let workload = world.snapshot.workload_endpoints.values().next().unwrap();
     let why = placement::idle_workload(&world.snapshot, workload).unwrap();
@@ -146,7 +146,7 @@ fn a_workload_endpoint_that_does_not_count_says_why() {
 }
 
 #[test]
-fn a_host_endpoint_whose_node_cannot_be_read_has_no_say_and_no_address() {
+fn a_host_endpoint_with_an_unreadable_node_governs_nothing_and_has_no_address() {
     let endpoint = json!({"kind": "HostEndpoint", "name": "e", "labels": {},
         "spec": {"node": "n1", "interfaceName": "eth0", "expectedIPs": ["192.0.2.1"], "profiles": []}});
     let mut world = World::after(&[Step::Put(endpoint)]);

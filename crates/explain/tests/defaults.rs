@@ -44,7 +44,7 @@ fn is_same(by: &DecidedBy, default: &DefaultDecision) -> bool {
 }
 
 #[test]
-fn what_decides_where_no_rule_has_a_condition_that_holds_is_the_default() {
+fn without_conditional_rules_the_evaluator_decides_by_the_default() {
     let (mut rules, mut ends, mut others) = (0, 0, 0);
     for seed in 0..300 {
         let case = Case::random(seed);

@@ -37,7 +37,7 @@ const SSH: &str = "types: [Ingress], ingress: [{action: Allow, protocol: TCP, de
 const LATER: &str = "order: 50, types: [Ingress], ingress: [{action: Log}, {action: Allow, protocol: UDP}]";
 
 #[test]
-fn a_rule_behind_a_tier_that_denies_at_its_end_is_never_reached() {
+fn a_rule_after_a_tier_that_denies_at_its_end_is_never_reached() {
     assert_eq!(found(&[("first/ssh", SSH), ("default/later", LATER)]), ["later ingress 1", "later ingress 2"]);
     assert!(found(&[("passing/ssh", SSH), ("default/later", LATER)]).is_empty());
     // A rule that passes on, another direction, and a tier that asks no policy of the endpoint's do not stop it.
@@ -48,7 +48,7 @@ fn a_rule_behind_a_tier_that_denies_at_its_end_is_never_reached() {
 }
 
 #[test]
-fn a_rule_behind_one_without_conditions_of_another_policy_is_never_reached() {
+fn a_rule_after_one_without_conditions_in_another_policy_is_never_reached() {
     let all = |action: &str| format!("order: 1, types: [Ingress], ingress: [{{action: {action}}}]");
     for action in ["Allow", "Deny"] {
         let all = all(action);

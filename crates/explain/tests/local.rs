@@ -106,7 +106,7 @@ fn an_expected_ip_that_the_machine_does_not_have_is_not_its_own_where_it_tells_i
 }
 
 #[test]
-fn an_address_of_a_local_route_is_of_the_machine_itself() {
+fn an_address_of_a_local_route_belongs_to_the_machine() {
     let snapshot = world();
     let topology = there(&snapshot);
     let said = answer(&topology, &question("192.0.2.9", "203.0.113.240", "udp/777"));
@@ -155,7 +155,7 @@ fn a_packet_to_a_workload_without_an_interface_is_dropped_where_no_route_leads()
 }
 
 #[test]
-fn a_packet_that_a_node_has_nowhere_to_send_is_said_to_be_dropped_everywhere() {
+fn a_packet_without_a_usable_route_is_shown_as_dropped_in_every_form() {
     let snapshot = world();
     let topology = told_there(&snapshot, |machine| {
         machine.routes.retain(|route| route.to.prefix_len() > 0);

@@ -208,7 +208,7 @@ fn every_rule_that_can_match_is_met_by_the_packet_that_is_given_for_it() {
 }
 
 #[test]
-fn the_rules_that_are_said_to_hide_one_hide_it_alone() {
+fn the_rules_that_are_named_as_hiding_a_rule_hide_it_without_others() {
     let mut seen = 0;
     each_list(400..440, |_, bench, direction, rules, uses| {
         for (index, used) in uses.iter().enumerate() {
@@ -227,7 +227,7 @@ fn the_rules_that_are_said_to_hide_one_hide_it_alone() {
 }
 
 #[test]
-fn what_would_take_too_long_is_not_checked_and_said_so() {
+fn a_check_that_would_take_too_long_is_not_made_and_a_line_says_so() {
     let mut bench = Bench::new(1);
     let net = |index: u32| ipnet::IpNet::from(IpAddr::from(std::net::Ipv4Addr::from(index << 8)));
     let rule = |index: u32| {

@@ -325,7 +325,7 @@ fn a_table_of_everything_that_reaches_an_endpoint_traces_what_each_address_can_m
 }
 
 #[test]
-fn a_verdict_that_comes_about_in_many_ways_tells_the_first_and_the_last() {
+fn a_verdict_with_many_reasons_shows_the_first_and_the_last() {
     let mut text = String::new();
     for number in 0..40 {
         text += &format!(

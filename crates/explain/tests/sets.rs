@@ -34,7 +34,7 @@ fn office() -> World {
 }
 
 #[test]
-fn a_set_is_told_with_its_addresses_and_the_rules_that_ask_for_it() {
+fn a_set_is_shown_with_its_addresses_and_the_rules_that_match_it() {
     let world = office();
     let topology = Topology::new(&world.snapshot);
     let about = set::about(&topology, "", "office").unwrap();
@@ -61,7 +61,7 @@ rules that ask for it, by its labels:
 }
 
 #[test]
-fn the_rules_that_are_told_are_those_whose_members_have_the_addresses_of_the_set() {
+fn the_rules_that_are_shown_are_those_whose_members_have_the_addresses_of_the_set() {
     let mut count = 0;
     for seed in 0..80 {
         let mut world = World::new();

@@ -105,7 +105,7 @@ fn without_any_expected_address_both_ip_versions_are_answered() {
 }
 
 #[test]
-fn what_depends_on_an_address_that_nobody_told_is_answered_for_each() {
+fn an_answer_that_depends_on_an_unknown_address_is_given_for_each() {
     let snapshot = world(
         "[192.0.2.11]",
         "[{action: Allow, protocol: TCP, destination: {nets: ['2001:db8::5/128', '2001:db8:1::/64'], ports: [443]}}, {action: Allow, protocol: TCP, destination: {nets: [192.0.2.11/32]}}]",
@@ -136,7 +136,7 @@ fn what_depends_on_an_address_that_nobody_told_is_answered_for_each() {
 }
 
 #[test]
-fn types_of_icmp_are_not_asked_of_an_ip_version_that_is_only_possible() {
+fn an_icmp_type_is_judged_for_the_known_ip_versions_of_the_end_only() {
     let snapshot = world("[192.0.2.11]", "[{action: Allow, protocol: ICMP, icmp: {type: 8}}]");
     let unasked = Topology::new(&snapshot);
     let asked = question("any", "hep/db", "icmp/8");
@@ -152,7 +152,7 @@ fn types_of_icmp_are_not_asked_of_an_ip_version_that_is_only_possible() {
 }
 
 #[test]
-fn whether_a_packet_is_forwarded_is_not_taken_for_granted_of_an_ip_version_that_nobody_told() {
+fn whether_a_packet_is_forwarded_is_unknown_for_an_ip_version_without_known_addresses() {
     let snapshot = world("[192.0.2.11]", SIX);
     let mut asked = question("2001:db8::99", "2001:db8:7::1", "tcp/3306");
     asked.node = Some("db1".into());
