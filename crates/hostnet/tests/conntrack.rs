@@ -59,7 +59,7 @@ fn connections(address: &str) -> usize {
 const SIX: &str = "fd00:0065:0000:0000:0000:0000:0000:0002";
 
 #[test]
-fn connections_are_forgotten_when_their_address_moves_or_its_endpoint_goes() {
+fn connections_are_deleted_when_their_address_moves_or_its_endpoint_is_deleted() {
     in_tracking_namespace(|| {
         let mut network = Network::open(Config::default()).unwrap();
         for name in ["cali1", "cali2"] {
@@ -101,7 +101,7 @@ fn connections_are_forgotten_when_their_address_moves_or_its_endpoint_goes() {
 }
 
 #[test]
-fn connections_of_many_addresses_are_forgotten_and_no_others() {
+fn connections_of_many_addresses_are_deleted_and_no_others() {
     in_tracking_namespace(|| {
         let mut network = Network::open(Config::default()).unwrap();
         veth("cali1");
@@ -122,7 +122,7 @@ fn connections_of_many_addresses_are_forgotten_and_no_others() {
 }
 
 #[test]
-fn a_restart_forgets_nothing_of_what_stays_and_all_of_what_is_elsewhere_now() {
+fn after_a_restart_connections_of_moved_addresses_are_deleted_and_no_others() {
     in_tracking_namespace(|| {
         veth("cali1");
         veth("cali2");

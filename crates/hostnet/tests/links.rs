@@ -38,7 +38,7 @@ fn until(watcher: &mut Watcher, done: impl Fn(&Interfaces) -> bool) -> Vec<Chang
 }
 
 #[test]
-fn what_is_there_at_the_start_is_known_at_once() {
+fn links_that_exist_at_the_start_are_known_at_once() {
     in_namespace(|| {
         ip("link add eth0 type veth peer name eth1");
         ip("addr add 10.1.2.3/24 dev eth0");
@@ -77,7 +77,7 @@ fn links_and_addresses_are_followed_up_down_and_away() {
 }
 
 #[test]
-fn a_rename_tells_both_names() {
+fn a_rename_is_reported_with_both_names() {
     in_namespace(|| {
         ip("link add tmp0 type veth peer name tmp1");
         let mut watcher = Watcher::open().unwrap();
@@ -89,7 +89,7 @@ fn a_rename_tells_both_names() {
 }
 
 #[test]
-fn a_link_made_again_under_its_name_is_another() {
+fn a_link_that_is_created_again_with_its_name_is_another() {
     in_namespace(|| {
         ip("link add cali0 type veth peer name peer0");
         let mut watcher = Watcher::open().unwrap();
@@ -116,7 +116,7 @@ fn leaving_a_bridge_is_not_leaving_the_host() {
 }
 
 #[test]
-fn an_address_of_a_point_to_point_link_is_the_own_one() {
+fn the_address_of_a_point_to_point_link_is_the_local_one() {
     in_namespace(|| {
         ip("link add eth0 type veth peer name eth1");
         ip("addr add 10.9.0.1 peer 10.9.0.2 dev eth0");
@@ -148,7 +148,7 @@ fn after_lost_notifications_everything_is_read_again() {
 }
 
 #[test]
-fn nothing_new_ends_at_its_time_with_nothing() {
+fn without_changes_a_wait_ends_at_its_time_with_nothing() {
     in_namespace(|| {
         let mut watcher = Watcher::open().unwrap();
         let now = std::time::Instant::now();

@@ -117,7 +117,7 @@ fn rules_that_choose_other_tables_make_the_routes_partial() {
 }
 
 #[test]
-fn ports_are_told_with_their_masters() {
+fn ports_are_reported_with_their_masters() {
     in_namespace(|| {
         ip("link add br0 type bridge");
         ip("link add eth0 type veth peer name p-eth0");

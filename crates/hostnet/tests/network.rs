@@ -114,7 +114,7 @@ fn interface_first_or_endpoint_first_ends_the_same() {
 }
 
 #[test]
-fn of_two_with_one_address_the_newest_has_it_and_it_falls_back() {
+fn of_two_workloads_with_one_address_the_newest_has_it_until_it_is_removed() {
     in_namespace(|| {
         let mut network = open();
         let both = ["10.65.0.2", "fd00:65::2"];
@@ -139,7 +139,7 @@ fn of_two_with_one_address_the_newest_has_it_and_it_falls_back() {
 }
 
 #[test]
-fn what_others_remove_or_replace_is_put_back() {
+fn routes_that_others_remove_or_replace_are_restored() {
     in_namespace(|| {
         let mut network = open();
         veth("cali1");
@@ -163,7 +163,7 @@ fn what_others_remove_or_replace_is_put_back() {
 }
 
 #[test]
-fn foreign_routes_go_after_their_grace_and_at_once_where_there_is_a_workload() {
+fn foreign_routes_are_removed_after_their_grace_period_and_at_once_for_a_workload() {
     in_namespace(|| {
         veth("cali1");
         veth("cali2");
@@ -185,7 +185,7 @@ fn foreign_routes_go_after_their_grace_and_at_once_where_there_is_a_workload() {
 }
 
 #[test]
-fn a_route_that_was_made_for_the_workload_gives_way_to_ours_without_a_gap() {
+fn a_route_that_another_program_made_for_the_workload_is_replaced_without_a_gap() {
     in_namespace(|| {
         let mut network = open();
         veth("cali1");
@@ -284,7 +284,7 @@ fn a_renamed_interface_is_taken_with_the_routes_it_has() {
 }
 
 #[test]
-fn what_cannot_be_done_is_said_and_done_when_it_can() {
+fn a_failed_operation_is_reported_and_repeated_until_it_succeeds() {
     in_namespace(|| {
         veth("cali1");
         std::fs::write("/proc/sys/net/ipv6/conf/cali1/disable_ipv6", "1").unwrap();

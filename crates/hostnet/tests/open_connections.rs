@@ -85,7 +85,7 @@ fn connections_older_than_tracking_outlive_a_first_policy_that_denies() {
 }
 
 #[test]
-fn what_is_tracked_already_stays_as_it_is() {
+fn connections_that_are_tracked_already_stay_unchanged() {
     in_namespace(|| {
         nft(
             "add table inet u\nadd chain inet u c { type filter hook output priority 0; }\nadd rule inet u c ct state new accept",

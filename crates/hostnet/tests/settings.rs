@@ -149,7 +149,7 @@ fn every_setting_that_was_changed_is_restored_also_by_another_process_than_the_o
 }
 
 #[test]
-fn what_somebody_else_changed_meanwhile_or_another_start_remembered_is_left_alone() {
+fn settings_that_others_changed_meanwhile_or_another_start_recorded_are_not_restored() {
     in_namespace(|| {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("host-settings.json");

@@ -25,7 +25,7 @@ fn there() -> Vec<String> {
 }
 
 #[test]
-fn each_way_of_asking_forgets_the_same() {
+fn reading_all_connections_and_asking_for_each_address_delete_the_same_connections() {
     let ends: Vec<_> = [0, usize::MAX >> 8]
         .into_iter()
         .map(|few| {

@@ -31,7 +31,7 @@ fn nothing_is_done_for_an_endpoint_without_its_interface() {
 }
 
 #[test]
-fn an_interface_is_made_fit_before_a_route_leads_to_it() {
+fn an_interface_is_configured_before_it_gets_a_route() {
     let mut fake = Fake::new();
     let index = fake.link("cali1", true);
     fake.model.put("cali1", workload(&["10.65.0.2"]));
@@ -49,7 +49,7 @@ fn an_interface_is_made_fit_before_a_route_leads_to_it() {
 }
 
 #[test]
-fn an_address_that_moves_is_unrouted_then_forgotten_then_routed() {
+fn an_address_that_moves_loses_its_route_then_its_connections_then_gets_a_route() {
     let mut fake = Fake::new();
     let old = fake.link("cali1", true);
     fake.model.put("cali1", workload(&["10.65.0.2"]));
@@ -97,7 +97,7 @@ fn a_route_with_other_attributes_is_replaced_and_not_missing_for_a_moment() {
 }
 
 #[test]
-fn a_foreign_route_waits_out_its_grace_unless_a_workload_comes() {
+fn a_foreign_route_stays_for_its_grace_period_unless_a_workload_needs_its_place() {
     for comes in [false, true] {
         let mut fake = Fake::new();
         let index = fake.link("cali1", true);
@@ -175,7 +175,7 @@ fn a_host_without_ipv6_gets_no_ipv6() {
 }
 
 #[test]
-fn what_is_ours_leaves_an_interface_that_is_no_workloads_any_more() {
+fn routes_and_neighbours_are_removed_from_an_interface_that_is_no_longer_a_workloads() {
     let mut fake = Fake::new();
     fake.link("cali1", true);
     fake.model.put("cali1", workload(&["10.65.0.2"]));
@@ -189,7 +189,7 @@ fn what_is_ours_leaves_an_interface_that_is_no_workloads_any_more() {
 }
 
 #[test]
-fn a_workload_is_up_when_its_interface_runs_and_is_fit() {
+fn a_workload_is_up_when_its_interface_runs_and_is_configured() {
     let mut fake = Fake::new();
     fake.model.put("cali1", workload(&["10.65.0.2"]));
     let up = |fake: &mut Fake| {

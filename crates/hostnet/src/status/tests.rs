@@ -41,7 +41,7 @@ fn folder(prefix: &Path) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn what_is_wanted_is_there_and_nothing_else() {
+fn exactly_the_requested_files_exist() {
     let prefix = tempfile::tempdir().unwrap();
     let mut files = StatusFiles::open(&prefix.path().join("deep/er")).unwrap();
     let prefix = prefix.path().join("deep/er");
@@ -71,7 +71,7 @@ fn a_restart_keeps_what_is_right_and_removes_what_is_stale() {
 }
 
 #[test]
-fn what_fails_is_said_and_tried_again() {
+fn a_failure_is_reported_and_tried_again() {
     let prefix = tempfile::tempdir().unwrap();
     let mut files = StatusFiles::open(prefix.path()).unwrap();
     let wanted = BTreeMap::from([("a".to_owned(), "{}".to_owned()), ("b".to_owned(), "{}".to_owned())]);

@@ -23,7 +23,7 @@ fn changes_of(
 const UP: i32 = libc::IFF_UP | libc::IFF_RUNNING;
 
 #[test]
-fn an_interface_is_told_with_its_addresses_whichever_came_first() {
+fn an_interface_is_reported_with_its_addresses_whichever_came_first() {
     let address = LinkMessage::Address { index: 7, address: assigned(1, 24) };
     for said in [[link(7, "eth0", UP), address.clone()], [address, link(7, "eth0", UP)]] {
         let (mut table, mut interfaces) = (Table::default(), Interfaces::new());
@@ -36,7 +36,7 @@ fn an_interface_is_told_with_its_addresses_whichever_came_first() {
 }
 
 #[test]
-fn what_comes_and_goes_between_two_looks_was_never_there() {
+fn what_appears_and_disappears_between_two_reads_is_not_reported() {
     let (mut table, mut interfaces) = (Table::default(), Interfaces::new());
     assert!(
         changes_of(&mut table, &mut interfaces, [link(7, "cali1", 0), LinkMessage::NoLink { index: 7 }]).is_empty()
@@ -55,7 +55,7 @@ fn a_renamed_interface_is_one_change_with_both_names() {
 }
 
 #[test]
-fn an_address_given_twice_goes_with_the_last() {
+fn an_address_that_was_added_twice_is_removed_with_the_last() {
     let (mut table, mut interfaces) = (Table::default(), Interfaces::new());
     let [wide, narrow] = [24, 32].map(|prefix| assigned(1, prefix));
     changes_of(
@@ -117,7 +117,7 @@ fn facts() -> impl Strategy<Value = LinkMessage> {
 
 proptest! {
     #[test]
-    fn changes_lead_from_each_look_to_the_next(history in prop::collection::vec(prop::collection::vec(facts(), 0..6), 0..12)) {
+    fn changes_lead_from_each_state_to_the_next(history in prop::collection::vec(prop::collection::vec(facts(), 0..6), 0..12)) {
         let (mut table, mut interfaces, mut followed) = (Table::default(), Interfaces::new(), Interfaces::new());
         for said in history {
             for change in changes_of(&mut table, &mut interfaces, said) {
