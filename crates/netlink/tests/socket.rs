@@ -30,7 +30,7 @@ fn a_refusal_says_what_was_asked_and_why_it_was_refused() {
 }
 
 #[test]
-fn an_answer_that_nobody_reads_does_not_disturb_the_next() {
+fn an_unread_answer_does_not_disturb_the_next() {
     let mut socket = open();
     let each = |(): &mut (), _: &Message<'_>| Err(DecodeError::Missing("a field"));
     let unreadable = socket.dump("list the interfaces", libc::RTM_GETLINK, &[0; IFINFO], |_| (), each);
