@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_with_an_element_twice_is_none() {
+    fn an_answer_that_contains_an_element_twice_is_noticed() {
         let elements = |keys: &[u8]| keys.iter().map(|key| Element::new(Key::One(vec![*key]))).collect::<Vec<_>>();
         assert!(!has_twins(&elements(&[])));
         assert!(!has_twins(&elements(&[1, 2, 3])));

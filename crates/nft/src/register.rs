@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_names_of_a_word_are_one_register() {
+    fn both_numbers_of_a_register_are_the_same_register() {
         assert_eq!(Reg::from_number(2).unwrap(), Reg::from_number(12).unwrap());
         assert_eq!(Reg::word(4).unwrap().number(), 2);
         assert_eq!(Reg::word(5).unwrap().number(), 13);

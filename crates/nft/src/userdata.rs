@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_stands_behind_other_entries() {
+    fn a_comment_is_found_after_other_entries() {
         let mut bytes = Vec::new();
         push_number(&mut bytes, SET_KEY_ORDER, 2);
         push_comment(&mut bytes, SET_COMMENT, "members of a set");
@@ -89,7 +89,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_kept_comes_back(text in "\\PC{0,200}") {
+        fn stored_data_is_read_back(text in "\\PC{0,200}") {
             let bytes = comment_only(Some(&text)).unwrap();
             prop_assert_eq!(comment(Some(&bytes), COMMENT).unwrap(), kept(&text));
         }

@@ -32,7 +32,7 @@ fn batch(id: &TableId, elements: u32) -> Batch {
 }
 
 #[test]
-fn every_object_that_others_change_is_told_by_name_and_ours_are_not() {
+fn every_object_that_others_change_is_reported_by_name_and_own_changes_are_not() {
     in_namespace(|| {
         let id = TableId::inet("t");
         let mut socket = Socket::open().unwrap();
@@ -63,7 +63,7 @@ fn every_object_that_others_change_is_told_by_name_and_ours_are_not() {
 }
 
 #[test]
-fn a_listener_that_has_no_room_is_told_that_it_lost_something() {
+fn a_listener_with_a_full_buffer_is_notified_of_the_loss() {
     in_namespace(|| {
         let id = TableId::inet("t");
         let mut socket = Socket::open().unwrap();
@@ -74,7 +74,7 @@ fn a_listener_that_has_no_room_is_told_that_it_lost_something() {
 }
 
 #[test]
-fn who_leaves_is_told_nothing_until_it_joins_again() {
+fn a_listener_that_left_receives_nothing_until_it_joins_again() {
     in_namespace(|| {
         let id = TableId::inet("t");
         let mut socket = Socket::open().unwrap();

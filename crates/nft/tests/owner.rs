@@ -19,7 +19,7 @@ fn make(socket: &mut Socket, table: &Table) -> Result<(), CommitError> {
 }
 
 #[test]
-fn an_owned_table_is_the_sockets_alone_and_is_adopted_when_orphaned() {
+fn an_owned_table_belongs_to_one_socket_and_is_adopted_when_orphaned() {
     in_namespace(|| {
         let mut owner = Socket::open().unwrap();
         let mut other = Socket::open().unwrap();

@@ -168,7 +168,7 @@ fn several_bad_messages_are_all_named_in_order() {
 }
 
 #[test]
-fn what_the_hook_does_not_allow_and_what_loops_is_refused() {
+fn expressions_that_a_hook_does_not_allow_and_loops_are_refused() {
     in_namespace(|| {
         let mut socket = Socket::open().unwrap();
         let post = Chain::base("post", BaseChain::filter(Hook::Postrouting, 0));

@@ -34,7 +34,7 @@ fn error(exprs: impl IntoIterator<Item = Expr>, sets: Vec<SetDump>) -> String {
 }
 
 #[test]
-fn verdicts_lead_where_the_kernel_goes() {
+fn verdicts_lead_to_the_chains_that_the_kernel_goes_to() {
     let jump = |to: &str| Verdict::Jump(to.into());
     let goto = |to: &str| Verdict::Goto(to.into());
     let rows: [(&str, Vec<Rule>, Ending); 8] = [
@@ -99,7 +99,7 @@ fn a_dormant_table_and_one_of_the_other_family_do_nothing() {
 }
 
 #[test]
-fn what_is_not_known_is_an_error_that_names_the_rule() {
+fn an_unknown_expression_is_an_error_that_names_the_rule() {
     let everything = SetDump { set: Set::new("s", DataType::Ipv4), elements: vec![Element::new(Key::CatchAll)] };
     let overlap = Fields::new([DataType::Ipv4, DataType::Port]).unwrap();
     let twice = [(1, 3), (2, 4)].map(|(from, to)| Element::new(Key::Range(vec![from; 8], vec![to; 8])));
@@ -144,7 +144,7 @@ fn what_is_not_known_is_an_error_that_names_the_rule() {
 }
 
 #[test]
-fn an_order_that_dumps_do_not_tell_is_an_error() {
+fn an_order_of_chains_that_dumps_do_not_show_is_an_error() {
     let one = || table(vec![base("in", Hook::Input, 0, Policy::Accept)], vec![]);
     let other = TableDump { table: Table::new(TableId::inet("u")), ..one() };
     assert_eq!(
@@ -157,7 +157,7 @@ fn an_order_that_dumps_do_not_tell_is_an_error() {
 }
 
 #[test]
-fn limits_pass_as_the_surroundings_say() {
+fn the_environment_says_whether_a_limit_is_exceeded() {
     let chains = || vec![base("in", Hook::Input, 0, Policy::Accept)];
     for (over, inverted, dropped) in
         [(false, false, true), (true, false, false), (false, true, false), (true, true, true)]
