@@ -384,7 +384,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nets_inside_others_go() {
+    fn nets_inside_others_are_left_out() {
         let nets =
             ["10.0.0.0/8", "10.1.0.0/16", "11.0.0.1/32", "11.0.0.1/32", "10.255.0.1/9"].map(|net| net.parse().unwrap());
         let kept: Vec<String> = outermost(nets.into_iter()).iter().map(ToString::to_string).collect();

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plain_name_stays() {
+    fn a_plain_name_is_kept() {
         assert_eq!(clean("default.web"), "default.web");
         assert_eq!(clean("s:Ab_-9"), "s.Ab_-9");
         assert_eq!(clean("svc:shop/db"), "svc.shop/db");

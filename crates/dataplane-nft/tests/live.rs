@@ -145,7 +145,7 @@ fn fifty_connections_survive_the_first_default_deny() {
 }
 
 #[test]
-fn a_refusal_with_an_answer_is_heard() {
+fn a_rejected_packet_is_answered() {
     in_namespace(|| {
         let mut host = Host::new(Options::default());
         let _here = TcpListener::bind("0.0.0.0:7000").unwrap();
@@ -175,7 +175,7 @@ fn a_refusal_with_an_answer_is_heard() {
 }
 
 #[test]
-fn a_node_port_of_anothers_is_reached_by_pre_dnat_policy() {
+fn pre_dnat_policy_applies_to_a_node_port_of_another_program() {
     in_namespace(|| {
         let mut host = Host::new(Options::default());
         run_with_input(
@@ -284,7 +284,7 @@ fn a_pools_addresses_are_translated_when_they_leave_it_and_floating_ones_on_thei
 }
 
 #[test]
-fn what_leaves_a_pool_is_translated_as_the_settings_say() {
+fn packets_that_leave_a_pool_are_translated_as_the_settings_say() {
     in_namespace(|| {
         let mut host = Host::new(Options::default());
         let workload = Peer::new("cali1", &["169.254.1.1/32"], &["10.0.0.1/32"]);
@@ -398,7 +398,7 @@ fn log_writes_its_prefix_as_often_as_it_may() {
 }
 
 #[test]
-fn an_allow_of_ours_never_ends_anothers_denial() {
+fn an_allow_of_tortie_never_overrides_a_denial_of_another_program() {
     in_namespace(|| {
         let mut host = Host::new(Options::default());
         let here = TcpListener::bind("0.0.0.0:7000").unwrap();
@@ -425,7 +425,7 @@ fn an_allow_of_ours_never_ends_anothers_denial() {
 }
 
 #[test]
-fn a_packet_rate_holds_for_known_flows_too() {
+fn a_packet_rate_applies_to_established_connections_too() {
     in_namespace(|| {
         let mut host = Host::new(Options::default());
         let workload = Peer::new("cali1", &["169.254.1.1/32"], &["10.0.0.1/32"]);

@@ -23,7 +23,7 @@ fn seeds() -> std::ops::Range<u64> {
 }
 
 #[test]
-fn real_packets_fare_as_the_evaluator_says() {
+fn real_packets_get_the_verdicts_of_the_evaluator() {
     in_namespace(|| {
         let mut bed = TestBed::new(&LINKS);
         let mut kernel = Kernel::open(Options::default()).unwrap();

@@ -14,7 +14,7 @@ macro_rules! scenarios {
         })*
 
         #[test]
-        fn every_file_is_played() {
+        fn every_scenario_file_is_run() {
             let played = [$(stringify!($name)),*];
             let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios")).unwrap();
             for file in files {

@@ -132,7 +132,7 @@ fn damages(node: &mut Node) -> Vec<(String, usize)> {
 }
 
 #[test]
-fn whatever_others_do_to_a_table_that_is_not_owned_is_repaired_by_the_objects_that_it_is_about() {
+fn changes_of_others_to_a_table_that_is_not_owned_are_repaired_object_by_object() {
     in_namespace(mend_each);
 }
 
@@ -158,7 +158,7 @@ fn mend_each() {
 }
 
 #[test]
-fn what_cannot_be_repaired_in_pieces_is_replaced() {
+fn a_table_that_cannot_be_repaired_in_pieces_is_replaced() {
     in_namespace(replace_each);
 }
 
@@ -194,7 +194,7 @@ fn nobody_else_can_damage_an_owned_table() {
 }
 
 #[test]
-fn commits_that_touch_no_table_of_ours_cost_no_reading() {
+fn commits_to_tables_of_others_cost_no_reading() {
     in_namespace(|| {
         let mut node = Node::unowned(&[HOST, POLICY, &members(10)]);
         let before = node.watch.statistics();
@@ -212,7 +212,7 @@ fn commits_that_touch_no_table_of_ours_cost_no_reading() {
 }
 
 #[test]
-fn damage_is_not_forgotten_over_changes_of_ours() {
+fn damage_is_still_repaired_after_own_changes() {
     in_namespace(|| {
         let mut node = Node::unowned(&[HOST, POLICY, &members(10)]);
         nft("delete element inet tortie host-in { \"eth0\" }");
@@ -225,7 +225,7 @@ fn damage_is_not_forgotten_over_changes_of_ours() {
 }
 
 #[test]
-fn a_change_that_meets_damage_is_made_all_the_same() {
+fn a_change_is_made_although_the_table_is_damaged() {
     in_namespace(|| {
         let mut node = Node::unowned(&[HOST, POLICY, &members(10)]);
         let hosts = set(&mut node, "hosts4-s");
@@ -256,7 +256,7 @@ fn an_element_of_a_large_set_is_repaired_without_reading_the_set() {
 }
 
 #[test]
-fn a_large_change_of_ours_is_not_listened_to_and_needs_no_scan() {
+fn notifications_of_a_large_own_change_are_not_received_and_need_no_scan() {
     in_namespace(|| {
         let mut node = Node::unowned(&[HOST, POLICY, &members(10)]);
         let before = node.watch.statistics();
@@ -307,7 +307,7 @@ fn other_mark_bits_replace_everything_in_one_transaction_over_the_same_socket() 
 
 /// Random worlds change while a watch looks on from a thread of its own: none of our changes is taken for damage.
 #[test]
-fn no_change_of_ours_is_taken_for_damage_whenever_it_is_looked_at() {
+fn own_changes_never_count_as_damage() {
     in_namespace(|| {
         for seed in 0..40 {
             let case = Case::random(seed);

@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_told_as_people_write_them() {
+    fn keys_are_printed_as_users_write_them() {
         let concatenation = |types: &[DataType]| Fields::new(types.iter().copied()).unwrap();
         let ports = concatenation(&[DataType::Ipv4, DataType::Protocol, DataType::Port]);
         let named = concatenation(&[DataType::IfName, DataType::Ipv4]);
