@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_warning_is_told_again_only_when_it_has_changed_or_the_object_was_deleted() {
+    fn a_warning_is_repeated_only_if_it_has_changed_or_the_object_was_deleted() {
         let logged = ConversionWarnings::default();
         let (one, other) = (Key::cluster(Kind::Node, "a"), Key::cluster(Kind::Node, "b"));
         let (first, second) = (["one".to_owned()], ["two".to_owned()]);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_listing_does_not_have_any_more_is_forgotten() {
+    fn warnings_of_objects_that_a_listing_lacks_are_removed() {
         let logged = ConversionWarnings::default();
         let warning = ["w".to_owned()];
         let keys = [Key::cluster(Kind::Node, "a"), Key::cluster(Kind::Node, "b"), Key::cluster(Kind::Tier, "c")];

@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_out_of_a_policy_is_logged_once() {
+    fn parts_that_are_left_out_of_a_policy_are_logged_once() {
         let decoder = Decoder {
             group: Group::Packed,
             use_pod_cidr: false,

@@ -116,7 +116,7 @@ fn a_write_that_was_not_begun_is_made_once_the_server_takes_it() {
 }
 
 #[test]
-fn who_has_no_patience_left_is_told_why() {
+fn a_request_whose_time_is_over_fails_with_the_reason() {
     let server = Server::start([slow(1), slow(30), slow(30)]);
     let begin = Instant::now();
     let error = server.store(Duration::from_secs(10)).list(&Selection::kind(Kind::Tier)).unwrap_err().to_string();

@@ -93,7 +93,7 @@ fn a_clusters_own_objects_are_listed_got_and_watched_as_calicos() {
 }
 
 #[test]
-fn for_enforcement_only_pods_with_addresses_are_there() {
+fn for_enforcement_only_pods_with_addresses_are_listed() {
     let cluster = shop(Group::Packed);
     let store = cluster.store();
     cluster.kubectl(&["create", "-f", "-"], &pod("late").to_string());
@@ -110,7 +110,7 @@ fn for_enforcement_only_pods_with_addresses_are_there() {
 }
 
 #[test]
-fn what_a_kind_does_not_allow_is_refused() {
+fn operations_that_a_kind_does_not_allow_are_refused() {
     let cluster = shop(Group::Packed);
     let store = cluster.store();
     for (key, operations) in [
@@ -322,7 +322,7 @@ fn an_update_of_a_node_is_calicos_annotations_and_nothing_else() {
 }
 
 #[test]
-fn a_user_without_rights_is_told_which_one_is_missing() {
+fn an_error_names_the_missing_permission() {
     let cluster = Cluster::start(Group::Native);
     let store = KubeStore::new(cluster.settings(GUEST)).expect("settings");
     let error = store.list(&Selection::kind(Kind::Tier)).expect_err("it is forbidden").to_string();
@@ -358,7 +358,7 @@ fn a_watch_outlives_the_server_and_misses_nothing_or_says_so() {
 }
 
 #[test]
-fn whether_nothing_changed_between_two_positions_is_found_out() {
+fn it_is_known_whether_anything_changed_between_two_positions() {
     let cluster = shop(Group::Packed);
     let store = cluster.store();
     let before = store.list(&Selection::default()).expect("a list").position;
@@ -377,7 +377,7 @@ fn whether_nothing_changed_between_two_positions_is_found_out() {
 }
 
 #[test]
-fn a_partition_is_noticed_though_no_connection_ends_and_what_changed_behind_it_arrives() {
+fn a_partition_is_noticed_without_the_end_of_a_connection_and_missed_changes_arrive() {
     let cluster = shop(Group::Native);
     let store = cluster.store();
     let selection = Selection::for_enforcement("n1");

@@ -24,7 +24,7 @@ fn text(group: Group) -> String {
 }
 
 #[test]
-fn the_files_are_those_that_follow_from_the_types() {
+fn the_definition_files_follow_from_the_types() {
     for group in [Group::Packed, Group::Native] {
         let path = support::workspace().join(format!("packaging/kubernetes/{}.yaml", group.name()));
         let text = text(group);

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_right_is_told_with_the_rule_that_grants_it() {
+    fn a_missing_permission_is_reported_with_the_rule_that_grants_it() {
         let message = r#"tiers.crd.projectcalico.org is forbidden: User "guest" cannot list resource "tiers" in API group "crd.projectcalico.org" at the cluster scope"#;
         let body = serde_json::json!({ "code": 403, "reason": "Forbidden", "message": message }).to_string();
         let error = CallError::of(403, None, body.as_bytes());
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_say_whether_to_wait_to_try_again_or_to_begin_anew() {
+    fn answers_say_whether_to_wait_to_try_again_or_to_list_again() {
         assert_eq!(CallError::of(429, Some(7), b"slow"), CallError::Busy(Duration::from_secs(7), "slow".to_owned()));
         assert_eq!(CallError::of(503, Some(u64::MAX), b"m"), CallError::Busy(Duration::from_secs(60), "m".to_owned()));
         let body = br#"{"message":"m","details":{"retryAfterSeconds":3}}"#;

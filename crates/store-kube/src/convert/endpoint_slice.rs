@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_of_no_service_is_empty_and_names_are_no_addresses() {
+    fn a_slice_without_a_service_is_empty_and_host_names_are_not_addresses() {
         let of_nobody = json!({ "metadata": { "name": "a" }, "endpoints": [{ "addresses": ["10.65.1.7"] }] });
         assert_eq!(spec(of_nobody), (json!({}), Vec::new()));
         let names = json!({

@@ -59,7 +59,7 @@ fn what_is_written_is_read_back_in_either_group() {
 }
 
 #[test]
-fn new_ones_have_no_uid_and_no_version() {
+fn new_objects_have_no_uid_and_no_version() {
     let (key, value) = policy();
     for group in [Group::Packed, Group::Native] {
         let custom = to_custom(group, &key, &value, None).unwrap();
@@ -92,7 +92,7 @@ fn without_the_annotation_the_custom_resources_own_metadata_counts() {
 }
 
 #[test]
-fn the_annotation_is_stronger_than_what_stands_beside_it() {
+fn the_annotation_overrides_the_metadata_of_the_custom_resource() {
     let inner = json!({ "name": "shown", "creationTimestamp": "2026-01-02T03:04:05Z",
         "labels": { "a": "inner" }, "annotations": { "n": "inner" }, "finalizers": ["f"],
         "ownerReferences": [{ "apiVersion": "crd.projectcalico.org/v1", "kind": "Tier", "name": "t", "uid": OWN }] });
@@ -112,7 +112,7 @@ fn the_annotation_is_stronger_than_what_stands_beside_it() {
 }
 
 #[test]
-fn an_annotation_that_is_no_json_leaves_labels_that_nobody_can_read() {
+fn an_annotation_that_is_not_json_makes_the_labels_unreadable() {
     let custom = json!({ "metadata": { "name": "x", "labels": { "a": "b" }, "annotations": { METADATA: "{" } } });
     for kind in [Kind::GlobalNetworkSet, Kind::GlobalNetworkPolicy] {
         let read = from_custom(Group::Packed, kind, custom.clone()).unwrap();

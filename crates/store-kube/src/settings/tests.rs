@@ -69,7 +69,7 @@ fn contexts_of_a_kubeconfig_lead_to_their_clusters() {
 }
 
 #[test]
-fn of_several_files_the_first_that_says_something_counts_and_paths_are_relative_to_theirs() {
+fn of_several_files_the_first_that_sets_something_counts_and_paths_are_relative_to_their_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     std::fs::write(path("a"), "current-context: three\n").unwrap();
@@ -109,7 +109,7 @@ fn single_settings_are_stronger_than_the_kubeconfig() {
 }
 
 #[test]
-fn without_any_setting_the_home_directory_or_the_cluster_of_this_pod_is_meant() {
+fn without_any_setting_the_home_directory_or_the_cluster_of_this_pod_is_used() {
     let home = tempfile::tempdir().unwrap();
     let given = RawSettings { home: Some(home.path().to_owned()), ..RawSettings::default() };
     assert!(settings(given.clone(), &[]).unwrap_err().starts_with("no API server is named"));

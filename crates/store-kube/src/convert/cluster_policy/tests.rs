@@ -52,7 +52,7 @@ fn tiers_and_subjects_that_are_not_known_count_as_deleted() {
 }
 
 #[test]
-fn actions_protocols_and_peers_are_taken_over() {
+fn actions_protocols_and_peers_are_converted() {
     let to = json!([{ "networks": ["10.0.0.7/8", "fd00::/8"] }]);
     let rule = |action: &str, protocols: Value| {
         let rule = json!({ "action": action, "to": to, "protocols": protocols });

@@ -44,7 +44,7 @@ fn types_are_those_that_are_named_in_their_order() {
 }
 
 #[test]
-fn selectors_say_the_same() {
+fn converted_selectors_select_the_same() {
     let pods = "projectcalico.org/orchestrator == 'k8s'";
     let expression = |operator: &str, values: Value| json!({ "matchExpressions": [{ "key": "k", "operator": operator, "values": values }] });
     for (selector, expected) in [
@@ -92,7 +92,7 @@ fn peers_are_sources_of_ingress_and_destinations_of_egress() {
 }
 
 #[test]
-fn ports_are_told_by_protocol_in_ranges_names_first() {
+fn ports_are_grouped_by_protocol_in_ranges_with_names_first() {
     for (ports, expected) in [
         (json!([{ "protocol": "UDP" }]), json!([["UDP", null]])),
         (

@@ -25,7 +25,7 @@ fn a_bare_node_is_a_node() {
 }
 
 #[test]
-fn annotations_fields_and_addresses_are_taken_over() {
+fn annotations_fields_and_addresses_are_converted() {
     let annotations = json!({
         "projectcalico.org/IPv4Address": "192.168.0.1/24", "projectcalico.org/IPv6Address": "fd00::1/64",
         "projectcalico.org/IPv4IPIPTunnelAddr": "10.65.0.1", "projectcalico.org/IPv4VXLANTunnelAddr": "10.65.0.2",

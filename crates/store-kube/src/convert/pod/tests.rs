@@ -167,7 +167,7 @@ fn floating_addresses_need_an_address_of_their_family() {
 }
 
 #[test]
-fn what_cannot_be_read_is_an_error_that_names_the_annotation() {
+fn an_unreadable_annotation_is_an_error_that_names_it() {
     for (json, error) in [
         (json!({ "status": { "podIP": "nope" } }), "address of the pod: `nope` is not a CIDR or an IP address"),
         (

@@ -43,7 +43,7 @@ fn a_service_account_becomes_a_profile_without_rules() {
 }
 
 #[test]
-fn names_of_profiles_say_what_they_are_made_of() {
+fn the_name_of_a_profile_gives_its_namespace_or_service_account() {
     let account = |namespace: &str, name: &str| Source::ServiceAccount(namespace.to_owned(), name.to_owned());
     for (name, expected) in [
         ("kns.shop", Ok(Source::Namespace("shop".to_owned()))),
