@@ -615,7 +615,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_definition_of_the_arguments_is_valid() {
         for persona in [Persona::Tortie, Persona::Calicoctl, Persona::KubectlPlugin] {
             command(persona).debug_assert();
         }
@@ -644,7 +644,7 @@ mod tests {
     }
 
     #[test]
-    fn a_switch_may_be_spelt_as_go_takes_it() {
+    fn a_flag_may_be_spelt_as_go_accepts_it() {
         let args = ["tortie", "get", "--export=true", "--recursive=false", "--output=json", "x=true"];
         let plain = plain_flags(args.iter().map(Into::into));
         assert_eq!(plain, ["tortie", "get", "--export", "--output=json", "x=true"]);

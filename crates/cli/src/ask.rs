@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kernel_that_is_behind_is_told_from_one_that_has_another_history() {
+    fn a_kernel_that_is_behind_is_distinguished_from_one_with_another_history() {
         let behind = |in_kernel: u64, position: u64| behind(&in_kernel.into(), &position.into());
         assert_eq!(behind(7, 8), "the kernel has revision 7, and the store is at revision 8");
         assert_eq!(behind(8, 7), "revision 7 of the store is not in force");

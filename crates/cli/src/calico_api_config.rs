@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_for_calicoctl_is_understood() {
+    fn a_configuration_for_calicoctl_is_read() {
         let text = "apiVersion: projectcalico.org/v3\nkind: CalicoAPIConfig\nmetadata:\nspec:\n  \
                     datastoreType: etcdv3\n  etcdEndpoints: http://a:2379\n  ETCDUSERNAME: u\n";
         let etcd = RawSettings { endpoints: "http://a:2379".into(), username: "u".into(), ..RawSettings::default() };
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_configuration_is_said() {
+    fn mistakes_in_a_configuration_are_reported() {
         let head = "apiVersion: projectcalico.org/v3\nkind: CalicoAPIConfig\n";
         for (text, said) in [
             ("spec: {}".to_owned(), "invalid config file: unknown APIVersion ''"),

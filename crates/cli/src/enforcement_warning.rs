@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_that_the_agent_does_not_obey_is_named_beside_the_one_it_obeys() {
+    fn a_store_that_the_agent_does_not_follow_is_named_beside_the_one_that_it_follows() {
         let store = |state| StoreStatus {
             name: "embedded store /a.db".to_owned(),
             state,

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_condition_is_refused() {
+    fn texts_that_are_not_conditions_are_refused() {
         for text in ["", "role = 'web'", "a,,b", "=web", "role in web", "role in (web", "has(role)", "a && b", "all()"]
         {
             assert!(LabelFilter::parse(text).is_err(), "{text}");

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_without_the_variable_is_not_taken_for_none() {
+    fn a_session_without_the_variable_is_still_a_session() {
         let place =
             proc(&[(90, "tortie", 70, Some("")), (70, "a b) c", 60, Some("")), (60, "sshd-session", 1, Some(""))]);
         assert!(matches!(origin_by(None, false, place.path()), Origin::Unknown(_)));
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_console_is_no_session() {
+    fn a_console_is_not_an_ssh_session() {
         let place = proc(&[(90, "tortie", 70, Some("A=b")), (70, "bash", 60, Some("")), (60, "login", 1, Some(""))]);
         assert_eq!(origin_by(None, false, place.path()), Origin::Local);
         let sudo = proc(&[(90, "tortie", 70, Some("A=b")), (70, "sudo", 60, Some("")), (60, "bash", 1, Some(""))]);

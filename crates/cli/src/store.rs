@@ -353,7 +353,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_that_does_not_exist_is_said_to_be_made_only_where_it_can_be() {
+    fn the_creation_of_a_store_is_announced_only_where_it_can_be_created() {
         let place = tempfile::tempdir().unwrap();
         let at = |name: &str| absent(&place.path().join(name));
         assert!(at("t.db").ends_with("t.db yet; the first apply creates it"), "{}", at("t.db"));

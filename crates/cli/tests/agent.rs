@@ -95,7 +95,7 @@ spec:
 }
 
 #[test]
-fn what_was_applied_is_in_the_kernel_when_wait_returns() {
+fn applied_objects_are_in_the_kernel_when_wait_returns() {
     on_each_machine(|world| {
         world.listen(80);
         world.listen(81);
@@ -164,7 +164,7 @@ fn a_killed_agent_leaves_policy_and_the_next_one_opens_nothing() {
 }
 
 #[test]
-fn a_machine_that_starts_without_its_store_is_protected_by_what_it_said_last() {
+fn a_machine_that_starts_without_its_store_is_protected_by_the_last_known_policy() {
     on_each_machine(|world| {
         world.listen(80);
         world.listen(81);
@@ -208,7 +208,7 @@ fn a_store_that_is_lost_changes_nothing() {
 }
 
 #[test]
-fn uninstall_takes_everything_away_with_or_without_an_agent() {
+fn uninstall_removes_everything_with_or_without_an_agent() {
     on_each_machine(|world| {
         world.listen(80);
         world.listen(81);
@@ -282,7 +282,7 @@ fn a_signal_makes_it_read_its_file_again_and_settings_apply_live() {
 }
 
 #[test]
-fn what_cannot_be_read_keeps_its_last_good_form_over_a_restart_and_says_so() {
+fn an_unreadable_object_keeps_its_last_valid_version_over_a_restart_and_is_reported() {
     on_a_machine(|world| {
         world.listen(80);
         world.listen(81);

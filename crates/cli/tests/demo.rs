@@ -56,7 +56,7 @@ fn masked(text: &str) -> String {
 }
 
 #[test]
-fn it_shows_what_it_says_and_leaves_nothing_behind() {
+fn the_demonstration_prints_the_recorded_output_and_leaves_nothing_behind() {
     let place = tempfile::tempdir().unwrap();
     let output = demo(place.path()).output().unwrap();
     nothing_is_left(place.path());
@@ -71,7 +71,7 @@ fn it_shows_what_it_says_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn nothing_outlives_it_when_it_is_killed() {
+fn nothing_outlives_a_killed_demonstration() {
     let place = tempfile::tempdir().unwrap();
     let mut child = demo(place.path()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

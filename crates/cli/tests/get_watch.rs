@@ -76,7 +76,7 @@ impl Watching {
 }
 
 #[test]
-fn every_change_is_told_once_and_in_order_until_a_signal() {
+fn every_change_is_printed_once_and_in_order_until_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     apply(folder, &(endpoint("a", "web") + &endpoint("z", "db")));
@@ -127,7 +127,7 @@ fn a_store_that_is_lost_ends_a_watch_with_the_reason_and_the_last_revision() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_a_watch_without_an_error() {
+fn a_reader_that_closes_the_output_ends_a_watch_without_an_error() {
     let folder = tempfile::tempdir().unwrap();
     apply(folder.path(), &endpoint("a", "web"));
     let mut child = tortie(folder.path(), &["get", "hep", "-w"]).stdout(Stdio::piped()).spawn().unwrap();

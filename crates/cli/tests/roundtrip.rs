@@ -13,7 +13,7 @@ use tortie_manifest::write;
 use tortie_testkit::generate::{self, Random};
 
 #[test]
-fn what_is_applied_comes_back() {
+fn applied_objects_are_shown_as_they_were_applied() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let first = number("TORTIE_SEED").unwrap_or(1);
     for seed in first..first + number("TORTIE_WORLDS").unwrap_or(25) {

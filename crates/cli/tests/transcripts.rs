@@ -11,7 +11,7 @@ mod play;
 use std::path::{Path, PathBuf};
 
 #[test]
-fn sessions_look_as_they_are_written() {
+fn transcripts_match_what_the_commands_print() {
     let update = std::env::var_os("UPDATE").is_some();
     let mut failures = Vec::new();
     let files = transcripts();

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_whole_is_refused() {
+    fn an_incomplete_backup_is_refused() {
         let text = written("here", &content());
         let last = text.trim_end().rfind('\n').unwrap();
         for (text, why) in [

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_arrives_is_equal_and_a_full_store_is_left_alone() {
+    fn a_copy_is_equal_and_a_store_with_content_is_not_written() {
         let (from, to) = (MemoryStore::new(), MemoryStore::new());
         let key = |name: &str| Key::cluster(Kind::Tier, name);
         let writes: Vec<Write> =

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_users_wrote_ends_neither_a_cell_nor_a_code_span() {
+    fn texts_of_users_end_neither_a_cell_nor_a_code_span() {
         assert_eq!(cell("a|b*c"), "a\\|b\\*c");
         assert_eq!(code("plain"), "`plain`");
         assert_eq!(code("a `` b"), "``` a `` b ```");

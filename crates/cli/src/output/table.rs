@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_cannot_steer_the_terminal() {
+    fn control_characters_of_a_cell_do_not_reach_the_terminal() {
         let rows = [vec!["a\x1b[2J\x07b\u{9b}".into()]];
         assert_eq!(render(&["NAME"], &rows, false), "NAME\na\\u{1b}[2J\\u{7}b\\u{9b}\n");
     }

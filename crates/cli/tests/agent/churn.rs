@@ -234,7 +234,7 @@ fn becomes(crowd: &Crowd<'_>, expected: &BTreeSet<String>) {
 }
 
 #[test]
-fn workloads_that_come_and_go_leave_what_a_fresh_agent_makes_and_in_the_end_nothing() {
+fn workloads_that_are_added_and_removed_leave_what_a_fresh_agent_makes_and_in_the_end_nothing() {
     let mut random = Random::new(6);
     let story = story(&mut random);
     // What is there in the end: interfaces in the order in which they came, and endpoints.

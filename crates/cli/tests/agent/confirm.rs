@@ -92,7 +92,7 @@ pub fn with_each_store(test: impl Fn(&mut World) + Send + Sync) {
 }
 
 #[test]
-fn what_is_not_confirmed_is_put_back_and_an_old_session_cannot_confirm_it() {
+fn an_unconfirmed_change_is_put_back_and_an_old_session_cannot_confirm_it() {
     with_each_store(|world| {
         world.listen(81);
         let agent = world.agent();
@@ -127,7 +127,7 @@ fn what_is_not_confirmed_is_put_back_and_an_old_session_cannot_confirm_it() {
 }
 
 #[test]
-fn what_a_new_session_confirms_stays() {
+fn a_change_that_a_new_session_confirms_stays() {
     with_each_store(|world| {
         world.listen(81);
         let agent = world.agent();
@@ -151,7 +151,7 @@ fn what_a_new_session_confirms_stays() {
 }
 
 #[test]
-fn without_an_agent_that_would_put_it_back_nothing_is_written() {
+fn without_an_agent_that_could_put_it_back_nothing_is_written() {
     with_each_store(|world| {
         let file = world.file("closes.yaml", CLOSES);
         let text = world.fails(&["apply", "-f", file.to_str().unwrap(), "--confirm"]);

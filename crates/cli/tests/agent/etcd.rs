@@ -6,7 +6,7 @@ use super::world::{on_a_machine, run, until};
 use super::{ENDPOINT, allow};
 
 #[test]
-fn etcd_says_what_is_enforced_and_while_it_is_away_that_stays() {
+fn the_policy_in_etcd_is_enforced_and_stays_during_an_outage() {
     on_a_machine(|world| {
         world.start_etcd();
         world.listen(80);
@@ -30,7 +30,7 @@ fn etcd_says_what_is_enforced_and_while_it_is_away_that_stays() {
 }
 
 #[test]
-fn a_machine_that_starts_while_etcd_is_away_is_protected_by_what_it_said_last() {
+fn a_machine_that_starts_during_an_outage_of_etcd_is_protected_by_the_last_known_policy() {
     on_a_machine(|world| {
         world.start_etcd();
         world.listen(80);
@@ -74,7 +74,7 @@ fn while_the_store_says_that_it_is_not_ready_nothing_changes() {
 }
 
 #[test]
-fn how_endpoints_are_is_told_to_etcd_and_taken_back() {
+fn the_status_of_endpoints_is_written_to_etcd_and_removed() {
     on_a_machine(|world| {
         world.start_etcd();
         world.file("felix.cfg", "EndpointReportingEnabled = true\nReportingIntervalSecs = 1\nReportingTTLSecs = 2\n");
@@ -102,7 +102,7 @@ fn how_endpoints_are_is_told_to_etcd_and_taken_back() {
 }
 
 #[test]
-fn what_other_programs_write_is_enforced_or_reported() {
+fn objects_of_other_programs_are_enforced_or_reported() {
     on_a_machine(|world| {
         world.start_etcd();
         world.listen(80);

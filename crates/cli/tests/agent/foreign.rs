@@ -18,7 +18,7 @@ fn nft(commands: &str) -> bool {
 }
 
 #[test]
-fn what_others_do_to_our_table_is_refused_or_put_back_and_counted() {
+fn changes_of_others_to_the_table_are_refused_or_put_back_and_counted() {
     on_each_machine(|world| {
         world.listen(80);
         world.listen(81);

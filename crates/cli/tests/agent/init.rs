@@ -24,7 +24,7 @@ fn outside_listens(world: &World, port: u16) -> TcpListener {
 }
 
 #[test]
-fn what_init_prints_keeps_what_is_in_use_and_denies_the_rest() {
+fn the_policy_of_init_allows_what_is_in_use_and_denies_the_rest() {
     on_a_machine(|world| {
         world.listen(5432);
         let [used, unused] = [7001, 7002].map(|port| outside_listens(world, port));
@@ -55,7 +55,7 @@ fn what_init_prints_keeps_what_is_in_use_and_denies_the_rest() {
 }
 
 #[test]
-fn init_names_the_interfaces_where_none_is_called_so() {
+fn init_lists_the_interfaces_if_none_has_the_given_name() {
     on_a_machine(|world| {
         let said = world.fails(&["init", "--interface", "eth9"]);
         assert!(said.contains("this machine has no interface eth9; there are: "), "{said}");

@@ -58,7 +58,7 @@ fn policy(port: u16) -> Value {
 }
 
 #[test]
-fn what_kubectl_writes_is_enforced_and_while_the_server_is_away_that_stays() {
+fn objects_that_kubectl_writes_are_enforced_and_stay_during_an_outage_of_the_server() {
     on_a_machine(|world| {
         let mut server = cluster(world);
         let (_pod, _listeners) = pod(world);
@@ -191,7 +191,7 @@ fn shipped(file: &str) -> String {
 }
 
 #[test]
-fn the_role_that_is_shipped_is_all_that_an_agent_needs_and_writes_nothing() {
+fn the_shipped_role_is_sufficient_for_an_agent_and_allows_no_writes() {
     on_a_machine(|world| {
         let server = cluster(world);
         server.kubectl(&["create", "-f", &shipped("rbac.yaml")], "");

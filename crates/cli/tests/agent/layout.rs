@@ -49,7 +49,7 @@ fn same(seen: &str, expected: &str) {
 }
 
 #[test]
-fn what_is_created_stands_there_as_calico_writes_it() {
+fn created_objects_are_stored_as_calico_writes_them() {
     on_a_machine(|world| {
         world.start_etcd();
         let file = world.file("all.yaml", MANIFESTS);
@@ -59,7 +59,7 @@ fn what_is_created_stands_there_as_calico_writes_it() {
 }
 
 #[test]
-fn what_calico_wrote_is_read_and_stays_to_the_byte() {
+fn objects_that_calico_wrote_are_read_and_stay_unchanged_byte_for_byte() {
     on_a_machine(|world| {
         world.start_etcd();
         put_all(world, CURRENT);
@@ -86,7 +86,7 @@ fn what_calico_wrote_is_read_and_stays_to_the_byte() {
 }
 
 #[test]
-fn what_older_releases_wrote_is_enforced_and_loses_nothing_when_it_is_written() {
+fn objects_of_older_releases_are_enforced_and_lose_nothing_when_written() {
     on_a_machine(|world| {
         world.start_etcd();
         world.listen(80);

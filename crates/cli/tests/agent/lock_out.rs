@@ -35,7 +35,7 @@ spec: {{selector: \"{selector}\", {more}}}
 }
 
 #[test]
-fn the_guard_refuses_what_cuts_off_a_new_connection_and_nothing_else() {
+fn the_guard_refuses_only_changes_that_deny_a_new_connection() {
     on_a_machine(|world| {
         const PORTS: [u16; 3] = [22, 81, 2222];
         PORTS.iter().for_each(|port| world.listen(*port));

@@ -34,7 +34,7 @@ fn is_told_as_missing(world: &World, log: &str, reason: &str, in_force: &str) {
 }
 
 #[test]
-fn a_store_that_does_not_exist_is_told_as_missing_until_the_first_write() {
+fn a_store_that_does_not_exist_is_reported_as_missing_until_the_first_write() {
     on_a_machine(|world| {
         world.file("felix.cfg", SERVED);
         world.listen(80);
@@ -56,7 +56,7 @@ fn a_store_that_does_not_exist_is_told_as_missing_until_the_first_write() {
 }
 
 #[test]
-fn what_an_earlier_agent_left_stays_while_store_and_copy_are_missing() {
+fn the_table_of_an_earlier_agent_stays_while_store_and_copy_are_missing() {
     on_a_machine(|world| {
         world.file("felix.cfg", SERVED);
         world.listen(80);
@@ -79,7 +79,7 @@ fn what_an_earlier_agent_left_stays_while_store_and_copy_are_missing() {
 }
 
 #[test]
-fn an_etcd_that_holds_nothing_is_told_as_missing_until_something_is_written() {
+fn an_empty_etcd_is_reported_as_missing_until_the_first_write() {
     on_a_machine(|world| {
         world.file("felix.cfg", SERVED);
         world.start_etcd();
@@ -95,7 +95,7 @@ fn an_etcd_that_holds_nothing_is_told_as_missing_until_something_is_written() {
 }
 
 #[test]
-fn a_file_of_zero_bytes_is_no_store_and_is_named() {
+fn a_file_of_zero_bytes_is_reported_as_no_store() {
     on_a_machine(|world| {
         world.file("tortie.db", "");
         let _agent = world.started(&[]);

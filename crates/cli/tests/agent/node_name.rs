@@ -90,7 +90,7 @@ fn another_node_name_changes_nothing_until_it_is_accepted() {
 }
 
 #[test]
-fn another_node_name_takes_over_when_a_running_agent_is_told_so() {
+fn another_node_name_is_accepted_through_a_running_agent() {
     on_a_machine(|world| {
         protected(world);
         let agent = world.started_as("web2", &[]);
@@ -124,7 +124,7 @@ fn another_node_name_takes_over_when_a_running_agent_is_told_so() {
 }
 
 #[test]
-fn a_machine_that_boots_under_another_name_is_protected_by_the_policy_of_the_node_before() {
+fn a_machine_that_boots_under_another_name_is_protected_by_the_policy_of_the_previous_node() {
     on_a_machine(|world| {
         protected(world);
         // As after a boot: the kernel has nothing of ours.

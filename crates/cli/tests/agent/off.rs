@@ -38,7 +38,7 @@ fn off_file(world: &World) -> PathBuf {
 const TIME: &str = "10s";
 
 #[test]
-fn off_opens_at_once_and_on_closes_in_one_step_what_the_store_says_then() {
+fn off_opens_at_once_and_on_enforces_the_present_store_in_one_step() {
     on_each_machine(|world| {
         world.listen(80);
         world.listen(81);
@@ -109,7 +109,7 @@ fn an_agent_that_is_killed_while_enforcement_is_off_starts_off_and_on_closes() {
 }
 
 #[test]
-fn without_an_agent_off_opens_what_the_last_one_left_and_the_next_one_obeys() {
+fn without_an_agent_off_removes_the_rules_of_the_last_one_and_the_next_one_stays_off() {
     on_each_machine(|world| {
         world.listen(80);
         world.listen(81);
@@ -201,7 +201,7 @@ fn a_file_made_by_hand_and_the_kernel_argument_keep_enforcement_off() {
 }
 
 #[test]
-fn an_agent_that_hangs_is_named_and_off_holds_once_it_was_killed() {
+fn an_agent_that_hangs_is_named_and_off_counts_once_it_was_killed() {
     on_a_machine(|world| {
         world.listen(80);
         world.listen(81);
@@ -218,7 +218,7 @@ fn an_agent_that_hangs_is_named_and_off_holds_once_it_was_killed() {
 }
 
 #[test]
-fn connections_that_were_made_while_it_was_off_go_on() {
+fn connections_that_began_while_enforcement_was_off_stay_open() {
     on_each_machine(|world| {
         world.listen(81);
         let _agent = world.agent();
@@ -239,7 +239,7 @@ fn connections_that_were_made_while_it_was_off_go_on() {
 
 /// README, "the worst day".
 #[test]
-fn the_recipe_of_the_worst_day_opens_the_machine_without_the_program() {
+fn the_documented_commands_open_the_machine_without_the_program() {
     on_each_machine(|world| {
         world.listen(80);
         world.listen(81);

@@ -53,7 +53,7 @@ const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 
 /// 17 of the reference's functional tests.
 #[test]
-fn a_host_that_is_not_to_forward_is_left_so() {
+fn a_host_that_must_not_forward_does_not_forward() {
     on_a_machine(|world| {
         world.listen(80);
         std::fs::write(FORWARDING, "0").unwrap();
@@ -103,7 +103,7 @@ fn without_anything_to_enforce_it_is_live_and_not_ready() {
 }
 
 #[test]
-fn other_mark_bits_are_taken_while_policy_holds() {
+fn mark_bits_change_while_policy_stays_in_force() {
     on_each_machine(|world| {
         world.listen(80);
         world.listen(81);
@@ -122,7 +122,7 @@ fn other_mark_bits_are_taken_while_policy_holds() {
 }
 
 #[test]
-fn untracked_policy_on_every_interface_is_said_to_be_in_vain() {
+fn untracked_policy_on_a_wildcard_endpoint_is_reported_as_without_effect() {
     on_a_machine(|world| {
         let _agent = world.agent();
         world.apply(
@@ -156,7 +156,7 @@ fn explain_knows_the_addresses_and_the_settings_of_its_own_machine() {
 }
 
 #[test]
-fn a_workloads_interface_without_an_endpoint_is_told_as_closed() {
+fn a_workloads_interface_without_an_endpoint_is_reported_as_closed() {
     on_a_machine(|world| {
         run("ip", &["link", "add", "cali9", "type", "veth", "peer", "name", "peer9"]);
         let _agent = world.agent();
@@ -179,7 +179,7 @@ fn a_workloads_interface_without_an_endpoint_is_told_as_closed() {
 }
 
 #[test]
-fn status_without_an_agent_exits_2_and_tells_what_the_kernel_holds() {
+fn status_without_an_agent_exits_2_and_describes_the_table_in_the_kernel() {
     on_a_machine(|world| {
         let status = || {
             let output = world.tortie().arg("status").output().unwrap();

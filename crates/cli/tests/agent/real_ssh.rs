@@ -107,7 +107,7 @@ impl Ssh {
 }
 
 #[test]
-fn whoever_locks_himself_out_over_ssh_is_stopped_and_with_confirm_finds_the_machine_as_it_was() {
+fn a_lock_out_over_ssh_is_refused_and_with_confirm_is_put_back() {
     with_each_store(|world| {
         let _agent = world.agent();
         world.apply("{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: before}}");

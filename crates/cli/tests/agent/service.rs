@@ -73,7 +73,7 @@ fn a_start_is_reported_as_done_once_policy_is_in_force_also_from_the_copy_on_dis
 }
 
 #[test]
-fn an_agent_with_neither_store_nor_copy_does_not_hold_up_the_boot() {
+fn an_agent_with_neither_store_nor_copy_does_not_delay_the_boot() {
     on_a_machine(|world| {
         let manager = Manager::new(world);
         let mut command = world.tortie();

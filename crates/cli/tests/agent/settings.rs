@@ -39,7 +39,7 @@ fn config_shows_the_settings_of_the_agent_that_runs_and_not_of_its_caller() {
 }
 
 #[test]
-fn a_log_in_json_has_an_object_a_line_and_its_level_follows_the_setting() {
+fn a_log_in_json_has_one_object_a_line_and_its_level_follows_the_setting() {
     on_a_machine(|world| {
         write(world, ENDPOINT);
         let agent = world.agent_with(&["--log-format", "json"]);

@@ -239,7 +239,7 @@ spec:
 }
 
 #[test]
-fn a_machine_that_loses_etcd_for_a_while_ends_right_and_breaks_nothing() {
+fn an_outage_of_etcd_changes_nothing_and_afterwards_the_machine_is_up_to_date() {
     on_a_machine(|world| {
         run("ip", &["link", "add", "bridge", "type", "bridge"]);
         run("ip", &["addr", "add", "198.51.100.254/24", "dev", "bridge"]);

@@ -135,7 +135,7 @@ fn the_agent_explain_and_verify_agree_on_an_object_that_cannot_be_read() {
 }
 
 #[test]
-fn a_setting_or_a_text_that_cannot_be_used_is_told_by_status_verify_and_config() {
+fn an_invalid_setting_or_text_is_reported_by_status_verify_and_config() {
     on_a_machine(|world| {
         let _agent = world.agent();
         let settings = "
@@ -251,7 +251,7 @@ fn an_agent_of_another_store_is_named_and_not_asked() {
 }
 
 #[test]
-fn a_store_that_was_replaced_is_not_obeyed_until_that_is_asked_for() {
+fn a_store_that_was_replaced_is_not_followed_until_it_is_accepted() {
     on_a_machine(|world| {
         world.listen(80);
         world.listen(81);
@@ -312,7 +312,7 @@ fn a_store_that_was_replaced_is_not_obeyed_until_that_is_asked_for() {
 }
 
 #[test]
-fn a_backup_of_the_file_that_was_written_past_what_was_seen_is_not_obeyed_until_that_is_asked_for() {
+fn a_backup_that_was_written_past_the_last_seen_revision_is_not_followed_until_it_is_accepted() {
     on_a_machine(|world| {
         world.listen(80);
         world.listen(81);

@@ -127,7 +127,7 @@ fn ping() {
 }
 
 #[test]
-fn a_denied_packet_is_told_in_the_names_of_endpoint_policy_and_rule_with_what_explains_it() {
+fn a_denied_packet_is_shown_with_endpoint_policy_rule_and_the_command_that_explains_it() {
     on_each_machine(|world| {
         run("ip", &["addr", "add", "fd00:99::11/64", "dev", "eth0", "nodad"]);
         world.outside(|| run("ip", &["addr", "add", "fd00:99::99/64", "dev", "out", "nodad"]));
@@ -259,7 +259,7 @@ spec: {order: 1, types: [Ingress], ingress: [{action: Deny, protocol: TCP, desti
 }
 
 #[test]
-fn watch_tells_what_changes_and_ends_with_the_agent() {
+fn watch_shows_changes_and_ends_with_the_agent() {
     on_a_machine(|world| {
         let agent = world.agent();
         let watcher = Watcher::new(world, &[]);
@@ -298,7 +298,7 @@ fn watch_tells_what_changes_and_ends_with_the_agent() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_watch_although_nothing_happens() {
+fn a_reader_that_closes_the_output_ends_watch_although_nothing_happens() {
     on_a_machine(|world| {
         let _agent = world.agent();
         for arguments in [&["watch"][..], &["watch", "--denied"], &["top", "--interval", "100ms"]] {
@@ -337,7 +337,7 @@ fn top_shows_how_fast_each_rule_counts() {
 }
 
 #[test]
-fn status_foreign_tells_which_chains_of_others_can_drop_or_translate() {
+fn status_foreign_shows_which_chains_of_others_can_drop_or_translate() {
     on_a_machine(|world| {
         let none = "no other program has a chain on the hooks of packets\n";
         assert_eq!(world.call(&["status", "--foreign"]), none);

@@ -49,7 +49,7 @@ table inet strange {
 ";
 
 #[test]
-fn explain_tells_the_way_in_and_what_other_programs_do_on_it() {
+fn explain_shows_the_incoming_interface_and_what_other_programs_do_to_the_packet() {
     on_a_machine(|world| {
         let _agent = world.agent();
         wide(world);
@@ -121,7 +121,7 @@ const IDLE: &str = "
 ";
 
 #[test]
-fn the_first_endpoint_of_a_machine_whose_node_is_mistyped_by_several_letters_is_told() {
+fn the_first_endpoint_of_a_machine_whose_node_is_mistyped_by_several_letters_is_reported() {
     on_a_machine(|world| {
         let _agent = world.started_as("db1.frankfurt.example.com", &[]);
         let file = world.file("first.yaml", &ENDPOINT.replace("web1,", "db1.frnakfrt.example.com,"));
@@ -136,7 +136,7 @@ fn the_first_endpoint_of_a_machine_whose_node_is_mistyped_by_several_letters_is_
 }
 
 #[test]
-fn endpoints_that_do_not_count_are_told_when_they_are_written_and_afterwards() {
+fn endpoints_that_govern_no_interface_are_reported_when_they_are_written_and_afterwards() {
     on_a_machine(|world| {
         let _agent = world.agent();
         wide(world);
@@ -186,7 +186,7 @@ fn connect_at_once(path: &Path) -> Option<UnixStream> {
 }
 
 #[test]
-fn an_agent_that_hangs_does_not_hold_up_an_answer() {
+fn an_agent_that_hangs_does_not_delay_an_answer() {
     on_a_machine(|world| {
         let agent = world.agent();
         world.apply(&(ENDPOINT.to_owned() + &allow(80)));

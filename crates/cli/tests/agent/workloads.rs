@@ -62,7 +62,7 @@ fn reaches(world: &World, port: u16) -> bool {
 }
 
 #[test]
-fn a_workload_is_isolated_reachable_where_policy_says_so_and_gone_without_a_trace() {
+fn a_workload_is_isolated_then_reachable_where_policy_allows_it_and_removed_without_a_trace() {
     on_a_machine(|world| {
         world.listen(443);
         let (pod, _listeners) = pod(world);
@@ -90,7 +90,7 @@ fn a_workload_is_isolated_reachable_where_policy_says_so_and_gone_without_a_trac
 }
 
 #[test]
-fn an_interface_that_comes_after_its_endpoint_ends_the_same() {
+fn an_interface_that_is_created_after_its_endpoint_gives_the_same_result() {
     on_a_machine(|world| {
         let _agent = world.agent();
         world.apply(&(ENDPOINT.to_owned() + &allow(80)));

@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_others_and_what_is_connected_gets_a_rule() {
+    fn listening_sockets_and_connections_get_a_rule() {
         let mut machine = machine();
         for (transport, socket) in [
             (Transport::Tcp, "0.0.0.0:22"),
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_is_valid_and_has_no_warnings() {
+    fn the_printed_manifest_is_valid_and_has_no_warnings() {
         let mut machine = machine();
         machine.listening.insert((Transport::Tcp, "[::]:8080".parse().unwrap()));
         machine.take(connection(Transport::Tcp, "[2001:db8::11]:50002", "[2001:db8::9]:5432"));
