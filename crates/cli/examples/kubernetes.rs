@@ -167,6 +167,12 @@ fn packets(bench: &Bench) {
     run("ip", &["link", "add", INTERFACE, "type", "veth", "peer", "name", "eth0", "netns", &thread]);
     run("ip", &["link", "set", INTERFACE, "up"]);
     run("ip", &["addr", "add", "192.0.2.1/32", "dev", "lo"]);
+    // The host answers for the pod's gateway where it has a route to it by another interface.
+    run("ip", &["link", "add", "out", "type", "veth", "peer", "name", "out-peer"]);
+    run("ip", &["addr", "add", "198.51.100.1/24", "dev", "out"]);
+    run("ip", &["link", "set", "out-peer", "up"]);
+    run("ip", &["link", "set", "out", "up"]);
+    run("ip", &["route", "add", "default", "via", "198.51.100.99"]);
     let (_agent, _) = bench.agent();
     let end = Arc::new(AtomicBool::new(false));
     let ended = end.clone();
