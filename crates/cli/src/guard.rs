@@ -3,9 +3,11 @@
 //!
 //! The change is made on a copy of the store first, by the code that will make it. What would be in force after it judges, as a
 //! new connection, the client's to sshd and the agent's to its store and to the name server that finds the store. One that is
-//! allowed before and denied after is lost: then nothing is written. docs/safe-changes.md says what is not looked at.
+//! allowed before and denied after is lost: then nothing is written. If other changes wait for a confirmation, the same is asked of
+//! the time when they are put back. docs/safe-changes.md says what is not looked at.
 
 mod servers;
+mod waiting;
 
 use anyhow::Context;
 use clap::Args;
@@ -26,6 +28,9 @@ use crate::session::Session;
 use crate::snapshot::judging_host;
 use crate::ssh::{Origin, SshConnection, origin};
 use crate::store::Link;
+
+use servers::Server;
+use waiting::Waiting;
 
 /// What every command takes that may lock somebody out.
 #[derive(Args, Debug)]
@@ -150,37 +155,43 @@ fn find_losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Se
         Some(local_facts) => local_facts.clone(),
         None => local_facts::without_agent(FELIX_CONFIG.as_ref(), session)?,
     };
-    let sides = [before, after].map(|listing| {
-        let mut in_force = sources.in_force(listing);
-        local_facts.apply_settings(&mut in_force);
-        in_force.snapshot
-    });
-    let mut found = Vec::new();
-    if let Some(ssh) = &ssh {
-        match is_here(&local_facts, ssh) {
-            true => found.extend(lost_ssh(&local_facts, &sides, ssh)),
-            false => session.terminal.note(format_args!(
-                "the lock-out guard did not check this change: {}, which SSH connected to, is not an address of this machine",
-                ssh.server
-            )),
-        }
+    if let Some(ssh) = ssh.as_ref().filter(|ssh| !is_here(&local_facts, ssh)) {
+        session.terminal.note(format_args!(
+            "the lock-out guard did not check this change: {}, which SSH connected to, is not an address of this machine",
+            ssh.server
+        ));
     }
+    let ssh = ssh.filter(|ssh| is_here(&local_facts, ssh));
     let servers = servers::of(link).unwrap_or_else(|why| {
         session.terminal.note(format_args!("the lock-out guard does not know the addresses of the store: {why}"));
         Vec::new()
     });
-    found.extend(servers.iter().filter_map(|server| {
-        let connection = Connection {
-            direction: Direction::Egress,
-            peer: server.address,
-            local: None,
-            protocol: server.protocol,
-            port: server.port,
-            interface: None,
-        };
-        let loss = ask(&local_facts, &sides, &connection)?;
-        Some(format!("cut the agent off from {} ({})", server.name, denied(&loss)))
-    }));
+    let compare = |before: &Listing, after: &Listing| -> Vec<String> {
+        let sides = [before, after].map(|listing| {
+            let mut in_force = sources.in_force(listing);
+            local_facts.apply_settings(&mut in_force);
+            in_force.snapshot
+        });
+        let of_servers = servers.iter().filter_map(|server| lost_server(&local_facts, &sides, server));
+        ssh.iter().filter_map(|ssh| lost_ssh(&local_facts, &sides, ssh)).chain(of_servers).collect()
+    };
+    let mut found = compare(before, after);
+    match link.store()?.history().map(Waiting::of) {
+        Some(Ok(waiting)) if found.is_empty() => {
+            let [then, with_change] = [before, after].map(|content| waiting.put_back(before, content));
+            if then.items != before.items || with_change.items != after.items {
+                let when = waiting.revisions();
+                let losses = compare(&then, &with_change).into_iter();
+                found.extend(losses.map(|loss| {
+                    format!("{loss} once what waits for `tortie confirm` is put back ({when})")
+                }));
+            }
+        }
+        Some(Err(why)) => session.terminal.note(format_args!(
+            "the lock-out guard does not know which changes wait for a confirmation, and did not check what holds once they are put back: {why}"
+        )),
+        _ => {}
+    }
     Ok(found)
 }
 
@@ -205,6 +216,20 @@ fn lost_ssh(local_facts: &LocalFacts, sides: &[Snapshot; 2], ssh: &SshConnection
     };
     let loss = ask(local_facts, sides, &connection)?;
     Some(format!("lock out {} → tcp/{} ({})", ssh.client, ssh.server_port, denied(&loss)))
+}
+
+/// The agent's next connection to a server, if it is lost: `cut the agent off from its store, 192.0.2.12 tcp/2379 (denied by ...)`.
+fn lost_server(local_facts: &LocalFacts, sides: &[Snapshot; 2], server: &Server) -> Option<String> {
+    let connection = Connection {
+        direction: Direction::Egress,
+        peer: server.address,
+        local: None,
+        protocol: server.protocol,
+        port: server.port,
+        interface: None,
+    };
+    let loss = ask(local_facts, sides, &connection)?;
+    Some(format!("cut the agent off from {} ({})", server.name, denied(&loss)))
 }
 
 fn ask(local_facts: &LocalFacts, [before, after]: &[Snapshot; 2], connection: &Connection) -> Option<Loss> {

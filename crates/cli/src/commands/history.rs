@@ -1,5 +1,6 @@
 //! `history`: who changed what in the store, when, and by which command.
 
+use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -46,18 +47,24 @@ pub(crate) fn run(args: &HistoryArgs, session: &mut Session) -> anyhow::Result<E
     let mut rows = Vec::new();
     let mut entries = Vec::new();
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
+    // How many objects of an entry were put back, by its first revision. Putting back is a later entry.
+    let mut put_back: HashMap<u64, usize> = HashMap::new();
     for entry in history.entries()? {
         if rows.len() >= limit {
             break;
         }
         let mut changes = by_object(history.changes(&entry)?);
+        if let Some(first) = entry.puts_back {
+            put_back.insert(first, changes.len());
+        }
+        let of = (put_back.get(&entry.first).copied().unwrap_or_default(), changes.len());
         if let Some(keys) = &wanted {
             changes.retain(|change| keys.contains(&change.key));
             if changes.is_empty() {
                 continue;
             }
         }
-        rows.push(row(&entry, &changes));
+        rows.push(row(&entry, &changes, of));
         entries.push(as_json(&entry, &changes));
     }
     match args.output {
@@ -112,14 +119,14 @@ pub(crate) fn word(change: &LoggedChange) -> &'static str {
     }
 }
 
-fn row(entry: &HistoryEntry, changes: &[LoggedChange]) -> Vec<String> {
+fn row(entry: &HistoryEntry, changes: &[LoggedChange], put_back: (usize, usize)) -> Vec<String> {
     let mut shown: Vec<String> =
         changes.iter().take(SHOWN).map(|change| format!("{} {}", change.key.as_argument(), word(change))).collect();
     if changes.len() > SHOWN {
         shown.push(format!("{} more", changes.len() - SHOWN));
     }
     let mut message = entry.author.message.clone();
-    if let Some(state) = state(entry) {
+    if let Some(state) = state(entry, put_back) {
         message = if message.is_empty() { state } else { format!("{message} {state}") };
     }
     vec![
@@ -132,15 +139,20 @@ fn row(entry: &HistoryEntry, changes: &[LoggedChange]) -> Vec<String> {
     ]
 }
 
-/// What a change waits for, or that it waited in vain.
-fn state(entry: &HistoryEntry) -> Option<String> {
+/// What a change waits for, or that it was not confirmed, and how many of its objects were put back.
+fn state(entry: &HistoryEntry, (put_back, all): (usize, usize)) -> Option<String> {
     match &entry.pending {
         Some(pending) if is_overdue(pending) => Some(format!(
             "(overdue: the agent puts it back as soon as it can, {} has passed)",
             utc::of_milliseconds(pending.deadline)
         )),
         Some(pending) => Some(format!("(put back at {} unless confirmed)", utc::of_milliseconds(pending.deadline))),
-        None => entry.expired.then(|| "(not confirmed in time, put back)".to_owned()),
+        None if !entry.expired => None,
+        None => Some(match put_back {
+            0 => "(not confirmed; no object was put back)".to_owned(),
+            some if some < all => format!("(not confirmed; {some} of {all} objects put back)"),
+            _ => "(not confirmed, put back)".to_owned(),
+        }),
     }
 }
 

@@ -117,7 +117,7 @@ fn an_unconfirmed_change_is_put_back_and_an_old_session_cannot_confirm_it() {
         assert!(is_as_before(world, &before), "{}", content(world));
         let history = world.call(&["history"]);
         assert!(history.contains("was not confirmed"), "{history}");
-        assert!(history.contains("(not confirmed in time, put back)"), "{history}");
+        assert!(history.contains("(not confirmed, put back)"), "{history}");
         let text = world.fails(&["undo"]);
         assert!(text.contains("to make that change again, name it"), "{text}");
         assert!(is_as_before(world, &before), "{}", content(world));
@@ -185,7 +185,7 @@ fn whatever_is_written_with_confirm_is_put_back() {
             assert!(done && text.contains("unless `tortie confirm` comes before"), "{verb:?}: {text}");
             until(&format!("{verb:?} is put back"), || is_as_before(world, &before));
             let history = world.call(&["history", "--limit", "2"]);
-            assert!(history.contains("tried (not confirmed in time, put back)"), "{verb:?}: {history}");
+            assert!(history.contains("tried (not confirmed, put back)"), "{verb:?}: {history}");
             // What is taken back next is the set again, not what was put back.
             world.call(&["label", "gnetsets", "set", "a=b", "--overwrite"]);
             world.call(&["label", "gnetsets", "set", "a", "--remove"]);

@@ -2,7 +2,8 @@
 
 use std::process::Output;
 
-use crate::world::{World, on_a_machine, run};
+use crate::confirm::with_each_store;
+use crate::world::{World, on_a_machine, run, until};
 
 /// A call that is started over SSH from the neighbour to this port.
 fn over_ssh(world: &World, port: u16, arguments: &[&str]) -> Output {
@@ -92,6 +93,35 @@ spec: {failsafeInboundHostPorts: []}
             }
         }
         assert!(refused > 3, "the steps cut somebody off: {refused}");
+    });
+}
+
+#[test]
+fn a_change_made_while_another_waits_must_not_lock_anybody_out_once_that_is_put_back() {
+    with_each_store(|world| {
+        world.listen(2222);
+        let _agent = world.agent();
+        let allow = policy("a-ssh", "all()", "types: [Ingress], ingress: [{action: Allow}]");
+        let outward = policy("outward", "all()", "types: [Egress], egress: [{action: Allow}]");
+        world.apply(&[allow.as_str(), &outward, ALL].join("---"));
+        let deny = policy("b-deny", "all()", "order: 0, types: [Ingress], ingress: [{action: Deny, protocol: TCP}]");
+        let file = world.file("deny.yaml", &deny);
+        let begun = over_ssh(world, 2222, &["apply", "-f", file.to_str().unwrap(), "--confirm=15s"]);
+        assert!(begun.status.success(), "{}", String::from_utf8_lossy(&begun.stderr));
+        // Of the change that waits an object is changed, which would keep it from being put back; and what is needed then is deleted.
+        for arguments in [&["label", "gnp", "b-deny", "note=x"][..], &["delete", "gnp", "a-ssh"]] {
+            let output = over_ssh(world, 2222, arguments);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+            assert!(said.contains("would lock out 192.0.2.99 → tcp/2222"), "{said}");
+            assert!(said.contains("once what waits for `tortie confirm` is put back (revision"), "{said}");
+        }
+        // What has nothing to do with it is written.
+        let set =
+            world.file("set.yaml", "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkSet\nmetadata: {name: set}\n");
+        let other = over_ssh(world, 2222, &["apply", "-f", set.to_str().unwrap()]);
+        assert!(other.status.success(), "{}", String::from_utf8_lossy(&other.stderr));
+        until("it is put back", || world.reaches(2222));
     });
 }
 
