@@ -47,7 +47,7 @@ pub(crate) fn look_for_named(
     [from, to]: [Option<&str>; 2],
 ) -> Result<(), AskError> {
     let behind = question.dnat.map(|(address, _)| topology.at(address));
-    let of_end = [from, to, behind.as_ref().and_then(Location::node)];
+    let of_end = [from, behind.as_ref().map_or(to, Location::node)];
     let passed = question.node.as_deref().filter(|node| !of_end.contains(&Some(*node)));
     for (name, node) in [(&question.in_interface, passed.or(to)), (&question.out_interface, passed.or(from))] {
         if let (Some(name), Some(node)) = (name, node.filter(|node| topology.known_host(node).is_some())) {

@@ -715,7 +715,8 @@ impl Nodes {
         assumed: &mut Vec<String>,
     ) -> Result<Nodes, AskError> {
         let named = question.node.as_deref();
-        let is_of_end = |node: &&str| [from.node(), to.node(), end.node()].contains(&Some(node));
+        // The target's node is passed where it translates the packet to another's.
+        let is_of_end = |node: &&str| [from.node(), end.node()].contains(&Some(node));
         let translator = to.node().or(from.node()).or(named).or(end.node()).filter(|_| question.dnat.is_some());
         let others = translator.filter(|node| Some(*node) != from.node());
         // What the ends of one node exchange does not leave it.
@@ -732,7 +733,7 @@ impl Nodes {
                 "neither end is on a node that the store knows: name the node that it passes with --node".to_owned(),
             ));
         }
-        if let Some(node) = passed
+        if let Some(node) = passed.filter(|node| to.node() != Some(*node))
             && let Some(why) = may_be_its_own(topology, question, node, family)
         {
             if nodes.len() == 1 {

@@ -214,6 +214,29 @@ fn the_target_s_node_translates_else_the_source_s_else_the_named_one() {
     }
 }
 
+/// Seen with packets: what gw translates came in by its eth2, which was taken for an interface of h2 too.
+#[test]
+fn the_named_interfaces_are_those_of_the_named_node_where_it_translates_too() {
+    let snapshot = manifests::snapshot(WORLD);
+    for topology in [Topology::new(&snapshot), told(&snapshot)] {
+        let asked = Question {
+            dnat: Some(("10.0.2.1".parse().unwrap(), None)),
+            in_interface: Some("eth0".into()),
+            out_interface: Some("eth1".into()),
+            ..question("10.0.9.9", "10.0.1.254", "tcp/81")
+        };
+        let said = line(&topology, &asked);
+        assert!(said.starts_with("ALLOWED"), "{said}");
+        // By eth0 of gw alone: h2 has it too, but eth1 is of gw only.
+        let other = Question { in_interface: Some("eth1".into()), ..asked };
+        let answer = trace(&topology, &other).unwrap();
+        let ways: Vec<_> = answer.hops.iter().map(|hop| hop.packet.way.clone()).collect();
+        let through = Way::Forward { from: "eth1".into(), to: "eth1".into() };
+        assert_eq!(ways, [through, Way::In { interface: "eth0".into() }]);
+        assert_eq!(reach(&topology, &other, Some(&other.what)).unwrap().rows[0].parts[0].outcome, Outcome::Allowed);
+    }
+}
+
 /// A node's route to the target is that to the address that the packet has there.
 #[test]
 fn before_the_node_that_translates_the_packet_follows_the_routes_to_its_first_target() {
