@@ -7,7 +7,7 @@ use std::rc::Rc;
 use tortie_eval::{Subject, unknown_member};
 use tortie_net::Protocol;
 use tortie_policy::packet::Host;
-use tortie_policy::{Direction, Family, Icmp, PeerMatch, PortMatch, Rule, Snapshot, Unknown};
+use tortie_policy::{Direction, Family, Icmp, Nat, PeerMatch, PortMatch, Rule, Snapshot, Unknown};
 
 use crate::addresses::AddressSet;
 use crate::classes::Classes;
@@ -79,7 +79,8 @@ impl<'a> Conditions<'a> {
     }
 
     fn with(snapshot: &'a Snapshot, members: Rc<RefCell<Option<Members<'a>>>>, domain: Domain) -> Self {
-        let nats = snapshot.workload_endpoints.values().flat_map(|endpoint| &endpoint.nats);
+        let nats: Vec<&Nat> = Self::members(snapshot, &members, |members| members.nats.clone());
+        let nats = nats.into_iter();
         let floating = nats.filter(|nat| domain.destination.contains(nat.external)).map(|nat| &nat.internal);
         let reached = domain.destination.union(&domain.translated).union(&AddressSet::of(floating));
         Self { snapshot, domain, reached, members, v4: OfFamily::default(), v6: OfFamily::default() }
@@ -415,8 +416,15 @@ impl<'a> Conditions<'a> {
     }
 
     pub(crate) fn with_members<T>(&self, use_them: impl FnOnce(&mut Members<'a>) -> T) -> T {
-        let mut members = self.members.borrow_mut();
-        use_them(members.get_or_insert_with(|| Members::new(self.snapshot)))
+        Self::members(self.snapshot, &self.members, use_them)
+    }
+
+    fn members<T>(
+        snapshot: &'a Snapshot,
+        members: &RefCell<Option<Members<'a>>>,
+        use_them: impl FnOnce(&mut Members<'a>) -> T,
+    ) -> T {
+        use_them(members.borrow_mut().get_or_insert_with(|| Members::new(snapshot)))
     }
 }
 

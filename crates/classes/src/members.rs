@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use ipnet::IpNet;
 use tortie_eval::{effective_labels, selects};
-use tortie_policy::{Family, Labels, NamedPort, Snapshot, unreadable_labels};
+use tortie_policy::{Family, Labels, NamedPort, Nat, Snapshot, unreadable_labels};
 use tortie_selector::Selector;
 
 use crate::addresses::AddressSet;
@@ -16,6 +16,8 @@ use crate::ranges::Ranges;
 pub(crate) struct Members<'a> {
     labelled: Vec<Labelled<'a>>,
     has_unreadable: bool,
+    /// The floating IPs of all workloads.
+    pub(crate) nats: Vec<&'a Nat>,
     selected: HashMap<Selector, AddressSet>,
     shared: HashMap<(Selector, Family), Rc<Ranges>>,
 }
@@ -56,7 +58,8 @@ impl<'a> Members<'a> {
         });
         let labelled: Vec<Labelled<'a>> = endpoints.chain(sets).collect();
         let has_unreadable = labelled.iter().any(|thing| selects(unreadable_labels(), &thing.labels));
-        Self { labelled, has_unreadable, selected: HashMap::new(), shared: HashMap::new() }
+        let nats = snapshot.workload_endpoints.values().flat_map(|endpoint| &endpoint.nats).collect();
+        Self { labelled, has_unreadable, nats, selected: HashMap::new(), shared: HashMap::new() }
     }
 
     /// The addresses of all that a selector matches.

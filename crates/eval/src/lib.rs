@@ -26,6 +26,8 @@ pub use governing::{
 pub use judge::{Policies, decide, judge, judge_with};
 pub use list::{End, rule_action};
 pub use matching::{View, protocol_name};
-pub use members::{effective_labels, has_members, has_too_many_ports, is_member, names_at, selects, unknown_member};
+pub use members::{
+    Endpoints, effective_labels, has_members, has_too_many_ports, is_member, names_at, selects, unknown_member,
+};
 pub use path::{Builtin, DecidedBy, Decision, Entry, Hook, Mismatch, Outcome, RuleStep, Step, StepKind, Verdict};
 pub use tortie_policy::packet::{Conntrack, Host, Link, Packet, Transport, Way};

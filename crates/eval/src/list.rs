@@ -6,7 +6,7 @@ use tortie_policy::packet::Transport;
 use tortie_policy::{Action, Rule, Snapshot};
 
 use crate::matching::{View, matching};
-use crate::members::AddressOwners;
+use crate::members::{AddressOwners, Endpoints};
 
 /// One end of packets, with the endpoints and sets that have its address: found once for all packets from it or to it.
 pub struct End<'a>(AddressOwners<'a>);
@@ -15,6 +15,11 @@ impl<'a> End<'a> {
     /// The end at an address.
     pub fn new(snapshot: &'a Snapshot, address: IpAddr) -> Self {
         Self(AddressOwners::new(snapshot, address))
+    }
+
+    /// The end at an address, of a snapshot whose endpoints are sorted by address already.
+    pub fn among(endpoints: &Endpoints<'a>, address: IpAddr) -> Self {
+        Self(endpoints.owners_of(address))
     }
 
     /// Its address.

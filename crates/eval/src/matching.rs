@@ -6,7 +6,7 @@ use tortie_net::Protocol;
 use tortie_policy::{Action, EndpointSlice, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, Snapshot, Unknown};
 use tortie_selector::Selector;
 
-use crate::members::{AddressOwners, has_ports, has_too_many_ports, set_of, unknown_member};
+use crate::members::{AddressOwners, has_ports, has_too_many_ports, set_of};
 use crate::path::Mismatch;
 use tortie_policy::packet::Transport;
 
@@ -174,7 +174,7 @@ fn side(
         }
     }
     if let Some(peers) = &side.peers {
-        let unknown = unknown_member(snapshot, &peers.selector, false);
+        let unknown = at.unknown_member(snapshot, &peers.selector, false);
         unsure |= unknown.is_some();
         match (unknown, Unknown::of(action, peers.negated)) {
             (Some(member), Unknown::Never) => {
@@ -216,7 +216,7 @@ fn side(
             PortMatch::Named(name) => Some(name),
             PortMatch::Range(_) => None,
         });
-        names.clone().next().is_some() && unknown_member(snapshot, &named_of, true).is_some()
+        names.clone().next().is_some() && at.unknown_member(snapshot, &named_of, true).is_some()
             || names.any(|name| too_many(name))
     };
     let (unknown, unknown_not) = (unknown_ports(&side.ports), unknown_ports(&side.not_ports));

@@ -1,10 +1,12 @@
 //! The endpoints and sets that have an address, with their labels, and what rules match by them.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use tortie_net::Protocol;
 use tortie_policy::{
-    Labels, Missing, NamedPort, NetworkSet, PeerMatch, Peers, Snapshot, UNREADABLE_LABELS, unreadable_labels,
+    HostEndpoint, Labels, Missing, NamedPort, NetworkSet, PeerMatch, Peers, Snapshot, UNREADABLE_LABELS,
+    WorkloadEndpoint, unreadable_labels,
 };
 use tortie_selector::Selector;
 
@@ -34,6 +36,56 @@ pub(crate) struct AddressOwners<'a> {
     labelled: Vec<Labelled<'a>>,
     /// Something that may have the address has unreadable labels.
     pub(crate) may_be_unreadable: bool,
+    /// Of something in the store not all addresses or named ports are known.
+    is_anything_missing: bool,
+}
+
+/// The endpoints of a snapshot by address, for questions about very many addresses.
+pub struct Endpoints<'a> {
+    snapshot: &'a Snapshot,
+    workloads: HashMap<IpAddr, Vec<&'a WorkloadEndpoint>>,
+    hosts: HashMap<IpAddr, Vec<&'a HostEndpoint>>,
+    is_anything_missing: bool,
+}
+
+impl<'a> Endpoints<'a> {
+    /// All endpoints of a snapshot.
+    pub fn new(snapshot: &'a Snapshot) -> Self {
+        let mut workloads: HashMap<IpAddr, Vec<&WorkloadEndpoint>> = HashMap::new();
+        for endpoint in snapshot.workload_endpoints.values() {
+            for address in &endpoint.addresses {
+                let at = workloads.entry(*address).or_default();
+                // An endpoint may name an address twice.
+                if at.last().is_none_or(|last| last.id != endpoint.id) {
+                    at.push(endpoint);
+                }
+            }
+        }
+        let mut hosts: HashMap<IpAddr, Vec<&HostEndpoint>> = HashMap::new();
+        for endpoint in snapshot.host_endpoints.values() {
+            for address in &endpoint.addresses {
+                let at = hosts.entry(*address).or_default();
+                if at.last().is_none_or(|last| last.name != endpoint.name) {
+                    at.push(endpoint);
+                }
+            }
+        }
+        Self { snapshot, workloads, hosts, is_anything_missing: is_anything_missing(snapshot) }
+    }
+
+    pub(crate) fn owners_of(&self, address: IpAddr) -> AddressOwners<'a> {
+        let workloads = self.workloads.get(&address).into_iter().flatten().copied();
+        let hosts = self.hosts.get(&address).into_iter().flatten().copied();
+        AddressOwners::among(self.snapshot, address, workloads, hosts, self.is_anything_missing)
+    }
+}
+
+/// Whether there is anything of which not all addresses or named ports are known.
+fn is_anything_missing(snapshot: &Snapshot) -> bool {
+    let lacks = |missing: &Missing| missing.addresses || missing.ports;
+    snapshot.network_sets.values().any(|set| set.incomplete)
+        || snapshot.host_endpoints.values().any(|one| lacks(&one.missing))
+        || snapshot.workload_endpoints.values().any(|one| lacks(&one.missing))
 }
 
 /// An endpoint or a set, with the labels that selectors see.
@@ -46,21 +98,37 @@ struct Labelled<'a> {
 
 impl<'a> AddressOwners<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot, address: IpAddr) -> Self {
+        let workloads = snapshot.workload_endpoints.values().filter(|one| one.addresses.contains(&address));
+        let hosts = snapshot.host_endpoints.values().filter(|one| one.addresses.contains(&address));
+        Self::among(snapshot, address, workloads, hosts, is_anything_missing(snapshot))
+    }
+
+    /// Of these endpoints, which have the address, and of all sets.
+    fn among(
+        snapshot: &'a Snapshot,
+        address: IpAddr,
+        workloads: impl Iterator<Item = &'a WorkloadEndpoint>,
+        hosts: impl Iterator<Item = &'a HostEndpoint>,
+        is_anything_missing: bool,
+    ) -> Self {
         let thing = |labels, profiles: &[String], ports, name| {
             let labels = effective_labels(snapshot, labels, profiles);
             Labelled { labels, ports, name }
         };
-        let workloads = snapshot.workload_endpoints.values().filter(|one| one.addresses.contains(&address));
         let workloads = workloads.map(|one| thing(&one.labels, &one.profiles, Some(&*one.ports), one.to_string()));
-        let hosts = snapshot.host_endpoints.values().filter(|one| one.addresses.contains(&address));
         let hosts = hosts
             .map(|one| thing(&one.labels, &one.profiles, Some(&*one.ports), format!("host endpoint {}", one.name)));
         let sets = snapshot.network_sets.values().filter(|set| set.nets.iter().any(|net| net.contains(&address)));
         let sets = sets.map(|set| thing(&set.labels, set.profile.as_slice(), None, set.id.to_string()));
         let labelled: Vec<Labelled<'a>> = workloads.chain(hosts).chain(sets).collect();
         let here = labelled.iter().any(|thing| selects(unreadable_labels(), &thing.labels));
-        let anywhere = || unknown_member(snapshot, unreadable_labels(), false).is_some();
-        Self { address, may_be_unreadable: here || anywhere(), labelled }
+        let anywhere = || is_anything_missing && unknown_member(snapshot, unreadable_labels(), false).is_some();
+        Self { address, may_be_unreadable: here || anywhere(), labelled, is_anything_missing }
+    }
+
+    /// As [`unknown_member`]; where nothing is missing nobody is looked at.
+    pub(crate) fn unknown_member(&self, snapshot: &Snapshot, selector: &Selector, ports: bool) -> Option<String> {
+        self.is_anything_missing.then(|| unknown_member(snapshot, selector, ports)).flatten()
     }
 
     /// In the user's own names: `pod default/web`, `host endpoint web1-eth0`, `set scanners`.

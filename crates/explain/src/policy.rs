@@ -13,6 +13,7 @@ use tortie_policy::{Direction, EndpointId, Policy, Rule, Snapshot, Stage, Tier};
 
 use crate::topology::node_text;
 
+use hidden::Lookups;
 pub use hidden::{LIMIT, Sample, Use};
 pub use json::json;
 pub use name::PolicyName;
@@ -74,18 +75,31 @@ pub fn about<'a>(snapshot: &'a Snapshot, policy: &'a Policy) -> About<'a> {
 
 /// The rules of one direction, without what comes after them; of a policy its stage.
 pub(crate) fn side(snapshot: &Snapshot, direction: Direction, rules: &[Rule], stage: Option<Stage>) -> Side {
-    let (classes, uses) = hidden::uses(snapshot, rules, hidden::reached_by_invalid(snapshot, stage));
+    let with_invalid = hidden::reached_by_invalid(snapshot, stage);
+    let (classes, uses) = hidden::uses(&Lookups::new(snapshot), rules, with_invalid);
     let told = rules.iter().zip(uses).map(|(rule, used)| DescribedRule { words: words::rule(rule), used });
     Side { direction, rules: told.collect(), classes, end: None }
 }
 
-/// The rules of a policy that can match no packet, by direction and number (from 1), and why; as far as the policy itself, the
-/// endpoints and the sets tell.
-pub fn unused_rules(snapshot: &Snapshot, policy: &Policy) -> Vec<(Direction, usize, String)> {
+/// A rule that can match no packet: its direction and number (from 1), and why.
+pub type UnusedRule = (Direction, usize, String);
+
+/// The rules of a policy that can match no packet, as far as the policy itself, the endpoints and the sets tell.
+pub fn unused_rules(snapshot: &Snapshot, policy: &Policy) -> Vec<UnusedRule> {
+    unused_rules_of(snapshot, &[policy]).concat()
+}
+
+/// The same of each of some policies: what the endpoints and sets have is looked up once for all of them.
+pub fn unused_rules_of(snapshot: &Snapshot, policies: &[&Policy]) -> Vec<Vec<UnusedRule>> {
+    let found = Lookups::new(snapshot);
+    policies.iter().map(|policy| unused(&found, policy)).collect()
+}
+
+fn unused(found: &Lookups<'_>, policy: &Policy) -> Vec<UnusedRule> {
     let spoken = [Direction::Ingress, Direction::Egress].into_iter().filter(|direction| policy.applies_to(*direction));
-    let with_invalid = hidden::reached_by_invalid(snapshot, Some(policy.stage));
+    let with_invalid = hidden::reached_by_invalid(found.snapshot, Some(policy.stage));
     let of = |direction| {
-        let (_, uses) = hidden::uses(snapshot, policy.rules(direction), with_invalid);
+        let (_, uses) = hidden::uses(found, policy.rules(direction), with_invalid);
         uses.into_iter().enumerate().filter_map(move |(at, used)| Some((direction, at + 1, text::unused(&used)?)))
     };
     spoken.flat_map(of).collect()

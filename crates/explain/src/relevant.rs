@@ -4,11 +4,14 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use ipnet::IpNet;
 use tortie_classes::{AddressSet, Conditions, Domain, Partition, Ranges};
 use tortie_eval::Subject;
-use tortie_policy::{Direction, Family, HostEndpoint, Labels, PolicyId, Profile, Settings, Snapshot, WorkloadEndpoint};
+use tortie_policy::{
+    Direction, Family, HostEndpoint, Interface, Labels, PolicyId, Profile, Settings, Snapshot, WorkloadEndpoint,
+};
 
 use crate::owners::Owner;
 use crate::question::Question;
@@ -94,6 +97,8 @@ pub(crate) struct Relevance<'q, 'w, 'a> {
     hosts: HashMap<&'a str, Vec<&'a HostEndpoint>>,
     /// The policies of the labels that were looked at.
     policies: RefCell<HashMap<Labels, Vec<PolicyId>>>,
+    /// What the host endpoints of a node have, by node and what of them is asked.
+    host_rules: RefCell<HashMap<(String, Vec<String>), Rc<Lists>>>,
     /// No condition. Others are made from it, so that what selectors mean is found out once.
     none: Conditions<'a>,
 }
@@ -109,7 +114,8 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
             hosts.entry(&endpoint.node).or_default().push(endpoint);
         }
         let none = Conditions::new(snapshot, Domain::default());
-        Self { topology, snapshot, question, interfaces, hosts, policies: RefCell::default(), none }
+        let (policies, host_rules) = (RefCell::default(), RefCell::default());
+        Self { topology, snapshot, question, interfaces, hosts, policies, host_rules, none }
     }
 
     /// The workload endpoints at the interface of one.
@@ -134,8 +140,13 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
         let behind = self.question.dnat.map(|(address, _)| self.topology.at(address));
         let node = self.question.node.as_deref();
         let mut relevant = Relevant::new(self);
-        let nodes = [from.node(), to.node(), node, behind.as_ref().and_then(Location::node)];
-        relevant.nodes.extend(nodes.into_iter().flatten().map(str::to_owned));
+        for (end, direction) in [(from, Direction::Egress), (to, Direction::Ingress)] {
+            relevant.nodes.extend(end.node().map(|node| (node.to_owned(), direction)));
+        }
+        // What is between the ends is passed in both directions.
+        for node in [node, behind.as_ref().and_then(Location::node)].into_iter().flatten() {
+            relevant.nodes.extend(BOTH.map(|direction| (node.to_owned(), direction)));
+        }
         for end in [from, to].into_iter().chain(behind.map(End::Single).as_ref()) {
             if let End::Single(Location::Workload(endpoint))
             | End::OneOf { location: Location::Workload(endpoint), .. } = end
@@ -148,15 +159,64 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
             // Which of the endpoints of an interface judges it is not found out here.
             self.at_interface(endpoint).iter().for_each(|one| conditions.add_source_check(one));
         }
-        for (end, is_source) in [(from, true), (to, false)] {
-            for group in relevant.groups(end) {
-                if is_source { conditions.add_source(&group) } else { conditions.add_destination(&group) }
+        for (end, direction) in [(from, Direction::Egress), (to, Direction::Ingress)] {
+            for group in relevant.groups(end, direction) {
+                match direction {
+                    Direction::Egress => conditions.add_source(&group),
+                    Direction::Ingress => conditions.add_destination(&group),
+                }
             }
         }
-        relevant.host_endpoints();
+        relevant.host_endpoints(self.crossed_interfaces([from, to]));
         relevant.named_interfaces();
         relevant.add(&mut conditions);
         conditions
+    }
+
+    /// The interfaces of the target's node at which its host endpoints may judge the packets of a question, by their names; none
+    /// if it may be any.
+    fn crossed_interfaces(&self, [from, to]: [&End; 2]) -> Option<(String, Vec<String>)> {
+        let Question { dnat: None, node: None, in_interface: None, out_interface: None, .. } = self.question else {
+            return None;
+        };
+        let (End::Single(Location::Process { node, interface: Some(interface), .. })
+        | End::OneOf { location: Location::Process { node, interface: Some(interface), .. }, .. }) = to
+        else {
+            return None;
+        };
+        let is_apart = from.node().is_none_or(|other| other != node);
+        is_apart.then(|| (node.clone(), vec![interface.clone(), "lo".to_owned()]))
+    }
+
+    /// What the host endpoints of a node have that are at these interfaces, or at any.
+    fn of_hosts(&self, node: &str, interfaces: &[String]) -> Rc<Lists> {
+        let key = (node.to_owned(), interfaces.to_vec());
+        if let Some(known) = self.host_rules.borrow().get(&key) {
+            return known.clone();
+        }
+        let is_crossed = |endpoint: &&&HostEndpoint| match &endpoint.interface {
+            Interface::Named(name) => interfaces.is_empty() || interfaces.contains(name),
+            _ => true,
+        };
+        let mut lists = Lists::default();
+        for endpoint in self.hosts.get(node).into_iter().flatten().filter(is_crossed) {
+            let subject = Subject::host(self.snapshot, endpoint);
+            lists.policies.extend(self.policies_of(&subject.labels));
+            lists.profiles.extend(subject.profiles);
+        }
+        let lists = Rc::new(lists);
+        self.host_rules.borrow_mut().insert(key, lists.clone());
+        lists
+    }
+
+    /// The enforced policies that select what has these labels.
+    fn policies_of(&self, labels: &Labels) -> Vec<PolicyId> {
+        let mut seen = self.policies.borrow_mut();
+        let policies = seen.entry(labels.clone()).or_insert_with(|| {
+            let all = self.snapshot.policies.values().filter(|policy| !policy.staged);
+            all.filter(|policy| policy.selector.matches(labels)).map(|policy| policy.id.clone()).collect()
+        });
+        policies.clone()
     }
 
     /// The two ends of one family in parts, of each of which one packet with the same payload answers for all: an end that is
@@ -181,7 +241,8 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
     fn divided(&self, ends: [&End; 2], at: usize, family: Family) -> Vec<End> {
         let end = ends[at];
         let (End::Many(addresses) | End::OneOf { addresses, .. }) = end else { return vec![end.clone()] };
-        let groups = Relevant::new(self).groups(end);
+        let direction = if at == 0 { Direction::Egress } else { Direction::Ingress };
+        let groups = Relevant::new(self).groups(end, direction);
         let groups = groups.iter().map(|group| group.family(family));
         let mut divided = Vec::new();
         for location in Partition::new(addresses.family(family), groups).iter() {
@@ -197,19 +258,35 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
     }
 }
 
+const BOTH: [Direction; 2] = [Direction::Ingress, Direction::Egress];
+
+/// Policies and profiles.
+#[derive(Default)]
+struct Lists {
+    policies: BTreeSet<PolicyId>,
+    profiles: BTreeSet<String>,
+}
+
 /// What is relevant for some of the packets.
 struct Relevant<'r, 'q, 'w, 'a> {
     of: &'r Relevance<'q, 'w, 'a>,
-    nodes: BTreeSet<String>,
-    policies: BTreeSet<PolicyId>,
-    profiles: BTreeSet<String>,
+    /// The nodes that packets pass, and in which direction their host endpoints may judge them.
+    nodes: BTreeSet<(String, Direction)>,
+    policies: BTreeSet<(PolicyId, Direction)>,
+    profiles: BTreeSet<(String, Direction)>,
 }
 
 /// What packets from or to an address have in common with those of other addresses: the node, the policies and the profiles
 /// of workloads. An address that differs in other things too is a group of its own.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum AddressGroup {
-    Workload { node: String, policies: Vec<PolicyId>, profiles: Vec<String> },
+    /// A process on a node. What judges its packets follows from the node.
+    Node(String),
+    Workload {
+        node: String,
+        policies: Vec<PolicyId>,
+        profiles: Vec<String>,
+    },
     Single(IpAddr),
 }
 
@@ -220,14 +297,12 @@ impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
 
     /// Notes an endpoint's policies and profiles.
     fn subject(&mut self, subject: &Subject) -> Vec<PolicyId> {
-        let mut seen = self.of.policies.borrow_mut();
-        let policies = seen.entry(subject.labels.clone()).or_insert_with(|| {
-            let all = self.of.snapshot.policies.values().filter(|policy| !policy.staged);
-            all.filter(|policy| policy.selector.matches(&subject.labels)).map(|policy| policy.id.clone()).collect()
-        });
-        self.policies.extend(policies.iter().cloned());
-        self.profiles.extend(subject.profiles.iter().cloned());
-        policies.clone()
+        let policies = self.of.policies_of(&subject.labels);
+        for direction in BOTH {
+            self.policies.extend(policies.iter().map(|id| (id.clone(), direction)));
+            self.profiles.extend(subject.profiles.iter().map(|name| (name.clone(), direction)));
+        }
+        policies
     }
 
     /// Notes all workload endpoints of an interface, since any of them may be the one that judges its packets. Gives the
@@ -239,12 +314,17 @@ impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
         (policies.last().unwrap_or_default(), sharing.len() == 1)
     }
 
-    /// Every host endpoint of a node that packets may pass.
-    fn host_endpoints(&mut self) {
-        let of = self.of;
-        let nodes: Vec<_> = self.nodes.iter().filter_map(|node| of.hosts.get(node.as_str())).collect();
-        for endpoint in nodes.into_iter().flatten() {
-            self.subject(&Subject::host(of.snapshot, endpoint));
+    /// Every host endpoint of a node that packets may pass; of one node perhaps only those of some interfaces.
+    fn host_endpoints(&mut self, crossed: Option<(String, Vec<String>)>) {
+        // What a workload's interface does not take follows the other routes of its machine, and leaves it again.
+        let told: Vec<_> = self.nodes.iter().filter(|(node, _)| self.of.topology.machine(node).is_some()).collect();
+        let told: Vec<_> = told.iter().flat_map(|(node, _)| BOTH.map(|direction| (node.clone(), direction))).collect();
+        self.nodes.extend(told);
+        for (node, direction) in &self.nodes {
+            let interfaces = crossed.as_ref().filter(|(of, _)| of == node).map_or(&[][..], |(_, names)| names);
+            let lists = self.of.of_hosts(node, interfaces);
+            self.policies.extend(lists.policies.iter().map(|id| (id.clone(), *direction)));
+            self.profiles.extend(lists.profiles.iter().map(|name| (name.clone(), *direction)));
         }
     }
 
@@ -253,7 +333,7 @@ impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
         let of = self.of;
         let named: Vec<&str> =
             [&of.question.in_interface, &of.question.out_interface].into_iter().flatten().map(String::as_str).collect();
-        let nodes: Vec<String> = self.nodes.iter().cloned().collect();
+        let nodes: BTreeSet<String> = self.nodes.iter().map(|(node, _)| node.clone()).collect();
         for node in &nodes {
             let Some(interfaces) = of.interfaces.get(node.as_str()) else { continue };
             let endpoints = named.iter().filter_map(|name| interfaces.get(name)?.first().copied());
@@ -262,9 +342,9 @@ impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
     }
 
     /// The addresses of an end, grouped so that packets of one group take the same path.
-    fn groups(&mut self, end: &End) -> Vec<AddressSet> {
+    fn groups(&mut self, end: &End, direction: Direction) -> Vec<AddressSet> {
         let mut groups = match end {
-            End::Many(addresses) => self.locations(addresses),
+            End::Many(addresses) => self.locations(addresses, direction),
             End::OneOf { .. } => Vec::new(),
             End::Single(_) => return Vec::new(),
         };
@@ -275,25 +355,30 @@ impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
     }
 
     /// The addresses that somebody has, by who that is.
-    fn locations(&mut self, addresses: &AddressSet) -> Vec<AddressSet> {
+    fn locations(&mut self, addresses: &AddressSet, direction: Direction) -> Vec<AddressSet> {
         let topology = self.of.topology;
         let mut groups: BTreeMap<AddressGroup, Vec<IpAddr>> = BTreeMap::new();
         for (address, owner) in topology.owners_within(addresses) {
-            let address_groups = match owner {
-                Owner::Workload(endpoint) => self.workload(endpoint, address),
-                Owner::Node(node) => {
-                    self.nodes.insert(node.clone());
-                    AddressGroup::Single(address)
-                }
+            let group = match owner {
+                Owner::Workload(endpoint) => self.workload(endpoint, address, direction),
+                Owner::Node(_) => match topology.at(address) {
+                    Location::Process { node, .. } => AddressGroup::Node(node),
+                    _ => AddressGroup::Single(address),
+                },
             };
-            groups.entry(address_groups).or_default().push(address);
+            groups.entry(group).or_default().push(address);
+        }
+        for group in groups.keys() {
+            if let AddressGroup::Node(node) = group {
+                self.nodes.insert((node.clone(), direction));
+            }
         }
         groups.into_values().map(|group| AddressSet::of(&group)).collect()
     }
 
     /// Notes what may judge the packets of a workload, and tells its address from others.
-    fn workload(&mut self, endpoint: &WorkloadEndpoint, address: IpAddr) -> AddressGroup {
-        self.nodes.insert(endpoint.node.clone());
+    fn workload(&mut self, endpoint: &WorkloadEndpoint, address: IpAddr, direction: Direction) -> AddressGroup {
+        self.nodes.insert((endpoint.node.clone(), direction));
         let (policies, alone) = self.sharing(endpoint);
         if !alone || !endpoint.spoofing.is_empty() || !endpoint.addresses.contains(&address) {
             return AddressGroup::Single(address);
@@ -302,9 +387,9 @@ impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
     }
 
     fn add(&self, conditions: &mut Conditions<'_>) {
-        let both = [Direction::Ingress, Direction::Egress];
         let mut settings: Vec<&Settings> = Vec::new();
-        for node in &self.nodes {
+        let nodes: BTreeSet<&String> = self.nodes.iter().map(|(node, _)| node).collect();
+        for node in nodes {
             let of_node = self.of.snapshot.settings(node);
             if !settings.contains(&of_node) {
                 settings.push(of_node);
@@ -312,11 +397,17 @@ impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
             }
             conditions.add_floating(node);
         }
-        for policy in self.policies.iter().filter_map(|id| self.of.snapshot.policies.get(id)) {
-            both.iter().flat_map(|direction| policy.rules(*direction)).for_each(|rule| conditions.add_rule(rule));
+        for (id, direction) in &self.policies {
+            let policy = self.of.snapshot.policies.get(id);
+            policy.iter().flat_map(|policy| policy.rules(*direction)).for_each(|rule| conditions.add_rule(rule));
         }
-        let profiles = self.profiles.iter().filter_map(|name| self.of.snapshot.profiles.get(name));
-        let rules = profiles.flat_map(|Profile { ingress, egress, .. }| ingress.iter().chain(egress));
-        rules.for_each(|rule| conditions.add_rule(rule));
+        for (name, direction) in &self.profiles {
+            let profile = self.of.snapshot.profiles.get(name);
+            let rules = profile.iter().flat_map(|Profile { ingress, egress, .. }| match direction {
+                Direction::Ingress => ingress,
+                Direction::Egress => egress,
+            });
+            rules.for_each(|rule| conditions.add_rule(rule));
+        }
     }
 }

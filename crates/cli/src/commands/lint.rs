@@ -11,7 +11,7 @@ use clap::Args;
 use tortie_agent::LocalFacts;
 use tortie_api::{Key, Kind, Object, Path};
 use tortie_client::{BatchMode, Client, Mode, is_initial_tier};
-use tortie_explain::policy::unused_rules;
+use tortie_explain::policy::unused_rules_of;
 use tortie_explain::{Doubt, DoubtKind, doubtful, placement};
 use tortie_manifest::{Problem, Severity, validate, warnings};
 use tortie_policy::{Direction, Policy, Snapshot};
@@ -53,6 +53,9 @@ pub(crate) struct LintArgs {
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }
+
+/// How many policies are looked at with one look at all endpoints and sets.
+const POLICIES_AT_ONCE: usize = 128;
 
 /// The warnings of each object.
 type Warnings = BTreeMap<Key, Vec<Problem>>;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tortie_classes::{Classes, Conditions, Domain};
-use tortie_eval::{End, has_members, rule_action};
+use tortie_eval::{End, Endpoints, has_members, rule_action};
 use tortie_policy::packet::{Conntrack, Transport, first_tracking};
 use tortie_policy::{Action, Family, PeerMatch, PortMatch, Rule, Snapshot, Stage};
 
@@ -51,8 +51,9 @@ pub(super) fn reached_by_invalid(snapshot: &Snapshot, stage: Option<Stage>) -> b
 /// The number of classes, and what becomes of each rule. `with_invalid` says whether packets that connection tracking calls INVALID
 /// come to the rules: where they do not, ICMP types that begin no connection never do, since what belongs to an open connection
 /// is let through before.
-pub(super) fn uses(snapshot: &Snapshot, rules: &[Rule], with_invalid: bool) -> (u128, Vec<Use>) {
-    let mut conditions = Conditions::new(snapshot, Domain::default());
+pub(super) fn uses(found: &Lookups<'_>, rules: &[Rule], with_invalid: bool) -> (u128, Vec<Use>) {
+    let snapshot = found.snapshot;
+    let mut conditions = found.none.again(Domain::default());
     conditions.add_connection_tracking();
     rules.iter().for_each(|rule| conditions.add_rule(rule));
     let families = [Family::V4, Family::V6].map(|family| conditions.classes(family));
@@ -64,7 +65,7 @@ pub(super) fn uses(snapshot: &Snapshot, rules: &[Rule], with_invalid: bool) -> (
         return (classes, rules.iter().map(|rule| if rule.never { nothing(rule) } else { Use::Unchecked }).collect());
     }
     let mut search = Search {
-        snapshot,
+        found,
         rules,
         with_invalid,
         samples: vec![None; rules.len()],
@@ -87,10 +88,24 @@ pub(super) fn uses(snapshot: &Snapshot, rules: &[Rule], with_invalid: bool) -> (
 const SETTLED: &str =
     "no ICMP type that it matches begins a connection, and connection tracking settles all others before any rule";
 
+/// What is looked up once for many lists of rules.
+pub(super) struct Lookups<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    endpoints: Endpoints<'a>,
+    /// No condition, with what selectors mean.
+    none: Conditions<'a>,
+}
+
+impl<'a> Lookups<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot) -> Self {
+        Self { snapshot, endpoints: Endpoints::new(snapshot), none: Conditions::new(snapshot, Domain::default()) }
+    }
+}
+
 /// What is found out about each rule.
-struct Search<'a> {
-    snapshot: &'a Snapshot,
-    rules: &'a [Rule],
+struct Search<'r, 'a> {
+    found: &'r Lookups<'a>,
+    rules: &'r [Rule],
     with_invalid: bool,
     samples: Vec<Option<Sample>>,
     hiders: Vec<BTreeSet<usize>>,
@@ -98,14 +113,15 @@ struct Search<'a> {
     is_settled: Vec<bool>,
 }
 
-impl Search<'_> {
+impl Search<'_, '_> {
     fn look(&mut self, classes: &Classes) {
+        let endpoints = &self.found.endpoints;
         let destinations: Vec<End<'_>> =
-            (0..classes.destinations.len()).map(|class| End::new(self.snapshot, classes.destination(class))).collect();
+            (0..classes.destinations.len()).map(|class| End::among(endpoints, classes.destination(class))).collect();
         let payloads: Vec<(u8, Transport)> =
             (0..classes.payloads.len()).map(|class| classes.payloads.class(class).representative()).collect();
         for source in 0..classes.sources.len() {
-            let source = End::new(self.snapshot, classes.source(source));
+            let source = End::among(endpoints, classes.source(source));
             for destination in &destinations {
                 payloads.iter().for_each(|payload| self.ask(&source, destination, *payload));
             }
@@ -123,7 +139,7 @@ impl Search<'_> {
             if first.is_some() && self.samples[index].is_some() {
                 continue;
             }
-            let Some(action) = rule_action(self.snapshot, rule, [source, destination], payload) else { continue };
+            let Some(action) = rule_action(self.found.snapshot, rule, [source, destination], payload) else { continue };
             if is_settled {
                 self.is_settled[index] = true;
                 continue;

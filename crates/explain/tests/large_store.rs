@@ -1,0 +1,71 @@
+//! What questions cost in a large store, by counts: conditions are worked out once for what has them in common.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use tortie_explain::reach::reach;
+use tortie_explain::{Question, Topology};
+use tortie_policy::Snapshot;
+use tortie_random::Random;
+use tortie_testkit::manifests;
+
+/// Nodes with host endpoints, and policies as people write them, of which each endpoint has two.
+fn store(nodes: usize, interfaces: usize, policies: usize) -> Snapshot {
+    let mut random = Random::new(3);
+    let mut text = String::new();
+    for node in 0..nodes {
+        for interface in 0..interfaces {
+            let role = (node + interface) % (policies / 2);
+            let _ = writeln!(
+                text,
+                "{{\"apiVersion\": projectcalico.org/v3, \"kind\": HostEndpoint, \"metadata\": {{name: n{node}-e{interface}, labels: {{role: r{role}}}}}, \"spec\": {{node: n{node}, interfaceName: eth{interface}, expectedIPs: [10.{node}.{interface}.1]}}}}\n---"
+            );
+        }
+    }
+    for policy in 0..policies {
+        let mut rules = Vec::new();
+        for rule in 0..10 {
+            rules.push(format!(
+                "{{action: {}, protocol: TCP, source: {{nets: [172.16.{}.0/24, 10.{}.0.0/16]}}, destination: {{ports: [{}, '{}:{}']}}}}",
+                if rule % 4 == 3 { "Deny" } else { "Allow" },
+                random.below(255),
+                random.below(nodes),
+                1000 + random.below(5000),
+                7000 + random.below(100),
+                7100 + random.below(100),
+            ));
+        }
+        let _ = writeln!(
+            text,
+            "{{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {{name: p{policy}}}, spec: {{order: {policy}, selector: \"role == 'r{}'\", ingress: [{}], egress: [{{action: Allow}}]}}}}\n---",
+            policy % (policies / 2),
+            rules.join(", "),
+        );
+    }
+    manifests::snapshot(text.trim_end().trim_end_matches("---"))
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure() {
+    let begin = Instant::now();
+    let snapshot = store(100, 100, 200);
+    println!("made in {:?}", begin.elapsed());
+    let topology = Topology::new(&snapshot);
+    for what in [Some("tcp/1234"), None] {
+        let asked = Question::new(
+            "any".parse().unwrap(),
+            "hep/n5-e5".parse().unwrap(),
+            what.unwrap_or("icmp").parse().unwrap(),
+        );
+        let begin = Instant::now();
+        let found = reach(&topology, &asked, what.map(|_| &asked.what));
+        println!(
+            "{what:?}: {:?} {:?}",
+            begin.elapsed(),
+            found.map(|found| (found.traced, found.rows.len())).map_err(|error| error.0)
+        );
+    }
+}
