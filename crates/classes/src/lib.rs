@@ -48,7 +48,7 @@ mod text;
 pub use addresses::{AddressSet, address, number};
 pub use classes::{Classes, PacketClass, Packets};
 pub use conditions::{Conditions, Domain};
-pub use names::Names;
+pub use names::{Names, enclosed};
 pub use partition::Partition;
 pub use payload::{Payload, PayloadClass, PayloadClasses};
 pub use products::{Carried, Clause, Product};

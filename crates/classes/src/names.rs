@@ -9,6 +9,11 @@ use tortie_policy::Snapshot;
 use crate::addresses::AddressSet;
 use crate::exceptions::{MOST, NetExcept, nets_with_exceptions};
 
+/// A part with exceptions in parentheses, where it stands among others or is an exception itself, so that it is read in one way.
+pub fn enclosed(part: &str) -> String {
+    if part.contains(" except ") { format!("({part})") } else { part.to_owned() }
+}
+
 /// Everything that has a name and addresses.
 pub struct Names {
     /// Network sets by name, then the nets that rules name, large ones first.

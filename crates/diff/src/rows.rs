@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tortie_classes::{AddressSet, Names};
+use tortie_classes::{AddressSet, Names, enclosed};
 use tortie_policy::{EndpointId, Family};
 
 use crate::regions::Region;
@@ -28,7 +28,7 @@ pub(crate) fn change_rows(way: &EndpointWay, regions: &[Region], names: &Names) 
         if *near != whole {
             let side = if way.reach.is_inward() { "to" } else { "from" };
             let near = places(names, near, &whole).join(", ");
-            others.iter_mut().for_each(|other| *other += &format!(" ({side} {near})"));
+            others.iter_mut().for_each(|other| *other = format!("{} ({side} {near})", enclosed(other)));
         }
         let row = VerdictChange {
             endpoints: Vec::new(),
@@ -62,10 +62,16 @@ fn places(names: &Names, some: &AddressSet, all: &AddressSet) -> Vec<String> {
     if is_most(Family::V4) || is_most(Family::V6) {
         let left = names.parts(&rest, all);
         if left.len() <= parts.len() {
-            return vec![format!("everywhere except {}", left.join(", "))];
+            return vec![everywhere_except(&left)];
         }
     }
     parts
+}
+
+/// All addresses but these: exceptions that have exceptions are enclosed.
+fn everywhere_except(parts: &[String]) -> String {
+    let parts: Vec<String> = parts.iter().map(|part| enclosed(part)).collect();
+    format!("everywhere except {}", parts.join(" and "))
 }
 
 /// Whether two rows say the same of whatever they are about.
@@ -104,4 +110,21 @@ pub(crate) fn together(rows: Vec<VerdictChange>) -> Vec<VerdictChange> {
         rows.into_iter().map(move |row| VerdictChange { endpoints: endpoints.clone(), ..row }).collect::<Vec<_>>()
     };
     groups.into_iter().flat_map(group).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exceptions_of_exceptions_are_read_in_one_way_only() {
+        let text = |parts: &[&str]| everywhere_except(&parts.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(text(&["set lab except 10.0.0.0/8"]), "everywhere except (set lab except 10.0.0.0/8)");
+        // 10.1.1.1 is an exception of everywhere here, and of the set there.
+        let [apart, within] =
+            [text(&["set lab except 10.0.0.0/8", "10.1.1.1"]), text(&["set lab except 10.0.0.0/8 and 10.1.1.1"])];
+        assert_eq!(apart, "everywhere except (set lab except 10.0.0.0/8) and 10.1.1.1");
+        assert_eq!(within, "everywhere except (set lab except 10.0.0.0/8 and 10.1.1.1)");
+        assert_eq!(text(&["set lab"]), "everywhere except set lab");
+    }
 }

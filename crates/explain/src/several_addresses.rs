@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use tortie_classes::{AddressSet, Names};
+use tortie_classes::{AddressSet, Names, enclosed};
 use tortie_eval::judge;
 use tortie_policy::{EndpointId, Family};
 
@@ -246,6 +246,9 @@ fn is_in(names: &Names, addresses: &AddressSet, all: &AddressSet) -> String {
 }
 
 fn shown(mut parts: Vec<String>) -> String {
+    if parts.len() > 1 {
+        parts.iter_mut().for_each(|part| *part = enclosed(part));
+    }
     if parts.len() > SHOWN {
         let more = parts.len() - SHOWN;
         parts.truncate(SHOWN);

@@ -1,7 +1,7 @@
 //! The topology as far as it is known: nodes, their interfaces and routes, and where the ends of a question are.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -106,6 +106,8 @@ pub struct Topology<'a> {
     local_nets: Vec<(String, IpNet)>,
     /// Who has which address; made when it is first asked for.
     owners: OnceCell<BTreeMap<IpAddr, Owner<'a>>>,
+    /// The host endpoints of each node, by name; made when they are first asked for.
+    host_endpoints: OnceCell<HashMap<&'a str, Vec<&'a HostEndpoint>>>,
 }
 
 impl<'a> Topology<'a> {
@@ -117,6 +119,7 @@ impl<'a> Topology<'a> {
             machines: BTreeMap::new(),
             local_nets: Vec::new(),
             owners: OnceCell::new(),
+            host_endpoints: OnceCell::new(),
         }
     }
 
@@ -305,8 +308,14 @@ impl<'a> Topology<'a> {
     }
 
     fn host_endpoints(&self, node: &str) -> impl Iterator<Item = &'a HostEndpoint> {
-        let node = node.to_owned();
-        self.snapshot.host_endpoints.values().filter(move |endpoint| endpoint.node == node)
+        let by_node = self.host_endpoints.get_or_init(|| {
+            let mut by_node: HashMap<&str, Vec<&HostEndpoint>> = HashMap::new();
+            for endpoint in self.snapshot.host_endpoints.values() {
+                by_node.entry(&endpoint.node).or_default().push(endpoint);
+            }
+            by_node
+        });
+        by_node.get(node).cloned().unwrap_or_default().into_iter()
     }
 
     /// Finds one end.

@@ -11,10 +11,10 @@ use clap::Args;
 use tortie_agent::LocalFacts;
 use tortie_api::{Key, Kind, Object, Path};
 use tortie_client::{BatchMode, Client, Mode, is_initial_tier};
-use tortie_explain::policy::unused_rules_of;
+use tortie_explain::policy::{UnusedRule, unused_rules_of};
 use tortie_explain::{Doubt, DoubtKind, doubtful, placement};
 use tortie_manifest::{Problem, Severity, validate, warnings};
-use tortie_policy::{Direction, Policy, Snapshot};
+use tortie_policy::{Policy, Snapshot};
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Selection};
 use tortie_sync::InForce;
@@ -142,7 +142,7 @@ pub(crate) fn of_one(
     found.extend(World::new(snapshot, snapshot.nodes.keys().cloned().collect()).warnings(&key));
     let policy = snapshot.policies.values().find(|policy| self::key(policy) == key);
     if let Some(policy) = policy.filter(|policy| !policy.staged) {
-        found.extend(never_matches(snapshot, policy));
+        found.extend(never_matches(snapshot, &[policy]).into_iter().flatten());
     }
     if key.kind == Kind::HostEndpoint && local_facts.is_some() {
         let mut placed = Warnings::from([(key.clone(), std::mem::take(&mut found))]);
@@ -171,8 +171,9 @@ fn of_world(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Wa
         warnings.extend(found_there);
     }
     let enforced: Vec<&Policy> = snapshot.policies.values().filter(|policy| !policy.staged).collect();
-    let unused = tortie_client::each(&enforced, |policy| never_matches(snapshot, policy));
-    for (policy, unused) in enforced.iter().zip(unused).filter(|(_, unused)| !unused.is_empty()) {
+    let chunks: Vec<&[&Policy]> = enforced.chunks(POLICIES_AT_ONCE).collect();
+    let unused = tortie_client::each(&chunks, |policies| never_matches(snapshot, policies));
+    for (policy, unused) in enforced.iter().zip(unused.into_iter().flatten()).filter(|(_, unused)| !unused.is_empty()) {
         found.entry(key(policy)).or_default().extend(unused);
     }
     for doubt in doubtful(snapshot) {
@@ -195,14 +196,14 @@ fn of_world(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Wa
     }
 }
 
-/// The rules of a policy that no packet matches.
-fn never_matches(snapshot: &Snapshot, policy: &Policy) -> Vec<Problem> {
-    let unused = unused_rules(snapshot, policy).into_iter();
-    let problem = |(direction, number, why): (Direction, usize, String)| {
+/// The rules that no packet matches, of each of some policies.
+fn never_matches(snapshot: &Snapshot, policies: &[&Policy]) -> Vec<Vec<Problem>> {
+    let problem = |(direction, number, why): UnusedRule| {
         let message = format!("{direction} rule {number} {why}");
         Problem::warning("never-matches", rule(direction.name(), number - 1), message)
     };
-    unused.map(problem).collect()
+    let problems = |unused: Vec<UnusedRule>| unused.into_iter().map(problem).collect();
+    unused_rules_of(snapshot, policies).into_iter().map(problems).collect()
 }
 
 fn of_policy(doubt: Doubt) -> Problem {
