@@ -79,7 +79,7 @@ fn names(done: Option<PutBack>) -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
-fn an_act_has_its_author_and_what_was_before_each_change_also_after_a_compaction() {
+fn a_history_entry_has_its_author_and_the_content_before_each_change_also_after_a_compaction() {
     let (cluster, store) = one();
     write(&store, &[("a", Some("1"))], false);
     let entry = write(&store, &[("a", Some("2")), ("b", Some("1"))], false);
@@ -99,7 +99,7 @@ fn an_act_has_its_author_and_what_was_before_each_change_also_after_a_compaction
 }
 
 #[test]
-fn every_way_of_writing_is_kept() {
+fn every_way_of_writing_is_recorded() {
     let (cluster, store) = one();
     store.set_author(author(false));
     // One by one, in chunks of a call, and in several transactions: each call is one entry.
@@ -130,7 +130,7 @@ fn every_way_of_writing_is_kept() {
 }
 
 #[test]
-fn who_lists_or_watches_objects_sees_nothing_of_it() {
+fn listings_and_watches_of_objects_do_not_contain_the_history() {
     let (cluster, store) = one();
     let mut watch = store.watch(&Selection::default(), &0.into()).unwrap();
     write(&store, &[("a", Some("1"))], false);
@@ -152,7 +152,7 @@ fn who_lists_or_watches_objects_sees_nothing_of_it() {
 }
 
 #[test]
-fn no_more_is_kept_than_is_said() {
+fn the_history_keeps_no_more_than_its_limits() {
     let (cluster, store) = one();
     write(&store, &[("waits", Some("1"))], true);
     for n in 0..1_160 {
@@ -183,7 +183,7 @@ fn no_more_is_kept_than_is_said() {
 }
 
 #[test]
-fn a_user_without_permission_for_it_writes_and_is_told() {
+fn a_user_without_permission_for_the_history_writes_with_a_warning() {
     let cluster = Cluster::start(1);
     for words in [
         "user add root:secret",
@@ -230,7 +230,7 @@ fn an_object_that_is_too_large_for_a_record_is_written_without_one() {
 }
 
 #[test]
-fn what_is_not_confirmed_is_put_back_byte_for_byte() {
+fn an_unconfirmed_change_is_put_back_byte_for_byte() {
     let (_cluster, store) = one();
     write(&store, &[("a", Some("1")), ("gone", Some("x"))], false);
     let before = content(&store);
@@ -251,7 +251,7 @@ fn what_is_not_confirmed_is_put_back_byte_for_byte() {
 }
 
 #[test]
-fn what_is_confirmed_stays() {
+fn a_confirmed_change_stays() {
     let (_cluster, store) = one();
     let entry = write(&store, &[("a", Some("1"))], true);
     assert!(store.confirm(&entry).unwrap());
@@ -261,7 +261,7 @@ fn what_is_confirmed_stays() {
 }
 
 #[test]
-fn what_waits_is_one_transaction_or_is_not_written() {
+fn a_change_that_waits_is_one_transaction_or_is_not_written() {
     let (_cluster, store) = one();
     let many: Vec<Write> = (0..250).map(|n| Write::create(key(&format!("m{n}")), *b"1")).collect();
     store.set_author(author(true));
@@ -271,7 +271,7 @@ fn what_waits_is_one_transaction_or_is_not_written() {
 }
 
 #[test]
-fn what_another_program_changed_since_is_left_and_the_rest_is_put_back() {
+fn objects_that_another_program_changed_since_stay_and_the_others_are_put_back() {
     let (cluster, store) = one();
     write(&store, &[("a", Some("1")), ("b", Some("1")), ("c", Some("1")), ("d", Some("1"))], false);
     let entry = write(&store, &[("a", Some("2")), ("b", Some("2")), ("c", Some("2")), ("d", None)], true);
@@ -307,7 +307,7 @@ fn a_tier_that_policies_of_others_are_in_is_not_put_back() {
 
 /// Random changes that wait, confirmed or put back in random order: each object ends as its last confirmed version.
 #[test]
-fn several_that_wait_do_not_tangle() {
+fn several_unconfirmed_changes_do_not_affect_each_other() {
     let (_cluster, store) = one();
     for seed in 0..25 {
         let mut random = Random::new(seed);
