@@ -82,13 +82,13 @@ fn a_host_reaches_its_own_workload_whatever_the_policy() {
 }
 
 #[test]
-fn a_port_name_is_that_of_the_target() {
+fn a_port_name_is_that_of_the_destination() {
     let snapshot = world("two-nodes");
     insta::assert_snapshot!(answer(&snapshot, &question("any", "pod/default/api", "web")));
 }
 
 #[test]
-fn a_workload_that_is_not_there_yet_is_judged_by_its_labels() {
+fn a_workload_that_does_not_exist_yet_is_judged_by_its_labels() {
     let snapshot = world("two-nodes");
     insta::assert_snapshot!(answer(&snapshot, &question("any", "labels:app=api,ns=default", "tcp/81")));
 }
@@ -100,7 +100,7 @@ fn an_endpoint_says_whether_it_is_default_deny_and_why() {
 }
 
 #[test]
-fn without_a_protocol_everything_is_told_in_groups() {
+fn without_a_protocol_the_answer_is_grouped() {
     let snapshot = world("bare-metal");
     let table = reach(&Topology::new(&snapshot), &question("203.0.113.9", "node/web1", "icmp"), None).unwrap();
     let lines: Vec<String> = table.rows.iter().map(reach::Row::line).collect();
@@ -294,7 +294,7 @@ fn a_packet_from_the_broadcast_address_of_a_link_is_judged_and_said_to_rest_on_r
 }
 
 #[test]
-fn who_sends_to_a_group_is_judged_at_output_and_receives_a_copy() {
+fn the_sender_to_a_group_is_judged_at_output_and_receives_a_copy() {
     let snapshot = world_with("bare-metal", SECOND_INTERFACE);
     let asked = Question { out_interface: Some("eth0".into()), ..question("node/web1", "224.0.0.18", "proto/112") };
     insta::assert_snapshot!(told_there(&snapshot, &asked, |_| ()));
@@ -311,7 +311,7 @@ fn who_sends_to_a_group_is_judged_at_output_and_receives_a_copy() {
 }
 
 #[test]
-fn host_endpoints_that_govern_nothing_are_told_with_the_reason() {
+fn host_endpoints_that_govern_nothing_are_shown_with_the_reason() {
     let more = r#"
 {apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: web1-other}, spec: {node: web1, interfaceName: eth0}}
 ---
@@ -346,7 +346,7 @@ fn host_endpoints_that_govern_nothing_are_told_with_the_reason() {
 }
 
 #[test]
-fn a_node_that_nothing_tells_of_is_no_node_to_guess_about() {
+fn an_unknown_node_is_an_error_that_suggests_a_known_one() {
     let snapshot = world("bare-metal");
     let asked = |from: &str, to: &str, node: &str| {
         answer(&snapshot, &Question { node: Some(node.into()), ..question(from, to, "tcp/80") })
@@ -444,7 +444,7 @@ fn fields(value: &serde_json::Value, found: &mut std::collections::BTreeSet<Stri
 }
 
 #[test]
-fn what_the_json_has_and_what_is_documented_are_the_same() {
+fn the_json_has_exactly_the_documented_fields() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/explain-json.md");
     let documented = std::fs::read_to_string(path).unwrap();
     let mut found = std::collections::BTreeSet::new();
@@ -506,7 +506,7 @@ fn what_the_json_has_and_what_is_documented_are_the_same() {
 }
 
 #[test]
-fn where_no_address_of_the_node_is_known_a_packet_does_not_pass_for_forwarded() {
+fn if_no_address_of_the_node_is_known_a_packet_to_it_does_not_count_as_forwarded() {
     let endpoint = r#"{"apiVersion":"projectcalico.org/v3","kind":"HostEndpoint","metadata":{"name":"e"},"spec":{"node":"n","interfaceName":"eth0"}}"#;
     let snapshot = manifests::snapshot(endpoint);
     let mut asked = Question { node: Some("n".into()), ..question("203.0.113.9", "192.0.2.11", "tcp/80") };
