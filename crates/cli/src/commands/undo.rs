@@ -151,7 +151,7 @@ fn find(entries: Vec<HistoryEntry>, revision: Option<u64>, session: &mut Session
                 entries.iter().take_while(|entry| entry.author.command == CONTROLLERS).map(revisions).collect();
             let found = entries.into_iter().nth(passed.len());
             if !passed.is_empty() {
-                let names = tortie_explain::listed(passed.into_iter(), 5);
+                let names = tortie_explain::listed(passed, 5);
                 session.terminal.note(format_args!(
                     "passed over what `{CONTROLLERS}` wrote since, and would write again: revision {names}"
                 ));

@@ -192,6 +192,7 @@ fn round(moment: Moment, world: &World, random: &mut Random, windows: &Windows, 
     Some(false)
 }
 
+#[allow(clippy::print_stdout, reason = "the moments that were met are the test's result too")]
 fn whoever_is_killed(etcd: bool) {
     let mut counts = [[0; 2]; MOMENTS.len()];
     on_a_machine(|world| {
