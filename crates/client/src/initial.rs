@@ -36,6 +36,7 @@ pub(super) fn cluster_information() -> Key {
 
 /// Writes the missing initial content; several clients may do so at once. Returns what was written.
 pub(super) fn initialise(client: &Client, version: &str, cluster_type: &str) -> Result<Vec<Key>, ClientError> {
+    let cluster_type = if cluster_type.is_empty() { client.store.cluster_type() } else { cluster_type };
     let mut done = Vec::new();
     for tries in 1.. {
         let writes = missing(&mut View::new(&*client.store), version, cluster_type)?;

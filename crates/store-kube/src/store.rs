@@ -53,6 +53,10 @@ impl Store for KubeStore {
         Abilities { one_history: false, transactions: false, any_content: false }
     }
 
+    fn cluster_type(&self) -> &'static str {
+        "kdd"
+    }
+
     fn left_out(&self) -> Vec<String> {
         self.shared.conversion_warnings().lines()
     }

@@ -73,6 +73,11 @@ pub trait Store: Send + Sync {
         crate::abilities::by_default(kind)
     }
 
+    /// The type that ClusterInformation notes of a store of this sort; empty where Calico notes none.
+    fn cluster_type(&self) -> &'static str {
+        ""
+    }
+
     /// Whether the store would make this change of a kind that it [supports](Store::supports), as far as it can say that without
     /// making it: objects that are made of another program's have fields that nobody can write here. Plans ask before
     /// anything is written; [`Store::write`] refuses for the same reason.

@@ -131,6 +131,10 @@ impl Store for Overlay {
         self.of.supports(kind, operation)
     }
 
+    fn cluster_type(&self) -> &'static str {
+        self.of.cluster_type()
+    }
+
     fn would_take(&self, write: &Write) -> Result<Result<(), WriteError>, StoreError> {
         self.of.would_take(write)
     }

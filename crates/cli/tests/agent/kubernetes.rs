@@ -225,7 +225,7 @@ fn the_shipped_role_is_sufficient_for_an_agent_and_allows_no_writes() {
 #[test]
 fn everyday_commands_work_with_kubernetes_as_the_store() {
     on_a_machine(|world| {
-        let _server = cluster(world);
+        let server = cluster(world);
         let _agent = world.agent();
         world.apply(
             "
@@ -240,6 +240,8 @@ fn everyday_commands_work_with_kubernetes_as_the_store() {
         let says =
             |line: &str| until(line, || std::fs::read_to_string(&watched).unwrap().lines().any(|one| one == line));
         says("ADDED globalnetworkpolicy/web");
+        let path = "jsonpath={.spec.clusterType}";
+        assert_eq!(server.kubectl(&["get", "clusterinformation", "default", "-o", path], ""), "kdd");
         let mut edit = world.tortie();
         edit.args(["edit", "gnp", "web"]).env("EDITOR", "sed -i s/web.$/front\\'/").env("PATH", "/usr/bin:/bin");
         let edited = edit.output().unwrap();
