@@ -8,6 +8,7 @@ use tortie_dataplane::Fake;
 use tortie_dataplane::{Dataplane, Delta, Place, State};
 use tortie_dataplane_nft::{ApplyError, Bits, Damage, Found, Kernel, Options, Refused, TooFewBits, Watch};
 use tortie_hostnet::{EnterReport, enter_open_connections};
+use tortie_nft::RequestError;
 use tortie_nft::probe::Feature;
 
 #[cfg(test)]
@@ -80,12 +81,21 @@ impl DamageWatch for Watch {
     }
 }
 
+/// What the kernel answers where it has no sockets of netfilter.
+const NO_PROTOCOL: i32 = rustix::io::Errno::PROTONOSUPPORT.raw_os_error();
+
 /// Why the kernel cannot be a dataplane.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// It cannot be asked.
     #[error("cannot ask the kernel for its tables (the agent needs CAP_NET_ADMIN)")]
     Kernel(#[source] ApplyError),
+    /// It has no nf_tables at all.
+    #[error(
+        "this kernel has no nf_tables for IPv4 and IPv6: load the module nf_tables, or use a kernel that was built with \
+         CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET"
+    )]
+    NoTables,
     /// It is too old, or was built without something.
     #[error("this kernel lacks what is needed: {0}")]
     Lacks(String),
@@ -97,16 +107,38 @@ pub enum OpenError {
 /// Opens the nftables dataplane, if the kernel has every feature that it needs.
 pub(crate) fn open(mask: u32) -> Result<Kernel, OpenError> {
     let open = if std::env::var_os(UNOWNED).is_some() { Kernel::open_unowned } else { Kernel::open };
-    let mut kernel = open(options(mask)?).map_err(OpenError::Kernel)?;
+    let mut kernel = open(options(mask)?).map_err(OpenError::of)?;
     let missing = kernel.missing().map_err(OpenError::Kernel)?;
-    let needed = missing.iter().filter(|feature| !matches!(feature, Feature::Owner | Feature::Persist));
-    let needed: Vec<&str> = needed.map(|feature| name(*feature)).collect();
-    if needed.is_empty() { Ok(kernel) } else { Err(OpenError::Lacks(needed.join(", "))) }
+    lacking(&missing).map_or(Ok(kernel), Err)
+}
+
+impl OpenError {
+    /// A kernel without netfilter's sockets has no nf_tables.
+    fn of(error: ApplyError) -> Self {
+        match &error {
+            ApplyError::Request(RequestError::Io(cause)) if cause.raw_os_error() == Some(NO_PROTOCOL) => Self::NoTables,
+            _ => Self::Kernel(error),
+        }
+    }
+}
+
+/// Why nothing can be enforced without these features, if it cannot. What only some rules and endpoints ask for is not looked at:
+/// those are quarantined where it is missing, with its name.
+fn lacking(missing: &[Feature]) -> Option<OpenError> {
+    if missing.contains(&Feature::Tables) {
+        return Some(OpenError::NoTables);
+    }
+    let is_needed = |feature: &&Feature| {
+        !matches!(feature, Feature::Owner | Feature::Persist | Feature::Limit | Feature::Connlimit | Feature::LogGroup)
+    };
+    let needed: Vec<&str> = missing.iter().filter(is_needed).map(|feature| name(*feature)).collect();
+    (!needed.is_empty()).then(|| OpenError::Lacks(needed.join(", ")))
 }
 
 /// A feature of the kernel in the words of nftables.
 fn name(feature: Feature) -> &'static str {
     match feature {
+        Feature::Tables => "nf_tables",
         Feature::Owner => "tables with an owner",
         Feature::Persist => "owned tables that outlive their owner",
         Feature::ConcatenatedRanges => "ranges in concatenations",
@@ -269,5 +301,26 @@ impl NodeDataplane for Fake {
     fn remove(&mut self) -> Result<(), String> {
         self.state = State::default();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_lacks_is_named_once_and_only_where_nothing_works_without_it() {
+        let told = |missing: &[Feature]| lacking(missing).map(|error| error.to_string()).unwrap_or_default();
+        assert!(told(Feature::ALL).starts_with("this kernel has no nf_tables for IPv4 and IPv6: load the module"));
+        assert_eq!(
+            told(&[Feature::CatchAll, Feature::Fib]),
+            "this kernel lacks what is needed: catch-all set elements, fib"
+        );
+        // Others may change the table, and what asks for a limit is quarantined.
+        let without = [Feature::Owner, Feature::Persist, Feature::Limit, Feature::Connlimit, Feature::LogGroup];
+        assert_eq!(told(&without), "");
+        let unsupported = std::io::Error::from_raw_os_error(NO_PROTOCOL);
+        let error = OpenError::of(ApplyError::Request(RequestError::Io(unsupported)));
+        assert!(matches!(error, OpenError::NoTables), "{error}");
     }
 }

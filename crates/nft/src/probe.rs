@@ -20,6 +20,8 @@ use crate::verdict::Verdict;
 /// Something that not every kernel has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Feature {
+    /// nf_tables itself, with tables for both address families (3.14). Without it the kernel has none of the others.
+    Tables,
     /// Tables that only one socket may change (5.12).
     Owner,
     /// Owned tables that outlive their owner (6.9).
@@ -53,6 +55,7 @@ pub enum Feature {
 impl Feature {
     /// Every feature.
     pub const ALL: &[Self] = &[
+        Self::Tables,
         Self::Owner,
         Self::Persist,
         Self::ConcatenatedRanges,
@@ -81,7 +84,7 @@ impl Feature {
         };
         batch.add_table(&table);
         match self {
-            Self::Owner | Self::Persist => (),
+            Self::Tables | Self::Owner | Self::Persist => (),
             Self::ConcatenatedRanges | Self::CatchAll | Self::ElementCounters => self.add_set(&mut batch, &id),
             _ => {
                 let (base, expr) = self.rule();

@@ -15,6 +15,9 @@ use crate::sets::Shape;
 /// Batches of more bytes are large.
 const LARGE: usize = 1 << 16;
 
+/// Expressions that name another object, which may be what does not exist.
+const NAMING: [&str; 4] = ["lookup", "immediate", "objref", "dynset"];
+
 impl Kernel {
     /// Sends a script. While a large one is sent others are not listened to: the kernel would tell us of each of our own
     /// objects.
@@ -50,7 +53,6 @@ impl Kernel {
     /// The objects that refusals are about, each with the kernel's reason. The kernel goes on behind a refusal, so one batch
     /// names all of them. What only follows from a refused set is not among them.
     pub(super) fn blame(&self, errors: &[BatchError]) -> Vec<(Refused, String)> {
-        let reason = |error: &BatchError| io::Error::from_raw_os_error(error.errno).to_string();
         let named = || errors.iter().filter(|error| error.index.is_some());
         let mut blamed = BTreeMap::new();
         let sets = self.kernel_sets();
@@ -110,6 +112,18 @@ impl Kernel {
     }
 }
 
+/// The kernel's reason. A kernel that was built without an expression says only that something does not exist.
+fn reason(error: &BatchError) -> String {
+    match &error.object {
+        ObjectRef::Rule { expression: Some((_, name)), .. }
+            if error.errno == libc::ENOENT && !NAMING.contains(&name.as_str()) =>
+        {
+            format!("this kernel has no expression '{name}' of nftables")
+        }
+        _ => io::Error::from_raw_os_error(error.errno).to_string(),
+    }
+}
+
 /// A chain's name, and what is left of it before each slash, the longest first.
 fn prefixes(chain: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(chain), |name| name.rsplit_once('/').map(|(before, _)| before))
@@ -118,4 +132,37 @@ fn prefixes(chain: &str) -> impl Iterator<Item = &str> {
 /// The generation behind another; there is no generation 0.
 fn next_generation(generation: u32) -> u32 {
     generation.checked_add(1).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use tortie_nft::{Operation, TableId};
+
+    use super::*;
+
+    #[test]
+    fn an_expression_that_the_kernel_was_built_without_is_named_and_a_missing_set_is_not_taken_for_one() {
+        let error = |errno, expression: Option<&str>| BatchError {
+            errno,
+            index: Some(0),
+            operation: Operation::Add,
+            object: ObjectRef::Rule {
+                table: TableId::inet("tortie"),
+                chain: "c".to_owned(),
+                handle: None,
+                comment: None,
+                expression: expression.map(|name| (1, name.to_owned())),
+            },
+            message: None,
+            offset: Some(60),
+        };
+        assert_eq!(
+            reason(&error(libc::ENOENT, Some("connlimit"))),
+            "this kernel has no expression 'connlimit' of nftables"
+        );
+        for other in [error(libc::ENOENT, Some("lookup")), error(libc::ENOENT, None)] {
+            assert_eq!(reason(&other), "No such file or directory (os error 2)");
+        }
+        assert_eq!(reason(&error(libc::EINVAL, Some("limit"))), "Invalid argument (os error 22)");
+    }
 }
