@@ -182,6 +182,10 @@ fn replace_each() {
 fn nobody_else_can_damage_an_owned_table() {
     in_namespace(|| {
         let mut node = Node::new(Kernel::open(Options::default()).unwrap(), &[HOST, LIMITED, POLICY, &members(10)]);
+        // Linux 6.9 has the first.
+        if !node.kernel.is_owner() {
+            return;
+        }
         for (command, _) in damages(&mut node) {
             let mut child = Command::new("nft").args([command.as_str()]).stderr(Stdio::null()).spawn().unwrap();
             assert!(!child.wait().unwrap().success(), "{command}");

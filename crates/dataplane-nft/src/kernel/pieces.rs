@@ -6,11 +6,11 @@
 //! force built anew under its own. Policy is in force at every moment, and what is interrupted is taken up by the next
 //! try.
 
-use tortie_nft::{CommitError, Table, TableId};
+use tortie_nft::{BaseChain, Chain, CommitError, MapData, Table, TableId, kept_comment, piecewise};
 
 use super::Kernel;
 use crate::batch::Script;
-use crate::form::Ruleset;
+use crate::form::{ChainForm, Ruleset};
 
 /// Our tables that exist.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,16 @@ pub(super) fn second(id: &TableId) -> TableId {
 impl Kernel {
     /// Puts a whole table in place of what exists.
     pub(super) fn replace_table(&mut self, ruleset: &Ruleset, there: OurTables) -> Result<(), CommitError> {
+        if there.own
+            && !there.second_in_force
+            && let Some(script) = self.replacement_in_place(ruleset, there)
+        {
+            match self.commit(&script) {
+                // Others may have changed it meanwhile.
+                Err(CommitError::Refused(_) | CommitError::TooLong { .. }) => {}
+                other => return other,
+            }
+        }
         let mut script = Script::new(&self.table.id);
         if there.second {
             script.batch.delete_table(&second(&self.table.id));
@@ -40,6 +50,46 @@ impl Kernel {
             Err(CommitError::TooLong { .. }) => self.replace_in_pieces(ruleset, there),
             other => other,
         }
+    }
+
+    /// Replaces the content of the table and keeps its base chains. None if that cannot be done.
+    ///
+    /// A packet on another processor is asked by a base chain that comes at the moment of the change before by the one that goes, and
+    /// each looks by itself which content is in force. Between the two it could find neither: the first without its rules still,
+    /// the other without them already. One chain whose rules change has either the ones or the others.
+    fn replacement_in_place(&mut self, ruleset: &Ruleset, there: OurTables) -> Option<Script> {
+        let id = self.table.id.clone();
+        let table = piecewise::table_of(&mut self.socket, &id).ok()???;
+        let is_alike = (table.owner, table.persist, table.dormant) == (self.table.owner, self.table.persist, false);
+        if !is_alike || piecewise::has_other_kinds(&mut self.socket, &id).ok()? {
+            return None;
+        }
+        let mut script = Script::new(&id);
+        if there.second {
+            script.batch.delete_table(&second(&id));
+        }
+        // Who may not change the table is told so of the table.
+        script.batch.add_table(&self.table);
+        script.batch.flush_rules(&id);
+        for (name, set) in piecewise::sets(&mut self.socket, &id).ok()? {
+            let set = set?;
+            if set.anonymous {
+                continue;
+            }
+            // What they lead to cannot be deleted before.
+            if set.data == MapData::Verdict {
+                script.batch.flush_set(&id, &name);
+            }
+            script.delete_set(&name);
+        }
+        for (name, chain) in piecewise::chains(&mut self.socket, &id).ok()? {
+            let chain = chain?;
+            if !ruleset.chains.get(&name).is_some_and(|form| is_kept(&chain, form)) {
+                script.delete_chain(&name);
+            }
+        }
+        script.fill(ruleset);
+        Some(script)
     }
 
     fn replace_in_pieces(&mut self, ruleset: &Ruleset, mut there: OurTables) -> Result<(), CommitError> {
@@ -91,4 +141,11 @@ impl Kernel {
         script.hook(ruleset);
         self.commit(&script)
     }
+}
+
+/// Whether a base chain can become another while it exists: only its policy can change.
+fn is_kept(chain: &Chain, form: &ChainForm) -> bool {
+    let (Some(before), Some(after)) = (chain.base, form.base) else { return false };
+    let comment = form.comment.as_deref().map(kept_comment);
+    BaseChain { policy: after.policy, ..before } == after && chain.comment.as_deref() == comment
 }

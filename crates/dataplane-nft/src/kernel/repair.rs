@@ -98,6 +98,10 @@ impl Kernel {
         for name in &damage.sets {
             let Some(set) = piecewise::set_of(&mut self.socket, &self.table.id, name).ok()? else { continue };
             let set = set?;
+            // It goes with the rule that looks in it.
+            if set.anonymous {
+                continue;
+            }
             let mut elements = Some(Vec::new());
             piecewise::elements_of(&mut self.socket, &self.table.id, &set, |more| match (&mut elements, more) {
                 (Some(all), Some(more)) => all.extend(more),
