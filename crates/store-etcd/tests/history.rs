@@ -309,7 +309,7 @@ fn a_tier_that_policies_of_others_are_in_is_not_put_back() {
 #[test]
 fn several_unconfirmed_changes_do_not_affect_each_other() {
     let (_cluster, store) = one();
-    for seed in 0..25 {
+    for seed in 0..90 {
         let mut random = Random::new(seed);
         let names = ["a", "b", "c"];
         let all: Vec<_> = names.iter().map(|name| (*name, None)).collect();
@@ -320,7 +320,7 @@ fn several_unconfirmed_changes_do_not_affect_each_other() {
         let mut entries = Vec::new();
         // For each object the versions that entries gave it, in their order.
         let mut versions: Vec<Vec<(usize, Option<String>)>> = vec![Vec::new(); names.len()];
-        for at in 0..1 + random.below(4) {
+        for at in 0..2 + random.below(4) {
             let mut change = Vec::new();
             for (n, name) in names.iter().enumerate() {
                 if random.below(2) == 0 {
@@ -338,7 +338,7 @@ fn several_unconfirmed_changes_do_not_affect_each_other() {
         let mut confirmed = Vec::new();
         while !entries.is_empty() {
             let (at, entry) = entries.remove(random.below(entries.len()));
-            if random.below(2) == 0 {
+            if random.below(3) == 0 {
                 assert!(store.confirm(&entry).unwrap());
                 confirmed.push(at);
             } else {

@@ -151,16 +151,16 @@ pub(crate) fn put_back(sql: &Connection, first: u64, author: &Author) -> rusqlit
     Ok(Some(done))
 }
 
+/// Later changes of an object (kind, namespace, name) than a revision, except what was put back itself and what put it back.
+const CHANGED_SINCE: &str = "kind = ?1 AND namespace = ?2 AND name = ?3 AND revision > ?4 AND NOT EXISTS (
+    SELECT 1 FROM acts JOIN put_backs ON acts.first IN (put_backs.act, put_backs.first)
+    WHERE log.revision BETWEEN acts.first AND acts.last)";
+
 /// Whether anybody changed this object after this change. What was put back itself does not count, nor what put it back.
 fn is_changed_since(sql: &Connection, change: &LoggedChange) -> rusqlite::Result<bool> {
     let (kind, namespace, name) = (change.key.kind.name(), &change.key.namespace, &change.key.name);
-    sql.prepare_cached(
-        "SELECT EXISTS (
-             SELECT 1 FROM log WHERE kind = ?1 AND namespace = ?2 AND name = ?3 AND revision > ?4 AND NOT EXISTS (
-                 SELECT 1 FROM acts JOIN put_backs ON acts.first IN (put_backs.act, put_backs.first)
-                 WHERE log.revision BETWEEN acts.first AND acts.last))",
-    )?
-    .query_row(params![kind, namespace, name, to_sql(change.revision)], |row| row.get(0))
+    sql.prepare_cached(&format!("SELECT EXISTS (SELECT 1 FROM log WHERE {CHANGED_SINCE})"))?
+        .query_row(params![kind, namespace, name, to_sql(change.revision)], |row| row.get(0))
 }
 
 /// A policy that is in this tier; one that cannot be read is in none.
@@ -185,10 +185,9 @@ fn hand_on(sql: &Connection, change: &LoggedChange) -> rusqlite::Result<bool> {
         return Ok(false);
     }
     let (kind, namespace, name) = (change.key.kind.name(), &change.key.namespace, &change.key.name);
+    // One that expired before told the one after it what to put back.
     let next: Option<i64> = sql
-        .prepare_cached(
-            "SELECT min(revision) FROM log WHERE kind = ?1 AND namespace = ?2 AND name = ?3 AND revision > ?4",
-        )?
+        .prepare_cached(&format!("SELECT min(revision) FROM log WHERE {CHANGED_SINCE}"))?
         .query_row(params![kind, namespace, name, to_sql(change.revision)], |row| row.get(0))?;
     let Some(next) = next else { return Ok(false) };
     let handed = sql

@@ -187,6 +187,50 @@ fn several_unconfirmed_changes_do_not_affect_each_other() {
 }
 
 #[test]
+fn in_whatever_order_changes_are_confirmed_or_expire_the_last_confirmed_version_remains() {
+    let names = ["a", "b", "c"];
+    for seed in 0..150 {
+        let mut random = Random::new(seed);
+        let (_place, store) = store();
+        let mut entries = Vec::new();
+        // For each object the versions that entries gave it, in their order.
+        let mut versions: Vec<Vec<(usize, Option<String>)>> = vec![Vec::new(); names.len()];
+        for at in 0..2 + random.below(4) {
+            let mut change = Vec::new();
+            for (n, name) in names.iter().enumerate() {
+                if random.below(2) == 0 {
+                    let exists = store.get(&key(name)).unwrap().is_some();
+                    let value = (!exists || random.below(3) > 0).then(|| format!("{seed}-{at}"));
+                    versions[n].push((at, value.clone()));
+                    change.push((*name, value));
+                }
+            }
+            let change: Vec<_> = change.iter().map(|(name, value)| (*name, value.as_deref())).collect();
+            if !change.is_empty() {
+                entries.push((at, write(&store, &change, true)));
+            }
+        }
+        let mut confirmed = Vec::new();
+        while !entries.is_empty() {
+            let (at, entry) = entries.remove(random.below(entries.len()));
+            if random.below(3) == 0 {
+                assert!(store.confirm(&entry).unwrap());
+                confirmed.push(at);
+            } else {
+                assert!(store.put_back(&entry).unwrap().is_some());
+            }
+        }
+        for (n, name) in names.iter().enumerate() {
+            let last = versions[n].iter().rev().find(|(at, _)| confirmed.contains(at));
+            let expected = last.and_then(|(_, value)| value.clone());
+            let found = store.get(&key(name)).unwrap().map(|one| String::from_utf8_lossy(&one.value).into_owned());
+            assert_eq!(found, expected, "seed {seed}, {name}: {versions:?} {confirmed:?}");
+        }
+        assert!(store.pending().unwrap().is_empty());
+    }
+}
+
+#[test]
 fn the_log_keeps_what_may_have_to_be_put_back() {
     let place = tempfile::tempdir().unwrap();
     let options = Options { keep: 5, ..Options::default() };

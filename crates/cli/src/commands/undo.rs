@@ -54,10 +54,7 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
         );
     }
     if let Some(of) = entry.puts_back {
-        let what = format!(
-            "revision {} is how the agent put back revision {of}, which nobody confirmed in time",
-            revisions(&entry)
-        );
+        let what = format!("revision {} put back revision {of}, which was not confirmed", revisions(&entry));
         if args.revision.is_none() {
             anyhow::bail!("{what}; to make that change again, name it: `tortie undo {}`", entry.last);
         }
@@ -94,13 +91,18 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
     }
     if !args.dry_run {
         args.confirm.set_author(&link, args.guard.message.as_deref(), session)?;
-        match store.write_together(&writes)?.stopped {
+        // Taking back a change that waits is putting it back before its time: changes before it that wait too go on with what it found.
+        let put_back = entry.pending.map(|_| history.put_back(&entry)).transpose()?.flatten().unwrap_or_default();
+        let rest: Vec<Write> = writes.iter().filter(|write| !put_back.restored.contains(&write.key)).cloned().collect();
+        match store.write_together(&rest)?.stopped {
             None => {}
             Some(Stopped::Failed(error)) => return Err(error.into()),
             Some(Stopped::Refused(refused)) => {
-                let of = |at: usize| writes.get(at).map(|write| write.key.as_argument()).unwrap_or_default();
+                let of = |at: usize| rest.get(at).map(|write| write.key.as_argument()).unwrap_or_default();
                 let all: Vec<String> = refused.iter().map(|(at, why)| format!("{}: {why}", of(*at))).collect();
-                anyhow::bail!("nothing was written: {}", all.join("; "));
+                let nothing =
+                    if put_back.restored.is_empty() { "nothing was written" } else { "the rest was not taken back" };
+                anyhow::bail!("{nothing}: {}", all.join("; "));
             }
         }
         // There is nothing left to be put back.

@@ -151,6 +151,20 @@ fn a_change_that_a_new_session_confirms_stays() {
 }
 
 #[test]
+fn undo_of_one_waiting_change_does_not_keep_another_from_being_put_back() {
+    with_each_store(|world| {
+        let _agent = world.agent();
+        world.apply(BEFORE);
+        let before = content(world);
+        world.call(&["label", "gnp", "other", "note=a", "--confirm=8s"]);
+        world.call(&["label", "gnp", "other", "note=b", "--overwrite", "--confirm=60s"]);
+        world.call(&["undo"]);
+        assert!(content(world).contains("note: a"), "{}", content(world));
+        until("the other change is put back", || is_as_before(world, &before));
+    });
+}
+
+#[test]
 fn without_an_agent_that_could_put_it_back_nothing_is_written() {
     with_each_store(|world| {
         let file = world.file("closes.yaml", CLOSES);

@@ -4,7 +4,7 @@
 //! An object is put back if nobody has changed it since. Etcd's revision of the object tells that, whoever wrote it; what was
 //! put back in between does not count. That an object was made and deleted again by another program is not noticed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tortie_api::{Key, Kind};
 use tortie_store::history::{LoggedChange, PutBack, by_object, tier_of};
@@ -166,13 +166,8 @@ fn is_ours(entry: &HistoryEntry, change: &LoggedChange, current: Option<&Stored>
     match current {
         Some(stored) => origin(stored.revision.number().unwrap_or(0), &change.key, known) == entry.first,
         // Etcd keeps nothing of an object that does not exist: only what tortie wrote is known.
-        None => last(&change.key, known).is_none_or(|revision| origin(revision, &change.key, known) == entry.first),
+        None => next(entry, &change.key, known).is_none(),
     }
-}
-
-/// The last record about an object.
-fn last(key: &Key, known: &[Known]) -> Option<u64> {
-    known.iter().rev().find(|one| one.at(key).is_some()).map(|one| one.found.revision)
 }
 
 /// The change that an object's revision is of: of what was put back, the one before what was put back.
@@ -185,16 +180,26 @@ fn origin(revision: u64, key: &Key, known: &[Known]) -> u64 {
         let Some(before) = of(put_back).and_then(|one| Some(one.images.get(one.at(key)?)?.before_revision)) else {
             break;
         };
-        revision = before;
+        revision = if before == 0 { last_before(put_back, key, known) } else { before };
     }
     revision
 }
 
-/// The first record after an entry about an object that is none of putting back.
+/// The last record about an object before a revision: where there was no object then, the one that deleted it, as far as tortie did.
+fn last_before(revision: u64, key: &Key, known: &[Known]) -> u64 {
+    let is_earlier = |one: &&Known| one.found.revision < revision && one.at(key).is_some();
+    known.iter().rev().find(is_earlier).map_or(0, |one| one.found.revision)
+}
+
+/// The first record after an entry about an object that was not put back, and is none of putting back. One that was put back told
+/// the one after it what to put back.
 fn next(entry: &HistoryEntry, key: &Key, known: &[Known]) -> Option<usize> {
-    known
-        .iter()
-        .position(|one| one.found.revision > entry.first && one.found.head.puts_back.is_none() && one.at(key).is_some())
+    let ended: BTreeSet<u64> = known.iter().filter_map(|one| one.found.head.puts_back).collect();
+    let is_next = |one: &Known| {
+        let found = &one.found;
+        found.revision > entry.first && found.head.puts_back.is_none() && !ended.contains(&found.revision)
+    };
+    known.iter().position(|one| is_next(one) && one.at(key).is_some())
 }
 
 /// Whether a record changed what the entry left.
