@@ -123,23 +123,29 @@ impl Places {
         let first = made.and_then(|()| replace(&file, &content));
         // The one that is read first says what holds.
         let Err(why) = first else {
-            remove(&short)?;
+            remove(&short).map_err(|error| of_file(&short, &error))?;
             return Ok((file, None));
         };
-        private_directory::make(&self.run, Path::new(socket::DEFAULT_RUN))?;
-        replace(&short, &content)?;
-        Ok((short, Some(why)))
+        private_directory::make(&self.run, Path::new(socket::DEFAULT_RUN))
+            .map_err(|error| of_file(&self.run, &error))?;
+        replace(&short, &content).map_err(|error| of_file(&short, &error))?;
+        Ok((short, Some(of_file(&file, &why))))
     }
 
-    /// Notes that enforcement is to be on.
+    /// Notes that enforcement is to be on. A file that cannot be removed is an error where it says that enforcement is off now.
     pub fn clear(&self) -> io::Result<()> {
-        for file in self.files() {
-            let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
-            remove(&file).map_err(named)?;
-        }
+        let is_over = |path: &Path| read_file(path).is_none_or(|off| off.is_over(Timestamp::now()));
+        // What can be removed is, whatever becomes of the other.
+        let results = self.files().map(|file| match remove(&file) {
+            Err(error) if !is_over(&file) => Err(of_file(&file, &error)),
+            _ => Ok(()),
+        });
+        results.into_iter().collect::<io::Result<()>>()?;
         if self.has_argument() {
-            private_directory::make(&self.run, Path::new(socket::DEFAULT_RUN))?;
-            replace(&self.run.join(ON), "")?;
+            let on = self.run.join(ON);
+            private_directory::make(&self.run, Path::new(socket::DEFAULT_RUN))
+                .and_then(|()| replace(&on, ""))
+                .map_err(|error| of_file(&on, &error))?;
         }
         Ok(())
     }
@@ -182,11 +188,24 @@ fn replace(path: &Path, content: &str) -> io::Result<()> {
     written.inspect_err(|_| drop(fs::remove_file(&new)))
 }
 
+/// Removes a file, if there is one. The error of removing says nothing of that: on a read-only mount, and below a directory
+/// that may not be written, a kernel may refuse before it looks whether there is a file.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Err(error) if !is_absent(path) => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Whether it was seen that there is no such file, also because something above it is no directory.
+fn is_absent(path: &Path) -> bool {
+    fs::symlink_metadata(path)
+        .is_err_and(|error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
+}
+
+/// The error with the file it is about.
+fn of_file(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// Brings the dataplane to what the places say.
@@ -299,9 +318,10 @@ mod tests {
         fs::write(place.path().join("etc"), "").unwrap();
         let off = Off::by("me".to_owned(), None).unwrap();
         let (path, why) = places.write(&off).unwrap();
-        assert_eq!((path, why.is_some()), (place.path().join("run/off"), true));
+        assert_eq!(path, place.path().join("run/off"));
+        assert!(why.is_some_and(|why| why.to_string().contains("etc/off: ")));
         assert_eq!(places.read(), Some(off));
-        fs::remove_file(place.path().join("etc")).unwrap();
+        // What cannot be removed because it is not there is no reason to stay off.
         places.clear().unwrap();
         assert_eq!(places.read(), None);
     }

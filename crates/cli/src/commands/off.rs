@@ -49,8 +49,7 @@ pub(crate) fn off(args: &OffArgs, session: &mut Session) -> anyhow::Result<Exit>
     let (_, why) = Places::new(run_directory()).write(&off)?;
     if let Some(why) = why {
         session.terminal.note(format_args!(
-            "warning: {} cannot be written ({why}), so enforcement is on again when this machine starts anew",
-            tortie_agent::off::DEFAULT_FILE
+            "warning: the file that keeps enforcement off cannot be written ({why}), so enforcement is on again when this machine starts anew"
         ));
     }
     match Agent::within(PATIENCE).ask(&Request::Switch) {

@@ -139,6 +139,35 @@ fn without_an_agent_off_removes_the_rules_of_the_last_one_and_the_next_one_stays
 }
 
 #[test]
+fn on_a_read_only_mount_off_is_noted_elsewhere_and_on_takes_that_back() {
+    on_each_machine(|world| {
+        world.listen(80);
+        world.listen(81);
+        let _agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        let etc = world.place.path().join("etc");
+        std::fs::create_dir_all(&etc).unwrap();
+        let call = |word: &str| {
+            let given = world.tortie();
+            let mut command = std::process::Command::new("unshare");
+            let script = format!("mount -t tmpfs -o ro none {} && exec \"$0\" {word} 2>&1", etc.display());
+            command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+            command.envs(given.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            let ended = command.args(["-m", "sh", "-c", &script]).arg(given.get_program()).output().unwrap();
+            (String::from_utf8_lossy(&ended.stdout).into_owned(), ended.status.code())
+        };
+        let (said, code) = call("off");
+        let file = etc.join("off");
+        assert!(said.contains(&format!("({}: Read-only file system", file.display())) && code == Some(0), "{said}");
+        assert!(!said.contains("/etc/tortie/off"), "{said}");
+        assert!(open(world));
+        let (said, code) = call("on");
+        assert_eq!((said.as_str(), code), ("enforcement is on\n", Some(0)));
+        assert!(closed(world));
+    });
+}
+
+#[test]
 fn the_time_of_off_ends_it_with_the_same_agent_and_with_the_next_one() {
     on_each_machine(|world| {
         world.listen(80);
