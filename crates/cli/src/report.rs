@@ -159,7 +159,8 @@ impl Terminal {
         self.flush();
         if let Some(error) = self.broken.take().filter(|error| error.kind() != ErrorKind::BrokenPipe) {
             self.error(format_args!("cannot write to standard output: {error}"));
-            code = 1;
+            // 1 is an answer of some commands; calicoctl has no other number.
+            code = if self.persona.is_calico() { 1 } else { 2 };
         }
         ExitCode::from(code)
     }
