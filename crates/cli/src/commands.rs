@@ -41,6 +41,7 @@ use crate::diagnose;
 use crate::plan::Writer;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
+use crate::store_warnings;
 
 /// What `--log-level` takes.
 const LOG_LEVELS: [&str; 8] = ["panic", "fatal", "error", "warn", "warning", "info", "debug", "trace"];
@@ -97,12 +98,17 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
     }
 }
 
-/// Says what became of one object, and in a dry run what that means.
+/// Says what became of one object with the warnings that `apply` of it gives, and in a dry run what that means.
 fn tell(key: &Key, done: &Done, writer: &Writer, dry_run: bool, session: &mut Session) -> anyhow::Result<()> {
     let would = if dry_run { " (dry run)" } else { "" };
     session.terminal.line(format_args!("{} {}{would}", key.as_argument(), word(done.change)));
-    for note in &done.notes {
-        session.terminal.note(diagnose::remark(note, key));
+    let mut warnings = tortie_manifest::warnings::of(&done.object);
+    let store = writer.client().store().clone();
+    let related = store_warnings::warnings(&*store, std::slice::from_ref(&done.object), session);
+    warnings.extend(related.into_iter().flatten());
+    warnings.extend(done.notes.iter().cloned());
+    for warning in tortie_manifest::validate::distinct(warnings) {
+        session.terminal.note(diagnose::remark(&warning, key));
     }
     if let Some(meaning) = writer.meaning()? {
         meaning.fields(key).for_each(|field| session.terminal.line(field));
