@@ -1,8 +1,9 @@
 //! Problems as people read them: with the line and a caret where there is a manifest, in words where there is none.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
-use tortie_api::{Key, Kind, Path};
+use tortie_api::{Key, Kind, Path, Step};
 use tortie_client::{ClientError, is_built_in};
 use tortie_explain::listed;
 use tortie_manifest::diagnostic::{self, Style};
@@ -17,7 +18,10 @@ pub(crate) fn style(terminal: &Terminal) -> Style {
     if terminal.colour_err() { Style::Colour } else { Style::Plain }
 }
 
-/// Says all that is wrong (or doubtful) about an object of a manifest, each mistake once, in the order of the text, and about a
+/// More problems of one object are counted, not shown.
+const MOST: usize = 100;
+
+/// Says what is wrong (or doubtful) about an object of a manifest, each mistake once, in the order of the text, and about a
 /// part before the whole. How many mistakes there are.
 pub(crate) fn show_all(problems: &[Problem], manifests: &Manifests, item: &Item, terminal: &mut Terminal) -> usize {
     for text in lines(problems, manifests, item, style(terminal)) {
@@ -28,18 +32,34 @@ pub(crate) fn show_all(problems: &[Problem], manifests: &Manifests, item: &Item,
 
 /// The texts of [`show_all`].
 pub(crate) fn lines(problems: &[Problem], manifests: &Manifests, item: &Item, style: Style) -> Vec<String> {
-    let mut problems = validate::distinct(problems.to_vec());
-    let offset = |problem: &Problem| diagnostic::offset(problem, &item.located, manifests.source(item));
-    let places: Vec<(Path, usize)> = problems.iter().map(|problem| (problem.path.clone(), offset(problem))).collect();
-    // What is said of a whole may follow from its parts.
-    let place = |problem: &Problem| {
-        let parts = places.iter().filter(|(path, _)| path.0.starts_with(&problem.path.0));
-        parts.map(|(_, at)| *at).max()
-    };
-    problems
-        .sort_by_cached_key(|problem| (place(problem), Reverse(problem.path.0.len()), problem.layer != Layer::Read));
-    let source = manifests.source(item);
-    problems.iter().map(|problem| diagnostic::render(problem, &item.located, source, style)).collect()
+    let (source, located) = (manifests.source(item), &item.located);
+    let problems = validate::distinct(problems.to_vec());
+    // How far the parts of what is at a path reach, itself included: what is said of a whole may follow from its parts.
+    let mut reach: HashMap<&[Step], usize> = HashMap::with_capacity(problems.len());
+    for problem in &problems {
+        let at = diagnostic::offset(problem, located, source);
+        for length in 0..=problem.path.0.len() {
+            let whole = reach.entry(&problem.path.0[..length]).or_default();
+            *whole = at.max(*whole);
+        }
+    }
+    let places: Vec<_> = problems
+        .iter()
+        .map(|problem| {
+            let place = reach.get(problem.path.0.as_slice()).copied();
+            (place, Reverse(problem.path.0.len()), problem.layer != Layer::Read)
+        })
+        .collect();
+    let mut order: Vec<usize> = (0..problems.len()).collect();
+    order.sort_by_key(|at| places[*at]);
+    let shown = order.iter().take(MOST);
+    let mut texts: Vec<String> = shown.map(|at| diagnostic::render(&problems[*at], located, source, style)).collect();
+    let more = problems.len().saturating_sub(MOST);
+    if more > 0 {
+        let of = if located.about.is_empty() { &source.name } else { &located.about };
+        texts.push(format!("and {more} more in {of}, which are not shown\n"));
+    }
+    texts
 }
 
 /// A doubt that `--strict` takes for an error.
@@ -148,4 +168,33 @@ pub(crate) fn remark(problem: &Problem, key: &Key) -> String {
         Severity::Error => "error".to_owned(),
     };
     format!("{code}: {}: {}", key.as_argument(), problem.text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input;
+
+    #[test]
+    fn many_mistakes_in_one_long_line_are_counted_and_the_first_are_shown_with_a_part_of_the_line() {
+        let text = |count: usize| {
+            let nets = vec!["10.0.0.300/24"; count].join(",");
+            format!(
+                "{{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {{name: x}}, spec: {{nets: [{nets}]}}}}\n"
+            )
+        };
+        let shown = |count: usize| {
+            let manifests = input::of_text("f.yaml", &text(count));
+            let item = &manifests.items[0];
+            let problems = validate::validate(item.located.object.as_ref().unwrap());
+            lines(&problems, &manifests, item, Style::Plain)
+        };
+        assert_eq!(shown(MOST).len(), MOST);
+        // As many as would take minutes if each were compared with all others, or the line were read for each.
+        let many = shown(100_000);
+        assert_eq!(many.len(), MOST + 1);
+        assert_eq!(many.last().unwrap(), "and 99900 more in GlobalNetworkSet x, which are not shown\n");
+        assert!(many.iter().flat_map(|text| text.lines()).all(|line| line.chars().count() < 160), "{:?}", many[50]);
+        assert!(many[99].contains("f.yaml:1:1481  GlobalNetworkSet x  spec.nets[99]"), "{}", many[99]);
+    }
 }

@@ -21,7 +21,9 @@ mod tag;
 mod value;
 mod write;
 
-use tortie_api::Object;
+use std::collections::HashMap;
+
+use tortie_api::{Object, Path};
 
 use crate::problem::{Layer, Problem};
 use plan::Plan;
@@ -44,14 +46,17 @@ pub fn validate(object: &Object) -> Vec<Problem> {
 /// rules behind it have nothing to add. For [`calico_text`] give all.
 pub fn distinct(problems: Vec<Problem>) -> Vec<Problem> {
     let mut kept: Vec<Problem> = Vec::with_capacity(problems.len());
+    // Which of them are about a path: only these can say the same.
+    let mut about: HashMap<Path, Vec<usize>> = HashMap::with_capacity(problems.len());
     for problem in problems {
-        let said = |earlier: &Problem| {
+        let earlier = about.entry(problem.path.clone()).or_default();
+        let said = |at: &usize| {
+            let earlier = &kept[*at];
             let by_tag = earlier.reason.starts_with("Reason: ");
-            earlier.path == problem.path
-                && earlier.severity == problem.severity
-                && (earlier.text() == problem.text() || by_tag)
+            earlier.severity == problem.severity && (earlier.text() == problem.text() || by_tag)
         };
-        if !kept.iter().any(said) {
+        if !earlier.iter().any(said) {
+            earlier.push(kept.len());
             kept.push(problem);
         }
     }

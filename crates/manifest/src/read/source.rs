@@ -14,7 +14,13 @@ pub struct Source {
     broken_at: Option<usize>,
     /// Where each line begins; found when a place is first asked for.
     lines: OnceLock<Vec<usize>>,
+    /// How many characters begin before each [`BLOCK`] of bytes, so that a place in a long line is found without counting all of
+    /// the line.
+    blocks: OnceLock<Vec<usize>>,
 }
+
+/// How many bytes are counted anew at most for a column.
+const BLOCK: usize = 1024;
 
 /// A place in a text, as editors count: from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +35,7 @@ impl Source {
     /// A text under a name. UTF-8 and UTF-16 (with or without its mark) are understood.
     pub fn new(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
         let (text, broken_at) = decode(bytes.into());
-        Self { name: name.into(), text, broken_at, lines: OnceLock::new() }
+        Self { name: name.into(), text, broken_at, lines: OnceLock::new(), blocks: OnceLock::new() }
     }
 
     /// What was read from standard input.
@@ -51,7 +57,7 @@ impl Source {
     pub fn position(&self, offset: usize) -> Position {
         let offset = self.floor(offset);
         let line = self.line_of(offset);
-        let column = self.text[self.lines()[line]..offset].chars().count() + 1;
+        let column = self.characters_before(offset) - self.characters_before(self.lines()[line]) + 1;
         Position { line: line + 1, column }
     }
 
@@ -79,12 +85,30 @@ impl Source {
         self.lines().partition_point(|start| *start <= offset) - 1
     }
 
+    fn characters_before(&self, offset: usize) -> usize {
+        let bytes = self.text.as_bytes();
+        let blocks = self.blocks.get_or_init(|| {
+            let counts = bytes.chunks(BLOCK).scan(0, |sum, block| {
+                *sum += beginnings(block);
+                Some(*sum)
+            });
+            std::iter::once(0).chain(counts).collect()
+        });
+        let block = offset / BLOCK;
+        blocks[block] + beginnings(&bytes[block * BLOCK..offset])
+    }
+
     fn lines(&self) -> &[usize] {
         self.lines.get_or_init(|| {
             let breaks = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
             std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect()
         })
     }
+}
+
+/// How many characters of UTF-8 begin in these bytes.
+fn beginnings(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xC0 != 0x80).count()
 }
 
 fn decode(bytes: Vec<u8>) -> (String, Option<usize>) {
@@ -151,6 +175,17 @@ mod tests {
         assert_eq!(&source.text()[source.line(3)], "");
         assert_eq!(&source.text()[source.line(4)], "end");
         assert!(source.line(5).is_empty() && source.line(0).is_empty());
+    }
+
+    #[test]
+    fn a_column_of_a_long_line_is_the_number_of_characters_before_it() {
+        let text = "x\n".to_owned() + &"a日ü😀".repeat(600) + "\n" + &"b".repeat(2 * BLOCK);
+        let source = Source::new("f", text.clone());
+        for (offset, _) in text.char_indices().chain([(text.len(), ' ')]) {
+            let before = &text[..offset];
+            let start = before.rfind('\n').map_or(0, |at| at + 1);
+            assert_eq!(source.position(offset).column, before[start..].chars().count() + 1, "{offset}");
+        }
     }
 
     #[test]
