@@ -38,11 +38,14 @@ pub(crate) fn run(store: &CachedStore, status: &StatusCell, stop: &StopFlag) {
     let mut looked: Option<Instant> = None;
     let mut waits = false;
     let mut left = Vec::new();
+    let mut waiting = Vec::new();
     while !stop.is_set() {
         let (state, received, asked) = {
             let record = status.read();
             (record.store, record.wanted.position.clone(), record.store_asked)
         };
+        // Time passes also while the store does not answer.
+        note(&waiting, status);
         // Another store than the one that is obeyed is none of our business.
         let opened = store.opened().filter(|_| matches!(state, StoreState::InSync | StoreState::Missing));
         if let Some(opened) = &opened {
@@ -55,7 +58,7 @@ pub(crate) fn run(store: &CachedStore, status: &StatusCell, stop: &StopFlag) {
             };
             if is_due {
                 looked = Some(Instant::now());
-                let found = opened.history().map(|history| look(history, &**opened, &mut left, status));
+                let found = opened.history().map(|history| look(history, &**opened, &mut left, &mut waiting, status));
                 status.read().puts_back = matches!(found, Some(Ok(_)));
                 match found {
                     Some(Err(error)) if interval.is_none() || waits => {
@@ -89,14 +92,46 @@ fn is_here(entry: &HistoryEntry) -> bool {
 /// An object that was not put back, and its revision then; none where it did not exist.
 type Left = (Key, Option<Revision>);
 
+/// A change that waits, as the store said it last.
+struct Waiting {
+    revision: u64,
+    deadline: u64,
+}
+
+impl Waiting {
+    fn told(&self, now: u64) -> String {
+        let (revision, due) = (self.revision, utc::of_milliseconds(self.deadline));
+        if self.deadline <= now {
+            format!(
+                "revision {revision} is overdue: it was to be put back at {due}, and that is done as soon as it can be"
+            )
+        } else {
+            format!("revision {revision} is put back at {due} unless `tortie confirm` comes before")
+        }
+    }
+}
+
+/// Says in the status what waits, as of now.
+fn note(waiting: &[Waiting], status: &StatusCell) {
+    let now = now();
+    let note = waiting.iter().map(|one| one.told(now)).collect::<Vec<_>>().join("; ");
+    if status.read().notes.get(NOTE).map_or("", String::as_str) != note {
+        status.update(|record| match note.is_empty() {
+            true => drop(record.notes.remove(NOTE)),
+            false => drop(record.notes.insert(NOTE, note)),
+        });
+    }
+}
+
 /// Does what is due. Whether something waits still.
 fn look(
     history: &dyn History,
     store: &dyn Store,
     left: &mut Vec<Left>,
+    waiting: &mut Vec<Waiting>,
     status: &StatusCell,
 ) -> Result<bool, StoreError> {
-    let (mut waits, mut failed) = (Vec::new(), None);
+    let (mut now_waiting, mut failed) = (Vec::new(), None);
     for (entry, pending) in history.pending()? {
         let now = now();
         if !is_here(&entry) && now < pending.deadline.saturating_add(GRACE) {
@@ -104,38 +139,25 @@ fn look(
         }
         if pending.deadline <= now {
             if let Err(error) = put_back(history, store, &entry, left, status) {
-                let due = utc::of_milliseconds(pending.deadline);
-                waits.push(format!(
-                    "revision {} was due to be put back at {due}: that is done as soon as it can be",
-                    entry.last
-                ));
+                now_waiting.push(Waiting { revision: entry.last, deadline: pending.deadline });
                 failed.get_or_insert(error);
             }
             continue;
         }
-        waits.push(format!(
-            "revision {} is put back at {} unless `tortie confirm` comes before",
-            entry.last,
-            utc::of_milliseconds(pending.deadline)
-        ));
+        now_waiting.push(Waiting { revision: entry.last, deadline: pending.deadline });
         let in_kernel = status.read().in_kernel.position.has_reached(&Position::at(entry.last));
         if pending.enforced.is_none() && in_kernel && failed.is_none() {
             history.note_enforced(&entry, now)?;
             log::info!(target: event::CONFIRMATION_AWAITED, "revision {} is in the kernel, and is put back unless it is confirmed", entry.last);
         }
     }
-    let note = waits.join("; ");
-    if status.read().notes.get(NOTE).map_or("", String::as_str) != note {
-        status.update(|record| match note.is_empty() {
-            true => drop(record.notes.remove(NOTE)),
-            false => drop(record.notes.insert(NOTE, note)),
-        });
-    }
+    *waiting = now_waiting;
+    note(waiting, status);
     if let Some(error) = failed {
         return Err(error);
     }
     forget_what_was_seen_to(store, left, status)?;
-    Ok(!waits.is_empty())
+    Ok(!waiting.is_empty())
 }
 
 fn put_back(
@@ -227,6 +249,17 @@ mod tests {
     use tortie_api::Kind;
 
     use super::*;
+
+    #[test]
+    fn what_waits_is_overdue_from_its_deadline_on_whether_or_not_the_store_answers() {
+        let waiting = Waiting { revision: 7, deadline: 1_000 };
+        assert_eq!(
+            waiting.told(999),
+            "revision 7 is put back at 1970-01-01T00:00:01Z unless `tortie confirm` comes before"
+        );
+        let overdue = "revision 7 is overdue: it was to be put back at 1970-01-01T00:00:01Z, and that is done as soon as it can be";
+        assert_eq!(waiting.told(1_000), overdue);
+    }
 
     #[test]
     fn objects_that_were_not_put_back_are_named_with_the_reason() {
