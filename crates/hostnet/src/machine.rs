@@ -28,7 +28,8 @@ pub fn machine() -> Result<Machine, RequestError> {
     let down = links.iter().filter(|link| !link.is_running).map(|link| link.name.clone()).collect();
     let carried_by = links.iter().filter_map(|link| Some((link.name.clone(), names.get(&link.carrier?)?.name.clone())));
     let carried_by = carried_by.collect();
-    let mut machine = Machine { ports: ports_of(&links, &names), carried_by, down, ..Machine::default() };
+    let indexes = links.iter().map(|link| (link.name.clone(), link.index)).collect();
+    let mut machine = Machine { ports: ports_of(&links, &names), carried_by, down, indexes, ..Machine::default() };
     for family in [libc::AF_INET, libc::AF_INET6] {
         let each = |all: &mut Vec<Route>, message: &Message<'_>| {
             if all.len() <= MOST_ROUTES {

@@ -1,6 +1,6 @@
 //! What a machine says of the ways into it and out of it: its routes, and which of its interfaces are ports of others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -22,6 +22,9 @@ pub struct Machine {
     /// Its interfaces that carry no packets, since they are down or have no carrier.
     #[serde(default)]
     pub down: Vec<String>,
+    /// The indexes of its interfaces.
+    #[serde(default)]
+    pub indexes: BTreeMap<String, u32>,
 }
 
 /// One route.

@@ -1,21 +1,24 @@
 //! What tables of other programs do with a packet, each by itself: whether it is dropped there, or translated to another
-//! destination. They are read and never changed, and expressions that are not understood are named.
+//! destination. They are read and never changed, and expressions that are not understood, or that depend on what the question does
+//! not fix, are named.
 
 mod chains;
 mod device;
+mod open;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tortie_nft::dump::TableDump;
-use tortie_nft::expr::{FibResult, Immediate, NatKind, Unknown, fib_flags};
+use tortie_nft::expr::{FibResult, Immediate, NatKind, Unknown, ct_status, fib_flags};
 use tortie_nft::foreign::ForeignTable;
 use tortie_nft::interp::{
-    Ending, Environment, FibAnswer, FibQuestion, Interface, InterpError, Outcome, Packet as Bytes, Ruleset, Step,
+    Ending, Environment, FibAnswer, FibQuestion, Interface, InterpError, Open, Outcome, Packet as Bytes, Ruleset, Step,
+    Tracking,
 };
 use tortie_nft::{Data, Expr, Family, Hook, Policy, Rule};
 use tortie_policy::machine::{Machine, RouteKind};
-use tortie_policy::packet::{Host, Packet, Transport, Way};
+use tortie_policy::packet::{Host, Link, Packet, Transport, Way};
 
 use crate::trace::{Probe, packet_bytes};
 use crate::xt;
@@ -38,9 +41,9 @@ pub enum Effect {
         /// By what.
         by: String,
     },
-    /// The packet meets an expression of the table that is not understood.
+    /// The packet meets an expression of the table that is not understood, or that depends on what the question leaves open.
     Unclear {
-        /// What is not understood.
+        /// What is not understood, or left open.
         why: String,
         /// It drops packets somewhere.
         may_drop: bool,
@@ -102,17 +105,38 @@ fn hooks(way: &Way) -> &'static [Hook] {
 }
 
 fn walk(ruleset: &Ruleset, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Result<Effect, InterpError> {
-    let index = |name: &str| host.links.iter().position(|link| link.name == name).unwrap_or(host.links.len());
-    let interface = |name: &str| Interface::new(index(name) as u32 + 1, name);
+    let index = |name: &str| match name {
+        "lo" => Some(1),
+        name => machine.and_then(|machine| machine.indexes.get(name)).copied(),
+    };
+    let interface = |name: &str| Interface::new(index(name).unwrap_or(0), name);
     let mut probe = Probe::new(packet, packet_bytes(packet)?, 0, interface);
     let enters = probe.packet.iif.clone();
+    let is_open = |interface: &Option<Interface>| interface.as_ref().is_some_and(|one| index(&one.name).is_none());
+    let (iif, oif) = (is_open(&probe.packet.iif), is_open(&probe.packet.oif));
+    probe.packet.open = Some(Open { iif, oif, ..open::open(packet, &probe.packet.bytes) });
     let fib = |question: FibQuestion<'_>| match question.fib.result {
         FibResult::AddrType => {
             let source = question.fib.flags & fib_flags::SADDR != 0;
             let address = ends(question.packet).map(|(from, to, _)| if source { from } else { to })?;
-            Some(FibAnswer::AddrType(address_type(host, machine, address)))
+            let kind = address_type(host, machine, address);
+            // Of an interface only its own addresses are local, and which it is asked about is not looked at.
+            let of_interface = question.fib.flags & (fib_flags::IIF | fib_flags::OIF) != 0;
+            let is_on = |link: &Link| {
+                Some(&link.name) == enters.as_ref().map(|enters| &enters.name) && link.addresses.contains(&address)
+            };
+            let is_known = !of_interface || kind != LOCAL || host.links.iter().any(is_on);
+            is_known.then_some(FibAnswer::AddrType(kind))
         }
-        _ => Some(FibAnswer::Interface(enters.clone())),
+        // Only the way back of a packet that came in is known, and only where the routes say that it is this one.
+        _ => {
+            let enters = enters.as_ref().filter(|_| question.fib.flags & fib_flags::SADDR != 0)?;
+            let machine = machine.filter(|machine| machine.partial.is_none())?;
+            let (source, ..) = ends(question.packet)?;
+            let is_back = machine.route_to(source)?.interfaces == [enters.name.as_str()];
+            index(&enters.name)?;
+            is_back.then(|| FibAnswer::Interface(Some(enters.clone())))
+        }
     };
     let link = enters.as_ref().and_then(|enters| host.links.iter().find(|link| link.name == enters.name));
     let own = link.into_iter().chain(&host.links).flat_map(|link| &link.addresses);
@@ -142,7 +166,12 @@ fn walk(ruleset: &Ruleset, host: &Host, machine: Option<&Machine>, packet: &Pack
         let after = ends(&probe.packet);
         match (&translated, after) {
             // Somebody translates it so, which is what was asked.
-            (Some(translated), _) => probe.packet.bytes = packet_bytes(translated)?,
+            (Some(translated), _) => {
+                probe.packet.bytes = packet_bytes(translated)?;
+                if let Tracking::Tracked(connection) = &mut probe.packet.ct {
+                    connection.status |= ct_status::DST_NAT;
+                }
+            }
             (None, Some((_, to, port))) if before != after => {
                 let port = port.filter(|_| matches!(packet.transport, Transport::Ports { .. }));
                 return Ok(Effect::Translates { to, port, by: last(&outcome) });
@@ -165,10 +194,12 @@ fn ends(packet: &Bytes) -> Option<(IpAddr, IpAddr, Option<u16>)> {
     }
 }
 
+/// `RTN_LOCAL`.
+const LOCAL: u32 = 2;
+
 /// `RTN_*`.
 fn address_type(host: &Host, machine: Option<&Machine>, address: IpAddr) -> u32 {
     const UNICAST: u32 = 1;
-    const LOCAL: u32 = 2;
     const BROADCAST: u32 = 3;
     const MULTICAST: u32 = 5;
     let own = host.links.iter().any(|link| link.addresses.contains(&address)) || address.is_loopback();

@@ -110,6 +110,30 @@ fn explain_shows_the_incoming_interface_and_what_other_programs_do_to_the_packet
     });
 }
 
+#[test]
+fn a_condition_on_what_the_question_leaves_open_is_never_told_as_certain() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        world.listen(80);
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        let asked = ["explain", "203.0.113.9", "node/web1", "tcp/80"];
+        // The kernel's own SYN has options and no empty header.
+        for (condition, arrives) in
+            [("tcp flags syn tcp doff > 5", false), ("tcp flags syn tcp doff 5", true), ("meta length 40", true)]
+        {
+            nft(
+                world,
+                &format!("table inet other {{ chain in {{ type filter hook input priority 0; {condition} drop; }}; }}"),
+            );
+            assert_eq!(world.reaches(80), arrives, "{condition}");
+            let said = world.call(&asked);
+            assert!(said.contains("note: table inet other of another program may drop it ("), "{condition}: {said}");
+            assert!(said.contains(" is not fixed by the question)"), "{condition}: {said}");
+            run("nft", &["delete", "table", "inet", "other"]);
+        }
+    });
+}
+
 const IDLE: &str = "
 {apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: second}, spec: {node: web1, interfaceName: eth0}}
 ---

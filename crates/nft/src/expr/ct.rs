@@ -26,6 +26,8 @@ pub mod state {
 
 /// Some bits of [`CtKey::Status`] (`enum ip_conntrack_status`), in host order.
 pub mod status {
+    /// Another connection announced it.
+    pub const EXPECTED: u32 = 1;
     /// Packets were seen both ways.
     pub const SEEN_REPLY: u32 = 1 << 1;
     /// The connection is not dropped early.

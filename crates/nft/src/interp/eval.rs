@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::environment::{Environment, FibQuestion, fib_value};
 use super::nat;
 use super::packet::{IPV4, Info, Packet, Tracking};
-use super::registers::Registers;
+use super::registers::{Registers, Undecided};
 use super::ruleset::Prepared;
 use super::walk::{Counted, InterpError, Outcome, RuleAt, Step};
 use crate::chain::Hook;
@@ -36,6 +36,8 @@ pub(super) struct Machine<'p, 'a, 's> {
     pub(super) info: Info,
     around: &'s Environment<'s>,
     registers: Registers,
+    /// What of the last value loaded with open bits a message names.
+    asked: String,
 }
 
 impl<'p, 'a, 's> Machine<'p, 'a, 's> {
@@ -46,13 +48,17 @@ impl<'p, 'a, 's> Machine<'p, 'a, 's> {
         around: &'s Environment<'s>,
     ) -> Result<Self, InterpError> {
         let info = Info::read(&packet.bytes).ok_or(InterpError::Packet)?;
-        Ok(Self { table, hook, packet, info, around, registers: Registers::new() })
+        Ok(Self { table, hook, packet, info, around, registers: Registers::new(), asked: String::new() })
     }
 
     /// Runs one rule. [`Verdict::Break`] says that it did not hold.
     pub(super) fn rule(&mut self, at: RuleAt<'a>, outcome: &mut Outcome<'a>) -> Result<Ruled, InterpError> {
         for (place, expr) in at.rule.exprs.iter().enumerate() {
-            let ruled = self.expr(at, place, expr, outcome)?;
+            let ruled = match self.expr(at, place, expr, outcome) {
+                // Whether it holds changes nothing.
+                Err(InterpError::Open { .. }) if !at.rule.exprs[place..].iter().any(decides) => FAILS,
+                ruled => ruled?,
+            };
             if ruled != HOLDS {
                 return Ok(ruled);
             }
@@ -71,30 +77,61 @@ impl<'p, 'a, 's> Machine<'p, 'a, 's> {
         let unsupplied = |what| InterpError::Unsupplied { rule: at.to_string(), what };
         let short = || InterpError::Impossible { rule: at.to_string(), what: "a value does not fit the registers" };
         let stored = |stored: Option<()>| stored.map(|()| HOLDS).ok_or_else(short);
+        let asked = self.asked.clone();
+        let decided = |result: Option<Result<bool, Undecided>>| match result {
+            Some(Ok(whether)) => Ok(holds(whether)),
+            Some(Err(Undecided)) => Err(InterpError::Open { rule: at.to_string(), what: asked.clone() }),
+            None => Err(short()),
+        };
         match expr {
             Expr::Payload(payload) => match payload.base {
                 Base::Link => Err(unsupported("the link-layer header")),
                 _ => match self.payload(payload) {
-                    Some(value) => stored(self.registers.store(payload.dreg, &value)),
+                    Some((value, open)) => {
+                        // Counted from 0.
+                        let header = if payload.base == Base::Network { "network" } else { "transport" };
+                        let last = payload.offset.saturating_add(payload.len.saturating_sub(1));
+                        let first = payload.offset;
+                        self.name_open(&open, || match payload.len {
+                            1 => format!("byte {first} of the {header} header"),
+                            _ => format!("bytes {first} to {last} of the {header} header"),
+                        });
+                        stored(self.registers.store_open(payload.dreg, &value, &open))
+                    }
                     None => Ok(FAILS),
                 },
             },
             Expr::Meta(Meta::Get { key, dreg }) => match self.meta(*key) {
-                Some(Some(value)) => stored(self.registers.store(*dreg, &value)),
+                Some(Some(value)) => {
+                    let open = self.meta_open(*key, value.len());
+                    self.name_open(&open, || format!("meta {key:?}"));
+                    stored(self.registers.store_open(*dreg, &value, &open))
+                }
                 Some(None) => Ok(FAILS),
                 None => Err(unsupported(&format!("meta {key:?}"))),
             },
             Expr::Meta(Meta::Set { key, sreg }) => {
                 let value = self.registers.word(*sreg).ok_or_else(short)?;
-                match key {
-                    MetaKey::Mark => self.packet.mark = value,
-                    MetaKey::Priority => self.packet.priority = value,
-                    other => return Err(unsupported(&format!("setting meta {other:?}"))),
+                let bits = self.registers.open_word(*sreg).ok_or_else(short)?;
+                let (field, open) = match (key, &mut self.packet.open) {
+                    (MetaKey::Mark, open) => (&mut self.packet.mark, open.as_mut().map(|open| &mut open.mark)),
+                    (MetaKey::Priority, open) => {
+                        (&mut self.packet.priority, open.as_mut().map(|open| &mut open.priority))
+                    }
+                    (other, _) => return Err(unsupported(&format!("setting meta {other:?}"))),
+                };
+                *field = value;
+                if let Some(open) = open {
+                    *open = bits;
                 }
                 Ok(HOLDS)
             }
             Expr::Ct(Ct::Get { key, direction: None, dreg }) => match self.ct(*key) {
-                Some(Some(value)) => stored(self.registers.store(*dreg, &value)),
+                Some(Some(value)) => {
+                    let open = self.ct_open(*key, value.len());
+                    self.name_open(&open, || format!("ct {key:?}"));
+                    stored(self.registers.store_open(*dreg, &value, &open))
+                }
                 Some(None) => Ok(FAILS),
                 None => Err(unsupported(&format!("ct {key:?}"))),
             },
@@ -103,11 +140,14 @@ impl<'p, 'a, 's> Machine<'p, 'a, 's> {
                 if let Tracking::Tracked(connection) = &mut self.packet.ct {
                     connection.mark = value;
                 }
+                if let Some(open) = &mut self.packet.open {
+                    open.ct_mark = self.registers.open_word(*sreg).ok_or_else(short)?;
+                }
                 Ok(HOLDS)
             }
             Expr::Ct(_) => Err(unsupported("this form of ct")),
-            Expr::Cmp(cmp) => Ok(holds(self.registers.cmp(cmp).ok_or_else(short)?)),
-            Expr::Range(range) => Ok(holds(self.registers.range(range).ok_or_else(short)?)),
+            Expr::Cmp(cmp) => decided(self.registers.cmp(cmp)),
+            Expr::Range(range) => decided(self.registers.range(range)),
             Expr::Bitwise(bitwise) => stored(self.registers.bitwise(bitwise)),
             Expr::Byteorder(byteorder) => stored(self.registers.byteorder(byteorder)),
             Expr::Lookup(lookup) => self.lookup(at, lookup, outcome),
@@ -145,12 +185,23 @@ impl<'p, 'a, 's> Machine<'p, 'a, 's> {
             }
             Expr::Exthdr(exthdr) => match exthdr.op {
                 ExthdrOp::Ipv6 => match self.exthdr(exthdr) {
-                    Some(value) => stored(self.registers.store(exthdr.dreg, &value)),
+                    Some((value, open)) => {
+                        self.name_open(&open, || format!("extension header {}", exthdr.kind));
+                        stored(self.registers.store_open(exthdr.dreg, &value, &open))
+                    }
                     None => Ok(FAILS),
                 },
                 other => Err(unsupported(&format!("{other:?} headers"))),
             },
             Expr::Nat(nat) => {
+                let len = if self.info.family == IPV4 { 4 } else { 16 };
+                let registers = [nat.address.map(|pair| (pair, len)), nat.port.map(|pair| (pair, 2))];
+                let mut registers = registers.into_iter().flatten();
+                if registers
+                    .any(|((first, last), len)| [first, last].iter().any(|reg| self.registers.is_open(*reg, len)))
+                {
+                    return Err(InterpError::Open { rule: at.to_string(), what: self.asked.clone() });
+                }
                 let (address, port) = self.nat(nat).map_err(unsupported)?;
                 nat::rewrite(self.packet, self.info, nat.kind, address, port);
                 Ok(Ok(Verdict::Accept))
@@ -161,11 +212,21 @@ impl<'p, 'a, 's> Machine<'p, 'a, 's> {
         }
     }
 
+    /// Notes what to name if a result depends on these bits.
+    fn name_open(&mut self, open: &[u8], what: impl Fn() -> String) {
+        if open.iter().any(|bits| *bits != 0) {
+            self.asked = what();
+        }
+    }
+
     /// `nft_lookup_eval`.
     fn lookup(&mut self, at: RuleAt<'a>, lookup: &'a Lookup, outcome: &mut Outcome<'a>) -> Result<Ruled, InterpError> {
         let impossible = |what| InterpError::Impossible { rule: at.to_string(), what };
         let (set, index) = self.table.set(&lookup.set).ok_or_else(|| impossible("a set is not there"))?;
         let key = self.registers.load(lookup.sreg, index.key_len()).ok_or_else(|| impossible("a key does not fit"))?;
+        if self.registers.is_open(lookup.sreg, index.key_len()) {
+            return Err(InterpError::Open { rule: at.to_string(), what: self.asked.clone() });
+        }
         let found = index.find(key).map_err(|_| impossible("two elements hold one key"))?;
         if lookup.inverted {
             return match index.catch_all() {
@@ -219,6 +280,34 @@ impl<'p, 'a, 's> Machine<'p, 'a, 's> {
         let address = self.around.own_address.filter(|address| address.is_ipv4() == (self.info.family == IPV4));
         let unsupplied = || InterpError::Unsupplied { rule: at.to_string(), what: "the host's own address" };
         nat::rewrite(self.packet, self.info, kind, Some(address.ok_or_else(unsupplied)?), port);
+        if let (NatKind::Source, Some(open)) = (kind, &mut self.packet.open) {
+            // Which of its addresses and ports the kernel takes is open.
+            let address = if self.info.family == IPV4 { 12..16 } else { 8..24 };
+            for place in address.chain(self.info.transport..self.info.transport + 2) {
+                if let Some(bits) = open.bytes.get_mut(place) {
+                    *bits = u8::MAX;
+                }
+            }
+        }
         Ok(Ok(Verdict::Accept))
+    }
+}
+
+/// Whether it matters to a packet's way, or to later rules, that a rule gets to an expression.
+fn decides(expr: &Expr) -> bool {
+    match expr {
+        Expr::Payload(_)
+        | Expr::Meta(Meta::Get { .. })
+        | Expr::Ct(Ct::Get { .. })
+        | Expr::Cmp(_)
+        | Expr::Range(_)
+        | Expr::Bitwise(_)
+        | Expr::Byteorder(_)
+        | Expr::Exthdr(_)
+        | Expr::Fib(_)
+        | Expr::Counter(_)
+        | Expr::Log(_) => false,
+        Expr::Lookup(lookup) => lookup.dest == Some(Dest::Verdict),
+        _ => true,
     }
 }

@@ -81,6 +81,32 @@ pub struct Packet {
     /// What conntrack will attach when it comes (at prerouting and output, priority -200), if nothing
     /// is attached by then.
     pub conntrack: Tracking,
+    /// What of all this is open, where the packet stands for many; none for one packet of which everything is known.
+    pub open: Option<Open>,
+}
+
+/// What a packet that stands for many leaves open. Its length, what follows its bytes, IPv4 options and IPv6 extension headers
+/// are always open then. A condition that depends on it is an [`InterpError::Open`](super::InterpError::Open).
+///
+/// Other programs set marks and priorities between the chains of a table: at the beginning of each base chain both are open.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Open {
+    /// The open bits of the packet's bytes, one byte for each.
+    pub bytes: Vec<u8>,
+    /// The open bits of its mark.
+    pub mark: u32,
+    /// Those of its priority.
+    pub priority: u32,
+    /// Those of its connection's mark.
+    pub ct_mark: u32,
+    /// Those of its connection's status.
+    pub ct_status: u32,
+    /// Whether the direction in its connection is open.
+    pub ct_direction: bool,
+    /// Whether the index of the interface that it came in by is.
+    pub iif: bool,
+    /// Whether the index of the interface that it goes out by is.
+    pub oif: bool,
 }
 
 impl Packet {

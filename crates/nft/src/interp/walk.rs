@@ -139,6 +139,14 @@ pub enum InterpError {
         /// What.
         what: &'static str,
     },
+    /// A condition on what the packet leaves open.
+    #[error("{rule}: {what} is not fixed by the question")]
+    Open {
+        /// Where.
+        rule: String,
+        /// What.
+        what: String,
+    },
     /// A state that the kernel does not let come about.
     #[error("{rule}: {what}, which the kernel would have refused")]
     Impossible {
@@ -219,6 +227,9 @@ fn chain<'a>(
     around: &Environment<'_>,
     outcome: &mut Outcome<'a>,
 ) -> Result<Ending, InterpError> {
+    if let Some(open) = &mut packet.open {
+        (open.mark, open.priority, open.ct_mark) = (u32::MAX, u32::MAX, u32::MAX);
+    }
     let id = &table.dump.table.id;
     let start = table.dump.chains[base.chain].name.as_str();
     let mut machine = Machine::new(table, base.base.hook, packet, around)?;
