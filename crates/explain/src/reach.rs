@@ -373,7 +373,10 @@ pub(crate) struct Visited {
 impl Asked<'_, '_> {
     fn table(&self, snapshot: &Snapshot, names: &Names) -> Result<VerdictTable<'_>, AskError> {
         let relevance = Relevance::new(self.topology, snapshot, self.question);
-        let classes = relevance.parts(&self.from, &self.to, self.family);
+        let mut classes = relevance.parts(&self.from, &self.to, self.family);
+        // Where the only address of both is the same one there is no packet; an end whose address is not known may have others.
+        let is_unknown = self.from.has_unknown_address() || self.to.has_unknown_address();
+        classes.retain(|ends| !is_unknown || several_addresses::of_packet(ends, self.family).is_some());
         let mut all = relevance.no_conditions([&self.from, &self.to]);
         self.tell_apart(&mut all);
         let mut verdicts = Vec::new();
@@ -421,7 +424,8 @@ impl Asked<'_, '_> {
         let (classes, cells) = unknown_addresses::together(self, names, classes, cells, &mut verdicts);
         let at = usize::from(self.to.rank() < self.from.rank());
         let ends = [&self.from, &self.to];
-        let (classes, columns) = columns(classes, cells, at, self.family);
+        let columns = columns(classes, cells, at, self.family);
+        let (classes, columns) = columns.ok_or_else(|| AskError("some addresses have no verdict".to_owned()))?;
         Ok(VerdictTable {
             family: self.family,
             divided: Some(ends[at]).filter(|end| end.has_known_addresses()),
@@ -541,13 +545,14 @@ impl Asked<'_, '_> {
 }
 
 /// The addresses of the end that is divided first, and the answers by those of the other end. The first end is divided alike
-/// for all addresses of the other one, and the other one in each class of the first for itself.
+/// for all addresses of the other one, and the other one in each class of the first for itself. None where a class of the first
+/// has no answer for some addresses of the other one.
 fn columns(
     parts: Vec<[End; 2]>,
     cells: Vec<Vec<usize>>,
     first: usize,
     family: Family,
-) -> (Vec<AddressSet>, Vec<Column>) {
+) -> Option<(Vec<AddressSet>, Vec<Column>)> {
     let mut classes: Vec<AddressSet> = Vec::new();
     let mut answers: Vec<Vec<(AddressSet, usize)>> = Vec::new();
     let mut rows: Vec<Rc<Vec<usize>>> = Vec::new();
@@ -575,7 +580,7 @@ fn columns(
         let atom = AddressSet::of_family(family, atom.clone());
         let has = |(set, _): &&(AddressSet, usize)| atom.is_within(set) || fault("other-end-of-first-class");
         let answer = |of: &Vec<(AddressSet, usize)>| of.iter().find(has).map(|(_, number)| *number);
-        let column: Vec<usize> = answers.iter().filter_map(answer).collect();
+        let column: Vec<usize> = answers.iter().map(answer).collect::<Option<_>>()?;
         let key = if fault("other-end-undivided") { Vec::new() } else { column.clone() };
         let at = *known.entry(key).or_insert_with(|| {
             columns.push((column, Vec::new()));
@@ -587,7 +592,7 @@ fn columns(
         addresses: AddressSet::union_of(&atoms),
         cells: column.into_iter().map(|number| rows[number].clone()).collect(),
     };
-    (classes, columns.into_iter().map(column).collect())
+    Some((classes, columns.into_iter().map(column).collect()))
 }
 
 /// How a question asks for a payload.

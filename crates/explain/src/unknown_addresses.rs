@@ -53,7 +53,8 @@ pub(crate) fn note(end: &End, family: Family) -> Option<String> {
     ))
 }
 
-/// Puts the verdicts on packets whose addresses are known together for all addresses of the other end that are not known.
+/// Puts the verdicts on packets whose addresses are known together for all addresses of the other end that are not known: each
+/// part has all addresses that this end may have, since classes of the known addresses need not divide it alike.
 pub(crate) fn together(
     asked: &Asked<'_, '_>,
     names: &Names,
@@ -85,7 +86,12 @@ pub(crate) fn together(
         };
         merged.push((0..columns).map(|column| together(of_column(column))).collect());
     }
-    (groups.iter().map(|members| parts[members[0]].clone()).collect(), merged)
+    let whole = |members: &Vec<usize>| {
+        let [from, to] = parts[members[0]].clone();
+        let of = |asked: &End, part: End| if asked.has_unknown_address() { asked.clone() } else { part };
+        [of(&asked.from, from), of(&asked.to, to)]
+    };
+    (groups.iter().map(whole).collect(), merged)
 }
 
 /// What becomes of some packets, by the addresses that are not known.

@@ -5,10 +5,12 @@
 
 use std::net::IpAddr;
 
-use tortie_classes::address;
+use tortie_classes::{Payload, address};
+use tortie_eval::{Conntrack, Packet, Transport, Way, judge, usual_hop_limit};
 use tortie_explain::claim::{check, parse};
-use tortie_explain::reach::{Outcome, reach};
+use tortie_explain::reach::{Addresses, Outcome, Part, Row, reach};
 use tortie_explain::{EndSpec, Question, Topology, text, trace};
+use tortie_policy::packet::Host;
 use tortie_policy::{Family, Interface, Snapshot};
 use tortie_random::Random;
 use tortie_testkit::machine::link;
@@ -72,7 +74,7 @@ fn an_end_is_answered_for_the_ip_version_that_its_expected_addresses_lack() {
         assert!(found.contains("is ALLOWED by gnp db rule 1") && found.contains(&note), "{found}");
     }
     // A machine that tells its addresses has no others.
-    let host = tortie_policy::packet::Host { node: "db1".into(), links: vec![link("eth0", &["192.0.2.11"])] };
+    let host = Host { node: "db1".into(), links: vec![link("eth0", &["192.0.2.11"])] };
     let told = Topology::new(&snapshot).with_host(host);
     assert_eq!(lines(&told, &question("any", "hep/db", "tcp/3306")), ["tcp 3306: DENIED from everywhere"]);
     assert!(line(&told, &question("2001:db8::99", "hep/db", "tcp/3306")).contains("no IP version in common"));
@@ -235,4 +237,166 @@ fn an_answer_without_addresses_holds_for_every_address_that_the_machine_turns_ou
         }
     }
     assert!(compared > 300 && depending > 5, "{compared} compared, {depending} depending");
+}
+
+/// Nets that rules name, by IP version, and two addresses of each part into which they divide all, where it has two.
+const NETS: [[&str; 5]; 2] = [
+    ["192.0.2.0/24", "192.0.2.128/25", "10.2.0.0/24", "10.2.0.1/32", "198.51.100.9/32"],
+    ["2001:db8:1::/64", "2001:db8:1::8000:0/97", "fd02::/64", "fd02::1/128", "2001:db8:9::9/128"],
+];
+const ADDRESSES: [[&str; 10]; 2] = [
+    [
+        "192.0.2.1",
+        "192.0.2.2",
+        "192.0.2.200",
+        "192.0.2.202",
+        "10.2.0.1",
+        "10.2.0.2",
+        "10.2.0.3",
+        "198.51.100.9",
+        "203.0.113.77",
+        "203.0.113.78",
+    ],
+    [
+        "2001:db8:1::1",
+        "2001:db8:1::2",
+        "2001:db8:1::8000:1",
+        "2001:db8:1::8000:2",
+        "fd02::1",
+        "fd02::2",
+        "fd02::3",
+        "2001:db8:9::9",
+        "2001:db8:77::77",
+        "2001:db8:77::78",
+    ],
+];
+/// The addresses of the other machine, which lets everything through.
+const OTHER: [[&str; 4]; 2] = [
+    ["192.0.2.5", "192.0.2.201", "10.2.0.5", "203.0.113.5"],
+    ["2001:db8:1::5", "2001:db8:1::8000:5", "fd02::5", "2001:db8:77::5"],
+];
+
+/// A machine without known addresses whose policy has rules that name nets of both ends, and one with several.
+fn of_both_ends(random: &mut Random, at: usize) -> Snapshot {
+    let mut rules = || {
+        let mut rule = || {
+            let mut nets = || {
+                let chosen: Vec<&str> = (0..random.below(3)).map(|_| *random.pick(&NETS[at])).collect();
+                let field = if random.once_in(4) { "notNets" } else { "nets" };
+                if chosen.is_empty() { String::new() } else { format!("{field}: ['{}']", chosen.join("', '")) }
+            };
+            let (source, destination) = (nets(), nets());
+            let action = random.pick(&["Allow", "Allow", "Deny"]);
+            format!("{{action: {action}, source: {{{source}}}, destination: {{{destination}}}}}")
+        };
+        [rule(), rule()].join(", ")
+    };
+    let (ingress, egress) = (rules(), rules());
+    manifests::snapshot(format!(
+        r"{{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {{name: h, labels: {{role: h}}}}, spec: {{node: r, interfaceName: eth0}}}}
+---
+{{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {{name: m, labels: {{role: m}}}}, spec: {{node: m, interfaceName: eth0, expectedIPs: ['{}']}}}}
+---
+{{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {{name: h}},
+ spec: {{selector: role == 'h', types: [Ingress, Egress], ingress: [{ingress}], egress: [{egress}]}}}}
+---
+{{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {{name: m}},
+ spec: {{selector: role == 'm', types: [Ingress, Egress], ingress: [{{action: Allow}}], egress: [{{action: Allow}}]}}}}",
+        OTHER[at].join("', '")
+    ))
+}
+
+/// What becomes of a packet to or from each address that the machine may have, by `eval` alone.
+fn judged(snapshot: &Snapshot, at: usize, peer: IpAddr, inward: bool, with_same: bool) -> Outcome {
+    let own = ADDRESSES[at].iter().map(|own| own.parse().unwrap()).filter(|own: &IpAddr| with_same || *own != peer);
+    let verdicts: Vec<bool> = own
+        .map(|own| {
+            let (source, destination) = if inward { (peer, own) } else { (own, peer) };
+            let interface = "eth0".to_owned();
+            let transport = Transport::Ports { source: 40_000, destination: 80 };
+            let packet = Packet {
+                source,
+                destination,
+                protocol: 6,
+                transport,
+                way: if inward { Way::In { interface } } else { Way::Out { interface } },
+                translated: None,
+                translated_interface: None,
+                conntrack: Conntrack::New,
+                source_route_ok: None,
+                hop_limit: usual_hop_limit(6, transport),
+            };
+            let host = Host { node: "r".into(), links: vec![link("eth0", &[&own.to_string()])] };
+            judge(snapshot, &host, &packet).allowed
+        })
+        .collect();
+    of_all(&verdicts)
+}
+
+fn of_all(verdicts: &[bool]) -> Outcome {
+    match (verdicts.contains(&true), verdicts.contains(&false)) {
+        (true, true) => Outcome::DependsOnAddress,
+        (true, false) => Outcome::Allowed,
+        _ => Outcome::Denied,
+    }
+}
+
+/// Whether a row of a table is about the packet that is judged.
+fn is_about_it(row: &Row, family: Family) -> bool {
+    row.traffic.iter().any(|(of, class)| {
+        let ports = match &class.payload {
+            Payload::Ports { source, destination } => source.contains(40_000) && destination.contains(80),
+            _ => false,
+        };
+        *of == family && class.protocols.contains(6) && ports
+    })
+}
+
+#[test]
+fn for_each_address_of_one_end_is_told_what_the_unknown_addresses_of_the_other_come_to() {
+    let mut random = Random::new(11);
+    let (mut compared, mut depending) = (0, 0);
+    for number in 0..100 {
+        let (at, family) = *random.pick(&[(0, Family::V4), (1, Family::V6)]);
+        let snapshot = of_both_ends(&mut random, at);
+        let topology = Topology::new(&snapshot);
+        let ends = [("any", ADDRESSES[at].as_slice()), (NETS[at][0], &ADDRESSES[at][..4]), ("node/m", &OTHER[at])];
+        let (end, peers) = *random.pick(&ends);
+        let inward = random.once_in(2);
+        let asking = |peer: &str| {
+            let (from, to) = if inward { (peer, "hep/h") } else { ("hep/h", peer) };
+            Question { source_port: Some(40_000), ..question(from, to, "tcp/80") }
+        };
+        let asked = asking(end);
+        for what in [Some(&asked.what), None] {
+            let about = format!("{number}: {:?} -> {:?}, {what:?}", asked.from, asked.to);
+            let found = reach(&topology, &asked, what).unwrap_or_else(|error| panic!("{about}: {error}"));
+            for peer in peers {
+                let address: IpAddr = peer.parse().unwrap();
+                let holds = |some: Option<&Addresses>| {
+                    some.is_none_or(|some| some.from == inward && some.set.contains(address))
+                };
+                let rows = found.rows.iter().filter(|row| row.families.contains(&family));
+                let rows = rows.filter(|row| what.is_some() || is_about_it(row, family));
+                let parts = rows.flat_map(|row| &row.parts).filter(|part| holds(part.addresses.as_ref()));
+                let parts: Vec<&Part> = parts.filter(|part| holds(part.other.as_ref())).collect();
+                let [part] = parts.as_slice() else {
+                    panic!("{about}: {peer} is in {} parts: {found:#?}", parts.len())
+                };
+                let single = trace(&topology, &asking(peer)).unwrap();
+                let single: Vec<bool> = match single.paths.as_slice() {
+                    [] => vec![single.allowed()],
+                    paths => paths.iter().map(tortie_explain::PossiblePath::allowed).collect(),
+                };
+                let expected = judged(&snapshot, at, address, inward, false);
+                assert_eq!(of_all(&single), expected, "{about}: {peer}");
+                // Rows do not tell an address that both ends may have from others of its class.
+                let of_row = [expected, judged(&snapshot, at, address, inward, true)];
+                assert!(of_row.contains(&part.outcome), "{about}: {peer} is {:?}, by eval {of_row:?}", part.outcome);
+                compared += 1;
+                depending += usize::from(expected == Outcome::DependsOnAddress);
+            }
+        }
+    }
+    assert!(compared > 500 && depending > 100, "{compared} compared, {depending} depending");
 }
