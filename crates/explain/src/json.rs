@@ -68,7 +68,11 @@ fn traffic(family: Family, class: &PayloadClass) -> Value {
 
 fn part(part: &Part) -> Value {
     let by = part.verdicts.iter().map(|Reason { verdict, addresses, other }| {
-        let mut shown = both_ends(addresses.as_ref(), other.as_ref());
+        let mut shown = match (addresses, other) {
+            // It is for all addresses of the part.
+            (None, None) => both_ends(part.addresses.as_ref(), part.other.as_ref()),
+            _ => both_ends(addresses.as_ref(), other.as_ref()),
+        };
         shown["verdict"] = json!(verdict);
         shown
     });
@@ -78,10 +82,11 @@ fn part(part: &Part) -> Value {
     shown
 }
 
-/// The addresses of the end that is told apart first, and those of the other end if they are told apart too.
+/// The addresses of the end that is told apart first, and those of the other end if they are told apart too. Where only those of
+/// the other end are, they come first.
 fn both_ends(first: Option<&Addresses>, other: Option<&Addresses>) -> Value {
-    let mut shown = first.map_or_else(|| json!({}), addresses);
-    if let Some(other) = other {
+    let mut shown = first.or(other).map_or_else(|| json!({}), addresses);
+    if let Some(other) = other.filter(|_| first.is_some()) {
         shown["otherEnd"] = addresses(other);
     }
     shown

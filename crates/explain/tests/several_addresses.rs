@@ -122,6 +122,43 @@ fn json_says_for_which_address_of_an_end_an_answer_holds() {
 }
 
 #[test]
+fn json_has_addresses_in_every_answer_whichever_end_has_different_ones() {
+    let mut both = world();
+    both.host_endpoints.extend(
+        manifests::snapshot(
+            "{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: peer, labels: {role: peer}}, spec: {node: peer, interfaceName: eth0, expectedIPs: [198.51.100.1, 198.51.100.2]}}",
+        )
+        .host_endpoints,
+    );
+    both.policies.extend(
+        manifests::snapshot(
+            "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: peer}, spec: {selector: role == 'peer', types: [Ingress, Egress], ingress: [{action: Allow}], egress: [{action: Allow}]}}",
+        )
+        .policies,
+    );
+    let topology = Topology::new(&both);
+    let mut ends = Vec::new();
+    for (from, to) in [("node/peer", "hep/web"), ("hep/web", "node/peer"), ("any", "hep/web"), ("hep/web", "any")] {
+        for what in ["tcp/80", "udp/53"] {
+            let asked = question(from, to, what);
+            for asked_what in [Some(&asked.what), None] {
+                let found = json::reach(&reach(&topology, &asked, asked_what).unwrap());
+                let rows = found.as_array().unwrap().iter();
+                for answer in rows.flat_map(|row| row["answers"].as_array().into_iter().flatten()) {
+                    for one in answer["by"].as_array().unwrap().iter().chain([answer]) {
+                        let is_there = one["end"].is_string() && one["nets"].is_array() && one["names"].is_array();
+                        assert!(is_there && one["otherEnd"]["end"] != one["end"], "{from} -> {to} {what}: {answer:#}");
+                    }
+                    ends.push((from, answer["end"].as_str().unwrap().to_owned()));
+                }
+            }
+        }
+    }
+    // Of the target only, although the source has several addresses too.
+    assert!(ends.contains(&("node/peer", "to".to_owned())), "{ends:?}");
+}
+
+#[test]
 fn a_claim_holds_for_every_address_of_an_end_or_names_one() {
     let snapshot = world();
     let topology = Topology::new(&snapshot);
