@@ -1,16 +1,16 @@
 //! Rules of other programs as the kernel keeps them: which conditions a question decides, and which it leaves open.
+#![allow(clippy::unwrap_used)]
 
 use std::net::IpAddr;
 
 use tortie_nft::{Family, Socket, TableId, foreign};
-use tortie_policy::machine::Machine;
+use tortie_policy::machine::{Machine, RouteKind};
 use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
 use tortie_testkit::machine::{link, route};
 use tortie_testkit::namespace::{in_namespace, run, run_with_input};
 use tortie_verify::foreign_tables::{Effect, effect};
 
 use Expected::{Drops, May, Nothing};
-use tortie_policy::machine::RouteKind;
 
 /// What a rule that drops if a condition holds does with the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
