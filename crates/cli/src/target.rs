@@ -57,6 +57,11 @@ fn unknown(word: &str, persona: Persona) -> anyhow::Error {
         _ if looks_like_file(word) => {
             Usage(format!("there is no kind '{word}'; manifests are given with -f: `-f {word}`")).into()
         }
+        _ if word.eq_ignore_ascii_case("all") => {
+            let text =
+                "'all' stands alone: `get all` lists objects of every kind, and a list names the kinds: `get gnp,hep`";
+            Usage(text.to_owned()).into()
+        }
         Some(near) => Usage(format!("there is no kind '{word}'; did you mean '{near}'?")).into(),
         None => Usage(format!("there is no kind '{word}'\n\n{}", kinds())).into(),
     }

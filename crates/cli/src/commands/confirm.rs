@@ -11,6 +11,7 @@ use tortie_store::history::Pending;
 
 use crate::args::Place;
 use crate::commands::history::{is_overdue, revisions};
+use crate::output::table;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::ssh::{self, Origin, origin};
@@ -34,10 +35,13 @@ pub(crate) fn run(args: &ConfirmArgs, session: &mut Session) -> anyhow::Result<E
     let link = Link::find(session, &args.place)?;
     let store = link.existing()?;
     let history = link.history(&*store)?;
-    let mut waiting = history.pending()?;
-    if args.revision.is_none() {
-        // What was written on another machine is confirmed there, or by its revision.
-        waiting.retain(|(entry, _)| entry.author.host.is_empty() || entry.author.host == this_machine());
+    // What was written on another machine is confirmed there, or by its revision.
+    let is_meant = |entry: &HistoryEntry| {
+        args.revision.is_some() || entry.author.host.is_empty() || entry.author.host == this_machine()
+    };
+    let (waiting, elsewhere): (Vec<_>, Vec<_>) = history.pending()?.into_iter().partition(|(entry, _)| is_meant(entry));
+    if waiting.is_empty() && !elsewhere.is_empty() {
+        anyhow::bail!("{}", of_others(&elsewhere));
     }
     let (entry, pending) = find(waiting, args.revision)?;
     if is_overdue(&pending) {
@@ -57,6 +61,21 @@ pub(crate) fn run(args: &ConfirmArgs, session: &mut Session) -> anyhow::Result<E
     }
     session.terminal.line(format_args!("revision {} stays", revisions(&entry)));
     Ok(Exit::Done)
+}
+
+/// What is to be said where only changes wait that were made on other machines.
+fn of_others(elsewhere: &[(HistoryEntry, Pending)]) -> String {
+    let shown: Vec<String> = elsewhere
+        .iter()
+        .map(|(entry, pending)| {
+            let (revisions, host) = (revisions(entry), table::escaped(&entry.author.host));
+            format!("revision {revisions}, made on {host}, until {}", utc::of_milliseconds(pending.deadline))
+        })
+        .collect();
+    let (shown, one) = (shown.join("; "), elsewhere.first().map_or(0, |(entry, _)| entry.last));
+    format!(
+        "no change that was made on this machine waits for a confirmation; waiting are: {shown}. Confirm there, or by its revision: `tortie confirm {one}`"
+    )
 }
 
 fn find(waiting: Vec<(HistoryEntry, Pending)>, revision: Option<u64>) -> anyhow::Result<(HistoryEntry, Pending)> {
@@ -100,5 +119,22 @@ fn counts(pending: &Pending) -> Result<(), String> {
                 .to_owned(),
         ),
         Err(why) => Err(format!("{why}: confirm from a new SSH connection, or use --force")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tortie_store::Author;
+
+    use super::*;
+
+    #[test]
+    fn changes_that_wait_on_other_machines_are_named_with_their_machine() {
+        let author = Author { host: "web1".to_owned(), ..Author::default() };
+        let entry = HistoryEntry { first: 5, last: 7, time: 0, author, pending: None, expired: false, puts_back: None };
+        assert_eq!(
+            of_others(&[(entry, Pending { deadline: 1_000, enforced: None })]),
+            "no change that was made on this machine waits for a confirmation; waiting are: revision 5-7, made on web1, until 1970-01-01T00:00:01Z. Confirm there, or by its revision: `tortie confirm 7`"
+        );
     }
 }

@@ -1,10 +1,13 @@
 //! Our own table: aligned columns, nothing behind the last word, headings dimmed where there is colour.
 
 const GAP: &str = "   ";
+/// A wider cell is cut: it would widen every row. Whole values are in JSON and YAML.
+const WIDEST: usize = 200;
+const CUT: &str = "...";
 
 /// The text of a table.
 pub(crate) fn render(titles: &[&str], rows: &[Vec<String>], colour: bool) -> String {
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| escaped(cell)).collect()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| cut(escaped(cell))).collect()).collect();
     let mut widths: Vec<usize> = titles.iter().map(|title| title.len()).collect();
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -28,7 +31,7 @@ pub(crate) fn render(titles: &[&str], rows: &[Vec<String>], colour: bool) -> Str
 
 /// One row of a table whose columns are at least so wide; a wider cell widens its column.
 pub(crate) fn row(widths: &mut [usize], cells: &[String]) -> String {
-    let cells: Vec<String> = cells.iter().map(|cell| escaped(cell)).collect();
+    let cells: Vec<String> = cells.iter().map(|cell| cut(escaped(cell))).collect();
     for (width, cell) in widths.iter_mut().zip(&cells) {
         *width = (*width).max(shown(cell).chars().count());
     }
@@ -41,12 +44,24 @@ pub(crate) fn row(widths: &mut [usize], cells: &[String]) -> String {
 pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for char in text.chars() {
-        match char.is_control() {
+        match char.is_control() || is_direction(char) {
             true => out.extend(char.escape_default()),
             false => out.push(char),
         }
     }
     out
+}
+
+/// Whether a character changes the direction in which a terminal shows those after it.
+fn is_direction(char: char) -> bool {
+    matches!(char, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+fn cut(cell: String) -> String {
+    match cell.char_indices().nth(WIDEST) {
+        None => cell,
+        Some(_) => cell.chars().take(WIDEST - CUT.len()).chain(CUT.chars()).collect(),
+    }
 }
 
 /// An empty cell still takes its place.
@@ -72,6 +87,28 @@ mod tests {
     fn control_characters_of_a_cell_do_not_reach_the_terminal() {
         let rows = [vec!["a\x1b[2J\x07b\u{9b}".into()]];
         assert_eq!(render(&["NAME"], &rows, false), "NAME\na\\u{1b}[2J\\u{7}b\\u{9b}\n");
+    }
+
+    #[test]
+    fn what_turns_the_direction_of_text_is_escaped_as_control_characters_are() {
+        for char in ['\u{61C}', '\u{200E}', '\u{200F}', '\u{202A}', '\u{202E}', '\u{2066}', '\u{2069}'] {
+            assert_eq!(escaped(&format!("a{char}b")), format!("a\\u{{{:x}}}b", u32::from(char)));
+        }
+    }
+
+    #[test]
+    fn a_long_cell_is_cut_and_does_not_widen_the_other_rows() {
+        let rows = [vec!["日".repeat(100_000), "n1".into()], vec!["a".into(), "n2".into()]];
+        let text = render(&["MESSAGE", "NODE"], &rows, false);
+        assert!(
+            text.lines()
+                .all(|line| line.chars().count() == WIDEST + GAP.len() + 4
+                    || line.chars().count() == WIDEST + GAP.len() + 2),
+            "{text}"
+        );
+        assert!(text.contains("日...   n1\n"));
+        let whole = vec!["x".repeat(WIDEST)];
+        assert!(!render(&["A"], &[whole], false).contains(CUT));
     }
 
     #[test]
