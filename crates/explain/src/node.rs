@@ -32,8 +32,8 @@ pub fn text(topology: &Topology<'_>, name: &str) -> Result<String, AskError> {
         }
         None => text += "  no object of kind Node has this name: endpoints or the agent of this machine name it\n",
     }
-    if snapshot.node_settings.contains_key(name) {
-        let _ = writeln!(text, "  settings:  it has its own (FelixConfiguration node.{name})");
+    if snapshot.node_settings.get(name).is_some_and(|settings| *settings != snapshot.default_settings) {
+        text += "  settings:  not those of all nodes: a FelixConfiguration for it, its environment or its felix.cfg says otherwise\n";
     }
     let hosts: Vec<_> = snapshot.host_endpoints.values().filter(|one| one.node == name).collect();
     if hosts.is_empty() {

@@ -14,6 +14,8 @@ pub(crate) enum CallError {
     Token,
     /// It makes no sense to try again soon.
     Fatal(String),
+    /// What must be one transaction with its record is none, so nothing was written. etcd itself is sound.
+    NotWhole(String),
     /// The user may not do this.
     Denied,
     /// The revision that was asked for is compacted.
@@ -68,7 +70,7 @@ impl CallError {
     /// In words, after the name of the place and a colon.
     pub(crate) fn text(&self) -> String {
         match self {
-            Self::Away(text) | Self::Fatal(text) => text.clone(),
+            Self::Away(text) | Self::Fatal(text) | Self::NotWhole(text) => text.clone(),
             Self::Token => "it does not accept the token that it gave us".to_owned(),
             Self::Denied => "permission denied for this user".to_owned(),
             Self::Compacted => "the revision is compacted".to_owned(),

@@ -57,7 +57,10 @@ impl Shared {
         let text = call_error.text();
         // With one endpoint its name would be in the text twice.
         let text = text.strip_prefix(&format!("{endpoints}: ")).unwrap_or(&text);
-        StoreError::Failed(format!("etcd at {endpoints} cannot be used: {text}"))
+        StoreError::Failed(match call_error {
+            CallError::NotWhole(_) => format!("etcd at {endpoints}: {text}"),
+            _ => format!("etcd at {endpoints} cannot be used: {text}"),
+        })
     }
 }
 

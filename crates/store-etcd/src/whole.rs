@@ -11,7 +11,7 @@ use crate::call_error::CallError;
 use crate::connection::Connection;
 use crate::history::Group;
 use crate::wire::{Compare, Target, TxnRequest};
-use crate::write::{Change, ChunkSize, TransactionResult, chunk_of, recreated, written};
+use crate::write::{CHUNK_BYTES, Change, ChunkSize, MOST, TransactionResult, chunk_of, recreated, written};
 
 type Refused = Vec<(usize, WriteError)>;
 
@@ -37,8 +37,9 @@ pub(crate) async fn all(
             Some(Stopped::Refused(refused.into_iter().map(|(at, reason)| (start + at, reason)).collect()))
         };
         if group.must_be_kept() && chunk.len() < writes.len() {
-            return Err(CallError::Fatal(format!(
-                "what is to be put back unless it is confirmed must be one transaction, and these {} objects are more than one: nothing was written",
+            return Err(CallError::NotWhole(format!(
+                "what is to be put back unless it is confirmed must be one transaction (up to {MOST} objects and {} KiB), and these {} objects are more: nothing was written; make the change in parts, each with --confirm",
+                CHUNK_BYTES >> 10,
                 writes.len()
             )));
         }
@@ -53,6 +54,8 @@ pub(crate) async fn all(
                 let found = found.ok().filter(|refused| !refused.is_empty());
                 whole.stopped = found.map_or_else(|| Some(Stopped::Failed(failed(&error))), numbered);
             }
+            // It is the only one, and was not made.
+            Err(error @ CallError::NotWhole(_)) => return Err(error),
             Err(error) => whole.stopped = Some(Stopped::Failed(failed(&error))),
         }
     }

@@ -23,14 +23,17 @@ use crate::wire::{Compare, DeleteRequest, PutRequest, RangeRequest, Request, Req
 /// How many writes are made one by one.
 const FEW: usize = 8;
 /// How many bytes a chunk may have; etcd takes requests of 1.5 MiB.
-const CHUNK_BYTES: usize = 512 << 10;
+pub(crate) const CHUNK_BYTES: usize = 512 << 10;
+
+/// How many changes a chunk has at most.
+pub(crate) const MOST: usize = 100;
 
 /// How many changes this etcd takes in a transaction: 128 unless it is configured otherwise, found out if it is fewer.
 pub(crate) struct ChunkSize(pub(crate) AtomicUsize);
 
 impl Default for ChunkSize {
     fn default() -> Self {
-        Self(AtomicUsize::new(100))
+        Self(AtomicUsize::new(MOST))
     }
 }
 

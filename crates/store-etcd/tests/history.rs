@@ -266,7 +266,14 @@ fn a_change_that_waits_is_one_transaction_or_is_not_written() {
     let many: Vec<Write> = (0..250).map(|n| Write::create(key(&format!("m{n}")), *b"1")).collect();
     store.set_author(author(true));
     let error = store.write_together(&many).unwrap_err().to_string();
-    assert!(error.contains("must be one transaction, and these 250 objects are more than one"), "{error}");
+    assert!(error.contains("(up to 100 objects and 512 KiB), and these 250 objects are more"), "{error}");
+    assert!(!error.contains("cannot be used"), "{error}");
+    assert_eq!(content(&store), "");
+    // One object that etcd takes, and that is too large together with its record.
+    let large = Write::create(key("large"), vec![b'1'; 1_200_000]);
+    let error = store.write_together(&[large]).unwrap_err().to_string();
+    assert!(error.contains("too large to be kept") && error.contains("nothing was written"), "{error}");
+    assert!(!error.contains("cannot be used"), "{error}");
     assert_eq!(content(&store), "");
 }
 

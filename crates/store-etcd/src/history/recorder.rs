@@ -117,7 +117,7 @@ impl Group<'_> {
             }
         };
         if self.must_be_kept() {
-            return Err(CallError::Fatal(format!(
+            return Err(CallError::NotWhole(format!(
                 "what is to be put back unless it is confirmed must be kept, and {why}: nothing was written"
             )));
         }
