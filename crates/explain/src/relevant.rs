@@ -86,6 +86,9 @@ impl End {
 /// Addresses that routes do not tell the link of.
 const ON_ANY_LINK: [&str; 4] = ["169.254.0.0/16", "fe80::/10", "0.0.0.0/32", "::/128"];
 
+/// A node, and what of its host endpoints is asked.
+type HostRulesKey = (String, Vec<String>);
+
 /// What may judge the packets of one question, with all that is looked up once for all of its packets.
 pub(crate) struct Relevance<'q, 'w, 'a> {
     topology: &'q Topology<'w>,
@@ -98,7 +101,7 @@ pub(crate) struct Relevance<'q, 'w, 'a> {
     /// The policies of the labels that were looked at.
     policies: RefCell<HashMap<Labels, Vec<PolicyId>>>,
     /// What the host endpoints of a node have, by node and what of them is asked.
-    host_rules: RefCell<HashMap<(String, Vec<String>), Rc<Lists>>>,
+    host_rules: RefCell<HashMap<HostRulesKey, Rc<Lists>>>,
     /// No condition. Others are made from it, so that what selectors mean is found out once.
     none: Conditions<'a>,
 }

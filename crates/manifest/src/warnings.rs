@@ -17,12 +17,14 @@ pub use policy::untracked_on_any;
 pub const CODES: &[(&str, &str)] = &[
     ("duplicate-port", "two ports of an endpoint have the same name and protocol"),
     ("empty-address", "an address or net is an empty text, which means nothing"),
+    ("left-out", "a part of a Kubernetes manifest cannot be taken over, and is left out of the preview"),
     ("legacy-name", "a policy is stored under the name that Calico gave it before v3.32"),
     ("never-matches", "a rule matches no packet, or rules before it in its policy match all of its packets"),
     ("never-reached", "no packet comes to a rule: a rule of another policy or the end of a tier decides all before it"),
     ("no-effect", "a setting is kept and has no effect here"),
     ("no-expected-ips", "a host endpoint without addresses: label rules elsewhere do not match it"),
     ("no-failsafes", "a list of failsafe ports is empty: no port stays open whatever the policy says"),
+    ("no-history", "what was written is not in the history of the store, so `undo` cannot take it back"),
     (
         "no-policy",
         "no enforced policy selects a host endpoint and none of its profiles has rules: all but failsafes is denied",
