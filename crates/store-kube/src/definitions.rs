@@ -1,5 +1,5 @@
 //! The definitions of Calico's custom resources, made of the types that everything else here reads and writes them by, and of the
-//! rules that the validator has for them: [`tags`] of single fields, [`rules`] of several.
+//! rules that the validator has for them: `tags` of single fields, `rules` of several.
 
 mod rules;
 mod tags;
