@@ -30,9 +30,43 @@ pub(super) fn second(id: &TableId) -> TableId {
 
 impl Kernel {
     /// Puts a whole table in place of what exists.
+    ///
+    /// Where a table exists, one with the same content is in force beside it meanwhile, under the second name. A packet on another
+    /// processor looks in maps by the content of that moment while it follows the rules of the moment before: during the change
+    /// it may find neither the old elements nor the new rules. In the table beside nothing changes then.
     pub(super) fn replace_table(&mut self, ruleset: &Ruleset, there: OurTables) -> Result<(), CommitError> {
+        let is_covered = there.second_in_force || there.own && self.cover(ruleset, there.second)?;
+        let beside = second(&self.table.id);
+        let result = match self.replace_own(ruleset, OurTables { second: there.second && !is_covered, ..there }) {
+            Err(CommitError::TooLong { .. }) => {
+                let there = OurTables { second: there.second || is_covered, second_in_force: is_covered, ..there };
+                return self.replace_in_pieces(ruleset, there);
+            }
+            other => other,
+        };
+        if !is_covered {
+            return result;
+        }
+        let mut script = Script::new(&beside);
+        script.batch.delete_table(&beside);
+        let removed = self.commit(&script);
+        result.and(removed)
+    }
+
+    /// Puts a table with this content beside the one in force. False if it is too long for one send.
+    fn cover(&mut self, ruleset: &Ruleset, is_there: bool) -> Result<bool, CommitError> {
+        let beside = Table { id: second(&self.table.id), ..self.table.clone() };
+        let mut script = Script::new(&beside.id);
+        script.replace(&beside, is_there, ruleset);
+        match self.commit(&script) {
+            Err(CommitError::TooLong { .. }) => Ok(false),
+            other => other.map(|()| true),
+        }
+    }
+
+    /// Gives the table its content in one transaction.
+    fn replace_own(&mut self, ruleset: &Ruleset, there: OurTables) -> Result<(), CommitError> {
         if there.own
-            && !there.second_in_force
             && let Some(script) = self.replacement_in_place(ruleset, there)
         {
             match self.commit(&script) {
@@ -46,10 +80,7 @@ impl Kernel {
             script.batch.delete_table(&second(&self.table.id));
         }
         script.replace(&self.table, there.own, ruleset);
-        match self.commit(&script) {
-            Err(CommitError::TooLong { .. }) => self.replace_in_pieces(ruleset, there),
-            other => other,
-        }
+        self.commit(&script)
     }
 
     /// Replaces the content of the table and keeps its base chains. None if that cannot be done.
@@ -132,13 +163,14 @@ impl Kernel {
         self.commit(&script)
     }
 
-    /// Gives a table its base chains, and deletes the one before it.
+    /// Gives a table its base chains, and deletes the one before it once they are in force.
     fn switch(&mut self, on: &TableId, gone: Option<&TableId>, ruleset: &Ruleset) -> Result<(), CommitError> {
         let mut script = Script::new(on);
-        if let Some(gone) = gone {
-            script.batch.delete_table(gone);
-        }
         script.hook(ruleset);
+        self.commit(&script)?;
+        let Some(gone) = gone else { return Ok(()) };
+        let mut script = Script::new(gone);
+        script.batch.delete_table(gone);
         self.commit(&script)
     }
 }
