@@ -57,6 +57,9 @@ impl GuardArgs {
     }
 }
 
+/// How a loss of the agent's connections begins.
+const CUTS_OFF: &str = "cut the agent off from";
+
 /// A write that may be refused.
 pub(crate) struct Guard<'a> {
     /// The store that is written to.
@@ -75,8 +78,17 @@ impl Guard<'_> {
         }
         let losses = found(self.attempted(session, attempt), session);
         if self.confirm {
-            losses.iter().for_each(|loss| session.terminal.note(format_args!("this may {loss}")));
-            return true;
+            // An agent that starts without its store puts nothing back.
+            let (fatal, others): (Vec<String>, Vec<String>) =
+                losses.into_iter().partition(|loss| loss.starts_with(CUTS_OFF));
+            others.iter().for_each(|loss| session.terminal.note(format_args!("this may {loss}")));
+            fatal.iter().for_each(|loss| session.terminal.error(format_args!("would {loss}")));
+            if !fatal.is_empty() {
+                session.terminal.error(
+                    "nothing was written: with --confirm the agent could not put this back if it starts again meanwhile; --allow-lockout writes it all the same",
+                );
+            }
+            return fatal.is_empty();
         }
         self.refuse(&losses, "nothing was written", session)
     }
@@ -100,7 +112,8 @@ impl Guard<'_> {
         losses.iter().for_each(|loss| session.terminal.error(format_args!("would {loss}")));
         if !losses.is_empty() {
             let has_history = || self.link.store().is_ok_and(|store| store.history().is_some());
-            let way = match has_history() {
+            let helps = !losses.iter().any(|loss| loss.starts_with(CUTS_OFF));
+            let way = match helps && has_history() {
                 true => "use --confirm, or --allow-lockout",
                 false => "--allow-lockout writes it all the same",
             };
@@ -229,7 +242,7 @@ fn lost_server(local_facts: &LocalFacts, sides: &[Snapshot; 2], server: &Server)
         interface: None,
     };
     let loss = ask(local_facts, sides, &connection)?;
-    Some(format!("cut the agent off from {} ({})", server.name, denied(&loss)))
+    Some(format!("{CUTS_OFF} {} ({})", server.name, denied(&loss)))
 }
 
 fn ask(local_facts: &LocalFacts, [before, after]: &[Snapshot; 2], connection: &Connection) -> Option<Loss> {

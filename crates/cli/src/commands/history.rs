@@ -81,7 +81,10 @@ pub(crate) fn run(args: &HistoryArgs, session: &mut Session) -> anyhow::Result<E
         }
     }
     if !history.is_complete() && args.output == Format::Text {
-        session.terminal.note(format_args!("{}: what other programs wrote is not in it", partial(&*store)));
+        session.terminal.note(format_args!(
+            "{}: it does not have what other programs wrote, nor what was written with `warning[no-history]`",
+            partial(&*store)
+        ));
     }
     Ok(Exit::Done)
 }

@@ -182,7 +182,7 @@ fn by_whom(history: &dyn History, current: Option<&Stored>) -> String {
     };
     match history.entries_between(revision, revision).map(|entries| entries.into_iter().next()) {
         Ok(Some(entry)) => format!(" of {}: {}", who(&entry.author), entry.author.command),
-        Ok(None) => " of another program than tortie".to_owned(),
+        Ok(None) => ", which the history does not have: of another program, or of tortie where it kept none".to_owned(),
         Err(_) => String::new(),
     }
 }

@@ -168,7 +168,13 @@ spec: {failsafeOutboundHostPorts: []}
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains("would cut the agent off from its store, 192.0.2.12 tcp/2379 (denied by"), "{said}");
-        assert!(!said.contains("lock out"), "{said}");
+        assert!(!said.contains("lock out") && !said.contains("use --confirm"), "{said}");
+        // An agent that starts again meanwhile would not reach what it has to put back.
+        let output = over_ssh(world, 22, &["apply", "-f", file.to_str().unwrap(), "--confirm=1s"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("the agent could not put this back if it starts again meanwhile"), "{said}");
+        assert!(!world.said(&["get", "hep"]).contains("all"));
     });
 }
 
