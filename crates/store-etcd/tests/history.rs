@@ -210,8 +210,8 @@ fn a_user_without_permission_for_the_history_writes_with_a_warning() {
     assert_eq!(store.pending().unwrap_err().to_string(), error, "who may not put back is not asked to");
     // What must be kept is not written.
     store.set_author(author(true));
-    let stopped = store.write_together(&writes(&store, &[("b", Some("1"))])).unwrap().stopped;
-    assert!(stopped.is_some() && store.get(&key("b")).unwrap().is_none());
+    let error = store.write_together(&writes(&store, &[("b", Some("1"))])).unwrap_err().to_string();
+    assert!(error.contains("nothing was written") && store.get(&key("b")).unwrap().is_none(), "{error}");
     assert!(store.write(&writes(&store, &[("b", Some("1"))])).is_err());
     assert!(store.get(&key("b")).unwrap().is_none());
 }
@@ -225,7 +225,8 @@ fn an_object_that_is_too_large_for_a_record_is_written_without_one() {
     assert_eq!(store.not_kept().as_deref(), Some("hostendpoint/a is too large to be kept with what it was before"));
     assert_eq!(store.entries().unwrap(), []);
     store.set_author(author(true));
-    assert!(store.write_together(&[Write::create(key("b"), value)]).unwrap().stopped.is_some());
+    let error = store.write_together(&[Write::create(key("b"), value)]).unwrap_err().to_string();
+    assert!(error.contains("nothing was written"), "{error}");
     assert!(store.get(&key("b")).unwrap().is_none());
 }
 
