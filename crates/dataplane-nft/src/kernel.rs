@@ -15,6 +15,7 @@ mod off;
 mod pieces;
 mod quarantine;
 mod repair;
+mod replace;
 mod step;
 
 use std::collections::BTreeMap;
@@ -38,8 +39,8 @@ use crate::skeleton::{self, Plan};
 use crate::uses::Uses;
 use crate::watch::{self, Watch};
 
-use pieces::OurTables;
 use quarantine::Quarantine;
+use replace::OurTables;
 
 /// The kernel's table, kept as a desired state says. It works in the network namespace of the thread that opened it.
 #[derive(Debug)]
@@ -196,7 +197,7 @@ impl Kernel {
         self.repair().inspect_err(|_| (self.state, self.index, self.quarantine) = before)
     }
 
-    /// Puts everything into the kernel anew. It comes into force at once, also where it takes several transactions (`pieces`).
+    /// Puts everything into the kernel anew. It comes into force at once, also where it takes several transactions (`replace`).
     pub fn repair(&mut self) -> Result<(), ApplyError> {
         loop {
             let there = self.there()?;
@@ -227,7 +228,7 @@ impl Kernel {
 
     /// Which of our tables exist.
     fn there(&mut self) -> Result<OurTables, RequestError> {
-        let second = pieces::second(&self.table.id);
+        let second = replace::second(&self.table.id);
         let names = [&*self.table.id.name, &*second.name];
         let tables = dump::tables(&mut self.socket, |name| names.contains(&name))?;
         let of = |id: &TableId| tables.iter().find(|table| table.id == *id);
@@ -349,7 +350,7 @@ impl Kernel {
 
 /// Removes a table, and what is left of one that was to take its place.
 fn remove(socket: &mut Socket, id: &TableId) -> Result<Found, ApplyError> {
-    let ids = [id.clone(), pieces::second(id)];
+    let ids = [id.clone(), replace::second(id)];
     let tables = dump::tables(socket, |name| ids.iter().any(|id| id.name == name))?;
     let mut batch = Batch::new();
     for id in ids.iter().filter(|id| tables.iter().any(|table| table.id == **id)) {

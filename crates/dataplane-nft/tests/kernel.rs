@@ -679,6 +679,29 @@ fn a_replacement_in_pieces_that_was_interrupted_is_taken_up_by_the_next_agent() 
 }
 
 #[test]
+#[cfg(feature = "faults")]
+fn a_refused_replacement_leaves_the_table_in_force_that_an_interrupted_one_left() {
+    use tortie_testkit::faults::{REFUSED_AT_COMMIT, with};
+    in_namespace(|| {
+        with(REFUSED_AT_COMMIT, || {
+            let log = "GlobalNetworkPolicy p {selector: role == 'web', types: [Ingress], ingress: [{action: Log, protocol: TCP}]}";
+            let mut node = Node::open(&[HOST]);
+            node.kernel.remove().unwrap();
+            let second = Options { table: "tortie-next".to_owned(), ..Options::default() };
+            let mut earlier = Kernel::open_unowned(second).unwrap();
+            earlier.replace(node.followed.state.clone()).unwrap();
+            let before = run("nft", &["-a", "list", "table", "inet", "tortie-next"]);
+            node.followed.step(&Step::Put(resource(log)));
+            node.flush();
+            let mut next = Kernel::open(Options::default()).unwrap();
+            let result = next.replace(node.followed.state.clone());
+            assert!(result.is_err(), "{:?}", next.refused());
+            assert_eq!(run("nft", &["-a", "list", "table", "inet", "tortie-next"]), before);
+        });
+    });
+}
+
+#[test]
 fn nobody_else_can_change_an_owned_table_and_the_next_agent_adopts_it() {
     in_namespace(|| {
         let mut node = Node::open(&[HOST]);

@@ -1,10 +1,10 @@
 //! Finds the objects that a refusal is about which names none, by halving.
 //!
 //! What the kernel finds only when it validates the table as a whole, such as an expression at a hook that does not allow it, it
-//! tells of the batch, or of whichever rule came last. Then the ruleset is tried without some objects, until those are found that it is refused with. A trial is a table
-//! under the second name (`pieces`) that is dormant: the kernel checks it as any other, and no packet meets it. Trials are
-//! about as many as the objects found times the logarithm of all; after [`most`] of them those that are not told
-//! apart are quarantined together.
+//! tells of the batch, or of whichever rule came last. Then the ruleset is tried without some objects, until those are found that it
+//! is refused with. A trial is a table under the second name (`replace`) that is dormant: the kernel checks it as any other, and no
+//! packet meets it. Trials are about as many as the objects found times the logarithm of all; after [`most`] of them those that
+//! are not told apart are quarantined together.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -13,7 +13,8 @@ use tortie_dataplane::{Delta, Place, SetId};
 use tortie_nft::{BatchError, CommitError, Table};
 
 use super::quarantine::Quarantine;
-use super::{ApplyError, Kernel, Refused, pieces};
+use super::replace::second;
+use super::{ApplyError, Kernel, Refused};
 use crate::batch::Script;
 use crate::render::whole;
 
@@ -45,9 +46,13 @@ impl Kernel {
         let Some(cause) = errors.first().filter(|cause| !OTHER_REASONS.contains(&cause.errno)) else {
             return Ok(named);
         };
+        // A trial would take its place.
+        if self.there()?.second_in_force {
+            return Ok(named);
+        }
         let reason = io::Error::from_raw_os_error(cause.errno).to_string();
         let result = self.search(delta, named.iter().map(|(one, _)| one.clone()).collect(), &reason);
-        self.remove_trial()?;
+        self.remove_table(&second(&self.table.id))?;
         let found = result?;
         Ok(if found.is_empty() { named } else { found })
     }
@@ -124,7 +129,7 @@ impl Kernel {
         let mut out: Quarantine = self.quarantine.clone();
         without.iter().for_each(|one| out.put(one.clone(), String::new()));
         let ruleset = whole(&self.state, &self.index, &self.options, &out.out());
-        let trial = Table { dormant: true, ..Table::new(pieces::second(&self.table.id)) };
+        let trial = Table { dormant: true, ..Table::new(second(&self.table.id)) };
         let mut script = Script::new(&trial.id);
         script.batch.remove_table(&trial.id);
         script.batch.add_table(&trial);
@@ -140,12 +145,6 @@ impl Kernel {
             }
             Err(other) => Err(other),
         }
-    }
-
-    fn remove_trial(&mut self) -> Result<(), ApplyError> {
-        let mut script = Script::new(&pieces::second(&self.table.id));
-        script.batch.remove_table(&script.table.clone());
-        Ok(self.commit(&script)?)
     }
 }
 

@@ -4,7 +4,7 @@
 use tortie_dataplane::{SetId, State};
 use tortie_nft::{Batch, ChainKind, RequestError, Socket, TableId, dump};
 
-use super::{ApplyError, Found, Kernel, pieces};
+use super::{ApplyError, Found, Kernel, replace};
 use crate::form::{Ruleset, SetForm, sort};
 use crate::index::Index;
 use crate::options::Options;
@@ -39,7 +39,7 @@ impl Kernel {
 
 /// Deletes the base chains that can deny a packet. No packet meets the rest then.
 fn take_out(socket: &mut Socket, id: &TableId) -> Result<Found, ApplyError> {
-    let ids = [id.clone(), pieces::second(id)];
+    let ids = [id.clone(), replace::second(id)];
     let tables = dump::tables(socket, |name| ids.iter().any(|id| id.name == name))?;
     let mut batch = Batch::new();
     let mut found = Found::Nothing;
