@@ -58,7 +58,7 @@ fn is_as_found(kv: &KeyValue) -> Compare {
     Compare { result: 0, target: 2, key: kv.key.clone(), union: Some(Target::ModRevision(kv.mod_revision)) }
 }
 
-/// Acts of the records of each call, the newest first.
+/// The entries of records, one for each call, the newest first.
 fn grouped(found: &[Found], waiting: &BTreeMap<String, Waits>) -> Vec<HistoryEntry> {
     let expired: BTreeSet<u64> = found.iter().filter_map(|one| one.head.puts_back).collect();
     let mut entries: BTreeMap<&str, HistoryEntry> = BTreeMap::new();

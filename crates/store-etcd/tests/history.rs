@@ -8,17 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use support::Cluster;
-use tortie_api::{Key, Kind};
-use tortie_random::Random;
-use tortie_store::history::{HistoryEntry, PutBack};
-use tortie_store::{Author, History, Selection, Store, Write};
+use tortie_store::conformance::history::{self, author, content, key, names, write, writes};
+use tortie_store::{History, Selection, Store, Write};
 use tortie_store_etcd::{EtcdStore, Settings, User};
 
 const PREFIX: &str = "/tortie/history/v1/";
-
-fn key(name: &str) -> Key {
-    Key::cluster(Kind::HostEndpoint, name)
-}
 
 fn one() -> (Cluster, EtcdStore) {
     let cluster = Cluster::start(1);
@@ -26,56 +20,14 @@ fn one() -> (Cluster, EtcdStore) {
     (cluster, store)
 }
 
-fn author(confirm: bool) -> Author {
-    Author {
-        uid: 7,
-        host: "web1".into(),
-        command: "a command".into(),
-        confirm_within: confirm.then_some(Duration::from_secs(3600)),
-        ..Author::default()
-    }
-}
-
-fn writes(store: &EtcdStore, objects: &[(&str, Option<&str>)]) -> Vec<Write> {
-    let write = |(name, value): &(&str, Option<&str>)| {
-        let key = key(name);
-        match (store.get(&key).unwrap(), value) {
-            (None, Some(value)) => Write::create(key, value.as_bytes()),
-            (Some(stored), Some(value)) => Write::update(key, value.as_bytes(), stored.revision),
-            (_, None) => Write::delete(key, None),
-        }
-    };
-    objects.iter().map(write).collect()
-}
-
-/// Writes objects in one transaction, each with a value or without.
-fn write(store: &EtcdStore, objects: &[(&str, Option<&str>)], confirm: bool) -> HistoryEntry {
-    store.set_author(author(confirm));
-    assert!(store.write_together(&writes(store, objects)).unwrap().stopped.is_none());
-    store.set_author(author(false));
-    store.entries().unwrap().remove(0)
-}
-
-/// The same as another program does.
+/// Writes objects as another program does.
 fn elsewhere(cluster: &Cluster, store: &EtcdStore, objects: &[(&str, Option<&str>)]) {
     let other = EtcdStore::new(cluster.settings());
     assert!(other.write_together(&writes(store, objects)).unwrap().stopped.is_none());
 }
 
-fn content(store: &EtcdStore) -> String {
-    let items = store.list(&Selection::default()).unwrap().items;
-    let item = |one: &tortie_store::Stored| format!("{}={}", one.key.name, String::from_utf8_lossy(&one.value));
-    items.iter().map(item).collect::<Vec<_>>().join(" ")
-}
-
 fn text(value: &Option<Arc<[u8]>>) -> Option<String> {
     value.as_ref().map(|value| String::from_utf8_lossy(value).into_owned())
-}
-
-fn names(done: Option<PutBack>) -> (Vec<String>, Vec<String>) {
-    let done = done.unwrap();
-    let names = |keys: Vec<Key>| keys.into_iter().map(|key| key.name).collect();
-    (names(done.restored), names(done.left))
 }
 
 #[test]
@@ -233,32 +185,13 @@ fn an_object_that_is_too_large_for_a_record_is_written_without_one() {
 #[test]
 fn an_unconfirmed_change_is_put_back_byte_for_byte() {
     let (_cluster, store) = one();
-    write(&store, &[("a", Some("1")), ("gone", Some("x"))], false);
-    let before = content(&store);
-    let entry = write(&store, &[("a", Some("2")), ("new", Some("y")), ("gone", None)], true);
-    assert!(entry.pending.is_some_and(|pending| pending.deadline > entry.time && pending.enforced.is_none()));
-    store.note_enforced(&entry, 5).unwrap();
-    store.note_enforced(&entry, 6).unwrap();
-    let (found, pending) = store.pending().unwrap().remove(0);
-    assert_eq!((found.first, pending.enforced), (entry.first, Some(5)), "the first time counts");
-    let (mut restored, left) = names(store.put_back(&entry).unwrap());
-    restored.sort();
-    assert_eq!((restored.join(" ").as_str(), left.len()), ("a gone new", 0));
-    assert_eq!(content(&store), before);
-    assert_eq!(store.put_back(&entry).unwrap(), None, "once");
-    assert!(!store.confirm(&entry).unwrap(), "it is too late");
-    let entries = store.entries().unwrap();
-    assert_eq!((entries[0].puts_back, entries[1].expired, entries[1].pending), (Some(entry.first), true, None));
+    history::an_unconfirmed_change_is_put_back_byte_for_byte(&store);
 }
 
 #[test]
 fn a_confirmed_change_stays() {
     let (_cluster, store) = one();
-    let entry = write(&store, &[("a", Some("1"))], true);
-    assert!(store.confirm(&entry).unwrap());
-    assert!(!store.confirm(&entry).unwrap(), "it waits no more");
-    assert_eq!(store.put_back(&entry).unwrap(), None);
-    assert_eq!(content(&store), "a=1");
+    history::a_confirmed_change_stays(&store);
 }
 
 #[test]
@@ -295,70 +228,11 @@ fn objects_that_another_program_changed_since_stay_and_the_others_are_put_back()
 #[test]
 fn a_tier_that_policies_of_others_are_in_is_not_put_back() {
     let (_cluster, store) = one();
-    let tier = Key::cluster(Kind::Tier, "extra");
-    let policy = |name: &str| {
-        let value = br#"{"spec":{"tier":"extra"}}"#;
-        Write::create(Key::cluster(Kind::GlobalNetworkPolicy, name), *value)
-    };
-    let batch = |writes: &[Write], confirm: bool| {
-        store.set_author(author(confirm));
-        assert!(store.write_together(writes).unwrap().stopped.is_none());
-        store.entries().unwrap().remove(0)
-    };
-    let entry = batch(&[Write::create(tier.clone(), *b"{}"), policy("extra.ours")], true);
-    batch(&[policy("extra.theirs")], false);
-    let done = store.put_back(&entry).unwrap().unwrap();
-    assert_eq!(done.in_use, [(tier.clone(), policy("extra.theirs").key)]);
-    assert_eq!(done.restored, [policy("extra.ours").key]);
-    assert!(store.get(&tier).unwrap().is_some());
+    history::a_tier_that_policies_of_others_are_in_is_not_put_back(&store);
 }
 
-/// Random changes that wait, confirmed or put back in random order: each object ends as its last confirmed version.
 #[test]
-fn several_unconfirmed_changes_do_not_affect_each_other() {
+fn in_whatever_order_changes_are_confirmed_or_expire_the_last_confirmed_version_remains() {
     let (_cluster, store) = one();
-    for seed in 0..90 {
-        let mut random = Random::new(seed);
-        let names = ["a", "b", "c"];
-        let all: Vec<_> = names.iter().map(|name| (*name, None)).collect();
-        let there: Vec<_> = all.iter().copied().filter(|(name, _)| store.get(&key(name)).unwrap().is_some()).collect();
-        if !there.is_empty() {
-            write(&store, &there, false);
-        }
-        let mut entries = Vec::new();
-        // For each object the versions that entries gave it, in their order.
-        let mut versions: Vec<Vec<(usize, Option<String>)>> = vec![Vec::new(); names.len()];
-        for at in 0..2 + random.below(4) {
-            let mut change = Vec::new();
-            for (n, name) in names.iter().enumerate() {
-                if random.below(2) == 0 {
-                    let exists = store.get(&key(name)).unwrap().is_some();
-                    let value = (!exists || random.below(3) > 0).then(|| format!("{seed}-{at}"));
-                    versions[n].push((at, value.clone()));
-                    change.push((*name, value));
-                }
-            }
-            let change: Vec<_> = change.iter().map(|(name, value)| (*name, value.as_deref())).collect();
-            if !change.is_empty() {
-                entries.push((at, write(&store, &change, true)));
-            }
-        }
-        let mut confirmed = Vec::new();
-        while !entries.is_empty() {
-            let (at, entry) = entries.remove(random.below(entries.len()));
-            if random.below(3) == 0 {
-                assert!(store.confirm(&entry).unwrap());
-                confirmed.push(at);
-            } else {
-                assert!(store.put_back(&entry).unwrap().is_some());
-            }
-        }
-        for (n, name) in names.iter().enumerate() {
-            let last = versions[n].iter().rev().find(|(at, _)| confirmed.contains(at));
-            let expected = last.and_then(|(_, value)| value.clone());
-            let found = store.get(&key(name)).unwrap().map(|one| String::from_utf8_lossy(&one.value).into_owned());
-            assert_eq!(found, expected, "seed {seed}, {name}: {versions:?} {confirmed:?}");
-        }
-        assert!(store.pending().unwrap().is_empty());
-    }
+    history::in_whatever_order_changes_are_confirmed_or_expire_the_last_confirmed_version_remains(&store, 90);
 }

@@ -5,56 +5,16 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tortie_api::{Key, Kind};
 use tortie_random::Random;
-use tortie_store::history::{PastError, PutBack, content_at};
-use tortie_store::{Author, History, HistoryEntry, Listing, Selection, Store, Write};
+use tortie_store::conformance::history::{self, content, key, names, write};
+use tortie_store::history::{PastError, content_at};
+use tortie_store::{History, Listing, Selection, Store, Write};
 use tortie_store_sqlite::{Options, SqliteStore};
-
-fn key(name: &str) -> Key {
-    Key::cluster(Kind::HostEndpoint, name)
-}
 
 fn store() -> (tempfile::TempDir, SqliteStore) {
     let place = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(place.path().join("tortie.db")).unwrap();
     (place, store)
-}
-
-/// Writes objects in one transaction, each with a value or without; what must be confirmed within an hour, if anything.
-fn write(store: &SqliteStore, objects: &[(&str, Option<&str>)], confirm: bool) -> HistoryEntry {
-    store.set_author(Author {
-        uid: 7,
-        command: "a command".into(),
-        confirm_within: confirm.then_some(Duration::from_secs(3600)),
-        ..Author::default()
-    });
-    let writes: Vec<Write> = objects
-        .iter()
-        .map(|(name, value)| {
-            let key = key(name);
-            match (store.get(&key).unwrap(), value) {
-                (None, Some(value)) => Write::create(key, value.as_bytes()),
-                (Some(stored), Some(value)) => Write::update(key, value.as_bytes(), stored.revision),
-                (_, None) => Write::delete(key, None),
-            }
-        })
-        .collect();
-    assert!(store.write_together(&writes).unwrap().stopped.is_none());
-    store.set_author(Author::default());
-    store.entries().unwrap().remove(0)
-}
-
-fn content(store: &SqliteStore) -> String {
-    let items = store.list(&Selection::default()).unwrap().items;
-    let item = |one: &tortie_store::Stored| format!("{}={}", one.key.name, String::from_utf8_lossy(&one.value));
-    items.iter().map(item).collect::<Vec<_>>().join(" ")
-}
-
-fn names(done: Option<PutBack>) -> (Vec<String>, Vec<String>) {
-    let done = done.unwrap();
-    let names = |keys: Vec<Key>| keys.into_iter().map(|key| key.name).collect();
-    (names(done.restored), names(done.left))
 }
 
 #[test]
@@ -78,30 +38,13 @@ fn a_history_entry_has_its_author_and_the_content_before_each_change() {
 #[test]
 fn an_unconfirmed_change_is_put_back_byte_for_byte() {
     let (_place, store) = store();
-    write(&store, &[("a", Some("1")), ("gone", Some("x"))], false);
-    let before = content(&store);
-    let entry = write(&store, &[("a", Some("2")), ("new", Some("y")), ("gone", None)], true);
-    assert!(entry.pending.is_some_and(|pending| pending.deadline > entry.time && pending.enforced.is_none()));
-    store.note_enforced(&entry, 5).unwrap();
-    store.note_enforced(&entry, 6).unwrap();
-    let noted = store.entries().unwrap().remove(0).pending.unwrap();
-    assert_eq!(noted.enforced, Some(5), "the first time counts");
-    let (mut restored, left) = names(store.put_back(&entry).unwrap());
-    restored.sort();
-    assert_eq!((restored.join(" ").as_str(), left.len()), ("a gone new", 0));
-    assert_eq!(content(&store), before);
-    assert_eq!(store.put_back(&entry).unwrap(), None, "once");
-    assert_eq!(content(&store), before);
+    history::an_unconfirmed_change_is_put_back_byte_for_byte(&store);
 }
 
 #[test]
 fn a_confirmed_change_stays() {
     let (_place, store) = store();
-    let entry = write(&store, &[("a", Some("1"))], true);
-    assert!(store.confirm(&entry).unwrap());
-    assert!(!store.confirm(&entry).unwrap(), "it waits no more");
-    assert_eq!(store.put_back(&entry).unwrap(), None);
-    assert_eq!(content(&store), "a=1");
+    history::a_confirmed_change_stays(&store);
 }
 
 #[test]
@@ -130,29 +73,7 @@ fn an_object_that_somebody_else_wrote_again_with_equal_content_stays() {
 #[test]
 fn a_tier_that_policies_of_others_are_in_is_not_put_back() {
     let (_place, store) = store();
-    let tier = Key::cluster(Kind::Tier, "extra");
-    let policy = |name: &str| {
-        let value = br#"{"spec":{"tier":"extra"}}"#;
-        Write::create(Key::cluster(Kind::GlobalNetworkPolicy, name), *value)
-    };
-    let batch = |writes: &[Write], confirm: bool| {
-        let confirm_within = confirm.then_some(Duration::from_secs(3600));
-        store.set_author(Author { confirm_within, ..Author::default() });
-        assert!(store.write_together(writes).unwrap().stopped.is_none());
-        store.entries().unwrap().remove(0)
-    };
-    let entry = batch(&[Write::create(tier.clone(), *b"{}"), policy("extra.ours")], true);
-    batch(&[policy("extra.theirs")], false);
-    let done = store.put_back(&entry).unwrap().unwrap();
-    assert_eq!(done.in_use, [(tier.clone(), policy("extra.theirs").key)]);
-    assert_eq!(done.restored, [policy("extra.ours").key]);
-    assert!(store.get(&tier).unwrap().is_some());
-    // What the entry itself put into its tier keeps nothing.
-    batch(&[Write::delete(tier.clone(), None), Write::delete(policy("extra.theirs").key, None)], false);
-    let entry = batch(&[Write::create(tier.clone(), *b"{}"), policy("extra.ours")], true);
-    let done = store.put_back(&entry).unwrap().unwrap();
-    assert_eq!((done.restored.len(), done.in_use.len()), (2, 0));
-    assert!(store.get(&tier).unwrap().is_none());
+    history::a_tier_that_policies_of_others_are_in_is_not_put_back(&store);
 }
 
 #[test]
@@ -188,46 +109,8 @@ fn several_unconfirmed_changes_do_not_affect_each_other() {
 
 #[test]
 fn in_whatever_order_changes_are_confirmed_or_expire_the_last_confirmed_version_remains() {
-    let names = ["a", "b", "c"];
-    for seed in 0..150 {
-        let mut random = Random::new(seed);
-        let (_place, store) = store();
-        let mut entries = Vec::new();
-        // For each object the versions that entries gave it, in their order.
-        let mut versions: Vec<Vec<(usize, Option<String>)>> = vec![Vec::new(); names.len()];
-        for at in 0..2 + random.below(4) {
-            let mut change = Vec::new();
-            for (n, name) in names.iter().enumerate() {
-                if random.below(2) == 0 {
-                    let exists = store.get(&key(name)).unwrap().is_some();
-                    let value = (!exists || random.below(3) > 0).then(|| format!("{seed}-{at}"));
-                    versions[n].push((at, value.clone()));
-                    change.push((*name, value));
-                }
-            }
-            let change: Vec<_> = change.iter().map(|(name, value)| (*name, value.as_deref())).collect();
-            if !change.is_empty() {
-                entries.push((at, write(&store, &change, true)));
-            }
-        }
-        let mut confirmed = Vec::new();
-        while !entries.is_empty() {
-            let (at, entry) = entries.remove(random.below(entries.len()));
-            if random.below(3) == 0 {
-                assert!(store.confirm(&entry).unwrap());
-                confirmed.push(at);
-            } else {
-                assert!(store.put_back(&entry).unwrap().is_some());
-            }
-        }
-        for (n, name) in names.iter().enumerate() {
-            let last = versions[n].iter().rev().find(|(at, _)| confirmed.contains(at));
-            let expected = last.and_then(|(_, value)| value.clone());
-            let found = store.get(&key(name)).unwrap().map(|one| String::from_utf8_lossy(&one.value).into_owned());
-            assert_eq!(found, expected, "seed {seed}, {name}: {versions:?} {confirmed:?}");
-        }
-        assert!(store.pending().unwrap().is_empty());
-    }
+    let (_place, store) = store();
+    history::in_whatever_order_changes_are_confirmed_or_expire_the_last_confirmed_version_remains(&store, 150);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod support;
 pub mod batches;
 pub mod compaction;
 pub mod concurrency;
+pub mod history;
 pub mod leases;
 pub mod listing;
 pub mod values;

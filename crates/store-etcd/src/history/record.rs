@@ -1,7 +1,7 @@
 //! What the history keeps of one transaction, and under which keys.
 //!
 //! ```text
-//!   /tortie/history/v1/entries/ID           who, when, by which command, which objects
+//!   /tortie/history/v1/acts/ID           who, when, by which command, which objects
 //!   /tortie/history/v1/images/ID/BYTES   what they were before and afterwards, byte for byte
 //!   /tortie/history/v1/pending/ID        its deadline, while it waits for a confirmation
 //! ```
