@@ -51,25 +51,8 @@ pub struct Endpoints<'a> {
 impl<'a> Endpoints<'a> {
     /// All endpoints of a snapshot.
     pub fn new(snapshot: &'a Snapshot) -> Self {
-        let mut workloads: HashMap<IpAddr, Vec<&WorkloadEndpoint>> = HashMap::new();
-        for endpoint in snapshot.workload_endpoints.values() {
-            for address in &endpoint.addresses {
-                let at = workloads.entry(*address).or_default();
-                // An endpoint may name an address twice.
-                if at.last().is_none_or(|last| last.id != endpoint.id) {
-                    at.push(endpoint);
-                }
-            }
-        }
-        let mut hosts: HashMap<IpAddr, Vec<&HostEndpoint>> = HashMap::new();
-        for endpoint in snapshot.host_endpoints.values() {
-            for address in &endpoint.addresses {
-                let at = hosts.entry(*address).or_default();
-                if at.last().is_none_or(|last| last.name != endpoint.name) {
-                    at.push(endpoint);
-                }
-            }
-        }
+        let workloads = by_address(snapshot.workload_endpoints.values(), |endpoint| &endpoint.addresses);
+        let hosts = by_address(snapshot.host_endpoints.values(), |endpoint| &endpoint.addresses);
         Self { snapshot, workloads, hosts, is_anything_missing: is_anything_missing(snapshot) }
     }
 
@@ -78,6 +61,24 @@ impl<'a> Endpoints<'a> {
         let hosts = self.hosts.get(&address).into_iter().flatten().copied();
         AddressOwners::among(self.snapshot, address, workloads, hosts, self.is_anything_missing)
     }
+}
+
+/// Endpoints by each of their addresses.
+fn by_address<'a, T>(
+    endpoints: impl Iterator<Item = &'a T>,
+    addresses: impl Fn(&T) -> &[IpAddr],
+) -> HashMap<IpAddr, Vec<&'a T>> {
+    let mut by_address: HashMap<IpAddr, Vec<&T>> = HashMap::new();
+    for endpoint in endpoints {
+        for address in addresses(endpoint) {
+            let at = by_address.entry(*address).or_default();
+            // An endpoint may name an address twice.
+            if at.last().is_none_or(|last| !std::ptr::eq(*last, endpoint)) {
+                at.push(endpoint);
+            }
+        }
+    }
+    by_address
 }
 
 /// Whether there is anything of which not all addresses or named ports are known.

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::question;
 use tortie_explain::{
     Counts, EndSpec, Question, State, Topology, What, endpoint, enforce_staged, json, placement, policy, reach,
     reach::reach, set, text, tier, trace,
@@ -21,10 +24,6 @@ fn world_with(name: &str, more: &str) -> Snapshot {
     let path = format!("{}/tests/worlds/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
     let text = format!("{}\n---\n{more}", std::fs::read_to_string(path).unwrap());
     manifests::snapshot(text)
-}
-
-fn question(from: &str, to: &str, what: &str) -> Question {
-    Question::new(from.parse().unwrap(), to.parse().unwrap(), what.parse().unwrap())
 }
 
 fn answer(snapshot: &Snapshot, question: &Question) -> String {

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::question;
 use tortie_explain::claim::{check, parse};
 use tortie_explain::reach::{Outcome, reach};
 use tortie_explain::{Question, Topology, text, trace};
@@ -32,10 +35,6 @@ fn world(more: &str) -> Snapshot {
 
 fn world_of(text: &str) -> Snapshot {
     manifests::snapshot(text)
-}
-
-fn question(from: &str, to: &str, what: &str) -> Question {
-    Question::new(from.parse().unwrap(), to.parse().unwrap(), what.parse().unwrap())
 }
 
 /// The places as the machine web1 tells them.

@@ -3,11 +3,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::net::IpAddr;
 
-use tortie_explain::claim::{check, parse};
+use common::{question, wrong};
 use tortie_explain::reach::reach;
-use tortie_explain::{Question, Topology, text, trace};
+use tortie_explain::{Topology, text, trace};
 use tortie_policy::Snapshot;
 use tortie_policy::packet::Host;
 use tortie_testkit::machine::link;
@@ -26,16 +28,6 @@ fn world(first: &str, second: &str) -> Snapshot {
  spec: {{selector: role == 'db', types: [Ingress],
          ingress: [{{action: Allow, protocol: TCP, destination: {{nets: ['2001:db8::2/128', 192.0.2.2/32], ports: [80]}}}}]}}}}"
     ))
-}
-
-fn question(from: &str, to: &str, what: &str) -> Question {
-    Question::new(from.parse().unwrap(), to.parse().unwrap(), what.parse().unwrap())
-}
-
-/// What is wrong with a claim.
-fn wrong(topology: &Topology<'_>, claim: &str) -> Option<String> {
-    let claim = parse(topology, claim).remove(0).claim.unwrap();
-    check(topology, &claim).unwrap().counterexample.map(|found| found.text())
 }
 
 #[test]

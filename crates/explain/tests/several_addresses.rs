@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::question;
 use tortie_explain::claim::{check, parse};
 use tortie_explain::reach::reach;
-use tortie_explain::{Question, Topology, json, text, trace};
+use tortie_explain::{Topology, json, text, trace};
 use tortie_policy::Snapshot;
 use tortie_testkit::manifests;
 
@@ -21,10 +24,6 @@ fn world() -> Snapshot {
  egress: [{action: Allow, source: {nets: [192.0.2.11/32]}}]}}
 ",
     )
-}
-
-fn question(from: &str, to: &str, what: &str) -> Question {
-    Question::new(from.parse().unwrap(), to.parse().unwrap(), what.parse().unwrap())
 }
 
 fn line(topology: &Topology<'_>, from: &str, to: &str, what: &str) -> (bool, String) {

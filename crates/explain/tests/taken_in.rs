@@ -6,11 +6,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::net::IpAddr;
 
-use tortie_explain::claim::{check, parse};
+use common::{question, wrong};
 use tortie_explain::reach::{Reach, reach};
-use tortie_explain::{Question, Topology, text, trace};
+use tortie_explain::{Topology, text, trace};
 use tortie_policy::Snapshot;
 use tortie_policy::machine::{Machine, RouteKind};
 use tortie_policy::packet::Host;
@@ -49,16 +51,6 @@ fn told<'a>(snapshot: &'a Snapshot, forwards: bool) -> Topology<'a> {
     }
     let machine = Machine { routes, ..Machine::default() };
     Topology::new(snapshot).with_host(Host { node: "gw".into(), links }).with_machine("gw", machine)
-}
-
-fn question(from: &str, to: &str, what: &str) -> Question {
-    Question::new(from.parse().unwrap(), to.parse().unwrap(), what.parse().unwrap())
-}
-
-/// What is wrong with a claim.
-fn wrong(topology: &Topology<'_>, claim: &str) -> Option<String> {
-    let claim = parse(topology, claim).remove(0).claim.unwrap();
-    check(topology, &claim).unwrap().counterexample.map(|found| found.text())
 }
 
 #[test]

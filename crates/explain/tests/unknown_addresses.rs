@@ -3,11 +3,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::net::IpAddr;
 
+use common::{question, wrong};
 use tortie_classes::{Payload, address};
 use tortie_eval::{Conntrack, Packet, Transport, Way, judge, usual_hop_limit};
-use tortie_explain::claim::{check, parse};
 use tortie_explain::reach::{Addresses, Outcome, Part, Row, reach};
 use tortie_explain::{EndSpec, Question, Topology, text, trace};
 use tortie_policy::packet::Host;
@@ -28,10 +30,6 @@ fn world(expected: &str, rules: &str) -> Snapshot {
     ))
 }
 
-fn question(from: &str, to: &str, what: &str) -> Question {
-    Question::new(from.parse().unwrap(), to.parse().unwrap(), what.parse().unwrap())
-}
-
 fn line(topology: &Topology<'_>, asked: &Question) -> String {
     match trace(topology, asked) {
         Ok(answer) => text::verdict_line(topology.snapshot(), &answer),
@@ -42,12 +40,6 @@ fn line(topology: &Topology<'_>, asked: &Question) -> String {
 /// The lines of the answer of many addresses.
 fn lines(topology: &Topology<'_>, asked: &Question) -> Vec<String> {
     reach(topology, asked, Some(&asked.what)).unwrap().rows.iter().map(|row| row.line()).collect()
-}
-
-/// What is wrong with a claim.
-fn wrong(topology: &Topology<'_>, claim: &str) -> Option<String> {
-    let claim = parse(topology, claim).remove(0).claim.unwrap();
-    check(topology, &claim).unwrap().counterexample.map(|found| found.text())
 }
 
 const SIX: &str = "[{action: Allow, ipVersion: 6, protocol: TCP, destination: {ports: [3306]}}]";
