@@ -3,49 +3,25 @@
 //!
 //! `WORKLOADS` (250000) and `POLICIES` (10000) say how large the store is that an agent starts on.
 
-#![allow(clippy::print_stdout, clippy::unwrap_used)]
+#![allow(clippy::print_stdout, clippy::unwrap_used, unreachable_pub)]
+
+#[path = "shared/server.rs"]
+mod server;
 
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use rustix::thread::{UnshareFlags, gettid};
-use tortie_agent::socket::{Reply, Request, ask};
+use server::{Running, cpu, in_folder, median, memory, namespace, neighbour, run, start_agent};
 use tortie_agent::status::StoreState;
 use tortie_api::{Key, Kind};
 use tortie_store::{Op, Selection, Store, Write};
 use tortie_store_etcd::{EtcdStore, Settings};
 
 const ETCD: &str = "http://127.0.0.1:2379";
-
-/// A process that ends with this one.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-impl Running {
-    /// Seconds of processor time that it has used.
-    fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
-    }
-
-    /// The most memory that it has had, in MiB.
-    fn peak(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
-    }
-}
 
 struct Bench {
     binary: PathBuf,
@@ -55,33 +31,20 @@ struct Bench {
 impl Bench {
     fn tortie(&self) -> Command {
         let mut command = Command::new(&self.binary);
-        command
-            .env_clear()
-            .envs([("DATASTORE_TYPE", "etcdv3"), ("ETCD_ENDPOINTS", ETCD), ("FELIX_FELIXHOSTNAME", "n1")])
-            .env("TORTIE_RUN", self.dir.path().join("run"))
-            .env("TORTIE_STATE", self.dir.path().join("state"))
-            .env("FELIX_ENDPOINTSTATUSPATHPREFIX", self.dir.path().join("calico"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
+        command.env_clear().envs([
+            ("DATASTORE_TYPE", "etcdv3"),
+            ("ETCD_ENDPOINTS", ETCD),
+            ("FELIX_FELIXHOSTNAME", "n1"),
+        ]);
+        in_folder(&mut command, self.dir.path());
         command
     }
 
     /// Starts an agent. How long it takes until everything is in the kernel.
     fn agent(&self) -> (Running, Duration) {
-        let log = std::fs::File::create(self.dir.path().join("log")).unwrap();
-        let start = Instant::now();
-        let mut agent = Running(self.tortie().arg("agent").stderr(log).spawn().unwrap());
-        loop {
-            let answer = ask(&self.dir.path().join("run"), &Request::Status, Instant::now() + Duration::from_secs(60));
-            if let Ok(Reply::Status(status)) = answer
-                && (status.ready && status.store.state == StoreState::InSync
-                    || status.store.state == StoreState::Missing)
-            {
-                return (agent, start.elapsed());
-            }
-            assert!(agent.0.try_wait().unwrap().is_none(), "the agent ended");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        start_agent(self.tortie(), self.dir.path(), |status| {
+            status.ready && status.store.state == StoreState::InSync || status.store.state == StoreState::Missing
+        })
     }
 
     fn apply(&self, text: &str) -> Duration {
@@ -116,29 +79,12 @@ fn main() {
     }
 }
 
-#[allow(unsafe_code)]
-fn namespace() {
-    // SAFETY: only this thread is moved, and it holds nothing of the old namespace.
-    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }.expect("run it as root, or with unshare -r");
-    run("ip", &["link", "set", "lo", "up"]);
-}
-
-fn run(program: &str, arguments: &[&str]) {
-    assert!(Command::new(program).args(arguments).stdout(Stdio::null()).status().unwrap().success(), "{arguments:?}");
-}
-
 fn start_etcd(dir: &Path) -> Running {
     let mut command = Command::new("etcd");
     command.arg("--data-dir").arg(dir.join("etcd")).args(["--log-level=error", "--quota-backend-bytes=8000000000"]);
     let etcd = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     while EtcdStore::connect(Settings::plain([ETCD])).is_err() {}
     etcd
-}
-
-fn median(mut times: Vec<f64>) -> (f64, f64, f64) {
-    times.sort_by(f64::total_cmp);
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
-    (at(0.5), at(0.99), at(1.0))
 }
 
 /// 2,000 objects of one file, with etcd's sync to disk.
@@ -160,14 +106,7 @@ fn bulk(bench: &Bench) {
 
 /// From etcd's answer to a write until the first packet that it lets through has arrived.
 fn packets(bench: &Bench, store: &EtcdStore) {
-    let (work, todo) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        namespace();
-        sender.send(gettid()).unwrap();
-        todo.iter().for_each(|work| work());
-    });
-    let thread = receiver.recv().unwrap().to_string();
+    let (work, thread) = neighbour();
     run("ip", &["link", "add", "eth0", "type", "veth", "peer", "name", "out", "netns", &thread]);
     run("ip", &["addr", "add", "192.0.2.1/24", "dev", "eth0"]);
     run("ip", &["link", "set", "eth0", "up"]);
@@ -232,7 +171,7 @@ fn watchers(store: &EtcdStore, etcd: &Running) {
     let mut revision =
         store.write(&[Write::create(key.clone(), value.as_slice())]).unwrap().remove(0).unwrap().revision;
     let mut busy = || {
-        let before = etcd.cpu();
+        let before = cpu(etcd.0.id());
         let start = Instant::now();
         for n in 0..SECONDS * RATE {
             let write = Write::update(key.clone(), value.as_slice(), revision.clone());
@@ -240,7 +179,7 @@ fn watchers(store: &EtcdStore, etcd: &Running) {
             let next = Duration::from_secs_f64((n + 1) as f64 / RATE as f64);
             std::thread::sleep(next.saturating_sub(start.elapsed()));
         }
-        ((etcd.cpu() - before) / start.elapsed().as_secs_f64(), revision.clone())
+        ((cpu(etcd.0.id()) - before) / start.elapsed().as_secs_f64(), revision.clone())
     };
     let (alone, _) = busy();
     let from = store.list(&Selection::default()).unwrap().position;
@@ -258,9 +197,9 @@ fn watchers(store: &EtcdStore, etcd: &Running) {
             count.send(events).unwrap();
         });
     }
-    let idle = (etcd.cpu(), Instant::now());
+    let idle = (cpu(etcd.0.id()), Instant::now());
     std::thread::sleep(Duration::from_secs(5));
-    let idle = (etcd.cpu() - idle.0) / idle.1.elapsed().as_secs_f64();
+    let idle = (cpu(etcd.0.id()) - idle.0) / idle.1.elapsed().as_secs_f64();
     let (watched, _) = busy();
     stop.store(true, Ordering::SeqCst);
     let events: usize = (0..WATCHERS).map(|_| counted.recv().unwrap()).sum();
@@ -269,7 +208,7 @@ fn watchers(store: &EtcdStore, etcd: &Running) {
     println!("| {RATE} writes a second, nobody watches | {:.0} % | |", alone * 100.0);
     println!("| {RATE} writes a second, {WATCHERS} watchers ({events} events told) | {:.0} % | |", watched * 100.0);
     println!("| processor time of etcd for an event and a watcher | {each:.1} us | |");
-    println!("| memory of etcd so far | {} MiB | |", etcd.peak());
+    println!("| memory of etcd so far | {} MiB | |", memory(etcd.0.id(), "VmHWM"));
 }
 
 /// An agent on a large store.
@@ -316,14 +255,14 @@ fn large(bench: &Bench, store: &EtcdStore, etcd: &Running) {
     store.list_pages(&Selection::default(), &mut |page| count += page.len()).unwrap();
     println!("| read all {count} objects, and no more | {:.1} s | |", start.elapsed().as_secs_f64());
     for what in ["first start", "next start, with its copy"] {
-        let before = etcd.cpu();
+        let before = cpu(etcd.0.id());
         let (agent, took) = bench.agent();
-        let (used, theirs) = (agent.cpu(), etcd.cpu() - before);
+        let (used, theirs) = (cpu(agent.0.id()), cpu(etcd.0.id()) - before);
         println!(
             "| {what}: in sync and in the kernel | {:.1} s (agent's processor {used:.1} s, etcd's {theirs:.1} s) | 4 s |",
             took.as_secs_f64()
         );
-        println!("| {what}: most memory of the agent | {} MiB | 250 MiB |", agent.peak());
+        println!("| {what}: most memory of the agent | {} MiB | 250 MiB |", memory(agent.0.id(), "VmHWM"));
         // What is written to disk follows.
         std::thread::sleep(Duration::from_secs(15));
         if what == "first start" {
@@ -331,7 +270,7 @@ fn large(bench: &Bench, store: &EtcdStore, etcd: &Running) {
         }
         const RATE: usize = 1_000;
         const SECONDS: usize = 20;
-        let before = agent.cpu();
+        let before = cpu(agent.0.id());
         let start = Instant::now();
         for round in 0..SECONDS * 100 {
             let some = (0..RATE / 100).map(|n| workload((round * 10 + n) * 7 % workloads, &format!("r{round}")));
@@ -346,7 +285,7 @@ fn large(bench: &Bench, store: &EtcdStore, etcd: &Running) {
             std::thread::sleep(next.saturating_sub(start.elapsed()));
         }
         let took = start.elapsed().as_secs_f64();
-        let share = (agent.cpu() - before) / took * 100.0;
+        let share = (cpu(agent.0.id()) - before) / took * 100.0;
         let rate = (SECONDS * RATE) as f64 / took;
         println!(
             "| {rate:.0} changes of other nodes' workloads a second: the agent's share of a core | {share:.1} % | 5 % |"

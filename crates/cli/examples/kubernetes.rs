@@ -3,51 +3,29 @@
 //!
 //! `PODS` (50000), `NODES` (5000) and `POLICIES` (5000) say how large the cluster is that an agent starts on.
 
-#![allow(clippy::print_stdout, clippy::unwrap_used)]
+#![allow(clippy::print_stdout, clippy::unwrap_used, unreachable_pub)]
+
+#[path = "shared/server.rs"]
+mod server;
 
 use std::io::{Read, Write as _};
 use std::net::{TcpStream, UdpSocket};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rustix::thread::{UnshareFlags, gettid};
 use serde_json::{Value, json};
-use tortie_agent::socket::{Reply, Request, ask};
+use server::{Running, cpu, in_folder, median, memory, namespace, neighbour, run, start_agent};
 use tortie_agent::status::StoreState;
 use tortie_testkit::kubernetes::{ADMIN, ApiServer, programs};
 
 const PROXY: &str = "127.0.0.1:8001";
 /// The interface of the pod `shop/web` on its node.
 const INTERFACE: &str = "cali551b05c3e54";
-
-/// A process that ends with this one.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-/// Seconds of processor time that a process has used.
-fn cpu(process: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
-}
-
-/// A line of the memory of a process, in MiB: `VmHWM` is the most that it has had.
-fn memory(process: u32, name: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
-}
 
 struct Bench {
     binary: PathBuf,
@@ -58,32 +36,14 @@ struct Bench {
 impl Bench {
     /// Starts an agent. How long it takes until everything is in the kernel.
     fn agent(&self) -> (Running, Duration) {
-        let log = std::fs::File::create(self.dir.path().join("log")).unwrap();
-        let start = Instant::now();
         let mut command = Command::new(&self.binary);
         command
-            .arg("agent")
             .env_clear()
             .envs([("DATASTORE_TYPE", "kubernetes"), ("FELIX_FELIXHOSTNAME", "n1")])
             .env("FELIX_DEFAULTENDPOINTTOHOSTACTION", "ACCEPT")
-            .env("KUBECONFIG", self.server.kubeconfig(ADMIN))
-            .env("TORTIE_RUN", self.dir.path().join("run"))
-            .env("TORTIE_STATE", self.dir.path().join("state"))
-            .env("FELIX_ENDPOINTSTATUSPATHPREFIX", self.dir.path().join("calico"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        let mut agent = Running(command.stderr(log).spawn().unwrap());
-        loop {
-            let answer = ask(&self.dir.path().join("run"), &Request::Status, Instant::now() + Duration::from_secs(60));
-            if let Ok(Reply::Status(status)) = answer
-                && status.ready
-                && status.store.state == StoreState::InSync
-            {
-                return (agent, start.elapsed());
-            }
-            assert!(agent.0.try_wait().unwrap().is_none(), "the agent ended");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+            .env("KUBECONFIG", self.server.kubeconfig(ADMIN));
+        in_folder(&mut command, self.dir.path());
+        start_agent(command, self.dir.path(), |status| status.ready && status.store.state == StoreState::InSync)
     }
 }
 
@@ -104,23 +64,6 @@ fn main() {
     if part("large") {
         large(&bench);
     }
-}
-
-#[allow(unsafe_code)]
-fn namespace() {
-    // SAFETY: only this thread is moved, and it holds nothing of the old namespace.
-    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }.expect("run it as root, or with unshare -r");
-    run("ip", &["link", "set", "lo", "up"]);
-}
-
-fn run(program: &str, arguments: &[&str]) {
-    assert!(Command::new(program).args(arguments).stdout(Stdio::null()).status().unwrap().success(), "{arguments:?}");
-}
-
-fn median(mut times: Vec<f64>) -> (f64, f64, f64) {
-    times.sort_by(f64::total_cmp);
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
-    (at(0.5), at(0.99), at(1.0))
 }
 
 /// One request without encryption; the answer has a body that ends with the connection.
@@ -156,14 +99,7 @@ fn packets(bench: &Bench) {
     while TcpStream::connect(PROXY).is_err() {
         std::thread::sleep(Duration::from_millis(20));
     }
-    let (work, todo) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        namespace();
-        sender.send(gettid()).unwrap();
-        todo.iter().for_each(|work| work());
-    });
-    let thread = receiver.recv().unwrap().to_string();
+    let (work, thread) = neighbour();
     run("ip", &["link", "add", INTERFACE, "type", "veth", "peer", "name", "eth0", "netns", &thread]);
     run("ip", &["link", "set", INTERFACE, "up"]);
     run("ip", &["addr", "add", "192.0.2.1/32", "dev", "lo"]);
