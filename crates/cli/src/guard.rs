@@ -9,6 +9,8 @@
 mod servers;
 mod waiting;
 
+use std::fmt;
+
 use anyhow::Context;
 use clap::Args;
 use tortie_agent::{FELIX_CONFIG, LocalFacts};
@@ -57,8 +59,19 @@ impl GuardArgs {
     }
 }
 
-/// How a loss of the agent's connections begins.
-const CUTS_OFF: &str = "cut the agent off from";
+/// A connection that a change would deny: `lock out 198.51.100.7 → tcp/2222 (denied by ...)`.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    text: String,
+    /// Whether it is the agent's. An agent that starts without its store puts nothing back.
+    is_of_agent: bool,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
 
 /// A write that may be refused.
 pub(crate) struct Guard<'a> {
@@ -66,7 +79,7 @@ pub(crate) struct Guard<'a> {
     pub(crate) link: &'a Link,
     /// Whether the user insists.
     pub(crate) args: &'a GuardArgs,
-    /// Whether what is written is put back unless it is confirmed: then nothing is refused.
+    /// Whether what is written is put back unless it is confirmed: then only what would keep the agent from that is refused.
     pub(crate) confirm: bool,
 }
 
@@ -78,9 +91,7 @@ impl Guard<'_> {
         }
         let losses = found(self.attempted(session, attempt), session);
         if self.confirm {
-            // An agent that starts without its store puts nothing back.
-            let (fatal, others): (Vec<String>, Vec<String>) =
-                losses.into_iter().partition(|loss| loss.starts_with(CUTS_OFF));
+            let (fatal, others): (Vec<Lost>, Vec<Lost>) = losses.into_iter().partition(|loss| loss.is_of_agent);
             others.iter().for_each(|loss| session.terminal.note(format_args!("this may {loss}")));
             fatal.iter().for_each(|loss| session.terminal.error(format_args!("would {loss}")));
             if !fatal.is_empty() {
@@ -108,11 +119,11 @@ impl Guard<'_> {
     }
 
     /// Says what would be lost. Whether nothing is.
-    fn refuse(&self, losses: &[String], nothing: &str, session: &mut Session) -> bool {
+    fn refuse(&self, losses: &[Lost], nothing: &str, session: &mut Session) -> bool {
         losses.iter().for_each(|loss| session.terminal.error(format_args!("would {loss}")));
         if !losses.is_empty() {
             let has_history = || self.link.store().is_ok_and(|store| store.history().is_some());
-            let helps = !losses.iter().any(|loss| loss.starts_with(CUTS_OFF));
+            let helps = !losses.iter().any(|loss| loss.is_of_agent);
             let way = match helps && has_history() {
                 true => "use --confirm, or --allow-lockout",
                 false => "--allow-lockout writes it all the same",
@@ -123,7 +134,7 @@ impl Guard<'_> {
     }
 
     /// What an attempt on a copy would lock out. The copy, and what it is compared with, are of one moment.
-    fn attempted(&self, session: &mut Session, attempt: impl FnOnce(&Client)) -> anyhow::Result<Vec<String>> {
+    fn attempted(&self, session: &mut Session, attempt: impl FnOnce(&Client)) -> anyhow::Result<Vec<Lost>> {
         let wanted = Wanted { from_store: false, purpose: Purpose::Change };
         let sources = in_force::sources(self.link, wanted, &Agent::soon())?;
         let client = Client::plan(self.link.store()?, sources.listing.clone());
@@ -134,7 +145,7 @@ impl Guard<'_> {
 }
 
 /// What was found; nothing where that failed, which is said.
-fn found(result: anyhow::Result<Vec<String>>, session: &mut Session) -> Vec<String> {
+fn found(result: anyhow::Result<Vec<Lost>>, session: &mut Session) -> Vec<Lost> {
     result.unwrap_or_else(|error| {
         session.terminal.note(format_args!("the lock-out guard did not check this change: {error:#}"));
         Vec::new()
@@ -143,11 +154,11 @@ fn found(result: anyhow::Result<Vec<String>>, session: &mut Session) -> Vec<Stri
 
 /// What another content of the store would lock out, of the session that this was started from. Nothing where that cannot be
 /// found out, which is said.
-pub(crate) fn losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Session) -> Vec<String> {
+pub(crate) fn losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Session) -> Vec<Lost> {
     found(find_losses(link, sources, after, session), session)
 }
 
-fn find_losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Session) -> anyhow::Result<Vec<String>> {
+fn find_losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Session) -> anyhow::Result<Vec<Lost>> {
     let before = &sources.listing;
     if before.items == after.items {
         return Ok(Vec::new());
@@ -179,7 +190,7 @@ fn find_losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Se
         session.terminal.note(format_args!("the lock-out guard does not know the addresses of the store: {why}"));
         Vec::new()
     });
-    let compare = |before: &Listing, after: &Listing| -> Vec<String> {
+    let compare = |before: &Listing, after: &Listing| -> Vec<Lost> {
         let sides = [before, after].map(|listing| {
             let mut in_force = sources.in_force(listing);
             local_facts.apply_settings(&mut in_force);
@@ -195,8 +206,9 @@ fn find_losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Se
             if then.items != before.items || with_change.items != after.items {
                 let when = waiting.revisions();
                 let losses = compare(&then, &with_change).into_iter();
-                found.extend(losses.map(|loss| {
-                    format!("{loss} once what waits for `tortie confirm` is put back ({when})")
+                found.extend(losses.map(|loss| Lost {
+                    text: format!("{loss} once what waits for `tortie confirm` is put back ({when})"),
+                    ..loss
                 }));
             }
         }
@@ -218,7 +230,7 @@ fn is_here(local_facts: &LocalFacts, ssh: &SshConnection) -> bool {
 }
 
 /// The next SSH connection, if it is lost: `lock out 198.51.100.7 → tcp/2222 (denied by ...)`.
-fn lost_ssh(local_facts: &LocalFacts, sides: &[Snapshot; 2], ssh: &SshConnection) -> Option<String> {
+fn lost_ssh(local_facts: &LocalFacts, sides: &[Snapshot; 2], ssh: &SshConnection) -> Option<Lost> {
     let connection = Connection {
         direction: Direction::Ingress,
         peer: ssh.client,
@@ -228,11 +240,12 @@ fn lost_ssh(local_facts: &LocalFacts, sides: &[Snapshot; 2], ssh: &SshConnection
         interface: ssh.interface.clone(),
     };
     let loss = ask(local_facts, sides, &connection)?;
-    Some(format!("lock out {} → tcp/{} ({})", ssh.client, ssh.server_port, denied(&loss)))
+    let text = format!("lock out {} → tcp/{} ({})", ssh.client, ssh.server_port, denied(&loss));
+    Some(Lost { text, is_of_agent: false })
 }
 
 /// The agent's next connection to a server, if it is lost: `cut the agent off from its store, 192.0.2.12 tcp/2379 (denied by ...)`.
-fn lost_server(local_facts: &LocalFacts, sides: &[Snapshot; 2], server: &Server) -> Option<String> {
+fn lost_server(local_facts: &LocalFacts, sides: &[Snapshot; 2], server: &Server) -> Option<Lost> {
     let connection = Connection {
         direction: Direction::Egress,
         peer: server.address,
@@ -242,7 +255,8 @@ fn lost_server(local_facts: &LocalFacts, sides: &[Snapshot; 2], server: &Server)
         interface: None,
     };
     let loss = ask(local_facts, sides, &connection)?;
-    Some(format!("{CUTS_OFF} {} ({})", server.name, denied(&loss)))
+    let text = format!("cut the agent off from {} ({})", server.name, denied(&loss));
+    Some(Lost { text, is_of_agent: true })
 }
 
 fn ask(local_facts: &LocalFacts, [before, after]: &[Snapshot; 2], connection: &Connection) -> Option<Loss> {

@@ -12,7 +12,7 @@ use tortie_store::history::content_at;
 use crate::args::{Files, Place};
 use crate::ask::Agent;
 use crate::commands::{apply, delete};
-use crate::guard;
+use crate::guard::{self, Lost};
 use crate::in_force::{Purpose, Sources, Wanted};
 use crate::meaning::{Meaning, Open};
 use crate::plan::Plan;
@@ -76,7 +76,7 @@ fn diff(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Exit> {
     match args.output {
         DiffFormat::Json => {
             let mut json = meaning.json(&unchanged);
-            json["lockOut"] = losses.into();
+            json["lockOut"] = losses.iter().map(ToString::to_string).collect::<Vec<_>>().into();
             session.terminal.line(format_args!("{json:#}"));
         }
         DiffFormat::Markdown => {
@@ -102,7 +102,7 @@ struct Found {
     /// The given objects that stay as they are.
     unchanged: Vec<Key>,
     /// Whom the change would lock out.
-    losses: Vec<String>,
+    losses: Vec<Lost>,
 }
 
 /// A change of the store.

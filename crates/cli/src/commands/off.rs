@@ -12,7 +12,7 @@ use tortie_api::duration;
 use crate::ask::Agent;
 use crate::author::author;
 use crate::commands::agent::run_directory;
-use crate::guard;
+use crate::guard::{self, Lost};
 use crate::in_force::{self, Purpose, Wanted};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
@@ -73,7 +73,7 @@ pub(crate) fn off(args: &OffArgs, session: &mut Session) -> anyhow::Result<Exit>
 }
 
 /// What would be lost if what is to be in force came into force now, where nothing is.
-fn losses(args: &OnArgs, session: &mut Session) -> anyhow::Result<Vec<String>> {
+fn losses(args: &OnArgs, session: &mut Session) -> anyhow::Result<Vec<Lost>> {
     if origin() == Origin::Local {
         return Ok(Vec::new());
     }
