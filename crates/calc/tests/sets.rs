@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tortie_api::{Key, Kind, Object};
 use tortie_calc::{Engine, Id, Update};
 use tortie_dataplane::{Dataplane, Delta, Fake, Rule};
-use tortie_eval::{Conntrack, Host, Link, Packet, Transport, Way, judge};
+use tortie_eval::{Conntrack, Host, Link, Packet, PacketPath, Transport, judge};
 use tortie_policy::{Action, Item, NamedPort, Snapshot, WorkloadId};
 
 fn put(kind: Kind, namespace: &str, name: &str, labels: &[(&str, &str)], spec: Value) -> Update {
@@ -164,7 +164,7 @@ fn a_set_that_is_given_too_many_named_ports_has_none_and_denies_until_it_is_give
             destination: "10.1.0.1".parse().unwrap(),
             protocol: 6,
             transport: Transport::Ports { source: 4000, destination: port },
-            way: Way::Forward { from: "cali1".to_owned(), to: "eth0".to_owned() },
+            path: PacketPath::Forward { from: "cali1".to_owned(), to: "eth0".to_owned() },
             translated: None,
             translated_interface: None,
             conntrack: Conntrack::New,

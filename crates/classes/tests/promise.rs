@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use tortie_classes::{AddressSet, Classes, Conditions, Domain};
 use tortie_eval::{DecidedBy, Outcome, Verdict, decide, judge};
 use tortie_policy::Family;
-use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
+use tortie_policy::packet::{Conntrack, Packet, PacketPath, Transport};
 use tortie_random::Random;
 use tortie_testkit::worlds::{Case, Step, World};
 
@@ -233,7 +233,7 @@ fn towards(destination: &str, port: u16) -> Packet {
         destination: destination.parse().unwrap(),
         protocol: 6,
         transport: Transport::Ports { source: 40000, destination: port },
-        way: Way::Forward { from: "eth0".to_owned(), to: "cali1".to_owned() },
+        path: PacketPath::Forward { from: "eth0".to_owned(), to: "cali1".to_owned() },
         translated: None,
         translated_interface: None,
         conntrack: Conntrack::New,

@@ -15,7 +15,7 @@ use anyhow::Context;
 use clap::Args;
 use tortie_agent::{FELIX_CONFIG, LocalFacts};
 use tortie_client::Client;
-use tortie_explain::lost::{Connection, Loss, ThisMachine, lost};
+use tortie_explain::new_denial::{Connection, NewDenial, ThisMachine, new_denial};
 use tortie_net::Protocol;
 use tortie_policy::machine::RouteKind;
 use tortie_policy::{Direction, Snapshot};
@@ -259,13 +259,13 @@ fn lost_server(local_facts: &LocalFacts, sides: &[Snapshot; 2], server: &Server)
     Some(Lost { text, is_of_agent: true })
 }
 
-fn ask(local_facts: &LocalFacts, [before, after]: &[Snapshot; 2], connection: &Connection) -> Option<Loss> {
+fn ask(local_facts: &LocalFacts, [before, after]: &[Snapshot; 2], connection: &Connection) -> Option<NewDenial> {
     let host = judging_host(local_facts);
-    lost(before, after, ThisMachine { host: &host, machine: local_facts.machine.as_ref() }, connection)
+    new_denial(before, after, ThisMachine { host: &host, machine: local_facts.machine.as_ref() }, connection)
 }
 
 /// `denied by the end of tier default, ingress of web1-eth0 on web1`.
-fn denied(loss: &Loss) -> String {
+fn denied(loss: &NewDenial) -> String {
     let what = if loss.is_reply { "its replies are denied" } else { "denied" };
     let only = loss.only_by.as_ref().map(|name| format!(", if it uses {name}")).unwrap_or_default();
     format!("{what} {}{only}", loss.by)

@@ -43,7 +43,7 @@ pub(crate) fn warn(
     let is_of_store = in_force.snapshot.nodes.contains_key(&local_facts.node)
         || endpoints.values().any(|endpoint| endpoint.node == local_facts.node);
     for endpoint in endpoints.values() {
-        let Some(idle) = placement::idle(&topology, endpoint) else {
+        let Some(not_in_force) = placement::not_in_force(&topology, endpoint) else {
             // Of a node that the store tells of it was said before the write.
             if !is_of_store && names.contains(&endpoint.name) && is_near(&endpoint.node, &local_facts.node) {
                 session.terminal.note(format_args!(
@@ -53,8 +53,8 @@ pub(crate) fn warn(
             }
             continue;
         };
-        let first = idle.first.as_ref().and_then(|name| endpoints.get(name));
-        if idle.is_nowhere && is_told(&endpoint.name, "unknown-node") {
+        let first = not_in_force.first.as_ref().and_then(|name| endpoints.get(name));
+        if not_in_force.is_nowhere && is_told(&endpoint.name, "unknown-node") {
             continue;
         }
         let is_shared = |first: &HostEndpoint| {
@@ -64,7 +64,7 @@ pub(crate) fn warn(
         // Also one that was in force until something written took its place.
         let is_displaced = |first: &HostEndpoint| names.contains(&first.name);
         if !first.is_some_and(is_shared) && (names.contains(&endpoint.name) || first.is_some_and(is_displaced)) {
-            session.terminal.note(format_args!("warning[placement]: hostendpoint/{} {idle}", endpoint.name));
+            session.terminal.note(format_args!("warning[placement]: hostendpoint/{} {not_in_force}", endpoint.name));
         }
     }
 }

@@ -9,7 +9,7 @@ use tortie_store::{Listing, Selection};
 
 use crate::ask::Agent;
 use crate::in_force::{self, Purpose, Sources, Wanted};
-use crate::meaning::{Meaning, Open};
+use crate::preview::{Open, Preview};
 use crate::session::Session;
 use crate::store::Link;
 
@@ -40,9 +40,9 @@ impl Plan {
     }
 
     /// What the change means.
-    pub(crate) fn meaning(&self) -> anyhow::Result<Meaning> {
+    pub(crate) fn preview(&self) -> anyhow::Result<Preview> {
         let open = Open::of_this_machine(self.sources.local_facts.as_ref());
-        Ok(Meaning::of(&self.sources, &self.sources.listing, &self.after()?, open))
+        Ok(Preview::of(&self.sources, &self.sources.listing, &self.after()?, open))
     }
 }
 
@@ -89,10 +89,10 @@ impl Writer {
     }
 
     /// What a dry run would change.
-    pub(crate) fn meaning(&self) -> anyhow::Result<Option<Meaning>> {
+    pub(crate) fn preview(&self) -> anyhow::Result<Option<Preview>> {
         match self {
             Self::Store(_) => Ok(None),
-            Self::Plan(plan) => plan.meaning().map(Some),
+            Self::Plan(plan) => plan.preview().map(Some),
         }
     }
 }

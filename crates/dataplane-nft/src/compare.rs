@@ -42,7 +42,7 @@ pub struct Compared {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
     /// The difference.
-    pub what: What,
+    pub kind: DifferenceKind,
     /// What led to it.
     pub origin: Origin,
 }
@@ -61,7 +61,7 @@ pub struct Origin {
 /// A difference.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)] // The fields say what the variant names: `wanted` is to be there, `found` is there.
-pub enum What {
+pub enum DifferenceKind {
     /// The table is switched off.
     Dormant,
     /// A chain does not exist.
@@ -102,7 +102,7 @@ pub fn compare(wanted: &Ruleset, found: &Ruleset, most: usize) -> Comparison {
 /// Where two tables differ in content or in the names of their objects, in the kernel's terms; at most `most` places.
 pub fn differences(wanted: &Ruleset, found: &Ruleset, most: usize) -> Vec<String> {
     let compared = compare(wanted, found, most);
-    let mut all: Vec<String> = compared.differences.iter().map(|one| one.what.to_string()).collect();
+    let mut all: Vec<String> = compared.differences.iter().map(|one| one.kind.to_string()).collect();
     let same_names = wanted.sets.keys().eq(found.sets.keys()) && wanted.chains.keys().eq(found.chains.keys());
     if all.is_empty() && !same_names {
         all.push("some chains or sets have other names".to_owned());

@@ -6,7 +6,9 @@
 mod follow;
 
 use follow::Followed;
-use tortie_dataplane_nft::{ChainForm, Line, Options, Ruleset, SetForm, What, compare, render, render_with_ipv6};
+use tortie_dataplane_nft::{
+    ChainForm, DifferenceKind, Line, Options, Ruleset, SetForm, compare, render, render_with_ipv6,
+};
 use tortie_nft::expr::Immediate;
 use tortie_nft::{BaseChain, Data, Element, Expr, Hook, Key, Policy, Verdict};
 use tortie_testkit::worlds::Case;
@@ -194,16 +196,16 @@ fn names_of_chains_and_sets_are_no_difference_where_something_leads_to_them() {
         let wanted = table(seed);
         let compared = compare(&wanted, &renamed(&wanted), 1000);
         // What no base chain leads to has nothing but its name.
-        let named = |what: &What| {
+        let named = |what: &DifferenceKind| {
             matches!(
                 what,
-                What::ChainMissing { base: None, .. }
-                    | What::ChainUnused { .. }
-                    | What::SetMissing { .. }
-                    | What::SetUnused { .. }
+                DifferenceKind::ChainMissing { base: None, .. }
+                    | DifferenceKind::ChainUnused { .. }
+                    | DifferenceKind::SetMissing { .. }
+                    | DifferenceKind::SetUnused { .. }
             )
         };
-        let others: Vec<_> = compared.differences.iter().filter(|one| !named(&one.what)).collect();
+        let others: Vec<_> = compared.differences.iter().filter(|one| !named(&one.kind)).collect();
         assert!(others.is_empty(), "seed {seed}: {others:#?}");
         reached += wanted.chains.len() + wanted.sets.len() - compared.different.div_ceil(2);
     }

@@ -11,7 +11,7 @@ use common::follow::Followed;
 use common::scenario::resource;
 use tortie_dataplane_nft::{Kernel, Options};
 use tortie_nft::expr::Expr;
-use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
+use tortie_policy::packet::{Conntrack, Packet, PacketPath, Transport};
 use tortie_testkit::namespace::in_namespace;
 use tortie_testkit::worlds::Step;
 
@@ -59,7 +59,7 @@ fn shot(protocol: u8, source: &str, port: u16) -> SentPacket {
         destination,
         protocol,
         transport: Transport::Ports { source: 40_000, destination: port },
-        way: Way::In { interface: "eth0".to_owned() },
+        path: PacketPath::Input { interface: "eth0".to_owned() },
         translated: None,
         translated_interface: None,
         conntrack: Conntrack::New,

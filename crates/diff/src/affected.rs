@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tortie_eval::{Subject, effective_labels};
 use tortie_policy::{Labels, Missing, NamedPort, PeerMatch, Policy, PortMatch, Rule, Snapshot, UNREADABLE_LABELS};
 
-use crate::ways::Placed;
+use crate::endpoint_paths::PlacedEndpoint;
 
 /// What differs between the two sides. More than really differs is no mistake.
 pub(crate) struct Affected<'a> {
@@ -83,7 +83,7 @@ impl<'a> Affected<'a> {
     }
 
     /// Whether an endpoint of such a node may be judged otherwise.
-    pub(crate) fn is(&self, placed: &Placed) -> bool {
+    pub(crate) fn is(&self, placed: &PlacedEndpoint) -> bool {
         let key = |one: &Subject| (one.id.to_string(), one.labels.clone(), one.profiles.clone(), one.unreadable);
         let [before, after] = &placed.governors;
         self.is_all_of(&placed.host.node)
@@ -93,7 +93,7 @@ impl<'a> Affected<'a> {
     }
 
     /// Whether the endpoint itself is another.
-    fn differs_at(&self, placed: &Placed) -> bool {
+    fn differs_at(&self, placed: &PlacedEndpoint) -> bool {
         let [before, after] = self.sides;
         match &placed.endpoint {
             tortie_policy::EndpointId::Host(name) => before.host_endpoints.get(name) != after.host_endpoints.get(name),

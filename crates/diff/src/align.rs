@@ -62,8 +62,8 @@ impl Changed {
 
     /// What two programs can decide otherwise.
     pub(crate) fn add_programs(&mut self, before: &Program, after: &Program) {
-        let ways = [in_order(before, after), in_place(before, after)];
-        let found = ways.into_iter().flatten().min_by_key(Vec::len);
+        let paths = [in_order(before, after), in_place(before, after)];
+        let found = paths.into_iter().flatten().min_by_key(Vec::len);
         let all = || before.items.iter().chain(&after.items).flat_map(|item| item.products.iter()).cloned().collect();
         let found: Vec<Product> = found.unwrap_or_else(all);
         if !found.is_empty() {

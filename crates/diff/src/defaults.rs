@@ -88,7 +88,7 @@ impl fmt::Display for Default {
 impl fmt::Display for DefaultChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { endpoint, forwarded, direction, before, after } = self;
-        let way = match (forwarded, direction) {
+        let path = match (forwarded, direction) {
             (false, Direction::Ingress) => "ingress",
             (false, Direction::Egress) => "egress",
             (true, Direction::Ingress) => "forwarded ingress",
@@ -99,7 +99,7 @@ impl fmt::Display for DefaultChange {
             (true, false) => "is no longer default-deny,",
             _ => "has another default,",
         };
-        write!(f, "{endpoint} {what} {way} (now: {after}; before: {before})")
+        write!(f, "{endpoint} {what} {path} (now: {after}; before: {before})")
     }
 }
 

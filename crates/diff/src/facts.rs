@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use tortie_eval::{List, Subject, specific_host_endpoint, wildcard_host_endpoint, workload_endpoint};
-use tortie_policy::packet::Way;
+use tortie_policy::packet::PacketPath;
 use tortie_policy::{Direction, HostEndpoint, Settings, WorkloadEndpoint};
 
 use crate::applied::{LISTS, Side};
+use crate::endpoint_paths::OTHER;
 use crate::part::Part;
-use crate::ways::OTHER;
 
 /// The numbers of settings: equal ones have the same.
 #[derive(Default)]
@@ -85,11 +85,11 @@ impl WalkFacts {
     }
 
     /// The directions in which endpoints are asked on a way.
-    pub(crate) fn directions(&self, way: &Way) -> &'static [Direction] {
-        match way {
-            Way::Out { .. } => &[Direction::Egress],
-            Way::In { .. } if !self.workload_names[0] => &[Direction::Ingress],
-            Way::In { .. } | Way::Forward { .. } => &[Direction::Ingress, Direction::Egress],
+    pub(crate) fn directions(&self, path: &PacketPath) -> &'static [Direction] {
+        match path {
+            PacketPath::Output { .. } => &[Direction::Egress],
+            PacketPath::Input { .. } if !self.workload_names[0] => &[Direction::Ingress],
+            PacketPath::Input { .. } | PacketPath::Forward { .. } => &[Direction::Ingress, Direction::Egress],
         }
     }
 

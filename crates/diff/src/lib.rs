@@ -24,6 +24,7 @@ mod applied;
 mod cells;
 mod decisions;
 mod defaults;
+mod endpoint_paths;
 mod facts;
 mod objects;
 mod part;
@@ -32,8 +33,7 @@ mod regions;
 mod rows;
 mod traffic;
 mod verdicts;
-mod ways;
 
 pub use defaults::{Default, DefaultChange, defaults};
 pub use objects::{Field, ObjectChange, ObjectWord, objects};
-pub use verdicts::{Reach, TooMany, VerdictChange, Verdicts, verdicts};
+pub use verdicts::{TooMany, TrafficKind, VerdictChange, Verdicts, verdicts};

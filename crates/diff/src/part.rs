@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tortie_policy::packet::{Host, Link};
 use tortie_policy::{HostEndpoint, Interface, Snapshot, WorkloadEndpoint};
 
-use crate::ways::OTHER;
+use crate::endpoint_paths::OTHER;
 
 /// What a packet is judged by.
 #[derive(Clone, Debug)]

@@ -13,10 +13,10 @@ use crate::align::Changed;
 use crate::applied::Side;
 use crate::cells::Cells;
 use crate::decisions::Decisions;
+use crate::endpoint_paths::{EndpointPath, OTHER, PlacedEndpoint};
 use crate::facts::WalkFacts;
 use crate::fault;
 use crate::part::Part;
-use crate::ways::{EndpointWay, OTHER, Placed};
 
 /// More packets than this are not judged for one way of an endpoint.
 const MOST: usize = 20_000_000;
@@ -49,14 +49,14 @@ pub(crate) fn regions(
     sides: &mut [Side<'_>; 2],
     parts: &[Part; 2],
     facts: &[WalkFacts; 2],
-    placed: &Placed,
-    way: &EndpointWay,
+    placed: &PlacedEndpoint,
+    path: &EndpointPath,
 ) -> Result<Vec<Region>, usize> {
     let mut regions = Vec::new();
-    for family in [Family::V4, Family::V6].into_iter().filter(|family| way.has(*family)) {
-        let changed = changed(sides, facts, way, family);
-        let source = way.source.family(family).intersection(&changed.source);
-        let destination = way.destination.family(family).intersection(&changed.destination);
+    for family in [Family::V4, Family::V6].into_iter().filter(|family| path.has(*family)) {
+        let changed = changed(sides, facts, path, family);
+        let source = path.source.family(family).intersection(&changed.source);
+        let destination = path.destination.family(family).intersection(&changed.destination);
         if source.is_empty() || destination.is_empty() {
             continue;
         }
@@ -68,7 +68,7 @@ pub(crate) fn regions(
             let mut conditions = of_stages(side, part, &domain, placed);
             coarse.push(conditions.classes(family));
             for (number, lists) in facts.subjects() {
-                for (list, direction) in asked(lists, facts.directions(&way.way)) {
+                for (list, direction) in asked(lists, facts.directions(&path.packet_path)) {
                     let program = side.program(number, list, direction, family);
                     let products = program.items.iter().flat_map(|item| item.products.iter());
                     products.for_each(|product| conditions.add_product(product, family));
@@ -84,13 +84,13 @@ pub(crate) fn regions(
         if cells.count() > MOST {
             return Err(cells.count());
         }
-        regions.extend(of_cells(sides, parts, way, family, &cells, [before, after]));
+        regions.extend(of_cells(sides, parts, path, family, &cells, [before, after]));
     }
     Ok(regions)
 }
 
 /// The packets of a way that can be judged otherwise: of all others no packet is judged.
-fn changed(sides: &mut [Side<'_>; 2], facts: &[WalkFacts; 2], way: &EndpointWay, family: Family) -> Changed {
+fn changed(sides: &mut [Side<'_>; 2], facts: &[WalkFacts; 2], path: &EndpointPath, family: Family) -> Changed {
     let [before, after] = facts;
     let same_nodes = sides[0].snapshot.nodes == sides[1].snapshot.nodes;
     let leads_alike = before.leads_alike(after, sides.each_ref()) || fault("diff-stages-alike");
@@ -99,7 +99,7 @@ fn changed(sides: &mut [Side<'_>; 2], facts: &[WalkFacts; 2], way: &EndpointWay,
     }
     let mut changed = Changed::default();
     for ((was, lists), (is, _)) in before.subjects().zip(after.subjects()) {
-        for (list, direction) in asked(lists, after.directions(&way.way)) {
+        for (list, direction) in asked(lists, after.directions(&path.packet_path)) {
             let [one, other] = sides;
             let before = one.program(was, list, direction, family);
             let after = other.program(is, list, direction, family);
@@ -118,7 +118,7 @@ fn asked(lists: &[List], directions: &[Direction]) -> impl Iterator<Item = (List
 }
 
 /// What settings and endpoints tell apart on one side, whatever the rules are.
-fn of_stages<'a>(side: &Side<'a>, part: &Part, domain: &Domain, placed: &Placed) -> Conditions<'a> {
+fn of_stages<'a>(side: &Side<'a>, part: &Part, domain: &Domain, placed: &PlacedEndpoint) -> Conditions<'a> {
     let node = &placed.host.node;
     let mut conditions = side.none.again(domain.clone());
     conditions.add_settings(side.snapshot.settings(node));
@@ -134,7 +134,7 @@ fn of_stages<'a>(side: &Side<'a>, part: &Part, domain: &Domain, placed: &Placed)
 fn of_cells(
     sides: &mut [Side<'_>; 2],
     parts: &[Part; 2],
-    way: &EndpointWay,
+    path: &EndpointPath,
     family: Family,
     cells: &Cells,
     stages: [&Classes; 2],
@@ -152,7 +152,7 @@ fn of_cells(
         for (source, from) in sources.iter().enumerate() {
             for (destination, to) in destinations.iter().enumerate() {
                 let cell = PacketClass { source, destination, payload };
-                let packet = || Packet { source: *from, destination: *to, ..new(way, protocol, transport) };
+                let packet = || Packet { source: *from, destination: *to, ..new(path, protocol, transport) };
                 let was = before.decide(cell, &packet);
                 let is = after.decide(cell, &packet);
                 if was.allowed != is.allowed {
@@ -183,8 +183,8 @@ fn of_cells(
     let mut regions = Vec::new();
     for ((allowed, pairs), (payloads, by)) in found {
         let payloads: Vec<PayloadClass> = payloads.into_iter().map(|at| cells.payloads[at].clone()).collect();
-        for (near, far) in rectangles(&pairs, way.reach.is_inward()) {
-            let (source, destination) = match way.reach.is_inward() {
+        for (near, far) in rectangles(&pairs, path.reach.is_inward()) {
+            let (source, destination) = match path.reach.is_inward() {
                 true => (set(&cells.sources, &far), set(&cells.destinations, &near)),
                 false => (set(&cells.sources, &near), set(&cells.destinations, &far)),
             };
@@ -210,14 +210,14 @@ fn rectangles(pairs: &[(usize, usize)], inward: bool) -> Vec<(Vec<usize>, Vec<us
 }
 
 /// A new packet of this way; its addresses are put in.
-pub(crate) fn new(way: &EndpointWay, protocol: u8, transport: Transport) -> Packet {
+pub(crate) fn new(path: &EndpointPath, protocol: u8, transport: Transport) -> Packet {
     let any = IpAddr::from([0, 0, 0, 0]);
     Packet {
         source: any,
         destination: any,
         protocol,
         transport,
-        way: way.way.clone(),
+        path: path.packet_path.clone(),
         translated: None,
         translated_interface: None,
         conntrack: Conntrack::New,

@@ -5,37 +5,37 @@ use std::collections::HashMap;
 use tortie_classes::{AddressSet, Names, enclosed};
 use tortie_policy::{EndpointId, Family};
 
+use crate::endpoint_paths::EndpointPath;
 use crate::regions::Region;
 use crate::traffic;
 use crate::verdicts::VerdictChange;
-use crate::ways::EndpointWay;
 
 /// The rows of one way, of no endpoint yet.
-pub(crate) fn change_rows(way: &EndpointWay, regions: &[Region], names: &Names) -> Vec<VerdictChange> {
+pub(crate) fn change_rows(path: &EndpointPath, regions: &[Region], names: &Names) -> Vec<VerdictChange> {
     let mut rows: Vec<VerdictChange> = Vec::new();
     for region in regions {
-        let (far, all) = match way.reach.is_inward() {
-            true => (&region.source, &way.source),
-            false => (&region.destination, &way.destination),
+        let (far, all) = match path.reach.is_inward() {
+            true => (&region.source, &path.source),
+            false => (&region.destination, &path.destination),
         };
         let all = AddressSet::of_family(region.family, all.family(region.family).clone());
-        let (near, whole) = match way.reach.is_inward() {
-            true => (&region.destination, &way.destination),
-            false => (&region.source, &way.source),
+        let (near, whole) = match path.reach.is_inward() {
+            true => (&region.destination, &path.destination),
+            false => (&region.source, &path.source),
         };
         let whole = AddressSet::of_family(region.family, whole.family(region.family).clone());
         let mut others = places(names, far, &all);
         if *near != whole {
-            let side = if way.reach.is_inward() { "to" } else { "from" };
+            let side = if path.reach.is_inward() { "to" } else { "from" };
             let near = places(names, near, &whole).join(", ");
             others.iter_mut().for_each(|other| *other = format!("{} ({side} {near})", enclosed(other)));
         }
         let row = VerdictChange {
             endpoints: Vec::new(),
-            reach: way.reach,
+            reach: path.reach,
             allowed: region.allowed,
             families: vec![region.family],
-            apart: [Family::V4, Family::V6].into_iter().all(|family| way.has(family)),
+            apart: [Family::V4, Family::V6].into_iter().all(|family| path.has(family)),
             traffic: traffic::text(region.family, &region.payloads, &region.all),
             others,
             by: region.by.clone(),

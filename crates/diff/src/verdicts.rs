@@ -13,13 +13,13 @@ use tortie_policy::{EndpointId, Family, Snapshot};
 
 use crate::affected::Affected;
 use crate::applied::Side;
+pub use crate::endpoint_paths::TrafficKind;
+use crate::endpoint_paths::{EndpointPath, PlacedEndpoint, paths, placed};
 use crate::facts::{SettingsNumbers, WalkFacts};
 use crate::fault;
 use crate::part::Parts;
 use crate::regions::{Region, regions};
 use crate::rows::{change_rows, together};
-pub use crate::ways::Reach;
-use crate::ways::{EndpointWay, Placed, placed, ways};
 
 /// Packets that are judged otherwise: of some endpoints, one way, and alike in what they carry.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +27,7 @@ pub struct VerdictChange {
     /// The endpoints, which all have this change.
     pub endpoints: Vec<EndpointId>,
     /// Their way.
-    pub reach: Reach,
+    pub reach: TrafficKind,
     /// Whether they are allowed after the change; they were denied before then.
     pub allowed: bool,
     /// The IP versions that the row is about.
@@ -57,7 +57,7 @@ pub struct TooMany {
     /// The endpoint.
     pub endpoint: EndpointId,
     /// The way.
-    pub reach: Reach,
+    pub reach: TrafficKind,
     /// How many classes.
     pub classes: usize,
 }
@@ -71,13 +71,13 @@ pub fn verdicts(before: &Snapshot, after: &Snapshot, known: Option<&Host>, nowhe
     let mut all: Vec<VerdictChange> = Vec::new();
     let mut answers = Answers::new(sides);
     for placed in concerned(sides, known, nowhere) {
-        for (way, answer) in answers.of(&placed, &names) {
+        for (path, answer) in answers.of(&placed, &names) {
             let endpoint = placed.endpoint.clone();
             match &answer.regions {
                 Ok(_) => all.extend(
                     answer.rows.iter().map(|row| VerdictChange { endpoints: vec![endpoint.clone()], ..row.clone() }),
                 ),
-                Err(classes) => found.too_many.push(TooMany { endpoint, reach: way.reach, classes: *classes }),
+                Err(classes) => found.too_many.push(TooMany { endpoint, reach: path.reach, classes: *classes }),
             }
         }
     }
@@ -86,7 +86,7 @@ pub fn verdicts(before: &Snapshot, after: &Snapshot, known: Option<&Host>, nowhe
 }
 
 /// The endpoints that may be judged otherwise. Of all others no packet is judged.
-fn concerned(sides: [&Snapshot; 2], known: Option<&Host>, nowhere: &BTreeSet<&str>) -> Vec<Placed> {
+fn concerned(sides: [&Snapshot; 2], known: Option<&Host>, nowhere: &BTreeSet<&str>) -> Vec<PlacedEndpoint> {
     let affected = Affected::new(sides);
     let mut found = placed(sides, known, |node| affected.is_node(node) && !nowhere.contains(node));
     found.retain(|placed| affected.is(placed));
@@ -96,7 +96,7 @@ fn concerned(sides: [&Snapshot; 2], known: Option<&Host>, nowhere: &BTreeSet<&st
 /// Everything that an answer about one way follows from: what is equal in this has the same answer.
 #[derive(PartialEq, Eq, Hash)]
 struct Question {
-    reach: Reach,
+    reach: TrafficKind,
     source: AddressSet,
     destination: AddressSet,
     facts: [WalkFacts; 2],
@@ -131,24 +131,24 @@ impl<'a> Answers<'a> {
     }
 
     /// What differs on each way of an endpoint.
-    fn of(&mut self, placed: &Placed, names: &Names) -> Vec<(EndpointWay, Rc<Answer>)> {
+    fn of(&mut self, placed: &PlacedEndpoint, names: &Names) -> Vec<(EndpointPath, Rc<Answer>)> {
         let parts = self.parts.each_ref().map(|parts| parts.governing(&placed.host, &placed.interface));
         let [before, after] = &mut self.sides;
         let facts = [(before, &parts[0]), (after, &parts[1])]
             .map(|(side, part)| WalkFacts::new(side, &mut self.settings, part, &placed.interface));
         let mut found = Vec::new();
-        for way in ways(placed, self.snapshots) {
-            let (source, destination) = (way.source.clone(), way.destination.clone());
-            let question = Question { reach: way.reach, source, destination, facts: facts.clone() };
+        for path in paths(placed, self.snapshots) {
+            let (source, destination) = (path.source.clone(), path.destination.clone());
+            let question = Question { reach: path.reach, source, destination, facts: facts.clone() };
             let shared = self.known.values().next().filter(|_| fault("diff-answers-shared"));
             let answer = self.known.get(&question).or(shared).cloned().unwrap_or_else(|| {
-                let regions = regions(&mut self.sides, &parts, &question.facts, placed, &way);
-                let rows = regions.as_ref().map_or_else(|_| Vec::new(), |regions| change_rows(&way, regions, names));
+                let regions = regions(&mut self.sides, &parts, &question.facts, placed, &path);
+                let rows = regions.as_ref().map_or_else(|_| Vec::new(), |regions| change_rows(&path, regions, names));
                 let answer = Rc::new(Answer { regions, rows });
                 self.known.insert(question, answer.clone());
                 answer
             });
-            found.push((way, answer));
+            found.push((path, answer));
         }
         found
     }

@@ -17,7 +17,7 @@ use crate::governing::{
 use crate::matching::View;
 use crate::path::{Builtin, DecidedBy, Decision, Entry, Hook, Outcome, Step, StepKind, Verdict};
 use crate::policies::ask;
-use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
+use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath, Transport};
 
 /// Judges a packet on one node, with the reasons.
 pub fn judge(snapshot: &Snapshot, host: &Host, packet: &Packet) -> Verdict {
@@ -131,16 +131,16 @@ impl<'a> Walk<'a> {
     }
 
     fn walk(&mut self) -> Result<(), Denied> {
-        match &self.packet.way {
-            Way::In { interface } => {
+        match &self.packet.path {
+            PacketPath::Input { interface } => {
                 self.prerouting(interface)?;
                 self.input(interface)
             }
-            Way::Forward { from, to } => {
+            PacketPath::Forward { from, to } => {
                 self.prerouting(from)?;
                 self.forward(from, to)
             }
-            Way::Out { interface } => self.output(interface),
+            PacketPath::Output { interface } => self.output(interface),
         }
     }
 

@@ -30,4 +30,4 @@ pub use members::{
     Endpoints, effective_labels, has_members, has_too_many_ports, is_member, names_at, selects, unknown_member,
 };
 pub use path::{Builtin, DecidedBy, Decision, Entry, Hook, Mismatch, Outcome, RuleStep, Step, StepKind, Verdict};
-pub use tortie_policy::packet::{Conntrack, Host, Link, Packet, Transport, Way};
+pub use tortie_policy::packet::{Conntrack, Host, Link, Packet, PacketPath, Transport};

@@ -56,7 +56,7 @@ pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint, counts: &Count
     };
     let addresses: Vec<String> = endpoint.addresses.iter().map(ToString::to_string).collect();
     describe(&mut text, &subject, &addresses);
-    if let Some(why) = placement::idle_workload(snapshot, endpoint) {
+    if let Some(why) = placement::workload_not_in_force(snapshot, endpoint) {
         let _ = writeln!(text, "  NOT IN FORCE: {why}");
     }
     for direction in [Direction::Ingress, Direction::Egress] {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tortie_classes::{Payload, PayloadClass, Ranges};
-use tortie_eval::{DecidedBy, Entry, Mismatch, Outcome, RuleStep, Step, StepKind, Transport, Way};
+use tortie_eval::{DecidedBy, Entry, Mismatch, Outcome, PacketPath, RuleStep, Step, StepKind, Transport};
 use tortie_policy::{Family, Snapshot};
 
 use crate::reach::{Addresses, Outcome as Becomes, Part, Reach, Reason};
@@ -118,15 +118,15 @@ fn hop(hop: &Hop) -> Value {
         }
         Transport::Opaque => {}
     }
-    let way = match &packet.way {
-        Way::In { interface } => json!({ "in": interface }),
-        Way::Out { interface } => json!({ "out": interface }),
-        Way::Forward { from, to } => json!({ "in": from, "out": to }),
+    let path = match &packet.path {
+        PacketPath::Input { interface } => json!({ "in": interface }),
+        PacketPath::Output { interface } => json!({ "out": interface }),
+        PacketPath::Forward { from, to } => json!({ "in": from, "out": to }),
     };
     json!({
         "node": hop.host.node,
         "packet": shown,
-        "interfaces": way,
+        "interfaces": path,
         "translated": packet.translated.map(|(address, port)| json!({ "address": address, "port": port })),
         "allowed": hop.verdict.allowed,
         "dropped": hop.dropped,

@@ -7,7 +7,7 @@
 //! has the same answer. [`claim`] proves that all packets of a kind are allowed, or denied. [`endpoint`] says what applies to an
 //! endpoint, [`policy`] what a policy decides, [`tier`] what a tier does, [`set`] what a network set is used for, [`profile`] what a profile gives, [`node`] what is on a node; with what rules have
 //! counted ([`Counts`]), where that is known. [`mod@lost`] says which connections a change would deny.
-//! [`doubtful()`] finds what policies together probably do not mean.
+//! [`policy_warnings()`] finds what policies together probably do not mean.
 //!
 //! This crate has no store, no clock and no terminal: it turns values into values.
 
@@ -24,19 +24,19 @@ pub(crate) const fn fault(_: &str) -> bool {
 mod alike_interfaces;
 pub mod claim;
 mod counts;
-mod doubtful;
 pub mod endpoint;
 mod interfaces;
 pub mod json;
 mod listed;
-pub mod lost;
 mod multicast;
+pub mod new_denial;
 pub mod node;
 mod not_asked;
 mod owners;
 mod payload_text;
 pub mod placement;
 pub mod policy;
+mod policy_warnings;
 pub mod profile;
 mod question;
 pub mod reach;
@@ -53,9 +53,9 @@ mod unknown_addresses;
 mod unreachable;
 
 pub use counts::Counts;
-pub use doubtful::{Doubt, DoubtKind, doubtful};
 pub use listed::listed;
-pub use question::{AskError, EndSpec, Question, State, What};
+pub use policy_warnings::{PolicyWarning, PolicyWarningKind, policy_warnings};
+pub use question::{AskError, EndSpec, Question, State, TrafficSpec};
 pub use staged::enforce_staged;
 pub use topology::{Location, Topology};
 pub use trace::{Answer, Hop, OtherPrograms, PossiblePath, trace};

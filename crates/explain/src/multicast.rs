@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use tortie_eval::{Conntrack, Way, judge};
+use tortie_eval::{Conntrack, PacketPath, judge};
 use tortie_policy::Snapshot;
 
 use crate::interfaces::ASSUMED;
@@ -87,12 +87,12 @@ pub(crate) fn source_note(topology: &Topology<'_>, source: IpAddr) -> Option<Str
 pub(crate) fn copies(topology: &Topology<'_>, snapshot: &Snapshot, answers: &[(Vec<String>, Vec<Hop>)]) -> Vec<String> {
     let mut notes: Vec<String> = Vec::new();
     for hop in answers.iter().filter_map(|(_, hops)| hops.first()) {
-        let Way::Out { interface } = &hop.packet.way else { continue };
+        let PacketPath::Output { interface } = &hop.packet.path else { continue };
         if kind(topology, hop.packet.destination).is_none() || !hop.verdict.allowed {
             continue;
         }
         let mut packet = hop.packet.clone();
-        packet.way = Way::In { interface: interface.clone() };
+        packet.path = PacketPath::Input { interface: interface.clone() };
         if hop.verdict.untracked {
             packet.conntrack = Conntrack::Untracked;
         }

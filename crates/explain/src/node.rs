@@ -42,8 +42,9 @@ pub fn text(topology: &Topology<'_>, name: &str) -> Result<String, AskError> {
         let _ = writeln!(text, "host endpoints: {}", hosts.len());
     }
     for endpoint in hosts {
-        let idle = placement::idle(topology, endpoint).map_or(String::new(), |idle| format!("; it {idle}"));
-        let _ = writeln!(text, "  hep/{}: {}{idle}", endpoint.name, place(&endpoint.interface));
+        let not_in_force =
+            placement::not_in_force(topology, endpoint).map_or(String::new(), |reason| format!("; it {reason}"));
+        let _ = writeln!(text, "  hep/{}: {}{not_in_force}", endpoint.name, place(&endpoint.interface));
     }
     let workloads: Vec<&WorkloadEndpoint> =
         snapshot.workload_endpoints.values().filter(|one| one.node == name).collect();

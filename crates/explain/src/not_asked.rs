@@ -1,6 +1,6 @@
 //! Host endpoints that a reader may expect to judge a packet, and that are not asked because of the way that it takes.
 
-use tortie_eval::Way;
+use tortie_eval::PacketPath;
 use tortie_policy::{EndpointId, HostAction, HostEndpoint, Snapshot};
 
 use crate::trace::Hop;
@@ -46,8 +46,8 @@ fn why(snapshot: &Snapshot, hop: &Hop) -> Option<String> {
     let node = &hop.host.node;
     let settings = snapshot.settings(node);
     let is_workload = |interface: &String| settings.is_workload_interface(interface);
-    match &hop.packet.way {
-        Way::In { interface } if is_workload(interface) => Some(format!(
+    match &hop.packet.path {
+        PacketPath::Input { interface } if is_workload(interface) => Some(format!(
             "what a workload sends to its own host is decided by the workload's egress policy, and then by defaultEndpointToHostAction, which is {} on {node}",
             match settings.host_action {
                 HostAction::Drop => "Drop",
@@ -55,13 +55,13 @@ fn why(snapshot: &Snapshot, hop: &Hop) -> Option<String> {
                 HostAction::Accept => "Accept",
             }
         )),
-        Way::Out { interface } if is_workload(interface) => {
+        PacketPath::Output { interface } if is_workload(interface) => {
             Some("what a host sends to its own workloads is let through before any policy".to_owned())
         }
-        Way::Forward { from, to } if is_workload(from) && is_workload(to) => Some(format!(
+        PacketPath::Forward { from, to } if is_workload(from) && is_workload(to) => Some(format!(
             "packets between workloads of {node} cross no other interface of it; only a host endpoint for every interface (*) with applyOnForward policy is asked for them"
         )),
-        Way::In { interface } | Way::Out { interface } if interface == "lo" => {
+        PacketPath::Input { interface } | PacketPath::Output { interface } if interface == "lo" => {
             Some(format!("packets of {node} to itself cross the interface lo, which no host endpoint is for"))
         }
         _ => None,

@@ -11,7 +11,7 @@ use crate::topology::{Topology, similar};
 
 /// Why a host endpoint governs no interface. The text continues a sentence that begins with the endpoint's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Idle {
+pub struct NotInForce {
     why: String,
     /// The host endpoint that governs the interface instead, because its name sorts first.
     pub first: Option<String>,
@@ -19,7 +19,7 @@ pub struct Idle {
     pub is_nowhere: bool,
 }
 
-impl Idle {
+impl NotInForce {
     fn new(why: String) -> Self {
         Self { why, first: None, is_nowhere: false }
     }
@@ -30,14 +30,14 @@ impl Idle {
     }
 }
 
-impl fmt::Display for Idle {
+impl fmt::Display for NotInForce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.why)
     }
 }
 
 /// Why a workload endpoint does not govern its interface, in a sentence about it; none if it does.
-pub fn idle_workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Option<String> {
+pub fn workload_not_in_force(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Option<String> {
     let settings = snapshot.settings(&endpoint.node);
     let interface = &endpoint.interface;
     if !endpoint.has_place() {
@@ -69,7 +69,7 @@ pub fn idle_workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Option
 }
 
 /// Why a host endpoint governs no interface; none if it governs one, or if that cannot be known here.
-pub fn idle(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<Idle> {
+pub fn not_in_force(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<NotInForce> {
     let snapshot = topology.snapshot();
     let of_node = snapshot.host_endpoints.values().filter(|one| one.node == endpoint.node);
     let has_workloads = |node: &str| snapshot.workload_endpoints.values().any(|one| one.node == node);
@@ -77,18 +77,18 @@ pub fn idle(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<Idle> {
 }
 
 /// The host endpoints that govern no interface, by name, each with the reason.
-pub fn all_idle(topology: &Topology<'_>) -> BTreeMap<String, Idle> {
+pub fn all_not_in_force(topology: &Topology<'_>) -> BTreeMap<String, NotInForce> {
     let mut by_node: HashMap<&str, Vec<&HostEndpoint>> = HashMap::new();
     for endpoint in topology.snapshot().host_endpoints.values() {
         by_node.entry(&endpoint.node).or_default().push(endpoint);
     }
     let workloads: HashSet<&str> =
         topology.snapshot().workload_endpoints.values().map(|one| one.node.as_str()).collect();
-    let idle = |endpoint: &&HostEndpoint, all: &[&HostEndpoint]| {
+    let reason = |endpoint: &&HostEndpoint, all: &[&HostEndpoint]| {
         let why = idle_among(topology, endpoint, all.iter().copied(), |node| workloads.contains(node))?;
         Some((endpoint.name.clone(), why))
     };
-    by_node.values().flat_map(|all| all.iter().filter_map(|one| idle(one, all)).collect::<Vec<_>>()).collect()
+    by_node.values().flat_map(|all| all.iter().filter_map(|one| reason(one, all)).collect::<Vec<_>>()).collect()
 }
 
 /// [`idle`] for one endpoint, with the other host endpoints of its node.
@@ -97,9 +97,9 @@ fn idle_among<'a>(
     endpoint: &HostEndpoint,
     of_node: impl Iterator<Item = &'a HostEndpoint>,
     has_workloads: impl Fn(&str) -> bool,
-) -> Option<Idle> {
+) -> Option<NotInForce> {
     if endpoint.node.is_empty() {
-        return Some(Idle::new("is on no node, since its node cannot be read: it judges no packet".to_owned()));
+        return Some(NotInForce::new("is on no node, since its node cannot be read: it judges no packet".to_owned()));
     }
     unknown_node(topology, endpoint, has_workloads).or_else(|| match topology.known_host(&endpoint.node) {
         Some(host) => here(topology, host, endpoint),
@@ -112,7 +112,7 @@ fn unknown_node(
     topology: &Topology<'_>,
     endpoint: &HostEndpoint,
     has_workloads: impl Fn(&str) -> bool,
-) -> Option<Idle> {
+) -> Option<NotInForce> {
     let snapshot = topology.snapshot();
     let node = endpoint.node.as_str();
     if snapshot.nodes.contains_key(node) || topology.known_host(node).is_some() || has_workloads(node) {
@@ -126,12 +126,12 @@ fn unknown_node(
     }
     let meant = meant.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
     let why = format!("is on {node}, a node that no other object names{meant}");
-    Some(Idle { is_nowhere: true, ..Idle::new(why) })
+    Some(NotInForce { is_nowhere: true, ..NotInForce::new(why) })
 }
 
 /// The reason when the interfaces of its node are not known: an endpoint of the same interface, or with all of its addresses,
 /// sorts first by name.
-fn shadowed<'a>(endpoint: &HostEndpoint, of_node: impl Iterator<Item = &'a HostEndpoint>) -> Option<Idle> {
+fn shadowed<'a>(endpoint: &HostEndpoint, of_node: impl Iterator<Item = &'a HostEndpoint>) -> Option<NotInForce> {
     let mut earlier = of_node.filter(|one| one.name < endpoint.name);
     let by = earlier.find(|one| {
         one.interface == endpoint.interface && endpoint.interface != Interface::ByAddress
@@ -140,28 +140,28 @@ fn shadowed<'a>(endpoint: &HostEndpoint, of_node: impl Iterator<Item = &'a HostE
                 && endpoint.addresses.iter().all(|address| one.addresses.contains(address))
     })?;
     Some(match &endpoint.interface {
-        Interface::Unknown => Idle::behind(by, "has no readable interface either, and its name sorts first"),
+        Interface::Unknown => NotInForce::behind(by, "has no readable interface either, and its name sorts first"),
         Interface::Named(name) => governed(by, name),
-        Interface::All => Idle::behind(by, ALL_TOO),
-        Interface::ByAddress => Idle::behind(by, "has its addresses too, and its name sorts first"),
+        Interface::All => NotInForce::behind(by, ALL_TOO),
+        Interface::ByAddress => NotInForce::behind(by, "has its addresses too, and its name sorts first"),
     })
 }
 
 const ALL_TOO: &str = "is for every interface too, and its name sorts first";
 
-fn governed(first: &HostEndpoint, interface: &str) -> Idle {
-    Idle::behind(first, &format!("governs {interface}, because its name sorts first"))
+fn governed(first: &HostEndpoint, interface: &str) -> NotInForce {
+    NotInForce::behind(first, &format!("governs {interface}, because its name sorts first"))
 }
 
 /// The reason when the interfaces of its node are known.
-fn here(topology: &Topology<'_>, host: &Host, endpoint: &HostEndpoint) -> Option<Idle> {
+fn here(topology: &Topology<'_>, host: &Host, endpoint: &HostEndpoint) -> Option<NotInForce> {
     let snapshot = topology.snapshot();
     if endpoint.interface == Interface::Unknown {
         return None;
     }
     if endpoint.interface == Interface::All {
         let first = wildcard_host_endpoint(snapshot, host)?;
-        return (first.name != endpoint.name).then(|| Idle::behind(first, ALL_TOO));
+        return (first.name != endpoint.name).then(|| NotInForce::behind(first, ALL_TOO));
     }
     let names = match &endpoint.interface {
         Interface::Named(name) => vec![name.as_str()],
@@ -173,29 +173,31 @@ fn here(topology: &Topology<'_>, host: &Host, endpoint: &HostEndpoint) -> Option
     };
     if names.is_empty() {
         let why = format!("is not in force: no interface of {} has one of its expectedIPs", host.node);
-        return Some(Idle::new(why));
+        return Some(NotInForce::new(why));
     }
     let governs =
         |name: &str| specific_host_endpoint(snapshot, host, name).is_some_and(|first| first.name == endpoint.name);
     let settings = snapshot.settings(&host.node);
-    let why = |name: &str| -> Option<Idle> {
+    let why = |name: &str| -> Option<NotInForce> {
         if settings.is_workload_interface(name) {
-            return Some(Idle::new(format!("is not in force: {name} is an interface of workloads")));
+            return Some(NotInForce::new(format!("is not in force: {name} is an interface of workloads")));
         }
         if settings.is_excluded_interface(name) {
-            return Some(Idle::new(format!("is not in force: interfaceExclude has {name}")));
+            return Some(NotInForce::new(format!("is not in force: interfaceExclude has {name}")));
         }
         if !governs(name) {
             return Some(governed(specific_host_endpoint(snapshot, host, name)?, name));
         }
         if !host.links.iter().any(|link| link.name == name) {
             let why = format!("waits: {} has no interface {name}; it is in force as soon as there is one", host.node);
-            return Some(Idle::new(why));
+            return Some(NotInForce::new(why));
         }
         let port = topology.machine(&host.node)?.port(name)?;
         let (kind, master) = (&port.kind, &port.master);
-        Some(Idle::new(format!("judges no packet: {name} is a port of {kind} {master}, where its packets are judged")))
+        Some(NotInForce::new(format!(
+            "judges no packet: {name} is a port of {kind} {master}, where its packets are judged"
+        )))
     };
-    let reasons: Vec<Idle> = names.iter().filter_map(|name| why(name)).collect();
+    let reasons: Vec<NotInForce> = names.iter().filter_map(|name| why(name)).collect();
     if reasons.len() == names.len() { reasons.into_iter().next() } else { None }
 }

@@ -142,7 +142,7 @@ impl FromStr for EndSpec {
 
 /// Over what.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum TrafficSpec {
     /// A protocol with a port.
     Port(Protocol, u16),
     /// A port that the target's endpoint has under this name, of this protocol if one is given.
@@ -179,7 +179,7 @@ const SERVICES: [(&str, Protocol, u16); 20] = [
     ("kubernetes", Protocol::TCP, 6443),
 ];
 
-impl FromStr for What {
+impl FromStr for TrafficSpec {
     type Err = AskError;
 
     fn from_str(text: &str) -> Result<Self, AskError> {
@@ -202,17 +202,17 @@ impl FromStr for What {
             [one] if one.bytes().all(|byte| byte.is_ascii_digit()) && !one.is_empty() => Err(AskError(format!(
                 "{one} alone could be a port or a protocol: write tcp/{one} or udp/{one} for the port, proto/{one} for the protocol"
             ))),
-            ["icmp" | "ping"] => Ok(What::Icmp(None)),
-            ["icmp", kind] => Ok(What::Icmp(Some((icmp(kind)?, None)))),
-            ["icmp", kind, code] => Ok(What::Icmp(Some((icmp(kind)?, Some(number(code)?))))),
-            ["icmpv6" | "icmp6" | "ping6"] => Ok(What::Icmpv6(None)),
-            ["icmpv6" | "icmp6", kind] => Ok(What::Icmpv6(Some((icmp(kind)?, None)))),
-            ["icmpv6" | "icmp6", kind, code] => Ok(What::Icmpv6(Some((icmp(kind)?, Some(number(code)?))))),
-            ["proto" | "protocol", one] => Ok(What::Other(without_ports(one).map_or_else(|| number(one), Ok)?)),
+            ["icmp" | "ping"] => Ok(TrafficSpec::Icmp(None)),
+            ["icmp", kind] => Ok(TrafficSpec::Icmp(Some((icmp(kind)?, None)))),
+            ["icmp", kind, code] => Ok(TrafficSpec::Icmp(Some((icmp(kind)?, Some(number(code)?))))),
+            ["icmpv6" | "icmp6" | "ping6"] => Ok(TrafficSpec::Icmpv6(None)),
+            ["icmpv6" | "icmp6", kind] => Ok(TrafficSpec::Icmpv6(Some((icmp(kind)?, None)))),
+            ["icmpv6" | "icmp6", kind, code] => Ok(TrafficSpec::Icmpv6(Some((icmp(kind)?, Some(number(code)?))))),
+            ["proto" | "protocol", one] => Ok(TrafficSpec::Other(without_ports(one).map_or_else(|| number(one), Ok)?)),
             [name] => match (service(name), without_ports(name)) {
-                (Some((protocol, port)), _) => Ok(What::Port(protocol, port)),
-                (_, Some(number)) => Ok(What::Other(number)),
-                _ => no_name(name).map_or_else(|| Ok(What::Named(None, (*name).to_owned())), Err),
+                (Some((protocol, port)), _) => Ok(TrafficSpec::Port(protocol, port)),
+                (_, Some(number)) => Ok(TrafficSpec::Other(number)),
+                _ => no_name(name).map_or_else(|| Ok(TrafficSpec::Named(None, (*name).to_owned())), Err),
             },
             [a, b] => {
                 let (protocol, port) = match (protocol(a), protocol(b)) {
@@ -236,19 +236,19 @@ impl FromStr for What {
 }
 
 /// The port of `tcp/443`, by number or name.
-fn named_port(text: &str, protocol: Protocol, port: &str) -> Result<What, AskError> {
+fn named_port(text: &str, protocol: Protocol, port: &str) -> Result<TrafficSpec, AskError> {
     let name = tortie_eval::protocol_name(protocol.number());
     let several = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit() || b",:-".contains(&byte));
     match port.parse() {
-        Ok(port) => Ok(What::Port(protocol, port)),
+        Ok(port) => Ok(TrafficSpec::Port(protocol, port)),
         Err(_) if port.is_empty() => Err(AskError(format!("{text:?} has no port: write {name}/PORT; {EVERY_PORT}"))),
         Err(_) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
             Err(AskError(format!("{port} in {text:?} is not a port: ports go from 0 to 65535")))
         }
         Err(_) if several => Err(AskError(format!("{text:?} is several ports: name one; {EVERY_PORT}"))),
         Err(_) => Ok(match service(port) {
-            Some((_, port)) => What::Port(protocol, port),
-            None => What::Named(Some(protocol), port.to_owned()),
+            Some((_, port)) => TrafficSpec::Port(protocol, port),
+            None => TrafficSpec::Named(Some(protocol), port.to_owned()),
         }),
     }
 }
@@ -333,7 +333,7 @@ pub struct Question {
     /// To whom.
     pub to: EndSpec,
     /// Over what.
-    pub what: What,
+    pub what: TrafficSpec,
     /// A node that it passes between its ends, where neither end is on it; the node of a workload that is not there yet.
     pub node: Option<String>,
     /// Where it comes into the node that it passes, or else into every node on its path.
@@ -350,7 +350,7 @@ pub struct Question {
 
 impl Question {
     /// A question about a new connection, of which nothing else is said.
-    pub fn new(from: EndSpec, to: EndSpec, what: What) -> Self {
+    pub fn new(from: EndSpec, to: EndSpec, what: TrafficSpec) -> Self {
         Self {
             from,
             to,

@@ -18,7 +18,7 @@ use tortie_net::Protocol;
 use tortie_policy::{Family, Snapshot};
 
 use crate::owners::Owner;
-use crate::question::{AskError, EndSpec, Question, What};
+use crate::question::{AskError, EndSpec, Question, TrafficSpec};
 use crate::relevant::{End, Relevance};
 use crate::text::{hops_decided_by, workload_text};
 use crate::topology::{Location, Topology};
@@ -108,7 +108,7 @@ pub(crate) struct ClassVerdict {
 }
 
 /// Answers a question without a protocol, or with an end that is many addresses. `what` is none for everything.
-pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&What>) -> Result<Reach, AskError> {
+pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&TrafficSpec>) -> Result<Reach, AskError> {
     topology.named_node(question)?;
     let (from, to) = ends(topology, question)?;
     let fixed = [&from, &to].map(End::location);
@@ -153,7 +153,7 @@ pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&What>) 
         return Err(AskError(reason));
     }
     reach.notes.extend(placement_notes(topology, question, &[]));
-    if let Some(What::Icmpv6(Some((133..=136, _)))) = what {
+    if let Some(TrafficSpec::Icmpv6(Some((133..=136, _)))) = what {
         reach.notes.push(format!("{}{DISCOVERY_NOTE}", interfaces::ASSUMED));
     }
     for row in &mut reach.rows {
@@ -167,10 +167,10 @@ pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&What>) 
 pub(crate) fn judged_otherwise(topology: &Topology<'_>, question: &Question, packet: &Packet) -> Option<String> {
     let what = named(topology, question, &question.what).ok()?;
     let assumed = match (&what, packet.transport) {
-        (What::Port(..), Transport::Ports { source, .. }) if question.source_port.is_none() => {
+        (TrafficSpec::Port(..), Transport::Ports { source, .. }) if question.source_port.is_none() => {
             format!("source port {source}")
         }
-        (What::Icmp(asked) | What::Icmpv6(asked), Transport::Icmp { code, .. })
+        (TrafficSpec::Icmp(asked) | TrafficSpec::Icmpv6(asked), Transport::Icmp { code, .. })
             if asked.is_none_or(|(_, code)| code.is_none()) =>
         {
             format!("code {code}")
@@ -204,13 +204,13 @@ pub(crate) fn judged_otherwise(topology: &Topology<'_>, question: &Question, pac
 }
 
 /// Whether packets of this kind are only of the other family.
-pub(crate) fn excludes(what: &What, family: Family) -> bool {
-    matches!((what, family), (What::Icmpv6(_), Family::V4))
+pub(crate) fn excludes(what: &TrafficSpec, family: Family) -> bool {
+    matches!((what, family), (TrafficSpec::Icmpv6(_), Family::V4))
 }
 
 /// Whether packets of this kind are not meant in a family of which the addresses are not known: types of ICMP are those of IPv4.
-pub(crate) fn excludes_unknown(what: &What, family: Family, ends: &[End; 2]) -> bool {
-    matches!((what, family), (What::Icmp(Some(_)), Family::V6)) && ends.iter().any(End::has_unknown_address)
+pub(crate) fn excludes_unknown(what: &TrafficSpec, family: Family, ends: &[End; 2]) -> bool {
+    matches!((what, family), (TrafficSpec::Icmp(Some(_)), Family::V6)) && ends.iter().any(End::has_unknown_address)
 }
 
 /// The message of a single question, which tells what is missing.
@@ -284,7 +284,7 @@ fn end_of_family(topology: &Topology<'_>, end: &End, family: Family) -> Option<E
 pub(crate) struct Asked<'a, 'b> {
     pub(crate) topology: &'a Topology<'b>,
     pub(crate) question: &'a Question,
-    pub(crate) what: Option<&'a What>,
+    pub(crate) what: Option<&'a TrafficSpec>,
     pub(crate) family: Family,
     pub(crate) from: End,
     pub(crate) to: End,
@@ -445,10 +445,10 @@ impl Asked<'_, '_> {
     /// Tells what is asked about from all other packets.
     fn tell_apart(&self, conditions: &mut Conditions<'_>) {
         match self.what {
-            Some(What::Port(protocol, port)) => {
+            Some(TrafficSpec::Port(protocol, port)) => {
                 conditions.add_destination_port(self.family, protocol.number(), *port);
             }
-            Some(What::Icmp(kind) | What::Icmpv6(kind)) => {
+            Some(TrafficSpec::Icmp(kind) | TrafficSpec::Icmpv6(kind)) => {
                 let (kind, code) = self.icmp(*kind);
                 conditions.add_icmp(self.family, kind, code);
             }
@@ -466,11 +466,11 @@ impl Asked<'_, '_> {
         let transport = |class: &usize| classes.class(*class).representative();
         let asked: Vec<usize> = match self.what {
             None => return Some(all.collect()),
-            Some(What::Port(protocol, port)) => {
+            Some(TrafficSpec::Port(protocol, port)) => {
                 let is_asked = |(of, transport)| matches!(transport, Transport::Ports { destination, .. } if of == protocol.number() && destination == *port);
                 all.filter(|class| is_asked(transport(class))).collect()
             }
-            Some(What::Icmp(asked) | What::Icmpv6(asked)) => {
+            Some(TrafficSpec::Icmp(asked) | TrafficSpec::Icmpv6(asked)) => {
                 let (asked, of) = self.icmp(*asked);
                 let is_asked = |transport| matches!(transport, Transport::Icmp { kind, code } if kind == asked && of.is_none_or(|of| of == code));
                 all.filter(|class| is_asked(transport(class).1)).collect()
@@ -596,29 +596,31 @@ fn columns(
 }
 
 /// How a question asks for a payload.
-fn asking(protocol: u8, transport: Transport, family: Family) -> (What, Option<u16>) {
+fn asking(protocol: u8, transport: Transport, family: Family) -> (TrafficSpec, Option<u16>) {
     match (transport, Protocol::from_number(protocol)) {
-        (Transport::Ports { source, destination }, Ok(protocol)) => (What::Port(protocol, destination), Some(source)),
+        (Transport::Ports { source, destination }, Ok(protocol)) => {
+            (TrafficSpec::Port(protocol, destination), Some(source))
+        }
         (Transport::Icmp { kind, code }, _) => match family {
-            Family::V4 => (What::Icmp(Some((kind, Some(code)))), None),
-            Family::V6 => (What::Icmpv6(Some((kind, Some(code)))), None),
+            Family::V4 => (TrafficSpec::Icmp(Some((kind, Some(code)))), None),
+            Family::V6 => (TrafficSpec::Icmpv6(Some((kind, Some(code)))), None),
         },
-        _ => (What::Other(protocol), None),
+        _ => (TrafficSpec::Other(protocol), None),
     }
 }
 
 /// `tcp 5432`, `icmp type 8`.
-fn title(what: &What, family: Family) -> String {
+fn title(what: &TrafficSpec, family: Family) -> String {
     let icmp = |kind: &Option<(u8, Option<u8>)>, name: &str, echo: u8| {
         let (kind, code) = kind.unwrap_or((echo, None));
         code.map_or_else(|| format!("{name} type {kind}"), |code| format!("{name} type {kind} code {code}"))
     };
     match (what, family) {
-        (What::Port(protocol, port), _) => format!("{} {port}", tortie_eval::protocol_name(protocol.number())),
-        (What::Named(_, name), _) => name.clone(),
-        (What::Icmp(kind), Family::V4) => icmp(kind, "icmp", 8),
-        (What::Icmp(kind) | What::Icmpv6(kind), _) => icmp(kind, "icmpv6", 128),
-        (What::Other(number), _) => tortie_eval::protocol_name(*number),
+        (TrafficSpec::Port(protocol, port), _) => format!("{} {port}", tortie_eval::protocol_name(protocol.number())),
+        (TrafficSpec::Named(_, name), _) => name.clone(),
+        (TrafficSpec::Icmp(kind), Family::V4) => icmp(kind, "icmp", 8),
+        (TrafficSpec::Icmp(kind) | TrafficSpec::Icmpv6(kind), _) => icmp(kind, "icmpv6", 128),
+        (TrafficSpec::Other(number), _) => tortie_eval::protocol_name(*number),
     }
 }
 
@@ -655,8 +657,8 @@ fn by_all_failsafes(verdict: String, hops: &[Hop]) -> String {
 }
 
 /// Answers about ports by name, as the target has them.
-pub fn named(topology: &Topology<'_>, question: &Question, what: &What) -> Result<What, AskError> {
-    if !matches!(what, What::Named(..)) {
+pub fn named(topology: &Topology<'_>, question: &Question, what: &TrafficSpec) -> Result<TrafficSpec, AskError> {
+    if !matches!(what, TrafficSpec::Named(..)) {
         return Ok(what.clone());
     }
     if question.to.is_many() {
@@ -668,8 +670,8 @@ pub fn named(topology: &Topology<'_>, question: &Question, what: &What) -> Resul
     )?;
     let (protocol, transport) = transport(topology, what, None, &to, true)?;
     match (transport, Protocol::from_number(protocol)) {
-        (Transport::Ports { destination, .. }, Ok(protocol)) => Ok(What::Port(protocol, destination)),
-        _ => Ok(What::Other(protocol)),
+        (Transport::Ports { destination, .. }, Ok(protocol)) => Ok(TrafficSpec::Port(protocol, destination)),
+        _ => Ok(TrafficSpec::Other(protocol)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use tortie_eval::{
-    Builtin, Conntrack, DecidedBy, Entry, Hook, Mismatch, Outcome, RuleStep, Step, StepKind, Transport, Way,
+    Builtin, Conntrack, DecidedBy, Entry, Hook, Mismatch, Outcome, PacketPath, RuleStep, Step, StepKind, Transport,
     protocol_name,
 };
 use tortie_policy::{Action, Direction, EndpointId, Interface, Settings, Snapshot, WorkloadId};
@@ -179,19 +179,19 @@ fn header(snapshot: &Snapshot, answer: &Answer) -> String {
         Conntrack::Invalid => "INVALID",
         Conntrack::Untracked => "untracked",
     };
-    let way = match &packet.way {
-        Way::In { interface } | Way::Forward { from: interface, .. } if is_unknown(interface) => {
+    let path = match &packet.path {
+        PacketPath::Input { interface } | PacketPath::Forward { from: interface, .. } if is_unknown(interface) => {
             format!("enters {} at an unknown interface", hop.host.node)
         }
-        Way::In { interface } | Way::Forward { from: interface, .. } => {
+        PacketPath::Input { interface } | PacketPath::Forward { from: interface, .. } => {
             format!("enters {} at {interface}", hop.host.node)
         }
-        Way::Out { interface } if interface.is_empty() => format!("sent by {}", hop.host.node),
-        Way::Out { interface } => format!("leaves {} by {interface}", hop.host.node),
+        PacketPath::Output { interface } if interface.is_empty() => format!("sent by {}", hop.host.node),
+        PacketPath::Output { interface } => format!("leaves {} by {interface}", hop.host.node),
     };
-    let way = if answer.paths.is_empty() { format!(", {way}") } else { String::new() };
+    let path = if answer.paths.is_empty() { format!(", {path}") } else { String::new() };
     format!(
-        "{}{kind} {source} → {destination}, {state}{way}; source: {}; target: {}\n",
+        "{}{kind} {source} → {destination}, {state}{path}; source: {}; target: {}\n",
         protocol_name(packet.protocol),
         end_text(snapshot, &answer.from, packet.source),
         end_text(snapshot, &answer.to, packet.destination),

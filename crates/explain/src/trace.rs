@@ -3,14 +3,16 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use tortie_eval::{Conntrack, Host, Packet, Transport, Verdict, Way, decide, needs_hop_limit_255, usual_hop_limit};
+use tortie_eval::{
+    Conntrack, Host, Packet, PacketPath, Transport, Verdict, decide, needs_hop_limit_255, usual_hop_limit,
+};
 use tortie_net::Protocol;
 use tortie_policy::machine::RouteKind;
 use tortie_policy::{Family, HostEndpoint, Interface, Snapshot};
 
 use crate::interfaces::ASSUMED;
 use crate::listed::listed;
-use crate::question::{AskError, EndSpec, Question, State, What, similar_service};
+use crate::question::{AskError, EndSpec, Question, State, TrafficSpec, similar_service};
 use crate::several_addresses::{self, Case};
 use crate::text::hops_decided_by;
 use crate::topology::{ANOTHER, Location, Topology};
@@ -239,7 +241,7 @@ pub(crate) fn trace_between(
 /// Whether a packet of UDPLite arrives only if connection tracking accepts it where it comes in.
 fn depends_on_checksum(snapshot: &Snapshot, hops: &[Hop]) -> bool {
     let is_denied = |hop: &Hop| {
-        let is_incoming = !matches!(hop.packet.way, Way::Out { .. });
+        let is_incoming = !matches!(hop.packet.path, PacketPath::Output { .. });
         let packet = Packet { conntrack: Conntrack::Invalid, ..hop.packet.clone() };
         is_incoming && hop.packet.conntrack == Conntrack::New && !decide(snapshot, &hop.host, &packet).allowed
     };
@@ -273,15 +275,17 @@ pub(crate) fn placement_notes(topology: &Topology<'_>, question: &Question, hops
     };
     let crossed = |endpoint: &HostEndpoint| {
         let mut on_node = hops.iter().filter(|hop| hop.host.node == endpoint.node);
-        on_node.any(|hop| match (&hop.packet.way, &endpoint.interface) {
-            (Way::In { interface } | Way::Out { interface }, Interface::Named(name)) => interface == name,
-            (Way::Forward { from, to }, Interface::Named(name)) => from == name || to == name,
+        on_node.any(|hop| match (&hop.packet.path, &endpoint.interface) {
+            (PacketPath::Input { interface } | PacketPath::Output { interface }, Interface::Named(name)) => {
+                interface == name
+            }
+            (PacketPath::Forward { from, to }, Interface::Named(name)) => from == name || to == name,
             _ => false,
         })
     };
     let endpoints = topology.snapshot().host_endpoints.values().filter(|endpoint| asked(endpoint) || crossed(endpoint));
     let notes = endpoints.filter_map(|endpoint| {
-        placement::idle(topology, endpoint).map(|why| format!("host endpoint {} {why}", endpoint.name))
+        placement::not_in_force(topology, endpoint).map(|why| format!("host endpoint {} {why}", endpoint.name))
     });
     notes.collect()
 }
@@ -386,7 +390,7 @@ impl Route {
             destination,
             protocol,
             transport,
-            way: Way::In { interface: String::new() },
+            path: PacketPath::Input { interface: String::new() },
             translated: None,
             translated_interface: None,
             conntrack: match question.state {
@@ -549,11 +553,11 @@ impl Route {
             None => self.packet.destination,
         };
         let Some(machine) = topology.machine(node) else { return Ok(self.candidates(topology, node, entering)) };
-        let (way, word) = if entering { ("enters", "at") } else { ("leaves", "by") };
+        let (path, word) = if entering { ("enters", "at") } else { ("leaves", "by") };
         let mut unknown = |why: String| {
             let names = self.candidates(topology, node, entering);
             if names.len() > 1 {
-                notes.push(format!("nothing tells by which interface it {way} {node}: {why}"));
+                notes.push(format!("nothing tells by which interface it {path} {node}: {why}"));
             }
             names
         };
@@ -577,7 +581,7 @@ impl Route {
                     let names = names.join(" and ");
                     return Err(format!("{node}'s route to {peer} leads by {names}, down or without carrier"));
                 }
-                notes.push(format!("it {way} {node} {word} {}, as {node}'s route to {peer} says", names.join(" or ")));
+                notes.push(format!("it {path} {node} {word} {}, as {node}'s route to {peer} says", names.join(" or ")));
                 Ok(names)
             }
             Some(decision) if decision.kind == RouteKind::Local => {
@@ -654,9 +658,9 @@ impl Route {
             if let Some((at, why)) = &self.dropped
                 && at == node
             {
-                packet.way = match entry {
-                    Some(interface) => Way::In { interface },
-                    None => Way::Out { interface: String::new() },
+                packet.path = match entry {
+                    Some(interface) => PacketPath::Input { interface },
+                    None => PacketPath::Output { interface: String::new() },
                 };
                 hops.push(Hop::dropped(host, packet, why));
                 return hops;
@@ -664,17 +668,17 @@ impl Route {
             packet.translated = self.translation.filter(|_| self.translator == Some(index));
             packet.translated_interface = exit.clone();
             let crossings = match (entry, exit) {
-                (Some(interface), None) => vec![Way::In { interface }],
-                (None, Some(interface)) => vec![Way::Out { interface }],
-                (Some(from), Some(to)) => vec![Way::Forward { from, to }],
+                (Some(interface), None) => vec![PacketPath::Input { interface }],
+                (None, Some(interface)) => vec![PacketPath::Output { interface }],
+                (Some(from), Some(to)) => vec![PacketPath::Forward { from, to }],
                 (None, None) => {
                     let lo = || "lo".to_owned();
-                    vec![Way::Out { interface: lo() }, Way::In { interface: lo() }]
+                    vec![PacketPath::Output { interface: lo() }, PacketPath::Input { interface: lo() }]
                 }
             };
             let mut tracked = true;
-            for way in crossings {
-                packet.way = way;
+            for path in crossings {
+                packet.path = path;
                 let verdict = judge(snapshot, &host, &packet);
                 let allowed = verdict.allowed;
                 let hop = Hop { host: host.clone(), packet: packet.clone(), verdict, dropped: None };
@@ -766,8 +770,8 @@ fn may_be_its_own(topology: &Topology<'_>, question: &Question, node: &str, fami
 }
 
 /// One address of each end, of one family; IPv4 where both have it and nothing else is asked for.
-fn addresses(from: &Location, to: &Location, what: &What) -> Result<(IpAddr, IpAddr), AskError> {
-    let families: &[bool] = if matches!(what, What::Icmpv6(_)) { &[false] } else { &[true, false] };
+fn addresses(from: &Location, to: &Location, what: &TrafficSpec) -> Result<(IpAddr, IpAddr), AskError> {
+    let families: &[bool] = if matches!(what, TrafficSpec::Icmpv6(_)) { &[false] } else { &[true, false] };
     let one =
         |location: &Location, v4: bool| location.addresses().iter().copied().find(|address| address.is_ipv4() == v4);
     for &v4 in families {
@@ -789,21 +793,21 @@ fn addresses(from: &Location, to: &Location, what: &What) -> Result<(IpAddr, IpA
 
 pub(crate) fn transport(
     topology: &Topology<'_>,
-    what: &What,
+    what: &TrafficSpec,
     source: Option<u16>,
     to: &Location,
     v4: bool,
 ) -> Result<(u8, Transport), AskError> {
     let source = source.unwrap_or(SOME_PORT);
     Ok(match what {
-        What::Port(protocol, port) => (protocol.number(), Transport::Ports { source, destination: *port }),
-        What::Icmp(kind) | What::Icmpv6(kind) => {
+        TrafficSpec::Port(protocol, port) => (protocol.number(), Transport::Ports { source, destination: *port }),
+        TrafficSpec::Icmp(kind) | TrafficSpec::Icmpv6(kind) => {
             let protocol = if v4 { Protocol::ICMP } else { Protocol::ICMPV6 };
             let (kind, code) = kind.unwrap_or((if v4 { 8 } else { 128 }, None));
             (protocol.number(), Transport::Icmp { kind, code: code.unwrap_or(0) })
         }
-        What::Other(number) => (*number, Transport::Opaque),
-        What::Named(protocol, name) => {
+        TrafficSpec::Other(number) => (*number, Transport::Opaque),
+        TrafficSpec::Named(protocol, name) => {
             let ports = topology.ports(to);
             let of = |port: Protocol| protocol.is_none_or(|protocol| port == protocol);
             let found = ports.iter().find(|port| &port.name == name && of(port.protocol)).ok_or_else(|| {

@@ -59,7 +59,7 @@ fn no_route(topology: &Topology<'_>, endpoint: &WorkloadEndpoint) -> Option<Stri
         return None;
     }
     no_link(topology, endpoint).or_else(|| {
-        let why = placement::idle_workload(topology.snapshot(), stored)?;
+        let why = placement::workload_not_in_force(topology.snapshot(), stored)?;
         Some(format!("{} has no route of its own, since it is not in force: {why}", name(endpoint)))
     })
 }

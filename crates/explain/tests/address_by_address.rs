@@ -5,10 +5,10 @@
 
 use std::net::IpAddr;
 
-use tortie_eval::{Conntrack, Packet, Transport, Way, judge, usual_hop_limit};
+use tortie_eval::{Conntrack, Packet, PacketPath, Transport, judge, usual_hop_limit};
 use tortie_explain::claim::{check, parse};
 use tortie_explain::reach::{Addresses, Outcome, Part, reach};
-use tortie_explain::{EndSpec, Question, Topology, What, trace};
+use tortie_explain::{EndSpec, Question, Topology, TrafficSpec, trace};
 use tortie_net::{IpNet, Protocol};
 use tortie_policy::{Action, Family, Interface, Rule};
 use tortie_random::Random;
@@ -91,15 +91,15 @@ fn ends(world: &World, topology: &Topology<'_>, family: Family) -> Vec<Local> {
 }
 
 /// Whether a packet between an address of a local end and a peer arrives, by `eval` alone.
-fn arrives(world: &World, local: &Local, own: IpAddr, peer: IpAddr, inward: bool, what: &What) -> bool {
-    let What::Port(protocol, port) = what else { unreachable!("ports are asked about") };
+fn arrives(world: &World, local: &Local, own: IpAddr, peer: IpAddr, inward: bool, what: &TrafficSpec) -> bool {
+    let TrafficSpec::Port(protocol, port) = what else { unreachable!("ports are asked about") };
     let transport = Transport::Ports { source: 40_000, destination: *port };
     let uplink = UPLINK.to_owned();
-    let way = match (&local.workload, inward) {
-        (None, true) => Way::In { interface: uplink },
-        (None, false) => Way::Out { interface: uplink },
-        (Some(interface), true) => Way::Forward { from: uplink, to: interface.clone() },
-        (Some(interface), false) => Way::Forward { from: interface.clone(), to: uplink },
+    let path = match (&local.workload, inward) {
+        (None, true) => PacketPath::Input { interface: uplink },
+        (None, false) => PacketPath::Output { interface: uplink },
+        (Some(interface), true) => PacketPath::Forward { from: uplink, to: interface.clone() },
+        (Some(interface), false) => PacketPath::Forward { from: interface.clone(), to: uplink },
     };
     let (source, destination) = if inward { (peer, own) } else { (own, peer) };
     let packet = Packet {
@@ -107,7 +107,7 @@ fn arrives(world: &World, local: &Local, own: IpAddr, peer: IpAddr, inward: bool
         destination,
         protocol: protocol.number(),
         transport,
-        way,
+        path,
         translated: None,
         translated_interface: None,
         conntrack: Conntrack::New,
@@ -150,7 +150,7 @@ fn compare(seeds: std::ops::Range<u64>) -> Result<(usize, usize), String> {
                     continue;
                 }
                 let port = *random.pick(&[22, 53, 80, 81, 443, 1000]);
-                let what = What::Port(*random.pick(&[Protocol::TCP, Protocol::UDP]), port);
+                let what = TrafficSpec::Port(*random.pick(&[Protocol::TCP, Protocol::UDP]), port);
                 let peer_end = if random.once_in(2) { EndSpec::Any } else { EndSpec::Address(peer) };
                 let (from, to) = if inward { (peer_end, local.end.clone()) } else { (local.end.clone(), peer_end) };
                 let mut asked = Question::new(from, to, what.clone());
@@ -219,7 +219,7 @@ fn compare(seeds: std::ops::Range<u64>) -> Result<(usize, usize), String> {
                     EndSpec::Workload(namespace, name) => format!("wep/{namespace}/{name}"),
                     _ => unreachable!("no other end is asked about"),
                 };
-                let What::Port(protocol, port) = &what else { continue };
+                let TrafficSpec::Port(protocol, port) = &what else { continue };
                 let verb = if random.once_in(2) { "permits" } else { "forbids" };
                 let option = if inward { "--in-interface" } else { "--out-interface" };
                 let text = format!(
@@ -253,8 +253,8 @@ fn compare(seeds: std::ops::Range<u64>) -> Result<(usize, usize), String> {
 }
 
 /// Whether a row of a table is about a port.
-fn is_in(row: &tortie_explain::reach::Row, family: Family, what: &What) -> bool {
-    let What::Port(protocol, port) = what else { return false };
+fn is_in(row: &tortie_explain::reach::Row, family: Family, what: &TrafficSpec) -> bool {
+    let TrafficSpec::Port(protocol, port) = what else { return false };
     row.traffic.iter().any(|(of, class)| {
         *of == family
             && class.protocols.contains(protocol.number().into())

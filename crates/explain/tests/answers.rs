@@ -6,7 +6,7 @@ mod common;
 
 use common::question;
 use tortie_explain::{
-    Counts, EndSpec, Question, State, Topology, What, endpoint, enforce_staged, json, placement, policy, reach,
+    Counts, EndSpec, Question, State, Topology, TrafficSpec, endpoint, enforce_staged, json, placement, policy, reach,
     reach::reach, set, text, tier, trace,
 };
 use tortie_policy::Snapshot;
@@ -130,7 +130,10 @@ fn a_question_that_cannot_be_answered_says_what_to_write() {
         ));
     }
     for what in ["80", "tcp/70000", "443/tcp", "icmp/8/300", "proto/253", "tcp/http/1", "foo/1"] {
-        lines.push(format!("{what:?}: {}", what.parse::<What>().map_or_else(|e| e.to_string(), |w| format!("{w:?}"))));
+        lines.push(format!(
+            "{what:?}: {}",
+            what.parse::<TrafficSpec>().map_or_else(|e| e.to_string(), |w| format!("{w:?}"))
+        ));
     }
     insta::assert_snapshot!(lines.join("\n"));
 }
@@ -335,7 +338,8 @@ fn host_endpoints_that_govern_nothing_are_shown_with_the_reason() {
     let elsewhere = Topology::new(&snapshot);
     let reasons = |topology: &Topology<'_>| {
         let all = snapshot.host_endpoints.values();
-        let list = all.filter_map(|one| placement::idle(topology, one).map(|why| format!("{} {why}", one.name)));
+        let list =
+            all.filter_map(|one| placement::not_in_force(topology, one).map(|why| format!("{} {why}", one.name)));
         list.collect::<Vec<_>>().join("\n")
     };
     insta::assert_snapshot!(format!("{}\n\nas far as the store tells:\n{}", reasons(&there), reasons(&elsewhere)));
@@ -466,7 +470,7 @@ fn the_json_has_exactly_the_documented_fields() {
     let answer = trace(&Topology::new(&snapshot), &translated).unwrap();
     fields(&json::render(&snapshot, &answer), &mut found);
     let topology = Topology::new(&snapshot);
-    for (from, what) in [("203.0.113.9", None), ("any", Some(What::Icmp(None)))] {
+    for (from, what) in [("203.0.113.9", None), ("any", Some(TrafficSpec::Icmp(None)))] {
         let question = question(from, "node/web1", "icmp");
         fields(&json::reach(&reach(&topology, &question, what.as_ref()).unwrap()), &mut found);
     }
@@ -578,7 +582,7 @@ fn a_reason_that_holds_for_all_of_one_ip_version_is_not_given_for_all_of_the_oth
 ",
     );
     let topology = Topology::new(&snapshot);
-    let http: What = "tcp/80".parse().unwrap();
+    let http: TrafficSpec = "tcp/80".parse().unwrap();
     let question = Question::new("any".parse().unwrap(), "hep/web".parse().unwrap(), http.clone());
     let found = tortie_explain::reach::reach(&topology, &question, Some(&http)).unwrap();
     let lines: Vec<String> = found.rows.iter().flat_map(|row| [vec![row.line()], row.reasons()].concat()).collect();

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use tortie_explain::claim::{Claim, check, parse};
-use tortie_explain::{EndSpec, Location, Question, Topology, What, trace};
+use tortie_explain::{EndSpec, Location, Question, Topology, TrafficSpec, trace};
 use tortie_net::Protocol;
 use tortie_policy::Family;
 use tortie_policy::packet::{Conntrack, Transport, first_tracking};
@@ -73,11 +73,11 @@ fn payload(random: &mut Random, family: Family) -> Payload {
 fn single(topology: &Topology<'_>, claim: &Claim, from: IpAddr, to: IpAddr, payload: Payload) -> Option<Vec<bool>> {
     let (what, source_port) = match payload {
         (protocol, Transport::Ports { source, destination }) => {
-            (What::Port(Protocol::from_number(protocol).unwrap(), destination), Some(source))
+            (TrafficSpec::Port(Protocol::from_number(protocol).unwrap(), destination), Some(source))
         }
-        (_, Transport::Icmp { kind, code }) if to.is_ipv4() => (What::Icmp(Some((kind, Some(code)))), None),
-        (_, Transport::Icmp { kind, code }) => (What::Icmpv6(Some((kind, Some(code)))), None),
-        (protocol, Transport::Opaque) => (What::Other(protocol), None),
+        (_, Transport::Icmp { kind, code }) if to.is_ipv4() => (TrafficSpec::Icmp(Some((kind, Some(code)))), None),
+        (_, Transport::Icmp { kind, code }) => (TrafficSpec::Icmpv6(Some((kind, Some(code)))), None),
+        (protocol, Transport::Opaque) => (TrafficSpec::Other(protocol), None),
     };
     let (from, to) = (EndSpec::Address(from), EndSpec::Address(to));
     let answer = trace(topology, &Question { from, to, what, source_port, ..claim.question.clone() }).ok()?;

@@ -8,14 +8,14 @@ use tortie_api::{Key, Kind};
 use tortie_eval::{Outcome as Stage, judge};
 use tortie_explain::claim::{Claim, Traffic, check};
 use tortie_explain::reach::{Outcome, reach};
-use tortie_explain::{Counts, EndSpec, Question, Topology, What, endpoint, placement, policy, text, trace};
+use tortie_explain::{Counts, EndSpec, Question, Topology, TrafficSpec, endpoint, placement, policy, text, trace};
 use tortie_net::Protocol;
-use tortie_policy::packet::{Host, Way};
+use tortie_policy::packet::{Host, PacketPath};
 use tortie_policy::{Item, WorkloadEndpoint};
 use tortie_testkit::worlds::{Case, Damage, Random, Step, World};
 
 fn question(from: EndSpec, to: EndSpec, port: u16) -> Question {
-    Question::new(from, to, What::Port(Protocol::TCP, port))
+    Question::new(from, to, TrafficSpec::Port(Protocol::TCP, port))
 }
 
 fn end(endpoint: &WorkloadEndpoint) -> EndSpec {
@@ -26,9 +26,10 @@ fn end(endpoint: &WorkloadEndpoint) -> EndSpec {
 fn passes(world: &World, was: &WorkloadEndpoint, packet: &tortie_policy::packet::Packet, sends: bool) -> bool {
     let host = Host { node: was.node.clone(), links: Vec::new() };
     let (own, other) = (was.interface.clone(), "uplink".to_owned());
-    let way = if sends { Way::Forward { from: own, to: other } } else { Way::Forward { from: other, to: own } };
+    let path =
+        if sends { PacketPath::Forward { from: own, to: other } } else { PacketPath::Forward { from: other, to: own } };
     let mut packet = packet.clone();
-    packet.way = way;
+    packet.path = path;
     let verdict = judge(&world.snapshot, &host, &packet);
     !verdict.path.iter().any(|step| step.interface == was.interface && step.decision.outcome == Stage::Deny)
 }
@@ -136,11 +137,11 @@ fn every_form_of_a_question_says_that_an_unreadable_place_is_closed() {
 fn a_workload_endpoint_that_is_not_in_force_is_shown_with_the_reason() {
     let world = open(json!({"interfaceName": "eth7"}));
     let workload = world.snapshot.workload_endpoints.values().next().unwrap();
-    let why = placement::idle_workload(&world.snapshot, workload).unwrap();
+    let why = placement::workload_not_in_force(&world.snapshot, workload).unwrap();
     assert!(why.starts_with("eth7 is no interface of workloads on n1, whose names begin with cali"), "{why}");
     let world = open(json!({}));
     assert_eq!(
-        placement::idle_workload(&world.snapshot, world.snapshot.workload_endpoints.values().next().unwrap()),
+        placement::workload_not_in_force(&world.snapshot, world.snapshot.workload_endpoints.values().next().unwrap()),
         None
     );
 }
@@ -160,6 +161,6 @@ fn a_host_endpoint_with_an_unreadable_node_governs_nothing_and_has_no_address() 
     let to = EndSpec::Address("192.0.2.1".parse().unwrap());
     let asked = trace(&topology, &question("203.0.113.77".parse().unwrap(), to, 80));
     assert!(asked.unwrap_err().0.starts_with("neither end is on a node that the store knows"));
-    let idle = placement::idle(&topology, &world.snapshot.host_endpoints["e"]).unwrap();
-    assert_eq!(idle.to_string(), "is on no node, since its node cannot be read: it judges no packet");
+    let not_in_force = placement::not_in_force(&topology, &world.snapshot.host_endpoints["e"]).unwrap();
+    assert_eq!(not_in_force.to_string(), "is on no node, since its node cannot be read: it judges no packet");
 }

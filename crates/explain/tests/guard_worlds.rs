@@ -7,10 +7,10 @@ use std::net::IpAddr;
 
 use tortie_api::Kind;
 use tortie_eval::judge;
-use tortie_explain::lost::{Connection, ThisMachine, lost};
+use tortie_explain::new_denial::{Connection, ThisMachine, new_denial};
 use tortie_net::Protocol;
 use tortie_policy::machine::{Machine, RouteKind};
-use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
+use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath, Transport};
 use tortie_policy::{
     Action, Direction, HostEndpoint, Interface, Order, Policy, PolicyId, Rule, Snapshot, Stage, Types,
 };
@@ -140,18 +140,20 @@ fn opens(snapshot: &Snapshot, connection: &Connection, own: IpAddr, client_port:
             (false, true, false) => Conntrack::New,
         };
         let interface = || if is_itself { "lo".to_owned() } else { "eth0".to_owned() };
-        let ways = match (is_itself, comes_in) {
-            (true, _) => vec![Way::Out { interface: interface() }, Way::In { interface: interface() }],
-            (false, true) => vec![Way::In { interface: interface() }],
-            (false, false) => vec![Way::Out { interface: interface() }],
+        let paths = match (is_itself, comes_in) {
+            (true, _) => {
+                vec![PacketPath::Output { interface: interface() }, PacketPath::Input { interface: interface() }]
+            }
+            (false, true) => vec![PacketPath::Input { interface: interface() }],
+            (false, false) => vec![PacketPath::Output { interface: interface() }],
         };
-        for way in ways {
+        for path in paths {
             let packet = Packet {
                 source,
                 destination,
                 protocol: connection.protocol.number(),
                 transport: ports(forth),
-                way,
+                path,
                 translated: None,
                 translated_interface: None,
                 conntrack,
@@ -204,7 +206,7 @@ fn compare(seeds: u64) -> (Vec<String>, [usize; 3]) {
             ]);
             let local = Some(own).filter(|_| direction == Direction::Ingress || random.once_in(2) || peer == own);
             let connection = Connection { direction, peer, local, protocol, port, interface: None };
-            let said = lost(&before, &after, ThisMachine { host: &host, machine: Some(&machine) }, &connection);
+            let said = new_denial(&before, &after, ThisMachine { host: &host, machine: Some(&machine) }, &connection);
             let opens = |snapshot, port| opens(snapshot, &connection, own, port);
             let truth = CLIENT_PORTS.iter().any(|port| opens(&before, *port) && !opens(&after, *port));
             if said.is_some() != truth {

@@ -10,7 +10,7 @@ use tortie_explain::reach::{Outcome, reach};
 use tortie_explain::{Answer, EndSpec, Question, Topology, text, trace};
 use tortie_policy::Snapshot;
 use tortie_policy::machine::{Machine, RouteKind};
-use tortie_policy::packet::{Host, Packet, Way};
+use tortie_policy::packet::{Host, Packet, PacketPath};
 use tortie_random::Random;
 use tortie_testkit::machine::{link, route};
 use tortie_testkit::manifests;
@@ -115,19 +115,19 @@ fn every_interface_of_a_passed_node_is_answered_where_nothing_tells_it_and_a_nam
     assert!(said.starts_with("DENIED if it enters gw at eth0") && said.contains("let through if it enters gw at eth1"));
     let passed = |asked: &Question| {
         let answer = trace(&topology, asked).unwrap();
-        let ways = answer.hops.iter().map(|hop| (hop.host.node.clone(), hop.packet.way.clone())).collect::<Vec<_>>();
-        (answer.allowed(), ways)
+        let paths = answer.hops.iter().map(|hop| (hop.host.node.clone(), hop.packet.path.clone())).collect::<Vec<_>>();
+        (answer.allowed(), paths)
     };
     for (named, allowed) in [("eth0", false), ("eth1", true)] {
         let asked = Question { in_interface: Some(named.into()), out_interface: Some("eth7".into()), ..asked.clone() };
-        let mut ways = vec![
-            ("h1".to_owned(), Way::Out { interface: "eth0".to_owned() }),
-            ("gw".to_owned(), Way::Forward { from: named.to_owned(), to: "eth7".to_owned() }),
+        let mut paths = vec![
+            ("h1".to_owned(), PacketPath::Output { interface: "eth0".to_owned() }),
+            ("gw".to_owned(), PacketPath::Forward { from: named.to_owned(), to: "eth7".to_owned() }),
         ];
         if allowed {
-            ways.push(("h2".to_owned(), Way::In { interface: "eth0".to_owned() }));
+            paths.push(("h2".to_owned(), PacketPath::Input { interface: "eth0".to_owned() }));
         }
-        assert_eq!(passed(&asked), (allowed, ways));
+        assert_eq!(passed(&asked), (allowed, paths));
         let shown = text::render(&snapshot, &trace(&topology, &asked).unwrap());
         assert!(shown.contains("note: the packet passes h1, then gw (as --node says), then h2\n"), "{shown}");
         // eth7 is looked for on gw alone.
@@ -135,11 +135,11 @@ fn every_interface_of_a_passed_node_is_answered_where_nothing_tells_it_and_a_nam
     }
     // A node that an end is on is no other node: the interfaces are those of every node on the way.
     let asked = Question { node: Some("h2".into()), in_interface: Some("eth0".into()), ..asked };
-    let ways = vec![
-        ("h1".to_owned(), Way::Out { interface: "eth0".to_owned() }),
-        ("h2".to_owned(), Way::In { interface: "eth0".to_owned() }),
+    let paths = vec![
+        ("h1".to_owned(), PacketPath::Output { interface: "eth0".to_owned() }),
+        ("h2".to_owned(), PacketPath::Input { interface: "eth0".to_owned() }),
     ];
-    assert_eq!(passed(&asked), (true, ways));
+    assert_eq!(passed(&asked), (true, paths));
 }
 
 #[test]
@@ -230,9 +230,9 @@ fn the_named_interfaces_are_those_of_the_named_node_where_it_translates_too() {
         // By eth0 of gw alone: h2 has it too, but eth1 is of gw only.
         let other = Question { in_interface: Some("eth1".into()), ..asked };
         let answer = trace(&topology, &other).unwrap();
-        let ways: Vec<_> = answer.hops.iter().map(|hop| hop.packet.way.clone()).collect();
-        let through = Way::Forward { from: "eth1".into(), to: "eth1".into() };
-        assert_eq!(ways, [through, Way::In { interface: "eth0".into() }]);
+        let paths: Vec<_> = answer.hops.iter().map(|hop| hop.packet.path.clone()).collect();
+        let through = PacketPath::Forward { from: "eth1".into(), to: "eth1".into() };
+        assert_eq!(paths, [through, PacketPath::Input { interface: "eth0".into() }]);
         assert_eq!(reach(&topology, &other, Some(&other.what)).unwrap().rows[0].parts[0].outcome, Outcome::Allowed);
     }
 }
@@ -247,7 +247,7 @@ fn before_the_node_that_translates_the_packet_follows_the_routes_to_its_first_ta
         Question { dnat: Some(("10.0.1.9".parse().unwrap(), None)), ..question("10.0.1.1", "10.0.2.1", "tcp/81") };
     let answer = trace(&topology, &asked).unwrap();
     let gw = answer.hops.iter().find(|hop| hop.host.node == "gw").unwrap();
-    assert_eq!(gw.packet.way, Way::Forward { from: "eth0".into(), to: "eth1".into() });
+    assert_eq!(gw.packet.path, PacketPath::Forward { from: "eth0".into(), to: "eth1".into() });
 }
 
 /// The policies of the workloads behind a named interface count for the classes too.
@@ -298,22 +298,22 @@ fn a_packet_that_passes_a_node_is_judged_as_the_evaluator_judges_what_that_node_
                 continue;
             }
             let interface = |random: &mut Random| random.pick(&["eth0", "eth1", "cali1"]).to_string();
-            let way = [interface(&mut random), interface(&mut random)];
+            let path = [interface(&mut random), interface(&mut random)];
             let what = *random.pick(&["tcp/22", "tcp/80", "udp/53", "udp/4789", "icmp/8", "proto/47"]);
             let what = if from.is_ipv4() { what.to_owned() } else { what.replace("icmp/8", "icmpv6/128") };
             let without = Question::new(EndSpec::Address(from), EndSpec::Address(to), what.parse().unwrap());
             let with = Question {
                 node: Some(node.to_owned()),
-                in_interface: Some(way[0].clone()),
-                out_interface: Some(way[1].clone()),
+                in_interface: Some(path[0].clone()),
+                out_interface: Some(path[1].clone()),
                 ..without.clone()
             };
             let (Ok(with), Ok(without)) = (trace(&topology, &with), trace(&topology, &without)) else { continue };
             let packet = without.hops[0].packet.clone();
-            let [enters, leaves] = way;
+            let [enters, leaves] = path;
             let packet = Packet {
                 translated_interface: Some(leaves.clone()),
-                way: Way::Forward { from: enters, to: leaves },
+                path: PacketPath::Forward { from: enters, to: leaves },
                 ..packet
             };
             let there = decide(snapshot, &topology.host(node), &packet).allowed;

@@ -8,7 +8,7 @@ use tortie_api::Kind;
 use tortie_eval::{Hook, StepKind, judge};
 use tortie_explain::policy::{LIMIT, PolicyName, Sample, Use, about, text, unused_rules};
 use tortie_explain::{Counts, Topology};
-use tortie_policy::packet::{Host, Link, Packet, Transport, Way, first_tracking};
+use tortie_policy::packet::{Host, Link, Packet, PacketPath, Transport, first_tracking};
 use tortie_policy::{
     Action, Direction, EndpointId, HostEndpoint, Icmp, Interface, Order, Policy, PolicyId, PortMatch, Profile, Rule,
     Snapshot, Stage, Types,
@@ -94,9 +94,9 @@ impl Bench {
             destination: sample.destination,
             protocol: sample.protocol,
             transport: sample.transport,
-            way: match direction {
-                Direction::Ingress => Way::In { interface },
-                Direction::Egress => Way::Out { interface },
+            path: match direction {
+                Direction::Ingress => PacketPath::Input { interface },
+                Direction::Egress => PacketPath::Output { interface },
             },
             translated: None,
             translated_interface: None,

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use tortie_classes::Payload;
 use tortie_explain::reach::{Outcome, Reach, reach};
-use tortie_explain::{AskError, EndSpec, Location, Question, State, Topology, What, text, trace};
+use tortie_explain::{AskError, EndSpec, Location, Question, State, Topology, TrafficSpec, text, trace};
 use tortie_net::Protocol;
 use tortie_policy::Family;
 use tortie_policy::packet::Transport;
@@ -18,7 +18,7 @@ fn question(from: EndSpec, to: EndSpec) -> Question {
     Question {
         from,
         to,
-        what: What::Icmp(None),
+        what: TrafficSpec::Icmp(None),
         node: Some(NODE.to_owned()),
         in_interface: None,
         out_interface: None,
@@ -79,11 +79,11 @@ fn payload(random: &mut Random) -> (u8, Transport) {
 fn asking(question: &Question, family: Family, (protocol, transport): (u8, Transport)) -> Question {
     let (what, source_port) = match transport {
         Transport::Ports { source, destination } => {
-            (What::Port(Protocol::from_number(protocol).unwrap(), destination), Some(source))
+            (TrafficSpec::Port(Protocol::from_number(protocol).unwrap(), destination), Some(source))
         }
-        Transport::Icmp { kind, code } if family == Family::V4 => (What::Icmp(Some((kind, Some(code)))), None),
-        Transport::Icmp { kind, code } => (What::Icmpv6(Some((kind, Some(code)))), None),
-        Transport::Opaque => (What::Other(protocol), None),
+        Transport::Icmp { kind, code } if family == Family::V4 => (TrafficSpec::Icmp(Some((kind, Some(code)))), None),
+        Transport::Icmp { kind, code } => (TrafficSpec::Icmpv6(Some((kind, Some(code)))), None),
+        Transport::Opaque => (TrafficSpec::Other(protocol), None),
     };
     Question { what, source_port, ..question.clone() }
 }

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use common::{question, wrong};
 use tortie_classes::{Payload, address};
-use tortie_eval::{Conntrack, Packet, Transport, Way, judge, usual_hop_limit};
+use tortie_eval::{Conntrack, Packet, PacketPath, Transport, judge, usual_hop_limit};
 use tortie_explain::reach::{Addresses, Outcome, Part, Row, reach};
 use tortie_explain::{EndSpec, Question, Topology, text, trace};
 use tortie_policy::packet::Host;
@@ -311,7 +311,7 @@ fn judged(snapshot: &Snapshot, at: usize, peer: IpAddr, inward: bool, with_same:
                 destination,
                 protocol: 6,
                 transport,
-                way: if inward { Way::In { interface } } else { Way::Out { interface } },
+                path: if inward { PacketPath::Input { interface } } else { PacketPath::Output { interface } },
                 translated: None,
                 translated_interface: None,
                 conntrack: Conntrack::New,

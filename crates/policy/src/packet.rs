@@ -55,16 +55,16 @@ pub fn first_tracking(protocol: u8, transport: Transport, is_v4: bool) -> Conntr
     }
 }
 
-/// How the packet crosses the node.
+/// The path of a packet through a node, by the hooks that it passes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Way {
+pub enum PacketPath {
     /// From outside (or a workload) to a local process.
-    In {
+    Input {
         /// Where it came in.
         interface: String,
     },
     /// From a local process.
-    Out {
+    Output {
         /// Where it leaves, as routed before any translation.
         interface: String,
     },
@@ -88,8 +88,8 @@ pub struct Packet {
     pub protocol: u8,
     /// Ports or ICMP type, as they arrive.
     pub transport: Transport,
-    /// Its way through the node.
-    pub way: Way,
+    /// Its path through the node.
+    pub path: PacketPath,
     /// What a foreign rule (a NodePort, a service address) translates its destination to, with the port where that
     /// changes too. Floating IPs are worked out from the store.
     pub translated: Option<(IpAddr, Option<u16>)>,

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
+use tortie_policy::packet::{Conntrack, Packet, PacketPath, Transport};
 
 /// Reads a packet, and gives the words back that say nothing of a packet. `names` stand for addresses.
 ///
@@ -15,12 +15,12 @@ pub fn packet<'a>(text: &'a str, names: &[(&str, &str)]) -> (Packet, Vec<&'a str
     let mut words = text.split_whitespace();
     let mut next = || words.next().unwrap_or_else(|| panic!("{text}: too short"));
     let (kind, place, protocol) = (next(), next(), next());
-    let way = match kind {
-        "in" => Way::In { interface: place.to_owned() },
-        "out" => Way::Out { interface: place.to_owned() },
+    let path = match kind {
+        "in" => PacketPath::Input { interface: place.to_owned() },
+        "out" => PacketPath::Output { interface: place.to_owned() },
         "fwd" => {
             let (from, to) = halves(text, place, '>');
-            Way::Forward { from: from.to_owned(), to: to.to_owned() }
+            PacketPath::Forward { from: from.to_owned(), to: to.to_owned() }
         }
         other => panic!("{text}: {other:?} is not a direction"),
     };
@@ -45,7 +45,7 @@ pub fn packet<'a>(text: &'a str, names: &[(&str, &str)]) -> (Packet, Vec<&'a str
         destination,
         protocol,
         transport: icmp.or(ports).unwrap_or(Transport::Opaque),
-        way,
+        path,
         translated: None,
         translated_interface: None,
         conntrack: Conntrack::New,

@@ -18,7 +18,7 @@ use tortie_nft::interp::{
 };
 use tortie_nft::{Data, Expr, Family, Hook, Policy, Rule};
 use tortie_policy::machine::{Machine, RouteKind};
-use tortie_policy::packet::{Host, Link, Packet, Transport, Way};
+use tortie_policy::packet::{Host, Link, Packet, PacketPath, Transport};
 
 use crate::trace::{Probe, packet_bytes};
 use crate::xt;
@@ -65,8 +65,12 @@ pub fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine>, pack
     }
     if !table.undecoded.is_empty() {
         let what: Vec<String> = table.undecoded.iter().map(ToString::to_string).collect();
-        return match unclear(&table.dump, packet, hooks(&packet.way), format!("cannot be decoded: {}", what.join(", ")))
-        {
+        return match unclear(
+            &table.dump,
+            packet,
+            hooks(&packet.path),
+            format!("cannot be decoded: {}", what.join(", ")),
+        ) {
             Effect::Unclear { why, may_translate, .. } => Effect::Unclear { why, may_drop: true, may_translate },
             other => other,
         };
@@ -87,7 +91,7 @@ pub fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine>, pack
 
 /// What the chains at the hooks from prerouting to postrouting do.
 fn followed(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Effect {
-    let hooks = hooks(&packet.way);
+    let hooks = hooks(&packet.path);
     if !table.chains.iter().any(|chain| chain.base.is_some_and(|base| hooks.contains(&base.hook))) {
         return Effect::Nothing;
     }
@@ -96,11 +100,11 @@ fn followed(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &
     walked.unwrap_or_else(|why| unclear(table, packet, hooks, why))
 }
 
-fn hooks(way: &Way) -> &'static [Hook] {
-    match way {
-        Way::In { .. } => &[Hook::Prerouting, Hook::Input],
-        Way::Forward { .. } => &[Hook::Prerouting, Hook::Forward, Hook::Postrouting],
-        Way::Out { .. } => &[Hook::Output, Hook::Postrouting],
+fn hooks(path: &PacketPath) -> &'static [Hook] {
+    match path {
+        PacketPath::Input { .. } => &[Hook::Prerouting, Hook::Input],
+        PacketPath::Forward { .. } => &[Hook::Prerouting, Hook::Forward, Hook::Postrouting],
+        PacketPath::Output { .. } => &[Hook::Output, Hook::Postrouting],
     }
 }
 
@@ -154,7 +158,7 @@ fn walk(ruleset: &Ruleset, host: &Host, machine: Option<&Machine>, packet: &Pack
         },
         ..packet.clone()
     });
-    for hook in hooks(&packet.way) {
+    for hook in hooks(&packet.path) {
         let before = ends(&probe.packet);
         let outcome = ruleset.hook(*hook, &mut probe.packet, &around)?;
         if outcome.ending != Ending::Accept {

@@ -28,7 +28,7 @@ mod sentences;
 mod trace;
 mod xt;
 
-use tortie_dataplane_nft::{Options, What, read_back};
+use tortie_dataplane_nft::{DifferenceKind, Options, read_back};
 use tortie_eval::decide;
 use tortie_nft::interp::{InterpError, LoadError, Ruleset};
 use tortie_nft::inventory::Inventory;
@@ -107,9 +107,9 @@ fn compare_table(
     let mut compared = desired::against(&state, options, &read_back(table), KEPT.max(most));
     // Objects that cannot be decoded are reported as such.
     let kept = compared.differences.len();
-    compared.differences.retain(|difference| match &difference.what {
-        What::ChainMissing { chain, .. } => !inventory.foreign.iter().any(|one| one.name == *chain),
-        What::SetMissing { set } => !inventory.foreign.iter().any(|one| one.name == set.name),
+    compared.differences.retain(|difference| match &difference.kind {
+        DifferenceKind::ChainMissing { chain, .. } => !inventory.foreign.iter().any(|one| one.name == *chain),
+        DifferenceKind::SetMissing { set } => !inventory.foreign.iter().any(|one| one.name == set.name),
         _ => true,
     });
     let sentences = Names::new(snapshot, &state).sentences(&compared.differences);

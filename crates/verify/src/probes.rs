@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
-use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
+use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath, Transport};
 use tortie_policy::{Direction, Family, PeerMatch, Rule, Settings, Snapshot};
 
 use crate::boundaries::{addresses, protocols, transports, unused_address};
@@ -44,22 +44,22 @@ pub(crate) fn probes(snapshot: &Snapshot, host: &Host, governed: &GovernedInterf
     let mut probed = 0;
     for (direction, rules) in directions {
         let mut most = 0;
-        for way in ways(governed, direction, &other) {
+        for path in paths(governed, direction, &other) {
             for &family in &families {
                 let near = own_address(governed, family);
-                asked.standard_probes(settings, &way, direction, family, near);
+                asked.standard_probes(settings, &path, direction, family, near);
                 let end = asked.packets.len() + room;
                 let spread = evenly_spread(rules.len()).map(|at| rules[at]);
                 let done: Vec<&Rule> = spread
                     .take_while(|rule| {
                         let is_room = asked.packets.len() < end;
                         if is_room {
-                            asked.around(rule, &way, direction, family, near);
+                            asked.around(rule, &path, direction, family, near);
                         }
                         is_room
                     })
                     .collect();
-                asked.cross_rule_probes(&done, &way, direction, family, near, ACROSS.min(room));
+                asked.cross_rule_probes(&done, &path, direction, family, near, ACROSS.min(room));
                 most = most.max(done.len());
             }
         }
@@ -96,14 +96,14 @@ fn rules<'a>(snapshot: &'a Snapshot, governed: &GovernedInterface, direction: Di
 }
 
 /// How packets of a direction pass an interface.
-fn ways(governed: &GovernedInterface, direction: Direction, other: &str) -> [Way; 2] {
+fn paths(governed: &GovernedInterface, direction: Direction, other: &str) -> [PacketPath; 2] {
     let interface = governed.interface.clone();
-    let through = |from: &str, to: &str| Way::Forward { from: from.to_owned(), to: to.to_owned() };
+    let through = |from: &str, to: &str| PacketPath::Forward { from: from.to_owned(), to: to.to_owned() };
     let towards_interface = governed.workload == (direction == Direction::Ingress);
     if towards_interface {
-        [through(other, &interface), Way::Out { interface }]
+        [through(other, &interface), PacketPath::Output { interface }]
     } else {
-        [through(&interface, other), Way::In { interface }]
+        [through(&interface, other), PacketPath::Input { interface }]
     }
 }
 
@@ -150,8 +150,15 @@ impl Asked<'_> {
     }
 
     /// What every endpoint is asked: strangers, failsafes, states, neighbours, tunnels, fragments, spoofed sources.
-    fn standard_probes(&mut self, settings: &Settings, way: &Way, direction: Direction, family: Family, near: IpAddr) {
-        let base = between(way, direction, near, unused_address(family));
+    fn standard_probes(
+        &mut self,
+        settings: &Settings,
+        path: &PacketPath,
+        direction: Direction,
+        family: Family,
+        near: IpAddr,
+    ) {
+        let base = between(path, direction, near, unused_address(family));
         let tcp = |port| (6, Transport::Ports { source: 40000, destination: port });
         let icmp = match family {
             Family::V4 => [(1, 8), (1, 3)],
@@ -183,7 +190,7 @@ impl Asked<'_> {
         let nodes = self.snapshot.nodes.values().flat_map(|node| node.addresses.iter().chain(&node.vxlan_peers));
         for node in nodes.copied().filter(|address| Family::of(*address) == family).take(4) {
             for (protocol, transport) in [(4, Transport::Opaque), (17, vxlan)] {
-                self.add(Packet { protocol, transport, ..between(way, direction, near, node) });
+                self.add(Packet { protocol, transport, ..between(path, direction, near, node) });
             }
         }
     }
@@ -192,7 +199,7 @@ impl Asked<'_> {
     fn cross_rule_probes(
         &mut self,
         rules: &[&Rule],
-        way: &Way,
+        path: &PacketPath,
         direction: Direction,
         family: Family,
         near: IpAddr,
@@ -213,13 +220,13 @@ impl Asked<'_> {
         }
         for &far in &fars {
             for &(protocol, transport) in &payloads {
-                self.add(Packet { protocol, transport, ..between(way, direction, near, far) });
+                self.add(Packet { protocol, transport, ..between(path, direction, near, far) });
             }
         }
     }
 
     /// One packet that a rule means, and one beside each edge.
-    fn around(&mut self, rule: &Rule, way: &Way, direction: Direction, family: Family, near: IpAddr) {
+    fn around(&mut self, rule: &Rule, path: &PacketPath, direction: Direction, family: Family, near: IpAddr) {
         let near_side = match direction {
             Direction::Ingress => &rule.destination,
             Direction::Egress => &rule.source,
@@ -236,18 +243,18 @@ impl Asked<'_> {
         let (protocol, transport) = payloads[0];
         // The other states too: established packets pass and invalid ones are denied, whatever the rule says.
         for conntrack in [Conntrack::Established, Conntrack::Invalid] {
-            self.add(Packet { protocol, transport, conntrack, ..between(way, direction, near, fars[0]) });
+            self.add(Packet { protocol, transport, conntrack, ..between(path, direction, near, fars[0]) });
         }
         for &far in &fars {
-            self.add(Packet { protocol, transport, ..between(way, direction, near, far) });
+            self.add(Packet { protocol, transport, ..between(path, direction, near, far) });
         }
         for &(protocol, transport) in &payloads {
-            self.add(Packet { protocol, transport, ..between(way, direction, near, fars[0]) });
+            self.add(Packet { protocol, transport, ..between(path, direction, near, fars[0]) });
         }
         // The near end is the endpoint itself, unless the rule speaks of others that are forwarded by it.
         if !self.governed.workload {
             for near in addresses(self.snapshot, near_side, family) {
-                self.add(Packet { protocol, transport, ..between(way, direction, near, fars[0]) });
+                self.add(Packet { protocol, transport, ..between(path, direction, near, fars[0]) });
             }
         }
     }
@@ -261,7 +268,7 @@ fn far_side(rule: &Rule, direction: Direction) -> &PeerMatch {
 }
 
 /// A packet from the far end to the endpoint, or back.
-fn between(way: &Way, direction: Direction, near: IpAddr, far: IpAddr) -> Packet {
+fn between(path: &PacketPath, direction: Direction, near: IpAddr, far: IpAddr) -> Packet {
     let (source, destination) = match direction {
         Direction::Ingress => (far, near),
         Direction::Egress => (near, far),
@@ -271,7 +278,7 @@ fn between(way: &Way, direction: Direction, near: IpAddr, far: IpAddr) -> Packet
         destination,
         protocol: 6,
         transport: Transport::Opaque,
-        way: way.clone(),
+        path: path.clone(),
         translated: None,
         translated_interface: None,
         conntrack: Conntrack::New,

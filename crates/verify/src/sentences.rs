@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tortie_dataplane::{End, Owner, Rule, RulesId, SetId, State};
-use tortie_dataplane_nft::{Difference, Line, Origin, What, element_text, interface_of, last_word};
+use tortie_dataplane_nft::{Difference, DifferenceKind, Line, Origin, element_text, interface_of, last_word};
 use tortie_nft::{Data, Element, Set};
 use tortie_policy::{PortMatch, Snapshot};
 
@@ -49,10 +49,10 @@ impl<'a> Names<'a> {
     /// are told together.
     pub(crate) fn sentences(&self, differences: &[Difference]) -> Vec<(String, String)> {
         let mut differences: Vec<&Difference> = differences.iter().collect();
-        differences.sort_by_key(|difference| rank(&difference.what));
+        differences.sort_by_key(|difference| rank(&difference.kind));
         let mut sentences: Vec<(String, String)> = Vec::new();
         let mut interfaces: Vec<(Governing, String, String, usize)> = Vec::new();
-        for Difference { what, origin } in differences {
+        for Difference { kind: what, origin } in differences {
             let raw = what.to_string();
             let Some((governing, interface, endpoint, map)) = governing(what) else {
                 sentences.push((self.sentence(what, origin), raw));
@@ -114,21 +114,23 @@ impl<'a> Names<'a> {
         }
     }
 
-    fn sentence(&self, what: &What, origin: &Origin) -> String {
+    fn sentence(&self, what: &DifferenceKind, origin: &Origin) -> String {
         match what {
-            What::SetMissing { set } => format!("the set of {} is missing", self.set(set, origin)),
-            What::SetOther { wanted, .. } => format!("the set of {} has another type", self.set(wanted, origin)),
-            What::ElementMissing { set, element } => {
+            DifferenceKind::SetMissing { set } => format!("the set of {} is missing", self.set(set, origin)),
+            DifferenceKind::SetOther { wanted, .. } => {
+                format!("the set of {} has another type", self.set(wanted, origin))
+            }
+            DifferenceKind::ElementMissing { set, element } => {
                 format!("set member {} of {} is missing", element_text(set, element), self.set(set, origin))
             }
-            What::ElementExtra { set, element } => {
+            DifferenceKind::ElementExtra { set, element } => {
                 let member = element_text(set, element);
                 format!(
                     "set member {member} of {} is in the kernel, and nothing in force asks for it",
                     self.set(set, origin)
                 )
             }
-            What::ElementOther { set, wanted, found } => {
+            DifferenceKind::ElementOther { set, wanted, found } => {
                 let key = element_text(set, wanted);
                 let key = interface_of(set, wanted).map_or(key, |interface| format!("interface {interface}"));
                 match (&wanted.comment, &found.comment) {
@@ -138,18 +140,18 @@ impl<'a> Names<'a> {
                     _ => what.to_string(),
                 }
             }
-            What::RuleMissing { chain, line } => {
+            DifferenceKind::RuleMissing { chain, line } => {
                 format!("{} is missing{}", rule(line), place(chain, origin))
             }
-            What::RuleExtra { chain, line } => {
+            DifferenceKind::RuleExtra { chain, line } => {
                 format!("{} is in the kernel, and nothing in force asks for it{}", rule(line), place(chain, origin))
             }
-            What::BaseChainExtra { .. } => {
+            DifferenceKind::BaseChainExtra { .. } => {
                 let text = what.to_string();
                 let what = text.strip_suffix(" is not asked for").unwrap_or(&text);
                 format!("{what} is in the table, and nothing in force asks for it: every packet of its hook meets it")
             }
-            What::RuleOther { chain, wanted, found } => {
+            DifferenceKind::RuleOther { chain, wanted, found } => {
                 let (asked, there) = (last_word(wanted), last_word(found));
                 let what = if asked == there {
                     "has other conditions or effects than asked for".to_owned()
@@ -158,10 +160,10 @@ impl<'a> Names<'a> {
                 };
                 format!("{} {what}{}", rule(wanted), place(chain, origin))
             }
-            What::RuleOrder { chain, first, then } => {
+            DifferenceKind::RuleOrder { chain, first, then } => {
                 format!("{} comes before {} instead of after it{}", rule(first), rule(then), place(chain, origin))
             }
-            What::ChainMissing { chain, base: None } => {
+            DifferenceKind::ChainMissing { chain, base: None } => {
                 let origin = reached_from(origin).map_or_else(String::new, |origin| format!(" (used by {origin})"));
                 format!("chain `{chain}` is missing{origin}")
             }
@@ -172,24 +174,30 @@ impl<'a> Names<'a> {
 
 /// The order of differences: that nothing is enforced, endpoints, sets and rules of policies, then the rest of the table, then
 /// what is unused.
-fn rank(what: &What) -> u8 {
+fn rank(what: &DifferenceKind) -> u8 {
     let of_policy = |line: &Line| line.comment.as_ref().is_some_and(|comment| comment.starts_with("rule "));
     match what {
-        What::Dormant => 0,
+        DifferenceKind::Dormant => 0,
         _ if governing(what).is_some() => 1,
-        What::ElementMissing { .. } | What::ElementExtra { .. } | What::ElementOther { .. } => 2,
-        What::RuleMissing { line, .. } | What::RuleExtra { line, .. } if of_policy(line) => 2,
-        What::RuleOther { wanted: line, .. } | What::RuleOrder { then: line, .. } if of_policy(line) => 2,
-        What::ChainUnused { .. } | What::SetUnused { .. } => 4,
+        DifferenceKind::ElementMissing { .. }
+        | DifferenceKind::ElementExtra { .. }
+        | DifferenceKind::ElementOther { .. } => 2,
+        DifferenceKind::RuleMissing { line, .. } | DifferenceKind::RuleExtra { line, .. } if of_policy(line) => 2,
+        DifferenceKind::RuleOther { wanted: line, .. } | DifferenceKind::RuleOrder { then: line, .. }
+            if of_policy(line) =>
+        {
+            2
+        }
+        DifferenceKind::ChainUnused { .. } | DifferenceKind::SetUnused { .. } => 4,
         _ => 3,
     }
 }
 
 /// An element that says which endpoint governs an interface: that, the interface, the endpoint and the map.
-fn governing(what: &What) -> Option<(Governing, String, &str, &str)> {
+fn governing(what: &DifferenceKind) -> Option<(Governing, String, &str, &str)> {
     let (governing, set, element): (Governing, &Set, &Element) = match what {
-        What::ElementMissing { set, element } => (Governing::Missing, set, element),
-        What::ElementExtra { set, element } => (Governing::Extra, set, element),
+        DifferenceKind::ElementMissing { set, element } => (Governing::Missing, set, element),
+        DifferenceKind::ElementExtra { set, element } => (Governing::Extra, set, element),
         _ => return None,
     };
     let is_only_field = set.key.iter().len() == 1;

@@ -7,7 +7,7 @@ use tortie_nft::interp::{
     PacketSpec, Ruleset, Step, Tracking, Transport as Payload,
 };
 use tortie_nft::{Hook, Policy, expr::ct_state};
-use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
+use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath, Transport};
 
 /// The path of a packet and its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,10 +42,12 @@ impl Probe {
             Conntrack::Invalid => Tracking::None,
             Conntrack::Untracked => Tracking::Untracked,
         };
-        let (from, to, hooks): (_, _, &[Hook]) = match &question.way {
-            Way::In { interface } => (Some(interface), None, &[Hook::Prerouting, Hook::Input]),
-            Way::Forward { from, to } => (Some(from), Some(to), &[Hook::Prerouting, Hook::Forward, Hook::Postrouting]),
-            Way::Out { interface } => (None, Some(interface), &[Hook::Output, Hook::Postrouting]),
+        let (from, to, hooks): (_, _, &[Hook]) = match &question.path {
+            PacketPath::Input { interface } => (Some(interface), None, &[Hook::Prerouting, Hook::Input]),
+            PacketPath::Forward { from, to } => {
+                (Some(from), Some(to), &[Hook::Prerouting, Hook::Forward, Hook::Postrouting])
+            }
+            PacketPath::Output { interface } => (None, Some(interface), &[Hook::Output, Hook::Postrouting]),
         };
         packet.iif = from.map(|name| interface(name));
         packet.oif = to.map(|name| interface(name));

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use tortie_nft::{Family, Socket, TableId, foreign};
 use tortie_policy::machine::{Machine, RouteKind};
-use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
+use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath, Transport};
 use tortie_testkit::machine::{link, route};
 use tortie_testkit::namespace::{in_namespace, run, run_with_input};
 use tortie_verify::foreign_tables::{Effect, effect};
@@ -27,7 +27,7 @@ fn packet(from: &str, to: &str, protocol: u8, transport: Transport) -> Packet {
         destination,
         protocol,
         transport,
-        way: Way::In { interface: "eth0".into() },
+        path: PacketPath::Input { interface: "eth0".into() },
         translated: None,
         translated_interface: None,
         conntrack: Conntrack::New,

@@ -22,11 +22,11 @@ use crate::diagnose;
 use crate::enforcement_warning;
 use crate::guard::{Guard, GuardArgs};
 use crate::input::{Item, Manifests};
-use crate::meaning::Meaning;
 use crate::names;
 use crate::namespace::{self, Wanted};
 use crate::placement;
 use crate::plan::Writer;
+use crate::preview::Preview;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::Link;
@@ -281,13 +281,13 @@ pub(crate) fn run(
         "replace" => Wording { verb, past: "replaced", again: None, keep_going },
         _ => Wording { verb, past: "applied", again: None, keep_going },
     };
-    let meaning = if extent == Extent::Nothing { None } else { writer.meaning()? };
-    let mut exit = report(words, &manifests, &outcomes, extent, args.dry_run, meaning.as_ref(), session);
+    let preview = if extent == Extent::Nothing { None } else { writer.preview()? };
+    let mut exit = report(words, &manifests, &outcomes, extent, args.dry_run, preview.as_ref(), session);
     if prune::report(&removed, extent, args.dry_run, session) {
         exit = Exit::Failed;
     }
-    if let Some(meaning) = &meaning {
-        meaning.show(session);
+    if let Some(preview) = &preview {
+        preview.show(session);
         if !guard.would_allow(session, writer.plan()) {
             return Ok(Exit::Refused);
         }
@@ -475,11 +475,11 @@ fn report(
     outcomes: &[ObjectOutcome],
     extent: Extent,
     dry_run: bool,
-    meaning: Option<&Meaning>,
+    preview: Option<&Preview>,
     session: &mut Session,
 ) -> Exit {
     if !session.persona.is_calico() {
-        return report_ours(words, manifests, outcomes, extent, dry_run, meaning, session);
+        return report_ours(words, manifests, outcomes, extent, dry_run, preview, session);
     }
     let errors: Vec<String> = outcomes
         .iter()
@@ -506,7 +506,7 @@ fn report_ours(
     outcomes: &[ObjectOutcome],
     extent: Extent,
     dry_run: bool,
-    meaning: Option<&Meaning>,
+    preview: Option<&Preview>,
     session: &mut Session,
 ) -> Exit {
     let would = if dry_run { " (dry run)" } else { "" };
@@ -518,7 +518,7 @@ fn report_ours(
             Ok(_) if extent == Extent::Nothing => continue,
             Ok(done) => {
                 session.terminal.line(format_args!("{} {}{would}", outcome.key.as_argument(), done.word));
-                let fields = meaning.into_iter().flat_map(|meaning| meaning.fields(&outcome.key));
+                let fields = preview.into_iter().flat_map(|preview| preview.fields(&outcome.key));
                 fields.for_each(|field| session.terminal.line(field));
                 for key in &done.along {
                     session.terminal.line(format_args!("{} deleted with it{would}", key.as_argument()));

@@ -138,23 +138,23 @@ fn replace(args: &RestoreArgs, objects: &[(Key, Vec<u8>)], link: &Link, session:
         args.confirm.set_author(link, args.guard.message.as_deref(), session)?;
         replace::write(&*store, &writes)?;
     }
-    let meaning = match &plan {
+    let preview = match &plan {
         Some(plan) => {
             replace::write(&**plan.client.store(), &writes)?;
-            Some(plan.meaning()?)
+            Some(plan.preview()?)
         }
         None => None,
     };
     let would = if args.dry_run { " (dry run)" } else { "" };
     for write in &writes {
         session.terminal.line(format_args!("{} {}{would}", write.key.as_argument(), undo::word(&write.op)));
-        let fields = meaning.iter().flat_map(|meaning| meaning.fields(&write.key));
+        let fields = preview.iter().flat_map(|preview| preview.fields(&write.key));
         fields.for_each(|field| session.terminal.line(field));
     }
     let unchanged = objects.len() - writes.iter().filter(|write| !matches!(write.op, Op::Delete(_))).count();
     session.terminal.line(format_args!("{} unchanged{would}", counted(unchanged, "object")));
-    if let (Some(meaning), Some(plan)) = (&meaning, &plan) {
-        meaning.show(session);
+    if let (Some(preview), Some(plan)) = (&preview, &plan) {
+        preview.show(session);
         return Ok(if guard.would_allow(session, Some(plan)) { Exit::Done } else { Exit::Refused });
     }
     link.announce(session);

@@ -164,9 +164,9 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
         }
     }
     if extent != Extent::Nothing && failed < total {
-        match writer.meaning()? {
-            Some(meaning) => {
-                meaning.show(session);
+        match writer.preview()? {
+            Some(preview) => {
+                preview.show(session);
                 if !guard.would_allow(session, writer.plan()) {
                     return Ok(Exit::Refused);
                 }

@@ -14,8 +14,8 @@ use crate::ask::Agent;
 use crate::commands::{apply, delete};
 use crate::guard::{self, Lost};
 use crate::in_force::{Purpose, Sources, Wanted};
-use crate::meaning::{Meaning, Open};
 use crate::plan::Plan;
+use crate::preview::{Open, Preview};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::Link;
@@ -72,33 +72,33 @@ fn diff(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Exit> {
         None if args.offline => offline(args, session)?,
         None => of_store(args, session)?,
     };
-    let Some(Found { meaning, unchanged, losses }) = found else { return Ok(Exit::Unanswered) };
+    let Some(Found { preview, unchanged, losses }) = found else { return Ok(Exit::Unanswered) };
     match args.output {
         DiffFormat::Json => {
-            let mut json = meaning.json(&unchanged);
+            let mut json = preview.json(&unchanged);
             json["lockOut"] = losses.iter().map(ToString::to_string).collect::<Vec<_>>().into();
             session.terminal.line(format_args!("{json:#}"));
         }
         DiffFormat::Markdown => {
-            session.terminal.print(&meaning.markdown());
+            session.terminal.print(&preview.markdown());
             losses.iter().for_each(|loss| session.terminal.line(format_args!("\n**This would {loss}.**")));
         }
         DiffFormat::Text => {
-            for change in &meaning.objects {
+            for change in &preview.objects {
                 session.terminal.line(format_args!("{} {}", change.key.as_argument(), change.word));
-                meaning.fields(&change.key).for_each(|field| session.terminal.line(field));
+                preview.fields(&change.key).for_each(|field| session.terminal.line(field));
             }
             unchanged.iter().for_each(|key| session.terminal.line(format_args!("{} unchanged", key.as_argument())));
-            meaning.show(session);
+            preview.show(session);
             losses.iter().for_each(|loss| session.terminal.line(format_args!("\nthis would {loss}")));
         }
     }
-    Ok(if meaning.is_nothing() { Exit::Done } else { Exit::Failed })
+    Ok(if preview.is_nothing() { Exit::Done } else { Exit::Failed })
 }
 
 /// What was found out.
 struct Found {
-    meaning: Meaning,
+    preview: Preview,
     /// The given objects that stay as they are.
     unchanged: Vec<Key>,
     /// Whom the change would lock out.
@@ -128,9 +128,9 @@ fn of_store(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Fou
     let link = Link::find(session, &args.place)?;
     let plan = Plan::begin(&link, wanted, &Agent::soon(), session)?;
     let Some(unchanged) = change(args, &plan.client, session)? else { return Ok(None) };
-    let meaning = plan.meaning()?;
+    let preview = plan.preview()?;
     let losses = guard::losses(&link, &plan.sources, &plan.after()?, session);
-    Ok(Some(Found { meaning, unchanged, losses }))
+    Ok(Some(Found { preview, unchanged, losses }))
 }
 
 /// From one folder of manifests to another.
@@ -148,8 +148,8 @@ fn offline(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Foun
         }
         sides.push(plan.after()?);
     }
-    let meaning = Meaning::of(&Sources::default(), &sides[0], &sides[1], Open::default());
-    Ok(Some(Found { meaning, unchanged: Vec::new(), losses: Vec::new() }))
+    let preview = Preview::of(&Sources::default(), &sides[0], &sides[1], Open::default());
+    Ok(Some(Found { preview, unchanged: Vec::new(), losses: Vec::new() }))
 }
 
 /// From one revision of the store to another, or to what it has now. What the agent of this machine has in force is of now, so it
@@ -176,8 +176,8 @@ fn between(from: u64, args: &DiffArgs, session: &mut Session) -> anyhow::Result<
         Some(to) => content_at(history, &now, to)?,
         None => now,
     };
-    let meaning = Meaning::of(&Sources::default(), &before, &after, Open::default());
-    Ok(Found { meaning, unchanged: Vec::new(), losses: Vec::new() })
+    let preview = Preview::of(&Sources::default(), &before, &after, Open::default());
+    Ok(Found { preview, unchanged: Vec::new(), losses: Vec::new() })
 }
 
 /// Makes the change in the plan. The given objects that stay as they are; none when the change would be refused, which has

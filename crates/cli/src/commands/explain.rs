@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use clap::{Args, ValueEnum};
 use tortie_agent::LocalFacts;
-use tortie_explain::{AskError, Question, State, Topology, What, json, suggest, text, trace};
+use tortie_explain::{AskError, Question, State, Topology, TrafficSpec, json, suggest, text, trace};
 
 use crate::args::Format;
 use crate::foreign_tables;
@@ -102,7 +102,8 @@ fn explain(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
 /// Whether a word says a protocol, so that it is not TO.
 fn names_protocol(word: &str) -> bool {
     let protocol = word.split_once('/').map_or(word, |(protocol, _)| protocol).to_ascii_lowercase();
-    matches!(protocol.as_str(), "tcp" | "udp" | "sctp" | "icmp" | "icmpv6" | "proto") && word.parse::<What>().is_ok()
+    matches!(protocol.as_str(), "tcp" | "udp" | "sctp" | "icmp" | "icmpv6" | "proto")
+        && word.parse::<TrafficSpec>().is_ok()
 }
 
 /// The words of the question.
@@ -149,7 +150,7 @@ fn question(args: &ExplainArgs, topology: &Topology<'_>) -> Result<Question, Ask
     Ok(Question {
         from: end(&args.from)?,
         to: end(&args.to)?,
-        what: args.what.as_deref().map_or(Ok(What::Icmp(None)), str::parse)?,
+        what: args.what.as_deref().map_or(Ok(TrafficSpec::Icmp(None)), str::parse)?,
         node: args.node.clone(),
         in_interface: args.in_interface.clone(),
         out_interface: args.out_interface.clone(),

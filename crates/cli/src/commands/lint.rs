@@ -12,7 +12,7 @@ use tortie_agent::LocalFacts;
 use tortie_api::{Key, Kind, Object, Path};
 use tortie_client::{BatchMode, Client, Mode, is_initial_tier};
 use tortie_explain::policy::{UnusedRule, unused_rules_of};
-use tortie_explain::{Doubt, DoubtKind, doubtful, placement};
+use tortie_explain::{PolicyWarning, PolicyWarningKind, placement, policy_warnings};
 use tortie_manifest::{Problem, Severity, validate, warnings};
 use tortie_policy::{Policy, Snapshot};
 use tortie_store::memory::MemoryStore;
@@ -149,11 +149,11 @@ pub(crate) fn of_one(
         of_places(in_force, local_facts, &mut placed);
         found = placed.remove(&key).unwrap_or_default();
     }
-    let doubts = doubtful(snapshot).into_iter().filter(|doubt| {
-        let of = &doubt.policy;
+    let warnings = policy_warnings(snapshot).into_iter().filter(|warning| {
+        let of = &warning.policy;
         (of.kind, of.namespace.as_str(), of.name.as_str()) == (key.kind, key.namespace.as_str(), key.name.as_str())
     });
-    found.extend(doubts.map(of_policy));
+    found.extend(warnings.map(of_policy));
     let invalid = in_force.invalid_settings.iter().filter(|(name, _)| *key.name == **name);
     if key.kind == Kind::FelixConfiguration {
         found.extend(invalid.map(|(_, why)| Problem::warning("unreadable", Path::root(), why.to_string())));
@@ -176,9 +176,9 @@ fn of_world(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Wa
     for (policy, unused) in enforced.iter().zip(unused.into_iter().flatten()).filter(|(_, unused)| !unused.is_empty()) {
         found.entry(key(policy)).or_default().extend(unused);
     }
-    for doubt in doubtful(snapshot) {
-        let Some(policy) = snapshot.policies.get(&doubt.policy) else { continue };
-        found.entry(key(policy)).or_default().push(of_policy(doubt));
+    for warning in policy_warnings(snapshot) {
+        let Some(policy) = snapshot.policies.get(&warning.policy) else { continue };
+        found.entry(key(policy)).or_default().push(of_policy(warning));
     }
     for (key, unreadable) in &in_force.unreadable {
         found.entry(key.clone()).or_default().push(Problem::warning(
@@ -206,28 +206,28 @@ fn never_matches(snapshot: &Snapshot, policies: &[&Policy]) -> Vec<Vec<Problem>>
     unused_rules_of(snapshot, policies).into_iter().map(problems).collect()
 }
 
-fn of_policy(doubt: Doubt) -> Problem {
-    let path = match doubt.rule {
-        Some(index) => rule(doubt.field, index),
-        None => Path::from("spec").key(doubt.field),
+fn of_policy(warning: PolicyWarning) -> Problem {
+    let path = match warning.rule {
+        Some(index) => rule(warning.field, index),
+        None => Path::from("spec").key(warning.field),
     };
-    match doubt.kind {
-        DoubtKind::NeverReached => Problem::warning("never-reached", path, doubt.message),
-        DoubtKind::OnlyCloses => Problem::warning("only-closes", path, doubt.message).help(
+    match warning.kind {
+        PolicyWarningKind::NeverReached => Problem::warning("never-reached", path, warning.message),
+        PolicyWarningKind::OnlyCloses => Problem::warning("only-closes", path, warning.message).help(
             "right if it is meant to deny by default; otherwise add rules, or leave the direction out of `types`",
         ),
-        DoubtKind::UntrackedOneWay => Problem::warning("untracked-one-way", path, doubt.message)
+        PolicyWarningKind::UntrackedOneWay => Problem::warning("untracked-one-way", path, warning.message)
             .help("add the mirrored rule, with source and destination exchanged"),
     }
 }
 
 /// Host endpoints that govern no interface of this machine, as its agent sees it.
 fn of_places(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Warnings) {
-    for (name, idle) in placement::all_idle(&topology(&in_force.snapshot, local_facts)) {
+    for (name, not_in_force) in placement::all_not_in_force(&topology(&in_force.snapshot, local_facts)) {
         let warnings = found.entry(Key::cluster(Kind::HostEndpoint, &name)).or_default();
         let is_told = |code| warnings.iter().any(|one| one.severity == Severity::Warning(code));
         if !is_told("same-interface") && !is_told("unknown-node") {
-            let message = format!("the endpoint {idle}");
+            let message = format!("the endpoint {not_in_force}");
             warnings.push(Problem::warning("placement", Path::from("spec"), message));
         }
     }

@@ -118,18 +118,18 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
         }
         false => None,
     };
-    let meaning = plan.as_ref().map(Plan::meaning).transpose()?;
+    let preview = plan.as_ref().map(Plan::preview).transpose()?;
     let would = if args.dry_run { " (dry run)" } else { "" };
     for write in &writes {
         session.terminal.line(format_args!("{} {}{would}", write.key.as_argument(), word(&write.op)));
-        let fields = meaning.iter().flat_map(|meaning| meaning.fields(&write.key));
+        let fields = preview.iter().flat_map(|preview| preview.fields(&write.key));
         fields.for_each(|field| session.terminal.line(field));
     }
     if writes.is_empty() {
         session.terminal.line(format_args!("what revision {} changed is as it was before already", revisions(&entry)));
     }
-    if let (Some(meaning), Some(plan)) = (&meaning, &plan) {
-        meaning.show(session);
+    if let (Some(preview), Some(plan)) = (&preview, &plan) {
+        preview.show(session);
         if !guard.would_allow(session, Some(plan)) {
             return Ok(Exit::Refused);
         }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use tortie_nft::expr::Immediate;
 use tortie_nft::{BaseChain, ChainKind, Data, DataType, Element, Expr, Fields, Hook, Key, Policy, Set, Verdict};
 
-use super::What;
+use super::DifferenceKind;
 use crate::form::Line;
 
 /// The key of an element as text: `192.0.2.0/24`, `eth0`, `10.0.0.1 tcp 443`.
@@ -160,7 +160,7 @@ fn rule_text(line: &Line) -> String {
         .map_or_else(|| format!("rule without a comment ({last})"), |text| format!("rule \"{text}\" ({last})"))
 }
 
-impl fmt::Display for What {
+impl fmt::Display for DifferenceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let data = |element: &Element| match &element.data {
             Some(Data::Verdict(verdict)) => format!(" : {}", verdict_text(verdict)),
@@ -168,42 +168,46 @@ impl fmt::Display for What {
             None => String::new(),
         };
         match self {
-            What::Dormant => f.write_str("the table is dormant: nothing is enforced"),
-            What::ChainMissing { chain, base: None } => write!(f, "chain `{chain}` is missing"),
-            What::ChainMissing { chain, base: Some(base) } => {
+            DifferenceKind::Dormant => f.write_str("the table is dormant: nothing is enforced"),
+            DifferenceKind::ChainMissing { chain, base: None } => write!(f, "chain `{chain}` is missing"),
+            DifferenceKind::ChainMissing { chain, base: Some(base) } => {
                 write!(f, "base chain `{chain}` ({}) is missing", base_text(base))
             }
-            What::BaseChainExtra { chain, base } => {
+            DifferenceKind::BaseChainExtra { chain, base } => {
                 write!(f, "base chain `{chain}` ({}) is not asked for", base_text(base))
             }
-            What::ChainUnused { chain } => write!(f, "chain `{chain}` is unused"),
-            What::BaseOther { chain, wanted, found } => {
+            DifferenceKind::ChainUnused { chain } => write!(f, "chain `{chain}` is unused"),
+            DifferenceKind::BaseOther { chain, wanted, found } => {
                 f.write_str(&base_difference(chain, wanted.as_ref(), found.as_ref()))
             }
-            What::SetMissing { set } => write!(f, "set `{}` is missing", set.name),
-            What::SetUnused { set } => write!(f, "set `{}` is unused", set.name),
-            What::SetOther { wanted, found } => write!(f, "set `{}` is {found:?} instead of {wanted:?}", found.name),
-            What::ElementMissing { set, element } => {
+            DifferenceKind::SetMissing { set } => write!(f, "set `{}` is missing", set.name),
+            DifferenceKind::SetUnused { set } => write!(f, "set `{}` is unused", set.name),
+            DifferenceKind::SetOther { wanted, found } => {
+                write!(f, "set `{}` is {found:?} instead of {wanted:?}", found.name)
+            }
+            DifferenceKind::ElementMissing { set, element } => {
                 write!(f, "set `{}`: {}{} is missing", set.name, element_text(set, element), data(element))
             }
-            What::ElementExtra { set, element } => {
+            DifferenceKind::ElementExtra { set, element } => {
                 write!(f, "set `{}`: {}{} is not asked for", set.name, element_text(set, element), data(element))
             }
-            What::ElementOther { set, wanted, found } => {
+            DifferenceKind::ElementOther { set, wanted, found } => {
                 write!(f, "set `{}`: {} leads to ", set.name, element_text(set, wanted))?;
                 let label = |element: &Element| element.comment.clone().unwrap_or_default();
                 write!(f, "{}{} instead of {}{}", label(found), data(found), label(wanted), data(wanted))
             }
-            What::RuleMissing { chain, line } => write!(f, "chain `{chain}`: {} is missing", rule_text(line)),
-            What::RuleExtra { chain, line } => write!(f, "chain `{chain}`: {} is not asked for", rule_text(line)),
-            What::RuleOther { chain, wanted, found } => {
+            DifferenceKind::RuleMissing { chain, line } => write!(f, "chain `{chain}`: {} is missing", rule_text(line)),
+            DifferenceKind::RuleExtra { chain, line } => {
+                write!(f, "chain `{chain}`: {} is not asked for", rule_text(line))
+            }
+            DifferenceKind::RuleOther { chain, wanted, found } => {
                 let (wanted_word, found_word) = (last_word(wanted), last_word(found));
                 if wanted_word == found_word {
                     return write!(f, "chain `{chain}`: {} has other conditions", rule_text(wanted));
                 }
                 write!(f, "chain `{chain}`: {} ends in {found_word}", rule_text(wanted))
             }
-            What::RuleOrder { chain, first, then } => {
+            DifferenceKind::RuleOrder { chain, first, then } => {
                 write!(f, "chain `{chain}`: {} stands before {}", rule_text(first), rule_text(then))
             }
         }

@@ -7,7 +7,7 @@ use tortie_nft::{Element, Set};
 
 use super::align::{Reference, align, references, target, unnamed};
 use super::text::interface_of;
-use super::{Comparison, Difference, Origin, What};
+use super::{Comparison, Difference, DifferenceKind, Origin};
 use crate::form::{Ruleset, SetForm, order};
 
 /// Two objects that must be equal: what is wanted, and what was found.
@@ -35,7 +35,7 @@ impl<'a> Walk<'a> {
 
     pub(super) fn run(mut self) -> Comparison {
         if self.found.dormant != self.wanted.dormant {
-            self.report(What::Dormant, &Origin::default());
+            self.report(DifferenceKind::Dormant, &Origin::default());
         }
         let bases = self.wanted.chains.iter().filter(|(_, form)| form.base.is_some()).map(|(name, _)| name.as_str());
         self.roots(bases.collect(), Vec::new());
@@ -86,10 +86,10 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn report(&mut self, what: What, origin: &Origin) {
+    fn report(&mut self, kind: DifferenceKind, origin: &Origin) {
         self.out.different += 1;
         if self.out.differences.len() < self.most {
-            self.out.differences.push(Difference { what, origin: origin.clone() });
+            self.out.differences.push(Difference { kind, origin: origin.clone() });
         }
     }
 
@@ -97,26 +97,26 @@ impl<'a> Walk<'a> {
         let (wanted, found) = (self.wanted, self.found);
         let Some(form) = wanted.chains.get(name) else { return };
         let Some(there) = found.chains.get(found_name) else {
-            return self.report(What::ChainMissing { chain: name.to_owned(), base: form.base }, origin);
+            return self.report(DifferenceKind::ChainMissing { chain: name.to_owned(), base: form.base }, origin);
         };
         let chain = || found_name.to_owned();
         if form.base != there.base {
-            self.report(What::BaseOther { chain: chain(), wanted: form.base, found: there.base }, origin);
+            self.report(DifferenceKind::BaseOther { chain: chain(), wanted: form.base, found: there.base }, origin);
         }
         let alignment = align(&form.lines, &there.lines);
         for at in alignment.missing {
-            self.report(What::RuleMissing { chain: chain(), line: form.lines[at].clone() }, origin);
+            self.report(DifferenceKind::RuleMissing { chain: chain(), line: form.lines[at].clone() }, origin);
         }
         for at in alignment.extra {
-            self.report(What::RuleExtra { chain: chain(), line: there.lines[at].clone() }, origin);
+            self.report(DifferenceKind::RuleExtra { chain: chain(), line: there.lines[at].clone() }, origin);
         }
         for (at, there_at) in alignment.other {
             let (wanted, found) = (form.lines[at].clone(), there.lines[there_at].clone());
-            self.report(What::RuleOther { chain: chain(), wanted, found }, origin);
+            self.report(DifferenceKind::RuleOther { chain: chain(), wanted, found }, origin);
         }
         if let Some((first, then)) = alignment.disordered {
             let line = |at: usize| there.lines[at].clone();
-            self.report(What::RuleOrder { chain: chain(), first: line(first), then: line(then) }, origin);
+            self.report(DifferenceKind::RuleOrder { chain: chain(), first: line(first), then: line(then) }, origin);
         }
         for (at, there_at) in alignment.same {
             let (line, there_line) = (&form.lines[at], &there.lines[there_at]);
@@ -137,11 +137,12 @@ impl<'a> Walk<'a> {
         let (wanted, found) = (self.wanted, self.found);
         let Some(form) = wanted.sets.get(name) else { return };
         let Some(there) = found.sets.get(found_name) else {
-            return self.report(What::SetMissing { set: form.set.clone() }, origin);
+            return self.report(DifferenceKind::SetMissing { set: form.set.clone() }, origin);
         };
         let unnamed = |set: &Set| Set { name: String::new(), ..set.clone() };
         if unnamed(&form.set) != unnamed(&there.set) {
-            return self.report(What::SetOther { wanted: form.set.clone(), found: there.set.clone() }, origin);
+            return self
+                .report(DifferenceKind::SetOther { wanted: form.set.clone(), found: there.set.clone() }, origin);
         }
         for (element, there_element) in merge(form, there) {
             self.elements(&form.set, element, there_element, origin);
@@ -153,13 +154,16 @@ impl<'a> Walk<'a> {
         let set = || set.clone();
         match (wanted, found) {
             (Some(element), None) => {
-                self.report(What::ElementMissing { set: set(), element: element.clone() }, origin);
+                self.report(DifferenceKind::ElementMissing { set: set(), element: element.clone() }, origin);
             }
-            (None, Some(element)) => self.report(What::ElementExtra { set: set(), element: element.clone() }, origin),
+            (None, Some(element)) => {
+                self.report(DifferenceKind::ElementExtra { set: set(), element: element.clone() }, origin)
+            }
             (Some(wanted), Some(found)) => {
                 let (data, there) = (wanted.data.as_ref(), found.data.as_ref());
                 if unnamed(data) != unnamed(there) || wanted.comment != found.comment {
-                    let what = What::ElementOther { set: set(), wanted: wanted.clone(), found: found.clone() };
+                    let what =
+                        DifferenceKind::ElementOther { set: set(), wanted: wanted.clone(), found: found.clone() };
                     return self.report(what, origin);
                 }
                 if let (Some(chain), Some(found_chain)) = (target(data), target(there)) {
@@ -184,15 +188,15 @@ impl<'a> Walk<'a> {
             let chain = name.clone();
             match form.base {
                 Some(base) if !compared.contains(&Reference::Chain(name)) => {
-                    all.push(What::BaseChainExtra { chain, base });
+                    all.push(DifferenceKind::BaseChainExtra { chain, base });
                 }
-                None if rest(Reference::Chain(name)) => all.push(What::ChainUnused { chain }),
+                None if rest(Reference::Chain(name)) => all.push(DifferenceKind::ChainUnused { chain }),
                 _ => {}
             }
         }
         let sets = found.sets.iter().filter(|(name, _)| rest(Reference::Set(name)));
-        all.extend(sets.map(|(_, form)| What::SetUnused { set: form.set.clone() }));
-        all.into_iter().for_each(|what| self.report(what, &Origin::default()));
+        all.extend(sets.map(|(_, form)| DifferenceKind::SetUnused { set: form.set.clone() }));
+        all.into_iter().for_each(|kind| self.report(kind, &Origin::default()));
     }
 }
 

@@ -20,7 +20,7 @@ use tortie_testkit::limit::limit;
 
 use tortie_nft::interp::{PacketSpec, Transport as Payload};
 use tortie_nft::{DataType, Key, Set, Socket, TableId, dump};
-use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
+use tortie_policy::packet::{Conntrack, Packet, PacketPath, Transport};
 
 use super::walk::start_mark;
 use tortie_testkit::namespace::{run, run_with_input};
@@ -144,7 +144,7 @@ impl TestBed {
 
     /// Lets the host listen to a group on an interface, as a daemon would.
     fn join(&mut self, shot: &SentPacket) {
-        let (Way::In { interface }, true) = (&shot.packet.way, shot.lands.is_multicast()) else { return };
+        let (PacketPath::Input { interface }, true) = (&shot.packet.path, shot.lands.is_multicast()) else { return };
         let group = (shot.lands, interface.clone());
         if self.joined.contains(&group) {
             return;
@@ -189,9 +189,11 @@ impl TestBed {
     fn shoot(&self, index: usize, shot: &SentPacket) {
         let packet = &shot.packet;
         for bytes in bytes(index, shot) {
-            match &packet.way {
-                Way::In { interface } | Way::Forward { from: interface, .. } => self.frame(interface, packet, &bytes),
-                Way::Out { .. } => self.local(index, packet, &bytes),
+            match &packet.path {
+                PacketPath::Input { interface } | PacketPath::Forward { from: interface, .. } => {
+                    self.frame(interface, packet, &bytes)
+                }
+                PacketPath::Output { .. } => self.local(index, packet, &bytes),
             }
         }
     }
@@ -277,7 +279,7 @@ fn table(shots: &[SentPacket]) -> String {
     );
     text += "chain came-in { type filter hook prerouting priority -350;\n";
     for (index, shot) in shots.iter().enumerate() {
-        if matches!(shot.packet.way, Way::Out { .. }) {
+        if matches!(shot.packet.path, PacketPath::Output { .. }) {
             continue;
         }
         let number = number(index);
@@ -287,7 +289,7 @@ fn table(shots: &[SentPacket]) -> String {
     text += "meta mark and 0xffff != 0 add @came { meta mark and 0xffff }\n}\n";
     text += "chain came-out { type filter hook output priority -350;\n";
     for (index, shot) in shots.iter().enumerate() {
-        if matches!(shot.packet.way, Way::Out { .. }) {
+        if matches!(shot.packet.path, PacketPath::Output { .. }) {
             let number = number(index);
             writeln!(text, "meta mark and 0xffff == {number} {}", tracking(index, shot)).unwrap();
         }
@@ -337,19 +339,21 @@ fn is_noted(packet: &Packet) -> bool {
 fn routes(shot: &SentPacket) -> Vec<String> {
     let packet = &shot.packet;
     let to = shot.lands;
-    let mut routes = match &packet.way {
+    let mut routes = match &packet.path {
         // The kernel delivers a group's packets to whoever has joined it, whatever the routes say.
-        Way::In { .. } if is_group(to) => vec![],
-        Way::In { interface } if is_broadcast(to) => vec![format!("broadcast {to} dev {interface}")],
-        Way::In { .. } => vec![format!("local {to} dev lo")],
-        Way::Forward { to: link, .. } => vec![format!("{to} dev {link}")],
-        Way::Out { interface } => {
+        PacketPath::Input { .. } if is_group(to) => vec![],
+        PacketPath::Input { interface } if is_broadcast(to) => vec![format!("broadcast {to} dev {interface}")],
+        PacketPath::Input { .. } => vec![format!("local {to} dev lo")],
+        PacketPath::Forward { to: link, .. } => vec![format!("{to} dev {link}")],
+        PacketPath::Output { interface } => {
             let link = packet.translated_interface.as_ref().unwrap_or(interface);
             let first = (to != packet.destination).then(|| format!("{} dev {interface}", packet.destination));
             first.into_iter().chain([format!("{to} dev {link}")]).collect()
         }
     };
-    if let (Way::In { interface } | Way::Forward { from: interface, .. }, true) = (&packet.way, shot.route_ok) {
+    if let (PacketPath::Input { interface } | PacketPath::Forward { from: interface, .. }, true) =
+        (&packet.path, shot.route_ok)
+    {
         routes.push(format!("{} dev {interface}", packet.source));
     }
     routes

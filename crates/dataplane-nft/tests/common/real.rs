@@ -8,7 +8,7 @@ use tortie_eval::{Verdict as Answer, judge};
 use tortie_nft::expr::{Expr, Immediate};
 use tortie_nft::{Verdict, dump::TableDump};
 use tortie_policy::Snapshot;
-use tortie_policy::packet::{Conntrack, Host, Packet, Transport, Way};
+use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath, Transport};
 
 use super::bed::{LINKS, Observed, SentPacket, TestBed, is_group};
 use super::walk::{plausible, source_route_ok, start_mark};
@@ -16,13 +16,13 @@ use super::walk::{plausible, source_route_ok, start_mark};
 /// The packet as this kernel will see it; none if no wire can carry it here.
 pub fn shot(packet: &Packet, state: &State, torn: bool) -> Option<SentPacket> {
     let mut packet = plausible(packet);
-    let interfaces = match &packet.way {
-        Way::In { interface } | Way::Out { interface } => vec![interface],
-        Way::Forward { from, to } => vec![from, to],
+    let interfaces = match &packet.path {
+        PacketPath::Input { interface } | PacketPath::Output { interface } => vec![interface],
+        PacketPath::Forward { from, to } => vec![from, to],
     };
     let elsewhere = packet.translated_interface.iter();
     let ends = [packet.source, packet.destination].into_iter().chain(packet.translated.map(|(to, _)| to));
-    let through = matches!(packet.way, Way::Forward { .. });
+    let through = matches!(packet.path, PacketPath::Forward { .. });
     let to_group = !through && packet.translated.is_none() && is_group(packet.destination);
     let possible = interfaces.into_iter().chain(elsewhere).all(|name| LINKS.contains(&name.as_str()))
         && ends.clone().all(|end| is_plain(end) || end == packet.destination && to_group)
@@ -100,7 +100,7 @@ pub fn compare(
         // Of our bits some may be gone; those of others are as they came. What a forwarded packet may not have from us is
         // another's.
         let (start, lost) = (start_mark(index), start_mark(index) & !seen.mark);
-        let others = if matches!(shot.packet.way, Way::Forward { .. }) { 0x4_ffff } else { 0xffff };
+        let others = if matches!(shot.packet.path, PacketPath::Forward { .. }) { 0x4_ffff } else { 0xffff };
         let clean = !seen.allowed || (seen.mark & !start == 0 && lost & others == 0);
         if seen.allowed != answer.allowed || !clean {
             let steps: Vec<String> = answer
@@ -112,12 +112,12 @@ pub fn compare(
             let counts = counted(&kernel.read().unwrap().unwrap());
             bed.send(std::slice::from_ref(shot));
             let now = counted(&kernel.read().unwrap().unwrap());
-            let way: Vec<String> = now.into_iter().filter(|one| !counts.contains(one)).map(|(rule, _)| rule).collect();
+            let path: Vec<String> = now.into_iter().filter(|one| !counts.contains(one)).map(|(rule, _)| rule).collect();
             wrong.push(format!(
                 "packet {index}: {shot:?}\nevaluator: {}\n  {}\nkernel: {seen:x?}\n  {}",
                 answer.allowed,
                 steps.join("\n  "),
-                way.join("\n  ")
+                path.join("\n  ")
             ));
         }
     }

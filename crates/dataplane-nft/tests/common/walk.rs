@@ -11,7 +11,7 @@ use tortie_nft::interp::{
     Transport as Payload,
 };
 use tortie_nft::{BaseChain, Chain, Expr, Hook, Reg, Rule, Table, TableId};
-use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
+use tortie_policy::packet::{Conntrack, Packet, PacketPath, Transport};
 use tortie_verify::Probe;
 
 /// What came of a packet.
@@ -137,7 +137,7 @@ fn one(ruleset: &Ruleset, state: &State, index: usize, packet: &Packet) -> Trace
     };
     let reroute = |hook: Hook, bytes: &mut Bytes| {
         if hook == Hook::Postrouting
-            && let (Way::Out { .. }, Some(to)) = (&packet.way, &packet.translated_interface)
+            && let (PacketPath::Output { .. }, Some(to)) = (&packet.path, &packet.translated_interface)
             && bytes.ct != Tracking::Untracked
         {
             bytes.oif = Some(interface(to));
@@ -153,7 +153,9 @@ pub fn source_route_ok(state: &State, packet: &Packet) -> bool {
     if let Some(ok) = packet.source_route_ok {
         return ok;
     }
-    let (Way::In { interface } | Way::Forward { from: interface, .. }) = &packet.way else { return true };
+    let (PacketPath::Input { interface } | PacketPath::Forward { from: interface, .. }) = &packet.path else {
+        return true;
+    };
     let Some(endpoint) = state.endpoints.get(&Place::Workload(interface.clone())) else { return false };
     let floating = state.host.as_ref().is_some_and(|host| host.settings.floating_ips)
         && endpoint.nats.iter().any(|nat| nat.external == packet.source);

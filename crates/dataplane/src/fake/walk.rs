@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
+use tortie_policy::packet::{Conntrack, Packet, PacketPath, Transport};
 use tortie_policy::{Direction, EndpointId, HostAction, Refusal, Settings};
 
 use super::answer::{Answer, DecidedBy, Outcome, Stage, StageResult};
@@ -55,16 +55,16 @@ type NotDropped<T> = Option<T>;
 
 impl<'a> Walk<'a> {
     fn all(&mut self) -> NotDropped<()> {
-        let way = &self.packet.way;
-        if let Way::In { interface } | Way::Forward { from: interface, .. } = way {
+        let path = &self.packet.path;
+        if let PacketPath::Input { interface } | PacketPath::Forward { from: interface, .. } = path {
             self.raw_prerouting(interface)?;
             self.mangle_prerouting(interface)?;
             self.translate();
         }
-        match way {
-            Way::In { interface } => self.input(interface),
-            Way::Forward { from, to } => self.forward(from, to),
-            Way::Out { interface } => self.output(interface),
+        match path {
+            PacketPath::Input { interface } => self.input(interface),
+            PacketPath::Forward { from, to } => self.forward(from, to),
+            PacketPath::Output { interface } => self.output(interface),
         }
     }
 

@@ -119,7 +119,7 @@ fn compare_with_eval(seeds: std::ops::Range<u64>) -> (usize, usize) {
         let probes: Vec<Packet> = Case::random(seed).probes.iter().map(|probe| probe.packet()).collect();
         for placed in placed(sides, Some(&known), |_| true) {
             let concerns = affected.is_node(&placed.host.node) && affected.is(&placed);
-            for (way, answer) in answers.of(&placed, &names) {
+            for (path, answer) in answers.of(&placed, &names) {
                 let Ok(regions) = &answer.regions else { continue };
                 if !concerns {
                     assert!(
@@ -134,8 +134,8 @@ fn compare_with_eval(seeds: std::ops::Range<u64>) -> (usize, usize) {
                         let inside = set.nets().find(|net| net.addr().is_ipv4() == address.is_ipv4());
                         if set.contains(address) { Some(address) } else { inside.map(|net| net.addr()) }
                     };
-                    let Some(source) = own(&way.source, one.source) else { continue };
-                    let Some(destination) = own(&way.destination, other.destination) else { continue };
+                    let Some(source) = own(&path.source, one.source) else { continue };
+                    let Some(destination) = own(&path.destination, other.destination) else { continue };
                     if source.is_ipv4() != destination.is_ipv4() {
                         continue;
                     }
@@ -145,7 +145,7 @@ fn compare_with_eval(seeds: std::ops::Range<u64>) -> (usize, usize) {
                     if matches!(transport, Transport::Icmp { .. }) && protocol != icmp {
                         continue;
                     }
-                    let packet = Packet { source, destination, ..new(&way, protocol, transport) };
+                    let packet = Packet { source, destination, ..new(&path, protocol, transport) };
                     // It is about new connections.
                     if packet.begins_nothing() {
                         continue;
@@ -242,7 +242,7 @@ fn changes_of_objects_that_an_endpoint_depends_on_concern_it() {
             verdicts_allow.changes.iter().filter(|row| row.endpoints == [EndpointId::Host("e".to_owned())]).collect();
         if packets.is_empty() {
             let looked_at = concerned([&before.snapshot, &after.snapshot], None, &BTreeSet::new());
-            let is_it = |placed: &Placed| placed.endpoint == EndpointId::Host("e".to_owned());
+            let is_it = |placed: &PlacedEndpoint| placed.endpoint == EndpointId::Host("e".to_owned());
             assert!(
                 looked_at.iter().any(is_it),
                 "{change}: another end of a tier is looked at, and denies what a profile denied"
@@ -343,16 +343,16 @@ fn a_rule_about_an_address_changes_packets_to_its_floating_ip_too() {
     let sides = [&before.snapshot, &after.snapshot];
     let mut answers = Answers::new(sides);
     let names = Names::new(sides[1]);
-    let found: Vec<(EndpointWay, Rc<Answer>)> = concerned(sides, None, &BTreeSet::new())
+    let found: Vec<(EndpointPath, Rc<Answer>)> = concerned(sides, None, &BTreeSet::new())
         .iter()
         .flat_map(|placed| answers.of(placed, &names))
-        .filter(|(way, _)| way.reach == Reach::In)
+        .filter(|(path, _)| path.reach == TrafficKind::In)
         .collect();
-    let [(way, answer)] = &found[..] else { panic!("{} ways in", found.len()) };
+    let [(path, answer)] = &found[..] else { panic!("{} ways in", found.len()) };
     let (protocol, transport) = (6, Transport::Ports { source: 40_000, destination: 80 });
     for destination in ["10.0.0.1", "192.0.2.9"] {
         let [source, destination] = ["203.0.113.1", destination].map(|text| text.parse().unwrap());
-        let packet = Packet { source, destination, ..new(way, protocol, transport) };
+        let packet = Packet { source, destination, ..new(path, protocol, transport) };
         let host = Host { node: "n1".to_owned(), links: Vec::new() };
         assert_eq!(sides.map(|side| judge(side, &host, &packet).allowed), [false, true]);
         let regions = answer.regions.as_ref().unwrap();

@@ -8,7 +8,7 @@
 //! ```
 
 use super::{Claim, Traffic};
-use crate::question::{AskError, EndSpec, Question, What};
+use crate::question::{AskError, EndSpec, Question, TrafficSpec};
 use crate::topology::Topology;
 use crate::{reach, suggest};
 
@@ -54,7 +54,7 @@ fn claim(topology: &Topology<'_>, words: &[&str]) -> Result<Claim, AskError> {
         return Err(wrong(&format!("{word:?} stands before ->")));
     }
     let (to, to_except, left) = end(topology, &rest[arrow + 1..])?;
-    let mut question = Question::new(from, to, What::Icmp(None));
+    let mut question = Question::new(from, to, TrafficSpec::Icmp(None));
     let mut traffic_words = Vec::new();
     let mut left = left.iter();
     while let Some(word) = left.next() {
@@ -74,7 +74,7 @@ fn claim(topology: &Topology<'_>, words: &[&str]) -> Result<Claim, AskError> {
             _ => return Err(wrong(&format!("--{name} is none of --node, --in-interface, --out-interface"))),
         }
     }
-    let named = |what: &What| reach::named(topology, &question, what);
+    let named = |what: &TrafficSpec| reach::named(topology, &question, what);
     let mut traffic = Vec::new();
     for word in traffic_words {
         traffic.extend(Traffic::parse(word, named)?);

@@ -4,7 +4,7 @@ use tortie_classes::{Payload, PayloadClass, Ranges};
 use tortie_net::Protocol;
 use tortie_policy::Family;
 
-use crate::question::{AskError, What};
+use crate::question::{AskError, TrafficSpec};
 
 /// Packets that carry something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,10 @@ impl Traffic {
     }
 
     /// Reads one word; a port's name is looked up with `named`.
-    pub fn parse(word: &str, named: impl Fn(&What) -> Result<What, AskError>) -> Result<Vec<Self>, AskError> {
+    pub fn parse(
+        word: &str,
+        named: impl Fn(&TrafficSpec) -> Result<TrafficSpec, AskError>,
+    ) -> Result<Vec<Self>, AskError> {
         let of = |protocol: u8, payload| Self { family: None, protocols: Ranges::one(protocol), payload };
         let (name, rest) = word.split_once('/').map_or((word, None), |(name, rest)| (name, Some(rest)));
         let lower = name.to_ascii_lowercase();
@@ -63,9 +66,9 @@ impl Traffic {
                 Ok(vec![of(protocol.number(), Wanted::Ports(ranges))])
             }
             _ => Ok(match named(&word.parse()?)? {
-                What::Port(protocol, port) => vec![of(protocol.number(), Wanted::Ports(Ranges::one(port)))],
-                What::Other(number) => vec![of(number, Wanted::Anything)],
-                What::Named(..) | What::Icmp(_) | What::Icmpv6(_) => {
+                TrafficSpec::Port(protocol, port) => vec![of(protocol.number(), Wanted::Ports(Ranges::one(port)))],
+                TrafficSpec::Other(number) => vec![of(number, Wanted::Anything)],
+                TrafficSpec::Named(..) | TrafficSpec::Icmp(_) | TrafficSpec::Icmpv6(_) => {
                     return Err(AskError(format!("{word:?} is not a protocol and no port")));
                 }
             }),
@@ -123,14 +126,14 @@ fn port_range(
     word: &str,
     protocol: Protocol,
     text: &str,
-    named: impl Fn(&What) -> Result<What, AskError>,
+    named: impl Fn(&TrafficSpec) -> Result<TrafficSpec, AskError>,
 ) -> Result<Ranges, AskError> {
     let numbers = text.split_once(['-', ':']).unwrap_or((text, text));
     match (numbers.0.parse::<u16>(), numbers.1.parse::<u16>()) {
         (Ok(first), Ok(last)) if first <= last => Ok(Ranges::span(first, last)),
         (Ok(_), Ok(_)) => Err(AskError(format!("{text} in {word:?} ends before it begins"))),
         _ => match named(&format!("{}/{text}", tortie_eval::protocol_name(protocol.number())).parse()?)? {
-            What::Port(_, port) => Ok(Ranges::one(port)),
+            TrafficSpec::Port(_, port) => Ok(Ranges::one(port)),
             _ => Err(AskError(format!("{text:?} in {word:?} is not a port"))),
         },
     }

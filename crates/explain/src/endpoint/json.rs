@@ -10,7 +10,7 @@ use crate::topology::node_text;
 use super::{HOST_LISTS, ending, failsafes};
 
 /// What applies to a host endpoint. `idle` says why it does not count.
-pub fn host(snapshot: &Snapshot, endpoint: &HostEndpoint, idle: Option<&str>) -> Value {
+pub fn host(snapshot: &Snapshot, endpoint: &HostEndpoint, reason: Option<&str>) -> Value {
     let subject = Subject::host(snapshot, endpoint);
     let settings = snapshot.settings(&endpoint.node);
     let interface = match &endpoint.interface {
@@ -20,7 +20,7 @@ pub fn host(snapshot: &Snapshot, endpoint: &HostEndpoint, idle: Option<&str>) ->
     };
     let mut shown = common(snapshot, &subject, node_text(&endpoint.node), interface);
     shown["addresses"] = json!(endpoint.addresses);
-    shown["notInForce"] = json!(idle);
+    shown["notInForce"] = json!(reason);
     let lists = HOST_LISTS.iter().flat_map(|(_, list, directions)| directions.iter().map(|one| (*list, *one)));
     shown["lists"] = lists.map(|(list, direction)| section(snapshot, settings, &subject, list, direction)).collect();
     shown
@@ -33,7 +33,7 @@ pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Value {
     let interface = Some(endpoint.interface.as_str()).filter(|_| endpoint.has_place());
     let mut shown = common(snapshot, &subject, node_text(&endpoint.node), interface);
     shown["addresses"] = json!(endpoint.addresses);
-    shown["notInForce"] = json!(placement::idle_workload(snapshot, endpoint));
+    shown["notInForce"] = json!(placement::workload_not_in_force(snapshot, endpoint));
     let both = [Direction::Ingress, Direction::Egress].into_iter();
     shown["lists"] = both.map(|one| section(snapshot, settings, &subject, List::Normal, one)).collect();
     shown

@@ -65,7 +65,7 @@ fn endpoints(text: &mut String, topology: &Topology<'_>, about: &About<'_>) {
     }
     let _ = writeln!(text, "  endpoints: {count}");
     let mut left = SHOWN;
-    let mut idle = Vec::new();
+    let mut notes = Vec::new();
     for (node, all) in &about.endpoints {
         let shown = &all[..all.len().min(left)];
         left -= shown.len();
@@ -74,12 +74,12 @@ fn endpoints(text: &mut String, topology: &Topology<'_>, about: &About<'_>) {
         }
         let names: Vec<String> = shown.iter().map(ToString::to_string).collect();
         let _ = writeln!(text, "    {node}: {}", names.join(", "));
-        idle.extend(shown.iter().filter_map(|id| not_in_force(topology, id)));
+        notes.extend(shown.iter().filter_map(|id| not_in_force(topology, id)));
     }
     if count > SHOWN {
         let _ = writeln!(text, "    and {} more", count - SHOWN);
     }
-    for note in idle {
+    for note in notes {
         let _ = writeln!(text, "  note: {note}");
     }
 }
@@ -89,11 +89,11 @@ fn not_in_force(topology: &Topology<'_>, id: &EndpointId) -> Option<String> {
     let snapshot = topology.snapshot();
     match id {
         EndpointId::Host(name) => {
-            let why = placement::idle(topology, snapshot.host_endpoints.get(name)?)?;
+            let why = placement::not_in_force(topology, snapshot.host_endpoints.get(name)?)?;
             Some(format!("host endpoint {name} {why}"))
         }
         EndpointId::Workload(workload) => {
-            let why = placement::idle_workload(snapshot, snapshot.workload_endpoints.get(workload)?)?;
+            let why = placement::workload_not_in_force(snapshot, snapshot.workload_endpoints.get(workload)?)?;
             Some(format!("{id} is not in force: {why}"))
         }
     }

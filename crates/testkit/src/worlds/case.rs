@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
+use tortie_policy::packet::{Conntrack, Packet, PacketPath, Transport};
 
 use super::{objects, packets};
 use tortie_random::Random;
@@ -98,10 +98,10 @@ impl Probe {
                 (None, Some([kind, code])) => Transport::Icmp { kind, code },
                 (None, None) => Transport::Opaque,
             },
-            way: match (self.from.clone(), self.to.clone()) {
-                (Some(from), Some(to)) => Way::Forward { from, to },
-                (Some(interface), None) => Way::In { interface },
-                (None, interface) => Way::Out { interface: interface.unwrap_or_default() },
+            path: match (self.from.clone(), self.to.clone()) {
+                (Some(from), Some(to)) => PacketPath::Forward { from, to },
+                (Some(interface), None) => PacketPath::Input { interface },
+                (None, interface) => PacketPath::Output { interface: interface.unwrap_or_default() },
             },
             translated: self.translated,
             translated_interface: self.translated_to.clone(),

@@ -31,7 +31,7 @@ pub(super) fn probes(random: &mut Random, steps: &[Step]) -> Vec<Probe> {
 }
 
 fn probe(random: &mut Random, aim: Option<(&str, &Value)>, objects: &[&Value]) -> Probe {
-    let (from, to) = way(random, aim.map(|(direction, _)| direction), objects);
+    let (from, to) = path(random, aim.map(|(direction, _)| direction), objects);
     let nothing = Value::Null;
     let rule = aim.map_or(&nothing, |(_, rule)| rule);
     let (mut source, mut destination) = (address(random, &rule["source"]), address(random, &rule["destination"]));
@@ -139,7 +139,7 @@ fn interface(random: &mut Random, objects: &[&Value]) -> String {
     random.pick(&named).to_string()
 }
 
-fn way(random: &mut Random, direction: Option<&str>, objects: &[&Value]) -> (Option<String>, Option<String>) {
+fn path(random: &mut Random, direction: Option<&str>, objects: &[&Value]) -> (Option<String>, Option<String>) {
     match random.below(6) {
         0 | 1 if direction != Some("egress") => (Some(interface(random, objects)), None),
         2 | 3 if direction != Some("ingress") => (None, Some(interface(random, objects))),

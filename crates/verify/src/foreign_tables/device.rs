@@ -5,7 +5,7 @@ use tortie_nft::dump::TableDump;
 use tortie_nft::foreign::{DeviceChain, ForeignTable};
 use tortie_nft::{BaseChain, Chain, Hook, TableId};
 use tortie_policy::machine::Machine;
-use tortie_policy::packet::{Host, Packet, Way};
+use tortie_policy::packet::{Host, Packet, PacketPath};
 
 use super::{Effect, HookPlace, base_chains, followed};
 
@@ -19,11 +19,11 @@ enum Is {
     Elsewhere,
 }
 
-fn ends(way: &Way) -> (Option<&str>, Option<&str>) {
-    match way {
-        Way::In { interface } => (Some(interface), None),
-        Way::Forward { from, to } => (Some(from), Some(to)),
-        Way::Out { interface } => (None, Some(interface)),
+fn ends(path: &PacketPath) -> (Option<&str>, Option<&str>) {
+    match path {
+        PacketPath::Input { interface } => (Some(interface), None),
+        PacketPath::Forward { from, to } => (Some(from), Some(to)),
+        PacketPath::Output { interface } => (None, Some(interface)),
     }
 }
 
@@ -45,7 +45,7 @@ fn is_at(device: &str, interface: &str, machine: Option<&Machine>) -> Is {
 /// What the chains at devices do with a packet. Those at its own interfaces are evaluated; those at an interface below are only
 /// named if they can drop, since neither the interface of the packet nor its form there is known.
 pub(super) fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Effect {
-    let (from, to) = ends(&packet.way);
+    let (from, to) = ends(&packet.path);
     let place = |chain: &DeviceChain| {
         let Some(interface) = (if chain.egress { to } else { from }) else { return Is::Elsewhere };
         let all: Vec<Is> = chain.devices.iter().map(|device| is_at(device, interface, machine)).collect();
@@ -80,7 +80,7 @@ pub(super) fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine
 
 /// What the chains at the hooks of bridges may do with a packet that enters or leaves by a bridge.
 pub(super) fn bridge_effect(table: &ForeignTable, machine: Option<&Machine>, packet: &Packet) -> Effect {
-    let (from, to) = ends(&packet.way);
+    let (from, to) = ends(&packet.path);
     // A VLAN of a bridge is carried by it. Where nobody tells of the machine, every interface may be a bridge.
     let crosses_bridge = |name: &str| {
         machine.is_none_or(|machine| {

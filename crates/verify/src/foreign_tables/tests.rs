@@ -11,13 +11,13 @@ fn host() -> Host {
     Host { node: "h1".into(), links: vec![link("docker0", "172.17.0.1"), link("eth0", "192.0.2.11")] }
 }
 
-fn packet(destination: &str, port: u16, way: Way) -> Packet {
+fn packet(destination: &str, port: u16, path: PacketPath) -> Packet {
     Packet {
         source: "203.0.113.9".parse().unwrap(),
         destination: destination.parse().unwrap(),
         protocol: 6,
         transport: Transport::Ports { source: 40000, destination: port },
-        way,
+        path,
         translated: None,
         translated_interface: None,
         conntrack: Conntrack::New,
@@ -26,12 +26,12 @@ fn packet(destination: &str, port: u16, way: Way) -> Packet {
     }
 }
 
-fn enters() -> Way {
-    Way::In { interface: "eth0".into() }
+fn enters() -> PacketPath {
+    PacketPath::Input { interface: "eth0".into() }
 }
 
-fn through() -> Way {
-    Way::Forward { from: "eth0".into(), to: "docker0".into() }
+fn through() -> PacketPath {
+    PacketPath::Forward { from: "eth0".into(), to: "docker0".into() }
 }
 
 fn table(name: &str, chains: Vec<Chain>, rules: Vec<Rule>) -> ForeignTable {
@@ -154,7 +154,8 @@ fn device(device: &str, egress: bool) -> ForeignTable {
 #[test]
 fn a_chain_at_the_device_of_a_packet_drops_it_and_one_at_another_device_does_not() {
     let machine = Machine::default();
-    let told = |table: &ForeignTable, port, way| effect(table, &host(), Some(&machine), &packet("10.1.2.3", port, way));
+    let told =
+        |table: &ForeignTable, port, path| effect(table, &host(), Some(&machine), &packet("10.1.2.3", port, path));
     let dropped = Effect::Drops("chain first, rule 1".into());
     assert_eq!(told(&device("eth0", false), 80, enters()), dropped);
     assert_eq!(told(&device("eth*", false), 80, through()), dropped);

@@ -126,8 +126,8 @@ fn find<'a>(topology: &Topology<'a>, word: &str) -> Result<Vec<Found<'a>>, AskEr
 
 /// What applies to a host endpoint, and first why it governs no interface where that is so.
 pub(crate) fn host(topology: &Topology<'_>, found: &HostEndpoint, counts: &Counts) -> String {
-    let idle = placement::idle(topology, found);
-    let note = idle.map(|idle| format!("note: host endpoint {} {idle}\n", found.name));
+    let not_in_force = placement::not_in_force(topology, found);
+    let note = not_in_force.map(|reason| format!("note: host endpoint {} {reason}\n", found.name));
     note.unwrap_or_default() + &endpoint::host(topology.snapshot(), found, counts)
 }
 
@@ -146,8 +146,12 @@ impl Found<'_> {
     fn json(&self, topology: &Topology<'_>) -> Option<Value> {
         match self {
             Found::Host(found) => {
-                let idle = placement::idle(topology, found);
-                Some(endpoint::host_json(topology.snapshot(), found, idle.map(|idle| idle.to_string()).as_deref()))
+                let not_in_force = placement::not_in_force(topology, found);
+                Some(endpoint::host_json(
+                    topology.snapshot(),
+                    found,
+                    not_in_force.map(|reason| reason.to_string()).as_deref(),
+                ))
             }
             Found::Workload(found) => Some(endpoint::workload_json(topology.snapshot(), found)),
             Found::Nothing(_) => None,

@@ -2,7 +2,7 @@
 
 use tortie_agent::LocalFacts;
 use tortie_eval::protocol_name;
-use tortie_policy::packet::{Conntrack, Packet, Transport, Way};
+use tortie_policy::packet::{Conntrack, Packet, PacketPath, Transport};
 use tortie_verify::{Coverage, Difference, Misjudged, TableDifference};
 
 use super::Found;
@@ -90,10 +90,10 @@ fn show_probe(local_facts: &LocalFacts, misjudged: &Misjudged, session: &mut Ses
 /// A packet in words: `tcp 192.0.2.1:40000 → 192.0.2.11:443, forwarded from eth0 to cali1`.
 pub(super) fn sentence(packet: &Packet) -> String {
     let Packet { source, destination, .. } = packet;
-    let way = match &packet.way {
-        Way::In { interface } => format!("to the host from {interface}"),
-        Way::Out { interface } => format!("from the host by {interface}"),
-        Way::Forward { from, to } => format!("forwarded from {from} to {to}"),
+    let path = match &packet.path {
+        PacketPath::Input { interface } => format!("to the host from {interface}"),
+        PacketPath::Output { interface } => format!("from the host by {interface}"),
+        PacketPath::Forward { from, to } => format!("forwarded from {from} to {to}"),
     };
     let protocol = protocol_name(packet.protocol);
     let state = match packet.conntrack {
@@ -104,12 +104,12 @@ pub(super) fn sentence(packet: &Packet) -> String {
     };
     match packet.transport {
         Transport::Ports { source: from, destination: to } => {
-            format!("{protocol} {source} port {from} → {destination} port {to}, {state}, {way}")
+            format!("{protocol} {source} port {from} → {destination} port {to}, {state}, {path}")
         }
         Transport::Icmp { kind, code } => {
-            format!("{protocol} type {kind} code {code} {source} → {destination}, {state}, {way}")
+            format!("{protocol} type {kind} code {code} {source} → {destination}, {state}, {path}")
         }
-        Transport::Opaque => format!("{protocol} without ports {source} → {destination}, {state}, {way}"),
+        Transport::Opaque => format!("{protocol} without ports {source} → {destination}, {state}, {path}"),
     }
 }
 
@@ -134,16 +134,18 @@ fn question(packet: &Packet, node: &str) -> Option<String> {
         Conntrack::Invalid => " --state invalid",
         Conntrack::Untracked => " --state untracked",
     };
-    let (ends, way) = match &packet.way {
-        Way::In { interface } => (format!("{source} node/{node}"), format!("--in-interface {interface}")),
-        Way::Out { interface } => (format!("node/{node} {destination}"), format!("--out-interface {interface}")),
-        Way::Forward { from, to } => {
+    let (ends, path) = match &packet.path {
+        PacketPath::Input { interface } => (format!("{source} node/{node}"), format!("--in-interface {interface}")),
+        PacketPath::Output { interface } => {
+            (format!("node/{node} {destination}"), format!("--out-interface {interface}"))
+        }
+        PacketPath::Forward { from, to } => {
             (format!("{source} {destination}"), format!("--node {node} --in-interface {from} --out-interface {to}"))
         }
     };
-    let about = match packet.way {
-        Way::Forward { .. } => "ask",
-        Way::In { .. } | Way::Out { .. } => "ask, for an address of the machine itself",
+    let about = match packet.path {
+        PacketPath::Forward { .. } => "ask",
+        PacketPath::Input { .. } | PacketPath::Output { .. } => "ask, for an address of the machine itself",
     };
-    Some(format!("{about}: tortie explain {ends} {what} {way}{port}{state}"))
+    Some(format!("{about}: tortie explain {ends} {what} {path}{port}{state}"))
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tortie_eval::{Subject, selects};
-use tortie_explain::placement::{self, Idle};
+use tortie_explain::placement::{self, NotInForce};
 use tortie_explain::policy::unused_rules_of;
 use tortie_policy::{EndpointId, Policy, PolicyId, Snapshot};
 
@@ -14,7 +14,7 @@ use crate::snapshot::topology;
 const MOST: usize = 100;
 
 /// The host endpoints of one side that govern no interface.
-pub(super) type Placement = BTreeMap<String, Idle>;
+pub(super) type Placement = BTreeMap<String, NotInForce>;
 
 /// Something that has no effect after the change.
 pub(crate) struct NoEffect {
@@ -26,22 +26,22 @@ pub(crate) struct NoEffect {
 
 /// The host endpoints that govern no interface.
 pub(super) fn placement(snapshot: &Snapshot, local_facts: Option<&tortie_agent::LocalFacts>) -> Placement {
-    placement::all_idle(&topology(snapshot, local_facts))
+    placement::all_not_in_force(&topology(snapshot, local_facts))
 }
 
 /// The nodes of endpoints that are on one which is not known.
-pub(super) fn nowhere<'a>(snapshot: &'a Snapshot, idle: &Placement) -> Vec<&'a str> {
-    let endpoints = idle.iter().filter(|(_, why)| why.is_nowhere);
+pub(super) fn nowhere<'a>(snapshot: &'a Snapshot, not_in_force: &Placement) -> Vec<&'a str> {
+    let endpoints = not_in_force.iter().filter(|(_, why)| why.is_nowhere);
     endpoints.filter_map(|(name, _)| Some(snapshot.host_endpoints.get(name)?.node.as_str())).collect()
 }
 
 /// What has no effect after the change and was not so before, or was written by it; and what was not looked at.
-pub(super) fn without(sides: [&Snapshot; 2], idle: [&Placement; 2]) -> (Vec<NoEffect>, Vec<String>) {
+pub(super) fn without(sides: [&Snapshot; 2], not_in_force: [&Placement; 2]) -> (Vec<NoEffect>, Vec<String>) {
     let [before, after] = sides;
     let mut found = Vec::new();
-    for (name, why) in idle[1] {
+    for (name, why) in not_in_force[1] {
         let is_written = before.host_endpoints.get(name) != after.host_endpoints.get(name);
-        if is_written || idle[0].get(name) != Some(why) {
+        if is_written || not_in_force[0].get(name) != Some(why) {
             found.push(NoEffect { what: EndpointId::Host(name.clone()).to_string(), why: why.to_string() });
         }
     }
@@ -49,7 +49,7 @@ pub(super) fn without(sides: [&Snapshot; 2], idle: [&Placement; 2]) -> (Vec<NoEf
         after.workload_endpoints.iter().filter(|(id, one)| before.workload_endpoints.get(*id) != Some(one)).collect();
     let mut notes = Vec::from_iter(not_looked_at(workloads.len(), "workload endpoints", "they are in force"));
     for (id, endpoint) in workloads.into_iter().take(MOST) {
-        if let Some(why) = placement::idle_workload(after, endpoint) {
+        if let Some(why) = placement::workload_not_in_force(after, endpoint) {
             found.push(NoEffect {
                 what: EndpointId::Workload(id.clone()).to_string(),
                 why: format!("is not in force: {why}"),
@@ -61,14 +61,14 @@ pub(super) fn without(sides: [&Snapshot; 2], idle: [&Placement; 2]) -> (Vec<NoEf
     let mut looked_at: BTreeMap<&PolicyId, &Policy> = written.iter().map(|policy| (&policy.id, *policy)).collect();
     looked_at.extend(losers(before, after));
     let subjects = if looked_at.is_empty() { Vec::new() } else { subjects(after) };
-    let mut idle_policies = BTreeSet::new();
+    let mut unused_policies = BTreeSet::new();
     for policy in looked_at.values() {
         if !subjects.iter().any(|subject| selects(&policy.selector, &subject.labels)) {
-            idle_policies.insert(&policy.id);
+            unused_policies.insert(&policy.id);
             found.push(NoEffect { what: policy.id.to_string(), why: "selects no endpoint".to_owned() });
         }
     }
-    let selecting: Vec<&Policy> = written.into_iter().filter(|policy| !idle_policies.contains(&policy.id)).collect();
+    let selecting: Vec<&Policy> = written.into_iter().filter(|policy| !unused_policies.contains(&policy.id)).collect();
     notes.extend(not_looked_at(selecting.len(), "policies", "their rules can match"));
     let looked_at: Vec<&Policy> = selecting.into_iter().take(MOST).collect();
     for (policy, unused) in looked_at.iter().zip(unused_rules_of(after, &looked_at)) {

@@ -4,7 +4,7 @@ use tortie_diff::VerdictChange;
 use tortie_explain::listed;
 use tortie_policy::{EndpointId, Family};
 
-use super::{Meaning, NoEffect};
+use super::{NoEffect, Preview};
 use crate::session::Session;
 
 /// More names than this are counted, not listed.
@@ -12,7 +12,7 @@ const SHOWN: usize = 5;
 /// More rows than this are counted, not listed.
 const ROWS: usize = 50;
 
-impl Meaning {
+impl Preview {
     /// Tells what follows from the objects: defaults, then verdicts.
     pub(crate) fn show(&self, session: &mut Session) {
         if self.is_nothing() {

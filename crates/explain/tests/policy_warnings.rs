@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use tortie_explain::{DoubtKind, doubtful};
+use tortie_explain::{PolicyWarningKind, policy_warnings};
 use tortie_testkit::manifests;
 
 const ENDPOINT: &str = "{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: eth0, labels: {a: b}}, spec: {node: n, interfaceName: eth0}}
@@ -20,14 +20,16 @@ fn policy(name: &str, spec: &str) -> String {
     )
 }
 
-/// What is found with these policies: the policy, and which rule (from 1) or how it is doubtful.
+/// What is found with these policies: the policy, and which rule (from 1) or what it is warned of.
 fn found(policies: &[(&str, &str)]) -> Vec<String> {
     let text = ENDPOINT.to_owned() + &policies.iter().map(|(name, spec)| policy(name, spec)).collect::<String>();
-    let doubts = doubtful(&manifests::snapshot(text)).into_iter();
-    let lines = doubts.map(|doubt| match (doubt.kind, doubt.rule) {
-        (DoubtKind::NeverReached, Some(rule)) => format!("{} {} {}", doubt.policy.name, doubt.field, rule + 1),
-        (DoubtKind::OnlyCloses, None) => format!("{} {} closes", doubt.policy.name, doubt.field),
-        (DoubtKind::UntrackedOneWay, None) => format!("{} {} one way", doubt.policy.name, doubt.field),
+    let warnings = policy_warnings(&manifests::snapshot(text)).into_iter();
+    let lines = warnings.map(|warning| match (warning.kind, warning.rule) {
+        (PolicyWarningKind::NeverReached, Some(rule)) => {
+            format!("{} {} {}", warning.policy.name, warning.field, rule + 1)
+        }
+        (PolicyWarningKind::OnlyCloses, None) => format!("{} {} closes", warning.policy.name, warning.field),
+        (PolicyWarningKind::UntrackedOneWay, None) => format!("{} {} one way", warning.policy.name, warning.field),
         (kind, rule) => panic!("{kind:?} {rule:?}"),
     });
     lines.collect()

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use tortie_classes::AddressSet;
 use tortie_eval::{List, Subject, host_endpoint, workload_endpoint};
 use tortie_net::IpNet;
-use tortie_policy::packet::{Host, Link, Way};
+use tortie_policy::packet::{Host, Link, PacketPath};
 use tortie_policy::{Direction, EndpointId, Family, Interface, Snapshot};
 
 use crate::part::{Part, Parts};
@@ -17,7 +17,7 @@ pub(crate) const OTHER: &str = "elsewhere";
 
 /// Which packets of an endpoint are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reach {
+pub enum TrafficKind {
     /// To a host endpoint's machine itself, or to a workload.
     In,
     /// From a host endpoint's machine itself, or from a workload.
@@ -32,37 +32,37 @@ pub enum Reach {
     FromOwnHost,
 }
 
-impl Reach {
+impl TrafficKind {
     /// Whether the endpoint is at the destination.
     pub fn is_inward(self) -> bool {
-        matches!(self, Reach::In | Reach::ForwardedIn | Reach::FromOwnHost)
+        matches!(self, TrafficKind::In | TrafficKind::ForwardedIn | TrafficKind::FromOwnHost)
     }
 }
 
-impl fmt::Display for Reach {
+impl fmt::Display for TrafficKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Reach::In => "in",
-            Reach::Out => "out",
-            Reach::ForwardedIn => "in and forwarded",
-            Reach::ForwardedOut => "forwarded and out",
-            Reach::ToOwnHost => "out to its own host",
-            Reach::FromOwnHost => "in from its own host",
+            TrafficKind::In => "in",
+            TrafficKind::Out => "out",
+            TrafficKind::ForwardedIn => "in and forwarded",
+            TrafficKind::ForwardedOut => "forwarded and out",
+            TrafficKind::ToOwnHost => "out to its own host",
+            TrafficKind::FromOwnHost => "in from its own host",
         })
     }
 }
 
 /// One way.
 #[derive(Clone, Debug)]
-pub(crate) struct EndpointWay {
-    pub(crate) reach: Reach,
-    pub(crate) way: Way,
+pub(crate) struct EndpointPath {
+    pub(crate) reach: TrafficKind,
+    pub(crate) packet_path: PacketPath,
     /// The sources and destinations that are asked about.
     pub(crate) source: AddressSet,
     pub(crate) destination: AddressSet,
 }
 
-impl EndpointWay {
+impl EndpointPath {
     /// Whether there are packets of an IP version.
     pub(crate) fn has(&self, family: Family) -> bool {
         !self.source.family(family).is_empty() && !self.destination.family(family).is_empty()
@@ -71,7 +71,7 @@ impl EndpointWay {
 
 /// Where an endpoint is.
 #[derive(Debug)]
-pub(crate) struct Placed {
+pub(crate) struct PlacedEndpoint {
     pub(crate) endpoint: EndpointId,
     /// Its node.
     pub(crate) host: Rc<Host>,
@@ -105,15 +105,19 @@ fn host(node: &str, known: Option<&Host>, sides: [&Snapshot; 2]) -> Host {
 }
 
 /// The endpoints of both sides, of some nodes, with the interfaces that they govern on one of them.
-pub(crate) fn placed(sides: [&Snapshot; 2], known: Option<&Host>, is_node: impl Fn(&str) -> bool) -> Vec<Placed> {
-    let mut found: Vec<Placed> = Vec::new();
+pub(crate) fn placed(
+    sides: [&Snapshot; 2],
+    known: Option<&Host>,
+    is_node: impl Fn(&str) -> bool,
+) -> Vec<PlacedEndpoint> {
+    let mut found: Vec<PlacedEndpoint> = Vec::new();
     let mut seen = BTreeSet::new();
     let mut hosts: BTreeMap<&str, Rc<Host>> = BTreeMap::new();
     let parts = sides.map(Parts::new);
     let put = |endpoint: EndpointId, host: &Rc<Host>, interface: &str| {
         let governors = parts.each_ref().map(|parts| governors(&parts.governing(host, interface), interface));
         let is_known = known.is_some_and(|known| known.node == host.node);
-        Placed { endpoint, host: host.clone(), is_known, interface: interface.to_owned(), governors }
+        PlacedEndpoint { endpoint, host: host.clone(), is_known, interface: interface.to_owned(), governors }
     };
     for (side, parts) in sides.into_iter().zip(&parts) {
         // Which interfaces of a node each endpoint governs, looked for once.
@@ -166,13 +170,13 @@ fn governors(Part { snapshot, host }: &Part, interface: &str) -> Vec<Subject> {
 const UNSPECIFIED: [&str; 2] = ["0.0.0.0/8", "::/128"];
 
 /// The ways of an endpoint.
-pub(crate) fn ways(placed: &Placed, sides: [&Snapshot; 2]) -> Vec<EndpointWay> {
+pub(crate) fn paths(placed: &PlacedEndpoint, sides: [&Snapshot; 2]) -> Vec<EndpointPath> {
     let interface = placed.interface.clone();
     let other = OTHER.to_owned();
     let all = AddressSet::all;
     let unspecified: Vec<IpNet> = UNSPECIFIED.iter().filter_map(|net| net.parse().ok()).collect();
     let others = AddressSet::all().minus(&AddressSet::of_nets(&unspecified));
-    let through = |from: &String, to: &String| Way::Forward { from: from.clone(), to: to.clone() };
+    let through = |from: &String, to: &String| PacketPath::Forward { from: from.clone(), to: to.clone() };
     let (own, is_host) = match &placed.endpoint {
         EndpointId::Host(name) => {
             // The endpoint governs its interface for every address. Its expectedIPs are what other rules see of it, so an
@@ -195,25 +199,25 @@ pub(crate) fn ways(placed: &Placed, sides: [&Snapshot; 2]) -> Vec<EndpointWay> {
             (own, false)
         }
     };
-    let one = |reach: Reach, way: Way| {
+    let one = |reach: TrafficKind, packet_path: PacketPath| {
         let (source, destination) = match reach {
-            Reach::In | Reach::FromOwnHost => (others.clone(), own.clone()),
-            Reach::Out | Reach::ToOwnHost => (own.clone(), others.clone()),
-            Reach::ForwardedIn | Reach::ForwardedOut => (others.clone(), others.clone()),
+            TrafficKind::In | TrafficKind::FromOwnHost => (others.clone(), own.clone()),
+            TrafficKind::Out | TrafficKind::ToOwnHost => (own.clone(), others.clone()),
+            TrafficKind::ForwardedIn | TrafficKind::ForwardedOut => (others.clone(), others.clone()),
         };
-        EndpointWay { reach, way, source, destination }
+        EndpointPath { reach, packet_path, source, destination }
     };
     if !is_host {
         return vec![
-            one(Reach::In, through(&other, &interface)),
-            one(Reach::Out, through(&interface, &other)),
-            one(Reach::ToOwnHost, Way::In { interface: interface.clone() }),
-            one(Reach::FromOwnHost, Way::Out { interface }),
+            one(TrafficKind::In, through(&other, &interface)),
+            one(TrafficKind::Out, through(&interface, &other)),
+            one(TrafficKind::ToOwnHost, PacketPath::Input { interface: interface.clone() }),
+            one(TrafficKind::FromOwnHost, PacketPath::Output { interface }),
         ];
     }
     let mut found = vec![
-        one(Reach::In, Way::In { interface: interface.clone() }),
-        one(Reach::Out, Way::Out { interface: interface.clone() }),
+        one(TrafficKind::In, PacketPath::Input { interface: interface.clone() }),
+        one(TrafficKind::Out, PacketPath::Output { interface: interface.clone() }),
     ];
     let forwards = |(side, governors): (&Snapshot, &Vec<Subject>)| {
         governors.iter().any(|subject| {
@@ -225,8 +229,8 @@ pub(crate) fn ways(placed: &Placed, sides: [&Snapshot; 2]) -> Vec<EndpointWay> {
         })
     };
     if sides.into_iter().zip(&placed.governors).any(forwards) {
-        found.push(one(Reach::ForwardedIn, through(&interface, &other)));
-        found.push(one(Reach::ForwardedOut, through(&other, &interface)));
+        found.push(one(TrafficKind::ForwardedIn, through(&interface, &other)));
+        found.push(one(TrafficKind::ForwardedOut, through(&other, &interface)));
     }
     found
 }

@@ -19,7 +19,7 @@ pub(crate) use connections::Open;
 use effects::NoEffect;
 
 /// What a change means.
-pub(crate) struct Meaning {
+pub(crate) struct Preview {
     /// The objects that change.
     pub(crate) objects: Vec<ObjectChange>,
     /// The defaults that change.
@@ -34,16 +34,20 @@ pub(crate) struct Meaning {
     notes: Vec<String>,
 }
 
-impl Meaning {
+impl Preview {
     /// Of a change from one content of a store to another.
     pub(crate) fn of(sources: &Sources, before: &Listing, after: &Listing, open: Open) -> Self {
         let [old, new] = [before, after].map(|listing| sources.in_force(listing).snapshot);
         let local_facts = sources.local_facts.as_ref();
         let host = local_facts.map(judging_host);
-        let idle = [&old, &new].map(|side| effects::placement(side, local_facts));
-        let [idle_before, idle_after] = idle.each_ref().map(|idle| idle.keys().cloned().collect());
-        let nowhere =
-            [&old, &new].into_iter().zip(&idle).flat_map(|(side, idle)| effects::nowhere(side, idle)).collect();
+        let not_in_force = [&old, &new].map(|side| effects::placement(side, local_facts));
+        let [not_in_force_before, not_in_force_after] =
+            not_in_force.each_ref().map(|not_in_force| not_in_force.keys().cloned().collect());
+        let nowhere = [&old, &new]
+            .into_iter()
+            .zip(&not_in_force)
+            .flat_map(|(side, not_in_force)| effects::nowhere(side, not_in_force))
+            .collect();
         let mut objects = objects(&before.items, &after.items);
         let is_own = |change: &ObjectChange| {
             change.key.kind == Kind::ClusterInformation
@@ -55,11 +59,11 @@ impl Meaning {
             let [before, after] = [&old, &new].map(|side| topology(side, Some(local_facts)));
             open.lost(&before, &after, local_facts)
         });
-        let (without_effect, mut notes) = effects::without([&old, &new], idle.each_ref());
+        let (without_effect, mut notes) = effects::without([&old, &new], not_in_force.each_ref());
         notes.extend(open.note);
         Self {
             objects,
-            defaults: defaults(&old, &new, [&idle_before, &idle_after]),
+            defaults: defaults(&old, &new, [&not_in_force_before, &not_in_force_after]),
             verdicts: verdicts(&old, &new, host.as_ref(), &nowhere),
             without_effect,
             lost,

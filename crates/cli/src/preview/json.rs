@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use tortie_api::Key;
 use tortie_policy::Family;
 
-use super::Meaning;
+use super::Preview;
 
-impl Meaning {
+impl Preview {
     /// All of it; `unchanged` are the objects that were given and stay as they are.
     pub(crate) fn json(&self, unchanged: &[Key]) -> Value {
         let named = |key: &Key, word: &str| json!({"kind": key.kind.name(), "namespace": key.namespace, "name": key.name, "change": word});

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use tortie_eval::{Conntrack, Host, Packet, Transport, Verdict, Way, judge, usual_hop_limit};
+use tortie_eval::{Conntrack, Host, Packet, PacketPath, Transport, Verdict, judge, usual_hop_limit};
 use tortie_net::Protocol;
 use tortie_policy::machine::{Machine, RouteKind};
 use tortie_policy::{Direction, Snapshot};
@@ -47,7 +47,7 @@ pub struct ThisMachine<'a> {
 
 /// What denies a connection that was allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loss {
+pub struct NewDenial {
     /// `by gnp web rule 1, ingress of web1-eth0 on web1`.
     pub by: String,
     /// Whether what is denied is the reply, not the first packet.
@@ -57,8 +57,13 @@ pub struct Loss {
 }
 
 /// What denies the connection after a change, if it is allowed before it. Both sides are what is in force.
-pub fn lost(before: &Snapshot, after: &Snapshot, machine: ThisMachine<'_>, connection: &Connection) -> Option<Loss> {
-    let mut losses: Vec<Option<Loss>> = Vec::new();
+pub fn new_denial(
+    before: &Snapshot,
+    after: &Snapshot,
+    machine: ThisMachine<'_>,
+    connection: &Connection,
+) -> Option<NewDenial> {
+    let mut losses: Vec<Option<NewDenial>> = Vec::new();
     let most = if fault("lock-out-by-one-interface") { 1 } else { usize::MAX };
     for interface in interfaces(before, after, machine, connection).into_iter().take(most) {
         let Some(local) = connection.local.or_else(|| own_address(machine, connection.peer, &interface)) else {
@@ -68,14 +73,14 @@ pub fn lost(before: &Snapshot, after: &Snapshot, machine: ThisMachine<'_>, conne
         for port in EPHEMERAL {
             let ask = |snapshot| denial(snapshot, machine.host, connection, local, port, &interface);
             losses.push(match ask(before).filter(|_| !fault("lock-out-after-only")) {
-                None => ask(after).map(|loss| Loss { only_by: Some(interface.clone()), ..loss }),
+                None => ask(after).map(|loss| NewDenial { only_by: Some(interface.clone()), ..loss }),
                 Some(_) => None,
             });
         }
     }
     let is_everywhere = losses.iter().all(Option::is_some);
     let loss = losses.into_iter().flatten().next()?;
-    Some(if is_everywhere { Loss { only_by: None, ..loss } } else { loss })
+    Some(if is_everywhere { NewDenial { only_by: None, ..loss } } else { loss })
 }
 
 /// The interfaces that the connection may use.
@@ -126,7 +131,7 @@ fn denial(
     local: IpAddr,
     port: u16,
     interface: &str,
-) -> Option<Loss> {
+) -> Option<NewDenial> {
     let first = Transport::Ports { source: port, destination: connection.port };
     let answer = Transport::Ports { source: connection.port, destination: port };
     let (from, to) = match connection.direction {
@@ -138,7 +143,7 @@ fn denial(
         destination,
         protocol: connection.protocol.number(),
         transport,
-        way: Way::In { interface: interface.to_owned() },
+        path: PacketPath::Input { interface: interface.to_owned() },
         translated: None,
         translated_interface: None,
         conntrack,
@@ -151,7 +156,7 @@ fn denial(
         let (hop, by) = verdict;
         untracked |= hop.verdict.untracked;
         if let Some(by) = by {
-            return Some(Loss { by, is_reply: false, only_by: None });
+            return Some(NewDenial { by, is_reply: false, only_by: None });
         }
     }
     // The kernel has no entry for what was not tracked: the reply looks like the middle of a connection that nobody opened.
@@ -164,7 +169,7 @@ fn denial(
         return None;
     }
     let replies = judged(snapshot, host, &packet(to, from, answer, state), !inward, interface);
-    replies.into_iter().find_map(|(_, by)| by).map(|by| Loss { by, is_reply: true, only_by: None })
+    replies.into_iter().find_map(|(_, by)| by).map(|by| NewDenial { by, is_reply: true, only_by: None })
 }
 
 /// A packet on every way that it takes through this machine, with what denies it there.
@@ -176,19 +181,19 @@ fn judged(
     interface: &str,
 ) -> Vec<(Hop, Option<String>)> {
     let interface = || interface.to_owned();
-    let ways = match (interface() == LOOPBACK, inward) {
+    let paths = match (interface() == LOOPBACK, inward) {
         (true, _) if !fault("lock-out-of-loopback-unseen") => {
-            vec![Way::Out { interface: interface() }, Way::In { interface: interface() }]
+            vec![PacketPath::Output { interface: interface() }, PacketPath::Input { interface: interface() }]
         }
-        (_, true) => vec![Way::In { interface: interface() }],
-        (_, false) => vec![Way::Out { interface: interface() }],
+        (_, true) => vec![PacketPath::Input { interface: interface() }],
+        (_, false) => vec![PacketPath::Output { interface: interface() }],
     };
-    let judge_one = |way| {
-        let packet = Packet { way, ..packet.clone() };
+    let judge_one = |path| {
+        let packet = Packet { path, ..packet.clone() };
         let verdict: Verdict = judge(snapshot, host, &packet);
         let hop = Hop { host: host.clone(), packet, verdict, dropped: None };
         let by = (!hop.verdict.allowed).then(|| reason(snapshot, std::slice::from_ref(&hop)));
         (hop, by)
     };
-    ways.into_iter().map(judge_one).collect()
+    paths.into_iter().map(judge_one).collect()
 }

@@ -7,14 +7,14 @@ use std::net::{IpAddr, SocketAddr};
 use tortie_agent::LocalFacts;
 use tortie_eval::protocol_name;
 use tortie_explain::text::decided_by;
-use tortie_explain::{EndSpec, Question, Topology, What, trace};
+use tortie_explain::{EndSpec, Question, Topology, TrafficSpec, trace};
 use tortie_hostnet::{Tracked, tracked};
 use tortie_net::Protocol;
 
 /// More connections than this are not judged.
 const MOST: usize = 2_000;
 
-/// What this machine has open, as far as somebody may know it.
+/// TrafficSpec this machine has open, as far as somebody may know it.
 #[derive(Default)]
 pub(crate) struct Open {
     connections: Vec<Tracked>,
@@ -45,7 +45,7 @@ impl fmt::Display for LostConnections {
 }
 
 impl Open {
-    /// What the kernel tracks. Only where the agent of this machine tells of its interfaces, without which nothing can be judged.
+    /// TrafficSpec the kernel tracks. Only where the agent of this machine tells of its interfaces, without which nothing can be judged.
     pub(crate) fn of_this_machine(local_facts: Option<&LocalFacts>) -> Self {
         if local_facts.is_none() {
             return Self::default();
@@ -93,8 +93,8 @@ fn question(one: &Tracked, local_facts: &LocalFacts) -> Question {
     let is_own = |address: IpAddr| local_facts.host().links.iter().any(|link| link.addresses.contains(&address));
     let is_through = !is_own(one.from.ip()) && !is_own(one.answers.ip());
     let what = match Protocol::from_number(one.protocol) {
-        Ok(protocol) => What::Port(protocol, one.to.port()),
-        Err(_) => What::Other(one.protocol),
+        Ok(protocol) => TrafficSpec::Port(protocol, one.to.port()),
+        Err(_) => TrafficSpec::Other(one.protocol),
     };
     Question {
         node: is_through.then(|| local_facts.node.clone()),

@@ -13,9 +13,9 @@ use crate::listed::listed;
 /// How many endpoints are named.
 const SHOWN: usize = 3;
 
-/// What is doubtful.
+/// What a policy is warned of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DoubtKind {
+pub enum PolicyWarningKind {
     /// No packet comes to a rule.
     NeverReached,
     /// The policy allows and denies nothing, and closes a direction.
@@ -26,9 +26,9 @@ pub enum DoubtKind {
 
 /// One thing about a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Doubt {
+pub struct PolicyWarning {
     /// What it is.
-    pub kind: DoubtKind,
+    pub kind: PolicyWarningKind,
     /// The policy.
     pub policy: PolicyId,
     /// The direction, as the field of the rules is called.
@@ -51,8 +51,8 @@ struct Found {
     unanswered: BTreeMap<Way, BTreeSet<EndpointId>>,
 }
 
-/// Everything that is doubtful about the enforced policies.
-pub fn doubtful(snapshot: &Snapshot) -> Vec<Doubt> {
+/// Every warning about the enforced policies.
+pub fn policy_warnings(snapshot: &Snapshot) -> Vec<PolicyWarning> {
     let mut found = Found::default();
     for endpoint in snapshot.host_endpoints.values() {
         let subject = Subject::host(snapshot, endpoint);
@@ -67,7 +67,7 @@ pub fn doubtful(snapshot: &Snapshot) -> Vec<Doubt> {
     for endpoint in snapshot.workload_endpoints.values() {
         found.look(snapshot, &Subject::workload(snapshot, endpoint), List::Normal);
     }
-    found.doubts()
+    found.warnings()
 }
 
 impl Found {
@@ -151,13 +151,13 @@ impl Found {
         }
     }
 
-    fn doubts(self) -> Vec<Doubt> {
+    fn warnings(self) -> Vec<PolicyWarning> {
         let unreached = self.rules.into_iter().filter_map(|((policy, field, index), why)| {
             let message = format!("no packet comes to {field} rule {}: {}", index + 1, why?);
-            Some(Doubt { kind: DoubtKind::NeverReached, policy, field, rule: Some(index), message })
+            Some(PolicyWarning { kind: PolicyWarningKind::NeverReached, policy, field, rule: Some(index), message })
         });
-        let closing = self.closing.into_iter().map(|((policy, field), endpoints)| Doubt {
-            kind: DoubtKind::OnlyCloses,
+        let closing = self.closing.into_iter().map(|((policy, field), endpoints)| PolicyWarning {
+            kind: PolicyWarningKind::OnlyCloses,
             policy,
             field,
             rule: None,
@@ -169,8 +169,8 @@ impl Found {
         let unanswered = self.unanswered.into_iter().map(|((policy, field), endpoints)| {
             let (what, back) = if field == "ingress" { ("in", "egress") } else { ("out", "ingress") };
             let of = listed(&endpoints, SHOWN);
-            Doubt {
-                kind: DoubtKind::UntrackedOneWay,
+            PolicyWarning {
+                kind: PolicyWarningKind::UntrackedOneWay,
                 policy,
                 field,
                 rule: None,

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use tortie_explain::lost::{Connection, Loss, ThisMachine, lost};
+use tortie_explain::new_denial::{Connection, NewDenial, ThisMachine, new_denial};
 use tortie_net::Protocol;
 use tortie_policy::machine::{Machine, RouteKind};
 use tortie_policy::packet::Host;
@@ -59,9 +59,9 @@ fn to_store(peer: &str, port: u16) -> Connection {
     Connection { direction: Direction::Egress, local: None, ..ssh(peer, "192.0.2.11", port) }
 }
 
-fn loss(before: &[&str], after: &[&str], routes: Option<&Machine>, connection: &Connection) -> Option<Loss> {
+fn loss(before: &[&str], after: &[&str], routes: Option<&Machine>, connection: &Connection) -> Option<NewDenial> {
     let host = host();
-    lost(&snapshot(before), &snapshot(after), ThisMachine { host: &host, machine: routes }, connection)
+    new_denial(&snapshot(before), &snapshot(after), ThisMachine { host: &host, machine: routes }, connection)
 }
 
 /// Every claim, by name, and whether it holds.
@@ -118,7 +118,7 @@ fn a_loss_names_what_denies_and_whether_it_is_the_reply() {
     let found = loss(&[], &[&endpoint("*"), &policy("types: [Ingress]")], Some(&routes()), &other).unwrap();
     assert_eq!(
         found,
-        Loss { by: "by end of tier default, ingress of hep-all on web1".into(), is_reply: false, only_by: None }
+        NewDenial { by: "by end of tier default, ingress of hep-all on web1".into(), is_reply: false, only_by: None }
     );
     let untracked = policy("doNotTrack: true, applyOnForward: true, types: [Ingress], ingress: [{action: Allow}]");
     let found = loss(&[], &[&endpoint("eth0"), &untracked], Some(&routes()), &other).unwrap();

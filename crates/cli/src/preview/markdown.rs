@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use tortie_diff::{Default, DefaultChange};
 
 use super::text::{names, places};
-use super::{Meaning, NoEffect};
+use super::{NoEffect, Preview};
 use crate::report::counted;
 
 /// More rows than this are counted, not listed: a comment has a limit, and nobody reads more.
 const ROWS: usize = 200;
 
-impl Meaning {
+impl Preview {
     /// All of it.
     pub(crate) fn markdown(&self) -> String {
         if self.is_nothing() {
