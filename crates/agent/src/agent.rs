@@ -281,11 +281,11 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
 fn handle_signals(mut signals: Signals, sources: &Sources, store: &CachedStore, inputs: &SyncSender<Input>) {
     for signal in signals.forever() {
         if signal != SIGHUP {
-            log::info!(target: event::AGENT_STOPPING, "asked to end; policy stays in place");
+            log::info!(target: event::AGENT_STOPPING, "a signal asked the agent to end; policy stays in force");
             drop(inputs.send(Input::Stop));
             return;
         }
-        log::info!(target: event::SETTINGS_READ, "asked to read files again");
+        log::info!(target: event::SETTINGS_READ, "a signal asked the agent to read its files again");
         store.reopen();
         match Local::read(sources) {
             Ok(local) => drop(inputs.send(Input::Local(Box::new(local)))),

@@ -84,7 +84,7 @@ pub(crate) fn run(
                 match &removed {
                     Ok(()) => supervisor::stopping(),
                     Err(reason) => {
-                        log::error!(target: event::UNINSTALL_FAILED, "cannot remove our tables, so they stay, and the agent goes on: {reason}")
+                        log::error!(target: event::UNINSTALL_FAILED, "the tables of tortie could not be removed: they stay in force, and the agent continues: {reason}")
                     }
                 }
                 // Nobody waits any more if this cannot be sent.
@@ -137,7 +137,7 @@ fn change(
             status.measures.apply_time.observe(took.as_secs_f64());
             status.measures.batch_size.observe(delta.map_or(0, Delta::len) as f64);
             if late {
-                log::info!(target: event::CHANGE_RECOVERED, "the dataplane takes changes again");
+                log::info!(target: event::CHANGE_RECOVERED, "the kernel accepts changes again");
             }
             status.update(|record| {
                 record.in_kernel = mark.clone();
@@ -154,7 +154,7 @@ fn change(
         }
         Err(reason) => {
             if status.read().failing.as_ref() != Some(&reason) {
-                log::error!(target: event::CHANGE_FAILED, "a change is not in force, and is tried again: {reason}");
+                log::error!(target: event::CHANGE_FAILED, "the kernel refused a change, which is not in force and is tried again: {reason}");
             }
             status.update(|record| {
                 record.failing = Some(reason);

@@ -176,7 +176,7 @@ fn register_rules(rules: &RuleCounts, registry: &mut Registry) {
     let counts = match rules.read() {
         Ok(counts) => counts,
         Err(error) => {
-            return log::warn!(target: event::RULE_COUNTS_UNREADABLE, "the counts of rules cannot be read: {}", chain(&error));
+            return log::warn!(target: event::RULE_COUNTS_UNREADABLE, "the counters of rules cannot be read: {}", chain(&error));
         }
     };
     let (packets, bytes) = (Family::<Labels, Counter>::default(), Family::<Labels, Counter>::default());

@@ -212,7 +212,7 @@ fn note_settings(status: &StatusCell, network: &Network) {
 fn report(status: &StatusCell, problems: Vec<String>, mark: Option<Mark>) {
     let known = status.read().network.clone();
     for trouble in problems.iter().filter(|trouble| !known.contains(trouble)) {
-        log::error!(target: event::NETWORK_FAILED, "the network of workloads: {trouble}");
+        log::error!(target: event::NETWORK_FAILED, "the network of workloads is not set up completely: {trouble}");
     }
     if mark.is_some() || problems != known {
         status.update(|record| {

@@ -36,7 +36,7 @@ impl NodeName {
         if has_table || copy.is_some_and(|copy| copy.has_endpoints_of(&before)) {
             return Self { enforced: before, called: Some(called) };
         }
-        log::warn!(target: event::NODE_CHANGED, "this machine is called {called} now and was called {before}; nothing of {before} is in force here");
+        log::warn!(target: event::NODE_CHANGED, "this machine is named {called} now and was named {before} before; no policy of node {before} is in force here");
         Self { enforced: called, called: None }
     }
 

@@ -115,7 +115,7 @@ impl RequestHandler {
                 Err(reason) => Reply::Failed { reason },
             },
             Request::Uninstall => {
-                log::info!(target: event::AGENT_STOPPING, "asked to remove everything of ours and to end");
+                log::info!(target: event::AGENT_STOPPING, "a client asked the agent to remove everything of tortie from the kernel and to end");
                 let (answer, answered) = sync_channel(1);
                 let sent = self.inputs.send(Input::Remove(answer)).is_ok();
                 let result = if sent { answered.recv_timeout(LONGEST_WAIT).ok() } else { None };
@@ -177,7 +177,7 @@ impl RequestHandler {
         if own != store {
             return Reply::Failed { reason: format!("the agent follows {own}, and this call means {store}") };
         }
-        log::warn!(target: event::STORE_ACCEPTED, "asked to accept the store that is there now");
+        log::warn!(target: event::STORE_ACCEPTED, "a client asked the agent to accept the store as it is now");
         self.store.accept(true);
         self.store.reopen();
         let listed = |record: &StatusRecord| record.resyncs > resyncs && record.store == StoreState::InSync;
@@ -198,7 +198,7 @@ impl RequestHandler {
         let Some(called) = self.status.read().called.clone() else {
             return Reply::NodeAccepted { node: self.node.clone(), restarts: false };
         };
-        log::warn!(target: event::NODE_ACCEPTED, "asked to enforce node {called} instead of {}; starting anew", self.node);
+        log::warn!(target: event::NODE_ACCEPTED, "a client asked the agent to enforce node {called} instead of {}; the agent starts again", self.node);
         if !self.cache.as_ref().is_some_and(|cache| cache.set_node(&called)) {
             return Reply::Failed {
                 reason: "the agent's copy of the store, which names the node, cannot be written".to_owned(),

@@ -103,13 +103,13 @@ pub(crate) fn run(
                 if leadership.take(asked, time, holding) {
                     match leadership.other() {
                         None if ours => {
-                            log::info!(target: event::LEADER_GAINED, "this process is the leader and writes")
+                            log::info!(target: event::LEADER_GAINED, "this process holds the lease: it writes")
                         }
                         Some(other) if was_ours => {
-                            log::warn!(target: event::LEADER_LOST, "{other} is the leader now: this process writes no more");
+                            log::warn!(target: event::LEADER_LOST, "{other} holds the lease now: this process does not write any more");
                         }
                         Some(other) => {
-                            log::info!(target: event::LEADER_OTHER, "{other} is the leader: this process waits")
+                            log::info!(target: event::LEADER_OTHER, "{other} holds the lease: this process waits")
                         }
                         None => {}
                     }

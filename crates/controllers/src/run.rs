@@ -232,7 +232,7 @@ impl Controllers {
             log::warn!(target: event::HOST_ENDPOINT_PROBLEM, "{new}");
         }
         for solved in self.problems.difference(&problems) {
-            log::info!(target: event::HOST_ENDPOINT_SOLVED, "this is solved: {solved}");
+            log::info!(target: event::HOST_ENDPOINT_SOLVED, "solved: {solved}");
         }
         self.problems = problems;
     }

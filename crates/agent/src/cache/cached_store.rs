@@ -143,7 +143,7 @@ impl CachedStore {
             )));
         }
         if self.accepted.load(Ordering::SeqCst) {
-            log::warn!(target: event::STORE_ACCEPTED, "{} {why}; it takes over, as was asked for", store.describe());
+            log::warn!(target: event::STORE_ACCEPTED, "{} {why}; the agent follows it, because --accept-store was given", store.describe());
             return Ok(());
         }
         *self.refused() = Some(StoreState::Replaced);
