@@ -28,7 +28,7 @@ use tortie_api::{Object, Path};
 use crate::problem::{Layer, Problem};
 use plan::Plan;
 
-pub use rules::pool::overlaps;
+pub use rules::ip_pool::overlaps;
 pub use write::{create, update};
 
 /// What is wrong with an object as it stands, before any client has filled in its defaults.

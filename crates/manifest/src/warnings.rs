@@ -4,6 +4,7 @@
 //! [`CODES`] lists every code with what it says; codes never change, so that scripts and configuration can name them.
 
 mod endpoint;
+mod felix_configuration;
 mod policy;
 
 use serde_json::{Map, Value};
@@ -65,7 +66,7 @@ pub fn of(object: &Object) -> Vec<Problem> {
         | Kind::GlobalNetworkPolicy
         | Kind::StagedNetworkPolicy
         | Kind::StagedGlobalNetworkPolicy => policy::check(object, spec, &mut out),
-        Kind::FelixConfiguration => policy::settings(spec, &mut out),
+        Kind::FelixConfiguration => felix_configuration::check(spec, &mut out),
         _ => {}
     }
     out

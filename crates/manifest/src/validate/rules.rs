@@ -1,16 +1,19 @@
-//! The validation rules of each kind that need code: [`of`] lists them. The rules themselves are in the files below, one for each
-//! subject. What a tag of a field checks needs no code here: see `api::shape`.
+//! The validation rules of each kind that need code: [`of`] lists them. The rules themselves are in the files below, named after the
+//! kinds, or after the part of a policy that they check. What a tag of a field checks needs no code here: see `api::shape`.
 
 mod bgp;
 mod endpoint;
 mod entity;
-mod felix;
+mod felix_configuration;
+pub(super) mod ip_pool;
+mod ipam;
+mod kube_controllers_configuration;
+mod network_set;
+mod node;
 mod policy;
-pub(super) mod pool;
 mod rule;
 pub(super) mod scalar;
-mod settings;
-mod staged_kubernetes;
+mod staged_kubernetes_network_policy;
 mod tier;
 
 use tortie_api::Kind;
@@ -28,7 +31,7 @@ pub(super) fn of(kind: Kind) -> KindRules {
             KindRules { object: Some(policy::check), records: RULES, schema: GLOBAL_SCHEMA, ..KindRules::default() }
         }
         Kind::StagedKubernetesNetworkPolicy => {
-            KindRules { object: Some(staged_kubernetes::check), ..KindRules::default() }
+            KindRules { object: Some(staged_kubernetes_network_policy::check), ..KindRules::default() }
         }
         Kind::Profile => KindRules { records: RULES, no_schema: true, ..KindRules::default() },
         Kind::Tier => KindRules {
@@ -52,41 +55,41 @@ pub(super) fn of(kind: Kind) -> KindRules {
             ..KindRules::default()
         },
         Kind::NetworkSet | Kind::GlobalNetworkSet => {
-            KindRules { object: Some(settings::set_labels), ..KindRules::default() }
+            KindRules { object: Some(network_set::check), ..KindRules::default() }
         }
         Kind::FelixConfiguration => KindRules {
             records: &[
-                ("spec.healthTimeoutOverrides[]", felix::health_timeout),
-                ("spec.routeTableRange", felix::table_range),
-                ("spec.routeTableRanges[]", felix::table_id_range),
-                ("spec", felix::spec),
+                ("spec.healthTimeoutOverrides[]", felix_configuration::health_timeout),
+                ("spec.routeTableRange", felix_configuration::table_range),
+                ("spec.routeTableRanges[]", felix_configuration::table_id_range),
+                ("spec", felix_configuration::spec),
             ],
             unvisited: &["spec.failsafeInboundHostPorts", "spec.failsafeOutboundHostPorts"],
-            object_schema: Some(felix::object_schema),
+            object_schema: Some(felix_configuration::object_schema),
             schema: &[
-                ("spec", felix::schema),
-                ("spec.routeTableRange", felix::table_range_schema),
-                ("spec.routeTableRanges[]", felix::table_id_range_schema),
+                ("spec", felix_configuration::schema),
+                ("spec.routeTableRange", felix_configuration::table_range_schema),
+                ("spec.routeTableRanges[]", felix_configuration::table_id_range_schema),
             ],
             ..KindRules::default()
         },
         Kind::IPPool => KindRules {
-            records: &[("spec", pool::spec)],
-            schema: &[("spec", pool::schema)],
+            records: &[("spec", ip_pool::spec)],
+            schema: &[("spec", ip_pool::schema)],
             formats: CONDITION_FORMATS,
             ..KindRules::default()
         },
         Kind::Node => KindRules {
-            records: &[("spec", settings::node)],
+            records: &[("spec", node::check)],
             unvisited: &["spec.addresses", "spec.interfaces", "spec.orchRefs"],
             no_schema: true,
             ..KindRules::default()
         },
         Kind::LiveMigration => KindRules { no_schema: true, ..KindRules::default() },
-        Kind::BlockAffinity => KindRules { records: &[("spec", settings::block_affinity)], ..KindRules::default() },
-        Kind::IPAMConfiguration => KindRules { records: &[("spec", settings::ipam)], ..KindRules::default() },
+        Kind::BlockAffinity => KindRules { records: &[("spec", ipam::block_affinity)], ..KindRules::default() },
+        Kind::IPAMConfiguration => KindRules { records: &[("spec", ipam::configuration)], ..KindRules::default() },
         Kind::KubeControllersConfiguration => KindRules {
-            records: &[("spec.controllers.node.hostEndpoint.templates[]", settings::template)],
+            records: &[("spec.controllers.node.hostEndpoint.templates[]", kube_controllers_configuration::template)],
             ..KindRules::default()
         },
         Kind::BGPConfiguration => KindRules {
@@ -109,7 +112,7 @@ pub(super) fn of(kind: Kind) -> KindRules {
         },
         Kind::IPReservation => KindRules { formats: &[("spec.reservedCIDRs[]", Format::Cidr)], ..KindRules::default() },
         Kind::ClusterInformation => KindRules::default(),
-        // Nobody writes them here.
+        // tortie only reads these.
         Kind::KubernetesClusterNetworkPolicy
         | Kind::KubernetesEndpointSlice
         | Kind::KubernetesNetworkPolicy

@@ -5,7 +5,7 @@ use tortie_api::kinds::workload_endpoint::WorkloadEndpointSpec;
 use tortie_api::names::workload;
 use tortie_api::{Kind, Object, Path};
 
-use super::rules::pool;
+use super::rules::ip_pool;
 use super::validate;
 use super::value::{Fields, filled, present, record, records, text};
 use crate::problem::Problem;
@@ -39,7 +39,7 @@ fn before(object: &Object, old: Option<&Object>) -> Vec<Problem> {
     let fields = spec(object).unwrap_or(&none);
     match object.kind {
         Kind::WorkloadEndpoint => workload_name(object).err().into_iter().collect(),
-        Kind::IPPool => pool::of_write(fields, old.and_then(spec)),
+        Kind::IPPool => ip_pool::of_write(fields, old.and_then(spec)),
         Kind::KubeControllersConfiguration => templates(fields).into_iter().collect(),
         _ => Vec::new(),
     }

@@ -1,4 +1,4 @@
-//! Policies and settings: what is never asked, or has no effect here.
+//! Policies: rules that are never evaluated or match nothing, and what they name.
 
 use serde_json::{Map, Value};
 use tortie_api::{Key, Kind, Object, Path};
@@ -43,30 +43,6 @@ pub(super) fn tier(spec: &Map<String, Value>, exists: &dyn Fn(&Key) -> bool, out
         let message = format!("there is no tier `{tier}`: until there is, the policy comes last and its end denies");
         let problem = Problem::warning("unknown-tier", Path::from("spec.tier"), message);
         out.push(problem.help("make the tier first, with the order that it should have"));
-    }
-}
-
-/// Settings of the node agent that Calico has and we do not need, and those that take away the net below every policy.
-pub(super) fn settings(spec: &Map<String, Value>, out: &mut Vec<Problem>) {
-    const ALLOW_ACTIONS: [&str; 4] = [
-        "iptablesFilterAllowAction",
-        "iptablesMangleAllowAction",
-        "nftablesFilterAllowAction",
-        "nftablesMangleAllowAction",
-    ];
-    for field in ALLOW_ACTIONS.into_iter().filter(|field| spec.contains_key(*field)) {
-        let message = format!("`{field}` has no effect: what we allow is still seen by your own firewall rules");
-        out.push(Problem::warning("no-effect", Path::from("spec").key(field), message));
-    }
-    for (field, danger) in [
-        ("failsafeInboundHostPorts", "a host endpoint that no policy opens cannot be reached at all, not even by ssh"),
-        ("failsafeOutboundHostPorts", "a host endpoint that no policy opens reaches nothing, not even its store"),
-    ] {
-        if spec.get(field).and_then(Value::as_array).is_some_and(Vec::is_empty) {
-            let message = format!("`{field}` is empty: {danger}");
-            let problem = Problem::warning("no-failsafes", Path::from("spec").key(field), message);
-            out.push(problem.help("leave it out for the default ports, or list those that you depend on"));
-        }
     }
 }
 
