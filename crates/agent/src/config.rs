@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 use tortie_api::{Key, Kind, Object, defaults};
 use tortie_policy::Settings;
 
-pub use agent::{AgentSettings, NetworkSettings, Reporting, Served};
+pub use agent::{AgentSettings, ClientAuth, NetworkSettings, Reporting, Served, Tls};
 pub use effective::{Effective, EffectiveSetting, effective};
 pub use felix_cfg::{FelixCfgError, felix_cfg};
 pub use local::{Local, LocalError, Sources};

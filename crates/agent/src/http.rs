@@ -2,7 +2,7 @@
 //!
 //! Each connection has a thread of its own and one deadline for the whole exchange, and there are at most [`CLIENTS`] at
 //! a time: the oldest one is cut off for a new one. So a client that trickles bytes, or many of them, keep no probe from
-//! its answer.
+//! its answer. An address with [`Tls`](crate::config::Tls) is served over TLS only.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -11,11 +11,14 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+mod tls;
+
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
+use rustls::{ServerConfig, ServerConnection, Stream};
 
 use crate::backoff::Backoff;
-use crate::config::Served;
+use crate::config::{Served, Tls};
 use crate::supervisor::{self, Lifetime};
 
 /// How long a whole exchange may take.
@@ -63,9 +66,9 @@ impl Server {
         let work = move || {
             let mut backoff = Backoff::default();
             let mut reported = String::new();
-            let listener = loop {
-                match listen(&place) {
-                    Ok(listener) => break listener,
+            let (listener, config) = loop {
+                match listen(&place).and_then(|listener| Ok((listener, tls_config(&place)?))) {
+                    Ok(ready) => break ready,
                     Err(error) if error.to_string() != reported => {
                         reported = error.to_string();
                         report(Err(error));
@@ -79,15 +82,73 @@ impl Server {
             };
             report(Ok(()));
             drop(before);
-            accept(&listener, &ended, &Arc::new(answer));
+            accept(&listener, &ended, &Arc::new(Answers { tls: place.tls.zip(config), answer }));
         };
         supervisor::start(name, Lifetime::UntilDone, work)?;
         Ok(Self { _end: end })
     }
 }
 
+/// How connections are answered.
+struct Answers<A> {
+    /// The files of TLS, and what was read from them at the start.
+    tls: Option<(Tls, Arc<ServerConfig>)>,
+    answer: A,
+}
+
+impl<A: Fn(&str) -> Answer> Answers<A> {
+    fn serve(&self, stream: &TcpStream) -> io::Result<()> {
+        stream.set_nonblocking(false)?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        let mut exchange = Exchange { stream, deadline: Instant::now() + DEADLINE };
+        let Some((files, first)) = &self.tls else { return serve(&mut exchange, &self.answer) };
+        // Files that are being replaced may not fit together for a moment.
+        let config = tls::config(files).unwrap_or_else(|_| first.clone());
+        let mut connection = ServerConnection::new(config).map_err(io::Error::other)?;
+        serve(&mut Stream::new(&mut connection, &mut exchange), &self.answer)?;
+        connection.send_close_notify();
+        connection.write_tls(&mut exchange).map(drop)
+    }
+}
+
+/// A connection, whose reads end together at one deadline.
+struct Exchange<'a> {
+    stream: &'a TcpStream,
+    deadline: Instant,
+}
+
+impl Read for Exchange<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Exchange<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+/// What TLS needs at this place; none without TLS.
+fn tls_config(place: &Served) -> io::Result<Option<Arc<ServerConfig>>> {
+    place.tls.as_ref().map(tls::config).transpose().map_err(io::Error::other)
+}
+
 /// Answers connections until `ended` can be read; those that wait then are still answered.
-fn accept(listener: &TcpListener, ended: &OwnedFd, answer: &Arc<impl Fn(&str) -> Answer + Send + Sync + 'static>) {
+fn accept(
+    listener: &TcpListener,
+    ended: &OwnedFd,
+    answers: &Arc<Answers<impl Fn(&str) -> Answer + Send + Sync + 'static>>,
+) {
     let mut clients: VecDeque<TcpStream> = VecDeque::new();
     loop {
         let Ok(ready) = wait(&[listener, ended], None) else { return };
@@ -99,9 +160,9 @@ fn accept(listener: &TcpListener, ended: &OwnedFd, answer: &Arc<impl Fn(&str) ->
                 drop(oldest.shutdown(Shutdown::Both));
             }
             clients.extend(stream.try_clone());
-            let answer = answer.clone();
+            let answers = answers.clone();
             let work = move || {
-                drop(serve(&stream, &*answer));
+                drop(answers.serve(&stream));
                 // The clone that is kept must not hold the connection open.
                 drop(stream.shutdown(Shutdown::Both));
             };
@@ -154,11 +215,8 @@ fn listen_at(address: &SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::from(socket))
 }
 
-fn serve(mut stream: &TcpStream, answer: &impl Fn(&str) -> Answer) -> io::Result<()> {
-    let deadline = Instant::now() + DEADLINE;
-    stream.set_nonblocking(false)?;
-    stream.set_write_timeout(Some(DEADLINE))?;
-    let Answer { code, kind, body } = match question(stream, deadline)? {
+fn serve(stream: &mut (impl Read + Write), answer: &impl Fn(&str) -> Answer) -> io::Result<()> {
+    let Answer { code, kind, body } = match question(stream)? {
         Some(path) => answer(&path),
         None => Answer::text(400, "only GET\n"),
     };
@@ -172,21 +230,16 @@ fn serve(mut stream: &TcpStream, answer: &impl Fn(&str) -> Answer) -> io::Result
     write!(
         stream,
         "HTTP/1.1 {code} {reason}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    )
+    )?;
+    stream.flush()
 }
 
 /// The path of a GET; none if it is none.
-fn question(mut stream: &TcpStream, deadline: Instant) -> io::Result<Option<String>> {
+fn question(stream: &mut impl Read) -> io::Result<Option<String>> {
     let mut buffer = Vec::new();
     let mut piece = [0; 1024];
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // A time-out of zero would be none at all.
-        stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
         let read = stream.read(&mut piece)?;
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
         buffer.extend_from_slice(&piece[..read]);
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut request = httparse::Request::new(&mut headers);
@@ -215,7 +268,7 @@ mod tests {
 
     fn free() -> Served {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Served { host: "127.0.0.1".to_owned(), port }
+        Served { host: "127.0.0.1".to_owned(), port, tls: None }
     }
 
     fn get(place: &Served) -> io::Result<String> {
@@ -280,7 +333,7 @@ mod tests {
         let one = free();
         let (server, reports) = start(&one, None, "old");
         reports.recv().unwrap().unwrap();
-        let all = Served { host: "0.0.0.0".to_owned(), port: one.port };
+        let all = Served { host: "0.0.0.0".to_owned(), port: one.port, tls: None };
         let (_moved, reports) = start(&all, Some(server), "new");
         reports.recv().unwrap().unwrap();
         let end = Instant::now() + Duration::from_secs(60);

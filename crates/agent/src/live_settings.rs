@@ -78,9 +78,11 @@ impl LiveSettings {
         if slot.place == *place {
             return;
         }
+        // What is to be encrypted is never served as before until that can be done.
+        let is_as_open = slot.place.as_ref().map(|one| &one.tls) == place.as_ref().map(|one| &one.tls);
+        let before = slot.server.take().filter(|_| is_as_open);
         slot.place.clone_from(place);
         let Some(place) = place.clone() else {
-            slot.server = None;
             return report(&self.status, name, Ok(()));
         };
         let (status, at) = (self.status.clone(), format!("{}:{}", place.host, place.port));
@@ -90,7 +92,7 @@ impl LiveSettings {
             }
             report(&status, name, result.map_err(|error| format!("cannot serve on {at}, trying again: {error}")));
         };
-        match Server::start(place, slot.server.take(), answer, on_result, name) {
+        match Server::start(place, before, answer, on_result, name) {
             Ok(server) => slot.server = Some(server),
             Err(error) => report(&self.status, name, Err(format!("cannot start a server: {error}"))),
         }

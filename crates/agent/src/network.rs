@@ -27,8 +27,6 @@ mod files;
 
 use files::Files;
 
-/// How often everything is looked at anew: nobody reports a static neighbour that another program changes.
-const REFRESH: Duration = Duration::from_secs(90);
 /// The pause after the kernel could not be asked.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -127,17 +125,21 @@ fn workload((place, endpoint): (&Place, Option<&Endpoint>)) -> Option<(String, O
 pub(crate) fn run(mut network: Network, network_queue: &NetworkQueue, status: &StatusCell) {
     let mut files = Files::default();
     let mut begun = false;
-    let mut refresh = Instant::now() + REFRESH;
-    let (mut again, mut deaf) = (None, false);
+    // Nobody reports a static neighbour that another program changes, so everything is compared again after a while.
+    let mut compared = Instant::now();
+    let (mut again, mut deaf, mut every) = (None, false, None);
     loop {
         let working = supervisor::working();
         let now = Instant::now();
-        if begun && now >= refresh {
+        let mut queued = network_queue.take();
+        if let Some(settings) = &queued.settings {
+            every = settings.refresh;
+        }
+        if begun && every.is_some_and(|every| now >= compared + every) {
             network.refresh();
             files.recheck();
-            refresh = now + REFRESH;
+            compared = now;
         }
-        let mut queued = network_queue.take();
         let mark = queued.mark.take();
         begun |= mark.is_some();
         take(&mut network, &mut files, &mut queued);
@@ -163,7 +165,8 @@ pub(crate) fn run(mut network: Network, network_queue: &NetworkQueue, status: &S
             note_settings(status, &network);
             report(status, problems, mark);
         }
-        let times = [begun.then_some(refresh), again, files.next_update()];
+        let refresh = every.filter(|_| begun).map(|every| compared + every);
+        let times = [refresh, again, files.next_update()];
         drop(working);
         network_queue.wait((begun && !deaf).then_some(&network), times.into_iter().flatten().min());
     }

@@ -45,6 +45,8 @@ pub struct NetworkSettings {
     pub network: Config,
     /// Below which folder files say which workloads are up, if they do.
     pub status_files: Option<PathBuf>,
+    /// How often everything is compared with the kernel, whose events are followed all the time; none for never.
+    pub refresh: Option<Duration>,
 }
 
 /// Where something is served.
@@ -54,6 +56,47 @@ pub struct Served {
     pub host: String,
     /// The port.
     pub port: u16,
+    /// What it is encrypted with; none for plain HTTP.
+    pub tls: Option<Tls>,
+}
+
+/// The files with which metrics are served over TLS: PEM, read again for each connection, so that they may be replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate of the server, followed by those that sign it.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The authorities that sign the certificates of clients.
+    pub client_ca: Option<PathBuf>,
+    /// What clients must show.
+    pub client_auth: ClientAuth,
+}
+
+/// What clients must show, as Go's `crypto/tls.ClientAuthType` means these names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// Nothing.
+    #[default]
+    NoClientCert,
+    /// Some certificate, whoever signed it.
+    RequireAnyClientCert,
+    /// A certificate that an authority signed, or none.
+    VerifyClientCertIfGiven,
+    /// A certificate that an authority signed.
+    RequireAndVerifyClientCert,
+}
+
+impl ClientAuth {
+    /// By the value of `prometheusMetricsClientAuth`; the strictest one for a value that is not known.
+    fn of(text: &str) -> Self {
+        match text.to_ascii_lowercase().as_str() {
+            "noclientcert" => Self::NoClientCert,
+            "requireanyclientcert" => Self::RequireAnyClientCert,
+            "verifyclientcertifgiven" => Self::VerifyClientCertIfGiven,
+            _ => Self::RequireAndVerifyClientCert,
+        }
+    }
 }
 
 /// The bits that Calico uses by default.
@@ -105,6 +148,7 @@ impl AgentSettings {
                 ..default
             },
             status_files: Some(folder).filter(|folder| !folder.is_empty()).map(PathBuf::from),
+            refresh: None,
         };
         let port = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
         let health_port = port(number("healthPort", 9099, u32::from(u16::MAX)));
@@ -122,19 +166,42 @@ impl AgentSettings {
         let every = interval("reportingInterval", 30);
         let lasting = interval("reportingTTL", 90);
         let delay = interval("endpointReportingDelay", 1);
+        let refresh = interval("routeRefreshInterval", 90);
+        let file = |field: &str| Some(PathBuf::from(text(field, ""))).filter(|path| !path.as_os_str().is_empty());
+        let (certificate, key) = (file("prometheusMetricsCertFile"), file("prometheusMetricsKeyFile"));
+        // One of the two asks for TLS, as in Calico; the other one is then missing, and nothing is served.
+        let tls = (certificate.is_some() || key.is_some()).then(|| Tls {
+            certificate: certificate.unwrap_or_default(),
+            key: key.unwrap_or_default(),
+            client_ca: file("prometheusMetricsCAFile"),
+            client_auth: ClientAuth::of(&text("prometheusMetricsClientAuth", "NoClientCert")),
+        });
+        let is_set = |name: &&str| !text(name, "").is_empty() && text(name, "") != "NoClientCert";
+        let without_tls = ["prometheusMetricsCAFile", "prometheusMetricsClientAuth"].into_iter().filter(is_set);
+        for name in without_tls.filter(|_| tls.is_none()) {
+            let note = "has no effect without prometheusMetricsCertFile and prometheusMetricsKeyFile: metrics are served without TLS";
+            notes.push(SettingNote { source: "in force".to_owned(), name: name.to_owned(), note: note.to_owned() });
+        }
         Self {
             reporting: Reporting {
                 alive: (!every.is_zero()).then_some((every, lasting)),
                 endpoints: flag("endpointReportingEnabled").then_some(delay.max(SHORTEST)),
                 region: text("openstackRegion", ""),
             },
-            health: flag("healthEnabled").then(|| Served { host: text("healthHost", "localhost"), port: health_port }),
+            health: flag("healthEnabled").then(|| Served {
+                host: text("healthHost", "localhost"),
+                port: health_port,
+                tls: None,
+            }),
             // Calico listens on all addresses here; we do so only when told to.
-            metrics: flag("prometheusMetricsEnabled")
-                .then(|| Served { host: text("prometheusMetricsHost", "localhost"), port: metrics_port }),
+            metrics: flag("prometheusMetricsEnabled").then(|| Served {
+                host: text("prometheusMetricsHost", "localhost"),
+                port: metrics_port,
+                tls,
+            }),
             log: level(&text("logSeverityScreen", "Info")),
             mark_mask,
-            network,
+            network: NetworkSettings { refresh: (!refresh.is_zero()).then_some(refresh), ..network },
         }
     }
 }

@@ -30,7 +30,7 @@ fn environment_comes_before_file_before_store() {
     let resolved = resolve(&local, Settings::default(), &[&object]);
     assert_eq!(resolved.settings.log_prefix, "env");
     assert_eq!(resolved.settings.vxlan_port, 3);
-    assert_eq!(resolved.agent.health, Some(Served { host: "localhost".to_owned(), port: 2 }));
+    assert_eq!(resolved.agent.health, Some(Served { host: "localhost".to_owned(), port: 2, tls: None }));
     assert_eq!(resolved.notes, []);
 }
 

@@ -66,5 +66,5 @@ fn served(text: &str) -> Result<Served, Usage> {
         host if host.contains(':') && !host.starts_with('[') => return Err(invalid()),
         host => host,
     };
-    Ok(Served { host: host.to_owned(), port })
+    Ok(Served { host: host.to_owned(), port, tls: None })
 }
